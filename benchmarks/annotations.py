@@ -2,10 +2,9 @@
 
     xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/annotations.py [--repeats 3] --out annotations.json
 
-Runs `oriented_picks.py` and `contact_sheet.py` in new processes and compares the sets of `compare_picks.py` in another,
-each as often as said; takes medians, writes them as JSON, and prints the table of `docs/how-fast.md`. Loops that would
-take hours are measured with 1,000 points and multiplied: by the number of points for crops, by its square for
-comparisons.
+Runs `oriented_picks.py` and `contact_sheet.py` in new processes, each as often as said; takes medians, writes them as
+JSON, and prints the table of `docs/how-fast.md`. Loops over crops that would take hours are measured with 1,000 points
+and multiplied by the number of points.
 """
 
 from __future__ import annotations
@@ -16,8 +15,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -25,7 +22,6 @@ from typing import Any
 from arguments import how_often
 
 HERE = Path(__file__).resolve().parent
-LOOPS = 1_000
 Numbers = dict[str, float]
 
 
@@ -53,29 +49,6 @@ def judging(count: int) -> Numbers:
     return stalls | {name: row[name] for name in names}
 
 
-def comparing(count: int) -> Numbers:
-    """Two sets, with angles and all checks; and loops."""
-    code = f"import annotations; print(annotations.json.dumps(annotations.compared({count})))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=HERE, check=True, capture_output=True, text=True)
-    found: Numbers = json.loads(done.stdout)
-    return found
-
-
-def compared(count: int) -> Numbers:
-    from compare_picks import DENSITIES, by_loops, ours, two_sets
-
-    def seconds(way: Callable[[Any, Any], object], points: int) -> float:
-        a, b = two_sets(points, DENSITIES["usual"])
-        began = time.perf_counter()
-        way(a, b)
-        return time.perf_counter() - began
-
-    seconds(ours("optimal"), 100)  # what is imported first costs nobody
-    found = {f"compare_s {method}": seconds(ours(method), count) for method in ("optimal", "greedy")}
-    points = min(count, LOOPS)
-    return found | {"compare_s loops": seconds(by_loops, points) * (count / points) ** 2}
-
-
 #: What stands in the table: the name of a row, and how ours and the other's seconds are called, if there is another.
 ROWS = (
     ("add oriented picks, until they are drawn", "add_s ours", "add_s plain"),
@@ -85,8 +58,6 @@ ROWS = (
     ("contact sheet: jump to the last picks", "far_screen_s", "loop_all_s"),
     ("contact sheet: longest stall while scrolling", "scroll_stall_s", ""),
     ("contact sheet: longest stall while judging by keys", "judge_stall_s", ""),
-    ("compare two sets, optimal", "compare_s optimal", "compare_s loops"),
-    ("compare two sets, greedy", "compare_s greedy", "compare_s loops"),
 )
 
 
@@ -118,7 +89,7 @@ def main() -> None:
     for count in given.counts:
         runs = []
         for _ in range(given.repeats):
-            runs.append(drawing(count) | judging(count) | comparing(count))
+            runs.append(drawing(count) | judging(count))
             print(count, runs[-1], file=sys.stderr, flush=True)
         results[count] = {name: round(median(run[name] for run in runs), 4) for name in runs[0]}
     about = {"cpus": os.cpu_count(), "repeats": given.repeats}

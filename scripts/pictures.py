@@ -206,8 +206,7 @@ def compare(stage: Stage) -> Picture.Image:
     judged, reference = stage.show(CARELESS, PLANTED)
     dock = stage.dock("Compare annotations")
     dock.form.a.value, dock.form.b.value = judged, reference
-    click(dock.form.looks.recolor)
-    dock.form.radius.value, dock.form.beta.value = 120, 4
+    dock.form.radius.value, dock.form.beta.value = 12, 4
     click(dock.start)
     until(lambda: dock.comparison is not None)
     for button in dock.results.show_buttons:

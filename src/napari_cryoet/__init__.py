@@ -16,16 +16,12 @@ from napari_cryoet._version import __version__
 
 if TYPE_CHECKING:
     from napari_cryoet._qt.adding import add_layers
-    from napari_cryoet.comparison import (
-        Mask,
-        MaskComparison,
-        PicksComparison,
-        PicksInMask,
-        compare,
-        comparison_layers,
-        open_annotation,
-        report_text,
-    )
+    from napari_cryoet.comparison.comparing import compare
+    from napari_cryoet.comparison.inputs import open_annotation
+    from napari_cryoet.comparison.layers import comparison_layers
+    from napari_cryoet.comparison.masks import Mask, MaskComparison, PicksInMask
+    from napari_cryoet.comparison.picks import PicksComparison
+    from napari_cryoet.comparison.report import report_text
     from napari_cryoet.exceptions import (
         ComparisonError,
         CryoETError,
@@ -104,27 +100,27 @@ _HOMES = {
     "Findings": "fitness",
     "Fit": "run.fit",
     "LayerSpec": "layer_spec",
-    "Mask": "comparison",
-    "MaskComparison": "comparison",
+    "Mask": "comparison.masks",
+    "MaskComparison": "comparison.masks",
     "Picks": "picks",
-    "PicksComparison": "comparison",
-    "PicksInMask": "comparison",
+    "PicksComparison": "comparison.picks",
+    "PicksInMask": "comparison.masks",
     "Portal": "portal",
     "add_layers": "_qt.adding",
     "check_picks": "fitness",
-    "compare": "comparison",
-    "comparison_layers": "comparison",
+    "compare": "comparison.comparing",
+    "comparison_layers": "comparison.layers",
     "fit": "run.fit",
     "load_annotation": "loading",
     "load_captions": "loading",
     "load_picks": "loading",
     "load_tilt_series": "tilt_series_layers",
     "load_tomogram": "loading",
-    "open_annotation": "comparison",
+    "open_annotation": "comparison.inputs",
     "open_portal": "portal",
     "outline_run": "run.outline",
     "read_picks": "pick_files",
-    "report_text": "comparison",
+    "report_text": "comparison.report",
     "write_mask": "mask_files",
     "write_picks": "pick_files",
 }

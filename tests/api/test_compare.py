@@ -368,7 +368,7 @@ class TestReports:
     def test_in_words_have_the_numbers(self):
         told = report_text(compare(A, B, radius_angstrom=25))
 
-        for part in ("precision", "66.7", "recall", "50.0", "25 Å"):
+        for part in ("precision", "66.7", "recall", "50.0", "2.5 nm"):
             assert part in told
         assert "Dice" in report_text(compare(Mask(BALL, 10.0), Mask(BALL, 10.0)))
         assert "inside" in report_text(compare(A, Mask(BALL, 10.0)))

@@ -132,7 +132,7 @@ def test_check_picks_finds_the_flip_and_mends_it(run):
 def test_compare_annotations_finds_the_careless_picks(run, demo_pack):
     _names, told = run("compare_annotations.py", demo_pack)
 
-    assert told.count("within 120 Å") == 3  # picked by hand, matched, careless
+    assert told.count("matching within 12 nm") == 3  # picked by hand, matched, careless
     shift_zyx = [float(part) for part in told.rpartition("(z, y, x): [")[2].strip("]\n ").split()]
     assert np.linalg.norm(shift_zyx) > 20
 

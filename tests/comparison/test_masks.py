@@ -1,246 +1,211 @@
-"""Mask against mask: overlaps voxel by voxel and object by object, whatever the grids."""
+"""Masks against masks and picks against masks, compared with NumPy over whole arrays."""
 
 from __future__ import annotations
 
+import math
 import threading
 
+import dask.array as da
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from napari_cryoet import Mask, compare
-from napari_cryoet.comparison import mask as mask_module
-from napari_cryoet.comparison import plain_report
-from napari_cryoet.exceptions import ComparisonError, FormatError, StoppedError
-from napari_cryoet.mask_files import write_mask
-from napari_cryoet.volumes import open_volume
+from napari_cryoet import ComparisonError, FormatError, Mask, Picks, StoppedError, compare, comparison_layers
+from napari_cryoet.comparison import masks
 
 labels = arrays(np.uint16, (5, 4, 3), elements=st.integers(0, 3))
+places = arrays(np.float64, (6, 3), elements=st.floats(-2, 7, allow_nan=False, width=32))
+
+
+@pytest.fixture(params=["whole", "in slabs"], autouse=True, scope="module")
+def slabs(request):
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "in slabs":
+            patch.setattr(masks, "SLAB_VOXELS", 1)
+            patch.setattr(masks, "FACES_AT_ONCE", 3)
+            patch.setattr(masks, "QUERIES_AT_ONCE", 2)
+        yield
 
 
 def mask(values, spacing=10.0, **options):
     return Mask(np.asarray(values), spacing, **options)
 
 
-@settings(max_examples=50)
-@given(labels, labels, st.booleans())
-def test_overlaps_are_those_of_whole_arrays(a, b, in_slabs):
-    with pytest.MonkeyPatch.context() as patch:
-        if in_slabs:
-            patch.setattr(mask_module, "_VOXELS_AT_ONCE", 1)
-        found = compare(mask(a), mask(b))
-
-    both, either = ((a > 0) & (b > 0)).sum(), ((a > 0) | (b > 0)).sum()
-    assert (found.voxels_a, found.voxels_b, found.voxels_both) == ((a > 0).sum(), (b > 0).sum(), both)
-    assert found.iou == (both / either if either else None)
-    assert found.dice == (pytest.approx(2 * both / (found.voxels_a + found.voxels_b)) if either else None)
-    if found.instances is not None:
-        for name_a, name_b, iou in zip(
-            found.instances.labels_a, found.instances.labels_b, found.instances.ious, strict=True
-        ):
-            assert iou == ((a == name_a) & (b == name_b)).sum() / ((a == name_a) | (b == name_b)).sum() >= 0.5
-        enough = [
-            (i, j)
-            for i in range(1, 4)
-            for j in range(1, 4)
-            if ((a == i) | (b == j)).any() and 2 * ((a == i) & (b == j)).sum() > ((a == i) | (b == j)).sum()
-        ]
-        assert set(enough) <= set(
-            zip(found.instances.labels_a.tolist(), found.instances.labels_b.tolist(), strict=True)
-        )
-
-
 def in_a_row(*objects):
     return np.array(objects, dtype=np.uint16).reshape(1, 1, -1)
 
 
-def test_objects_are_matched_by_overlap_whatever_their_numbers():
-    a = in_a_row(7, 7, 7, 7, 0, 2, 2, 0, 9)
-    b = in_a_row(4, 4, 4, 0, 0, 0, 5, 5, 0)
-    found = compare(mask(a), mask(b)).instances
-
-    assert (found.labels_a.tolist(), found.labels_b.tolist(), found.ious.tolist()) == ([7], [4], [0.75])
-    assert (found.scores.true_positives, found.scores.false_positives, found.scores.false_negatives) == (1, 2, 1)
-    assert found.panoptic_quality == 0.75 / (1 + 3 / 2)
-    lower = compare(mask(a), mask(b), iou_threshold=0.3).instances
-    assert lower.labels_a.tolist() == [2, 7]
-    assert lower.ious.tolist() == [1 / 3, 0.75]
-    np.testing.assert_allclose(lower.dices, [2 * 1 / (2 + 2), 2 * 3 / (4 + 3)])
+def ball(size=21, radius=6):
+    z, y, x = np.indices((size,) * 3) - size // 2
+    return (z**2 + y**2 + x**2 <= radius**2).astype(np.int8)
 
 
-def test_a_mask_agrees_with_itself():
-    found = compare(mask(in_a_row(1, 2, 2, 0)), mask(in_a_row(1, 2, 2, 0)))
-
-    assert (found.dice, found.iou, found.precision, found.recall) == (1, 1, 1, 1)
-    assert found.instances.panoptic_quality == 1
-
-
-def test_masks_that_do_not_tell_objects_apart_have_no_numbers_for_objects():
-    found = compare(mask(in_a_row(1, 1, 0)), mask(in_a_row(1, 2, 0)))
-
-    assert found.instances is None
-    assert "tell objects apart" in found.why_undefined["instances"]
-
-
-def test_one_object_found_of_several_counts_where_the_record_says_that_it_is_one():
-    one, several = in_a_row(1, 1, 0, 0), mask(in_a_row(1, 1, 2, 2))
-
-    found = compare(mask(one, about={"shape_type": "InstanceSegmentationMask"}), several).instances
-
-    assert (found.scores.true_positives, found.scores.false_positives, found.scores.false_negatives) == (1, 0, 1)
-    assert compare(mask(one, about={"shape_type": "SegmentationMask"}), several).instances is None
+def signed_distance(point, values):
+    """In voxels, to the nearest face between mask and background: negative inside, NaN without a face."""
+    nearest = math.inf
+    for axis in range(3):
+        step = np.eye(3, dtype=int)[axis]
+        for voxel in np.ndindex(*(np.array(values.shape) - step)):
+            if bool(values[voxel]) != bool(values[tuple(voxel + step)]):
+                apart = np.abs(np.asarray(point) - (np.array(voxel) + 0.5 * step))
+                nearest = min(nearest, float(np.linalg.norm(np.maximum(apart - np.where(step, 0.0, 0.5), 0))))
+    voxel = np.floor(np.asarray(point) + 0.5).astype(int)
+    is_inside = (voxel >= 0).all() and (voxel < values.shape).all() and values[tuple(voxel)]
+    return math.nan if math.isinf(nearest) else -nearest if is_inside else nearest
 
 
-def test_who_finds_no_object_misses_all_of_them():
-    found = compare(mask(in_a_row(0, 0, 0)), mask(in_a_row(1, 2, 2)), beta=4).instances
+class TestMasks:
+    @settings(max_examples=50, deadline=None)
+    @given(labels, labels)
+    def test_overlaps_are_those_of_whole_arrays(self, a, b):
+        found = compare(mask(a), mask(b))
 
-    assert (found.scores.true_positives, found.scores.false_positives, found.scores.false_negatives) == (0, 0, 2)
-    assert (found.scores.precision, found.scores.recall, found.scores.f_beta) == (None, 0, 0)
+        both, either = ((a > 0) & (b > 0)).sum(), ((a > 0) | (b > 0)).sum()
+        assert (found.voxels_a, found.voxels_b, found.voxels_both) == ((a > 0).sum(), (b > 0).sum(), both)
+        assert found.iou == (both / either if either else None)
+        assert found.dice == (pytest.approx(2 * both / (found.voxels_a + found.voxels_b)) if either else None)
+        assert found.precision == (both / found.voxels_a if found.voxels_a else None)
+        assert found.recall == (both / found.voxels_b if found.voxels_b else None)
+        if found.instances is None:
+            assert found.why_no_instances
+            return
+        ious = {
+            (i, j): ((a == i) & (b == j)).sum() / ((a == i) | (b == j)).sum()
+            for i in range(1, 4)
+            for j in range(1, 4)
+            if ((a == i) | (b == j)).any()
+        }
+        pairs = zip(found.instances.labels_a.tolist(), found.instances.labels_b.tolist(), strict=True)
+        told = dict(zip(pairs, found.instances.ious.tolist(), strict=True))
+        assert told == pytest.approx({pair: ious[pair] for pair in told})
+        assert {pair for pair, iou in ious.items() if iou > 0.5} <= set(told)
 
+    def test_a_label_of_1_tells_objects_apart_only_if_the_record_says_so(self):
+        one, several = in_a_row(1, 1, 0, 0), mask(in_a_row(1, 1, 2, 2))
 
-def test_empty_masks_have_reasons_instead_of_numbers():
-    empty, some = mask(in_a_row(0, 0)), mask(in_a_row(0, 1))
+        found = compare(mask(one, about={"shape_type": "InstanceSegmentationMask"}), several).instances
+        assert (found.scores.true_positives, found.scores.false_positives, found.scores.false_negatives) == (1, 0, 1)
+        assert compare(mask(one), several).instances is None
+        assert compare(mask(0 * one), several).instances.scores.recall == 0
 
-    nothing = compare(empty, empty)
-    assert (nothing.dice, nothing.iou, nothing.precision, nothing.recall) == (None,) * 4
-    assert {"dice", "iou", "precision", "recall"} <= set(nothing.why_undefined)
-    assert (compare(empty, some).dice, compare(empty, some).precision, compare(some, empty).recall) == (0, None, None)
-
-
-@settings(max_examples=25)
-@given(arrays(np.uint8, (3, 2, 2), elements=st.integers(0, 2)), st.sampled_from([2, 4]), st.booleans())
-def test_a_coarse_mask_is_the_fine_one_whose_blocks_it_stands_for(coarse, factor, coarse_first):
-    fine = np.kron(coarse, np.ones((factor,) * 3, np.uint8))
-    pair = (mask(coarse, 10.0 * factor), mask(fine, 10.0))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mask_module, "_VOXELS_AT_ONCE", 1)
+    @settings(max_examples=25, deadline=None)
+    @given(arrays(np.uint8, (3, 2, 2), elements=st.integers(0, 2)), st.sampled_from([2, 4]), st.booleans())
+    def test_a_coarse_mask_is_the_fine_one_whose_blocks_it_stands_for(self, coarse, factor, coarse_first):
+        fine = np.kron(coarse, np.ones((factor,) * 3, np.uint8))
+        pair = (mask(coarse, 10.0 * factor), mask(fine, 10.0))
         found = compare(*(pair if coarse_first else pair[::-1]))
 
-    assert found.spacing_angstrom == 10
-    assert found.dice == (1 if coarse.any() else None)
-    assert f"{factor}×{factor}×{factor}" in " ".join(found.notes)
+        assert found.spacing_angstrom == 10
+        assert found.dice == (1 if coarse.any() else None)
+        assert f"{factor}×{factor}×{factor}" in " ".join(found.notes)
+
+    def test_odd_sizes_that_were_cut_or_padded_are_compared_where_both_are(self):
+        fine = mask(np.ones((5, 4, 4), np.uint8))
+        padded = compare(mask(np.ones((3, 2, 2), np.uint8), 20.0), fine)
+        cut = compare(mask(np.ones((2, 2, 2), np.uint8), 20.0), fine)
+
+        assert (padded.voxels_a, padded.voxels_b, padded.dice) == (80, 80, 1)
+        assert (cut.voxels_a, cut.voxels_b) == (64, 64)
+        assert "4×4×4" in cut.notes[-1]
+
+    @pytest.mark.parametrize(
+        ("shape", "spacing", "why"),
+        [
+            ((2, 2, 3), 10.0, "cover the same volume"),
+            ((9, 9, 9), 20.0, "cover the same volume"),
+            ((2, 2, 2), 30.0, "interpolated"),
+            ((2, 2, 2), 12.0, "interpolated"),
+            ((2, 2, 2), None, "voxel spacing"),
+        ],
+    )
+    def test_grids_that_do_not_fit_are_refused_with_the_reason(self, shape, spacing, why):
+        with pytest.raises(ComparisonError, match=why):
+            compare(mask(np.zeros((2, 2, 2), np.uint8)), mask(np.zeros(shape, np.uint8), spacing))
+
+    def test_settings_that_make_no_sense_are_refused_and_a_comparison_can_be_stopped(self):
+        some, stop = mask(in_a_row(1)), threading.Event()
+        for options in ({"iou_threshold": 0}, {"beta": -1}):
+            with pytest.raises(ValueError, match=r"union|beta"):
+                compare(some, some, **options)
+        stop.set()
+        with pytest.raises(StoppedError):
+            compare(some, some, stop=stop)
+
+    @pytest.mark.parametrize("dtype", [bool, np.int8, np.uint64, np.float16, np.float32, np.float64])
+    def test_labels_may_be_of_any_type_that_holds_whole_numbers(self, dtype):
+        values = np.zeros((4, 5, 6))
+        values[1:3, 2:4, 1:5] = 1
+        assert compare(mask(values.astype(dtype)), mask(da.from_array(values.astype(np.uint8)))).iou == 1
+
+    @pytest.mark.filterwarnings("error")
+    @pytest.mark.parametrize("value", [0.5, np.nan, np.inf, -1, 2**31, 2**63, 1j, "a"])
+    def test_what_holds_no_labels_is_no_mask(self, value):
+        with pytest.raises(FormatError, match="mask"):
+            compare(mask([[[value]]]), mask([[[1]]]))
+
+    def test_a_mask_has_three_dimensions_and_a_width(self):
+        with pytest.raises(ValueError, match="dimensions"):
+            Mask(np.zeros((3, 3)))
+        with pytest.raises(ValueError, match="wide"):
+            mask(in_a_row(1), 0.0)
 
 
-def test_odd_sizes_that_were_cut_or_padded_are_compared_where_both_are():
-    fine = np.ones((5, 4, 4), np.uint8)
+class TestPicksInMask:
+    @settings(max_examples=40, deadline=None)
+    @given(labels, places)
+    def test_distances_are_those_to_the_nearest_of_all_faces(self, values, points):
+        found = compare(Picks(points, 10.0), mask(values))
 
-    padded = compare(mask(np.ones((3, 2, 2), np.uint8), 20.0), mask(fine))
-    cut = compare(mask(np.ones((2, 2, 2), np.uint8), 20.0), mask(fine))
+        assert found.surface_error_angstrom == 0
+        expected = [10 * signed_distance(point, values) for point in points]
+        np.testing.assert_allclose(found.surface_distances_angstrom, expected)
 
-    assert (padded.voxels_a, padded.voxels_b, padded.dice) == (80, 80, 1)
-    assert (cut.voxels_a, cut.voxels_b) == (64, 64)
-    assert "Only the 4×4×4 voxels that A covers were compared." in cut.notes
+    def test_far_from_a_curved_surface_the_error_is_bounded_and_told(self, monkeypatch):
+        monkeypatch.setattr(masks, "NEAREST", (4,))
+        monkeypatch.setattr(masks, "FACES_AT_ONCE", 1000)
+        values = ball()
+        found = compare(Picks([[10, 10, 10], [10, 10, 17], [2, 3, 4]], 10.0), mask(values))
 
+        exact = np.array([10 * signed_distance(point, values) for point in found.picks.points_zyx])
+        errors = np.abs(found.surface_distances_angstrom) - np.abs(exact)
+        assert 0 < found.surface_error_angstrom <= 7.1
+        assert (errors >= -1e-9).all()
+        assert (errors <= found.surface_error_angstrom).all()
 
-@pytest.mark.parametrize(
-    ("b", "spacing", "why"),
-    [
-        (np.zeros((2, 2, 3)), 10.0, "cover the same volume"),
-        (np.zeros((9, 9, 9)), 20.0, "cover the same volume"),
-        (np.zeros((2, 2, 2)), 30.0, "interpolated"),
-        (np.zeros((2, 2, 2)), 12.0, "interpolated"),
-        (np.zeros((2, 2, 2)), None, "how large the voxels"),
-    ],
-)
-def test_grids_that_do_not_fit_are_refused_with_the_reason(b, spacing, why):
-    with pytest.raises(ComparisonError, match=why):
-        compare(mask(np.zeros((2, 2, 2))), mask(b, spacing))
+    def test_picks_are_counted_inside_outside_and_beyond_the_volume_at_any_spacing(self):
+        points = Picks([[10, 10, 10], [10, 10, 16], [10, 10, 17], [10, 10, 60]], 10.0, ids=[5, 6, 7, 8])
+        found, finer = compare(points, mask(ball() * 3)), compare(points.rescaled(3.0), mask(ball() * 3))
 
+        assert found.labels.tolist() == finer.labels.tolist() == [3, 3, 0, masks.NO_LABEL]
+        np.testing.assert_allclose(found.surface_distances_angstrom[1:], [-5, 5, 435])
+        np.testing.assert_allclose(finer.surface_distances_angstrom, found.surface_distances_angstrom)
+        assert found.share_inside == 0.5
+        assert found.inside.ids.tolist() == [5, 6]
+        assert found.inside.features["mask_label"].tolist() == [3, 3]
+        assert found.outside.features["surface_distance_angstrom"].tolist() == pytest.approx([5, 435])
+        report = found.plain()
+        assert [report[key] for key in ("inside", "outside", "outside_of_volume")] == [2, 1, 1]
+        assert [len(spec.data) for spec in comparison_layers(found)] == [2, 2]
 
-def test_the_plain_report_names_the_objects_that_match():
-    told = plain_report(compare(mask(in_a_row(1, 2, 0)), mask(in_a_row(2, 1, 0))))
+    def test_a_mask_without_a_surface_has_no_distances(self):
+        for values, share in ((np.zeros((4, 4, 4), np.int8), 0), (np.ones((4, 4, 4), np.int8), 1)):
+            found = compare(Picks([[1, 1, 1]], 10.0), mask(values))
+            assert (found.share_inside, found.distance, found.surface_error_angstrom) == (share, None, 0)
+            assert "surface_distance" in found.why_undefined
+        nobody = compare(Picks(np.empty((0, 3)), 10.0), mask(ball()))
+        assert (nobody.share_inside, nobody.distance) == (None, None)
 
-    assert told["instances"]["matches"] == [
-        {"a": 1, "b": 2, "iou": 1.0, "dice": 1.0},
-        {"a": 2, "b": 1, "iou": 1.0, "dice": 1.0},
-    ]
-    assert told["kind"] == "mask against mask"
+    def test_each_plane_of_a_lazy_mask_is_read_once(self):
+        read = []
 
+        class Noted:
+            shape = (21, 21, 21)
 
-def test_a_threshold_that_makes_no_sense_is_refused_and_a_comparison_can_be_stopped():
-    with pytest.raises(ValueError, match="intersection"):
-        compare(mask(in_a_row(1)), mask(in_a_row(1)), iou_threshold=0)
-    with pytest.raises(ValueError, match="beta"):
-        compare(mask(in_a_row(1)), mask(in_a_row(1)), beta=-1)
-    stop = threading.Event()
-    stop.set()
-    with pytest.raises(StoppedError):
-        compare(mask(in_a_row(1)), mask(in_a_row(1)), stop=stop)
+            def __getitem__(self, planes):
+                read.extend(range(planes.start, planes.stop))
+                return ball()[planes]
 
-
-def test_a_layers_level_is_compared_without_what_was_added_to_it(tmp_path):
-    values = np.zeros((17, 35, 45), np.uint8)
-    values[3:10, 4:30, 5:40] = 1
-    opened = open_volume(write_mask(values, tmp_path / "a.zarr", spacing_angstrom=10).path)
-    assert opened.levels[0].shape != values.shape
-
-    found = compare(Mask(opened.levels[0], 10.0), mask(values))
-    assert found.iou == 1
-    assert found.voxels_a == values.sum()
-
-
-@pytest.mark.filterwarnings("error")
-def test_masks_of_half_precision_are_read_and_infinite_numbers_refused():
-    values = np.zeros((2, 3, 4), np.float16)
-    values[1, 2, 3] = 1
-    assert compare(mask(values), mask(values)).voxels_both == 1
-
-    values[0, 0, 0] = np.inf
-    with pytest.raises(FormatError, match="negative or very large numbers"):
-        compare(mask(values), mask(values))
-
-
-@pytest.mark.parametrize("kind", [np.int64, np.uint64])
-def test_labels_as_large_as_hashes_are_told_apart(kind):
-    of_a, of_b = np.zeros((4, 5, 6), np.int64), np.zeros((4, 5, 6), kind)
-    of_a[:2], of_a[2] = 2**62, 2**62 + 1
-    of_b[0], of_b[1:3] = 2**62 + 2, 2**62 + 3
-    found = compare(mask(of_a), mask(of_b))
-
-    assert (found.voxels_a, found.voxels_b, found.voxels_both) == (90, 90, 90)
-    assert sorted(zip(found.instances.labels_a, found.instances.labels_b, found.instances.ious, strict=True)) == [
-        (2**62, 2**62 + 2, 0.5),
-        (2**62 + 1, 2**62 + 3, 0.5),
-    ]
-
-
-def test_labels_of_many_slabs_are_counted_together_however_large_they_are(monkeypatch):
-    monkeypatch.setattr(mask_module, "_VOXELS_AT_ONCE", 1)
-    ids = np.random.default_rng(0).integers(0, 4, (9, 5, 6))
-    small, large = compare(mask(ids), mask(ids + 1)), compare(mask(ids * 2**40), mask((ids + 1) * 2**40))
-
-    assert large.instances.labels_a.tolist() == [label * 2**40 for label in small.instances.labels_a.tolist()]
-    assert large.instances.ious.tolist() == small.instances.ious.tolist()
-    assert large.voxels_both == small.voxels_both
-
-
-def test_whole_numbers_of_64_bits_without_a_sign_keep_their_digits():
-    of_a, of_b = np.zeros((4, 5, 6), np.int64), np.zeros((4, 5, 6), np.uint64)
-    of_a[0], of_a[1] = 2_000_000_000, 2_000_000_001
-    of_b[0], of_b[1] = 1_000_000_001, 1_000_000_003
-    found = compare(mask(of_a), mask(of_b)).instances
-
-    assert found.labels_b.tolist() == [1_000_000_001, 1_000_000_003]
-
-
-def test_labels_that_are_too_large_to_compare_are_named():
-    ids = np.full((4, 5, 6), 2**63, np.uint64)
-
-    with pytest.raises(FormatError, match=r"the label 9,223,372,036,854,775,808; labels that can be compared go to 9"):
-        compare(mask(ids), mask(ids))
-
-
-def test_files_that_place_their_first_voxels_differently_are_told(tmp_path):
-    from napari_cryoet.comparison import open_annotation
-    from napari_cryoet.provenance import ORIGIN_KEY
-
-    about = {ORIGIN_KEY: [30.0, -20.0, 10.0], "voxel_spacing_angstrom": 10.0}
-    write_mask(np.ones((4, 5, 6), "u1"), tmp_path / "a.mrc", spacing_angstrom=10, about=about)
-    write_mask(np.ones((4, 5, 6), "u1"), tmp_path / "b.mrc", spacing_angstrom=10)
-    a, b = (open_annotation(str(tmp_path / name)) for name in ("a.mrc", "b.mrc"))
-
-    (note,) = compare(a, b).notes
-    assert "at x, y, z = 10, -20, 30 and B's at 0, 0, 0 Å" in note
-    assert compare(a, a).notes == ()
+        compare(Picks([[10, 10, 10]], 10.0), Mask(Noted(), 10.0))
+        assert read == list(range(21))

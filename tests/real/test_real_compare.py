@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import mrcfile
 import numpy as np
 import tifffile
 import zarr
@@ -68,19 +67,6 @@ def test_the_real_microtubule_is_read_as_it_is_kept(real_data: Path) -> None:
     assert compare(opened, bright).dice == 2 * np.count_nonzero(whole > 150) / (
         np.count_nonzero(whole) + np.count_nonzero(whole > 150)
     )
-
-
-def test_the_real_microtubule_is_said_to_be_no_mask_whatever_file_it_is_in(real_data: Path, tmp_path: Path) -> None:
-    whole = tifffile.imread(real_data / "tomograms" / "13pf_MT.tif")
-    mrcfile.write(tmp_path / "mt.mrc", whole.astype(np.float32), voxel_size=10.52)
-    bright = Mask((whole > 150).astype(np.uint8), 10.52)
-
-    for path in (real_data / "tomograms" / "13pf_MT.tif", tmp_path / "mt.mrc"):
-        found = compare(open_annotation(path), bright)
-        assert [note.split(":")[0] for note in found.notes][:1] == [
-            "A looks like a volume of grey values, not like a mask"
-        ]
-        assert not any(note.startswith("B looks like") for note in found.notes)
 
 
 def test_picks_are_checked_in_the_real_microtubule(real_data: Path) -> None:

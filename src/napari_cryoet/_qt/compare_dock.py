@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, WeakSet
+from typing import TYPE_CHECKING
 
 from napari.layers import Layer
 from qtpy.QtCore import QSize
@@ -20,21 +18,17 @@ from napari_cryoet._qt.dock import Dock
 from napari_cryoet._qt.flow_row import FlowRow
 from napari_cryoet._qt.labels import plain_label, roomy
 from napari_cryoet._qt.message_panel import copy_text
-from napari_cryoet._qt.napari_internals import painted_steps
 from napari_cryoet._qt.saving_names import with_ending
 from napari_cryoet._qt.scrolling import ScrollingPage
 from napari_cryoet._qt.styling import style_sheet
 from napari_cryoet._qt.tasks import NOT_AWAITED, Job, Tasks, UnexpectedError
 from napari_cryoet._qt.theme import Theme
-from napari_cryoet.comparison import (
-    Comparison,
-    PicksComparison,
-    PicksInMask,
-    compare,
-    comparison_layers,
-    report_text,
-    write_report,
-)
+from napari_cryoet.comparison.comparing import compare
+from napari_cryoet.comparison.layers import comparison_layers
+from napari_cryoet.comparison.masks import PicksInMask
+from napari_cryoet.comparison.picks import PicksComparison
+from napari_cryoet.comparison.report import report_text, write_report
+from napari_cryoet.comparison.sides import Comparison
 from napari_cryoet.exceptions import ComparisonError, CryoETError
 
 if TYPE_CHECKING:
@@ -47,9 +41,6 @@ _ONLY_ONE = "Only one annotation is open. Open another one to compare it with, p
 _NO_SPACING = "Nothing says how wide the voxels of {} are. Say it in the field above."
 _OTHER_PAIR = "The numbers below are of another choice of A and B."
 _AGAIN = "Compare again for this one."
-_CHANGED_SINCE = "{} changed since these numbers were counted. Compare again for what is there now."
-#: napari's names for what puts points or labels elsewhere.
-_CHANGES = ("data", "paint", "scale", "translate", "rotate", "shear", "affine", "units")
 _NO_PAIR_NOW = "The numbers below are of layers that aren't chosen any more."
 _START = "Count what matches, beside your work; nothing of A or B is changed"
 _NOTHING_YET = "Open two annotations, points or masks; then choose which is judged and which is the reference."
@@ -79,9 +70,6 @@ class CompareDock(Dock):
         self._pair: tuple[Layer | None, Layer | None] = (None, None)  # that is chosen
         self._without_spacing = ""  # of the two, those whose voxels nobody knows the width of
         self._asked = self._compared = self._pair  # whose numbers are on their way, and are shown
-        self._changed_since_asked: WeakSet[Layer] = WeakSet()
-        self._changed_since: WeakSet[Layer] = WeakSet()  # the comparison that is shown was asked for
-        self._followed: WeakKeyDictionary[Layer, object] = WeakKeyDictionary()  # with how far they are painted
         self._saving = ""  # what is said of a file that is written
         self._shown: dict[int, Layer] = {}  # layers that were made of this comparison, by which of its layers they are
         self.start = QPushButton("Compare")
@@ -108,11 +96,6 @@ class CompareDock(Dock):
         """End the task, for good."""
         self.tasks.close()
         self.form.close_down()
-        for layer in self._followed:
-            for change in self._changes_of(layer):
-                change.disconnect(self._on_changed)
-            layer.events.set_data.disconnect(self._on_sliced)
-        self._followed.clear()
         self._theme.close()
 
     def save_json(self, path: Path) -> None:
@@ -159,8 +142,6 @@ class CompareDock(Dock):
             )
 
         self._asked = self._pair
-        self._changed_since_asked.clear()
-        self._follow(filter(None, self._pair))
         self.bar.setValue(0)
         self.message.setText("")
         self.tasks.run(KEY, work, then=self._on_answer, failed=self._on_failed, title="Comparing annotations")
@@ -171,7 +152,6 @@ class CompareDock(Dock):
 
     def _on_answer(self, comparison: Comparison) -> None:
         self.comparison, self._compared = comparison, self._asked
-        self._changed_since = self._changed_since_asked.copy()
         self._shown = {}
         self.results.show_comparison(comparison)
         self.message.setText(self._about_pair())  # a layer may have gone meanwhile
@@ -191,8 +171,7 @@ class CompareDock(Dock):
             return ""
         if self._pair != self._compared:
             return f"{_OTHER_PAIR} {self._no_spacing or _AGAIN}" if self.form.has_pair else _NO_PAIR_NOW
-        changed = [side for side, layer in zip("AB", self._compared, strict=True) if layer in self._changed_since]
-        return _CHANGED_SINCE.format(" and ".join(changed)) if changed else ""
+        return ""
 
     @property
     def _no_spacing(self) -> str:
@@ -206,35 +185,6 @@ class CompareDock(Dock):
     def _tell(self, words: str) -> None:
         self._say(words)
         self._set_state()
-
-    def _follow(self, layers: Iterable[Layer]) -> None:
-        """Hear from now on when layers that are compared change."""
-        for layer in layers:
-            if layer not in self._followed:
-                for change in self._changes_of(layer):
-                    change.connect(self._on_changed)
-                layer.events.set_data.connect(self._on_sliced)
-            self._followed[layer] = painted_steps(layer)
-
-    @staticmethod
-    def _changes_of(layer: Layer) -> list[Any]:
-        return [getattr(layer.events, name) for name in _CHANGES if hasattr(layer.events, name)]
-
-    def _on_sliced(self, event: Any) -> None:
-        """Painting may have been undone or done again: napari tells only that it slices the layer anew."""
-        steps = painted_steps(event.source)
-        if self._followed.get(event.source) != steps:
-            self._followed[event.source] = steps
-            self._on_changed(event)
-
-    def _on_changed(self, event: Any) -> None:
-        layer = event.source
-        is_known = layer in self._changed_since
-        self._changed_since_asked.add(layer)
-        self._changed_since.add(layer)
-        if not is_known and layer in self._compared:
-            self.message.setText(self._about_pair())
-            self._set_state()
 
     def _on_failed(self, error: CryoETError) -> None:
         self._say(str(error), error.details if isinstance(error, UnexpectedError) else "")
@@ -301,7 +251,6 @@ class CompareDock(Dock):
         self._theme.changed.connect(self._on_theme)
 
     def _on_theme(self) -> None:
-        self.form.looks.set_outline(self._theme.colors.dim)
         self.results.set_outline(self._theme.colors.dim)
         self.setStyleSheet(style_sheet(self._theme.colors, self.objectName()))
 

@@ -23,9 +23,9 @@ from napari_cryoet._qt.comparable import (
 from napari_cryoet._qt.elided_combo import elide_middle
 from napari_cryoet._qt.grid_watch import GridWatch
 from napari_cryoet._qt.layer_box import NO_ANNOTATION, named_layers
-from napari_cryoet._qt.pair_looks import PairLooks
 from napari_cryoet._qt.wrapped_tick import wrap_words
-from napari_cryoet.comparison import Mask, Method
+from napari_cryoet.comparison.masks import Mask
+from napari_cryoet.comparison.match import Method
 from napari_cryoet.layer_parts import MAX_SPACING_ANGSTROM
 from napari_cryoet.picks import Picks
 
@@ -59,14 +59,13 @@ class CompareForm(QWidget):
         self._radius_is_own = False
         self.a = ComboBox(choices=self._choices)
         self.b = ComboBox(choices=self._choices)
-        self.radius = FloatSpinBox(min=1, max=10_000, step=5, value=50)
+        self.radius = FloatSpinBox(min=0.1, max=1000, step=0.5, value=5)
         self.beta = FloatSpinBox(min=0.1, max=100, step=1, value=1)
         self.method = ComboBox(choices=list(_METHODS))
         self.fold = SpinBox(min=1, max=999, value=1)
         self.iou = FloatSpinBox(min=0.01, max=1, step=0.05, value=0.5)
         self.spacing = FloatSpinBox(min=0, max=MAX_SPACING_ANGSTROM, step=0.1, value=0)  # nobody knows it before
         self.insist = CheckBox(text="Also on different alignments")
-        self.looks = PairLooks(viewer, self.a.native, self.b.native)
         self._said_of: WeakSet[Layer] = WeakSet()  # whose width of voxels a person said
         self._units = GridWatch(self)  # of layers that may say one day how wide their voxels are
         self._lay_out()
@@ -97,7 +96,7 @@ class CompareForm(QWidget):
         return Question(
             a=side_of(self.a.value, spacing),
             b=side_of(self.b.value, spacing),
-            radius_angstrom=float(self.radius.value),
+            radius_angstrom=float(self.radius.value) * 10,
             beta=float(self.beta.value),
             method=_METHODS[self.method.value],
             symmetry=f"C{int(self.fold.value)}",
@@ -113,7 +112,6 @@ class CompareForm(QWidget):
 
     def close_down(self) -> None:
         """Hear no more of the viewer."""
-        self.looks.close_down()
         self._units.watch()
         self._viewer.layers.events.disconnect(self._on_layers)
 
@@ -147,12 +145,11 @@ class CompareForm(QWidget):
         self._rows.setRowVisible(self.spacing.native, lacks_spacing(a) or lacks_spacing(b))
         if are_points and not self._radius_is_own:
             with self.radius.changed.blocked():
-                self.radius.value = suggested_radius_angstrom(a)
+                self.radius.value = suggested_radius_angstrom(a) / 10
         self._units.watch(a, b)
         if not self._said_of.issuperset(self._unknown()):  # what was said of another layer says nothing of this one
             with self.spacing.changed.blocked():
                 self.spacing.value = 0
-        self.looks.update_looks()
         self.changed.emit()
 
     def _on_radius(self, _value: float) -> None:
@@ -185,7 +182,7 @@ class CompareForm(QWidget):
             (
                 "Radius",
                 self.radius,
-                "Radius in ångström",
+                "Radius in nm",
                 "How far apart two picks of the same particle may be; at first half of the particle's diameter",
             ),
             (
@@ -210,7 +207,7 @@ class CompareForm(QWidget):
             ("Voxel spacing", self.spacing, "Voxel spacing in ångström", "Of the layer whose scale doesn't say it"),
             ("", self.insist, "Compare also layers of different alignments or runs", "Positions may then not fit"),
         ]
-        for number, unit, decimals in ((self.radius, " Å", 1), (self.beta, "", 1), (self.spacing, " Å", 3)):
+        for number, unit, decimals in ((self.radius, " nm", 2), (self.beta, "", 1), (self.spacing, " Å", 3)):
             number.native.setSuffix(unit)
             number.native.setDecimals(decimals)
         self.spacing.native.setSpecialValueText("unknown")
@@ -221,8 +218,6 @@ class CompareForm(QWidget):
                 self._rows.addRow(field.native)  # in all the width: Qt wraps no row that has no label
             else:
                 self._rows.addRow(label, field.native)
-            if field is self.b:
-                self._rows.addRow("", self.looks)
         wrap_words(self.insist.native)
         self.a.native.setPlaceholderText(NO_ANNOTATION)
         self.b.native.setPlaceholderText(NO_ANNOTATION)

@@ -21,9 +21,12 @@ from napari_cryoet._qt.labels import plain_label, plain_tooltip
 from napari_cryoet._qt.look_icon import look_icon
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet.appearance.colors import PALETTE, rgba_of
-from napari_cryoet.comparison import Comparison, PicksComparison, PicksInMask, Spread
 from napari_cryoet.comparison.layers import LOOKS
-from napari_cryoet.comparison.report import Row, headline, portal_lines, rows_of, spread_rows_of
+from napari_cryoet.comparison.masks import PicksInMask
+from napari_cryoet.comparison.match import Spread
+from napari_cryoet.comparison.picks import PicksComparison
+from napari_cryoet.comparison.report import portal_lines, portal_texts, subject
+from napari_cryoet.comparison.sides import Comparison, Figure
 
 #: What a button says, what it does, and how its layer looks; in the order of `comparison_layers`.
 _PARTS = {
@@ -39,6 +42,10 @@ _PARTS = {
 }
 
 
+#: Figures that are drawn as histograms, and not in the table.
+_SPREADS = frozenset({"distance", "rotation_error", "tilt_error", "surface_distance"})
+
+
 class CompareResults(QWidget):
     """Shows one comparison; asks for layers, a copy or a file of it."""
 
@@ -49,6 +56,7 @@ class CompareResults(QWidget):
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._headline = plain_label(name="compareHeadline")
+        self._setting = plain_label(name="dimText")
         self.table = _table()
         self.plots = [HistogramPlot(theme) for _ in range(3)]
         self.notes = plain_label(name="dimText")
@@ -78,17 +86,17 @@ class CompareResults(QWidget):
 
     def show_comparison(self, comparison: Comparison) -> None:
         """Replace what is shown."""
-        self._headline.setText(headline(comparison))
-        rows = rows_of(comparison)
-        _fill(self.table, rows)
-        spreads, reasons = _spreads(comparison), [f"No {row.name}: {row.why}" for row in rows if row.why]
-        spread_rows = spread_rows_of(comparison)
+        self._headline.setText(comparison.headline)
+        self._setting.setText(subject(comparison))
+        figures = [figure for figure in comparison.figures() if figure.name]
+        numbers = [figure for figure in figures if figure.key not in _SPREADS]
+        spreads = [figure for figure in figures if isinstance(figure.value, Spread)]
+        _fill(self.table, [(figure, *portal_texts(comparison, figure)) for figure in numbers])
         for number, plot in enumerate(self.plots):
-            spread = spreads[number] if number < len(spreads) else None
-            plot.setVisible(spread is not None)
-            if spread is not None:
-                plot.show_spread(spread_rows[number].name.capitalize(), spread_rows[number].value, spread)
-        reasons += list(dict.fromkeys(f"{row.name.capitalize()}: {row.why}" for row in spread_rows if row.why))
+            plot.setVisible(number < len(spreads))
+            if number < len(spreads) and isinstance(spread := spreads[number].value, Spread):
+                plot.show_spread(spreads[number].name.capitalize(), spreads[number].text, spread)
+        reasons = [f"No {figure.name}: {figure.why_undefined}" for figure in figures if figure.value is None]
         lines = [*portal_lines(comparison), *comparison.notes, *reasons]
         self.notes.setText("\n".join(lines))
         self.notes.setVisible(bool(lines))
@@ -114,6 +122,7 @@ class CompareResults(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self._headline)
+        column.addWidget(self._setting)
         column.addWidget(self.table)
         column.addLayout(buttons)
         for plot in self.plots:
@@ -153,30 +162,21 @@ def _table() -> QTableWidget:
     return table
 
 
-def _fill(table: QTableWidget, rows: tuple[Row, ...]) -> None:
+def _fill(table: QTableWidget, rows: list[tuple[Figure, str, str]]) -> None:
     """One line a number; columns for what the portal says only where it says something."""
     table.setRowCount(len(rows))
     table.setHorizontalHeaderLabels(["", "here", "portal, A", "portal, B"])
-    table.setColumnHidden(2, not any(row.portal_a for row in rows))
-    table.setColumnHidden(3, not any(row.portal_b for row in rows))
-    for line, row in enumerate(rows):
-        for column, text in enumerate(row[:4]):
+    table.setColumnHidden(2, not any(portal_a for _, portal_a, _ in rows))
+    table.setColumnHidden(3, not any(portal_b for _, _, portal_b in rows))
+    for line, (figure, portal_a, portal_b) in enumerate(rows):
+        for column, text in enumerate((figure.name, figure.text, portal_a, portal_b)):
             item = QTableWidgetItem(text)
             if column:
                 item.setTextAlignment(int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter))
-            item.setToolTip(plain_tooltip(row.why))
+            item.setToolTip(plain_tooltip(figure.why_undefined if figure.value is None else ""))
             table.setItem(line, column, item)
     table.resizeRowsToContents()
     header = table.horizontalHeader()
     assert header is not None  # noqa: S101
     height = header.sizeHint().height() + sum(table.rowHeight(line) for line in range(len(rows)))
     table.setFixedHeight(height + 2 * table.frameWidth())
-
-
-def _spreads(comparison: Comparison) -> list[Spread | None]:
-    match comparison:
-        case PicksComparison():
-            return [comparison.distance, comparison.rotation_error, comparison.tilt_error]
-        case PicksInMask():
-            return [comparison.distance]
-    return []

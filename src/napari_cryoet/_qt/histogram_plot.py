@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from napari_cryoet._qt.painting import draw_line
 from napari_cryoet._qt.theme import Theme
-from napari_cryoet.comparison import Spread
+from napari_cryoet.comparison.match import Spread
 
 _BARS_HEIGHT = 56
 _GAP = 3
@@ -81,8 +81,8 @@ class HistogramPlot(QWidget):
     def _draw_ends(self, painter: QPainter, spread: Spread, bars: QRectF) -> None:
         below = QRectF(bars.left(), bars.bottom() + _GAP, bars.width(), self.fontMetrics().lineSpacing()).toRect()
         painter.setPen(self._theme.colors.dim)
-        draw_line(painter, below, f"{spread.edges[0]:g}")
-        draw_line(painter, below, f"{spread.edges[-1]:g}{_unit(spread)}", align=Qt.AlignmentFlag.AlignRight)
+        draw_line(painter, below, spread.text(spread.edges[0]))
+        draw_line(painter, below, spread.text(spread.edges[-1]), align=Qt.AlignmentFlag.AlignRight)
         most = f"most: {int(spread.counts.max()):,}"
         draw_line(painter, below, most, align=Qt.AlignmentFlag.AlignHCenter)
 
@@ -94,8 +94,4 @@ class HistogramPlot(QWidget):
         spread = self._spread
         assert spread is not None  # noqa: S101 - nothing asks before one is shown
         low, high = spread.edges[number], spread.edges[number + 1]
-        return f"{low:.4g} to {high:.4g}{_unit(spread)}: {int(spread.counts[number]):,}"
-
-
-def _unit(spread: Spread) -> str:
-    return spread.unit if spread.unit == "°" else f" {spread.unit}"
+        return f"{spread.text(low)} to {spread.text(high)}: {int(spread.counts[number]):,}"

@@ -41,7 +41,6 @@ class Feature(Enum):
     DISCS = "picks show in the plane of their centre only"
     ARROWS = "arrows are sliced more often than needed"
     WRITING = "picks are sliced more often than needed"
-    PAINTING = "a comparison doesn't say that what was painted in one of its masks was undone since"
     DRAWING = (
         "who draws in a mask of one level waits for what is under the brush where that hasn't come yet, and isn't told "
         "in plain words that nothing can be drawn in 3D"
@@ -220,9 +219,6 @@ _TRIES: Final[Mapping[Feature, Callable[[], Iterable[str]]]] = {
     Feature.DISCS: _try_discs,
     Feature.ARROWS: _try_arrows,
     Feature.WRITING: lambda: _without(Layer, "Layer", ["_block_refresh"]),
-    Feature.PAINTING: lambda: _without(
-        Labels(np.zeros((1, 1, 1), dtype=np.uint8)), "Labels", napari_internals.PAINTED_STEPS
-    ),
     Feature.DRAWING: lambda: _without(Labels, "Labels", ("_draw", "_drag_modes")),
     Feature.CROSSHAIR: _try_crosshair,
     Feature.OUTLINES: _try_outlines,

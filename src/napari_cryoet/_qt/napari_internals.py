@@ -37,7 +37,6 @@ except ImportError:
 
 VISUALS: Final = "napari._vispy.utils.visual"
 OVERLAYS: Final = "napari._vispy.overlays.base"
-PAINTED_STEPS: Final = ("_undo_history", "_redo_history")  # of labels
 COLORS_OF_POINTS: Final = ("_face", "_border")
 POINT_REQUESTS: Final = ("make_slice_request_internal", "_make_slice_request_internal")  # of points, of vectors
 
@@ -231,11 +230,6 @@ def place_plane(layer: Any) -> None:
 
 
 # what is painted
-
-
-def painted_steps(layer: Layer) -> tuple[int, ...]:
-    """How many steps of painting can be undone and done again, which napari tells nobody of; none of other layers."""
-    return tuple(len(getattr(layer, name, ())) for name in PAINTED_STEPS)
 
 
 class DrawnByHand:

@@ -10,11 +10,12 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
-from napari_cryoet import comparison
 from napari_cryoet.cli.console import ProgressLine, say, stop_on_interrupt
 from napari_cryoet.cli.sources import open_source
-from napari_cryoet.comparison import Mask, inputs
-from napari_cryoet.comparison.named import is_annotation_id, named_file
+from napari_cryoet.comparison import comparing
+from napari_cryoet.comparison.inputs import is_annotation_id, is_volume, named_file, open_annotation
+from napari_cryoet.comparison.masks import Mask
+from napari_cryoet.comparison.report import report_text
 from napari_cryoet.exceptions import ComparisonError, FormatError, NotFoundError
 from napari_cryoet.files import is_address, path_to_read
 from napari_cryoet.picks import Picks
@@ -27,7 +28,7 @@ def compare(options: argparse.Namespace) -> int:
     """Print how far A agrees with B."""
     with stop_on_interrupt() as stop, ProgressLine() as line:
         a, b = _opened(options, line, stop)
-        found = comparison.compare(
+        found = comparing.compare(
             a,
             b,
             radius_angstrom=options.radius,
@@ -40,9 +41,9 @@ def compare(options: argparse.Namespace) -> int:
             stop=stop,
         )
     if options.json:
-        say(json.dumps(comparison.plain_report(found), indent=1, ensure_ascii=False, allow_nan=False))
+        say(json.dumps(found.plain(), indent=1, ensure_ascii=False, allow_nan=False))
     else:
-        say(comparison.report_text(found).rstrip("\n"))
+        say(report_text(found).rstrip("\n"))
         for letter, side in (("A", a), ("B", b)):
             for note in side.about.get("warnings", ()):
                 say(f"note on {letter}: {note}")
@@ -113,12 +114,12 @@ def _opened_side(
 ) -> Picks | Mask:
     """One side; a spacing that was said of both is only that of files that don't say theirs."""
     is_of_both = options.spacing is not None and len(options.spacing) == 1
-    if is_of_both and isinstance(source, str) and inputs.is_volume(source):
+    if is_of_both and isinstance(source, str) and is_volume(source):
         try:
-            return comparison.open_annotation(source, spacing_angstrom=spacing, stop=stop)
+            return open_annotation(source, spacing_angstrom=spacing, stop=stop)
         except ComparisonError:  # its file says another one, which counts
-            return _with_own_spacing_told(comparison.open_annotation(source, stop=stop), source, spacing)
-    return comparison.open_annotation(
+            return _with_own_spacing_told(open_annotation(source, stop=stop), source, spacing)
+    return open_annotation(
         source,
         spacing_angstrom=spacing,
         shape_zyx=options.shape,

@@ -1,72 +1,19 @@
-"""One question for any two annotations: how far they agree."""
+"""Compare any two annotations."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import overload
 
-from napari_cryoet.comparison.mask import Mask
-from napari_cryoet.comparison.masks import MaskComparison, compare_masks
-from napari_cryoet.comparison.matching import Method
-from napari_cryoet.comparison.picks_against_mask import PicksInMask, compare_with_mask
-from napari_cryoet.comparison.picks_against_picks import PicksComparison, compare_picks
+import numpy as np
+
+from napari_cryoet.comparison.masks import Mask, MaskComparison, PicksInMask, compare_masks, compare_with_mask
+from napari_cryoet.comparison.match import METHODS, Method, Progress, fold_of
+from napari_cryoet.comparison.picks import PicksComparison, compare_picks
 from napari_cryoet.exceptions import ComparisonError
-from napari_cryoet.expecting import expect
 from napari_cryoet.picks import Picks
+from napari_cryoet.provenance import ORIGIN_KEY
 
 
-def _nothing(_share: float) -> None:
-    """Tell nobody how far it is."""
-
-
-@overload
-def compare(
-    a: Picks,
-    b: Picks,
-    *,
-    radius_angstrom: float,
-    beta: float = ...,
-    method: Method = ...,
-    symmetry: str = ...,
-    insist: bool = ...,
-    progress: Callable[[float], None] = ...,
-    stop: threading.Event | None = ...,
-) -> PicksComparison: ...
-@overload
-def compare(
-    a: Picks,
-    b: Mask,
-    *,
-    insist: bool = ...,
-    progress: Callable[[float], None] = ...,
-    stop: threading.Event | None = ...,
-) -> PicksInMask: ...
-@overload
-def compare(
-    a: Mask,
-    b: Mask,
-    *,
-    beta: float = ...,
-    iou_threshold: float = ...,
-    insist: bool = ...,
-    progress: Callable[[float], None] = ...,
-    stop: threading.Event | None = ...,
-) -> MaskComparison: ...
-@overload
-def compare(
-    a: Picks | Mask,
-    b: Picks | Mask,
-    *,
-    radius_angstrom: float | None = ...,
-    beta: float = ...,
-    method: Method = ...,
-    symmetry: str = ...,
-    iou_threshold: float = ...,
-    insist: bool = ...,
-    progress: Callable[[float], None] = ...,
-    stop: threading.Event | None = ...,
-) -> PicksComparison | PicksInMask | MaskComparison: ...
 def compare(
     a: Picks | Mask,
     b: Picks | Mask,
@@ -77,63 +24,104 @@ def compare(
     symmetry: str = "C1",
     iou_threshold: float = 0.5,
     insist: bool = False,
-    progress: Callable[[float], None] = _nothing,
+    progress: Progress = lambda _share: None,
     stop: threading.Event | None = None,
 ) -> PicksComparison | PicksInMask | MaskComparison:
-    """Compare an annotation with another one, the reference; in ångström, so that voxel spacings may differ.
+    """Compare an annotation with a reference. All lengths are in ångström, so voxel spacings may differ.
 
-    Picks are matched one to one with picks. Against a mask, it is counted how many lie inside and measured how far
-    each is from the surface. Masks are compared voxel by voxel and object by object.
+    Picks are matched with picks one to one. Against a mask, picks inside are counted, and the distance of each from the
+    surface is measured. Masks are compared voxel by voxel and object by object.
 
     Parameters
     ----------
     a, b
         What is judged, and the reference, such as a ground truth.
     radius_angstrom
-        How far apart two picks may be to be the same; half of the particle's diameter is a common choice.
+        How far apart two picks of the same particle may be. Half of the particle's diameter is a common choice.
     beta
-        How many times as important recall is as precision in F-beta; 4 is what the CZII challenge (2024) took.
+        How many times as important recall is as precision in F-beta; the CZII challenge (2024) took 4.
     method
-        ``"optimal"``: as many matches as there can be, and of all such choices one of the least total distance.
-        ``"greedy"``: the nearest two first, then the nearest two of the rest.
+        ``"optimal"``: as many matches as possible, and among these choices one with the smallest sum of distances.
+        ``"greedy"``: the nearest pair first, then the nearest of the rest.
     symmetry
-        ``"C1"``, ``"C2"``, ...: how often a particle looks the same in one turn about its z axis.
+        ``"C1"``, ``"C2"``, ...: how many times a particle looks the same in one turn about its z axis.
     iou_threshold
-        From which intersection over union on two objects of masks are the same.
+        The least intersection over union of two objects of masks that match.
     insist
-        Compare also what was made on different alignments or runs.
+        Compare annotations of different alignments or runs anyway.
     progress
-        Told the share that is done.
+        Called with the share that is done.
     stop
-        Set by whoever no longer wants the answer.
+        Set it to end the work.
 
     Raises
     ------
     ComparisonError
-        If the two can't be compared, in words that say why.
+        If the two can't be compared.
     StoppedError
         When ``stop`` is set.
     ValueError
-        If radius, beta, method, symmetry or threshold are no such thing.
+        If radius, beta, method, symmetry or threshold make no sense.
     """
+    fold = fold_of(symmetry)
+    if not 0 < beta <= 1e6:
+        raise ValueError(f"beta must be a positive number, not {beta}")
+    if not 0 < iou_threshold <= 1:
+        raise ValueError(f"an intersection over union is between 0 and 1, not {iou_threshold}")
+    if method not in METHODS:
+        raise ValueError(f"matching is {' or '.join(METHODS)}, not {method!r}")
     for name, side in (("a", a), ("b", b)):
-        expect(side, (Picks, Mask), name, "open_annotation makes one of a file or a record.")
+        if not isinstance(side, Picks | Mask):
+            raise TypeError(f"{name} must be a Picks or a Mask, not {side!r}; open_annotation makes one of a file")
     if isinstance(a, Picks) and isinstance(b, Picks):
         if radius_angstrom is None:
-            raise ComparisonError("Nothing says how far apart two picks may be to be the same.", hint="Give a radius.")
+            raise ComparisonError("How far apart may two picks of one particle be?", hint="Give a radius.")
+        if not 0 < radius_angstrom < np.inf:
+            raise ValueError(f"the radius must be a positive number of ångström, not {radius_angstrom}")
+        notes = _require_one_frame(a, b, insist=insist)
         return compare_picks(
             a,
             b,
-            radius_angstrom=radius_angstrom,
+            radius_angstrom=float(radius_angstrom),
             beta=beta,
             method=method,
-            symmetry=symmetry,
-            insist=insist,
+            fold=fold,
+            notes=notes,
             progress=progress,
             stop=stop,
         )
+    notes = _require_one_frame(a, b, insist=insist)
     if isinstance(a, Picks) and isinstance(b, Mask):
-        return compare_with_mask(a, b, insist=insist, progress=progress, stop=stop)
+        return compare_with_mask(a, b, notes=notes, progress=progress, stop=stop)
     if isinstance(a, Mask) and isinstance(b, Mask):
-        return compare_masks(a, b, beta=beta, iou_threshold=iou_threshold, insist=insist, progress=progress, stop=stop)
-    raise ComparisonError("A mask can't be judged by picks.", hint="Let the picks be A, and the mask B.")
+        return compare_masks(a, b, beta=beta, iou_threshold=iou_threshold, notes=notes, progress=progress, stop=stop)
+    raise ComparisonError("Picks can't be the reference for a mask.", hint="Let the picks be A, and the mask B.")
+
+
+def _require_one_frame(a: Picks | Mask, b: Picks | Mask, *, insist: bool) -> tuple[str, ...]:
+    """Refuse sides whose positions don't fit each other; notes on those that may."""
+    for letter, side in (("A", a), ("B", b)):
+        if side.spacing_angstrom is None:
+            raise ComparisonError(f"How wide the voxels of {letter} are is unknown.", hint="Give the voxel spacing.")
+    notes = []
+    for what, id_a, id_b in (
+        ("run RN", a.about.get("run_id"), b.about.get("run_id")),
+        ("alignment AL", a.alignment_id, b.alignment_id),
+    ):
+        if isinstance(id_a, int) and isinstance(id_b, int) and id_a != id_b:
+            differ = f"A belongs to {what}-{id_a} and B to {what}-{id_b}"
+            if not insist:
+                raise ComparisonError(f"{differ}, so positions don't fit.", hint="Insist to compare them anyway.")
+            notes.append(f"{differ}: compared because you insisted.")
+    if (a.alignment_id is None) != (b.alignment_id is None):
+        unknown, known = ("A", b.alignment_id) if a.alignment_id is None else ("B", a.alignment_id)
+        notes.append(f"The alignment of {unknown} is unknown; AL-{known} was assumed.")
+    if a.spacing_angstrom != b.spacing_angstrom:
+        notes.append(f"Voxels are {a.spacing_angstrom:g} Å wide in A and {b.spacing_angstrom:g} Å in B.")
+    origin_a, origin_b = (list(side.about.get(ORIGIN_KEY) or [0, 0, 0]) for side in (a, b))
+    if origin_a != origin_b:
+        notes.append(
+            f"The files have different origins (z, y, x = {origin_a} Å in A, {origin_b} Å in B). "
+            "Both were compared from their first voxel."
+        )
+    return tuple(notes)

@@ -1,42 +1,45 @@
-"""Annotations to compare, from records, files and addresses."""
+"""Annotations to compare, from records, ids, files and addresses."""
 
 from __future__ import annotations
 
 import math
 import os
+import re
 import threading
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from napari_cryoet import provenance
-from napari_cryoet.comparison.mask import Mask
+from napari_cryoet.comparison.masks import Mask
 from napari_cryoet.comparison.sides import SHOWN_NAME
-from napari_cryoet.exceptions import ComparisonError, FormatError
-from napari_cryoet.expecting import path_text
+from napari_cryoet.exceptions import ComparisonError, FormatError, NotFoundError
 from napari_cryoet.export_notes import source_of_mask
-from napari_cryoet.files import without_login
 from napari_cryoet.formats import ndjson
 from napari_cryoet.pick_files import read_in_own_grid
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance import ORIGIN_KEY
 from napari_cryoet.records import AnnotationFile
 from napari_cryoet.run import fit as fits
+from napari_cryoet.run.outline import outline_run
 from napari_cryoet.volumes import (
     MRC_SUFFIXES,
     TIFF_SUFFIXES,
-    Volume,
     is_packed_volume,
     name_of,
     open_volume,
     spacing_in_layout,
     suffix_of,
 )
+from napari_cryoet.wording import joined, plain, spacing_text
 
-#: Of the widths of a voxel along its axes, which headers keep as rounded lengths of the whole volume.
-_WIDTHS_TOLERANCE: Final = 1e-3
+if TYPE_CHECKING:
+    from napari_cryoet.portal.portal import Portal
+
+#: Headers keep the width of a voxel as a rounded length of the whole volume.
+_WIDTH_TOLERANCE: Final = 1e-3
 _ZARR_DOCUMENTS: Final = (".zattrs", ".zarray", "zarr.json")
-#: In which annotations come that can be compared.
-COMPARABLE_FORMATS: Final = frozenset({"ndjson", "zarr", "mrc"})
+_COMPARABLE: Final = frozenset({"ndjson", "zarr", "mrc"})
+_ID: Final = re.compile(r"(?:(AN|AF)-)?([0-9]{1,9})", re.IGNORECASE)
 
 
 def open_annotation(
@@ -48,72 +51,132 @@ def open_annotation(
     insist: bool = False,
     stop: threading.Event | None = None,
 ) -> Picks | Mask:
-    """An annotation as something that can be compared: picks are read, masks only opened.
+    """Open an annotation to compare it: picks are read, masks only opened.
 
     Parameters
     ----------
     source
-        A record of the portal; the path of a file of picks (see `napari_cryoet.pick_files`); the address of an
-        ``.ndjson`` file; the path or address of a mask (OME-Zarr, zarr, MRC or, on this computer, TIFF).
+        A record of the portal; the path of a file of picks (see `napari_cryoet.read_picks`); the address of an
+        ``.ndjson`` file; the path or address of a mask (OME-Zarr, zarr, MRC; TIFF on this computer).
     spacing_angstrom
-        The voxel spacing of a file that doesn't say it. A record has its own, and picks whose file says it stay at the
-        places that it says.
+        The voxel spacing of a file that doesn't say it. Records, and files of picks that say it, keep their own.
     shape_zyx, tomogram
-        What else some files of picks need: the size of the volume from whose centre they count, in voxels, and which
-        one of several tomograms.
+        What some files of picks need as well: the size of the volume in voxels, and which of several tomograms.
     insist
-        Take ``spacing_angstrom`` for a mask whose file says another one, as headers may be wrong.
+        Take ``spacing_angstrom`` for a mask whose file says another one.
 
     Raises
     ------
     ComparisonError
-        If a mask's file says another voxel spacing than the given one, unless somebody insists.
+        If a mask's file says another voxel spacing than the given one, unless you insist.
     FormatError
-        If it is neither picks nor a mask, or can't be read; a `MissingContextError` if it needs more to be said.
+        If it is neither picks nor a mask, or can't be read; a `MissingContextError` if something must be given.
     StreamError
         If it can't be reached.
     StoppedError
         When ``stop`` is set.
     """
     if isinstance(source, AnnotationFile):
-        obstacle = fits.why_not_drawable(source)
-        if not obstacle and source.format not in COMPARABLE_FORMATS:
-            obstacle = "A mesh can't be compared, only picks and masks can."
-        if obstacle:
-            raise FormatError(obstacle)
-        known = fits.spacing_angstrom(source)
-        spacing = known if known is not None else spacing_angstrom
-        about = provenance.of_annotation_file(source, source.https_path, spacing)
-        read = _read_points if source.format == "ndjson" else _open_mask
-        return read(source.https_path, spacing, source.alignment_id, about, stop)
-    address = path_text(source, "source", or_else="an AnnotationFile of a portal")
+        return _open_record(source, spacing_angstrom, stop)
+    address = str(source)
+    of_layout = spacing_in_layout(address)
+    spacing = spacing_angstrom if spacing_angstrom is not None else of_layout
+    about = provenance.of_bare_file("annotation", address, spacing)
     if is_volume(address):
-        of_layout = spacing_in_layout(address)
-        known = spacing_angstrom if spacing_angstrom is not None else of_layout
-        about = provenance.of_bare_file("annotation", address, known)
-        must_agree = known != of_layout and not insist  # a header is wrong sooner than the folder
-        return _open_mask(address, known, None, about, stop, is_own=True, must_agree=must_agree)
-    if "://" not in address:
-        picks = read_in_own_grid(address, spacing_angstrom=spacing_angstrom, shape_zyx=shape_zyx, tomogram=tomogram)
-        # not by what it was exported from: it may be compared with that
-        return picks.changed(about=dict(picks.about) | {SHOWN_NAME: Path(address).name})
-    known = spacing_angstrom if spacing_angstrom is not None else spacing_in_layout(address)
-    return _read_points(address, known, None, provenance.of_bare_file("annotation", address, known), stop)
+        may_differ = insist or spacing == of_layout  # a folder is more reliable than a header
+        return _open_mask(address, spacing, None, about, stop, is_own=True, may_differ=may_differ)
+    if "://" in address:
+        return _read_points(address, spacing, None, about, stop)
+    picks = read_in_own_grid(address, spacing_angstrom=spacing_angstrom, shape_zyx=shape_zyx, tomogram=tomogram)
+    # the file's own name, for it may be compared with what it was exported from
+    return picks.changed(about=dict(picks.about) | {SHOWN_NAME: Path(address).name})
 
 
 def is_volume(address: str) -> bool:
-    """Whether it is a volume, by its name, or by what a folder holds, such as ``labels/name`` of an image."""
+    """Whether it is a volume, by its name or by what the folder holds."""
     if suffix_of(address) in MRC_SUFFIXES | TIFF_SUFFIXES | {".zarr"} or is_packed_volume(address):
         return True
     return "://" not in address and any(os.path.isfile(os.path.join(address, name)) for name in _ZARR_DOCUMENTS)
 
 
+def is_annotation_id(text: str) -> bool:
+    """Whether a text is an id: ``AN-9003`` of an annotation, ``AF-9004`` of a file, ``9004`` of either."""
+    return _ID.fullmatch(text) is not None
+
+
+def named_file(portal: Portal, text: str, *, stop: threading.Event | None = None) -> AnnotationFile:
+    """The annotation file that an id means; of one content in several formats, the one that streams best.
+
+    Raises
+    ------
+    ComparisonError
+        If it may mean several: an annotation with several shapes, spacings or alignments, or a bare number that both
+        an annotation and another file have.
+    NotFoundError
+        If the portal has no such record.
+    """
+    match = _ID.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is no id of an annotation or of its file")
+    prefix, number = (match[1] or "").upper(), int(match[2])
+    files = _files_of(portal, number, stop) if prefix != "AF" else []
+    if prefix != "AN":
+        try:
+            files += [file for file in [portal.annotation_file(number, stop=stop)] if file not in files]
+        except NotFoundError:
+            if prefix or not files:
+                raise
+    if not files:
+        raise NotFoundError(f"The portal has no annotation {number} with a file.")
+    usable = [file for file in files if file.format in _COMPARABLE and not fits.why_not_drawable(file)] or files
+    if len(usable) > 1:
+        raise ComparisonError(
+            f"{text} may mean {len(usable)} files: {'; '.join(map(_described, usable))}.",
+            hint=f"Which one? Give its id, such as AF-{usable[0].id}.",
+        )
+    return usable[0]
+
+
+def _files_of(portal: Portal, annotation_id: int, stop: threading.Event | None) -> list[AnnotationFile]:
+    """One file for each content that an annotation has."""
+    hits = [hit for hit in portal.lookup(annotation_id, stop=stop) if hit.kind == "annotation"]
+    if not hits or hits[0].run_id is None:
+        return []
+    rows = outline_run(portal.run_page(hits[0].run_id, stop=stop), None).rows()
+    files = [row.files[0] for row in rows if row.annotation.id == annotation_id and row.files]
+    return sorted(files, key=lambda file: file.id)
+
+
+def _described(file: AnnotationFile) -> str:
+    shape = plain(str(file.shape.shape_type)) if file.shape is not None and file.shape.shape_type is not None else ""
+    spacing = spacing_text(file.voxel_spacing.voxel_spacing) if file.voxel_spacing is not None else ""
+    alignment = "" if file.alignment_id is None else f"AL-{file.alignment_id}"
+    return f"AF-{file.id} ({joined(shape, plain(file.format), spacing, alignment)})"
+
+
+def _open_record(file: AnnotationFile, spacing: float | None, stop: threading.Event | None) -> Picks | Mask:
+    obstacle = fits.why_not_drawable(file)
+    if obstacle or file.format not in _COMPARABLE:
+        raise FormatError(obstacle or "A mesh can't be compared, only picks and masks can.")
+    known = fits.spacing_angstrom(file)
+    spacing = known if known is not None else spacing
+    about = provenance.of_annotation_file(file, file.https_path, spacing)
+    read = _read_points if file.format == "ndjson" else _open_mask
+    return read(file.https_path, spacing, file.alignment_id, about, stop)
+
+
 def _read_points(
     address: str, spacing: float | None, alignment_id: int | None, about: dict[str, Any], stop: threading.Event | None
 ) -> Picks:
-    points = _fetch_points(address, stop)
+    from napari_cryoet.streaming.documents import read_parsed
+    from napari_cryoet.streaming.sources import open_source
+
+    length = ndjson.MAX_FILE_BYTES + 1
+    points = read_parsed(open_source(address), "", ndjson.read_points, length=length, stop=stop)
+    if points is None:
+        raise FormatError(f"There is no file at {about['source_url']}.")
     if len(points) == 0 and points.skipped:
-        raise FormatError(f"None of the {len(points.skipped):,} lines of {without_login(address)} is a point.")
+        raise FormatError(f"None of the {len(points.skipped):,} lines of {about['source_url']} is a point.")
     said = {"warnings": list(points.warnings)} if points.warnings else {}
     return points.to_picks(spacing, alignment_id=alignment_id, about=about | said)
 
@@ -126,64 +189,26 @@ def _open_mask(
     stop: threading.Event | None,
     *,
     is_own: bool = False,
-    must_agree: bool = False,
+    may_differ: bool = True,
 ) -> Mask:
-    """A mask; one's own file may be an export of ours, which says where it comes from."""
+    """A mask. One of your own files may be an export of ours, which says where it comes from."""
     volume = open_volume(address, stop=stop)
     if is_own:
         about = about | source_of_mask(volume, address) | {SHOWN_NAME: name_of(address)}
-        own_alignment = about.get("alignment_id")
-        alignment_id = own_alignment if isinstance(own_alignment, int) else None
+        alignment_id = about.get("alignment_id")
     if volume.origin_angstrom is not None:
         about = about | {ORIGIN_KEY: list(volume.origin_angstrom)}
-    said_otherwise = _said_otherwise(volume, spacing)
-    if said_otherwise and must_agree:
-        volume.close()
-        raise ComparisonError(
-            f"{name_of(address)} says that its voxels are {said_otherwise} Å wide, and {spacing:g} Å was given.",
-            hint="Give none, or insist on it if the file is wrong.",
-        )
-    told = (
-        [f"Its file says that voxels are {said_otherwise} Å wide; {spacing:g} Å was taken."] if said_otherwise else []
-    )
-    said = [*about.get("warnings", ()), *volume.remarks, *told]
-    return Mask(
-        volume.levels[0],
-        spacing if spacing is not None else _own_spacing(volume),
-        shape_zyx=volume.shape_zyx,
-        alignment_id=alignment_id,
-        about=about | ({"warnings": said} if said else {}),
-    )
-
-
-def _said_otherwise(volume: Volume, taken: float | None) -> str:
-    """How wide a file says that its voxels are, in ångström, if that isn't what is taken; else empty."""
-    own = volume.spacing_angstrom
-    if taken is None or own is None or all(math.isclose(width, taken, rel_tol=_WIDTHS_TOLERANCE) for width in own):
-        return ""
-    return ", ".join(f"{width:g}" for width in (own if len(set(own)) > 1 else own[:1]))
-
-
-def _own_spacing(volume: Volume) -> float | None:
-    """What the file says, if voxels are as wide along all axes."""
     widths = volume.spacing_angstrom
-    if widths is None:
-        return None
-    if not all(math.isclose(width, widths[0], rel_tol=_WIDTHS_TOLERANCE) for width in widths):
-        said = ", ".join(f"{width:g}" for width in widths)
-        raise ComparisonError(
-            f"The voxels of this mask aren't as wide along all axes ({said} Å along z, y, x), so it can't be compared.",
-            hint="If the file is wrong, give the width of its voxels and insist on it.",
-        )
-    return widths[0]
-
-
-def _fetch_points(address: str, stop: threading.Event | None) -> ndjson.Points:
-    from napari_cryoet.streaming.documents import read_parsed
-    from napari_cryoet.streaming.sources import open_source
-
-    length = ndjson.MAX_FILE_BYTES + 1
-    points = read_parsed(open_source(address), "", ndjson.read_points, length=length, stop=stop)
-    if points is None:
-        raise FormatError(f"There is no file at {without_login(address)}.")
-    return points
+    taken = spacing if spacing is not None else widths[0] if widths else None
+    warnings = [*about.get("warnings", ()), *volume.remarks]
+    if taken and widths and not all(math.isclose(width, taken, rel_tol=_WIDTH_TOLERANCE) for width in widths):
+        said = f"{widths[0]:g}" if len(set(widths)) == 1 else ", ".join(f"{width:g}" for width in widths)
+        if spacing is None or not may_differ:
+            volume.close()
+            raise ComparisonError(
+                f"{name_of(address)} says that its voxels are {said} Å wide, not {taken:g} Å.",
+                hint="If the file is wrong, give the voxel spacing and insist on it.",
+            )
+        warnings.append(f"Its file says that voxels are {said} Å wide; {taken:g} Å was taken.")
+    about = about | ({"warnings": warnings} if warnings else {})
+    return Mask(volume.levels[0], taken, shape_zyx=volume.shape_zyx, alignment_id=alignment_id, about=about)

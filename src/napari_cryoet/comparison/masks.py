@@ -1,46 +1,128 @@
-"""Mask against mask: how much they overlap, in all and object by object, streamed slab by slab."""
+"""Masks, read slab by slab: how much two overlap, as a whole and by object, and where picks lie relative to one."""
 
 from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from functools import partial
+from types import MappingProxyType
+from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.comparison.greyness import GreyTally
-from napari_cryoet.comparison.mask import Mask
-from napari_cryoet.comparison.matching import Matches, match_pairs
-from napari_cryoet.comparison.scores import Scores, require_beta, scores_of
-from napari_cryoet.comparison.sides import plain_side, portal_numbers, require_one_frame, spacing_of
-from napari_cryoet.exceptions import ComparisonError
-from napari_cryoet.expecting import expect_number
+from napari_cryoet.comparison.match import (
+    Matches,
+    Progress,
+    Scores,
+    Spread,
+    match_pairs,
+    scores_of,
+    share_text,
+    spread_of,
+    stoppable,
+)
+from napari_cryoet.comparison.sides import Comparison, Figure, figures_of_scores, plain_figures
+from napari_cryoet.exceptions import ComparisonError, FormatError
+from napari_cryoet.picks import Picks
 from napari_cryoet.records import ShapeType
+from napari_cryoet.stopping import raise_if_stopped
 
-#: Two labels that meet and are below are counted as one number, the first times this and the second.
+SLAB_VOXELS: Final = 2**23
+#: The portal stores masks in blocks of two planes.
+_PLANES_A_BLOCK: Final = 2
+#: Labels are int32, so that two of them make one int64.
 _LABELS: Final = 2**31
-#: Of voxel spacings that are meant to be multiples of each other; headers keep few digits.
+#: Headers keep few digits of voxel spacings.
 _RATIO_TOLERANCE: Final = 1e-3
 _LARGEST_FACTOR: Final = 64
+#: The label of picks outside of the volume.
+NO_LABEL: Final = -1
+#: How many of the nearest faces are measured; the second number only where the first proves nothing.
+NEAREST: Final = (24, 300)
+FACES_AT_ONCE: Final = 2_000_000
+QUERIES_AT_ONCE: Final = 250_000
+#: From the middle of a voxel's face to its corner.
+_FACE_REACH: Final = np.sqrt(0.5)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mask:
+    """A segmentation: 0 is background, any other whole number an object. Nothing is read until it is needed.
+
+    Attributes
+    ----------
+    data
+        An array in z, y, x that gives its planes by ``data[start:stop]``: numpy, dask or zarr.
+    spacing_angstrom
+        The width of a voxel; None if unknown.
+    shape_zyx
+        In voxels; by default that of the data.
+    alignment_id
+        The portal's alignment that it belongs to, if known.
+    about
+        Where it comes from: plain data, as `provenance` makes it.
+    """
+
+    data: Any
+    spacing_angstrom: float | None = None
+    shape_zyx: tuple[int, int, int] = (0, 0, 0)
+    alignment_id: int | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.data.shape) != 3:
+            raise ValueError(f"a mask has three dimensions, not {len(self.data.shape)}")
+        if self.spacing_angstrom is not None and not 0 < self.spacing_angstrom < np.inf:
+            raise ValueError(f"a voxel can't be {self.spacing_angstrom} Å wide")
+        shape = self.shape_zyx if any(self.shape_zyx) else tuple(map(int, self.data.shape))
+        object.__setattr__(self, "shape_zyx", shape)
+        object.__setattr__(self, "about", MappingProxyType(dict(self.about)))
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """Planes from ``start`` to before ``stop``, as whole numbers.
+
+        Raises
+        ------
+        FormatError
+            If they hold anything but whole numbers from 0 to 2³¹ - 1.
+        """
+        _, size_y, size_x = self.shape_zyx
+        values = np.asarray(self.data[start:stop])[:, :size_y, :size_x]
+        if values.dtype in (np.uint8, np.uint16):
+            return values
+        if values.dtype.kind not in "biuf":
+            raise FormatError(f"This is no mask: it holds {values.dtype} values.")
+        with np.errstate(invalid="ignore"):
+            labels = values.astype(np.int32)
+        if (labels != values).any() or labels.min(initial=0) < 0:
+            raise FormatError(
+                "This is no mask: it holds other values than whole numbers from 0 to 2,147,483,647.",
+                hint="Number its objects 1, 2, 3, …",
+            )
+        return labels
+
+
+def planes_of_slab(shape_zyx: tuple[int, ...], multiple: int = 1) -> int:
+    """How many planes to read at a time: a multiple of a number and of the two planes of a block."""
+    step = _PLANES_A_BLOCK * multiple
+    return max(1, SLAB_VOXELS // max(1, shape_zyx[1] * shape_zyx[2] * step)) * step
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InstanceScores:
-    """Object by object: those of A and of B that overlap by at least a threshold are matched.
+    """Object by object: objects of A and B match if their intersection over union is at least a threshold.
 
     Attributes
     ----------
-    threshold
-        Of intersection over union, from 0 to 1.
-    labels_a, labels_b, ious, dices
-        (n,) matched objects, their intersection over union, and their Dice coefficient.
+    labels_a, labels_b, ious
+        (n,) matched objects and their intersection over union.
     scores
         Counts of objects, their precision, recall and F-beta.
     panoptic_quality
-        The sum of these over the number of matches and half of the objects left over (Kirillov et al. 2019).
+        The sum of the IoUs over the number of matches and half of the other objects (Kirillov et al. 2019).
     """
 
     threshold: float
@@ -52,28 +134,41 @@ class InstanceScores:
 
     @property
     def dices(self) -> NDArray[np.float64]:
-        """2 |A∩B| / (|A| + |B|) of each two matched objects."""
+        """2 |A∩B| / (|A| + |B|) of each match."""
         return np.asarray(2 * self.ious / (1 + self.ious))
+
+    def figures(self) -> list[Figure]:
+        """All numbers, most important first."""
+        return [
+            Figure("iou_threshold", "", self.threshold),
+            *figures_of_scores(self.scores, "objects", f"IoU ≥ {self.threshold:g}"),
+            Figure("panoptic_quality", "panoptic quality", self.panoptic_quality),
+        ]
+
+    def plain(self) -> dict[str, Any]:
+        """All numbers, and the matched objects, for JSON."""
+        columns = {"a": self.labels_a, "b": self.labels_b, "iou": self.ious, "dice": self.dices}
+        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+        return plain_figures(self.figures()) | {"matches": [dict(zip(columns, row, strict=True)) for row in rows]}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class MaskComparison:
-    """A, which is judged, against B, which is the reference.
+class MaskComparison(Comparison):
+    """A, which is judged, against B, the reference.
 
     Attributes
     ----------
-    voxels_a, voxels_b, voxels_both
-        Of the grid on which they were compared.
     spacing_angstrom
-        The width of such a voxel.
+        The width of a voxel of the grid on which they were compared.
     dice, iou
         2 |A∩B| / (|A| + |B|) and |A∩B| / |A∪B|; None if both masks are empty.
     precision, recall
-        The share of A's voxels that are in B, and of B's that are in A.
+        The share of A that is in B, and of B that is in A.
     instances
-        Object by object, where both masks tell objects apart.
+        Object by object, if both masks tell objects apart; else ``why_no_instances`` says why not.
     """
 
+    kind: ClassVar[str] = "mask against mask"
     a: Mask
     b: Mask
     spacing_angstrom: float
@@ -85,61 +180,69 @@ class MaskComparison:
     precision: float | None
     recall: float | None
     instances: InstanceScores | None
-    why_undefined: dict[str, str]
+    why_no_instances: str = ""
     notes: tuple[str, ...] = ()
-    kind: str = field(default="mask against mask", init=False)
+
+    @property
+    def sides(self) -> tuple[Mask, Mask]:
+        """A and B."""
+        return self.a, self.b
+
+    @property
+    def headline(self) -> str:
+        """The outcome in one plain sentence."""
+        if self.dice is None:
+            return "Both masks are empty."
+        overlap = f"The masks overlap by {share_text(self.dice)} (Dice)"
+        if self.instances is None:
+            return f"{overlap}."
+        objects = self.instances.scores
+        total = objects.true_positives + objects.false_negatives
+        return f"{overlap}, and {objects.true_positives:,} of {total:,} objects of B have a partner in A."
+
+    @property
+    def setting(self) -> str:
+        """How they were compared, in words."""
+        return f"the reference, in voxels of {self.spacing_angstrom:g} Å"
+
+    def figures(self) -> list[Figure]:
+        """All numbers, most important first."""
+        figures = [
+            Figure("compared_at_angstrom", "", self.spacing_angstrom),
+            Figure("voxels_a", "voxels of A", self.voxels_a),
+            Figure("voxels_b", "voxels of B", self.voxels_b),
+            Figure("voxels_both", "voxels of both", self.voxels_both),
+            Figure("dice", "Dice", self.dice, "Both masks are empty."),
+            Figure("iou", "IoU", self.iou, "Both masks are empty."),
+            Figure("precision", "precision", self.precision, "A is empty."),
+            Figure("recall", "recall", self.recall, "B is empty."),
+        ]
+        if self.instances is None:
+            return [*figures, Figure("instances", "object by object", None, self.why_no_instances)]
+        return [*figures, *(figure._replace(key="") for figure in self.instances.figures() if figure.name)]
 
     def plain(self) -> dict[str, Any]:
-        """All numbers, and where both masks come from, as JSON holds it."""
-        return {
-            "kind": self.kind,
-            "reference": "b",
-            "a": plain_side(self.a),
-            "b": plain_side(self.b),
-            "compared_at_angstrom": self.spacing_angstrom,
-            "voxels_a": self.voxels_a,
-            "voxels_b": self.voxels_b,
-            "voxels_both": self.voxels_both,
-            "dice": self.dice,
-            "iou": self.iou,
-            "precision": self.precision,
-            "recall": self.recall,
-            "instances": None if self.instances is None else _plain_instances(self.instances),
-            "why_undefined": self.why_undefined,
-            "portal": {"a": portal_numbers(self.a), "b": portal_numbers(self.b)},
-            "notes": list(self.notes),
-        }
+        """All numbers and the provenance of both masks, as JSON holds them."""
+        return Comparison.plain(self) | {"instances": None if self.instances is None else self.instances.plain()}
 
 
 def compare_masks(
     a: Mask,
     b: Mask,
     *,
-    beta: float = 1.0,
-    iou_threshold: float = 0.5,
-    insist: bool = False,
-    progress: Callable[[float], None] = lambda _share: None,
-    stop: threading.Event | None = None,
+    beta: float,
+    iou_threshold: float,
+    notes: tuple[str, ...],
+    progress: Progress,
+    stop: threading.Event | None,
 ) -> MaskComparison:
-    """As `napari_cryoet.compare` does with masks."""
-    expect_number(iou_threshold, "iou_threshold")
-    if not 0 < iou_threshold <= 1:
-        raise ValueError(f"an intersection over union lies between 0 and 1, not at {iou_threshold}")
-    require_beta(beta)
-    notes = require_one_frame(a, b, insist=insist)
+    """As `napari_cryoet.compare` with masks."""
     grid = _common_grid(a, b)
-    greys = GreyTally(), GreyTally()
-    table = _overlaps(grid, greys, progress, stop, a_is_fine=grid.fine is a)
+    table = _overlaps(a, b, grid, progress, stop)
     in_a, in_b = table.labels_a > 0, table.labels_b > 0
-    voxels_a, voxels_b = int(table.counts[in_a].sum()), int(table.counts[in_b].sum())
-    both = int(table.counts[in_a & in_b].sum())
-    scores = scores_of(both, voxels_a, voxels_b, noun="voxels")
-    why = {name: reason for name, reason in scores.why_undefined.items() if name != "f_beta"}
-    if not voxels_a and not voxels_b:
-        why |= dict.fromkeys(("dice", "iou"), "Both masks are empty.")
+    voxels_a, voxels_b, both = (int(table.counts[which].sum()) for which in (in_a, in_b, in_a & in_b))
+    scores = scores_of(both, voxels_a, voxels_b)
     why_no_instances = _why_no_instances(a, b, table)
-    if why_no_instances:
-        why["instances"] = why_no_instances
     return MaskComparison(
         a=a,
         b=b,
@@ -147,182 +250,312 @@ def compare_masks(
         voxels_a=voxels_a,
         voxels_b=voxels_b,
         voxels_both=both,
-        dice=scores_of(both, voxels_a, voxels_b).f_beta,
-        iou=both / (voxels_a + voxels_b - both) if voxels_a or voxels_b else None,
+        dice=scores.f_beta,
+        iou=both / (voxels_a + voxels_b - both) if voxels_a + voxels_b else None,
         precision=scores.precision,
         recall=scores.recall,
         instances=None if why_no_instances else _by_instance(table, beta, iou_threshold),
-        why_undefined=why,
-        notes=(*greys[0].notes("A"), *greys[1].notes("B"), *notes, *grid.notes),
+        why_no_instances=why_no_instances,
+        notes=(*notes, *grid.notes),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _CommonGrid:
-    """The finer of two grids, cut to what both cover; each voxel of the coarse mask stands for ``factor``³ of it."""
+class _Grid(NamedTuple):
+    """The finer of two grids, cut to what both cover. A voxel of a mask stands for ``factor``³ of it."""
 
-    fine: Mask
-    coarse: Mask
-    factor: int
-    shape_zyx: tuple[int, int, int]
+    factor_a: int
+    factor_b: int
+    shape_zyx: tuple[int, ...]
     spacing_angstrom: float
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...]
 
 
-def _common_grid(a: Mask, b: Mask) -> _CommonGrid:
-    spacing_a, spacing_b = spacing_of(a, "A"), spacing_of(b, "B")
-    ratio = spacing_b / spacing_a
-    factor = 2 ** abs(round(math.log2(ratio)))
-    is_power = math.isclose(max(ratio, 1 / ratio), factor, rel_tol=_RATIO_TOLERANCE)
-    if not is_power or factor > _LARGEST_FACTOR:
+def _common_grid(a: Mask, b: Mask) -> _Grid:
+    spacing_a, spacing_b = a.spacing_angstrom or 1.0, b.spacing_angstrom or 1.0  # they are known by now
+    spacing = min(spacing_a, spacing_b)
+    ratio = max(spacing_a, spacing_b) / spacing
+    factor = 2 ** round(math.log2(ratio))
+    if not math.isclose(ratio, factor, rel_tol=_RATIO_TOLERANCE) or factor > _LARGEST_FACTOR:
         raise ComparisonError(
-            f"Voxels of A are {spacing_a:g} Å wide and those of B {spacing_b:g} Å: "
-            "neither is 2, 4, 8, … times the other, so one would have to be interpolated.",
+            f"Voxels are {spacing_a:g} Å wide in A and {spacing_b:g} Å in B. Neither is 2, 4, 8, … times the other, "
+            "so one mask would have to be interpolated.",
             hint="Resample one of the masks first.",
         )
-    letter, coarse, fine, spacing = ("B", b, a, spacing_a) if ratio > 1 else ("A", a, b, spacing_b)
-    covered = tuple(min(size, factor * other) for size, other in zip(fine.shape_zyx, coarse.shape_zyx, strict=True))
-    fits = all(
-        other in (size // factor, -(-size // factor))  # an odd size is cut or padded, as programs like it
-        for size, other in zip(fine.shape_zyx, coarse.shape_zyx, strict=True)
-    )
-    if not fits:
+    fine, coarse, name = (a, b, "B") if spacing_a < spacing_b else (b, a, "A")
+    sizes = list(zip(fine.shape_zyx, coarse.shape_zyx, strict=True))
+    if any(size not in (fine_size // factor, -(-fine_size // factor)) for fine_size, size in sizes):  # cut or padded
         raise ComparisonError(
             f"A has {_by(a.shape_zyx)} voxels (z, y, x) and B {_by(b.shape_zyx)}, so they don't cover the same volume."
         )
+    shape = tuple(min(fine_size, factor * size) for fine_size, size in sizes)
     notes = []
     if factor > 1:
         notes.append(
-            f"{letter} was compared on the finer grid ({spacing:g} Å): each of its voxels stands for "
-            f"{factor}×{factor}×{factor} of them."
+            f"Compared on the finer grid ({spacing:g} Å): each voxel of {name} stands for {factor}×{factor}×{factor}."
         )
-    if covered != fine.shape_zyx:
-        notes.append(f"Only the {_by(covered)} voxels that {letter} covers were compared.")
-    size_z, size_y, size_x = covered
-    return _CommonGrid(fine, coarse, factor, (size_z, size_y, size_x), spacing, tuple(notes))
+    if shape != fine.shape_zyx:
+        notes.append(f"Only the {_by(shape)} voxels that {name} covers were compared.")
+    return _Grid(factor if name == "A" else 1, factor if name == "B" else 1, shape, spacing, tuple(notes))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Overlaps:
-    """For each two labels that meet, also with background but not of background alone, in how many voxels they do."""
+class _Overlaps(NamedTuple):
+    """For each two labels that meet, the number of voxels; also with background, but not of background alone."""
 
     labels_a: NDArray[np.int64]
     labels_b: NDArray[np.int64]
     counts: NDArray[np.int64]
 
-    def and_also(self, other: _Overlaps) -> _Overlaps:
-        """Those of both, sorted by the labels of A and then of B."""
-        labels_a = np.concatenate([self.labels_a, other.labels_a])
-        labels_b = np.concatenate([self.labels_b, other.labels_b])
-        order = np.lexsort((labels_b, labels_a))
-        labels_a, labels_b = labels_a[order], labels_b[order]
-        is_first = np.append(True, (np.diff(labels_a) != 0) | (np.diff(labels_b) != 0))
-        counts = np.add.reduceat(np.concatenate([self.counts, other.counts])[order], np.flatnonzero(is_first))
-        return _Overlaps(labels_a[is_first], labels_b[is_first], counts)
+
+def _overlaps(a: Mask, b: Mask, grid: _Grid, progress: Progress, stop: threading.Event | None) -> _Overlaps:
+    size_z = grid.shape_zyx[0]
+    planes = planes_of_slab(grid.shape_zyx, max(grid.factor_a, grid.factor_b))
+    keys, counts = np.empty(0, np.int64), np.empty(0, np.int64)
+    for start in range(0, size_z, planes):
+        progress(start / size_z)
+        some, how_often = stoppable(partial(_met, a, b, grid, start, min(start + planes, size_z)), stop)
+        keys, rows = np.unique(np.concatenate([keys, some]), return_inverse=True)
+        counts = np.bincount(rows, np.concatenate([counts, how_often]), minlength=len(keys)).astype(np.int64)
+    return _Overlaps(keys // _LABELS, keys % _LABELS, counts)
 
 
-def _overlaps(
-    grid: _CommonGrid,
-    greys: tuple[GreyTally, GreyTally],
-    progress: Callable[[float], None],
-    stop: threading.Event | None,
-    *,
-    a_is_fine: bool,
-) -> _Overlaps:
-    fine, coarse, factor = grid.fine, grid.coarse, grid.factor
-    size_z, size_y, size_x = grid.shape_zyx
-    found = _Overlaps(*(np.empty(0, np.int64) for _ in range(3)))
-    for start, slab in fine.slabs(fine.planes_at_once(factor), progress=progress, stop=stop):
-        planes = min(len(slab), size_z - start)
-        if planes <= 0:
-            break
-        cut = slab[:planes, :size_y, :size_x]
-        greys[0 if a_is_fine else 1].look(cut)
-        blocks = coarse.read(start // factor, -(-(start + planes) // factor))
-        greys[1 if a_is_fine else 0].look(blocks)
-        other = _repeated(blocks, factor)[:planes, :size_y, :size_x]
-        of_a, of_b = (cut, other) if a_is_fine else (other, cut)
-        is_any = (of_a > 0) | (of_b > 0)
-        if is_any.any():
-            found = found.and_also(_met(of_a[is_any].astype(np.int64), of_b[is_any].astype(np.int64)))
-    return found
+def _met(a: Mask, b: Mask, grid: _Grid, start: int, end: int) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+    """The labels that meet in some planes, two in one number, and how often."""
+    of_a, of_b = _on_grid(a, grid.factor_a, grid, start, end), _on_grid(b, grid.factor_b, grid, start, end)
+    is_any = (of_a > 0) | (of_b > 0)
+    keys, counts = np.unique(of_a[is_any].astype(np.int64) * _LABELS + of_b[is_any], return_counts=True)
+    return keys, counts
 
 
-def _met(of_a: NDArray[np.int64], of_b: NDArray[np.int64]) -> _Overlaps:
-    """Which labels of A and of B some voxels have, of which there is at least one."""
-    if max(of_a.max(), of_b.max()) < _LABELS:
-        keys, counts = np.unique(of_a * _LABELS + of_b, return_counts=True)
-        return _Overlaps(keys // _LABELS, keys % _LABELS, counts)
-    names_a, rows_a = np.unique(of_a, return_inverse=True)  # as hashes that name objects
-    names_b, rows_b = np.unique(of_b, return_inverse=True)
-    keys, counts = np.unique(rows_a * len(names_b) + rows_b, return_counts=True)
-    return _Overlaps(names_a[keys // len(names_b)], names_b[keys % len(names_b)], counts)
-
-
-def _repeated(labels: NDArray[Any], factor: int) -> NDArray[Any]:
+def _on_grid(mask: Mask, factor: int, grid: _Grid, start: int, end: int) -> NDArray[Any]:
+    """Planes of a mask whose voxels stand for ``factor``³ of the common grid."""
+    labels = mask.read(start // factor, -(-end // factor))
     for axis in range(3) if factor > 1 else ():
         labels = np.repeat(labels, factor, axis=axis)
-    return labels
+    return labels[: end - start, : grid.shape_zyx[1], : grid.shape_zyx[2]]
 
 
 def _why_no_instances(a: Mask, b: Mask, table: _Overlaps) -> str:
-    """Why masks can't be compared object by object; empty where they can.
+    """Why masks can't be compared object by object; empty if they can.
 
-    A mask whose only label is 1 may be all of something, or the one object that was found: the portal's record says.
+    A mask whose only label is 1 may be a whole class, or one object: only the portal's record says which.
     """
     if len(table.counts) == 0:
         return "Both masks are empty."
     for letter, mask, labels in (("A", a, table.labels_a), ("B", b, table.labels_b)):
-        may_be_one = labels.max(initial=0) == 1 and mask.about.get("shape_type") != ShapeType.INSTANCE_SEGMENTATION_MASK
-        if may_be_one:
-            return f"{letter} holds no other label than 1, so it may not tell objects apart."
+        is_of_instances = mask.about.get("shape_type") == ShapeType.INSTANCE_SEGMENTATION_MASK
+        if labels.max() == 1 and not is_of_instances:
+            return f"{letter} has no other label than 1, so it may not tell objects apart."
     return ""
 
 
 def _by_instance(table: _Overlaps, beta: float, threshold: float) -> InstanceScores:
-    names_a, names_b = np.unique(table.labels_a), np.unique(table.labels_b)
-    names_a, names_b = names_a[names_a > 0], names_b[names_b > 0]
+    names_a, sizes_a = _objects(table.labels_a, table.counts)
+    names_b, sizes_b = _objects(table.labels_b, table.counts)
     meets = (table.labels_a > 0) & (table.labels_b > 0)
     rows_a, rows_b = np.searchsorted(names_a, table.labels_a[meets]), np.searchsorted(names_b, table.labels_b[meets])
     common = table.counts[meets]
-    sizes_a = _sizes(names_a, table.labels_a, table.counts)
-    sizes_b = _sizes(names_b, table.labels_b, table.counts)
     ious = common / (sizes_a[rows_a] + sizes_b[rows_b] - common)
-    is_enough = ious >= threshold
-    pairs = Matches(rows_a[is_enough], rows_b[is_enough], 1 - ious[is_enough])
-    matches = match_pairs(pairs, len(names_a), len(names_b), "optimal")
-    scores = scores_of(len(matches), len(names_a), len(names_b), beta, noun="objects")
-    unmatched = scores.false_positives + scores.false_negatives
-    iou_of = dict(zip(zip(rows_a.tolist(), rows_b.tolist(), strict=True), ious.tolist(), strict=True))
-    matched = zip(matches.rows_a.tolist(), matches.rows_b.tolist(), strict=True)
-    matched_ious = np.array([iou_of[pair] for pair in matched], dtype=np.float64)
+    matches = match_pairs(Matches(rows_a, rows_b, 1 - ious).take(ious >= threshold))
+    scores = scores_of(len(matches), len(names_a), len(names_b), beta)
+    matched_ious = 1 - matches.costs
+    others = scores.false_positives + scores.false_negatives
     return InstanceScores(
         threshold=threshold,
         labels_a=names_a[matches.rows_a],
         labels_b=names_b[matches.rows_b],
         ious=matched_ious,
         scores=scores,
-        panoptic_quality=float(matched_ious.sum() / (len(matches) + unmatched / 2)),
+        panoptic_quality=float(matched_ious.sum() / (len(matches) + others / 2)),
     )
 
 
-def _sizes(names: NDArray[np.int64], labels: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    is_one = labels > 0
-    rows = np.searchsorted(names, labels[is_one])
-    return np.bincount(rows, counts[is_one], minlength=len(names)).astype(np.int64)
-
-
-def _plain_instances(found: InstanceScores) -> dict[str, Any]:
-    return {
-        "iou_threshold": found.threshold,
-        **found.scores.plain(),
-        "panoptic_quality": found.panoptic_quality,
-        "matches": [
-            {"a": int(label_a), "b": int(label_b), "iou": float(iou), "dice": float(dice)}
-            for label_a, label_b, iou, dice in zip(found.labels_a, found.labels_b, found.ious, found.dices, strict=True)
-        ],
-    }
+def _objects(labels: NDArray[np.int64], counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The labels of objects, rising, and how many voxels each has."""
+    names, rows = np.unique(labels, return_inverse=True)
+    is_object = names > 0
+    return names[is_object], np.bincount(rows, counts, minlength=len(names))[is_object].astype(np.int64)
 
 
 def _by(shape_zyx: tuple[int, ...]) -> str:
     return "×".join(map(str, shape_zyx))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PicksInMask(Comparison):
+    """Where picks lie relative to a mask.
+
+    Attributes
+    ----------
+    labels
+        int64 (n,) of the voxel that each pick lies in: 0 is background, `NO_LABEL` outside of the volume.
+    surface_distances_angstrom
+        (n,) from each pick to the surface: negative inside, NaN if the mask has no surface. The surface is made of the
+        faces between voxels of the mask and others. The edge of the volume is no surface.
+    surface_error_angstrom
+        By how much a distance may be too large at most. 0: all are proven to be exact. Never more than 0.71 voxels.
+    share_inside
+        From 0 to 1; None without picks.
+    """
+
+    kind: ClassVar[str] = "picks against mask"
+    picks: Picks
+    mask: Mask
+    labels: NDArray[np.int64]
+    surface_distances_angstrom: NDArray[np.float64]
+    surface_error_angstrom: float
+    share_inside: float | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def sides(self) -> tuple[Picks, Mask]:
+        """A and B."""
+        return self.picks, self.mask
+
+    @property
+    def headline(self) -> str:
+        """The outcome in one plain sentence."""
+        if self.share_inside is None:
+            return "There are no picks."
+        return f"{share_text(self.share_inside)} of the picks lie inside the mask."
+
+    @property
+    def setting(self) -> str:
+        """How they were compared, in words."""
+        return "a mask"
+
+    def figures(self) -> list[Figure]:
+        """All numbers, most important first."""
+        return [
+            Figure("", "picks of A", len(self.labels)),
+            Figure("inside", "inside B", int(self.is_inside.sum())),
+            Figure("outside", "outside B", int((self.labels == 0).sum())),
+            Figure("outside_of_volume", "outside of its volume", int((self.labels == NO_LABEL).sum())),
+            Figure("share_inside", "share inside", self.share_inside, "There are no picks."),
+            Figure(
+                "surface_distance", "from the surface", self.distance, "The mask has no surface, or there are no picks."
+            ),
+            Figure("surface_error_angstrom", "", self.surface_error_angstrom),
+        ]
+
+    @property
+    def is_inside(self) -> NDArray[np.bool_]:
+        """For each pick, whether it lies in a voxel of the mask."""
+        return self.labels > 0
+
+    @property
+    def inside(self) -> Picks:
+        """The picks inside, with label and distance in their features."""
+        return self._with_columns.take(self.is_inside, "kept those inside the mask")
+
+    @property
+    def outside(self) -> Picks:
+        """The others, likewise."""
+        return self._with_columns.take(~self.is_inside, "kept those outside of the mask")
+
+    @property
+    def distance(self) -> Spread | None:
+        """Distances from the surface in ångström, negative inside."""
+        return spread_of(self.surface_distances_angstrom, "Å")
+
+    @property
+    def _with_columns(self) -> Picks:
+        columns = {"mask_label": self.labels, "surface_distance_angstrom": self.surface_distances_angstrom}
+        return self.picks.changed(features=dict(self.picks.features) | columns)
+
+
+def compare_with_mask(
+    picks: Picks, mask: Mask, *, notes: tuple[str, ...], progress: Progress, stop: threading.Event | None
+) -> PicksInMask:
+    """As `napari_cryoet.compare` with picks and a mask."""
+    spacing = mask.spacing_angstrom or 1.0  # it is known by now
+    points = picks.positions_angstrom_zyx / spacing
+    voxels = np.floor(points + 0.5).astype(np.int64)
+    is_in_volume = ((voxels >= 0) & (voxels < mask.shape_zyx)).all(axis=1)
+    labels = np.full(len(points), NO_LABEL, dtype=np.int64)
+    nearest = _NearestFaces(points)
+    last_plane = np.zeros((0, *mask.shape_zyx[1:]), dtype=bool)
+    size_z, planes = mask.shape_zyx[0], planes_of_slab(mask.shape_zyx)
+    for start in range(0, size_z, planes):
+        progress(start / size_z)
+        slab = stoppable(partial(mask.read, start, min(start + planes, size_z)), stop)
+        here = np.flatnonzero(is_in_volume & (voxels[:, 0] >= start) & (voxels[:, 0] < start + len(slab)))
+        at_z, at_y, at_x = voxels[here].T
+        labels[here] = slab[at_z - start, at_y, at_x]
+        for middles, axis in _faces(last_plane, slab > 0, start):
+            nearest.look_at(middles, axis, stop)
+        last_plane = slab[-1:] > 0
+    has_surface = bool(np.isfinite(nearest.distances).all())
+    distances = np.where(labels > 0, -1, 1) * nearest.distances * spacing
+    return PicksInMask(
+        picks=picks,
+        mask=mask,
+        labels=labels,
+        surface_distances_angstrom=distances if has_surface else np.full(len(picks), np.nan),
+        surface_error_angstrom=nearest.largest_error * spacing if has_surface else 0.0,
+        share_inside=float((labels > 0).mean()) if len(picks) else None,
+        notes=notes,
+    )
+
+
+def _faces(
+    last_plane: NDArray[np.bool_], slab: NDArray[np.bool_], start: int
+) -> Iterator[tuple[NDArray[np.float64], int]]:
+    """The middles of the faces between mask and background in voxels, and the axis that they lie across.
+
+    Across z, the plane before the slab counts as well.
+    """
+    for axis in range(3):
+        part, first = (np.concatenate([last_plane, slab]), start - len(last_plane)) if axis == 0 else (slab, start)
+        differs = np.diff(part, axis=axis)
+        at = np.flatnonzero(differs)
+        for some in np.array_split(at, len(at) // FACES_AT_ONCE + 1):
+            if len(some):
+                middles = np.stack(np.unravel_index(some, differs.shape), axis=1).astype(np.float64)
+                middles[:, axis] += 0.5
+                middles[:, 0] += first
+                yield middles, axis
+
+
+class _NearestFaces:
+    """For each point, the distance in voxels to the nearest face that was looked at so far.
+
+    The face with the nearest middle needn't be the nearest face, but no face is nearer than its middle less half a
+    diagonal. So the faces with the nearest middles are measured, and the next middle bounds how near others can be.
+    """
+
+    def __init__(self, points: NDArray[np.float64]) -> None:
+        self._points = points
+        self.distances = np.full(len(points), np.inf)
+        self._unseen_from = np.full(len(points), np.inf)
+
+    @property
+    def largest_error(self) -> float:
+        """By how much a distance may be too large at most."""
+        return float(np.maximum(self.distances - self._unseen_from, 0).max(initial=0))
+
+    def look_at(self, middles: NDArray[np.float64], axis: int, stop: threading.Event | None) -> None:
+        """Take faces across an axis into account."""
+        from scipy.spatial import KDTree
+
+        tree = KDTree(middles)
+        gaps = np.maximum(np.maximum(middles.min(axis=0) - self._points, self._points - middles.max(axis=0)), 0)
+        rows = np.flatnonzero(np.linalg.norm(gaps, axis=1) - _FACE_REACH < self.distances)
+        unseen_from = np.full(len(self._points), np.inf)
+        for wanted in NEAREST:
+            count = min(wanted, len(middles))
+            for some in np.array_split(rows, len(rows) * count // QUERIES_AT_ONCE + 1):
+                raise_if_stopped(stop)
+                to_middles, which = tree.query(self._points[some], k=range(1, count + 1))
+                to_faces = _to_faces(self._points[some, None], middles[which], axis)
+                self.distances[some] = np.minimum(self.distances[some], to_faces.min(axis=1, initial=np.inf))
+                unseen_from[some] = to_middles[:, -1] - _FACE_REACH if count < len(middles) else np.inf
+            rows = rows[unseen_from[rows] < self.distances[rows]]
+        self._unseen_from = np.minimum(self._unseen_from, unseen_from)
+
+
+def _to_faces(points: NDArray[np.float64], middles: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """Distances from points to squares of one voxel's width across an axis."""
+    apart = np.abs(points - middles)
+    for other in {0, 1, 2} - {axis}:
+        apart[..., other] = np.maximum(apart[..., other] - 0.5, 0)
+    return np.asarray(np.linalg.norm(apart, axis=-1))

@@ -1,153 +1,150 @@
-"""The two sides of a comparison: what they are called, whether they lie in one frame, what the portal says of them."""
+"""What all comparisons have in common: two sides, and figures that make up the report."""
 
 from __future__ import annotations
 
-import sys
+import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from napari_cryoet.exceptions import ComparisonError
-from napari_cryoet.provenance import ORIGIN_KEY
+from napari_cryoet._version import __version__
+from napari_cryoet.comparison.match import Scores, Spread
+from napari_cryoet.picks import Picks
+from napari_cryoet.provenance import plain_data
 from napari_cryoet.volumes import name_of
 from napari_cryoet.wording import joined, plain
 
-#: The key of a set's ``about`` under which whoever shows it may keep what it is called there.
+if TYPE_CHECKING:
+    from napari_cryoet.comparison.masks import Mask
+
+#: Viewers and readers store here, in ``about``, the name under which they show a side.
 SHOWN_NAME = "shown_name"
 
 
-class Side(Protocol):
-    """What picks and masks have in common."""
+class Figure(NamedTuple):
+    """A number: its key in JSON and its name in words, either of which may be empty. Fractions are shares."""
+
+    key: str
+    name: str
+    value: float | str | Spread | None
+    why_undefined: str = ""
 
     @property
-    def spacing_angstrom(self) -> float | None:
-        """The width of a voxel."""
+    def text(self) -> str:
+        """The number in words; a dash if it is undefined."""
+        match self.value:
+            case None:
+                return "–"
+            case Spread() as spread:
+                named = {"median": spread.median, "mean": spread.mean, "largest": spread.largest}
+                return joined(*(f"{name} {spread.text(number)}" for name, number in named.items()))
+            case float() as share:
+                return f"{100 * share:.1f} %"
+        return f"{self.value:,}"
+
+
+class Comparison(ABC):
+    """A, which is judged, against B, the reference."""
+
+    __slots__ = ()
+    kind: ClassVar[str]
+    notes: tuple[str, ...]
 
     @property
-    def alignment_id(self) -> int | None:
-        """Of the alignment that it was made on."""
+    @abstractmethod
+    def sides(self) -> tuple[Picks | Mask, Picks | Mask]:
+        """A and B."""
 
     @property
-    def about(self) -> Mapping[str, Any]:
-        """Where it comes from."""
+    @abstractmethod
+    def headline(self) -> str:
+        """The outcome in one plain sentence."""
+
+    @property
+    @abstractmethod
+    def setting(self) -> str:
+        """How they were compared, in words."""
+
+    @abstractmethod
+    def figures(self) -> list[Figure]:
+        """All numbers, most important first."""
+
+    @property
+    def why_undefined(self) -> dict[str, str]:
+        """The reason for each number that is undefined."""
+        return {figure.key: figure.why_undefined for figure in self.figures() if figure.key and figure.value is None}
+
+    def plain(self) -> dict[str, Any]:
+        """All numbers and the provenance of both sides, as JSON holds them."""
+        a, b = self.sides
+        report = {
+            "kind": self.kind,
+            "headline": self.headline,
+            "reference": "b",
+            "a": _plain_side(a),
+            "b": _plain_side(b),
+            **plain_figures(self.figures()),
+            "why_undefined": self.why_undefined,
+            "portal": {"a": portal_numbers(a), "b": portal_numbers(b)},
+            "notes": self.notes,
+            "software": f"napari-cryoet {__version__}",
+        }
+        return dict(json.loads(json.dumps(plain_data(report), default=str)))  # a script's `about` can be anything
 
 
-def name_of_side(side: Side) -> str:
-    """What a set is called: as it is shown, else by its annotation, else by its file; empty where nothing is known."""
+def figures_of_scores(scores: Scores, noun: str = "", how: str = "true positives") -> list[Figure]:
+    """Counts and scores of picks, or of another noun."""
+    of, why = f" of {noun}" if noun else "", scores.why_undefined
+    return [
+        Figure("true_positives", f"{noun} matched ({how})".strip(), scores.true_positives),
+        Figure("false_positives", f"{noun} only in A (false positives)".strip(), scores.false_positives),
+        Figure("false_negatives", f"{noun} only in B (false negatives)".strip(), scores.false_negatives),
+        Figure("precision", f"precision{of}", scores.precision, why.get("precision", "")),
+        Figure("recall", f"recall{of}", scores.recall, why.get("recall", "")),
+        Figure("beta", "", scores.beta),
+        Figure("f_beta", f"F-beta{of}, beta {scores.beta:g}", scores.f_beta, why.get("f_beta", "")),
+    ]
+
+
+def plain_figures(figures: list[Figure]) -> dict[str, Any]:
+    """Numbers by their keys, as JSON holds them."""
+    return {
+        figure.key: figure.value.plain() if isinstance(figure.value, Spread) else figure.value
+        for figure in figures
+        if figure.key
+    }
+
+
+def name_of_side(side: Picks | Mask) -> str:
+    """The name that is shown, else of its annotation, else of its file; empty if nothing is known."""
     about = side.about
     if about.get(SHOWN_NAME):
         return plain(str(about[SHOWN_NAME]))
     if about.get("annotation_id"):
-        run, name = plain(about.get("run_name")), plain(about.get("object_name"))
-        return joined(run, name, f"AN-{about['annotation_id']}")
+        return joined(plain(about.get("run_name")), plain(about.get("object_name")), f"AN-{about['annotation_id']}")
     return plain(name_of(about["source_url"])) if about.get("source_url") else ""
 
 
-def require_one_frame(a: Side, b: Side, *, insist: bool) -> tuple[str, ...]:
-    """What is to be told of the frames that two sets lie in.
-
-    Raises
-    ------
-    ComparisonError
-        If a voxel spacing is unknown; also if they were made on different alignments or runs, unless somebody insists.
-    """
-    spacing_a, spacing_b = spacing_of(a, "A"), spacing_of(b, "B")
-    notes = []
-    if not insist:
-        _refuse_different("run", "RN", a.about.get("run_id"), b.about.get("run_id"))
-        _refuse_different("alignment", "AL", a.alignment_id, b.alignment_id)
-    else:
-        run_a, run_b = a.about.get("run_id"), b.about.get("run_id")
-        if _are_different(run_a, run_b):
-            notes.append(f"A is of RN-{run_a} and B of RN-{run_b}: compared because you insisted.")
-        if _are_different(a.alignment_id, b.alignment_id):
-            notes.append(f"A is on AL-{a.alignment_id} and B on AL-{b.alignment_id}: compared because you insisted.")
-    if (a.alignment_id is None) != (b.alignment_id is None):
-        letter, known = ("A", b.alignment_id) if a.alignment_id is None else ("B", a.alignment_id)
-        notes.append(f"Nothing says on which alignment {letter} was made; it was taken to be AL-{known}.")
-    if spacing_a != spacing_b:
-        notes.append(f"Voxels of A are {spacing_a:g} Å wide and those of B {spacing_b:g} Å.")
-    origin_a, origin_b = _origin_text(a), _origin_text(b)
-    if origin_a != origin_b:
-        notes.append(
-            f"A's file places its first voxel at x, y, z = {origin_a} and B's at {origin_b} Å; both were compared "
-            "from their first voxels."
-        )
-    return tuple(notes)
-
-
-def spacing_of(side: Side, letter: str) -> float:
-    """The width of a side's voxels in ångström.
-
-    Raises
-    ------
-    ComparisonError
-        If it is unknown.
-    """
-    if side.spacing_angstrom is None:
-        raise ComparisonError(
-            f"Nothing says how large the voxels of {letter} are, so it has no place in ångström.",
-            hint="Give its voxel spacing.",
-        )
-    return side.spacing_angstrom
-
-
-def _origin_text(side: Side) -> str:
-    """Where the side's own file puts its first voxel, x, y, z in ångström."""
-    origin = side.about.get(ORIGIN_KEY)
-    is_known = isinstance(origin, list | tuple) and all(isinstance(value, int | float) for value in origin)
-    return ", ".join(f"{value:.6g}" for value in (reversed(origin) if is_known and origin else (0, 0, 0)))
-
-
-def plain_side(side: Side, count: int | None = None) -> dict[str, Any]:
-    """A side as JSON holds it, with all that is known of where it comes from."""
-    return {
-        "name": name_of_side(side),
-        "count": count,
-        "spacing_angstrom": side.spacing_angstrom,
-        "alignment_id": side.alignment_id,
-        "edits": list(edits_of(side)),
-        "about": dict(side.about),
-    }
-
-
-def edits_of(side: Side) -> tuple[str, ...]:
-    """What was done to a side since it was published, in words; of masks, their file says it."""
-    edits = getattr(side, "edits", ()) or side.about.get("edits")
+def edits_of(side: Picks | Mask) -> tuple[str, ...]:
+    """What was done to a side since it was published."""
+    edits = side.edits if isinstance(side, Picks) and side.edits else side.about.get("edits")
     return tuple(map(str, edits)) if isinstance(edits, list | tuple) else ()
 
 
-def portal_numbers(side: Side) -> dict[str, Any] | None:
-    """What the portal says of an annotation: precision and recall in percent, and against what; None if nothing.
-
-    What is kept of it in a file that somebody edited may be anything, and counts only if it is of its kind.
-    """
+def portal_numbers(side: Picks | Mask) -> dict[str, Any] | None:
+    """The portal's own precision and recall of an annotation in percent, and its ground truth; None if it has none."""
     about = side.about
-    precision, recall = (_number(about.get(f"confidence_{name}_percent")) for name in ("precision", "recall"))
     records = about.get("records")
     annotation = records.get("annotation") if isinstance(records, Mapping) else None
     used = annotation.get("ground_truth_used") if isinstance(annotation, Mapping) else None
-    used = used if isinstance(used, str) else None
-    if precision is None and recall is None and not used:
+    found = {name: about.get(name) for name in ("confidence_precision_percent", "confidence_recall_percent")}
+    numbers = {name: value if isinstance(value, int | float) else None for name, value in found.items()}
+    if not used and all(value is None for value in numbers.values()):
         return None
-    return {
-        "annotation_id": about.get("annotation_id"),
-        "confidence_precision_percent": precision,
-        "confidence_recall_percent": recall,
-        "ground_truth_used": used,
-    }
+    return {"annotation_id": about.get("annotation_id"), **numbers, "ground_truth_used": used}
 
 
-def _number(value: object) -> float | None:
-    return value if isinstance(value, int | float) and abs(value) <= sys.float_info.max else None
-
-
-def _refuse_different(what: str, prefix: str, id_a: object, id_b: object) -> None:
-    if _are_different(id_a, id_b):
-        raise ComparisonError(
-            f"A belongs to the {what} {prefix}-{id_a} and B to {prefix}-{id_b}, so their positions can't be compared.",
-            hint="Insist if you know that they fit all the same.",
-        )
-
-
-def _are_different(id_a: object, id_b: object) -> bool:
-    return isinstance(id_a, int) and isinstance(id_b, int) and id_a != id_b
+def _plain_side(side: Picks | Mask) -> dict[str, Any]:
+    known = {name: getattr(side, name) for name in ("spacing_angstrom", "alignment_id")}
+    count = len(side) if isinstance(side, Picks) else None
+    return {"name": name_of_side(side), "count": count, **known, "edits": edits_of(side), "about": dict(side.about)}
