@@ -42,7 +42,7 @@ class Network:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._session: aiohttp.ClientSession | None = None
         self._slots: dict[tuple[str, URL], asyncio.Semaphore] = {}
-        self._proxies: dict[URL, tuple[float, str]] = {}
+        self._proxies: dict[URL, tuple[float, asyncio.Task[str]]] = {}
 
     def loop(self) -> asyncio.AbstractEventLoop:
         """The loop, started at first use; from any thread."""
@@ -73,12 +73,12 @@ class Network:
 
     async def proxy_for(self, url: URL) -> str | None:
         """The proxy that the system names for a server just now."""
-        server = url.origin()
-        asked_at, proxy = self._proxies.get(server, (-_PROXY_S, ""))
-        if time.monotonic() - asked_at > _PROXY_S:
-            proxy = await asyncio.to_thread(_system_proxy, url.scheme, url.host or "")
-            self._proxies[server] = time.monotonic(), proxy
-        return proxy or None
+        server, now = url.origin(), time.monotonic()
+        asked_at, asking = self._proxies.get(server, (0.0, None))
+        if asking is None or now - asked_at > _PROXY_S:
+            asking = asyncio.ensure_future(asyncio.to_thread(_system_proxy, url.scheme, url.host or ""))
+            self._proxies[server] = now, asking
+        return await asyncio.shield(asking) or None
 
     def forget_proxies(self) -> None:
         """Ask the system again: the network may be another one by now."""
