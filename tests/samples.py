@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from napari_cryoet.portal.pages import Freshness, RunPage
 from napari_cryoet.records import (
+    PORTAL_TERMS,
     Annotation,
     AnnotationFile,
     AnnotationShape,
@@ -44,6 +45,7 @@ def make_run(**fields):
         "s3_prefix": "s3://bucket/10000/TS_026/",
         "https_prefix": f"{FILES}/10000/TS_026/",
         "dataset": make_dataset(),
+        "terms": PORTAL_TERMS,
     }
     return Run(**(defaults | fields))
 

@@ -2,6 +2,7 @@ import json
 import math
 
 from napari_cryoet import provenance
+from napari_cryoet.records import Terms
 from samples import make_annotation, make_file, make_run, make_tomogram
 
 URL = "https://files.example.invalid/a.zarr"
@@ -32,13 +33,7 @@ def test_an_annotation_without_its_parents_still_says_what_it_can():
 
     assert about["source_url"] == URL
     assert about["portal_url"] is None
-    assert about["licence"] == "CC0-1.0"
-
-
-def test_a_record_without_a_run_points_to_its_deposition():
-    about = provenance.of_tomogram(make_tomogram(run=None), URL)
-
-    assert about["portal_url"] == "https://cryoetdataportal.czscience.com/depositions/10301"
+    assert about["licence"] is None
 
 
 def test_a_citation_names_people_data_papers_and_licence():
@@ -52,14 +47,17 @@ def test_a_citation_names_people_data_papers_and_licence():
     ]
 
 
-def test_what_the_demo_makes_up_has_no_page_on_the_portal_where_its_ids_are_those_of_others():
-    run = make_run(s3_prefix="s3://napari-cryoet-demo/90001/DEMO_001/")
-    about = provenance.of_tomogram(make_tomogram(run=run), URL)
+def test_the_licence_and_the_page_are_those_of_the_source():
+    mine = Terms(licence="CC-BY-4.0", licence_url="https://example.org/by", site="https://lab.example.org")
+    about = provenance.of_tomogram(make_tomogram(run=make_run(terms=mine)), URL)
     text = provenance.citation(about)
 
-    assert about["portal_url"] is None
-    assert "DS-10000" in text
-    assert "ortal" not in text
+    assert (about["licence"], about["licence_url"]) == ("CC-BY-4.0", "https://example.org/by")
+    assert about["portal_url"] == "https://lab.example.org/runs/506"
+    assert ("CC-BY-4.0" in text, "Portal" in text, "CC0" in text) == (True, False, False)
+    unknown = provenance.of_tomogram(make_tomogram(run=make_run(terms=None)), URL)
+    assert (unknown["licence"], unknown["portal_url"]) == (None, None)
+    assert "DS-10000" in provenance.citation(unknown)
 
 
 def test_a_bare_file_has_nobody_to_cite():

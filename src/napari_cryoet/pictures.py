@@ -9,7 +9,6 @@ from urllib.request import url2pathname
 
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.files import without_login
-from napari_cryoet.links import is_web_address
 
 MAX_FILE_BYTES = 4_000_000
 
@@ -31,14 +30,14 @@ def read_picture(url: str, *, folder: Path | None = None, stop: Event | None = N
     NetworkError
         If the server doesn't give it.
     """
-    if is_web_address(url):
+    parts = urlsplit(url)
+    if parts.scheme in {"http", "https"}:
         from napari_cryoet.network.client import fetch
 
         answer = fetch(url, limit_bytes=MAX_FILE_BYTES, stop=stop)
         if answer is None:
             raise FormatError(f"There is no picture at {without_login(url)}.")
         return answer.body
-    parts = urlsplit(url)
     path = Path(url2pathname(parts.path)).resolve()
     if parts.scheme != "file" or folder is None or not path.is_relative_to(folder.resolve()):
         raise FormatError(f"The picture's address leads neither to the web nor into the pack: {url}")

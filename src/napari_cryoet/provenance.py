@@ -16,12 +16,18 @@ import numpy as np
 
 from napari_cryoet._version import __version__
 from napari_cryoet.files import without_login
-from napari_cryoet.links import database_links, publication_links
-from napari_cryoet.records import AnnotationFile, Author, Dataset, DepositionTitle, Run, TiltSeries, Tomogram
-
-#: All data of the portal is dedicated to the public domain.
-LICENCE: Final = "CC0-1.0"
-LICENCE_URL: Final = "https://creativecommons.org/publicdomain/zero/1.0/"
+from napari_cryoet.portal.links import database_links, publication_links
+from napari_cryoet.records import (
+    PORTAL_TERMS,
+    AnnotationFile,
+    Author,
+    Dataset,
+    DepositionTitle,
+    Run,
+    Terms,
+    TiltSeries,
+    Tomogram,
+)
 
 #: Under this name it stands where a volume's own file puts its first voxel, z, y, x, in ångström, if not at 0.
 ORIGIN_KEY: Final = "origin_zyx_angstrom"
@@ -186,7 +192,7 @@ def citation(about: Mapping[str, Any]) -> str:
     """Whom to cite for a layer, and where its data is, in a few lines of plain text; empty for a bare file."""
     authors = ", ".join(about.get("authors") or ())
     title = about.get("dataset_title") or about.get("deposition_title")
-    where = "CryoET Data Portal, " if about.get("portal_url") else ""  # the demo is on no portal
+    where = "CryoET Data Portal, " if str(about.get("portal_url")).startswith(PORTAL_TERMS.site) else ""
     dataset = f"{where}DS-{about['dataset_id']}" if about.get("dataset_id") else ""
     lines = (
         ". ".join(part for part in (authors, title, dataset) if part),
@@ -208,12 +214,13 @@ def _common(
     deposition: DepositionTitle | None,
 ) -> dict[str, Any]:
     dataset = run.dataset if run is not None else None
+    terms = (run.terms if run is not None else None) or Terms()
     return {
         "kind": kind,
         "source_url": source_url,
-        "portal_url": _portal_url(run, deposition),
-        "licence": LICENCE,
-        "licence_url": LICENCE_URL,
+        "portal_url": (terms.page_url("run", run.id) if run is not None else "") or None,
+        "licence": terms.licence or None,
+        "licence_url": terms.licence_url or None,
         "authors": [author.name for author in _in_order(authors)],
         "dois": _dois(publications, dataset),
         "database_entries": [link.text for link in database_links(database_entries)],
@@ -237,14 +244,6 @@ def _dois(publications: str | None, dataset: Dataset | None) -> list[str]:
     return [link.text for link in publication_links(dataset.dataset_publications)]
 
 
-def _portal_url(run: Run | None, deposition: DepositionTitle | None) -> str | None:
-    from napari_cryoet.portal.catalogue import portal_url
-
-    if run is not None:
-        return None if run.is_of_demo else portal_url("run", run.id)
-    return portal_url("deposition", deposition.id) if deposition is not None else None
-
-
 def _records(**start: Any) -> dict[str, Any]:
     """Records by name, with every parent that they point at beside them instead of in them."""
     found: dict[str, Any] = {}
@@ -254,6 +253,7 @@ def _records(**start: Any) -> dict[str, Any]:
         if record is None or name in found:
             continue
         fields = msgspec.structs.asdict(record)
+        fields.pop("terms", None)  # said once, for all of them
         parents = {field: value for field, value in fields.items() if isinstance(value, msgspec.Struct)}
         waiting.extend(parents.items())
         found[name] = {field: plain_data(value) for field, value in fields.items() if field not in parents}

@@ -22,12 +22,12 @@ import numpy as np
 from napari_cryoet.exceptions import FormatError, OtherKindError, PackError, StreamError
 from napari_cryoet.formats import ndjson
 from napari_cryoet.layer_spec import LayerKind, LayerSpec
-from napari_cryoet.links import is_web_address
 from napari_cryoet.loading import load_annotation, load_picks, load_tomogram
 from napari_cryoet.packs.pack import is_pack
 from napari_cryoet.pick_files import read_picks
 from napari_cryoet.pick_formats import SUFFIXES, detect_format
 from napari_cryoet.portal import Portal, open_portal
+from napari_cryoet.portal.links import is_web_address
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.provenance import MASK_EXPORT
 from napari_cryoet.provenance_beside import path_beside, read_beside

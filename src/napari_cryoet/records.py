@@ -4,7 +4,8 @@ Field names are the portal's own in snake case, as its Python client spells them
 ids; a field whose type is another record is filled where the query that made it asked for the parent, and is None
 elsewhere. Words from the portal's lists (methods, statuses, shapes) are plain text, so words that it adds later are
 kept. Nothing here can reach the network. Sizes are x, y, z as in the portal; spacings and offsets of alignments are in
-ångström, file sizes in bytes, confidences in percent.
+ångström, file sizes in bytes, confidences in percent. What the portal doesn't have are ``terms``: they say under which
+licence the source of a record gives it, and where it has a page.
 
 Left out of what the portal documents: ``_id`` and ``annotationIngestId`` (its own bookkeeping), ``neuroglancerConfig``
 (14 kB a tomogram, for another viewer) and the e-mail addresses of authors.
@@ -14,16 +15,15 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
 #: The largest id: the API's integers have 32 bits.
 MAX_ID: Final = 2**31 - 1
+Id = Annotated[int, msgspec.Meta(ge=1, le=MAX_ID)]
 #: Where the portal's files are, wherever its tables come from.
 PORTAL_S3_PREFIX: Final = "s3://cryoet-data-portal-public/"
-#: Where the demo's files would be; nothing is stored there.
-DEMO_S3_PREFIX: Final = "s3://napari-cryoet-demo/"
 
 _PAGES: Final = {"dataset": "datasets", "run": "runs", "deposition": "depositions"}
 
@@ -97,14 +97,14 @@ class MethodLink(Record, frozen=True, kw_only=True):
 class DepositionTitle(Record, frozen=True, kw_only=True):
     """The id and title of a deposition that another record belongs to."""
 
-    id: int
+    id: Id
     title: str
 
 
 class Deposition(Record, frozen=True, kw_only=True):
     """A set of data that was submitted together."""
 
-    id: int
+    id: Id
     title: str
     description: str
     deposition_date: datetime
@@ -117,13 +117,14 @@ class Deposition(Record, frozen=True, kw_only=True):
     key_photo_thumbnail_url: str | None = None
     kinds: tuple[str, ...] = ()
     authors: tuple[Author, ...] = ()
+    terms: Terms | None = None
 
 
 class Dataset(Record, frozen=True, kw_only=True):
     """One sample, prepared and imaged under one set of conditions."""
 
-    id: int
-    deposition_id: int
+    id: Id
+    deposition_id: Id
     title: str
     description: str
     deposition_date: datetime
@@ -159,22 +160,19 @@ class Dataset(Record, frozen=True, kw_only=True):
     authors: tuple[Author, ...] = ()
     funding_sources: tuple[Funding, ...] = ()
     deposition: DepositionTitle | None = None
+    terms: Terms | None = None
 
 
 class Run(Record, frozen=True, kw_only=True):
     """One imaged location of a dataset."""
 
-    id: int
-    dataset_id: int
+    id: Id
+    dataset_id: Id
     name: str
     s3_prefix: str
     https_prefix: str
     dataset: Dataset | None = None
-
-    @property
-    def is_of_demo(self) -> bool:
-        """Whether it is made up, and has no page on the portal; a real run may have the same id."""
-        return self.s3_prefix.startswith(DEMO_S3_PREFIX)
+    terms: Terms | None = None
 
 
 class TiltSeries(Record, frozen=True, kw_only=True):
@@ -184,8 +182,8 @@ class TiltSeries(Record, frozen=True, kw_only=True):
     in degrees, ``total_flux`` is in electrons a square ångström for the whole series, ``pixel_spacing`` in ångström.
     """
 
-    id: int
-    run_id: int
+    id: Id
+    run_id: Id
     acceleration_voltage: int
     spherical_aberration_constant: float
     microscope_manufacturer: str
@@ -204,7 +202,7 @@ class TiltSeries(Record, frozen=True, kw_only=True):
     tilt_series_quality: int
     is_aligned: bool
     pixel_spacing: float
-    deposition_id: int | None = None
+    deposition_id: Id | None = None
     s3_omezarr_dir: str | None = None
     https_omezarr_dir: str | None = None
     file_size_omezarr: float | None = None
@@ -230,10 +228,10 @@ class Alignment(Record, frozen=True, kw_only=True):
     Dimensions and offsets of the volume are in ångström, ``x_rotation_offset`` and ``tilt_offset`` in degrees.
     """
 
-    id: int
-    run_id: int | None = None
-    deposition_id: int | None = None
-    tiltseries_id: int | None = None
+    id: Id
+    run_id: Id | None = None
+    deposition_id: Id | None = None
+    tiltseries_id: Id | None = None
     alignment_type: str | None = None
     alignment_method: str | None = None
     volume_x_dimension: float | None = None
@@ -253,11 +251,11 @@ class Alignment(Record, frozen=True, kw_only=True):
 class VoxelSpacing(Record, frozen=True, kw_only=True):
     """One sampling of a run's volumes; ``voxel_spacing`` is in ångström."""
 
-    id: int
+    id: Id
     voxel_spacing: float
     s3_prefix: str
     https_prefix: str
-    run_id: int | None = None
+    run_id: Id | None = None
 
 
 class Tomogram(Record, frozen=True, kw_only=True):
@@ -266,8 +264,8 @@ class Tomogram(Record, frozen=True, kw_only=True):
     Sizes and offsets are in voxels; ``scale0_dimensions`` and the like are texts of sizes, in x, y, z.
     """
 
-    id: int
-    deposition_id: int
+    id: Id
+    deposition_id: Id
     size_x: int
     size_y: int
     size_z: int
@@ -279,9 +277,9 @@ class Tomogram(Record, frozen=True, kw_only=True):
     offset_x: int
     offset_y: int
     offset_z: int
-    alignment_id: int | None = None
-    run_id: int | None = None
-    tomogram_voxel_spacing_id: int | None = None
+    alignment_id: Id | None = None
+    run_id: Id | None = None
+    tomogram_voxel_spacing_id: Id | None = None
     name: str | None = None
     tomogram_version: float | None = None
     processing_software: str | None = None
@@ -318,7 +316,7 @@ class Tomogram(Record, frozen=True, kw_only=True):
 class Annotation(Record, frozen=True, kw_only=True):
     """One statement about one kind of object in a run; confidences are in percent."""
 
-    id: int
+    id: Id
     s3_metadata_path: str
     https_metadata_path: str
     annotation_method: str
@@ -328,9 +326,9 @@ class Annotation(Record, frozen=True, kw_only=True):
     deposition_date: datetime
     release_date: datetime
     last_modified_date: datetime
-    run_id: int | None = None
-    deposition_id: int | None = None
-    tomogram_voxel_spacing_id: int | None = None
+    run_id: Id | None = None
+    deposition_id: Id | None = None
+    tomogram_voxel_spacing_id: Id | None = None
     annotation_publication: str | None = None
     ground_truth_status: bool | None = None
     object_description: str | None = None
@@ -350,8 +348,8 @@ class Annotation(Record, frozen=True, kw_only=True):
 class AnnotationShape(Record, frozen=True, kw_only=True):
     """How an annotation is drawn."""
 
-    id: int
-    annotation_id: int | None = None
+    id: Id
+    annotation_id: Id | None = None
     shape_type: str | None = None
     annotation: Annotation | None = None
 
@@ -359,13 +357,13 @@ class AnnotationShape(Record, frozen=True, kw_only=True):
 class AnnotationFile(Record, frozen=True, kw_only=True):
     """One annotation shape in one format, for one voxel spacing and alignment."""
 
-    id: int
+    id: Id
     format: str
     s3_path: str
     https_path: str
-    alignment_id: int | None = None
-    annotation_shape_id: int | None = None
-    tomogram_voxel_spacing_id: int | None = None
+    alignment_id: Id | None = None
+    annotation_shape_id: Id | None = None
+    tomogram_voxel_spacing_id: Id | None = None
     file_size: float | None = None
     is_visualization_default: bool | None = None
     source: str | None = None

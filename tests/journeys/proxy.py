@@ -117,7 +117,11 @@ class _Handler(BaseHTTPRequestHandler):
         content = answer.read()
         connection.close()
         own = {"connection", "date", "server", "transfer-encoding"}
-        return answer.status, {name: value for name, value in answer.getheaders() if name.lower() not in own}, content
+        return (
+            answer.status,
+            {name.title(): value for name, value in answer.getheaders() if name.lower() not in own},
+            content,
+        )
 
 
 def _server_error(handler: _Handler) -> None:

@@ -16,7 +16,7 @@ from napari_cryoet.portal.pages import (
     RunCount,
     RunRow,
 )
-from napari_cryoet.records import Author, Deposition
+from napari_cryoet.records import PORTAL_TERMS, Author, Deposition
 
 DAY = datetime(2023, 6, 1, tzinfo=UTC)
 FRESH = Freshness(fetched_at=DAY)
@@ -66,6 +66,7 @@ def deposition_page(
     membranes = Contribution(object_name=MEMBRANE[0], method_type="manual", count=1)
     return DepositionPage(
         deposition=Deposition(
+            terms=PORTAL_TERMS,
             id=row.id,
             title=row.title,
             description="Template matching.\nThen <i>curated</i>.",

@@ -23,6 +23,7 @@ from napari_cryoet.portal.pages import (
     RunRow,
 )
 from napari_cryoet.records import (
+    PORTAL_TERMS,
     Alignment,
     Annotation,
     AnnotationFile,
@@ -55,7 +56,7 @@ class FakePortal:
     """
 
     def __init__(self, *, n_datasets: int = 3, n_runs: int = 120, latency_s: float = 0.0) -> None:
-        self.source = Source("live", "https://portal.invalid/graphql", "Fake portal")
+        self.source = Source("live", "https://portal.invalid/graphql", "Fake portal", PORTAL_TERMS)
         self.rows = tuple(dataset_row(10000 + number, n_runs=n_runs) for number in range(n_datasets))
         self.runs = tuple(run_row(500 + number, f"TS_{number:03}") for number in range(n_runs))
         self.depositions = (brought(self.rows), picked(self.rows))
@@ -177,6 +178,7 @@ TITLES = (
 def dataset(dataset_id: int) -> Dataset:
     row = dataset_row(dataset_id)
     return Dataset(
+        terms=PORTAL_TERMS,
         id=dataset_id,
         deposition_id=row.deposition_id,
         title=row.title,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from qtpy.QtWidgets import QWidget
 
-from napari_cryoet._qt.page_header import LICENCE, PageHeader
+from napari_cryoet._qt.page_header import PageHeader
 from napari_cryoet._qt.record_link import DepositionLink
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet.portal.pages import CatalogueRow
@@ -31,7 +31,7 @@ class DatasetHeader(PageHeader):
         """Show what the list of datasets knows already."""
         self.title.setText(plain(row.title) if row is not None else f"DS-{dataset_id}")
         self.set_authors([author.name for author in row.authors] if row is not None else [])
-        facts = (short_species(row.organism_name), date_text(row.release_date), LICENCE) if row is not None else ()
+        facts = (short_species(row.organism_name), date_text(row.release_date)) if row is not None else ()
         self.facts.setText(joined(*facts))
         self.deposition.set_deposition(row.deposition_id if row is not None else None, deposition_title)
         self.close_details()
@@ -41,7 +41,8 @@ class DatasetHeader(PageHeader):
         self.title.setText(plain(dataset.title))
         self.set_authors([author.name for author in dataset.authors])
         organism = short_species(dataset.organism_name)
-        self.facts.setText(joined(organism, date_text(dataset.release_date), LICENCE, size_text(dataset.file_size)))
+        licence = plain(dataset.terms.licence) if dataset.terms is not None else ""
+        self.facts.setText(joined(organism, date_text(dataset.release_date), licence, size_text(dataset.file_size)))
         self.deposition.set_deposition(dataset.deposition_id, dataset.deposition.title if dataset.deposition else "")
         self.set_details(describe(dataset))
         self.set_links(portal_page, dataset.dataset_publications, dataset.related_database_entries)

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.key_photo import KeyPhoto
 from napari_cryoet._qt.labels import ElidedLabel, TwoLineLabel
-from napari_cryoet._qt.page_header import LICENCE, PageHeader
+from napari_cryoet._qt.page_header import PageHeader
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.thumbnails import Thumbnails
 from napari_cryoet.portal.pages import Contribution, DepositionPage, DepositionRow
@@ -46,7 +46,7 @@ class DepositionHeader(PageHeader):
         """Show what the list of depositions knows already."""
         self.title.setText(plain(row.title) if row is not None else f"CZCDP-{deposition_id}")
         self.set_authors([author.name for author in row.authors] if row is not None else [])
-        facts = (date_text(row.release_date), LICENCE, kinds_text(row.kinds)) if row is not None else ()
+        facts = (date_text(row.release_date), kinds_text(row.kinds)) if row is not None else ()
         self.facts.setText(joined(f"CZCDP-{deposition_id}", *facts))
         self.counts.setText("")
         self.summary.setText("")
@@ -59,7 +59,8 @@ class DepositionHeader(PageHeader):
         self.title.setText(plain(deposition.title))
         self.set_authors([author.name for author in deposition.authors])
         kinds, released = kinds_text(deposition.kinds), date_text(deposition.release_date)
-        self.facts.setText(joined(f"CZCDP-{deposition.id}", released, LICENCE, kinds))
+        licence = plain(deposition.terms.licence) if deposition.terms is not None else ""
+        self.facts.setText(joined(f"CZCDP-{deposition.id}", released, licence, kinds))
         self.counts.setText(counts_text(page))
         self.summary.setText(plain(deposition.description))
         self.photo.set_address(deposition.key_photo_thumbnail_url or deposition.key_photo_url)

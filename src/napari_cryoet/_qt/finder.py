@@ -12,8 +12,9 @@ from napari_cryoet._qt.navigator import Navigator
 from napari_cryoet._qt.screens import Screens
 from napari_cryoet._qt.session import Session
 from napari_cryoet._qt.trail import DATASETS, DEPOSITIONS, Place
-from napari_cryoet.portal.catalogue import Found, Jump, is_link, parse_jump
+from napari_cryoet.portal.links import Jump, is_link, parse_jump
 from napari_cryoet.portal.pages import LookupHit
+from napari_cryoet.portal.search import Found
 from napari_cryoet.wording import count_text, plain
 
 HIT_LETTERS = 100

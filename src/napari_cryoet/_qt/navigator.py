@@ -13,7 +13,6 @@ from napari_cryoet._qt.timers import single_shot
 from napari_cryoet._qt.trail import DATASETS, DEPOSITIONS, Place, Trail, begin, follow, follow_to_run
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.network.policy import policy
-from napari_cryoet.portal.catalogue import portal_url
 from napari_cryoet.portal.pages import (
     CatalogueRow,
     DatasetPage,
@@ -270,6 +269,6 @@ class Navigator(QObject):
         self._arrive(self._coming)
 
     def _portal_page(self, kind: str, record_id: int) -> str:
-        """Where the portal shows a record; nowhere if it is one of the demo's."""
+        """Where the source's site shows a record; empty where it has none."""
         source = self._session.source
-        return portal_url(kind, record_id) if source is not None and source.kind != "demo" else ""
+        return source.terms.page_url(kind, record_id) if source is not None and source.terms is not None else ""

@@ -12,11 +12,10 @@ from napari_cryoet._qt.labels import ElidedLabel, TitleLabel, plain_tooltip
 from napari_cryoet._qt.menu_button import MenuButton
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.web import open_in_browser
-from napari_cryoet.links import Link, database_links, is_web_address, publication_links
+from napari_cryoet.portal.links import Link, database_links, is_web_address, publication_links
 from napari_cryoet.wording import names_text, plain
 
 LINKS_IN_MENU = 24
-LICENCE = "CC0"  # of everything on the portal
 
 
 class PageHeader(QWidget):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
 
-from napari_cryoet.links import is_web_address
+from napari_cryoet.portal.links import is_web_address
 
 
 def open_in_browser(url: str) -> None:

@@ -8,8 +8,8 @@ from contextlib import closing
 
 from napari_cryoet.cli.console import ProgressLine, say, stop_on_interrupt, tell
 from napari_cryoet.cli.sources import open_source
-from napari_cryoet.portal.catalogue import search_catalogue
 from napari_cryoet.portal.pages import Catalogue, CatalogueRow, objects_text
+from napari_cryoet.portal.search import search_catalogue
 from napari_cryoet.provenance import plain_data
 from napari_cryoet.wording import count_text, joined, plain, reported
 

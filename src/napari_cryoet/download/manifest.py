@@ -31,7 +31,6 @@ from napari_cryoet.download.plan import MANIFEST_NAME, Plan, PlannedItem
 from napari_cryoet.download.target import words_for_disk_faults
 from napari_cryoet.download.transfer import FetchedFile
 from napari_cryoet.exceptions import DownloadError
-from napari_cryoet.provenance import LICENCE
 
 FORMAT = "napari-cryoet-download"
 VERSION = 1
@@ -137,7 +136,7 @@ def write_manifest(folder: Path, manifest: Manifest, *, now: datetime) -> Path:
         "format": FORMAT,
         "version": VERSION,
         "tool": f"napari-cryoet {__version__}",
-        "licence": LICENCE,
+        "licence": "; ".join(sorted({str(run.get("licence") or "") for run in manifest.runs.values()} - {""})),
         "updated": _iso(now),
         "is_complete": manifest.is_complete,
         "runs": list(manifest.runs.values()),

@@ -220,6 +220,7 @@ def _context(page: RunPage) -> dict[str, Any]:
     run, dataset = page.run, page.run.dataset
     context: dict[str, Any] = {"run_id": run.id, "run_name": run.name, "dataset_id": run.dataset_id}
     context["https_prefix"] = run.https_prefix
+    context["licence"] = run.terms.licence if run.terms is not None else ""
     if dataset:
         context["dataset_title"] = dataset.title
         context["dataset_authors"] = [author.name for author in dataset.authors]

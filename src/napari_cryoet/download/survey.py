@@ -14,7 +14,7 @@ from napari_cryoet.download.plan import Plan, PlannedFile
 from napari_cryoet.download.target import Target
 from napari_cryoet.download.transfer import sha256_of
 from napari_cryoet.exceptions import DownloadError, NetworkError
-from napari_cryoet.links import is_web_address
+from napari_cryoet.portal.links import is_web_address
 from napari_cryoet.wording import count_text
 
 _WORKERS = 8

@@ -12,6 +12,7 @@ from napari_cryoet.records import (
     AnnotationShape,
     Dataset,
     Deposition,
+    Id,
     Record,
     Run,
     TiltSeries,
@@ -53,9 +54,9 @@ class CatalogueAuthor(Record, frozen=True, kw_only=True):
 class CatalogueRow(Record, frozen=True, kw_only=True):
     """A dataset as the list of all datasets shows it."""
 
-    id: int
+    id: Id
     title: str
-    deposition_id: int
+    deposition_id: Id
     release_date: datetime
     organism_name: str | None = None
     organism_taxid: int | None = None
@@ -76,7 +77,7 @@ class CatalogueRow(Record, frozen=True, kw_only=True):
 class DepositionRow(Record, frozen=True, kw_only=True):
     """A deposition as the list of all depositions shows it."""
 
-    id: int
+    id: Id
     title: str
     release_date: datetime
     tag: str | None = None
@@ -103,9 +104,9 @@ class Catalogue(Record, frozen=True, kw_only=True):
 class RunRow(Record, frozen=True, kw_only=True):
     """A run as its dataset's page shows it; spacing and sizes are those of the default tomogram."""
 
-    id: int
+    id: Id
     name: str
-    dataset_id: int
+    dataset_id: Id
     tomogram_count: int = 0
     annotation_count: int = 0
     objects: tuple[ObjectCount, ...] = ()
@@ -177,7 +178,7 @@ class Contribution(Record, frozen=True, kw_only=True):
 class DatasetCount(Record, frozen=True, kw_only=True):
     """How much of a deposition lies in one dataset."""
 
-    dataset_id: int
+    dataset_id: Id
     title: str
     organism_name: str | None = None
     run_count: int = 0  # all of a dataset that the deposition brought; of another, those that it added to
@@ -191,9 +192,9 @@ class DatasetCount(Record, frozen=True, kw_only=True):
 class RunCount(Record, frozen=True, kw_only=True):
     """How much of a deposition lies in one run of another's dataset."""
 
-    id: int
+    id: Id
     name: str
-    dataset_id: int
+    dataset_id: Id
     tomogram_count: int = 0
     contributions: tuple[Contribution, ...] = ()  # most annotations first
 
@@ -228,11 +229,11 @@ class LookupHit(Record, frozen=True, kw_only=True):
     """One record that carries a looked-up id; ids of different kinds overlap."""
 
     kind: str  # "deposition", "dataset", "run", "tomogram", "annotation", "alignment" or "tilt series"
-    id: int
+    id: Id
     title: str
-    dataset_id: int | None = None
+    dataset_id: Id | None = None
     dataset_title: str | None = None
-    run_id: int | None = None
+    run_id: Id | None = None
     run_name: str | None = None
 
 

@@ -2,60 +2,62 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from napari_cryoet.exceptions import NetworkError, NotFoundError, PortalError, WithheldError
-from napari_cryoet.expecting import path_text
+from napari_cryoet.exceptions import NetworkError, NotFoundError, PortalError, StoppedError, WithheldError
 from napari_cryoet.files import cache_path, without_login, without_password
-from napari_cryoet.portal import catalogue as catalogues
-from napari_cryoet.portal import decode_depositions, decode_pages, queries
-from napari_cryoet.portal.cache import Answer, AnswerCache, Question
-from napari_cryoet.portal.pages import Freshness
-from napari_cryoet.stopping import POLL_S, raise_if_stopped
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from gql.transport import Transport
-    from graphql import DocumentNode
-
-    from napari_cryoet.portal.decode import Row
-    from napari_cryoet.portal.pages import (
-        Catalogue,
-        CatalogueRow,
-        DatasetPage,
-        DepositionPage,
-        DepositionRow,
-        LookupHit,
-        RunPage,
-        RunRow,
-    )
-    from napari_cryoet.records import AnnotationFile
+from napari_cryoet.portal import answers, queries
+from napari_cryoet.portal.cache import Answer, AnswerCache
+from napari_cryoet.portal.pages import (
+    Catalogue,
+    CatalogueRow,
+    DatasetPage,
+    DepositionPage,
+    DepositionRow,
+    Freshness,
+    LookupHit,
+    RunPage,
+    RunRow,
+)
+from napari_cryoet.portal.search import rows_with, simplify, split_words
+from napari_cryoet.portal.transport import HttpTransport, PackTransport, Row, Transport
+from napari_cryoet.records import MAX_ID, PORTAL_TERMS, AnnotationFile, Terms
 
 T = TypeVar("T")
 
-LIVE_URL = "https://graphql.cryoetdataportal.czscience.com/graphql"
-RUNS_A_PAGE = 50
+LIVE_URL: Final = "https://graphql.cryoetdataportal.czscience.com/graphql"
+RUNS_A_PAGE: Final = 50
 
-_SOURCE_HINT = 'Name "live", "demo", an address that begins with https:// or http://, or the folder of a pack.'
-
-_MAX_SEARCH_WORDS = 24
-_MAX_RUNS_A_PAGE = 500  # the server takes 0 for "all" and has no bound of its own
+_MAX_RUNS_A_PAGE: Final = 500  # the server takes 0 for "all" and has no bound of its own
+_POLL_S: Final = 0.05
+_SOURCE_HINT: Final = 'Name "live", "demo", an address that begins with https:// or http://, or the folder of a pack.'
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a portal's answers come from."""
+    """Where a portal's answers come from.
+
+    Attributes
+    ----------
+    location
+        The URL of the endpoint, or the folder; for the demo "demo".
+    label
+        What a person calls it.
+    terms
+        The licence of its data, and the site that has pages about it; None as long as that isn't known.
+    """
 
     kind: Literal["live", "url", "demo", "pack"]
-    location: str  # URL of the endpoint, or folder; for the demo "demo"
-    label: str  # as a person calls it
+    location: str
+    label: str
+    terms: Terms | None = None
 
 
 def open_portal(source: str | Path = "live", *, cache_dir: Path | None = None, offline: bool = False) -> Portal:
@@ -77,22 +79,18 @@ def open_portal(source: str | Path = "live", *, cache_dir: Path | None = None, o
     PortalError
         The source is empty, or an address that isn't one of the web.
     """
-    source = path_text(source, "source")
-    if source == "demo":
+    text = os.fspath(source).strip()
+    if text == "demo":
         return Portal(Source("demo", "demo", "Demo"), _demo_transport)
-    text = str(source).strip()
     if not text:
         raise PortalError("No source is named.", hint=_SOURCE_HINT)
     if text != "live" and "://" not in text:
         return _open_pack(Path(source).expanduser())
-    url = LIVE_URL if text == "live" else text
-    label = "CryoET Data Portal" if text == "live" else _host_of(url)
-    return Portal(
-        Source("live" if text == "live" else "url", url, label),
-        lambda _: _http_transport(url),
-        cache=AnswerCache(cache_dir or _default_cache_dir()),
-        offline=offline,
-    )
+    cache = AnswerCache(cache_dir or cache_path() / "answers")
+    if text == "live":
+        live = Source("live", LIVE_URL, "CryoET Data Portal", PORTAL_TERMS)
+        return Portal(live, lambda _: HttpTransport(LIVE_URL), cache=cache, offline=offline)
+    return Portal(Source("url", text, _host_of(text)), lambda _: HttpTransport(text), cache=cache, offline=offline)
 
 
 class Portal:
@@ -105,7 +103,7 @@ class Portal:
     Parameters
     ----------
     source
-        What this is a portal to.
+        What this is a portal to; its terms become those that its answers tell.
     make_transport
         Called once, before the first question.
     cache
@@ -135,13 +133,13 @@ class Portal:
         known = self._catalogue
         if known is not None and not refresh:
             return known
-        fetched = self._ask(queries.CATALOGUE, {}, decode_pages.catalogue, stop)
+        fetched = self._ask(queries.CATALOGUE, {}, answers.catalogue, stop)
         self._catalogue = None if fetched.freshness.is_offline else fetched
         return fetched
 
     def cached_catalogue(self) -> Catalogue | None:
         """The catalogue as it was last seen, without asking anybody; None where it never was."""
-        return self._catalogue or self._kept(queries.CATALOGUE, {}, decode_pages.catalogue)
+        return self._catalogue or self._kept(queries.CATALOGUE, {}, answers.catalogue)
 
     def dataset_page(
         self,
@@ -156,27 +154,25 @@ class Portal:
         _require_id("dataset", dataset_id)
         offset, limit = max(0, offset), min(max(1, limit), _MAX_RUNS_A_PAGE)
         variables = queries.dataset_page_variables(dataset_id, offset, limit, name_contains.strip())
-        return self._ask(
-            queries.DATASET_PAGE,
-            variables,
-            lambda data, freshness: decode_pages.dataset_page(data, dataset_id, offset, freshness),
-            stop,
-        )
+
+        def page(data: Row, freshness: Freshness) -> DatasetPage:
+            return answers.dataset_page(data, dataset_id, offset, freshness, self.source.terms)
+
+        return self._ask(queries.DATASET_PAGE, variables, page, stop)
 
     def run_page(self, run_id: int, *, stop: threading.Event | None = None) -> RunPage:
         """Everything of a run, however much it is, in one request."""
         _require_id("run", run_id)
-        return self._ask(
-            queries.RUN_PAGE,
-            {"id": run_id},
-            lambda data, freshness: decode_pages.run_page(data, run_id, freshness),
-            stop,
-        )
+
+        def page(data: Row, freshness: Freshness) -> RunPage:
+            return answers.run_page(data, run_id, freshness, self.source.terms)
+
+        return self._ask(queries.RUN_PAGE, {"id": run_id}, page, stop)
 
     def annotation_file(self, file_id: int, *, stop: threading.Event | None = None) -> AnnotationFile:
         """One annotation file with its parents, in two requests: for its run, and for everything of that."""
         _require_id("annotation file", file_id)
-        run_id = self._ask(queries.FILE_RUN, {"id": file_id}, lambda data, _: decode_pages.run_of_file(data), stop)
+        run_id = self._ask(queries.FILE_RUN, {"id": file_id}, lambda data, _: answers.run_of_file(data), stop)
         files = self.run_page(run_id, stop=stop).annotation_files if run_id is not None else ()
         for file in files:
             if file.id == file_id:
@@ -186,42 +182,34 @@ class Portal:
     def deposition_page(self, deposition_id: int, *, stop: threading.Event | None = None) -> DepositionPage:
         """A deposition, the datasets that it brought or added to, and the runs of others that it added to."""
         _require_id("deposition", deposition_id)
-        return self._ask(
-            queries.DEPOSITION_PAGE,
-            queries.deposition_page_variables(deposition_id),
-            lambda data, freshness: decode_depositions.deposition_page(data, deposition_id, freshness),
-            stop,
-        )
+        variables = {"id": deposition_id, "runs": {"limit": queries.MAX_CONTRIBUTED_RUNS, "offset": 0}}
+
+        def page(data: Row, freshness: Freshness) -> DepositionPage:
+            return answers.deposition_page(data, deposition_id, freshness, self.source.terms)
+
+        return self._ask(queries.DEPOSITION_PAGE, variables, page, stop)
 
     def lookup(self, record_id: int, *, stop: threading.Event | None = None) -> tuple[LookupHit, ...]:
         """All records that carry an id: those of different kinds overlap."""
-        if not 0 < record_id <= catalogues.MAX_ID:
+        if not 0 < record_id <= MAX_ID:
             return ()
-        return self._ask(queries.LOOKUP, {"id": record_id}, lambda data, _: decode_pages.lookup(data), stop)
+        return self._ask(queries.LOOKUP, {"id": record_id}, lambda data, _: answers.lookup(data), stop)
 
     def search(self, text: str, *, stop: threading.Event | None = None) -> tuple[CatalogueRow, ...]:
         """The datasets in which every word occurs, be it where `search_catalogue` looks or where the server does.
 
-        The server also looks through descriptions, methods, run names and the like; it is asked for six words at once.
-
-        Raises
-        ------
-        PortalError
-            For more than 24 words.
+        The server also looks through descriptions, methods, run names and the like, for the first eight words; where it
+        can't be reached, the catalogue that was seen before answers alone.
         """
-        words = tuple(dict.fromkeys(catalogues.split_words(text, simplified=False)))
+        words = tuple(dict.fromkeys(split_words(text, simplified=False)))
         if not words:
             return self.catalogue(stop=stop).rows
-        if len(words) > _MAX_SEARCH_WORDS:
-            raise PortalError(f"A search takes up to {_MAX_SEARCH_WORDS} words.", hint="Search for fewer words.")
-        by_word: list[set[int]] = []
-        for first in range(0, len(words), queries.MAX_WORDS_A_QUERY):
-            by_word += self._ask_for_words(words[first : first + queries.MAX_WORDS_A_QUERY], stop)
+        by_word = self._found_by_server(words, stop)
         known = self.catalogue(stop=stop)
         if not set().union(*by_word) <= {row.id for row in known.rows}:
             known = self.catalogue(refresh=True, stop=stop)
         for word, ids in zip(words, by_word, strict=True):
-            ids.update(row.id for row in catalogues.rows_with(known, [catalogues.simplify(word)]))
+            ids.update(row.id for row in rows_with(known, [simplify(word)]))
         found = set.intersection(*by_word)
         return tuple(row for row in known.rows if row.id in found)
 
@@ -237,7 +225,6 @@ class Portal:
         """All runs of a dataset by name, asked for page by page as they are used."""
         offset = 0
         while True:
-            # as long as the dock's pages: offline each finds the other's
             page = self.dataset_page(dataset_id, offset=offset, stop=stop)
             yield from page.runs
             offset += len(page.runs)
@@ -247,14 +234,18 @@ class Portal:
     def close(self) -> None:
         """Give up what the transport holds; a later question opens it again."""
         with self._transport_lock:
-            transport, self._transport = self._transport, None
-        if transport is not None:
-            transport.close()  # type: ignore[no-untyped-call]
+            self._transport = None
 
-    def _ask_for_words(self, words: Sequence[str], stop: threading.Event | None) -> list[set[int]]:
-        """For each word, the datasets in which the server finds it."""
-        query, variables = queries.search(words)
-        return self._ask(query, variables, lambda data, _: decode_pages.found_ids(data, len(words)), stop)
+    def _found_by_server(self, words: Sequence[str], stop: threading.Event | None) -> list[set[int]]:
+        """For each word, the datasets in which the server finds it; none where it can't be asked."""
+        asked = words[: queries.MAX_SEARCHED_WORDS]
+        query, variables = queries.search(asked)
+        nowhere: list[set[int]] = [set() for _ in words]
+        try:
+            found = self._ask(query, variables, lambda data, _: answers.found_ids(data, len(asked)), stop)
+        except (NetworkError, _NotSeenError):
+            return nowhere
+        return [*found, *nowhere[len(asked) :]]
 
     def _ask(
         self, query: str, variables: Row, decode: Callable[[Row, Freshness], T], stop: threading.Event | None
@@ -263,67 +254,71 @@ class Portal:
         if self._is_offline:
             kept = self._kept(query, variables, decode, "Working offline.")
             if kept is None:
-                hint = "Connect to the network and go online to see it."
-                raise PortalError("This wasn't loaded before, and you are working offline.", hint=hint)
+                raise _NotSeenError
             return kept
         try:
-            data = self._fetch(query, variables, stop)
+            reply = self._opened_transport(stop).ask(query, variables, stop)
         except NetworkError as error:
             kept = self._kept(query, variables, decode, _reason(error))
             if kept is None:
                 raise
             return kept
-        question, now = self._question(query, variables), datetime.now(UTC)
+        _raise_if_stopped(stop)
+        self._learn(reply.terms)
+        now, location = datetime.now(UTC), without_password(self.source.location)
         try:
-            page = decode(data, Freshness(fetched_at=now))
+            page = decode(reply.data, Freshness(fetched_at=now))
         except NotFoundError:
             if self._cache is not None:
-                self._cache.forget(question)
+                self._cache.forget(location, query, variables)
             raise
         if self._cache is not None:
-            self._cache.put(question, Answer(data, now))
+            self._cache.put(location, query, variables, Answer(now, reply.data, reply.terms))
         return page
 
-    def _fetch(self, query: str, variables: Row, stop: threading.Event | None) -> Row:
-        from gql import GraphQLRequest
-
-        from napari_cryoet.portal.transports import data_of
-
-        raise_if_stopped(stop)
-        transport = self._opened_transport(stop)
-        request = GraphQLRequest(_parsed(query), variable_values=variables)
-        result = transport.execute(request, stop=stop)
-        raise_if_stopped(stop)
-        return data_of(result)
-
-    def _kept(self, query: str, variables: Row, decode: Callable[[Row, Freshness], T], reason: str = "") -> T | None:
+    def _kept(
+        self, query: str, variables: Mapping[str, Any], decode: Callable[[Row, Freshness], T], reason: str = ""
+    ) -> T | None:
         """The answer on disk; with a reason, as one that is shown instead of a fresh one."""
-        if self._cache is None:
+        location = without_password(self.source.location)
+        answer = self._cache.get(location, query, variables) if self._cache is not None else None
+        if self._cache is None or answer is None:
             return None
-        question = self._question(query, variables)
-        answer = self._cache.get(question)
-        if answer is None:
-            return None
-        freshness = Freshness(fetched_at=answer.fetched_at, is_offline=bool(reason) or self._is_offline, reason=reason)
+        self._learn(answer.terms)
+        is_offline = bool(reason) or self._is_offline
         try:
-            return decode(answer.data, freshness)
+            return decode(answer.data, Freshness(fetched_at=answer.fetched_at, is_offline=is_offline, reason=reason))
         except PortalError:  # kept by a version that asked for less
-            self._cache.forget(question)
+            self._cache.forget(location, query, variables)
             return None
 
-    def _question(self, query: str, variables: Row) -> Question:
-        return Question(without_password(self.source.location), query, variables)
+    def _learn(self, terms: Terms | None) -> None:
+        """Note the terms that a source tells of itself."""
+        if terms is not None and terms != self.source.terms:
+            self.source = replace(self.source, terms=terms)
 
     def _opened_transport(self, stop: threading.Event | None) -> Transport:
         """The transport, made by the first who needs it; generating a demo takes a while, so waiting can be stopped."""
-        while not self._transport_lock.acquire(timeout=POLL_S):
-            raise_if_stopped(stop)
+        _raise_if_stopped(stop)
+        while not self._transport_lock.acquire(timeout=_POLL_S):
+            _raise_if_stopped(stop)
         try:
             if self._transport is None:
                 self._transport = self._make_transport(stop)
             return self._transport
         finally:
             self._transport_lock.release()
+
+
+class _NotSeenError(PortalError):
+    def __init__(self) -> None:
+        hint = "Connect to the network and go online to see it."
+        super().__init__("This wasn't loaded before, and you are working offline.", hint=hint)
+
+
+def _raise_if_stopped(stop: threading.Event | None) -> None:
+    if stop is not None and stop.is_set():
+        raise StoppedError
 
 
 def _reason(error: NetworkError) -> str:
@@ -347,40 +342,17 @@ def _open_pack(folder: Path) -> Portal:
     from napari_cryoet.packs.pack import open_pack
 
     pack = open_pack(folder)
-
-    def make_transport(_: threading.Event | None) -> Transport:
-        from napari_cryoet.packs.transport import PackTransport
-
-        return PackTransport(pack)
-
-    return Portal(Source("pack", str(folder.resolve()), pack.manifest.title or folder.name), make_transport)
+    source = Source("pack", str(folder.resolve()), pack.manifest.title or folder.name, pack.manifest.terms)
+    return Portal(source, lambda _: PackTransport(pack))
 
 
 def _demo_transport(stop: threading.Event | None) -> Transport:
     from napari_cryoet.packs.demo import ensure_demo_pack
-    from napari_cryoet.packs.transport import PackTransport
+    from napari_cryoet.packs.pack import open_pack
 
-    return PackTransport(ensure_demo_pack(stop=stop))
-
-
-def _http_transport(url: str) -> Transport:
-    from napari_cryoet.http import shared_http
-    from napari_cryoet.portal.transports import HttpTransport
-
-    return HttpTransport(url, shared_http())
-
-
-def _default_cache_dir() -> Path:
-    return cache_path() / "answers"
-
-
-@lru_cache(maxsize=32)
-def _parsed(query: str) -> DocumentNode:
-    from graphql import parse
-
-    return parse(query, no_location=True)
+    return PackTransport(open_pack(ensure_demo_pack(stop=stop)))
 
 
 def _require_id(kind: str, record_id: int) -> None:
-    if not 0 < record_id <= catalogues.MAX_ID:
+    if not 0 < record_id <= MAX_ID:
         raise NotFoundError(f"The portal has no {kind} {record_id}.")

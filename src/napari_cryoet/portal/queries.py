@@ -9,15 +9,19 @@ Rules that the portal's server sets (each was measured, none is announced by an 
 - A root list without a filter has no limit; none of ours has a nested relation.
 - `neuroglancerConfig` is most of a tomogram's bytes and of no use to us: never asked for.
 
-Fields come from the records (`portal.fields`), so a record is complete whichever query made it.
+Fields come from the records, so a record is complete whichever query made it.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+import types
+import typing
+from collections.abc import Sequence
+from typing import Any, Final
 
-from napari_cryoet.portal.fields import scalar_fields
+import msgspec
+
 from napari_cryoet.records import (
     Alignment,
     Annotation,
@@ -34,45 +38,50 @@ from napari_cryoet.records import (
     VoxelSpacing,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-MAX_WORDS_A_QUERY = 6  # each is 15 lists
-MAX_CONTRIBUTED_RUNS = 500  # of other people's datasets, on a deposition's page; their numbers are complete anyway
+MAX_SEARCHED_WORDS: Final = 8  # each is 15 lists
+MAX_CONTRIBUTED_RUNS: Final = 500  # of other people's datasets, on a deposition's page; their numbers are complete
 
 
-def _fields(record: type) -> str:
-    return " ".join(field.wire_name for field in scalar_fields(record))
+def fields_of(record: type[msgspec.Struct]) -> str:
+    """The scalars of a record as the API spells them; nested records are left out."""
+    return " ".join(field.encode_name for field in msgspec.structs.fields(record) if _is_scalar(field.type))
 
 
-def _fragment(record: type, type_name: str = "", *, also: str = "") -> str:
-    """All fields of a record, as a fragment that bears the name of the schema's type."""
-    type_name = type_name or record.__name__
-    return f"fragment {type_name} on {type_name} {{ {_fields(record)} {also} }}\n"
+def _is_scalar(hint: Any) -> bool:
+    kinds = typing.get_args(hint) if typing.get_origin(hint) in {typing.Union, types.UnionType} else (hint,)
+    kinds = tuple(typing.get_args(kind)[0] if typing.get_origin(kind) is typing.Annotated else kind for kind in kinds)
+    return not any(typing.get_origin(kind) is tuple or issubclass(kind, msgspec.Struct) for kind in kinds)
 
 
-def _with(text: str, *fragments: str) -> str:
-    return text + "".join(fragments)
+_FRAGMENTS: Final = {
+    type_name: f"fragment {type_name} on {type_name} {{ {fields_of(record)} {also} }}\n"
+    for type_name, record, also in (
+        ("Deposition", Deposition, ""),
+        ("DepositionAuthor", Author, "depositionId"),
+        ("Dataset", Dataset, "deposition { id title }"),
+        ("DatasetAuthor", Author, "datasetId"),
+        ("DatasetFunding", Funding, "datasetId"),
+        ("Run", Run, ""),
+        ("Tiltseries", TiltSeries, ""),
+        ("Alignment", Alignment, ""),
+        ("TomogramVoxelSpacing", VoxelSpacing, ""),
+        ("Tomogram", Tomogram, "deposition { id title }"),
+        ("TomogramAuthor", Author, "tomogramId"),
+        ("Annotation", Annotation, "deposition { id title }"),
+        ("AnnotationAuthor", Author, "annotationId"),
+        ("AnnotationMethodLink", MethodLink, "annotationId"),
+        ("AnnotationShape", AnnotationShape, ""),
+        ("AnnotationFile", AnnotationFile, ""),
+    )
+} | {"RunPlace": "fragment RunPlace on Run { id title: name dataset { id title } }\n"}
 
 
-_DATASET = _fragment(Dataset, also="deposition { id title }")
-_DEPOSITION = _fragment(Deposition)
-_RUN = _fragment(Run)
-_TILT_SERIES = _fragment(TiltSeries, "Tiltseries")
-_ALIGNMENT = _fragment(Alignment)
-_VOXEL_SPACING = _fragment(VoxelSpacing, "TomogramVoxelSpacing")
-_TOMOGRAM = _fragment(Tomogram, also="deposition { id title }")
-_ANNOTATION = _fragment(Annotation, also="deposition { id title }")
-_SHAPE = _fragment(AnnotationShape)
-_FILE = _fragment(AnnotationFile)
-_DATASET_AUTHOR = _fragment(Author, "DatasetAuthor", also="datasetId")
-_DEPOSITION_AUTHOR = _fragment(Author, "DepositionAuthor", also="depositionId")
-_TOMOGRAM_AUTHOR = _fragment(Author, "TomogramAuthor", also="tomogramId")
-_ANNOTATION_AUTHOR = _fragment(Author, "AnnotationAuthor", also="annotationId")
-_METHOD_LINK = _fragment(MethodLink, "AnnotationMethodLink", also="annotationId")
-_FUNDING = _fragment(Funding, "DatasetFunding", also="datasetId")
+def _whole(query: str) -> str:
+    """A query with the fragments that it uses."""
+    return query + "".join(_FRAGMENTS[name] for name in dict.fromkeys(re.findall(r"\.\.\.(\w+)", query)))
 
-CATALOGUE = """
+
+CATALOGUE: Final = """
 query Catalogue {
   datasets(orderBy: [{releaseDate: desc}, {id: asc}]) {
     id title organismName organismTaxid sampleType cellName tissueName releaseDate depositionId
@@ -103,8 +112,7 @@ query Catalogue {
 }
 """
 
-DATASET_PAGE = _with(
-    """
+DATASET_PAGE: Final = _whole("""
 query DatasetPage($id: Int!, $runs: RunWhereClause!, $page: LimitOffsetClause!) {
   datasets(where: {id: {_eq: $id}}) { ...Dataset }
   datasetAuthors(where: {datasetId: {_eq: $id}}, orderBy: [{authorListOrder: asc}, {id: asc}]) {
@@ -114,10 +122,10 @@ query DatasetPage($id: Int!, $runs: RunWhereClause!, $page: LimitOffsetClause!) 
   total: runsAggregate(where: $runs) { aggregate { count } }
   runs(where: $runs, limitOffset: $page, orderBy: [{name: asc}, {id: asc}]) {
     id name datasetId
-    tomograms(orderBy: [{isVisualizationDefault: desc_nulls_last}, {id: asc}]) { edges { node {
-      id voxelSpacing sizeX sizeY sizeZ fileSizeOmezarr keyPhotoThumbnailUrl
-      isVisualizationDefault isPortalStandard isAuthorSubmitted
-    } } }
+    tomograms(first: 1, orderBy: [
+      {isVisualizationDefault: desc_nulls_last}, {isPortalStandard: desc_nulls_last},
+      {isAuthorSubmitted: desc_nulls_last}, {voxelSpacing: desc}, {id: asc}
+    ]) { edges { node { voxelSpacing sizeX sizeY sizeZ fileSizeOmezarr keyPhotoThumbnailUrl } } }
     tomogramsAggregate { aggregate { count } }
     annotationsAggregate { aggregate { count groupBy { objectName } } }
     tiltseries(first: 1, orderBy: [{id: asc}]) { edges { node { tiltSeriesQuality } } }
@@ -126,14 +134,9 @@ query DatasetPage($id: Int!, $runs: RunWhereClause!, $page: LimitOffsetClause!) 
     aggregate { count groupBy { objectName } }
   }
 }
-""",
-    _DATASET,
-    _DATASET_AUTHOR,
-    _FUNDING,
-)
+""")
 
-RUN_PAGE = _with(
-    """
+RUN_PAGE: Final = _whole("""
 query RunPage($id: Int!) {
   runs(where: {id: {_eq: $id}}) { ...Run dataset { ...Dataset } }
   datasetAuthors(
@@ -161,31 +164,15 @@ query RunPage($id: Int!) {
   alignments(where: {runId: {_eq: $id}}, orderBy: [{id: asc}]) { ...Alignment }
   tiltseries(where: {runId: {_eq: $id}}, orderBy: [{id: asc}]) { ...Tiltseries }
 }
-""",
-    _RUN,
-    _DATASET,
-    _DATASET_AUTHOR,
-    _FUNDING,
-    _VOXEL_SPACING,
-    _TOMOGRAM,
-    _TOMOGRAM_AUTHOR,
-    _ANNOTATION,
-    _ANNOTATION_AUTHOR,
-    _METHOD_LINK,
-    _SHAPE,
-    _FILE,
-    _ALIGNMENT,
-    _TILT_SERIES,
-)
+""")
 
-DEPOSITION_PAGE = _with(
-    """
+DEPOSITION_PAGE: Final = _whole("""
 query DepositionPage($id: Int!, $runs: LimitOffsetClause!) {
   depositions(where: {id: {_eq: $id}}) { ...Deposition }
   depositionAuthors(where: {depositionId: {_eq: $id}}, orderBy: [{authorListOrder: asc}, {id: asc}]) {
     ...DepositionAuthor
   }
-  depositionTypes(where: {depositionId: {_eq: $id}}, orderBy: [{id: asc}]) { type }
+  depositionTypes(where: {depositionId: {_eq: $id}}, orderBy: [{id: asc}]) { depositionId type }
   datasets(where: {depositionId: {_eq: $id}}, orderBy: [{id: asc}]) {
     id title organismName keyPhotoThumbnailUrl
     runsAggregate { aggregate { count } }
@@ -225,27 +212,24 @@ query DepositionPage($id: Int!, $runs: LimitOffsetClause!) {
     aggregate { count groupBy { objectName } }
   }
 }
-""",
-    _DEPOSITION,
-    _DEPOSITION_AUTHOR,
-)
+""")
 
-LOOKUP = """
+LOOKUP: Final = _whole("""
 query Lookup($id: Int!) {
   dataset: datasets(where: {id: {_eq: $id}}) { id title }
   deposition: depositions(where: {id: {_eq: $id}}) { id title }
-  run: runs(where: {id: {_eq: $id}}) { id name dataset { id title } }
-  tomogram: tomograms(where: {id: {_eq: $id}}) { id name voxelSpacing processing run { id name dataset { id title } } }
-  annotation: annotations(where: {id: {_eq: $id}}) { id objectName run { id name dataset { id title } } }
-  alignment: alignments(where: {id: {_eq: $id}}) { id alignmentMethod run { id name dataset { id title } } }
-  tiltseries(where: {id: {_eq: $id}}) { id cameraModel run { id name dataset { id title } } }
+  run: runs(where: {id: {_eq: $id}}) { ...RunPlace }
+  tomogram: tomograms(where: {id: {_eq: $id}}) { id title: name voxelSpacing processing run { ...RunPlace } }
+  annotation: annotations(where: {id: {_eq: $id}}) { id title: objectName run { ...RunPlace } }
+  alignment: alignments(where: {id: {_eq: $id}}) { id title: alignmentMethod run { ...RunPlace } }
+  tiltseries(where: {id: {_eq: $id}}) { id title: cameraModel run { ...RunPlace } }
 }
-"""
+""")
 
 #: The run of an annotation file, by its id.
-FILE_RUN = """
+FILE_RUN: Final = """
 query FileRun($id: Int!) {
-  annotationFiles(where: {id: {_eq: $id}}) { id annotationShape { annotation { runId } } }
+  files: annotationFiles(where: {id: {_eq: $id}}) { id annotationShape { annotation { runId } } }
 }
 """
 

@@ -6,14 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from napari_cryoet.records import DEMO_S3_PREFIX
-
 Size = Literal["full", "tiny"]
 Method = Literal["planted", "manual", "template_matching", "sloppy"]
 Subject = Literal["particles", "membranes", "microtubules", "organelle", "vesicles", "scene"]
 
 HTTPS_PREFIX: Final = "https://files.napari-cryoet-demo.invalid/"
-S3_PREFIX: Final = DEMO_S3_PREFIX
+S3_PREFIX: Final = "s3://napari-cryoet-demo/"
 COARSENING: Final[dict[str, int]] = {"full": 1, "tiny": 4}
 """How much larger a voxel is than in the full demo; the scene in ångström is the same."""
 

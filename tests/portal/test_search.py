@@ -1,4 +1,4 @@
-"""The local search, and the ids and links that people paste."""
+"""The search in a catalogue."""
 
 from __future__ import annotations
 
@@ -6,16 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from napari_cryoet.portal.catalogue import (
-    Jump,
-    find,
-    parse_jump,
-    portal_url,
-    search_catalogue,
-    search_depositions,
-    split_words,
-)
 from napari_cryoet.portal.pages import Catalogue, CatalogueAuthor, CatalogueRow, DepositionRow, Freshness, ObjectCount
+from napari_cryoet.portal.search import find, search_catalogue, search_depositions, split_words
 
 
 def row(dataset_id: int, title: str = "", **values) -> CatalogueRow:
@@ -128,11 +120,6 @@ def test_one_search_finds_datasets_and_depositions():
     assert [row.id for row in found.depositions] == [10301, 10310]
 
 
-def test_a_newer_catalogue_is_searched_anew():
-    assert search_catalogue(CATALOGUE, "pombe")
-    assert search_catalogue(Catalogue(rows=(row(1, "x"),), freshness=CATALOGUE.freshness), "pombe") == ()
-
-
 def test_a_server_side_search_keeps_the_words_as_they_are():
     assert split_words('Schäfer "Two Words" x', simplified=False) == ("Schäfer", "Two Words", "x")
 
@@ -153,69 +140,3 @@ def test_a_server_side_search_keeps_the_words_as_they_are():
 )
 def test_the_address_of_a_paper_entry_or_person_is_searched_for_as_its_name(text, word):
     assert split_words(f"pombe {text}", simplified=False) == ("pombe", word)
-
-
-@pytest.mark.parametrize(
-    ("text", "kind", "record_id"),
-    [
-        ("10000", None, 10000),
-        (" 10000 ", None, 10000),
-        ("DS-10000", "dataset", 10000),
-        ("ds-10000", "dataset", 10000),
-        ("RN-506", "run", 506),
-        ("CZCDP-10301", "deposition", 10301),
-        ("AN-1", "annotation", 1),
-        ("TM-2", "tomogram", 2),
-        ("AL-3", "alignment", 3),
-        ("TS-4", "tilt series", 4),
-        ("https://cryoetdataportal.czscience.com/datasets/10000", "dataset", 10000),
-        ("https://cryoetdataportal.czscience.com/datasets/10000/", "dataset", 10000),
-        ("https://cryoetdataportal.czscience.com/runs/506?table-tab=Tomograms#top", "run", 506),
-        ("http://localhost.example.org/depositions/10301", "deposition", 10301),
-        ("cryoetdataportal.czscience.com/runs/506", "run", 506),
-        ("https://files.cryoetdataportal.cziscience.com/10000/TS_026/run_metadata.json", "dataset", 10000),
-        ("s3://cryoet-data-portal-public/10000/TS_026/", "dataset", 10000),
-        ("https://cryoet-data-portal-public.s3.us-west-2.amazonaws.com/10000/TS_026/x.json", "dataset", 10000),
-        ("<https://cryoetdataportal.czscience.com/runs/506>", "run", 506),
-        ("(https://cryoetdataportal.czscience.com/runs/506).", "run", 506),
-    ],
-)
-def test_ids_and_links_lead_somewhere(text, kind, record_id):
-    assert parse_jump(text) == Jump(kind, record_id)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "ribosome",
-        "TS_026",
-        "EMPIAR-10988",
-        "0",
-        "DS-0",
-        "2147483648",
-        "9" * 5000,
-        "-5",
-        "1.5",
-        "10000 10001",
-        "10.1038/s41592",
-        "https://example.org/",
-        "https://example.org/10000",
-        "file:///datasets/10000",
-        "javascript:alert(1)//datasets/5",
-        "http://[::1/datasets/5",
-        "datasets/10000x",
-        '"506"',
-        "506.",
-        "१२",
-    ],
-)
-def test_ordinary_words_are_searched_for(text):
-    assert parse_jump(text) is None
-
-
-def test_pages_have_an_address():
-    assert portal_url("run", 506) == "https://cryoetdataportal.czscience.com/runs/506"
-    assert parse_jump(portal_url("deposition", 10301)) == Jump("deposition", 10301)
-    with pytest.raises(ValueError, match="no page"):
-        portal_url("annotation", 5)

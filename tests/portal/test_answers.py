@@ -1,0 +1,324 @@
+"""Pages: from the portal's own replies, records that point at their parents, in the order in which people want them."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from napari_cryoet.exceptions import PortalError
+from napari_cryoet.portal import answers, open_portal, search_catalogue
+from napari_cryoet.portal.pages import Freshness
+from napari_cryoet.portal.queries import MAX_CONTRIBUTED_RUNS
+from napari_cryoet.records import MAX_ID, PORTAL_TERMS, Terms
+from portal_rows import Tables
+
+NOW = Freshness(fetched_at=datetime(2026, 1, 2, tzinfo=UTC))
+
+
+@pytest.fixture
+def portal_of(tmp_path: Path):
+    return lambda tables: open_portal(tables.write(tmp_path / "pack"))
+
+
+def run_in(tables: Tables, **values) -> int:
+    dataset = tables.add("datasets", depositionId=tables.add("depositions"))
+    return tables.add("runs", datasetId=dataset, **values)
+
+
+# Replies of the portal's own server.
+
+
+@pytest.fixture
+def real_reply(real_data: Path):
+    """The catalogue's reply; ours is flat, and asks for depositions too."""
+    data = json.loads((real_data / "catalog.reply.json").read_text())["data"]
+    data["datasetAuthors"] = [
+        {"datasetId": dataset["id"], **edge["node"]}
+        for dataset in data["datasets"]
+        for edge in dataset.pop("authors")["edges"]
+    ]
+    data |= {f"deposition{name}": {"aggregate": []} for name in ("Objects", "Annotations", "Tomograms")}
+    return data | {name: [] for name in ("depositions", "depositionAuthors", "depositionTypes")}
+
+
+def test_the_real_catalogue_is_complete_and_can_be_searched(real_reply):
+    found = answers.catalogue(real_reply, NOW)
+    assert (len(found.rows), found.freshness) == (370, NOW)
+    assert all(row.objects == tuple(sorted(row.objects, key=lambda each: -each.count)) for row in found.rows)
+    row = next(row for row in found.rows if row.id == 10456)
+    assert (row.run_count, row.tomogram_count, row.annotation_count) == (60, 120, 169)
+    assert sum(each.count for each in row.objects) == row.annotation_count
+    assert (row.organism_name, bool(row.authors)) == ("Homo sapiens", True)
+    assert "SegmentationMask" in row.shapes
+
+    def ids(text):
+        return {row.id for row in search_catalogue(found, text)}
+
+    assert search_catalogue(found, "10456")[0].id == 10456
+    assert 10456 in ids("HOMO sapiens lysosome")
+    assert ids("EMPIAR-10985") == {10498}
+    assert 10498 in ids("10.1038/s41592-022-01690-1")
+    assert 10497 in ids("danev 70S")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "word"),
+    [
+        (("datasets", 3, "id"), "5", r"datasets\[3\].id"),
+        (("datasets", 3, "id"), 0, r"datasets\[3\].id"),
+        (("datasets", 3, "id"), MAX_ID + 1, r"datasets\[3\].id"),
+        (("datasets", 3, "title"), None, r"datasets\[3\].title"),
+        (("datasets", 3, "title"), ["a"], r"datasets\[3\].title"),
+        (("datasets", 3, "organismTaxid"), True, r"datasets\[3\].organismTaxid"),
+        (("datasets", 3, "releaseDate"), "yesterday", r"datasets\[3\].releaseDate"),
+        (("datasets", 3, "releaseDate"), 20240506, r"datasets\[3\].releaseDate"),
+        (("datasets", 3), None, r"datasets\[3\]"),
+        (("datasets",), None, "datasets"),
+        (("datasetAuthors", 0, "name"), 5, r"datasetAuthors\[0\].name"),
+        (("runCounts",), [], "runCounts"),
+        (("runCounts", "aggregate", 0, "count"), "9", r"runCounts.aggregate\[0\].count"),
+        (("depositionTypes",), [{"depositionId": "x"}], r"depositionTypes\[0\].depositionId"),
+    ],
+)
+def test_an_answer_that_is_not_what_the_schema_promises_is_named(real_reply, place, value, word):
+    target = real_reply
+    for step in place[:-1]:
+        target = target[step]
+    target[place[-1]] = value
+    with pytest.raises(PortalError, match=f"`{word}`"):
+        answers.catalogue(real_reply, NOW)
+
+
+@pytest.fixture
+def real_run(real_data: Path, portal_of):
+    """The real run, as the tables of a pack: its reply was nested, ours is flat."""
+    data = json.loads((real_data / "run.reply.json").read_text())["data"]
+    tables = Tables()
+    (run,) = data["runs"]
+    dataset = run.pop("dataset")
+    deposition = dataset.pop("deposition")
+    tables.add("depositions", **deposition)
+    tables.add("datasets", depositionId=deposition["id"], **dataset)
+    tables.add("runs", datasetId=dataset["id"], **run)
+    for name in ("tomogramVoxelSpacings", "alignments", "tiltseries"):
+        for row in data[name]:
+            tables.add(name, runId=run["id"], **row)
+    for row in data["tomograms"]:
+        for number, edge in enumerate(row.pop("authors")["edges"]):
+            tables.add("tomogramAuthors", tomogramId=row["id"], authorListOrder=number, **edge["node"])
+        tables.add("tomograms", runId=run["id"], **row)
+    for row in data["annotations"]:
+        row.pop("deposition")
+        for number, edge in enumerate(row.pop("authors")["edges"]):
+            tables.add("annotationAuthors", annotationId=row["id"], authorListOrder=number, **edge["node"])
+        for edge in row.pop("methodLinks")["edges"]:
+            tables.add("annotationMethodLinks", annotationId=row["id"], **edge["node"])
+        for shape in (edge["node"] for edge in row.pop("annotationShapes")["edges"]):
+            for file in (edge["node"] for edge in shape.pop("annotationFiles")["edges"]):
+                tables.add("annotationFiles", annotationShapeId=shape["id"], **file)
+            tables.add("annotationShapes", annotationId=row["id"], **shape)
+        tables.add("annotations", runId=run["id"], **row)
+    return tables, portal_of(tables).run_page(run["id"])
+
+
+def test_a_real_run_has_all_its_records_with_their_parents(real_run):
+    tables, page = real_run
+    assert page.run.name == "lam1_ts_001"
+    assert page.run.dataset.title.startswith("CryoET of NPC1-Deficient")
+    assert page.run.dataset.deposition.id == 10337
+    assert page.run.terms == page.run.dataset.terms == Terms()  # the pack's, which says nothing
+    for name, records in (
+        ("annotations", page.annotations),
+        ("annotationShapes", page.annotation_shapes),
+        ("annotationFiles", page.annotation_files),
+    ):
+        assert {each.id for each in records} == {row["id"] for row in tables[name]}
+    for file in page.annotation_files:
+        assert file.shape.annotation in page.annotations
+        assert file.shape.annotation.run is page.run
+        assert file.voxel_spacing in page.voxel_spacings
+    assert [each.voxel_spacing for each in page.voxel_spacings] == [14.985, 29.97]
+    assert page.alignments[0].affine_transformation_matrix.startswith("[[1, 0")
+    assert page.tilt_series[0].tilt_series_quality == 4
+    assert page.default_tomogram.is_visualization_default
+    assert page.default_tomogram.run is page.run
+    assert [author.name for author in page.default_tomogram.authors][:2] == ["Hannah Siems", "Garrett Greenan"]
+
+
+def test_terms_are_the_sources_or_the_portals_for_its_own_files():
+    def terms_of(prefix, told):
+        run = {"id": 5, "datasetId": 6, "name": "TS_1", "s3Prefix": prefix, "httpsPrefix": "https://x.org/"}
+        lists = ("datasetAuthors", "datasetFunding", "tomogramVoxelSpacings", "tomograms", "tomogramAuthors")
+        lists += ("annotations", "annotationAuthors", "annotationMethodLinks", "annotationShapes", "annotationFiles")
+        data = {"runs": [run]} | {name: [] for name in (*lists, "alignments", "tiltseries")}
+        return answers.run_page(data, 5, NOW, told).run.terms
+
+    mine = Terms(licence="CC-BY-4.0")
+    assert terms_of("s3://cryoet-data-portal-public/10000/TS_1/", None) == PORTAL_TERMS
+    assert terms_of("s3://cryoet-data-portal-public/10000/TS_1/", mine) == mine
+    assert terms_of("s3://lab/TS_1/", None) == Terms()
+
+
+# Order.
+
+
+def test_tomograms_are_ordered_by_what_to_open_first_on_every_page(portal_of):
+    tables = Tables()
+    run = run_in(tables, name="TS_1")
+    wanted = [
+        tables.add("tomograms", runId=run, voxelSpacing=5, isVisualizationDefault=True, sizeX=2),
+        tables.add("tomograms", runId=run, voxelSpacing=7, isVisualizationDefault=False, isAuthorSubmitted=True),
+        tables.add("tomograms", runId=run, voxelSpacing=7, isAuthorSubmitted=True, isPortalStandard=True),
+        tables.add("tomograms", runId=run, voxelSpacing=8, isPortalStandard=True),
+        tables.add("tomograms", runId=run, voxelSpacing=20, isAuthorSubmitted=False, isPortalStandard=False),
+        *(tables.add("tomograms", runId=run, voxelSpacing=10) for _ in range(130)),
+    ]
+    tables["tomograms"].reverse()
+    portal = portal_of(tables)
+    assert [tomogram.id for tomogram in portal.run_page(run).tomograms] == wanted
+    (row,) = portal.dataset_page(tables["datasets"][0]["id"]).runs
+    assert (row.tomogram_count, row.voxel_spacing, row.size_x) == (135, 5, 2)
+
+
+def test_annotations_are_ordered_by_object_then_by_worth(portal_of):
+    tables = Tables()
+    run = run_in(tables)
+
+    def add(name, **values):
+        return tables.add("annotations", runId=run, objectName=name, **values)
+
+    plain, recommended = add("ribosome"), add("ribosome", isCuratorRecommended=True)
+    truth, other = add("Ribosome", groundTruthStatus=True), add("actin")
+    assert [each.id for each in portal_of(tables).run_page(run).annotations] == [other, truth, recommended, plain]
+
+
+def test_runs_show_how_much_there_is_and_nothing_where_there_is_nothing(portal_of):
+    tables = Tables()
+    run = run_in(tables, name="TS_1")
+    empty = tables.add("runs", datasetId=tables["datasets"][0]["id"], name="TS_2")
+    tables.add("tiltseries", runId=run, tiltSeriesQuality=4)
+    for name in ("actin", "ribosome", "ribosome", ""):
+        tables.add_annotation(run, shapes={}, objectName=name)
+    portal = portal_of(tables)
+    full, bare = portal.dataset_page(tables["datasets"][0]["id"]).runs
+    assert (full.annotation_count, full.tilt_series_quality) == (4, 4)
+    assert [(each.object_name, each.count) for each in full.objects] == [("ribosome", 2), ("", 1), ("actin", 1)]
+    assert (bare.tomogram_count, bare.annotation_count, bare.objects, bare.voxel_spacing) == (0, 0, (), None)
+    assert (portal.run_page(empty).tomograms, portal.run_page(empty).default_tomogram) == ((), None)
+
+
+def test_authors_keep_their_order_and_their_annotation(portal_of):
+    tables = Tables()
+    run = run_in(tables)
+    first, second = (tables.add_annotation(run, shapes={}, objectName=name) for name in "ab")
+    tables.add("annotationAuthors", annotationId=second, name="Zoe", authorListOrder=2)
+    tables.add("annotationAuthors", annotationId=first, name="Bob", authorListOrder=2, primaryAuthorStatus=False)
+    tables.add("annotationAuthors", annotationId=first, name="Eve", authorListOrder=1, orcid="0000-0001")
+    tables.add("annotationMethodLinks", annotationId=first, link="https://x.org", linkType="website")
+    annotations = portal_of(tables).run_page(run).annotations
+    assert [[author.name for author in each.authors] for each in annotations] == [["Eve", "Bob"], ["Zoe"]]
+    assert [link.link for link in annotations[0].method_links] == ["https://x.org"]
+    assert annotations[0].authors[0].orcid == "0000-0001"
+
+
+# Depositions and look-ups.
+
+
+@pytest.fixture
+def shared(portal_of):
+    """One deposition that brought a dataset and also annotated another's: the portal, and ids by name."""
+    tables = Tables()
+    ids = {"ours": tables.add("depositions", title="Ours"), "theirs": tables.add("depositions", title="Theirs")}
+    ours, theirs = ids.values()
+    for kind in ("dataset", "annotation"):
+        tables.add("depositionTypes", depositionId=ours, type=kind)
+    tables.add("depositionAuthors", depositionId=ours, name="Ann", authorListOrder=1)
+    ids["own"] = tables.add("datasets", depositionId=ours, title="Own", organismName="yeast")
+    ids["other"] = tables.add("datasets", depositionId=theirs, title="Other", keyPhotoThumbnailUrl="https://x.org/u")
+    tables.add("datasets", depositionId=theirs, title="Untouched")
+    own_run = tables.add("runs", datasetId=ids["own"], name="OWN")
+    tables.add("runs", datasetId=ids["own"])
+    second, first = (tables.add("runs", datasetId=ids["other"], name=name) for name in ("TS_2", "TS_1"))
+    tables.add("runs", datasetId=ids["other"], name="TS_3")
+    for run, name, method in (
+        (own_run, "ribosome", "manual"),
+        (second, "ribosome", "automated"),
+        (second, "ribosome", "automated"),
+        (second, "membrane", "manual"),
+        (second, "", "manual"),
+        (None, "astray", "manual"),
+    ):
+        tables.add_annotation(run, shapes={}, objectName=name, methodType=method, depositionId=ours)
+    tables.add_annotation(second, shapes={}, objectName="theirs", depositionId=theirs)
+    tables.add("tomograms", runId=first, depositionId=ours)
+    tables.add("tomograms", runId=second, depositionId=theirs)
+    tables.add("tomograms", runId=None, depositionId=ours)
+    return portal_of(tables), ids
+
+
+def test_a_deposition_lists_its_own_datasets_and_what_it_added_to_others(shared):
+    portal, ids = shared
+    page = portal.deposition_page(ids["ours"])
+    assert (page.deposition.kinds, [author.name for author in page.deposition.authors]) == (
+        ("dataset", "annotation"),
+        ["Ann"],
+    )
+    assert (page.tomogram_count, page.annotation_count) == (2, 6)  # with those of no run, and of no name
+    assert [(each.object_name, each.count) for each in page.objects][:1] == [("ribosome", 3)]
+    brought, touched = page.datasets
+    assert (brought.dataset_id, brought.is_own, brought.run_count, brought.annotation_count) == (ids["own"], True, 2, 1)
+    assert (touched.dataset_id, touched.is_own, touched.run_count) == (ids["other"], False, 2)
+    assert (touched.tomogram_count, touched.annotation_count) == (1, 4)
+    assert (brought.organism_name, touched.key_photo_thumbnail_url) == ("yeast", "https://x.org/u")
+    added = [("ribosome", "automated", 2), ("", "manual", 1), ("membrane", "manual", 1)]
+    assert [(each.object_name, each.method_type, each.count) for each in touched.contributions] == added
+    runs = page.runs_of(ids["other"])
+    assert [(run.name, run.tomogram_count, run.annotation_count) for run in runs] == [("TS_1", 1, 0), ("TS_2", 0, 4)]
+    assert page.runs_of(ids["own"]) == ()
+
+
+def test_the_catalogue_lists_depositions_with_all_that_they_hold(shared):
+    portal, ids = shared
+    row = next(row for row in portal.depositions() if row.id == ids["ours"])
+    assert (row.kinds, [author.name for author in row.authors]) == (("dataset", "annotation"), ["Ann"])
+    assert (row.dataset_ids, row.enriched_dataset_ids) == ((ids["own"],), (ids["other"],))
+    assert (row.tomogram_count, row.annotation_count) == (1, 6)  # the server leaves out tomograms of no run
+    assert (row.objects[0].object_name, row.objects[0].count) == ("ribosome", 3)
+
+
+def test_of_very_many_touched_runs_the_first_are_listed_and_all_are_counted(portal_of):
+    tables = Tables()
+    ours = tables.add("depositions")
+    dataset = tables.add("datasets", depositionId=tables.add("depositions"))
+    for number in range(MAX_CONTRIBUTED_RUNS + 30):
+        run = tables.add("runs", datasetId=dataset, name=f"TS_{number:04}")
+        tables.add_annotation(run, shapes={}, objectName="ribosome", depositionId=ours)
+    page = portal_of(tables).deposition_page(ours)
+    assert (len(page.runs), page.runs[0].name) == (MAX_CONTRIBUTED_RUNS, "TS_0000")
+    assert (page.datasets[0].run_count, page.datasets[0].annotation_count) == (MAX_CONTRIBUTED_RUNS + 30,) * 2
+
+
+def test_a_look_up_finds_records_of_every_kind(portal_of):
+    tables = Tables()
+    deposition = tables.add("depositions", id=7, title="Dep")
+    dataset = tables.add("datasets", id=7, depositionId=deposition, title="Data")
+    run = tables.add("runs", id=7, datasetId=dataset, name="TS_1")
+    tables.add("tomograms", id=7, runId=run, name="tomo", processing="raw", voxelSpacing=13.48)
+    tables.add("annotations", id=7, runId=run, objectName="ribosome")
+    tables.add("alignments", id=7, runId=run, alignmentMethod="patch_tracking")
+    tables.add("tiltseries", id=7, runId=None, cameraModel="K3")
+    hits = portal_of(tables).lookup(7)
+    assert [(hit.kind, hit.title) for hit in hits] == [
+        ("dataset", "Data"),
+        ("deposition", "Dep"),
+        ("run", "TS_1"),
+        ("tomogram", "tomo raw 13.48 Å"),
+        ("annotation", "ribosome"),
+        ("alignment", "patch tracking"),
+        ("tilt series", "K3"),
+    ]
+    assert [(hit.dataset_title, hit.run_name) for hit in hits[2:4]] == [("Data", "TS_1")] * 2
+    assert (hits[0].run_id, hits[1].dataset_id, hits[6].run_id) == (None, None, None)

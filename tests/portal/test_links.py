@@ -1,0 +1,101 @@
+"""What pasted ids and links lead to, and the web addresses of what records refer to."""
+
+from __future__ import annotations
+
+import pytest
+
+from napari_cryoet.portal.links import Jump, database_links, is_web_address, parse_jump, publication_links
+from napari_cryoet.records import PORTAL_TERMS
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "record_id"),
+    [
+        ("10000", None, 10000),
+        (" 10000 ", None, 10000),
+        ("DS-10000", "dataset", 10000),
+        ("ds-10000", "dataset", 10000),
+        ("RN-506", "run", 506),
+        ("CZCDP-10301", "deposition", 10301),
+        ("AN-1", "annotation", 1),
+        ("TM-2", "tomogram", 2),
+        ("AL-3", "alignment", 3),
+        ("TS-4", "tilt series", 4),
+        ("https://cryoetdataportal.czscience.com/datasets/10000", "dataset", 10000),
+        ("https://cryoetdataportal.czscience.com/datasets/10000/", "dataset", 10000),
+        ("https://cryoetdataportal.czscience.com/runs/506?table-tab=Tomograms#top", "run", 506),
+        ("http://localhost.example.org/depositions/10301", "deposition", 10301),
+        ("cryoetdataportal.czscience.com/runs/506", "run", 506),
+        ("https://files.cryoetdataportal.cziscience.com/10000/TS_026/run_metadata.json", "dataset", 10000),
+        ("s3://cryoet-data-portal-public/10000/TS_026/", "dataset", 10000),
+        ("https://cryoet-data-portal-public.s3.us-west-2.amazonaws.com/10000/TS_026/x.json", "dataset", 10000),
+        ("<https://cryoetdataportal.czscience.com/runs/506>", "run", 506),
+        ("(https://cryoetdataportal.czscience.com/runs/506).", "run", 506),
+    ],
+)
+def test_ids_and_links_lead_somewhere(text, kind, record_id):
+    assert parse_jump(text) == Jump(kind, record_id)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "ribosome",
+        "TS_026",
+        "EMPIAR-10988",
+        "0",
+        "DS-0",
+        "2147483648",
+        "9" * 5000,
+        "-5",
+        "1.5",
+        "10000 10001",
+        "10.1038/s41592",
+        "https://example.org/",
+        "https://example.org/10000",
+        "file:///datasets/10000",
+        "javascript:alert(1)//datasets/5",
+        "http://[::1/datasets/5",
+        "datasets/10000x",
+        '"506"',
+        "506.",
+        "१२",
+    ],
+)
+def test_ordinary_words_are_searched_for(text):
+    assert parse_jump(text) is None
+
+
+def test_the_pages_of_the_portal_lead_back():
+    assert PORTAL_TERMS.page_url("run", 506) == "https://cryoetdataportal.czscience.com/runs/506"
+    assert parse_jump(PORTAL_TERMS.page_url("deposition", 10301)) == Jump("deposition", 10301)
+    assert PORTAL_TERMS.page_url("annotation", 5) == ""
+
+
+def test_dois_become_links_once_each():
+    assert publication_links(
+        "10.1101/2022.04.12.488077, doi.org/10.1038/s41592-022-01746-2,10.1101/2022.04.12.488077"
+    ) == (
+        ("10.1101/2022.04.12.488077", "https://doi.org/10.1101/2022.04.12.488077"),
+        ("10.1038/s41592-022-01746-2", "https://doi.org/10.1038/s41592-022-01746-2"),
+    )
+    assert publication_links(None) == publication_links("in preparation") == ()
+
+
+def test_entries_of_known_databases_become_links():
+    assert database_links("EMPIAR-10988, EMD-12345,PDB-1BXN, OTHERDB-1") == (
+        ("EMPIAR-10988", "https://www.ebi.ac.uk/empiar/EMPIAR-10988/"),
+        ("EMD-12345", "https://www.ebi.ac.uk/emdb/EMD-12345"),
+        ("PDB-1BXN", "https://www.rcsb.org/structure/1BXN"),
+    )
+    (link,) = database_links("EMD-1/../../x?y#z")  # which can't smuggle another address
+    assert link.url == "https://www.ebi.ac.uk/emdb/EMD-1%2F..%2F..%2FX%3FY%23Z"
+    assert database_links("") == ()
+
+
+def test_only_web_addresses_may_be_opened():
+    for url in ("https://cryoetdataportal.czscience.com/datasets/10000", "http://127.0.0.1:8000/x"):
+        assert is_web_address(url)
+    for url in ("file:///etc/passwd", "javascript:alert(1)", "https://", "http://[broken", ""):
+        assert not is_web_address(url)

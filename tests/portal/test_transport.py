@@ -1,0 +1,133 @@
+"""The HTTP transport: what a server says in whatever form becomes data or one of our errors."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from napari_cryoet.exceptions import NetworkError, PortalError, StoppedError
+from napari_cryoet.portal.transport import HttpTransport
+from napari_cryoet.records import Terms
+from server import Answer, Server, sent, status
+
+QUERY = "query A($id: Int!) { runs(where: {id: {_eq: $id}}) { id } }"
+
+
+@pytest.fixture
+def server():
+    with Server() as running:
+        yield running
+
+
+@pytest.fixture
+def ask(server):
+    """Asks the server, which says what is given."""
+
+    def ask_for(body: bytes, code: int = 200, stop=None):
+        server.script("graphql", lambda _: Answer(code, body=body))
+        return HttpTransport(f"{server.url}/graphql").ask(QUERY, {"id": 5}, stop)
+
+    return ask_for
+
+
+def test_a_query_goes_out_as_text_with_its_variables(server, ask):
+    assert ask(b'{"data": {"runs": []}}').data == {"runs": []}
+    (request,) = server.requests
+    assert json.loads(request.body) == {"query": QUERY, "variables": {"id": 5}}
+
+
+def test_the_terms_of_a_served_pack_come_along(ask):
+    terms = {"licence": "CC-BY-4.0", "site": "https://lab.example.org"}
+    reply = {"data": {"runs": []}, "extensions": {"terms": terms}}
+    assert ask(json.dumps(reply).encode()).terms == Terms(licence="CC-BY-4.0", site="https://lab.example.org")
+    for strange in ({}, {"terms": 5}, {"terms": {"licence": 5}}, [], None):
+        assert ask(json.dumps(reply | {"extensions": strange}).encode()).terms is None
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"data": null, "errors": [{"message": "Unexpected error.", "locations": []}]}', "Unexpected error."),
+        (b'{"data": {"runs": []}, "errors": [{"message": "half"}]}', "half"),
+        (b'{"errors": "all wrong"}', "all wrong"),
+        (b'{"errors": [{"code": 5}]}', "code"),
+        (b'{"errors": {"message": 5}}', "5"),
+        (b'{"data": null}', "empty"),
+        (b'{"data": []}', "empty"),
+        (b"{}", "empty"),
+    ],
+)
+def test_an_answer_without_data_is_a_portal_error(ask, body, words):
+    with pytest.raises(PortalError, match=words):
+        ask(body)
+
+
+@pytest.mark.parametrize("code", [400, 422])
+def test_a_refused_query_says_why(ask, code):
+    with pytest.raises(PortalError, match="Cannot query field x"):
+        ask(b'{"errors": [{"message": "Cannot query field x"}]}', code)
+    for body in (b"", b"<html>", b"{}", b'{"errors": []}'):
+        with pytest.raises(NetworkError, match=str(code)):
+            ask(body, code)
+
+
+def test_a_servers_words_are_kept_short_and_plain(ask):
+    with pytest.raises(PortalError) as caught:
+        ask(json.dumps({"errors": [{"message": "x\n\u0000<b>" + "y" * 10_000}]}).encode())
+    assert len(str(caught.value)) < 300
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>sign in</html>", b"{", b"[]", b"null", b'"\\ud800"', b"[" * 100_000])
+def test_what_is_no_reply_of_a_portal_is_a_network_error_so_that_kept_answers_are_shown(ask, body):
+    with pytest.raises(NetworkError, match="as a portal does"):
+        ask(body)
+
+
+@pytest.mark.parametrize("fault", [status(403), sent("raw"), lambda answer: replace(answer, status=404)])
+def test_no_usable_answer_is_a_network_error(server, fault):
+    server.script("graphql", fault)
+    with pytest.raises(NetworkError):
+        HttpTransport(f"{server.url}/graphql").ask(QUERY, {})
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "FILE:///x", "/etc/passwd", "C:\\x", "ftp://x", "s3://x", "x"])
+def test_a_server_cannot_point_us_to_files_of_this_computer(ask, url):
+    rows = [{"httpsPath": url, "keyPhotoUrl": url, "title": url, "run": {"httpsPrefix": url}, "s3Path": url}]
+    (row,) = ask(json.dumps({"data": {"annotationFiles": rows}}).encode()).data["annotationFiles"]
+    assert row == {"httpsPath": "", "keyPhotoUrl": "", "title": url, "run": {"httpsPrefix": ""}, "s3Path": url}
+    rows = [{"httpsPath": "https://x.org/a b%20c", "keyPhotoUrl": None, "httpsPrefix": "HTTP://x.org"}]
+    assert ask(json.dumps({"data": {"runs": rows}}).encode()).data == {"runs": rows}
+
+
+def test_a_silent_server_can_be_left_within_a_fifth_of_a_second(server):
+    server.script("graphql", None)
+    stop, began = threading.Event(), []
+    threading.Timer(0.2, lambda: (began.append(time.monotonic()), stop.set())).start()
+    with pytest.raises(StoppedError):
+        HttpTransport(f"{server.url}/graphql").ask(QUERY, {}, stop)
+    assert time.monotonic() - began[0] < 0.2
+
+
+def test_few_requests_are_in_flight_at_once(server):
+    held = server.script("graphql", None)
+    transport = HttpTransport(f"{server.url}/graphql")
+    stop = threading.Event()
+
+    def ask_in_vain():
+        with pytest.raises(StoppedError):
+            transport.ask(QUERY, {}, stop)
+
+    threads = [threading.Thread(target=ask_in_vain) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    server.wait_until(lambda: server.answering == 4)
+    assert server.most_at_once == 4
+    stop.set()
+    for thread in threads:
+        thread.join()
+    server.end(held)
