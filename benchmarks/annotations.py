@@ -3,8 +3,8 @@
     xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/annotations.py [--repeats 3] --out annotations.json
 
 Runs `oriented_picks.py` and `contact_sheet.py` in new processes, each as often as said; takes medians, writes them as
-JSON, and prints the table of `docs/how-fast.md`. Loops over crops that would take hours are measured with 1,000 points
-and multiplied by the number of points.
+JSON, and prints a table. Loops over crops that would take hours are measured with 1,000 points and multiplied by the
+number of points.
 """
 
 from __future__ import annotations

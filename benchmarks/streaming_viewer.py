@@ -1,4 +1,4 @@
-"""How streaming feels in a real napari window: every row of the table in docs/streaming.md, for us and for others.
+"""How streaming feels in a real napari window: the figures of docs/about/performance.md, for us and others.
 
     python benchmarks/streaming_viewer.py [--only ours] [--rows tour,fast] [--repeats 5] [--profile middle] > out.json
 

@@ -1,29 +1,14 @@
-"""Download a run's tomogram and annotations into a folder laid out like the portal's; run it again to complete it."""
-
-from __future__ import annotations
+"""Download a run's tomogram and annotations. Run it again to complete it."""
 
 import sys
 
 from napari_cryoet import open_portal
-from napari_cryoet.download import Progress, download_files, plan_download, select
+from napari_cryoet.download import download_files, plan_download, select
 
-source = sys.argv[1] if len(sys.argv) > 1 else "demo"  # or "live", a pack's folder
-folder = sys.argv[2] if len(sys.argv) > 2 else "runs"
+folder = sys.argv[1] if len(sys.argv) > 1 else "runs"
+page = open_portal("demo").run_page(9001)
+plan = plan_download(page, select(page, ["tomogram", "annotations"], volume_format="zarr"))
+print(f"{len(plan.items)} items, {plan.total_bytes / 1e6:.1f} MB")
 
-
-def show(progress: Progress) -> None:
-    """Print how far it is."""
-    print(f"\r{progress.done_bytes / 1e6:.1f} of {progress.total_bytes / 1e6:.1f} MB", end="", flush=True)
-
-
-portal = open_portal(source)
-dataset = portal.datasets()[-1]
-run = next(run for run in portal.runs(dataset.id) if run.tomogram_count)
-page = portal.run_page(run.id)
-
-selection = select(page, ["tomogram", "annotations", "metadata"], volume_format="zarr", annotations="default")
-plan = plan_download(page, selection)
-print(f"{len(plan.items)} items of {run.name}, {plan.total_bytes / 1e6:.1f} MB")
-
-report = download_files(plan, folder, progress=show)
-print(f"\n{report.n_fetched} files fetched, {report.n_skipped} complete already; see {report.manifest}")
+report = download_files(plan, folder, progress=lambda now: print(f"{now.done_bytes / 1e6:.1f} MB", end="\r"))
+print(f"{report.n_fetched} files fetched, {report.n_skipped} complete already; see {report.manifest}")

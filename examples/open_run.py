@@ -1,13 +1,13 @@
-"""Open a run with its annotations in napari: what the dock does, as a script."""
+"""Open a run with its default tomogram and the annotations that the curators show."""
 
 import napari
 
 from napari_cryoet import add_layers, load_annotation, load_tomogram, open_portal, outline_run
 
-page = open_portal("demo").run_page(9001)  # or "live", a portal's address, a pack's folder; and the id of a run
+page = open_portal("demo").run_page(9001)  # or "live", and the id of a run
 tomogram = page.default_tomogram
 specs = [load_tomogram(tomogram)]
-for file in outline_run(page, tomogram).defaults():  # those that the curators show and that fit the tomogram
+for file in outline_run(page, tomogram).defaults():  # the curators' choice
     specs += load_annotation(file, tomogram)
 
 add_layers(napari.Viewer(), specs)

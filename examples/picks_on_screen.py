@@ -1,4 +1,4 @@
-"""Draw picks as one wants to see them: slabs, triads, sizes; change them and take it back: the dock, as a script."""
+"""Show picks in a slab, with their orientations; change them, and undo it."""
 
 import napari
 import numpy as np
@@ -15,16 +15,15 @@ viewer = napari.Viewer()
 add_layers(viewer, specs)
 picks_layer = next(layer for layer in viewer.layers if isinstance(layer, napari.layers.Points))
 
-show_slabs(viewer, picks_nm=30, density_nm=5)  # picks of 30 nm, mean density of 5 nm around the plane
-print(show_orientations(viewer, picks_layer, "triads", length_angstrom=300) or "All picks are oriented.")
-show_diameter(viewer, picks_layer, 30)  # of all ribosomes, from now on; 30 nm is what is built in
+show_slabs(viewer, picks_nm=30, density_nm=5)
+show_orientations(viewer, picks_layer, "triads", length_angstrom=300)
+show_diameter(viewer, picks_layer, 30)  # nm, for all ribosomes from now on
 
 link = link_of(picks_layer)
-link.changed.connect(lambda: print(link.picks.edits))
-planes = link.picks.points_zyx[:, 0]
-link.set(link.picks.take(planes >= np.median(planes), "kept the upper half"))
-picks_layer.add([44, 100, 100])  # as a person does with a click: a pick of its own, not oriented
+z = link.picks.points_zyx[:, 0]
+link.set(link.picks.take(z >= np.median(z), "kept the upper half"))
+picks_layer.add([44, 100, 100])  # as a click does
 link.undo()
-link.select(link.picks.ids[:3])
+print(link.picks.edits)
 
 napari.run()

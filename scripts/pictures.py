@@ -23,14 +23,13 @@ for _name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG
 os.environ["NAPARI_CONFIG"] = str(Path(_home.name, "napari.yaml"))
 
 import napari
-from napari.layers import Layer, Points, Vectors
+from napari.layers import Layer, Vectors
 from PIL import Image as Picture
-from qtpy.QtCore import QBuffer, QIODevice, Qt, QTimer
+from qtpy.QtCore import QBuffer, QIODevice, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QDialog, QDockWidget, QMessageBox, QWidget
 
 from napari_cryoet import add_layers, load_annotation, load_tomogram, open_portal, write_picks
-from napari_cryoet._qt.context_dialog import ContextDialog
 from napari_cryoet._qt.launch import PLUGIN_NAME, Opening, Order
 from napari_cryoet.layer_spec import PICKS_KEY
 from napari_cryoet.packs.demo import ensure_demo_pack
@@ -145,33 +144,29 @@ def demo(stage: Stage) -> Picture.Image:
     return drawn(stage.window)
 
 
-def captions_and_meshes(stage: Stage) -> Picture.Image:
+def search(stage: Stage) -> Picture.Image:
     browser = stage.browse()
-    tick(browser, lambda row: row.caption_file is not None)
-    tick(browser, lambda row: row.fits and row.shown_file is not None and row.shown_file.format == "glb")
-    until(lambda: any("mesh" in layer.name for layer in stage.viewer.layers))
-    for layer in stage.viewer.layers:
-        layer.visible = "mesh" in layer.name or isinstance(layer, Points | Vectors)
-    stage.viewer.dims.ndisplay = 3
-    stage.viewer.scene.camera.angles = (10, 35, 60)
-    stage.fit()
-    return drawn(stage.window)
+    browser.screens.search.setText("membrane")
+    browser.screens.search.setFocus()
+    until(browser.screens.datasets.isVisible)
+    stage.settle()
+    return drawn(browser)
 
 
-def unaligned(stage: Stage) -> Picture.Image:
+def annotations(stage: Stage) -> Picture.Image:
     browser = stage.browse()
     row = tick(browser, lambda row: row.annotation.id == ELSEWHERE)
     until(lambda: shown(QMessageBox))
     (question,) = shown(QMessageBox)
     click(next(button for button in question.buttons() if button.text() == "Show anyway"))
-    until(lambda: any("unaligned" in layer.name for layer in stage.viewer.layers))
+    until(lambda: any("made on" in layer.name for layer in stage.viewer.layers))
     stage.settle()
     browser.screens.run.tree.scrollTo(row)
     stage.settle()
     return drawn(stage.window)
 
 
-def picks_on_screen(stage: Stage) -> Picture.Image:
+def picks(stage: Stage) -> Picture.Image:
     stage.hide("layer controls", "layer list")
     (picks,) = stage.show(PLANTED)
     stage.viewer.layers.selection.active = picks
@@ -217,7 +212,7 @@ def compare(stage: Stage) -> Picture.Image:
     return drawn(stage.window)
 
 
-def check_picks(stage: Stage) -> Picture.Image:
+def check(stage: Stage) -> Picture.Image:
     (planted,) = stage.show(PLANTED)
     picks: Picks = planted.metadata[PICKS_KEY]
     flipped = picks.points_zyx.copy()
@@ -239,40 +234,7 @@ def check_picks(stage: Stage) -> Picture.Image:
     return drawn(stage.window)
 
 
-def export_picks(stage: Stage) -> Picture.Image:
-    picks, _membranes = stage.show(PLANTED, MEMBRANES)
-    stage.hide("layer controls")
-    stage.viewer.layers.selection.active = picks
-    dock = stage.dock("Export picks")
-    dock.format.value = "dynamo"
-    dock.path.value = Path("/home") / "rosalind" / "ribosomes.tbl"
-    dock.who.value = "Rosalind"
-    stage.fit()
-    return drawn(stage.window)
-
-
-def ask_for_spacing(stage: Stage) -> Picture.Image:
-    """The dialog alone, about a table that doesn't say how wide its voxels are."""
-    (planted,) = stage.show(PLANTED)
-    picks: Picks = planted.metadata[PICKS_KEY]
-    path = Path(_home.name, "ribosomes.star")
-    write_picks(picks.rescaled(picks.spacing_angstrom, stage.shape_zyx).changed(about={}), path)
-    path.write_text(path.read_text().split("\n", 1)[1])  # without the line that says how large the tomogram is
-    pictures: list[Picture.Image] = []
-
-    def answer() -> None:
-        (dialog,) = shown(ContextDialog)
-        dialog.volume.setCurrentIndex(1)
-        QTest.qWait(300)
-        pictures.append(drawn(dialog))
-        dialog.reject()
-
-    QTimer.singleShot(1000, answer)
-    stage.viewer.open(str(path), plugin=PLUGIN_NAME)  # until the dialog is closed
-    return pictures[0]
-
-
-def orthogonal_views(stage: Stage) -> Picture.Image:
+def views(stage: Stage) -> Picture.Image:
     picks, _membranes = stage.show(PLANTED, MEMBRANES)
     stage.viewer.layers.selection.active = picks
     views = stage.dock("Orthogonal views")
@@ -285,15 +247,13 @@ def orthogonal_views(stage: Stage) -> Picture.Image:
 #: What each picture shows and how large its window is.
 PICTURES: dict[str, tuple[Callable[[Stage], Picture.Image], tuple[int, int]]] = {
     "demo": (demo, (1280, 800)),
-    "captions-and-meshes": (captions_and_meshes, (1280, 800)),
-    "unaligned": (unaligned, (1280, 800)),
-    "picks-on-screen": (picks_on_screen, (980, 720)),
+    "search": (search, (1280, 420)),
+    "annotations": (annotations, (1280, 800)),
+    "views": (views, (1280, 800)),
+    "picks": (picks, (980, 720)),
     "review": (review, (1280, 800)),
     "compare": (compare, (1280, 860)),
-    "check-picks": (check_picks, (1280, 800)),
-    "export-picks": (export_picks, (1120, 620)),
-    "ask-for-spacing": (ask_for_spacing, (1120, 620)),
-    "orthogonal-views": (orthogonal_views, (1280, 800)),
+    "check": (check, (1280, 800)),
 }
 
 

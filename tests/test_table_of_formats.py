@@ -29,7 +29,7 @@ IDS = [11, 12, 15, 20]
 @pytest.fixture(scope="module")
 def table(project_folder):
     """The cells of the table, by row and column."""
-    text = (project_folder / "docs" / "how-to" / "files-of-picks.md").read_text(encoding="utf-8")
+    text = (project_folder / "docs" / "guides" / "files.md").read_text(encoding="utf-8")
     part = text.partition("## What each format holds")[2].partition("\n\n*Beside*")[0]
     head, _line, *rows = ([cell.strip() for cell in row.strip("|").split("|")] for row in re.findall(r"\|.*\|", part))
     return {row[0]: dict(zip(head[1:], row[1:], strict=True)) for row in rows}

@@ -2,12 +2,9 @@
 
 import importlib.util
 import json
-import sys
 
-import napari
 import numpy as np
 import pytest
-import zarr
 from napari.layers._layer_actions import _convert_to_image, _duplicate_layer
 
 from napari_cryoet._qt.adopting import adopt_layers_of
@@ -65,25 +62,6 @@ def test_five_axes_with_channels_and_labels(qtbot, viewer, served, tmp_path, exa
     wait_drawn(qtbot, labels, cells[1, 0, 4])
 
 
-def test_a_path_without_its_labels(qtbot, viewer, tmp_path, example):
-    write_image(tmp_path / "a.zarr", noise((5, 20, 20)), "zyx")
-    write_label_list(tmp_path / "a.zarr", ["missing"])
-    (layer,) = example.add_image(viewer, str(tmp_path / "a.zarr"), with_labels=False)
-    wait_drawn(qtbot, layer, noise((5, 20, 20))[2])
-
-
-def test_the_command_opens_a_window_on_an_address(qtbot, viewer, served, tmp_path, example, monkeypatch):
-    write_image(tmp_path / "a.zarr", noise((5, 20, 20)), "zyx", name="actin")
-    write_image(tmp_path / "a.zarr/labels/cells", noise((5, 20, 20)) % 5, "zyx", **{"image-label": {}})
-    write_label_list(tmp_path / "a.zarr", ["cells"])
-    begun = []
-    monkeypatch.setattr(napari, "Viewer", lambda: viewer)
-    monkeypatch.setattr(napari, "run", lambda: begun.append(list(viewer.layers)))
-    example.main([f"{served.url}/a.zarr", "--no-labels"])
-    assert [[layer.name for layer in layers] for layers in begun] == [["actin"]]
-    wait_drawn(qtbot, viewer.layers[0], noise((5, 20, 20))[2])
-
-
 def test_a_store_that_refuses_what_it_does_not_have_shows_the_image_without_labels(
     qtbot, viewer, served, tmp_path, example, capsys
 ):
@@ -115,42 +93,6 @@ def test_labels_that_are_listed_are_labels_though_they_need_not_say_so_themselve
     image, labels = example.add_image(viewer, str(tmp_path / "a.zarr"))
     assert [type(layer).__name__ for layer in (image, labels)] == ["Image", "Labels"]
     wait_drawn(qtbot, labels, cells[0, 2])
-
-
-SERIES, PLATE, WELL = (
-    {"bioformats2raw.layout": 3},
-    {"plate": {"wells": [{"path": "B/3"}]}},
-    {"well": {"images": [{"path": "0"}]}},
-)
-
-
-@pytest.mark.parametrize("zarr_format", [2, 3])
-@pytest.mark.parametrize(
-    ("groups", "image"), [({"": SERIES}, "0"), ({"": PLATE, "B/3": WELL}, "B/3/0"), ({"": WELL}, "0")]
-)
-def test_of_many_images_the_first_is_shown_with_its_labels(
-    groups, image, zarr_format, qtbot, viewer, served, tmp_path, example, capsys
-):
-    for path, attributes in groups.items():
-        group = zarr.open_group(tmp_path / "a.zarr" / path, mode="a", zarr_format=zarr_format)
-        group.attrs.update(attributes if zarr_format == 2 else {"ome": attributes})
-    cells = (noise((5, 20, 20)) % 5).astype("u2")
-    write_image(tmp_path / "a.zarr" / image, noise((5, 20, 20)), "zyx", zarr_format=zarr_format)
-    write_image(tmp_path / "a.zarr" / image / "labels/c", cells, "zyx", zarr_format=zarr_format, **{"image-label": {}})
-    write_label_list(tmp_path / "a.zarr" / image, ["c"], zarr_format=zarr_format)
-    layer, labels = example.add_image(viewer, f"{served.url}/a.zarr")
-    wait_drawn(qtbot, layer, noise((5, 20, 20))[2])
-    wait_drawn(qtbot, labels, cells[2])
-    assert f"a.zarr/{image}" in capsys.readouterr().out
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="no folder is called so there")
-def test_a_folder_of_many_images_may_be_called_as_if_it_were_a_question(qtbot, viewer, tmp_path, example):
-    folder = tmp_path / "which one?.zarr"
-    zarr.open_group(folder, mode="a", zarr_format=2).attrs.update(SERIES)
-    write_image(folder / "0", noise((5, 20, 20)), "zyx")
-    (layer,) = example.add_image(viewer, str(folder))
-    wait_drawn(qtbot, layer, noise((5, 20, 20))[2])
 
 
 def test_a_plane_is_shown_too(qtbot, viewer, tmp_path, example):

@@ -10,16 +10,16 @@ from patience import PatientBot
 
 
 @pytest.fixture(scope="session")
-def examples(project_folder):
-    """The folder of examples, importable."""
-    folder = str(project_folder / "examples")
+def scripts(project_folder):
+    """The folder of scripts, importable."""
+    folder = str(project_folder / "scripts")
     sys.path.insert(0, folder)
     yield folder
     sys.path.remove(folder)
 
 
 @pytest.fixture(scope="session")
-def real_pack(real_data, examples, make_once):
+def real_pack(real_data, scripts, make_once):
     """Read it, never write into it."""
     return open_pack(
         make_once("real-pack", lambda folder: import_module("build_real_pack").build_real_pack(real_data, folder))

@@ -78,7 +78,7 @@ def test_sizes_in_bytes_are_those_on_disk(real_pack):
         assert row["fileSizeOmezarr"] == folder_bytes(path_of(real_pack, row["httpsOmezarrDir"]))
 
 
-def test_the_full_volume_is_the_real_microtubule_turned_dark(real_pack, real_data, examples):
+def test_the_full_volume_is_the_real_microtubule_turned_dark(real_pack, real_data, scripts):
     crop = tifffile.imread(real_data / "tomograms" / "13pf_MT.tif")
     tile = import_module("real_microtubule").Microtubule(crop, 13.48).grey
     volume = zarr.open_group(path_of(real_pack, tomogram(real_pack, FULL_RUN)["httpsOmezarrDir"]), mode="r")["0"]

@@ -1,15 +1,11 @@
 """Real picks, and picks on a real microtubule, are reviewed: those rank before what is beside it, and stand out."""
 
-import runpy
-from pathlib import Path
-
 import numpy as np
 import pytest
 import tifffile
 
 from napari_cryoet.layer_spec import PICKS_KEY
 from napari_cryoet.loading import load_annotation
-from napari_cryoet.pick_files import read_picks
 from napari_cryoet.picks import Picks
 from napari_cryoet.review import (
     CropReader,
@@ -95,21 +91,3 @@ def test_real_picks_are_measured_judged_and_found_again(real_data, tmp_path):
     assert (np.diff(columns["nearest_nm"][review.rows]) >= 0).all()
     again = Review(picks, Subject.of(picks, name="real", path=str(path)), tmp_path)
     assert again.rows_with(Verdict.KEPT).tolist() == sorted(review.rows[:10].tolist())
-
-
-def test_a_script_judges_the_real_file_in_a_volume_of_another_spacing(
-    real_data, real_pack, project_folder, tmp_path, monkeypatch, capsys
-):
-    picks = real_data / "ndjson" / "10445-TS_105_5-69546_Point.ndjson"
-    (volume,) = real_pack.folder.glob("files/10445/**/TS_105_5.zarr")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["judge_files.py", str(picks), str(volume), "4.99"])
-    names = runpy.run_path(str(project_folder / "examples" / "judge_files.py"))
-    told = capsys.readouterr().out
-
-    assert "All 43 picks lie inside the volume." in told
-    assert "Can't tell whether they fit" in told
-    kept = read_picks(Path("kept.tbl"))
-    alone = names["review"].rows_with(Verdict.KEPT)
-    assert 0 < len(kept) == len(alone) < 43
-    np.testing.assert_allclose(kept.points_zyx, names["picks"].points_zyx[alone], atol=1e-4)

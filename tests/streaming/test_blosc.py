@@ -1,7 +1,6 @@
 """Blosc frames read in parts hold what numcodecs put in."""
 
 import itertools
-import re
 import struct
 
 import numpy as np
@@ -102,37 +101,6 @@ def test_the_blocks_of_a_part_hold_it_and_none_is_needless(made, data):
     assert decode_blocks(frame, first, last, bodies)[start - begin : stop - begin] == raw[start:stop]
     assert begin <= start < begin + frame.header.blocksize
     assert (last - 1) * frame.header.blocksize < stop
-
-
-@pytest.fixture(scope="module")
-def read_content(project_folder):
-    """The function that the docs have."""
-    page = (project_folder / "docs/streaming.md").read_text(encoding="utf-8")
-    names: dict = {}
-    exec(re.search(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[1], names)
-    return names["read_content"]
-
-
-@settings(max_examples=100, deadline=None)
-@given(frames(), st.data())
-def test_the_function_in_the_docs_reads_what_others_wrote(read_content, made, data):
-    raw, encoded = made
-    if not raw:
-        return
-    first = data.draw(st.integers(0, len(raw) - 1))
-    last = data.draw(st.integers(first + 1, len(raw)))
-    assert read_content(lambda start, stop: encoded[start:stop], first, last) == raw[first:last]
-
-
-def test_the_function_in_the_docs_reads_a_short_last_block_and_a_long_table(read_content):
-    raw = content("<f4", 40_000, 2, "steps")  # two blocks of 2**16 bytes and one of 28,928
-    encoded = bytes(Blosc("lz4", 5, Blosc.SHUFFLE, 2**14).encode(np.frombuffer(raw, "<f4")))
-    assert parse_header(encoded).n_blocks == 3
-    assert read_content(lambda start, stop: encoded[start:stop], len(raw) - 9, len(raw)) == raw[-9:]
-    raw = content("<f4", 80_000, 3, "steps")
-    encoded = bytes(Blosc("lz4", 5, Blosc.SHUFFLE, 256).encode(np.frombuffer(raw, "<f4")))
-    assert parse_header(encoded).table_end > 4096
-    assert read_content(lambda start, stop: encoded[start:stop], 200_000, 200_100) == raw[200_000:200_100]
 
 
 @settings(max_examples=100, deadline=None)
