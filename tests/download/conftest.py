@@ -1,17 +1,15 @@
-"""A loopback bucket, and a client that asks once."""
+"""A loopback bucket."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import pytest
 
 from download_samples import Bucket
 from fault_server import FaultServer
-from napari_cryoet import http_bodies
 from napari_cryoet.download import transfer
-from napari_cryoet.http import Http
+from napari_cryoet.network.policy import Policy, policy, save_data
 
 
 @pytest.fixture
@@ -21,14 +19,6 @@ def bucket() -> Iterator[Bucket]:
         yield Bucket(server)
 
 
-@pytest.fixture
-def http() -> Iterator[Http]:
-    """A client that asks once."""
-    client = Http(timeout_s=60, attempts=1)
-    yield client
-    client.close()
-
-
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Broken connections are taken up again at once."""
@@ -36,6 +26,10 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def even_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bodies are handed out by the MiB: on a busy machine less would come of it that a quarter of a second is over."""
-    monkeypatch.setattr(http_bodies, "_CHUNK_S", math.inf)
+def ours() -> Iterator[Policy]:
+    """What the network may be used for, counting from nothing."""
+    ours = policy()
+    ours.restart()
+    yield ours
+    ours.offline = False
+    save_data()

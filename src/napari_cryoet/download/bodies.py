@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from napari_cryoet.exceptions import NetworkError
-from napari_cryoet.http import Http
+from napari_cryoet.files import file_at
+from napari_cryoet.network import client
 from napari_cryoet.stopping import raise_if_stopped
 
 READ_BYTES = 1 << 20
@@ -43,10 +44,7 @@ class Body:
 
 
 class Bodies:
-    """Opens http(s) URLs through one client, and ``file://`` URIs from disk."""
-
-    def __init__(self, http: Http) -> None:
-        self._http = http
+    """Opens http(s) URLs, and ``file://`` URIs from disk."""
 
     def open(
         self,
@@ -54,12 +52,9 @@ class Bodies:
         *,
         start: int = 0,
         etag: str | None = None,
-        size_bytes: int | None = None,
         stop: threading.Event | None = None,
     ) -> AbstractContextManager[Body]:
         """Open a file for reading from ``start``, if it is still the version of ``etag``, else from 0.
-
-        ``size_bytes`` is what others say of it, where its server may not.
 
         Raises
         ------
@@ -68,12 +63,15 @@ class Bodies:
         """
         if _is_local(url):
             return _open_local(url, start, etag, stop)
-        return self._open_remote(url, start, etag, size_bytes or 0, stop)
+        return _open_remote(url, start, etag, stop)
 
     def read(self, url: str, *, max_bytes: int, stop: threading.Event | None = None) -> bytes:
         """Return all of a small file; NetworkError if it is larger than ``max_bytes``."""
         if not _is_local(url):
-            return self._http.get(url, max_bytes=max_bytes, stop=stop)
+            answer = client.fetch(url, limit_bytes=max_bytes, stop=stop)
+            if answer is None:
+                raise NetworkError(f"There is no file {file_at(url)}.", url=url, status=404)
+            return answer.body
         with _open_local(url, 0, None, stop) as body:
             if (body.total_bytes or 0) > max_bytes:
                 raise NetworkError(f"The pack's file {_local_path(url).name} is unusually large.", url=url)
@@ -82,16 +80,36 @@ class Bodies:
     def size_bytes(self, url: str, *, stop: threading.Event | None = None) -> int | None:
         """Return the size of a file without reading it, or None if the server doesn't say."""
         if not _is_local(url):
-            return self._http.head(url, stop=stop).size_bytes
+            answer = client.run(client.head(url), stop)
+            return None if answer is None else answer.total_bytes
         with _open_local(url, 0, None, stop) as body:
             return body.total_bytes
 
-    @contextmanager
-    def _open_remote(
-        self, url: str, start: int, etag: str | None, size_bytes: int, stop: threading.Event | None
-    ) -> Iterator[Body]:
-        with self._http.open(url, start=start, etag=etag, size_bytes=size_bytes, stop=stop) as answer:
-            yield Body(start=answer.start, total_bytes=answer.total_bytes, etag=answer.etag, chunks=answer.chunks())
+
+@contextmanager
+def _open_remote(url: str, start: int, etag: str | None, stop: threading.Event | None) -> Iterator[Body]:
+    answer = client.stream(url, start=start, etag=etag)
+    body = client.run(_entered(answer), stop)
+    try:
+        yield Body(start=body.start, total_bytes=body.total_bytes, etag=body.etag, chunks=_awaited(aiter(body), stop))
+    finally:
+        client.run(_left(answer))
+
+
+async def _entered(answer: AbstractAsyncContextManager[client.Body]) -> client.Body:
+    return await answer.__aenter__()
+
+
+async def _left(answer: AbstractAsyncContextManager[client.Body]) -> None:
+    await answer.__aexit__(None, None, None)
+
+
+def _awaited(chunks: AsyncIterator[bytes], stop: threading.Event | None) -> Iterator[bytes]:
+    async def awaited() -> bytes:
+        return await anext(chunks, b"")
+
+    while chunk := client.run(awaited(), stop):
+        yield chunk
 
 
 def _is_local(url: str) -> bool:

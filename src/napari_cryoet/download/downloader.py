@@ -18,7 +18,7 @@ from napari_cryoet.download.survey import Existing, Survey, survey
 from napari_cryoet.download.target import Target
 from napari_cryoet.download.transfer import FetchedFile, fetch_file, sha256_of
 from napari_cryoet.exceptions import DownloadError, NetworkError, StoppedError, WithheldError
-from napari_cryoet.http import Http, shared_http
+from napari_cryoet.network.policy import policy
 from napari_cryoet.wording import size_text
 
 WORKERS = 8
@@ -49,7 +49,6 @@ def download_files(
     existing: Existing = Existing.REFUSE,
     progress: Callable[[Progress], None] | None = None,
     stop: threading.Event | None = None,
-    http: Http | None = None,
 ) -> DownloadReport:
     """Fetch everything that a plan names into a folder, laid out as in the portal's bucket, and write its manifest.
 
@@ -68,8 +67,6 @@ def download_files(
         Called on this thread, some 20 times a second.
     stop
         Ends the download within 200 ms when set.
-    http
-        The client to use; the shared one by default.
 
     Raises
     ------
@@ -82,14 +79,13 @@ def download_files(
         If ``stop`` is set.
     """
     stop = stop or threading.Event()
-    http = http or shared_http()
-    plan, found = survey_download(plan, folder, existing=existing, stop=stop, http=http)
+    plan, found = survey_download(plan, folder, existing=existing, stop=stop)
     found.require_consent(existing)
-    bodies, target = Bodies(http), Target(folder)
+    bodies, target = Bodies(), Target(folder)
     before = read_manifest(target.folder)
     target.require_space(found.needed_bytes)
     if found.remote_bytes:
-        http.policy.require(found.remote_bytes)
+        policy().require(found.remote_bytes)
     tracker = Tracker(plan)
     tracker.skip(found.complete.items())
     work = _Work(target, bodies, tracker)
@@ -120,7 +116,6 @@ def survey_download(
     *,
     existing: Existing = Existing.REFUSE,
     stop: threading.Event | None = None,
-    http: Http | None = None,
 ) -> tuple[Plan, Survey]:
     """Return the plan with all files named, and what of it lies in the folder already; writes nothing.
 
@@ -134,7 +129,7 @@ def survey_download(
         If ``stop`` is set.
     """
     stop = stop or threading.Event()
-    bodies, target = Bodies(http or shared_http()), Target(folder)
+    bodies, target = Bodies(), Target(folder)
     before = read_manifest(target.folder)
     plan = expand_plan(plan, bodies, stop=stop)
     return plan, survey(plan, target, before, bodies, existing=existing, stop=stop)

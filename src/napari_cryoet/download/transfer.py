@@ -14,9 +14,9 @@ from napari_cryoet.download.bodies import READ_BYTES, Bodies, Body
 from napari_cryoet.download.part import Part
 from napari_cryoet.download.plan import PlannedFile
 from napari_cryoet.download.target import Target, words_for_disk_faults
-from napari_cryoet.exceptions import NetworkError, NoPartsError, StoppedError, WithheldError
+from napari_cryoet.exceptions import NetworkError, StoppedError, WithheldError
 
-ATTEMPTS = 5  # in a row without a step forward; `Http` repeats requests that got no answer by itself
+ATTEMPTS = 5  # in a row without a step forward; the client repeats requests that got no answer by itself
 MAX_UNSIZED_BYTES = 1 << 30  # of a file whose size neither the portal nor its server tells
 RETRY_PAUSE_S = 0.5
 
@@ -93,7 +93,7 @@ class _Transfer:
             except NetworkError as error:
                 failures = 1 if self.part.size_bytes > best else failures + 1
                 best = max(best, self.part.size_bytes)
-                if error.status == 416 or isinstance(error, NoPartsError):  # shorter now, or stored packed as a whole
+                if error.status in {206, 416}:  # stored packed as a whole, or shorter now
                     self.part.restart()
                 elif error.status is not None and error.status < 500:
                     raise
@@ -104,7 +104,7 @@ class _Transfer:
 
     def _read_once(self) -> None:
         part = self.part
-        open_body = partial(self.bodies.open, self.file.url, size_bytes=self.file.size_bytes, stop=self.stop)
+        open_body = partial(self.bodies.open, self.file.url, stop=self.stop)
         with ExitStack() as answers:
             body = answers.enter_context(open_body(start=part.size_bytes, etag=part.etag))
             if body.start != part.size_bytes or (part.size_bytes and body.etag != part.etag):
