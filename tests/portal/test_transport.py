@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from napari_cryoet.exceptions import NetworkError, PortalError, StoppedError
-from napari_cryoet.portal.transport import HttpTransport
+from napari_cryoet.exceptions import FormatError, NetworkError, PortalError, StoppedError
+from napari_cryoet.portal.transport import MAX_PICTURE_BYTES, HttpTransport, read_picture
 from napari_cryoet.records import Terms
 from server import Answer, Server, sent, status
 
@@ -131,3 +131,20 @@ def test_few_requests_are_in_flight_at_once(server):
     for thread in threads:
         thread.join()
     server.end(held)
+
+
+def test_pictures_come_from_the_web_and_from_the_pack_only(server, tmp_path):
+    pack = tmp_path / "pack"
+    (pack / "files").mkdir(parents=True)
+    (pack / "files" / "a b.png").write_bytes(b"pixels")
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    (pack / "huge.png").write_bytes(bytes(MAX_PICTURE_BYTES + 1))
+    inside = (pack / "files" / "a b.png").as_uri()
+    server.script("photo", lambda _: Answer(body=b"pixels"))
+    assert read_picture(inside, folder=pack) == read_picture(f"{server.url}/photo.png") == b"pixels"
+    for url in ((tmp_path / "secret.png").as_uri(), f"{pack.as_uri()}/../secret.png", "a.png", "ftp://a.invalid/a.png"):
+        with pytest.raises(FormatError):
+            read_picture(url, folder=pack)
+    for url, folder in ((inside, None), (f"{server.url}/gone", pack), ((pack / "huge.png").as_uri(), pack)):
+        with pytest.raises(FormatError):
+            read_picture(url, folder=folder)

@@ -11,10 +11,10 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.pictures import read_picture
 from napari_cryoet.portal.links import Jump
 from napari_cryoet.portal.pages import Catalogue, DatasetPage, DepositionPage, LookupHit, RunPage
 from napari_cryoet.portal.search import Found, find
+from napari_cryoet.portal.transport import read_picture
 
 if TYPE_CHECKING:
     from napari_cryoet.portal.portal import Source

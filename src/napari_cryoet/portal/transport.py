@@ -1,15 +1,18 @@
-"""How a query gets to a portal and its answer back: over HTTP, or in process over the tables of a pack."""
+"""How queries and pictures get to us: over HTTP, or from the tables and files of a pack."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import msgspec
 
-from napari_cryoet.exceptions import NetworkError, PortalError
+from napari_cryoet.exceptions import FormatError, NetworkError, PortalError
 from napari_cryoet.files import host_of, without_login
 from napari_cryoet.records import Terms
 from napari_cryoet.wording import plain
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from napari_cryoet.packs.pack import Pack
 
 MAX_REPLY_BYTES: Final = 200_000_000
+MAX_PICTURE_BYTES: Final = 4_000_000
 
 Row = dict[str, Any]
 
@@ -105,6 +109,44 @@ class PackTransport:
         moved_url, limits = self._pack.local_url, Limits(stop)
         reply = execute(self._database, query, variables, moved_url=moved_url, limits=limits)
         return Reply(_data_of(reply), self._pack.manifest.terms)
+
+
+def read_picture(url: str, *, folder: Path | None = None, stop: threading.Event | None = None) -> bytes:
+    """The bytes of a key photo or thumbnail.
+
+    Parameters
+    ----------
+    url
+        A web address; or a ``file:`` address, which is read only if it lies below ``folder``.
+    folder
+        The pack that is browsed; None where records come from a server, whose addresses may not lead to our disk.
+
+    Raises
+    ------
+    FormatError
+        If the file is too large, missing, or not ours to read.
+    NetworkError
+        If the server doesn't give it.
+    """
+    parts = urlsplit(url)
+    if parts.scheme in {"http", "https"}:
+        from napari_cryoet.network.client import fetch
+
+        answer = fetch(url, limit_bytes=MAX_PICTURE_BYTES, stop=stop)
+        if answer is None:
+            raise FormatError(f"There is no picture at {without_login(url)}.")
+        return answer.body
+    path = Path(url2pathname(parts.path)).resolve()
+    if parts.scheme != "file" or folder is None or not path.is_relative_to(folder.resolve()):
+        raise FormatError(f"The picture's address leads neither to the web nor into the pack: {url}")
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_PICTURE_BYTES + 1)
+    except OSError as error:
+        raise FormatError(f"The pack has no picture {path.name}.") from error
+    if len(content) > MAX_PICTURE_BYTES:
+        raise FormatError(f"The picture {path.name} is too large.")
+    return content
 
 
 def _data_of(reply: Mapping[str, Any]) -> Row:
