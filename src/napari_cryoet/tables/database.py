@@ -224,6 +224,7 @@ class Database:
                 self._db.executemany(f'INSERT INTO "{name}" VALUES ({", ".join("?" * len(columns))})', cells)
                 for relation in table.parents.values():
                     self._db.execute(f'CREATE INDEX "{name}.{relation.key}" ON "{name}" ("{relation.key}")')
+                self._db.execute(f'ANALYZE "{name}"')  # or SQLite may search by a key that all rows share
             except (sqlite3.Error, UnicodeEncodeError) as error:
                 self._db.execute(f'DROP TABLE "{name}"')
                 raise PackError(f"The table {name} can't be read: {error}.") from error
