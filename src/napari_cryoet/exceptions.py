@@ -28,7 +28,7 @@ The message says what happened in words for a biologist; ``hint`` says what to d
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 #: What a file may fail to say of the volume that its positions belong to.
 Context = Literal["spacing_angstrom", "shape_zyx", "tomogram"]
@@ -59,49 +59,26 @@ class CryoETError(Exception):
 class NetworkError(CryoETError):
     """A server gave no answer, or one that can't be used.
 
-    Parameters
+    Attributes
     ----------
-    message, hint
-        As in `CryoETError`.
     url
         What was asked for.
     status
         The HTTP status, or None where there was no answer at all.
-    content
-        The body of an answer that isn't success, where it was short; not to be trusted.
     """
 
-    def __init__(
-        self, message: str, *, hint: str = "", url: str = "", status: int | None = None, content: bytes = b""
-    ) -> None:
+    def __init__(self, message: str, *, hint: str = "", url: str = "", status: int | None = None) -> None:
         super().__init__(message, hint=hint)
         self.url = url
         self.status = status
-        self.content = content
 
 
 class NoPartsError(NetworkError):
-    """A server sends a file only as a whole, and a part that lies far into it was wanted.
+    """A server sends a file only as a whole, and a part that lies far into it was wanted."""
 
-    Parameters
-    ----------
-    message, hint, url, status
-        As in `NetworkError`.
-    total_bytes
-        Size of the file; None where that isn't known, or isn't that of its content.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        hint: str = "",
-        url: str = "",
-        status: int | None = None,
-        total_bytes: int | None = None,
-    ) -> None:
-        super().__init__(message, hint=hint, url=url, status=status)
-        self.total_bytes = total_bytes
+    def __init__(self, message: str, *, total_bytes: int | None = None, **about: Any) -> None:
+        super().__init__(message, **about)
+        self.total_bytes = total_bytes  # of the file, where that is known
 
 
 class PortalError(CryoETError):
@@ -123,10 +100,8 @@ class FormatError(CryoETError):
 class OtherKindError(FormatError):
     """A file may be right, but holds nothing that is read here. Other programs may open it.
 
-    Parameters
+    Attributes
     ----------
-    message, hint
-        As in `CryoETError`.
     first_image
         Where the first image of a collection is (of a plate: its first well); empty where there is none.
     is_numbered
@@ -141,10 +116,8 @@ class OtherKindError(FormatError):
 class MissingContextError(FormatError):
     """A file is right, but doesn't say all that is needed to place what is in it; the caller can say the rest.
 
-    Parameters
+    Attributes
     ----------
-    message, hint
-        As in `CryoETError`.
     missing
         What to say, by the names of the arguments that take it: "spacing_angstrom", "shape_zyx", "tomogram".
     choices
@@ -176,15 +149,7 @@ class ChangedError(StreamError):
 
 
 class NotHereError(StreamError):
-    """Pixels haven't come yet, and the caller doesn't wait.
-
-    Parameters
-    ----------
-    message
-        As in `CryoETError`.
-    fetch
-        Waits for them, on a thread that may.
-    """
+    """Pixels haven't come yet, and the caller doesn't wait; ``fetch`` waits for them, on a thread that may."""
 
     def __init__(self, message: str, *, fetch: Callable[[], object]) -> None:
         super().__init__(message)
@@ -196,15 +161,7 @@ class DamagedError(StreamError):
 
 
 class WithheldError(StreamError, NetworkError):
-    """Nothing was asked of the server, because offline mode or the data saver is on.
-
-    Parameters
-    ----------
-    message, hint
-        As in `CryoETError`.
-    by
-        Which of the two.
-    """
+    """Nothing was asked of the server, because offline mode or the data saver is on; ``by`` says which."""
 
     def __init__(
         self, message: str, *, hint: str = "", by: Literal["offline mode", "data saver"] = "offline mode"
@@ -214,15 +171,7 @@ class WithheldError(StreamError, NetworkError):
 
 
 class DownloadError(CryoETError):
-    """A download did not finish.
-
-    Parameters
-    ----------
-    message, hint
-        As in `CryoETError`.
-    files
-        Paths in the download's folder that are missing or in the way.
-    """
+    """A download did not finish; ``files`` are paths in its folder that are missing or in the way."""
 
     def __init__(self, message: str, *, hint: str = "", files: tuple[str, ...] = ()) -> None:
         super().__init__(message, hint=hint)

@@ -199,7 +199,7 @@ def from_status(
             message, hint = f"The server {host} didn't understand the request{for_file} (status {status}).", ""
     result = fault(url, message, hint, status=status, retries=ALWAYS if status in _RETRIED_STATUSES else NEVER)
     result.retry_after_s = _seconds(retry_after)
-    result.error.content = content
+    del content  # not told any more
     return result
 
 

@@ -10,9 +10,9 @@ from urllib.request import url2pathname
 import pytest
 
 from napari_cryoet.exceptions import PackError
-from napari_cryoet.packs.check import problems_of
 from napari_cryoet.packs.pack import Manifest, is_pack, open_pack, write_pack
 from napari_cryoet.records import PORTAL_S3_PREFIX, PORTAL_TERMS, Terms
+from packs.pack_check import problems_of
 from packs.small_pack import HTTPS, MANIFEST, S3, pack_of, placed, row, small_tables
 
 NAMES = ["TS_026", "run 1", "a+b", "[0]", "50%", "#2", "50%20", "what?", "µ ä", "a;b,c=d&e", "100%25 sure"]

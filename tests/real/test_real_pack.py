@@ -11,9 +11,9 @@ import zarr
 from scipy import ndimage
 
 from napari_cryoet.cli import main
-from napari_cryoet.packs.check import problems_of
 from napari_cryoet.packs.portal_zarr import folder_bytes
 from napari_cryoet.portal.portal import open_portal
+from packs.pack_check import problems_of
 
 pytestmark = pytest.mark.timeout(300)
 HTTPS = "https://files.cryoetdataportal.cziscience.com/"

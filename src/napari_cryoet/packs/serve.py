@@ -22,11 +22,11 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final, Self
 from urllib.parse import quote
 from xml.sax.saxutils import escape
@@ -165,30 +165,20 @@ def serve_pack(
 
 
 def serve_until_signalled(folder: Path | str, *args: Any, **options: Any) -> signal.Signals:
-    """Serve a pack as `serve_pack` does until SIGINT or SIGTERM, and give that; for the main thread.
+    """Serve a pack as `serve_pack` does until SIGINT or SIGTERM, and give that; for the main thread of a program.
 
     When ready, prints one line of JSON: ``{"graphql": URL, "files": URL, "s3": URL}``.
     """
-    ended = threading.Event()
-    ending = signal.SIGTERM
-
-    def on_signal(number: int, _frame: FrameType | None) -> None:
-        nonlocal ending
-        ending = signal.Signals(number)
-        ended.set()
-
-    handlers = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with serve_pack(folder, *args, **options) as server:
-            urls = {"graphql": server.graphql_url, "files": server.files_url, "s3": server.s3_url}
-            sys.stdout.write(json.dumps(urls) + "\n")
-            sys.stdout.flush()
-            while not ended.wait(0.5):  # a wait without end would keep signals from Python on Windows
-                pass
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    return ending
+    received: list[signal.Signals] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: received.append(signal.Signals(number)))
+    with serve_pack(folder, *args, **options) as server:
+        urls = {"graphql": server.graphql_url, "files": server.files_url, "s3": server.s3_url}
+        sys.stdout.write(json.dumps(urls) + "\n")
+        sys.stdout.flush()
+        while not received:
+            time.sleep(0.1)
+    return received[0]
 
 
 class _Connection(H11Protocol):

@@ -2,49 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
 from msgspec.structs import asdict, replace
 
+from napari_cryoet import records
 from napari_cryoet.exceptions import NotFoundError, PortalError
-from napari_cryoet.portal.pages import (
-    Catalogue,
-    CatalogueAuthor,
-    CatalogueRow,
-    Contribution,
-    DatasetCount,
-    DatasetPage,
-    DepositionPage,
-    DepositionRow,
-    Freshness,
-    LookupHit,
-    ObjectCount,
-    RunCount,
-    RunPage,
-    RunRow,
-)
-from napari_cryoet.records import (
-    PORTAL_S3_PREFIX,
-    PORTAL_TERMS,
-    Alignment,
-    Annotation,
-    AnnotationFile,
-    AnnotationShape,
-    Author,
-    Dataset,
-    Deposition,
-    Funding,
-    MethodLink,
-    Record,
-    Run,
-    Terms,
-    TiltSeries,
-    Tomogram,
-    VoxelSpacing,
-)
+from napari_cryoet.portal import pages
+from napari_cryoet.portal.pages import Freshness
+from napari_cryoet.records import Record, Terms
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
@@ -88,9 +57,9 @@ class _Connection(msgspec.Struct, Generic[T], frozen=True):
         return self.edges[0].node if self.edges else None
 
 
-def catalogue(data: Row, freshness: Freshness) -> Catalogue:
+def catalogue(data: Row, freshness: Freshness) -> pages.Catalogue:
     """All datasets and depositions, as `queries.CATALOGUE` asks for them."""
-    authors = _by_parent(data, "datasetAuthors", "datasetId", CatalogueAuthor)
+    authors = _by_parent(data, "datasetAuthors", "datasetId", pages.CatalogueAuthor)
     runs = _aggregate(data, "runCounts").counts("dataset.id")
     tomograms = _aggregate(data, "tomogramCounts").counts("run.dataset.id")
     annotations = _aggregate(data, "annotationCounts").counts("run.dataset.id")
@@ -103,27 +72,27 @@ def catalogue(data: Row, freshness: Freshness) -> Catalogue:
             run_count=runs[row.id,],
             tomogram_count=tomograms[row.id,],
             annotation_count=annotations[row.id,],
-            objects=_objects(objects.get(row.id, Counter())),
-            shapes=tuple(shape for (shape,), _ in _most_first(shapes.get(row.id, Counter())) if shape),
+            objects=_objects(objects[row.id]),
+            shapes=tuple(shape for (shape,), _ in _most_first(shapes[row.id]) if shape),
         )
-        for row in _rows(data, "datasets", CatalogueRow)
+        for row in _rows(data, "datasets", pages.CatalogueRow)
     )
-    return Catalogue(rows=rows, freshness=freshness, depositions=_deposition_rows(data, rows))
+    return pages.Catalogue(rows=rows, freshness=freshness, depositions=_deposition_rows(data, rows))
 
 
-def _deposition_rows(data: Row, datasets: Iterable[CatalogueRow]) -> tuple[DepositionRow, ...]:
-    authors = _by_parent(data, "depositionAuthors", "depositionId", CatalogueAuthor)
+def _deposition_rows(data: Row, datasets: Iterable[pages.CatalogueRow]) -> tuple[pages.DepositionRow, ...]:
+    authors = _by_parent(data, "depositionAuthors", "depositionId", pages.CatalogueAuthor)
     kinds = _kinds(data)
     objects = _by_first(_aggregate(data, "depositionObjects").counts("deposition.id", "objectName"))
     annotations = _by_first(_aggregate(data, "depositionAnnotations").counts("deposition.id", "run.dataset.id"))
     tomograms = _by_first(_aggregate(data, "depositionTomograms").counts("deposition.id", "run.dataset.id"))
-    brought: dict[int, list[int]] = {}
+    brought: dict[int, list[int]] = defaultdict(list)
     for dataset in datasets:
-        brought.setdefault(dataset.deposition_id, []).append(dataset.id)
+        brought[dataset.deposition_id].append(dataset.id)
     found = []
-    for row in _rows(data, "depositions", DepositionRow):
-        named, own = objects.get(row.id, Counter()), sorted(brought.get(row.id, ()))
-        touched = {key for (key,) in {**tomograms.get(row.id, {}), **annotations.get(row.id, {})} if key}
+    for row in _rows(data, "depositions", pages.DepositionRow):
+        own = sorted(brought[row.id])
+        touched = {key for (key,) in tomograms[row.id] | annotations[row.id] if key}
         found.append(
             replace(
                 row,
@@ -131,18 +100,20 @@ def _deposition_rows(data: Row, datasets: Iterable[CatalogueRow]) -> tuple[Depos
                 authors=authors.get(row.id, ()),
                 dataset_ids=tuple(own),
                 enriched_dataset_ids=tuple(sorted(touched.difference(own))),
-                tomogram_count=sum(tomograms.get(row.id, Counter()).values()),
-                annotation_count=sum(named.values()),
-                objects=_objects(named),
+                tomogram_count=tomograms[row.id].total(),
+                annotation_count=objects[row.id].total(),
+                objects=_objects(objects[row.id]),
             )
         )
     return tuple(found)
 
 
-def dataset_page(data: Row, dataset_id: int, offset: int, freshness: Freshness, terms: Terms | None) -> DatasetPage:
+def dataset_page(
+    data: Row, dataset_id: int, offset: int, freshness: Freshness, terms: Terms | None
+) -> pages.DatasetPage:
     """A dataset and some of its runs, as `queries.DATASET_PAGE` asks for them."""
-    dataset = _only(_rows(data, "datasets", Dataset), "dataset", dataset_id)
-    return DatasetPage(
+    dataset = _only(_rows(data, "datasets", records.Dataset), "dataset", dataset_id)
+    return pages.DatasetPage(
         dataset=_whole_dataset(dataset, data, terms),
         runs=tuple(_run_row(row) for row in _rows(data, "runs", _RunOfDataset)),
         run_total=_aggregate(data, "total").total,
@@ -179,9 +150,9 @@ class _RunOfDataset(Record, frozen=True, kw_only=True):
     tiltseries: _Connection[_Quality]
 
 
-def _run_row(row: _RunOfDataset) -> RunRow:
+def _run_row(row: _RunOfDataset) -> pages.RunRow:
     tomogram, quality = row.tomograms.first, row.tiltseries.first
-    shown = RunRow(
+    shown = pages.RunRow(
         id=row.id,
         name=row.name,
         dataset_id=row.dataset_id,
@@ -193,55 +164,56 @@ def _run_row(row: _RunOfDataset) -> RunRow:
     return shown if tomogram is None else replace(shown, **asdict(tomogram))
 
 
-def run_page(data: Row, run_id: int, freshness: Freshness, terms: Terms | None) -> RunPage:
+def run_page(data: Row, run_id: int, freshness: Freshness, terms: Terms | None) -> pages.RunPage:
     """Everything of a run, as `queries.RUN_PAGE` asks for it."""
-    run = _only(_rows(data, "runs", Run), "run", run_id)
+    run = _only(_rows(data, "runs", records.Run), "run", run_id)
     dataset = None if run.dataset is None else _whole_dataset(run.dataset, data, terms)
     run = replace(run, dataset=dataset, terms=_terms(run.s3_prefix, terms))
-    tomogram_authors = _by_parent(data, "tomogramAuthors", "tomogramId", Author)
+    tomogram_authors = _by_parent(data, "tomogramAuthors", "tomogramId", records.Author)
     tomograms = [
-        replace(each, authors=tomogram_authors.get(each.id, ()), run=run) for each in _rows(data, "tomograms", Tomogram)
+        replace(each, authors=tomogram_authors.get(each.id, ()), run=run)
+        for each in _rows(data, "tomograms", records.Tomogram)
     ]
-    annotation_authors = _by_parent(data, "annotationAuthors", "annotationId", Author)
-    links = _by_parent(data, "annotationMethodLinks", "annotationId", MethodLink)
+    annotation_authors = _by_parent(data, "annotationAuthors", "annotationId", records.Author)
+    links = _by_parent(data, "annotationMethodLinks", "annotationId", records.MethodLink)
     annotations = {
         each.id: replace(
             each, authors=annotation_authors.get(each.id, ()), method_links=links.get(each.id, ()), run=run
         )
-        for each in _rows(data, "annotations", Annotation)
+        for each in _rows(data, "annotations", records.Annotation)
     }
     shapes = {
         each.id: replace(each, annotation=annotations.get(each.annotation_id or 0))
-        for each in _rows(data, "annotationShapes", AnnotationShape)
+        for each in _rows(data, "annotationShapes", records.AnnotationShape)
     }
-    spacings = {each.id: each for each in _rows(data, "tomogramVoxelSpacings", VoxelSpacing)}
+    spacings = {each.id: each for each in _rows(data, "tomogramVoxelSpacings", records.VoxelSpacing)}
     files = tuple(
         replace(
             each,
             shape=shapes.get(each.annotation_shape_id or 0),
             voxel_spacing=spacings.get(each.tomogram_voxel_spacing_id or 0),
         )
-        for each in _rows(data, "annotationFiles", AnnotationFile)
+        for each in _rows(data, "annotationFiles", records.AnnotationFile)
     )
-    return RunPage(
+    return pages.RunPage(
         run=run,
         voxel_spacings=tuple(spacings.values()),
         tomograms=tuple(sorted(tomograms, key=_opening_order)),
         annotations=tuple(sorted(annotations.values(), key=_annotation_order)),
         annotation_shapes=tuple(shapes.values()),
         annotation_files=files,
-        alignments=tuple(_rows(data, "alignments", Alignment)),
-        tilt_series=tuple(_rows(data, "tiltseries", TiltSeries)),
+        alignments=tuple(_rows(data, "alignments", records.Alignment)),
+        tilt_series=tuple(_rows(data, "tiltseries", records.TiltSeries)),
         freshness=freshness,
     )
 
 
-def deposition_page(data: Row, deposition_id: int, freshness: Freshness, terms: Terms | None) -> DepositionPage:
+def deposition_page(data: Row, deposition_id: int, freshness: Freshness, terms: Terms | None) -> pages.DepositionPage:
     """A deposition, as `queries.DEPOSITION_PAGE` asks for it."""
-    deposition = _only(_rows(data, "depositions", Deposition), "deposition", deposition_id)
-    authors, kinds = tuple(_rows(data, "depositionAuthors", Author)), _kinds(data).get(deposition_id, ())
+    deposition = _only(_rows(data, "depositions", records.Deposition), "deposition", deposition_id)
+    authors, kinds = tuple(_rows(data, "depositionAuthors", records.Author)), _kinds(data).get(deposition_id, ())
     runs = _run_counts(data)
-    return DepositionPage(
+    return pages.DepositionPage(
         deposition=replace(deposition, kinds=kinds, authors=authors, terms=terms or Terms()),
         datasets=_dataset_counts(data, runs),
         objects=_objects(_aggregate(data, "objects").counts("objectName")),
@@ -262,7 +234,7 @@ class _HeldDataset(Record, frozen=True, kw_only=True):
     runs_aggregate: _Aggregate | None = None  # of the deposition's own
 
 
-def _dataset_counts(data: Row, runs: Iterable[RunCount]) -> tuple[DatasetCount, ...]:
+def _dataset_counts(data: Row, runs: Iterable[pages.RunCount]) -> tuple[pages.DatasetCount, ...]:
     """The datasets that a deposition brought, then those that it only added to."""
     tomograms = _aggregate(data, "tomogramCounts").counts("run.dataset.id")
     annotations = _aggregate(data, "annotationCounts").counts("run.dataset.id")
@@ -281,7 +253,7 @@ def _dataset_counts(data: Row, runs: Iterable[RunCount]) -> tuple[DatasetCount, 
     for key, each in held.items():
         own = each.runs_aggregate
         found.append(
-            DatasetCount(
+            pages.DatasetCount(
                 dataset_id=key,
                 title=each.title,
                 organism_name=each.organism_name,
@@ -290,7 +262,7 @@ def _dataset_counts(data: Row, runs: Iterable[RunCount]) -> tuple[DatasetCount, 
                 run_count=max(touched[key,], listed[key]) if own is None else own.total,
                 tomogram_count=tomograms[key,],
                 annotation_count=annotations[key,],
-                contributions=_contributions(contributions.get(key, Counter())),
+                contributions=_contributions(contributions[key]),
             )
         )
     return tuple(sorted(found, key=lambda each: (not each.is_own, each.dataset_id)))
@@ -306,11 +278,11 @@ class _TouchedRun(Record, frozen=True, kw_only=True):
     tomograms_aggregate: _Aggregate | None = None
 
 
-def _run_counts(data: Row) -> tuple[RunCount, ...]:
+def _run_counts(data: Row) -> tuple[pages.RunCount, ...]:
     """The runs of others' datasets that a deposition added annotations or tomograms to, each once, by name."""
-    found: dict[int, RunCount] = {}
+    found: dict[int, pages.RunCount] = {}
     for run in [*_rows(data, "annotatedRuns", _TouchedRun), *_rows(data, "reconstructedRuns", _TouchedRun)]:
-        counted = found.get(run.id) or RunCount(id=run.id, name=run.name, dataset_id=run.dataset_id)
+        counted = found.get(run.id) or pages.RunCount(id=run.id, name=run.name, dataset_id=run.dataset_id)
         if run.annotations_aggregate is not None:
             contributions = _contributions(run.annotations_aggregate.counts("objectName", "methodType"))
             counted = replace(counted, contributions=contributions)
@@ -351,7 +323,7 @@ _LOOKUP_LISTS = {
 }
 
 
-def lookup(data: Row) -> tuple[LookupHit, ...]:
+def lookup(data: Row) -> tuple[pages.LookupHit, ...]:
     """All records that carry one id, as `queries.LOOKUP` asks for them."""
     hits = []
     for kind, name in _LOOKUP_LISTS.items():
@@ -359,7 +331,7 @@ def lookup(data: Row) -> tuple[LookupHit, ...]:
             run = hit if kind == "run" else hit.run
             dataset = hit if kind == "dataset" else run.dataset if run is not None else None
             hits.append(
-                LookupHit(
+                pages.LookupHit(
                     kind=kind,
                     id=hit.id,
                     title=hit.title_as(kind),
@@ -396,18 +368,18 @@ def found_ids(data: Row, word_count: int) -> list[set[int]]:
 # records and their parts
 
 
-def _whole_dataset(dataset: Dataset, data: Row, terms: Terms | None) -> Dataset:
+def _whole_dataset(dataset: records.Dataset, data: Row, terms: Terms | None) -> records.Dataset:
     return replace(
         dataset,
-        authors=tuple(_rows(data, "datasetAuthors", Author)),
-        funding_sources=tuple(_rows(data, "datasetFunding", Funding)),
+        authors=tuple(_rows(data, "datasetAuthors", records.Author)),
+        funding_sources=tuple(_rows(data, "datasetFunding", records.Funding)),
         terms=_terms(dataset.s3_prefix, terms),
     )
 
 
 def _terms(s3_prefix: str, terms: Terms | None) -> Terms:
     """Those that the source says, else the portal's for its own files."""
-    return terms or (PORTAL_TERMS if s3_prefix.startswith(PORTAL_S3_PREFIX) else Terms())
+    return terms or (records.PORTAL_TERMS if s3_prefix.startswith(records.PORTAL_S3_PREFIX) else Terms())
 
 
 class _Kind(Record, frozen=True, kw_only=True):
@@ -424,14 +396,14 @@ def _kinds(data: Row) -> dict[int, tuple[str, ...]]:
     return {key: tuple(kinds) for key, kinds in found.items()}
 
 
-def _opening_order(tomogram: Tomogram) -> tuple[int, int, int, float, int]:
+def _opening_order(tomogram: records.Tomogram) -> tuple[int, int, int, float, int]:
     """The curators' choice, the standard, its authors' own, the coarsest: the order of `queries.DATASET_PAGE`."""
     marks = (tomogram.is_visualization_default, tomogram.is_portal_standard, tomogram.is_author_submitted)
     default, standard, own = ((True, False, None).index(mark) for mark in marks)
     return default, standard, own, -tomogram.voxel_spacing, tomogram.id
 
 
-def _annotation_order(annotation: Annotation) -> tuple[str, bool, bool, int]:
+def _annotation_order(annotation: records.Annotation) -> tuple[str, bool, bool, int]:
     """By object; ground truth first, then what curators recommend."""
     return (
         annotation.object_name.casefold(),
@@ -441,13 +413,13 @@ def _annotation_order(annotation: Annotation) -> tuple[str, bool, bool, int]:
     )
 
 
-def _objects(counts: Counts) -> tuple[ObjectCount, ...]:
-    return tuple(ObjectCount(object_name=name or "", count=count) for (name,), count in _most_first(counts))
+def _objects(counts: Counts) -> tuple[pages.ObjectCount, ...]:
+    return tuple(pages.ObjectCount(object_name=name or "", count=count) for (name,), count in _most_first(counts))
 
 
-def _contributions(counts: Counts) -> tuple[Contribution, ...]:
+def _contributions(counts: Counts) -> tuple[pages.Contribution, ...]:
     return tuple(
-        Contribution(object_name=name or "", method_type=method or "", count=count)
+        pages.Contribution(object_name=name or "", method_type=method or "", count=count)
         for (name, method), count in _most_first(counts)
     )
 
@@ -481,9 +453,9 @@ def _aggregate(data: Row, name: str) -> _Aggregate:
 
 def _by_first(counts: Counts) -> dict[Any, Counts]:
     """Counts by the first cell of their group, then by the others."""
-    found: dict[Any, Counts] = {}
+    found: dict[Any, Counts] = defaultdict(Counter)
     for (first, *others), count in counts.items():
-        found.setdefault(first, Counter())[tuple(others)] += count
+        found[first][tuple(others)] += count
     return found
 
 

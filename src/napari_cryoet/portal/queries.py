@@ -22,21 +22,7 @@ from typing import Any, Final
 
 import msgspec
 
-from napari_cryoet.records import (
-    Alignment,
-    Annotation,
-    AnnotationFile,
-    AnnotationShape,
-    Author,
-    Dataset,
-    Deposition,
-    Funding,
-    MethodLink,
-    Run,
-    TiltSeries,
-    Tomogram,
-    VoxelSpacing,
-)
+from napari_cryoet import records
 
 MAX_SEARCHED_WORDS: Final = 8  # each is 15 lists
 MAX_CONTRIBUTED_RUNS: Final = 500  # of other people's datasets, on a deposition's page; their numbers are complete
@@ -56,22 +42,22 @@ def _is_scalar(hint: Any) -> bool:
 _FRAGMENTS: Final = {
     type_name: f"fragment {type_name} on {type_name} {{ {fields_of(record)} {also} }}\n"
     for type_name, record, also in (
-        ("Deposition", Deposition, ""),
-        ("DepositionAuthor", Author, "depositionId"),
-        ("Dataset", Dataset, "deposition { id title }"),
-        ("DatasetAuthor", Author, "datasetId"),
-        ("DatasetFunding", Funding, "datasetId"),
-        ("Run", Run, ""),
-        ("Tiltseries", TiltSeries, ""),
-        ("Alignment", Alignment, ""),
-        ("TomogramVoxelSpacing", VoxelSpacing, ""),
-        ("Tomogram", Tomogram, "deposition { id title }"),
-        ("TomogramAuthor", Author, "tomogramId"),
-        ("Annotation", Annotation, "deposition { id title }"),
-        ("AnnotationAuthor", Author, "annotationId"),
-        ("AnnotationMethodLink", MethodLink, "annotationId"),
-        ("AnnotationShape", AnnotationShape, ""),
-        ("AnnotationFile", AnnotationFile, ""),
+        ("Deposition", records.Deposition, ""),
+        ("DepositionAuthor", records.Author, "depositionId"),
+        ("Dataset", records.Dataset, "deposition { id title }"),
+        ("DatasetAuthor", records.Author, "datasetId"),
+        ("DatasetFunding", records.Funding, "datasetId"),
+        ("Run", records.Run, ""),
+        ("Tiltseries", records.TiltSeries, ""),
+        ("Alignment", records.Alignment, ""),
+        ("TomogramVoxelSpacing", records.VoxelSpacing, ""),
+        ("Tomogram", records.Tomogram, "deposition { id title }"),
+        ("TomogramAuthor", records.Author, "tomogramId"),
+        ("Annotation", records.Annotation, "deposition { id title }"),
+        ("AnnotationAuthor", records.Author, "annotationId"),
+        ("AnnotationMethodLink", records.MethodLink, "annotationId"),
+        ("AnnotationShape", records.AnnotationShape, ""),
+        ("AnnotationFile", records.AnnotationFile, ""),
     )
 } | {"RunPlace": "fragment RunPlace on Run { id title: name dataset { id title } }\n"}
 

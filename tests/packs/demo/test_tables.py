@@ -6,12 +6,12 @@ from datetime import datetime
 
 import pytest
 
-from napari_cryoet.packs.check import problems_of
 from napari_cryoet.packs.demo.content import CELL_DATASET, HTTPS_PREFIX, MIXTURE_DATASET, S3_PREFIX
 from napari_cryoet.packs.pack import open_pack
 from napari_cryoet.packs.portal_zarr import folder_bytes
 from napari_cryoet.records import ShapeType
 from napari_cryoet.tables import schema
+from packs.pack_check import problems_of
 
 PYTHON_TYPES = {
     "int": int,

@@ -1,4 +1,4 @@
-"""Checks a whole pack against the portal's schema, for those who make packs.
+"""Checks a whole pack against the portal's schema.
 
 Opening a pack checks only what is looked at. This also finds columns that the schema doesn't have, cells that every row
 must have, keys that lead nowhere, and URLs of the pack without a file.
