@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from real_microtubule import Microtubule, Tiled
 
-from napari_cryoet.packs.demo.pictures import central_slab, save_key_photos, save_png
+from napari_cryoet.demo.write import save_photo
+from napari_cryoet.formats.portal_zarr import folder_bytes, write_mrc, write_pyramid
 from napari_cryoet.packs.pack import Manifest, Pack, write_pack
-from napari_cryoet.packs.portal_zarr import folder_bytes, write_mrc, write_pyramid
 
 Row = dict[str, Any]
 Tables = dict[str, list[Row]]
@@ -146,10 +146,13 @@ class Builder:
             row["fileSizeMrc"] = float(write_mrc(self._path(row["httpsMrcFile"]), planes, spacing))
         else:
             without_files(row, "MrcFile")
-        picture = central_slab(volume[slice(9, 18), slice(None), slice(None)])
-        photos = self._path(row["keyPhotoUrl"]).parent
-        save_key_photos(photos, picture)
+        self._save_photos(row, volume)
         self._write_sidecar(f"{row['httpsOmezarrDir'].rpartition('/')[0]}/tomogram_metadata.json", row)
+
+    def _save_photos(self, row: Row, volume: Tiled) -> None:
+        planes = volume[slice(9, 18), slice(None), slice(None)]
+        for column, longest_side in (("keyPhotoUrl", 512), ("keyPhotoThumbnailUrl", 134)):
+            save_photo(self._path(row[column]), planes, longest_side)
 
     def _shrink_alignments(self) -> None:
         for row in self.tables["alignments"]:
@@ -259,9 +262,7 @@ class Builder:
         row |= dict.fromkeys(("depositionDate", "lastModifiedDate"), row["releaseDate"])
         self.tables["datasets"].append(row)
         own = self.tables["datasets"][0]
-        picture = central_slab(self._tiled("grey", (28, 232, 240))[slice(9, 18), slice(None), slice(None)])
-        save_png(self._path(own["keyPhotoUrl"]), picture, 512)
-        save_png(self._path(own["keyPhotoThumbnailUrl"]), picture, 134)
+        self._save_photos(own, self._tiled("grey", (28, 232, 240)))
         authors: list[Row] = []
         for dataset in self.tables["datasets"]:
             dataset["fileSize"] = float(folder_bytes(self.files / str(dataset["id"])))

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.records import ShapeType
 from samples import make_file, make_tomogram
 

@@ -11,8 +11,8 @@ import pytest
 from command_line import wait_until
 from fault_server import FaultServer, ranged
 from napari_cryoet import errand
+from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.http import Http
-from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.short_turns import short_turns
 from napari_cryoet.streaming import open_pyramid, slabs
 from napari_cryoet.streaming.cache import MemoryCache

@@ -12,9 +12,9 @@ from fault_server import FaultServer, files, reply
 from napari_cryoet import provenance
 from napari_cryoet.exceptions import CryoETError, NetworkError
 from napari_cryoet.files import without_login, without_password
+from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.http import Http
 from napari_cryoet.logins import authorization_of, is_same_server
-from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.disk_cache import DiskCache

@@ -7,10 +7,10 @@ import pytest
 from napari_cryoet import readers
 from napari_cryoet.exceptions import FormatError, OtherKindError, PackError, StreamError
 from napari_cryoet.formats.ndjson import Points, write_points
+from napari_cryoet.formats.portal_zarr import write_mrc, write_pyramid
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.mask_files import write_mask
 from napari_cryoet.packs.pack import Manifest, write_pack
-from napari_cryoet.packs.portal_zarr import write_mrc, write_pyramid
 from napari_cryoet.readers import get_reader, read_pack, why_declined
 from ome_images import write_image
 

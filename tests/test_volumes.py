@@ -7,9 +7,9 @@ import pytest
 import zarr
 
 from napari_cryoet.exceptions import FormatError, OtherKindError, StreamError
+from napari_cryoet.formats.portal_zarr import write_mrc
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.loading import load_tomogram
-from napari_cryoet.packs.portal_zarr import write_mrc
 from napari_cryoet.provenance import ORIGIN_KEY
 from napari_cryoet.streaming.making import open_pyramid
 from napari_cryoet.volumes import name_of, open_volume, spacing_in_layout, suffix_of

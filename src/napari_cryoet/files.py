@@ -54,7 +54,7 @@ def data_path() -> Path:
 
 
 @contextmanager
-def written_whole(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+def written_whole(path: Path, *, overwrite: bool = False, flush: bool = True) -> Iterator[Path]:
     """Give a hidden path beside ``path``; the file or folder that is there at the end gets the name.
 
     Folders above ``path`` are made. A symbolic link stays one: its target is written. Hidden files that a killed
@@ -66,6 +66,8 @@ def written_whole(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         The final name.
     overwrite
         Whether an existing file or folder may be replaced.
+    flush
+        Whether to wait until it would survive a power cut.
 
     Raises
     ------
@@ -79,7 +81,8 @@ def written_whole(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     try:
         _remove_leftovers(place.parent)
         yield unfinished
-        flush_to_disk(unfinished)
+        if flush:
+            flush_to_disk(unfinished)
         _move(unfinished, place, overwrite=overwrite)
     except OSError as error:
         raise _not_written(path, error) from error

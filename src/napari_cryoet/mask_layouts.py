@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from napari_cryoet import provenance
 from napari_cryoet._version import __version__
+from napari_cryoet.formats import portal_zarr
+from napari_cryoet.formats.portal_zarr import LEVELS, coarser, write_pyramid
 from napari_cryoet.mask_voxels import CheckedVoxels
-from napari_cryoet.packs import portal_zarr
-from napari_cryoet.packs.portal_zarr import LEVELS, downsampled, write_pyramid
 from napari_cryoet.stopping import raise_if_stopped
 from napari_cryoet.volumes import ATTRIBUTE
 
@@ -91,12 +91,12 @@ def write_zarr(source: CheckedVoxels, folder: Path, grid: Grid, is_instances: bo
     for planes in source.slabs():
         block = source[planes, slice(None), slice(None)]
         _put(arrays[0], planes.start, block)
-        below = downsampled(block, kind)
+        below = coarser(block, kind)
         coarse[planes.start // 2 : planes.start // 2 + len(below)] = below
     for level in range(1, LEVELS):
         raise_if_stopped(source.stop)
         _put(arrays[level], 0, coarse)
-        coarse = downsampled(coarse, kind)
+        coarse = coarser(coarse, kind)
     # at the very end: without it, the folder is no image
     group.attrs.update({"ome": _ome(grid, is_instances), ATTRIBUTE: json.loads(json.dumps(notes, default=str))})
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from napari_cryoet.packs.demo import ensure_demo_pack
-from napari_cryoet.packs.demo.content import RUNS
+from napari_cryoet.demo import ensure_demo_pack
+from napari_cryoet.demo.content import RUNS
 from napari_cryoet.readers import LayerData, read_pack
 
 

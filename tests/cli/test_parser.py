@@ -12,7 +12,7 @@ from command_line import COMMANDS, modules_after, run_process
 from napari_cryoet.cli import main
 from napari_cryoet.cli.arguments import annotation_id, run_id
 from napari_cryoet.cli.parser import build_parser
-from napari_cryoet.packs.demo.content import RUNS
+from napari_cryoet.demo.content import RUNS
 
 
 @pytest.mark.parametrize("command", COMMANDS)

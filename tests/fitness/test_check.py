@@ -21,7 +21,7 @@ from napari_cryoet import check_picks
 from napari_cryoet.appearance.diameters import set_diameter
 from napari_cryoet.exceptions import FormatError, StoppedError
 from napari_cryoet.fitness import diameter_of
-from napari_cryoet.packs.portal_zarr import write_mrc, write_pyramid
+from napari_cryoet.formats.portal_zarr import write_mrc, write_pyramid
 from napari_cryoet.picks import Picks
 
 LAST = np.array(SHAPE_ZYX) - 1.0

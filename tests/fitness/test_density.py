@@ -7,7 +7,7 @@ from fitness_scene import DIAMETER_ANGSTROM, make_scene, volume_of_array
 from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.fitness import density
 from napari_cryoet.fitness.density import grid_for, read_contrast
-from napari_cryoet.packs.portal_zarr import write_mrc, write_pyramid
+from napari_cryoet.formats.portal_zarr import write_mrc, write_pyramid
 from napari_cryoet.volumes import open_volume
 
 SPACING = 10.0

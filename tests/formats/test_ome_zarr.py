@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.formats.ome_zarr import Axis, is_safe_path, parse_multiscale, with_old_axes
-from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.formats.portal_zarr import write_pyramid
 
 
 def scale(*values):

@@ -6,8 +6,8 @@ import cryoet_data_portal as cdp
 import numpy as np
 import pytest
 
+from napari_cryoet.demo.content import RUNS
 from napari_cryoet.loading import load_annotation, load_captions
-from napari_cryoet.packs.demo.content import RUNS
 from napari_cryoet.packs.serve import serve_pack
 from napari_cryoet.portal import open_portal
 from napari_cryoet.records import ShapeType

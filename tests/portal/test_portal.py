@@ -297,7 +297,7 @@ def test_what_cannot_be_a_source_is_told_at_once(source):
 
 
 def test_the_demo_is_a_portal(demo_pack, monkeypatch):
-    monkeypatch.setattr("napari_cryoet.packs.demo.ensure_demo_pack", lambda stop=None: demo_pack)
+    monkeypatch.setattr("napari_cryoet.demo.ensure_demo_pack", lambda stop=None: demo_pack)
     portal = open_portal("demo")
     rows = portal.datasets()
     assert len(rows) >= 2

@@ -11,7 +11,7 @@ import numpy as np
 from fault_server import Request
 from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet.formats.ndjson import Points, write_points
-from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationShape, ShapeType
 from napari_cryoet.streaming.readers import HEAD_BYTES

@@ -16,8 +16,8 @@ from napari_cryoet._qt.orientation_display import active_points, orientation_of,
 from napari_cryoet._qt.progressive import StreamStatus, stream_of
 from napari_cryoet.formats.ndjson import Points as FilePoints
 from napari_cryoet.formats.ndjson import write_points
+from napari_cryoet.formats.portal_zarr import write_mrc, write_pyramid
 from napari_cryoet.loading import load_annotation, load_tomogram
-from napari_cryoet.packs.portal_zarr import write_mrc, write_pyramid
 from napari_cryoet.streaming.own_levels import pyramid_of
 from napari_cryoet.streaming.pyramid import Pyramid
 

@@ -18,7 +18,7 @@ from napari_cryoet._qt.layer_volume import picks_in
 from napari_cryoet._qt.picks_link import link_of
 from napari_cryoet.appearance.diameters import forget_diameter, set_diameter
 from napari_cryoet.exceptions import StoppedError
-from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.picks import Picks
 from napari_cryoet.point_layers import points_spec
 

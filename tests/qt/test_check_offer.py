@@ -16,8 +16,8 @@ from napari_cryoet._qt.check_offer import CheckOffer
 from napari_cryoet._qt.notice_bar import NoticeBar
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet.formats.ndjson import Points, write_points
+from napari_cryoet.formats.portal_zarr import write_mrc
 from napari_cryoet.layer_spec import METADATA_KEY
-from napari_cryoet.packs.portal_zarr import write_mrc
 from napari_cryoet.picks import Picks
 
 

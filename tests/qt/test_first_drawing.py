@@ -10,8 +10,8 @@ from napari.components import ViewerModel
 from blocks_here import planes_in_memory
 from napari_cryoet._qt import first_drawing
 from napari_cryoet._qt.progressive import display_of, make_layer
+from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.layer_spec import LayerSpec
-from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.fetcher import Fetcher

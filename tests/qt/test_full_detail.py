@@ -11,8 +11,8 @@ from napari_cryoet._qt.detail import Detail
 from napari_cryoet._qt.progressive import make_layer
 from napari_cryoet._qt.status_strip import StatusStrip
 from napari_cryoet._qt.stream_watch import StreamWatch
+from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
-from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.fetcher import Fetcher

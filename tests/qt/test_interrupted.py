@@ -11,9 +11,9 @@ from qtpy.QtCore import Qt
 import fault_server as faults
 from fault_server import FaultServer, Faulty
 from napari_cryoet import http as http_module
+from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.network.policy import policy as shared_policy
 from napari_cryoet.network.policy import save_data
-from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import open_pyramid
 from qt.docks import dock_at_run
 from qt.stalling_world import MASK, TOMOGRAM, page_of_world

@@ -16,9 +16,9 @@ from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet._qt.question import Question
 from napari_cryoet._qt.roles import Role
+from napari_cryoet.demo.scenes import scene_of_run
 from napari_cryoet.exceptions import StreamError
 from napari_cryoet.layer_spec import METADATA_KEY
-from napari_cryoet.packs.demo.truth import scene_of_run
 
 CHECK = Qt.ItemDataRole.CheckStateRole
 ON, OFF = Qt.CheckState.Checked, Qt.CheckState.Unchecked

@@ -17,9 +17,9 @@ from napari_cryoet._qt.layer_picks import keepers
 from napari_cryoet._qt.ortho_views import OrthoViews
 from napari_cryoet._qt.planes import XZ, YZ
 from napari_cryoet._qt.progressive import stream_of
+from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
 from napari_cryoet.loading import load_picks, load_tomogram
-from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.picks import Picks
 from napari_cryoet.picks_on_screen import show_orientations, show_slabs
 from napari_cryoet.point_layers import points_spec

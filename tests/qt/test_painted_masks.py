@@ -15,8 +15,8 @@ from napari_cryoet._qt.adopting import adopt_layers_of
 from napari_cryoet._qt.mirrors import Mirror, why_not_mirrored
 from napari_cryoet._qt.progressive import display_of, make_layer, stream_of
 from napari_cryoet.formats.mrc import open_mrc
+from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
-from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import exact_array, open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.exact import ExactLevel

@@ -13,9 +13,9 @@ from napari_cryoet._qt.progressive import StreamStatus
 from napari_cryoet.exceptions import CryoETError, FormatError, WithheldError
 from napari_cryoet.formats.ndjson import Points as FilePoints
 from napari_cryoet.formats.ndjson import write_points
+from napari_cryoet.formats.portal_zarr import write_mrc, write_pyramid
 from napari_cryoet.network.policy import policy as shared_policy
 from napari_cryoet.network.policy import save_data
-from napari_cryoet.packs.portal_zarr import write_mrc, write_pyramid
 from napari_cryoet.streaming.pyramid import Pyramid
 from stream_server import StreamServer
 

@@ -11,8 +11,8 @@ from napari.components import ViewerModel
 from napari_cryoet._qt.labels import ElidedLabel
 from napari_cryoet._qt.main_window import has_window, main_window
 from napari_cryoet._qt.progressive import attach, make_layer
+from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.layer_spec import LayerSpec
-from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.fetcher import Fetcher

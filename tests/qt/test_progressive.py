@@ -27,8 +27,8 @@ from napari_cryoet._qt.progressive import StreamStatus, attach, display_of, make
 from napari_cryoet._qt.redraws import Redraws
 from napari_cryoet.exceptions import StreamError
 from napari_cryoet.formats.mrc import open_mrc
+from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
-from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.fetcher import Fetcher

@@ -8,8 +8,8 @@ from napari_cryoet._qt import asking
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.context_dialog import Answer
 from napari_cryoet.exceptions import MissingContextError, SaveError
+from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.loading import load_annotation, load_picks
-from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.pick_files import read_picks, write_picks
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance_beside import read_beside

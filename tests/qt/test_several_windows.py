@@ -5,8 +5,8 @@ import pytest
 from napari import Viewer
 
 from napari_cryoet._qt.progressive import make_layer, stream_of
+from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.layer_spec import LayerSpec
-from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import open_pyramid
 
 

@@ -12,8 +12,8 @@ from napari_cryoet._qt.layer_spacing import spacing_angstrom_of
 from napari_cryoet._qt.progressive import make_layer
 from napari_cryoet._qt.slabs import MOST_PLANES, slabs_of
 from napari_cryoet._qt.thick_slices import planes_in
+from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
-from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.picks import Picks
 from napari_cryoet.point_layers import arrows_spec, points_spec
 from napari_cryoet.streaming import open_pyramid

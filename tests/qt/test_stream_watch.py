@@ -16,10 +16,10 @@ from napari_cryoet._qt.stream_state import StreamState
 from napari_cryoet._qt.stream_watch import StreamWatch
 from napari_cryoet._qt.stream_words import traffic_of
 from napari_cryoet._qt.viewer_link import ViewerLink
+from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.loading import load_tomogram
 from napari_cryoet.network.policy import save_data
-from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.progressive import layer_specs, make_layer
 from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.wording import joined, size_text

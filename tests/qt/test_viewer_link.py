@@ -15,7 +15,7 @@ from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet.exceptions import CryoETError, StoppedError
 from napari_cryoet.formats.ndjson import Points as FilePoints
 from napari_cryoet.formats.ndjson import write_points
-from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.records import AnnotationShape, ShapeType
 from napari_cryoet.streaming.sources import FileSource
 from samples import make_annotation, make_dataset, make_file, make_run, make_run_page, make_tomogram

@@ -9,8 +9,8 @@ from napari_builtins.io import napari_write_image, napari_write_labels
 from napari_cryoet._qt import napari_internals, volume_layers
 from napari_cryoet._qt.progressive import make_layer
 from napari_cryoet.exceptions import SaveError
+from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.layer_spec import LayerSpec
-from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming.making import open_pyramid
 
 SHAPE_ZYX = (9, 14, 21)

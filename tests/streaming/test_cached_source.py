@@ -19,9 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_cryoet.exceptions import ChangedError, FormatError, StoppedError, StreamError, WithheldError
+from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.http import shared_http
 from napari_cryoet.network.policy import policy as shared_policy
-from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import cached_source, disk_cache, open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.cached_source import CachedSource

@@ -20,8 +20,8 @@ import zarr
 from numcodecs import Delta
 
 from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.http import shared_http
-from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.disk_cache import DiskCache

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from blocks_here import planes_in_memory
 from napari_cryoet.exceptions import DamagedError, StreamError
-from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.streaming import display as display_module
 from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming import orders as orders_module

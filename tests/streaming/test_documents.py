@@ -14,8 +14,8 @@ import fault_server as faults
 from fault_server import Behaviour, FaultServer, Faulty, Request
 from napari_cryoet.exceptions import FormatError, StreamError
 from napari_cryoet.formats.mrc import open_mrc
+from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.loading import load_annotation
-from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import find_labels, open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.disk_settings import shared_disk_cache

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numcodecs import Blosc, Zstd
 
 from napari_cryoet.exceptions import StreamError
-from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.streaming import exact_array, open_pyramid, pyramid_of
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.exact_array import ExactArray

@@ -12,7 +12,7 @@ import fault_server as faults
 from fault_server import FaultServer, Faulty
 from napari_cryoet import http as http_module
 from napari_cryoet.exceptions import FormatError, StreamError
-from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.streaming import blosc, open_pyramid
 from napari_cryoet.streaming.cache import OVERHEAD_BYTES, MemoryCache
 from napari_cryoet.streaming.disk_cache import DiskCache

@@ -15,7 +15,7 @@ import pytest
 
 from napari_cryoet import exceptions
 from napari_cryoet.formats.mrc import open_mrc
-from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.streaming import open_pyramid, origin, pyramid_of, split_pyramid
 from napari_cryoet.streaming.fetcher import shared_fetcher
 from ome_images import noise, write_image

@@ -13,7 +13,7 @@ from numcodecs import Blosc, Zstd
 
 from command_line import wait_until
 from napari_cryoet.exceptions import FormatError, OtherKindError, StoppedError, StreamError
-from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.streaming import open_pyramid, pyramid_of
 from napari_cryoet.streaming.cache import MemoryCache, shared_cache
 from napari_cryoet.streaming.fetcher import Fetcher, shared_fetcher

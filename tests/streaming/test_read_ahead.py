@@ -9,7 +9,7 @@ import pytest
 import zarr
 from numcodecs import Blosc
 
-from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.fetcher import Fetcher

@@ -10,7 +10,7 @@ from fault_server import FaultServer, reply
 from forward_proxy import ForwardProxy
 from napari_cryoet import http_connections
 from napari_cryoet.exceptions import FormatError, StreamError
-from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.disk_cache import DiskCache

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_cryoet.exceptions import WithheldError
+from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.network.policy import policy as shared_policy
-from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming import orders as orders_module
 from napari_cryoet.streaming import picture as picture_module

@@ -12,7 +12,7 @@ from command_line import wait_until
 from fault_server import FaultServer, head_and_body, ranged, whole
 from napari_cryoet.exceptions import ChangedError, FormatError, StoppedError, StreamError
 from napari_cryoet.formats.mrc import open_mrc
-from napari_cryoet.packs.portal_zarr import write_pyramid
+from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.sources import HttpSource, open_source
 from stream_server import StreamServer

@@ -11,9 +11,9 @@ import pytest
 
 from command_line import wait_until
 from napari_cryoet.exceptions import ChangedError, WithheldError
+from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.http import Http
 from napari_cryoet.network.policy import Policy
-from napari_cryoet.packs.portal_zarr import write_pyramid
 from napari_cryoet.streaming import open_pyramid, watch
 from napari_cryoet.streaming.cache import MemoryCache
 from napari_cryoet.streaming.changes import Changes

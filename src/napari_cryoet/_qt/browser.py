@@ -52,7 +52,7 @@ def open_any(source: str, job: Job) -> AskablePortal:
 
     Imported here, in the worker, since it costs half a second.
     """
-    from napari_cryoet.packs.demo import ensure_demo_pack
+    from napari_cryoet.demo import ensure_demo_pack
     from napari_cryoet.portal import open_portal
 
     if source == "demo":

@@ -12,7 +12,7 @@ from napari_cryoet.exceptions import PackError, StoppedError
 
 def write_pack(options: argparse.Namespace) -> int:
     """Write the demo as a pack."""
-    from napari_cryoet.packs.demo import write_demo_pack
+    from napari_cryoet.demo import write_demo_pack
 
     folder: Path = options.folder
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):

@@ -17,6 +17,6 @@ def open_source(source: str, line: ProgressLine, stop: threading.Event) -> Porta
 
 def make_demo(line: ProgressLine, stop: threading.Event) -> None:
     """Make the demo if need be, with progress."""
-    from napari_cryoet.packs.demo import ensure_demo_pack
+    from napari_cryoet.demo import ensure_demo_pack
 
     ensure_demo_pack(progress=lambda share, words: line.show(f"{share:4.0%}  {words}"), stop=stop)

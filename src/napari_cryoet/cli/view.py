@@ -13,7 +13,7 @@ from napari_cryoet.network.policy import MEGABYTE, policy
 
 def demo(options: argparse.Namespace) -> int:
     """Open the demo's default run with its annotations."""
-    from napari_cryoet.packs.demo.content import RUNS
+    from napari_cryoet.demo.content import RUNS
 
     with stop_on_interrupt() as stop, ProgressLine() as line:
         make_demo(line, stop)

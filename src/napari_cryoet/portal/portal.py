@@ -347,7 +347,7 @@ def _open_pack(folder: Path) -> Portal:
 
 
 def _demo_transport(stop: threading.Event | None) -> Transport:
-    from napari_cryoet.packs.demo import ensure_demo_pack
+    from napari_cryoet.demo import ensure_demo_pack
     from napari_cryoet.packs.pack import open_pack
 
     return PackTransport(open_pack(ensure_demo_pack(stop=stop)))

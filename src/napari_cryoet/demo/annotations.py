@@ -1,0 +1,179 @@
+"""The annotations of a run: the planted ones, and what an imitated person or program would find; and their files."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cryoet.demo.content import METHODS, AnnotationPlan, Method, RunPlan, Size
+from napari_cryoet.demo.rows import Place
+from napari_cryoet.demo.scenes import Scene, rng_for, scene
+from napari_cryoet.demo.shapes import Floats, Membrane, Microtubule, random_rotations
+from napari_cryoet.demo.simulate import Grid, labels, other_alignment
+from napari_cryoet.formats.portal_zarr import write_mrc, write_pyramid
+
+MEMBRANE_STEP_ANGSTROM: Final = 90.0
+MICROTUBULE_STEP_ANGSTROM: Final = 41.0
+_CAPTIONS: Final = {
+    "GlobalCaption": "Simulated, crowded cytoplasm: a cisterna with ribosomes on the left, vesicles, two microtubules.",
+    "AnnotationCaption": "Ribosomes at random orientations; the small subunit points to the particle's -z.",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Points:
+    """The points of an annotation, in ångström: oriented particles, or parts of instances.
+
+    ``precision`` and ``recall`` are percent of points that are planted, and of planted particles that were found.
+    """
+
+    positions_xyz: Floats
+    rotations: Floats | None = None
+    instance_ids: NDArray[np.int64] | None = None
+    precision: float = 100.0
+    recall: float = 100.0
+
+
+def points_of(run: RunPlan, plan: AnnotationPlan, size: Size) -> Points | None:
+    """The points of an annotation that are inside the volume; None if it has none."""
+    truth = scene(run.scene)
+    match plan.subject:
+        case "membranes":
+            found = _spread(truth.recipe.membranes, MEMBRANE_STEP_ANGSTROM, truth)
+        case "microtubules":
+            found = _spread(truth.recipe.microtubules, MICROTUBULE_STEP_ANGSTROM, truth)
+        case kind if kind in truth.recipe.particles:
+            rng = rng_for(run.name, kind, plan.method, plan.number, plan.binning)
+            found = _found_by(METHODS[plan.method], truth, kind, rng)
+        case _:
+            return None
+    positions = found.positions_xyz
+    if plan.alignment == 101:
+        matrix, offset_xyz = other_alignment(run)
+        positions = positions @ matrix.T + offset_xyz
+    z, y, x = run.shape_zyx(size, plan.binning)
+    last = (np.array([x, y, z]) - 1) * run.spacing_angstrom(size, plan.binning)
+    inside = ((positions >= 0) & (positions <= last)).all(axis=1)
+    rotations, ids = found.rotations, found.instance_ids
+    return replace(
+        found,
+        positions_xyz=positions[inside],
+        rotations=None if rotations is None else rotations[inside],
+        instance_ids=None if ids is None else ids[inside],
+    )
+
+
+def object_count(run: RunPlan, plan: AnnotationPlan, points: Points | None) -> int:
+    """How many objects an annotation has."""
+    if points is not None and points.instance_ids is None:
+        return len(points.positions_xyz)
+    recipe = scene(run.scene).recipe
+    counts = {"membranes": recipe.membranes, "microtubules": recipe.microtubules, "vesicles": _vesicles(run)}
+    return len(counts.get(plan.subject, ()))
+
+
+def write_shape(
+    stem: Place,
+    run: RunPlan,
+    plan: AnnotationPlan,
+    shape: str,
+    points: Points | None,
+    *,
+    size: Size,
+    stop: threading.Event | None,
+) -> list[Place]:
+    """Write the files of one shape of an annotation; their names begin with ``stem``."""
+    spacing = run.spacing_angstrom(size, plan.binning)
+
+    def place(ending: str) -> Place:
+        return Place(stem.files, f"{stem.key}_{ending}")
+
+    if shape in ("SegmentationMask", "InstanceSegmentationMask"):
+        grid = Grid(run.shape_zyx(size, plan.binning), spacing)
+        voxels: NDArray[Any] = labels(scene(run.scene), plan.subject, grid, stop)
+        is_mask = shape == "SegmentationMask"
+        if is_mask:
+            voxels = (voxels > 0).astype(np.int8)
+        zarr, mrc = (place(f"{shape.lower()}.{suffix}") for suffix in ("zarr", "mrc"))
+        write_pyramid(zarr.path, voxels, spacing, "mask" if is_mask else "instances", stop=stop)
+        write_mrc(mrc.path, voxels, spacing, stop=stop)
+        return [zarr, mrc]
+    match shape:
+        case "GlobalCaption":
+            file, content = place("globalcaption.json"), _caption(shape)
+        case "AnnotationCaption":
+            file, content = place(f"{plan.shapes[0].lower()}_caption.json"), _caption(shape)
+        case "Mesh":
+            file, content = place("triangularmesh.glb"), _mesh(_vesicles(run))
+        case _ if points is not None:
+            lines = [json.dumps(line) + "\n" for line in ndjson_lines(points, shape, spacing)]
+            file, content = place(f"{shape.lower()}.ndjson"), "".join(lines).encode()
+        case _:
+            raise ValueError(f"the demo has no {shape} of {plan.subject}")
+    file.write(content)
+    return [file]
+
+
+def ndjson_lines(points: Points, shape: str, spacing_angstrom: float) -> Iterator[dict[str, Any]]:
+    """The points as the portal's annotation file has them: voxel coordinates x, y, z."""
+    for number, (x, y, z) in enumerate((points.positions_xyz / spacing_angstrom).tolist()):
+        location = {"x": x, "y": y, "z": z}
+        if shape == "OrientedPoint" and points.rotations is not None:
+            matrix = points.rotations[number].tolist()
+            yield {"type": "orientedPoint", "location": location, "xyz_rotation_matrix": matrix}
+        elif shape == "InstanceSegmentation" and points.instance_ids is not None:
+            yield {"type": "instancePoint", "location": location, "instance_id": int(points.instance_ids[number])}
+        else:
+            yield {"type": "point", "location": location}
+
+
+def _spread(objects: tuple[Membrane, ...] | tuple[Microtubule, ...], step: float, truth: Scene) -> Points:
+    """Points over membranes, or along microtubules, with the number of each's, from 1."""
+    each = [thing.points(step) for thing in objects]
+    points, ids = np.concatenate(each), np.repeat(np.arange(1, len(each) + 1), [len(part) for part in each])
+    inside = ((points >= 0) & (points <= truth.recipe.extent_xyz)).all(axis=1)
+    return Points(points[inside], instance_ids=ids[inside])
+
+
+def _found_by(method: Method, truth: Scene, kind: str, rng: np.random.Generator) -> Points:
+    from scipy.spatial.transform import Rotation
+
+    planted, rotations = truth.positions_angstrom_xyz(kind), truth.rotations(kind)
+    count = len(planted)
+    kept = np.sort(rng.permutation(count)[round(method.missed * count) :])
+    invented = round(method.invented * count)
+    positions = planted[kept] + method.jitter * rng.normal(size=(len(kept), 3)) + method.shift_xyz
+    rotations = rotations[kept]
+    if method.turn:
+        axes = rng.normal(size=(len(kept), 3))
+        angles = np.deg2rad(method.turn) * rng.normal(size=len(kept)) / np.linalg.norm(axes, axis=1)
+        rotations = Rotation.from_rotvec(axes * angles[:, None]).as_matrix() @ rotations
+    if invented:
+        positions = np.concatenate([positions, rng.uniform(0, 1, (invented, 3)) * truth.recipe.extent_xyz])
+        rotations = np.concatenate([rotations, random_rotations(invented, rng)])
+    precision = round(100 * len(kept) / (len(kept) + invented), 1)
+    return Points(positions, rotations, None, precision, round(100 * len(kept) / count, 1))
+
+
+def _vesicles(run: RunPlan) -> list[Membrane]:
+    return [membrane for membrane in scene(run.scene).recipe.membranes if membrane.name == "vesicle"]
+
+
+def _mesh(membranes: list[Membrane]) -> bytes:
+    """The middles of closed bilayers as a binary glTF file, in ångström, x, y, z, each triangle looking outward."""
+    import trimesh
+    from trimesh.exchange.gltf import export_glb
+
+    ball = trimesh.creation.icosphere(subdivisions=3)
+    parts = [trimesh.Trimesh(membrane.surface(ball.vertices), ball.faces, process=False) for membrane in membranes]
+    return bytes(export_glb(trimesh.Scene(trimesh.util.concatenate(parts))))  # type: ignore[no-untyped-call] # in parts
+
+
+def _caption(shape: str) -> bytes:
+    return json.dumps({"captions": [{"id": 0, "text": _CAPTIONS[shape]}]}, indent=4).encode()

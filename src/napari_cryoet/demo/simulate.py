@@ -1,0 +1,286 @@
+"""From a scene to volumes: its density, label masks, tomograms and tilt images.
+
+A tomogram is one Fourier transform of the density, times the contrast transfer of an underfocused microscope (weak
+phase approximation: Reimer & Kohl, *Transmission Electron Microscopy*, ch. 6) and the missing wedge of a tilt series
+about y. Noise goes through the same wedge. Protein is dark.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cryoet.demo.content import RunPlan, Size, TomogramPlan
+from napari_cryoet.demo.scenes import Scene, molecule, rng_for, scene
+from napari_cryoet.demo.shapes import BEAD_PITCH_ANGSTROM, MICROTUBULE_RADIUS_ANGSTROM, Floats, Membrane, Vector
+from napari_cryoet.stopping import raise_if_stopped
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+Volume32 = NDArray[np.float32]
+Box = tuple[slice, slice, slice]
+
+TILTS_DEGREE: Final = tuple(range(-60, 61, 3))
+GREY_LEVELS: Final = 12
+"""Steps of grey in one standard deviation: real tomograms are rounded too, so that they compress."""
+MASK_HALF_THICKNESS_ANGSTROM: Final = 32.0
+NOISE_LEFT_BY_DENOISING: Final = 0.2
+_WAVELENGTH_ANGSTROM: Final = 0.0197  # of electrons at 300 kV
+_AMPLITUDE_CONTRAST: Final = 0.12
+_B_FACTOR: Final = 900.0
+_CUTOFF: Final = 0.35  # cycles a voxel; beyond it, everything falls off
+_PADDING: Final = 24  # voxels, so that one side's streaks don't reach the other
+_BEAD_SIGMA_ANGSTROM: Final = 7.0
+_LEAFLET_GAP_ANGSTROM: Final = 40.0
+_GOLD_RADIUS_ANGSTROM: Final = 50.0
+_SHOT_NOISE: Final = 0.3  # of a tilt image, relative to the contrast of 100 Å of solid protein
+_CROWD_PER_CUBIC_ANGSTROM: Final = 1.7e-6
+_CUBIC_ANGSTROM_PER_DALTON: Final = 1 / 0.81
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A grid of voxels whose first has its centre at the world's origin."""
+
+    shape_zyx: tuple[int, int, int]
+    spacing_angstrom: float
+
+    def box(self, low_xyz: Floats, high_xyz: Floats) -> Box:
+        """The voxels between two corners."""
+        low = np.clip(np.ceil(np.asarray(low_xyz)[::-1] / self.spacing_angstrom), 0, self.shape_zyx).astype(int)
+        high = np.clip(np.floor(np.asarray(high_xyz)[::-1] / self.spacing_angstrom) + 1, low, self.shape_zyx)
+        z, y, x = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+        return z, y, x
+
+    def coordinates(self, box: Box) -> tuple[Volume32, Volume32, Volume32]:
+        """Coordinates x, y, z of a box in ångström, shaped to broadcast."""
+        z, y, x = (np.arange(s.start, s.stop, dtype=np.float32) * np.float32(self.spacing_angstrom) for s in box)
+        return x[None, None, :], y[None, :, None], z[:, None, None]
+
+    def ball(self, centre_xyz: Vector | Floats, radius: float) -> tuple[Box, Volume32]:
+        """The box around a ball, and in it the distances to the centre."""
+        centre = np.asarray(centre_xyz, dtype=float)
+        box = self.box(centre - radius, centre + radius)
+        x, y, z = self.coordinates(box)
+        return box, np.sqrt((x - centre[0]) ** 2 + (y - centre[1]) ** 2 + (z - centre[2]) ** 2)
+
+    def around(self, membrane: Membrane) -> tuple[Box, NDArray[np.floating]]:
+        """The box around a membrane, and in it the distances to the middle of its bilayer."""
+        box = self.box(*membrane.bounds(100.0))
+        return box, membrane.distance(*self.coordinates(box))
+
+
+def density(truth: Scene, grid: Grid, stop: threading.Event | None = None) -> Volume32:
+    """The scene's density, float32, z, y, x: solid protein is 1, vitreous ice is 0."""
+    clouds = [tube.beads() for tube in truth.recipe.microtubules]
+    for kind in truth.recipe.particles:
+        raise_if_stopped(stop)
+        model = molecule(kind)
+        beads = np.einsum("nij,bj->nbi", truth.rotations(kind), model.beads_xyz)
+        beads += truth.positions_angstrom_xyz(kind)[:, None]
+        clouds.append((beads.reshape(-1, 3), np.tile(model.weights * BEAD_PITCH_ANGSTROM**3, len(beads))))
+    points, masses = (np.concatenate(parts) for parts in zip(*clouds, strict=True))
+    volume = _blobs(points, masses, grid, stop)
+    for membrane in truth.recipe.membranes:
+        raise_if_stopped(stop)
+        _add_bilayer(volume, membrane, grid)
+    raise_if_stopped(stop)
+    volume += _blobs(*_crowd(truth, volume, grid), grid, stop)
+    for centre in truth.recipe.gold_beads:
+        box, distance = grid.ball(centre, _GOLD_RADIUS_ANGSTROM + grid.spacing_angstrom)
+        volume[box] += 11 * np.clip((_GOLD_RADIUS_ANGSTROM - distance) / grid.spacing_angstrom + 0.5, 0, 1)
+    return volume
+
+
+def labels(truth: Scene, subject: str, grid: Grid, stop: threading.Event | None = None) -> NDArray[np.uint16]:
+    """Which object a voxel is in, from 1, in the order of the truth; 0 elsewhere."""
+    found = np.zeros(grid.shape_zyx, np.uint16)
+    match subject:
+        case "membranes":
+            half = max(MASK_HALF_THICKNESS_ANGSTROM, 0.6 * grid.spacing_angstrom)
+            for number, membrane in enumerate(truth.recipe.membranes, start=1):
+                raise_if_stopped(stop)
+                box, distance = grid.around(membrane)
+                found[box][np.abs(distance) <= half] = number
+        case "mitochondrion":
+            box, distance = grid.around(truth.recipe.membranes[0])
+            found[box] = distance <= MASK_HALF_THICKNESS_ANGSTROM
+        case "microtubules":
+            for number, tube in enumerate(truth.recipe.microtubules, start=1):
+                for centre in tube.points(grid.spacing_angstrom / 2):
+                    box, distance = grid.ball(centre, MICROTUBULE_RADIUS_ANGSTROM + 22)
+                    found[box][distance <= MICROTUBULE_RADIUS_ANGSTROM + 22] = number
+        case _:
+            radius = 0.95 * molecule(subject).radius_angstrom
+            for number, centre in enumerate(truth.positions_angstrom_xyz(subject), start=1):
+                box, distance = grid.ball(centre, radius)
+                found[box][distance <= radius] = number
+    return found
+
+
+class Imaging:
+    """The simulated imaging of a run; raises StoppedError when told to."""
+
+    def __init__(self, run: RunPlan, size: Size, stop: threading.Event | None = None) -> None:
+        self._run, self._size, self._stop = run, size, stop
+        self.grid = Grid(run.shape_zyx(size), run.spacing_angstrom(size))
+
+    @cached_property
+    def _padded_shape(self) -> list[int]:
+        from scipy.fft import next_fast_len
+
+        return [next_fast_len(n + _PADDING, real=True) for n in self.grid.shape_zyx]
+
+    @cached_property
+    def _density(self) -> Volume32:
+        volume = density(scene(self._run.scene), self.grid, self._stop)
+        raise_if_stopped(self._stop)
+        return np.asarray(volume - volume.mean())
+
+    @cached_property
+    def _spectra(self) -> tuple[NDArray[np.complex64], NDArray[np.complex64], Volume32]:
+        """Spectra of signal and noise behind the wedge, and the frequencies, cycles a voxel."""
+        from scipy import fft
+
+        shape = self._padded_shape
+        kz = np.fft.fftfreq(shape[0]).astype(np.float32)[:, None, None]
+        ky = np.fft.fftfreq(shape[1]).astype(np.float32)[None, :, None]
+        kx = np.fft.rfftfreq(shape[2]).astype(np.float32)[None, None, :]
+        frequency = np.sqrt(kz**2 + ky**2 + kx**2)
+        across = np.hypot(kz, kx)  # the tilt axis
+        edge = np.float32(1 / shape[2])
+        seen = np.clip((kx * math.tan(math.radians(TILTS_DEGREE[-1])) - np.abs(kz)) / edge + 1, 0, 1)
+        seen = seen * np.exp(-(np.maximum(frequency - _CUTOFF, 0) ** 2) / (2 * 0.05**2))
+        raise_if_stopped(self._stop)
+        signal = fft.rfftn(self._density, shape, workers=2)
+        signal *= seen * self._contrast_transfer(frequency / np.float32(self.grid.spacing_angstrom))
+        raise_if_stopped(self._stop)
+        noise = fft.rfftn(rng_for(self._run.name, "noise").standard_normal(shape, dtype=np.float32), workers=2)
+        # more of it at high tilt, where the ice is thicker, and as back-projection weights it
+        noise *= seen * np.sqrt(across) * (across / np.maximum(kx, edge)) ** 0.75 * np.float32(self._run.dataset.noise)
+        return signal, noise, frequency
+
+    def tomogram(self, plan: TomogramPlan) -> Volume32:
+        """A tomogram, float32, z, y, x, in whole numbers: its standard deviation is `GREY_LEVELS`."""
+        from scipy import fft, ndimage
+
+        signal, noise, frequency = self._spectra
+        raise_if_stopped(self._stop)
+        is_denoised = plan.processing == "denoised"
+        blur = math.hypot(0.6 if is_denoised else 0, 0.42 * plan.binning if plan.binning > 1 else 0)
+        spectrum = signal + noise * np.float32(NOISE_LEFT_BY_DENOISING if is_denoised else 1)
+        spectrum *= np.exp(np.float32(-2 * (np.pi * blur) ** 2) * frequency**2)
+        volume = fft.irfftn(spectrum, self._padded_shape, workers=2)[tuple(slice(n) for n in self.grid.shape_zyx)]
+        # sampled, not averaged in blocks, so that voxel j stays at j times the coarse spacing
+        volume = volume[:: plan.binning, :: plan.binning, :: plan.binning]
+        raise_if_stopped(self._stop)
+        if plan.alignment != 100:
+            matrix, offset_xyz = other_alignment(self._run)
+            start = (-matrix.T @ offset_xyz)[::-1] / self._run.spacing_angstrom(self._size, plan.binning)
+            volume = ndimage.affine_transform(volume, matrix.T[::-1, ::-1], start, order=1, mode="reflect")
+        volume = (volume - volume.mean()) * (GREY_LEVELS / volume.std())
+        return np.asarray(np.round(volume), dtype=np.float32)
+
+    def tilt_images(self) -> Volume32:
+        """The tilt series in whole counts, darker at high tilt where the ice is thicker; shape (tilt, y, x)."""
+        from scipy import fft
+
+        _, height, width = self.grid.shape_zyx
+        shape = self._padded_shape[1:]
+        frequency = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None, :]).astype(np.float32)
+        transfer = self._contrast_transfer(frequency / np.float32(self.grid.spacing_angstrom))
+        rng = rng_for(self._run.name, "tilt series")
+        columns = self._density.transpose(0, 2, 1).reshape(-1, height)
+        images = []
+        for tilt in np.deg2rad(TILTS_DEGREE):
+            raise_if_stopped(self._stop)
+            spectrum = fft.rfft2((self._projector(tilt) @ columns).T, shape) * transfer
+            contrast = fft.irfft2(spectrum, shape)[:height, :width] * (self.grid.spacing_angstrom / 100)
+            contrast += _SHOT_NOISE * rng.standard_normal(contrast.shape, dtype=np.float32) / math.cos(tilt)
+            images.append(np.round(300 * math.exp(-0.35 / math.cos(tilt)) * (1 + 0.06 * contrast)))
+        return np.asarray(images, dtype=np.float32)
+
+    def _projector(self, tilt: float) -> csr_array:
+        """Sums along the beam when the volume is tilted about y: a matrix from the voxels of an x-z plane to a line."""
+        from scipy.sparse import csr_array
+
+        depth, _, width = self.grid.shape_zyx
+        z, x = np.indices((depth, width)).reshape(2, -1)
+        position = (x - width // 2) * math.cos(tilt) + (z - depth // 2) * math.sin(tilt) + width // 2
+        low = np.clip(np.floor(position), 0, width - 2).astype(int)
+        weights = np.maximum(1 - np.abs(position - np.stack([low, low + 1])), 0).astype(np.float32)
+        places = np.concatenate([low, low + 1]), np.tile(np.arange(depth * width), 2)
+        return csr_array((weights.ravel(), places), shape=(width, depth * width))
+
+    def _contrast_transfer(self, frequency: Volume32) -> Volume32:
+        """By cycles an ångström."""
+        phase = np.float32(np.pi * _WAVELENGTH_ANGSTROM * self._run.dataset.defocus_angstrom) * frequency**2
+        sine = np.float32(math.sqrt(1 - _AMPLITUDE_CONTRAST**2))
+        envelope = np.exp(np.float32(-_B_FACTOR / 4) * frequency**2)
+        return np.asarray(-(sine * np.sin(phase) + np.float32(_AMPLITUDE_CONTRAST) * np.cos(phase)) * envelope)
+
+
+def other_alignment(run: RunPlan) -> tuple[Floats, Floats]:
+    """Rotation and offset (ångström, x, y, z) from the first alignment of a run to its second."""
+    cos, sin = math.cos(math.radians(5)), math.sin(math.radians(5))
+    matrix = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+    middle = np.asarray(scene(run.scene).recipe.extent_xyz) / 2
+    return matrix, middle - matrix @ middle + (60, -45, 25)
+
+
+def _crowd(truth: Scene, volume: Volume32, grid: Grid) -> tuple[Floats, Floats]:
+    """Small proteins wherever the volume is still empty, fewer in vesicles: beads of about 4 kDa, and their masses."""
+    rng = rng_for(truth.name, "crowd")
+    extent = np.asarray(truth.recipe.extent_xyz)
+    count = round(truth.recipe.crowding * _CROWD_PER_CUBIC_ANGSTROM * float(np.prod(extent)))
+    centres = rng.uniform(0, 1, (count, 3)) * extent
+    x, y, z = np.round(centres.T / grid.spacing_angstrom).astype(int)
+    kept = np.abs(volume[z, y, x]) < 0.02
+    for tube in truth.recipe.microtubules:
+        kept &= tube.distance(centres) > MICROTUBULE_RADIUS_ANGSTROM
+    for membrane in truth.recipe.membranes:
+        if membrane.name == "vesicle":
+            kept &= (membrane.distance(*centres.T) > 0) | (rng.uniform(0, 1, count) < 0.3)
+    centres = centres[kept]
+    beads = np.maximum(1, np.minimum(rng.lognormal(np.log(60e3), 0.7, len(centres)), 350e3) / 4e3).astype(int)
+    owner = np.repeat(np.arange(len(centres)), beads)
+    directions = rng.normal(size=(len(owner), 3))
+    directions *= np.cbrt(rng.uniform(0, 1, len(owner)) / (directions**2).sum(axis=1) ** 1.5)[:, None]
+    radii = 11.5 * np.cbrt(beads)[:, None] * rng.uniform(0.7, 1.4, (len(centres), 3))
+    return centres[owner] + directions * radii[owner], np.full(len(owner), 4e3 * _CUBIC_ANGSTROM_PER_DALTON)
+
+
+def _blobs(points_xyz: Floats, masses: Floats, grid: Grid, stop: threading.Event | None) -> Volume32:
+    """Beads as blobs, each shared among the eight voxels around it and blurred; what lies outside is lost."""
+    from scipy import ndimage
+
+    points = points_xyz[:, ::-1] / grid.spacing_angstrom
+    low = np.floor(points).astype(np.int64)
+    volume = np.zeros(math.prod(grid.shape_zyx), np.float32)
+    for corner in np.ndindex(2, 2, 2):
+        raise_if_stopped(stop)
+        index = low + corner
+        inside = ((index >= 0) & (index < grid.shape_zyx)).all(axis=1)
+        shares = np.prod(1 - np.abs(points - index), axis=1) * masses / grid.spacing_angstrom**3
+        flat = np.ravel_multi_index(tuple(index[inside].T), grid.shape_zyx)
+        np.add.at(volume, flat, shares[inside].astype(np.float32))
+    raise_if_stopped(stop)
+    sigma = _BEAD_SIGMA_ANGSTROM / grid.spacing_angstrom
+    return np.asarray(ndimage.gaussian_filter(volume.reshape(grid.shape_zyx), sigma, mode="constant", truncate=3))
+
+
+def _add_bilayer(volume: Volume32, membrane: Membrane, grid: Grid) -> None:
+    """Two leaflets of head groups, and a little less than ice between them."""
+    box, distance = grid.around(membrane)
+    # a voxel averages over its own size: widen the leaflets of a coarse grid, keeping their mass
+    sigma = math.hypot(7.0, 0.29 * grid.spacing_angstrom)
+    for offset, height in ((-_LEAFLET_GAP_ANGSTROM / 2, 1.0), (_LEAFLET_GAP_ANGSTROM / 2, 1.0), (0.0, -0.15)):
+        squares = np.square(distance - np.float32(offset))
+        volume[box] += np.exp(squares * np.float32(-0.5 / sigma**2)) * np.float32(height * 7.0 / sigma)

@@ -1,0 +1,292 @@
+"""Write the demo as a pack: its files as the portal lays them out, and its rows; and keep one in the user's cache."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from napari_cryoet._version import __version__
+from napari_cryoet.demo import rows
+from napari_cryoet.demo.annotations import object_count, points_of, write_shape
+from napari_cryoet.demo.content import DATASETS, METHODS, RUNS, AnnotationPlan, RunPlan, Size, TomogramPlan
+from napari_cryoet.demo.rows import Place, Row, Tables
+from napari_cryoet.demo.scenes import RECIPES
+from napari_cryoet.demo.simulate import TILTS_DEGREE, Imaging, Volume32
+from napari_cryoet.files import cache_path, ready_place, written_whole
+from napari_cryoet.formats.portal_zarr import Kind, write_mrc, write_pyramid
+from napari_cryoet.packs.pack import Manifest, is_pack, write_pack
+from napari_cryoet.stopping import raise_if_stopped
+
+Progress = Callable[[float, str], None]
+
+CONTENT_VERSION: Final = 6
+"""Counts up whenever the demo's content changes, so that an older one in the cache is not used."""
+STEPS_PER_UNIT: Final = 16
+"""The mixture's grey values are sixteenths, float32 in MRC files too; the cell's are whole numbers, int16 in MRC."""
+_PHOTO_SIZES: Final = {"snapshot": 512, "thumbnail": 134}  # of the longer side, in pixels
+_MANIFEST: Final = Manifest(
+    title="napari-cryoet demo",
+    https_prefix=rows.HTTPS_PREFIX,
+    s3_prefix=rows.S3_PREFIX,
+    source="Simulated by napari-cryoet from a fixed seed; nothing in it was measured.",
+    created="2026-11-24",
+    licence="CC0-1.0",
+    licence_url="https://creativecommons.org/publicdomain/zero/1.0/",
+)
+
+
+def demo_folder() -> Path:
+    """Where the demo is kept."""
+    return cache_path() / f"demo-{__version__}-{CONTENT_VERSION}"
+
+
+def ensure_demo_pack(
+    folder: Path | None = None,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
+    *,
+    size: Size = "full",
+) -> Path:
+    """Give the demo, and make it first if it isn't there yet.
+
+    Two processes or threads that ask at once make it once. It is kept in the user's cache, or in ``folder``; the
+    parameters and errors are those of `write_demo_pack`.
+    """
+    folder = demo_folder() if folder is None else Path(folder)
+    if is_pack(folder):
+        return folder
+    lock = FileLock(ready_place(folder, overwrite=True).with_name(f"{folder.name}.lock"))
+    while not lock.is_locked:
+        raise_if_stopped(stop)
+        try:
+            lock.acquire(timeout=0.1)
+        except Timeout:
+            _report(progress, stop, 0.0, "Waiting for another window that is making the demo")
+    try:
+        if not is_pack(folder):
+            if folder == demo_folder():
+                shutil.rmtree(folder, ignore_errors=True)  # what is in the cache is ours, and damaged
+            write_demo_pack(folder, size=size, progress=progress, stop=stop)
+    finally:
+        lock.release()
+    return folder
+
+
+def write_demo_pack(
+    folder: Path | str,
+    *,
+    size: Size = "full",
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
+) -> Path:
+    """Write the demo into a folder that doesn't exist or is empty: whole, or not at all.
+
+    Parameters
+    ----------
+    folder
+        Where to write.
+    size
+        "full" for people; "tiny" has the same content in voxels four times as large, for tests.
+    progress
+        Called with the share that is done (0 to 1) and words for it.
+    stop
+        Set it to give up.
+
+    Raises
+    ------
+    ExistsError
+        There is something in the folder.
+    SaveError
+        The disk refuses.
+    StoppedError
+        ``stop`` was set.
+    """
+    folder = Path(folder)
+    is_empty = folder.is_dir() and not any(folder.iterdir())
+    with written_whole(folder, overwrite=is_empty, flush=False) as unfinished:
+        files, tables = unfinished / "files", Tables()
+        voxels = [math.prod(run.shape_zyx("full")) * (1 + 2 * len(run.tomograms)) for run in RUNS]
+        for number, run in enumerate(RUNS):
+            share_done = 0.97 * sum(voxels[:number]) / sum(voxels)
+            _report(progress, stop, share_done, f"Simulating run {run.name}")
+            _RunWriter(run, files, tables, size, stop).write()
+        _report(progress, stop, 0.98, "Writing tables")
+        rows.add_depositions(tables, files)
+        for dataset in DATASETS.values():
+            rows.add_dataset(tables, dataset, files)
+        write_pack(unfinished, _MANIFEST, tables.rows)
+    _report(progress, None, 1.0, "The demo is ready")
+    return folder
+
+
+class _RunWriter:
+    """Writes one run and its rows."""
+
+    def __init__(self, run: RunPlan, files: Path, tables: Tables, size: Size, stop: threading.Event | None) -> None:
+        self._run, self._files, self._tables, self._stop = run, files, tables, stop
+        self._size: Size = size
+        self._place = Place(files, f"{run.dataset_id}/{run.name}")
+        self._imaging = Imaging(run, size, stop)
+        self._common = {"runId": run.id, "depositionId": run.dataset.deposition_id}
+        self._tilt_series_id: int | None = None
+        self._alignment_ids: dict[int, int | None] = {0: None}
+        self._spacing_ids: dict[int, int] = {}
+
+    def write(self) -> None:
+        row = {"datasetId": self._run.dataset_id, "name": self._run.name}
+        self._tables.add("runs", row, (self._place / "").addresses("Prefix"), row_id=self._run.id)
+        if self._run.has_tilt_series:
+            self._tilt_series_id = self._write_tilt_series()
+            self._alignment(100)
+        for tomogram in self._run.tomograms:
+            self._write_tomogram(tomogram)
+        for annotation in self._run.annotations:
+            self._write_annotation(annotation)
+
+    def _write_tilt_series(self) -> int:
+        images = self._imaging.tilt_images()
+        count, height, width = images.shape
+        spacing = self._run.spacing_angstrom(self._size)
+        start = self._place / f"TiltSeries/100/{self._run.name}"
+        angles = Place(self._files, f"{start.key}.rawtlt")
+        angles.write("".join(f"{tilt:.2f}\n" for tilt in TILTS_DEGREE).encode())
+        files = self._write_volume(start, images, spacing, "tiltseries", is_whole=True)
+        row = {"pixelSpacing": spacing, "sizeX": width, "sizeY": height, "sizeZ": count}
+        return self._tables.add("tiltseries", self._common, row, files, angles.addresses("AngleList"))
+
+    def _alignment(self, number: int) -> int | None:
+        """The id of an alignment, which is written when it is first asked for."""
+        if number not in self._alignment_ids:
+            place = self._place / f"Alignments/{number}/alignment_metadata.json"
+            shape, spacing = self._run.shape_zyx(self._size), self._run.spacing_angstrom(self._size)
+            row: Row = {f"volume{axis}Dimension": n * spacing for axis, n in zip("ZYX", shape, strict=True)}
+            row["tiltseriesId"] = self._tilt_series_id
+            place.write(row | {"tiltAngles": TILTS_DEGREE})
+            addresses = place.addresses("AlignmentMetadata")
+            self._alignment_ids[number] = self._tables.add("alignments", self._common, row, addresses)
+        return self._alignment_ids[number]
+
+    def _spacing(self, binning: int) -> tuple[Place, int]:
+        """The folder and the id of a voxel spacing."""
+        spacing = self._run.spacing_angstrom(self._size, binning)
+        place = self._place / f"Reconstructions/VoxelSpacing{spacing:.3f}"
+        if binning not in self._spacing_ids:
+            row = {"runId": self._run.id, "voxelSpacing": spacing, **(place / "").addresses("Prefix")}
+            self._spacing_ids[binning] = self._tables.add("tomogramVoxelSpacings", row)
+        return place, self._spacing_ids[binning]
+
+    def _write_tomogram(self, plan: TomogramPlan) -> None:
+        volume = self._imaging.tomogram(plan)
+        depth, height, width = volume.shape
+        dataset, spacing = self._run.dataset, self._run.spacing_angstrom(self._size, plan.binning)
+        place, spacing_id = self._spacing(plan.binning)
+        photos = place / f"Images/{plan.number}"
+        _save_photos(photos, volume, "key-photo-")
+        for cover in (
+            Place(self._files, f"{dataset.id}/Images"),
+            rows.deposition_images(self._files, dataset.deposition_id),
+        ):
+            if plan.is_default and not cover.path.exists():
+                _save_photos(cover, volume)
+        if dataset.is_float:
+            volume /= STEPS_PER_UNIT
+        start = place / f"Tomograms/{plan.number}/{self._run.name}"
+        files = self._write_volume(start, volume, spacing, "tomogram", is_whole=not dataset.is_float)
+        row = {
+            "alignmentId": self._alignment(plan.alignment),
+            "tomogramVoxelSpacingId": spacing_id,
+            "name": self._run.name,
+            "sizeX": width,
+            "sizeY": height,
+            "sizeZ": depth,
+            "voxelSpacing": spacing,
+            "fiducialAlignmentStatus": "FIDUCIAL" if RECIPES[self._run.scene].gold_beads else "NON_FIDUCIAL",
+            "processing": plan.processing,
+            "isVisualizationDefault": plan.is_default,
+            **rows.dates(dataset.deposition_id),
+        }
+        (place / f"Tomograms/{plan.number}/tomogram_metadata.json").write(row)
+        tomogram_id = self._tables.add("tomograms", self._common, row, files, photos.photos("key-photo-"))
+        self._tables.add_authors("tomogram", tomogram_id, dataset.deposition_id)
+
+    def _write_volume(self, start: Place, volume: Volume32, spacing: float, kind: Kind, *, is_whole: bool) -> Row:
+        """Write a volume as OME-Zarr and as MRC, and give the columns for both."""
+        zarr, mrc = (Place(self._files, f"{start.key}.{suffix}") for suffix in ("zarr", "mrc"))
+        sizes = {
+            "fileSizeOmezarr": float(write_pyramid(zarr.path, volume, spacing, kind, stop=self._stop)),
+            "fileSizeMrc": float(
+                write_mrc(mrc.path, volume.astype(np.int16) if is_whole else volume, spacing, stop=self._stop)
+            ),
+        }
+        return zarr.addresses("OmezarrDir") | mrc.addresses("MrcFile") | sizes
+
+    def _write_annotation(self, plan: AnnotationPlan) -> None:
+        points = points_of(self._run, plan, self._size)
+        place, spacing_id = self._spacing(plan.binning)
+        row = rows.annotation_row(self._run, plan)
+        row |= {"tomogramVoxelSpacingId": spacing_id, "objectCount": object_count(self._run, plan, points)}
+        name = "".join(letter if letter.isalnum() else "_" for letter in row["objectName"].lower())
+        stem = place / f"Annotations/{plan.number}/{name}-1.0"
+        if points is not None and METHODS[plan.method].is_scored:
+            truth = f"100/{name}-1.0.json"
+            row |= {
+                "confidencePrecision": points.precision,
+                "confidenceRecall": points.recall,
+                "groundTruthUsed": truth,
+            }
+        metadata = Place(self._files, f"{stem.key}.json")
+        metadata.write(row)
+        annotation_id = self._tables.add("annotations", row, metadata.addresses("MetadataPath"))
+        self._tables.add_authors("annotation", annotation_id, row["depositionId"])
+        if METHODS[plan.method].is_scored:
+            link = {"linkType": "documentation", "name": "A made-up page", "link": f"{rows.HTTPS_PREFIX}matching"}
+            self._tables.add("annotationMethodLinks", {"annotationId": annotation_id, **link})
+        common = {
+            "alignmentId": self._alignment(plan.alignment),
+            "tomogramVoxelSpacingId": spacing_id,
+            "source": "community" if plan.community else "dataset_author",
+        }
+        for shape in plan.shapes:
+            shape_id = self._tables.add("annotationShapes", {"annotationId": annotation_id, "shapeType": shape})
+            for file in write_shape(stem, self._run, plan, shape, points, size=self._size, stop=self._stop):
+                columns = {
+                    "annotationShapeId": shape_id,
+                    "isVisualizationDefault": plan.is_default and shape == plan.shapes[0],
+                    "format": file.path.suffix.removeprefix("."),
+                    "fileSize": file.size_bytes,
+                }
+                self._tables.add("annotationFiles", common, columns, file.addresses("Path"))
+
+
+def save_photo(path: Path, volume_zyx: NDArray[Any], longest_side: int) -> None:
+    """Save the mean of the middle planes, with robust contrast, as a picture of so many pixels."""
+    from PIL import Image
+
+    middle = volume_zyx.shape[0] // 2
+    planes = volume_zyx[max(middle - 1, 0) : middle + 2].mean(axis=0)
+    low, high = np.percentile(planes, (0.5, 99.5))
+    grey = np.clip((planes - low) / max(float(high - low), 1e-9), 0, 1)
+    picture = Image.fromarray(np.round(grey * 255).astype(np.uint8))
+    factor = longest_side / max(picture.size)
+    size = round(picture.width * factor), round(picture.height * factor)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.resize(size, Image.Resampling.BICUBIC).save(path)
+
+
+def _save_photos(folder: Place, volume_zyx: Volume32, start: str = "") -> None:
+    for name, longest_side in _PHOTO_SIZES.items():
+        save_photo(folder.path / f"{start}{name}.png", volume_zyx, longest_side)
+
+
+def _report(progress: Progress | None, stop: threading.Event | None, share_done: float, words: str) -> None:
+    raise_if_stopped(stop)
+    if progress is not None:
+        progress(share_done, words)

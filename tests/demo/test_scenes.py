@@ -1,0 +1,85 @@
+"""What is planted, and where: the same on every machine, nothing in anything else's way."""
+
+import numpy as np
+import pytest
+
+from napari_cryoet.demo.content import RUNS
+from napari_cryoet.demo.scenes import RECIPES, molecule, rng_for, scene, scene_of_run
+from napari_cryoet.demo.shapes import BEAD_PITCH_ANGSTROM, MICROTUBULE_RADIUS_ANGSTROM, Membrane, sphere_directions
+
+SCENES = sorted(RECIPES)
+
+
+def test_the_seed_gives_the_numbers_that_it_always_gave():
+    assert rng_for("a", 1).integers(0, 10**6, 3).tolist() == [73849, 916380, 991375]
+    first = scene_of_run("MIX_001").positions_angstrom_xyz("apoferritin")[0]
+    np.testing.assert_allclose(first, [1113.493454, 309.127266, 458.711404], atol=1e-6)
+    with pytest.raises(KeyError):
+        scene_of_run("TS_026")
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_every_particle_has_a_place_of_its_own(name):
+    truth = scene(name)
+    kinds = truth.recipe.particles
+    for kind, count in kinds.items():
+        bound = truth.recipe.bound_ribosomes if kind == "ribosome" else 0
+        assert len(truth.positions_angstrom_xyz(kind)) == count + bound
+    centres = np.concatenate([truth.positions_angstrom_xyz(kind) for kind in kinds])
+    radii = np.concatenate([np.full(len(truth.positions_angstrom_xyz(k)), molecule(k).radius_angstrom) for k in kinds])
+    distances = np.linalg.norm(centres[:, None] - centres[None], axis=-1)
+    np.fill_diagonal(distances, np.inf)
+    assert (distances >= radii[:, None] + radii[None] - 1e-9).all()
+    assert ((centres >= 0) & (centres <= truth.recipe.extent_xyz)).all()
+    for membrane in truth.recipe.membranes:
+        assert (membrane.distance(*centres.T) > 0.8 * radii).all()
+    for tube in truth.recipe.microtubules:
+        assert (tube.distance(centres) > radii + MICROTUBULE_RADIUS_ANGSTROM).all()
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_rotations_are_proper(name):
+    for kind in RECIPES[name].particles:
+        rotations = scene(name).rotations(kind)
+        np.testing.assert_allclose(
+            rotations @ rotations.transpose(0, 2, 1), np.eye(3)[None] + 0 * rotations, atol=1e-12
+        )
+        np.testing.assert_allclose(np.linalg.det(rotations), 1)
+
+
+def test_free_ribosomes_are_turned_at_random_and_bound_ones_face_their_membrane():
+    truth = scene("cytoplasm")
+    axes = truth.rotations("ribosome")[:, :, 2]
+    bound = truth.recipe.bound_ribosomes
+    assert np.linalg.norm(axes[bound:].mean(axis=0)) < 0.3
+    outward = truth.recipe.membranes[0].normals(truth.positions_angstrom_xyz("ribosome")[:bound])
+    assert ((axes[:bound] * -outward).sum(axis=1) > 0.95).all()
+
+
+def test_distances_to_a_wavy_membrane_agree_with_the_nearest_point_of_its_surface():
+    membrane = Membrane("vesicle", (0, 0, 0), (200, 500, 400), ((1, 5, 2, 0.3, 0.08),), sway=(60, 900, 0.4))
+    surface = membrane.surface(sphere_directions(60_000))
+    start = membrane.surface(sphere_directions(40))
+    points = start + 25 * membrane.normals(start)
+    nearest = np.array([np.linalg.norm(surface - point, axis=1).min() for point in points])
+    assert membrane.distance(*points.T) == pytest.approx(nearest, rel=0.15)
+    assert nearest == pytest.approx(np.full(len(points), 25), rel=0.1)
+
+
+def test_molecules_have_the_sizes_of_the_real_ones():
+    longest_nm = {"ribosome": 26, "fatty_acid_synthase": 26, "proteasome": 28, "apoferritin": 12}
+    for name, length in (longest_nm | {"beta_galactosidase": 17}).items():
+        beads = molecule(name).beads_xyz
+        assert np.linalg.norm(beads[:, None] - beads[None], axis=-1).max() / 10 == pytest.approx(length, rel=0.15), name
+        assert np.average(beads, axis=0, weights=molecule(name).weights) == pytest.approx([0, 0, 0], abs=1e-9)
+    ribosome = molecule("ribosome")
+    assert 2e6 < len(ribosome.weights) * BEAD_PITCH_ANGSTROM**3 * 0.81 < 4.5e6, "in dalton"
+    assert ribosome.weights[ribosome.beads_xyz[:, 2] > 0].sum() > ribosome.weights.sum() / 2, "large subunit at +z"
+
+
+@pytest.mark.parametrize("size", ["full", "tiny"])
+def test_scenes_fit_into_the_volumes(size):
+    for run in RUNS:
+        for binning in {plan.binning for plan in run.tomograms}:
+            last_voxel = (np.array(run.shape_zyx(size, binning)[::-1]) - 1) * run.spacing_angstrom(size, binning)
+            assert (last_voxel >= RECIPES[run.scene].extent_xyz).all()
