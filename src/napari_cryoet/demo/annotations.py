@@ -45,9 +45,9 @@ def points_of(run: RunPlan, plan: AnnotationPlan, size: Size) -> Points | None:
     truth = scene(run.scene)
     match plan.subject:
         case "membranes":
-            found = _spread(truth.recipe.membranes, MEMBRANE_STEP_ANGSTROM, truth)
+            found = _spread(truth.recipe.membranes, MEMBRANE_STEP_ANGSTROM)
         case "microtubules":
-            found = _spread(truth.recipe.microtubules, MICROTUBULE_STEP_ANGSTROM, truth)
+            found = _spread(truth.recipe.microtubules, MICROTUBULE_STEP_ANGSTROM)
         case kind if kind in truth.recipe.particles:
             rng = rng_for(run.name, kind, plan.method, plan.number, plan.binning)
             found = _found_by(METHODS[plan.method], truth, kind, rng)
@@ -133,12 +133,11 @@ def ndjson_lines(points: Points, shape: str, spacing_angstrom: float) -> Iterato
             yield {"type": "point", "location": location}
 
 
-def _spread(objects: tuple[Membrane, ...] | tuple[Microtubule, ...], step: float, truth: Scene) -> Points:
+def _spread(objects: tuple[Membrane, ...] | tuple[Microtubule, ...], step: float) -> Points:
     """Points over membranes, or along microtubules, with the number of each's, from 1."""
     each = [thing.points(step) for thing in objects]
-    points, ids = np.concatenate(each), np.repeat(np.arange(1, len(each) + 1), [len(part) for part in each])
-    inside = ((points >= 0) & (points <= truth.recipe.extent_xyz)).all(axis=1)
-    return Points(points[inside], instance_ids=ids[inside])
+    ids = np.repeat(np.arange(1, len(each) + 1), [len(points) for points in each])
+    return Points(np.concatenate(each), instance_ids=ids)
 
 
 def _found_by(method: Method, truth: Scene, kind: str, rng: np.random.Generator) -> Points:

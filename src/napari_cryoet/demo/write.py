@@ -247,7 +247,11 @@ class _RunWriter:
         annotation_id = self._tables.add("annotations", row, metadata.addresses("MetadataPath"))
         self._tables.add_authors("annotation", annotation_id, row["depositionId"])
         if METHODS[plan.method].is_scored:
-            link = {"linkType": "documentation", "name": "A made-up page", "link": f"{rows.HTTPS_PREFIX}matching"}
+            link = {
+                "linkType": "documentation",
+                "name": "A made-up page",
+                "link": "https://napari-cryoet-demo.invalid/matching",
+            }
             self._tables.add("annotationMethodLinks", {"annotationId": annotation_id, **link})
         common = {
             "alignmentId": self._alignment(plan.alignment),
