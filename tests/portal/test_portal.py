@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from napari_cryoet.exceptions import NetworkError, NotFoundError, PackError, PortalError, StoppedError
+from napari_cryoet.exceptions import NetworkError, NotFoundError, PortalError, StoppedError
 from napari_cryoet.packs.pack import open_pack
-from napari_cryoet.packs.serve import serve_pack
-from napari_cryoet.portal import LIVE_URL, Portal, Source, open_portal, search_catalogue
+from napari_cryoet.portal import LIVE_URL, Portal, Source, open_portal
 from napari_cryoet.portal.cache import Answer, AnswerCache
 from napari_cryoet.portal.transport import PackTransport, Reply
 from napari_cryoet.records import PORTAL_TERMS, Terms
@@ -128,13 +127,6 @@ def test_a_server_that_gives_shorter_pages_than_asked_for_loses_no_run(large):
         transport.longest_page = None
 
 
-def test_runs_are_filtered_by_name(large):
-    portal, _ = large
-    page = portal.dataset_page(10_302, name_contains="ts_000")
-    assert (page.run_total, page.runs[0].name) == (10, "TS_0000")
-    assert sum(each.count for each in page.objects) == 140
-
-
 @pytest.mark.parametrize("text", ["%", "TS%7", "T__0007", "\\"])
 def test_a_wildcard_in_a_run_name_filter_is_an_ordinary_character(large, text):
     portal, _ = large
@@ -217,12 +209,6 @@ def test_however_many_words_a_search_is_one_request(small):
     assert len(transport.requests) == before + 1
 
 
-def test_datasets_are_the_catalogues(small):
-    portal, _ = small
-    assert portal.datasets() == portal.catalogue().rows
-    assert [row.title for row in search_catalogue(portal.catalogue(), "yeast")] == ["Yeast"]
-
-
 @pytest.mark.parametrize("record_id", [0, -1, 2**31, 10**30])
 def test_an_id_that_cannot_be_is_not_asked_for(small, record_id):
     portal, transport = small
@@ -233,49 +219,7 @@ def test_an_id_that_cannot_be_is_not_asked_for(small, record_id):
     assert transport.requests == []
 
 
-def test_what_is_not_there_is_said_so(small):
-    portal, _ = small
-    with pytest.raises(NotFoundError, match="no run 99999"):
-        portal.run_page(99_999)
-    with pytest.raises(NotFoundError, match="no dataset 99999"):
-        portal.dataset_page(99_999)
-    with pytest.raises(NotFoundError, match="no deposition 99999"):
-        portal.deposition_page(99_999)
-    assert portal.lookup(99_999) == ()
-
-
-def test_an_annotation_file_is_found_by_its_id_with_its_parents(demo_pack):
-    portal = open_portal(demo_pack)
-    file = portal.annotation_file(9004)
-
-    assert (file.id, file.shape.annotation.run_id) == (9004, 9001)
-    assert file.voxel_spacing is not None
-    for absent in (0, 1, 424_242):
-        with pytest.raises(NotFoundError, match=f"no annotation file {absent}"):
-            portal.annotation_file(absent)
-
-
 # --- sources
-
-
-def test_a_pack_is_opened_by_its_folder(tmp_path):
-    tables = Tables()
-    tables.add("datasets", depositionId=tables.add("depositions"), title="One")
-    folder = tables.write(tmp_path / "pack")
-    for source in (folder, str(folder)):
-        portal = open_portal(source)
-        assert (portal.source.kind, portal.source.label) == ("pack", "A small portal")
-        assert portal.cached_catalogue() is None
-        assert [row.title for row in portal.datasets()] == ["One"]
-        portal.close()
-        assert portal.catalogue(refresh=True).rows
-
-
-def test_what_is_no_pack_is_said_so(tmp_path):
-    with pytest.raises(PackError, match="isn't a pack"):
-        open_portal(tmp_path)
-    with pytest.raises(PackError, match="no folder"):
-        open_portal(tmp_path / "missing")
 
 
 def test_opening_asks_nobody(tmp_path):
@@ -294,42 +238,6 @@ def test_what_cannot_be_a_source_is_told_at_once(source):
     with pytest.raises(PortalError, match=r"No source is named|isn't the address of a portal") as caught:
         open_portal(source)
     assert "folder of a pack" in caught.value.hint
-
-
-def test_the_demo_is_a_portal(demo_pack, monkeypatch):
-    monkeypatch.setattr("napari_cryoet.demo.ensure_demo_pack", lambda stop=None: demo_pack)
-    portal = open_portal("demo")
-    rows = portal.datasets()
-    assert len(rows) >= 2
-    run = next(portal.runs(rows[0].id))
-    assert portal.run_page(run.id).run.name == run.name
-
-
-def test_nothing_is_asked_after_a_stop(small):
-    portal, transport = small
-    stop = threading.Event()
-    stop.set()
-    with pytest.raises(StoppedError):
-        portal.catalogue(stop=stop)
-    assert transport.requests == []
-
-
-def test_a_served_pack_is_the_same_portal(small, tmp_path):
-    local, _ = small
-    with serve_pack(tmp_path / "pack") as served:
-        remote = open_portal(served.graphql_url, cache_dir=tmp_path / "cache")
-        rows = remote.catalogue().rows
-        assert rows == local.catalogue().rows
-        for row in rows:
-            assert remote.dataset_page(row.id).dataset == local.dataset_page(row.id).dataset
-            for run in remote.runs(row.id):
-                assert remote.run_page(run.id).annotations == local.run_page(run.id).annotations
-                assert remote.lookup(run.id) == local.lookup(run.id)
-            assert (
-                remote.deposition_page(row.deposition_id).datasets == local.deposition_page(row.deposition_id).datasets
-            )
-        assert remote.search("lamellae") == local.search("lamellae")
-    assert remote.catalogue(refresh=True).freshness.is_offline
 
 
 # --- without network
