@@ -45,7 +45,7 @@ def real_reply(real_data: Path):
 
 
 def test_the_real_catalogue_is_complete_and_can_be_searched(real_reply):
-    found = answers.catalogue(real_reply, NOW)
+    found = answers.catalogue(real_reply, NOW, None)
     assert (len(found.rows), found.freshness) == (370, NOW)
     assert all(row.objects == tuple(sorted(row.objects, key=lambda each: -each.count)) for row in found.rows)
     row = next(row for row in found.rows if row.id == 10456)
@@ -89,7 +89,7 @@ def test_an_answer_that_is_not_what_the_schema_promises_is_named(real_reply, pla
         target = target[step]
     target[place[-1]] = value
     with pytest.raises(PortalError, match=f"`{word}`"):
-        answers.catalogue(real_reply, NOW)
+        answers.catalogue(real_reply, NOW, None)
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_terms_are_the_sources_or_the_portals_for_its_own_files():
         lists = ("datasetAuthors", "datasetFunding", "tomogramVoxelSpacings", "tomograms", "tomogramAuthors")
         lists += ("annotations", "annotationAuthors", "annotationMethodLinks", "annotationShapes", "annotationFiles")
         data = {"runs": [run]} | {name: [] for name in (*lists, "alignments", "tiltseries")}
-        return answers.run_page(data, 5, NOW, told).run.terms
+        return answers.run_page(5, data, NOW, told).run.terms
 
     mine = Terms(licence="CC-BY-4.0")
     assert terms_of("s3://cryoet-data-portal-public/10000/TS_1/", None) == PORTAL_TERMS

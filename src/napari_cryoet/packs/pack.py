@@ -109,7 +109,7 @@ class Pack:
     """
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
-        self.folder = folder
+        self.folder = folder.absolute()
         self.manifest = manifest
         self.tables: Mapping[str, Sequence[Row]] = _Tables(folder / "tables")
 
@@ -120,7 +120,7 @@ class Pack:
 
     def local_url(self, url: str) -> str:
         """Where a URL of a row leads: a ``file://`` URL for the pack's own files; see `moved_url`."""
-        return self.moved_url(url, self.files.absolute().as_uri() + "/")
+        return self.moved_url(url, self.files.as_uri() + "/")
 
     def moved_url(self, url: str, base: str) -> str:
         """A URL of the pack's files, percent-encoded below ``base``; others of the web and of S3 as they are.

@@ -57,7 +57,7 @@ class _Connection(msgspec.Struct, Generic[T], frozen=True):
         return self.edges[0].node if self.edges else None
 
 
-def catalogue(data: Row, freshness: Freshness) -> pages.Catalogue:
+def catalogue(data: Row, freshness: Freshness, _: Terms | None) -> pages.Catalogue:
     """All datasets and depositions, as `queries.CATALOGUE` asks for them."""
     authors = _by_parent(data, "datasetAuthors", "datasetId", pages.CatalogueAuthor)
     runs = _aggregate(data, "runCounts").counts("dataset.id")
@@ -109,7 +109,7 @@ def _deposition_rows(data: Row, datasets: Iterable[pages.CatalogueRow]) -> tuple
 
 
 def dataset_page(
-    data: Row, dataset_id: int, offset: int, freshness: Freshness, terms: Terms | None
+    dataset_id: int, offset: int, data: Row, freshness: Freshness, terms: Terms | None
 ) -> pages.DatasetPage:
     """A dataset and some of its runs, as `queries.DATASET_PAGE` asks for them."""
     dataset = _only(_rows(data, "datasets", records.Dataset), "dataset", dataset_id)
@@ -164,7 +164,7 @@ def _run_row(row: _RunOfDataset) -> pages.RunRow:
     return shown if tomogram is None else replace(shown, **asdict(tomogram))
 
 
-def run_page(data: Row, run_id: int, freshness: Freshness, terms: Terms | None) -> pages.RunPage:
+def run_page(run_id: int, data: Row, freshness: Freshness, terms: Terms | None) -> pages.RunPage:
     """Everything of a run, as `queries.RUN_PAGE` asks for it."""
     run = _only(_rows(data, "runs", records.Run), "run", run_id)
     dataset = None if run.dataset is None else _whole_dataset(run.dataset, data, terms)
@@ -208,7 +208,7 @@ def run_page(data: Row, run_id: int, freshness: Freshness, terms: Terms | None) 
     )
 
 
-def deposition_page(data: Row, deposition_id: int, freshness: Freshness, terms: Terms | None) -> pages.DepositionPage:
+def deposition_page(deposition_id: int, data: Row, freshness: Freshness, terms: Terms | None) -> pages.DepositionPage:
     """A deposition, as `queries.DEPOSITION_PAGE` asks for it."""
     deposition = _only(_rows(data, "depositions", records.Deposition), "deposition", deposition_id)
     authors, kinds = tuple(_rows(data, "depositionAuthors", records.Author)), _kinds(data).get(deposition_id, ())
@@ -323,7 +323,7 @@ _LOOKUP_LISTS = {
 }
 
 
-def lookup(data: Row) -> tuple[pages.LookupHit, ...]:
+def lookup(data: Row, *_: object) -> tuple[pages.LookupHit, ...]:
     """All records that carry one id, as `queries.LOOKUP` asks for them."""
     hits = []
     for kind, name in _LOOKUP_LISTS.items():
@@ -344,7 +344,7 @@ def lookup(data: Row) -> tuple[pages.LookupHit, ...]:
     return tuple(hits)
 
 
-def run_of_file(data: Row) -> int | None:
+def run_of_file(data: Row, *_: object) -> int | None:
     """The run that an annotation file belongs to, as `queries.FILE_RUN` asks for it; None where there is none."""
     rows = _converted(data.get("files"), list[Row], "files")
     ids = (_at(row, "annotationShape.annotation.runId") for row in rows)
@@ -355,7 +355,7 @@ class _Found(Record, frozen=True):
     id: int
 
 
-def found_ids(data: Row, word_count: int) -> list[set[int]]:
+def found_ids(word_count: int, data: Row, *_: object) -> list[set[int]]:
     """The answer to `queries.search`: for each word, the ids of the datasets in which it was found somewhere."""
     by_word: list[set[int]] = [set() for _ in range(word_count)]
     for alias in data:

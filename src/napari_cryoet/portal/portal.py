@@ -7,8 +7,9 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from napari_cryoet.exceptions import NetworkError, NotFoundError, PortalError, StoppedError, WithheldError
@@ -31,6 +32,7 @@ from napari_cryoet.portal.transport import HttpTransport, PackTransport, Row, Tr
 from napari_cryoet.records import MAX_ID, PORTAL_TERMS, AnnotationFile, Terms
 
 T = TypeVar("T")
+Decode: TypeAlias = Callable[[Row, Freshness, Terms | None], T]
 
 LIVE_URL: Final = "https://graphql.cryoetdataportal.czscience.com/graphql"
 RUNS_A_PAGE: Final = 50
@@ -154,25 +156,17 @@ class Portal:
         _require_id("dataset", dataset_id)
         offset, limit = max(0, offset), min(max(1, limit), _MAX_RUNS_A_PAGE)
         variables = queries.dataset_page_variables(dataset_id, offset, limit, name_contains.strip())
-
-        def page(data: Row, freshness: Freshness) -> DatasetPage:
-            return answers.dataset_page(data, dataset_id, offset, freshness, self.source.terms)
-
-        return self._ask(queries.DATASET_PAGE, variables, page, stop)
+        return self._ask(queries.DATASET_PAGE, variables, partial(answers.dataset_page, dataset_id, offset), stop)
 
     def run_page(self, run_id: int, *, stop: threading.Event | None = None) -> RunPage:
         """Everything of a run, however much it is, in one request."""
         _require_id("run", run_id)
-
-        def page(data: Row, freshness: Freshness) -> RunPage:
-            return answers.run_page(data, run_id, freshness, self.source.terms)
-
-        return self._ask(queries.RUN_PAGE, {"id": run_id}, page, stop)
+        return self._ask(queries.RUN_PAGE, {"id": run_id}, partial(answers.run_page, run_id), stop)
 
     def annotation_file(self, file_id: int, *, stop: threading.Event | None = None) -> AnnotationFile:
         """One annotation file with its parents, in two requests: for its run, and for everything of that."""
         _require_id("annotation file", file_id)
-        run_id = self._ask(queries.FILE_RUN, {"id": file_id}, lambda data, _: answers.run_of_file(data), stop)
+        run_id = self._ask(queries.FILE_RUN, {"id": file_id}, answers.run_of_file, stop)
         files = self.run_page(run_id, stop=stop).annotation_files if run_id is not None else ()
         for file in files:
             if file.id == file_id:
@@ -183,17 +177,13 @@ class Portal:
         """A deposition, the datasets that it brought or added to, and the runs of others that it added to."""
         _require_id("deposition", deposition_id)
         variables = {"id": deposition_id, "runs": {"limit": queries.MAX_CONTRIBUTED_RUNS, "offset": 0}}
-
-        def page(data: Row, freshness: Freshness) -> DepositionPage:
-            return answers.deposition_page(data, deposition_id, freshness, self.source.terms)
-
-        return self._ask(queries.DEPOSITION_PAGE, variables, page, stop)
+        return self._ask(queries.DEPOSITION_PAGE, variables, partial(answers.deposition_page, deposition_id), stop)
 
     def lookup(self, record_id: int, *, stop: threading.Event | None = None) -> tuple[LookupHit, ...]:
         """All records that carry an id: those of different kinds overlap."""
         if not 0 < record_id <= MAX_ID:
             return ()
-        return self._ask(queries.LOOKUP, {"id": record_id}, lambda data, _: answers.lookup(data), stop)
+        return self._ask(queries.LOOKUP, {"id": record_id}, answers.lookup, stop)
 
     def search(self, text: str, *, stop: threading.Event | None = None) -> tuple[CatalogueRow, ...]:
         """The datasets in which every word occurs, be it where `search_catalogue` looks or where the server does.
@@ -242,14 +232,12 @@ class Portal:
         query, variables = queries.search(asked)
         nowhere: list[set[int]] = [set() for _ in words]
         try:
-            found = self._ask(query, variables, lambda data, _: answers.found_ids(data, len(asked)), stop)
+            found = self._ask(query, variables, partial(answers.found_ids, len(asked)), stop)
         except (NetworkError, _NotSeenError):
             return nowhere
         return [*found, *nowhere[len(asked) :]]
 
-    def _ask(
-        self, query: str, variables: Row, decode: Callable[[Row, Freshness], T], stop: threading.Event | None
-    ) -> T:
+    def _ask(self, query: str, variables: Row, decode: Decode[T], stop: threading.Event | None) -> T:
         """One question and its decoded answer; without network, the answer that is kept."""
         if self._is_offline:
             kept = self._kept(query, variables, decode, "Working offline.")
@@ -267,7 +255,7 @@ class Portal:
         self._learn(reply.terms)
         now, location = datetime.now(UTC), without_password(self.source.location)
         try:
-            page = decode(reply.data, Freshness(fetched_at=now))
+            page = decode(reply.data, Freshness(fetched_at=now), self.source.terms)
         except NotFoundError:
             if self._cache is not None:
                 self._cache.forget(location, query, variables)
@@ -276,9 +264,7 @@ class Portal:
             self._cache.put(location, query, variables, Answer(now, reply.data, reply.terms))
         return page
 
-    def _kept(
-        self, query: str, variables: Mapping[str, Any], decode: Callable[[Row, Freshness], T], reason: str = ""
-    ) -> T | None:
+    def _kept(self, query: str, variables: Mapping[str, Any], decode: Decode[T], reason: str = "") -> T | None:
         """The answer on disk; with a reason, as one that is shown instead of a fresh one."""
         location = without_password(self.source.location)
         answer = self._cache.get(location, query, variables) if self._cache is not None else None
@@ -286,8 +272,9 @@ class Portal:
             return None
         self._learn(answer.terms)
         is_offline = bool(reason) or self._is_offline
+        freshness = Freshness(fetched_at=answer.fetched_at, is_offline=is_offline, reason=reason)
         try:
-            return decode(answer.data, Freshness(fetched_at=answer.fetched_at, is_offline=is_offline, reason=reason))
+            return decode(answer.data, freshness, self.source.terms)
         except PortalError:  # kept by a version that asked for less
             self._cache.forget(location, query, variables)
             return None
