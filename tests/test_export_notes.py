@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from napari_cryoet import check_picks, compare, load_annotation, load_picks, open_annotation, pick_files, report_text
-from napari_cryoet.comparison import comparison_layers
+from napari_cryoet.comparison.layers import comparison_layers
 from napari_cryoet.mask_files import write_mask
 from napari_cryoet.pick_files import read_picks, write_picks
 from napari_cryoet.provenance import citation

@@ -16,6 +16,7 @@ from napari_cryoet._version import __version__
 
 if TYPE_CHECKING:
     from napari_cryoet._qt.adding import add_layers
+    from napari_cryoet.check.findings import Findings, check_picks
     from napari_cryoet.comparison.comparing import compare
     from napari_cryoet.comparison.inputs import open_annotation
     from napari_cryoet.comparison.layers import comparison_layers
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
         StoppedError,
         StreamError,
     )
-    from napari_cryoet.fitness import Findings, check_picks
     from napari_cryoet.layer_spec import LayerSpec
     from napari_cryoet.loading import (
         load_annotation,
@@ -97,7 +97,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Findings": "fitness",
+    "Findings": "check.findings",
     "Fit": "run.fit",
     "LayerSpec": "layer_spec",
     "Mask": "comparison.masks",
@@ -107,7 +107,7 @@ _HOMES = {
     "PicksInMask": "comparison.masks",
     "Portal": "portal",
     "add_layers": "_qt.adding",
-    "check_picks": "fitness",
+    "check_picks": "check.findings",
     "compare": "comparison.comparing",
     "comparison_layers": "comparison.layers",
     "fit": "run.fit",

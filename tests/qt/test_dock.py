@@ -13,7 +13,7 @@ from napari_cryoet._qt import compare_dock
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.review_dock import ReviewDock
-from napari_cryoet.comparison import compare
+from napari_cryoet.comparison.comparing import compare
 from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.picks import Picks

@@ -18,7 +18,7 @@ def test_43_real_picks_in_a_volume_that_isnt_theirs_cant_be_told(real_data):
     assert len(picks) == 43
     assert not len(found.outside)
     assert found.verdict == "unclear"
-    assert "Can't tell" in found.statements[1].text
+    assert "Not clear" in found.statements[1].text
     assert found.suggestion is None
 
 

@@ -11,7 +11,6 @@ from qtpy.QtWidgets import QFileDialog, QSizePolicy, QWidget
 
 from napari_cryoet._qt.activity import Activity
 from napari_cryoet._qt.caption_desk import CaptionDesk
-from napari_cryoet._qt.check_offer import CheckOffer
 from napari_cryoet._qt.detail import Detail
 from napari_cryoet._qt.dock import Dock
 from napari_cryoet._qt.download_dialog import DownloadDialog
@@ -104,7 +103,6 @@ class PortalBrowser(Dock):
         self.desk = LayerDesk(self.link, run, notice, self.tasks, volumes=self.volumes, parent=self)
         self.caption_desk = CaptionDesk(run, notice, self.tasks, parent=self)
         self.tilt_desk = TiltDesk(run, notice, self._theme, parent=self)
-        self.check_offer = CheckOffer(napari_viewer, notice, self)
         self.volume_watch = VolumeWatch(self.link, self.screens.status, self.volumes, self)
         self.stream_watch = StreamWatch(self.link, self.screens.status, self.detail, self)
         self.network = NetworkUse(self._memory, self)
@@ -148,7 +146,6 @@ class PortalBrowser(Dock):
         self.session.close()
         self.network.stop()
         self.tilt_desk.close()
-        self.check_offer.close()
         self.volumes.close()
         self.detail.close()
         self.link.close()

@@ -23,10 +23,9 @@ from napari_cryoet._qt.picks_in_volume import lacks_unit
 from napari_cryoet._qt.styling import style_sheet
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.theme import Theme
-from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.appearance.colors import own_color
+from napari_cryoet.check.findings import Findings, check_picks, diameter_of
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.fitness import Findings, check_picks, diameter_of
 from napari_cryoet.layer_parts import MAX_SPACING_ANGSTROM
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.point_layers import arrows_spec, points_spec
@@ -41,8 +40,7 @@ _MISSING = {
     "a tomogram": "Open a tomogram to begin: the one that these picks were made in.",
 }
 _NO_SPACING = "Nothing says how wide the voxels of this tomogram are. Say it in the field above."
-_OTHER_PICKS = "The picks have changed since they were checked. Check them again."
-_OTHER_IMAGE = "The tomogram has changed since the picks were checked. Check them again."
+_CHANGED = "The picks or the tomogram have changed since. Check them again."
 _RUN = "Look whether the picks sit on density, and whether another way to read them would fit better"
 _INVITATION = (
     "Compares the density at the picks with places nearby, and with other ways to read the same numbers: flipped or "
@@ -72,11 +70,8 @@ class CheckDock(Dock):
         #: What the field shows unless a person says it, and the diameter that is meant; None where nobody knows one.
         self._suggested: tuple[float, float | None] = (0.0, None)
         self._checked: tuple[Points, Image, Findings] | None = None
-        self._points_watch, self._image_watch, self._unit_watch = GridWatch(self), GridWatch(self), GridWatch(self)
+        self._unit_watch = GridWatch(self)
         self._asks_for_spacing = False
-        self._followed: Points | None = None  # since its check began
-        self._has_other_image = False  # since then, too
-        self._look_soon = single_shot(self, 0, self._look)
         self.points = LayerBox(napari_viewer, are_picks, "The picks to check", NO_PICKS)
         self.image = LayerBox(napari_viewer, is_volume, "The tomogram that they lie in", NO_TOMOGRAM)
         self.spacing = QDoubleSpinBox()
@@ -122,7 +117,6 @@ class CheckDock(Dock):
             return check_picks(picks, volume, diameter_angstrom=diameter, stop=job.stop, progress=job.say)
 
         self._checked = None
-        self._follow(points, image)
         self.results.show_text("")
         self.tasks.run(
             _KEY,
@@ -143,7 +137,6 @@ class CheckDock(Dock):
     def close_down(self) -> None:
         """End the check and hear no more of the viewer, for good."""
         self.tasks.close()
-        self._follow(None, None)
         self._unit_watch.watch()
         self.points.close_down()
         self.image.close_down()
@@ -198,8 +191,6 @@ class CheckDock(Dock):
         self.tasks.started.connect(lambda _key, _title: self._show_running(is_running=True))
         self.tasks.finished.connect(lambda _key: self._on_finished())
         self.tasks.said.connect(self._on_said)
-        self._points_watch.changed.connect(self._look)
-        self._image_watch.changed.connect(self._on_image)
         self.results.copy_requested.connect(self._add_copy)
         self.results.select_requested.connect(self._select)
         self._theme.changed.connect(self._on_theme)
@@ -244,7 +235,6 @@ class CheckDock(Dock):
         """Other layers: what was found of those before says nothing of these."""
         self.tasks.stop(_KEY)
         self._checked = None
-        self._follow(None, None)
         self._asks_for_spacing = lacks_unit(self.image.layer)
         self._form.setRowVisible(self.spacing, self._asks_for_spacing)
         missing = self._missing
@@ -283,45 +273,13 @@ class CheckDock(Dock):
     def _show(self, points: Points, image: Image, found: Findings) -> None:
         self._checked = (points, image, found)
         self.results.show_findings(found)
-        self._look()
-
-    def _follow(self, points: Points | None, image: Image | None) -> None:
-        """Hear from now on when these layers change, and no others."""
-        if self._followed is not None:
-            self._followed.events.data.disconnect(self._on_points)
-            self._followed.events.set_data.disconnect(self._on_points)
-        self._followed, self._has_other_image = points, False
-        self._points_watch.watch(points)
-        self._image_watch.watch(image)
-        if points is not None:
-            points.events.data.connect(self._on_points)
-            points.events.set_data.connect(self._on_points)
-
-    def _on_points(self, event: Any) -> None:
-        """Other points; napari says of what is pasted only that the layer is sliced anew."""
-        found = self.found
-        if found is not None and (event.type == "data" or len(event.source.data) != len(found.picks)):
-            self._look_soon.start()
-
-    def _on_image(self) -> None:
-        self._has_other_image = True
-        self._look()
-
-    def _look(self) -> None:
-        """Say of findings that are shown once they are of a state before, and whether they hold again."""
-        self.results.show_outdated(self._why_outdated())
 
     def _is_outdated(self) -> bool:
-        self._look()
-        return bool(self._why_outdated())
-
-    def _why_outdated(self) -> str:
-        """Why what was found holds no more; empty where it does."""
-        if self._checked is None:
-            return ""
-        if self._has_other_image:
-            return _OTHER_IMAGE
-        return "" if _are_same(*self._checked) else _OTHER_PICKS
+        """Whether the picks or the tomogram have changed since; then it says so."""
+        if self._checked is None or not _are_same(*self._checked):
+            self.results.show_text(_CHANGED)
+            return True
+        return False
 
     def _show_error(self, error: CryoETError) -> None:
         self.results.show_text(str(error))
@@ -365,9 +323,12 @@ class CheckDock(Dock):
 
 
 def _are_same(points: Points, image: Image, found: Findings) -> bool:
-    """Whether a layer still holds the picks that were checked, row by row."""
+    """Whether the layers still hold the picks that were checked, row by row, and a volume of the same grid."""
     try:
-        now = picks_in(points, image, found.frame.spacing_zyx[0])
+        now, volume = picks_in(points, image, found.frame.spacing_zyx[0]), volume_of(image)
     except CryoETError:  # turned since, or no picks any more
         return False
-    return np.array_equal(now.points_zyx, found.picks.points_zyx)
+    is_same_grid = volume.shape_zyx == found.frame.shape_zyx and (
+        volume.spacing_angstrom is None or np.allclose(volume.spacing_angstrom, found.frame.spacing_zyx)
+    )
+    return is_same_grid and np.array_equal(now.points_zyx, found.picks.points_zyx)

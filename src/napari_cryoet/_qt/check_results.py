@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QScrollArea, QSizeP
 from napari_cryoet._qt.icons import pixmap
 from napari_cryoet._qt.labels import plain_label, plain_tooltip
 from napari_cryoet._qt.theme import Theme
-from napari_cryoet.fitness import Findings, Mark, Statement
+from napari_cryoet.check.findings import Findings, Mark, Statement
 from napari_cryoet.wording import count_text
 
 #: Which rows a button selects, by its key, and how it says so.
@@ -33,7 +33,6 @@ class CheckResults(QScrollArea):
         self.setObjectName("findings")
         self.setAccessibleName("Findings")
         self._signs: list[tuple[QLabel, Mark]] = []
-        self._outdated: QLabel | None = None
         self.buttons: dict[str, QPushButton] = {}
         self.setWidgetResizable(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -51,7 +50,7 @@ class CheckResults(QScrollArea):
         """The lines that are shown."""
         page = self.widget()
         labels = [] if page is None else page.findChildren(QLabel, "finding")
-        return [label.text() for label in labels if label is not self._outdated or label.text()]
+        return [label.text() for label in labels]
 
     def show_text(self, text: str) -> None:
         """Say something in place of findings."""
@@ -63,10 +62,7 @@ class CheckResults(QScrollArea):
     def show_findings(self, found: Findings) -> None:
         """What was found, what is odd first; and what can be done."""
         page, column = self._new_page()
-        self._outdated = plain_label(name="finding")
-        self._outdated.hide()
-        column.addWidget(self._outdated)
-        heading = plain_label(_headline(found), name="heading")
+        heading = plain_label(found.headline, name="heading")
         column.addWidget(heading)
         for statement in sorted(found.statements, key=lambda statement: _MARKS.index(statement.mark)):
             column.addLayout(self._line(statement))
@@ -82,7 +78,7 @@ class CheckResults(QScrollArea):
                 text = f"Select {count_text(len(rows), 'pick')} {words}"
                 button = self._add_button(column, key, text, text)
                 button.clicked.connect(lambda _checked=False, r=rows, k=key: self.select_requested.emit(r, k))
-        note = plain_label(_how(found), name="dimText")
+        note = plain_label(found.basis, name="dimText")
         column.addWidget(note)
         column.addStretch(1)
         self.setWidget(page)
@@ -90,17 +86,8 @@ class CheckResults(QScrollArea):
             self.setTabOrder(before, after)  # else they came after all of the window
         self._draw_signs()
 
-    def show_outdated(self, why: str) -> None:
-        """Say above findings why they hold no more, and offer nothing to do about them; empty where they hold."""
-        if self._outdated is None:
-            return
-        self._outdated.setText(why)
-        self._outdated.setVisible(bool(why))
-        for button in self.buttons.values():
-            button.setEnabled(not why)
-
     def _new_page(self) -> tuple[QWidget, QVBoxLayout]:
-        self._signs, self.buttons, self._outdated = [], {}, None
+        self._signs, self.buttons = [], {}
         page = QWidget()
         column = QVBoxLayout(page)
         column.setContentsMargins(0, 4, 0, 0)
@@ -135,16 +122,3 @@ class CheckResults(QScrollArea):
         looks = {"odd": ("warning", colors.warning), "note": ("dot", colors.dim), "good": ("check", colors.dim)}
         for sign, mark in self._signs:
             sign.setPixmap(pixmap(*looks[mark]))
-
-
-def _headline(found: Findings) -> str:
-    if found.suggestion is not None or found.alternatives:
-        return "These picks fit better another way"
-    if found.oddities:
-        return "Something about these picks is odd"
-    return {"fits": "These picks make sense", "unclear": "Nothing odd, but nothing sure"}.get(found.verdict, "")
-
-
-def _how(found: Findings) -> str:
-    size = f"{found.diameter_angstrom / 10:.3g} nm{'' if found.diameter_is_known else ' (assumed)'}"
-    return f"Density judged in voxels of {found.read_angstrom:.3g} Å (level {found.level}), for a particle of {size}."

@@ -19,7 +19,6 @@ from qtpy.QtWidgets import QApplication
 from napari_cryoet import readers, sample_data
 from napari_cryoet._qt.adopting import NOT_YET, adopt_layers_of
 from napari_cryoet._qt.asking import read_asking, viewer_to_ask_in
-from napari_cryoet._qt.check_offer import offer_checks_in
 from napari_cryoet._qt.memory import recall_once
 from napari_cryoet._qt.napari_internals import open_viewers
 from napari_cryoet._qt.own_color import with_own_color
@@ -113,9 +112,6 @@ def _read(read: ReaderFunction, path: Any) -> list[LayerData]:
     abouts = [options.get("metadata", {}).get(METADATA_KEY, {}) for _, options, _ in layers]
     for warning in dict.fromkeys(warning for about in abouts for warning in about.get("warnings", ())):
         show_warning(plain(warning))
-    viewer = viewer_to_ask_in()
-    if viewer is not None:
-        offer_checks_in(viewer)
     return layers
 
 

@@ -10,9 +10,9 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Final
 
+from napari_cryoet.check.findings import Findings, check_picks
 from napari_cryoet.cli.console import ProgressLine, say, stop_on_interrupt
 from napari_cryoet.exceptions import CryoETError, FormatError, MissingContextError
-from napari_cryoet.fitness import Findings, check_picks
 from napari_cryoet.pick_files import read_in_own_grid, read_picks
 from napari_cryoet.pick_formats import format_of_name
 from napari_cryoet.picks import Picks
@@ -75,5 +75,7 @@ def _open(options: argparse.Namespace, stop: threading.Event) -> Volume:
 
 
 def _tell(found: Findings) -> None:
+    say(found.headline)
     for statement in found.statements:
         say(f"{'!' if statement.is_odd else ' '} {statement.text}")
+    say(f"  {found.basis}")

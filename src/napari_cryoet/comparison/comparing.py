@@ -118,7 +118,8 @@ def _require_one_frame(a: Picks | Mask, b: Picks | Mask, *, insist: bool) -> tup
         notes.append(f"The alignment of {unknown} is unknown; AL-{known} was assumed.")
     if a.spacing_angstrom != b.spacing_angstrom:
         notes.append(f"Voxels are {a.spacing_angstrom:g} Å wide in A and {b.spacing_angstrom:g} Å in B.")
-    origin_a, origin_b = (list(side.about.get(ORIGIN_KEY) or [0, 0, 0]) for side in (a, b))
+    origins = (side.about.get(ORIGIN_KEY) for side in (a, b))
+    origin_a, origin_b = (list(origin) if isinstance(origin, list | tuple) else [0, 0, 0] for origin in origins)
     if origin_a != origin_b:
         notes.append(
             f"The files have different origins (z, y, x = {origin_a} Å in A, {origin_b} Å in B). "

@@ -1,0 +1,220 @@
+"""How often `check_picks` is right, silent and wrong, on the demo, whose truth is known.
+
+    python benchmarks/check_rates.py [--cases 400] [--source demo]
+
+Prints the tables of `docs/how-to/check-picks.md`. Each case takes picks of a ground truth in one of its tomograms, as a
+person finds them: with a mistake, or as they are. Or it takes a pattern that has nothing to do with the tomogram. Rates
+come with 95 % intervals (Wilson).
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import math
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_cryoet import Findings, Picks, check_picks, open_annotation, open_portal
+from napari_cryoet.check.findings import diameter_of
+from napari_cryoet.records import Tomogram
+from napari_cryoet.volumes import Volume
+
+COUNTS = (10, 20, 43, 100)
+Points = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A tomogram, and where the particles of one object are in its voxels."""
+
+    tomogram: Tomogram
+    truth: Points
+    diameter: float  # in ångström
+
+    @property
+    def shape(self) -> Points:
+        return np.array(self.tomogram.shape_zyx, dtype=float)
+
+    @property
+    def width(self) -> float:
+        """Of a particle, in voxels."""
+        return self.diameter / self.tomogram.voxel_spacing
+
+
+@dataclass(frozen=True)
+class Outcome:
+    kind: str
+    n_picks: int
+    outcome: str
+
+
+def scenes(source: str) -> list[Scene]:
+    """Each ground truth of at least ten points, in each tomogram of its alignment."""
+    found, portal = [], open_portal(source)
+    for run in (run for dataset in portal.datasets() for run in portal.runs(dataset.id)):
+        page = portal.run_page(run.id)
+        truths = [f for f in page.annotation_files if f.format == "ndjson" and f.shape.annotation.ground_truth_status]
+        one_each = {file.shape.annotation.id: file for file in truths}  # of several shapes the last
+        for tomogram, file in itertools.product(page.tomograms, one_each.values()):
+            if file.alignment_id != tomogram.alignment_id:
+                continue
+            picks = open_annotation(file)
+            if isinstance(picks, Picks) and not picks.is_cloud and len(picks) >= COUNTS[0]:
+                points = picks.rescaled(tomogram.voxel_spacing).points_zyx
+                found.append(Scene(tomogram, points, diameter_of(picks.about)[0]))
+    return found
+
+
+def picked(rng: np.random.Generator, scene: Scene) -> Points:
+    """Some of the truth, as a person finds it."""
+    some = rng.permutation(len(scene.truth))[: rng.choice(COUNTS)]
+    return np.asarray(scene.truth[some] + rng.normal(0, 0.08 * scene.width, (len(some), 3)))
+
+
+def moved(p: Points, s: Scene, rng: np.random.Generator) -> Points:
+    way = rng.normal(0, (0.4, 1, 1))
+    return np.asarray(p + way / np.linalg.norm(way) * rng.uniform(0.7, 2.5) * s.width)
+
+
+Mistake = Callable[[Points, Scene, np.random.Generator], Points]
+FLIPS = [flipped for flipped in itertools.product((False, True), repeat=3) if any(flipped)]
+ORDERS = [order for order in itertools.permutations(range(3)) if order != (0, 1, 2)]
+MISTAKES: dict[str, list[Mistake]] = {
+    "axes flipped": [lambda p, s, _rng, f=f: np.where(f, s.shape - 1 - p, p) for f in FLIPS],  # type: ignore[misc]
+    "axes in another order": [lambda p, _s, _rng, o=o: p[:, o] for o in ORDERS],  # type: ignore[misc]
+    "another scale": [
+        lambda p, s, _rng: p * s.tomogram.voxel_spacing,
+        lambda p, s, _rng: p / s.tomogram.voxel_spacing,
+        *(lambda p, _s, _rng, f=f: p * f for f in (0.25, 0.5, 2.0)),  # type: ignore[misc]
+    ],
+    "moved by 0.7 to 2.5 particles": [moved],
+}
+
+
+def anywhere(rng: np.random.Generator, shape: Points, count: int) -> Points:
+    return rng.uniform(0, shape - 1, (count, 3))
+
+
+def in_clusters(rng: np.random.Generator, shape: Points, count: int) -> Points:
+    points = anywhere(rng, shape, 4)[rng.integers(4, size=count)] + rng.normal(0, 10, (count, 3))
+    return np.asarray(np.clip(points, 0, shape - 1))
+
+
+def in_rows(rng: np.random.Generator, shape: Points, count: int) -> Points:
+    start, steps = anywhere(rng, shape, 4), np.arange(count)
+    way = rng.normal(0, (0.2, 1, 1), (4, 3))
+    way /= np.linalg.norm(way, axis=1, keepdims=True)
+    return np.asarray((start[steps % 4] + way[steps % 4] * (steps // 4)[:, None] * 4) % shape)
+
+
+def with_mistake(seed: int, known: list[Scene]) -> Outcome:
+    rng = np.random.default_rng([1, seed])
+    kind = list(MISTAKES)[seed % len(MISTAKES)]
+    scene = known[rng.integers(len(known))]
+    truth = picked(rng, scene)
+    given = MISTAKES[kind][rng.integers(len(MISTAKES[kind]))](truth, scene, rng)
+    found = check_picks(Picks(given), scene.tomogram, diameter_angstrom=scene.diameter, seed=seed)
+    return Outcome(kind, len(truth), outcome_of(found, truth, scene))
+
+
+def right(seed: int, known: list[Scene]) -> Outcome:
+    rng = np.random.default_rng([2, seed])
+    scene = known[rng.integers(len(known))]
+    truth = picked(rng, scene)
+    diameter = scene.diameter * (1.0 if seed % 2 else rng.uniform(0.6, 1.7))
+    found = check_picks(Picks(truth), scene.tomogram, diameter_angstrom=diameter, seed=seed)
+    kind = "diameter right" if seed % 2 else "diameter wrong, 0.6 to 1.7 of the true one"
+    return Outcome(kind, len(truth), outcome_of(found, None, scene))
+
+
+def nothing(seed: int, known: list[Scene]) -> Outcome:
+    rng = np.random.default_rng([3, seed])
+    scene, pattern = known[rng.integers(len(known))], (anywhere, in_clusters, in_rows)[seed // 2 % 3]
+    given = pattern(rng, scene.shape, int(rng.choice(COUNTS)))
+    volume: Tomogram | Volume = scene.tomogram
+    if seed % 2:
+        shape = scene.tomogram.shape_zyx
+        noise = ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), 0.7)
+        volume = Volume([noise], shape, (scene.tomogram.voxel_spacing,) * 3, False, None)  # type: ignore[list-item]
+    found = check_picks(Picks(given), volume, diameter_angstrom=scene.diameter, seed=seed)
+    return Outcome("noise" if seed % 2 else "tomogram", len(given), outcome_of(found, None, scene))
+
+
+def outcome_of(found: Findings, truth: Points | None, scene: Scene) -> str:
+    """A suggestion counts as right if it puts the picks within a third of a particle of the truth."""
+    readings = [found.suggestion] if found.suggestion is not None else list(found.alternatives)
+    if not readings:
+        return "fits" if found.verdict == "fits" else "can't tell"
+    if truth is not None:
+        for reading in readings:
+            points = reading.apply(found.frame.voxels_zyx, found.frame.shape_zyx)
+            if np.linalg.norm(points - truth, axis=1).mean() <= scene.width / 3:
+                return "named"
+    return "wrong"
+
+
+def table(columns: dict[str, str], groups: Iterable[tuple[str, list[Outcome]]]) -> str:
+    lines = [f"| picks | cases | {' | '.join(columns.values())} |", f"|---|---|{'---|' * len(columns)}"]
+    for name, outcomes in groups:
+        counts = Counter(each.outcome for each in outcomes)
+        cells = (rate(counts[outcome], len(outcomes)) for outcome in columns)
+        lines.append(f"| {' '.join(name.split())} | {len(outcomes)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def rate(hits: int, n: int, z: float = 1.96) -> str:
+    """A rate with its Wilson interval."""
+    share, spread = hits / n, z * z / n
+    middle = (share + spread / 2) / (1 + spread)
+    half = z * math.sqrt(share * (1 - share) / n + spread / n / 4) / (1 + spread)
+    low, high = max(0.0, middle - half), min(1.0, middle + half)
+    return f"{100 * share:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def grouped(outcomes: list[Outcome], key: Callable[[Outcome], str]) -> list[tuple[str, list[Outcome]]]:
+    names = dict.fromkeys(sorted(map(key, outcomes)))
+    return [("all", outcomes), *((name, [each for each in outcomes if key(each) == name]) for name in names)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", type=int, default=400, help="of each of the three kinds")
+    parser.add_argument("--source", default="demo")
+    given = parser.parse_args()
+    known = scenes(given.source)
+
+    def cases(make: Callable[[int, list[Scene]], Outcome]) -> list[Outcome]:
+        found = []
+        for seed in range(given.cases):
+            found.append(make(seed, known))
+            sys.stderr.write(f"\r{make.__name__}: {seed + 1} of {given.cases}")
+        sys.stderr.write("\n")
+        return found
+
+    mistakes, fitting, chance = cases(with_mistake), cases(right), cases(nothing)
+    named = {
+        "named": "mistake named",
+        "wrong": "something wrong named",
+        "can't tell": "can't tell",
+        "fits": "said to fit",
+    }
+    shown = {"fits": "said to fit", "wrong": "false alarm", "can't tell": "can't tell"}
+    print(f"{len(known)} ground truths in {len({scene.tomogram.id for scene in known})} tomograms.\n")
+    print("**Picks with a mistake**\n")
+    by_count = grouped(mistakes, lambda each: f"up to {min(c for c in COUNTS if each.n_picks <= c):3d} picks")
+    print(table(named, [*grouped(mistakes, lambda each: each.kind), *by_count[1:]]), end="\n\n")
+    print("**Right picks**\n")
+    print(table(shown, grouped(fitting, lambda each: each.kind)), end="\n\n")
+    print("**Nothing to be found**\n")
+    print(table(shown, grouped(chance, lambda each: each.kind)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,214 @@
+"""How much each place of a volume stands out: the mean over a particle's sphere, less that over a shell around it.
+
+The volume is read once, at its coarsest level that resolves the particle. Each coarse voxel keeps the rank of its
+contrast among all, from -1 (darkest against its surroundings) to 1. Ranks need no grey scale and ignore gold beads.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cryoet.stopping import raise_if_stopped
+
+if TYPE_CHECKING:
+    from napari_cryoet.volumes import Volume
+
+#: A particle that is at least so many voxels wide counts as resolved.
+VOXELS_A_DIAMETER: Final = 4.0
+#: The most voxels in memory (4 bytes each, three times over while they are ranked).
+MAX_VOXELS: Final = 2**25
+#: Voxels that are read and filtered at a time.
+SLAB_VOXELS: Final = 2**20
+#: Outer radius of the shell, in radii of the particle: it holds three times as many voxels as the sphere.
+_SHELL: Final = 1.6
+#: A larger kernel means that the volume is far thinner than a particle.
+_MAX_KERNEL: Final = 2**23
+_SAMPLE: Final = 2**17
+#: Values so many times the usual range away are damaged voxels; gold is far nearer.
+_SPIKE: Final = 1000.0
+#: No density is that large: such numbers stand for no value, and their sums would overflow.
+_NO_VALUE: Final = 1e30
+
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The coarse grid on which a volume is judged."""
+
+    level: int  # of the volume that is read; 0 is the finest
+    binned_by: int  # voxels of that level, along each axis
+    shape_zyx: tuple[int, int, int]
+    step_zyx: NDArray[np.float64]  # size of a coarse voxel, in voxels of the full resolution
+    first_zyx: NDArray[np.float64]  # centre of the first one, likewise
+    spacing_zyx: NDArray[np.float64]  # size of a coarse voxel in ångström
+
+    def places(self, voxels_zyx: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Positions in voxels of the full resolution, in coarse voxels."""
+        return np.asarray((voxels_zyx - self.first_zyx) / self.step_zyx)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contrast:
+    """The ranks of all coarse voxels, float32 from -1 to 1; all 0 if the volume is uniform."""
+
+    grid: Grid
+    ranks: NDArray[np.float32]
+
+    def near(self, places_zyx: NDArray[np.float64]) -> NDArray[np.float32]:
+        """The ranks of the nearest coarse voxels; the volume repeats beyond its borders."""
+        index = np.rint(places_zyx).astype(np.intp) % self.ranks.shape
+        _, size_y, size_x = self.ranks.shape
+        return np.asarray(self.ranks.ravel()[(index[..., 0] * size_y + index[..., 1]) * size_x + index[..., 2]])
+
+    def between(self, places_zyx: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The ranks between coarse voxels, linearly; beyond the volume those of its border."""
+        from scipy import ndimage
+
+        flat = ndimage.map_coordinates(self.ranks, places_zyx.reshape(-1, 3).T, order=1, mode="nearest")
+        return np.asarray(flat, dtype=np.float64).reshape(places_zyx.shape[:-1])
+
+
+def grid_for(volume: Volume, spacing_zyx: tuple[float, float, float], diameter_angstrom: float) -> Grid:
+    """The coarsest grid on which a particle is `VOXELS_A_DIAMETER` wide, within `MAX_VOXELS`; reads nothing."""
+    pyramid = volume.pyramid
+    shapes = [level.shape for level in volume.levels] if pyramid is None else pyramid.shapes
+    factors = np.divide(shapes[0], shapes) if pyramid is None else np.array(pyramid.factors, float)
+    spacings = factors * spacing_zyx
+    widest = diameter_angstrom / VOXELS_A_DIAMETER
+    resolving = np.flatnonzero(spacings.max(axis=1) <= widest)
+    level = int(resolving[-1]) if len(resolving) else 0
+    shape, factor = np.array(shapes[level]), factors[level]
+    binned_by = max(1, min(int(widest / spacings[level].max()), int(shape.min())))
+    while math.prod(shape // binned_by) > MAX_VOXELS:
+        binned_by += 1
+    size_z, size_y, size_x = (int(size) for size in np.maximum(shape // binned_by, 1))
+    is_mean = pyramid is None or pyramid.coarse_offset == "mean"
+    first = (factor - 1) / 2 if is_mean else np.zeros(3)
+    return Grid(
+        level,
+        binned_by,
+        (size_z, size_y, size_x),
+        step_zyx=factor * binned_by,
+        first_zyx=first + factor * (binned_by - 1) / 2,
+        spacing_zyx=spacings[level] * binned_by,
+    )
+
+
+def is_resolvable(grid: Grid, diameter_angstrom: float) -> bool:
+    """Whether a particle isn't very many voxels wide, as in a single plane."""
+    outer, _ = _radii(grid.spacing_zyx, diameter_angstrom)
+    return bool(np.prod(2 * np.ceil(outer / grid.spacing_zyx) + 1) <= _MAX_KERNEL)
+
+
+def read_contrast(
+    volume: Volume,
+    grid: Grid,
+    diameter_angstrom: float,
+    *,
+    stop: threading.Event | None = None,
+    progress: Progress = lambda _share, _words: None,
+) -> Contrast:
+    """Read the grid's level once and rank what stands out in it.
+
+    Raises
+    ------
+    StreamError
+        If it can't be read.
+    StoppedError
+        When ``stop`` is set.
+    """
+    voxels = _read(volume, grid, stop, progress)
+    _clip_spikes(voxels)
+    if voxels.min() == voxels.max():
+        return Contrast(grid, np.zeros_like(voxels))
+    contrast = _filtered(voxels, _kernel(grid.spacing_zyx, diameter_angstrom), stop, progress)
+    sample = np.sort(np.random.default_rng(0).choice(contrast.ravel(), _SAMPLE))
+    for plane in contrast:  # each value becomes its rank
+        raise_if_stopped(stop)
+        below, above = (np.searchsorted(sample, plane, side=side) for side in ("left", "right"))
+        plane[...] = (below + above) / len(sample) - 1
+    return Contrast(grid, contrast)
+
+
+def _read(volume: Volume, grid: Grid, stop: threading.Event | None, progress: Progress) -> NDArray[np.float32]:
+    """The level's voxels averaged to the grid's, slab by slab; the median where there is no value."""
+    bins = grid.binned_by
+    size_z, size_y, size_x = grid.shape_zyx
+    voxels = np.empty(grid.shape_zyx, np.float32)
+    planes = max(1, SLAB_VOXELS // (size_y * size_x * bins**3))
+    for start in range(0, size_z, planes):
+        raise_if_stopped(stop)
+        progress(0.7 * start / size_z, "reading the density")
+        end = min(start + planes, size_z)
+        box = ((start * bins, end * bins), (0, size_y * bins), (0, size_x * bins))
+        if volume.pyramid is not None:
+            slab = volume.pyramid.read(grid.level, box, stop=stop)
+        else:
+            slab = np.asarray(volume.levels[grid.level][tuple(slice(*span) for span in box)])
+        with np.errstate(over="ignore"):
+            slab = slab.astype(np.float32)
+        slab[~(np.abs(slab) < _NO_VALUE)] = np.nan
+        if bins > 1:
+            slab = slab.reshape(end - start, bins, size_y, bins, size_x, bins).mean(axis=(1, 3, 5), dtype=np.float32)
+        voxels[start:end] = slab
+    has_none = np.isnan(voxels)
+    if has_none.any():
+        voxels[has_none] = 0 if has_none.all() else np.median(voxels[~has_none])
+    return voxels
+
+
+def _clip_spikes(voxels: NDArray[np.float32]) -> None:
+    """Clip damaged voxels, which would drown the others in rounding errors."""
+    sample = np.random.default_rng(0).choice(voxels.ravel(), _SAMPLE).astype(np.float64)
+    low, middle, high = np.percentile(sample, (1, 50, 99))
+    reach = _SPIKE * (high - low)
+    if reach > 0:
+        np.clip(voxels, middle - reach, middle + reach, out=voxels)
+
+
+def _kernel(spacing_zyx: NDArray[np.float64], diameter_angstrom: float) -> NDArray[np.float32]:
+    """Weights that sum to 1 over the sphere and to -1 over the shell, with soft edges."""
+    width = float(spacing_zyx.max())
+    outer, radius = _radii(spacing_zyx, diameter_angstrom)
+    reach = np.ceil(outer / spacing_zyx).astype(int)
+    axes = [np.arange(-n, n + 1) * size for n, size in zip(reach, spacing_zyx, strict=True)]
+    distance = np.sqrt(sum(axis**2 for axis in np.meshgrid(*axes, indexing="ij")))
+    sphere, ball = (np.clip((edge - distance) / width + 0.5, 0, 1) for edge in (radius, outer))
+    shell = ball - sphere
+    return np.asarray(sphere / sphere.sum() - shell / shell.sum(), dtype=np.float32)
+
+
+def _radii(spacing_zyx: NDArray[np.float64], diameter_angstrom: float) -> tuple[float, float]:
+    """The outer radius of the shell, and the radius of the sphere, in ångström."""
+    width = float(spacing_zyx.max())
+    radius = max(diameter_angstrom / 2, width / 2)
+    return max(_SHELL * radius, radius + 1.5 * width), radius
+
+
+def _filtered(
+    voxels: NDArray[np.float32], kernel: NDArray[np.float32], stop: threading.Event | None, progress: Progress
+) -> NDArray[np.float32]:
+    """The volume weighed by the kernel about each voxel, slab by slab; mirrored at the borders."""
+    from scipy.signal import fftconvolve
+
+    reach = [size // 2 for size in kernel.shape]
+    size_z, size_y, size_x = voxels.shape
+    planes = max(4 * reach[0], SLAB_VOXELS // (size_y * size_x), 1)
+    contrast = np.empty_like(voxels)
+    for start in range(0, size_z, planes):
+        raise_if_stopped(stop)
+        progress(0.7 + 0.2 * start / size_z, "comparing with the surroundings")
+        end = min(start + planes, size_z)
+        first, last = max(start - reach[0], 0), min(end + reach[0], size_z)
+        missing = reach[0] - (start - first), reach[0] - (last - end)
+        slab = np.pad(voxels[first:last], (missing, (reach[1],) * 2, (reach[2],) * 2), mode="symmetric")
+        contrast[start:end] = fftconvolve(slab - slab.mean(), kernel, mode="valid")
+    return contrast

@@ -1,0 +1,221 @@
+"""Ways to read positions: which axis is which, which count from the other end, what the unit is, where 0 is.
+
+A file of picks seldom says any of this, and each program has its own habit.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cryoet.picks import Picks
+from napari_cryoet.stopping import raise_if_stopped
+
+_AXES: Final = "zyx"
+#: Factors that differ by less count as the same; densities couldn't tell them apart either.
+_SAME_FACTOR: Final = 0.05
+#: No volume has so many voxels: positions beyond are damaged.
+FARTHEST: Final = 1e12
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One way to read positions; the default takes them as given.
+
+    Attributes
+    ----------
+    order_zyx
+        Which of the given axes (0 is z, 1 is y, 2 is x) is really z, y and x.
+    flipped_zyx
+        Which of these then count from the far end of the volume.
+    factor
+        What the positions are multiplied by, and what that means in words: ``unit``.
+    shift_zyx
+        What is added in the end, in voxels of the volume.
+    """
+
+    order_zyx: tuple[int, int, int] = (0, 1, 2)
+    flipped_zyx: tuple[bool, bool, bool] = (False, False, False)
+    factor: float = 1.0
+    unit: str = ""
+    shift_zyx: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    @property
+    def is_given(self) -> bool:
+        """Whether it changes nothing."""
+        return self == Reading()
+
+    @property
+    def is_mirrored(self) -> bool:
+        """Whether it turns a right hand into a left one."""
+        return bool(np.linalg.det(self.axes_zyx) < 0)
+
+    @property
+    def axes_zyx(self) -> NDArray[np.float64]:
+        """The matrix (3, 3) from given directions in z, y, x to those that are meant."""
+        signs = np.where(self.flipped_zyx, -1.0, 1.0)
+        return np.asarray(signs[:, None] * np.eye(3)[list(self.order_zyx)])
+
+    def apply(self, voxels_zyx: NDArray[np.float64], shape_zyx: tuple[int, int, int]) -> NDArray[np.float64]:
+        """Positions (n, 3) in voxels of a volume of that shape, read this way."""
+        points = voxels_zyx[:, self.order_zyx] * self.factor
+        return np.asarray(np.where(self.flipped_zyx, np.array(shape_zyx) - 1.0 - points, points) + self.shift_zyx)
+
+    def words(self) -> str:
+        """What is different, to follow an "if": ``y is flipped``."""
+        axes = [name for name, is_flipped in zip(_AXES, self.flipped_zyx, strict=True) if is_flipped][::-1]
+        flips = f"{_listed(axes)} {'is' if len(axes) == 1 else 'are'} flipped" if axes else ""
+        moves = [f"{length:+.3g} in {name}" for name, length in zip(_AXES, self.shift_zyx, strict=True) if length][::-1]
+        shift = f"all are moved by {_listed(moves)} voxels" if moves else ""
+        return " and ".join(filter(None, (self._order_words(), flips, self.unit, shift))) or "they are taken as given"
+
+    def applied_to(self, picks: Picks, frame: Frame) -> Picks:
+        """Picks read this way, in the grid of the volume.
+
+        Orientations turn along. If the reading mirrors, they are left out: a mirrored rotation is none.
+        """
+        rotations = picks.rotations_zyx
+        is_lost = rotations is not None and self.is_mirrored
+        return picks.changed(
+            f"read anew so that {self.words()}{' (orientations left out: they cannot be mirrored)' if is_lost else ''}",
+            points_zyx=self.apply(frame.voxels_zyx, frame.shape_zyx) + frame.origin_zyx,
+            rotations_zyx=None if rotations is None or is_lost else self.axes_zyx @ rotations,
+            spacing_angstrom=frame.spacing_zyx[0] if len(set(frame.spacing_zyx)) == 1 else None,
+            shape_zyx=frame.shape_zyx,
+        )
+
+    def _order_words(self) -> str:
+        moved = [axis for axis in range(3) if self.order_zyx[axis] != axis]
+        if len(moved) == 2:
+            return f"{_AXES[moved[1]]} and {_AXES[moved[0]]} are swapped"
+        return f"{_listed([_AXES[given] for given in self.order_zyx])} are taken for z, y and x" if moved else ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """Where picks are in a volume as given.
+
+    Attributes
+    ----------
+    voxels_zyx
+        Their positions (n, 3) in voxels of the volume.
+    picks_angstrom
+        The width of a voxel of their own grid.
+    shape_zyx, spacing_zyx
+        The volume's size in voxels, and a voxel's in ångström.
+    origin_zyx
+        Where the volume's first voxel lies in the frame of the picks, in voxels of the volume.
+    """
+
+    voxels_zyx: NDArray[np.float64]
+    picks_angstrom: float
+    shape_zyx: tuple[int, int, int]
+    spacing_zyx: tuple[float, float, float]
+    origin_zyx: tuple[float, float, float]
+
+    @classmethod
+    def of(
+        cls,
+        picks: Picks,
+        shape_zyx: tuple[int, int, int],
+        spacing_zyx: tuple[float, float, float],
+        origin_zyx: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    ) -> Frame:
+        """Picks in a volume; without a voxel spacing of their own, they count in its voxels."""
+        own = picks.spacing_angstrom
+        scale = np.ones(3) if own is None else own / np.array(spacing_zyx)
+        points = picks.points_zyx * scale - origin_zyx
+        return cls(points, own or float(np.mean(spacing_zyx)), shape_zyx, spacing_zyx, origin_zyx)
+
+    @property
+    def mean_spacing(self) -> float:
+        """The width of a voxel of the volume."""
+        return float(np.mean(self.spacing_zyx))
+
+
+def all_readings(picks_angstrom: float, volume_angstrom: float) -> Iterator[Reading]:
+    """Every order of the axes with every flip at every likely scale, the given one first.
+
+    Parameters
+    ----------
+    picks_angstrom, volume_angstrom
+        The width of a voxel of the picks' own grid, and of the volume.
+    """
+    candidates = [
+        (1.0, ""),
+        (1 / picks_angstrom, "the numbers are ångström, not voxels"),
+        (picks_angstrom, "the numbers are voxels that were divided by the voxel spacing once too often"),
+        (volume_angstrom / picks_angstrom, "the numbers are voxels of this volume"),
+        (2.0, "they were picked in voxels twice as wide (binned by 2)"),
+        (4.0, "they were picked in voxels four times as wide (binned by 4)"),
+        (0.5, "they were picked in voxels half as wide (this volume is binned by 2)"),
+        (0.25, "they were picked in voxels a quarter as wide (this volume is binned by 4)"),
+    ]
+    tried: list[float] = []
+    for factor, unit in candidates:
+        if all(abs(math.log(factor / other)) > _SAME_FACTOR for other in tried):
+            tried.append(factor)
+            for order in itertools.permutations(range(3)):
+                for flipped in itertools.product((False, True), repeat=3):
+                    yield Reading(order, flipped, factor, unit)  # type: ignore[arg-type] # three of each
+
+
+def shifted(shift_zyx: NDArray[np.float64]) -> Reading:
+    """The given positions, moved."""
+    z, y, x = (float(length) for length in shift_zyx)
+    return Reading(shift_zyx=(z, y, x))
+
+
+def are_inside(voxels_zyx: NDArray[np.float64], shape_zyx: tuple[int, int, int]) -> NDArray[np.bool_]:
+    """Which positions are in a volume, whose border voxels are half a voxel wider than their centres."""
+    return np.asarray(((voxels_zyx >= -0.5) & (voxels_zyx <= np.array(shape_zyx) - 0.5)).all(axis=1))
+
+
+def at_edge(
+    voxels_zyx: NDArray[np.float64], shape_zyx: tuple[int, int, int], reach_zyx: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Which positions are in the volume, but nearer than ``reach_zyx`` to one of its faces; all in voxels."""
+    to_face = np.minimum(voxels_zyx + 0.5, np.array(shape_zyx) - 0.5 - voxels_zyx)
+    return np.asarray((to_face < reach_zyx).any(axis=1) & are_inside(voxels_zyx, shape_zyx))
+
+
+def duplicates(
+    points: NDArray[np.float64],
+    scores: NDArray[np.float64] | None,
+    nearest: float,
+    stop: threading.Event | None = None,
+) -> NDArray[np.intp]:
+    """Rows to leave out so that no two others are nearer than ``nearest``, ascending.
+
+    Of two that are too near, the one with the better score stays, or else the first.
+    """
+    from scipy.spatial import KDTree
+
+    order = np.arange(len(points))
+    if scores is not None:
+        order = np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")
+    # of those at the very same place the best one: a tree can't tell these apart quickly
+    _, first = np.unique(points[order], axis=0, return_index=True)
+    rows = order[np.sort(first)]
+    is_kept = np.zeros(len(points), dtype=bool)
+    is_kept[rows] = True
+    if len(rows) > 1:
+        tree, reach = KDTree(points[rows]), np.nextafter(nearest, 0)
+        distances, _ = tree.query(points[rows], k=2, distance_upper_bound=nearest)
+        for number in np.flatnonzero(distances[:, 1] < nearest):
+            raise_if_stopped(stop)
+            if is_kept[rows[number]]:
+                near = np.array(tree.query_ball_point(points[rows[number]], reach))
+                is_kept[rows[near[near > number]]] = False
+    return np.flatnonzero(~is_kept)
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

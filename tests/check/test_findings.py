@@ -1,0 +1,228 @@
+"""`check_picks` on picks whose mistake is known, on right ones, and on nothing."""
+
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from check.scene import (
+    DIAMETER_ANGSTROM,
+    SHAPE_ZYX,
+    SPACING_ANGSTROM,
+    make_mirrored_scene,
+    make_scene,
+    places_apart,
+    volume_of_array,
+)
+from napari_cryoet import FormatError, Picks, StoppedError, check_picks
+from napari_cryoet.check import evidence
+from napari_cryoet.check.findings import diameter_of
+
+LAST = np.array(SHAPE_ZYX) - 1.0
+MISTAKES = {
+    "y is flipped": lambda p: np.where((False, True, False), LAST - p, p),
+    "x and z are flipped": lambda p: np.where((True, False, True), LAST - p, p),
+    "x and y are swapped": lambda p: p[:, [0, 2, 1]],
+    "y, x and z are taken for z, y and x": lambda p: p[:, [2, 0, 1]],
+    "the numbers are ångström, not voxels": lambda p: p * SPACING_ANGSTROM,
+    "they were picked in voxels four times as wide (binned by 4)": lambda p: p / 4,
+    "they were picked in voxels half as wide (this volume is binned by 2)": lambda p: p * 2,
+}
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return make_scene()
+
+
+def check(points, volume, spacing=SPACING_ANGSTROM, **options):
+    return check_picks(Picks(points, spacing), volume, **{"diameter_angstrom": DIAMETER_ANGSTROM} | options)
+
+
+def about(found, topic):
+    return next((statement.text for statement in found.statements if statement.topic == topic), "")
+
+
+@pytest.mark.parametrize("polarity", [-1.0, 1.0])
+def test_right_picks_fit_whether_particles_are_dark_or_bright(polarity):
+    scene = make_scene(polarity=polarity)
+    found = check(scene.truth_zyx, scene.volume)
+
+    assert (found.verdict, found.oddities, found.suggestion) == ("fits", (), None)
+    assert found.headline == "The picks fit the density; no flip or shift fits better."
+    assert np.sign(found.judgement.given.effect) == polarity
+    assert ("darker" if polarity < 0 else "brighter") in about(found, "density")
+
+
+@pytest.mark.parametrize("words", MISTAKES)
+def test_a_mistake_is_named_and_undone_in_a_copy(scene, words):
+    picks = Picks(MISTAKES[words](scene.truth_zyx), SPACING_ANGSTROM)
+    found = check_picks(picks, scene.volume, diameter_angstrom=DIAMETER_ANGSTROM)
+
+    assert found.headline == f"The picks fit better if {words}."
+    np.testing.assert_allclose(found.suggested_picks().points_zyx, scene.truth_zyx, atol=1e-9)
+    np.testing.assert_array_equal(found.picks.points_zyx, picks.points_zyx)
+
+
+@pytest.mark.parametrize("way", [(0.0, 9.0, -6.0), (3.0, 0.0, 14.0)])
+def test_picks_that_are_all_off_are_moved_back(scene, way):
+    np.testing.assert_allclose(
+        check(scene.truth_zyx + way, scene.volume).suggestion.shift_zyx, np.negative(way), atol=1.5
+    )
+
+
+def test_picks_on_one_half_of_each_pair_are_not_moved_to_the_other():
+    shape, rng = (44, 96, 96), np.random.default_rng(0)
+    middles = places_apart(rng, 25, 2.04 * DIAMETER_ANGSTROM / SPACING_ANGSTROM, shape)
+    halves = {1.0: middles - (0, 0, 4), 2.5: middles - (0, 0, -4)}
+    grey = ndimage.gaussian_filter(rng.standard_normal(shape), 0.7)
+    grey /= grey.std()
+    for density, point in ((density, point) for density, points in halves.items() for point in points):
+        distance = np.linalg.norm(np.indices(shape) - point[:, None, None, None], axis=0)
+        grey -= density * np.clip(DIAMETER_ANGSTROM / 2 / SPACING_ANGSTROM - distance + 0.5, 0, 1)
+    volume = volume_of_array(grey.astype(np.float32))
+
+    assert [check(points, volume).verdict for points in halves.values()] == ["fits", "fits"]
+    assert any(check(halves[1.0] - (0, 0, 6), volume).suggestion.shift_zyx)
+
+
+def test_picks_on_a_sphere_do_not_say_from_which_side():
+    rng = np.random.default_rng(0)
+    ways = rng.standard_normal((40, 3))
+    truth = 31.5 + 20 * ways / np.linalg.norm(ways, axis=1, keepdims=True)
+    from_middle = np.linalg.norm(np.indices((64, 64, 64)) - 31.5, axis=0)
+    grey = rng.standard_normal((64, 64, 64)) - 2 * np.exp(-(((from_middle - 20) / 1.5) ** 2))
+    volume = volume_of_array(grey.astype(np.float32))
+
+    assert check(truth, volume).verdict == "fits"
+    found = check(truth / 2, volume)
+    assert (found.verdict, found.suggestion) == ("several", None)  # any order and any flip is as good
+    assert len(found.alternatives) > 3
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_in_what_is_its_own_mirror_image_each_way_to_mend_a_flip_is_named(seed):
+    scene = make_mirrored_scene(seed)
+    found = check(MISTAKES["y is flipped"](scene.truth_zyx), scene.volume)
+
+    assert (found.verdict, found.suggestion, found.as_data()["suggestion"]) == ("several", None, None)
+    assert {reading.words() for reading in found.alternatives} == {"y is flipped", "y and z are flipped"}
+    assert all(f"if {reading.words()} (effect" in about(found, "density") for reading in found.alternatives)
+    with pytest.raises(ValueError, match="suggested"):
+        found.suggested_picks()
+    mended = [reading.applied_to(found.picks, found.frame).points_zyx for reading in found.alternatives]
+    assert any(np.allclose(points, scene.truth_zyx) for points in mended)
+    assert check(scene.truth_zyx, scene.volume).verdict == "fits"
+    anywhere = check(np.random.default_rng(seed + 50).uniform(0, LAST, (43, 3)), scene.volume)
+    assert (anywhere.verdict, anywhere.alternatives) == ("unclear", ())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_nothing_is_suggested_of_picks_anywhere_or_in_noise(scene, seed):
+    rng = np.random.default_rng(seed + 100)
+    noise = volume_of_array(rng.standard_normal(SHAPE_ZYX).astype(np.float32))
+
+    found = check(rng.uniform(0, LAST, (43, 3)), scene.volume, seed=seed)
+    assert (found.verdict, found.suggestion) == ("unclear", None)
+    assert "would show" in about(found, "density")
+    assert check(scene.truth_zyx, noise).verdict == "unclear"
+
+
+@pytest.mark.parametrize(("shape", "diameter"), [((14, 37, 16), 280), ((38, 17, 25), 340)])
+def test_nothing_is_suggested_in_noise_that_is_thinner_than_a_particle(shape, diameter):
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        volume = volume_of_array(ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), 0.7))
+        points = rng.uniform(0, np.array(shape) - 1.0, (60, 3))
+        assert check(points, volume, diameter_angstrom=diameter, seed=seed).suggestion is None
+
+
+def test_why_nothing_can_be_told_is_said(scene):
+    points = scene.truth_zyx
+    plane = replace(volume_of_array(scene.grey[:1]), spacing_angstrom=(SPACING_ANGSTROM,) * 3)
+    for found, noun in (
+        (check(points[:4], scene.volume), "picks"),
+        (check(points, volume_of_array(np.ones(SHAPE_ZYX, np.float32))), "stands out"),
+        (check(points, plane, diameter_angstrom=20_000), "thin"),
+        (check(points, scene.volume, diameter_angstrom=SPACING_ANGSTROM / 2), "voxels"),
+        (check(points + 1e6, scene.volume), "none"),
+    ):
+        assert found.verdict == "unclear"
+        assert noun in about(found, "density")
+    assert check(np.empty((0, 3)), scene.volume).headline == "There are no picks."
+
+
+def test_a_wrong_diameter_suggests_nothing(scene):
+    for diameter in (45.0, 60.0, 120.0, 160.0):
+        assert check(scene.truth_zyx, scene.volume, diameter_angstrom=diameter).suggestion is None
+
+
+@pytest.mark.parametrize("spacing", [None, SPACING_ANGSTROM])
+def test_picks_outside_and_duplicates_are_counted_and_damaged_ones_change_nothing(scene, spacing):
+    points = np.vstack([scene.truth_zyx, scene.truth_zyx[:3] + 1.0, [[-3.0, 5, 5], [1e300, -1e200, 1e300]]])
+    picks = Picks(points, spacing, scores=np.r_[np.zeros(40), np.ones(5)])
+    found = check_picks(picks, scene.volume, diameter_angstrom=DIAMETER_ANGSTROM)
+
+    assert found.verdict == "fits"
+    assert found.outside.tolist() == [43, 44]
+    assert (found.duplicates.tolist(), found.n_overlapping) == ([0, 1, 2], 3)
+    assert len(found.oddities) == 2
+
+
+def test_points_that_outline_instances_are_no_duplicates(scene):
+    cloud = Picks(np.repeat(scene.truth_zyx, 3, axis=0), SPACING_ANGSTROM, instance_ids=np.arange(120) // 3)
+    found = check_picks(cloud, scene.volume, diameter_angstrom=DIAMETER_ANGSTROM)
+
+    assert not len(found.duplicates)
+    assert not about(found, "duplicates")
+
+
+def test_picks_at_the_edge_are_odd_if_there_are_more_than_by_chance(scene):
+    edge = scene.truth_zyx.copy()
+    edge[:30, 1], edge[:30, 2] = 1.0, np.linspace(8, 55, 30)
+
+    assert about(check(edge, scene.volume), "edge") in check(edge, scene.volume).oddities
+    assert about(check(scene.truth_zyx, scene.volume), "edge") not in check(scene.truth_zyx, scene.volume).oddities
+
+
+def test_more_picks_than_are_compared_are_all_looked_at(scene, monkeypatch):
+    monkeypatch.setattr(evidence, "MAX_COMPARED", 30)
+    found = check(np.vstack([scene.truth_zyx, [[-9.0, 0, 0]]]), scene.volume)
+
+    assert (found.verdict, found.outside.tolist()) == ("fits", [40])
+
+
+def test_a_check_can_be_stopped_between_reading_and_judging(scene):
+    stop = threading.Event()
+
+    def stop_late(share, _words):
+        if share >= 0.9:
+            stop.set()
+
+    with pytest.raises(StoppedError):
+        check(scene.truth_zyx, scene.volume, progress=stop_late, stop=stop)
+
+
+def test_what_makes_no_sense_is_refused(scene):
+    with pytest.raises(ValueError, match="wide"):
+        check(scene.truth_zyx, scene.volume, diameter_angstrom=0)
+    with pytest.raises(TypeError, match="Picks"):
+        check_picks(scene.truth_zyx, scene.volume)
+    with pytest.raises(FormatError, match="voxel spacing"):
+        check(scene.truth_zyx, volume_of_array(scene.grey, None))
+
+
+@pytest.mark.parametrize(
+    ("known", "diameter"),
+    [
+        ({"object_id": "GO:0022626"}, (300.0, True)),
+        ({"object_name": "proteasome complex"}, (150.0, True)),
+        ({"source_url": "/data/101-fatty_acid_synthase-1.0_orientedpoint.ndjson"}, (260.0, True)),
+        ({"source_url": "picks.ndjson"}, (100.0, False)),
+        ({}, (100.0, False)),
+    ],
+)
+def test_the_diameter_is_that_of_what_the_picks_say_they_are(known, diameter):
+    assert diameter_of(known) == diameter

@@ -1,0 +1,195 @@
+"""The parts of a check against their formulas: contrast, readings, evidence, duplicates."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.stats import norm
+
+from check.scene import DIAMETER_ANGSTROM, SHAPE_ZYX, SPACING_ANGSTROM, make_scene, volume_of_array
+from napari_cryoet import Picks
+from napari_cryoet.check import contrast as contrasts
+from napari_cryoet.check.contrast import grid_for, read_contrast
+from napari_cryoet.check.evidence import Pattern, cliffs_delta, measure_offset, peaks, sigma_needed
+from napari_cryoet.check.readings import Frame, Reading, all_readings, are_inside, at_edge, duplicates
+
+SPACING_ZYX = (SPACING_ANGSTROM,) * 3
+SHAPE, POINTS = (10, 20, 30), np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+numbers = st.lists(st.integers(-5, 5), min_size=1, max_size=20)
+readings = st.builds(
+    Reading,
+    st.permutations(range(3)).map(tuple),
+    st.tuples(st.booleans(), st.booleans(), st.booleans()),
+    st.sampled_from([1.0, 0.5, 10.0]),
+)
+
+
+def ranks_of(volume, diameter=DIAMETER_ANGSTROM):
+    return read_contrast(volume, grid_for(volume, SPACING_ZYX, diameter), diameter)
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return make_scene()
+
+
+class TestContrast:
+    @pytest.fixture
+    def pyramid(self, scene):
+        """The scene with two coarser levels, by block means."""
+        shape = [n // 2 for n in SHAPE_ZYX]
+        half = scene.grey.reshape(shape[0], 2, shape[1], 2, shape[2], 2).mean(axis=(1, 3, 5))
+        quarter = half.reshape(shape[0] // 2, 2, shape[1] // 2, 2, shape[2] // 2, 2).mean(axis=(1, 3, 5))
+        return replace(scene.volume, levels=[scene.grey, half, quarter])
+
+    @pytest.mark.parametrize(("diameter", "level"), [(400.0, 2), (160.0, 2), (159.0, 1), (80.0, 1), (79.0, 0)])
+    def test_the_coarsest_level_that_resolves_the_particle_is_taken(self, pyramid, diameter, level):
+        assert grid_for(pyramid, SPACING_ZYX, diameter).level == level
+
+    def test_a_volume_of_one_level_is_averaged_to_the_same_grid(self, scene, pyramid):
+        coarse, averaged = ranks_of(pyramid), ranks_of(scene.volume)
+
+        assert (coarse.grid.level, averaged.grid.level, averaged.grid.binned_by) == (1, 0, 2)
+        assert coarse.grid.places(np.array([[0.5, 2.5, 4.5]])).tolist() == [[0, 1, 2]]
+        np.testing.assert_array_equal(coarse.grid.first_zyx, averaged.grid.first_zyx)
+        np.testing.assert_allclose(coarse.ranks, averaged.ranks, atol=1e-3)
+
+    def test_memory_is_bounded_and_slabs_meet_without_a_seam(self, scene, monkeypatch):
+        whole = ranks_of(scene.volume, 40.0).ranks
+        monkeypatch.setattr(contrasts, "SLAB_VOXELS", 72 * 64 * 5)
+        np.testing.assert_allclose(ranks_of(scene.volume, 40.0).ranks, whole, atol=1e-4)
+        monkeypatch.setattr(contrasts, "MAX_VOXELS", 1000)
+        assert np.prod(grid_for(scene.volume, SPACING_ZYX, 20.0).shape_zyx) <= 1000
+
+    @pytest.mark.filterwarnings("error")
+    @pytest.mark.parametrize("odd", [np.finfo(np.float32).max, np.nan, -np.inf, 1e300, 1e10])
+    def test_damaged_voxels_and_those_without_a_value_hide_no_particle(self, scene, odd):
+        grey = scene.grey.astype(np.float64)
+        count = 1 if odd == 1e10 else grey.size // 20
+        grey.ravel()[np.random.default_rng(0).choice(grey.size, count, replace=False)] = odd
+        found = ranks_of(volume_of_array(grey))
+
+        assert np.median(found.near(found.grid.places(scene.truth_zyx))) < -0.9
+        assert not ranks_of(volume_of_array(np.full(SHAPE_ZYX, 0.1, np.float32))).ranks.any()
+
+
+class TestReadings:
+    @pytest.mark.parametrize(
+        ("reading", "words"),
+        [
+            (Reading(), "they are taken as given"),
+            (Reading(flipped_zyx=(True, False, True)), "x and z are flipped"),
+            (Reading((0, 2, 1), (True, False, False)), "x and y are swapped and z is flipped"),
+            (Reading(shift_zyx=(0.0, -3.0, 12.5)), "all are moved by +12.5 in x and -3 in y voxels"),
+        ],
+    )
+    def test_a_reading_says_what_is_different(self, reading, words):
+        assert reading.words() == words
+
+    def test_a_flip_counts_from_the_centre_of_the_last_voxel(self):
+        flipped = Reading(flipped_zyx=(False, True, False))
+
+        assert flipped.apply(POINTS, SHAPE)[0].tolist() == [1.0, 17.0, 3.0]
+        np.testing.assert_array_equal(flipped.apply(flipped.apply(POINTS, SHAPE), SHAPE), POINTS)
+
+    def test_all_48_orders_and_flips_are_tried_at_each_scale_once(self):
+        found = list(all_readings(10.0, 10.0))
+
+        assert found[0].is_given
+        assert len(found) == len(set(found)) == 48 * len({reading.factor for reading in found})
+        assert {1.0, 0.1, 10.0, 2.0, 4.0, 0.5, 0.25} == {reading.factor for reading in found}
+        assert {reading.factor for reading in all_readings(2.0, 2.0)} == {1.0, 0.5, 2.0, 4.0, 0.25}
+
+    @given(readings)
+    def test_picks_are_read_anew_in_the_volumes_grid_and_rotations_turn_along_or_are_left_out(self, reading):
+        quarter = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
+        picks = Picks(POINTS, 5.0, scores=[0.1, 0.2], rotations_zyx=np.stack([np.eye(3), quarter]))
+        read = reading.applied_to(picks, Frame.of(picks, SHAPE, SPACING_ZYX))
+
+        np.testing.assert_allclose(read.points_zyx, reading.apply(POINTS / 2, SHAPE))
+        assert (read.spacing_angstrom, read.shape_zyx, read.scores.tolist()) == (10.0, SHAPE, [0.1, 0.2])
+        assert reading.words() in read.edits[-1]
+        if reading.is_mirrored:
+            assert read.rotations_zyx is None
+        else:  # an arrow's end goes where its pick goes
+            ends = reading.apply(POINTS + picks.particle_axes_zyx(), SHAPE) - reading.apply(POINTS, SHAPE)
+            np.testing.assert_allclose(read.particle_axes_zyx(), ends / reading.factor, atol=1e-9)
+
+    def test_a_frame_puts_picks_into_the_voxels_of_the_volume(self):
+        np.testing.assert_array_equal(Frame.of(Picks(POINTS, 5.0), SHAPE, SPACING_ZYX).voxels_zyx, POINTS / 2)
+        np.testing.assert_array_equal(
+            Frame.of(Picks(POINTS), SHAPE, SPACING_ZYX, (1.0, 0, 0)).voxels_zyx, POINTS - [1, 0, 0]
+        )
+
+    def test_inside_goes_to_the_outer_half_of_a_border_voxel(self):
+        edge = np.array([[-0.5, 0, 0], [9.5, 19.5, 29.5], [-0.51, 0, 0], [9.51, 0, 0], [0, 0, 30]])
+        near = np.array([[4.4, 10, 20], [4.6, 10, 20], [10, 15, 20], [-3, 10, 10]])
+
+        assert are_inside(edge, SHAPE).tolist() == [True, True, False, False, False]
+        assert at_edge(near, (20, 20, 40), np.full(3, 5.0)).tolist() == [True, False, True, False]
+
+
+class TestDuplicates:
+    LINE = np.array([[0.0, 0, 0], [0, 0, 4], [0, 0, 8], [0, 0, 100]])
+
+    def test_the_first_or_the_best_stays(self):
+        assert duplicates(self.LINE, None, 5.0).tolist() == [1]
+        assert duplicates(self.LINE, np.array([0.0, 1.0, 0.5, 0.0]), 5.0).tolist() == [0, 2]
+        assert duplicates(self.LINE, np.array([np.nan, 1.0, np.nan, 0.0]), 5.0).tolist() == [0, 2]
+        assert duplicates(self.LINE, None, 4.0).tolist() == []  # exactly that far is not too near
+        assert duplicates(np.zeros((50_000, 3)), None, 1.0).tolist() == list(range(1, 50_000))
+
+    @given(arrays(np.float64, st.tuples(st.integers(0, 25), st.just(3)), elements=st.integers(0, 12).map(float)))
+    def test_those_that_stay_are_apart_and_each_other_is_near_one_of_them(self, points):
+        out = duplicates(points, None, 3.0)
+        stays = np.delete(points, out, axis=0)
+        apart = np.linalg.norm(stays[:, None] - stays[None], axis=-1) + 99 * np.eye(len(stays))
+
+        assert not len(stays) or apart.min() >= 3.0
+        assert all(np.linalg.norm(stays - points[row], axis=1).min() < 3.0 for row in out)
+
+
+class TestEvidence:
+    @given(numbers, numbers)
+    def test_cliffs_delta_is_what_counting_pairs_gives(self, ones, others):
+        pairs = [np.sign(one - other) for one in ones for other in others]
+
+        assert cliffs_delta(np.array(ones), np.array(others)) == pytest.approx(np.mean(pairs))
+
+    def test_more_tries_need_more_sigma(self):
+        assert sigma_needed(1, 0.05) == pytest.approx(norm.isf(0.025))
+        assert sigma_needed(336) > sigma_needed(48) > sigma_needed(1)
+
+    def test_sigma_of_picks_in_noise_is_a_sigma_and_moved_picks_see_no_particle(self):
+        contrast, sigmas = ranks_of(make_scene(n_particles=0).volume), []
+        for seed in range(150):
+            points = np.random.default_rng(seed).uniform(0, np.array(SHAPE_ZYX) - 1, (30, 3))
+            pattern = Pattern.of(contrast, points, SHAPE_ZYX, DIAMETER_ANGSTROM, seed)
+            sigmas.append(pattern.judge(Reading()).sigma)
+            lengths = np.linalg.norm(pattern.shifts * contrast.grid.spacing_zyx, axis=1)
+            assert lengths.min() >= 1.25 * DIAMETER_ANGSTROM
+
+        assert np.mean(sigmas) == pytest.approx(0, abs=0.3)
+        assert 0.75 < np.std(sigmas) < 1.2  # it may err on the careful side
+
+    def test_a_parabola_finds_its_peak_or_none(self):
+        steps = np.array([-1.0, 0.0, 1.0])
+        found, is_there = peaks(np.stack([-((steps - 0.3) ** 2) + 5, (steps + 0.5) ** 2 - 5]))
+        assert found.tolist() == pytest.approx([0.3, -0.5])
+        assert is_there
+        found, is_there = peaks(np.array([[1.0, 2.0, 3.0]]))
+        assert np.isnan(found).all()
+        assert not is_there
+
+    def test_counting_from_one_is_told_where_it_can_be_measured(self):
+        scene = make_scene(n_particles=110, seed=6, shape=(56, 84, 72))
+        contrast = ranks_of(scene.volume)
+
+        assert measure_offset(contrast, scene.truth_zyx, DIAMETER_ANGSTROM, 0) is None
+        for one in (1.0, -1.0):
+            offset = measure_offset(contrast, scene.truth_zyx + one, DIAMETER_ANGSTROM, 0)
+            assert offset.is_one_based
+            np.testing.assert_allclose(offset.voxels_zyx, -one, atol=0.4)
