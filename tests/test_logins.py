@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from fault_server import FaultServer, files, reply
-from napari_cryoet import provenance
 from napari_cryoet.exceptions import CryoETError, NetworkError
 from napari_cryoet.files import without_login, without_password
+from napari_cryoet.formats.notes import of_bare_file
 from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.http import Http
 from napari_cryoet.logins import authorization_of, is_same_server
@@ -161,5 +161,5 @@ def test_what_is_kept_is_known_by_the_user_and_not_by_the_password():
 
 
 def test_where_a_file_comes_from_names_nobody():
-    about = provenance.of_bare_file("volume", "https://me:s3cr3t@files.org/a.zarr", 10.0)
+    about = of_bare_file("volume", "https://me:s3cr3t@files.org/a.zarr", 10.0)
     assert about["source_url"] == "https://files.org/a.zarr"

@@ -2,6 +2,7 @@ import json
 import math
 
 from napari_cryoet import provenance
+from napari_cryoet.formats.notes import of_bare_file
 from napari_cryoet.records import Terms
 from samples import make_annotation, make_file, make_run, make_tomogram
 
@@ -61,7 +62,7 @@ def test_the_licence_and_the_page_are_those_of_the_source():
 
 
 def test_a_bare_file_has_nobody_to_cite():
-    assert provenance.citation(provenance.of_bare_file("volume", URL, None)) == ""
+    assert provenance.citation(of_bare_file("volume", URL, None)) == ""
 
 
 def test_the_dois_of_an_annotation_are_its_own():

@@ -6,11 +6,12 @@ import pytest
 
 from napari_cryoet import readers
 from napari_cryoet.exceptions import FormatError, OtherKindError, PackError, StreamError
-from napari_cryoet.formats.ndjson import Points, write_points
+from napari_cryoet.formats.masks import write_mask
+from napari_cryoet.formats.ndjson import lines_of
 from napari_cryoet.formats.portal_zarr import write_mrc, write_pyramid
 from napari_cryoet.layer_spec import METADATA_KEY
-from napari_cryoet.mask_files import write_mask
 from napari_cryoet.packs.pack import Manifest, write_pack
+from napari_cryoet.picks import Picks
 from napari_cryoet.readers import get_reader, read_pack, why_declined
 from ome_images import write_image
 
@@ -193,7 +194,7 @@ class TestMrc:
 
 class TestNdjson:
     def test_points_are_in_voxels_and_say_so(self, tmp_path):
-        (tmp_path / "picks.ndjson").write_bytes(write_points(Points.from_zyx(np.array([[3.0, 2.0, 1.0]]))))
+        (tmp_path / "picks.ndjson").write_bytes(b"".join(lines_of(Picks(np.array([[3.0, 2.0, 1.0]])))))
 
         ((data, options, kind),) = read(tmp_path / "picks.ndjson")
 
@@ -205,7 +206,7 @@ class TestNdjson:
     def test_the_portals_folders_tell_the_spacing(self, tmp_path):
         folder = tmp_path / "VoxelSpacing13.480" / "Annotations" / "100"
         folder.mkdir(parents=True)
-        (folder / "ribosome-1.0_point.ndjson").write_bytes(write_points(Points.from_zyx(np.array([[3.0, 2.0, 1.0]]))))
+        (folder / "ribosome-1.0_point.ndjson").write_bytes(b"".join(lines_of(Picks(np.array([[3.0, 2.0, 1.0]])))))
 
         ((_data, options, _kind),) = read(folder / "ribosome-1.0_point.ndjson")
 
@@ -213,8 +214,8 @@ class TestNdjson:
         assert options["units"] == ("angstrom",) * 3
 
     def test_oriented_points_bring_their_arrows_and_are_active_above_them(self, tmp_path):
-        points = Points.from_zyx(np.ones((2, 3)), rotations_zyx=np.eye(3)[None].repeat(2, axis=0))
-        (tmp_path / "picks.ndjson").write_bytes(write_points(points))
+        points = Picks(np.ones((2, 3)), rotations_zyx=np.eye(3)[None].repeat(2, axis=0))
+        (tmp_path / "picks.ndjson").write_bytes(b"".join(lines_of(points)))
 
         assert [kind for _, _, kind in read(tmp_path / "picks.ndjson")] == ["vectors", "points"]
 
@@ -226,7 +227,7 @@ class TestNdjson:
 
     def test_a_name_for_whose_provenance_there_is_no_room_is_read(self, tmp_path):
         path = tmp_path / "picks.ndjson".rjust(250, "a")
-        path.write_bytes(write_points(Points.from_zyx(np.ones((2, 3)))))
+        path.write_bytes(b"".join(lines_of(Picks(np.ones((2, 3))))))
 
         ((data, _options, _kind),) = read(path)
         assert len(data) == 2
@@ -235,7 +236,7 @@ class TestNdjson:
         good = {"type": "point", "location": {"x": 1, "y": 2, "z": 3}}
         (tmp_path / "picks.ndjson").write_text(json.dumps(good) + "\n{broken\n")
 
-        with pytest.raises(FormatError, match="Line 2"):
+        with pytest.raises(FormatError, match="line 2"):
             read(tmp_path / "picks.ndjson")
 
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from napari_cryoet.pick_files import read_picks, write_picks
-from napari_cryoet.pick_formats import FORMATS, SUFFIXES
+from napari_cryoet.formats.registry import FORMATS, SUFFIXES, read_picks, write_picks
 from napari_cryoet.picks import Picks
 
 COLUMNS = {

@@ -7,12 +7,13 @@ import pytest
 import zarr
 
 from napari_cryoet.exceptions import FormatError, OtherKindError, StreamError
+from napari_cryoet.formats.common import spacing_in_layout
+from napari_cryoet.formats.notes import ORIGIN_KEY
 from napari_cryoet.formats.portal_zarr import write_mrc
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.loading import load_tomogram
-from napari_cryoet.provenance import ORIGIN_KEY
 from napari_cryoet.streaming.making import open_pyramid
-from napari_cryoet.volumes import name_of, open_volume, spacing_in_layout, suffix_of
+from napari_cryoet.volumes import name_of, open_volume, suffix_of
 from ome_images import noise, write_image
 from stream_server import StreamServer
 
@@ -229,7 +230,7 @@ class TestOrigins:
         assert "isn't followed here (rotation)" in rotation
 
     def test_the_shift_of_coarse_levels_is_no_origin(self, tmp_path):
-        from napari_cryoet.mask_files import write_mask
+        from napari_cryoet.formats.masks import write_mask
 
         write_mask(np.ones((8, 8, 8), "u1"), tmp_path / "a.zarr", spacing_angstrom=10, format="ome-zarr-0.5")
 

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
         StoppedError,
         StreamError,
     )
+    from napari_cryoet.formats.masks import write_mask
+    from napari_cryoet.formats.registry import read_picks, write_picks
     from napari_cryoet.layer_spec import LayerSpec
     from napari_cryoet.loading import (
         load_annotation,
@@ -45,8 +47,6 @@ if TYPE_CHECKING:
         load_picks,
         load_tomogram,
     )
-    from napari_cryoet.mask_files import write_mask
-    from napari_cryoet.pick_files import read_picks, write_picks
     from napari_cryoet.picks import Picks
     from napari_cryoet.portal import Portal, open_portal
     from napari_cryoet.run.fit import Fit, fit
@@ -119,10 +119,10 @@ _HOMES = {
     "open_annotation": "comparison.inputs",
     "open_portal": "portal",
     "outline_run": "run.outline",
-    "read_picks": "pick_files",
+    "read_picks": "formats.registry",
     "report_text": "comparison.report",
-    "write_mask": "mask_files",
-    "write_picks": "pick_files",
+    "write_mask": "formats.masks",
+    "write_picks": "formats.registry",
 }
 
 

@@ -8,22 +8,27 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from napari_cryoet import provenance
+import numpy as np
+
 from napari_cryoet.appearance.colors import RGBA, instance_colormap
 from napari_cryoet.contrast import robust_limits
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.files import without_login
-from napari_cryoet.formats import ndjson
+from napari_cryoet.formats.common import MAX_FILE_BYTES, spacing_in_layout
+from napari_cryoet.formats.masks import whole_numbers
+from napari_cryoet.formats.mesh import Mesh
+from napari_cryoet.formats.notes import ORIGIN_KEY, of_bare_file
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
-from napari_cryoet.mask_values import labels_in_memory
-from napari_cryoet.provenance import ORIGIN_KEY
 from napari_cryoet.stopping import raise_if_stopped
-from napari_cryoet.volumes import AXES, Volume, open_volume, spacing_in_layout
+from napari_cryoet.volumes import AXES, Volume, open_volume
 
 T = TypeVar("T")
 
 MAX_SPACING_ANGSTROM: Final = 1e6
 MASK_OPACITY: Final = 0.5
+#: A tomogram of the portal has half of this; more labels would not fit into the memory of a usual computer.
+_MAX_VOXELS_IN_MEMORY: Final = 2**30
+_PLANES_AT_ONCE: Final = 16
 _NO_SPACING: Final = "The file doesn't say how large its voxels are, so positions are in voxels, not in ångström."
 
 
@@ -82,7 +87,7 @@ def opened_volume(url: str, stop: threading.Event | None) -> Iterator[Volume]:
 
 
 def fetch_parsed(
-    url: str, parse: Callable[[bytes], T], stop: threading.Event | None, max_bytes: int = ndjson.MAX_FILE_BYTES
+    url: str, parse: Callable[[bytes], T], stop: threading.Event | None, max_bytes: int = MAX_FILE_BYTES
 ) -> T:
     """What is made of a whole file, or of its first ``max_bytes`` and one byte more."""
     from napari_cryoet.streaming.documents import read_parsed
@@ -126,7 +131,7 @@ def in_world_of_file(volume: Volume, source: str | Path, given: float | None) ->
     """Scale, units and metadata of a bare file: by the spacing that is given, else by its folder, else its own."""
     known = given if given is not None else spacing_in_layout(source)
     spacing = volume.spacing_angstrom if known is None else (known,) * 3
-    return with_spacing(with_origin(provenance.of_bare_file("volume", str(source), spacing), volume), spacing)
+    return with_spacing(with_origin(of_bare_file("volume", str(source), spacing), volume), spacing)
 
 
 def with_origin(about: dict[str, Any], volume: Volume) -> dict[str, Any]:
@@ -136,3 +141,52 @@ def with_origin(about: dict[str, Any], volume: Volume) -> dict[str, Any]:
     if volume.remarks:
         about = about | {"warnings": [*about.get("warnings", ()), *volume.remarks]}
     return about
+
+
+def labels_in_memory(volume: Volume, *, stop: threading.Event | None = None) -> Any:
+    """The finest level of a mask of float numbers or truth values as uint16, read at once.
+
+    Some masks of the portal have only a float32 MRC file. Converting lazily would read it again for every plane.
+
+    Raises
+    ------
+    FormatError
+        If its values aren't whole numbers from 0 to 65535, or there are too many.
+    StoppedError
+        When ``stop`` is set.
+    """
+    from dask.array import from_array
+
+    size_z, size_y, size_x = volume.shape_zyx
+    if size_z * size_y * size_x > _MAX_VOXELS_IN_MEMORY:
+        raise FormatError("This mask is kept as float numbers and too large for the memory; its OME-Zarr can be shown.")
+    labels = np.empty(volume.shape_zyx, np.uint16)
+    for start in range(0, size_z, _PLANES_AT_ONCE):
+        raise_if_stopped(stop)
+        planes = slice(start, min(start + _PLANES_AT_ONCE, size_z))
+        labels[planes] = whole_numbers(volume.read_planes(planes, stop=stop))
+    return from_array(labels, chunks=(_PLANES_AT_ONCE, size_y, size_x))  # type: ignore[no-untyped-call]
+
+
+def surface_spec(
+    mesh: Mesh, common: dict[str, Any], *, name: str, color: RGBA, spacing_angstrom: float | None
+) -> LayerSpec:
+    """The Surface layer of a mesh: vertices in voxels of ``common["scale"]``, so that ``data * scale`` is in ångström.
+
+    In voxels, as picks are, so that the sliders don't step by single ångström.
+    """
+    options = common | {
+        "name": name,
+        "colormap": mesh_colormap(color),
+        "contrast_limits": (0.0, 1.0),
+        "opacity": 0.7,
+        "shading": "smooth",
+    }
+    values = np.ones(len(mesh.vertices_zyx), np.float32)
+    return LayerSpec((mesh.vertices_zyx / (spacing_angstrom or 1.0), mesh.faces, values), options, "surface")
+
+
+def mesh_colormap(color: tuple[float, float, float, float]) -> dict[str, Any]:
+    """What napari's Surface layer takes as the colormap of a mesh of one colour."""
+    rgba = [float(part) for part in color]
+    return {"colors": [rgba, rgba], "name": "mesh #" + "".join(f"{round(255 * part):02x}" for part in rgba)}

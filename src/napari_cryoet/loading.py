@@ -14,14 +14,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from napari_cryoet import captions, meshes, provenance
+from napari_cryoet import provenance
 from napari_cryoet.appearance.colors import RGBA, color_of, object_key
 from napari_cryoet.appearance.diameters import diameter_angstrom
-from napari_cryoet.captions import Caption
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.expecting import expect, path_text
-from napari_cryoet.export_notes import source_of_mask
-from napari_cryoet.formats import ndjson
+from napari_cryoet.formats import mesh, ndjson, sidecars
+from napari_cryoet.formats.common import spacing_in_layout
+from napari_cryoet.formats.notes import of_bare_file
+from napari_cryoet.formats.sidecars import Caption
 from napari_cryoet.layer_names import annotation_name, file_layer_name, layer_name, tomogram_name
 from napari_cryoet.layer_parts import (
     fetch_parsed,
@@ -30,6 +31,7 @@ from napari_cryoet.layer_parts import (
     in_world_of_file,
     labels_spec,
     opened_volume,
+    surface_spec,
     with_origin,
     with_spacing,
 )
@@ -38,7 +40,7 @@ from napari_cryoet.picks import Picks
 from napari_cryoet.point_layers import UNKNOWN_SPACING_ANGSTROM, arrows_spec, points_spec
 from napari_cryoet.records import AnnotationFile, ShapeType, Tomogram
 from napari_cryoet.run import fit as fits
-from napari_cryoet.volumes import name_of, spacing_in_layout, suffix_of
+from napari_cryoet.volumes import name_of, own_provenance, suffix_of
 from napari_cryoet.wording import joined
 
 _A_RECORD: Final = "an AnnotationFile of a portal"
@@ -155,13 +157,10 @@ def load_annotation(
     object_id, object_name = (annotation.object_id, annotation.object_name) if annotation else (None, None)
     chosen = color or color_of(object_key(object_id, object_name))
     if suffix_of(file.https_path) == ".ndjson" or file.format == "ndjson":
-        points = fetch_parsed(file.https_path, ndjson.read_points, stop)
-        diameter = diameter_angstrom(object_id, object_name)
         given = [tomogram] if isinstance(tomogram, Tomogram) else []
         size = fits.shape_zyx(file, given) or fits.shape_zyx(file, run_tomograms)
-        return _point_specs(
-            points, about, name=name, color=chosen, diameter_angstrom=diameter, spacing=spacing, shape_zyx=size
-        )
+        picks = _fetch_points(file.https_path, about, spacing, stop, alignment_id=file.alignment_id, shape_zyx=size)
+        return _point_specs(picks, name=name, color=chosen, diameter_angstrom=diameter_angstrom(object_id, object_name))
     if shape_type == ShapeType.MESH:
         return (_mesh_spec(file.https_path, about, name=name, color=chosen, spacing=spacing, stop=stop),)
     is_instances = shape_type == ShapeType.INSTANCE_SEGMENTATION_MASK
@@ -195,7 +194,7 @@ def load_captions(file: AnnotationFile | str | Path, *, stop: threading.Event | 
         raise FormatError("This annotation is no text.", hint="Load it with load_annotation.")
     address = file.https_path if isinstance(file, AnnotationFile) else path_text(file, "file", or_else=_A_RECORD)
     return fetch_parsed(
-        address, partial(captions.parse_captions, where=name_of(address)), stop, captions.MAX_FILE_BYTES
+        address, partial(sidecars.parse_captions, where=name_of(address)), stop, sidecars.MAX_FILE_BYTES
     )
 
 
@@ -239,40 +238,34 @@ def _load_bare_annotation(
     if suffix_of(source) == ".ndjson":
         given = _given_spacing(tomogram)
         spacing = given if given is not None else spacing_in_layout(source)
-        about = provenance.of_bare_file("annotation", address, spacing)
-        points = fetch_parsed(address, ndjson.read_points, stop)
-        diameter = diameter_angstrom(None, name)
-        return _point_specs(points, about, name=name, color=chosen, diameter_angstrom=diameter, spacing=spacing)
+        about = of_bare_file("annotation", address, spacing)
+        picks = _fetch_points(address, about, spacing, stop)
+        return _point_specs(picks, name=name, color=chosen, diameter_angstrom=diameter_angstrom(None, name))
     if suffix_of(source) == ".glb":
         given = _given_spacing(tomogram)
         spacing = given if given is not None else spacing_in_layout(source)
-        about = provenance.of_bare_file("annotation", address, spacing)
+        about = of_bare_file("annotation", address, spacing)
         return (_mesh_spec(address, about, name=name, color=chosen, spacing=spacing, stop=stop),)
     with opened_volume(address, stop) as volume:
         options = in_world_of_file(volume, source, _given_spacing(tomogram))
-        about, own = options["metadata"][METADATA_KEY], source_of_mask(volume, address)
+        about, own = options["metadata"][METADATA_KEY], own_provenance(volume, address)
         said = [*about.get("warnings", ()), *own.get("warnings", ())]
         options["metadata"][METADATA_KEY] = about | own | ({"warnings": said} if said else {})
         is_instances = volume.is_labels or volume.dtype.itemsize > 1  # the portal keeps plain masks as int8
         return (labels_spec(volume, options, name, None if is_instances else chosen, stop),)
 
 
-def _point_specs(
-    points: ndjson.Points,
-    about: dict[str, Any],
-    *,
-    name: str,
-    color: RGBA,
-    diameter_angstrom: float,
-    spacing: float | None,
-    shape_zyx: tuple[int, int, int] | None = None,
-) -> tuple[LayerSpec, ...]:
-    if len(points) == 0 and points.skipped:
-        raise FormatError(f"None of this file's {len(points.skipped):,} lines is a point that can be drawn.")
-    common = with_spacing(about | {"warnings": [*about.get("warnings", ()), *points.warnings]}, spacing)
+def _fetch_points(
+    address: str, about: dict[str, Any], spacing: float | None, stop: threading.Event | None, **known: Any
+) -> Picks:
+    parse = partial(ndjson.read_points, where=name_of(address), spacing_angstrom=spacing, about=about, **known)
+    return fetch_parsed(address, parse, stop)
+
+
+def _point_specs(picks: Picks, *, name: str, color: RGBA, diameter_angstrom: float) -> tuple[LayerSpec, ...]:
+    spacing = picks.spacing_angstrom
+    common = with_spacing(dict(picks.about), spacing)
     sizes = {"diameter_angstrom": diameter_angstrom, "spacing_angstrom": spacing or UNKNOWN_SPACING_ANGSTROM}
-    picks = points.to_picks(spacing, alignment_id=about.get("alignment_id"), about=about)
-    picks = picks.changed(shape_zyx=shape_zyx)
     drawn = points_spec(picks, common, name=name, color=color, **sizes)
     arrows = arrows_spec(picks, common, name=f"{name} · orientation", color=color, **sizes)
     return (drawn,) if arrows is None else (drawn, arrows)
@@ -287,11 +280,11 @@ def _mesh_spec(
     spacing: float | None,
     stop: threading.Event | None,
 ) -> LayerSpec:
-    mesh = fetch_parsed(address, partial(meshes.read_mesh, where=name_of(address)), stop, meshes.MAX_FILE_BYTES)
-    about = about | {"warnings": [*about.get("warnings", ()), meshes.ASSUMED_UNIT, meshes.ONLY_IN_3D]}
+    surface = fetch_parsed(address, partial(mesh.read_mesh, where=name_of(address)), stop, mesh.MAX_FILE_BYTES)
+    about = about | {"warnings": [*about.get("warnings", ()), mesh.ASSUMED_UNIT, mesh.ONLY_IN_3D]}
     # Its positions don't depend on a voxel spacing: where none is known, it counts in ångström.
     common = in_angstrom(1.0 if spacing is None else spacing) | {"metadata": {METADATA_KEY: about}}
-    return meshes.surface_spec(mesh, common, name=name, color=color, spacing_angstrom=spacing)
+    return surface_spec(surface, common, name=name, color=color, spacing_angstrom=spacing)
 
 
 def _mark_misfit(about: dict[str, Any], file: AnnotationFile, tomogram: Tomogram) -> str:

@@ -18,8 +18,7 @@ import numpy as np
 
 from napari_cryoet.contrast import robust_limits
 from napari_cryoet.exceptions import FormatError
-from napari_cryoet.formats.ome_zarr import find_multiscales, parse_multiscale
-from napari_cryoet.formats.omero import Channel, parse_channels
+from napari_cryoet.formats.ome_zarr import Channel, find_multiscales, parse_channels, parse_multiscale
 from napari_cryoet.layer_spec import LayerSpec
 from napari_cryoet.streaming.addresses import path_in
 from napari_cryoet.wording import joined, plain

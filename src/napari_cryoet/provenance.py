@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime
-from typing import Any, Final
+from datetime import date
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from napari_cryoet._version import __version__
-from napari_cryoet.files import without_login
 from napari_cryoet.portal.links import database_links, publication_links
 from napari_cryoet.records import (
     PORTAL_TERMS,
@@ -28,13 +27,6 @@ from napari_cryoet.records import (
     TiltSeries,
     Tomogram,
 )
-
-#: Under this name it stands where a volume's own file puts its first voxel, z, y, x, in ångström, if not at 0.
-ORIGIN_KEY: Final = "origin_zyx_angstrom"
-
-_EXPORT: Final = "{} exported by napari-cryoet"
-#: What the provenance of a mask says it is.
-MASK_EXPORT: Final = _EXPORT.format("mask")
 
 
 def plain_data(value: Any) -> Any:
@@ -132,59 +124,6 @@ def of_annotation_file(file: AnnotationFile, source_url: str, spacing_angstrom: 
         "is_curator_recommended": annotation.is_curator_recommended,
         "confidence_precision_percent": annotation.confidence_precision,
         "confidence_recall_percent": annotation.confidence_recall,
-    }
-
-
-def of_bare_file(
-    kind: str, source_url: str, spacing_angstrom: float | tuple[float, float, float] | None
-) -> dict[str, Any]:
-    """Where the data of a file without records comes from; nothing is known of its licence or authors."""
-    return {
-        "kind": kind,
-        "source_url": without_login(source_url),
-        "voxel_spacing_angstrom": plain_data(spacing_angstrom),
-        "software": f"napari-cryoet {__version__}",
-    }
-
-
-def of_export(
-    what: str,
-    source: Mapping[str, Any],
-    *,
-    spacing_angstrom: float | None,
-    shape_zyx: tuple[int, int, int] | None,
-    alignment_id: int | None,
-    edits: Iterable[str],
-    who: str,
-    when: datetime,
-) -> dict[str, Any]:
-    """What an export says of itself: where it comes from, in which grid, what was done to it, by whom and when.
-
-    Parameters
-    ----------
-    what
-        "picks" or "mask".
-    source
-        What the layer or the picks say of where they come from.
-    spacing_angstrom, shape_zyx, alignment_id
-        Of the grid of the export.
-    edits
-        What was done since it was read, in words.
-    who
-        Who exports, or "".
-    when
-        The time, with its zone.
-    """
-    return {
-        "kind": _EXPORT.format(what),
-        "software": f"napari-cryoet {__version__}",
-        "written_at": when.isoformat(timespec="seconds"),
-        "written_by": who or None,
-        "voxel_spacing_angstrom": plain_data(spacing_angstrom),
-        "shape_zyx": plain_data(shape_zyx),
-        "alignment_id": plain_data(alignment_id),
-        "edits": list(edits),
-        "source": plain_data(source),
     }
 
 

@@ -21,16 +21,14 @@ import numpy as np
 
 from napari_cryoet.exceptions import FormatError, OtherKindError, PackError, StreamError
 from napari_cryoet.formats import ndjson
+from napari_cryoet.formats.notes import MASK_EXPORT, path_beside, read_beside
+from napari_cryoet.formats.registry import SUFFIXES, detect_format, read_picks
 from napari_cryoet.layer_spec import LayerKind, LayerSpec
 from napari_cryoet.loading import load_annotation, load_picks, load_tomogram
 from napari_cryoet.packs.pack import is_pack
-from napari_cryoet.pick_files import read_picks
-from napari_cryoet.pick_formats import SUFFIXES, detect_format
 from napari_cryoet.portal import Portal, open_portal
 from napari_cryoet.portal.links import is_web_address
 from napari_cryoet.portal.pages import RunPage
-from napari_cryoet.provenance import MASK_EXPORT
-from napari_cryoet.provenance_beside import path_beside, read_beside
 from napari_cryoet.run.outline import outline_run
 from napari_cryoet.volumes import MRC_SUFFIXES, Volume, is_packed_volume, open_volume, suffix_of
 
@@ -180,7 +178,8 @@ def _is_our_mask(path: str, suffix: str) -> bool:
     """Whether an MRC file is a mask that we wrote, whatever it holds: the format itself knows no labels."""
     if suffix not in MRC_SUFFIXES or "://" in path or not os.path.isfile(path_beside(Path(path))):
         return False
-    return read_beside(Path(path)).get("kind") == MASK_EXPORT
+    notes = read_beside(Path(path))
+    return notes is not None and notes.kind == MASK_EXPORT
 
 
 def _raise(error: FormatError, _path: Any) -> list[LayerData]:
@@ -224,7 +223,7 @@ def _holds_points(path: str) -> bool:
     head = open_source(path).read("", length=_HEAD_BYTES)
     if head is None:
         raise StreamError(f"There is no file at {path}.")
-    return ndjson.holds_points(head.content)
+    return bool(head.content.strip()) and ndjson.holds(Path(path), head.content)
 
 
 def _pack_folder(path: str) -> Path | None:

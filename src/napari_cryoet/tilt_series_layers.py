@@ -9,7 +9,7 @@ from typing import Final
 from napari_cryoet import provenance
 from napari_cryoet.exceptions import FormatError, StreamError
 from napari_cryoet.expecting import expect
-from napari_cryoet.formats.tilt_angles import MAX_FILE_BYTES, parse_tilt_angles
+from napari_cryoet.formats.sidecars import MAX_FILE_BYTES, parse_tilt_angles
 from napari_cryoet.layer_names import tilt_series_name
 from napari_cryoet.layer_parts import fetch_parsed, image_spec, in_angstrom, opened_volume
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec

@@ -10,7 +10,6 @@ level), that is told and not applied: picks and masks of a volume are counted fr
 from __future__ import annotations
 
 import math
-import re
 import threading
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -20,6 +19,7 @@ import numpy as np
 
 from napari_cryoet.exceptions import FormatError, OtherKindError
 from napari_cryoet.files import without_login
+from napari_cryoet.formats.masks import ATTRIBUTE, source_of_mask
 from napari_cryoet.formats.ome_zarr import other_transformations
 from napari_cryoet.streaming.addresses import path_in, path_of
 
@@ -37,14 +37,11 @@ _ANGSTROM_PER: Final = {"angstrom": 1.0} | {
     for unit in ("meter", "metre")
     for prefix, factor in (("", 1e10), ("milli", 1e7), ("micro", 1e4), ("nano", 10.0), ("pico", 0.01))
 }
-#: Under this name an OME-Zarr's attributes say where a mask of our own export comes from.
-ATTRIBUTE: Final = "napari_cryoet"
 _PACKED: Final = {b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"BZh": "bzip2"}
 #: What is packed as a whole by its name, as EMDB's maps are: `x.map.gz`.
 _PACKED_SUFFIXES: Final = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zip": "zip"}
 _SHOWN: Final = 60
 _AXIS_WORDS: Final = {"t": "time points", "c": "channels"}
-_SPACING_FOLDER: Final = re.compile(r"/VoxelSpacing(\d{1,6}(?:\.\d{1,6})?)/")
 #: Voxels along y and x of the sample that contrast and content are judged by.
 _SAMPLE_SIDE: Final = 1024
 
@@ -130,7 +127,7 @@ def open_volume(url_or_path: str | Path, *, stop: threading.Event | None = None)
     if suffix_of(url_or_path) in MRC_SUFFIXES:
         return _open_mrc(url_or_path, stop)
     if suffix_of(url_or_path) in TIFF_SUFFIXES:
-        return _open_tiff(url_or_path, stop)
+        return _open_tiff(url_or_path)
     _refuse_files(url_or_path)
     if "://" in str(url_or_path) and is_packed_volume(url_or_path):
         packing = _PACKED_SUFFIXES[suffix_of(url_or_path)]
@@ -258,13 +255,11 @@ def name_of(url_or_path: str | Path) -> str:
     return PurePosixPath(_path_of(url_or_path)).name
 
 
-def spacing_in_layout(url_or_path: str | Path) -> float | None:
-    """The voxel spacing that the portal's folder layout says, in ångström: ``…/VoxelSpacing13.480/…``, or None.
-
-    Downloads keep this layout. The number is the API's, rounded to three digits.
-    """
-    found = _SPACING_FOLDER.search(_path_of(url_or_path))
-    return float(found.group(1)) or None if found else None
+def own_provenance(volume: Volume, url_or_path: str | Path) -> dict[str, Any]:
+    """Where a mask of our own export, or of a download, comes from; empty for any other volume."""
+    is_zarr = volume.pyramid is not None and suffix_of(url_or_path) not in MRC_SUFFIXES | TIFF_SUFFIXES
+    attributes = volume.pyramid.metadata if is_zarr and volume.pyramid is not None else None
+    return source_of_mask(None if "://" in str(url_or_path) else Path(url_or_path), attributes)
 
 
 def _path_of(url_or_path: str | Path) -> str:
@@ -339,10 +334,10 @@ def checked_spacing(spacing_zyx: Any) -> tuple[float, float, float] | None:
 
 
 def _open_mrc(url_or_path: str | Path, stop: threading.Event | None) -> Volume:
-    from napari_cryoet.formats.mrc import open_with_header
+    from napari_cryoet.formats.mrc import open_mrc
     from napari_cryoet.streaming.own_levels import pyramid_of
 
-    levels, header = open_with_header(url_or_path, stop=stop)
+    levels, header = open_mrc(url_or_path, stop=stop)
     spacing, origin = header.spacing_angstrom, header.origin_angstrom
     said = []
     if header.is_turned:
@@ -365,7 +360,7 @@ def _open_mrc(url_or_path: str | Path, stop: threading.Event | None) -> Volume:
     )
 
 
-def _open_tiff(url_or_path: str | Path, stop: threading.Event | None) -> Volume:
+def _open_tiff(url_or_path: str | Path) -> Volume:
     from napari_cryoet.formats.tiff import open_tiff
     from napari_cryoet.streaming.own_levels import pyramid_of
 
@@ -374,7 +369,7 @@ def _open_tiff(url_or_path: str | Path, stop: threading.Event | None) -> Volume:
             f"{name_of(url_or_path)} is at an address, and TIFF files are read from this computer only.",
             hint="Download it first.",
         )
-    opened = open_tiff(path_of(str(url_or_path)), stop=stop)
+    opened = open_tiff(path_of(str(url_or_path)))
     return Volume(
         levels=[opened.level],
         shape_zyx=(opened.level.shape[0], opened.level.shape[1], opened.level.shape[2]),

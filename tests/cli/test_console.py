@@ -12,7 +12,7 @@ import pytest
 
 from napari_cryoet.cli import main
 from napari_cryoet.cli.console import ProgressLine, harmless, say, tell
-from napari_cryoet.pick_files import write_picks
+from napari_cryoet.formats.registry import write_picks
 from napari_cryoet.picks import Picks
 
 

@@ -9,7 +9,7 @@ import zarr
 
 from napari_cryoet.demo.rows import HTTPS_PREFIX
 from napari_cryoet.demo.scenes import RECIPES, molecule, scene_of_run
-from napari_cryoet.meshes import read_mesh
+from napari_cryoet.formats.mesh import read_mesh
 from napari_cryoet.packs.pack import open_pack
 
 TOMOGRAM_RUNS = ("DEMO_001", "DEMO_002", "DEMO_003", "MIX_001", "MIX_002", "MIX_003")

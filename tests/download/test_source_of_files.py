@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
-from datetime import datetime
 from pathlib import Path
 
 import pytest
-import zarr
 
 from napari_cryoet import open_portal
 from napari_cryoet.download import MANIFEST_NAME, download_files, plan_download, select
-from napari_cryoet.download.manifest import fetched_as
+from napari_cryoet.formats.registry import read_picks, write_picks
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.loading import load_annotation
-from napari_cryoet.pick_files import read_picks
-from napari_cryoet.pick_writing import write_picks
 
 #: What is of the file on the portal, and not of a copy that a person may change.
 OF_THE_PORTAL = {"kind", "source_url", "software", "annotation_file_id", "voxel_spacing_angstrom", "records"}
@@ -116,68 +110,3 @@ def test_edits_that_a_manifest_says_are_unknown_are_none(page, folder: Path, is_
         path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
 
     assert read_picks(path).edits == (("changed since its download",) if is_changed else ())
-
-
-def add_a_voxel(mask: Path) -> None:
-    array = zarr.open_array(mask / "0", mode="r+")
-    array[0, 0, 0] = 1 - array[0, 0, 0]
-
-
-def rewrite_the_metadata(mask: Path) -> None:
-    path = next(mask.rglob(".zattrs"))
-    path.write_text(path.read_text().replace("angstrom", "anGstrom"))
-
-
-def take_a_chunk(mask: Path) -> None:
-    next(path for path in sorted((mask / "0").rglob("*")) if path.is_file() and path.name.isdigit()).unlink()
-
-
-def add_a_chunk(mask: Path) -> None:
-    (mask / "0" / "99").mkdir()
-    (mask / "0" / "99" / "0").write_bytes(b"chunk")
-
-
-def edits_of(mask: Path) -> list[str]:
-    return load_annotation(mask)[0].options["metadata"][METADATA_KEY].get("edits", [])
-
-
-@pytest.mark.parametrize("change", [add_a_voxel, rewrite_the_metadata, take_a_chunk, add_a_chunk])
-def test_a_mask_that_another_program_edited_says_so(page, folder: Path, change) -> None:
-    _, path = file_of(page, folder, ".zarr")
-    assert not edits_of(path)
-    change(path)
-    assert edits_of(path) == ["changed since its download"]
-
-
-def test_a_large_chunk_that_was_overwritten_in_place_is_noticed(page, folder: Path) -> None:
-    _, path = file_of(page, folder, ".zarr")
-    manifest = json.loads((folder / MANIFEST_NAME).read_text())
-    (row,) = (row for row in manifest["files"] if row["path"] == f"{path.relative_to(folder).as_posix()}/0/0/0/0")
-    content = bytearray(5 * 2**20)  # uncompressed
-    (folder / row["path"]).write_bytes(content)
-    row |= {"size_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    (folder / MANIFEST_NAME).write_text(json.dumps(manifest))
-    assert fetched_as(path)[1]
-
-    content[-1] = 1
-    (folder / row["path"]).write_bytes(content)
-    fetched = datetime.fromisoformat(row["fetched_at"]).timestamp()
-    os.utime(folder / row["path"], (fetched + 60, fetched + 60))
-    assert not fetched_as(path)[1]
-
-
-def test_what_file_managers_leave_in_a_mask_changes_nothing(page, folder: Path) -> None:
-    _, path = file_of(page, folder, ".zarr")
-    for name in (".DS_Store", "Thumbs.db", "0/desktop.ini"):
-        (path / name).write_bytes(b"icons")
-    assert not edits_of(path)
-
-
-def test_a_mask_of_which_the_download_was_stopped_isnt_called_changed(page, folder: Path) -> None:
-    _, path = file_of(page, folder, ".zarr")
-    manifest = json.loads((folder / MANIFEST_NAME).read_text())
-    name = path.relative_to(folder).as_posix()
-    next(item for item in manifest["items"] if item["path"] == name)["is_complete"] = False
-    manifest["files"] = [file for file in manifest["files"] if not file["path"].startswith(f"{name}/0/")]
-    (folder / MANIFEST_NAME).write_text(json.dumps(manifest))
-    assert not edits_of(path)

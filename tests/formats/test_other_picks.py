@@ -136,7 +136,6 @@ class TestRelion:
             read_picks(tmp_path / "particles.star")
         assert {"spacing_angstrom", "shape_zyx"} == set(raised.value.missing)
 
-    @pytest.mark.xfail(strict=True, reason="tomograms.star is not looked at as yet")
     def test_the_tomograms_star_beside_it_says_how_large_the_tomogram_is(self, tmp_path):
         centred = random_positions() - 150
         columns = {f"rlnCenteredCoordinate{axis}Angst": centred[:, at] for at, axis in enumerate("XYZ")}
@@ -299,7 +298,6 @@ class TestTables:
         picks = read_picks(tmp_path / "a.parquet", spacing_angstrom=SPACING)
         np.testing.assert_allclose(picks.points_zyx[:, ::-1] * SPACING, places, rtol=1e-6)
 
-    @pytest.mark.xfail(strict=True, reason="columns named so are not known as yet")
     def test_columns_that_name_their_unit_in_brackets(self, tmp_path):
         _, places = self.table("angstrom")
         columns = {f"{axis} [A]": places[:, at] for at, axis in enumerate("XYZ")}

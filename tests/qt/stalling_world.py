@@ -10,8 +10,9 @@ import numpy as np
 
 from fault_server import Request
 from napari_cryoet._qt.own_layers import LayerKey
-from napari_cryoet.formats.ndjson import Points, write_points
+from napari_cryoet.formats.ndjson import lines_of
 from napari_cryoet.formats.portal_zarr import write_pyramid
+from napari_cryoet.picks import Picks
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationShape, ShapeType
 from napari_cryoet.streaming.readers import HEAD_BYTES
@@ -27,8 +28,8 @@ def write_world(folder: Path, side: int = 512) -> None:
     volume = generator.normal(0, 1, (8, side, side)).astype(np.float32)
     write_pyramid(folder / "raw.zarr", volume, 10.0)
     write_pyramid(folder / "mask.zarr", (volume > 2).astype(np.int8), 10.0, "mask")
-    points = Points.from_zyx(generator.uniform(0, 8, (5000, 3)), rotations_zyx=np.eye(3)[None].repeat(5000, axis=0))
-    (folder / "arrows.ndjson").write_bytes(write_points(points))
+    points = Picks(generator.uniform(0, 8, (5000, 3)), rotations_zyx=np.eye(3)[None].repeat(5000, axis=0))
+    (folder / "arrows.ndjson").write_bytes(b"".join(lines_of(points)))
 
 
 def page_of_world(address_of: Callable[[str], str], side: int = 512) -> RunPage:

@@ -14,10 +14,10 @@ from napari.utils.notifications import notification_manager
 from napari_cryoet._qt.adopting import adopt_layers_of
 from napari_cryoet._qt.orientation_display import active_points, orientation_of, points_of
 from napari_cryoet._qt.progressive import StreamStatus, stream_of
-from napari_cryoet.formats.ndjson import Points as FilePoints
-from napari_cryoet.formats.ndjson import write_points
+from napari_cryoet.formats.ndjson import lines_of
 from napari_cryoet.formats.portal_zarr import write_mrc, write_pyramid
 from napari_cryoet.loading import load_annotation, load_tomogram
+from napari_cryoet.picks import Picks
 from napari_cryoet.streaming.own_levels import pyramid_of
 from napari_cryoet.streaming.pyramid import Pyramid
 
@@ -44,7 +44,7 @@ def oriented(tmp_path):
     """Points and arrows, counted in finer voxels than the tomogram's; the last is in the middle of its last plane."""
     places = np.array([[0.0, 2.0, 3.0], [8 * SPACING / FINER, 5.0, 7.0]])
     rotations = np.eye(3)[None].repeat(2, axis=0)
-    (tmp_path / "picks.ndjson").write_bytes(write_points(FilePoints.from_zyx(places, rotations_zyx=rotations)))
+    (tmp_path / "picks.ndjson").write_bytes(b"".join(lines_of(Picks(places, rotations_zyx=rotations))))
     return load_annotation(tmp_path / "picks.ndjson", FINER)
 
 
@@ -139,7 +139,7 @@ class TestSteps:
         assert [axis.step for axis in viewer.dims.range] == [2] * 3
 
     def test_in_voxels_are_not_mixed_with_those_in_angstrom(self, viewer, tomogram, tmp_path):
-        (tmp_path / "bare.ndjson").write_bytes(write_points(FilePoints.from_zyx(np.ones((2, 3)))))
+        (tmp_path / "bare.ndjson").write_bytes(b"".join(lines_of(Picks(np.ones((2, 3))))))
         _, bare = add(viewer, tomogram, *load_annotation(tmp_path / "bare.ndjson"))
 
         assert bare.extent.step.tolist() == [1] * 3

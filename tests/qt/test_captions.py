@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QApplication, QLabel
 from keyboard import marks_of_keys, spoken
 from napari_cryoet._qt import caption_desk
 from napari_cryoet._qt.caption_panel import CaptionPanel
-from napari_cryoet.captions import Caption
+from napari_cryoet.formats.sidecars import Caption
 from napari_cryoet.portal import open_portal
 from qt.test_layer_desk import CHECK, OFF, ON, dock, first_that, names  # noqa: F401 - the dock is a fixture
 

@@ -117,7 +117,6 @@ class TestWhatIsDoneToTheLayer:
     def test_a_new_point_has_nothing_of_the_image_that_was_cut_out_of_the_one_that_was_selected(self, viewer, shift):
         images = {"rlnImageName": np.array(["a.mrcs", "b.mrcs", "c.mrcs"], dtype=object)}
         images |= {"rlnOriginXAngst": np.array(shift), "rlnTomoSubtomogramTilt": np.array(shift)}
-        images |= dict.fromkeys(("dx", "dy", "dz"), np.array(shift))
         layer = add_picks(viewer, Picks(PLACES, 10.0, features=images | {"class": np.array([1, 2, 3])}))
         layer.selected_data = {0}
         layer.add([1.5, 1.5, 1.5])
@@ -127,7 +126,6 @@ class TestWhatIsDoneToTheLayer:
             "rlnImageName": "",
             "rlnOriginXAngst": 0,
             "rlnTomoSubtomogramTilt": 0,
-            **dict.fromkeys(("dx", "dy", "dz"), 0),
             "class": 1,
         }
         assert features["rlnImageName"][0] == "a.mrcs"

@@ -11,11 +11,11 @@ from napari_cryoet._qt import plugin
 from napari_cryoet._qt.memory import DataSaver, Memory, recall_once
 from napari_cryoet._qt.progressive import StreamStatus
 from napari_cryoet.exceptions import CryoETError, FormatError, WithheldError
-from napari_cryoet.formats.ndjson import Points as FilePoints
-from napari_cryoet.formats.ndjson import write_points
+from napari_cryoet.formats.ndjson import lines_of
 from napari_cryoet.formats.portal_zarr import write_mrc, write_pyramid
 from napari_cryoet.network.policy import policy as shared_policy
 from napari_cryoet.network.policy import save_data
+from napari_cryoet.picks import Picks
 from napari_cryoet.streaming.pyramid import Pyramid
 from stream_server import StreamServer
 
@@ -65,7 +65,7 @@ def test_a_mask_opens_as_labels(viewer, tmp_path, name):
 def test_points_open_and_show_as_discs(viewer, tmp_path):
     path = tmp_path / "VoxelSpacing10.000" / "ribosome.ndjson"
     path.parent.mkdir()
-    path.write_bytes(write_points(FilePoints.from_zyx(np.array([[3.0, 2.0, 1.0], [40.0, 2.0, 1.0]]))))
+    path.write_bytes(b"".join(lines_of(Picks(np.array([[3.0, 2.0, 1.0], [40.0, 2.0, 1.0]])))))
 
     (layer,) = viewer.open(str(path), plugin="napari-cryoet")
 
@@ -74,18 +74,17 @@ def test_points_open_and_show_as_discs(viewer, tmp_path):
     assert list(layer._view_indices) == [0]
 
 
-def test_orientations_that_are_none_are_told_by_their_lines(viewer, tmp_path, monkeypatch):
+def test_orientations_that_are_none_are_told(viewer, tmp_path, monkeypatch):
     path = tmp_path / "VoxelSpacing10.000" / "ribosome.ndjson"
     path.parent.mkdir()
     rotations = np.stack([np.eye(3), np.diag([1.0, 1.0, -1.0])])  # the second is a mirror
-    path.write_bytes(write_points(FilePoints.from_zyx(np.zeros((2, 3)), rotations_zyx=rotations)))
+    path.write_bytes(b"".join(lines_of(Picks(np.zeros((2, 3)), rotations_zyx=rotations))))
     told = []
     monkeypatch.setattr(plugin, "show_warning", told.append)
     layers = viewer.open(str(path), plugin="napari-cryoet")
 
     (warning,) = told
     assert "1 of 2 orientations aren't rotations" in warning
-    assert "line 2" in warning
     assert len(layers) == 2
 
 

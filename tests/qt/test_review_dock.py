@@ -17,8 +17,8 @@ from napari_cryoet._qt.review_dock import ReviewDock
 from napari_cryoet._qt.review_opening import review_picks
 from napari_cryoet._qt.reviewed_layer import ReviewedLayer
 from napari_cryoet.exceptions import StoppedError
+from napari_cryoet.formats.registry import read_picks
 from napari_cryoet.layer_spec import METADATA_KEY
-from napari_cryoet.pick_files import read_picks
 from napari_cryoet.picks import Picks
 from napari_cryoet.point_layers import arrows_spec, points_spec
 from napari_cryoet.review import Cube, Review, Verdict

@@ -8,11 +8,11 @@ from napari_cryoet._qt import asking
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.context_dialog import Answer
 from napari_cryoet.exceptions import MissingContextError, SaveError
+from napari_cryoet.formats.notes import read_beside
 from napari_cryoet.formats.portal_zarr import write_pyramid
+from napari_cryoet.formats.registry import read_picks, write_picks
 from napari_cryoet.loading import load_annotation, load_picks
-from napari_cryoet.pick_files import read_picks, write_picks
 from napari_cryoet.picks import Picks
-from napari_cryoet.provenance_beside import read_beside
 from napari_cryoet.volumes import open_volume
 from qt.two_picks import ROTATIONS, messages, two_picks
 
@@ -157,8 +157,8 @@ def test_voxels_that_somebody_may_have_painted_arent_passed_off_as_the_sources(v
     painted = viewer.add_labels(mask, metadata=labels.metadata, scale=(13.48,) * 3, units="angstrom")
     painted.save(str(tmp_path / "painted.mrc"), plugin=PLUGIN)
 
-    assert read_beside(tmp_path / "same.mrc")["edits"] == []
-    assert "may have been edited" in read_beside(tmp_path / "painted.mrc")["edits"][0]
+    assert read_beside(tmp_path / "same.mrc").edits == ()
+    assert "may have been edited" in read_beside(tmp_path / "painted.mrc").edits[0]
 
 
 def test_a_mask_of_unknown_size_isnt_saved(viewer, tmp_path):

@@ -12,8 +12,8 @@ from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.question import Question
 from napari_cryoet.exceptions import ExistsError, FormatError, SaveError
 from napari_cryoet.formats.portal_zarr import write_pyramid
+from napari_cryoet.formats.registry import read_picks
 from napari_cryoet.loading import load_annotation, load_picks
-from napari_cryoet.pick_files import read_picks
 from napari_cryoet.volumes import open_volume
 from qt.two_picks import ROTATIONS, messages, two_picks
 

@@ -6,8 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from napari_cryoet.pick_files import read_picks, write_picks
-from napari_cryoet.pick_formats import FORMATS, SUFFIXES
+from napari_cryoet.formats.registry import FORMATS, SUFFIXES, read_picks, write_picks
 
 SPACING_ANGSTROM, SHAPE_ZYX = 4.99, (368, 1260, 1260)
 

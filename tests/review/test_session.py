@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from napari_cryoet.exceptions import FormatError, SaveError
-from napari_cryoet.pick_files import read_picks, write_picks
+from napari_cryoet.formats.registry import read_picks, write_picks
 from napari_cryoet.picks import Picks
 from napari_cryoet.review import Review, Subject, Verdict
 

@@ -32,8 +32,17 @@ from napari_cryoet._qt.timers import single_shot
 from napari_cryoet._qt.volumes_shown import shown_volumes
 from napari_cryoet._qt.wrapped_tick import wrap_words
 from napari_cryoet.exceptions import CryoETError, ExistsError
-from napari_cryoet.pick_files import Written, write_picks
-from napari_cryoet.pick_formats import FORMATS, MISSING_WORDS, SUFFIXES, TITLES, PickFormat, losses, missing_for
+from napari_cryoet.formats.registry import (
+    FORMATS,
+    MISSING_WORDS,
+    SUFFIXES,
+    TITLES,
+    PickFormat,
+    Written,
+    losses,
+    missing_for,
+    write_picks,
+)
 from napari_cryoet.picks import Picks
 from napari_cryoet.wording import count_text
 

@@ -9,8 +9,7 @@ import numpy as np
 from napari.layers import Points
 from numpy.typing import NDArray
 
-from napari_cryoet.formats.dynamo_shifts import SHIFT, shifts_of
-from napari_cryoet.formats.star_labels import OF_ONE_PARTICLE
+from napari_cryoet.formats.relion import OF_ONE_PARTICLE
 from napari_cryoet.layer_spec import NEW_PICK, PICK_ID
 from napari_cryoet.picks import NO_INSTANCE, Picks
 from napari_cryoet.point_layers import blank_features, features_of
@@ -59,7 +58,7 @@ def name_rows(layer: Points, ids: NDArray[np.int64]) -> None:
 def name_new_rows(layer: Points, known: Picks, first_id: int) -> None:
     """Napari gives new points the features of the selected one, of which some can't be true of any other pick.
 
-    These say which pick it is, how good, and where its image was cut out by RELION or Dynamo.
+    These say which pick it is, how good, and where its image was cut out by RELION.
     """
     new = slice(len(known), len(layer.data))
     features = table_of(layer)
@@ -88,8 +87,7 @@ def _put_into_no_instance(features: Any, new: slice) -> None:
 
 def blank_images(features: Any, new: slice | NDArray[np.intp], known: Picks) -> None:
     """Let new points have none of the image that was cut out of another one, nor a shift from it."""
-    shifts = SHIFT if shifts_of(known.features) is not None else ()
-    for name in {*OF_ONE_PARTICLE, *shifts} & {*known.features} & {*features}:
+    for name in {*OF_ONE_PARTICLE} & {*known.features} & {*features}:
         is_number = features[name].dtype.kind in "iuf"
         if not is_number:  # also one of few words, of which none is empty
             features[name] = features[name].astype(object)

@@ -22,9 +22,8 @@ from napari_cryoet._qt.saving_names import with_ending
 from napari_cryoet._qt.tasks import NOT_AWAITED, Job, Tasks
 from napari_cryoet.appearance.colors import RGBA, own_color
 from napari_cryoet.exceptions import SaveError
+from napari_cryoet.formats.registry import FORMATS, SUFFIXES, TITLES, PickFormat, Written, format_for, write_picks
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
-from napari_cryoet.pick_files import FORMATS, SUFFIXES, TITLES, PickFormat, Written, write_picks
-from napari_cryoet.pick_formats import format_for
 from napari_cryoet.picks import Picks
 from napari_cryoet.point_layers import arrows_spec, points_spec
 from napari_cryoet.review.decisions import Verdict

@@ -22,13 +22,21 @@ from napari_cryoet._qt.plugin import wait_for
 from napari_cryoet._qt.saving_names import place_for
 from napari_cryoet._qt.stoppable import wait_with_stop
 from napari_cryoet.exceptions import SaveError, StoppedError
+from napari_cryoet.formats.masks import TITLES as MASK_TITLES
+from napari_cryoet.formats.masks import WrittenMask, write_mask
+from napari_cryoet.formats.notes import SUFFIX
+from napari_cryoet.formats.registry import (
+    SUFFIXES,
+    TITLES,
+    PickFormat,
+    Written,
+    format_for,
+    losses,
+    missing_for,
+    write_picks,
+)
 from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
-from napari_cryoet.mask_files import TITLES as MASK_TITLES
-from napari_cryoet.mask_files import WrittenMask, write_mask
-from napari_cryoet.pick_files import Written, write_picks
-from napari_cryoet.pick_formats import SUFFIXES, TITLES, PickFormat, format_for, losses, missing_for
 from napari_cryoet.picks import Picks
-from napari_cryoet.provenance_beside import SUFFIX
 from napari_cryoet.streaming.own_levels import pyramid_below, pyramid_of
 from napari_cryoet.wording import count_text
 

@@ -28,9 +28,8 @@ from napari_cryoet._qt.stoppable import Progress, wait_with_stop
 from napari_cryoet.download.names import NameSpace
 from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.files import refuse_existing, written_whole
+from napari_cryoet.formats.registry import SUFFIXES, format_for, format_of_name, write_picks
 from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
-from napari_cryoet.pick_files import write_picks
-from napari_cryoet.pick_formats import SUFFIXES, format_for, format_of_name
 
 Layer = tuple[Any, dict[str, Any], str]
 _Write = Callable[[Path, Progress, threading.Event], object]

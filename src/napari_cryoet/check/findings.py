@@ -27,9 +27,10 @@ from napari_cryoet.check.evidence import (
 )
 from napari_cryoet.check.readings import FARTHEST, Frame, Reading, are_inside, at_edge, duplicates
 from napari_cryoet.exceptions import FormatError
+from napari_cryoet.formats.common import spacing_in_layout
 from napari_cryoet.picks import Picks
 from napari_cryoet.records import Tomogram
-from napari_cryoet.volumes import Volume, name_of, open_volume, spacing_in_layout
+from napari_cryoet.volumes import Volume, name_of, open_volume
 from napari_cryoet.wording import count_text
 
 #: In a volume thinner than so many particles, all that is near a pick is the particle: noise looks like a fit.

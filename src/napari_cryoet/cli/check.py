@@ -13,10 +13,10 @@ from typing import Final
 from napari_cryoet.check.findings import Findings, check_picks
 from napari_cryoet.cli.console import ProgressLine, say, stop_on_interrupt
 from napari_cryoet.exceptions import CryoETError, FormatError, MissingContextError
-from napari_cryoet.pick_files import read_in_own_grid, read_picks
-from napari_cryoet.pick_formats import format_of_name
+from napari_cryoet.formats.common import spacing_in_layout
+from napari_cryoet.formats.registry import format_of_name, read_in_own_grid, read_picks
 from napari_cryoet.picks import Picks
-from napari_cryoet.volumes import Volume, open_volume, spacing_in_layout
+from napari_cryoet.volumes import Volume, open_volume
 
 #: Of widths that headers keep as rounded lengths of the whole volume.
 _SAME_WIDTH: Final = 1e-3

@@ -18,10 +18,10 @@ from napari_cryoet.comparison.masks import Mask
 from napari_cryoet.comparison.report import report_text
 from napari_cryoet.exceptions import ComparisonError, FormatError, NotFoundError
 from napari_cryoet.files import is_address, path_to_read
+from napari_cryoet.formats.common import spacing_in_layout
 from napari_cryoet.picks import Picks
 from napari_cryoet.portal.portal import Portal
 from napari_cryoet.records import AnnotationFile
-from napari_cryoet.volumes import spacing_in_layout
 
 
 def compare(options: argparse.Namespace) -> int:

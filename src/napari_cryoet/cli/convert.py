@@ -7,8 +7,7 @@ import sys
 
 from napari_cryoet.cli.console import say
 from napari_cryoet.exceptions import CryoETError, ExistsError, MissingContextError
-from napari_cryoet.pick_files import read_picks, write_picks
-from napari_cryoet.pick_formats import TITLES, format_for, losses, missing_for
+from napari_cryoet.formats.registry import TITLES, format_for, losses, missing_for, read_picks, write_picks
 from napari_cryoet.wording import count_text, spacing_text
 
 _OPTIONS = {"spacing_angstrom": "--spacing Å", "shape_zyx": "--shape Z,Y,X", "tomogram": "--tomogram NAME"}

@@ -10,8 +10,8 @@ from napari_cryoet.comparison.masks import Mask, MaskComparison, PicksInMask, co
 from napari_cryoet.comparison.match import METHODS, Method, Progress, fold_of
 from napari_cryoet.comparison.picks import PicksComparison, compare_picks
 from napari_cryoet.exceptions import ComparisonError
+from napari_cryoet.formats.notes import ORIGIN_KEY
 from napari_cryoet.picks import Picks
-from napari_cryoet.provenance import ORIGIN_KEY
 
 
 def compare(

@@ -6,6 +6,7 @@ import math
 import os
 import re
 import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,11 +14,11 @@ from napari_cryoet import provenance
 from napari_cryoet.comparison.masks import Mask
 from napari_cryoet.comparison.sides import SHOWN_NAME
 from napari_cryoet.exceptions import ComparisonError, FormatError, NotFoundError
-from napari_cryoet.export_notes import source_of_mask
 from napari_cryoet.formats import ndjson
-from napari_cryoet.pick_files import read_in_own_grid
+from napari_cryoet.formats.common import MAX_FILE_BYTES, spacing_in_layout
+from napari_cryoet.formats.notes import ORIGIN_KEY, of_bare_file
+from napari_cryoet.formats.registry import read_in_own_grid
 from napari_cryoet.picks import Picks
-from napari_cryoet.provenance import ORIGIN_KEY
 from napari_cryoet.records import AnnotationFile
 from napari_cryoet.run import fit as fits
 from napari_cryoet.run.outline import outline_run
@@ -27,7 +28,7 @@ from napari_cryoet.volumes import (
     is_packed_volume,
     name_of,
     open_volume,
-    spacing_in_layout,
+    own_provenance,
     suffix_of,
 )
 from napari_cryoet.wording import joined, plain, spacing_text
@@ -81,7 +82,7 @@ def open_annotation(
     address = str(source)
     of_layout = spacing_in_layout(address)
     spacing = spacing_angstrom if spacing_angstrom is not None else of_layout
-    about = provenance.of_bare_file("annotation", address, spacing)
+    about = of_bare_file("annotation", address, spacing)
     if is_volume(address):
         may_differ = insist or spacing == of_layout  # a folder is more reliable than a header
         return _open_mask(address, spacing, None, about, stop, is_own=True, may_differ=may_differ)
@@ -171,14 +172,17 @@ def _read_points(
     from napari_cryoet.streaming.documents import read_parsed
     from napari_cryoet.streaming.sources import open_source
 
-    length = ndjson.MAX_FILE_BYTES + 1
-    points = read_parsed(open_source(address), "", ndjson.read_points, length=length, stop=stop)
-    if points is None:
+    parse = partial(
+        ndjson.read_points,
+        where=name_of(address),
+        spacing_angstrom=spacing,
+        alignment_id=alignment_id,
+        about=about,
+    )
+    picks = read_parsed(open_source(address), "", parse, length=MAX_FILE_BYTES + 1, stop=stop)
+    if picks is None:
         raise FormatError(f"There is no file at {about['source_url']}.")
-    if len(points) == 0 and points.skipped:
-        raise FormatError(f"None of the {len(points.skipped):,} lines of {about['source_url']} is a point.")
-    said = {"warnings": list(points.warnings)} if points.warnings else {}
-    return points.to_picks(spacing, alignment_id=alignment_id, about=about | said)
+    return picks
 
 
 def _open_mask(
@@ -194,7 +198,7 @@ def _open_mask(
     """A mask. One of your own files may be an export of ours, which says where it comes from."""
     volume = open_volume(address, stop=stop)
     if is_own:
-        about = about | source_of_mask(volume, address) | {SHOWN_NAME: name_of(address)}
+        about = about | own_provenance(volume, address) | {SHOWN_NAME: name_of(address)}
         alignment_id = about.get("alignment_id")
     if volume.origin_angstrom is not None:
         about = about | {ORIGIN_KEY: list(volume.origin_angstrom)}

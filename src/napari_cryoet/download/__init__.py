@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from napari_cryoet.download.downloader import DownloadReport, download_files, survey_download
-from napari_cryoet.download.manifest import Manifest, fetched_as, read_manifest
+from napari_cryoet.download.manifest import Manifest, read_manifest
 from napari_cryoet.download.plan import MANIFEST_NAME, Plan, PlannedFile, PlannedItem, plan_download
 from napari_cryoet.download.progress import Progress
 from napari_cryoet.download.selection import Selection, TomogramChoice, select
@@ -22,7 +22,6 @@ __all__ = [
     "Survey",
     "TomogramChoice",
     "download_files",
-    "fetched_as",
     "plan_download",
     "read_manifest",
     "select",

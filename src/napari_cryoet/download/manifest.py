@@ -13,17 +13,14 @@ Downloads into one folder share one manifest; a later one adds to it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from napari_cryoet._version import __version__
 from napari_cryoet.download.names import PART_SUFFIX
@@ -35,14 +32,6 @@ from napari_cryoet.exceptions import DownloadError
 FORMAT = "napari-cryoet-download"
 VERSION = 1
 MAX_MANIFEST_BYTES = 1 << 28
-_DEEPEST = 16  # folders around a file that are looked into: the portal's lie six deep
-#: Of the files of an OME-Zarr, so many and so much are read to see whether they are still those that were fetched.
-_MOST_READ: Final = 64
-_MOST_READ_BYTES: Final = 1 << 22
-#: And so much of those that were written since, the latest first.
-_MOST_READ_OF_LATER_BYTES: Final = 1 << 27
-_CHUNK: Final = re.compile(r"(?:c\.)?\d+(?:\.\d+)*")
-_METADATA: Final = re.compile(r"\.z(?:array|attrs|group|metadata)|zarr\.json")
 
 Row = dict[str, Any]
 
@@ -154,93 +143,6 @@ def write_manifest(folder: Path, manifest: Manifest, *, now: datetime) -> Path:
             os.fsync(file.fileno())
         os.replace(fresh, path)
     return path
-
-
-def fetched_as(path: Path) -> tuple[Row, bool]:
-    """What the manifest of a download says of a file or folder in it, and whether that is still what was fetched.
-
-    Nothing where no folder around it has such a manifest, or that doesn't name it. Of folders, the names and
-    sizes of all files are compared, and the content of the metadata, the smallest chunks and those written last.
-    """
-    path = path.absolute()
-    for folder in islice(path.parents, _DEEPEST):
-        if not (folder / MANIFEST_NAME).is_file():
-            continue
-        try:
-            manifest = read_manifest(folder)
-            name = path.relative_to(folder).as_posix()
-            item, file = manifest.items.get(name), manifest.files.get(name)
-            if isinstance(item, dict):
-                if path.is_dir():
-                    return item, _is_folder_as_fetched(folder, item, manifest)
-                return item, isinstance(file, dict) and file.get("sha256") == _sha256(path)
-        except (DownloadError, OSError):
-            continue
-    return {}, False
-
-
-def _is_folder_as_fetched(folder: Path, item: Row, manifest: Manifest) -> bool:
-    """Whether the files of an OME-Zarr are those that were fetched, as far as that is told within moments."""
-    start = f"{item['path']}/"
-    rows = {path: row for path, row in manifest.files.items() if str(path).startswith(start)}
-    unseen, later = dict(rows), list[tuple[float, Row]]()
-    for path, found in _files_below(folder, item["path"]):
-        row = unseen.pop(path, None)
-        if row is None:
-            if item.get("is_complete") is True and _is_of_zarr(path):  # of a part, more may have come than was noted
-                return False
-        elif row.get("size_bytes") != found.st_size:
-            return False
-        elif found.st_mtime > _fetched_at(row):
-            later.append((found.st_mtime, row))
-    if unseen:
-        return False
-    latest = [row for _, row in sorted(later, key=lambda written: -written[0])]
-    smallest = sorted(rows.values(), key=_reading_order)[:_MOST_READ]
-    return all(
-        row.get("sha256") == _sha256(folder / row["path"])
-        for row in (*_up_to(smallest, _MOST_READ_BYTES), *_up_to(latest, _MOST_READ_OF_LATER_BYTES))
-    )
-
-
-def _up_to(rows: Iterable[Row], most_bytes: int) -> Iterator[Row]:
-    """The first of some files, of which no more has to be read than this."""
-    for row in rows:
-        most_bytes -= row["size_bytes"]
-        if most_bytes < 0:
-            return
-        yield row
-
-
-def _fetched_at(row: Row) -> float:
-    """When a file was fetched, in seconds since 1970; 0 where nobody knows."""
-    try:
-        return datetime.fromisoformat(row["fetched_at"]).timestamp()
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return 0.0
-
-
-def _files_below(folder: Path, name: str) -> Iterator[tuple[str, os.stat_result]]:
-    """All files of a folder's folder, as manifests name them, with their sizes and when they were written."""
-    for parent, _, names in os.walk(folder / name):
-        start = Path(parent).relative_to(folder).as_posix()
-        for file in names:
-            yield f"{start}/{file}", os.stat(os.path.join(parent, file))
-
-
-def _is_of_zarr(path: str) -> bool:
-    name = path.rpartition("/")[2]
-    return bool(_CHUNK.fullmatch(name) or _METADATA.fullmatch(name))
-
-
-def _reading_order(row: Row) -> tuple[bool, int]:
-    """Metadata first, then small chunks."""
-    return _CHUNK.fullmatch(row["path"].rpartition("/")[2]) is not None, row["size_bytes"]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def utc_now() -> datetime:

@@ -1,1 +1,1 @@
-"""File formats: bytes to arrays and back, one file a format; here, and in `meshes`, x, y, z becomes z, y, x."""
+"""One module for each file format; xyz and zyx, ångström and voxels are converted only here."""

@@ -1,12 +1,11 @@
-"""Dynamo tables (.tbl): 35 to 42 columns of numbers without a header, a row a particle.
+"""Dynamo tables (.tbl): 26 to 42 columns of numbers without a header, a row a particle.
 
-Conventions, from Dynamo's wiki (*Table convention*, *Euler angles convention*): x, y, z (columns 24 to 26) are the
-position "in original volume" and dx, dy, dz (4 to 6) a shift that is added to it, all in voxels. The wiki doesn't say
-where they start. Dynamo indexes volumes as MATLAB does, from 1, so here the centre of the first voxel is 1, 1, 1;
-other converters (copick, ArtiaX, dynamo2m) take the numbers as they are, and differ by this one voxel. What tdrot,
-tilt, narot (7 to 9) mean is in `napari_cryoet.formats.eulers`. ``tag`` (1) tells particles apart, ``cc`` (10) is the
-score, ``tomo`` (20) the number of the tomogram, whose name may stand in a table map (``.doc``) beside the table,
-``reg`` (21) is free for regions in a tomogram (here: instances), ``apix`` (36) the width of a voxel in ångström.
+Conventions, from Dynamo's wiki (*Table convention*): x, y, z (columns 24 to 26) are the position "in original volume"
+and dx, dy, dz (4 to 6) a shift that is added to it, all in voxels. Dynamo indexes volumes as MATLAB does, so here the
+centre of the first voxel is 1, 1, 1; copick, ArtiaX and dynamo2m count from 0 and differ by this voxel. `eulers` has
+the meaning of tdrot, tilt, narot (7 to 9). ``tag`` (1) tells particles apart, ``cc`` (10) is the score, ``tomo`` (20)
+the number of the tomogram, whose name may be in a table map (``.doc``) beside the table, ``reg`` (21) a region of it
+(here: instances), ``apix`` (36) the voxel size in ångström. A column of zeros says nothing.
 """
 
 from __future__ import annotations
@@ -20,70 +19,49 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError
-from napari_cryoet.formats.column_types import numbers_in
-from napari_cryoet.formats.dynamo_columns import (
-    ANGLES,
-    FIRST_VOXEL,
-    OWN,
-    POSITION,
-    TOMOGRAM_NUMBER,
-    all_columns,
-    are_whole,
-    is_said,
-)
-from napari_cryoet.formats.dynamo_shifts import SHIFT, shift_columns
-from napari_cryoet.formats.eulers import matrices_of
-from napari_cryoet.formats.exchange import (
+from napari_cryoet.files import brief
+from napari_cryoet.formats.common import (
+    LARGEST_EXACT,
     Context,
-    angle_warnings,
-    checked_picks,
     choose_tomogram,
-    not_utf8,
-    refuse_unreadable,
+    known_rotations,
+    listed,
+    numbers_of,
+    picks_of_file,
+    rotation_losses,
 )
-from napari_cryoet.formats.text_columns import LARGEST_EXACT, holds_empty, read_separated, texts_of
-from napari_cryoet.picks import IN_VOXELS, NO_INSTANCE, Picks
+from napari_cryoet.formats.eulers import angles_of, matrices_of
+from napari_cryoet.formats.notes import Notes
+from napari_cryoet.picks import Picks
+from napari_cryoet.picks.history import are_moved
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
+_ANGLES: Final = ("tdrot", "tilt", "narot")
+_POSITION: Final = ("x", "y", "z")
+_SHIFTS: Final = ("dx", "dy", "dz")
+_FIRST_VOXEL: Final = 1.0
+_OWN: Final = frozenset({*_ANGLES, *_POSITION, *_SHIFTS, "tag", "cc", "tomo", "reg", "apix"})
+_TOMOGRAM_NUMBER: Final = "tomogram_number"
 _LEAST_COLUMNS: Final = 26
-_MOST_COLUMNS: Final = 200  # far above the 42 that there are
-_FIRST_LINE_CHARACTERS: Final = 2**16
-#: What a person should know who opens a table that another program wrote.
-COUNTED_FROM_1: Final = (
+_NUMBER: Final = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+|nan|inf)(e[+-]?\d+)?([+-][\d.e+-]*i)?", re.IGNORECASE)
+_COUNTED_FROM_1: Final = (
     "Positions in Dynamo tables are taken to count from 1, as in MATLAB. copick, ArtiaX and dynamo2m count from 0: a "
     "table that one of them wrote is shown one voxel off along each axis."
 )
-_ODD_PIXELS: Final = "Its apix isn't one positive width for all rows, so nothing says how wide a voxel is."
-_ODD_TAGS: Final = (
-    "Its tags don't tell all picks apart, or aren't whole numbers: the picks are counted anew, and tag is a column."
-)
-_NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+|nan|inf)(?:[eE][+-]?\d+)?(?:[+-][\d.eE+-]*i)?", re.IGNORECASE)
+_SHIFTED: Final = "The table's shifts (dx, dy, dz) are part of the positions: crop anew if you write them for Dynamo."
 
 
-def holds_table(text: str) -> bool:
-    """Whether the first line of a text is a row of such a table; nothing at all is a table without particles."""
-    if not text.strip():
-        return True
-    words = text.lstrip("\ufeff \t\r\n").split("\n", 1)[0].split()
-    return len(words) >= _LEAST_COLUMNS and all(_NUMBER.fullmatch(word) for word in words)
+def holds(_path: Path, head: bytes) -> bool:
+    """Whether the first line is a row of such a table; an empty file is a table without particles."""
+    lines = head.removeprefix(b"\xef\xbb\xbf").strip().splitlines()
+    words = lines[0].split() if lines else []
+    return not lines or (len(words) >= _LEAST_COLUMNS and all(map(_NUMBER.fullmatch, words)))
 
 
-def read_table(path: Path, context: Context, *, tag_offset: object = None) -> Picks:
-    """The picks of one tomogram.
-
-    Dynamo always has angles. If they are 0, 0, 0 for all particles, none of these was ever oriented, and the picks have
-    no rotations. Likewise, scores and regions that are 0 throughout are none. Regions that aren't whole numbers are a
-    column like any other, and so are tags that can't be ids.
-
-    Parameters
-    ----------
-    context
-        Its ``tomogram`` is a number, or the tomogram's file as the table map has it.
-    tag_offset
-        What an export of ours added to ids to make tags of them.
+def read(path: Path, context: Context, notes: Notes) -> Picks:
+    """The picks of one tomogram, which is named by its number or as the table map does.
 
     Raises
     ------
@@ -92,177 +70,164 @@ def read_table(path: Path, context: Context, *, tag_offset: object = None) -> Pi
     MissingContextError
         If there are several tomograms and none was chosen.
     """
-    table, n_more = _table(path)
-    in_map = _table_map(path)
-    table, tomogram = _of_tomogram(path, table, in_map, context.tomogram)
-    spacing = context.spacing_angstrom
-    pixel = table["apix"].to_numpy() if "apix" in table else np.zeros(0)
-    own = float(pixel[0]) if len(pixel) and 0 < pixel[0] < np.inf and (pixel == pixel[0]).all() else None
-    rows = table.index.to_numpy() + 1  # of the file, whichever tomogram is read
-    shifts = table[list(SHIFT)].to_numpy()
-    points_xyz = table[list(POSITION)].to_numpy() + shifts - FIRST_VOXEL
-    if own is not None and spacing is not None and own != spacing:
-        points_xyz, shifts = points_xyz * (own / spacing), shifts * (own / spacing)
-    angles = table[list(ANGLES)].to_numpy()
-    rotations_xyz = matrices_of(angles, "dynamo") if np.any(angles) else None
-    regions = _given(table, "reg")
-    has_other_regions = regions is not None and not are_whole(regions[np.isfinite(regions)])
-    tags, offset = table["tag"].to_numpy(), tag_offset if isinstance(tag_offset, int) else 0
-    ids = _ids(tags, offset)
-    has_other_tags = ids is None and bool(np.any(tags))
-    names_of_features = [*_features_in(table), *["reg"] * has_other_regions, *["tag"] * has_other_tags]
-    return checked_picks(
+    table, in_map = _read_table(path), _table_map(path)
+    names = np.array([in_map.get(number, f"{number:.15g}") for number in table["tomo"].tolist()], dtype=object)
+    tomogram = choose_tomogram(names.tolist(), context.tomogram, path.name)
+    table = table[names == tomogram]
+    pixels, wanted = np.unique(table["apix"]), context.spacing_angstrom
+    own = float(pixels[0]) if len(pixels) == 1 and 0 < pixels[0] < np.inf else None
+    factor = own / wanted if own is not None and wanted is not None else 1.0
+    shifts, angles = table[list(_SHIFTS)].to_numpy(), table[list(_ANGLES)].to_numpy()
+    regions, tags = table["reg"].to_numpy(), table["tag"].to_numpy()
+    has_regions = bool(regions.any()) and _are_whole(regions)
+    has_tags = _are_whole(tags) and len(np.unique(tags)) == len(tags) and np.abs(tags).max(initial=0) < LARGEST_EXACT
+    kept = [name for name in table if name not in _OWN and _says_something(name, table[name].to_numpy())]
+    kept += ["reg"] * (bool(regions.any()) and not has_regions) + ["tag"] * (bool(tags.any()) and not has_tags)
+    is_ours = notes.dynamo_tag_offset is not None
+    return picks_of_file(
         path,
-        rows=rows,
-        points_zyx=points_xyz[:, ::-1],
-        spacing_angstrom=spacing if spacing is not None else own,
-        rotations_zyx=None if rotations_xyz is None else rotations_xyz[:, ::-1, ::-1],
-        scores=_given(table, "cc"),
-        instance_ids=None if has_other_regions else _whole(regions, NO_INSTANCE),
-        ids=ids,
-        features=shift_columns(shifts) | {name: _narrowed(table[name].to_numpy()) for name in names_of_features},
+        rows=(table.index + 1).tolist(),
+        points_zyx=(table[list(_POSITION)].to_numpy() + shifts - _FIRST_VOXEL)[:, ::-1] * factor,
+        spacing_angstrom=wanted if wanted is not None else own,
+        rotations_zyx=matrices_of(angles, "dynamo")[:, ::-1, ::-1] if np.any(angles) else None,
+        scores=table["cc"].to_numpy() if table["cc"].any() else None,
+        instance_ids=regions.astype(np.int64) if has_regions else None,
+        ids=tags.astype(np.int64) - (notes.dynamo_tag_offset or 0) if has_tags else None,
+        features={name: _narrowed(table[name].to_numpy()) for name in kept},
         shape_zyx=context.shape_zyx,
         about={
             "tomogram_name": tomogram if in_map else None,
-            TOMOGRAM_NUMBER: _tomogram_number(table, in_map),
-            IN_VOXELS: [*shift_columns(shifts)],
-            "warnings": [
-                *([COUNTED_FROM_1] if len(table) and tag_offset is None else []),
-                *angle_warnings(angles, rows),
-                *[_ODD_TAGS] * has_other_tags,
-                *[_ODD_PIXELS] * (own is None and bool(pixel.any())),
-                *[_more_columns(n_more)] * bool(n_more),
-            ],
+            _TOMOGRAM_NUMBER: _number_of(table, in_map),
+            "warnings": [*[_COUNTED_FROM_1] * (len(table) > 0 and not is_ours), *[_SHIFTED] * bool(shifts.any())],
         },
     )
 
 
-def _of_tomogram(
-    path: Path, table: pd.DataFrame, in_map: Mapping[int, str], wanted: str | None
-) -> tuple[pd.DataFrame, str | None]:
-    """The rows of one tomogram, and what it is called: as the table map says, else by its number."""
-    numbers = table["tomo"].to_numpy() if "tomo" in table else np.zeros(len(table))
-    different, first, which = np.unique(numbers, return_index=True, return_inverse=True)
-    names = [_name(float(number), in_map) for number in different]
-    tomogram = choose_tomogram([names[index] for index in np.argsort(first)], wanted, path.name)
-    return (table[np.array(names, dtype=object)[which] == tomogram] if len(table) else table), tomogram
+def losses(picks: Picks) -> list[str]:
+    """What a table can't hold."""
+    said = rotation_losses(picks)
+    known = known_rotations(picks)
+    if len(picks) and (known is None or not known[1].all()):
+        said.append("Picks without orientation get the angles 0, 0, 0, which Dynamo takes for an orientation.")
+    for column, what in ((picks.scores, "scores"), (picks.instance_ids, "instance ids")):
+        if column is not None and len(column) and not column.any():
+            said.append(f"All {what} are 0, which is what a table says where there are none.")
+    if not _are_exact(picks.ids) or (picks.instance_ids is not None and not _are_exact(picks.instance_ids)):
+        said.append("A table holds numbers up to 2^53: ids beyond are counted anew, instance ids lose digits.")
+    if len(picks):
+        said.append(
+            "Positions are written counted from 1, as in MATLAB: programs that count tables from 0 (copick, ArtiaX, "
+            "dynamo2m) take them to be one voxel off."
+        )
+    if picks.about.get(_TOMOGRAM_NUMBER) is not None and are_moved(picks.edits):
+        said.append("Moved picks keep their tags, and so what Dynamo cropped at their old places: crop anew.")
+    unnamed = [name for name in picks.features if name not in _further_columns(picks)]
+    if unnamed:
+        said.append(f"A table has no column for {listed(unnamed)}.")
+    if picks.alignment_id is not None or picks.about:
+        said.append("A table has no place for where picks come from; it is in the .provenance.json beside it.")
+    return said
 
 
-def _name(number: float, in_map: Mapping[int, str]) -> str:
-    """What a tomogram is called; its number with all digits, so that no two are taken for one."""
-    if np.isfinite(number) and number == round(number):
-        return in_map.get(int(number), f"{number:.0f}")
-    return repr(number)
-
-
-def _more_columns(count: int) -> str:
-    known = len(all_columns())
-    return f"The table's last {count} columns are left out: Dynamo has {known}, and nobody says what more mean."
-
-
-def _table(path: Path) -> tuple[pd.DataFrame, int]:
-    """The columns that Dynamo has, and how many more there are."""
+def write(picks: Picks, path: Path, _place: Path, _notes: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a table of 42 columns; gives what was added to ids, because tags start at 1."""
+    import dynamotable
     import pandas as pd
 
-    refuse_unreadable(path)
-    names = all_columns()
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        first_line = file.readline(_FIRST_LINE_CHARACTERS)
-        n_columns = len(first_line.split())
-    if n_columns > _MOST_COLUMNS:
-        raise FormatError(f"{path.name} is no Dynamo table: a row of it has more than {_MOST_COLUMNS} columns.")
-    if _LEAST_COLUMNS <= n_columns <= len(names) and first_line.split() == first_line.removesuffix("\n").split(" "):
-        columns = read_separated(path, names[:n_columns], separator=" ")
-        if columns is not None and not any(holds_empty(texts) for texts in columns.values()):
-            return pd.DataFrame({name: _numbers(path, name, texts) for name, texts in columns.items()}), 0
+    ids = picks.ids if _are_exact(picks.ids) else np.arange(len(picks))
+    offset = max(0, 1 - int(ids.min(initial=1)))
+    known, number = known_rotations(picks), picks.about.get(_TOMOGRAM_NUMBER)
+    is_number = isinstance(number, int) and 0 <= number < LARGEST_EXACT
+    angles = np.zeros((len(picks), 3)) if known is None else angles_of(known[0], "dynamo")
+    columns: dict[str, Any] = {"tag": ids + offset, "tomo": np.full(len(picks), number if is_number else 1)}
+    columns |= dict(zip(_POSITION, (picks.points_xyz + _FIRST_VOXEL).T, strict=True))
+    columns |= dict(zip(_ANGLES, angles.T, strict=True))
+    if picks.scores is not None:
+        columns["cc"] = picks.scores
+    if picks.instance_ids is not None:
+        columns["reg"] = picks.instance_ids
+    if picks.spacing_angstrom is not None:
+        columns["apix"] = np.full(len(picks), picks.spacing_angstrom)
+    table = pd.DataFrame(columns | _further_columns(picks))
+    table = table.astype(object).where(table.notna(), "NaN")  # as MATLAB spells it; pandas would write nothing
+    with_ending = path.with_name(f"{path.name}.tbl")  # which dynamotable would add
+    dynamotable.write(table, str(with_ending))
+    with_ending.replace(path)
+    return {"dynamo_tag_offset": offset}
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    import dynamotable
+    import pandas as pd
+
+    known = _column_names()
     try:
-        table = pd.read_csv(path, header=None, sep=r"\s+", dtype=str, keep_default_na=False)
+        table = dynamotable.read(path)
     except pd.errors.EmptyDataError:
-        return pd.DataFrame(np.empty((0, len(names))), columns=list(names)), 0
-    except UnicodeDecodeError as error:
-        raise not_utf8(path) from error
+        return pd.DataFrame(np.zeros((0, len(known))), columns=known)
     except ValueError as error:
-        raise FormatError(f"{path.name} is no Dynamo table ({f'{error}'.strip()}).") from error
+        raise FormatError(f"{path.name} is no Dynamo table ({brief(error)}).") from error
     if table.shape[1] < _LEAST_COLUMNS:
-        raise FormatError(
-            f"{path.name} is no Dynamo table: it has {table.shape[1]} columns, and positions are in the 24th to 26th."
-        )
-    _refuse_short_rows(path, table)
-    n_more = max(0, table.shape[1] - len(names))
-    table = table.iloc[:, : len(names)]
-    table.columns = list(names[: table.shape[1]])
-    return pd.DataFrame({name: _numbers(path, name, texts_of(table[name])) for name in table}), n_more
+        raise FormatError(f"{path.name} is no Dynamo table: it has {table.shape[1]} columns of at least 26.")
+    if table.iloc[:, -1].isna().any():
+        _refuse_short_rows(path, table.shape[1])
+    columns = {
+        name: numbers_of(path, name, table[name]) if name in _OWN else pd.to_numeric(table[name], errors="coerce")
+        for name in known
+        if name in table
+    }
+    return pd.DataFrame({"apix": 0.0} | columns, index=table.index)
 
 
-def _refuse_short_rows(path: Path, table: pd.DataFrame) -> None:
-    """Of a row that lacks a value, nobody knows which; a file that was cut short ends so, too."""
-    counts = (table.notna() & (table != "")).sum(axis=1).to_numpy()
-    if (counts < table.shape[1]).any():
-        row = int(np.argmax(counts < table.shape[1]))
-        raise FormatError(
-            f"{path.name}, row {row + 1}: {counts[row]} values where other rows have {table.shape[1]}.",
-            hint="Copy the file again, or remove the row.",
-        )
+def _refuse_short_rows(path: Path, n_columns: int) -> None:
+    """Refuse a row that lacks a value: pandas would take all after it for those of the columns before."""
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        rows = filter(None, (line.split() for line in file))
+        short = next(((number, len(words)) for number, words in enumerate(rows, 1) if len(words) < n_columns), None)
+    if short is not None:
+        raise FormatError(f"{path.name}, row {short[0]}: {short[1]} values where other rows have {n_columns}.")
 
 
-def _numbers(path: Path, name: str, texts: pa.ChunkedArray) -> NDArray[np.float64]:
-    """A column of numbers; of complex ones, which Dynamo leaves in columns that nobody needs, NaN."""
-    try:
-        return numbers_in(path, name, texts)
-    except FormatError:
-        if name not in OWN and all(_NUMBER.fullmatch(text or "") for text in texts.to_pylist()):
-            return np.full(len(texts), np.nan)
-        raise
+def _column_names() -> list[str]:
+    from dynamotable.constants import COLUMN_NAME_TO_COLUMN_NUMBER
+
+    return list(COLUMN_NAME_TO_COLUMN_NUMBER)
 
 
-def _table_map(path: Path) -> dict[int, str]:
-    """The tomograms' files by number, of the table map beside a table; empty where there is none."""
+def _table_map(path: Path) -> dict[float, str]:
+    """The tomograms' files by number, of the table map beside a table; empty if there is none."""
     beside = path.with_suffix(".doc")
     if not beside.is_file():
         return {}
-    try:
-        refuse_unreadable(beside)
-    except FormatError:  # somebody's letter that is called so
-        return {}
     lines = [line.split(None, 1) for line in beside.read_text(encoding="utf-8", errors="replace").splitlines()]
-    return {int(words[0]): words[1].strip() for words in lines if len(words) == 2 and words[0].isdecimal()}
+    return {float(words[0]): words[1].strip() for words in lines if len(words) == 2 and words[0].isdecimal()}
 
 
-def _given(table: pd.DataFrame, name: str) -> NDArray[np.float64] | None:
-    """A column, or None where it is 0 throughout, as where nothing was ever written into it."""
-    column: NDArray[np.float64] = table[name].to_numpy()
-    return column if np.any(column) else None
+def _number_of(table: pd.DataFrame, in_map: Mapping[float, str]) -> int | None:
+    """Dynamo's number of the tomogram; 0 is none unless the table map names it."""
+    number = float(table["tomo"].iloc[0]) if len(table) else 0.0
+    return int(number) if number in in_map or (number > 0 and number == round(number)) else None
 
 
-def _whole(column: NDArray[np.float64] | None, missing: int) -> NDArray[np.int64] | None:
-    if column is None:
-        return None
-    return np.where(np.isfinite(column), column, missing).astype(np.int64)
+def _says_something(name: str, column: NDArray[Any]) -> bool:
+    unsaid = 1.0 if name == "aligned_value" else 0.0
+    return bool((np.isfinite(column) & (column != unsaid)).any())
 
 
-def _tomogram_number(table: pd.DataFrame, in_map: Mapping[int, str]) -> int | None:
-    """Dynamo's number of the tomogram whose rows these are; 0 is none, but where the table map names it."""
-    number = float(table["tomo"].iloc[0]) if len(table) else np.nan
-    is_whole = np.isfinite(number) and number == round(number)
-    return int(number) if is_whole and (number > 0 or int(number) in in_map) else None
+def _are_whole(column: NDArray[np.float64]) -> bool:
+    return bool((column == np.round(column)).all() and (np.abs(column) < 2**63).all())
 
 
-def _ids(tags: NDArray[np.float64], offset: int) -> NDArray[np.int64] | None:
-    """The tags as ids, where they are whole and tell all rows apart."""
-    if not are_whole(tags) or (np.abs(tags) >= LARGEST_EXACT).any() or len(np.unique(tags)) != len(tags):
-        return None
-    return tags.astype(np.int64) - offset
+def _are_exact(numbers: NDArray[np.int64]) -> bool:
+    """Whether a table can hold numbers, and tags made of them by adding what makes all of them positive."""
+    return bool((np.abs(numbers) < LARGEST_EXACT // 2).all())
 
 
-def _features_in(table: pd.DataFrame) -> list[str]:
-    """Further columns in which something was written."""
-    found = []
-    for name in table:
-        column = table[name].to_numpy()
-        if name not in OWN and is_said(name, column).any():
-            found.append(name)
-    return found
+def _narrowed(column: NDArray[Any]) -> NDArray[Any]:
+    return column.astype(np.int64) if _are_whole(column) else column
 
 
-def _narrowed(column: NDArray[np.float64]) -> NDArray[Any]:
-    return column.astype(np.int64) if (column == np.round(column)).all() and (np.abs(column) < 2**53).all() else column
+def _further_columns(picks: Picks) -> dict[str, NDArray[Any]]:
+    """The picks' own columns that a table has a place for."""
+    free = {*_column_names()} - (_OWN if picks.instance_ids is not None else _OWN - {"reg"})
+    return {name: column for name, column in picks.features.items() if name in free and column.dtype.kind in "iuf"}

@@ -1,21 +1,26 @@
-"""The OME-Zarr metadata of one image (0.4 and 0.5): its axes, and its levels with their scales.
+"""The OME-Zarr metadata of one image (0.1 to 0.5): axes, levels with their scales, and channels.
 
-Versions 0.1 to 0.4 keep it in the group's attributes, 0.5 in their ``ome`` part. The specification is at
-https://ngff.openmicroscopy.org. Nothing is read here; the attributes come from elsewhere.
+Versions to 0.4 keep it in the group's attributes, 0.5 in their ``ome`` part; see https://ngff.openmicroscopy.org.
 """
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
 
 from napari_cryoet.exceptions import FormatError
 
-#: Where a coarse voxel sits: in the middle of the voxels it was averaged from, or on the one it was picked from.
+#: Where a coarse voxel is: amid the voxels it was averaged from, or on the one it was picked from.
 CoarseOffset = Literal["mean", "strided"]
 
-_MAX_LEVELS = 32
-_LARGEST_NUMBER, _SMALLEST_SCALE = 1e50, 1e-50  # products and ratios of what is beyond may be no numbers any more
+_MAX_LEVELS: Final = 32
+_MAX_CHANNELS: Final = 4096
+#: Products and ratios of what is beyond may be no numbers any more.
+_LARGEST, _SMALLEST = 1e50, 1e-50
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +32,7 @@ class Axis:
     unit: str = ""
 
 
-_OLD_AXES = (Axis("t", "time"), Axis("c", "channel"), Axis("z", "space"), Axis("y", "space"), Axis("x", "space"))
+_OLD_AXES: Final = (Axis("t", "time"), Axis("c", "channel"), *(Axis(name, "space") for name in "zyx"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +44,9 @@ class Level:
     path
         The array, relative to the image.
     scale
-        Size of a voxel along each axis, in the unit of the axis, or None where the file doesn't say.
+        Voxel size along each axis, in the unit of the axis; None if the file doesn't say.
     translation
-        Position of the first voxel, or None where the file doesn't say.
+        Position of the first voxel; None if the file doesn't say.
     """
 
     path: str
@@ -58,7 +63,7 @@ class Multiscale:
     is_labels
         Whether the file says that its values are labels.
     coarse_offset
-        Where the file puts coarse voxels, or None where it doesn't say.
+        Where the file puts coarse voxels; None if it doesn't say.
     """
 
     version: str
@@ -69,11 +74,58 @@ class Multiscale:
     coarse_offset: CoarseOffset | None
 
 
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """How a channel is to be shown; empty or None where the file doesn't say.
+
+    Attributes
+    ----------
+    color
+        As ``#rrggbb``.
+    window
+        The values that are drawn darkest and brightest.
+    """
+
+    name: str = ""
+    color: str = ""
+    window: tuple[float, float] | None = None
+    is_visible: bool = True
+
+
+_Number = Annotated[float, msgspec.Meta(ge=-_LARGEST, le=_LARGEST)]
+
+
+class _Transformation(msgspec.Struct):
+    type: str = ""
+    scale: tuple[Annotated[float, msgspec.Meta(ge=_SMALLEST, le=_LARGEST)], ...] | None = None
+    translation: tuple[_Number, ...] | None = None
+
+
+class _Axis(msgspec.Struct):
+    name: Annotated[str, msgspec.Meta(min_length=1)]
+    type: str | None = None
+    unit: str | None = None
+
+
+class _Dataset(msgspec.Struct, rename="camel"):
+    path: str
+    coordinate_transformations: list[_Transformation] | None = None
+
+
+class _Image(msgspec.Struct, rename="camel"):
+    datasets: Annotated[list[_Dataset], msgspec.Meta(min_length=1, max_length=_MAX_LEVELS)]
+    axes: list[str | _Axis] | None = None
+    coordinate_transformations: list[_Transformation] | None = None
+    name: Any = None
+    version: Any = None
+    type: Any = None
+    metadata: Any = None
+
+
 def find_multiscales(attributes: dict[str, Any]) -> list[Any]:
-    """The ``multiscales`` of a group's attributes, in whichever version; empty where there are none."""
+    """The ``multiscales`` of a group's attributes, in any version; empty if there are none."""
     ome = attributes.get("ome")
-    place = ome if isinstance(ome, dict) else attributes
-    multiscales = place.get("multiscales")
+    multiscales = (ome if isinstance(ome, dict) else attributes).get("multiscales")
     return multiscales if isinstance(multiscales, list) else []
 
 
@@ -95,140 +147,117 @@ def parse_multiscale(attributes: dict[str, Any], where: str) -> Multiscale:
     multiscales = find_multiscales(attributes)
     if not multiscales or not isinstance(multiscales[0], dict):
         raise FormatError(f"{where} holds no OME-Zarr image: there are no multiscales in its attributes.")
-    image = multiscales[0]
-    datasets = image.get("datasets")
-    if not isinstance(datasets, list) or not datasets or len(datasets) > _MAX_LEVELS:
-        raise FormatError(f"{where}: multiscales[0].datasets is not a list of levels.")
-    common_scale, common_translation = _transformations(image, f"{where}: multiscales[0]")
-    levels = tuple(_level(dataset, f"{where}: datasets[{i}]") for i, dataset in enumerate(datasets))
-    levels = tuple(_combined(level, common_scale, common_translation) for level in levels)
-    axes = _axes(image, where)
-    for level in levels:
-        for values in (level.scale, level.translation):
-            if values is not None and axes and len(values) != len(axes):
-                raise FormatError(f"{where}: level {level.path!r} has {len(values)} numbers for {len(axes)} axes.")
-    ome = attributes.get("ome")
-    version = image.get("version") or (ome.get("version") if isinstance(ome, dict) else None) or ""
-    is_labels = _is_labels(attributes, image)
-    return Multiscale(
-        version=str(version),
-        name=str(image.get("name") or ""),
-        axes=axes,
-        levels=levels,
-        is_labels=is_labels,
-        coarse_offset=_coarse_offset(image, levels, is_labels=is_labels),
+    try:
+        image = msgspec.convert(multiscales[0], _Image)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{where}: multiscales[0] can't be used ({error}).") from error
+    axes = tuple(
+        Axis(axis) if isinstance(axis, str) else Axis(axis.name, axis.type or "", axis.unit or "")
+        for axis in image.axes or ()
     )
+    common = _scale_and_translation(image.coordinate_transformations)
+    levels = tuple(_level(dataset, common, len(axes), where) for dataset in image.datasets)
+    ome = attributes.get("ome")
+    version = image.version or (ome.get("version") if isinstance(ome, dict) else None) or ""
+    # some writers leave image-label in the nested places
+    is_labels = any(
+        isinstance(place, dict) and "image-label" in place
+        for place in (attributes, ome, multiscales[0], image.metadata)
+    )
+    offset = _coarse_offset(str(image.type or ""), levels) or ("strided" if is_labels else None)
+    return Multiscale(str(version), str(image.name or ""), axes, levels, is_labels, offset)
 
 
 def with_old_axes(multiscale: Multiscale, n_axes: int) -> Multiscale:
-    """An image with its axes also where they have no names: those of versions 0.1 and 0.2 are always the same five."""
-    is_old = not multiscale.axes and multiscale.levels[0].scale is None
-    return replace(multiscale, axes=_OLD_AXES) if is_old and n_axes == len(_OLD_AXES) else multiscale
+    """An image with names for its axes: those of versions 0.1 and 0.2 have none and are always the same five."""
+    is_old = not multiscale.axes and multiscale.levels[0].scale is None and n_axes == len(_OLD_AXES)
+    return replace(multiscale, axes=_OLD_AXES) if is_old else multiscale
 
 
 def as_labels(multiscale: Multiscale) -> Multiscale:
-    """An image whose values are labels, whatever it says; its coarse voxels were picked, unless it says otherwise."""
+    """An image whose values are labels; its coarse voxels were picked, unless it says otherwise."""
     return replace(multiscale, is_labels=True, coarse_offset=multiscale.coarse_offset or "strided")
-
-
-def _level(dataset: Any, where: str) -> Level:
-    path = dataset.get("path") if isinstance(dataset, dict) else None
-    if not isinstance(path, str) or not is_safe_path(path):
-        raise FormatError(f"{where}.path is {path!r}, which is not the name of an array in this image.")
-    scale, translation = _transformations(dataset, where)
-    return Level(path.strip("/"), scale, translation)
 
 
 def is_safe_path(path: str) -> bool:
     """Whether a relative path stays below where it starts."""
-    parts = path.strip("/").split("/")
     is_relative = not path.startswith("/") and "\\" not in path and ":" not in path
-    return is_relative and path.isprintable() and not {"", ".", ".."} & set(parts)
-
-
-def _transformations(place: dict[str, Any], where: str) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
-    """Scale and translation, where there are any."""
-    found: dict[str, tuple[float, ...]] = {}
-    transformations = place.get("coordinateTransformations") or []
-    if not isinstance(transformations, list):
-        raise FormatError(f"{where}.coordinateTransformations is not a list.")
-    for transformation in transformations:
-        kind = transformation.get("type") if isinstance(transformation, dict) else None
-        if kind not in ("scale", "translation"):
-            continue  # see `other_transformations`
-        values = transformation.get(kind)
-        if not isinstance(values, list) or not all(_is_number(value) for value in values):
-            raise FormatError(f"{where}.coordinateTransformations: {kind} is not a list of numbers.")
-        if kind == "scale" and not all(value >= _SMALLEST_SCALE for value in values):
-            raise FormatError(
-                f"{where}.coordinateTransformations: a scale is not positive, or next to nothing: {values}."
-            )
-        found[kind] = tuple(map(float, values))
-    return found.get("scale"), found.get("translation")
+    return is_relative and path.isprintable() and not {"", ".", ".."} & set(path.strip("/").split("/"))
 
 
 def other_transformations(attributes: dict[str, Any]) -> tuple[str, ...]:
-    """The kinds of transformations of an image that version 0.5 doesn't have, such as rotations; none is followed."""
-    image = find_multiscales(attributes)[0] if find_multiscales(attributes) else {}
-    datasets = image.get("datasets") if isinstance(image, dict) else None
+    """The kinds of transformations of an image that aren't followed, such as rotations."""
+    multiscales = find_multiscales(attributes)
+    image = multiscales[0] if multiscales and isinstance(multiscales[0], dict) else {}
+    datasets = image.get("datasets")
     found: dict[str, None] = {}
-    for place in [image, *(datasets if isinstance(datasets, list) else [])]:
+    for place in [image, *(datasets if isinstance(datasets, list) else ())]:
         transformations = place.get("coordinateTransformations") if isinstance(place, dict) else None
-        for each in transformations if isinstance(transformations, list) else []:
+        for each in transformations if isinstance(transformations, list) else ():
             kind = each.get("type") if isinstance(each, dict) else None
             if kind not in ("identity", "scale", "translation"):
                 found[str(kind)] = None
     return tuple(found)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST_NUMBER
+def parse_channels(attributes: dict[str, Any]) -> tuple[Channel, ...]:
+    """The channels of a group's ``omero`` attributes, in their order; anything odd counts as not said."""
+    ome = attributes.get("ome")
+    omero = (ome if isinstance(ome, dict) else attributes).get("omero")
+    channels = omero.get("channels") if isinstance(omero, dict) else None
+    return tuple(map(_channel, channels[:_MAX_CHANNELS])) if isinstance(channels, list) else ()
 
 
-def _combined(level: Level, scale: tuple[float, ...] | None, translation: tuple[float, ...] | None) -> Level:
-    """A level with what holds for all levels applied after what holds for it alone."""
-    own_scale, own_translation = level.scale, level.translation
-    if scale is not None:
-        own_scale = tuple(a * b for a, b in zip(own_scale or (1.0,) * len(scale), scale, strict=False))
-        if own_translation is not None:
-            own_translation = tuple(a * b for a, b in zip(own_translation, scale, strict=False))
-    if translation is not None:
-        start = own_translation or (0.0,) * len(translation)
-        own_translation = tuple(a + b for a, b in zip(start, translation, strict=False))
-    return Level(level.path, own_scale, own_translation)
+def _level(dataset: _Dataset, common: tuple[Any, Any], n_axes: int, where: str) -> Level:
+    """A level, with what holds for all levels applied after what holds for it alone."""
+    if not is_safe_path(dataset.path):
+        raise FormatError(
+            f"{where}: a path of its datasets, {dataset.path!r}, isn't the name of an array in this image."
+        )
+    scale, translation = _scale_and_translation(dataset.coordinate_transformations)
+    for values in (scale, translation, *common):
+        if values is not None and n_axes and len(values) != n_axes:
+            raise FormatError(f"{where}: level {dataset.path!r} has {len(values)} numbers for {n_axes} axes.")
+    common_scale, common_translation = common
+    if common_scale is not None:
+        scale = tuple(a * b for a, b in zip(scale or (1.0,) * len(common_scale), common_scale, strict=False))
+        if translation is not None:
+            translation = tuple(a * b for a, b in zip(translation, common_scale, strict=False))
+    if common_translation is not None:
+        start = translation or (0.0,) * len(common_translation)
+        translation = tuple(a + b for a, b in zip(start, common_translation, strict=False))
+    return Level(dataset.path.strip("/"), scale, translation)
 
 
-def _axes(image: dict[str, Any], where: str) -> tuple[Axis, ...]:
-    axes = image.get("axes") or []
-    if not isinstance(axes, list) or not all(isinstance(axis, str | dict) for axis in axes):
-        raise FormatError(f"{where}: multiscales[0].axes is not a list of axes.")
-    found = []
-    for axis in axes:
-        entry = {"name": axis} if isinstance(axis, str) else axis
-        texts = [entry.get(field) or "" for field in ("name", "type", "unit")]
-        if not all(isinstance(text, str) for text in texts) or not texts[0]:
-            raise FormatError(f"{where}: multiscales[0].axes has an axis without a name.")
-        found.append(Axis(*texts))
-    return tuple(found)
+def _scale_and_translation(transformations: list[_Transformation] | None) -> tuple[Any, Any]:
+    scale = translation = None
+    for each in transformations or ():
+        scale = each.scale if each.type == "scale" else scale
+        translation = each.translation if each.type == "translation" else translation
+    return scale, translation
 
 
-def _is_labels(attributes: dict[str, Any], image: dict[str, Any]) -> bool:
-    """Whether there is an ``image-label``, in its place or in the nested one where some writers leave it."""
-    ome, metadata = attributes.get("ome"), image.get("metadata")
-    places = (attributes, ome, image, metadata)
-    return any(isinstance(place, dict) and "image-label" in place for place in places)
-
-
-def _coarse_offset(image: dict[str, Any], levels: tuple[Level, ...], *, is_labels: bool) -> CoarseOffset | None:
-    """Where coarse voxels sit, by the translations of the levels, by the method's name, or for labels by custom."""
+def _coarse_offset(method: str, levels: tuple[Level, ...]) -> CoarseOffset | None:
+    """Where coarse voxels are, by the translations of the levels, or by the method's name."""
     first, last = levels[0], levels[-1]
     if first.scale and last.scale and first.translation and last.translation and last.scale != first.scale:
         shifts = [b - a for a, b in zip(first.translation, last.translation, strict=False)]
         means = [(b - a) / 2 for a, b in zip(first.scale, last.scale, strict=False)]
         return "mean" if sum(map(abs, shifts)) > sum(means) / 2 else "strided"
-    method = str(image.get("type") or "").lower()
-    if "nearest" in method or "stride" in method:
+    if re.search("nearest|stride", method, re.IGNORECASE):
         return "strided"
-    if "mean" in method or "gauss" in method:
-        return "mean"
-    return "strided" if is_labels else None
+    return "mean" if re.search("mean|gauss", method, re.IGNORECASE) else None
+
+
+def _channel(entry: Any) -> Channel:
+    if not isinstance(entry, dict):
+        return Channel()
+    label, color, window = entry.get("label"), entry.get("color"), entry.get("window")
+    limits: list[Any] = [window.get("start"), window.get("end")] if isinstance(window, dict) else []
+    are_limits = limits and all(type(limit) in {int, float} and math.isfinite(limit) for limit in limits)
+    return Channel(
+        name=label if isinstance(label, str) else "",
+        color=f"#{color.lower()}" if isinstance(color, str) and re.fullmatch("[0-9A-Fa-f]{6}", color) else "",
+        window=(float(limits[0]), float(limits[1])) if are_limits and limits[0] < limits[1] else None,
+        is_visible=entry.get("active") is not False,
+    )

@@ -1,7 +1,6 @@
 """Picks: the points of one annotation as one frozen value, and the history of edits to it."""
 
 from napari_cryoet.picks.picks import (
-    IN_VOXELS,
     LARGEST_ID,
     NO_INSTANCE,
     ROTATION_TOLERANCE,
@@ -10,4 +9,4 @@ from napari_cryoet.picks.picks import (
     joined,
 )
 
-__all__ = ["IN_VOXELS", "LARGEST_ID", "NO_INSTANCE", "ROTATION_TOLERANCE", "Picks", "are_rotations", "joined"]
+__all__ = ["LARGEST_ID", "NO_INSTANCE", "ROTATION_TOLERANCE", "Picks", "are_rotations", "joined"]

@@ -19,8 +19,6 @@ from numpy.typing import ArrayLike, NDArray
 NO_INSTANCE: Final = -1
 #: Ids lie within ±`LARGEST_ID`, in memory and in every file, so that there are always ids left for added picks.
 LARGEST_ID: Final = 2**62
-#: Under this name `Picks.about` lists further columns that count in voxels, as positions do.
-IN_VOXELS: Final = "columns_in_voxels"
 #: How far a matrix may be from a rotation; the portal's files keep three or four digits at worst.
 ROTATION_TOLERANCE: Final = 1e-2
 
@@ -190,7 +188,7 @@ class Picks:
         return self.changed(edit, **columns, features=features)
 
     def rescaled(self, spacing_angstrom: float, shape_zyx: tuple[int, int, int] | None = None) -> Picks:
-        """The same places counted in voxels of another size, as are the columns that count in voxels.
+        """The same places counted in voxels of another size.
 
         Parameters
         ----------
@@ -206,18 +204,8 @@ class Picks:
         """
         if self.spacing_angstrom is None:
             raise ValueError("picks without a voxel spacing can't be rescaled")
-        factor = self.spacing_angstrom / _checked_spacing(spacing_angstrom)
-        features = dict(self.features)
-        for name in self.about.get(IN_VOXELS, ()):
-            if name in features and features[name].dtype.kind in "iuf":
-                features[name] = features[name] * factor
-        return replace(
-            self,
-            points_zyx=self.points_zyx * factor,
-            features=features,
-            spacing_angstrom=spacing_angstrom,
-            shape_zyx=shape_zyx,
-        )
+        points = self.points_zyx * (self.spacing_angstrom / _checked_spacing(spacing_angstrom))
+        return replace(self, points_zyx=points, spacing_angstrom=spacing_angstrom, shape_zyx=shape_zyx)
 
     def added(self, points_zyx: ArrayLike, edit: str = "") -> Picks:
         """With further picks at the end, of which only the position is known.
@@ -254,10 +242,8 @@ def joined(parts: Sequence[Picks], edit: str = "") -> Picks:
         raise ValueError(f"picks of several alignments ({', '.join(map(str, alignments))}) can't be joined")
     placed = [first, *(_in_grid_of(first, part) for part in parts[1:])]
     names = list(dict.fromkeys(name for part in placed for name in part.features))
-    in_voxels = list(dict.fromkeys(name for part in placed for name in part.about.get(IN_VOXELS, ())))
     return first.changed(
         edit,
-        about=dict(first.about) | ({IN_VOXELS: in_voxels} if in_voxels else {}),
         points_zyx=np.concatenate([part.points_zyx for part in placed]),
         rotations_zyx=_stacked(placed, "rotations_zyx", np.nan),
         instance_ids=_stacked(placed, "instance_ids", NO_INSTANCE),

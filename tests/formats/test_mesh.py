@@ -1,0 +1,167 @@
+"""Meshes: vertices where the file has them, outside stays outside, and hostile files are refused."""
+
+import json
+import struct
+
+import numpy as np
+import pytest
+import trimesh
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_cryoet.exceptions import FormatError
+from napari_cryoet.formats import mesh as meshes
+from napari_cryoet.formats.mesh import read_mesh
+from napari_cryoet.layer_parts import surface_spec
+
+LOW_XYZ, HIGH_XYZ = (9.0, 18.0, 26.0), (11.0, 22.0, 34.0)  # different along every axis: no swap can hide
+
+
+@pytest.fixture(scope="module")
+def box() -> bytes:
+    return glb(trimesh.creation.box(bounds=(LOW_XYZ, HIGH_XYZ)))
+
+
+def glb(mesh) -> bytes:
+    return mesh.export(file_type="glb")
+
+
+def changed(content: bytes, change, binary: bytes | None = None) -> bytes:
+    """A .glb whose description was changed."""
+    (length,) = struct.unpack_from("<I", content, 12)
+    header = json.loads(content[20 : 20 + length])
+    change(header)
+    described = json.dumps(header).encode()
+    described += b" " * (-len(described) % 4)
+    binary = content[20 + length + 8 :] if binary is None else binary
+    chunks = [
+        struct.pack("<I4s", len(described), b"JSON"),
+        described,
+        struct.pack("<I4s", len(binary), b"BIN\0"),
+        binary,
+    ]
+    return b"glTF" + struct.pack("<II", 2, 12 + sum(map(len, chunks))) + b"".join(chunks)
+
+
+def volume_of(mesh) -> float:
+    """Positive if the triangles look outward."""
+    a, b, c = np.moveaxis(mesh.vertices_zyx[mesh.faces], 1, 0)
+    return float(np.einsum("ij,ij->i", a, np.cross(b, c)).sum() / 6)
+
+
+def test_vertices_are_the_files_in_z_y_x_and_outside_stays_outside(box):
+    mesh = read_mesh(box, "a.glb")
+
+    np.testing.assert_array_equal(mesh.vertices_zyx.min(axis=0), LOW_XYZ[::-1])
+    np.testing.assert_array_equal(mesh.vertices_zyx.max(axis=0), HIGH_XYZ[::-1])
+    assert volume_of(mesh) == pytest.approx(2 * 4 * 8)
+
+
+def test_parts_lie_where_the_file_places_them():
+    scene = trimesh.Scene()
+    for shift_xyz in ((0, 0, 0), (100, 20, 3)):
+        part = trimesh.creation.box(extents=(1, 1, 1))
+        scene.add_geometry(part, transform=trimesh.transformations.translation_matrix(shift_xyz))
+    mesh = read_mesh(glb(scene), "a.glb")
+
+    np.testing.assert_allclose(mesh.vertices_zyx.max(axis=0), (3.5, 20.5, 100.5))
+    assert volume_of(mesh) == pytest.approx(2)
+
+
+def test_what_the_files_scene_leaves_out_is_not_drawn(box):
+    def add_another(header):
+        header["nodes"] = [{"mesh": 0}, {"mesh": 0, "translation": [100.0, 0.0, 0.0]}, {"children": [0]}]
+        header["scenes"], header["scene"] = [{"nodes": [1]}, {"nodes": [2]}], 1
+
+    mesh = read_mesh(changed(box, add_another), "a.glb")
+    np.testing.assert_array_equal(mesh.vertices_zyx.max(axis=0), HIGH_XYZ[::-1])
+
+
+def test_lines_and_points_are_left_out_and_fans_are_refused(box):
+    def add(mode):
+        def change(header):
+            (part,) = header["meshes"][0]["primitives"]
+            header["meshes"][0]["primitives"].append({"mode": mode, "attributes": part["attributes"]})
+
+        return change
+
+    assert len(read_mesh(changed(box, add(0)), "a.glb").faces) == 12
+    with pytest.raises(FormatError, match="fans"):
+        read_mesh(changed(box, add(6)), "a.glb")
+
+
+def test_a_layer_lies_in_angstrom_and_counts_in_voxels_of_its_spacing(box):
+    mesh = read_mesh(box, "a.glb")
+    spec = surface_spec(mesh, {"scale": (4.0,) * 3}, name="a", color=(1, 0.5, 0, 1), spacing_angstrom=4.0)
+
+    np.testing.assert_allclose(spec.data[0] * 4.0, mesh.vertices_zyx)
+    assert spec.options["colormap"]["colors"] == [[1.0, 0.5, 0.0, 1.0]] * 2
+
+
+def point_elsewhere(header):
+    header["buffers"][0]["uri"] = "file:///etc/passwd"
+
+
+def claim_much(header):
+    for accessor in header["accessors"]:
+        accessor["count"] = 3_000_000_000
+        accessor.pop("bufferView", None)
+
+
+def claim_more_than_there_is(header):
+    for accessor in header["accessors"]:
+        accessor["count"] *= 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        point_elsewhere,
+        claim_much,
+        claim_more_than_there_is,
+        lambda header: header.update(extensionsRequired=["KHR_draco_mesh_compression"]),
+        lambda header: header.update(nodes=[{"children": [0]}]),
+        lambda header: header.update(nodes=[{"mesh": 9}]),
+        lambda header: header.update(nodes=[], meshes=[]),
+        lambda header: header.update(nodes=[{}] * 5000),
+    ],
+)
+def test_hostile_descriptions_are_refused(box, change):
+    with pytest.raises(FormatError, match=r"a\.glb"):
+        read_mesh(changed(box, change), "a.glb")
+
+
+def test_sizes_are_bounded(box, monkeypatch):
+    monkeypatch.setattr(meshes, "MAX_FACES", 11)
+    with pytest.raises(FormatError, match="too"):
+        read_mesh(box, "a.glb")
+    monkeypatch.setattr(meshes, "MAX_FILE_BYTES", 100)
+    with pytest.raises(FormatError, match="too large"):
+        read_mesh(box, "a.glb")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1e30])
+def test_vertices_that_are_nowhere_are_refused(value):
+    box = trimesh.creation.box()
+    box.vertices[3, 1] = value
+    with pytest.raises(FormatError, match="nowhere"):
+        read_mesh(glb(box), "a.glb")
+
+
+@pytest.mark.parametrize("content", [b"", b"glTF", b"solid a\n", b"glTF" + struct.pack("<II", 1, 20) + bytes(8)])
+def test_files_of_another_kind_are_refused(content):
+    with pytest.raises(FormatError, match="mesh"):
+        read_mesh(content, "a.glb")
+
+
+@given(data=st.data())
+def test_any_changed_bytes_give_a_mesh_or_a_reason(box, data):
+    content = bytearray(box)
+    for _ in range(data.draw(st.integers(1, 6))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        mesh = read_mesh(bytes(content), "a.glb")
+    except FormatError:
+        return
+    assert np.isfinite(mesh.vertices_zyx).all()
+    assert 0 <= mesh.faces.min() <= mesh.faces.max() < len(mesh.vertices_zyx)

@@ -1,0 +1,94 @@
+"""Which format a file is in, what foreign files are told, and reading in a file's own grid."""
+
+import gzip
+
+import pytest
+
+from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError
+from napari_cryoet.formats.common import spacing_in_layout
+from napari_cryoet.formats.registry import (
+    FORMATS,
+    SUFFIXES,
+    TITLES,
+    detect_format,
+    format_for,
+    format_of_name,
+    read_in_own_grid,
+    read_picks,
+    write_picks,
+)
+from napari_cryoet.picks import Picks
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_file_is_known_by_its_suffix_and_content(tmp_path, name):
+    picks = Picks([[1, 2, 3]], 10.0, shape_zyx=(4, 5, 6))
+    path = write_picks(picks, tmp_path / f"a{SUFFIXES[name].upper()}", format=name).path
+
+    assert SUFFIXES[detect_format(path)] == SUFFIXES[name]
+    assert TITLES[name]
+    path.write_text("something else")
+    assert detect_format(path) is None
+
+
+@pytest.mark.parametrize(("suffix", "words"), [(".em", ["EM", "STAR"]), (".mod", ["IMOD", "model2point"])])
+def test_files_of_other_programs_are_named_with_a_way_out(tmp_path, suffix, words):
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(b"\0\0\0\5")
+    with pytest.raises(FormatError) as raised:
+        read_picks(path)
+
+    assert all(word in str(raised.value) for word in words)
+
+
+def test_files_that_no_reader_can_use_are_refused(tmp_path):
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"a"))
+    with pytest.raises(FormatError, match="gzip"):
+        read_picks(tmp_path / "a.csv.gz")
+    with pytest.raises(FormatError, match="no file"):
+        read_picks(tmp_path, format="csv")
+    with pytest.raises(FormatError, match="Download"):
+        read_picks("https://files.org/a.csv")
+
+
+def test_wrong_arguments_raise_pythons_errors(tmp_path):
+    path = write_picks(Picks([[1, 2, 3]], 10.0), tmp_path / "a.csv").path
+    for wrong, error in [
+        ({"format": "xls"}, ValueError),
+        ({"spacing_angstrom": 0}, ValueError),
+        ({"spacing_angstrom": "10"}, TypeError),
+        ({"shape_zyx": (1, 2)}, ValueError),
+        ({"tomogram": 5}, TypeError),
+    ]:
+        with pytest.raises(error):
+            read_picks(path, **wrong)
+
+
+def test_a_name_chooses_the_format():
+    picks = Picks([[1, 2, 3]], 10.0)
+
+    assert format_for("a.star", picks) == "relion4"
+    assert (format_of_name("a.STAR"), format_of_name("a.txt")) == ("relion5", None)
+    with pytest.raises(SaveError, match=r"\.star"):
+        format_for("a.txt", picks)
+
+
+def test_in_its_own_grid_a_files_spacing_wins_over_the_given_one(tmp_path):
+    own = write_picks(Picks([[1, 2, 3]], 10.0), tmp_path / "a.csv").path
+    found = read_in_own_grid(own, spacing_angstrom=20.0)
+    assert (found.spacing_angstrom, found.points_zyx.tolist()) == (10.0, [[1, 2, 3]])
+    assert "20" in found.about["warnings"][-1]
+    assert "warnings" not in read_in_own_grid(own, spacing_angstrom=10.001).about
+
+    (tmp_path / "b.csv").write_text("z_angstrom,y_angstrom,x_angstrom\n10,20,30\n")
+    assert read_in_own_grid(tmp_path / "b.csv", spacing_angstrom=20.0).spacing_angstrom == 20.0
+    with pytest.raises(MissingContextError):
+        read_in_own_grid(tmp_path / "b.csv")
+
+
+def test_the_portals_folders_say_the_spacing(tmp_path):
+    assert (
+        spacing_in_layout("https://files.org/TS%201/VoxelSpacing13.480%2FTomograms/x.zarr?a=/VoxelSpacing1/") == 13.48
+    )
+    assert spacing_in_layout(tmp_path / "VoxelSpacing7.84" / "a.csv") == 7.84
+    assert spacing_in_layout("a.csv") is None

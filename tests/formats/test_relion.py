@@ -1,0 +1,295 @@
+"""RELION's conventions, worked out by hand from its source: centre, origin, subtomograms, optics groups, versions."""
+
+import json
+import linecache
+
+import numpy as np
+import pytest
+import starfile
+
+from napari_cryoet.exceptions import FormatError, MissingContextError
+from napari_cryoet.formats.registry import losses, read_picks, write_picks
+from napari_cryoet.picks import Picks
+
+OPTICS = """
+# version 50001
+
+data_optics
+
+loop_
+_rlnOpticsGroup #1
+_rlnOpticsGroupName #2
+_rlnTomoTiltSeriesPixelSize #3
+ 1 opticsGroup1 2.0
+ 2 opticsGroup2 4.0
+
+"""
+GRID = {"spacing_angstrom": 8.0, "shape_zyx": (50, 100, 200)}
+PIXELS = "rlnTomoName rlnCoordinateX rlnCoordinateY rlnCoordinateZ rlnOpticsGroup"
+CENTRED = "rlnTomoName rlnCenteredCoordinateXAngst rlnCenteredCoordinateYAngst rlnCenteredCoordinateZAngst"
+ORIGINS = "rlnOriginXAngst rlnOriginYAngst rlnOriginZAngst"
+SUBTOMOGRAM = "rlnTomoSubtomogramRot rlnTomoSubtomogramTilt rlnTomoSubtomogramPsi"
+ANGLES = "rlnAngleRot rlnAngleTilt rlnAnglePsi"
+SIZES = "rlnTomoSizeX rlnTomoSizeY rlnTomoSizeZ"
+
+
+def star(folder, labels, *rows, before=OPTICS, block="particles", name="particles.star"):
+    lines = [before, f"data_{block}", "", "loop_", *[f"_{label} #{n}" for n, label in enumerate(labels.split(), 1)]]
+    path = folder / name
+    path.write_text("\n".join([*lines, *rows, ""]))
+    return path
+
+
+class TestPositions:
+    def test_version_4_counts_in_pixels_of_the_unbinned_tilt_series_from_0(self, tmp_path):
+        path = star(tmp_path, PIXELS, "TS_1 10 20 30.5 1")
+
+        assert read_picks(path).points_zyx.tolist() == [[30.5, 20, 10]]
+        assert read_picks(path).spacing_angstrom == 2.0
+        assert read_picks(path, **GRID).points_zyx.tolist() == [[30.5 / 4, 5, 2.5]]
+
+    def test_every_optics_group_has_pixels_of_its_own(self, tmp_path):
+        path = star(tmp_path, PIXELS, "TS_1 10 20 30 1", "TS_1 10 20 30 2")
+
+        assert read_picks(path, **GRID).points_zyx.tolist() == [[7.5, 5, 2.5], [15, 10, 5]]
+
+    def test_an_optics_group_that_is_not_there_is_refused(self, tmp_path):
+        with pytest.raises(FormatError, match="3"):
+            read_picks(star(tmp_path, PIXELS, "TS_1 10 20 30 3"))
+
+    def test_version_3_1_counts_in_pixels_of_the_micrograph(self, tmp_path):
+        labels = "rlnMicrographName rlnCoordinateX rlnCoordinateY rlnCoordinateZ"
+        bare = star(tmp_path, labels, "a/TS_1.mrc 10 20 30", before="", block="")
+        assert (read_picks(bare).points_xyz.tolist(), read_picks(bare).spacing_angstrom) == ([[10, 20, 30]], None)
+
+        optics = OPTICS.replace("rlnTomoTiltSeriesPixelSize", "rlnMicrographPixelSize").replace("4.0", "2.0")
+        wide = star(tmp_path, labels, "a/TS_1.mrc 10 20 30", before=optics)
+        assert read_picks(wide, spacing_angstrom=4.0).points_xyz.tolist() == [[5, 10, 15]]
+
+    def test_version_5_counts_in_angstrom_from_half_the_tomograms_size(self, tmp_path):
+        path = star(tmp_path, CENTRED, "TS_1 -800 0 4")
+
+        assert read_picks(path, **GRID).points_zyx.tolist() == [[25.5, 50, 0]]
+
+    def test_the_centre_of_odd_sizes_lies_between_voxels(self, tmp_path):
+        # ParticleSet::setParticleCoordDecenteredPixel: minus half the size, then times the width of a pixel
+        sizes_xyz, pixels_xyz = np.array([401, 302, 99]), np.array([10.0, 301.5, 98.0])
+        centred = " ".join(map(str, (pixels_xyz - sizes_xyz / 2) * 2.0))
+        found = read_picks(star(tmp_path, CENTRED, f"TS_1 {centred}"), spacing_angstrom=2.0, shape_zyx=(99, 302, 401))
+
+        assert found.points_xyz.tolist() == [[10, 301.5, 98]]
+
+    def test_sizes_in_the_file_are_those_of_the_unbinned_tomogram(self, tmp_path):
+        labels = f"{CENTRED} {SIZES} rlnTomoTiltSeriesPixelSize"
+        path = star(tmp_path, labels, "TS_1 -100 0 4 101 60 40 2.0", before="")
+
+        assert read_picks(path).points_xyz.tolist() == [[0.5, 30, 22]]
+        # a volume that was binned by four has 25 voxels along x, and the file still says where its centre is
+        assert read_picks(path, spacing_angstrom=8.0, shape_zyx=(10, 15, 25)).points_xyz.tolist() == [[0.125, 7.5, 5.5]]
+
+    def test_tomograms_star_beside_the_particles_says_size_and_pixel(self, tmp_path):
+        labels = f"rlnTomoName {SIZES} rlnTomoTiltSeriesPixelSize"
+        star(tmp_path, labels, "TS_0 9 9 9 9", "TS_1 100 60 40 2", before="", block="global", name="tomograms.star")
+        path = star(tmp_path, CENTRED, "TS_1 -100 0 4", before="")
+
+        assert read_picks(path).points_zyx.tolist() == [[22, 30, 0]]
+        assert read_picks(path).spacing_angstrom == 2.0
+
+    @pytest.mark.parametrize(
+        ("given", "missing", "asked"),
+        [
+            ({}, ("spacing_angstrom", "shape_zyx"), ["spacing", "size"]),
+            ({"spacing_angstrom": 8.0}, ("shape_zyx",), ["size"]),
+            ({"shape_zyx": (1, 2, 3)}, ("spacing_angstrom",), ["spacing"]),
+        ],
+    )
+    def test_only_what_wasnt_given_is_asked_for(self, tmp_path, given, missing, asked):
+        with pytest.raises(MissingContextError) as raised:
+            read_picks(star(tmp_path, CENTRED, "TS_1 -800 0 4", before=""), **given)
+
+        assert raised.value.missing == missing
+        assert [word for word in ("spacing", "size") if word in raised.value.hint] == asked
+
+    def test_pixels_stand_in_for_a_centre_that_nobody_knows(self, tmp_path):
+        labels = f"{PIXELS} {CENTRED.removeprefix('rlnTomoName ')}"
+        path = star(tmp_path, labels, "TS_1 10 20 30 1 -780 -360 -140")
+
+        assert read_picks(path).points_xyz.tolist() == [[10, 20, 30]]
+        assert read_picks(path).about["warnings"]
+        assert read_picks(path, **GRID).points_xyz.tolist() == [[2.5, 5, 7.5]]
+
+
+class TestShiftsAndAngles:
+    def test_origins_are_subtracted_and_are_in_angstrom(self, tmp_path):
+        assert read_picks(star(tmp_path, f"{PIXELS} {ORIGINS}", "TS_1 10 20 30 1 4 -2 1")).points_zyx.tolist() == [
+            [29.5, 21, 8]
+        ]
+
+    def test_origins_are_turned_by_the_subtomogram_first(self, tmp_path):
+        path = star(tmp_path, f"{PIXELS} {ORIGINS} {SUBTOMOGRAM}", "TS_1 10 20 30 1 2 0 0 90 0 0")
+
+        # A(90, 0, 0) takes x to -y, so the particle lies one pixel further along y
+        np.testing.assert_allclose(read_picks(path).points_zyx, [[30, 21, 10]])
+
+    def test_the_subtomograms_rotation_comes_after_the_particles(self, tmp_path):
+        path = star(tmp_path, f"{PIXELS} {SUBTOMOGRAM} {ANGLES}", "TS_1 1 2 3 1  90 0 0  0 90 0")
+
+        # the particle's z goes to -x by (0, 90, 0), and -x to y by (90, 0, 0)
+        np.testing.assert_allclose(read_picks(path).particle_axes_zyx(2), [[0, 1, 0]], atol=1e-12)
+
+    def test_without_angles_there_are_no_rotations(self, tmp_path):
+        assert read_picks(star(tmp_path, PIXELS, "TS_1 1 2 3 1")).rotations_zyx is None
+
+    def test_shifts_in_pixels_of_images_are_refused_with_a_way_out(self, tmp_path):
+        labels = "rlnMicrographName rlnCoordinateX rlnCoordinateY rlnCoordinateZ rlnOriginX rlnOriginY rlnOriginZ"
+        with pytest.raises(FormatError, match="relion_convert_star"):
+            read_picks(star(tmp_path, labels, "TS_1 10 20 30 3 0 -2", before="", block=""))
+        assert len(read_picks(star(tmp_path, labels, "TS_1 10 20 30 0 0 0", before="", block=""))) == 1
+
+    def test_shifts_need_to_know_how_wide_a_pixel_is(self, tmp_path):
+        labels = "rlnMicrographName rlnCoordinateX rlnCoordinateY rlnCoordinateZ rlnOriginXAngst"
+        path = star(tmp_path, labels, "TS_1 10 20 30 5", before="")
+        with pytest.raises(MissingContextError) as raised:
+            read_picks(path)
+
+        assert raised.value.missing == ("spacing_angstrom",)
+        assert read_picks(path, spacing_angstrom=2.5).points_xyz.tolist() == [[8, 20, 30]]
+
+
+class TestAProject:
+    """A RELION project can go on with the particles that were kept: same images, shifts, angles and optics groups."""
+
+    LABELS = f"{PIXELS} {ORIGINS} {SUBTOMOGRAM} {ANGLES} rlnAngleTiltPrior rlnImageName"
+    ROWS = (
+        "TS_1 10 20 30 1  6 -4 2  90 45 20  10 80 30  90 a.mrcs",
+        "TS_1 40 50 60 2  0 0 1  0 0 0  70 60 50  90 b.mrcs",
+    )
+    BEFORE = f"\ndata_general\n\n_rlnTomoSubTomosAre2DStacks  1\n{OPTICS}"
+
+    @pytest.fixture
+    def source(self, tmp_path):
+        return star(tmp_path, self.LABELS, *self.ROWS, before=self.BEFORE)
+
+    @pytest.mark.parametrize("name", ["relion4", "relion5"])
+    def test_gets_everything_back_as_it_was(self, source, tmp_path, name):
+        picks = read_picks(source, **GRID)
+        made = write_picks(picks, tmp_path / "again.star", format=name).path
+        before, after = (starfile.read(path) for path in (source, made))
+
+        for label in set(self.LABELS.split()) & set(after["particles"]):
+            one, other = (blocks["particles"][label] for blocks in (before, after))
+            if one.dtype.kind in "if":
+                np.testing.assert_allclose(other, one, atol=1e-9, err_msg=label)
+            else:
+                assert other.tolist() == one.tolist()
+        assert after["general"] == before["general"]
+        assert after["optics"].to_dict() == before["optics"].to_dict()
+        assert set(self.LABELS.split()) - set(after["particles"]) == (
+            {*PIXELS.split()[1:4]} if name == "relion5" else set()
+        )
+        found = read_picks(made)
+        np.testing.assert_allclose(found.points_zyx, picks.points_zyx, atol=1e-9)
+        np.testing.assert_allclose(found.rotations_zyx, picks.rotations_zyx, atol=1e-9)
+
+    def test_of_version_3_1_knows_no_turned_images_and_that_is_said(self, source, tmp_path):
+        picks = read_picks(source, spacing_angstrom=8.0)
+        made = write_picks(picks, tmp_path / "again.star", format="relion3")
+
+        assert any("rlnTomoSubtomogramRot" in loss for loss in made.losses)
+        assert not {"rlnTomoSubtomogramRot", "rlnOriginXAngst"} & set(starfile.read(made.path)["particles"])
+        found = read_picks(made.path, spacing_angstrom=8.0)
+        np.testing.assert_allclose(found.points_zyx, picks.points_zyx, atol=1e-9)
+        np.testing.assert_allclose(found.rotations_zyx, picks.rotations_zyx, atol=1e-9)
+
+    @pytest.mark.parametrize("name", ["relion4", "relion5"])
+    def test_is_told_of_moved_and_added_picks(self, source, name):
+        picks = read_picks(source, **GRID)
+        moved = picks.changed("moved 2 picks", points_zyx=picks.points_zyx + 1)
+
+        assert not any("rlnImageName" in loss for loss in losses(picks, name))
+        assert any("rlnImageName" in loss for loss in losses(moved, name))
+        assert any("1 of the picks" in loss for loss in losses(picks.added([[1, 2, 3]]), name))
+
+    def test_loses_its_groups_if_added_picks_could_be_of_any(self, source, tmp_path):
+        made = write_picks(read_picks(source, **GRID).added([[1, 2, 3]]), tmp_path / "again.star", format="relion4")
+
+        assert any("optics groups" in loss for loss in made.losses)
+        assert starfile.read(made.path)["optics"]["rlnOpticsGroup"].tolist() == [1]
+
+    @pytest.mark.parametrize("column", [["a", "b"], [np.nan, np.nan], [np.inf, 3.0], [2**60, 1]])
+    def test_a_column_that_is_only_called_like_a_shift_moves_nothing(self, tmp_path, column):
+        picks = Picks([[1.0, 2, 3], [4, 5, 6]], 8.0, features={"rlnOriginXAngst": np.array(column)})
+        found = read_picks(write_picks(picks, tmp_path / "a.star").path)
+
+        np.testing.assert_allclose(found.points_zyx, picks.points_zyx, atol=1e-9)
+
+
+class TestWriting:
+    def test_says_the_version_before_each_block(self, tmp_path):
+        picks = Picks([[1, 2, 3]], 10.0, shape_zyx=(4, 5, 6))
+        for name, version in (("relion3", "30001"), ("relion4", "30001"), ("relion5", "50001")):
+            text = write_picks(picks, tmp_path / f"{name}.star", format=name).path.read_text()
+            assert f"# version {version}\n\ndata_particles" in text
+
+    def test_no_line_of_the_notes_can_be_taken_for_a_block(self, tmp_path):
+        about = {"authors": ["data_optics", "loop_", "# version 1", "coding: none"], "run_name": "TS 1 (é)"}
+        path = write_picks(Picks([[1, 2, 3]], 10.0, about=about), tmp_path / "a.star").path
+        comments = [line for line in path.read_text().splitlines() if line.startswith("#") and "{" in line]
+
+        assert len(comments) == 1
+        assert not any(word in comments[0] for word in ("data_", "loop_", "# version"))
+        assert json.loads(comments[0].partition("cryoet ")[2])["source"] == about
+        assert read_picks(path).about["authors"] == about["authors"]
+
+    def test_a_name_that_is_no_word_is_changed_and_that_is_said(self, tmp_path):
+        made = write_picks(Picks([[1, 2, 3]], 10.0, about={"run_name": "TS 1 (é)"}), tmp_path / "a.star")
+
+        assert any("TS 1" in loss for loss in made.losses)
+        assert starfile.read(made.path)["particles"]["rlnTomoName"].tolist() == ["TS-1"]
+
+    def test_old_exports_with_other_names_and_spellings_are_read(self, tmp_path):
+        notes = {"count": 1, "columns": {"by whom": "text"}, "star_names": {"by_whom": "by whom"}}
+        comment = f"# napari-cryoet {json.dumps(notes | {'star_encoded': ['by_whom']})}\n"
+        path = star(tmp_path, f"{PIXELS} by_whom", "TS_1 1 2 3 1 %61%20b", before=comment + OPTICS)
+
+        assert read_picks(path).features["by whom"].tolist() == ["a b"]
+
+
+class TestOddFiles:
+    def test_names_stay_as_they_are(self, tmp_path):
+        assert read_picks(star(tmp_path, PIXELS, "007 1 2 3 1")).about["tomogram_name"] == "007"
+
+    @pytest.mark.parametrize(
+        ("content", "noun"),
+        [
+            ("data_\n\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n1 2\n", "positions"),
+            ("data_\n\nloop_\n_wrpCoordinateX1\n1\n", "M"),
+            ("data_\n\n_rlnTomoParticlesFile  Refine3D/job9/p.star\n", r"job9/p\.star"),
+            ("data_\n\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n1 2 3\n4 5\n", "line 8"),
+            ("data_\n\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n1 2 3 4\n", "label"),
+            ("data_\n\nloop_\n_rlnCoordinateX\n_rlnCoordinateX\n_rlnCoordinateZ\n1 2 3\n", "twice"),
+            ("data_\n\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n1 x 3\n", "rlnCoordinateY"),
+            ("data_\n", "STAR"),
+        ],
+    )
+    def test_are_refused_with_what_is_wrong(self, tmp_path, content, noun):
+        path = tmp_path / "a.star"
+        path.write_text(content)
+        with pytest.raises(FormatError, match=noun):
+            read_picks(path)
+
+    def test_that_are_mended_are_read_anew(self, tmp_path):
+        path = tmp_path / "a.star"
+        labels = "data_\n\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n"
+        path.write_text(f"{labels}1 2 3 4\n")
+        with pytest.raises(FormatError):
+            read_picks(path)
+        path.write_text(f"{labels}1 2 3\n")
+
+        assert read_picks(path).points_xyz.tolist() == [[1, 2, 3]]
+        assert str(path) not in linecache.cache
+
+    def test_of_very_many_labels_are_refused_before_they_take_long(self, tmp_path):
+        path = star(tmp_path, " ".join(f"rlnLabel{n}" for n in range(100_000)), "1")
+        with pytest.raises(FormatError, match="labels"):
+            read_picks(path)
