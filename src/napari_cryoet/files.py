@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import re
 import secrets
 import shutil
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,7 +60,7 @@ def written_whole(path: Path, *, overwrite: bool = False, flush: bool = True) ->
     """Give a hidden path beside ``path``; the file or folder that is there at the end gets the name.
 
     Folders above ``path`` are made. A symbolic link stays one: its target is written. Hidden files that a killed
-    process left in the folder are removed a day later.
+    process left in the folder are removed, those of other computers and systems a day later.
 
     Parameters
     ----------
@@ -145,7 +147,12 @@ def _not_written(path: Path, error: OSError) -> SaveError:
 
 def _hidden_name(place: Path, start: str) -> Path:
     """A free name beside a file, with the same suffix, because libraries go by that."""
-    return place.with_name(f"{start}{secrets.token_hex(4)}-{place.name[-_KEPT_CHARACTERS:]}")
+    return place.with_name(f"{start}{_owner()}{secrets.token_hex(4)}-{place.name[-_KEPT_CHARACTERS:]}")
+
+
+def _owner() -> str:
+    """What a hidden name says of this computer and this process."""
+    return f"{zlib.crc32(platform.node().encode()):08x}.{os.getpid()}-"
 
 
 def _remove_leftovers(folder: Path) -> None:
@@ -153,8 +160,23 @@ def _remove_leftovers(folder: Path) -> None:
     for start in (UNFINISHED, _REPLACED):
         for left in list(folder.glob(f"{start}*")):
             with contextlib.suppress(OSError):
-                if left.lstat().st_mtime < before:
+                if left.lstat().st_mtime < before or (start == UNFINISHED and _is_orphan(left)):
                     _remove(left)
+
+
+def _is_orphan(unfinished: Path) -> bool:
+    """Whether the process that wrote it has ended; only known of this computer's, and not on Windows."""
+    computer, _, rest = unfinished.name.removeprefix(UNFINISHED).partition(".")
+    process = rest.partition("-")[0]
+    if os.name == "nt" or not process.isdecimal() or computer != _owner().partition(".")[0]:
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):  # somebody else's, or no process's number
+        return False
+    return False
 
 
 def _move(unfinished: Path, place: Path, *, overwrite: bool) -> None:
