@@ -41,7 +41,7 @@ import download_samples
 from fault_server import Request
 from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.memory import Memory
-from napari_cryoet.download import Selection, TomogramChoice, download_files, plan_download
+from napari_cryoet.download import download_files, plan_download, select
 from napari_cryoet.errand import THREAD_NAME
 from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.portal import open_portal
@@ -57,7 +57,6 @@ from qt.stalling_world import (
 )
 from stalling_server import StallingServer
 
-DOWNLOADED = Selection(tomograms=(TomogramChoice(tomogram_id=11, volume_format="mrc"),), annotation_file_ids=(51, 52))
 LIMIT_MS = 200
 SIDE = 1024
 STAYING = (THREAD_NAME, "napari-cryoet-fetch", "napari-cryoet-disk")
@@ -177,7 +176,8 @@ def cases(folder: Path, dock: Dock) -> list[Case]:
         return Call(lambda stop: source.read("", start=1000, length=100_000, stop=stop))
 
     def download(address_of: Callable[[str], str]) -> Stoppable:
-        plan = plan_download(download_samples.run_page(address_of("bucket/")), DOWNLOADED)
+        rows = download_samples.sample_rows(address_of("bucket/"))
+        plan = plan_download(rows, select(rows, ["everything"]))
         return Call(lambda stop: download_files(plan, folder / f"to {time.monotonic_ns()}", stop=stop))
 
     return [
@@ -281,7 +281,7 @@ def stop_once(case: Case, obstacle: Obstacle) -> tuple[float, float]:
 def measure(folder: Path, repeats: int, wanted: str) -> list[dict[str, Any]]:
     """Stop everything in every way, so many times."""
     write_world(folder / "world", SIDE)
-    download_samples.write_bucket(folder / "world" / "bucket")
+    download_samples.write_files(folder / "world" / "bucket")
     rows, names, dock = [], NameServer(), Dock(folder)
     with StallingServer(folder / "world") as server:
         for case in cases(folder, dock):

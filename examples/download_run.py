@@ -1,14 +1,30 @@
-"""Download a run's tomogram and annotations. Run it again to complete it."""
+"""Download a run's tomogram and annotations into a folder that opens like a portal; run it again to complete it."""
+
+from __future__ import annotations
 
 import sys
 
 from napari_cryoet import open_portal
-from napari_cryoet.download import download_files, plan_download, select
+from napari_cryoet.download import Progress, ask_rows, download_files, plan_download, select
 
-folder = sys.argv[1] if len(sys.argv) > 1 else "runs"
-page = open_portal("demo").run_page(9001)
-plan = plan_download(page, select(page, ["tomogram", "annotations"], volume_format="zarr"))
-print(f"{len(plan.items)} items, {plan.total_bytes / 1e6:.1f} MB")
+source = sys.argv[1] if len(sys.argv) > 1 else "demo"  # or "live", a pack's folder
+folder = sys.argv[2] if len(sys.argv) > 2 else "runs"
 
-report = download_files(plan, folder, progress=lambda now: print(f"{now.done_bytes / 1e6:.1f} MB", end="\r"))
-print(f"{report.n_fetched} files fetched, {report.n_skipped} complete already; see {report.manifest}")
+
+def show(progress: Progress) -> None:
+    """Print how far it is."""
+    print(f"\r{progress.done_bytes / 1e6:.1f} of {progress.total_bytes / 1e6:.1f} MB", end="", flush=True)
+
+
+portal = open_portal(source)
+dataset = portal.datasets()[-1]
+run = next(run for run in portal.runs(dataset.id) if run.tomogram_count)
+
+rows = ask_rows(portal, run_ids=[run.id])  # or dataset_id=dataset.id, and select(rows, ["everything"])
+cells = select(rows, ["tomogram", "annotations", "metadata"], volume_format="zarr", annotations="default")
+plan = plan_download(rows, cells, portal.source)
+print(f"{len(plan.items)} items of {run.name}, {plan.total_bytes / 1e6:.1f} MB")
+
+report = download_files(plan, folder, progress=show)
+print(f"\n{report.n_fetched} files fetched, {report.n_skipped} complete already; see {report.manifest}")
+print("downloaded runs:", *(run.name for run in open_portal(folder).runs(dataset.id)))

@@ -13,7 +13,7 @@ import pytest
 from certificates import self_signed
 from command_line import wait_until
 from forward_proxy import ForwardProxy, no_proxy_named
-from napari_cryoet.download import download_files, plan_download, select
+from napari_cryoet.download import ask_rows, download_files, plan_download, select
 from napari_cryoet.exceptions import NetworkError, StoppedError
 from napari_cryoet.http import Http
 from napari_cryoet.packs.serve import serve_pack
@@ -215,10 +215,12 @@ def test_metadata_pixels_and_downloads_all_go_through_the_proxy(tmp_path, enviro
         environment("http_proxy", f"http://127.0.0.1:{proxy.port}")
         portal = open_portal("http://portal.test/graphql")
         page = portal.run_page(100)
+        rows = ask_rows(portal, run_ids=[100])
         portal.close()
         with closing(open_volume(page.tomograms[0].https_omezarr_dir)) as volume:
             assert np.array_equal(np.asarray(volume.levels[0]), VOLUME)
-        report = download_files(plan_download(page, select(page, ["tomogram"], volume_format="mrc")), tmp_path / "copy")
+        plan = plan_download(rows, select(rows, ["tomogram"], volume_format="mrc"))
+        report = download_files(plan, tmp_path / "copy")
         assert report.n_fetched == 1
     ends = [address.rpartition("/")[2] for _, address in proxy.asked]
     assert {"graphql", ".zattrs", "volume.mrc"} <= set(ends)

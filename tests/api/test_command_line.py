@@ -36,12 +36,12 @@ OPTIONS = {
     "demo": ["--annotations", "--unaligned", "--screenshot", "--size", "--timeout"],
     "open": ["--deposition", "--dataset", "--run", "--offline", "--max-mb", "--annotations", "--screenshot"],
     "search": ["--json"],
-    "download": ["--run", "--what", "--format", "--annotations", "--to", "--dry-run", "--overwrite"],
+    "download": ["--run", "--dataset", "--what", "--format", "--annotations", "--to", "--dry-run", "--overwrite"],
     "convert": ["--spacing", "--shape", "--tomogram", "--alignment", "--to", "--overwrite"],
     "compare": ["--source", "--radius", "--beta", "--method", "--symmetry", "--iou", "--spacing", "--insist", "--json"],
     "check": ["--spacing", "--diameter", "--tomogram", "--json"],
     "pack": [],
-    "serve": ["--host", "--port"],
+    "serve": ["--host", "--port", "--name", "--cors"],
     "cache": ["show", "limit", "clear"],
 }
 POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
@@ -80,8 +80,8 @@ def start(*arguments: object, **options: object) -> subprocess.Popen[str]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json")
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+    files = (path for path in (folder / "files").rglob("*") if path.is_file())
+    return {path.relative_to(folder / "files").as_posix(): path.read_bytes() for path in files}
 
 
 class TestHelp:
@@ -110,6 +110,7 @@ class TestHelp:
             "fly",
             "download live",
             "download live --run x --to y",
+            "download live --run 1 --dataset 2 --to y",
             "download live --run DS-10000 --to y",
             "download live --run 1 --to y --what nonsense",
             "download live --run 1 --to y --format tiff",

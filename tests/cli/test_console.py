@@ -1,8 +1,7 @@
-"""What a command says while it works."""
+"""What a command says while it works, and what it never passes on to a terminal."""
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import sys
@@ -11,9 +10,12 @@ from pathlib import Path
 import pytest
 
 from napari_cryoet.cli import main
-from napari_cryoet.cli.console import ProgressLine, harmless, say, tell
+from napari_cryoet.cli.console import Steps, harmless, say, say_table, tell
 from napari_cryoet.formats.registry import write_picks
 from napari_cryoet.picks import Picks
+
+ODD_NAME = "\x1b[31mred\x9b1m\u202e"
+SPELLED = "\\u001b[31mred\\u009b1m\\u202e"
 
 
 class Terminal(io.StringIO):
@@ -21,27 +23,22 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_on_a_terminal_progress_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_terminal_progress_is_a_bar_that_goes_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    with ProgressLine() as line:
-        line.show("one", is_last=True)
-        line.show("two", is_last=True)
-    first, second, wiped, rest = terminal.getvalue().removeprefix("\r").split("\r")
-    assert (first.strip(), second.strip(), wiped.strip(), rest) == ("one", "two", "", "")
+    with Steps() as steps:
+        steps.show(0.25, "reading [a]")
+    assert "25%" in terminal.getvalue()
+    assert "reading [a]" in terminal.getvalue()
 
 
 def test_in_a_log_progress_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     log = io.StringIO()
     monkeypatch.setattr(sys, "stderr", log)
-    with ProgressLine() as line:
+    with Steps() as steps:
         for number in range(100):
-            line.show(f"{number}")
-    assert log.getvalue() == "0\n"
-
-
-ODD_NAME = "\x1b[31mred\x9b1m\u202e"
-SPELLED = "\\u001b[31mred\\u009b1m\\u202e"
+            steps.show(number / 100, "reading")
+    assert log.getvalue() == "  0%  reading\n"
 
 
 def test_what_a_terminal_would_obey_is_spelled_out(capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,12 +49,13 @@ def test_what_a_terminal_would_obey_is_spelled_out(capsys: pytest.CaptureFixture
     assert json.loads(harmless(json.dumps({"name": ODD_NAME}, ensure_ascii=False))) == {"name": ODD_NAME}
 
 
-def test_progress_passes_nothing_on_to_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    log = io.StringIO()
-    monkeypatch.setattr(sys, "stderr", log)
-    with ProgressLine() as line:
-        line.show(ODD_NAME)
-    assert log.getvalue() == f"{SPELLED}\n"
+def test_a_table_has_one_line_a_row_whatever_is_in_it(capsys: pytest.CaptureFixture[str]) -> None:
+    say_table((">size", "file"), [("1 KB", "long " * 60 + "[bold]"), ("10 MB", ODD_NAME)])
+    first, second, third = capsys.readouterr().out.splitlines()
+
+    assert first.split() == ["size", "file"]
+    assert second == " 1 KB  " + "long " * 60 + "[bold]"
+    assert third == f"10 MB  {SPELLED}"
 
 
 @pytest.mark.parametrize(
@@ -77,8 +75,7 @@ def test_no_command_passes_control_characters_of_its_arguments_on(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_picks(Picks([[1, 2, 3]], 10.0), "picks.csv")
-    with contextlib.suppress(SystemExit):
-        main(arguments)
+    main(arguments)
     said = "".join(capsys.readouterr())
 
     assert "red" in said

@@ -2,108 +2,182 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
+from typing import Any
+
 import pytest
-from msgspec.structs import replace
 
-from download_samples import ANNOTATION_KEY, MASK_KEY, RECONSTRUCTION, TOMOGRAM_KEY, bucket_files, run_page
-from napari_cryoet.download import Selection, TomogramChoice, plan_download, select
+from download_samples import FRAME, PICKS, TOMOGRAM, sample_files, sample_rows
+from napari_cryoet import open_portal
+from napari_cryoet.download import Plan, ask_rows, plan_download, select, select_ticked
 from napari_cryoet.exceptions import DownloadError
+from napari_cryoet.records import PORTAL_TERMS, Terms
+from napari_cryoet.run.outline import outline_run
 
-PAGE = run_page("https://files.example.org/")
-
-
-def test_everything_lies_as_in_the_portals_bucket() -> None:
-    plan = plan_download(PAGE, select(PAGE, ["tomogram", "annotations", "metadata"]))
-    assert [item.path for item in plan.items] == [
-        f"{TOMOGRAM_KEY}.zarr",
-        f"{RECONSTRUCTION}/Tomograms/100/tomogram_metadata.json",
-        f"{ANNOTATION_KEY}_point.ndjson",
-        f"{MASK_KEY}_segmentationmask.zarr",
-        f"{ANNOTATION_KEY}.json",
-        f"{MASK_KEY}.json",
-        "10000/TS_1/Alignments/100/alignment_metadata.json",
-    ]
+PREFIX = "https://files.example.org/"
 
 
-def test_what_is_of_a_kind_that_nobody_knows_yet_is_planned_like_everything_else() -> None:
-    (point, *others) = PAGE.annotation_files
-    strange = replace(point, format="hdf7")
-    shapes = tuple(replace(shape, shape_type="Hologram") for shape in PAGE.annotation_shapes)
-    page = replace(PAGE, annotation_files=(strange, *others), annotation_shapes=shapes)
-    (item,) = plan_download(page, Selection(annotation_file_ids=(strange.id,))).items
-    assert item.path == f"{ANNOTATION_KEY}_point.ndjson"
-    assert strange.id in select(page, ["annotations"]).annotation_file_ids
+def plan_of(*what: str, rows: Any = None, **options: Any) -> Plan:
+    rows = rows or sample_rows(PREFIX)
+    return plan_download(rows, select(rows, what or ("tomogram", "annotations"), **options))
 
 
-def test_the_total_is_what_the_portal_lists_and_unknown_sizes_are_counted() -> None:
-    plan = plan_download(PAGE, select(PAGE, ["tomogram", "annotations", "metadata"]))
-    sizes = {key: len(content) for key, content in bucket_files().items()}
-    listed = sum(size for key, size in sizes.items() if ".zarr/" in key or key.endswith(".ndjson"))
-    assert plan.total_bytes == listed
-    assert plan.n_unknown_sizes == 4
+def names_in(plan: Plan) -> set[str]:
+    return {PurePosixPath(item.path).name for item in plan.items}
 
 
-def test_single_files_are_known_at_once_and_zarr_files_once_it_was_read() -> None:
-    plan = plan_download(PAGE, select(PAGE))
-    assert not plan.is_expanded
-    assert [file.path for file in plan.files()] == [f"{ANNOTATION_KEY}_point.ndjson"]
-    assert plan_download(PAGE, select(PAGE, volume_format="mrc")).is_expanded
+def test_everything_is_every_file_that_the_tables_list() -> None:
+    expected = {f"files/{key.partition('.zarr/')[0]}" for key in sample_files()}
+    plan = plan_of("everything")
+
+    assert {item.path.removesuffix(".zarr") for item in plan.items} == expected
+    assert all(item.url.startswith(PREFIX) for item in plan.items)
 
 
-def test_where_the_s3_path_is_missing_the_url_tells_the_place() -> None:
-    tomogram = replace(PAGE.tomograms[0], s3_mrc_file=None)
-    page = replace(PAGE, tomograms=(tomogram,))
-    plan = plan_download(page, Selection(tomograms=(TomogramChoice(tomogram_id=11, volume_format="mrc"),)))
-    assert plan.items[0].path == f"{TOMOGRAM_KEY}.mrc"
+def test_sizes_are_those_that_the_portal_lists_and_the_unknown_are_counted() -> None:
+    plan = plan_of("everything")
+    sizes = {item.path.removeprefix("files/"): item.size_bytes for item in plan.items}
+
+    assert (sizes[f"{TOMOGRAM}.mrc"], sizes[FRAME], sizes[f"{PICKS}.json"]) == (2**21, 100, None)
+    assert sizes[f"{TOMOGRAM}.zarr"] == sum(
+        len(n) for key, n in sample_files().items() if key.startswith(TOMOGRAM + ".z")
+    )
+    assert plan.total_bytes == sum(size for size in sizes.values() if size is not None)
+    assert plan.n_unknown_sizes == 9
 
 
-def test_a_hostile_path_stays_inside_with_names_that_are_valid_everywhere() -> None:
-    file = replace(PAGE.annotation_files[0], s3_path="s3://bucket/../../C:/CON/a?.ndjson")
-    page = replace(PAGE, annotation_files=(file,))
-    (item,) = plan_download(page, Selection(annotation_file_ids=(51,))).items
-    assert all(segment not in ("..", ".", "CON") for segment in item.path.split("/"))
-    assert ":" not in item.path
+@pytest.mark.parametrize(
+    ("what", "options", "names"),
+    [
+        ((), {}, {"TS_1.zarr", "ribosome-1.0_point.ndjson", "membrane-1.0_mask.zarr"}),
+        ((), {"volume_format": "mrc"}, {"TS_1.mrc", "ribosome-1.0_point.ndjson", "membrane-1.0_mask.mrc"}),
+        (("tomogram",), {}, {"TS_1.zarr"}),
+        (("annotations",), {"annotations": "default"}, {"ribosome-1.0_point.ndjson"}),
+        (("annotations",), {"annotations": [22]}, {"membrane-1.0_mask.zarr"}),
+        (("tomogram", "annotations"), {"annotations": "none"}, {"TS_1.zarr"}),
+        (
+            ("metadata",),
+            {},
+            {"ribosome-1.0.json", "membrane-1.0.json", "tomogram_metadata.json", "alignment_metadata.json"},
+        ),
+        (("metadata",), {"annotations": "none"}, {"tomogram_metadata.json", "alignment_metadata.json"}),
+    ],
+)
+def test_a_part_can_be_selected_in_one_format_a_volume(what: Any, options: Any, names: set[str]) -> None:
+    assert names_in(plan_of(*what, **options)) == names
 
 
-def test_nothing_can_take_the_place_of_the_manifest() -> None:
-    file = replace(PAGE.annotation_files[0], s3_path="s3://bucket/manifest.json")
-    page = replace(PAGE, annotation_files=(file,))
-    assert plan_download(page, Selection(annotation_file_ids=(51,))).items[0].path != "manifest.json"
+def test_a_volume_that_lacks_the_wanted_format_comes_in_the_other() -> None:
+    rows = sample_rows(PREFIX)
+    rows["tomograms"][0]["httpsOmezarrDir"] = None
+    rows["annotationFiles"] = [row for row in rows["annotationFiles"] if row["format"] != "zarr"]
+
+    assert names_in(plan_of(rows=rows)) == {"TS_1.mrc", "ribosome-1.0_point.ndjson", "membrane-1.0_mask.mrc"}
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://files.example.org/a.ndjson", "a.ndjson", ""])
+def test_the_default_tomogram_of_each_run_is_chosen() -> None:
+    rows = sample_rows(PREFIX)
+    other = rows["tomograms"][0] | {"id": 5, "isVisualizationDefault": None}
+    elsewhere = other | {"id": 12, "runId": 2, "httpsOmezarrDir": f"{PREFIX}10000/a.zarr", "s3OmezarrDir": None}
+    rows["tomograms"] += [other, elsewhere]
+
+    assert [cell.row_id for cell in select(rows, ["tomogram"])] == [11, 12]
+
+
+def test_what_is_of_an_unknown_kind_is_planned_like_everything_else() -> None:
+    rows = sample_rows(PREFIX)
+    rows["annotationFiles"][0]["format"] = "hdf7"
+    rows["annotationShapes"][0]["shapeType"] = "Hologram"
+
+    assert "ribosome-1.0_point.ndjson" in names_in(plan_of(rows=rows))
+
+
+def test_what_is_ticked_makes_the_same_plan(demo_pack: Any) -> None:
+    portal = open_portal(demo_pack)
+    page = portal.run_page(9001)
+    rows = ask_rows(portal, run_ids=[9001])
+    ticked = [row for row in outline_run(page, page.default_tomogram).rows() if row.files]
+    for form in ("zarr", "mrc"):
+        cells = select_ticked(rows, [page.default_tomogram], ticked, volume_format=form)
+        assert set(cells) == set(select(rows, ["tomogram", "annotations", "metadata"], volume_format=form))
+    bare = select_ticked(rows, [], ticked[:1], with_metadata=False)
+    assert {cell.row_id for cell in bare} <= {file.id for file in ticked[0].files}
+
+
+@pytest.mark.parametrize(
+    ("s3", "https"),
+    [
+        ("s3://bucket/../../C:/CON/a?.ndjson", f"{PREFIX}a"),
+        ("s3://elsewhere/a", "https://other.example.org/../../etc/passwd"),
+        ("s3://bucket/", PREFIX),
+    ],
+)
+def test_a_hostile_path_stays_inside_with_names_that_are_valid_everywhere(s3: str, https: str) -> None:
+    rows = sample_rows(PREFIX)
+    rows["annotationFiles"][0] |= {"s3Path": s3, "httpsPath": https}
+    (path,) = (item.path for item in plan_of("annotations", rows=rows, annotations=[21]).items)
+
+    assert path.startswith("files/")
+    assert not {"..", ".", "", "CON"} & set(path.split("/"))
+    assert not set(path) & set(":?")
+
+
+def test_where_the_s3_path_is_missing_the_address_tells_the_place() -> None:
+    rows = sample_rows(PREFIX)
+    rows["frames"][0] |= {"s3FramePath": None, "httpsFramePath": f"{PREFIX}10000/TS_2/Frames/TS%202.tif"}
+
+    assert "files/10000/TS_2/Frames/TS 2.tif" in {item.path for item in plan_of("everything", rows=rows).items}
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://files.example.org/a.ndjson", "a.ndjson"])
 def test_a_portal_on_the_web_cannot_name_files_of_this_computer(url: str) -> None:
-    page = replace(PAGE, annotation_files=(replace(PAGE.annotation_files[0], https_path=url),))
+    rows = sample_rows(PREFIX)
+    rows["annotationFiles"][0]["httpsPath"] = url
+
     with pytest.raises(DownloadError, match="can't be fetched"):
-        plan_download(page, Selection(annotation_file_ids=(51,)))
+        plan_of(rows=rows)
+
+
+def test_names_that_differ_by_case_alone_are_two_files_on_every_disk() -> None:
+    rows = sample_rows(PREFIX)
+    rows["frames"].append(rows["frames"][0] | {"id": 82, "s3FramePath": f"s3://bucket/{FRAME.replace('TS_2', 'ts_2')}"})
+    paths = [item.path for item in plan_of("everything", rows=rows).items]
+
+    assert len({path.casefold() for path in paths}) == len(paths) == len(set(paths))
+    assert f"files/{FRAME}" in paths
 
 
 def test_a_file_that_two_records_share_is_fetched_once() -> None:
-    twin = replace(PAGE.annotation_files[0], id=99)
-    page = replace(PAGE, annotation_files=(*PAGE.annotation_files, twin))
-    assert len(plan_download(page, Selection(annotation_file_ids=(51, 99))).items) == 1
+    rows = sample_rows(PREFIX)
+    rows["annotationFiles"].append(rows["annotationFiles"][0] | {"id": 99})
+
+    assert len(plan_of("annotations", rows=rows, annotations=[21]).items) == 1
 
 
-def test_what_the_run_does_not_have_is_an_error() -> None:
-    with pytest.raises(DownloadError, match="has no tomogram 99"):
-        plan_download(PAGE, Selection(tomograms=(TomogramChoice(tomogram_id=99),)))
-    with pytest.raises(DownloadError, match="has no annotation file 99"):
-        plan_download(PAGE, Selection(annotation_file_ids=(99,)))
-    with pytest.raises(DownloadError, match="Nothing is selected"):
-        plan_download(PAGE, Selection())
+@pytest.mark.parametrize(
+    ("options", "noun"), [({"annotations": [99]}, "annotation 99"), ({"annotations": "some"}, "'some'")]
+)
+def test_annotations_that_are_not_there_are_an_error(options: Any, noun: str) -> None:
+    with pytest.raises(DownloadError, match=noun):
+        plan_of(**options)
 
 
-def test_a_format_that_is_not_offered_is_an_error_that_names_the_other() -> None:
-    page = replace(PAGE, tomograms=(replace(PAGE.tomograms[0], https_omezarr_dir=None),))
-    with pytest.raises(DownloadError, match="isn't offered as OME-Zarr") as caught:
-        plan_download(page, Selection(tomograms=(TomogramChoice(tomogram_id=11),)))
-    assert "MRC" in caught.value.hint
+def test_nothing_to_download_is_an_error() -> None:
+    rows = sample_rows(PREFIX)
+    with pytest.raises(DownloadError, match="Nothing"):
+        plan_download(rows, [])
+    with pytest.raises(DownloadError, match="tomogram"):
+        plan_of(rows=rows | {"tomograms": []})
 
 
-def test_each_item_says_what_it_is_and_whom_to_cite() -> None:
-    plan = plan_download(PAGE, select(PAGE))
-    tomogram, picks, _ = (item.provenance for item in plan.items)
-    assert (tomogram.kind, tomogram.id, tomogram.voxel_spacing_angstrom) == ("tomogram", 11, 10.0)
-    assert tomogram.authors == ("A. First", "B. Second")
-    assert (picks.kind, picks.shape, picks.annotation_id, picks.alignment_id) == ("annotation file", "Point", 21, 31)
-    assert picks.publications == "10.1000/picks"
+def test_files_are_under_the_terms_of_their_portal(demo_pack: Any) -> None:
+    portal = open_portal(demo_pack)
+    rows = ask_rows(portal, run_ids=[9001])
+    plan = plan_download(rows, select(rows), portal.source)
+    assert (plan.terms, plan.source) == (portal.source.terms, portal.source.label)
+
+    theirs = sample_rows(PREFIX)
+    assert plan_of(rows=theirs).terms == Terms()
+    for row in (*theirs["datasets"], *theirs["runs"]):
+        row["s3Prefix"] = row["s3Prefix"].replace("s3://bucket/", "s3://cryoet-data-portal-public/")
+    assert plan_of(rows=theirs).terms == PORTAL_TERMS

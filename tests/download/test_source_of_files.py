@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from napari_cryoet import open_portal
-from napari_cryoet.download import MANIFEST_NAME, download_files, plan_download, select
+from napari_cryoet.download import ask_rows, download_files, plan_download, select
+from napari_cryoet.download.manifest import MANIFEST_NAME
 from napari_cryoet.formats.registry import read_picks, write_picks
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.loading import load_annotation
@@ -25,9 +26,10 @@ def page(demo_pack: Path):
 
 
 @pytest.fixture
-def folder(page, tmp_path: Path) -> Path:
-    plan = plan_download(page, select(page, ["annotations"], annotations="all"))
-    download_files(plan, tmp_path / "downloads")
+def folder(page, demo_pack: Path, tmp_path: Path) -> Path:
+    portal = open_portal(demo_pack)
+    rows = ask_rows(portal, run_ids=[page.run.id])
+    download_files(plan_download(rows, select(rows, ["annotations"]), portal.source), tmp_path / "downloads")
     return tmp_path / "downloads"
 
 

@@ -114,6 +114,10 @@ class FakePortal:
         self._answer(stop, "lookup", record_id)
         return tuple(self._hits(record_id))
 
+    def query(self, text: str, variables: dict[str, Any], *, stop: threading.Event | None = None) -> dict[str, Any]:
+        """The rows of downloads, of which there are none."""
+        return {"rows": []}
+
     def close(self) -> None:
         self.is_closed = True
 

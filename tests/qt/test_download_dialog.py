@@ -15,21 +15,26 @@ from qt.cut_texts import cut_texts
 
 
 @pytest.fixture
-def page(demo_pack):
-    portal = open_portal(demo_pack)
+def portal(demo_pack):
+    return open_portal(demo_pack)
+
+
+@pytest.fixture
+def page(portal):
     run = next(run for dataset in portal.datasets() for run in portal.runs(dataset.id) if run.annotation_count)
     return portal.run_page(run.id)
 
 
 @pytest.fixture
-def make_dialog(qtbot, tasks, page, tmp_path):
+def make_dialog(qtbot, tasks, portal, page, tmp_path):
     def make(**options) -> DownloadDialog:
         rows = [row for row in outline_run(page, page.default_tomogram).rows() if row.files]
         ticked = {"tomograms": page.tomograms[:1], "rows": rows, "folder": tmp_path / "data"} | options
-        dialog = DownloadDialog(tasks, page, **ticked)
+        dialog = DownloadDialog(tasks, portal, page, **ticked)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, False)
         qtbot.addWidget(dialog)
         dialog.show()
+        qtbot.waitUntil(lambda: not dialog.size_label.text().startswith("Looking"))
         return dialog
 
     return make

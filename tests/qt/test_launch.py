@@ -23,7 +23,7 @@ from qtpy.QtWidgets import QApplication, QLabel, QMainWindow
 from napari_cryoet._qt import launch as launch_module
 from napari_cryoet._qt.launch import Order, chosen_files, launch
 from napari_cryoet._qt.window_picture import save_picture, shows_data
-from napari_cryoet.cli.console import stop_on_interrupt
+from napari_cryoet.cli.console import working
 from napari_cryoet.exceptions import CryoETError, StoppedError
 from napari_cryoet.packs.serve import serve_pack
 from napari_cryoet.portal import open_portal
@@ -162,7 +162,7 @@ def test_ctrl_c_closes_the_window(
 ) -> None:
     monkeypatch.setattr(launch_module.Opening, "is_complete", lambda _opening, _layers: False)  # not drawn before that
     order = Order(source=str(demo_pack), run_id=CELL_RUN, screenshot=picture if draws else None)
-    with stop_on_interrupt() as stop:
+    with working() as (stop, _):
         QTimer.singleShot(700, lambda: signal.raise_signal(signal.SIGINT))
         with pytest.raises(StoppedError):
             launch(order, stop=stop)

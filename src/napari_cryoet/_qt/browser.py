@@ -242,7 +242,13 @@ class PortalBrowser(Dock):
         if self._download is not None:
             self._download.close()
         dialog = DownloadDialog(
-            self.tasks, page, tomograms=tomograms, rows=rows, folder=self._memory.download_folder, parent=self
+            self.tasks,
+            self.session.portal,
+            page,
+            tomograms=tomograms,
+            rows=rows,
+            folder=self._memory.download_folder,
+            parent=self,
         )
         dialog.switch_requested.connect(self.network.lift)
         dialog.began.connect(self._on_download_began)

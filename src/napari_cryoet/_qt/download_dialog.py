@@ -14,16 +14,27 @@ from qtpy.QtWidgets import QDialog, QFormLayout, QHBoxLayout, QProgressBar, QPus
 
 from napari_cryoet._qt.labels import plain_label, plain_tooltip, roomy
 from napari_cryoet._qt.message_panel import SWITCH_TEXTS, copy_text
+from napari_cryoet._qt.session import AskablePortal
 from napari_cryoet._qt.tasks import Job, Tasks, UnexpectedError
-from napari_cryoet.download import DownloadReport, Existing, Plan, Progress, download_files, plan_download
+from napari_cryoet.download import (
+    DownloadReport,
+    Existing,
+    Plan,
+    Progress,
+    Rows,
+    ask_rows,
+    download_files,
+    plan_download,
+    select_ticked,
+)
 from napari_cryoet.exceptions import CryoETError, DownloadError, WithheldError
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import Tomogram
 from napari_cryoet.run.outline import AnnotationRow
-from napari_cryoet.ticked import select_ticked
 from napari_cryoet.wording import count_text, joined, size_text
 
 KEY = "download"
+ROWS_KEY = "download rows"
 BAR_STEPS = 1000
 
 _FORMATS = {"OME-Zarr": "zarr", "MRC": "mrc"}
@@ -41,8 +52,8 @@ class DownloadDialog(QDialog):
     ----------
     tasks
         Runs the download.
-    page, tomograms, rows
-        The run, and what of it is ticked.
+    portal, page, tomograms, rows
+        The run, where it is from, and what of it is ticked.
     folder
         Offered as the place to download to.
     """
@@ -53,6 +64,7 @@ class DownloadDialog(QDialog):
     def __init__(
         self,
         tasks: Tasks,
+        portal: AskablePortal,
         page: RunPage,
         *,
         tomograms: Collection[Tomogram],
@@ -65,7 +77,9 @@ class DownloadDialog(QDialog):
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setMinimumWidth(420)
         self._tasks = tasks
-        self._page, self._tomograms, self._rows = page, tuple(tomograms), tuple(rows)
+        self._page, self._tomograms, self._ticked = page, tuple(tomograms), tuple(rows)
+        self._portal = portal
+        self._rows: Rows | None = None
         self._plan: Plan | None = None
         self._details = ""
         self._withheld: WithheldError | None = None
@@ -101,7 +115,14 @@ class DownloadDialog(QDialog):
         self.switch.clicked.connect(lambda _checked=False: self.switch_requested.emit(self._withheld, None))
         self.close_button.clicked.connect(self.reject)
         self.copy_details.clicked.connect(lambda _checked=False: copy_text(self._details))
-        self._make_plan()
+        self.size_label.setText("Looking up sizes…")
+        self._set_state()
+        self._tasks.run(
+            ROWS_KEY,
+            lambda job: ask_rows(portal, run_ids=[page.run.id], stop=job.stop),
+            then=self._on_rows,
+            failed=lambda error: self.size_label.setText(str(error)),
+        )
 
     @property
     def is_downloading(self) -> bool:
@@ -127,6 +148,7 @@ class DownloadDialog(QDialog):
     def closeEvent(self, event: QCloseEvent | None) -> None:
         """Stop; what is complete stays."""
         self._tasks.stop(KEY)
+        self._tasks.stop(ROWS_KEY)
         super().closeEvent(event)
 
     def reject(self) -> None:
@@ -140,16 +162,22 @@ class DownloadDialog(QDialog):
         """Show all of a path that the field has no room for."""
         self.folder.line_edit.native.setToolTip(plain_tooltip(str(self.chosen_folder)))
 
+    def _on_rows(self, rows: Rows) -> None:
+        self._rows = rows
+        self._make_plan()
+
     def _make_plan(self, _value: Any = None) -> None:
-        selection = select_ticked(
-            self._page,
-            self._tomograms,
+        if self._rows is None:
+            return
+        cells = select_ticked(
             self._rows,
+            self._tomograms,
+            self._ticked,
             volume_format="mrc" if _FORMATS[self.volume_format.value] == "mrc" else "zarr",
             with_metadata=bool(self.with_metadata.value),
         )
         try:
-            self._plan = plan_download(self._page, selection)
+            self._plan = plan_download(self._rows, cells, self._portal.source)
         except DownloadError as error:
             self._plan = None
             self.size_label.setText(str(error))
@@ -204,7 +232,6 @@ class DownloadDialog(QDialog):
                 f"{count_text(report.n_fetched, 'file')} downloaded ({size_text(report.fetched_bytes)})",
                 f"{count_text(report.n_skipped, 'file')} there already" if report.n_skipped else "",
                 f"{count_text(len(report.kept), 'file')} kept as they were" if report.kept else "",
-                *report.warnings,
             )
         )
         self.show_folder.show()

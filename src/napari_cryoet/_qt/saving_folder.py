@@ -25,7 +25,7 @@ from napari_cryoet._qt.saving import (
     refuse_other_vectors,
 )
 from napari_cryoet._qt.stoppable import Progress, wait_with_stop
-from napari_cryoet.download.names import NameSpace
+from napari_cryoet.download.names import clean_name
 from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.files import refuse_existing, written_whole
 from napari_cryoet.formats.registry import SUFFIXES, format_for, format_of_name, write_picks
@@ -68,7 +68,7 @@ def write_folder(path: str, layers: list[Layer]) -> list[str]:
         return found
     folder, suffix = _folder_and_suffix(Path(path))
     refuse_existing(folder, overwrite=False)
-    names, writes = NameSpace(), dict[str, _Write]()
+    writes = dict[str, _Write]()
     left_out, lost = [], dict[str, list[str]]()
     for layer in layers:
         _, meta, kind = layer
@@ -80,8 +80,9 @@ def write_folder(path: str, layers: list[Layer]) -> list[str]:
             continue
         ending = _ending_of(layer, suffix)
         # the ending isn't part of what is made to fit, or it would be cut off, or go before what is added
-        while (file := f"{names.path((title,))}{ending}") in writes:
-            title = f"{title}_"  # layers may have the same name
+        taken = {each.casefold() for each in writes}
+        while (file := f"{clean_name(title)}{ending}").casefold() in taken:
+            title = f"{title}_"  # layers may have the same name, or names that differ by case alone
         writes[file], losses = _writing(layer, file)
         for loss in losses:
             lost.setdefault(loss, []).append(name)

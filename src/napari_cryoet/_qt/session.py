@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from qtpy.QtCore import QObject, Signal
 
@@ -37,6 +37,7 @@ class AskablePortal(Protocol):
     def run_page(self, run_id: int, *, stop: Event | None = None) -> RunPage: ...
     def deposition_page(self, deposition_id: int, *, stop: Event | None = None) -> DepositionPage: ...
     def lookup(self, record_id: int, *, stop: Event | None = None) -> tuple[LookupHit, ...]: ...
+    def query(self, text: str, variables: dict[str, Any], *, stop: Event | None = None) -> dict[str, Any]: ...
     def close(self) -> None: ...
 
 
@@ -62,6 +63,12 @@ class Session(QObject):
         self.catalogue: Catalogue | None = None
         tasks.said.connect(self._on_said)
         tasks.cancelled.connect(self._on_cancelled)
+
+    @property
+    def portal(self) -> AskablePortal:
+        """What is open; for work that asks by itself, on a thread of its own."""
+        assert self._portal is not None, "a page is shown of what is open"  # noqa: S101
+        return self._portal
 
     @property
     def source(self) -> Source | None:

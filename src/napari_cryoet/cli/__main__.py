@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from napari_cryoet.cli import main
+from napari_cryoet.cli.app import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,105 +2,110 @@
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import errno
-import os
 import shutil
-from collections.abc import Sequence
+from contextlib import suppress
+from enum import StrEnum
 from pathlib import Path
+from typing import Annotated, Any, Final
 
-from napari_cryoet.cli.arguments import KEPT
-from napari_cryoet.cli.console import say
-from napari_cryoet.exceptions import CryoETError
+import typer
+
+from napari_cryoet.cli.console import say, say_table
 from napari_cryoet.wording import size_text
 
-_OTHER = "other"
-_NOBODY_ELSES = {errno.EROFS, errno.ENOSPC}  # faults that are there whoever else uses it
+app = typer.Typer(help="Show, limit or clear what is kept on this computer.", rich_markup_mode=None)
 
 
-def cache(options: argparse.Namespace) -> int:
-    """Show what is kept, limit or delete it."""
+class Kind(StrEnum):
+    """What can be cleared by itself."""
+
+    METADATA = "metadata"
+    DEMO = "demo"
+    PIXELS = "pixels"
+
+
+_OTHER: Final = "other"
+
+
+def _limit_of(text: str) -> Any:
+    """A number of bytes, or "default"."""
+    from napari_cryoet.streaming.disk_settings import parse_size
+
     try:
-        match options.action:
-            case "clear":
-                _clear(options.what or (*KEPT, _OTHER))
-            case "limit":
-                _limit(options.limit)
-            case _:
-                _show()
-    except OSError as error:
-        if options.action not in {"clear", "limit"}:
-            raise CryoETError(f"What is kept can't be looked at: {_why(error)}.") from error
-        hint = "" if error.errno in _NOBODY_ELSES else "Close napari, then try again."
-        raise CryoETError(f"The cache can't be changed: {_why(error)}.", hint=hint) from error
-    return 0
+        return text if text.strip().lower() == "default" else parse_size(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}, or default") from error
 
 
-def _why(error: OSError) -> str:
-    """What the system says, and of what; an error's own text may have names of Python's in it."""
-    if error.errno is None:
-        return str(error)
-    return os.strerror(error.errno) + (f": {error.filename}" if error.filename else "")
+@app.callback(invoke_without_command=True)
+def _cache(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        show()
 
 
-def _show() -> None:
-    folders = _folders()
-    limits = {"metadata": _metadata_limit_text(), "pixels": _pixel_limit_text()}
-    for kind, paths in folders.items():
-        for path in paths:
-            say(f"{size_text(_size_bytes(_own(path))):>9}  {kind:8}  {path}{limits.get(kind, '')}")
-    if not any(folders.values()):
+@app.command()
+def show() -> None:
+    """Show what is kept on this computer (default)."""
+    from napari_cryoet.portal.cache import MAX_CACHE_BYTES
+
+    limits = {"metadata": f"at most {size_text(MAX_CACHE_BYTES)}", "pixels": _pixel_limit_text()}
+    kept = [
+        (size_text(_size_bytes(_own(path))), kind, str(path), limits.get(kind, ""))
+        for kind, paths in _folders().items()
+        for path in paths
+    ]
+    if kept:
+        say_table((">size", "kind", "folder", "limit"), kept)
+    else:
         say(f"nothing is kept in {_root()}")
-        say(f"pixels would be kept in {_pixel_folder()}{limits['pixels']}")
+        say(f"pixels would be kept in {_pixel_folder()} ({limits['pixels']})")
 
 
-def _clear(kinds: Sequence[str]) -> None:
-    from napari_cryoet.streaming.disk_writer import remove_all
-
-    folders = {kind: paths for kind, paths in _folders().items() if kind in kinds}
-    for kind, paths in folders.items():
-        for path in paths:
-            size = size_text(_size_bytes(_own(path)))
-            may_go = kind != "pixels" or remove_all(path)  # for those, too, who have it open: they keep an empty one
-            if may_go:
-                _remove(_own(path))
-            with contextlib.suppress(OSError):  # a folder that the person named may hold other things
-                path.rmdir()
-            say(f"{size:>9}  {kind:8}  deleted")
-    if not any(folders.values()):
-        say("nothing to clear")
-
-
-def _remove(path: Path) -> None:
-    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
-
-
-def _limit(limit_bytes: int | None) -> None:
+@app.command()
+def limit(
+    size: Annotated[Any, typer.Argument(parser=_limit_of, metavar="SIZE", help="5GB, 500MB, off or default.")],
+) -> None:
+    """Say how much pixels may take."""
     from napari_cryoet.streaming import disk_settings
     from napari_cryoet.streaming.disk_writer import remove_beyond
 
-    disk_settings.choose_limit(limit_bytes)
+    disk_settings.choose_limit(None if isinstance(size, str) else size)
     remove_beyond(_pixel_folder(), disk_settings.limit_bytes())
-    say(f"pixels{_pixel_limit_text()}")
+    say(f"pixels: {_pixel_limit_text()}")
+
+
+@app.command()
+def clear(
+    what: Annotated[list[Kind] | None, typer.Argument(metavar="[WHAT]...")] = None,
+) -> None:
+    """Delete what is kept on this computer: all of it, or metadata, demo or pixels."""
+    from napari_cryoet.streaming.disk_writer import remove_all
+
+    rows = []
+    for kind in what or (*Kind, _OTHER):
+        for path in _folders()[kind]:
+            rows.append((size_text(_size_bytes(_own(path))), kind, "deleted"))
+            if kind != "pixels" or remove_all(path):  # those who have them open keep an empty cache
+                _remove(_own(path))
+            with suppress(OSError):  # a folder that the person named may hold other things
+                path.rmdir()
+    if rows:
+        say_table((">size", "kind", ""), rows)
+    else:
+        say("nothing to clear")
 
 
 def _folders() -> dict[str, list[Path]]:
     """What is kept of each kind."""
-    folders: dict[str, list[Path]] = {kind: [] for kind in (*KEPT, _OTHER)}
+    folders: dict[str, list[Path]] = {kind: [] for kind in (*Kind, _OTHER)}
     root, pixels = _root(), _pixel_folder()
     for path in sorted(root.iterdir()) if root.is_dir() else []:
         if path not in {pixels, _own(pixels)} and path.suffix != ".lock":  # by which processes wait for each other
-            folders[_kind(path)].append(path)
+            is_demo = path.name.startswith("demo-")
+            folders["metadata" if path.name == "answers" else "demo" if is_demo else _OTHER].append(path)
     if _own(pixels).is_dir():
         folders["pixels"].append(pixels)
     return folders
-
-
-def _kind(path: Path) -> str:
-    if path.name == "answers":
-        return "metadata"
-    return "demo" if path.name.startswith("demo-") else _OTHER
 
 
 def _root() -> Path:
@@ -122,25 +127,19 @@ def _own(path: Path) -> Path:
     return own_folder(path) if path == _pixel_folder() and path.parent != _root() else path
 
 
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+
+
 def _pixel_limit_text() -> str:
     from napari_cryoet.streaming import disk_settings
 
     limit_bytes = disk_settings.limit_bytes()
     text = f"at most {size_text(limit_bytes)}" if limit_bytes > 0 else "turned off"
-    if disk_settings.is_limit_by_environment():  # whatever was set: who sets another one has to know why it isn't that
+    if disk_settings.is_limit_by_environment():
         text += f", as {disk_settings.LIMIT_VARIABLE} says"
     text += ", the default here" if disk_settings.named_limit_bytes() is None else ""
-    if disk_settings.is_limit_unreadable():
-        text += f"; what {disk_settings.LIMIT_VARIABLE} says is no size"
-    if disk_settings.is_ask_again_unreadable():
-        text += f"; what {disk_settings.ASK_AGAIN_VARIABLE} says is no time"
-    return f"  ({text})"
-
-
-def _metadata_limit_text() -> str:
-    from napari_cryoet.portal.cache import MAX_CACHE_BYTES
-
-    return f"  (at most {size_text(MAX_CACHE_BYTES)})"
+    return text
 
 
 def _size_bytes(path: Path) -> int:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import io
 import os
 import re
-import shutil
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any, Final
 
-_LINE_INTERVAL_S = 0.1  # of the one line on a terminal
-_LOG_INTERVAL_S = 5.0  # of lines in a log
+import typer
+
+_LOG_INTERVAL_S: Final = 5.0
 #: What a terminal would obey instead of showing it: control characters, and those that turn the direction of texts.
-_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_OBEYED: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def prepare_streams() -> None:
@@ -36,88 +37,105 @@ def harmless(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """Print a line of the result, or several."""
-    sys.stdout.write(f"{harmless(text)}\n")
+    """Print a line of the result, or several; ends the command where its reader has left, as `head` does."""
+    try:
+        sys.stdout.write(f"{harmless(text)}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit from None
 
 
-def tell(text: str) -> None:
+def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows below each other; columns whose name begins with ">" are aligned to the right."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        table.add_column(name.removeprefix(">"), justify="right" if name.startswith(">") else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(harmless(cell)) for cell in row))
+    is_terminal = sys.stdout.isatty()
+    console = Console(width=None if is_terminal else 1000, no_color=not is_terminal)
+    with console.capture() as captured:
+        console.print(table)
+    sys.stdout.write("\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n")
+
+
+def tell(line: str) -> None:
     """Print a line about what happens, beside the result."""
-    sys.stderr.write(f"{harmless(' '.join(text.splitlines()))}\n")
+    sys.stderr.write(f"{harmless(' '.join(line.splitlines()))}\n")
 
 
-class ProgressLine:
-    """One line that changes in place on a terminal; elsewhere now and then a line of its own."""
+class Steps:
+    """How far a command is: a bar on a terminal, elsewhere a line now and then."""
 
     def __init__(self) -> None:
-        self._is_terminal = sys.stderr.isatty()
-        self._interval_s = _LINE_INTERVAL_S if self._is_terminal else _LOG_INTERVAL_S
-        self._shown_at = float("-inf")
-        self._is_open = False
+        self._bar: Any = None
+        self._told_at = float("-inf")
 
-    def show(self, text: str, *, is_last: bool = False) -> None:
-        """Show how far it is; most calls are swallowed."""
-        now_s = time.monotonic()
-        if not is_last and now_s - self._shown_at < self._interval_s:
-            return
-        self._shown_at = now_s
-        text = harmless(text)
-        if self._is_terminal:
-            width = shutil.get_terminal_size().columns - 1
-            sys.stderr.write(f"\r{text[:width]:<{width}}")
-            self._is_open = True
-        else:
-            sys.stderr.write(f"{text}\n")
-        sys.stderr.flush()
+    def show(self, share: float, words: str) -> None:
+        """Show that a share of the work is done."""
+        if sys.stderr.isatty():
+            self._show_bar(share, harmless(words))
+        elif time.monotonic() - self._told_at >= _LOG_INTERVAL_S:
+            self._told_at = time.monotonic()
+            tell(f"{share:4.0%}  {words}")
 
-    def close(self) -> None:
-        """Wipe the line, so that the result stands alone."""
-        if self._is_open:
-            width = shutil.get_terminal_size().columns - 1
-            sys.stderr.write(f"\r{'':{width}}\r")
-            sys.stderr.flush()
-            self._is_open = False
-
-    def __enter__(self) -> ProgressLine:
+    def __enter__(self) -> Steps:
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        self.close()
+        if self._bar is not None:
+            self._bar.stop()
+
+    def _show_bar(self, share: float, words: str) -> None:
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+            columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}", markup=False))
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._bar.add_task("", total=1.0)
+            self._bar.start()
+        self._bar.update(self._bar.task_ids[0], completed=share, description=words)
 
 
 @contextmanager
 def terminated_like_interrupted() -> Iterator[threading.Event]:
     """Let SIGTERM stop a command as Ctrl+C does; give an event that tells that it came."""
     was_terminated = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield was_terminated
-        return
 
     def on_terminate(_number: int, _frame: FrameType | None) -> None:
         was_terminated.set()
         signal.raise_signal(signal.SIGINT)
 
-    before = signal.signal(signal.SIGTERM, on_terminate)
-    try:
+    with _handling(signal.SIGTERM, on_terminate):
         yield was_terminated
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
-def stop_on_interrupt() -> Iterator[threading.Event]:
-    """Give an event that the first Ctrl+C sets; the second one interrupts as usual."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = signal.getsignal(signal.SIGINT)
+def working() -> Iterator[tuple[threading.Event, Steps]]:
+    """Give an event that the first Ctrl+C sets, the second one interrupts as usual; and what shows how far it is."""
+    stop, before = threading.Event(), signal.getsignal(signal.SIGINT)
 
     def on_interrupt(_number: int, _frame: FrameType | None) -> None:
         stop.set()
         signal.signal(signal.SIGINT, before)
 
-    signal.signal(signal.SIGINT, on_interrupt)
+    with _handling(signal.SIGINT, on_interrupt), Steps() as steps:
+        yield stop, steps
+
+
+@contextmanager
+def _handling(number: int, handler: Any) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(number, handler)
     try:
-        yield stop
+        yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, before)

@@ -1,29 +1,24 @@
-"""Downloads: what a run offers becomes a plan, a plan becomes files in the portal's layout and a manifest."""
+"""Downloads: rows of the portal's tables become a plan, and a plan becomes a folder that is a pack."""
 
 from __future__ import annotations
 
-from napari_cryoet.download.downloader import DownloadReport, download_files, survey_download
-from napari_cryoet.download.manifest import Manifest, read_manifest
-from napari_cryoet.download.plan import MANIFEST_NAME, Plan, PlannedFile, PlannedItem, plan_download
-from napari_cryoet.download.progress import Progress
-from napari_cryoet.download.selection import Selection, TomogramChoice, select
-from napari_cryoet.download.survey import Existing, Survey
+from napari_cryoet.download.manifest import read_manifest
+from napari_cryoet.download.plan import Plan, plan_download, select, select_ticked
+from napari_cryoet.download.rows import Rows, ask_rows
+from napari_cryoet.download.run import DownloadReport, Existing, Progress, download_files, look, with_sizes
 
 __all__ = [
-    "MANIFEST_NAME",
     "DownloadReport",
     "Existing",
-    "Manifest",
     "Plan",
-    "PlannedFile",
-    "PlannedItem",
     "Progress",
-    "Selection",
-    "Survey",
-    "TomogramChoice",
+    "Rows",
+    "ask_rows",
     "download_files",
+    "look",
     "plan_download",
     "read_manifest",
     "select",
-    "survey_download",
+    "select_ticked",
+    "with_sizes",
 ]

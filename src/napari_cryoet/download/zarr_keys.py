@@ -1,123 +1,128 @@
-"""The keys of an OME-Zarr pyramid, from its metadata alone: over HTTPS nobody lists a folder.
-
-Pure: the metadata documents come in as parsed JSON, keys relative to the root of the pyramid come out.
-Formats: Zarr specification version 2, Zarr core specification version 3.0 with the sharding codec, OME-NGFF 0.4, 0.5.
-"""
+"""The files of an OME-Zarr, from its metadata: over HTTP nobody lists a folder."""
 
 from __future__ import annotations
 
 import itertools
+import json
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
 
+from napari_cryoet.download.names import clean_name
+from napari_cryoet.download.transfer import in_thread
 from napari_cryoet.exceptions import FormatError
 
-MAX_KEYS = 500_000  # a tomogram has some hundreds; more is a mistake or an attack
-_MAX_DIMENSIONS = 8
+MAX_CHUNKS: Final = 500_000  # a tomogram has some hundreds; more is a mistake or an attack
 
-Json = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChunkGrid:
-    """How the chunks of one array are named: ``prefix`` + indices joined by ``separator``.
-
-    For a sharded array a chunk is a shard, since that is what is stored under one key.
-    """
-
-    counts: tuple[int, ...]  # chunks along each axis
-    prefix: str
-    separator: str
-
-    @property
-    def n_keys(self) -> int:
-        """Number of chunks."""
-        return math.prod(self.counts)
-
-    def __iter__(self) -> Iterator[str]:
-        """Yield the key of every chunk, relative to the array."""
-        if not self.counts:  # a scalar has one chunk
-            yield self.prefix + ("0" if not self.prefix else "")
-            return
-        for indices in itertools.product(*(range(count) for count in self.counts)):
-            yield self.prefix + self.separator.join(map(str, indices))
+Json = dict[str, Any]
 
 
-def array_paths(group_attributes: Json) -> tuple[str, ...]:
-    """Return the paths of all levels of all pyramids that a group's attributes name, finest first.
+@dataclass(frozen=True, slots=True)
+class ZarrFiles:
+    """Keys below the root of an OME-Zarr: all that its chunks may have, and those of its metadata, the root's last."""
+
+    chunks: list[str] = field(default_factory=list)
+    documents: list[str] = field(default_factory=list)
+
+
+async def find_files(read: Callable[[str], Awaitable[bytes | None]]) -> ZarrFiles | None:
+    """The files of an OME-Zarr or of an array, of Zarr 2 or 3; None where there is none.
+
+    Parameters
+    ----------
+    read
+        Gives the content of a key, or None where it is missing.
 
     Raises
     ------
     FormatError
-        If the attributes aren't those of an OME-NGFF image, or a path leads out of the group.
+        If its metadata is damaged.
     """
-    attributes = group_attributes.get("ome", group_attributes)
+    found = ZarrFiles()
+
+    async def document(key: str) -> Json | None:
+        content = await read(key)
+        return None if content is None else _parsed(content, key)
+
+    async def add_levels(attributes: Json, name: str) -> None:
+        for path in level_paths(attributes):
+            array = await document(f"{path}/{name}")
+            if array is None:
+                raise FormatError(f"Its {path}/{name} is missing on the server.")
+            found.chunks.extend(await in_thread(chunk_keys, array, f"{path}/"))
+            if name == ".zarray" and await document(f"{path}/.zattrs") is not None:
+                found.documents.append(f"{path}/.zattrs")
+            found.documents.append(f"{path}/{name}")
+
+    if (root := await document("zarr.json")) is not None:
+        if root.get("node_type") == "array":
+            found.chunks.extend(await in_thread(chunk_keys, root))
+        else:
+            await add_levels(root.get("attributes") or {}, "zarr.json")
+        found.documents.append("zarr.json")
+        return found
+    roots = {key: await document(key) for key in (".zattrs", ".zarray", ".zgroup")}
+    if (array := roots[".zarray"]) is not None:
+        found.chunks.extend(await in_thread(chunk_keys, array))
+    elif (attributes := roots[".zattrs"]) is not None:
+        await add_levels(attributes, ".zarray")
+    else:
+        return None
+    found.documents.extend(key for key, content in roots.items() if content is not None)
+    return found
+
+
+def level_paths(attributes: Json) -> tuple[str, ...]:
+    """The paths of the levels of all images that a group's attributes name, finest first.
+
+    Raises
+    ------
+    FormatError
+        If there are none, or one leads out of the group.
+    """
     try:
-        paths = [dataset["path"] for scales in attributes["multiscales"] for dataset in scales["datasets"]]
-    except (KeyError, TypeError) as error:
-        raise FormatError("The OME-Zarr's metadata names no levels.") from error
-    for path in paths:
-        if not _is_safe_path(path):
-            raise FormatError(f"The OME-Zarr's metadata names a level with an unusable path: {path!r}.")
+        scales = attributes.get("ome", attributes)["multiscales"]
+        paths = dict.fromkeys(dataset["path"] for scale in scales for dataset in scale["datasets"])
+    except (LookupError, TypeError, AttributeError):
+        paths = {}
     if not paths:
         raise FormatError("The OME-Zarr's metadata names no levels.")
-    return tuple(dict.fromkeys(paths))
+    for path in paths:
+        if not isinstance(path, str) or any(part != clean_name(part) for part in path.split("/")):
+            raise FormatError(f"The OME-Zarr's metadata names a level with an unusable path: {path!r}.")
+    return tuple(paths)
 
 
-def chunk_grid_v2(array: Json) -> ChunkGrid:
-    """Return how the chunks of a Zarr version 2 array are named, from its ``.zarray``."""
-    separator = array.get("dimension_separator", ".")
-    return _grid(array.get("shape"), array.get("chunks"), prefix="", separator=separator)
+def chunk_keys(array: Json, path: str = "") -> list[str]:
+    """The keys of all chunks, or shards, of an array, from its ``.zarray`` or ``zarr.json``.
 
+    One that isn't stored holds the fill value.
 
-def chunk_grid_v3(array: Json) -> ChunkGrid:
-    """Return how the chunks (the shards, where there are some) of a Zarr version 3 array are named."""
+    Raises
+    ------
+    FormatError
+        If zarr doesn't understand it, or it has absurdly many chunks.
+    """
+    import zarr
+    from zarr.storage import MemoryStore, StorePath
+
     try:
-        if array["node_type"] != "array":
-            raise FormatError("A level of the OME-Zarr is no array.")
-        grid = array["chunk_grid"]
-        if grid["name"] != "regular":
-            raise FormatError(f"The OME-Zarr has a chunk grid of an unknown kind: {grid['name']!r}.")
-        chunks = grid["configuration"]["chunk_shape"]
-        encoding = array["chunk_key_encoding"]
-        configuration = encoding.get("configuration") or {}
-        shape = array["shape"]
-        name = encoding["name"]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise FormatError("The OME-Zarr's metadata lacks what says how its chunks are named.") from error
-    match name:
-        case "default":
-            separator = configuration.get("separator", "/")
-            return _grid(shape, chunks, prefix=f"c{separator}" if shape else "c", separator=separator)
-        case "v2":
-            return _grid(shape, chunks, prefix="", separator=configuration.get("separator", "."))
-        case _:
-            raise FormatError(f"The OME-Zarr names its chunks in an unknown way: {name!r}.")
+        opened = zarr.Array.from_dict(StorePath(MemoryStore()), array)
+        sizes = zip(opened.shape, opened.shards or opened.chunks, strict=True)
+        counts = [-(-size // chunk) for size, chunk in sizes]
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, NotImplementedError) as error:
+        raise FormatError(f"The OME-Zarr has an array that can't be understood: {error}.") from error
+    if not 0 <= math.prod(counts) <= MAX_CHUNKS:
+        raise FormatError(f"The OME-Zarr would have {math.prod(counts):,} chunks, which can't be right.")
+    return [path + opened.metadata.encode_chunk_key(index) for index in itertools.product(*map(range, counts))]
 
 
-def _grid(shape: Any, chunks: Any, *, prefix: str, separator: Any) -> ChunkGrid:
-    """Return the grid after checks of everything that came from the network."""
-    if separator not in ("/", "."):
-        raise FormatError(f"The OME-Zarr separates chunk indices by {separator!r}.")
-    if not (_are_sizes(shape, least=0) and _are_sizes(chunks, least=1) and len(shape) == len(chunks)):
-        raise FormatError("The OME-Zarr's metadata gives no usable array shape and chunk shape.")
-    if len(shape) > _MAX_DIMENSIONS:
-        raise FormatError(f"The OME-Zarr has {len(shape)} axes.")
-    counts = tuple(-(-size // chunk) for size, chunk in zip(shape, chunks, strict=True))
-    grid = ChunkGrid(counts=counts, prefix=prefix, separator=separator)
-    if grid.n_keys > MAX_KEYS:
-        raise FormatError(f"The OME-Zarr would have {grid.n_keys:,} chunks, which can't be right.")
-    return grid
-
-
-def _are_sizes(value: Any, *, least: int) -> bool:
-    return isinstance(value, list) and all(type(size) is int and size >= least for size in value)
-
-
-def _is_safe_path(path: object) -> bool:
-    """Whether a level's path stays in the pyramid and is made of ordinary names."""
-    if not isinstance(path, str) or not 0 < len(path) <= 256 or "\\" in path:
-        return False
-    return all(segment not in ("", ".", "..") for segment in path.split("/"))
+def _parsed(content: bytes, key: str) -> Json:
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"Its {key} is no JSON.") from error
+    if not isinstance(document, dict):
+        raise FormatError(f"Its {key} is no JSON object.")
+    return document

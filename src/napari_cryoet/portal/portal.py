@@ -221,6 +221,12 @@ class Portal:
             if page.is_last or not page.runs:
                 return
 
+    def query(self, text: str, variables: Row, *, stop: threading.Event | None = None) -> Row:
+        """The data that answers a query of one's own; nothing of it is kept."""
+        reply = self._opened_transport(stop).ask(text, variables, stop)
+        self._learn(reply.terms)
+        return reply.data
+
     def close(self) -> None:
         """Give up what the transport holds; a later question opens it again."""
         with self._transport_lock:

@@ -1,0 +1,82 @@
+"""The application: its commands, and what becomes of errors and signals."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+import typer
+
+from napari_cryoet._version import __version__
+from napari_cryoet.cli import cache, picks, portals, window
+from napari_cryoet.cli.console import harmless, prepare_streams, say, tell, terminated_like_interrupted
+from napari_cryoet.exceptions import CryoETError, DownloadError, StoppedError
+
+FAILED: Final = 1
+MISUSED: Final = 2
+STOPPED: Final = 130
+TERMINATED: Final = 143
+
+_DEBUG: Final = "--debug"
+_MOST_LISTED: Final = 20
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # typer has no public name for it
+
+# plain help comes three times as fast as rich help
+app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
+for _group in (window.app, portals.app, picks.app):
+    app.registered_commands += _group.registered_commands
+app.add_typer(cache.app, name="cache")
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Tell the version.")] = False,
+    _debug: Annotated[bool, typer.Option(_DEBUG, help="Show where an error comes from.")] = False,
+) -> None:
+    """Browse, stream, overlay and download the CZ CryoET Data Portal."""
+    if version:
+        say(f"napari-cryoet {__version__}")
+    elif context.invoked_subcommand is None:
+        context.fail("Say a command.")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code: 0 done, 1 failed, 2 not understood, 130 or 143 stopped by a signal."""
+    prepare_streams()
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    with terminated_like_interrupted() as was_terminated:
+        code = _run([each for each in given if each != _DEBUG], debug=_DEBUG in given)
+    return TERMINATED if code == STOPPED and was_terminated.is_set() else code
+
+
+def _run(arguments: list[str], *, debug: bool) -> int:
+    try:
+        command = typer.main.get_command(app)
+        return int(command.main(arguments, "napari-cryoet", standalone_mode=False, obj=arguments) or 0)
+    except _UsageError as error:
+        text = io.StringIO()
+        error.show(text)  # type: ignore[attr-defined]
+        sys.stderr.write(harmless(text.getvalue()))
+        return MISUSED
+    except (StoppedError, KeyboardInterrupt, typer.Abort):
+        tell("napari-cryoet: stopped")
+        return STOPPED
+    except (CryoETError, OSError) as error:
+        if debug:
+            raise
+        tell(f"napari-cryoet: {_words(error)}")
+        files = error.files if isinstance(error, DownloadError) else ()
+        for path in files[:_MOST_LISTED]:
+            tell(f"  {path}")
+        if len(files) > _MOST_LISTED:
+            tell(f"  and {len(files) - _MOST_LISTED} more")
+        return FAILED
+
+
+def _words(error: CryoETError | OSError) -> str:
+    if isinstance(error, CryoETError):
+        return str(error)
+    return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"

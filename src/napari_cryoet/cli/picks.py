@@ -1,0 +1,224 @@
+"""``napari-cryoet convert``, ``compare`` and ``check``."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import threading
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+from typer import Argument, Option, Typer
+
+from napari_cryoet.cli.console import Steps, say, working
+from napari_cryoet.cli.options import Json, Shape, Tomogram, positive, record_id, spacings, symmetry
+from napari_cryoet.cli.portals import open_source
+from napari_cryoet.exceptions import ComparisonError, CryoETError, ExistsError, FormatError, MissingContextError
+from napari_cryoet.wording import count_text, spacing_text
+
+if TYPE_CHECKING:
+    from napari_cryoet.comparison.masks import Mask
+    from napari_cryoet.picks import Picks
+    from napari_cryoet.records import AnnotationFile
+    from napari_cryoet.volumes import Volume
+
+app = Typer()
+
+Spacing = Annotated[
+    float | None, Option(parser=positive, metavar="Å", help="Voxel spacing where a file doesn't say it.")
+]
+
+_OPTIONS: Final = {"spacing_angstrom": "--spacing Å", "shape_zyx": "--shape Z,Y,X", "tomogram": "--tomogram NAME"}
+_SAME_WIDTH: Final = 1e-3  # of widths that headers keep as rounded lengths of the whole volume
+_BETA: Final = "How many times as important recall is as precision; the CZII challenge took 4."
+_METHOD: Final = "As many matches as can be at the least total distance, or the nearest two first."
+_SPACINGS: Final = "Voxel spacing of files that don't say it: of both, or of A,B."
+_INSIST: Final = "Compare what was made on different alignments, or take A,B for masks whose files say otherwise."
+
+
+@app.command()
+def convert(
+    source: Annotated[str, Argument(metavar="IN", help="The file to read.")],
+    target: Annotated[str, Argument(metavar="OUT", help="The file to write; its ending says the format.")],
+    spacing: Spacing = None,
+    shape: Shape = None,
+    tomogram: Tomogram = None,
+    alignment: Annotated[int | None, Option(parser=record_id("alignment"), metavar="ID", help="Which one.")] = None,
+    to: Annotated[Literal["relion5", "relion4", "relion3"] | None, Option(help="Of a .star file.")] = None,
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace OUT if it is there.")] = False,
+) -> None:
+    """Write the picks of a file in another format: .ndjson, .star, .tbl, .json (copick), .csv or .parquet.
+
+    \b
+    napari-cryoet convert ribosomes.ndjson ribosomes.star --spacing 13.48 --shape 1000,928,960
+    napari-cryoet convert run_data.star kept.ndjson --tomogram TS_026 --spacing 10 --shape 400,928,960
+    """
+    from napari_cryoet.formats.registry import TITLES, format_for, losses, missing_for, read_picks, write_picks
+
+    try:
+        picks = read_picks(source, spacing_angstrom=spacing, shape_zyx=shape, tomogram=tomogram, alignment_id=alignment)
+        name = to or format_for(target, picks)
+        if not missing_for(picks, name):
+            for note in (*picks.about.get("warnings", ()), *losses(picks, name)):
+                say(f"note: {note}")
+        made = write_picks(picks, target, format=name, overwrite=overwrite)
+    except MissingContextError as error:
+        options = " and ".join(_OPTIONS[name] for name in error.missing)
+        raise CryoETError(error.message, hint=f"Say {options}.") from error
+    except ExistsError as error:
+        raise ExistsError(error.message, hint="Choose another name, or say --overwrite.") from error
+    counted = f", counted in voxels of {spacing_text(picks.spacing_angstrom)}" if picks.spacing_angstrom else ""
+    say(f"{made.path}: {count_text(made.count, 'pick')} as {TITLES[made.format]}{counted}")
+
+
+@app.command()
+def check(
+    picks: Annotated[str, Argument(metavar="PICKS", help="A file of picks.")],
+    volume: Annotated[
+        str, Argument(metavar="VOLUME", help="Path or address of an OME-Zarr, zarr, MRC or TIFF volume.")
+    ],
+    spacing: Spacing = None,
+    diameter: Annotated[float | None, Option(parser=positive, metavar="Å", help="Of the particle.")] = None,
+    tomogram: Tomogram = None,
+    as_json: Json = False,
+) -> None:
+    """Say whether picks make sense in a volume. What is odd is marked with an exclamation mark.
+
+    napari-cryoet check picks.ndjson TS_026.zarr --spacing 13.48 --diameter 300
+    """
+    from napari_cryoet.check.findings import check_picks
+    from napari_cryoet.formats.registry import format_of_name
+
+    if format_of_name(volume) is not None:
+        raise FormatError(f"{volume} is a file of picks, not a volume.", hint="Name the picks first, then it.")
+    with working() as (stop, steps), closing(_opened_volume(volume, spacing, stop)) as opened:
+        read = _read_picks(picks, spacing, tomogram, opened)
+        found = check_picks(read, opened, diameter_angstrom=diameter, stop=stop, progress=steps.show)
+    notes = [*read.about.get("warnings", ()), *opened.remarks]
+    if as_json:
+        say(json.dumps(found.as_data() | {"notes": notes}, indent=1, ensure_ascii=False))
+        return
+    say(found.headline)
+    say(f"  {found.basis}")
+    for statement in found.statements:
+        say(f"{'!' if statement.is_odd else ' '} {statement.text}")
+    for note in notes:
+        say(f"note: {note}")
+
+
+@app.command()
+def compare(
+    a: Annotated[str, Argument(metavar="A", help="What is judged: a file of picks, a mask, or with --source an id.")],
+    b: Annotated[str, Argument(metavar="B", help="The reference, such as a ground truth.")],
+    source: Annotated[
+        str | None, Option(metavar="SOURCE", help="Where ids such as AN-9003 or AF-9001 are looked up.")
+    ] = None,
+    radius: Annotated[float | None, Option(parser=positive, metavar="Å", help="How far apart two picks match.")] = None,
+    beta: Annotated[float, Option(parser=positive, metavar="BETA", help=_BETA)] = 1.0,
+    method: Annotated[Literal["optimal", "greedy"], Option(help=_METHOD)] = "optimal",
+    turns: Annotated[str, Option("--symmetry", parser=symmetry, metavar="Cn", help="About the z axis.")] = "C1",
+    iou: Annotated[float, Option(min=0, max=1, metavar="IOU", help="From which overlap on two objects are one.")] = 0.5,
+    spacing: Annotated[Any, Option(parser=spacings, metavar="Å", help=_SPACINGS)] = None,
+    shape: Shape = None,
+    tomogram: Tomogram = None,
+    insist: Annotated[bool, Option("--insist", help=_INSIST)] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare two annotations: picks, masks, or picks with a mask.
+
+    \b
+    napari-cryoet compare mine.ndjson truth.ndjson --radius 75 --spacing 10
+    napari-cryoet compare AN-9003 AF-9001 --source demo --radius 75 --beta 4
+    napari-cryoet compare mine.mrc truth.zarr --json
+    """
+    from napari_cryoet.comparison import comparing
+    from napari_cryoet.comparison.report import report_text
+
+    given = {"shape_zyx": shape, "tomogram": tomogram, "insist": insist}
+    with working() as (stop, steps):
+        meant = _meant((a, b), source, steps, stop)
+        sides = [_opened_side(each, spacing or (), letter, stop, given) for letter, each in enumerate(meant)]
+        found = comparing.compare(
+            *sides,
+            radius_angstrom=radius,
+            beta=beta,
+            method=method,
+            symmetry=turns,
+            iou_threshold=iou,
+            insist=insist,
+            progress=lambda share: steps.show(share, "comparing"),
+            stop=stop,
+        )
+    if as_json:
+        say(json.dumps(found.plain(), indent=1, ensure_ascii=False, allow_nan=False))
+        return
+    say(report_text(found).rstrip("\n"))
+    for letter, side in zip("AB", sides, strict=True):
+        for note in side.about.get("warnings", ()):
+            say(f"note on {letter}: {note}")
+
+
+def _opened_volume(address: str, spacing: float | None, stop: threading.Event) -> Volume:
+    """The volume, with the voxel spacing of its folder or its file; where neither says it, that of the picks."""
+    from napari_cryoet.formats.common import spacing_in_layout
+    from napari_cryoet.volumes import open_volume
+
+    volume = open_volume(address, stop=stop)
+    own = spacing_in_layout(address)
+    if own is None and volume.spacing_angstrom is None:
+        own = spacing
+    return volume if own is None else replace(volume, spacing_angstrom=(own,) * 3)
+
+
+def _read_picks(path: str, spacing: float | None, tomogram: str | None, volume: Volume) -> Picks:
+    """The picks in their own grid; where their file can't tell them without one, in that of the volume."""
+    from napari_cryoet.formats.registry import read_in_own_grid, read_picks
+
+    try:
+        return read_in_own_grid(path, spacing_angstrom=spacing, tomogram=tomogram)
+    except MissingContextError as error:
+        if "tomogram" in error.missing:
+            raise CryoETError(error.message, hint="Say --tomogram NAME.") from error
+        widths = volume.spacing_angstrom or (math.nan,)
+        if not all(math.isclose(width, widths[0], rel_tol=_SAME_WIDTH) for width in widths):
+            raise
+        # what counts from the centre is in ångström: whichever voxels are taken, the places are the same
+        return read_picks(path, spacing_angstrom=widths[0], shape_zyx=volume.shape_zyx, tomogram=tomogram)
+
+
+def _meant(
+    texts: tuple[str, str], source: str | None, steps: Steps, stop: threading.Event
+) -> list[AnnotationFile | str]:
+    """The files of a portal that ids mean, and paths or addresses as they are."""
+    from napari_cryoet.comparison.inputs import is_annotation_id, named_file
+    from napari_cryoet.files import is_address, path_to_read
+
+    ids = [text for text in texts if is_annotation_id(text) and not Path(text).exists()]
+    for text in texts:
+        if text not in ids and not is_address(text) and not os.path.lexists(path_to_read(text).expanduser()):
+            raise FormatError(f"{text} is no file here, and no id.", hint="Ids look like AN-9003 or AF-9001.")
+    if ids and source is None:
+        raise ComparisonError("An id needs a portal in which it is looked up.", hint="Add --source, such as live.")
+    if not ids:
+        return list(texts)
+    with closing(open_source(str(source), steps, stop)) as portal:
+        return [named_file(portal, text, stop=stop) if text in ids else text for text in texts]
+
+
+def _opened_side(
+    meant: AnnotationFile | str, spacings: tuple[float, ...], number: int, stop: threading.Event, given: dict[str, Any]
+) -> Picks | Mask:
+    """One side; a spacing that was said of both is only that of files that don't say theirs."""
+    from napari_cryoet.comparison.inputs import is_volume, open_annotation
+
+    spacing = spacings[number % len(spacings)] if spacings else None
+    try:
+        return open_annotation(meant, spacing_angstrom=spacing, stop=stop, **given)
+    except ComparisonError as error:
+        if len(spacings) == 1 and isinstance(meant, str) and is_volume(meant):
+            return open_annotation(meant, stop=stop)
+        hint = "If the file is wrong, say the spacings of both, --spacing A,B, and --insist."
+        raise ComparisonError(error.message, hint=hint) from error

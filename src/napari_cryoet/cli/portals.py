@@ -1,0 +1,167 @@
+"""``napari-cryoet search``, ``download``, ``pack`` and ``serve``."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+from typer import Argument, BadParameter, Option, Typer
+
+from napari_cryoet.cli.console import Steps, say, say_table, tell, working
+from napari_cryoet.cli.options import WHAT, Annotations, Dataset, Json, Run, Source, what
+from napari_cryoet.exceptions import PackError, StoppedError
+from napari_cryoet.wording import count_text, plain, reported, size_text
+
+if TYPE_CHECKING:
+    from napari_cryoet.download import Plan, Progress
+    from napari_cryoet.portal.pages import CatalogueRow
+    from napari_cryoet.portal.portal import Portal
+
+app = Typer()
+
+_WHAT_HELP: Final = (
+    f"{', '.join(WHAT)}; several with commas. By default everything of a dataset, tomogram,annotations of a run."
+)
+
+
+def open_source(source: str, steps: Steps, stop: threading.Event) -> Portal:
+    """The portal of a SOURCE; the demo is made first where this computer doesn't have it yet."""
+    from napari_cryoet.portal.portal import open_portal
+
+    if source == "demo":
+        make_demo(steps, stop)
+    return open_portal(source)
+
+
+def make_demo(steps: Steps, stop: threading.Event) -> None:
+    """Make the demo if need be."""
+    from napari_cryoet.demo import ensure_demo_pack
+
+    ensure_demo_pack(progress=steps.show, stop=stop)
+
+
+@app.command()
+def search(
+    source: Source,
+    words: Annotated[list[str] | None, Argument(metavar="[WORD]...", help="Nothing lists every dataset.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the datasets with all words in title, organism, authors, annotated objects or ids.
+
+    napari-cryoet search live ribosome pombe
+    """
+    from napari_cryoet.portal.search import search_catalogue
+    from napari_cryoet.provenance import plain_data
+
+    with working() as (stop, steps), closing(open_source(source, steps, stop)) as portal:
+        catalogue = portal.catalogue(stop=stop)
+    rows = search_catalogue(catalogue, " ".join(words or ()))
+    if as_json:
+        say(json.dumps(plain_data(rows), indent=1))
+    else:
+        say_table(("id", "title", "organism", ">runs", ">annotations", "objects"), map(_cells_of, rows))
+    state = f", {catalogue.freshness.text}" if catalogue.freshness.is_offline else ""
+    tell(f"{len(rows)} of {count_text(len(catalogue.rows), 'dataset')}{state}")
+
+
+@app.command()
+def download(
+    source: Source,
+    to: Annotated[Path, Option(metavar="FOLDER", help="Where to. It becomes a pack: a SOURCE.")],
+    run: Run = None,
+    dataset: Dataset = None,
+    wanted: Annotated[Any, Option("--what", parser=what, metavar="WHAT", help=_WHAT_HELP)] = None,
+    volume_format: Annotated[Literal["zarr", "mrc"], Option("--format", help="Of tomograms and masks.")] = "zarr",
+    which: Annotations = "all",
+    dry_run: Annotated[bool, Option("--dry-run", help="Say what would be fetched and how large it is.")] = False,
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace files that are there and differ.")] = False,
+) -> int:
+    """Download files of a dataset or of a run. Started again, a download fetches only what isn't complete.
+
+    \b
+    napari-cryoet download live --run 506 --to runs --dry-run   # says what and how big
+    napari-cryoet download live --run 506 --what tomogram --format mrc --to runs
+    napari-cryoet download live --dataset 10000 --to data       # all its files
+    """
+    from napari_cryoet.download import Existing, ask_rows, download_files, plan_download, select, with_sizes
+
+    if (run is None) == (dataset is None):
+        raise BadParameter("say --run or --dataset")
+    with working() as (stop, steps):
+        with closing(open_source(source, steps, stop)) as portal:
+            rows = ask_rows(portal, dataset_id=dataset, run_ids=[] if run is None else [run], stop=stop)
+        wanted = wanted or (("everything",) if run is None else ("tomogram", "annotations"))
+        cells = select(rows, wanted, volume_format=volume_format, annotations=which)
+        plan = with_sizes(plan_download(rows, cells, portal.source), stop=stop)
+        if dry_run:
+            return _say_plan(plan, to)
+
+        def show(progress: Progress) -> None:
+            done, total = size_text(progress.done_bytes), size_text(progress.total_bytes)
+            words = f"{done} of {total}, {progress.done_items} of {count_text(progress.total_items, 'item')}"
+            steps.show(progress.done_bytes / max(1, progress.total_bytes), words)
+
+        existing = Existing.OVERWRITE if overwrite else Existing.REFUSE
+        report = download_files(plan, to, existing=existing, progress=show, stop=stop)
+    skipped = f"; {count_text(report.n_skipped, 'file')} complete already" if report.n_skipped else ""
+    say(f"{count_text(report.n_fetched, 'file')}, {size_text(report.fetched_bytes)}, in {report.folder}{skipped}")
+    if report.missing_chunks:
+        say(f"{count_text(len(report.missing_chunks), 'chunk')} not stored on the server: they hold the fill value")
+    return 0
+
+
+def _cells_of(row: CatalogueRow) -> tuple[str, ...]:
+    from napari_cryoet.portal.pages import objects_text
+
+    counts = f"{row.run_count:,}", f"{row.annotation_count:,}"
+    return f"DS-{row.id}", plain(row.title), reported(row.organism_name), *counts, objects_text(row.objects)
+
+
+def _say_plan(plan: Plan, folder: Path) -> int:
+    from napari_cryoet.download import look
+
+    found = look(plan, folder)
+    say_table((">size", "file"), ((size_text(item.size_bytes) or "?", item.path) for item in plan.items))
+    unknown = f", and {count_text(plan.n_unknown_sizes, 'item')} of unknown size" if plan.n_unknown_sizes else ""
+    say(f"{plan.title}: {count_text(len(plan.items), 'item')}, {size_text(plan.total_bytes)}{unknown}")
+    if found.n_complete:
+        say(f"{count_text(found.n_complete, 'item')} of them complete already")
+    for path in found.conflicts:
+        say(f"in the way: {path}")
+    return 0
+
+
+@app.command()
+def pack(
+    _what: Annotated[Literal["demo"], Argument(metavar="demo", help="What to write.")],
+    folder: Annotated[Path, Argument(metavar="FOLDER", help="Where to; must not be there yet, or be empty.")],
+) -> None:
+    """Write a pack: a folder that can be opened and served like a portal."""
+    from napari_cryoet.demo import write_demo_pack
+
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise PackError(f"{folder} is there already and isn't an empty folder.", hint="Choose a new folder.")
+    with working() as (stop, steps):
+        write_demo_pack(folder, progress=steps.show, stop=stop)
+    say(f"{folder}")
+
+
+@app.command()
+def serve(
+    folder: Annotated[Path, Argument(metavar="FOLDER", help="The pack.")],
+    host: Annotated[str, Option(metavar="HOST", help="The address to listen on; 0.0.0.0 for a class.")] = "127.0.0.1",
+    port: Annotated[
+        int, Option(min=0, max=65535, metavar="PORT", help="The port to listen on; 0 for any that is free.")
+    ] = 0,
+    name: Annotated[list[str] | None, Option(metavar="NAME", help="Another name of this computer; repeatable.")] = None,
+    cors: Annotated[list[str] | None, Option(metavar="ORIGIN", help="Let its web pages read; repeatable.")] = None,
+) -> None:
+    """Serve a pack over HTTP, until Ctrl+C. When ready, one line of JSON tells the addresses."""
+    from napari_cryoet.packs.serve import serve_until_signalled
+
+    if serve_until_signalled(folder, host, port, names=name or [], cors=cors or []) == signal.SIGINT:
+        raise StoppedError

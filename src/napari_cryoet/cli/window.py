@@ -1,0 +1,160 @@
+"""``napari-cryoet open`` and ``demo``: hand over to napari, on a display that is there or made."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from typer import BadParameter, Context, Option, Typer
+
+from napari_cryoet.cli.console import working
+from napari_cryoet.cli.options import Annotations, Dataset, Deposition, Run, Source, positive, window_size
+from napari_cryoet.cli.portals import make_demo
+from napari_cryoet.exceptions import CryoETError
+
+app = Typer()
+
+_DISPLAYS: Final = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+_MARGIN_PX: Final = 200  # a window manager or a tool tip may want some
+#: What to do where Qt doesn't start; the libraries are those that a bare Debian lacks.
+QT_HINT: Final = (
+    "Qt's system libraries may be missing. On Debian and Ubuntu: "
+    "sudo apt-get install libegl1 libgl1 libopengl0 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-image0 "
+    "libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libxcb-xkb1 libdbus-1-3 "
+    "libfontconfig1"
+)
+
+Unaligned = Annotated[bool, Option("--unaligned", help="Show annotations of another alignment too.")]
+Screenshot = Annotated[Path | None, Option(metavar="FILE", help="Draw the window into this PNG file, and leave.")]
+Size = Annotated[Any, Option(parser=window_size, metavar="WxH", help="Of the window; of a picture 1280x800.")]
+Timeout = Annotated[float, Option(parser=positive, metavar="SECONDS", help="How long a screenshot may take.")]
+
+
+@app.command()
+def demo(
+    context: Context,
+    which: Annotations = "default",
+    unaligned: Unaligned = False,
+    screenshot: Screenshot = None,
+    size: Size = None,
+    timeout: Timeout = 120.0,
+) -> int:
+    """Open the demo: a small made-up portal that needs no network.
+
+    napari-cryoet demo --screenshot demo.png  # a picture of the window, also without a display
+    """
+    from napari_cryoet.demo.content import RUNS
+
+    with working() as (stop, steps):
+        make_demo(steps, stop)
+    window = {"screenshot": screenshot, "size_px": size, "timeout_s": timeout}
+    shown = {"source": "demo", "run_id": RUNS[0].id, "annotations": which, "with_unaligned": unaligned}
+    return _open(context.obj, **window, **shown)
+
+
+@app.command("open")
+def open_source(
+    context: Context,
+    source: Source,
+    deposition: Deposition = None,
+    dataset: Dataset = None,
+    run: Run = None,
+    offline: Annotated[bool, Option("--offline", help="Send nothing: show only what was loaded before.")] = False,
+    max_mb: Annotated[int | None, Option(min=1, metavar="N", help="Let at most N MB come over the network.")] = None,
+    which: Annotations = "default",
+    unaligned: Unaligned = False,
+    screenshot: Screenshot = None,
+    size: Size = None,
+    timeout: Timeout = 120.0,
+) -> int:
+    """Open a portal, a deposition, a dataset or a run in napari.
+
+    \b
+    napari-cryoet open live                              # the live portal
+    napari-cryoet open live --run 506 --annotations all  # a run with all its annotations
+    napari-cryoet open my-pack --dataset 10000           # a dataset of a pack
+    """
+    from napari_cryoet.network.policy import MEGABYTE, policy
+
+    if sum(each is not None for each in (deposition, dataset, run)) > 1:
+        raise BadParameter("say only one of --deposition, --dataset and --run")
+    policy().offline |= offline
+    if max_mb is not None:
+        policy().max_session_bytes = max_mb * MEGABYTE
+    window = {"screenshot": screenshot, "size_px": size, "timeout_s": timeout}
+    shown = {"source": source, "deposition_id": deposition, "dataset_id": dataset, "run_id": run}
+    return _open(context.obj, **window, **shown, annotations=which, with_unaligned=unaligned)
+
+
+def _open(arguments: list[str], **order: Any) -> int:
+    """Open a window, or draw it on a virtual display where there is no other."""
+    has_none = sys.platform.startswith(("linux", "freebsd")) and not any(map(os.environ.get, _DISPLAYS))
+    if has_none and order["screenshot"] is None:
+        hint = "--screenshot FILE draws a picture of it instead."
+        raise CryoETError("There is no display to open a window on.", hint=hint)
+    if has_none:
+        return _run_on_virtual_display(arguments, *(order["size_px"] or (1280, 800)))
+    try:
+        from napari_cryoet._qt.launch import Order, launch
+    except ImportError as error:
+        raise explained(error) from error
+    with working() as (stop, _):
+        return launch(Order(**order), stop=stop, qt_hint=QT_HINT)
+
+
+def explained(error: ImportError) -> CryoETError:
+    """What a missing or broken napari or Qt means, in words."""
+    reason = str(error)
+    if (error.name or "").startswith("napari_cryoet"):
+        return CryoETError(f"napari-cryoet isn't installed as a whole: {reason}.", hint="Install it again.")
+    if ".so" in reason or "DLL" in reason or "dlopen" in reason:
+        return CryoETError(f"Qt can't be loaded: {reason}.", hint=QT_HINT)
+    return CryoETError(
+        f"napari and Qt are needed to open a window ({reason}).",
+        hint='Install them: python -m pip install "napari-cryoet[all]"',
+    )
+
+
+def _run_on_virtual_display(arguments: list[str], width_px: int, height_px: int) -> int:
+    """Run this command line again, on an X server that draws into memory and ends with it."""
+    program = shutil.which("Xvfb")
+    if program is None:
+        raise CryoETError(
+            "There is no display here, and no Xvfb that could stand in for one.",
+            hint="Install it: sudo apt-get install xvfb (Debian, Ubuntu), "
+            "or sudo dnf install xorg-x11-server-Xvfb (Fedora).",
+        )
+    reading, writing = os.pipe()
+    screen = f"{width_px + _MARGIN_PX}x{height_px + _MARGIN_PX}x24"
+    command = [program, "-displayfd", str(writing), "-screen", "0", screen, "-nolisten", "tcp", "-terminate"]
+    # sessions of their own: Ctrl+C is for us, who hand it on to the window, which the server has to outlive
+    with subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.DEVNULL, start_new_session=True) as server:  # noqa: S603
+        os.close(writing)
+        with os.fdopen(reading) as numbers:
+            display = numbers.readline().strip()  # once it is ready; nothing if it doesn't start
+        try:
+            if not display:
+                raise CryoETError("The virtual display (Xvfb) did not start.", hint="Try it alone: Xvfb :99")
+            again = [sys.executable, "-P", "-m", "napari_cryoet.cli", *arguments]
+            environment = {**os.environ, "DISPLAY": f":{display}"}
+            with subprocess.Popen(again, env=environment, start_new_session=True) as window:  # noqa: S603
+                return _code_of(window)
+        finally:
+            server.terminate()
+
+
+def _code_of(window: subprocess.Popen[bytes]) -> int:
+    """Wait for the window's process, and hand Ctrl+C on to it."""
+    try:
+        code = window.wait()
+    except KeyboardInterrupt:
+        window.send_signal(signal.SIGINT)
+        code = window.wait()
+    if code < 0:
+        raise CryoETError(f"Drawing ended with a crash (signal {-code}).", hint=QT_HINT)
+    return code

@@ -1,0 +1,127 @@
+"""Rows of the portal's tables: all that belong to a dataset or to runs, and the columns in them that name files."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final, Protocol
+
+from napari_cryoet.exceptions import NotFoundError
+from napari_cryoet.tables.schema import Table, tables
+
+Row = dict[str, Any]
+Rows = Mapping[str, Sequence[Row]]
+"""Rows by table, spelled as in the API."""
+
+IN_FLIGHT: Final = 4
+ROWS_A_PAGE: Final = 1000
+
+_LEFT_OUT: Final = frozenset({"neuroglancerConfig"})  # 14 kB a tomogram, for another viewer
+_OWNERS: Final = {"annotationFiles": "annotationShape"}  # of several parents, the one that every row has
+
+
+class Asked(Protocol):
+    """As much of `napari_cryoet.Portal` as is needed here."""
+
+    def query(self, text: str, variables: Row, *, stop: threading.Event | None = None) -> Row:
+        """The data that answers a query."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FileColumn:
+    """A column with addresses of files, and the columns with their paths on S3 and their sizes, if there are any."""
+
+    https: str
+    s3: str | None
+    size: str | None
+
+
+@cache
+def file_columns() -> Mapping[str, tuple[FileColumn, ...]]:
+    """The columns that name files, by table; those of folders with a whole dataset or run are left out."""
+    found = {name: tuple(_file_columns(table)) for name, table in tables().items()}
+    return {name: columns for name, columns in found.items() if columns}
+
+
+def ask_rows(
+    portal: Asked, *, dataset_id: int | None = None, run_ids: Iterable[int] = (), stop: threading.Event | None = None
+) -> Rows:
+    """All rows that belong to a dataset, or to runs, with their datasets and depositions.
+
+    Raises
+    ------
+    NotFoundError
+        If the portal doesn't have the dataset or a run.
+    """
+    wanted = set(run_ids)
+    of_runs = {"datasetId": {"_eq": dataset_id}} if dataset_id else {"id": {"_in": sorted(wanted)}}
+
+    def ask(names: Sequence[str], **known: Row) -> dict[str, list[Row]]:
+        with ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="napari-cryoet-rows") as pool:
+            found = pool.map(lambda name: list(_pages(portal, name, _where(name, known), stop)), names)
+            return dict(zip(names, found, strict=True))
+
+    rows = ask(["runs"], runs=of_runs)
+    if missing := wanted - {row["id"] for row in rows["runs"]}:
+        raise NotFoundError(f"The portal has no run {min(missing)}.")
+    dataset_ids = {dataset_id} if dataset_id else {row["datasetId"] for row in rows["runs"]}
+    others = [name for name in tables() if name != "runs" and _top(name) != "depositions"]
+    rows |= ask(others, runs=of_runs, datasets={"id": {"_in": sorted(dataset_ids)}})
+    if not rows["datasets"]:
+        raise NotFoundError(f"The portal has no dataset {dataset_id}.")
+    deposition_ids = {row.get("depositionId") for found in rows.values() for row in found} - {None}
+    of_depositions = [name for name in tables() if _top(name) == "depositions"]
+    return rows | ask(of_depositions, depositions={"id": {"_in": sorted(deposition_ids)}})
+
+
+def _pages(portal: Asked, name: str, where: Row, stop: threading.Event | None) -> Iterator[Row]:
+    """The rows that match, in as many requests as it takes."""
+    table, offset = tables()[name], 0
+    columns = " ".join(column for column in table.columns if column not in _LEFT_OUT)
+    query = (
+        f"query Rows($where: {table.type_name}WhereClause, $page: LimitOffsetClause) "
+        f"{{ rows: {name}(where: $where, limitOffset: $page, orderBy: [{{id: asc}}]) {{ {columns} }} }}"
+    )
+    while True:
+        variables = {"where": where, "page": {"limit": ROWS_A_PAGE, "offset": offset}}
+        page = portal.query(query, variables, stop=stop)["rows"]
+        yield from page
+        offset += len(page)
+        if len(page) < ROWS_A_PAGE:
+            return
+
+
+def _where(name: str, known: Mapping[str, Row]) -> Row:
+    """The condition on a table that follows from conditions on the tables that its rows belong to."""
+    owner = _owner(name)
+    if name in known or owner is None:
+        return known.get(name, {})
+    return {owner: _where(tables()[name].parents[owner].table, known)}
+
+
+def _owner(name: str) -> str | None:
+    """The relation by which a row belongs to its run, dataset or deposition."""
+    parents = tables()[name].parents
+    return _OWNERS.get(name) or ("run" if "run" in parents else next(iter(parents), None))
+
+
+def _top(name: str) -> str:
+    """Which of runs, datasets and depositions the rows of a table belong to."""
+    owner = _owner(name)
+    is_top = name in {"runs", "datasets"} or owner is None
+    return name if is_top or owner is None else _top(tables()[name].parents[owner].table)
+
+
+def _file_columns(table: Table) -> Iterator[FileColumn]:
+    for column in table.columns.values():
+        if not column.is_url or column.name.startswith("s3") or column.name.endswith("Prefix"):
+            continue
+        what = column.name.removeprefix("https")
+        of_kind = next((kind for kind in ("Omezarr", "Mrc") if what.startswith(kind)), "")
+        s3, size = f"s3{what}", f"fileSize{of_kind}"
+        has_size = size in table.columns and column.name.startswith("https")
+        yield FileColumn(column.name, s3 if s3 in table.columns else None, size if has_size else None)

@@ -1,0 +1,105 @@
+"""What can be typed, and what becomes of it."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+import time
+
+import pytest
+import typer
+
+from command_line import COMMANDS, modules_after
+from napari_cryoet.cli import main
+from napari_cryoet.cli.options import record_id, shape, window_size
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command not in {"pack", "serve", "cache"}])
+def test_commands_explain_themselves_with_examples_that_can_be_typed(
+    command: str, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main([command, "-h"]) == 0
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    examples = [line for line in lines if line.startswith("napari-cryoet ")]
+    assert examples
+    for line in examples:
+        _, name, *rest = shlex.split(line, comments=True)
+        assert name == command
+        parsed = typer.main.get_command(typer_app()).get_command(None, name)
+        assert parsed.make_context(name, rest).params
+
+
+def typer_app() -> typer.Typer:
+    from napari_cryoet.cli.app import app
+
+    return app
+
+
+def test_help_comes_at_once_and_imports_nothing_heavy() -> None:
+    def duration_s() -> float:
+        begun_s = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "napari_cryoet.cli", "--help"], capture_output=True, check=True)
+        return time.perf_counter() - begun_s
+
+    assert any(duration_s() < 2 for _ in range(20))  # about 0.15 on a machine that does nothing else
+    heavy = {"numpy", "zarr", "dask", "graphql", "aiohttp", "cryoet_data_portal", "scipy", "napari", "qtpy", "rich"}
+    assert not modules_after(["download", "--help"]) & heavy
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "",
+        "download live",
+        "download live --to y",
+        "download live --run 1 --to y --what ,",
+        "open live --deposition 1 --dataset 2",
+        "open live --annotations some",
+        "open live --run DS-1",
+        "open live --dataset RN-506",
+        "open live --deposition DS-1",
+        "open live --annotations RN-506",
+        "open live --max-mb 0",
+        "compare a.ndjson b.ndjson --radius inf",
+        "compare a.ndjson b.ndjson --spacing 1,2,3",
+        "compare a.ndjson b.ndjson --iou 2",
+        "demo --size 3",
+        "demo --size 10x10",
+        "demo --timeout -1",
+        "cache limit",
+        "cache clear everything",
+        "cache forget",
+    ],
+)
+def test_what_is_not_understood_ends_with_two(arguments: str, capsys: Captured) -> None:
+    assert main(arguments.split()) == 2
+    assert "Usage:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("text", "number"), [("506", 506), ("RN-506", 506), ("rn-12", 12), (" 7 ", 7)])
+def test_ids_are_taken_as_the_portal_writes_them(text: str, number: int) -> None:
+    assert record_id("run")(text) == number
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1.5", "RN-", "10000000000", "1 2", "٣"])
+def test_what_is_no_id_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        record_id("run")(text)
+
+
+def test_sizes_are_taken_with_commas_or_an_x() -> None:
+    assert shape("1000, 928,960") == (1000, 928, 960)
+    assert window_size("1280×800") == window_size("1280x800") == (1280, 800)
+    for text in ("1,2", "1,2,3,4", "0,1,1", "1,,2", "a,b,c"):
+        with pytest.raises(typer.BadParameter):
+            shape(text)
+
+
+def test_debug_is_understood_before_and_after_the_command() -> None:
+    for arguments in (["--debug", "search", "no/such"], ["search", "no/such", "--debug"]):
+        with pytest.raises(Exception, match="no folder"):
+            main(arguments)
+    assert main(["search", "no/such"]) == 1
