@@ -2,7 +2,7 @@
 
     python benchmarks/check_rates.py [--cases 400] [--source demo]
 
-Prints the tables of `docs/how-to/check-picks.md`. Each case takes picks of a ground truth in one of its tomograms, as a
+Prints the tables of `docs/guides/check.md`. Each case takes picks of a ground truth in one of its tomograms, as a
 person finds them: with a mistake, or as they are. Or it takes a pattern that has nothing to do with the tomogram. Rates
 come with 95 % intervals (Wilson).
 """
