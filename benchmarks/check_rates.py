@@ -2,7 +2,7 @@
 
     python benchmarks/check_rates.py [--cases 400] [--source demo]
 
-Prints the tables of `docs/guides/check.md`. Each case takes picks of a ground truth in one of its tomograms, as a
+Prints the table of `docs/guides/check.md`. Each case takes picks of a ground truth in one of its tomograms, as a
 person finds them: with a mistake, or as they are. Or it takes a pattern that has nothing to do with the tomogram. Rates
 come with 95 % intervals (Wilson).
 """
@@ -14,7 +14,7 @@ import itertools
 import math
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,14 +87,14 @@ Mistake = Callable[[Points, Scene, np.random.Generator], Points]
 FLIPS = [flipped for flipped in itertools.product((False, True), repeat=3) if any(flipped)]
 ORDERS = [order for order in itertools.permutations(range(3)) if order != (0, 1, 2)]
 MISTAKES: dict[str, list[Mistake]] = {
-    "axes flipped": [lambda p, s, _rng, f=f: np.where(f, s.shape - 1 - p, p) for f in FLIPS],  # type: ignore[misc]
-    "axes in another order": [lambda p, _s, _rng, o=o: p[:, o] for o in ORDERS],  # type: ignore[misc]
-    "another scale": [
+    "… axes flipped": [lambda p, s, _rng, f=f: np.where(f, s.shape - 1 - p, p) for f in FLIPS],  # type: ignore[misc]
+    "… axes in another order": [lambda p, _s, _rng, o=o: p[:, o] for o in ORDERS],  # type: ignore[misc]
+    "… another scale": [
         lambda p, s, _rng: p * s.tomogram.voxel_spacing,
         lambda p, s, _rng: p / s.tomogram.voxel_spacing,
         *(lambda p, _s, _rng, f=f: p * f for f in (0.25, 0.5, 2.0)),  # type: ignore[misc]
     ],
-    "moved by 0.7 to 2.5 particles": [moved],
+    "… moved by 0.7 to 2.5 particles": [moved],
 }
 
 
@@ -130,7 +130,7 @@ def right(seed: int, known: list[Scene]) -> Outcome:
     truth = picked(rng, scene)
     diameter = scene.diameter * (1.0 if seed % 2 else rng.uniform(0.6, 1.7))
     found = check_picks(Picks(truth), scene.tomogram, diameter_angstrom=diameter, seed=seed)
-    kind = "diameter right" if seed % 2 else "diameter wrong, 0.6 to 1.7 of the true one"
+    kind = "correct" if seed % 2 else "correct, wrong diameter (0.6 to 1.7 of the true one)"
     return Outcome(kind, len(truth), outcome_of(found, None, scene))
 
 
@@ -144,7 +144,9 @@ def nothing(seed: int, known: list[Scene]) -> Outcome:
         noise = ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), 0.7)
         volume = Volume([noise], shape, (scene.tomogram.voxel_spacing,) * 3, False, None)  # type: ignore[list-item]
     found = check_picks(Picks(given), volume, diameter_angstrom=scene.diameter, seed=seed)
-    return Outcome("noise" if seed % 2 else "tomogram", len(given), outcome_of(found, None, scene))
+    return Outcome(
+        "anywhere, in noise" if seed % 2 else "anywhere, in a tomogram", len(given), outcome_of(found, None, scene)
+    )
 
 
 def outcome_of(found: Findings, truth: Points | None, scene: Scene) -> str:
@@ -160,13 +162,12 @@ def outcome_of(found: Findings, truth: Points | None, scene: Scene) -> str:
     return "wrong"
 
 
-def table(columns: dict[str, str], groups: Iterable[tuple[str, list[Outcome]]]) -> str:
-    lines = [f"| picks | cases | {' | '.join(columns.values())} |", f"|---|---|{'---|' * len(columns)}"]
-    for name, outcomes in groups:
-        counts = Counter(each.outcome for each in outcomes)
-        cells = (rate(counts[outcome], len(outcomes)) for outcome in columns)
-        lines.append(f"| {' '.join(name.split())} | {len(outcomes)} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+def row(name: str, outcomes: list[str], right: str) -> str:
+    """Rates of right answers, of false alarms and of silence; nothing is right about a pattern without particles."""
+    counts, n = Counter(outcomes), len(outcomes)
+    false = n - counts["can't tell"] - (counts[right] if right else 0)
+    cells = (rate(counts[right], n) if right else "", rate(false, n), rate(counts["can't tell"], n))
+    return f"| {name} | {n} | {' | '.join(cells)} |"
 
 
 def rate(hits: int, n: int, z: float = 1.96) -> str:
@@ -175,12 +176,7 @@ def rate(hits: int, n: int, z: float = 1.96) -> str:
     middle = (share + spread / 2) / (1 + spread)
     half = z * math.sqrt(share * (1 - share) / n + spread / n / 4) / (1 + spread)
     low, high = max(0.0, middle - half), min(1.0, middle + half)
-    return f"{100 * share:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
-
-
-def grouped(outcomes: list[Outcome], key: Callable[[Outcome], str]) -> list[tuple[str, list[Outcome]]]:
-    names = dict.fromkeys(sorted(map(key, outcomes)))
-    return [("all", outcomes), *((name, [each for each in outcomes if key(each) == name]) for name in names)]
+    return f"{100 * share:.0f} % ({100 * low:.0f}–{100 * high:.0f})"
 
 
 def main() -> None:
@@ -189,31 +185,25 @@ def main() -> None:
     parser.add_argument("--source", default="demo")
     given = parser.parse_args()
     known = scenes(given.source)
-
-    def cases(make: Callable[[int, list[Scene]], Outcome]) -> list[Outcome]:
+    print(f"{len(known)} ground truths in {len({scene.tomogram.id for scene in known})} tomograms\n")
+    print("| picks | cases | right answer | false alarm | can't tell |\n|---|---|---|---|---|")
+    for what, make, right_outcome in (
+        ("a mistake", with_mistake, "named"),
+        ("no mistake", right, "fits"),
+        ("nothing", nothing, ""),
+    ):
         found = []
         for seed in range(given.cases):
             found.append(make(seed, known))
-            sys.stderr.write(f"\r{make.__name__}: {seed + 1} of {given.cases}")
+            sys.stderr.write(f"\r{what}: {seed + 1} of {given.cases}")
         sys.stderr.write("\n")
-        return found
-
-    mistakes, fitting, chance = cases(with_mistake), cases(right), cases(nothing)
-    named = {
-        "named": "mistake named",
-        "wrong": "something wrong named",
-        "can't tell": "can't tell",
-        "fits": "said to fit",
-    }
-    shown = {"fits": "said to fit", "wrong": "false alarm", "can't tell": "can't tell"}
-    print(f"{len(known)} ground truths in {len({scene.tomogram.id for scene in known})} tomograms.\n")
-    print("**Picks with a mistake**\n")
-    by_count = grouped(mistakes, lambda each: f"up to {min(c for c in COUNTS if each.n_picks <= c):3d} picks")
-    print(table(named, [*grouped(mistakes, lambda each: each.kind), *by_count[1:]]), end="\n\n")
-    print("**Right picks**\n")
-    print(table(shown, grouped(fitting, lambda each: each.kind)), end="\n\n")
-    print("**Nothing to be found**\n")
-    print(table(shown, grouped(chance, lambda each: each.kind)))
+        if make is with_mistake:
+            print(row("with a mistake", [each.outcome for each in found], right_outcome))
+            many = [each.outcome for each in found if each.n_picks > COUNTS[1]]
+            if many:
+                print(row(f"… more than {COUNTS[1]} picks", many, right_outcome))
+        for kind in dict.fromkeys(each.kind for each in found):
+            print(row(kind, [each.outcome for each in found if each.kind == kind], right_outcome), flush=True)
 
 
 if __name__ == "__main__":

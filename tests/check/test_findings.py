@@ -1,6 +1,5 @@
 """`check_picks` on picks whose mistake is known, on right ones, and on nothing."""
 
-import threading
 from dataclasses import replace
 
 import numpy as np
@@ -16,8 +15,7 @@ from check.scene import (
     places_apart,
     volume_of_array,
 )
-from napari_cryoet import FormatError, Picks, StoppedError, check_picks
-from napari_cryoet.check import evidence
+from napari_cryoet import Picks, check_picks
 from napari_cryoet.check.findings import diameter_of
 
 LAST = np.array(SHAPE_ZYX) - 1.0
@@ -185,33 +183,6 @@ def test_picks_at_the_edge_are_odd_if_there_are_more_than_by_chance(scene):
 
     assert about(check(edge, scene.volume), "edge") in check(edge, scene.volume).oddities
     assert about(check(scene.truth_zyx, scene.volume), "edge") not in check(scene.truth_zyx, scene.volume).oddities
-
-
-def test_more_picks_than_are_compared_are_all_looked_at(scene, monkeypatch):
-    monkeypatch.setattr(evidence, "MAX_COMPARED", 30)
-    found = check(np.vstack([scene.truth_zyx, [[-9.0, 0, 0]]]), scene.volume)
-
-    assert (found.verdict, found.outside.tolist()) == ("fits", [40])
-
-
-def test_a_check_can_be_stopped_between_reading_and_judging(scene):
-    stop = threading.Event()
-
-    def stop_late(share, _words):
-        if share >= 0.9:
-            stop.set()
-
-    with pytest.raises(StoppedError):
-        check(scene.truth_zyx, scene.volume, progress=stop_late, stop=stop)
-
-
-def test_what_makes_no_sense_is_refused(scene):
-    with pytest.raises(ValueError, match="wide"):
-        check(scene.truth_zyx, scene.volume, diameter_angstrom=0)
-    with pytest.raises(TypeError, match="Picks"):
-        check_picks(scene.truth_zyx, scene.volume)
-    with pytest.raises(FormatError, match="voxel spacing"):
-        check(scene.truth_zyx, volume_of_array(scene.grey, None))
 
 
 @pytest.mark.parametrize(

@@ -12,20 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from napari_cryoet import ComparisonError, FormatError, Mask, Picks, StoppedError, compare, comparison_layers
+from napari_cryoet import ComparisonError, FormatError, Mask, Picks, StoppedError, compare
 from napari_cryoet.comparison import masks
 
 labels = arrays(np.uint16, (5, 4, 3), elements=st.integers(0, 3))
 places = arrays(np.float64, (6, 3), elements=st.floats(-2, 7, allow_nan=False, width=32))
 
 
-@pytest.fixture(params=["whole", "in slabs"], autouse=True, scope="module")
-def slabs(request):
+@pytest.fixture(autouse=True, scope="module")
+def small_slabs():
+    """Everything is read in many slabs; `tests/api` reads it as a whole."""
     with pytest.MonkeyPatch.context() as patch:
-        if request.param == "in slabs":
-            patch.setattr(masks, "SLAB_VOXELS", 1)
-            patch.setattr(masks, "FACES_AT_ONCE", 3)
-            patch.setattr(masks, "QUERIES_AT_ONCE", 2)
+        patch.setattr(masks, "SLAB_VOXELS", 1)
+        patch.setattr(masks, "FACES_AT_ONCE", 3)
+        patch.setattr(masks, "QUERIES_AT_ONCE", 2)
         yield
 
 
@@ -145,12 +145,6 @@ class TestMasks:
         with pytest.raises(FormatError, match="mask"):
             compare(mask([[[value]]]), mask([[[1]]]))
 
-    def test_a_mask_has_three_dimensions_and_a_width(self):
-        with pytest.raises(ValueError, match="dimensions"):
-            Mask(np.zeros((3, 3)))
-        with pytest.raises(ValueError, match="wide"):
-            mask(in_a_row(1), 0.0)
-
 
 class TestPicksInMask:
     @settings(max_examples=40, deadline=None)
@@ -174,21 +168,6 @@ class TestPicksInMask:
         assert (errors >= -1e-9).all()
         assert (errors <= found.surface_error_angstrom).all()
 
-    def test_picks_are_counted_inside_outside_and_beyond_the_volume_at_any_spacing(self):
-        points = Picks([[10, 10, 10], [10, 10, 16], [10, 10, 17], [10, 10, 60]], 10.0, ids=[5, 6, 7, 8])
-        found, finer = compare(points, mask(ball() * 3)), compare(points.rescaled(3.0), mask(ball() * 3))
-
-        assert found.labels.tolist() == finer.labels.tolist() == [3, 3, 0, masks.NO_LABEL]
-        np.testing.assert_allclose(found.surface_distances_angstrom[1:], [-5, 5, 435])
-        np.testing.assert_allclose(finer.surface_distances_angstrom, found.surface_distances_angstrom)
-        assert found.share_inside == 0.5
-        assert found.inside.ids.tolist() == [5, 6]
-        assert found.inside.features["mask_label"].tolist() == [3, 3]
-        assert found.outside.features["surface_distance_angstrom"].tolist() == pytest.approx([5, 435])
-        report = found.plain()
-        assert [report[key] for key in ("inside", "outside", "outside_of_volume")] == [2, 1, 1]
-        assert [len(spec.data) for spec in comparison_layers(found)] == [2, 2]
-
     def test_a_mask_without_a_surface_has_no_distances(self):
         for values, share in ((np.zeros((4, 4, 4), np.int8), 0), (np.ones((4, 4, 4), np.int8), 1)):
             found = compare(Picks([[1, 1, 1]], 10.0), mask(values))
@@ -196,16 +175,3 @@ class TestPicksInMask:
             assert "surface_distance" in found.why_undefined
         nobody = compare(Picks(np.empty((0, 3)), 10.0), mask(ball()))
         assert (nobody.share_inside, nobody.distance) == (None, None)
-
-    def test_each_plane_of_a_lazy_mask_is_read_once(self):
-        read = []
-
-        class Noted:
-            shape = (21, 21, 21)
-
-            def __getitem__(self, planes):
-                read.extend(range(planes.start, planes.stop))
-                return ball()[planes]
-
-        compare(Picks([[10, 10, 10]], 10.0), Mask(Noted(), 10.0))
-        assert read == list(range(21))

@@ -66,22 +66,10 @@ def test_no_row_is_matched_twice_and_distances_are_true(a, b, radius, method):
     assert (np.diff(matches.rows_a) > 0).all()
 
 
-def test_optimal_gives_up_the_nearest_pair_for_two_others():
-    a, b = on_a_line(0, 10), on_a_line(9, 20)
-
-    assert matched(a, b, 10, "greedy").costs.tolist() == [1]
-    assert matched(a, b, 10).costs.tolist() == [9, 10]
-
-
 def test_a_long_chain_shifts_by_one_so_that_each_point_has_a_partner():
     a, b = on_a_line(*range(0, 10_000, 10)), on_a_line(*range(-4, 9_996, 10))  # 4 from its own, 6 from the next
 
     assert matched(a, b, 7).costs.tolist() == [4.0] * 1000
-
-
-@pytest.mark.parametrize(("a", "b"), [(NOBODY, NOBODY), (on_a_line(1), NOBODY), (NOBODY, on_a_line(1))])
-def test_without_points_there_are_no_matches(a, b):
-    assert len(matched(a, b, 1)) == len(matched(a, b, 1, "greedy")) == 0
 
 
 def test_a_radius_that_is_far_too_large_is_refused_before_it_fills_the_memory(monkeypatch):
@@ -112,12 +100,6 @@ def test_a_call_that_takes_long_is_abandoned():
     with pytest.raises(StoppedError):
         stoppable(lambda: is_started.set() or may_end.wait(30), stop)
     may_end.set()
-
-
-@pytest.mark.parametrize("stop", [None, threading.Event()])
-def test_what_a_call_raises_is_raised(stop):
-    with pytest.raises(ZeroDivisionError):
-        stoppable(lambda: 1 / 0, stop)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import threading
 import numpy as np
 
 from napari_cryoet.comparison.masks import Mask, MaskComparison, PicksInMask, compare_masks, compare_with_mask
-from napari_cryoet.comparison.match import METHODS, Method, Progress, fold_of
+from napari_cryoet.comparison.match import METHODS, Method, Progress, Settings, fold_of
 from napari_cryoet.comparison.picks import PicksComparison, compare_picks
 from napari_cryoet.exceptions import ComparisonError
 from napari_cryoet.formats.notes import ORIGIN_KEY
@@ -78,23 +78,14 @@ def compare(
             raise ComparisonError("How far apart may two picks of one particle be?", hint="Give a radius.")
         if not 0 < radius_angstrom < np.inf:
             raise ValueError(f"the radius must be a positive number of ångström, not {radius_angstrom}")
-        notes = _require_one_frame(a, b, insist=insist)
-        return compare_picks(
-            a,
-            b,
-            radius_angstrom=float(radius_angstrom),
-            beta=beta,
-            method=method,
-            fold=fold,
-            notes=notes,
-            progress=progress,
-            stop=stop,
-        )
     notes = _require_one_frame(a, b, insist=insist)
-    if isinstance(a, Picks) and isinstance(b, Mask):
-        return compare_with_mask(a, b, notes=notes, progress=progress, stop=stop)
-    if isinstance(a, Mask) and isinstance(b, Mask):
-        return compare_masks(a, b, beta=beta, iou_threshold=iou_threshold, notes=notes, progress=progress, stop=stop)
+    settings = Settings(float(radius_angstrom or 0), beta, method, fold, iou_threshold, progress, stop)
+    if isinstance(a, Picks):
+        return (
+            compare_picks(a, b, settings, notes) if isinstance(b, Picks) else compare_with_mask(a, b, settings, notes)
+        )
+    if isinstance(b, Mask):
+        return compare_masks(a, b, settings, notes)
     raise ComparisonError("Picks can't be the reference for a mask.", hint="Let the picks be A, and the mask B.")
 
 

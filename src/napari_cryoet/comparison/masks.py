@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from napari_cryoet.comparison.match import (
     Matches,
-    Progress,
     Scores,
+    Settings,
     Spread,
     match_pairs,
     scores_of,
@@ -33,6 +33,8 @@ from napari_cryoet.stopping import raise_if_stopped
 SLAB_VOXELS: Final = 2**23
 #: The portal stores masks in blocks of two planes.
 _PLANES_A_BLOCK: Final = 2
+#: Labels of A and of B that meet, and in how many voxels.
+Overlaps = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 #: Labels are int32, so that two of them make one int64.
 _LABELS: Final = 2**31
 #: Headers keep few digits of voxel spacings.
@@ -52,25 +54,14 @@ _FACE_REACH: Final = np.sqrt(0.5)
 class Mask:
     """A segmentation: 0 is background, any other whole number an object. Nothing is read until it is needed.
 
-    Attributes
-    ----------
-    data
-        An array in z, y, x that gives its planes by ``data[start:stop]``: numpy, dask or zarr.
-    spacing_angstrom
-        The width of a voxel; None if unknown.
-    shape_zyx
-        In voxels; by default that of the data.
-    alignment_id
-        The portal's alignment that it belongs to, if known.
-    about
-        Where it comes from: plain data, as `provenance` makes it.
+    ``data`` is an array in z, y, x that gives its planes by ``data[start:stop]``: numpy, dask or zarr.
     """
 
     data: Any
-    spacing_angstrom: float | None = None
-    shape_zyx: tuple[int, int, int] = (0, 0, 0)
-    alignment_id: int | None = None
-    about: Mapping[str, Any] = field(default_factory=dict)
+    spacing_angstrom: float | None = None  # the width of a voxel
+    shape_zyx: tuple[int, int, int] = (0, 0, 0)  # by default that of the data
+    alignment_id: int | None = None  # of the portal
+    about: Mapping[str, Any] = field(default_factory=dict)  # where it comes from: plain data
 
     def __post_init__(self) -> None:
         if len(self.data.shape) != 3:
@@ -184,11 +175,6 @@ class MaskComparison(Comparison):
     notes: tuple[str, ...] = ()
 
     @property
-    def sides(self) -> tuple[Mask, Mask]:
-        """A and B."""
-        return self.a, self.b
-
-    @property
     def headline(self) -> str:
         """The outcome in one plain sentence."""
         if self.dice is None:
@@ -226,21 +212,12 @@ class MaskComparison(Comparison):
         return Comparison.plain(self) | {"instances": None if self.instances is None else self.instances.plain()}
 
 
-def compare_masks(
-    a: Mask,
-    b: Mask,
-    *,
-    beta: float,
-    iou_threshold: float,
-    notes: tuple[str, ...],
-    progress: Progress,
-    stop: threading.Event | None,
-) -> MaskComparison:
+def compare_masks(a: Mask, b: Mask, settings: Settings, notes: tuple[str, ...]) -> MaskComparison:
     """As `napari_cryoet.compare` with masks."""
     grid = _common_grid(a, b)
-    table = _overlaps(a, b, grid, progress, stop)
-    in_a, in_b = table.labels_a > 0, table.labels_b > 0
-    voxels_a, voxels_b, both = (int(table.counts[which].sum()) for which in (in_a, in_b, in_a & in_b))
+    labels_a, labels_b, counts = table = _overlaps(a, b, grid, settings)
+    in_a, in_b = labels_a > 0, labels_b > 0
+    voxels_a, voxels_b, both = (int(counts[which].sum()) for which in (in_a, in_b, in_a & in_b))
     scores = scores_of(both, voxels_a, voxels_b)
     why_no_instances = _why_no_instances(a, b, table)
     return MaskComparison(
@@ -254,7 +231,7 @@ def compare_masks(
         iou=both / (voxels_a + voxels_b - both) if voxels_a + voxels_b else None,
         precision=scores.precision,
         recall=scores.recall,
-        instances=None if why_no_instances else _by_instance(table, beta, iou_threshold),
+        instances=None if why_no_instances else _by_instance(table, settings),
         why_no_instances=why_no_instances,
         notes=(*notes, *grid.notes),
     )
@@ -298,24 +275,17 @@ def _common_grid(a: Mask, b: Mask) -> _Grid:
     return _Grid(factor if name == "A" else 1, factor if name == "B" else 1, shape, spacing, tuple(notes))
 
 
-class _Overlaps(NamedTuple):
+def _overlaps(a: Mask, b: Mask, grid: _Grid, settings: Settings) -> Overlaps:
     """For each two labels that meet, the number of voxels; also with background, but not of background alone."""
-
-    labels_a: NDArray[np.int64]
-    labels_b: NDArray[np.int64]
-    counts: NDArray[np.int64]
-
-
-def _overlaps(a: Mask, b: Mask, grid: _Grid, progress: Progress, stop: threading.Event | None) -> _Overlaps:
     size_z = grid.shape_zyx[0]
     planes = planes_of_slab(grid.shape_zyx, max(grid.factor_a, grid.factor_b))
     keys, counts = np.empty(0, np.int64), np.empty(0, np.int64)
     for start in range(0, size_z, planes):
-        progress(start / size_z)
-        some, how_often = stoppable(partial(_met, a, b, grid, start, min(start + planes, size_z)), stop)
+        settings.progress(start / size_z)
+        some, how_often = stoppable(partial(_met, a, b, grid, start, min(start + planes, size_z)), settings.stop)
         keys, rows = np.unique(np.concatenate([keys, some]), return_inverse=True)
         counts = np.bincount(rows, np.concatenate([counts, how_often]), minlength=len(keys)).astype(np.int64)
-    return _Overlaps(keys // _LABELS, keys % _LABELS, counts)
+    return keys // _LABELS, keys % _LABELS, counts
 
 
 def _met(a: Mask, b: Mask, grid: _Grid, start: int, end: int) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
@@ -334,33 +304,33 @@ def _on_grid(mask: Mask, factor: int, grid: _Grid, start: int, end: int) -> NDAr
     return labels[: end - start, : grid.shape_zyx[1], : grid.shape_zyx[2]]
 
 
-def _why_no_instances(a: Mask, b: Mask, table: _Overlaps) -> str:
+def _why_no_instances(a: Mask, b: Mask, table: Overlaps) -> str:
     """Why masks can't be compared object by object; empty if they can.
 
     A mask whose only label is 1 may be a whole class, or one object: only the portal's record says which.
     """
-    if len(table.counts) == 0:
+    labels_a, labels_b, _ = table
+    if len(labels_a) == 0:
         return "Both masks are empty."
-    for letter, mask, labels in (("A", a, table.labels_a), ("B", b, table.labels_b)):
-        is_of_instances = mask.about.get("shape_type") == ShapeType.INSTANCE_SEGMENTATION_MASK
-        if labels.max() == 1 and not is_of_instances:
+    for letter, mask, labels in (("A", a, labels_a), ("B", b, labels_b)):
+        if labels.max() == 1 and mask.about.get("shape_type") != ShapeType.INSTANCE_SEGMENTATION_MASK:
             return f"{letter} has no other label than 1, so it may not tell objects apart."
     return ""
 
 
-def _by_instance(table: _Overlaps, beta: float, threshold: float) -> InstanceScores:
-    names_a, sizes_a = _objects(table.labels_a, table.counts)
-    names_b, sizes_b = _objects(table.labels_b, table.counts)
-    meets = (table.labels_a > 0) & (table.labels_b > 0)
-    rows_a, rows_b = np.searchsorted(names_a, table.labels_a[meets]), np.searchsorted(names_b, table.labels_b[meets])
-    common = table.counts[meets]
+def _by_instance(table: Overlaps, settings: Settings) -> InstanceScores:
+    labels_a, labels_b, counts = table
+    (names_a, sizes_a), (names_b, sizes_b) = _objects(labels_a, counts), _objects(labels_b, counts)
+    meets = (labels_a > 0) & (labels_b > 0)
+    rows_a, rows_b = np.searchsorted(names_a, labels_a[meets]), np.searchsorted(names_b, labels_b[meets])
+    common = counts[meets]
     ious = common / (sizes_a[rows_a] + sizes_b[rows_b] - common)
-    matches = match_pairs(Matches(rows_a, rows_b, 1 - ious).take(ious >= threshold))
-    scores = scores_of(len(matches), len(names_a), len(names_b), beta)
+    matches = match_pairs(Matches(rows_a, rows_b, 1 - ious).take(ious >= settings.iou_threshold))
+    scores = scores_of(len(matches), len(names_a), len(names_b), settings.beta)
     matched_ious = 1 - matches.costs
     others = scores.false_positives + scores.false_negatives
     return InstanceScores(
-        threshold=threshold,
+        threshold=settings.iou_threshold,
         labels_a=names_a[matches.rows_a],
         labels_b=names_b[matches.rows_b],
         ious=matched_ious,
@@ -463,9 +433,7 @@ class PicksInMask(Comparison):
         return self.picks.changed(features=dict(self.picks.features) | columns)
 
 
-def compare_with_mask(
-    picks: Picks, mask: Mask, *, notes: tuple[str, ...], progress: Progress, stop: threading.Event | None
-) -> PicksInMask:
+def compare_with_mask(picks: Picks, mask: Mask, settings: Settings, notes: tuple[str, ...]) -> PicksInMask:
     """As `napari_cryoet.compare` with picks and a mask."""
     spacing = mask.spacing_angstrom or 1.0  # it is known by now
     points = picks.positions_angstrom_zyx / spacing
@@ -476,13 +444,13 @@ def compare_with_mask(
     last_plane = np.zeros((0, *mask.shape_zyx[1:]), dtype=bool)
     size_z, planes = mask.shape_zyx[0], planes_of_slab(mask.shape_zyx)
     for start in range(0, size_z, planes):
-        progress(start / size_z)
-        slab = stoppable(partial(mask.read, start, min(start + planes, size_z)), stop)
+        settings.progress(start / size_z)
+        slab = stoppable(partial(mask.read, start, min(start + planes, size_z)), settings.stop)
         here = np.flatnonzero(is_in_volume & (voxels[:, 0] >= start) & (voxels[:, 0] < start + len(slab)))
         at_z, at_y, at_x = voxels[here].T
         labels[here] = slab[at_z - start, at_y, at_x]
         for middles, axis in _faces(last_plane, slab > 0, start):
-            nearest.look_at(middles, axis, stop)
+            nearest.look_at(middles, axis, settings.stop)
         last_plane = slab[-1:] > 0
     has_surface = bool(np.isfinite(nearest.distances).all())
     distances = np.where(labels > 0, -1, 1) * nearest.distances * spacing

@@ -30,6 +30,19 @@ _CLUSTERS_AT_ONCE: Final = 512
 _LARGE_CLUSTER: Final = 4096  # of pairs
 
 
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to compare; see `napari_cryoet.compare`."""
+
+    radius_angstrom: float
+    beta: float
+    method: Method
+    fold: int
+    iou_threshold: float
+    progress: Progress
+    stop: threading.Event | None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Matches:
     """Rows of A and of B that are paired, and their distances or other costs."""

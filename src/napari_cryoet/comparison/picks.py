@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -12,8 +11,8 @@ from numpy.typing import NDArray
 from napari_cryoet.comparison.match import (
     Matches,
     Method,
-    Progress,
     Scores,
+    Settings,
     Spread,
     angular_errors,
     match_pairs,
@@ -63,11 +62,6 @@ class PicksComparison(Comparison):
     scores: Scores
     why_no_angles: str = ""
     notes: tuple[str, ...] = ()
-
-    @property
-    def sides(self) -> tuple[Picks, Picks]:
-        """A and B."""
-        return self.a, self.b
 
     @property
     def headline(self) -> str:
@@ -146,35 +140,24 @@ class PicksComparison(Comparison):
         return picks.take(is_other, f"kept those not in {reference} {self._how}")
 
 
-def compare_picks(
-    a: Picks,
-    b: Picks,
-    *,
-    radius_angstrom: float,
-    beta: float,
-    method: Method,
-    fold: int,
-    notes: tuple[str, ...],
-    progress: Progress,
-    stop: threading.Event | None,
-) -> PicksComparison:
+def compare_picks(a: Picks, b: Picks, settings: Settings, notes: tuple[str, ...]) -> PicksComparison:
     """As `napari_cryoet.compare` with picks."""
-    points_a, points_b = a.positions_angstrom_zyx, b.positions_angstrom_zyx
-    pairs = stoppable(lambda: pairs_within(points_a, points_b, radius_angstrom * _SLACK), stop)
-    matches = match_pairs(pairs, method, progress=progress, stop=stop)
-    rotation_errors, tilt_errors, why_no_angles = _angles(a, b, matches, fold)
+    points_a, points_b, stop = a.positions_angstrom_zyx, b.positions_angstrom_zyx, settings.stop
+    pairs = stoppable(lambda: pairs_within(points_a, points_b, settings.radius_angstrom * _SLACK), stop)
+    matches = match_pairs(pairs, settings.method, progress=settings.progress, stop=stop)
+    rotation_errors, tilt_errors, why_no_angles = _angles(a, b, matches, settings.fold)
     return PicksComparison(
         a=a,
         b=b,
-        radius_angstrom=radius_angstrom,
-        method=method,
-        symmetry=f"C{fold}",
+        radius_angstrom=settings.radius_angstrom,
+        method=settings.method,
+        symmetry=f"C{settings.fold}",
         rows_a=matches.rows_a,
         rows_b=matches.rows_b,
         distances_angstrom=matches.costs,
         rotation_errors_degree=rotation_errors,
         tilt_errors_degree=tilt_errors,
-        scores=scores_of(len(matches), len(a), len(b), beta),
+        scores=scores_of(len(matches), len(a), len(b), settings.beta),
         why_no_angles=why_no_angles,
         notes=(*notes, *_duplicates(a, "A"), *_duplicates(b, "B")),
     )

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol, get_args
+from typing import Any, Final, Literal, get_args
 
 import msgspec
 import numpy as np
@@ -32,7 +32,7 @@ from napari_cryoet.formats.notes import (
     source_of_download,
     written_with_notes,
 )
-from napari_cryoet.formats.portal_zarr import LEVELS, coarser
+from napari_cryoet.formats.portal_zarr import LEVELS, Volume, coarser
 from napari_cryoet.stopping import raise_if_stopped
 
 MaskFormat = Literal["ome-zarr-0.4", "ome-zarr-0.5", "mrc"]
@@ -54,21 +54,6 @@ _TYPES: Final[dict[MaskFormat, tuple[str, ...]]] = {
 _CHUNK: Final = {2: 256, 3: 128}
 _PLANES: Final = 64  # read at a time where nothing else decides
 _LABEL_CHARACTERS, _MAX_LABELS = 80, 10
-
-
-class Voxels(Protocol):
-    """Anything in z, y, x that gives boxes of voxels: a numpy, dask or zarr array."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Size along z, y, x."""
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the voxels."""
-
-    def __getitem__(self, region: tuple[slice, slice, slice], /) -> Any:
-        """The voxels of a box, or what computes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +78,7 @@ class WrittenMask:
 
 
 def write_mask(
-    mask_zyx: Voxels,
+    mask_zyx: Volume,
     path: str | Path,
     *,
     spacing_angstrom: float,
@@ -236,7 +221,7 @@ class _Grid:
 class _Source:
     """A mask that is read some planes at a time."""
 
-    def __init__(self, voxels: Voxels, progress: Progress | None, stop: threading.Event | None) -> None:
+    def __init__(self, voxels: Volume, progress: Progress | None, stop: threading.Event | None) -> None:
         if len(voxels.shape) != 3 or 0 in voxels.shape:
             raise SaveError(f"A mask has three axes, none of them empty; this one has the shape {tuple(voxels.shape)}.")
         if np.dtype(voxels.dtype).kind not in "biu":

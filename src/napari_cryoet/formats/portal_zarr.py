@@ -29,7 +29,7 @@ _MRC_LABEL: Final = "Written by napari-cryoet."
 
 
 class Volume(Protocol):
-    """Anything with a shape and a dtype that gives boxes of voxels: an array, a memory map, a lazy tiling."""
+    """Anything with a shape and a dtype that gives boxes of voxels: an array of numpy, dask or zarr, a lazy tiling."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -39,8 +39,8 @@ class Volume(Protocol):
     def dtype(self) -> np.dtype[Any]:
         """Type of the voxels."""
 
-    def __getitem__(self, region: tuple[slice, slice, slice], /) -> NDArray[Any]:
-        """The voxels of a box."""
+    def __getitem__(self, region: tuple[slice, slice, slice], /) -> Any:
+        """The voxels of a box, or what computes them."""
 
 
 @dataclass(frozen=True, slots=True)
