@@ -37,9 +37,20 @@ OPTIONS = {
     "open": ["--deposition", "--dataset", "--run", "--offline", "--max-mb", "--annotations", "--screenshot"],
     "search": ["--json"],
     "download": ["--run", "--dataset", "--what", "--format", "--annotations", "--to", "--dry-run", "--overwrite"],
-    "convert": ["--spacing", "--shape", "--tomogram", "--alignment", "--to", "--overwrite"],
-    "compare": ["--source", "--radius", "--beta", "--method", "--symmetry", "--iou", "--spacing", "--insist", "--json"],
-    "check": ["--spacing", "--diameter", "--tomogram", "--json"],
+    "convert": ["--unit", "--spacing", "--shape", "--tomogram", "--alignment", "--to", "--overwrite"],
+    "compare": [
+        "--unit",
+        "--source",
+        "--radius",
+        "--beta",
+        "--method",
+        "--symmetry",
+        "--iou",
+        "--spacing",
+        "--insist",
+        "--json",
+    ],
+    "check": ["--unit", "--spacing", "--diameter", "--tomogram", "--json"],
     "pack": [],
     "serve": ["--host", "--port", "--name", "--cors"],
     "cache": ["show", "limit", "clear"],
@@ -309,6 +320,34 @@ class TestConvert:
         assert run("convert", tmp_path / "a.csv", tmp_path / "b.csv", "--alignment", "AL-17").code == 0
         found = read_picks(tmp_path / "b.csv")
         assert (found.alignment_id, found.points_zyx.tolist()) == (17, [[1, 2, 3]])
+
+    def test_is_told_what_columns_without_a_unit_count(self, run, tmp_path):
+        (tmp_path / "a.csv").write_text("X,y,z\n30,20,10\n")
+        refused = run("convert", tmp_path / "a.csv", tmp_path / "b.csv", "--spacing", "10")
+        assert refused.code == 1
+        assert "--unit" in refused
+
+        for unit, points in (("voxel", [10, 20, 30]), ("angstrom", [1, 2, 3]), ("nanometer", [10, 20, 30])):
+            arguments = ("--spacing", "10", "--unit", unit, "--overwrite")
+            assert run("convert", tmp_path / "a.csv", tmp_path / "b.csv", *arguments).code == 0
+            assert read_picks(tmp_path / "b.csv").points_zyx.tolist() == [points]
+        command = ("compare", tmp_path / "a.csv", tmp_path / "b.csv", "--radius", "5", "--unit", "nanometer", "--json")
+        assert json.loads(run(*command, "--spacing", "10").out)["true_positives"] == 1
+
+    def test_leaves_nothing_behind_for_good_when_killed(self, run, source, tmp_path):
+        code = (
+            "import os, sys; from napari_cryoet.cli import main\n"
+            "os.fsync = lambda _file: os._exit(9)\n"
+            "main(sys.argv[1:])"
+        )
+        killed = [sys.executable, "-c", code, "convert", str(source), str(tmp_path / "killed.csv")]
+        assert subprocess.run(killed, check=False).returncode == 9
+        assert not (tmp_path / "killed.csv").exists()
+        assert len(list(tmp_path.iterdir())) > 1
+
+        assert run("convert", source, tmp_path / "out.star", "--spacing", "10", "--to", "relion4").code == 0
+        if os.name != "nt":  # there it takes a day
+            assert {path.name for path in tmp_path.iterdir()} == {"in.ndjson", "out.star"}
 
     def test_replaces_nothing_unasked(self, run, source, tmp_path):
         (tmp_path / "out.csv").write_text("mine")

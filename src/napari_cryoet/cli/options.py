@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from typer import Argument, BadParameter, Option
 
@@ -97,4 +97,8 @@ Dataset = Annotated[int | None, Option(parser=record_id("dataset"), metavar="ID"
 Run = Annotated[int | None, Option(parser=record_id("run"), metavar="ID", help="A run.")]
 Json = Annotated[bool, Option("--json", help="Print JSON, for other programs.")]
 Shape = Annotated[Any, Option(parser=shape, metavar="Z,Y,X", help="Size of the volume in voxels, where it is needed.")]
+Unit = Annotated[
+    Literal["voxel", "angstrom", "nanometer"] | None,
+    Option(help="What columns x, y, z of a CSV or Parquet file count."),
+]
 Tomogram = Annotated[str | None, Option(metavar="NAME", help="Which one, where a file of picks has several tomograms.")]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from typer import Argument, Option, Typer
 
 from napari_cryoet.cli.console import Steps, say, working
-from napari_cryoet.cli.options import Json, Shape, Tomogram, positive, record_id, spacings, symmetry
+from napari_cryoet.cli.options import Json, Shape, Tomogram, Unit, positive, record_id, spacings, symmetry
 from napari_cryoet.cli.portals import open_source
 from napari_cryoet.exceptions import ComparisonError, CryoETError, ExistsError, FormatError, MissingContextError
 from napari_cryoet.wording import count_text, spacing_text
@@ -46,6 +46,7 @@ def convert(
     spacing: Spacing = None,
     shape: Shape = None,
     tomogram: Tomogram = None,
+    unit: Unit = None,
     alignment: Annotated[int | None, Option(parser=record_id("alignment"), metavar="ID", help="Which one.")] = None,
     to: Annotated[Literal["relion5", "relion4", "relion3"] | None, Option(help="Of a .star file.")] = None,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace OUT if it is there.")] = False,
@@ -59,7 +60,8 @@ def convert(
     from napari_cryoet.formats.registry import TITLES, format_for, losses, missing_for, read_picks, write_picks
 
     try:
-        picks = read_picks(source, spacing_angstrom=spacing, shape_zyx=shape, tomogram=tomogram, alignment_id=alignment)
+        given = {"spacing_angstrom": spacing, "shape_zyx": shape, "tomogram": tomogram, "unit": unit}
+        picks = read_picks(source, alignment_id=alignment, **given)
         name = to or format_for(target, picks)
         if not missing_for(picks, name):
             for note in (*picks.about.get("warnings", ()), *losses(picks, name)):
@@ -83,6 +85,7 @@ def check(
     spacing: Spacing = None,
     diameter: Annotated[float | None, Option(parser=positive, metavar="Å", help="Of the particle.")] = None,
     tomogram: Tomogram = None,
+    unit: Unit = None,
     as_json: Json = False,
 ) -> None:
     """Say whether picks make sense in a volume. What is odd is marked with an exclamation mark.
@@ -95,7 +98,7 @@ def check(
     if format_of_name(volume) is not None:
         raise FormatError(f"{volume} is a file of picks, not a volume.", hint="Name the picks first, then it.")
     with working() as (stop, steps), closing(_opened_volume(volume, spacing, stop)) as opened:
-        read = _read_picks(picks, spacing, tomogram, opened)
+        read = _read_picks(picks, spacing, opened, {"tomogram": tomogram, "unit": unit})
         found = check_picks(read, opened, diameter_angstrom=diameter, stop=stop, progress=steps.show)
     notes = [*read.about.get("warnings", ()), *opened.remarks]
     if as_json:
@@ -124,6 +127,7 @@ def compare(
     spacing: Annotated[Any, Option(parser=spacings, metavar="Å", help=_SPACINGS)] = None,
     shape: Shape = None,
     tomogram: Tomogram = None,
+    unit: Unit = None,
     insist: Annotated[bool, Option("--insist", help=_INSIST)] = False,
     as_json: Json = False,
 ) -> None:
@@ -137,7 +141,7 @@ def compare(
     from napari_cryoet.comparison import comparing
     from napari_cryoet.comparison.report import report_text
 
-    given = {"shape_zyx": shape, "tomogram": tomogram, "insist": insist}
+    given = {"shape_zyx": shape, "tomogram": tomogram, "unit": unit, "insist": insist}
     with working() as (stop, steps):
         meant = _meant((a, b), source, steps, stop)
         sides = [_opened_side(each, spacing or (), letter, stop, given) for letter, each in enumerate(meant)]
@@ -173,12 +177,12 @@ def _opened_volume(address: str, spacing: float | None, stop: threading.Event) -
     return volume if own is None else replace(volume, spacing_angstrom=(own,) * 3)
 
 
-def _read_picks(path: str, spacing: float | None, tomogram: str | None, volume: Volume) -> Picks:
+def _read_picks(path: str, spacing: float | None, volume: Volume, given: dict[str, Any]) -> Picks:
     """The picks in their own grid; where their file can't tell them without one, in that of the volume."""
     from napari_cryoet.formats.registry import read_in_own_grid, read_picks
 
     try:
-        return read_in_own_grid(path, spacing_angstrom=spacing, tomogram=tomogram)
+        return read_in_own_grid(path, spacing_angstrom=spacing, **given)
     except MissingContextError as error:
         if "tomogram" in error.missing:
             raise CryoETError(error.message, hint="Say --tomogram NAME.") from error
@@ -186,7 +190,7 @@ def _read_picks(path: str, spacing: float | None, tomogram: str | None, volume: 
         if not all(math.isclose(width, widths[0], rel_tol=_SAME_WIDTH) for width in widths):
             raise
         # what counts from the centre is in ångström: whichever voxels are taken, the places are the same
-        return read_picks(path, spacing_angstrom=widths[0], shape_zyx=volume.shape_zyx, tomogram=tomogram)
+        return read_picks(path, spacing_angstrom=widths[0], shape_zyx=volume.shape_zyx, **given)
 
 
 def _meant(

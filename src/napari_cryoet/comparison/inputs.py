@@ -15,7 +15,7 @@ from napari_cryoet.comparison.masks import Mask
 from napari_cryoet.comparison.sides import SHOWN_NAME
 from napari_cryoet.exceptions import ComparisonError, FormatError, NotFoundError
 from napari_cryoet.formats import ndjson
-from napari_cryoet.formats.common import MAX_FILE_BYTES, spacing_in_layout
+from napari_cryoet.formats.common import MAX_FILE_BYTES, Unit, spacing_in_layout
 from napari_cryoet.formats.notes import ORIGIN_KEY, of_bare_file
 from napari_cryoet.formats.registry import read_in_own_grid
 from napari_cryoet.picks import Picks
@@ -49,6 +49,7 @@ def open_annotation(
     spacing_angstrom: float | None = None,
     shape_zyx: tuple[int, int, int] | None = None,
     tomogram: str | None = None,
+    unit: Unit | None = None,
     insist: bool = False,
     stop: threading.Event | None = None,
 ) -> Picks | Mask:
@@ -61,8 +62,9 @@ def open_annotation(
         ``.ndjson`` file; the path or address of a mask (OME-Zarr, zarr, MRC; TIFF on this computer).
     spacing_angstrom
         The voxel spacing of a file that doesn't say it. Records, and files of picks that say it, keep their own.
-    shape_zyx, tomogram
-        What some files of picks need as well: the size of the volume in voxels, and which of several tomograms.
+    shape_zyx, tomogram, unit
+        What some files of picks need as well: the size of the volume in voxels, which of several tomograms, and what
+        the columns x, y, z of a table count.
     insist
         Take ``spacing_angstrom`` for a mask whose file says another one.
 
@@ -88,7 +90,9 @@ def open_annotation(
         return _open_mask(address, spacing, None, about, stop, is_own=True, may_differ=may_differ)
     if "://" in address:
         return _read_points(address, spacing, None, about, stop)
-    picks = read_in_own_grid(address, spacing_angstrom=spacing_angstrom, shape_zyx=shape_zyx, tomogram=tomogram)
+    picks = read_in_own_grid(
+        address, spacing_angstrom=spacing_angstrom, shape_zyx=shape_zyx, tomogram=tomogram, unit=unit
+    )
     # the file's own name, for it may be compared with what it was exported from
     return picks.changed(about=dict(picks.about) | {SHOWN_NAME: Path(address).name})
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import unquote
 
 import numpy as np
@@ -30,6 +30,10 @@ _SHOWN_CHARACTERS: Final = 60
 _SPACING_FOLDER: Final = re.compile(r"/VoxelSpacing(\d{1,6}(?:\.\d{1,6})?)/")
 
 
+#: What positions may count.
+Unit = Literal["voxel", "angstrom", "nanometer"]
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What is known of the volume of a file's picks besides the file.
@@ -40,11 +44,14 @@ class Context:
         Of the grid in which positions shall be counted.
     tomogram
         Which one, of a file with several.
+    unit
+        What columns x, y, z of a table count.
     """
 
     spacing_angstrom: float | None = None
     shape_zyx: tuple[int, int, int] | None = None
     tomogram: str | None = None
+    unit: Unit | None = None
 
 
 def check_file(path: Path, *, is_text: bool = True) -> None:

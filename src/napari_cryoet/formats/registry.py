@@ -22,6 +22,7 @@ from napari_cryoet.files import path_to_read, path_to_write, written_whole
 from napari_cryoet.formats import copick, dynamo, ndjson, relion, tables
 from napari_cryoet.formats.common import (
     Context,
+    Unit,
     as_kind,
     check_file,
     kind_of,
@@ -226,6 +227,7 @@ def read_picks(
     shape_zyx: tuple[int, int, int] | None = None,
     tomogram: str | None = None,
     alignment_id: int | None = None,
+    unit: Unit | None = None,
 ) -> Picks:
     """The picks of a file, with what is known of where they come from.
 
@@ -246,6 +248,8 @@ def read_picks(
     alignment_id
         Of the portal's alignment. If a column ``alignment_id`` names several, only its picks are read; picks of a file
         that names none are taken to belong to it.
+    unit
+        What the columns x, y, z of a table count, where their names don't say it.
 
     Raises
     ------
@@ -263,7 +267,7 @@ def read_picks(
     check_file(path, is_text=name != "parquet")
     notes = read_beside(path) if of_format.read_notes is None else of_format.read_notes(path)
     grid = _grid_of(path, notes, wanted)
-    picks = of_format.read(path, replace(grid, tomogram=tomogram), notes or Notes())
+    picks = of_format.read(path, replace(grid, tomogram=tomogram, unit=unit), notes or Notes())
     picks = _with_provenance(picks, notes, path)
     if tomogram is not None and not of_format.names_tomograms:
         picks = _with_tomogram_doubted(picks, tomogram)
@@ -282,17 +286,19 @@ def read_in_own_grid(
     spacing_angstrom: float | None = None,
     shape_zyx: tuple[int, int, int] | None = None,
     tomogram: str | None = None,
+    unit: Unit | None = None,
 ) -> Picks:
     """The picks of a file, counted as the file counts them: what is given stands in for what it doesn't say.
 
     Parameters and errors are those of `read_picks`. If the file says another voxel spacing than the given one, the
     file's is taken, with a warning.
     """
-    given: dict[str, Any] = {"spacing_angstrom": spacing_angstrom, "shape_zyx": shape_zyx, "tomogram": tomogram}
+    given: dict[str, Any] = {"spacing_angstrom": spacing_angstrom, "shape_zyx": shape_zyx}
+    given |= {"tomogram": tomogram, "unit": unit}
     if spacing_angstrom is None:
         return read_picks(path, **given)
     try:
-        picks = read_picks(path, tomogram=tomogram)
+        picks = read_picks(path, tomogram=tomogram, unit=unit)
     except MissingContextError:
         return read_picks(path, **given)
     own = picks.spacing_angstrom

@@ -8,15 +8,15 @@
 | ``particle_x_axis_z``, ... (nine) | component along the volume's z of the particle's own x axis |
 | ``pick_id``, ``instance_id``, ``score`` | as in `Picks`; empty where a pick has none |
 
-Positions in several units must agree. Further columns are kept. Columns x, y, z without a unit are refused: nothing
-says what they count. Parquet has units and notes in its metadata, under ``napari_cryoet``.
+Positions in several units must agree. Further columns are kept. Columns x, y, z without a unit are refused, unless the
+caller says what they count. Parquet has units and notes in its metadata, under ``napari_cryoet``.
 """
 
 from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -190,6 +190,9 @@ def _has_positions(names: Sequence[str]) -> bool:
 
 
 def _picks_of(path: Path, columns: Mapping[str, NDArray[Any]], context: Context) -> Picks:
+    if context.unit is not None and not _has_positions(list(columns)):
+        bare = {name: f"{name.strip().lower()}_{context.unit}" for name in _bare(columns)}
+        columns = {bare.get(name, name): column for name, column in columns.items()}
     points_zyx, spacing = _positions(path, columns, context)
     lacking = [name for name in _ROTATION if name not in columns]
     if 0 < len(lacking) < len(_ROTATION):
@@ -244,6 +247,11 @@ def _positions(
     return angstrom[0] / spacing, spacing
 
 
+def _bare(names: Iterable[str]) -> list[str]:
+    """The columns x, y, z without a unit."""
+    return [name for name in names if name.strip().lower() in set(_AXES)]
+
+
 def _no_positions(path: Path, names: Sequence[str]) -> FormatError:
     if set(names) >= _NAPARIS_POINTS:
         return FormatError(
@@ -252,8 +260,8 @@ def _no_positions(path: Path, names: Sequence[str]) -> FormatError:
             "open this file with napari's own reader.",
         )
     hint = "Name the columns z_voxel, y_voxel, x_voxel (counted from 0) or z_angstrom, y_angstrom, x_angstrom."
-    bare = [name for name in names if name.strip().lower() in set(_AXES)]
-    if bare:
+    if bare := _bare(names):
+        hint += " Or say which unit it is (--unit on the command line)."
         return FormatError(f"{path.name}: the columns {listed(bare)} don't say what they count.", hint=hint)
     return FormatError(f"{path.name} has no columns of positions (it has {listed(names) or 'none'}).", hint=hint)
 
