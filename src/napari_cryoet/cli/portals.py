@@ -128,8 +128,8 @@ def _say_plan(plan: Plan, folder: Path) -> int:
     say_table((">size", "file"), ((size_text(item.size_bytes) or "?", item.path) for item in plan.items))
     unknown = f", and {count_text(plan.n_unknown_sizes, 'item')} of unknown size" if plan.n_unknown_sizes else ""
     say(f"{plan.title}: {count_text(len(plan.items), 'item')}, {size_text(plan.total_bytes)}{unknown}")
-    if found.n_complete:
-        say(f"{count_text(found.n_complete, 'item')} of them complete already")
+    if found.needed_bytes < plan.total_bytes:
+        say(f"still to come: {size_text(found.needed_bytes)}")
     for path in found.conflicts:
         say(f"in the way: {path}")
     return 0

@@ -102,7 +102,7 @@ def note_file(folder: Path, entry: FileEntry) -> None:
         journal.write(msgspec.json.encode(entry) + b"\n")
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> Path:
+def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest in one step, and remove the journal."""
     document = {
         "format": FORMAT,
@@ -115,7 +115,6 @@ def write_manifest(folder: Path, manifest: Manifest) -> Path:
     }
     replace_file(folder / MANIFEST_NAME, msgspec.json.format(msgspec.json.encode(document), indent=1))
     (folder / JOURNAL_NAME).unlink(missing_ok=True)
-    return folder / MANIFEST_NAME
 
 
 def note_items(manifest: Manifest, plan: Plan, complete: Collection[str], missing: Collection[str]) -> None:

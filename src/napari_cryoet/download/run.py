@@ -19,6 +19,7 @@ from typing import Final, TypeVar
 from urllib.parse import quote
 
 from napari_cryoet.download.manifest import (
+    MANIFEST_NAME,
     FileEntry,
     Manifest,
     note_file,
@@ -43,6 +44,7 @@ GIVE_UP_AFTER: Final = 8  # files in a row that got no answer at all: there is n
 
 _POLL_S: Final = 0.04
 _STOP_PATIENCE_S: Final = 0.12
+_MOST_NOTED_AT_A_STOP: Final = 1000  # items; to note more takes too long, and the journal has their files
 _MAX_METADATA_BYTES: Final = 16 << 20  # the labels of an instance mask can fill a megabyte
 _ABSENT: Final = frozenset({404, 410})
 _ZARR_NAME: Final = re.compile(r"(?:c\.)?\d+(?:\.\d+)*|\.z(?:array|attrs|group|metadata)|zarr\.json")
@@ -87,8 +89,6 @@ class Found:
     ----------
     conflicts
         Files in the way that no download brought, or whose size changed since.
-    n_complete
-        Number of items that earlier downloads completed.
     needed_bytes
         About how much is still to come.
     """
@@ -96,7 +96,6 @@ class Found:
     folder: Path
     manifest: Manifest
     conflicts: tuple[str, ...]
-    n_complete: int
     needed_bytes: int
 
 
@@ -137,7 +136,7 @@ def download_files(
     """
     stop = stop or threading.Event()
     plan = with_sizes(plan, stop=stop)
-    found = look(plan, folder)
+    found = look(plan, folder, stop=stop)
     if found.conflicts and existing is Existing.REFUSE:
         count, first = count_text(len(found.conflicts), "file"), found.conflicts[0]
         raise DownloadError(
@@ -152,12 +151,13 @@ def download_files(
     try:
         work.wait(progress or (lambda _: None))
     finally:
-        manifest = work.write_notes()
+        if not stop.is_set() or len(plan.items) <= _MOST_NOTED_AT_A_STOP:
+            work.write_notes()
     if work.failures:
         raise _failure(work.failures)
     return DownloadReport(
         folder=found.folder,
-        manifest=manifest,
+        manifest=found.folder / MANIFEST_NAME,
         n_fetched=len(work.fetched),
         n_skipped=work.n_skipped,
         fetched_bytes=sum(entry.size_bytes for entry in work.fetched),
@@ -179,13 +179,15 @@ def with_sizes(plan: Plan, *, stop: threading.Event | None = None) -> Plan:
     return replace(plan, items=tuple(client.run(all_measured(), stop)))
 
 
-def look(plan: Plan, folder: str | Path) -> Found:
+def look(plan: Plan, folder: str | Path, *, stop: threading.Event | None = None) -> Found:
     """What of a plan is in a folder; no file is read but the manifest.
 
     Raises
     ------
     DownloadError
         If the folder can't be used.
+    StoppedError
+        If ``stop`` is set.
     """
     folder = Path(folder).expanduser().absolute()
     if folder.exists() and not folder.is_dir():
@@ -193,35 +195,29 @@ def look(plan: Plan, folder: str | Path) -> Found:
     refuse_other_pack(folder, plan)
     manifest = read_manifest(folder)
     conflicts: list[str] = []
-    n_complete = needed_bytes = 0
+    needed_bytes = 0
     for item in plan.items:
+        if stop is not None and stop.is_set():
+            raise StoppedError
         sizes = _sizes_in(folder, item)
-        ours = {
-            path for path, size in sizes.items() if path in manifest.files and manifest.files[path].size_bytes == size
-        }
+        known = {path: manifest.files[path].size_bytes for path in sizes.keys() & manifest.files.keys()}
+        ours = {path for path, size_bytes in known.items() if sizes[path] == size_bytes}
         conflicts += sizes.keys() - ours
         is_complete = bool(ours) and manifest.items.get(item.path, {}).get("is_complete") is True
-        n_complete += is_complete
-        there_bytes = sum(sizes[path] for path in ours)
-        needed_bytes += 0 if is_complete else max(0, (item.size_bytes or 0) - there_bytes)
-    return Found(
-        folder=folder,
-        manifest=manifest,
-        conflicts=tuple(sorted(conflicts)),
-        n_complete=n_complete,
-        needed_bytes=needed_bytes,
-    )
+        needed_bytes += 0 if is_complete else max(0, (item.size_bytes or 0) - sum(sizes[path] for path in ours))
+    return Found(folder=folder, manifest=manifest, conflicts=tuple(sorted(conflicts)), needed_bytes=needed_bytes)
 
 
 def _sizes_in(folder: Path, item: PlannedItem) -> dict[str, int]:
     """The sizes of an item's files that are in the folder; -1 for what is no plain file."""
-    place = _place(folder, item.path)
+    place = folder / item.path
+    if not os.path.lexists(place):
+        return {}
     with _disk_errors(place):
+        paths = [_place(folder, item.path)]
         if item.is_zarr and place.is_dir():
             paths = [Path(parent, name) for parent, _, names in os.walk(place) for name in names]
             paths = [path for path in paths if _ZARR_NAME.fullmatch(path.name)]
-        else:
-            paths = [place] if os.path.lexists(place) else []
         return {path.relative_to(folder).as_posix(): _plain_size(path) for path in paths}
 
 
@@ -283,8 +279,8 @@ class _Work:
             if future.cancel():
                 self._has_ended.wait(_STOP_PATIENCE_S)
 
-    def write_notes(self) -> Path:
-        """Write the manifest and the tables; gives the path of the manifest."""
+    def write_notes(self) -> None:
+        """Write the manifest and the tables."""
         with _disk_errors(self._folder):
             manifest = read_manifest(self._folder)  # others may have downloaded to the same folder
             for path in self.missing:
@@ -292,7 +288,7 @@ class _Work:
             note_items(manifest, self._plan, self._complete, self.missing)
             if self._complete:
                 write_tables(self._folder, self._plan, self._complete)
-            return write_manifest(self._folder, manifest)
+            write_manifest(self._folder, manifest)
 
     def _progress(self) -> Progress:
         sizes = list(self._sizes.values())
@@ -352,22 +348,22 @@ class _Work:
             self.fetched.append(entry)
 
         with _disk_errors(place):
-            if before and before.url == url and await in_thread(_is_as_fetched, place, before, self._stop):
-                self.n_skipped += 1
-                count(before.size_bytes)
-                return True
-            try:
-                async with self._slots:
+            async with self._slots:
+                if before and before.url == url and await in_thread(_is_as_fetched, place, before, self._stop):
+                    self.n_skipped += 1
+                    count(before.size_bytes)
+                    return True
+                try:
                     await fetch_file(
                         url, place, listed_bytes=item.size_bytes, on_bytes=count, on_whole=note, stop=self._stop
                     )
-            except WithheldError:
-                raise
-            except NetworkError as error:
-                if error.status not in _ABSENT or not (is_chunk or item.may_be_missing):
-                    return self._fail(path, error)
-                place.unlink(missing_ok=True)  # an older chunk isn't part of this volume
-                self.missing |= {path} if is_chunk else set()
+                except WithheldError:
+                    raise
+                except NetworkError as error:
+                    if error.status not in _ABSENT or not (is_chunk or item.may_be_missing):
+                        return self._fail(path, error)
+                    place.unlink(missing_ok=True)  # an older chunk isn't part of this volume
+                    self.missing |= {path} if is_chunk else set()
             self._n_unanswered = 0
             return True
 
