@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import stat
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from napari_cryoet.cli.console import say, say_table
+from napari_cryoet.files import cache_path
 from napari_cryoet.wording import size_text
 
 app = typer.Typer(help="Show, limit or clear what is kept on this computer.", rich_markup_mode=None)
@@ -57,7 +59,7 @@ def show() -> None:
     if kept:
         say_table((">size", "kind", "folder", "limit"), kept)
     else:
-        say(f"nothing is kept in {_root()}")
+        say(f"nothing is kept in {cache_path()}")
         say(f"pixels would be kept in {_pixel_folder()} ({limits['pixels']})")
 
 
@@ -85,8 +87,12 @@ def clear(
     for kind in what or (*Kind, _OTHER):
         for path in _folders()[kind]:
             rows.append((size_text(_size_bytes(_own(path))), kind, "deleted"))
-            if kind != "pixels" or remove_all(path):  # those who have them open keep an empty cache
-                _remove(_own(path))
+            if kind == "pixels" and not remove_all(path):
+                continue  # those who have them open keep an empty cache
+            if path.is_symlink() or not path.is_dir():
+                path.unlink()
+            else:
+                shutil.rmtree(_own(path))
             with suppress(OSError):  # a folder that the person named may hold other things
                 path.rmdir()
     if rows:
@@ -98,7 +104,7 @@ def clear(
 def _folders() -> dict[str, list[Path]]:
     """What is kept of each kind."""
     folders: dict[str, list[Path]] = {kind: [] for kind in (*Kind, _OTHER)}
-    root, pixels = _root(), _pixel_folder()
+    root, pixels = cache_path(), _pixel_folder()
     for path in sorted(root.iterdir()) if root.is_dir() else []:
         if path not in {pixels, _own(pixels)} and path.suffix != ".lock":  # by which processes wait for each other
             is_demo = path.name.startswith("demo-")
@@ -106,12 +112,6 @@ def _folders() -> dict[str, list[Path]]:
     if _own(pixels).is_dir():
         folders["pixels"].append(pixels)
     return folders
-
-
-def _root() -> Path:
-    from napari_cryoet.files import cache_path
-
-    return cache_path()
 
 
 def _pixel_folder() -> Path:
@@ -124,11 +124,7 @@ def _own(path: Path) -> Path:
     """What is ours of a folder: all, unless it was named for the pixels, and may hold the person's own things."""
     from napari_cryoet.streaming.disk_writer import own_folder
 
-    return own_folder(path) if path == _pixel_folder() and path.parent != _root() else path
-
-
-def _remove(path: Path) -> None:
-    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+    return own_folder(path) if path == _pixel_folder() and path.parent != cache_path() else path
 
 
 def _pixel_limit_text() -> str:
@@ -142,10 +138,10 @@ def _pixel_limit_text() -> str:
     return text
 
 
-def _size_bytes(path: Path) -> int:
-    try:
-        if path.is_symlink() or not path.is_dir():
-            return path.lstat().st_size
-        return sum(_size_bytes(inside) for inside in path.iterdir())
-    except FileNotFoundError:  # others may be using it
-        return 0
+def _size_bytes(folder: Path) -> int:
+    size_bytes = 0
+    for path in [folder, *folder.rglob("*")]:
+        with suppress(FileNotFoundError):  # others may be using it
+            status = path.lstat()
+            size_bytes += 0 if stat.S_ISDIR(status.st_mode) else status.st_size
+    return size_bytes

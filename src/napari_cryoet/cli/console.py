@@ -37,13 +37,8 @@ def harmless(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """Print a line of the result, or several; ends the command where its reader has left, as `head` does."""
-    try:
-        sys.stdout.write(f"{harmless(text)}\n")
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit from None
+    """Print a line of the result, or several."""
+    _print(harmless(text))
 
 
 def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -61,7 +56,17 @@ def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     console = Console(width=None if is_terminal else 1000, no_color=not is_terminal)
     with console.capture() as captured:
         console.print(table)
-    sys.stdout.write("\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n")
+    _print("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def _print(text: str) -> None:
+    """Print; ends the command where its reader has left, as `head` does."""
+    try:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit from None
 
 
 def tell(line: str) -> None:
@@ -94,9 +99,10 @@ class Steps:
     def _show_bar(self, share: float, words: str) -> None:
         if self._bar is None:
             from rich.console import Console
-            from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+            from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-            columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}", markup=False))
+            described = TextColumn("{task.description}", markup=False)
+            columns = (BarColumn(bar_width=20), TaskProgressColumn(), TimeRemainingColumn(), described)
             self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
             self._bar.add_task("", total=1.0)
             self._bar.start()
