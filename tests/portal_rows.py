@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from importlib.resources import files
 from itertools import count
@@ -52,6 +53,40 @@ class Tables(dict[str, list[dict[str, Any]]]):
         prefixes = {"https_prefix": "https://files.example.org/", "s3_prefix": "s3://example/"}
         write_pack(folder, Manifest(title="A small portal", **prefixes), self)
         return folder
+
+
+def real_run(reply: Path) -> tuple[dict[str, Any], Tables]:
+    """What the portal's own server said of a run, and the rows that this implies, which are flat."""
+    data, tables = json.loads(reply.read_text())["data"], Tables()
+
+    def add(table: str, node: dict[str, Any], **keys: Any) -> None:
+        cells = {name: cell for name, cell in node.items() if not isinstance(cell, dict)}
+        row_id = tables.add(table, **cells, **keys)
+        for name, (child, key) in _CHILDREN.get(table, {}).items():
+            for order, edge in enumerate(node.get(name, {"edges": ()})["edges"]):
+                ordered = {"authorListOrder": order} if child.endswith("Authors") else {}
+                add(child, edge["node"], **{key: row_id}, **ordered)
+
+    (run,) = data["runs"]
+    dataset = run["dataset"]
+    add("depositions", dataset["deposition"])
+    add("datasets", dataset, depositionId=dataset["deposition"]["id"])
+    add("runs", run, datasetId=dataset["id"])
+    for name in ("tomogramVoxelSpacings", "alignments", "tiltseries", "tomograms", "annotations"):
+        for row in data[name]:
+            add(name, row, runId=run["id"])
+    return data, tables
+
+
+_CHILDREN = {
+    "tomograms": {"authors": ("tomogramAuthors", "tomogramId")},
+    "annotations": {
+        "authors": ("annotationAuthors", "annotationId"),
+        "methodLinks": ("annotationMethodLinks", "annotationId"),
+        "annotationShapes": ("annotationShapes", "annotationId"),
+    },
+    "annotationShapes": {"annotationFiles": ("annotationFiles", "annotationShapeId")},
+}
 
 
 @cache

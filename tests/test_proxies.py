@@ -16,7 +16,7 @@ from forward_proxy import ForwardProxy, no_proxy_named
 from napari_cryoet.download import ask_rows, download_files, plan_download, select
 from napari_cryoet.exceptions import NetworkError, StoppedError
 from napari_cryoet.http import Http
-from napari_cryoet.packs.serve import serve_pack
+from napari_cryoet.packs.serve import PackServer
 from napari_cryoet.portal import open_portal
 from napari_cryoet.volumes import open_volume
 from packs.served_files import VOLUME, served_pack
@@ -211,7 +211,7 @@ def test_some_servers_are_asked_without_the_proxy(http, environment, name, no_pr
 
 def test_metadata_pixels_and_downloads_all_go_through_the_proxy(tmp_path, environment):
     pack = served_pack(tmp_path / "pack")
-    with serve_pack(pack.folder, names=["portal.test"]) as server, ForwardProxy({"portal.test": server.port}) as proxy:
+    with PackServer(pack.folder, names=["portal.test"]) as server, ForwardProxy({"portal.test": server.port}) as proxy:
         environment("http_proxy", f"http://127.0.0.1:{proxy.port}")
         portal = open_portal("http://portal.test/graphql")
         page = portal.run_page(100)

@@ -296,9 +296,9 @@ class TestOverHttp:
     @pytest.fixture(scope="class")
     @staticmethod
     def served(demo_pack):
-        from napari_cryoet.packs.serve import serve_pack
+        from napari_cryoet.packs.serve import PackServer
 
-        with serve_pack(demo_pack) as server:
+        with PackServer(demo_pack) as server:
             yield server
 
     def addresses(self, demo_pack, served, suffix):

@@ -65,6 +65,11 @@ PORTAL_TERMS: Final = Terms(
 )
 
 
+def terms_of(s3_path: str, told: Terms | None) -> Terms:
+    """The terms of a file: those that its source tells, else the portal's for the portal's own files."""
+    return told or (PORTAL_TERMS if s3_path.startswith(PORTAL_S3_PREFIX) else Terms())
+
+
 class Author(Record, frozen=True, kw_only=True):
     """A person who made a deposition, dataset, tomogram or annotation."""
 

@@ -89,15 +89,6 @@ def pack_of(folder, tables=None):
     return write_pack(folder, MANIFEST, small_tables() if tables is None else tables)
 
 
-def ask(source, query, **variables):
-    """The data of a reply that has no error."""
-    reply = execute(source, query, variables, moved_url=str)
-    assert "errors" not in reply, reply["errors"]
-    return reply["data"]
-
-
-def refusal(source, query, **variables):
-    """The words of a reply that is an error, and has no data."""
-    reply = execute(source, query, variables, moved_url=str)
-    assert reply["data"] is None
-    return reply["errors"][0]["message"]
+def ask(source, query, limits=None, **variables):
+    """The data that answers a query."""
+    return execute(source, query, variables, moved_url=str, limits=limits)

@@ -8,7 +8,7 @@ import pytest
 
 from napari_cryoet.demo.content import RUNS
 from napari_cryoet.loading import load_annotation, load_captions
-from napari_cryoet.packs.serve import serve_pack
+from napari_cryoet.packs.serve import PackServer
 from napari_cryoet.portal import open_portal
 from napari_cryoet.records import ShapeType
 from napari_cryoet.run.outline import outline_run
@@ -25,7 +25,7 @@ KINDS = {
 
 @pytest.fixture(scope="module")
 def server(demo_pack):
-    with serve_pack(demo_pack) as server:
+    with PackServer(demo_pack) as server:
         yield server
 
 

@@ -1,8 +1,6 @@
 """The folder format: what is written opens, what is damaged is named, and URLs lead to the pack's files only."""
 
 import json
-import os
-import sys
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 from urllib.request import url2pathname
@@ -51,18 +49,7 @@ def test_writing_again_replaces_the_tables_and_keeps_the_files(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["files", "pack.json", "tables"]
 
 
-def test_a_pack_whose_writing_was_cut_short_is_not_a_pack(tmp_path, monkeypatch):
-    def full_disk(*_, **__):
-        raise OSError("disk is full")
-
-    write_pack(tmp_path, MANIFEST, {"runs": [{"id": 1}]})
-    monkeypatch.setattr("shutil.rmtree", full_disk)
-    with pytest.raises(OSError, match="disk is full"):
-        write_pack(tmp_path, MANIFEST, {"runs": [{"id": 2}]})
-    assert not is_pack(tmp_path)
-
-
-@pytest.mark.parametrize("tables", [{"tomos": []}, {"runs": [{"id": float("nan")}]}, {"runs": [{"id": object()}]}])
+@pytest.mark.parametrize("tables", [{"runs": [{"id": float("nan")}]}, {"runs": [{"id": object()}]}])
 def test_what_cannot_be_written_leaves_the_old_pack_alone(tmp_path, tables):
     write_pack(tmp_path, MANIFEST, {"runs": [{"id": 1}]})
     with pytest.raises(PackError):
@@ -80,18 +67,11 @@ def test_the_licence_and_the_links_are_the_packs_own():
     assert Terms().page_url("run", 5) == ""
 
 
-def test_a_folder_that_is_not_a_pack_says_where_one_is(tmp_path):
-    def hint(folder):
+def test_a_folder_that_is_not_a_pack_is_told(tmp_path):
+    for folder, word in ((tmp_path, r"pack\.json"), (tmp_path / "nowhere", "no folder")):
         assert not is_pack(folder)
-        with pytest.raises(PackError) as caught:
+        with pytest.raises(PackError, match=word):
             open_pack(folder)
-        return caught.value.hint
-
-    write_pack(tmp_path / "packs" / "mine", MANIFEST, {})
-    assert "pack.json" in hint(tmp_path)
-    assert "mine" in hint(tmp_path / "packs")
-    assert "mine" in hint(tmp_path / "packs" / "mine" / "tables")
-    assert hint(tmp_path / "nowhere") == ""
 
 
 @pytest.mark.parametrize(
@@ -101,7 +81,7 @@ def test_a_folder_that_is_not_a_pack_says_where_one_is(tmp_path):
         ({"version": "1"}, "version"),
         ({"version": 2}, "newer napari-cryoet"),
         ({"title": None}, "title"),
-        ({"httpsPrefix": "https://files.example.org"}, "slash"),
+        ({"httpsPrefix": "https://files.example.org"}, "httpsPrefix"),
         ({"httpsPrefix": "file:///etc/"}, "httpsPrefix"),
         ({"s3Prefix": "s3://"}, "s3Prefix"),
         ({"site": "javascript:x()"}, "site"),
@@ -120,16 +100,6 @@ def test_a_damaged_table_is_named(pack, text):
     (pack.folder / "tables" / "runs.json").write_text(text)
     with pytest.raises(PackError, match=r"runs\.json"):
         pack.tables["runs"]
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there, and pipes lie elsewhere")
-def test_a_table_that_cannot_be_read_is_not_taken_for_a_missing_one(pack):
-    tables = pack.folder / "tables"
-    (tables / "runs.json").symlink_to(pack.folder / "gone.json")
-    os.mkfifo(tables / "datasets.json")
-    for name in ("runs", "datasets"):
-        with pytest.raises(PackError, match=name):
-            pack.tables[name]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -25,7 +25,7 @@ from napari_cryoet._qt.launch import Order, chosen_files, launch
 from napari_cryoet._qt.window_picture import save_picture, shows_data
 from napari_cryoet.cli.console import working
 from napari_cryoet.exceptions import CryoETError, StoppedError
-from napari_cryoet.packs.serve import serve_pack
+from napari_cryoet.packs.serve import PackServer
 from napari_cryoet.portal import open_portal
 from napari_cryoet.portal.pages import RunPage
 from packs.served_files import hold_files
@@ -92,7 +92,7 @@ def test_without_annotations_the_canvas_is_grey(qtbot: QtBot, demo_pack: Path, p
 
 
 def test_a_served_run_is_drawn_too(qtbot: QtBot, demo_pack: Path, picture: Path) -> None:
-    with serve_pack(demo_pack) as server:
+    with PackServer(demo_pack) as server:
         assert launch(Order(source=server.graphql_url, run_id=CELL_RUN, screenshot=picture)) == 0
     assert picture.exists()
 
@@ -207,7 +207,7 @@ def test_what_takes_too_long_is_named(
 
     hold_files(monkeypatch, lambda path: "Tomograms" in path and ".zarr" in path, is_over)
     monkeypatch.setattr(launch_module.Opening, "begin", begin_and_wait_for_the_rest)
-    with serve_pack(demo_pack) as server:
+    with PackServer(demo_pack) as server:
         order = Order(source=server.graphql_url, run_id=CELL_RUN, screenshot=picture, timeout_s=1)
         with pytest.raises(CryoETError, match=r"Not everything was drawn after 1 s: waiting for tomogram \d+"):
             launch(order)

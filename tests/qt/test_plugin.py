@@ -89,9 +89,9 @@ def test_orientations_that_are_none_are_told(viewer, tmp_path, monkeypatch):
 
 
 def test_addresses_open(viewer, demo_pack):
-    from napari_cryoet.packs.serve import serve_pack
+    from napari_cryoet.packs.serve import PackServer
 
-    with serve_pack(demo_pack) as server:
+    with PackServer(demo_pack) as server:
         for suffix, kind in ((".zarr", Image), (".ndjson", Points), (".mrc", Image)):
             path = next(path for path in sorted((demo_pack / "files").rglob(f"*{suffix}")) if "Tilt" not in str(path))
             url = f"{server.files_url.rstrip('/')}/{path.relative_to(demo_pack / 'files').as_posix()}"

@@ -15,7 +15,7 @@ from napari_cryoet.download.names import clean_name, with_hash
 from napari_cryoet.download.rows import Row, Rows, file_columns
 from napari_cryoet.exceptions import DownloadError
 from napari_cryoet.portal.portal import Source
-from napari_cryoet.records import PORTAL_S3_PREFIX, PORTAL_TERMS, Terms, Tomogram
+from napari_cryoet.records import Terms, Tomogram, terms_of
 from napari_cryoet.run.outline import AnnotationRow
 
 VolumeFormat = Literal["zarr", "mrc"]
@@ -124,7 +124,7 @@ def plan_download(rows: Rows, cells: Iterable[Cell], source: Source | None = Non
         https_prefix=layout.https_prefix,
         s3_prefix=layout.s3_prefix,
         source="" if source is None else source.location if "://" in source.location else source.label,
-        terms=_terms(source, layout.s3_prefix),
+        terms=terms_of(layout.s3_prefix, source.terms if source is not None else None),
     )
 
 
@@ -304,13 +304,6 @@ def _prefixes(https: str, s3: str) -> tuple[str, str]:
 
 def _beside(volume: str | None) -> str:
     return f"{volume.rstrip('/').rpartition('/')[0]}/{_METADATA_BESIDE}" if volume else ""
-
-
-def _terms(source: Source | None, s3_prefix: str) -> Terms:
-    """Those that the source tells, else the portal's for its own files."""
-    if source is not None and source.terms is not None:
-        return source.terms
-    return PORTAL_TERMS if s3_prefix == PORTAL_S3_PREFIX else Terms()
 
 
 def _title(rows: Rows) -> str:

@@ -1,31 +1,25 @@
 """Answers GraphQL queries over tables: the official client's schema, with resolvers that follow from its structure.
 
 The same query text that goes to the live portal runs here. As there, a nested connection ends after 100 edges in
-silence, and a reply with an error has no data.
+silence, and a reply with an error has no data. What neither our queries nor the official client ask for is refused:
+cursors, conditions on counts, and aggregates other than plain counts.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 from typing import Any, Final
 
 from graphql import (
     DocumentNode,
-    EnumValueNode,
     FieldNode,
-    FragmentDefinitionNode,
-    FragmentSpreadNode,
     GraphQLError,
     GraphQLObjectType,
     GraphQLResolveInfo,
     GraphQLSchema,
-    InlineFragmentNode,
-    OperationDefinitionNode,
-    OperationType,
     SelectionSetNode,
     assert_object_type,
     execute_sync,
@@ -35,18 +29,12 @@ from graphql import (
     validate,
 )
 
-from napari_cryoet.exceptions import PackError, PortalError, StoppedError
-from napari_cryoet.tables.database import Clause, Count, Database, Limits, Path, Query, Row
-from napari_cryoet.tables.schema import Column, Relation, Table, portal_schema, tables
+from napari_cryoet.exceptions import CryoETError, PortalError
+from napari_cryoet.tables.database import Clause, Database, Limits, Path, Row
+from napari_cryoet.tables.schema import Relation, Table, portal_schema, tables
 
 PAGE: Final = 100  # edges of a nested connection
-MAX_QUERY_CHARACTERS: Final = 1 << 20
 MAX_TOKENS: Final = 100_000
-MAX_FIELDS: Final = 2_000
-MAX_DEPTH: Final = 40
-MAX_CELLS: Final = 5_000_000
-
-_CURSOR: Final = "arrayconnection:"
 
 Info = GraphQLResolveInfo[Any]
 
@@ -60,28 +48,12 @@ def execute(
     moved_url: Callable[[str], str],
     limits: Limits | None = None,
 ) -> dict[str, Any]:
-    """Answer a query.
-
-    Parameters
-    ----------
-    database
-        The tables.
-    query, variables, operation_name
-        As in a GraphQL request.
-    moved_url
-        What the URLs of rows become.
-    limits
-        What the query may take.
-
-    Returns
-    -------
-    dict
-        A reply as in JSON: ``data``, or ``errors`` with one message and no data.
+    """The data that answers a query; ``moved_url`` says what URLs of rows become.
 
     Raises
     ------
-    PackError
-        The tables are damaged where the query looked.
+    PortalError
+        The query can't be answered; a PackError if the tables are damaged where it looked.
     StoppedError
         The limits' ``stop`` was set.
     """
@@ -93,44 +65,31 @@ def execute(
             variable_values=dict(variables or {}),
             operation_name=operation_name,
         )
-    except GraphQLError as refusal:
-        return _refused(refusal.message)
-    except RecursionError:
-        return _refused("The query is nested too deep.")
-    for error in result.errors or ():
-        if isinstance(error.original_error, PackError | StoppedError):
-            raise error.original_error
-        return _refused(error.message)
-    return {"data": result.data}
+    except (GraphQLError, RecursionError) as error:
+        raise PortalError(f"The query can't be answered: {getattr(error, 'message', error)}") from error
+    for first in result.errors or ():
+        if isinstance(first.original_error, CryoETError):
+            raise first.original_error
+        raise PortalError(f"The query can't be answered: {first.message}") from first
+    return result.data or {}
 
 
+@dataclass(frozen=True, slots=True)
 class _Asked:
     """What the resolvers of one query share."""
 
-    def __init__(self, database: Database, moved_url: Callable[[str], str], limits: Limits) -> None:
-        self.database, self.moved_url, self.limits = database, moved_url, limits
-        self._cells = 0
-        self._compiled: dict[int, Query] = {}
+    database: Database
+    moved_url: Callable[[str], str]
+    limits: Limits
 
-    def count_cell(self) -> None:
-        """Keep the answer within its limits."""
-        self._cells += 1
-        if self._cells > MAX_CELLS:
-            raise PortalError("The query asks for too much at once.")
-        if self._cells % 4096 == 0:
-            self.limits.check()
 
-    def compiled(self, info: Info, compile_query: Callable[[], Query]) -> Query:
-        """The query of a nested field, compiled once for all parents."""
-        place = id(info.field_nodes[0])
-        if place not in self._compiled:
-            self._compiled[place] = compile_query()
-        return self._compiled[place]
-
-    def rows(self, table: str, query: Query) -> list[Row]:
-        """The rows of a query."""
-        self.limits.check()
-        return self.database.run(table, query, self.limits)
+@lru_cache(maxsize=64)  # a program asks the same few queries again and again
+def _document(text: str) -> DocumentNode:
+    """Parse and validate a query."""
+    document = parse(text, max_tokens=MAX_TOKENS, no_location=True)
+    for error in validate(_executable_schema(), document, max_errors=1):
+        raise error
+    return document
 
 
 @cache
@@ -138,13 +97,13 @@ def _executable_schema() -> GraphQLSchema:
     schema = portal_schema()
     for graphql_type in schema.type_map.values():
         if is_enum_type(graphql_type) and not graphql_type.name.startswith("__"):
-            # lets words through that came later than the schema; graphql-core 3.2 and 3.3 name it differently
-            graphql_type.serialize = graphql_type.coerce_output_value = str  # type: ignore[method-assign,assignment]
+            # lets words through that came later than the schema
+            graphql_type.coerce_output_value = str  # type: ignore[method-assign,assignment]
     query_type = assert_object_type(schema.query_type)
     for table in tables().values():
         query_type.fields[table.name].resolve = partial(_root, table.name)
         if aggregate := query_type.fields.get(f"{table.name}Aggregate"):
-            aggregate.resolve = partial(_aggregated, table.name, None)
+            aggregate.resolve = partial(_aggregate, table.name, None)
             _attach_to_aggregate(assert_object_type(get_named_type(aggregate.type)), table)
         _attach_to_rows(assert_object_type(schema.type_map[table.type_name]), table)
     return schema
@@ -152,25 +111,43 @@ def _executable_schema() -> GraphQLSchema:
 
 def _attach_to_rows(row_type: GraphQLObjectType, table: Table) -> None:
     for name, field in row_type.fields.items():
-        if column := table.columns.get(name):
-            field.resolve = _cell(column)
-        elif relation := table.parents.get(name):
+        if relation := table.parents.get(name):
             field.resolve = partial(_parent, relation)
         elif relation := table.children.get(name):
             field.resolve = partial(_children, relation)
         elif relation := table.children.get(name.removesuffix("Aggregate")):
-            field.resolve = partial(_aggregated, relation.table, relation.key)
-    row_type.fields["_id"].resolve = lambda row, _: _encoded(f"{table.type_name}:{row['id']}")
+            field.resolve = partial(_aggregate, relation.table, relation.key)
+    _attach_to_cells(row_type, table)
 
 
 def _attach_to_aggregate(aggregate_type: GraphQLObjectType, table: Table) -> None:
     groups = aggregate_type.fields["aggregate"]
     groups.resolve = _groups
     functions = assert_object_type(get_named_type(groups.type)).fields
-    functions["count"].resolve = lambda group, info, **_: group[info.path.key]
-    group_fields = assert_object_type(get_named_type(functions["groupBy"].type)).fields
-    for name in group_fields.keys() & table.columns.keys():
-        group_fields[name].resolve = _cell(table.columns[name])
+    functions["count"].resolve = _count
+    _attach_to_cells(assert_object_type(get_named_type(functions["groupBy"].type)), table)
+
+
+def _attach_to_cells(row_type: GraphQLObjectType, table: Table) -> None:
+    for name, column in table.columns.items():
+        if name in row_type.fields:
+            resolve = _url if column.is_url else _matrix if column.kind == "matrix" else _cell
+            row_type.fields[name].resolve = partial(resolve, name)
+
+
+def _cell(name: str, row: Row, info: Info) -> Any:
+    info.context.limits.check()
+    return row[name]
+
+
+def _url(name: str, row: Row, info: Info) -> str | None:
+    url = _cell(name, row, info)
+    return None if url is None else info.context.moved_url(url)
+
+
+def _matrix(name: str, row: Row, info: Info) -> Any:
+    text = _cell(name, row, info)
+    return text and json.loads(text)
 
 
 def _root(
@@ -186,23 +163,15 @@ def _root(
     asked: _Asked = info.context
     page = limitOffset or {}
     limit, offset = page.get("limit"), page.get("offset") or 0
-    return asked.rows(table, asked.database.compile_rows(table, where, orderBy or (), limit=limit, offset=offset))
+    return asked.database.rows(table, where, order_by=orderBy or (), limit=limit, offset=offset, limits=asked.limits)
 
 
-def _parent(
-    relation: Relation,
-    row: Row,
-    info: Info,
-    *,
-    where: Clause | None = None,
-    orderBy: Sequence[Clause] | None = None,  # noqa: N803, ARG001 - there is one at most
-) -> Row | None:
-    """The row that a row belongs to, if it matches."""
+def _parent(relation: Relation, row: Row, info: Info, **others: Any) -> Row | None:
+    """The row that a row belongs to."""
+    _refuse(others)
     asked: _Asked = info.context
-    if (parent_id := row[relation.key]) is None:
-        return None
-    query = asked.compiled(info, lambda: asked.database.compile_rows(relation.table, where, key="id"))
-    return next(iter(asked.rows(relation.table, Query(query.sql, [parent_id, *query.values]))), None)
+    own = {"id": {"_in": [row[relation.key]]}}  # none where there is no key
+    return next(iter(asked.database.rows(relation.table, own, limits=asked.limits)), None)
 
 
 def _children(
@@ -213,68 +182,56 @@ def _children(
     where: Clause | None = None,
     orderBy: Sequence[Clause] | None = None,  # noqa: N803
     first: int | None = None,
-    after: str | None = None,
-    last: int | None = None,
-    before: str | None = None,
+    **others: Any,
 ) -> dict[str, Any]:
-    """One page of the rows that belong to a row."""
+    """The first rows that belong to a row."""
+    _refuse(others)
+    limit = PAGE if first is None else first
+    if not 0 < limit <= PAGE:
+        raise PortalError(f"Argument 'first' has to be between 1 and {PAGE}.")
     asked: _Asked = info.context
-    if last is not None or before is not None:
-        raise PortalError("Pages are counted from the start here: use 'first' and 'after'.")
-    count, start = PAGE if first is None else first, _index(after) + 1 if after else 0
-    if not 0 <= count <= PAGE:
-        raise PortalError(f"Argument 'first' has to be between 0 and {PAGE}.")
-    query = asked.compiled(
-        info,
-        lambda: asked.database.compile_rows(
-            relation.table, where, orderBy or (), key=relation.key, limit=count + 1, offset=start
-        ),
-    )
-    rows = asked.rows(relation.table, Query(query.sql, [row["id"], *query.values]))
-    edges = [{"node": each, "cursor": _encoded(f"{_CURSOR}{start + n}")} for n, each in enumerate(rows[:count])]
-    page_info = {
-        "hasNextPage": len(rows) > count,
-        "hasPreviousPage": start > 0,
-        "startCursor": edges[0]["cursor"] if edges else None,
-        "endCursor": edges[-1]["cursor"] if edges else None,
-    }
-    return {"edges": edges, "pageInfo": page_info}
+    own = {relation.key: {"_eq": row["id"]}}
+    rows = asked.database.rows(relation.table, own, where, order_by=orderBy or (), limit=limit, limits=asked.limits)
+    return {"edges": [{"node": each} for each in rows]}
 
 
-def _aggregated(
+def _refuse(arguments: Mapping[str, Any]) -> None:
+    """Raise PortalError for arguments that aren't answered; the schema gives empty ones where a query has none."""
+    for name, value in arguments.items():
+        if value:
+            raise PortalError(f"The argument '{name}' isn't answered here.")
+
+
+def _aggregate(
     table: str, key: str | None, row: Row | None, _: Info, *, where: Clause | None = None
-) -> tuple[str, str | None, Row | None, Clause | None]:
-    """What an ``aggregate`` is about: a table, or the children of a row, and which of them."""
-    return table, key, row, where
+) -> tuple[str, Clause | None, Clause | None]:
+    """What an ``aggregate`` counts: the rows of a table, or the children of a row, and which of them."""
+    return table, None if row is None else {str(key): {"_eq": row["id"]}}, where
 
 
-def _groups(source: tuple[str, str | None, Row | None, Clause | None], info: Info) -> list[dict[str, Any]]:
+def _groups(source: tuple[str, Clause | None, Clause | None], info: Info) -> list[dict[str, Any]]:
     """The counts of an aggregate by group; without ``groupBy`` one, or none where a nested one has no rows."""
-    table, key, row, where = source
+    table, own, where = source
     asked: _Asked = info.context
-    counts: dict[str, Count] = {}
     paths: list[Path] = []
     for node in _fields(*(node.selection_set for node in info.field_nodes)):
         if node.name.value == "groupBy":
             paths += _paths(node.selection_set)
-        elif node.name.value == "count":
-            counts[node.alias.value if node.alias else "count"] = _count(node)
-        else:
+        elif node.name.value != "count":
             raise PortalError("Only counts are answered here.")
-    query = asked.compiled(
-        info,
-        lambda: asked.database.compile_counts(table, [Count(), *counts.values()], paths, where, key=key),
-    )
-    parent = [] if row is None else [row["id"]]
     groups = []
-    for total, *cells in asked.database.fetch(Query(query.sql, [*parent, *query.values]), asked.limits):
-        asked.count_cell()
-        if total or paths or row is None:
-            group: dict[str, Any] = {"groupBy": {}} | dict(zip(counts, cells, strict=False))
-            for path, cell in zip(paths, cells[len(counts) :], strict=True):
-                _put(group["groupBy"], path, cell)
-            groups.append(group)
+    for count, *cells in asked.database.counts(table, own, where, group_by=paths, limits=asked.limits):
+        if count or own is None:
+            group: dict[str, Any] = {}
+            for path, cell in zip(paths, cells, strict=True):
+                _put(group, path, cell)
+            groups.append({"count": count, "groupBy": group})
     return groups
+
+
+def _count(group: Mapping[str, Any], _: Info, **arguments: Any) -> Any:
+    _refuse(arguments)
+    return group["count"]
 
 
 def _fields(*selections: SelectionSetNode | None) -> Iterator[FieldNode]:
@@ -293,84 +250,8 @@ def _paths(selection: SelectionSetNode | None) -> Iterator[Path]:
         yield from ((node.name.value, *path) for path in inner)
 
 
-def _count(node: FieldNode) -> Count:
-    arguments = {argument.name.value: argument.value for argument in node.arguments or ()}
-    columns, distinct = arguments.get("columns"), arguments.get("distinct")
-    if columns is not None and not isinstance(columns, EnumValueNode):
-        raise PortalError("The column of a count has to be named in the query.")
-    return Count(columns.value if columns else None, bool(getattr(distinct, "value", False)))
-
-
 def _put(group: dict[str, Any], path: Path, cell: Any) -> None:
     *relations, column = path
     for name in relations:
         group = group.setdefault(name, {})
     group[column] = cell
-
-
-def _cell(column: Column) -> Callable[[Row, Info], Any]:
-    name = column.name
-
-    def plain(row: Row, info: Info) -> Any:
-        info.context.count_cell()
-        return row[name]
-
-    def matrix(row: Row, _: Info) -> Any:
-        return row[name] and json.loads(row[name])
-
-    def url(row: Row, info: Info) -> Any:
-        info.context.count_cell()
-        return None if row[name] is None else info.context.moved_url(row[name])
-
-    if column.kind == "matrix":
-        return matrix
-    return url if column.is_url else plain
-
-
-@lru_cache(maxsize=64)  # a program asks the same few queries again and again
-def _document(text: str) -> DocumentNode:
-    """Parse and validate a query."""
-    if len(text) > MAX_QUERY_CHARACTERS:
-        raise GraphQLError(f"A query may have {MAX_QUERY_CHARACTERS} characters at most.")
-    document = parse(text, max_tokens=MAX_TOKENS, no_location=True)
-    _check_size(document)
-    errors = validate(_executable_schema(), document, max_errors=1)
-    if errors:
-        raise errors[0]
-    return document
-
-
-def _check_size(document: DocumentNode) -> None:
-    """Refuse a query that selects too much, with its fragments in place, before anything is done with it."""
-    fragments = {
-        each.name.value: each.selection_set for each in document.definitions if isinstance(each, FragmentDefinitionNode)
-    }
-    for definition in document.definitions:
-        if isinstance(definition, OperationDefinitionNode) and definition.operation is not OperationType.QUERY:
-            raise GraphQLError("Packs can be read only.")
-        count, waiting = 0, [(getattr(definition, "selection_set", None), 1)]
-        while waiting:
-            selection, depth = waiting.pop()
-            for node in selection.selections if selection else ():
-                count += 1
-                if count > MAX_FIELDS or depth > MAX_DEPTH:
-                    raise GraphQLError("The query asks for too many fields, or nests them too deep.")
-                if isinstance(node, FragmentSpreadNode):
-                    waiting.append((fragments.get(node.name.value), depth + 1))
-                elif isinstance(node, FieldNode | InlineFragmentNode):
-                    waiting.append((node.selection_set, depth + 1))
-
-
-def _refused(message: str) -> dict[str, Any]:
-    return {"data": None, "errors": [{"message": message}]}
-
-
-def _encoded(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()
-
-
-def _index(cursor: str) -> int:
-    try:
-        return max(0, int(base64.b64decode(cursor, validate=True).decode().removeprefix(_CURSOR)))
-    except (binascii.Error, ValueError) as error:
-        raise PortalError(f"{cursor!r} isn't a cursor.") from error

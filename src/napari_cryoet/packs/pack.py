@@ -14,19 +14,16 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import quote, unquote
 
 import msgspec
 
 from napari_cryoet.exceptions import PackError
-from napari_cryoet.files import replace_file
-from napari_cryoet.records import PORTAL_S3_PREFIX, PORTAL_TERMS, Terms
+from napari_cryoet.files import replace_file, written_whole
+from napari_cryoet.records import Terms, terms_of
 
 T = TypeVar("T")
 
@@ -43,6 +40,7 @@ _ELSEWHERE: Final = ("https://", "http://", "s3://")
 _PLAIN: Final = "/~!$&'()*,;=:@"  # all that a path may hold unencoded, but for "+", which some servers take for a space
 _DRIVE: Final = re.compile("[A-Za-z]:")
 _TABLE: Final = re.compile("[A-Za-z]{1,40}")
+_Web = Annotated[str, msgspec.Meta(pattern="^(https?://|$)")]
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", tag_field="format", tag=FORMAT):
@@ -70,43 +68,24 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", tag_fi
     source: str = ""
     created: str = ""
     licence: str = ""
-    licence_url: str = ""
-    site: str = ""
-    https_prefix: str
-    s3_prefix: str
+    licence_url: _Web = ""
+    site: _Web = ""
+    https_prefix: Annotated[str, msgspec.Meta(pattern="^https?://[^/].*/$")]
+    s3_prefix: Annotated[str, msgspec.Meta(pattern="^s3://[^/].*/$")]
 
     def __post_init__(self) -> None:
         if not 1 <= self.version <= VERSION:
             raise ValueError(f"the format version {self.version} is unknown here; a newer napari-cryoet may read it")
-        for name, url, scheme in (
-            ("httpsPrefix", self.https_prefix, "https?://"),
-            ("s3Prefix", self.s3_prefix, "s3://"),
-        ):
-            if not re.fullmatch(f"{scheme}[^/].*/", url):
-                raise ValueError(f"{name} has to begin with {scheme.replace('?', '')} and to end with a slash: {url!r}")
-        for name, url in (("licenceUrl", self.licence_url), ("site", self.site)):
-            if url and not url.startswith(("https://", "http://")):
-                raise ValueError(f"{name} has to begin with https://: {url!r}")
 
     @property
     def terms(self) -> Terms:
-        """The licence and the site; those of the portal for its own files, where the manifest doesn't say them."""
-        known = PORTAL_TERMS if self.s3_prefix == PORTAL_S3_PREFIX else Terms()
-        if not self.licence:
-            return Terms(licence=known.licence, licence_url=known.licence_url, site=self.site or known.site)
-        return Terms(licence=self.licence, licence_url=self.licence_url, site=self.site or known.site)
+        """The licence and the site; the portal's for its own files, where the manifest doesn't say them."""
+        own = Terms(licence=self.licence, licence_url=self.licence_url, site=self.site)
+        return terms_of(self.s3_prefix, own if self.licence or self.site else None)
 
 
 class Pack:
-    """An open pack: the manifest is read, a table is read each time it is asked for.
-
-    Parameters
-    ----------
-    folder
-        Where the pack is.
-    manifest
-        What it says about itself.
-    """
+    """An open pack: the manifest is read, a table is read each time it is asked for."""
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder = folder.absolute()
@@ -154,9 +133,6 @@ class Pack:
             raise PackError(f"A URL of the pack leads out of its files: {rest!r}.")
         return rest
 
-    def __repr__(self) -> str:
-        return f"Pack({str(self.folder)!r}, title={self.manifest.title!r})"
-
 
 def is_pack(folder: Path | str) -> bool:
     """Whether a folder says that it is a pack; only the manifest is looked at, and nothing is raised."""
@@ -180,35 +156,22 @@ def open_pack(folder: Path | str) -> Pack:
 
 
 def write_pack(folder: Path | str, manifest: Manifest, tables: Mapping[str, Iterable[Row]]) -> Pack:
-    """Write a pack's tables and manifest; ``folder/files`` is left as it is.
-
-    The manifest goes first and comes last, so that a folder in which the writing was cut short is not a pack, and two
-    generations of tables never mix.
+    """Write a pack's tables, then its manifest; ``folder/files`` is left as it is.
 
     Raises
     ------
     PackError
-        The portal has no such table, or rows can't be JSON. Nothing is written then.
-    OSError
+        Rows can't be JSON. Nothing is written then.
+    SaveError
         The folder can't be written to.
     """
-    from napari_cryoet.tables.schema import tables as known
-
     folder = Path(folder)
-    if unknown := tables.keys() - known().keys():
-        raise PackError(f"The portal has no table {min(unknown)!r}.", hint=f"Its tables are {', '.join(known())}.")
     texts = {name: _table_text(name, rows) for name, rows in tables.items()}
     (folder / "files").mkdir(parents=True, exist_ok=True)
-    (folder / MANIFEST_NAME).unlink(missing_ok=True)
-    fresh = folder / f".tables-{uuid.uuid4().hex}"
-    try:
+    with written_whole(folder / "tables", overwrite=True, flush=False) as fresh:
         fresh.mkdir()
         for name, text in texts.items():
             (fresh / f"{name}.json").write_text(text, encoding="utf-8")
-        shutil.rmtree(folder / "tables", ignore_errors=True)
-        fresh.rename(folder / "tables")
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
     replace_file(folder / MANIFEST_NAME, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
     return Pack(folder, manifest)
 
@@ -233,7 +196,7 @@ class _Tables(Mapping[str, "Sequence[Row]"]):
         path = self._folder / f"{name}.json"
         if not _TABLE.fullmatch(name):
             raise KeyError(name)
-        return _read(path, list[dict[str, Any]], MAX_TABLE_BYTES) if path.exists() or path.is_symlink() else ()
+        return _read(path, list[dict[str, Any]], MAX_TABLE_BYTES) if path.is_file() else ()
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(path.stem for path in self._folder.glob("*.json") if _TABLE.fullmatch(path.stem)))
@@ -247,21 +210,9 @@ def _read_manifest(folder: Path) -> Manifest:
     if not folder.is_dir():
         raise PackError(f"There is no folder {folder}.")
     if not path.is_file():
-        raise PackError(f"The folder {folder} isn't a pack: it has no {MANIFEST_NAME}.", hint=_where_else(folder))
+        hint = f"Choose the folder that holds {MANIFEST_NAME}. Files by themselves open when dropped on napari."
+        raise PackError(f"The folder {folder} isn't a pack: it has no {MANIFEST_NAME}.", hint=hint)
     return _read(path, Manifest, MAX_MANIFEST_BYTES)
-
-
-def _where_else(folder: Path) -> str:
-    """What to choose in place of a folder that isn't a pack."""
-    if (folder.parent / MANIFEST_NAME).is_file():
-        return f"The folder above it, {folder.parent.name}, is one."
-    try:
-        below = [path.parent for path in islice(folder.glob(f"*/{MANIFEST_NAME}"), 2)]
-    except OSError:
-        below = []
-    if below:
-        return f"The folder {below[0].name} in it is one." if len(below) == 1 else "Choose one of the packs in it."
-    return f"Choose the folder that holds {MANIFEST_NAME}. Files by themselves open when dropped on napari."
 
 
 def _table_text(name: str, rows: Iterable[Row]) -> str:
@@ -274,8 +225,6 @@ def _table_text(name: str, rows: Iterable[Row]) -> str:
 
 def _read(path: Path, kind: type[T], max_bytes: int) -> T:
     try:
-        if path.exists() and not path.is_file():  # opening a pipe would wait for ever
-            raise PackError(f"{path} isn't a file.")
         with path.open("rb") as file:
             content = file.read(max_bytes + 1)
     except OSError as error:

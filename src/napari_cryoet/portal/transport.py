@@ -106,9 +106,8 @@ class PackTransport:
         from napari_cryoet.packs.graphql import execute
         from napari_cryoet.tables.database import Limits
 
-        moved_url, limits = self._pack.local_url, Limits(stop)
-        reply = execute(self._database, query, variables, moved_url=moved_url, limits=limits)
-        return Reply(_data_of(reply), self._pack.manifest.terms)
+        data = execute(self._database, query, variables, moved_url=self._pack.local_url, limits=Limits(stop))
+        return Reply(data, self._pack.manifest.terms)
 
 
 def read_picture(url: str, *, folder: Path | None = None, stop: threading.Event | None = None) -> bytes:

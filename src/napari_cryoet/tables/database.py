@@ -6,15 +6,19 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import compress
-from typing import Any, Final
+from functools import cache
+from itertools import chain
+from typing import Annotated, Any, Final
 
-from napari_cryoet.exceptions import PackError, PortalError, StoppedError
-from napari_cryoet.records import MAX_ID
-from napari_cryoet.tables.schema import Column, Kind, Relation, Table, tables
+import msgspec
+
+from napari_cryoet.exceptions import PackError, PortalError
+from napari_cryoet.records import MAX_ID, Id
+from napari_cryoet.stopping import raise_if_stopped
+from napari_cryoet.tables.schema import Column, Kind, tables
 
 Row = Mapping[str, Any]
 """A row by column; in one that a `Database` gives, columns without a value hold None."""
@@ -24,20 +28,30 @@ Path = Sequence[str]
 """A column, after the relations that lead to it."""
 
 MAX_SECONDS: Final = 20.0
-MAX_HOPS: Final = 4  # relations in a where, as on the portal
 
 _STEPS_A_CHECK: Final = 20_000  # of SQLite's machine: about a millisecond
 _SQL_TYPES: Final[Mapping[Kind, str]] = {"int": "INTEGER", "float": "REAL", "bool": "INTEGER"}
-_TYPES: Final[Mapping[Kind, tuple[tuple[type, ...], str]]] = {
-    "int": ((int,), "a whole number"),
-    "float": ((int, float), "a number"),
-    "bool": ((bool,), "true or false"),
-    "text": ((str,), "text"),
-    "date": ((str,), "an ISO 8601 date"),
-    "matrix": ((list, tuple), "rows of numbers"),
+_TYPES: Final[Mapping[Kind, Any]] = {
+    "int": Annotated[int, msgspec.Meta(ge=-MAX_ID, le=MAX_ID)],
+    "float": float,
+    "bool": bool,
+    "text": str,
+    "date": str,
+    "matrix": list[list[float]],
 }
-_COMPARISONS: Final = {"_eq": "=", "_neq": "<>", "_gt": ">", "_gte": ">=", "_lt": "<", "_lte": "<="}
-_COUNTED: Final = Column("count", "int", is_required=True)
+_CONDITIONS: Final = {
+    "_eq": "{} = ?",
+    "_neq": "{} <> ?",
+    "_gt": "{} > ?",
+    "_gte": "{} >= ?",
+    "_lt": "{} < ?",
+    "_lte": "{} <= ?",
+    "_in": "{} IN (SELECT value FROM json_each(?))",
+    "_like": "{} LIKE ? ESCAPE '\\'",
+    "_ilike": "folded({}) LIKE folded(?) ESCAPE '\\'",
+    "_is_null": "({} IS NULL) = ?",
+}
+_PLAIN_DIRECTIONS: Final = {"asc": "asc_nulls_last", "desc": "desc_nulls_first"}
 
 
 @dataclass(slots=True)
@@ -47,36 +61,22 @@ class Limits:
     stop: threading.Event | None = None
     deadline: float = field(default_factory=lambda: time.monotonic() + MAX_SECONDS)
 
-    def check(self) -> None:
-        """Raise StoppedError on a stop, and PortalError after the deadline."""
-        if self.stop is not None and self.stop.is_set():
-            raise StoppedError
-        if time.monotonic() > self.deadline:
-            raise PortalError("The query takes too long.", hint="Ask for less at once.")
-
     def is_over(self) -> bool:
         """Whether `check` would raise."""
         return (self.stop is not None and self.stop.is_set()) or time.monotonic() > self.deadline
 
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """A count of rows; with a column of its values, or of its different values."""
-
-    column: str | None = None
-    distinct: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A compiled statement and its values; the first value is the parent's id where one is wanted."""
-
-    sql: str
-    values: Sequence[Any]
+    def check(self) -> None:
+        """Raise StoppedError on a stop, and PortalError after the deadline."""
+        if self.is_over():
+            raise_if_stopped(self.stop)
+            raise PortalError("The query takes too long.", hint="Ask for less at once.")
 
 
 class Database:
     """Tables in memory; safe to share by threads.
+
+    Methods raise PortalError for what can't be answered or takes too long, PackError where a table can't be read, and
+    StoppedError where the limits' ``stop`` is set.
 
     Parameters
     ----------
@@ -95,120 +95,39 @@ class Database:
     def rows(
         self,
         table: str,
-        where: Clause | None = None,
+        *clauses: Clause | None,
         order_by: Iterable[Clause] = (),
-        *,
         limit: int | None = None,
         offset: int = 0,
         limits: Limits | None = None,
     ) -> list[Row]:
-        """The rows that match, in order; rows that are equal under it come by id.
+        """The rows that match all clauses, in order; rows that are equal under it come by id."""
+        statement = _Statement(self, table)
+        condition = statement.where(clauses)
+        columns = tables()[table].columns
+        cells = ", ".join(f'{statement.place}."{name}"' for name in columns)
+        sql = f'SELECT {cells} FROM "{table}" {statement.place} WHERE {condition}'
+        sql += f" ORDER BY {statement.order(order_by)} LIMIT ? OFFSET ?"
+        found = self._fetch(sql, [*statement.values, limit or -1, offset], limits)
+        return [dict(zip(columns, row, strict=True)) for row in found]
 
-        Raises
-        ------
-        PortalError
-            The clause can't be answered, or takes too long.
-        PackError
-            A table can't be read, or a cell isn't what its column holds.
-        StoppedError
-            The limits' ``stop`` was set.
+    def counts(
+        self, table: str, *clauses: Clause | None, group_by: Sequence[Path] = (), limits: Limits | None = None
+    ) -> list[tuple[Any, ...]]:
+        """Counts of the rows that match all clauses, each with the cells of its group.
+
+        Every relation of a path is joined: rows without a partner are left out, and a row counts once for each
+        combination of partners.
         """
-        return self.run(table, self.compile_rows(table, where, order_by, limit=limit, offset=offset), limits)
+        statement = _Statement(self, table)
+        joins, cells = statement.group(group_by)
+        condition = statement.where(clauses)
+        sql = f'SELECT {", ".join(["COUNT(*)", *cells])} FROM "{table}" {statement.place} {joins} WHERE {condition}'
+        if cells:
+            sql += f" GROUP BY {', '.join(cells)} ORDER BY MIN({statement.place}.id)"
+        return self._fetch(sql, statement.values, limits)
 
-    def get(self, table: str, row_id: int, limits: Limits | None = None) -> Row | None:
-        """The row with an id."""
-        return next(iter(self.rows(table, {"id": {"_eq": row_id}}, limits=limits)), None)
-
-    def count_by(
-        self, table: str, path: Path, where: Clause | None = None, limits: Limits | None = None
-    ) -> dict[Any, int]:
-        """How many rows that match have each value at the end of a path, such as ``runs annotations objectName``."""
-        query = self.compile_counts(table, [Count("id", distinct=True)], [path], where)
-        return {value: count for count, value in self.fetch(query, limits)}
-
-    def run(self, table: str, query: Query, limits: Limits | None = None) -> list[Row]:
-        """The rows that a query of `compile_rows` gives."""
-        names = tuple(tables()[table].columns)
-        return [dict(zip(names, cells, strict=True)) for cells in self.fetch(query, limits)]
-
-    def fetch(self, query: Query, limits: Limits | None = None) -> list[tuple[Any, ...]]:
-        """The cells that a query gives."""
-        limits = limits or Limits()
-        with self._lock:
-            self._db.set_progress_handler(limits.is_over, _STEPS_A_CHECK)
-            try:
-                return self._db.execute(query.sql, query.values).fetchall()
-            except sqlite3.Error as error:
-                limits.check()
-                raise PortalError(f"The query can't be answered: {error}.") from error
-            finally:
-                self._db.set_progress_handler(None, 0)
-
-    def compile_rows(
-        self,
-        table: str,
-        where: Clause | None = None,
-        order_by: Iterable[Clause] = (),
-        *,
-        key: str | None = None,
-        limit: int | None = None,
-        offset: int = 0,
-    ) -> Query:
-        """A query for rows; with a ``key``, for the children of the parent whose id is the query's first value."""
-        if (limit or 0) < 0 or offset < 0:
-            raise PortalError("A limit or an offset can't be negative.")
-        statement = _Statement(self)
-        place = statement.place(table)
-        joins, order = statement.order(table, place, order_by)
-        own = f'{place}."{key}" = ? AND ' if key else ""
-        condition = statement.where(table, place, where)
-        columns = ", ".join(f'{place}."{name}"' for name in tables()[table].columns)
-        sql = (
-            f'SELECT {columns} FROM "{table}" {place} {joins} WHERE {own}{condition}'
-            f" ORDER BY {order} LIMIT {limit or -1} OFFSET {offset}"
-        )
-        return Query(sql, statement.values)
-
-    def compile_counts(
-        self,
-        table: str,
-        counts: Sequence[Count],
-        group_by: Sequence[Path] = (),
-        where: Clause | None = None,
-        *,
-        key: str | None = None,
-    ) -> Query:
-        """A query for counts of the rows that match, then the cells that they are grouped by.
-
-        Every relation of a path is joined: rows without a partner are left out, and ``count`` without a column counts a
-        row once for each combination of partners.
-        """
-        statement = _Statement(self)
-        place = statement.place(table)
-        joins, columns = statement.group(table, place, group_by)
-        own = f'{place}."{key}" = ? AND ' if key else ""
-        condition = statement.where(table, place, where)
-        cells = ", ".join([*(_count(table, place, each) for each in counts), *columns])
-        sql = f'SELECT {cells} FROM "{table}" {place} {joins} WHERE {own}{condition}'
-        if columns:
-            sql += f" GROUP BY {', '.join(columns)} ORDER BY MIN({place}.id)"
-        return Query(sql, statement.values)
-
-    def matching(self, table: str, column: str, pattern: str, *, ignore_case: bool) -> list[str]:
-        """The texts of a column in which a regular expression is found; RE2, which takes linear time for any."""
-        import pyarrow
-        from pyarrow import compute
-
-        cells = self.fetch(Query(f'SELECT DISTINCT "{column}" FROM "{table}"', ()))
-        texts = [text for (text,) in cells if text is not None]
-        try:
-            array = pyarrow.array(texts, pyarrow.string())
-            found = compute.match_substring_regex(array, pattern, ignore_case=ignore_case)
-        except pyarrow.ArrowInvalid as error:
-            raise PortalError(f"{pattern!r} isn't a regular expression.") from error
-        return list(compress(texts, found.to_pylist()))
-
-    def _load(self, name: str) -> None:
+    def load(self, name: str) -> None:
         """Take in the rows of a table, once."""
         with self._lock:
             if name in self._loaded:
@@ -216,123 +135,59 @@ class Database:
             table = tables()[name]
             columns = [f'"{column.name}" {_SQL_TYPES.get(column.kind, "TEXT")}' for column in table.columns.values()]
             definitions = ", ".join(columns).replace('"id" INTEGER', '"id" INTEGER PRIMARY KEY')
-            cells = [
-                [_stored(table, column, row) for column in table.columns.values()] for row in self._rows.get(name, ())
-            ]
             try:
-                self._db.execute(f'CREATE TABLE "{name}" ({definitions})')
-                self._db.executemany(f'INSERT INTO "{name}" VALUES ({", ".join("?" * len(columns))})', cells)
+                rows = msgspec.convert(list(self._rows.get(name, ())), list[_row_type(name)])  # type: ignore[misc]
+                stored = ([_stored(each, getattr(row, each.name)) for each in table.columns.values()] for row in rows)
+                self._db.execute(f'CREATE TABLE IF NOT EXISTS "{name}" ({definitions})')
+                self._db.executemany(f'INSERT INTO "{name}" VALUES ({", ".join("?" * len(columns))})', stored)
                 for relation in table.parents.values():
                     self._db.execute(f'CREATE INDEX "{name}.{relation.key}" ON "{name}" ("{relation.key}")')
                 self._db.execute(f'ANALYZE "{name}"')  # or SQLite may search by a key that all rows share
-            except (sqlite3.Error, UnicodeEncodeError) as error:
-                self._db.execute(f'DROP TABLE "{name}"')
-                raise PackError(f"The table {name} can't be read: {error}.") from error
+            except (msgspec.ValidationError, ValueError, OverflowError, sqlite3.Error) as error:
+                raise PackError(f"The table {name} isn't as it should be: {error}.") from error
             self._loaded.add(name)
+
+    def _fetch(self, sql: str, values: Sequence[Any], limits: Limits | None) -> list[tuple[Any, ...]]:
+        limits = limits or Limits()
+        limits.check()
+        with self._lock:
+            self._db.set_progress_handler(limits.is_over, _STEPS_A_CHECK)
+            try:
+                return self._db.execute(sql, values).fetchall()
+            except sqlite3.Error as error:
+                limits.check()
+                raise PortalError(f"The query can't be answered: {error}.") from error
+            finally:
+                self._db.set_progress_handler(None, 0)
 
 
 class _Statement:
-    """A statement that is being written: its places (aliases of tables) and its values."""
+    """A statement about a table that is being written: its places (aliases of tables) and its values."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, table: str) -> None:
         self._database = database
+        self._table = table
         self._count = 0
         self.values: list[Any] = []
+        self.place = self._new_place(table)
 
-    def place(self, table: str) -> str:
-        """A new alias of a table."""
-        self._database._load(table)
-        self._count += 1
-        return f"t{self._count}"
+    def where(self, clauses: Iterable[Clause | None]) -> str:
+        """The condition that clauses mean."""
+        return " AND ".join(self._where(self._table, self.place, clause or {}) for clause in clauses) or "1"
 
-    def where(self, table: str, place: str, clause: Clause | None, hops: int = 0) -> str:
-        """The condition that a clause means for the row at a place."""
-        if hops > MAX_HOPS:
-            raise PortalError("Max filter depth exceeded.")
-        shape, terms = tables()[table], ["1"]
-        for name, condition in (clause or {}).items():
-            if name in shape.columns:
-                terms += self._cell(table, place, name, condition)
-            elif counted := shape.children.get(name.removesuffix("Aggregate") if name.endswith("Aggregate") else ""):
-                terms += self._count_of_children(counted, place, condition["count"], hops)
-            else:
-                target, inner, join = self._follow(table, place, name)
-                matches = self.where(target, inner, condition, hops + 1)
-                terms.append(f'EXISTS (SELECT 1 FROM "{target}" {inner} WHERE {join} AND {matches})')
-        return " AND ".join(terms)
+    def order(self, order_by: Iterable[Clause]) -> str:
+        """The terms to sort by."""
+        terms = []
+        for name, direction in chain.from_iterable(clause.items() for clause in order_by):
+            if name not in tables()[self._table].columns or not isinstance(direction, str):
+                raise PortalError(f"{self._table} can't be ordered by {name}.")
+            words = _PLAIN_DIRECTIONS.get(direction, direction).replace("_", " ")
+            terms.append(f'{self.place}."{name}" {words}')
+        return ", ".join([*terms, f"{self.place}.id"])
 
-    def _follow(self, table: str, place: str, name: str) -> tuple[str, str, str]:
-        """The table that a relation leads to, a place for its row, and how the two are joined."""
-        shape = tables()[table]
-        relation = shape.parents.get(name) or shape.children.get(name)
-        if relation is None:
-            raise PortalError(f"{table} has no {name}.")
-        inner = self.place(relation.table)
-        child, parent = (place, inner) if name in shape.parents else (inner, place)
-        return relation.table, inner, f'{child}."{relation.key}" = {parent}.id'
-
-    def _count_of_children(self, relation: Relation, parent: str, count: Clause, hops: int) -> Iterator[str]:
-        wanted = Count(count.get("arguments"), bool(count.get("distinct")))
-        for sign, value in (count.get("predicate") or {}).items():
-            place = self.place(relation.table)
-            matches = self.where(relation.table, place, count.get("filter"), hops + 2)
-            counted = _count(relation.table, place, wanted)
-            join = f'{place}."{relation.key}" = {parent}.id'
-            number = f'(SELECT {counted} FROM "{relation.table}" {place} WHERE {join} AND {matches})'
-            yield self._operator(number, _COUNTED, sign, value)
-
-    def _cell(self, table: str, place: str, name: str, condition: Clause | None) -> Iterator[str]:
-        if condition is None:
-            raise PortalError(f"The condition on {name} is null; leave it out.")
-        for sign, value in condition.items():
-            if value is None and sign not in {"_eq", "_neq"}:
-                raise PortalError(f"The condition {sign} on {name} is null; leave it out.")
-            if sign.endswith("regex"):
-                found = self._database.matching(table, name, value, ignore_case="ireg" in sign)
-                sign, value = "_nin" if sign.startswith("_n") else "_in", found  # noqa: PLW2901 - the same condition
-            yield self._operator(f'{place}."{name}"', tables()[table].columns[name], sign, value)
-
-    def _operator(self, cell: str, column: Column, sign: str, value: Any) -> str:
-        if sign == "_is_null" or value is None:
-            is_null = value if sign == "_is_null" else sign == "_eq"
-            return f"{cell} IS {'' if is_null else 'NOT '}NULL"
-        if sign in {"_in", "_nin"}:
-            self.values.append(json.dumps([_comparable(column, each) for each in value]))
-            return f"{cell} {'NOT ' if sign == '_nin' else ''}IN (SELECT value FROM json_each(?))"
-        if sign in _COMPARISONS:
-            self.values.append(_comparable(column, value))
-            return f"{cell} {_COMPARISONS[sign]} ?"
-        negated = "NOT " if sign.startswith("_n") else ""
-        if sign.endswith("ilike"):
-            self.values.append(_folded(value))
-            return f"folded({cell}) {negated}LIKE ? ESCAPE '\\'"
-        self.values.append(value)
-        return f"{cell} {negated}LIKE ? ESCAPE '\\'"
-
-    def order(self, table: str, place: str, order_by: Iterable[Clause]) -> tuple[str, str]:
-        """Joins, and the terms to sort by; rows without a parent that the order goes through are left out."""
-        joins: list[str] = []
-        terms: list[str] = []
-
-        def walk(table: str, place: str, clause: Clause) -> None:
-            shape = tables()[table]
-            for name, direction in clause.items():
-                if direction is None or name in shape.children:
-                    raise PortalError(f"{table} can't be ordered by {name}.")
-                if name in shape.columns:
-                    terms.append(f'{place}."{name}" {_direction(direction)}')
-                else:
-                    target, inner, join = self._follow(table, place, name)
-                    joins.append(f'JOIN "{target}" {inner} ON {join}')
-                    walk(target, inner, direction)
-
-        for item in order_by:
-            walk(table, place, item)
-        return " ".join(joins), ", ".join([*terms, f"{place}.id"])
-
-    def group(self, table: str, place: str, paths: Sequence[Path]) -> tuple[str, list[str]]:
+    def group(self, paths: Sequence[Path]) -> tuple[str, list[str]]:
         """Joins, and the cells at the ends of paths; paths that begin alike share their joins."""
-        ends: dict[tuple[str, ...], tuple[str, str]] = {(): (table, place)}
+        ends: dict[tuple[str, ...], tuple[str, str]] = {(): (self._table, self.place)}
         joins, cells = [], []
         for *relations, column in paths:
             for length in range(len(relations)):
@@ -347,64 +202,73 @@ class _Statement:
             cells.append(f'{inner}."{column}"')
         return " ".join(joins), cells
 
+    def _new_place(self, table: str) -> str:
+        self._database.load(table)
+        self._count += 1
+        return f"t{self._count}"
 
-def normalised_date(text: str) -> str:
-    """A date of the API in UTC, so that equal moments are equal texts; one without a time zone is in UTC.
+    def _where(self, table: str, place: str, clause: Clause) -> str:
+        columns, terms = tables()[table].columns, ["1"]
+        for name, condition in clause.items():
+            if condition is None:
+                raise PortalError(f"The condition on {name} is null; leave it out.")
+            if name in columns:
+                cell = f'{place}."{name}"'
+                terms += [self._compare(columns[name], cell, sign, value) for sign, value in condition.items()]
+            else:
+                target, inner, join = self._follow(table, place, name)
+                matches = self._where(target, inner, condition)
+                terms.append(f'EXISTS (SELECT 1 FROM "{target}" {inner} WHERE {join} AND {matches})')
+        return " AND ".join(terms)
 
-    Raises
-    ------
-    ValueError
-        It isn't an ISO 8601 date.
-    """
-    date = datetime.fromisoformat(text)
-    return (date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)).isoformat()
+    def _follow(self, table: str, place: str, name: str) -> tuple[str, str, str]:
+        """The table that a relation leads to, a place for its row, and how the two are joined."""
+        shape = tables()[table]
+        relation = shape.parents.get(name) or shape.children.get(name)
+        if relation is None:
+            raise PortalError(f"{table} has no {name}.")
+        inner = self._new_place(relation.table)
+        child, parent = (place, inner) if name in shape.parents else (inner, place)
+        return relation.table, inner, f'{child}."{relation.key}" = {parent}.id'
+
+    def _compare(self, column: Column, cell: str, sign: str, value: Any) -> str:
+        if value is None:
+            if sign not in {"_eq", "_neq"}:
+                raise PortalError(f"The condition {sign} on {column.name} is null; leave it out.")
+            sign, value = "_is_null", sign == "_eq"
+        if sign not in _CONDITIONS:
+            raise PortalError(f"The condition {sign} isn't answered here.")
+        if column.kind == "date" and sign != "_is_null":
+            value = [_moment(each) for each in value] if sign == "_in" else _moment(value)
+        self.values.append(json.dumps(value) if sign == "_in" else value)
+        return _CONDITIONS[sign].format(cell)
 
 
-def _stored(table: Table, column: Column, row: Row) -> Any:
+@cache
+def _row_type(table: str) -> type[msgspec.Struct]:
+    """What a row of a table must be."""
+    columns = [column for column in tables()[table].columns.values() if column.name != "id"]
+    return msgspec.defstruct(table, [("id", Id), *((each.name, _TYPES[each.kind] | None, None) for each in columns)])
+
+
+def _stored(column: Column, cell: Any) -> Any:
     """A cell as SQLite keeps it."""
-    cell: Any = row.get(column.name)
-    if cell is None and column.name != "id":
-        return None
-    types, words = _TYPES[column.kind]
-    is_right = isinstance(cell, types) and isinstance(cell, bool) is (column.kind == "bool")
-    if column.name == "id":
-        is_right, words = is_right and 0 < cell <= MAX_ID, f"a whole number from 1 to {MAX_ID}"
-    elif column.kind == "int":
-        is_right = is_right and abs(cell) <= MAX_ID
+    if cell is None or column.kind not in {"date", "matrix"}:
+        return cell
+    return normalised(cell) if column.kind == "date" else json.dumps(cell)
+
+
+def normalised(date: str) -> str:
+    """A date of the API in UTC, so that equal moments are equal texts; one without a time zone is in UTC."""
+    moment = datetime.fromisoformat(date)
+    return (moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
+
+
+def _moment(date: str) -> str:
     try:
-        if not is_right:
-            raise ValueError
-        if column.kind == "date":
-            return normalised_date(cell)
-        return json.dumps(cell) if column.kind == "matrix" else cell
+        return normalised(date)
     except (ValueError, OverflowError) as error:
-        place = f"Row {row.get('id')} of the table {table.name}"
-        raise PackError(f"{place} should have {words} in {column.name}: {str(cell)[:60]!r}.") from error
-
-
-def _comparable(column: Column, value: Any) -> Any:
-    """A value of a condition, spelled as the cells are."""
-    if column.kind != "date":
-        return value
-    try:
-        return normalised_date(str(value))
-    except (ValueError, OverflowError) as error:
-        raise PortalError(f"{value!r} isn't a date.") from error
-
-
-def _count(table: str, place: str, count: Count) -> str:
-    if count.column is None:
-        return "COUNT(*)"
-    if count.column not in tables()[table].columns:
-        raise PortalError(f"{table} has no {count.column}.")
-    return f'COUNT({"DISTINCT " if count.distinct else ""}{place}."{count.column}")'
-
-
-def _direction(direction: str) -> str:
-    """Nulls come last where ascending and first where descending, unless the direction says it."""
-    is_down = direction.startswith("desc")
-    is_null_first = direction.endswith("first") or (is_down and not direction.endswith("last"))
-    return f"{'DESC' if is_down else 'ASC'} NULLS {'FIRST' if is_null_first else 'LAST'}"
+        raise PortalError(f"{date!r} isn't a date.") from error
 
 
 def _folded(text: Any) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Final, Literal
 
@@ -26,8 +26,6 @@ from graphql import (
     is_non_null_type,
     is_object_type,
 )
-
-from napari_cryoet.exceptions import PortalError
 
 Kind = Literal["int", "float", "bool", "text", "date", "matrix"]
 
@@ -73,42 +71,24 @@ class Table:
     children: Mapping[str, Relation]
 
 
-def schema_text() -> str:
-    """The schema as the official client bundles it.
-
-    Raises
-    ------
-    PortalError
-        The client isn't installed as this package expects it.
-    """
-    spec = find_spec("cryoet_data_portal")  # importing it would cost half a second
-    for folder in (spec and spec.submodule_search_locations) or ():
-        path = Path(folder) / "data" / "schema.graphql"
-        if path.is_file():
-            return path.read_text(encoding="utf-8")
-    raise PortalError(
-        "The portal's schema was not found.",
-        hint="Please install the package cryoet-data-portal, version 4.9 or newer.",
-    )
-
-
 @cache
 def portal_schema() -> GraphQLSchema:
     """The schema, parsed once a process."""
-    return build_schema(schema_text(), assume_valid=True, no_location=True)
+    # importing the client would cost half a second
+    path = distribution("cryoet-data-portal").locate_file("cryoet_data_portal/data/schema.graphql")
+    return build_schema(Path(str(path)).read_text(encoding="utf-8"), assume_valid=True, no_location=True)
 
 
 @cache
 def tables() -> Mapping[str, Table]:
     """All tables by name."""
-    schema = portal_schema()
-    roots = assert_object_type(schema.query_type).fields
+    roots = assert_object_type(portal_schema().query_type).fields
     names = {get_named_type(field.type).name: name for name, field in roots.items() if _is_list(field)}
-    return {name: _table(schema, name, type_name, names) for type_name, name in names.items()}
+    return {name: _table(name, type_name, names) for type_name, name in names.items()}
 
 
-def _table(schema: GraphQLSchema, name: str, type_name: str, names: Mapping[str, str]) -> Table:
-    fields = _fields(schema, type_name)
+def _table(name: str, type_name: str, names: Mapping[str, str]) -> Table:
+    fields = _fields(type_name)
     columns = {column.name: column for key, field in fields.items() if (column := _column(key, field))}
     parents, children = {}, {}
     for key, field in fields.items():
@@ -116,19 +96,20 @@ def _table(schema: GraphQLSchema, name: str, type_name: str, names: Mapping[str,
         child = target.removesuffix("Connection")
         if target in names and f"{key}Id" in columns:
             parents[key] = Relation(names[target], f"{key}Id")
-        elif child != target and child in names and (back := _key_of_parent(_fields(schema, child), type_name)):
+        elif child != target and child in names and (back := _key_of_parent(child, type_name)):
             children[key] = Relation(names[child], back)
     return Table(name, type_name, columns, parents, children)
 
 
-def _fields(schema: GraphQLSchema, type_name: str) -> Mapping[str, GraphQLField]:
-    fields: Mapping[str, GraphQLField] = assert_object_type(schema.type_map[type_name]).fields
+def _fields(type_name: str) -> Mapping[str, GraphQLField]:
+    fields: Mapping[str, GraphQLField] = assert_object_type(portal_schema().type_map[type_name]).fields
     return fields
 
 
-def _key_of_parent(child_fields: Mapping[str, GraphQLField], parent_type: str) -> str | None:
-    keys = (f"{name}Id" for name, field in child_fields.items() if get_named_type(field.type).name == parent_type)
-    return next((key for key in keys if key in child_fields), None)
+def _key_of_parent(child_type: str, parent_type: str) -> str | None:
+    fields = _fields(child_type)
+    keys = (f"{name}Id" for name, field in fields.items() if get_named_type(field.type).name == parent_type)
+    return next((key for key in keys if key in fields), None)
 
 
 def _column(name: str, field: GraphQLField) -> Column | None:
