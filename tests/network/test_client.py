@@ -45,10 +45,6 @@ def body(url: str, **options: object) -> bytes:
     return response.body
 
 
-def impatient(url: str) -> client.Response | None:
-    return client.run(client.get(url, limit_bytes=MB, stall_s=0.3))
-
-
 async def streamed(url: str, **options: object) -> tuple[int, bytes]:
     async with client.stream(url, **options) as answer:
         return answer.start, b"".join([chunk async for chunk in answer])
@@ -225,16 +221,18 @@ def test_what_cannot_get_better_is_asked_once(url: str, server: Server, code: in
 
 
 @pytest.mark.parametrize("manner", ["silent", "stalled", "dribbling"])
-def test_a_server_that_falls_silent_is_given_up(url: str, server: Server, manner: str) -> None:
+def test_a_server_that_falls_silent_is_given_up(url: str, server: Server, manner: str, monkeypatch) -> None:
+    monkeypatch.setattr(client, "STALL_S", 0.3)
     server.script("file", sent(manner))
     with pytest.raises(NetworkError, match="in time"):
-        impatient(url)
+        fetch(url)
     assert len(server.requests) == 2
 
 
-def test_a_slow_but_steady_body_comes(url: str, server: Server) -> None:
+def test_a_slow_but_steady_body_comes(url: str, server: Server, monkeypatch) -> None:
+    monkeypatch.setattr(client, "STALL_S", 0.5)
     server.connection_bytes_s = 300_000
-    assert impatient(url).body == CONTENT
+    assert body(url) == CONTENT
 
 
 def test_what_is_not_http_or_not_there_is_an_error(url: str, server: Server) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import functools
 import json
 import random
 import re
@@ -21,7 +22,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Final, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import aiohttp
 from yarl import URL
@@ -31,14 +32,14 @@ from napari_cryoet.files import file_of, host_of, server_of, without_login
 from napari_cryoet.network.connections import is_link_local, network, tls
 from napari_cryoet.network.policy import Receipt, policy
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
-STALL_S: Final = 30.0  # a server that sends less than _LEAST_BYTES in this time is given up
+STALL_S = 30.0  # a server that sends less than _LEAST_BYTES in this time is given up
 
 _LEAST_BYTES = 2**16
 _POLL_S = 0.05
 _ATTEMPTS = 4
-_ATTEMPTS_IN_SILENCE = 2
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0
 _LONGEST_RETRY_AFTER_S = 60.0
 _MOST_REDIRECTS = 5
@@ -122,14 +123,29 @@ def fetch(
     return run(get(url, start=start, length=length, etag=etag, limit_bytes=limit_bytes), stop)
 
 
+def _retried(once: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Try a few times what may work later, with pauses that grow, or that the server asks for."""
+
+    @functools.wraps(once)
+    async def several_times(*args: P.args, **kwargs: P.kwargs) -> T:
+        made = 0
+        while True:
+            made += 1
+            try:
+                return await once(*args, **kwargs)
+            except _FailedError as failed:
+                if made >= failed.attempts or failed.retry_after_s > _LONGEST_RETRY_AFTER_S:
+                    raise failed.error from failed.__cause__
+                longest_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (made - 1))
+                pause_s = failed.retry_after_s + random.uniform(longest_s / 2, longest_s)  # noqa: S311 - no secret
+            await asyncio.sleep(pause_s)
+
+    return several_times
+
+
+@_retried
 async def get(
-    url: str,
-    *,
-    start: int = 0,
-    length: int | None = None,
-    etag: str | None = None,
-    limit_bytes: int,
-    stall_s: float = STALL_S,
+    url: str, *, start: int = 0, length: int | None = None, etag: str | None = None, limit_bytes: int
 ) -> Response | None:
     """Read a file, or a part of it.
 
@@ -145,8 +161,6 @@ async def get(
         What an earlier `Response` said; any other version of the file is refused.
     limit_bytes
         The most that may come.
-    stall_s
-        How long the server may be silent.
 
     Returns
     -------
@@ -157,55 +171,51 @@ async def get(
     ------
     NetworkError
         With the HTTP status where there was an answer. The status is 200 where a server sends no parts, and the wanted
-        one lies far into the file.
+        one is far into the file.
     ChangedError
         Where the file isn't ``etag`` any more.
     """
     part = _Part(start, length) if start or length is not None else None
-    headers = {"Accept-Encoding": "identity"}
-    if part is not None:
-        headers["Range"] = part.header
+    headers = {"Range": part.header} if part is not None else {}
     if etag is not None and etag.startswith('"'):
         headers["If-Match"] = etag
+    async with _respond("GET", url, headers, wanted_bytes=min(length or 0, limit_bytes)) as body:
+        if etag is not None and body.status in {*_MISSING_STATUSES, 412, 416}:
+            raise _changed(url)
+        if body.status in _MISSING_STATUSES:
+            return None
+        if body.status == 416 and part is not None:
+            return body.response(b"")
+        body.require_success()
+        if etag is not None and body.etag != etag:
+            raise _changed(url)
+        content = await (body.read(limit_bytes) if part is None else _read_part(body, part, limit_bytes))
+        if body.start == 0 and content[:512].lstrip().lower().startswith((b"<!doctype html", b"<html")):
+            raise _failed(url, "web page", status=body.status)
+        return body.response(content)
 
-    async def attempt() -> Response | None:
-        with policy().request(min(length or 0, limit_bytes)) as receipt:
-            async with _respond("GET", url, headers, receipt, stall_s=stall_s) as body:
-                return await _read(body, part, etag, limit_bytes)
 
-    return await _retried(attempt)
-
-
+@_retried
 async def head(url: str) -> Response | None:
     """Ask for the size and the version of a file; None where the server has no such file."""
-
-    async def attempt() -> Response | None:
-        with policy().request() as receipt:
-            async with _respond("HEAD", url, {"Accept-Encoding": "identity"}, receipt) as body:
-                if body.status in _MISSING_STATUSES:
-                    return None
-                body.require_success()
-                return body.response(b"")
-
-    return await _retried(attempt)
+    async with _respond("HEAD", url, {}) as body:
+        if body.status in _MISSING_STATUSES:
+            return None
+        body.require_success()
+        return body.response(b"")
 
 
+@_retried
 async def post_json(url: str, payload: Mapping[str, Any], *, limit_bytes: int) -> Response:
     """Send JSON, and get the answer. It is sent again where the server stumbles, so that must be safe.
 
     Answers with the status 400 and 422 are returned too: GraphQL servers say in them what is wrong with a query.
     """
-    content = json.dumps(payload).encode()
     headers = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "gzip"}
-
-    async def attempt() -> Response:
-        with policy().request() as receipt:
-            async with _respond("POST", url, headers, receipt, content=content) as body:
-                if body.status not in {400, 422}:
-                    body.require_success()
-                return body.response(await body.read(limit_bytes))
-
-    return await _retried(attempt)
+    async with _respond("POST", url, headers, content=json.dumps(payload).encode()) as body:
+        if body.status not in {400, 422}:
+            body.require_success()
+        return body.response(await body.read(limit_bytes))
 
 
 @asynccontextmanager
@@ -215,22 +225,22 @@ async def stream(url: str, *, start: int = 0, etag: str | None = None) -> AsyncI
     Look at ``body.start``: it is 0 where the file changed, or where the server can't begin in the middle. Any status
     but 200 and 206 is a NetworkError, 404 as well.
     """
-    headers = {"Accept-Encoding": "identity"}
-    if start:
-        headers |= {"Range": f"bytes={start}-"} | ({"If-Range": etag} if etag else {})
+    headers = {"Range": f"bytes={start}-"} if start else {}
+    if start and etag:
+        headers["If-Range"] = etag
     async with AsyncExitStack() as stack:
-        receipt = stack.enter_context(policy().request())
 
-        async def attempt() -> Body:
+        @_retried
+        async def begun() -> Body:
             async with AsyncExitStack() as opening:
-                body = await opening.enter_async_context(_respond("GET", url, headers, receipt))
+                body = await opening.enter_async_context(_respond("GET", url, headers))
                 body.require_success()
                 if body.status == 206 and (body.start != start or body.is_encoded):
-                    raise _wrong_answer(body)
+                    raise _failed(url, "wrong part", status=body.status)
                 stack.push_async_exit(opening.pop_all())
                 return body
 
-        yield await _retried(attempt)
+        yield await begun()
 
 
 class Body:
@@ -244,7 +254,7 @@ class Body:
         See `Response`.
     """
 
-    def __init__(self, url: str, answer: aiohttp.ClientResponse, receipt: Receipt, stall_s: float) -> None:
+    def __init__(self, url: str, answer: aiohttp.ClientResponse, receipt: Receipt) -> None:
         self.url, self.status, self.headers = url, answer.status, answer.headers
         self.is_encoded = self.headers.get("Content-Encoding", "").lower() not in {"", "identity", "aws-chunked"}
         self.start, self.last, self.total_bytes = 0, -1, None if self.is_encoded else answer.content_length
@@ -254,7 +264,7 @@ class Body:
         changed = self.headers.get("Last-Modified")
         self.etag = self.headers.get("ETag") or (f"{changed} {self.total_bytes}" if changed else None)
         self._answer, self._receipt = answer, receipt
-        self._stall_s = self._patience_s = stall_s
+        self._patience_s = STALL_S
         self._came_bytes = self._came_lately_bytes = 0
 
     def response(self, content: bytes) -> Response:
@@ -269,13 +279,13 @@ class Body:
         except _FailedError as failed:
             raise failed.error from failed.__cause__
         if self.total_bytes is not None and self.start + self._came_bytes != self.total_bytes:
-            raise _broken_off(self.url).error
+            raise _failed(self.url, "broken off").error
 
     async def read(self, limit_bytes: int, *, is_enough: bool = False) -> bytes:
         """The body, if it isn't longer than ``limit_bytes``; where that ``is_enough``, its beginning."""
         announced = self._answer.content_length or 0
         if announced > limit_bytes and not is_enough:
-            raise _too_large(self.url, limit_bytes)
+            raise _failed(self.url, "too large", limit=limit_bytes)
         self._receipt.expect(min(announced, limit_bytes))
         chunks = []
         while data := await self._next():
@@ -283,8 +293,11 @@ class Body:
             if self._came_bytes >= limit_bytes and is_enough:
                 break
             if self._came_bytes > limit_bytes:
-                raise _too_large(self.url, limit_bytes)
-        return b"".join(chunks)
+                raise _failed(self.url, "too large", limit=limit_bytes)
+        content = b"".join(chunks)
+        if self.status == 200 and not is_enough:
+            self.total_bytes = len(content)
+        return content
 
     async def _next(self) -> bytes:
         """Some more of the body; nothing at its end."""
@@ -299,7 +312,7 @@ class Body:
         self._came_bytes += len(data)
         self._came_lately_bytes += len(data)
         if self._came_lately_bytes >= _LEAST_BYTES:
-            self._came_lately_bytes, self._patience_s = 0, self._stall_s
+            self._came_lately_bytes, self._patience_s = 0, STALL_S
         self._receipt.expect(self._came_bytes)
         self._receipt.add(len(data))
         return data
@@ -307,7 +320,11 @@ class Body:
     def require_success(self) -> None:
         """Let only the status 200 and 206 pass."""
         if self.status not in {200, 206}:
-            raise _refused(self)
+            kind = "busy" if self.status >= 500 else "refused"
+            failed = _failed(self.url, _STATUSES.get(self.status, kind), status=self.status)
+            failed.attempts = _ATTEMPTS if self.status in _RETRIED_STATUSES else 1
+            failed.retry_after_s = _seconds(self.headers.get("Retry-After", ""))
+            raise failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,49 +353,23 @@ class _Part:
         return first == self.start and (last == wanted or (last < wanted and last + 1 == total))
 
 
-async def _read(body: Body, part: _Part | None, etag: str | None, limit_bytes: int) -> Response | None:
-    """The whole body or a part of it, if the file is the wanted version."""
-    if etag is not None and body.status in {*_MISSING_STATUSES, 412, 416}:
-        raise _changed(body.url)
-    if body.status in _MISSING_STATUSES:
-        return None
-    if body.status == 416 and part is not None:
-        return body.response(b"")
-    body.require_success()
-    if etag is not None and body.etag != etag:
-        raise _changed(body.url)
+async def _read_part(body: Body, part: _Part, limit_bytes: int) -> bytes:
+    """A part of a file: all of a partial answer, or cut out of a whole one, of which not much more is read."""
     if body.status == 206:
-        content = await _read_part(body, part, limit_bytes)
-    elif part is not None:
-        content = await _cut_part(body, part, limit_bytes)
-    else:
-        content = await body.read(limit_bytes)
-        body.total_bytes = len(content)
-    if body.start == 0 and content[:512].lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        raise _web_page(body)
-    return body.response(content)
-
-
-async def _read_part(body: Body, part: _Part | None, limit_bytes: int) -> bytes:
-    """The body of a partial answer, if it is the part that was asked for."""
-    if part is None or body.is_encoded or not part.is_in(body):
-        raise _wrong_answer(body)
-    size = body.last - body.start + 1
-    if size > limit_bytes:
-        raise _too_large(body.url, limit_bytes)
-    content = await body.read(size)
-    if len(content) != size:
-        raise _broken_off(body.url)
-    return content
-
-
-async def _cut_part(body: Body, part: _Part, limit_bytes: int) -> bytes:
-    """A part of a body that is a whole file; not much more than that is read."""
+        size = body.last - body.start + 1
+        if body.is_encoded or not part.is_in(body):
+            raise _failed(body.url, "wrong part", status=206)
+        if size > limit_bytes:
+            raise _failed(body.url, "too large", limit=limit_bytes)
+        content = await body.read(size)
+        if len(content) != size:
+            raise _failed(body.url, "broken off")
+        return content
     start, length = part.start, part.length
     if start < 0 and body.total_bytes is not None:
         start = max(0, body.total_bytes + start)
     if start > _MOST_SKIPPED_BYTES:
-        raise _wrong_answer(body)
+        raise _failed(body.url, "wrong part", status=200)
     if start < 0 or length is None:
         return (await body.read(max(0, start) + limit_bytes))[start:]
     end = start + min(length, limit_bytes)
@@ -387,25 +378,20 @@ async def _cut_part(body: Body, part: _Part, limit_bytes: int) -> bytes:
 
 @asynccontextmanager
 async def _respond(
-    method: str,
-    url: str,
-    headers: Mapping[str, str],
-    receipt: Receipt,
-    *,
-    content: bytes | None = None,
-    stall_s: float = STALL_S,
+    method: str, url: str, headers: Mapping[str, str], *, content: bytes | None = None, wanted_bytes: int = 0
 ) -> AsyncIterator[Body]:
     """The answer to a request, after redirects; its connection is kept if the body is read to its end."""
     ours = network()
-    target = first = _checked(url, url)
+    target = first = _checked(url)
     async with ours.slot(method, first), AsyncExitStack() as stack:
+        receipt = stack.enter_context(policy().request(wanted_bytes))
         for _ in range(_MOST_REDIRECTS + 1):
             try:
-                async with asyncio.timeout(stall_s):
+                async with asyncio.timeout(STALL_S):
                     answer = await ours.session().request(
                         method,
                         target,
-                        headers=headers,
+                        headers={"Accept-Encoding": "identity", **headers},
                         data=content,
                         allow_redirects=False,
                         proxy=await ours.proxy_for(target),
@@ -417,10 +403,10 @@ async def _respond(
             stack.push_async_callback(_release, answer)
             location = answer.headers.get("Location", "") if answer.status in _REDIRECT_STATUSES else ""
             if not location or (method == "POST" and answer.status not in {307, 308}):
-                yield Body(url, answer, receipt, stall_s)
+                yield Body(url, answer, receipt)
                 return
             target = _redirected(url, first, target, location)
-    raise _failed(url, f"The server {host_of(url)} sends us round in circles.")
+    raise _failed(url, "circle")
 
 
 async def _release(answer: aiohttp.ClientResponse) -> None:
@@ -434,7 +420,7 @@ async def _release(answer: aiohttp.ClientResponse) -> None:
     answer.release()
 
 
-def _checked(url: str, address: str) -> URL:
+def _checked(address: str) -> URL:
     """An address that may be asked for: of http or https, and not link-local."""
     try:
         target = URL(address, encoded=address.isascii() and " " not in address)
@@ -442,35 +428,20 @@ def _checked(url: str, address: str) -> URL:
     except ValueError:
         host = ""
     if not host:
-        raise _failed(url, f"{server_of(address)!r} isn't a web address.", "Check the address.")
+        raise _failed(address, "no address")
     if is_link_local(host):
-        raise _failed(url, f"Nothing is read from {host}, which is an address for machines of a cloud.", "")
+        raise _failed(address, "link-local")
     return target
 
 
 def _redirected(url: str, first: URL, target: URL, location: str) -> URL:
     """Where a redirect leads; a user and a password in the address go on to the same server only."""
-    found = _checked(url, str(target.join(URL(location, encoded=location.isascii()))))
+    found = _checked(str(target.join(URL(location, encoded=location.isascii()))))
     if target.scheme == "https" and found.scheme != "https":
-        raise _failed(url, f"The server {host_of(url)} points to an unsafe place.")
+        raise _failed(url, "unsafe")
     if found.origin() in {first.origin(), first.origin().with_scheme("https")}:
         return found.with_user(first.user).with_password(first.password)
     return found.with_user(None)
-
-
-async def _retried(attempt: Callable[[], Awaitable[T]]) -> T:
-    """Try a few times what may work later, with pauses that grow, or that the server asks for."""
-    made = 0
-    while True:
-        made += 1
-        try:
-            return await attempt()
-        except _FailedError as failed:
-            if made >= failed.attempts or failed.retry_after_s > _LONGEST_RETRY_AFTER_S:
-                raise failed.error from failed.__cause__
-            longest_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (made - 1))
-            pause_s = failed.retry_after_s + random.uniform(longest_s / 2, longest_s)  # noqa: S311 - no secret
-        await asyncio.sleep(pause_s)
 
 
 class _FailedError(Exception):
@@ -482,76 +453,62 @@ class _FailedError(Exception):
         self.retry_after_s = 0.0
 
 
-def _failed(
-    url: str, message: str, hint: str = "Try again later.", *, status: int | None = None, attempts: int = 1
-) -> _FailedError:
-    return _FailedError(NetworkError(message, hint=hint, url=without_login(url), status=status), attempts)
-
-
-def _explained(url: str, error: Exception) -> _FailedError:
-    """What aiohttp or the sockets below it raised, in plain words."""
-    host, check = host_of(url), "Check the internet connection, then try again."
-    match error:
-        case aiohttp.ClientHttpProxyError() | aiohttp.ClientProxyConnectionError():
-            return _failed(url, f"This network's proxy doesn't let us reach {host}.", "Check the proxy settings.")
-        case ssl.SSLError() | aiohttp.ClientSSLError():
-            hint = "Check the computer's date; a filter or proxy of this network may be in the way."
-            return _failed(url, f"No secure connection to {host} could be made.", hint)
-        case aiohttp.ClientConnectorError():
-            why = "it refuses connections" if isinstance(error.os_error, ConnectionRefusedError) else "no network?"
-            return _failed(url, f"The server {host} can't be reached: {why}", check, attempts=_ATTEMPTS_IN_SILENCE)
-        case TimeoutError():
-            message, hint = f"The server {host} didn't answer in time.", "The network may be slow; try again."
-            return _failed(url, message, hint, attempts=_ATTEMPTS_IN_SILENCE)
-        case _:
-            return _broken_off(url)
-
-
-def _refused(body: Body) -> _FailedError:
-    """A status other than success, in plain words."""
-    status, host, file = body.status, host_of(body.url), file_of(body.url) or "this"
-    match status:
-        case 401 | 403:
-            message = f"The server {host} doesn't allow access to {file} (status {status})."
-        case 404 | 410:
-            message = f"The server {host} doesn't have {file} (status {status})."
-        case 407:
-            message = f"This network's proxy asks for a user and a password (status {status})."
-        case 429:
-            message = f"The server {host} got too many requests at once (status {status})."
-        case _ if status >= 500:
-            message = f"The server {host} has a problem of its own with {file} (status {status})."
-        case _:
-            message = f"The server {host} didn't understand the request for {file} (status {status})."
-    failed = _failed(body.url, message, status=status, attempts=_ATTEMPTS if status in _RETRIED_STATUSES else 1)
-    failed.retry_after_s = _seconds(body.headers.get("Retry-After", ""))
-    return failed
-
-
-def _broken_off(url: str) -> _FailedError:
-    message = f"The server {host_of(url)} broke off in the middle of {file_of(url) or 'its answer'}."
-    return _failed(url, message, "The network may be unstable; try again.", attempts=_ATTEMPTS)
-
-
-def _wrong_answer(body: Body) -> _FailedError:
-    message = f"The server {host_of(body.url)} can't send the part of {file_of(body.url) or 'the file'} that is needed."
-    return _failed(body.url, message, "Download the whole file instead.", status=body.status)
-
-
-def _too_large(url: str, limit_bytes: int) -> _FailedError:
-    message = f"{file_of(url) or 'The answer'} on {host_of(url)} is larger than the {limit_bytes:,} bytes expected."
-    return _failed(url, message, "")
-
-
-def _web_page(body: Body) -> _FailedError:
-    message = f"A web page came from {host_of(body.url)} instead of {file_of(body.url) or 'data'}."
-    hint = "A sign-in page of this network may be in the way: open any web page in a browser, then try again."
-    return _failed(body.url, message, hint, status=body.status)
+def _failed(url: str, kind: str, *, status: int | None = None, limit: int = 0) -> _FailedError:
+    """What went wrong, in plain words."""
+    message, hint = _WORDS[kind]
+    words = {"host": host_of(url), "server": server_of(url), "file": file_of(url) or "the file"}
+    message = message.format(**words, status=status, limit=limit)
+    return _FailedError(NetworkError(message, hint=hint, url=without_login(url), status=status), _RETRIED.get(kind, 1))
 
 
 def _changed(url: str) -> _FailedError:
     message = f"{file_of(url) or 'The file'} on {host_of(url)} changed since it was opened."
     return _FailedError(ChangedError(message, hint="Open it again."))
+
+
+def _explained(url: str, error: Exception) -> _FailedError:
+    """What aiohttp or the sockets below it raised."""
+    match error:
+        case aiohttp.ClientHttpProxyError() | aiohttp.ClientProxyConnectionError():
+            return _failed(url, "proxy")
+        case ssl.SSLError() | aiohttp.ClientSSLError():
+            return _failed(url, "insecure")
+        case aiohttp.ClientConnectorError():
+            return _failed(url, "closed" if isinstance(error.os_error, ConnectionRefusedError) else "out of reach")
+        case TimeoutError():
+            return _failed(url, "silent")
+    return _failed(url, "broken off")
+
+
+_LATER, _NETWORK = "Try again later.", "Check the internet connection, then try again."
+_WORDS = {  # what happened, and what to do about it
+    "no address": ("{server!r} isn't a web address.", "Check the address."),
+    "link-local": ("Nothing is read from {host}: only machines of a cloud may use that address.", ""),
+    "unsafe": ("The server {host} points to an unsafe place.", ""),
+    "circle": ("The server {host} sends us round in circles.", _LATER),
+    "out of reach": ("The server {host} can't be reached: no network?", _NETWORK),
+    "closed": ("The server {host} can't be reached: it refuses connections.", _LATER),
+    "silent": ("The server {host} didn't answer in time.", "The network may be slow; try again."),
+    "broken off": ("The server {host} broke off in the middle of {file}.", "The network may be unstable; try again."),
+    "proxy": ("This network's proxy doesn't let us reach {host}.", "Check the proxy settings."),
+    "insecure": (
+        "No secure connection to {host} could be made.",
+        "Check the computer's date; a filter or proxy of this network may be in the way.",
+    ),
+    "web page": (
+        "A web page came from {host} instead of {file}.",
+        "This network may want you to sign in: open any web page in a browser, then try again.",
+    ),
+    "wrong part": ("The server {host} can't send the part of {file} that is needed.", "Download the whole file."),
+    "too large": ("The answer of {host} for {file} is larger than the {limit:,} bytes expected.", ""),
+    "forbidden": ("The server {host} doesn't allow access to {file} (status {status}).", ""),
+    "missing": ("The server {host} doesn't have {file} (status {status}).", ""),
+    "too many": ("The server {host} got too many requests at once (status {status}).", "Wait a minute, try again."),
+    "busy": ("The server {host} has a problem of its own with {file} (status {status}).", _LATER),
+    "refused": ("The server {host} didn't understand the request for {file} (status {status}).", ""),
+}
+_STATUSES = {401: "forbidden", 403: "forbidden", 404: "missing", 407: "proxy", 410: "missing", 429: "too many"}
+_RETRIED = {"broken off": _ATTEMPTS, "silent": 2, "out of reach": 2, "closed": 2}
 
 
 def _seconds(retry_after: str) -> float:
