@@ -10,8 +10,8 @@ tomogram = page.default_tomogram
 path = Path(sys.argv[1] if len(sys.argv) > 1 else "particles.star")
 if not path.exists():  # make one as RELION writes it
     picks = open_annotation(page.annotation_files[0])
-    write_picks(picks.rescaled(tomogram.voxel_spacing, tomogram.shape_zyx), path)
-    path.write_text(path.read_text().partition("\n")[2])  # without our first line
+    made = write_picks(picks.rescaled(tomogram.voxel_spacing, tomogram.shape_zyx), path)
+    made.provenance_path.unlink()
 
 try:
     mine = read_picks(path)

@@ -19,7 +19,7 @@ import numpy as np
 
 from napari_cryoet.exceptions import FormatError, OtherKindError
 from napari_cryoet.files import without_login
-from napari_cryoet.formats.masks import ATTRIBUTE, source_of_mask
+from napari_cryoet.formats.notes import ATTRIBUTE, as_notes, read_beside, source_of
 from napari_cryoet.formats.ome_zarr import other_transformations
 from napari_cryoet.streaming.addresses import path_in, path_of
 
@@ -257,9 +257,11 @@ def name_of(url_or_path: str | Path) -> str:
 
 def own_provenance(volume: Volume, url_or_path: str | Path) -> dict[str, Any]:
     """Where a mask of our own export, or of a download, comes from; empty for any other volume."""
-    is_zarr = volume.pyramid is not None and suffix_of(url_or_path) not in MRC_SUFFIXES | TIFF_SUFFIXES
-    attributes = volume.pyramid.metadata if is_zarr and volume.pyramid is not None else None
-    return source_of_mask(None if "://" in str(url_or_path) else Path(url_or_path), attributes)
+    path = None if "://" in str(url_or_path) else Path(url_or_path)
+    if suffix_of(url_or_path) in MRC_SUFFIXES | TIFF_SUFFIXES:
+        return source_of(path, read_beside(path) if path is not None else None)
+    notes = None if volume.pyramid is None else volume.pyramid.metadata.get(ATTRIBUTE)
+    return source_of(path, as_notes(notes) if isinstance(notes, dict) else None)
 
 
 def _path_of(url_or_path: str | Path) -> str:

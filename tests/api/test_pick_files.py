@@ -212,23 +212,6 @@ class TestFilesThatAreThere:
         write_picks(picks, path, format=name, overwrite=True)
         assert len(read_picks(path)) == 3
 
-    @pytest.mark.parametrize(("name", "tomogram"), [("a.star", "TS_1"), ("a.tbl", "1")])
-    def test_of_several_tomograms_are_not_replaced_by_the_picks_of_one(self, tmp_path, name, tomogram):
-        path = tmp_path / name
-        if name == "a.star":
-            labels = "".join(f"_{label}\n" for label in ("rlnTomoName", *(f"rlnCoordinate{axis}" for axis in "XYZ")))
-            path.write_text(f"data_particles\n\nloop_\n{labels}TS_1 1 2 3\nTS_2 4 5 6\n")
-        else:
-            rows = [["1", *["0"] * 18, number, *["0"] * 3, "4", "5", "6"] for number in ("1", "2")]
-            path.write_text("\n".join(map(" ".join, rows)) + "\n")
-        before = path.read_bytes()
-        kept = read_picks(path, tomogram=tomogram)
-
-        assert len(kept) == 1
-        with pytest.raises(SaveError, match="tomograms"):
-            write_picks(kept, path, overwrite=True)
-        assert path.read_bytes() == before
-
     def test_a_users_own_file_with_the_name_of_a_provenance_is_never_touched(self, picks, tmp_path):
         notes = tmp_path / "a.ndjson.provenance.json"
         notes.write_text('{"by": "me"}')
@@ -310,12 +293,6 @@ class TestWhereTheyComeFrom:
 
         assert "authors" not in found.about
         assert found.spacing_angstrom is None
-
-    def test_a_star_file_that_another_program_shortened_says_so(self, picks, tmp_path):
-        path = written(picks, tmp_path, "relion5").path
-        path.write_text("\n".join(path.read_text().rstrip().splitlines()[:-1]) + "\n")
-
-        assert "2" in read_picks(path).edits[-1]
 
     def test_the_portals_folders_say_the_spacing(self, tmp_path):
         folder = tmp_path / "VoxelSpacing13.480"

@@ -86,9 +86,10 @@ class TestFiles:
         assert (found.shape_zyx, found.spacing_angstrom) == ((4, 5, 6), 10.0)
 
     def test_origins_that_differ_are_noted(self, tmp_path):
-        about = {"origin_zyx_angstrom": [30.0, -20.0, 10.0], "voxel_spacing_angstrom": 10.0}
-        write_mask(np.ones((4, 5, 6), "u1"), tmp_path / "a.mrc", spacing_angstrom=10, about=about)
-        write_mask(np.ones((4, 5, 6), "u1"), tmp_path / "b.mrc", spacing_angstrom=10)
+        for name in ("a.mrc", "b.mrc"):
+            write_mask(np.ones((4, 5, 6), "u1"), tmp_path / name, spacing_angstrom=10)
+        with mrcfile.open(tmp_path / "a.mrc", "r+") as mrc:
+            mrc.header.origin = (10, -20, 30)
         a, b = (open_annotation(tmp_path / name) for name in ("a.mrc", "b.mrc"))
 
         (note,) = compare(a, b).notes

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError
+from napari_cryoet.exceptions import FormatError, SaveError
 from napari_cryoet.formats.registry import detect_format, losses, read_picks, write_picks
 from napari_cryoet.picks import Picks
 
@@ -57,21 +57,6 @@ def test_what_copick_writes_by_default_means_nothing(tmp_path, more):
     assert found.rotations_zyx is found.instance_ids is found.scores is None
 
 
-def test_orientations_that_the_file_doesnt_trust_are_none(tmp_path):
-    path = written(tmp_path, point(transformation_=Z_TO_X), trust_orientation=False)
-
-    assert read_picks(path).rotations_zyx is None
-
-
-def test_without_a_voxel_spacing_it_is_asked_for(tmp_path):
-    path = written(tmp_path, point(), voxel_spacing=None)
-    with pytest.raises(MissingContextError) as raised:
-        read_picks(path)
-
-    assert raised.value.missing == ("spacing_angstrom",)
-    assert read_picks(path, spacing_angstrom=5.0).points_zyx.tolist() == [[7, 4, 2]]
-
-
 @pytest.mark.parametrize(
     ("points", "noun"),
     [
@@ -82,7 +67,7 @@ def test_without_a_voxel_spacing_it_is_asked_for(tmp_path):
         ([point(transformation_=np.ones((4, 4)).tolist())], "transformation_"),
         ([point(score="high")], "score"),
         ([point(instance_id=3.7)], "instance_id"),
-        ([point(location={"x": 1, "y": 2, "z": float("inf")})], "point 1"),
+        ([point(location={"x": 1, "y": 2, "z": float("inf")})], "nowhere"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, points, noun):
@@ -127,10 +112,6 @@ class TestAProject:
 @pytest.mark.parametrize(
     ("change", "noun"),
     [
-        ({"rotations_zyx": np.eye(3)[None]}, "identity"),
-        ({"scores": [1.0]}, "1"),
-        ({"scores": [np.inf]}, "infinite"),
-        ({"instance_ids": [0]}, "0"),
         ({"ids": [7]}, "ids"),
         ({"features": {"class": np.array([1])}}, "class"),
     ],

@@ -66,17 +66,7 @@ def test_tags_and_regions_of_another_kind_are_columns(tmp_path):
 
     assert found.ids.tolist() == [0, 1]
     assert found.instance_ids is None
-    assert (found.features["tag"].tolist(), found.features["reg"].tolist()) == ([7, 7], [0.5, 1])
-
-
-def test_a_table_map_names_the_tomograms(tmp_path):
-    path = table(tmp_path, x=[1, 2], y=[1], z=[1], tomo=[3, 4])
-    path.with_suffix(".doc").write_text("3 /data/TS 3.mrc\n4 /data/TS_4.mrc\n")
-    found = read_picks(path, tomogram="TS 3.mrc")
-
-    assert (len(found), found.about["tomogram_name"]) == (1, "/data/TS 3.mrc")
-    made = write_picks(found, tmp_path / "b.tbl").path
-    assert dynamotable.read(made)["tomo"].tolist() == [3]
+    assert found.features["reg"].tolist() == [0.5, 1]
 
 
 def test_complex_numbers_in_columns_that_nobody_needs_are_no_obstacle(tmp_path):
@@ -110,12 +100,8 @@ def test_other_files_are_refused(tmp_path, content):
 @pytest.mark.parametrize(
     ("change", "noun"),
     [
-        ({}, "from 1"),
-        ({"scores": [0.0]}, "scores"),
-        ({"instance_ids": [2**60]}, "2^53"),
-        ({"ids": [2**60]}, "2^53"),
+        ({}, "orientation"),
         ({"features": {"by": np.array(["me"], dtype=object)}}, "by"),
-        ({"about": {"authors": ["Ada"]}}, "provenance"),
         ({"rotations_zyx": np.diag([1.0, 1.0, -1.0])[None]}, "no rotations"),
     ],
 )
@@ -123,11 +109,10 @@ def test_what_a_table_cant_hold_is_said(change, noun):
     assert any(noun in loss for loss in losses(Picks([[1, 2, 3]], 10.0).changed(**change), "dynamo"))
 
 
-@pytest.mark.parametrize("ids", [[-(2**40), 5], [2**62, -(2**62)]])
-def test_ids_come_back_if_tags_can_hold_them(tmp_path, ids):
-    found = read_picks(write_picks(Picks(np.ones((2, 3)), 10.0, ids=ids), tmp_path / "a.tbl").path)
+def test_ids_below_1_come_back(tmp_path):
+    found = read_picks(write_picks(Picks(np.ones((2, 3)), 10.0, ids=[-7, 5]), tmp_path / "a.tbl").path)
 
-    assert found.ids.tolist() == (ids if max(ids) < 2**50 else [0, 1])
+    assert found.ids.tolist() == [-7, 5]
 
 
 def test_another_ending_is_kept(tmp_path):

@@ -1,25 +1,17 @@
-"""Masks in files: the portal's layout, levels, and the origin of the volume that a mask was made on."""
+"""Masks in files: the portal's layout, and levels."""
 
 import json
 import threading
 
-import mrcfile
 import numpy as np
 import pytest
 import zarr
 
 from napari_cryoet.exceptions import FormatError, StoppedError
 from napari_cryoet.formats.masks import whole_numbers, write_mask
-from napari_cryoet.formats.notes import ORIGIN_KEY
 
 MASK = np.zeros((20, 31, 45), np.uint8)
 MASK[3:9, 4:20, 5:30] = 1
-
-
-def attributes_of(path, name):
-    if name == "ome-zarr-0.5":
-        return json.loads((path / "zarr.json").read_text())["attributes"]["ome"]
-    return json.loads((path / ".zattrs").read_text())
 
 
 def test_a_zarr_is_laid_out_as_the_portal_does(tmp_path):
@@ -30,7 +22,8 @@ def test_a_zarr_is_laid_out_as_the_portal_does(tmp_path):
     assert {key: array["compressor"][key] for key in ("id", "cname", "clevel", "shuffle")} == {
         **{"id": "blosc", "cname": "lz4", "clevel": 5, "shuffle": 1}
     }
-    scales = [each["coordinateTransformations"] for each in attributes_of(path, "0.4")["multiscales"][0]["datasets"]]
+    (image,) = json.loads((path / ".zattrs").read_text())["multiscales"]
+    scales = [each["coordinateTransformations"] for each in image["datasets"]]
     assert scales == [[{"type": "scale", "scale": [13.4812 * 2**level] * 3}] for level in range(3)]
 
 
@@ -46,20 +39,6 @@ def test_coarse_levels_keep_a_mask_and_pick_instances(tmp_path, name):
     instances = np.random.default_rng(0).integers(0, 500, (size, 5, 6))
     path = write_mask(instances, tmp_path / "b.zarr", spacing_angstrom=2.0, format=name).path
     np.testing.assert_array_equal(zarr.open_group(path, mode="r")["2"][:], instances[::4, ::4, ::4])
-
-
-def test_a_mask_gets_the_origin_of_the_volume_that_it_was_made_on(tmp_path):
-    about = {ORIGIN_KEY: [30.0, -20.0, 10.0], "voxel_spacing_angstrom": [10.0] * 3}
-    with mrcfile.open(write_mask(MASK, tmp_path / "a.mrc", spacing_angstrom=10.0, about=about).path) as mrc:
-        assert mrc.header.origin.tolist() == (10, -20, 30)
-    with mrcfile.open(write_mask(MASK, tmp_path / "b.mrc", spacing_angstrom=5.0, about=about).path) as mrc:
-        assert mrc.header.origin.tolist() == (0, 0, 0)
-
-    for name in ("ome-zarr-0.4", "ome-zarr-0.5"):
-        path = write_mask(MASK, tmp_path / f"{name}.zarr", spacing_angstrom=10.0, about=about, format=name).path
-        datasets = attributes_of(path, name)["multiscales"][0]["datasets"]
-        starts = [each["coordinateTransformations"][1]["translation"] for each in datasets]
-        assert starts == [[30, -20, 10], [35, -15, 15], [45, -5, 25]]  # a coarse voxel is amid those it stands for
 
 
 @pytest.mark.parametrize("suffix", [".zarr", ".mrc"])

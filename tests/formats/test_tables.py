@@ -78,14 +78,14 @@ def test_other_columns_mean_what_they_say(tmp_path):
     [
         (["1", "2"], [1, 2]),
         (["1", "2.5"], [1, 2.5]),
-        (["007", "008"], ["007", "008"]),
         (["2024_01", "1"], ["2024_01", "1"]),
+        ([*["1"] * 300_000, "2.5"], [*[1.0] * 300_000, 2.5]),
         (["9007199254740993", "1"], [9007199254740993, 1]),
         (["True", "False"], [True, False]),
         (["a", ""], ["a", ""]),
     ],
 )
-def test_texts_are_numbers_only_if_these_spell_the_same(tmp_path, texts, values):
+def test_columns_of_numbers_are_numbers(tmp_path, texts, values):
     found = read_picks(csv(tmp_path, f"{HEADER},a\n" + "".join(f"1,2,3,{text}\n" for text in texts)))
 
     assert found.features["a"].tolist() == values
@@ -95,10 +95,10 @@ def test_texts_are_numbers_only_if_these_spell_the_same(tmp_path, texts, values)
     ("text", "noun"),
     [
         ("x,y,z\n1,2,3\n", "z_voxel"),
-        ("index,axis-0,axis-1,axis-2\n0,1,2,3\n", "napari"),
+        ("index,axis-0,axis-1,axis-2\n0,1,2,3\n", "axis-0"),
         (f"{HEADER}\n1,2,x\n", "x_voxel"),
-        (f"{HEADER}\n1,2,\n", "row 1"),
-        (f"{HEADER}\n1,2,3,4\n", "names of columns"),
+        (f"{HEADER}\n1,2,\n", "pick 1"),
+        (f"{HEADER}\n1,2,3,4\n", "4"),
         (f"{HEADER},z_voxel\n1,2,3,4\n", "one name"),
         (f"{HEADER},pick_id\n1,2,3,7\n1,2,3,7\n", "unique"),
         (f"{HEADER},pick_id\n1,2,3,0.5\n", "pick_id"),
@@ -119,7 +119,7 @@ def test_text_of_another_encoding_is_named(tmp_path):
     assert len(read_picks(csv(tmp_path, f"\ufeff{HEADER}\r\n1,2,3\r\n"))) == 1
 
 
-def test_parquet_keeps_types_and_tells_of_what_becomes_text(tmp_path):
+def test_parquet_keeps_types(tmp_path):
     position = {"z_voxel": [1.0, 2], "y_voxel": [1, 2], "x_voxel": [1.0, 2]}
     times = pd.to_datetime(["2026-01-02", None])
     found = read_picks(
@@ -135,8 +135,8 @@ def test_parquet_keeps_types_and_tells_of_what_becomes_text(tmp_path):
 
     assert found.features["n"].tolist() == [2**60, 1]
     assert found.features["kind"].tolist() == ["a", "b"]
-    assert found.features["when"].dtype == object
-    assert found.about["warnings"][0].endswith(": when.")
+    assert found.features["when"].tolist()[1] == ""
+    assert "2026-01-02" in found.features["when"][0]
 
 
 def test_parquet_with_a_column_twice_or_damaged_is_refused(tmp_path):

@@ -47,10 +47,10 @@ def test_the_layer_is_chosen_and_its_picks_are_counted(form, layer):
 
 
 def test_losses_are_said_before_writing(form):
-    form.format.value = "copick"
+    form.format.value = "dynamo"
 
-    assert "no place for where picks come from" in form.losses.text()
-    assert form.path.value.name == "out.json"
+    assert "counted from 1" in form.losses.text()
+    assert form.path.value.name == "out.tbl"
 
 
 @pytest.mark.parametrize("name", [name for name in FORMATS if name != "relion5"])
@@ -80,17 +80,6 @@ def test_edits_in_the_layer_are_counted(form, layer, qtbot):
     layer.remove_selected()
 
     qtbot.waitUntil(lambda: form.count.text() == "2 picks to write.")
-
-
-def test_that_a_moved_pick_keeps_the_image_of_its_old_place_is_said(form, viewer, qtbot):
-    picks = Picks([[1.0, 2.0, 3.0]], 10.0, features={"rlnImageName": np.array(["1@a.mrcs"], dtype=object)})
-    viewer.layers.clear()
-    (layer,) = add_layers(viewer, load_picks(picks, name="extracted"))
-    form.format.value = "relion4"
-    assert "their old place" not in form.losses.text()
-
-    layer.data = layer.data + 1
-    qtbot.waitUntil(lambda: "their old place" in form.losses.text())
 
 
 def test_what_a_review_kept_can_be_written(form, layer, qtbot):

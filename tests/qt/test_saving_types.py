@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.question import Question
-from napari_cryoet.exceptions import ExistsError, FormatError, SaveError
+from napari_cryoet.exceptions import ExistsError, SaveError
 from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.formats.registry import read_picks
 from napari_cryoet.loading import load_annotation, load_picks
@@ -105,14 +105,6 @@ def test_a_mask_that_napari_is_asked_for_as_tiff_is_told_of_our_type(viewer, tmp
     with pytest.raises(SaveError, match=f"choose the type “{MASKS}”") as caught:
         save(viewer, add_mask(viewer, tmp_path)[0], tmp_path / "a.tif", "napari builtins")
     assert "multiscale" not in str(caught.value)
-
-
-def test_a_csv_of_naparis_own_type_is_told_what_it_is(viewer, tmp_path, save):
-    save(viewer, add_picks(viewer), tmp_path / "a.picks.csv", NAPARIS_POINTS)
-
-    with pytest.raises(FormatError, match=f"napari's own type of points.*“{PICKS}”"):
-        viewer.open(str(tmp_path / "a.picks.csv"), plugin=PLUGIN)
-    assert len(viewer.open(str(tmp_path / "a.picks.csv"), plugin="napari")) == 1  # as the message says
 
 
 class TestFilesThatNobodyNamed:

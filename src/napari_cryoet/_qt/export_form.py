@@ -368,7 +368,7 @@ class ExportPicks(Dock):
         self.replace.value = False  # consent was for this once
         self._just_written = made.path
         self.refresh()
-        beside = f" Where they come from: {made.provenance_path.name}." if made.provenance_path is not None else ""
+        beside = f" Where they come from: {made.provenance_path.name}."
         self.message.setText(f"Wrote {count_text(made.count, 'pick')} to {made.path}.{beside}")
 
     def _on_failed(self, error: CryoETError) -> None:

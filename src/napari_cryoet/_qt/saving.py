@@ -24,7 +24,6 @@ from napari_cryoet._qt.stoppable import wait_with_stop
 from napari_cryoet.exceptions import SaveError, StoppedError
 from napari_cryoet.formats.masks import TITLES as MASK_TITLES
 from napari_cryoet.formats.masks import WrittenMask, write_mask
-from napari_cryoet.formats.notes import SUFFIX
 from napari_cryoet.formats.registry import (
     SUFFIXES,
     TITLES,
@@ -107,8 +106,8 @@ def picks_in(data: Any, meta: dict[str, Any]) -> Picks:
 
 
 def losses_to_say(picks: Picks, name: PickFormat) -> list[str]:
-    """What neither a file nor what stands beside it will hold; nothing where it can't be written at all."""
-    return [] if missing_for(picks, name) else [said for said in losses(picks, name) if SUFFIX not in said]
+    """What a file won't hold; nothing where it can't be written at all."""
+    return [] if missing_for(picks, name) else list(losses(picks, name))
 
 
 def write_points_with_arrows(path: str, layers: list[tuple[Any, dict[str, Any], str]]) -> list[str]:
@@ -234,4 +233,4 @@ def _told(made: Written) -> list[str]:
         show_warning("\n".join([said, *made.losses]))
     else:
         show_info(said)
-    return [str(path) for path in (made.path, made.provenance_path) if path is not None]
+    return [str(made.path), str(made.provenance_path)]

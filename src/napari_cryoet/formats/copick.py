@@ -22,14 +22,13 @@ import numpy as np
 
 from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError
 from napari_cryoet.formats.common import Context, listed, picks_of_file
-from napari_cryoet.formats.notes import Notes, run_of_copick_project
+from napari_cryoet.formats.notes import run_of_copick_project
 from napari_cryoet.picks import NO_INSTANCE, Picks
 
 #: Who we are if nothing else is known; session 0 is copick's for picks that a tool made.
 _USER, _SESSION = "napari-cryoet", "0"
-#: What a part of a name can't have: copick takes names apart at each "_".
-_NO_PART: Final = r"_\s<>:\"/\\|?*\x00-\x1f\x7f"
-_NAME: Final = re.compile(rf"(?!\.)(?P<user>[^{_NO_PART}]+)_(?P<session>[^{_NO_PART}]+)_(?P<object>[^{_NO_PART}]+)")
+#: copick takes names apart at each "_".
+_NAME: Final = re.compile(r"(?P<user>[^_\s]+)_(?P<session>[^_\s]+)_(?P<object>[^_\s]+)")
 _KEYS: Final = (b'"pickable_object_name"', b'"user_id"', b'"session_id"', b'"points"')
 
 _Row = tuple[float, float, float, float]
@@ -59,15 +58,13 @@ class _File(msgspec.Struct):
     trust_orientation: bool | None = True
 
 
-def holds(path: Path, head: bytes) -> bool:
+def holds(path: Path, _head: bytes) -> bool:
     """Whether a JSON file holds copick's picks."""
-    if not head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
-        return False
     content = path.read_bytes()
     return all(key in content for key in _KEYS)
 
 
-def read(path: Path, context: Context, _notes: Notes) -> Picks:
+def read(path: Path, context: Context) -> Picks:
     """The picks of a file; `about` has whose picks of what they are.
 
     Raises
@@ -79,12 +76,12 @@ def read(path: Path, context: Context, _notes: Notes) -> Picks:
     """
     try:
         document = msgspec.convert(json.loads(path.read_text(encoding="utf-8-sig")), _File)
-    except (OSError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"{path.name} isn't a file of copick's picks ({error}).") from error
     if document.unit != "angstrom":
         raise FormatError(f"{path.name} counts in {document.unit!r}; copick's positions are in angstrom.")
-    spacing = context.spacing_angstrom if context.spacing_angstrom is not None else document.voxel_spacing
-    if spacing is None or not 0 < spacing < math.inf:
+    spacing = document.voxel_spacing or context.spacing_angstrom
+    if spacing is None:
         raise MissingContextError(
             f"{path.name} has its positions in ångström and doesn't say how wide a voxel is.",
             hint="Give the voxel spacing of the tomogram.",
@@ -92,27 +89,23 @@ def read(path: Path, context: Context, _notes: Notes) -> Picks:
         )
     points = document.points or []
     identity = np.eye(4)
-    transformations = np.array(
-        [identity if point.transformation_ is None else point.transformation_ for point in points]
-    ).reshape(-1, 4, 4)
-    if not np.allclose(transformations[:, 3], identity[3], atol=1e-8):
+    transformations = np.array([point.transformation_ or identity for point in points]).reshape(-1, 4, 4)
+    if (transformations[:, 3] != identity[3]).any():
         raise FormatError(f"{path.name}: the last row of a transformation_ isn't 0, 0, 0, 1.")
     locations = np.array([(each.location.x, each.location.y, each.location.z) for each in points]).reshape(-1, 3)
     rotations = transformations[:, :3, :3]
     has_rotations = document.trust_orientation is not False and bool((rotations != np.eye(3)).any())
-    instances = {point.instance_id for point in points}
+    instances = [point.instance_id for point in points]
     scores = np.array([math.nan if point.score is None else point.score for point in points], dtype=np.float64)
     return picks_of_file(
         path,
-        row_name="point",
         points_zyx=(locations + transformations[:, :3, 3])[:, ::-1] / spacing,
         spacing_angstrom=spacing,
         rotations_zyx=rotations[:, ::-1, ::-1] if has_rotations else None,
-        instance_ids=None
-        if instances <= {None} or instances <= {0}
-        else [NO_INSTANCE if point.instance_id is None else point.instance_id for point in points],
+        instance_ids=[NO_INSTANCE if each is None else each for each in instances]
+        if set(instances) - {None} - {0}
+        else None,
         scores=None if (scores == 1.0).all() or np.isnan(scores).all() else scores,
-        shape_zyx=context.shape_zyx,
         about=_names_of(path, document),
     )
 
@@ -120,34 +113,28 @@ def read(path: Path, context: Context, _notes: Notes) -> Picks:
 def losses(picks: Picks) -> list[str]:
     """What a file can't hold."""
     said = []
-    given = np.zeros((0, 3, 3)) if picks.rotations_zyx is None else picks.rotations_zyx
-    has_one = ~np.isnan(given).any(axis=(1, 2))
-    if has_one.any() and not has_one.all():
+    are_given = np.zeros(0, dtype=bool) if picks.rotations_zyx is None else ~np.isnan(picks.rotations_zyx[:, 0, 0])
+    if are_given.any() and not are_given.all():
         said.append("Picks without orientation get the identity, which copick takes for one.")
-    if has_one.any() and (given[has_one] == np.eye(3)).all():
-        said.append("All rotations are the identity, as copick writes where there are none.")
-    if picks.scores is not None and len(picks) and ((picks.scores == 1.0).all() or np.isinf(picks.scores).any()):
-        said.append("Scores of 1 for all picks are read as none, and infinite ones are left out.")
-    if picks.instance_ids is not None and len(picks) and not picks.instance_ids.any():
-        said.append("All instance ids are 0, as copick writes where there are none.")
     if not np.array_equal(picks.ids, np.arange(len(picks))):
         said.append("copick counts points by their place in the file: the picks' own ids are left out.")
     if picks.features:
         said.append(f"A point of copick has no {listed(list(picks.features))}.")
-    if picks.alignment_id is not None or picks.about:
-        said.append("copick has no place for where picks come from; it is in the .provenance.json beside the file.")
     return said
 
 
-def write(picks: Picks, path: Path, place: Path, _notes: Mapping[str, Any]) -> dict[str, Any]:
+def write(picks: Picks, path: Path, place: Path) -> None:
     """Write a file that is to lie at ``place``, whose names count if that is in a copick project."""
     assert picks.spacing_angstrom is not None  # noqa: S101 - see `registry.missing_for`
     transformations = np.tile(np.eye(4), (len(picks), 1, 1))
+    has_rotations = False
     if picks.rotations_xyz is not None:
-        is_given = ~np.isnan(picks.rotations_xyz).any(axis=(1, 2))
-        transformations[is_given, :3, :3] = picks.rotations_xyz[is_given]
+        are_given = ~np.isnan(picks.rotations_xyz[:, 0, 0])
+        transformations[are_given, :3, :3] = picks.rotations_xyz[are_given]
+        has_rotations = bool(are_given.any())
     instances = [NO_INSTANCE] * len(picks) if picks.instance_ids is None else picks.instance_ids.tolist()
     scores = [math.nan] * len(picks) if picks.scores is None else picks.scores.tolist()
+    locations = (picks.points_xyz * picks.spacing_angstrom).tolist()
     points = [
         _Point(
             _Location(*location),
@@ -156,31 +143,31 @@ def write(picks: Picks, path: Path, place: Path, _notes: Mapping[str, Any]) -> d
             score if math.isfinite(score) else None,
         )
         for location, transformation, instance, score in zip(
-            (picks.points_xyz * picks.spacing_angstrom).tolist(),
-            transformations.tolist(),
-            instances,
-            scores,
-            strict=True,
+            locations, transformations.tolist(), instances, scores, strict=True
         )
     ]
     user, session, name, run = _place_of(place, picks.about)
-    has_rotations = picks.rotations_zyx is not None and not np.isnan(picks.rotations_zyx).all()
     document = _File(name, user, session, points, run, picks.spacing_angstrom, trust_orientation=has_rotations)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=1))
-    return {}
 
 
 def _names_of(path: Path, document: _File) -> dict[str, str]:
     """Whose picks of what they are: in a project by its folders and the file's name, as copick goes by these."""
-    run, named = run_of_copick_project(path) or document.run_name, _NAME.fullmatch(path.stem)
+    run, named = run_of_copick_project(path), _NAME.fullmatch(path.stem)
+    if run and named is not None:
+        return {
+            "object_name": named["object"],
+            "user_id": named["user"],
+            "session_id": named["session"],
+            "run_name": run,
+        }
     names = {
         "object_name": document.pickable_object_name,
         "user_id": document.user_id,
         "session_id": document.session_id,
+        "run_name": document.run_name,
     }
-    if run_of_copick_project(path) and named is not None:
-        names = {"object_name": named["object"], "user_id": named["user"], "session_id": named["session"]}
-    return {key: value for key, value in (names | {"run_name": run}).items() if value}
+    return {key: value for key, value in names.items() if value}
 
 
 def _place_of(place: Path, about: Mapping[str, Any]) -> tuple[str, str, str, str]:

@@ -4,14 +4,12 @@ Conventions, from Dynamo's wiki (*Table convention*): x, y, z (columns 24 to 26)
 and dx, dy, dz (4 to 6) a shift that is added to it, all in voxels. Dynamo indexes volumes as MATLAB does, so here the
 centre of the first voxel is 1, 1, 1; copick, ArtiaX and dynamo2m count from 0 and differ by this voxel. `eulers` has
 the meaning of tdrot, tilt, narot (7 to 9). ``tag`` (1) tells particles apart, ``cc`` (10) is the score, ``tomo`` (20)
-the number of the tomogram, whose name may be in a table map (``.doc``) beside the table, ``reg`` (21) a region of it
-(here: instances), ``apix`` (36) the voxel size in ångström. A column of zeros says nothing.
+the number of the tomogram, ``reg`` (21) a region of it (here: instances), ``apix`` (36) the voxel size in ångström. A
+column of zeros says nothing.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,7 +19,6 @@ from numpy.typing import NDArray
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.files import brief
 from napari_cryoet.formats.common import (
-    LARGEST_EXACT,
     Context,
     choose_tomogram,
     known_rotations,
@@ -31,9 +28,7 @@ from napari_cryoet.formats.common import (
     rotation_losses,
 )
 from napari_cryoet.formats.eulers import angles_of, matrices_of
-from napari_cryoet.formats.notes import Notes
 from napari_cryoet.picks import Picks
-from napari_cryoet.picks.history import are_moved
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,23 +40,15 @@ _FIRST_VOXEL: Final = 1.0
 _OWN: Final = frozenset({*_ANGLES, *_POSITION, *_SHIFTS, "tag", "cc", "tomo", "reg", "apix"})
 _TOMOGRAM_NUMBER: Final = "tomogram_number"
 _LEAST_COLUMNS: Final = 26
-_NUMBER: Final = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+|nan|inf)(e[+-]?\d+)?([+-][\d.e+-]*i)?", re.IGNORECASE)
+_SHIFTED: Final = "The table's shifts (dx, dy, dz) are part of the positions: crop anew if you write them for Dynamo."
 _COUNTED_FROM_1: Final = (
     "Positions in Dynamo tables are taken to count from 1, as in MATLAB. copick, ArtiaX and dynamo2m count from 0: a "
     "table that one of them wrote is shown one voxel off along each axis."
 )
-_SHIFTED: Final = "The table's shifts (dx, dy, dz) are part of the positions: crop anew if you write them for Dynamo."
 
 
-def holds(_path: Path, head: bytes) -> bool:
-    """Whether the first line is a row of such a table; an empty file is a table without particles."""
-    lines = head.removeprefix(b"\xef\xbb\xbf").strip().splitlines()
-    words = lines[0].split() if lines else []
-    return not lines or (len(words) >= _LEAST_COLUMNS and all(map(_NUMBER.fullmatch, words)))
-
-
-def read(path: Path, context: Context, notes: Notes) -> Picks:
-    """The picks of one tomogram, which is named by its number or as the table map does.
+def read(path: Path, context: Context) -> Picks:
+    """The picks of one tomogram, which is named by its number.
 
     Raises
     ------
@@ -70,35 +57,29 @@ def read(path: Path, context: Context, notes: Notes) -> Picks:
     MissingContextError
         If there are several tomograms and none was chosen.
     """
-    table, in_map = _read_table(path), _table_map(path)
-    names = np.array([in_map.get(number, f"{number:.15g}") for number in table["tomo"].tolist()], dtype=object)
-    tomogram = choose_tomogram(names.tolist(), context.tomogram, path.name)
-    table = table[names == tomogram]
-    pixels, wanted = np.unique(table["apix"]), context.spacing_angstrom
-    own = float(pixels[0]) if len(pixels) == 1 and 0 < pixels[0] < np.inf else None
-    factor = own / wanted if own is not None and wanted is not None else 1.0
-    shifts, angles = table[list(_SHIFTS)].to_numpy(), table[list(_ANGLES)].to_numpy()
+    table = _read_table(path)
+    numbers = np.array([f"{number:.15g}" for number in table["tomo"].tolist()], dtype=object)
+    tomogram = choose_tomogram(numbers.tolist(), context.tomogram, path.name)
+    table = table[numbers == tomogram]
+    pixels, shifts, angles = table["apix"], table[list(_SHIFTS)].to_numpy(), table[list(_ANGLES)].to_numpy()
     regions, tags = table["reg"].to_numpy(), table["tag"].to_numpy()
     has_regions = bool(regions.any()) and _are_whole(regions)
-    has_tags = _are_whole(tags) and len(np.unique(tags)) == len(tags) and np.abs(tags).max(initial=0) < LARGEST_EXACT
+    has_tags = _are_whole(tags) and len(np.unique(tags)) == len(tags)
     kept = [name for name in table if name not in _OWN and _says_something(name, table[name].to_numpy())]
-    kept += ["reg"] * (bool(regions.any()) and not has_regions) + ["tag"] * (bool(tags.any()) and not has_tags)
-    is_ours = notes.dynamo_tag_offset is not None
+    kept += ["reg"] * (bool(regions.any()) and not has_regions)
+    offset = 0 if context.notes is None else context.notes.dynamo_tag_offset
     return picks_of_file(
         path,
-        rows=(table.index + 1).tolist(),
-        points_zyx=(table[list(_POSITION)].to_numpy() + shifts - _FIRST_VOXEL)[:, ::-1] * factor,
-        spacing_angstrom=wanted if wanted is not None else own,
+        points_zyx=(table[list(_POSITION)].to_numpy() + shifts - _FIRST_VOXEL)[:, ::-1],
+        spacing_angstrom=float(pixels.iloc[0]) if pixels.nunique() == 1 and pixels.any() else context.spacing_angstrom,
         rotations_zyx=matrices_of(angles, "dynamo")[:, ::-1, ::-1] if np.any(angles) else None,
         scores=table["cc"].to_numpy() if table["cc"].any() else None,
         instance_ids=regions.astype(np.int64) if has_regions else None,
-        ids=tags.astype(np.int64) - (notes.dynamo_tag_offset or 0) if has_tags else None,
+        ids=tags.astype(np.int64) - offset if has_tags else None,
         features={name: _narrowed(table[name].to_numpy()) for name in kept},
-        shape_zyx=context.shape_zyx,
         about={
-            "tomogram_name": tomogram if in_map else None,
-            _TOMOGRAM_NUMBER: _number_of(table, in_map),
-            "warnings": [*[_COUNTED_FROM_1] * (len(table) > 0 and not is_ours), *[_SHIFTED] * bool(shifts.any())],
+            _TOMOGRAM_NUMBER: int(tomogram) if tomogram is not None and tomogram.isdecimal() else None,
+            "warnings": [_COUNTED_FROM_1] * (context.notes is None) + [_SHIFTED] * bool(shifts.any()),
         },
     )
 
@@ -109,37 +90,31 @@ def losses(picks: Picks) -> list[str]:
     known = known_rotations(picks)
     if len(picks) and (known is None or not known[1].all()):
         said.append("Picks without orientation get the angles 0, 0, 0, which Dynamo takes for an orientation.")
-    for column, what in ((picks.scores, "scores"), (picks.instance_ids, "instance ids")):
-        if column is not None and len(column) and not column.any():
-            said.append(f"All {what} are 0, which is what a table says where there are none.")
-    if not _are_exact(picks.ids) or (picks.instance_ids is not None and not _are_exact(picks.instance_ids)):
-        said.append("A table holds numbers up to 2^53: ids beyond are counted anew, instance ids lose digits.")
     if len(picks):
         said.append(
             "Positions are written counted from 1, as in MATLAB: programs that count tables from 0 (copick, ArtiaX, "
             "dynamo2m) take them to be one voxel off."
         )
-    if picks.about.get(_TOMOGRAM_NUMBER) is not None and are_moved(picks.edits):
-        said.append("Moved picks keep their tags, and so what Dynamo cropped at their old places: crop anew.")
     unnamed = [name for name in picks.features if name not in _further_columns(picks)]
     if unnamed:
         said.append(f"A table has no column for {listed(unnamed)}.")
-    if picks.alignment_id is not None or picks.about:
-        said.append("A table has no place for where picks come from; it is in the .provenance.json beside it.")
     return said
 
 
-def write(picks: Picks, path: Path, _place: Path, _notes: Mapping[str, Any]) -> dict[str, Any]:
-    """Write a table of 42 columns; gives what was added to ids, because tags start at 1."""
+def tag_offset(picks: Picks) -> int:
+    """What is added to ids, because tags start at 1."""
+    return max(0, 1 - int(picks.ids.min(initial=1)))
+
+
+def write(picks: Picks, path: Path, _place: Path) -> None:
+    """Write a table of 42 columns."""
     import dynamotable
     import pandas as pd
 
-    ids = picks.ids if _are_exact(picks.ids) else np.arange(len(picks))
-    offset = max(0, 1 - int(ids.min(initial=1)))
     known, number = known_rotations(picks), picks.about.get(_TOMOGRAM_NUMBER)
-    is_number = isinstance(number, int) and 0 <= number < LARGEST_EXACT
     angles = np.zeros((len(picks), 3)) if known is None else angles_of(known[0], "dynamo")
-    columns: dict[str, Any] = {"tag": ids + offset, "tomo": np.full(len(picks), number if is_number else 1)}
+    columns: dict[str, Any] = {"tag": picks.ids + tag_offset(picks)}
+    columns["tomo"] = np.full(len(picks), number if isinstance(number, int) else 1)
     columns |= dict(zip(_POSITION, (picks.points_xyz + _FIRST_VOXEL).T, strict=True))
     columns |= dict(zip(_ANGLES, angles.T, strict=True))
     if picks.scores is not None:
@@ -153,7 +128,6 @@ def write(picks: Picks, path: Path, _place: Path, _notes: Mapping[str, Any]) -> 
     with_ending = path.with_name(f"{path.name}.tbl")  # which dynamotable would add
     dynamotable.write(table, str(with_ending))
     with_ending.replace(path)
-    return {"dynamo_tag_offset": offset}
 
 
 def _read_table(path: Path) -> pd.DataFrame:
@@ -194,21 +168,6 @@ def _column_names() -> list[str]:
     return list(COLUMN_NAME_TO_COLUMN_NUMBER)
 
 
-def _table_map(path: Path) -> dict[float, str]:
-    """The tomograms' files by number, of the table map beside a table; empty if there is none."""
-    beside = path.with_suffix(".doc")
-    if not beside.is_file():
-        return {}
-    lines = [line.split(None, 1) for line in beside.read_text(encoding="utf-8", errors="replace").splitlines()]
-    return {float(words[0]): words[1].strip() for words in lines if len(words) == 2 and words[0].isdecimal()}
-
-
-def _number_of(table: pd.DataFrame, in_map: Mapping[float, str]) -> int | None:
-    """Dynamo's number of the tomogram; 0 is none unless the table map names it."""
-    number = float(table["tomo"].iloc[0]) if len(table) else 0.0
-    return int(number) if number in in_map or (number > 0 and number == round(number)) else None
-
-
 def _says_something(name: str, column: NDArray[Any]) -> bool:
     unsaid = 1.0 if name == "aligned_value" else 0.0
     return bool((np.isfinite(column) & (column != unsaid)).any())
@@ -216,11 +175,6 @@ def _says_something(name: str, column: NDArray[Any]) -> bool:
 
 def _are_whole(column: NDArray[np.float64]) -> bool:
     return bool((column == np.round(column)).all() and (np.abs(column) < 2**63).all())
-
-
-def _are_exact(numbers: NDArray[np.int64]) -> bool:
-    """Whether a table can hold numbers, and tags made of them by adding what makes all of them positive."""
-    return bool((np.abs(numbers) < LARGEST_EXACT // 2).all())
 
 
 def _narrowed(column: NDArray[Any]) -> NDArray[Any]:

@@ -13,8 +13,9 @@ null or -1 is none. Our exports add ``score``, further columns, and ``pick_id`` 
 
 from __future__ import annotations
 
+import math
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,14 +25,14 @@ from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.formats.common import MAX_FILE_BYTES, MAX_PICKS, Context, is_missing, listed, picks_of_file
-from napari_cryoet.formats.notes import Notes
 from napari_cryoet.picks import NO_INSTANCE, Picks
 
 MAX_COLUMNS: Final = 64
 _ORIENTED: Final = "orientedPoint"
 _INSTANCE: Final = "instancePoint"
 _KINDS: Final = {kind.lower(): kind for kind in ("point", _ORIENTED, _INSTANCE)}
-_OWN_KEYS: Final = frozenset({"type", "location", "xyz_rotation_matrix", "instance_id"})
+_POINT_KEYS: Final = frozenset({"type", "location", "xyz_rotation_matrix", "instance_id"})
+_TAKEN: Final = _POINT_KEYS | {"score", "pick_id"}
 _HEAD_LINES: Final = 20
 _SHOWN_CHARACTERS: Final = 120
 
@@ -56,7 +57,7 @@ def holds(_path: Path, head: bytes) -> bool:
     return not lines or any(map(_is_point, lines))
 
 
-def read(path: Path, context: Context, _notes: Notes) -> Picks:
+def read(path: Path, context: Context) -> Picks:
     """The picks of a file, counted in voxels of the context's spacing."""
     return read_points(path.read_bytes(), path.name, context.spacing_angstrom)
 
@@ -94,30 +95,48 @@ def read_points(content: bytes, where: str, spacing_angstrom: float | None = Non
     if warnings := columns.warnings():
         about["warnings"] = [*about.get("warnings", ()), *warnings]
     attributes = columns.as_picks() | known | {"spacing_angstrom": spacing_angstrom, "about": about}
-    return picks_of_file(Path(where), row_name="point", **attributes)
+    return picks_of_file(Path(where), **attributes)
 
 
 def losses(picks: Picks) -> list[str]:
     """What a file can't hold."""
     said = []
-    if picks.spacing_angstrom is not None:
-        said.append("The format has no place for the voxel spacing; it is in the .provenance.json beside the file.")
-    taken = [name for name in picks.features if name in {*_OWN_KEYS, "score", "pick_id"}]
+    taken = [name for name in picks.features if name in _TAKEN]
     if taken:
         said.append(f"Columns called {listed(taken)} would be taken for something else; they are left out.")
-    if len(picks.features) > MAX_COLUMNS:
-        said.append(f"Of {len(picks.features)} further columns, only {MAX_COLUMNS} can be read again.")
     columns = [*picks.features.values(), *([] if picks.scores is None else [picks.scores])]
     if any(column.dtype.kind == "f" and np.isinf(column).any() for column in columns):
         said.append("JSON has no infinite numbers; they are left out.")
     return said
 
 
-def write(picks: Picks, path: Path, _place: Path, _notes: Mapping[str, Any]) -> dict[str, Any]:
-    """Write a file; nothing needs to be noted beside it."""
+def write(picks: Picks, path: Path, _place: Path) -> None:
+    """Write a file."""
     with path.open("wb") as file:
         file.writelines(lines_of(picks))
-    return {}
+
+
+def lines_of(picks: Picks) -> Iterator[bytes]:
+    """The lines of a file."""
+    encode = msgspec.json.Encoder().encode
+    matrices = picks.rotations_xyz
+    instances = np.full(len(picks), NO_INSTANCE) if picks.instance_ids is None else picks.instance_ids
+    further = {name: column.tolist() for name, column in picks.features.items() if name not in _TAKEN}
+    if picks.scores is not None:
+        further["score"] = picks.scores.tolist()
+    if not np.array_equal(picks.ids, np.arange(len(picks))):
+        further["pick_id"] = picks.ids.tolist()
+    for row, (x, y, z) in enumerate(picks.points_xyz.tolist()):
+        instance = int(instances[row])
+        line: dict[str, Any] = {"type": "point", "location": {"x": x, "y": y, "z": z}}
+        if matrices is not None and np.isfinite(matrices[row]).all():
+            line |= {"type": _ORIENTED, "xyz_rotation_matrix": matrices[row].tolist()}
+        elif instance != NO_INSTANCE:
+            line["type"] = _INSTANCE
+        if instance != NO_INSTANCE:
+            line["instance_id"] = instance
+        line |= {name: column[row] for name, column in further.items() if _is_in_json(column[row])}
+        yield encode(line) + b"\n"
 
 
 def _is_point(line: bytes) -> bool:
@@ -131,6 +150,10 @@ def _kind_of(record: Any) -> str | None:
     return _KINDS.get(str(record.get("type")).lower()) if isinstance(record, dict) else None
 
 
+def _is_in_json(value: Any) -> bool:
+    return not is_missing(value) and not (isinstance(value, float) and math.isinf(value))
+
+
 class _Columns:
     """Collects lines into columns."""
 
@@ -141,7 +164,6 @@ class _Columns:
         self._instances: dict[int, int] = {}
         self._further: dict[str, dict[int, Any]] = {}
         self._left_out: set[str] = set()
-        self._n_without_instance = 0
         self._decode = msgspec.json.Decoder().decode
 
     def add(self, line: bytes) -> None:
@@ -166,18 +188,16 @@ class _Columns:
                 self._rotations.extend(row)
         if point.instance_id is not None and point.instance_id != NO_INSTANCE:
             self._instances[index] = point.instance_id
-        elif kind == _INSTANCE:
-            self._n_without_instance += 1
         for name, value in record.items():
-            if name not in _OWN_KEYS and value is not None:
+            if name not in _POINT_KEYS:
                 self._take_further(index, name, value)
 
     def _take_further(self, index: int, name: str, value: Any) -> None:
-        is_new = name not in self._further
-        if not isinstance(value, str | bool | int | float) or (is_new and len(self._further) >= MAX_COLUMNS):
-            self._left_out.add(name)
-        else:
+        has_room = name in self._further or len(self._further) < MAX_COLUMNS
+        if has_room and isinstance(value, str | bool | int | float):
             self._further.setdefault(name, {})[index] = value
+        elif value is not None:
+            self._left_out.add(name)
 
     def as_picks(self) -> dict[str, Any]:
         """The attributes of `Picks` in z, y, x."""
@@ -188,8 +208,7 @@ class _Columns:
             found["rotations_zyx"] = np.full((count, 3, 3), np.nan)
             found["rotations_zyx"][self._oriented] = np.array(self._rotations).reshape(-1, 3, 3)[:, ::-1, ::-1]
         if self._instances:
-            instances = [self._instances.get(index, NO_INSTANCE) for index in range(count)]
-            found["instance_ids"] = np.array(instances, dtype=np.int64)
+            found["instance_ids"] = [self._instances.get(index, NO_INSTANCE) for index in range(count)]
         if "score" in features and features["score"].dtype.kind in "if":
             found["scores"] = features.pop("score")
         ids = features.get("pick_id")
@@ -202,8 +221,6 @@ class _Columns:
         said = []
         if self.n_unknown:
             said.append(f"{self.n_unknown:,} of the file's lines are no known kind of point and were left out.")
-        if self._n_without_instance:
-            said.append(f"{self._n_without_instance:,} points of instances name none.")
         if self._left_out:
             names = listed(sorted(self._left_out))
             said.append(f"Columns that aren't plain numbers or texts, or too many, were left out: {names}.")
@@ -213,41 +230,9 @@ class _Columns:
 def _column(values: dict[int, Any], count: int) -> NDArray[Any]:
     """Truth values or whole numbers if every point has one, else reals with NaN, or texts with ""."""
     kinds = {type(value) for value in values.values()}
-    is_narrow = all(-(2**63) <= value < 2**63 for value in values.values()) if kinds <= {int, float} else False
-    if len(values) == count and (kinds == {bool} or (kinds == {int} and is_narrow)):
+    are_numbers = kinds <= {int, float} and all(-(2**63) <= value < 2**63 for value in values.values())
+    if len(values) == count and (kinds == {bool} or (kinds == {int} and are_numbers)):
         return np.array(list(values.values()))
-    if is_narrow:
+    if are_numbers:
         return np.array([values.get(index, np.nan) for index in range(count)], dtype=np.float64)
     return np.array([str(values.get(index, "")) for index in range(count)], dtype=object)
-
-
-def lines_of(picks: Picks) -> Iterator[bytes]:
-    """The lines of a file."""
-    encode = msgspec.json.Encoder().encode
-    matrices = picks.rotations_xyz
-    instances = np.full(len(picks), NO_INSTANCE) if picks.instance_ids is None else picks.instance_ids
-    further = {name: column.tolist() for name, column in _further_columns(picks)}
-    for row, (x, y, z) in enumerate(picks.points_xyz.tolist()):
-        instance = int(instances[row])
-        line: dict[str, Any] = {"type": "point", "location": {"x": x, "y": y, "z": z}}
-        if matrices is not None and np.isfinite(matrices[row]).all():
-            line |= {"type": _ORIENTED, "xyz_rotation_matrix": matrices[row].tolist()}
-        elif instance != NO_INSTANCE:
-            line["type"] = _INSTANCE
-        if instance != NO_INSTANCE:
-            line["instance_id"] = instance
-        line |= {name: column[row] for name, column in further.items() if _is_in_json(column[row])}
-        yield encode(line) + b"\n"
-
-
-def _is_in_json(value: Any) -> bool:
-    return not is_missing(value) and not (isinstance(value, float) and np.isinf(value))
-
-
-def _further_columns(picks: Picks) -> Iterator[tuple[str, NDArray[Any]]]:
-    if picks.scores is not None:
-        yield "score", picks.scores
-    if not np.array_equal(picks.ids, np.arange(len(picks))):
-        yield "pick_id", picks.ids
-    taken = {*_OWN_KEYS, "score", "pick_id"}
-    yield from ((name, column) for name, column in picks.features.items() if name not in taken)

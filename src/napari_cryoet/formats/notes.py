@@ -1,4 +1,4 @@
-"""What an export says of itself: its provenance, in the file or in a ``.provenance.json`` beside it.
+"""Where an export comes from: a ``.provenance.json`` beside it, or an attribute of an OME-Zarr.
 
 The file beside holds a checksum and counts only as long as the export is unchanged. In a copick project its name starts
 with a dot, because copick takes every other JSON file beside picks for picks.
@@ -6,9 +6,9 @@ with a dot, because copick takes every other JSON file beside picks for picks.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -19,9 +19,11 @@ import msgspec
 
 from napari_cryoet._version import __version__
 from napari_cryoet.exceptions import FormatError, SaveError
-from napari_cryoet.files import flush_to_disk, ready_place, without_login, written_whole
+from napari_cryoet.files import without_login, written_whole
 
 SUFFIX: Final = ".provenance.json"
+#: The attribute of an OME-Zarr that has the notes of an export.
+ATTRIBUTE: Final = "napari_cryoet"
 #: The key of `about` for the position of a volume's first voxel, z, y, x, in ångström, if its file gives one.
 ORIGIN_KEY: Final = "origin_zyx_angstrom"
 _EXPORT: Final = "{} exported by napari-cryoet"
@@ -31,9 +33,7 @@ MASK_EXPORT: Final = _EXPORT.format("mask")
 _OF_THE_SOURCE_ONLY: Final = frozenset(
     {"warnings", "voxel_spacing_angstrom", ORIGIN_KEY, "software", "layer_id", "group", "is_main_layer"}
 )
-_MAX_BYTES: Final = 16 * 2**20
 _MANIFEST: Final = "manifest.json"
-_MOST_FOLDERS_UP: Final = 16
 
 _Size = Annotated[int, msgspec.Meta(gt=0, lt=2**31)]
 
@@ -41,23 +41,14 @@ _Size = Annotated[int, msgspec.Meta(gt=0, lt=2**31)]
 class Notes(msgspec.Struct, frozen=True):
     """The notes of an export, as far as reading goes by them."""
 
+    sha256: str = ""
     kind: str = ""
     voxel_spacing_angstrom: Annotated[float, msgspec.Meta(gt=0)] | None = None
     shape_zyx: tuple[_Size, _Size, _Size] | None = None
     alignment_id: int | None = None
     edits: tuple[str, ...] = ()
     source: dict[str, Any] = {}
-    count: int | None = None
-    columns: dict[str, str] = {}
-    dynamo_tag_offset: int | None = None
-    star_names: dict[str, str] = {}
-    star_encoded: tuple[str, ...] = ()
-    sha256: str = ""
-
-    @property
-    def lasting_source(self) -> dict[str, Any]:
-        """The source without what is true only of its own file."""
-        return {key: value for key, value in self.source.items() if key not in _OF_THE_SOURCE_ONLY}
+    dynamo_tag_offset: int = 0
 
 
 def of_bare_file(kind: str, address: str, spacing_angstrom: float | tuple[float, ...] | None) -> dict[str, Any]:
@@ -94,23 +85,28 @@ def of_export(
     }
 
 
-def as_json(notes: Mapping[str, Any], indent: int | None = None) -> str:
-    """Notes as JSON in ASCII, so that odd file names can't break it."""
-    return json.dumps(dict(notes), indent=indent, default=_as_plain)
+def source_of(path: Path | None, notes: Notes | None) -> dict[str, Any]:
+    """What is known of where a file comes from, with its ``edits`` and ``alignment_id``.
 
-
-def parse(content: str | bytes) -> Notes | None:
-    """Notes from JSON; None if they aren't of the kind that we write."""
-    try:
-        return msgspec.convert(json.loads(content), Notes)
-    except (ValueError, RecursionError):
-        return None
+    Parameters
+    ----------
+    path
+        On this computer; it may be part of a download. None for an address.
+    notes
+        Those of an export of ours.
+    """
+    if notes is None:
+        return {} if path is None else _source_of_download(path)
+    source = _lasting(notes.source)
+    edits = [*(source.get("edits") or ()), *notes.edits]
+    alignment = {} if notes.alignment_id is None else {"alignment_id": notes.alignment_id}
+    return source | ({"edits": edits} if edits else {}) | alignment
 
 
 def path_beside(path: Path) -> Path:
-    """Where the notes of a file are; beside its target if it is a symbolic link."""
-    hidden, visible = _paths_beside(path)
-    return hidden if run_of_copick_project(path.resolve()) else visible
+    """Where the notes of a file are."""
+    name = f"{path.name}{SUFFIX}"
+    return path.with_name(f".{name}" if run_of_copick_project(path) else name)
 
 
 def run_of_copick_project(path: Path) -> str:
@@ -121,73 +117,57 @@ def run_of_copick_project(path: Path) -> str:
 
 @contextmanager
 def written_with_notes(path: Path, notes: Mapping[str, Any], *, overwrite: bool = False) -> Iterator[Path]:
-    """As `written_whole`, with the notes beside the file, taken at the end: both are whole before either shows."""
-    place, beside = ready_place(path, overwrite=overwrite), path_beside(path)
-    if overwrite and beside.exists() and not _is_ours(beside):
+    """As `written_whole`, with the notes beside the file: both are whole before either shows."""
+    beside = path_beside(path)
+    if overwrite and os.path.exists(beside) and not _read(beside).sha256:
         raise SaveError(f"{beside.name} isn't a file of ours.", hint="Choose another name, or move it.")
     with written_whole(beside, overwrite=overwrite) as hidden_notes, written_whole(path, overwrite=overwrite) as hidden:
         yield hidden
-        document = dict(notes) | {"file": place.name, "sha256": _sha256(hidden)}
-        hidden_notes.write_text(as_json(document, indent=1), encoding="utf-8")
-        flush_to_disk(hidden_notes)
-    if overwrite:
-        _remove_ours(*(other for other in _paths_beside(path) if other != beside))
-
-
-def remove_beside(path: Path) -> None:
-    """Remove the notes of a file that was replaced by one that has its own inside."""
-    _remove_ours(*_paths_beside(path))
+        hidden_notes.write_text(json.dumps({**notes, "file": path.name, "sha256": _sha256(hidden)}, indent=1))
 
 
 def read_beside(path: Path) -> Notes | None:
     """The notes beside a file if they are of this very file."""
-    for place in _paths_beside(path):
-        notes = _read(place)
-        if notes is not None and notes.sha256 and notes.sha256 == _sha256(path):
-            return notes
-    return None
+    notes = _read(path_beside(path))
+    return notes if notes.sha256 and notes.sha256 == _sha256(path) else None
 
 
-def source_of_download(path: Path) -> dict[str, Any]:
+def as_notes(content: Any) -> Notes:
+    """Notes from plain data; empty ones if it isn't of the kind that we write."""
+    try:
+        return msgspec.convert(content, Notes)
+    except msgspec.ValidationError:
+        return Notes()
+
+
+def _read(beside: Path) -> Notes:
+    try:
+        return as_notes(json.loads(beside.read_bytes()))
+    except (OSError, ValueError, RecursionError):
+        return Notes()
+
+
+def _source_of_download(path: Path) -> dict[str, Any]:
     """The provenance of a file or folder that was downloaded, from the manifest of a folder above; else empty."""
     path = path.absolute()
-    for folder in list(path.parents)[:_MOST_FOLDERS_UP]:
+    for folder in path.parents:
         try:
-            document = json.loads((folder / _MANIFEST).read_bytes())
+            manifest = json.loads((folder / _MANIFEST).read_bytes())
             name = path.relative_to(folder).as_posix()
-            item = next(row for row in document["items"] if row["path"] == name)
-            source = Notes(source=dict(item["source"])).lasting_source
-            digest = next((row["sha256"] for row in document["files"] if row["path"] == name), None)
-        except (OSError, ValueError, LookupError, TypeError, StopIteration, RecursionError):
+            source = _lasting(next(row["source"] for row in manifest["items"] if row["path"] == name))
+            digest = next((row["sha256"] for row in manifest["files"] if row["path"] == name), None)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration, RecursionError):
             continue
+        edits = source.pop("edits", None) or ()
         if digest is not None and digest != _sha256(path):
-            source["edits"] = [*(source.get("edits") or ()), "changed since its download"]
-        return source
+            edits = [*edits, "changed since its download"]
+        return source | ({"edits": list(edits)} if edits else {})
     return {}
 
 
-def _paths_beside(path: Path) -> tuple[Path, Path]:
-    place = path.resolve()
-    return place.with_name(f".{place.name}{SUFFIX}"), place.with_name(f"{place.name}{SUFFIX}")
-
-
-def _read(place: Path) -> Notes | None:
-    try:
-        return None if place.stat().st_size > _MAX_BYTES else parse(place.read_bytes())
-    except OSError:
-        return None
-
-
-def _is_ours(place: Path) -> bool:
-    notes = _read(place)
-    return notes is not None and bool(notes.sha256)
-
-
-def _remove_ours(*places: Path) -> None:
-    for place in places:
-        if _is_ours(place):
-            with contextlib.suppress(OSError):
-                place.unlink()
+def _lasting(source: Mapping[str, Any]) -> dict[str, Any]:
+    """A source without what is true only of its own file."""
+    return {key: value for key, value in source.items() if key not in _OF_THE_SOURCE_ONLY}
 
 
 def _sha256(path: Path) -> str:

@@ -1,17 +1,16 @@
-"""Volumes as the portal writes them: OME-Zarr 0.4 pyramids (zarr v2), and their MRC twins.
+"""Writing volumes: OME-Zarr pyramids as the portal has them, and MRC files.
 
-Levels ``0``, ``1``, ``2``; chunks of 256 x 256 x 256 at every level, full size also where the array ends; ``/`` between
-chunk indices; Blosc with lz4, level 5, byte shuffle; no ``.zmetadata``; a scale in ångström and no translation. Tilt
-series have chunks of 1 x 1024 x 1024 and keep all their images at every level.
+Pyramids have the levels ``0``, ``1``, ``2``. In version 0.4 they are as the portal's: chunks of 256 x 256 x 256, full
+size also where the array ends; ``/`` between chunk indices; Blosc with lz4, level 5, byte shuffle; no ``.zmetadata``; a
+scale in ångström and no translation. Tilt series have chunks of 1 x 1024 x 1024, and all their images at every level.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
+import math
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
@@ -21,15 +20,15 @@ from numpy.typing import NDArray
 from napari_cryoet.stopping import raise_if_stopped
 
 Kind = Literal["tomogram", "mask", "instances", "tiltseries"]
-Shape3 = tuple[int, int, int]
+Version = Literal["0.4", "0.5"]
 
-LEVELS: Final = 3
-_COMPRESSOR: Final = {"blocksize": 0, "clevel": 5, "cname": "lz4", "id": "blosc", "shuffle": 1}
+_LEVELS: Final = 3
 _MRC_LABEL: Final = "Written by napari-cryoet."
+_MRC_PLANES: Final = 64  # written at a time
 
 
 class Volume(Protocol):
-    """Anything with a shape and a dtype that gives boxes of voxels: an array of numpy, dask or zarr, a lazy tiling."""
+    """Anything with a shape and a dtype that gives boxes of voxels: a NumPy, dask or zarr array, or a lazy tiling."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -43,88 +42,92 @@ class Volume(Protocol):
         """The voxels of a box, or what computes them."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    dtype: str
-    chunk: Shape3 = (256, 256, 256)
-    factor: Shape3 = (2, 2, 2)
-
-
-_LAYOUTS: Final[dict[Kind, _Layout]] = {
-    "tomogram": _Layout("float32"),
-    "mask": _Layout("int8"),
-    "instances": _Layout("uint16"),
-    "tiltseries": _Layout("float32", (1, 1024, 1024), (1, 2, 2)),
-}
-
-
 def write_pyramid(
     path: Path | str,
     volume_zyx: Volume,
     spacing_angstrom: float,
     kind: Kind = "tomogram",
     *,
+    version: Version = "0.4",
+    is_labels: bool = False,
+    attributes: Mapping[str, Any] | None = None,
     stop: threading.Event | None = None,
 ) -> int:
     """Write a volume as an OME-Zarr pyramid and give its size in bytes.
-
-    Level 0 is read a row of chunks at a time, so a volume larger than the memory can be given as a lazy `Volume`.
 
     Parameters
     ----------
     path
         The folder to write, ending in ``.zarr``; it must not exist.
     volume_zyx
-        float32 for a tomogram or tilt series, int8 (0 and 1) for a mask, uint16 (0 is background) for instances.
+        The portal has float32 for tomograms and tilt series, int8 for masks, uint16 for instances. Read a slab of
+        planes at a time; the coarser levels are kept in memory.
     spacing_angstrom
-        Edge of a voxel; rounded to three digits as in the portal.
+        Edge of a voxel.
     kind
         Coarser levels are the mean of 2 x 2 x 2 voxels of a tomogram (zero beyond its end), or of 1 x 2 x 2 pixels of a
         tilt series; one where any voxel of a mask is; every second voxel of instances.
+    version
+        Of OME-Zarr.
+    is_labels
+        Whether to say that the values are labels; of instances this is always said.
+    attributes
+        Further attributes of the group.
     stop
         Set it to give up; what was written so far is left.
 
     Raises
     ------
-    ValueError
-        The volume has no three axes, or another dtype than its kind has.
-    FileExistsError
-        There is something at ``path``.
     StoppedError
         ``stop`` was set.
     """
-    layout = _LAYOUTS[kind]
-    if len(volume_zyx.shape) != 3 or 0 in volume_zyx.shape:
-        raise ValueError(f"a volume has three axes, none of them empty; this one has the shape {volume_zyx.shape}")
-    if np.dtype(volume_zyx.dtype) != layout.dtype:
-        raise ValueError(f"the dtype of a {kind} is {layout.dtype}, not {volume_zyx.dtype}")
-    folder = Path(path)
-    folder.mkdir(parents=True)
-    found: set[int] = set()
+    import zarr
+
+    group = zarr.open_group(path, mode="w-", zarr_format=2 if version == "0.4" else 3)
     level = volume_zyx
-    for number in range(LEVELS):
-        level = _write_level(folder / str(number), level, kind, stop, found)
-    _write_json(folder / ".zgroup", {"zarr_format": 2})
-    _write_json(folder / ".zattrs", _attributes(round(float(spacing_angstrom), 3), kind, sorted(found - {0})))
-    return folder_bytes(folder)
+    for number in range(_LEVELS):
+        level = _write_level(_created(group, str(number), level, kind, version), level, kind, stop)
+    ome: dict[str, Any] = {"multiscales": [_multiscale(spacing_angstrom, kind, version)]}
+    if is_labels or kind == "instances":
+        ome["image-label"] = {}
+    # last of all: without them, the folder is no image
+    group.attrs.update((ome if version == "0.4" else {"ome": {"version": version} | ome}) | dict(attributes or {}))
+    return folder_bytes(path)
 
 
 def write_mrc(
-    path: Path | str, volume_zyx: Volume, spacing_angstrom: float, *, stop: threading.Event | None = None
+    path: Path | str, volume_zyx: Volume, spacing_angstrom: float, stop: threading.Event | None = None
 ) -> int:
     """Write a volume of int8, int16, uint16 or float32 as an MRC file and give its size in bytes."""
     import mrcfile
 
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    raise_if_stopped(stop)
-    with mrcfile.new(path, overwrite=True) as mrc:
-        mrc.set_data(np.asarray(volume_zyx[slice(None), slice(None), slice(None)]))
-        mrc.set_volume()
-        mrc.voxel_size = round(float(spacing_angstrom), 3)
-        mrc.header.nlabl = 1
-        mrc.header.label = np.array([_MRC_LABEL.encode(), *[b""] * 9], dtype="S80")  # the library's has the time in it
+    n_voxels = math.prod(volume_zyx.shape)
+    lowest, highest, total, total_of_squares = math.inf, -math.inf, 0.0, 0.0
+    mode = mrcfile.utils.mode_from_dtype(np.dtype(volume_zyx.dtype))
+    with mrcfile.new_mmap(path, volume_zyx.shape, mode, overwrite=True) as mrc:
+        with path.open("rb+") as file:  # on a full disk, writing into the memory map would end the process
+            file.seek(mrc.header.nbytes)
+            for _, slab in slabs(volume_zyx, _MRC_PLANES, stop):
+                file.write(np.ascontiguousarray(slab).data)
+                lowest, highest = min(lowest, float(slab.min())), max(highest, float(slab.max()))
+                total += float(slab.sum(dtype=np.float64))
+                total_of_squares += float(np.square(slab, dtype=np.float64).sum())
+        header = mrc.header
+        mrc.voxel_size, header.ispg = spacing_angstrom, 1
+        header.dmin, header.dmax, header.dmean = lowest, highest, total / n_voxels
+        header.rms = math.sqrt(max(0.0, total_of_squares / n_voxels - (total / n_voxels) ** 2))
+        header.nlabl = 1
+        header.label = np.array([_MRC_LABEL.encode(), *[b""] * 9], dtype="S80")  # the library's has the time in it
     return path.stat().st_size
+
+
+def slabs(volume_zyx: Volume, planes: int, stop: threading.Event | None) -> Iterator[tuple[int, NDArray[Any]]]:
+    """All planes in order, some at a time, each time with the number of the first."""
+    for start in range(0, volume_zyx.shape[0], planes):
+        raise_if_stopped(stop)
+        yield start, np.asarray(volume_zyx[start : start + planes, slice(None), slice(None)])
 
 
 def folder_bytes(folder: Path | str) -> int:
@@ -132,86 +135,60 @@ def folder_bytes(folder: Path | str) -> int:
     return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
 
 
-def coarser(block: NDArray[Any], kind: Kind) -> NDArray[Any]:
+def _created(group: Any, name: str, volume: Volume, kind: Kind, version: Version) -> Any:
+    chunks = (1, 1024, 1024) if kind == "tiltseries" else (256,) * 3
+    options: dict[str, Any] = {"chunks": chunks}
+    if version == "0.4":
+        from numcodecs import Blosc
+
+        options["chunk_key_encoding"] = {"name": "v2", "separator": "/"}
+        options["compressors"] = Blosc(cname="lz4", clevel=5, shuffle=Blosc.SHUFFLE)
+    else:
+        options |= {"chunks": (128,) * 3, "dimension_names": ["z", "y", "x"]}
+    config = {"write_empty_chunks": True}
+    return group.create_array(name, shape=volume.shape, dtype=volume.dtype, fill_value=0, config=config, **options)
+
+
+def _write_level(array: Any, volume: Volume, kind: Kind, stop: threading.Event | None) -> NDArray[Any]:
+    """Write one level and give the next coarser one."""
+    factor = _factor(kind)
+    coarse = np.zeros([-(-size // step) for size, step in zip(array.shape, factor, strict=True)], array.dtype)
+    _, rows, columns = array.chunks
+    for z, slab in slabs(volume, array.chunks[0], stop):
+        for y, x in itertools.product(range(0, slab.shape[1], rows), range(0, slab.shape[2], columns)):
+            raise_if_stopped(stop)
+            box = (slice(y, y + rows), slice(x, x + columns))
+            array[(slice(z, z + len(slab)), *box)] = slab[:, *box]
+        below = _coarser(slab, kind)
+        coarse[z // factor[0] : z // factor[0] + len(below)] = below
+    return coarse
+
+
+def _coarser(block: NDArray[Any], kind: Kind) -> NDArray[Any]:
     """The next coarser level of a box that starts at an even index; see `write_pyramid`."""
     if kind == "instances":
         return block[::2, ::2, ::2]
-    factor = _LAYOUTS[kind].factor
-    padding = [(0, -size % step) for size, step in zip(block.shape, factor, strict=True)]
-    padded = np.pad(block, padding) if any(after for _, after in padding) else block
+    factor = _factor(kind)
+    padded = np.pad(block, [(0, -size % step) for size, step in zip(block.shape, factor, strict=True)])
     parts = [padded[z :: factor[0], y :: factor[1], x :: factor[2]] for z, y, x in np.ndindex(*factor)]
     if kind == "mask":
         return np.asarray(np.logical_or.reduce(parts), dtype=block.dtype)
     return np.asarray(sum(parts[1:], start=parts[0]) / np.float32(len(parts)))
 
 
-def _write_level(
-    folder: Path, volume: Volume, kind: Kind, stop: threading.Event | None, found: set[int]
-) -> NDArray[Any]:
-    """Write one level and give the next coarser one; the values of instances are added to ``found``."""
-    from numcodecs import Blosc
-
-    layout = _LAYOUTS[kind]
-    dtype = np.dtype(layout.dtype).newbyteorder("<")
-    encode = Blosc(cname="lz4", clevel=5, shuffle=Blosc.SHUFFLE, blocksize=0).encode
-
-    def write_chunk(place: Path, part: NDArray[Any]) -> None:
-        raise_if_stopped(stop)
-        chunk = np.zeros(layout.chunk, dtype)
-        chunk[tuple(slice(0, size) for size in part.shape)] = part
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(encode(chunk))
-
-    folder.mkdir()
-    _write_json(folder / ".zarray", _array_metadata(volume.shape, dtype, layout.chunk))
-    coarse = np.zeros([-(-size // step) for size, step in zip(volume.shape, layout.factor, strict=True)], dtype)
-    row_starts = itertools.product(*(range(0, volume.shape[axis], layout.chunk[axis]) for axis in (0, 1)))
-    # Off the main thread, Blosc compresses in one thread: equal voxels give equal files.
-    with ThreadPoolExecutor(max_workers=2, thread_name_prefix="portal-zarr") as workers:
-        for z, y in row_starts:
-            row = np.asarray(volume[slice(z, z + layout.chunk[0]), slice(y, y + layout.chunk[1]), slice(None)])
-            place = folder / str(z // layout.chunk[0]) / str(y // layout.chunk[1])
-            jobs = [
-                workers.submit(write_chunk, place / str(x // layout.chunk[2]), row[:, :, x : x + layout.chunk[2]])
-                for x in range(0, row.shape[2], layout.chunk[2])
-            ]
-            if kind == "instances":
-                found.update(np.unique(row).tolist())
-            below = coarser(row, kind)
-            z_below, y_below = z // layout.factor[0], y // layout.factor[1]
-            coarse[z_below : z_below + below.shape[0], y_below : y_below + below.shape[1]] = below
-            for job in jobs:
-                job.result()
-    return coarse
+def _factor(kind: Kind) -> tuple[int, int, int]:
+    return (1, 2, 2) if kind == "tiltseries" else (2, 2, 2)
 
 
-def _array_metadata(shape: tuple[int, ...], dtype: np.dtype[Any], chunk: Shape3) -> dict[str, Any]:
-    return {
-        "chunks": list(chunk),
-        "compressor": _COMPRESSOR,
-        "dimension_separator": "/",
-        "dtype": dtype.str,
-        "fill_value": 0.0 if dtype.kind == "f" else 0,
-        "filters": None,
-        "order": "C",
-        "shape": list(shape),
-        "zarr_format": 2,
-    }
-
-
-def _attributes(spacing: float, kind: Kind, labels: list[int]) -> dict[str, Any]:
-    scales = [[spacing * step**level for step in _LAYOUTS[kind].factor] for level in range(LEVELS)]
-    datasets = [
-        {"coordinateTransformations": [{"scale": scale, "type": "scale"}], "path": str(level)}
-        for level, scale in enumerate(scales)
-    ]
-    metadata: dict[str, Any] = {}
-    if kind == "instances":
-        metadata["image-label"] = {"colors": [{"label-value": label} for label in labels], "version": "0.4"}
+def _multiscale(spacing_angstrom: float, kind: Kind, version: Version) -> dict[str, Any]:
+    datasets = []
+    for level in range(_LEVELS):
+        scale = [spacing_angstrom * step**level for step in _factor(kind)]
+        transformations: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
+        if version == "0.5":  # a coarse voxel is amid those it stands for, or on the one that it was taken from
+            shift = [0.0 if kind == "instances" else (width - spacing_angstrom) / 2 for width in scale]
+            transformations.append({"type": "translation", "translation": shift})
+        datasets.append({"path": str(level), "coordinateTransformations": transformations})
     axes = [{"name": name, "type": "space", "unit": "angstrom"} for name in "zyx"]
-    return {"multiscales": [{"axes": axes, "datasets": datasets, "metadata": metadata, "name": "/", "version": "0.4"}]}
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write metadata as zarr-python 2 does: sorted keys, indented by four."""
-    path.write_text(json.dumps(content, indent=4, sort_keys=True), encoding="ascii", newline="\n")
+    multiscale: dict[str, Any] = {"name": "/", "axes": axes, "datasets": datasets}
+    return multiscale | {"version": version} if version == "0.4" else multiscale
