@@ -37,9 +37,9 @@ PARTS = {"528 B": (528, 2000), "0.5 MB": (500_000, 100), "4 MB": (4_000_000, 16)
 def measure(kind: str, variant: str, url: str, folder: Path) -> dict[str, float]:
     from qtpy.QtTest import QTest
 
-    import napari_cryoet.http  # noqa: F401 - as zarr, imported before the clock starts
+    import napari_cryoet.network.client  # noqa: F401 - as zarr, imported before the clock starts
     from napari_cryoet.streaming import cached_source
-    from napari_cryoet.streaming.disk_settings import shared_disk_cache
+    from napari_cryoet.streaming.disk_cache import shared_disk_cache
 
     far_away = patch.object(
         cached_source, "is_this_computer", return_value=False
@@ -60,21 +60,21 @@ def measure(kind: str, variant: str, url: str, folder: Path) -> dict[str, float]
 
 def measure_store() -> dict[str, dict[str, float]]:
     from napari_cryoet.streaming.disk_cache import DiskCache
+    from napari_cryoet.streaming.sources import Piece
 
     results = {}
     for name, (size, count) in PARTS.items():
         with tempfile.TemporaryDirectory() as folder:
-            cache = DiskCache(Path(folder, "pixels"), 10**10, queue_bytes=10**9)
-            tree = cache.tree("https://files.example.org/a.zarr")
-            content = os.urandom(size)
+            cache = DiskCache(Path(folder, "pixels"), 10**10)
+            image, content = cache.image("https://files.example.org/a.zarr"), os.urandom(size)
             began = time.perf_counter()
             for number in range(count):
-                assert cache.put(tree, f"0/{number}", 0, content, version="v", total_bytes=size)
+                cache.put(image, f"0/{number}", 0, Piece(content, "v", size))
             queued = time.perf_counter()
             assert cache.flush(60)
             written = time.perf_counter()
             for number in range(count):
-                assert cache.find(tree, f"0/{number}", 0, size) is not None
+                assert cache.find(image, f"0/{number}", 0, size) is not None
             found = time.perf_counter()
             cache.close()
         spans = {"queue_ms": queued - began, "write_ms": written - queued, "find_ms": found - written}

@@ -260,13 +260,12 @@ class Walk:
 
     def sample(self) -> Sample:
         """Count what is left once all is closed and has come to rest."""
-        from napari_cryoet.http import shared_http
-        from napari_cryoet.streaming.cache import shared_cache
+        from napari_cryoet.streaming.engine import shared_engine
 
         self.close_all()
-        if not self.wait_for(lambda: not _own_threads(), QUIET_S):
-            self.note(f"threads that don't end: {_own_threads()}\n{_stacks_of_own()}")
-        shared_http().close()  # idle connections that are kept on purpose
+        engine = shared_engine()
+        if not self.wait_for(lambda: engine.is_idle, QUIET_S):
+            self.note(f"requests that don't end:\n{_stacks_of_own()}")
         for _ in range(3):
             gc.collect()
             self.wait(20)
@@ -294,8 +293,8 @@ class Walk:
             "pyramids": alive["Pyramid"],
             "displays": alive["Display"],
             "layers": alive["Image"] + alive["Labels"],
-            "cache_blocks": len(shared_cache()._entries),
-            "cache_mb": shared_cache().size_bytes / 2**20,
+            "cache_blocks": len(engine.memory._entries),
+            "cache_mb": engine.memory.size_bytes / 2**20,
         }
 
 
@@ -349,10 +348,10 @@ def growth(samples: list[Sample], key: str) -> tuple[float, float]:
 
 
 def walk(url: str, given: argparse.Namespace) -> dict[str, Any]:
-    from napari_cryoet.streaming.cache import shared_cache
+    from napari_cryoet.streaming.engine import shared_engine
 
     faulthandler.dump_traceback_later(QUIET_S * 10 + given.minutes * 120, exit=True)
-    shared_cache().limit_bytes = MEMORY_BYTES
+    shared_engine().memory.limit_bytes = MEMORY_BYTES
     tracemalloc.start(given.frames)
     traveller = Walk(url, given.data, given.seed, is_control=given.control)
     samples: list[Sample] = []

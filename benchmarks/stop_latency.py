@@ -46,7 +46,7 @@ from napari_cryoet.errand import THREAD_NAME
 from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.portal import open_portal
 from napari_cryoet.portal.pages import RunPage
-from napari_cryoet.streaming.sources import open_source
+from napari_cryoet.streaming.sources import read_file
 from qt.stalling_world import (
     RUN_ID,
     OneRunPortal,
@@ -172,8 +172,8 @@ def cases(folder: Path, dock: Dock) -> list[Case]:
         return Call(lambda stop: portal.run_page(6, stop=stop))
 
     def file_range(address_of: Callable[[str], str]) -> Stoppable:
-        source = open_source(address_of("arrows.ndjson"))
-        return Call(lambda stop: source.read("", start=1000, length=100_000, stop=stop))
+        about = {"start": 1000, "length": 100_000, "limit_bytes": 100_000}
+        return Call(lambda stop: read_file(address_of("arrows.ndjson"), **about, stop=stop))
 
     def download(address_of: Callable[[str], str]) -> Stoppable:
         rows = download_samples.sample_rows(address_of("bucket/"))

@@ -48,11 +48,9 @@ class Probe:
         from napari.settings import get_settings
         from qtpy.QtCore import QTimer
 
-        import napari_cryoet._qt.progressive  # noqa: F401
+        import napari_cryoet.progressive  # noqa: F401
         from napari_cryoet._qt.tasks import Tasks
         from napari_cryoet._qt.warming import warm_up, warm_up_layers
-        from napari_cryoet.streaming.cache import shared_cache
-        from napari_cryoet.streaming.fetcher import Fetcher
 
         if variant.startswith("rival"):
             with contextlib.suppress(ImportError):
@@ -61,7 +59,6 @@ class Probe:
         if "default" not in variant:
             dask.config.set(num_workers=THREADS)
         get_settings().experimental.async_ = "async" in variant  # its file is a temporary one
-        self._fetcher = Fetcher(shared_cache(), threads=2) if variant == "ours default" else None  # as dask has here
         self.truth = Truth(folder)
         self.viewer = napari.Viewer()
         self.viewer.add_image(np.zeros((8, 8, 8), "f4"))  # the first layer of a process costs 0.8 s more
@@ -78,7 +75,7 @@ class Probe:
         tasks.started.connect(lambda key, _title: running.append(key))
         tasks.finished.connect(running.remove)
         warm_up(tasks)  # as the dock does while it waits for the portal's first answers
-        warm_up_layers(tasks)
+        warm_up_layers()
         self.wait_for(lambda: not running)
         canvas = self.viewer.window._qt_viewer.canvas._scene_canvas
         canvas.events.draw.connect(self._on_draw, position="last")
@@ -170,11 +167,11 @@ class Probe:
 
     def prepare_ours(self, name: str, kind: str, options: dict[str, Any]) -> Callable[[], None]:
         """Open something of ours; what is returned adds it, and makes it the layer of interest if it is an image."""
-        from napari_cryoet._qt.progressive import make_layer
         from napari_cryoet.layer_spec import LayerSpec
+        from napari_cryoet.progressive import make_layer
         from napari_cryoet.streaming import open_pyramid
 
-        pyramid = self.in_thread(lambda: open_pyramid(f"{self.url}/{name}", fetcher=self._fetcher))
+        pyramid = self.in_thread(lambda: open_pyramid(f"{self.url}/{name}"))
 
         def add() -> None:
             layer, self.status = make_layer(LayerSpec(pyramid.levels, options, kind), viewer=self.viewer)

@@ -57,7 +57,7 @@ class BenchmarkRuns:
         return written.getvalue()
 
     def _in_this_process(self, call: list[object], **options: Any) -> subprocess.CompletedProcess[str]:
-        from napari_cryoet.streaming.disk_settings import shared_disk_cache
+        from napari_cryoet.streaming.disk_cache import shared_disk_cache
 
         if call[0] != sys.executable:  # a library's
             return _run(call, **options)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 import subprocess
@@ -129,9 +128,3 @@ def served_demo(demo_pack: Path) -> Iterator[dict[str, str]]:
         assert process.stdout is not None
         yield json.loads(process.stdout.readline())
         process.terminate()
-
-
-@pytest.fixture(autouse=True)
-def _files_are_not_asked_for_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests count requests: on a busy machine one more would come of it that a test takes long."""
-    monkeypatch.setattr("napari_cryoet.streaming.watch._ASK_AFTER_S", math.inf)

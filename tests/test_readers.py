@@ -83,7 +83,7 @@ class TestZarr:
             ("flat", "it has y, x"),
             ("table", "not an OME-Zarr image"),
             ("old_table", "not an OME-Zarr image"),
-            ("plate", "plate of many images"),
+            ("plate", "plate of images"),
             ("many", r"collection of images.*many\.zarr/0"),
         ],
     )

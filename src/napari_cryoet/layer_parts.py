@@ -89,15 +89,14 @@ def opened_volume(url: str, stop: threading.Event | None) -> Iterator[Volume]:
 def fetch_parsed(
     url: str, parse: Callable[[bytes], T], stop: threading.Event | None, max_bytes: int = MAX_FILE_BYTES
 ) -> T:
-    """What is made of a whole file, or of its first ``max_bytes`` and one byte more."""
-    from napari_cryoet.streaming.documents import read_parsed
-    from napari_cryoet.streaming.sources import open_source
+    """What is made of a whole file of at most ``max_bytes``."""
+    from napari_cryoet.streaming.sources import read_file
 
-    parsed = read_parsed(open_source(url), "", parse, length=max_bytes + 1, stop=stop)
-    if parsed is None:
+    piece = read_file(url, limit_bytes=max_bytes, stop=stop)
+    if piece is None:
         hint = "The portal lists it, but the server doesn't have it."
         raise FormatError(f"There is no file at {without_login(url)}.", hint=hint)
-    return parsed
+    return parse(piece.content)
 
 
 def in_angstrom(spacing: float | Iterable[float]) -> dict[str, Any]:

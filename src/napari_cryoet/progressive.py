@@ -20,12 +20,11 @@ from napari_cryoet.contrast import robust_limits
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.formats.ome_zarr import Channel, find_multiscales, parse_channels, parse_multiscale
 from napari_cryoet.layer_spec import LayerSpec
-from napari_cryoet.streaming.addresses import path_in
+from napari_cryoet.streaming.sources import path_in
 from napari_cryoet.wording import joined, plain
 
 if TYPE_CHECKING:
-    from napari_cryoet._qt.progressive import StreamStatus, make_layer
-    from napari_cryoet._qt.stream_state import StreamState
+    from napari_cryoet._qt.streaming.progressive import StreamState, StreamStatus, make_layer
     from napari_cryoet.streaming.pyramid import Pyramid
 
 __all__ = ["LayerSpec", "StreamState", "StreamStatus", "layer_specs", "make_layer"]
@@ -45,7 +44,7 @@ _UNIT = re.compile(
 def __getattr__(name: str) -> Any:
     """Import Qt and napari only for what needs them."""
     if name in _IN_QT:
-        from napari_cryoet._qt import progressive
+        from napari_cryoet._qt.streaming import progressive
 
         return getattr(progressive, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -82,7 +81,7 @@ def layer_specs(pyramid: Pyramid, **options: Any) -> list[LayerSpec]:
     if axis is None or len({shape[axis] for shape in pyramid.shapes}) != 1:
         only = channels[0] if len(channels) == 1 else Channel()
         return [_spec(pyramid, {"name": name} | common, only, options)]
-    from napari_cryoet.streaming.splitting import split_pyramid
+    from napari_cryoet.streaming import split_pyramid
 
     common |= {key: (*common[key][:axis], *common[key][axis + 1 :]) for key in _ALONG_AXES if key in common}
     parts = split_pyramid(pyramid, axis)
@@ -154,7 +153,7 @@ def _limits(pyramid: Pyramid) -> tuple[float, float]:
 def _name_of(pyramid: Pyramid) -> str:
     is_image = bool(pyramid.axes and find_multiscales(pyramid.metadata))  # and no MRC file, which has axes, too
     said = parse_multiscale(pyramid.metadata, pyramid.place).name if is_image else ""
-    place = path_in(pyramid.place) if "://" in pyramid.place else pyramid.place.replace("\\", "/")
+    place = path_in(pyramid.url) if "://" in pyramid.url else pyramid.url.replace("\\", "/")
     return _text(said.strip("/")) or _text(PurePosixPath(place).stem)
 
 

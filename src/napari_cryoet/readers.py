@@ -188,11 +188,10 @@ def _raise(error: FormatError, _path: Any) -> list[LayerData]:
 
 def _is_nothing_at(address: str) -> bool:
     """Whether there is nothing that others could read: no file, or nothing of a zarr."""
-    from napari_cryoet.streaming.sources import open_source
+    from napari_cryoet.streaming.sources import read_file
 
-    source = open_source(address)
-    names = _OF_A_ZARR if suffix_of(address) == ".zarr" else ("",)
-    return all(source.read(name, length=1) is None for name in names)
+    names = [f"{address.rstrip('/')}/{name}" for name in _OF_A_ZARR] if suffix_of(address) == ".zarr" else [address]
+    return all(read_file(name, length=1, limit_bytes=1) is None for name in names)
 
 
 def _read_tomogram(path: Any) -> list[LayerData]:
@@ -218,9 +217,9 @@ def _is_pick_file(path: str, suffix: str) -> bool:
 
 def _holds_points(path: str) -> bool:
     """Whether one of the first lines is a point of a kind that we know."""
-    from napari_cryoet.streaming.sources import open_source
+    from napari_cryoet.streaming.sources import read_file
 
-    head = open_source(path).read("", length=_HEAD_BYTES)
+    head = read_file(path, length=_HEAD_BYTES, limit_bytes=_HEAD_BYTES)
     if head is None:
         raise StreamError(f"There is no file at {path}.")
     return bool(head.content.strip()) and ndjson.holds(Path(path), head.content)

@@ -21,7 +21,7 @@ from napari_cryoet.exceptions import FormatError, OtherKindError
 from napari_cryoet.files import without_login
 from napari_cryoet.formats.notes import ATTRIBUTE, as_notes, read_beside, source_of
 from napari_cryoet.formats.ome_zarr import other_transformations
-from napari_cryoet.streaming.addresses import path_in, path_of
+from napari_cryoet.streaming.sources import path_in, path_of
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -53,10 +53,9 @@ class Volume:
     Attributes
     ----------
     levels
-        Dask arrays in z, y, x, finest first. Where each has half as many voxels along an axis as the one before, as in
-        the portal, that is exact: odd sizes are padded.
+        Dask arrays in z, y, x, finest first.
     shape_zyx
-        Of the finest level, without padding.
+        Of the finest level.
     spacing_angstrom
         z, y, x as the file says it, or None where it doesn't.
     is_labels
@@ -132,7 +131,9 @@ def open_volume(url_or_path: str | Path, *, stop: threading.Event | None = None)
     if "://" in str(url_or_path) and is_packed_volume(url_or_path):
         packing = _PACKED_SUFFIXES[suffix_of(url_or_path)]
         raise _is_packed(f"{name_of(url_or_path)}, as its name says,", packing)
-    pyramid = _in_three_axes(_open_image(url_or_path, stop), name_of(url_or_path))
+    from napari_cryoet.streaming import open_pyramid
+
+    pyramid = _in_three_axes(open_pyramid(url_or_path, stop=stop), name_of(url_or_path))
     if pyramid.dtype.kind == "c":
         raise OtherKindError(f"{name_of(url_or_path)} holds complex numbers, which can't be shown.")
     size_z, size_y, size_x = pyramid.shapes[0]
@@ -175,23 +176,6 @@ def _is_packed(what: str, packing: str) -> FormatError:
     return FormatError(f"{what} is compressed with {packing}.", hint="Unpack it first; parts of it can't be read.")
 
 
-def _open_image(url_or_path: str | Path, stop: threading.Event | None) -> Pyramid:
-    """An image, or the only one of a collection of images."""
-    from napari_cryoet.streaming.making import open_pyramid
-
-    try:
-        return open_pyramid(url_or_path, stop=stop)
-    except OtherKindError as error:
-        if not error.is_numbered or "?" in str(url_or_path):
-            raise
-        base = str(url_or_path).rstrip("/")
-        try:
-            open_pyramid(f"{base}/{int(error.first_image) + 1}", stop=stop).close()
-        except FormatError:
-            return open_pyramid(f"{base}/{error.first_image}", stop=stop)
-        raise
-
-
 def _in_three_axes(pyramid: Pyramid, name: str) -> Pyramid:
     """A pyramid with the axes z, y, x and no others.
 
@@ -224,11 +208,7 @@ def _in_three_axes(pyramid: Pyramid, name: str) -> Pyramid:
                 f"{name} is no single volume: it has {length:,} {what} along its axis {called}.",
                 hint=f"Save one of these {what} as a volume of its own.",
             )
-    if not further:
-        return pyramid
-    from napari_cryoet.streaming.splitting import without_axes
-
-    return without_axes(pyramid, further)
+    return pyramid.without_axes(further) if further else pyramid
 
 
 def _axis_names(pyramid: Pyramid) -> tuple[str, ...]:
@@ -337,7 +317,7 @@ def checked_spacing(spacing_zyx: Any) -> tuple[float, float, float] | None:
 
 def _open_mrc(url_or_path: str | Path, stop: threading.Event | None) -> Volume:
     from napari_cryoet.formats.mrc import open_mrc
-    from napari_cryoet.streaming.own_levels import pyramid_of
+    from napari_cryoet.streaming import pyramid_of
 
     levels, header = open_mrc(url_or_path, stop=stop)
     spacing, origin = header.spacing_angstrom, header.origin_angstrom
@@ -364,7 +344,7 @@ def _open_mrc(url_or_path: str | Path, stop: threading.Event | None) -> Volume:
 
 def _open_tiff(url_or_path: str | Path) -> Volume:
     from napari_cryoet.formats.tiff import open_tiff
-    from napari_cryoet.streaming.own_levels import pyramid_of
+    from napari_cryoet.streaming import pyramid_of
 
     if "://" in str(url_or_path):
         raise FormatError(

@@ -15,7 +15,7 @@ from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.picks import Picks
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationShape, ShapeType
-from napari_cryoet.streaming.readers import HEAD_BYTES
+from napari_cryoet.streaming.layout import HEAD_BYTES
 from qt.fake_portal import FakePortal
 from samples import make_annotation, make_dataset, make_file, make_run, make_run_page, make_tomogram
 

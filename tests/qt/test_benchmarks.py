@@ -12,7 +12,7 @@ import napari
 import pytest
 
 from benchmark_runs import READS_PROC, RIVALS, require_sane
-from napari_cryoet.streaming.cache import shared_cache
+from napari_cryoet.streaming.engine import shared_engine
 
 pytestmark = READS_PROC
 WINDOW = (800, 480)  # in a smaller one napari shows a coarser level of even a tiny volume
@@ -145,7 +145,7 @@ def restored(monkeypatch):
     """What a walk changes in the process that it has for itself."""
     for module in (sys, threading):
         monkeypatch.setattr(module, "excepthook", module.excepthook)
-    monkeypatch.setattr(shared_cache(), "limit_bytes", shared_cache().limit_bytes)
+    monkeypatch.setattr(shared_engine().memory, "limit_bytes", shared_engine().memory.limit_bytes)
     yield
     faulthandler.cancel_dump_traceback_later()
     tracemalloc.stop()

@@ -17,8 +17,7 @@ from napari_cryoet.exceptions import WithheldError
 from napari_cryoet.network.policy import policy as shared_policy
 from napari_cryoet.network.policy import save_data
 from napari_cryoet.portal.pages import Freshness
-from napari_cryoet.streaming.fetcher import shared_fetcher
-from napari_cryoet.streaming.readers import HEAD_BYTES
+from napari_cryoet.streaming.layout import HEAD_BYTES
 from qt.docks import dock_at_run
 from qt.stalling_world import TOMOGRAM, page_of_world, write_world
 from quiet import is_quiet
@@ -276,7 +275,7 @@ def test_pixels_that_were_withheld_offer_the_switch_and_come_after_it(qtbot, doc
     open_tomogram(qtbot, dock)
     strip = dock.screens.status
     qtbot.waitUntil(lambda: strip_says(dock, "coarse only"))
-    qtbot.waitUntil(lambda: is_quiet(shared_fetcher(), served))  # what was asked for before may come yet
+    qtbot.waitUntil(lambda: is_quiet(served))  # what was asked for before may come yet
     dock.network.set_offline(True)
     served.requests.clear()
     click(qtbot, strip.action)

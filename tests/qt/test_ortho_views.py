@@ -16,7 +16,7 @@ from napari_cryoet import add_layers
 from napari_cryoet._qt.layer_picks import keepers
 from napari_cryoet._qt.ortho_views import OrthoViews
 from napari_cryoet._qt.planes import XZ, YZ
-from napari_cryoet._qt.progressive import stream_of
+from napari_cryoet._qt.streaming.progressive import display_of, stream_of
 from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
 from napari_cryoet.loading import load_picks, load_tomogram
@@ -24,7 +24,6 @@ from napari_cryoet.picks import Picks
 from napari_cryoet.picks_on_screen import show_orientations, show_slabs
 from napari_cryoet.point_layers import points_spec
 from napari_cryoet.streaming import open_pyramid
-from napari_cryoet.streaming.fetcher import shared_fetcher
 from stream_server import StreamServer
 
 SHAPE_ZYX = (24, 40, 56)
@@ -668,11 +667,10 @@ class TestStreaming:
         sizes = sum(path.stat().st_size for path in streamed.server.folder.rglob("*") if path.is_file())
         assert streamed.server.bytes_sent <= 1.2 * sizes
 
-    def test_all_planes_share_one_fetcher_and_one_memory(self, streamed):
-        displays = [streamed.layer._slicing_state.display]
+    def test_further_planes_together_take_no_more_than_one_of_the_viewer(self, streamed):
+        displays = [display_of(streamed.layer)]
         displays += [view.mirrors[0].display for view in streamed.views.views]
         assert len({id(display.pyramid) for display in displays}) == 1
-        assert {id(display._fetcher) for display in displays} == {id(shared_fetcher())}
         further = sum(display.largest_view_bytes for display in displays[1:])
         assert further <= displays[0].largest_view_bytes
 

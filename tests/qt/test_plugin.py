@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt import plugin
 from napari_cryoet._qt.memory import DataSaver, Memory, recall_once
-from napari_cryoet._qt.progressive import StreamStatus
+from napari_cryoet._qt.streaming.progressive import StreamStatus, stream_of
 from napari_cryoet.exceptions import CryoETError, FormatError, WithheldError
 from napari_cryoet.formats.ndjson import lines_of
 from napari_cryoet.formats.portal_zarr import write_mrc, write_pyramid
@@ -32,17 +32,13 @@ def volume():
     return np.random.default_rng(0).normal(size=SHAPE_ZYX).astype(np.float32)
 
 
-def status_of(layer):
-    return getattr(layer._slicing_state, "status", None)
-
-
 def test_a_zarr_opens_and_streams(viewer, volume, tmp_path):
     write_pyramid(tmp_path / "TS.zarr", volume, 13.48)
 
     (layer,) = viewer.open(str(tmp_path / "TS.zarr"), plugin="napari-cryoet")
 
     assert isinstance(layer, Image)
-    assert isinstance(status_of(layer), StreamStatus)
+    assert isinstance(stream_of(layer), StreamStatus)
     assert layer.scale.tolist() == [13.48] * 3
 
 
@@ -59,7 +55,7 @@ def test_a_mask_opens_as_labels(viewer, tmp_path, name):
     (layer,) = viewer.open(str(tmp_path / name), plugin="napari-cryoet")
 
     assert isinstance(layer, Labels)
-    assert isinstance(status_of(layer), StreamStatus)
+    assert isinstance(stream_of(layer), StreamStatus)
 
 
 def test_points_open_and_show_as_discs(viewer, tmp_path):

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from napari.layers import Image, Layer
 
 from napari_cryoet import add_layers
-from napari_cryoet._qt import progressive
 from napari_cryoet._qt.own_layers import LayerKey
+from napari_cryoet._qt.streaming import progressive
+from napari_cryoet._qt.streaming.progressive import stream_of
 from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.loading import load_annotation, load_tomogram
@@ -111,7 +112,7 @@ class Scene:
 
     def settle_image(self, image):
         """Wait until the picture of a layer that the link doesn't know is exact."""
-        status = image._slicing_state.status
+        status = stream_of(image)
         self._qtbot.wait(20)
         self._qtbot.waitUntil(lambda: status.state.is_exact)
         self._qtbot.wait(80)

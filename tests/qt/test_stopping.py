@@ -36,7 +36,7 @@ WAITING = {
     "points": (ARROWS, asks_for_points),
     "a mask": (MASK, asks_for_mask),
 }
-STAYING = (THREAD_NAME, "napari-cryoet-fetch", "napari-cryoet-disk")
+STAYING = (THREAD_NAME, *(f"napari-cryoet-{what}" for what in ("network", "calls", "decode", "disk")))
 N_LAYERS = {TOMOGRAM: 1, ARROWS: 2, MASK: 1}
 
 

@@ -10,14 +10,11 @@ from qtpy.QtWidgets import QMenu
 from napari_cryoet._qt.adopting import NOT_YET, adopt_layers_of
 from napari_cryoet._qt.labels import ElidedLabel
 from napari_cryoet._qt.main_window import main_window
-from napari_cryoet._qt.progressive import make_layer, stream_of
 from napari_cryoet._qt.stream_mark import GO_ON, STOP, StreamMark, mark_in
+from napari_cryoet._qt.streaming.progressive import make_layer, stream_of
 from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
 from napari_cryoet.streaming import display, open_pyramid
-from napari_cryoet.streaming.cache import MemoryCache
-from napari_cryoet.streaming.fetcher import Fetcher
-from qt.two_picks import messages
 from stream_server import StreamServer
 
 
@@ -36,7 +33,7 @@ def stored(served, tmp_path):
     """A pyramid whose server gives nothing more until it is let."""
     values = np.random.default_rng(0).normal(size=(45, 71, 58)).astype("f4")
     write_pyramid(tmp_path / "a.zarr", values, 10.0)
-    pyramid = open_pyramid(f"{served.url}/a.zarr", fetcher=Fetcher(MemoryCache(64 * 2**20)))
+    pyramid = open_pyramid(f"{served.url}/a.zarr")
     served.gate.clear()
     return pyramid
 
@@ -143,30 +140,3 @@ def test_the_mark_of_a_layer_that_is_not_seen_any_more_goes(goes, qtbot, viewer,
         case _:
             layer.data = [np.zeros(level.shape, "f4") for level in layer.data]
     qtbot.waitUntil(mark_of(viewer).isHidden)
-
-
-def test_a_figure_that_is_drawn_of_what_is_not_exact_yet_is_told(qtbot, viewer, served, tmp_path):
-    add(viewer, served, tmp_path, name="TS_1")
-    (mark,) = main_window(viewer).statusBar().findChildren(StreamMark)
-    qtbot.waitUntil(lambda: not mark._turn.isActive())  # the window may just have got its size
-    viewer.export_figure(flash=False)
-    assert "drawn before all of TS_1 had come" in messages()
-
-
-def test_a_figure_of_what_is_exact_is_not_spoken_of(qtbot, viewer, served, tmp_path):
-    _, status = add(viewer, served, tmp_path)
-    served.gate.set()
-    qtbot.waitUntil(lambda: status.state.is_exact)
-    viewer.export_figure(flash=False)
-    viewer.screenshot(flash=False)
-    assert not messages()
-
-
-def test_sliders_that_change_places_are_not_taken_for_a_figure(qtbot, viewer, served, tmp_path):
-    add(viewer, served, tmp_path)
-    (mark,) = main_window(viewer).statusBar().findChildren(StreamMark)
-    qtbot.waitUntil(lambda: not mark._turn.isActive())  # the window may just have got its size
-    height, width = viewer.canvas.size
-    for size in ((height - 40, width), (height, width)):  # one goes and another one comes, as where axes are rolled
-        viewer.canvas.size = size
-    assert not messages()

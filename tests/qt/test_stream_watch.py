@@ -12,9 +12,9 @@ from qtpy.QtCore import QObject, Signal
 from napari_cryoet import add_layers
 from napari_cryoet._qt.detail import Detail
 from napari_cryoet._qt.status_strip import StatusStrip
-from napari_cryoet._qt.stream_state import StreamState
 from napari_cryoet._qt.stream_watch import StreamWatch
 from napari_cryoet._qt.stream_words import traffic_of
+from napari_cryoet._qt.streaming.progressive import StreamState
 from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.layer_spec import METADATA_KEY
@@ -59,7 +59,6 @@ class Link(QObject):
 
 EXACT = StreamState(is_progressive=True, is_exact=True)
 OLD = StreamState(is_progressive=True, is_exact=True, as_of=datetime(2024, 3, 5, tzinfo=UTC))
-UNCHECKED = StreamState(is_progressive=True, is_exact=True, is_unchecked=True)
 COMING = StreamState(is_progressive=True, missing_blocks=2, bytes_read=3_000_000, bytes_per_s=2e6, source_number=1)
 OTHER = StreamState(is_progressive=True, missing_blocks=2, bytes_read=1_000_000, bytes_per_s=1e6)
 OLDER = StreamState(is_progressive=True, missing_blocks=2, as_of=datetime(2023, 6, 1, tzinfo=UTC))
@@ -70,7 +69,6 @@ OLDER = StreamState(is_progressive=True, missing_blocks=2, as_of=datetime(2023, 
     [
         ((EXACT,), "TS_026 · exact"),
         ((EXACT, OLD), "TS_026 · offline, as of 5 Mar 2024 · exact"),
-        ((EXACT, UNCHECKED), "TS_026 · not checked for changes · exact"),
         ((COMING, COMING), "TS_026 · sharpening… 3 MB · 2 MB/s"),
         ((COMING, OTHER), "TS_026 · sharpening… 4 MB · 3 MB/s"),
         ((OLD, OLDER), "TS_026 · offline, as of 1 Jun 2023 · sharpening… 0 B"),

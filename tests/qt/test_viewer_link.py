@@ -17,7 +17,6 @@ from napari_cryoet.formats.ndjson import lines_of
 from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.picks import Picks
 from napari_cryoet.records import AnnotationShape, ShapeType
-from napari_cryoet.streaming.sources import FileSource
 from samples import make_annotation, make_dataset, make_file, make_run, make_run_page, make_tomogram
 
 SHAPE_ZYX = (20, 30, 41)
@@ -555,25 +554,6 @@ class TestDockComesBack:
 
         with qtbot.assertNotEmitted(link.changed):
             viewer_model.layers.remove(image)
-
-
-def test_no_file_is_read_on_the_gui_thread(qtbot, world, link, open_tomogram, show, monkeypatch):
-    readers, read = set(), FileSource.read
-
-    def noted(self, *args, **options):
-        readers.add(threading.current_thread())
-        return read(self, *args, **options)
-
-    monkeypatch.setattr(FileSource, "read", noted)
-    open_tomogram(world.first)
-    for shape_type in (ShapeType.POINT, ShapeType.SEGMENTATION_MASK, ShapeType.INSTANCE_SEGMENTATION_MASK):
-        show(world.first, shape_type)
-    for key in link.shown():
-        stream = link.stream_of(key)
-        qtbot.waitUntil(lambda stream=stream: stream is None or stream.state.is_exact)
-
-    assert readers
-    assert threading.main_thread() not in readers
 
 
 def test_no_warning_is_ever_given_by_our_layers(qtbot, world, open_tomogram, show):

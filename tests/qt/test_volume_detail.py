@@ -17,9 +17,8 @@ from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet._qt.texture_limit import draws_in_software, largest_texture_side
 from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.network.policy import save_data
-from napari_cryoet.streaming import open_pyramid
-from napari_cryoet.streaming.own_levels import pyramid_of
-from napari_cryoet.streaming.volume_levels import LevelCost
+from napari_cryoet.streaming import open_pyramid, pyramid_of
+from napari_cryoet.streaming.plan import LevelCost
 from qt.docks import dock_at_run
 from qt.stalling_world import MASK, TOMOGRAM, page_of_world, write_world
 from stream_server import StreamServer

@@ -16,8 +16,7 @@ from portal_images import noise, write_array, write_image
 from server import Server
 
 EVEN, ODD = (12, 40, 32), (5, 7, 9)
-PADDED = pytest.mark.xfail(strict=True, reason="the old engine pads levels of odd sizes")
-SIZES = [EVEN, pytest.param(ODD, marks=PADDED)]
+SIZES = [EVEN, ODD]
 
 EXPRESSIONS = {
     "all of it": lambda a: a + 0,

@@ -9,7 +9,7 @@ from napari.components import ViewerModel
 from napari.layers import Layer
 
 from napari_cryoet._qt.adopting import adopt_layers_of
-from napari_cryoet._qt.progressive import make_layer
+from napari_cryoet._qt.streaming.progressive import make_layer
 from napari_cryoet.expecting import expect
 from napari_cryoet.layer_spec import LayerKind, LayerSpec
 

@@ -9,9 +9,11 @@ to napari therefore hands them over with ``visible=NOT_YET``.
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import partial
 from typing import Any, Final
+from weakref import WeakSet
 
+import numpy as np
 from napari import layers as napari_layers
 from napari.components import ViewerModel
 from napari.components.layerlist import LayerList
@@ -19,17 +21,15 @@ from napari.layers import Image, Labels, Layer, Points, Vectors
 from napari.utils.notifications import show_info
 from qtpy.QtCore import QTimer
 
-from napari_cryoet._qt import arrows, picks, surfaces, volume_layers
+from napari_cryoet._qt import arrows, picks, surfaces
 from napari_cryoet._qt.active_layer import real
-from napari_cryoet._qt.copies import adopting_viewers, show_as_stored
 from napari_cryoet._qt.discs import show_as_discs
-from napari_cryoet._qt.napari_check import OF_PICKS, Feature, tell_what_is_missing
+from napari_cryoet._qt.layers.types import OWN_TYPES, become
 from napari_cryoet._qt.orientation_display import adopt_arrows, give_to_points, points_of
-from napari_cryoet._qt.outlines import draw_outlines
-from napari_cryoet._qt.progressive import attach, follow
 from napari_cryoet._qt.steps import StepsWithTomograms
+from napari_cryoet._qt.streaming.progressive import attach
 from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
-from napari_cryoet.streaming.own_levels import pyramid_below
+from napari_cryoet.streaming import pyramid_of
 from napari_cryoet.wording import plain
 
 
@@ -38,9 +38,9 @@ class _NotYet(int):
 
 
 NOT_YET: Final = _NotYet(0)
-_TELL_AFTER_MS: Final = 2000
+_adopting_viewers: Final[WeakSet[ViewerModel]] = WeakSet()
 
-_OWN_TYPES: Final[dict[type[Layer], type[Layer]]] = volume_layers.OWN_TYPES | {
+_OWN_TYPES: Final[dict[type[Layer], type[Layer]]] = OWN_TYPES | {
     napari_layers.Points: picks.Points,
     napari_layers.Surface: surfaces.Surface,
     napari_layers.Vectors: arrows.Vectors,
@@ -49,10 +49,9 @@ _OWN_TYPES: Final[dict[type[Layer], type[Layer]]] = volume_layers.OWN_TYPES | {
 
 def adopt_layers_of(viewer: ViewerModel) -> None:
     """See to every layer with data of ours that will be inserted into a viewer; calling it again changes nothing."""
-    draw_outlines()
     viewer = real(viewer)
-    if viewer not in adopting_viewers:
-        adopting_viewers.add(viewer)
+    if viewer not in _adopting_viewers:
+        _adopting_viewers.add(viewer)
         viewer.layers.events.inserted.connect(partial(_on_inserted, viewer))
 
 
@@ -60,19 +59,17 @@ def _on_inserted(viewer: ViewerModel, event: Any) -> None:
     layer, layers = event.value, event.source
     if METADATA_KEY not in layer.metadata:
         return
-    _tell_later(is_of_picks=False)
-    if isinstance(layer, Points | Vectors):
-        _tell_later(is_of_picks=True)
     was_seen = layer.extent
     own_type = _OWN_TYPES.get(type(layer))
-    pyramid = pyramid_below(layer.data) if isinstance(layer, Image | Labels) else None
+    pyramid = pyramid_of(layer.data) if isinstance(layer, Image | Labels) else None
     if own_type is not None:
-        volume_layers.become(layer, own_type)  # whoever keeps its extent is told below, if that is another
+        become(layer, own_type)  # whoever keeps its extent is told below, if that is another
     if isinstance(layer, StepsWithTomograms):
         layer.lie_beside(layers)
-    if not follow(layer, viewer) and pyramid is not None:
+    if isinstance(layer, Image | Labels):
+        _place_level(layer)
+    if pyramid is not None:
         attach(layer, pyramid, viewer=viewer)
-    show_as_stored(layer)
     show_as_discs(layer)
     if isinstance(layer, Points) and PICKS_KEY in layer.metadata:
         adopt_arrows(layer, layers)
@@ -88,11 +85,14 @@ def _on_inserted(viewer: ViewerModel, event: Any) -> None:
         layer.visible = True
 
 
-@cache
-def _tell_later(*, is_of_picks: bool) -> None:
-    """Once, and not while layers are added: a window has most to do then."""
-    features = [feature for feature in Feature if (feature in OF_PICKS) == is_of_picks]
-    QTimer.singleShot(_TELL_AFTER_MS, partial(tell_what_is_missing, features))
+def _place_level(layer: Image | Labels) -> None:
+    """Put a level that napari made a layer of where its voxels are: napari takes them for means of finer ones."""
+    parent = layer.source.parent and layer.source.parent()
+    pyramid = None if parent is None else pyramid_of(parent.data)
+    if pyramid is not None and pyramid.coarse_offset == "strided" and not layer.multiscale:
+        as_mean = parent.translate + (layer.scale - parent.scale) / 2
+        if np.allclose(layer.translate, as_mean):
+            layer.translate = parent.translate
 
 
 def _tell_of_lone_arrows(arrows: Vectors, layers: LayerList) -> None:

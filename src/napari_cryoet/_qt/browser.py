@@ -34,7 +34,7 @@ from napari_cryoet._qt.tilt_desk import TiltDesk
 from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet._qt.volume_detail import VolumeDetail
 from napari_cryoet._qt.volume_watch import VolumeWatch
-from napari_cryoet._qt.warming import warm_up, warm_up_layers
+from napari_cryoet._qt.warming import warm_up
 from napari_cryoet.files import without_login
 
 if TYPE_CHECKING:
@@ -162,7 +162,6 @@ class PortalBrowser(Dock):
         session.opening.connect(lambda _source: self._thumbnails.clear())
         session.opened.connect(self._on_opened)
         session.opening.connect(lambda _source: warm_up(self.tasks))  # while its answer is waited for
-        self.navigator.left_lists.connect(lambda: warm_up_layers(self.tasks))
         self.navigator.run_arrived.connect(self._on_run)
         screens.run.download_requested.connect(self._on_download)
         screens.run.planes_requested.connect(lambda: open_ortho_views(self._viewer))

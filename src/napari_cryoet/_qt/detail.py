@@ -9,9 +9,9 @@ from weakref import WeakKeyDictionary
 from napari.components import ViewerModel
 from qtpy.QtCore import QObject, Signal
 
-from napari_cryoet._qt.progressive import display_of
+from napari_cryoet._qt.streaming.progressive import display_of
 from napari_cryoet._qt.viewer_link import ViewerLink
-from napari_cryoet.streaming.display import Display
+from napari_cryoet.streaming import Display
 
 #: What views of each may need as long as nobody says more or less; a dock may be closed, and another one opened.
 _usual_bytes: WeakKeyDictionary[Display, int] = WeakKeyDictionary()

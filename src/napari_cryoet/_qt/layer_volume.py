@@ -10,7 +10,7 @@ from napari_cryoet._qt.layer_picks import picks_of
 from napari_cryoet._qt.layer_spacing import lengths_angstrom, steps_and_start
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.picks import Picks
-from napari_cryoet.streaming.own_levels import pyramid_of
+from napari_cryoet.streaming import pyramid_of
 from napari_cryoet.volumes import Volume, checked_spacing
 
 

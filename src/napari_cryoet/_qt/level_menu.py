@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QMenu
 from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet._qt.texture_limit import largest_texture_side
 from napari_cryoet._qt.volume_detail import VolumeDetail
-from napari_cryoet.streaming.volume_levels import LevelCost
+from napari_cryoet.streaming.plan import LevelCost
 from napari_cryoet.wording import size_text
 
 

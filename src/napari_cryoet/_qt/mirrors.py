@@ -16,13 +16,10 @@ from qtpy.QtCore import QObject, Signal
 from napari_cryoet._qt.adopting import adopt_layers_of
 from napari_cryoet._qt.discs import show_as_discs_like, show_slab, slab_of
 from napari_cryoet._qt.hidden_rows import slice_hidden
-from napari_cryoet._qt.progressive import StreamStatus, display_of, make_layer, stream_of
-from napari_cryoet._qt.stream_state import StreamState
+from napari_cryoet._qt.streaming.progressive import StreamState, StreamStatus, display_of, make_layer, stream_of
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.layer_spec import PICKS_KEY, LayerKind, LayerSpec
-from napari_cryoet.streaming.display import Display
-from napari_cryoet.streaming.own_levels import pyramid_below
-from napari_cryoet.streaming.paint import paint_on
+from napari_cryoet.streaming import Display, pyramid_of
 
 #: In the order in which they are set: what others depend on comes first.
 _COMMON: Final = ("name", "visible", "opacity", "blending", "scale", "translate", "rotate", "shear", "affine", "units")
@@ -61,7 +58,7 @@ def why_not_mirrored(layer: Layer) -> str:
         return "has no depth"
     if isinstance(layer, Image) and layer.rgb:
         return "is a colour picture"
-    if isinstance(layer, Image | Labels) and pyramid_below(layer.data) is None and not _is_in_memory(layer):
+    if isinstance(layer, Image | Labels) and pyramid_of(layer.data) is None and not _is_in_memory(layer):
         return "is read from its file plane by plane, and another plane would hold up the window"
     return ""
 
@@ -86,7 +83,7 @@ class Mirror(QObject):
         super().__init__(parent)
         self.layer = layer
         self._main = main
-        self._place, self._paint = self._place_now(), paint_on(layer.data)
+        self._place = self._place_now()
         found = _type_of(layer)
         assert found is not None, "its type was asked for"  # noqa: S101
         self._attributes = (*_COMMON, *_OF_TYPE[found])
@@ -174,8 +171,7 @@ class Mirror(QObject):
     def _on_sliced(self, _event: Any = None) -> None:
         """Values may be others where napari slices a layer in memory again and shows the same plane, as after undo."""
         before, self._place = self._place, self._place_now()
-        painted, self._paint = self._paint, paint_on(self.layer.data)
-        if self._paint is not painted or (before == self._place and stream_of(self.layer) is None):
+        if before == self._place and stream_of(self.layer) is None:
             self._note("")
 
     def _place_now(self) -> tuple[Any, ...]:

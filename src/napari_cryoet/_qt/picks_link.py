@@ -29,7 +29,7 @@ from napari_cryoet._qt.layer_picks import (
 )
 from napari_cryoet._qt.layer_spacing import spacing_angstrom_of
 from napari_cryoet._qt.layer_table import name_new_rows, name_rows, select_no_more_than_there_is, write_table
-from napari_cryoet._qt.napari_internals import color_gaps, is_gripped, refresh_blocked
+from napari_cryoet._qt.napari_internals import is_gripped, refresh_blocked
 from napari_cryoet._qt.picks import watch
 from napari_cryoet._qt.point_looks import Looks, give_looks
 from napari_cryoet._qt.timers import single_shot
@@ -89,7 +89,6 @@ class PicksLink(QObject):
         self._follows_scale = METADATA_KEY not in layer.metadata or self._picks.spacing_angstrom is None
         self._keep(layer, self._picks)
         watch(layer)
-        color_gaps(layer)  # as new picks have them
         keepers[layer], onlookers[layer] = _weak_keeper(self), weak_call(self, "look_again")
         layer.events.data.connect(self._on_data)
         for event in (layer.events.features, layer.events.scale, layer.events.units):

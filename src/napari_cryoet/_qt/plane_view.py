@@ -23,8 +23,8 @@ from napari_cryoet._qt.plane_controls import PlaneControls
 from napari_cryoet._qt.planes import AXIS_NAMES, Plane, unit_of
 from napari_cryoet._qt.shared_cursor import SharedCursor
 from napari_cryoet._qt.sliders import move_sliders
-from napari_cryoet._qt.stream_state import StreamState
 from napari_cryoet._qt.stream_words import SETTLE_MS, can_go_on, words_of
+from napari_cryoet._qt.streaming.progressive import StreamState
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.wording import joined
 

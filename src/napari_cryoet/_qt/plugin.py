@@ -22,11 +22,12 @@ from napari_cryoet._qt.asking import read_asking, viewer_to_ask_in
 from napari_cryoet._qt.memory import recall_once
 from napari_cryoet._qt.napari_internals import open_viewers
 from napari_cryoet._qt.own_color import with_own_color
+from napari_cryoet._qt.warming import warm_up_layers
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layer_spec import METADATA_KEY, LayerKind
 from napari_cryoet.provenance import citation
 from napari_cryoet.readers import LayerData, ReaderFunction
-from napari_cryoet.streaming.own_levels import pyramid_of
+from napari_cryoet.streaming import pyramid_of
 from napari_cryoet.wording import count_text, plain
 
 T = TypeVar("T")
@@ -104,7 +105,15 @@ def wait_for(work: Callable[[], T], *, takes_input: Callable[[], bool] = lambda:
 
 
 def _read(read: ReaderFunction, path: Any) -> list[LayerData]:
-    layers = _said(lambda: _adopted(read_asking(lambda: wait_for(partial(read, path)), path, wait_for)))
+    warming = threading.Thread(target=warm_up_layers, name="napari-cryoet warm-up", daemon=True)
+
+    def read_warm() -> list[LayerData]:
+        warming.start() if warming.ident is None else None
+        layers = read(path)
+        warming.join()
+        return layers
+
+    layers = _said(lambda: _adopted(read_asking(lambda: wait_for(read_warm), path, wait_for)))
     if not layers:
         return _NO_LAYERS
     if not readers.is_pack_path(path):  # its annotations have the colours of their objects

@@ -36,7 +36,7 @@ from napari_cryoet.formats.registry import (
 )
 from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
 from napari_cryoet.picks import Picks
-from napari_cryoet.streaming.own_levels import pyramid_below, pyramid_of
+from napari_cryoet.streaming import pyramid_of
 from napari_cryoet.wording import count_text
 
 #: That a layer lies elsewhere than its file says.
@@ -211,13 +211,8 @@ def is_moved(meta: dict[str, Any]) -> bool:
 
 
 def finest_of(data: Any) -> Any:
-    """The full resolution of a layer's data, without the voxels that were added to make levels fit each other."""
-    finest = data[0] if isinstance(data, list | tuple) or hasattr(data, "shapes") else data
-    pyramid = pyramid_below(data)
-    if pyramid is None:
-        return finest
-    size_z, size_y, size_x = pyramid.shapes[0]
-    return finest[:size_z, :size_y, :size_x]
+    """The full resolution of a layer's data."""
+    return data[0] if isinstance(data, list | tuple) or hasattr(data, "shapes") else data
 
 
 def _is_straight(meta: dict[str, Any]) -> bool:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Hashable, Iterator
 from napari.components import ViewerModel
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_cryoet._qt.stream_words import is_coming
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.viewer_link import ViewerLink
 
@@ -64,7 +63,7 @@ class Settling(QObject):
             stream = self._link.stream_of(key)
             if stream is None or not (state := stream.state).is_progressive:
                 continue
-            if is_coming(state) or stream.thumbnail.is_due:
+            if state.is_coming or stream.is_thumbnail_due:
                 yield f"{key.kind} {key.id}"
 
     def _on_started(self, key: Hashable, _title: str) -> None:

@@ -11,7 +11,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary, WeakSet
 
-from napari.utils.notifications import show_warning
 from qtpy.QtCore import QEvent, QObject, QPoint
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QMainWindow, QMenu, QSizePolicy, QStatusBar
@@ -20,7 +19,7 @@ from napari_cryoet._qt.active_layer import real
 from napari_cryoet._qt.labels import ElidedLabel, plain_tooltip
 from napari_cryoet._qt.main_window import main_window
 from napari_cryoet._qt.napari_internals import delete_in_own_canvas
-from napari_cryoet._qt.stream_words import LOAD_FULL_DETAIL, can_go_on, is_loading, traffic_of, words_of
+from napari_cryoet._qt.stream_words import LOAD_FULL_DETAIL, can_go_on, traffic_of, words_of
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.wording import joined, names_text, plain, size_text
 
@@ -28,8 +27,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
-    from napari_cryoet._qt.progressive import StreamStatus
-    from napari_cryoet._qt.stream_state import StreamState
+    from napari_cryoet._qt.streaming.progressive import StreamState, StreamStatus
 
 StreamOf = Callable[["Layer"], "StreamStatus | None"]
 
@@ -39,10 +37,6 @@ _MARGIN_PX: Final = 8
 STOP: Final = "Stop loading"
 GO_ON: Final = "Go on loading"
 _CLICK: Final = "A click offers: {actions}."
-_FIGURE: Final = (
-    "The figure was drawn before all of {names} had come, so some of it is coarser than it looks. Choose 0 as "
-    "“resolution” in napari's layer controls, wait until the status bar says nothing more of it, and draw it again."
-)
 _marks: WeakKeyDictionary[ViewerModel, StreamMark] = WeakKeyDictionary()
 
 
@@ -89,9 +83,6 @@ class StreamMark(QObject):
         self._late = single_shot(self, _LATE_MS, self._show)
         for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
             event.connect(self.look)
-        self._size = self._last_size = tuple(viewer.canvas.size)
-        self._turn = single_shot(self, 0, self._end_turn)
-        viewer.canvas.events.size.connect(self._on_size)
         bar.destroyed.connect(self._close)
         self.look()
 
@@ -121,24 +112,6 @@ class StreamMark(QObject):
         elif not self._late.isActive():
             self._late.start()
 
-    def _on_size(self, event: Any) -> None:
-        """A canvas that has another size and its own again, all at once, was drawn as a figure meanwhile.
-
-        Sliders that change places with others do that too, but to its height alone.
-        """
-        if self._is_closed:
-            return
-        was_as_wide, self._last_size = self._last_size[1] == self._size[1], tuple(event.value)
-        if not self._turn.isActive():
-            self._turn.start()
-        elif self._last_size == self._size and not was_as_wide:
-            late = [(layer, state) for layer, state in self._late_layers() if not state.is_exact]
-            if late:
-                show_warning(_FIGURE.format(names=_names(late)))
-
-    def _end_turn(self) -> None:
-        self._size = self._last_size
-
     def _show(self) -> None:
         words, more = self._inexact()
         self.label.setText(words)
@@ -165,7 +138,7 @@ class StreamMark(QObject):
         states = [state for _, state in self._late_layers()]
         full_bytes = sum(state.full_bytes for state in states if state.is_limited)
         offers = {
-            STOP: (_stop, any(map(is_loading, states))),
+            STOP: (_stop, any(state.is_loading for state in states)),
             GO_ON: (_go_on, can_go_on(states)),
             f"{LOAD_FULL_DETAIL} ({size_text(full_bytes)})": (_load_in_full, full_bytes > 0),
         }
@@ -183,7 +156,7 @@ class StreamMark(QObject):
         if not late:
             return "", ""
         states = [state for _, state in late]
-        traffic = traffic_of(states) if any(map(is_loading, states)) else ""
+        traffic = traffic_of(states) if any(state.is_loading for state in states) else ""
         more = joined(f"{_names(late)}: {words_of(states)}", traffic)
         actions = ", ".join(f"“{words}”" for words, _ in self._actions())
         return words_of(states), f"{more}\n{_CLICK.format(actions=actions)}" if actions else more

@@ -10,10 +10,9 @@ from qtpy.QtCore import QObject, Signal
 from napari_cryoet._qt.detail import Detail
 from napari_cryoet._qt.labels import plain_tooltip
 from napari_cryoet._qt.message_panel import SWITCH_TEXTS
-from napari_cryoet._qt.progressive import StreamStatus
 from napari_cryoet._qt.status_strip import StatusStrip
-from napari_cryoet._qt.stream_state import StreamState
-from napari_cryoet._qt.stream_words import LOAD_FULL_DETAIL, SETTLE_MS, UNCHECKED, is_coming, traffic_of
+from napari_cryoet._qt.stream_words import LOAD_FULL_DETAIL, SETTLE_MS, traffic_of
+from napari_cryoet._qt.streaming.progressive import StreamState, StreamStatus
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet.exceptions import WithheldError
@@ -56,8 +55,7 @@ class StreamWatch(QObject):
         elif visible:
             names = dict.fromkeys(sorted(name for layer, _ in visible if (name := _name_of(layer))))
             states = [stream.state for _, stream in visible]
-            unchecked = UNCHECKED if any(state.is_unchecked for state in states) else ""
-            self._tell(joined(", ".join(names), _as_of_text(states), unchecked), states)
+            self._tell(joined(", ".join(names), _as_of_text(states)), states)
         else:
             self._strip.set_status("")
 
@@ -86,7 +84,7 @@ class StreamWatch(QObject):
             self._strip.set_status(joined(names, "stopped"), can_retry=True)
         elif not all(state.is_progressive for state in states):
             self._strip.set_status(joined(names, "loads plane by plane"))
-        elif any(is_coming(state) for state in states):
+        elif any(state.is_coming for state in states):
             self._strip.set_status(f"{names} · sharpening… {traffic_of(states)}", can_stop=True)
         elif self._detail.is_held_coarse and any(state.is_limited for state in states):
             self._strip.set_status(joined(names, "coarse only"), action=LOAD_FULL_DETAIL)

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from napari_cryoet._qt.stream_state import StreamState
 from napari_cryoet.wording import joined, plain, size_text
 
+if TYPE_CHECKING:
+    from napari_cryoet._qt.streaming.progressive import StreamState
+
 SETTLE_MS: Final = 100  # states change with every block
-UNCHECKED: Final = "not checked for changes"
 LOAD_FULL_DETAIL: Final = "Load full detail"
-
-
-def is_coming(state: StreamState) -> bool:
-    """Whether the picture will still get better."""
-    return not state.is_exact and (state.missing_blocks > 0 or not state.is_limited)
-
-
-def is_loading(state: StreamState) -> bool:
-    """Whether something is on its way that makes the picture better."""
-    return state.is_progressive and is_coming(state) and state.error is None and not state.is_stopped
 
 
 def can_go_on(states: Sequence[StreamState]) -> bool:
@@ -43,8 +34,6 @@ def words_of(states: Sequence[StreamState]) -> str:
         return plain(str(error))
     if any(state.is_stopped and not state.is_exact for state in states):
         return "stopped"
-    if any(state.is_progressive and is_coming(state) for state in states):
+    if any(state.is_progressive and state.is_coming for state in states):
         return "sharpening…"
-    if any(state.is_limited for state in states):
-        return "coarser level"
-    return UNCHECKED if any(state.is_unchecked for state in states) else ""
+    return "coarser level" if any(state.is_limited for state in states) else ""

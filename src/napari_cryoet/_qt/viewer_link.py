@@ -20,8 +20,8 @@ from napari_cryoet._qt.layer_watch import LayerWatch
 from napari_cryoet._qt.misfits import remark_on_misfits
 from napari_cryoet._qt.odd_units import remark_on_units
 from napari_cryoet._qt.own_layers import LayerKey, OwnLayers, group_of, key_of, tag
-from napari_cryoet._qt.progressive import StreamStatus, display_of, make_layer, stream_of
 from napari_cryoet._qt.question import Question
+from napari_cryoet._qt.streaming.progressive import StreamStatus, display_of, make_layer, stream_of
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.theme import colors_of as theme_colors
 from napari_cryoet._qt.timers import single_shot
@@ -32,7 +32,7 @@ from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
 from napari_cryoet.loading import load_annotation, load_tomogram
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationFile, TiltSeries, Tomogram
-from napari_cryoet.streaming.display import Display
+from napari_cryoet.streaming import Display
 from napari_cryoet.tilt_series_layers import load_tilt_series
 from napari_cryoet.wording import plain
 

@@ -8,7 +8,7 @@ what was chosen is remembered for the next time.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
@@ -21,9 +21,9 @@ from napari_cryoet._qt.detail import Detail, usual_bytes_of
 from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet._qt.texture_limit import draws_in_software, largest_texture_side
 from napari_cryoet._qt.viewer_link import ViewerLink
-from napari_cryoet.streaming.cache import shared_cache
-from napari_cryoet.streaming.display import Display
-from napari_cryoet.streaming.volume_levels import LevelCost, level_costs
+from napari_cryoet.streaming import Display
+from napari_cryoet.streaming.engine import shared_engine
+from napari_cryoet.streaming.plan import LevelCost, level_costs
 
 _USABLE_SHARE = 0.8  # of the memory for pixels: coarser levels are needed beside
 #: Unless a person chooses: a little more than the coarsest level of a usual tomogram of the portal has (6.9 million).
@@ -55,7 +55,7 @@ class VolumeDetail(QObject):
     @property
     def largest_bytes(self) -> int:
         """How much memory one volume may take."""
-        return int(shared_cache().limit_bytes * _USABLE_SHARE)
+        return int(shared_engine().memory.limit_bytes * _USABLE_SHARE)
 
     def volumes(self) -> tuple[LayerKey, ...]:
         """What has levels to choose from, from bottom to top."""
@@ -63,7 +63,7 @@ class VolumeDetail(QObject):
         found = [key for key in self._link.shown() if self.levels(key)]
         return tuple(sorted(found, key=lambda key: order.get(id(self._link.layers_of(key)[0]), -1)))
 
-    def levels(self, key: LayerKey) -> tuple[LevelCost, ...]:
+    def levels(self, key: LayerKey) -> Sequence[LevelCost]:
         """The levels of something, coarsest first; none where there is nothing to choose."""
         display = self._link.display_of(key)
         if display is None or len(display.pyramid.shapes) < 2:

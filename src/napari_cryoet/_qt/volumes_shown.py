@@ -8,7 +8,7 @@ from typing import NamedTuple
 from napari.layers import Image, Labels, Layer
 
 from napari_cryoet._qt.layer_spacing import spacing_angstrom_of
-from napari_cryoet.streaming.own_levels import pyramid_below
+from napari_cryoet.streaming import pyramid_of
 
 
 class ShownVolume(NamedTuple):
@@ -30,6 +30,6 @@ def shown_volumes(layers: Iterable[Layer]) -> list[ShownVolume]:
 
 
 def _shape_zyx(layer: Image | Labels) -> tuple[int, int, int]:
-    pyramid = pyramid_below(layer.data)
+    pyramid = pyramid_of(layer.data)
     shape = pyramid.shapes[0] if pyramid is not None else (layer.data[0] if layer.multiscale else layer.data).shape
     return int(shape[0]), int(shape[1]), int(shape[2])

@@ -1,41 +1,32 @@
-"""Imports early, in a worker, what the first layers would else import on the GUI thread: half a second.
-
-It is done in two portions, since imports make drawing wait for Python now and then: what reads from servers while a
-portal's first answer is waited for, and what layers need when you leave the list of datasets.
-"""
+"""Imports on another thread what reading and the first layers would else import on the GUI thread."""
 
 from __future__ import annotations
 
-from typing import Final
+from importlib import import_module
+from typing import Any, Final
 
 from napari_cryoet._qt.tasks import Job, Tasks
 
-_READING: Final = "warm-up"
-_LAYERS: Final = "warm-up of layers"
-_done: set[str] = set()
+#: What reads pixels, what napari makes thumbnails with, and what it keeps the features of points in.
+_MODULES: Final = ("napari_cryoet.streaming.pyramid", "zarr", "dask.array", "scipy.ndimage", "pandas")
+_KEY: Final = "warm-up"
 
 
 def warm_up(tasks: Tasks) -> None:
-    """Start the first portion in the background; the second time there is nothing to do."""
-    if _READING not in _done:
-        tasks.run(_READING, _import_reading, then=_done.add, failed=lambda _error: None)
+    """Start to import what the dock will need; the second time there is nothing to do, and that costs nothing."""
+    if not tasks.is_running(_KEY):
+        tasks.run(_KEY, _import_all, then=lambda _none: None, failed=lambda _error: None)
 
 
-def warm_up_layers(tasks: Tasks) -> None:
-    """Start the second portion in the background."""
-    if _LAYERS not in _done:
-        tasks.run(_LAYERS, _import_layers, then=_done.add, failed=lambda _error: None)
+def _import_all(_job: Job) -> None:
+    for name in _MODULES:
+        import_module(name)
 
 
-def _import_reading(_job: Job) -> str:
-    from napari_cryoet.streaming.warming import warm_up as warm_up_streaming
+def warm_up_layers() -> None:
+    """Import and make what the first image layer of a process needs; only while no other thread makes layers."""
+    import pint
+    import scipy.ndimage  # noqa: F401
 
-    warm_up_streaming()
-    return _READING
-
-
-def _import_layers(_job: Job) -> str:
-    import pandas  # noqa: F401 - napari keeps the features of points in its tables
-    import scipy.ndimage  # noqa: F401 - napari makes thumbnails with it
-
-    return _LAYERS
+    registry: Any = pint  # which is typed only in part
+    registry.get_application_registry().parse_units("angstrom")

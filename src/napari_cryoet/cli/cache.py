@@ -69,10 +69,10 @@ def limit(
 ) -> None:
     """Say how much pixels may take."""
     from napari_cryoet.streaming import disk_settings
-    from napari_cryoet.streaming.disk_writer import remove_beyond
+    from napari_cryoet.streaming.disk_cache import DiskCache
 
     disk_settings.choose_limit(None if isinstance(size, str) else size)
-    remove_beyond(_pixel_folder(), disk_settings.limit_bytes())
+    DiskCache(_pixel_folder()).shrink(disk_settings.limit_bytes())
     say(f"pixels: {_pixel_limit_text()}")
 
 
@@ -81,18 +81,18 @@ def clear(
     what: Annotated[list[Kind] | None, typer.Argument(metavar="[WHAT]...")] = None,
 ) -> None:
     """Delete what is kept on this computer: all of it, or metadata, demo or pixels."""
-    from napari_cryoet.streaming.disk_writer import remove_all
+    from napari_cryoet.streaming.disk_cache import DiskCache
 
     rows = []
     for kind in what or (*Kind, _OTHER):
         for path in _folders()[kind]:
             rows.append((size_text(_size_bytes(_own(path))), kind, "deleted"))
-            if kind == "pixels" and not remove_all(path):
-                continue  # those who have them open keep an empty cache
-            if path.is_symlink() or not path.is_dir():
+            if kind == "pixels":
+                DiskCache(path).clear()  # those who have them open keep an empty cache
+            elif path.is_symlink() or not path.is_dir():
                 path.unlink()
             else:
-                shutil.rmtree(_own(path))
+                shutil.rmtree(path)
             with suppress(OSError):  # a folder that the person named may hold other things
                 path.rmdir()
     if rows:
@@ -122,9 +122,9 @@ def _pixel_folder() -> Path:
 
 def _own(path: Path) -> Path:
     """What is ours of a folder: all, unless it was named for the pixels, and may hold the person's own things."""
-    from napari_cryoet.streaming.disk_writer import own_folder
+    from napari_cryoet.streaming.disk_cache import OWN_FOLDER
 
-    return own_folder(path) if path == _pixel_folder() and path.parent != cache_path() else path
+    return path / OWN_FOLDER if path == _pixel_folder() else path
 
 
 def _pixel_limit_text() -> str:

@@ -6,7 +6,6 @@ import math
 import os
 import re
 import threading
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -173,20 +172,14 @@ def _open_record(file: AnnotationFile, spacing: float | None, stop: threading.Ev
 def _read_points(
     address: str, spacing: float | None, alignment_id: int | None, about: dict[str, Any], stop: threading.Event | None
 ) -> Picks:
-    from napari_cryoet.streaming.documents import read_parsed
-    from napari_cryoet.streaming.sources import open_source
+    from napari_cryoet.streaming.sources import read_file
 
-    parse = partial(
-        ndjson.read_points,
-        where=name_of(address),
-        spacing_angstrom=spacing,
-        alignment_id=alignment_id,
-        about=about,
-    )
-    picks = read_parsed(open_source(address), "", parse, length=MAX_FILE_BYTES + 1, stop=stop)
-    if picks is None:
+    piece = read_file(address, limit_bytes=MAX_FILE_BYTES, stop=stop)
+    if piece is None:
         raise FormatError(f"There is no file at {about['source_url']}.")
-    return picks
+    return ndjson.read_points(
+        piece.content, where=name_of(address), spacing_angstrom=spacing, alignment_id=alignment_id, about=about
+    )
 
 
 def _open_mask(

@@ -101,32 +101,27 @@ def open_mrc(url_or_path: str | Path, *, stop: threading.Event | None = None) ->
     StreamError
         If it can't be read, or ends before its last voxel.
     """
-    from napari_cryoet.streaming.addresses import shown_address
-    from napari_cryoet.streaming.documents import parse_or_read_again
-    from napari_cryoet.streaming.making import plain_pyramid
-    from napari_cryoet.streaming.sources import open_source
+    from napari_cryoet.streaming.pyramid import open_raw
+    from napari_cryoet.streaming.sources import read_file, shown_address
 
-    source = open_source(url_or_path)
-    where = shown_address(source.url)
-    start = source.read("", length=HEADER_BYTES, stop=stop)
+    where = shown_address(str(url_or_path))
+    start = read_file(url_or_path, length=HEADER_BYTES, limit_bytes=HEADER_BYTES, stop=stop)
     if start is None:
         raise FormatError(f"There is no file {where}.")
-    start, header = parse_or_read_again(
-        source, "", start, lambda piece: (piece, parse_header(piece.content, where)), length=HEADER_BYTES, stop=stop
-    )
+    header = parse_header(start.content, where)
     voxel_bytes = header.dtype.itemsize
     end, size_bytes = header.offset + math.prod(header.shape_zyx) * voxel_bytes, start.total_bytes
     if size_bytes is None:
-        last = source.read("", start=end - voxel_bytes, length=voxel_bytes, stop=stop)
+        last = read_file(url_or_path, start=end - voxel_bytes, length=voxel_bytes, limit_bytes=voxel_bytes, stop=stop)
         size_bytes = end - voxel_bytes + len(last.content if last else b"")
     if size_bytes < end:
         raise StreamError(f"{where} is cut short: it ends before the last of its {header.stored_shape[0]} planes.")
-    pyramid = plain_pyramid(
-        source,
+    pyramid = open_raw(
+        url_or_path,
         header.stored_shape,
         header.dtype,
         offset=header.offset,
-        version=start.version,
+        etag=start.etag,
         axes=("z", "y", "x"),
         order=header.axis_order,
     )

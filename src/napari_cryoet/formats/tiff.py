@@ -133,7 +133,7 @@ class _Planes:
     def refuse_changed(self) -> None:
         """Raise `ChangedError` if the file isn't the one that was opened."""
         if _version_of(self._path) != self._version:
-            raise ChangedError(f"{self._path.name} changed since it was opened.", hint="Open it again.")
+            raise ChangedError(f"{self._path.name} changed since it was opened.", hint="Reopen it.")
 
 
 @contextmanager

@@ -188,7 +188,8 @@ async def get(
             return body.response(b"")
         body.require_success()
         if etag is not None and body.etag != etag:
-            raise _changed(url)
+            is_page = body.headers.get("Content-Type", "").startswith("text/html")
+            raise _failed(url, "web page", status=body.status) if is_page else _changed(url)
         content = await (body.read(limit_bytes) if part is None else _read_part(body, part, limit_bytes))
         if body.start == 0 and content[:512].lstrip().lower().startswith((b"<!doctype html", b"<html")):
             raise _failed(url, "web page", status=body.status)
@@ -463,7 +464,7 @@ def _failed(url: str, kind: str, *, status: int | None = None, limit: int = 0) -
 
 def _changed(url: str) -> _FailedError:
     message = f"{file_of(url) or 'The file'} on {host_of(url)} changed since it was opened."
-    return _FailedError(ChangedError(message, hint="Open it again."))
+    return _FailedError(ChangedError(message, hint="Reopen it."))
 
 
 def _explained(url: str, error: Exception) -> _FailedError:

@@ -148,8 +148,7 @@ def open_for_review(data: Any, spacing_zyx: ArrayLike) -> Volume:
     FormatError
         If it isn't three-dimensional.
     """
-    from napari_cryoet.streaming.own_levels import pyramid_of
-    from napari_cryoet.streaming.pyramid import Pyramid
+    from napari_cryoet.streaming import Pyramid, pyramid_of
 
     spacing = np.asarray(spacing_zyx, dtype=np.float64)
     pyramid = data if isinstance(data, Pyramid) else pyramid_of(data)

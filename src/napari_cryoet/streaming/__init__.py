@@ -10,15 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_cryoet.streaming.disk_cache import DiskCache
-    from napari_cryoet.streaming.display import Display
-    from napari_cryoet.streaming.display_level import DisplayLevel
-    from napari_cryoet.streaming.display_state import DisplayState
-    from napari_cryoet.streaming.label_images import find_labels
-    from napari_cryoet.streaming.making import open_pyramid
-    from napari_cryoet.streaming.own_levels import pyramid_of
-    from napari_cryoet.streaming.pyramid import Pyramid
-    from napari_cryoet.streaming.right_of_way import RightOfWay
-    from napari_cryoet.streaming.splitting import split_pyramid
+    from napari_cryoet.streaming.display import Display, DisplayLevel, DisplayState
+    from napari_cryoet.streaming.layout import find_labels
+    from napari_cryoet.streaming.pyramid import Pyramid, open_pyramid, pyramid_of, split_pyramid
 
 __all__ = [
     "DiskCache",
@@ -26,7 +20,6 @@ __all__ = [
     "DisplayLevel",
     "DisplayState",
     "Pyramid",
-    "RightOfWay",
     "find_labels",
     "open_pyramid",
     "pyramid_of",
@@ -36,19 +29,14 @@ __all__ = [
 _HOMES = {
     "DiskCache": "disk_cache",
     "Display": "display",
-    "DisplayLevel": "display_level",
-    "DisplayState": "display_state",
-    "Pyramid": "pyramid",
-    "RightOfWay": "right_of_way",
-    "find_labels": "label_images",
-    "open_pyramid": "making",
-    "pyramid_of": "own_levels",
-    "split_pyramid": "splitting",
+    "DisplayLevel": "display",
+    "DisplayState": "display",
+    "find_labels": "layout",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Import zarr and dask only when a pyramid is wanted: they cost half a second each."""
-    if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    """Import what reads only when something is to be read: aiohttp alone takes a quarter of a second."""
+    if name in __all__:
+        return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'pyramid')}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

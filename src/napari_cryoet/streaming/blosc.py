@@ -1,12 +1,9 @@
-"""Read parts of a Blosc-1 frame: parse its header and table, plan which bytes to ask for, decode some of its blocks.
+"""Blosc 1 frames: parse header and table, plan which bytes to ask for, decode some of the blocks.
 
-A frame is a 16-byte header, a table of little-endian int32 start offsets, one per block, and the blocks, which are
-compressed independently of each other and stand in any order (several threads write them). All blocks hold
-``blocksize`` bytes of content except the last one, which may hold fewer. Where the data did not compress, a flag says
-that the content follows the header as it is, without a table. Everything here is a pure function over bytes.
-
-Nothing takes more memory than a small multiple of what the caller expects: sizes are checked before they are used.
-The format is described in c-blosc's ``README_CHUNK_FORMAT.rst``.
+A frame is a 16-byte header, a table of little-endian int32 start offsets, one for each block, and the blocks, which are
+compressed independently and stand in any order. All hold ``blocksize`` bytes of content, the last one perhaps fewer.
+Content that doesn't compress follows the header as it is, without a table. The format is described in c-blosc's
+``README_CHUNK_FORMAT.rst``. All sizes are checked before they are used.
 """
 
 from __future__ import annotations
@@ -24,39 +21,22 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-Bytes = bytes | memoryview
+Bytes = bytes | bytearray | memoryview
 
 HEADER_BYTES = 16
 
 _HEADER = struct.Struct("<BBBBIII")
 _FORMAT_VERSION = 2  # of all of Blosc 1.x; Blosc 2 writes other numbers
-_MEMCPYED = 0x02
-_DONT_SPLIT = 0x10
+_MEMCPYED, _DONT_SPLIT = 0x02, 0x10
 _SNAPPY = 2
 _MAX_BYTES = 2**31 - 1
 _SMALLEST_BLOCK_BYTES = 32  # no writer cuts more finely; a table of smaller ones would outgrow its content ...
 _SMALL_BYTES = 256  # ... unless there is less content than one value may have
 
 
-class CodecError(FormatError):
-    """It was compressed in a way that can't be undone here, though nothing is wrong with it."""
-
-
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The first 16 bytes of a frame.
-
-    Attributes
-    ----------
-    version, codec_version, flags, typesize
-        As in the format.
-    nbytes
-        Size of the content.
-    blocksize
-        Size of a block's content; the last block may hold less.
-    cbytes
-        Size of the whole frame.
-    """
+    """The first 16 bytes of a frame: ``nbytes`` of content in blocks of ``blocksize``, ``cbytes`` in all."""
 
     version: int
     codec_version: int
@@ -85,9 +65,9 @@ class Header:
         """How many bytes the blocks ``first`` to ``stop`` (exclusive) hold once they are decompressed."""
         return min(stop * self.blocksize, self.nbytes) - first * self.blocksize
 
-    def blocks_of(self, start: int, stop: int) -> tuple[int, int]:
-        """The blocks, first and stop (exclusive), that hold the bytes ``start`` to ``stop`` of the content."""
-        return start // self.blocksize, -(-stop // self.blocksize)
+    def blocks_of(self, start: int, stop: int) -> range:
+        """The blocks that hold the bytes ``start`` to ``stop`` of the content."""
+        return range(start // self.blocksize, -(-stop // self.blocksize))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,13 +89,7 @@ class ByteRange:
 
 
 def parse_header(prefix: Bytes) -> Header:
-    """Read and check the first 16 bytes of a frame.
-
-    Raises
-    ------
-    FormatError
-        If they can't be the start of a Blosc-1 frame; a CodecError if it was compressed with Snappy.
-    """
+    """Read and check the first 16 bytes of a frame; FormatError if they can't be the start of a frame."""
     if len(prefix) < HEADER_BYTES:
         raise FormatError(f"The Blosc header is cut short: {len(prefix)} of {HEADER_BYTES} bytes.")
     header = Header(*_HEADER.unpack_from(prefix))
@@ -123,32 +97,23 @@ def parse_header(prefix: Bytes) -> Header:
         raise FormatError(f"This is not a Blosc frame (its first byte is {header.version}).")
     if max(header.nbytes, header.cbytes) > _MAX_BYTES or header.cbytes < HEADER_BYTES or header.typesize == 0:
         raise FormatError("The Blosc header names impossible sizes.")
-    if header.nbytes and not 0 < header.blocksize <= header.nbytes:
+    smallest = _SMALLEST_BLOCK_BYTES if header.nbytes >= _SMALL_BYTES else 1
+    if header.nbytes and not smallest <= header.blocksize <= header.nbytes:
         raise FormatError(f"The Blosc header names a block size of {header.blocksize}.")
-    if header.nbytes >= _SMALL_BYTES and header.blocksize < _SMALLEST_BLOCK_BYTES:
-        raise FormatError(f"The Blosc header names blocks of only {header.blocksize} bytes.")
     if header.is_memcpyed and header.cbytes != HEADER_BYTES + header.nbytes:
         raise FormatError("The Blosc header contradicts itself about the size of uncompressed content.")
     if header.cbytes < header.table_end:
         raise FormatError("The Blosc frame is too small for its own table of blocks.")
     if header.flags >> 5 == _SNAPPY and not header.is_memcpyed:
-        raise CodecError("It is compressed with Blosc and Snappy, which can't be undone here.")
+        raise FormatError(
+            "It is compressed with Blosc and Snappy, which can't be undone here.",
+            hint="Have it written with another compressor, such as Zstandard or LZ4.",
+        )
     return header
 
 
 def parse_frame(prefix: Bytes) -> Frame:
-    """Read header and table.
-
-    Parameters
-    ----------
-    prefix
-        At least the first ``parse_header(prefix).table_end`` bytes of a frame.
-
-    Raises
-    ------
-    FormatError
-        If header or table are cut short or impossible.
-    """
+    """Read header and table from at least ``table_end`` bytes; FormatError if they are cut short or impossible."""
     header = parse_header(prefix)
     if header.is_memcpyed:
         starts = HEADER_BYTES + header.blocksize * np.arange(header.n_blocks, dtype=np.int64)
@@ -166,15 +131,13 @@ def parse_frame(prefix: Bytes) -> Frame:
     return Frame(header, starts, ends)
 
 
-def plan_ranges(frame: Frame, blocks: Iterable[int], *, max_gap: int = 0, max_bytes: int = 2**22) -> list[ByteRange]:
+def plan_ranges(frame: Frame, blocks: Iterable[int], *, max_gap: int, max_bytes: int) -> list[ByteRange]:
     """Say which bytes to ask for to get some blocks: neighbours in one piece, in order of position.
 
     Parameters
     ----------
-    frame
-        The frame.
-    blocks
-        Which blocks are wanted.
+    frame, blocks
+        Which blocks of which frame.
     max_gap
         Unwanted bytes between two wanted blocks that are rather fetched than asked around.
     max_bytes
@@ -194,13 +157,7 @@ def plan_ranges(frame: Frame, blocks: Iterable[int], *, max_gap: int = 0, max_by
 
 
 def cut_blocks(frame: Frame, piece: ByteRange, content: Bytes) -> dict[int, memoryview]:
-    """Take the blocks out of a piece that was fetched; they share its memory.
-
-    Raises
-    ------
-    FormatError
-        If the piece is not as long as it was planned.
-    """
+    """Take the compressed blocks out of a piece that was fetched; FormatError if it isn't as long as planned."""
     if len(content) != piece.stop - piece.start:
         raise FormatError(f"A piece of a Blosc frame has {len(content)} bytes instead of {piece.stop - piece.start}.")
     view = memoryview(content)
@@ -210,76 +167,40 @@ def cut_blocks(frame: Frame, piece: ByteRange, content: Bytes) -> dict[int, memo
     }
 
 
-def cut_frame(frame: Frame, first: int, stop: int, blocks: Mapping[int, Bytes]) -> bytes:
-    """Make a smaller valid frame of the consecutive blocks ``first`` to ``stop`` (exclusive).
-
-    Any Blosc decoder opens it; its content is the content of these blocks, in order.
-
-    Parameters
-    ----------
-    frame
-        The frame that the blocks come from.
-    first, stop
-        Which blocks, a range that isn't empty.
-    blocks
-        The compressed bytes of (at least) these blocks.
-
-    Raises
-    ------
-    ValueError
-        If the frame has no such blocks.
-    """
+def cut_frame(frame: Frame, blocks: range, bodies: Mapping[int, Bytes]) -> bytes:
+    """Make a smaller valid frame of consecutive blocks, given the compressed bytes of (at least) these."""
     header = frame.header
-    if not 0 <= first < stop <= header.n_blocks:
-        raise ValueError(f"no blocks {first} to {stop} in a frame of {header.n_blocks}")
-    nbytes = header.span_size(first, stop)
+    nbytes = header.span_size(blocks.start, blocks.stop)
     flags, blocksize = header.flags, header.blocksize
     if nbytes < blocksize:
         # A last block that is shorter than the others is never split by byte planes, but here it stands alone and
         # would count as a whole one. The flag says so explicitly.
         blocksize, flags = nbytes, flags | _DONT_SPLIT
-    bodies = [blocks[block] for block in range(first, stop)]
+    parts = [bodies[block] for block in blocks]
+    position = HEADER_BYTES if header.is_memcpyed else HEADER_BYTES + 4 * len(parts)
     offsets: list[int] = []
-    position = HEADER_BYTES if header.is_memcpyed else HEADER_BYTES + 4 * len(bodies)
-    for body in bodies:
+    for part in parts:
         offsets.append(position)
-        position += len(body)
+        position += len(part)
     table = b"" if header.is_memcpyed else struct.pack(f"<{len(offsets)}i", *offsets)
     start = _HEADER.pack(header.version, header.codec_version, flags, header.typesize, nbytes, blocksize, position)
-    return b"".join((start, table, *bodies))
+    return b"".join((start, table, *parts))
 
 
-def decode_blocks(frame: Frame, first: int, stop: int, blocks: Mapping[int, Bytes]) -> bytes:
-    """The content of the consecutive blocks ``first`` to ``stop`` (exclusive).
-
-    Parameters
-    ----------
-    frame, first, stop, blocks
-        As in `cut_frame`.
-
-    Raises
-    ------
-    FormatError
-        If they don't decompress, or to another size than the frame says.
-    """
+def decode_blocks(frame: Frame, blocks: range, bodies: Mapping[int, Bytes]) -> bytes:
+    """The content of consecutive blocks; FormatError if they don't decompress to the size that the frame says."""
     if frame.header.is_memcpyed:
-        content = b"".join(blocks[block] for block in range(first, stop))
+        content = b"".join(bodies[block] for block in blocks)
     else:
-        content = decode_frame(cut_frame(frame, first, stop, blocks))
-    expected = frame.header.span_size(first, stop)
+        content = decode_frame(cut_frame(frame, blocks, bodies))
+    expected = frame.header.span_size(blocks.start, blocks.stop)
     if len(content) != expected:
         raise FormatError(f"A part of a Blosc frame has {len(content)} bytes of content instead of {expected}.")
     return content
 
 
 def decode_frame(encoded: Bytes) -> bytes:
-    """The content of a whole frame, whose header has been checked to be of a size that is wanted.
-
-    Raises
-    ------
-    FormatError
-        If it doesn't decompress.
-    """
+    """The content of a whole frame whose header was checked; FormatError if it doesn't decompress."""
     from numcodecs.blosc import decompress
 
     try:

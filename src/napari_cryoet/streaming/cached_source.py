@@ -1,48 +1,34 @@
-"""A source whose answers are kept on disk, and read from there as long as the server has nothing newer.
+"""A source whose answers are kept on disk, and read from there as long as its server has nothing newer.
 
-Before anything kept is used, its server is asked once whether the file nearest to the root (an image's metadata) is
-still the same; if it isn't, all that is kept of the tree is dropped. Where it was asked a short while ago, that is put
-off until something comes from the server: what is new must not stand beside what was kept of another image. A server
-that doesn't answer leaves what is kept readable, and `CachedSource.as_of` says so. Once it answers it is asked after
-all, and where it has something else by then, nothing of that goes with what was read before.
-
-Only files of which the server names a version (ETag, or date and size) are kept: parts of others could not be told
-from parts of their successors. Nor is what was changed just now, as some servers say of all that they send. That there
-is no such file is kept too. Of metadata it counts as long as the root is the same; of anything else (a chunk that may
-not have been uploaded yet) only for that short while.
+Before anything kept is used, the server is asked once whether the image's first document is still the same. Within an
+hour of the last such question that is put off until something comes from the server: new parts must not stand beside
+old ones. Where the server is away, what is kept stays readable, and `CachedSource.as_of` says of when it is.
 """
 
 from __future__ import annotations
 
-import threading
+import asyncio
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from napari_cryoet.errand import NO_THREADS_HINT, Errand, ErrandOverdueError, NoThreadError
 from napari_cryoet.exceptions import ChangedError, NetworkError, StreamError, WithheldError
-from napari_cryoet.files import file_at, without_password
-from napari_cryoet.forks import FreshLock
-from napari_cryoet.stopping import raise_if_stopped
-from napari_cryoet.streaming.disk_settings import ask_again_after_s
-from napari_cryoet.streaming.documents import DOCUMENT_NAMES
-from napari_cryoet.streaming.sources import Piece, SourceAround
-from napari_cryoet.this_computer import is_this_computer
+from napari_cryoet.files import without_password
+from napari_cryoet.network.connections import is_this_computer
+from napari_cryoet.streaming import disk_settings
 
 if TYPE_CHECKING:
-    from napari_cryoet.streaming.disk_cache import DiskCache, Part
-    from napari_cryoet.streaming.disk_tasks import Tree
-    from napari_cryoet.streaming.sources import ByteSource
-    from napari_cryoet.streaming.watch import Watch
+    from napari_cryoet.streaming.disk_cache import DiskCache, Image
+    from napari_cryoet.streaming.sources import Piece, Source
+
+DOCUMENTS: Final = frozenset({"zarr.json", ".zattrs", ".zarray", ".zgroup"})
 
 _COMPARED_BYTES = 4096
 _PATIENCE_S = 5.0
-_JUST_NOW_S = 3.0
-_TROUBLED_STATUSES = {408, 425, 429}
 
 
-class CachedSource(SourceAround):
+class CachedSource:
     """A source on the network with a cache.
 
     Parameters
@@ -51,229 +37,122 @@ class CachedSource(SourceAround):
         Where bytes come from.
     cache
         Where they are kept.
-    revalidate_after_s
-        For how long what is kept counts without asking; by default an hour, or what the environment says (see
-        `disk_settings`), and not at all for this computer: asking it costs little, and test data change often.
-    watch
-        What is to know what of it is used.
+    ask_again_after_s
+        For how long what is kept counts without asking; by default as settings say, and not at all for this computer:
+        asking it costs little, and test data change often.
     """
 
-    def __init__(
-        self,
-        source: ByteSource,
-        cache: DiskCache,
-        *,
-        revalidate_after_s: float | None = None,
-        watch: Watch | None = None,
-    ) -> None:
-        super().__init__(source)
-        self._cache, self._watch = cache, watch
-        if revalidate_after_s is None:
+    def __init__(self, source: Source, cache: DiskCache, *, ask_again_after_s: float | None = None) -> None:
+        self.url, self.place, self.line = source.url, source.place, source.line
+        self.as_of: datetime | None = None
+        self._source, self._cache = source, cache
+        if ask_again_after_s is None:
             is_near = is_this_computer(urlsplit(source.url).hostname or "")
-            revalidate_after_s = 0.0 if is_near else ask_again_after_s()
-        self._revalidate_after_s = revalidate_after_s
-        self._lock = FreshLock()
-        self._tree: Tree | None = None
-        self._as_of: datetime | None = None
-        self._unconfirmed: tuple[str, Part] | None = None  # what the server wasn't asked about, or without an answer
-        self._is_outdated = False
-        self._distrusted: set[str] = set()  # files of which nothing that was kept before is used
+            ask_again_after_s = 0.0 if is_near else disk_settings.ask_again_after_s()
+        self._ask_again_after_s = ask_again_after_s
+        self._image: Image | None = None
+        self._lock = asyncio.Lock()
+        self._unconfirmed: tuple[str, Piece] | None = None  # what the server wasn't asked about, or without an answer
+        self._damaged: set[str] = set()
 
     @property
-    def as_of(self) -> datetime | None:
-        """Where the server didn't answer: when it last confirmed what is kept of it. None where it did."""
-        return self._as_of
+    def bytes_read(self) -> int:
+        """How many bytes have come over the network so far."""
+        return self._source.bytes_read
 
-    def read(
-        self,
-        key: str,
-        *,
-        start: int = 0,
-        length: int | None = None,
-        version: str | None = None,
-        stop: threading.Event | None = None,
+    async def read(
+        self, key: str, start: int = 0, length: int | None = None, *, etag: str | None = None, limit_bytes: int
     ) -> Piece | None:
-        """Read a file, or a part of it, from disk or from the server; see `ByteSource`."""
-        tree = self._checked_tree(stop)
-        part = None if key in self._distrusted else self._cache.find(tree, key, start, length)
-        if part is not None and self._counts(part, key, version):
-            if part.content is None:
+        """Read a file, or a part of it, from disk or from the server; see `Source`."""
+        image = self._image or await self._checked_image()
+        if key not in self._damaged:
+            part = await asyncio.to_thread(self._cache.find, image, key, start, length)
+            if part is not None and part.piece is None and self._may_be_missing(key, part.stored_at) and etag is None:
                 return None
-            if self._watch is not None:
-                self._watch.use(key, part.version, part.stored_at)
-            return Piece(part.content, part.version, part.total_bytes)
-        self._require_current()
-        drops = tree.drops
-        try:
-            piece = super().read(key, start=start, length=length, version=version, stop=stop)
-        except ChangedError:
-            self._cache.drop(tree)
-            if self._as_of is None and self._unconfirmed is not None and self._unconfirmed[0] == key:
-                self._unconfirmed = None  # who reads it knows now
-            raise
-        self._ask_after_all(tree, key, piece, stop)
-        if part is not None and piece is not None and part.content is not None and part.version != piece.version:
-            self._cache.drop(tree)
-            drops = tree.drops
-        if piece is None:
-            if version is not None:  # of which parts are kept, perhaps
-                self._cache.drop(tree)
-                drops = tree.drops
-            self._cache.put(tree, key, 0, None, version="", total_bytes=None, drops=drops)
-        else:
-            self._keep(tree, key, piece, start, length, drops=drops)
+            if part is not None and part.piece is not None and etag in {None, part.piece.etag}:
+                return part.piece
+        piece, _ = await asyncio.gather(
+            self._source.read(key, start, length, etag=etag, limit_bytes=limit_bytes), self._confirm(image)
+        )
+        if start < 0 and piece is not None:
+            if piece.total_bytes is None:
+                return piece
+            start = max(0, piece.total_bytes + start)
+        self._cache.put(image, key, start, piece)
         return piece
 
     def forget(self, key: str) -> None:
-        """Use nothing that is kept of a file, neither now nor later; see `ByteSource`."""
-        self._distrusted.add(key)
-        if self._tree is not None:
-            self._cache.forget(self._tree, key)
-        super().forget(key)
+        """Use nothing that is kept of a file; see `Source`."""
+        self._damaged.add(key)
+        if self._image is not None:
+            self._cache.forget(self._image, key)
+        self._source.forget(key)
 
     def forget_all(self) -> None:
-        """Use nothing that was kept until now; see `ByteSource`."""
-        if self._tree is not None:
-            self._cache.drop(self._tree)
-        super().forget_all()
+        """Use nothing that is kept of any file; see `Source`."""
+        if self._image is not None:
+            self._cache.drop(self._image)
+        self._source.forget_all()
 
-    def begin_anew(self) -> bool:
-        """Take what the server has for the image, where something else was kept, of which nothing is used from now on.
-
-        False where the server wasn't found to have something else.
-        """
-        with self._lock:
-            was_outdated, self._is_outdated = self._is_outdated, False
-            if was_outdated:
-                self._unconfirmed = self._as_of = None
-        return was_outdated
-
-    def _counts(self, part: Part, key: str, version: str | None) -> bool:
-        """Whether what was found on disk is an answer."""
-        if part.content is not None:
-            return version in {None, part.version}
-        is_document = key.rpartition("/")[2] in DOCUMENT_NAMES
-        return is_document or self._as_of is not None or self._is_recent(part.stored_at)
-
-    def _keep(self, tree: Tree, key: str, piece: Piece, start: int, length: int | None, *, drops: int) -> None:
-        size, total = len(piece.content), piece.total_bytes
-        if total is None and start >= 0 and size and (length is None or size < length):
-            total = start + size  # fewer bytes come only where the file ends
-        if start < 0 and total is not None:
-            start = max(0, total + start)
-        is_sound = start >= 0 and (size > 0 or total == 0) and (total is None or start + size <= total)
-        is_new = piece.changed_at is not None and time.time() - piece.changed_at < _JUST_NOW_S
-        if piece.version and is_sound and not is_new:
-            version = piece.version
-            self._cache.put(tree, key, start, piece.content, version=version, total_bytes=total, drops=drops)
+    def _may_be_missing(self, key: str, stored_at: float) -> bool:
+        """Whether it counts that a file was missing: a chunk may have been uploaded since."""
+        is_document = key.rpartition("/")[2] in DOCUMENTS
+        return is_document or self.as_of is not None or self._is_recent(stored_at)
 
     def _is_recent(self, moment_s: float) -> bool:
-        return 0 <= time.time() - moment_s < self._revalidate_after_s
+        return 0 <= time.time() - moment_s < self._ask_again_after_s
 
-    def _checked_tree(self, stop: threading.Event | None) -> Tree:
-        """What is kept, once it has been asked whether it still counts: one asks, and the others wait for that."""
-        if (checked := self._tree) is not None:
-            return checked  # also while what is new waits for the server
-        with self._lock.held(stop):
-            if self._tree is None:
-                raise_if_stopped(stop)
-                tree = self._cache.tree(without_password(self.url))
-                self._check(tree, stop)
-                self._tree = tree
-            return self._tree
-
-    @property
-    def _is_confirmed(self) -> bool:
-        """Whether there is nothing more to ask about what is kept; said without waiting for who asks just now."""
-        return self._unconfirmed is None
-
-    def _ask_after_all(self, tree: Tree, key: str, piece: Piece | None, stop: threading.Event | None) -> None:
-        """Now that the server answers, ask what it wasn't, or didn't answer; StreamError where it is another image."""
-        if self._is_confirmed:
-            return
-        with self._lock.held(stop):
-            if self._unconfirmed is not None and not self._is_outdated:
-                top, kept = self._unconfirmed
-                if (key == top and _is_of_version(piece, kept)) or self._is_still(top, kept, stop):
-                    self._cache.confirm(tree)
-                    self._unconfirmed = self._as_of = None
+    async def _checked_image(self) -> Image:
+        """What is kept, once the server was asked about it if need be: one asks, and the others wait for that."""
+        async with self._lock:
+            if self._image is not None:
+                return self._image
+            image = await asyncio.to_thread(self._cache.image, without_password(self.url))
+            first = await asyncio.to_thread(self._cache.first_document, image)
+            checked_at = image.checked_at or 0.0
+            if first is None or self._is_recent(checked_at):
+                self._unconfirmed = first
+            else:
+                try:
+                    is_still = await self._is_still(*first)
+                except StreamError as error:
+                    if not _is_silence(error):
+                        raise
+                    self.as_of, self._unconfirmed = datetime.fromtimestamp(checked_at, UTC), first
                 else:
-                    self._cache.drop(tree)
-                    self._is_outdated = True
-        self._require_current()
+                    image = self._cache.confirm(image) if is_still else self._cache.drop(image)
+            self._image = image
+            return image
 
-    def _require_current(self) -> None:
-        if self._is_outdated:
-            name = file_at(self.url)
-            raise StreamError(f"{name} has changed on its server since it was kept.", hint="Open it again.")
+    async def _confirm(self, image: Image) -> None:
+        """Ask what the server wasn't asked yet, now that something comes from it; ChangedError where it has others."""
+        if self._unconfirmed is None:
+            return
+        async with self._lock:
+            if self._unconfirmed is None:
+                return
+            if not await self._is_still(*self._unconfirmed):
+                self._cache.drop(image)
+                raise ChangedError(f"{self.place} changed since it was kept on this computer.", hint="Reopen it.")
+            self._cache.confirm(image)
+            self._unconfirmed = self.as_of = None
 
-    def _check(self, tree: Tree, stop: threading.Event | None) -> None:
-        """Ask the server about a tree, if need be; drop what isn't there any more."""
-        if tree.checked_at is None:
-            return
-        top = self._cache.top(tree)
-        if top is None:  # nothing that could be compared
-            self._cache.drop(tree)
-            return
-        if self._is_recent(tree.checked_at) and self._cache.can_note():
-            self._unconfirmed = top
-            return
-        try:
-            is_still = self._is_still(*top, stop)
-        except StreamError as error:
-            if not _is_silence(error):
-                raise
-            self._as_of, self._unconfirmed = datetime.fromtimestamp(tree.checked_at, UTC), top
-            return
-        if is_still:
-            self._cache.confirm(tree)
-        else:
-            self._cache.drop(tree)
-
-    def _is_still(self, key: str, kept: Part, stop: threading.Event | None) -> bool:
+    async def _is_still(self, key: str, kept: Piece) -> bool:
         """Whether the server has a file as it is kept."""
         try:
-            piece = self._ask(key, stop)
-        except ChangedError:
+            async with asyncio.timeout(_PATIENCE_S):
+                piece = await self._source.read(key, 0, _COMPARED_BYTES, limit_bytes=_COMPARED_BYTES)
+        except TimeoutError as error:
+            raise StreamError(f"The server of {self.place} doesn't answer.", hint="Try again later.") from error
+        if piece is None or (piece.etag, piece.modified) != (kept.etag, kept.modified):
             return False
-        return piece is not None and _is_of_version(piece, kept) and _is_same(piece.content, kept.content or b"")
-
-    def _ask(self, key: str, stop: threading.Event | None) -> Piece | None:
-        """The first bytes of a file; an image that is kept must not wait long for a server."""
-        give_up = threading.Event()
-        try:
-            errand = Errand(lambda _: self._source.read(key, length=_COMPARED_BYTES, stop=give_up))
-        except NoThreadError as error:
-            raise StreamError("No thread can be started to ask the server with.", hint=NO_THREADS_HINT) from error
-        try:
-            return errand.wait(stop, _PATIENCE_S)
-        except ErrandOverdueError as error:
-            raise StreamError(f"The server of {file_at(self.url)} doesn't answer.", hint="Try again later.") from error
-        finally:
-            give_up.set()
-
-
-def _is_of_version(piece: Piece | None, kept: Part) -> bool:
-    """Whether a file is the one that was kept.
-
-    An ETag may be a sum of the content. Then only the time tells that metadata were written anew, with other voxels.
-    """
-    if piece is None or piece.version != kept.version:
-        return False
-    return piece.changed_at is None or piece.changed_at <= kept.stored_at
-
-
-def _is_same(one: bytes, other: bytes) -> bool:
-    """Whether two beginnings of a file agree."""
-    size = min(len(one), len(other))
-    return one[:size] == other[:size]
+        size = min(len(piece.content), len(kept.content))
+        return piece.content[:size] == kept.content[:size]
 
 
 def _is_silence(error: Exception) -> bool:
     """Whether the server gave no answer, rather than one that we don't like."""
     cause = error.__cause__
-    if isinstance(error, WithheldError) or isinstance(cause, ErrandOverdueError):
+    if isinstance(error, WithheldError) or isinstance(cause, TimeoutError):
         return True
-    if not isinstance(cause, NetworkError):
-        return False
-    return cause.status is None or cause.status >= 500 or cause.status in _TROUBLED_STATUSES
+    return isinstance(cause, NetworkError) and (cause.status is None or cause.status == 429 or cause.status >= 500)

@@ -1,7 +1,4 @@
-"""Where the disk cache is, how large it may get, and for how long it counts unasked.
-
-As the person, the environment or the free disk says.
-"""
+"""Where the disk cache is, how large it may get and for how long it counts unasked: environment, settings, defaults."""
 
 from __future__ import annotations
 
@@ -9,30 +6,22 @@ import contextlib
 import json
 import os
 import re
-import secrets
 import shutil
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Final
 
-from napari_cryoet.files import cache_path, config_path
-from napari_cryoet.streaming.disk_cache import DiskCache
+from napari_cryoet.files import cache_path, config_path, replace_file
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+LIMIT_VARIABLE: Final = "NAPARI_CRYOET_CACHE_LIMIT"
+FOLDER_VARIABLE: Final = "NAPARI_CRYOET_CACHE_DIR"
+ASK_AGAIN_VARIABLE: Final = "NAPARI_CRYOET_CACHE_ASK_AGAIN"
 
-LIMIT_VARIABLE = "NAPARI_CRYOET_CACHE_LIMIT"
-FOLDER_VARIABLE = "NAPARI_CRYOET_CACHE_DIR"
-ASK_AGAIN_VARIABLE = "NAPARI_CRYOET_CACHE_ASK_AGAIN"
-ASK_AGAIN_AFTER_S = 3600.0
-
-_LARGEST_BYTES = 10 * 10**9
-_SHARE_OF_FREE = 0.1
+_ASK_AGAIN_AFTER_S = 3600.0
+_LARGEST_BYTES, _SHARE_OF_FREE = 10 * 10**9, 0.1
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
-_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,3})?)\s*([a-z]*)", re.ASCII | re.IGNORECASE)
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
-_TIME = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*([a-z]+)", re.ASCII | re.IGNORECASE)
+_AMOUNT = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,3})?)\s*([a-z]*)", re.ASCII | re.IGNORECASE)
 _NAME = "disk_cache_limit_bytes"
 
 
@@ -41,16 +30,15 @@ def cache_folder() -> Path:
     named = os.environ.get(FOLDER_VARIABLE)
     if not named:
         return cache_path() / "pixels"
-    folder = Path(named)
     with contextlib.suppress(RuntimeError):  # "~" of a user that there isn't is a name like any other
-        folder = folder.expanduser()
-    return folder.absolute()
+        return Path(named).expanduser().absolute()
+    return Path(named).absolute()
 
 
 def limit_bytes() -> int:
-    """How large the disk cache may get: what the environment says, else what was set, else a default; 0 turns it off.
+    """How large the disk cache may get; 0 turns it off.
 
-    The default is 10 GB, or a tenth of what is free on the disk where that is less.
+    That is what the environment says, else what was chosen, else 10 GB or a tenth of the free disk.
     """
     named = named_limit_bytes()
     return default_limit_bytes(cache_folder()) if named is None else named
@@ -62,8 +50,8 @@ def named_limit_bytes() -> int | None:
         if named := os.environ.get(LIMIT_VARIABLE):
             return parse_size(named)
     try:
-        value = json.loads(_settings_path().read_bytes()).get(_NAME)
-    except (OSError, ValueError, AttributeError, RecursionError):
+        value = json.loads(_settings_path().read_bytes())[_NAME]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
     return value if type(value) is int and value >= 0 else None
 
@@ -74,73 +62,51 @@ def is_limit_by_environment() -> bool:
 
 
 def is_limit_unreadable() -> bool:
-    """Whether the environment says something that is no size, and that nobody obeys therefore."""
-    return _is_unreadable(LIMIT_VARIABLE, parse_size)
+    """Whether the environment says something that is no size, so that it isn't obeyed."""
+    try:
+        parse_size(os.environ.get(LIMIT_VARIABLE) or "0")
+    except ValueError:
+        return True
+    return False
 
 
 def ask_again_after_s() -> float:
-    """After how long a server is asked again whether it has what is kept: as the environment says, else an hour."""
+    """After how long a server is asked again whether it has what is kept."""
     with contextlib.suppress(ValueError):
         if named := os.environ.get(ASK_AGAIN_VARIABLE):
             return parse_time(named)
-    return ASK_AGAIN_AFTER_S
+    return _ASK_AGAIN_AFTER_S
 
 
 def is_ask_again_unreadable() -> bool:
-    """Whether the environment says something that is no time, and that nobody obeys therefore."""
-    return _is_unreadable(ASK_AGAIN_VARIABLE, parse_time)
-
-
-def _is_unreadable(variable: str, parse: Callable[[str], float]) -> bool:
+    """Whether the environment says something that is no time, so that it isn't obeyed."""
     try:
-        parse(os.environ.get(variable) or "0")
+        parse_time(os.environ.get(ASK_AGAIN_VARIABLE) or "0")
     except ValueError:
         return True
     return False
 
 
 def choose_limit(size_bytes: int | None) -> None:
-    """Set the limit, also for processes that run; None goes back to the default for what is opened from then on.
-
-    Raises
-    ------
-    OSError
-        If that can't be kept.
-    """
-    path = _settings_path()
+    """Set the limit, also for processes that run; None goes back to the default. OSError where that can't be kept."""
     if size_bytes is None:
-        path.unlink(missing_ok=True)
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    try:
-        temporary.write_text(json.dumps({_NAME: size_bytes}), encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        _settings_path().unlink(missing_ok=True)
+    else:
+        replace_file(_settings_path(), json.dumps({_NAME: size_bytes}).encode())
 
 
-def default_limit_bytes(folder: Path) -> int:
-    """10 GB, or a tenth of what is free on the disk, not counting what the cache takes itself."""
-    # not the path's own method, which raises where one may not look into a folder
-    there = next((parent for parent in (folder, *folder.absolute().parents) if os.path.exists(parent)), folder)
+def default_limit_bytes(folder: Path, taken_bytes: int = 0) -> int:
+    """10 GB, or a tenth of what is free on the disk, counting as free what the cache takes itself."""
+    there = next((parent for parent in (folder, *folder.parents) if os.path.exists(parent)), folder)
     try:
         free = shutil.disk_usage(there).free
     except OSError:
         return 0
-    with contextlib.closing(DiskCache(folder, 0)) as cache:
-        taken = cache.usage().size_bytes
-    return int(min(_LARGEST_BYTES, _SHARE_OF_FREE * (free + taken)))
+    return int(min(_LARGEST_BYTES, _SHARE_OF_FREE * (free + taken_bytes)))
 
 
 def parse_size(text: str) -> int:
-    """A size in bytes.
-
-    Raises
-    ------
-    ValueError
-        If it is none.
+    """A size in bytes; ValueError where it is none.
 
     Examples
     --------
@@ -149,16 +115,11 @@ def parse_size(text: str) -> int:
     """
     if text.strip().lower() == "off":
         return 0
-    return int(_amount(text, _SIZE, _UNITS, "size; sizes look like 5GB, 500MB, 0 or off"))
+    return int(_amount(text, _UNITS, "size; sizes look like 5GB, 500MB, 0 or off"))
 
 
 def parse_time(text: str) -> float:
-    """A time in seconds.
-
-    Raises
-    ------
-    ValueError
-        If it is none.
+    """A time in seconds; ValueError where it is none.
 
     Examples
     --------
@@ -167,26 +128,14 @@ def parse_time(text: str) -> float:
     """
     if text.strip() == "0":
         return 0.0
-    return _amount(text, _TIME, _SECONDS, "time; times look like 30s, 10min, 12h, 7d or 0")
+    return _amount(text, _SECONDS, "time; times look like 30s, 10min, 12h, 7d or 0")
 
 
-def _amount(text: str, pattern: re.Pattern[str], units: dict[str, int], wanted: str) -> float:
-    """A number times its unit."""
-    found = pattern.fullmatch(text.strip())
+def _amount(text: str, units: dict[str, int], wanted: str) -> float:
+    found = _AMOUNT.fullmatch(text.strip())
     if found is None or found[2].lower() not in units:
         raise ValueError(f"{text!r} is no {wanted}")
     return float(found[1]) * units[found[2].lower()]
-
-
-def shared_disk_cache() -> DiskCache | None:
-    """The disk cache that all parts of this process share; None where it is turned off."""
-    return _cache_in(cache_folder(), named_limit_bytes())
-
-
-@lru_cache(maxsize=1)
-def _cache_in(folder: Path, named_limit: int | None) -> DiskCache | None:
-    limit = default_limit_bytes(folder) if named_limit is None else named_limit
-    return DiskCache(folder, limit, newest_limit_bytes=named_limit_bytes) if limit > 0 else None
 
 
 def _settings_path() -> Path:

@@ -1,45 +1,89 @@
 """What a viewer shows of a pyramid: arrays that never wait, and that ask for what they lack.
 
-A viewer slices `Display.levels` as it would slice any arrays. It gets at once what is in memory. What is missing is
-fetched: first something coarse everywhere, then what is looked at, then the next planes in the direction of motion,
-then the whole coarsest level, so that no plane need ever be empty. It says when better ones have come: slice again.
+A viewer slices `Display.levels` as it would slice any arrays. It gets at once what is in memory; what is missing is
+fetched as `plan` says. The display says when something better has come: slice again.
 """
 
 from __future__ import annotations
 
+import math
+import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from napari_cryoet.exceptions import StoppedError
-from napari_cryoet.streaming.aim import Aim
-from napari_cryoet.streaming.display_level import DisplayLevel
-from napari_cryoet.streaming.display_state import DisplayState
-from napari_cryoet.streaming.failures import Failures
-from napari_cryoet.streaming.fetcher import THREADS
-from napari_cryoet.streaming.geometry import Box
-from napari_cryoet.streaming.orders import Orders
-from napari_cryoet.streaming.pace import Pace
-from napari_cryoet.streaming.picture import compose
-from napari_cryoet.streaming.plan import Motion, View, affordable_level, still_after_s
-from napari_cryoet.streaming.stock import Stock
-from napari_cryoet.streaming.thin import plane_of
-from napari_cryoet.streaming.wishes import Priority, looked_at, staggered
+import numpy as np
+
+from napari_cryoet.exceptions import StreamError
+from napari_cryoet.streaming.compose import compose, missing_keys
+from napari_cryoet.streaming.engine import Priority, Want
+from napari_cryoet.streaming.grid import Box, Plane, box_shape, cut_part, plane_of, whole_box
+from napari_cryoet.streaming.plan import (
+    Motion,
+    Part,
+    View,
+    affordable_level,
+    kept_bytes,
+    motion_between,
+    plan,
+    went_far,
+)
 
 if TYPE_CHECKING:
+    import asyncio
+
     from napari_cryoet.exceptions import CryoETError
-    from napari_cryoet.streaming.fetcher import Fetcher
-    from napari_cryoet.streaming.paint import Paint
-    from napari_cryoet.streaming.picture import Picture
+    from napari_cryoet.streaming.chunks import Block
+    from napari_cryoet.streaming.engine import Engine
+    from napari_cryoet.streaming.image import Image
+    from napari_cryoet.streaming.memory import Key
     from napari_cryoet.streaming.pyramid import Pyramid
-    from napari_cryoet.streaming.wishes import Block, Run
 
 _LARGEST_VIEW_BYTES = 256 * 2**20
+_RUN_BYTES = 2**20  # decoded; larger requests would keep the line from what is looked at next
 _SETTLE_S = 0.004  # a slider sends several steps at once
-_COSTLY_SETTLE_S = 0.1  # what costs much is fetched once the view is still
-_COSTLY_BYTES = 32 * 2**20
+_COSTLY_SETTLE_S, _COSTLY_BYTES = 0.1, 32 * 2**20  # what costs much is fetched once the view is still
+_FAILED_S = 10.0  # what failed is not asked for again sooner, unless somebody says so
+_STEPS_LATE = 3  # so many may be chance
+
+
+@dataclass(frozen=True, slots=True)
+class DisplayState:
+    """How far the picture is.
+
+    Attributes
+    ----------
+    is_exact
+        Whether the last picture of the view had its exact values everywhere.
+    missing_blocks
+        How many blocks of the view are still to come.
+    is_limited
+        Whether the view is shown at a coarser level because its exact values would cost too much.
+    full_bytes
+        About how many bytes would have to come for its exact values, where it is limited; else 0.
+    bytes_read
+        How many bytes have come from the source so far.
+    error
+        What kept a part of the view from being read, or None.
+    is_stopped
+        Whether fetching was stopped or paused.
+    """
+
+    is_exact: bool
+    missing_blocks: int
+    is_limited: bool
+    full_bytes: int
+    bytes_read: int
+    error: CryoETError | None
+    is_stopped: bool
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the last picture of the view is the best that comes unasked."""
+        return self.is_exact or self.error is not None or (self.is_limited and not self.missing_blocks)
 
 
 class Display:
@@ -47,13 +91,12 @@ class Display:
 
     Parameters
     ----------
-    pyramid
-        The image.
-    fetcher
+    pyramid, image
+        What is shown.
+    engine
         Who fetches.
     on_change
-        Called on any thread when the picture can get better or its state changed; not again before `state` is read
-        or a picture is made, unless `has_all` is so by now. What it raises goes to `threading.excepthook`.
+        Called on another thread when the picture can get better or its state changed.
     placeholder
         What is shown where nothing is known yet; by default the fill value.
     is_held
@@ -62,338 +105,411 @@ class Display:
     Attributes
     ----------
     levels
-        Array-likes with the stored shapes, finest first. Slicing one makes it what is looked at.
+        Array-likes, finest first. Slicing one makes it what is looked at.
     overviews
         The same, but slicing one asks for nothing.
-    largest_view_bytes
-        How many bytes of decoded blocks one view may need, half of it where most of them aren't in view; what needs
-        more is shown at a coarser level. Where nobody set it, none for what comes from a server while the data saver
-        leaves pictures coarse.
-    paint
-        What was painted over the finest level by whoever looks at it, and is shown over that.
-    right_of_way
-        For a viewer to take when it begins to draw, and to give back when it has drawn.
+    is_blank
+        Whether the last picture of what was looked at shows nothing at all but the placeholder.
     """
 
     def __init__(
         self,
         pyramid: Pyramid,
-        fetcher: Fetcher,
+        image: Image,
+        engine: Engine,
         *,
         on_change: Callable[[], None] | None = None,
         placeholder: float | None = None,
         is_held: bool = False,
     ) -> None:
-        self.pyramid = pyramid
+        self.pyramid, self.image = pyramid, image
         self.on_change = on_change or (lambda: None)
         self.placeholder = placeholder if placeholder is not None else pyramid.fill_value
-        self.paint: Paint | None = None
-        self._default_view_bytes = min(_LARGEST_VIEW_BYTES, fetcher.memory.limit_bytes // 2)
+        self.is_blank = False
+        self.levels = tuple(DisplayLevel(self, level, is_view=True) for level in range(len(image.levels)))
+        self.overviews = tuple(DisplayLevel(self, level, is_view=False) for level in range(len(image.levels)))
+        self._engine = engine
+        self._usual_view_bytes = min(_LARGEST_VIEW_BYTES, engine.memory.limit_bytes // 2)
         self._chosen_view_bytes: int | None = None
-        self.levels = tuple(DisplayLevel(self, level, is_view=True) for level in range(len(pyramid.shapes)))
-        self.overviews = tuple(DisplayLevel(self, level, is_view=False) for level in range(len(pyramid.shapes)))
-        self._fetcher = fetcher
-        self.right_of_way = fetcher.right_of_way
-        self._stock = Stock(pyramid, fetcher.memory)
-        self._lock = threading.RLock()
         self._is_held, self._goes_ahead = is_held, not is_held
         self._is_stopped = self._is_paused = self._is_closed = False
-        self._aim, self._pace = Aim(self._stock), Pace()
+        # what is looked at, as the thread of the viewer knows it
+        self._view: View | None = None
+        self._full_view: View | None = None  # which is shown in full, whatever it costs
         self._foreseen: View | None = None
-        self._begun: View | None = None  # whose costly blocks have been asked for
-        self._missing: set[Hashable] = set()
-        self._stand_ins: set[Hashable] = set()  # what would make the picture better, though not exact
-        self._is_exact = self._is_limited = self._is_told = self._is_blank = False
+        self._is_exact = False
         self._latest: tuple[int, Box, weakref.ref[Block]] | None = None  # picture of what is looked at
-        self._failures = Failures()
-        self._orders = Orders(self._stock, self._failures, self._pace)
+        # what is fetched for it, as the loop thread knows it
+        self._planned_view: View | None = None
+        self._motion: Motion | None = None
+        self._is_far = False
+        self._moved_at = -math.inf
+        self._steps_late = 0  # in a row, that were over before they had all their values
+        self._lacked = False  # whether anything had to be fetched for the view when it was first looked at
+        self._awaited: set[Key] = set()  # what would make the picture better
+        self._arrived: set[Key] = set()  # of what is awaited, since the view is looked at
+        self._lost = 0  # of that, how many are gone again
+        self._arrivals = 0
+        self._drawn = (0, 0)  # how many blocks the last picture lacked, and how many arrivals there were before
+        self._failed: dict[Key, tuple[float, CryoETError]] = {}
+        self._asked_again_at = -math.inf
+        self._timer: asyncio.TimerHandle | None = None
+        self._telling: asyncio.Handle | None = None
 
     @property
     def usual_view_bytes(self) -> int:
-        """How many bytes a view may need, whether data are saved or not."""
-        return self._default_view_bytes if self._chosen_view_bytes is None else self._chosen_view_bytes
+        """How many bytes of decoded blocks a view may need, whether data are saved or not."""
+        return self._usual_view_bytes if self._chosen_view_bytes is None else self._chosen_view_bytes
 
     @property
     def largest_view_bytes(self) -> int:
-        """How many bytes a view may need; setting it counts at once for what is looked at, 0 leaves it coarse."""
+        """How many bytes of decoded blocks a view may need, half of it where most of them aren't in view.
+
+        What needs more is shown at a coarser level. Where nobody set it, nothing while the data saver leaves pictures
+        coarse. Setting it counts at once for what is looked at; 0 leaves that coarse.
+        """
         is_coarse = self._chosen_view_bytes is None and self.pyramid.stays_coarse
         return 0 if is_coarse else self.usual_view_bytes
 
     @largest_view_bytes.setter
     def largest_view_bytes(self, largest_bytes: int) -> None:
-        with self._lock:
-            is_same, self._chosen_view_bytes = largest_bytes == self._chosen_view_bytes, largest_bytes
-            aim = self._aim
-            if aim.view is None or is_same:
-                return
-            before = aim.level, aim.is_thin, aim.fit.is_hopeless
-            aim.take(aim.view, affordable_level(self.pyramid, aim.view, largest_bytes))
-            if before == (aim.level, aim.is_thin, aim.fit.is_hopeless):
-                return
-        self._fetcher.ask(self, after_s=0.0)
-        self.tell()
+        if largest_bytes != self._chosen_view_bytes:
+            self._chosen_view_bytes = largest_bytes
+            self._start_over()
 
     @property
     def state(self) -> DisplayState:
         """How far the picture of what was looked at last is."""
-        with self._lock:
-            self._is_told = False
-            errors = [*self._failures.errors_of(self._missing), *self._aim.errors()]
-            return DisplayState(
-                is_exact=self._is_exact,
-                missing_blocks=len(self._missing),
-                is_limited=self._is_limited,
-                full_bytes=self._aim.full_bytes() if self._is_limited else 0,
-                bytes_read=self.pyramid.bytes_read,
-                error=errors[0] if errors else None,
-                is_stopped=self._is_stopped or self._is_paused,
-                is_unchecked=self.pyramid.is_unchecked,
-            )
+        missing = self._missing()
+        view = self._view
+        is_limited = view is not None and self._target(view) != view.level
+        errors = [self._failed[key][1] for key in missing if key in self._failed]
+        full_bytes = 0
+        if is_limited and view is not None and plane_of(view.box) is not None:
+            full_bytes = self.image.wire_bytes(view.level, self.image.size_bytes(view.level, view.box))
+        return DisplayState(
+            is_exact=self._is_exact,
+            missing_blocks=len(missing),
+            is_limited=is_limited,
+            full_bytes=full_bytes,
+            bytes_read=self.pyramid.bytes_read,
+            error=self.image.error or next(iter(errors), None) or self._does_not_fit(),
+            is_stopped=self._is_stopped or self._is_paused,
+        )
 
     @property
     def has_all(self) -> bool:
         """Whether all is there that is fetched to make the picture better: the next one is the last."""
-        return not (self._missing or self._stand_ins)
+        return not self._missing()
 
-    @property
-    def is_blank(self) -> bool:
-        """Whether the last picture of what was looked at shows nothing at all but the placeholder."""
-        return self._is_blank
-
-    def picture(self, level: int, box: Box, *, is_view: bool = True) -> Picture:
+    def picture(self, level: int, box: Box, *, is_view: bool = True) -> Block:
         """The best there is of a box of a level; ``is_view`` makes it what is looked at."""
-        with self._lock:
-            self._is_told &= not is_view
-            expects_more = self._expects_more
-        where = self.pyramid, self._fetcher.memory, level, box, self.placeholder
-        picture = compose(*where, paint=self.paint, fills_holes=expects_more)
+        stored, arrivals = self.pyramid.stored_box(box), self._arrivals
+        if not is_view and self._latest is not None and self._latest[:2] == (level, stored):
+            # viewers make a thumbnail after each picture, and a volume takes long to put together
+            latest, self._latest = self._latest[2](), None
+            if latest is not None:
+                return self.pyramid.seen(latest)
+        picture = compose(self.image, self._engine.memory, level, stored, self.placeholder)
         if is_view:
-            self._latest = level, box, weakref.ref(picture.values)
-            self._look(View(level, box), picture)
-            if expects_more != self._expects_more:  # as where it turned out that it never fits into memory
-                return self.picture(level, box)
-        return picture
-
-    def overview(self, level: int, box: Box) -> Block:
-        """The best there is of a box of a level, without making it what is looked at.
-
-        Where that is what was looked at last, it is the same values, once: viewers make a thumbnail after each picture,
-        and a volume takes long to put together.
-        """
-        latest, self._latest = self._latest, None
-        if latest is not None and latest[:2] == (level, box) and (values := latest[2]()) is not None:
-            return values
-        return self.picture(level, box, is_view=False).values
+            self._view = View(level, stored)
+            self._latest = level, stored, weakref.ref(picture.values)
+            self._is_exact, self.is_blank = not picture.missing, picture.is_blank
+            self._engine.call(self._looked, self._view, time.monotonic(), len(picture.missing), arrivals)
+        return self.pyramid.seen(picture.values)
 
     def foresee(self, level: int, box: Box) -> None:
         """Fetch what will be looked at first, though still held: a box of a level, start and stop on each axis."""
-        with self._lock:
-            self._foreseen = View(level, box)
-        self._fetcher.ask(self, after_s=0.0)
+        self._foreseen = View(level, self.pyramid.stored_box(box))
+        self._engine.call(self._plan)
 
     def load_in_full(self) -> None:
         """Fetch the exact values of a plane that is looked at, whatever they cost, until something else is looked at.
 
         Nothing changes where no axis of the view is one voxel thin, as of a volume: that is up to `largest_view_bytes`.
         """
-        with self._lock:
-            view = self._aim.view
-            if view is None or self._aim.level == view.level or plane_of(view.box) is None:
-                return
-            self._aim.take(view, view.level)
-            self._aim.keep(is_thin=True)
-            self._is_limited, self._missing = False, self._aim.lacking()
-        self._fetcher.ask(self, after_s=0.0)
-        self.tell()
+        if self._view is not None and plane_of(self._view.box) is not None:
+            self._full_view = self._view
+            self._start_over()
 
     def release(self, *, ahead: bool = True) -> None:
         """Start to fetch what is looked at; without ``ahead`` what may come next only once the view moves."""
-        with self._lock:
-            self._is_held, self._goes_ahead = False, ahead
-        self._fetcher.ask(self, after_s=0.0)
+        self._is_held, self._goes_ahead = False, ahead
+        self._engine.call(self._plan)
 
     def stop(self) -> None:
         """Ask for nothing any more, until `retry`; what is in memory is still shown."""
-        with self._lock:
-            self._is_stopped = True
-        self._fetcher.hang_up(self, self.pyramid.owner)
-        self.tell()
-
-    def pause(self) -> None:
-        """Ask for nothing until `resume`, which does not undo a `stop`."""
-        with self._lock:
-            self._is_paused = True
-        self._fetcher.ask(self, after_s=0.0)
-        self.tell()
-
-    def resume(self) -> None:
-        """Go on after `pause`; what has failed meanwhile is asked for again."""
-        with self._lock:
-            if not self._is_paused:
-                return
-            self._is_paused = False
-            self._failures.clear()
-        self._fetcher.ask(self, after_s=0.0)
-        self.tell()
+        self._is_stopped = True
+        self._start_over()
 
     def retry(self) -> None:
         """Ask again for what failed or was stopped."""
-        with self._lock:
-            self._is_stopped = False
-            self._aim.keep(is_thin=self._aim.is_thin)
-            self._failures.retry(self._missing | self._stand_ins)
-        self._fetcher.ask(self, after_s=0.0)
-        self.tell()
+        self._is_stopped = False
+        self._start_over()
+
+    def pause(self) -> None:
+        """Ask for nothing until `resume`, which does not undo a `stop`."""
+        self._is_paused = True
+        self._start_over()
+
+    def resume(self) -> None:
+        """Go on after `pause`; what has failed meanwhile is asked for again."""
+        if self._is_paused:
+            self._is_paused = False
+            self._start_over()
 
     def close(self) -> None:
-        """Ask for nothing and tell nothing any more; what is under way for nobody else is hung up."""
-        with self._lock:
-            self._is_closed = True
-            self.on_change = lambda: None
-        self._fetcher.hang_up(self, self.pyramid.owner)
-        self._fetcher.forget(self)
-
-    def leave(self) -> None:
-        """As `close`, but hangs up nothing, and takes no lock: a garbage collector's own thread may hold one."""
+        """Ask for nothing and tell nothing any more."""
         self._is_closed = True
         self.on_change = lambda: None
-        self._fetcher.forget_soon(self)
+        self._engine.call(self._plan)
 
-    def blocks_arrived(self, keys: Sequence[Hashable]) -> None:
-        """Blocks are in memory; see `fetcher.Wanter`."""
-        with self._lock:
-            keys = [*keys, *self._aim.wholes(keys)]
-            is_news = not (self._missing.isdisjoint(keys) and self._stand_ins.isdisjoint(keys))
-            was_idle = self._is_idle
-            if not was_idle:  # else what comes was asked for by others, and need not be kept
-                self._aim.came(self._missing.intersection(keys))
-            self._missing.difference_update(keys)
-            self._stand_ins.difference_update(keys)
-            self._failures.mend(keys)
-            gives_up = self._is_idle and not was_idle
-            if is_news and self.has_all:
-                self._is_told = False  # a viewer that spares itself drawings need wait no longer
-        if gives_up:
-            self._fetcher.ask(self, after_s=0.0)
-        if is_news:
-            self.tell()
+    def _start_over(self) -> None:
+        """Plan anew, and forget what failed."""
 
-    def blocks_failed(self, keys: Sequence[Hashable], error: CryoETError) -> None:
-        """Blocks could not be had; see `fetcher.Wanter`."""
-        if isinstance(error, StoppedError):
-            return
-        with self._lock:
-            awaited = self._missing | self._stand_ins
-            failed, is_to_repeat = self._failures.note([*keys, *self._aim.wholes(keys)], awaited, error)
-        if is_to_repeat:
-            self._fetcher.ask(self, after_s=0.0)
-        if failed:
-            self.tell()
-
-    def begin_anew(self) -> None:
-        """Take nothing for seen: it isn't in memory any more, since the image has changed."""
-        with self._lock:
-            self._latest = None
-            self._failures.clear()
-            self._aim.keep(is_thin=self._aim.is_thin)
-        self.tell()
-
-    def tell(self) -> None:
-        """Say that the picture can get better or its state changed."""
-        with self._lock:
-            if self._is_told or self._is_closed:
-                return
-            self._is_told = True
-            on_change = self.on_change
-        try:
-            on_change()
-        except Exception as error:  # noqa: BLE001 - the viewer's: neither other pictures nor who waits must suffer
-            where = threading.current_thread()
-            threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, where)))
-
-    def _look(self, view: View, picture: Picture) -> None:
-        """Remember what is looked at, and ask for what it lacks."""
-        with self._lock:
-            aim = self._aim
-            is_new = aim.view != view
-            if is_new:
-                before = None if self._is_held else aim.view  # a viewer that adds a layer comes to its place by and by
-                self._pace.step(before, view, at=time.monotonic(), is_late=bool(self._missing))
-                aim.take(view, affordable_level(self.pyramid, view, self.largest_view_bytes))
-            self._is_exact, self._is_limited = picture.is_whole, aim.level != view.level
-            self._is_blank = picture.is_blank
-            self._missing = aim.lacking() if self._is_limited else set(picture.holes)
-            if is_new:
-                self._pace.began(is_lacking=bool(self._missing))
-            aim.saw(self._missing)
-            if self._is_held:
-                return
-        self._fetcher.ask(self, after_s=_SETTLE_S)
-
-    def plan(self) -> None:
-        """Say to the fetcher what is wanted now; see `wishes.Planner`. The viewer's thread is spared this."""
-        if (pause_s := self.pyramid.pause_s()) > 0:
-            self._fetcher.want(self, [])
-            self._fetcher.ask(self, after_s=pause_s)
-        else:
+        def start_over() -> None:
+            self._failed.clear()
+            self._asked_again_at = self._engine.loop.time()
+            self._arrived.clear()
+            self._lost = 0
             self._plan()
-        if self._is_closed or self._is_stopped:  # perhaps meanwhile
-            self._fetcher.hang_up(self, self.pyramid.owner)
-        if self._is_closed:  # else the fetcher would remember this for ever
-            self._fetcher.forget(self)
+            self._tell_soon()
+
+        self._engine.call(start_over)
+
+    # what is fetched for a view
+
+    def _target(self, view: View) -> int:
+        """The level that is fetched for a view."""
+        return view.level if view == self._full_view else affordable_level(self.image, view, self.largest_view_bytes)
+
+    def _plane(self, level: int, box: Box) -> Plane | None:
+        """The plane that is cut out of blocks, where all of them would take too much memory."""
+        plane, limit = plane_of(box), self._engine.memory.limit_bytes
+        is_thin = kept_bytes(self.image, level, box, is_thin=False) > limit // 2
+        is_thin |= self._lost > self.image.levels[level].grid.count(box) // 4  # others drive them out
+        return plane if is_thin else None
+
+    def _missing(self) -> list[Key]:
+        """The blocks of the view that are still to come."""
+        view = self._view
+        if view is None:
+            return []
+        target = self._target(view)
+        return missing_keys(self.image, self._engine.memory, target, self.image.box_at(view.level, view.box, target))
+
+    def _does_not_fit(self) -> StreamError | None:
+        """What to say where blocks would drive each other out of memory, and be fetched for ever."""
+        view = self._view
+        if view is None:
+            return None
+        target, limit = self._target(view), self._engine.memory.limit_bytes
+        box = self.image.box_at(view.level, view.box, target)
+        is_thin = self._plane(target, box) is not None
+        is_lost = self._lost > 2 * self.image.levels[target].grid.count(box) + 2
+        if not is_lost and kept_bytes(self.image, target, box, is_thin=is_thin) <= limit:
+            return None
+        message = f"What is in view takes more than the {limit / 1e6:,.0f} MB of memory that pixels may take."
+        return StreamError(message, hint="Look at a plane, a smaller part or a coarser level.")
+
+    # on the loop thread
+
+    def _looked(self, view: View, at: float, lacking: int, arrivals: int) -> None:
+        """Note that a picture was made which lacked some blocks, after so many arrivals of others."""
+        self._drawn = lacking, arrivals
+        if view != self._planned_view:
+            before = None if self._is_held else self._planned_view  # a viewer comes to its place by and by
+            self._motion = motion_between(before, view, self._motion, at - self._moved_at)
+            self._is_far, self._moved_at = went_far(before, view), at
+            if self._motion is None:
+                self._steps_late = 0
+            elif self._lacked:  # else it says nothing of the line
+                self._steps_late = self._steps_late + 1 if self._awaited else 0
+            self._planned_view, self._lacked = view, lacking > 0
+            self._arrived, self._lost = set(), 0
+            if not self._is_held:
+                self._plan_after(_SETTLE_S)
+        elif lacking and not self._awaited:  # what it had is gone again
+            self._plan_after(_SETTLE_S)
+
+    def _plan_after(self, after_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._engine.want(self, ())  # what is queued may be out of date
+        self._timer = self._engine.loop.call_later(after_s, self._plan)
 
     def _plan(self) -> None:
-        with self._lock:
-            view, motion, target = self._aim.view, self._pace.motion, self._aim.level
-            still_for_s, is_held, foreseen = time.monotonic() - self._pace.moved_at, self._is_held, self._foreseen
-            if self._is_closed:
-                return
-            if (foreseen if is_held else view) is None or self._is_idle:
-                self._fetcher.want(self, [])
-                return
-        if is_held and foreseen is not None:
-            target = affordable_level(self.pyramid, foreseen, self.largest_view_bytes)
-            first = looked_at(self._runs(foreseen, target, None))
-            self._fetcher.want(self, staggered(first, THREADS))  # so that something of a volume is seen early
-        elif view is not None:
-            self._plan_for(view, target, motion, still_for_s)
-
-    @property
-    def _expects_more(self) -> bool:
-        """Whether what a picture lacks will come unasked, as far as is known."""
-        is_asked_for = self._foreseen is not None or not self._is_held
-        return is_asked_for and self._failures.are_none and not (self._is_idle or self._is_closed)
-
-    @property
-    def _is_idle(self) -> bool:
-        return self._is_stopped or self._is_paused or self._aim.fit.is_hopeless
-
-    def _plan_for(self, view: View, target: int, motion: Motion | None, still_for_s: float) -> None:
-        again_s = still_after_s(motion)
+        """Say to the engine what is wanted now."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._is_closed:
+            self._engine.forget(self)
+            return
+        view = self._foreseen if self._is_held else self._planned_view
+        if view is None or self._is_stopped or self._is_paused or self.image.error or self._does_not_fit():
+            self._awaited = set()
+            self._engine.want(self, ())
+            self._engine.hang_up(self.image)
+            return
+        target, motion, still_for_s = self._target(view), self._motion, time.monotonic() - self._moved_at
+        again_s = motion.still_after_s if motion is not None else 0.0
         if motion is not None and still_for_s >= again_s:
             motion = Motion(motion.axis, motion.sign)
-        runs = all_runs = list(self._runs(view, target, motion))
-        if motion is None and not self._goes_ahead:
-            runs = looked_at(runs)
-        if self.pyramid.size_bytes(target, view.at(self.pyramid, target)) > _COSTLY_BYTES:
+        wants = every_want = list(self._wants(view, target, motion))
+        if self._is_held or (motion is None and not self._goes_ahead):
+            wants = [want for want in wants if want.priority <= Priority.VIEW]
+        elif self.image.size_bytes(target, self.image.box_at(view.level, view.box, target)) > _COSTLY_BYTES:
             again_s = max(again_s, _COSTLY_SETTLE_S)
             if still_for_s < again_s:
-                runs = [(priority, run) for priority, run in runs if priority < Priority.VIEW]
-            elif self._begun is not view:
-                self._begun, runs = view, staggered(runs, THREADS)
-        with self._lock:
-            if self._aim.view is not view:
-                return  # what is looked at now will be asked for
-            self._stand_ins = {key for priority, run in runs if priority <= Priority.VIEW for key in run.keys}
-            awaited = self._missing | self._stand_ins
-        self._fetcher.want(self, runs, under_way=all_runs)
+                wants = [want for want in wants if want.priority < Priority.VIEW]
+        looked_at = [want for want in every_want if want.priority <= Priority.VIEW]
+        self._awaited = {key for want in looked_at for key in want.keys(self.image.owner)}
+        self._lost += len(self._awaited & self._arrived)
+        self._arrived -= self._awaited
+        lacking, arrivals = self._drawn
+        if lacking > len(missing_keys(self.image, self._engine.memory, view.level, view.box)) or (
+            lacking and arrivals != self._arrivals
+        ):
+            self._tell_soon()  # what has come since the picture was made was told to nobody
+        self._engine.want(self, wants, under_way=every_want)
         if still_for_s < again_s:
-            self._fetcher.ask(self, after_s=again_s - still_for_s, is_outdated=False)
-        # what has arrived between the picture and now would be told to nobody
-        here = [key for key in awaited if key in self._fetcher.memory]
-        if self._aim.is_thin:
-            here += self._missing - self._aim.lacking()
-        self.blocks_arrived(here)
+            self._timer = self._engine.loop.call_later(again_s - still_for_s, self._plan)
 
-    def _runs(self, view: View, target: int, motion: Motion | None) -> Iterator[tuple[Priority, Run]]:
-        return self._orders.runs(view, target, motion, line=self._fetcher.line(self.pyramid.line), thin=self._aim.thin)
+    def _wants(self, view: View, target: int, motion: Motion | None) -> Iterator[Want]:
+        image, memory = self.image, self._engine.memory
+        coarser = range(view.level + 1, len(image.levels))
+        boxes = [(level, image.box_at(view.level, view.box, level)) for level in coarser]
+        parts = plan(
+            image,
+            view,
+            target,
+            motion,
+            self._engine.line(image),
+            axes=self.pyramid.stored_axes,
+            needs_coarse=all(missing_keys(image, memory, *each) for each in boxes),
+            memory_bytes=memory.limit_bytes,
+            is_late=self._steps_late >= _STEPS_LATE,
+            is_far=self._is_far,
+        )
+        for part in parts:
+            if part.is_table:
+                chunks = image.levels[part.level].grid.chunks(part.box)
+                wants = (Want(part.priority, part.level, (), table=chunk) for chunk in chunks)
+                yield from (want for want in wants if want.keys(image.owner)[0] not in memory)
+            else:
+                yield from self._wants_of(part, target)
+
+    def _wants_of(self, part: Part, target: int) -> Iterable[Want]:
+        """What a part lacks, nearest to its middle first, or what a plane cuts out of that."""
+        image, now = self.image, time.monotonic()
+        plane = self._plane(part.level, part.box) if part.level == target else None
+        if plane is not None and part.priority > Priority.VIEW:
+            return []  # whole blocks beside the view would drive it out
+        missing = missing_keys(image, self._engine.memory, part.level, part.box)
+        blocks = [key[2] for key in missing if now - self._failed.get(key, (-math.inf,))[0] >= _FAILED_S]
+        is_large = len(blocks) * image.block_bytes(part.level) > _COSTLY_BYTES
+        wants = [
+            Want(part.priority, part.level, run, plane)
+            for run in image.runs(part.level, blocks, _RUN_BYTES, in_turn=is_large)
+        ]
+        if is_large:
+            return wants
+        grid, middle = image.levels[part.level].grid, [(start + stop) / 2 for start, stop in part.box]
+
+        def distance(want: Want) -> float:
+            box = grid.box(want.blocks[0])
+            return max(abs((start + stop) / 2 - m) for (start, stop), m in zip(box, middle, strict=True))
+
+        return sorted(wants, key=distance)
+
+    def blocks_arrived(self, keys: Sequence[Key]) -> None:
+        """Blocks are in memory; see `engine.Viewer`."""
+        if not keys or keys[0][0] != self.image.owner:
+            return
+        self._arrivals += 1
+        for key in keys:
+            self._failed.pop(key[:3], None)
+        if not self._awaited.isdisjoint(keys):
+            self._arrived.update(self._awaited.intersection(keys))
+            self._awaited.difference_update(keys)
+            self._tell_soon()
+
+    def blocks_failed(self, keys: Sequence[Key], error: CryoETError, asked_at: float) -> None:
+        """Blocks could not be read; see `engine.Viewer`."""
+        if asked_at < self._asked_again_at:
+            self._plan_after(_SETTLE_S)
+        elif (self.image.error is not None and not keys) or not self._awaited.isdisjoint(keys):
+            self._failed.update(dict.fromkeys((key[:3] for key in keys), (time.monotonic(), error)))
+            self._tell_soon()
+
+    def _tell_soon(self) -> None:
+        if self._telling is None:
+            self._telling = self._engine.loop.call_soon(self._tell)
+
+    def _tell(self) -> None:
+        self._telling = None
+        try:
+            if not self._is_closed:
+                self.on_change()
+        except Exception:  # noqa: BLE001 - it is the viewer's, and the loop goes on
+            threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
+
+
+class DisplayLevel:
+    """One level of a display, or a part of it, as an array-like; becomes values only when it is made an array.
+
+    Integers, slices without steps and ``...`` are followed lazily; any other index is applied to the values.
+    """
+
+    def __init__(
+        self,
+        display: Display,
+        level: int,
+        *,
+        is_view: bool,
+        box: Box | None = None,
+        kept: tuple[int, ...] | None = None,
+    ) -> None:
+        self._display, self._level, self._is_view = display, level, is_view
+        shape = display.pyramid.shapes[level]
+        self._box = box if box is not None else whole_box(shape)
+        self._kept = kept if kept is not None else tuple(range(len(shape)))
+        self.dtype = display.pyramid.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """In voxels."""
+        sizes = box_shape(self._box)
+        return tuple(sizes[axis] for axis in self._kept)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self._kept)
+
+    @property
+    def size(self) -> int:
+        """Number of voxels."""
+        return math.prod(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> Any:
+        """A part, still lazy."""
+        cut = cut_part(self._box, self._kept, index)
+        if cut is None:
+            return np.asarray(self)[index]
+        return DisplayLevel(self._display, self._level, is_view=self._is_view, box=cut[0], kept=cut[1])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Block:
+        """The best there is now, without waiting; ValueError where it may not be made for that, with ``copy=False``."""
+        if copy is False:
+            raise ValueError("a picture can't be had without making it: it is no array that is there already")
+        if not all(box_shape(self._box)):
+            return np.empty(self.shape, dtype or self.dtype)
+        values = self._display.picture(self._level, self._box, is_view=self._is_view).reshape(self.shape)
+        if copy:
+            return np.array(values, dtype)  # else it may be one that somebody else shows, or that can't be written to
+        return values if dtype is None else values.astype(dtype, copy=False)

@@ -1,7 +1,7 @@
-"""How fast the line to a server is, as far as was seen: what it can carry a second, and how soon an answer comes.
+"""How fast the connection to a server is, as far as was seen: bytes a second, and how soon an answer comes.
 
-Pure bookkeeping: whoever fetches says when requests begin and end, by a clock of its own. How much comes in a second
-says what a line can carry only while more is asked of it than it carries; at other times it can carry at least that.
+How much comes in a second says what a line can carry only while more is asked of it than it carries; at other times it
+can carry at least that.
 """
 
 from __future__ import annotations
@@ -10,22 +10,19 @@ import math
 from collections import deque
 
 _LOCAL_S = 0.005  # what was answered sooner came over no line worth the name
-_GROWTH = 1.3  # in the time of some answers while the line is in use, but not full: it may have become faster
-_ANSWERS_TO_GROW = 10
-_MOST_JUDGED = 64
+_GROWTH, _ANSWERS_TO_GROW = 1.3, 10  # while the line is in use, but not full: it may have become faster
+_MOST_JUDGED, _REMEMBERED = 64, 32
 _ROUNDS = 2.5  # before, too much or too little of what is under way may just have come
 _LONG_S = 1.0  # a line that takes so long for one round is slow, and need not be watched for more
 _SMALLEST_ANSWER_SHARE = 1 / 3  # of the time that a request takes, is spent on waiting for its answer
 _SHORTEST_S = 0.02
-_REMEMBERED = 32
-_RECONNECT_ROUND_TRIPS = 3  # what hanging up costs
+_RECONNECT_ROUND_TRIPS = 3
 _SLACK_S = 0.15  # less would keep a line from being seen to carry more than it was once asked for
-_SMALLEST_REQUEST_BYTES, _LARGEST_REQUEST_BYTES = 2**18, 2**22
-_REQUESTS_THAT_FILL = 8
+_SMALLEST_REQUEST_BYTES, _LARGEST_REQUEST_BYTES, _REQUESTS_THAT_FILL = 2**18, 2**22, 8
 
 
 class Line:
-    """What is known of the way to one server.
+    """What is known of the way to one server; whoever fetches says when requests begin and end.
 
     Parameters
     ----------
@@ -42,7 +39,7 @@ class Line:
         known; 0 as long as nothing was seen.
     """
 
-    def __init__(self, most_requests: int = 16) -> None:
+    def __init__(self, most_requests: int) -> None:
         self._most_requests = most_requests
         self.bytes_per_s = math.inf
         self.quickest_s = 0.0
@@ -100,6 +97,7 @@ class Line:
         since = self._ended[0][0]
         return sum(size for at, size in self._ended if at > since) / max(_SHORTEST_S, now - since)
 
+    @property
     def request_bytes(self) -> int:
         """How large requests should be to fill the line, when several are under way."""
         if math.isinf(self.bytes_per_s):
@@ -108,27 +106,11 @@ class Line:
         return max(_SMALLEST_REQUEST_BYTES, min(_LARGEST_REQUEST_BYTES, fair))
 
     def may_carry_more(self, bytes_under_way: int, size_bytes: int) -> bool:
-        """Whether a request more is carried along without keeping the line from what is more urgent for long.
-
-        Parameters
-        ----------
-        bytes_under_way
-            How much that is as little urgent is under way, or how much it must not delay.
-        size_bytes
-            How much it would be more.
-        """
+        """Whether a request more keeps the line from what is more urgent for no longer than an answer takes."""
         return bytes_under_way == 0 or bytes_under_way + size_bytes <= self.bytes_per_s * (self.quickest_s + _SLACK_S)
 
     def saves_by_hanging_up(self, age_s: float, size_bytes: int) -> bool:
-        """Whether giving up a request frees the line for longer than a new connection takes.
-
-        Parameters
-        ----------
-        age_s
-            How long it has been under way.
-        size_bytes
-            How much it brings.
-        """
+        """Whether giving up a request of that age and size frees the line for longer than a new connection takes."""
         if not self._durations or math.isinf(self.bytes_per_s):
             return False
         share = self.bytes_per_s / max(1, self._under_way)

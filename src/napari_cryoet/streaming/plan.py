@@ -1,46 +1,40 @@
 """What to fetch for a view, and in which order: pure decisions, without fetching anything.
 
-First something coarse, on a narrow line beside the view too, then what is looked at, then what comes into view next, in
-the direction of motion or on both sides of a still plane, then the whole coarsest level, so that whatever is looked at
-later is never empty. What is coarse and takes long all the same comes with every eighth block first. Who moves faster
-than the line can bring the finest level gets the finest that keeps up, and the rest once they slow down.
+First something coarse, then what is looked at, then what comes into view next, in the direction of motion or on both
+sides of a still plane, then the whole coarsest level, so that whatever is looked at later is never empty. If you move
+faster than the line can bring the finest level, you get the finest that keeps up, and the rest once you slow down.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from napari_cryoet.streaming.cache import OVERHEAD_BYTES
-from napari_cryoet.streaming.geometry import Box, box_shape
-from napari_cryoet.streaming.picture import coarse_box
-from napari_cryoet.streaming.skeleton import may_stand_in, plane_axes, skeleton
-from napari_cryoet.streaming.wishes import Priority
+from napari_cryoet.streaming.engine import Priority
+from napari_cryoet.streaming.grid import Box, box_shape, cut_box, plane_of, whole_box
+from napari_cryoet.streaming.memory import OVERHEAD_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
+    from napari_cryoet.streaming.image import Image
+    from napari_cryoet.streaming.line import Line
     from napari_cryoet.streaming.pyramid import Pyramid
 
 _WASTEFUL = 16  # so many bytes fetched for one shown
 _LARGEST_AHEAD_BYTES = 32 * 2**20  # a plane that costs more is not fetched before somebody wants to see it
-_LEAD_S = 0.6  # what comes into view so soon is fetched ahead
-_COARSE_LEAD_S = 1.5
+_LARGEST_BACKGROUND_BYTES = 96 * 2**20
+_LEAD_S, _COARSE_LEAD_S = 0.6, 1.5  # what comes into view so soon is fetched ahead
 _FEWEST_BLOCKS_AHEAD, _MOST_BLOCKS_AHEAD = 3, 8
-_BLOCKS_AROUND, _BLOCKS_AROUND_FAR = 2, 1
 _SOON_S = 1.0
 _BENEFIT_OF_DOUBT = 2  # what is known of a line is rough, as long as all comes in time
 _USABLE_SHARE = 0.9  # of what the line can carry
 _MOST_TABLES = 256
-_LIKELY_PLANES_PER_S = 10.0  # of who took one step, and may go on
 _PAUSE_S = 0.5  # steps farther apart are no motion at a pace
-_SPACE_AXES = 3
-_COARSE_BLOCKS_BESIDE, _COARSE_BLOCKS_TOGETHER = 5, 3  # of which the first is there already, as a rule
-_LONGEST_STEP = 3  # planes; who goes farther at once has jumped, and is as likely to turn back as to go on
+_LONGEST_STEP = 3  # planes; after a farther jump you are as likely to turn back as to go on
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +44,24 @@ class View:
     level: int
     box: Box
 
-    def at(self, pyramid: Pyramid, level: int) -> Box:
-        """The voxels of a level, this or a coarser one, that lie there."""
-        return self.box if level == self.level else coarse_box(pyramid, self.level, self.box, level)
-
 
 @dataclass(frozen=True, slots=True)
 class Motion:
-    """How a plane moves along its axis: ``sign`` is 1 or -1; 0 planes a second where it took a single step."""
+    """How a plane moves along its axis: ``sign`` is 1 or -1; 0 planes a second after a single step."""
 
     axis: int
     sign: int
     planes_per_s: float = 0.0
 
+    @property
+    def still_after_s(self) -> float:
+        """How long after a step the view counts as still."""
+        return min(0.15, max(0.05, 1.5 / self.planes_per_s)) if self.planes_per_s else 0.0
+
 
 @dataclass(frozen=True, slots=True)
-class Want:
-    """A part of a level that is worth fetching, and why; where ``is_table`` only what is needed to find it there."""
+class Part:
+    """A part of a level that is worth fetching, and why; where ``is_table`` only the tables of its chunks."""
 
     priority: Priority
     level: int
@@ -74,10 +69,8 @@ class Want:
     is_table: bool = False
 
 
-def motion_between(
-    before: View | None, now: View, motion: Motion | None = None, after_s: float = math.inf
-) -> Motion | None:
-    """How the view moves, if it is a plane that moved along one axis; None for a jump to a plane far away.
+def motion_between(before: View | None, now: View, motion: Motion | None, after_s: float) -> Motion | None:
+    """How a view moves, if it is a plane that moved along one axis; None for a jump to a plane far away.
 
     Parameters
     ----------
@@ -88,7 +81,7 @@ def motion_between(
     after_s
         How long it had been where it was.
     """
-    moved = _moved(before, now)
+    moved = planes_moved(before, now)
     if moved is None:
         return None
     axis, planes = moved
@@ -102,12 +95,12 @@ def motion_between(
 
 
 def went_far(before: View | None, now: View) -> bool:
-    """Whether the view is a plane that was far away until now: who looks here and there comes to few planes between."""
-    moved = _moved(before, now)
+    """Whether the view is a plane that was far away until now."""
+    moved = planes_moved(before, now)
     return moved is not None and abs(moved[1]) > _LONGEST_STEP
 
 
-def _moved(before: View | None, now: View) -> tuple[int, int] | None:
+def planes_moved(before: View | None, now: View) -> tuple[int, int] | None:
     """Along which axis a plane moved, and by how many planes; None where it is another view altogether."""
     if before is None or before.level != now.level:
         return None
@@ -118,231 +111,148 @@ def _moved(before: View | None, now: View) -> tuple[int, int] | None:
     return (moved[0], next_start - start) if stop - start == next_stop - next_start == 1 else None
 
 
-def affordable_level(pyramid: Pyramid, view: View, largest_bytes: int) -> int:
-    """The finest level, not finer than what is looked at, that is worth its bytes.
+def affordable_level(image: Image, view: View, largest_bytes: int) -> int:
+    """The finest level, not finer than what is looked at, whose blocks take at most so many bytes for the view.
 
-    Its blocks may take ``largest_bytes``; half of that where they hold much that isn't in view, as they do for a plane
-    across the blocks. To remember that there are so many blocks must not take more than that, either.
+    Half of that where they hold much that isn't in view, as they do for a plane across the blocks.
     """
-    for level in range(view.level, len(pyramid.shapes)):
-        box = view.at(pyramid, level)
-        cost = pyramid.size_bytes(level, box)
-        shown = math.prod(box_shape(box)) * pyramid.dtype.itemsize
-        is_too_finely_cut = pyramid.grid(level).count(box) * OVERHEAD_BYTES > largest_bytes
-        limit_bytes = largest_bytes if cost <= _WASTEFUL * shown else largest_bytes // 2
-        if cost <= limit_bytes and not is_too_finely_cut:
+    for level in range(view.level, image.coarsest):
+        box = image.box_at(view.level, view.box, level)
+        cost = image.size_bytes(level, box)
+        shown = math.prod(box_shape(box)) * image.dtype.itemsize
+        is_too_finely_cut = image.levels[level].grid.count(box) * OVERHEAD_BYTES > largest_bytes
+        if cost <= (largest_bytes if cost <= _WASTEFUL * shown else largest_bytes // 2) and not is_too_finely_cut:
             return level
-    return len(pyramid.shapes) - 1
+    return image.coarsest
 
 
-def level_that_keeps_up(pyramid: Pyramid, view: View, target: int, motion: Motion | None, bytes_per_s: float) -> int:
+def kept_bytes(image: Image, level: int, box: Box, *, is_thin: bool) -> int:
+    """What a box takes in memory: its blocks, or where ``is_thin`` what it cuts out of them."""
+    outer = image.levels[level].grid.enclosing(box)
+    outer = cut_box(outer, plane_of(box) or ()) if is_thin else outer
+    return math.prod(box_shape(outer)) * image.dtype.itemsize + image.levels[level].grid.count(box) * OVERHEAD_BYTES
+
+
+def level_that_keeps_up(image: Image, view: View, target: int, motion: Motion | None, bytes_per_s: float) -> int:
     """The finest level, not finer than ``target``, whose planes come as fast as they are passed."""
     if motion is None or not motion.planes_per_s or math.isinf(bytes_per_s):
         return target
-    for level in range(target, len(pyramid.shapes)):
-        if motion.planes_per_s * _bytes_a_step(pyramid, view, level, motion.axis) <= _USABLE_SHARE * bytes_per_s:
+    for level in range(target, image.coarsest):
+        if motion.planes_per_s * _bytes_a_step(image, view, level, motion.axis) <= _USABLE_SHARE * bytes_per_s:
             return level
-    return len(pyramid.shapes) - 1
+    return image.coarsest
 
 
-def _bytes_a_step(pyramid: Pyramid, view: View, level: int, axis: int) -> float:
+def _bytes_a_step(image: Image, view: View, level: int, axis: int) -> float:
     """How many bytes cross the line for each step of the view, on average: blocks hold several planes."""
-    box = view.at(pyramid, level)
-    outer = pyramid.grid(level).enclosing(box)
-    steps = (outer[axis][1] - outer[axis][0]) * pyramid.factors[level][axis] / pyramid.factors[view.level][axis]
-    return pyramid.wire_bytes(level, pyramid.size_bytes(level, box)) / max(1.0, steps)
-
-
-def blocks_ahead(motion: Motion, steps_a_block: float) -> int:
-    """How many blocks are worth fetching ahead of a plane that moves, each of so many steps."""
-    needed = math.ceil(motion.planes_per_s * _LEAD_S / max(1.0, steps_a_block)) + 1
-    return max(_FEWEST_BLOCKS_AHEAD, min(_MOST_BLOCKS_AHEAD, needed))
-
-
-def still_after_s(motion: Motion | None) -> float:
-    """How long after a step the view counts as still."""
-    if motion is None or not motion.planes_per_s:
-        return 0.0
-    return min(0.15, max(0.05, 1.5 / motion.planes_per_s))
+    box = image.box_at(view.level, view.box, level)
+    outer = image.levels[level].grid.enclosing(box)
+    steps = (outer[axis][1] - outer[axis][0]) * image.ratios(view.level, level)[axis]
+    return image.wire_bytes(level, image.size_bytes(level, box)) / max(1.0, steps)
 
 
 def plan(
-    pyramid: Pyramid,
+    image: Image,
     view: View,
     target: int,
     motion: Motion | None,
+    line: Line,
     *,
+    axes: tuple[int, ...],
     needs_coarse: bool,
-    largest_background_bytes: int,
+    memory_bytes: int,
     is_late: bool = False,
     is_far: bool = False,
-    bytes_per_s: float = math.inf,
-    request_bytes: int = 0,
-) -> Iterator[Want]:
+) -> Iterator[Part]:
     """What is worth fetching for a view, most urgent first.
 
     Parameters
     ----------
-    pyramid, view
+    image, view
         What is looked at.
     target
         The level that is fetched for it.
     motion
         How it moves; None if it is new or still.
+    line
+        What is known of the way to it.
+    axes
+        Along which the view may move.
     needs_coarse
         Whether there is nothing yet to show for it.
-    largest_background_bytes
-        The coarsest level is fetched as a whole if it takes no more than this.
+    memory_bytes
+        What all blocks in memory may take.
     is_late
         Whether the target has not come in time lately.
     is_far
         Whether the view came there in a jump; then only what is nearest to it is fetched until it moves.
-    bytes_per_s
-        What the line can carry.
-    request_bytes
-        How large a request should be at least.
     """
-    coarsest = len(pyramid.shapes) - 1
-    line_bytes_per_s = bytes_per_s if is_late else _BENEFIT_OF_DOUBT * bytes_per_s
-    pace = level_that_keeps_up(pyramid, view, target, motion, line_bytes_per_s)
-    view_bytes = pyramid.wire_bytes(target, pyramid.size_bytes(target, view.at(pyramid, target)))
-    is_narrow = view_bytes > bytes_per_s * _SOON_S
+    coarsest = image.coarsest
+    pace = level_that_keeps_up(image, view, target, motion, line.bytes_per_s * (1 if is_late else _BENEFIT_OF_DOUBT))
+    box = image.box_at(view.level, view.box, target)
+    is_narrow = image.wire_bytes(target, image.size_bytes(target, box)) > line.bytes_per_s * _SOON_S
     if needs_coarse and (pace != coarsest or is_narrow):
-        yield from _first_sight(pyramid, view, bytes_per_s)
-    if is_narrow and target != coarsest:
-        yield from _stand_ins(pyramid, view, motion)
-    yield Want(Priority.VIEW, pace, view.at(pyramid, pace))
+        yield Part(Priority.COARSE, coarsest, image.box_at(view.level, view.box, coarsest))
+    yield Part(Priority.VIEW, pace, image.box_at(view.level, view.box, pace))
     if motion is not None:
         if motion.planes_per_s and pace != coarsest:
-            yield from _coarse_ahead(pyramid, view, motion)
-        yield from _ahead(pyramid, view, pace, motion, request_bytes)
-    if motion is not None and motion.planes_per_s:
-        return
-    blocks = _BLOCKS_AROUND_FAR if is_far else _BLOCKS_AROUND
-    around = list(_around(pyramid, target, view.at(pyramid, target), blocks)) if motion is None else []
-    nearest = [want for distance, want in around if distance == 1]
-    nearest_bytes = sum(pyramid.wire_bytes(target, pyramid.size_bytes(target, want.box)) for want in nearest)
-    is_slow = nearest_bytes > bytes_per_s * _SOON_S  # then something coarse everywhere is worth more
-    yield from [] if is_slow else nearest
-    if pyramid.size_bytes(coarsest) <= largest_background_bytes:
-        yield from _everything_coarse(pyramid, view, bytes_per_s)
-    yield from (want for distance, want in around if distance > 1 or is_slow)
-    if pyramid.grid(target).n_chunks <= _MOST_TABLES:
-        yield Want(Priority.BACKGROUND, target, _whole(pyramid, target), is_table=True)
+            yield from _coarse_ahead(image, view, motion)
+        yield from _ahead(image, view, pace, motion, line.request_bytes)
+        if motion.planes_per_s:
+            return
+    nearest: list[Part] = []
+    further: list[Part] = []
+    for way in [Motion(axis, sign) for axis in axes for sign in (1, -1) if motion is None]:
+        for distance, beyond in enumerate(_beyond(image, target, box, way, blocks=1 if is_far else 2)):
+            (further if distance else nearest).append(Part(Priority.BACKGROUND, target, beyond))
+    nearest_bytes = sum(image.wire_bytes(target, image.size_bytes(target, part.box)) for part in nearest)
+    if nearest_bytes > line.bytes_per_s * _SOON_S:  # then something coarse everywhere is worth more
+        nearest, further = [], [*nearest, *further]
+    yield from nearest
+    if image.size_bytes(coarsest) <= min(_LARGEST_BACKGROUND_BYTES, memory_bytes // 4):
+        yield Part(Priority.BACKGROUND, coarsest, whole_box(image.shapes[coarsest]))
+    yield from further
+    if image.levels[target].grid.n_chunks <= _MOST_TABLES:
+        yield Part(Priority.BACKGROUND, target, whole_box(image.shapes[target]), is_table=True)
 
 
-def _first_sight(pyramid: Pyramid, view: View, bytes_per_s: float) -> Iterator[Want]:
-    """Something coarse for a view: at first as much as is seen everywhere, where all of it takes long."""
-    coarsest = len(pyramid.shapes) - 1
-    box = view.at(pyramid, coarsest)
-    sparse = _sparse(pyramid, box, plane_axes(view.box), bytes_per_s)
-    yield from (Want(Priority.FIRST_SIGHT, coarsest, each) for each in sparse)
-    yield Want(Priority.COARSE if sparse else Priority.FIRST_SIGHT, coarsest, box)
-
-
-def _everything_coarse(pyramid: Pyramid, view: View, bytes_per_s: float) -> Iterator[Want]:
-    """The whole coarsest level; where it takes long first what is near, for whoever steps on, then some everywhere."""
-    coarsest = len(pyramid.shapes) - 1
-    box = _whole(pyramid, coarsest)
-    space = range(len(box))[-_SPACE_AXES:]  # what lies along others is seen one place at a time
-    sparse = _sparse(pyramid, box, space, bytes_per_s)
-    near = _coarse_beside(pyramid, view) if sparse else ()
-    yield from (Want(Priority.BACKGROUND, coarsest, each) for each in (*near, *sparse, box))
-
-
-def _coarse_beside(pyramid: Pyramid, view: View) -> Iterator[Box]:
-    """The coarse blocks on both sides of a plane in turn, those that are fetched together in one box."""
-    coarsest = len(pyramid.shapes) - 1
-    box, block = view.at(pyramid, coarsest), pyramid.grid(coarsest).largest_block
-    together = _COARSE_BLOCKS_TOGETHER * pyramid.wire_bytes(coarsest, block * pyramid.dtype.itemsize)
-    ways = [Motion(axis, sign) for axis, (a, b) in enumerate(view.box) if b - a == 1 for sign in (1, -1)]
-    sides = [_beyond(pyramid, coarsest, box, way, blocks=_COARSE_BLOCKS_BESIDE, request_bytes=together) for way in ways]
-    yield from (each for both in itertools.zip_longest(*sides) for each in both if each is not None)
-
-
-def _sparse(pyramid: Pyramid, box: Box, axes: Iterable[int], bytes_per_s: float) -> list[Box]:
-    """What comes first of a box of the coarsest level that takes long, so that it is seen everywhere soon."""
-    coarsest = len(pyramid.shapes) - 1
-    box_bytes = pyramid.wire_bytes(coarsest, pyramid.size_bytes(coarsest, box))
-    takes_long = box_bytes > _BENEFIT_OF_DOUBT * bytes_per_s * _SOON_S
-    return skeleton(pyramid.grid(coarsest), box, axes) if takes_long and may_stand_in(pyramid) else []
-
-
-def _whole(pyramid: Pyramid, level: int) -> Box:
-    return tuple((0, size) for size in pyramid.shapes[level])
-
-
-def _ahead(pyramid: Pyramid, view: View, level: int, motion: Motion, request_bytes: int) -> Iterator[Want]:
+def _ahead(image: Image, view: View, level: int, motion: Motion, request_bytes: int) -> Iterator[Part]:
     """What a moving plane comes to: the tables of the chunks that it enters, then block after block."""
-    box = view.at(pyramid, level)
-    factor = pyramid.factors[level][motion.axis] / pyramid.factors[view.level][motion.axis]
-    outer = pyramid.grid(level).enclosing(box)[motion.axis]
-    blocks = blocks_ahead(motion, (outer[1] - outer[0]) * factor)
-    for beyond in _beyond(pyramid, level, box, motion, blocks=2 * blocks, request_bytes=0):
-        if not _same_chunks(pyramid, level, box, beyond, motion.axis):
-            yield Want(Priority.AHEAD, level, beyond, is_table=True)
+    grid, axis = image.levels[level].grid, motion.axis
+    box = image.box_at(view.level, view.box, level)
+    outer = grid.enclosing(box)[axis]
+    steps_a_block = (outer[1] - outer[0]) * image.ratios(view.level, level)[axis]
+    needed = math.ceil(motion.planes_per_s * _LEAD_S / max(1.0, steps_a_block)) + 1
+    blocks = max(_FEWEST_BLOCKS_AHEAD, min(_MOST_BLOCKS_AHEAD, needed))
+    for beyond in _beyond(image, level, box, motion, blocks=2 * blocks):
+        if box[axis][0] // grid.chunk_shape[axis] != beyond[axis][0] // grid.chunk_shape[axis]:
+            yield Part(Priority.AHEAD, level, beyond, is_table=True)
             break
-    for beyond in _beyond(pyramid, level, box, motion, blocks=blocks, request_bytes=request_bytes):
-        yield Want(Priority.AHEAD, level, beyond)
+    for beyond in _beyond(image, level, box, motion, blocks=blocks, request_bytes=request_bytes):
+        yield Part(Priority.AHEAD, level, beyond)
 
 
-def _coarse_ahead(pyramid: Pyramid, view: View, motion: Motion) -> Iterator[Want]:
+def _coarse_ahead(image: Image, view: View, motion: Motion) -> Iterator[Part]:
     """What stands in for the planes of the next moments, so that none of them is empty."""
-    coarsest, axis = len(pyramid.shapes) - 1, motion.axis
+    axis, coarsest = motion.axis, image.coarsest
     here, reach = view.box[axis][0], math.ceil(motion.planes_per_s * _COARSE_LEAD_S)
-    last = max(0, min(pyramid.shapes[view.level][axis] - 1, here + motion.sign * reach))
+    last = max(0, min(image.shapes[view.level][axis] - 1, here + motion.sign * reach))
     beyond = (*view.box[:axis], (min(here, last), max(here, last) + 1), *view.box[axis + 1 :])
-    box = View(view.level, beyond).at(pyramid, coarsest)
-    if pyramid.size_bytes(coarsest, box) <= _LARGEST_AHEAD_BYTES:
-        yield Want(Priority.AHEAD, coarsest, box)
-
-
-def _stand_ins(pyramid: Pyramid, view: View, motion: Motion | None) -> Iterator[Want]:
-    """Coarse blocks beside the view that a narrow line brings before the view itself, which it is long busy with.
-
-    Whoever begins to move meanwhile, or moves on, comes to planes that would be empty until then, since nothing that is
-    asked for only now can come in time.
-    """
-    coarsest = len(pyramid.shapes) - 1
-    box = view.at(pyramid, coarsest)
-    if motion is None:
-        axes = [axis for axis, (start, stop) in enumerate(view.box) if stop - start == 1]
-        ways = [Motion(axis, sign) for axis in axes for sign in (1, -1)]
-    else:
-        ways = [motion]
-    for way in ways:
-        factor = pyramid.factors[coarsest][way.axis] / pyramid.factors[view.level][way.axis]
-        start, stop = pyramid.grid(coarsest).enclosing(box)[way.axis]
-        planes = (way.planes_per_s or _LIKELY_PLANES_PER_S) * _COARSE_LEAD_S
-        blocks = 1 if motion is None else math.ceil(planes / max(1.0, (stop - start) * factor))
-        beyond = _beyond(pyramid, coarsest, box, way, blocks=min(blocks, _MOST_BLOCKS_AHEAD), request_bytes=0)
-        yield from (Want(Priority.VIEW, coarsest, each) for each in beyond)
-
-
-def _around(pyramid: Pyramid, level: int, box: Box, blocks: int) -> Iterator[tuple[int, Want]]:
-    """What lies on both sides of a still plane, and how many blocks away."""
-    for axis in [axis for axis, (start, stop) in enumerate(box) if stop - start == 1]:
-        for sign in (1, -1):
-            beyond = _beyond(pyramid, level, box, Motion(axis, sign), blocks=blocks, request_bytes=0)
-            for distance, around in enumerate(beyond, 1):
-                yield distance, Want(Priority.BACKGROUND, level, around)
-
-
-def _same_chunks(pyramid: Pyramid, level: int, box: Box, other: Box, axis: int) -> bool:
-    size = pyramid.grid(level).chunk_shape[axis]
-    return box[axis][0] // size == other[axis][0] // size
+    box = image.box_at(view.level, beyond, coarsest)
+    if image.size_bytes(coarsest, box) <= _LARGEST_AHEAD_BYTES:
+        yield Part(Priority.AHEAD, coarsest, box)
 
 
 def _beyond(
-    pyramid: Pyramid, level: int, box: Box, motion: Motion, *, blocks: int, request_bytes: int
+    image: Image, level: int, box: Box, motion: Motion, *, blocks: int, request_bytes: int = 0
 ) -> Iterator[Box]:
     """The blocks that a plane comes to if it moves on, nearest first, as many as make a request in one box."""
     axis = motion.axis
     if box[axis][1] - box[axis][0] > 1:
         return
-    borders = pyramid.grid(level).borders[axis]
+    borders = image.levels[level].grid.borders[axis]
     here = int(np.searchsorted(borders, box[axis][0], side="right")) - 1
-    block_bytes = pyramid.wire_bytes(level, pyramid.grid(level).largest_block * pyramid.dtype.itemsize)
+    block_bytes = image.wire_bytes(level, image.block_bytes(level))
     together = max(1, round(request_bytes / max(1, block_bytes)))
     for first in range(1, blocks + 1, together):
         there = [here + motion.sign * (first + i) for i in range(min(together, blocks + 1 - first))]
@@ -350,6 +260,58 @@ def _beyond(
         if not there:
             return
         beyond = (*box[:axis], (borders[min(there)], borders[max(there) + 1]), *box[axis + 1 :])
-        if pyramid.size_bytes(level, beyond) > _LARGEST_AHEAD_BYTES:
+        if image.size_bytes(level, beyond) > _LARGEST_AHEAD_BYTES:
             return
         yield beyond
+
+
+@dataclass(frozen=True, slots=True)
+class LevelCost:
+    """What it costs to show all of a level at once, as in three dimensions.
+
+    Attributes
+    ----------
+    level
+        0 is the finest.
+    wire_bytes
+        About how many bytes cross the line for it, if nothing of it is kept.
+    memory_bytes
+        How much its voxels take.
+    largest_side
+        Its longest side in voxels.
+    obstacle
+        What it is too large for, if it is.
+    """
+
+    level: int
+    wire_bytes: int
+    memory_bytes: int
+    largest_side: int
+    obstacle: Literal["graphics card", "memory"] | None
+
+
+def level_costs(pyramid: Pyramid, *, largest_side: int | None, largest_bytes: int) -> list[LevelCost]:
+    """What the levels of a pyramid cost, coarsest first.
+
+    Parameters
+    ----------
+    pyramid
+        The image.
+    largest_side
+        The longest side of a volume that can be drawn, in voxels; None where nobody knows.
+    largest_bytes
+        How much memory one volume may take.
+    """
+    costs: list[LevelCost] = []
+    for level in reversed(range(len(pyramid.shapes))):
+        memory_bytes, side = pyramid.size_bytes(level), max(pyramid.shapes[level])
+        wire_bytes = pyramid.wire_bytes(level, memory_bytes)
+        if costs:  # what was met of a fine level may be an empty corner; surfaces take half as much of each voxel
+            wire_bytes = max(wire_bytes, round(costs[-1].wire_bytes * memory_bytes / costs[-1].memory_bytes / 2))
+        obstacle: Literal["graphics card", "memory"] | None = None
+        if largest_side is not None and side > largest_side:
+            obstacle = "graphics card"
+        elif costs and memory_bytes > largest_bytes:
+            obstacle = "memory"
+        costs.append(LevelCost(level, wire_bytes, memory_bytes, side, obstacle))
+    return costs

@@ -2,60 +2,177 @@
 
 from __future__ import annotations
 
-import math
+import os
+import secrets
 import threading
-from collections.abc import Callable
-from contextlib import closing
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from weakref import WeakValueDictionary
 
 import numpy as np
 
-from napari_cryoet.exceptions import CHANGED_HINT, ChangedError, StoppedError
-from napari_cryoet.files import file_at
-from napari_cryoet.formats.ome_zarr import CoarseOffset
+from napari_cryoet.exceptions import ChangedError, StoppedError
+from napari_cryoet.formats.ome_zarr import CoarseOffset, as_labels
+from napari_cryoet.network import client
 from napari_cryoet.network.policy import policy
-from napari_cryoet.streaming.addresses import shown_address
-from napari_cryoet.streaming.assembly import Assembly
-from napari_cryoet.streaming.block_keys import BlockKey, block_of
-from napari_cryoet.streaming.cached_source import CachedSource
-from napari_cryoet.streaming.changes import ATTEMPTS
-from napari_cryoet.streaming.fetcher import Run
-from napari_cryoet.streaming.geometry import BlockIndex, Box, box_shape, level_factors, padded_shapes, require_within
-from napari_cryoet.streaming.origin import Origin, Original, made_again, process_name, remember
-from napari_cryoet.streaming.own_levels import named_level
-from napari_cryoet.streaming.read_ahead import ReadAhead
-from napari_cryoet.streaming.readers import longest_run
-from napari_cryoet.streaming.undivided import held_files
-from napari_cryoet.streaming.zarr_metadata import all_names
+from napari_cryoet.streaming.chunks import Files, PlainChunks, make_chunks
+from napari_cryoet.streaming.engine import shared_engine
+from napari_cryoet.streaming.grid import Grid, box_shape, box_slices, intersect, whole_box
+from napari_cryoet.streaming.image import Image, new_owner
+from napari_cryoet.streaming.layout import ArrayLayout, find, head_key
+from napari_cryoet.streaming.sources import open_source
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Hashable, Iterable, Sequence
     from datetime import datetime
 
     import dask.array as da
 
+    from napari_cryoet.streaming.chunks import Block
+    from napari_cryoet.streaming.disk_cache import DiskCache
     from napari_cryoet.streaming.display import Display
-    from napari_cryoet.streaming.exact_array import ExactArray
-    from napari_cryoet.streaming.fetcher import Block
-    from napari_cryoet.streaming.geometry import Grid
-    from napari_cryoet.streaming.identity import Identity
-    from napari_cryoet.streaming.opening import Found
-    from napari_cryoet.streaming.readers import BlockReader
-    from napari_cryoet.streaming.sources import ByteSource
-    from napari_cryoet.streaming.watch import State
+    from napari_cryoet.streaming.grid import BlockIndex, Box
 
-Read = Callable[[list[BlockIndex], threading.Event], dict[BlockIndex, "Block"]]
+T = TypeVar("T")
 
-_LARGEST_SHARE_KEPT = 4  # of the memory cache: what is read in larger boxes would drive out what is looked at
-_HELD_WHOLE = 1 / 16  # chunks that compress to less are held in memory as they came, and decoded without being read
+_LARGEST_SHARE_KEPT = 4  # of the memory: what is read in larger boxes would drive out what is looked at
+_MOST_OPENED_AGAIN = 16
+_token = secrets.token_hex(8)
+_alive: WeakValueDictionary[str, Pyramid] = WeakValueDictionary()
+
+
+def open_pyramid(
+    url_or_path: str | Path,
+    *,
+    is_labels: bool = False,
+    stop: threading.Event | None = None,
+    cache: DiskCache | Literal["shared"] | None = "shared",
+) -> Pyramid:
+    """Open an OME-Zarr image (0.4 or 0.5) or a single zarr array; only metadata is read.
+
+    Parameters
+    ----------
+    url_or_path
+        An http(s), ``s3://`` (public) or ``file://`` address, or a path.
+    is_labels
+        Whether its values are labels though it may not say so itself, as of an image that `find_labels` lists.
+    stop
+        Set by whoever no longer wants it.
+    cache
+        Where on disk to keep what comes from a server; None keeps nothing.
+
+    Raises
+    ------
+    FormatError
+        If it is something else, or damaged; the message names what is wrong.
+    StreamError
+        If the server or the disk doesn't answer.
+    StoppedError
+        When ``stop`` is set.
+    """
+    engine = shared_engine()
+    engine.warm_up()
+    source = open_source(url_or_path, cache=cache)
+    found = find(source, stop)
+    files, owner = Files(source, dict(found.etags)), new_owner()
+    levels = [
+        make_chunks(
+            files,
+            array,
+            head=found.pieces.get(head_key(array) or ""),
+            memory=engine.memory,
+            owner=(owner, number),
+        )
+        for number, array in enumerate(found.arrays)
+    ]
+    multiscale = found.multiscale
+    if is_labels and multiscale is not None:
+        multiscale = as_labels(multiscale)
+    scales: tuple[tuple[float, ...] | None, ...] = (None,)
+    about = _About(found.attributes, dimension_names=found.dimension_names)
+    if multiscale is not None:
+        scales = tuple(level.scale for level in multiscale.levels)
+        about = replace(
+            about,
+            axes=tuple(axis.name for axis in multiscale.axes),
+            units=tuple(axis.unit for axis in multiscale.axes),
+            scales=scales,
+            translation=multiscale.levels[0].translation,
+            is_labels=multiscale.is_labels,
+        )
+    offset = (multiscale and multiscale.coarse_offset) or "mean"
+    image = Image(files, source.line, owner, levels, scales=scales, coarse_offset=offset)
+    return Pyramid(image, about, _Origin(source.url, is_labels, cache is not None, found.etags))
+
+
+def open_raw(
+    url_or_path: str | Path,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    *,
+    offset: int = 0,
+    etag: str | None = None,
+    axes: tuple[str, ...] = (),
+    order: tuple[int, ...] | None = None,
+) -> Pyramid:
+    """A pyramid of one level over a file that holds nothing but a header and uncompressed values in C order.
+
+    Parameters
+    ----------
+    url_or_path, offset
+        The file, and where the values start in it, in bytes.
+    shape, dtype
+        Of the values as they are stored.
+    etag
+        Where it is given, no other version of the file is read.
+    axes
+        What the pyramid's axes are called.
+    order
+        Which of the stored axes these are, as of `numpy.transpose`; by default as they are stored.
+    """
+    source = open_source(url_or_path)
+    layout = ArrayLayout("", shape, shape, dtype, dtype.type(0), (), None, {}, lambda _chunk: "")
+    files, owner = Files(source, {"": etag} if etag else {}), new_owner()
+    chunks = PlainChunks(files, layout, offset=offset, memory=shared_engine().memory, owner=(owner, 0))
+    image = Image(files, source.line, owner, [chunks], scales=(None,), coarse_offset="mean")
+    turned = order or tuple(range(len(shape)))
+    about = _About(axes=tuple(axes[turned.index(axis)] for axis in range(len(shape))) if axes else ())
+    origin = _Origin(source.url, raw=(shape, dtype.str, offset, etag, axes, order))
+    return Pyramid(image, about, origin, order=turned)
+
+
+@dataclass(frozen=True, slots=True)
+class _About:
+    """What the files say of an image; its axes are as they are stored."""
+
+    metadata: dict[str, Any] = field(default_factory=dict)
+    axes: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+    dimension_names: tuple[str, ...] = ()
+    scales: tuple[tuple[float, ...] | None, ...] = (None,)
+    translation: tuple[float, ...] | None = None
+    is_labels: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """How a pyramid was opened, so that another process can open it: dask sends arrays to where they are computed."""
+
+    url: str
+    is_labels: bool = False
+    is_kept: bool = True
+    etags: tuple[tuple[str, str | None], ...] = ()
+    raw: tuple[Any, ...] | None = None
 
 
 class Pyramid:
     """An image in several resolutions.
 
     Made by `open_pyramid`; sent to another process, it is opened there anew. All methods may be called from any thread.
+    All of it is read in the version that was met first: once a file changed, reading raises a `ChangedError` until the
+    image is opened again.
 
     Attributes
     ----------
@@ -64,9 +181,7 @@ class Pyramid:
     place
         The same for people: without what may be secret in it.
     shapes
-        Of the levels as they are stored, finest first.
-    padded_shapes
-        Of the levels as `levels` has them.
+        Of the levels, finest first.
     dtype
         Of the values, in this machine's byte order.
     fill_value
@@ -81,83 +196,74 @@ class Pyramid:
         Where the file says that the first voxel of the finest level lies, along each axis, or None; not applied here.
     factors
         How many finest voxels a voxel of each level spans along each axis.
-    coarse_offset
-        ``"mean"`` where a coarse voxel sits in the middle of the finest voxels it spans, ``"strided"`` where it sits
-        on the first of them. May be set by who knows better than the file.
     is_labels
         Whether the file, or who opened it, says that its values are labels.
-    is_shown_as_labels
-        Whether somebody shows its values as labels, whatever the file says. Set by whoever does.
     metadata
         The file's attributes as they stand there.
-    chunk_shapes
-        Shape of what lies in one file, at each level.
     line
-        Which way its bytes come: the server's name, nothing for this computer.
+        The name of its server; nothing for this computer.
     """
 
-    def __init__(self, source: ByteSource, readers: Sequence[BlockReader], found: Found, identity: Identity) -> None:
-        self._source, self._readers = source, tuple(readers)
-        self._fetcher, self._owner, self._stop = identity.fetcher, identity.owner, identity.stop
-        self._changes = identity.changes
-        self._changes.concern(self)
-        self.origin: Origin | None = None  # known to whoever made it
-        self.original: Original | None = None  # of another process
-        remember(self._owner, self)
-        self._multiscale = multiscale = found.multiscale
-        self.url, self.place = source.url, shown_address(source.url)
-        self.line = urlsplit(self.place).netloc
-        self.shapes = tuple(reader.metadata.shape for reader in readers)
-        self.dtype = readers[0].metadata.dtype
-        self.fill_value = readers[0].metadata.fill_value
-        self.axes = tuple(axis.name for axis in multiscale.axes) if multiscale else ()
-        self.dimension_names = readers[0].metadata.dimension_names or all_names(
-            found.attributes.get("_ARRAY_DIMENSIONS"), len(self.shapes[0])
-        )
-        self.units = tuple(axis.unit for axis in multiscale.axes) if multiscale else ()
-        self.scales = tuple(level.scale for level in multiscale.levels) if multiscale else (None,)
-        self.translation = multiscale.levels[0].translation if multiscale else None
-        self.is_labels, self.is_shown_as_labels = bool(multiscale and multiscale.is_labels), False
-        self.coarse_offset: CoarseOffset = (multiscale and multiscale.coarse_offset) or "mean"
-        self.metadata = found.attributes
-        self.chunk_shapes = tuple(reader.metadata.chunk_shape for reader in readers)
-        self.factors = level_factors(self.shapes, self.scales)
-        self.padded_shapes = padded_shapes(self.shapes, self.factors)
+    def __init__(
+        self,
+        image: Image,
+        about: _About,
+        origin: _Origin,
+        *,
+        order: tuple[int, ...] | None = None,
+        fixed: dict[int, int] | None = None,
+        is_part: bool = False,
+    ) -> None:
+        self._image, self._about, self._origin, self._is_part = image, about, origin, is_part
+        self._order = order if order is not None else tuple(range(len(image.shapes[0])))
+        self._fixed = fixed or {}
+        self._is_closed = False
+        self.name = f"napari-cryoet-pyramid-{_token}-{os.getpid()}-{secrets.token_hex(8)}"
+        _alive[self.name] = self
+        source = image.files.source
+        self.url, self.place, self.line = source.url, source.place, image.line
+        self.shapes = tuple(map(self._seen, image.shapes))
+        self.factors = tuple(map(self._seen, image.factors))
+        self.dtype, self.fill_value = image.dtype, image.levels[0].layout.fill_value
+        self.axes, self.units = self._seen(about.axes), self._seen(about.units)
+        self.dimension_names = self._seen(about.dimension_names)
+        self.scales = tuple(None if scale is None else self._seen(scale) for scale in about.scales)
+        self.translation = None if about.translation is None else self._seen(about.translation)
+        self.is_labels, self.metadata = about.is_labels, about.metadata
 
     def __repr__(self) -> str:
         return f"<Pyramid {self.place} {self.shapes[0]} {self.dtype}, {len(self.shapes)} levels>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Other processes, to which dask may send arrays, open it for themselves."""
-        if self.origin is None:
-            raise TypeError(f"{self!r} can't be sent to another process")
-        original = Original(process_name(), self._owner, self.state)
-        return made_again, (original, self.origin, self.coarse_offset)
+        return _received, (self.name, self._origin, self.coarse_offset, self._order, self._fixed)
 
     @property
-    def state(self) -> State | None:
-        """Which image this is, where it has several files: no other version of it may stand beside it."""
-        return None if self._changes.watch is None else self._changes.watch.state
+    def coarse_offset(self) -> CoarseOffset:
+        """Where a coarse voxel sits.
+
+        ``"mean"``: in the middle of the finest voxels it spans; ``"strided"``: on the first of them. May be set by who
+        knows better than the file.
+        """
+        return self._image.coarse_offset
+
+    @coarse_offset.setter
+    def coarse_offset(self, offset: CoarseOffset) -> None:
+        self._image.coarse_offset = offset
 
     @property
     def bytes_read(self) -> int:
         """How many bytes have come from the source so far."""
-        return self._source.bytes_read
+        return self._image.files.source.bytes_read
 
     @property
     def source_number(self) -> int:
-        """By which pyramids of one source are known, as channels of an image: `bytes_read` is that of all of them."""
-        return id(self._source)
+        """The same for pyramids of one image, as channels are: `bytes_read` is that of all of them."""
+        return self._image.owner
 
     @property
     def as_of(self) -> datetime | None:
-        """Where the server doesn't answer, and what is kept on this computer is shown: when it last confirmed that."""
-        return self._source.as_of if isinstance(self._source, CachedSource) else None
-
-    @property
-    def is_unchecked(self) -> bool:
-        """Whether what was read may be of two images: files could not be asked for again after others had come."""
-        return self._changes.watch is not None and self._changes.watch.is_owed
+        """When the server last confirmed what is kept on disk, where it doesn't answer now; else None."""
+        return self._image.files.source.as_of
 
     @property
     def stays_coarse(self) -> bool:
@@ -166,32 +272,10 @@ class Pyramid:
 
     @property
     def levels(self) -> list[da.Array]:
-        """The levels as dask arrays that compute exact values; others each time, since somebody may write into them.
+        """The levels as dask arrays of the stored shapes that compute exact values; a dask chunk is a block."""
+        from napari_cryoet.streaming.arrays import exact_array
 
-        Each dask chunk is what is read as one. Where a level is not exactly as many times smaller as its factor
-        says (odd sizes), it is padded with the fill value at the far end, by at most seven voxels at the finest level,
-        so that the ratios of the shapes are exact: viewers may take these for the factors. Crop with `shapes`; what
-        numpy's functions or an array's own methods sum up along an axis (a mean, a least value) is without padding.
-        """
-        return [array.copy() for array in self._levels]
-
-    @cached_property
-    def _levels(self) -> list[ExactArray]:
-        from napari_cryoet.streaming.exact_array import exact_array
-
-        arrays = []
-        for level, reader in enumerate(self._readers):
-            name = named_level(self, self._owner, level)
-            together = 1 if self.line else longest_run(reader)
-            if not self.sends_parts:  # else a file would come once for each task, while those between are of others
-                together = math.prod(len(borders) for borders in reader.grid.borders)
-            arrays.append(exact_array(self, level, together, name))
-        return arrays
-
-    @property
-    def sends_parts(self) -> bool:
-        """Whether parts of files come as such, as far as is known; else all of a file comes for one of its blocks."""
-        return self._changes.undivided is None or self._changes.undivided.sends_parts
+        return [exact_array(self, level, f"{self.name}-{level}") for level in range(len(self.shapes))]
 
     def read(
         self, level: int, box: Box | None = None, *, stop: threading.Event | None = None, out: Block | None = None
@@ -208,12 +292,12 @@ class Pyramid:
             Set by whoever no longer wants the values.
         out
             Where to put them, of the box's shape and of a type that holds them exactly. Where reading fails, what is in
-            it is of no use, and nothing is put there any more.
+            it is of no use.
 
         Raises
         ------
         ChangedError
-            If files don't stop changing while it is read.
+            If a file changed since the image was opened.
         StreamError
             If anything else of it can't be read.
         StoppedError
@@ -221,174 +305,221 @@ class Pyramid:
         ValueError
             Where the box doesn't lie within the level, or its values don't fit into ``out``.
         """
-        box = box or tuple((0, size) for size in self.shapes[level])
-        require_within(box, self.shapes[level])
+        box = box or whole_box(self.shapes[level])
+        if len(box) != len(self.shapes[level]) or any(
+            not 0 <= start <= end <= size for (start, end), size in zip(box, self.shapes[level], strict=True)
+        ):
+            raise ValueError(f"{box} is no box within {self.shapes[level]}")
         values = np.empty(box_shape(box), self.dtype) if out is None else out
         if values.shape != box_shape(box) or not np.can_cast(self.dtype, values.dtype):
-            raise ValueError(
-                f"{self.dtype} of shape {box_shape(box)} doesn't fit into {values.dtype} of {values.shape}"
-            )
-        for _ in range(ATTEMPTS):
-            seen = self._changes.times()
-            self._assemble(values, level, box, stop)
-            if self._changes.times() == seen:  # else some may be old and some new
-                return values
-        raise ChangedError(f"{file_at(self.url)} changed while it was read.", hint=CHANGED_HINT)
+            raise ValueError(f"{self.dtype} of {box_shape(box)} doesn't fit into {values.dtype} of {values.shape}")
+        self._require_open(stop)
+        stored, grid = self.stored_box(box), self._image.levels[level].grid
+        assembly = _Assembly(self._as_stored(values), stored, grid)
+        memory, owner = shared_engine().memory, self._image.owner
+        missing = []
+        for block in grid.covering(stored):
+            if (content := memory.get((owner, level, block))) is not None:
+                assembly.place({block: content})
+            else:
+                missing.append(block)
+        if missing:
+            keep = self.size_bytes(level, box) <= memory.limit_bytes // _LARGEST_SHARE_KEPT
+            with assembly:
+                client.run(shared_engine().read(self._image, level, missing, assembly.place, keep=keep), stop)
+        return values
 
-    def _assemble(self, values: Block, level: int, box: Box, stop: threading.Event | None) -> None:
-        """Fill an array with the values of a box, each block put in its place as it comes."""
-        grid = self._readers[level].grid
-        assembly = Assembly(values, box, lambda key: grid.box(block_of(key)))
-        is_kept = self.keeps(level, box)
-        runs = self.runs(level, grid.covering(box), in_turn=not is_kept and self.sends_parts)
-        runs = [assembly.placing(run, is_kept=is_kept) for run in runs]
-        try:
-            with closing(self._fetcher.arriving(runs, stop=stop)) as parts:
-                for part in parts:
-                    assembly.place(part)
-        except BaseException:
-            assembly.close()  # some of it may still be under way
-            raise
+    def fetch(self, level: int, box: Box) -> None:
+        """Bring a box into memory, so that reading it takes no time; errors as in `read`."""
+        self._require_open(None)
+        blocks = self._image.levels[level].grid.covering(self.stored_box(box))
+        client.run(shared_engine().read(self._image, level, blocks, lambda _blocks: None, keep=True))
 
-    def arriving(
-        self, level: int, blocks: Iterable[BlockIndex], *, stop: threading.Event | None = None
-    ) -> Generator[tuple[BlockIndex, Block]]:
-        """Read blocks of a level, as they come: those in memory first, the others in about the order they are given."""
-        with closing(self._fetcher.arriving(self.runs(level, blocks), stop=stop)) as parts:
-            for part in parts:
-                yield from ((block_of(key), content) for key, content in part.items())
-
-    def pause_s(self) -> float:
-        """For how long pictures are to fetch nothing over a line; see `Changes`."""
-        return self._changes.pause_s() if self.line else 0.0
-
-    def times_changed(self) -> int:
-        """How often a file was met changed so far; what was read before must not stand beside what is read after."""
-        return self._changes.times()
+    def grid(self, level: int) -> Grid:
+        """How a level is cut into blocks."""
+        grid = self._image.levels[level].grid
+        return Grid(self._seen(grid.borders), self._seen(grid.chunk_shape), self._seen(grid.run_shape))
 
     def has(self, level: int, box: Box) -> bool:
         """Whether all of a box is in memory, so that reading it takes no time."""
-        return all(self.key(level, block) in self._fetcher.memory for block in self.grid(level).covering(box))
-
-    def keeps(self, level: int, box: Box) -> bool:
-        """Whether what is read of a box stays in memory for a while; it does not if it is very large."""
-        return self.size_bytes(level, box) <= self._fetcher.memory.limit_bytes // _LARGEST_SHARE_KEPT
+        memory, owner = shared_engine().memory, self._image.owner
+        blocks = self._image.levels[level].grid.covering(self.stored_box(box))
+        return all((owner, level, block) in memory for block in blocks)
 
     def size_bytes(self, level: int, box: Box | None = None) -> int:
         """How many bytes the blocks of (a part of) a level take once they are decoded."""
-        box = box or tuple((0, size) for size in self.shapes[level])
-        outer = self._readers[level].grid.enclosing(box)
-        return math.prod(box_shape(outer)) * self.dtype.itemsize
+        return self._image.size_bytes(level, self.stored_box(box or whole_box(self.shapes[level])))
 
     def wire_bytes(self, level: int, size_bytes: int) -> int:
-        """About how many bytes cross the wire for so many of a level's values."""
-        return round(size_bytes * self._readers[level].compression)
+        """About how many bytes cross the line for so many of a level's decoded ones."""
+        return self._image.wire_bytes(level, size_bytes)
+
+    def box_at(self, level: int, box: Box, coarse: int) -> Box:
+        """The voxels of a level, this or a coarser one, that lie in a box of a level."""
+        return self._seen(self._image.box_at(level, self.stored_box(box), coarse))
 
     def display(self, **options: Any) -> Display:
         """A picture of this pyramid that never waits; see `Display` for the options."""
         from napari_cryoet.streaming.display import Display
 
-        display = Display(self, self._fetcher, **options)
-        self._changes.show(display)
-        return display
-
-    def read_ahead(self, level: int) -> ReadAhead | None:
-        """Who notices that a level is read block after block; None where nobody need read ahead."""
-        if not self.line:
-            return None
-        grid = self._readers[level].grid
-        is_cut = any(
-            along[1] < min(size, along[-1]) for along, size in zip(grid.borders, grid.chunk_shape, strict=True)
-        )
-        return ReadAhead(self, level, self._fetcher) if is_cut else None
+        return Display(self, self._image, shared_engine(), **options)
 
     def close(self) -> None:
-        """Abandon whatever is being fetched and forget what is in memory; nothing can be read any more."""
-        self._stop.set()
-        self._fetcher.abandon(self._owner)
-        for memory in (self._fetcher.memory, held_files()):
-            memory.forget_where(self._owner)
+        """Give up whatever is being fetched and forget what is in memory; nothing can be read any more.
+
+        A part that `split_pyramid` made is closed by itself; closing the whole closes all of them.
+        """
+        self._is_closed = True
+        if not self._is_part:
+            self._image.error = self._image.error or StoppedError("It was closed.")
+            engine = shared_engine()
+            engine.call(engine.close, self._image, self._image.error)
+
+    def without_axes(self, axes: Sequence[int]) -> Pyramid:
+        """The same image without axes along which there is only one position; ValueError where there are more."""
+        if any(shape[axis] != 1 for shape in self.shapes for axis in axes):
+            raise ValueError(f"{self.place} has more than one position along some of the axes {tuple(axes)}")
+        return self._fixed_at(dict.fromkeys(axes, 0), is_part=self._is_part)
+
+    def _fixed_at(self, places: dict[int, int], *, is_part: bool) -> Pyramid:
+        """The same image at some positions along some axes, without these axes."""
+        order = tuple(stored for axis, stored in enumerate(self._order) if axis not in places)
+        fixed = self._fixed | {self._order[axis]: index for axis, index in places.items()}
+        return Pyramid(self._image, self._about, self._origin, order=order, fixed=fixed, is_part=is_part)
+
+    # between the axes of the pyramid and those of its files
 
     @property
-    def owner(self) -> int:
-        """What all its keys in the cache start with."""
-        return self._owner
+    def stored_axes(self) -> tuple[int, ...]:
+        """Which axes of the files the pyramid has, in its own order."""
+        return self._order
 
-    def key(self, level: int, block: BlockIndex) -> BlockKey:
-        """What a block is called in the cache."""
-        return self._owner, level, block
+    def _seen(self, values: tuple[T, ...]) -> tuple[T, ...]:
+        """What there is for each stored axis, for the axes of the pyramid."""
+        return tuple(values[axis] for axis in self._order) if values else values
 
-    def grid(self, level: int) -> Grid:
-        """How a level is cut into blocks."""
-        return self._readers[level].grid
+    def stored_box(self, box: Box) -> Box:
+        """A box of a level as its files count it."""
+        stored = {axis: (index, index + 1) for axis, index in self._fixed.items()}
+        stored |= dict(zip(self._order, box, strict=True))
+        return tuple(stored[axis] for axis in range(len(stored)))
 
-    def runs(
-        self, level: int, blocks: Iterable[BlockIndex], *, longest_bytes: int | None = None, in_turn: bool = False
-    ) -> list[Run]:
-        """Blocks of one level as the runs that fetch them.
+    def seen(self, values: Block) -> Block:
+        """Values with the axes of the files as values with the axes of the pyramid, of the same memory."""
+        index = tuple(0 if axis in self._fixed else slice(None) for axis in range(values.ndim))
+        kept = sorted(self._order)
+        return values[index].transpose([kept.index(axis) for axis in self._order])
 
-        Parameters
-        ----------
-        level, blocks
-            Which.
-        longest_bytes
-            A run is cut where its blocks take more than this once they are decoded.
-        in_turn
-            Whether they come in the order that suits many of them; see `Grid.runs`.
-        """
-        reader = self._readers[level]
+    def _as_stored(self, values: Block) -> Block:
+        """The other way round."""
+        turned = values.transpose([self._order.index(axis) for axis in sorted(self._order)])
+        return np.expand_dims(turned, tuple(self._fixed)) if self._fixed else turned
 
-        def load(keys: tuple[Hashable, ...], stop: threading.Event) -> dict[Hashable, Block]:
-            loaded = self._load(level, [block_of(key) for key in keys], stop)
-            return {self.key(level, block): values for block, values in loaded.items()}
-
-        block_bytes = reader.grid.largest_block * self.dtype.itemsize
-        longest = longest_run(reader)
-        if longest_bytes is not None:
-            longest = max(1, min(longest, longest_bytes // block_bytes))
-        wire_bytes = self.wire_bytes(level, block_bytes)
-        groups = reader.grid.runs(blocks, longest, in_turn=in_turn)
-        keyed = [tuple(self.key(level, block) for block in group) for group in groups]
-        return [Run(keys, load, wire_bytes, self.line, url=self.url) for keys in keyed]
-
-    def tables(self, level: int, box: Box) -> list[Run]:
-        """Whatever must be known of the chunks of a box before a block of them can be read, as runs that fetch it."""
-        reader = self._readers[level]
-        keys: dict[Hashable, tuple[int, ...]]
-        keys = {(self._owner, "table", level, chunk): chunk for chunk in reader.grid.chunks(box)}
-
-        def load(wanted: tuple[Hashable, ...], stop: threading.Event) -> dict[Hashable, Block]:
-            with self._changes.noted():
-                for key in wanted:
-                    reader.prepare(keys[key], stop)
-            return dict.fromkeys(wanted, np.empty(0, np.uint8))
-
-        return [Run((key,), load, 0, self.line, url=self.url) for key in keys]
-
-    def _load(
-        self, level: int, blocks: list[BlockIndex], stop: threading.Event, read: Read | None = None
-    ) -> dict[BlockIndex, Block]:
-        """Read blocks of one chunk, by default with the level's reader, and anew where that may help."""
-        if self._stop.is_set():
+    def _require_open(self, stop: threading.Event | None) -> None:
+        if self._is_closed or (stop is not None and stop.is_set()):
             raise StoppedError
-        if self._readers[level].compression < _HELD_WHOLE:
-            self._fetcher.right_of_way.let_pass()
-        reader = self._readers[level]
-        return self._changes.read(
-            level, partial(read or reader.load, blocks, stop), partial(reader.distrust, blocks[0]), stop
-        )
+        if (error := self._image.error) is not None:
+            raise error.with_traceback(None)
 
-    def agrees(self, state: State) -> bool:
-        """Whether this may be what another process has opened, as far as is known by now."""
-        return self._changes.watch is None or self._changes.watch.agrees(state)
 
-    def hear(self, state: State | None) -> None:
-        """Take it from another process that what was so is changed."""
-        if state == self.state:
-            self._changes.note(None)
+class _Assembly:
+    """An array that is filled with blocks as they come, by the threads that bring them, until its context ends."""
 
-    def drop_all(self) -> None:
-        """Forget all that was read of the files: one of them changed."""
-        for reader in self._readers:
-            reader.forget()
-        self._fetcher.drop(self._owner)
+    def __init__(self, values: Block, box: Box, grid: Grid) -> None:
+        self._values, self._box, self._grid = values, box, grid
+        self._state = threading.Condition()
+        self._copying, self._is_over = 0, False
+
+    def place(self, blocks: dict[BlockIndex, Block]) -> None:
+        """Put blocks where they belong."""
+        with self._state:
+            if self._is_over:
+                return
+            self._copying += 1
+        try:
+            for block, content in blocks.items():
+                place = self._grid.box(block)
+                if (common := intersect(place, self._box)) is not None:
+                    self._values[box_slices(common, self._box)] = content[box_slices(common, place)]
+        finally:
+            with self._state:
+                self._copying -= 1
+                self._state.notify_all()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_error: object) -> None:
+        """Write nothing from now on: whoever wanted it may have given up, and may use the array otherwise."""
+        with self._state:
+            self._is_over = True
+            self._state.wait_for(lambda: not self._copying)
+
+
+def split_pyramid(pyramid: Pyramid, axis: int) -> list[Pyramid]:
+    """Cut a pyramid along an axis, such as that of its channels.
+
+    Parts share blocks: what holds several positions is read once for all of them.
+
+    Parameters
+    ----------
+    pyramid
+        Stays as it is. Closing it closes all parts.
+    axis
+        Along which; no level may be coarser along it than another.
+
+    Returns
+    -------
+    list of Pyramid
+        With one axis less each, in the order of their positions.
+
+    Raises
+    ------
+    IndexError
+        If there is no such axis.
+    ValueError
+        If levels have different sizes along the axis.
+    """
+    axis = range(len(pyramid.shapes[0]))[axis]
+    if len({shape[axis] for shape in pyramid.shapes}) != 1:
+        raise ValueError(f"the levels of {pyramid.place} differ along axis {axis}")
+    return [pyramid._fixed_at({axis: index}, is_part=True) for index in range(pyramid.shapes[0][axis])]
+
+
+def pyramid_of(levels: Any) -> Pyramid | None:
+    """The pyramid behind its own ``levels``, from the finest on, or behind the finest alone; else None."""
+    is_alone = not isinstance(levels, Sequence) or not levels  # an item of an array would be read from its file
+    pyramid, level = _behind(levels if is_alone else levels[0])
+    if level != 0 or not (is_alone or all(_behind(each) == (pyramid, at) for at, each in enumerate(levels))):
+        return None  # a coarse level by itself is an image of its own, with larger voxels
+    return pyramid
+
+
+def _behind(array: Any) -> tuple[Pyramid | None, int]:
+    """The pyramid and the level that an array is, or None: dask keeps the names of arrays."""
+    name, _, level = str(getattr(array, "name", "")).rpartition("-")
+    pyramid = _alive.get(name)
+    return pyramid, -1 if pyramid is None else int(level)
+
+
+def _received(
+    name: str, origin: _Origin, coarse_offset: CoarseOffset, order: tuple[int, ...], fixed: dict[int, int]
+) -> Pyramid:
+    """A pyramid of some process: itself where that is this one, else another one of the same address."""
+    if (pyramid := _alive.get(name)) is not None:
+        return pyramid
+    whole = _opened_again(origin)
+    whole.coarse_offset = coarse_offset
+    return Pyramid(whole._image, whole._about, origin, order=order, fixed=fixed, is_part=True)
+
+
+@lru_cache(maxsize=_MOST_OPENED_AGAIN)
+def _opened_again(origin: _Origin) -> Pyramid:
+    """Once for all arrays and tasks of an image."""
+    if origin.raw is not None:
+        shape, dtype, offset, etag, axes, order = origin.raw
+        return open_raw(origin.url, shape, np.dtype(dtype), offset=offset, etag=etag, axes=axes, order=order)
+    pyramid = open_pyramid(origin.url, is_labels=origin.is_labels, cache="shared" if origin.is_kept else None)
+    if pyramid._origin.etags != origin.etags:
+        raise ChangedError(f"{pyramid.place} changed since it was opened.", hint="Reopen it.")
+    return pyramid

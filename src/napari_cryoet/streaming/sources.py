@@ -1,42 +1,35 @@
-"""Where bytes come from: files below a web address or a folder, read whole or in ranges.
+"""Where bytes come from: files below a web address, a public S3 bucket or a folder, read whole or in ranges.
 
-What is missing is told apart from what failed. A missing file is an answer (zarr's rule: its voxels have the fill
-value); a refusal, a broken server or a broken disk is a `StreamError`, and never becomes zeros. Every piece says which
-version of its file it comes from, so that parts of two versions are never put together.
+A missing file is an answer (zarr's rule: its voxels have the fill value). A refusal, a broken server or a broken disk
+is a `StreamError`, and never becomes zeros.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
+import re
 import stat
 import threading
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from urllib.request import url2pathname
+from weakref import WeakValueDictionary
 
-from napari_cryoet.exceptions import (
-    CHANGED_HINT,
-    ChangedError,
-    FormatError,
-    NetworkError,
-    StreamError,
-    WithheldError,
-)
-from napari_cryoet.forks import FreshLock
-from napari_cryoet.stopping import raise_if_stopped
-from napari_cryoet.streaming.addresses import path_of, scheme_of
-from napari_cryoet.streaming.s3 import https_address
+from napari_cryoet.exceptions import ChangedError, FormatError, NetworkError, StreamError, WithheldError
+from napari_cryoet.files import file_at, without_login
+from napari_cryoet.network import client
 
 if TYPE_CHECKING:
-    from napari_cryoet.http import Http
     from napari_cryoet.streaming.disk_cache import DiskCache
-    from napari_cryoet.streaming.watch import Watch
 
-_MISSING_STATUSES = {404, 410}
-_BEYOND_END_STATUS, _CHANGED_STATUS = 416, 412
-_GONE_HINT = "Check the disk or the network drive that it is on."
+_LARGEST_WHOLE_BYTES = 256 * 2**20  # of a server that sends no parts; also what is held of such files in all
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,44 +40,47 @@ class Piece:
     ----------
     content
         The bytes.
-    version
-        What tells this version of the file from others, to compare and nothing else: the ETag, or when the file was
-        changed and its size, and for local files also the inode; None where the server says nothing of the kind.
+    etag
+        What tells this version of the file from others; None where its server says nothing of the kind.
     total_bytes
         Size of the whole file, where it is known.
-    changed_at
-        When it was changed last, in seconds since 1970, where its server says so; on this computer also when it was put
-        where it is, though not with the folder that it is in.
-    is_cut
-        Whether it was cut out of the whole file, since the server sends no parts.
+    modified
+        When the file was written, in its server's words; to compare and nothing else.
     """
 
     content: bytes
-    version: str | None
+    etag: str | None
     total_bytes: int | None
-    changed_at: float | None = None
-    is_cut: bool = field(default=False, compare=False)
+    modified: str | None = field(default=None, compare=False)
 
 
-class ByteSource(Protocol):
-    """A tree of files that can be read in ranges, from any thread."""
+class Source(Protocol):
+    """A tree of files that can be read in ranges, by coroutines on the loop of `network.client`.
 
-    @property
-    def url(self) -> str:
-        """Where this is, for messages and for people."""
+    Attributes
+    ----------
+    url
+        The address or path.
+    place
+        The same for messages, without secrets.
+    line
+        The server whose connection is shared; empty for this computer's disks.
+    """
+
+    url: str
+    place: str
+    line: str
 
     @property
     def bytes_read(self) -> int:
         """How many bytes have come from here so far."""
 
-    def read(
-        self,
-        key: str,
-        *,
-        start: int = 0,
-        length: int | None = None,
-        version: str | None = None,
-        stop: threading.Event | None = None,
+    @property
+    def as_of(self) -> datetime | None:
+        """Where the server is away: when it last confirmed what is kept of it on disk."""
+
+    async def read(
+        self, key: str, start: int = 0, length: int | None = None, *, etag: str | None = None, limit_bytes: int
     ) -> Piece | None:
         """Read a file, or a part of it.
 
@@ -96,10 +92,10 @@ class ByteSource(Protocol):
             The first byte; negative counts from the end.
         length
             How many bytes at most; fewer come only where the file ends.
-        version
+        etag
             The version that other parts of the file came from; no other is read.
-        stop
-            Set by whoever no longer wants the bytes.
+        limit_bytes
+            The most that may come.
 
         Returns
         -------
@@ -109,282 +105,283 @@ class ByteSource(Protocol):
         Raises
         ------
         ChangedError
-            Where the file isn't ``version`` any more, or changes while it is read.
+            Where the file isn't ``etag`` any more.
         StreamError
             Where the file may exist but could not be read.
-        StoppedError
-            When ``stop`` is set.
         """
 
     def forget(self, key: str) -> None:
-        """Use nothing that is kept of a file any more: what came from it was damaged."""
+        """Use nothing that is kept of a file on disk: what came from it was damaged."""
 
     def forget_all(self) -> None:
-        """Use nothing that is kept of any file any more: one of them changed."""
+        """Use nothing that is kept of any file on disk: one of them changed."""
 
 
-class SourceAround:
-    """A source that comes between another one and who reads it; on its own it changes nothing.
+class HttpSource:
+    """Files below an http(s) address; a query (as signed addresses have it) is kept for every file below."""
 
-    Parameters
-    ----------
-    source
-        The other one.
-    """
+    as_of = None
 
-    def __init__(self, source: ByteSource) -> None:
-        self._source = source
-
-    @property
-    def url(self) -> str:
-        """The address of the other one."""
-        return self._source.url
-
-    @property
-    def bytes_read(self) -> int:
-        """How many bytes have come from the other one so far."""
-        return self._source.bytes_read
-
-    def read(
-        self,
-        key: str,
-        *,
-        start: int = 0,
-        length: int | None = None,
-        version: str | None = None,
-        stop: threading.Event | None = None,
-    ) -> Piece | None:
-        """Read a file, or a part of it; see `ByteSource`."""
-        return self._source.read(key, start=start, length=length, version=version, stop=stop)
-
-    def forget(self, key: str) -> None:
-        """Use nothing that is kept of a file any more; see `ByteSource`."""
-        self._source.forget(key)
-
-    def forget_all(self) -> None:
-        """Use nothing that is kept of any file any more; see `ByteSource`."""
-        self._source.forget_all()
-
-
-class _KeepsNothing:
-    """What reads anew each time, and counts the bytes that come to many threads."""
-
-    def __init__(self) -> None:
-        self._lock, self._bytes_read = FreshLock(), 0
-
-    @property
-    def bytes_read(self) -> int:
-        """How many bytes of content have come so far, also of what is on its way."""
-        return self._bytes_read
-
-    def _count(self, size_bytes: int) -> None:
-        with self._lock:
-            self._bytes_read += size_bytes
-
-    def forget(self, key: str) -> None:
-        """Nothing: nothing is kept; see `ByteSource`."""
-
-    def forget_all(self) -> None:
-        """Nothing: nothing is kept; see `ByteSource`."""
-
-
-class HttpSource(_KeepsNothing):
-    """Files below an http(s) address.
-
-    Parameters
-    ----------
-    url
-        The address; a query (as signed addresses have it) is kept for every file below.
-    http
-        The client; by default the one that the whole program shares.
-    """
-
-    def __init__(self, url: str, *, http: Http | None = None) -> None:
-        from napari_cryoet.http import shared_http
-
-        super().__init__()
-        self._http = http or shared_http()
+    def __init__(self, url: str) -> None:
+        self.url, self.place = url, file_at(url)
         self._parts = urlsplit(url)
+        self.line = f"{self._parts.scheme}://{self._parts.hostname}:{self._parts.port or ''}"
+        self.bytes_read = 0
+        self._sends_parts = True
 
-    @property
-    def url(self) -> str:
-        """The address."""
-        return urlunsplit(self._parts)
-
-    def read(
-        self,
-        key: str,
-        *,
-        start: int = 0,
-        length: int | None = None,
-        version: str | None = None,
-        stop: threading.Event | None = None,
+    async def read(
+        self, key: str, start: int = 0, length: int | None = None, *, etag: str | None = None, limit_bytes: int
     ) -> Piece | None:
-        """Read a file, or a part of it; see `ByteSource`."""
-        is_whole = start == 0 and length is None
+        """Read a file, or a part of it; see `Source`."""
+        path = f"{self._parts.path.rstrip('/')}/{quote(key)}" if key else self._parts.path
+        url, is_part = urlunsplit(self._parts._replace(path=path)), start != 0 or length is not None
+        if not is_part or self._sends_parts:
+            try:
+                return await self._get(url, start, length, etag, limit_bytes)
+            except _NoPartsError:
+                self._sends_parts = False
+        whole = await _wholes.read(url, etag, self._get_whole)
+        if etag is not None and (whole is None or whole.etag != etag):
+            raise ChangedError(f"{file_at(self.url, key)} changed since it was opened.", hint="Reopen it.")
+        if whole is None:
+            return None
+        first = max(0, len(whole.content) + start) if start < 0 else start
+        content = whole.content[first:] if length is None else whole.content[first : first + length]
+        return Piece(content, whole.etag, whole.total_bytes, whole.modified)
+
+    async def _get_whole(self, url: str) -> Piece | None:
+        return await self._get(url, 0, None, None, _LARGEST_WHOLE_BYTES)
+
+    async def _get(self, url: str, start: int, length: int | None, etag: str | None, limit_bytes: int) -> Piece | None:
+        is_part = start != 0 or length is not None
         try:
-            piece = self._http.get_piece(
-                self._url_of(key),
-                start=None if is_whole else start,
-                length=length,
-                version=version,
-                stop=stop,
-                came=self._count,
-            )
+            answer = await client.get(url, start=start, length=length, etag=etag, limit_bytes=limit_bytes)
         except WithheldError:
             raise
         except NetworkError as error:
-            return _answer_of(error, version)
-        return Piece(piece.content, piece.version, piece.total_bytes, piece.changed_at, piece.is_cut)
+            if error.status == 200 and is_part:
+                raise _NoPartsError from error
+            raise StreamError(error.message, hint=error.hint) from error
+        if answer is None:
+            return None
+        self.bytes_read += len(answer.body)
+        if answer.status == 200 and is_part and answer.total_bytes != len(answer.body):
+            self._sends_parts = False
+        return Piece(answer.body, answer.etag, answer.total_bytes, answer.headers.get("Last-Modified"))
 
-    def _url_of(self, key: str) -> str:
-        path = f"{self._parts.path.rstrip('/')}/{quote(key)}" if key else self._parts.path
-        return urlunsplit(self._parts._replace(path=path))
+    def forget(self, key: str) -> None:  # noqa: ARG002 - few are held, and all may go
+        """Nothing is kept on disk; see `Source`."""
+        _wholes.forget()
+
+    def forget_all(self) -> None:
+        """Nothing is kept on disk; see `Source`."""
+        _wholes.forget()
 
 
-class FileSource(_KeepsNothing):
-    """Files below a folder, or a single file.
+class _NoPartsError(Exception):
+    """A server sends only whole files, and a part far into one was wanted."""
 
-    Parameters
-    ----------
-    path
-        The folder or file.
-    """
+
+class _WholeFiles:
+    """The last whole files of servers that send no parts, so that one isn't fetched for each part of it."""
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[str, Piece] = OrderedDict()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def read(self, url: str, etag: str | None, get: Callable[[str], Awaitable[Piece | None]]) -> Piece | None:
+        """A file that is held, or comes now; all who want it wait for one answer."""
+        async with self._locks.setdefault(url, asyncio.Lock()):
+            piece = self._held.pop(url, None)
+            if piece is None or etag not in {None, piece.etag}:
+                piece = await get(url)
+            if piece is not None:
+                self._held[url] = piece
+                while sum(len(each.content) for each in self._held.values()) > _LARGEST_WHOLE_BYTES:
+                    self._held.popitem(last=False)
+            return piece
+
+    def forget(self) -> None:
+        """Hold none any more."""
+        self._held.clear()
+
+
+_wholes = _WholeFiles()
+
+
+class FolderSource:
+    """Files below a folder, or a single file. Its version is its size and time of modification."""
+
+    line, as_of = "", None
 
     def __init__(self, path: Path) -> None:
-        super().__init__()
+        self.url = self.place = str(path)
         self._path = path
-        self._was_there = False  # when something of it was read: a drive may be gone since, and nothing is missing then
+        self.bytes_read = 0
 
-    @property
-    def url(self) -> str:
-        """The path."""
-        return str(self._path)
-
-    def read(
-        self,
-        key: str,
-        *,
-        start: int = 0,
-        length: int | None = None,
-        version: str | None = None,
-        stop: threading.Event | None = None,
+    async def read(
+        self, key: str, start: int = 0, length: int | None = None, *, etag: str | None = None, limit_bytes: int
     ) -> Piece | None:
-        """Read a file, or a part of it; see `ByteSource`."""
-        raise_if_stopped(stop)
-        path = self._path / key if key else self._path
-        try:
-            with open(path, "rb", opener=_open_without_waiting) as file:  # Path.open has no opener
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    raise StreamError(f"{path} is no file.")
-                piece = _read_piece(file, start, length)
-        except (FileNotFoundError, NotADirectoryError) as error:
-            if key and self._was_there and not os.path.exists(self._path):
-                raise StreamError(f"{self._path} isn't there any more.", hint=_GONE_HINT) from error
-            return None
-        except IsADirectoryError as error:
-            raise StreamError(f"{path} is a folder, not a file.") from error
-        except OSError as error:
-            raise StreamError(f"{path} could not be read ({error.strerror}).") from error
-        if piece is None or version not in {None, piece.version}:
-            raise ChangedError(f"{path} changed while it was read.", hint=CHANGED_HINT)
-        self._was_there = True
-        self._count(len(piece.content))
+        """Read a file, or a part of it; see `Source`."""
+        piece = await asyncio.to_thread(self._read, self._path / key if key else self._path, start, length, limit_bytes)
+        if etag is not None and (piece is None or piece.etag != etag):
+            raise ChangedError(f"{file_at(self.url, key)} changed since it was opened.", hint="Reopen it.")
+        self.bytes_read += len(piece.content) if piece is not None else 0
         return piece
 
+    def _read(self, path: Path, start: int, length: int | None, limit_bytes: int) -> Piece | None:
+        try:
+            if not stat.S_ISREG(path.stat().st_mode):
+                raise StreamError(f"{path} is not a file.")
+            with path.open("rb") as file:
+                return _read_piece(file, path, start, length, limit_bytes)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if self.bytes_read and not os.path.exists(self._path):
+                hint = "Check the disk or the network drive that it is on."
+                raise StreamError(f"{self._path} isn't there any more.", hint=hint) from error
+            return None
+        except OSError as error:
+            raise StreamError(f"{path} could not be read ({error.strerror}).") from error
 
-def _answer_of(error: NetworkError, version: str | None) -> Piece | None:
-    """What a status means here that isn't success: an answer, or a StreamError."""
-    if error.status in _MISSING_STATUSES:
-        return None
-    if error.status == _BEYOND_END_STATUS and version is None:
-        return Piece(b"", None, None)
-    if error.status in {_BEYOND_END_STATUS, _CHANGED_STATUS} and version is not None:
-        raise ChangedError(error.message, hint=CHANGED_HINT) from error
-    raise StreamError(error.message, hint=error.hint) from error
+    def forget(self, key: str) -> None:
+        """Nothing is kept; see `Source`."""
+
+    def forget_all(self) -> None:
+        """Nothing is kept; see `Source`."""
 
 
-def _open_without_waiting(path: str, flags: int) -> int:
-    """Open what may be a pipe, too: else that waits for somebody to write into it."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def _read_piece(file: BinaryIO, start: int, length: int | None) -> Piece | None:
-    """A part of a local file; None where the file changed meanwhile."""
+def _read_piece(file: BinaryIO, path: Path, start: int, length: int | None, limit_bytes: int) -> Piece:
     before = os.fstat(file.fileno())
-    file.seek(max(0, before.st_size + start) if start < 0 else start)
-    content = file.read(-1 if length is None else length)
-    version = version_of(before)
-    if version != version_of(os.fstat(file.fileno())):
-        return None
-    return Piece(content, version, before.st_size, max(before.st_mtime, before.st_ctime))
+    first = max(0, before.st_size + start) if start < 0 else start
+    rest = max(0, before.st_size - first)
+    size = rest if length is None else min(rest, length)
+    if size > limit_bytes:
+        raise StreamError(f"{path} has {size:,} bytes, more than the {limit_bytes:,} expected.")
+    file.seek(first)
+    content, after = file.read(size), os.fstat(file.fileno())
+    if len(content) != size or version_of(before) != version_of(after):
+        raise ChangedError(f"{path} changed while it was read.", hint="Reopen it.")
+    return Piece(content, version_of(before), before.st_size)
 
 
 def version_of(about: os.stat_result) -> str:
-    """By which a file on disk is known to be the one that was read before."""
-    return f"{about.st_mtime_ns} {about.st_size} {about.st_ino}"
+    """What tells a local file from its successors. Not the inode: network drives number their files anew."""
+    return f"{about.st_mtime_ns} {about.st_size}"
 
 
-def open_source(
-    url_or_path: str | Path,
-    *,
-    http: Http | None = None,
-    cache: DiskCache | Literal["shared"] | None = "shared",
-    watch: Watch | None = None,
-) -> ByteSource:
+def open_source(url_or_path: str | Path, *, cache: DiskCache | Literal["shared"] | None = "shared") -> Source:
     """A source for an http(s), ``s3://`` (public) or ``file://`` address or a path; nothing is read yet.
 
     Parameters
     ----------
     url_or_path
         The address or path.
-    http
-        The client; by default the one that the whole program shares.
     cache
-        Where what comes over the wire is kept; by default in the cache that the whole computer shares, None keeps
+        Where what comes over the network is kept; by default in the cache that the whole computer shares, None keeps
         nothing. Local files are never kept.
-    watch
-        What notices that its files can't be of one image.
 
     Raises
     ------
     FormatError
         For any other kind of address.
-
-    See Also
-    --------
-    napari_cryoet.streaming.s3 : Where ``s3://`` addresses lead.
     """
     text = str(url_or_path)
-    scheme = ""
-    if "://" in text:
-        text = text.strip()  # what was pasted may have a blank or line end too many
-        scheme = scheme_of(text)
-    match scheme:
-        case "http" | "https":
-            return _kept(_watched(HttpSource(text, http=http), watch), cache, watch)
-        case "s3":
-            return open_source(https_address(text), http=http, cache=cache, watch=watch)
+    if "://" not in text:
+        return FolderSource(path_of(text))
+    text = text.strip()  # what was pasted may have a blank or line end too many
+    match scheme_of(text):
         case "file":
-            return _watched(FileSource(Path(url2pathname(urlsplit(text).path))), watch)
-        case "":
-            return _watched(FileSource(path_of(text)), watch)
-        case _:
-            raise FormatError(
-                f"Addresses that start with {scheme}:// can't be streamed.",
-                hint="Use the https address, or a path on this computer.",
-            )
-
-
-def _watched(source: ByteSource, watch: Watch | None) -> ByteSource:
-    from napari_cryoet.streaming.watch import WatchedSource
-
-    return source if watch is None else WatchedSource(source, watch)
-
-
-def _kept(source: ByteSource, cache: DiskCache | Literal["shared"] | None, watch: Watch | None) -> ByteSource:
+            return FolderSource(Path(url2pathname(urlsplit(text).path)))
+        case "s3":
+            text = https_address(text)
+        case "http" | "https":
+            pass
+        case scheme:
+            hint = "Use the https address, or a path on this computer."
+            raise FormatError(f"Addresses that start with {scheme}:// can't be streamed.", hint=hint)
     from napari_cryoet.streaming.cached_source import CachedSource
-    from napari_cryoet.streaming.disk_settings import shared_disk_cache
+    from napari_cryoet.streaming.disk_cache import shared_disk_cache
 
     disk = shared_disk_cache() if cache == "shared" else cache
-    return source if disk is None else CachedSource(source, disk, watch=watch)
+    return HttpSource(text) if disk is None else CachedSource(HttpSource(text), disk)
+
+
+def read_file(
+    url_or_path: str | Path,
+    *,
+    start: int = 0,
+    length: int | None = None,
+    limit_bytes: int,
+    stop: threading.Event | None = None,
+) -> Piece | None:
+    """Read a file or a part of it, and wait for that, on any thread; see `Source.read`."""
+    return client.run(open_source(url_or_path).read("", start, length, limit_bytes=limit_bytes), stop)
+
+
+def https_address(s3_url: str) -> str:
+    """Where an object of a public S3 bucket is on the web.
+
+    Other stores that speak S3 are named as for Amazon's own tools, by ``AWS_ENDPOINT_URL_S3`` or ``AWS_ENDPOINT_URL``
+    in the environment.
+
+    Examples
+    --------
+    >>> https_address("s3://bucket/a b.zarr"), https_address("s3://a.bucket/a.zarr")
+    ('https://bucket.s3.amazonaws.com/a%20b.zarr', 'https://s3.amazonaws.com/a.bucket/a.zarr')
+    """
+    bucket, _, key = s3_url[len("s3://") :].partition("/")
+    if not _BUCKET.fullmatch(bucket):
+        hint = "An address on S3 looks like s3://bucket/folder/file."
+        raise FormatError(f"{without_login(s3_url)!r} names no bucket.", hint=hint)
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if endpoint:
+        return f"{endpoint.rstrip('/')}/{bucket}/{quote(key)}"
+    if re.fullmatch(r"[a-z0-9-]+", bucket):
+        return f"https://{bucket}.s3.amazonaws.com/{quote(key)}"
+    return f"https://s3.amazonaws.com/{bucket}/{quote(key)}"  # dots in a name don't fit Amazon's certificate
+
+
+def shown_address(address: str) -> str:
+    """An address for messages, logs and lists; a path stays as it is.
+
+    Examples
+    --------
+    >>> shown_address("https://me:secret@files.org/a.zarr?signature=secret")
+    'https://files.org/a.zarr'
+    """
+    if "://" not in address:
+        return address
+    parts = urlsplit(without_login(address))
+    return urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
+
+
+def path_in(address: str) -> str:
+    """The path of an address, with its names as they are.
+
+    Examples
+    --------
+    >>> path_in("https://files.org/a%20b.zarr?signature=secret"), path_in("s3://bucket/50% #1?.zarr")
+    ('/a b.zarr', '/50% #1?.zarr')
+    """
+    address = address.strip()
+    if address.lower().startswith("s3://"):
+        return "/" + address[len("s3://") :].partition("/")[2]
+    return unquote(urlsplit(address).path)
+
+
+def scheme_of(address: str) -> str:
+    """What an address starts with, such as ``https``; FormatError where it is none."""
+    try:
+        return urlsplit(address).scheme.lower()
+    except ValueError as error:
+        raise FormatError(f"{without_login(address)!r} isn't an address.", hint="Check the address.") from error
+
+
+def path_of(text: str) -> Path:
+    """What a text names on this computer, the same from another working directory; FormatError where it can't."""
+    try:
+        if "\0" in text:
+            raise ValueError("it has a null character")
+        return Path(text).expanduser().absolute()
+    except (RuntimeError, OSError, ValueError) as error:
+        raise FormatError(f"{text!r} can't be a path ({error}).", hint="Check the path.") from error

@@ -1,0 +1,101 @@
+"""Image and labels layers whose levels have the shapes that are stored, with exact factors between them.
+
+napari takes the ratios of shapes for factors, so coarse levels of odd sizes would drift by up to three finest voxels.
+The classes have napari's own names since napari finds icons and writers by them.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from napari.layers import Image as NapariImage
+from napari.layers import Labels as NapariLabels
+from napari.layers import Layer
+from napari.layers.base.base import Extent
+
+from napari_cryoet._qt.saving_names import not_one_array
+from napari_cryoet._qt.steps import StepsWithTomograms
+from napari_cryoet._qt.streaming.seam import LateThumbnail
+from napari_cryoet.streaming import pyramid_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class _OfPyramid(LateThumbnail):
+    """Over a layer whose data may be the levels of a pyramid."""
+
+    data: Any
+
+    @property
+    def downsample_factors(self) -> NDArray[Any]:
+        """How many finest voxels a voxel of each level spans."""
+        pyramid = pyramid_of(self.data)
+        ratios: NDArray[Any] = super().downsample_factors  # type: ignore[misc]
+        return ratios if pyramid is None else np.array(pyramid.factors)
+
+    @cached_property
+    def extent(self) -> Extent:
+        """Where the layer is: napari cuts off what it divides to count steps, which may lose the last plane."""
+        whole: Extent = super().extent  # type: ignore[misc]
+        return whole._replace(world=_at_whole_steps(whole.world, whole.step))
+
+    def as_layer_data_tuple(self) -> tuple[Any, Any, str]:
+        """What a copy is made of, and what writers get."""
+        data, state, kind = super().as_layer_data_tuple()  # type: ignore[misc]
+        if state.get("multiscale") and not isinstance(data, _NotOneArray):
+            data = type("Levels", (_NotOneArray, type(data)), {"is_mask": kind == "labels"})(list(data))
+        return data, state, kind
+
+
+class _NotOneArray:
+    """Over napari's levels of a layer: they don't pass for one array, which would be the coarsest one."""
+
+    is_mask: bool
+
+    @property
+    def nbytes(self) -> int:
+        """By which a writer of TIFF opens a file: it would empty one that is there before it asks for values."""
+        raise not_one_array(is_mask=self.is_mask)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        raise not_one_array(is_mask=self.is_mask)
+
+
+def _at_whole_steps(world: NDArray[np.float64], step: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A range whose end is moved by as little as a float can be, where it is short of a whole number of steps."""
+    start, stop = world[0], world[1].copy()
+    whole = np.round((stop - start) / step)
+    is_near = np.isclose((stop - start) / step, whole, rtol=1e-9, atol=0)
+    while (is_short := is_near & ((stop - start) / step < whole)).any():
+        stop[is_short] = np.nextafter(stop[is_short], np.inf)
+    return np.stack([start, stop])
+
+
+class Image(_OfPyramid, NapariImage):  # type: ignore[misc] # napari is not typed
+    """napari's Image layer with exact factors."""
+
+
+class Labels(StepsWithTomograms, _OfPyramid, NapariLabels):  # type: ignore[misc]
+    """napari's Labels layer with exact factors, stepping with the tomogram that it lies on; read-only if it streams."""
+
+    @property
+    def editable(self) -> bool:
+        """Whether it can be painted."""
+        return bool(NapariLabels.editable.fget(self)) and pyramid_of(self.data) is None
+
+    @editable.setter
+    def editable(self, editable: bool) -> None:
+        NapariLabels.editable.fset(self, editable and pyramid_of(self.data) is None)
+
+
+#: What napari's own layers of volumes become; see `become`.
+OWN_TYPES: Final[dict[type[Layer], type[Layer]]] = {NapariImage: Image, NapariLabels: Labels}
+
+
+def become(layer: Layer, own_type: type[Layer]) -> None:
+    """Let a layer that napari made of our data be of a type of ours, which holds nothing more."""
+    layer.__class__ = own_type
+    vars(layer).pop("extent", None)

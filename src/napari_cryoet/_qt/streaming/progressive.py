@@ -1,0 +1,499 @@
+"""Let napari draw a streamed layer from what is in memory, while ``layer.data`` stays exact for everybody else."""
+
+from __future__ import annotations
+
+import math
+import time
+import weakref
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from napari.layers import Image, Labels, Layer
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_cryoet._qt.active_layer import real
+from napari_cryoet._qt.arrows import Vectors
+from napari_cryoet._qt.layers.types import OWN_TYPES, become
+from napari_cryoet._qt.main_window import has_window, main_window
+from napari_cryoet._qt.napari_internals import delete_in_own_canvas
+from napari_cryoet._qt.stream_mark import mark_in
+from napari_cryoet._qt.streaming import seam
+from napari_cryoet._qt.streaming.redraw import shared_redraws
+from napari_cryoet._qt.streaming.slice_geometry import placed_response, streamed_request
+from napari_cryoet._qt.surfaces import Surface
+from napari_cryoet._qt.timers import single_shot
+from napari_cryoet._qt.weak_calls import weak_call
+from napari_cryoet.streaming import Display, Pyramid, pyramid_of
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from napari.components import ViewerModel
+
+    from napari_cryoet.exceptions import CryoETError
+    from napari_cryoet.layer_spec import LayerSpec
+    from napari_cryoet.streaming.grid import Box
+
+_REFRESH_2D_S, _REFRESH_3D_S = 0.05, 0.33  # uploading textures costs most, so pictures come at most this often
+_SAY_AGAIN_MS: Final = 500  # while more comes of which nothing can be drawn yet
+_THUMBNAIL_AFTER_MS: Final = 500  # made with each slice, as napari does, thumbnails cost as much as a small picture
+_AHEAD_AFTER_MS: Final = 300  # so long a window draws a new layer, and fetching ahead would hold it up
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """How far a layer's picture is.
+
+    Attributes
+    ----------
+    is_progressive
+        Whether the picture sharpens while it loads; if not, napari slices the exact arrays on its own thread, and
+        the rest of this stays empty.
+    is_exact
+        Whether what is drawn has its exact values everywhere.
+    missing_blocks
+        How many blocks of the view are still to come.
+    is_limited
+        Whether the view is shown at a coarser level because its exact values would cost too much.
+    full_bytes
+        About how many bytes would have to come for its exact values, where it is limited; else 0.
+    bytes_read, bytes_per_s
+        How many bytes have come from the source so far, and how fast they come now.
+    error
+        What kept a part of the view from being read, or None.
+    is_stopped
+        Whether fetching was stopped.
+    as_of
+        When its server last confirmed what is kept on disk, where it doesn't answer now; else None.
+    source_number
+        The same for layers that have one source, as channels of an image and copies: their bytes are the same ones.
+    """
+
+    is_progressive: bool
+    is_exact: bool = False
+    missing_blocks: int = 0
+    is_limited: bool = False
+    full_bytes: int = 0
+    bytes_read: int = 0
+    bytes_per_s: float = 0.0
+    error: CryoETError | None = None
+    is_stopped: bool = False
+    as_of: datetime | None = None
+    source_number: int | None = None
+
+    @property
+    def is_coming(self) -> bool:
+        """Whether the picture will still get better."""
+        return not self.is_exact and (self.missing_blocks > 0 or not self.is_limited)
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether something is on its way that makes the picture better."""
+        return self.is_progressive and self.is_coming and self.error is None and not self.is_stopped
+
+
+class StreamStatus(QObject):
+    """How a streamed layer is doing, and the way to stop it.
+
+    Made by `attach`; lives as long as the layer.
+    """
+
+    changed = Signal(object)  # StreamState
+    stopped = Signal()  # by `stop`
+    retried = Signal()
+    _woken = Signal()
+
+    def __init__(self, layer: Image | Labels, display: Display | None) -> None:
+        super().__init__()
+        self.display = display
+        self._layer = weakref.ref(layer)
+        self._samples: list[tuple[float, int]] = []
+        self._drawn_at = self._sliced_at = self._woken_at = self._thumbnail_at = -math.inf
+        self._is_redrawing = self._is_beside = self._had_others = False
+        self._viewers: list[weakref.ref[ViewerModel]] = []
+        self._view: int | None = None
+        self._say_again = single_shot(self, _SAY_AGAIN_MS, self._say_state)
+        self._thumbnail = single_shot(self, _THUMBNAIL_AFTER_MS, self._make_thumbnail)
+        self._ahead = single_shot(self, _AHEAD_AFTER_MS, self._go_ahead)
+        self._goes_ahead = False
+        self._woken.connect(self._on_woken)
+        layer.events.thumbnail.connect(self._on_thumbnail)
+        layer.events.data.connect(self._on_data)
+        if display is not None:
+            display.on_change = weak_call(self, "_wake")
+            self._leaving = weakref.finalize(layer, display.close)
+
+    @property
+    def state(self) -> StreamState:
+        """How far the picture is now."""
+        if self.display is None:
+            return StreamState(is_progressive=False)
+        state, pyramid = self.display.state, self.display.pyramid
+        own = StreamState(
+            is_progressive=True,
+            is_exact=True,
+            bytes_read=state.bytes_read,
+            bytes_per_s=self._speed(state.bytes_read),
+            is_stopped=state.is_stopped,
+            as_of=pyramid.as_of,
+            source_number=pyramid.source_number,
+        )
+        if self._is_beside:  # then nothing is seen of it that could lack something
+            return own
+        return replace(
+            own,
+            is_exact=state.is_exact,
+            missing_blocks=state.missing_blocks,
+            is_limited=state.is_limited,
+            full_bytes=state.full_bytes,
+            error=state.error,
+        )
+
+    def _speed(self, bytes_read: int) -> float:
+        """Bytes a second over the last second or so."""
+        now = time.monotonic()
+        self._samples = [(at, count) for at, count in self._samples if now - at <= 1.5]
+        self._samples.append((now, bytes_read))
+        first_at, first_count = self._samples[0]
+        return (bytes_read - first_count) / (now - first_at) if now - first_at > 0.1 else 0.0
+
+    def stop(self) -> None:
+        """Ask for nothing any more until `retry`; the layer shows what is in memory."""
+        if self.display is not None:
+            self.display.stop()
+        self.stopped.emit()
+
+    def retry(self) -> None:
+        """Ask again for what failed or was stopped."""
+        if self.display is not None:
+            self.display.retry()
+        self.retried.emit()
+
+    def load_in_full(self) -> None:
+        """Fetch the exact values of what is looked at, whatever they cost, until something else is looked at."""
+        if self.display is not None:
+            self.display.load_in_full()
+
+    def close(self) -> None:
+        """Ask for nothing ever again."""
+        shared_redraws().withdraw(self)
+        for timer in (self._say_again, self._thumbnail, self._ahead):
+            timer.stop()
+        if self.display is not None:
+            self.display.close()
+            self._leaving.detach()
+
+    # in which viewers
+
+    def follow(self, viewer: ViewerModel) -> None:
+        """Pause while the layer is in none of the viewers that were named."""
+        viewer = real(viewer)
+        mark_in(viewer, stream_of)
+        self._view = id(viewer.layers)
+        if self.display is None:
+            return
+        if not any(known() is viewer for known in self._viewers):
+            self._viewers.append(weakref.ref(viewer))
+            viewer.layers.events.removed.connect(self._on_removed)
+            viewer.layers.events.inserted.connect(self._on_inserted)
+            if has_window(viewer):
+                delete_in_own_canvas(main_window(viewer))  # else a further window that has it would lose what it draws
+        if self._layer() in viewer.layers:
+            self.display.resume()
+
+    def _on_removed(self, event: Any) -> None:
+        layer = self._layer()
+        if event.value is not layer or self.display is None:
+            return
+        left = [viewer for known in self._viewers if (viewer := known()) is not None and layer in viewer.layers]
+        if left:
+            self._view = id(left[-1].layers)
+        else:
+            self.display.pause()
+
+    def _on_inserted(self, event: Any) -> None:
+        layer = event.value
+        if layer is self._layer() and self.display is not None:
+            self._view = id(event.source)
+            self.display.resume()
+        elif type(layer) in OWN_TYPES and (pyramid := pyramid_of(layer.data)) is not None:
+            become(layer, OWN_TYPES[type(layer)])  # what napari's menus make of a layer streams, too
+            viewers = [known() for known in self._viewers]
+            attach(layer, pyramid, viewer=next(each for each in viewers if each and each.layers is event.source))
+
+    def _on_data(self, _event: Any = None) -> None:
+        """Stream another pyramid whose levels the layer was given."""
+        layer = self._layer()
+        pyramid = None if layer is None or self.display is None else pyramid_of(layer.data)
+        if layer is None or pyramid is None or self._has_own_data(layer) or seam.slicer_of(layer) is not self:
+            return
+        self.close()
+        status = attach(layer, pyramid)
+        for known in self._viewers:
+            if (viewer := known()) is not None:
+                status.follow(viewer)
+
+    # how it is drawn again
+
+    @property
+    def view(self) -> int | None:
+        """The viewer that the layer came into last, where one was named: its layers are painted together."""
+        return self._view
+
+    @property
+    def shows_nothing(self) -> bool:
+        """Whether there was nothing at all to show when it was drawn."""
+        return self.display is not None and self.display.is_blank
+
+    def may_redraw_at(self) -> float:
+        """From when on it may be drawn again."""
+        is_last = self.display is not None and self.display.has_all
+        is_volume = seam.is_sliced_in_3d(self._layer())
+        return self._drawn_at + (_REFRESH_3D_S if is_volume and not is_last else _REFRESH_2D_S)
+
+    def redraw(self) -> None:
+        """Slice the layer again from what is in memory now, unless napari has done so, and say how far it is."""
+        layer = self._layer()
+        if layer is None:
+            return
+        try:
+            if self._woken_at >= self._sliced_at and self._has_own_data(layer):
+                self._is_redrawing = True
+                layer.refresh(extent=False, thumbnail=False, highlight=False)  # which calls whoever hears of slices
+                self._drawn_at = time.monotonic()
+        finally:
+            self._is_redrawing = False
+            self._say_state()
+
+    def _wake(self) -> None:
+        """Called on any thread when there is something new."""
+        self._woken_at = time.monotonic()
+        self._woken.emit()
+
+    def _on_woken(self) -> None:
+        if self._layer() is not None:
+            shared_redraws().ask(self)
+
+    def _say_state(self) -> None:
+        state = self.state
+        if state.is_loading and state.missing_blocks:
+            self._say_again.start()
+        self.changed.emit(state)
+
+    def begin(self) -> None:
+        """Fetch from now on, first only what is looked at; a picture from before it streamed is made again."""
+        if self.display is not None:
+            self.display.release(ahead=False)
+        if (layer := self._layer()) is not None and layer.visible and self._sliced_at == -math.inf:
+            self._wake()
+
+    def _go_ahead(self) -> None:
+        if self.display is not None:
+            self.display.release()
+
+    # how it is sliced; see `seam.Slicer`
+
+    def begin_slice(self) -> None:
+        """Note that napari slices the layer, and so will show all that there is by now."""
+        self._sliced_at = time.monotonic()
+        if (layer := self._layer()) is not None and self._has_own_data(layer):
+            seam.read_no_level_whole(layer)  # once more: it may have been given data since
+
+    def changed_request(self, request: Any) -> Any:
+        """Let napari slice the display, unless the layer was given other data."""
+        layer, display = self._layer(), self.display
+        if layer is None or display is None:
+            return request
+        had_others, self._had_others = self._had_others, not self._has_own_data(layer)
+        if self._had_others:
+            display.pause()
+            return request
+        if had_others:
+            display.resume()
+        return streamed_request(request, display)
+
+    def changed_response(self, response: Any) -> Any:
+        """Place what came of a request where it belongs."""
+        self._is_beside = bool(response.empty)
+        return response if self._had_others or self.display is None else placed_response(response, self.display)
+
+    def end_slice(self) -> None:
+        """Note that napari shows what it began to slice."""
+        shared_redraws().spent(time.monotonic() - self._sliced_at)
+        if not self._is_redrawing:
+            QTimer.singleShot(0, self._say_state)  # where all it shall show is here, nothing else will
+        if not self._is_redrawing or not self._thumbnail.isActive():
+            self._thumbnail.start()
+        if not self._goes_ahead and self.display is not None and self.display.state.is_settled:
+            self._goes_ahead = True
+            self._ahead.start()
+
+    def _has_own_data(self, layer: Layer) -> bool:
+        return self.display is not None and pyramid_of(layer.data) is self.display.pyramid
+
+    # thumbnails
+
+    @property
+    def postpones_thumbnail(self) -> bool:
+        """Whether the thumbnail is made later, whatever asks for it now."""
+        return self._thumbnail.isActive()
+
+    @property
+    def is_thumbnail_due(self) -> bool:
+        """Whether the thumbnail is older than the layer's picture, for a moment."""
+        return self._thumbnail.isActive() and self._thumbnail_at < self._sliced_at
+
+    def _on_thumbnail(self, _event: Any = None) -> None:
+        self._thumbnail_at = time.monotonic()
+
+    def _make_thumbnail(self) -> None:
+        layer = self._layer()
+        if layer is not None and self._thumbnail_at < self._sliced_at:
+            seam.update_thumbnail(layer)
+
+
+def attach(layer: Image | Labels, pyramid: Pyramid, *, viewer: ViewerModel | None = None) -> StreamStatus:
+    """Let a layer stream.
+
+    To let no slice at all read exact values, not even those that napari takes while a layer is made, make the layer
+    with ``visible=False``, attach, and make it visible; or use `make_layer`, which does just that.
+
+    Parameters
+    ----------
+    layer
+        An Image or Labels layer whose data are ``pyramid.levels``.
+    pyramid
+        What is behind its data.
+    viewer
+        Nothing is fetched while the layer isn't in this viewer.
+
+    Returns
+    -------
+    StreamStatus, kept alive by the layer; the one that it has, where it streams already
+    """
+    if (status := stream_of(layer)) is None:
+        return _attach(layer, pyramid.display(is_held=True), viewer)
+    if viewer is not None:
+        status.follow(viewer)
+    return status
+
+
+def _attach(layer: Image | Labels, display: Display, viewer: ViewerModel | None) -> StreamStatus:
+    status = StreamStatus(layer, display)
+    seam.read_no_level_whole(layer)
+    if pyramid_of(layer.data) is display.pyramid and seam.slice_by(layer, status):
+        display.placeholder = _placeholder_of(layer, display.pyramid)
+        foresee(display, viewer, layer)
+        for event in (layer.events.set_data, layer.events.plane, layer.events.depiction):
+            event.connect(_place_plane, position="last")  # after napari, which draws it elsewhere
+        QTimer.singleShot(0, status.begin)  # napari slices four times while it adds a layer
+    else:
+        status.close()
+        slice_on_another_thread()
+        status = StreamStatus(layer, None)
+    if viewer is not None:
+        status.follow(viewer)
+    return status
+
+
+def make_layer(spec: LayerSpec, *, viewer: ViewerModel | None = None) -> tuple[Layer, StreamStatus | None]:
+    """Make the layer of a spec, streaming from its first slice on if its data are a pyramid's levels.
+
+    Parameters
+    ----------
+    spec
+        What to make. An image should have ``contrast_limits``, since there are no values yet to find them from.
+    viewer
+        As in `attach`; the caller adds the layer to it.
+
+    Returns
+    -------
+    Layer, StreamStatus or None where the data don't stream
+    """
+    pyramid = pyramid_of(spec.data) if spec.kind in {"image", "labels"} else None
+    if spec.kind == "vectors":
+        return Vectors(spec.data, **spec.options), None
+    if spec.kind == "surface":
+        return Surface(spec.data, **spec.options), None
+    if pyramid is None:
+        return Layer.create(spec.data, dict(spec.options), spec.kind), None
+    hidden = spec.options | {"visible": False, "cache": False}  # what is not visible is not sliced
+    display = pyramid.display(is_held=True)
+    foresee(display, viewer)
+    layer = OWN_TYPES[Image if spec.kind == "image" else Labels](spec.data, **hidden)
+    status = _attach(layer, display, viewer)
+    layer.visible = spec.options.get("visible", True)
+    return layer, status
+
+
+def stream_of(layer: Layer) -> StreamStatus | None:
+    """How the picture of a layer is coming along; None where it doesn't stream, or has been given other data."""
+    status = seam.slicer_of(layer)
+    return status if isinstance(status, StreamStatus) and status._has_own_data(layer) else None
+
+
+def display_of(layer: Layer) -> Display | None:
+    """What a layer's picture is made from; None where it doesn't stream, or has been given other data."""
+    status = stream_of(layer)
+    return None if status is None else status.display
+
+
+def _place_plane(event: Any) -> None:
+    seam.place_plane(event.source)
+
+
+def slice_on_another_thread() -> None:
+    """Turn napari's asynchronous slicing on as the variable NAPARI_ASYNC does: what a person has saved stays."""
+    from napari.settings import get_settings
+
+    settings = get_settings()
+    if not settings.experimental.async_:
+        settings.env_settings.setdefault("experimental", {})["async_"] = True  # what is there, napari doesn't save
+        settings.experimental.async_ = True
+
+
+# what is shown first
+
+
+def foresee(display: Display, viewer: ViewerModel | None, layer: Layer | None = None) -> None:
+    """Have fetched what a viewer will show first, as soon as that can be told: napari takes a while to add a layer."""
+    is_coarse = display.pyramid.stays_coarse
+    view = None if viewer is None or is_coarse else first_view(display.pyramid, viewer, layer)
+    if view is not None:
+        display.foresee(*view)
+
+
+def first_view(pyramid: Pyramid, viewer: ViewerModel, layer: Layer | None = None) -> tuple[int, Box] | None:
+    """The level and box that will be looked at first; None if that lies outside of the layer, or can't be told yet.
+
+    napari shows the middle of the first layer, which can be told before there is a layer, and goes on from where it is
+    with any other.
+    """
+    dims, shape = viewer.dims, pyramid.shapes[0]
+    ndim = len(shape)
+    order = dims.order if dims.ndim >= ndim else tuple(range(ndim))  # napari adds the axes that it lacks
+    displayed = [axis - len(order) + ndim for axis in order[-dims.ndisplay :]]
+    if len(displayed) == 3:
+        coarsest = len(pyramid.shapes) - 1
+        return coarsest, tuple((0, size) for size in pyramid.shapes[coarsest])
+    point = [(size - 1) // 2 for size in shape]
+    if viewer.layers and dims.ndim >= ndim:
+        if layer is None:
+            return None
+        point = np.round(layer.world_to_data(dims.point[-ndim:])).astype(int).tolist()
+    box = tuple((0, size) if axis in displayed else (point[axis], point[axis] + 1) for axis, size in enumerate(shape))
+    is_inside = all(0 <= start < stop <= size for (start, stop), size in zip(box, shape, strict=True))
+    return (0, box) if is_inside else None
+
+
+def _placeholder_of(layer: Layer, pyramid: Pyramid) -> float:
+    """The value in the middle of what is visible: neither black nor white where nothing is known yet."""
+    limits = getattr(layer, "contrast_limits", None)
+    if limits is None or pyramid.is_labels:
+        value: float = pyramid.fill_value
+        return value
+    middle, dtype = (limits[0] + limits[1]) / 2, pyramid.dtype
+    if dtype.kind not in "iu":
+        return float(middle) if dtype.kind == "f" else float(round(middle))
+    return int(min(max(round(middle), np.iinfo(dtype).min), np.iinfo(dtype).max))

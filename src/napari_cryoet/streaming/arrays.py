@@ -1,0 +1,122 @@
+"""The levels of a pyramid as dask arrays that compute exact values, in any thread and in other processes.
+
+dask reads block by block and then copies all blocks into one array: twice the memory, and on one core. A box of a level
+that nothing was done to yet is read into its array straight away instead. In everything else it is the dask array that
+it is made from, and whatever is derived from it is an ordinary dask array.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+import dask
+import dask.array as da
+import numpy as np
+from dask.callbacks import Callback
+
+from napari_cryoet.streaming.grid import Box, cut_part, whole_box
+
+if TYPE_CHECKING:
+    from napari_cryoet.streaming.chunks import Block
+    from napari_cryoet.streaming.pyramid import Pyramid
+
+_IN_A_ROW = 3  # fewer blocks may be chance
+_AHEAD = 8
+
+
+class ExactLevel:
+    """One level of a pyramid as dask reads it, a block for each task.
+
+    dask runs no more tasks at a time than the computer has cores, which is far fewer requests than a line carries. So
+    where the blocks of a chunk are read in a row, the next ones are fetched together.
+    """
+
+    def __init__(self, pyramid: Pyramid, level: int) -> None:
+        self._pyramid, self._level = pyramid, level
+        self.shape, self.dtype, self.ndim = pyramid.shapes[level], pyramid.dtype, len(pyramid.shapes[level])
+        self._grid = grid = pyramid.grid(level)
+        self.chunks = tuple(tuple(np.diff(borders).tolist()) for borders in grid.borders)
+        sizes = zip(grid.block_shape, grid.chunk_shape, self.shape, strict=True)
+        cut = (axis for axis, (block, chunk, size) in enumerate(sizes) if block < min(chunk, size))
+        self._axis = next(cut, None) if pyramid.line else None  # along which the blocks of a chunk follow each other
+        self._rows: dict[tuple[int, ...], tuple[int, int]] = {}  # of each chunk the last block, and how many in a row
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ExactLevel, (self._pyramid, self._level)
+
+    def __getitem__(self, index: tuple[int | slice, ...]) -> Block:
+        """Read a part, given by integers and slices."""
+        ranges = [
+            range(*each.indices(size)) if isinstance(each, slice) else range(each, each + 1)
+            for each, size in zip(index, self.shape, strict=True)
+        ]
+        box = tuple((min(r[0], r[-1]), max(r[0], r[-1]) + 1) if r else (0, 0) for r in ranges)
+        self._fetch_ahead(box)
+        values = self._pyramid.read(self._level, box)
+        return values[tuple(slice(None, None, each.step) if isinstance(each, slice) else 0 for each in index)]
+
+    def _fetch_ahead(self, box: Box) -> None:
+        if self._axis is None or self._grid.count(box) != 1 or self._pyramid.has(self._level, box):
+            return
+        block = next(self._grid.covering(box))
+        chunk, place = self._grid.chunk(block), block[self._axis]
+        last, in_a_row = self._rows.get(chunk, (-2, 0))
+        in_a_row = in_a_row + 1 if place > last >= place - _AHEAD else 1
+        self._rows[chunk] = place, in_a_row
+        if in_a_row < _IN_A_ROW:
+            return
+        start, end = box[self._axis][0], (chunk[self._axis] + 1) * self._grid.chunk_shape[self._axis]
+        stop = min(start + _AHEAD * self._grid.block_shape[self._axis], end, self.shape[self._axis])
+        self._pyramid.fetch(self._level, (*box[: self._axis], (start, stop), *box[self._axis + 1 :]))
+
+
+def exact_array(pyramid: Pyramid, level: int, name: str) -> ExactArray:
+    """A level as a dask array of a name."""
+    exact = ExactLevel(pyramid, level)
+    meta = np.empty((0,) * exact.ndim, exact.dtype)
+    array = da.from_array(exact, exact.chunks, name, asarray=False, inline_array=True, meta=meta)  # type: ignore[no-untyped-call]
+    return ExactArray.of(array, pyramid, level, whole_box(exact.shape), tuple(range(exact.ndim)))
+
+
+class ExactArray(da.Array):
+    """A level of a pyramid, or a box of one.
+
+    Attributes
+    ----------
+    kept
+        Which axes of the level it has; along others its box is one voxel wide.
+    """
+
+    pyramid: Pyramid
+    level: int
+    box: Box
+    kept: tuple[int, ...]
+    _name_as_made: str
+
+    @classmethod
+    def of(cls, array: da.Array, pyramid: Pyramid, level: int, box: Box, kept: tuple[int, ...]) -> Self:
+        """What computes as ``array`` does, whose values are a box of a level."""
+        made: Self = cls(array.dask, array.name, array.chunks, meta=array._meta)
+        made.pyramid, made.level, made.box, made.kept = pyramid, level, box, kept
+        made._name_as_made = array.name
+        return made
+
+    @property
+    def _is_as_made(self) -> bool:
+        """Whether nothing was written into it, which would give it another name."""
+        return bool(self.name == self._name_as_made)
+
+    def __getitem__(self, index: Any) -> da.Array:
+        """A part of it."""
+        plain = da.Array(self.dask, self.name, self.chunks, meta=self._meta)  # type: ignore[no-untyped-call]
+        array: da.Array = plain[index]
+        part = cut_part(self.box, self.kept, index) if self._is_as_made else None
+        return array if part is None else ExactArray.of(array, self.pyramid, self.level, *part)
+
+    def compute(self, **options: Any) -> Any:
+        """The values, read in one go unless a scheduler of dask's is named or watched."""
+        is_daskly = "scheduler" in options or dask.config.get("scheduler", None) is not None or Callback.active
+        if is_daskly or not self._is_as_made:
+            return super().compute(**options)  # type: ignore[no-untyped-call]
+        values = self.pyramid.read(self.level, self.box)
+        return values.reshape([stop - start for axis, (start, stop) in enumerate(self.box) if axis in self.kept])

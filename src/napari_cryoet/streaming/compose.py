@@ -1,0 +1,183 @@
+"""Make the best picture of a part of an image from what is in memory: exact where it can be, coarse where it must.
+
+A hole is filled from the finest coarser level that covers it, each voxel with the coarse voxel that lies there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise, product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_cryoet.streaming.grid import Box, box_shape, box_slices, coarse_indices, intersect, plane_of
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from napari_cryoet.streaming.chunks import Block
+    from napari_cryoet.streaming.image import Image
+    from napari_cryoet.streaming.memory import Key, MemoryCache
+
+_PLANE_AXES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Values of a box of a level.
+
+    Attributes
+    ----------
+    values
+        Exact outside the holes; coarse inside, or the placeholder where nothing is known.
+    missing
+        The blocks of the level that aren't in memory.
+    is_blank
+        Whether nothing at all is known.
+    """
+
+    values: Block
+    missing: tuple[Key, ...]
+    is_blank: bool
+
+
+def missing_keys(image: Image, memory: MemoryCache, level: int, box: Box) -> list[Key]:
+    """The blocks of a box of which not even what the box needs is in memory."""
+    owner, plane = image.owner, plane_of(box)
+    keys = ((owner, level, block) for block in image.levels[level].grid.covering(box))
+    return [key for key in keys if key not in memory and (plane is None or (*key, plane) not in memory)]
+
+
+def compose(image: Image, memory: MemoryCache, level: int, box: Box, placeholder: float) -> Picture:
+    """Make the picture of a box of a level; never waits.
+
+    A volume of which nothing is known is one value, seen everywhere, that can't be written to.
+    """
+    part = _Part(image, memory, level, box)
+    missing = part.missing()
+    if not missing:
+        values = np.empty(box_shape(box), image.dtype)
+        part.paint(values)
+        return Picture(values, (), is_blank=False)
+    around = intersect(part.around_holes(), box) or box
+    coarser = _coarser_parts(part, memory, around)
+    is_blank = part.is_empty and all(found.is_empty for found in coarser)
+    if is_blank and sum(size > 1 for size in box_shape(box)) > _PLANE_AXES:
+        return Picture(np.broadcast_to(np.array(placeholder, image.dtype), box_shape(box)), missing, is_blank)
+    values = np.empty(box_shape(box), image.dtype)
+    _fill(level, around, coarser, values[box_slices(around, box)], placeholder)
+    part.paint(values)
+    return Picture(values, missing, is_blank)
+
+
+class _Part:
+    """A box of a level and what is in memory of its blocks, in the order in which the grid counts them.
+
+    A plane across the blocks has thousands of them, and pictures are made often: nothing is made for each of them that
+    lives longer than a moment, or Python's garbage collector would hold up the viewer.
+    """
+
+    def __init__(self, image: Image, memory: MemoryCache, level: int, box: Box) -> None:
+        self.image, self.level, self.box = image, level, box
+        self._grid, self._plane = image.levels[level].grid, plane_of(box)
+        self._spans = self._grid.span(box)
+        owner, covering = image.owner, self._grid.covering
+        self._wholes = list(memory.get_each((owner, level, block) for block in covering(box)))
+        self._cuts: list[Block | None] = [None] * len(self._wholes)
+        if self._plane is not None and any(whole is None for whole in self._wholes):
+            self._cuts = list(memory.get_each((owner, level, block, self._plane) for block in covering(box)))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing of it is in memory."""
+        return not self.present().any()
+
+    def present(self) -> npt.NDArray[np.bool_]:
+        """Which blocks there are, along each axis."""
+        found = [whole is not None or cut is not None for whole, cut in zip(self._wholes, self._cuts, strict=True)]
+        return np.array(found, bool).reshape([last - first for first, last in self._spans])
+
+    def missing(self) -> tuple[Key, ...]:
+        """The keys of the others."""
+        owner, level = self.image.owner, self.level
+        contents = zip(self._grid.covering(self.box), self._wholes, self._cuts, strict=True)
+        return tuple((owner, level, block) for block, whole, cut in contents if whole is None and cut is None)
+
+    def around_holes(self) -> Box:
+        """The smallest box of whole blocks around all that are not in memory."""
+        places = np.nonzero(~self.present())
+        return tuple(
+            (borders[first + int(at.min())], borders[first + int(at.max()) + 1])
+            for borders, (first, _), at in zip(self._grid.borders, self._spans, places, strict=True)
+        )
+
+    def paint(self, values: Block) -> None:
+        """Copy whatever there is into the values of the box."""
+        targets, sources = [], []
+        for borders, (first, last), (start, stop) in zip(self._grid.borders, self._spans, self.box, strict=True):
+            blocks = [(begin, max(begin, start), min(end, stop)) for begin, end in pairwise(borders[first : last + 1])]
+            targets.append([slice(low - start, high - start) for _, low, high in blocks])
+            sources.append([slice(low - begin, high - begin) for begin, low, high in blocks])
+        thin = list(sources)
+        for axis, _ in self._plane or ():
+            thin[axis] = [slice(0, 1)] * len(sources[axis])
+        places = zip(product(*targets), product(*sources), product(*thin), self._wholes, self._cuts, strict=True)
+        for target, source, thin_source, whole, cut in places:
+            if whole is not None:
+                values[target] = whole[source]
+            elif cut is not None:
+                values[target] = cut[thin_source]
+
+    def known(self, indices: list[npt.NDArray[np.intp]]) -> npt.NDArray[np.bool_]:
+        """At which of some voxels of the level, given along each axis, there is something."""
+        blocks = [
+            np.searchsorted(borders, index, "right") - 1 - first
+            for borders, (first, _), index in zip(self._grid.borders, self._spans, indices, strict=True)
+        ]
+        known: npt.NDArray[np.bool_] = self.present()[np.ix_(*blocks)]
+        return known
+
+
+def _coarser_parts(part: _Part, memory: MemoryCache, box: Box) -> list[_Part]:
+    """What there is of coarser levels in a box, up to the first that covers it."""
+    image, found = part.image, []
+    for coarse in range(part.level + 1, len(image.levels)):
+        found.append(_Part(image, memory, coarse, image.box_at(part.level, box, coarse)))
+        if not found[-1].missing():
+            break
+    return found
+
+
+def _fill(level: int, box: Box, coarser: list[_Part], values: Block, placeholder: float) -> None:
+    """Fill a box from coarser levels: the finest that covers it, and over that whatever is there of finer ones.
+
+    A level's blocks are put together first and enlarged then, since a plane may cross hundreds of them.
+    """
+    if not coarser or coarser[-1].missing():
+        values[...] = placeholder
+    for part in reversed(coarser):
+        if part.is_empty:
+            continue
+        image, whole = part.image, np.empty(box_shape(part.box), values.dtype)
+        part.paint(whole)
+        ratios, shape = image.ratios(level, part.level), image.shapes[part.level]
+        indices = coarse_indices(box, ratios, shape, image.coarse_offset)
+        if part.missing():
+            np.copyto(values, _enlarged(whole, indices), where=part.known(indices))
+        else:
+            _enlarged(whole, indices, values)
+
+
+def _enlarged(
+    values: npt.NDArray[Any], indices: list[npt.NDArray[np.intp]], out: npt.NDArray[Any] | None = None
+) -> npt.NDArray[Any]:
+    """The voxel at each of some indices that ascend along each axis, counted from the first of them.
+
+    The last axis comes first: then most is copied as whole rows. Axes on which nothing changes are passed over.
+    """
+    axes = [axis for axis in reversed(range(values.ndim)) if len(indices[axis]) != values.shape[axis]] or [0]
+    for axis in axes[:-1]:
+        values = values.take(indices[axis] - indices[axis][0], axis)
+    last = axes[-1]
+    return values.take(indices[last] - indices[last][0], last, out, "clip")  # which needs no copy of all

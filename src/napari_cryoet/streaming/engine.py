@@ -1,0 +1,467 @@
+"""Who fetches what when: a bounded number of requests, nothing fetched twice, what is looked at first.
+
+All state lives on the loop thread of `network.client`; what another thread wants is handed over to it. Two kinds of
+callers share the line to a server. Readers wait for exact values. Displays say what they would like next in order of
+importance, as often as that changes; what they no longer want and was not sent is never sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol
+
+from napari_cryoet.exceptions import ChangedError, CryoETError, FormatError, StoppedError, StreamError
+from napari_cryoet.network import client
+from napari_cryoet.streaming.grid import box_slices, cut_box
+from napari_cryoet.streaming.line import Line
+from napari_cryoet.streaming.memory import Key, MemoryCache, default_limit_bytes, owned_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from napari_cryoet.streaming.chunks import Block, Chunks
+    from napari_cryoet.streaming.grid import BlockIndex, Plane
+    from napari_cryoet.streaming.image import Image
+
+    Place = Callable[[dict[BlockIndex, Block]], None]
+
+REQUESTS = 16  # on one line at a time; half as many more are decoded meanwhile
+_RUN_BYTES = 4 * 2**20  # what readers wait for is requested in pieces of so many decoded bytes
+
+
+class Priority(IntEnum):
+    """Why blocks are wanted; smaller comes first."""
+
+    COARSE = 0
+    VIEW = 1
+    AHEAD = 2
+    BACKGROUND = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """Blocks of one level that are fetched together, or the table of a chunk.
+
+    Attributes
+    ----------
+    priority
+        Why a display wants them.
+    plane
+        Where it is given, only what this plane cuts out of each block is kept.
+    table
+        Where it is given, the table of this chunk is wanted instead of blocks.
+    """
+
+    priority: Priority
+    level: int
+    blocks: tuple[BlockIndex, ...]
+    plane: Plane | None = None
+    table: tuple[int, ...] | None = None
+
+    def keys(self, owner: int) -> tuple[Key, ...]:
+        """What it is called in memory."""
+        if self.table is not None:
+            return ((owner, self.level, "table", self.table),)
+        plane = () if self.plane is None else (self.plane,)
+        return tuple((owner, self.level, block, *plane) for block in self.blocks)
+
+
+class Viewer(Protocol):
+    """Something that wants blocks of an image; called on the loop thread."""
+
+    @property
+    def image(self) -> Image:
+        """What it shows."""
+
+    def blocks_arrived(self, keys: Sequence[Key]) -> None:
+        """Blocks are in memory, of this image or another one."""
+
+    def blocks_failed(self, keys: Sequence[Key], error: CryoETError, asked_at: float) -> None:
+        """Blocks that were asked for at some time of the loop's could not be read, of this image or another one."""
+
+
+@dataclass(slots=True, eq=False)
+class _Request:
+    """A want that is queued by somebody who waits, or under way."""
+
+    image: Image
+    want: Want
+    keys: tuple[Key, ...]
+    done: asyncio.Future[None]
+    size_bytes: int  # over the line, about
+    is_read: bool = False  # for somebody who waits
+    keep: bool = False  # in memory, though no display wants it
+    place: Place | None = None
+    readers: int = 0
+    began_at: float | None = None
+    is_on_line: bool = False
+    task: asyncio.Task[None] | None = None
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether nobody looks at it yet."""
+        return not self.is_read and self.want.priority >= Priority.AHEAD
+
+
+@dataclass(slots=True)
+class _Wish:
+    """What one display wants, most important first, and all keys of that, also of what is under way."""
+
+    wants: deque[Want] = field(default_factory=deque)
+    keys: set[Key] = field(default_factory=set)
+    served_at: float = 0.0
+
+
+class _Queue:
+    """What is waited for, wanted and under way on one line."""
+
+    def __init__(self) -> None:
+        self.line = Line(REQUESTS)
+        self.readers: deque[deque[_Request]] = deque()  # whose turn is next comes first
+        self.wishes: dict[Viewer, _Wish] = {}
+        self.under_way: set[_Request] = set()
+        self.is_displays_turn = False
+
+    def next_read(self) -> _Request | None:
+        """What somebody waits for whose turn it is; those that were begun or given up meanwhile are dropped."""
+        while self.readers:
+            own = self.readers.popleft()
+            while own and (own[0].began_at is not None or own[0].done.done()):
+                own.popleft()
+            if own:
+                self.readers.append(own)
+                return own[0]
+        return None
+
+    def next_wish(self, lowest: Priority) -> tuple[Viewer, _Wish] | None:
+        """The display with the most important want, in turn among equals."""
+        ready = [each for each in self.wishes.items() if each[1].wants and each[1].wants[0].priority <= lowest]
+        return min(ready, key=lambda each: (each[1].wants[0].priority, each[1].served_at), default=None)
+
+    def any_wants(self, keys: Iterable[Key]) -> bool:
+        """Whether some display wants any of these blocks."""
+        keys = tuple(keys)
+        return any(not wish.keys.isdisjoint(keys) for wish in self.wishes.values())
+
+    def lowest_priority(self) -> Priority:
+        """The least important of what may be sent beside what is under way."""
+        ahead = sum(request.is_ahead and request.is_on_line for request in self.under_way)
+        if ahead >= REQUESTS * 3 // 4:
+            return Priority.VIEW
+        if ahead >= REQUESTS // 2 or any(not (request.is_ahead or request.is_read) for request in self.under_way):
+            return Priority.AHEAD  # the background would share the line with what is looked at, and delay it
+        return Priority.BACKGROUND
+
+    def has_room_ahead(self, request: _Request) -> bool:
+        """Whether the line can carry so much more that nobody looks at yet."""
+        ahead = sum(each.size_bytes for each in self.under_way if each.is_ahead and each.is_on_line)
+        return self.line.may_carry_more(ahead, request.size_bytes)
+
+
+class Engine:
+    """Fetches blocks into memory.
+
+    Parameters
+    ----------
+    memory
+        Where blocks go.
+    """
+
+    def __init__(self, memory: MemoryCache | None = None) -> None:
+        self.memory = memory or MemoryCache(default_limit_bytes())
+        self.loop = client.loop()
+        self._threads = ThreadPoolExecutor(max(2, min(8, os.cpu_count() or 2)), "napari-cryoet-decode")
+        self._queues: dict[str, _Queue] = {}
+        self._requests: dict[Key, _Request] = {}
+        self._is_warm = False
+
+    # for any thread
+
+    def call(self, function: Callable[..., object], *arguments: object) -> None:
+        """Have a function called on the loop thread."""
+        with contextlib.suppress(RuntimeError):  # the program ends
+            self.loop.call_soon_threadsafe(partial(function, *arguments))
+
+    def warm_up(self) -> None:
+        """Import meanwhile, on threads that decode at other times, what the first image would wait for."""
+        if not self._is_warm:
+            self._is_warm = True
+            for name in ("zarr", "dask.array"):
+                self._threads.submit(import_module, name)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is under way, and nothing waits to be sent."""
+        return not (self._requests or any(queue.under_way for queue in list(self._queues.values())))
+
+    # for the loop thread
+
+    def line(self, image: Image) -> Line:
+        """What is known of the way to an image."""
+        return self._queue(image).line
+
+    async def read(self, image: Image, level: int, blocks: Iterable[BlockIndex], place: Place, *, keep: bool) -> None:
+        """Have blocks placed, each at least once, on whichever thread brings them.
+
+        Parameters
+        ----------
+        keep
+            Whether they stay in memory, though no display wants them.
+
+        Raises
+        ------
+        CryoETError
+            The first that was met.
+        """
+        queue, missing = self._queue(image), set(blocks)
+        while missing:
+            if image.error is not None:
+                raise image.error
+            joined: set[_Request] = set()
+            for block in list(missing):
+                key = (image.owner, level, block)
+                if (request := self._requests.get(key)) is not None:
+                    request.keep = True
+                    joined.add(request)
+                elif (values := self.memory.get(key)) is not None:
+                    place({block: values})
+                    missing.discard(block)
+            shared = {block for request in joined for block in request.want.blocks} & missing
+            runs = image.runs(level, sorted(missing - shared), _RUN_BYTES, in_turn=not keep)
+            own = [self._register(image, Want(Priority.VIEW, level, run)) for run in runs]
+            for request in own:
+                request.is_read, request.keep, request.place = True, keep, place
+            queue.readers.append(deque(own))
+            await self._wait(queue, [*own, *joined])
+            missing = shared
+
+    async def _wait(self, queue: _Queue, requests: list[_Request]) -> None:
+        for request in requests:
+            request.readers += 1
+        self._dispatch(queue)
+        try:
+            if requests:
+                done, _ = await asyncio.wait(
+                    [request.done for request in requests], return_when=asyncio.FIRST_EXCEPTION
+                )
+                for future in done:
+                    future.result()
+        finally:
+            for request in requests:
+                request.readers -= 1
+                if not request.readers and request.began_at is None:
+                    self._end(request)
+            self._give_up(queue)
+
+    def want(self, viewer: Viewer, wants: Iterable[Want], under_way: Iterable[Want] = ()) -> None:
+        """Replace what a display wants; ``under_way`` it wants only if that is on its way already."""
+        queue = self._queue(viewer.image)
+        wish = queue.wishes.setdefault(viewer, _Wish())
+        wish.wants = deque(wants)
+        wish.keys = {key for want in (*wish.wants, *under_way) for key in want.keys(viewer.image.owner)}
+        self._give_up(queue)
+        self._dispatch(queue)
+
+    def forget(self, viewer: Viewer) -> None:
+        """Drop a display and what it wants."""
+        self._queue(viewer.image).wishes.pop(viewer, None)
+        self.hang_up(viewer.image)
+
+    def hang_up(self, image: Image) -> None:
+        """Give up whatever of an image is under way that nobody wants."""
+        queue = self._queue(image)
+        for request in list(queue.under_way):
+            if request.image is image and not request.readers and not queue.any_wants(request.keys):
+                self._end(request, StoppedError())
+
+    def close(self, image: Image, error: CryoETError) -> None:
+        """Read nothing of an image any more, tell that to all who wait or look, and forget what is in memory."""
+        image.error = image.error or error
+        for request in {request for request in self._requests.values() if request.image is image}:
+            self._end(request, error)
+        self.memory.forget(image.owner)
+        for viewer in [viewer for viewer in self._queue(image).wishes if viewer.image is image]:
+            viewer.blocks_failed((), error, self.loop.time())
+
+    # what is sent next
+
+    def _queue(self, image: Image) -> _Queue:
+        if image.line not in self._queues:
+            self._queues[image.line] = _Queue()
+        return self._queues[image.line]
+
+    def _register(self, image: Image, want: Want) -> _Request:
+        size_bytes = image.wire_bytes(want.level, len(want.blocks) * image.block_bytes(want.level))
+        request = _Request(image, want, want.keys(image.owner), self.loop.create_future(), size_bytes)
+        self._requests.update(dict.fromkeys(request.keys, request))
+        return request
+
+    def _dispatch(self, queue: _Queue) -> None:
+        """Send as much as may be under way."""
+        while (
+            sum(request.is_on_line for request in queue.under_way) < REQUESTS
+            and len(queue.under_way) < REQUESTS * 3 // 2
+            and (request := self._next(queue)) is not None
+        ):
+            request.began_at, request.is_on_line = self.loop.time(), True
+            queue.under_way.add(request)
+            queue.line.began(request.began_at)
+            request.task = self.loop.create_task(self._fetch(queue, request))
+
+    def _next(self, queue: _Queue) -> _Request | None:
+        """What somebody waits for and what somebody looks at take turns."""
+        waiting = queue.next_read()
+        if waiting is None:
+            return self._next_wish(queue, queue.lowest_priority())
+        wish = self._next_wish(queue, Priority.VIEW) if queue.is_displays_turn else None
+        queue.is_displays_turn = wish is None
+        return wish or waiting
+
+    def _next_wish(self, queue: _Queue, lowest: Priority) -> _Request | None:
+        while (found := queue.next_wish(lowest)) is not None:
+            viewer, wish = found
+            want = wish.wants[0]
+            keys = want.keys(viewer.image.owner)
+            if (queued := self._queued(keys)) is not None:
+                return queued  # somebody waits for it, too
+            is_missing = [key not in self._requests and key not in self.memory for key in keys]
+            if any(is_missing):
+                if want.blocks:
+                    want = replace(want, blocks=tuple(itertools.compress(want.blocks, is_missing)))
+                request = self._register(viewer.image, want)
+                if request.is_ahead and not queue.has_room_ahead(request):
+                    self._end(request)
+                    queue.line.filled(self.loop.time())
+                    return None
+                wish.served_at = self.loop.time()
+            wish.wants.popleft()
+            if any(is_missing):
+                return request
+        return None
+
+    def _queued(self, keys: Iterable[Key]) -> _Request | None:
+        requests = (self._requests.get(key) for key in keys)
+        return next((request for request in requests if request is not None and request.began_at is None), None)
+
+    def _give_up(self, queue: _Queue) -> None:
+        """Stop what is under way for nobody, where that frees the line for longer than a new connection takes."""
+        now = self.loop.time()
+        for request in list(queue.under_way):
+            if request.readers or not request.is_on_line or queue.any_wants(request.keys):
+                continue
+            if queue.line.saves_by_hanging_up(now - (request.began_at or now), request.size_bytes):
+                self._end(request, StoppedError())
+
+    def _end(self, request: _Request, error: CryoETError | None = None) -> None:
+        """Have a request be over, whether it was sent or not; who waits for it is told."""
+        for key in request.keys:
+            if self._requests.get(key) is request:
+                del self._requests[key]
+        if request.done.done():
+            return
+        if error is None:
+            request.done.set_result(None)
+            return
+        request.done.set_exception(error)
+        request.done.exception()  # perhaps nobody else asks
+        if request.task is not None:
+            request.task.cancel()
+
+    # how it is fetched
+
+    async def _fetch(self, queue: _Queue, request: _Request) -> None:
+        error: CryoETError | None = None
+        try:
+            blocks = await self._load(queue, request)
+            if not request.done.done():
+                self._keep(queue, request, blocks)
+        except CryoETError as failure:
+            error = failure
+        except asyncio.CancelledError:
+            error = StoppedError()
+        except MemoryError:
+            place = request.image.files.source.place
+            hint = "Close other programs, or layers that aren't needed, then try again."
+            error = StreamError(f"There isn't enough memory for what is read of {place}.", hint=hint)
+        except Exception as failure:  # noqa: BLE001 - who waits must not wait for ever
+            error = StreamError("Reading failed in an unexpected way.")
+            error.__cause__ = failure
+        request.task = None
+        queue.under_way.discard(request)
+        self._leave_line(queue, request, 0)
+        self._end(request, error)
+        if isinstance(error, ChangedError):
+            request.image.files.source.forget_all()
+            self.close(request.image, error)
+        for viewer in list(queue.wishes):
+            if error is None:
+                viewer.blocks_arrived(request.keys)
+            elif not isinstance(error, StoppedError):
+                viewer.blocks_failed(request.keys, error, request.began_at or 0.0)
+        self._dispatch(queue)
+
+    async def _load(self, queue: _Queue, request: _Request) -> dict[BlockIndex, Block]:
+        """Read and decode; once more past all that is kept on disk where what came seems to be damaged."""
+        chunks, want = request.image.levels[request.want.level], request.want
+        chunk = want.table or chunks.grid.chunk(want.blocks[0])
+        is_last_try = False
+        while True:
+            try:
+                if want.table is not None:
+                    await chunks.prepare(want.table)
+                    return {}
+                decode = await chunks.fetch(want.blocks)
+                self._leave_line(queue, request, request.size_bytes)
+                self._dispatch(queue)
+                return await self.loop.run_in_executor(self._threads, _decoded, decode, request, chunks)
+            except FormatError as error:
+                if is_last_try:
+                    message = f"A part of {chunks.describe(chunk)} is damaged. {error.message}"
+                    raise StreamError(message, hint=error.hint) from error
+                chunks.distrust(chunk)
+                is_last_try = True
+
+    def _leave_line(self, queue: _Queue, request: _Request, size_bytes: int) -> None:
+        """Note that a request's bytes have come, or 0 of them; the line may carry others while they are decoded."""
+        if request.is_on_line:
+            now = self.loop.time()
+            request.is_on_line = False
+            queue.line.ended(now, size_bytes, now - (request.began_at or now))
+
+    def _keep(self, queue: _Queue, request: _Request, blocks: dict[BlockIndex, Block]) -> None:
+        if request.want.table is not None:
+            self.memory.put(request.keys[0], True, 0)
+        for key, block in zip(request.keys, request.want.blocks, strict=False):
+            if request.keep or queue.any_wants((key,)):
+                self.memory.put(key, blocks[block], owned_bytes(blocks[block]))
+
+
+def _decoded(
+    decode: Callable[[], dict[BlockIndex, Block]], request: _Request, chunks: Chunks
+) -> dict[BlockIndex, Block]:
+    """Decode blocks, cut from them what is kept, and place them where somebody waits for them."""
+    blocks = decode()
+    if (plane := request.want.plane) is not None:
+        for block, values in blocks.items():
+            box = chunks.grid.box(block)
+            blocks[block] = values[box_slices(cut_box(box, plane), box)].copy()
+    if request.place is not None:
+        request.place(blocks)
+    return blocks
+
+
+_engines: dict[int, Engine] = {}  # by process: a forked one can't use the threads of its parent
+
+
+def shared_engine() -> Engine:
+    """What fetches for all pyramids of this process."""
+    return _engines.get(os.getpid()) or _engines.setdefault(os.getpid(), Engine())

@@ -1,0 +1,513 @@
+"""What is at an address: an OME-Zarr image or a zarr array (v2, v3, shards), found in few rounds of requests.
+
+All that an image of the usual layout needs is guessed and asked for at once; what was guessed wrongly is asked for in a
+second round. zarr-python parses the metadata of arrays, once their codecs are known to be harmless.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import math
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import numpy as np
+
+from napari_cryoet.exceptions import FormatError, OtherKindError, StreamError
+from napari_cryoet.formats.ome_zarr import Multiscale, is_safe_path, parse_multiscale, with_old_axes
+from napari_cryoet.network import client
+from napari_cryoet.streaming.sources import open_source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from napari_cryoet.streaming.disk_cache import DiskCache
+    from napari_cryoet.streaming.sources import Piece, Source
+
+#: The first bytes of a chunk, which hold a Blosc frame's table as a rule.
+HEAD_BYTES = 4096
+
+_MAX_METADATA_BYTES = 16 * 2**20
+_GUESSED_LEVELS = ("0", "1", "2")
+_ROOT_DOCUMENTS = (".zattrs", ".zarray", "zarr.json")
+
+_MAX_DIMENSIONS = 8
+_MAX_LENGTH = 2**40
+_MAX_CHUNK_BYTES = 2**31
+_MAX_CHUNKS_ALONG_AN_AXIS = 2**20
+_MAX_INDEX_BYTES = 2**26
+_MAX_NESTING = 8
+_MAX_LABELS = 1024
+
+#: Codecs that do nothing but compress or filter numbers; numcodecs knows others, such as ``pickle``.
+_SAFE_V2_CODECS = frozenset(
+    {"blosc", "zlib", "gzip", "bz2", "lzma", "zstd", "lz4", "shuffle", "delta", "fixedscaleoffset", "quantize"}
+    | {"bitround", "packbits", "astype", "crc32", "crc32c", "adler32", "fletcher32", "zfpy", "pcodec"}
+)
+_SAFE_V3_CODECS = frozenset(
+    {"bytes", "transpose", "blosc", "gzip", "zstd", "crc32c", "sharding_indexed"}
+    | {f"numcodecs.{name}" for name in _SAFE_V2_CODECS}
+)
+#: What is undone here without zarr, by the names in the file. Checksums of numcodecs differ from those of zarr v3.
+_COMPRESSORS = {name: name for name in ("blosc", "zstd", "gzip", "zlib")}
+_COMPRESSORS |= {f"numcodecs.{name}": name for name in _COMPRESSORS}
+
+
+@dataclass(frozen=True, slots=True)
+class Shards:
+    """How the shards of an array are laid out.
+
+    Attributes
+    ----------
+    chunks_per_shard
+        How many chunks a shard has along each axis.
+    index_is_first
+        Whether the index stands at the start of the file, or at its end.
+    byte_order
+        Of the numbers in the index.
+    has_checksum
+        Whether the index is followed by its CRC-32C.
+    """
+
+    chunks_per_shard: tuple[int, ...]
+    index_is_first: bool
+    byte_order: Literal["<", ">"]
+    has_checksum: bool
+
+    @property
+    def index_bytes(self) -> int:
+        """Size of the index with its checksum."""
+        return 16 * math.prod(self.chunks_per_shard) + 4 * self.has_checksum
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ArrayLayout:
+    """What is known about an array before any voxel is read.
+
+    Attributes
+    ----------
+    path
+        Where it is, relative to the image.
+    shape
+        In voxels.
+    chunk_shape
+        Shape of what is encoded together.
+    stored_dtype
+        Of the values in the file, with their byte order.
+    fill_value
+        The value of voxels whose chunk is missing.
+    codecs
+        What was done to the bytes of a chunk, in the order of writing: at most one compressor, then perhaps a checksum.
+        None where zarr itself has to decode it.
+    shards
+        How chunks are found in their file; None where each has a file of its own.
+    chunk_document
+        The metadata of an array that consists of one such chunk.
+    file_name
+        How the file of a chunk, or of a shard, is called below the array.
+    dimension_names
+        What the array itself calls its axes; empty where it doesn't name them all.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    chunk_shape: tuple[int, ...]
+    stored_dtype: np.dtype[Any]
+    fill_value: Any
+    codecs: tuple[str, ...] | None
+    shards: Shards | None
+    chunk_document: dict[str, Any]
+    file_name: Callable[[tuple[int, ...]], str]
+    dimension_names: tuple[str, ...] = ()
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the values in this machine's byte order."""
+        return self.stored_dtype.newbyteorder("=")
+
+    @property
+    def chunk_bytes(self) -> int:
+        """Size of a chunk once it is decoded."""
+        return math.prod(self.chunk_shape) * self.stored_dtype.itemsize
+
+    @property
+    def file_shape(self) -> tuple[int, ...]:
+        """Shape of what lies in one file."""
+        if self.shards is None:
+            return self.chunk_shape
+        return tuple(n * count for n, count in zip(self.chunk_shape, self.shards.chunks_per_shard, strict=True))
+
+    def file_key(self, file: tuple[int, ...]) -> str:
+        """The file of a chunk, or of a shard, relative to the image."""
+        return _below(self.path, self.file_name(file))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is at an address.
+
+    Attributes
+    ----------
+    attributes
+        The attributes as they stand in the file.
+    multiscale
+        The image's metadata, or None for a single array.
+    arrays
+        The levels, finest first.
+    pieces
+        What was read of files, by key.
+    """
+
+    attributes: dict[str, Any]
+    multiscale: Multiscale | None
+    arrays: tuple[ArrayLayout, ...]
+    pieces: dict[str, Piece]
+
+    @property
+    def etags(self) -> tuple[tuple[str, str | None], ...]:
+        """By which another opening tells whether it found the same."""
+        return tuple(sorted((key, piece.etag) for key, piece in self.pieces.items()))
+
+    @property
+    def dimension_names(self) -> tuple[str, ...]:
+        """What the arrays call their axes; empty where they don't name them all."""
+        finest = self.arrays[0]
+        return finest.dimension_names or _all_names(self.attributes.get("_ARRAY_DIMENSIONS"), len(finest.shape))
+
+
+def find(source: Source, stop: threading.Event | None = None) -> Found:
+    """Read all metadata of an image or array, and the first bytes of its first chunks where they help.
+
+    Raises
+    ------
+    FormatError
+        If there is none, or it is not understood; the message names what is wrong. An OtherKindError where there is
+        something else, such as a zarr group that is no image.
+    StreamError
+        If it can't be read.
+    """
+    documents, where = _Documents(source, stop), source.place
+    guessed_heads = [f"{level}/0/0/0" for level in _GUESSED_LEVELS]
+    documents.read([*_ROOT_DOCUMENTS, *(f"{level}/.zarray" for level in _GUESSED_LEVELS)], heads=guessed_heads)
+    if (root := documents.get("zarr.json")) is not None:
+        attributes = root.get("attributes") or {}
+        if not isinstance(attributes, dict):
+            raise FormatError(f"{where}/zarr.json: attributes is not an object.")
+        is_array = root.get("node_type") == "array"
+        return _find(documents, attributes, "zarr.json", [""] if is_array else None)
+    if documents.get(".zarray") is not None:
+        return _find(documents, documents.get(".zattrs") or {}, ".zarray", [""])
+    if (attributes := documents.get(".zattrs")) is not None:
+        return _find(documents, attributes, ".zarray", None)
+    documents.read([".zgroup"])
+    documents.raise_first_error()
+    if documents.get(".zgroup") is not None:
+        raise OtherKindError(f"{where} is a zarr group, not an OME-Zarr image.")
+    raise FormatError(
+        f"There is no OME-Zarr image at {where}.", hint="Check the address; it should name a folder that ends in .zarr."
+    )
+
+
+def _find(documents: _Documents, attributes: dict[str, Any], name: str, paths: list[str] | None) -> Found:
+    """Read the arrays at some paths, or else those that an image's attributes name."""
+    where, multiscale = documents.where, None
+    if paths is None:
+        _require_image(documents, attributes)
+        multiscale = parse_multiscale(attributes, where)
+        paths = [level.path for level in multiscale.levels]
+    keys = [_below(path, name) for path in paths]
+    documents.read(keys)
+    arrays = [parse_array(documents.need(key), path, f"{where}/{key}") for key, path in zip(keys, paths, strict=True)]
+    documents.read([], heads=[key for array in arrays if (key := head_key(array))])
+    if multiscale is not None and not arrays[0].dimension_names:
+        multiscale = with_old_axes(multiscale, len(arrays[0].shape))
+    _check_levels(multiscale, arrays, where)
+    return Found(attributes, multiscale, tuple(arrays), documents.pieces)
+
+
+def head_key(array: ArrayLayout) -> str | None:
+    """The file of the first chunk, if it is worth knowing how large the blocks in it are."""
+    return array.file_key((0,) * len(array.shape)) if array.codecs == ("blosc",) and array.shards is None else None
+
+
+def _require_image(documents: _Documents, attributes: dict[str, Any]) -> None:
+    ome = attributes.get("ome")
+    places = [attributes, ome] if isinstance(ome, dict) else [attributes]
+    if any("multiscales" in place for place in places):
+        return
+    documents.raise_first_error()  # it may be an array
+    for place in places:
+        for name, kind in (("plate", "a plate"), ("well", "a well"), ("bioformats2raw.layout", "a collection")):
+            if name in place:
+                hint = f"Open one of the images in it, such as {documents.where}/0." if kind == "a collection" else ""
+                raise OtherKindError(f"{documents.where} is {kind} of images, not an image.", hint=hint)
+    raise OtherKindError(f"{documents.where} is a zarr group without multiscales, not an OME-Zarr image.")
+
+
+def _check_levels(multiscale: Multiscale | None, arrays: list[ArrayLayout], where: str) -> None:
+    """Refuse levels that can't be one image."""
+    finest = arrays[0]
+    names, own = tuple(axis.name for axis in multiscale.axes) if multiscale else (), finest.dimension_names
+    if names and len(names) != len(finest.shape):
+        raise FormatError(f"{where}: {len(names)} axes are named, but the array has {len(finest.shape)}.")
+    if names != own and sorted(names) == sorted(own):
+        raise FormatError(f"{where}: its axes are {', '.join(names)}, but those of its arrays {', '.join(own)}.")
+    for array in arrays:
+        if not all(array.shape):
+            raise FormatError(f"{where}: level {array.path!r} is empty.")
+        if len(array.shape) != len(finest.shape) or array.dtype != finest.dtype:
+            raise FormatError(f"{where}: level {array.path!r} differs from the finest one in its axes or data type.")
+    for finer, coarser in itertools.pairwise(arrays):
+        if any(a < b for a, b in zip(finer.shape, coarser.shape, strict=True)):
+            raise FormatError(f"{where}: level {coarser.path!r} is larger than level {finer.path!r}.")
+
+
+class _Documents:
+    """What was read from a source so far; an error counts only where what it hides is needed."""
+
+    def __init__(self, source: Source, stop: threading.Event | None) -> None:
+        self.where = source.place
+        self.pieces: dict[str, Piece] = {}
+        self._source, self._stop = source, stop
+        self._asked: set[str] = set()
+        self._errors: dict[str, StreamError] = {}
+
+    def read(self, documents: Iterable[str], *, heads: Iterable[str] = ()) -> None:
+        """Read whole documents and the first bytes of chunks at once, but nothing twice."""
+        # documents as ranges, too: a server then tells their size twice
+        wanted = dict.fromkeys(documents, _MAX_METADATA_BYTES) | dict.fromkeys(heads, HEAD_BYTES)
+        wanted = {key: length for key, length in wanted.items() if key not in self._asked}
+        self._asked.update(wanted)
+        client.run(self._read_all(wanted), self._stop)
+
+    async def _read_all(self, wanted: dict[str, int]) -> None:
+        await asyncio.gather(*(self._read(key, length) for key, length in wanted.items()))
+
+    async def _read(self, key: str, length: int) -> None:
+        try:
+            piece = await self._source.read(key, length=length, limit_bytes=length)
+        except StreamError as error:
+            self._errors[key] = error
+            return
+        if piece is not None:
+            self.pieces[key] = piece
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """A document, None where it is missing or could not be read."""
+        piece = self.pieces.get(key)
+        if piece is None:
+            return None
+        if len(piece.content) == _MAX_METADATA_BYTES:
+            raise FormatError(f"{self.where}/{key} is too large for metadata.")
+        return parse_json(piece.content, f"{self.where}/{key}")
+
+    def need(self, key: str) -> dict[str, Any]:
+        """A document; raises what kept it from being read, or a FormatError where it is missing."""
+        document = self.get(key)
+        if document is not None:
+            return document
+        if key in self._errors:
+            raise self._errors[key]
+        raise FormatError(f"{self.where} is incomplete: {key} is missing.")
+
+    def raise_first_error(self) -> None:
+        """Raise what kept a root document from being read, if anything did."""
+        for key in _ROOT_DOCUMENTS:
+            if key in self._errors:
+                raise self._errors[key]
+
+
+def parse_json(content: bytes, where: str) -> dict[str, Any]:
+    """A JSON object; FormatError if it is anything else."""
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{where} is not valid JSON.") from error
+    if not isinstance(value, dict):
+        raise FormatError(f"{where} does not hold a JSON object.")
+    return value
+
+
+def parse_array(document: dict[str, Any], path: str, where: str) -> ArrayLayout:
+    """Understand an array's metadata: the content of a ``.zarray``, or of its ``zarr.json``.
+
+    Raises
+    ------
+    FormatError
+        Naming what is wrong.
+    """
+    import zarr
+    from zarr.storage import MemoryStore, StorePath
+
+    _require_lengths(document.get("shape"), f"{where}: shape")
+    is_v2 = document.get("zarr_format") == 2
+    if not is_v2:
+        document = document | {"codecs": _v3_codecs(document.get("codecs"), where)}
+    known = _known_v2_codecs(document, where) if is_v2 else _known_v3_codecs(document["codecs"])
+    try:
+        array = zarr.Array.from_dict(StorePath(MemoryStore()), document)
+        dtype, chunks, file_shape = array.dtype, array.chunks, array.shards or array.chunks
+    except (ValueError, TypeError, LookupError, AttributeError, NotImplementedError, RecursionError) as error:
+        raise FormatError(f"{where}: zarr does not understand this array ({error}).") from error
+    if dtype.kind not in "biufc" or dtype.itemsize > (16 if dtype.kind == "c" else 8):
+        raise FormatError(f"{where}: {dtype} is not a type of plain numbers.")
+    shards, chunk_document = None, document | {"shape": list(file_shape)}
+    if file_shape != chunks and (shards := _shards(document["codecs"][0], file_shape, chunks)) is not None:
+        inner = document["codecs"][0]["configuration"]["codecs"]
+        known = _known_v3_codecs(inner)
+        grid = {"name": "regular", "configuration": {"chunk_shape": list(chunks)}}
+        chunk_document |= {"shape": list(chunks), "chunk_grid": grid, "codecs": inner}
+    if not is_v2:
+        dtype = dtype.newbyteorder(_byte_order(chunk_document["codecs"][0]))
+    fill_value = array.metadata.fill_value
+    layout = ArrayLayout(
+        path=path,
+        shape=array.shape,
+        chunk_shape=file_shape if shards is None else chunks,
+        stored_dtype=dtype,
+        fill_value=dtype.newbyteorder("=").type(0 if fill_value is None else fill_value),
+        codecs=known,
+        shards=shards,
+        chunk_document=chunk_document,
+        file_name=array.metadata.encode_chunk_key,
+        dimension_names=_all_names(document.get("dimension_names"), len(array.shape)),
+    )
+    _check_sizes(layout, where)
+    return layout
+
+
+def _check_sizes(layout: ArrayLayout, where: str) -> None:
+    """Refuse what no honest file has."""
+    if layout.codecs != () and layout.chunk_bytes > _MAX_CHUNK_BYTES:
+        raise FormatError(f"{where}: chunks of {layout.chunk_bytes / 2**30:.1f} GiB are too large to read.")
+    if any(n > m * _MAX_CHUNKS_ALONG_AN_AXIS for n, m in zip(layout.shape, layout.chunk_shape, strict=True)):
+        raise FormatError(f"{where}: {layout.shape} voxels in chunks of {layout.chunk_shape} are too many.")
+    if layout.shards is not None and layout.shards.index_bytes > _MAX_INDEX_BYTES:
+        raise FormatError(f"{where}: shards of {layout.shards.chunks_per_shard} chunks are too finely cut.")
+
+
+def _require_lengths(values: Any, what: str) -> None:
+    if not isinstance(values, list) or not all(type(value) is int and 0 <= value <= _MAX_LENGTH for value in values):
+        raise FormatError(f"{what} is not a list of sizes.")
+    if not 1 <= len(values) <= _MAX_DIMENSIONS:
+        raise FormatError(f"{what} has {len(values)} dimensions, which is not supported.")
+
+
+def _known_v2_codecs(document: dict[str, Any], where: str) -> tuple[str, ...] | None:
+    compressor, filters = document.get("compressor"), document.get("filters") or []
+    codecs = ([compressor] if compressor is not None else []) + (filters if isinstance(filters, list) else [filters])
+    names: list[Any] = [codec.get("id") if isinstance(codec, dict) else codec for codec in codecs]
+    _require_safe(names, _SAFE_V2_CODECS, where)
+    is_plain = not filters and document.get("order", "C") == "C" and set(names) <= _COMPRESSORS.keys()
+    return tuple(_COMPRESSORS[name] for name in names) if is_plain else None
+
+
+def _known_v3_codecs(codecs: list[dict[str, Any]]) -> tuple[str, ...] | None:
+    names = [codec["name"] for codec in codecs]
+    checksum = ("crc32c",) if names[-1] == "crc32c" else ()
+    compressors = names[1:-1] if checksum else names[1:]
+    if names[0] != "bytes" or len(compressors) > 1 or not set(compressors) <= _COMPRESSORS.keys():
+        return None
+    return tuple(_COMPRESSORS[name] for name in compressors) + checksum
+
+
+def _v3_codecs(codecs: Any, where: str, nesting: int = 0) -> list[dict[str, Any]]:
+    """The codecs of zarr v3, each as an object with its configuration; those inside shards too."""
+    if not isinstance(codecs, list) or not codecs or nesting > _MAX_NESTING:
+        raise FormatError(f"{where}: codecs is not a list of codecs.")
+    found = []
+    for codec in codecs:
+        codec = {"name": codec} if isinstance(codec, str) else codec  # what needs no options  # noqa: PLW2901
+        name = codec.get("name") if isinstance(codec, dict) else None
+        _require_safe([name], _SAFE_V3_CODECS, where)
+        options = dict(codec.get("configuration") or {})
+        if name == "sharding_indexed":
+            for field in ("codecs", "index_codecs"):
+                options[field] = _v3_codecs(options.get(field), where, nesting + 1)
+        found.append({"name": name, "configuration": options})
+    return found
+
+
+def _require_safe(names: list[Any], safe: frozenset[str], where: str) -> None:
+    for name in names:
+        if not isinstance(name, str) or name not in safe:
+            raise FormatError(f"{where}: the codec {name!r} is not supported.")
+
+
+def _shards(codec: dict[str, Any], file_shape: tuple[int, ...], chunks: tuple[int, ...]) -> Shards | None:
+    """How shards are laid out; None where their index is encoded in a way that only zarr knows."""
+    options = codec["configuration"]
+    index = options["index_codecs"]
+    known = _known_v3_codecs(index)
+    if known not in ((), ("crc32c",)):
+        return None
+    return Shards(
+        tuple(n // m for n, m in zip(file_shape, chunks, strict=True)),
+        index_is_first=options.get("index_location", "end") == "start",
+        byte_order=_byte_order(index[0]),
+        has_checksum=bool(known),
+    )
+
+
+def _byte_order(codec: dict[str, Any]) -> Literal["<", ">"]:
+    return ">" if codec["configuration"].get("endian", "little") == "big" else "<"
+
+
+def _all_names(names: Any, count: int) -> tuple[str, ...]:
+    """The names of so many axes, or nothing where there aren't as many, or some have none."""
+    is_complete = isinstance(names, list) and len(names) == count and all(isinstance(n, str) and n for n in names)
+    return tuple(names) if is_complete else ()
+
+
+def _below(path: str, key: str) -> str:
+    return f"{path}/{key}" if path else key
+
+
+def find_labels(
+    url_or_path: str | Path,
+    *,
+    stop: threading.Event | None = None,
+    cache: DiskCache | Literal["shared"] | None = "shared",
+) -> list[str]:
+    """Addresses or paths of the label images of an image, as `open_pyramid` takes them; empty where there are none.
+
+    Parameters
+    ----------
+    url_or_path, stop, cache
+        As in `open_pyramid`.
+
+    Raises
+    ------
+    FormatError
+        If the list is damaged.
+    StreamError
+        If it may exist but can't be read.
+    StoppedError
+        When ``stop`` is set.
+    """
+    address = str(url_or_path).strip() if "://" in str(url_or_path) else str(url_or_path)
+    documents = _Documents(open_source(_label_address(address, ""), cache=cache), stop)
+    documents.read(["zarr.json", ".zattrs"])
+    if (document := documents.get("zarr.json")) is not None:
+        attributes = document.get("attributes")
+    elif (attributes := documents.get(".zattrs")) is None:
+        documents.raise_first_error()
+        return []
+    place = attributes.get("ome", attributes) if isinstance(attributes, dict) else {}
+    names = place.get("labels") if isinstance(place, dict) else None
+    names = names[:_MAX_LABELS] if isinstance(names, list) else []
+    return [_label_address(address, name) for name in names if isinstance(name, str) and is_safe_path(name)]
+
+
+def _label_address(address: str, name: str) -> str:
+    """The address of a label image, or of the group of all of them where it has no name."""
+    name = name.strip("/")
+    if "://" not in address or address.lower().startswith("s3://"):  # in keys of S3, ? and # mean themselves
+        return f"{address.rstrip('/')}/labels/{name}"
+    parts = urlsplit(address)
+    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/labels/{quote(name)}"))

@@ -1,0 +1,93 @@
+"""Decoded blocks and tables in memory: bounded in bytes, least recently used out first."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import numpy.typing as npt
+
+#: What an entry costs beside its content.
+OVERHEAD_BYTES = 200
+
+_SMALLEST_BYTES, _LARGEST_BYTES = 128 * 2**20, 512 * 2**20
+
+#: An image, then what tells apart what is kept of it.
+Key = tuple[Any, ...]
+
+
+class MemoryCache:
+    """A dictionary that forgets what was used longest ago.
+
+    Only the loop thread changes it. Any thread may look things up, without a lock: each step of that is one operation
+    of the dictionary, and keys (tuples of numbers and names) are compared without running Python code.
+
+    Parameters
+    ----------
+    limit_bytes
+        What all entries may take together.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        self.size_bytes = 0
+        self._entries: OrderedDict[Key, tuple[Any, int]] = OrderedDict()
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._entries
+
+    def get(self, key: Key) -> Any:
+        """The entry, which thereby counts as used, or None."""
+        return next(self.get_each((key,)))
+
+    def get_each(self, keys: Iterable[Key]) -> Iterator[Any]:
+        """As `get`, for thousands of keys."""
+        entry_of, move_to_end = self._entries.get, self._entries.move_to_end
+        for key in keys:
+            entry = entry_of(key)
+            if entry is None:
+                yield None
+                continue
+            with contextlib.suppress(KeyError):  # it may just have been forgotten
+                move_to_end(key)
+            yield entry[0]
+
+    def put(self, key: Key, value: Any, size_bytes: int) -> None:
+        """Remember an entry and forget others until it fits; what is larger than the limit is not remembered."""
+        size_bytes += OVERHEAD_BYTES
+        self.discard(key)
+        if size_bytes > self.limit_bytes:
+            return
+        self._entries[key] = (value, size_bytes)
+        self.size_bytes += size_bytes
+        while self.size_bytes > self.limit_bytes:
+            _, (_, forgotten_bytes) = self._entries.popitem(last=False)
+            self.size_bytes -= forgotten_bytes
+
+    def forget(self, owner: int) -> None:
+        """Forget all of an image."""
+        for key in [key for key in self._entries if key[0] == owner]:
+            self.discard(key)
+
+    def discard(self, key: Key) -> None:
+        """Forget an entry, if there is one."""
+        _, size_bytes = self._entries.pop(key, (None, 0))
+        self.size_bytes -= size_bytes
+
+
+def owned_bytes(block: npt.NDArray[Any]) -> int:
+    """What an array keeps in memory: nothing of its own where one value stands for all."""
+    return block.nbytes if any(block.strides) else 0
+
+
+def default_limit_bytes() -> int:
+    """A sixteenth of the machine's memory, within 128 and 512 MiB."""
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return max(_SMALLEST_BYTES, min(_LARGEST_BYTES, total // 16))
+    return _LARGEST_BYTES // 2

@@ -1,0 +1,119 @@
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
+from napari_builtins.io import napari_write_image, napari_write_labels
+
+from napari_cryoet._qt.adding import add_layers
+from napari_cryoet._qt.layers.editable_copy import make_editable_copy
+from napari_cryoet._qt.streaming.progressive import make_layer
+from napari_cryoet.exceptions import SaveError
+from napari_cryoet.formats.portal_zarr import write_pyramid
+from napari_cryoet.layer_spec import LayerSpec
+from napari_cryoet.streaming import open_pyramid
+
+SHAPE_ZYX = (9, 14, 21)
+
+
+@pytest.fixture
+def make(tmp_path, qtbot):
+    def make(kind):
+        is_mask = kind == "labels"
+        values = np.zeros(SHAPE_ZYX, np.int8 if is_mask else np.float32)
+        write_pyramid(tmp_path / f"{kind}.zarr", values, 10.0, "mask" if is_mask else "tomogram")
+        pyramid = open_pyramid(tmp_path / f"{kind}.zarr")
+        options = {"scale": (10.0,) * 3, "units": ("angstrom",) * 3}
+        options |= {} if is_mask else {"contrast_limits": (0, 1)}
+        return make_layer(LayerSpec(pyramid.levels, options, kind))[0]
+
+    return make
+
+
+@pytest.mark.parametrize("kind", ["image", "labels"])
+def test_a_file_of_one_array_that_cant_hold_several_resolutions_is_refused_in_words(make, kind, tmp_path):
+    layer = make(kind)
+    write = {"image": napari_write_image, "labels": napari_write_labels}[kind]
+    with pytest.raises(SaveError, match="several resolutions") as caught:
+        write(str(tmp_path / "a.tif"), *layer.as_layer_data_tuple()[:2])
+    assert not (tmp_path / "a.tif").exists()
+    advice = {"image": "New layer from selected multiscale level", "labels": "the type “CryoET Data Portal Masks”"}
+    assert advice[kind] in str(caught.value)
+    assert np.asarray(layer.data).shape == (3, 4, 6)  # as napari has it
+
+
+@pytest.mark.parametrize("kind", ["image", "labels"])
+def test_a_file_that_is_there_stays_as_it_is_where_several_resolutions_are_refused(make, kind, tmp_path):
+    layer, write = make(kind), {"image": napari_write_image, "labels": napari_write_labels}[kind]
+    path = tmp_path / "a.tif"
+    path.write_bytes(b"of somebody")
+    with pytest.raises(SaveError):
+        write(str(path), *layer.as_layer_data_tuple()[:2])
+    assert path.read_bytes() == b"of somebody"
+
+
+@pytest.mark.parametrize("kind", ["image", "labels"])
+def test_the_sliders_step_through_the_stored_planes_only(make, kind):
+    viewer = ViewerModel()
+    viewer.layers.append(make(kind))
+
+    assert viewer.dims.nsteps == SHAPE_ZYX
+    assert viewer.dims.range[0].stop == 80
+
+
+@pytest.mark.parametrize("spacing", [13.48, 10.012, 7.84, 4.99, 1.1])
+@pytest.mark.parametrize("offset", [0.0, 30.7])
+def test_no_rounding_hides_the_last_plane(make, spacing, offset):
+    viewer = ViewerModel()
+    layer = make("image")
+    layer.scale, layer.translate = (spacing,) * 3, (offset,) * 3
+    viewer.layers.append(layer)
+
+    assert viewer.dims.nsteps == SHAPE_ZYX
+    for axis, size in enumerate(SHAPE_ZYX):
+        viewer.dims.set_current_step(axis, size - 1)
+        assert layer.world_to_data(viewer.dims.point)[axis] == pytest.approx(size - 1)
+    np.testing.assert_allclose(layer.extent.world[1], offset + (np.array(SHAPE_ZYX) - 1) * spacing, rtol=1e-14)
+
+
+@pytest.mark.parametrize("kind", ["image", "labels"])
+def test_other_data_given_to_the_layer_count_as_they_are(make, kind):
+    layer = make(kind)
+    layer.data = [np.zeros((20, 20, 20), layer.dtype), np.zeros((10, 10, 10), layer.dtype)]
+
+    assert layer.extent.data[1].tolist() == [19, 19, 19]
+
+
+def test_napari_takes_them_for_its_own(make):
+    image, mask = make("image"), make("labels")
+
+    assert isinstance(image, Image)
+    assert isinstance(mask, Labels)
+    assert image.as_layer_data_tuple()[2] == "image"
+    assert mask.as_layer_data_tuple()[2] == "labels"
+
+
+@pytest.mark.parametrize("kind", ["image", "labels"])
+def test_new_labels_over_it_are_as_large_as_what_was_stored(make, kind):
+    viewer = ViewerModel()
+    viewer.layers.append(make(kind))
+    viewer.layers.selection.active = viewer.layers[0]
+    viewer._new_labels()  # what napari's button does
+
+    assert viewer.layers[1].data.shape == SHAPE_ZYX
+
+
+def test_a_copy_of_a_streamed_mask_can_be_painted(qtbot, viewer_model, tmp_path):
+    values = (np.arange(6 * 7 * 8) % 3).reshape(6, 7, 8).astype("i1")
+    write_pyramid(tmp_path / "mask.zarr", values, 10.0, "mask")
+    spec = LayerSpec(open_pyramid(tmp_path / "mask.zarr").levels, {"name": "mask", "scale": (10.0,) * 3}, "labels")
+    (mask,) = add_layers(viewer_model, [spec])
+    assert not mask.editable
+    viewer_model.layers.selection = {mask}
+    make_editable_copy(viewer_model)
+    qtbot.waitUntil(lambda: len(viewer_model.layers) == 2)
+    copy = viewer_model.layers[1]
+    assert np.array_equal(copy.data, values)
+    assert copy.editable
+    assert copy.scale.tolist() == [10, 10, 10]
+    copy.data_setitem((np.array([1]), np.array([2]), np.array([3])), 7)
+    assert copy.data[1, 2, 3] == 7

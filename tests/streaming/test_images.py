@@ -1,0 +1,153 @@
+"""Images with further axes, their parts and labels, and files of bare values: each is exactly what numpy has there."""
+
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from napari_cryoet.exceptions import FormatError, StoppedError, StreamError
+from napari_cryoet.streaming import find_labels, open_pyramid, pyramid_of, split_pyramid
+from napari_cryoet.streaming.pyramid import open_raw
+from portal_images import noise, write_image
+from server import Server, status
+
+SHAPE = (2, 3, 7, 20, 18)
+
+
+@pytest.fixture(params=[(1, 1, 4, 16, 16), (2, 2, 3, 16, 9), SHAPE], ids=["one channel", "two channels", "all"])
+def stored(request, tmp_path):
+    return write_image(tmp_path / "a.zarr", noise(SHAPE), axes="tczyx", levels=2, chunks=request.param)
+
+
+def test_each_channel_is_what_the_whole_has_there(stored, tmp_path):
+    parts = split_pyramid(open_pyramid(tmp_path / "a.zarr"), 1)
+    assert len(parts) == 3
+    for channel, part in enumerate(parts):
+        assert part.axes == ("t", "z", "y", "x")
+        assert part.scales[1] == (1, 20, 20, 20)
+        assert part.factors[1] == (1, 2, 2, 2)
+        for level, values in enumerate(stored):
+            np.testing.assert_array_equal(part.read(level), values[:, channel])
+            plane = part.levels[level][1, 2:5, 3].compute()
+            np.testing.assert_array_equal(plane, values[1, channel, 2:5, 3])
+
+
+def test_a_part_can_be_split_again_and_is_closed_by_itself(stored, tmp_path):
+    whole = open_pyramid(tmp_path / "a.zarr")
+    moments = split_pyramid(whole, 0)
+    for moment, part in enumerate(moments):
+        for channel, volume in enumerate(split_pyramid(part, 0)):
+            assert volume.axes == ("z", "y", "x")
+            np.testing.assert_array_equal(volume.read(1), stored[1][moment, channel])
+    moments[0].close()
+    with pytest.raises(StoppedError):
+        moments[0].read(1)
+    np.testing.assert_array_equal(moments[1].read(0, ((0, 1), (2, 3), (0, 20), (0, 18))), stored[0][1, :1, 2:3])
+    whole.close()
+    with pytest.raises(StoppedError):
+        moments[1].read(1)
+
+
+def test_axes_of_one_position_can_be_left_out(tmp_path):
+    values = noise((1, 1, 7, 20, 18))
+    write_image(tmp_path / "a.zarr", values, axes="tczyx")
+    pyramid = open_pyramid(tmp_path / "a.zarr")
+    volume = pyramid.without_axes([0, 1])
+    np.testing.assert_array_equal(volume.read(0), values[0, 0])
+    assert pyramid_of(volume.levels) is volume
+    with pytest.raises(ValueError, match="more than one position"):
+        pyramid.without_axes([2])
+
+
+def test_channels_share_what_holds_several_of_them(tmp_path):
+    values = noise((3, 64, 256, 256))
+    write_image(tmp_path / "a.zarr", values, axes="czyx", levels=1, chunks=(3, 64, 256, 256), compressors="auto")
+    with Server(tmp_path) as server:
+        parts = split_pyramid(open_pyramid(f"{server.url}/a.zarr", cache=None), 0)
+        displays = [part.display() for part in parts]
+        for display, part in zip(displays, parts, strict=True):
+            np.testing.assert_array_equal(part.read(0, ((40, 41), (0, 256), (0, 256))), part.levels[0][40:41])
+            display.close()
+        assert server.sent_bytes() < 1.2 * values.nbytes
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
+@pytest.mark.parametrize("dtype", ["<f4", ">i2", "<c8"])
+def test_bare_values_are_read_from_a_file_in_any_order_of_axes(order, dtype, tmp_path):
+    values = noise((7, 20, 18), "<f4").astype(dtype)
+    (tmp_path / "a.bin").write_bytes(bytes(100) + values.tobytes())
+    with Server(tmp_path) as server:
+        for place in (tmp_path / "a.bin", f"{server.url}/a.bin"):
+            pyramid = open_raw(place, values.shape, values.dtype, offset=100, axes=("a", "b", "c"), order=order)
+            assert pyramid.axes == ("a", "b", "c")
+            np.testing.assert_array_equal(pyramid.read(0), values.transpose(order))
+            np.testing.assert_array_equal(pyramid.levels[0][3, 1:5].compute(), values.transpose(order)[3, 1:5])
+
+
+def test_a_file_that_is_shorter_than_its_values_is_an_error(tmp_path):
+    (tmp_path / "a.bin").write_bytes(bytes(1000))
+    pyramid = open_raw(tmp_path / "a.bin", (10, 10, 10), np.dtype("<f4"))
+    with pytest.raises(StreamError):
+        pyramid.read(0)
+
+
+def test_another_process_opens_what_was_sent_to_it(stored, tmp_path):
+    with Server(tmp_path) as server:
+        part = split_pyramid(open_pyramid(f"{server.url}/a.zarr", cache=None), 1)[2]
+        (tmp_path / "sent").write_bytes(pickle.dumps((part, part.levels[1][1, 2:4])))
+        program = (
+            "import pickle, sys, numpy as np\n"
+            "part, array = pickle.load(open(sys.argv[1], 'rb'))\n"
+            "np.save(sys.argv[2], part.read(0)); np.save(sys.argv[3], array.compute())"
+        )
+        paths = [tmp_path / name for name in ("sent", "part.npy", "array.npy")]
+        subprocess.run([sys.executable, "-c", program, *paths], check=True, timeout=100)
+    np.testing.assert_array_equal(np.load(paths[1]), stored[0][:, 2])
+    np.testing.assert_array_equal(np.load(paths[2]), stored[1][1, 2, 2:4])
+
+
+class TestLabels:
+    @pytest.fixture(params=[2, 3])
+    def image(self, request, tmp_path):
+        write_image(tmp_path / "a.zarr", noise((3, 4, 4)), zarr_format=request.param)
+        self.list_labels(tmp_path / "a.zarr", request.param, ["nuclei", "my cells", "../evil", 5])
+        return tmp_path / "a.zarr"
+
+    def list_labels(self, path, zarr_format, names):
+        import zarr
+
+        group = zarr.open_group(path / "labels", mode="w", zarr_format=zarr_format)
+        group.attrs.update({"labels": names} if zarr_format == 2 else {"ome": {"labels": names}})
+
+    def test_paths_are_joined_and_unsafe_names_left_out(self, image):
+        assert find_labels(image) == [f"{image}/labels/nuclei", f"{image}/labels/my cells"]
+
+    def test_addresses_keep_their_query(self, image):
+        with Server(image.parent) as server:
+            url = f"{server.url}/a.zarr"
+            expected = [f"{url}/labels/nuclei?key=1", f"{url}/labels/my%20cells?key=1"]
+            assert find_labels(f" {url}/?key=1 ", cache=None) == expected
+
+    def test_an_image_without_labels_has_none(self, tmp_path):
+        write_image(tmp_path / "a.zarr", noise((3, 4, 4)))
+        assert find_labels(tmp_path / "a.zarr") == []
+
+    def test_a_refusal_is_not_taken_for_none(self, image):
+        with Server(image.parent) as server:
+            server.script("labels", status(403))
+            with pytest.raises(StreamError):
+                find_labels(f"{server.url}/a.zarr", cache=None)
+
+    def test_a_damaged_list_is_said(self, tmp_path):
+        (tmp_path / "labels").mkdir()
+        (tmp_path / "labels" / ".zattrs").write_text("[")
+        with pytest.raises(FormatError):
+            find_labels(tmp_path)
+
+    def test_what_is_listed_can_be_opened_as_labels_though_it_does_not_say_so(self, tmp_path):
+        write_image(tmp_path / "a.zarr", noise((2, 4, 4), "u1"))
+        assert not open_pyramid(tmp_path / "a.zarr").is_labels
+        assert open_pyramid(tmp_path / "a.zarr", is_labels=True).is_labels
+        assert not open_pyramid(tmp_path / "a.zarr" / "0", is_labels=True).is_labels  # an array alone says nothing
