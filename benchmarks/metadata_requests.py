@@ -31,7 +31,6 @@ from urllib.parse import urlsplit
 
 from latency_proxy import LatencyProxy
 
-from napari_cryoet.http import shared_http
 from napari_cryoet.packs.pack import Manifest, write_pack
 from napari_cryoet.portal import open_portal
 from napari_cryoet.portal.pages import RunPage
@@ -149,7 +148,6 @@ def _ids(pages: list[RunPage]) -> Found:
 
 def measure(proxy: LatencyProxy, work: Callable[[str, Path], Found]) -> tuple[dict[str, Any], Found]:
     """Do something once, with an empty cache; what it cost and found."""
-    shared_http().close()  # connections are opened anew, by the client anyway
     proxy.reset()
     with tempfile.TemporaryDirectory() as cache:
         began = time.perf_counter()

@@ -42,7 +42,6 @@ from fault_server import Request
 from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.memory import Memory
 from napari_cryoet.download import download_files, plan_download, select
-from napari_cryoet.errand import THREAD_NAME
 from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.portal import open_portal
 from napari_cryoet.portal.pages import RunPage
@@ -59,7 +58,7 @@ from stalling_server import StallingServer
 
 LIMIT_MS = 200
 SIDE = 1024
-STAYING = (THREAD_NAME, "napari-cryoet-fetch", "napari-cryoet-disk")
+STAYING = ("napari-cryoet-network", "napari-cryoet-calls", "napari-cryoet-decode", "napari-cryoet-disk")
 PATIENCE_S = 30
 WAYS = ("silent", "stalled", "slow", "no name")
 

@@ -14,9 +14,7 @@
     ├── SaveError           a file could not be written; what was there is as it was
     │   └── ExistsError     something is there already, and replacing it was not allowed
     ├── StreamError         pixels could not be read
-    │   ├── ChangedError    the file changed while it was read
-    │   ├── NotHereError    the pixels haven't come yet, and the caller doesn't wait
-    │   └── DamagedError    the bytes don't decode, or decode to another size
+    │   └── ChangedError    the file changed while it was read
     ├── DownloadError       a download did not finish
     ├── ComparisonError     two annotations can't be compared
     └── StoppedError        the user said stop; nothing is wrong
@@ -27,13 +25,11 @@ The message says what happened in words for a biologist; ``hint`` says what to d
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, Literal
+import threading
+from typing import Literal
 
 #: What a file may fail to say of the volume that its positions belong to.
 Context = Literal["spacing_angstrom", "shape_zyx", "tomogram"]
-#: What to do about a file that changed while it was read.
-CHANGED_HINT: Final = "Try again once it doesn't change any more."
 
 
 class CryoETError(Exception):
@@ -73,14 +69,6 @@ class NetworkError(CryoETError):
         self.status = status
 
 
-class NoPartsError(NetworkError):
-    """A server sends a file only as a whole, and a part that lies far into it was wanted."""
-
-    def __init__(self, message: str, *, total_bytes: int | None = None, **about: Any) -> None:
-        super().__init__(message, **about)
-        self.total_bytes = total_bytes  # of the file, where that is known
-
-
 class PortalError(CryoETError):
     """The portal's metadata could not be had or understood."""
 
@@ -98,19 +86,7 @@ class FormatError(CryoETError):
 
 
 class OtherKindError(FormatError):
-    """A file may be right, but holds nothing that is read here. Other programs may open it.
-
-    Attributes
-    ----------
-    first_image
-        Where the first image of a collection is (of a plate: its first well); empty where there is none.
-    is_numbered
-        Whether the other images of that collection are called by the numbers that follow.
-    """
-
-    def __init__(self, message: str, *, hint: str = "", first_image: str = "", is_numbered: bool = False) -> None:
-        super().__init__(message, hint=hint)
-        self.first_image, self.is_numbered = first_image, is_numbered
+    """A file may be right, but holds nothing that is read here. Other programs may open it."""
 
 
 class MissingContextError(FormatError):
@@ -148,18 +124,6 @@ class ChangedError(StreamError):
     """A file changed while parts of it were read; parts of two versions are never put together."""
 
 
-class NotHereError(StreamError):
-    """Pixels haven't come yet, and the caller doesn't wait; ``fetch`` waits for them, on a thread that may."""
-
-    def __init__(self, message: str, *, fetch: Callable[[], object]) -> None:
-        super().__init__(message)
-        self.fetch = fetch
-
-
-class DamagedError(StreamError):
-    """The bytes that came can't be what was once written: they don't decode, or to another size."""
-
-
 class WithheldError(StreamError, NetworkError):
     """Nothing was asked of the server, because offline mode or the data saver is on; ``by`` says which."""
 
@@ -187,3 +151,9 @@ class StoppedError(CryoETError):
 
     def __init__(self, message: str = "Stopped.") -> None:
         super().__init__(message)
+
+
+def raise_if_stopped(stop: threading.Event | None) -> None:
+    """Raise `StoppedError` if ``stop`` is set; long work asks between its steps."""
+    if stop is not None and stop.is_set():
+        raise StoppedError

@@ -12,14 +12,13 @@ import numpy as np
 
 from napari_cryoet.appearance.colors import RGBA, instance_colormap
 from napari_cryoet.contrast import robust_limits
-from napari_cryoet.exceptions import FormatError
+from napari_cryoet.exceptions import FormatError, raise_if_stopped
 from napari_cryoet.files import without_login
 from napari_cryoet.formats.common import MAX_FILE_BYTES, spacing_in_layout
 from napari_cryoet.formats.masks import whole_numbers
 from napari_cryoet.formats.mesh import Mesh
 from napari_cryoet.formats.notes import ORIGIN_KEY, of_bare_file
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
-from napari_cryoet.stopping import raise_if_stopped
 from napari_cryoet.volumes import AXES, Volume, open_volume
 
 T = TypeVar("T")

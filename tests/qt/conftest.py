@@ -27,7 +27,7 @@ from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.memory import Memory
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.theme import Theme
-from napari_cryoet.stopping import raise_if_stopped
+from napari_cryoet.exceptions import raise_if_stopped
 from patience import PatientBot
 from qt.fake_portal import FakePortal
 

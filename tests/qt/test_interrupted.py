@@ -10,8 +10,8 @@ from qtpy.QtCore import Qt
 
 import fault_server as faults
 from fault_server import FaultServer, Faulty
-from napari_cryoet import http as http_module
 from napari_cryoet.formats.portal_zarr import write_pyramid
+from napari_cryoet.network import client
 from napari_cryoet.network.policy import policy as shared_policy
 from napari_cryoet.network.policy import save_data
 from napari_cryoet.streaming import open_pyramid
@@ -69,15 +69,12 @@ def patience_s():
 
 @pytest.fixture
 def dock(qtbot, viewer_in_window, memory, server, monkeypatch, patience_s):
-    client = http_module.Http(timeout_s=patience_s)
-    monkeypatch.setattr(http_module, "shared_http", lambda: client)
-    monkeypatch.setattr(http_module, "_FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(client, "STALL_S", patience_s)
     viewer_in_window.window.resize(1280, 800)  # so that the finest level is looked at
     page = page_of_world(lambda name: server.url.replace("/file", f"/{name}"))
     browser = dock_at_run(qtbot, viewer_in_window, memory, page)
     yield browser
     browser.close_down()
-    client.close()
 
 
 @pytest.fixture

@@ -708,7 +708,6 @@ class TestStreaming:
     def test_what_failed_in_a_plane_is_said_there_and_can_be_asked_for_again(
         self, qtbot, emptied, main, served, monkeypatch
     ):
-        monkeypatch.setattr("napari_cryoet.http._pause_s", lambda _: 0.01)
         spec = served.load()
         served.server.statuses["v.zarr/0/"] = 503
         add_layers(main, [spec])

@@ -14,7 +14,6 @@ from qtpy.QtCore import Qt
 from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet._qt.viewer_link import ViewerLink
-from napari_cryoet.errand import THREAD_NAME
 from qt.docks import dock_at_run
 from qt.stalling_world import (
     ARROWS,
@@ -36,7 +35,7 @@ WAITING = {
     "points": (ARROWS, asks_for_points),
     "a mask": (MASK, asks_for_mask),
 }
-STAYING = (THREAD_NAME, *(f"napari-cryoet-{what}" for what in ("network", "calls", "decode", "disk")))
+STAYING = tuple(f"napari-cryoet-{what}" for what in ("network", "calls", "decode", "disk"))
 N_LAYERS = {TOMOGRAM: 1, ARROWS: 2, MASK: 1}
 
 

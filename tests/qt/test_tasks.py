@@ -11,8 +11,7 @@ import pytest
 from qtpy.QtCore import QObject, QThread
 
 from napari_cryoet._qt.tasks import PROGRESS_INTERVAL_S, Job, Tasks, UnexpectedError, _Outbox
-from napari_cryoet.exceptions import NetworkError, StoppedError
-from napari_cryoet.stopping import raise_if_stopped
+from napari_cryoet.exceptions import NetworkError, StoppedError, raise_if_stopped
 
 
 def test_an_answer_arrives_on_the_gui_thread(tasks, qtbot):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.stopping import raise_if_stopped
+from napari_cryoet.exceptions import raise_if_stopped
 
 if TYPE_CHECKING:
     from napari_cryoet.volumes import Volume

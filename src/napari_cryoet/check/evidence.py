@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from napari_cryoet.check.contrast import Contrast
 from napari_cryoet.check.readings import FARTHEST, Frame, Reading, all_readings, are_inside, shifted
-from napari_cryoet.stopping import raise_if_stopped
+from napari_cryoet.exceptions import raise_if_stopped
 
 #: ``fits``: the picks as given are on density that stands out. ``better``: another reading fits much better.
 #: ``several``: several readings fit much better, and nothing says which one is meant. ``unclear``: nobody can tell.

@@ -15,8 +15,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_cryoet.exceptions import raise_if_stopped
 from napari_cryoet.picks import Picks
-from napari_cryoet.stopping import raise_if_stopped
 
 _AXES: Final = "zyx"
 #: Factors that differ by less count as the same; densities couldn't tell them apart either.

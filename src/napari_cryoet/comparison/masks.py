@@ -25,10 +25,9 @@ from napari_cryoet.comparison.match import (
     stoppable,
 )
 from napari_cryoet.comparison.sides import Comparison, Figure, figures_of_scores, plain_figures
-from napari_cryoet.exceptions import ComparisonError, FormatError
+from napari_cryoet.exceptions import ComparisonError, FormatError, raise_if_stopped
 from napari_cryoet.picks import Picks
 from napari_cryoet.records import ShapeType
-from napari_cryoet.stopping import raise_if_stopped
 
 SLAB_VOXELS: Final = 2**23
 #: The portal stores masks in blocks of two planes.

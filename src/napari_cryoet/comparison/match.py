@@ -13,12 +13,12 @@ from typing import Any, Final, Literal, TypeVar, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.exceptions import ComparisonError
-from napari_cryoet.stopping import POLL_S, raise_if_stopped
+from napari_cryoet.exceptions import ComparisonError, raise_if_stopped
 
 Method = Literal["optimal", "greedy"]
 METHODS: Final[tuple[Method, ...]] = get_args(Method)
 Progress = Callable[[float], None]
+_POLL_S = 0.05
 T = TypeVar("T")
 
 #: More pairs within the radius take gigabytes; the radius is then far larger than a particle.
@@ -120,7 +120,7 @@ def stoppable(work: Callable[[], T], stop: threading.Event | None) -> T:
     executor.shutdown(wait=False)
     while True:
         try:
-            return future.result(POLL_S)
+            return future.result(_POLL_S)
         except TimeoutError:
             raise_if_stopped(stop)
 

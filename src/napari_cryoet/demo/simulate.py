@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from napari_cryoet.demo.content import RunPlan, Size, TomogramPlan
 from napari_cryoet.demo.scenes import Scene, molecule, rng_for, scene
 from napari_cryoet.demo.shapes import BEAD_PITCH_ANGSTROM, MICROTUBULE_RADIUS_ANGSTROM, Floats, Membrane, Vector
-from napari_cryoet.stopping import raise_if_stopped
+from napari_cryoet.exceptions import raise_if_stopped
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

@@ -20,10 +20,10 @@ from napari_cryoet.demo.content import DATASETS, METHODS, RUNS, AnnotationPlan, 
 from napari_cryoet.demo.rows import Place, Row, Tables
 from napari_cryoet.demo.scenes import RECIPES
 from napari_cryoet.demo.simulate import TILTS_DEGREE, Imaging, Volume32
+from napari_cryoet.exceptions import raise_if_stopped
 from napari_cryoet.files import cache_path, ready_place, written_whole
 from napari_cryoet.formats.portal_zarr import Kind, write_mrc, write_pyramid
 from napari_cryoet.packs.pack import Manifest, is_pack, write_pack
-from napari_cryoet.stopping import raise_if_stopped
 
 Progress = Callable[[float, str], None]
 

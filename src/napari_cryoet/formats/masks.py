@@ -16,11 +16,10 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.exceptions import FormatError, SaveError
+from napari_cryoet.exceptions import FormatError, SaveError, raise_if_stopped
 from napari_cryoet.files import path_to_write, refuse_existing, written_whole
 from napari_cryoet.formats.notes import ATTRIBUTE, of_export, path_beside, written_with_notes
 from napari_cryoet.formats.portal_zarr import Volume, slabs, write_mrc, write_pyramid
-from napari_cryoet.stopping import raise_if_stopped
 
 MaskFormat = Literal["ome-zarr-0.4", "ome-zarr-0.5", "mrc"]
 Progress = Callable[[int, int | None], None]

@@ -17,7 +17,7 @@ from typing import Any, Final, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.stopping import raise_if_stopped
+from napari_cryoet.exceptions import raise_if_stopped
 
 Kind = Literal["tomogram", "mask", "instances", "tiltseries"]
 Version = Literal["0.4", "0.5"]

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.exceptions import ChangedError, CryoETError, DamagedError, FormatError, OtherKindError, StreamError
+from napari_cryoet.exceptions import ChangedError, CryoETError, FormatError, OtherKindError, StreamError
 from napari_cryoet.files import brief
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class _Planes:
         return {name: value for name, value in self.__dict__.items() if name != "_array"}
 
     def __getitem__(self, region: tuple[Any, ...]) -> NDArray[Any]:
-        with _damage_explained(self._path, DamagedError):
+        with _damage_explained(self._path, StreamError):
             self.refuse_changed()
             has_z = len(self._array.shape) == 3
             found = np.asarray(self._array[region if has_z else region[1:]])

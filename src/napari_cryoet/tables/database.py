@@ -15,9 +15,8 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from napari_cryoet.exceptions import PackError, PortalError
+from napari_cryoet.exceptions import PackError, PortalError, raise_if_stopped
 from napari_cryoet.records import MAX_ID, Id
-from napari_cryoet.stopping import raise_if_stopped
 from napari_cryoet.tables.schema import Column, Kind, tables
 
 Row = Mapping[str, Any]
