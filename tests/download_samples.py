@@ -13,7 +13,6 @@ S3 = "s3://bucket/"
 TOMOGRAM = "10000/TS_1/Reconstructions/VoxelSpacing10.000/Tomograms/100/TS_1"
 PICKS = "10000/TS_1/Reconstructions/VoxelSpacing10.000/Annotations/101/ribosome-1.0"
 MASK = "10000/TS_1/Reconstructions/VoxelSpacing10.000/Annotations/102/membrane-1.0"
-BESIDE = "10000/TS_1/Reconstructions/VoxelSpacing10.000/Tomograms/100/tomogram_metadata.json"
 FRAME = "10000/TS_2/Frames/TS 2 [a]+b%.tif"
 
 Rows = dict[str, list[dict[str, Any]]]
@@ -36,7 +35,6 @@ def sample_files() -> dict[str, bytes]:
     return {
         **zarr_files(f"{TOMOGRAM}.zarr"),
         f"{TOMOGRAM}.mrc": bytes(range(256)) * 8192,  # 2 MiB
-        BESIDE: b'{"voxel_spacing": 10}',
         "10000/TS_1/Reconstructions/VoxelSpacing10.000/Images/key-photo.png": b"png" * 50,
         f"{PICKS}_point.ndjson": b'{"type": "point"}\n' * 40,
         f"{PICKS}.json": b'{"annotation_object": {}}',

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from download_samples import sample_rows, write_files
-from napari_cryoet.download import Plan, plan_download, select
+from napari_cryoet.download import Plan, plan_download
 from napari_cryoet.network import client
 from napari_cryoet.network.policy import policy, save_data
 from server import Server
@@ -30,7 +30,7 @@ def plan_of(bucket: Server) -> Callable[..., Plan]:
     def make(*what: str, change: Callable[[Any], None] = lambda _rows: None, **options: Any) -> Plan:
         rows = sample_rows(f"{bucket.url}/")
         change(rows)
-        return plan_download(rows, select(rows, what or ("everything",), **options))
+        return plan_download(rows, what=what or ("everything",), **options)
 
     return make
 

@@ -1,70 +1,146 @@
-"""A plan says what goes where, and how big it is, before anything is fetched."""
+"""Which rows are asked for, which of their files a plan names, and where these go, before anything is fetched."""
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+import threading
+import unicodedata
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+import graphql
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from download_samples import FRAME, PICKS, TOMOGRAM, sample_files, sample_rows
+from download_samples import DATASET, FRAME, OTHER_RUN, PICKS, RUN, TOMOGRAM, sample_files, sample_rows
 from napari_cryoet import open_portal
-from napari_cryoet.download import Plan, ask_rows, plan_download, select, select_ticked
-from napari_cryoet.exceptions import DownloadError
+from napari_cryoet.download import Plan, ask_rows, plan_download, plan_ticked
+from napari_cryoet.download import rows as rows_module
+from napari_cryoet.download.plan import clean_name
+from napari_cryoet.download.rows import file_columns
+from napari_cryoet.exceptions import DownloadError, NotFoundError, StoppedError
+from napari_cryoet.packs.pack import Manifest, write_pack
 from napari_cryoet.records import PORTAL_TERMS, Terms
 from napari_cryoet.run.outline import outline_run
+from portal_rows import portal_schema
 
 PREFIX = "https://files.example.org/"
+EVERYTHING = {"what": ["everything"]}
 
 
-def plan_of(*what: str, rows: Any = None, **options: Any) -> Plan:
-    rows = rows or sample_rows(PREFIX)
-    return plan_download(rows, select(rows, what or ("tomogram", "annotations"), **options))
+def plan_of(rows: Any = None, **options: Any) -> Plan:
+    return plan_download(rows or sample_rows(PREFIX), **options)
 
 
 def names_in(plan: Plan) -> set[str]:
     return {PurePosixPath(item.path).name for item in plan.items}
 
 
-def test_everything_is_every_file_that_the_tables_list() -> None:
+# rows
+
+
+@pytest.fixture
+def pack(tmp_path: Path) -> Path:
+    """The sample beside another dataset, of which nothing may come."""
+    rows = sample_rows(PREFIX)
+    others = {name: [row | {"id": row["id"] + 500} for row in found] for name, found in rows.items()}
+    for found in others.values():
+        for row in found:
+            row |= {key: value + 500 for key, value in row.items() if key.endswith("Id") and isinstance(value, int)}
+    manifest = Manifest(title="Two", https_prefix=PREFIX, s3_prefix="s3://bucket/")
+    return write_pack(tmp_path, manifest, {name: [*rows[name], *others[name]] for name in rows}).folder
+
+
+def ids(rows: Any) -> dict[str, list[int]]:
+    return {name: [row["id"] for row in found] for name, found in rows.items() if found}
+
+
+def test_all_rows_of_a_dataset_or_a_run_come_and_no_others(pack: Path) -> None:
+    assert ids(ask_rows(open_portal(pack), dataset_id=DATASET)) == ids(sample_rows(""))
+
+    rows = ask_rows(open_portal(pack), run_ids=[OTHER_RUN])
+    assert ids(rows) == {
+        **{"runs": [OTHER_RUN], "datasets": [DATASET], "datasetAuthors": [1], "depositions": [8]},
+        **{"depositionAuthors": [1], "frames": [81], "gainFiles": [91], "frameAcquisitionFiles": [95]},
+    }
+    assert rows["frames"][0]["fileSize"] == 100
+
+
+def test_long_lists_come_page_by_page_and_few_at_once(pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    portal, limits, at_once, most = open_portal(pack), list[int](), threading.Semaphore(4), []
+
+    class Counting:
+        def query(self, text: str, variables: dict[str, Any], *, stop: Any = None) -> Any:
+            most.append(at_once.acquire(blocking=False))
+            limits.append(variables["page"]["limit"])
+            try:
+                return portal.query(text, variables, stop=stop)
+            finally:
+                at_once.release()
+
+    monkeypatch.setattr(rows_module, "ROWS_A_PAGE", 2)
+    assert ids(ask_rows(Counting(), dataset_id=DATASET)) == ids(sample_rows(""))
+    assert set(limits) == {2}
+    assert all(most)
+
+
+def test_what_the_portal_lacks_is_told_and_a_stop_ends_it(pack: Path) -> None:
+    stop = threading.Event()
+    for wanted in ({"dataset_id": 7}, {"run_ids": [RUN, 7]}):
+        with pytest.raises(NotFoundError, match="7"):
+            ask_rows(open_portal(pack), stop=stop, **wanted)
+    stop.set()
+    with pytest.raises(StoppedError):
+        ask_rows(open_portal(pack), dataset_id=DATASET, stop=stop)
+
+
+def test_every_address_of_the_schema_is_a_file_but_for_those_of_whole_folders() -> None:
+    roots = portal_schema().query_type.fields
+    named = {
+        (table, name)
+        for table, root in roots.items()
+        if graphql.is_list_type(graphql.get_nullable_type(root.type))
+        for name in graphql.get_named_type(root.type).fields
+        if (name.startswith("https") or name.endswith("Url")) and not name.endswith("Prefix")
+    }
+    sizes = {(table, name): each.size for table, columns in file_columns().items() for name, each in columns.items()}
+
+    assert sizes.keys() == named
+    assert {("frames", "httpsFramePath"), ("tiltseries", "httpsAngleList"), ("datasets", "keyPhotoUrl")} <= named
+    assert (sizes["tomograms", "httpsMrcFile"], sizes["annotationFiles", "httpsPath"]) == ("fileSizeMrc", "fileSize")
+    assert sizes["tiltseries", "httpsAngleList"] is sizes["datasets", "keyPhotoUrl"] is None
+
+
+# which files
+
+
+def test_everything_is_every_file_that_the_tables_list_with_its_size() -> None:
     expected = {f"files/{key.partition('.zarr/')[0]}" for key in sample_files()}
-    plan = plan_of("everything")
+    plan = plan_of(**EVERYTHING)
+    sizes = {item.path.removeprefix("files/"): item.size_bytes for item in plan.items}
 
     assert {item.path.removesuffix(".zarr") for item in plan.items} == expected
     assert all(item.url.startswith(PREFIX) for item in plan.items)
-
-
-def test_sizes_are_those_that_the_portal_lists_and_the_unknown_are_counted() -> None:
-    plan = plan_of("everything")
-    sizes = {item.path.removeprefix("files/"): item.size_bytes for item in plan.items}
-
     assert (sizes[f"{TOMOGRAM}.mrc"], sizes[FRAME], sizes[f"{PICKS}.json"]) == (2**21, 100, None)
-    assert sizes[f"{TOMOGRAM}.zarr"] == sum(
-        len(n) for key, n in sample_files().items() if key.startswith(TOMOGRAM + ".z")
-    )
     assert plan.total_bytes == sum(size for size in sizes.values() if size is not None)
-    assert plan.n_unknown_sizes == 9
+    assert plan.n_unknown_sizes == 8
 
 
 @pytest.mark.parametrize(
-    ("what", "options", "names"),
+    ("options", "names"),
     [
-        ((), {}, {"TS_1.zarr", "ribosome-1.0_point.ndjson", "membrane-1.0_mask.zarr"}),
-        ((), {"volume_format": "mrc"}, {"TS_1.mrc", "ribosome-1.0_point.ndjson", "membrane-1.0_mask.mrc"}),
-        (("tomogram",), {}, {"TS_1.zarr"}),
-        (("annotations",), {"annotations": "default"}, {"ribosome-1.0_point.ndjson"}),
-        (("annotations",), {"annotations": [22]}, {"membrane-1.0_mask.zarr"}),
-        (("tomogram", "annotations"), {"annotations": "none"}, {"TS_1.zarr"}),
-        (
-            ("metadata",),
-            {},
-            {"ribosome-1.0.json", "membrane-1.0.json", "tomogram_metadata.json", "alignment_metadata.json"},
-        ),
-        (("metadata",), {"annotations": "none"}, {"tomogram_metadata.json", "alignment_metadata.json"}),
+        ({}, {"TS_1.zarr", "ribosome-1.0_point.ndjson", "membrane-1.0_mask.zarr"}),
+        ({"volume_format": "mrc"}, {"TS_1.mrc", "ribosome-1.0_point.ndjson", "membrane-1.0_mask.mrc"}),
+        ({"what": ["tomogram"]}, {"TS_1.zarr"}),
+        ({"what": ["annotations"], "annotations": "default"}, {"ribosome-1.0_point.ndjson"}),
+        ({"what": ["annotations"], "annotations": [22]}, {"membrane-1.0_mask.zarr"}),
+        ({"annotations": "none"}, {"TS_1.zarr"}),
+        ({"what": ["metadata"]}, {"ribosome-1.0.json", "membrane-1.0.json", "alignment_metadata.json"}),
+        ({"what": ["metadata"], "annotations": "none"}, {"alignment_metadata.json"}),
     ],
 )
-def test_a_part_can_be_selected_in_one_format_a_volume(what: Any, options: Any, names: set[str]) -> None:
-    assert names_in(plan_of(*what, **options)) == names
+def test_a_part_can_be_selected_in_one_format_a_volume(options: Any, names: set[str]) -> None:
+    assert names_in(plan_of(**options)) == names
 
 
 def test_a_volume_that_lacks_the_wanted_format_comes_in_the_other() -> None:
@@ -72,61 +148,72 @@ def test_a_volume_that_lacks_the_wanted_format_comes_in_the_other() -> None:
     rows["tomograms"][0]["httpsOmezarrDir"] = None
     rows["annotationFiles"] = [row for row in rows["annotationFiles"] if row["format"] != "zarr"]
 
-    assert names_in(plan_of(rows=rows)) == {"TS_1.mrc", "ribosome-1.0_point.ndjson", "membrane-1.0_mask.mrc"}
+    assert names_in(plan_of(rows)) == {"TS_1.mrc", "ribosome-1.0_point.ndjson", "membrane-1.0_mask.mrc"}
 
 
 def test_the_default_tomogram_of_each_run_is_chosen() -> None:
     rows = sample_rows(PREFIX)
     other = rows["tomograms"][0] | {"id": 5, "isVisualizationDefault": None}
-    elsewhere = other | {"id": 12, "runId": 2, "httpsOmezarrDir": f"{PREFIX}10000/a.zarr", "s3OmezarrDir": None}
-    rows["tomograms"] += [other, elsewhere]
+    rows["tomograms"] += [other, other | {"id": 12, "runId": 2, "httpsOmezarrDir": f"{PREFIX}10000/a.zarr"}]
 
-    assert [cell.row_id for cell in select(rows, ["tomogram"])] == [11, 12]
-
-
-def test_what_is_of_an_unknown_kind_is_planned_like_everything_else() -> None:
-    rows = sample_rows(PREFIX)
-    rows["annotationFiles"][0]["format"] = "hdf7"
-    rows["annotationShapes"][0]["shapeType"] = "Hologram"
-
-    assert "ribosome-1.0_point.ndjson" in names_in(plan_of(rows=rows))
+    assert [item.row_id for item in plan_of(rows, what=["tomogram"]).items] == [11, 12]
 
 
-def test_what_is_ticked_makes_the_same_plan(demo_pack: Any) -> None:
+def test_what_is_ticked_makes_the_same_plan(demo_pack: Path) -> None:
     portal = open_portal(demo_pack)
-    page = portal.run_page(9001)
-    rows = ask_rows(portal, run_ids=[9001])
+    page, rows = portal.run_page(9001), ask_rows(portal, run_ids=[9001])
     ticked = [row for row in outline_run(page, page.default_tomogram).rows() if row.files]
     for form in ("zarr", "mrc"):
-        cells = select_ticked(rows, [page.default_tomogram], ticked, volume_format=form)
-        assert set(cells) == set(select(rows, ["tomogram", "annotations", "metadata"], volume_format=form))
-    bare = select_ticked(rows, [], ticked[:1], with_metadata=False)
-    assert {cell.row_id for cell in bare} <= {file.id for file in ticked[0].files}
+        plan = plan_ticked(rows, portal.source, [page.default_tomogram], ticked, volume_format=form)
+        every = plan_download(rows, what=["tomogram", "annotations", "metadata"], volume_format=form)
+        assert set(plan.items) == set(every.items)
+        assert (plan.terms, plan.source) == (portal.source.terms, portal.source.label)
+    bare = plan_ticked(rows, portal.source, [], ticked[:1], with_metadata=False)
+    assert {item.row_id for item in bare.items} <= {file.id for file in ticked[0].files}
+
+
+def test_what_is_not_there_is_an_error() -> None:
+    rows = sample_rows(PREFIX)
+    for options, noun in (
+        ({"rows": rows | {"tomograms": []}}, "tomogram"),
+        ({"annotations": [99]}, "annotation 99"),
+        ({"what": ["annotations"], "annotations": "none"}, "Nothing"),
+    ):
+        with pytest.raises(DownloadError, match=noun):
+            plan_of(**options)
+
+
+def test_the_portal_s_own_files_are_under_its_terms() -> None:
+    rows = sample_rows(PREFIX)
+    assert plan_of(rows).terms == Terms()
+    for row in (*rows["datasets"], *rows["runs"]):
+        row["s3Prefix"] = row["s3Prefix"].replace("s3://bucket/", "s3://cryoet-data-portal-public/")
+    assert plan_of(rows).terms == PORTAL_TERMS
+
+
+# where they go
 
 
 @pytest.mark.parametrize(
-    ("s3", "https"),
+    ("url", "path"),
     [
-        ("s3://bucket/../../C:/CON/a?.ndjson", f"{PREFIX}a"),
-        ("s3://elsewhere/a", "https://other.example.org/../../etc/passwd"),
-        ("s3://bucket/", PREFIX),
+        (f"{PREFIX}../../C:/CON/a?.ndjson", None),
+        ("https://other.example.org/../../etc/passwd", None),
+        (PREFIX, None),
+        (f"{PREFIX}10000/TS_2/%2E%2E/a", None),
+        (f"{PREFIX}10000/TS_2/Frames/TS%202.tif", "files/10000/TS_2/Frames/TS 2.tif"),
+        (f"{PREFIX}10000/TS_2/Frames/TS 2.tif", "files/10000/TS_2/Frames/TS 2.tif"),
     ],
 )
-def test_a_hostile_path_stays_inside_with_names_that_are_valid_everywhere(s3: str, https: str) -> None:
+def test_an_address_tells_the_place_which_stays_inside_with_valid_names(url: str, path: str | None) -> None:
     rows = sample_rows(PREFIX)
-    rows["annotationFiles"][0] |= {"s3Path": s3, "httpsPath": https}
-    (path,) = (item.path for item in plan_of("annotations", rows=rows, annotations=[21]).items)
+    rows["annotationFiles"][0]["httpsPath"] = url
+    (item,) = plan_of(rows, what=["annotations"], annotations=[21]).items
 
-    assert path.startswith("files/")
-    assert not {"..", ".", "", "CON"} & set(path.split("/"))
-    assert not set(path) & set(":?")
-
-
-def test_where_the_s3_path_is_missing_the_address_tells_the_place() -> None:
-    rows = sample_rows(PREFIX)
-    rows["frames"][0] |= {"s3FramePath": None, "httpsFramePath": f"{PREFIX}10000/TS_2/Frames/TS%202.tif"}
-
-    assert "files/10000/TS_2/Frames/TS 2.tif" in {item.path for item in plan_of("everything", rows=rows).items}
+    assert item.path.startswith("files/")
+    assert not {"..", ".", "", "CON"} & set(item.path.split("/"))
+    assert not set(item.path) & set(":?")
+    assert path in {None, item.path}
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://files.example.org/a.ndjson", "a.ndjson"])
@@ -135,49 +222,39 @@ def test_a_portal_on_the_web_cannot_name_files_of_this_computer(url: str) -> Non
     rows["annotationFiles"][0]["httpsPath"] = url
 
     with pytest.raises(DownloadError, match="can't be fetched"):
-        plan_of(rows=rows)
+        plan_of(rows)
 
 
-def test_names_that_differ_by_case_alone_are_two_files_on_every_disk() -> None:
+def test_names_that_differ_by_case_alone_are_two_files_and_shared_files_one() -> None:
     rows = sample_rows(PREFIX)
-    rows["frames"].append(rows["frames"][0] | {"id": 82, "s3FramePath": f"s3://bucket/{FRAME.replace('TS_2', 'ts_2')}"})
-    paths = [item.path for item in plan_of("everything", rows=rows).items]
+    other = PREFIX + FRAME.replace("TS_2", "ts_2")
+    rows["frames"] += [rows["frames"][0] | {"id": 82, "httpsFramePath": other}, rows["frames"][0] | {"id": 83}]
+    paths = [item.path for item in plan_of(rows, **EVERYTHING).items]
 
-    assert len({path.casefold() for path in paths}) == len(paths) == len(set(paths))
+    assert len({path.casefold() for path in paths}) == len(paths) == len(plan_of(**EVERYTHING).items) + 1
     assert f"files/{FRAME}" in paths
 
 
-def test_a_file_that_two_records_share_is_fetched_once() -> None:
-    rows = sample_rows(PREFIX)
-    rows["annotationFiles"].append(rows["annotationFiles"][0] | {"id": 99})
-
-    assert len(plan_of("annotations", rows=rows, annotations=[21]).items) == 1
-
-
-@pytest.mark.parametrize(
-    ("options", "noun"), [({"annotations": [99]}, "annotation 99"), ({"annotations": "some"}, "'some'")]
+RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³")}
+names = st.one_of(
+    st.text(max_size=300),
+    st.text(alphabet='aA.~ /\\:*?"<>|\0\u202eée\u0301', max_size=40),
+    st.sampled_from(["CON", "nul.zarr", "com1.tar.gz", "LPT9 ", "aux .x", "..", ".", ""]),
 )
-def test_annotations_that_are_not_there_are_an_error(options: Any, noun: str) -> None:
-    with pytest.raises(DownloadError, match=noun):
-        plan_of(**options)
 
 
-def test_nothing_to_download_is_an_error() -> None:
-    rows = sample_rows(PREFIX)
-    with pytest.raises(DownloadError, match="Nothing"):
-        plan_download(rows, [])
-    with pytest.raises(DownloadError, match="tomogram"):
-        plan_of(rows=rows | {"tomograms": []})
+@given(names, names)
+def test_clean_names_are_valid_on_linux_macos_and_windows_and_stay_different(one: str, other: str) -> None:
+    name = clean_name(one)
+    assert 0 < len(name.encode()) < 200
+    assert not set(name) & set('<>:"/\\|?*')
+    assert not any(unicodedata.category(letter) in ("Cc", "Cf", "Cs") for letter in name)
+    assert name.strip(" ").rstrip(".") == name
+    assert name.partition(".")[0].rstrip(" ").casefold() not in RESERVED
+    assert unicodedata.is_normalized("NFC", name)
+    assert (name == clean_name(other)) == (one == other)
 
 
-def test_files_are_under_the_terms_of_their_portal(demo_pack: Any) -> None:
-    portal = open_portal(demo_pack)
-    rows = ask_rows(portal, run_ids=[9001])
-    plan = plan_download(rows, select(rows), portal.source)
-    assert (plan.terms, plan.source) == (portal.source.terms, portal.source.label)
-
-    theirs = sample_rows(PREFIX)
-    assert plan_of(rows=theirs).terms == Terms()
-    for row in (*theirs["datasets"], *theirs["runs"]):
-        row["s3Prefix"] = row["s3Prefix"].replace("s3://bucket/", "s3://cryoet-data-portal-public/")
-    assert plan_of(rows=theirs).terms == PORTAL_TERMS
+@pytest.mark.parametrize("name", ["TS_026.zarr", ".zattrs", "0", "Lamella 1 [Pos+2] %.mrc", "VoxelSpacing13.480", "é"])
+def test_names_of_the_portal_are_kept(name: str) -> None:
+    assert clean_name(name) == name

@@ -80,14 +80,6 @@ def test_a_missing_file_is_none_and_beyond_the_end_is_nothing(url: str) -> None:
     assert (response.status, response.body) == (416, b"")
 
 
-def test_a_head_tells_the_size_without_the_file(url: str, server: Server) -> None:
-    response = client.run(client.head(url))
-    assert response is not None
-    assert (response.total_bytes, response.body) == (len(CONTENT), b"")
-    assert server.sent_bytes() == 0
-    assert client.run(client.head(f"{url}/not/there")) is None
-
-
 def test_connections_are_kept(url: str, server: Server) -> None:
     server.script("missing", lambda _: in_chunks(Answer(404, body=bytes(100_000))))
     for start in range(5):

@@ -50,7 +50,6 @@ def test_offline_sends_nothing_and_says_why(server: Server, ours: Policy) -> Non
     ours.offline = True
     for request in (
         client.get(server.url, limit_bytes=1),
-        client.head(server.url),
         client.post_json(server.url, {}, limit_bytes=1),
         streamed(server),
     ):

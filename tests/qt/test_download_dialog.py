@@ -62,7 +62,7 @@ def test_every_control_has_a_name_and_the_keys_reach_it(qtbot, make_dialog):
         dialog.activateWindow()
     dialog.folder.line_edit.native.setFocus()
     controls = controls_by_tab(dialog)
-    assert {dialog.existing.native, dialog.volume_format.native, dialog.start} <= set(controls)
+    assert {dialog.overwrite.native, dialog.volume_format.native, dialog.start} <= set(controls)
     assert [control for control in controls if not spoken(control)] == []
 
 
@@ -99,7 +99,7 @@ def test_files_that_differ_are_not_overwritten_unasked(qtbot, tasks, make_dialog
     download(qtbot, tasks, dialog)
     assert "would be overwritten" in dialog.message.text()
     assert picks.read_text() == "my own"
-    dialog.existing.value = "overwrite what differs"
+    dialog.overwrite.value = True
     download(qtbot, tasks, dialog)
     assert picks.read_text() != "my own"
 
@@ -108,7 +108,7 @@ def test_files_that_differ_are_not_overwritten_unasked(qtbot, tasks, make_dialog
 def test_stop_stops_and_says_that_it_can_go_on(by, qtbot, tasks, make_dialog, monkeypatch):
     stopped = threading.Event()
 
-    def endless(plan, folder, *, existing, progress, stop):
+    def endless(plan, folder, *, overwrite, progress, stop):
         if stop.wait(60):
             stopped.set()
 
@@ -184,7 +184,7 @@ def test_a_long_message_takes_its_room_from_no_field(qtbot, make_dialog):
     qtbot.waitUntil(lambda: cut_texts(dialog) == [])
     dialog.message.setText("The disk is full. Make room, or choose a folder on another disk. " * 5)
 
-    fields = [dialog.folder.native, dialog.volume_format.native, dialog.existing.native, dialog.with_metadata.native]
+    fields = [dialog.folder.native, dialog.volume_format.native, dialog.overwrite.native, dialog.with_metadata.native]
 
     def is_all_seen():
         assert dialog.message.height() >= dialog.message.heightForWidth(dialog.message.width())

@@ -16,17 +16,7 @@ from napari_cryoet._qt.labels import plain_label, plain_tooltip, roomy
 from napari_cryoet._qt.message_panel import SWITCH_TEXTS, copy_text
 from napari_cryoet._qt.session import AskablePortal
 from napari_cryoet._qt.tasks import Job, Tasks, UnexpectedError
-from napari_cryoet.download import (
-    DownloadReport,
-    Existing,
-    Plan,
-    Progress,
-    Rows,
-    ask_rows,
-    download_files,
-    plan_download,
-    select_ticked,
-)
+from napari_cryoet.download import DownloadReport, Plan, Rows, ask_rows, download_files, plan_ticked
 from napari_cryoet.exceptions import CryoETError, DownloadError, WithheldError
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import Tomogram
@@ -38,11 +28,6 @@ ROWS_KEY = "download rows"
 BAR_STEPS = 1000
 
 _FORMATS = {"OME-Zarr": "zarr", "MRC": "mrc"}
-_EXISTING = {
-    "ask": Existing.REFUSE,
-    "keep what is there": Existing.KEEP,
-    "overwrite what differs": Existing.OVERWRITE,
-}
 
 
 class DownloadDialog(QDialog):
@@ -86,14 +71,13 @@ class DownloadDialog(QDialog):
         self.folder = FileEdit(label="Folder", mode=FileDialogMode.EXISTING_DIRECTORY, value=folder)
         self.volume_format = ComboBox(label="Volumes as", choices=list(_FORMATS))
         self.with_metadata = CheckBox(text="with metadata files", value=True)
-        self.existing = ComboBox(label="Files that differ", choices=list(_EXISTING))
+        self.overwrite = CheckBox(text="replace files that differ", value=False)
         self.form = QWidget()
         self.folder.line_edit.native.setAccessibleName("Folder to download to")
         self.folder.choose_btn.native.setAccessibleName("Choose the folder to download to")
         self.folder.choose_btn.text = "Choose…"
         self._tell_folder()
         self.volume_format.native.setAccessibleName("Format of volumes")
-        self.existing.native.setAccessibleName("What to do with files that differ")
         self.size_label = plain_label(name="downloadSize")
         self.bar = QProgressBar()
         self.bar.setRange(0, BAR_STEPS)
@@ -169,15 +153,15 @@ class DownloadDialog(QDialog):
     def _make_plan(self, _value: Any = None) -> None:
         if self._rows is None:
             return
-        cells = select_ticked(
-            self._rows,
-            self._tomograms,
-            self._ticked,
-            volume_format="mrc" if _FORMATS[self.volume_format.value] == "mrc" else "zarr",
-            with_metadata=bool(self.with_metadata.value),
-        )
         try:
-            self._plan = plan_download(self._rows, cells, self._portal.source)
+            self._plan = plan_ticked(
+                self._rows,
+                self._portal.source,
+                self._tomograms,
+                self._ticked,
+                volume_format="mrc" if _FORMATS[self.volume_format.value] == "mrc" else "zarr",
+                with_metadata=bool(self.with_metadata.value),
+            )
         except DownloadError as error:
             self._plan = None
             self.size_label.setText(str(error))
@@ -196,13 +180,10 @@ class DownloadDialog(QDialog):
             self.message.setText("Choose a folder to download to.")
             self.folder.line_edit.native.setFocus(Qt.FocusReason.OtherFocusReason)
             return
-        folder, existing = self.chosen_folder, _EXISTING[self.existing.value]
+        folder, overwrite = self.chosen_folder, bool(self.overwrite.value)
 
         def work(job: Job) -> DownloadReport:
-            def tell(progress: Progress) -> None:
-                job.progress(progress.done_bytes, progress.total_bytes)
-
-            return download_files(plan, folder, existing=existing, progress=tell, stop=job.stop)
+            return download_files(plan, folder, overwrite=overwrite, progress=job.progress, stop=job.stop)
 
         self._tasks.progressed.connect(self._on_progress)
         self._tasks.finished.connect(self._on_finished)
@@ -231,7 +212,6 @@ class DownloadDialog(QDialog):
             joined(
                 f"{count_text(report.n_fetched, 'file')} downloaded ({size_text(report.fetched_bytes)})",
                 f"{count_text(report.n_skipped, 'file')} there already" if report.n_skipped else "",
-                f"{count_text(len(report.kept), 'file')} kept as they were" if report.kept else "",
             )
         )
         self.show_folder.show()
@@ -269,9 +249,10 @@ class DownloadDialog(QDialog):
         rows = QFormLayout(self.form)
         rows.setContentsMargins(0, 0, 0, 0)
         rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        for field in (self.folder, self.volume_format, self.existing):
+        for field in (self.folder, self.volume_format):
             rows.addRow(field.label, field.native)
         rows.addRow("", self.with_metadata.native)
+        rows.addRow("", self.overwrite.native)
         buttons = QHBoxLayout()
         buttons.addStretch(1)
         for button in (self.copy_details, self.switch, self.show_folder, self.stop, self.start, self.close_button):

@@ -25,7 +25,7 @@ from napari_cryoet._qt.saving import (
     refuse_other_vectors,
 )
 from napari_cryoet._qt.stoppable import Progress, wait_with_stop
-from napari_cryoet.download.names import clean_name
+from napari_cryoet.download.plan import clean_name
 from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.files import refuse_existing, written_whole
 from napari_cryoet.formats.registry import SUFFIXES, format_for, format_of_name, write_picks

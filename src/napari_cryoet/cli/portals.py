@@ -17,7 +17,6 @@ from napari_cryoet.exceptions import PackError, StoppedError
 from napari_cryoet.wording import count_text, plain, reported, size_text
 
 if TYPE_CHECKING:
-    from napari_cryoet.download import Plan, Progress
     from napari_cryoet.portal.pages import CatalogueRow
     from napari_cryoet.portal.portal import Portal
 
@@ -79,7 +78,7 @@ def download(
     which: Annotations = "all",
     dry_run: Annotated[bool, Option("--dry-run", help="Say what would be fetched and how large it is.")] = False,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace files that are there and differ.")] = False,
-) -> int:
+) -> None:
     """Download files of a dataset or of a run. Started again, a download fetches only what isn't complete.
 
     \b
@@ -87,31 +86,29 @@ def download(
     napari-cryoet download live --run 506 --what tomogram --format mrc --to runs
     napari-cryoet download live --dataset 10000 --to data       # all its files
     """
-    from napari_cryoet.download import Existing, ask_rows, download_files, plan_download, select, with_sizes
+    from napari_cryoet.download import ask_rows, download_files, plan_download
 
     if (run is None) == (dataset is None):
         raise BadParameter("say --run or --dataset")
+    wanted = wanted or (("everything",) if run is None else ("tomogram", "annotations"))
     with working() as (stop, steps):
         with closing(open_source(source, steps, stop)) as portal:
             rows = ask_rows(portal, dataset_id=dataset, run_ids=[] if run is None else [run], stop=stop)
-        wanted = wanted or (("everything",) if run is None else ("tomogram", "annotations"))
-        cells = select(rows, wanted, volume_format=volume_format, annotations=which)
-        plan = with_sizes(plan_download(rows, cells, portal.source), stop=stop)
+            plan = plan_download(rows, portal.source, what=wanted, volume_format=volume_format, annotations=which)
         if dry_run:
-            return _say_plan(plan, to)
+            say_table((">size", "file"), ((size_text(item.size_bytes) or "?", item.path) for item in plan.items))
+            unknown = f", and {count_text(n, 'item')} of unknown size" if (n := plan.n_unknown_sizes) else ""
+            say(f"{count_text(len(plan.items) - n, 'item')}, {size_text(plan.total_bytes)}{unknown}")
+            return
 
-        def show(progress: Progress) -> None:
-            done, total = size_text(progress.done_bytes), size_text(progress.total_bytes)
-            words = f"{done} of {total}, {progress.done_items} of {count_text(progress.total_items, 'item')}"
-            steps.show(progress.done_bytes / max(1, progress.total_bytes), words)
+        def show(done_bytes: int, total_bytes: int) -> None:
+            steps.show(done_bytes / max(1, total_bytes), f"{size_text(done_bytes)} of {size_text(total_bytes)}")
 
-        existing = Existing.OVERWRITE if overwrite else Existing.REFUSE
-        report = download_files(plan, to, existing=existing, progress=show, stop=stop)
+        report = download_files(plan, to, overwrite=overwrite, progress=show, stop=stop)
     skipped = f"; {count_text(report.n_skipped, 'file')} complete already" if report.n_skipped else ""
     say(f"{count_text(report.n_fetched, 'file')}, {size_text(report.fetched_bytes)}, in {report.folder}{skipped}")
-    if report.missing_chunks:
-        say(f"{count_text(len(report.missing_chunks), 'chunk')} not stored on the server: they hold the fill value")
-    return 0
+    if report.n_missing_chunks:
+        say(f"{count_text(report.n_missing_chunks, 'chunk')} not stored on the server: they hold the fill value")
 
 
 def _cells_of(row: CatalogueRow) -> tuple[str, ...]:
@@ -119,20 +116,6 @@ def _cells_of(row: CatalogueRow) -> tuple[str, ...]:
 
     counts = f"{row.run_count:,}", f"{row.annotation_count:,}"
     return f"DS-{row.id}", plain(row.title), reported(row.organism_name), *counts, objects_text(row.objects)
-
-
-def _say_plan(plan: Plan, folder: Path) -> int:
-    from napari_cryoet.download import look
-
-    found = look(plan, folder)
-    say_table((">size", "file"), ((size_text(item.size_bytes) or "?", item.path) for item in plan.items))
-    unknown = f", and {count_text(plan.n_unknown_sizes, 'item')} of unknown size" if plan.n_unknown_sizes else ""
-    say(f"{plan.title}: {count_text(len(plan.items), 'item')}, {size_text(plan.total_bytes)}{unknown}")
-    if found.needed_bytes < plan.total_bytes:
-        say(f"still to come: {size_text(found.needed_bytes)}")
-    for path in found.conflicts:
-        say(f"in the way: {path}")
-    return 0
 
 
 @app.command()

@@ -213,7 +213,6 @@ class _RunWriter:
             "isVisualizationDefault": plan.is_default,
             **rows.dates(dataset.deposition_id),
         }
-        (place / f"Tomograms/{plan.number}/tomogram_metadata.json").write(row)
         tomogram_id = self._tables.add("tomograms", self._common, row, files, photos.photos("key-photo-"))
         self._tables.add_authors("tomogram", tomogram_id, dataset.deposition_id)
 

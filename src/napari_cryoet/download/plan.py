@@ -1,18 +1,20 @@
 """What a download will fetch: files, where they go, and how large they are. Nothing here reads a file or the network.
 
-A plan is made of rows of the portal's tables, of one run or of many, and of the cells in them that were chosen: each
-names a file, or an OME-Zarr, which is a folder of files.
+A plan is made of rows of the portal's tables, of one run or of many. Each cell with an address names a file, or an
+OME-Zarr, which is a folder of files.
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 from urllib.parse import unquote, urlsplit
 
-from napari_cryoet.download.names import clean_name, with_hash
-from napari_cryoet.download.rows import Row, Rows, file_columns
+from napari_cryoet.download.rows import FileColumn, Row, Rows, file_columns
 from napari_cryoet.exceptions import DownloadError
 from napari_cryoet.portal.portal import Source
 from napari_cryoet.records import Terms, Tomogram, terms_of
@@ -25,17 +27,10 @@ WhichAnnotations = Literal["all", "default", "none"] | Collection[int]
 
 FILES: Final = "files"  # where files go in the download's folder, as in a pack
 
-_TOMOGRAM_COLUMNS: Final[dict[VolumeFormat, str]] = {"zarr": "httpsOmezarrDir", "mrc": "httpsMrcFile"}
-#: The metadata beside a tomogram, which no table names.
-_METADATA_BESIDE: Final = "tomogram_metadata.json"
-
-
-class Cell(NamedTuple):
-    """A cell of the portal's tables that names a file, by the column of its https address."""
-
-    table: str
-    row_id: int
-    column: str
+_Cell = tuple[str, Row, str]  # table, row, and the column of an https address
+_VOLUME_COLUMNS: Final[dict[VolumeFormat, str]] = {"zarr": "httpsOmezarrDir", "mrc": "httpsMrcFile"}
+_MAX_NAME_BYTES: Final = 160  # of 255 that file systems hold; leaves room for a hash and for endings of ours
+_RESERVED: Final = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,20 +39,21 @@ class PlannedItem:
 
     Attributes
     ----------
+    table, row_id, column
+        The cell of the portal's tables that names it.
     path
         Where it goes in the download's folder, with ``/`` between names.
     size_bytes
         As the portal lists it; None where it doesn't.
-    may_be_missing
-        Whether it is no failure if the server doesn't have it.
     """
 
-    cell: Cell
+    table: str
+    row_id: int
+    column: str
     url: str
     path: str
-    is_zarr: bool = False
-    size_bytes: int | None = None
-    may_be_missing: bool = False
+    is_zarr: bool
+    size_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +70,6 @@ class Plan:
         Where it comes from, and under which licence.
     """
 
-    title: str
     items: tuple[PlannedItem, ...]
     rows: Rows
     https_prefix: str
@@ -98,99 +93,98 @@ class Plan:
         return sum(item.size_bytes is None for item in self.items)
 
 
-def plan_download(rows: Rows, cells: Iterable[Cell], source: Source | None = None) -> Plan:
-    """What to fetch for some cells, laid out as in the portal's bucket.
+def plan_download(
+    rows: Rows,
+    source: Source | None = None,
+    *,
+    what: Collection[What] = ("tomogram", "annotations"),
+    volume_format: VolumeFormat = "zarr",
+    annotations: WhichAnnotations = "all",
+) -> Plan:
+    """Plan to download everything, or each run's default tomogram, its annotations, and the metadata files of both.
 
     Parameters
     ----------
-    rows, cells
-        From `ask_rows`, and `select` or `select_ticked`.
+    rows
+        From `ask_rows`.
     source
         The portal's, for the notes on where files come from.
+    what
+        One or several of "everything", "tomogram", "annotations" and "metadata".
+    volume_format
+        Volumes come in this format where they are offered in it, else in the other; everything comes in both.
+    annotations
+        "all", "default" (those that the curators show), "none", or their ids.
 
     Raises
     ------
     DownloadError
-        If nothing is chosen, or the portal names something that may not be fetched.
-    """
-    layout = _Layout(rows)
-    items = {item.path: item for cell in dict.fromkeys(cells) for item in layout.items(cell)}
-    if not items:
-        raise DownloadError("Nothing is selected to download.", hint="Choose a tomogram or an annotation first.")
-    return Plan(
-        title=_title(rows),
-        items=tuple(items.values()),
-        rows=rows,
-        https_prefix=layout.https_prefix,
-        s3_prefix=layout.s3_prefix,
-        source="" if source is None else source.location if "://" in source.location else source.label,
-        terms=terms_of(layout.s3_prefix, source.terms if source is not None else None),
-    )
-
-
-def select(
-    rows: Rows,
-    what: Collection[What] = ("tomogram", "annotations"),
-    *,
-    volume_format: VolumeFormat = "zarr",
-    annotations: WhichAnnotations = "all",
-) -> tuple[Cell, ...]:
-    """The cells of everything, or of each run's default tomogram, its annotations, and the metadata files of both.
-
-    Volumes come in one format where they are offered in it, else in the other.
-
-    Raises
-    ------
-    DownloadError
-        If there is no such annotation, or no tomogram.
+        If there is no such annotation or no tomogram, or the portal names something that may not be fetched.
     """
     if "everything" in what:
-        return tuple(_all_cells(rows))
+        return _plan(rows, source, _everything(rows))
     tomograms = _default_tomograms(rows)
     if "tomogram" in what and not tomograms:
-        raise DownloadError(f"{_title(rows)} has no tomogram.", hint="Ask for its annotations or metadata only.")
+        raise DownloadError("There is no tomogram.", hint="Ask for annotations or metadata only.")
     chosen = _chosen_annotations(rows, annotations)
     shapes = {row["id"] for row in rows["annotationShapes"] if row["annotationId"] in chosen}
     files = [row for row in rows["annotationFiles"] if row["annotationShapeId"] in shapes]
-    return (
-        *(_cells_of_tomograms(tomograms, volume_format) if "tomogram" in what else ()),
-        *(_cells_of_files(files, volume_format) if "annotations" in what else ()),
-        *(_cells_of_metadata(rows, tomograms, files, chosen) if "metadata" in what else ()),
-    )
+    return _plan(rows, source, _cells(rows, what, tomograms, files, chosen, volume_format=volume_format))
 
 
-def select_ticked(
+def plan_ticked(
     rows: Rows,
+    source: Source,
     tomograms: Collection[Tomogram],
     ticked: Collection[AnnotationRow],
     *,
     volume_format: VolumeFormat = "zarr",
     with_metadata: bool = True,
-) -> tuple[Cell, ...]:
-    """The cells of what is ticked on a run's page, whose rows these are; as `select` in one format a volume."""
-    tomogram_ids, file_ids = {each.id for each in tomograms}, {file.id for row in ticked for file in row.files}
+) -> Plan:
+    """Plan to download what is ticked on a run's page, whose rows these are; otherwise as `plan_download`."""
+    tomogram_ids = {tomogram.id for tomogram in tomograms}
+    file_ids = {file.id for row in ticked for file in row.files}
     wanted = [row for row in rows["tomograms"] if row["id"] in tomogram_ids]
     files = [row for row in rows["annotationFiles"] if row["id"] in file_ids]
+    what: tuple[What, ...] = ("tomogram", "annotations", "metadata") if with_metadata else ("tomogram", "annotations")
     annotation_ids = {row.annotation.id for row in ticked}
-    return (
-        *_cells_of_tomograms(wanted, volume_format),
-        *_cells_of_files(files, volume_format),
-        *(_cells_of_metadata(rows, wanted, files, annotation_ids) if with_metadata else ()),
-    )
+    return _plan(rows, source, _cells(rows, what, wanted, files, annotation_ids, volume_format=volume_format))
 
 
-def _all_cells(rows: Rows) -> Iterator[Cell]:
+def clean_name(name: str) -> str:
+    """One part of a path as a valid file name on Linux, macOS and Windows.
+
+    A name that is fine stays. Any other is mended and gets digits of its own hash, so that two different remote names
+    never become one file.
+    """
+    kept = unicodedata.normalize("NFC", name)
+    mended = "".join(letter if letter.isprintable() and letter not in '<>:"/\\|?*' else "_" for letter in kept)
+    mended = mended.encode()[:_MAX_NAME_BYTES].decode(errors="ignore").strip(" ").rstrip(" .") or "_"
+    if _RESERVED.fullmatch(mended):
+        mended = f"_{mended}"
+    return mended if mended == name else _with_hash(mended, name)
+
+
+def _with_hash(name: str, original: str) -> str:
+    """The name with eight digits of the hash of another text before its ending."""
+    digits = hashlib.sha256(original.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    stem, _, ending = name.rpartition(".")
+    return f"{stem}~{digits}.{ending}" if stem else f"{name}~{digits}"
+
+
+# which cells
+
+
+def _everything(rows: Rows) -> Iterator[_Cell]:
     for table, columns in file_columns().items():
-        for row in rows.get(table, ()):
-            yield from (Cell(table, row["id"], column.https) for column in columns if row.get(column.https))
-    yield from (Cell("tomograms", row["id"], _METADATA_BESIDE) for row in rows.get("tomograms", ()))
+        yield from ((table, row, column) for row in rows[table] for column in columns)
 
 
 def _default_tomograms(rows: Rows) -> list[Row]:
     """The tomogram of each run that its page opens first."""
     best: dict[int | None, Row] = {}
-    for row in sorted(rows["tomograms"], key=lambda row: (not row.get("isVisualizationDefault"), row["id"])):
-        best.setdefault(row.get("runId"), row)
+    for row in sorted(rows["tomograms"], key=lambda row: (not row["isVisualizationDefault"], row["id"])):
+        best.setdefault(row["runId"], row)
     return list(best.values())
 
 
@@ -203,95 +197,96 @@ def _chosen_annotations(rows: Rows, which: WhichAnnotations) -> set[int]:
         case "none":
             return set()
         case "default":
-            shown = {row["annotationShapeId"] for row in rows["annotationFiles"] if row.get("isVisualizationDefault")}
+            shown = {row["annotationShapeId"] for row in rows["annotationFiles"] if row["isVisualizationDefault"]}
             return {row["annotationId"] for row in rows["annotationShapes"] if row["id"] in shown}
-        case str():
-            raise DownloadError(f"'{which}' names no annotations.", hint="Use all, default, none, or ids.")
-    if unknown := sorted(set(which) - known):
-        ids, hint = ", ".join(map(str, unknown)), "Its page in the browser shows which there are."
-        raise DownloadError(f"{_title(rows)} has no annotation {ids}.", hint=hint)
+    if unknown := set(which) - known:
+        raise DownloadError(f"There is no annotation {', '.join(map(str, unknown))}.")
     return set(which)
 
 
-def _cells_of_tomograms(tomograms: Iterable[Row], volume_format: VolumeFormat) -> Iterator[Cell]:
-    columns = sorted(_TOMOGRAM_COLUMNS.values(), key=lambda column: column != _TOMOGRAM_COLUMNS[volume_format])
-    for row in tomograms:
-        yield from [Cell("tomograms", row["id"], column) for column in columns if row.get(column)][:1]
-
-
-def _cells_of_files(files: Iterable[Row], volume_format: VolumeFormat) -> Iterator[Cell]:
-    """Of masks that are offered in the wanted format only that, of all else all."""
-    files = tuple(files)
-    offered = {_volume(row) for row in files if row["format"] == volume_format}
-    for row in files:
-        is_other_format = row["format"] in _TOMOGRAM_COLUMNS and row["format"] != volume_format
-        if not (is_other_format and _volume(row) in offered):
-            yield Cell("annotationFiles", row["id"], "httpsPath")
+def _cells(
+    rows: Rows,
+    what: Collection[What],
+    tomograms: Iterable[Row],
+    files: Iterable[Row],
+    annotation_ids: Collection[int],
+    *,
+    volume_format: VolumeFormat,
+) -> Iterator[_Cell]:
+    """The cells of some tomograms and annotation files, and of the metadata of annotations and alignments."""
+    if "tomogram" in what:
+        columns = sorted(_VOLUME_COLUMNS.values(), key=lambda column: column != _VOLUME_COLUMNS[volume_format])
+        for row in tomograms:
+            yield from [("tomograms", row, column) for column in columns if row[column]][:1]
+    if "annotations" in what:
+        offered = {_volume(row) for row in files if row["format"] == volume_format}
+        for row in files:
+            is_other_format = row["format"] in _VOLUME_COLUMNS and row["format"] != volume_format
+            if not (is_other_format and _volume(row) in offered):
+                yield "annotationFiles", row, "httpsPath"
+    if "metadata" in what:
+        alignment_ids = {row["alignmentId"] for row in (*tomograms, *files)}
+        for table, ids, column in (
+            ("annotations", annotation_ids, "httpsMetadataPath"),
+            ("alignments", alignment_ids, "httpsAlignmentMetadata"),
+        ):
+            yield from ((table, row, column) for row in rows[table] if row["id"] in ids)
 
 
 def _volume(row: Row) -> tuple[int | None, ...]:
     """What the formats of one mask have in common."""
-    return row["annotationShapeId"], row.get("alignmentId"), row.get("tomogramVoxelSpacingId")
+    return row["annotationShapeId"], row["alignmentId"], row["tomogramVoxelSpacingId"]
 
 
-def _cells_of_metadata(
-    rows: Rows, tomograms: Iterable[Row], files: Iterable[Row], annotation_ids: Collection[int]
-) -> Iterator[Cell]:
-    """The metadata files of some records, and of the alignments that these were made on."""
-    alignment_ids = {row.get("alignmentId") for row in (*tomograms, *files)}
-    yield from (Cell("annotations", id_, "httpsMetadataPath") for id_ in sorted(annotation_ids))
-    yield from (Cell("tomograms", row["id"], _METADATA_BESIDE) for row in tomograms)
-    for row in rows["alignments"]:
-        if row["id"] in alignment_ids:
-            yield Cell("alignments", row["id"], "httpsAlignmentMetadata")
+# where they go
 
 
-class _Layout:
-    """Turns places in the portal's bucket into places in the folder."""
+def _plan(rows: Rows, source: Source | None, cells: Iterable[_Cell]) -> Plan:
+    """The plan for some cells, laid out as in the portal's bucket."""
+    top = (*rows["datasets"], *rows["runs"])[0]
+    https_prefix, s3_prefix = _prefixes(top["httpsPrefix"], top["s3Prefix"])
+    items: dict[str, PlannedItem] = {}
+    taken: dict[str, str] = {}
+    for table, row, column in cells:
+        if url := row[column]:
+            path = _path(url, https_prefix, f"{table}/{row['id']}")
+            if taken.setdefault(path.casefold(), path) != path:  # another one but for its case
+                folder, _, name = path.rpartition("/")
+                path = f"{folder}/{_with_hash(name, path)}"
+            items[path] = _item(table, row, file_columns()[table][column], path)
+    if not items:
+        raise DownloadError("Nothing is selected to download.", hint="Choose a tomogram or an annotation first.")
+    allowed = {"http", "https", urlsplit(https_prefix).scheme}
+    if odd := [item.url for item in items.values() if urlsplit(item.url).scheme not in allowed]:
+        raise DownloadError(f"The portal names a file that can't be fetched from there: {odd[0]!r}.")
+    return Plan(
+        items=tuple(items.values()),
+        rows=rows,
+        https_prefix=https_prefix,
+        s3_prefix=s3_prefix,
+        source="" if source is None else source.location if "://" in source.location else source.label,
+        terms=terms_of(s3_prefix, source.terms if source is not None else None),
+    )
 
-    def __init__(self, rows: Rows) -> None:
-        self._rows = {(table, row["id"]): row for table in file_columns() for row in rows.get(table, ())}
-        self._taken: dict[str, str] = {}
-        top = (*rows.get("datasets", ()), *rows["runs"])[0]
-        self.https_prefix, self.s3_prefix = _prefixes(top["httpsPrefix"], top["s3Prefix"])
 
-    def items(self, cell: Cell) -> Iterator[PlannedItem]:
-        """What a cell names; nothing where it is empty."""
-        row = self._rows[cell.table, cell.row_id]
-        is_beside = cell.column == _METADATA_BESIDE
-        url, s3_path, size_bytes = None, None, None
-        if is_beside:
-            url = _beside(row.get("httpsOmezarrDir") or row.get("httpsMrcFile"))
-            s3_path = _beside(row.get("s3OmezarrDir") or row.get("s3MrcFile"))
-        else:
-            column = next(each for each in file_columns()[cell.table] if each.https == cell.column)
-            url, s3_path, size_bytes = (row.get(name or "") for name in (column.https, column.s3, column.size))
-        if not url:
-            return
-        if urlsplit(url).scheme not in {"http", "https", urlsplit(self.https_prefix).scheme}:
-            raise DownloadError(f"The portal names a file that can't be fetched from there: {url!r}.")
-        yield PlannedItem(
-            cell=cell,
-            url=url,
-            path=self._path(cell, url, s3_path or ""),
-            is_zarr=cell.column == _TOMOGRAM_COLUMNS["zarr"] or row.get("format") == "zarr",
-            size_bytes=None if size_bytes is None else max(0, int(size_bytes)),
-            may_be_missing=is_beside,
-        )
+def _item(table: str, row: Row, column: FileColumn, path: str) -> PlannedItem:
+    size = row[column.size] if column.size else None
+    return PlannedItem(
+        table=table,
+        row_id=row["id"],
+        column=column.https,
+        url=row[column.https],
+        path=path,
+        is_zarr=column.https == _VOLUME_COLUMNS["zarr"] or row.get("format") == "zarr",
+        size_bytes=None if size is None else max(0, int(size)),
+    )
 
-    def _path(self, cell: Cell, url: str, s3_path: str) -> str:
-        segments: list[str] = []
-        if s3_path.startswith(self.s3_prefix):
-            segments = s3_path[len(self.s3_prefix) :].split("/")
-        elif url.startswith(self.https_prefix):
-            segments = [unquote(segment) for segment in url[len(self.https_prefix) :].split("/")]
-        if not any(segments):
-            segments = ["elsewhere", cell.table, str(cell.row_id), unquote(urlsplit(url).path.rpartition("/")[2])]
-        remote, path = "/".join(segments), "/".join([FILES, *(clean_name(segment) for segment in segments if segment)])
-        if self._taken.setdefault(path.casefold(), remote) != remote:  # names that differ by case alone
-            folder, _, name = path.rpartition("/")
-            path = f"{folder}/{with_hash(name, of=remote)}"
-        return path
+
+def _path(url: str, prefix: str, elsewhere: str) -> str:
+    """Where a file goes in the folder: where it is below the prefix, else below ``elsewhere``."""
+    is_ours = url.startswith(prefix) and url != prefix
+    segments = url.removeprefix(prefix).split("/") if is_ours else ["elsewhere", elsewhere, url.rpartition("/")[2]]
+    return "/".join([FILES, *(clean_name(unquote(segment)) for segment in segments if segment)])
 
 
 def _prefixes(https: str, s3: str) -> tuple[str, str]:
@@ -300,12 +295,3 @@ def _prefixes(https: str, s3: str) -> tuple[str, str]:
     while https.rpartition("/")[2] == s3.rpartition("/")[2] and s3.count("/") > 2:
         https, s3 = https.rpartition("/")[0], s3.rpartition("/")[0]
     return f"{https}/", f"{s3}/"
-
-
-def _beside(volume: str | None) -> str:
-    return f"{volume.rstrip('/').rpartition('/')[0]}/{_METADATA_BESIDE}" if volume else ""
-
-
-def _title(rows: Rows) -> str:
-    runs, datasets = rows["runs"], rows.get("datasets", ())
-    return f"Run {runs[0]['name']}" if len(runs) == 1 else "; ".join(f"Dataset {row['id']}" for row in datasets)

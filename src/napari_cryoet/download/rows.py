@@ -41,9 +41,9 @@ class FileColumn:
 
 
 @cache
-def file_columns() -> Mapping[str, tuple[FileColumn, ...]]:
-    """The columns that name files, by table; those of folders with a whole dataset or run are left out."""
-    found = {name: tuple(_file_columns(table)) for name, table in tables().items()}
+def file_columns() -> Mapping[str, Mapping[str, FileColumn]]:
+    """The columns that name files, by table and name; those of folders with a whole dataset or run are left out."""
+    found = {name: {each.https: each for each in _file_columns(table)} for name, table in tables().items()}
     return {name: columns for name, columns in found.items() if columns}
 
 
@@ -58,24 +58,37 @@ def ask_rows(
         If the portal doesn't have the dataset or a run.
     """
     wanted = set(run_ids)
-    of_runs = {"datasetId": {"_eq": dataset_id}} if dataset_id else {"id": {"_in": sorted(wanted)}}
+    rows: dict[str, list[Row]] = {}
+    of_tops: dict[str, Row] = {"runs": {"datasetId": {"_eq": dataset_id}} if dataset_id else {"id": {"_in": [*wanted]}}}
 
-    def ask(names: Sequence[str], **known: Row) -> dict[str, list[Row]]:
+    def ask(names: Iterable[str]) -> None:
+        wheres = {name: where for name in names if name not in rows and (where := _where(name, of_tops))}
         with ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="napari-cryoet-rows") as pool:
-            found = pool.map(lambda name: list(_pages(portal, name, _where(name, known), stop)), names)
-            return dict(zip(names, found, strict=True))
+            found = pool.map(lambda name: list(_pages(portal, name, wheres[name], stop)), wheres)
+            rows.update(zip(wheres, found, strict=True))
 
-    rows = ask(["runs"], runs=of_runs)
+    ask(["runs"])
     if missing := wanted - {row["id"] for row in rows["runs"]}:
         raise NotFoundError(f"The portal has no run {min(missing)}.")
     dataset_ids = {dataset_id} if dataset_id else {row["datasetId"] for row in rows["runs"]}
-    others = [name for name in tables() if name != "runs" and _top(name) != "depositions"]
-    rows |= ask(others, runs=of_runs, datasets={"id": {"_in": sorted(dataset_ids)}})
+    of_tops["datasets"] = {"id": {"_in": [*dataset_ids]}}
+    ask(tables())
     if not rows["datasets"]:
         raise NotFoundError(f"The portal has no dataset {dataset_id}.")
     deposition_ids = {row.get("depositionId") for found in rows.values() for row in found} - {None}
-    of_depositions = [name for name in tables() if _top(name) == "depositions"]
-    return rows | ask(of_depositions, depositions={"id": {"_in": sorted(deposition_ids)}})
+    of_tops["depositions"] = {"id": {"_in": [*deposition_ids]}}
+    ask(tables())
+    return rows
+
+
+def _where(name: str, of_tops: Mapping[str, Row]) -> Row | None:
+    """The condition on a table that follows from the one on its run, dataset or deposition; None if that is unknown."""
+    parents = tables()[name].parents
+    if name in of_tops or not parents:
+        return of_tops.get(name)
+    owner = _OWNERS.get(name) or ("run" if "run" in parents else next(iter(parents)))
+    where = _where(parents[owner].table, of_tops)
+    return None if where is None else {owner: where}
 
 
 def _pages(portal: Asked, name: str, where: Row, stop: threading.Event | None) -> Iterator[Row]:
@@ -93,27 +106,6 @@ def _pages(portal: Asked, name: str, where: Row, stop: threading.Event | None) -
         offset += len(page)
         if len(page) < ROWS_A_PAGE:
             return
-
-
-def _where(name: str, known: Mapping[str, Row]) -> Row:
-    """The condition on a table that follows from conditions on the tables that its rows belong to."""
-    owner = _owner(name)
-    if name in known or owner is None:
-        return known.get(name, {})
-    return {owner: _where(tables()[name].parents[owner].table, known)}
-
-
-def _owner(name: str) -> str | None:
-    """The relation by which a row belongs to its run, dataset or deposition."""
-    parents = tables()[name].parents
-    return _OWNERS.get(name) or ("run" if "run" in parents else next(iter(parents), None))
-
-
-def _top(name: str) -> str:
-    """Which of runs, datasets and depositions the rows of a table belong to."""
-    owner = _owner(name)
-    is_top = name in {"runs", "datasets"} or owner is None
-    return name if is_top or owner is None else _top(tables()[name].parents[owner].table)
 
 
 def _file_columns(table: Table) -> Iterator[FileColumn]:

@@ -1,6 +1,6 @@
 """HTTP for metadata, pictures, pixels and downloads.
 
-`get`, `head`, `post_json` and `stream` are coroutines for one background event loop. `run` and `submit` start
+`get`, `post_json` and `stream` are coroutines for one background event loop. `run` and `submit` start
 coroutines on it from any other thread; `fetch` is the blocking twin of `get`.
 
 Only http and https are spoken, every body is bounded while it arrives, all requests obey `policy`, and every failure is
@@ -194,16 +194,6 @@ async def get(
         if body.start == 0 and content[:512].lstrip().lower().startswith((b"<!doctype html", b"<html")):
             raise _failed(url, "web page", status=body.status)
         return body.response(content)
-
-
-@_retried
-async def head(url: str) -> Response | None:
-    """Ask for the size and the version of a file; None where the server has no such file."""
-    async with _respond("HEAD", url, {}) as body:
-        if body.status in _MISSING_STATUSES:
-            return None
-        body.require_success()
-        return body.response(b"")
 
 
 @_retried

@@ -1,0 +1,264 @@
+"""What a download folder says of itself, so that it can be checked, cited, continued and opened as a pack.
+
+``manifest.json`` tells what lies in the folder, where it came from, whom to cite, and how to check it::
+
+    {"format": "napari-cryoet-download", "version": 2, "tool": "napari-cryoet 0.1.0", "updated": "2026-01-31T12:00:00Z",
+     "is_complete": true,
+     "items": [{"path": "files/10000/...", "url": ..., "table": "tomograms", "id": 621, "licence": "CC0-1.0", ...}],
+     "files": [{"path": ..., "url": ..., "size_bytes": ..., "sha256": ..., "fetched_at": ...}]}
+
+Downloads into one folder share one manifest; a later one adds to it. While a download runs, each finished file is a
+line of ``manifest.part.jsonl``, so that nothing is fetched twice after a stop or a crash. At its end, the rows of what
+was downloaded become the tables of a pack.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import quote
+
+import msgspec
+
+from napari_cryoet import provenance
+from napari_cryoet._version import __version__
+from napari_cryoet.download.plan import FILES, Plan, PlannedItem
+from napari_cryoet.download.rows import Row, Rows, file_columns
+from napari_cryoet.exceptions import DownloadError, StoppedError
+from napari_cryoet.files import replace_file
+from napari_cryoet.packs.pack import MANIFEST_NAME as PACK_NAME
+from napari_cryoet.packs.pack import Manifest as PackManifest
+from napari_cryoet.packs.pack import Pack, open_pack, write_pack
+from napari_cryoet.records import AnnotationFile
+from napari_cryoet.tables.schema import tables
+
+MANIFEST_NAME: Final = "manifest.json"
+JOURNAL_NAME: Final = "manifest.part.jsonl"
+
+#: What is true of the file on the portal, and not of a copy that a person may change.
+_OF_THE_PORTAL: Final = frozenset(
+    {"kind", "source_url", "software", "annotation_file_id", "voxel_spacing_angstrom", "records"}
+)
+
+
+class FileEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that was fetched whole."""
+
+    path: str
+    url: str
+    size_bytes: int
+    sha256: str
+    fetched_at: str
+
+
+class Manifest(msgspec.Struct, kw_only=True):
+    """What lies in a download folder; ``is_complete`` says whether everything that was asked for is there."""
+
+    format: Literal["napari-cryoet-download"]
+    version: int = 2
+    tool: str = f"napari-cryoet {__version__}"
+    updated: str = ""
+    is_complete: bool = True
+    items: list[dict[str, Any]] = []
+    files: list[FileEntry] = []
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a folder; an empty one where there is none.
+
+    Raises
+    ------
+    DownloadError
+        If a ``manifest.json`` is there that isn't ours, or is damaged: it would be overwritten.
+    """
+    path, journal = folder / MANIFEST_NAME, folder / JOURNAL_NAME
+    try:
+        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest) if path.exists() else None
+    except (msgspec.MsgspecError, RecursionError) as error:
+        message = f"{path} isn't the list of a download, and would be overwritten."
+        raise DownloadError(message, hint="Choose another folder.") from error
+    manifest = manifest or Manifest(format="napari-cryoet-download")
+    files = {entry.path: entry for entry in manifest.files}
+    for line in journal.read_bytes().splitlines() if journal.exists() else ():
+        try:
+            entry = msgspec.json.decode(line, type=FileEntry)
+        except msgspec.MsgspecError:  # cut short by a crash
+            continue
+        files[entry.path] = entry
+    manifest.files = list(files.values())
+    return manifest
+
+
+def note_file(folder: Path, path: str, url: str, size_bytes: int, sha256: str) -> None:
+    """Add a finished file to the journal."""
+    entry = FileEntry(path=path, url=url, size_bytes=size_bytes, sha256=sha256, fetched_at=_now())
+    with (folder / JOURNAL_NAME).open("ab") as journal:
+        journal.write(msgspec.json.encode(entry) + b"\n")
+
+
+def note_items(
+    folder: Path,
+    plan: Plan,
+    stop: threading.Event,
+    complete: Collection[str] = frozenset(),
+    missing: Collection[str] = frozenset(),
+) -> None:
+    """Write the items of a plan and the files of the journal into the manifest.
+
+    Parameters
+    ----------
+    complete
+        Paths of the items of which everything is there.
+    missing
+        Paths of files that were there before, perhaps, and aren't any more.
+    """
+    manifest = read_manifest(folder)
+    items = {item["path"]: item for item in manifest.items}
+    source_of = _sources(plan)
+    for item in plan.items:
+        if stop.is_set():
+            raise StoppedError
+        row = {
+            "path": item.path,
+            "url": item.url,
+            "table": item.table,
+            "id": item.row_id,
+            "portal": plan.source,
+            "licence": plan.terms.licence,
+            "is_complete": item.path in complete,
+            "source": source_of(item),
+        }
+        items[item.path] = {key: value for key, value in row.items() if value not in (None, "")}
+    manifest.updated = _now()
+    manifest.is_complete = all(item.get("is_complete") is True for item in items.values())
+    manifest.items = [items[path] for path in sorted(items)]
+    manifest.files = sorted(
+        (entry for entry in manifest.files if entry.path not in missing), key=lambda file: file.path
+    )
+    replace_file(folder / MANIFEST_NAME, msgspec.json.format(msgspec.json.encode(manifest), indent=1))
+    (folder / JOURNAL_NAME).unlink(missing_ok=True)
+
+
+def _sources(plan: Plan) -> Callable[[PlannedItem], Row | None]:
+    """What a layer of an annotation file says of where it comes from; nothing for other items."""
+    rows = {name: {row["id"]: row for row in found} for name, found in plan.rows.items()}
+    authors: dict[int, list[Row]] = defaultdict(list)
+    for row in plan.rows["annotationAuthors"]:
+        authors[row["annotationId"]].append(row)
+
+    def source_of(item: PlannedItem) -> Row | None:
+        if item.table != "annotationFiles":
+            return None
+        row = rows["annotationFiles"][item.row_id]
+        shape = rows["annotationShapes"][row["annotationShapeId"]]
+        annotation = rows["annotations"][shape["annotationId"]]
+        run = rows["runs"][annotation["runId"]]
+        parents = {
+            "authors": authors[annotation["id"]],
+            "deposition": rows["depositions"].get(annotation["depositionId"]),
+            "run": run | {"dataset": rows["datasets"].get(run["datasetId"]), "terms": plan.terms},
+        }
+        file = msgspec.convert(row | {"shape": shape | {"annotation": annotation | parents}}, AnnotationFile)
+        about = provenance.of_annotation_file(file, item.url, None)
+        known = {key: value for key, value in about.items() if key not in _OF_THE_PORTAL and value not in (None, [])}
+        return known | {"downloaded_from": item.url}
+
+    return source_of
+
+
+def pack_of(folder: Path, plan: Plan) -> Pack | None:
+    """The pack that a folder is, if it is one; DownloadError if it is of another portal and can't take these rows."""
+    if not (folder / PACK_NAME).exists():
+        return None
+    pack = open_pack(folder)
+    if pack.manifest.s3_prefix != plan.s3_prefix:
+        raise DownloadError(f"{folder} holds files of another portal.", hint="Choose another folder.")
+    return pack
+
+
+def write_tables(folder: Path, plan: Plan, complete: Collection[str]) -> None:
+    """Add the rows of what was downloaded to the tables of the folder.
+
+    Parameters
+    ----------
+    complete
+        Paths of the items of which everything is there.
+    """
+    before = pack_of(folder, plan)
+    manifest = before.manifest if before else _pack_manifest(plan)
+    paths = {
+        (item.table, item.row_id, item.column): item.path.removeprefix(f"{FILES}/")
+        for item in plan.items
+        if item.path in complete
+    }
+    merged = {name: {row["id"]: dict(row) for row in before.tables[name]} for name in before.tables} if before else {}
+    for name, rows in _kept(plan.rows, {(table, row_id) for table, row_id, _ in paths}).items():
+        known = merged.setdefault(name, {})
+        for row in rows:
+            own = _own(name, row, paths, plan, manifest)
+            old = known.get(row["id"], {})
+            known[row["id"]] = old | {key: value for key, value in own.items() if value is not None or key not in old}
+    write_pack(folder, manifest, {name: list(rows.values()) for name, rows in merged.items() if rows})
+
+
+def _pack_manifest(plan: Plan) -> PackManifest:
+    bucket = plan.s3_prefix.split("/")[2]
+    return PackManifest(
+        title=f"Download from {plan.source}" if plan.source else "Download",
+        source=plan.source,
+        created=_now(),
+        licence=plan.terms.licence,
+        licence_url=plan.terms.licence_url,
+        site=plan.terms.site,
+        https_prefix=f"https://{bucket}.invalid/" if plan.is_local else plan.https_prefix,
+        s3_prefix=plan.s3_prefix,
+    )
+
+
+def _kept(rows: Rows, wanted: Iterable[tuple[str, int]]) -> dict[str, list[Row]]:
+    """The wanted rows, those that they lead to, and those that describe any of these, such as authors and spacings."""
+    known = {(name, row["id"]): row for name, found in rows.items() for row in found}
+    kept: set[tuple[str, int]] = set()
+    waiting = list(wanted)
+    while waiting:
+        key = waiting.pop()
+        if key in known and key not in kept:
+            kept.add(key)
+            waiting += _parents(key[0], known[key])
+    for name in sorted(rows.keys() - file_columns().keys(), key=lambda name: name != "runs"):  # which others describe
+        for row in rows[name]:
+            parents = known.keys() & _parents(name, row)
+            if parents and parents <= kept:
+                kept.add((name, row["id"]))
+    return {name: [row for row in found if (name, row["id"]) in kept] for name, found in rows.items()}
+
+
+def _parents(name: str, row: Row) -> set[tuple[str, int]]:
+    relations = tables()[name].parents.values()
+    return {(relation.table, row[relation.key]) for relation in relations if row.get(relation.key) is not None}
+
+
+def _own(name: str, row: Row, paths: Mapping[tuple[str, int, str], str], plan: Plan, manifest: PackManifest) -> Row:
+    """A row whose addresses lead to the folder's files; those of files that weren't downloaded are left out."""
+    columns = tables()[name].columns
+    own = {column: row[column] for column in columns if column in row}
+    for column, value in own.items():
+        if columns[column].is_url and (value or "").startswith(plan.https_prefix):
+            own[column] = manifest.https_prefix + value[len(plan.https_prefix) :]
+    for place in file_columns().get(name, {}).values():
+        path = paths.get((name, row["id"], place.https))
+        if path is not None:
+            own[place.https] = manifest.https_prefix + quote(path)
+            own |= {place.s3: manifest.s3_prefix + path} if place.s3 else {}
+        elif not columns[place.https].is_required:
+            own |= dict.fromkeys(filter(None, (place.https, place.s3, place.size)))
+    return own
+
+
+def _now() -> str:
+    """The time, to the second, in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

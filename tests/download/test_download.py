@@ -1,0 +1,451 @@
+"""Whole downloads, from a folder and over HTTP, with everything that goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+
+from command_line import wait_until
+from download_samples import FRAME, MASK, PICKS, TOMOGRAM, sample_files, sample_rows, write_files, zarr_files
+from napari_cryoet import write_mask
+from napari_cryoet.download import Plan, download_files, plan_download
+from napari_cryoet.download.zarr_keys import find_files
+from napari_cryoet.exceptions import CryoETError, DownloadError, FormatError, NetworkError, StoppedError, WithheldError
+from napari_cryoet.network.policy import policy
+from server import Server, garbled, saying, sent, status, without_ranges
+
+MRC, ZARR, POINTS = f"files/{TOMOGRAM}.mrc", f"files/{TOMOGRAM}.zarr", f"files/{PICKS}_point.ndjson"
+PlanOf = Callable[..., Plan]
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    """What was downloaded, by its path in the bucket."""
+    found = (path for path in (folder / "files").rglob("*") if path.is_file())
+    return {path.relative_to(folder / "files").as_posix(): path.read_bytes() for path in found}
+
+
+def manifest_of(folder: Path) -> Any:
+    return json.loads((folder / "manifest.json").read_text())
+
+
+@pytest.fixture
+def to(tmp_path: Path) -> Path:
+    return tmp_path / "to"
+
+
+@pytest.fixture
+def mrc(plan_of: PlanOf) -> Plan:
+    """A plan of a single file of 2 MiB."""
+    return plan_of("tomogram", volume_format="mrc")
+
+
+def assert_is_whole(to: Path) -> None:
+    assert files_in(to) == {f"{TOMOGRAM}.mrc": sample_files()[f"{TOMOGRAM}.mrc"]}
+
+
+def test_everything_arrives_byte_for_byte_from_a_folder_and_over_http(tmp_path: Path, plan_of: PlanOf) -> None:
+    local = plan_download(sample_rows(write_files(tmp_path / "pack")), what=["everything"])
+    for name, plan in (("local", local), ("http", plan_of())):
+        seen: list[tuple[int, int]] = []
+        report = download_files(plan, tmp_path / name, progress=lambda *each: seen.append(each))  # noqa: B023
+
+        assert files_in(tmp_path / name) == sample_files()
+        assert (report.n_fetched, report.n_skipped) == (len(sample_files()), 0)
+        assert report.fetched_bytes == sum(map(len, sample_files().values()))
+        assert seen[-1] == (report.fetched_bytes, report.fetched_bytes)
+        assert all(done <= total for done, total in seen)
+
+
+def test_the_manifest_says_what_is_there_and_where_it_is_from(to: Path, plan_of: PlanOf) -> None:
+    plan = plan_of()
+    download_files(plan, to)
+    manifest = manifest_of(to)
+
+    assert manifest["is_complete"]
+    assert {row["path"]: row["url"] for row in manifest["items"]} == {item.path: item.url for item in plan.items}
+    assert {row["path"].removeprefix("files/") for row in manifest["files"]} == set(sample_files())
+    for row in manifest["files"]:
+        content = (to / row["path"]).read_bytes()
+        assert (row["sha256"], row["size_bytes"]) == (hashlib.sha256(content).hexdigest(), len(content))
+    (points,) = (row for row in manifest["items"] if row["path"] == POINTS)
+    assert (points["table"], points["id"]) == ("annotationFiles", 51)
+    assert (points["source"]["authors"], points["source"]["dataset_title"]) == (["C. Picker"], "Yeast")
+
+
+# what is there already
+
+
+def test_what_is_complete_is_not_fetched_again(to: Path, bucket: Server, plan_of: PlanOf) -> None:
+    download_files(plan_of(), to)
+    bucket.reset()
+    (to / ZARR / ".DS_Store").write_bytes(b"left by a file manager, and in nobody's way")
+    report = download_files(plan_of(), to)
+
+    assert (report.n_fetched, report.n_skipped) == (0, len(sample_files()))
+    assert not bucket.to(r"ndjson|mrc$|/0/0/0$")
+
+
+@pytest.mark.parametrize("path", [POINTS, MRC, f"{ZARR}/0/1/0/0"])
+def test_a_finished_file_with_a_flipped_byte_is_fetched_again(to: Path, plan_of: PlanOf, path: str) -> None:
+    download_files(plan_of(), to)
+    content = bytearray((to / path).read_bytes())
+    content[len(content) // 2] ^= 1
+    (to / path).write_bytes(content)
+
+    assert download_files(plan_of(), to).n_fetched == 1
+    assert files_in(to) == sample_files()
+
+
+def put(folder: Path, path: str, content: bytes) -> Path:
+    place = folder / path
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(content)
+    return place
+
+
+@pytest.mark.parametrize("path", [POINTS, f"{ZARR}/0/1/0/0"])
+def test_a_foreign_or_edited_file_is_replaced_only_if_you_say_so(to: Path, plan_of: PlanOf, path: str) -> None:
+    for content in (bytes(len(sample_files()[path.removeprefix("files/")])), b"mine"):
+        mine = put(to, path, content)
+        before = set(to.rglob("*"))
+        with pytest.raises(DownloadError, match="overwritten") as caught:
+            download_files(plan_of(), to)
+        assert caught.value.files == (path,)
+        assert (mine.read_bytes(), set(to.rglob("*"))) == (content, before)
+
+        download_files(plan_of(), to, overwrite=True)
+        assert files_in(to) == sample_files()
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "pack.json"])
+def test_a_folder_of_something_else_is_refused(to: Path, plan_of: PlanOf, name: str) -> None:
+    put(to, name, b'{"name": "my web app"}')
+    with pytest.raises(CryoETError, match=name):
+        download_files(plan_of(), to, overwrite=True)
+
+    assert [path.name for path in to.iterdir()] == [name]
+
+
+def test_a_link_in_the_place_of_a_file_is_replaced_and_not_written_through(to: Path, plan_of: PlanOf) -> None:
+    precious, place = put(to, "precious", b"keep me"), to / POINTS
+    place.parent.mkdir(parents=True)
+    place.symlink_to(precious)
+    with pytest.raises(DownloadError, match="overwritten"):
+        download_files(plan_of(), to)
+    download_files(plan_of(), to, overwrite=True)
+
+    assert precious.read_bytes() == b"keep me"
+    assert files_in(to) == sample_files()
+
+
+# what the server does
+
+
+def test_a_missing_chunk_holds_the_fill_value(to: Path, bucket: Server, plan_of: PlanOf) -> None:
+    chunk = f"{ZARR}/0/1/0/0"
+    download_files(plan_of(), to)
+    (bucket.folder / chunk.removeprefix("files/")).unlink()
+    (to / chunk).write_bytes(b"old")
+
+    assert download_files(plan_of(), to, overwrite=True).n_missing_chunks == 1
+    assert not (to / chunk).exists()
+    assert chunk not in {row["path"] for row in manifest_of(to)["files"]}
+    assert manifest_of(to)["is_complete"]
+
+
+@pytest.mark.parametrize("code", [403, 500])
+def test_a_chunk_that_is_refused_is_an_error_and_the_volume_does_not_open(
+    to: Path, bucket: Server, plan_of: PlanOf, code: int
+) -> None:
+    refused = bucket.script("TS_1.zarr/0/1/0/0", status(code))
+    with pytest.raises(DownloadError, match="1 file could not") as caught:
+        download_files(plan_of("tomogram"), to)
+    assert caught.value.files == (f"{ZARR}/0/1/0/0",)
+    assert set(files_in(to)) == {f"{TOMOGRAM}.zarr/0/0/0/0"}
+
+    bucket.end(refused)
+    assert download_files(plan_of("tomogram"), to).n_skipped == 1
+    assert files_in(to) == zarr_files(f"{TOMOGRAM}.zarr")
+
+
+@pytest.mark.parametrize("gone", [f"{PICKS}_point.ndjson", f"{MASK}_mask.zarr", FRAME])
+def test_what_is_missing_is_listed_and_the_rest_is_there(to: Path, bucket: Server, plan_of: PlanOf, gone: str) -> None:
+    (bucket.folder / gone).rename(bucket.folder / "away")
+    with pytest.raises(DownloadError, match="1 file") as caught:
+        download_files(plan_of(), to)
+
+    assert caught.value.files == (f"files/{gone}",)
+    assert set(files_in(to)) == {key for key in sample_files() if not key.startswith(gone)}
+    assert not manifest_of(to)["is_complete"]
+
+
+def test_a_connection_that_breaks_is_taken_up_where_it_broke(to: Path, bucket: Server, mrc: Plan) -> None:
+    bucket.script(".mrc", sent("cut"), times=1)
+    download_files(mrc, to)
+    first, second = bucket.to(".mrc")
+
+    assert_is_whole(to)
+    assert "range" not in first.headers
+    assert second.headers["if-range"]
+    assert bucket.repeated_bytes(".mrc") == 0
+
+
+@pytest.mark.parametrize("fault", [None, without_ranges, saying(ETag='"another"'), status(416)])
+def test_two_versions_of_a_file_never_mix(to: Path, bucket: Server, mrc: Plan, fault: Any) -> None:
+    """Half of one version, then the rest of another, or from a server that can't begin in the middle."""
+    bucket.script(".mrc", lambda answer: sent("cut")(saying(ETag='"old"')(garbled(answer))), times=1)
+    if fault is not None:
+        bucket.script(lambda request: "range" in request.headers, fault, times=1)
+    download_files(mrc, to)
+    assert_is_whole(to)
+
+
+def test_without_an_etag_a_broken_file_starts_again(to: Path, bucket: Server, mrc: Plan) -> None:
+    bucket.etags = False
+    bucket.script(".mrc", sent("cut"), times=1)
+    download_files(mrc, to)
+    assert_is_whole(to)
+
+
+@pytest.mark.parametrize("fault", [status(500), sent("cut")])
+def test_a_server_that_always_fails_is_given_up(to: Path, bucket: Server, mrc: Plan, fault: Any) -> None:
+    bucket.etags = False
+    bucket.script(".mrc", fault)
+    with pytest.raises((DownloadError, NetworkError)):
+        download_files(mrc, to)
+    assert not files_in(to)
+
+
+def test_another_size_than_the_portal_lists_is_taken_as_it_is(to: Path, bucket: Server, plan_of: PlanOf) -> None:
+    (bucket.folder / f"{PICKS}_point.ndjson").write_bytes(b"{}\n")
+    download_files(plan_of(), to)
+
+    assert files_in(to)[f"{PICKS}_point.ndjson"] == b"{}\n"
+    assert download_files(plan_of(), to).n_fetched == 0
+
+
+@pytest.mark.parametrize("prefix", ["http://files.invalid/", "http://127.0.0.1:9/"])
+def test_without_network_a_download_ends(to: Path, prefix: str) -> None:
+    with pytest.raises(NetworkError):
+        download_files(plan_download(sample_rows(prefix), what=["everything"]), to)
+
+
+def test_offline_and_beyond_the_limit_of_the_session_nothing_is_asked_for(
+    tmp_path: Path, bucket: Server, plan_of: PlanOf
+) -> None:
+    policy().max_session_bytes = 2**20
+    with pytest.raises(WithheldError):
+        download_files(plan_of(), tmp_path / "to")
+    policy().max_session_bytes, policy().offline = None, True
+    with pytest.raises(WithheldError):
+        download_files(plan_of("tomogram"), tmp_path / "to")
+    assert not bucket.requests
+
+    local = plan_download(sample_rows(write_files(tmp_path / "pack")))
+    assert download_files(local, tmp_path / "local").n_fetched
+
+
+# stop, and start again
+
+
+def stop_halfway(bucket: Server, plan: Plan, folder: Path) -> None:
+    """Stop a download while its server is silent."""
+    bucket.script("TS_1.mrc", sent("stalled"), times=1)
+    stop = threading.Event()
+
+    def look_at(done_bytes: int, _total_bytes: int) -> None:
+        if bucket.held and done_bytes >= 2**20:
+            stop.set()
+
+    with pytest.raises(StoppedError):
+        download_files(plan, folder, stop=stop, progress=look_at)
+    bucket.end()
+
+
+def test_a_stopped_download_continues_where_it_was(to: Path, bucket: Server, mrc: Plan) -> None:
+    stop_halfway(bucket, mrc, to)
+    assert not manifest_of(to)["is_complete"]
+    (part,) = to.rglob("*.part")
+    there = part.stat().st_size
+    assert there > 0
+
+    download_files(mrc, to)
+    assert_is_whole(to)
+    assert bucket.to(".mrc")[-1].headers["range"] == f"bytes={there}-"
+    assert manifest_of(to)["is_complete"]
+
+
+def test_a_file_that_changed_meanwhile_starts_again(to: Path, bucket: Server, mrc: Plan) -> None:
+    stop_halfway(bucket, mrc, to)
+    (bucket.folder / f"{TOMOGRAM}.mrc").write_bytes(b"new" * 700_000)
+    download_files(mrc, to)
+
+    assert files_in(to) == {f"{TOMOGRAM}.mrc": b"new" * 700_000}
+
+
+def test_a_killed_download_continues_and_fetches_nothing_twice(
+    to: Path, bucket: Server, plan_of: PlanOf, project_folder: Path
+) -> None:
+    bucket.script("TS_1.mrc", sent("stalled"), times=1)
+    script = (
+        "import sys; from download_samples import sample_rows; from napari_cryoet.download import *\n"
+        "download_files(plan_download(sample_rows(sys.argv[1]), what=['everything']), sys.argv[2])"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(project_folder / "tests"), *sys.path])}
+    journal, wanted = to / "manifest.part.jsonl", len(sample_files()) - 1
+    with subprocess.Popen([sys.executable, "-c", script, f"{bucket.url}/", str(to)], env=environment) as process:
+        wait_until(lambda: journal.exists() and len(journal.read_bytes().splitlines()) == wanted)
+        process.kill()
+    bucket.end()
+
+    report = download_files(plan_of(), to)
+    assert (report.n_fetched, report.n_skipped) == (1, wanted)
+    assert files_in(to) == sample_files()
+    assert not journal.exists()
+
+
+@pytest.mark.parametrize("state", [b"", b"[]", b"{}", b'{"url": "http://elsewhere/", "etag": "x"}'])
+def test_a_part_of_unknown_origin_is_not_continued(to: Path, mrc: Plan, state: bytes) -> None:
+    put(to, f"{MRC}.part", b"garbage")
+    put(to, f"{MRC}.part.json", state)
+    download_files(mrc, to)
+    assert_is_whole(to)
+
+
+def test_a_stop_that_came_before_the_start_fetches_nothing(to: Path, bucket: Server, plan_of: PlanOf) -> None:
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(StoppedError):
+        download_files(plan_of(), to, stop=stop)
+
+    assert not to.exists()
+    assert not bucket.requests
+
+
+# the disk
+
+
+def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(
+    to: Path, bucket: Server, mrc: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _place: SimpleNamespace(free=9))
+    with pytest.raises(DownloadError, match="free"):
+        download_files(mrc, to)
+    assert not bucket.requests
+
+
+def test_what_the_disk_refuses_ends_the_download_in_words(
+    to: Path, plan_of: PlanOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    put(to.parent, "file", b"")
+    with pytest.raises(DownloadError, match=os.strerror(errno.EEXIST)):
+        download_files(plan_of(), to.parent / "file")
+    monkeypatch.setattr("napari_cryoet.download.transfer._Part.publish", refuse)
+    with pytest.raises(DownloadError, match=os.strerror(errno.ENOSPC)):
+        download_files(plan_of("tomogram"), to)
+
+
+# the files of an OME-Zarr
+
+
+def keys_of(folder: Path) -> Any:
+    async def read(key: str) -> bytes | None:
+        return (folder / key).read_bytes() if (folder / key).is_file() else None
+
+    return asyncio.run(find_files(read))
+
+
+@pytest.mark.parametrize(
+    ("version", "encoding", "shards"),
+    [
+        *((2, ("v2", separator), None) for separator in "/."),
+        *((3, ("default", separator), shards) for separator in "/." for shards in (None, (8, 4, 4))),
+        (3, ("v2", "/"), (8, 4, 4)),
+    ],
+)
+def test_the_keys_of_a_level_are_those_that_zarr_writes(
+    tmp_path: Path, version: int, encoding: Any, shards: Any
+) -> None:
+    image = {"multiscales": [{"datasets": [{"path": "a"}]}]}
+    group = zarr.create_group(tmp_path, zarr_format=version, attributes=image)
+    keys = {"name": encoding[0], "separator": encoding[1]}
+    options = {"chunks": (4, 4, 4), "shards": shards, "dtype": "u1", "chunk_key_encoding": keys}
+    group.create_array("a", shape=(9, 4, 7), **options)[...] = 1
+    chunks, documents = keys_of(tmp_path)
+
+    on_disk = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert {*chunks, *documents} == on_disk
+    assert len(set(chunks)) == len(chunks)
+
+
+@pytest.mark.parametrize("form", ["ome-zarr-0.4", "ome-zarr-0.5"])
+def test_images_have_those_of_their_levels_and_the_root_s_metadata_comes_last(tmp_path: Path, form: str) -> None:
+    path = write_mask(np.ones((40, 50, 60), np.uint8), tmp_path / "m.zarr", spacing_angstrom=10, format=form).path
+    chunks, documents = keys_of(path)
+    on_disk = {each.relative_to(path).as_posix() for each in path.rglob("*") if each.is_file()}
+
+    assert {*chunks, *documents} >= {key for key in on_disk if not key.endswith("/.zattrs")}
+    assert set(documents) <= on_disk
+    assert "/" not in documents[-1]
+
+
+ARRAY = {"zarr_format": 2, "shape": [4], "chunks": [4], "dtype": "|u1", "fill_value": 0, "order": "C"}
+ARRAY |= {"compressor": None, "filters": None}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"shape": [-4]},
+        {"shape": "44", "chunks": "11"},
+        {"shape": [4, 4]},
+        {"chunks": [0]},
+        {"shape": [10**9], "chunks": [1]},
+        {"dtype": "nonsense"},
+        {"zarr_format": 7},
+    ],
+)
+def test_absurd_arrays_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    put(tmp_path, ".zattrs", b'{"multiscales": [{"datasets": [{"path": "0"}]}]}')
+    with pytest.raises(FormatError, match=r"\.zarray is missing"):
+        keys_of(tmp_path)
+    put(tmp_path, "0/.zarray", json.dumps(ARRAY).encode())
+    assert keys_of(tmp_path) == (["0/0"], ["0/.zarray", ".zattrs"])
+    put(tmp_path, "0/.zarray", json.dumps(ARRAY | change).encode())
+    with pytest.raises(FormatError):
+        keys_of(tmp_path)
+
+
+@pytest.mark.parametrize("path", ["../1", "/0", "a/../../b", "", ".", "a\\b", 3, None])
+def test_a_level_outside_of_the_image_is_refused(tmp_path: Path, path: object) -> None:
+    put(tmp_path, ".zattrs", json.dumps({"multiscales": [{"datasets": [{"path": path}]}]}).encode())
+    with pytest.raises(FormatError):
+        keys_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content", ["{damaged", "[]", "[" * 100_000, '{"multiscales": 3}', '{"multiscales": []}', '{"multiscales": [1]}']
+)
+def test_damaged_metadata_is_refused(tmp_path: Path, content: str) -> None:
+    assert keys_of(tmp_path) is None
+    for name, text in ((".zattrs", content), ("zarr.json", content), ("zarr.json", f'{{"attributes": {content}}}')):
+        put(tmp_path, name, text.encode())
+        with pytest.raises(FormatError):
+            keys_of(tmp_path)

@@ -1,0 +1,216 @@
+"""A download folder is a pack with what was downloaded and nothing else, and its files say where they come from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+from download_samples import FRAME, TOMOGRAM, sample_files, sample_rows
+from napari_cryoet import open_portal
+from napari_cryoet.cli import main
+from napari_cryoet.download import Plan, ask_rows, download_files, plan_download
+from napari_cryoet.download.rows import file_columns
+from napari_cryoet.exceptions import DownloadError
+from napari_cryoet.formats.registry import read_picks, write_picks
+from napari_cryoet.layer_spec import METADATA_KEY
+from napari_cryoet.loading import load_annotation
+from napari_cryoet.packs.pack import Pack, open_pack
+from server import Server, status
+
+PlanOf = Callable[..., Plan]
+
+
+def ids(pack: Pack) -> dict[str, list[int]]:
+    return {name: sorted(row["id"] for row in pack.tables[name]) for name in pack.tables}
+
+
+def path_of(pack: Pack, address: str) -> Path:
+    return pack.files / unquote(address.removeprefix(pack.manifest.https_prefix))
+
+
+def test_everything_gives_the_tables_of_the_portal(tmp_path: Path, bucket: Server, plan_of: PlanOf) -> None:
+    download_files(plan_of(), tmp_path / "to")
+    pack, rows = open_pack(tmp_path / "to"), sample_rows(f"{bucket.url}/")
+
+    assert ids(pack) == {name: [row["id"] for row in found] for name, found in rows.items()}
+    for name, columns in file_columns().items():
+        for row in pack.tables[name]:
+            assert all(path_of(pack, row[column]).exists() for column in columns if row.get(column))
+    assert list(pack.tables["tomograms"]) == rows["tomograms"]
+
+
+def test_a_part_gives_the_rows_that_it_needs_without_addresses_of_other_files(tmp_path: Path, plan_of: PlanOf) -> None:
+    download_files(plan_of("annotations", annotations="default"), tmp_path / "to")
+    pack = open_pack(tmp_path / "to")
+
+    assert ids(pack) == {
+        **{"depositions": [8], "depositionAuthors": [1], "datasets": [10000], "datasetAuthors": [1], "runs": [1, 2]},
+        **{"tomogramVoxelSpacings": [41], "alignments": [31]},
+        **{"annotations": [21], "annotationAuthors": [1], "annotationShapes": [61], "annotationFiles": [51]},
+    }
+    assert pack.tables["alignments"][0]["httpsAlignmentMetadata"] is None
+    assert open_portal(tmp_path / "to").run_page(1).tomograms == ()
+
+
+def test_a_second_download_adds_to_the_first(tmp_path: Path, plan_of: PlanOf) -> None:
+    to = tmp_path / "to"
+    download_files(plan_of("tomogram", volume_format="mrc"), to)
+    download_files(plan_of("tomogram"), to)
+    download_files(plan_of("annotations"), to)
+    (tomogram,) = open_portal(to).run_page(1).tomograms
+
+    assert tomogram.https_mrc_file == (to / f"files/{TOMOGRAM}.mrc").as_uri()
+    assert tomogram.https_omezarr_dir == (to / f"files/{TOMOGRAM}.zarr").as_uri()
+    assert [file.id for file in open_portal(to).run_page(1).annotation_files] == [51, 52]
+
+
+def test_what_failed_is_no_part_of_it(tmp_path: Path, bucket: Server, plan_of: PlanOf) -> None:
+    bucket.script("TS_1.zarr/0/0/0/0", status(403))
+    with pytest.raises(DownloadError):
+        download_files(plan_of("tomogram", "annotations"), tmp_path / "to")
+    page = open_portal(tmp_path / "to").run_page(1)
+
+    assert page.tomograms == ()
+    assert len(page.annotation_files) == 2
+
+
+def test_odd_names_are_found_again(tmp_path: Path, bucket: Server, plan_of: PlanOf) -> None:
+    odd = bucket.folder / "10000" / "con" / "a:b?.ndjson"
+    odd.parent.mkdir()
+    odd.write_bytes(b"odd")
+
+    def change(rows: Any) -> None:
+        rows["annotationFiles"][0]["httpsPath"] = f"{bucket.url}/10000/con/a%3Ab%3F.ndjson"
+
+    download_files(plan_of(change=change), tmp_path / "to")
+    pack = open_pack(tmp_path / "to")
+    path = path_of(pack, pack.tables["annotationFiles"][0]["httpsPath"])
+
+    assert path_of(pack, pack.tables["frames"][0]["httpsFramePath"]).read_bytes() == sample_files()[FRAME]
+    assert path.read_bytes() == b"odd"
+    assert ":" not in path.name
+
+
+def test_downloads_of_another_portal_go_to_another_folder(tmp_path: Path, plan_of: PlanOf) -> None:
+    def change(rows: Any) -> None:
+        for row in (*rows["datasets"], *rows["runs"]):
+            row["s3Prefix"] = row["s3Prefix"].replace("bucket", "other")
+
+    download_files(plan_of("tomogram"), tmp_path / "to")
+    with pytest.raises(DownloadError, match="another folder"):
+        download_files(plan_of("tomogram", change=change), tmp_path / "to")
+
+
+def test_a_download_can_be_downloaded_and_stays_under_its_terms(tmp_path: Path, demo_pack: Path) -> None:
+    source = demo_pack
+    for name in ("first", "second"):
+        portal = open_portal(source)
+        download_files(plan_download(ask_rows(portal, run_ids=[9001]), portal.source), tmp_path / name)
+        source = tmp_path / name
+        assert open_pack(source).manifest.terms == open_pack(demo_pack).manifest.terms
+    first, second = ({path.relative_to(each) for path in each.rglob("*")} for each in (tmp_path / "first", source))
+
+    assert first == second
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the demo is served by a process that is told to end")
+def test_a_dataset_of_the_served_demo_downloads_whole(
+    tmp_path: Path, demo_pack: Path, served_demo: dict[str, str]
+) -> None:
+    """Every file that the tables list of it comes byte for byte, and the folder shows the same runs."""
+    source, demo = open_portal(served_demo["graphql"]), open_pack(demo_pack)
+    dataset_id = source.datasets()[0].id
+    assert main(["download", served_demo["graphql"], "--dataset", str(dataset_id), "--to", str(tmp_path)]) == 0
+    copy, rows = open_portal(tmp_path), ask_rows(open_portal(demo_pack), dataset_id=dataset_id)
+
+    listed = {row[column] for name, columns in file_columns().items() for row in rows[name] for column in columns}
+    for address in listed - {None}:
+        original = Path(unquote(address.removeprefix("file://")))
+        place = tmp_path / "files" / original.relative_to(demo.files)
+        for path in (each for each in (original, *original.rglob("*")) if each.is_file()):
+            assert (place / path.relative_to(original)).read_bytes() == path.read_bytes()
+    assert ids(open_pack(tmp_path)) == {
+        name: sorted(row["id"] for row in found) for name, found in rows.items() if found
+    }
+    for run in source.runs(dataset_id):
+        theirs, ours = source.run_page(run.id), copy.run_page(run.id)
+        assert [each.id for each in ours.annotation_files] == [each.id for each in theirs.annotation_files]
+        assert [each.authors for each in ours.tomograms] == [each.authors for each in theirs.tomograms]
+    assert [row.id for row in copy.datasets()] == [dataset_id]
+
+
+# a file by itself
+
+
+@pytest.fixture
+def downloaded(demo_pack: Path, tmp_path: Path) -> Callable[[str], tuple[Any, Path]]:
+    """Give a record of a run of the demo with a suffix, and the file that was downloaded of it."""
+    portal = open_portal(demo_pack)
+    download_files(plan_download(ask_rows(portal, run_ids=[9001]), portal.source, what=["annotations"]), tmp_path)
+
+    def find(suffix: str) -> tuple[Any, Path]:
+        file = next(each for each in portal.run_page(9001).annotation_files if each.https_path.endswith(suffix))
+        return file, tmp_path / "files" / Path(unquote(file.https_path)).relative_to(demo_pack.as_uri() + "/files")
+
+    return find
+
+
+@pytest.mark.parametrize("suffix", [".ndjson", ".zarr"])
+def test_a_file_says_what_its_layer_from_the_portal_says(downloaded: Any, suffix: str) -> None:
+    file, path = downloaded(suffix)
+    theirs, ours = (load_annotation(each)[0].options["metadata"][METADATA_KEY] for each in (file, path))
+    ours = read_picks(path).about if suffix == ".ndjson" else ours
+    of_the_portal = {"kind", "source_url", "software", "annotation_file_id", "voxel_spacing_angstrom", "records"}
+    known = {key for key, value in theirs.items() if key not in of_the_portal and value not in (None, [])}
+
+    assert {"authors", "licence", "object_name", "deposition_title", "annotation_method", "run_name"} <= known
+    assert {key: ours.get(key) for key in known} == {key: theirs[key] for key in known}
+    assert ours["downloaded_from"] == file.https_path
+
+
+def test_so_do_exports_of_it_and_changes_are_told(downloaded: Any, tmp_path: Path) -> None:
+    file, path = downloaded(".ndjson")
+    picks = read_picks(path)
+    write_picks(picks, tmp_path / "picks.star", format="relion4")
+    again = read_picks(tmp_path / "picks.star")
+    assert picks.alignment_id == again.alignment_id == file.alignment_id
+    assert again.about["downloaded_from"] == file.https_path
+    assert again.about["authors"]
+    assert not picks.edits
+
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    changed = read_picks(path)
+    assert changed.edits == ("changed since its download",)
+    assert changed.about["authors"]
+
+    copy = Path(shutil.copy(path, tmp_path / "copy.ndjson"))
+    assert "authors" not in read_picks(copy, spacing_angstrom=10.0).about
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"format": "of somebody else"}', "\udcff"])
+def test_a_manifest_that_says_nothing_keeps_no_picks_from_opening(
+    downloaded: Any, tmp_path: Path, content: str
+) -> None:
+    _, path = downloaded(".ndjson")
+    (tmp_path / "manifest.json").write_bytes(content.encode(errors="surrogateescape"))
+    picks = read_picks(path)
+
+    assert len(picks)
+    assert "authors" not in picks.about
+
+
+def test_edits_that_a_manifest_says_are_unknown_are_none(downloaded: Any, tmp_path: Path) -> None:
+    _, path = downloaded(".ndjson")
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    for item in manifest["items"]:
+        item["source"] = (item.get("source") or {}) | {"edits": None}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+
+    assert read_picks(path).edits == ()
