@@ -328,9 +328,6 @@ def _open_mrc(url_or_path: str | Path, stop: threading.Event | None) -> Volume:
             f"The file stores its voxels along {slowest_first} (slowest first), as its header says; they were turned "
             "to z, y, x. Positions from programs that don't go by that part of the header have their axes swapped."
         )
-    if header.angles_degree is not None:
-        angles = ", ".join(f"{angle:.5g}" for angle in header.angles_degree)
-        said.append(f"The file's cell has angles of {angles} degrees; it is shown as if they were right angles.")
     return Volume(
         levels=levels,
         shape_zyx=header.shape_zyx,
@@ -358,5 +355,4 @@ def _open_tiff(url_or_path: str | Path) -> Volume:
         spacing_angstrom=opened.spacing_angstrom,
         is_labels=False,
         pyramid=pyramid_of([opened.level]),
-        remarks=opened.remarks,
     )

@@ -85,7 +85,6 @@ def test_omes_voxel_sizes_are_in_micrometres_if_no_unit_is_said(tmp_path):
         {"resolution": (300, 300)},
         {"imagej": True, "resolution": (1, 1), "metadata": {"axes": "ZYX", "unit": "furlong", "spacing": 1}},
         {"imagej": True, "resolution": (1, 1), "metadata": {"axes": "ZYX", "unit": "nm"}},
-        {"imagej": True, "resolution": (1, 1), "metadata": {"axes": "ZYX", "unit": "Mm", "spacing": 1}},
     ],
     ids=str,
 )
@@ -124,7 +123,7 @@ def test_fewer_planes_than_imagej_says_never_look_like_a_smaller_volume(compress
             options = {"contiguous": False, "metadata": None, "photometric": "minisblack"}
             writer.write(plane, compression=compression, **options, **said)
 
-    with pytest.raises(FormatError):
+    with pytest.raises(StreamError):
         open_tiff(tmp_path / "a.tif")
 
 
@@ -149,7 +148,7 @@ def test_a_part_that_was_never_written_is_not_filled_in(tmp_path):
     content = bytearray(path.read_bytes())
     content[at : at + 2] = bytes(2)
     path.write_bytes(content)
-    with pytest.raises(FormatError):
+    with pytest.raises(StreamError):
         open_tiff(path)
 
 
