@@ -90,7 +90,7 @@ def test_entries_of_known_databases_become_links():
         ("PDB-1BXN", "https://www.rcsb.org/structure/1BXN"),
     )
     (link,) = database_links("EMD-1/../../x?y#z")  # which can't smuggle another address
-    assert link.url == "https://www.ebi.ac.uk/emdb/EMD-1%2F..%2F..%2FX%3FY%23Z"
+    assert link.url == "https://www.ebi.ac.uk/emdb/EMD-1%2F..%2F..%2Fx%3Fy%23z"
     assert database_links("") == ()
 
 

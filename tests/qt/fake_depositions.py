@@ -5,15 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from napari_cryoet.portal.pages import (
-    CatalogueAuthor,
     CatalogueRow,
-    Contribution,
     DatasetCount,
     DepositionPage,
     DepositionRow,
     Freshness,
     ObjectCount,
-    RunCount,
     RunRow,
 )
 from napari_cryoet.records import PORTAL_TERMS, Author, Deposition
@@ -35,7 +32,7 @@ def brought(rows: tuple[CatalogueRow, ...]) -> DepositionRow:
         title="S. pombe lamellae",
         release_date=DAY,
         kinds=("dataset", "tomogram", "annotation"),
-        authors=(CatalogueAuthor(name="Sara K. Goetz"), CatalogueAuthor(name="Julia Mahamid")),
+        authors=(Author(name="Sara K. Goetz"), Author(name="Julia Mahamid")),
         dataset_ids=tuple(row.id for row in rows),
         annotation_count=309,
         objects=(ObjectCount(object_name=RIBOSOME[0], count=132),),
@@ -49,7 +46,7 @@ def picked(rows: tuple[CatalogueRow, ...]) -> DepositionRow:
         title="Picks by <b>deep</b> learning & more",
         release_date=DAY.replace(year=2024),
         kinds=("annotation", "hologram"),
-        authors=(CatalogueAuthor(name="Zoë Müller", orcid="0000-0003-1111-2222"),),
+        authors=(Author(name="Zoë Müller", orcid="0000-0003-1111-2222"),),
         enriched_dataset_ids=tuple(row.id for row in rows[:1]),
         annotation_count=5,
         objects=(ObjectCount(object_name=RIBOSOME[0], count=4), ObjectCount(object_name=MEMBRANE[0], count=1)),
@@ -62,8 +59,8 @@ def deposition_page(
     """Its own datasets, or those it added to: two runs of the first, of which one is listed."""
     own = [dataset for dataset in rows if dataset.id in row.dataset_ids]
     others = [dataset for dataset in rows if dataset.id in row.enriched_dataset_ids]
-    ribosomes = Contribution(object_name=RIBOSOME[0], method_type="automated", count=4)
-    membranes = Contribution(object_name=MEMBRANE[0], method_type="manual", count=1)
+    ribosomes = ObjectCount(object_name=RIBOSOME[0], method_type="automated", count=4)
+    membranes = ObjectCount(object_name=MEMBRANE[0], method_type="manual", count=1)
     return DepositionPage(
         deposition=Deposition(
             terms=PORTAL_TERMS,
@@ -81,28 +78,35 @@ def deposition_page(
         ),
         datasets=(
             *(dataset_count(dataset, is_own=True) for dataset in own),
-            *(dataset_count(dataset, is_own=False, contributions=(ribosomes, membranes)) for dataset in others),
+            *(dataset_count(dataset, is_own=False, objects=(ribosomes, membranes)) for dataset in others),
         ),
         objects=row.objects,
         tomogram_count=len(own),
         annotation_count=row.annotation_count,
         freshness=freshness,
         runs=tuple(
-            RunCount(id=run.id, name=run.name, dataset_id=10000, tomogram_count=1, contributions=(ribosomes, membranes))
+            RunRow(
+                id=run.id,
+                name=run.name,
+                dataset_id=10000,
+                tomogram_count=1,
+                annotation_count=5,
+                objects=(ribosomes, membranes),
+            )
             for run in runs[6:7]
             if others
         ),
     )
 
 
-def dataset_count(dataset: CatalogueRow, *, is_own: bool, contributions: tuple[Contribution, ...] = ()) -> DatasetCount:
+def dataset_count(dataset: CatalogueRow, *, is_own: bool, objects: tuple[ObjectCount, ...] = ()) -> DatasetCount:
     return DatasetCount(
         dataset_id=dataset.id,
         title=dataset.title,
         organism_name=dataset.organism_name,
         run_count=dataset.run_count if is_own else 2,
         tomogram_count=1,
-        annotation_count=sum(each.count for each in contributions),
+        annotation_count=sum(each.count for each in objects),
         is_own=is_own,
-        contributions=contributions,
+        objects=objects,
     )

@@ -12,7 +12,6 @@ from napari_cryoet.exceptions import CryoETError, NotFoundError, StoppedError
 from napari_cryoet.portal import Source
 from napari_cryoet.portal.pages import (
     Catalogue,
-    CatalogueAuthor,
     CatalogueRow,
     DatasetPage,
     DepositionPage,
@@ -92,7 +91,6 @@ class FakePortal:
             runs=tuple(found[offset : offset + limit]),
             run_total=len(found),
             offset=offset,
-            objects=(),
             freshness=self.freshness,
         )
 
@@ -127,12 +125,12 @@ class FakePortal:
     def _hits(self, record_id: int) -> Iterator[LookupHit]:
         for run in self.runs:
             if run.id == record_id:
-                yield LookupHit(kind="run", id=run.id, title=run.name, run_id=run.id, run_name=run.name)
+                yield LookupHit(kind="run", id=run.id, title=run.name, run_id=run.id)
         for deposition in self.depositions:
             if deposition.id == record_id:
                 yield LookupHit(kind="deposition", id=record_id, title=deposition.title)
         if record_id in (506, 69546):
-            yield LookupHit(kind="annotation", id=record_id, title="cytosolic ribosome", run_id=506, run_name="TS_006")
+            yield LookupHit(kind="annotation", id=record_id, title="cytosolic ribosome", run_id=506)
 
     def _answer(self, stop: threading.Event | None, *question: Any) -> None:
         self.asked.append(question)
@@ -156,7 +154,7 @@ def dataset_row(dataset_id: int, *, n_runs: int = 10) -> CatalogueRow:
         release_date=DAY.replace(day=1 + number % 28),
         organism_name=organism,
         sample_type="cell",
-        authors=(CatalogueAuthor(name="Sara K. Goetz"), CatalogueAuthor(name="Julia Mahamid")),
+        authors=(Author(name="Sara K. Goetz"), Author(name="Julia Mahamid")),
         run_count=n_runs,
         tomogram_count=n_runs,
         annotation_count=103 + number,

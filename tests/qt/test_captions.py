@@ -30,7 +30,7 @@ def go_to(qtbot, dock, run_id):  # noqa: F811
 
 
 @pytest.mark.parametrize(
-    ("run_id", "words"), [(CELL_RUN, "a cisterna with ribosomes"), (RIBOSOME_RUN, "Ribosomes planted at random")]
+    ("run_id", "words"), [(CELL_RUN, "a cisterna with ribosomes"), (RIBOSOME_RUN, "Ribosomes at random")]
 )
 def test_a_tick_opens_the_text_and_closes_it(qtbot, dock, viewer_model, run_id, words):  # noqa: F811
     run = go_to(qtbot, dock, run_id)

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QApplication, QMenu
 from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.holdings_model import MoreRuns, ObjectHolding
 from napari_cryoet.exceptions import NetworkError
-from napari_cryoet.portal.pages import DatasetCount, Freshness, RunCount
+from napari_cryoet.portal.pages import DatasetCount, Freshness, RunRow
 from qt.fake_portal import DAY
 from qt.test_browser import current_screen, open_dataset, open_run, press, type_text
 
@@ -125,9 +125,9 @@ def test_the_page_says_what_was_added_to_others_by_object_and_method_and_in_whic
         ("cytosolic ribosome", "4 automated"),
         ("membrane", "1 manual"),
     ]
-    assert [row.name for _, row in below if isinstance(row, RunCount)] == ["TS_006"]
+    assert [row.name for _, row in below if isinstance(row, RunRow)] == ["TS_006"]
     assert [row.text for _, row in below if isinstance(row, MoreRuns)] == ["… and 1 more run of this dataset"]
-    said = index_of(browser, RunCount).data(Qt.ItemDataRole.AccessibleTextRole)
+    said = index_of(browser, RunRow).data(Qt.ItemDataRole.AccessibleTextRole)
     assert said == "TS_006, RN-506, 1 tomogram · 5 annotations"
 
 
@@ -156,7 +156,7 @@ def test_a_dataset_of_the_page_opens_and_back_leads_to_the_page(qtbot, browser, 
 def test_a_run_of_the_page_opens_with_its_layers_and_back_leads_over_its_dataset(qtbot, browser):
     open_deposition(qtbot, browser, 10310)
     tree = browser.screens.deposition.tree
-    tree.setCurrentIndex(index_of(browser, RunCount))
+    tree.setCurrentIndex(index_of(browser, RunRow))
     with qtbot.waitSignal(browser.navigator.run_arrived) as arrived:
         press(qtbot, tree, Qt.Key.Key_Return)
     assert arrived.args[1], "as when it is opened from its dataset"
@@ -278,7 +278,7 @@ def test_going_round_in_links_always_leads_back_to_where_one_was(qtbot, browser)
 def test_a_way_that_is_too_long_for_the_dock_folds_in_the_middle(qtbot, browser):
     browser.resize(360, 760)
     open_deposition(qtbot, browser, 10310)
-    browser.screens.deposition.tree.setCurrentIndex(index_of(browser, RunCount))
+    browser.screens.deposition.tree.setCurrentIndex(index_of(browser, RunRow))
     with qtbot.waitSignal(browser.navigator.run_arrived):
         press(qtbot, browser.screens.deposition.tree, Qt.Key.Key_Return)
     browser.navigator.go_to_deposition(10300, follows=True)
@@ -385,7 +385,7 @@ def test_the_page_is_drawn_in_the_colours_of_the_theme(qtbot, browser, viewer_mo
     tree = browser.screens.deposition.tree
     picture = tree.viewport().grab().toImage()
     colors = browser._theme.colors
-    row = tree.visualRect(index_of(browser, RunCount))
+    row = tree.visualRect(index_of(browser, RunRow))
     inside = {picture.pixelColor(x, row.center().y()).name() for x in range(row.left(), row.right())}
     assert colors.background.name() in inside
     assert len(inside) > 3, "with text on it"

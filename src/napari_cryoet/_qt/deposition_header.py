@@ -12,7 +12,7 @@ from napari_cryoet._qt.labels import ElidedLabel, TwoLineLabel
 from napari_cryoet._qt.page_header import PageHeader
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.thumbnails import Thumbnails
-from napari_cryoet.portal.pages import Contribution, DepositionPage, DepositionRow
+from napari_cryoet.portal.pages import DepositionPage, DepositionRow, ObjectCount
 from napari_cryoet.records import Deposition
 from napari_cryoet.wording import count_text, date_text, joined, kinds_text, plain, reported
 
@@ -91,7 +91,7 @@ def describe(page: DepositionPage) -> str:
         ("Publications", reported(deposition.deposition_publications)),
         ("Database entries", reported(deposition.related_database_entries)),
         ("Annotated objects", ", ".join(f"{each.object_name} {each.count:,}" for each in page.objects)),
-        ("Methods", ", ".join(_methods(each for dataset in page.datasets for each in dataset.contributions))),
+        ("Methods", ", ".join(_methods(each for dataset in page.datasets for each in dataset.objects))),
     )
     return "\n\n".join([deposition.description, *(f"{name}: {text}" for name, text in facts if text)])
 
@@ -101,7 +101,7 @@ def _dates(deposition: Deposition) -> str:
     return f"deposited {deposited}, released {released}, last modified {date_text(deposition.last_modified_date)}"
 
 
-def _methods(contributions: Iterable[Contribution]) -> list[str]:
+def _methods(contributions: Iterable[ObjectCount]) -> list[str]:
     """How many annotations each kind of method made, most first."""
     counts: dict[str, int] = {}
     for each in contributions:

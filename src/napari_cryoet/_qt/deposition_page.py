@@ -13,7 +13,7 @@ from napari_cryoet._qt.painting import repaint
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.thumbnails import Thumbnails
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.portal.pages import DatasetCount, DepositionPage, DepositionRow, RunCount
+from napari_cryoet.portal.pages import DatasetCount, DepositionPage, DepositionRow, RunRow
 
 
 class DepositionView(QWidget):
@@ -21,7 +21,7 @@ class DepositionView(QWidget):
 
     page_requested = Signal()
     dataset_opened = Signal(int)  # its id
-    run_opened = Signal(object)  # RunCount
+    run_opened = Signal(object)  # RunRow
 
     def __init__(self, theme: Theme, thumbnails: Thumbnails, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -72,7 +72,7 @@ class DepositionView(QWidget):
     def _on_opened(self, index: QModelIndex) -> None:
         record = self.model.record_at(index)
         match record:
-            case RunCount():
+            case RunRow():
                 self.run_opened.emit(record)
             case DatasetCount() | MoreRuns() | MoreObjects():
                 self.dataset_opened.emit(record.dataset_id)

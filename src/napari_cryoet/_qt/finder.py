@@ -122,7 +122,7 @@ class Finder(QObject):
         menu = QMenu(self._screens.search)
         menu.aboutToHide.connect(menu.deleteLater)
         for hit, lead in leads:
-            text = plain(f"{hit.kind} {hit.id}: {hit.title}")[:HIT_LETTERS].replace("&", "&&")
+            text = plain(f"{hit.kind} {hit.id}: {hit.title or ''}")[:HIT_LETTERS].replace("&", "&&")
             action = menu.addAction(text)
             if action is not None:
                 action.triggered.connect(partial(self._on_offered, lead))

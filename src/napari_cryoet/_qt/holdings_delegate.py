@@ -11,7 +11,7 @@ from napari_cryoet._qt.painting import draw_line, fill_row, lines_height
 from napari_cryoet._qt.roles import Index, Role
 from napari_cryoet._qt.row_delegate import MARGIN_PX, RowDelegate, paint_titled
 from napari_cryoet._qt.theme import Colors
-from napari_cryoet.portal.pages import DatasetCount, RunCount
+from napari_cryoet.portal.pages import DatasetCount, RunRow
 from napari_cryoet.wording import plain
 
 PADDING_PX = 3
@@ -43,7 +43,7 @@ class HoldingsDelegate(RowDelegate):
         match record:
             case Section():
                 _paint_section(painter, inner, record.text, colors)
-            case RunCount():
+            case RunRow():
                 _paint_pair(painter, inner, plain(record.name), counts_of(record), pens=(colors.text, dim))
             case ObjectHolding():
                 _paint_object(painter, inner, record, dim)

@@ -12,7 +12,7 @@ from napari_cryoet._qt.labels import plain_tooltip
 from napari_cryoet._qt.roles import Role
 from napari_cryoet._qt.thumbnails import Thumbnails
 from napari_cryoet._qt.two_level_model import NO_PARENT, TwoLevelModel
-from napari_cryoet.portal.pages import Contribution, DatasetCount, DepositionPage, RunCount
+from napari_cryoet.portal.pages import DatasetCount, DepositionPage, ObjectCount, RunRow
 from napari_cryoet.wording import count_text, joined, plain, short_species
 
 IN_TOOLTIP = 20
@@ -44,7 +44,7 @@ class ObjectHolding:
     """The annotations of one object in a dataset, by kind of method, most first."""
 
     object_name: str
-    contributions: tuple[Contribution, ...]
+    contributions: tuple[ObjectCount, ...]
 
     @property
     def count(self) -> int:
@@ -70,7 +70,7 @@ class MoreObjects:
         return f"… and {count_text(self.count, 'more object')}"
 
 
-Below: TypeAlias = ObjectHolding | MoreObjects | RunCount | MoreRuns
+Below: TypeAlias = ObjectHolding | MoreObjects | RunRow | MoreRuns
 Holding: TypeAlias = Section | DatasetCount | Below
 
 
@@ -153,16 +153,16 @@ def facts_of(dataset: DatasetCount) -> str:
     )
 
 
-def counts_of(holding: DatasetCount | RunCount) -> str:
+def counts_of(holding: DatasetCount | RunRow) -> str:
     """How many tomograms and annotations of the deposition a dataset or run holds."""
     counts = ((holding.tomogram_count, "tomogram"), (holding.annotation_count, "annotation"))
     return joined(*(count_text(count, noun) for count, noun in counts if count))
 
 
-def objects_in(holding: DatasetCount | RunCount) -> list[ObjectHolding]:
+def objects_in(holding: DatasetCount | RunRow) -> list[ObjectHolding]:
     """What a dataset or run holds of the deposition by object, most annotated first."""
-    found: dict[str, list[Contribution]] = {}
-    for each in holding.contributions:
+    found: dict[str, list[ObjectCount]] = {}
+    for each in holding.objects:
         found.setdefault(each.object_name, []).append(each)
     objects = (ObjectHolding(name, tuple(contributions)) for name, contributions in found.items())
     return sorted(objects, key=lambda each: -each.count)
@@ -216,7 +216,7 @@ def _object_text(holding: ObjectHolding, role: int) -> str | None:
     return None
 
 
-def _objects_told(holding: DatasetCount | RunCount) -> list[str]:
+def _objects_told(holding: DatasetCount | RunRow) -> list[str]:
     objects = objects_in(holding)
     lines = [f"{each.object_name}: {each.text}" for each in objects[:IN_TOOLTIP]]
     rest = len(objects) - IN_TOOLTIP

@@ -19,7 +19,6 @@ from napari_cryoet.portal.pages import (
     DepositionPage,
     DepositionRow,
     Freshness,
-    RunCount,
     RunPage,
     RunRow,
 )
@@ -230,7 +229,7 @@ class Navigator(QObject):
     def _on_run_opened(self, run: RunRow) -> None:
         self.go_to_run(run.id, run.name, opens_layers=True, follows=True)
 
-    def _on_contributed_run(self, run: RunCount) -> None:
+    def _on_contributed_run(self, run: RunRow) -> None:
         way = follow_to_run(self._trail, Place("dataset", run.dataset_id), Place("run", run.id, run.name))
         self._ask_run(way[-1], way[:-1], opens_layers=True)
 

@@ -13,7 +13,7 @@ from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.portal.links import Jump
 from napari_cryoet.portal.pages import Catalogue, DatasetPage, DepositionPage, LookupHit, RunPage
-from napari_cryoet.portal.search import Found, find
+from napari_cryoet.portal.search import Found, search_catalogue, search_depositions
 from napari_cryoet.portal.transport import read_picture
 
 if TYPE_CHECKING:
@@ -114,7 +114,11 @@ class Session(QObject):
             self._tasks.stop("search")
             then(Found((), ()) if catalogue is None else Found(catalogue.rows, catalogue.depositions))
         else:
-            self._tasks.run("search", lambda _job: find(catalogue, text), then=then)
+            self._tasks.run(
+                "search",
+                lambda _job: Found(search_catalogue(catalogue, text), search_depositions(catalogue, text)),
+                then=then,
+            )
 
     def ask_runs(
         self, dataset_id: int, offset: int, name_contains: str, then: Callable[[DatasetPage], None], failed: Failed

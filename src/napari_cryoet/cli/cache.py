@@ -48,7 +48,7 @@ def _cache(context: typer.Context) -> None:
 @app.command()
 def show() -> None:
     """Show what is kept on this computer (default)."""
-    from napari_cryoet.portal.cache import MAX_CACHE_BYTES
+    from napari_cryoet.portal.transport import MAX_CACHE_BYTES
 
     limits = {"metadata": f"at most {size_text(MAX_CACHE_BYTES)}", "pixels": _pixel_limit_text()}
     kept = [

@@ -3,29 +3,67 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from napari_cryoet import records
 from napari_cryoet.exceptions import NotFoundError, PortalError
 from napari_cryoet.portal import pages
 from napari_cryoet.portal.pages import Freshness
-from napari_cryoet.records import Record, Terms
+from napari_cryoet.records import Author, Record, Terms, terms_of
 
 R = TypeVar("R", bound=Record)
-T = TypeVar("T")
 
-Row = Mapping[str, Any]
-Counts = Counter[tuple[Any, ...]]
+Counts: TypeAlias = Counter[tuple[Any, ...]]
 """Counts by group: the cells at the ends of some paths."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """The data that answers a query, when it came, and the terms that its source tells."""
+
+    data: dict[str, Any]
+    terms: Terms | None = None
+    freshness: Freshness = msgspec.field(default_factory=lambda: Freshness(fetched_at=datetime.now(UTC)))
+
+    def rows(self, name: str, kind: type[R]) -> list[R]:
+        """The rows of a root list as records."""
+        rows: list[R] = _converted(self.data.get(name), list[kind], name)  # type: ignore[valid-type]
+        return rows
+
+    def rows_by(self, key: str, name: str, kind: type[R]) -> dict[Any, tuple[R, ...]]:
+        """The rows of a root list as records, by a column that isn't in these."""
+        found = defaultdict(list)
+        for row, record in zip(self.data.get(name) or (), self.rows(name, kind), strict=True):
+            found[row.get(key)].append(record)
+        return {value: tuple(records) for value, records in found.items()}
+
+    def the_row(self, name: str, kind: type[R], wanted: str) -> R:
+        """The one row of a root list that was asked for by its id; ``wanted`` says what it is."""
+        for record in self.rows(name, kind):
+            return record
+        raise NotFoundError(f"The portal has no {wanted}.", hint="It may have been withdrawn or renumbered.")
+
+    def aggregate(self, name: str) -> _Aggregate:
+        """The groups of a root aggregate."""
+        aggregate: _Aggregate = _converted(self.data.get(name), _Aggregate, name)
+        return aggregate
+
+    def counts(self, name: str, *paths: str) -> Counts:
+        """The counts of a root aggregate by the cells at the ends of paths."""
+        return self.aggregate(name).counts(*paths)
 
 
 class _Group(msgspec.Struct, frozen=True, rename="camel"):
     count: int
-    group_by: Row | None = None
+    group_by: dict[str, Any] | None = None
+
+
+class _Edge(msgspec.Struct, frozen=True):
+    node: dict[str, Any]
 
 
 class _Aggregate(msgspec.Struct, frozen=True):
@@ -38,193 +76,132 @@ class _Aggregate(msgspec.Struct, frozen=True):
         return sum(group.count for group in self.aggregate)
 
     def counts(self, *paths: str) -> Counts:
-        """The counts by the cells at the ends of paths."""
         counts: Counts = Counter()
         for group in self.aggregate:
             counts[tuple(_at(group.group_by, path) for path in paths)] += group.count
         return counts
 
 
-class _Edge(msgspec.Struct, Generic[T], frozen=True):
-    node: T
-
-
-class _Connection(msgspec.Struct, Generic[T], frozen=True):
-    edges: list[_Edge[T]]
-
-    @property
-    def first(self) -> T | None:
-        return self.edges[0].node if self.edges else None
-
-
-def catalogue(data: Row, freshness: Freshness, _: Terms | None) -> pages.Catalogue:
+def catalogue(answer: Answer) -> pages.Catalogue:
     """All datasets and depositions, as `queries.CATALOGUE` asks for them."""
-    authors = _by_parent(data, "datasetAuthors", "datasetId", pages.CatalogueAuthor)
-    runs = _aggregate(data, "runCounts").counts("dataset.id")
-    tomograms = _aggregate(data, "tomogramCounts").counts("run.dataset.id")
-    annotations = _aggregate(data, "annotationCounts").counts("run.dataset.id")
-    objects = _by_first(_aggregate(data, "objects").counts("id", "runs.annotations.objectName"))
-    shapes = _by_first(_aggregate(data, "shapes").counts("id", "runs.annotations.annotationShapes.shapeType"))
+    authors = answer.rows_by("datasetId", "datasetAuthors", Author)
+    runs = answer.counts("runCounts", "dataset.id")
+    tomograms = answer.counts("tomogramCounts", "run.dataset.id")
+    objects = _by_first(answer.counts("objects", "id", "runs.annotations.objectName"))
+    shapes = _by_first(answer.counts("shapes", "id", "runs.annotations.annotationShapes.shapeType"))
     rows = tuple(
         replace(
             row,
             authors=authors.get(row.id, ()),
             run_count=runs[row.id,],
             tomogram_count=tomograms[row.id,],
-            annotation_count=annotations[row.id,],
+            annotation_count=objects[row.id].total(),
             objects=_objects(objects[row.id]),
             shapes=tuple(shape for (shape,), _ in _most_first(shapes[row.id]) if shape),
         )
-        for row in _rows(data, "datasets", pages.CatalogueRow)
+        for row in answer.rows("datasets", pages.CatalogueRow)
     )
-    return pages.Catalogue(rows=rows, freshness=freshness, depositions=_deposition_rows(data, rows))
+    return pages.Catalogue(rows=rows, freshness=answer.freshness, depositions=_deposition_rows(answer, rows))
 
 
-def _deposition_rows(data: Row, datasets: Iterable[pages.CatalogueRow]) -> tuple[pages.DepositionRow, ...]:
-    authors = _by_parent(data, "depositionAuthors", "depositionId", pages.CatalogueAuthor)
-    kinds = _kinds(data)
-    objects = _by_first(_aggregate(data, "depositionObjects").counts("deposition.id", "objectName"))
-    annotations = _by_first(_aggregate(data, "depositionAnnotations").counts("deposition.id", "run.dataset.id"))
-    tomograms = _by_first(_aggregate(data, "depositionTomograms").counts("deposition.id", "run.dataset.id"))
+def _deposition_rows(answer: Answer, datasets: Iterable[pages.CatalogueRow]) -> tuple[pages.DepositionRow, ...]:
+    authors = answer.rows_by("depositionId", "depositionAuthors", Author)
+    kinds = _kinds(answer)
+    objects = _by_first(answer.counts("annotationCounts", "deposition.id", "objectName"))
+    annotations = _by_first(answer.counts("annotationCounts", "deposition.id", "run.dataset.id"))
+    tomograms = _by_first(answer.counts("tomogramCounts", "deposition.id", "run.dataset.id"))
     brought: dict[int, list[int]] = defaultdict(list)
     for dataset in datasets:
         brought[dataset.deposition_id].append(dataset.id)
-    found = []
-    for row in _rows(data, "depositions", pages.DepositionRow):
-        own = sorted(brought[row.id])
-        touched = {key for (key,) in tomograms[row.id] | annotations[row.id] if key}
-        found.append(
-            replace(
-                row,
-                kinds=kinds.get(row.id, ()),
-                authors=authors.get(row.id, ()),
-                dataset_ids=tuple(own),
-                enriched_dataset_ids=tuple(sorted(touched.difference(own))),
-                tomogram_count=tomograms[row.id].total(),
-                annotation_count=objects[row.id].total(),
-                objects=_objects(objects[row.id]),
-            )
+    return tuple(
+        replace(
+            row,
+            kinds=kinds.get(row.id, ()),
+            authors=authors.get(row.id, ()),
+            dataset_ids=tuple(sorted(brought[row.id])),
+            enriched_dataset_ids=tuple(
+                sorted({key for (key,) in tomograms[row.id] | annotations[row.id]}.difference(brought[row.id]))
+            ),
+            tomogram_count=tomograms[row.id].total(),
+            annotation_count=annotations[row.id].total(),
+            objects=_objects(objects[row.id]),
         )
-    return tuple(found)
+        for row in answer.rows("depositions", pages.DepositionRow)
+    )
 
 
-def dataset_page(
-    dataset_id: int, offset: int, data: Row, freshness: Freshness, terms: Terms | None
-) -> pages.DatasetPage:
+def dataset_page(dataset_id: int, offset: int, answer: Answer) -> pages.DatasetPage:
     """A dataset and some of its runs, as `queries.DATASET_PAGE` asks for them."""
-    dataset = _only(_rows(data, "datasets", records.Dataset), "dataset", dataset_id)
+    dataset = answer.the_row("datasets", records.Dataset, f"dataset {dataset_id}")
     return pages.DatasetPage(
-        dataset=_whole_dataset(dataset, data, terms),
-        runs=tuple(_run_row(row) for row in _rows(data, "runs", _RunOfDataset)),
-        run_total=_aggregate(data, "total").total,
+        dataset=_whole_dataset(dataset, answer),
+        runs=_run_rows(answer, "runs"),
+        run_total=answer.aggregate("total").total,
         offset=offset,
-        objects=_objects(_aggregate(data, "objects").counts("objectName")),
-        freshness=freshness,
+        freshness=answer.freshness,
     )
 
 
-class _ShownTomogram(Record, frozen=True, kw_only=True):
-    """As much of a tomogram as its run's row shows."""
-
-    voxel_spacing: float
-    size_x: int
-    size_y: int
-    size_z: int
-    file_size_omezarr: float | None = None
-    key_photo_thumbnail_url: str | None = None
-
-
-class _Quality(Record, frozen=True):
-    tilt_series_quality: int | None = None
-
-
-class _RunOfDataset(Record, frozen=True, kw_only=True):
-    """A run as `queries.DATASET_PAGE` asks for it."""
-
-    id: int
-    name: str
-    dataset_id: int
-    tomograms: _Connection[_ShownTomogram]
-    tomograms_aggregate: _Aggregate
-    annotations_aggregate: _Aggregate
-    tiltseries: _Connection[_Quality]
-
-
-def _run_row(row: _RunOfDataset) -> pages.RunRow:
-    tomogram, quality = row.tomograms.first, row.tiltseries.first
-    shown = pages.RunRow(
-        id=row.id,
-        name=row.name,
-        dataset_id=row.dataset_id,
-        tomogram_count=row.tomograms_aggregate.total,
-        annotation_count=row.annotations_aggregate.total,
-        objects=_objects(row.annotations_aggregate.counts("objectName")),
-        tilt_series_quality=quality.tilt_series_quality if quality is not None else None,
-    )
-    return shown if tomogram is None else replace(shown, **asdict(tomogram))
-
-
-def run_page(run_id: int, data: Row, freshness: Freshness, terms: Terms | None) -> pages.RunPage:
+def run_page(run_id: int, answer: Answer) -> pages.RunPage:
     """Everything of a run, as `queries.RUN_PAGE` asks for it."""
-    run = _only(_rows(data, "runs", records.Run), "run", run_id)
-    dataset = None if run.dataset is None else _whole_dataset(run.dataset, data, terms)
-    run = replace(run, dataset=dataset, terms=_terms(run.s3_prefix, terms))
-    tomogram_authors = _by_parent(data, "tomogramAuthors", "tomogramId", records.Author)
-    tomograms = [
+    run = answer.the_row("runs", records.Run, f"run {run_id}")
+    dataset = None if run.dataset is None else _whole_dataset(run.dataset, answer)
+    run = replace(run, dataset=dataset, terms=terms_of(run.s3_prefix, answer.terms))
+    tomogram_authors = answer.rows_by("tomogramId", "tomogramAuthors", Author)
+    tomograms = tuple(
         replace(each, authors=tomogram_authors.get(each.id, ()), run=run)
-        for each in _rows(data, "tomograms", records.Tomogram)
-    ]
-    annotation_authors = _by_parent(data, "annotationAuthors", "annotationId", records.Author)
-    links = _by_parent(data, "annotationMethodLinks", "annotationId", records.MethodLink)
+        for each in answer.rows("tomograms", records.Tomogram)
+    )
+    authors = answer.rows_by("annotationId", "annotationAuthors", Author)
+    links = answer.rows_by("annotationId", "annotationMethodLinks", records.MethodLink)
     annotations = {
-        each.id: replace(
-            each, authors=annotation_authors.get(each.id, ()), method_links=links.get(each.id, ()), run=run
-        )
-        for each in _rows(data, "annotations", records.Annotation)
+        each.id: replace(each, authors=authors.get(each.id, ()), method_links=links.get(each.id, ()), run=run)
+        for each in answer.rows("annotations", records.Annotation)
     }
     shapes = {
         each.id: replace(each, annotation=annotations.get(each.annotation_id or 0))
-        for each in _rows(data, "annotationShapes", records.AnnotationShape)
+        for each in answer.rows("annotationShapes", records.AnnotationShape)
     }
-    spacings = {each.id: each for each in _rows(data, "tomogramVoxelSpacings", records.VoxelSpacing)}
+    spacings = {each.id: each for each in answer.rows("tomogramVoxelSpacings", records.VoxelSpacing)}
     files = tuple(
         replace(
             each,
             shape=shapes.get(each.annotation_shape_id or 0),
             voxel_spacing=spacings.get(each.tomogram_voxel_spacing_id or 0),
         )
-        for each in _rows(data, "annotationFiles", records.AnnotationFile)
+        for each in answer.rows("annotationFiles", records.AnnotationFile)
     )
     return pages.RunPage(
         run=run,
         voxel_spacings=tuple(spacings.values()),
-        tomograms=tuple(sorted(tomograms, key=_opening_order)),
+        tomograms=tomograms,
         annotations=tuple(sorted(annotations.values(), key=_annotation_order)),
         annotation_shapes=tuple(shapes.values()),
         annotation_files=files,
-        alignments=tuple(_rows(data, "alignments", records.Alignment)),
-        tilt_series=tuple(_rows(data, "tiltseries", records.TiltSeries)),
-        freshness=freshness,
+        alignments=tuple(answer.rows("alignments", records.Alignment)),
+        tilt_series=tuple(answer.rows("tiltseries", records.TiltSeries)),
+        freshness=answer.freshness,
     )
 
 
-def deposition_page(deposition_id: int, data: Row, freshness: Freshness, terms: Terms | None) -> pages.DepositionPage:
+def deposition_page(deposition_id: int, answer: Answer) -> pages.DepositionPage:
     """A deposition, as `queries.DEPOSITION_PAGE` asks for it."""
-    deposition = _only(_rows(data, "depositions", records.Deposition), "deposition", deposition_id)
-    authors, kinds = tuple(_rows(data, "depositionAuthors", records.Author)), _kinds(data).get(deposition_id, ())
-    runs = _run_counts(data)
+    deposition = answer.the_row("depositions", records.Deposition, f"deposition {deposition_id}")
+    authors, kinds = tuple(answer.rows("depositionAuthors", Author)), _kinds(answer).get(deposition_id, ())
+    runs = {run.id: run for name in ("annotatedRuns", "reconstructedRuns") for run in _run_rows(answer, name)}
+    objects = answer.counts("annotationCounts", "objectName")
     return pages.DepositionPage(
-        deposition=replace(deposition, kinds=kinds, authors=authors, terms=terms or Terms()),
-        datasets=_dataset_counts(data, runs),
-        objects=_objects(_aggregate(data, "objects").counts("objectName")),
-        tomogram_count=_aggregate(data, "tomogramTotal").total,
-        annotation_count=_aggregate(data, "annotationTotal").total,
-        freshness=freshness,
-        runs=runs,
+        deposition=replace(deposition, kinds=kinds, authors=authors, terms=terms_of("", answer.terms)),
+        datasets=_dataset_counts(answer, runs.values()),
+        objects=_objects(objects),
+        tomogram_count=answer.aggregate("tomogramCounts").total,
+        annotation_count=objects.total(),
+        freshness=answer.freshness,
+        runs=tuple(sorted(runs.values(), key=lambda run: (run.name, run.id))),
     )
 
 
-class _HeldDataset(Record, frozen=True, kw_only=True):
+class _DatasetInDeposition(Record, frozen=True, kw_only=True):
     """A dataset as `queries.DEPOSITION_PAGE` asks for it, itself or in a group."""
 
     id: int
@@ -234,173 +211,88 @@ class _HeldDataset(Record, frozen=True, kw_only=True):
     runs_aggregate: _Aggregate | None = None  # of the deposition's own
 
 
-def _dataset_counts(data: Row, runs: Iterable[pages.RunCount]) -> tuple[pages.DatasetCount, ...]:
+def _dataset_counts(answer: Answer, listed: Iterable[pages.RunRow]) -> tuple[pages.DatasetCount, ...]:
     """The datasets that a deposition brought, then those that it only added to."""
-    tomograms = _aggregate(data, "tomogramCounts").counts("run.dataset.id")
-    annotations = _aggregate(data, "annotationCounts").counts("run.dataset.id")
-    touched = _aggregate(data, "runsWithTomograms").counts("dataset.id")
-    touched |= _aggregate(data, "runsWithAnnotations").counts("dataset.id")
-    listed = Counter(run.dataset_id for run in runs)
-    contributions = _by_first(_aggregate(data, "contributions").counts("run.dataset.id", "objectName", "methodType"))
-    held = {each.id: each for each in _rows(data, "datasets", _HeldDataset)}
-    for name in ("tomogramCounts", "annotationCounts"):
-        for group in _aggregate(data, name).aggregate:
-            place = _at(group.group_by, "run.dataset")
-            if place is not None:
-                other: _HeldDataset = _converted(place, _HeldDataset, name)
-                held.setdefault(other.id, other)
-    found = []
-    for key, each in held.items():
-        own = each.runs_aggregate
-        found.append(
-            pages.DatasetCount(
-                dataset_id=key,
-                title=each.title,
-                organism_name=each.organism_name,
-                key_photo_thumbnail_url=each.key_photo_thumbnail_url,
-                is_own=own is not None,
-                run_count=max(touched[key,], listed[key]) if own is None else own.total,
-                tomogram_count=tomograms[key,],
-                annotation_count=annotations[key,],
-                contributions=_contributions(contributions[key]),
-            )
+    tomograms = answer.counts("tomogramCounts", "run.dataset.id")
+    objects = _by_first(answer.counts("annotationCounts", "run.dataset.id", "objectName", "methodType"))
+    touched = answer.counts("annotatedRunCounts", "dataset.id") | answer.counts("reconstructedRunCounts", "dataset.id")
+    touched |= Counter((run.dataset_id,) for run in listed)
+    groups = [*answer.aggregate("tomogramCounts").aggregate, *answer.aggregate("annotationCounts").aggregate]
+    rows = [_at(group.group_by, "run.dataset") for group in groups]
+    others: list[_DatasetInDeposition] = _converted(rows, list[_DatasetInDeposition], "tomogramCounts")
+    datasets = {each.id: each for each in (*others, *answer.rows("datasets", _DatasetInDeposition))}
+    counts = [
+        pages.DatasetCount(
+            dataset_id=key,
+            title=each.title,
+            organism_name=each.organism_name,
+            key_photo_thumbnail_url=each.key_photo_thumbnail_url,
+            is_own=each.runs_aggregate is not None,
+            run_count=touched[key,] if each.runs_aggregate is None else each.runs_aggregate.total,
+            tomogram_count=tomograms[key,],
+            annotation_count=objects[key].total(),
+            objects=_objects(objects[key]),
         )
-    return tuple(sorted(found, key=lambda each: (not each.is_own, each.dataset_id)))
+        for key, each in datasets.items()
+    ]
+    return tuple(sorted(counts, key=lambda each: (not each.is_own, each.dataset_id)))
 
 
-class _TouchedRun(Record, frozen=True, kw_only=True):
-    """A run of another's dataset as `queries.DEPOSITION_PAGE` asks for it."""
-
-    id: int
-    name: str
-    dataset_id: int
-    annotations_aggregate: _Aggregate | None = None
-    tomograms_aggregate: _Aggregate | None = None
-
-
-def _run_counts(data: Row) -> tuple[pages.RunCount, ...]:
-    """The runs of others' datasets that a deposition added annotations or tomograms to, each once, by name."""
-    found: dict[int, pages.RunCount] = {}
-    for run in [*_rows(data, "annotatedRuns", _TouchedRun), *_rows(data, "reconstructedRuns", _TouchedRun)]:
-        counted = found.get(run.id) or pages.RunCount(id=run.id, name=run.name, dataset_id=run.dataset_id)
-        if run.annotations_aggregate is not None:
-            contributions = _contributions(run.annotations_aggregate.counts("objectName", "methodType"))
-            counted = replace(counted, contributions=contributions)
-        if run.tomograms_aggregate is not None:
-            counted = replace(counted, tomogram_count=run.tomograms_aggregate.total)
-        found[run.id] = counted
-    return tuple(sorted(found.values(), key=lambda run: (run.name, run.id)))
-
-
-class _Hit(Record, frozen=True, kw_only=True):
-    """A record as `queries.LOOKUP` asks for it."""
-
-    id: int
-    title: str | None = None
-    processing: str | None = None
-    voxel_spacing: float | None = None
-    run: _Hit | None = None
-    dataset: _Hit | None = None
-
-    def title_as(self, kind: str) -> str:
-        """What a person calls it."""
-        match kind:
-            case "tomogram":
-                return f"{self.title or ''} {self.processing or ''} {self.voxel_spacing:g} Å".strip()
-            case "alignment":
-                return (self.title or "alignment").replace("_", " ")
-        return self.title or ""
-
-
-_LOOKUP_LISTS = {
-    "dataset": "dataset",
-    "deposition": "deposition",
-    "run": "run",
-    "tomogram": "tomogram",
-    "annotation": "annotation",
-    "alignment": "alignment",
-    "tilt series": "tiltseries",
-}
-
-
-def lookup(data: Row, *_: object) -> tuple[pages.LookupHit, ...]:
+def lookup(answer: Answer) -> tuple[pages.LookupHit, ...]:
     """All records that carry one id, as `queries.LOOKUP` asks for them."""
-    hits = []
-    for kind, name in _LOOKUP_LISTS.items():
-        for hit in _rows(data, name, _Hit):
-            run = hit if kind == "run" else hit.run
-            dataset = hit if kind == "dataset" else run.dataset if run is not None else None
-            hits.append(
-                pages.LookupHit(
-                    kind=kind,
-                    id=hit.id,
-                    title=hit.title_as(kind),
-                    dataset_id=dataset.id if dataset is not None else None,
-                    dataset_title=dataset.title if dataset is not None else None,
-                    run_id=run.id if run is not None else None,
-                    run_name=run.title if run is not None else None,
-                )
-            )
-    return tuple(hits)
+    return tuple(
+        replace(hit, kind=kind)
+        for kind in ("dataset", "deposition", "run", "tomogram", "annotation", "alignment", "tilt series")
+        for hit in answer.rows(kind.replace(" ", ""), pages.LookupHit)
+    )
 
 
-def run_of_file(data: Row, *_: object) -> int | None:
+def run_of_file(answer: Answer) -> int | None:
     """The run that an annotation file belongs to, as `queries.FILE_RUN` asks for it; None where there is none."""
-    rows = _converted(data.get("files"), list[Row], "files")
-    ids = (_at(row, "annotationShape.annotation.runId") for row in rows)
-    return next((run_id for run_id in ids if isinstance(run_id, int)), None)
+    rows: list[dict[str, Any]] = _converted(answer.data.get("annotationFiles"), list[dict[str, Any]], "annotationFiles")
+    return next((_at(row, "annotationShape.annotation.runId") for row in rows), None)
 
 
-class _Found(Record, frozen=True):
-    id: int
-
-
-def found_ids(word_count: int, data: Row, *_: object) -> list[set[int]]:
-    """The answer to `queries.search`: for each word, the ids of the datasets in which it was found somewhere."""
-    by_word: list[set[int]] = [set() for _ in range(word_count)]
-    for alias in data:
-        number = alias.partition("_")[0].removeprefix("w")
-        if number.isascii() and number.isdigit() and int(number) < word_count:
-            by_word[int(number)] |= {row.id for row in _rows(data, alias, _Found)}
-    return by_word
+def found_ids(answer: Answer) -> set[int]:
+    """The ids of all datasets that answer `queries.SEARCH`."""
+    return {row.id for name in answer.data for row in answer.rows(name, pages.LookupHit)}
 
 
 # records and their parts
 
 
-def _whole_dataset(dataset: records.Dataset, data: Row, terms: Terms | None) -> records.Dataset:
+def _run_rows(answer: Answer, name: str) -> tuple[pages.RunRow, ...]:
+    """Runs with their counts, and with what their first tomogram says."""
+    found = []
+    for row in _converted(answer.data.get(name), list[dict[str, Any]], name):
+        edges = _converted(_at(row, "tomograms.edges") or (), tuple[_Edge, ...], name)
+        tomogram = edges[0].node if edges else {}
+        run: pages.RunRow = _converted(tomogram | row, pages.RunRow, name)
+        tomograms, annotations = (
+            _converted(row.get(f"{relation}Aggregate"), _Aggregate, name) for relation in ("tomograms", "annotations")
+        )
+        objects = _objects(annotations.counts("objectName", "methodType"))
+        found.append(replace(run, tomogram_count=tomograms.total, annotation_count=annotations.total, objects=objects))
+    return tuple(found)
+
+
+def _whole_dataset(dataset: records.Dataset, answer: Answer) -> records.Dataset:
     return replace(
         dataset,
-        authors=tuple(_rows(data, "datasetAuthors", records.Author)),
-        funding_sources=tuple(_rows(data, "datasetFunding", records.Funding)),
-        terms=_terms(dataset.s3_prefix, terms),
+        authors=tuple(answer.rows("datasetAuthors", Author)),
+        funding_sources=tuple(answer.rows("datasetFunding", records.Funding)),
+        terms=terms_of(dataset.s3_prefix, answer.terms),
     )
 
 
-def _terms(s3_prefix: str, terms: Terms | None) -> Terms:
-    """Those that the source says, else the portal's for its own files."""
-    return terms or (records.PORTAL_TERMS if s3_prefix.startswith(records.PORTAL_S3_PREFIX) else Terms())
-
-
-class _Kind(Record, frozen=True, kw_only=True):
-    deposition_id: int
+class _Kind(Record, frozen=True):
     type: str | None = None
 
 
-def _kinds(data: Row) -> dict[int, tuple[str, ...]]:
+def _kinds(answer: Answer) -> dict[Any, tuple[str, ...]]:
     """What each deposition holds."""
-    found: dict[int, dict[str, None]] = {}
-    for row in _rows(data, "depositionTypes", _Kind):
-        if row.type:
-            found.setdefault(row.deposition_id, {})[row.type] = None
-    return {key: tuple(kinds) for key, kinds in found.items()}
-
-
-def _opening_order(tomogram: records.Tomogram) -> tuple[int, int, int, float, int]:
-    """The curators' choice, the standard, its authors' own, the coarsest: the order of `queries.DATASET_PAGE`."""
-    marks = (tomogram.is_visualization_default, tomogram.is_portal_standard, tomogram.is_author_submitted)
-    default, standard, own = ((True, False, None).index(mark) for mark in marks)
-    return default, standard, own, -tomogram.voxel_spacing, tomogram.id
+    rows = answer.rows_by("depositionId", "depositionTypes", _Kind)
+    return {key: tuple(dict.fromkeys(each.type for each in found if each.type)) for key, found in rows.items()}
 
 
 def _annotation_order(annotation: records.Annotation) -> tuple[str, bool, bool, int]:
@@ -414,41 +306,16 @@ def _annotation_order(annotation: records.Annotation) -> tuple[str, bool, bool, 
 
 
 def _objects(counts: Counts) -> tuple[pages.ObjectCount, ...]:
-    return tuple(pages.ObjectCount(object_name=name or "", count=count) for (name,), count in _most_first(counts))
-
-
-def _contributions(counts: Counts) -> tuple[pages.Contribution, ...]:
+    """Counts by object, or by object and kind of method, most first."""
     return tuple(
-        pages.Contribution(object_name=name or "", method_type=method or "", count=count)
-        for (name, method), count in _most_first(counts)
+        pages.ObjectCount(object_name=name or "", count=count, method_type=(method or [""])[0] or "")
+        for (name, *method), count in _most_first(counts)
     )
 
 
 def _most_first(counts: Counts) -> list[tuple[tuple[Any, ...], int]]:
     """Counts in falling order, equal ones by name."""
     return sorted(counts.items(), key=lambda item: (-item[1], [(str(cell).casefold(), str(cell)) for cell in item[0]]))
-
-
-# replies
-
-
-def _rows(data: Row, name: str, kind: type[R]) -> list[R]:
-    """The rows of a root list as records."""
-    found: list[R] = _converted(data.get(name), list[kind], name)  # type: ignore[valid-type]
-    return found
-
-
-def _by_parent(data: Row, name: str, key: str, kind: type[R]) -> dict[Hashable, tuple[R, ...]]:
-    """The rows of a root list as records, by the id of their parent."""
-    found: dict[Hashable, list[R]] = {}
-    for row, record in zip(data.get(name) or (), _rows(data, name, kind), strict=True):
-        found.setdefault(row.get(key), []).append(record)
-    return {parent: tuple(records) for parent, records in found.items()}
-
-
-def _aggregate(data: Row, name: str) -> _Aggregate:
-    found: _Aggregate = _converted(data.get(name), _Aggregate, name)
-    return found
 
 
 def _by_first(counts: Counts) -> dict[Any, Counts]:
@@ -459,7 +326,7 @@ def _by_first(counts: Counts) -> dict[Any, Counts]:
     return found
 
 
-def _at(row: Row | None, path: str) -> Any:
+def _at(row: Mapping[str, Any] | None, path: str) -> Any:
     """What is at the end of a path, or None where something on it is null."""
     place: Any = row
     for name in path.split("."):
@@ -467,20 +334,12 @@ def _at(row: Row | None, path: str) -> Any:
     return place
 
 
-def _only(rows: Sequence[R], kind: str, wanted_id: int) -> R:
-    """The record that was asked for by its id."""
-    if not rows:
-        raise NotFoundError(f"The portal has no {kind} {wanted_id}.", hint="It may have been withdrawn or renumbered.")
-    return rows[0]
-
-
 def _converted(value: Any, kind: Any, name: str) -> Any:
     """A part of a reply as what it should be."""
     try:
         return msgspec.convert(value, kind)
     except (msgspec.ValidationError, RecursionError) as error:
-        words = str(error).replace("`$", f"`{name}")
         raise PortalError(
-            f"The portal's answer can't be understood: {words}{'' if '`' + name in words else f' - at `{name}`'}.",
+            f"The portal's answer can't be understood: {error}, in {name}.",
             hint="The portal may have changed; look for a newer version of napari-cryoet.",
         ) from error

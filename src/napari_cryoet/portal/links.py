@@ -18,20 +18,23 @@ _PREFIXES: Final = {
     "TM": "tomogram",
     "AN": "annotation",
 }
-_ID: Final = re.compile(r"(?:([A-Za-z]+)-)?([0-9]{1,10})")
-_PAGE_PATH: Final = re.compile(r"/(?:.*/)?(datasets|runs|depositions)/([0-9]{1,10})(?:/.*)?")
-_FILE_PATH: Final = re.compile(r"/([0-9]{5,10})(?:/.*)?")
-_BUCKET_HOST: Final = re.compile(r"files\..+|cryoet-data-portal-public\.s3\..+")
-_DOI: Final = re.compile(r"10\.\d{4,9}/\S+")
+_ID: Final = re.compile(rf"(?:({'|'.join(_PREFIXES)})-)?([0-9]{{1,10}})", re.IGNORECASE)
+#: A page of a portal on any host, and a file in the portal's bucket.
+_PAGE: Final = re.compile(
+    r"(?:https?://)?[\w-]+\.[\w.:-]+/(?:\S+/)?(dataset|run|deposition)s/([0-9]{1,10})(?:[/?#]\S*)?"
+)
+_FILE: Final = re.compile(
+    r"(?:s3://[^/\s]+|(?:https?://)?(?:files|cryoet-data-portal-public\.s3)\.[^/\s]+)/([0-9]{5,10})(?:/\S*)?"
+)
+_DOI: Final = re.compile(r"10\.\d{4,9}/[^\s,]+")
 #: What may stand around an address in a text.
 AROUND: Final = "<>()[]{}'\"“”‘’«».,;"
-#: How an entry begins, the address of its page, and whether the address holds all of its name or what follows.
-_DATABASES: Final = (
-    ("EMPIAR-", "https://www.ebi.ac.uk/empiar/{}/", True),
-    ("EMD-", "https://www.ebi.ac.uk/emdb/{}", True),
-    ("PDB-", "https://www.rcsb.org/structure/{}", False),
-    ("CZCDP-", "https://cryoetdataportal.czscience.com/depositions/{}", False),
-)
+_DATABASES: Final = {
+    "EMPIAR": "https://www.ebi.ac.uk/empiar/EMPIAR-{}/",
+    "EMD": "https://www.ebi.ac.uk/emdb/EMD-{}",
+    "PDB": "https://www.rcsb.org/structure/{}",
+    "CZCDP": "https://cryoetdataportal.czscience.com/depositions/{}",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +59,17 @@ def parse_jump(text: str) -> Jump | None:
     (Jump(kind='dataset', id=10000), 'run')
     """
     text = text.strip()
-    if len(text) > 2000:
+    link = text.strip(AROUND)
+    kind: str | None
+    if found := _ID.fullmatch(text):
+        kind, number = _PREFIXES.get((found[1] or "").upper()), int(found[2])
+    elif found := _PAGE.fullmatch(link):
+        kind, number = found[1], int(found[2])
+    elif found := _FILE.fullmatch(link):
+        kind, number = "dataset", int(found[1])
+    else:
         return None
-    found = _ID.fullmatch(text)
-    if found is not None:
-        prefix, number = found.groups()
-        kind = None if prefix is None else _PREFIXES.get(prefix.upper())
-        return None if prefix and kind is None else _jump(kind, number)
-    return _parse_link(text.strip(AROUND))
+    return Jump(kind, number) if 0 < number <= MAX_ID else None
 
 
 def is_link(text: str) -> bool:
@@ -73,19 +79,18 @@ def is_link(text: str) -> bool:
 
 def publication_links(publications: str | None) -> tuple[Link, ...]:
     """Links to papers, from the portal's comma-separated DOIs; what is no DOI has no link."""
-    found = (_DOI.search(part) for part in _parts(publications))
-    dois = dict.fromkeys(match.group().rstrip(".") for match in found if match)
+    dois = dict.fromkeys(doi.rstrip(".") for doi in _DOI.findall(publications or ""))
     return tuple(Link(doi, f"https://doi.org/{quote(doi, safe='/')}") for doi in dois)
 
 
 def database_links(entries: str | None) -> tuple[Link, ...]:
     """Links to entries of other databases, from the portal's comma-separated names; unknown databases have no link."""
     links = []
-    for entry in dict.fromkeys(_parts(entries)):
-        for prefix, address, is_whole in _DATABASES:
-            if entry.upper().startswith(prefix) and len(entry) > len(prefix):
-                name = entry.upper() if is_whole else entry[len(prefix) :]
-                links.append(Link(entry, address.format(quote(name, safe=""))))
+    for entry in dict.fromkeys(part.strip() for part in (entries or "").split(",")):
+        database, _, number = entry.partition("-")
+        address = _DATABASES.get(database.upper())
+        if address and number:
+            links.append(Link(entry, address.format(quote(number, safe=""))))
     return tuple(links)
 
 
@@ -96,29 +101,3 @@ def is_web_address(url: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in {"http", "https"} and bool(parts.hostname)
-
-
-def _parts(text: str | None) -> list[str]:
-    return [part.strip() for part in (text or "").split(",") if part.strip()]
-
-
-def _jump(kind: str | None, number: str) -> Jump | None:
-    record_id = int(number)
-    return Jump(kind, record_id) if 0 < record_id <= MAX_ID else None
-
-
-def _parse_link(text: str) -> Jump | None:
-    """A link to one of the portal's pages, or to a file of a dataset; the host doesn't matter, nothing is fetched."""
-    try:
-        parts = urlsplit(text if "://" in text else f"https://{text}")
-    except ValueError:
-        return None
-    if parts.scheme not in {"http", "https", "s3"} or "." not in parts.netloc + "." * (parts.scheme == "s3"):
-        return None
-    page = _PAGE_PATH.fullmatch(parts.path)
-    if page is not None:
-        return _jump(page[1].removesuffix("s"), page[2])
-    file = _FILE_PATH.fullmatch(parts.path)
-    if file is not None and (parts.scheme == "s3" or _BUCKET_HOST.fullmatch(parts.netloc.lower())):
-        return _jump("dataset", file[1])
-    return None

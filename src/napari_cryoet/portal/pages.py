@@ -10,6 +10,7 @@ from napari_cryoet.records import (
     Annotation,
     AnnotationFile,
     AnnotationShape,
+    Author,
     Dataset,
     Deposition,
     Id,
@@ -36,19 +37,11 @@ class Freshness(Record, frozen=True, kw_only=True):
 
 
 class ObjectCount(Record, frozen=True, kw_only=True):
-    """How many annotations name an object."""
+    """How many annotations name an object; in a deposition, those made by one kind of method."""
 
     object_name: str
     count: int
-
-
-class CatalogueAuthor(Record, frozen=True, kw_only=True):
-    """As much of an author as a search needs."""
-
-    name: str
-    orcid: str | None = None
-    primary_author_status: bool | None = None
-    corresponding_author_status: bool | None = None
+    method_type: str = ""
 
 
 class CatalogueRow(Record, frozen=True, kw_only=True):
@@ -59,14 +52,13 @@ class CatalogueRow(Record, frozen=True, kw_only=True):
     deposition_id: Id
     release_date: datetime
     organism_name: str | None = None
-    organism_taxid: int | None = None
     sample_type: str | None = None
     cell_name: str | None = None
     tissue_name: str | None = None
     dataset_publications: str | None = None
     related_database_entries: str | None = None
     key_photo_thumbnail_url: str | None = None
-    authors: tuple[CatalogueAuthor, ...] = ()
+    authors: tuple[Author, ...] = ()  # their names and ORCIDs only
     run_count: int = 0
     tomogram_count: int = 0
     annotation_count: int = 0
@@ -85,7 +77,7 @@ class DepositionRow(Record, frozen=True, kw_only=True):
     related_database_entries: str | None = None
     key_photo_thumbnail_url: str | None = None
     kinds: tuple[str, ...] = ()
-    authors: tuple[CatalogueAuthor, ...] = ()
+    authors: tuple[Author, ...] = ()  # their names and ORCIDs only
     dataset_ids: tuple[int, ...] = ()  # that it brought
     enriched_dataset_ids: tuple[int, ...] = ()  # of others, to which it added tomograms or annotations
     tomogram_count: int = 0
@@ -102,21 +94,23 @@ class Catalogue(Record, frozen=True, kw_only=True):
 
 
 class RunRow(Record, frozen=True, kw_only=True):
-    """A run as its dataset's page shows it; spacing and sizes are those of the default tomogram."""
+    """A run in a list: of its dataset, or of a deposition, which counts what it added.
+
+    Spacing and sizes are those of the default tomogram, in the list of a dataset.
+    """
 
     id: Id
     name: str
     dataset_id: Id
     tomogram_count: int = 0
     annotation_count: int = 0
-    objects: tuple[ObjectCount, ...] = ()
+    objects: tuple[ObjectCount, ...] = ()  # most annotated first
     voxel_spacing: float | None = None
     size_x: int | None = None
     size_y: int | None = None
     size_z: int | None = None
     file_size_omezarr: float | None = None
     key_photo_thumbnail_url: str | None = None
-    tilt_series_quality: int | None = None
 
     @property
     def title(self) -> str:
@@ -131,7 +125,6 @@ class DatasetPage(Record, frozen=True, kw_only=True):
     runs: tuple[RunRow, ...]
     run_total: int  # of all pages, under the same filter
     offset: int
-    objects: tuple[ObjectCount, ...]
     freshness: Freshness
 
     @property
@@ -167,14 +160,6 @@ class RunPage(Record, frozen=True, kw_only=True):
         return tuple(shape for shape in self.annotation_shapes if shape.annotation_id == annotation.id)
 
 
-class Contribution(Record, frozen=True, kw_only=True):
-    """How many annotations of one object were made by one kind of method."""
-
-    object_name: str
-    method_type: str
-    count: int
-
-
 class DatasetCount(Record, frozen=True, kw_only=True):
     """How much of a deposition lies in one dataset."""
 
@@ -184,29 +169,9 @@ class DatasetCount(Record, frozen=True, kw_only=True):
     run_count: int = 0  # all of a dataset that the deposition brought; of another, those that it added to
     tomogram_count: int = 0
     annotation_count: int = 0
+    objects: tuple[ObjectCount, ...] = ()  # most annotated first
     key_photo_thumbnail_url: str | None = None
     is_own: bool = False  # the deposition brought the dataset itself
-    contributions: tuple[Contribution, ...] = ()  # most annotations first
-
-
-class RunCount(Record, frozen=True, kw_only=True):
-    """How much of a deposition lies in one run of another's dataset."""
-
-    id: Id
-    name: str
-    dataset_id: Id
-    tomogram_count: int = 0
-    contributions: tuple[Contribution, ...] = ()  # most annotations first
-
-    @property
-    def title(self) -> str:
-        """The run's name, or its id where the name is blank."""
-        return plain(self.name) or f"RN-{self.id}"
-
-    @property
-    def annotation_count(self) -> int:
-        """How many annotations the deposition added to the run."""
-        return sum(each.count for each in self.contributions)
 
 
 class DepositionPage(Record, frozen=True, kw_only=True):
@@ -218,9 +183,9 @@ class DepositionPage(Record, frozen=True, kw_only=True):
     tomogram_count: int
     annotation_count: int
     freshness: Freshness
-    runs: tuple[RunCount, ...] = ()  # of others' datasets, by name; of very many only the first
+    runs: tuple[RunRow, ...] = ()  # of others' datasets, by name; of very many only the first
 
-    def runs_of(self, dataset_id: int) -> tuple[RunCount, ...]:
+    def runs_of(self, dataset_id: int) -> tuple[RunRow, ...]:
         """The runs of another's dataset that the deposition added to."""
         return tuple(run for run in self.runs if run.dataset_id == dataset_id)
 
@@ -228,13 +193,10 @@ class DepositionPage(Record, frozen=True, kw_only=True):
 class LookupHit(Record, frozen=True, kw_only=True):
     """One record that carries a looked-up id; ids of different kinds overlap."""
 
-    kind: str  # "deposition", "dataset", "run", "tomogram", "annotation", "alignment" or "tilt series"
+    kind: str = ""  # "deposition", "dataset", "run", "tomogram", "annotation", "alignment" or "tilt series"
     id: Id
-    title: str
-    dataset_id: Id | None = None
-    dataset_title: str | None = None
+    title: str | None = None
     run_id: Id | None = None
-    run_name: str | None = None
 
 
 def objects_text(objects: Sequence[ObjectCount], limit: int = 3, *, with_counts: bool = False) -> str:

@@ -4,62 +4,49 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, TypeVar
-from urllib.parse import urlsplit
 
-from napari_cryoet.exceptions import NetworkError, NotFoundError, PortalError, StoppedError, WithheldError
-from napari_cryoet.files import cache_path, without_login, without_password
+from msgspec.structs import replace
+
+from napari_cryoet.exceptions import NetworkError, NotFoundError, PortalError, raise_if_stopped
+from napari_cryoet.files import cache_path, host_of, without_login
 from napari_cryoet.portal import answers, queries
-from napari_cryoet.portal.cache import Answer, AnswerCache
+from napari_cryoet.portal.answers import Answer
+from napari_cryoet.portal.links import is_web_address
 from napari_cryoet.portal.pages import (
     Catalogue,
     CatalogueRow,
     DatasetPage,
     DepositionPage,
     DepositionRow,
-    Freshness,
     LookupHit,
     RunPage,
     RunRow,
 )
-from napari_cryoet.portal.search import rows_with, simplify, split_words
-from napari_cryoet.portal.transport import HttpTransport, PackTransport, Row, Transport
-from napari_cryoet.records import MAX_ID, PORTAL_TERMS, AnnotationFile, Terms
+from napari_cryoet.portal.search import rows_with, split_words
+from napari_cryoet.portal.transport import AnswerCache, Ask, ask_server, asker_of_pack
+from napari_cryoet.records import PORTAL_TERMS, AnnotationFile, Record, Terms
 
 T = TypeVar("T")
-Decode: TypeAlias = Callable[[Row, Freshness, Terms | None], T]
+Row: TypeAlias = dict[str, Any]
 
 LIVE_URL: Final = "https://graphql.cryoetdataportal.czscience.com/graphql"
 RUNS_A_PAGE: Final = 50
 
 _MAX_RUNS_A_PAGE: Final = 500  # the server takes 0 for "all" and has no bound of its own
-_POLL_S: Final = 0.05
 _SOURCE_HINT: Final = 'Name "live", "demo", an address that begins with https:// or http://, or the folder of a pack.'
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where a portal's answers come from.
-
-    Attributes
-    ----------
-    location
-        The URL of the endpoint, or the folder; for the demo "demo".
-    label
-        What a person calls it.
-    terms
-        The licence of its data, and the site that has pages about it; None as long as that isn't known.
-    """
+class Source(Record, frozen=True):
+    """Where a portal's answers come from."""
 
     kind: Literal["live", "url", "demo", "pack"]
-    location: str
-    label: str
-    terms: Terms | None = None
+    location: str  # the URL of the endpoint, or the folder; for the demo "demo"
+    label: str  # what a person calls it
+    terms: Terms | None = None  # None as long as they aren't known
 
 
 def open_portal(source: str | Path = "live", *, cache_dir: Path | None = None, offline: bool = False) -> Portal:
@@ -83,16 +70,22 @@ def open_portal(source: str | Path = "live", *, cache_dir: Path | None = None, o
     """
     text = os.fspath(source).strip()
     if text == "demo":
-        return Portal(Source("demo", "demo", "Demo"), _demo_transport)
+        return Portal(Source("demo", "demo", "Demo"), _open_demo)
     if not text:
         raise PortalError("No source is named.", hint=_SOURCE_HINT)
     if text != "live" and "://" not in text:
         return _open_pack(Path(source).expanduser())
+    url = LIVE_URL if text == "live" else text
+    if not is_web_address(url):
+        raise PortalError(f"{without_login(url)!r} isn't the address of a portal.", hint=_SOURCE_HINT)
+    live = Source("live", LIVE_URL, "CryoET Data Portal", PORTAL_TERMS)
     cache = AnswerCache(cache_dir or cache_path() / "answers")
-    if text == "live":
-        live = Source("live", LIVE_URL, "CryoET Data Portal", PORTAL_TERMS)
-        return Portal(live, lambda _: HttpTransport(LIVE_URL), cache=cache, offline=offline)
-    return Portal(Source("url", text, _host_of(text)), lambda _: HttpTransport(text), cache=cache, offline=offline)
+    return Portal(
+        live if text == "live" else Source("url", url, host_of(url)),
+        lambda _: partial(ask_server, url),
+        cache=cache,
+        offline=offline,
+    )
 
 
 class Portal:
@@ -100,34 +93,22 @@ class Portal:
 
     Without network an answer that was seen before is given again, and its ``freshness`` says so; without one the
     NetworkError is raised. An answer that can't be understood is a PortalError, a record that isn't there a
-    NotFoundError, and a set ``stop`` a StoppedError.
-
-    Parameters
-    ----------
-    source
-        What this is a portal to; its terms become those that its answers tell.
-    make_transport
-        Called once, before the first question.
-    cache
-        Where answers are kept; None for sources that are on this computer anyway.
-    offline
-        Only answer from the cache.
+    NotFoundError, and a set ``stop`` a StoppedError. `open_portal` makes it.
     """
 
     def __init__(
         self,
         source: Source,
-        make_transport: Callable[[threading.Event | None], Transport],
+        open_source: Callable[[threading.Event | None], Ask],
         *,
         cache: AnswerCache | None = None,
         offline: bool = False,
     ) -> None:
         self.source = source
-        self._make_transport = make_transport
+        self._open_source = open_source
         self._cache = cache
         self._is_offline = offline
-        self._transport: Transport | None = None
-        self._transport_lock = threading.Lock()
+        self._opened: Ask | None = None
         self._catalogue: Catalogue | None = None
 
     def catalogue(self, *, refresh: bool = False, stop: threading.Event | None = None) -> Catalogue:
@@ -135,7 +116,7 @@ class Portal:
         known = self._catalogue
         if known is not None and not refresh:
             return known
-        fetched = self._ask(queries.CATALOGUE, {}, answers.catalogue, stop)
+        fetched = self._page(queries.CATALOGUE, {}, answers.catalogue, stop)
         self._catalogue = None if fetched.freshness.is_offline else fetched
         return fetched
 
@@ -153,20 +134,20 @@ class Portal:
         stop: threading.Event | None = None,
     ) -> DatasetPage:
         """A dataset and ``limit`` of its runs by name, from the ``offset``-th on, whose names contain some text."""
-        _require_id("dataset", dataset_id)
         offset, limit = max(0, offset), min(max(1, limit), _MAX_RUNS_A_PAGE)
-        variables = queries.dataset_page_variables(dataset_id, offset, limit, name_contains.strip())
-        return self._ask(queries.DATASET_PAGE, variables, partial(answers.dataset_page, dataset_id, offset), stop)
+        runs: Row = {"datasetId": {"_eq": dataset_id}}
+        if name := name_contains.strip():
+            runs["name"] = {"_ilike": queries.containing(name)}
+        variables = {"id": dataset_id, "runs": runs, "page": {"limit": limit, "offset": offset}}
+        return self._page(queries.DATASET_PAGE, variables, partial(answers.dataset_page, dataset_id, offset), stop)
 
     def run_page(self, run_id: int, *, stop: threading.Event | None = None) -> RunPage:
         """Everything of a run, however much it is, in one request."""
-        _require_id("run", run_id)
-        return self._ask(queries.RUN_PAGE, {"id": run_id}, partial(answers.run_page, run_id), stop)
+        return self._page(queries.RUN_PAGE, {"id": run_id}, partial(answers.run_page, run_id), stop)
 
     def annotation_file(self, file_id: int, *, stop: threading.Event | None = None) -> AnnotationFile:
         """One annotation file with its parents, in two requests: for its run, and for everything of that."""
-        _require_id("annotation file", file_id)
-        run_id = self._ask(queries.FILE_RUN, {"id": file_id}, answers.run_of_file, stop)
+        run_id = self._page(queries.FILE_RUN, {"id": file_id}, answers.run_of_file, stop)
         files = self.run_page(run_id, stop=stop).annotation_files if run_id is not None else ()
         for file in files:
             if file.id == file_id:
@@ -175,32 +156,23 @@ class Portal:
 
     def deposition_page(self, deposition_id: int, *, stop: threading.Event | None = None) -> DepositionPage:
         """A deposition, the datasets that it brought or added to, and the runs of others that it added to."""
-        _require_id("deposition", deposition_id)
-        variables = {"id": deposition_id, "runs": {"limit": queries.MAX_CONTRIBUTED_RUNS, "offset": 0}}
-        return self._ask(queries.DEPOSITION_PAGE, variables, partial(answers.deposition_page, deposition_id), stop)
+        variables = {"id": deposition_id, "page": {"limit": queries.MAX_CONTRIBUTED_RUNS, "offset": 0}}
+        return self._page(queries.DEPOSITION_PAGE, variables, partial(answers.deposition_page, deposition_id), stop)
 
     def lookup(self, record_id: int, *, stop: threading.Event | None = None) -> tuple[LookupHit, ...]:
         """All records that carry an id: those of different kinds overlap."""
-        if not 0 < record_id <= MAX_ID:
-            return ()
-        return self._ask(queries.LOOKUP, {"id": record_id}, answers.lookup, stop)
+        return self._page(queries.LOOKUP, {"id": record_id}, answers.lookup, stop)
 
     def search(self, text: str, *, stop: threading.Event | None = None) -> tuple[CatalogueRow, ...]:
         """The datasets in which every word occurs, be it where `search_catalogue` looks or where the server does.
 
-        The server also looks through descriptions, methods, run names and the like, for the first eight words; where it
+        The server, asked once for each word, also looks through descriptions, methods, run names and the like; where it
         can't be reached, the catalogue that was seen before answers alone.
         """
-        words = tuple(dict.fromkeys(split_words(text, simplified=False)))
-        if not words:
-            return self.catalogue(stop=stop).rows
-        by_word = self._found_by_server(words, stop)
         known = self.catalogue(stop=stop)
-        if not set().union(*by_word) <= {row.id for row in known.rows}:
-            known = self.catalogue(refresh=True, stop=stop)
-        for word, ids in zip(words, by_word, strict=True):
-            ids.update(row.id for row in rows_with(known, [simplify(word)]))
-        found = set.intersection(*by_word)
+        found = {row.id for row in known.rows}
+        for word in dict.fromkeys(split_words(text)):
+            found &= {row.id for row in rows_with(known, [word])} | self._found_by_server(word, stop)
         return tuple(row for row in known.rows if row.id in found)
 
     def datasets(self, *, stop: threading.Event | None = None) -> tuple[CatalogueRow, ...]:
@@ -223,112 +195,61 @@ class Portal:
 
     def query(self, text: str, variables: Row, *, stop: threading.Event | None = None) -> Row:
         """The data that answers a query of one's own; nothing of it is kept."""
-        reply = self._opened_transport(stop).ask(text, variables, stop)
-        self._learn(reply.terms)
-        return reply.data
+        return self._decoded(self._ask(text, variables, stop), lambda answer: answer.data)
 
     def close(self) -> None:
-        """Give up what the transport holds; a later question opens it again."""
-        with self._transport_lock:
-            self._transport = None
+        """Give up what the source holds in memory; a later question opens it again."""
+        self._opened = None
 
-    def _found_by_server(self, words: Sequence[str], stop: threading.Event | None) -> list[set[int]]:
-        """For each word, the datasets in which the server finds it; none where it can't be asked."""
-        asked = words[: queries.MAX_SEARCHED_WORDS]
-        query, variables = queries.search(asked)
-        nowhere: list[set[int]] = [set() for _ in words]
-        try:
-            found = self._ask(query, variables, partial(answers.found_ids, len(asked)), stop)
-        except (NetworkError, _NotSeenError):
-            return nowhere
-        return [*found, *nowhere[len(asked) :]]
-
-    def _ask(self, query: str, variables: Row, decode: Decode[T], stop: threading.Event | None) -> T:
-        """One question and its decoded answer; without network, the answer that is kept."""
+    def _found_by_server(self, word: str, stop: threading.Event | None) -> set[int]:
+        """The datasets in which the server finds a word; none where it can't be asked."""
         if self._is_offline:
-            kept = self._kept(query, variables, decode, "Working offline.")
-            if kept is None:
-                raise _NotSeenError
-            return kept
+            return set()
         try:
-            reply = self._opened_transport(stop).ask(query, variables, stop)
+            return self._page(queries.SEARCH, {"word": queries.containing(word)}, answers.found_ids, stop)
+        except NetworkError:
+            return set()
+
+    def _page(self, query: str, variables: Row, decode: Callable[[Answer], T], stop: threading.Event | None) -> T:
+        """One question and its decoded answer; without network, the answer that is kept."""
+        raise_if_stopped(stop)
+        if self._is_offline:
+            page = self._kept(query, variables, decode, "Working offline.")
+            if page is None:
+                hint = "Connect to the network and go online to see it."
+                raise PortalError("This wasn't loaded before, and you are working offline.", hint=hint)
+            return page
+        try:
+            answer = self._ask(query, variables, stop)
         except NetworkError as error:
-            kept = self._kept(query, variables, decode, _reason(error))
-            if kept is None:
+            page = self._kept(query, variables, decode, error.message)
+            if page is None:
                 raise
-            return kept
-        _raise_if_stopped(stop)
-        self._learn(reply.terms)
-        now, location = datetime.now(UTC), without_password(self.source.location)
-        try:
-            page = decode(reply.data, Freshness(fetched_at=now), self.source.terms)
-        except NotFoundError:
-            if self._cache is not None:
-                self._cache.forget(location, query, variables)
-            raise
+            return page
+        page = self._decoded(answer, decode)
         if self._cache is not None:
-            self._cache.put(location, query, variables, Answer(now, reply.data, reply.terms))
+            self._cache.put(answer, self.source.location, query, variables)
         return page
 
-    def _kept(self, query: str, variables: Mapping[str, Any], decode: Decode[T], reason: str = "") -> T | None:
+    def _ask(self, query: str, variables: Row, stop: threading.Event | None) -> Answer:
+        ask = self._opened = self._opened or self._open_source(stop)
+        return ask(query, variables, stop)
+
+    def _kept(self, query: str, variables: Row, decode: Callable[[Answer], T], reason: str = "") -> T | None:
         """The answer on disk; with a reason, as one that is shown instead of a fresh one."""
-        location = without_password(self.source.location)
-        answer = self._cache.get(location, query, variables) if self._cache is not None else None
-        if self._cache is None or answer is None:
+        answer = self._cache.get(self.source.location, query, variables) if self._cache is not None else None
+        if answer is None:
             return None
-        self._learn(answer.terms)
-        is_offline = bool(reason) or self._is_offline
-        freshness = Freshness(fetched_at=answer.fetched_at, is_offline=is_offline, reason=reason)
+        freshness = replace(answer.freshness, is_offline=bool(reason), reason=reason)
         try:
-            return decode(answer.data, freshness, self.source.terms)
+            return self._decoded(replace(answer, freshness=freshness), decode)
         except PortalError:  # kept by a version that asked for less
-            self._cache.forget(location, query, variables)
             return None
 
-    def _learn(self, terms: Terms | None) -> None:
-        """Note the terms that a source tells of itself."""
-        if terms is not None and terms != self.source.terms:
-            self.source = replace(self.source, terms=terms)
-
-    def _opened_transport(self, stop: threading.Event | None) -> Transport:
-        """The transport, made by the first who needs it; generating a demo takes a while, so waiting can be stopped."""
-        _raise_if_stopped(stop)
-        while not self._transport_lock.acquire(timeout=_POLL_S):
-            _raise_if_stopped(stop)
-        try:
-            if self._transport is None:
-                self._transport = self._make_transport(stop)
-            return self._transport
-        finally:
-            self._transport_lock.release()
-
-
-class _NotSeenError(PortalError):
-    def __init__(self) -> None:
-        hint = "Connect to the network and go online to see it."
-        super().__init__("This wasn't loaded before, and you are working offline.", hint=hint)
-
-
-def _raise_if_stopped(stop: threading.Event | None) -> None:
-    if stop is not None and stop.is_set():
-        raise StoppedError
-
-
-def _reason(error: NetworkError) -> str:
-    """Why a kept answer is shown instead of a fresh one."""
-    is_wanted = isinstance(error, WithheldError) and error.by == "offline mode"
-    return "Working offline." if is_wanted else error.message
-
-
-def _host_of(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname if parts.scheme in ("http", "https") and parts.port != 0 else None
-    except ValueError:  # what is no address at all
-        host = None
-    if host is None:
-        raise PortalError(f"{without_login(url)!r} isn't the address of a portal.", hint=_SOURCE_HINT)
-    return host
+    def _decoded(self, answer: Answer, decode: Callable[[Answer], T]) -> T:
+        """What an answer says; its terms, or those known before, become the source's."""
+        self.source = replace(self.source, terms=answer.terms or self.source.terms)
+        return decode(replace(answer, terms=self.source.terms))
 
 
 def _open_pack(folder: Path) -> Portal:
@@ -336,16 +257,11 @@ def _open_pack(folder: Path) -> Portal:
 
     pack = open_pack(folder)
     source = Source("pack", str(folder.resolve()), pack.manifest.title or folder.name, pack.manifest.terms)
-    return Portal(source, lambda _: PackTransport(pack))
+    return Portal(source, lambda _: asker_of_pack(pack))
 
 
-def _demo_transport(stop: threading.Event | None) -> Transport:
+def _open_demo(stop: threading.Event | None) -> Ask:
     from napari_cryoet.demo import ensure_demo_pack
     from napari_cryoet.packs.pack import open_pack
 
-    return PackTransport(open_pack(ensure_demo_pack(stop=stop)))
-
-
-def _require_id(kind: str, record_id: int) -> None:
-    if not 0 < record_id <= MAX_ID:
-        raise NotFoundError(f"The portal has no {kind} {record_id}.")
+    return asker_of_pack(open_pack(ensure_demo_pack(stop=stop)))

@@ -14,13 +14,8 @@ from napari_cryoet.portal.pages import Catalogue, CatalogueRow, DepositionRow
 T = TypeVar("T", CatalogueRow, DepositionRow)
 
 _WORD: Final = re.compile(r'"([^"]*)"?|(\S+)')
-#: What stands before the name of a paper, of an entry of a database or of a person where its address is pasted.
-_ADDRESS: Final = re.compile(
-    r"(?:https?://)?(?:(?:dx\.|www\.)?doi\.org/|(?:www\.)?orcid\.org/"
-    r"|(?:www\.)?ebi\.ac\.uk/(?:emdb/entry|emdb|pdbe/entry/emdb|empiar/entry|empiar|pdbe/emdb/empiar/entry)/)",
-    re.IGNORECASE,
-)
-_NAMED: Final = re.compile(r"10\.\d{4,9}/\S+|EMD-\d+|EMPIAR-\d+|\d{4}-\d{4}-\d{4}-\d{3}[\dX]", re.IGNORECASE)
+#: A paper, an entry of EMDB or EMPIAR, or a person, in an address.
+_NAMED: Final = re.compile(r"10\.\d{4,9}/[^?#]+|EMD-\d+|EMPIAR-\d+|(?:\d{4}-){3}\d{3}[\dX]", re.IGNORECASE)
 
 
 class Found(NamedTuple):
@@ -28,11 +23,6 @@ class Found(NamedTuple):
 
     datasets: tuple[CatalogueRow, ...]
     depositions: tuple[DepositionRow, ...]
-
-
-def find(catalogue: Catalogue, text: str) -> Found:
-    """The datasets and the depositions in which every word occurs."""
-    return Found(search_catalogue(catalogue, text), search_depositions(catalogue, text))
 
 
 def search_catalogue(catalogue: Catalogue, text: str) -> tuple[CatalogueRow, ...]:
@@ -54,51 +44,35 @@ def search_depositions(catalogue: Catalogue, text: str) -> tuple[DepositionRow, 
     """
     words = split_words(text)
     organisms = {row.id: row.organism_name for row in catalogue.rows}
-    found = [row for row in catalogue.depositions if _has_all(words, _deposition_text(row, organisms) if words else "")]
+    found = [row for row in catalogue.depositions if _has_all(words, _deposition_text(row, organisms))]
     return _id_first(found, words)
 
 
 def rows_with(catalogue: Catalogue, words: Sequence[str]) -> tuple[CatalogueRow, ...]:
-    """The datasets in which every one of some simplified words occurs, in the catalogue's order."""
-    return tuple(row for row in catalogue.rows if _has_all(words, _dataset_text(row) if words else ""))
+    """The datasets in which every one of some words occurs, in the catalogue's order."""
+    return tuple(row for row in catalogue.rows if _has_all(words, _dataset_text(row)))
 
 
-def split_words(text: str, *, simplified: bool = True) -> tuple[str, ...]:
-    """The words of a search, simplified for comparison or as they are; what stands in double quotes is one word.
+def split_words(text: str) -> tuple[str, ...]:
+    """The words of a search; what stands in double quotes is one word.
 
     Of the address of a paper, of an entry of EMDB or EMPIAR and of an ORCID, what it names is the word.
 
-    >>> split_words("yeast https://doi.org/10.1038/s41592-022-01746-2 doi:10.1038/x")
-    ('yeast', '10.1038/s41592-022-01746-2', '10.1038/x')
+    >>> split_words('"fission yeast" https://doi.org/10.1038/s41592-022-01746-2')
+    ('fission yeast', '10.1038/s41592-022-01746-2')
     """
-    words = (quoted or _named(plain) for quoted, plain in _WORD.findall(text))
-    return tuple(word for word in ((simplify(each) if simplified else each).strip() for each in words) if word)
-
-
-def simplify(text: str) -> str:
-    """Text without case, accents and the many kinds of blanks.
-
-    >>> simplify("Schäfer  J.")
-    'schafer j.'
-    """
-    if not text.isascii():
-        text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    return " ".join(text.casefold().split())
+    words = ((quoted or _named(plain)).strip() for quoted, plain in _WORD.findall(text))
+    return tuple(word for word in words if word)
 
 
 def _named(word: str) -> str:
     """What the address of a paper, an entry or a person names; another word as it is."""
-    if word.lower().startswith("doi:10."):
-        return word[len("doi:") :]
-    address = _ADDRESS.match(word)
-    if address is None:
-        return word
-    name = unquote(re.split("[?#]", word[address.end() :])[0]).rstrip(f"{AROUND}/")
-    return name if _NAMED.fullmatch(name) else word
+    found = _NAMED.search(unquote(word)) if "/" in word else None
+    return word if found is None else found[0].rstrip(f"{AROUND}/")
 
 
 def _has_all(words: Sequence[str], text: str) -> bool:
-    return all(word in text for word in words)
+    return all(_simplified(word) in text for word in words)
 
 
 def _id_first(rows: Sequence[T], words: Sequence[str]) -> tuple[T, ...]:
@@ -141,4 +115,11 @@ def _deposition_text(row: DepositionRow, organisms: Mapping[int, str | None]) ->
 
 def _joined(*texts: str | None) -> str:
     """All that can be found in one row; line breaks keep words of different fields apart."""
-    return "\n".join(simplify(text) for text in texts if text)
+    return "\n".join(_simplified(text) for text in texts if text)
+
+
+def _simplified(text: str) -> str:
+    """Text without case, accents and the many kinds of blanks."""
+    if not text.isascii():
+        text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return " ".join(text.casefold().split())

@@ -1,174 +1,145 @@
-"""How queries and pictures get to us: over HTTP, or from the tables and files of a pack."""
+"""Where answers come from: a GraphQL server, the tables of a pack, or the disk, which keeps what was seen before."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import msgspec
 
 from napari_cryoet.exceptions import FormatError, NetworkError, PortalError
-from napari_cryoet.files import host_of, without_login
+from napari_cryoet.files import brief, host_of, replace_file, without_login
+from napari_cryoet.portal.answers import Answer
+from napari_cryoet.portal.links import is_web_address
 from napari_cryoet.records import Terms
-from napari_cryoet.wording import plain
 
 if TYPE_CHECKING:
     from napari_cryoet.packs.pack import Pack
 
 MAX_REPLY_BYTES: Final = 200_000_000
 MAX_PICTURE_BYTES: Final = 4_000_000
+MAX_CACHE_BYTES: Final = 200_000_000
+_CACHE_VERSION: Final = 3
 
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What came: the data, and under which terms it is, where the server says so."""
-
-    data: Row
-    terms: Terms | None = None
+Variables: TypeAlias = Mapping[str, Any]
+Ask: TypeAlias = Callable[[str, Variables, threading.Event | None], Answer]
+"""Answers a query; from any thread. Raises PortalError, NetworkError where no answer came, StoppedError on a stop."""
 
 
-class Transport(Protocol):
-    """Answers queries; may be asked from any thread."""
-
-    def ask(self, query: str, variables: Mapping[str, Any], stop: threading.Event | None = None) -> Reply:
-        """The answer to a query.
-
-        Raises
-        ------
-        PortalError
-            The query can't be answered.
-        NetworkError
-            No answer came.
-        StoppedError
-            ``stop`` was set.
-        """
-        ...
+class _Problem(msgspec.Struct):
+    message: str = "it doesn't say why"
 
 
-class HttpTransport:
-    """Asks a GraphQL server; the HTTP client sees to retries, and to few requests at once.
+class _Extensions(msgspec.Struct):
+    terms: Terms | None = None  # servers of packs send them along
 
-    Parameters
-    ----------
-    url
-        The endpoint.
-    """
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+class _Reply(msgspec.Struct):
+    data: dict[str, Any] | None = None
+    errors: list[_Problem] | None = None
+    extensions: _Extensions | None = None
 
-    def ask(self, query: str, variables: Mapping[str, Any], stop: threading.Event | None = None) -> Reply:
-        """The server's answer; see `Transport`."""
-        from napari_cryoet.network import client
 
-        payload = {"query": query, "variables": variables}
-        response = client.run(client.post_json(self._url, payload, limit_bytes=MAX_REPLY_BYTES), stop)
-        try:
-            reply = msgspec.json.decode(response.body, type=dict[str, Any])
-        except (msgspec.MsgspecError, RecursionError) as error:
-            raise self._no_portal(response.status) from error
-        if response.status not in {200, 206} and not reply.get("errors"):
-            raise self._no_portal(response.status)
-        data = _data_of(reply)
-        _blank_unsafe_urls(data)
-        return Reply(data, _terms_of(reply))
+def ask_server(url: str, query: str, variables: Variables, stop: threading.Event | None = None) -> Answer:
+    """The answer of a GraphQL server; the HTTP client sees to retries, and to few requests at once."""
+    from napari_cryoet.network import client
 
-    def _no_portal(self, status: int) -> NetworkError:
-        message = f"The server {host_of(self._url)} doesn't answer as a portal does (status {status})."
+    payload = {"query": query, "variables": variables}
+    response = client.run(client.post_json(url, payload, limit_bytes=MAX_REPLY_BYTES), stop)
+    try:
+        reply = msgspec.json.decode(response.body, type=_Reply)
+    except (msgspec.MsgspecError, RecursionError):
+        reply = _Reply()
+    for problem in reply.errors or ():
+        raise PortalError(f"The portal couldn't answer: {brief(problem.message).rstrip('.')}.", hint="Try again later.")
+    if reply.data is None:
+        message = f"The server {host_of(url)} doesn't answer as a portal does (status {response.status})."
         hint = "Check the address; a sign-in page of this network may be in the way."
-        return NetworkError(message, hint=hint, url=without_login(self._url), status=status)
+        raise NetworkError(message, hint=hint, url=without_login(url), status=response.status)
+    _blank_unsafe_urls(reply.data)
+    return Answer(reply.data, reply.extensions.terms if reply.extensions else None)
 
 
-class PackTransport:
-    """Runs queries over a pack's tables; the URLs of its files become ``file://`` URLs.
+def asker_of_pack(pack: Pack) -> Ask:
+    """Asks a pack's tables; the URLs of its files become ``file://`` URLs."""
+    from napari_cryoet.packs.graphql import execute
+    from napari_cryoet.tables.database import Database, Limits
 
-    Parameters
-    ----------
-    pack
-        An open pack.
+    database = Database(pack.tables)
+
+    def ask(query: str, variables: Variables, stop: threading.Event | None = None) -> Answer:
+        data = execute(database, query, variables, moved_url=pack.local_url, limits=Limits(stop))
+        return Answer(data, pack.manifest.terms)
+
+    return ask
+
+
+class AnswerCache:
+    """Keeps answers in a folder, so that they can be seen again without network.
+
+    An answer is one JSON file, named after the hash of what was asked. Several programs can share the folder. The
+    oldest go first when it outgrows its bound. A damaged file is as good as none.
     """
 
-    def __init__(self, pack: Pack) -> None:
-        from napari_cryoet.tables.database import Database
+    def __init__(self, folder: Path, *, max_bytes: int = MAX_CACHE_BYTES) -> None:
+        self._folder = folder
+        self._max_bytes = max_bytes
 
-        self._pack = pack
-        self._database = Database(pack.tables)
+    def get(self, *asked: Any) -> Answer | None:
+        """What was kept under some plain data; None where there is nothing that can be read."""
+        try:
+            return msgspec.json.decode(self._path(asked).read_bytes(), type=Answer)
+        except (OSError, msgspec.MsgspecError, RecursionError):
+            return None
 
-    def ask(self, query: str, variables: Mapping[str, Any], stop: threading.Event | None = None) -> Reply:
-        """The pack's answer; see `Transport`."""
-        from napari_cryoet.packs.graphql import execute
-        from napari_cryoet.tables.database import Limits
+    def put(self, answer: Answer, *asked: Any) -> None:
+        """Keep an answer, if the disk lets us."""
+        with suppress(OSError):
+            replace_file(self._path(asked), msgspec.json.encode(answer))
+            self._shrink()
 
-        data = execute(self._database, query, variables, moved_url=self._pack.local_url, limits=Limits(stop))
-        return Reply(data, self._pack.manifest.terms)
+    def _path(self, asked: tuple[Any, ...]) -> Path:
+        text = json.dumps([_CACHE_VERSION, *asked], sort_keys=True)
+        return self._folder / f"{hashlib.sha256(text.encode()).hexdigest()}.json"
+
+    def _shrink(self) -> None:
+        """Remove the oldest answers until the rest fits."""
+        kept = [(path.stat(), path) for path in self._folder.glob("*.json")]
+        kept.sort(key=lambda each: each[0].st_mtime, reverse=True)
+        totals = accumulate(status.st_size for status, _ in kept)
+        for (_, path), total in zip(kept, totals, strict=True):
+            if total > self._max_bytes:
+                path.unlink(missing_ok=True)
 
 
 def read_picture(url: str, *, folder: Path | None = None, stop: threading.Event | None = None) -> bytes:
-    """The bytes of a key photo or thumbnail.
+    """The bytes of a key photo or thumbnail; of a large file only the beginning.
 
-    Parameters
-    ----------
-    url
-        A web address; or a ``file:`` address, which is read only if it lies below ``folder``.
-    folder
-        The pack that is browsed; None where records come from a server, whose addresses may not lead to our disk.
-
-    Raises
-    ------
-    FormatError
-        If the file is too large, missing, or not ours to read.
-    NetworkError
-        If the server doesn't give it.
+    A ``file:`` address is read only if it lies below ``folder``: the pack that is browsed, None for a server's records.
     """
-    parts = urlsplit(url)
-    if parts.scheme in {"http", "https"}:
+    if is_web_address(url):
         from napari_cryoet.network.client import fetch
 
         answer = fetch(url, limit_bytes=MAX_PICTURE_BYTES, stop=stop)
         if answer is None:
             raise FormatError(f"There is no picture at {without_login(url)}.")
         return answer.body
-    path = Path(url2pathname(parts.path)).resolve()
-    if parts.scheme != "file" or folder is None or not path.is_relative_to(folder.resolve()):
+    path = Path(url2pathname(urlsplit(url).path)).resolve()
+    if folder is None or not url.startswith("file:") or not path.is_relative_to(folder.resolve()):
         raise FormatError(f"The picture's address leads neither to the web nor into the pack: {url}")
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_PICTURE_BYTES + 1)
+            return file.read(MAX_PICTURE_BYTES)
     except OSError as error:
         raise FormatError(f"The pack has no picture {path.name}.") from error
-    if len(content) > MAX_PICTURE_BYTES:
-        raise FormatError(f"The picture {path.name} is too large.")
-    return content
-
-
-def _data_of(reply: Mapping[str, Any]) -> Row:
-    """The data of a reply that has no errors."""
-    errors = reply.get("errors")
-    if errors:
-        first = errors[0] if isinstance(errors, list) else errors
-        words = str(first.get("message", first) if isinstance(first, dict) else first)
-        message = f"The portal couldn't answer: {plain(words[:200]).rstrip('.')}."
-        raise PortalError(message, hint="Try again later.")
-    data = reply.get("data")
-    if not isinstance(data, dict):
-        raise PortalError("The portal's answer is empty.", hint="Try again later.")
-    return data
-
-
-def _terms_of(reply: Mapping[str, Any]) -> Terms | None:
-    """The terms that servers of packs send along."""
-    extensions = reply.get("extensions")
-    try:
-        return msgspec.convert(extensions["terms"], Terms) if isinstance(extensions, dict) else None
-    except (KeyError, msgspec.ValidationError):
-        return None
 
 
 def _blank_unsafe_urls(data: Any) -> None:
@@ -179,7 +150,7 @@ def _blank_unsafe_urls(data: Any) -> None:
         if isinstance(place, list):
             waiting.extend(place)
         elif isinstance(place, dict):
-            waiting.extend(value for value in place.values() if isinstance(value, dict | list))
+            waiting.extend(place.values())
             for name, value in place.items():
                 is_url = isinstance(value, str) and (name.startswith("https") or name.endswith("Url"))
                 if is_url and not value.lower().startswith(("https://", "http://")):
