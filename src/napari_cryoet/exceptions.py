@@ -26,8 +26,13 @@ The message says what happened in words for a biologist; ``hint`` says what to d
 from __future__ import annotations
 
 import threading
-from typing import Literal
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from typing import Final, Literal, TypeVar
 
+T = TypeVar("T")
+
+_POLL_S: Final = 0.05  # how long a stop can go unnoticed
 #: What a file may fail to say of the volume that its positions belong to.
 Context = Literal["spacing_angstrom", "shape_zyx", "tomogram"]
 
@@ -157,3 +162,22 @@ def raise_if_stopped(stop: threading.Event | None) -> None:
     """Raise `StoppedError` if ``stop`` is set; long work asks between its steps."""
     if stop is not None and stop.is_set():
         raise StoppedError
+
+
+def stoppable(work: Callable[[], T], stop: threading.Event | None) -> T:
+    """Run long calls of NumPy and SciPy in a thread; abandon it with `StoppedError` once ``stop`` is set."""
+    raise_if_stopped(stop)
+    if stop is None:
+        return work()
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - it is raised by `result`
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="napari-cryoet work", daemon=True).start()
+    while not wait([future], _POLL_S).done:
+        raise_if_stopped(stop)
+    return future.result()

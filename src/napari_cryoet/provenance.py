@@ -124,6 +124,7 @@ def of_annotation_file(file: AnnotationFile, source_url: str, spacing_angstrom: 
         "is_curator_recommended": annotation.is_curator_recommended,
         "confidence_precision_percent": annotation.confidence_precision,
         "confidence_recall_percent": annotation.confidence_recall,
+        "ground_truth_used": annotation.ground_truth_used,
     }
 
 

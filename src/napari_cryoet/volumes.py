@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import dask.array as da
     from numpy.typing import NDArray
 
+    from napari_cryoet.streaming.grid import Box
     from napari_cryoet.streaming.pyramid import Pyramid
 
 MRC_SUFFIXES: Final = frozenset({".mrc", ".map", ".rec"})
@@ -92,18 +93,21 @@ class Volume:
         """
         shape = self.pyramid.shapes[level] if self.pyramid is not None else self.levels[level].shape
         first_z = min(int((self.levels[level].shape[0] - 1) * at), shape[0] - 1) // 2 * 2
-        box = ((first_z, min(first_z + 2, shape[0])), _middle(shape[1]), _middle(shape[2]))
-        if self.pyramid is not None:
-            return self.pyramid.read(level, box, stop=stop)
-        return np.asarray(self.levels[level][tuple(slice(*span) for span in box)])
+        return self.read(
+            level, ((first_z, min(first_z + 2, shape[0])), _middle(shape[1]), _middle(shape[2])), stop=stop
+        )
 
     def read_planes(self, planes: slice, *, stop: threading.Event | None = None) -> NDArray[Any]:
         """Read whole z planes of the finest level, without padding."""
         size_z, size_y, size_x = self.shape_zyx
+        start, end, _ = planes.indices(size_z)
+        return self.read(0, ((start, end), (0, size_y), (0, size_x)), stop=stop)
+
+    def read(self, level: int, box: Box, *, stop: threading.Event | None = None) -> NDArray[Any]:
+        """Read the voxels of a level from the start to before the end of each axis, z, y, x."""
         if self.pyramid is not None:
-            start, end, _ = planes.indices(size_z)
-            return self.pyramid.read(0, ((start, end), (0, size_y), (0, size_x)), stop=stop)
-        return np.asarray(self.levels[0][planes, :size_y, :size_x])
+            return self.pyramid.read(level, box, stop=stop)
+        return np.asarray(self.levels[level][tuple(slice(*span) for span in box)])
 
     def close(self) -> None:
         """Forget what was fetched; nothing can be read any more."""

@@ -49,6 +49,16 @@ def spacing_text(spacing_angstrom: float | None) -> str:
     return "" if spacing_angstrom is None else f"{spacing_angstrom:.6g} Å"
 
 
+def nm_text(angstrom: float) -> str:
+    """A length in nm, to a tenth of an ångström at most.
+
+    >>> nm_text(150), nm_text(67.4), nm_text(6.58), nm_text(12345)
+    ('15 nm', '6.74 nm', '0.66 nm', '1,234 nm')
+    """
+    length = angstrom / 10
+    return f"{round(length, 2):.4g} nm" if abs(length) < 999.5 else f"{length:,.0f} nm"
+
+
 def date_text(date: datetime, *, today: datetime | None = None) -> str:
     """A day as people write it; the year only where it isn't this one.
 

@@ -17,7 +17,7 @@ from napari_cryoet import (
     write_mask,
     write_picks,
 )
-from napari_cryoet.comparison.inputs import is_annotation_id, named_file
+from napari_cryoet.comparison.inputs import ANNOTATION_ID, named_file
 
 POINT = '{"type": "point", "location": {"x": 1, "y": 2, "z": 3}}\n'
 
@@ -85,37 +85,23 @@ class TestFiles:
         assert isinstance(found, Mask)
         assert (found.shape_zyx, found.spacing_angstrom) == ((4, 5, 6), 10.0)
 
-    def test_origins_that_differ_are_noted(self, tmp_path):
-        for name in ("a.mrc", "b.mrc"):
-            write_mask(np.ones((4, 5, 6), "u1"), tmp_path / name, spacing_angstrom=10)
-        with mrcfile.open(tmp_path / "a.mrc", "r+") as mrc:
-            mrc.header.origin = (10, -20, 30)
-        a, b = (open_annotation(tmp_path / name) for name in ("a.mrc", "b.mrc"))
-
-        (note,) = compare(a, b).notes
-        assert "-20" in note
-        assert compare(a, a).notes == ()
-
 
 class TestIds:
     def test_an_id_is_of_an_annotation_or_of_a_file(self, portal):
         assert named_file(portal, "AF-9004") == named_file(portal, "an-9003")
         assert named_file(portal, "AF-9004").shape.annotation.id == 9003
-        assert [is_annotation_id(text) for text in ("AN-12", "af-7", "12")] == [True] * 3
-        assert not any(map(is_annotation_id, ("9004.star", "AL-12", "", "-12", "12345678901")))
+        assert ANNOTATION_ID.fullmatch("AN-12")
+        assert not any(map(ANNOTATION_ID.fullmatch, ("AN-9004.star", "AL-12", "12", "AN-12345678901")))
 
     def test_of_one_content_in_two_formats_the_one_that_streams_is_taken(self, portal):
         assert named_file(portal, "AN-9010").format == "zarr"
 
-    @pytest.mark.parametrize(
-        ("text", "choices"), [("AN-9001", ["AF-9001", "AF-9002"]), ("9004", ["AF-9004", "AF-9005"])]
-    )
-    def test_an_id_that_may_mean_several_files_is_asked_about(self, portal, text, choices):
-        with pytest.raises(ComparisonError, match="Which one") as caught:
-            named_file(portal, text)
-        assert all(choice in str(caught.value) for choice in choices)
+    def test_an_id_that_may_mean_several_files_is_asked_about(self, portal):
+        with pytest.raises(ComparisonError, match="AF-9001") as caught:
+            named_file(portal, "AN-9001")
+        assert "AF-9002" in str(caught.value)
 
-    @pytest.mark.parametrize("text", ["AN-424242", "AF-424242", "424242"])
+    @pytest.mark.parametrize("text", ["AN-424242", "AF-424242"])
     def test_an_id_of_nothing_is_refused(self, portal, text):
         with pytest.raises(NotFoundError, match="424242"):
             named_file(portal, text)

@@ -76,10 +76,7 @@ def ask(qtbot, dock):
 
 def numbers(dock):
     table = dock.results.table
-    return {
-        table.item(line, 0).text(): [table.item(line, column).text() for column in (1, 2, 3)]
-        for line in range(table.rowCount())
-    }
+    return {table.item(line, 0).text(): table.item(line, 1).text() for line in range(table.rowCount())}
 
 
 class TestChoosing:
@@ -297,24 +294,23 @@ class TestComparing:
         a, b = picks_of(viewer_model.layers["mine"]), picks_of(viewer_model.layers["truth"])
         expected = compare(a, b, radius_angstrom=25, beta=4)
         assert dock.comparison.scores == expected.scores
-        assert numbers(dock)["matched (true positives)"][0] == "2"
-        assert numbers(dock)["precision"][0] == "66.7 %"
+        assert numbers(dock)["matched (true positives)"] == "2"
+        assert numbers(dock)["precision"] == "66.7 %"
         shown = [label.text() for label in dock.results.findChildren(QLabel)]
         assert "67 % of A has a partner in B within 2.5 nm, and 50 % of B has one in A." in shown
-        assert any("A (mine) against B (truth)" in text for text in shown)
+        assert any("A (mine)" in text for text in shown)
         assert dock.results.plots[0].isVisible()
         assert not dock.results.plots[1].isVisible()
-        assert "no orientations in A and B" in dock.results.notes.text()
+        assert "orientations" in dock.results.notes.text()
 
     def test_the_portals_numbers_stand_beside(self, qtbot, dock, show_files):
         show_files(TEMPLATES, TRUTH)
         dock.form.radius.value = 5
         ask(qtbot, dock)
 
-        assert numbers(dock)["precision"] == ["90.1 %", "90.1 %", ""]
-        assert not dock.results.table.isColumnHidden(2)
-        assert dock.results.table.isColumnHidden(3)
-        assert "against 100/cytosolic_ribosome-1.0.json" in dock.results.notes.text()
+        assert numbers(dock)["precision"] == "90.1 %"
+        for part in ("precision 90.1 %", "100/cytosolic_ribosome-1.0.json"):
+            assert part in dock.results.notes.text()
         assert all(plot.isVisible() for plot in dock.results.plots)
         assert "to 5 nm" not in dock.results.plots[0].accessibleDescription()  # none is that far off
         assert dock.results.plots[0].accessibleName().startswith("Distance: median 0.66 nm")
@@ -322,7 +318,7 @@ class TestComparing:
     def test_a_mask_that_streams_is_compared(self, qtbot, dock, show_files):
         show_files(TRUTH, MEMBRANE)
         ask(qtbot, dock)
-        assert numbers(dock)["share inside"][0] == "0.0 %"
+        assert numbers(dock)["share inside"] == "0.0 %"
         show_files(COARSE_MEMBRANES)
         dock.form.a.value, dock.form.b.value = (
             next(layer for layer in dock.form.a.choices if f"AN-{number}" in layer.name) for number in (9010, 9008)
@@ -330,7 +326,6 @@ class TestComparing:
         ask(qtbot, dock)
         assert "Dice" in numbers(dock)
         assert not dock.results.show_buttons[0].isVisible()
-        assert "2×2×2" in dock.results.notes.text()
 
     def test_what_was_painted_over_a_mask_that_streams_is_compared_with_it(self, qtbot, dock, viewer_model, show_files):
         (streamed,) = show_files(COARSE_MEMBRANES)
@@ -343,7 +338,7 @@ class TestComparing:
         ask(qtbot, dock)
 
         assert dock.message.text() == ""
-        assert numbers(dock)["Dice"][0] == "100.0 %"
+        assert numbers(dock)["Dice"] == "100.0 %"
 
     def test_how_much_objects_of_masks_must_overlap_can_be_chosen(self, qtbot, dock, viewer_model):
         a, b = np.zeros((2, 4, 4, 8), np.uint8)
@@ -354,10 +349,10 @@ class TestComparing:
             viewer_model.add_layer(Labels(data, name=name, **options))
         assert dock.form.iou.native.isVisible()
         ask(qtbot, dock)
-        assert numbers(dock)["objects matched (IoU ≥ 0.5)"][0] == "2"
+        assert numbers(dock)["instances: matched (true positives)"] == "2"
         dock.form.iou.value = 0.8
         ask(qtbot, dock)
-        assert numbers(dock)["objects matched (IoU ≥ 0.8)"][0] == "1"
+        assert numbers(dock)["instances: matched (true positives)"] == "1"
         viewer_model.add_layer(points("mine", [1, 1, 1]))
         dock.form.a.value = viewer_model.layers["mine"]
         assert not dock.form.iou.native.isVisible()

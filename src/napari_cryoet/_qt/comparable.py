@@ -12,7 +12,7 @@ from napari_cryoet._qt.layer_picks import picks_of, stretch_of
 from napari_cryoet._qt.layer_spacing import spacing_angstrom_of, widths_angstrom
 from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.comparison.masks import Mask
-from napari_cryoet.comparison.sides import SHOWN_NAME
+from napari_cryoet.comparison.report import SHOWN_NAME
 from napari_cryoet.exceptions import ComparisonError
 from napari_cryoet.layer_spec import METADATA_KEY
 from napari_cryoet.picks import Picks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,9 +28,9 @@ from napari_cryoet.comparison.comparing import compare
 from napari_cryoet.comparison.layers import comparison_layers
 from napari_cryoet.comparison.masks import PicksInMask
 from napari_cryoet.comparison.picks import PicksComparison
-from napari_cryoet.comparison.report import report_text, write_report
-from napari_cryoet.comparison.sides import Comparison
+from napari_cryoet.comparison.report import Comparison, report_text
 from napari_cryoet.exceptions import ComparisonError, CryoETError
+from napari_cryoet.files import written_whole
 
 if TYPE_CHECKING:
     import napari
@@ -105,7 +106,9 @@ class CompareDock(Dock):
             return
 
         def work(_job: Job) -> str:
-            write_report(comparison, path, overwrite=True)  # the dialog has asked
+            text = json.dumps(comparison.plain(), indent=1, ensure_ascii=False, allow_nan=False)
+            with written_whole(path, overwrite=True) as unfinished:  # the dialog has asked
+                unfinished.write_text(f"{text}\n", encoding="utf-8", newline="\n")
             return f"Saved as {path.name}."
 
         self._saving = f"Saving {path.name} …"

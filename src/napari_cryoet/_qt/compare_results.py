@@ -1,4 +1,4 @@
-"""The outcome of a comparison: a table with the portal's numbers beside ours, histograms, and buttons for the rest."""
+"""The outcome of a comparison: a table, histograms, and buttons for the rest."""
 
 from __future__ import annotations
 
@@ -17,16 +17,14 @@ from qtpy.QtWidgets import (
 
 from napari_cryoet._qt.flow_row import FlowRow
 from napari_cryoet._qt.histogram_plot import HistogramPlot
-from napari_cryoet._qt.labels import plain_label, plain_tooltip
+from napari_cryoet._qt.labels import plain_label
 from napari_cryoet._qt.look_icon import look_icon
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet.appearance.colors import PALETTE, rgba_of
 from napari_cryoet.comparison.layers import LOOKS
 from napari_cryoet.comparison.masks import PicksInMask
-from napari_cryoet.comparison.match import Spread
 from napari_cryoet.comparison.picks import PicksComparison
-from napari_cryoet.comparison.report import portal_lines, portal_texts, subject
-from napari_cryoet.comparison.sides import Comparison, Figure
+from napari_cryoet.comparison.report import Comparison, Spread, label_of, remarks_of, rows_of, subject
 
 #: What a button says, what it does, and how its layer looks; in the order of `comparison_layers`.
 _PARTS = {
@@ -40,10 +38,6 @@ _PARTS = {
         ("Show outside", "Show a layer of the picks of A outside the mask", "only A"),
     ),
 }
-
-
-#: Figures that are drawn as histograms, and not in the table.
-_SPREADS = frozenset({"distance", "rotation_error", "tilt_error", "surface_distance"})
 
 
 class CompareResults(QWidget):
@@ -88,18 +82,17 @@ class CompareResults(QWidget):
         """Replace what is shown."""
         self._headline.setText(comparison.headline)
         self._setting.setText(subject(comparison))
-        figures = [figure for figure in comparison.figures() if figure.name]
-        numbers = [figure for figure in figures if figure.key not in _SPREADS]
-        spreads = [figure for figure in figures if isinstance(figure.value, Spread)]
-        _fill(self.table, [(figure, *portal_texts(comparison, figure)) for figure in numbers])
-        for number, plot in enumerate(self.plots):
-            plot.setVisible(number < len(spreads))
-            if number < len(spreads) and isinstance(spread := spreads[number].value, Spread):
-                plot.show_spread(spreads[number].name.capitalize(), spreads[number].text, spread)
-        reasons = [f"No {figure.name}: {figure.why_undefined}" for figure in figures if figure.value is None]
-        lines = [*portal_lines(comparison), *comparison.notes, *reasons]
-        self.notes.setText("\n".join(lines))
-        self.notes.setVisible(bool(lines))
+        spreads = {key: value for key, value in comparison.figures.items() if isinstance(value, Spread)}
+        numbers = {key: value for key, value in comparison.figures.items() if key not in spreads}
+        _fill(self.table, rows_of(numbers))
+        for plot in self.plots[len(spreads) :]:
+            plot.hide()
+        for plot, (key, spread) in zip(self.plots, spreads.items(), strict=False):
+            plot.show_spread(label_of(key).capitalize(), spread)
+            plot.show()
+        remarks = remarks_of(comparison)
+        self.notes.setText("\n".join(remarks))
+        self.notes.setVisible(bool(remarks))
         texts, counts = _PARTS.get(type(comparison), ()), _counts_of(comparison)
         for number, button in enumerate(self.show_buttons):
             button.setVisible(number < len(texts))
@@ -143,7 +136,7 @@ def _counts_of(comparison: Comparison) -> tuple[int, ...]:
 
 
 def _table() -> QTableWidget:
-    table = QTableWidget(0, 4)
+    table = QTableWidget(0, 2)
     table.setObjectName("compareTable")
     table.setAccessibleName("Numbers of the comparison")
     table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -155,28 +148,20 @@ def _table() -> QTableWidget:
     rows, columns = table.verticalHeader(), table.horizontalHeader()
     assert rows is not None and columns is not None  # noqa: S101, PT018
     rows.hide()
-    columns.setDefaultAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-    columns.setHighlightSections(False)
+    columns.hide()
     columns.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
     columns.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
     return table
 
 
-def _fill(table: QTableWidget, rows: list[tuple[Figure, str, str]]) -> None:
-    """One line a number; columns for what the portal says only where it says something."""
+def _fill(table: QTableWidget, rows: list[tuple[str, str]]) -> None:
+    """One line a number."""
     table.setRowCount(len(rows))
-    table.setHorizontalHeaderLabels(["", "here", "portal, A", "portal, B"])
-    table.setColumnHidden(2, not any(portal_a for _, portal_a, _ in rows))
-    table.setColumnHidden(3, not any(portal_b for _, _, portal_b in rows))
-    for line, (figure, portal_a, portal_b) in enumerate(rows):
-        for column, text in enumerate((figure.name, figure.text, portal_a, portal_b)):
+    for line, texts in enumerate(rows):
+        for column, text in enumerate(texts):
             item = QTableWidgetItem(text)
             if column:
                 item.setTextAlignment(int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter))
-            item.setToolTip(plain_tooltip(figure.why_undefined if figure.value is None else ""))
             table.setItem(line, column, item)
     table.resizeRowsToContents()
-    header = table.horizontalHeader()
-    assert header is not None  # noqa: S101
-    height = header.sizeHint().height() + sum(table.rowHeight(line) for line in range(len(rows)))
-    table.setFixedHeight(height + 2 * table.frameWidth())
+    table.setFixedHeight(sum(table.rowHeight(line) for line in range(len(rows))) + 2 * table.frameWidth())

@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from napari_cryoet._qt.painting import draw_line
 from napari_cryoet._qt.theme import Theme
-from napari_cryoet.comparison.match import Spread
+from napari_cryoet.comparison.report import Spread
 
 _BARS_HEIGHT = 56
 _GAP = 3
@@ -27,10 +27,10 @@ class HistogramPlot(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         theme.changed.connect(self.update)
 
-    def show_spread(self, title: str, words: str, spread: Spread) -> None:
+    def show_spread(self, title: str, spread: Spread) -> None:
         """Draw a spread under its title and what sums it up."""
-        self._title, self._words, self._spread = title, words, spread
-        self.setAccessibleName(f"{title}: {words}")
+        self._title, self._words, self._spread = title, spread.summary, spread
+        self.setAccessibleName(f"{title}: {spread.summary}")
         self.setAccessibleDescription(
             "; ".join(self._bin_text(i) for i in range(len(spread.counts)) if spread.counts[i])
         )

@@ -28,11 +28,7 @@ MAX_VOXELS: Final = 2**25
 SLAB_VOXELS: Final = 2**20
 #: Outer radius of the shell, in radii of the particle: it holds three times as many voxels as the sphere.
 _SHELL: Final = 1.6
-#: A larger kernel means that the volume is far thinner than a particle.
-_MAX_KERNEL: Final = 2**23
 _SAMPLE: Final = 2**17
-#: Values so many times the usual range away are damaged voxels; gold is far nearer.
-_SPIKE: Final = 1000.0
 #: No density is that large: such numbers stand for no value, and their sums would overflow.
 _NO_VALUE: Final = 1e30
 
@@ -102,12 +98,6 @@ def grid_for(volume: Volume, spacing_zyx: tuple[float, float, float], diameter_a
     )
 
 
-def is_resolvable(grid: Grid, diameter_angstrom: float) -> bool:
-    """Whether a particle isn't very many voxels wide, as in a single plane."""
-    outer, _ = _radii(grid.spacing_zyx, diameter_angstrom)
-    return bool(np.prod(2 * np.ceil(outer / grid.spacing_zyx) + 1) <= _MAX_KERNEL)
-
-
 def read_contrast(
     volume: Volume,
     grid: Grid,
@@ -126,7 +116,6 @@ def read_contrast(
         When ``stop`` is set.
     """
     voxels = _read(volume, grid, stop, progress)
-    _clip_spikes(voxels)
     if voxels.min() == voxels.max():
         return Contrast(grid, np.zeros_like(voxels))
     contrast = _filtered(voxels, _kernel(grid.spacing_zyx, diameter_angstrom), stop, progress)
@@ -149,12 +138,8 @@ def _read(volume: Volume, grid: Grid, stop: threading.Event | None, progress: Pr
         progress(0.7 * start / size_z, "reading the density")
         end = min(start + planes, size_z)
         box = ((start * bins, end * bins), (0, size_y * bins), (0, size_x * bins))
-        if volume.pyramid is not None:
-            slab = volume.pyramid.read(grid.level, box, stop=stop)
-        else:
-            slab = np.asarray(volume.levels[grid.level][tuple(slice(*span) for span in box)])
         with np.errstate(over="ignore"):
-            slab = slab.astype(np.float32)
+            slab = volume.read(grid.level, box, stop=stop).astype(np.float32)
         slab[~(np.abs(slab) < _NO_VALUE)] = np.nan
         if bins > 1:
             slab = slab.reshape(end - start, bins, size_y, bins, size_x, bins).mean(axis=(1, 3, 5), dtype=np.float32)
@@ -165,32 +150,17 @@ def _read(volume: Volume, grid: Grid, stop: threading.Event | None, progress: Pr
     return voxels
 
 
-def _clip_spikes(voxels: NDArray[np.float32]) -> None:
-    """Clip damaged voxels, which would drown the others in rounding errors."""
-    sample = np.random.default_rng(0).choice(voxels.ravel(), _SAMPLE).astype(np.float64)
-    low, middle, high = np.percentile(sample, (1, 50, 99))
-    reach = _SPIKE * (high - low)
-    if reach > 0:
-        np.clip(voxels, middle - reach, middle + reach, out=voxels)
-
-
 def _kernel(spacing_zyx: NDArray[np.float64], diameter_angstrom: float) -> NDArray[np.float32]:
     """Weights that sum to 1 over the sphere and to -1 over the shell, with soft edges."""
     width = float(spacing_zyx.max())
-    outer, radius = _radii(spacing_zyx, diameter_angstrom)
+    radius = max(diameter_angstrom / 2, width / 2)
+    outer = max(_SHELL * radius, radius + 1.5 * width)
     reach = np.ceil(outer / spacing_zyx).astype(int)
     axes = [np.arange(-n, n + 1) * size for n, size in zip(reach, spacing_zyx, strict=True)]
     distance = np.sqrt(sum(axis**2 for axis in np.meshgrid(*axes, indexing="ij")))
     sphere, ball = (np.clip((edge - distance) / width + 0.5, 0, 1) for edge in (radius, outer))
     shell = ball - sphere
     return np.asarray(sphere / sphere.sum() - shell / shell.sum(), dtype=np.float32)
-
-
-def _radii(spacing_zyx: NDArray[np.float64], diameter_angstrom: float) -> tuple[float, float]:
-    """The outer radius of the shell, and the radius of the sphere, in ångström."""
-    width = float(spacing_zyx.max())
-    radius = max(diameter_angstrom / 2, width / 2)
-    return max(_SHELL * radius, radius + 1.5 * width), radius
 
 
 def _filtered(

@@ -11,17 +11,15 @@ Silverman, J. R. Stat. Soc. B 44 (1982), 406.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.check.contrast import Contrast
 from napari_cryoet.check.readings import FARTHEST, Frame, Reading, all_readings, are_inside, shifted
-from napari_cryoet.exceptions import raise_if_stopped
 
 #: ``fits``: the picks as given are on density that stands out. ``better``: another reading fits much better.
 #: ``several``: several readings fit much better, and nothing says which one is meant. ``unclear``: nobody can tell.
@@ -31,7 +29,6 @@ Verdict = Literal["fits", "better", "several", "unclear"]
 ALARM_LEVEL: Final = 0.01
 #: How often picks that were put anywhere may be said to fit.
 FIT_LEVEL: Final = 0.001
-MIN_PICKS: Final = 5
 #: Densities are compared at no more picks, chosen at random.
 MAX_COMPARED: Final = 3000
 
@@ -87,7 +84,7 @@ class Evidence:
     @property
     def is_above_chance(self) -> bool:
         """Whether picks that were put anywhere would hardly ever fit like this."""
-        return abs(self.sigma) >= sigma_needed(1, FIT_LEVEL)
+        return self.strength >= sigma_needed(1, FIT_LEVEL)
 
     @property
     def strength(self) -> float:
@@ -129,53 +126,33 @@ class Judgement:
     surely_better: tuple[Evidence, ...] = ()
 
 
-def undecided(frame: Frame, why_not: str) -> Judgement:
-    """What can be said without looking at the density."""
-    is_in = are_inside(frame.voxels_zyx, frame.shape_zyx)
-    return Judgement("unclear", Evidence(Reading(), float(is_in.mean()) if len(is_in) else 0.0), why_not=why_not)
-
-
-def judge_densities(
-    contrast: Contrast, frame: Frame, diameter_angstrom: float, *, seed: int, stop: threading.Event | None = None
-) -> Judgement:
-    """Compare picks as given with all other readings, and with the same picks elsewhere.
-
-    Raises
-    ------
-    StoppedError
-        When ``stop`` is set.
-    """
+def judge_densities(contrast: Contrast, frame: Frame, diameter_angstrom: float, *, seed: int) -> Judgement:
+    """Compare picks as given with all other readings, and with the same picks elsewhere."""
     voxels = np.clip(frame.voxels_zyx, -FARTHEST, FARTHEST)
     if len(voxels) > MAX_COMPARED:
         voxels = np.random.default_rng(seed).choice(voxels, MAX_COMPARED, replace=False)
     pattern = Pattern.of(contrast, voxels, frame.shape_zyx, diameter_angstrom, seed)
-    given = pattern.judge(Reading())
-    others = [reading for reading in all_readings(frame.picks_angstrom, frame.mean_spacing) if not reading.is_given]
-    readings, n_readings = _best_readings(pattern, others, stop)
-    move, n_moves = _best_move(pattern, stop)
-    n_tried = n_readings + n_moves
-    tried = [(reading, n_readings) for reading in readings] + ([(move, n_moves)] if move is not None else [])
-    tried.sort(key=lambda pair: pair[0].strength, reverse=True)
-    best = tried[0][0] if tried else None
-    rivals: list[tuple[Evidence, int]] = []
-    for candidate, n in tried:
-        if candidate is not move and candidate not in readings[:1]:
-            continue
-        if _is_much_better(candidate, given, n) or (candidate is move and _is_beside(pattern, candidate, given, n)):
-            rivals = [(other, count) for other, count in tried if _is_rival(pattern, other, candidate, count)]
-            if not rivals:
-                return Judgement("better", given, candidate, n_tried)
-            rivals.insert(0, (candidate, n))
-            break
+    as_given, *others = all_readings(frame.picks_angstrom, frame.mean_spacing)
+    given = pattern.judge(as_given)
+    readings, n_readings = _best_readings(pattern, others)
+    move, n_moves = _best_move(pattern)
+    tried = _strongest_first(readings if move is None else [*readings, move])
+    best, n_tried = tried[0] if tried else None, n_readings + n_moves
+    real = [one for one in tried if one.strength >= sigma_needed(n_moves if one is move else n_readings)]
+    candidates = [one for one in real if one is move or one is readings[0]]
+    named = next((one for one in candidates if _is_much_better(one, given) or _is_beside(pattern, one, given)), None)
+    rivals = [] if named is None else [one for one in real if _is_rival(pattern, one, named)]
+    if named is not None and not rivals:
+        return Judgement("better", given, named, n_tried)
     if given.is_above_chance:
         inside = voxels[are_inside(voxels, frame.shape_zyx)]
         return Judgement("fits", given, best, n_tried, measure_offset(contrast, inside, diameter_angstrom, seed))
     # no single reading can be named, since rivals put the picks on what looks alike
-    each = tuple(evidence for evidence, n in rivals if _is_much_better(evidence, given, n))
+    each = [one for one in (named, *rivals) if one is not None and _is_much_better(one, given)]
     if len(each) > 1:
-        return Judgement("several", given, best, n_tried, surely_better=each)
-    lone = tuple(evidence for evidence, n in tried if _is_much_better(evidence, given, n))
-    return Judgement("unclear", given, best, n_tried, surely_better=lone)
+        return Judgement("several", given, best, n_tried, surely_better=tuple(each))
+    alone = tuple(one for one in real if _is_much_better(one, given))
+    return Judgement("unclear", given, best, n_tried, surely_better=alone)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -232,12 +209,18 @@ class Pattern:
         if not len(places):
             return Evidence(reading, 0.0)
         here = self.contrast.near(places)
-        there = _moved(self.contrast, places, self.shifts[:n_shifts])
+        there = np.concatenate(list(self.moved(places, self.shifts[:n_shifts])))
         difference = float(here.mean() - there.mean())
         # the picks' own scatter is a floor: patterns moved into empty ice would make it too small
         noise = float(max(there.mean(axis=1).std(), here.std() / np.sqrt(len(here))))
         sigma = difference / noise if noise > 0 else 0.0
         return Evidence(reading, share, cliffs_delta(here, there.ravel()), sigma, share * difference, share * noise)
+
+    def moved(self, places_zyx: NDArray[np.float64], shifts: NDArray[Any]) -> Iterator[NDArray[np.float32]]:
+        """The ranks (shifts, picks) at places moved by each shift, some shifts at a time."""
+        at_once = max(1, _PLACES_AT_ONCE // len(places_zyx))
+        for start in range(0, len(shifts), at_once):
+            yield self.contrast.near(places_zyx + shifts[start : start + at_once, None])
 
 
 def cliffs_delta(ones: NDArray[np.float32], others: NDArray[np.float32]) -> float:
@@ -271,11 +254,11 @@ def measure_offset(
     """
     quarter = _quarter_particle(contrast, diameter_angstrom)
     around = _profiles(contrast, contrast.grid.places(voxels_zyx), quarter)
-    found, is_there = peaks(around.mean(axis=0))
-    if not is_there:
+    found = peaks(around.mean(axis=0))
+    if not np.isfinite(found).all():
         return None
     rows = np.random.default_rng(seed).integers(0, len(around), (_N_RESAMPLED, len(around)))
-    again = np.array([peaks(around[some].mean(axis=0))[0] for some in rows])
+    again = np.array([peaks(around[some].mean(axis=0)) for some in rows])
     if not np.isfinite(again).all():
         return None
     step = quarter * contrast.grid.step_zyx
@@ -290,37 +273,27 @@ def measure_offset(
     return Offset((z, y, x), (error_z, error_y, error_x), is_one_based)
 
 
-def peaks(profile: NDArray[np.float64]) -> tuple[NDArray[np.float64], bool]:
-    """Where the parabola through each row of three values has its peak, in steps, and whether all have one nearby.
-
-    NaN where there is none, or it is further than one and a half.
-    """
+def peaks(profile: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Where the parabola through each row of three values has its peak; NaN without one within one and a half steps."""
     left, middle, right = profile.T
     bend = left - 2 * middle + right
     with np.errstate(divide="ignore", invalid="ignore"):
         peak = (left - right) / (2 * bend)
-    is_there = (np.abs(peak) <= 1.5) & (np.sign(bend) == -np.sign(middle))
-    return np.where(is_there, peak, np.nan), bool(is_there.all())
+    return np.where((np.abs(peak) <= 1.5) & (np.sign(bend) == -np.sign(middle)), peak, np.nan)
 
 
-def _best_readings(
-    pattern: Pattern, readings: Sequence[Reading], stop: threading.Event | None
-) -> tuple[list[Evidence], int]:
+def _strongest_first(evidence: list[Evidence]) -> list[Evidence]:
+    return sorted(evidence, key=lambda one: one.strength, reverse=True)
+
+
+def _best_readings(pattern: Pattern, readings: list[Reading]) -> tuple[list[Evidence], int]:
     """The readings that fit best, best first, and how many were tried: those that leave the picks in the volume."""
-    first_sight: list[Evidence] = []
-    for reading in readings:
-        raise_if_stopped(stop)
-        if pattern.places(reading)[1] >= _MIN_SHARE_INSIDE:
-            first_sight.append(pattern.judge(reading, _N_SHIFTS_AT_FIRST_SIGHT))
-    first_sight.sort(key=lambda evidence: evidence.strength, reverse=True)
-    judged = []
-    for evidence in first_sight[:_N_JUDGED]:
-        raise_if_stopped(stop)
-        judged.append(pattern.judge(evidence.reading))
-    return sorted(judged, key=lambda evidence: evidence.strength, reverse=True), len(first_sight)
+    tried = [reading for reading in readings if pattern.places(reading)[1] >= _MIN_SHARE_INSIDE]
+    at_first_sight = _strongest_first([pattern.judge(reading, _N_SHIFTS_AT_FIRST_SIGHT) for reading in tried])
+    return _strongest_first([pattern.judge(one.reading) for one in at_first_sight[:_N_JUDGED]]), len(tried)
 
 
-def _best_move(pattern: Pattern, stop: threading.Event | None) -> tuple[Evidence | None, int]:
+def _best_move(pattern: Pattern) -> tuple[Evidence | None, int]:
     """The move of all picks that fits best, of those over a quarter of a particle, and how many were tried.
 
     None if it takes too many picks out of the volume, or if picks stand out half as much moved the opposite way: they
@@ -334,10 +307,10 @@ def _best_move(pattern: Pattern, stop: threading.Event | None) -> tuple[Evidence
     if not len(steps):
         return None, 0
     places = grid.places(pattern.voxels_zyx)
-    means = _moved(contrast, places, steps, stop=stop, only_means=True)
+    means = np.concatenate([ranks.mean(axis=1) for ranks in pattern.moved(places, steps)])
     step = steps[np.argmax(np.abs(means - np.median(means)))]
     quarter = _quarter_particle(contrast, pattern.diameter_angstrom)
-    peak, _ = peaks(_profiles(contrast, places + step, quarter).mean(axis=0))
+    peak = peaks(_profiles(contrast, places + step, quarter).mean(axis=0))
     best = np.round((step + np.nan_to_num(peak) * quarter) * grid.step_zyx, 1)
     moved, opposite = pattern.judge(shifted(best)), pattern.judge(shifted(-best))
     is_one_way = np.sign(moved.gain) * opposite.gain < abs(moved.gain) / 2
@@ -352,31 +325,28 @@ def _is_neighbour(pattern: Pattern, places: NDArray[np.float64], moved: Evidence
     if np.linalg.norm(move_angstrom) < _NEIGHBOUR * pattern.diameter_angstrom:
         return False
     around = _profiles(contrast, places, _quarter_particle(contrast, pattern.diameter_angstrom)).mean(axis=0)
-    peak, is_there = peaks(around)
     is_same = np.sign(around[0, 1]) == np.sign(moved.effect)
-    return bool(is_there and is_same and (np.abs(peak) <= 1).all())
+    return bool(is_same and (np.abs(peaks(around)) <= 1).all())
 
 
-def _is_much_better(one: Evidence, given: Evidence, n_tried: int) -> bool:
-    """Whether a reading is above chance, corrected for all that was tried, and fits better than the given one.
+def _is_much_better(one: Evidence, given: Evidence) -> bool:
+    """Whether a reading that is above chance fits better than the given one.
 
-    The second is one comparison of two effects, so it needs no correction. If the given one is no effect at all, its
-    noise doesn't count: picks that are read too small lie all in one place, and might be anything.
+    That is one comparison of two effects, so it needs no correction. If the given one is no effect at all, its noise
+    doesn't count: picks that are read too small lie all in one place, and might be anything.
     """
     noise = float(np.hypot(one.noise, given.noise)) if given.is_above_chance else one.noise
     more = (abs(one.gain) - abs(given.gain)) / max(noise, 1e-12)
-    is_real = one.strength >= sigma_needed(n_tried)
-    return is_real and more >= sigma_needed(1, 2 * ALARM_LEVEL) and _gained(one, given) >= _MIN_GAIN
+    return more >= sigma_needed(1, 2 * ALARM_LEVEL) and _gained(one, given) >= _MIN_GAIN
 
 
-def _is_beside(pattern: Pattern, moved: Evidence, given: Evidence, n_tried: int) -> bool:
+def _is_beside(pattern: Pattern, moved: Evidence, given: Evidence) -> bool:
     """Whether picks that are above chance as given lie beside their particles: moved, they stand out more.
 
     What is beside a dark particle is bright against it, so picks that are off by a particle stand out as well. Only the
     comparison pick by pick says which of the two is the particle, corrected for the many places beside one.
     """
-    is_real = moved.strength >= sigma_needed(n_tried)
-    if not (given.is_above_chance and is_real) or _gained(moved, given) < _MIN_GAIN_OF_MOVE:
+    if not any(moved.reading.shift_zyx) or not given.is_above_chance or _gained(moved, given) < _MIN_GAIN_OF_MOVE:
         return False
     contrast, voxels = pattern.contrast, pattern.voxels_zyx
     before = np.sign(given.effect) * contrast.near(contrast.grid.places(voxels))
@@ -385,14 +355,13 @@ def _is_beside(pattern: Pattern, moved: Evidence, given: Evidence, n_tried: int)
     return bool(difference.mean() >= sigma_needed(_N_BESIDE) * float(difference.std()) / np.sqrt(len(difference)))
 
 
-def _is_rival(pattern: Pattern, other: Evidence, best: Evidence, n_tried: int) -> bool:
-    """Whether a reading is above chance, not surely worse than the best one, and puts the picks elsewhere.
+def _is_rival(pattern: Pattern, other: Evidence, best: Evidence) -> bool:
+    """Whether a reading that is above chance is not surely worse than the best one, and puts the picks elsewhere.
 
     Picks on what looks the same from several sides, such as a virus in the middle of the volume, don't say from which.
     """
     less = abs(best.gain) - abs(other.gain)
-    is_worse = less >= sigma_needed(1, 2 * ALARM_LEVEL) * float(np.hypot(other.noise, best.noise))
-    if is_worse or other.strength < sigma_needed(n_tried):
+    if less >= sigma_needed(1, 2 * ALARM_LEVEL) * float(np.hypot(other.noise, best.noise)):
         return False
     grid = pattern.contrast.grid
     here, there = (each.reading.apply(pattern.voxels_zyx, pattern.shape_zyx) for each in (best, other))
@@ -419,21 +388,3 @@ def _profiles(
     steps = np.array([-1.0, 0.0, 1.0])[:, None, None] * np.diag(step_zyx)
     along = [contrast.between(places_zyx[:, None] + steps[:, axis]) for axis in range(3)]
     return np.asarray(np.arctanh(np.clip(np.stack(along, axis=1), -_LARGEST_RANK, _LARGEST_RANK)))
-
-
-def _moved(
-    contrast: Contrast,
-    places_zyx: NDArray[np.float64],
-    shifts: NDArray[np.float64] | NDArray[np.intp],
-    *,
-    stop: threading.Event | None = None,
-    only_means: bool = False,
-) -> NDArray[np.float32]:
-    """The ranks (shifts, picks) at places moved by each shift, or only the mean of each shift."""
-    at_once = max(1, _PLACES_AT_ONCE // len(places_zyx))
-    parts = []
-    for start in range(0, len(shifts), at_once):
-        raise_if_stopped(stop)
-        ranks = contrast.near(places_zyx + shifts[start : start + at_once, None])
-        parts.append(ranks.mean(axis=1) if only_means else ranks)
-    return np.concatenate(parts)

@@ -13,25 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.appearance.diameters import DEFAULT_DIAMETER_ANGSTROM, known_diameter
-from napari_cryoet.check.contrast import Grid, Progress, grid_for, is_resolvable, read_contrast
+from napari_cryoet.check.contrast import Grid, Progress, grid_for, read_contrast
 from napari_cryoet.check.evidence import (
     ALARM_LEVEL,
     FIT_LEVEL,
-    MIN_PICKS,
     Evidence,
     Judgement,
     Verdict,
     judge_densities,
     sigma_needed,
-    undecided,
 )
 from napari_cryoet.check.readings import FARTHEST, Frame, Reading, are_inside, at_edge, duplicates
-from napari_cryoet.exceptions import FormatError
+from napari_cryoet.exceptions import FormatError, stoppable
 from napari_cryoet.formats.common import spacing_in_layout
 from napari_cryoet.picks import Picks
+from napari_cryoet.provenance import plain_data
 from napari_cryoet.records import Tomogram
 from napari_cryoet.volumes import Volume, name_of, open_volume
-from napari_cryoet.wording import count_text
+from napari_cryoet.wording import count_text, nm_text
 
 #: In a volume thinner than so many particles, all that is near a pick is the particle: noise looks like a fit.
 _THINNEST: Final = 1.25
@@ -40,6 +39,18 @@ _MANY_AT_EDGE: Final = 2.0
 #: Of several readings that fit much better, so many are named.
 _MOST_NAMED: Final = 3
 _MOST_WORDS: Final = 4  # of an object's name in a file's name
+_MIN_PICKS: Final = 5
+_NUMBERS: Final = (
+    "diameter_angstrom",
+    "diameter_is_known",
+    "read_angstrom",
+    "level",
+    "outside",
+    "edge",
+    "edge_by_chance",
+    "duplicates",
+    "n_overlapping",
+)
 
 Mark = Literal["good", "note", "odd"]
 
@@ -152,8 +163,8 @@ class Findings:
     def basis(self) -> str:
         """What the findings rest on, in a sentence."""
         assumed = "" if self.diameter_is_known else " (assumed)"
-        size = f"for a particle of {_nm(self.diameter_angstrom)}{assumed}"
-        return f"Judged in voxels of {_nm(self.read_angstrom)} (level {self.level}), {size}."
+        size = f"for a particle of {nm_text(self.diameter_angstrom)}{assumed}"
+        return f"Judged in voxels of {nm_text(self.read_angstrom)} (level {self.level}), {size}."
 
     @property
     def statements(self) -> tuple[Statement, ...]:
@@ -167,28 +178,20 @@ class Findings:
 
     def as_data(self) -> dict[str, Any]:
         """All of it as plain data that JSON can hold."""
-        judgement = self.judgement
-        return {
+        judgement, suggestion = self.judgement, self.suggestion
+        data = {
             "verdict": self.verdict,
             "headline": self.headline,
-            "suggestion": None if self.suggestion is None else _reading_data(self.suggestion),
+            "suggestion": None if suggestion is None else _reading_data(suggestion),
             "statements": [asdict(statement) | {"is_odd": statement.is_odd} for statement in self.statements],
             "given": _evidence_data(judgement.given),
             "surely_better": [_evidence_data(evidence) for evidence in judgement.surely_better],
             "best": None if judgement.best is None else _evidence_data(judgement.best),
             "n_tried": judgement.n_tried,
             "n_picks": len(self.picks),
-            "diameter_angstrom": self.diameter_angstrom,
-            "diameter_is_known": self.diameter_is_known,
-            "read_angstrom": self.read_angstrom,
-            "level": self.level,
-            "outside": self.outside.tolist(),
-            "edge": self.edge.tolist(),
-            "edge_by_chance": self.edge_by_chance,
-            "duplicates": self.duplicates.tolist(),
-            "n_overlapping": self.n_overlapping,
             "offset": None if judgement.offset is None else asdict(judgement.offset),
         }
+        return dict(plain_data(data | {name: getattr(self, name) for name in _NUMBERS}))
 
 
 def check_picks(
@@ -197,7 +200,7 @@ def check_picks(
     *,
     diameter_angstrom: float | None = None,
     stop: threading.Event | None = None,
-    progress: Progress | None = None,
+    progress: Progress = lambda _share, _words: None,
     seed: int = 0,
 ) -> Findings:
     """Check picks against the volume that they should be in.
@@ -243,31 +246,11 @@ def check_picks(
         if opened.spacing_angstrom is None:
             raise FormatError("How wide the voxels of the volume are is unknown.", hint="Give its voxel spacing.")
         frame = Frame.of(picks, opened.shape_zyx, opened.spacing_angstrom, origin_zyx)
-        diameter, is_known = (diameter_angstrom, True) if diameter_angstrom else diameter_of(picks.about)
-        tell: Progress = progress or (lambda _share, _words: None)
-        judgement, grid = _judged(opened, frame, diameter, seed=seed, stop=stop, progress=tell)
+        size = (diameter_angstrom, True) if diameter_angstrom else diameter_of(picks.about)
+        return stoppable(lambda: _found(picks, opened, frame, size, seed=seed, stop=stop, progress=progress), stop)
     finally:
         if opened is not volume:
             opened.close()
-    tell(0.98, "looking for duplicates")
-    reach_zyx = diameter / 2 / np.array(frame.spacing_zyx)
-    near = _duplicates(picks, frame, diameter, stop)
-    found = Findings(
-        picks=picks,
-        frame=frame,
-        judgement=judgement,
-        diameter_angstrom=diameter,
-        diameter_is_known=is_known,
-        read_angstrom=float(grid.spacing_zyx.max()),
-        level=grid.level,
-        outside=np.flatnonzero(~are_inside(frame.voxels_zyx, frame.shape_zyx)),
-        edge=np.flatnonzero(at_edge(frame.voxels_zyx, frame.shape_zyx, reach_zyx)),
-        edge_by_chance=float(1 - np.clip(1 - 2 * reach_zyx / frame.shape_zyx, 0, 1).prod()),
-        duplicates=near,
-        n_overlapping=len(_duplicates(picks, frame, diameter / 2, stop)) if len(near) else 0,
-    )
-    tell(1.0, "done")
-    return found
 
 
 def diameter_of(about: Mapping[str, Any]) -> tuple[float, bool]:
@@ -293,28 +276,64 @@ def _opened(volume: Tomogram | str | Path, stop: threading.Event | None) -> Volu
     return opened if spacing is None else replace(opened, spacing_angstrom=(spacing,) * 3)
 
 
-def _judged(
-    volume: Volume, frame: Frame, diameter: float, *, seed: int, stop: threading.Event | None, progress: Progress
-) -> tuple[Judgement, Grid]:
+def _found(
+    picks: Picks,
+    volume: Volume,
+    frame: Frame,
+    size: tuple[float, bool],
+    *,
+    seed: int,
+    stop: threading.Event | None,
+    progress: Progress,
+) -> Findings:
+    diameter, is_known = size
     grid = grid_for(volume, frame.spacing_zyx, diameter)
+    are_in = are_inside(frame.voxels_zyx, frame.shape_zyx)
+    if why_not := _why_not_judged(frame, grid, diameter):
+        judgement = Judgement("unclear", Evidence(Reading(), are_in.sum() / max(1, len(picks))), why_not=why_not)
+    else:
+        contrast = read_contrast(volume, grid, diameter, stop=stop, progress=progress)
+        progress(0.9, "trying other readings")
+        judgement = judge_densities(contrast, frame, diameter, seed=seed)
+    progress(0.98, "looking for duplicates")
+    near = _duplicates(picks, frame, diameter)
+    reach_zyx = diameter / 2 / np.array(frame.spacing_zyx)
+    found = Findings(
+        picks=picks,
+        frame=frame,
+        judgement=judgement,
+        diameter_angstrom=diameter,
+        diameter_is_known=is_known,
+        read_angstrom=float(grid.spacing_zyx.max()),
+        level=grid.level,
+        outside=np.flatnonzero(~are_in),
+        edge=np.flatnonzero(at_edge(frame.voxels_zyx, frame.shape_zyx, reach_zyx)),
+        edge_by_chance=float(1 - np.clip(1 - 2 * reach_zyx / frame.shape_zyx, 0, 1).prod()),
+        duplicates=near,
+        n_overlapping=len(_duplicates(picks, frame, diameter / 2)) if len(near) else 0,
+    )
+    progress(1.0, "done")
+    return found
+
+
+def _why_not_judged(frame: Frame, grid: Grid, diameter: float) -> str:
+    """Why the density says nothing about picks, whatever it is; empty if it may."""
     thin, width = float(np.min(np.multiply(frame.shape_zyx, frame.spacing_zyx))), float(grid.spacing_zyx.max())
-    if len(frame.voxels_zyx) < MIN_PICKS:
-        return undecided(frame, f"at least {MIN_PICKS} picks are needed"), grid
-    if thin < _THINNEST * diameter or not is_resolvable(grid, diameter):
-        return undecided(frame, f"a volume of {_nm(thin)} is too thin for a particle of {_nm(diameter)}"), grid
+    if len(frame.voxels_zyx) < _MIN_PICKS:
+        return f"at least {_MIN_PICKS} picks are needed"
+    if thin < _THINNEST * diameter:
+        return f"a volume of {nm_text(thin)} is too thin for a particle of {nm_text(diameter)}"
     if width > diameter:
-        return undecided(frame, f"voxels of {_nm(width)} are too wide for a particle of {_nm(diameter)}"), grid
-    contrast = read_contrast(volume, grid, diameter, stop=stop, progress=progress)
-    progress(0.9, "trying other readings")
-    return judge_densities(contrast, frame, diameter, seed=seed, stop=stop), grid
+        return f"voxels of {nm_text(width)} are too wide for a particle of {nm_text(diameter)}"
+    return ""
 
 
-def _duplicates(picks: Picks, frame: Frame, nearest: float, stop: threading.Event | None) -> NDArray[np.intp]:
+def _duplicates(picks: Picks, frame: Frame, nearest: float) -> NDArray[np.intp]:
     if picks.is_cloud:  # points that outline instances are meant to lie close
         return np.empty(0, np.intp)
     rows = np.flatnonzero((np.abs(frame.voxels_zyx) < FARTHEST).all(axis=1))
     scores = None if picks.scores is None else picks.scores[rows]
-    return np.asarray(rows[duplicates(frame.voxels_zyx[rows] * frame.spacing_zyx, scores, nearest, stop)])
+    return np.asarray(rows[duplicates(frame.voxels_zyx[rows] * frame.spacing_zyx, scores, nearest)])
 
 
 def _statements(found: Findings) -> Iterator[Statement]:
@@ -322,66 +341,61 @@ def _statements(found: Findings) -> Iterator[Statement]:
     if not n:
         yield Statement("inside", "There are no picks.", "odd")
         return
-    if n_outside:
-        yield Statement("inside", f"{n_outside:,} of {n:,} picks lie outside the volume{_share(n_outside, n)}.", "odd")
-    else:
-        yield Statement("inside", f"All {count_text(n, 'pick')} lie inside the volume.", "good")
+    inside = (
+        f"{_counted(n_outside, n)} outside the volume." if n_outside else f"All {count_text(n, 'pick')} are inside."
+    )
+    yield Statement("inside", inside, "odd" if n_outside else "good")
     yield _about_density(found.judgement)
-    offset = found.judgement.offset
-    if offset is not None:
+    if offset := found.judgement.offset:
         lengths = zip("zyx", offset.voxels_zyx, offset.error_zyx, strict=True)
         where = ", ".join(reversed([f"{length:+.1f} ± {error:.1f} in {axis}" for axis, length, error in lengths]))
         first = "1" if offset.voxels_zyx[0] < 0 else "-1"
         what = f"count voxels from {first} instead of 0" if offset.is_one_based else "are off their particles"
         yield Statement("offset", f"The picks {what}: the density lies {where} voxels beside them.", "odd")
-    size = _nm(found.diameter_angstrom)
+    size = nm_text(found.diameter_angstrom)
     if n_near:
         half = f", {found.n_overlapping:,} of them within half of one" if found.n_overlapping else ""
-        picks = f"{count_text(n_near, 'pick')}{_share(n_near, n)}"
-        text = f"Duplicates: {picks} within a particle ({size}) of another{half}."
+        text = f"Duplicates: {_counted(n_near, n)} within a particle ({size}) of another{half}."
         yield Statement("duplicates", text, "odd" if found.n_overlapping else "note")
     elif n > 1 and not found.picks.is_cloud:
         yield Statement("duplicates", f"No two picks are closer than a particle ({size}).", "good")
     if n_edge:
         chance = found.edge_by_chance
         is_odd = n_edge / n > max(_MANY_AT_EDGE * chance, chance + 3 * np.sqrt(chance * (1 - chance) / n))
-        picks = f"{count_text(n_edge, 'pick')}{_share(n_edge, n)}"
-        text = f"Cut by the volume's edge: {picks}; by chance {100 * chance:.0f} %."
+        text = f"Cut by the volume's edge: {_counted(n_edge, n)}; by chance {100 * chance:.0f} %."
         yield Statement("edge", text, "odd" if is_odd else "note")
 
 
+def _counted(n: int, of: int) -> str:
+    return f"{count_text(n, 'pick')} ({100 * n / of:.{0 if n / of >= 0.0095 else 1}f} %)"
+
+
 def _about_density(judgement: Judgement) -> Statement:
-    given = _numbers(judgement.given)
-    by_chance = (
-        f"By chance, fewer than {100 * ALARM_LEVEL:.0f} of 100 volumes would show this "
-        f"({judgement.n_tried:,} readings and shifts were tried)."
+    given, better = judgement.given, judgement.surely_better
+    against = (
+        f"against {_numbers(given)} as given. By chance, fewer than {100 * ALARM_LEVEL:.0f} of 100 volumes would show "
+        f"this ({judgement.n_tried:,} readings and shifts were tried)."
     )
-    match judgement:
-        case Judgement(verdict="fits"):
-            return Statement("density", f"As given, {_comparison(judgement.given)}.", "good")
-        case Judgement(verdict="better", best=Evidence() as best):
-            text = f"If {best.reading.words()}, {_comparison(best)}, against {given} as given. {by_chance}"
-            return Statement("density", text, "odd")
-        case Judgement(verdict="several", surely_better=better):
-            ways = ", or ".join(f"if {each.reading.words()} ({_numbers(each)})" for each in better[:_MOST_NAMED])
-            more = ", or in yet other ways" if len(better) > _MOST_NAMED else ""
-            text = f"The picks fit much better {ways}{more}, against {given} as given. {by_chance}"
-            return Statement("density", text, "odd")
-    return Statement("density", f"Not clear: {_why_unclear(judgement)}.", "note")
-
-
-def _why_unclear(judgement: Judgement) -> str:
-    given = judgement.given
+    if judgement.verdict == "fits":
+        return Statement("density", f"As given, {_comparison(given)}.", "good")
+    if judgement.verdict == "better" and judgement.best is not None:
+        words = judgement.best.reading.words()
+        return Statement("density", f"If {words}, {_comparison(judgement.best)}, {against}", "odd")
+    ways = ", or ".join(f"if {one.reading.words()} ({_numbers(one)})" for one in better[:_MOST_NAMED])
+    if judgement.verdict == "several":
+        more = ", or in yet other ways" if len(better) > _MOST_NAMED else ""
+        return Statement("density", f"The picks fit much better {ways}{more}, {against}", "odd")
     if judgement.why_not:
-        return judgement.why_not
-    if given.share_inside == 0:
-        return "none of them is in the volume"
-    if given.noise == 0:
-        return "nothing in the volume stands out"
-    needed = min(1.0, sigma_needed(1, FIT_LEVEL) * given.noise / given.share_inside)
-    better = [f"they may fit better if {one.reading.words()} ({_numbers(one)})" for one in judgement.surely_better]
-    others = better[0] if better else "no other reading is surely better"
-    return f"picks are like places nearby ({_numbers(given)}; effects above {needed:.2f} would show), and {others}"
+        why = judgement.why_not
+    elif given.share_inside == 0:
+        why = "none of them is in the volume"
+    elif given.noise == 0:
+        why = "nothing in the volume stands out"
+    else:
+        needed = min(1.0, sigma_needed(1, FIT_LEVEL) * given.noise / given.share_inside)
+        others = f"they may fit better {ways}" if better else "no other reading is surely better"
+        why = f"picks are like places nearby ({_numbers(given)}; effects above {needed:.2f} would show), and {others}"
+    return Statement("density", f"Not clear: {why}.", "note")
 
 
 def _comparison(evidence: Evidence) -> str:
@@ -396,25 +410,11 @@ def _numbers(evidence: Evidence) -> str:
     return f"effect {evidence.effect:+.2f}, {evidence.strength:.1f} σ".replace("-", "−")
 
 
-def _share(n: int, of: int) -> str:
-    return f" ({100 * n / of:.{0 if n / of >= 0.0095 else 1}f} %)"
-
-
-def _nm(angstrom: float) -> str:
-    length = angstrom / 10
-    return f"{length:.3g} nm" if length < 999.5 else f"{length:,.0f} nm"
-
-
 def _evidence_data(evidence: Evidence) -> dict[str, Any]:
     numbers = {name: getattr(evidence, name) for name in ("share_inside", "effect", "sigma")}
     return {"reading": _reading_data(evidence.reading), **numbers}
 
 
 def _reading_data(reading: Reading) -> dict[str, Any]:
-    return {
-        "words": reading.words(),
-        "order_zyx": list(reading.order_zyx),
-        "flipped_zyx": list(reading.flipped_zyx),
-        "factor": reading.factor,
-        "shift_zyx": list(reading.shift_zyx),
-    }
+    numbers = {name: getattr(reading, name) for name in ("order_zyx", "flipped_zyx", "factor", "shift_zyx")}
+    return {"words": reading.words(), **numbers}

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import itertools
 import math
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.exceptions import raise_if_stopped
 from napari_cryoet.picks import Picks
 
 _AXES: Final = "zyx"
@@ -48,16 +46,6 @@ class Reading:
     shift_zyx: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @property
-    def is_given(self) -> bool:
-        """Whether it changes nothing."""
-        return self == Reading()
-
-    @property
-    def is_mirrored(self) -> bool:
-        """Whether it turns a right hand into a left one."""
-        return bool(np.linalg.det(self.axes_zyx) < 0)
-
-    @property
     def axes_zyx(self) -> NDArray[np.float64]:
         """The matrix (3, 3) from given directions in z, y, x to those that are meant."""
         signs = np.where(self.flipped_zyx, -1.0, 1.0)
@@ -70,32 +58,33 @@ class Reading:
 
     def words(self) -> str:
         """What is different, to follow an "if": ``y is flipped``."""
+        moved = [_AXES[axis] for axis in range(3) if self.order_zyx[axis] != axis][::-1]
+        given = _listed([_AXES[axis] for axis in self.order_zyx])
+        order = f"{given} are taken for z, y and x" if len(moved) == 3 else f"{_listed(moved)} are swapped"
         axes = [name for name, is_flipped in zip(_AXES, self.flipped_zyx, strict=True) if is_flipped][::-1]
-        flips = f"{_listed(axes)} {'is' if len(axes) == 1 else 'are'} flipped" if axes else ""
-        moves = [f"{length:+.3g} in {name}" for name, length in zip(_AXES, self.shift_zyx, strict=True) if length][::-1]
-        shift = f"all are moved by {_listed(moves)} voxels" if moves else ""
-        return " and ".join(filter(None, (self._order_words(), flips, self.unit, shift))) or "they are taken as given"
+        shifts = [f"{length:+.3g} in {name}" for name, length in zip(_AXES, self.shift_zyx, strict=True) if length]
+        parts = [
+            order if moved else "",
+            f"{_listed(axes)} {'is' if len(axes) == 1 else 'are'} flipped" if axes else "",
+            self.unit,
+            f"all are moved by {_listed(shifts[::-1])} voxels" if shifts else "",
+        ]
+        return " and ".join(filter(None, parts)) or "they are taken as given"
 
     def applied_to(self, picks: Picks, frame: Frame) -> Picks:
         """Picks read this way, in the grid of the volume.
 
         Orientations turn along. If the reading mirrors, they are left out: a mirrored rotation is none.
         """
-        rotations = picks.rotations_zyx
-        is_lost = rotations is not None and self.is_mirrored
+        rotations, is_mirrored = picks.rotations_zyx, np.linalg.det(self.axes_zyx) < 0
+        lost = " (orientations left out: they cannot be mirrored)" if rotations is not None and is_mirrored else ""
         return picks.changed(
-            f"read anew so that {self.words()}{' (orientations left out: they cannot be mirrored)' if is_lost else ''}",
+            f"read anew so that {self.words()}{lost}",
             points_zyx=self.apply(frame.voxels_zyx, frame.shape_zyx) + frame.origin_zyx,
-            rotations_zyx=None if rotations is None or is_lost else self.axes_zyx @ rotations,
+            rotations_zyx=None if rotations is None or is_mirrored else self.axes_zyx @ rotations,
             spacing_angstrom=frame.spacing_zyx[0] if len(set(frame.spacing_zyx)) == 1 else None,
             shape_zyx=frame.shape_zyx,
         )
-
-    def _order_words(self) -> str:
-        moved = [axis for axis in range(3) if self.order_zyx[axis] != axis]
-        if len(moved) == 2:
-            return f"{_AXES[moved[1]]} and {_AXES[moved[0]]} are swapped"
-        return f"{_listed([_AXES[given] for given in self.order_zyx])} are taken for z, y and x" if moved else ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,10 +132,7 @@ class Frame:
 def all_readings(picks_angstrom: float, volume_angstrom: float) -> Iterator[Reading]:
     """Every order of the axes with every flip at every likely scale, the given one first.
 
-    Parameters
-    ----------
-    picks_angstrom, volume_angstrom
-        The width of a voxel of the picks' own grid, and of the volume.
+    The widths are those of a voxel of the picks' own grid, and of the volume.
     """
     candidates = [
         (1.0, ""),
@@ -169,7 +155,7 @@ def all_readings(picks_angstrom: float, volume_angstrom: float) -> Iterator[Read
 
 def shifted(shift_zyx: NDArray[np.float64]) -> Reading:
     """The given positions, moved."""
-    z, y, x = (float(length) for length in shift_zyx)
+    z, y, x = shift_zyx.tolist()
     return Reading(shift_zyx=(z, y, x))
 
 
@@ -186,36 +172,26 @@ def at_edge(
     return np.asarray((to_face < reach_zyx).any(axis=1) & are_inside(voxels_zyx, shape_zyx))
 
 
-def duplicates(
-    points: NDArray[np.float64],
-    scores: NDArray[np.float64] | None,
-    nearest: float,
-    stop: threading.Event | None = None,
-) -> NDArray[np.intp]:
+def duplicates(points: NDArray[np.float64], scores: NDArray[np.float64] | None, nearest: float) -> NDArray[np.intp]:
     """Rows to leave out so that no two others are nearer than ``nearest``, ascending.
 
     Of two that are too near, the one with the better score stays, or else the first.
     """
     from scipy.spatial import KDTree
 
-    order = np.arange(len(points))
-    if scores is not None:
-        order = np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")
+    order = np.arange(len(points)) if scores is None else np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")
     # of those at the very same place the best one: a tree can't tell these apart quickly
     _, first = np.unique(points[order], axis=0, return_index=True)
     rows = order[np.sort(first)]
-    is_kept = np.zeros(len(points), dtype=bool)
-    is_kept[rows] = True
-    if len(rows) > 1:
-        tree, reach = KDTree(points[rows]), np.nextafter(nearest, 0)
-        distances, _ = tree.query(points[rows], k=2, distance_upper_bound=nearest)
-        for number in np.flatnonzero(distances[:, 1] < nearest):
-            raise_if_stopped(stop)
-            if is_kept[rows[number]]:
-                near = np.array(tree.query_ball_point(points[rows[number]], reach))
-                is_kept[rows[near[near > number]]] = False
-    return np.flatnonzero(~is_kept)
+    tree, reach = KDTree(points[rows]), np.nextafter(nearest, 0)
+    is_kept = np.ones(len(rows), dtype=bool)
+    distances, _ = tree.query(points[rows], k=[2], distance_upper_bound=nearest)
+    for number in np.flatnonzero(distances[:, 0] < nearest):
+        if is_kept[number]:
+            near = np.array(tree.query_ball_point(points[rows[number]], reach))
+            is_kept[near[near > number]] = False
+    return np.setdiff1d(np.arange(len(points)), rows[is_kept])
 
 
-def _listed(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))

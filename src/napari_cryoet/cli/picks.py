@@ -197,10 +197,10 @@ def _meant(
     texts: tuple[str, str], source: str | None, steps: Steps, stop: threading.Event
 ) -> list[AnnotationFile | str]:
     """The files of a portal that ids mean, and paths or addresses as they are."""
-    from napari_cryoet.comparison.inputs import is_annotation_id, named_file
+    from napari_cryoet.comparison.inputs import ANNOTATION_ID, named_file
     from napari_cryoet.files import is_address, path_to_read
 
-    ids = [text for text in texts if is_annotation_id(text) and not Path(text).exists()]
+    ids = [text for text in texts if ANNOTATION_ID.fullmatch(text) and not Path(text).exists()]
     for text in texts:
         if text not in ids and not is_address(text) and not os.path.lexists(path_to_read(text).expanduser()):
             raise FormatError(f"{text} is no file here, and no id.", hint="Ids look like AN-9003 or AF-9001.")
@@ -216,13 +216,13 @@ def _opened_side(
     meant: AnnotationFile | str, spacings: tuple[float, ...], number: int, stop: threading.Event, given: dict[str, Any]
 ) -> Picks | Mask:
     """One side; a spacing that was said of both is only that of files that don't say theirs."""
-    from napari_cryoet.comparison.inputs import is_volume, open_annotation
+    from napari_cryoet.comparison.inputs import open_annotation
 
     spacing = spacings[number % len(spacings)] if spacings else None
     try:
         return open_annotation(meant, spacing_angstrom=spacing, stop=stop, **given)
     except ComparisonError as error:
-        if len(spacings) == 1 and isinstance(meant, str) and is_volume(meant):
+        if len(spacings) == 1:
             return open_annotation(meant, stop=stop)
         hint = "If the file is wrong, say the spacings of both, --spacing A,B, and --insist."
         raise ComparisonError(error.message, hint=hint) from error

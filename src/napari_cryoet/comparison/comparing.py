@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import threading
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from napari_cryoet.comparison.masks import Mask, MaskComparison, PicksInMask, compare_masks, compare_with_mask
-from napari_cryoet.comparison.match import METHODS, Method, Progress, Settings, fold_of
+from napari_cryoet.comparison.match import METHODS, Method
 from napari_cryoet.comparison.picks import PicksComparison, compare_picks
-from napari_cryoet.exceptions import ComparisonError
-from napari_cryoet.formats.notes import ORIGIN_KEY
+from napari_cryoet.exceptions import ComparisonError, raise_if_stopped, stoppable
 from napari_cryoet.picks import Picks
 
 
@@ -24,7 +26,7 @@ def compare(
     symmetry: str = "C1",
     iou_threshold: float = 0.5,
     insist: bool = False,
-    progress: Progress = lambda _share: None,
+    progress: Callable[[float], None] = lambda _share: None,
     stop: threading.Event | None = None,
 ) -> PicksComparison | PicksInMask | MaskComparison:
     """Compare an annotation with a reference. All lengths are in ångström, so voxel spacings may differ.
@@ -50,7 +52,7 @@ def compare(
     insist
         Compare annotations of different alignments or runs anyway.
     progress
-        Called with the share that is done.
+        Called with the share that is done, maybe from another thread.
     stop
         Set it to end the work.
 
@@ -63,33 +65,43 @@ def compare(
     ValueError
         If radius, beta, method, symmetry or threshold make no sense.
     """
-    fold = fold_of(symmetry)
+    fold = re.fullmatch("[Cc]([1-9][0-9]{0,2})", symmetry)
+    if fold is None:
+        raise ValueError(f"symmetry must be C1, C2, C3, …, not {symmetry!r}")
     if not 0 < beta <= 1e6:
         raise ValueError(f"beta must be a positive number, not {beta}")
     if not 0 < iou_threshold <= 1:
         raise ValueError(f"an intersection over union is between 0 and 1, not {iou_threshold}")
     if method not in METHODS:
         raise ValueError(f"matching is {' or '.join(METHODS)}, not {method!r}")
-    for name, side in (("a", a), ("b", b)):
-        if not isinstance(side, Picks | Mask):
-            raise TypeError(f"{name} must be a Picks or a Mask, not {side!r}; open_annotation makes one of a file")
-    if isinstance(a, Picks) and isinstance(b, Picks):
-        if radius_angstrom is None:
-            raise ComparisonError("How far apart may two picks of one particle be?", hint="Give a radius.")
-        if not 0 < radius_angstrom < np.inf:
-            raise ValueError(f"the radius must be a positive number of ångström, not {radius_angstrom}")
+    if radius_angstrom is not None and not 0 < radius_angstrom < np.inf:
+        raise ValueError(f"the radius must be a positive number of ångström, not {radius_angstrom}")
+
+    def step(share: float) -> None:
+        raise_if_stopped(stop)
+        progress(share)
+
+    work: Callable[..., PicksComparison | PicksInMask | MaskComparison]
+    match a, b:
+        case Picks(), Picks():
+            if radius_angstrom is None:
+                raise ComparisonError("How far apart may two picks of one particle be?", hint="Give a radius.")
+            radius = float(radius_angstrom)
+            work = partial(compare_picks, a, b, radius_angstrom=radius, beta=beta, method=method, fold=int(fold[1]))
+        case Picks(), Mask():
+            work = partial(compare_with_mask, a, b)
+        case Mask(), Mask():
+            work = partial(compare_masks, a, b, beta=beta, iou_threshold=iou_threshold)
+        case Mask(), Picks():
+            hint = "Let the picks be A, and the mask B."
+            raise ComparisonError("Picks can't be the reference for a mask.", hint=hint)
+        case _:
+            raise TypeError("a and b must be Picks or Masks; open_annotation makes one of a file")
     notes = _require_one_frame(a, b, insist=insist)
-    settings = Settings(float(radius_angstrom or 0), beta, method, fold, iou_threshold, progress, stop)
-    if isinstance(a, Picks):
-        return (
-            compare_picks(a, b, settings, notes) if isinstance(b, Picks) else compare_with_mask(a, b, settings, notes)
-        )
-    if isinstance(b, Mask):
-        return compare_masks(a, b, settings, notes)
-    raise ComparisonError("Picks can't be the reference for a mask.", hint="Let the picks be A, and the mask B.")
+    return stoppable(lambda: work(step=step, notes=notes), stop)
 
 
-def _require_one_frame(a: Picks | Mask, b: Picks | Mask, *, insist: bool) -> tuple[str, ...]:
+def _require_one_frame(a: Picks | Mask, b: Picks | Mask, *, insist: bool) -> list[str]:
     """Refuse sides whose positions don't fit each other; notes on those that may."""
     for letter, side in (("A", a), ("B", b)):
         if side.spacing_angstrom is None:
@@ -107,13 +119,4 @@ def _require_one_frame(a: Picks | Mask, b: Picks | Mask, *, insist: bool) -> tup
     if (a.alignment_id is None) != (b.alignment_id is None):
         unknown, known = ("A", b.alignment_id) if a.alignment_id is None else ("B", a.alignment_id)
         notes.append(f"The alignment of {unknown} is unknown; AL-{known} was assumed.")
-    if a.spacing_angstrom != b.spacing_angstrom:
-        notes.append(f"Voxels are {a.spacing_angstrom:g} Å wide in A and {b.spacing_angstrom:g} Å in B.")
-    origins = (side.about.get(ORIGIN_KEY) for side in (a, b))
-    origin_a, origin_b = (list(origin) if isinstance(origin, list | tuple) else [0, 0, 0] for origin in origins)
-    if origin_a != origin_b:
-        notes.append(
-            f"The files have different origins (z, y, x = {origin_a} Å in A, {origin_b} Å in B). "
-            "Both were compared from their first voxel."
-        )
-    return tuple(notes)
+    return notes

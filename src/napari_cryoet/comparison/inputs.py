@@ -2,44 +2,37 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from napari_cryoet import provenance
 from napari_cryoet.comparison.masks import Mask
-from napari_cryoet.comparison.sides import SHOWN_NAME
+from napari_cryoet.comparison.report import SHOWN_NAME
 from napari_cryoet.exceptions import ComparisonError, FormatError, NotFoundError
 from napari_cryoet.formats import ndjson
 from napari_cryoet.formats.common import MAX_FILE_BYTES, Unit, spacing_in_layout
-from napari_cryoet.formats.notes import ORIGIN_KEY, of_bare_file
+from napari_cryoet.formats.notes import of_bare_file
 from napari_cryoet.formats.registry import read_in_own_grid
 from napari_cryoet.picks import Picks
 from napari_cryoet.records import AnnotationFile
 from napari_cryoet.run import fit as fits
 from napari_cryoet.run.outline import outline_run
-from napari_cryoet.volumes import (
-    MRC_SUFFIXES,
-    TIFF_SUFFIXES,
-    is_packed_volume,
-    name_of,
-    open_volume,
-    own_provenance,
-    suffix_of,
-)
+from napari_cryoet.volumes import MRC_SUFFIXES, TIFF_SUFFIXES, name_of, open_volume, own_provenance, suffix_of
 from napari_cryoet.wording import joined, plain, spacing_text
 
 if TYPE_CHECKING:
     from napari_cryoet.portal.portal import Portal
 
+#: How ids of annotations and of their files are written.
+ANNOTATION_ID: Final = re.compile(r"(AN|AF)-([0-9]{1,9})", re.IGNORECASE)
 #: Headers keep the width of a voxel as a rounded length of the whole volume.
 _WIDTH_TOLERANCE: Final = 1e-3
-_ZARR_DOCUMENTS: Final = (".zattrs", ".zarray", "zarr.json")
 _COMPARABLE: Final = frozenset({"ndjson", "zarr", "mrc"})
-_ID: Final = re.compile(r"(?:(AN|AF)-)?([0-9]{1,9})", re.IGNORECASE)
 
 
 def open_annotation(
@@ -81,12 +74,11 @@ def open_annotation(
     if isinstance(source, AnnotationFile):
         return _open_record(source, spacing_angstrom, stop)
     address = str(source)
-    of_layout = spacing_in_layout(address)
-    spacing = spacing_angstrom if spacing_angstrom is not None else of_layout
+    spacing = spacing_angstrom or spacing_in_layout(address)
     about = of_bare_file("annotation", address, spacing)
-    if is_volume(address):
-        may_differ = insist or spacing == of_layout  # a folder is more reliable than a header
-        return _open_mask(address, spacing, None, about, stop, is_own=True, may_differ=may_differ)
+    if suffix_of(address) in MRC_SUFFIXES | TIFF_SUFFIXES | {".zarr"} or os.path.isdir(address):
+        is_certain = insist or spacing_angstrom is None  # a folder is more reliable than a header
+        return _open_mask(address, spacing, None, about, stop, is_own=True, is_certain=is_certain)
     if "://" in address:
         return _read_points(address, spacing, None, about, stop)
     picks = read_in_own_grid(
@@ -96,77 +88,47 @@ def open_annotation(
     return picks.changed(about=dict(picks.about) | {SHOWN_NAME: Path(address).name})
 
 
-def is_volume(address: str) -> bool:
-    """Whether it is a volume, by its name or by what the folder holds."""
-    if suffix_of(address) in MRC_SUFFIXES | TIFF_SUFFIXES | {".zarr"} or is_packed_volume(address):
-        return True
-    return "://" not in address and any(os.path.isfile(os.path.join(address, name)) for name in _ZARR_DOCUMENTS)
-
-
-def is_annotation_id(text: str) -> bool:
-    """Whether a text is an id: ``AN-9003`` of an annotation, ``AF-9004`` of a file, ``9004`` of either."""
-    return _ID.fullmatch(text) is not None
-
-
 def named_file(portal: Portal, text: str, *, stop: threading.Event | None = None) -> AnnotationFile:
-    """The annotation file that an id means; of one content in several formats, the one that streams best.
+    """The annotation file that an `ANNOTATION_ID` means; of one content in several formats, the one that streams best.
 
     Raises
     ------
     ComparisonError
-        If it may mean several: an annotation with several shapes, spacings or alignments, or a bare number that both
-        an annotation and another file have.
+        If the annotation has several shapes, spacings or alignments.
     NotFoundError
         If the portal has no such record.
     """
-    match = _ID.fullmatch(text)
-    if match is None:
-        raise ValueError(f"{text!r} is no id of an annotation or of its file")
-    prefix, number = (match[1] or "").upper(), int(match[2])
-    files = _files_of(portal, number, stop) if prefix != "AF" else []
-    if prefix != "AN":
-        try:
-            files += [file for file in [portal.annotation_file(number, stop=stop)] if file not in files]
-        except NotFoundError:
-            if prefix or not files:
-                raise
-    if not files:
-        raise NotFoundError(f"The portal has no annotation {number} with a file.")
-    usable = [file for file in files if file.format in _COMPARABLE and not fits.why_not_drawable(file)] or files
-    if len(usable) > 1:
-        raise ComparisonError(
-            f"{text} may mean {len(usable)} files: {'; '.join(map(_described, usable))}.",
-            hint=f"Which one? Give its id, such as AF-{usable[0].id}.",
-        )
+    prefix, _, number = text.partition("-")
+    if prefix.upper() == "AF":
+        return portal.annotation_file(int(number), stop=stop)
+    hits = [hit for hit in portal.lookup(int(number), stop=stop) if hit.kind == "annotation"]
+    if not hits or hits[0].run_id is None:
+        raise NotFoundError(f"The portal has no annotation {text}.")
+    rows = outline_run(portal.run_page(hits[0].run_id, stop=stop), None).rows()
+    files = [row.files[0] for row in rows if row.annotation.id == int(number) and row.files]
+    usable = [file for file in files if file.format in _COMPARABLE and not fits.why_not_drawable(file)]
+    if len(usable) != 1:
+        found = "; ".join(map(_described, sorted(usable, key=lambda file: file.id))) or "none"
+        said = f"{text} has {len(usable)} files that can be compared: {found}."
+        raise ComparisonError(said, hint=f"Give the id of one, such as AF-{usable[0].id}." if usable else "")
     return usable[0]
 
 
-def _files_of(portal: Portal, annotation_id: int, stop: threading.Event | None) -> list[AnnotationFile]:
-    """One file for each content that an annotation has."""
-    hits = [hit for hit in portal.lookup(annotation_id, stop=stop) if hit.kind == "annotation"]
-    if not hits or hits[0].run_id is None:
-        return []
-    rows = outline_run(portal.run_page(hits[0].run_id, stop=stop), None).rows()
-    files = [row.files[0] for row in rows if row.annotation.id == annotation_id and row.files]
-    return sorted(files, key=lambda file: file.id)
-
-
 def _described(file: AnnotationFile) -> str:
-    shape = plain(str(file.shape.shape_type)) if file.shape is not None and file.shape.shape_type is not None else ""
-    spacing = spacing_text(file.voxel_spacing.voxel_spacing) if file.voxel_spacing is not None else ""
+    shape = plain(str(file.shape.shape_type)) if file.shape is not None else ""
+    spacing = spacing_text(fits.spacing_angstrom(file))
     alignment = "" if file.alignment_id is None else f"AL-{file.alignment_id}"
-    return f"AF-{file.id} ({joined(shape, plain(file.format), spacing, alignment)})"
+    return f"AF-{file.id} ({joined(shape, spacing, alignment)})"
 
 
 def _open_record(file: AnnotationFile, spacing: float | None, stop: threading.Event | None) -> Picks | Mask:
     obstacle = fits.why_not_drawable(file)
     if obstacle or file.format not in _COMPARABLE:
         raise FormatError(obstacle or "A mesh can't be compared, only picks and masks can.")
-    known = fits.spacing_angstrom(file)
-    spacing = known if known is not None else spacing
-    about = provenance.of_annotation_file(file, file.https_path, spacing)
+    known = fits.spacing_angstrom(file) or spacing
+    about = provenance.of_annotation_file(file, file.https_path, known)
     read = _read_points if file.format == "ndjson" else _open_mask
-    return read(file.https_path, spacing, file.alignment_id, about, stop)
+    return read(file.https_path, known, file.alignment_id, about, stop)
 
 
 def _read_points(
@@ -190,21 +152,19 @@ def _open_mask(
     stop: threading.Event | None,
     *,
     is_own: bool = False,
-    may_differ: bool = True,
+    is_certain: bool = True,
 ) -> Mask:
     """A mask. One of your own files may be an export of ours, which says where it comes from."""
     volume = open_volume(address, stop=stop)
     if is_own:
         about = about | own_provenance(volume, address) | {SHOWN_NAME: name_of(address)}
         alignment_id = about.get("alignment_id")
-    if volume.origin_angstrom is not None:
-        about = about | {ORIGIN_KEY: list(volume.origin_angstrom)}
-    widths = volume.spacing_angstrom
-    taken = spacing if spacing is not None else widths[0] if widths else None
     warnings = [*about.get("warnings", ()), *volume.remarks]
-    if taken and widths and not all(math.isclose(width, taken, rel_tol=_WIDTH_TOLERANCE) for width in widths):
-        said = f"{widths[0]:g}" if len(set(widths)) == 1 else ", ".join(f"{width:g}" for width in widths)
-        if spacing is None or not may_differ:
+    widths = volume.spacing_angstrom
+    taken = spacing or (widths[0] if widths else None)
+    if taken and widths and not np.allclose(widths, taken, rtol=_WIDTH_TOLERANCE, atol=0):
+        said = " × ".join(f"{width:g}" for width in widths)
+        if not is_certain or spacing is None:
             volume.close()
             raise ComparisonError(
                 f"{name_of(address)} says that its voxels are {said} Å wide, not {taken:g} Å.",

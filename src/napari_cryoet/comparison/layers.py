@@ -8,7 +8,7 @@ from napari_cryoet.appearance.colors import PALETTE, rgba_of
 from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.comparison.masks import PicksInMask
 from napari_cryoet.comparison.picks import PicksComparison
-from napari_cryoet.comparison.sides import name_of_side
+from napari_cryoet.comparison.report import name_of_side
 from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
 from napari_cryoet.picks import Picks
 from napari_cryoet.point_layers import points_spec
@@ -31,7 +31,7 @@ def comparison_layers(comparison: PicksComparison | PicksInMask) -> tuple[LayerS
     two layers, inside and outside, with the distance from the surface.
     """
     if isinstance(comparison, PicksInMask):
-        name = name_of_side(comparison.mask)
+        name = name_of_side(comparison.b)
         return (
             _spec(comparison.inside, "matched", joined("inside", name)),
             _spec(comparison.outside, "only A", joined("outside", name)),

@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.comparison.match import (
-    Matches,
-    Method,
+from napari_cryoet.comparison.match import Matches, Method, Step, angular_errors, match_pairs, pairs_within
+from napari_cryoet.comparison.report import (
+    Comparison,
     Scores,
-    Settings,
     Spread,
-    angular_errors,
-    match_pairs,
-    nm_text,
-    pairs_within,
+    name_of_side,
+    reasons_of,
     scores_of,
     share_text,
     spread_of,
-    stoppable,
 )
-from napari_cryoet.comparison.sides import Comparison, Figure, figures_of_scores, name_of_side
 from napari_cryoet.picks import Picks
-
-#: Voxels times a spacing are rounded, so a distance of exactly the radius needs some slack.
-_SLACK: Final = 1 + 1e-9
+from napari_cryoet.wording import nm_text
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class PicksComparison(Comparison):
-    """A, which is judged, against B, the reference.
+    """Picks A, which are judged, against picks B, the reference.
 
     Attributes
     ----------
@@ -42,6 +36,10 @@ class PicksComparison(Comparison):
         (n,) between the two.
     rotation_errors_degree, tilt_errors_degree
         (n,) angle between the two orientations, and between their z axes; NaN where one has no orientation.
+    scores
+        Counts, precision, recall and F-beta.
+    distance, rotation_error, tilt_error
+        How the distances and angles are spread; None without any.
     why_no_angles
         Why no pair has an angle; empty if some have.
     notes
@@ -51,46 +49,16 @@ class PicksComparison(Comparison):
     kind: ClassVar[str] = "picks against picks"
     a: Picks
     b: Picks
-    radius_angstrom: float
-    method: Method
-    symmetry: str
     rows_a: NDArray[np.intp]
     rows_b: NDArray[np.intp]
     distances_angstrom: NDArray[np.float64]
     rotation_errors_degree: NDArray[np.float64]
     tilt_errors_degree: NDArray[np.float64]
     scores: Scores
-    why_no_angles: str = ""
-    notes: tuple[str, ...] = ()
-
-    @property
-    def headline(self) -> str:
-        """The outcome in one plain sentence."""
-        precision, recall = self.scores.precision, self.scores.recall
-        if precision is None or recall is None:
-            return " ".join(self.scores.why_undefined.values())
-        within, back = nm_text(self.radius_angstrom), f"{share_text(recall)} of B has one in A"
-        return f"{share_text(precision)} of A has a partner in B within {within}, and {back}."
-
-    @property
-    def setting(self) -> str:
-        """How they were compared, in words."""
-        symmetry = "" if self.symmetry == "C1" else f", symmetry {self.symmetry}"
-        return f"the reference: {self.method} one-to-one matching within {nm_text(self.radius_angstrom)}{symmetry}"
-
-    def figures(self) -> list[Figure]:
-        """All numbers, most important first."""
-        return [
-            Figure("radius_angstrom", "", self.radius_angstrom),
-            Figure("method", "", self.method),
-            Figure("symmetry", "", self.symmetry),
-            Figure("", "picks of A", len(self.a)),
-            Figure("", "picks of B", len(self.b)),
-            *figures_of_scores(self.scores),
-            Figure("distance", "distance", self.distance, "No picks match."),
-            Figure("rotation_error", "rotation error", self.rotation_error, self.why_no_angles),
-            Figure("tilt_error", "z-axis tilt error", self.tilt_error, self.why_no_angles),
-        ]
+    distance: Spread | None
+    rotation_error: Spread | None
+    tilt_error: Spread | None
+    why_no_angles: str
 
     @property
     def matched(self) -> Picks:
@@ -102,85 +70,89 @@ class PicksComparison(Comparison):
         if not self.why_no_angles:
             columns["partner_rotation_degree"] = self.rotation_errors_degree
             columns["partner_tilt_degree"] = self.tilt_errors_degree
-        found = self.a.take(self.rows_a, f"kept those that match {name_of_side(self.b) or 'B'} {self._how}")
+        found = self.a.take(self.rows_a, f"kept those {self._within} of one of {name_of_side(self.b) or 'B'}")
         return found.changed(features=dict(found.features) | columns)
 
     @property
     def only_a(self) -> Picks:
         """The picks of A without a partner: false positives."""
-        return self._others(self.a, self.rows_a, name_of_side(self.b) or "B")
+        return self._without(self.a, self.rows_a, name_of_side(self.b) or "B")
 
     @property
     def only_b(self) -> Picks:
         """The picks of B without a partner: false negatives."""
-        return self._others(self.b, self.rows_b, name_of_side(self.a) or "A")
+        return self._without(self.b, self.rows_b, name_of_side(self.a) or "A")
 
     @property
-    def distance(self) -> Spread | None:
-        """Distances of matches, in ångström."""
-        return spread_of(self.distances_angstrom, "Å", top=self.radius_angstrom)
+    def _within(self) -> str:
+        return f"within {nm_text(self.figures['radius_angstrom'])}"
 
-    @property
-    def rotation_error(self) -> Spread | None:
-        """Angles between the orientations of matches."""
-        return spread_of(self.rotation_errors_degree, "°")
-
-    @property
-    def tilt_error(self) -> Spread | None:
-        """Angles between the z axes of matches."""
-        return spread_of(self.tilt_errors_degree, "°")
-
-    @property
-    def _how(self) -> str:
-        return f"within {nm_text(self.radius_angstrom)} ({self.method} matching)"
-
-    def _others(self, picks: Picks, matched_rows: NDArray[np.intp], reference: str) -> Picks:
-        is_other = np.ones(len(picks), dtype=bool)
-        is_other[matched_rows] = False
-        return picks.take(is_other, f"kept those not in {reference} {self._how}")
+    def _without(self, picks: Picks, matched_rows: NDArray[np.intp], others: str) -> Picks:
+        rows = np.delete(np.arange(len(picks)), matched_rows)
+        return picks.take(rows, f"kept those without a match in {others} {self._within}")
 
 
-def compare_picks(a: Picks, b: Picks, settings: Settings, notes: tuple[str, ...]) -> PicksComparison:
+def compare_picks(
+    a: Picks,
+    b: Picks,
+    *,
+    radius_angstrom: float,
+    beta: float,
+    method: Method,
+    fold: int,
+    step: Step,
+    notes: Sequence[str],
+) -> PicksComparison:
     """As `napari_cryoet.compare` with picks."""
-    points_a, points_b, stop = a.positions_angstrom_zyx, b.positions_angstrom_zyx, settings.stop
-    pairs = stoppable(lambda: pairs_within(points_a, points_b, settings.radius_angstrom * _SLACK), stop)
-    matches = match_pairs(pairs, settings.method, progress=settings.progress, stop=stop)
-    rotation_errors, tilt_errors, why_no_angles = _angles(a, b, matches, settings.fold)
+    pairs = pairs_within(a.positions_angstrom_zyx, b.positions_angstrom_zyx, radius_angstrom)
+    matches = match_pairs(pairs, method, step)
+    rotation_errors, tilt_errors, why_no_angles = _angles(a, b, matches, fold)
+    scores = scores_of(len(matches), len(a), len(b), beta)
+    spreads = {
+        "distance": spread_of(matches.costs, "Å", top=radius_angstrom),
+        "rotation_error": spread_of(rotation_errors, "°"),
+        "tilt_error": spread_of(tilt_errors, "°"),
+    }
+    settings = {"radius_angstrom": radius_angstrom, "method": method, "symmetry": f"C{fold}"}
+    figures = settings | scores.plain() | spreads
     return PicksComparison(
         a=a,
         b=b,
-        radius_angstrom=settings.radius_angstrom,
-        method=settings.method,
-        symmetry=f"C{settings.fold}",
+        headline=_headline(scores, nm_text(radius_angstrom)),
+        figures=figures,
+        why_undefined=reasons_of(figures, rotation_error=why_no_angles, tilt_error=why_no_angles),
+        notes=(*notes, *_duplicates(a, "A"), *_duplicates(b, "B")),
         rows_a=matches.rows_a,
         rows_b=matches.rows_b,
         distances_angstrom=matches.costs,
         rotation_errors_degree=rotation_errors,
         tilt_errors_degree=tilt_errors,
-        scores=scores_of(len(matches), len(a), len(b), settings.beta),
+        scores=scores,
+        **spreads,
         why_no_angles=why_no_angles,
-        notes=(*notes, *_duplicates(a, "A"), *_duplicates(b, "B")),
     )
+
+
+def _headline(scores: Scores, within: str) -> str:
+    if scores.precision is None or scores.recall is None:
+        return " ".join(scores.why_undefined.values())
+    found, back = share_text(scores.precision), share_text(scores.recall)
+    return f"{found} of A has a partner in B within {within}, and {back} of B has one in A."
 
 
 def _angles(a: Picks, b: Picks, matches: Matches, fold: int) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
     """Rotation and tilt errors of matches, NaN for those without, and why none has any."""
-    rotation_errors, tilt_errors = np.full(len(matches), np.nan), np.full(len(matches), np.nan)
-    rotations_a, rotations_b = a.rotations_xyz, b.rotations_xyz
+    errors = np.full((2, len(matches)), np.nan)
+    are_known = a.are_oriented[matches.rows_a] & b.are_oriented[matches.rows_b]
+    if are_known.any() and a.rotations_xyz is not None and b.rotations_xyz is not None:
+        pairs = matches.take(are_known)
+        errors[:, are_known] = angular_errors(a.rotations_xyz[pairs.rows_a], b.rotations_xyz[pairs.rows_b], fold)
+        return errors[0], errors[1], ""
     without = [letter for letter, picks in (("A", a), ("B", b)) if not picks.are_oriented.any()]
-    if without or rotations_a is None or rotations_b is None:
-        return rotation_errors, tilt_errors, f"There are no orientations in {' and '.join(without)}."
-    is_known = a.are_oriented[matches.rows_a] & b.are_oriented[matches.rows_b]
-    if not is_known.any():
-        return rotation_errors, tilt_errors, "No two matched picks both have an orientation."
-    pairs = matches.take(is_known)
-    rotation_errors[is_known], tilt_errors[is_known] = angular_errors(
-        rotations_a[pairs.rows_a], rotations_b[pairs.rows_b], fold
-    )
-    return rotation_errors, tilt_errors, ""
+    none = f"There are no orientations in {' and '.join(without)}."
+    return errors[0], errors[1], none if without else "No two matched picks both have an orientation."
 
 
-def _duplicates(picks: Picks, letter: str) -> tuple[str, ...]:
-    in_order = picks.points_zyx[np.lexsort(picks.points_zyx.T)]
-    count = int((in_order[1:] == in_order[:-1]).all(axis=1).sum())
-    return (f"{count:,} picks of {letter} are exact duplicates; each counts by itself.",) if count else ()
+def _duplicates(picks: Picks, letter: str) -> list[str]:
+    count = len(picks) - len(np.unique(picks.points_zyx, axis=0))
+    return [f"{count:,} picks of {letter} are exact duplicates; each counts by itself."] if count else []

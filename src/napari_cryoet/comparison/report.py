@@ -1,73 +1,257 @@
-"""A comparison as text and as a JSON file."""
+"""What a comparison found: named figures, shown as text and as JSON."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from napari_cryoet.comparison.sides import Comparison, Figure, edits_of, name_of_side, portal_numbers
-from napari_cryoet.files import written_whole
-from napari_cryoet.wording import plain
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cryoet._version import __version__
+from napari_cryoet.picks import Picks
+from napari_cryoet.provenance import plain_data
+from napari_cryoet.volumes import name_of
+from napari_cryoet.wording import joined, nm_text, plain
+
+if TYPE_CHECKING:
+    from napari_cryoet.comparison.masks import Mask
+
+#: Viewers and readers store here, in ``about``, the name under which they show a side.
+SHOWN_NAME: Final = "shown_name"
+#: What figures are called, where that isn't their key with spaces.
+_LABELS: Final = {
+    "true_positives": "matched (true positives)",
+    "false_positives": "only in A (false positives)",
+    "false_negatives": "only in B (false negatives)",
+    "f_beta": "F-beta",
+    "dice": "Dice",
+    "iou": "IoU",
+    "iou_threshold": "least IoU",
+}
+#: Why figures are undefined, unless the comparison says it.
+_REASONS: Final = {
+    "precision": "A is empty.",
+    "recall": "B is empty.",
+    "f_beta": "Both are empty.",
+    "distance": "No picks match.",
+    "share_inside": "There are no picks.",
+    "surface_distance": "The mask has no surface, or there are no picks.",
+    "dice": "Both masks are empty.",
+    "iou": "Both masks are empty.",
+}
+_OF_PORTAL: Final = ("annotation_id", "confidence_precision_percent", "confidence_recall_percent", "ground_truth_used")
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Comparison:
+    """A, which is judged, against B, the reference.
+
+    Attributes
+    ----------
+    headline
+        The outcome in one plain sentence.
+    figures
+        Settings and numbers by their names in JSON; fractions are shares.
+    why_undefined
+        The reason for each number that is None.
+    notes
+        What to know when you read the numbers.
+    """
+
+    kind: ClassVar[str]
+    a: Picks | Mask
+    b: Picks | Mask
+    headline: str
+    figures: dict[str, Any]
+    why_undefined: dict[str, str]
+    notes: tuple[str, ...]
+
+    def plain(self) -> dict[str, Any]:
+        """All numbers and the provenance of both sides, as JSON holds them."""
+        report = {
+            "kind": self.kind,
+            "headline": self.headline,
+            "reference": "b",
+            "a": _plain_side(self.a),
+            "b": _plain_side(self.b),
+            **{key: value.plain() if isinstance(value, Spread) else value for key, value in self.figures.items()},
+            "why_undefined": self.why_undefined,
+            "portal": {"a": _portal_numbers(self.a), "b": _portal_numbers(self.b)},
+            "notes": self.notes,
+            "software": f"napari-cryoet {__version__}",
+        }
+        return dict(json.loads(json.dumps(plain_data(report), default=str)))  # a script's `about` can be anything
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """How good A is, with B as the reference: counts, and scores from 0 to 1 or None where a set is empty."""
+
+    true_positives: int
+    false_positives: int
+    false_negatives: int
+    beta: float
+    precision: float | None
+    recall: float | None
+    f_beta: float | None
+
+    @property
+    def why_undefined(self) -> dict[str, str]:
+        """The reason for each score that is None."""
+        return reasons_of(self.plain())
+
+    def plain(self) -> dict[str, Any]:
+        """The numbers for JSON."""
+        return asdict(self)
+
+
+def scores_of(n_matched: int, n_a: int, n_b: int, beta: float = 1.0) -> Scores:
+    """Scores of A, of which ``n_matched`` of ``n_a`` match one of the ``n_b`` of B.
+
+    F-beta is van Rijsbergen's ``(1 + beta²) P R / (beta² P + R)`` in counts, so that it is defined unless both are
+    empty. With ``beta`` 1 it is the Dice coefficient.
+    """
+    only_a, only_b = n_a - n_matched, n_b - n_matched
+    total = (1 + beta**2) * n_matched + beta**2 * only_b + only_a
+    return Scores(
+        true_positives=n_matched,
+        false_positives=only_a,
+        false_negatives=only_b,
+        beta=beta,
+        precision=n_matched / n_a if n_a else None,
+        recall=n_matched / n_b if n_b else None,
+        f_beta=(1 + beta**2) * n_matched / total if total else None,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spread:
+    """Distances (``unit`` is ``"Å"``) or angles (``"°"``), summed up, with a histogram of one edge more than counts."""
+
+    unit: str
+    count: int
+    mean: float
+    median: float
+    largest: float
+    edges: NDArray[np.float64]
+    counts: NDArray[np.int64]
+
+    @property
+    def summary(self) -> str:
+        """The numbers in words."""
+        named = {"median": self.median, "mean": self.mean, "largest": self.largest}
+        return joined(*(f"{name} {self.text(number)}" for name, number in named.items()))
+
+    def text(self, value: float) -> str:
+        """One of its values with its unit; lengths in nm."""
+        return f"{value:.1f}°" if self.unit == "°" else nm_text(value)
+
+    def plain(self) -> dict[str, Any]:
+        """The numbers for JSON."""
+        numbers = {name: getattr(self, name) for name in ("unit", "count", "mean", "median", "largest")}
+        return numbers | {"histogram": {"edges": self.edges, "counts": self.counts}}
+
+
+def spread_of(values: NDArray[np.float64], unit: str, *, top: float | None = None) -> Spread | None:
+    """The spread of the values that are numbers, or None without any; the histogram may end at a given ``top``."""
+    values = values[np.isfinite(values)]
+    if len(values) == 0:
+        return None
+    bottom = min(0.0, float(values.min()))
+    end = top or max(float(values.max()), bottom + 0.1)  # a narrower histogram would show rounding errors
+    counts, edges = np.histogram(np.clip(values, bottom, end), bins=20, range=(bottom, end))
+    mean, median, largest = float(values.mean()), float(np.median(values)), float(values.max())
+    return Spread(unit, len(values), mean, median, largest, edges, counts)
 
 
 def report_text(comparison: Comparison) -> str:
     """A comparison as plain text: the outcome in a sentence, what was compared, and the numbers."""
-    figures = [figure for figure in comparison.figures() if figure.name]
-    whys = ["", *(figure.why_undefined if figure.value is None else "" for figure in figures)]
-    table = [("", "here", "portal, A", "portal, B")]
-    table += [(figure.name, figure.text, *portal_texts(comparison, figure)) for figure in figures]
-    columns = [column for column in range(4) if any(row[column] for row in table[1:])]
-    if columns == [0, 1]:
-        del table[0], whys[0]
-    lines = [comparison.headline, subject(comparison), ""]
-    widths = [max(len(row[column]) for row in table) for column in columns]
-    for row, why in zip(table, whys, strict=True):
-        cells = [row[column].rjust(width) for column, width in zip(columns[1:], widths[1:], strict=True)]
-        lines.append("  ".join([row[0].ljust(widths[0]), *cells, f"({why})" if why else ""]).rstrip())
-    further = [*portal_lines(comparison), *comparison.notes]
-    return "\n".join([*lines, *([""] if further else []), *further]) + "\n"
+    rows = rows_of(comparison.figures)
+    label_width, text_width = (max(map(len, column)) for column in zip(*rows, strict=True))
+    table = [f"{label:<{label_width}}  {text:>{text_width}}" for label, text in rows]
+    return "\n".join([comparison.headline, subject(comparison), "", *table, "", *remarks_of(comparison)]).strip() + "\n"
 
 
 def subject(comparison: Comparison) -> str:
-    """What was compared, and how."""
-    a, b = (f" ({name})" if (name := name_of_side(side)) else "" for side in comparison.sides)
-    return f"A{a} against B{b}, {comparison.setting}."
+    """What was compared."""
+    a, b = (f" ({name})" if (name := name_of_side(side)) else "" for side in (comparison.a, comparison.b))
+    return f"A{a} against the reference B{b}."
 
 
-def portal_texts(comparison: Comparison, figure: Figure) -> tuple[str, str]:
-    """The portal's own number for A and for B; empty where it has none, and for a side that was changed since."""
-    told = []
-    for side in comparison.sides:
-        percent = (portal_numbers(side) or {}).get(f"confidence_{figure.key}_percent")
-        told.append("" if percent is None or edits_of(side) else f"{percent:.1f} %")
-    return told[0], told[1]
+def rows_of(figures: Mapping[str, Any], group: str = "") -> list[tuple[str, str]]:
+    """What each figure is called, and its value in words."""
+    rows = []
+    for key, value in figures.items():
+        if isinstance(value, dict):
+            rows += rows_of(value, f"{label_of(key)}: ")
+        elif not isinstance(value, list):
+            rows.append((group + label_of(key), _text(key, value)))
+    return rows
 
 
-def portal_lines(comparison: Comparison) -> tuple[str, ...]:
-    """What the portal itself says about A and B, and against which ground truth."""
+def label_of(key: str) -> str:
+    """What a figure is called."""
+    return _LABELS.get(key, key.removesuffix("_angstrom").replace("_", " "))
+
+
+def remarks_of(comparison: Comparison) -> list[str]:
+    """What the portal itself says about A and B, what to know when you read the numbers, and why some are undefined."""
     lines = []
-    for letter, side in zip("AB", comparison.sides, strict=True):
-        numbers = portal_numbers(side)
-        if numbers is not None:
-            found = {name: numbers[f"confidence_{name}_percent"] for name in ("precision", "recall")}
-            said = ", ".join(f"{name} {value:g} %" for name, value in found.items() if value is not None)
-            used = numbers["ground_truth_used"]
-            against = f"against {plain(used)}" if used else "no ground truth named"
-            before = " before it was changed" if edits_of(side) else ""
-            lines.append(f"The portal says about {letter}{before}: {said or 'no numbers'} ({against}).")
-    return tuple(lines)
+    for letter, side in (("A", comparison.a), ("B", comparison.b)):
+        if numbers := _portal_numbers(side):
+            _, precision, recall, used = ("unknown" if value is None else value for value in numbers.values())
+            said = f"precision {precision} %, recall {recall} %, ground truth {used}"
+            lines.append(plain(f"The portal says about {letter} as published: {said}."))
+    undefined = [f"No {label_of(key)}: {why}" for key, why in comparison.why_undefined.items()]
+    return [*lines, *comparison.notes, *undefined]
 
 
-def write_report(comparison: Comparison, path: str | Path, *, overwrite: bool = False) -> None:
-    """Write all numbers of a comparison into a JSON file, whole or not at all.
+def reasons_of(figures: Mapping[str, Any], **further: str) -> dict[str, str]:
+    """Why figures are undefined."""
+    reasons = _REASONS | further
+    return {key: reasons.get(key, "") for key, value in figures.items() if value is None}
 
-    Raises
-    ------
-    ExistsError
-        If there is a file, unless you ``overwrite``.
-    SaveError
-        If the file can't be written.
-    """
-    text = json.dumps(comparison.plain(), indent=1, ensure_ascii=False, allow_nan=False)
-    with written_whole(Path(path), overwrite=overwrite) as unfinished:
-        unfinished.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+def share_text(share: float) -> str:
+    """A share in whole percent."""
+    return f"{100 * share:.0f} %"
+
+
+def _text(key: str, value: Any) -> str:
+    match value:
+        case None:
+            return "–"
+        case int():
+            return f"{value:,}"
+        case float() if key.endswith("_angstrom"):
+            return nm_text(value)
+        case float() if key != "beta":
+            return f"{100 * value:.1f} %"
+        case Spread():
+            return value.summary
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def name_of_side(side: Picks | Mask) -> str:
+    """The name that is shown, else of its annotation, else of its file; empty if nothing is known."""
+    about = side.about
+    if about.get(SHOWN_NAME):
+        return plain(str(about[SHOWN_NAME]))
+    if about.get("annotation_id"):
+        return joined(plain(about.get("run_name")), plain(about.get("object_name")), f"AN-{about['annotation_id']}")
+    return plain(name_of(about["source_url"])) if about.get("source_url") else ""
+
+
+def _portal_numbers(side: Picks | Mask) -> dict[str, Any] | None:
+    """The portal's own precision and recall of an annotation in percent, and its ground truth; None if it has none."""
+    numbers = {name: side.about.get(name) for name in _OF_PORTAL}
+    return numbers if any(numbers[name] for name in _OF_PORTAL[1:]) else None
+
+
+def _plain_side(side: Picks | Mask) -> dict[str, Any]:
+    count, edits = (len(side), side.edits) if isinstance(side, Picks) else (None, ())
+    known = {name: getattr(side, name) for name in ("spacing_angstrom", "alignment_id", "about")}
+    return {"name": name_of_side(side), "count": count, "edits": edits or side.about.get("edits", ()), **known}

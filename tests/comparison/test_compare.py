@@ -1,0 +1,187 @@
+"""What `tests/api` leaves out: many points, many slabs, odd sizes, orientations of some, and clear refusals."""
+
+from __future__ import annotations
+
+import math
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.transform import Rotation
+
+from napari_cryoet import ComparisonError, FormatError, Mask, Picks, compare
+from napari_cryoet.comparison import masks, match
+from napari_cryoet.comparison.report import scores_of, spread_of
+from napari_cryoet.exceptions import StoppedError, stoppable
+
+coordinates = st.integers(0, 3).map(float) | st.floats(0, 4, allow_nan=False, width=32)  # many ties and duplicates
+labels = arrays(np.uint16, (5, 4, 3), elements=st.integers(0, 3))
+
+
+def points(most):
+    return st.integers(0, most).flatmap(lambda n: arrays(np.float64, (n, 3), elements=coordinates))
+
+
+def matched(a, b, radius, **options):
+    return compare(Picks(a, 1.0), Picks(b, 1.0), radius_angstrom=radius, **options)
+
+
+def in_a_row(*objects):
+    return np.array(objects, dtype=np.uint16).reshape(1, 1, -1)
+
+
+class TestPicks:
+    @settings(max_examples=60)
+    @given(points(30), points(30), st.sampled_from([0.5, 1.0, 2.5]))
+    def test_clusters_add_up_to_the_solution_of_the_whole_table(self, a, b, radius):
+        found = matched(a, b, radius)
+
+        distances = np.linalg.norm(a[:, None] - b[None], axis=2)
+        costs = np.where(distances <= radius * (1 + 1e-9), distances, 1e4)
+        rows_a, rows_b = linear_sum_assignment(costs)
+        is_match = costs[rows_a, rows_b] < 1e4
+        assert len(found.rows_a) == len(set(found.rows_a)) == len(set(found.rows_b)) == is_match.sum()
+        assert found.distances_angstrom.sum() == pytest.approx(costs[rows_a, rows_b][is_match].sum())
+        np.testing.assert_allclose(found.distances_angstrom, distances[found.rows_a, found.rows_b])
+
+    def test_a_long_chain_shifts_by_one_so_that_each_point_has_a_partner(self):
+        places = np.arange(0, 10_000.0, 10)[:, None] * (0, 0, 1)
+        found = matched(places, places - (0, 0, 4), 7)  # 4 from its own, 6 from the next
+
+        assert found.distances_angstrom.tolist() == [4.0] * 1000
+
+    def test_a_radius_that_is_far_too_large_is_refused_before_it_fills_the_memory(self, monkeypatch):
+        heap = np.random.default_rng(0).uniform(0, 1, (50, 3))
+        for limit in ("MAX_CLUSTER", "MAX_PAIRS"):
+            monkeypatch.setattr(match, limit, 1000)
+            with pytest.raises(ComparisonError, match="radius"):
+                matched(heap, heap, 2)
+
+    @pytest.mark.parametrize("method", ["optimal", "greedy"])
+    def test_progress_rises(self, method):
+        a, b = np.random.default_rng(1).uniform(0, 10, (2, 300, 3))
+        shares = []
+        matched(a, b, 1, method=method, progress=shares.append)
+
+        assert shares == sorted(shares)
+        assert 0 <= shares[0] <= shares[-1] <= 1
+
+    def test_a_call_that_takes_long_is_abandoned(self):
+        stop, is_started, may_end = threading.Event(), threading.Event(), threading.Event()
+        threading.Thread(target=lambda: is_started.wait(30) and stop.set()).start()
+
+        with pytest.raises(StoppedError):
+            stoppable(lambda: is_started.set() or may_end.wait(30), stop)
+        may_end.set()
+
+    def test_angles_are_those_of_matches_that_both_have_an_orientation(self):
+        places = np.arange(3.0)[:, None] * (9, 9, 9)
+        turned = Rotation.from_euler("x", [[40], [10], [20]], degrees=True).as_matrix()[:, ::-1, ::-1]
+        straight = np.stack([np.eye(3), np.full((3, 3), np.nan), np.eye(3)])
+        a, b = (Picks(places, 10.0, rotations_zyx=rotations) for rotations in (straight, turned))
+        found = compare(a, b, radius_angstrom=25)
+
+        np.testing.assert_allclose(found.rotation_errors_degree, [40, np.nan, 20])
+        assert found.rotation_error.count == 2
+        nowhere = compare(a.changed(rotations_zyx=None), b, radius_angstrom=25)
+        assert nowhere.rotation_error is None
+        assert "A" in nowhere.why_undefined["rotation_error"]
+        assert compare(a.take([1]), b, radius_angstrom=25).why_undefined["tilt_error"]
+
+    def test_duplicates_and_an_unknown_alignment_are_noted(self):
+        twice = Picks([[1.0, 1, 1]] * 2, 10.0, alignment_id=17)
+        found = compare(twice, Picks([[1.0, 1, 1]], 10.0), radius_angstrom=10)
+
+        assert found.scores.precision == 0.5
+        for note in ("duplicate", "AL-17"):
+            assert any(note in told for told in found.notes)
+
+
+@pytest.fixture
+def small_slabs(monkeypatch):
+    """Read everything in many slabs; `tests/api` reads it as a whole."""
+    monkeypatch.setattr(masks, "SLAB_VOXELS", 1)
+
+
+@pytest.mark.usefixtures("small_slabs")
+class TestMasks:
+    def test_slabs_add_up_to_the_whole(self):
+        a, b = np.random.default_rng(0).integers(0, 4, (2, 7, 4, 3)).astype(np.uint16)
+        places = np.random.default_rng(1).uniform(-1, 8, (60, 3))
+        parts = compare(Mask(a, 10.0), Mask(b, 10.0)), compare(Picks(places, 10.0), Mask(a, 10.0))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(masks, "SLAB_VOXELS", 2**20)
+            wholes = compare(Mask(a, 10.0), Mask(b, 10.0)), compare(Picks(places, 10.0), Mask(a, 10.0))
+
+        assert [part.plain() for part in parts] == [whole.plain() for whole in wholes]
+        np.testing.assert_array_equal(parts[1].surface_distances_angstrom, wholes[1].surface_distances_angstrom)
+
+    def test_objects_that_overlap_by_more_than_half_match(self):
+        a, b = np.random.default_rng(0).integers(0, 4, (2, 5, 4, 3))
+        b = np.where(np.random.default_rng(1).random(a.shape) < 0.8, a, b)
+        found = compare(Mask(a, 10.0), Mask(b, 10.0)).instances
+
+        ious = [((a == label) & (b == label)).sum() / ((a == label) | (b == label)).sum() for label in (1, 2, 3)]
+        assert found.ious.tolist() == pytest.approx(ious)
+        assert found.panoptic_quality == pytest.approx(sum(ious) / 3)
+
+    def test_a_label_of_1_tells_objects_apart_only_if_the_record_says_so(self):
+        one, several = in_a_row(1, 1, 0, 0), Mask(in_a_row(1, 1, 2, 2), 10.0)
+
+        found = compare(Mask(one, 10.0, about={"shape_type": "InstanceSegmentationMask"}), several).instances
+        assert (found.scores.true_positives, found.scores.false_positives, found.scores.false_negatives) == (1, 0, 1)
+        assert compare(Mask(one, 10.0), several).instances is None
+        assert compare(Mask(0 * one, 10.0), several).instances.scores.recall == 0
+
+    def test_odd_sizes_that_were_cut_or_padded_are_compared_where_both_are(self):
+        fine = Mask(np.ones((5, 4, 4), np.uint8), 10.0)
+        padded = compare(Mask(np.ones((3, 2, 2), np.uint8), 20.0), fine)
+        cut = compare(Mask(np.ones((2, 2, 2), np.uint8), 20.0), fine)
+
+        assert (padded.voxels_a, padded.voxels_b, padded.dice) == (80, 80, 1)
+        assert (cut.voxels_a, cut.voxels_b) == (64, 64)
+
+    @pytest.mark.parametrize(
+        ("shape", "spacing", "why"),
+        [((2, 2, 3), 10.0, "volume"), ((9, 9, 9), 20.0, "volume"), ((2, 2, 2), 12.0, "multiple")],
+    )
+    def test_grids_that_do_not_fit_are_refused_with_the_reason(self, shape, spacing, why):
+        with pytest.raises(ComparisonError, match=why):
+            compare(Mask(np.zeros((2, 2, 2), np.uint8), 10.0), Mask(np.zeros(shape, np.uint8), spacing))
+
+    @pytest.mark.filterwarnings("error")
+    def test_labels_are_whole_numbers_of_any_type(self):
+        values = np.zeros((4, 5, 6))
+        values[1:3, 2:4, 1:5] = 1
+        for dtype in (bool, np.int8, np.uint64, np.float16, np.float64):
+            assert compare(Mask(values.astype(dtype), 10.0), Mask(values.astype(np.uint8), 10.0)).iou == 1
+        for value in (np.inf, 2**31, 2**63, 1j):
+            with pytest.raises(FormatError, match="mask"):
+                compare(Mask(np.array([[[value]]]), 10.0), Mask(in_a_row(1), 10.0))
+
+
+@given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 50), st.integers(1, 8))
+def test_f_beta_is_the_weighted_harmonic_mean_of_precision_and_recall(n_matched, only_a, only_b, beta):
+    scores = scores_of(n_matched, n_matched + only_a, n_matched + only_b, beta)
+
+    if n_matched:
+        precision, recall = n_matched / (n_matched + only_a), n_matched / (n_matched + only_b)
+        mean = (1 + beta**2) * precision * recall / (beta**2 * precision + recall)
+        assert (scores.precision, scores.recall) == (precision, recall)
+        assert math.isclose(scores.f_beta, mean)
+    else:
+        assert scores.f_beta == (0 if only_a or only_b else None)
+
+
+@given(st.lists(st.floats(-1e6, 1e6, allow_nan=False), min_size=1))
+def test_each_number_is_in_the_histogram_of_a_spread(values):
+    spread = spread_of(np.array([*values, np.nan]), "Å")
+
+    assert spread.counts.sum() == spread.count == len(values)
+    assert (spread.mean, spread.median, spread.largest) == (np.mean(values), np.median(values), max(values))
+    assert spread.edges[0] <= min(values)
+    assert max(values) <= spread.edges[-1]
