@@ -63,7 +63,7 @@ def test_offline_sends_nothing_and_says_why(server: Server, ours: Policy) -> Non
 
 def test_what_comes_is_counted(server: Server, ours: Policy) -> None:
     read(server, length=1000)
-    assert ours.received_bytes == ours.minute_bytes == 1000
+    assert ours.received_bytes == 1000
     server.script("file", sent("cut"), times=1)
     read(server)
     assert ours.received_bytes == 1000 + len(CONTENT) // 2 + len(CONTENT)
@@ -105,20 +105,7 @@ def test_requests_under_way_count_before_they_end() -> None:
     with few.request() as receipt:
         receipt.expect(900)
         with pytest.raises(WithheldError):
-            receipt.expect(901)
-
-
-def test_the_next_minute_has_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 1000.0
-    monkeypatch.setattr(module.time, "monotonic", lambda: now)
-    few = Policy(max_minute_bytes=1000)
-    with few.request() as receipt:
-        receipt.add(1000)
-    with pytest.raises(WithheldError, match="minute"), few.request():
-        pass
-    now += 61
-    with few.request(1000):
-        assert (few.minute_bytes, few.received_bytes) == (0, 1000)
+            receipt.expect(1001)
 
 
 def test_a_stream_ends_where_offline_mode_begins(server: Server, ours: Policy) -> None:
@@ -143,10 +130,10 @@ def test_work_of_many_requests_asks_before_its_first() -> None:
 
 @pytest.mark.parametrize("limit_mb", [-1, float("nan"), float("inf")])
 def test_a_limit_that_is_none_changes_nothing(ours: Policy, limit_mb: float) -> None:
-    save_data(mb_a_session=5, mb_a_minute=1, coarse_only=True)
-    with pytest.raises(ValueError, match="mb_a_minute"):
-        save_data(mb_a_minute=limit_mb)
-    assert (ours.max_session_bytes, ours.max_minute_bytes, ours.coarse_only) == (5_000_000, 1_000_000, True)
+    save_data(mb_a_session=5, coarse_only=True)
+    with pytest.raises(ValueError, match="mb_a_session"):
+        save_data(mb_a_session=limit_mb)
+    assert (ours.max_session_bytes, ours.coarse_only) == (5_000_000, True)
     assert ours.saves_data
     save_data()
     assert not ours.saves_data

@@ -91,15 +91,14 @@ def test_the_data_saver_is_a_form_that_is_filled_by_keys(qtbot, browser, policy,
     choose(qtbot, open_options(qtbot, browser), browser.screens.source_bar.saver)
     dialog = dialog_of(qtbot, browser)
     fill(qtbot, dialog.form.mb_a_session.native, 200)
-    fill(qtbot, dialog.form.mb_a_minute.native, 20)
     dialog.form.coarse_only.native.setFocus()
     qtbot.keyClick(dialog.form.coarse_only.native, Qt.Key.Key_Space)
     qtbot.keyClick(dialog, Qt.Key.Key_Return)
-    assert (policy.max_session_bytes, policy.max_minute_bytes) == (200_000_000, 20_000_000)
+    assert policy.max_session_bytes == 200_000_000
     assert policy.coarse_only
-    assert memory.data_saver == DataSaver(20, 200, coarse_only=True)
+    assert memory.data_saver == DataSaver(200, coarse_only=True)
     words = browser.screens.source_bar.network.label.text()
-    assert words == "data saver: 0 of 200 MB · 0 of 20 MB/min · coarse only"
+    assert words == "data saver: 0 of 200 MB · coarse only"
 
 
 def test_escape_changes_no_limit(qtbot, browser, policy, memory):
@@ -148,7 +147,7 @@ def test_what_the_command_line_said_counts_more_than_what_was_remembered(make_br
 
 
 def test_a_settings_file_that_makes_no_sense_limits_nothing(tmp_path):
-    (tmp_path / "odd.ini").write_text("[data_saver]\nmb_a_session=-3\nmb_a_minute=many\ncoarse_only=@Invalid()\n")
+    (tmp_path / "odd.ini").write_text("[data_saver]\nmb_a_session=-3\ncoarse_only=@Invalid()\n")
     assert Memory(tmp_path / "odd.ini").data_saver == DataSaver()
 
 

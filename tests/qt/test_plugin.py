@@ -244,7 +244,7 @@ def test_offline_mode_of_an_earlier_session_holds_though_no_dock_was_opened(kept
 
 def test_the_data_saver_of_an_earlier_session_holds_though_no_dock_was_opened(kept, viewer, volume, tmp_path):
     write_pyramid(tmp_path / "TS.zarr", volume, 13.48)
-    kept.data_saver = DataSaver(5, 200, coarse_only=True)
+    kept.data_saver = DataSaver(200, coarse_only=True)
     assert plugin.get_reader(str(tmp_path / "TS.zarr")) is not None
     policy = shared_policy()
-    assert (policy.max_minute_bytes, policy.max_session_bytes, policy.coarse_only) == (5_000_000, 200_000_000, True)
+    assert (policy.max_session_bytes, policy.coarse_only) == (200_000_000, True)

@@ -17,7 +17,6 @@ RECENT_PACKS = 8
 class DataSaver(NamedTuple):
     """How much of the network may be used; 0 is any amount."""
 
-    mb_a_minute: int = 0
     mb_a_session: int = 0
     coarse_only: bool = False
 
@@ -81,11 +80,10 @@ class Memory:
     def data_saver(self) -> DataSaver:
         """The limits that the person chose; none where they can't be understood."""
         is_coarse = self._settings.value("data_saver/coarse_only", "false") in {True, "true"}
-        return DataSaver(self._number("data_saver/mb_a_minute"), self._number("data_saver/mb_a_session"), is_coarse)
+        return DataSaver(self._number("data_saver/mb_a_session"), is_coarse)
 
     @data_saver.setter
     def data_saver(self, saver: DataSaver) -> None:
-        self._settings.setValue("data_saver/mb_a_minute", saver.mb_a_minute)
         self._settings.setValue("data_saver/mb_a_session", saver.mb_a_session)
         self._settings.setValue("data_saver/coarse_only", "true" if saver.coarse_only else "false")
         self._settings.sync()
@@ -117,7 +115,7 @@ def recall(memory: Memory) -> None:
     kept, ours = memory.data_saver, policy()
     ours.offline = ours.offline or memory.is_offline
     if not ours.saves_data:
-        save_data(mb_a_minute=kept.mb_a_minute, mb_a_session=kept.mb_a_session, coarse_only=kept.coarse_only)
+        save_data(mb_a_session=kept.mb_a_session, coarse_only=kept.coarse_only)
 
 
 @cache

@@ -91,17 +91,14 @@ class NetworkUse(QObject):
 
     def _on_limits(self) -> None:
         now = self._policy
-        self._memory.data_saver = DataSaver(
-            (now.max_minute_bytes or 0) // MEGABYTE, (now.max_session_bytes or 0) // MEGABYTE, now.coarse_only
-        )
+        self._memory.data_saver = DataSaver((now.max_session_bytes or 0) // MEGABYTE, now.coarse_only)
         self.look()
 
     def _limits_now(self) -> tuple[float, ...]:
         """How tight the policy is in each of its ways: larger numbers are tighter."""
         now = self._policy
-        allowed = (now.max_minute_bytes, now.max_session_bytes)
-        tightness = (float("-inf") if limit is None else -float(limit) for limit in allowed)
-        return (float(now.offline), *tightness, float(now.coarse_only))
+        tightness = float("-inf") if now.max_session_bytes is None else -float(now.max_session_bytes)
+        return (float(now.offline), tightness, float(now.coarse_only))
 
 
 def network_use_text(policy: Policy) -> str:
@@ -114,7 +111,6 @@ def network_use_text(policy: Policy) -> str:
         return "offline: only what was loaded before"
     limits = [
         _share_text(policy.received_bytes, policy.max_session_bytes),
-        f"{_share_text(policy.minute_bytes, policy.max_minute_bytes)}/min" if policy.max_minute_bytes else "",
         "coarse only" if policy.coarse_only else "",
     ]
     return f"data saver: {joined(*limits)}" if policy.saves_data else ""

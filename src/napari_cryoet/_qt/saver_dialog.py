@@ -31,11 +31,9 @@ class SaverDialog(QDialog):
         self.form = magicgui(
             save_data,
             call_button=False,
-            mb_a_minute=spin | {"label": "MB a minute", "value": (policy.max_minute_bytes or 0) // MEGABYTE},
             mb_a_session=spin | {"label": "MB a session", "value": (policy.max_session_bytes or 0) // MEGABYTE},
             coarse_only={"text": "coarse only, until I ask for more", "value": policy.coarse_only},
         )
-        self.form.mb_a_minute.native.setAccessibleName("MB a minute, 0 is any amount")
         self.form.mb_a_session.native.setAccessibleName("MB a session, 0 is any amount")
         self.form.coarse_only.native.setAccessibleName("Show only coarse data until I ask for more")
         self.used = plain_label(f"{size_text(policy.received_bytes)} came in this session.", name="saverUsed")

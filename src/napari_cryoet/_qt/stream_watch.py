@@ -75,7 +75,7 @@ class StreamWatch(QObject):
         self._withheld = error if isinstance(error, WithheldError) else None
         if self._withheld is not None:
             by = self._withheld.by
-            words, may_pass = _WITHHELD[by], by == "data saver"  # a minute later
+            words, may_pass = _WITHHELD[by], by == "data saver"  # more may be allowed by now
             self._strip.set_status(joined(names, words), can_retry=may_pass, action=SWITCH_TEXTS[by])
             self._strip.label.setToolTip(plain_tooltip(str(error)))
         elif error is not None:

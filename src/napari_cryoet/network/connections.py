@@ -1,4 +1,4 @@
-"""The event loop of this process on its own thread, and the aiohttp session whose connections all requests share."""
+"""The background event loop, and the aiohttp session whose connections all requests share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import functools
 import ipaddress
 import os
 import platform
-import queue
 import ssl
 import threading
 import time
@@ -30,7 +29,7 @@ POSTS: Final = 4  # the portal answers queries one after another: more at once o
 
 _CONNECT_S = 10.0
 _IDLE_S = 60.0
-_PROXY_S = 5.0  # how long the system's answer about a proxy is used
+_PROXY_S = 5.0  # for how long the system's answer about a proxy is used
 _USER_AGENT = f"napari-cryoet/{__version__} (+python {platform.python_version()})"
 
 
@@ -42,7 +41,7 @@ class Network:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._session: aiohttp.ClientSession | None = None
         self._slots: dict[tuple[str, URL], asyncio.Semaphore] = {}
-        self._proxies: dict[URL, tuple[float, asyncio.Task[str]]] = {}
+        self._proxies: dict[URL, tuple[float, str]] = {}
 
     def loop(self) -> asyncio.AbstractEventLoop:
         """The loop, started at first use; from any thread."""
@@ -74,11 +73,11 @@ class Network:
     async def proxy_for(self, url: URL) -> str | None:
         """The proxy that the system names for a server just now."""
         server, now = url.origin(), time.monotonic()
-        asked_at, asking = self._proxies.get(server, (0.0, None))
-        if asking is None or now - asked_at > _PROXY_S:
-            asking = asyncio.ensure_future(asyncio.to_thread(_system_proxy, url.scheme, url.host or ""))
-            self._proxies[server] = now, asking
-        return await asyncio.shield(asking) or None
+        until, proxy = self._proxies.get(server, (0.0, ""))
+        if now > until:
+            proxy = await asyncio.to_thread(_system_proxy, url.scheme, url.host or "")
+            self._proxies[server] = now + _PROXY_S, proxy
+        return proxy or None
 
     def forget_proxies(self) -> None:
         """Ask the system again: the network may be another one by now."""
@@ -118,20 +117,15 @@ def tls() -> ssl.SSLContext:
 
 
 def is_this_computer(host: str) -> bool:
-    """Whether a server of this name is on this computer, whatever the network is.
+    """Whether a server of this name is on this computer.
 
     Examples
     --------
-    >>> is_this_computer("LocalHost."), is_this_computer("127.0.0.2"), is_this_computer("[::]")
-    (True, True, True)
-    >>> is_this_computer("localhost.org"), is_this_computer("128.0.0.1")
-    (False, False)
+    >>> is_this_computer("LocalHost"), is_this_computer("127.0.0.2"), is_this_computer("localhost.org")
+    (True, True, False)
     """
-    name = host.removesuffix(".").lower()
-    address = _ip_address(name)
-    if address is None:
-        return name == "localhost" or name.endswith(".localhost")
-    return address.is_loopback or address.is_unspecified
+    address = _ip_address(host)
+    return host.lower() == "localhost" if address is None else address.is_loopback or address.is_unspecified
 
 
 def is_link_local(host: str) -> bool:
@@ -182,30 +176,18 @@ class _Resolver(AbstractResolver):
 
 
 class _DaemonThreads(concurrent.futures.ThreadPoolExecutor):
-    """Threads for blocking calls: those that wait for a silent name server don't keep the program from ending."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._idle = threading.Semaphore(0)
+    """A thread for each blocking call; one that waits for a silent name server or disk doesn't delay the exit."""
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> concurrent.futures.Future[T]:
-        """Start a call, on a thread that idles or a new one."""
+        """Start a call."""
         future: concurrent.futures.Future[T] = concurrent.futures.Future()
 
         def call() -> None:
-            if future.set_running_or_notify_cancel():
-                try:
-                    future.set_result(fn(*args, **kwargs))
-                except BaseException as error:  # noqa: BLE001 - it is raised where the result is awaited
-                    future.set_exception(error)
+            try:
+                future.set_result(fn(*args, **kwargs))
+            except BaseException as error:  # noqa: BLE001 - it is raised where the result is awaited
+                future.set_exception(error)
 
-        self._calls.put(call)
-        if not self._idle.acquire(blocking=False):
-            threading.Thread(target=self._serve, name="napari-cryoet-calls", daemon=True).start()
+        future.set_running_or_notify_cancel()
+        threading.Thread(target=call, name="napari-cryoet-call", daemon=True).start()
         return future
-
-    def _serve(self) -> None:
-        while True:
-            self._calls.get()()
-            self._idle.release()

@@ -1,7 +1,7 @@
 """What the network may be used for: nothing (offline mode), or so many bytes (the data saver).
 
-One policy holds for the whole process. Every request obeys it, whether for metadata, pictures, pixels or downloads, and
-what comes is counted. What is on this computer is not concerned.
+One policy holds for the whole process, for metadata, pictures, pixels and downloads alike. Nothing that is on this
+computer counts.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import os
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -19,8 +18,6 @@ from napari_cryoet.exceptions import WithheldError
 OFFLINE_VARIABLE: Final = "NAPARI_CRYOET_OFFLINE"
 MEGABYTE: Final = 1_000_000
 
-_MINUTE_S = 60.0
-
 
 class Policy:
     """What the network may be used for. It may be changed from any thread, and holds from the next request on.
@@ -29,42 +26,33 @@ class Policy:
     ----------
     offline
         Send nothing: only what is kept on this computer is shown.
-    max_session_bytes, max_minute_bytes
-        How much may come in all, and within any minute; None for any amount. A request under way when the limit is
-        reached is not cut off if its size was known before.
+    max_session_bytes
+        How much may come in all; None for any amount. A request in flight when the limit is reached is not cut off if
+        its size was known before.
     coarse_only
         Whether pictures from servers stay coarse until you ask for more.
     received_bytes
         How much has come so far.
     """
 
-    def __init__(
-        self, *, offline: bool = False, max_session_bytes: int | None = None, max_minute_bytes: int | None = None
-    ) -> None:
+    def __init__(self, *, offline: bool = False, max_session_bytes: int | None = None) -> None:
         self.offline, self.coarse_only = offline, False
-        self.max_session_bytes, self.max_minute_bytes = max_session_bytes, max_minute_bytes
+        self.max_session_bytes = max_session_bytes
+        self.received_bytes = 0
+        self._promised_bytes = 0  # still to come for requests in flight
         self._lock = threading.Lock()
-        self._promised_bytes = 0  # to come for requests under way
-        self.restart()
 
     def restart(self) -> None:
         """Count from nothing again."""
         self.received_bytes = 0
-        self._by_second: dict[int, int] = {}
-
-    @property
-    def minute_bytes(self) -> int:
-        """How much has come within the last minute."""
-        since = time.monotonic() - _MINUTE_S
-        return sum(size for second, size in tuple(self._by_second.items()) if second >= since)
 
     @property
     def saves_data(self) -> bool:
-        """Whether anything but offline mode keeps the network from being used freely."""
-        return self.coarse_only or self.max_session_bytes is not None or self.max_minute_bytes is not None
+        """Whether anything but offline mode limits the use of the network."""
+        return self.coarse_only or self.max_session_bytes is not None
 
     def require(self, wanted_bytes: int = 0) -> None:
-        """Ask whether so much may still come in this session; for work of many requests, before its first.
+        """Check that so much may still come in this session, before work of many requests.
 
         Raises
         ------
@@ -74,69 +62,55 @@ class Policy:
         if self.offline:
             message = "This isn't kept on this computer, and offline mode is on."
             raise WithheldError(message, hint="Turn offline mode off to load it.", by="offline mode")
-        self._require("session", self.max_session_bytes, self.received_bytes, wanted_bytes)
-
-    @contextmanager
-    def request(self, wanted_bytes: int = 0) -> Iterator[Receipt]:
-        """Ask leave for a request, and note what it brings; WithheldError where it may not be sent."""
-        receipt = Receipt(self, wanted_bytes)
-        try:
-            yield receipt
-        finally:
-            receipt.close()
-
-    def promise(self, size_bytes: int) -> None:
-        """Set so much aside for a request under way; WithheldError where it may not come."""
-        with self._lock:
-            self.require(size_bytes)
-            self._require("minute", self.max_minute_bytes, self.minute_bytes, size_bytes)
-            self._promised_bytes += size_bytes
-
-    def receive(self, size_bytes: int, promised_bytes: int) -> None:
-        """Note what came, and how much of what was set aside that settles."""
-        with self._lock:
-            self._promised_bytes -= promised_bytes
-            self.received_bytes += size_bytes
-            second = int(time.monotonic())
-            if second not in self._by_second:
-                self._by_second = {each: size for each, size in self._by_second.items() if each > second - _MINUTE_S}
-            self._by_second[second] = self._by_second.get(second, 0) + size_bytes
-
-    def _require(self, period: str, limit_bytes: int | None, used_bytes: int, wanted_bytes: int) -> None:
+        limit_bytes, used_bytes = self.max_session_bytes, self.received_bytes
         if limit_bytes is None or used_bytes + self._promised_bytes + max(1, wanted_bytes) <= limit_bytes:
             return
         used = "and these are used up."
         if wanted_bytes >= MEGABYTE:
             used = f"of which {_megabytes(used_bytes)} are used, and this takes {_megabytes(wanted_bytes)} more."
-        raise WithheldError(
-            f"The data saver allows {_megabytes(limit_bytes)} a {period}, {used}",
-            hint=f"{'Wait a minute, allow' if period == 'minute' else 'Allow'} more, or turn the data saver off.",
-            by="data saver",
-        )
+        message = f"The data saver allows {_megabytes(limit_bytes)} a session, {used}"
+        raise WithheldError(message, hint="Allow more, or turn the data saver off.", by="data saver")
+
+    @contextmanager
+    def request(self, wanted_bytes: int = 0) -> Iterator[Receipt]:
+        """Ask for leave to send a request, and count what it brings; WithheldError where it may not be sent."""
+        self.promise(wanted_bytes)
+        receipt = Receipt(self, wanted_bytes)
+        try:
+            yield receipt
+        finally:
+            self.receive(0, receipt.left_bytes)
+
+    def promise(self, size_bytes: int) -> None:
+        """Set bytes aside for a request in flight; WithheldError where they may not come."""
+        with self._lock:
+            self.require(size_bytes)
+            self._promised_bytes += size_bytes
+
+    def receive(self, size_bytes: int, promised_bytes: int) -> None:
+        """Count bytes that came, and how many are no longer set aside."""
+        with self._lock:
+            self.received_bytes += size_bytes
+            self._promised_bytes -= promised_bytes
 
 
 class Receipt:
-    """What one request brings, in all its attempts."""
+    """What one request brings; ``left_bytes`` are set aside for it and still to come."""
 
-    def __init__(self, policy: Policy, wanted_bytes: int) -> None:
-        policy.promise(wanted_bytes)
-        self._policy, self._expected_bytes, self._came_bytes = policy, wanted_bytes, 0
+    def __init__(self, policy: Policy, left_bytes: int) -> None:
+        self._policy, self.left_bytes = policy, left_bytes
 
     def expect(self, size_bytes: int) -> None:
-        """Note how much will come in all, once that is known; WithheldError where it may not."""
-        if size_bytes > self._expected_bytes:
-            self._policy.promise(size_bytes - self._expected_bytes)
-            self._expected_bytes = size_bytes
+        """Say how much is still to come, once that is known; WithheldError where it may not."""
+        if size_bytes > self.left_bytes:
+            self._policy.promise(size_bytes - self.left_bytes)
+            self.left_bytes = size_bytes
 
     def add(self, size_bytes: int) -> None:
-        """Note that so much more came."""
-        promised_bytes = min(size_bytes, max(0, self._expected_bytes - self._came_bytes))
-        self._came_bytes += size_bytes
-        self._policy.receive(size_bytes, promised_bytes)
-
-    def close(self) -> None:
-        """Give back what didn't come."""
-        self._policy.receive(0, max(0, self._expected_bytes - self._came_bytes))
+        """Count bytes that came; WithheldError where they were not expected, and may not come."""
+        self.expect(size_bytes)
+        self._policy.receive(size_bytes, size_bytes)
+        self.left_bytes -= size_bytes
 
 
 _ours = Policy(offline=os.environ.get(OFFLINE_VARIABLE, "") not in {"", "0"})
@@ -147,25 +121,23 @@ def policy() -> Policy:
     return _ours
 
 
-def save_data(*, mb_a_minute: int = 0, mb_a_session: int = 0, coarse_only: bool = False) -> None:
+def save_data(*, mb_a_session: int = 0, coarse_only: bool = False) -> None:
     """Use less of the network in this process.
 
     Parameters
     ----------
-    mb_a_minute, mb_a_session
-        How many megabytes may come within any minute, and in all; 0 for any amount.
+    mb_a_session
+        How many megabytes may come in all; 0 for any amount.
     coarse_only
         Show only the coarsest level of what is on a server, until you ask for more.
 
     Raises
     ------
     ValueError
-        If a limit is below 0, or no number; the limits stay as they were.
+        If the limit is below 0, or no number; it stays as it was.
     """
-    for period, limit_mb in (("minute", mb_a_minute), ("session", mb_a_session)):
-        if not 0 <= limit_mb < math.inf:
-            raise ValueError(f"mb_a_{period} is {limit_mb}; it has to be a number of megabytes, or 0 for any amount.")
-    _ours.max_minute_bytes = math.ceil(mb_a_minute * MEGABYTE) or None
+    if not 0 <= mb_a_session < math.inf:
+        raise ValueError(f"mb_a_session is {mb_a_session}; it has to be a number of megabytes, or 0 for any amount.")
     _ours.max_session_bytes = math.ceil(mb_a_session * MEGABYTE) or None
     _ours.coarse_only = coarse_only
 
