@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_cryoet.demo.content import RUNS
-from napari_cryoet.demo.scenes import RECIPES, molecule, rng_for, scene, scene_of_run
+from napari_cryoet.demo.scenes import MOLECULES, RECIPES, beads_of, rng_for, scene, scene_of_run
 from napari_cryoet.demo.shapes import BEAD_PITCH_ANGSTROM, MICROTUBULE_RADIUS_ANGSTROM, Membrane, sphere_directions
 
 SCENES = sorted(RECIPES)
@@ -12,7 +12,7 @@ SCENES = sorted(RECIPES)
 
 def test_the_seed_gives_the_numbers_that_it_always_gave():
     assert rng_for("a", 1).integers(0, 10**6, 3).tolist() == [73849, 916380, 991375]
-    first = scene_of_run("MIX_001").positions_angstrom_xyz("apoferritin")[0]
+    first = scene_of_run("MIX_001").positions_angstrom_xyz["apoferritin"][0]
     np.testing.assert_allclose(first, [1113.493454, 309.127266, 458.711404], atol=1e-6)
     with pytest.raises(KeyError):
         scene_of_run("TS_026")
@@ -24,9 +24,9 @@ def test_every_particle_has_a_place_of_its_own(name):
     kinds = truth.recipe.particles
     for kind, count in kinds.items():
         bound = truth.recipe.bound_ribosomes if kind == "ribosome" else 0
-        assert len(truth.positions_angstrom_xyz(kind)) == count + bound
-    centres = np.concatenate([truth.positions_angstrom_xyz(kind) for kind in kinds])
-    radii = np.concatenate([np.full(len(truth.positions_angstrom_xyz(k)), molecule(k).radius_angstrom) for k in kinds])
+        assert len(truth.positions_angstrom_xyz[kind]) == count + bound
+    centres = np.concatenate([truth.positions_angstrom_xyz[kind] for kind in kinds])
+    radii = np.concatenate([np.full(len(truth.positions_angstrom_xyz[k]), MOLECULES[k].radius) for k in kinds])
     distances = np.linalg.norm(centres[:, None] - centres[None], axis=-1)
     np.fill_diagonal(distances, np.inf)
     assert (distances >= radii[:, None] + radii[None] - 1e-9).all()
@@ -40,7 +40,7 @@ def test_every_particle_has_a_place_of_its_own(name):
 @pytest.mark.parametrize("name", SCENES)
 def test_rotations_are_proper(name):
     for kind in RECIPES[name].particles:
-        rotations = scene(name).rotations(kind)
+        rotations = scene(name).rotations[kind]
         np.testing.assert_allclose(
             rotations @ rotations.transpose(0, 2, 1), np.eye(3)[None] + 0 * rotations, atol=1e-12
         )
@@ -49,10 +49,10 @@ def test_rotations_are_proper(name):
 
 def test_free_ribosomes_are_turned_at_random_and_bound_ones_face_their_membrane():
     truth = scene("cytoplasm")
-    axes = truth.rotations("ribosome")[:, :, 2]
+    axes = truth.rotations["ribosome"][:, :, 2]
     bound = truth.recipe.bound_ribosomes
     assert np.linalg.norm(axes[bound:].mean(axis=0)) < 0.3
-    outward = truth.recipe.membranes[0].normals(truth.positions_angstrom_xyz("ribosome")[:bound])
+    outward = truth.recipe.membranes[0].normals(truth.positions_angstrom_xyz["ribosome"][:bound])
     assert ((axes[:bound] * -outward).sum(axis=1) > 0.95).all()
 
 
@@ -69,12 +69,12 @@ def test_distances_to_a_wavy_membrane_agree_with_the_nearest_point_of_its_surfac
 def test_molecules_have_the_sizes_of_the_real_ones():
     longest_nm = {"ribosome": 26, "fatty_acid_synthase": 26, "proteasome": 28, "apoferritin": 12}
     for name, length in (longest_nm | {"beta_galactosidase": 17}).items():
-        beads = molecule(name).beads_xyz
+        beads, weights = beads_of(name)
         assert np.linalg.norm(beads[:, None] - beads[None], axis=-1).max() / 10 == pytest.approx(length, rel=0.15), name
-        assert np.average(beads, axis=0, weights=molecule(name).weights) == pytest.approx([0, 0, 0], abs=1e-9)
-    ribosome = molecule("ribosome")
-    assert 2e6 < len(ribosome.weights) * BEAD_PITCH_ANGSTROM**3 * 0.81 < 4.5e6, "in dalton"
-    assert ribosome.weights[ribosome.beads_xyz[:, 2] > 0].sum() > ribosome.weights.sum() / 2, "large subunit at +z"
+        assert np.average(beads, axis=0, weights=weights) == pytest.approx([0, 0, 0], abs=1e-9)
+    beads, weights = beads_of("ribosome")
+    assert 2e6 < len(weights) * BEAD_PITCH_ANGSTROM**3 * 0.81 < 4.5e6, "in dalton"
+    assert weights[beads[:, 2] > 0].sum() > weights.sum() / 2, "large subunit at +z"
 
 
 @pytest.mark.parametrize("size", ["full", "tiny"])

@@ -8,7 +8,7 @@ import pytest
 import zarr
 
 from napari_cryoet.demo.rows import HTTPS_PREFIX
-from napari_cryoet.demo.scenes import RECIPES, molecule, scene_of_run
+from napari_cryoet.demo.scenes import MOLECULES, RECIPES, scene_of_run
 from napari_cryoet.formats.mesh import read_mesh
 from napari_cryoet.packs.pack import open_pack
 
@@ -89,13 +89,13 @@ def test_it_is_dark_where_particles_were_planted(pack, run):
     row, truth = tomogram(pack, run, isVisualizationDefault=True), scene_of_run(run)
     volume = volume_of(pack, row)
     solid = truth.recipe.particles.keys() & {"ribosome", "beta_galactosidase"}
-    places = np.concatenate([truth.positions_angstrom_xyz(kind) for kind in solid])
+    places = np.concatenate([truth.positions_angstrom_xyz[kind] for kind in solid])
     elsewhere = np.random.default_rng(0).uniform(0, truth.recipe.extent_xyz, (4000, 3))
     assert darkness(volume, row, places) > darkness(volume, row, elsewhere) + 0.2
 
 
 def test_a_mirrored_scene_is_not_dark(pack):
-    row, truth = tomogram(pack, "MIX_003"), scene_of_run("MIX_003").positions_angstrom_xyz("ribosome")
+    row, truth = tomogram(pack, "MIX_003"), scene_of_run("MIX_003").positions_angstrom_xyz["ribosome"]
     volume = volume_of(pack, row)
     last_xyz = (np.array(volume.shape[::-1]) - 1) * row["voxelSpacing"]
     for axis in range(3):
@@ -116,7 +116,7 @@ def test_the_wedge_that_was_not_imaged_is_missing(pack):
 def test_the_denoised_tomogram_has_less_noise_and_the_same_content(pack):
     rows = [tomogram(pack, "MIX_001", processing=processing) for processing in ("raw", "denoised")]
     raw, denoised = (volume_of(pack, row) for row in rows)
-    places = scene_of_run("MIX_001").positions_angstrom_xyz("ribosome")
+    places = scene_of_run("MIX_001").positions_angstrom_xyz["ribosome"]
     assert darkness(denoised, rows[1], places) > 1.2 * darkness(raw, rows[0], places)
     assert np.corrcoef(raw.ravel(), denoised.ravel())[0, 1] > 0.3
 
@@ -126,7 +126,7 @@ def test_one_place_is_dark_at_both_spacings_and_moves_with_the_alignment(pack, f
     coarse = tomogram(pack, "DEMO_001", alignmentId=fine["alignmentId"], voxelSpacing=2 * fine["voxelSpacing"])
     (file,) = [file for file in chosen(files, run="DEMO_001") if file["alignmentId"] != fine["alignmentId"]]
     other = tomogram(pack, "DEMO_001", alignmentId=file["alignmentId"])
-    truth = scene_of_run("DEMO_001").positions_angstrom_xyz("ribosome")
+    truth = scene_of_run("DEMO_001").positions_angstrom_xyz["ribosome"]
     moved, _ = points_of(pack, file)
     assert darkness(volume_of(pack, fine), fine, truth) > 0.3
     assert darkness(volume_of(pack, coarse), coarse, truth) > 0.3
@@ -141,13 +141,13 @@ def test_planted_positions_and_rotations_are_in_the_files(pack, files):
     for file in planted:
         positions, lines = points_of(pack, file)
         truth = scene_of_run(file["run"])
-        np.testing.assert_allclose(positions, truth.positions_angstrom_xyz("ribosome"), rtol=1e-12)
-        np.testing.assert_array_equal([line["xyz_rotation_matrix"] for line in lines], truth.rotations("ribosome"))
+        np.testing.assert_allclose(positions, truth.positions_angstrom_xyz["ribosome"], rtol=1e-12)
+        np.testing.assert_array_equal([line["xyz_rotation_matrix"] for line in lines], truth.rotations["ribosome"])
 
 
 def test_annotators_err_as_they_are_said_to(pack, files):
     truth = scene_of_run("DEMO_001")
-    planted = truth.positions_angstrom_xyz("ribosome")
+    planted = truth.positions_angstrom_xyz["ribosome"]
     found = {}
     for kind in ("manual", "hybrid", "automated"):
         file = chosen(files, run="DEMO_001", methodType=kind, objectName="cytosolic ribosome")[0]
@@ -161,7 +161,7 @@ def test_annotators_err_as_they_are_said_to(pack, files):
     assert 100 * hits.mean() == pytest.approx(file["confidencePrecision"], abs=2)
     assert 100 * hits.sum() / len(planted) == pytest.approx(file["confidenceRecall"], abs=2)
     matrices = np.array([line["xyz_rotation_matrix"] for line in lines])
-    traces = np.einsum("nij,nij->n", matrices, truth.rotations("ribosome")[partner])
+    traces = np.einsum("nij,nij->n", matrices, truth.rotations["ribosome"][partner])
     assert 0 < np.median(np.degrees(np.arccos(np.clip((traces[hits] - 1) / 2, -1, 1)))) < 10
     _, points, _, distance, partner = found["automated"]
     close = distance < 110
@@ -187,10 +187,10 @@ def test_masks_follow_the_geometry(pack, files):
         elif file["objectName"] == "mitochondrion":
             assert (labels > 0).sum() == pytest.approx((recipe.membranes[0].distance(x, y, z) < 32).sum())
         else:
-            centres = scene_of_run(file["run"]).positions_angstrom_xyz("apoferritin")
+            centres = scene_of_run(file["run"]).positions_angstrom_xyz["apoferritin"]
             i, j, k = np.round(centres.T / file["voxelSpacing"]).astype(int)
             assert labels[k, j, i].tolist() == list(range(1, len(centres) + 1))
-            radius = molecule("apoferritin").radius_angstrom
+            radius = MOLECULES["apoferritin"].radius
             assert np.count_nonzero(labels == 1) * file["voxelSpacing"] ** 3 == pytest.approx(4.2 * radius**3, rel=0.5)
 
 
@@ -216,7 +216,7 @@ def test_the_tilt_series_shows_the_scene_at_every_angle(pack):
             np.testing.assert_array_equal(mrc.data, images)
         (run,) = chosen(pack.tables["runs"], id=row["runId"])
         truth = scene_of_run(run["name"])
-        x, y, z = truth.positions_angstrom_xyz("ribosome").T
+        x, y, z = truth.positions_angstrom_xyz["ribosome"].T
         middle = (np.array(images.shape[:0:-1]) // 2) * row["pixelSpacing"]
         depth = round(truth.recipe.extent_xyz[2] / row["pixelSpacing"] / 2) * row["pixelSpacing"]
         for number in (5, 20, 35):

@@ -18,8 +18,8 @@ from napari_cryoet.demo.shapes import Floats, Membrane, Microtubule, random_rota
 from napari_cryoet.demo.simulate import Grid, labels, other_alignment
 from napari_cryoet.formats.portal_zarr import write_mrc, write_pyramid
 
-MEMBRANE_STEP_ANGSTROM: Final = 90.0
-MICROTUBULE_STEP_ANGSTROM: Final = 41.0
+_MEMBRANE_STEP_ANGSTROM: Final = 90.0
+_MICROTUBULE_STEP_ANGSTROM: Final = 41.0
 _CAPTIONS: Final = {
     "GlobalCaption": "Simulated, crowded cytoplasm: a cisterna with ribosomes on the left, vesicles, two microtubules.",
     "AnnotationCaption": "Ribosomes at random orientations; the small subunit points to the particle's -z.",
@@ -28,16 +28,20 @@ _CAPTIONS: Final = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Points:
-    """The points of an annotation, in ångström: oriented particles, or parts of instances.
+    """The points of an annotation, in ångström; ``marks`` are the rotations of particles, else the objects' numbers.
 
     ``precision`` and ``recall`` are percent of points that are planted, and of planted particles that were found.
     """
 
     positions_xyz: Floats
-    rotations: Floats | None = None
-    instance_ids: NDArray[np.int64] | None = None
+    marks: NDArray[Any]
     precision: float = 100.0
     recall: float = 100.0
+
+    @property
+    def are_particles(self) -> bool:
+        """Whether each is an object of its own."""
+        return self.marks.ndim == 3
 
 
 def points_of(run: RunPlan, plan: AnnotationPlan, size: Size) -> Points | None:
@@ -45,9 +49,9 @@ def points_of(run: RunPlan, plan: AnnotationPlan, size: Size) -> Points | None:
     truth = scene(run.scene)
     match plan.subject:
         case "membranes":
-            found = _spread(truth.recipe.membranes, MEMBRANE_STEP_ANGSTROM)
+            found = _spread(truth.recipe.membranes, _MEMBRANE_STEP_ANGSTROM)
         case "microtubules":
-            found = _spread(truth.recipe.microtubules, MICROTUBULE_STEP_ANGSTROM)
+            found = _spread(truth.recipe.microtubules, _MICROTUBULE_STEP_ANGSTROM)
         case kind if kind in truth.recipe.particles:
             rng = rng_for(run.name, kind, plan.method, plan.number, plan.binning)
             found = _found_by(METHODS[plan.method], truth, kind, rng)
@@ -60,18 +64,12 @@ def points_of(run: RunPlan, plan: AnnotationPlan, size: Size) -> Points | None:
     z, y, x = run.shape_zyx(size, plan.binning)
     last = (np.array([x, y, z]) - 1) * run.spacing_angstrom(size, plan.binning)
     inside = ((positions >= 0) & (positions <= last)).all(axis=1)
-    rotations, ids = found.rotations, found.instance_ids
-    return replace(
-        found,
-        positions_xyz=positions[inside],
-        rotations=None if rotations is None else rotations[inside],
-        instance_ids=None if ids is None else ids[inside],
-    )
+    return replace(found, positions_xyz=positions[inside], marks=found.marks[inside])
 
 
 def object_count(run: RunPlan, plan: AnnotationPlan, points: Points | None) -> int:
     """How many objects an annotation has."""
-    if points is not None and points.instance_ids is None:
+    if points is not None and points.are_particles:
         return len(points.positions_xyz)
     recipe = scene(run.scene).recipe
     counts = {"membranes": recipe.membranes, "microtubules": recipe.microtubules, "vesicles": _vesicles(run)}
@@ -90,60 +88,56 @@ def write_shape(
 ) -> list[Place]:
     """Write the files of one shape of an annotation; their names begin with ``stem``."""
     spacing = run.spacing_angstrom(size, plan.binning)
-
-    def place(ending: str) -> Place:
-        return Place(stem.files, f"{stem.key}_{ending}")
-
-    if shape in ("SegmentationMask", "InstanceSegmentationMask"):
-        grid = Grid(run.shape_zyx(size, plan.binning), spacing)
-        voxels: NDArray[Any] = labels(scene(run.scene), plan.subject, grid, stop)
-        is_mask = shape == "SegmentationMask"
-        if is_mask:
-            voxels = (voxels > 0).astype(np.int8)
-        zarr, mrc = (place(f"{shape.lower()}.{suffix}") for suffix in ("zarr", "mrc"))
-        write_pyramid(zarr.path, voxels, spacing, "mask" if is_mask else "instances", stop=stop)
-        write_mrc(mrc.path, voxels, spacing, stop=stop)
-        return [zarr, mrc]
     match shape:
+        case "SegmentationMask" | "InstanceSegmentationMask":
+            grid = Grid(run.shape_zyx(size, plan.binning), spacing)
+            voxels: NDArray[Any] = labels(scene(run.scene), plan.subject, grid, stop)
+            is_mask = shape == "SegmentationMask"
+            if is_mask:
+                voxels = (voxels > 0).astype(np.int8)
+            zarr, mrc = (stem + f"_{shape.lower()}.{suffix}" for suffix in ("zarr", "mrc"))
+            write_pyramid(zarr.path, voxels, spacing, "mask" if is_mask else "instances", stop=stop)
+            write_mrc(mrc.path, voxels, spacing, stop=stop)
+            return [zarr, mrc]
         case "GlobalCaption":
-            file, content = place("globalcaption.json"), _caption(shape)
+            file, content = stem + "_globalcaption.json", _caption(shape)
         case "AnnotationCaption":
-            file, content = place(f"{plan.shapes[0].lower()}_caption.json"), _caption(shape)
+            file, content = stem + f"_{plan.shapes[0].lower()}_caption.json", _caption(shape)
         case "Mesh":
-            file, content = place("triangularmesh.glb"), _mesh(_vesicles(run))
+            file, content = stem + "_triangularmesh.glb", _mesh(_vesicles(run))
         case _ if points is not None:
-            lines = [json.dumps(line) + "\n" for line in ndjson_lines(points, shape, spacing)]
-            file, content = place(f"{shape.lower()}.ndjson"), "".join(lines).encode()
+            lines = [json.dumps(line) + "\n" for line in _lines(points, shape, spacing)]
+            file, content = stem + f"_{shape.lower()}.ndjson", "".join(lines).encode()
         case _:
             raise ValueError(f"the demo has no {shape} of {plan.subject}")
     file.write(content)
     return [file]
 
 
-def ndjson_lines(points: Points, shape: str, spacing_angstrom: float) -> Iterator[dict[str, Any]]:
+def _lines(points: Points, shape: str, spacing_angstrom: float) -> Iterator[dict[str, Any]]:
     """The points as the portal's annotation file has them: voxel coordinates x, y, z."""
-    for number, (x, y, z) in enumerate((points.positions_xyz / spacing_angstrom).tolist()):
+    voxels = (points.positions_xyz / spacing_angstrom).tolist()
+    for (x, y, z), mark in zip(voxels, points.marks.tolist(), strict=True):
         location = {"x": x, "y": y, "z": z}
-        if shape == "OrientedPoint" and points.rotations is not None:
-            matrix = points.rotations[number].tolist()
-            yield {"type": "orientedPoint", "location": location, "xyz_rotation_matrix": matrix}
-        elif shape == "InstanceSegmentation" and points.instance_ids is not None:
-            yield {"type": "instancePoint", "location": location, "instance_id": int(points.instance_ids[number])}
-        else:
-            yield {"type": "point", "location": location}
+        match shape:
+            case "OrientedPoint":
+                yield {"type": "orientedPoint", "location": location, "xyz_rotation_matrix": mark}
+            case "InstanceSegmentation":
+                yield {"type": "instancePoint", "location": location, "instance_id": mark}
+            case _:
+                yield {"type": "point", "location": location}
 
 
 def _spread(objects: tuple[Membrane, ...] | tuple[Microtubule, ...], step: float) -> Points:
     """Points over membranes, or along microtubules, with the number of each's, from 1."""
     each = [thing.points(step) for thing in objects]
-    ids = np.repeat(np.arange(1, len(each) + 1), [len(points) for points in each])
-    return Points(np.concatenate(each), instance_ids=ids)
+    return Points(np.concatenate(each), np.repeat(np.arange(1, len(each) + 1), [len(points) for points in each]))
 
 
 def _found_by(method: Method, truth: Scene, kind: str, rng: np.random.Generator) -> Points:
     from scipy.spatial.transform import Rotation
 
-    planted, rotations = truth.positions_angstrom_xyz(kind), truth.rotations(kind)
+    planted, rotations = truth.positions_angstrom_xyz[kind], truth.rotations[kind]
     count = len(planted)
     kept = np.sort(rng.permutation(count)[round(method.missed * count) :])
     invented = round(method.invented * count)
@@ -157,7 +151,7 @@ def _found_by(method: Method, truth: Scene, kind: str, rng: np.random.Generator)
         positions = np.concatenate([positions, rng.uniform(0, 1, (invented, 3)) * truth.recipe.extent_xyz])
         rotations = np.concatenate([rotations, random_rotations(invented, rng)])
     precision = round(100 * len(kept) / (len(kept) + invented), 1)
-    return Points(positions, rotations, None, precision, round(100 * len(kept) / count, 1))
+    return Points(positions, rotations, precision, round(100 * len(kept) / count, 1))
 
 
 def _vesicles(run: RunPlan) -> list[Membrane]:

@@ -51,19 +51,16 @@ class TomogramPlan(msgspec.Struct, frozen=True):
 
 
 class AnnotationPlan(msgspec.Struct, frozen=True):
-    """An annotation: the number of its folder, what it is about, and how it was (or pretends to have been) made.
-
-    ``alignment`` is 0 where it is unknown. Of one that is shown by default, it is the first shape that is.
-    """
+    """An annotation: the number of its folder, what it is about, and how it was (or pretends to have been) made."""
 
     number: int
     subject: str
     shapes: tuple[str, ...]
     method: str = "planted"
     binning: int = 1
-    alignment: int = 100
+    alignment: int = 100  # 0 where it is unknown
     is_recommended: bool = False
-    is_default: bool = False
+    is_default: bool = False  # its first shape is shown by default
     community: bool = False
 
 
@@ -123,8 +120,3 @@ RUNS: Final = _CONTENT.runs
 OBJECTS: Final = _CONTENT.objects
 METHODS: Final = _CONTENT.methods
 COLUMNS: Final = _CONTENT.columns
-
-
-def run_plan(name: str) -> RunPlan:
-    """The run of that name; raises KeyError if the demo has none."""
-    return {run.name: run for run in RUNS}[name]

@@ -14,29 +14,26 @@ from napari_cryoet.formats.portal_zarr import folder_bytes
 Row = dict[str, Any]
 
 HTTPS_PREFIX: Final = "https://files.napari-cryoet-demo.invalid/"
-COMMUNITY_DEPOSITION: Final = 90903
 S3_PREFIX: Final = "s3://napari-cryoet-demo/"
+_COMMUNITY_DEPOSITION: Final = 90903
 _FIRST_ID: Final = 9001
 _PEOPLE: Final = sorted({name for deposition in DEPOSITIONS.values() for name in deposition.authors})
 
 
-class Tables:
+class Tables(dict[str, list[Row]]):
     """Tables that grow row by row; ids count up in each table from the same start, so kinds of records share ids."""
 
-    def __init__(self) -> None:
-        self.rows: dict[str, list[Row]] = {}
-
-    def add(self, table: str, *parts: Mapping[str, Any], row_id: int | None = None) -> int:
-        """Append a row of some columns and those that are the same in all rows; gives its id."""
-        rows = self.rows.setdefault(table, [])
-        row: Row = {"id": row_id or _FIRST_ID + len(rows), **COLUMNS.get(table, {})}
+    def add(self, table: str, *parts: Mapping[str, Any]) -> int:
+        """Append a row of the columns that are the same in all rows, and of some more; gives its id."""
+        rows = self.setdefault(table, [])
+        row: Row = {"id": _FIRST_ID + len(rows), **COLUMNS.get(table, {})}
         for part in parts:
             row |= part
         rows.append(row)
         return int(row["id"])
 
     def add_authors(self, of: str, parent_id: int, deposition_id: int) -> None:
-        """The people of a deposition as authors of a record of it."""
+        """Append the people of a deposition as authors of a record of it."""
         names = DEPOSITIONS[deposition_id].authors
         for order, name in enumerate(names, start=1):
             row = {
@@ -58,8 +55,8 @@ class Place:
     files: Path
     key: str
 
-    def __truediv__(self, name: str) -> Place:
-        return Place(self.files, f"{self.key}/{name}")
+    def __add__(self, ending: str) -> Place:
+        return Place(self.files, self.key + ending)
 
     @property
     def path(self) -> Path:
@@ -89,33 +86,28 @@ class Place:
 
 
 def add_depositions(tables: Tables, files: Path) -> None:
-    """The depositions with their types and authors, once photos are written."""
+    """Add the depositions with their types and authors, once photos are written."""
     for plan in DEPOSITIONS.values():
-        row = {"title": plan.title, "description": plan.description, "tag": "demo", **dates(plan.id)}
-        tables.add("depositions", row, deposition_images(files, plan.id).photos(), row_id=plan.id)
+        row = {"id": plan.id, "title": plan.title, "description": plan.description, "tag": "demo", **dates(plan.id)}
+        tables.add("depositions", row, deposition_images(files, plan.id).photos())
         for kind in plan.types:
             tables.add("depositionTypes", {"depositionId": plan.id, "type": kind})
         tables.add_authors("deposition", plan.id, plan.id)
 
 
 def add_dataset(tables: Tables, plan: DatasetPlan, files: Path) -> None:
-    """A dataset with its authors and funding, once all its files are written."""
+    """Add a dataset with its authors and funding, once all its files are written."""
     place = Place(files, str(plan.id))
-    row = {
-        "depositionId": plan.deposition_id,
-        **plan.columns,
-        **dates(plan.deposition_id),
-        "fileSize": place.size_bytes,
-    }
-    tables.add("datasets", row, (place / "").addresses("Prefix"), (place / "Images").photos(), row_id=plan.id)
+    row = {"id": plan.id, "depositionId": plan.deposition_id, **plan.columns, **dates(plan.deposition_id)}
+    row["fileSize"] = place.size_bytes
+    tables.add("datasets", row, (place + "/").addresses("Prefix"), (place + "/Images").photos())
     tables.add_authors("dataset", plan.id, plan.deposition_id)
-    funding = {"datasetId": plan.id, "fundingAgencyName": "Imaginary Science Foundation", "grantId": "DEMO-0001"}
-    tables.add("datasetFunding", funding)
+    tables.add("datasetFunding", {"datasetId": plan.id})
 
 
 def annotation_row(run: RunPlan, plan: AnnotationPlan) -> Row:
     """What follows from the plan of an annotation."""
-    deposition_id = COMMUNITY_DEPOSITION if plan.community else run.dataset.deposition_id
+    deposition_id = _COMMUNITY_DEPOSITION if plan.community else run.dataset.deposition_id
     object_id, object_name = OBJECTS[plan.subject]
     return {
         "runId": run.id,

@@ -21,67 +21,51 @@ from napari_cryoet.demo.shapes import (
     Membrane,
     Microtubule,
     Molecule,
-    MoleculeRecipe,
     Vector,
     random_rotations,
     rotations_to,
     sphere_directions,
 )
 
-BOUND_RIBOSOME_DISTANCE_ANGSTROM: Final = 138.0
-"""From the middle of a membrane to the centre of a ribosome on it."""
+_BOUND_RIBOSOME_ANGSTROM: Final = 138.0  # from the middle of a membrane to the centre of a ribosome on it
 _SEED: Final = 20261124
 _TRIES_PER_PARTICLE: Final = 400
 _CLEARANCE_ANGSTROM: Final = 45.0  # between a particle and the middle of a membrane
 
 
 class Recipe(msgspec.Struct, frozen=True):
-    """What to plant.
-
-    Parameters
-    ----------
-    particles
-        How many of each molecule.
-    bound_ribosomes
-        How many more ribosomes are on the first membrane.
-    crowding
-        Density of the small proteins in the background; 1 is a cell's.
-    """
+    """What to plant."""
 
     extent_xyz: Vector
-    particles: dict[str, int]
+    particles: dict[str, int]  # how many of each molecule
     membranes: tuple[Membrane, ...] = ()
     microtubules: tuple[Microtubule, ...] = ()
     gold_beads: tuple[Vector, ...] = ()
-    bound_ribosomes: int = 0
-    crowding: float = 0.02
+    bound_ribosomes: int = 0  # how many more are on the first membrane
+    crowding: float = 0.02  # density of the small proteins in the background; 1 is a cell's
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """A recipe with every particle in its place."""
+    """A recipe with every particle in its place, by molecule: centres (n, 3), rotations (n, 3, 3).
+
+    Rotations are active, particle to tomogram: their columns are the particle's axes, x, y, z.
+    """
 
     name: str
     recipe: Recipe
-    _positions: Mapping[str, Floats]
-    _rotations: Mapping[str, Floats]
-
-    def positions_angstrom_xyz(self, molecule_name: str) -> Floats:
-        """Centres of the particles of a kind, shape (n, 3)."""
-        return self._positions[molecule_name]
-
-    def rotations(self, molecule_name: str) -> Floats:
-        """Their rotations, shape (n, 3, 3): active, particle to tomogram, columns are the particle's axes, x, y, z."""
-        return self._rotations[molecule_name]
+    positions_angstrom_xyz: Mapping[str, Floats]
+    rotations: Mapping[str, Floats]
 
 
 class _File(msgspec.Struct, frozen=True):
-    molecules: dict[str, MoleculeRecipe]
+    molecules: dict[str, Molecule]
     scenes: dict[str, Recipe]
 
 
 _FILE: Final = msgspec.toml.decode(Path(__file__).with_name("scenes.toml").read_bytes(), type=_File)
 RECIPES: Final = _FILE.scenes
+MOLECULES: Final = _FILE.molecules
 
 
 def rng_for(*words: str | int) -> np.random.Generator:
@@ -91,28 +75,28 @@ def rng_for(*words: str | int) -> np.random.Generator:
 
 def scene_of_run(run_name: str) -> Scene:
     """What was planted in a run, e.g. ``"DEMO_001"``; raises KeyError if the demo has no such run."""
-    from napari_cryoet.demo.content import run_plan
+    from napari_cryoet.demo.content import RUNS
 
-    return scene(run_plan(run_name).scene)
+    return scene({run.name: run.scene for run in RUNS}[run_name])
 
 
 @cache
-def molecule(name: str) -> Molecule:
-    """The molecule of that name; raises KeyError if the demo has none."""
-    return _FILE.molecules[name].molecule(np.random.default_rng([20260, *name.encode()]))
+def beads_of(molecule: str) -> tuple[Floats, Floats]:
+    """The beads of a molecule, and their weights."""
+    return MOLECULES[molecule].beads(np.random.default_rng([20260, *molecule.encode()]))
 
 
 @cache
 def scene(name: str) -> Scene:
-    """The scene of that name; raises KeyError if there is none."""
+    """The scene of a recipe."""
     recipe = RECIPES[name]
     rng = rng_for(name, "place")
     room = _Room(recipe)
     positions: dict[str, Floats] = {}
     rotations: dict[str, Floats] = {}
     bound, bound_rotations = _bound_ribosomes(recipe, room, rng)
-    for kind in sorted(recipe.particles, key=lambda kind: -molecule(kind).radius_angstrom):
-        positions[kind] = room.place(molecule(kind).radius_angstrom, recipe.particles[kind], rng)
+    for kind in sorted(recipe.particles, key=lambda kind: -MOLECULES[kind].radius):
+        positions[kind] = room.place(MOLECULES[kind].radius, recipe.particles[kind], rng)
         rotations[kind] = random_rotations(len(positions[kind]), rng)
     if len(bound):
         positions["ribosome"] = np.concatenate([bound, positions["ribosome"]])
@@ -124,10 +108,10 @@ def _bound_ribosomes(recipe: Recipe, room: _Room, rng: np.random.Generator) -> t
     """Ribosomes on the outside of the first membrane, their tunnels (+z) toward it: positions and rotations."""
     if not recipe.bound_ribosomes:
         return np.empty((0, 3)), np.empty((0, 3, 3))
-    membrane, radius = recipe.membranes[0], molecule("ribosome").radius_angstrom
+    membrane, radius = recipe.membranes[0], MOLECULES["ribosome"].radius
     on_surface = membrane.surface(sphere_directions(6000))
     outward = membrane.normals(on_surface)
-    candidates = on_surface + BOUND_RIBOSOME_DISTANCE_ANGSTROM * outward
+    candidates = on_surface + _BOUND_RIBOSOME_ANGSTROM * outward
     kept: list[int] = []
     for k in rng.permutation(len(candidates)).tolist():
         if len(kept) < recipe.bound_ribosomes and room.is_free(candidates[k], radius, other_than=membrane):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -13,8 +12,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Vector = tuple[float, float, float]
 
-BEAD_PITCH_ANGSTROM: Final = 12.0
-"""A bead of a molecule stands for a cube of this size."""
+BEAD_PITCH_ANGSTROM: Final = 12.0  # a bead of a molecule stands for a cube of this size
 MICROTUBULE_RADIUS_ANGSTROM: Final = 112.0
 _PROTOFILAMENTS: Final = 13
 _MONOMER_RISE_ANGSTROM: Final = 41.0
@@ -22,21 +20,13 @@ _MONOMER_CUBIC_ANGSTROM: Final = 50e3 / 0.81
 
 
 class Membrane(msgspec.Struct, frozen=True):
-    """A closed bilayer: an undulating ellipsoid, where r - 1 - (sum of waves) is zero.
-
-    Parameters
-    ----------
-    waves
-        Wave vector x, y, z per radius, phase, amplitude in radii.
-    sway
-        The whole swings along x: amplitude, wave length along y, phase.
-    """
+    """A closed bilayer: an undulating ellipsoid, where r - 1 - (sum of waves) is zero."""
 
     name: str
     centre_xyz: Vector
     radii_xyz: Vector
-    waves: tuple[tuple[float, float, float, float, float], ...] = ()
-    sway: Vector = (0.0, 1.0, 0.0)
+    waves: tuple[tuple[float, float, float, float, float], ...] = ()  # vector x, y, z per radius, phase, amplitude
+    sway: Vector = (0.0, 1.0, 0.0)  # the whole swings along x: amplitude, wave length along y, phase
 
     def distance(
         self, x: NDArray[np.floating], y: NDArray[np.floating], z: NDArray[np.floating]
@@ -127,23 +117,14 @@ class Microtubule(msgspec.Struct, frozen=True):
         return points, np.full(len(points), _MONOMER_CUBIC_ANGSTROM / 12)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Molecule:
-    """Beads in a molecule's own frame, whose origin is the centre of mass; weights are relative to solid protein."""
-
-    radius_angstrom: float
-    beads_xyz: Floats
-    weights: Floats
-
-
-class MoleculeRecipe(msgspec.Struct, frozen=True):
+class Molecule(msgspec.Struct, frozen=True):
     """The radius of a molecule, and the ellipsoids that it is painted with: density, centre and radii."""
 
     radius: float
     ellipsoids: tuple[tuple[float, Vector, Vector], ...]
 
-    def molecule(self, rng: np.random.Generator) -> Molecule:
-        """Beads on a jittered lattice, with uneven weights as secondary structure gives."""
+    def beads(self, rng: np.random.Generator) -> tuple[Floats, Floats]:
+        """Beads on a jittered lattice around the centre of mass, and uneven weights as secondary structure gives."""
         ticks = np.arange(-1.25 * self.radius, 1.25 * self.radius, BEAD_PITCH_ANGSTROM)
         beads = np.stack(np.meshgrid(ticks, ticks, ticks), axis=-1).reshape(-1, 3)
         beads += rng.uniform(-0.25, 0.25, beads.shape) * BEAD_PITCH_ANGSTROM
@@ -151,7 +132,7 @@ class MoleculeRecipe(msgspec.Struct, frozen=True):
         for density, centre, radii in self.ellipsoids:
             weights[(((beads - centre) / radii) ** 2).sum(axis=-1) <= 1] = density
         beads, weights = beads[weights > 0], weights[weights > 0] * rng.uniform(0.6, 1.4, np.count_nonzero(weights))
-        return Molecule(self.radius, beads - np.average(beads, axis=0, weights=weights), weights)
+        return beads - np.average(beads, axis=0, weights=weights), weights
 
 
 def sphere_directions(count: int) -> Floats:

@@ -11,27 +11,23 @@ import math
 import threading
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.demo.content import RunPlan, Size, TomogramPlan
-from napari_cryoet.demo.scenes import Scene, molecule, rng_for, scene
+from napari_cryoet.demo.scenes import MOLECULES, Scene, beads_of, rng_for, scene
 from napari_cryoet.demo.shapes import BEAD_PITCH_ANGSTROM, MICROTUBULE_RADIUS_ANGSTROM, Floats, Membrane, Vector
 from napari_cryoet.exceptions import raise_if_stopped
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
 
 Volume32 = NDArray[np.float32]
 Box = tuple[slice, slice, slice]
 
 TILTS_DEGREE: Final = tuple(range(-60, 61, 3))
-GREY_LEVELS: Final = 12
-"""Steps of grey in one standard deviation: real tomograms are rounded too, so that they compress."""
-MASK_HALF_THICKNESS_ANGSTROM: Final = 32.0
-NOISE_LEFT_BY_DENOISING: Final = 0.2
+_GREY_LEVELS: Final = 12  # in one standard deviation: real tomograms are rounded too, so that they compress
+_MASK_HALF_THICKNESS_ANGSTROM: Final = 32.0
+_NOISE_LEFT_BY_DENOISING: Final = 0.2
 _WAVELENGTH_ANGSTROM: Final = 0.0197  # of electrons at 300 kV
 _AMPLITUDE_CONTRAST: Final = 0.12
 _B_FACTOR: Final = 900.0
@@ -82,10 +78,10 @@ def density(truth: Scene, grid: Grid, stop: threading.Event | None = None) -> Vo
     clouds = [tube.beads() for tube in truth.recipe.microtubules]
     for kind in truth.recipe.particles:
         raise_if_stopped(stop)
-        model = molecule(kind)
-        beads = np.einsum("nij,bj->nbi", truth.rotations(kind), model.beads_xyz)
-        beads += truth.positions_angstrom_xyz(kind)[:, None]
-        clouds.append((beads.reshape(-1, 3), np.tile(model.weights * BEAD_PITCH_ANGSTROM**3, len(beads))))
+        beads_xyz, weights = beads_of(kind)
+        beads = np.einsum("nij,bj->nbi", truth.rotations[kind], beads_xyz)
+        beads += truth.positions_angstrom_xyz[kind][:, None]
+        clouds.append((beads.reshape(-1, 3), np.tile(weights * BEAD_PITCH_ANGSTROM**3, len(beads))))
     points, masses = (np.concatenate(parts) for parts in zip(*clouds, strict=True))
     volume = _blobs(points, masses, grid, stop)
     for membrane in truth.recipe.membranes:
@@ -104,22 +100,22 @@ def labels(truth: Scene, subject: str, grid: Grid, stop: threading.Event | None 
     found = np.zeros(grid.shape_zyx, np.uint16)
     match subject:
         case "membranes":
-            half = max(MASK_HALF_THICKNESS_ANGSTROM, 0.6 * grid.spacing_angstrom)
+            half = max(_MASK_HALF_THICKNESS_ANGSTROM, 0.6 * grid.spacing_angstrom)
             for number, membrane in enumerate(truth.recipe.membranes, start=1):
                 raise_if_stopped(stop)
                 box, distance = grid.around(membrane)
                 found[box][np.abs(distance) <= half] = number
         case "mitochondrion":
             box, distance = grid.around(truth.recipe.membranes[0])
-            found[box] = distance <= MASK_HALF_THICKNESS_ANGSTROM
+            found[box] = distance <= _MASK_HALF_THICKNESS_ANGSTROM
         case "microtubules":
             for number, tube in enumerate(truth.recipe.microtubules, start=1):
                 for centre in tube.points(grid.spacing_angstrom / 2):
                     box, distance = grid.ball(centre, MICROTUBULE_RADIUS_ANGSTROM + 22)
                     found[box][distance <= MICROTUBULE_RADIUS_ANGSTROM + 22] = number
         case _:
-            radius = 0.95 * molecule(subject).radius_angstrom
-            for number, centre in enumerate(truth.positions_angstrom_xyz(subject), start=1):
+            radius = 0.95 * MOLECULES[subject].radius
+            for number, centre in enumerate(truth.positions_angstrom_xyz[subject], start=1):
                 box, distance = grid.ball(centre, radius)
                 found[box][distance <= radius] = number
     return found
@@ -168,14 +164,14 @@ class Imaging:
         return signal, noise, frequency
 
     def tomogram(self, plan: TomogramPlan) -> Volume32:
-        """A tomogram, float32, z, y, x, in whole numbers: its standard deviation is `GREY_LEVELS`."""
+        """A tomogram, float32, z, y, x, in whole numbers: its standard deviation is twelve."""
         from scipy import fft, ndimage
 
         signal, noise, frequency = self._spectra
         raise_if_stopped(self._stop)
         is_denoised = plan.processing == "denoised"
         blur = math.hypot(0.6 if is_denoised else 0, 0.42 * plan.binning if plan.binning > 1 else 0)
-        spectrum = signal + noise * np.float32(NOISE_LEFT_BY_DENOISING if is_denoised else 1)
+        spectrum = signal + noise * np.float32(_NOISE_LEFT_BY_DENOISING if is_denoised else 1)
         spectrum *= np.exp(np.float32(-2 * (np.pi * blur) ** 2) * frequency**2)
         volume = fft.irfftn(spectrum, self._padded_shape, workers=2)[tuple(slice(n) for n in self.grid.shape_zyx)]
         # sampled, not averaged in blocks, so that voxel j stays at j times the coarse spacing
@@ -185,7 +181,7 @@ class Imaging:
             matrix, offset_xyz = other_alignment(self._run)
             start = (-matrix.T @ offset_xyz)[::-1] / self._run.spacing_angstrom(self._size, plan.binning)
             volume = ndimage.affine_transform(volume, matrix.T[::-1, ::-1], start, order=1, mode="reflect")
-        volume = (volume - volume.mean()) * (GREY_LEVELS / volume.std())
+        volume = (volume - volume.mean()) * (_GREY_LEVELS / volume.std())
         return np.asarray(np.round(volume), dtype=np.float32)
 
     def tilt_images(self) -> Volume32:
@@ -207,7 +203,7 @@ class Imaging:
             images.append(np.round(300 * math.exp(-0.35 / math.cos(tilt)) * (1 + 0.06 * contrast)))
         return np.asarray(images, dtype=np.float32)
 
-    def _projector(self, tilt: float) -> csr_array:
+    def _projector(self, tilt: float) -> Any:
         """Sums along the beam when the volume is tilted about y: a matrix from the voxels of an x-z plane to a line."""
         from scipy.sparse import csr_array
 

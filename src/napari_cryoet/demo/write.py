@@ -27,10 +27,8 @@ from napari_cryoet.packs.pack import Manifest, is_pack, write_pack
 
 Progress = Callable[[float, str], None]
 
-CONTENT_VERSION: Final = 6
-"""Counts up whenever the demo's content changes, so that an older one in the cache is not used."""
-STEPS_PER_UNIT: Final = 16
-"""The mixture's grey values are sixteenths, float32 in MRC files too; the cell's are whole numbers, int16 in MRC."""
+_CONTENT_VERSION: Final = 6  # counts up whenever the content changes, so that an older one in the cache isn't used
+_STEPS_PER_UNIT: Final = 16  # of grey values that aren't whole numbers
 _PHOTO_SIZES: Final = {"snapshot": 512, "thumbnail": 134}  # of the longer side, in pixels
 _MANIFEST: Final = Manifest(
     title="napari-cryoet demo",
@@ -45,7 +43,7 @@ _MANIFEST: Final = Manifest(
 
 def demo_folder() -> Path:
     """Where the demo is kept."""
-    return cache_path() / f"demo-{__version__}-{CONTENT_VERSION}"
+    return cache_path() / f"demo-{__version__}-{_CONTENT_VERSION}"
 
 
 def ensure_demo_pack(
@@ -55,10 +53,9 @@ def ensure_demo_pack(
     *,
     size: Size = "full",
 ) -> Path:
-    """Give the demo, and make it first if it isn't there yet.
+    """The demo, in the user's cache or in ``folder``, made if it isn't there yet: once, whoever else asks meanwhile.
 
-    Two processes or threads that ask at once make it once. It is kept in the user's cache, or in ``folder``; the
-    parameters and errors are those of `write_demo_pack`.
+    Parameters and errors are those of `write_demo_pack`.
     """
     folder = demo_folder() if folder is None else Path(folder)
     if is_pack(folder):
@@ -122,7 +119,7 @@ def write_demo_pack(
         rows.add_depositions(tables, files)
         for dataset in DATASETS.values():
             rows.add_dataset(tables, dataset, files)
-        write_pack(unfinished, _MANIFEST, tables.rows)
+        write_pack(unfinished, _MANIFEST, tables)
     _report(progress, None, 1.0, "The demo is ready")
     return folder
 
@@ -141,8 +138,8 @@ class _RunWriter:
         self._spacing_ids: dict[int, int] = {}
 
     def write(self) -> None:
-        row = {"datasetId": self._run.dataset_id, "name": self._run.name}
-        self._tables.add("runs", row, (self._place / "").addresses("Prefix"), row_id=self._run.id)
+        row = {"id": self._run.id, "datasetId": self._run.dataset_id, "name": self._run.name}
+        self._tables.add("runs", row, (self._place + "/").addresses("Prefix"))
         if self._run.has_tilt_series:
             self._tilt_series_id = self._write_tilt_series()
             self._alignment(100)
@@ -155,17 +152,17 @@ class _RunWriter:
         images = self._imaging.tilt_images()
         count, height, width = images.shape
         spacing = self._run.spacing_angstrom(self._size)
-        start = self._place / f"TiltSeries/100/{self._run.name}"
-        angles = Place(self._files, f"{start.key}.rawtlt")
+        stem = self._place + f"/TiltSeries/100/{self._run.name}"
+        angles = stem + ".rawtlt"
         angles.write("".join(f"{tilt:.2f}\n" for tilt in TILTS_DEGREE).encode())
-        files = self._write_volume(start, images, spacing, "tiltseries", is_whole=True)
+        files = self._write_volume(stem, images, spacing, "tiltseries")
         row = {"pixelSpacing": spacing, "sizeX": width, "sizeY": height, "sizeZ": count}
         return self._tables.add("tiltseries", self._common, row, files, angles.addresses("AngleList"))
 
     def _alignment(self, number: int) -> int | None:
         """The id of an alignment, which is written when it is first asked for."""
         if number not in self._alignment_ids:
-            place = self._place / f"Alignments/{number}/alignment_metadata.json"
+            place = self._place + f"/Alignments/{number}/alignment_metadata.json"
             shape, spacing = self._run.shape_zyx(self._size), self._run.spacing_angstrom(self._size)
             row: Row = {f"volume{axis}Dimension": n * spacing for axis, n in zip("ZYX", shape, strict=True)}
             row["tiltseriesId"] = self._tilt_series_id
@@ -177,9 +174,9 @@ class _RunWriter:
     def _spacing(self, binning: int) -> tuple[Place, int]:
         """The folder and the id of a voxel spacing."""
         spacing = self._run.spacing_angstrom(self._size, binning)
-        place = self._place / f"Reconstructions/VoxelSpacing{spacing:.3f}"
+        place = self._place + f"/Reconstructions/VoxelSpacing{spacing:.3f}"
         if binning not in self._spacing_ids:
-            row = {"runId": self._run.id, "voxelSpacing": spacing, **(place / "").addresses("Prefix")}
+            row = {"runId": self._run.id, "voxelSpacing": spacing, **(place + "/").addresses("Prefix")}
             self._spacing_ids[binning] = self._tables.add("tomogramVoxelSpacings", row)
         return place, self._spacing_ids[binning]
 
@@ -188,18 +185,16 @@ class _RunWriter:
         depth, height, width = volume.shape
         dataset, spacing = self._run.dataset, self._run.spacing_angstrom(self._size, plan.binning)
         place, spacing_id = self._spacing(plan.binning)
-        photos = place / f"Images/{plan.number}"
+        photos = place + f"/Images/{plan.number}"
         _save_photos(photos, volume, "key-photo-")
-        for cover in (
-            Place(self._files, f"{dataset.id}/Images"),
-            rows.deposition_images(self._files, dataset.deposition_id),
-        ):
+        covers = Place(self._files, f"{dataset.id}/Images"), rows.deposition_images(self._files, dataset.deposition_id)
+        for cover in covers:
             if plan.is_default and not cover.path.exists():
                 _save_photos(cover, volume)
         if dataset.is_float:
-            volume /= STEPS_PER_UNIT
-        start = place / f"Tomograms/{plan.number}/{self._run.name}"
-        files = self._write_volume(start, volume, spacing, "tomogram", is_whole=not dataset.is_float)
+            volume /= _STEPS_PER_UNIT
+        stem = place + f"/Tomograms/{plan.number}/{self._run.name}"
+        files = self._write_volume(stem, volume, spacing, "tomogram")
         row = {
             "alignmentId": self._alignment(plan.alignment),
             "tomogramVoxelSpacingId": spacing_id,
@@ -216,15 +211,13 @@ class _RunWriter:
         tomogram_id = self._tables.add("tomograms", self._common, row, files, photos.photos("key-photo-"))
         self._tables.add_authors("tomogram", tomogram_id, dataset.deposition_id)
 
-    def _write_volume(self, start: Place, volume: Volume32, spacing: float, kind: Kind, *, is_whole: bool) -> Row:
+    def _write_volume(self, stem: Place, volume: Volume32, spacing: float, kind: Kind) -> Row:
         """Write a volume as OME-Zarr and as MRC, and give the columns for both."""
-        zarr, mrc = (Place(self._files, f"{start.key}.{suffix}") for suffix in ("zarr", "mrc"))
-        sizes = {
-            "fileSizeOmezarr": float(write_pyramid(zarr.path, volume, spacing, kind, stop=self._stop)),
-            "fileSizeMrc": float(
-                write_mrc(mrc.path, volume.astype(np.int16) if is_whole else volume, spacing, stop=self._stop)
-            ),
-        }
+        zarr, mrc = stem + ".zarr", stem + ".mrc"
+        is_float = kind == "tomogram" and self._run.dataset.is_float
+        write_pyramid(zarr.path, volume, spacing, kind, stop=self._stop)
+        write_mrc(mrc.path, volume if is_float else volume.astype(np.int16), spacing, stop=self._stop)
+        sizes = {"fileSizeOmezarr": zarr.size_bytes, "fileSizeMrc": mrc.size_bytes}
         return zarr.addresses("OmezarrDir") | mrc.addresses("MrcFile") | sizes
 
     def _write_annotation(self, plan: AnnotationPlan) -> None:
@@ -233,25 +226,17 @@ class _RunWriter:
         row = rows.annotation_row(self._run, plan)
         row |= {"tomogramVoxelSpacingId": spacing_id, "objectCount": object_count(self._run, plan, points)}
         name = "".join(letter if letter.isalnum() else "_" for letter in row["objectName"].lower())
-        stem = place / f"Annotations/{plan.number}/{name}-1.0"
-        if points is not None and METHODS[plan.method].is_scored:
-            truth = f"100/{name}-1.0.json"
-            row |= {
-                "confidencePrecision": points.precision,
-                "confidenceRecall": points.recall,
-                "groundTruthUsed": truth,
-            }
-        metadata = Place(self._files, f"{stem.key}.json")
+        stem = place + f"/Annotations/{plan.number}/{name}-1.0"
+        is_scored = METHODS[plan.method].is_scored
+        if points is not None and is_scored:
+            row |= {"confidencePrecision": points.precision, "confidenceRecall": points.recall}
+            row["groundTruthUsed"] = f"100/{name}-1.0.json"
+        metadata = stem + ".json"
         metadata.write(row)
         annotation_id = self._tables.add("annotations", row, metadata.addresses("MetadataPath"))
         self._tables.add_authors("annotation", annotation_id, row["depositionId"])
-        if METHODS[plan.method].is_scored:
-            link = {
-                "linkType": "documentation",
-                "name": "A made-up page",
-                "link": "https://napari-cryoet-demo.invalid/matching",
-            }
-            self._tables.add("annotationMethodLinks", {"annotationId": annotation_id, **link})
+        if is_scored:
+            self._tables.add("annotationMethodLinks", {"annotationId": annotation_id})
         common = {
             "alignmentId": self._alignment(plan.alignment),
             "tomogramVoxelSpacingId": spacing_id,
