@@ -1,25 +1,6 @@
-"""All errors that this package raises on purpose.
+"""All errors that this package raises on purpose; every one is a `CryoETError`.
 
-::
-
-    CryoETError
-    ├── NetworkError        a server gave no answer, or one that can't be used
-    │   └── WithheldError   offline mode or the data saver kept it from being asked; a StreamError too
-    ├── PortalError         the portal's metadata could not be had or understood
-    │   ├── NotFoundError   the portal has no such record
-    │   └── PackError       an offline pack is damaged or isn't a pack
-    ├── FormatError         a file is not what its name or its metadata says
-    │   ├── MissingContextError   a file doesn't say all that is needed to place what is in it
-    │   └── OtherKindError  a file may be right, but holds nothing that is read here
-    ├── SaveError           a file could not be written; what was there is as it was
-    │   └── ExistsError     something is there already, and replacing it was not allowed
-    ├── StreamError         pixels could not be read
-    │   └── ChangedError    the file changed while it was read
-    ├── DownloadError       a download did not finish
-    ├── ComparisonError     two annotations can't be compared
-    └── StoppedError        the user said stop; nothing is wrong
-
-The message says what happened in words for a biologist; ``hint`` says what to do next; the cause is chained with
+The message says what happened, in plain words for a biologist, ``hint`` what to do next. The cause is chained with
 ``raise ... from error``.
 """
 
@@ -38,15 +19,7 @@ Context = Literal["spacing_angstrom", "shape_zyx", "tomogram"]
 
 
 class CryoETError(Exception):
-    """Base of all errors of this package.
-
-    Parameters
-    ----------
-    message
-        What happened, one plain sentence.
-    hint
-        What the person can do about it, one plain sentence, or empty.
-    """
+    """Base of all errors of this package; ``message`` and ``hint`` are a plain sentence each, the hint may be empty."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -58,15 +31,7 @@ class CryoETError(Exception):
 
 
 class NetworkError(CryoETError):
-    """A server gave no answer, or one that can't be used.
-
-    Attributes
-    ----------
-    url
-        What was asked for.
-    status
-        The HTTP status, or None where there was no answer at all.
-    """
+    """A server gave no answer, or one that can't be used; ``status`` is None where there was no answer at all."""
 
     def __init__(self, message: str, *, hint: str = "", url: str = "", status: int | None = None) -> None:
         super().__init__(message, hint=hint)
@@ -95,12 +60,12 @@ class OtherKindError(FormatError):
 
 
 class MissingContextError(FormatError):
-    """A file is right, but doesn't say all that is needed to place what is in it; the caller can say the rest.
+    """A file is right, but doesn't say all that is needed to place what is in it.
 
     Attributes
     ----------
     missing
-        What to say, by the names of the arguments that take it: "spacing_angstrom", "shape_zyx", "tomogram".
+        What the caller can say instead, by the names of the arguments that take it.
     choices
         Where one of several has to be chosen: the names of all.
     """
@@ -152,7 +117,7 @@ class ComparisonError(CryoETError):
 
 
 class StoppedError(CryoETError):
-    """The user said stop."""
+    """The user said stop; nothing is wrong."""
 
     def __init__(self, message: str = "Stopped.") -> None:
         super().__init__(message)

@@ -25,8 +25,6 @@ Id = Annotated[int, msgspec.Meta(ge=1, le=MAX_ID)]
 #: Where the portal's files are, wherever its tables come from.
 PORTAL_S3_PREFIX: Final = "s3://cryoet-data-portal-public/"
 
-_PAGES: Final = {"dataset": "datasets", "run": "runs", "deposition": "depositions"}
-
 
 class ShapeType(StrEnum):
     """How an annotation is drawn: the shapes that this package knows. Records hold plain text, which may be another."""
@@ -54,7 +52,7 @@ class Terms(Record, frozen=True, kw_only=True):
 
     def page_url(self, kind: str, record_id: int) -> str:
         """The page of a dataset, run or deposition on the site; empty where there is none."""
-        return f"{self.site}/{_PAGES[kind]}/{record_id}" if self.site and kind in _PAGES else ""
+        return f"{self.site}/{kind}s/{record_id}" if self.site else ""
 
 
 #: All data of the portal is dedicated to the public domain.

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Final, Protocol
+from typing import Final
 
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 UNREPORTED: Final = frozenset({"", "not_reported", "not reported", "unknown", "n/a", "none"})
-
-
-class _Titled(Protocol):
-    @property
-    def title(self) -> str: ...
 
 
 def size_text(size_bytes: float | None) -> str:
@@ -108,19 +103,6 @@ def names_text(names: Sequence[str], limit: int = 3) -> str:
     return ", ".join(names[: limit - 1]) + f", … {names[-1]}"
 
 
-def named_in_room(text_of: Callable[[int], str], fits: Callable[[str], bool]) -> str:
-    """A text that names one to three things, as many as there is room for, and says how many more there are.
-
-    Parameters
-    ----------
-    text_of
-        Makes the text, given how many to name at most.
-    fits
-        Whether there is room for a text.
-    """
-    return next((text for limit in range(3, 1, -1) if fits(text := text_of(limit))), text_of(1))
-
-
 def kinds_text(kinds: Sequence[str]) -> str:
     """What a deposition holds: ``datasets, annotations``.
 
@@ -128,14 +110,6 @@ def kinds_text(kinds: Sequence[str]) -> str:
     'datasets, tomograms'
     """
     return ", ".join(f"{plain(kind)}s" for kind in kinds)
-
-
-def deposition_text(deposition_id: int | None, deposition: _Titled | None) -> str:
-    """Which deposition a record belongs to: ``Deposition: S. pombe lamellae (CZCDP-10301)``; empty without one."""
-    if deposition_id is None:
-        return ""
-    number = f"CZCDP-{deposition_id}"
-    return f"Deposition: {deposition.title} ({number})" if deposition is not None else f"Deposition: {number}"
 
 
 def dimensions_text(size_x: int | None, size_y: int | None, size_z: int | None) -> str:

@@ -10,12 +10,13 @@ from typing import Any
 from qtpy.QtCore import QModelIndex, QObject, Qt, Signal
 
 from napari_cryoet._qt.appearance import Appearance
+from napari_cryoet._qt.deposition_menu import deposition_text
 from napari_cryoet._qt.labels import plain_tooltip
 from napari_cryoet._qt.roles import Role
 from napari_cryoet._qt.two_level_model import NO_PARENT, TwoLevelModel
 from napari_cryoet.appearance.colors import RGBA
 from napari_cryoet.run.outline import AnnotationRow, ObjectGroup, RunOutline
-from napari_cryoet.wording import count_text, deposition_text, joined, names_text, plain, size_text
+from napari_cryoet.wording import count_text, joined, names_text, plain, size_text
 
 
 class Column(IntEnum):

@@ -6,12 +6,11 @@ from qtpy.QtCore import QRect
 from qtpy.QtGui import QColor, QPainter
 
 from napari_cryoet._qt.dataset_model import facts_of
-from napari_cryoet._qt.painting import fits_in
+from napari_cryoet._qt.painting import fits_in, named_in_room
 from napari_cryoet._qt.roles import Index, Role
 from napari_cryoet._qt.row_delegate import RowDelegate, paint_titled
 from napari_cryoet._qt.theme import Colors
 from napari_cryoet.portal.pages import CatalogueRow, objects_text
-from napari_cryoet.wording import named_in_room
 
 
 class DatasetDelegate(RowDelegate):

@@ -7,9 +7,18 @@ from collections.abc import Callable
 from qtpy.QtWidgets import QMenu, QWidget
 
 from napari_cryoet._qt.labels import plain_tooltip
+from napari_cryoet.records import DepositionTitle
 from napari_cryoet.wording import joined, plain
 
 LETTERS = 70
+
+
+def deposition_text(deposition_id: int | None, deposition: DepositionTitle | None) -> str:
+    """Which deposition a record belongs to: ``Deposition: S. pombe lamellae (CZCDP-10301)``; empty without one."""
+    if deposition_id is None:
+        return ""
+    number = f"CZCDP-{deposition_id}"
+    return f"Deposition: {deposition.title} ({number})" if deposition is not None else f"Deposition: {number}"
 
 
 def passing_menu(parent: QWidget) -> QMenu:

@@ -51,6 +51,11 @@ def fits_in(painter: QPainter, width_px: int) -> Callable[[str], bool]:
     return lambda text: painter.fontMetrics().horizontalAdvance(text) <= width_px
 
 
+def named_in_room(text_of: Callable[[int], str], fits: Callable[[str], bool]) -> str:
+    """The longest text that fits, of those that name three, two or one of some things."""
+    return next((text for limit in (3, 2) if fits(text := text_of(limit))), text_of(1))
+
+
 def draw_two_lines(
     painter: QPainter, rect: QRect, text: str, *, elide: Qt.TextElideMode = Qt.TextElideMode.ElideMiddle
 ) -> None:

@@ -6,13 +6,13 @@ from qtpy.QtCore import QRect, Qt
 from qtpy.QtGui import QColor, QFont, QPainter
 from qtpy.QtWidgets import QStyleOptionViewItem
 
-from napari_cryoet._qt.painting import draw_line, fill_row, fits_in
+from napari_cryoet._qt.painting import draw_line, fill_row, fits_in, named_in_room
 from napari_cryoet._qt.roles import Index, Role
 from napari_cryoet._qt.row_delegate import MARGIN_PX, RowDelegate
 from napari_cryoet._qt.run_model import Remainder, annotations_of, facts_of
 from napari_cryoet._qt.theme import Colors
 from napari_cryoet.portal.pages import RunRow
-from napari_cryoet.wording import count_text, named_in_room, plain
+from napari_cryoet.wording import count_text, plain
 
 
 class RunDelegate(RowDelegate):

@@ -9,6 +9,7 @@ from qtpy.QtGui import QColor, QContextMenuEvent, QKeyEvent, QMouseEvent, QPaint
 from qtpy.QtWidgets import QListWidgetItem, QWidget
 
 from napari_cryoet._qt import icons
+from napari_cryoet._qt.deposition_menu import deposition_text
 from napari_cryoet._qt.item_list import ENTER_KEYS
 from napari_cryoet._qt.labels import plain_tooltip
 from napari_cryoet._qt.painting import draw_chip, draw_line, draw_tick
@@ -16,7 +17,7 @@ from napari_cryoet._qt.record_list import RecordDelegate, RecordList
 from napari_cryoet._qt.roles import Index, Role
 from napari_cryoet._qt.theme import Colors, Theme
 from napari_cryoet.records import Tomogram
-from napari_cryoet.wording import deposition_text, dimensions_text, joined, plain, size_text, spacing_text
+from napari_cryoet.wording import dimensions_text, joined, plain, size_text, spacing_text
 
 TICK_WIDTH_PX = 42
 RADIO_WIDTH_PX = 24
