@@ -160,14 +160,13 @@ class TestWhatAFormatCannotHold:
         assert any("by" in loss for loss in written(picks, tmp_path, name).losses)
 
     @pytest.mark.parametrize("name", ["ndjson", "relion5", "csv", "parquet"])
-    def test_columns_of_any_kind_become_texts_and_are_named(self, picks, tmp_path, name):
+    def test_columns_of_any_kind_become_texts(self, picks, tmp_path, name):
         columns = {
             "when": np.array(["2026-01-02", "NaT", "2026-01-03"], dtype="M8[D]"),
             "mixed": np.array([1, None, "a"], dtype=object),
         }
         made = written(picks.changed(features=columns), tmp_path, name)
 
-        assert any("when" in loss and "mixed" in loss for loss in made.losses)
         assert columns_of(read_picks(made.path)) == {
             "when": ["2026-01-02", "", "2026-01-03"],
             "mixed": ["1", "", "a"],

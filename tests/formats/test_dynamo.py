@@ -27,13 +27,12 @@ def test_positions_count_from_1_and_shifts_are_added(tmp_path):
     assert any("dx" in said for said in found.about["warnings"])
 
 
-def test_our_own_tables_are_read_without_a_word(tmp_path):
+def test_our_own_tables_count_from_1_too(tmp_path):
     picks = Picks([[1.5, 2, 3]], 10.0, ids=[0])
     path = write_picks(picks, tmp_path / "a.tbl").path
 
     assert dynamotable.read(path)[["x", "y", "z", "tag"]].to_numpy().tolist() == [[4, 3, 2.5, 1]]
     assert read_picks(path).points_zyx.tolist() == [[1.5, 2, 3]]
-    assert "warnings" not in read_picks(path).about
 
 
 def test_apix_is_the_voxel_size_and_positions_scale_with_it(tmp_path):
@@ -61,12 +60,9 @@ def test_columns_mean_what_dynamo_says(tmp_path):
     assert found.features["npar"].tolist() == [1, 2]
 
 
-def test_tags_and_regions_of_another_kind_are_columns(tmp_path):
-    found = read_picks(table(tmp_path, x=[1, 2], y=[1], z=[1], tag=[7, 7], reg=[0.5, 1]))
-
-    assert found.ids.tolist() == [0, 1]
-    assert found.instance_ids is None
-    assert found.features["reg"].tolist() == [0.5, 1]
+def test_tags_that_tell_nothing_apart_are_no_ids(tmp_path):
+    for tags in ([7, 7], [1, 2]):
+        assert read_picks(table(tmp_path, x=[1, 2], y=[1], z=[1], tag=tags)).ids.tolist() == [0, 1]
 
 
 def test_complex_numbers_in_columns_that_nobody_needs_are_no_obstacle(tmp_path):
@@ -101,18 +97,13 @@ def test_other_files_are_refused(tmp_path, content):
     ("change", "noun"),
     [
         ({}, "orientation"),
+        ({"ids": [-7]}, "anew"),
         ({"features": {"by": np.array(["me"], dtype=object)}}, "by"),
         ({"rotations_zyx": np.diag([1.0, 1.0, -1.0])[None]}, "no rotations"),
     ],
 )
 def test_what_a_table_cant_hold_is_said(change, noun):
     assert any(noun in loss for loss in losses(Picks([[1, 2, 3]], 10.0).changed(**change), "dynamo"))
-
-
-def test_ids_below_1_come_back(tmp_path):
-    found = read_picks(write_picks(Picks(np.ones((2, 3)), 10.0, ids=[-7, 5]), tmp_path / "a.tbl").path)
-
-    assert found.ids.tolist() == [-7, 5]
 
 
 def test_another_ending_is_kept(tmp_path):

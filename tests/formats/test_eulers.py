@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from napari_cryoet.formats.eulers import angles_of, matrices_of
+from napari_cryoet.formats.common import angles_of, matrices_of
 
 ANGLES = st.tuples(*[st.floats(-720, 720)] * 3)
 TURNS = st.tuples(*[st.floats(-1, 1)] * 4).filter(lambda q: np.linalg.norm(q) > 0.1)

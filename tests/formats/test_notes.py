@@ -15,7 +15,6 @@ ODD = [
     {"edits": "abc"},
     {"edits": [None]},
     {"source": [1]},
-    {"dynamo_tag_offset": True},
     {"voxel_spacing_angstrom": -1},
     {"shape_zyx": [0, -1, 2]},
     {"shape_zyx": [10**30, 1, 1]},

@@ -53,8 +53,8 @@ def test_the_ending_of_the_folder_says_the_format(viewer, tmp_path):
 def test_what_several_files_wont_hold_is_said_once(viewer, tmp_path):
     write_folder(str(tmp_path / "tables.tbl"), [layer.as_layer_data_tuple() for layer in viewer.layers])
 
-    assert messages().count("Positions are written counted from 1") == 1
-    assert "ribosomes, a/b: *: Positions are written counted from 1" in messages()
+    assert messages().count("Positions in Dynamo tables are counted from 1") == 1
+    assert "ribosomes, a/b: *: Positions in Dynamo tables are counted from 1" in messages()
 
 
 def test_masks_are_saved_with_picks(viewer, tmp_path):

@@ -1,9 +1,10 @@
-"""What all formats of picks share: the context that a reader is given, checks, and plain columns."""
+"""What all formats of picks share: what a reader is told besides the file, checks, columns, and Euler angles."""
 
 from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
@@ -15,15 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError, MissingContextError
-from napari_cryoet.formats.notes import Notes
+from napari_cryoet.files import brief
 from napari_cryoet.picks import Picks
 
 #: Far above any known file of picks.
 MAX_FILE_BYTES: Final = 512 * 2**20
 MAX_PICKS: Final = 3_000_000
-_PACKED: Final = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zX": "xz", b"PK\x03\x04": "zip"}
-_NO_NUMBER: Final = ("nan", "NaN", "NA")
-_SHOWN_CHARACTERS: Final = 60
+_PACKED: Final = (b"\x1f\x8b", b"BZh", b"\xfd7zX", b"PK\x03\x04")
+_NO_NUMBER: Final = ["nan", "NaN", "NA"]
 _SPACING_FOLDER: Final = re.compile(r"/VoxelSpacing(\d{1,6}(?:\.\d{1,6})?)/")
 
 #: What positions may count.
@@ -42,15 +42,12 @@ class Context:
         Which one, of a file with several.
     unit
         What columns x, y, z of a table count.
-    notes
-        What an export of ours notes of itself.
     """
 
     spacing_angstrom: float | None = None
     shape_zyx: tuple[int, int, int] | None = None
     tomogram: str | None = None
     unit: Unit | None = None
-    notes: Notes | None = None
 
 
 def check_file(path: Path) -> None:
@@ -58,14 +55,13 @@ def check_file(path: Path) -> None:
     try:
         size_bytes = path.stat().st_size
         with path.open("rb") as file:
-            start = file.read(4)
+            is_packed = file.read(4).startswith(_PACKED)
     except OSError as error:
         raise FormatError(f"{path.name!r} can't be read: {error.strerror or error}.") from error
     if size_bytes > MAX_FILE_BYTES:
         raise FormatError(f"{path.name} is too large for a file of picks ({size_bytes:,} bytes).")
-    packing = next((name for magic, name in _PACKED.items() if start.startswith(magic)), None)
-    if packing is not None:
-        raise FormatError(f"{path.name} is compressed with {packing}.", hint="Unpack it first.")
+    if is_packed:
+        raise FormatError(f"{path.name} is compressed (gzip, bzip2, xz or zip).", hint="Unpack it first.")
 
 
 def choose_tomogram(names: Sequence[str], wanted: str | None, file_name: str) -> str | None:
@@ -102,12 +98,11 @@ def picks_of_file(path: Path, **columns: Any) -> Picks:
         picks = Picks(**columns)
     except (ValueError, TypeError, OverflowError) as error:
         raise FormatError(f"{path.name} can't be used: {error}.") from error
-    n_bad = n_improper(picks)
-    return (
-        with_warnings(picks, f"{n_bad:,} of {len(picks):,} orientations aren't rotations, so not drawn.")
-        if n_bad
-        else picks
-    )
+    n_bad = _count_improper(picks)
+    if not n_bad:
+        return picks
+    said = f"{n_bad:,} of {len(picks):,} orientations aren't rotations, so not drawn."
+    return replace(picks, about=dict(picks.about) | {"warnings": [*picks.about.get("warnings", ()), said]})
 
 
 def spacing_in_layout(url_or_path: str | Path) -> float | None:
@@ -118,9 +113,7 @@ def spacing_in_layout(url_or_path: str | Path) -> float | None:
     return float(found[1]) or None if found else None
 
 
-def with_warnings(picks: Picks, *warnings: str) -> Picks:
-    """The same picks with further warnings for whoever uses them."""
-    return replace(picks, about=dict(picks.about) | {"warnings": [*picks.about.get("warnings", ()), *warnings]})
+# rotations
 
 
 def known_rotations(picks: Picks) -> tuple[NDArray[np.float64], NDArray[np.bool_]] | None:
@@ -131,17 +124,20 @@ def known_rotations(picks: Picks) -> tuple[NDArray[np.float64], NDArray[np.bool_
     return np.where(are_known[:, None, None], matrices, np.eye(3)), are_known
 
 
-def n_improper(picks: Picks) -> int:
+def rotation_losses(picks: Picks) -> list[str]:
+    """What becomes of matrices that angles can't hold."""
+    count = _count_improper(picks)
+    return [f"{count:,} of the matrices are no rotations; they are written as no orientation."] if count else []
+
+
+def _count_improper(picks: Picks) -> int:
     """How many picks have a matrix that is no rotation."""
     if picks.rotations_zyx is None:
         return 0
     return int((~np.isnan(picks.rotations_zyx).all(axis=(1, 2)) & ~picks.are_oriented).sum())
 
 
-def rotation_losses(picks: Picks) -> list[str]:
-    """What becomes of matrices that angles can't hold."""
-    count = n_improper(picks)
-    return [f"{count:,} of the matrices are no rotations; they are written as no orientation."] if count else []
+# columns
 
 
 def numbers_of(path: Path, name: str, column: Any) -> NDArray[np.float64]:
@@ -152,10 +148,7 @@ def numbers_of(path: Path, name: str, column: Any) -> NDArray[np.float64]:
 def whole_numbers_of(path: Path, name: str, column: Any, missing: int | None = None) -> NDArray[np.int64]:
     """A column of a file as whole numbers, also if it was written with decimals (``7.0``).
 
-    Parameters
-    ----------
-    missing
-        What stands for no value; None if each row must have one.
+    ``missing`` stands for no value; None if each row must have one.
     """
     numbers = _numeric(path, name, column)
     if numbers.dtype.kind == "f" and missing is not None:
@@ -171,46 +164,24 @@ def _numeric(path: Path, name: str, column: Any) -> NDArray[Any]:
     import pandas as pd
 
     try:
-        return np.asarray(pd.to_numeric(pd.Series(column).replace(list(_NO_NUMBER), "")))
+        return np.asarray(pd.to_numeric(pd.Series(column).replace(_NO_NUMBER, "")))
     except (ValueError, TypeError) as error:
         raise FormatError(f"{path.name}: {name} isn't a column of numbers ({error}).") from error
 
 
-def column_of(series: Any) -> NDArray[Any]:
-    """A column of a pandas table as the picks have it: numbers or truth values as they are, all else as texts."""
-    column: NDArray[Any] = series.to_numpy()
-    return np.array(column) if column.dtype.kind in "iufb" else as_texts(column.tolist())
-
-
-def plain_columns(features: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def plain_columns(columns: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
     """Columns as files have them: truth values, whole numbers, reals and texts; all else as texts."""
-    return {name: _plain(column) for name, column in features.items()}
-
-
-def turned_into_texts(features: Mapping[str, NDArray[Any]]) -> list[str]:
-    """The names of columns of something else that `plain_columns` gives as texts."""
-    return [
-        name
-        for name, column in features.items()
-        if _plain(column).dtype.kind == "O" and not all(isinstance(v, str) or is_missing(v) for v in column.tolist())
-    ]
+    return {name: _plain(np.asarray(column)) for name, column in columns.items()}
 
 
 def _plain(column: NDArray[Any]) -> NDArray[Any]:
     kind = column.dtype.kind
     if kind in "biuf":
         return column
-    if kind in "mM":
-        return as_texts(["" if np.isnat(time) else str(time) for time in column])
-    values = column.tolist()
+    values = ["" if np.isnat(time) else str(time) for time in column] if kind in "mM" else column.tolist()
     given = [value for value in values if not is_missing(value)]
     if given and all(isinstance(value, Real) and not isinstance(value, bool) for value in given):
         return np.array([math.nan if is_missing(value) else float(value) for value in values])
-    return as_texts(values)
-
-
-def as_texts(values: Sequence[Any]) -> NDArray[Any]:
-    """Values as texts, "" for missing ones."""
     return np.array(["" if is_missing(value) else str(value) for value in values], dtype=object)
 
 
@@ -222,7 +193,58 @@ def is_missing(value: Any) -> bool:
 
 
 def listed(names: Sequence[str], most: int = 20) -> str:
-    """Names in a sentence, not more than fit into one; in quotes where they couldn't be seen in it."""
-    shown = [name[:_SHOWN_CHARACTERS] for name in names[:most]]
+    """Names in a sentence, not more than fit into one."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(name if name.strip() == name != "" and name.isprintable() else repr(name) for name in shown) + more
+    return brief(", ".join(names[:most])) + more
+
+
+# Euler angles
+
+Convention = Literal["relion", "dynamo"]
+
+#: As scipy names them: capitals are intrinsic, small letters extrinsic. Ours is the inverse of these.
+_SEQUENCES: Final = {"relion": "ZYZ", "dynamo": "zxz"}
+
+
+def matrices_of(angles_degree: NDArray[np.float64], convention: Convention) -> NDArray[np.float64]:
+    """Matrices (n, 3, 3) acting on x, y, z, of angles (n, 3) in the file's order; NaN where an angle is missing.
+
+    Matrices are those of the portal's files: active, on column vectors, from the particle's frame into the tomogram's;
+    columns are the particle's axes in the tomogram.
+
+    RELION: rot, tilt, psi. ``Euler_angles2matrix`` (``src/euler.cpp``) makes a matrix A, and
+    ``ParticleSet::getMatrix4x4`` (``src/jaz/tomography/particle_set.cpp``) says that A "maps coordinates from particle
+    space to tomogram space", so A is ours. With rotations that are counter-clockwise for positive angles,
+    A = Rz(-psi) Ry(-tilt) Rz(-rot): the inverse of the intrinsic ZYZ rotation by (rot, tilt, psi). Other programs call
+    this "intrinsic ZYZ, passive" (eulerangles) or "clockwise" (pytom-match-pick).
+
+    Dynamo: tdrot, tilt, narot. Its wiki (*Euler angles convention*): the particle turns clockwise about its z axis,
+    then about its new x axis, then about its new z axis. So our matrix is Rz(-tdrot) Rx(-tilt) Rz(-narot): the inverse
+    of the extrinsic ZXZ rotation by (tdrot, tilt, narot), and of what ``dynamo_euler2matrix`` gives, which turns
+    coordinates back into the template's.
+    """
+    from scipy.spatial.transform import Rotation
+
+    matrices = np.full((len(angles_degree), 3, 3), np.nan)
+    is_known = np.isfinite(angles_degree).all(axis=1)
+    if is_known.any():
+        rotations = Rotation.from_euler(_SEQUENCES[convention], angles_degree[is_known], degrees=True)
+        matrices[is_known] = rotations.inv().as_matrix()
+    return matrices
+
+
+def angles_of(matrices_xyz: NDArray[np.float64], convention: Convention) -> NDArray[np.float64]:
+    """Angles (n, 3) in degrees, in the file's order, of rotations (n, 3, 3) acting on x, y, z; NaN for NaN.
+
+    Where tilt is 0 or 180, only the sum or difference of the other two means something: the last is 0 then.
+    """
+    from scipy.spatial.transform import Rotation
+
+    angles = np.full((len(matrices_xyz), 3), np.nan)
+    is_known = np.isfinite(matrices_xyz).all(axis=(1, 2))
+    if is_known.any():
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Gimbal lock")
+            inverse = Rotation.from_matrix(matrices_xyz[is_known]).inv()
+            angles[is_known] = inverse.as_euler(_SEQUENCES[convention], degrees=True)
+    return angles

@@ -28,7 +28,7 @@ from napari_cryoet.picks import NO_INSTANCE, Picks
 #: Who we are if nothing else is known; session 0 is copick's for picks that a tool made.
 _USER, _SESSION = "napari-cryoet", "0"
 #: copick takes names apart at each "_".
-_NAME: Final = re.compile(r"(?P<user>[^_\s]+)_(?P<session>[^_\s]+)_(?P<object>[^_\s]+)")
+_NAME: Final = re.compile(r"(?P<user_id>[^_\s]+)_(?P<session_id>[^_\s]+)_(?P<object_name>[^_\s]+)")
 _KEYS: Final = (b'"pickable_object_name"', b'"user_id"', b'"session_id"', b'"points"')
 
 _Row = tuple[float, float, float, float]
@@ -88,23 +88,21 @@ def read(path: Path, context: Context) -> Picks:
             missing=("spacing_angstrom",),
         )
     points = document.points or []
-    identity = np.eye(4)
-    transformations = np.array([point.transformation_ or identity for point in points]).reshape(-1, 4, 4)
+    identity = tuple(map(tuple, np.eye(4).tolist()))
+    transformations = np.array([point.transformation_ or identity for point in points], float).reshape(-1, 4, 4)
     if (transformations[:, 3] != identity[3]).any():
         raise FormatError(f"{path.name}: the last row of a transformation_ isn't 0, 0, 0, 1.")
     locations = np.array([(each.location.x, each.location.y, each.location.z) for each in points]).reshape(-1, 3)
     rotations = transformations[:, :3, :3]
     has_rotations = document.trust_orientation is not False and bool((rotations != np.eye(3)).any())
-    instances = [point.instance_id for point in points]
+    instances = [NO_INSTANCE if point.instance_id is None else point.instance_id for point in points]
     scores = np.array([math.nan if point.score is None else point.score for point in points], dtype=np.float64)
     return picks_of_file(
         path,
         points_zyx=(locations + transformations[:, :3, 3])[:, ::-1] / spacing,
         spacing_angstrom=spacing,
         rotations_zyx=rotations[:, ::-1, ::-1] if has_rotations else None,
-        instance_ids=[NO_INSTANCE if each is None else each for each in instances]
-        if set(instances) - {None} - {0}
-        else None,
+        instance_ids=instances if set(instances) - {NO_INSTANCE, 0} else None,
         scores=None if (scores == 1.0).all() or np.isnan(scores).all() else scores,
         about=_names_of(path, document),
     )
@@ -127,11 +125,10 @@ def write(picks: Picks, path: Path, place: Path) -> None:
     """Write a file that is to lie at ``place``, whose names count if that is in a copick project."""
     assert picks.spacing_angstrom is not None  # noqa: S101 - see `registry.missing_for`
     transformations = np.tile(np.eye(4), (len(picks), 1, 1))
-    has_rotations = False
+    are_turned = np.zeros(len(picks), dtype=bool)
     if picks.rotations_xyz is not None:
-        are_given = ~np.isnan(picks.rotations_xyz[:, 0, 0])
-        transformations[are_given, :3, :3] = picks.rotations_xyz[are_given]
-        has_rotations = bool(are_given.any())
+        are_turned = ~np.isnan(picks.rotations_xyz[:, 0, 0])
+        transformations[are_turned, :3, :3] = picks.rotations_xyz[are_turned]
     instances = [NO_INSTANCE] * len(picks) if picks.instance_ids is None else picks.instance_ids.tolist()
     scores = [math.nan] * len(picks) if picks.scores is None else picks.scores.tolist()
     locations = (picks.points_xyz * picks.spacing_angstrom).tolist()
@@ -146,40 +143,43 @@ def write(picks: Picks, path: Path, place: Path) -> None:
             locations, transformations.tolist(), instances, scores, strict=True
         )
     ]
-    user, session, name, run = _place_of(place, picks.about)
-    document = _File(name, user, session, points, run, picks.spacing_angstrom, trust_orientation=has_rotations)
+    names = _names_to_write(place, picks.about)
+    document = _File(
+        names["object_name"],
+        names["user_id"],
+        names["session_id"],
+        points,
+        names["run_name"],
+        picks.spacing_angstrom,
+        trust_orientation=bool(are_turned.any()),
+    )
     path.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=1))
 
 
 def _names_of(path: Path, document: _File) -> dict[str, str]:
     """Whose picks of what they are: in a project by its folders and the file's name, as copick goes by these."""
-    run, named = run_of_copick_project(path), _NAME.fullmatch(path.stem)
-    if run and named is not None:
-        return {
-            "object_name": named["object"],
-            "user_id": named["user"],
-            "session_id": named["session"],
-            "run_name": run,
-        }
     names = {
         "object_name": document.pickable_object_name,
         "user_id": document.user_id,
         "session_id": document.session_id,
         "run_name": document.run_name,
     }
-    return {key: value for key, value in names.items() if value}
+    return {key: value for key, value in (names | _names_in_project(path)).items() if value}
 
 
-def _place_of(place: Path, about: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    """User, session, object and run of a file: in a copick project by its name and folders, else by what is known."""
-    run = run_of_copick_project(place)
-    if not run:
-        user, session = str(about.get("user_id") or _USER), str(about.get("session_id") or _SESSION)
-        return user, session, str(about.get("object_name") or place.stem), str(about.get("run_name") or "")
-    named = _NAME.fullmatch(place.stem)
-    if named is None:
+def _names_to_write(place: Path, about: Mapping[str, Any]) -> dict[str, str]:
+    names = {"object_name": place.stem, "user_id": _USER, "session_id": _SESSION, "run_name": ""}
+    names |= {key: str(about[key]) for key in names if about.get(key)}
+    in_project = _names_in_project(place)
+    if not in_project and run_of_copick_project(place):
         raise SaveError(
             f"copick won't find a file called {place.name}.",
             hint="In a project, call it USER_SESSION_OBJECT.json, without further underscores or spaces.",
         )
-    return named["user"], named["session"], named["object"], run
+    return names | in_project
+
+
+def _names_in_project(path: Path) -> dict[str, str]:
+    """User, session, object and run by the name and folders of a file; empty outside of a copick project."""
+    run, named = run_of_copick_project(path), _NAME.fullmatch(path.stem)
+    return {**named.groupdict(), "run_name": run} if run and named is not None else {}

@@ -2,10 +2,10 @@
 
 Conventions, from Dynamo's wiki (*Table convention*): x, y, z (columns 24 to 26) are the position "in original volume"
 and dx, dy, dz (4 to 6) a shift that is added to it, all in voxels. Dynamo indexes volumes as MATLAB does, so here the
-centre of the first voxel is 1, 1, 1; copick, ArtiaX and dynamo2m count from 0 and differ by this voxel. `eulers` has
-the meaning of tdrot, tilt, narot (7 to 9). ``tag`` (1) tells particles apart, ``cc`` (10) is the score, ``tomo`` (20)
-the number of the tomogram, ``reg`` (21) a region of it (here: instances), ``apix`` (36) the voxel size in ångström. A
-column of zeros says nothing.
+centre of the first voxel is 1, 1, 1; copick, ArtiaX and dynamo2m count from 0 and differ by this voxel. `matrices_of`
+has the meaning of tdrot, tilt, narot (7 to 9). ``tag`` (1) tells particles apart, ``cc`` (10) is the score, ``tomo``
+(20) the number of the tomogram, ``reg`` (21) a region of it (here: instances), ``apix`` (36) the voxel size in
+ångström. A column of zeros says nothing, nor do tags that only count the rows.
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ from napari_cryoet.exceptions import FormatError
 from napari_cryoet.files import brief
 from napari_cryoet.formats.common import (
     Context,
+    angles_of,
     choose_tomogram,
     known_rotations,
     listed,
+    matrices_of,
     numbers_of,
     picks_of_file,
     rotation_losses,
+    whole_numbers_of,
 )
-from napari_cryoet.formats.eulers import angles_of, matrices_of
 from napari_cryoet.picks import Picks
 
 if TYPE_CHECKING:
@@ -42,8 +44,8 @@ _TOMOGRAM_NUMBER: Final = "tomogram_number"
 _LEAST_COLUMNS: Final = 26
 _SHIFTED: Final = "The table's shifts (dx, dy, dz) are part of the positions: crop anew if you write them for Dynamo."
 _COUNTED_FROM_1: Final = (
-    "Positions in Dynamo tables are taken to count from 1, as in MATLAB. copick, ArtiaX and dynamo2m count from 0: a "
-    "table that one of them wrote is shown one voxel off along each axis."
+    "Positions in Dynamo tables are counted from 1, as in MATLAB; copick, ArtiaX and dynamo2m count from 0 and are one "
+    "voxel off."
 )
 
 
@@ -62,48 +64,39 @@ def read(path: Path, context: Context) -> Picks:
     tomogram = choose_tomogram(numbers.tolist(), context.tomogram, path.name)
     table = table[numbers == tomogram]
     pixels, shifts, angles = table["apix"], table[list(_SHIFTS)].to_numpy(), table[list(_ANGLES)].to_numpy()
-    regions, tags = table["reg"].to_numpy(), table["tag"].to_numpy()
-    has_regions = bool(regions.any()) and _are_whole(regions)
-    has_tags = _are_whole(tags) and len(np.unique(tags)) == len(tags)
+    tags = whole_numbers_of(path, "tag", table["tag"])
+    has_tags = len(np.unique(tags)) == len(tags) and not np.array_equal(tags, np.arange(1, len(tags) + 1))
     kept = [name for name in table if name not in _OWN and _says_something(name, table[name].to_numpy())]
-    kept += ["reg"] * (bool(regions.any()) and not has_regions)
-    offset = 0 if context.notes is None else context.notes.dynamo_tag_offset
     return picks_of_file(
         path,
         points_zyx=(table[list(_POSITION)].to_numpy() + shifts - _FIRST_VOXEL)[:, ::-1],
         spacing_angstrom=float(pixels.iloc[0]) if pixels.nunique() == 1 and pixels.any() else context.spacing_angstrom,
         rotations_zyx=matrices_of(angles, "dynamo")[:, ::-1, ::-1] if np.any(angles) else None,
         scores=table["cc"].to_numpy() if table["cc"].any() else None,
-        instance_ids=regions.astype(np.int64) if has_regions else None,
-        ids=tags.astype(np.int64) - offset if has_tags else None,
+        instance_ids=whole_numbers_of(path, "reg", table["reg"]) if table["reg"].any() else None,
+        ids=tags if has_tags else None,
         features={name: _narrowed(table[name].to_numpy()) for name in kept},
         about={
             _TOMOGRAM_NUMBER: int(tomogram) if tomogram is not None and tomogram.isdecimal() else None,
-            "warnings": [_COUNTED_FROM_1] * (context.notes is None) + [_SHIFTED] * bool(shifts.any()),
+            "warnings": [_COUNTED_FROM_1, *([_SHIFTED] if shifts.any() else [])],
         },
     )
 
 
 def losses(picks: Picks) -> list[str]:
     """What a table can't hold."""
-    said = rotation_losses(picks)
+    if not len(picks):
+        return []
+    said = [*rotation_losses(picks), _COUNTED_FROM_1]
     known = known_rotations(picks)
-    if len(picks) and (known is None or not known[1].all()):
+    if known is None or not known[1].all():
         said.append("Picks without orientation get the angles 0, 0, 0, which Dynamo takes for an orientation.")
-    if len(picks):
-        said.append(
-            "Positions are written counted from 1, as in MATLAB: programs that count tables from 0 (copick, ArtiaX, "
-            "dynamo2m) take them to be one voxel off."
-        )
+    if picks.ids.min() < 1 and not np.array_equal(picks.ids, np.arange(len(picks))):
+        said.append("Tags start at 1: the picks are numbered anew.")
     unnamed = [name for name in picks.features if name not in _further_columns(picks)]
     if unnamed:
         said.append(f"A table has no column for {listed(unnamed)}.")
     return said
-
-
-def tag_offset(picks: Picks) -> int:
-    """What is added to ids, because tags start at 1."""
-    return max(0, 1 - int(picks.ids.min(initial=1)))
 
 
 def write(picks: Picks, path: Path, _place: Path) -> None:
@@ -113,8 +106,10 @@ def write(picks: Picks, path: Path, _place: Path) -> None:
 
     known, number = known_rotations(picks), picks.about.get(_TOMOGRAM_NUMBER)
     angles = np.zeros((len(picks), 3)) if known is None else angles_of(known[0], "dynamo")
-    columns: dict[str, Any] = {"tag": picks.ids + tag_offset(picks)}
-    columns["tomo"] = np.full(len(picks), number if isinstance(number, int) else 1)
+    columns: dict[str, Any] = {
+        "tag": picks.ids if picks.ids.min(initial=1) >= 1 else np.arange(1, len(picks) + 1),
+        "tomo": np.full(len(picks), number if isinstance(number, int) else 1),
+    }
     columns |= dict(zip(_POSITION, (picks.points_xyz + _FIRST_VOXEL).T, strict=True))
     columns |= dict(zip(_ANGLES, angles.T, strict=True))
     if picks.scores is not None:
@@ -173,15 +168,12 @@ def _says_something(name: str, column: NDArray[Any]) -> bool:
     return bool((np.isfinite(column) & (column != unsaid)).any())
 
 
-def _are_whole(column: NDArray[np.float64]) -> bool:
-    return bool((column == np.round(column)).all() and (np.abs(column) < 2**63).all())
-
-
 def _narrowed(column: NDArray[Any]) -> NDArray[Any]:
-    return column.astype(np.int64) if _are_whole(column) else column
+    is_whole = (column == np.round(column)).all() and (np.abs(column) < 2**63).all()
+    return column.astype(np.int64) if is_whole else column
 
 
 def _further_columns(picks: Picks) -> dict[str, NDArray[Any]]:
     """The picks' own columns that a table has a place for."""
-    free = {*_column_names()} - (_OWN if picks.instance_ids is not None else _OWN - {"reg"})
+    free = {*_column_names()} - _OWN
     return {name: column for name, column in picks.features.items() if name in free and column.dtype.kind in "iuf"}

@@ -33,6 +33,7 @@ _INSTANCE: Final = "instancePoint"
 _KINDS: Final = {kind.lower(): kind for kind in ("point", _ORIENTED, _INSTANCE)}
 _POINT_KEYS: Final = frozenset({"type", "location", "xyz_rotation_matrix", "instance_id"})
 _TAKEN: Final = _POINT_KEYS | {"score", "pick_id"}
+_INFINITE: Final = (math.inf, -math.inf)
 _HEAD_LINES: Final = 20
 _SHOWN_CHARACTERS: Final = 120
 
@@ -63,16 +64,7 @@ def read(path: Path, context: Context) -> Picks:
 
 
 def read_points(content: bytes, where: str, spacing_angstrom: float | None = None, **known: Any) -> Picks:
-    """The points of a file.
-
-    Parameters
-    ----------
-    content
-        The whole file.
-    where
-        What to call it in messages.
-    spacing_angstrom, **known
-        Further attributes of the picks, which the file doesn't say.
+    """The points of a file's content, with what else is known of the picks; ``where`` is its name in messages.
 
     Raises
     ------
@@ -94,8 +86,8 @@ def read_points(content: bytes, where: str, spacing_angstrom: float | None = Non
     about = dict(known.pop("about", {}))
     if warnings := columns.warnings():
         about["warnings"] = [*about.get("warnings", ()), *warnings]
-    attributes = columns.as_picks() | known | {"spacing_angstrom": spacing_angstrom, "about": about}
-    return picks_of_file(Path(where), **attributes)
+    known |= {"spacing_angstrom": spacing_angstrom, "about": about}
+    return picks_of_file(Path(where), **columns.as_picks(), **known)
 
 
 def losses(picks: Picks) -> list[str]:
@@ -135,7 +127,8 @@ def lines_of(picks: Picks) -> Iterator[bytes]:
             line["type"] = _INSTANCE
         if instance != NO_INSTANCE:
             line["instance_id"] = instance
-        line |= {name: column[row] for name, column in further.items() if _is_in_json(column[row])}
+        values = ((name, column[row]) for name, column in further.items())
+        line |= {name: value for name, value in values if not is_missing(value) and value not in _INFINITE}
         yield encode(line) + b"\n"
 
 
@@ -148,10 +141,6 @@ def _is_point(line: bytes) -> bool:
 
 def _kind_of(record: Any) -> str | None:
     return _KINDS.get(str(record.get("type")).lower()) if isinstance(record, dict) else None
-
-
-def _is_in_json(value: Any) -> bool:
-    return not is_missing(value) and not (isinstance(value, float) and math.isinf(value))
 
 
 class _Columns:
@@ -193,7 +182,7 @@ class _Columns:
                 self._take_further(index, name, value)
 
     def _take_further(self, index: int, name: str, value: Any) -> None:
-        has_room = name in self._further or len(self._further) < MAX_COLUMNS
+        has_room = name in self._further or len(self._further) < MAX_COLUMNS  # a hostile file may name millions
         if has_room and isinstance(value, str | bool | int | float):
             self._further.setdefault(name, {})[index] = value
         elif value is not None:
@@ -203,7 +192,7 @@ class _Columns:
         """The attributes of `Picks` in z, y, x."""
         count = self.n_points
         features = {name: _column(values, count) for name, values in self._further.items()}
-        found: dict[str, Any] = {"points_zyx": np.array(self._xyz).reshape(count, 3)[:, ::-1]}
+        found: dict[str, Any] = {"points_zyx": np.array(self._xyz).reshape(count, 3)[:, ::-1], "features": features}
         if self._oriented:
             found["rotations_zyx"] = np.full((count, 3, 3), np.nan)
             found["rotations_zyx"][self._oriented] = np.array(self._rotations).reshape(-1, 3, 3)[:, ::-1, ::-1]
@@ -214,7 +203,7 @@ class _Columns:
         ids = features.get("pick_id")
         if ids is not None and ids.dtype.kind == "i" and len(np.unique(ids)) == count:
             found["ids"] = features.pop("pick_id")
-        return found | {"features": features}
+        return found
 
     def warnings(self) -> list[str]:
         """What was left out."""

@@ -48,7 +48,6 @@ class Notes(msgspec.Struct, frozen=True):
     alignment_id: int | None = None
     edits: tuple[str, ...] = ()
     source: dict[str, Any] = {}
-    dynamo_tag_offset: int = 0
 
 
 def of_bare_file(kind: str, address: str, spacing_angstrom: float | tuple[float, ...] | None) -> dict[str, Any]:
@@ -88,12 +87,7 @@ def of_export(
 def source_of(path: Path | None, notes: Notes | None) -> dict[str, Any]:
     """What is known of where a file comes from, with its ``edits`` and ``alignment_id``.
 
-    Parameters
-    ----------
-    path
-        On this computer; it may be part of a download. None for an address.
-    notes
-        Those of an export of ours.
+    By the notes of our export, else by the manifest of a download around it; ``path`` is None for an address.
     """
     if notes is None:
         return {} if path is None else _source_of_download(path)

@@ -28,7 +28,7 @@ _MRC_PLANES: Final = 64  # written at a time
 
 
 class Volume(Protocol):
-    """Anything with a shape and a dtype that gives boxes of voxels: a NumPy, dask or zarr array, or a lazy tiling."""
+    """Anything that gives boxes of voxels in z, y, x: a NumPy, dask or zarr array, or a lazy tiling."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -38,8 +38,7 @@ class Volume(Protocol):
     def dtype(self) -> np.dtype[Any]:
         """Type of the voxels."""
 
-    def __getitem__(self, region: tuple[slice, slice, slice], /) -> Any:
-        """The voxels of a box, or what computes them."""
+    def __getitem__(self, region: tuple[slice, slice, slice], /) -> Any: ...
 
 
 def write_pyramid(
@@ -53,33 +52,12 @@ def write_pyramid(
     attributes: Mapping[str, Any] | None = None,
     stop: threading.Event | None = None,
 ) -> int:
-    """Write a volume as an OME-Zarr pyramid and give its size in bytes.
+    """Write a volume as an OME-Zarr pyramid to a folder that doesn't exist, and give its size in bytes.
 
-    Parameters
-    ----------
-    path
-        The folder to write, ending in ``.zarr``; it must not exist.
-    volume_zyx
-        The portal has float32 for tomograms and tilt series, int8 for masks, uint16 for instances. Read a slab of
-        planes at a time; the coarser levels are kept in memory.
-    spacing_angstrom
-        Edge of a voxel.
-    kind
-        Coarser levels are the mean of 2 x 2 x 2 voxels of a tomogram (zero beyond its end), or of 1 x 2 x 2 pixels of a
-        tilt series; one where any voxel of a mask is; every second voxel of instances.
-    version
-        Of OME-Zarr.
-    is_labels
-        Whether to say that the values are labels; of instances this is always said.
-    attributes
-        Further attributes of the group.
-    stop
-        Set it to give up; what was written so far is left.
-
-    Raises
-    ------
-    StoppedError
-        ``stop`` was set.
+    The portal has float32 for tomograms and tilt series, int8 for masks, uint16 for instances. A slab of planes is read
+    at a time; the coarser levels are kept in memory. They are the mean of 2 x 2 x 2 voxels of a tomogram (zero beyond
+    its end), or of 1 x 2 x 2 pixels of a tilt series; one where any voxel of a mask is; every second voxel of
+    instances, which are always said to be labels. After a stop, what was written so far is left.
     """
     import zarr
 

@@ -10,24 +10,13 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
-
-import numpy as np
+from typing import Final, Literal, get_args
 
 from napari_cryoet.exceptions import Context as Missing
 from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError
 from napari_cryoet.files import path_to_read, path_to_write
 from napari_cryoet.formats import copick, dynamo, ndjson, relion, tables
-from napari_cryoet.formats.common import (
-    Context,
-    Unit,
-    check_file,
-    listed,
-    plain_columns,
-    spacing_in_layout,
-    turned_into_texts,
-    with_warnings,
-)
+from napari_cryoet.formats.common import Context, Unit, check_file, listed, plain_columns, spacing_in_layout
 from napari_cryoet.formats.notes import of_bare_file, of_export, path_beside, read_beside, source_of, written_with_notes
 from napari_cryoet.picks import Picks
 
@@ -167,15 +156,17 @@ def format_for(path: str | Path, picks: Picks) -> PickFormat:
 
 def losses(picks: Picks, format: PickFormat) -> tuple[str, ...]:  # noqa: A002
     """What a file of this format would not hold of these picks."""
-    said = _OF_NAME[format].losses(picks)
-    if format not in {"dynamo", "copick"} and (texts := turned_into_texts(picks.features)):
-        said.append(f"Columns that aren't plain numbers or texts are written as texts: {listed(texts)}.")
-    return tuple(said)
+    return tuple(_OF_NAME[format].losses(picks))
 
 
 def missing_for(picks: Picks, format: PickFormat) -> tuple[Missing, ...]:  # noqa: A002
     """What has to be known of the picks' volume before they can be written in this format, and isn't."""
     return tuple(name for name in _OF_NAME[format].needs if getattr(picks, name) is None)
+
+
+def _refuse_unknown(format: str | None) -> None:  # noqa: A002
+    if format is not None and format not in FORMATS:
+        raise ValueError(f"format must be one of {', '.join(FORMATS)}, not {format!r}")
 
 
 # reading
@@ -221,8 +212,9 @@ def read_picks(
     TypeError, ValueError
         If an argument is no such thing.
     """
-    given: dict[str, Any] = {"spacing_angstrom": spacing_angstrom, "shape_zyx": shape_zyx}
-    picks = read_in_own_grid(path, format=format, tomogram=tomogram, unit=unit, **given)
+    picks = read_in_own_grid(
+        path, format=format, spacing_angstrom=spacing_angstrom, shape_zyx=shape_zyx, tomogram=tomogram, unit=unit
+    )
     return _in_grid(_of_alignment(picks, alignment_id, Path(path).name), spacing_angstrom, shape_zyx)
 
 
@@ -237,8 +229,7 @@ def read_in_own_grid(
 ) -> Picks:
     """As `read_picks`, but counted as the file counts: what is given stands in for what it doesn't say."""
     path = path_to_read(path)
-    if format is not None and format not in FORMATS:
-        raise ValueError(f"format must be one of {', '.join(FORMATS)}, not {format!r}")
+    _refuse_unknown(format)
     if spacing_angstrom is not None and not 0 < spacing_angstrom < math.inf:
         raise ValueError(f"a voxel can't be {spacing_angstrom} Å wide")
     name = format or _format_to_read(path)
@@ -248,7 +239,7 @@ def read_in_own_grid(
     if notes is not None and noted is not None:
         spacing_angstrom, shape_zyx = noted, notes.shape_zyx
     spacing = spacing_angstrom or spacing_in_layout(path)
-    picks = _OF_NAME[name].read(path, Context(spacing, shape_zyx, tomogram, unit, notes))
+    picks = _OF_NAME[name].read(path, Context(spacing, shape_zyx, tomogram, unit))
     source = of_bare_file("picks", str(path), picks.spacing_angstrom)
     source |= {key: value for key, value in picks.about.items() if value not in (None, [])} | source_of(path, notes)
     edits, alignment = source.pop("edits", ()), source.get(_ALIGNMENT)
@@ -265,10 +256,10 @@ def _format_to_read(path: Path) -> PickFormat:
     name = format_of_name(path)
     if name is not None:
         return name  # its reader says what is wrong
-    if path.suffix.lower() in _FOREIGN and path.is_file():
+    check_file(path)
+    if path.suffix.lower() in _FOREIGN:
         what, hint = _FOREIGN[path.suffix.lower()]
         raise FormatError(f"{path.name} is {what}, which isn't read here.", hint=hint)
-    check_file(path)  # which names what x.star.gz is packed with
     raise FormatError(
         f"{path.name} is no file of picks that can be read.", hint=f"These can: {', '.join(TITLES.values())}."
     )
@@ -285,25 +276,18 @@ def _in_grid(picks: Picks, spacing_angstrom: float | None, shape_zyx: tuple[int,
 def _of_alignment(picks: Picks, wanted: int | None, file_name: str) -> Picks:
     """The picks of an alignment, as far as the file names any; with a warning if several stay."""
     column = picks.features.get(_ALIGNMENT)
-    numbers = None if column is None else np.array([_alignment_number(value) for value in column.tolist()])
-    known = [] if numbers is None else [f"AL-{number}" for number in np.unique(numbers[numbers >= 0])]
+    known = [] if column is None else sorted(set(column.tolist()), key=str)
     if wanted is None:
-        said = f"Its picks are of several alignments ({listed(known, 5)}), whose positions don't fit each other."
-        return with_warnings(picks, said) if len(known) > 1 else picks
-    if numbers is not None and len(picks):
-        is_it = numbers == wanted
-        if not is_it.any():
-            raise FormatError(f"{file_name} has no picks of AL-{wanted}.", hint=f"It has those of {listed(known)}.")
-        picks = picks.take(is_it, "" if is_it.all() else f"kept the {is_it.sum():,} of {len(picks):,} of AL-{wanted}")
-    elif picks.alignment_id not in (None, wanted):
-        raise FormatError(f"{file_name} says that its picks are of AL-{picks.alignment_id}, not of AL-{wanted}.")
+        if len(known) < 2:
+            return picks
+        said = f"Its picks are of several alignments ({listed(list(map(str, known)))}), which don't fit each other."
+        return replace(picks, about=dict(picks.about) | {"warnings": [*picks.about.get("warnings", ()), said]})
+    if wanted in known and len(known) > 1:
+        picks = picks.take(picks.features[_ALIGNMENT] == wanted, f"kept those of AL-{wanted}")
+    elif picks.alignment_id not in (None, wanted) or known not in ([], [wanted]):
+        found = listed([f"AL-{each}" for each in known or [picks.alignment_id]])
+        raise FormatError(f"{file_name} has no picks of AL-{wanted}.", hint=f"It has those of {found}.")
     return replace(picks, alignment_id=wanted)
-
-
-def _alignment_number(value: Any) -> int:
-    """The number of an alignment, such as 17, 17.0, "17" or "AL-17"; -1 for what is none."""
-    text = str(value).strip().upper().removeprefix("AL-").removesuffix(".0")
-    return int(text) if text.isdecimal() and len(text) < 19 else -1
 
 
 # writing
@@ -344,11 +328,19 @@ def write_picks(
         If there is no such ``format``.
     """
     path = path_to_write(path)
-    if format is not None and format not in FORMATS:
-        raise ValueError(f"format must be one of {', '.join(FORMATS)}, not {format!r}")
+    _refuse_unknown(format)
     name = format or format_for(path, picks)
-    _refuse_misleading(path, name)
-    _refuse_incomplete(picks, name)
+    title, suffix = TITLES[name], SUFFIXES[name]
+    other, missing = format_of_name(path), missing_for(picks, name)
+    if other is not None and SUFFIXES[other] != suffix:
+        raise SaveError(f"{path.name} has the name of another format than {title}.", hint=f"Let it end in {suffix}.")
+    if missing:
+        what = " and ".join(MISSING_WORDS[each] for each in missing)
+        raise MissingContextError(
+            f"{title} can't be written without {what}, which these picks don't say.",
+            hint="Give it, or choose another format.",
+            missing=missing,
+        )
     said = losses(picks, name)
     notes = of_export(
         "picks",
@@ -358,31 +350,10 @@ def write_picks(
         alignment_id=picks.alignment_id,
         edits=picks.edits,
         who=who,
-    ) | {"format": name, "losses": said}
-    if name == "dynamo":
-        notes["dynamo_tag_offset"] = dynamo.tag_offset(picks)
-    with written_with_notes(path, notes, overwrite=overwrite) as unfinished:
+    )
+    with written_with_notes(path, notes | {"format": name, "losses": said}, overwrite=overwrite) as unfinished:
         try:
             _OF_NAME[name].write(replace(picks, features=plain_columns(picks.features)), unfinished, path)
         except (ValueError, TypeError, NotImplementedError) as error:  # of the libraries
-            raise SaveError(f"These picks can't be written as {TITLES[name]} ({error}).") from error
+            raise SaveError(f"These picks can't be written as {title} ({error}).") from error
     return Written(path, name, len(picks), said, path_beside(path))
-
-
-def _refuse_misleading(path: Path, name: PickFormat) -> None:
-    other = format_of_name(path)
-    if other is not None and SUFFIXES[other] != SUFFIXES[name]:
-        raise SaveError(
-            f"{path.name} has the name of another format than {TITLES[name]}.", hint=f"Let it end in {SUFFIXES[name]}."
-        )
-
-
-def _refuse_incomplete(picks: Picks, name: PickFormat) -> None:
-    missing = missing_for(picks, name)
-    if missing:
-        what = " and ".join(MISSING_WORDS[each] for each in missing)
-        raise MissingContextError(
-            f"{TITLES[name]} can't be written without {what}, which these picks don't say.",
-            hint="Give it, or choose another format.",
-            missing=missing,
-        )

@@ -10,7 +10,7 @@ Conventions, from RELION's source (``src/jaz/tomography/particle_set.cpp`` of 5.
 - ``rlnOriginX/Y/ZAngst`` is subtracted from the position, after it was turned by the subtomogram's matrix
   (``getPosition``).
 - Orientation is A_subtomogram A_particle (``getMatrix3x3``) of ``rlnTomoSubtomogramRot/Tilt/Psi`` and
-  ``rlnAngleRot/Tilt/Psi``; `napari_cryoet.formats.eulers` has the meaning of these angles.
+  ``rlnAngleRot/Tilt/Psi``; `matrices_of` has the meaning of these angles.
 - Shifts and the subtomogram's angles say where the particle's image was cut out. They stay columns of the picks, and
   files for 4 and 5 are written with them: same place, orientation and image.
 
@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import linecache
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import quote, unquote
@@ -33,17 +33,17 @@ from napari_cryoet.exceptions import FormatError, MissingContextError
 from napari_cryoet.files import brief
 from napari_cryoet.formats.common import (
     Context,
-    as_texts,
+    angles_of,
     choose_tomogram,
-    column_of,
     known_rotations,
     listed,
+    matrices_of,
     numbers_of,
     picks_of_file,
+    plain_columns,
     rotation_losses,
     whole_numbers_of,
 )
-from napari_cryoet.formats.eulers import angles_of, matrices_of
 from napari_cryoet.picks import NO_INSTANCE, Picks
 
 if TYPE_CHECKING:
@@ -107,19 +107,25 @@ def read(path: Path, context: Context) -> Picks:
     tomogram = choose_tomogram(names, context.tomogram, path.name)
     if name_label is not None:
         table = table[np.array(names, dtype=object) == tomogram]
-    particles = _Particles(path, table, blocks.get("optics"), _tomogram_beside(path, tomogram), context)
-    points_xyz, spacing = particles.positions()
+    table = _with_widths_and_sizes(table, blocks.get("optics"), _tomogram_beside(path, tomogram))
+    points_xyz, spacing = _positions(path, table, context)
     score = next((label for label in _SCORES if label in table), None)
-    left_out = {*_OWN, score} | ({_GROUP} if _GROUP in table and table[_GROUP].nunique() == 1 else set())
+    left_out = {*_OWN, score}
+    if _GROUP in table and table[_GROUP].nunique() == 1:
+        left_out.add(_GROUP)
+
+    def whole(label: str, missing: int | None = None) -> NDArray[np.int64] | None:
+        return whole_numbers_of(path, label, table[label], missing) if label in table else None
+
     return picks_of_file(
         path,
         points_zyx=points_xyz[:, ::-1],
         spacing_angstrom=spacing,
-        rotations_zyx=particles.rotations_zyx(),
+        rotations_zyx=_rotations_zyx(path, table),
         scores=None if score is None else numbers_of(path, score, table[score]),
-        instance_ids=particles.whole(_INSTANCE_ID, NO_INSTANCE),
-        ids=particles.whole(_PICK_ID),
-        features=dict(_feature(label, table[label]) for label in table if label not in left_out),
+        instance_ids=whole(_INSTANCE_ID, NO_INSTANCE),
+        ids=whole(_PICK_ID),
+        features=_decoded(plain_columns({label: table[label] for label in table if label not in left_out})),
         about={"tomogram_name": tomogram, _PROJECT: _project_of(blocks)},
     )
 
@@ -127,10 +133,9 @@ def read(path: Path, context: Context) -> Picks:
 def losses(picks: Picks, version: Version) -> list[str]:
     """What a file can't hold."""
     said = rotation_losses(picks)
-    name, written = _given_name(picks), _tomogram_name(picks)
-    if name != written:
-        why = f"{name!r} is no word that the file can have" if name else "Nothing says what the tomogram is called"
-        said.append(f"{why}; it is called {written!r} there.")
+    name = _tomogram_name(picks)
+    if name not in (picks.about.get("tomogram_name"), picks.about.get("run_name")):
+        said.append(f"The tomogram is called {name!r} there.")
     images = [label for label in _OF_IMAGES if label in picks.features]
     if version == "relion3" and images:
         said.append(f"{listed(images)} become part of positions and angles: extract the particles anew.")
@@ -142,9 +147,11 @@ def write(picks: Picks, path: Path, version: Version) -> None:
     import pandas as pd
     import starfile
 
-    optics, groups = _optics_to_write(picks, _PIXEL_SIZES[version == "relion3"])
+    optics, groups = _optics_to_write(picks, _pixel_size_of(version))
     columns = _particles_to_write(picks, version, optics, groups)
-    columns[_TOMOGRAM_NAMES[version == "relion3"]] = np.full(len(picks), _tomogram_name(picks), dtype=object)
+    columns["rlnMicrographName" if version == "relion3" else "rlnTomoName"] = np.full(
+        len(picks), _tomogram_name(picks), dtype=object
+    )
     columns |= {_GROUP: groups, _PICK_ID: picks.ids}
     if picks.scores is not None:
         columns[_SCORES[0]] = picks.scores
@@ -223,115 +230,105 @@ def _has(block: Any, labels: tuple[str, ...]) -> bool:
     return all(label in block for label in labels)
 
 
-def _feature(label: str, series: pd.Series) -> tuple[str, NDArray[Any]]:
-    """A further column with its name."""
-    column = column_of(series)
-    if not label.startswith(_ENCODED):
-        return label, column
-    if column.dtype.kind == "O":
-        column = as_texts([unquote(text) for text in column.tolist()])
-    return unquote(label.removeprefix(_ENCODED)), column
+def _decoded(columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Further columns with their own names and texts; see `_as_labelled`."""
+    found = {}
+    for label, column in columns.items():
+        is_encoded = label.startswith(_ENCODED)
+        name = unquote(label.removeprefix(_ENCODED)) if is_encoded else label
+        texts = [unquote(text) for text in column] if is_encoded and column.dtype.kind == "O" else None
+        found[name] = column if texts is None else np.array(texts, dtype=object)
+    return found
 
 
-class _Particles:
-    """The rows of one tomogram with what is known of it."""
-
-    def __init__(
-        self,
-        path: Path,
-        table: pd.DataFrame,
-        optics: pd.DataFrame | None,
-        tomogram: Mapping[str, Any],
-        context: Context,
-    ) -> None:
-        self._path, self._table, self._optics, self._tomogram, self._context = path, table, optics, tomogram, context
-
-    def positions(self) -> tuple[NDArray[np.float64], float | None]:
-        """Positions in voxels, x, y, z, after shifts; and the voxel size if it is known."""
-        pixels = next((widths for label in _PIXEL_SIZES if (widths := self._said(label)) is not None), None)
-        if pixels is not None and not (np.isfinite(pixels) & (pixels > 0)).all():
-            raise FormatError(f"{self._path.name} doesn't say of all particles how wide their pixels are.")
-        spacing = float(pixels[0]) if pixels is not None and len(pixels) else self._context.spacing_angstrom
-        widths = np.full(len(self._table), spacing or 1.0) if pixels is None else pixels
-        size_xyz, shifts = self._size_angstrom(widths), self._shifts_angstrom()
-        if _has(self._table, _CENTRED) and size_xyz is not None and spacing is not None:
-            return (self._triple(_CENTRED) + size_xyz / 2 - shifts) / spacing, spacing
-        if not _has(self._table, _PIXELS):
-            said = "counts from the centre of the tomogram, but doesn't say how large the tomogram is"
-            raise self._missing(said, "spacing_angstrom", "shape_zyx")
-        if spacing is None and shifts.any():
-            raise self._missing("shifts positions by ångström, but doesn't say how wide pixels are", "spacing_angstrom")
-        return (self._triple(_PIXELS) * widths[:, None] - shifts) / (spacing or 1.0), spacing
-
-    def rotations_zyx(self) -> NDArray[np.float64] | None:
-        """Active matrices; None if the file has no angles."""
-        if not any(label in self._table for label in (*_SUBTOMOGRAM_ANGLES, *_ANGLES)):
-            return None
-        rotations = self._matrices(_SUBTOMOGRAM_ANGLES) @ self._matrices(_ANGLES)
-        are_oriented = self.whole(_IS_ORIENTED, 1)
-        if are_oriented is not None:
-            rotations[are_oriented == 0] = np.nan
-        return rotations[:, ::-1, ::-1]
-
-    def whole(self, label: str, missing: int | None = None) -> NDArray[np.int64] | None:
-        """A column as whole numbers; None if there is none."""
-        return whole_numbers_of(self._path, label, self._table[label], missing) if label in self._table else None
-
-    def _said(self, label: str) -> NDArray[np.float64] | None:
-        """What is said of each particle: by itself, by its optics group, or by the tomogram."""
-        optics = self._optics
-        if label in self._table:
-            return numbers_of(self._path, label, self._table[label])
+def _with_widths_and_sizes(
+    table: pd.DataFrame, optics: pd.DataFrame | None, tomogram: Mapping[str, Any]
+) -> pd.DataFrame:
+    """The particles with what their optics groups, or else the tomogram, say of pixels and of the tomogram's size."""
+    table = table.copy()
+    for label in (*_PIXEL_SIZES, *_SIZES):
+        if label in table:
+            continue
         if optics is not None and label in optics and len(optics):
-            of_rows = optics[label].iloc[[0] * len(self._table)]
-            if optics[label].nunique() > 1 and _GROUP in optics and _GROUP in self._table:
-                of_rows = self._table[_GROUP].map(dict(zip(optics[_GROUP], optics[label], strict=True)))
-            return numbers_of(self._path, label, of_rows)
-        return np.full(len(self._table), float(self._tomogram[label])) if label in self._tomogram else None
+            differ = optics[label].nunique() > 1 and _GROUP in optics and _GROUP in table
+            of_group = dict(zip(optics[_GROUP], optics[label], strict=True)) if differ else {}
+            table[label] = table[_GROUP].map(of_group) if differ else optics[label].iloc[0]
+        elif label in tomogram:
+            table[label] = tomogram[label]
+    return table
 
-    def _size_angstrom(self, pixels: NDArray[np.float64]) -> NDArray[np.float64] | None:
-        """The tomogram's size along x, y, z, as the file says it, else as the caller does."""
-        sizes = [self._said(label) for label in _SIZES]
-        known = [each for each in sizes if each is not None]
-        if len(known) == len(sizes):
-            sizes_xyz: NDArray[np.float64] = np.stack(known, axis=1)
-            return sizes_xyz * pixels[:, None]
-        if self._context.shape_zyx is None or self._context.spacing_angstrom is None:
-            return None
-        return np.array(self._context.shape_zyx[::-1]) * self._context.spacing_angstrom
 
-    def _missing(self, said: str, *names: Literal["spacing_angstrom", "shape_zyx"]) -> MissingContextError:
-        missing = tuple(name for name in names if getattr(self._context, name) is None)
-        words = {"spacing_angstrom": "voxel spacing", "shape_zyx": "size in voxels"}
-        beside = ", or put its tomograms.star beside the file" if "shape_zyx" in names else ""
-        return MissingContextError(
-            f"{self._path.name} {said}.",
-            hint=f"Give the tomogram's {' and '.join(words[name] for name in missing)}{beside}.",
-            missing=missing,
+def _positions(path: Path, table: pd.DataFrame, context: Context) -> tuple[NDArray[np.float64], float | None]:
+    """Positions in voxels, x, y, z, after shifts; and the voxel size if it is known."""
+    spacing, shifts = context.spacing_angstrom, _shifts_angstrom(path, table)
+    widths = np.full((len(table), 1), spacing or 1.0)
+    label = next((label for label in _PIXEL_SIZES if label in table), None)
+    if label is not None and len(table):
+        widths = _columns_of(path, table, [label])
+        if not (np.isfinite(widths) & (widths > 0)).all():
+            raise FormatError(f"{path.name} doesn't say of all particles how wide their pixels are.")
+        spacing = float(widths[0, 0])
+    size_xyz = None
+    if _has(table, _SIZES):
+        size_xyz = _columns_of(path, table, _SIZES) * widths
+    elif context.shape_zyx is not None and context.spacing_angstrom is not None:
+        size_xyz = np.array(context.shape_zyx[::-1]) * context.spacing_angstrom
+    if _has(table, _CENTRED) and size_xyz is not None and spacing is not None:
+        return (_columns_of(path, table, _CENTRED) + size_xyz / 2 - shifts) / spacing, spacing
+    if not _has(table, _PIXELS):
+        said = "counts from the centre of the tomogram, but doesn't say how large the tomogram is"
+        raise _missing(path, said, context, "spacing_angstrom", "shape_zyx")
+    if spacing is None and shifts.any():
+        said = "shifts positions by ångström, but doesn't say how wide pixels are"
+        raise _missing(path, said, context, "spacing_angstrom")
+    return (_columns_of(path, table, _PIXELS) * widths - shifts) / (spacing or 1.0), spacing
+
+
+def _missing(
+    path: Path, said: str, context: Context, *names: Literal["spacing_angstrom", "shape_zyx"]
+) -> MissingContextError:
+    missing = tuple(name for name in names if getattr(context, name) is None)
+    words = {"spacing_angstrom": "voxel spacing", "shape_zyx": "size in voxels"}
+    hint = f"Give the tomogram's {' and '.join(words[name] for name in missing)}"
+    if "shape_zyx" in names:
+        hint += ", or put its tomograms.star beside the file"
+    return MissingContextError(f"{path.name} {said}.", hint=f"{hint}.", missing=missing)
+
+
+def _shifts_angstrom(path: Path, table: pd.DataFrame) -> NDArray[np.float64]:
+    """What is subtracted from positions, in the tomogram's axes."""
+    if _columns_of(path, table, _SHIFTS_OF_3_0, 0.0).any():
+        raise FormatError(
+            f"{path.name} shifts its positions by pixels of images, as RELION 3.0 does.",
+            hint="Convert it with relion_convert_star, which writes shifts in ångström.",
         )
+    turns = matrices_of(_columns_of(path, table, _SUBTOMOGRAM_ANGLES, 0.0), "relion")
+    return (turns @ _columns_of(path, table, _SHIFTS, 0.0)[:, :, None])[:, :, 0]
 
-    def _shifts_angstrom(self) -> NDArray[np.float64]:
-        """What is subtracted from positions, in the tomogram's axes."""
-        if self._triple(_SHIFTS_OF_3_0, 0.0).any():
-            raise FormatError(
-                f"{self._path.name} shifts its positions by pixels of images, as RELION 3.0 does.",
-                hint="Convert it with relion_convert_star, which writes shifts in ångström.",
-            )
-        turned = self._matrices(_SUBTOMOGRAM_ANGLES) @ self._triple(_SHIFTS, 0.0)[:, :, None]
-        return turned[:, :, 0]
 
-    def _matrices(self, labels: tuple[str, ...]) -> NDArray[np.float64]:
-        return matrices_of(self._triple(labels, 0.0), "relion")
+def _rotations_zyx(path: Path, table: pd.DataFrame) -> NDArray[np.float64] | None:
+    """Active matrices; None if the file has no angles."""
+    if not any(label in table for label in (*_SUBTOMOGRAM_ANGLES, *_ANGLES)):
+        return None
+    outer, inner = (
+        matrices_of(_columns_of(path, table, labels, 0.0), "relion") for labels in (_SUBTOMOGRAM_ANGLES, _ANGLES)
+    )
+    rotations = outer @ inner
+    rotations[(_columns_of(path, table, [_IS_ORIENTED], 1.0) == 0)[:, 0]] = np.nan
+    return rotations[:, ::-1, ::-1]
 
-    def _triple(self, labels: tuple[str, ...], missing: float = np.nan) -> NDArray[np.float64]:
-        nothing = np.full(len(self._table), missing)
-        columns = [
-            numbers_of(self._path, label, self._table[label]) if label in self._table else nothing for label in labels
-        ]
-        return np.stack(columns, axis=1)
+
+def _columns_of(path: Path, table: pd.DataFrame, labels: Sequence[str], missing: float = np.nan) -> NDArray[np.float64]:
+    """Columns of numbers side by side, filled where there is no such column."""
+    nothing = np.full(len(table), missing)
+    return np.stack([numbers_of(path, label, table[label]) if label in table else nothing for label in labels], axis=1)
 
 
 # writing
+
+
+def _pixel_size_of(version: Version) -> str:
+    return "rlnMicrographPixelSize" if version == "relion3" else "rlnTomoTiltSeriesPixelSize"
 
 
 def _particles_to_write(
@@ -342,38 +339,35 @@ def _particles_to_write(
     Positions come first: a line that starts with a number can't be taken for the start of a block.
     """
     points_xyz, spacing, known = picks.points_xyz, picks.spacing_angstrom, known_rotations(picks)
-    has_images = version != "relion3"
-    angles = _triple_of(picks, _SUBTOMOGRAM_ANGLES if has_images and known is not None else ())
-    shifts = _triple_of(picks, _SHIFTS if has_images else ())
+    of_images = () if version == "relion3" else _OF_IMAGES
+    shifts = _triple_of(picks, _SHIFTS, of_images)
+    angles = _triple_of(picks, _SUBTOMOGRAM_ANGLES, of_images if known is not None else ())
     turns = matrices_of(angles, "relion")
-    columns: dict[str, Any] = {}
     if spacing is not None:
         points_xyz = points_xyz + (turns @ shifts[:, :, None])[:, :, 0] / spacing
-        of_group = {row[_GROUP]: float(row[_PIXEL_SIZES[not has_images]]) for row in optics}
-        pixels = np.array([of_group[group] for group in groups.tolist()], dtype=np.float64)[:, None]
     if version == "relion5":
         assert spacing is not None and picks.shape_zyx is not None  # noqa: S101, PT018 - see `registry.missing_for`
         points_xyz = (points_xyz - np.array(picks.shape_zyx[::-1]) / 2) * spacing
-        columns = dict(zip(_CENTRED, points_xyz.T, strict=True))
-    else:
-        points_xyz = points_xyz if spacing is None else points_xyz * (spacing / pixels)
-        columns = dict(zip(_PIXELS, points_xyz.T, strict=True))
-    for labels, values in ((_SHIFTS, shifts), (_SUBTOMOGRAM_ANGLES, angles)):
-        if has_images:
-            columns |= {label: values[:, axis] for axis, label in enumerate(labels) if label in picks.features}
+    elif spacing is not None:
+        pixels = {row[_GROUP]: float(row[_pixel_size_of(version)]) for row in optics}
+        points_xyz = points_xyz * (spacing / np.array([pixels[group] for group in groups.tolist()])[:, None])
+    columns: dict[str, Any] = dict(zip(_CENTRED if version == "relion5" else _PIXELS, points_xyz.T, strict=True))
+    values = zip(_OF_IMAGES, [*shifts.T, *angles.T], strict=True)
+    columns |= {label: value for label, value in values if label in picks.features and label in of_images}
     if known is not None:
         matrices, are_known = known
         of_particles = angles_of(np.swapaxes(turns, 1, 2) @ matrices, "relion")
         columns |= dict(zip(_ANGLES, of_particles.T, strict=True))
-        columns |= {} if are_known.all() else {_IS_ORIENTED: are_known.astype(int)}
+        if not are_known.all():
+            columns[_IS_ORIENTED] = are_known.astype(int)
     return columns
 
 
-def _triple_of(picks: Picks, labels: tuple[str, ...]) -> NDArray[np.float64]:
-    """Three columns of numbers, 0 where nothing is said."""
+def _triple_of(picks: Picks, labels: tuple[str, ...], known: tuple[str, ...]) -> NDArray[np.float64]:
+    """Three columns of numbers, 0 where nothing is said, or the label isn't among the known ones."""
     nothing = np.zeros(len(picks))
-    columns = [np.asarray(picks.features.get(label, nothing), dtype=np.float64) for label in labels] or [nothing] * 3
-    values = np.stack(columns, axis=1)
+    columns = [picks.features.get(label, nothing) if label in known else nothing for label in labels]
+    values = np.stack([np.asarray(column, dtype=np.float64) for column in columns], axis=1)
     return np.where(np.isfinite(values), values, 0.0)
 
 
@@ -398,24 +392,20 @@ def _source_project(picks: Picks) -> Mapping[str, Any]:
     return project if isinstance(project, Mapping) else {}
 
 
-def _given_name(picks: Picks) -> str:
-    return str(picks.about.get("tomogram_name") or picks.about.get("run_name") or "")
-
-
 def _tomogram_name(picks: Picks) -> str:
     """What the tomogram is called, as one word."""
-    name = _given_name(picks)
+    name = str(picks.about.get("tomogram_name") or picks.about.get("run_name") or "")
     return name if _WORD.fullmatch(name) else re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-") or "tomogram"
 
 
 def _as_labelled(name: str, column: NDArray[Any], *, is_taken: bool) -> tuple[str, NDArray[Any]]:
-    """A further column with its label; encoded if its name or texts can't be there as they are."""
-    texts = [] if column.dtype.kind in "biuf" else list(map(str, column.tolist()))
-    are_words = all(_WORD.fullmatch(text) for text in set(texts) if text)
-    if re.fullmatch("[A-Za-z0-9][A-Za-z0-9_]*", name) and are_words and not is_taken:
-        label = name
-    else:
-        label, texts = f"{_ENCODED}{quote(name)}", [quote(text, safe="/@:+") for text in texts]
+    """A further column with its label; both are percent-encoded if they can't be there as they are."""
     if column.dtype.kind == "b":
         column = column.astype(int)
-    return label, np.array(texts, dtype=object) if texts else column
+    texts = column.tolist() if column.dtype.kind == "O" else []
+    are_words = all(_WORD.fullmatch(text) for text in set(texts) if text)
+    if re.fullmatch("[A-Za-z0-9][A-Za-z0-9_]*", name) and are_words and not is_taken:
+        return name, column
+    if texts:
+        column = np.array([quote(text, safe="/@:+") for text in texts], dtype=object)
+    return f"{_ENCODED}{quote(name)}", column
