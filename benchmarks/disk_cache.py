@@ -38,12 +38,10 @@ def measure(kind: str, variant: str, url: str, folder: Path) -> dict[str, float]
     from qtpy.QtTest import QTest
 
     import napari_cryoet.network.client  # noqa: F401 - as zarr, imported before the clock starts
-    from napari_cryoet.streaming import cached_source
+    from napari_cryoet.streaming import sources
     from napari_cryoet.streaming.disk_cache import shared_disk_cache
 
-    far_away = patch.object(
-        cached_source, "is_this_computer", return_value=False
-    )  # such a server isn't asked each time
+    far_away = patch.object(sources, "is_this_computer", return_value=False)  # such a server isn't asked each time
     where = str(folder / "a.zarr") if variant == "local file" else f"{url}/a.zarr"
     with nullcontext() if variant == "warm, asked" else far_away:
         if kind.startswith("plane"):

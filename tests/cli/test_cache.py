@@ -10,8 +10,7 @@ import platformdirs
 import pytest
 
 from napari_cryoet.cli import main
-from napari_cryoet.streaming.disk_cache import DiskCache
-from napari_cryoet.streaming.disk_settings import FOLDER_VARIABLE, LIMIT_VARIABLE, cache_folder, limit_bytes
+from napari_cryoet.streaming.disk_cache import FOLDER_VARIABLE, LIMIT_VARIABLE, DiskCache, cache_folder, limit_bytes
 from napari_cryoet.streaming.sources import Piece
 
 ADDRESS = "https://files.example.org/a.zarr"

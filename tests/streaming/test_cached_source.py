@@ -12,9 +12,8 @@ import pytest
 from napari_cryoet.exceptions import ChangedError, StreamError
 from napari_cryoet.network import client
 from napari_cryoet.network.policy import policy
-from napari_cryoet.streaming.cached_source import CachedSource
 from napari_cryoet.streaming.disk_cache import DiskCache
-from napari_cryoet.streaming.sources import HttpSource
+from napari_cryoet.streaming.sources import CachedSource, HttpSource
 from server import Server, garbled, status
 
 MB = 2**20

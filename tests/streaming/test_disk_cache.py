@@ -21,7 +21,7 @@ from napari_cryoet.streaming.sources import Piece
 
 MB = 10**6
 ADDRESS = "https://files.example.org/a.zarr"
-LARGE = random.Random(0).randbytes(100_000)  # doesn't fit into the database
+LARGE = random.Random(0).randbytes(100_000)
 Disk = namedtuple("Disk", "free")
 
 
@@ -48,8 +48,12 @@ def find(cache: DiskCache, key: str, start: int = 0, length: int | None = None) 
     return part.piece.content if part is not None and part.piece is not None else None
 
 
-def files_in(folder: Path) -> list[Path]:
-    return [path for path in (folder / OWN_FOLDER).glob("??/*") if path.is_file()]
+def index_of(folder: Path) -> Path:
+    return folder / OWN_FOLDER / "index.sqlite3"
+
+
+def kept_in(cache: DiskCache) -> list[str]:
+    return [key for key in map(str, range(100)) if find(cache, key) is not None]
 
 
 def test_what_was_put_is_found_later(folder: Path, cache: DiskCache) -> None:
@@ -128,7 +132,6 @@ def test_what_was_used_last_is_kept(folder: Path) -> None:
         assert find(cache, "0") == LARGE  # used again and again
     assert cache.flush()
     assert cache.size_bytes <= cache.limit_bytes
-    assert sum(path.stat().st_size for path in files_in(folder)) <= cache.limit_bytes
     there = {number for number in range(40) if find(cache, f"{number}") is not None}
     assert there - {0} == set(range(40 - len(there) + 1, 40))
     assert len(there) >= 17
@@ -139,12 +142,14 @@ def test_a_limit_can_be_set_while_it_is_used(folder: Path, monkeypatch: pytest.M
     monkeypatch.setenv("NAPARI_CRYOET_CACHE_LIMIT", "50MB")
     for number in range(20):
         put(cache, f"{number}", LARGE)
-    assert len(files_in(folder)) == 20
+    assert len(kept_in(cache)) == 20
     monkeypatch.setenv("NAPARI_CRYOET_CACHE_LIMIT", "1MB")
     put(cache, "20", LARGE)
-    assert len(files_in(folder)) <= 10
+    assert len(kept_in(cache)) <= 10
     cache.shrink(5 * len(LARGE))
-    assert len(files_in(folder)) <= 5
+    assert len(kept_in(cache)) <= 5
+    cache.close()
+    assert index_of(folder).stat().st_size < 10 * len(LARGE)
 
 
 def test_many_small_parts_are_bounded_too(folder: Path) -> None:
@@ -154,7 +159,7 @@ def test_many_small_parts_are_bounded_too(folder: Path) -> None:
     assert cache.flush(30)
     assert 0.5 * MB < cache.size_bytes <= MB
     cache.close()
-    assert (folder / OWN_FOLDER / "index.sqlite3").stat().st_size < 3 * MB
+    assert index_of(folder).stat().st_size < 3 * MB
 
 
 def test_others_keep_their_part_of_the_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +168,7 @@ def test_others_keep_their_part_of_the_disk(folder: Path, monkeypatch: pytest.Mo
         put(cache, f"{number}", LARGE)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Disk(100 * MB - 15 * len(LARGE)))
     put(cache, "20", LARGE)
-    assert 0 < len(files_in(folder)) <= 6
+    assert 0 < len(kept_in(cache)) <= 6
 
 
 # Other versions
@@ -181,7 +186,6 @@ def test_what_is_dropped_is_gone_for_everybody(folder: Path, cache: DiskCache) -
     other.put(known_to_other, "a", 0, Piece(LARGE, "1", len(LARGE)))  # it doesn't know yet
     assert other.flush()
     assert (find(cache, "a"), find(cache, "b")) == (None, LARGE)
-    assert len(files_in(folder)) == 1
 
 
 def test_without_an_etag_nothing_is_kept(cache: DiskCache) -> None:
@@ -207,15 +211,14 @@ def test_clearing_leaves_nothing(folder: Path, cache: DiskCache) -> None:
 # Damage
 
 
-@pytest.mark.parametrize("position", [0, 100, 5000, -1])
+@pytest.mark.parametrize("position", [0, 50])
 def test_a_flipped_byte_is_never_read(folder: Path, cache: DiskCache, position: int) -> None:
     put(cache, "a", LARGE)
     put(cache, "b", b"0123456789" * 100)
     cache.close()
-    for path in (*files_in(folder), folder / OWN_FOLDER / "index.sqlite3"):
-        content = bytearray(path.read_bytes())
-        content[position] ^= 1
-        path.write_bytes(content)
+    content = bytearray(index_of(folder).read_bytes())
+    content[content.find(LARGE[5000:5100]) + position] ^= 1
+    index_of(folder).write_bytes(content)
     again = DiskCache(folder, 10 * MB, keep_free_bytes=0)
     assert find(again, "a") is None
     assert find(again, "b") in {None, b"0123456789" * 100}
@@ -225,8 +228,8 @@ def test_rows_of_nonsense_are_never_believed(folder: Path, cache: DiskCache) -> 
     put(cache, "a", LARGE)
     put(cache, "b", b"small")
     cache.close()
-    for column, value in (("content", "text"), ("etag", 5), ("name", "../../x"), ("total", 3), ("checksum", b"")):
-        with sqlite3.connect(folder / OWN_FOLDER / "index.sqlite3") as sql:
+    for column, value in (("stop", "text"), ("etag", 5), ("key", b"a"), ("total", 3), ("checksum", b"")):
+        with sqlite3.connect(index_of(folder)) as sql:
             sql.execute(f"UPDATE parts SET {column} = ?", (value,))
         again = DiskCache(folder, 10 * MB, keep_free_bytes=0)
         assert (find(again, "a"), find(again, "b")) == (None, None)
@@ -253,23 +256,7 @@ def test_a_disk_that_refuses_leaves_nothing_half(folder: Path, cache: DiskCache)
         "assert not cache.flush()\n"
     )
     subprocess.run([sys.executable, "-c", code, folder], check=True)
-    assert files_in(folder) == []
     put(cache, "a", LARGE)
-    assert find(cache, "a") == LARGE
-
-
-def test_what_a_killed_process_left_is_swept_up(folder: Path, cache: DiskCache) -> None:
-    put(cache, "a", LARGE)
-    lost, young = (folder / OWN_FOLDER / "ab" / (letter * 32) for letter in "0f")
-    lost.parent.mkdir(exist_ok=True)
-    for path in (lost, young):
-        path.write_bytes(LARGE)
-    os.utime(lost, (1e9, 1e9))
-    with sqlite3.connect(folder / OWN_FOLDER / "index.sqlite3") as sql:
-        sql.execute("DELETE FROM sweeps")
-    put(cache, "b", b"small")
-    assert young.exists(), "another process may be writing it"
-    assert not lost.exists()
     assert find(cache, "a") == LARGE
 
 

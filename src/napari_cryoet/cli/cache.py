@@ -31,7 +31,7 @@ _OTHER: Final = "other"
 
 def _limit_of(text: str) -> Any:
     """A number of bytes, or "default"."""
-    from napari_cryoet.streaming.disk_settings import parse_size
+    from napari_cryoet.streaming.disk_cache import parse_size
 
     try:
         return text if text.strip().lower() == "default" else parse_size(text)
@@ -68,11 +68,10 @@ def limit(
     size: Annotated[Any, typer.Argument(parser=_limit_of, metavar="SIZE", help="5GB, 500MB, off or default.")],
 ) -> None:
     """Say how much pixels may take."""
-    from napari_cryoet.streaming import disk_settings
-    from napari_cryoet.streaming.disk_cache import DiskCache
+    from napari_cryoet.streaming.disk_cache import DiskCache, choose_limit, limit_bytes
 
-    disk_settings.choose_limit(None if isinstance(size, str) else size)
-    DiskCache(_pixel_folder()).shrink(disk_settings.limit_bytes())
+    choose_limit(None if isinstance(size, str) else size)
+    DiskCache(_pixel_folder()).shrink(limit_bytes())
     say(f"pixels: {_pixel_limit_text()}")
 
 
@@ -115,7 +114,7 @@ def _folders() -> dict[str, list[Path]]:
 
 
 def _pixel_folder() -> Path:
-    from napari_cryoet.streaming.disk_settings import cache_folder
+    from napari_cryoet.streaming.disk_cache import cache_folder
 
     return cache_folder()
 
@@ -128,13 +127,13 @@ def _own(path: Path) -> Path:
 
 
 def _pixel_limit_text() -> str:
-    from napari_cryoet.streaming import disk_settings
+    from napari_cryoet.streaming import disk_cache
 
-    limit_bytes = disk_settings.limit_bytes()
+    limit_bytes = disk_cache.limit_bytes()
     text = f"at most {size_text(limit_bytes)}" if limit_bytes > 0 else "turned off"
-    if disk_settings.is_limit_by_environment():
-        text += f", as {disk_settings.LIMIT_VARIABLE} says"
-    text += ", the default here" if disk_settings.named_limit_bytes() is None else ""
+    if disk_cache.environment_limit_bytes() is not None:
+        text += f", as {disk_cache.LIMIT_VARIABLE} says"
+    text += ", the default here" if disk_cache.named_limit_bytes() is None else ""
     return text
 
 

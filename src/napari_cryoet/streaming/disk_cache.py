@@ -1,17 +1,18 @@
 """What came over the network, kept on disk: bounded in bytes, least recently used out first, shared by processes.
 
 An *image* is an address that was opened. A *part* is some bytes of a file below it, with the ETag that its server
-named, or the fact that there is no such file. Small parts are in an SQLite database, larger ones in a file each that
-the database names. A checksum covers the bytes and all that the row says of them: what doesn't fit is never used.
+named, or the fact that there is no such file. All is in one SQLite database. A checksum covers the bytes of a part and
+all that its row says of them: what doesn't fit is never used. A damaged database is deleted and begun anew.
 
-One thread writes behind, many things in one transaction. A file is whole before a row names it, and is deleted after
-none does. What a killed process leaves behind is swept up once a day; a damaged database is deleted and begun anew.
+One thread writes behind, many things in one transaction. Environment, settings and defaults say where the cache is, how
+large it may get and for how long it counts unasked.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import json
 import os
 import re
 import secrets
@@ -19,46 +20,51 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from weakref import WeakSet
 
 import xxhash
 
-from napari_cryoet.streaming import disk_settings
+from napari_cryoet.files import cache_path, config_path, replace_file
 from napari_cryoet.streaming.sources import Piece
 
-OWN_FOLDER = "napari-cryoet-parts"  # in the folder that somebody named: nothing else there is touched
+OWN_FOLDER: Final = "napari-cryoet-parts"  # in the folder that somebody named: nothing else there is touched
+LIMIT_VARIABLE: Final = "NAPARI_CRYOET_CACHE_LIMIT"
+FOLDER_VARIABLE: Final = "NAPARI_CRYOET_CACHE_DIR"
+ASK_AGAIN_VARIABLE: Final = "NAPARI_CRYOET_CACHE_ASK_AGAIN"
 
-_INDEX_NAME, _SCHEMA_VERSION = "index.sqlite3", 2
+_INDEX_NAME, _SCHEMA_VERSION = "index.sqlite3", 3
 _SCHEMA = (
     "CREATE TABLE images (id INTEGER PRIMARY KEY AUTOINCREMENT, digest BLOB UNIQUE, checked_at REAL)",
     "CREATE TABLE parts (id INTEGER PRIMARY KEY, image INTEGER, key TEXT, start INTEGER, stop INTEGER, etag TEXT, "
-    "modified TEXT, total INTEGER, stored_at REAL, checksum BLOB, name TEXT, content BLOB, cost INTEGER, used_at REAL)",
+    "modified TEXT, total INTEGER, stored_at REAL, checksum BLOB, cost INTEGER, used_at REAL)",
+    "CREATE TABLE contents (part INTEGER PRIMARY KEY, content BLOB)",  # apart: rows are rewritten when they are used
     "CREATE INDEX parts_by_place ON parts (image, key, start)",
-    "CREATE INDEX parts_by_use ON parts (used_at)",
-    "CREATE TABLE useless (name TEXT)",  # files to delete
-    "CREATE TRIGGER part_deleted AFTER DELETE ON parts WHEN old.name NOT NULL "
-    "BEGIN INSERT INTO useless VALUES (old.name); END",
-    "CREATE TABLE sweeps (swept_at REAL)",
+    "CREATE INDEX parts_by_use ON parts (used_at, cost)",
+    "CREATE TRIGGER part_deleted AFTER DELETE ON parts BEGIN DELETE FROM contents WHERE part = old.id; END",
     f"PRAGMA user_version = {_SCHEMA_VERSION}",
 )
-_COLUMNS = "id, key, start, stop, etag, modified, total, stored_at, checksum, name, content"
+_PRAGMAS = ("page_size = 32768", "auto_vacuum = INCREMENTAL", "journal_mode = WAL", "synchronous = NORMAL")
+_COLUMNS = "id, key, start, stop, etag, modified, total, stored_at, checksum"
 _SIZE = "SELECT coalesce(sum(cost), 0) FROM parts"
-_FILE_NAME = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _WHOLE_FILE = 2**62  # where a missing file "ends"
 
 _LARGEST_PART_BYTES = 64 * 2**20
-_INLINE_BYTES, _ROW_BYTES, _FILE_UNIT_BYTES = 2**15, 400, 4096
+_PART_COST_BYTES = 400  # beside its content
 _QUEUE_BYTES, _BATCH_BYTES = 64 * 2**20, 16 * 2**20
 _KEEP_FREE_BYTES = 2**30
-_GATHER_S, _IDLE_S, _BUSY_S, _EXIT_FLUSH_S = 0.25, 1.0, 5.0, 3.0
+_GATHER_S, _BUSY_S, _EXIT_FLUSH_S = 0.25, 5.0, 3.0
 _PAUSE_S = 30.0  # after the disk refused
-_SWEEP_EVERY_S, _YOUNG_S = 86_400.0, 3600.0
+
+_LARGEST_BYTES, _SHARE_OF_FREE = 10 * 10**9, 0.1
+_ASK_AGAIN_AFTER_S = 3600.0
+_LIMIT_NAME = "disk_cache_limit_bytes"
+_SIZES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+_TIMES = {"": 1, "s": 1, "min": 60, "h": 3600, "d": 86400}
 
 
 @dataclass(slots=True)
@@ -102,7 +108,7 @@ class DiskCache:
         *,
         keep_free_bytes: int = _KEEP_FREE_BYTES,
     ) -> None:
-        self._folder = Path(folder or disk_settings.cache_folder()).absolute() / OWN_FOLDER
+        self._folder = Path(folder or cache_folder()).absolute() / OWN_FOLDER
         self._limit_bytes, self._keep_free_bytes = limit_bytes, keep_free_bytes
         self._lock, self._pid = threading.Lock(), os.getpid()
         self._reader: sqlite3.Connection | None = None
@@ -112,12 +118,23 @@ class DiskCache:
     @property
     def limit_bytes(self) -> int:
         """What all parts may take on disk."""
-        named = self._limit_bytes if self._limit_bytes is not None else disk_settings.named_limit_bytes()
+        named = self._limit_bytes if self._limit_bytes is not None else named_limit_bytes()
         return self._default_limit_bytes if named is None else named
 
     @cached_property
     def _default_limit_bytes(self) -> int:
-        return disk_settings.default_limit_bytes(self._folder, self._value(_SIZE))
+        return _default_limit_bytes(self._folder, self.size_bytes)
+
+    @property
+    def size_bytes(self) -> int:
+        """What all parts take on disk."""
+        rows = self._ask(_SIZE)
+        return int(rows[0][0]) if rows else 0
+
+    @property
+    def fault(self) -> str:
+        """Why nothing can be kept just now; empty where it can."""
+        return self._writer.fault
 
     def image(self, address: str) -> Image:
         """What is kept of an address."""
@@ -135,7 +152,8 @@ class DiskCache:
             total = known[0].total if known else None
             if not known or (total is None and known[0].etag is not None):
                 return None
-        first, stop = _span(start, length, total)
+        first = max(0, (total or 0) + start) if start < 0 else start
+        stop = max(first, total or 0) if length is None else first + length
         rows = self._rows(
             "image = ? AND key = ? AND start > ? AND start <= ? AND stop >= ? ORDER BY start",
             *(image.number, key, first - _LARGEST_PART_BYTES - 1, stop, first),
@@ -147,7 +165,7 @@ class DiskCache:
             return None if self._content(image, head) is None else Part(None, head.stored_at)
         stop = stop if head.total is None else min(stop, head.total)
         content = self._joined(image, [row for row in rows if row.etag == head.etag], first, stop)
-        return None if content is None else Part(Piece(content, *head[4:7:2], head.modified), head.stored_at)
+        return None if content is None else Part(Piece(content, head.etag, head.total, head.modified), head.stored_at)
 
     def first_document(self, image: Image) -> tuple[str, Piece] | None:
         """The kept file that is nearest to the image's root: its name and first bytes."""
@@ -158,15 +176,16 @@ class DiskCache:
 
     def put(self, image: Image, key: str, start: int, piece: Piece | None) -> None:
         """Keep a part later, if there is time and space: a piece that begins at ``start``, or None for no such file."""
-        content, etag, modified, total, stop = b"", None, None, None, _WHOLE_FILE
+        row = _Row(0, key, start, _WHOLE_FILE, None, None, None, time.time(), b"")
+        content = b""
         if piece is not None:
-            content, etag, modified, total = piece.content, piece.etag, piece.modified, piece.total_bytes
-            stop = start + len(content)
-            if etag is None or not (content or total == 0):
+            content = piece.content
+            if piece.etag is None or not (content or piece.total_bytes == 0):
                 return
+            stop, total = start + len(content), piece.total_bytes
+            row = row._replace(stop=stop, etag=piece.etag, modified=piece.modified, total=total)
         if len(content) <= min(_LARGEST_PART_BYTES, self.limit_bytes // 2):
-            row = _Row(0, key, start, stop, etag, modified, total, time.time(), b"", None, content)
-            self._later(lambda sql: self._keep(sql, image, row, content), len(content))
+            self._later(lambda sql: _keep(sql, image, row, content), len(content))
 
     def confirm(self, image: Image) -> Image:
         """Note that the server has what is kept, as of now; returns the image."""
@@ -189,16 +208,6 @@ class DiskCache:
 
         self._later(forget)
         return Image(image.digest)
-
-    @property
-    def size_bytes(self) -> int:
-        """What all parts take on disk."""
-        return self._value(_SIZE)
-
-    @property
-    def fault(self) -> str:
-        """Why nothing can be kept just now; empty where it can."""
-        return self._writer.fault
 
     def flush(self, timeout_s: float = _EXIT_FLUSH_S) -> bool:
         """Wait until all that waits is written; False if that takes too long, or can't be done."""
@@ -223,7 +232,6 @@ class DiskCache:
             with contextlib.closing(self._open_index()) as sql:
                 with _transaction(sql):
                     _evict(sql, limit_bytes)
-                self._remove_useless(sql)
                 sql.execute("PRAGMA incremental_vacuum").fetchall()
                 if limit_bytes == 0:  # which fails where another process has it open
                     is_alone = sql.execute("PRAGMA journal_mode = DELETE").fetchone()[0] == "delete"
@@ -246,17 +254,19 @@ class DiskCache:
             end = min(best.stop, stop)
             is_all = (position, end) == (best.start, best.stop)
             chunks.append(content if is_all else content[position - best.start : end - best.start])
-            self._writer.touch(best.id)
+            self._touch(best.id)
             position = end
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
+    def _touch(self, part: int) -> None:
+        values = time.time(), part
+        self._later(lambda sql: sql.execute("UPDATE parts SET used_at = ? WHERE id = ?", values))
+
     def _content(self, image: Image, row: _Row) -> bytes | None:
         """The bytes of a part, if they are what was kept; else it is forgotten."""
-        content = row.content
-        if row.name is not None and _FILE_NAME.fullmatch(row.name):
-            with contextlib.suppress(OSError):
-                content = self._path(row.name).read_bytes()
-        if content is not None and row.sum_with(image.digest, content) == row.checksum:
+        found = self._ask("SELECT content FROM contents WHERE part = ?", row.id)
+        content = found[0][0] if found else None
+        if isinstance(content, bytes) and row.sum_with(image.digest, content) == row.checksum:
             return content
         self._later(lambda sql: sql.execute("DELETE FROM parts WHERE id = ?", (row.id,)))
         return None
@@ -264,10 +274,6 @@ class DiskCache:
     def _rows(self, where: str, *values: Any) -> list[_Row]:
         rows = self._ask(f"SELECT {_COLUMNS} FROM parts WHERE {where}", *values)  # noqa: S608 - our own words
         return [_Row(*row) for row in rows if all(map(isinstance, row, _TYPES))]
-
-    def _value(self, query: str) -> int:
-        rows = self._ask(query)
-        return int(rows[0][0]) if rows else 0
 
     def _ask(self, query: str, *values: Any) -> list[Any]:
         """Ask the database; an empty list where it can't be asked."""
@@ -300,20 +306,15 @@ class DiskCache:
         if self._pid == os.getpid():
             self._writer.add(job, size_bytes)
 
-    def _write(self, jobs: list[_Job], touched: set[int]) -> None:
+    def _write(self, jobs: list[_Job]) -> None:
         """Do some jobs, all or none; sqlite3.Error or OSError where the disk refuses."""
         try:
             with contextlib.closing(self._open_index()) as sql:
-                self._sweep(sql)
                 with _transaction(sql):
-                    now = time.time()
-                    sql.execute("UPDATE parts SET used_at = ? WHERE used_at > ?", (now, now))  # a clock was set back
-                    sql.executemany("UPDATE parts SET used_at = ? WHERE id = ?", ((now, part) for part in touched))
                     for job in jobs:
                         job(sql)
                     free_bytes = shutil.disk_usage(self._folder).free - self._keep_free_bytes
                     _evict(sql, max(0, min(self.limit_bytes, sql.execute(_SIZE).fetchone()[0] + free_bytes)))
-                self._remove_useless(sql)
                 sql.execute("PRAGMA incremental_vacuum(1000)").fetchall()
         except (sqlite3.Error, UnicodeDecodeError) as error:
             if _is_damage(error):
@@ -321,44 +322,11 @@ class DiskCache:
                 self._begin_anew()
             raise
 
-    def _keep(self, sql: sqlite3.Connection, image: Image, row: _Row, content: bytes) -> None:
-        """Keep a part, unless its image was dropped since it was opened, here or by another process."""
-        if image.number is None and not image.is_dropped:
-            values = image.digest, row.stored_at
-            sql.execute("INSERT OR IGNORE INTO images (digest, checked_at) VALUES (?, ?)", values)
-        found = sql.execute("SELECT id FROM images WHERE digest = ?", (image.digest,)).fetchone()
-        if found is None or image.is_dropped or image.number not in {None, found[0]}:
-            image.is_dropped = True
-            return
-        image.number = number = found[0]
-        others = "SELECT 1 FROM parts WHERE image = ? AND key = ? AND (etag IS NOT ? OR total IS NOT ?)"
-        if sql.execute(others, (number, row.key, row.etag, row.total)).fetchone():
-            sql.execute("DELETE FROM parts WHERE image = ?", (number,))  # of what the server had before
-        within = "image = ? AND key = ? AND start BETWEEN ? AND ? AND stop <= ?"
-        sql.execute(f"DELETE FROM parts WHERE {within}", (number, row.key, row.start, row.stop, row.stop))  # noqa: S608
-        row = row._replace(checksum=row.sum_with(image.digest, content))
-        cost = _ROW_BYTES + len(content)
-        if len(content) > _INLINE_BYTES:
-            row = row._replace(name=self._write_file(content), content=None)
-            cost = _ROW_BYTES - -len(content) // _FILE_UNIT_BYTES * _FILE_UNIT_BYTES
-        sql.execute(f"INSERT INTO parts VALUES (NULL{', ?' * 13})", (number, *row[1:], cost, row.stored_at))  # noqa: S608
-
-    def _write_file(self, content: bytes) -> str:
-        name = secrets.token_hex(16)
-        path = self._path(name)
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        try:
-            path.write_bytes(content)
-        except OSError:
-            path.unlink(missing_ok=True)
-            raise
-        return name
-
     def _open_index(self) -> sqlite3.Connection:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         sql = sqlite3.connect(self._folder / _INDEX_NAME, isolation_level=None, timeout=_BUSY_S)
         try:
-            for pragma in ("auto_vacuum = INCREMENTAL", "journal_mode = WAL", "synchronous = NORMAL"):
+            for pragma in _PRAGMAS:
                 sql.execute(f"PRAGMA {pragma}").fetchall()
             if _version(sql) == 0:
                 with _transaction(sql):
@@ -371,39 +339,12 @@ class DiskCache:
             raise
         return sql
 
-    def _remove_useless(self, sql: sqlite3.Connection) -> None:
-        for (name,) in sql.execute("SELECT name FROM useless").fetchall():
-            if _FILE_NAME.fullmatch(name):
-                with contextlib.suppress(OSError):  # Windows keeps files that are being read; they go with a sweep
-                    self._path(name).unlink(missing_ok=True)
-        sql.execute("DELETE FROM useless")
-
-    def _sweep(self, sql: sqlite3.Connection) -> None:
-        """Once a day, delete files that no row names, and rows whose files are gone."""
-        swept_at = sql.execute("SELECT coalesce(max(swept_at), 0) FROM sweeps").fetchone()[0]
-        if 0 <= time.time() - swept_at < _SWEEP_EVERY_S:
-            return
-        missing = dict(sql.execute("SELECT name, id FROM parts WHERE name NOT NULL").fetchall())
-        for path in self._folder.glob("??/*"):
-            if missing.pop(path.name, None) is None:
-                with contextlib.suppress(OSError):
-                    if path.stat().st_mtime < time.time() - _YOUNG_S:  # else it may just be written
-                        path.unlink()
-        with _transaction(sql):
-            sql.executemany("DELETE FROM parts WHERE id = ?", ((part,) for part in missing.values()))
-            sql.execute("DELETE FROM images WHERE id NOT IN (SELECT image FROM parts)")
-            sql.execute("DELETE FROM sweeps")
-            sql.execute("INSERT INTO sweeps VALUES (?)", (time.time(),))
-
     def _begin_anew(self) -> None:
         """Move a cache that is of no use out of the way, at once for all processes, and delete it."""
         with contextlib.suppress(OSError):
             self._folder.rename(self._folder.with_name(f"{OWN_FOLDER}.broken-{secrets.token_hex(4)}"))
         for broken in self._folder.parent.glob(f"{OWN_FOLDER}.broken-*"):
             shutil.rmtree(broken, ignore_errors=True)
-
-    def _path(self, name: str) -> Path:
-        return self._folder / name[:2] / name
 
 
 class _Row(NamedTuple):
@@ -418,8 +359,6 @@ class _Row(NamedTuple):
     total: int | None
     stored_at: float
     checksum: bytes
-    name: str | None
-    content: bytes | None
 
     def sum_with(self, digest: bytes, content: bytes) -> bytes:
         """The checksum that belongs to this row of the image of that digest, with that content."""
@@ -428,34 +367,53 @@ class _Row(NamedTuple):
         return checksum.digest()
 
 
-_TYPES = (int, str, int, int, str | None, str | None, int | None, float, bytes, str | None, bytes | None)
+_TYPES = (int, str, int, int, str | None, str | None, int | None, float, bytes)
 _Job = Callable[[sqlite3.Connection], object]
 
 
-class _Writer:
-    """A thread that does jobs, many at once. It waits a moment for more to come, and ends when there are none."""
+def _keep(sql: sqlite3.Connection, image: Image, row: _Row, content: bytes) -> None:
+    """Keep a part, unless its image was dropped since it was opened, here or by another process."""
+    if image.number is None and not image.is_dropped:
+        values = image.digest, row.stored_at
+        sql.execute("INSERT OR IGNORE INTO images (digest, checked_at) VALUES (?, ?)", values)
+    found = sql.execute("SELECT id FROM images WHERE digest = ?", (image.digest,)).fetchone()
+    if found is None or image.is_dropped or image.number not in {None, found[0]}:
+        image.is_dropped = True
+        return
+    image.number = number = found[0]
+    others = "SELECT 1 FROM parts WHERE image = ? AND key = ? AND (etag IS NOT ? OR total IS NOT ?)"
+    if sql.execute(others, (number, row.key, row.etag, row.total)).fetchone():
+        sql.execute("DELETE FROM parts WHERE image = ?", (number,))  # of what the server had before
+    within = "image = ? AND key = ? AND start BETWEEN ? AND ? AND stop <= ?"
+    sql.execute(f"DELETE FROM parts WHERE {within}", (number, row.key, row.start, row.stop, row.stop))  # noqa: S608
+    checksum, cost = row.sum_with(image.digest, content), _PART_COST_BYTES + len(content)
+    insert = "INSERT INTO parts VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    part = sql.execute(insert, (number, *row[1:8], checksum, cost, row.stored_at)).lastrowid
+    sql.execute("INSERT OR REPLACE INTO contents VALUES (?, ?)", (part, content))
 
-    def __init__(self, write: Callable[[list[_Job], set[int]], None]) -> None:
+
+class _Writer:
+    """A thread that does jobs, many at once; it ends when there are none."""
+
+    def __init__(self, write: Callable[[list[_Job]], None]) -> None:
         self.fault = ""  # why nothing can be written just now
         self._write, self._state = write, threading.Condition()
-        self._jobs: deque[tuple[int, _Job]] = deque()
-        self._touched: set[int] = set()
+        self._jobs: list[_Job] = []
         self._queued_bytes, self._paused_until = 0, 0.0
         self._is_running = self._is_urgent = False
 
     def add(self, job: _Job, size_bytes: int) -> None:
         """Have something done, unless too much waits already or the disk refused lately."""
         with self._state:
-            if time.monotonic() >= self._paused_until and self._queued_bytes + size_bytes <= _QUEUE_BYTES:
-                self._jobs.append((size_bytes, job))
-                self._queued_bytes += size_bytes
-                self._call_thread()
-
-    def touch(self, part: int) -> None:
-        """Note that a part was used."""
-        with self._state:
-            self._touched.add(part)
-            self._call_thread()
+            if time.monotonic() < self._paused_until or self._queued_bytes + size_bytes > _QUEUE_BYTES:
+                return
+            self._jobs.append(job)
+            self._queued_bytes += size_bytes
+            self._state.notify_all()
+            if not self._is_running:
+                with contextlib.suppress(RuntimeError):  # the system has no thread to give, or Python is ending
+                    threading.Thread(target=self._serve, name="napari-cryoet-disk", daemon=True).start()
+                    self._is_running = True
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until nothing is left to do; False if that takes too long, or the disk refuses."""
@@ -464,42 +422,25 @@ class _Writer:
             self._state.notify_all()
             return self._state.wait_for(lambda: not self._is_running, timeout_s) and not self.fault
 
-    def _call_thread(self) -> None:
-        if self._is_running:
-            self._state.notify_all()
-            return
-        with contextlib.suppress(RuntimeError):  # the system has no thread to give, or Python is ending
-            threading.Thread(target=self._serve, name="napari-cryoet-disk", daemon=True).start()
-            self._is_running, self._is_urgent = True, False
-
     def _serve(self) -> None:
-        while (taken := self._take()) is not None:
+        while jobs := self._take():
             try:
-                self._write(*taken)
+                self._write(jobs)
                 self.fault = ""
             except Exception as error:  # noqa: BLE001 - a cache that can't be written is no reason to fail
                 with self._state:
                     self.fault, self._paused_until = str(error), time.monotonic() + _PAUSE_S
                     self._jobs.clear()
-                    self._queued_bytes = 0
 
-    def _take(self) -> tuple[list[_Job], set[int]] | None:
-        """The next jobs, and which parts were used; None where there is nothing for a while, which ends the thread."""
+    def _take(self) -> list[_Job]:
+        """The next jobs, after a moment in which more may come; none where there is nothing to do, which is the end."""
         with self._state:
-            if not self._state.wait_for(lambda: self._jobs or self._touched or self._is_urgent, _IDLE_S):
-                self._is_urgent = True
             self._state.wait_for(lambda: self._is_urgent or self._queued_bytes > _BATCH_BYTES, _GATHER_S)
-            jobs, size_bytes = [], 0
-            while self._jobs and size_bytes < _BATCH_BYTES:
-                jobs.append(self._jobs[0][1])
-                size_bytes += self._jobs.popleft()[0]
-            self._queued_bytes -= size_bytes
-            touched, self._touched = self._touched, set()
-            if jobs or touched:
-                return jobs, touched
-            self._is_running = False
-            self._state.notify_all()
-            return None
+            jobs, self._jobs, self._queued_bytes = self._jobs, [], 0
+            if not jobs:
+                self._is_running = self._is_urgent = False
+                self._state.notify_all()
+            return jobs
 
 
 _caches: WeakSet[DiskCache] = WeakSet()
@@ -526,20 +467,12 @@ def _transaction(sql: sqlite3.Connection) -> Iterator[None]:
 def _evict(sql: sqlite3.Connection, limit_bytes: int) -> None:
     """Forget what was unused longest until the rest fits."""
     surplus = sql.execute(_SIZE).fetchone()[0] - limit_bytes
-    while surplus > 0:
-        oldest = sql.execute("SELECT id, cost FROM parts ORDER BY used_at LIMIT 100").fetchall()
+    if surplus > 0:
+        oldest = sql.execute("SELECT id, cost FROM parts ORDER BY used_at").fetchall()
         for part, cost in oldest:
             if surplus > 0:
                 sql.execute("DELETE FROM parts WHERE id = ?", (part,))
                 surplus -= cost
-        if not oldest:
-            break
-
-
-def _span(start: int, length: int | None, total: int | None) -> tuple[int, int]:
-    """The bytes that are asked for, by position in a file."""
-    first = max(0, (total or 0) + start) if start < 0 else start
-    return first, max(first, total or 0) if length is None else first + length
 
 
 def _version(sql: sqlite3.Connection) -> int:
@@ -557,10 +490,93 @@ def _report_damage(_sql: sqlite3.Connection) -> None:
 
 def shared_disk_cache() -> DiskCache | None:
     """The disk cache that all parts of this process share; None where it is turned off."""
-    cache = _cache_in(disk_settings.cache_folder())
+    cache = _cache_in(cache_folder())
     return cache if cache.limit_bytes > 0 else None
 
 
 @lru_cache(maxsize=1)
 def _cache_in(folder: Path) -> DiskCache:
     return DiskCache(folder)
+
+
+# Settings
+
+
+def cache_folder() -> Path:
+    """The folder of the disk cache."""
+    named = os.environ.get(FOLDER_VARIABLE)
+    return Path(os.path.expanduser(named)).absolute() if named else cache_path() / "pixels"
+
+
+def limit_bytes() -> int:
+    """How large the disk cache may get; 0 turns it off.
+
+    That is what the environment says, else what was chosen, else 10 GB or a tenth of the free disk.
+    """
+    named = named_limit_bytes()
+    return _default_limit_bytes(cache_folder(), 0) if named is None else named
+
+
+def named_limit_bytes() -> int | None:
+    """What the environment says, else what `choose_limit` was told last; None where neither says anything."""
+    if (named := environment_limit_bytes()) is not None:
+        return named
+    try:
+        value = json.loads(_settings_path().read_bytes())[_LIMIT_NAME]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return value if type(value) is int and value >= 0 else None
+
+
+def environment_limit_bytes() -> int | None:
+    """What the environment says; None where it says nothing, or no size."""
+    with contextlib.suppress(ValueError):
+        return parse_size(os.environ.get(LIMIT_VARIABLE, ""))
+    return None
+
+
+def choose_limit(size_bytes: int | None) -> None:
+    """Set the limit, also for processes that run; None goes back to the default. OSError where that can't be kept."""
+    if size_bytes is None:
+        _settings_path().unlink(missing_ok=True)
+    else:
+        replace_file(_settings_path(), json.dumps({_LIMIT_NAME: size_bytes}).encode())
+
+
+def ask_again_after_s() -> float:
+    """After how long a server is asked again whether it has what is kept."""
+    named = _amount(os.environ.get(ASK_AGAIN_VARIABLE, ""), _TIMES)
+    return _ASK_AGAIN_AFTER_S if named is None else named
+
+
+def parse_size(text: str) -> int:
+    """A size in bytes; ValueError where it is none.
+
+    Examples
+    --------
+    >>> parse_size("5 GB"), parse_size("1.5mb"), parse_size("0"), parse_size("off")
+    (5000000000, 1500000, 0, 0)
+    """
+    size = 0.0 if text.strip().lower() == "off" else _amount(text, _SIZES)
+    if size is None:
+        raise ValueError(f"{text!r} is no size; sizes look like 5GB, 500MB, 0 or off")
+    return int(size)
+
+
+def _amount(text: str, units: dict[str, int]) -> float | None:
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,3})?)\s*([a-z]*)", text.strip().lower(), re.ASCII)
+    return float(found[1]) * units[found[2]] if found and found[2] in units else None
+
+
+def _default_limit_bytes(folder: Path, taken_bytes: int) -> int:
+    """10 GB, or a tenth of what is free on the disk, counting as free what the cache takes itself."""
+    there = next((parent for parent in (folder, *folder.parents) if os.path.exists(parent)), folder)
+    try:
+        free = shutil.disk_usage(there).free
+    except OSError:
+        return 0
+    return int(min(_LARGEST_BYTES, _SHARE_OF_FREE * (free + taken_bytes)))
+
+
+def _settings_path() -> Path:
+    return config_path() / "streaming.json"

@@ -11,24 +11,29 @@ import os
 import re
 import stat
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Final, Literal, Protocol
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from urllib.request import url2pathname
 from weakref import WeakValueDictionary
 
 from napari_cryoet.exceptions import ChangedError, FormatError, NetworkError, StreamError, WithheldError
-from napari_cryoet.files import file_at, without_login
+from napari_cryoet.files import file_at, without_login, without_password
 from napari_cryoet.network import client
+from napari_cryoet.network.connections import is_this_computer
 
 if TYPE_CHECKING:
-    from napari_cryoet.streaming.disk_cache import DiskCache
+    from napari_cryoet.streaming.disk_cache import DiskCache, Image
+
+DOCUMENTS: Final = frozenset({"zarr.json", ".zattrs", ".zarray", ".zgroup"})
 
 _LARGEST_WHOLE_BYTES = 256 * 2**20  # of a server that sends no parts; also what is held of such files in all
+_PATIENCE_S = 5.0  # with a server that is only asked whether what is kept still holds
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 
 
@@ -38,8 +43,6 @@ class Piece:
 
     Attributes
     ----------
-    content
-        The bytes.
     etag
         What tells this version of the file from others; None where its server says nothing of the kind.
     total_bytes
@@ -82,7 +85,7 @@ class Source(Protocol):
     async def read(
         self, key: str, start: int = 0, length: int | None = None, *, etag: str | None = None, limit_bytes: int
     ) -> Piece | None:
-        """Read a file, or a part of it.
+        """Read a file, or a part of it; None where there is no such file.
 
         Parameters
         ----------
@@ -93,28 +96,16 @@ class Source(Protocol):
         length
             How many bytes at most; fewer come only where the file ends.
         etag
-            The version that other parts of the file came from; no other is read.
+            The version that other parts of the file came from; any other one is a ChangedError.
         limit_bytes
             The most that may come.
-
-        Returns
-        -------
-        Piece or None
-            None where there is no such file.
-
-        Raises
-        ------
-        ChangedError
-            Where the file isn't ``etag`` any more.
-        StreamError
-            Where the file may exist but could not be read.
         """
 
     def forget(self, key: str) -> None:
-        """Use nothing that is kept of a file on disk: what came from it was damaged."""
+        """Use nothing that is kept of a file: what came from it was damaged."""
 
     def forget_all(self) -> None:
-        """Use nothing that is kept of any file on disk: one of them changed."""
+        """Use nothing that is kept of any file: one of them changed."""
 
 
 class HttpSource:
@@ -132,7 +123,7 @@ class HttpSource:
     async def read(
         self, key: str, start: int = 0, length: int | None = None, *, etag: str | None = None, limit_bytes: int
     ) -> Piece | None:
-        """Read a file, or a part of it; see `Source`."""
+        """See `Source`."""
         path = f"{self._parts.path.rstrip('/')}/{quote(key)}" if key else self._parts.path
         url, is_part = urlunsplit(self._parts._replace(path=path)), start != 0 or length is not None
         if not is_part or self._sends_parts:
@@ -142,7 +133,7 @@ class HttpSource:
                 self._sends_parts = False
         whole = await _wholes.read(url, etag, self._get_whole)
         if etag is not None and (whole is None or whole.etag != etag):
-            raise ChangedError(f"{file_at(self.url, key)} changed since it was opened.", hint="Reopen it.")
+            raise _changed(file_at(self.url, key))
         if whole is None:
             return None
         first = max(0, len(whole.content) + start) if start < 0 else start
@@ -170,12 +161,12 @@ class HttpSource:
         return Piece(answer.body, answer.etag, answer.total_bytes, answer.headers.get("Last-Modified"))
 
     def forget(self, key: str) -> None:  # noqa: ARG002 - few are held, and all may go
-        """Nothing is kept on disk; see `Source`."""
-        _wholes.forget()
+        """See `Source`."""
+        _wholes.held.clear()
 
     def forget_all(self) -> None:
-        """Nothing is kept on disk; see `Source`."""
-        _wholes.forget()
+        """See `Source`."""
+        _wholes.held.clear()
 
 
 class _NoPartsError(Exception):
@@ -186,24 +177,20 @@ class _WholeFiles:
     """The last whole files of servers that send no parts, so that one isn't fetched for each part of it."""
 
     def __init__(self) -> None:
-        self._held: OrderedDict[str, Piece] = OrderedDict()
+        self.held: OrderedDict[str, Piece] = OrderedDict()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def read(self, url: str, etag: str | None, get: Callable[[str], Awaitable[Piece | None]]) -> Piece | None:
         """A file that is held, or comes now; all who want it wait for one answer."""
         async with self._locks.setdefault(url, asyncio.Lock()):
-            piece = self._held.pop(url, None)
+            piece = self.held.pop(url, None)
             if piece is None or etag not in {None, piece.etag}:
                 piece = await get(url)
             if piece is not None:
-                self._held[url] = piece
-                while sum(len(each.content) for each in self._held.values()) > _LARGEST_WHOLE_BYTES:
-                    self._held.popitem(last=False)
+                self.held[url] = piece
+                while sum(len(each.content) for each in self.held.values()) > _LARGEST_WHOLE_BYTES:
+                    self.held.popitem(last=False)
             return piece
-
-    def forget(self) -> None:
-        """Hold none any more."""
-        self._held.clear()
 
 
 _wholes = _WholeFiles()
@@ -222,10 +209,10 @@ class FolderSource:
     async def read(
         self, key: str, start: int = 0, length: int | None = None, *, etag: str | None = None, limit_bytes: int
     ) -> Piece | None:
-        """Read a file, or a part of it; see `Source`."""
+        """See `Source`."""
         piece = await asyncio.to_thread(self._read, self._path / key if key else self._path, start, length, limit_bytes)
         if etag is not None and (piece is None or piece.etag != etag):
-            raise ChangedError(f"{file_at(self.url, key)} changed since it was opened.", hint="Reopen it.")
+            raise _changed(file_at(self.url, key))
         self.bytes_read += len(piece.content) if piece is not None else 0
         return piece
 
@@ -244,10 +231,10 @@ class FolderSource:
             raise StreamError(f"{path} could not be read ({error.strerror}).") from error
 
     def forget(self, key: str) -> None:
-        """Nothing is kept; see `Source`."""
+        """See `Source`."""
 
     def forget_all(self) -> None:
-        """Nothing is kept; see `Source`."""
+        """See `Source`."""
 
 
 def _read_piece(file: BinaryIO, path: Path, start: int, length: int | None, limit_bytes: int) -> Piece:
@@ -260,13 +247,134 @@ def _read_piece(file: BinaryIO, path: Path, start: int, length: int | None, limi
     file.seek(first)
     content, after = file.read(size), os.fstat(file.fileno())
     if len(content) != size or version_of(before) != version_of(after):
-        raise ChangedError(f"{path} changed while it was read.", hint="Reopen it.")
+        raise _changed(str(path))
     return Piece(content, version_of(before), before.st_size)
 
 
 def version_of(about: os.stat_result) -> str:
     """What tells a local file from its successors. Not the inode: network drives number their files anew."""
     return f"{about.st_mtime_ns} {about.st_size}"
+
+
+def _changed(place: str) -> ChangedError:
+    return ChangedError(f"{place} changed since it was opened.", hint="Reopen it.")
+
+
+class CachedSource:
+    """A source on the network whose answers are kept on disk, and read from there while its server has nothing newer.
+
+    Before anything kept is used, the server is asked once whether the image's first document is still the same. Within
+    ``ask_again_after_s`` of the last such question that is put off until something comes from the server: new parts
+    must not stand beside old ones. Where the server is away, what is kept stays readable, and `as_of` says of when it
+    is.
+    """
+
+    def __init__(self, source: Source, cache: DiskCache, *, ask_again_after_s: float) -> None:
+        self.url, self.place, self.line = source.url, source.place, source.line
+        self.as_of: datetime | None = None
+        self._source, self._cache, self._ask_again_after_s = source, cache, ask_again_after_s
+        self._image: Image | None = None
+        self._lock = asyncio.Lock()
+        self._unconfirmed: tuple[str, Piece] | None = None  # what the server wasn't asked about, or didn't answer
+        self._damaged: set[str] = set()
+
+    @property
+    def bytes_read(self) -> int:
+        """How many bytes have come over the network so far."""
+        return self._source.bytes_read
+
+    async def read(
+        self, key: str, start: int = 0, length: int | None = None, *, etag: str | None = None, limit_bytes: int
+    ) -> Piece | None:
+        """See `Source`."""
+        image = self._image or await self._checked_image()
+        if key not in self._damaged:
+            part = await asyncio.to_thread(self._cache.find, image, key, start, length)
+            if part is not None and part.piece is None and self._may_be_missing(key, part.stored_at) and etag is None:
+                return None
+            if part is not None and part.piece is not None and etag in {None, part.piece.etag}:
+                return part.piece
+        piece, _ = await asyncio.gather(
+            self._source.read(key, start, length, etag=etag, limit_bytes=limit_bytes), self._confirm(image)
+        )
+        if start < 0 and piece is not None:
+            if piece.total_bytes is None:
+                return piece
+            start = max(0, piece.total_bytes + start)
+        self._cache.put(image, key, start, piece)
+        return piece
+
+    def forget(self, key: str) -> None:
+        """See `Source`."""
+        self._damaged.add(key)
+        if self._image is not None:
+            self._cache.forget(self._image, key)
+        self._source.forget(key)
+
+    def forget_all(self) -> None:
+        """See `Source`."""
+        if self._image is not None:
+            self._cache.drop(self._image)
+        self._source.forget_all()
+
+    def _may_be_missing(self, key: str, stored_at: float) -> bool:
+        """Whether it counts that a file was missing: a chunk may have been uploaded since."""
+        return key.rpartition("/")[2] in DOCUMENTS or self.as_of is not None or self._is_recent(stored_at)
+
+    def _is_recent(self, moment_s: float) -> bool:
+        return 0 <= time.time() - moment_s < self._ask_again_after_s
+
+    async def _checked_image(self) -> Image:
+        """What is kept, once the server was asked about it if need be: one asks, and the others wait for that."""
+        async with self._lock:
+            if self._image is not None:
+                return self._image
+            image = await asyncio.to_thread(self._cache.image, without_password(self.url))
+            first = await asyncio.to_thread(self._cache.first_document, image)
+            checked_at = image.checked_at or 0.0
+            if first is None or self._is_recent(checked_at):
+                self._unconfirmed = first
+            else:
+                try:
+                    is_still = await self._is_still(*first)
+                except StreamError as error:
+                    if not _is_silence(error):
+                        raise
+                    self.as_of, self._unconfirmed = datetime.fromtimestamp(checked_at, UTC), first
+                else:
+                    image = self._cache.confirm(image) if is_still else self._cache.drop(image)
+            self._image = image
+            return image
+
+    async def _confirm(self, image: Image) -> None:
+        """Ask what the server wasn't asked yet, now that something comes from it; ChangedError where it has others."""
+        if self._unconfirmed is None:
+            return
+        async with self._lock:
+            if self._unconfirmed is None:
+                return
+            if not await self._is_still(*self._unconfirmed):
+                self._cache.drop(image)
+                raise _changed(self.place)
+            self._cache.confirm(image)
+            self._unconfirmed = self.as_of = None
+
+    async def _is_still(self, key: str, kept: Piece) -> bool:
+        """Whether the server has the version of a file that is kept."""
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                piece = await self._source.read(key, 0, 1, limit_bytes=1)
+        except TimeoutError as error:
+            raise StreamError(f"The server of {self.place} doesn't answer.", hint="Try again later.") from error
+        return piece is not None and (piece.etag, piece.modified) == (kept.etag, kept.modified)
+
+
+def _is_silence(error: StreamError) -> bool:
+    """Whether the server gave no answer, rather than one that we don't like."""
+    cause = error.__cause__
+    if isinstance(error, WithheldError) or isinstance(cause, TimeoutError):
+        return True
+    return isinstance(cause, NetworkError) and (cause.status is None or cause.status == 429 or cause.status >= 500)
 
 
 def open_source(url_or_path: str | Path, *, cache: DiskCache | Literal["shared"] | None = "shared") -> Source:
@@ -299,11 +407,14 @@ def open_source(url_or_path: str | Path, *, cache: DiskCache | Literal["shared"]
         case scheme:
             hint = "Use the https address, or a path on this computer."
             raise FormatError(f"Addresses that start with {scheme}:// can't be streamed.", hint=hint)
-    from napari_cryoet.streaming.cached_source import CachedSource
-    from napari_cryoet.streaming.disk_cache import shared_disk_cache
+    from napari_cryoet.streaming.disk_cache import ask_again_after_s, shared_disk_cache
 
+    source = HttpSource(text)
     disk = shared_disk_cache() if cache == "shared" else cache
-    return HttpSource(text) if disk is None else CachedSource(HttpSource(text), disk)
+    if disk is None:
+        return source
+    is_near = is_this_computer(urlsplit(text).hostname or "")  # asking it costs little, and test data change often
+    return CachedSource(source, disk, ask_again_after_s=0.0 if is_near else ask_again_after_s())
 
 
 def read_file(
