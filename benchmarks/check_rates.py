@@ -142,7 +142,7 @@ def nothing(seed: int, known: list[Scene]) -> Outcome:
     if seed % 2:
         shape = scene.tomogram.shape_zyx
         noise = ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), 0.7)
-        volume = Volume([noise], shape, (scene.tomogram.voxel_spacing,) * 3, False, None)  # type: ignore[list-item]
+        volume = Volume([noise], (scene.tomogram.voxel_spacing,) * 3)  # type: ignore[list-item]
     found = check_picks(Picks(given), volume, diameter_angstrom=scene.diameter, seed=seed)
     return Outcome(
         "anywhere, in noise" if seed % 2 else "anywhere, in a tomogram", len(given), outcome_of(found, None, scene)

@@ -90,9 +90,9 @@ def measure_viewer(variant: str, url: str) -> dict[str, float]:
     from qtpy.QtCore import QTimer
     from qtpy.QtTest import QTest
 
+    from napari_cryoet import make_layer
     from napari_cryoet._qt.warming import warm_up_layers
-    from napari_cryoet.layer_spec import LayerSpec
-    from napari_cryoet.progressive import make_layer
+    from napari_cryoet.layers.specs import LayerSpec
     from napari_cryoet.streaming import open_pyramid
 
     warm_up_layers()  # as the dock does before anything can be opened

@@ -22,11 +22,10 @@ import napari
 import numpy as np
 from qtpy.QtWidgets import QApplication
 
-from napari_cryoet import add_layers
+from napari_cryoet import add_layers, show_orientations, show_slabs
 from napari_cryoet._qt.picks_link import link_of
+from napari_cryoet.layers.specs import arrows_spec, points_spec
 from napari_cryoet.picks import Picks
-from napari_cryoet.picks_on_screen import show_orientations, show_slabs
-from napari_cryoet.point_layers import arrows_spec, points_spec
 
 SPACING_ANGSTROM = 10.0
 DIAMETER_ANGSTROM = 300.0

@@ -72,7 +72,7 @@ class Window:
 
     def _stream(self, url: str, world: dict[str, Any]) -> None:
         from napari_cryoet import add_layers
-        from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
+        from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec
         from napari_cryoet.streaming import open_pyramid
 
         common = world | {"metadata": {METADATA_KEY: {}}}

@@ -160,8 +160,9 @@ class Walk:
             make = self.viewer.add_image if kind == "image" else self.viewer.add_labels
             self.open[make(self.truth.levels[kind], multiscale=True, **options)] = (kind, None, None)
             return
+        from napari_cryoet import make_layer
         from napari_cryoet.exceptions import CryoETError
-        from napari_cryoet.progressive import LayerSpec, make_layer
+        from napari_cryoet.layers.specs import LayerSpec
         from napari_cryoet.streaming import open_pyramid
 
         cache: Any = self.random.choice((None, "shared"))

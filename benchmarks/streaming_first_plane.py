@@ -112,8 +112,8 @@ def measure_viewer(variant: str, url: str, folder: str) -> dict[str, float]:
     from qtpy.QtCore import QTimer
     from qtpy.QtTest import QTest
 
-    from napari_cryoet.layer_spec import LayerSpec
-    from napari_cryoet.progressive import make_layer
+    from napari_cryoet import make_layer
+    from napari_cryoet.layers.specs import LayerSpec
     from napari_cryoet.streaming import open_pyramid
 
     dask.config.set(num_workers=THREADS)

@@ -99,7 +99,8 @@ def measure_window(url: str) -> Result:
     from qtpy.QtCore import QTimer
     from qtpy.QtTest import QTest
 
-    from napari_cryoet.progressive import LayerSpec, make_layer
+    from napari_cryoet import make_layer
+    from napari_cryoet.layers.specs import LayerSpec
     from napari_cryoet.streaming import open_pyramid
 
     viewer = napari.Viewer()

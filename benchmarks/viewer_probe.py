@@ -48,7 +48,7 @@ class Probe:
         from napari.settings import get_settings
         from qtpy.QtCore import QTimer
 
-        import napari_cryoet.progressive  # noqa: F401
+        import napari_cryoet.layers.progressive  # noqa: F401
         from napari_cryoet._qt.tasks import Tasks
         from napari_cryoet._qt.warming import warm_up, warm_up_layers
 
@@ -167,8 +167,8 @@ class Probe:
 
     def prepare_ours(self, name: str, kind: str, options: dict[str, Any]) -> Callable[[], None]:
         """Open something of ours; what is returned adds it, and makes it the layer of interest if it is an image."""
-        from napari_cryoet.layer_spec import LayerSpec
-        from napari_cryoet.progressive import make_layer
+        from napari_cryoet import make_layer
+        from napari_cryoet.layers.specs import LayerSpec
         from napari_cryoet.streaming import open_pyramid
 
         pyramid = self.in_thread(lambda: open_pyramid(f"{self.url}/{name}"))

@@ -3,8 +3,17 @@
 import napari
 import numpy as np
 
-from napari_cryoet import add_layers, load_annotation, load_tomogram, open_portal, outline_run
-from napari_cryoet.picks_on_screen import link_of, show_diameter, show_orientations, show_slabs
+from napari_cryoet import (
+    add_layers,
+    link_of,
+    load_annotation,
+    load_tomogram,
+    open_portal,
+    outline_run,
+    show_diameter,
+    show_orientations,
+    show_slabs,
+)
 
 page = open_portal("demo").run_page(9001)
 tomogram = page.default_tomogram

@@ -7,8 +7,7 @@ import sys
 
 import napari
 
-from napari_cryoet import CryoETError
-from napari_cryoet.progressive import layer_specs, make_layer
+from napari_cryoet import CryoETError, layer_specs, make_layer
 from napari_cryoet.streaming import find_labels, open_pyramid
 
 

@@ -29,12 +29,19 @@ from qtpy.QtCore import QBuffer, QIODevice, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QDialog, QDockWidget, QMessageBox, QWidget
 
-from napari_cryoet import add_layers, load_annotation, load_tomogram, open_portal, write_picks
+from napari_cryoet import (
+    add_layers,
+    load_annotation,
+    load_tomogram,
+    open_portal,
+    show_orientations,
+    show_slabs,
+    write_picks,
+)
 from napari_cryoet._qt.launch import PLUGIN_NAME, Opening, Order
 from napari_cryoet.demo import ensure_demo_pack
-from napari_cryoet.layer_spec import PICKS_KEY
+from napari_cryoet.layers.specs import PICKS_KEY
 from napari_cryoet.picks import Picks
-from napari_cryoet.picks_on_screen import show_orientations, show_slabs
 from napari_cryoet.run.outline import AnnotationRow
 
 RUN_ID = 9001

@@ -16,10 +16,13 @@ from napari_cryoet._version import __version__
 
 if TYPE_CHECKING:
     from napari_cryoet._qt.adding import add_layers
+    from napari_cryoet._qt.layer_picks import picks_of
+    from napari_cryoet._qt.on_screen import show_diameter, show_orientations, show_slabs
+    from napari_cryoet._qt.picks_link import PicksLink, link_of
+    from napari_cryoet._qt.streaming.progressive import StreamState, StreamStatus, make_layer
     from napari_cryoet.check.findings import Findings, check_picks
     from napari_cryoet.comparison.comparing import compare
     from napari_cryoet.comparison.inputs import open_annotation
-    from napari_cryoet.comparison.layers import comparison_layers
     from napari_cryoet.comparison.masks import Mask, MaskComparison, PicksInMask
     from napari_cryoet.comparison.picks import PicksComparison
     from napari_cryoet.comparison.report import report_text
@@ -40,18 +43,14 @@ if TYPE_CHECKING:
     )
     from napari_cryoet.formats.masks import write_mask
     from napari_cryoet.formats.registry import read_picks, write_picks
-    from napari_cryoet.layer_spec import LayerSpec
-    from napari_cryoet.loading import (
-        load_annotation,
-        load_captions,
-        load_picks,
-        load_tomogram,
-    )
+    from napari_cryoet.layers.compared import comparison_layers
+    from napari_cryoet.layers.load import load_annotation, load_captions, load_picks, load_tilt_series, load_tomogram
+    from napari_cryoet.layers.progressive import layer_specs
+    from napari_cryoet.layers.specs import LayerSpec
     from napari_cryoet.picks import Picks
     from napari_cryoet.portal import Portal, open_portal
     from napari_cryoet.run.fit import Fit, fit
     from napari_cryoet.run.outline import outline_run
-    from napari_cryoet.tilt_series_layers import load_tilt_series
 
 __all__ = [
     "ComparisonError",
@@ -71,65 +70,71 @@ __all__ = [
     "Picks",
     "PicksComparison",
     "PicksInMask",
+    "PicksLink",
     "Portal",
     "PortalError",
     "SaveError",
     "StoppedError",
     "StreamError",
+    "StreamState",
+    "StreamStatus",
     "__version__",
     "add_layers",
     "check_picks",
     "compare",
     "comparison_layers",
     "fit",
+    "layer_specs",
+    "link_of",
     "load_annotation",
     "load_captions",
     "load_picks",
     "load_tilt_series",
     "load_tomogram",
+    "make_layer",
     "open_annotation",
     "open_portal",
     "outline_run",
+    "picks_of",
     "read_picks",
     "report_text",
+    "show_diameter",
+    "show_orientations",
+    "show_slabs",
     "write_mask",
     "write_picks",
 ]
 
 _HOMES = {
-    "Findings": "check.findings",
-    "Fit": "run.fit",
-    "LayerSpec": "layer_spec",
-    "Mask": "comparison.masks",
-    "MaskComparison": "comparison.masks",
-    "Picks": "picks",
-    "PicksComparison": "comparison.picks",
-    "PicksInMask": "comparison.masks",
-    "Portal": "portal",
-    "add_layers": "_qt.adding",
-    "check_picks": "check.findings",
-    "compare": "comparison.comparing",
-    "comparison_layers": "comparison.layers",
-    "fit": "run.fit",
-    "load_annotation": "loading",
-    "load_captions": "loading",
-    "load_picks": "loading",
-    "load_tilt_series": "tilt_series_layers",
-    "load_tomogram": "loading",
-    "open_annotation": "comparison.inputs",
-    "open_portal": "portal",
-    "outline_run": "run.outline",
-    "read_picks": "formats.registry",
-    "report_text": "comparison.report",
-    "write_mask": "formats.masks",
-    "write_picks": "formats.registry",
+    "_qt.adding": ["add_layers"],
+    "_qt.layer_picks": ["picks_of"],
+    "_qt.on_screen": ["show_diameter", "show_orientations", "show_slabs"],
+    "_qt.picks_link": ["PicksLink", "link_of"],
+    "_qt.streaming.progressive": ["StreamState", "StreamStatus", "make_layer"],
+    "check.findings": ["Findings", "check_picks"],
+    "comparison.comparing": ["compare"],
+    "comparison.inputs": ["open_annotation"],
+    "comparison.masks": ["Mask", "MaskComparison", "PicksInMask"],
+    "comparison.picks": ["PicksComparison"],
+    "comparison.report": ["report_text"],
+    "formats.masks": ["write_mask"],
+    "formats.registry": ["read_picks", "write_picks"],
+    "layers.compared": ["comparison_layers"],
+    "layers.load": ["load_annotation", "load_captions", "load_picks", "load_tilt_series", "load_tomogram"],
+    "layers.progressive": ["layer_specs"],
+    "layers.specs": ["LayerSpec"],
+    "picks": ["Picks"],
+    "portal": ["Portal", "open_portal"],
+    "run.fit": ["Fit", "fit"],
+    "run.outline": ["outline_run"],
 }
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'exceptions')}"), name)
+    value = getattr(import_module(f"{__name__}.{_HOME_OF.get(name, 'exceptions')}"), name)
     globals()[name] = value
     return value
 

@@ -20,7 +20,6 @@ from napari_cryoet.records import (
     PORTAL_TERMS,
     AnnotationFile,
     Author,
-    Dataset,
     DepositionTitle,
     Run,
     Terms,
@@ -52,15 +51,11 @@ def plain_data(value: Any) -> Any:
 
 def of_tomogram(tomogram: Tomogram, source_url: str) -> dict[str, Any]:
     """Where a tomogram's voxels come from."""
-    return _common(
-        kind="tomogram",
-        source_url=source_url,
-        authors=tomogram.authors,
-        publications=tomogram.publications,
-        database_entries=tomogram.related_database_entries,
-        run=tomogram.run,
-        deposition=tomogram.deposition,
-    ) | {
+    about = _common("tomogram", source_url, tomogram.run, tomogram.deposition)
+    return about | {
+        "authors": _names(tomogram.authors),
+        "dois": _dois(tomogram.publications) or about["dois"],
+        "database_entries": _entries(tomogram.related_database_entries),
         "tomogram_id": tomogram.id,
         "run_id": tomogram.run_id,
         "deposition_id": tomogram.deposition_id,
@@ -72,15 +67,8 @@ def of_tomogram(tomogram: Tomogram, source_url: str) -> dict[str, Any]:
 
 def of_tilt_series(series: TiltSeries, run: Run | None, source_url: str) -> dict[str, Any]:
     """Where a tilt series' images come from."""
-    return _common(
-        kind="tilt series",
-        source_url=source_url,
-        authors=(),
-        publications=None,
-        database_entries=series.related_empiar_entry,
-        run=run,
-        deposition=None,
-    ) | {
+    return _common("tilt series", source_url, run) | {
+        "database_entries": _entries(series.related_empiar_entry),
         "tilt_series_id": series.id,
         "run_id": series.run_id,
         "deposition_id": series.deposition_id,
@@ -93,15 +81,7 @@ def of_annotation_file(file: AnnotationFile, source_url: str, spacing_angstrom: 
     """Where the positions or the mask of an annotation file come from."""
     shape = file.shape
     annotation = shape.annotation if shape is not None else None
-    found = _common(
-        kind="annotation",
-        source_url=source_url,
-        authors=annotation.authors if annotation else (),
-        publications=annotation.annotation_publication if annotation else None,
-        database_entries=annotation.annotation_publication if annotation else None,
-        run=annotation.run if annotation else None,
-        deposition=annotation.deposition if annotation else None,
-    ) | {
+    of_file = {
         "annotation_file_id": file.id,
         "shape_type": shape.shape_type if shape is not None else None,
         "alignment_id": file.alignment_id,
@@ -109,8 +89,12 @@ def of_annotation_file(file: AnnotationFile, source_url: str, spacing_angstrom: 
         "records": _records(annotation_file=file),
     }
     if annotation is None:
-        return found
-    return found | {
+        return _common("annotation", source_url, None) | of_file
+    about = _common("annotation", source_url, annotation.run, annotation.deposition) | of_file
+    return about | {
+        "authors": _names(annotation.authors),
+        "dois": _dois(annotation.annotation_publication) or about["dois"],
+        "database_entries": _entries(annotation.annotation_publication),
         "annotation_id": annotation.id,
         "run_id": annotation.run_id,
         "deposition_id": annotation.deposition_id,
@@ -143,16 +127,8 @@ def citation(about: Mapping[str, Any]) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def _common(
-    *,
-    kind: str,
-    source_url: str,
-    authors: Iterable[Author],
-    publications: str | None,
-    database_entries: str | None,
-    run: Run | None,
-    deposition: DepositionTitle | None,
-) -> dict[str, Any]:
+def _common(kind: str, source_url: str, run: Run | None, deposition: DepositionTitle | None = None) -> dict[str, Any]:
+    """What the provenance of every record has, in the order in which people read it."""
     dataset = run.dataset if run is not None else None
     terms = (run.terms if run is not None else None) or Terms()
     return {
@@ -161,9 +137,9 @@ def _common(
         "portal_url": (terms.page_url("run", run.id) if run is not None else "") or None,
         "licence": terms.licence or None,
         "licence_url": terms.licence_url or None,
-        "authors": [author.name for author in _in_order(authors)],
-        "dois": _dois(publications, dataset),
-        "database_entries": [link.text for link in database_links(database_entries)],
+        "authors": [],
+        "dois": _dois(dataset.dataset_publications) if dataset is not None else [],
+        "database_entries": [],
         "deposition_title": deposition.title if deposition is not None else None,
         "dataset_id": run.dataset_id if run is not None else None,
         "dataset_title": dataset.title if dataset is not None else None,
@@ -172,16 +148,16 @@ def _common(
     }
 
 
-def _in_order(authors: Iterable[Author]) -> list[Author]:
-    return sorted(authors, key=lambda author: author.author_list_order)
+def _names(authors: Iterable[Author]) -> list[str]:
+    return [author.name for author in sorted(authors, key=lambda author: author.author_list_order)]
 
 
-def _dois(publications: str | None, dataset: Dataset | None) -> list[str]:
-    """The DOIs of the record itself, or of its dataset where it has none."""
-    own = [link.text for link in publication_links(publications)]
-    if own or dataset is None:
-        return own
-    return [link.text for link in publication_links(dataset.dataset_publications)]
+def _dois(publications: str | None) -> list[str]:
+    return [link.text for link in publication_links(publications)]
+
+
+def _entries(databases: str | None) -> list[str]:
+    return [link.text for link in database_links(databases)]
 
 
 def _records(**start: Any) -> dict[str, Any]:

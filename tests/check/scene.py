@@ -28,7 +28,7 @@ class Scene:
 
 def volume_of_array(array, spacing_angstrom=SPACING_ANGSTROM):
     spacing = None if spacing_angstrom is None else (spacing_angstrom,) * 3
-    return Volume([array], tuple(array.shape), spacing, False, None)
+    return Volume([array], spacing)
 
 
 def make_scene(*, n_particles=40, polarity=-1.0, seed=3, shape=SHAPE_ZYX) -> Scene:

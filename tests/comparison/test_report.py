@@ -9,8 +9,8 @@ import pytest
 from napari.layers import Points
 
 from napari_cryoet import Mask, Picks, compare, comparison_layers, report_text
-from napari_cryoet.comparison.layers import LOOKS
-from napari_cryoet.layer_spec import METADATA_KEY, PICK_ID, PICKS_KEY
+from napari_cryoet.layers.compared import LOOKS
+from napari_cryoet.layers.specs import METADATA_KEY, PICK_ID, PICKS_KEY
 
 JUDGED = {
     "annotation_id": 5,

@@ -19,8 +19,8 @@ from napari_cryoet.download import Plan, ask_rows, download_files, plan_download
 from napari_cryoet.download.rows import file_columns
 from napari_cryoet.exceptions import DownloadError
 from napari_cryoet.formats.registry import read_picks, write_picks
-from napari_cryoet.layer_spec import METADATA_KEY
-from napari_cryoet.loading import load_annotation
+from napari_cryoet.layers.load import load_annotation
+from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.packs.pack import Pack, open_pack
 from server import Server, status
 

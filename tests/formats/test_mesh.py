@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.formats import mesh as meshes
 from napari_cryoet.formats.mesh import read_mesh
-from napari_cryoet.layer_parts import surface_spec
 
 LOW_XYZ, HIGH_XYZ = (9.0, 18.0, 26.0), (11.0, 22.0, 34.0)  # different along every axis: no swap can hide
 
@@ -50,14 +49,6 @@ def test_what_the_files_scene_leaves_out_is_not_drawn(box):
 
     mesh = read_mesh(changed(box, add_another), "a.glb")
     np.testing.assert_array_equal(mesh.vertices_zyx.max(axis=0), HIGH_XYZ[::-1])
-
-
-def test_a_layer_lies_in_angstrom_and_counts_in_voxels_of_its_spacing(box):
-    mesh = read_mesh(box, "a.glb")
-    spec = surface_spec(mesh, {"scale": (4.0,) * 3}, name="a", color=(1, 0.5, 0, 1), spacing_angstrom=4.0)
-
-    np.testing.assert_allclose(spec.data[0] * 4.0, mesh.vertices_zyx)
-    assert spec.options["colormap"]["colors"] == [[1.0, 0.5, 0.0, 1.0]] * 2
 
 
 def point_elsewhere(header):

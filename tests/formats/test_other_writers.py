@@ -167,7 +167,6 @@ def test_five_axes_of_one_time_and_one_channel_are_a_volume(version, tmp_path):
     np.testing.assert_array_equal(volume.read_planes(slice(3, 9)), values[0, 0, 3:9])
 
 
-@pytest.mark.xfail(strict=True, reason="scales without a unit are left out of account as yet")
 def test_unequal_scales_without_a_unit_keep_their_proportions(tmp_path):
     by_tensorstore(tmp_path / "a.zarr", source())
     document = json.loads((tmp_path / "a.zarr" / ".zattrs").read_text())

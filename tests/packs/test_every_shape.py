@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from napari_cryoet.demo.content import RUNS
-from napari_cryoet.loading import load_annotation, load_captions
+from napari_cryoet.layers.load import load_annotation, load_captions
 from napari_cryoet.packs.serve import PackServer
 from napari_cryoet.portal import open_portal
 from napari_cryoet.records import ShapeType

@@ -16,7 +16,7 @@ from napari_cryoet._qt.orientation_display import active_points, orientation_of,
 from napari_cryoet._qt.streaming.progressive import StreamStatus, stream_of
 from napari_cryoet.formats.ndjson import lines_of
 from napari_cryoet.formats.portal_zarr import write_mrc, write_pyramid
-from napari_cryoet.loading import load_annotation, load_tomogram
+from napari_cryoet.layers.load import load_annotation, load_tomogram
 from napari_cryoet.picks import Picks
 from napari_cryoet.streaming import pyramid_of
 from napari_cryoet.streaming.pyramid import Pyramid

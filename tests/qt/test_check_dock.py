@@ -18,8 +18,8 @@ from napari_cryoet._qt.layer_volume import picks_in
 from napari_cryoet.appearance.diameters import forget_diameter, set_diameter
 from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.formats.portal_zarr import write_pyramid
+from napari_cryoet.layers.specs import points_spec
 from napari_cryoet.picks import Picks
-from napari_cryoet.point_layers import points_spec
 
 IN_ANGSTROM = {"scale": (SPACING_ANGSTROM,) * 3, "units": ("angstrom",) * 3, "size": 8}
 IN_WORLD = {"scale": (SPACING_ANGSTROM,) * 3, "units": ("angstrom",) * 3}

@@ -22,7 +22,7 @@ from napari_cryoet._qt.layer_picks import picks_of
 from napari_cryoet._qt.question import Question
 from napari_cryoet.comparison.masks import Mask
 from napari_cryoet.exceptions import ComparisonError, StoppedError
-from napari_cryoet.layer_spec import METADATA_KEY
+from napari_cryoet.layers.specs import METADATA_KEY
 
 ANGSTROM = {"units": ("angstrom",) * 3}
 TEMPLATES, TRUTH, MEMBRANE, COARSE_MEMBRANES, OTHER_ALIGNMENT = 9004, 9001, 9009, 9013, 9015

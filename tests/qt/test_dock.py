@@ -15,9 +15,8 @@ from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.review_dock import ReviewDock
 from napari_cryoet.comparison.comparing import compare
 from napari_cryoet.exceptions import StoppedError
-from napari_cryoet.layer_spec import METADATA_KEY
+from napari_cryoet.layers.specs import METADATA_KEY, points_spec
 from napari_cryoet.picks import Picks
-from napari_cryoet.point_layers import points_spec
 from napari_cryoet.review import Verdict
 
 WORLD = {"scale": (10.0,) * 3, "units": ("angstrom",) * 3, "axis_labels": ("z", "y", "x")}

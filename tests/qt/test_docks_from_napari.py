@@ -11,9 +11,8 @@ from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.layer_picks import picks_of
-from napari_cryoet.layer_spec import METADATA_KEY
+from napari_cryoet.layers.specs import METADATA_KEY, arrows_spec, points_spec
 from napari_cryoet.picks import Picks
-from napari_cryoet.point_layers import arrows_spec, points_spec
 
 WORLD = {"scale": (10.0,) * 3, "units": ("angstrom",) * 3, "axis_labels": ("z", "y", "x")}
 DOCKS = [each.display_name for each in PluginManifest.from_distribution("napari-cryoet").contributions.widgets]

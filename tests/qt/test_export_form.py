@@ -12,7 +12,7 @@ from napari_cryoet._qt.context_dialog import Answer
 from napari_cryoet._qt.export_form import ExportPicks, kept_picks_of
 from napari_cryoet._qt.layer_picks import picks_of
 from napari_cryoet.formats.registry import FORMATS, read_picks
-from napari_cryoet.loading import load_picks
+from napari_cryoet.layers.load import load_picks
 from napari_cryoet.picks import Picks
 
 

@@ -18,7 +18,7 @@ from napari_cryoet._qt.question import Question
 from napari_cryoet._qt.roles import Role
 from napari_cryoet.demo.scenes import scene_of_run
 from napari_cryoet.exceptions import StreamError
-from napari_cryoet.layer_spec import METADATA_KEY
+from napari_cryoet.layers.specs import METADATA_KEY
 
 CHECK = Qt.ItemDataRole.CheckStateRole
 ON, OFF = Qt.CheckState.Checked, Qt.CheckState.Unchecked

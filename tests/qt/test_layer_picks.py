@@ -6,10 +6,8 @@ from napari.layers import Points
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.layer_picks import picks_of, placed_picks_of
 from napari_cryoet._qt.picks_link import link_of
-from napari_cryoet.layer_spec import METADATA_KEY
-from napari_cryoet.loading import load_picks
+from napari_cryoet.layers.specs import METADATA_KEY, points_spec
 from napari_cryoet.picks import Picks
-from napari_cryoet.point_layers import points_spec
 
 ROTATIONS = np.stack([np.eye(3), [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], np.full((3, 3), np.nan)])
 
@@ -222,22 +220,6 @@ def test_instances_are_whole_numbers_however_a_table_holds_them(viewer_model, co
     layer = viewer_model.add_points(np.ones((2, 3)), features={"instance_id": column})
 
     assert picks_of(layer).instance_ids.tolist() == [3, -1]
-
-
-def test_columns_of_a_file_that_are_called_as_ours_are_no_ids_no_instances_and_no_scores(viewer_model):
-    own = {"pick_id": np.array(["a", "b"], object), "instance_id": np.array([1.5, 2.5]), "score": np.array([8, 9])}
-    picks = Picks([[1.0, 2.0, 3.0]] * 2, 10.0, ids=[5, 3], scores=[0.5, 0.75], features=own)
-    (layer, *_) = add_layers(viewer_model, load_picks(picks, name="mine"))
-    found = picks_of(layer)
-
-    assert found.ids.tolist() == [5, 3]
-    assert found.scores.tolist() == [0.5, 0.75]
-    assert found.instance_ids is None
-    assert {name: column.tolist() for name, column in found.features.items()} == {
-        "own_pick_id": ["a", "b"],
-        "own_instance_id": [1.5, 2.5],
-        "own_score": [8, 9],
-    }
 
 
 @pytest.mark.parametrize("scale", [(-10.0, -10.0, -10.0), (10.0, -10.0, 10.0)])

@@ -26,9 +26,8 @@ from napari_cryoet._qt.orientation_display import orientation_of
 from napari_cryoet._qt.picks_link import link_of
 from napari_cryoet._qt.streaming.progressive import stream_of
 from napari_cryoet.formats.portal_zarr import write_pyramid
-from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
+from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec, arrows_spec, points_spec
 from napari_cryoet.picks import Picks
-from napari_cryoet.point_layers import arrows_spec, points_spec
 from napari_cryoet.streaming import open_pyramid
 
 HERE = {"napari_internals", "napari_check", "seam"}

@@ -4,7 +4,7 @@ from napari.layers import Image
 
 from napari_cryoet._qt.odd_units import remark_on_units
 from napari_cryoet._qt.viewer_link import ViewerLink
-from napari_cryoet.layer_spec import METADATA_KEY
+from napari_cryoet.layers.specs import METADATA_KEY
 
 CUBE = np.zeros((4, 4, 4))
 

@@ -10,10 +10,9 @@ from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.discs import MOST_ARROWS_IN_3D
 from napari_cryoet._qt.orientation_display import orientation_of
 from napari_cryoet._qt.picks_link import link_of
-from napari_cryoet.layer_spec import METADATA_KEY, PICK_ID
+from napari_cryoet.layers.specs import METADATA_KEY, PICK_ID, arrows_spec, points_spec
 from napari_cryoet.picks import Picks
 from napari_cryoet.picks.orientations import AXIS_COLORS
-from napari_cryoet.point_layers import arrows_spec, points_spec
 
 Z_TO_X = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])[::-1, ::-1]
 ROTATIONS = np.stack([np.eye(3), Z_TO_X, np.full((3, 3), np.nan)])

@@ -12,17 +12,15 @@ from napari.components import ViewerModel
 from qtpy.QtCore import QEvent, QEventLoop, Qt
 from qtpy.QtWidgets import QApplication
 
-from napari_cryoet import add_layers
+from napari_cryoet import add_layers, show_orientations, show_slabs
 from napari_cryoet._qt.layer_picks import keepers
 from napari_cryoet._qt.ortho_views import OrthoViews
 from napari_cryoet._qt.planes import XZ, YZ
 from napari_cryoet._qt.streaming.progressive import display_of, stream_of
 from napari_cryoet.formats.portal_zarr import write_pyramid
-from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
-from napari_cryoet.loading import load_picks, load_tomogram
+from napari_cryoet.layers.load import load_picks, load_tomogram
+from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec, points_spec
 from napari_cryoet.picks import Picks
-from napari_cryoet.picks_on_screen import show_orientations, show_slabs
-from napari_cryoet.point_layers import points_spec
 from napari_cryoet.streaming import open_pyramid
 from stream_server import StreamServer
 

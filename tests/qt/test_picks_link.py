@@ -18,9 +18,8 @@ from qtpy.QtTest import QTest
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.layer_picks import picks_of
 from napari_cryoet._qt.picks_link import link_of
-from napari_cryoet.layer_spec import METADATA_KEY, PICK_ID, PICKS_KEY
+from napari_cryoet.layers.specs import METADATA_KEY, PICK_ID, PICKS_KEY, points_spec
 from napari_cryoet.picks import Picks
-from napari_cryoet.point_layers import points_spec
 
 ROTATIONS = np.stack([np.eye(3), [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], np.full((3, 3), np.nan)])
 PLACES = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]]

@@ -14,9 +14,8 @@ from napari_cryoet._qt.picks_link import link_of
 from napari_cryoet._qt.picks_on_screen import PicksOnScreen
 from napari_cryoet._qt.slabs import slabs_of
 from napari_cryoet.appearance.diameters import diameter_angstrom
-from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
+from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY, arrows_spec, points_spec
 from napari_cryoet.picks import Picks
-from napari_cryoet.point_layers import arrows_spec, points_spec
 
 PLACES = [[20.0, 5.0, 5.0], [24.0, 8.0, 8.0], [30.0, 9.0, 9.0]]
 WORLD = {"scale": (10.0,) * 3, "units": ("angstrom",) * 3}

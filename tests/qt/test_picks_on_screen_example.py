@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import napari_cryoet
-from napari_cryoet import picks_on_screen
 from napari_cryoet._qt.orientation_display import orientation_of
 from napari_cryoet._qt.slabs import slabs_of
 
@@ -35,17 +34,10 @@ def test_the_example_runs_and_does_what_it_says(viewer, demo_pack, project_folde
     assert "('kept the upper half',)" in capsys.readouterr().out
 
 
-def test_all_public_names_are_there():
-    for name in picks_on_screen.__all__:
-        assert getattr(picks_on_screen, name) is not None
-    with pytest.raises(AttributeError, match="no_such"):
-        _ = picks_on_screen.no_such
-
-
 def test_a_persons_own_points_can_be_oriented_from_python(viewer):
     points = viewer.add_points(np.zeros((2, 3)), size=3, scale=(1, 1, 1), units="nm")
-    link = picks_on_screen.link_of(points)
+    link = napari_cryoet.link_of(points)
     link.set(link.picks.changed("turned", rotations_zyx=np.tile(np.eye(3), (2, 1, 1))))
 
-    assert picks_on_screen.show_orientations(viewer, points, "arrows", length_angstrom=40) == ""
+    assert napari_cryoet.show_orientations(viewer, points, "arrows", length_angstrom=40) == ""
     np.testing.assert_allclose(orientation_of(points).layer.data[0, 1], [4, 0, 0])

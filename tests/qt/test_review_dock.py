@@ -18,9 +18,8 @@ from napari_cryoet._qt.review_opening import review_picks
 from napari_cryoet._qt.reviewed_layer import ReviewedLayer
 from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.formats.registry import read_picks
-from napari_cryoet.layer_spec import METADATA_KEY
+from napari_cryoet.layers.specs import METADATA_KEY, arrows_spec, points_spec
 from napari_cryoet.picks import Picks
-from napari_cryoet.point_layers import arrows_spec, points_spec
 from napari_cryoet.review import Cube, Review, Verdict
 from python_calls import calls_of_ours
 from qt.cut_texts import cut_texts

@@ -11,7 +11,7 @@ from napari_cryoet.exceptions import MissingContextError, SaveError
 from napari_cryoet.formats.notes import read_beside
 from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.formats.registry import read_picks, write_picks
-from napari_cryoet.loading import load_annotation, load_picks
+from napari_cryoet.layers.load import load_annotation, load_picks
 from napari_cryoet.picks import Picks
 from napari_cryoet.volumes import open_volume
 from qt.two_picks import ROTATIONS, messages, two_picks

@@ -16,7 +16,7 @@ from napari_cryoet._qt.stoppable import wait_with_stop
 from napari_cryoet.exceptions import FormatError, StoppedError
 from napari_cryoet.formats.masks import write_mask
 from napari_cryoet.formats.registry import write_picks
-from napari_cryoet.loading import load_picks
+from napari_cryoet.layers.load import load_picks
 from napari_cryoet.picks import Picks
 from qt.two_picks import messages, two_picks
 

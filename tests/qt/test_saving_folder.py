@@ -9,8 +9,8 @@ from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.saving_folder import write_folder
 from napari_cryoet.exceptions import ExistsError, SaveError
 from napari_cryoet.formats.registry import read_picks
-from napari_cryoet.layer_spec import METADATA_KEY
-from napari_cryoet.loading import load_picks
+from napari_cryoet.layers.load import load_picks
+from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.picks import Picks
 from napari_cryoet.volumes import open_volume
 from qt.two_picks import ROTATIONS, messages, two_picks

@@ -13,7 +13,7 @@ from napari_cryoet._qt.question import Question
 from napari_cryoet.exceptions import ExistsError, SaveError
 from napari_cryoet.formats.portal_zarr import write_pyramid
 from napari_cryoet.formats.registry import read_picks
-from napari_cryoet.loading import load_annotation, load_picks
+from napari_cryoet.layers.load import load_annotation, load_picks
 from napari_cryoet.volumes import open_volume
 from qt.two_picks import ROTATIONS, messages, two_picks
 

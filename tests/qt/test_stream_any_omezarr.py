@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from napari.layers._layer_actions import _convert_to_image, _duplicate_layer
 
+from napari_cryoet import StreamStatus, make_layer
 from napari_cryoet._qt.adopting import adopt_layers_of
 from napari_cryoet._qt.streaming.progressive import display_of, stream_of
-from napari_cryoet.layer_spec import METADATA_KEY
-from napari_cryoet.progressive import StreamStatus, layer_specs, make_layer
+from napari_cryoet.layers.progressive import layer_specs
+from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.streaming import Pyramid, open_pyramid
 from ome_images import noise, write_image, write_label_list
 from stream_server import StreamServer

@@ -9,7 +9,7 @@ from napari.layers import Image
 from napari.layers._layer_actions import _duplicate_layer
 from qtpy.QtCore import QObject, Signal
 
-from napari_cryoet import add_layers
+from napari_cryoet import add_layers, make_layer
 from napari_cryoet._qt.detail import Detail
 from napari_cryoet._qt.status_strip import StatusStrip
 from napari_cryoet._qt.stream_watch import StreamWatch
@@ -17,10 +17,10 @@ from napari_cryoet._qt.stream_words import traffic_of
 from napari_cryoet._qt.streaming.progressive import StreamState
 from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet.formats.portal_zarr import write_pyramid
-from napari_cryoet.layer_spec import METADATA_KEY
-from napari_cryoet.loading import load_tomogram
+from napari_cryoet.layers.load import load_tomogram
+from napari_cryoet.layers.progressive import layer_specs
+from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.network.policy import save_data
-from napari_cryoet.progressive import layer_specs, make_layer
 from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.wording import joined, size_text
 from ome_images import noise, write_image

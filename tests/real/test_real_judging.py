@@ -16,7 +16,7 @@ from napari_cryoet._qt.ortho_views import OrthoViews
 from napari_cryoet._qt.review_dock import ReviewDock
 from napari_cryoet._qt.slabs import slabs_of
 from napari_cryoet.formats.registry import read_picks, write_picks
-from napari_cryoet.layer_spec import PICKS_KEY
+from napari_cryoet.layers.specs import PICKS_KEY
 from napari_cryoet.review import Verdict
 
 pytestmark = pytest.mark.timeout(300)

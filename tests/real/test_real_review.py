@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_cryoet.layer_spec import PICKS_KEY
-from napari_cryoet.loading import load_annotation
+from napari_cryoet.layers.load import load_annotation
+from napari_cryoet.layers.specs import PICKS_KEY
 from napari_cryoet.picks import Picks
 from napari_cryoet.review import (
     CropReader,

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
 from napari.components import ViewerModel
 from napari.layers import Layer
 
 from napari_cryoet._qt.adopting import adopt_layers_of
 from napari_cryoet._qt.streaming.progressive import make_layer
-from napari_cryoet.expecting import expect
-from napari_cryoet.layer_spec import LayerKind, LayerSpec
-
-_KINDS: Final[tuple[LayerKind, ...]] = ("image", "labels", "surface", "vectors", "points")
+from napari_cryoet.layers.specs import FROM_BOTTOM, LayerSpec
 
 
 def add_layers(viewer: ViewerModel, specs: Iterable[LayerSpec]) -> list[Layer]:
@@ -31,14 +27,16 @@ def add_layers(viewer: ViewerModel, specs: Iterable[LayerSpec]) -> list[Layer]:
     list of napari.layers.Layer
         One for each spec, as they are in the viewer: from bottom to top.
     """
-    expect(viewer, ViewerModel, "viewer")
+    if not isinstance(viewer, ViewerModel):
+        raise TypeError(f"viewer must be a napari viewer, not {type(viewer).__name__}.")
     specs = list(specs)
-    for number, spec in enumerate(specs):
-        expect(spec, LayerSpec, f"specs[{number}]", "load_tomogram and load_annotation give such.")
+    for spec in specs:
+        if not isinstance(spec, LayerSpec):
+            raise TypeError(f"specs must be of load_tomogram, load_annotation and the like, not {type(spec).__name__}.")
     adopt_layers_of(viewer)
     if not viewer.layers:
         viewer.canvas.overlays.scale_bar.visible = True
-    from_bottom = sorted(specs, key=lambda spec: _KINDS.index(spec.kind))
+    from_bottom = sorted(specs, key=lambda spec: FROM_BOTTOM.index(spec.kind))
     layers = [make_layer(spec, viewer=viewer)[0] for spec in from_bottom]
     viewer.layers.extend(layers)
     return layers

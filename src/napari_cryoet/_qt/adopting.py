@@ -28,7 +28,7 @@ from napari_cryoet._qt.layers.types import OWN_TYPES, become
 from napari_cryoet._qt.orientation_display import adopt_arrows, give_to_points, points_of
 from napari_cryoet._qt.steps import StepsWithTomograms
 from napari_cryoet._qt.streaming.progressive import attach
-from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
+from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY
 from napari_cryoet.streaming import pyramid_of
 from napari_cryoet.wording import plain
 

@@ -18,8 +18,8 @@ from napari_cryoet._qt.theme import Colors, colors_of
 from napari_cryoet._qt.volumes_shown import shown_volumes
 from napari_cryoet.exceptions import MissingContextError
 from napari_cryoet.files import refuse_existing
-from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
-from napari_cryoet.readers import LayerData, only_path, read_pick_file
+from napari_cryoet.layers.readers import LayerData, only_path, read_pick_file
+from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY
 from napari_cryoet.wording import plain
 
 _KEEP_VOXELS = "Open in voxels"

@@ -26,9 +26,7 @@ from napari_cryoet._qt.theme import Theme
 from napari_cryoet.appearance.colors import own_color
 from napari_cryoet.check.findings import Findings, check_picks, diameter_of
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.layer_parts import MAX_SPACING_ANGSTROM
-from napari_cryoet.layer_spec import METADATA_KEY
-from napari_cryoet.point_layers import arrows_spec, points_spec
+from napari_cryoet.layers.specs import MAX_SPACING_ANGSTROM, METADATA_KEY, arrows_spec, points_spec
 from napari_cryoet.wording import plain
 
 if TYPE_CHECKING:

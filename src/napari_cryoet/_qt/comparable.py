@@ -14,7 +14,7 @@ from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.comparison.masks import Mask
 from napari_cryoet.comparison.report import SHOWN_NAME
 from napari_cryoet.exceptions import ComparisonError
-from napari_cryoet.layer_spec import METADATA_KEY
+from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.picks import Picks
 from napari_cryoet.streaming import pyramid_of
 

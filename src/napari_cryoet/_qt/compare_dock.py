@@ -25,12 +25,12 @@ from napari_cryoet._qt.styling import style_sheet
 from napari_cryoet._qt.tasks import NOT_AWAITED, Job, Tasks, UnexpectedError
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet.comparison.comparing import compare
-from napari_cryoet.comparison.layers import comparison_layers
 from napari_cryoet.comparison.masks import PicksInMask
 from napari_cryoet.comparison.picks import PicksComparison
 from napari_cryoet.comparison.report import Comparison, report_text
 from napari_cryoet.exceptions import ComparisonError, CryoETError
 from napari_cryoet.files import written_whole
+from napari_cryoet.layers.compared import comparison_layers
 
 if TYPE_CHECKING:
     import napari

@@ -26,7 +26,7 @@ from napari_cryoet._qt.layer_box import NO_ANNOTATION, named_layers
 from napari_cryoet._qt.wrapped_tick import wrap_words
 from napari_cryoet.comparison.masks import Mask
 from napari_cryoet.comparison.match import Method
-from napari_cryoet.layer_parts import MAX_SPACING_ANGSTROM
+from napari_cryoet.layers.specs import MAX_SPACING_ANGSTROM
 from napari_cryoet.picks import Picks
 
 _METHODS: dict[str, Method] = {"optimal: most pairs": "optimal", "greedy: nearest first": "greedy"}

@@ -21,10 +21,10 @@ from napari_cryoet._qt.labels import plain_label
 from napari_cryoet._qt.look_icon import look_icon
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet.appearance.colors import PALETTE, rgba_of
-from napari_cryoet.comparison.layers import LOOKS
 from napari_cryoet.comparison.masks import PicksInMask
 from napari_cryoet.comparison.picks import PicksComparison
 from napari_cryoet.comparison.report import Comparison, Spread, label_of, remarks_of, rows_of, subject
+from napari_cryoet.layers.compared import LOOKS
 
 #: What a button says, what it does, and how its layer looks; in the order of `comparison_layers`.
 _PARTS = {

@@ -27,7 +27,7 @@ from napari_cryoet._qt.styling import style_sheet
 from napari_cryoet._qt.theme import Colors
 from napari_cryoet._qt.volumes_shown import ShownVolume
 from napari_cryoet.exceptions import Context
-from napari_cryoet.layer_parts import MAX_SPACING_ANGSTROM
+from napari_cryoet.layers.specs import MAX_SPACING_ANGSTROM
 from napari_cryoet.wording import spacing_text
 
 _MAX_VOXELS = 2**20

@@ -13,8 +13,8 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtGui import QImage, QPixmap
 
 from napari_cryoet._qt.tasks import Job, Tasks
-from napari_cryoet.contrast import robust_limits
 from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.layers.specs import robust_limits
 from napari_cryoet.review.crops import Crop, CropReader, Frame
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.settling import Settling
 from napari_cryoet._qt.window_picture import save_picture
 from napari_cryoet.exceptions import CryoETError, StoppedError
-from napari_cryoet.layer_spec import METADATA_KEY
+from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationFile, Tomogram
 from napari_cryoet.run.outline import AnnotationRow, outline_run

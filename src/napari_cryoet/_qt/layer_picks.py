@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 
 from napari_cryoet._qt.layer_spacing import dragged_by, lengths_angstrom, spacing_angstrom_of, widths_angstrom
 from napari_cryoet._qt.layer_table import blank_images, table_of, values_of
-from napari_cryoet.layer_spec import METADATA_KEY, NEW_PICK, OWN_ID, OWN_START, PICK_ID, PICKS_KEY
+from napari_cryoet.layers.specs import METADATA_KEY, NEW_PICK, PICK_ID, PICKS_KEY
 from napari_cryoet.picks import LARGEST_ID, NO_INSTANCE, Picks
 from napari_cryoet.picks.history import same_values, what_changed
 
+#: How the name starts under which a column of another program goes on that is called as one of ours.
+OWN_START: Final = "own_"
+OWN_ID: Final = OWN_START + PICK_ID
 _TOO_LARGE: Final = 2**63  # for a whole number of 64 bits
 #: Who keeps the picks of a layer up to date, for layers where somebody does.
 keepers: WeakKeyDictionary[Points, Callable[[], Picks]] = WeakKeyDictionary()

@@ -10,9 +10,8 @@ from napari.layers import Points
 from numpy.typing import NDArray
 
 from napari_cryoet.formats.relion import OF_ONE_PARTICLE
-from napari_cryoet.layer_spec import NEW_PICK, PICK_ID
+from napari_cryoet.layers.specs import NEW_PICK, PICK_ID, blank_features, features_of
 from napari_cryoet.picks import NO_INSTANCE, Picks
-from napari_cryoet.point_layers import blank_features, features_of
 
 _TOO_LARGE: Final = 2**63  # for a whole number of 64 bits with a sign
 

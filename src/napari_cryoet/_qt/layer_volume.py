@@ -10,7 +10,6 @@ from napari_cryoet._qt.layer_picks import picks_of
 from napari_cryoet._qt.layer_spacing import lengths_angstrom, steps_and_start
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.picks import Picks
-from napari_cryoet.streaming import pyramid_of
 from napari_cryoet.volumes import Volume, checked_spacing
 
 
@@ -34,15 +33,10 @@ def volume_of(layer: Image) -> Volume:
     """
     steps, _ = _placing(layer)
     levels = list(layer.data) if layer.multiscale else [layer.data]
-    pyramid = pyramid_of(layer.data)
-    size_z, size_y, size_x = pyramid.shapes[0] if pyramid is not None else levels[0].shape
     lengths = lengths_angstrom(layer.units)
     return Volume(
         levels=levels,
-        shape_zyx=(int(size_z), int(size_y), int(size_x)),
         spacing_angstrom=None if lengths is None else checked_spacing(np.abs(steps * lengths)),
-        is_labels=False,
-        pyramid=pyramid,
     )
 
 

@@ -18,7 +18,7 @@ from napari_cryoet._qt.discs import show_as_discs_like, show_slab, slab_of
 from napari_cryoet._qt.hidden_rows import slice_hidden
 from napari_cryoet._qt.streaming.progressive import StreamState, StreamStatus, display_of, make_layer, stream_of
 from napari_cryoet._qt.timers import single_shot
-from napari_cryoet.layer_spec import PICKS_KEY, LayerKind, LayerSpec
+from napari_cryoet.layers.specs import PICKS_KEY, LayerKind, LayerSpec
 from napari_cryoet.streaming import Display, pyramid_of
 
 #: In the order in which they are set: what others depend on comes first.

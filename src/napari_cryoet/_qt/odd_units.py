@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from napari.layers import Layer
 
-from napari_cryoet.layer_spec import METADATA_KEY
+from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.wording import plain
 
 

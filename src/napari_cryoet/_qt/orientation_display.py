@@ -19,10 +19,9 @@ from napari_cryoet._qt.napari_internals import cut_colors, refresh_blocked, show
 from napari_cryoet._qt.own_layers import group_of, key_of, tag
 from napari_cryoet._qt.picks_link import PicksLink, link_of
 from napari_cryoet._qt.timers import single_shot
-from napari_cryoet.layer_spec import METADATA_KEY, PICK_ID, PICKS_KEY
+from napari_cryoet.layers.specs import METADATA_KEY, PICK_ID, PICKS_KEY, UNKNOWN_SPACING_ANGSTROM
 from napari_cryoet.picks import Picks
 from napari_cryoet.picks.orientations import AXIS_COLORS, Orientation, line_width, orientation_vectors
-from napari_cryoet.point_layers import UNKNOWN_SPACING_ANGSTROM
 
 #: While some picks are selected, the arrows of the others are so faint.
 _UNSELECTED_OPACITY: Final = 0.25

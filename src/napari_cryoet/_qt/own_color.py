@@ -10,9 +10,8 @@ from napari.layers import Layer
 
 from napari_cryoet._qt.appearance import appearance_of
 from napari_cryoet.appearance.colors import RGBA, own_color
-from napari_cryoet.layer_parts import mesh_colormap
-from napari_cryoet.layer_spec import LayerKind
-from napari_cryoet.readers import LayerData
+from napari_cryoet.layers.readers import LayerData
+from napari_cryoet.layers.specs import LayerKind, mesh_colormap
 
 
 def taken_colors(layers: Iterable[Layer]) -> list[RGBA]:

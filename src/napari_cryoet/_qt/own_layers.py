@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Points, Surface, Vectors
 
-from napari_cryoet.layer_spec import METADATA_KEY
+from napari_cryoet.layers.specs import METADATA_KEY
 
 Kind = Literal["tomogram", "annotation", "tilt series"]
 

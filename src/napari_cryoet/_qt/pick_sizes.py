@@ -11,7 +11,7 @@ from napari.layers import Layer, Points
 from napari_cryoet._qt.layer_spacing import ANGSTROM_PER_NM, length_angstrom, spacing_angstrom_of
 from napari_cryoet.appearance.colors import object_key
 from napari_cryoet.appearance.diameters import diameter_angstrom, set_diameter
-from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
+from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY
 from napari_cryoet.picks import Picks
 from napari_cryoet.wording import plain
 

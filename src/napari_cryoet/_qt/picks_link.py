@@ -34,7 +34,7 @@ from napari_cryoet._qt.picks import watch
 from napari_cryoet._qt.point_looks import Looks, give_looks
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet._qt.weak_calls import weak_call
-from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
+from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY
 from napari_cryoet.picks import Picks
 from napari_cryoet.picks.history import UNDO_STEPS, PickHistory, sharing, what_changed
 

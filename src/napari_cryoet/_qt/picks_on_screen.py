@@ -34,7 +34,7 @@ from napari_cryoet._qt.timers import single_shot
 from napari_cryoet._qt.triad_legend import axes_picture, triad_legend
 from napari_cryoet.appearance.diameters import LARGEST_ANGSTROM, SMALLEST_ANGSTROM
 from napari_cryoet.exceptions import FormatError
-from napari_cryoet.layer_spec import PICKS_KEY
+from napari_cryoet.layers.specs import PICKS_KEY
 from napari_cryoet.picks.orientations import Orientation
 from napari_cryoet.wording import count_text, plain
 

@@ -16,7 +16,6 @@ from napari.viewer import Viewer
 from qtpy.QtCore import QCoreApplication, QEventLoop, QThread
 from qtpy.QtWidgets import QApplication
 
-from napari_cryoet import readers, sample_data
 from napari_cryoet._qt.adopting import NOT_YET, adopt_layers_of
 from napari_cryoet._qt.asking import read_asking, viewer_to_ask_in
 from napari_cryoet._qt.memory import recall_once
@@ -24,9 +23,10 @@ from napari_cryoet._qt.napari_internals import open_viewers
 from napari_cryoet._qt.own_color import with_own_color
 from napari_cryoet._qt.warming import warm_up_layers
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.layer_spec import METADATA_KEY, LayerKind
+from napari_cryoet.layers import readers
+from napari_cryoet.layers.readers import LayerData, ReaderFunction
+from napari_cryoet.layers.specs import METADATA_KEY, LayerKind
 from napari_cryoet.provenance import citation
-from napari_cryoet.readers import LayerData, ReaderFunction
 from napari_cryoet.streaming import pyramid_of
 from napari_cryoet.wording import count_text, plain
 
@@ -38,20 +38,19 @@ _NO_LAYERS = cast(list[LayerData], [(None,)])
 
 
 def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
-    """As `napari_cryoet.readers.get_reader`; the layers that are read stream, and what is declined is told why."""
+    """As that of `napari_cryoet.layers.readers`; the layers stream, and what is declined is told why."""
     recall_once()
-    read = _said(lambda: wait_for(partial(readers.get_reader, path)))
+    read, reason = _said(lambda: wait_for(partial(readers.find_reader, path)))
     if read is not None:
         return partial(_read, read)
-    reason = wait_for(partial(readers.why_declined, path)) if viewer_to_ask_in() is not None else None
-    if reason is not None:  # napari says only that a plugin refused, if it tries no other
+    if reason and viewer_to_ask_in() is not None:  # napari says only that a plugin refused, if it tries no other
         show_info(plain(f"The CryoET Data Portal plugin leaves this to other readers. {reason}"))
     return None
 
 
 def demo_run() -> list[LayerData]:
     """The demo's default run; the first time it is generated, which takes a while."""
-    return _adopted(wait_for(sample_data.demo_run))
+    return _adopted(wait_for(readers.read_demo_run))
 
 
 def copy_citations(viewer: Viewer) -> None:
@@ -116,7 +115,7 @@ def _read(read: ReaderFunction, path: Any) -> list[LayerData]:
     layers = _said(lambda: _adopted(read_asking(lambda: wait_for(read_warm), path, wait_for)))
     if not layers:
         return _NO_LAYERS
-    if not readers.is_pack_path(path):  # its annotations have the colours of their objects
+    if readers.pack_folder(path) is None:  # its annotations have the colours of their objects
         layers = with_own_color(layers, (layer for viewer in open_viewers() for layer in viewer.layers))
     abouts = [options.get("metadata", {}).get(METADATA_KEY, {}) for _, options, _ in layers]
     for warning in dict.fromkeys(warning for about in abouts for warning in about.get("warnings", ())):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from napari.layers import Layer, Points
+from napari.layers import Points
 from napari.viewer import Viewer
 
 from napari_cryoet._qt.review_dock import ReviewDock
-from napari_cryoet.expecting import expect, kind_of
 
 PLUGIN_NAME: Final = "napari-cryoet"
 DOCK_NAME: Final = "Review picks"
@@ -24,10 +23,10 @@ def review_picks(viewer: Viewer, layer: Points) -> ReviewDock:
     ValueError
         If its points haven't three coordinates.
     """
-    expect(viewer, Viewer, "viewer", "A review needs a viewer with a window.")
+    if not isinstance(viewer, Viewer):
+        raise TypeError(f"viewer must be a Viewer with a window, not {type(viewer).__name__}.")
     if not isinstance(layer, Points):
-        called = f" ({layer.name!r})" if isinstance(layer, Layer) else ""
-        raise TypeError(f"layer must be a Points layer, not {kind_of(layer)}{called}. Only points can be reviewed.")
+        raise TypeError(f"layer must be a Points layer, not {type(layer).__name__}. Only points can be reviewed.")
     if layer.ndim != 3:
         raise ValueError(f"picks have three coordinates, and the layer {layer.name!r} has {layer.ndim}")
     holder, dock = viewer.window.add_plugin_dock_widget(PLUGIN_NAME, DOCK_NAME, tabify=True)

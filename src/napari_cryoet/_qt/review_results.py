@@ -23,9 +23,8 @@ from napari_cryoet._qt.tasks import NOT_AWAITED, Job, Tasks
 from napari_cryoet.appearance.colors import RGBA, own_color
 from napari_cryoet.exceptions import SaveError
 from napari_cryoet.formats.registry import FORMATS, SUFFIXES, TITLES, PickFormat, Written, format_for, write_picks
-from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
+from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec, arrows_spec, points_spec
 from napari_cryoet.picks import Picks
-from napari_cryoet.point_layers import arrows_spec, points_spec
 from napari_cryoet.review.decisions import Verdict
 from napari_cryoet.review.review import Review, kept_picks, rejected_picks, reviewer
 from napari_cryoet.wording import count_text

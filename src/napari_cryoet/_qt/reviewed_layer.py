@@ -17,7 +17,7 @@ from napari_cryoet._qt.orientation_display import points_of
 from napari_cryoet._qt.picks_link import link_of
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.layer_spec import PICK_ID
+from napari_cryoet.layers.specs import PICK_ID
 from napari_cryoet.picks import Picks
 
 

@@ -34,7 +34,7 @@ from napari_cryoet.formats.registry import (
     missing_for,
     write_picks,
 )
-from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
+from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY
 from napari_cryoet.picks import Picks
 from napari_cryoet.streaming import pyramid_of
 from napari_cryoet.wording import count_text

@@ -29,7 +29,7 @@ from napari_cryoet.download.plan import clean_name
 from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.files import refuse_existing, written_whole
 from napari_cryoet.formats.registry import SUFFIXES, format_for, format_of_name, write_picks
-from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
+from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY
 
 Layer = tuple[Any, dict[str, Any], str]
 _Write = Callable[[Path, Progress, threading.Event], object]

@@ -17,7 +17,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_cryoet._qt.active_layer import real
 from napari_cryoet._qt.discs import show_slab
 from napari_cryoet._qt.layer_spacing import ANGSTROM_PER_NM, widths_shown_angstrom
-from napari_cryoet.layer_spec import METADATA_KEY, PICKS_KEY
+from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY
 from napari_cryoet.wording import names_text, plain
 
 #: A mean over more planes than this takes longer at each step of a slider than one can step through it smoothly.

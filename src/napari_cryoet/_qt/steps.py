@@ -14,7 +14,7 @@ import numpy as np
 from napari.layers import Image, Layer
 from napari.layers.base.base import Extent
 
-from napari_cryoet.layer_spec import METADATA_KEY
+from napari_cryoet.layers.specs import METADATA_KEY
 
 if TYPE_CHECKING:
     from napari.components.layerlist import LayerList

@@ -16,7 +16,7 @@ from napari_cryoet._qt.streaming.progressive import StreamState, StreamStatus
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet.exceptions import WithheldError
-from napari_cryoet.layer_spec import METADATA_KEY
+from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.wording import date_text, joined, plain, size_text
 
 _WITHHELD = {"offline mode": "more isn't kept here", "data saver": "limit reached"}

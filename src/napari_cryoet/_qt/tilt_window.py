@@ -28,7 +28,7 @@ from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet._qt.window_place import place_beside
-from napari_cryoet.layer_spec import METADATA_KEY
+from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import TiltSeries
 from napari_cryoet.wording import joined, plain

@@ -27,13 +27,11 @@ from napari_cryoet._qt.theme import colors_of as theme_colors
 from napari_cryoet._qt.timers import single_shot
 from napari_cryoet.appearance.colors import RGBA, annotation_colors
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.layer_names import tomogram_name
-from napari_cryoet.layer_spec import METADATA_KEY, LayerSpec
-from napari_cryoet.loading import load_annotation, load_tomogram
+from napari_cryoet.layers.load import load_annotation, load_tilt_series, load_tomogram, tomogram_name
+from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationFile, TiltSeries, Tomogram
 from napari_cryoet.streaming import Display
-from napari_cryoet.tilt_series_layers import load_tilt_series
 from napari_cryoet.wording import plain
 
 MayDiscard = Callable[[str], bool]

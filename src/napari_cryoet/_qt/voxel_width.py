@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QDoubleSpinBox, QWidget
 
 from napari_cryoet._qt.layer_spacing import spacing_angstrom_of
 from napari_cryoet._qt.picks_in_volume import lacks_unit
-from napari_cryoet.layer_parts import MAX_SPACING_ANGSTROM
+from napari_cryoet.layers.specs import MAX_SPACING_ANGSTROM
 
 _PLACING = ("scale", "translate", "units")
 

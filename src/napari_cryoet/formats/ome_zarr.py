@@ -185,21 +185,6 @@ def is_safe_path(path: str) -> bool:
     return is_relative and path.isprintable() and not {"", ".", ".."} & set(path.strip("/").split("/"))
 
 
-def other_transformations(attributes: dict[str, Any]) -> tuple[str, ...]:
-    """The kinds of transformations of an image that aren't followed, such as rotations."""
-    multiscales = find_multiscales(attributes)
-    image = multiscales[0] if multiscales and isinstance(multiscales[0], dict) else {}
-    datasets = image.get("datasets")
-    found: dict[str, None] = {}
-    for place in [image, *(datasets if isinstance(datasets, list) else ())]:
-        transformations = place.get("coordinateTransformations") if isinstance(place, dict) else None
-        for each in transformations if isinstance(transformations, list) else ():
-            kind = each.get("type") if isinstance(each, dict) else None
-            if kind not in ("identity", "scale", "translation"):
-                found[str(kind)] = None
-    return tuple(found)
-
-
 def parse_channels(attributes: dict[str, Any]) -> tuple[Channel, ...]:
     """The channels of a group's ``omero`` attributes, in their order; anything odd counts as not said."""
     ome = attributes.get("ome")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from napari_cryoet.exceptions import CryoETError
-    from napari_cryoet.layer_spec import LayerSpec
+    from napari_cryoet.layers.specs import LayerSpec
     from napari_cryoet.streaming.grid import Box
 
 _REFRESH_2D_S, _REFRESH_3D_S = 0.05, 0.33  # uploading textures costs most, so pictures come at most this often

@@ -1,16 +1,11 @@
 """What layers show a pyramid: what the file says, and what is given before that."""
 
-import json
-import subprocess
-import sys
-
 import mrcfile
 import numpy as np
 import pytest
 
-from napari_cryoet.exceptions import FormatError
 from napari_cryoet.formats.mrc import open_mrc
-from napari_cryoet.progressive import layer_specs
+from napari_cryoet.layers.progressive import layer_specs
 from napari_cryoet.streaming import open_pyramid, pyramid_of
 from ome_images import noise, write_image
 from stream_server import StreamServer
@@ -24,19 +19,6 @@ CHANNELS = [
 def specs_of(tmp_path, values, axes, *, given=None, **options):
     write_image(tmp_path / "a.zarr", values, axes, **options)
     return layer_specs(open_pyramid(tmp_path / "a.zarr"), **(given or {}))
-
-
-def test_importing_it_costs_neither_qt_nor_napari():
-    code = "import sys, napari_cryoet.progressive; print(*{'napari', 'qtpy', 'zarr', 'dask'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=100)
-    assert done.stdout.strip() == ""
-
-
-def test_an_unknown_name_is_none():
-    import napari_cryoet.progressive
-
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = napari_cryoet.progressive.nothing
 
 
 def test_scale_place_units_and_axes_are_the_files(tmp_path):
@@ -73,32 +55,6 @@ def test_channels_become_layers_as_the_file_describes_them(tmp_path):
         assert np.array_equal(spec.data[0].compute(), values[:, channel])
 
 
-def test_channels_are_known_by_the_kind_of_their_axis_whatever_it_is_called(tmp_path):
-    values = noise((3, 4, 6, 8))
-    write_image(tmp_path / "a.zarr", values, "czyx", omero={"channels": CHANNELS})
-    attributes = json.loads((tmp_path / "a.zarr/.zattrs").read_text())
-    attributes["multiscales"][0]["axes"][0]["name"] = "wavelength"
-    (tmp_path / "a.zarr/.zattrs").write_text(json.dumps(attributes))
-    specs = layer_specs(open_pyramid(tmp_path / "a.zarr"))
-    assert [spec.name for spec in specs] == ["cells · DNA", "cells · ‹b›actin‹/b›", "cells · 2"]
-    assert specs[0].options["axis_labels"] == ("z", "y", "x")
-    assert np.array_equal(specs[1].data[0].compute(), values[1])
-
-
-def test_channels_of_images_of_before_axes_had_names_become_layers_too(tmp_path):
-    values = noise((2, 3, 4, 6, 8))
-    write_image(tmp_path / "a.zarr", values, "tczyx")
-    datasets = [{"path": "0"}, {"path": "1"}]
-    attributes = {"multiscales": [{"version": "0.1", "datasets": datasets}], "omero": {"channels": CHANNELS}}
-    (tmp_path / "a.zarr/.zattrs").write_text(json.dumps(attributes))
-    specs = layer_specs(open_pyramid(tmp_path / "a.zarr"))
-    assert [spec.name for spec in specs] == ["a · DNA", "a · ‹b›actin‹/b›", "a · 2"]
-    assert specs[0].options["contrast_limits"] == (10.0, 900.0)
-    assert specs[0].options["axis_labels"] == ("t", "z", "y", "x")
-    for channel, spec in enumerate(specs):
-        assert np.array_equal(spec.data[0].compute(), values[:, channel])
-
-
 def test_a_single_channel_is_a_plain_layer(tmp_path):
     (spec,) = specs_of(tmp_path, noise((1, 4, 6, 8)), "czyx", omero={"channels": CHANNELS[:1]})
     assert spec.name == "cells"
@@ -109,14 +65,6 @@ def test_a_single_channel_is_a_plain_layer(tmp_path):
 def test_channels_of_a_plane_stay_on_a_slider(tmp_path):
     (spec,) = specs_of(tmp_path, noise((3, 6, 8)), "cyx")
     assert spec.data[0].shape == (3, 6, 8)
-
-
-def test_contrast_is_found_where_the_file_says_none(tmp_path):
-    values = noise((5, 60, 60))
-    (spec,) = specs_of(tmp_path, values, "zyx")
-    low, high = spec.options["contrast_limits"]
-    assert values.min() <= low < 100
-    assert 1900 < high <= values.max()
 
 
 @pytest.mark.parametrize(("dtype", "limits"), [("u1", (0, 255)), ("f4", (0, 1)), ("bool", (0, 1))])
@@ -156,24 +104,3 @@ def test_a_file_of_another_kind_that_has_axes_is_shown_too(tmp_path):
     assert spec.options["axis_labels"] == ("z", "y", "x")
     assert not {"units", "scale"} & set(spec.options)
     assert np.array_equal(spec.data.compute(), values)
-
-
-def test_complex_numbers_are_refused_in_words(tmp_path):
-    with pytest.raises(FormatError, match="complex numbers"):
-        specs_of(tmp_path, np.zeros((3, 4, 4), "c8"), "zyx")
-
-
-def test_a_line_of_values_is_refused_in_words(tmp_path):
-    with pytest.raises(FormatError, match=r"a\.zarr is a line of values"):
-        specs_of(tmp_path, noise((50,)), "x")
-
-
-def test_a_volume_of_one_time_and_channel_has_the_place_that_its_own_axes_say(tmp_path):
-    from napari_cryoet.volumes import open_volume
-
-    write_image(tmp_path / "a.zarr", noise((1, 1, 4, 20, 20)), "tczyx")
-
-    (spec,) = layer_specs(open_volume(tmp_path / "a.zarr").pyramid)
-
-    assert spec.options["scale"] == (2.0, 0.5, 0.5)
-    assert spec.options["translate"] == (5.0, 0.0, 0.0)

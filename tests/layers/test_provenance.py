@@ -2,7 +2,6 @@ import json
 import math
 
 from napari_cryoet import provenance
-from napari_cryoet.formats.notes import of_bare_file
 from napari_cryoet.records import Terms
 from samples import make_annotation, make_file, make_run, make_tomogram
 
@@ -11,14 +10,11 @@ URL = "https://files.example.invalid/a.zarr"
 
 def test_records_become_plain_data_that_json_can_hold():
     plain = provenance.plain_data(make_file("Hologram"))
+    assert provenance.plain_data([math.nan, math.inf, 1.5]) == [None, None, 1.5]
 
     assert json.loads(json.dumps(plain)) == plain
     assert plain["shape"]["shape_type"] == "Hologram"
     assert plain["shape"]["annotation"]["deposition_date"] == "2024-05-01T00:00:00+00:00"
-
-
-def test_numbers_that_json_cannot_hold_become_nothing():
-    assert provenance.plain_data([math.nan, math.inf, 1.5]) == [None, None, 1.5]
 
 
 def test_parents_stand_beside_their_children_once():
@@ -59,10 +55,6 @@ def test_the_licence_and_the_page_are_those_of_the_source():
     unknown = provenance.of_tomogram(make_tomogram(run=make_run(terms=None)), URL)
     assert (unknown["licence"], unknown["portal_url"]) == (None, None)
     assert "DS-10000" in provenance.citation(unknown)
-
-
-def test_a_bare_file_has_nobody_to_cite():
-    assert provenance.citation(of_bare_file("volume", URL, None)) == ""
 
 
 def test_the_dois_of_an_annotation_are_its_own():

@@ -1,0 +1,1 @@
+"""Records and files to layer specs: what napari needs to draw them, without napari."""

@@ -1,0 +1,115 @@
+"""Layers that sharpen while they load, of any OME-Zarr image, for other plugins and for scripts.
+
+>>> from napari_cryoet import layer_specs, make_layer
+>>> from napari_cryoet.streaming import open_pyramid
+
+`open_pyramid` and `layer_specs` need no napari and may be called from any thread; `make_layer` is for the thread that
+the viewer lives in, and waits for nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from napari_cryoet.formats.ome_zarr import Channel, find_multiscales, parse_channels
+from napari_cryoet.layers.specs import LayerSpec, layer_name, robust_limits, volume_spec, whole_range
+from napari_cryoet.volumes import name_of
+from napari_cryoet.wording import plain
+
+if TYPE_CHECKING:
+    from napari_cryoet.streaming import Pyramid
+
+_SPATIAL_AXES: Final = 3  # channels of images with fewer stay on a slider
+_SAMPLE_SIDE: Final = 1024
+_ALONG_AXES: Final = ("scale", "translate", "units", "axis_labels")
+_COLORS: Final = ("#00ffff", "#ff00ff", "#ffff00", "#ff0000", "#00ff00", "#0000ff")
+#: Units that napari takes.
+_UNIT: Final = re.compile(
+    r"(?:yotta|zetta|exa|peta|tera|giga|mega|kilo|hecto|deca|deci|centi|milli|micro|nano|pico|femto|atto|zepto|yocto)?"
+    r"(?:meter|second)|angstrom|inch|foot|yard|mile|parsec|minute|hour|day"
+)
+
+
+def layer_specs(pyramid: Pyramid, **options: Any) -> list[LayerSpec]:
+    """What layers show a pyramid: one, or one for each channel where it has channels and three more axes.
+
+    Scale, translation, units, axis names, channel names, colours and contrast are those of the file, as far as it says
+    them. A contrast that it doesn't say is found in a plane of the coarsest level, which is read for that.
+
+    Parameters
+    ----------
+    pyramid
+        From `open_pyramid` or `pyramid_of`. Its values are shown as labels where its `is_labels` says so and they are
+        whole numbers.
+    **options
+        Of napari's layers; they come before what the file says.
+
+    Raises
+    ------
+    StreamError
+        If that plane can't be read.
+    """
+    name, channels, common = _name_of(pyramid), parse_channels(pyramid.metadata), _world(pyramid)
+    if "c" not in pyramid.axes or len(pyramid.axes) <= _SPATIAL_AXES:
+        only = channels[0] if len(channels) == 1 else Channel()
+        return [_spec(pyramid, {"name": name} | common, only, options)]
+    from napari_cryoet.streaming import split_pyramid
+
+    axis = pyramid.axes.index("c")
+    common |= {key: (*common[key][:axis], *common[key][axis + 1 :]) for key in _ALONG_AXES if key in common}
+    parts = split_pyramid(pyramid, axis)
+    specs = []
+    for number, part in enumerate(parts):
+        channel = channels[number] if number < len(channels) else Channel()
+        own: dict[str, Any] = {"name": name}
+        if len(parts) > 1:
+            own["name"] = layer_name(name, channel.name or str(number))
+            own |= {} if _is_labels(part) else {"blending": "additive", "colormap": _COLORS[number % len(_COLORS)]}
+        specs.append(_spec(part, own | common, channel, options))
+    return specs
+
+
+def _spec(pyramid: Pyramid, defaults: dict[str, Any], channel: Channel, given: dict[str, Any]) -> LayerSpec:
+    """One layer: what is given comes before what the file says, and that before defaults."""
+    if _is_labels(pyramid):
+        return volume_spec(pyramid.levels, defaults | given, "labels")
+    said: dict[str, Any] = {"visible": channel.is_visible, "rgb": False}
+    said |= {"colormap": channel.color} if channel.color else {}
+    if "contrast_limits" not in given:
+        said["contrast_limits"] = channel.window or _limits(pyramid)
+    return volume_spec(pyramid.levels, defaults | said | given, "image")
+
+
+def _is_labels(pyramid: Pyramid) -> bool:
+    return pyramid.is_labels and pyramid.dtype.kind in "iu"
+
+
+def _world(pyramid: Pyramid) -> dict[str, Any]:
+    """Where the voxels are and how large, as far as the file says it."""
+    if not pyramid.axes:
+        return {}
+    world: dict[str, Any] = {"axis_labels": tuple(map(plain, pyramid.axes))}
+    if pyramid.units:
+        world["units"] = tuple(unit if _UNIT.fullmatch(unit) else "pixel" for unit in pyramid.units)
+    if pyramid.scales[0] is not None:
+        world["scale"] = pyramid.scales[0]
+    if pyramid.translation is not None:
+        world["translate"] = pyramid.translation
+    return world
+
+
+def _limits(pyramid: Pyramid) -> tuple[float, float]:
+    """By the middle plane of the coarsest level, at most 1024 voxels wide."""
+    shape, box = pyramid.shapes[-1], []
+    for axis, size in enumerate(shape):
+        width = 1 if axis < len(shape) - 2 else min(size, _SAMPLE_SIDE)
+        box.append(((size - width) // 2, (size - width) // 2 + width))
+    return robust_limits(pyramid.read(len(pyramid.shapes) - 1, tuple(box))) or whole_range(pyramid.dtype)
+
+
+def _name_of(pyramid: Pyramid) -> str:
+    """The image's own name, else its file's without its ending."""
+    images = find_multiscales(pyramid.metadata)
+    said = str(images[0].get("name") or "") if images else ""
+    return layer_name(said.strip("/")) or layer_name(name_of(pyramid.url).rpartition(".")[0] or name_of(pyramid.url))

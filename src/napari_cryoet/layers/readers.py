@@ -1,0 +1,206 @@
+"""Files, folders and addresses to layers, for napari's reader plugins: what can be read is decided by content.
+
+What is meant to be of our formats but is damaged gets a reader that says what is wrong: no other plugin could open it
+either. What is whole but of another kind (a text named .map, zarr tables, images with several times or channels) is
+declined, so that napari asks other plugins.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from napari_cryoet.demo import ensure_demo_pack
+from napari_cryoet.demo.content import RUNS
+from napari_cryoet.exceptions import FormatError, OtherKindError, PackError, StreamError
+from napari_cryoet.formats import ndjson
+from napari_cryoet.formats.notes import MASK_EXPORT, path_beside, read_beside
+from napari_cryoet.formats.registry import SUFFIXES, detect_format, read_picks
+from napari_cryoet.layers.load import load_annotation, load_picks, load_tomogram
+from napari_cryoet.layers.specs import FROM_BOTTOM, LayerKind, LayerSpec
+from napari_cryoet.packs.pack import is_pack
+from napari_cryoet.portal import Portal, open_portal
+from napari_cryoet.portal.pages import RunPage
+from napari_cryoet.run.outline import outline_run
+from napari_cryoet.volumes import MRC_SUFFIXES, Volume, is_packed_volume, name_of, open_volume, suffix_of
+
+LayerData = tuple[Any, dict[str, Any], LayerKind]
+ReaderFunction = Callable[[Any], list[LayerData]]
+
+_HEAD_BYTES: Final = 2**16
+#: Endings of files that hardly hold anything else; .map and .rec are the endings of many things.
+_ONLY_PICKS: Final = frozenset({".star", ".tbl"})
+_ONLY_VOLUMES: Final = frozenset({".mrc"})
+
+
+def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
+    """A function that reads a path or an http(s) address, or None where there is nothing for us in it.
+
+    Raises
+    ------
+    StreamError
+        If what is there can't be reached.
+    """
+    return find_reader(path)[0]
+
+
+def find_reader(path: str | Sequence[str]) -> tuple[ReaderFunction | None, str]:
+    """As `get_reader`, and why there is none for something that is called like ours."""
+    if not isinstance(path, str):
+        return find_reader(path[0]) if len(path) == 1 else (None, "")
+    pack = pack_folder(path)
+    if pack is not None:
+        return lambda _path: read_pack(pack), ""
+    suffix = suffix_of(path)
+    if _is_pick_file(path, suffix):
+        return lambda path: read_pick_file(only_path(path)), ""
+    if suffix == ".ndjson" and _holds_points(path):
+        return _read_annotation, ""
+    if suffix in {".ndjson", ".json", ".parquet"}:
+        return None, f"{name_of(path)} holds no picks in a format that is read here."
+    if suffix in MRC_SUFFIXES or suffix == ".zarr" or is_packed_volume(path):
+        return _volume_reader(path, suffix)
+    return None, ""
+
+
+def pack_folder(path: str | Sequence[str]) -> Path | None:
+    """The folder of a pack, if a path is that of one or of its ``pack.json``."""
+    path = only_path(path)
+    if "://" in path:
+        return None
+    folder = Path(path).parent if Path(path).name == "pack.json" else Path(path)
+    return folder if is_pack(folder) else None
+
+
+def only_path(path: Any) -> str:
+    """The path, or the first of several, as napari gives them to readers."""
+    return path if isinstance(path, str) else str(path[0])
+
+
+def read_pick_file(
+    path: str | Path,
+    *,
+    spacing_angstrom: float | None = None,
+    shape_zyx: tuple[int, int, int] | None = None,
+    tomogram: str | None = None,
+) -> list[LayerData]:
+    """The layers of a file of picks in any format that `read_picks` reads; parameters and errors are its."""
+    path = Path(path)
+    picks = read_picks(path, spacing_angstrom=spacing_angstrom, shape_zyx=shape_zyx, tomogram=tomogram)
+    return _layer_data(load_picks(picks, name=path.stem))
+
+
+def read_pack(folder: Path, run_id: int | None = None, *, stop: threading.Event | None = None) -> list[LayerData]:
+    """A run of a pack, by default the first with a tomogram: its default tomogram with its default annotations.
+
+    Raises
+    ------
+    PackError
+        If no run has a tomogram.
+    """
+    portal = open_portal(folder)
+    try:
+        page = portal.run_page(run_id, stop=stop) if run_id is not None else _first_run(portal, stop)
+        tomogram = page.default_tomogram
+        if tomogram is None:
+            raise PackError(f"Run {page.run.name} has no tomogram.")
+        specs: list[LayerSpec] = [load_tomogram(tomogram, stop=stop)]
+        for file in outline_run(page, tomogram).defaults():
+            specs += load_annotation(file, tomogram, run_tomograms=page.tomograms, stop=stop)
+        return _layer_data(specs)
+    finally:
+        portal.close()
+
+
+def read_demo_run(*, stop: threading.Event | None = None) -> list[LayerData]:
+    """The demo's default run; the first time it is generated, which takes a while."""
+    return read_pack(ensure_demo_pack(stop=stop), RUNS[0].id, stop=stop)
+
+
+def _first_run(portal: Portal, stop: threading.Event | None) -> RunPage:
+    for dataset in portal.datasets(stop=stop):
+        for run in portal.runs(dataset.id, stop=stop):
+            if run.tomogram_count:
+                return portal.run_page(run.id, stop=stop)
+    raise PackError("No run of this pack has a tomogram.")
+
+
+def _volume_reader(path: str, suffix: str) -> tuple[ReaderFunction | None, str]:
+    try:
+        volume = open_volume(path)
+    except FormatError as error:
+        if isinstance(error, OtherKindError) and suffix not in _ONLY_VOLUMES:
+            return None, str(error)
+        return _raising(error), ""
+    try:
+        is_mask = _looks_like_labels(volume) or _is_our_mask(path, suffix)
+        return _read_annotation if is_mask else _read_tomogram, ""
+    finally:
+        volume.close()
+
+
+def _looks_like_labels(volume: Volume) -> bool:
+    """Whether a volume is a mask: its file says so, or its coarsest level is whole numbers, mostly background."""
+    if volume.is_labels or volume.dtype.kind == "b":
+        return True
+    if volume.dtype.kind not in "iu":
+        return False
+    values = volume.sample(level=len(volume.levels) - 1)
+    if values.size == 0 or values.min() < 0:
+        return False
+    return bool(values.max() <= 1 or np.mean(values == 0) >= 0.5)
+
+
+def _is_our_mask(path: str, suffix: str) -> bool:
+    """Whether an MRC file is a mask that we wrote, whatever it holds: the format itself knows no labels."""
+    if suffix not in MRC_SUFFIXES or "://" in path:
+        return False
+    notes = read_beside(Path(path))
+    return notes is not None and notes.kind == MASK_EXPORT
+
+
+def _is_pick_file(path: str, suffix: str) -> bool:
+    """Whether there is a file of picks on this computer that more than its positions can be read from.
+
+    Portal ndjson without provenance beside it is read as an annotation, as from addresses.
+    """
+    local = Path(path)
+    if "://" in path or suffix not in set(SUFFIXES.values()) or not local.is_file():
+        return False
+    if suffix in _ONLY_PICKS or local.name.lower().endswith(".picks.csv"):
+        return True  # if it can't be read, the reader says why
+    return (suffix != ".ndjson" or os.path.isfile(path_beside(local))) and detect_format(local) is not None
+
+
+def _holds_points(path: str) -> bool:
+    """Whether one of the first lines is a point of a kind that we know."""
+    from napari_cryoet.streaming.sources import read_file
+
+    head = read_file(path, length=_HEAD_BYTES, limit_bytes=_HEAD_BYTES)
+    if head is None:
+        raise StreamError(f"There is no file at {path}.")
+    return bool(head.content.strip()) and ndjson.holds(Path(path), head.content)
+
+
+def _read_tomogram(path: Any) -> list[LayerData]:
+    return _layer_data([load_tomogram(only_path(path))])
+
+
+def _read_annotation(path: Any) -> list[LayerData]:
+    return _layer_data(load_annotation(only_path(path)))
+
+
+def _raising(error: FormatError) -> ReaderFunction:
+    def read(_path: Any) -> list[LayerData]:
+        raise error
+
+    return read
+
+
+def _layer_data(specs: Iterable[LayerSpec]) -> list[LayerData]:
+    return [tuple(spec) for spec in sorted(specs, key=lambda spec: FROM_BOTTOM.index(spec.kind))]

@@ -1,0 +1,150 @@
+"""What the reader takes, what it leaves to other plugins, and what it says of damaged files."""
+
+import re
+
+import numpy as np
+import pytest
+import zarr
+
+from napari_cryoet.exceptions import FormatError, PackError, StreamError
+from napari_cryoet.formats.masks import write_mask
+from napari_cryoet.formats.ndjson import lines_of
+from napari_cryoet.formats.portal_zarr import write_mrc, write_pyramid
+from napari_cryoet.layers.readers import find_reader, get_reader, read_pack
+from napari_cryoet.layers.specs import METADATA_KEY
+from napari_cryoet.packs.pack import Manifest, write_pack
+from napari_cryoet.packs.serve import PackServer
+from napari_cryoet.picks import Picks
+from ome_images import write_image
+
+SHAPE_ZYX = (9, 14, 21)
+
+
+def noise():
+    return np.random.default_rng(0).normal(size=SHAPE_ZYX).astype(np.float32)
+
+
+def read(path):
+    reader = get_reader(str(path))
+    assert reader is not None
+    return reader(str(path))
+
+
+def test_instances_are_labels_and_grey_values_an_image(tmp_path):
+    instances = np.zeros(SHAPE_ZYX, np.uint16)
+    instances[4, 6, 8] = 700
+    write_pyramid(tmp_path / "instances.zarr", instances, 13.48, "instances")
+    grey = np.random.default_rng(0).integers(0, 256, SHAPE_ZYX).astype(np.uint8)
+    zarr.create_array(tmp_path / "grey.zarr", data=grey)
+
+    assert read(tmp_path / "instances.zarr")[0][2] == "labels"
+    assert read(tmp_path / "grey.zarr")[0][2] == "image"
+
+
+@pytest.mark.parametrize("name", ["a.mrc", "a.zarr"])
+def test_a_mask_of_ours_is_labels_however_much_of_it_is_labelled(tmp_path, name):
+    mask = np.arange(1, 28, dtype=np.uint8).reshape(3, 3, 3)
+    write_mask(mask, tmp_path / name, spacing_angstrom=10.0)
+    assert read(tmp_path / name)[0][2] == "labels"
+
+    if name == "a.mrc":  # another file in its place
+        write_mrc(tmp_path / name, noise(), 10.0)
+        assert read(tmp_path / name)[0][2] == "image"
+
+
+def test_points_are_in_voxels_unless_the_portals_folders_tell_the_spacing(tmp_path):
+    folder = tmp_path / "VoxelSpacing13.480" / "Annotations" / "100"
+    folder.mkdir(parents=True)
+    for path in (tmp_path / "picks.ndjson", folder / "picks.ndjson"):
+        path.write_bytes(b"".join(lines_of(Picks(np.array([[3.0, 2.0, 1.0]])))))
+
+    ((data, options, _kind),) = read(tmp_path / "picks.ndjson")
+    assert data.tolist() == [[3, 2, 1]]
+    assert options["units"] == ("pixel",) * 3
+    assert "in voxels" in options["metadata"][METADATA_KEY]["warnings"][0]
+    assert read(folder / "picks.ndjson")[0][1]["scale"] == (13.48,) * 3
+
+
+@pytest.mark.parametrize("name", ["movie", "channels", "table", "plate", "treasure.map", "words.ndjson", "a.json"])
+def test_what_is_of_another_kind_is_left_to_others_and_why_is_known(tmp_path, name):
+    path, reason = tmp_path / name, "holds no picks"
+    match name:
+        case "movie":
+            path, reason = tmp_path / "a.zarr", "2 volumes"
+            zarr.create_array(path, data=np.zeros((2, 3, 4, 5), np.uint8))
+        case "channels":
+            path, reason = tmp_path / "a.zarr", "3 channels"
+            write_image(path, np.ones((1, 3, 6, 6, 6), "u2"), "tczyx")
+        case "table" | "plate":
+            path, reason = tmp_path / "a.zarr", "plate of images" if name == "plate" else "not an OME-Zarr image"
+            zarr.create_group(path, zarr_format=2).attrs.update({"plate": {}} if name == "plate" else {})
+        case "treasure.map":
+            path.write_text("Here be dragons. " * 100)
+            reason = "no MRC file"
+        case _:
+            path.write_text('{"a": 1}\n')
+
+    reader, said = find_reader(str(path))
+    assert reader is None
+    assert re.search(reason, said)
+
+
+def test_stacks_pictures_and_folders_are_left_to_others(tmp_path):
+    write_mrc(tmp_path / "a.mrc", noise(), 1.5)
+    (tmp_path / "a.tif").write_bytes(b"II*\0")
+
+    assert get_reader([str(tmp_path / "a.mrc")]) is not None
+    for path in ([str(tmp_path / "a.mrc")] * 2, str(tmp_path / "a.tif"), str(tmp_path)):
+        assert find_reader(path) == (None, "")
+
+
+def test_what_is_ours_but_damaged_says_what_is_wrong(tmp_path):
+    (tmp_path / "empty.zarr").mkdir()
+    write_pyramid(tmp_path / "lacking.zarr", noise(), 13.48)
+    (tmp_path / "lacking.zarr" / "1" / ".zarray").unlink()
+    (tmp_path / "empty.rec").write_bytes(b"")
+    (tmp_path / "text.mrc").write_text("Here be dragons. " * 100)
+    (tmp_path / "packed.mrc.gz").write_bytes(b"\x1f\x8b" + bytes(2000))
+
+    for name in ("empty.zarr", "lacking.zarr", "empty.rec", "text.mrc", "packed.mrc.gz"):
+        with pytest.raises(FormatError, match=name):
+            read(tmp_path / name)
+
+
+def test_a_real_map_is_read(real_data):
+    ((data, options, kind),) = read(real_data / "tomograms" / "EMD-3197.map")
+
+    assert (data.shape, kind) == ((20, 20, 20), "image")
+    assert options["scale"] == pytest.approx((11.4,) * 3, rel=1e-3)
+
+
+def test_a_pack_opens_by_its_manifest_too_with_points_on_top(demo_pack):
+    layers = read(demo_pack / "pack.json")
+
+    assert layers[0][1]["name"] == read(demo_pack)[0][1]["name"]
+    kinds = [kind for _, _, kind in layers]
+    assert kinds == sorted(kinds, key=["image", "labels", "vectors", "points"].index)
+    assert all(options["units"] == ("angstrom",) * 3 for _, options, _ in layers)
+
+
+def test_a_pack_without_any_tomogram_says_so(tmp_path):
+    manifest = Manifest(
+        title="Empty", source="test", created="2024-01-01", licence="CC0-1.0",
+        https_prefix="https://files.example.invalid/", s3_prefix="s3://bucket/",
+    )  # fmt: skip
+    write_pack(tmp_path / "empty", manifest, {})
+
+    with pytest.raises(PackError, match="No run"):
+        read_pack(tmp_path / "empty")
+
+
+def test_what_is_missing_is_an_error_rather_than_a_guess(tmp_path, demo_pack):
+    with pytest.raises(StreamError, match=r"nowhere\.ndjson"):
+        get_reader(str(tmp_path / "nowhere.ndjson"))
+    with PackServer(demo_pack) as served:
+        address = served.files_url.rstrip("/") + "/nowhere"
+        with pytest.raises(StreamError):
+            get_reader(f"{address}.ndjson")
+        for suffix in ("zarr", "mrc"):
+            with pytest.raises(FormatError, match=rf"nowhere\.{suffix}"):
+                read(f"{address}.{suffix}")

@@ -1,0 +1,54 @@
+"""Layer specs: contrast at first sight, names and meshes."""
+
+import numpy as np
+import pytest
+
+from napari_cryoet.formats.mesh import Mesh
+from napari_cryoet.layers.load import annotation_name, tomogram_name
+from napari_cryoet.layers.specs import robust_limits, surface_spec
+from napari_cryoet.records import ShapeType
+from samples import make_annotation, make_run, make_tomogram
+
+NOISE = np.random.default_rng(0).normal(50, 10, (2, 300, 300)).astype(np.float32)
+
+
+class TestContrast:
+    def test_limits_hold_nearly_all_of_the_noise(self):
+        assert robust_limits(NOISE) == pytest.approx((50 - 25.8, 50 + 25.8), abs=1)
+
+    @pytest.mark.parametrize("outlier", [1e30, -1e30, np.nan, np.inf])
+    def test_outliers_and_padding_with_zeros_do_not_matter(self, outlier):
+        values = NOISE.copy()
+        values[0, 0, :9] = outlier
+        values[:, :, 100:] = 0
+
+        assert robust_limits(values) == pytest.approx(robust_limits(NOISE), abs=1)
+
+    def test_zeros_of_whole_numbers_count(self):
+        assert robust_limits(np.arange(256, dtype=np.uint8)) == pytest.approx((1.3, 253.7), abs=0.1)
+
+    def test_a_few_bright_voxels_in_nothing_are_seen(self):
+        values = np.zeros(10_000, np.uint8)
+        values[:3] = 200
+
+        assert robust_limits(values) == (0, 200)
+
+    @pytest.mark.parametrize("values", [np.zeros(9), np.full(9, 7.0), np.full(9, np.nan), np.empty(0)])
+    def test_where_all_is_the_same_there_are_none(self, values):
+        assert robust_limits(values) is None
+
+
+def test_layers_are_called_by_what_tells_them_apart_without_markup():
+    tomograms = [make_tomogram(run=make_run(name=name)) for name in ("TS_026", '<img src="file:///a.png">\n')]
+
+    assert tomogram_name(tomograms[0]) == "TS_026 · raw · 13.48 Å"
+    assert tomogram_name(tomograms[1]).startswith('‹img src="file:///a.png"› · raw')
+    assert "ribosome · points" in annotation_name(make_annotation(object_name="ribosome"), ShapeType.POINT)
+
+
+def test_a_mesh_lies_in_angstrom_and_counts_in_voxels_of_its_spacing():
+    vertices = np.array([[26.0, 18, 9], [34, 22, 11], [26, 22, 9]])
+    spec = surface_spec(Mesh(vertices, np.array([[0, 1, 2]])), {}, 4.0, name="a", color=(1, 0.5, 0, 1))
+
+    np.testing.assert_allclose(spec.data[0] * spec.options["scale"], vertices)
+    assert spec.options["colormap"]["colors"] == [[1.0, 0.5, 0.0, 1.0]] * 2

@@ -1,0 +1,178 @@
+"""Volumes of other writers open as they are, or it is said why not; what of them isn't applied is told."""
+
+import struct
+
+import numpy as np
+import pytest
+import zarr
+
+from napari_cryoet import load_tomogram
+from napari_cryoet.exceptions import FormatError, OtherKindError
+from napari_cryoet.formats.masks import write_mask
+from napari_cryoet.formats.notes import ORIGIN_KEY
+from napari_cryoet.formats.portal_zarr import write_mrc
+from napari_cryoet.layers.specs import METADATA_KEY
+from napari_cryoet.volumes import name_of, open_volume, suffix_of
+from ome_images import noise, write_image
+from stream_server import StreamServer
+
+ZYX = (7, 20, 18)
+
+
+def about(path):
+    return load_tomogram(path).options["metadata"][METADATA_KEY]
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("axes", ["tczyx", "czyx", "zcyx"])
+def test_one_time_and_one_channel_make_a_volume(axes, zarr_format, tmp_path):
+    shape = [dict(zip("zyx", ZYX, strict=True)).get(axis, 1) for axis in axes]
+    levels = write_image(tmp_path / "a.zarr", noise(shape), axes, zarr_format=zarr_format)
+
+    volume = open_volume(tmp_path / "a.zarr")
+
+    assert volume.shape_zyx == ZYX
+    assert volume.spacing_angstrom == (20_000, 5_000, 5_000)
+    for level, array in enumerate(levels):
+        expected = array.reshape([n for n, axis in zip(array.shape, axes, strict=True) if axis in "zyx"])
+        np.testing.assert_array_equal(volume.levels[level].compute(), expected)
+    np.testing.assert_array_equal(volume.read_planes(slice(2, 4)), levels[0].reshape(ZYX)[2:4])
+
+
+def test_only_the_blocks_that_are_needed_are_read(tmp_path):
+    values = noise((1, 1, 64, 256, 256))
+    write_image(tmp_path / "a.zarr", values, "tczyx", levels=1, chunks=(1, 1, 64, 256, 256))
+    with StreamServer(tmp_path) as served:
+        volume = open_volume(f"{served.url}/a.zarr")
+        before = served.bytes_sent
+        np.testing.assert_array_equal(volume.read_planes(slice(40, 41)), values[0, 0, 40:41])
+        assert served.bytes_sent - before < values.nbytes / 4
+        volume.close()
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "words"),
+    [
+        ((2, 1, 6, 6, 6), "tczyx", "2 time points"),
+        ((1, 3, 6, 6, 6), "tczyx", "3 channels"),
+        ((6, 6, 6), "xyz", "in the order x, y, z"),
+        ((1, 1, 6, 6, 6), "tczxy", "in the order t, c, z, x, y"),
+        ((6, 6), "yx", "it has y, x"),
+    ],
+)
+def test_what_is_no_single_volume_says_what_it_is(shape, axes, words, tmp_path):
+    write_image(tmp_path / "a.zarr", noise(shape), axes)
+
+    with pytest.raises(OtherKindError, match=words):
+        open_volume(tmp_path / "a.zarr")
+
+
+def test_arrays_alone_go_by_the_names_of_their_dimensions_else_by_their_order(tmp_path):
+    names = {"turned": ["x", "y", "z"], "good": ["Z", "Y", "X"], "other": ["dim_0", "dim_1", "dim_2"], "none": None}
+    for name, dimensions in names.items():
+        zarr.create_array(tmp_path / f"{name}.zarr", data=noise(ZYX), dimension_names=dimensions)
+    zarr.create_array(tmp_path / "further.zarr", data=noise((1, 1, *ZYX)))
+    zarr.create_array(tmp_path / "several.zarr", data=noise((7, 1, 20, 18)))
+
+    for name in ("good", "other", "none", "further"):
+        assert open_volume(tmp_path / f"{name}.zarr").shape_zyx == ZYX
+    for name, words in (("turned", "in the order x, y, z"), ("several", "7 volumes")):
+        with pytest.raises(OtherKindError, match=words):
+            open_volume(tmp_path / f"{name}.zarr")
+
+
+@pytest.mark.parametrize("name", ["a.zarr", "microtubule.em", "a.mrc.gz", "EMD-1.MAP.GZ"])
+def test_files_that_are_no_volumes_are_named_with_a_way_out(name, tmp_path):
+    (tmp_path / name).write_bytes(b"\x1f\x8b" + bytes(2000))
+
+    with pytest.raises(FormatError, match=name) as raised:
+        open_volume(tmp_path / name)
+    assert raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("unit", "scale", "spacing"),
+    [
+        ("nanometer", 1.0, 10.0),
+        ("micrometer", 0.001348, 13.48),
+        ("meter", 1e-9, 10.0),
+        ("angstrom", 1.0, None),  # early files of the portal say so of any volume
+        ("parsec", 2.0, None),
+    ],
+)
+def test_a_spacing_is_in_angstrom_whatever_its_unit(unit, scale, spacing, tmp_path):
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    group.create_array("0", data=noise(ZYX))
+    axes = [{"name": name, "type": "space", "unit": unit} for name in "zyx"]
+    datasets = [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [scale] * 3}]}]
+    group.attrs.update({"multiscales": [{"version": "0.4", "axes": axes, "datasets": datasets}]})
+
+    found = open_volume(tmp_path / "a.zarr").spacing_angstrom
+
+    assert found == (None if spacing is None else pytest.approx((spacing,) * 3))
+
+
+class TestOrigins:
+    def test_that_of_an_ome_zarr_is_told_and_not_applied(self, tmp_path):
+        write_image(tmp_path / "a.zarr", noise(ZYX), "zyx")  # 5 µm along z
+
+        assert not np.any(load_tomogram(tmp_path / "a.zarr").options.get("translate", 0))
+        assert about(tmp_path / "a.zarr")[ORIGIN_KEY] == [50_000, 0, 0]
+        (warning,) = about(tmp_path / "a.zarr")["warnings"]
+        assert "x, y, z = 0, 0, 50000 Å" in warning
+
+    def test_the_shift_of_coarse_levels_is_no_origin(self, tmp_path):
+        write_mask(np.ones((8, 8, 8), "u1"), tmp_path / "a.zarr", spacing_angstrom=10, format="ome-zarr-0.5")
+
+        volume = open_volume(tmp_path / "a.zarr")
+        assert (volume.origin_angstrom, volume.remarks) == (None, ())
+
+    def test_that_of_an_mrc_is_told(self, tmp_path):
+        write_mrc(tmp_path / "a.mrc", noise(ZYX, "f4"), 10.0)
+        assert "warnings" not in about(tmp_path / "a.mrc")
+        with (tmp_path / "a.mrc").open("r+b") as file:
+            file.seek(196)
+            file.write(struct.pack("<3f", 120.5, -40, 30))
+
+        (warning,) = about(tmp_path / "a.mrc")["warnings"]
+        assert "x, y, z = 120.5, -40, 30 Å" in warning
+        assert about(tmp_path / "a.mrc")[ORIGIN_KEY] == [30, -40, 120.5]
+
+
+def test_that_the_axes_of_an_mrc_were_turned_is_told(tmp_path):
+    write_mrc(tmp_path / "a.mrc", noise(ZYX, "f4"), 10.0)
+    with (tmp_path / "a.mrc").open("r+b") as file:
+        file.seek(64)
+        file.write(struct.pack("<3i", 3, 1, 2))
+
+    (warning,) = about(tmp_path / "a.mrc")["warnings"]
+    assert "y, x, z (slowest first)" in warning
+    np.testing.assert_array_equal(open_volume(tmp_path / "a.mrc").levels[0], noise(ZYX, "f4").transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("https://files.org/a%20b/TS%C3%BC%231.mrc", "TSü#1.mrc"),
+        ("https://files.org/x.mrc?signature=a/b.zarr", "x.mrc"),
+        ("s3://bucket/50%20 #1?/x.mrc", "x.mrc"),
+        ("s3://bucket/50%20 #1?.mrc", "50%20 #1?.mrc"),
+    ],
+)
+def test_a_volume_is_called_as_its_file_is_and_not_as_its_address_spells_it(address, name):
+    assert (name_of(address), suffix_of(address)) == (name, ".mrc")
+
+
+@pytest.mark.parametrize("suffix", ["mrc", "zarr"])
+def test_a_key_of_s3_opens_whatever_signs_are_in_it(suffix, tmp_path, monkeypatch):
+    folder, values = tmp_path / "bucket" / "50% #1?", noise(ZYX)
+    folder.mkdir(parents=True)
+    if suffix == "mrc":
+        write_mrc(folder / "a b.mrc", values.astype("f4"), 10.0)
+    else:
+        write_image(folder / "a b.zarr", values, "zyx", levels=1)
+    with StreamServer(tmp_path) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
+        volume = open_volume(f"s3://bucket/50% #1?/a b.{suffix}")
+        assert np.array_equal(np.asarray(volume.levels[0]), values)
+        volume.close()
