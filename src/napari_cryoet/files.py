@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import re
 import secrets
 import shutil
 import time
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +16,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from platformdirs import user_cache_path, user_config_path, user_data_path
 
-from napari_cryoet.exceptions import ExistsError, FormatError, SaveError
+from napari_cryoet.exceptions import CryoETError, ExistsError, FormatError, SaveError
 
 _APP: Final = "napari-cryoet"
 #: How the names of unfinished and of replaced files start.
@@ -29,7 +27,6 @@ _KEPT_CHARACTERS: Final = 40  # of a name, so that a hidden name isn't too long 
 
 #: Also matches an address that went through `Path`, which turns two slashes into one.
 _ADDRESS: Final = re.compile(r"\s*(?:[a-z][a-z0-9+.-]+://|(?:https?|s3|gs|ftp|file):[/\\])", re.IGNORECASE)
-_ONE_SLASH: Final = re.compile(r"(?<=[a-z0-9]):[/\\](?![/\\])", re.IGNORECASE)
 _LOGIN: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)([^:/?#]*)(?::[^/?#]*)?@")
 _LONGEST_URL_PATH, _LONGEST_HOST, _LONGEST_PATH, _LONGEST_WORDS = 60, 80, 120, 200
 
@@ -59,17 +56,8 @@ def data_path() -> Path:
 def written_whole(path: Path, *, overwrite: bool = False, flush: bool = True) -> Iterator[Path]:
     """Give a hidden path beside ``path``; the file or folder that is there at the end gets the name.
 
-    Folders above ``path`` are made. A symbolic link stays one: its target is written. Hidden files that a killed
-    process left in the folder are removed, those of other computers and systems a day later.
-
-    Parameters
-    ----------
-    path
-        The final name.
-    overwrite
-        Whether an existing file or folder may be replaced.
-    flush
-        Whether to wait until it would survive a power cut.
+    Folders above ``path`` are made. A symbolic link stays one: its target is written. What a killed process left in the
+    folder is removed a day later. ``flush`` waits until the file would survive a power cut.
 
     Raises
     ------
@@ -93,13 +81,7 @@ def written_whole(path: Path, *, overwrite: bool = False, flush: bool = True) ->
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a small file of our own, whole or not at all; folders above it are made.
-
-    Raises
-    ------
-    OSError
-        If the disk refuses.
-    """
+    """Write a small file of our own, whole or not at all; folders above it are made. OSError if the disk refuses."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = _hidden_name(path, UNFINISHED)
     try:
@@ -147,36 +129,16 @@ def _not_written(path: Path, error: OSError) -> SaveError:
 
 def _hidden_name(place: Path, start: str) -> Path:
     """A free name beside a file, with the same suffix, because libraries go by that."""
-    return place.with_name(f"{start}{_owner()}{secrets.token_hex(4)}-{place.name[-_KEPT_CHARACTERS:]}")
-
-
-def _owner() -> str:
-    """What a hidden name says of this computer and this process."""
-    return f"{zlib.crc32(platform.node().encode()):08x}.{os.getpid()}-"
+    return place.with_name(f"{start}{secrets.token_hex(8)}-{place.name[-_KEPT_CHARACTERS:]}")
 
 
 def _remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes left, once it is old enough for no process to be writing it."""
     before = time.time() - _LEFTOVER_AGE_S
-    for start in (UNFINISHED, _REPLACED):
-        for left in list(folder.glob(f"{start}*")):
-            with contextlib.suppress(OSError):
-                if left.lstat().st_mtime < before or (start == UNFINISHED and _is_orphan(left)):
-                    _remove(left)
-
-
-def _is_orphan(unfinished: Path) -> bool:
-    """Whether the process that wrote it has ended; only known of this computer's, and not on Windows."""
-    computer, _, rest = unfinished.name.removeprefix(UNFINISHED).partition(".")
-    process = rest.partition("-")[0]
-    if os.name == "nt" or not process.isdecimal() or computer != _owner().partition(".")[0]:
-        return False
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, OverflowError):  # somebody else's, or no process's number
-        return False
-    return False
+    for left in [*folder.glob(f"{UNFINISHED}*"), *folder.glob(f"{_REPLACED}*")]:
+        with contextlib.suppress(OSError):
+            if left.lstat().st_mtime < before:
+                _remove(left)
 
 
 def _move(unfinished: Path, place: Path, *, overwrite: bool) -> None:
@@ -239,28 +201,16 @@ def _remove(path: Path) -> None:
 
 def path_to_read(value: str | os.PathLike[str]) -> Path:
     """A path on this computer; FormatError for an address, or for what can't be a path."""
-    path = Path(os.fsdecode(value))
     if is_address(value):
-        is_here = os.fsdecode(value).strip().lower().startswith("file:")
-        raise FormatError(
-            f"{_shown_address(value)} is an address, and this is read from this computer only.",
-            hint="Give its path." if is_here else "Download it first.",
-        )
-    if not _is_possible(path):
-        raise FormatError(f"{str(path)!r} can't be a path.", hint="Check the path.")
-    return path
+        raise FormatError("An address is given, and this is read from this computer only.", hint="Download it first.")
+    return _path(value, FormatError)
 
 
 def path_to_write(value: str | os.PathLike[str]) -> Path:
     """A path on this computer; SaveError for an address, or for what can't be a path."""
-    path = Path(os.fsdecode(value))
     if is_address(value):
-        raise SaveError(
-            f"{_shown_address(value)} is an address; files are written on this computer.", hint="Give a path."
-        )
-    if not _is_possible(path):
-        raise SaveError(f"{str(path)!r} can't be a path.", hint="Check the path.")
-    return path
+        raise SaveError("An address is given; files are written on this computer.", hint="Give a path.")
+    return _path(value, SaveError)
 
 
 def is_address(value: str | os.PathLike[str]) -> bool:
@@ -268,38 +218,28 @@ def is_address(value: str | os.PathLike[str]) -> bool:
     return _ADDRESS.match(os.fsdecode(value)) is not None
 
 
-def _shown_address(value: str | os.PathLike[str]) -> str:
-    text = _ONE_SLASH.sub("://", os.fsdecode(value).strip(), count=1).replace("\\", "/")
-    return without_login(text).partition("?")[0]
-
-
-def _is_possible(path: Path) -> bool:
+def _path(value: str | os.PathLike[str], error: type[CryoETError]) -> Path:
+    path = Path(os.fsdecode(value))
     try:
-        return b"\0" not in os.fsencode(path)
+        is_possible = b"\0" not in os.fsencode(path)
     except UnicodeEncodeError:
-        return False
+        is_possible = False
+    if not is_possible:
+        raise error(f"{str(path)!r} can't be a path.", hint="Check the path.")
+    return path
 
 
 # names in messages: short, in plain text, without secrets
 
 
 def host_of(url: str) -> str:
-    """The host of a URL.
+    """The host of a URL, with its port if it names one.
 
     >>> host_of("https://me:secret@files.org:81/a.zarr")
-    'files.org'
+    'files.org:81'
     """
     url = without_login(url)
-    return _printable(_parts(url)[0] or url)[:_LONGEST_HOST]
-
-
-def server_of(url: str) -> str:
-    """The host of a URL with its port.
-
-    >>> server_of("http://127.0.0.1:99999/a.zarr")
-    '127.0.0.1:99999'
-    """
-    return _printable(_parts(without_login(url))[1])[:_LONGEST_HOST] or host_of(url)
+    return _printable(_host_and_path(url)[0] or url)[:_LONGEST_HOST]
 
 
 def file_of(url: str) -> str:
@@ -308,7 +248,7 @@ def file_of(url: str) -> str:
     >>> file_of("https://files.org/10000/TS_026/TS_026.zarr/0/0/1/2?signature=secret")
     '10000/TS_026/TS_026.zarr/0/0/1/2'
     """
-    path = _parts(without_login(url))[2]
+    path = _host_and_path(without_login(url))[1]
     return _end_of(_printable(unquote(path)).strip("/ "), "/", _LONGEST_URL_PATH)
 
 
@@ -349,13 +289,13 @@ def brief(words: object) -> str:
     return line if len(line) <= _LONGEST_WORDS else f"{line[: _LONGEST_WORDS - 1]}…"
 
 
-def _parts(url: str) -> tuple[str, str, str]:
-    """Host, host with port, and path; empty for what isn't a URL."""
+def _host_and_path(url: str) -> tuple[str, str]:
+    """Host with port, and path; empty for what isn't a URL."""
     try:
         parts = urlsplit(url)
-        return parts.hostname or "", parts.netloc, parts.path
     except ValueError:
-        return "", "", ""
+        return "", ""
+    return parts.netloc, parts.path
 
 
 def _printable(text: str, otherwise: str = "") -> str:

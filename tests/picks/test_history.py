@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_cryoet.picks import Picks
-from napari_cryoet.picks.history import UNDO_STEPS, PickHistory, are_moved, same_values, sharing, what_changed
+from napari_cryoet.picks.history import UNDO_STEPS, PickHistory, same_values, sharing, what_changed
 
 
 @pytest.fixture
@@ -118,16 +118,6 @@ def test_picks_are_compared_by_their_ids_in_any_order(order, moved):
     words = what_changed(picks, picks.changed(points_zyx=points).take(order))
 
     assert words.startswith(f"moved {len(moved)} pick") if moved else "moved" not in words
-
-
-def test_edits_say_whether_picks_were_moved():
-    for edit in (
-        "added 2 picks, moved 1 pick",
-        "stretched with their layer by 2, 2, 2",
-        "read anew so that y is flipped",
-    ):
-        assert are_moved(("kept 3 of 4", edit))
-    assert not are_moved(("removed 3 picks", "deleted 2 picks, turned 1 pick"))
 
 
 def test_missing_values_equal_each_other():

@@ -24,7 +24,7 @@ import aiohttp
 from yarl import URL
 
 from napari_cryoet.exceptions import ChangedError, NetworkError, StoppedError
-from napari_cryoet.files import file_of, host_of, server_of, without_login
+from napari_cryoet.files import file_of, host_of, without_login
 from napari_cryoet.network.connections import is_link_local, network, tls
 from napari_cryoet.network.policy import Receipt, policy
 
@@ -415,7 +415,7 @@ class _TransientError(NetworkError):
 def _error(url: str, kind: str, *, status: int | None = None, limit: int = 0) -> NetworkError:
     """What went wrong, in plain words."""
     message, hint = _WORDS[kind]
-    words = {"host": host_of(url), "server": server_of(url), "file": file_of(url) or "the file"}
+    words = {"host": host_of(url), "file": file_of(url) or "the file"}
     message = message.format(**words, status=status, limit=limit)
     error = NetworkError(message, hint=hint, url=without_login(url), status=status)
     return _TransientError(error, _RETRIED[kind]) if kind in _RETRIED else error
@@ -442,7 +442,7 @@ def _explained(url: str, error: Exception) -> NetworkError:
 
 _NETWORK = "Check the internet connection, then try again."
 _WORDS = {  # what happened, and what to do about it
-    "no address": ("{server!r} isn't a web address.", "Check the address."),
+    "no address": ("{host!r} isn't a web address.", "Check the address."),
     "link-local": ("Nothing is read from {host}: only machines of a cloud may use that address.", ""),
     "unsafe": ("The server {host} points to an unsafe place.", ""),
     "circle": ("The server {host} sends us round in circles.", "Try again later."),

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -14,8 +13,6 @@ from napari_cryoet.picks.picks import NO_INSTANCE, Picks
 UNDO_STEPS: Final = 100
 #: The oldest states are forgotten before all of them take more memory than this.
 UNDO_BYTES: Final = 512 * 2**20
-#: How edits speak of picks that are no longer where they were read: moved by hand, with their layer, or by the check.
-_MOVING: Final = re.compile(r"\b(moved|stretched|read anew)\b")
 
 
 class PickHistory:
@@ -65,17 +62,7 @@ class PickHistory:
         self._undo, self._redo = ([change(state) for state in states] for states in (self._undo, self._redo))
 
     def with_former_rotations(self, picks: Picks, now: Picks, next_id: int) -> Picks:
-        """Picks that were cut and pasted, with the rotations that they had before.
-
-        Parameters
-        ----------
-        picks
-            After pasting.
-        now
-            Before pasting.
-        next_id
-            Ids from here on are of new picks.
-        """
+        """Picks that were cut and pasted, with the rotations that they had before; ids from ``next_id`` on are new."""
         ids = picks.ids
         rows = np.flatnonzero((ids < next_id) & ~np.isin(ids, now.ids))
         if not len(rows):
@@ -127,11 +114,6 @@ def what_changed(before: Picks, after: Picks) -> str:
     return ", ".join(done)
 
 
-def are_moved(edits: Iterable[str]) -> bool:
-    """Whether edits say that some picks are no longer where they were read."""
-    return any(_MOVING.search(edit) for edit in edits)
-
-
 def same_values(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
     """Element by element, whether two columns are equal; missing values equal each other."""
     if "O" in (one.dtype.kind, other.dtype.kind):
@@ -175,17 +157,11 @@ def _last_edit(before: Picks, after: Picks) -> str:
 
 def _bytes_beside(picks: Picks, counted: set[int]) -> int:
     """The memory of the arrays that aren't among those counted before, which are noted by address."""
-    size_bytes = 0
-    for column in _arrays(picks):
-        if id(column) not in counted:
-            counted.add(id(column))
-            size_bytes += column.nbytes
-    return size_bytes
-
-
-def _arrays(picks: Picks) -> Iterator[NDArray[Any]]:
     columns = [picks.points_zyx, picks.rotations_zyx, picks.instance_ids, picks.scores, picks.ids]
-    return (column for column in [*columns, *picks.features.values()] if column is not None)
+    fresh = {id(each): each.nbytes for each in [*columns, *picks.features.values()] if each is not None}
+    size_bytes = sum(fresh[key] for key in fresh.keys() - counted)
+    counted.update(fresh)
+    return size_bytes
 
 
 def _picks(count: int) -> str:

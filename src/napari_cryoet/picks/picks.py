@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -82,10 +82,8 @@ class Picks:
         count = len(points)
         given_ids: Any = self.ids
         ids = _frozen(np.arange(count) if given_ids is None else given_ids, np.int64, (count,), "ids")
-        if len(np.unique(ids)) < count:
-            raise ValueError("ids must be unique")
-        if count and not -LARGEST_ID <= ids.min() <= ids.max() <= LARGEST_ID:
-            raise ValueError(f"ids must lie within 2^62 of 0, and one is {max(ids.tolist(), key=abs)}")
+        if len(np.unique(ids)) < count or (count and not -LARGEST_ID <= ids.min() <= ids.max() <= LARGEST_ID):
+            raise ValueError("ids must be unique, and lie within 2^62 of 0")
         values: dict[str, Any] = {
             "points_zyx": points,
             "spacing_angstrom": None if self.spacing_angstrom is None else _checked_spacing(self.spacing_angstrom),
@@ -94,7 +92,7 @@ class Picks:
             "scores": _frozen_or_none(self.scores, np.float64, (count,), "scores"),
             "features": MappingProxyType(_frozen_features(self.features, count)),
             "ids": ids,
-            "shape_zyx": None if self.shape_zyx is None else checked_shape(self.shape_zyx),
+            "shape_zyx": None if self.shape_zyx is None else _checked_shape(self.shape_zyx),
             "alignment_id": None if self.alignment_id is None else _checked_alignment(self.alignment_id),
             "about": MappingProxyType(dict(self.about)),
             "edits": tuple(self.edits),
@@ -107,7 +105,7 @@ class Picks:
         """Pickle and copy without the read-only views of dicts."""
         state = {each.name: getattr(self, each.name) for each in fields(self)}
         state |= {"features": dict(self.features), "about": dict(self.about)}
-        return _unpickled, (state,)
+        return partial(Picks, **state), ()
 
     def __len__(self) -> int:
         return len(self.points_zyx)
@@ -188,14 +186,7 @@ class Picks:
         return self.changed(edit, **columns, features=features)
 
     def rescaled(self, spacing_angstrom: float, shape_zyx: tuple[int, int, int] | None = None) -> Picks:
-        """The same places counted in voxels of another size.
-
-        Parameters
-        ----------
-        spacing_angstrom
-            The new voxel size.
-        shape_zyx
-            The size of the new grid, if known; that of the old one is dropped.
+        """The same places counted in voxels of another size, with the size of the new grid if it is known.
 
         Raises
         ------
@@ -208,15 +199,7 @@ class Picks:
         return replace(self, points_zyx=points, spacing_angstrom=spacing_angstrom, shape_zyx=shape_zyx)
 
     def added(self, points_zyx: ArrayLike, edit: str = "") -> Picks:
-        """With further picks at the end, of which only the position is known.
-
-        Parameters
-        ----------
-        points_zyx
-            (n, 3) voxel indices in the picks' own grid.
-        edit
-            What was done, in words.
-        """
+        """With further picks at the end, of which only the position is known, in voxels of the picks' own grid."""
         points = np.asarray(points_zyx, dtype=np.float64).reshape(-1, 3)
         ids = np.arange(self.next_id, self.next_id + len(points))
         return joined([self, Picks(points, self.spacing_angstrom, ids=ids)], edit)
@@ -260,7 +243,7 @@ def are_rotations(matrices: NDArray[np.float64]) -> NDArray[np.bool_]:
         return np.asarray((identity_error <= ROTATION_TOLERANCE) & (np.linalg.det(matrices) > 0), dtype=bool)
 
 
-def checked_shape(shape: Any) -> tuple[int, int, int]:
+def _checked_shape(shape: Any) -> tuple[int, int, int]:
     """Three whole numbers above 0 as a tuple, or ValueError."""
     sizes = tuple(shape) if np.iterable(shape) else ()
     if len(sizes) != 3 or not all(isinstance(size, int | np.integer) and size > 0 for size in sizes):
@@ -306,13 +289,12 @@ def _frozen(values: Any, dtype: Any, shape: tuple[int, ...], name: str) -> NDArr
 
 def _refuse_rounding(given: NDArray[Any], name: str) -> None:
     """Raise ValueError if an int64 can't hold a number exactly."""
-    if given.dtype.kind in "ib":
-        return
     try:
-        whole = np.array([int(value) for value in given.flat], dtype=np.int64)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{name} must be whole numbers of 64 bits ({error})") from error
-    if not (whole == given.ravel()).all():
+        with np.errstate(invalid="ignore"):
+            is_exact = bool((given.astype(np.int64) == given).all())
+    except (TypeError, ValueError, OverflowError):
+        is_exact = False
+    if not is_exact:
         raise ValueError(f"{name} must be whole numbers of 64 bits")
 
 
@@ -325,10 +307,6 @@ def _frozen_features(features: Mapping[str, Any], count: int) -> dict[str, NDArr
         if not isinstance(name, str):
             raise TypeError(f"names of columns are texts, not {name!r}")
     return {name: _frozen(column, None, (count,), name) for name, column in features.items()}
-
-
-def _unpickled(state: dict[str, Any]) -> Picks:
-    return Picks(**state)
 
 
 def _in_grid_of(first: Picks, part: Picks) -> Picks:
