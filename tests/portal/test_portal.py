@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from napari_cryoet.exceptions import NetworkError, NotFoundError, PortalError
+from napari_cryoet.exceptions import NetworkError, PortalError
 from napari_cryoet.packs.pack import open_pack
 from napari_cryoet.portal import LIVE_URL, Portal, Source, open_portal
 from napari_cryoet.portal.answers import Answer
@@ -41,9 +40,6 @@ class Asked:
 def counting_portal(tables: Tables, folder: Path) -> tuple[Portal, Asked]:
     asked = Asked(tables.write(folder))
     return Portal(Source("pack", "here", "Test"), lambda _: asked), asked
-
-
-# --- size
 
 
 @pytest.fixture(scope="module")
@@ -114,19 +110,11 @@ def test_5000_runs_come_page_by_page_and_none_is_lost_where_pages_are_short(larg
         asked.longest_page = None
 
 
-@pytest.mark.parametrize("text", ["%", "TS%7", "T__0007", "\\"])
-def test_a_wildcard_in_a_run_name_filter_is_an_ordinary_character(large, text):
+def test_a_page_is_never_unbounded_and_a_wildcard_in_a_name_is_an_ordinary_character(large):
     portal, _ = large
-    assert portal.dataset_page(10_302, name_contains=text).run_total == 0
-
-
-@pytest.mark.parametrize(("offset", "limit", "count"), [(-5, 0, 1), (0, -1, 1), (0, 10**9, 500), (10**6, 50, 0)])
-def test_a_page_is_never_unbounded(large, offset, limit, count):
-    portal, _ = large
-    assert len(portal.dataset_page(10_302, offset=offset, limit=limit).runs) == count
-
-
-# --- search and look-up
+    for offset, limit, count in ((-5, 0, 1), (0, 10**9, 500), (10**6, 50, 0)):
+        assert len(portal.dataset_page(10_302, offset=offset, limit=limit).runs) == count
+    assert portal.dataset_page(10_302, name_contains="TS%7").run_total == 0
 
 
 @pytest.fixture
@@ -152,16 +140,12 @@ def small(tmp_path):
 @pytest.mark.parametrize(
     ("text", "titles"),
     [
-        ("ribosome", ["Yeast", "Mouse", "Fly"]),
         ("LAMELLAE", ["Yeast"]),
         ("lamellae ribosome", ["Yeast"]),
-        ("lamellae brain", []),
         ('"fission yeast"', ["Yeast"]),
         ("100%", ["Mouse"]),
         ("e_c", ["Fly"]),
-        ("0000-0001 fly", ["Fly"]),
         ('"method 1"', ["Mouse"]),
-        ("mouse_1", ["Mouse"]),
         ("", ["Yeast", "Mouse", "Fly"]),
     ],
 )
@@ -170,33 +154,12 @@ def test_the_server_finds_every_word_also_in_descriptions(small, text, titles):
     assert [row.title for row in portal.search(text)] == titles
 
 
-def test_ids_are_found_among_words(small):
-    portal, _ = small
-    mouse = next(row for row in portal.datasets() if row.title == "Mouse")
-    assert portal.search(f"DS-{mouse.id} brain") == (mouse,)
-    assert portal.search(f"DS-{mouse.id} lamellae") == ()
-
-
-@pytest.mark.parametrize("record_id", [0, -1, 2**31])
-def test_an_id_that_cannot_be_is_an_error(small, record_id):
-    portal, _ = small
-    for ask in (portal.run_page, portal.dataset_page, portal.deposition_page):
-        with pytest.raises(PortalError):
-            ask(record_id)
-
-
-# --- sources
-
-
 def test_opening_asks_nobody(tmp_path):
     live = Source("live", LIVE_URL, "CryoET Data Portal", PORTAL_TERMS)
     assert open_portal("live", cache_dir=tmp_path).source == live
     assert open_portal(" https://portal.example.org/graphql ", cache_dir=tmp_path).source.label == "portal.example.org"
     assert open_portal("demo").source.kind == "demo"
     assert list(tmp_path.iterdir()) == []
-
-
-# --- without network
 
 
 @pytest.fixture
@@ -249,47 +212,19 @@ def test_a_search_is_answered_from_the_catalogue_where_the_server_is_away(remote
     assert [row.id for row in open_remote().search("ts_1")] == [5]
 
 
-def test_what_was_never_seen_is_an_error(remote):
-    open_remote, server = remote
-    server.fault = AWAY
-    with pytest.raises(NetworkError, match="away"):
-        open_remote().run_page(6)
-    with pytest.raises(PortalError, match="offline"):
-        open_remote(offline=True).run_page(6)
-
-
-def test_the_catalogue_is_kept_refreshed_and_had_without_asking(remote):
-    open_remote, server = remote
-    first = open_remote().catalogue()
-    before = len(server.requests)
-    kept = open_remote().cached_catalogue()
-    assert (kept.rows, kept.freshness.is_offline, len(server.requests)) == (first.rows, False, before)
-    portal = open_remote()
-    server.fault = AWAY
-    assert portal.catalogue().freshness.is_offline
-    server.fault = None
-    assert not portal.catalogue().freshness.is_offline
-    assert portal.catalogue(refresh=True) is not portal.catalogue(refresh=True)
-    asked = len(server.requests)
-    assert open_remote(offline=True).catalogue().freshness.is_offline
-    assert len(server.requests) == asked
-
-
-@pytest.mark.parametrize("fault", [PortalError("Unexpected error."), NotFoundError("The portal has no run 6.")])
-def test_an_error_of_the_portal_is_not_papered_over_with_an_old_answer(remote, fault):
+def test_an_error_of_the_portal_is_not_papered_over_with_an_old_answer(remote):
     open_remote, server = remote
     portal = open_remote()
     portal.run_page(6)
-    server.fault = fault
-    with pytest.raises(type(fault)):
+    server.fault = PortalError("Unexpected error.")
+    with pytest.raises(PortalError):
         portal.run_page(6)
 
 
-@pytest.mark.parametrize("data", [{"runs": [{"id": "6"}]}, {"runs": []}])
-def test_an_answer_that_cannot_be_shown_is_not_kept(remote, data):
+def test_an_answer_that_cannot_be_shown_is_not_kept(remote):
     open_remote, server = remote
     portal = open_remote()
-    server.reply = Answer(data)
+    server.reply = Answer({"runs": [{"id": "6"}]})
     with pytest.raises(PortalError):
         portal.run_page(6)
     server.fault = AWAY
@@ -326,14 +261,3 @@ def test_answers_on_disk_are_bounded_and_damage_is_a_miss(tmp_path):
     assert cache.get("{ runs }", {"id": 5}) is None
     (tmp_path / "file").write_text("")
     AnswerCache(tmp_path / "file" / "kept").put(answers[0], "{ runs }")  # no cache, and no failure
-
-
-def test_many_threads_share_a_portal(remote):
-    open_remote, _ = remote
-    portal, pages = open_remote(), []
-    threads = [threading.Thread(target=lambda: pages.append(portal.run_page(6))) for _ in range(12)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert [page.run.name for page in pages] == ["TS_1"] * 12

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from dataclasses import replace
 
 import pytest
@@ -48,26 +47,12 @@ def test_the_terms_of_a_served_pack_come_along(ask):
         assert ask(json.dumps(reply | {"extensions": strange}).encode()).terms is None
 
 
-@pytest.mark.parametrize(
-    ("body", "words"),
-    [
-        (b'{"data": null, "errors": [{"message": "Unexpected error.", "locations": []}]}', "Unexpected error."),
-        (b'{"data": {"runs": []}, "errors": [{"message": "half"}]}', "half"),
-        (b'{"errors": [{"code": 5}]}', "why"),
-    ],
-)
-def test_an_answer_with_errors_is_a_portal_error(ask, body, words):
-    with pytest.raises(PortalError, match=words):
-        ask(body)
-
-
-@pytest.mark.parametrize("code", [400, 422])
-def test_a_refused_query_says_why(ask, code):
+@pytest.mark.parametrize("code", [200, 400])
+def test_an_answer_with_errors_is_a_portal_error_and_says_why(ask, code):
     with pytest.raises(PortalError, match="Cannot query field x"):
-        ask(b'{"errors": [{"message": "Cannot query field x"}]}', code)
-    for body in (b"", b"<html>", b"{}", b'{"errors": []}'):
-        with pytest.raises(NetworkError, match=str(code)):
-            ask(body, code)
+        ask(b'{"data": {"runs": []}, "errors": [{"message": "Cannot query field x", "locations": []}]}', code)
+    with pytest.raises(PortalError, match="why"):
+        ask(b'{"errors": [{"code": 5}]}', code)
 
 
 def test_a_servers_words_are_kept_short_and_plain(ask):
@@ -77,23 +62,11 @@ def test_a_servers_words_are_kept_short_and_plain(ask):
     assert "\n" not in str(caught.value)
 
 
-NO_REPLIES = [
-    b"",
-    b"<html>sign in</html>",
-    b"{",
-    b"[]",
-    b"null",
-    b"{}",
-    b'{"data": null}',
-    b'{"data": []}',
-    b"[" * 100_000,
-]
-
-
-@pytest.mark.parametrize("body", NO_REPLIES)
-def test_what_is_no_reply_of_a_portal_is_a_network_error_so_that_kept_answers_are_shown(ask, body):
-    with pytest.raises(NetworkError, match="as a portal does"):
-        ask(body)
+@pytest.mark.parametrize("code", [200, 422])
+@pytest.mark.parametrize("body", [b"", b"<html>sign in</html>", b"[]", b"null", b'{"data": []}', b"[" * 100_000])
+def test_what_is_no_reply_of_a_portal_is_a_network_error_so_that_kept_answers_are_shown(ask, body, code):
+    with pytest.raises(NetworkError, match=str(code)):
+        ask(body, code)
 
 
 @pytest.mark.parametrize("fault", [status(403), sent("raw"), lambda answer: replace(answer, status=404)])
@@ -103,22 +76,13 @@ def test_no_usable_answer_is_a_network_error(server, fault):
         ask_server(f"{server.url}/graphql", QUERY, {})
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "FILE:///x", "/etc/passwd", "C:\\x", "ftp://x", "s3://x", "x"])
+@pytest.mark.parametrize("url", ["FILE:///etc/passwd", "/etc/passwd", "C:\\x", "s3://x"])
 def test_a_server_cannot_point_us_to_files_of_this_computer(ask, url):
     rows = [{"httpsPath": url, "keyPhotoUrl": url, "title": url, "run": {"httpsPrefix": url}, "s3Path": url}]
     (row,) = ask(json.dumps({"data": {"annotationFiles": rows}}).encode()).data["annotationFiles"]
     assert row == {"httpsPath": "", "keyPhotoUrl": "", "title": url, "run": {"httpsPrefix": ""}, "s3Path": url}
     rows = [{"httpsPath": "https://x.org/a b%20c", "keyPhotoUrl": None, "httpsPrefix": "HTTP://x.org"}]
     assert ask(json.dumps({"data": {"runs": rows}}).encode()).data == {"runs": rows}
-
-
-def test_a_silent_server_can_be_left_within_a_fifth_of_a_second(server):
-    server.script("graphql", None)
-    stop, began = threading.Event(), []
-    threading.Timer(0.2, lambda: (began.append(time.monotonic()), stop.set())).start()
-    with pytest.raises(StoppedError):
-        ask_server(f"{server.url}/graphql", QUERY, {}, stop)
-    assert time.monotonic() - began[0] < 0.2
 
 
 def test_few_requests_are_in_flight_at_once(server):

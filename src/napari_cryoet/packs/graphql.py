@@ -50,12 +50,7 @@ def execute(
 ) -> dict[str, Any]:
     """The data that answers a query; ``moved_url`` says what URLs of rows become.
 
-    Raises
-    ------
-    PortalError
-        The query can't be answered; a PackError if the tables are damaged where it looked.
-    StoppedError
-        The limits' ``stop`` was set.
+    Raises PortalError where the query can't be answered, PackError where the tables are damaged.
     """
     try:
         result = execute_sync(

@@ -46,30 +46,17 @@ _Web = Annotated[str, msgspec.Meta(pattern="^(https?://|$)")]
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", tag_field="format", tag=FORMAT):
     """What a pack says about itself.
 
-    Parameters
-    ----------
-    title
-        What a person calls it.
-    https_prefix, s3_prefix
-        How the URLs of its rows begin, up to and with the slash before the dataset's folder. What follows such a
-        prefix in a row is a path below ``PACK/files``.
-    source
-        Where the content came from.
-    created
-        The date on which it was made, ISO 8601.
-    licence, licence_url
-        Under which terms the content may be used.
-    site
-        The site on which its datasets and runs have pages, without a slash at its end.
+    The prefixes are how the URLs of its rows begin, up to and with the slash before the dataset's folder. What follows
+    such a prefix in a row is a path below ``PACK/files``.
     """
 
     version: int = VERSION
-    title: str
-    source: str = ""
-    created: str = ""
+    title: str  # what a person calls it
+    source: str = ""  # where the content came from
+    created: str = ""  # ISO 8601
     licence: str = ""
     licence_url: _Web = ""
-    site: _Web = ""
+    site: _Web = ""  # which has pages about its datasets and runs, without a slash at its end
     https_prefix: Annotated[str, msgspec.Meta(pattern="^https?://[^/].*/$")]
     s3_prefix: Annotated[str, msgspec.Meta(pattern="^s3://[^/].*/$")]
 
@@ -104,12 +91,8 @@ class Pack:
     def moved_url(self, url: str, base: str) -> str:
         """A URL of the pack's files, percent-encoded below ``base``; others of the web and of S3 as they are.
 
-        What else a row calls a URL could name any file of this computer, and becomes empty.
-
-        Raises
-        ------
-        PackError
-            The URL leads out of the pack's files.
+        What else a row calls a URL could name any file of this computer, and becomes empty. Raises PackError where a
+        URL leads out of the pack's files.
         """
         prefix = self.manifest.https_prefix
         if url.startswith(prefix):
@@ -121,11 +104,6 @@ class Pack:
 
         Portals store paths plainly (``run 1/``) or percent-encoded (``run%201/``). A percent sign may be the name's
         own: a file of just that name goes before the decoded name.
-
-        Raises
-        ------
-        PackError
-            The path would leave `files`.
         """
         if "%" in rest and not (is_safe(rest) and (self.files / rest).exists()):
             rest = unquote(rest)
@@ -135,7 +113,7 @@ class Pack:
 
 
 def is_pack(folder: Path | str) -> bool:
-    """Whether a folder says that it is a pack; only the manifest is looked at, and nothing is raised."""
+    """Whether a folder has the manifest of a pack."""
     try:
         _read_manifest(Path(folder))
     except PackError:
@@ -144,13 +122,7 @@ def is_pack(folder: Path | str) -> bool:
 
 
 def open_pack(folder: Path | str) -> Pack:
-    """Open a pack; reads the manifest only.
-
-    Raises
-    ------
-    PackError
-        There is no such folder, it isn't a pack, or its manifest is damaged.
-    """
+    """Open a pack; reads the manifest only, and raises PackError where there is none or it is damaged."""
     folder = Path(folder)
     return Pack(folder, _read_manifest(folder))
 
@@ -158,12 +130,7 @@ def open_pack(folder: Path | str) -> Pack:
 def write_pack(folder: Path | str, manifest: Manifest, tables: Mapping[str, Iterable[Row]]) -> Pack:
     """Write a pack's tables, then its manifest; ``folder/files`` is left as it is.
 
-    Raises
-    ------
-    PackError
-        Rows can't be JSON. Nothing is written then.
-    SaveError
-        The folder can't be written to.
+    Raises PackError, and writes nothing, where rows can't be JSON.
     """
     folder = Path(folder)
     texts = {name: _table_text(name, rows) for name, rows in tables.items()}

@@ -61,8 +61,6 @@ class PackServer:
 
     Parameters
     ----------
-    folder
-        The pack.
     host
         The address to listen at; by default this machine alone can connect.
     port
@@ -72,17 +70,8 @@ class PackServer:
     cors
         Origins whose web pages may read, such as ``https://neuroglancer-demo.appspot.com``; none by default.
 
-    Attributes
-    ----------
-    graphql_url, s3_url
-        The endpoints; other machines can use them, if they may connect.
-    files_url
-        What the URLs of files begin with.
-
     Raises
     ------
-    PackError
-        The folder isn't a pack.
     NetworkError
         The address can't be had.
     """

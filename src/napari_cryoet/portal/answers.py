@@ -47,14 +47,9 @@ class Answer(msgspec.Struct, frozen=True):
             return record
         raise NotFoundError(f"The portal has no {wanted}.", hint="It may have been withdrawn or renumbered.")
 
-    def aggregate(self, name: str) -> _Aggregate:
-        """The groups of a root aggregate."""
-        aggregate: _Aggregate = _converted(self.data.get(name), _Aggregate, name)
-        return aggregate
-
     def counts(self, name: str, *paths: str) -> Counts:
         """The counts of a root aggregate by the cells at the ends of paths."""
-        return self.aggregate(name).counts(*paths)
+        return _counts(self.data.get(name), name, *paths)
 
 
 class _Group(msgspec.Struct, frozen=True, rename="camel"):
@@ -62,24 +57,12 @@ class _Group(msgspec.Struct, frozen=True, rename="camel"):
     group_by: dict[str, Any] | None = None
 
 
+class _Aggregate(msgspec.Struct, frozen=True):
+    aggregate: list[_Group]  # empty where there are no rows
+
+
 class _Edge(msgspec.Struct, frozen=True):
     node: dict[str, Any]
-
-
-class _Aggregate(msgspec.Struct, frozen=True):
-    """Counts by group; none where the API has an empty list."""
-
-    aggregate: list[_Group]
-
-    @property
-    def total(self) -> int:
-        return sum(group.count for group in self.aggregate)
-
-    def counts(self, *paths: str) -> Counts:
-        counts: Counts = Counter()
-        for group in self.aggregate:
-            counts[tuple(_at(group.group_by, path) for path in paths)] += group.count
-        return counts
 
 
 def catalogue(answer: Answer) -> pages.Catalogue:
@@ -136,7 +119,7 @@ def dataset_page(dataset_id: int, offset: int, answer: Answer) -> pages.DatasetP
     return pages.DatasetPage(
         dataset=_whole_dataset(dataset, answer),
         runs=_run_rows(answer, "runs"),
-        run_total=answer.aggregate("total").total,
+        run_total=answer.counts("total").total(),
         offset=offset,
         freshness=answer.freshness,
     )
@@ -194,46 +177,35 @@ def deposition_page(deposition_id: int, answer: Answer) -> pages.DepositionPage:
         deposition=replace(deposition, kinds=kinds, authors=authors, terms=terms_of("", answer.terms)),
         datasets=_dataset_counts(answer, runs.values()),
         objects=_objects(objects),
-        tomogram_count=answer.aggregate("tomogramCounts").total,
+        tomogram_count=answer.counts("tomogramCounts").total(),
         annotation_count=objects.total(),
         freshness=answer.freshness,
         runs=tuple(sorted(runs.values(), key=lambda run: (run.name, run.id))),
     )
 
 
-class _DatasetInDeposition(Record, frozen=True, kw_only=True):
-    """A dataset as `queries.DEPOSITION_PAGE` asks for it, itself or in a group."""
-
-    id: int
-    title: str
-    organism_name: str | None = None
-    key_photo_thumbnail_url: str | None = None
-    runs_aggregate: _Aggregate | None = None  # of the deposition's own
-
-
 def _dataset_counts(answer: Answer, listed: Iterable[pages.RunRow]) -> tuple[pages.DatasetCount, ...]:
     """The datasets that a deposition brought, then those that it only added to."""
+    runs = Counter((run.dataset_id,) for run in listed)
+    for name in ("ownRunCounts", "annotatedRunCounts", "reconstructedRunCounts"):
+        runs |= answer.counts(name, "dataset.id")
     tomograms = answer.counts("tomogramCounts", "run.dataset.id")
     objects = _by_first(answer.counts("annotationCounts", "run.dataset.id", "objectName", "methodType"))
-    touched = answer.counts("annotatedRunCounts", "dataset.id") | answer.counts("reconstructedRunCounts", "dataset.id")
-    touched |= Counter((run.dataset_id,) for run in listed)
-    groups = [*answer.aggregate("tomogramCounts").aggregate, *answer.aggregate("annotationCounts").aggregate]
-    rows = [_at(group.group_by, "run.dataset") for group in groups]
-    others: list[_DatasetInDeposition] = _converted(rows, list[_DatasetInDeposition], "tomogramCounts")
-    datasets = {each.id: each for each in (*others, *answer.rows("datasets", _DatasetInDeposition))}
+    names = ("id", "title", "organismName", "keyPhotoThumbnailUrl")
+    paths = [f"run.dataset.{name}" for name in names]
+    cells = answer.counts("tomogramCounts", *paths) | answer.counts("annotationCounts", *paths)
+    rows = [dict(zip(names, each, strict=True)) for each in cells]
+    touched: list[pages.DatasetCount] = _converted(rows, list[pages.DatasetCount], "tomogramCounts")
+    own = [replace(each, is_own=True) for each in answer.rows("datasets", pages.DatasetCount)]
     counts = [
-        pages.DatasetCount(
-            dataset_id=key,
-            title=each.title,
-            organism_name=each.organism_name,
-            key_photo_thumbnail_url=each.key_photo_thumbnail_url,
-            is_own=each.runs_aggregate is not None,
-            run_count=touched[key,] if each.runs_aggregate is None else each.runs_aggregate.total,
+        replace(
+            each,
+            run_count=runs[key,],
             tomogram_count=tomograms[key,],
             annotation_count=objects[key].total(),
             objects=_objects(objects[key]),
         )
-        for key, each in datasets.items()
+        for key, each in {each.dataset_id: each for each in (*touched, *own)}.items()
     ]
     return tuple(sorted(counts, key=lambda each: (not each.is_own, each.dataset_id)))
 
@@ -265,14 +237,12 @@ def _run_rows(answer: Answer, name: str) -> tuple[pages.RunRow, ...]:
     """Runs with their counts, and with what their first tomogram says."""
     found = []
     for row in _converted(answer.data.get(name), list[dict[str, Any]], name):
-        edges = _converted(_at(row, "tomograms.edges") or (), tuple[_Edge, ...], name)
-        tomogram = edges[0].node if edges else {}
-        run: pages.RunRow = _converted(tomogram | row, pages.RunRow, name)
-        tomograms, annotations = (
-            _converted(row.get(f"{relation}Aggregate"), _Aggregate, name) for relation in ("tomograms", "annotations")
-        )
-        objects = _objects(annotations.counts("objectName", "methodType"))
-        found.append(replace(run, tomogram_count=tomograms.total, annotation_count=annotations.total, objects=objects))
+        edges = _converted(_at(row, "tomograms.edges") or [], list[_Edge], name)
+        run: pages.RunRow = _converted((edges[0].node if edges else {}) | row, pages.RunRow, name)
+        tomograms = _counts(row.get("tomogramsAggregate"), name)
+        annotations = _counts(row.get("annotationsAggregate"), name, "objectName", "methodType")
+        counts = {"tomogram_count": tomograms.total(), "annotation_count": annotations.total()}
+        found.append(replace(run, **counts, objects=_objects(annotations)))
     return tuple(found)
 
 
@@ -324,6 +294,14 @@ def _by_first(counts: Counts) -> dict[Any, Counts]:
     for (first, *others), count in counts.items():
         found[first][tuple(others)] += count
     return found
+
+
+def _counts(value: Any, name: str, *paths: str) -> Counts:
+    counts: Counts = Counter()
+    aggregate: _Aggregate = _converted(value, _Aggregate, name)
+    for group in aggregate.aggregate:
+        counts[tuple(_at(group.group_by, path) for path in paths)] += group.count
+    return counts
 
 
 def _at(row: Mapping[str, Any] | None, path: str) -> Any:

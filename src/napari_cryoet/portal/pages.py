@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+import msgspec
+
 from napari_cryoet.records import (
     Alignment,
     Annotation,
@@ -161,9 +163,9 @@ class RunPage(Record, frozen=True, kw_only=True):
 
 
 class DatasetCount(Record, frozen=True, kw_only=True):
-    """How much of a deposition lies in one dataset."""
+    """How much of a deposition is in one dataset."""
 
-    dataset_id: Id
+    dataset_id: Id = msgspec.field(name="id")
     title: str
     organism_name: str | None = None
     run_count: int = 0  # all of a dataset that the deposition brought; of another, those that it added to

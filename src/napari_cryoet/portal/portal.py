@@ -49,6 +49,9 @@ class Source(Record, frozen=True):
     terms: Terms | None = None  # None as long as they aren't known
 
 
+_LIVE: Final = Source("live", LIVE_URL, "CryoET Data Portal", PORTAL_TERMS)
+
+
 def open_portal(source: str | Path = "live", *, cache_dir: Path | None = None, offline: bool = False) -> Portal:
     """Open a portal without asking it anything yet.
 
@@ -75,25 +78,18 @@ def open_portal(source: str | Path = "live", *, cache_dir: Path | None = None, o
         raise PortalError("No source is named.", hint=_SOURCE_HINT)
     if text != "live" and "://" not in text:
         return _open_pack(Path(source).expanduser())
-    url = LIVE_URL if text == "live" else text
-    if not is_web_address(url):
-        raise PortalError(f"{without_login(url)!r} isn't the address of a portal.", hint=_SOURCE_HINT)
-    live = Source("live", LIVE_URL, "CryoET Data Portal", PORTAL_TERMS)
+    origin = _LIVE if text == "live" else Source("url", text, host_of(text))
+    if not is_web_address(origin.location):
+        raise PortalError(f"{without_login(text)!r} isn't the address of a portal.", hint=_SOURCE_HINT)
     cache = AnswerCache(cache_dir or cache_path() / "answers")
-    return Portal(
-        live if text == "live" else Source("url", url, host_of(url)),
-        lambda _: partial(ask_server, url),
-        cache=cache,
-        offline=offline,
-    )
+    return Portal(origin, lambda _: partial(ask_server, origin.location), cache=cache, offline=offline)
 
 
 class Portal:
-    """Answers about depositions, datasets and runs; every call blocks, may be made from any thread and can be stopped.
+    """Answers about depositions, datasets and runs, from any thread; `open_portal` makes it.
 
-    Without network an answer that was seen before is given again, and its ``freshness`` says so; without one the
-    NetworkError is raised. An answer that can't be understood is a PortalError, a record that isn't there a
-    NotFoundError, and a set ``stop`` a StoppedError. `open_portal` makes it.
+    Without network you get the answer that was seen before, and its ``freshness`` says so; without one, a NetworkError.
+    An answer that can't be understood is a PortalError, a record that isn't there a NotFoundError.
     """
 
     def __init__(
@@ -164,10 +160,10 @@ class Portal:
         return self._page(queries.LOOKUP, {"id": record_id}, answers.lookup, stop)
 
     def search(self, text: str, *, stop: threading.Event | None = None) -> tuple[CatalogueRow, ...]:
-        """The datasets in which every word occurs, be it where `search_catalogue` looks or where the server does.
+        """The datasets in which every word occurs, where `search_catalogue` looks or where the server does.
 
-        The server, asked once for each word, also looks through descriptions, methods, run names and the like; where it
-        can't be reached, the catalogue that was seen before answers alone.
+        The server looks through descriptions, methods, run names and the like. Where it can't be reached, the catalogue
+        answers alone.
         """
         known = self.catalogue(stop=stop)
         found = {row.id for row in known.rows}

@@ -16,7 +16,6 @@ it, or a text of `_SHARED`. (The server's aggregates fail in real fragments.)
 from __future__ import annotations
 
 import re
-import types
 import typing
 from typing import Any, Final
 
@@ -27,12 +26,12 @@ from napari_cryoet import records
 MAX_CONTRIBUTED_RUNS: Final = 500  # of other people's datasets, on a deposition's page; their numbers are complete
 
 _SHARED: Final = {
-    # the curators' choice, the standard, the authors' own, the coarsest
     "DefaultTomogramFirst": """
       {isVisualizationDefault: desc_nulls_last}, {isPortalStandard: desc_nulls_last},
       {isAuthorSubmitted: desc_nulls_last}, {voxelSpacing: desc}, {id: asc}
     """,
     "DatasetInDeposition": "id title organismName keyPhotoThumbnailUrl",
+    "CountByDataset": "aggregate { count groupBy { dataset { id } } }",
     "RunInDeposition": """
     id name datasetId
     annotationsAggregate(where: {depositionId: {_eq: $id}}) { aggregate { count groupBy { objectName methodType } } }
@@ -43,13 +42,13 @@ _SHARED: Final = {
 
 def fields_of(record: type[msgspec.Struct]) -> str:
     """The scalars of a record as the API spells them; nested records are left out."""
-    return " ".join(field.encode_name for field in msgspec.structs.fields(record) if _is_scalar(field.type))
+    return " ".join(field.encode_name for field in msgspec.structs.fields(record) if not _is_nested(field.type))
 
 
-def _is_scalar(hint: Any) -> bool:
-    kinds = typing.get_args(hint) if typing.get_origin(hint) in {typing.Union, types.UnionType} else (hint,)
-    kinds = tuple(typing.get_args(kind)[0] if typing.get_origin(kind) is typing.Annotated else kind for kind in kinds)
-    return not any(typing.get_origin(kind) is tuple or issubclass(kind, msgspec.Struct) for kind in kinds)
+def _is_nested(hint: Any) -> bool:
+    parts = hint, *typing.get_args(hint)
+    is_record = any(isinstance(each, type) and issubclass(each, msgspec.Struct) for each in parts)
+    return is_record or typing.get_origin(hint) is tuple
 
 
 def _whole(query: str) -> str:
@@ -133,10 +132,7 @@ query DepositionPage($id: Int!, $page: LimitOffsetClause!) {
   depositions(where: {id: {_eq: $id}}) { ...Deposition }
   depositionAuthors(where: {depositionId: {_eq: $id}}, orderBy: [{authorListOrder: asc}, {id: asc}]) { ...Author }
   depositionTypes(where: {depositionId: {_eq: $id}}, orderBy: [{id: asc}]) { depositionId type }
-  datasets(where: {depositionId: {_eq: $id}}, orderBy: [{id: asc}]) {
-    ...DatasetInDeposition
-    runsAggregate { aggregate { count } }
-  }
+  datasets(where: {depositionId: {_eq: $id}}, orderBy: [{id: asc}]) { ...DatasetInDeposition }
   tomogramCounts: tomogramsAggregate(where: {depositionId: {_eq: $id}}) {
     aggregate { count groupBy { run { dataset { ...DatasetInDeposition } } } }
   }
@@ -151,29 +147,24 @@ query DepositionPage($id: Int!, $page: LimitOffsetClause!) {
     where: {tomograms: {depositionId: {_eq: $id}}, dataset: {depositionId: {_neq: $id}}}
     limitOffset: $page, orderBy: [{name: asc}, {id: asc}]
   ) { ...RunInDeposition }
-  annotatedRunCounts: runsAggregate(where: {annotations: {depositionId: {_eq: $id}}}) {
-    aggregate { count groupBy { dataset { id } } }
-  }
-  reconstructedRunCounts: runsAggregate(where: {tomograms: {depositionId: {_eq: $id}}}) {
-    aggregate { count groupBy { dataset { id } } }
-  }
+  ownRunCounts: runsAggregate(where: {dataset: {depositionId: {_eq: $id}}}) { ...CountByDataset }
+  annotatedRunCounts: runsAggregate(where: {annotations: {depositionId: {_eq: $id}}}) { ...CountByDataset }
+  reconstructedRunCounts: runsAggregate(where: {tomograms: {depositionId: {_eq: $id}}}) { ...CountByDataset }
 }
 """)
 
-#: All records with one id.
 LOOKUP: Final = """
 query Lookup($id: Int!) {
   dataset: datasets(where: {id: {_eq: $id}}) { id title }
   deposition: depositions(where: {id: {_eq: $id}}) { id title }
   run: runs(where: {id: {_eq: $id}}) { id title: name }
-  tomogram: tomograms(where: {id: {_eq: $id}}) { id title: name voxelSpacing processing runId }
+  tomogram: tomograms(where: {id: {_eq: $id}}) { id title: name runId }
   annotation: annotations(where: {id: {_eq: $id}}) { id title: objectName runId }
   alignment: alignments(where: {id: {_eq: $id}}) { id title: alignmentMethod runId }
   tiltseries(where: {id: {_eq: $id}}) { id title: cameraModel runId }
 }
 """
 
-#: The run of an annotation file.
 FILE_RUN: Final = """
 query FileRun($id: Int!) {
   annotationFiles(where: {id: {_eq: $id}}) { id annotationShape { annotation { runId } } }

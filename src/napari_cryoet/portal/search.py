@@ -28,20 +28,14 @@ class Found(NamedTuple):
 def search_catalogue(catalogue: Catalogue, text: str) -> tuple[CatalogueRow, ...]:
     """The datasets in which every word occurs, in the catalogue's order, a dataset with that very id first.
 
-    Looked through are id, title, organism, sample, cell, tissue, authors and their ORCIDs, annotated objects, DOIs,
-    EMPIAR and EMDB entries and the deposition's id. Case and accents don't matter; words in "double quotes" belong
-    together.
+    Case and accents don't matter; words in "double quotes" belong together.
     """
     words = split_words(text)
     return _id_first(rows_with(catalogue, words), words)
 
 
 def search_depositions(catalogue: Catalogue, text: str) -> tuple[DepositionRow, ...]:
-    """The depositions in which every word occurs, in the catalogue's order, one with that very id first.
-
-    Looked through are id, title, tag, kinds, authors and their ORCIDs, annotated objects, DOIs, entries of databases,
-    and the ids and organisms of the datasets that it brought or added to. Words are those of `search_catalogue`.
-    """
+    """The depositions in which every word occurs, or in the ids and organisms of their datasets."""
     words = split_words(text)
     organisms = {row.id: row.organism_name for row in catalogue.rows}
     found = [row for row in catalogue.depositions if _has_all(words, _deposition_text(row, organisms))]

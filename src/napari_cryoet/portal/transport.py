@@ -83,11 +83,7 @@ def asker_of_pack(pack: Pack) -> Ask:
 
 
 class AnswerCache:
-    """Keeps answers in a folder, so that they can be seen again without network.
-
-    An answer is one JSON file, named after the hash of what was asked. Several programs can share the folder. The
-    oldest go first when it outgrows its bound. A damaged file is as good as none.
-    """
+    """Keeps answers in a folder that programs can share: one JSON file each, named after the hash of what was asked."""
 
     def __init__(self, folder: Path, *, max_bytes: int = MAX_CACHE_BYTES) -> None:
         self._folder = folder
@@ -112,10 +108,9 @@ class AnswerCache:
 
     def _shrink(self) -> None:
         """Remove the oldest answers until the rest fits."""
-        kept = [(path.stat(), path) for path in self._folder.glob("*.json")]
-        kept.sort(key=lambda each: each[0].st_mtime, reverse=True)
-        totals = accumulate(status.st_size for status, _ in kept)
-        for (_, path), total in zip(kept, totals, strict=True):
+        newest_first = sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+        totals = accumulate([path.stat().st_size for path in newest_first])
+        for path, total in zip(newest_first, totals, strict=True):
             if total > self._max_bytes:
                 path.unlink(missing_ok=True)
 
