@@ -1,4 +1,4 @@
-"""Blosc 1 frames: parse header and table, plan which bytes to ask for, decode some of the blocks.
+"""Blosc 1 frames: parse header and table, decode some of the blocks.
 
 A frame is a 16-byte header, a table of little-endian int32 start offsets, one for each block, and the blocks, which are
 compressed independently and stand in any order. All hold ``blocksize`` bytes of content, the last one perhaps fewer.
@@ -17,7 +17,7 @@ import numpy as np
 from napari_cryoet.exceptions import FormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -28,7 +28,6 @@ HEADER_BYTES = 16
 _HEADER = struct.Struct("<BBBBIII")
 _FORMAT_VERSION = 2  # of all of Blosc 1.x; Blosc 2 writes other numbers
 _MEMCPYED, _DONT_SPLIT = 0x02, 0x10
-_SNAPPY = 2
 _MAX_BYTES = 2**31 - 1
 _SMALLEST_BLOCK_BYTES = 32  # no writer cuts more finely; a table of smaller ones would outgrow its content ...
 _SMALL_BYTES = 256  # ... unless there is less content than one value may have
@@ -79,15 +78,6 @@ class Frame:
     ends: NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class ByteRange:
-    """One piece to ask for: bytes ``start`` to ``stop`` of a frame, which hold ``blocks`` and perhaps gaps."""
-
-    start: int
-    stop: int
-    blocks: tuple[int, ...]
-
-
 def parse_header(prefix: Bytes) -> Header:
     """Read and check the first 16 bytes of a frame; FormatError if they can't be the start of a frame."""
     if len(prefix) < HEADER_BYTES:
@@ -104,11 +94,6 @@ def parse_header(prefix: Bytes) -> Header:
         raise FormatError("The Blosc header contradicts itself about the size of uncompressed content.")
     if header.cbytes < header.table_end:
         raise FormatError("The Blosc frame is too small for its own table of blocks.")
-    if header.flags >> 5 == _SNAPPY and not header.is_memcpyed:
-        raise FormatError(
-            "It is compressed with Blosc and Snappy, which can't be undone here.",
-            hint="Have it written with another compressor, such as Zstandard or LZ4.",
-        )
     return header
 
 
@@ -129,42 +114,6 @@ def parse_frame(prefix: Bytes) -> Frame:
     if (ends == starts).any():
         raise FormatError("Two blocks of the Blosc frame start at the same byte.")
     return Frame(header, starts, ends)
-
-
-def plan_ranges(frame: Frame, blocks: Iterable[int], *, max_gap: int, max_bytes: int) -> list[ByteRange]:
-    """Say which bytes to ask for to get some blocks: neighbours in one piece, in order of position.
-
-    Parameters
-    ----------
-    frame, blocks
-        Which blocks of which frame.
-    max_gap
-        Unwanted bytes between two wanted blocks that are rather fetched than asked around.
-    max_bytes
-        Pieces are not merged beyond this size; a single block may be larger.
-    """
-    wanted = np.fromiter(set(blocks), dtype=np.int64)
-    wanted = wanted[np.argsort(frame.starts[wanted])]
-    starts, ends = frame.starts[wanted].tolist(), frame.ends[wanted].tolist()
-    ranges: list[ByteRange] = []
-    first = 0
-    for i in range(1, len(wanted) + 1):
-        if i < len(wanted) and starts[i] - ends[i - 1] <= max_gap and ends[i] - starts[first] <= max_bytes:
-            continue
-        ranges.append(ByteRange(starts[first], ends[i - 1], tuple(wanted[first:i].tolist())))
-        first = i
-    return ranges
-
-
-def cut_blocks(frame: Frame, piece: ByteRange, content: Bytes) -> dict[int, memoryview]:
-    """Take the compressed blocks out of a piece that was fetched; FormatError if it isn't as long as planned."""
-    if len(content) != piece.stop - piece.start:
-        raise FormatError(f"A piece of a Blosc frame has {len(content)} bytes instead of {piece.stop - piece.start}.")
-    view = memoryview(content)
-    return {
-        block: view[int(frame.starts[block]) - piece.start : int(frame.ends[block]) - piece.start]
-        for block in piece.blocks
-    }
 
 
 def cut_frame(frame: Frame, blocks: range, bodies: Mapping[int, Bytes]) -> bytes:

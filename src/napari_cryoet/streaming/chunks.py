@@ -2,7 +2,7 @@
 
 Of Blosc frames and uncompressed chunks only the needed bytes are read; small or otherwise compressed chunks are read
 whole. What is encoded in a way that isn't known here is decoded by zarr itself. No request is for more than what is
-wanted can have.
+wanted can have, and nothing is decoded to more bytes than a chunk may have.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
+import zlib
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,26 +21,28 @@ import numpy.typing as npt
 from napari_cryoet.exceptions import ChangedError, FormatError
 from napari_cryoet.streaming import blosc
 from napari_cryoet.streaming.grid import BlockIndex, box_shape, make_grid
-from napari_cryoet.streaming.unpack import unpack, without_checksum
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 
-    from napari_cryoet.streaming.layout import ArrayLayout, Shards
+    from napari_cryoet.streaming.layout import ArrayLayout
     from napari_cryoet.streaming.memory import MemoryCache
     from napari_cryoet.streaming.sources import Piece, Source
 
+K = TypeVar("K")
 Block = npt.NDArray[Any]
+#: Bytes of a file: where they start and stop; all of it where the stop isn't known.
+Span = tuple[int, int | None]
+
 _RUN_BYTES = 4 * 2**20  # neighbours are requested together up to this size
 _WHOLE_CHUNK_BYTES = 4 * 2**20  # smaller chunks are read whole: asking for parts costs more than it saves
 _SMALL_CHUNK_BYTES = 2**19  # what compresses to so little is read whole: its table alone takes as long
-_MAX_GAP_BYTES, _MAX_PLAIN_GAP_BYTES = 2**18, 2**16  # unwanted bytes that are rather read than asked around
+_MAX_GAP_BYTES = 2**18  # unwanted bytes that are rather read than asked around
 _SMALLEST_BLOCK_BYTES = 2**17  # smaller blocks cost more in handling than in decoding
-_PLAIN_BLOCK_BYTES, _BLOCK_BYTES_IN_SMALL_CHUNKS = 2**19, 2**20
-_BLOSC_BLOCK_BYTES_A_BYTE, _LARGEST_BLOSC_BLOCK_BYTES = 2**17, 2**19  # what Blosc with lz4 makes of a type's bytes
-_TABLE_BYTES, _SHORTEST_TABLE_BYTES = 4096, 1024
+_USUAL_BLOCK_BYTES, _BLOCK_BYTES_IN_SMALL_CHUNKS = 2**19, 2**20
+_TABLE_BYTES = 4096
 _UNIFORM_RATIO = 64  # what compresses better may be one value all over
-_SLACK_BYTES = 2**16
+_SLACK_BYTES = 2**16  # by which what doesn't compress may be larger than its content
 _NO_CHUNK = 2**64 - 1
 _NO_FILE = ""  # what is noted of a file that doesn't exist, beside the ETags of those that do
 
@@ -49,8 +52,6 @@ class Files:
 
     Parameters
     ----------
-    source
-        Where they are.
     etags
         Of those that were read already.
     """
@@ -79,22 +80,11 @@ class Files:
         return piece
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where the bytes of a chunk are: a file, where in it they start, and how many; None where the file ends."""
-
-    key: str
-    start: int = 0
-    size: int | None = None
-
-
 class Chunks:
     """The chunks of one array; a subclass knows how blocks of them are read.
 
     Parameters
     ----------
-    files, layout
-        The array.
     memory, owner
         Where tables and indices of files are kept, under keys that start with ``owner``, one for each array.
 
@@ -109,7 +99,7 @@ class Chunks:
     ) -> None:
         self.layout = layout
         self._files, self._memory, self._owner = files, memory, owner
-        self._loading: dict[tuple[Any, ...], asyncio.Task[Any]] = {}
+        self._loading: dict[tuple[Any, ...], _Load] = {}
         self._measured: set[tuple[int, ...]] = set()
         self._stored_bytes = self._content_bytes = 0
         self._axis, block_shape, run_shape = self._cut(max(block_bytes, _SMALLEST_BLOCK_BYTES))
@@ -124,8 +114,7 @@ class Chunks:
 
     async def prepare(self, chunk: tuple[int, ...]) -> None:
         """Read what must be known of a chunk before the first of its blocks is read, if that is little."""
-        if self.layout.shards is not None:
-            await self._place(chunk)
+        await self._span(chunk)
 
     def describe(self, block: BlockIndex) -> str:
         """The file that a block is in, for messages."""
@@ -152,16 +141,12 @@ class Chunks:
         """
         chunk = self.layout.chunk_shape
         long_axes = [axis for axis, size in enumerate(chunk) if size > 1] or [0]
-        if not self._is_split:
+        if not _is_split(self.layout):
             return long_axes[0], chunk, self.layout.file_shape
         axes = long_axes if self.layout.codecs == () else long_axes[:-2] or long_axes[:1]
         axis = next((axis for axis in axes if self._bytes_below(axis) <= block_bytes), axes[-1])
         planes = max(1, -(-block_bytes // self._bytes_below(axis)))
         return axis, (*(1 for _ in chunk[:axis]), planes, *chunk[axis + 1 :]), chunk
-
-    @property
-    def _is_split(self) -> bool:
-        return self.layout.codecs in ((), ("blosc",)) and self.layout.chunk_bytes > _WHOLE_CHUNK_BYTES
 
     def _bytes_below(self, axis: int) -> int:
         """What one step along an axis takes in a chunk."""
@@ -173,7 +158,7 @@ class Chunks:
         start = sum(box[axis][0] % chunk[axis] * self._bytes_below(axis) for axis in range(self._axis + 1))
         return start, start + (box[self._axis][1] - box[self._axis][0]) * self._bytes_below(self._axis)
 
-    def _as_array(self, block: BlockIndex, content: blosc.Bytes, start: int) -> Block:
+    def _as_array(self, block: BlockIndex, content: blosc.Bytes, start: int = 0) -> Block:
         """A block's values from bytes that hold it from ``start`` on, without what lies beyond the array's end."""
         shape = box_shape(self.grid.box(block))
         full = (*shape[: self._axis + 1], *self.layout.chunk_shape[self._axis + 1 :])
@@ -192,62 +177,74 @@ class Chunks:
     # where chunks are
 
     def _file(self, chunk: tuple[int, ...]) -> tuple[int, ...]:
-        if self.layout.shards is None:
-            return chunk
-        return tuple(i // n for i, n in zip(chunk, self.layout.shards.chunks_per_shard, strict=True))
+        shards = self.layout.chunks_per_shard or (1,) * len(chunk)
+        return tuple(i // n for i, n in zip(chunk, shards, strict=True))
 
     def _file_key(self, chunk: tuple[int, ...]) -> str:
         return self.layout.file_key(self._file(chunk))
 
-    async def _place(self, chunk: tuple[int, ...]) -> _Place | None:
-        """Where a chunk is; None where its shard is missing, or has no such chunk."""
-        key, shards = self._file_key(chunk), self.layout.shards
-        if shards is None:
-            return _Place(key)
-        spans = await self._once("index", self._file(chunk), lambda: self._read_index(key, shards))
+    async def _span(self, chunk: tuple[int, ...]) -> Span | None:
+        """Where a chunk is in its file; None where its shard is missing, or has no such chunk."""
+        shards = self.layout.chunks_per_shard
+        return (0, None) if shards is None else await self._span_in_shard(chunk, shards)
+
+    async def _span_in_shard(self, chunk: tuple[int, ...], shards: tuple[int, ...]) -> tuple[int, int] | None:
+        spans = await self._once("index", self._file(chunk), lambda: self._read_index(chunk, shards))
         if spans is None:
             return None
-        start, stop = spans[tuple(i % n for i, n in zip(chunk, shards.chunks_per_shard, strict=True))].tolist()
-        return _Place(key, start, stop - start) if start >= 0 else None
+        start, stop = spans[tuple(i % n for i, n in zip(chunk, shards, strict=True))].tolist()
+        return (start, stop) if start >= 0 else None
 
-    async def _read_index(self, key: str, shards: Shards) -> tuple[npt.NDArray[np.int64] | None, int]:
-        size = shards.index_bytes
-        start = 0 if shards.index_is_first else -size
-        piece = await self._files.read(key, start=start, length=size, limit_bytes=size)
+    async def _read_index(
+        self, chunk: tuple[int, ...], shards: tuple[int, ...]
+    ) -> tuple[npt.NDArray[np.int64] | None, int]:
+        size = 16 * math.prod(shards) + 4
+        piece = await self._files.read(self._file_key(chunk), start=-size, length=size, limit_bytes=size)
         if piece is None:
             return None, 0
         spans = parse_index(piece.content, shards, file_bytes=piece.total_bytes)
         return spans, spans.nbytes
 
-    async def _read(self, place: _Place, *, start: int = 0, length: int | None = None) -> Piece | None:
-        """Read a part of a place, counted from its start; by default all, which can't be more than a chunk may have."""
-        limit = self.layout.chunk_bytes
-        if self.layout.codecs != ():
-            limit += limit // 8 + _SLACK_BYTES
-        if place.size is not None:
-            length = place.size - start if length is None else min(length, place.size - start)
-        if length is not None:
-            limit = length
-        return await self._files.read(place.key, start=place.start + start, length=length, limit_bytes=limit)
+    async def _read(self, key: str, start: int, stop: int | None) -> Piece | None:
+        """Read a part of a file, or all of it, which can't be more than a chunk may have."""
+        length = None if stop is None else stop - start
+        largest = (
+            self.layout.chunk_bytes if self.layout.codecs == () else self.layout.chunk_bytes * 9 // 8 + _SLACK_BYTES
+        )
+        return await self._files.read(
+            key, start=start, length=length, limit_bytes=largest if length is None else length
+        )
 
-    async def _once(self, kind: str, which: Any, load: Callable[[], Awaitable[tuple[Any, int]]]) -> Any:
+    async def _read_spans(self, key: str, spans: Mapping[K, tuple[int, int]]) -> dict[K, blosc.Bytes] | None:
+        """Read some spans of a file, neighbours in one request; None where there is no such file."""
+        found: dict[K, blosc.Bytes] = {}
+        for start, stop, names in _merged(spans):
+            piece = await self._read(key, start, stop)
+            if piece is None:
+                return None
+            if len(piece.content) != stop - start:
+                raise FormatError(f"It ends after {len(piece.content)} of {stop - start} bytes.")
+            view = memoryview(piece.content)
+            found |= {name: view[spans[name][0] - start : spans[name][1] - start] for name in names}
+        return found
+
+    async def _once(self, kind: str, which: Any, load: Callable[[], Coroutine[Any, Any, tuple[Any, int]]]) -> Any:
         """Something that is read once for all who need it: from memory, or from whoever is reading it."""
         key = (*self._owner, kind, which)
         if (kept := self._memory.get(key)) is not None:
             return kept[0]
-        task = self._loading.get(key)
-        if task is None:
-            task = self._loading[key] = asyncio.ensure_future(self._load(key, load))
-            task.add_done_callback(lambda task: task.cancelled() or task.exception())  # others may have given up
-        return await asyncio.shield(task)
-
-    async def _load(self, key: tuple[Any, ...], load: Callable[[], Awaitable[tuple[Any, int]]]) -> Any:
+        loading = self._loading.get(key) or self._loading.setdefault(key, _Load(asyncio.ensure_future(load())))
+        loading.waiting += 1
         try:
-            value, size_bytes = await load()
-            self._memory.put(key, (value,), size_bytes)
-            return value
+            value, size_bytes = await asyncio.shield(loading.task)
         finally:
-            del self._loading[key]
+            loading.waiting -= 1
+            if not loading.waiting:
+                loading.task.cancel()
+                if self._loading.get(key) is loading:
+                    del self._loading[key]
+        self._memory.put(key, (value,), size_bytes)
+        return value
 
     def _note_size(self, chunk: tuple[int, ...], stored_bytes: int) -> None:
         """Take in what a chunk takes in its file; what of it lies beyond the array's end counts for nothing."""
@@ -260,30 +257,37 @@ class Chunks:
         self._content_bytes += voxels * self.layout.stored_dtype.itemsize
 
 
+@dataclass(slots=True)
+class _Load:
+    """What is being read, and for how many."""
+
+    task: asyncio.Task[tuple[Any, int]]
+    waiting: int = 0
+
+
 class WholeChunks(Chunks):
     """Chunks that are read whole; neighbours in a shard together."""
 
     async def fetch(self, blocks: Sequence[BlockIndex]) -> Callable[[], dict[BlockIndex, Block]]:
         """Read whole chunks of one file; see `Chunks`."""
-        chunks = {block: self.grid.chunk(block) for block in blocks}
-        places = {block: await self._place(chunk) for block, chunk in chunks.items()}
-        contents: dict[_Place | None, blosc.Bytes] = {}
-        for whole, parts in _merged({place for place in places.values() if place is not None}):
-            piece = await self._read(whole)
-            if piece is not None:
-                view = memoryview(piece.content)
-                contents |= {part: view[part.start - whole.start :][: part.size] for part in parts}
-        found = {block: contents.get(place) for block, place in places.items()}
-        for block, content in found.items():
-            self._note_size(chunks[block], 0 if content is None else len(content))
-        return partial(self._decode, found)
+        chunks, shards = {block: self.grid.chunk(block) for block in blocks}, self.layout.chunks_per_shard
+        key = self._file_key(chunks[blocks[0]])
+        contents: dict[BlockIndex, blosc.Bytes] = {}
+        if shards is None:
+            piece = await self._read(key, 0, None)
+            contents = dict.fromkeys(blocks, piece.content) if piece is not None else {}
+        else:
+            spans = {block: await self._span_in_shard(chunk, shards) for block, chunk in chunks.items()}
+            contents = await self._read_spans(key, {block: span for block, span in spans.items() if span}) or {}
+        for block, chunk in chunks.items():
+            self._note_size(chunk, len(contents.get(block, b"")))
+        return partial(self._decode, blocks, contents)
 
-    def _decode(self, found: Mapping[BlockIndex, blosc.Bytes | None]) -> dict[BlockIndex, Block]:
-        blocks = self._filled(block for block, content in found.items() if content is None)
-        for block, content in found.items():
-            if content is not None:
-                blocks[block] = self._as_array(block, unpack(content, self.layout), 0)
-        return blocks
+    def _decode(
+        self, blocks: Sequence[BlockIndex], contents: Mapping[BlockIndex, blosc.Bytes]
+    ) -> dict[BlockIndex, Block]:
+        found = self._filled(block for block in blocks if block not in contents)
+        return found | {block: self._as_array(block, unpack(each, self.layout)) for block, each in contents.items()}
 
 
 class PlainChunks(Chunks):
@@ -296,50 +300,31 @@ class PlainChunks(Chunks):
     """
 
     def __init__(self, *args: Any, offset: int = 0, **options: Any) -> None:
-        super().__init__(*args, block_bytes=_PLAIN_BLOCK_BYTES, **options)
+        super().__init__(*args, block_bytes=_USUAL_BLOCK_BYTES, **options)
         self._offset = offset
 
     async def fetch(self, blocks: Sequence[BlockIndex]) -> Callable[[], dict[BlockIndex, Block]]:
         """Read parts of one chunk; see `Chunks`."""
         chunk = self.grid.chunk(blocks[0])
-        place = await self._place(chunk)
-        if place is None:
+        span = await self._span(chunk)
+        if span is None:
             return partial(self._filled, blocks)
-        if place.size not in {None, self.layout.chunk_bytes}:
-            raise FormatError(f"It has {place.size} bytes instead of {self.layout.chunk_bytes}.")
-        parts: list[tuple[list[tuple[BlockIndex, int]], bytes]] = []
-        for group in self._neighbours(blocks):
-            start, stop = self._byte_span(group[0])[0], self._byte_span(group[-1])[1]
-            piece = await self._read(place, start=self._offset + start, length=stop - start)
-            if piece is None:
-                return partial(self._filled, blocks)
-            if not self._offset and place.size is None and piece.total_bytes not in {None, self.layout.chunk_bytes}:
-                raise FormatError(f"It has {piece.total_bytes} bytes instead of {self.layout.chunk_bytes}.")
-            if len(piece.content) != stop - start:
-                raise FormatError("It ends before its last value.")
-            parts.append(([(block, self._byte_span(block)[0] - start) for block in group], piece.content))
+        if span[1] is not None and span[1] - span[0] != self.layout.chunk_bytes:
+            raise FormatError(f"It has {span[1] - span[0]} bytes instead of {self.layout.chunk_bytes}.")
+        begin = span[0] + self._offset
+        spans = {block: (begin + start, begin + stop) for block in blocks for start, stop in [self._byte_span(block)]}
+        contents = await self._read_spans(self._file_key(chunk), spans)
+        if contents is None:
+            return partial(self._filled, blocks)
         self._note_size(chunk, self.layout.chunk_bytes)
-        return lambda: {block: self._as_array(block, content, at) for group, content in parts for block, at in group}
-
-    def _neighbours(self, blocks: Sequence[BlockIndex]) -> list[list[BlockIndex]]:
-        """Blocks in order of position, those together that are read in one piece."""
-        groups: list[list[BlockIndex]] = []
-        end = -1
-        for block in sorted(blocks):
-            start, next_end = self._byte_span(block)
-            if groups and start - end <= _MAX_PLAIN_GAP_BYTES:
-                groups[-1].append(block)
-            else:
-                groups.append([block])
-            end = next_end
-        return groups
+        return lambda: {block: self._as_array(block, content) for block, content in contents.items()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _HeldFrame:
-    """A chunk's table of blocks, and all of the chunk where that is little."""
+    """A chunk's table of blocks, where it starts in its file, and all of it where that is little."""
 
-    place: _Place
+    start: int
     frame: blosc.Frame
     content: bytes
 
@@ -358,36 +343,53 @@ class FrameChunks(Chunks):
     def __init__(self, files: Files, layout: ArrayLayout, *, head: Piece | None, **options: Any) -> None:
         self._head = head
         sample = _sample_header(head, layout)
-        usual = min(_BLOSC_BLOCK_BYTES_A_BYTE * layout.stored_dtype.itemsize, _LARGEST_BLOSC_BLOCK_BYTES)
-        block_bytes = sample.blocksize if sample else usual
         # Chunks are asked for whole until one is met that is not small, for neighbours are alike.
         self._is_small = layout.stored_dtype.itemsize == 1 if sample is None else sample.cbytes <= _SMALL_CHUNK_BYTES
+        block_bytes = sample.blocksize if sample else _USUAL_BLOCK_BYTES
+        self._table_bytes = sample.table_end if sample else _TABLE_BYTES
         if self._is_small:
             block_bytes = max(block_bytes, _BLOCK_BYTES_IN_SMALL_CHUNKS)
-        self._table_bytes = max(sample.table_end, _SHORTEST_TABLE_BYTES) if sample else _TABLE_BYTES
         super().__init__(files, layout, block_bytes=block_bytes, **options)
         if sample is not None:
             self._note_size((0,) * len(layout.shape), sample.cbytes)
 
     async def fetch(self, blocks: Sequence[BlockIndex]) -> Callable[[], dict[BlockIndex, Block]]:
         """Read parts of one chunk; see `Chunks`."""
-        held = await self._held(self.grid.chunk(blocks[0]))
+        chunk = self.grid.chunk(blocks[0])
+        held = await self._held(chunk)
         if held is None:
             return partial(self._filled, blocks)
+        frame = held.frame
         spans = {block: self._byte_span(block) for block in blocks}
-        parts = {block: held.frame.header.blocks_of(*span) for block, span in spans.items()}
-        bodies = await self._read_parts(held, set(itertools.chain.from_iterable(parts.values())))
+        parts = {block: frame.header.blocks_of(*span) for block, span in spans.items()}
+        needed = set(itertools.chain.from_iterable(parts.values()))
+        bodies: Mapping[int, blosc.Bytes] | None
+        if len(held.content) == frame.header.cbytes:
+            view = memoryview(held.content)
+            bodies = {part: view[frame.starts[part] : frame.ends[part]] for part in needed}
+        else:
+            starts, ends = (held.start + frame.starts).tolist(), (held.start + frame.ends).tolist()
+            bodies = await self._read_spans(
+                self._file_key(chunk), {part: (starts[part], ends[part]) for part in needed}
+            )
+        if bodies is None:
+            raise FormatError("It is gone.")
+        return partial(self._decode, frame, spans, parts, bodies)
 
-        def decode() -> dict[BlockIndex, Block]:
-            decoded = {}
-            for block, own in parts.items():
-                content = blosc.decode_blocks(held.frame, own, bodies)
-                values = self._as_array(block, content, spans[block][0] - own.start * held.frame.header.blocksize)
-                stored_bytes = sum(len(bodies[part]) for part in own)
-                decoded[block] = _shrunk(values) if stored_bytes * _UNIFORM_RATIO < len(content) else values
-            return decoded
-
-        return decode
+    def _decode(
+        self,
+        frame: blosc.Frame,
+        spans: Mapping[BlockIndex, tuple[int, int]],
+        parts: Mapping[BlockIndex, range],
+        bodies: Mapping[int, blosc.Bytes],
+    ) -> dict[BlockIndex, Block]:
+        decoded = {}
+        for block, own in parts.items():
+            content = blosc.decode_blocks(frame, own, bodies)
+            values = self._as_array(block, content, spans[block][0] - own.start * frame.header.blocksize)
+            stored_bytes = sum(len(bodies[part]) for part in own)
+            decoded[block] = _shrunk(values) if stored_bytes * _UNIFORM_RATIO < len(content) else values
+        return decoded
 
     async def prepare(self, chunk: tuple[int, ...]) -> None:
         """Read a chunk's table, unless that comes with all of the chunk; see `Chunks`."""
@@ -399,13 +401,13 @@ class FrameChunks(Chunks):
         return held
 
     async def _read_frame(self, chunk: tuple[int, ...]) -> tuple[_HeldFrame | None, int]:
-        place = await self._place(chunk)
-        piece = await self._read_start(chunk, place) if place is not None else None
-        if place is None or piece is None:
+        span = await self._span(chunk)
+        piece = await self._read_start(chunk, span) if span is not None else None
+        if span is None or piece is None:
             self._note_size(chunk, 0)
             return None, 0
         content, header = piece.content, blosc.parse_header(piece.content)
-        size = place.size if place.size is not None else piece.total_bytes
+        size = piece.total_bytes if span[1] is None else span[1] - span[0]
         if header.nbytes != self.layout.chunk_bytes:
             raise FormatError(f"It holds {header.nbytes} bytes instead of {self.layout.chunk_bytes}.")
         if size not in {None, header.cbytes}:
@@ -413,29 +415,19 @@ class FrameChunks(Chunks):
         self._is_small &= header.cbytes <= _SMALL_CHUNK_BYTES
         self._note_size(chunk, header.cbytes)
         if len(content) < header.table_end:
-            rest = await self._read(place, start=len(content), length=header.table_end - len(content))
+            rest = await self._read(self._file_key(chunk), span[0] + len(content), span[0] + header.table_end)
             content += rest.content if rest is not None else b""
         frame = blosc.parse_frame(content)
         if header.cbytes > min(len(content), _SMALL_CHUNK_BYTES):
             content = content[: header.table_end]
-        return _HeldFrame(place, frame, content), len(content) + 2 * frame.starts.nbytes
+        return _HeldFrame(span[0], frame, content), len(content) + 2 * frame.starts.nbytes
 
-    async def _read_start(self, chunk: tuple[int, ...], place: _Place) -> Piece | None:
+    async def _read_start(self, chunk: tuple[int, ...], span: Span) -> Piece | None:
         head, self._head = (self._head, None) if not any(chunk) else (None, self._head)
         if head is not None and (not self._is_small or len(head.content) == head.total_bytes):
             return head
-        return await self._read(place, length=_SMALL_CHUNK_BYTES if self._is_small else self._table_bytes)
-
-    async def _read_parts(self, held: _HeldFrame, needed: set[int]) -> Mapping[int, blosc.Bytes]:
-        """The compressed bytes of some of a frame's blocks, from what is held or from the file."""
-        frame, content = held.frame, memoryview(held.content)
-        if len(content) == frame.header.cbytes:
-            return {part: content[int(frame.starts[part]) : int(frame.ends[part])] for part in needed}
-        bodies: dict[int, blosc.Bytes] = {}
-        for span in blosc.plan_ranges(frame, needed, max_gap=_MAX_GAP_BYTES, max_bytes=_RUN_BYTES):
-            piece = await self._read(held.place, start=span.start, length=span.stop - span.start)
-            bodies |= blosc.cut_blocks(frame, span, b"" if piece is None else piece.content)
-        return bodies
+        stop = span[0] + (_SMALL_CHUNK_BYTES if self._is_small else self._table_bytes)
+        return await self._read(self._file_key(chunk), span[0], stop if span[1] is None else min(stop, span[1]))
 
 
 def make_chunks(
@@ -443,11 +435,16 @@ def make_chunks(
 ) -> Chunks:
     """What suits an array; ``head`` is what is known of the file of its first chunk."""
     options: dict[str, Any] = {"memory": memory, "owner": owner}
-    if layout.chunk_bytes <= _WHOLE_CHUNK_BYTES or layout.codecs not in ((), ("blosc",)):
+    if not _is_split(layout):
         return WholeChunks(files, layout, block_bytes=layout.chunk_bytes, **options)
     if layout.codecs == ():
         return PlainChunks(files, layout, **options)
     return FrameChunks(files, layout, head=head, **options)
+
+
+def _is_split(layout: ArrayLayout) -> bool:
+    """Whether parts of chunks are read."""
+    return layout.codecs in ((), ("blosc",)) and layout.chunk_bytes > _WHOLE_CHUNK_BYTES
 
 
 def _sample_header(head: Piece | None, layout: ArrayLayout) -> blosc.Header | None:
@@ -466,32 +463,31 @@ def _shrunk(values: Block) -> Block:
     return values if (bits != bits[0]).any() else np.broadcast_to(values.flat[0], values.shape)
 
 
-def _merged(places: set[_Place]) -> list[tuple[_Place, list[_Place]]]:
-    """Places in one file, with the larger places that are read for them."""
-    merged: list[tuple[_Place, list[_Place]]] = []
-    for place in sorted(places, key=lambda place: place.start):
-        if merged and place.size is not None:
-            whole, parts = merged[-1]
-            end, stop = whole.start + (whole.size or 0), place.start + place.size
-            if place.start - end <= _MAX_GAP_BYTES and stop - whole.start <= _RUN_BYTES:
-                merged[-1] = (_Place(whole.key, whole.start, max(end, stop) - whole.start), [*parts, place])
+def _merged(spans: Mapping[K, tuple[int, int]]) -> list[tuple[int, int, list[K]]]:
+    """Spans in order of position, those together that are read in one piece."""
+    merged: list[tuple[int, int, list[K]]] = []
+    for name, (start, stop) in sorted(spans.items(), key=lambda each: each[1]):
+        if merged:
+            first, end, names = merged[-1]
+            if start - end <= _MAX_GAP_BYTES and stop - first <= _RUN_BYTES:
+                merged[-1] = (first, max(end, stop), [*names, name])
                 continue
-        merged.append((place, [place]))
+        merged.append((start, stop, [name]))
     return merged
 
 
-def parse_index(content: bytes, shards: Shards, *, file_bytes: int | None) -> npt.NDArray[np.int64]:
-    """Where the chunks of a shard start and stop, -1 where there is none; shape ``(*chunks_per_shard, 2)``.
+def parse_index(content: bytes, shards: tuple[int, ...], *, file_bytes: int | None) -> npt.NDArray[np.int64]:
+    """Where the chunks of a shard start and stop, -1 where there is none; shape ``(*shards, 2)``.
 
     Raises
     ------
     FormatError
         If it is cut short, damaged, or points outside the file.
     """
-    if len(content) != shards.index_bytes:
-        raise FormatError(f"The index of a shard has {len(content)} bytes instead of {shards.index_bytes}.")
-    entries = np.frombuffer(without_checksum(content) if shards.has_checksum else content, f"{shards.byte_order}u8")
-    starts, sizes = entries.reshape(-1, 2).astype(np.uint64).T
+    entries = np.frombuffer(without_checksum(content), np.uint8)
+    if entries.size != 16 * math.prod(shards):
+        raise FormatError(f"The index of a shard has {len(content)} bytes instead of {16 * math.prod(shards) + 4}.")
+    starts, sizes = entries.view("<u8").reshape(-1, 2).astype(np.uint64).T
     is_missing = starts == _NO_CHUNK
     limit = np.uint64(2**62 if file_bytes is None else file_bytes)
     is_outside = ~is_missing & ((starts > limit) | (sizes > limit) | (starts + sizes > limit))
@@ -499,4 +495,100 @@ def parse_index(content: bytes, shards: Shards, *, file_bytes: int | None) -> np
         raise FormatError("The index of a shard points outside its file.")
     spans = np.stack([starts, starts + sizes], axis=-1).astype(np.int64)
     spans[is_missing] = -1
-    return spans.reshape(*shards.chunks_per_shard, 2)
+    return spans.reshape(*shards, 2)
+
+
+def unpack(content: blosc.Bytes, layout: ArrayLayout) -> blosc.Bytes:
+    """The values of a whole chunk as bytes, never more than a chunk may have.
+
+    Raises
+    ------
+    FormatError
+        If the content is damaged, or comes to another size.
+    """
+    if layout.codecs is None:
+        return _unpack_by_zarr(content, layout)
+    for codec in reversed(layout.codecs):
+        match codec:
+            case "crc32c":
+                content = without_checksum(content)
+            case "blosc":
+                content = _unpack_blosc(content, layout.chunk_bytes)
+            case "zstd":
+                content = _unpack_zstd(content, layout.chunk_bytes)
+            case "gzip" | "zlib":
+                content = _unpack_deflate(content, layout.chunk_bytes, 31 if codec == "gzip" else 15)
+    if len(content) != layout.chunk_bytes:
+        raise FormatError(f"It has {len(content)} bytes instead of {layout.chunk_bytes}.")
+    return bytes(content) if isinstance(content, memoryview) else content  # a part must not keep the whole in memory
+
+
+def without_checksum(content: blosc.Bytes) -> blosc.Bytes:
+    """Take a CRC-32C off, and check it; FormatError if it doesn't match."""
+    import google_crc32c
+
+    body, checksum = content[:-4], bytes(content[-4:])
+    if len(content) < 4 or google_crc32c.value(bytes(body)) != int.from_bytes(checksum, "little"):
+        raise FormatError("It does not match its checksum.")
+    return body
+
+
+def _unpack_blosc(content: blosc.Bytes, nbytes: int) -> bytes:
+    header = blosc.parse_header(content)
+    if header.nbytes != nbytes or header.cbytes != len(content):
+        raise FormatError(f"Its Blosc frame says {header.nbytes} bytes in {header.cbytes}; {len(content)} came.")
+    return blosc.decode_frame(content) if nbytes else b""
+
+
+def _unpack_zstd(content: blosc.Bytes, nbytes: int) -> bytearray:
+    from numcodecs.zstd import decompress
+
+    unpacked = bytearray(nbytes)
+    try:
+        decompress(content, unpacked)
+    except (RuntimeError, ValueError) as error:
+        raise FormatError("It does not decompress (zstd).") from error
+    if _zstd_size(content) != nbytes:  # fewer bytes may have come, which is told only where even they don't fit
+        try:
+            decompress(content, bytearray(nbytes - 1))
+        except (RuntimeError, ValueError):
+            return unpacked
+        raise FormatError("It is too short (zstd).")
+    return unpacked
+
+
+def _zstd_size(content: blosc.Bytes) -> int | None:
+    """How many bytes the first Zstandard frame says that it holds, if it does (RFC 8878, 3.1.1)."""
+    head = bytes(content[:18])
+    if len(head) < 18 or head[:4] != b"\x28\xb5\x2f\xfd":
+        return None
+    is_single_segment, kind = bool(head[4] & 0x20), head[4] >> 6
+    start = 5 + (not is_single_segment) + (0, 1, 2, 4)[head[4] & 3]
+    size_bytes = (int(is_single_segment), 2, 4, 8)[kind]
+    return int.from_bytes(head[start : start + size_bytes], "little") + 256 * (kind == 1) if size_bytes else None
+
+
+def _unpack_deflate(content: blosc.Bytes, nbytes: int, window: int) -> bytes:
+    decoder = zlib.decompressobj(window)
+    try:
+        unpacked = decoder.decompress(content, nbytes + 1)
+    except zlib.error as error:
+        raise FormatError("It does not decompress (zlib or gzip).") from error
+    if len(unpacked) > nbytes or not decoder.eof:
+        raise FormatError(f"It is cut short, or has more than {nbytes} bytes of content.")
+    return unpacked
+
+
+def _unpack_by_zarr(content: blosc.Bytes, layout: ArrayLayout) -> bytes:
+    """Decode a chunk as the only one of an array."""
+    import zarr
+    from zarr.core.buffer import default_buffer_prototype
+    from zarr.storage import MemoryStore, StorePath
+
+    key = layout.file_name((0,) * len(layout.shape))
+    store = MemoryStore({key: default_buffer_prototype().buffer.from_bytes(bytes(content))})
+    try:
+        values = np.asarray(zarr.Array.from_dict(StorePath(store), layout.chunk_document)[...])
+    except Exception as error:  # codecs raise whatever they like
+        raise FormatError(f"It is damaged, or in a form that zarr can't decode ({error}).") from error
+    return np.ascontiguousarray(values, dtype=layout.stored_dtype).tobytes()

@@ -40,8 +40,7 @@ _MAX_DIMENSIONS = 8
 _MAX_LENGTH = 2**40
 _MAX_CHUNK_BYTES = 2**31
 _MAX_CHUNKS_ALONG_AN_AXIS = 2**20
-_MAX_INDEX_BYTES = 2**26
-_MAX_NESTING = 8
+_MAX_CHUNKS_PER_SHARD = 2**22
 _MAX_LABELS = 1024
 
 #: Codecs that do nothing but compress or filter numbers; numcodecs knows others, such as ``pickle``.
@@ -58,33 +57,6 @@ _COMPRESSORS = {name: name for name in ("blosc", "zstd", "gzip", "zlib")}
 _COMPRESSORS |= {f"numcodecs.{name}": name for name in _COMPRESSORS}
 
 
-@dataclass(frozen=True, slots=True)
-class Shards:
-    """How the shards of an array are laid out.
-
-    Attributes
-    ----------
-    chunks_per_shard
-        How many chunks a shard has along each axis.
-    index_is_first
-        Whether the index stands at the start of the file, or at its end.
-    byte_order
-        Of the numbers in the index.
-    has_checksum
-        Whether the index is followed by its CRC-32C.
-    """
-
-    chunks_per_shard: tuple[int, ...]
-    index_is_first: bool
-    byte_order: Literal["<", ">"]
-    has_checksum: bool
-
-    @property
-    def index_bytes(self) -> int:
-        """Size of the index with its checksum."""
-        return 16 * math.prod(self.chunks_per_shard) + 4 * self.has_checksum
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class ArrayLayout:
     """What is known about an array before any voxel is read.
@@ -93,10 +65,8 @@ class ArrayLayout:
     ----------
     path
         Where it is, relative to the image.
-    shape
-        In voxels.
     chunk_shape
-        Shape of what is encoded together.
+        Shape of what is encoded together, in voxels.
     stored_dtype
         Of the values in the file, with their byte order.
     fill_value
@@ -104,8 +74,8 @@ class ArrayLayout:
     codecs
         What was done to the bytes of a chunk, in the order of writing: at most one compressor, then perhaps a checksum.
         None where zarr itself has to decode it.
-    shards
-        How chunks are found in their file; None where each has a file of its own.
+    chunks_per_shard
+        How many chunks share a file along each axis; None where each has a file of its own.
     chunk_document
         The metadata of an array that consists of one such chunk.
     file_name
@@ -120,7 +90,7 @@ class ArrayLayout:
     stored_dtype: np.dtype[Any]
     fill_value: Any
     codecs: tuple[str, ...] | None
-    shards: Shards | None
+    chunks_per_shard: tuple[int, ...] | None
     chunk_document: dict[str, Any]
     file_name: Callable[[tuple[int, ...]], str]
     dimension_names: tuple[str, ...] = ()
@@ -138,9 +108,8 @@ class ArrayLayout:
     @property
     def file_shape(self) -> tuple[int, ...]:
         """Shape of what lies in one file."""
-        if self.shards is None:
-            return self.chunk_shape
-        return tuple(n * count for n, count in zip(self.chunk_shape, self.shards.chunks_per_shard, strict=True))
+        shards = self.chunks_per_shard or (1,) * len(self.chunk_shape)
+        return tuple(n * count for n, count in zip(self.chunk_shape, shards, strict=True))
 
     def file_key(self, file: tuple[int, ...]) -> str:
         """The file of a chunk, or of a shard, relative to the image."""
@@ -232,7 +201,11 @@ def _find(documents: _Documents, attributes: dict[str, Any], name: str, paths: l
 
 def head_key(array: ArrayLayout) -> str | None:
     """The file of the first chunk, if it is worth knowing how large the blocks in it are."""
-    return array.file_key((0,) * len(array.shape)) if array.codecs == ("blosc",) and array.shards is None else None
+    return (
+        array.file_key((0,) * len(array.shape))
+        if array.codecs == ("blosc",) and array.chunks_per_shard is None
+        else None
+    )
 
 
 def _require_image(documents: _Documents, attributes: dict[str, Any]) -> None:
@@ -241,12 +214,8 @@ def _require_image(documents: _Documents, attributes: dict[str, Any]) -> None:
     if any("multiscales" in place for place in places):
         return
     documents.raise_first_error()  # it may be an array
-    for place in places:
-        for name, kind in (("plate", "a plate"), ("well", "a well"), ("bioformats2raw.layout", "a collection")):
-            if name in place:
-                hint = f"Open one of the images in it, such as {documents.where}/0." if kind == "a collection" else ""
-                raise OtherKindError(f"{documents.where} is {kind} of images, not an image.", hint=hint)
-    raise OtherKindError(f"{documents.where} is a zarr group without multiscales, not an OME-Zarr image.")
+    hint = "It may be a collection of images: open one of those in it."
+    raise OtherKindError(f"{documents.where} is a zarr group without multiscales, not an OME-Zarr image.", hint=hint)
 
 
 def _check_levels(multiscale: Multiscale | None, arrays: list[ArrayLayout], where: str) -> None:
@@ -346,9 +315,7 @@ def parse_array(document: dict[str, Any], path: str, where: str) -> ArrayLayout:
 
     _require_lengths(document.get("shape"), f"{where}: shape")
     is_v2 = document.get("zarr_format") == 2
-    if not is_v2:
-        document = document | {"codecs": _v3_codecs(document.get("codecs"), where)}
-    known = _known_v2_codecs(document, where) if is_v2 else _known_v3_codecs(document["codecs"])
+    known = _known_v2_codecs(document, where) if is_v2 else _known_v3_codecs(document.get("codecs"), where)
     try:
         array = zarr.Array.from_dict(StorePath(MemoryStore()), document)
         dtype, chunks, file_shape = array.dtype, array.chunks, array.shards or array.chunks
@@ -356,14 +323,16 @@ def parse_array(document: dict[str, Any], path: str, where: str) -> ArrayLayout:
         raise FormatError(f"{where}: zarr does not understand this array ({error}).") from error
     if dtype.kind not in "biufc" or dtype.itemsize > (16 if dtype.kind == "c" else 8):
         raise FormatError(f"{where}: {dtype} is not a type of plain numbers.")
-    shards, chunk_document = None, document | {"shape": list(file_shape)}
-    if file_shape != chunks and (shards := _shards(document["codecs"][0], file_shape, chunks)) is not None:
+    chunk_document, shards = document | {"shape": list(file_shape)}, None
+    if file_shape != chunks and _is_usual_shard(document["codecs"]):
+        shards = tuple(n // m for n, m in zip(file_shape, chunks, strict=True))
         inner = document["codecs"][0]["configuration"]["codecs"]
-        known = _known_v3_codecs(inner)
+        known = _known_v3_codecs(inner, where)
         grid = {"name": "regular", "configuration": {"chunk_shape": list(chunks)}}
         chunk_document |= {"shape": list(chunks), "chunk_grid": grid, "codecs": inner}
     if not is_v2:
-        dtype = dtype.newbyteorder(_byte_order(chunk_document["codecs"][0]))
+        options = chunk_document["codecs"][0].get("configuration") or {}
+        dtype = dtype.newbyteorder(">" if options.get("endian") == "big" else "<")
     fill_value = array.metadata.fill_value
     layout = ArrayLayout(
         path=path,
@@ -372,7 +341,7 @@ def parse_array(document: dict[str, Any], path: str, where: str) -> ArrayLayout:
         stored_dtype=dtype,
         fill_value=dtype.newbyteorder("=").type(0 if fill_value is None else fill_value),
         codecs=known,
-        shards=shards,
+        chunks_per_shard=shards,
         chunk_document=chunk_document,
         file_name=array.metadata.encode_chunk_key,
         dimension_names=_all_names(document.get("dimension_names"), len(array.shape)),
@@ -387,8 +356,8 @@ def _check_sizes(layout: ArrayLayout, where: str) -> None:
         raise FormatError(f"{where}: chunks of {layout.chunk_bytes / 2**30:.1f} GiB are too large to read.")
     if any(n > m * _MAX_CHUNKS_ALONG_AN_AXIS for n, m in zip(layout.shape, layout.chunk_shape, strict=True)):
         raise FormatError(f"{where}: {layout.shape} voxels in chunks of {layout.chunk_shape} are too many.")
-    if layout.shards is not None and layout.shards.index_bytes > _MAX_INDEX_BYTES:
-        raise FormatError(f"{where}: shards of {layout.shards.chunks_per_shard} chunks are too finely cut.")
+    if math.prod(layout.chunks_per_shard or ()) > _MAX_CHUNKS_PER_SHARD:
+        raise FormatError(f"{where}: shards of {layout.chunks_per_shard} chunks are too finely cut.")
 
 
 def _require_lengths(values: Any, what: str) -> None:
@@ -399,16 +368,23 @@ def _require_lengths(values: Any, what: str) -> None:
 
 
 def _known_v2_codecs(document: dict[str, Any], where: str) -> tuple[str, ...] | None:
+    """What was done to a chunk, where it can be undone here."""
     compressor, filters = document.get("compressor"), document.get("filters") or []
     codecs = ([compressor] if compressor is not None else []) + (filters if isinstance(filters, list) else [filters])
-    names: list[Any] = [codec.get("id") if isinstance(codec, dict) else codec for codec in codecs]
-    _require_safe(names, _SAFE_V2_CODECS, where)
+    names = [_safe_name(codec, "id", _SAFE_V2_CODECS, where) for codec in codecs]
     is_plain = not filters and document.get("order", "C") == "C" and set(names) <= _COMPRESSORS.keys()
     return tuple(_COMPRESSORS[name] for name in names) if is_plain else None
 
 
-def _known_v3_codecs(codecs: list[dict[str, Any]]) -> tuple[str, ...] | None:
-    names = [codec["name"] for codec in codecs]
+def _known_v3_codecs(codecs: Any, where: str) -> tuple[str, ...] | None:
+    if not isinstance(codecs, list) or not codecs:
+        raise FormatError(f"{where}: codecs is not a list of codecs.")
+    names = [_safe_name(codec, "name", _SAFE_V3_CODECS, where) for codec in codecs]
+    for codec, name in zip(codecs, names, strict=True):
+        if name == "sharding_indexed":
+            options = codec.get("configuration") or {}
+            for field in ("codecs", "index_codecs"):
+                _known_v3_codecs(options.get(field), where)
     checksum = ("crc32c",) if names[-1] == "crc32c" else ()
     compressors = names[1:-1] if checksum else names[1:]
     if names[0] != "bytes" or len(compressors) > 1 or not set(compressors) <= _COMPRESSORS.keys():
@@ -416,46 +392,19 @@ def _known_v3_codecs(codecs: list[dict[str, Any]]) -> tuple[str, ...] | None:
     return tuple(_COMPRESSORS[name] for name in compressors) + checksum
 
 
-def _v3_codecs(codecs: Any, where: str, nesting: int = 0) -> list[dict[str, Any]]:
-    """The codecs of zarr v3, each as an object with its configuration; those inside shards too."""
-    if not isinstance(codecs, list) or not codecs or nesting > _MAX_NESTING:
-        raise FormatError(f"{where}: codecs is not a list of codecs.")
-    found = []
-    for codec in codecs:
-        codec = {"name": codec} if isinstance(codec, str) else codec  # what needs no options  # noqa: PLW2901
-        name = codec.get("name") if isinstance(codec, dict) else None
-        _require_safe([name], _SAFE_V3_CODECS, where)
-        options = dict(codec.get("configuration") or {})
-        if name == "sharding_indexed":
-            for field in ("codecs", "index_codecs"):
-                options[field] = _v3_codecs(options.get(field), where, nesting + 1)
-        found.append({"name": name, "configuration": options})
-    return found
+def _safe_name(codec: Any, field: str, safe: frozenset[str], where: str) -> str:
+    name = codec.get(field) if isinstance(codec, dict) else codec
+    if not isinstance(codec, dict) or not isinstance(name, str) or name not in safe:
+        raise FormatError(f"{where}: the codec {name!r} is not supported.")
+    return name
 
 
-def _require_safe(names: list[Any], safe: frozenset[str], where: str) -> None:
-    for name in names:
-        if not isinstance(name, str) or name not in safe:
-            raise FormatError(f"{where}: the codec {name!r} is not supported.")
-
-
-def _shards(codec: dict[str, Any], file_shape: tuple[int, ...], chunks: tuple[int, ...]) -> Shards | None:
-    """How shards are laid out; None where their index is encoded in a way that only zarr knows."""
-    options = codec["configuration"]
-    index = options["index_codecs"]
-    known = _known_v3_codecs(index)
-    if known not in ((), ("crc32c",)):
-        return None
-    return Shards(
-        tuple(n // m for n, m in zip(file_shape, chunks, strict=True)),
-        index_is_first=options.get("index_location", "end") == "start",
-        byte_order=_byte_order(index[0]),
-        has_checksum=bool(known),
-    )
-
-
-def _byte_order(codec: dict[str, Any]) -> Literal["<", ">"]:
-    return ">" if codec["configuration"].get("endian", "little") == "big" else "<"
+def _is_usual_shard(codecs: list[dict[str, Any]]) -> bool:
+    """Whether a shard is nothing but its chunks, and at its end their index as all writers encode it."""
+    options = codecs[0].get("configuration") or {}
+    index = [(codec["name"], codec.get("configuration") or {}) for codec in options.get("index_codecs", [])]
+    is_usual_index = [name for name, _ in index] == ["bytes", "crc32c"] and index[0][1].get("endian") == "little"
+    return len(codecs) == 1 and is_usual_index and options.get("index_location", "end") == "end"
 
 
 def _all_names(names: Any, count: int) -> tuple[str, ...]:
