@@ -1,8 +1,4 @@
-"""Checks a whole pack against the portal's schema.
-
-Opening a pack checks only what is looked at. This also finds columns that the schema doesn't have, cells that every row
-must have, keys that lead nowhere, and URLs of the pack without a file.
-"""
+"""Checks a whole pack against the portal's schema: columns, cells that rows must have, keys, and files of URLs."""
 
 from __future__ import annotations
 
@@ -19,15 +15,7 @@ MAX_PROBLEMS: Final = 100
 
 
 def problems_of(pack: Pack, *, with_files: bool = False) -> tuple[str, ...]:
-    """What is wrong with a pack, a sentence each, the first 100; none for a good one.
-
-    Parameters
-    ----------
-    pack
-        What to check.
-    with_files
-        Whether every URL of the pack has to have its file or folder; packs of tables alone are good packs too.
-    """
+    """What is wrong with a pack, a sentence each, the first 100; packs of tables without files are good packs too."""
     return tuple(islice(_problems(pack, with_files), MAX_PROBLEMS))
 
 

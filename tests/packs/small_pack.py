@@ -1,7 +1,7 @@
 """Rows and packs small enough to know by heart."""
 
 from napari_cryoet.packs.graphql import execute
-from napari_cryoet.packs.pack import Manifest, write_pack
+from napari_cryoet.packs.pack import Manifest
 from napari_cryoet.tables.database import Database
 from portal_rows import blank_row
 
@@ -82,11 +82,6 @@ def small_tables():
 def database(tables=None):
     """The database of these tables, by default the small ones."""
     return Database(small_tables() if tables is None else tables)
-
-
-def pack_of(folder, tables=None):
-    """A pack with these tables, by default the small ones."""
-    return write_pack(folder, MANIFEST, small_tables() if tables is None else tables)
 
 
 def ask(source, query, limits=None, **variables):

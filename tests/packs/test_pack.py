@@ -10,10 +10,9 @@ import pytest
 from napari_cryoet.exceptions import PackError
 from napari_cryoet.packs.pack import Manifest, is_pack, open_pack, write_pack
 from napari_cryoet.records import PORTAL_S3_PREFIX, PORTAL_TERMS, Terms
-from packs.pack_check import problems_of
-from packs.small_pack import HTTPS, MANIFEST, S3, pack_of, placed, row, small_tables
+from packs.small_pack import HTTPS, MANIFEST, S3
 
-NAMES = ["TS_026", "run 1", "a+b", "[0]", "50%", "#2", "50%20", "what?", "µ ä", "a;b,c=d&e", "100%25 sure"]
+NAMES = ["run 1", "a+b [0] #2", "50%", "50%20", "what?", "µ ä", "a;b,c=d&e", "100%25 sure"]
 
 
 @pytest.fixture
@@ -49,11 +48,10 @@ def test_writing_again_replaces_the_tables_and_keeps_the_files(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["files", "pack.json", "tables"]
 
 
-@pytest.mark.parametrize("tables", [{"runs": [{"id": float("nan")}]}, {"runs": [{"id": object()}]}])
-def test_what_cannot_be_written_leaves_the_old_pack_alone(tmp_path, tables):
+def test_what_cannot_be_written_leaves_the_old_pack_alone(tmp_path):
     write_pack(tmp_path, MANIFEST, {"runs": [{"id": 1}]})
     with pytest.raises(PackError):
-        write_pack(tmp_path, MANIFEST, tables)
+        write_pack(tmp_path, MANIFEST, {"runs": [{"id": float("nan")}]})
     assert [row["id"] for row in open_pack(tmp_path).tables["runs"]] == [1]
 
 
@@ -78,12 +76,9 @@ def test_a_folder_that_is_not_a_pack_is_told(tmp_path):
     ("change", "word"),
     [
         ({"format": "zip"}, "format"),
-        ({"version": "1"}, "version"),
         ({"version": 2}, "newer napari-cryoet"),
-        ({"title": None}, "title"),
         ({"httpsPrefix": "https://files.example.org"}, "httpsPrefix"),
         ({"httpsPrefix": "file:///etc/"}, "httpsPrefix"),
-        ({"s3Prefix": "s3://"}, "s3Prefix"),
         ({"site": "javascript:x()"}, "site"),
     ],
 )
@@ -95,7 +90,7 @@ def test_a_damaged_manifest_is_named(pack, change, word):
     assert not is_pack(pack.folder)
 
 
-@pytest.mark.parametrize("text", ["[{]", "[" * 100_000, '[{"id": NaN}]', '{"id": 1}', "[1]", ""])
+@pytest.mark.parametrize("text", ["[{]", "[" * 100_000, '[{"id": NaN}]', "[1]"])
 def test_a_damaged_table_is_named(pack, text):
     (pack.folder / "tables" / "runs.json").write_text(text)
     with pytest.raises(PackError, match=r"runs\.json"):
@@ -128,24 +123,7 @@ def test_other_urls_stay_or_are_blanked(pack):
         assert pack.local_url(url) == ""
 
 
-@pytest.mark.parametrize(
-    "rest", ["../pack.json", "10/../../x", "10/%2e%2e/%2E%2E/x", "%2fetc/passwd", "..%5cx", "a\\b", "C:/x", "a%00b"]
-)
+@pytest.mark.parametrize("rest", ["10/../../x", "10/%2e%2e/%2E%2E/x", "%2fetc/passwd", "..%5cx", "C:/x", "a%00b"])
 def test_a_url_that_leads_out_of_the_pack_is_refused(pack, rest):
     with pytest.raises(PackError, match="out of its files"):
         pack.local_url(HTTPS + rest)
-
-
-def test_a_good_pack_has_no_problems_and_others_are_told(tmp_path, demo_pack):
-    assert problems_of(open_pack(demo_pack), with_files=True) == ()
-    pack = pack_of(tmp_path / "small")
-    assert problems_of(pack) == ()
-    assert all("no such file" in problem for problem in problems_of(pack, with_files=True))
-    wrong = small_tables() | {
-        "runs": [row("runs", id=100, datasetId=77, sizeOfIt=1, **placed("Prefix", "10/"))],
-        "annotationAuthors": [{"id": 1, "annotationId": None, "authorListOrder": 1}],
-        "frames": [{"id": "x"}],
-    }
-    told = "\n".join(problems_of(pack_of(tmp_path / "wrong", wrong)))
-    for words in ("datasetId 77", "sizeOfIt", "no name", "table frames"):
-        assert words in told
