@@ -12,7 +12,7 @@ from napari_cryoet.portal import answers, open_portal
 from napari_cryoet.portal.answers import Answer
 from napari_cryoet.portal.queries import MAX_CONTRIBUTED_RUNS
 from napari_cryoet.portal.search import search_catalogue
-from napari_cryoet.records import MAX_ID, PORTAL_TERMS, Terms
+from napari_cryoet.records import MAX_ID, Terms
 from portal_rows import Tables, real_run
 
 
@@ -24,9 +24,6 @@ def portal_of(tmp_path: Path):
 def run_in(tables: Tables, **values) -> int:
     dataset = tables.add("datasets", depositionId=tables.add("depositions"))
     return tables.add("runs", datasetId=dataset, **values)
-
-
-# Replies of the portal's own server.
 
 
 @pytest.fixture
@@ -105,23 +102,6 @@ def test_a_real_run_has_all_its_records_with_their_parents(real_data, portal_of)
     assert [author.name for author in page.default_tomogram.authors][:2] == ["Hannah Siems", "Garrett Greenan"]
 
 
-def test_terms_are_the_sources_or_the_portals_for_its_own_files():
-    def terms_of(prefix, told):
-        run = {"id": 5, "datasetId": 6, "name": "TS_1", "s3Prefix": prefix, "httpsPrefix": "https://x.org/"}
-        lists = ("datasetAuthors", "datasetFunding", "tomogramVoxelSpacings", "tomograms", "tomogramAuthors")
-        lists += ("annotations", "annotationAuthors", "annotationMethodLinks", "annotationShapes", "annotationFiles")
-        data = {"runs": [run]} | {name: [] for name in (*lists, "alignments", "tiltseries")}
-        return answers.run_page(5, Answer(data, told)).run.terms
-
-    mine = Terms(licence="CC-BY-4.0")
-    assert terms_of("s3://cryoet-data-portal-public/10000/TS_1/", None) == PORTAL_TERMS
-    assert terms_of("s3://cryoet-data-portal-public/10000/TS_1/", mine) == mine
-    assert terms_of("s3://lab/TS_1/", None) == Terms()
-
-
-# Order.
-
-
 def test_tomograms_are_ordered_by_what_to_open_first_on_every_page(portal_of):
     tables = Tables()
     run = run_in(tables, name="TS_1")
@@ -171,9 +151,6 @@ def test_runs_show_how_much_there_is_and_nothing_where_there_is_nothing(portal_o
     assert [(each.object_name, each.count) for each in full.objects] == [("ribosome", 2), ("", 1), ("actin", 1)]
     assert (bare.tomogram_count, bare.annotation_count, bare.objects, bare.voxel_spacing) == (0, 0, (), None)
     assert (portal.run_page(empty).tomograms, portal.run_page(empty).default_tomogram) == ((), None)
-
-
-# Depositions and look-ups.
 
 
 @pytest.fixture

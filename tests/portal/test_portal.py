@@ -208,8 +208,16 @@ def test_a_search_is_answered_from_the_catalogue_where_the_server_is_away(remote
     for portal in (open_remote(), open_remote(offline=True)):
         assert [row.id for row in portal.search("one ds-5")] == [5]
         assert portal.search("ts_1") == ()  # only the server looks through the names of runs
+
+
+def test_the_catalogue_is_asked_for_again_once_the_server_is_back(remote):
+    open_remote, server = remote
+    open_remote().catalogue()
+    portal, server.fault = open_remote(), AWAY
+    assert portal.catalogue().freshness.is_offline
     server.fault = None
-    assert [row.id for row in open_remote().search("ts_1")] == [5]
+    assert not portal.catalogue().freshness.is_offline
+    assert portal.catalogue(refresh=True) is not portal.catalogue(refresh=True)
 
 
 def test_an_error_of_the_portal_is_not_papered_over_with_an_old_answer(remote):
