@@ -33,7 +33,7 @@ from qtpy.QtTest import QTest
 
 from napari_cryoet import add_layers, load_tomogram
 from napari_cryoet._qt.review_dock import ReviewDock
-from napari_cryoet.formats.portal_zarr import write_pyramid
+from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.specs import points_spec
 from napari_cryoet.picks import Picks
 from napari_cryoet.review import Verdict

@@ -115,7 +115,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.data or Path(temporary)
         if not (folder / "a.zarr" / ".zattrs").exists():
-            from napari_cryoet.formats.portal_zarr import write_pyramid
+            from napari_cryoet.formats.ome_zarr import write_pyramid
 
             write_pyramid(folder / "a.zarr", first_plane.Noise(), first_plane.SPACING_ANGSTROM)
         print(json.dumps(benchmark(folder, given.repeats), indent=1))

@@ -151,7 +151,7 @@ def run_child(variant: str, url: str) -> dict[str, float]:
 
 
 def benchmark(folder: Path, link: Profile, repeats: int, only: str) -> dict[str, Any]:
-    from napari_cryoet.formats.portal_zarr import write_pyramid
+    from napari_cryoet.formats.ome_zarr import write_pyramid
 
     results: dict[str, Any] = {}
     for dtype, kind in KINDS.items():

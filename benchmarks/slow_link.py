@@ -55,7 +55,7 @@ class Blobs:
 
 def make_data(folder: Path) -> None:
     """Write the volume, two masks and the samples, where they aren't yet."""
-    from napari_cryoet.formats.portal_zarr import write_pyramid
+    from napari_cryoet.formats.ome_zarr import write_pyramid
 
     if not (folder / "a.zarr" / ".zattrs").exists():
         write_pyramid(folder / "a.zarr", Noise(), SPACING_ANGSTROM)

@@ -17,7 +17,7 @@ LEVELS = 3
 
 def write_data(folder: Path) -> None:
     """Write the three, where they aren't yet."""
-    from napari_cryoet.formats.portal_zarr import write_pyramid
+    from napari_cryoet.formats.ome_zarr import write_pyramid
 
     if (folder / "done").exists():
         return

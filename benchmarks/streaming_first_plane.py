@@ -208,7 +208,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.data or Path(temporary)
         if not (folder / "a.zarr" / ".zattrs").exists():
-            from napari_cryoet.formats.portal_zarr import write_pyramid
+            from napari_cryoet.formats.ome_zarr import write_pyramid
 
             write_pyramid(folder / "a.zarr", Noise(), SPACING_ANGSTROM)
         print(json.dumps(benchmark(given, folder), indent=1))

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from real_microtubule import Microtubule, Tiled
 
 from napari_cryoet.demo.write import save_photo
-from napari_cryoet.formats.portal_zarr import folder_bytes, write_mrc, write_pyramid
+from napari_cryoet.formats.mrc import write_mrc
+from napari_cryoet.formats.ome_zarr import folder_bytes, write_pyramid
 from napari_cryoet.packs.pack import Manifest, Pack, write_pack
 
 Row = dict[str, Any]

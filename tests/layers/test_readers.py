@@ -8,8 +8,9 @@ import zarr
 
 from napari_cryoet.exceptions import FormatError, PackError, StreamError
 from napari_cryoet.formats.masks import write_mask
+from napari_cryoet.formats.mrc import write_mrc
 from napari_cryoet.formats.ndjson import lines_of
-from napari_cryoet.formats.portal_zarr import write_mrc, write_pyramid
+from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.readers import find_reader, get_reader, read_pack
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.packs.pack import Manifest, write_pack

@@ -9,8 +9,8 @@ import zarr
 from napari_cryoet import load_tomogram
 from napari_cryoet.exceptions import FormatError, OtherKindError
 from napari_cryoet.formats.masks import write_mask
+from napari_cryoet.formats.mrc import write_mrc
 from napari_cryoet.formats.notes import ORIGIN_KEY
-from napari_cryoet.formats.portal_zarr import write_mrc
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.volumes import name_of, open_volume, suffix_of
 from ome_images import noise, write_image

@@ -11,7 +11,7 @@ import numpy as np
 from fault_server import Request
 from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet.formats.ndjson import lines_of
-from napari_cryoet.formats.portal_zarr import write_pyramid
+from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.picks import Picks
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationShape, ShapeType

@@ -14,8 +14,9 @@ from napari.utils.notifications import notification_manager
 from napari_cryoet._qt.adopting import adopt_layers_of
 from napari_cryoet._qt.orientation_display import active_points, orientation_of, points_of
 from napari_cryoet._qt.streaming.progressive import StreamStatus, stream_of
+from napari_cryoet.formats.mrc import write_mrc
 from napari_cryoet.formats.ndjson import lines_of
-from napari_cryoet.formats.portal_zarr import write_mrc, write_pyramid
+from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.load import load_annotation, load_tomogram
 from napari_cryoet.picks import Picks
 from napari_cryoet.streaming import pyramid_of

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QApplication, QLabel
 from keyboard import marks_of_keys, spoken
 from napari_cryoet._qt import caption_desk
 from napari_cryoet._qt.caption_panel import CaptionPanel
-from napari_cryoet.formats.sidecars import Caption
+from napari_cryoet.layers.load import Caption
 from napari_cryoet.portal import open_portal
 from qt.test_layer_desk import CHECK, OFF, ON, dock, first_that, names  # noqa: F401 - the dock is a fixture
 
@@ -65,7 +65,7 @@ def test_the_text_has_a_name_and_shows_when_it_has_the_keys(qtbot, dock):  # noq
     with qtbot.waitActive(dock.window()):
         dock.window().activateWindow()
     for words in ("some words", "w" * 400):
-        run.caption.show_captions("about", [Caption(None, words)])
+        run.caption.show_captions("about", [Caption(words)])
         QApplication.processEvents()
         controls = run.caption.dismiss, run.caption.text
         assert [
@@ -128,7 +128,7 @@ def test_a_text_that_cannot_be_read_says_so(qtbot, dock, demo_pack, tmp_path):  
 def test_no_text_is_markup(qtbot, theme):
     panel = CaptionPanel(theme)
     qtbot.addWidget(panel)
-    panel.show_captions("<b>title</b>", [Caption(0, "<b>bold</b>"), Caption(1, "second\nline")])
+    panel.show_captions("<b>title</b>", [Caption("<b>bold</b>"), Caption("second\nline")])
     labels = [panel.text, panel.title]
     assert all(isinstance(label, QLabel) and label.textFormat() == Qt.TextFormat.PlainText for label in labels)
     assert panel.text.text() == "<b>bold</b>\n\nsecond\nline"
@@ -138,5 +138,5 @@ def test_a_long_text_scrolls_and_leaves_room_for_the_list(qtbot, theme):
     panel = CaptionPanel(theme)
     qtbot.addWidget(panel)
     panel.resize(340, 400)
-    panel.show_captions("long", [Caption(0, json.dumps("word " * 2000))])
+    panel.show_captions("long", [Caption(json.dumps("word " * 2000))])
     assert panel.sizeHint().height() < 250

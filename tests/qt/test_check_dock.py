@@ -17,7 +17,7 @@ from napari_cryoet._qt.layer_picks import picks_of
 from napari_cryoet._qt.layer_volume import picks_in
 from napari_cryoet.appearance.diameters import forget_diameter, set_diameter
 from napari_cryoet.exceptions import StoppedError
-from napari_cryoet.formats.portal_zarr import write_pyramid
+from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.specs import points_spec
 from napari_cryoet.picks import Picks
 

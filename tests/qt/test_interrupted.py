@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt
 
 import fault_server as faults
 from fault_server import FaultServer, Faulty
-from napari_cryoet.formats.portal_zarr import write_pyramid
+from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.network import client
 from napari_cryoet.network.policy import policy as shared_policy
 from napari_cryoet.network.policy import save_data

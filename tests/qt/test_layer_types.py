@@ -8,7 +8,7 @@ from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.layers.editable_copy import make_editable_copy
 from napari_cryoet._qt.streaming.progressive import make_layer
 from napari_cryoet.exceptions import SaveError
-from napari_cryoet.formats.portal_zarr import write_pyramid
+from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.specs import LayerSpec
 from napari_cryoet.streaming import open_pyramid
 

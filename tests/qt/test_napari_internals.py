@@ -25,7 +25,7 @@ from napari_cryoet._qt.napari_check import Feature, lacks
 from napari_cryoet._qt.orientation_display import orientation_of
 from napari_cryoet._qt.picks_link import link_of
 from napari_cryoet._qt.streaming.progressive import stream_of
-from napari_cryoet.formats.portal_zarr import write_pyramid
+from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec, arrows_spec, points_spec
 from napari_cryoet.picks import Picks
 from napari_cryoet.streaming import open_pyramid

@@ -17,7 +17,7 @@ from napari_cryoet._qt.layer_picks import keepers
 from napari_cryoet._qt.ortho_views import OrthoViews
 from napari_cryoet._qt.planes import XZ, YZ
 from napari_cryoet._qt.streaming.progressive import display_of, stream_of
-from napari_cryoet.formats.portal_zarr import write_pyramid
+from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.load import load_picks, load_tomogram
 from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec, points_spec
 from napari_cryoet.picks import Picks

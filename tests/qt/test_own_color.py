@@ -13,7 +13,7 @@ from napari_cryoet._qt.layer_picks import picks_of
 from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet.appearance.colors import OWN_PALETTE, annotation_colors, color_of
-from napari_cryoet.formats.portal_zarr import write_mrc
+from napari_cryoet.formats.mrc import write_mrc
 from napari_cryoet.formats.registry import write_picks
 from napari_cryoet.records import ShapeType
 from qt.two_picks import two_picks

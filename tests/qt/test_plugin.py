@@ -11,8 +11,9 @@ from napari_cryoet._qt import plugin
 from napari_cryoet._qt.memory import DataSaver, Memory, recall_once
 from napari_cryoet._qt.streaming.progressive import StreamStatus, stream_of
 from napari_cryoet.exceptions import CryoETError, FormatError, WithheldError
+from napari_cryoet.formats.mrc import write_mrc
 from napari_cryoet.formats.ndjson import lines_of
-from napari_cryoet.formats.portal_zarr import write_mrc, write_pyramid
+from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.network.policy import policy as shared_policy
 from napari_cryoet.network.policy import save_data
 from napari_cryoet.picks import Picks

@@ -19,7 +19,7 @@ from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet._qt.streaming import progressive
 from napari_cryoet._qt.streaming.progressive import stream_of
 from napari_cryoet._qt.viewer_link import ViewerLink
-from napari_cryoet.formats.portal_zarr import write_pyramid
+from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.load import load_annotation, load_tomogram
 from napari_cryoet.records import AnnotationShape, ShapeType
 from samples import make_annotation, make_file, make_run_page, make_tomogram, make_voxel_spacing

@@ -25,7 +25,7 @@ from napari_cryoet._qt.streaming.progressive import (
 )
 from napari_cryoet.exceptions import StreamError
 from napari_cryoet.formats.mrc import open_mrc
-from napari_cryoet.formats.portal_zarr import write_pyramid
+from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec
 from napari_cryoet.streaming import Pyramid, open_pyramid
 from ome_images import noise as noise_of_cells

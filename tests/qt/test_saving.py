@@ -9,7 +9,7 @@ from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.context_dialog import Answer
 from napari_cryoet.exceptions import MissingContextError, SaveError
 from napari_cryoet.formats.notes import read_beside
-from napari_cryoet.formats.portal_zarr import write_pyramid
+from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.formats.registry import read_picks, write_picks
 from napari_cryoet.layers.load import load_annotation, load_picks
 from napari_cryoet.picks import Picks

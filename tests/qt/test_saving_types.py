@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QApplication
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.question import Question
 from napari_cryoet.exceptions import ExistsError, SaveError
-from napari_cryoet.formats.portal_zarr import write_pyramid
+from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.formats.registry import read_picks
 from napari_cryoet.layers.load import load_annotation, load_picks
 from napari_cryoet.volumes import open_volume

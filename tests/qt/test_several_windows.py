@@ -5,7 +5,7 @@ import pytest
 from napari import Viewer
 
 from napari_cryoet._qt.streaming.progressive import make_layer, stream_of
-from napari_cryoet.formats.portal_zarr import write_pyramid
+from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.specs import LayerSpec
 from napari_cryoet.streaming import open_pyramid
 

@@ -12,7 +12,7 @@ from napari_cryoet._qt.layer_spacing import spacing_angstrom_of
 from napari_cryoet._qt.slabs import MOST_PLANES, slabs_of
 from napari_cryoet._qt.streaming.progressive import make_layer
 from napari_cryoet._qt.streaming.slice_geometry import planes_in
-from napari_cryoet.formats.portal_zarr import write_pyramid
+from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec, arrows_spec, points_spec
 from napari_cryoet.picks import Picks
 from napari_cryoet.streaming import open_pyramid

@@ -19,7 +19,7 @@ from napari_cryoet._qt.status_strip import StatusStrip
 from napari_cryoet._qt.stream_watch import StreamWatch
 from napari_cryoet._qt.streaming.progressive import make_layer
 from napari_cryoet.exceptions import ChangedError
-from napari_cryoet.formats.portal_zarr import write_pyramid
+from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec
 from napari_cryoet.network import client
 from napari_cryoet.streaming import open_pyramid

@@ -12,7 +12,7 @@ from napari_cryoet._qt.labels import ElidedLabel
 from napari_cryoet._qt.main_window import main_window
 from napari_cryoet._qt.stream_mark import GO_ON, STOP, StreamMark, mark_in
 from napari_cryoet._qt.streaming.progressive import make_layer, stream_of
-from napari_cryoet.formats.portal_zarr import write_pyramid
+from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec
 from napari_cryoet.streaming import display, open_pyramid
 from stream_server import StreamServer

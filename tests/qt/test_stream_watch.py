@@ -16,7 +16,7 @@ from napari_cryoet._qt.stream_watch import StreamWatch
 from napari_cryoet._qt.stream_words import traffic_of
 from napari_cryoet._qt.streaming.progressive import StreamState
 from napari_cryoet._qt.viewer_link import ViewerLink
-from napari_cryoet.formats.portal_zarr import write_pyramid
+from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.load import load_tomogram
 from napari_cryoet.layers.progressive import layer_specs
 from napari_cryoet.layers.specs import METADATA_KEY

@@ -14,7 +14,7 @@ from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet._qt.tilt_series_list import tilt_series_text
 from napari_cryoet._qt.tilt_window import TiltWindow, tilt_text
-from napari_cryoet.formats.portal_zarr import write_pyramid
+from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.network.policy import save_data
 from napari_cryoet.records import TiltSeries

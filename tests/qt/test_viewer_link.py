@@ -14,7 +14,7 @@ from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet.exceptions import CryoETError, StoppedError
 from napari_cryoet.formats.ndjson import lines_of
-from napari_cryoet.formats.portal_zarr import write_pyramid
+from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.picks import Picks
 from napari_cryoet.records import AnnotationShape, ShapeType
 from samples import make_annotation, make_dataset, make_file, make_run, make_run_page, make_tomogram

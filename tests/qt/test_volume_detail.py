@@ -15,7 +15,7 @@ from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.layer_menu import LayerMenu
 from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet._qt.texture_limit import draws_in_software, largest_texture_side
-from napari_cryoet.formats.portal_zarr import write_pyramid
+from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.network.policy import save_data
 from napari_cryoet.streaming import open_pyramid, pyramid_of
 from napari_cryoet.streaming.plan import LevelCost

@@ -11,7 +11,7 @@ import zarr
 from scipy import ndimage
 
 from napari_cryoet.cli import main
-from napari_cryoet.formats.portal_zarr import folder_bytes
+from napari_cryoet.formats.ome_zarr import folder_bytes
 from napari_cryoet.portal.portal import open_portal
 from packs.pack_check import problems_of
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from napari_cryoet.exceptions import FormatError, StoppedError
-from napari_cryoet.formats.portal_zarr import write_pyramid
+from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.review import Crop, CropReader, Cube, Frame, RunningMean, Volume, open_for_review
 from napari_cryoet.review.measure import edge_distances
 from napari_cryoet.streaming import open_pyramid

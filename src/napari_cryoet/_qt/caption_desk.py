@@ -11,8 +11,7 @@ from napari_cryoet._qt.notice_bar import NoticeBar
 from napari_cryoet._qt.run_page import RunView
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.formats.sidecars import Caption
-from napari_cryoet.layers.load import load_captions
+from napari_cryoet.layers.load import Caption, load_captions
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationFile
 from napari_cryoet.run.outline import AnnotationRow

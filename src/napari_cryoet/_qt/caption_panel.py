@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QToolButton, QVBoxL
 from napari_cryoet._qt.icons import icon
 from napari_cryoet._qt.labels import ElidedLabel, plain_label
 from napari_cryoet._qt.theme import Theme
-from napari_cryoet.formats.sidecars import Caption
+from napari_cryoet.layers.load import Caption
 
 _MOST_LINES = 8
 

@@ -16,7 +16,8 @@ from napari_cryoet.demo.rows import Place
 from napari_cryoet.demo.scenes import Scene, rng_for, scene
 from napari_cryoet.demo.shapes import Floats, Membrane, Microtubule, random_rotations
 from napari_cryoet.demo.simulate import Grid, labels, other_alignment
-from napari_cryoet.formats.portal_zarr import write_mrc, write_pyramid
+from napari_cryoet.formats.mrc import write_mrc
+from napari_cryoet.formats.ome_zarr import write_pyramid
 
 _MEMBRANE_STEP_ANGSTROM: Final = 90.0
 _MICROTUBULE_STEP_ANGSTROM: Final = 41.0

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from napari_cryoet.demo.content import COLUMNS, DEPOSITIONS, METHODS, OBJECTS, AnnotationPlan, DatasetPlan, RunPlan
-from napari_cryoet.formats.portal_zarr import folder_bytes
+from napari_cryoet.formats.ome_zarr import folder_bytes
 
 Row = dict[str, Any]
 

@@ -22,7 +22,8 @@ from napari_cryoet.demo.scenes import RECIPES
 from napari_cryoet.demo.simulate import TILTS_DEGREE, Imaging, Volume32
 from napari_cryoet.exceptions import raise_if_stopped
 from napari_cryoet.files import cache_path, ready_place, written_whole
-from napari_cryoet.formats.portal_zarr import Kind, write_mrc, write_pyramid
+from napari_cryoet.formats.mrc import write_mrc
+from napari_cryoet.formats.ome_zarr import Kind, write_pyramid
 from napari_cryoet.packs.pack import Manifest, is_pack, write_pack
 
 Progress = Callable[[float, str], None]

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError, SaveError, raise_if_stopped
 from napari_cryoet.files import path_to_write, refuse_existing, written_whole
+from napari_cryoet.formats.mrc import write_mrc
 from napari_cryoet.formats.notes import ATTRIBUTE, of_export, path_beside, written_with_notes
-from napari_cryoet.formats.portal_zarr import Volume, slabs, write_mrc, write_pyramid
+from napari_cryoet.formats.ome_zarr import VoxelSource, slabs, write_pyramid
 
 MaskFormat = Literal["ome-zarr-0.4", "ome-zarr-0.5", "mrc"]
 Progress = Callable[[int, int | None], None]
@@ -61,7 +62,7 @@ class WrittenMask:
 
 
 def write_mask(
-    mask_zyx: Volume,
+    mask_zyx: VoxelSource,
     path: str | Path,
     *,
     spacing_angstrom: float,
@@ -163,7 +164,7 @@ def whole_numbers(values: NDArray[Any]) -> NDArray[np.uint16]:
 class _Source:
     """A mask that is read some planes at a time, the second time as the type that it is written in."""
 
-    def __init__(self, voxels: Volume, progress: Progress | None) -> None:
+    def __init__(self, voxels: VoxelSource, progress: Progress | None) -> None:
         self.dtype = np.dtype(voxels.dtype)
         if len(voxels.shape) != 3 or 0 in voxels.shape:
             raise SaveError(f"A mask has three axes, none of them empty; this one has the shape {tuple(voxels.shape)}.")

@@ -1,4 +1,4 @@
-"""MRC2014 volumes (.mrc, .map, .rec), opened lazily from disk or over HTTP.
+"""MRC2014 volumes (.mrc, .map, .rec), opened lazily from disk or over HTTP, and written.
 
 The format: a header of 1,024 bytes, an extended header of ``nsymbt`` bytes, then the voxels, sections slowest; see
 https://www.ccpem.ac.uk/mrc_format.
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from napari_cryoet.exceptions import FormatError, OtherKindError, StreamError
+from napari_cryoet.formats.ome_zarr import VoxelSource, slabs
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -39,6 +40,8 @@ _IMOD_SIGNED, _IMOD_OTHER_ORIGIN, _IMOD_HALF_BYTES = 1, 4, 16
 #: The first version of the standard, ten times the year.
 _FIRST_VERSION: Final = 20140
 _AS_STORED: Final = (0, 1, 2)
+_LABEL: Final = "Written by napari-cryoet."
+_PLANES_WRITTEN: Final = 64  # at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,34 @@ def open_mrc(url_or_path: str | Path, *, stop: threading.Event | None = None) ->
         order=header.axis_order,
     )
     return MrcVolume(pyramid.levels, header)
+
+
+def write_mrc(
+    path: Path | str, volume_zyx: VoxelSource, spacing_angstrom: float, stop: threading.Event | None = None
+) -> int:
+    """Write a volume of int8, int16, uint16 or float32 as an MRC file and give its size in bytes."""
+    import mrcfile
+
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    n_voxels = math.prod(volume_zyx.shape)
+    lowest, highest, total, total_of_squares = math.inf, -math.inf, 0.0, 0.0
+    mode = mrcfile.utils.mode_from_dtype(np.dtype(volume_zyx.dtype))
+    with mrcfile.new_mmap(path, volume_zyx.shape, mode, overwrite=True) as mrc:
+        with path.open("rb+") as file:  # on a full disk, writing into the memory map would end the process
+            file.seek(mrc.header.nbytes)
+            for _, slab in slabs(volume_zyx, _PLANES_WRITTEN, stop):
+                file.write(np.ascontiguousarray(slab).data)
+                lowest, highest = min(lowest, float(slab.min())), max(highest, float(slab.max()))
+                total += float(slab.sum(dtype=np.float64))
+                total_of_squares += float(np.square(slab, dtype=np.float64).sum())
+        header = mrc.header
+        mrc.voxel_size, header.ispg = spacing_angstrom, 1
+        header.dmin, header.dmax, header.dmean = lowest, highest, total / n_voxels
+        header.rms = math.sqrt(max(0.0, total_of_squares / n_voxels - (total / n_voxels) ** 2))
+        header.nlabl = 1
+        header.label = np.array([_LABEL.encode(), *[b""] * 9], dtype="S80")  # the library's has the time in it
+    return path.stat().st_size
 
 
 def parse_header(content: bytes, where: str) -> MrcHeader:

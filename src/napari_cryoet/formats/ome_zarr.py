@@ -1,22 +1,37 @@
-"""The OME-Zarr metadata of one image (0.1 to 0.5): axes, levels with their scales, and channels.
+"""OME-Zarr: the metadata of one image (0.1 to 0.5), and writing pyramids as the portal has them (0.4), or in 0.5.
 
-Versions to 0.4 keep it in the group's attributes, 0.5 in their ``ome`` part; see https://ngff.openmicroscopy.org.
+Versions to 0.4 keep the metadata in the group's attributes, 0.5 in their ``ome`` part; see
+https://ngff.openmicroscopy.org.
+
+The portal's pyramids have the levels ``0``, ``1``, ``2``; chunks of 256 x 256 x 256, full size also where the array
+ends; ``/`` between chunk indices; Blosc with lz4, level 5, byte shuffle; no ``.zmetadata``; a scale in ångström and no
+translation. Tilt series have chunks of 1 x 1024 x 1024, and all their images at every level.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
+import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Final, Literal
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Protocol
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-from napari_cryoet.exceptions import FormatError
+from napari_cryoet.exceptions import FormatError, raise_if_stopped
 
 #: Where a coarse voxel is: amid the voxels it was averaged from, or on the one it was picked from.
 CoarseOffset = Literal["mean", "strided"]
 
+Kind = Literal["tomogram", "mask", "instances", "tiltseries"]
+Version = Literal["0.4", "0.5"]
+
+_LEVELS_WRITTEN: Final = 3
 _MAX_LEVELS: Final = 32
 _MAX_CHANNELS: Final = 4096
 #: Products and ratios of what is beyond may be no numbers any more.
@@ -28,11 +43,10 @@ class Axis:
     """One axis of the arrays, in their order."""
 
     name: str
-    kind: str = ""
     unit: str = ""
 
 
-_OLD_AXES: Final = (Axis("t", "time"), Axis("c", "channel"), *(Axis(name, "space") for name in "zyx"))
+_OLD_AXES: Final = tuple(map(Axis, "tczyx"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +80,6 @@ class Multiscale:
         Where the file puts coarse voxels; None if it doesn't say.
     """
 
-    version: str
-    name: str
     axes: tuple[Axis, ...]
     levels: tuple[Level, ...]
     is_labels: bool
@@ -103,7 +115,6 @@ class _Transformation(msgspec.Struct):
 
 class _Axis(msgspec.Struct):
     name: Annotated[str, msgspec.Meta(min_length=1)]
-    type: str | None = None
     unit: str | None = None
 
 
@@ -116,8 +127,6 @@ class _Image(msgspec.Struct, rename="camel"):
     datasets: Annotated[list[_Dataset], msgspec.Meta(min_length=1, max_length=_MAX_LEVELS)]
     axes: list[str | _Axis] | None = None
     coordinate_transformations: list[_Transformation] | None = None
-    name: Any = None
-    version: Any = None
     type: Any = None
     metadata: Any = None
 
@@ -151,21 +160,17 @@ def parse_multiscale(attributes: dict[str, Any], where: str) -> Multiscale:
         image = msgspec.convert(multiscales[0], _Image)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{where}: multiscales[0] can't be used ({error}).") from error
-    axes = tuple(
-        Axis(axis) if isinstance(axis, str) else Axis(axis.name, axis.type or "", axis.unit or "")
-        for axis in image.axes or ()
-    )
+    axes = tuple(Axis(axis) if isinstance(axis, str) else Axis(axis.name, axis.unit or "") for axis in image.axes or ())
     common = _scale_and_translation(image.coordinate_transformations)
     levels = tuple(_level(dataset, common, len(axes), where) for dataset in image.datasets)
     ome = attributes.get("ome")
-    version = image.version or (ome.get("version") if isinstance(ome, dict) else None) or ""
     # some writers leave image-label in the nested places
     is_labels = any(
         isinstance(place, dict) and "image-label" in place
         for place in (attributes, ome, multiscales[0], image.metadata)
     )
     offset = _coarse_offset(str(image.type or ""), levels) or ("strided" if is_labels else None)
-    return Multiscale(str(version), str(image.name or ""), axes, levels, is_labels, offset)
+    return Multiscale(axes, levels, is_labels, offset)
 
 
 def with_old_axes(multiscale: Multiscale, n_axes: int) -> Multiscale:
@@ -246,3 +251,123 @@ def _channel(entry: Any) -> Channel:
         window=(float(limits[0]), float(limits[1])) if are_limits and limits[0] < limits[1] else None,
         is_visible=entry.get("active") is not False,
     )
+
+
+# writing
+
+
+class VoxelSource(Protocol):
+    """Anything that gives boxes of voxels in z, y, x: a NumPy, dask or zarr array, or a lazy tiling."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Size along z, y, x."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the voxels."""
+
+    def __getitem__(self, region: tuple[slice, slice, slice], /) -> Any: ...
+
+
+def write_pyramid(
+    path: Path | str,
+    volume_zyx: VoxelSource,
+    spacing_angstrom: float,
+    kind: Kind = "tomogram",
+    *,
+    version: Version = "0.4",
+    is_labels: bool = False,
+    attributes: Mapping[str, Any] | None = None,
+    stop: threading.Event | None = None,
+) -> int:
+    """Write a volume as an OME-Zarr pyramid to a folder that doesn't exist, and give its size in bytes.
+
+    The portal has float32 for tomograms and tilt series, int8 for masks, uint16 for instances. A slab of planes is read
+    at a time; the coarser levels are kept in memory. They are the mean of 2 x 2 x 2 voxels of a tomogram (zero beyond
+    its end), or of 1 x 2 x 2 pixels of a tilt series; one where any voxel of a mask is; every second voxel of
+    instances, which are always said to be labels. After a stop, what was written so far is left.
+    """
+    import zarr
+
+    group = zarr.open_group(path, mode="w-", zarr_format=2 if version == "0.4" else 3)
+    level = volume_zyx
+    for number in range(_LEVELS_WRITTEN):
+        level = _write_level(_created(group, str(number), level, kind, version), level, kind, stop)
+    ome: dict[str, Any] = {"multiscales": [_multiscale(spacing_angstrom, kind, version)]}
+    if is_labels or kind == "instances":
+        ome["image-label"] = {}
+    # last of all: without them, the folder is no image
+    group.attrs.update((ome if version == "0.4" else {"ome": {"version": version} | ome}) | dict(attributes or {}))
+    return folder_bytes(path)
+
+
+def slabs(volume_zyx: VoxelSource, planes: int, stop: threading.Event | None) -> Iterator[tuple[int, NDArray[Any]]]:
+    """All planes in order, some at a time, each time with the number of the first."""
+    for start in range(0, volume_zyx.shape[0], planes):
+        raise_if_stopped(stop)
+        yield start, np.asarray(volume_zyx[start : start + planes, slice(None), slice(None)])
+
+
+def folder_bytes(folder: Path | str) -> int:
+    """Bytes of all files below a folder, as the portal counts the size of a Zarr."""
+    return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
+
+
+def _created(group: Any, name: str, volume: VoxelSource, kind: Kind, version: Version) -> Any:
+    chunks = (1, 1024, 1024) if kind == "tiltseries" else (256,) * 3
+    options: dict[str, Any] = {"chunks": chunks}
+    if version == "0.4":
+        from numcodecs import Blosc
+
+        options["chunk_key_encoding"] = {"name": "v2", "separator": "/"}
+        options["compressors"] = Blosc(cname="lz4", clevel=5, shuffle=Blosc.SHUFFLE)
+    else:
+        options |= {"chunks": (128,) * 3, "dimension_names": ["z", "y", "x"]}
+    config = {"write_empty_chunks": True}
+    return group.create_array(name, shape=volume.shape, dtype=volume.dtype, fill_value=0, config=config, **options)
+
+
+def _write_level(array: Any, volume: VoxelSource, kind: Kind, stop: threading.Event | None) -> NDArray[Any]:
+    """Write one level and give the next coarser one."""
+    factor = _factor(kind)
+    coarse = np.zeros([-(-size // step) for size, step in zip(array.shape, factor, strict=True)], array.dtype)
+    _, rows, columns = array.chunks
+    for z, slab in slabs(volume, array.chunks[0], stop):
+        for y, x in itertools.product(range(0, slab.shape[1], rows), range(0, slab.shape[2], columns)):
+            raise_if_stopped(stop)
+            box = (slice(y, y + rows), slice(x, x + columns))
+            array[(slice(z, z + len(slab)), *box)] = slab[:, *box]
+        below = _coarser(slab, kind)
+        coarse[z // factor[0] : z // factor[0] + len(below)] = below
+    return coarse
+
+
+def _coarser(block: NDArray[Any], kind: Kind) -> NDArray[Any]:
+    """The next coarser level of a box that starts at an even index; see `write_pyramid`."""
+    if kind == "instances":
+        return block[::2, ::2, ::2]
+    factor = _factor(kind)
+    padded = np.pad(block, [(0, -size % step) for size, step in zip(block.shape, factor, strict=True)])
+    parts = [padded[z :: factor[0], y :: factor[1], x :: factor[2]] for z, y, x in np.ndindex(*factor)]
+    if kind == "mask":
+        return np.asarray(np.logical_or.reduce(parts), dtype=block.dtype)
+    return np.asarray(sum(parts[1:], start=parts[0]) / np.float32(len(parts)))
+
+
+def _factor(kind: Kind) -> tuple[int, int, int]:
+    return (1, 2, 2) if kind == "tiltseries" else (2, 2, 2)
+
+
+def _multiscale(spacing_angstrom: float, kind: Kind, version: Version) -> dict[str, Any]:
+    datasets = []
+    for level in range(_LEVELS_WRITTEN):
+        scale = [spacing_angstrom * step**level for step in _factor(kind)]
+        transformations: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
+        if version == "0.5":  # a coarse voxel is amid those it stands for, or on the one that it was taken from
+            shift = [0.0 if kind == "instances" else (width - spacing_angstrom) / 2 for width in scale]
+            transformations.append({"type": "translation", "translation": shift})
+        datasets.append({"path": str(level), "coordinateTransformations": transformations})
+    axes = [{"name": name, "type": "space", "unit": "angstrom"} for name in "zyx"]
+    multiscale: dict[str, Any] = {"name": "/", "axes": axes, "datasets": datasets}
+    return multiscale | {"version": version} if version == "0.4" else multiscale

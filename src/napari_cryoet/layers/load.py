@@ -14,15 +14,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from napari_cryoet import provenance
 from napari_cryoet.appearance.colors import RGBA, color_of, object_key
 from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.exceptions import FormatError, StreamError
 from napari_cryoet.files import without_login
-from napari_cryoet.formats import mesh, ndjson, sidecars
+from napari_cryoet.formats import mesh, ndjson
 from napari_cryoet.formats.common import MAX_FILE_BYTES, spacing_in_layout
 from napari_cryoet.formats.notes import ORIGIN_KEY, of_bare_file
-from napari_cryoet.formats.sidecars import Caption
 from napari_cryoet.layers.specs import (
     METADATA_KEY,
     UNKNOWN_SPACING_ANGSTROM,
@@ -40,9 +41,10 @@ from napari_cryoet.picks import Picks
 from napari_cryoet.records import Annotation, AnnotationFile, Run, ShapeType, TiltSeries, Tomogram
 from napari_cryoet.run import fit as fits
 from napari_cryoet.volumes import Volume, name_of, open_volume, own_provenance, suffix_of
-from napari_cryoet.wording import joined, spacing_text
+from napari_cryoet.wording import joined, plain, spacing_text
 
 TILT_AXES: Final = ("tilt", "y", "x")
+_MAX_TEXT_BYTES: Final = 4 * 2**20  # of captions and tilt angles
 
 _SHAPE_WORDS: Final[dict[str | None, str]] = {
     ShapeType.POINT: "points",
@@ -174,6 +176,17 @@ def load_annotation(
         return (labels_spec(volume, options, None if is_instances else color_chosen, stop),)
 
 
+class Caption(msgspec.Struct, frozen=True):
+    """A text about a tomogram or an annotation; ``id`` is the file's own name of it, if it has one."""
+
+    text: str
+    id: int | str | None = None
+
+
+class _Captions(msgspec.Struct):
+    captions: list[Caption]
+
+
 def load_captions(file: AnnotationFile | str | Path, *, stop: threading.Event | None = None) -> tuple[Caption, ...]:
     """The texts of a caption, plain, in the order of its file.
 
@@ -192,7 +205,12 @@ def load_captions(file: AnnotationFile | str | Path, *, stop: threading.Event | 
     if isinstance(file, AnnotationFile) and not fits.is_caption(file):
         raise FormatError("This annotation is no text.", hint="Load it with load_annotation.")
     address = file.https_path if isinstance(file, AnnotationFile) else _address(file, "file")
-    return sidecars.parse_captions(_fetch(address, sidecars.MAX_FILE_BYTES, stop), where=name_of(address))
+    try:
+        captions = msgspec.json.decode(_fetch(address, _MAX_TEXT_BYTES, stop), type=_Captions).captions
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{name_of(address)} is no file of captions ({error}).") from error
+    texts = ["\n".join(map(plain, caption.text.splitlines())).strip() for caption in captions]
+    return tuple(Caption(text, caption.id) for text, caption in zip(texts, captions, strict=True) if text)
 
 
 def load_picks(picks: Picks, *, name: str, color: RGBA | None = None) -> tuple[LayerSpec, ...]:
@@ -359,13 +377,15 @@ def _tilt_angles(
     if not series.https_angle_list:
         return None, ["The portal lists no tilt angles for this tilt series."]
     try:
-        content = _fetch(series.https_angle_list, sidecars.MAX_FILE_BYTES, stop)
-        angles = sidecars.parse_tilt_angles(content, where=series.https_angle_list)
-    except (FormatError, StreamError) as error:
-        return None, [f"The tilt angles could not be read: {error.message}"]
+        lines = _fetch(series.https_angle_list, _MAX_TEXT_BYTES, stop).splitlines()
+        angles = [float(line) for line in lines if line.strip()]
+    except (FormatError, StreamError, ValueError) as error:
+        return None, [f"The tilt angles could not be read: {error}"]
+    if not all(abs(angle) <= 180 for angle in angles):  # NaN compares false
+        return None, ["The tilt angles could not be read: some are beyond 180 degrees."]
     if len(angles) != n_images:
         return None, [f"There are {len(angles)} tilt angles for {n_images} images."]
-    return list(angles), []
+    return angles, []
 
 
 def _tilt_scale(angles: list[float] | None) -> tuple[float, float, str]:

@@ -11,7 +11,8 @@ import pytest
 import zarr
 
 from napari_cryoet.exceptions import StoppedError
-from napari_cryoet.formats.portal_zarr import folder_bytes, write_mrc, write_pyramid
+from napari_cryoet.formats.mrc import write_mrc
+from napari_cryoet.formats.ome_zarr import folder_bytes, write_pyramid
 
 ODD_SHAPE = (5, 301, 11)
 SPACING = 13.48
