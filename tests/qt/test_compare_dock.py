@@ -301,7 +301,7 @@ class TestComparing:
         assert any("A (mine)" in text for text in shown)
         assert dock.results.plots[0].isVisible()
         assert not dock.results.plots[1].isVisible()
-        assert "orientations" in dock.results.notes.text()
+        assert "orientation" in dock.results.notes.text()
 
     def test_the_portals_numbers_stand_beside(self, qtbot, dock, show_files):
         show_files(TEMPLATES, TRUTH)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.comparison.match import Matches, Step, match_pairs
-from napari_cryoet.comparison.report import Comparison, Scores, Spread, reasons_of, scores_of, share_text, spread_of
+from napari_cryoet.comparison.report import Comparison, Scores, Spread, scores_of, share_text, spread_of
 from napari_cryoet.exceptions import ComparisonError, FormatError
 from napari_cryoet.picks import Picks
 from napari_cryoet.records import ShapeType
@@ -125,7 +125,7 @@ class MaskComparison(Comparison):
 
     Attributes
     ----------
-    spacing_angstrom
+    compared_at_angstrom
         The width of a voxel of the grid on which they were compared.
     voxels_a, voxels_b, voxels_both
         How many voxels of that grid they hold.
@@ -134,13 +134,13 @@ class MaskComparison(Comparison):
     precision, recall
         The share of A that is in B, and of B that is in A.
     instances
-        Object by object, if both masks tell objects apart; else ``why_no_instances`` says why not.
+        Object by object, if both masks tell objects apart.
     """
 
     kind: ClassVar[str] = "mask against mask"
     a: Mask
     b: Mask
-    spacing_angstrom: float
+    compared_at_angstrom: float
     voxels_a: int
     voxels_b: int
     voxels_both: int
@@ -149,7 +149,17 @@ class MaskComparison(Comparison):
     precision: float | None
     recall: float | None
     instances: InstanceScores | None
-    why_no_instances: str
+
+    @property
+    def headline(self) -> str:
+        """The outcome in one plain sentence."""
+        if self.dice is None:
+            return "Both masks are empty."
+        overlap = f"The masks overlap by {share_text(self.dice)} (Dice)"
+        if self.instances is None:
+            return f"{overlap}."
+        matched, missed = self.instances.scores.true_positives, self.instances.scores.false_negatives
+        return f"{overlap}, and {matched:,} of {matched + missed:,} objects of B have a partner in A."
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -163,10 +173,6 @@ class PicksInMask(Comparison):
     surface_distances_angstrom
         (n,) from each pick to the surface: negative inside, NaN if the mask has no surface. The surface is made of the
         faces between voxels of the mask and others. The edge of the volume is no surface.
-    surface_error_angstrom
-        By how much a distance may be too large at most: 0, they are exact.
-    share_inside
-        From 0 to 1; None without picks.
     distance
         How the distances are spread; None without any.
     """
@@ -176,9 +182,29 @@ class PicksInMask(Comparison):
     b: Mask
     labels: NDArray[np.int64]
     surface_distances_angstrom: NDArray[np.float64]
-    surface_error_angstrom: ClassVar[float] = 0.0
-    share_inside: float | None
     distance: Spread | None
+
+    @property
+    def headline(self) -> str:
+        """The outcome in one plain sentence."""
+        share = self.share_inside
+        return "There are no picks." if share is None else f"{share_text(share)} of the picks lie inside the mask."
+
+    @property
+    def share_inside(self) -> float | None:
+        """From 0 to 1; None without picks."""
+        return float(self.is_inside.mean()) if len(self.a) else None
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """Settings and numbers by their names in JSON; fractions are shares."""
+        return {
+            "inside": int(self.is_inside.sum()),
+            "outside": int((self.labels == 0).sum()),
+            "outside_of_volume": int((self.labels == NO_LABEL).sum()),
+            "share_inside": self.share_inside,
+            "surface_distance": self.distance,
+        }
 
     @property
     def is_inside(self) -> NDArray[np.bool_]:
@@ -210,42 +236,20 @@ def compare_masks(
     in_a, in_b = table.labels_a > 0, table.labels_b > 0
     voxels_a, voxels_b, both = (int(table.counts[which].sum()) for which in (in_a, in_b, in_a & in_b))
     scores = scores_of(both, voxels_a, voxels_b)
-    why_no_instances = _why_no_instances(a, b, table)
-    instances = None if why_no_instances else _by_instance(table, beta, iou_threshold)
-    numbers: dict[str, Any] = {
-        "voxels_a": voxels_a,
-        "voxels_b": voxels_b,
-        "voxels_both": both,
-        "dice": scores.f_beta,
-        "iou": both / (voxels_a + voxels_b - both) if voxels_a + voxels_b else None,
-        "precision": scores.precision,
-        "recall": scores.recall,
-    }
-    spacing = min(_spacing(a), _spacing(b))
-    of_objects = None if instances is None else instances.plain()
-    figures = {"compared_at_angstrom": spacing, **numbers, "instances": of_objects}
     return MaskComparison(
         a=a,
         b=b,
-        headline=_headline(scores.f_beta, instances),
-        figures=figures,
-        why_undefined=reasons_of(figures, instances=why_no_instances),
+        compared_at_angstrom=_spacing(fine_a),
+        voxels_a=voxels_a,
+        voxels_b=voxels_b,
+        voxels_both=both,
+        dice=scores.f_beta,
+        iou=both / (voxels_a + voxels_b - both) if voxels_a + voxels_b else None,
+        precision=scores.precision,
+        recall=scores.recall,
+        instances=_by_instance(table, beta, iou_threshold) if _tell_objects_apart(a, b, table) else None,
         notes=tuple(notes),
-        spacing_angstrom=spacing,
-        **numbers,
-        instances=instances,
-        why_no_instances=why_no_instances,
     )
-
-
-def _headline(dice: float | None, instances: InstanceScores | None) -> str:
-    if dice is None:
-        return "Both masks are empty."
-    overlap = f"The masks overlap by {share_text(dice)} (Dice)"
-    if instances is None:
-        return f"{overlap}."
-    n_matched, n_missed = instances.scores.true_positives, instances.scores.false_negatives
-    return f"{overlap}, and {n_matched:,} of {n_matched + n_missed:,} objects of B have a partner in A."
 
 
 def _on_one_grid(a: Mask, b: Mask) -> tuple[Mask, Mask]:
@@ -321,17 +325,12 @@ def _slabs(shape_zyx: tuple[int, int, int], step: Step) -> Iterator[tuple[int, i
         yield start, min(start + planes, size_z)
 
 
-def _why_no_instances(a: Mask, b: Mask, table: _Overlaps) -> str:
-    """Why masks can't be compared object by object; empty if they can.
-
-    A mask whose only label is 1 may be a whole class, or one object: only the portal's record says which.
-    """
-    if len(table.counts) == 0:
-        return "Both masks are empty."
-    for letter, mask, labels in (("A", a, table.labels_a), ("B", b, table.labels_b)):
-        if labels.max() == 1 and mask.about.get("shape_type") != ShapeType.INSTANCE_SEGMENTATION_MASK:
-            return f"{letter} has no other label than 1, so it may not tell objects apart."
-    return ""
+def _tell_objects_apart(a: Mask, b: Mask, table: _Overlaps) -> bool:
+    """Whether both masks do. One whose only label is 1 may be a whole class: only the portal's record says which."""
+    return len(table.counts) > 0 and all(
+        labels.max() != 1 or mask.about.get("shape_type") == ShapeType.INSTANCE_SEGMENTATION_MASK
+        for mask, labels in ((a, table.labels_a), (b, table.labels_b))
+    )
 
 
 def _by_instance(table: _Overlaps, beta: float, threshold: float) -> InstanceScores:
@@ -378,26 +377,13 @@ def compare_with_mask(a: Picks, b: Mask, *, step: Step, notes: Sequence[str]) ->
         _shorten(distances, points, _faces(last_plane, slab > 0, start), partial(step, start / b.shape_zyx[0]))
         last_plane = slab[-1:] > 0
     distances = np.where(np.isfinite(distances), np.where(labels > 0, -spacing, spacing) * distances, np.nan)
-    figures: dict[str, Any] = {
-        "inside": int((labels > 0).sum()),
-        "outside": int((labels == 0).sum()),
-        "outside_of_volume": int((labels == NO_LABEL).sum()),
-        "share_inside": float((labels > 0).mean()) if len(a) else None,
-        "surface_distance": spread_of(distances, "Å"),
-        "surface_error_angstrom": 0.0,
-    }
-    share = figures["share_inside"]
     return PicksInMask(
         a=a,
         b=b,
-        headline="There are no picks." if share is None else f"{share_text(share)} of the picks lie inside the mask.",
-        figures=figures,
-        why_undefined=reasons_of(figures),
-        notes=tuple(notes),
         labels=labels,
         surface_distances_angstrom=distances,
-        share_inside=share,
-        distance=figures["surface_distance"],
+        distance=spread_of(distances, "Å"),
+        notes=tuple(notes),
     )
 
 

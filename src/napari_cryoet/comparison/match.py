@@ -100,14 +100,14 @@ def _cheapest_first(pairs: Matches, step: Step) -> NDArray[np.intp]:
     taken_a: set[int] = set()
     taken_b: set[int] = set()
     chosen: list[int] = []
-    for start in range(0, len(order), _AT_ONCE):
-        step(start / len(order))
-        some = order[start : start + _AT_ONCE]
-        for pair, a, b in zip(some.tolist(), pairs.rows_a[some].tolist(), pairs.rows_b[some].tolist(), strict=True):
-            if a not in taken_a and b not in taken_b:
-                taken_a.add(a)
-                taken_b.add(b)
-                chosen.append(pair)
+    for number, pair in enumerate(order.tolist()):
+        if number % _AT_ONCE == 0:
+            step(number / len(order))
+        a, b = int(pairs.rows_a[pair]), int(pairs.rows_b[pair])
+        if a not in taken_a and b not in taken_b:
+            taken_a.add(a)
+            taken_b.add(b)
+            chosen.append(pair)
     return np.array(chosen, dtype=np.intp)
 
 

@@ -15,7 +15,6 @@ from napari_cryoet.comparison.report import (
     Scores,
     Spread,
     name_of_side,
-    reasons_of,
     scores_of,
     share_text,
     spread_of,
@@ -40,15 +39,14 @@ class PicksComparison(Comparison):
         Counts, precision, recall and F-beta.
     distance, rotation_error, tilt_error
         How the distances and angles are spread; None without any.
-    why_no_angles
-        Why no pair has an angle; empty if some have.
-    notes
-        What to know when you read the numbers.
     """
 
     kind: ClassVar[str] = "picks against picks"
     a: Picks
     b: Picks
+    radius_angstrom: float
+    method: Method
+    symmetry: str
     rows_a: NDArray[np.intp]
     rows_b: NDArray[np.intp]
     distances_angstrom: NDArray[np.float64]
@@ -58,7 +56,14 @@ class PicksComparison(Comparison):
     distance: Spread | None
     rotation_error: Spread | None
     tilt_error: Spread | None
-    why_no_angles: str
+
+    @property
+    def headline(self) -> str:
+        """The outcome in one plain sentence."""
+        if self.scores.precision is None or self.scores.recall is None:
+            return " ".join(self.scores.why_undefined.values())
+        found, back = share_text(self.scores.precision), share_text(self.scores.recall)
+        return f"{found} of A has a partner in B {self._within}, and {back} of B has one in A."
 
     @property
     def matched(self) -> Picks:
@@ -67,7 +72,7 @@ class PicksComparison(Comparison):
             "partner_id": self.b.ids[self.rows_b],
             "partner_distance_angstrom": self.distances_angstrom,
         }
-        if not self.why_no_angles:
+        if self.rotation_error is not None:
             columns["partner_rotation_degree"] = self.rotation_errors_degree
             columns["partner_tilt_degree"] = self.tilt_errors_degree
         found = self.a.take(self.rows_a, f"kept those {self._within} of one of {name_of_side(self.b) or 'B'}")
@@ -85,7 +90,7 @@ class PicksComparison(Comparison):
 
     @property
     def _within(self) -> str:
-        return f"within {nm_text(self.figures['radius_angstrom'])}"
+        return f"within {nm_text(self.radius_angstrom)}"
 
     def _without(self, picks: Picks, matched_rows: NDArray[np.intp], others: str) -> Picks:
         rows = np.delete(np.arange(len(picks)), matched_rows)
@@ -106,51 +111,34 @@ def compare_picks(
     """As `napari_cryoet.compare` with picks."""
     pairs = pairs_within(a.positions_angstrom_zyx, b.positions_angstrom_zyx, radius_angstrom)
     matches = match_pairs(pairs, method, step)
-    rotation_errors, tilt_errors, why_no_angles = _angles(a, b, matches, fold)
-    scores = scores_of(len(matches), len(a), len(b), beta)
-    spreads = {
-        "distance": spread_of(matches.costs, "Å", top=radius_angstrom),
-        "rotation_error": spread_of(rotation_errors, "°"),
-        "tilt_error": spread_of(tilt_errors, "°"),
-    }
-    settings = {"radius_angstrom": radius_angstrom, "method": method, "symmetry": f"C{fold}"}
-    figures = settings | scores.plain() | spreads
+    rotation_errors, tilt_errors = _angles(a, b, matches, fold)
     return PicksComparison(
         a=a,
         b=b,
-        headline=_headline(scores, nm_text(radius_angstrom)),
-        figures=figures,
-        why_undefined=reasons_of(figures, rotation_error=why_no_angles, tilt_error=why_no_angles),
-        notes=(*notes, *_duplicates(a, "A"), *_duplicates(b, "B")),
+        radius_angstrom=radius_angstrom,
+        method=method,
+        symmetry=f"C{fold}",
         rows_a=matches.rows_a,
         rows_b=matches.rows_b,
         distances_angstrom=matches.costs,
         rotation_errors_degree=rotation_errors,
         tilt_errors_degree=tilt_errors,
-        scores=scores,
-        **spreads,
-        why_no_angles=why_no_angles,
+        scores=scores_of(len(matches), len(a), len(b), beta),
+        distance=spread_of(matches.costs, "Å", top=radius_angstrom),
+        rotation_error=spread_of(rotation_errors, "°"),
+        tilt_error=spread_of(tilt_errors, "°"),
+        notes=(*notes, *_duplicates(a, "A"), *_duplicates(b, "B")),
     )
 
 
-def _headline(scores: Scores, within: str) -> str:
-    if scores.precision is None or scores.recall is None:
-        return " ".join(scores.why_undefined.values())
-    found, back = share_text(scores.precision), share_text(scores.recall)
-    return f"{found} of A has a partner in B within {within}, and {back} of B has one in A."
-
-
-def _angles(a: Picks, b: Picks, matches: Matches, fold: int) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
-    """Rotation and tilt errors of matches, NaN for those without, and why none has any."""
+def _angles(a: Picks, b: Picks, matches: Matches, fold: int) -> NDArray[np.float64]:
+    """Rotation and tilt errors of matches, NaN for those without."""
     errors = np.full((2, len(matches)), np.nan)
     are_known = a.are_oriented[matches.rows_a] & b.are_oriented[matches.rows_b]
     if are_known.any() and a.rotations_xyz is not None and b.rotations_xyz is not None:
         pairs = matches.take(are_known)
         errors[:, are_known] = angular_errors(a.rotations_xyz[pairs.rows_a], b.rotations_xyz[pairs.rows_b], fold)
-        return errors[0], errors[1], ""
-    without = [letter for letter, picks in (("A", a), ("B", b)) if not picks.are_oriented.any()]
-    none = f"There are no orientations in {' and '.join(without)}."
-    return errors[0], errors[1], none if without else "No two matched picks both have an orientation."
+    return errors
 
 
 def _duplicates(picks: Picks, letter: str) -> list[str]:

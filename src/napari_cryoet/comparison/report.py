@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
@@ -31,32 +32,31 @@ _LABELS: Final = {
     "iou": "IoU",
     "iou_threshold": "least IoU",
 }
-#: Why figures are undefined, unless the comparison says it.
+#: Why figures may be undefined.
 _REASONS: Final = {
     "precision": "A is empty.",
     "recall": "B is empty.",
     "f_beta": "Both are empty.",
     "distance": "No picks match.",
+    "rotation_error": "No two matched picks both have an orientation.",
+    "tilt_error": "No two matched picks both have an orientation.",
     "share_inside": "There are no picks.",
     "surface_distance": "The mask has no surface, or there are no picks.",
     "dice": "Both masks are empty.",
     "iou": "Both masks are empty.",
+    "instances": "A mask whose only label is 1 tells no objects apart, unless its record says that it does.",
 }
+#: Fields of comparisons that are no figures.
+_NO_FIGURES: Final = frozenset({"a", "b", "notes"})
 _OF_PORTAL: Final = ("annotation_id", "confidence_precision_percent", "confidence_recall_percent", "ground_truth_used")
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Comparison:
+class Comparison(ABC):
     """A, which is judged, against B, the reference.
 
     Attributes
     ----------
-    headline
-        The outcome in one plain sentence.
-    figures
-        Settings and numbers by their names in JSON; fractions are shares.
-    why_undefined
-        The reason for each number that is None.
     notes
         What to know when you read the numbers.
     """
@@ -64,10 +64,29 @@ class Comparison:
     kind: ClassVar[str]
     a: Picks | Mask
     b: Picks | Mask
-    headline: str
-    figures: dict[str, Any]
-    why_undefined: dict[str, str]
     notes: tuple[str, ...]
+
+    @property
+    @abstractmethod
+    def headline(self) -> str:
+        """The outcome in one plain sentence."""
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """Settings and numbers by their names in JSON; fractions are shares."""
+        found: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Scores):
+                found |= value.plain()
+            elif field.name not in _NO_FIGURES and not isinstance(value, np.ndarray):
+                found[field.name] = value
+        return found
+
+    @property
+    def why_undefined(self) -> dict[str, str]:
+        """The reason for each figure that is None."""
+        return _why_undefined(self.figures)
 
     def plain(self) -> dict[str, Any]:
         """All numbers and the provenance of both sides, as JSON holds them."""
@@ -77,7 +96,7 @@ class Comparison:
             "reference": "b",
             "a": _plain_side(self.a),
             "b": _plain_side(self.b),
-            **{key: value.plain() if isinstance(value, Spread) else value for key, value in self.figures.items()},
+            **{key: value.plain() if hasattr(value, "plain") else value for key, value in self.figures.items()},
             "why_undefined": self.why_undefined,
             "portal": {"a": _portal_numbers(self.a), "b": _portal_numbers(self.b)},
             "notes": self.notes,
@@ -101,7 +120,7 @@ class Scores:
     @property
     def why_undefined(self) -> dict[str, str]:
         """The reason for each score that is None."""
-        return reasons_of(self.plain())
+        return _why_undefined(self.plain())
 
     def plain(self) -> dict[str, Any]:
         """The numbers for JSON."""
@@ -185,8 +204,8 @@ def rows_of(figures: Mapping[str, Any], group: str = "") -> list[tuple[str, str]
     """What each figure is called, and its value in words."""
     rows = []
     for key, value in figures.items():
-        if isinstance(value, dict):
-            rows += rows_of(value, f"{label_of(key)}: ")
+        if hasattr(value, "plain") and not isinstance(value, Spread):
+            rows += rows_of(value.plain(), f"{label_of(key)}: ")
         elif not isinstance(value, list):
             rows.append((group + label_of(key), _text(key, value)))
     return rows
@@ -209,10 +228,8 @@ def remarks_of(comparison: Comparison) -> list[str]:
     return [*lines, *comparison.notes, *undefined]
 
 
-def reasons_of(figures: Mapping[str, Any], **further: str) -> dict[str, str]:
-    """Why figures are undefined."""
-    reasons = _REASONS | further
-    return {key: reasons.get(key, "") for key, value in figures.items() if value is None}
+def _why_undefined(figures: Mapping[str, Any]) -> dict[str, str]:
+    return {key: _REASONS[key] for key, value in figures.items() if value is None}
 
 
 def share_text(share: float) -> str:
