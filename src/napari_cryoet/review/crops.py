@@ -9,24 +9,22 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_cryoet.exceptions import FormatError, StoppedError
+from napari_cryoet.exceptions import FormatError, raise_if_stopped
 from napari_cryoet.picks import are_rotations
 
 if TYPE_CHECKING:
-    from napari_cryoet.streaming.pyramid import Pyramid
+    from napari_cryoet.streaming.grid import Box
 
 Plane = Literal["xy", "xz", "yz"]
-#: Start and stop along each axis.
-Box = tuple[tuple[int, int], ...]
 
 #: Which axes (z 0, y 1, x 2) lead into a plane, down it and to its right; as napari shows it.
 _DEPTH_DOWN_RIGHT: Final[dict[Plane, tuple[int, int, int]]] = {"xy": (0, 1, 2), "xz": (1, 0, 2), "yz": (2, 0, 1)}
@@ -38,49 +36,12 @@ _CUBE_BYTES: Final = 64 * 2**20  # of cubes that are kept, so that undo needn't 
 # where crops are cut from
 
 
-class Level(Protocol):
-    """One resolution of a volume."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """In voxels, along z, y, x."""
-
-    def read(self, box: Box, stop: threading.Event | None = None) -> NDArray[Any]:
-        """Read all values of a box."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _ArrayLevel:
-    array: Any
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.array.shape)
-
-    def read(self, box: Box, stop: threading.Event | None = None) -> NDArray[Any]:
-        if stop is not None and stop.is_set():
-            raise StoppedError
-        return np.asarray(self.array[tuple(slice(*along) for along in box)])
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _PyramidLevel:
-    pyramid: Pyramid
-    level: int
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.pyramid.shapes[self.level]
-
-    def read(self, box: Box, stop: threading.Event | None = None) -> NDArray[Any]:
-        return self.pyramid.read(self.level, box, stop=stop)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Volume:
     """A volume that picks are looked at in. Made by `open_for_review`."""
 
-    levels: tuple[Level, ...]  # finest first
+    read: Callable[..., NDArray[Any]]  # called with a level, a box and ``stop``: all values in it
+    shapes: tuple[tuple[int, ...], ...]  # of the levels in z, y, x, finest first
     factors: tuple[tuple[float, ...], ...]  # how many finest voxels a voxel of each level spans along z, y, x
     spacing_zyx: NDArray[np.float64]  # of finest voxels, in ångström; negative along an axis that the world mirrors
     is_mean: bool = True  # a coarse voxel lies in the middle of the finest voxels that it spans, or on the first
@@ -89,7 +50,7 @@ class Volume:
     @property
     def shape(self) -> tuple[int, ...]:
         """Of the finest level."""
-        return self.levels[0].shape
+        return self.shapes[0]
 
     def voxel_angstrom(self, level: int) -> float:
         """The longest side of a voxel of a level."""
@@ -97,7 +58,7 @@ class Volume:
 
     def level_for(self, pixel_angstrom: float) -> int:
         """The coarsest level that still has a voxel for each pixel of that size; the finest where none has."""
-        fine = [level for level in range(len(self.levels)) if self.voxel_angstrom(level) <= pixel_angstrom * 1.001]
+        fine = [level for level in range(len(self.shapes)) if self.voxel_angstrom(level) <= pixel_angstrom * 1.001]
         return max(fine, default=0)
 
     def to_level(self, level: int, finest_zyx: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -122,12 +83,12 @@ class Volume:
         is_inside = self.contains(finest_zyx)
         if not is_inside.any():
             return np.full(is_inside.shape, np.nan, dtype=np.float32)
-        last = np.asarray(self.levels[level].shape) - 1
+        last = np.asarray(self.shapes[level]) - 1
         at = np.clip(self.to_level(level, finest_zyx), 0, last)
         axes = tuple(range(at.ndim - 1))
         low, high = np.floor(at.min(axis=axes)).astype(int), np.floor(at.max(axis=axes)).astype(int) + 1
         box = tuple((int(start), int(end) + 1) for start, end in zip(low, np.minimum(high, last), strict=True))
-        content = self.levels[level].read(box, stop).astype(np.float32, copy=False)
+        content = self.read(level, box, stop=stop).astype(np.float32, copy=False)
         values = map_coordinates(content, np.moveaxis(at - low, -1, 0), order=1, mode="nearest", output=np.float32)
         values[~is_inside] = np.nan
         return np.asarray(values, dtype=np.float32)
@@ -153,14 +114,23 @@ def open_for_review(data: Any, spacing_zyx: ArrayLike) -> Volume:
     spacing = np.asarray(spacing_zyx, dtype=np.float64)
     pyramid = data if isinstance(data, Pyramid) else pyramid_of(data)
     if pyramid is not None:
-        levels = tuple(_PyramidLevel(pyramid, level) for level in range(len(pyramid.shapes)))
-        volume = Volume(levels, pyramid.factors, spacing, pyramid.coarse_offset == "mean", not pyramid.line)
+        is_mean, is_local = pyramid.coarse_offset == "mean", not pyramid.line
+        volume = Volume(pyramid.read, pyramid.shapes, pyramid.factors, spacing, is_mean, is_local)
     else:
         is_multiscale = isinstance(data, Sequence) or not hasattr(data, "dtype")
-        volume = Volume((_ArrayLevel(data[0] if is_multiscale else data),), ((1.0,) * 3,), spacing)
+        array = data[0] if is_multiscale else data
+        volume = Volume(_reader_of(array), (tuple(array.shape),), ((1.0,) * 3,), spacing)
     if len(volume.shape) != 3:
         raise FormatError(f"Crops are cut from volumes with three axes, and this image has {len(volume.shape)}.")
     return volume
+
+
+def _reader_of(array: Any) -> Callable[..., NDArray[Any]]:
+    def read(_level: int, box: Box, *, stop: threading.Event | None) -> NDArray[Any]:
+        raise_if_stopped(stop)
+        return np.asarray(array[tuple(slice(*span) for span in box)])
+
+    return read
 
 
 # what is cut

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_cryoet.exceptions import StoppedError
+from napari_cryoet.exceptions import raise_if_stopped
 from napari_cryoet.review.crops import Volume, mean_of_known
 
 #: Names of the measured columns.
@@ -63,7 +63,7 @@ def densities_at(
     diameter_angstrom: float,
     *,
     stop: threading.Event | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> NDArray[np.float64]:
     """The mean density in a ball around each place, in voxels of the finest level; NaN where all of it lies outside.
 
@@ -84,13 +84,11 @@ def densities_at(
     found, n_done = np.full(len(points_zyx), np.nan), 0
     for cell in _cells(volume.to_level(level, points_zyx)):
         for rows in np.split(cell, range(at_once, len(cell), at_once)):
-            if stop is not None and stop.is_set():
-                raise StoppedError
+            raise_if_stopped(stop)
             values = volume.sample(points_zyx[rows, None] + offsets, level, stop)
             found[rows] = mean_of_known(values, axis=1)
         n_done += len(cell)
-        if progress is not None:
-            progress(n_done, len(points_zyx))
+        progress(n_done, len(points_zyx))
     return found
 
 

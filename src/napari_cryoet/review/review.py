@@ -74,7 +74,7 @@ class Review:
         if self._unsaved:
             self._remember(np.array(list(verdicts)))
         self.view = saved.view
-        self.remark = _remark(len(verdicts), len(decisions) - len(verdicts), saved.n_unreadable)
+        self.remark = _remark(len(verdicts), len(decisions) - len(verdicts))
 
     # what there is
 
@@ -243,12 +243,10 @@ def _judged(picks: Picks, decisions: Decisions, verdict: Verdict, by: str, on: d
     return picks.take(chosen, f"{verdict.value} {chosen.sum()} of {len(picks)} in review{who} on {day}{undecided}")
 
 
-def _remark(n_found: int, n_lost: int, n_unreadable: int) -> str:
+def _remark(n_found: int, n_lost: int) -> str:
     parts = []
     if n_found or n_lost:
         parts.append(f"Resumed {count_text(n_found, 'decision')} of an earlier review.")
     if n_lost:
         parts.append(f"{n_lost:,} more found no pick in their place; kept in the file.")
-    if n_unreadable:
-        parts.append(f"{count_text(n_unreadable, 'line')} of its file can't be read.")
     return " ".join(parts)

@@ -31,8 +31,6 @@ from napari_cryoet.review.decisions import Verdict
 _REACH_VOXELS: Final = 0.5
 _FARTHEST: Final = 1e15  # places beyond are damaged
 _VERDICTS: Final = tuple(verdict.value for verdict in Verdict)
-#: Before the spacing, lines said whether places count ångström or voxels.
-_EARLIER_UNITS: Final[dict[str, float | None]] = {"a": 1.0, "v": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +100,6 @@ class Saved:
 
     decisions: dict[int, Decision] = field(default_factory=dict)  # the last about each pick; none is undecided
     view: dict[str, Any] = field(default_factory=dict)  # how the picks were looked at
-    n_unreadable: int = 0  # lines that mean nothing, beside one at the end that was torn
 
 
 class SessionFile:
@@ -157,35 +154,23 @@ class SessionFile:
 
 
 def _replayed(lines: list[str]) -> Saved:
+    """What lines say; those that mean nothing, such as one that was torn by a kill, are left out."""
     saved = Saved()
-    for number, line in enumerate(lines, start=1):
-        content = _json(line)
-        decision = _decision(content)
-        if decision is not None:
-            saved.decisions.pop(decision.pick_id, None)
-            if decision.verdict is not Verdict.UNDECIDED:
-                saved.decisions[decision.pick_id] = decision
-        elif isinstance(content, dict):
-            saved.view = view if isinstance(view := content.get("view"), dict) else saved.view
-        else:
-            saved.n_unreadable += bool(line.strip()) and number < len(lines)
+    for line in lines:
+        try:
+            content = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        match content:
+            case {"view": dict(view)}:
+                saved.view = view
+            case [int(pick_id), str(word), z, y, x, spacing] if (
+                word in _VERDICTS and abs(pick_id) < 2**63 and _are_lengths(z, y, x, spacing or 1.0)
+            ):
+                saved.decisions.pop(pick_id, None)
+                if word != Verdict.UNDECIDED.value:
+                    saved.decisions[pick_id] = Decision(pick_id, Verdict(word), (z, y, x), spacing)
     return saved
-
-
-def _json(line: str) -> Any:
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _decision(content: Any) -> Decision | None:
-    match content:
-        case [int(pick_id), str(word), z, y, x, spacing, *_] if word in _VERDICTS and abs(pick_id) < 2**63:
-            width: Any = _EARLIER_UNITS.get(spacing, spacing) if isinstance(spacing, str) else spacing
-            if _are_lengths(z, y, x, 1.0 if width is None else width):
-                return Decision(pick_id, Verdict(word), (z, y, x), width)
-    return None
 
 
 def _are_lengths(*values: Any) -> bool:
