@@ -7,13 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.stats import norm
 
 from check.scene import DIAMETER_ANGSTROM, SHAPE_ZYX, SPACING_ANGSTROM, make_scene, volume_of_array
 from napari_cryoet import Picks
 from napari_cryoet.check import contrast as contrasts
 from napari_cryoet.check.contrast import grid_for, read_contrast
-from napari_cryoet.check.evidence import Pattern, cliffs_delta, measure_offset, peaks, sigma_needed
+from napari_cryoet.check.evidence import Pattern, cliffs_delta, measure_offset, peaks
 from napari_cryoet.check.readings import Frame, Reading, all_readings, are_inside, at_edge, duplicates
 
 SPACING_ZYX = (SPACING_ANGSTROM,) * 3
@@ -45,9 +44,9 @@ class TestContrast:
         quarter = half.reshape(shape[0] // 2, 2, shape[1] // 2, 2, shape[2] // 2, 2).mean(axis=(1, 3, 5))
         return replace(scene.volume, levels=[scene.grey, half, quarter])
 
-    @pytest.mark.parametrize(("diameter", "level"), [(400.0, 2), (160.0, 2), (159.0, 1), (80.0, 1), (79.0, 0)])
-    def test_the_coarsest_level_that_resolves_the_particle_is_taken(self, pyramid, diameter, level):
-        assert grid_for(pyramid, SPACING_ZYX, diameter).level == level
+    def test_the_coarsest_level_that_resolves_the_particle_is_taken(self, pyramid):
+        for diameter, level in ((400.0, 2), (160.0, 2), (159.0, 1), (80.0, 1), (79.0, 0)):
+            assert grid_for(pyramid, SPACING_ZYX, diameter).level == level
 
     def test_a_volume_of_one_level_is_averaged_to_the_same_grid(self, scene, pyramid):
         coarse, averaged = ranks_of(pyramid), ranks_of(scene.volume)
@@ -77,23 +76,11 @@ class TestContrast:
 
 
 class TestReadings:
-    @pytest.mark.parametrize(
-        ("reading", "words"),
-        [
-            (Reading(), "they are taken as given"),
-            (Reading(flipped_zyx=(True, False, True)), "x and z are flipped"),
-            (Reading((0, 2, 1), (True, False, False)), "x and y are swapped and z is flipped"),
-            (Reading(shift_zyx=(0.0, -3.0, 12.5)), "all are moved by +12.5 in x and -3 in y voxels"),
-        ],
-    )
-    def test_a_reading_says_what_is_different(self, reading, words):
-        assert reading.words() == words
-
-    def test_a_flip_counts_from_the_centre_of_the_last_voxel(self):
-        flipped = Reading(flipped_zyx=(False, True, False))
-
-        assert flipped.apply(POINTS, SHAPE)[0].tolist() == [1.0, 17.0, 3.0]
-        np.testing.assert_array_equal(flipped.apply(flipped.apply(POINTS, SHAPE), SHAPE), POINTS)
+    def test_a_reading_says_what_is_different(self):
+        assert Reading().words() == "they are taken as given"
+        assert Reading((0, 2, 1), (True, False, False)).words() == "x and y are swapped and z is flipped"
+        moved = Reading(shift_zyx=(0.0, -3.0, 12.5))
+        assert moved.words() == "all are moved by +12.5 in x and -3 in y voxels"
 
     def test_all_48_orders_and_flips_are_tried_at_each_scale_once(self):
         found = list(all_readings(10.0, 10.0))
@@ -117,12 +104,6 @@ class TestReadings:
         else:  # an arrow's end goes where its pick goes
             ends = reading.apply(POINTS + picks.particle_axes_zyx(), SHAPE) - reading.apply(POINTS, SHAPE)
             np.testing.assert_allclose(read.particle_axes_zyx(), ends / reading.factor, atol=1e-9)
-
-    def test_a_frame_puts_picks_into_the_voxels_of_the_volume(self):
-        np.testing.assert_array_equal(Frame.of(Picks(POINTS, 5.0), SHAPE, SPACING_ZYX).voxels_zyx, POINTS / 2)
-        np.testing.assert_array_equal(
-            Frame.of(Picks(POINTS), SHAPE, SPACING_ZYX, (1.0, 0, 0)).voxels_zyx, POINTS - [1, 0, 0]
-        )
 
     def test_inside_goes_to_the_outer_half_of_a_border_voxel(self):
         edge = np.array([[-0.5, 0, 0], [9.5, 19.5, 29.5], [-0.51, 0, 0], [9.51, 0, 0], [0, 0, 30]])
@@ -158,10 +139,6 @@ class TestEvidence:
         pairs = [np.sign(one - other) for one in ones for other in others]
 
         assert cliffs_delta(np.array(ones), np.array(others)) == pytest.approx(np.mean(pairs))
-
-    def test_more_tries_need_more_sigma(self):
-        assert sigma_needed(1, 0.05) == pytest.approx(norm.isf(0.025))
-        assert sigma_needed(336) > sigma_needed(48) > sigma_needed(1)
 
     def test_sigma_of_picks_in_noise_is_a_sigma_and_moved_picks_see_no_particle(self):
         contrast, sigmas = ranks_of(make_scene(n_particles=0).volume), []

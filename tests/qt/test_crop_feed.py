@@ -15,7 +15,7 @@ FRAME = Frame(90, 10)
 
 
 class Gated:
-    """A level whose reads wait until they may go on, or are stopped, or fail."""
+    """A volume whose reads wait until they may go on, or are stopped, or fail."""
 
     shape = (20, 20, 2000)
 
@@ -25,7 +25,7 @@ class Gated:
         self.stopped = threading.Semaphore(0)
         self.values = np.random.default_rng(0).normal(0, 1, self.shape).astype(np.float32)
 
-    def read(self, box, stop=None):
+    def read(self, _level, box, stop=None):
         while not self.gate.wait(0.01):
             if stop is not None and stop.is_set():
                 self.stopped.release()
@@ -38,8 +38,8 @@ class Gated:
         return self.values[tuple(slice(*along) for along in box)]
 
 
-def reader_of(level, points):
-    return CropReader(Volume((level,), ((1.0,) * 3,), np.full(3, 10.0)), points)
+def reader_of(volume, points):
+    return CropReader(Volume(volume.read, (volume.shape,), ((1.0,) * 3,), np.full(3, 10.0)), points)
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ class OneByOne(Gated):
         super().__init__()
         self.let_on, self.begun = threading.Semaphore(0), []
 
-    def read(self, box, stop=None):
+    def read(self, _level, box, stop=None):
         self.begun.append(box[2][0])
         while not self.let_on.acquire(timeout=0.01):
             if self.gate.is_set() or (stop is not None and stop.is_set()):

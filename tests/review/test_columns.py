@@ -22,23 +22,16 @@ TABLE = {
     [
         ("  ", [0, 1, 2, 3]),
         ("score > 0.4", [1, 3]),
-        ("score>=.5", [1, 3]),
         ("SCORE < 0.5", [0]),
-        ("score = 0.5", [1]),
         ("score != 0.5", [0, 3]),
         ("score is missing", [2]),
-        ("score is known", [0, 1, 3]),
         ("nearest_nm in 5..12", [1, 2]),
-        ("nearest_nm in 5 .. 12.5", [1, 2]),
         ("codes != 2", [0, 3]),
         ("codes > 1", [1, 3]),
-        ("codes = none", []),
         ('"picked by" contains cryolo', [0, 3]),
-        ("'picked by' = ME", [1]),
         ("'picked by' = 'Cryolo 2'", [3]),
         ('"picked by" is missing', [2]),
         ("score > 0.8 or nearest_nm < 5 and score > 0.4", [3]),
-        ("score > 0.8 OR nearest_nm < 5", [0, 3]),
         ("score > -1e-3 and score < 1e3", [0, 1, 3]),
         ("CC > 1.5", [1]),
         ("cc <= 0.1", [2, 3]),
@@ -55,13 +48,10 @@ def test_a_filter_means_what_it_says(text, rows):
     [
         ("size > 3", "nearest_nm"),
         ("score >", "early"),
-        ("score > 3 and", "condition"),
         ("score > high", "high"),
         ("'picked by' > 3", "texts"),
         ("score > 3 nearest_nm < 2", "nearest_nm"),
-        ("score near 3", "near"),
         ("score in 3 4", "score in 3 4"),
-        ("score ! 3", "!"),
         ("__import__('os').system('true')", "__import__"),
     ],
 )
@@ -93,11 +83,3 @@ def test_texts_sort_as_texts_and_numbers_in_texts_as_numbers():
     assert sorted_rows(np.array(["b", "", "a", "b"], dtype=object))[0].tolist() == [2, 0, 3, 1]
     assert sorted_rows(np.array(["10", "9", None], dtype=object))[0].tolist() == [1, 0, 2]
     assert sorted_rows(np.array(["kept", "undecided", "kept"]), is_descending=True)[0].tolist() == [1, 0, 2]
-
-
-def test_an_array_for_each_pick_is_a_value_like_any_other():
-    values = np.empty(2, dtype=object)
-    values[:] = [np.arange(2), None]
-
-    assert matching("axis is missing", {"axis": values}).tolist() == [False, True]
-    assert matching("axis contains 0", {"axis": values}).tolist() == [True, False]

@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.exceptions import raise_if_stopped
-
 if TYPE_CHECKING:
     from napari_cryoet.volumes import Volume
 
@@ -106,22 +104,13 @@ def read_contrast(
     stop: threading.Event | None = None,
     progress: Progress = lambda _share, _words: None,
 ) -> Contrast:
-    """Read the grid's level once and rank what stands out in it.
-
-    Raises
-    ------
-    StreamError
-        If it can't be read.
-    StoppedError
-        When ``stop`` is set.
-    """
+    """Read the grid's level once and rank what stands out in it. ``progress`` may raise to end it."""
     voxels = _read(volume, grid, stop, progress)
     if voxels.min() == voxels.max():
         return Contrast(grid, np.zeros_like(voxels))
-    contrast = _filtered(voxels, _kernel(grid.spacing_zyx, diameter_angstrom), stop, progress)
+    contrast = _filtered(voxels, _kernel(grid.spacing_zyx, diameter_angstrom), progress)
     sample = np.sort(np.random.default_rng(0).choice(contrast.ravel(), _SAMPLE))
     for plane in contrast:  # each value becomes its rank
-        raise_if_stopped(stop)
         below, above = (np.searchsorted(sample, plane, side=side) for side in ("left", "right"))
         plane[...] = (below + above) / len(sample) - 1
     return Contrast(grid, contrast)
@@ -134,7 +123,6 @@ def _read(volume: Volume, grid: Grid, stop: threading.Event | None, progress: Pr
     voxels = np.empty(grid.shape_zyx, np.float32)
     planes = max(1, SLAB_VOXELS // (size_y * size_x * bins**3))
     for start in range(0, size_z, planes):
-        raise_if_stopped(stop)
         progress(0.7 * start / size_z, "reading the density")
         end = min(start + planes, size_z)
         box = ((start * bins, end * bins), (0, size_y * bins), (0, size_x * bins))
@@ -163,9 +151,7 @@ def _kernel(spacing_zyx: NDArray[np.float64], diameter_angstrom: float) -> NDArr
     return np.asarray(sphere / sphere.sum() - shell / shell.sum(), dtype=np.float32)
 
 
-def _filtered(
-    voxels: NDArray[np.float32], kernel: NDArray[np.float32], stop: threading.Event | None, progress: Progress
-) -> NDArray[np.float32]:
+def _filtered(voxels: NDArray[np.float32], kernel: NDArray[np.float32], progress: Progress) -> NDArray[np.float32]:
     """The volume weighed by the kernel about each voxel, slab by slab; mirrored at the borders."""
     from scipy.signal import fftconvolve
 
@@ -174,7 +160,6 @@ def _filtered(
     planes = max(4 * reach[0], SLAB_VOXELS // (size_y * size_x), 1)
     contrast = np.empty_like(voxels)
     for start in range(0, size_z, planes):
-        raise_if_stopped(stop)
         progress(0.7 + 0.2 * start / size_z, "comparing with the surroundings")
         end = min(start + planes, size_z)
         first, last = max(start - reach[0], 0), min(end + reach[0], size_z)

@@ -114,7 +114,7 @@ class Judgement:
     why_not
         Why the density wasn't looked at; empty if it was.
     surely_better
-        If the picks don't fit as given and no one reading can be named: those that each fit much better, best first.
+        If the picks don't fit as given: the readings that each fit much better, best first.
     """
 
     verdict: Verdict
@@ -143,7 +143,7 @@ def judge_densities(contrast: Contrast, frame: Frame, diameter_angstrom: float, 
     named = next((one for one in candidates if _is_much_better(one, given) or _is_beside(pattern, one, given)), None)
     rivals = [] if named is None else [one for one in real if _is_rival(pattern, one, named)]
     if named is not None and not rivals:
-        return Judgement("better", given, named, n_tried)
+        return Judgement("better", given, named, n_tried, surely_better=(named,))
     if given.is_above_chance:
         inside = voxels[are_inside(voxels, frame.shape_zyx)]
         return Judgement("fits", given, best, n_tried, measure_offset(contrast, inside, diameter_angstrom, seed))

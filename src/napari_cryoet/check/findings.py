@@ -23,8 +23,8 @@ from napari_cryoet.check.evidence import (
     judge_densities,
     sigma_needed,
 )
-from napari_cryoet.check.readings import FARTHEST, Frame, Reading, are_inside, at_edge, duplicates
-from napari_cryoet.exceptions import FormatError, stoppable
+from napari_cryoet.check.readings import FARTHEST, Frame, Reading, are_inside, at_edge, duplicates, shifted
+from napari_cryoet.exceptions import FormatError, raise_if_stopped, stoppable
 from napari_cryoet.formats.common import spacing_in_layout
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance import plain_data
@@ -52,18 +52,13 @@ _NUMBERS: Final = (
     "n_overlapping",
 )
 
+#: ``"good"`` speaks for the picks, ``"odd"`` says that something is, or may be, wrong, ``"note"`` neither.
 Mark = Literal["good", "note", "odd"]
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One sentence of the findings.
-
-    Attributes
-    ----------
-    mark
-        ``"good"``: it speaks for the picks. ``"odd"``: something is, or may be, wrong. ``"note"``: neither.
-    """
+    """One sentence of the findings."""
 
     topic: Literal["density", "inside", "offset", "duplicates", "edge"]
     text: str
@@ -119,19 +114,17 @@ class Findings:
     @property
     def suggestion(self) -> Reading | None:
         """The one reading that fits much better, if there is one."""
-        best, offset = self.judgement.best, self.judgement.offset
-        if self.verdict == "better" and best is not None:
-            return best.reading
+        if self.verdict == "better":
+            return self.judgement.surely_better[0].reading
+        offset = self.judgement.offset
         if offset is not None and offset.is_one_based:
-            z, y, x = (float(round(length)) for length in offset.voxels_zyx)
-            return Reading(shift_zyx=(z, y, x))
+            return shifted(np.rint(offset.voxels_zyx))
         return None
 
     @property
     def alternatives(self) -> tuple[Reading, ...]:
         """If several readings fit much better and can't be told apart: these, the best first."""
-        better = self.judgement.surely_better if self.verdict == "several" else ()
-        return tuple(evidence.reading for evidence in better)
+        return tuple(one.reading for one in self.judgement.surely_better) if self.verdict == "several" else ()
 
     def suggested_picks(self) -> Picks:
         """The picks read as suggested, in the grid of the volume.
@@ -238,6 +231,11 @@ def check_picks(
         raise TypeError(f"picks must be a Picks, not {picks!r}; read_picks reads a file")
     if diameter_angstrom is not None and not 0 < diameter_angstrom < np.inf:
         raise ValueError(f"a particle can't be {diameter_angstrom} Å wide")
+
+    def step(share: float, words: str) -> None:
+        raise_if_stopped(stop)
+        progress(share, words)
+
     opened = volume if isinstance(volume, Volume) else _opened(volume, stop)
     origin_zyx = (0.0, 0.0, 0.0)
     if isinstance(volume, Tomogram):
@@ -247,7 +245,7 @@ def check_picks(
             raise FormatError("How wide the voxels of the volume are is unknown.", hint="Give its voxel spacing.")
         frame = Frame.of(picks, opened.shape_zyx, opened.spacing_angstrom, origin_zyx)
         size = (diameter_angstrom, True) if diameter_angstrom else diameter_of(picks.about)
-        return stoppable(lambda: _found(picks, opened, frame, size, seed=seed, stop=stop, progress=progress), stop)
+        return stoppable(lambda: _found(picks, opened, frame, size, seed=seed, stop=stop, progress=step), stop)
     finally:
         if opened is not volume:
             opened.close()
@@ -341,10 +339,10 @@ def _statements(found: Findings) -> Iterator[Statement]:
     if not n:
         yield Statement("inside", "There are no picks.", "odd")
         return
-    inside = (
-        f"{_counted(n_outside, n)} outside the volume." if n_outside else f"All {count_text(n, 'pick')} are inside."
-    )
-    yield Statement("inside", inside, "odd" if n_outside else "good")
+    if n_outside:
+        yield Statement("inside", f"{_counted(n_outside, n)} outside the volume.", "odd")
+    else:
+        yield Statement("inside", f"All {count_text(n, 'pick')} lie inside the volume.", "good")
     yield _about_density(found.judgement)
     if offset := found.judgement.offset:
         lengths = zip("zyx", offset.voxels_zyx, offset.error_zyx, strict=True)
@@ -367,24 +365,22 @@ def _statements(found: Findings) -> Iterator[Statement]:
 
 
 def _counted(n: int, of: int) -> str:
-    return f"{count_text(n, 'pick')} ({100 * n / of:.{0 if n / of >= 0.0095 else 1}f} %)"
+    return f"{count_text(n, 'pick')} ({100 * n / of:.1f} %)"
 
 
 def _about_density(judgement: Judgement) -> Statement:
     given, better = judgement.given, judgement.surely_better
-    against = (
-        f"against {_numbers(given)} as given. By chance, fewer than {100 * ALARM_LEVEL:.0f} of 100 volumes would show "
-        f"this ({judgement.n_tried:,} readings and shifts were tried)."
-    )
+    ways = ", or ".join(f"if {one.reading.words()} ({_numbers(one)})" for one in better[:_MOST_NAMED])
     if judgement.verdict == "fits":
         return Statement("density", f"As given, {_comparison(given)}.", "good")
-    if judgement.verdict == "better" and judgement.best is not None:
-        words = judgement.best.reading.words()
-        return Statement("density", f"If {words}, {_comparison(judgement.best)}, {against}", "odd")
-    ways = ", or ".join(f"if {one.reading.words()} ({_numbers(one)})" for one in better[:_MOST_NAMED])
-    if judgement.verdict == "several":
+    if judgement.verdict in ("better", "several"):
         more = ", or in yet other ways" if len(better) > _MOST_NAMED else ""
-        return Statement("density", f"The picks fit much better {ways}{more}, {against}", "odd")
+        text = (
+            f"The picks fit much better {ways}{more}, against {_numbers(given)} as given. By chance, fewer than "
+            f"{100 * ALARM_LEVEL:.0f} of 100 volumes would show this ({judgement.n_tried:,} readings and shifts were "
+            "tried)."
+        )
+        return Statement("density", text, "odd")
     if judgement.why_not:
         why = judgement.why_not
     elif given.share_inside == 0:
