@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_cryoet.demo.rows import HTTPS_PREFIX, S3_PREFIX
+from napari_cryoet.demo.content import MANIFEST
 from napari_cryoet.packs.pack import open_pack
 from napari_cryoet.records import ShapeType
 from packs.pack_check import problems_of
@@ -44,8 +44,8 @@ def test_addresses_lead_to_files_of_the_size_that_rows_say(pack, tables):
     for name, rows in tables.items():
         for row in rows:
             for column in [column for column in row if column.startswith("https")]:
-                key = row[column].removeprefix(HTTPS_PREFIX)
-                assert row[column.replace("https", "s3", 1)] == S3_PREFIX + key
+                key = row[column].removeprefix(MANIFEST.https_prefix)
+                assert row[column.replace("https", "s3", 1)] == MANIFEST.s3_prefix + key
                 if size_column := SIZES.get((name, column)):
                     path = pack.files / key
                     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
@@ -110,6 +110,6 @@ def test_photos_are_pictures_of_the_data(pack, tables):
     assert len(rows) == 2 + 2 + len(tables["tomograms"])
     for row in rows:
         for column, longest_side in (("keyPhotoUrl", 512), ("keyPhotoThumbnailUrl", 134)):
-            picture = Image.open(pack.files / row[column].removeprefix(HTTPS_PREFIX))
+            picture = Image.open(pack.files / row[column].removeprefix(MANIFEST.https_prefix))
             assert max(picture.size) == longest_side
             assert np.asarray(picture).std() > 20

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_cryoet.demo.rows import HTTPS_PREFIX
+from napari_cryoet.demo.content import MANIFEST
 from napari_cryoet.demo.scenes import MOLECULES, RECIPES, scene_of_run
 from napari_cryoet.formats.mesh import read_mesh
 from napari_cryoet.packs.pack import open_pack
@@ -44,7 +44,7 @@ def tomogram(pack, run_name, **wanted):
 
 
 def path_of(pack, url):
-    return pack.files / url.removeprefix(HTTPS_PREFIX)
+    return pack.files / url.removeprefix(MANIFEST.https_prefix)
 
 
 def volume_of(pack, row, column="httpsOmezarrDir"):

@@ -10,6 +10,7 @@ import msgspec
 
 from napari_cryoet.demo.scenes import RECIPES
 from napari_cryoet.demo.shapes import Vector
+from napari_cryoet.packs.pack import Manifest
 
 Size = Literal["full", "tiny"]
 
@@ -105,6 +106,7 @@ class Method(msgspec.Struct, frozen=True):
 
 
 class _Content(msgspec.Struct, frozen=True):
+    manifest: Manifest
     depositions: tuple[DepositionPlan, ...]
     datasets: tuple[DatasetPlan, ...]
     runs: tuple[RunPlan, ...]
@@ -114,6 +116,7 @@ class _Content(msgspec.Struct, frozen=True):
 
 
 _CONTENT: Final = msgspec.toml.decode(Path(__file__).with_name("portal.toml").read_bytes(), type=_Content)
+MANIFEST: Final = _CONTENT.manifest
 DEPOSITIONS: Final = {plan.id: plan for plan in _CONTENT.depositions}
 DATASETS: Final = {plan.id: plan for plan in _CONTENT.datasets}
 RUNS: Final = _CONTENT.runs

@@ -8,13 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from napari_cryoet.demo.content import COLUMNS, DEPOSITIONS, METHODS, OBJECTS, AnnotationPlan, DatasetPlan, RunPlan
+from napari_cryoet.demo.content import (
+    COLUMNS,
+    DEPOSITIONS,
+    MANIFEST,
+    METHODS,
+    OBJECTS,
+    AnnotationPlan,
+    DatasetPlan,
+    RunPlan,
+)
 from napari_cryoet.formats.ome_zarr import folder_bytes
 
 Row = dict[str, Any]
 
-HTTPS_PREFIX: Final = "https://files.napari-cryoet-demo.invalid/"
-S3_PREFIX: Final = "s3://napari-cryoet-demo/"
 _COMMUNITY_DEPOSITION: Final = 90903
 _FIRST_ID: Final = 9001
 _PEOPLE: Final = sorted({name for deposition in DEPOSITIONS.values() for name in deposition.authors})
@@ -70,13 +77,13 @@ class Place:
 
     def addresses(self, column: str) -> Row:
         """Its columns ``s3…`` and ``https…`` in a row."""
-        return {f"s3{column}": S3_PREFIX + self.key, f"https{column}": HTTPS_PREFIX + self.key}
+        return {f"s3{column}": MANIFEST.s3_prefix + self.key, f"https{column}": MANIFEST.https_prefix + self.key}
 
     def photos(self, start: str = "") -> Row:
         """The columns for the two photos in a folder; none if it isn't there."""
         if not self.path.exists():
             return {}
-        url = f"{HTTPS_PREFIX}{self.key}/{start}"
+        url = f"{MANIFEST.https_prefix}{self.key}/{start}"
         return {"keyPhotoUrl": f"{url}snapshot.png", "keyPhotoThumbnailUrl": f"{url}thumbnail.png"}
 
     def write(self, content: bytes | Row) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from napari_cryoet._version import __version__
 from napari_cryoet.demo import rows
 from napari_cryoet.demo.annotations import object_count, points_of, write_shape
-from napari_cryoet.demo.content import DATASETS, METHODS, RUNS, AnnotationPlan, RunPlan, Size, TomogramPlan
+from napari_cryoet.demo.content import DATASETS, MANIFEST, METHODS, RUNS, AnnotationPlan, RunPlan, Size, TomogramPlan
 from napari_cryoet.demo.rows import Place, Row, Tables
 from napari_cryoet.demo.scenes import RECIPES
 from napari_cryoet.demo.simulate import TILTS_DEGREE, Imaging, Volume32
@@ -24,22 +24,13 @@ from napari_cryoet.exceptions import raise_if_stopped
 from napari_cryoet.files import cache_path, ready_place, written_whole
 from napari_cryoet.formats.mrc import write_mrc
 from napari_cryoet.formats.ome_zarr import Kind, write_pyramid
-from napari_cryoet.packs.pack import Manifest, is_pack, write_pack
+from napari_cryoet.packs.pack import is_pack, write_pack
 
 Progress = Callable[[float, str], None]
 
 _CONTENT_VERSION: Final = 6  # counts up whenever the content changes, so that an older one in the cache isn't used
 _STEPS_PER_UNIT: Final = 16  # of grey values that aren't whole numbers
 _PHOTO_SIZES: Final = {"snapshot": 512, "thumbnail": 134}  # of the longer side, in pixels
-_MANIFEST: Final = Manifest(
-    title="napari-cryoet demo",
-    https_prefix=rows.HTTPS_PREFIX,
-    s3_prefix=rows.S3_PREFIX,
-    source="Simulated by napari-cryoet from a fixed seed; nothing in it was measured.",
-    created="2026-11-24",
-    licence="CC0-1.0",
-    licence_url="https://creativecommons.org/publicdomain/zero/1.0/",
-)
 
 
 def demo_folder() -> Path:
@@ -48,17 +39,13 @@ def demo_folder() -> Path:
 
 
 def ensure_demo_pack(
-    folder: Path | None = None,
-    progress: Progress | None = None,
-    stop: threading.Event | None = None,
-    *,
-    size: Size = "full",
+    progress: Progress | None = None, stop: threading.Event | None = None, *, size: Size = "full"
 ) -> Path:
-    """The demo, in the user's cache or in ``folder``, made if it isn't there yet: once, whoever else asks meanwhile.
+    """The demo in the user's cache, made if it isn't there yet: once, whoever else asks meanwhile.
 
     Parameters and errors are those of `write_demo_pack`.
     """
-    folder = demo_folder() if folder is None else Path(folder)
+    folder = demo_folder()
     if is_pack(folder):
         return folder
     lock = FileLock(ready_place(folder, overwrite=True).with_name(f"{folder.name}.lock"))
@@ -70,8 +57,7 @@ def ensure_demo_pack(
             _report(progress, stop, 0.0, "Waiting for another window that is making the demo")
     try:
         if not is_pack(folder):
-            if folder == demo_folder():
-                shutil.rmtree(folder, ignore_errors=True)  # what is in the cache is ours, and damaged
+            shutil.rmtree(folder, ignore_errors=True)  # what is in the cache is ours, and damaged
             write_demo_pack(folder, size=size, progress=progress, stop=stop)
     finally:
         lock.release()
@@ -89,23 +75,15 @@ def write_demo_pack(
 
     Parameters
     ----------
-    folder
-        Where to write.
     size
         "full" for people; "tiny" has the same content in voxels four times as large, for tests.
     progress
         Called with the share that is done (0 to 1) and words for it.
-    stop
-        Set it to give up.
 
     Raises
     ------
     ExistsError
         There is something in the folder.
-    SaveError
-        The disk refuses.
-    StoppedError
-        ``stop`` was set.
     """
     folder = Path(folder)
     is_empty = folder.is_dir() and not any(folder.iterdir())
@@ -120,7 +98,7 @@ def write_demo_pack(
         rows.add_depositions(tables, files)
         for dataset in DATASETS.values():
             rows.add_dataset(tables, dataset, files)
-        write_pack(unfinished, _MANIFEST, tables)
+        write_pack(unfinished, MANIFEST, tables)
     _report(progress, None, 1.0, "The demo is ready")
     return folder
 
