@@ -120,22 +120,17 @@ def test_tomograms_are_ordered_by_what_to_open_first_on_every_page(portal_of):
     assert (row.tomogram_count, row.voxel_spacing, row.size_x) == (135, 5, 2)
 
 
-def test_annotations_are_ordered_by_object_then_by_worth_and_have_their_authors_in_order(portal_of):
+def test_annotations_are_ordered_by_object_and_have_their_authors_in_order(portal_of):
     tables = Tables()
     run = run_in(tables)
-
-    def add(name, **values):
-        return tables.add("annotations", runId=run, objectName=name, **values)
-
-    plain, recommended = add("ribosome"), add("ribosome", isCuratorRecommended=True)
-    truth, other = add("Ribosome", groundTruthStatus=True), add("actin")
-    tables.add("annotationAuthors", annotationId=plain, name="Zoe", authorListOrder=2)
+    first, other = (tables.add("annotations", runId=run, objectName=name) for name in ("ribosome", "actin"))
+    tables.add("annotationAuthors", annotationId=first, name="Zoe", authorListOrder=2)
     tables.add("annotationAuthors", annotationId=other, name="Bob", authorListOrder=2)
     tables.add("annotationAuthors", annotationId=other, name="Eve", authorListOrder=1, orcid="0000-0001")
     tables.add("annotationMethodLinks", annotationId=other, link="https://x.org", linkType="website")
     annotations = portal_of(tables).run_page(run).annotations
-    assert [each.id for each in annotations] == [other, truth, recommended, plain]
-    assert [[author.name for author in each.authors] for each in annotations] == [["Eve", "Bob"], [], [], ["Zoe"]]
+    assert [each.id for each in annotations] == [other, first]
+    assert [[author.name for author in each.authors] for each in annotations] == [["Eve", "Bob"], ["Zoe"]]
     assert [link.link for link in annotations[0].method_links] == ["https://x.org"]
 
 

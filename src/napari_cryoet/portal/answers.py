@@ -158,7 +158,7 @@ def run_page(run_id: int, answer: Answer) -> pages.RunPage:
         run=run,
         voxel_spacings=tuple(spacings.values()),
         tomograms=tomograms,
-        annotations=tuple(sorted(annotations.values(), key=_annotation_order)),
+        annotations=tuple(annotations.values()),
         annotation_shapes=tuple(shapes.values()),
         annotation_files=files,
         alignments=tuple(answer.rows("alignments", records.Alignment)),
@@ -263,16 +263,6 @@ def _kinds(answer: Answer) -> dict[Any, tuple[str, ...]]:
     """What each deposition holds."""
     rows = answer.rows_by("depositionId", "depositionTypes", _Kind)
     return {key: tuple(dict.fromkeys(each.type for each in found if each.type)) for key, found in rows.items()}
-
-
-def _annotation_order(annotation: records.Annotation) -> tuple[str, bool, bool, int]:
-    """By object; ground truth first, then what curators recommend."""
-    return (
-        annotation.object_name.casefold(),
-        not annotation.ground_truth_status,
-        not annotation.is_curator_recommended,
-        annotation.id,
-    )
 
 
 def _objects(counts: Counts) -> tuple[pages.ObjectCount, ...]:
