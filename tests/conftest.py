@@ -17,7 +17,7 @@ from hypothesis import settings
 
 from network_guard import guard_network
 
-pytest_plugins = ["benchmark_runs", "fault_traces"]
+pytest_plugins = ["benchmark_runs"]
 
 #: Where libraries look for a user's folders: platformdirs on Linux, on Windows, and everybody else.
 FOLDER_VARIABLES = {

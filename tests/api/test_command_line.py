@@ -17,43 +17,22 @@ import platformdirs
 import pytest
 
 from api.files import point, write_lines
-from journeys.proxy import proxied
-from napari_cryoet import (
-    __version__,
-    check_picks,
-    compare,
-    open_annotation,
-    open_portal,
-    read_picks,
-    write_mask,
-    write_picks,
-)
+from journeys.proxy import Proxy
+from napari_cryoet import __version__, check_picks, compare, open_annotation, open_portal, read_picks, write_picks
 from napari_cryoet.cli import main
 
 RUN = 9001
-COMMANDS = ("demo", "open", "search", "download", "convert", "compare", "check", "pack", "serve", "cache")
 OPTIONS = {
-    "demo": ["--annotations", "--unaligned", "--screenshot", "--size", "--timeout"],
-    "open": ["--deposition", "--dataset", "--run", "--offline", "--max-mb", "--annotations", "--screenshot"],
-    "search": ["--json"],
-    "download": ["--run", "--dataset", "--what", "--format", "--annotations", "--to", "--dry-run", "--overwrite"],
-    "convert": ["--unit", "--spacing", "--shape", "--tomogram", "--alignment", "--to", "--overwrite"],
-    "compare": [
-        "--unit",
-        "--source",
-        "--radius",
-        "--beta",
-        "--method",
-        "--symmetry",
-        "--iou",
-        "--spacing",
-        "--insist",
-        "--json",
-    ],
-    "check": ["--unit", "--spacing", "--diameter", "--tomogram", "--json"],
-    "pack": [],
-    "serve": ["--host", "--port", "--name", "--cors"],
-    "cache": ["show", "limit", "clear"],
+    "demo": "--annotations --unaligned --screenshot --size --timeout",
+    "open": "--deposition --dataset --run --offline --max-mb --annotations --screenshot",
+    "search": "--json",
+    "download": "--run --dataset --what --format --annotations --to --dry-run --overwrite",
+    "convert": "--unit --spacing --shape --tomogram --alignment --to --overwrite",
+    "compare": "--unit --source --radius --beta --method --symmetry --iou --spacing --insist --json",
+    "check": "--unit --spacing --diameter --tomogram --json",
+    "pack": "",
+    "serve": "--host --port --name --cors",
+    "cache": "show limit clear",
 }
 POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 
@@ -87,7 +66,7 @@ def run(capsys):
 
 def start(*arguments: object, **options: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "napari_cryoet.cli", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+    return subprocess.Popen(command, **({"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options), text=True)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -95,131 +74,87 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder / "files").as_posix(): path.read_bytes() for path in files}
 
 
+def is_complete(folder: Path) -> bool:
+    return json.loads((folder / "manifest.json").read_text())["is_complete"]
+
+
 class TestHelp:
-    @pytest.mark.parametrize("command", COMMANDS)
-    def test_of_every_command_names_its_options(self, run, command):
-        done = run(command, "--help")
+    def test_of_every_command_names_its_options(self, run):
+        listed = run("--help")
+        for command, options in OPTIONS.items():
+            done = run(command, "--help")
+            assert done.code == listed.code == 0
+            assert command in listed.out
+            assert [option for option in options.split() if option not in done.out] == []
+        assert run("--version").out.split()[-1] == __version__
 
-        assert done.code == 0
-        for option in OPTIONS[command]:
-            assert option in done.out
-
-    def test_lists_all_commands(self, run):
-        done = run("--help")
-
-        assert done.code == 0
-        assert all(command in done.out for command in COMMANDS)
-
-    def test_tells_the_version(self, run):
-        done = run("--version")
-
-        assert (done.code, done.out.split()[-1]) == (0, __version__)
-
-    @pytest.mark.parametrize(
-        "arguments",
-        [
+    def test_is_shown_for_what_is_not_understood(self, run):
+        for arguments in (
             "fly",
-            "download live",
-            "download live --run x --to y",
             "download live --run 1 --dataset 2 --to y",
             "download live --run DS-10000 --to y",
             "download live --run 1 --to y --what nonsense",
-            "download live --run 1 --to y --format tiff",
-            "open live --run 1 --dataset 2",
-            "compare a.ndjson",
             "compare a.ndjson b.ndjson --radius 0",
-            "compare a.ndjson b.ndjson --method best",
-            "compare a.ndjson b.ndjson --symmetry D7",
             "convert a.ndjson b.star --shape 1,2",
-            "check a.ndjson b.mrc --spacing wide",
             "serve pack --port 99999",
-            "pack live folder",
             "cache limit much",
-        ],
-    )
-    def test_is_shown_for_what_is_not_understood(self, run, arguments):
-        done = run(*arguments.split())
-
-        assert done.code == 2
-        assert "usage" in done.err.lower()
+        ):
+            done = run(*arguments.split())
+            assert done.code == 2, arguments
+            assert "usage" in done.err.lower()
 
 
 class TestSearch:
-    def test_lists_the_datasets_with_all_words(self, run, demo_pack):
+    def test_lists_the_datasets_with_all_words(self, run, demo_pack, served_demo):
         done = run("search", demo_pack, "yeast", "ribosome")
 
         assert done.code == 0
         assert "DS-90001" in done.out
         assert "DS-90002" not in done.out
-
-    def test_prints_json(self, run, demo_pack, served_demo):
         for source in (demo_pack, served_demo["graphql"]):
             rows = json.loads(run("search", source, "--json").out)
             assert {row["id"] for row in rows} == {90001, 90002}
-            assert all(row["title"] and row["release_date"].startswith("20") for row in rows)
 
-    def test_searches_the_demo(self, run, demo_at_home):
-        assert "DS-90002" in run("search", "demo", "fiducials").out
-
-    @pytest.mark.parametrize("source", ["no/such/folder", "http://nowhere.invalid/graphql", "ftp://a/b"])
-    def test_says_what_cannot_be_opened(self, run, source):
-        done = run("search", source, "x")
-
-        assert done.code == 1
-        assert done.err
-
-    def test_shows_where_an_error_comes_from_if_asked(self):
-        process = start("--debug", "search", "no/such/folder")
-        _, told = process.communicate(timeout=100)
-
-        assert process.returncode != 0
-        assert "Traceback" in told
+    def test_says_what_cannot_be_opened(self, run):
+        for source in ("no/such/folder", "http://nowhere.invalid/graphql", "ftp://a/b"):
+            done = run("search", source, "x")
+            assert done.code == 1
+            assert done.err
 
     @POSIX
     def test_ends_well_when_its_reader_leaves_early(self, demo_pack):
         reading, writing = os.pipe()
         os.close(reading)
         with os.fdopen(writing, "w") as nobody:
-            command = [sys.executable, "-m", "napari_cryoet.cli", "search", str(demo_pack), "--json"]
-            done = subprocess.run(command, stdout=nobody, stderr=subprocess.PIPE, text=True, timeout=100, check=False)
+            process = start("search", demo_pack, "--json", stdout=nobody)
+            _, told = process.communicate(timeout=100)
 
-        assert done.returncode == 0
-        assert "Traceback" not in done.stderr
+        assert process.returncode == 0
+        assert "Traceback" not in told
 
 
 class TestDownload:
-    def test_lays_files_out_like_the_portal(self, run, demo_pack, tmp_path):
-        done = run("download", demo_pack, "--run", RUN, "--to", tmp_path)
-        files = contents(tmp_path)
+    def test_lays_files_out_like_the_portal(self, run, demo_pack, served_demo, tmp_path):
+        assert run("download", demo_pack, "--run", RUN, "--to", tmp_path / "disk").code == 0
+        files = contents(tmp_path / "disk")
 
-        assert done.code == 0
         assert {path.rpartition(".")[2] for path in files} >= {"ndjson", "glb"}
         assert any(".zarr/" in path for path in files)
         for path, content in files.items():
             assert content == (demo_pack / "files" / path).read_bytes()
-        assert json.loads((tmp_path / "manifest.json").read_text())["is_complete"]
+        assert is_complete(tmp_path / "disk")
+        assert run("download", served_demo["graphql"], "--run", RUN, "--to", tmp_path / "web").code == 0
+        assert contents(tmp_path / "web") == files
 
-    def test_from_a_server_brings_the_same(self, run, demo_pack, served_demo, tmp_path):
-        what = ("--run", RUN, "--what", "tomogram,annotations,metadata")
-        assert run("download", served_demo["graphql"], *what, "--to", tmp_path / "web").code == 0
-        assert run("download", demo_pack, *what, "--to", tmp_path / "disk").code == 0
-
-        assert contents(tmp_path / "web") == contents(tmp_path / "disk")
-        assert len(contents(tmp_path / "web")) > 20
-
-    def test_brings_only_what_is_asked_for(self, run, demo_pack, tmp_path):
-        arguments = ("--run", f"RN-{RUN}", "--what", "tomogram", "--format", "mrc", "--to", tmp_path)
-        assert run("download", demo_pack, *arguments).code == 0
-
-        assert [Path(path).name for path in contents(tmp_path)] == ["DEMO_001.mrc"]
-
-    def test_tells_sizes_first_and_writes_nothing_in_a_dry_run(self, run, demo_pack, tmp_path):
-        done = run("download", demo_pack, "--run", RUN, "--to", tmp_path / "to", "--dry-run")
-
+    def test_brings_only_what_is_asked_for_and_tells_sizes_first(self, run, demo_pack, tmp_path):
+        command = ("download", demo_pack, "--run", f"RN-{RUN}", "--what", "tomogram", "--format", "mrc")
+        done = run(*command, "--to", tmp_path / "to", "--dry-run")
         assert done.code == 0
-        assert "DEMO_001.zarr" in done
-        assert "MB" in done
+        assert "KB" in done
         assert not (tmp_path / "to").exists()
+
+        assert run(*command, "--to", tmp_path / "to").code == 0
+        assert [Path(path).name for path in contents(tmp_path / "to")] == ["DEMO_001.mrc"]
 
     def test_replaces_a_file_in_the_way_only_if_allowed(self, run, demo_pack, tmp_path):
         arguments = ("download", demo_pack, "--run", RUN, "--what", "annotations", "--to", tmp_path)
@@ -232,12 +167,15 @@ class TestDownload:
         refused = run(*arguments)
         assert refused.code == 1
         assert "--overwrite" in refused
-        assert mine.name in refused
         assert mine.read_text() == "my own notes"
         assert run(*arguments, "--overwrite").code == 0
         assert mine.read_bytes() == original
 
-    def test_ends_with_one_where_the_server_lacks_a_file(self, run, demo_pack, tmp_path):
+    def test_ends_with_one_where_something_is_missing(self, run, demo_pack, tmp_path):
+        for arguments, noun in ((("--run", 1), "run 1"), (("--run", 9004), "tomogram")):
+            done = run("download", demo_pack, *arguments, "--to", tmp_path / "none")
+            assert done.code == 1
+            assert noun in done
         pack = Path(shutil.copytree(demo_pack, tmp_path / "pack"))
         gone = next((pack / "files").rglob("DEMO_001/**/*.ndjson"))
         gone.unlink()
@@ -247,35 +185,21 @@ class TestDownload:
         assert gone.name in done
         assert len(contents(tmp_path / "to")) > 5
 
-    @pytest.mark.parametrize(
-        ("arguments", "noun"),
-        [
-            (("--run", 1), "run 1"),
-            (("--run", RUN, "--annotations", "1"), "annotation 1"),
-            (("--run", 9004), "tomogram"),
-        ],
-    )
-    def test_says_what_the_source_does_not_have(self, run, demo_pack, tmp_path, arguments, noun):
-        done = run("download", demo_pack, *arguments, "--to", tmp_path)
-
-        assert done.code == 1
-        assert noun in done
-
     @POSIX
     @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
     def test_stops_at_a_signal_and_goes_on_later(self, run, demo_pack, served_demo, tmp_path, number, code):
-        with proxied(served_demo["graphql"].removesuffix("/graphql")) as proxy:
-            proxy.held = ".zarr/0/0"
-            process = start("download", f"{proxy.url}/graphql", "--run", RUN, "--to", tmp_path)
-            assert proxy.is_holding.wait(60)
+        with Proxy(served_demo["graphql"]) as server:
+            server.script(r"\.zarr/0/0", None)
+            process = start("download", f"{server.url}/graphql", "--run", RUN, "--to", tmp_path)
+            server.wait_until(lambda: server.held)
             process.send_signal(number)
             _, told = process.communicate(timeout=100)
 
         assert process.returncode == code
         assert "Traceback" not in told
-        assert not json.loads((tmp_path / "manifest.json").read_text())["is_complete"]
+        assert not is_complete(tmp_path)
         assert run("download", demo_pack, "--run", RUN, "--to", tmp_path).code == 0
-        assert json.loads((tmp_path / "manifest.json").read_text())["is_complete"]
+        assert is_complete(tmp_path)
 
 
 class TestConvert:
@@ -285,29 +209,23 @@ class TestConvert:
         write_lines(tmp_path / "in.ndjson", [point(3, 2, 1)])
         return tmp_path / "in.ndjson"
 
-    def test_makes_a_star_file_for_relion_5(self, run, source, tmp_path):
-        done = run("convert", source, tmp_path / "out.star", "--spacing", "10", "--shape", "40,50,60")
-        found = read_picks(tmp_path / "out.star")
-
+    def test_makes_star_files_for_relion_5_and_older_ones(self, run, source, tmp_path):
+        done = run("convert", source, tmp_path / "5.star", "--spacing", "10", "--shape", "40,50,60")
+        found = read_picks(tmp_path / "5.star")
         assert done.code == 0
-        assert "RELION 5" in done
         assert (found.points_zyx.tolist(), found.shape_zyx) == ([[1, 2, 3]], (40, 50, 60))
-        assert "rlnCenteredCoordinateXAngst" in (tmp_path / "out.star").read_text()
+        assert "rlnCenteredCoordinateXAngst" in (tmp_path / "5.star").read_text()
 
-    def test_makes_one_for_an_older_relion(self, run, source, tmp_path):
-        assert run("convert", source, tmp_path / "out.star", "--spacing", "10", "--to", "relion4").code == 0
-        assert "rlnCoordinateX" in (tmp_path / "out.star").read_text()
+        assert run("convert", source, tmp_path / "4.star", "--spacing", "10", "--to", "relion4").code == 0
+        assert "rlnCoordinateX" in (tmp_path / "4.star").read_text()
 
-    def test_says_which_option_is_missing(self, run, source, tmp_path):
-        done = run("convert", source, tmp_path / "out.json")
-
-        assert done.code == 1
-        assert "--spacing" in done
+    def test_says_which_option_is_missing_and_what_is_lost(self, run, source, tmp_path):
+        refused = run("convert", source, tmp_path / "out.json")
+        assert refused.code == 1
+        assert "--spacing" in refused
         assert not (tmp_path / "out.json").exists()
 
-    def test_says_what_the_new_file_cannot_hold(self, run, source, tmp_path):
         done = run("convert", source, tmp_path / "out.tbl", "--spacing", "10")
-
         assert done.code == 0
         assert "angles" in done
 
@@ -323,32 +241,29 @@ class TestConvert:
 
     def test_is_told_what_columns_without_a_unit_count(self, run, tmp_path):
         (tmp_path / "a.csv").write_text("X,y,z\n30,20,10\n")
-        refused = run("convert", tmp_path / "a.csv", tmp_path / "b.csv", "--spacing", "10")
+        command = ("convert", tmp_path / "a.csv", tmp_path / "b.csv", "--spacing", "10")
+        refused = run(*command)
         assert refused.code == 1
         assert "--unit" in refused
 
         for unit, points in (("voxel", [10, 20, 30]), ("angstrom", [1, 2, 3]), ("nanometer", [10, 20, 30])):
-            arguments = ("--spacing", "10", "--unit", unit, "--overwrite")
-            assert run("convert", tmp_path / "a.csv", tmp_path / "b.csv", *arguments).code == 0
+            assert run(*command, "--unit", unit, "--overwrite").code == 0
             assert read_picks(tmp_path / "b.csv").points_zyx.tolist() == [points]
-        command = ("compare", tmp_path / "a.csv", tmp_path / "b.csv", "--radius", "5", "--unit", "nanometer", "--json")
-        assert json.loads(run(*command, "--spacing", "10").out)["true_positives"] == 1
 
     def test_leaves_nothing_behind_for_good_when_killed(self, run, source, tmp_path):
         code = (
-            "import os, sys; from napari_cryoet.cli import main\n"
-            "os.fsync = lambda _file: os._exit(9)\n"
-            "main(sys.argv[1:])"
+            "import os, sys; from napari_cryoet.cli import main\nos.fsync = lambda _: os._exit(9)\nmain(sys.argv[1:])"
         )
         killed = [sys.executable, "-c", code, "convert", str(source), str(tmp_path / "killed.csv")]
         assert subprocess.run(killed, check=False).returncode == 9
-        assert not (tmp_path / "killed.csv").exists()
-        assert len(list(tmp_path.iterdir())) > 1
+        left = [path for path in tmp_path.iterdir() if path != source]
+        assert left
+        assert tmp_path / "killed.csv" not in left
 
+        for path in left:
+            os.utime(path, (0, 0))
         assert run("convert", source, tmp_path / "out.star", "--spacing", "10", "--to", "relion4").code == 0
-        if os.name != "nt":  # there it takes a day
-            names = {path.name for path in tmp_path.iterdir()}
-            assert names == {"in.ndjson", "out.star", "out.star.provenance.json"}
+        assert {path.name for path in tmp_path.iterdir()} == {"in.ndjson", "out.star", "out.star.provenance.json"}
 
     def test_replaces_nothing_unasked(self, run, source, tmp_path):
         (tmp_path / "out.csv").write_text("mine")
@@ -372,28 +287,16 @@ class TestCompare:
         judged = find("OrientedPoint", object_name="ribosome", ground_truth_status=False)
         settings = ("--radius", "60", "--beta", "4", "--method", "greedy", "--symmetry", "C2")
         command = ("compare", f"AF-{judged.id}", f"AF-{truth.id}", "--source", demo_pack, *settings)
-        found = compare(
-            open_annotation(judged), open_annotation(truth), radius_angstrom=60, beta=4, method="greedy", symmetry="C2"
-        )
+        sides = (open_annotation(judged), open_annotation(truth))
+        scores = compare(*sides, radius_angstrom=60, beta=4, method="greedy", symmetry="C2").scores
 
-        told = json.loads(run(*command, "--json").out)
-        for name, value in json.loads(json.dumps(found.scores.plain())).items():
-            assert told[name] == value
-        assert f"{100 * found.scores.precision:.1f}" in run(*command).out
+        assert scores.plain().items() <= json.loads(run(*command, "--json").out).items()
+        assert f"{100 * scores.precision:.1f}" in run(*command).out
 
     def test_takes_the_spacing_that_is_given(self, run, files):
         for spacing, radius, matches in (("10", "30", 1), ("10,5", "10", 2)):
             done = run("compare", *files, "--radius", radius, "--spacing", spacing, "--json")
-            assert done.code == 0
             assert json.loads(done.out)["true_positives"] == matches
-
-    def test_compares_points_with_masks_and_masks(self, run, files, tmp_path):
-        mask = np.zeros((4, 4, 40), np.uint8)
-        mask[:2, :2, :5] = 1
-        path = write_mask(mask, tmp_path / "m.zarr", spacing_angstrom=10).path
-
-        assert json.loads(run("compare", files[0], path, "--spacing", "10", "--json").out)["share_inside"] == 0.5
-        assert json.loads(run("compare", path, path, "--json").out)["dice"] == 1
 
     def test_refuses_other_alignments_unless_you_insist(self, run, demo_pack, find):
         sides = [f"AF-{find('Point', object_name='ribosome', aligned=aligned).id}" for aligned in (True, False)]
@@ -402,53 +305,28 @@ class TestCompare:
         assert run(*command).code == 1
         assert run(*command, "--insist").code == 0
 
-    @pytest.mark.parametrize(
-        ("arguments", "noun"),
-        [
-            (("A", "B"), "radius"),
-            (("AN-1", "B"), "--source"),
-            (("A", "absent.mrc"), "absent"),
-            (("A", "B", "--radius", "9"), "spacing"),
-        ],
-    )
-    def test_says_what_is_missing(self, run, files, arguments, noun):
-        known = dict(zip("AB", files, strict=True))
-        done = run("compare", *(known.get(each, each) for each in arguments))
-
-        assert done.code == 1
-        assert noun in done
+    def test_says_what_is_missing(self, run, files):
+        a, b = files
+        for arguments, noun in (((a, b), "radius"), (("AN-1", b), "--source"), ((a, b, "--radius", "9"), "spacing")):
+            done = run("compare", *arguments)
+            assert done.code == 1
+            assert noun in done
 
 
 class TestCheck:
-    @pytest.fixture
-    def picks(self, find):
-        return open_annotation(find("OrientedPoint", object_name="ribosome", ground_truth_status=True))
+    def test_marks_what_is_odd(self, run, find, tomogram, tmp_path):
+        picks = open_annotation(find("OrientedPoint", object_name="ribosome", ground_truth_status=True))
+        right = write_picks(picks, tmp_path / "a.ndjson").path
+        swapped = write_picks(picks.changed(points_zyx=picks.points_zyx[:, ::-1]), tmp_path / "b.ndjson").path
+        volume = tomogram.https_mrc_file.removeprefix("file://")
 
-    @pytest.fixture
-    def volume(self, tomogram):
-        return tomogram.https_mrc_file.removeprefix("file://")
-
-    def test_marks_nothing_of_right_picks(self, run, picks, volume, tmp_path):
-        done = run("check", write_picks(picks, tmp_path / "a.ndjson").path, volume)
-
-        assert done.code == 0
-        assert "!" not in done.out
-
-    def test_marks_what_is_odd(self, run, picks, volume, tmp_path):
-        swapped = write_picks(picks.changed(points_zyx=picks.points_zyx[:, ::-1]), tmp_path / "a.ndjson").path
-
+        assert "!" not in run("check", right, volume).out
         assert "!" in run("check", swapped, volume).out
         found = json.loads(run("check", swapped, volume, "--json").out)
         expected = check_picks(read_picks(swapped), volume)
         assert found["verdict"] == expected.verdict == "better"
         assert found["suggestion"]["words"] == expected.suggestion.words()
-
-    def test_says_what_cannot_be_checked(self, run, picks, volume, tmp_path):
-        path = write_picks(picks, tmp_path / "a.ndjson").path
-        for arguments in ((path, tmp_path / "absent.mrc"), (volume, path)):
-            done = run("check", *arguments)
-            assert done.code == 1
-            assert done.err
+        assert run("check", volume, right).code == 1
 
 
 class TestPack:
@@ -471,7 +349,6 @@ class TestServe:
         process = start("serve", demo_pack)
         try:
             urls = json.loads(process.stdout.readline())
-            assert set(urls) == {"graphql", "files", "s3"}
             body = json.dumps({"query": "{runs{id}}"}).encode()
             question = urllib.request.Request(urls["graphql"], body, {"Content-Type": "application/json"})
             with urllib.request.urlopen(question, timeout=60) as answer:
@@ -483,39 +360,21 @@ class TestServe:
         assert (process.returncode, rest) == (code, "")
         assert "Traceback" not in told
 
-    def test_gives_ranges_of_files(self, served_demo, demo_pack):
-        path = next((demo_pack / "files").rglob("*.mrc"))
-        url = served_demo["files"].rstrip("/") + "/" + path.relative_to(demo_pack / "files").as_posix()
-        with urllib.request.urlopen(urllib.request.Request(url, headers={"Range": "bytes=4-11"}), timeout=60) as answer:
-            assert (answer.status, answer.read()) == (206, path.read_bytes()[4:12])
-            assert answer.headers["ETag"]
-
     def test_refuses_a_folder_that_is_no_pack(self, run, tmp_path):
         assert run("serve", tmp_path).code == 1
 
 
 class TestCache:
-    @pytest.fixture
-    def kept(self, served_demo):
-        """Answers that were kept of a portal."""
+    def test_is_shown_and_cleared(self, run, served_demo, demo_at_home):
         open_portal(served_demo["graphql"]).catalogue()
-        return platformdirs.user_cache_path("napari-cryoet")
+        kept = platformdirs.user_cache_path("napari-cryoet")
+        assert "metadata" in run("cache")
 
-    def test_is_shown_and_cleared(self, run, kept):
-        assert any(path.is_file() for path in kept.rglob("*"))
-        shown = run("cache")
-        assert shown.code == 0
-        assert "metadata" in shown
-        assert run("cache", "show").out == shown.out
-
-        assert run("cache", "clear").code == 0
-        assert "metadata" not in run("cache").out.partition("(")[0]
-
-    def test_is_cleared_by_kind(self, run, kept, demo_at_home):
         assert run("cache", "clear", "demo").code == 0
-
         assert not demo_at_home.exists()
         assert any(path.is_file() for path in kept.rglob("*"))
+        assert run("cache", "clear").code == 0
+        assert "metadata" not in run("cache", "show").out.partition("(")[0]
 
     def test_of_pixels_has_a_limit(self, run):
         assert "5 GB" in run("cache", "limit", "5GB")

@@ -22,27 +22,19 @@ def modules_after(code: str, *arguments: object) -> set[str]:
     return set(done.stdout.rpartition("MODULES ")[2].split())
 
 
-def test_importing_the_package_costs_nothing():
-    modules = modules_after("import napari_cryoet")
-
-    assert "napari_cryoet" in modules
-    assert not modules & (SLOW | QT)
-
-
-@pytest.mark.parametrize("command", ["--help", "download --help"])
-def test_help_of_the_command_line_costs_nothing(command):
-    modules = modules_after("from napari_cryoet.cli import main; main(sys.argv[1:])", *command.split())
-
-    assert "napari_cryoet" in modules
-    assert not modules & (SLOW | QT)
+def test_importing_the_package_and_asking_for_help_cost_nothing():
+    command = "from napari_cryoet.cli import main; main(sys.argv[1:])"
+    for code, *arguments in [["import napari_cryoet"], [command, "--help"], [command, "download", "--help"]]:
+        modules = modules_after(code, *arguments)
+        assert "napari_cryoet" in modules
+        assert not modules & (SLOW | QT)
 
 
 def test_opening_a_tomogram_imports_no_tables_and_no_scipy(tmp_path):
     write_zarr(tmp_path / "a.zarr", noise())
     code = "import napari_cryoet; napari_cryoet.load_tomogram(sys.argv[1]).data[0][3].compute()"
-    modules = modules_after(code, tmp_path / "a.zarr") - modules_after(
-        "import dask.array"
-    )  # which imports scipy.sparse
+    of_dask = modules_after("import dask.array")  # which imports scipy.sparse
+    modules = modules_after(code, tmp_path / "a.zarr") - of_dask
 
     assert "napari_cryoet" in modules
     assert not {name.partition(".")[0] for name in modules} & ({"pandas", "pyarrow", "scipy"} | QT)

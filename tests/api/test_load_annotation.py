@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from api.files import (
     write_mrc,
     write_zarr,
 )
-from napari_cryoet import FormatError, StoppedError, load_annotation, load_captions
+from napari_cryoet import FormatError, load_annotation, load_captions
 
 
 def about(spec):
@@ -55,22 +54,12 @@ class TestPoints:
         assert spec.options["scale"] == (file.voxel_spacing.voxel_spacing,) * 3
         assert tuple(spec.options["units"]) == ("angstrom",) * 3
 
-    def test_of_another_grid_lie_in_the_same_world(self, points_at, tomogram):
-        (spec,) = load_annotation(points_at([point(1, 2, 3.5), point(10, 20, 7)], spacing=4.99), tomogram)
-
-        np.testing.assert_allclose(world_zyx(spec), np.array([[3.5, 2, 1], [7, 20, 10]]) * 4.99)
-
     def test_are_named_by_what_they_are(self, find, tomogram):
         file = find("Point", ground_truth_status=True)
         (spec,) = load_annotation(file, tomogram)
 
         for part in ("DEMO_001", "cytosolic ribosome", "points", f"AN-{file.shape.annotation.id}"):
             assert part in spec.name
-
-    def test_are_as_large_as_their_object(self, find, tomogram):
-        (ribosomes,) = load_annotation(find("Point", object_name="ribosome"), tomogram)
-
-        assert np.unique(ribosomes.options["size"]) * ribosomes.options["scale"][0] == pytest.approx(300)
 
     def test_of_one_object_have_one_colour_and_those_of_others_another(self, find, tomogram):
         objects = ("cytosolic ribosome", "fatty acid synthase", "proteasome")
@@ -80,16 +69,7 @@ class TestPoints:
         colors = [tuple(spec.options["border_color"]) for spec in specs]
         assert len(set(colors)) == 3
         assert tuple(plain.options["border_color"]) == colors[0]
-
-    def test_take_the_colour_that_you_give(self, find):
-        (spec,) = load_annotation(find("Point"), color=(1, 0, 0, 1))
-
-        assert tuple(spec.options["border_color"]) == (1, 0, 0, 1)
-
-    def test_keep_further_columns(self, points_at):
-        (spec,) = load_annotation(points_at([point(1, 2, 3, score=0.7), point(1, 2, 4, score=0.2)]))
-
-        assert list(spec.options["features"]["score"]) == [0.7, 0.2]
+        assert np.unique(plain.options["size"]) * plain.options["scale"][0] == pytest.approx(300)
 
     def test_with_orientations_come_with_arrows_along_the_particles_z_axis(self, points_at):
         lines = [
@@ -114,22 +94,6 @@ class TestPoints:
         assert (colors[0] != colors[2]).any()
         assert list(spec.options["features"]["instance_id"]) == [1, 1, 2]
 
-    def test_of_mixed_kinds_are_all_drawn(self, points_at):
-        oriented = point(4, 5, 6, "orientedPoint", xyz_rotation_matrix=QUARTER_TURN_ABOUT_X)
-        lines = [point(1, 2, 3), oriented, point(7, 8, 9, "instancePoint", instance_id=5)]
-        points, arrows = load_annotation(points_at(lines))
-
-        assert (len(points.data), len(arrows.data)) == (3, 1)
-
-    def test_may_be_none(self, points_at):
-        (spec,) = load_annotation(points_at([]))
-
-        assert spec.data.shape == (0, 3)
-
-    def test_that_are_none_are_refused(self, points_at):
-        with pytest.raises(FormatError):
-            load_annotation(points_at([{"type": "log"}, {"a": 1}]))
-
     def test_say_where_they_come_from_as_plain_data(self, find, tomogram):
         file = find("Point", ground_truth_status=True)
         found = about(load_annotation(file, tomogram)[0])
@@ -142,12 +106,6 @@ class TestPoints:
         assert found["alignment_id"] == file.alignment_id
         assert found["dataset_id"] == 90001
 
-    def test_can_be_stopped(self, find):
-        stop = threading.Event()
-        stop.set()
-        with pytest.raises(StoppedError):
-            load_annotation(find("Point"), stop=stop)
-
     def test_of_a_bare_file_have_the_spacing_that_you_give(self, tmp_path):
         write_lines(tmp_path / "a.ndjson", [point(1, 2, 3)])
         (told,) = load_annotation(tmp_path / "a.ndjson", 13.48)
@@ -157,30 +115,19 @@ class TestPoints:
         assert tuple(untold.options["units"]) == ("pixel",) * 3
         assert about(untold)["warnings"]
 
-    def test_names_of_the_portal_are_shown_on_one_line(self, points_at):
-        file = points_at([point(1, 2, 3)])
-        annotation = with_fields(file.shape.annotation, object_name="ribo\nsome\x1b[31m")
-        file = with_fields(file, shape=with_fields(file.shape, annotation=annotation))
-
-        assert load_annotation(file)[0].name.isprintable()
-
 
 class TestMasks:
     @pytest.fixture
     def mask_at(self, find):
         return lambda url, **fields: with_fields(find("SegmentationMask", "zarr"), https_path=url, **fields)
 
-    def test_are_multiscale_labels_in_the_objects_colour(self, find, mask_at, tomogram, tmp_path):
+    def test_are_multiscale_labels(self, mask_at, tmp_path):
         mask = np.zeros(SHAPE_ZYX, np.int8)
         mask[4, 6, 8] = 1
         (spec,) = load_annotation(mask_at(write_zarr(tmp_path / "m.zarr", mask)))
-        (points,) = load_annotation(find("InstanceSegmentation", object_name="membrane"), tomogram)
 
         assert spec.kind == "labels"
         assert [np.argwhere(np.asarray(level)).tolist() for level in spec.data] == [[[4, 6, 8]], [[2, 3, 4]]]
-        color = spec.options["colormap"][1]
-        assert color[3] == 1
-        assert len(points.data)
 
     def test_of_instances_keep_every_id(self, find, tmp_path):
         mask = np.zeros(SHAPE_ZYX, np.uint16)
@@ -198,44 +145,31 @@ class TestMasks:
 
         assert spec.data.dtype.kind in "ui"
         assert np.argwhere(np.asarray(spec.data)).tolist() == [[3, 4, 5]]
-
-    def test_of_fractions_are_refused(self, mask_at, tmp_path):
-        url = write_mrc(tmp_path / "m.mrc", np.full(SHAPE_ZYX, 0.5, np.float32))
         with pytest.raises(FormatError, match="whole numbers"):
-            load_annotation(mask_at(url, format="mrc"))
-
-    def test_have_their_own_spacing(self, find, tomogram):
-        file = find("InstanceSegmentationMask", "zarr")
-        (spec,) = load_annotation(file, tomogram)
-
-        assert spec.options["scale"] == (file.voxel_spacing.voxel_spacing,) * 3
-        assert file.voxel_spacing.voxel_spacing != tomogram.voxel_spacing
+            load_annotation(mask_at(write_mrc(tmp_path / "f.mrc", mask / 2), format="mrc"))
 
 
-class TestMeshes:
-    @pytest.fixture
-    def box(self, tmp_path):
-        trimesh.creation.box(bounds=((9, 18, 26), (11, 22, 34))).export(tmp_path / "a.glb")
-        return (tmp_path / "a.glb").as_uri()
+def test_every_shape_of_the_portal_becomes_a_layer(find, tomogram):
+    kinds = {
+        "Point": "points",
+        "OrientedPoint": "points",
+        "InstanceSegmentation": "points",
+        "SegmentationMask": "labels",
+        "InstanceSegmentationMask": "labels",
+        "Mesh": "surface",
+    }
+    assert {shape: load_annotation(find(shape), tomogram)[0].kind for shape in kinds} == kinds
 
-    def test_lie_in_angstrom_whatever_the_voxel_spacing(self, find, tomogram, box):
-        (spec,) = load_annotation(with_fields(find("Mesh"), https_path=box), tomogram)
 
-        assert spec.kind == "surface"
-        world = spec.data[0] * np.array(spec.options["scale"])
-        np.testing.assert_allclose([world.min(axis=0), world.max(axis=0)], [[26, 18, 9], [34, 22, 11]])
-        assert tuple(spec.options["units"]) == ("angstrom",) * 3
-        assert any("unit" in warning for warning in about(spec)["warnings"])
+def test_meshes_lie_in_angstrom_whatever_the_voxel_spacing(find, tomogram, tmp_path):
+    trimesh.creation.box(bounds=((9, 18, 26), (11, 22, 34))).export(tmp_path / "a.glb")
+    (spec,) = load_annotation(with_fields(find("Mesh"), https_path=(tmp_path / "a.glb").as_uri()), tomogram)
 
-    def test_of_a_bare_file_lie_in_angstrom_too(self, box):
-        (spec,) = load_annotation(box)
-
-        np.testing.assert_allclose((spec.data[0] * np.array(spec.options["scale"])).max(axis=0), [34, 22, 11])
-
-    def test_that_are_none_are_refused(self, tmp_path):
-        (tmp_path / "a.glb").write_bytes(b"solid")
-        with pytest.raises(FormatError, match=r"a\.glb"):
-            load_annotation(tmp_path / "a.glb")
+    assert spec.kind == "surface"
+    world = spec.data[0] * np.array(spec.options["scale"])
+    np.testing.assert_allclose([world.min(axis=0), world.max(axis=0)], [[26, 18, 9], [34, 22, 11]])
+    assert tuple(spec.options["units"]) == ("angstrom",) * 3
+    assert any("unit" in warning for warning in about(spec)["warnings"])
 
 
 class TestCaptions:
@@ -256,34 +190,22 @@ class TestCaptions:
         assert second.id is None
         assert second.text.isprintable()
 
-    @pytest.mark.parametrize("content", ["[]", "{", '{"captions": 3}', '{"captions": [{"id": 1}]}'])
-    def test_that_are_none_are_refused(self, tmp_path, content):
-        (tmp_path / "a.json").write_text(content)
-        with pytest.raises(FormatError, match="caption"):
-            load_captions(tmp_path / "a.json")
 
-    def test_what_is_drawn_is_no_caption(self, find):
-        with pytest.raises(FormatError):
-            load_captions(find("Point"))
+def test_on_another_alignment_layers_say_so_and_are_never_transformed(find, tomogram):
+    file = find("Point", aligned=False)
+    (spec,) = load_annotation(file, tomogram)
+
+    assert f"AL-{file.alignment_id}" in spec.name
+    assert about(spec)["fit"]["kind"] == "other_alignment"
+    assert about(spec)["warnings"]
+    np.testing.assert_allclose(world_zyx(spec), points_zyx_of(file.https_path) * file.voxel_spacing.voxel_spacing)
+    assert about(load_annotation(find("Point"), tomogram)[0])["fit"]["kind"] == "same"
 
 
-class TestOnAnotherAlignment:
-    def test_layers_say_so_in_name_and_metadata(self, find, tomogram):
-        file = find("Point", aligned=False)
-        (spec,) = load_annotation(file, tomogram)
-
-        assert f"AL-{file.alignment_id}" in spec.name
-        assert about(spec)["fit"]["kind"] == "other_alignment"
-        assert about(spec)["warnings"]
-
-    def test_positions_are_never_transformed(self, find, tomogram):
-        file = find("Point", aligned=False)
-        (spec,) = load_annotation(file, tomogram)
-
-        np.testing.assert_allclose(world_zyx(spec), points_zyx_of(file.https_path) * file.voxel_spacing.voxel_spacing)
-
-    def test_aligned_ones_say_nothing(self, find, tomogram):
-        (spec,) = load_annotation(find("Point"), tomogram)
-
-        assert "AL-" not in spec.name
-        assert about(spec)["fit"]["kind"] == "same"
+def test_what_holds_no_annotation_is_refused(tmp_path):
+    (tmp_path / "a.ndjson").write_text('{"type": "log"}\n')
+    (tmp_path / "a.glb").write_bytes(b"solid")
+    (tmp_path / "a.json").write_text('{"captions": 3}')
+    for load, name in ((load_annotation, "a.ndjson"), (load_annotation, "a.glb"), (load_captions, "a.json")):
+        with pytest.raises(FormatError, match=name):
+            load(tmp_path / name)

@@ -48,19 +48,18 @@ class TestTiltSeries:
         images = noise((5, 30, 43))
         spec = load_tilt_series(series_at(images))
 
-        np.testing.assert_array_equal(spec.data[0][:, :30, :43].compute(), images)
+        np.testing.assert_array_equal(spec.data[0].compute(), images)
         assert about(spec)["tilt_angles_degree"] == list(ANGLES)
 
-    @pytest.mark.parametrize("angles", [(0.0, 3.0, -3.0, 6.0, -6.0), (60.0, 30.0, 0.0, -30.0, -60.0), (0.0,) * 5])
-    def test_images_are_counted_where_tilts_do_not_rise_evenly(self, series_at, angles):
+    def test_images_are_counted_where_tilts_do_not_rise_evenly(self, series_at):
+        angles = (60.0, 30.0, 0.0, -30.0, -60.0)
         spec = load_tilt_series(series_at(noise((5, 30, 43)), angles))
 
         assert (spec.options["units"][0], spec.options["scale"][0], spec.options["translate"][0]) == ("pixel", 1, 0)
         assert about(spec)["tilt_angles_degree"] == list(angles)
 
-    @pytest.mark.parametrize("angles", [(-60.0, 60.0), ("x",)])
-    def test_a_list_that_does_not_fit_is_remarked_on(self, series_at, angles):
-        spec = load_tilt_series(series_at(noise((5, 30, 43)), angles))
+    def test_a_list_that_does_not_fit_is_remarked_on(self, series_at):
+        spec = load_tilt_series(series_at(noise((5, 30, 43)), (-60.0, 60.0)))
 
         assert about(spec)["tilt_angles_degree"] is None
         assert "tilt" in about(spec)["warnings"][0]
@@ -72,13 +71,10 @@ class TestTiltSeries:
 
         np.testing.assert_array_equal(np.asarray(load_tilt_series(series).data), images)
 
-    def test_without_images_is_refused(self, series_at, tmp_path):
-        images = noise((5, 30, 43))
+    def test_without_images_is_refused_and_named(self, series_at, tmp_path):
+        series = series_at(noise((5, 30, 43)), https_omezarr_dir=None, https_mrc_file=None)
         with pytest.raises(FormatError, match="MRC"):
-            load_tilt_series(series_at(images, https_omezarr_dir=None, https_mrc_file=None))
-
-    def test_that_is_not_there_is_named(self, run_page, tmp_path):
-        (series,) = run_page.tilt_series
+            load_tilt_series(series)
         with pytest.raises((FormatError, StreamError), match="nothing"):
             load_tilt_series(with_fields(series, https_omezarr_dir=(tmp_path / "nothing.zarr").as_uri()))
 
@@ -113,7 +109,5 @@ class TestPicks:
 
         assert tuple(spec.options["units"]) == ("pixel",) * 3
         assert about(spec)["warnings"]
-
-    def test_nothing_but_picks_is_loaded(self):
         with pytest.raises(TypeError, match="picks"):
             load_picks("a.star", name="mine")

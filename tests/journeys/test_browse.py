@@ -20,7 +20,7 @@ from qtpy.QtCore import QModelIndex, Qt
 from qtpy.QtWidgets import QPushButton
 
 from gui_waits import gui_waits
-from journeys.proxy import Proxy, proxied
+from journeys.proxy import Proxy
 from napari_cryoet._qt.annotation_model import AnnotationModel, Column
 from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.own_layers import LayerKey
@@ -33,8 +33,8 @@ def proxy(request) -> Iterator[Proxy | None]:
         request.getfixturevalue("demo_at_home")
         yield None
         return
-    graphql = request.getfixturevalue("served_demo")["graphql"]
-    with proxied(graphql.removesuffix("/graphql"), is_faulty=True) as proxy:
+    with Proxy(request.getfixturevalue("served_demo")["graphql"]) as proxy:
+        proxy.fail_in_turn()
         yield proxy
 
 
@@ -247,7 +247,6 @@ def test_from_the_source_to_picks_over_a_tomogram(qtbot, make_napari_viewer, mem
     assert threading.main_thread() not in decoding
     if proxy is not None:
         assert proxy.questions == questions_before + 1, "a run, its tomogram and its annotations cost one question"
-        assert proxy.faults.total() == proxy.all_faults
 
     # close the dock: the layers stay, nothing goes on
     viewer.window.remove_dock_widget(browser)

@@ -8,7 +8,7 @@ import pytest
 from napari.layers import Image
 from qtpy.QtCore import QModelIndex, Qt
 
-from journeys.proxy import Proxy, proxied
+from journeys.proxy import Proxy
 from keyboard import has_keys, press
 from napari_cryoet import open_portal
 from napari_cryoet._qt.browser import PortalBrowser
@@ -37,7 +37,7 @@ def proxy(request) -> Iterator[Proxy | None]:
     if request.param == "in process":
         yield None
         return
-    with proxied(request.getfixturevalue("served_demo")["graphql"].removesuffix("/graphql")) as proxy:
+    with Proxy(request.getfixturevalue("served_demo")["graphql"]) as proxy:
         yield proxy
 
 
