@@ -11,7 +11,7 @@ from napari_cryoet.formats.masks import write_mask
 from napari_cryoet.formats.mrc import write_mrc
 from napari_cryoet.formats.ndjson import lines_of
 from napari_cryoet.formats.ome_zarr import write_pyramid
-from napari_cryoet.layers.readers import find_reader, get_reader, read_pack
+from napari_cryoet.layers.readers import find_reader, read_pack
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.packs.pack import Manifest, write_pack
 from napari_cryoet.packs.serve import PackServer
@@ -26,7 +26,7 @@ def noise():
 
 
 def read(path):
-    reader = get_reader(str(path))
+    reader, _ = find_reader(str(path))
     assert reader is not None
     return reader(str(path))
 
@@ -66,7 +66,7 @@ def test_points_are_in_voxels_unless_the_portals_folders_tell_the_spacing(tmp_pa
     assert read(folder / "picks.ndjson")[0][1]["scale"] == (13.48,) * 3
 
 
-@pytest.mark.parametrize("name", ["movie", "channels", "table", "plate", "treasure.map", "words.ndjson", "a.json"])
+@pytest.mark.parametrize("name", ["movie", "channels", "table", "treasure.map", "words.ndjson", "a.json"])
 def test_what_is_of_another_kind_is_left_to_others_and_why_is_known(tmp_path, name):
     path, reason = tmp_path / name, "holds no picks"
     match name:
@@ -76,9 +76,9 @@ def test_what_is_of_another_kind_is_left_to_others_and_why_is_known(tmp_path, na
         case "channels":
             path, reason = tmp_path / "a.zarr", "3 channels"
             write_image(path, np.ones((1, 3, 6, 6, 6), "u2"), "tczyx")
-        case "table" | "plate":
-            path, reason = tmp_path / "a.zarr", "plate of images" if name == "plate" else "not an OME-Zarr image"
-            zarr.create_group(path, zarr_format=2).attrs.update({"plate": {}} if name == "plate" else {})
+        case "table":
+            path, reason = tmp_path / "a.zarr", "not an OME-Zarr image"
+            zarr.create_group(path, zarr_format=2)
         case "treasure.map":
             path.write_text("Here be dragons. " * 100)
             reason = "no MRC file"
@@ -94,7 +94,7 @@ def test_stacks_pictures_and_folders_are_left_to_others(tmp_path):
     write_mrc(tmp_path / "a.mrc", noise(), 1.5)
     (tmp_path / "a.tif").write_bytes(b"II*\0")
 
-    assert get_reader([str(tmp_path / "a.mrc")]) is not None
+    assert find_reader([str(tmp_path / "a.mrc")])[0] is not None
     for path in ([str(tmp_path / "a.mrc")] * 2, str(tmp_path / "a.tif"), str(tmp_path)):
         assert find_reader(path) == (None, "")
 
@@ -141,11 +141,11 @@ def test_a_pack_without_any_tomogram_says_so(tmp_path):
 
 def test_what_is_missing_is_an_error_rather_than_a_guess(tmp_path, demo_pack):
     with pytest.raises(StreamError, match=r"nowhere\.ndjson"):
-        get_reader(str(tmp_path / "nowhere.ndjson"))
+        find_reader(str(tmp_path / "nowhere.ndjson"))
     with PackServer(demo_pack) as served:
         address = served.files_url.rstrip("/") + "/nowhere"
         with pytest.raises(StreamError):
-            get_reader(f"{address}.ndjson")
+            find_reader(f"{address}.ndjson")
         for suffix in ("zarr", "mrc"):
             with pytest.raises(FormatError, match=rf"nowhere\.{suffix}"):
                 read(f"{address}.{suffix}")

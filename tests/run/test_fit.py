@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_cryoet.run.fit import alignment_mark, fit, shape_zyx, spacing_angstrom
+from napari_cryoet.run.fit import fit, shape_zyx, spacing_angstrom
 from samples import make_annotation, make_file, make_tomogram, make_voxel_spacing
 
 
@@ -15,7 +15,7 @@ def test_another_spacing_of_the_same_alignment_is_rescaled_and_says_so():
     assert (found.kind, found.fits) == ("rescaled", True)
     assert "4.99 Å" in found.reason
     assert "10.012 Å" in found.reason
-    assert alignment_mark(file, tomogram) == ""
+    assert found.mark == ""
 
 
 @pytest.mark.parametrize(
@@ -31,13 +31,13 @@ def test_another_or_an_unknown_alignment_does_not_fit_but_can_be_drawn(of_file, 
     found = fit(file, tomogram)
     assert (found.kind, found.fits, found.is_drawable, found.is_unaligned) == (kind, False, True, True)
     assert "alignment" in found.reason
-    assert mark in alignment_mark(file, tomogram)
+    assert mark in found.mark
 
 
 def test_an_annotation_of_another_run_does_not_fit():
     file = make_file(annotation=make_annotation(run_id=507))
-    assert fit(file, make_tomogram(run_id=506)).kind == "other_alignment"
-    assert "another run" in alignment_mark(file, make_tomogram(run_id=506))
+    found = fit(file, make_tomogram(run_id=506))
+    assert (found.kind, found.mark) == ("other_alignment", "of another run")
 
 
 def test_the_spacing_is_the_files_own_or_that_of_a_tomogram_of_the_same_spacing_id():

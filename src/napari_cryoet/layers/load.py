@@ -56,6 +56,17 @@ _SHAPE_WORDS: Final[dict[str | None, str]] = {
 }
 
 
+class Caption(msgspec.Struct, frozen=True):
+    """A text about a tomogram or an annotation; ``id`` is the file's own name of it, if it has one."""
+
+    text: str
+    id: int | str | None = None
+
+
+class _Captions(msgspec.Struct):
+    captions: list[Caption]
+
+
 def load_tomogram(
     tomogram: Tomogram | str | Path,
     *,
@@ -142,13 +153,13 @@ def load_annotation(
     if obstacle := fits.why_not_drawable(file):
         raise FormatError(obstacle, hint="Read it with load_captions." if fits.is_caption(file) else "")
     below = tomogram if isinstance(tomogram, Tomogram) else None
-    spacing = fits.spacing_angstrom(file, below)
-    spacing = given if spacing is None else spacing
+    spacing = fits.spacing_angstrom(file, below) or given
     about, mark = provenance.of_annotation_file(file, file.https_path, spacing), ""
     if below is not None:
-        fit, mark = fits.fit(file, below), fits.alignment_mark(file, below)
+        fit = fits.fit(file, below)
         about["fit"] = {"kind": fit.kind, "tomogram_id": below.id, "tomogram_alignment_id": below.alignment_id}
         about = with_warnings(about, fit.reason) if fit.is_unaligned else about
+        mark = fit.mark
     assert file.shape is not None  # noqa: S101 - else it would not be drawable
     annotation, shape_type = file.shape.annotation, file.shape.shape_type
     object_id, object_name = (annotation.object_id, annotation.object_name) if annotation else (None, None)
@@ -174,17 +185,6 @@ def load_annotation(
             volume.pyramid.coarse_offset = "strided"  # the portal takes every second voxel; its files don't all say so
         options = world(_with_remarks(about, volume), spacing) | {"name": name}
         return (labels_spec(volume, options, None if is_instances else color_chosen, stop),)
-
-
-class Caption(msgspec.Struct, frozen=True):
-    """A text about a tomogram or an annotation; ``id`` is the file's own name of it, if it has one."""
-
-    text: str
-    id: int | str | None = None
-
-
-class _Captions(msgspec.Struct):
-    captions: list[Caption]
 
 
 def load_captions(file: AnnotationFile | str | Path, *, stop: threading.Event | None = None) -> tuple[Caption, ...]:

@@ -1,8 +1,7 @@
 """Files, folders and addresses to layers, for napari's reader plugins: what can be read is decided by content.
 
-What is meant to be of our formats but is damaged gets a reader that says what is wrong: no other plugin could open it
-either. What is whole but of another kind (a text named .map, zarr tables, images with several times or channels) is
-declined, so that napari asks other plugins.
+What is meant to be of our formats but is damaged is an error: no other plugin could open it either. What is whole but
+of another kind (a text named .map, zarr tables, images with several times or channels) is left to other plugins.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import numpy as np
 
 from napari_cryoet.demo import ensure_demo_pack
 from napari_cryoet.demo.content import RUNS
-from napari_cryoet.exceptions import FormatError, OtherKindError, PackError, StreamError
+from napari_cryoet.exceptions import OtherKindError, PackError, StreamError
 from napari_cryoet.formats import ndjson
 from napari_cryoet.formats.notes import MASK_EXPORT, path_beside, read_beside
 from napari_cryoet.formats.registry import SUFFIXES, detect_format, read_picks
@@ -33,24 +32,18 @@ LayerData = tuple[Any, dict[str, Any], LayerKind]
 ReaderFunction = Callable[[Any], list[LayerData]]
 
 _HEAD_BYTES: Final = 2**16
-#: Endings of files that hardly hold anything else; .map and .rec are the endings of many things.
-_ONLY_PICKS: Final = frozenset({".star", ".tbl"})
-_ONLY_VOLUMES: Final = frozenset({".mrc"})
-
-
-def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
-    """A function that reads a path or an http(s) address, or None where there is nothing for us in it.
-
-    Raises
-    ------
-    StreamError
-        If what is there can't be reached.
-    """
-    return find_reader(path)[0]
 
 
 def find_reader(path: str | Sequence[str]) -> tuple[ReaderFunction | None, str]:
-    """As `get_reader`, and why there is none for something that is called like ours."""
+    """A function that reads a path or an address, or None; why not, if it is called like something that is read here.
+
+    Raises
+    ------
+    FormatError
+        If it is damaged.
+    StreamError
+        If what is there can't be reached.
+    """
     if not isinstance(path, str):
         return find_reader(path[0]) if len(path) == 1 else (None, "")
     pack = pack_folder(path)
@@ -133,10 +126,10 @@ def _first_run(portal: Portal, stop: threading.Event | None) -> RunPage:
 def _volume_reader(path: str, suffix: str) -> tuple[ReaderFunction | None, str]:
     try:
         volume = open_volume(path)
-    except FormatError as error:
-        if isinstance(error, OtherKindError) and suffix not in _ONLY_VOLUMES:
-            return None, str(error)
-        return _raising(error), ""
+    except OtherKindError as error:
+        if suffix == ".mrc":  # which is hardly anything else; .map and .rec are many things
+            raise
+        return None, str(error)
     try:
         is_mask = _looks_like_labels(volume) or _is_our_mask(path, suffix)
         return _read_annotation if is_mask else _read_tomogram, ""
@@ -172,7 +165,7 @@ def _is_pick_file(path: str, suffix: str) -> bool:
     local = Path(path)
     if "://" in path or suffix not in set(SUFFIXES.values()) or not local.is_file():
         return False
-    if suffix in _ONLY_PICKS or local.name.lower().endswith(".picks.csv"):
+    if suffix in {".star", ".tbl"} or local.name.lower().endswith(".picks.csv"):
         return True  # if it can't be read, the reader says why
     return (suffix != ".ndjson" or os.path.isfile(path_beside(local))) and detect_format(local) is not None
 
@@ -193,13 +186,6 @@ def _read_tomogram(path: Any) -> list[LayerData]:
 
 def _read_annotation(path: Any) -> list[LayerData]:
     return _layer_data(load_annotation(only_path(path)))
-
-
-def _raising(error: FormatError) -> ReaderFunction:
-    def read(_path: Any) -> list[LayerData]:
-        raise error
-
-    return read
 
 
 def _layer_data(specs: Iterable[LayerSpec]) -> list[LayerData]:

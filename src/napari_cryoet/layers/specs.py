@@ -87,19 +87,7 @@ def world(
 ) -> dict[str, Any]:
     """The options that place a layer, and its metadata with provenance.
 
-    Parameters
-    ----------
-    about
-        Provenance.
-    spacing_angstrom
-        Of a voxel, along z, y, x where it differs; None if it isn't known.
-    proportions
-        How large a voxel is along z, y, x, as far as one knows without a unit.
-
-    Raises
-    ------
-    FormatError
-        If no voxel can be that wide.
+    Where the spacing (z, y, x where it differs) isn't known, voxels have the proportions that the file gives.
     """
     if spacing_angstrom is None:
         about, scale, unit = with_warnings(about, _NO_SPACING), proportions, "pixel"
@@ -178,12 +166,8 @@ def _first_limits(volume: Volume, stop: threading.Event | None) -> tuple[float, 
 def robust_limits(values: NDArray[Any]) -> tuple[float, float] | None:
     """Contrast limits that let background noise fill the greys; None where all values are the same.
 
-    Exact zeros of float values don't count where there are others: reconstructions are padded with them.
-
-    Parameters
-    ----------
-    values
-        Of the level that is looked at: averaging shrinks the noise, so limits from a coarse level saturate a fine one.
+    Exact zeros of float values don't count where there are others: reconstructions are padded with them. Give values of
+    the level that is looked at: averaging shrinks the noise, so limits from a coarse level saturate a fine one.
     """
     flat = values.ravel()
     flat = flat[:: max(1, flat.size // _MAX_SAMPLES)].astype(np.float64)

@@ -42,10 +42,13 @@ class Fit:
         ``"unknown_alignment"``; a ``"text"``; ``"not_drawable"``.
     reason
         Why, in a sentence for the user; empty for ``"same"``.
+    mark
+        What a layer's name says of it where it doesn't fit: ``made on AL-17``.
     """
 
     kind: FitKind
     reason: str = ""
+    mark: str = ""
 
     @property
     def fits(self) -> bool:
@@ -70,15 +73,19 @@ def fit(file: AnnotationFile, tomogram: Tomogram) -> Fit:
     spacing = spacing_angstrom(file, tomogram)
     if spacing is None:
         return Fit("not_drawable", "The portal doesn't say at which voxel spacing this annotation was made.")
-    if _is_of_another_run(file, tomogram):
-        return Fit("other_alignment", "This annotation belongs to another run: its positions don't fit this tomogram.")
+    annotation = file.shape.annotation if file.shape is not None else None
+    run_ids = {tomogram.run_id, annotation.run_id if annotation is not None else None}
+    if None not in run_ids and len(run_ids) > 1:
+        reason = "This annotation belongs to another run: its positions don't fit this tomogram."
+        return Fit("other_alignment", reason, "of another run")
+    mark = "alignment unknown" if file.alignment_id is None else f"made on AL-{file.alignment_id}"
     if file.alignment_id is None or tomogram.alignment_id is None:
         what = "annotation" if file.alignment_id is None else "tomogram"
         reason = f"The portal doesn't say on which alignment this {what} was made, so the positions may not fit."
-        return Fit("unknown_alignment", reason)
+        return Fit("unknown_alignment", reason, mark)
     if file.alignment_id != tomogram.alignment_id:
         reason = f"This annotation was made on another alignment of this run (AL-{file.alignment_id}), "
-        return Fit("other_alignment", reason + "so its positions don't fit this tomogram.")
+        return Fit("other_alignment", reason + "so its positions don't fit this tomogram.", mark)
     if not math.isclose(spacing, tomogram.voxel_spacing, rel_tol=1e-6):
         here = spacing_text(tomogram.voxel_spacing)
         return Fit("rescaled", f"Made at {spacing_text(spacing)} and drawn to scale over this tomogram ({here}).")
@@ -88,15 +95,6 @@ def fit(file: AnnotationFile, tomogram: Tomogram) -> Fit:
 def is_caption(file: AnnotationFile) -> bool:
     """Whether a file is a text to read, in the portal's form."""
     return file.shape is not None and file.shape.shape_type in _CAPTIONS and file.format == "json"
-
-
-def alignment_mark(file: AnnotationFile, tomogram: Tomogram) -> str:
-    """What a layer's name says of its alignment: ``made on AL-17``; empty where it fits the tomogram."""
-    if not fit(file, tomogram).is_unaligned:
-        return ""
-    if _is_of_another_run(file, tomogram):
-        return "of another run"
-    return "alignment unknown" if file.alignment_id is None else f"made on AL-{file.alignment_id}"
 
 
 def why_not_drawable(file: AnnotationFile) -> str:
@@ -141,9 +139,3 @@ def shape_zyx(file: AnnotationFile, tomograms: Iterable[Tomogram]) -> tuple[int,
     }
     size = sizes.pop() if len(sizes) == 1 else None
     return size if size is not None and min(size) > 0 else None
-
-
-def _is_of_another_run(file: AnnotationFile, tomogram: Tomogram) -> bool:
-    annotation = file.shape.annotation if file.shape is not None else None
-    run_ids = (annotation.run_id if annotation is not None else None), tomogram.run_id
-    return None not in run_ids and run_ids[0] != run_ids[1]
