@@ -38,7 +38,7 @@ def test_what_the_portal_writes_is_understood(kind, tmp_path):
     values = np.zeros((8, 8, 8), {"tomogram": "f4", "mask": "i1", "instances": "u2"}[kind])
     write_pyramid(tmp_path / "a.zarr", values, 13.48, kind)
     found = parse_multiscale(json.loads((tmp_path / "a.zarr" / ".zattrs").read_text()), "a")
-    assert found.axes == tuple(Axis(name, "space", "angstrom") for name in "zyx")
+    assert found.axes == tuple(Axis(name, "angstrom") for name in "zyx")
     assert [level.path for level in found.levels] == ["0", "1", "2"]
     assert found.levels[2].scale == pytest.approx((53.92,) * 3)
     assert found.is_labels == (kind == "instances")

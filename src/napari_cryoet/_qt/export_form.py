@@ -32,9 +32,9 @@ from napari_cryoet._qt.timers import single_shot
 from napari_cryoet._qt.volumes_shown import shown_volumes
 from napari_cryoet._qt.wrapped_tick import wrap_words
 from napari_cryoet.exceptions import CryoETError, ExistsError
+from napari_cryoet.formats.common import MISSING_WORDS
 from napari_cryoet.formats.registry import (
     FORMATS,
-    MISSING_WORDS,
     SUFFIXES,
     TITLES,
     PickFormat,

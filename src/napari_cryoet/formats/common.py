@@ -15,6 +15,7 @@ from urllib.parse import unquote
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_cryoet.exceptions import Context as Missing
 from napari_cryoet.exceptions import FormatError, MissingContextError
 from napari_cryoet.files import brief
 from napari_cryoet.picks import Picks
@@ -26,28 +27,24 @@ _PACKED: Final = (b"\x1f\x8b", b"BZh", b"\xfd7zX", b"PK\x03\x04")
 _NO_NUMBER: Final = ["nan", "NaN", "NA"]
 _SPACING_FOLDER: Final = re.compile(r"/VoxelSpacing(\d{1,6}(?:\.\d{1,6})?)/")
 
+#: What to call what a file or a format needs to know of a volume.
+MISSING_WORDS: Final[dict[Missing, str]] = {
+    "spacing_angstrom": "the voxel spacing",
+    "shape_zyx": "the size of the volume",
+    "tomogram": "the tomogram",
+}
 #: What positions may count.
 Unit = Literal["voxel", "angstrom", "nanometer"]
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What is known of the volume of a file's picks besides the file.
-
-    Attributes
-    ----------
-    spacing_angstrom, shape_zyx
-        Of the grid in which positions are counted if the file doesn't say it.
-    tomogram
-        Which one, of a file with several.
-    unit
-        What columns x, y, z of a table count.
-    """
+    """What is known of a file's picks besides the file; its grid is the one that counts if the file says none."""
 
     spacing_angstrom: float | None = None
     shape_zyx: tuple[int, int, int] | None = None
-    tomogram: str | None = None
-    unit: Unit | None = None
+    tomogram: str | None = None  # which one of several
+    unit: Unit | None = None  # what columns x, y, z of a table count
 
 
 def check_file(path: Path) -> None:
@@ -64,16 +61,14 @@ def check_file(path: Path) -> None:
         raise FormatError(f"{path.name} is compressed (gzip, bzip2, xz or zip).", hint="Unpack it first.")
 
 
-def choose_tomogram(names: Sequence[str], wanted: str | None, file_name: str) -> str | None:
-    """The chosen one of a file's tomograms, by its name or the end of its path; None if the file names none.
+def lacking(message: str, *missing: Missing, way_out: str = "") -> MissingContextError:
+    """The error that asks for what isn't known of the volume."""
+    words = " and ".join(MISSING_WORDS[name] for name in missing)
+    return MissingContextError(f"{message}.", hint=f"Give {words}{way_out}.", missing=missing)
 
-    Raises
-    ------
-    MissingContextError
-        If there are several and none was chosen; it has their names.
-    FormatError
-        If the chosen one isn't there.
-    """
+
+def choose_tomogram(names: Sequence[str], wanted: str | None, file_name: str) -> str | None:
+    """The chosen one of a file's tomograms, by its name or the end of its path; None if the file names none."""
     found = tuple(dict.fromkeys(names))
     if wanted is None and len(found) > 1:
         raise MissingContextError(
@@ -99,10 +94,13 @@ def picks_of_file(path: Path, **columns: Any) -> Picks:
     except (ValueError, TypeError, OverflowError) as error:
         raise FormatError(f"{path.name} can't be used: {error}.") from error
     n_bad = _count_improper(picks)
-    if not n_bad:
-        return picks
     said = f"{n_bad:,} of {len(picks):,} orientations aren't rotations, so not drawn."
-    return replace(picks, about=dict(picks.about) | {"warnings": [*picks.about.get("warnings", ()), said]})
+    return with_warning(picks, said) if n_bad else picks
+
+
+def with_warning(picks: Picks, warning: str) -> Picks:
+    """The same picks with a further warning for whoever uses them."""
+    return replace(picks, about=dict(picks.about) | {"warnings": [*picks.about.get("warnings", ()), warning]})
 
 
 def spacing_in_layout(url_or_path: str | Path) -> float | None:
@@ -146,10 +144,7 @@ def numbers_of(path: Path, name: str, column: Any) -> NDArray[np.float64]:
 
 
 def whole_numbers_of(path: Path, name: str, column: Any, missing: int | None = None) -> NDArray[np.int64]:
-    """A column of a file as whole numbers, also if it was written with decimals (``7.0``).
-
-    ``missing`` stands for no value; None if each row must have one.
-    """
+    """A column as whole numbers, also if written ``7.0``; ``missing`` stands for none, where there may be none."""
     numbers = _numeric(path, name, column)
     if numbers.dtype.kind == "f" and missing is not None:
         numbers = np.where(np.isnan(numbers), missing, numbers)

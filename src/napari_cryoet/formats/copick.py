@@ -20,8 +20,8 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError
-from napari_cryoet.formats.common import Context, listed, picks_of_file
+from napari_cryoet.exceptions import FormatError, SaveError
+from napari_cryoet.formats.common import Context, lacking, listed, picks_of_file
 from napari_cryoet.formats.notes import run_of_copick_project
 from napari_cryoet.picks import NO_INSTANCE, Picks
 
@@ -65,15 +65,7 @@ def holds(path: Path, _head: bytes) -> bool:
 
 
 def read(path: Path, context: Context) -> Picks:
-    """The picks of a file; `about` has whose picks of what they are.
-
-    Raises
-    ------
-    FormatError
-        If it is no such file.
-    MissingContextError
-        If neither it nor the context says the voxel spacing.
-    """
+    """The picks of a file; `about` has whose picks of what they are."""
     try:
         document = msgspec.convert(json.loads(path.read_text(encoding="utf-8-sig")), _File)
     except (ValueError, RecursionError) as error:
@@ -82,10 +74,8 @@ def read(path: Path, context: Context) -> Picks:
         raise FormatError(f"{path.name} counts in {document.unit!r}; copick's positions are in angstrom.")
     spacing = document.voxel_spacing or context.spacing_angstrom
     if spacing is None:
-        raise MissingContextError(
-            f"{path.name} has its positions in ångström and doesn't say how wide a voxel is.",
-            hint="Give the voxel spacing of the tomogram.",
-            missing=("spacing_angstrom",),
+        raise lacking(
+            f"{path.name} has its positions in ångström and doesn't say how wide a voxel is", "spacing_angstrom"
         )
     points = document.points or []
     identity = tuple(map(tuple, np.eye(4).tolist()))

@@ -50,15 +50,7 @@ _COUNTED_FROM_1: Final = (
 
 
 def read(path: Path, context: Context) -> Picks:
-    """The picks of one tomogram, which is named by its number.
-
-    Raises
-    ------
-    FormatError
-        If it is no such table.
-    MissingContextError
-        If there are several tomograms and none was chosen.
-    """
+    """The picks of one tomogram, which is named by its number."""
     table = _read_table(path)
     numbers = np.array([f"{number:.15g}" for number in table["tomo"].tolist()], dtype=object)
     tomogram = choose_tomogram(numbers.tolist(), context.tomogram, path.name)

@@ -42,23 +42,13 @@ _PLANES: Final = 64  # looked through at a time
 
 @dataclass(frozen=True, slots=True)
 class WrittenMask:
-    """What was written.
-
-    Attributes
-    ----------
-    path, format, dtype
-        Where, as what, and in which type of numbers.
-    is_instances
-        Whether its values are ids of instances, or just 0 and 1.
-    provenance_path
-        The file beside it that says where it comes from; None if the file itself does.
-    """
+    """What was written: where, as what, and in which type of numbers."""
 
     path: Path
     format: MaskFormat
     dtype: str
-    is_instances: bool
-    provenance_path: Path | None
+    is_instances: bool  # or just 0 and 1
+    provenance_path: Path | None  # the file beside it that says where it comes from, unless the file itself does
 
 
 def write_mask(
@@ -147,13 +137,7 @@ def write_mask(
 
 
 def whole_numbers(values: NDArray[Any]) -> NDArray[np.uint16]:
-    """Voxels of a mask that is kept as float numbers, as uint16.
-
-    Raises
-    ------
-    FormatError
-        If they aren't whole numbers from 0 to 65535.
-    """
+    """Voxels of a mask that is kept as float numbers, as uint16; FormatError if that can't hold them."""
     if values.dtype.kind != "b":
         is_label = (values >= 0) & (values <= np.iinfo(np.uint16).max) & (values == np.rint(values))
         if not is_label.all():

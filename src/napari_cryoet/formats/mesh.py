@@ -31,28 +31,14 @@ ONLY_IN_3D: Final = "Meshes are drawn in 3D; a plane shows nothing of them."
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mesh:
-    """A surface of triangles.
+    """A surface of triangles; the corners of a face are reversed with the axes, so that outside stays outside."""
 
-    Attributes
-    ----------
-    vertices_zyx
-        float64 (n, 3), in z, y, x; in ångström as far as is known.
-    faces
-        int64 (m, 3), indices of vertices; reversed with the axes, so that outside stays outside.
-    """
-
-    vertices_zyx: NDArray[np.float64]
-    faces: NDArray[np.int64]
+    vertices_zyx: NDArray[np.float64]  # (n, 3), in ångström as far as is known
+    faces: NDArray[np.int64]  # (m, 3), indices of vertices
 
 
 def read_mesh(content: bytes, where: str) -> Mesh:
-    """Read the content of a .glb file; ``where`` is what to call it in messages.
-
-    Raises
-    ------
-    FormatError
-        If it holds no triangles, needs another file, or is too large.
-    """
+    """Read the content of a .glb file, which needs no other file; ``where`` is what to call it in messages."""
     import trimesh
 
     if len(content) > MAX_FILE_BYTES:

@@ -46,28 +46,14 @@ _PLANES_WRITTEN: Final = 64  # at a time
 
 @dataclass(frozen=True, slots=True)
 class MrcHeader:
-    """What a header says.
-
-    Attributes
-    ----------
-    shape_zyx, dtype
-        Of the volume; the dtype has the file's byte order.
-    offset
-        Where the voxels start, in bytes.
-    spacing_angstrom
-        Voxel size along z, y, x; None if it isn't said.
-    origin_angstrom
-        Position of the first voxel, z, y, x; None if it is zero, or not said in ångström.
-    axis_order
-        Which of the stored axes (sections 0, rows 1, columns 2) are z, y and x.
-    """
+    """What a header says; None for what it doesn't say."""
 
     shape_zyx: tuple[int, int, int]
-    dtype: np.dtype[Any]
-    offset: int
+    dtype: np.dtype[Any]  # in the file's byte order
+    offset: int  # of the first voxel, in bytes
     spacing_angstrom: Triple | None
-    origin_angstrom: Triple | None = None
-    axis_order: tuple[int, int, int] = _AS_STORED
+    origin_angstrom: Triple | None = None  # position of the first voxel, z, y, x
+    axis_order: tuple[int, int, int] = _AS_STORED  # which of sections 0, rows 1, columns 2 are z, y and x
 
     @property
     def stored_shape(self) -> tuple[int, int, int]:
@@ -89,15 +75,7 @@ class MrcVolume(NamedTuple):
 
 
 def open_mrc(url_or_path: str | Path, *, stop: threading.Event | None = None) -> MrcVolume:
-    """Open an MRC file; only its header is read.
-
-    Raises
-    ------
-    FormatError
-        If it is no MRC file, compressed, or no volume of real numbers.
-    StreamError
-        If it can't be read, or ends before its last voxel.
-    """
+    """Open an MRC file; only its header is read. StreamError if it ends before its last voxel."""
     from napari_cryoet.streaming.pyramid import open_raw
     from napari_cryoet.streaming.sources import read_file, shown_address
 
@@ -154,13 +132,7 @@ def write_mrc(
 
 
 def parse_header(content: bytes, where: str) -> MrcHeader:
-    """Read and check a header, the first 1,024 bytes of a file; ``where`` is what to call the file in messages.
-
-    Raises
-    ------
-    FormatError
-        What is wrong; an `OtherKindError` if nothing says that this was ever meant to be an MRC file.
-    """
+    """Read and check the first 1,024 bytes of a file; OtherKindError if it was never meant to be an MRC file."""
     if content.startswith((b"\x1f\x8b", b"BZ")):
         raise FormatError(f"{where} is compressed with gzip or bzip2.", hint="Unpack it first.")
     if not content:

@@ -64,13 +64,7 @@ def read(path: Path, context: Context) -> Picks:
 
 
 def read_points(content: bytes, where: str, spacing_angstrom: float | None = None, **known: Any) -> Picks:
-    """The points of a file's content, with what else is known of the picks; ``where`` is its name in messages.
-
-    Raises
-    ------
-    FormatError
-        If a line isn't JSON, a point lacks what it needs, or no line is a point.
-    """
+    """The points of a file's content, with what else is known of the picks; ``where`` is its name in messages."""
     if len(content) > MAX_FILE_BYTES:
         raise FormatError(f"{where} is too large for point annotations ({len(content):,} bytes).")
     columns = _Columns()

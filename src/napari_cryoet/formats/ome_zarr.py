@@ -51,56 +51,30 @@ _OLD_AXES: Final = tuple(map(Axis, "tczyx"))
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One resolution.
-
-    Attributes
-    ----------
-    path
-        The array, relative to the image.
-    scale
-        Voxel size along each axis, in the unit of the axis; None if the file doesn't say.
-    translation
-        Position of the first voxel; None if the file doesn't say.
-    """
+    """One resolution: its array, relative to the image, and its place along each axis; None where nothing is said."""
 
     path: str
-    scale: tuple[float, ...] | None = None
-    translation: tuple[float, ...] | None = None
+    scale: tuple[float, ...] | None = None  # the voxel size, in the unit of the axis
+    translation: tuple[float, ...] | None = None  # the position of the first voxel
 
 
 @dataclass(frozen=True, slots=True)
 class Multiscale:
-    """An image: its axes and its levels, finest first.
-
-    Attributes
-    ----------
-    is_labels
-        Whether the file says that its values are labels.
-    coarse_offset
-        Where the file puts coarse voxels; None if it doesn't say.
-    """
+    """An image: its axes and its levels, finest first."""
 
     axes: tuple[Axis, ...]
     levels: tuple[Level, ...]
-    is_labels: bool
+    is_labels: bool  # as far as the file says it
     coarse_offset: CoarseOffset | None
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """How a channel is to be shown; empty or None where the file doesn't say.
-
-    Attributes
-    ----------
-    color
-        As ``#rrggbb``.
-    window
-        The values that are drawn darkest and brightest.
-    """
+    """How a channel is to be shown; empty or None where the file doesn't say."""
 
     name: str = ""
-    color: str = ""
-    window: tuple[float, float] | None = None
+    color: str = ""  # as #rrggbb
+    window: tuple[float, float] | None = None  # the values that are drawn darkest and brightest
     is_visible: bool = True
 
 
@@ -139,20 +113,7 @@ def find_multiscales(attributes: dict[str, Any]) -> list[Any]:
 
 
 def parse_multiscale(attributes: dict[str, Any], where: str) -> Multiscale:
-    """Read the first image of a group's attributes.
-
-    Parameters
-    ----------
-    attributes
-        The content of ``.zattrs``, or ``attributes`` of ``zarr.json``.
-    where
-        What to call it in messages.
-
-    Raises
-    ------
-    FormatError
-        Naming the field that is wrong.
-    """
+    """Read the first image of a group's attributes; ``where`` is what to call the group in messages."""
     multiscales = find_multiscales(attributes)
     if not multiscales or not isinstance(multiscales[0], dict):
         raise FormatError(f"{where} holds no OME-Zarr image: there are no multiscales in its attributes.")

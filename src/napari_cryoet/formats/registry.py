@@ -12,11 +12,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, get_args
 
+import numpy as np
+
 from napari_cryoet.exceptions import Context as Missing
-from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError
+from napari_cryoet.exceptions import FormatError, SaveError
 from napari_cryoet.files import path_to_read, path_to_write
 from napari_cryoet.formats import copick, dynamo, ndjson, relion, tables
-from napari_cryoet.formats.common import Context, Unit, check_file, listed, plain_columns, spacing_in_layout
+from napari_cryoet.formats.common import (
+    Context,
+    Unit,
+    check_file,
+    lacking,
+    listed,
+    plain_columns,
+    spacing_in_layout,
+    with_warning,
+)
 from napari_cryoet.formats.notes import of_bare_file, of_export, path_beside, read_beside, source_of, written_with_notes
 from napari_cryoet.picks import Picks
 
@@ -26,25 +37,13 @@ FORMATS: Final[tuple[PickFormat, ...]] = get_args(PickFormat)
 
 @dataclass(frozen=True, slots=True)
 class _Format:
-    """A format's name, its suffix, and its module's functions.
-
-    Attributes
-    ----------
-    write
-        Takes the picks, the path of a file that is written first, and where it is to lie.
-    needs
-        What picks have to say before they can be written in it.
-    holds
-        Whether a file with the suffix is of this format, by its path and its first bytes.
-    """
-
     title: str
     suffix: str
     read: Callable[[Path, Context], Picks]
-    write: Callable[[Picks, Path, Path], None]
+    write: Callable[[Picks, Path, Path], None]  # to the path of a hidden file, which gets the second one
     losses: Callable[[Picks], list[str]]
-    needs: tuple[Missing, ...] = ()
-    holds: Callable[[Path, bytes], bool] = lambda _path, _head: True
+    needs: tuple[Missing, ...] = ()  # what picks have to say before they can be written
+    holds: Callable[[Path, bytes], bool] = lambda _path, _head: True  # by a file's path and its first bytes
 
 
 def _relion(title: str, version: relion.Version, *needs: Missing) -> _Format:
@@ -76,12 +75,6 @@ _OF_NAME: Final[dict[PickFormat, _Format]] = {
 TITLES: Final[dict[PickFormat, str]] = {name: each.title for name, each in _OF_NAME.items()}
 SUFFIXES: Final[dict[PickFormat, str]] = {name: each.suffix for name, each in _OF_NAME.items()}
 _OF_SUFFIX: Final[dict[str, PickFormat]] = {suffix: name for name, suffix in reversed(SUFFIXES.items())}
-#: What to call what a format needs to know of picks.
-MISSING_WORDS: Final[dict[Missing, str]] = {
-    "spacing_angstrom": "the voxel spacing",
-    "shape_zyx": "the size of the volume",
-    "tomogram": "the tomogram",
-}
 #: Files of other programs, with a way out.
 _FOREIGN: Final = {
     ".em": (
@@ -100,23 +93,13 @@ _ALIGNMENT: Final = "alignment_id"
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was written.
-
-    Attributes
-    ----------
-    path, format, count
-        Where, as what, and how many picks.
-    losses
-        What the file can't hold.
-    provenance_path
-        The file beside it that says where the picks come from.
-    """
+    """What was written: where, as what, and how many picks."""
 
     path: Path
     format: PickFormat
     count: int
-    losses: tuple[str, ...]
-    provenance_path: Path
+    losses: tuple[str, ...]  # what the file can't hold
+    provenance_path: Path  # the file beside it that says where the picks come from
 
 
 def detect_format(path: str | Path) -> PickFormat | None:
@@ -137,13 +120,7 @@ def format_of_name(path: str | Path) -> PickFormat | None:
 
 
 def format_for(path: str | Path, picks: Picks) -> PickFormat:
-    """The format to write for a name; for ``.star``, RELION's newest for which enough is known.
-
-    Raises
-    ------
-    SaveError
-        If no format has such a suffix.
-    """
+    """The format to write for a name; for ``.star``, RELION's newest for which enough is known. Else SaveError."""
     name = format_of_name(path)
     if name is None:
         raise SaveError(
@@ -275,18 +252,18 @@ def _in_grid(picks: Picks, spacing_angstrom: float | None, shape_zyx: tuple[int,
 
 def _of_alignment(picks: Picks, wanted: int | None, file_name: str) -> Picks:
     """The picks of an alignment, as far as the file names any; with a warning if several stay."""
-    column = picks.features.get(_ALIGNMENT)
-    known = [] if column is None else sorted(set(column.tolist()), key=str)
+    column = picks.features.get(_ALIGNMENT, np.zeros(0))
+    numbers = np.array([str(value).removeprefix("AL-").removesuffix(".0") for value in column.tolist()], dtype=object)
+    known = sorted({*numbers.tolist()} - {"", "nan"})
     if wanted is None:
-        if len(known) < 2:
-            return picks
-        said = f"Its picks are of several alignments ({listed(list(map(str, known)))}), which don't fit each other."
-        return replace(picks, about=dict(picks.about) | {"warnings": [*picks.about.get("warnings", ()), said]})
-    if wanted in known and len(known) > 1:
-        picks = picks.take(picks.features[_ALIGNMENT] == wanted, f"kept those of AL-{wanted}")
-    elif picks.alignment_id not in (None, wanted) or known not in ([], [wanted]):
-        found = listed([f"AL-{each}" for each in known or [picks.alignment_id]])
+        said = f"Its picks are of several alignments ({listed(known)}), which don't fit each other."
+        return with_warning(picks, said) if len(known) > 1 else picks
+    own = known or ([] if picks.alignment_id is None else [str(picks.alignment_id)])
+    if own and str(wanted) not in own:
+        found = listed([f"AL-{number}" for number in own])
         raise FormatError(f"{file_name} has no picks of AL-{wanted}.", hint=f"It has those of {found}.")
+    if len(known) > 1:
+        picks = picks.take(numbers == str(wanted), f"kept those of AL-{wanted}")
     return replace(picks, alignment_id=wanted)
 
 
@@ -335,12 +312,7 @@ def write_picks(
     if other is not None and SUFFIXES[other] != suffix:
         raise SaveError(f"{path.name} has the name of another format than {title}.", hint=f"Let it end in {suffix}.")
     if missing:
-        what = " and ".join(MISSING_WORDS[each] for each in missing)
-        raise MissingContextError(
-            f"{title} can't be written without {what}, which these picks don't say.",
-            hint="Give it, or choose another format.",
-            missing=missing,
-        )
+        raise lacking(f"These picks can't be written as {title} yet", *missing, way_out=", or choose another format")
     said = losses(picks, name)
     notes = of_export(
         "picks",

@@ -29,13 +29,15 @@ from urllib.parse import quote, unquote
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.exceptions import FormatError, MissingContextError
+from napari_cryoet.exceptions import Context as Missing
+from napari_cryoet.exceptions import FormatError
 from napari_cryoet.files import brief
 from napari_cryoet.formats.common import (
     Context,
     angles_of,
     choose_tomogram,
     known_rotations,
+    lacking,
     listed,
     matrices_of,
     numbers_of,
@@ -84,17 +86,7 @@ _ENCODED: Final = "napariCryoet:"
 
 
 def read(path: Path, context: Context) -> Picks:
-    """The picks of one tomogram.
-
-    Positions are counted in the file's own pixels; where it doesn't say how wide these are, in voxels of the context.
-
-    Raises
-    ------
-    FormatError
-        If it is no STAR file of positions in a volume.
-    MissingContextError
-        If positions need the tomogram's size or spacing, or several tomograms are there and none was chosen.
-    """
+    """The picks of one tomogram, counted in the file's own pixels if it says how wide these are."""
     blocks = _read_blocks(path)
     table = next((block for block in blocks.values() if _has(block, _PIXELS) or _has(block, _CENTRED)), None)
     if table is None:
@@ -276,23 +268,14 @@ def _positions(path: Path, table: pd.DataFrame, context: Context) -> tuple[NDArr
     if _has(table, _CENTRED) and size_xyz is not None and spacing is not None:
         return (_columns_of(path, table, _CENTRED) + size_xyz / 2 - shifts) / spacing, spacing
     if not _has(table, _PIXELS):
-        said = "counts from the centre of the tomogram, but doesn't say how large the tomogram is"
-        raise _missing(path, said, context, "spacing_angstrom", "shape_zyx")
+        said = f"{path.name} counts from the centre of the tomogram, but doesn't say how large the tomogram is"
+        needed: tuple[Missing, ...] = ("spacing_angstrom", "shape_zyx")
+        missing = [name for name in needed if getattr(context, name) is None]
+        raise lacking(said, *missing, way_out=", or put its tomograms.star beside the file")
     if spacing is None and shifts.any():
-        said = "shifts positions by ångström, but doesn't say how wide pixels are"
-        raise _missing(path, said, context, "spacing_angstrom")
+        said = f"{path.name} shifts positions by ångström, but doesn't say how wide pixels are"
+        raise lacking(said, "spacing_angstrom")
     return (_columns_of(path, table, _PIXELS) * widths - shifts) / (spacing or 1.0), spacing
-
-
-def _missing(
-    path: Path, said: str, context: Context, *names: Literal["spacing_angstrom", "shape_zyx"]
-) -> MissingContextError:
-    missing = tuple(name for name in names if getattr(context, name) is None)
-    words = {"spacing_angstrom": "voxel spacing", "shape_zyx": "size in voxels"}
-    hint = f"Give the tomogram's {' and '.join(words[name] for name in missing)}"
-    if "shape_zyx" in names:
-        hint += ", or put its tomograms.star beside the file"
-    return MissingContextError(f"{path.name} {said}.", hint=f"{hint}.", missing=missing)
 
 
 def _shifts_angstrom(path: Path, table: pd.DataFrame) -> NDArray[np.float64]:

@@ -23,11 +23,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.exceptions import FormatError, MissingContextError
+from napari_cryoet.exceptions import FormatError
 from napari_cryoet.files import brief
 from napari_cryoet.formats.common import (
     MAX_PICKS,
     Context,
+    lacking,
     listed,
     numbers_of,
     picks_of_file,
@@ -68,15 +69,7 @@ def holds_parquet(path: Path, head: bytes) -> bool:
 
 
 def read_csv(path: Path, context: Context) -> Picks:
-    """The picks of a CSV file.
-
-    Raises
-    ------
-    FormatError
-        If there are no positions with a unit, or such in two units that contradict each other.
-    MissingContextError
-        If positions are in ångström and the voxel spacing isn't known.
-    """
+    """The picks of a CSV file, in voxels of its own spacing, else of the context's."""
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
@@ -97,7 +90,7 @@ def read_csv(path: Path, context: Context) -> Picks:
 
 
 def read_parquet(path: Path, context: Context) -> Picks:
-    """The picks of a Parquet file; raises as `read_csv` does."""
+    """The picks of a Parquet file, likewise."""
     import pyarrow as pa
 
     file = _parquet_file(path)
@@ -167,14 +160,14 @@ def _picks_of(path: Path, table: pd.DataFrame, context: Context) -> Picks:
         raise FormatError(f"{path.name} has several columns of one name.")
     table = table.set_axis(names, axis=1)
     points_zyx, spacing = _positions(path, table, context)
-    lacking = [name for name in _ROTATION if name not in table]
-    if 0 < len(lacking) < len(_ROTATION):
-        raise FormatError(f"{path.name} has some columns of the particles' axes, but lacks {listed(lacking)}.")
+    absent = [name for name in _ROTATION if name not in table]
+    if 0 < len(absent) < len(_ROTATION):
+        raise FormatError(f"{path.name} has some columns of the particles' axes, but lacks {listed(absent)}.")
     return picks_of_file(
         path,
         points_zyx=points_zyx,
         spacing_angstrom=spacing,
-        rotations_zyx=None if lacking else _stacked(path, table, _ROTATION).reshape(-1, 3, 3),
+        rotations_zyx=None if absent else _stacked(path, table, _ROTATION).reshape(-1, 3, 3),
         instance_ids=whole_numbers_of(path, _INSTANCE_ID, table[_INSTANCE_ID], NO_INSTANCE)
         if _INSTANCE_ID in table
         else None,
@@ -197,11 +190,8 @@ def _positions(path: Path, table: pd.DataFrame, context: Context) -> tuple[NDArr
     if spacing is None and given == ["voxel"]:
         return _stacked(path, table, _POSITIONS["voxel"]), None
     if spacing is None:
-        raise MissingContextError(
-            f"{path.name} has its positions in {given[-1]} and doesn't say how wide a voxel is.",
-            hint=f"Give the voxel spacing of the tomogram, or add a column {_SPACING}.",
-            missing=("spacing_angstrom",),
-        )
+        said = f"{path.name} has its positions in {given[-1]} and doesn't say how wide a voxel is"
+        raise lacking(said, "spacing_angstrom", way_out=f", or add a column {_SPACING}")
     widths = {"voxel": spacing} | _UNITS_ANGSTROM
     points, *others = (_stacked(path, table, _POSITIONS[unit]) * (widths[unit] / spacing) for unit in given)
     for other in others:

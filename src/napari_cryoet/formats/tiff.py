@@ -27,21 +27,11 @@ _BYTES_AT_ONCE: Final = 2**24
 _LARGEST_PLANE_BYTES: Final = 2**30
 #: Axes of planes that are one behind another: z, and those without a name.
 _ALONG_Z: Final = "ZIQ"
-#: ImageJ escapes what isn't ASCII.
-_ANGSTROM_PER: Final = {
-    **{
-        "m": 1e10,
-        "cm": 1e8,
-        "mm": 1e7,
-        "um": 1e4,
-        "µm": 1e4,
-        "μm": 1e4,
-        "\\u00b5m": 1e4,
-        "micron": 1e4,
-        "microns": 1e4,
-    },
-    **{"nm": 10.0, "nanometer": 10.0, "pm": 0.01, "å": 1.0, "\u212b": 1.0, "\\u00c5": 1.0, "angstrom": 1.0},
-}
+_MICROMETRES: Final = ("um", "µm", "μm", "\\u00b5m", "micron", "microns")  # ImageJ escapes what isn't ASCII
+_ANGSTROMS: Final = ("å", "\u212b", "\\u00c5", "angstrom")
+_ANGSTROM_PER: Final = {"m": 1e10, "cm": 1e8, "mm": 1e7, "nm": 10.0, "nanometer": 10.0, "pm": 0.01} | (
+    dict.fromkeys(_MICROMETRES, 1e4) | dict.fromkeys(_ANGSTROMS, 1.0)
+)
 _X_RESOLUTION, _Y_RESOLUTION = 282, 283
 
 Spacing = tuple[float, float, float]
@@ -55,15 +45,7 @@ class TiffVolume(NamedTuple):
 
 
 def open_tiff(path: Path) -> TiffVolume:
-    """Open a TIFF file; only what describes its planes is read.
-
-    Raises
-    ------
-    FormatError
-        If it is no TIFF file, or damaged; an `OtherKindError` if it is no volume.
-    StreamError
-        If it can't be read, or is cut short, now or when its voxels are read; also once it changed.
-    """
+    """Open a TIFF file; only what describes its planes is read. OtherKindError if it is no volume."""
     from dask.array import from_array
     from tifffile import TiffFile
 
