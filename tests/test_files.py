@@ -74,17 +74,6 @@ def test_an_error_leaves_what_was_there(tmp_path, error):
     assert names(tmp_path) == ["a.txt"]
 
 
-def test_nothing_is_replaced_without_consent(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_text("mine")
-    with pytest.raises(ExistsError):
-        write(path)
-    assert path.read_text() == "mine"
-
-    write(path, overwrite=True)
-    assert path.read_text() == "ours"
-
-
 def test_a_file_that_came_meanwhile_is_kept(tmp_path):
     path = tmp_path / "a.txt"
 
@@ -168,11 +157,6 @@ def test_a_place_that_cant_be_written_to_is_an_error_that_names_the_file(tmp_pat
         write(tmp_path / f"{'a' * 300}.txt")
 
 
-def test_a_long_name_fits(tmp_path):
-    write(tmp_path / f"{'a' * 250}.txt")
-    assert len(names(tmp_path)) == 1
-
-
 def test_what_a_killed_process_left_goes_with_a_write_a_day_later(tmp_path):
     subprocess.run([sys.executable, "-c", KILLED], cwd=tmp_path, check=False)
     (left,) = tmp_path.iterdir()
@@ -216,13 +200,6 @@ def test_what_cant_be_a_path_is_refused(path):
         path_to_read(path)
     with pytest.raises(SaveError):
         path_to_write(path)
-
-
-def test_paths_are_paths():
-    assert path_to_read("C:/a.star") == Path("C:/a.star")
-    assert path_to_write(b"a.star") == Path("a.star")
-    with pytest.raises(TypeError):
-        path_to_read(7)
 
 
 @pytest.mark.parametrize(

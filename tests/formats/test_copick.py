@@ -32,13 +32,6 @@ def written(folder, *points, name="picks.json", **more):
     return path
 
 
-def test_locations_are_in_angstrom_from_the_centre_of_the_first_voxel(tmp_path):
-    found = read_picks(written(tmp_path, point()))
-
-    assert found.points_zyx.tolist() == [[3.5, 2, 1]]
-    assert (found.about["object_name"], found.about["user_id"], found.about["session_id"]) == ("ribosome", "ada", "3")
-
-
 def test_a_transformation_turns_the_particle_and_its_last_column_moves_it(tmp_path):
     matrix = np.array(Z_TO_X, dtype=float)
     matrix[:3, 3] = [10, 0, -5]

@@ -1,6 +1,5 @@
 """Masks in files: the portal's layout, and levels."""
 
-import json
 import threading
 
 import numpy as np
@@ -12,19 +11,6 @@ from napari_cryoet.formats.masks import whole_numbers, write_mask
 
 MASK = np.zeros((20, 31, 45), np.uint8)
 MASK[3:9, 4:20, 5:30] = 1
-
-
-def test_a_zarr_is_laid_out_as_the_portal_does(tmp_path):
-    path = write_mask(MASK, tmp_path / "a.zarr", spacing_angstrom=13.4812).path
-    array = json.loads((path / "0" / ".zarray").read_text())
-
-    assert (array["chunks"], array["dimension_separator"], array["dtype"]) == ([256] * 3, "/", "|i1")
-    assert {key: array["compressor"][key] for key in ("id", "cname", "clevel", "shuffle")} == {
-        **{"id": "blosc", "cname": "lz4", "clevel": 5, "shuffle": 1}
-    }
-    (image,) = json.loads((path / ".zattrs").read_text())["multiscales"]
-    scales = [each["coordinateTransformations"] for each in image["datasets"]]
-    assert scales == [[{"type": "scale", "scale": [13.4812 * 2**level] * 3}] for level in range(3)]
 
 
 @pytest.mark.parametrize("name", ["ome-zarr-0.4", "ome-zarr-0.5"])

@@ -149,15 +149,6 @@ def test_parquet_with_a_column_twice_or_damaged_is_refused(tmp_path):
         read_picks(tmp_path / "a.parquet")
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_numbers_keep_all_their_digits(tmp_path, suffix):
-    picks = Picks([[1 / 3, 1e-9, 123456.789012345]], 13.48, scores=[0.1 + 0.2], ids=[2**62], instance_ids=[2**60 + 1])
-    found = read_picks(write_picks(picks, tmp_path / f"a{suffix}").path)
-
-    assert found.points_zyx.tolist() == picks.points_zyx.tolist()
-    assert (found.scores[0], found.ids[0], found.instance_ids[0]) == (0.1 + 0.2, 2**62, 2**60 + 1)
-
-
 def test_columns_that_would_be_taken_for_ours_are_left_out_and_named(tmp_path):
     picks = Picks([[1, 2, 3]], features={"score": np.array(["good"]), "X [A]": np.array([5.0]), "class": np.array([1])})
 

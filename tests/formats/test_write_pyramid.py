@@ -1,7 +1,6 @@
 """Volumes are written as the portal writes them, down to each chunk's bytes."""
 
 import json
-import threading
 from math import ceil
 
 import mrcfile
@@ -10,7 +9,6 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.formats.mrc import write_mrc
 from napari_cryoet.formats.ome_zarr import folder_bytes, write_pyramid
 
@@ -140,12 +138,3 @@ def test_the_mrc_twin_has_the_portals_mode_and_voxel_size(tmp_path, dtype, mode)
         assert (mrc.header.dmin, mrc.header.dmax) == (volume.min(), volume.max())
     assert mrcfile.validate(tmp_path / "a.mrc")
     assert size_bytes == (tmp_path / "a.mrc").stat().st_size == 1024 + volume.nbytes
-
-
-def test_a_stop_ends_the_writing(tmp_path, tomogram):
-    stop = threading.Event()
-    stop.set()
-    with pytest.raises(StoppedError):
-        write_pyramid(tmp_path / "a.zarr", tomogram, SPACING, stop=stop)
-    with pytest.raises(StoppedError):
-        write_mrc(tmp_path / "a.mrc", tomogram, SPACING, stop=stop)
