@@ -10,11 +10,10 @@ from qtpy.QtWidgets import QMenu
 from napari_cryoet._qt.message_panel import Action
 from napari_cryoet._qt.navigator import Navigator
 from napari_cryoet._qt.screens import Screens
-from napari_cryoet._qt.session import Session
+from napari_cryoet._qt.session import Found, Session
 from napari_cryoet._qt.trail import DATASETS, DEPOSITIONS, Place
-from napari_cryoet.portal.links import Jump, is_link, parse_jump
+from napari_cryoet.portal.links import Jump, parse_jump
 from napari_cryoet.portal.pages import LookupHit
-from napari_cryoet.portal.search import Found
 from napari_cryoet.wording import count_text, plain
 
 HIT_LETTERS = 100
@@ -130,6 +129,11 @@ class Finder(QObject):
 
     def _on_offered(self, lead: Jump, _checked: bool = False) -> None:
         self.jump(lead)
+
+
+def is_link(text: str) -> bool:
+    """Whether a text is a link to a record: a word that no title has in it."""
+    return "/" in text and parse_jump(text) is not None
 
 
 def lead_of(hit: LookupHit) -> Jump | None:

@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.portal.links import Jump
-from napari_cryoet.portal.pages import Catalogue, DatasetPage, DepositionPage, LookupHit, RunPage
-from napari_cryoet.portal.search import Found, search_catalogue, search_depositions
+from napari_cryoet.portal.pages import (
+    Catalogue,
+    CatalogueRow,
+    DatasetPage,
+    DepositionPage,
+    DepositionRow,
+    LookupHit,
+    RunPage,
+)
+from napari_cryoet.portal.search import search_catalogue, search_depositions
 from napari_cryoet.portal.transport import read_picture
 
 if TYPE_CHECKING:
@@ -22,6 +30,13 @@ if TYPE_CHECKING:
 RUNS_PER_PAGE = 50
 
 Failed = Callable[[CryoETError], None]
+
+
+class Found(NamedTuple):
+    """What a search finds."""
+
+    datasets: tuple[CatalogueRow, ...]
+    depositions: tuple[DepositionRow, ...]
 
 
 class AskablePortal(Protocol):

@@ -72,11 +72,6 @@ def parse_jump(text: str) -> Jump | None:
     return Jump(kind, number) if 0 < number <= MAX_ID else None
 
 
-def is_link(text: str) -> bool:
-    """Whether a text is a link to a record: a word that no title has in it."""
-    return "/" in text and parse_jump(text) is not None
-
-
 def publication_links(publications: str | None) -> tuple[Link, ...]:
     """Links to papers, from the portal's comma-separated DOIs; what is no DOI has no link."""
     dois = dict.fromkeys(doi.rstrip(".") for doi in _DOI.findall(publications or ""))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, TypeVar
 from urllib.parse import unquote
+
+import msgspec
 
 from napari_cryoet.portal.links import AROUND
 from napari_cryoet.portal.pages import Catalogue, CatalogueRow, DepositionRow
@@ -16,13 +18,6 @@ T = TypeVar("T", CatalogueRow, DepositionRow)
 _WORD: Final = re.compile(r'"([^"]*)"?|(\S+)')
 #: A paper, an entry of EMDB or EMPIAR, or a person, in an address.
 _NAMED: Final = re.compile(r"10\.\d{4,9}/[^?#]+|EMD-\d+|EMPIAR-\d+|(?:\d{4}-){3}\d{3}[\dX]", re.IGNORECASE)
-
-
-class Found(NamedTuple):
-    """What a search finds."""
-
-    datasets: tuple[CatalogueRow, ...]
-    depositions: tuple[DepositionRow, ...]
 
 
 def search_catalogue(catalogue: Catalogue, text: str) -> tuple[CatalogueRow, ...]:
@@ -38,13 +33,23 @@ def search_depositions(catalogue: Catalogue, text: str) -> tuple[DepositionRow, 
     """The depositions in which every word occurs, or in the ids and organisms of their datasets."""
     words = split_words(text)
     organisms = {row.id: row.organism_name for row in catalogue.rows}
-    found = [row for row in catalogue.depositions if _has_all(words, _deposition_text(row, organisms))]
+    found = []
+    for row in catalogue.depositions:
+        dataset_ids = row.dataset_ids + row.enriched_dataset_ids
+        about_datasets = [(f"DS-{each}", organisms.get(each)) for each in dataset_ids]
+        if _has_all(words, (row, f"CZCDP-{row.id}", *about_datasets)):
+            found.append(row)
     return _id_first(found, words)
 
 
 def rows_with(catalogue: Catalogue, words: Sequence[str]) -> tuple[CatalogueRow, ...]:
     """The datasets in which every one of some words occurs, in the catalogue's order."""
-    return tuple(row for row in catalogue.rows if _has_all(words, _dataset_text(row)))
+    found = []
+    for row in catalogue.rows:
+        sample = (row.sample_type or "").replace("_", " ")
+        if _has_all(words, (row, sample, f"DS-{row.id}", f"CZCDP-{row.deposition_id}")):
+            found.append(row)
+    return tuple(found)
 
 
 def split_words(text: str) -> tuple[str, ...]:
@@ -65,51 +70,27 @@ def _named(word: str) -> str:
     return word if found is None else found[0].rstrip(f"{AROUND}/")
 
 
-def _has_all(words: Sequence[str], text: str) -> bool:
-    return all(_simplified(word) in text for word in words)
+def _has_all(words: Sequence[str], found_in: Any) -> bool:
+    """Whether all words occur in some texts and in those of some records."""
+    texts = _simplified("\0".join(_texts(found_in)))  # no blank, so that words of two texts stay apart
+    return all(_simplified(word) in texts for word in words)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case tuple():
+            for each in value:
+                yield from _texts(each)
+        case msgspec.Struct():
+            for name in value.__struct_fields__:
+                if not name.endswith("_url"):
+                    yield from _texts(getattr(value, name))
 
 
 def _id_first(rows: Sequence[T], words: Sequence[str]) -> tuple[T, ...]:
     return tuple(sorted(rows, key=lambda row: str(row.id) not in words))
-
-
-def _dataset_text(row: CatalogueRow) -> str:
-    return _joined(
-        f"DS-{row.id}",
-        f"CZCDP-{row.deposition_id}",
-        row.title,
-        row.organism_name,
-        row.sample_type and row.sample_type.replace("_", " "),
-        row.cell_name,
-        row.tissue_name,
-        row.dataset_publications,
-        row.related_database_entries,
-        *(author.name for author in row.authors),
-        *(author.orcid for author in row.authors),
-        *(each.object_name for each in row.objects),
-    )
-
-
-def _deposition_text(row: DepositionRow, organisms: Mapping[int, str | None]) -> str:
-    dataset_ids = (*row.dataset_ids, *row.enriched_dataset_ids)
-    return _joined(
-        f"CZCDP-{row.id}",
-        row.title,
-        row.tag,
-        row.deposition_publications,
-        row.related_database_entries,
-        *row.kinds,
-        *(author.name for author in row.authors),
-        *(author.orcid for author in row.authors),
-        *(each.object_name for each in row.objects),
-        *(f"DS-{dataset_id}" for dataset_id in dataset_ids),
-        *dict.fromkeys(organisms.get(dataset_id) for dataset_id in dataset_ids),
-    )
-
-
-def _joined(*texts: str | None) -> str:
-    """All that can be found in one row; line breaks keep words of different fields apart."""
-    return "\n".join(_simplified(text) for text in texts if text)
 
 
 def _simplified(text: str) -> str:

@@ -116,25 +116,19 @@ class AnswerCache:
 
 
 def read_picture(url: str, *, folder: Path | None = None, stop: threading.Event | None = None) -> bytes:
-    """The bytes of a key photo or thumbnail; of a large file only the beginning.
-
-    A ``file:`` address is read only if it lies below ``folder``: the pack that is browsed, None for a server's records.
-    """
+    """The bytes of a key photo or thumbnail; a ``file:`` address is read only below ``folder``, the pack's."""
     if is_web_address(url):
         from napari_cryoet.network.client import fetch
 
         answer = fetch(url, limit_bytes=MAX_PICTURE_BYTES, stop=stop)
-        if answer is None:
-            raise FormatError(f"There is no picture at {without_login(url)}.")
-        return answer.body
-    path = Path(url2pathname(urlsplit(url).path)).resolve()
-    if folder is None or not url.startswith("file:") or not path.is_relative_to(folder.resolve()):
-        raise FormatError(f"The picture's address leads neither to the web nor into the pack: {url}")
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_PICTURE_BYTES)
-    except OSError as error:
-        raise FormatError(f"The pack has no picture {path.name}.") from error
+        if answer is not None:
+            return answer.body
+    elif url.startswith("file:") and folder is not None:
+        path = Path(url2pathname(urlsplit(url).path)).resolve()
+        if path.is_relative_to(folder.resolve()) and path.is_file():
+            with path.open("rb") as file:
+                return file.read(MAX_PICTURE_BYTES)
+    raise FormatError(f"There is no picture at {without_login(url)}.")
 
 
 def _blank_unsafe_urls(data: Any) -> None:
