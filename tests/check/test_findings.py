@@ -107,7 +107,7 @@ def test_in_what_is_its_own_mirror_image_each_way_to_mend_a_flip_is_named(seed):
     assert all(f"if {reading.words()} (effect" in about(found, "density") for reading in found.alternatives)
     with pytest.raises(ValueError, match="suggested"):
         found.suggested_picks()
-    mended = [reading.applied_to(found.picks, found.frame).points_zyx for reading in found.alternatives]
+    mended = [reading.applied_to(found.frame).points_zyx for reading in found.alternatives]
     assert any(np.allclose(points, scene.truth_zyx) for points in mended)
     assert check(scene.truth_zyx, scene.volume).verdict == "fits"
     anywhere = check(np.random.default_rng(seed + 50).uniform(0, LAST, (43, 3)), scene.volume)

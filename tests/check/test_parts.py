@@ -94,7 +94,7 @@ class TestReadings:
     def test_picks_are_read_anew_in_the_volumes_grid_and_rotations_turn_along_or_are_left_out(self, reading):
         quarter = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
         picks = Picks(POINTS, 5.0, scores=[0.1, 0.2], rotations_zyx=np.stack([np.eye(3), quarter]))
-        read = reading.applied_to(picks, Frame.of(picks, SHAPE, SPACING_ZYX))
+        read = reading.applied_to(Frame(picks, SHAPE, SPACING_ZYX))
 
         np.testing.assert_allclose(read.points_zyx, reading.apply(POINTS / 2, SHAPE))
         assert (read.spacing_angstrom, read.shape_zyx, read.scores.tolist()) == (10.0, SHAPE, [0.1, 0.2])
@@ -144,7 +144,7 @@ class TestEvidence:
         contrast, sigmas = ranks_of(make_scene(n_particles=0).volume), []
         for seed in range(150):
             points = np.random.default_rng(seed).uniform(0, np.array(SHAPE_ZYX) - 1, (30, 3))
-            pattern = Pattern.of(contrast, points, SHAPE_ZYX, DIAMETER_ANGSTROM, seed)
+            pattern = Pattern(contrast, points, SHAPE_ZYX, DIAMETER_ANGSTROM, seed=seed)
             sigmas.append(pattern.judge(Reading()).sigma)
             lengths = np.linalg.norm(pattern.shifts * contrast.grid.spacing_zyx, axis=1)
             assert lengths.min() >= 1.25 * DIAMETER_ANGSTROM

@@ -131,7 +131,7 @@ def judge_densities(contrast: Contrast, frame: Frame, diameter_angstrom: float, 
     voxels = np.clip(frame.voxels_zyx, -FARTHEST, FARTHEST)
     if len(voxels) > MAX_COMPARED:
         voxels = np.random.default_rng(seed).choice(voxels, MAX_COMPARED, replace=False)
-    pattern = Pattern.of(contrast, voxels, frame.shape_zyx, diameter_angstrom, seed)
+    pattern = Pattern(contrast, voxels, frame.shape_zyx, diameter_angstrom, seed=seed)
     as_given, *others = all_readings(frame.picks_angstrom, frame.mean_spacing)
     given = pattern.judge(as_given)
     readings, n_readings = _best_readings(pattern, others)
@@ -155,7 +155,6 @@ def judge_densities(contrast: Contrast, frame: Frame, diameter_angstrom: float, 
     return Judgement("unclear", given, best, n_tried, surely_better=alone)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Pattern:
     """Picks in a volume, and where they are moved to for comparison.
 
@@ -164,28 +163,23 @@ class Pattern:
     voxels_zyx
         The picks as given, in voxels of the volume.
     shifts
-        Random moves (n, 3) in coarse voxels, none so small that a pick would still see its particle.
+        Random moves (n, 3) in coarse voxels, as far as the volume goes, none so small that a pick would still see its
+        particle.
     reach_zyx
         The longest of them along each axis.
     """
 
-    contrast: Contrast
-    voxels_zyx: NDArray[np.float64]
-    shape_zyx: tuple[int, int, int]
-    diameter_angstrom: float
-    shifts: NDArray[np.float64]
-    reach_zyx: NDArray[np.float64]
-
-    @classmethod
-    def of(
-        cls,
+    def __init__(
+        self,
         contrast: Contrast,
         voxels_zyx: NDArray[np.float64],
         shape_zyx: tuple[int, int, int],
         diameter_angstrom: float,
+        *,
         seed: int,
-    ) -> Pattern:
-        """Picks, with moves of a few particles' size, as far as the volume goes."""
+    ) -> None:
+        self.contrast, self.voxels_zyx, self.shape_zyx = contrast, voxels_zyx, shape_zyx
+        self.diameter_angstrom = diameter_angstrom
         grid = contrast.grid
         half = np.minimum(np.multiply(_REACH_ZYX, diameter_angstrom), np.multiply(grid.shape_zyx, grid.spacing_zyx) / 2)
         nearest = min(_TOO_NEAR * diameter_angstrom, 0.6 * float(half.max()))
@@ -194,8 +188,7 @@ class Pattern:
         while len(found) < _N_SHIFTS:
             more = rng.uniform(-half, half, (4 * _N_SHIFTS, 3))
             found = np.concatenate([found, more[np.linalg.norm(more, axis=1) >= nearest]])
-        shifts, reach = found[:_N_SHIFTS] / grid.spacing_zyx, half / grid.spacing_zyx
-        return cls(contrast, voxels_zyx, shape_zyx, diameter_angstrom, shifts, reach)
+        self.shifts, self.reach_zyx = found[:_N_SHIFTS] / grid.spacing_zyx, half / grid.spacing_zyx
 
     def places(self, reading: Reading) -> tuple[NDArray[np.float64], float]:
         """Coarse voxels of the picks that a reading puts into the volume, and the share of these."""

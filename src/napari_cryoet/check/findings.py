@@ -136,7 +136,7 @@ class Findings:
         """
         if self.suggestion is None:
             raise ValueError("no other reading is suggested")
-        return self.suggestion.applied_to(self.picks, self.frame)
+        return self.suggestion.applied_to(self.frame)
 
     @property
     def headline(self) -> str:
@@ -243,7 +243,7 @@ def check_picks(
     try:
         if opened.spacing_angstrom is None:
             raise FormatError("How wide the voxels of the volume are is unknown.", hint="Give its voxel spacing.")
-        frame = Frame.of(picks, opened.shape_zyx, opened.spacing_angstrom, origin_zyx)
+        frame = Frame(picks, opened.shape_zyx, opened.spacing_angstrom, origin_zyx)
         size = (diameter_angstrom, True) if diameter_angstrom else diameter_of(picks.about)
         return stoppable(lambda: _found(picks, opened, frame, size, seed=seed, stop=stop, progress=step), stop)
     finally:

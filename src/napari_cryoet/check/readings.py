@@ -71,14 +71,14 @@ class Reading:
         ]
         return " and ".join(filter(None, parts)) or "they are taken as given"
 
-    def applied_to(self, picks: Picks, frame: Frame) -> Picks:
-        """Picks read this way, in the grid of the volume.
+    def applied_to(self, frame: Frame) -> Picks:
+        """The picks read this way, in the grid of the volume.
 
         Orientations turn along. If the reading mirrors, they are left out: a mirrored rotation is none.
         """
-        rotations, is_mirrored = picks.rotations_zyx, np.linalg.det(self.axes_zyx) < 0
+        rotations, is_mirrored = frame.picks.rotations_zyx, np.linalg.det(self.axes_zyx) < 0
         lost = " (orientations left out: they cannot be mirrored)" if rotations is not None and is_mirrored else ""
-        return picks.changed(
+        return frame.picks.changed(
             f"read anew so that {self.words()}{lost}",
             points_zyx=self.apply(frame.voxels_zyx, frame.shape_zyx) + frame.origin_zyx,
             rotations_zyx=None if rotations is None or is_mirrored else self.axes_zyx @ rotations,
@@ -89,39 +89,32 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """Where picks are in a volume as given.
+    """Picks in a volume, as given; without a voxel spacing of their own, they count in its voxels.
 
     Attributes
     ----------
-    voxels_zyx
-        Their positions (n, 3) in voxels of the volume.
-    picks_angstrom
-        The width of a voxel of their own grid.
     shape_zyx, spacing_zyx
         The volume's size in voxels, and a voxel's in ångström.
     origin_zyx
         Where the volume's first voxel lies in the frame of the picks, in voxels of the volume.
     """
 
-    voxels_zyx: NDArray[np.float64]
-    picks_angstrom: float
+    picks: Picks
     shape_zyx: tuple[int, int, int]
     spacing_zyx: tuple[float, float, float]
-    origin_zyx: tuple[float, float, float]
+    origin_zyx: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
-    @classmethod
-    def of(
-        cls,
-        picks: Picks,
-        shape_zyx: tuple[int, int, int],
-        spacing_zyx: tuple[float, float, float],
-        origin_zyx: tuple[float, float, float] = (0.0, 0.0, 0.0),
-    ) -> Frame:
-        """Picks in a volume; without a voxel spacing of their own, they count in its voxels."""
-        own = picks.spacing_angstrom
-        scale = np.ones(3) if own is None else own / np.array(spacing_zyx)
-        points = picks.points_zyx * scale - origin_zyx
-        return cls(points, own or float(np.mean(spacing_zyx)), shape_zyx, spacing_zyx, origin_zyx)
+    @property
+    def voxels_zyx(self) -> NDArray[np.float64]:
+        """The positions (n, 3) in voxels of the volume."""
+        own = self.picks.spacing_angstrom
+        scale = np.ones(3) if own is None else own / np.array(self.spacing_zyx)
+        return np.asarray(self.picks.points_zyx * scale - self.origin_zyx)
+
+    @property
+    def picks_angstrom(self) -> float:
+        """The width of a voxel of the picks' own grid."""
+        return self.picks.spacing_angstrom or self.mean_spacing
 
     @property
     def mean_spacing(self) -> float:

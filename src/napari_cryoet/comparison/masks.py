@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, NamedTuple
@@ -231,15 +231,15 @@ def compare_masks(
     a: Mask, b: Mask, *, beta: float, iou_threshold: float, step: Step, notes: Sequence[str]
 ) -> MaskComparison:
     """As `napari_cryoet.compare` with masks."""
-    fine_a, fine_b = _on_one_grid(a, b)
-    table = _overlaps(fine_a, fine_b, step)
+    grid = _common_grid(a, b)
+    table = _overlaps(a, b, grid, step)
     in_a, in_b = table.labels_a > 0, table.labels_b > 0
     voxels_a, voxels_b, both = (int(table.counts[which].sum()) for which in (in_a, in_b, in_a & in_b))
     scores = scores_of(both, voxels_a, voxels_b)
     return MaskComparison(
         a=a,
         b=b,
-        compared_at_angstrom=_spacing(fine_a),
+        compared_at_angstrom=grid.spacing_angstrom,
         voxels_a=voxels_a,
         voxels_b=voxels_b,
         voxels_both=both,
@@ -252,45 +252,37 @@ def compare_masks(
     )
 
 
-def _on_one_grid(a: Mask, b: Mask) -> tuple[Mask, Mask]:
-    """Both masks with voxels of one width, cut to what both cover: each voxel of a coarse one counts several times."""
+class _Grid(NamedTuple):
+    """A grid of the finer voxels, cut to what both masks cover; the factors say how many a voxel of each mask spans."""
+
+    spacing_angstrom: float
+    factor_a: int
+    factor_b: int
+    shape_zyx: tuple[int, int, int]
+
+
+def _common_grid(a: Mask, b: Mask) -> _Grid:
     spacing = min(_spacing(a), _spacing(b))
-    factors = [round(_spacing(mask) / spacing) for mask in (a, b)]
-    fine_a, fine_b = (_repeated(mask, factor) for mask, factor in zip((a, b), factors, strict=True))
-    if not math.isclose(_spacing(fine_a), _spacing(fine_b), rel_tol=_RATIO_TOLERANCE):
+    factor_a, factor_b = (round(_spacing(mask) / spacing) for mask in (a, b))
+    if not math.isclose(_spacing(a) / factor_a, _spacing(b) / factor_b, rel_tol=_RATIO_TOLERANCE):
         raise ComparisonError(
             f"Voxels are {_spacing(a):g} Å wide in A, {_spacing(b):g} Å in B, and neither is a multiple of the other.",
             hint="Resample one of the masks first.",
         )
-    sizes = list(zip(fine_a.shape_zyx, fine_b.shape_zyx, strict=True))
-    if any(abs(size_a - size_b) >= max(factors) for size_a, size_b in sizes):  # writers cut or pad odd sizes
+    sizes = np.array([np.multiply(a.shape_zyx, factor_a), np.multiply(b.shape_zyx, factor_b)])
+    if np.ptp(sizes, axis=0).max() >= max(factor_a, factor_b):  # writers cut or pad odd sizes
         shapes = " and B ".join("×".join(map(str, mask.shape_zyx)) for mask in (a, b))
         raise ComparisonError(f"A has {shapes} voxels (z, y, x), so they don't cover the same volume.")
-    size_z, size_y, size_x = map(min, sizes)
-    shape = (size_z, size_y, size_x)
-    return replace(fine_a, shape_zyx=shape), replace(fine_b, shape_zyx=shape)
+    size_z, size_y, size_x = sizes.min(axis=0).tolist()
+    return _Grid(spacing, factor_a, factor_b, (size_z, size_y, size_x))
 
 
-def _repeated(mask: Mask, factor: int) -> Mask:
-    """A mask on a finer grid, where each of its voxels stands for ``factor``³."""
-    if factor == 1:
-        return mask
-    size_z, size_y, size_x = (factor * size for size in mask.shape_zyx)
-    data = _Repeated(mask, factor, (size_z, size_y, size_x))
-    return replace(mask, data=data, spacing_angstrom=_spacing(mask) / factor, shape_zyx=data.shape)
-
-
-@dataclass(frozen=True, slots=True)
-class _Repeated:
-    mask: Mask
-    factor: int
-    shape: tuple[int, int, int]
-
-    def __getitem__(self, planes: slice) -> NDArray[Any]:
-        labels = self.mask.read(planes.start // self.factor, -(-planes.stop // self.factor))
-        for axis in range(3):
-            labels = np.repeat(labels, self.factor, axis=axis)
-        return labels[planes.start % self.factor :][: planes.stop - planes.start]
+def _read_finely(mask: Mask, factor: int, grid: _Grid, start: int, end: int) -> NDArray[Any]:
+    """Planes of the common grid; each voxel of the mask counts ``factor``³ times."""
+    labels = mask.read(start // factor, -(-end // factor))
+    for axis in range(3) if factor > 1 else ():
+        labels = np.repeat(labels, factor, axis=axis)
+    return labels[start % factor :][: end - start, : grid.shape_zyx[1], : grid.shape_zyx[2]]
 
 
 def _spacing(mask: Mask) -> float:
@@ -305,10 +297,10 @@ class _Overlaps(NamedTuple):
     counts: NDArray[np.int64]
 
 
-def _overlaps(a: Mask, b: Mask, step: Step) -> _Overlaps:
+def _overlaps(a: Mask, b: Mask, grid: _Grid, step: Step) -> _Overlaps:
     keys, counts = np.empty(0, np.int64), np.empty(0, np.int64)  # two labels in one number
-    for start, end in _slabs(a.shape_zyx, step):
-        of_a, of_b = a.read(start, end), b.read(start, end)
+    for start, end in _slabs(grid.shape_zyx, step):
+        of_a, of_b = _read_finely(a, grid.factor_a, grid, start, end), _read_finely(b, grid.factor_b, grid, start, end)
         is_any = (of_a > 0) | (of_b > 0)
         met, how_often = np.unique(of_a[is_any].astype(np.int64) * _LABELS + of_b[is_any], return_counts=True)
         keys, rows = np.unique(np.concatenate([keys, met]), return_inverse=True)

@@ -60,8 +60,8 @@ class Review:
         self._resume()
 
     def _resume(self) -> None:
-        saved = self._file.read()
-        decisions = list(saved.decisions.values())
+        saved, self.view = self._file.read()
+        decisions = list(saved.values())
         rows = rows_of(decisions, self.picks)
         verdicts = {int(self.ids[row]): each.verdict for each, row in zip(decisions, rows, strict=True) if row >= 0}
         self.decisions = Decisions(verdicts)
@@ -73,7 +73,6 @@ class Review:
         ]
         if self._unsaved:
             self._remember(np.array(list(verdicts)))
-        self.view = saved.view
         self.remark = _remark(len(verdicts), len(decisions) - len(verdicts))
 
     # what there is

@@ -15,7 +15,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -94,14 +94,6 @@ class Decision:
         return json.dumps([self.pick_id, self.verdict.value, *places, self.spacing_angstrom])
 
 
-@dataclass(slots=True)
-class Saved:
-    """What a session file says."""
-
-    decisions: dict[int, Decision] = field(default_factory=dict)  # the last about each pick; none is undecided
-    view: dict[str, Any] = field(default_factory=dict)  # how the picks were looked at
-
-
 class SessionFile:
     """The file of one review, by default in the folder ``reviews`` of the user's data folder."""
 
@@ -109,8 +101,8 @@ class SessionFile:
         self._subject = subject
         self.path = (data_path() / "reviews" if folder is None else Path(folder)) / subject.file_name
 
-    def read(self) -> Saved:
-        """Replay it; nothing is decided where there is no file.
+    def read(self) -> tuple[dict[int, Decision], dict[str, Any]]:
+        """The last decision about each pick that is decided, and how the picks were looked at.
 
         Raises
         ------
@@ -120,7 +112,7 @@ class SessionFile:
         try:
             content = self.path.read_bytes()
         except FileNotFoundError:
-            return Saved()
+            return {}, {}
         except OSError as error:
             raise FormatError(f"The saved review can't be read: {error.strerror}.", hint=str(self.path)) from error
         return _replayed(content.decode("utf-8", errors="replace").split("\n"))
@@ -153,9 +145,10 @@ class SessionFile:
         return json.dumps({"format": "napari-cryoet review"} | about)
 
 
-def _replayed(lines: list[str]) -> Saved:
+def _replayed(lines: list[str]) -> tuple[dict[int, Decision], dict[str, Any]]:
     """What lines say; those that mean nothing, such as one that was torn by a kill, are left out."""
-    saved = Saved()
+    decisions: dict[int, Decision] = {}
+    latest_view: dict[str, Any] = {}
     for line in lines:
         try:
             content = json.loads(line)
@@ -163,14 +156,14 @@ def _replayed(lines: list[str]) -> Saved:
             continue
         match content:
             case {"view": dict(view)}:
-                saved.view = view
+                latest_view = view
             case [int(pick_id), str(word), z, y, x, spacing] if (
                 word in _VERDICTS and abs(pick_id) < 2**63 and _are_lengths(z, y, x, spacing or 1.0)
             ):
-                saved.decisions.pop(pick_id, None)
+                decisions.pop(pick_id, None)
                 if word != Verdict.UNDECIDED.value:
-                    saved.decisions[pick_id] = Decision(pick_id, Verdict(word), (z, y, x), spacing)
-    return saved
+                    decisions[pick_id] = Decision(pick_id, Verdict(word), (z, y, x), spacing)
+    return decisions, latest_view
 
 
 def _are_lengths(*values: Any) -> bool:
