@@ -16,7 +16,6 @@ from napari_cryoet.comparison.report import SHOWN_NAME
 from napari_cryoet.exceptions import ComparisonError
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.picks import Picks
-from napari_cryoet.streaming import pyramid_of
 
 #: Of widths along several axes, which headers keep as rounded lengths of the whole volume.
 _SAME_WIDTH: Final = 1e-3
@@ -88,14 +87,11 @@ def _side_of(layer: Layer, spacing_angstrom: float | None) -> Picks | Mask:
         picks = _in_cubes(layer, picks)
         spacing = picks.spacing_angstrom if picks.spacing_angstrom is not None else spacing_angstrom
         return picks.changed(spacing_angstrom=spacing, about=dict(picks.about) | about)
-    pyramid = pyramid_of(layer.data)
     data = layer.data[0] if layer.multiscale else layer.data
-    size_z, size_y, size_x = (int(size) for size in (data.shape if pyramid is None else pyramid.shapes[0]))
     spacing = _spacing_of_mask(layer)
     return Mask(
         data,
         spacing if spacing is not None else spacing_angstrom,
-        shape_zyx=(size_z, size_y, size_x),
         alignment_id=about.get("alignment_id"),
         about=about,
     )

@@ -73,7 +73,7 @@ class Contrast:
 def grid_for(volume: Volume, spacing_zyx: tuple[float, float, float], diameter_angstrom: float) -> Grid:
     """The coarsest grid on which a particle is `VOXELS_A_DIAMETER` wide, within `MAX_VOXELS`; reads nothing."""
     pyramid = volume.pyramid
-    shapes = [level.shape for level in volume.levels] if pyramid is None else pyramid.shapes
+    shapes = [level.shape for level in volume.levels]
     factors = np.divide(shapes[0], shapes) if pyramid is None else np.array(pyramid.factors, float)
     spacings = factors * spacing_zyx
     widest = diameter_angstrom / VOXELS_A_DIAMETER

@@ -172,4 +172,4 @@ def _open_mask(
             )
         warnings.append(f"Its file says that voxels are {said} Å wide; {taken:g} Å was taken.")
     about = about | ({"warnings": warnings} if warnings else {})
-    return Mask(volume.levels[0], taken, shape_zyx=volume.shape_zyx, alignment_id=alignment_id, about=about)
+    return Mask(volume.levels[0], taken, alignment_id=alignment_id, about=about)

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from types import MappingProxyType
 from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
@@ -41,8 +40,6 @@ class Mask:
         An array in z, y, x that gives its planes by ``data[start:stop]``: numpy, dask or zarr.
     spacing_angstrom
         The width of a voxel; None if unknown.
-    shape_zyx
-        In voxels; by default that of the data.
     alignment_id
         The portal's alignment that it belongs to, if known.
     about
@@ -51,7 +48,6 @@ class Mask:
 
     data: Any
     spacing_angstrom: float | None = None
-    shape_zyx: tuple[int, int, int] = (0, 0, 0)
     alignment_id: int | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
 
@@ -60,9 +56,12 @@ class Mask:
             raise ValueError(f"a mask has three dimensions, not {len(self.data.shape)}")
         if self.spacing_angstrom is not None and not 0 < self.spacing_angstrom < np.inf:
             raise ValueError(f"a voxel can't be {self.spacing_angstrom} Å wide")
-        shape = self.shape_zyx if any(self.shape_zyx) else tuple(map(int, self.data.shape))
-        object.__setattr__(self, "shape_zyx", shape)
-        object.__setattr__(self, "about", MappingProxyType(dict(self.about)))
+
+    @property
+    def shape_zyx(self) -> tuple[int, int, int]:
+        """In voxels."""
+        size_z, size_y, size_x = map(int, self.data.shape)
+        return size_z, size_y, size_x
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Planes from ``start`` to before ``stop``, as whole numbers.
@@ -72,8 +71,7 @@ class Mask:
         FormatError
             If they hold anything but whole numbers from 0 to 2³¹ - 1.
         """
-        _, size_y, size_x = self.shape_zyx
-        values = np.asarray(self.data[start:stop])[:, :size_y, :size_x]
+        values = np.asarray(self.data[start:stop])
         if values.dtype in (np.uint8, np.uint16):
             return values
         with np.errstate(invalid="ignore"):

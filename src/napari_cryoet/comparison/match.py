@@ -100,10 +100,10 @@ def _cheapest_first(pairs: Matches, step: Step) -> NDArray[np.intp]:
     taken_a: set[int] = set()
     taken_b: set[int] = set()
     chosen: list[int] = []
-    for number, pair in enumerate(order.tolist()):
+    rows = zip(order.tolist(), pairs.rows_a[order].tolist(), pairs.rows_b[order].tolist(), strict=True)
+    for number, (pair, a, b) in enumerate(rows):
         if number % _AT_ONCE == 0:
             step(number / len(order))
-        a, b = int(pairs.rows_a[pair]), int(pairs.rows_b[pair])
         if a not in taken_a and b not in taken_b:
             taken_a.add(a)
             taken_b.add(b)
