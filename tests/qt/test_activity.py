@@ -62,15 +62,3 @@ def test_cancel_in_the_activity_dock_stops_the_task(qtbot, tasks, activity):
     assert bars() == []
     bar.cancel()
     assert told == ["open"], "who began it is told, once"
-
-
-def test_closing_the_tasks_closes_the_bars(tasks, activity):
-    tasks.run("open", lambda job: job.stop.wait(30), then=lambda _: None, title="Opening TS_026")
-    tasks.close()
-    assert bars() == []
-
-
-def test_nothing_is_written_to_the_terminal(qtbot, tasks, activity, capsys):
-    with qtbot.waitSignal(tasks.finished):
-        tasks.run("open", lambda job: job.progress(1, 2), then=lambda _: None, title="Opening TS_026")
-    assert capsys.readouterr() == ("", "")

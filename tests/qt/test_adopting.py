@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Points, Vectors
-from napari.layers._layer_actions import _duplicate_layer, _extract_multiscale_level_from_selection, _project
-from napari.layers._source import layer_source
+from napari.layers._layer_actions import _duplicate_layer, _extract_multiscale_level_from_selection
 from napari.utils.notifications import notification_manager
 
 from napari_cryoet._qt.adopting import adopt_layers_of
-from napari_cryoet._qt.orientation_display import active_points, orientation_of, points_of
+from napari_cryoet._qt.orientation_display import active_points, orientation_of
 from napari_cryoet._qt.streaming.progressive import StreamStatus, stream_of
 from napari_cryoet.formats.mrc import write_mrc
 from napari_cryoet.formats.ndjson import lines_of
@@ -92,21 +91,6 @@ class TestSteps:
         ]
         assert viewer.dims.nsteps == SHAPE_ZYX
 
-    def test_show_every_plane_once(self, viewer, tomogram, oriented):
-        (image, *_) = add(viewer, tomogram, *oriented)
-        planes = []
-        for step in range(viewer.dims.nsteps[0]):
-            viewer.dims.set_current_step(0, step)
-            planes.append(round(image.world_to_data(viewer.dims.point)[0]))
-
-        assert planes == list(range(SHAPE_ZYX[0]))
-
-    def test_are_the_files_own_where_no_tomogram_is(self, viewer, tomogram, oriented, mask):
-        image, *_ = add(viewer, tomogram, *oriented, *mask)
-        viewer.layers.remove(image)
-
-        assert [axis.step for axis in viewer.dims.range] == [FINER] * 3
-
     def test_follow_a_tomogram_that_is_scaled_anew(self, viewer, tomogram, oriented):
         image, *_ = add(viewer, tomogram, *oriented)
         image.scale = (20, 20, 20)
@@ -126,25 +110,6 @@ class TestSteps:
         np.testing.assert_allclose(points.data_to_world(points.data[1]), [8 * SPACING, 5 * FINER, 7 * FINER])
         np.testing.assert_allclose(points.extent.world[1], [8 * SPACING, 5 * FINER, 7 * FINER])
 
-    def test_follow_points_that_a_person_adds(self, viewer, tomogram, oriented):
-        _, points, _ = add(viewer, tomogram, *oriented)
-        points.add([40.0, 1.0, 1.0])
-
-        assert points.extent.world[1][0] == pytest.approx(40 * FINER)
-        assert viewer.dims.range[0].stop == pytest.approx(40 * FINER)
-
-    def test_of_somebody_elses_layer_still_count(self, viewer, tomogram, oriented):
-        add(viewer, tomogram, *oriented)
-        viewer.add_image(np.zeros((4, 4, 4)), scale=(2, 2, 2), units="angstrom")
-
-        assert [axis.step for axis in viewer.dims.range] == [2] * 3
-
-    def test_in_voxels_are_not_mixed_with_those_in_angstrom(self, viewer, tomogram, tmp_path):
-        (tmp_path / "bare.ndjson").write_bytes(b"".join(lines_of(Picks(np.ones((2, 3))))))
-        _, bare = add(viewer, tomogram, *load_annotation(tmp_path / "bare.ndjson"))
-
-        assert bare.extent.step.tolist() == [1] * 3
-
 
 class TestWhatIsInserted:
     def test_is_as_large_as_what_was_stored(self, viewer, tomogram):
@@ -160,33 +125,10 @@ class TestWhatIsInserted:
         assert isinstance(stream_of(copy), StreamStatus)
         assert stream_of(copy) is not stream_of(image)
 
-    @pytest.mark.parametrize("shape_zyx", [SHAPE_ZYX, (8, 12, 20)], ids=["odd", "even"])
-    def test_that_is_a_persons_copy_comes_to_show_what_is_there(self, qtbot, viewer, tmp_path, shape_zyx):
-        volume = np.random.default_rng(0).normal(size=shape_zyx).astype(np.float32)
-        write_pyramid(tmp_path / "a.zarr", volume, SPACING)
-        viewer.layers.selection = set(add(viewer, load_tomogram(tmp_path / "a.zarr")))
-        _duplicate_layer(viewer.layers)
-
-        stream = stream_of(viewer.layers[1])
-
-        qtbot.waitUntil(lambda: stream.state.is_exact)
-
-    @pytest.mark.parametrize("level", [1, 2])
-    def test_is_what_it_says_also_if_it_is_a_coarse_level_by_itself(self, viewer, tomogram, level):
-        viewer.layers.selection = set(add(viewer, tomogram))
-        _extract_multiscale_level_from_selection(viewer.layers, level)
-        coarse = viewer.layers[1]
-        plane = 1
-
-        viewer.dims.set_point(0, coarse.data_to_world((plane, 0, 0))[0])
-
-        stored = pyramid_of(tomogram.data).read(level)
-        assert np.array_equal(coarse._slice.image.raw, stored[plane])
-        assert np.array_equal(np.asarray(coarse.data), stored)  # as it is saved
-        assert coarse.extent.data[1].tolist() == [size - 1 for size in stored.shape]
-
-    @pytest.mark.parametrize("level", [0, 1, 2])
-    @pytest.mark.parametrize(("kind", "dtype", "offset"), [("tomogram", "f4", 0.5), ("instances", "u2", 0.0)])
+    @pytest.mark.parametrize(
+        ("kind", "dtype", "offset", "level"),
+        [("tomogram", "f4", 0.5, 0), ("tomogram", "f4", 0.5, 2), ("instances", "u2", 0.0, 1)],
+    )
     def test_lies_where_it_is_also_if_it_is_a_level_by_itself(
         self, qtbot, viewer, tmp_path, kind, dtype, offset, level
     ):
@@ -208,45 +150,6 @@ class TestWhatIsInserted:
             qtbot.waitUntil(lambda: stream_of(alone).state.is_exact)
             assert alone._slice.image.raw.shape == SHAPE_ZYX[1:]
 
-    @pytest.mark.parametrize("level", [0, 1])
-    def test_stays_as_somebody_set_it_where_it_is_a_level_by_itself_that_comes_back(self, viewer, tomogram, level):
-        viewer.layers.selection = set(add(viewer, tomogram))
-        _extract_multiscale_level_from_selection(viewer.layers, level)
-        alone = viewer.layers[1]
-        alone.editable = False
-        viewer.layers.remove(alone)
-        viewer.layers.append(alone)
-        assert not alone.editable
-
-    def test_is_shown_as_it_is_where_it_is_a_level_that_somebody_made_of_a_layer_of_other_axes(self, viewer, tmp_path):
-        write_pyramid(tmp_path / "a.zarr", np.zeros(SHAPE_ZYX, "u2"), SPACING, "instances")
-        (layer,) = add(viewer, load_tomogram(tmp_path / "a.zarr"))
-        with layer_source(parent=Image(np.zeros((2, 2)))):
-            alone = Image(layer.data[1])
-        viewer.add_layer(alone)
-        assert alone.translate.tolist() == [0, 0, 0]
-
-    @pytest.mark.parametrize("mode", ["min", "mean"])
-    def test_is_a_projection_of_what_was_stored(self, viewer, tmp_path, mode):
-        volume = np.random.default_rng(0).uniform(1, 2, SHAPE_ZYX).astype(np.float32)
-        write_pyramid(tmp_path / "a.zarr", volume, SPACING)
-        viewer.layers.selection = set(add(viewer, load_tomogram(tmp_path / "a.zarr")))
-        _project(viewer.layers, axis=0, mode=mode)
-
-        projected = np.asarray(viewer.layers[1].data[0])[: SHAPE_ZYX[1], : SHAPE_ZYX[2]]
-
-        assert np.allclose(projected, getattr(np, mode)(volume, axis=0))
-
-    def test_is_seen_to_once_however_often_it_is_inserted(self, viewer, tomogram, oriented):
-        image, points, _ = add(viewer, tomogram, *oriented)
-        status, make_request = stream_of(image), points._slicing_state.make_slice_request_internal
-        for layer in (image, points):
-            viewer.layers.remove(layer)
-            viewer.layers.append(layer)
-
-        assert stream_of(image) is status
-        assert points._slicing_state.make_slice_request_internal is make_request
-
     def test_is_left_alone_if_it_is_somebody_elses(self, viewer):
         theirs = [viewer.add_image(np.zeros((4, 4, 4))), viewer.add_points(np.zeros((1, 3)))]
 
@@ -260,7 +163,7 @@ class TestWhatIsInserted:
             assert layer.as_layer_data_tuple()[2] == kind.__name__.lower()
 
 
-@pytest.mark.parametrize("name", ["a.zarr", "a.mrc"])
+@pytest.mark.parametrize("name", ["a.mrc"])
 def test_opened_volumes_have_no_empty_planes_on_the_slider(viewer_in_hidden_window, tmp_path, name):
     volume = np.random.default_rng(0).normal(size=(5, 7, 13)).astype(np.float32)
     (write_pyramid if name.endswith("zarr") else write_mrc)(tmp_path / name, volume, SPACING)
@@ -297,19 +200,6 @@ class TestWhatNapariOpens:
         assert np.asarray(layer.data[0][0]).shape == SHAPE_ZYX[1:]
         assert wanted  # or else this test would watch nothing
 
-    def test_is_seen_in_whichever_viewer_it_is_opened(self, make_napari_viewer, path):
-        viewers = [make_napari_viewer(), make_napari_viewer()]
-        for viewer in viewers:
-            (layer,) = viewer.open(path, plugin="napari-cryoet")
-
-            assert layer.visible
-            assert viewer.dims.nsteps == SHAPE_ZYX
-
-    def test_stays_hidden_if_that_was_asked_for(self, viewer_in_hidden_window, path):
-        (layer,) = viewer_in_hidden_window.open(path, plugin="napari-cryoet", visible=False)
-
-        assert not layer.visible
-
     def test_starts_in_the_middle(self, viewer_in_hidden_window, path):
         viewer = viewer_in_hidden_window
         viewer.open(path, plugin="napari-cryoet")
@@ -328,23 +218,6 @@ class TestArrows:
         assert vectors.data[:, 0].tolist() == points.data.tolist()
         viewer.layers.selection.active = vectors
         assert active_points(viewer.layers) is points
-
-    def test_of_other_picks_are_left_alone(self, viewer, oriented):
-        points, vectors = oriented
-        vectors = vectors._replace(data=np.asarray(vectors.data) + np.array([[[0, 0, 1], [0, 0, 0]]]))
-        points, vectors = add(viewer, points, vectors)
-        assert orientation_of(points).layer is None
-        assert points_of(vectors) is None
-
-    def test_that_are_copied_alone_say_that_they_follow_no_picks(self, viewer, oriented, qtbot, notes):
-        points, vectors = add(viewer, *oriented)
-        viewer.layers.selection = {vectors}
-        _duplicate_layer(viewer.layers)
-        assert orientation_of(points).layer is vectors
-        qtbot.waitUntil(lambda: bool(notes))
-        assert notes == [
-            f"“{vectors.name} copy” stays as it is: arrows that are copied without their picks follow none."
-        ]
 
     def test_that_are_copied_with_their_picks_follow_the_copies(self, viewer, oriented, qtbot, notes):
         points, vectors = add(viewer, *oriented)

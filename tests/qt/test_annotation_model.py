@@ -59,18 +59,6 @@ def test_a_coming_layer_can_be_given_up(model, qtbot):
         model.toggle(cell(model, 5061, Column.TEXT), Column.SHOW)
 
 
-def test_a_text_is_ticked_while_it_is_read(model, qtbot):
-    tick = cell(model, 5068, Column.SHOW)
-    with qtbot.waitSignal(model.show_requested):
-        model.setData(tick, ON, CHECK)
-    model.set_read(None, 50680)
-    assert model.data(tick, CHECK) == HALF
-    model.set_read(50680, None)
-    assert model.data(tick, CHECK) == ON
-    with qtbot.waitSignal(model.hide_requested):
-        model.setData(tick, OFF, CHECK)
-
-
 def test_a_row_on_another_alignment_says_which_before_all_else(model):
     assert model.data(cell(model, 5065, Column.TEXT)) == "9 points · AL-18 · manual"
 
@@ -106,8 +94,3 @@ def test_tooltips_do_not_take_remote_text_for_markup(model):
     tooltip = model.data(cell(model, 5061, Column.TEXT), Qt.ItemDataRole.ToolTipRole)
     assert "&lt;b&gt;expert&lt;/b&gt;" in tooltip
     assert "ground truth" in tooltip
-
-
-def test_ticks_have_names_to_be_read_aloud(model):
-    tick = cell(model, 5061, Column.SHOW)
-    assert model.data(tick, Qt.ItemDataRole.AccessibleTextRole) == "show 838 points · manual"

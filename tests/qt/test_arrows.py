@@ -25,17 +25,6 @@ def test_the_tips_of_arrows_do_not_lengthen_the_sliders(viewer):
     assert [tuple(axis)[:2] for axis in viewer.dims.range] == [(0, 10), (0, 14), (0, 18)]
 
 
-def test_arrows_that_are_moved_are_found_where_they_are_now(viewer):
-    layer = viewer.layers[1]
-    layer.data = ARROWS + np.array([[[20, 0, 0], [0, 0, 0]]])
-    assert viewer.dims.range[0].stop == 48
-
-
-def test_no_arrows_have_no_extent():
-    layer = Vectors(np.empty((0, 2, 3)), ndim=3)
-    assert np.isnan(layer.extent.world).all()
-
-
 def test_napari_takes_them_for_its_own():
     layer = Vectors(ARROWS)
     assert isinstance(layer, NapariVectors)

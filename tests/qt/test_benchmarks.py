@@ -14,7 +14,7 @@ import pytest
 from benchmark_runs import READS_PROC, RIVALS, require_sane
 from napari_cryoet.streaming.engine import shared_engine
 
-pytestmark = READS_PROC
+pytestmark = [READS_PROC, pytest.mark.slow]
 WINDOW = (800, 480)  # in a smaller one napari shows a coarser level of even a tiny volume
 WHOSE = ["in memory", "ours", pytest.param("rival", marks=RIVALS)]
 

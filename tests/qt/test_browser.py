@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from itertools import pairwise
 
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QApplication, QMenu, QPushButton
+from qtpy.QtWidgets import QApplication, QMenu
 
 from napari_cryoet._qt.browser import PortalBrowser
-from napari_cryoet.exceptions import NetworkError, PackError
+from napari_cryoet.exceptions import NetworkError
 from napari_cryoet.portal.pages import Catalogue, Freshness
-from qt.fake_portal import DAY, FakePortal, without_tomograms
+from qt.fake_portal import DAY, without_tomograms
 
 NO_NETWORK = NetworkError("Couldn't reach the portal (no network).", hint="Check the connection.")
 
@@ -45,11 +43,6 @@ def open_run(qtbot, browser: PortalBrowser, row: int = 6) -> None:
     view.setCurrentIndex(browser.screens.dataset.model.index(row))
     with qtbot.waitSignal(browser.navigator.run_arrived):
         press(qtbot, view, Qt.Key.Key_Return)
-
-
-def bring_forward(qtbot, browser: PortalBrowser) -> None:
-    with qtbot.waitActive(browser):
-        browser.activateWindow()
 
 
 def current_screen(browser: PortalBrowser):
@@ -119,11 +112,6 @@ def test_a_pack_is_chosen_as_a_folder(qtbot, make_browser, portal, tmp_path, mon
 # the list of datasets
 
 
-def test_the_list_says_how_many_datasets_there_are(browser):
-    assert browser.screens.datasets.count.text() == "3 datasets"
-    assert browser.screens.source_bar.state.text() == "online"
-
-
 def test_several_words_all_have_to_match(qtbot, browser):
     search_for(qtbot, browser, "pombe volta")
     assert browser.screens.datasets.count.text() == "1 of 3 datasets"
@@ -153,22 +141,6 @@ def test_datasets_can_be_sorted(qtbot, browser):
     assert [model.record_at(model.index(row)).id for row in range(3)] == [10002, 10001, 10000]
     sort.setCurrentText("title")
     assert [model.record_at(model.index(row)).id for row in range(3)] == [10001, 10002, 10000]
-
-
-def test_the_selection_survives_sorting(qtbot, browser):
-    view, model = browser.screens.datasets.view, browser.screens.datasets.model
-    view.setCurrentIndex(model.index_of(10000))
-    browser.screens.datasets.sort.setCurrentText("title")
-    assert model.record_at(view.currentIndex()).id == 10000
-
-
-def test_five_thousand_datasets_are_listed_and_found_without_delay(qtbot, make_browser):
-    browser = make_browser(FakePortal(n_datasets=5000))
-    with qtbot.waitSignal(browser.session.catalogue_changed):
-        browser.use_source("live")
-    assert browser.screens.datasets.model.rowCount() == 5000
-    search_for(qtbot, browser, "DS-14999")
-    assert browser.screens.datasets.count.text() == "1 of 5,000 datasets"
 
 
 def test_a_catalogue_on_disk_is_shown_before_the_portal_answers(qtbot, make_browser, portal):
@@ -254,29 +226,6 @@ def test_a_pasted_link_jumps_by_itself_and_narrows_no_list(qtbot, browser, link)
     assert browser.screens.datasets.count.text() == "3 datasets"
 
 
-def test_a_link_that_is_typed_waits_for_enter(qtbot, browser):
-    search_for(qtbot, browser, "https://cryoetdataportal.czscience.com/runs/507")
-    assert current_screen(browser) is browser.screens.datasets
-
-
-def test_an_id_that_no_title_has_in_it_offers_to_go_there(qtbot, browser):
-    search_for(qtbot, browser, "RN-507")
-    (go_there,) = [button for button in browser.screens.datasets.findChildren(QPushButton) if "507" in button.text()]
-    assert go_there.text() == "Go to run 507"
-    with qtbot.waitSignal(browser.navigator.run_arrived):
-        qtbot.mouseClick(go_there, Qt.MouseButton.LeftButton)
-
-
-def test_what_was_said_of_an_unknown_id_goes_when_another_is_followed(qtbot, browser):
-    type_text(qtbot, browser, "AN-99")
-    press(qtbot, browser.screens.search, Qt.Key.Key_Return)
-    qtbot.waitUntil(browser.screens.notice.isVisible)
-    type_text(qtbot, browser, "RN-507")
-    with qtbot.waitSignal(browser.navigator.run_arrived):
-        press(qtbot, browser.screens.search, Qt.Key.Key_Return)
-    assert not browser.screens.notice.isVisible()
-
-
 def test_a_deposition_lists_its_datasets(qtbot, browser):
     type_text(qtbot, browser, "CZCDP-10300")
     press(qtbot, browser.screens.search, Qt.Key.Key_Return)
@@ -293,15 +242,6 @@ def test_enter_opens_a_dataset_with_what_the_list_knew_and_its_runs(qtbot, brows
     assert header.authors.text() == "Sara K. Goetz, Irene de Teresa, … Julia Mahamid"
     assert "CC0" in header.facts.text()
     assert browser.screens.dataset.count.text() == "50 of 120 runs"
-
-
-def test_the_description_is_plain_text(qtbot, browser):
-    open_dataset(qtbot, browser)
-    header = browser.screens.dataset.header
-    assert not header.description.isVisible()
-    qtbot.mouseClick(header.details, Qt.MouseButton.LeftButton)
-    assert header.description.isVisible()
-    assert "<i>milled</i>" in header.description.toPlainText()
 
 
 def test_links_lead_to_the_web(qtbot, browser, monkeypatch):
@@ -336,31 +276,7 @@ def test_runs_are_filtered_by_the_portal(qtbot, browser, portal):
     assert portal.questions("dataset_page")[-1] == ("dataset_page", 10002, 0, "ts_11")
 
 
-def test_no_run_of_that_name_says_so(qtbot, browser):
-    open_dataset(qtbot, browser)
-    qtbot.keyClicks(browser.screens.dataset.filter, "nope")
-    place = browser.screens.dataset.place
-    qtbot.waitUntil(lambda: not place.shows_content)
-    assert "No run's name contains “nope”" in place.message.text
-    qtbot.mouseClick(place.message.button("Clear the filter"), Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: browser.screens.dataset.model.loaded == 50)
-    assert place.shows_content
-
-
 # a run
-
-
-def test_selecting_a_run_asks_nothing_and_opens_nothing(qtbot, browser, portal):
-    open_dataset(qtbot, browser)
-    view = browser.screens.dataset.view
-    with qtbot.assertNotEmitted(browser.screens.run.tomogram_open_requested, wait=100):
-        for _ in range(5):
-            press(qtbot, view, Qt.Key.Key_Down)
-        qtbot.mouseClick(
-            view.viewport(), Qt.MouseButton.LeftButton, pos=view.visualRect(view.model().index(1)).center()
-        )
-    assert view.currentIndex().row() == 1
-    assert portal.questions("run_page") == []
 
 
 def test_opening_a_run_asks_once_and_opens_what_the_curators_show(qtbot, browser, portal):
@@ -373,16 +289,6 @@ def test_opening_a_run_asks_once_and_opens_what_the_curators_show(qtbot, browser
     assert tomograms == [5061]
     assert annotations == [50610]
     assert browser.screens.breadcrumb.text == "Datasets › DS-10000 › TS_006"
-
-
-def test_double_click_opens_a_run_too(qtbot, browser):
-    open_dataset(qtbot, browser)
-    view = browser.screens.dataset.view
-    place = view.visualRect(view.model().index(2)).center()
-    with qtbot.waitSignal(browser.navigator.run_arrived):
-        qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=place)
-        qtbot.mouseDClick(view.viewport(), Qt.MouseButton.LeftButton, pos=place)
-    assert browser.screens.run.page.run.name == "TS_002"
 
 
 def test_going_back_while_a_run_loads_opens_nothing(qtbot, browser, portal):
@@ -408,15 +314,6 @@ def test_a_slow_run_says_that_it_is_loading(qtbot, browser, portal):
     assert browser.screens.run_place.message.text == "Loading TS_006…"
     portal.gate.set()
     qtbot.waitUntil(lambda: browser.screens.run_place.shows_content)
-
-
-def test_a_run_leads_to_its_page_on_the_portal(qtbot, browser, monkeypatch):
-    opened = []
-    monkeypatch.setattr("napari_cryoet._qt.web.QDesktopServices.openUrl", lambda url: opened.append(url.toString()))
-    with qtbot.waitSignal(browser.navigator.run_arrived):
-        browser.navigator.go_to_run(506)
-    qtbot.mouseClick(browser.screens.run.portal, Qt.MouseButton.LeftButton)
-    assert opened == ["https://cryoetdataportal.czscience.com/runs/506"]
 
 
 def test_a_run_without_tomogram_says_so_and_lists_its_annotations(qtbot, browser, portal, monkeypatch):
@@ -464,28 +361,6 @@ def test_layers_of_another_run_are_replaced_only_if_the_person_says_so(browser, 
 # the keyboard
 
 
-def test_the_keyboard_leads_there_and_back(qtbot, browser):
-    screens = browser.screens
-    browser.activateWindow()
-    qtbot.waitUntil(browser.isActiveWindow)
-    screens.datasets.view.setFocus()
-    qtbot.keyClick(screens.datasets.view, "/")
-    assert screens.search.hasFocus()
-    press(qtbot, screens.search, Qt.Key.Key_Down)
-    assert screens.datasets.view.hasFocus()
-    press(qtbot, screens.datasets.view, Qt.Key.Key_Return)
-    qtbot.waitUntil(lambda: screens.dataset.model.loaded > 0)
-    assert screens.dataset.view.hasFocus()
-    press(qtbot, screens.dataset.view, Qt.Key.Key_Down)
-    with qtbot.waitSignal(browser.navigator.run_arrived):
-        press(qtbot, screens.dataset.view, Qt.Key.Key_Return)
-    assert screens.run.tomograms.hasFocus()
-    press(qtbot, screens.run.tomograms, Qt.Key.Key_Backspace)
-    assert current_screen(browser) is screens.dataset
-    press(qtbot, screens.dataset.view, Qt.Key.Key_Backspace)
-    assert current_screen(browser) is screens.datasets
-
-
 def test_going_back_finds_the_list_as_it_was_left(qtbot, browser, portal):
     open_dataset(qtbot, browser, row=2)
     browser.navigator.go_up()
@@ -495,25 +370,6 @@ def test_going_back_finds_the_list_as_it_was_left(qtbot, browser, portal):
     press(qtbot, view, Qt.Key.Key_Return)
     assert browser.screens.dataset.model.loaded == 50
     assert len(portal.asked) == n_asked
-
-
-def test_nothing_of_a_run_overlaps_in_a_low_dock_and_the_keys_bring_all_of_it_on_screen(qtbot, browser):
-    bring_forward(qtbot, browser)
-    open_dataset(qtbot, browser)
-    open_run(qtbot, browser)
-    browser.setMinimumSize(320, 300)  # as napari's docks let it be
-    browser.resize(360, 300)
-    qtbot.waitUntil(lambda: browser.height() == 300)
-    run = browser.screens.run
-    parts = [run.tomograms, run.open, run.tree, run.tilt_heading, run.tilt_series, run.download]
-    rows = [part for part in parts if part.isVisible()]
-    assert len(rows) > 4
-    for above, below in pairwise(rows):
-        assert above.geometry().bottom() < below.geometry().top()
-    for part in (run.tree, run.tilt_series, run.tomograms):
-        while not part.hasFocus():
-            press(qtbot, QApplication.focusWidget(), Qt.Key.Key_Tab)
-        assert part.visibleRegion().boundingRect().height() >= min(part.height(), 80)
 
 
 def test_everything_that_takes_the_focus_has_a_name(qtbot, browser):
@@ -548,16 +404,6 @@ def test_a_portal_that_cannot_be_reached_says_so_and_can_be_tried_again(qtbot, m
     qtbot.waitUntil(lambda: place.shows_content)
 
 
-@pytest.mark.parametrize(
-    ("error", "state"), [(NO_NETWORK, "not reached"), (PackError("The folder b isn't a pack."), "not opened")]
-)
-def test_only_what_is_far_away_is_said_not_to_be_reached(qtbot, make_browser, portal, error, state):
-    portal.error = error
-    browser = make_browser(portal)
-    browser.use_source("/a/b")
-    qtbot.waitUntil(lambda: browser.screens.source_bar.state.accessibleName() == f"Source is {state}")
-
-
 def test_what_is_shown_from_the_cache_says_since_when(qtbot, make_browser, portal):
     fetched = datetime.now(UTC).replace(month=2, day=12)
     portal.freshness = Freshness(fetched_at=fetched, is_offline=True, reason="Couldn't reach the portal (no network).")
@@ -573,58 +419,6 @@ def test_what_is_shown_from_the_cache_says_since_when(qtbot, make_browser, porta
     assert browser.screens.source_bar.state.text() == "online"
 
 
-def test_a_run_from_the_cache_says_so_and_a_later_answer_takes_it_back(qtbot, browser, portal):
-    portal.freshness = Freshness(fetched_at=DAY, is_offline=True, reason="Couldn't reach the portal (no network).")
-    with qtbot.waitSignal(browser.navigator.run_arrived):
-        browser.navigator.go_to_run(506, "TS_006")
-    assert browser.screens.source_bar.state.text() == "offline, as of 1 Jun 2023"
-    assert browser.screens.notice.isVisible()
-    portal.freshness = Freshness(fetched_at=DAY)
-    with qtbot.waitSignal(browser.navigator.run_arrived):
-        qtbot.mouseClick(browser.screens.notice.action, Qt.MouseButton.LeftButton)
-    assert not browser.screens.notice.isVisible()
-
-
-def test_news_of_something_else_stays_when_more_runs_arrive(qtbot, browser):
-    browser.screens.notice.show_notice("Something else went wrong.")
-    open_dataset(qtbot, browser)
-    assert browser.screens.notice.isVisible()
-    qtbot.mouseClick(browser.screens.notice.dismiss, Qt.MouseButton.LeftButton)
-    assert not browser.screens.notice.isVisible()
-
-
-def test_a_failed_refresh_leaves_the_list_alone(qtbot, browser, portal):
-    portal.error = NO_NETWORK
-    with qtbot.waitSignal(browser.session.failed):
-        qtbot.mouseClick(browser.screens.source_bar.refresh, Qt.MouseButton.LeftButton)
-    assert browser.screens.datasets.place.shows_content
-    assert "no network" in browser.screens.notice.text
-
-
-def test_a_failed_first_page_of_runs_can_be_tried_again(qtbot, browser, portal):
-    portal.error = NO_NETWORK
-    browser.navigator.go_to_dataset(10000)
-    place = browser.screens.dataset.place
-    qtbot.waitUntil(lambda: not place.shows_content)
-    portal.error = None
-    qtbot.mouseClick(place.message.button("Retry"), Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: browser.screens.dataset.model.loaded == 50)
-    assert place.shows_content
-
-
-def test_a_failed_later_page_of_runs_leaves_the_earlier_ones(qtbot, browser, portal):
-    open_dataset(qtbot, browser)
-    portal.error = NO_NETWORK
-    view, model = browser.screens.dataset.view, browser.screens.dataset.model
-    view.scrollToBottom()
-    qtbot.waitUntil(lambda: "try again" in str(model.index(50).data()))
-    assert browser.screens.dataset.count.text() == "50 of 120 runs"
-    portal.error = None
-    view.setCurrentIndex(model.index(50))
-    press(qtbot, view, Qt.Key.Key_Return)
-    qtbot.waitUntil(lambda: model.loaded == 100)
-
-
 def test_a_failed_run_can_be_tried_again(qtbot, browser, portal):
     open_dataset(qtbot, browser)
     portal.error = NO_NETWORK
@@ -637,17 +431,6 @@ def test_a_failed_run_can_be_tried_again(qtbot, browser, portal):
     with qtbot.waitSignal(browser.navigator.run_arrived) as arrived:
         qtbot.mouseClick(place.message.button("Retry"), Qt.MouseButton.LeftButton)
     assert arrived.args[1], "trying again still opens the layers"
-
-
-def test_a_fault_of_ours_shows_plain_words_and_copies_its_details(qtbot, browser, portal, monkeypatch):
-    monkeypatch.setattr(portal, "run_page", lambda run_id, *, stop=None: {}[run_id])
-    browser.navigator.go_to_run(506, "TS_006")
-    place = browser.screens.run_place
-    words = "Something went wrong inside napari-cryoet."
-    qtbot.waitUntil(lambda: current_screen(browser) is place and place.message.text.startswith(words))
-    assert "KeyError" not in place.message.text
-    qtbot.mouseClick(place.message.button("Copy details"), Qt.MouseButton.LeftButton)
-    assert "KeyError" in QGuiApplication.clipboard().text()
 
 
 def test_another_source_drops_the_answers_of_the_one_before(qtbot, browser, portal):
@@ -676,9 +459,3 @@ def test_a_dock_that_napari_removes_stops_everything(qtbot, browser, portal):
     browser.navigator.go_to_run(506, "TS_006")
     browser.setParent(None)
     assert not browser.tasks.is_running("run")
-
-
-def test_the_theme_follows_the_viewer(browser, viewer_model):
-    dark = browser.styleSheet()
-    viewer_model.theme = "light"
-    assert browser.styleSheet() != dark

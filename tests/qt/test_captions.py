@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QLabel
+from qtpy.QtWidgets import QLabel
 
-from keyboard import marks_of_keys, spoken
-from napari_cryoet._qt import caption_desk
 from napari_cryoet._qt.caption_panel import CaptionPanel
 from napari_cryoet.layers.load import Caption
 from napari_cryoet.portal import open_portal
@@ -47,32 +44,6 @@ def test_a_tick_opens_the_text_and_closes_it(qtbot, dock, viewer_model, run_id, 
     assert run.annotations.data(tick, CHECK) == OFF
 
 
-def test_a_text_that_is_cancelled_in_naparis_activity_dock_can_be_ticked_again(qtbot, dock, monkeypatch):  # noqa: F811
-    run = go_to(qtbot, dock, CELL_RUN)
-    tick = first_that(run.annotations, is_text)
-    with monkeypatch.context() as patch:
-        patch.setattr(caption_desk, "load_captions", lambda _file, *, stop: stop.wait(60))
-        run.annotations.setData(tick, ON, CHECK)
-        assert run.annotations.data(tick, CHECK) != OFF
-        dock._activity._bars["caption"].cancel()
-    assert run.annotations.data(tick, CHECK) == OFF
-    run.annotations.setData(tick, ON, CHECK)
-    qtbot.waitUntil(run.caption.isVisible)
-
-
-def test_the_text_has_a_name_and_shows_when_it_has_the_keys(qtbot, dock):  # noqa: F811
-    run = go_to(qtbot, dock, CELL_RUN)
-    with qtbot.waitActive(dock.window()):
-        dock.window().activateWindow()
-    for words in ("some words", "w" * 400):
-        run.caption.show_captions("about", [Caption(words)])
-        QApplication.processEvents()
-        controls = run.caption.dismiss, run.caption.text
-        assert [
-            control for control in controls if not spoken(control) or marks_of_keys(control, run.caption) < 20
-        ] == []
-
-
 def test_the_button_and_escape_close_the_text_too(qtbot, dock):  # noqa: F811
     run = go_to(qtbot, dock, CELL_RUN)
     tick = first_that(run.annotations, is_text)
@@ -85,28 +56,6 @@ def test_the_button_and_escape_close_the_text_too(qtbot, dock):  # noqa: F811
         close()
         assert not run.caption.isVisible()
         assert run.annotations.data(tick, CHECK) == OFF
-
-
-def test_the_row_that_was_ticked_stays_in_sight_above_its_text(qtbot, dock):  # noqa: F811
-    run = go_to(qtbot, dock, CELL_RUN)
-    tick = first_that(run.annotations, is_text)
-    tree, seen = run.tree, run.tree.viewport().rect
-    qtbot.waitUntil(lambda: tree.viewport().height() > 200)
-    tree.setCurrentIndex(tick)
-    tree.scrollTo(tick, tree.ScrollHint.PositionAtBottom)
-    height = tree.viewport().height()
-    run.annotations.setData(tick, ON, CHECK)
-    qtbot.waitUntil(lambda: run.caption.isVisible() and tree.viewport().height() < height)
-    qtbot.waitUntil(lambda: seen().contains(tree.visualRect(tick).center()))
-
-
-def test_another_run_closes_the_text(qtbot, dock):  # noqa: F811
-    run = go_to(qtbot, dock, CELL_RUN)
-    run.annotations.setData(first_that(run.annotations, is_text), ON, CHECK)
-    qtbot.waitUntil(run.caption.isVisible)
-    go_to(qtbot, dock, RIBOSOME_RUN)
-    assert not run.caption.isVisible()
-    assert run.annotations.data(first_that(run.annotations, is_text), CHECK) == OFF
 
 
 def test_a_text_that_cannot_be_read_says_so(qtbot, dock, demo_pack, tmp_path):  # noqa: F811
@@ -132,11 +81,3 @@ def test_no_text_is_markup(qtbot, theme):
     labels = [panel.text, panel.title]
     assert all(isinstance(label, QLabel) and label.textFormat() == Qt.TextFormat.PlainText for label in labels)
     assert panel.text.text() == "<b>bold</b>\n\nsecond\nline"
-
-
-def test_a_long_text_scrolls_and_leaves_room_for_the_list(qtbot, theme):
-    panel = CaptionPanel(theme)
-    qtbot.addWidget(panel)
-    panel.resize(340, 400)
-    panel.show_captions("long", [Caption(json.dumps("word " * 2000))])
-    assert panel.sizeHint().height() < 250

@@ -5,25 +5,19 @@ import threading
 import numpy as np
 import pytest
 from napari.layers import Points
-from napari.utils.transforms import Affine
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel
 
-from check.scene import DIAMETER_ANGSTROM, SPACING_ANGSTROM, make_mirrored_scene, make_scene
+from check.scene import DIAMETER_ANGSTROM, SPACING_ANGSTROM, make_scene
 from napari_cryoet import add_layers, check_picks, load_picks, load_tomogram
 from napari_cryoet._qt import check_dock
 from napari_cryoet._qt.check_dock import CheckDock
 from napari_cryoet._qt.layer_picks import picks_of
-from napari_cryoet._qt.layer_volume import picks_in
 from napari_cryoet.appearance.diameters import forget_diameter, set_diameter
 from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.formats.ome_zarr import write_pyramid
-from napari_cryoet.layers.specs import points_spec
 from napari_cryoet.picks import Picks
 
 IN_ANGSTROM = {"scale": (SPACING_ANGSTROM,) * 3, "units": ("angstrom",) * 3, "size": 8}
-IN_WORLD = {"scale": (SPACING_ANGSTROM,) * 3, "units": ("angstrom",) * 3}
-LOOKS = {"color": (1, 0, 0, 1), "diameter_angstrom": DIAMETER_ANGSTROM, "spacing_angstrom": SPACING_ANGSTROM}
 
 
 @pytest.fixture(scope="module")
@@ -79,78 +73,12 @@ def test_it_says_what_to_open_until_there_is_something_to_check(viewer, dock, sc
     assert dock.points.currentText() == "renamed"
 
 
-def test_the_plugin_menu_opens_it_in_a_real_window(make_napari_viewer, tomogram_path, scene, qtbot):
-    viewer = make_napari_viewer()
-    add_layers(viewer, [load_tomogram(tomogram_path)])
-    mine = viewer.add_points(flipped(scene.truth_zyx, scene.grey.shape), name="mine", **IN_ANGSTROM)
-    _, dock = viewer.window.add_plugin_dock_widget("napari-cryoet", "Check picks")
-    assert isinstance(dock, CheckDock)
-    check(dock, qtbot)
-    qtbot.mouseClick(dock.results.buttons["copy"], Qt.MouseButton.LeftButton)
-
-    assert [layer.name for layer in viewer.layers] == ["TS", "mine", "mine · y is flipped"]
-    np.testing.assert_array_equal(mine.data, flipped(scene.truth_zyx, scene.grey.shape))
-    dock.close_down()
-
-
 def test_right_picks_make_sense_and_offer_no_copy(viewer, dock, scene, qtbot):
     viewer.add_points(scene.truth_zyx, name="mine", **IN_ANGSTROM)
     check(dock, qtbot)
 
     assert any(text.startswith("As given, picks are darker") for text in dock.results.texts)
     assert "copy" not in dock.results.buttons
-
-
-def test_of_several_ways_that_fit_none_is_offered_as_the_right_one(viewer_model, tmp_path, qtbot):
-    scene = make_mirrored_scene()
-    write_pyramid(tmp_path / "TS.zarr", scene.grey, SPACING_ANGSTROM)
-    add_layers(viewer_model, [load_tomogram(tmp_path / "TS.zarr")])
-    viewer_model.add_points(flipped(scene.truth_zyx, scene.grey.shape), name="mine", **IN_ANGSTROM)
-    dock = CheckDock(viewer_model)
-    qtbot.addWidget(dock)
-    check(dock, qtbot)
-
-    page = dock.results.widget()
-    assert "another way" in page.findChild(QLabel, "heading").text()
-    assert dock.results.marks[0] == "odd"
-    told = next(text for text in dock.results.texts if text.startswith("The picks fit much better"))
-    assert "if y is flipped (effect" in told
-    assert "if y and z are flipped (effect" in told
-    assert "copy" not in dock.results.buttons
-    assert any("No corrected copy is offered" in label.text() for label in page.findChildren(QLabel, "dimText"))
-    dock.close_down()
-
-
-def marked(dock):
-    """The mark of each line, by how it begins."""
-    return {text.split(" ")[0]: mark for text, mark in zip(dock.results.texts, dock.results.marks, strict=True)}
-
-
-def test_only_what_speaks_for_the_picks_has_a_tick(viewer, dock, scene, qtbot):
-    beside = scene.truth_zyx[:1] + np.array((0, 0, 0.6 * DIAMETER_ANGSTROM / SPACING_ANGSTROM))
-    viewer.add_points(np.concatenate([scene.truth_zyx, beside]), name="mine", **IN_ANGSTROM)
-    check(dock, qtbot)
-
-    assert any("1 pick (2.4 %) within a particle" in text for text in dock.results.texts)
-    marks = marked(dock)
-    assert (marks["As"], marks["All"], marks["Duplicates:"]) == ("good", "good", "note")
-    assert dock.results.marks == sorted(dock.results.marks, key=["odd", "note", "good"].index)
-
-    viewer.add_points(scene.truth_zyx[:3], name="few", **IN_ANGSTROM)
-    dock.points.choose(viewer.layers["few"])
-    check(dock, qtbot)
-    assert marked(dock)["Not"] == "note"
-
-
-def test_a_size_that_nobody_said_is_called_assumed(viewer, dock, scene, qtbot):
-    viewer.add_points(scene.truth_zyx, name="mine", **IN_ANGSTROM)
-    with qtbot.waitSignal(dock.tasks.finished):
-        qtbot.mouseClick(dock.run, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: dock.run.text() == "Check")
-    assert "10 nm (assumed)" in dock.found.basis
-
-    check(dock, qtbot)
-    assert "assumed" not in dock.found.basis
 
 
 def test_positions_that_are_no_numbers_are_told_in_words(viewer, dock, scene, qtbot):
@@ -206,56 +134,6 @@ def test_a_moved_tomogram_and_moved_picks_meet_where_they_are_drawn(viewer, dock
     np.testing.assert_allclose(copy.translate, image.translate)
 
 
-def test_layers_that_the_mouse_moved_or_stretched_are_checked_where_they_are_drawn(viewer, dock, scene, qtbot):
-    image = viewer.layers[0]
-    image.affine = Affine(scale=(2, 2, 2), translate=(50.0, -30.0, 20.0))
-    mine = {**IN_ANGSTROM, "affine": Affine(scale=(2, 2, 2), translate=(50.0, -30.0, 20.0))}
-    viewer.add_points(flipped(scene.truth_zyx, scene.grey.shape), name="mine", **mine)
-    dock.diameter_nm.setValue(2 * DIAMETER_ANGSTROM / 10)
-    with qtbot.waitSignal(dock.tasks.finished, timeout=30_000):
-        qtbot.mouseClick(dock.run, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: "copy" in dock.results.buttons)
-    qtbot.mouseClick(dock.results.buttons["copy"], Qt.MouseButton.LeftButton)
-    copy = viewer.layers["mine · y is flipped"]
-
-    np.testing.assert_allclose(copy.data, scene.truth_zyx, atol=1e-6)
-    np.testing.assert_allclose(copy.data_to_world(copy.data[0]), image.data_to_world(scene.truth_zyx[0]), atol=1e-3)
-
-
-def test_picks_are_checked_along_the_axes_of_a_volume_that_is_flipped(viewer, dock, scene, qtbot):
-    image = viewer.layers[0]
-    image.scale = np.multiply(image.scale, (1, -1, 1))
-    places = scene.truth_zyx * (1, -1, 1)
-    viewer.add_points(places, name="mine", **IN_ANGSTROM)
-    check(dock, qtbot)
-    assert dock.found.verdict == "fits"
-
-    turned = Picks(places, SPACING_ANGSTROM, rotations_zyx=[np.eye(3)] * len(places))
-    add_layers(viewer, [points_spec(turned, IN_WORLD, name="turned", **LOOKS)])
-    assert picks_in(viewer.layers["turned"], image).rotations_zyx is None
-    viewer.layers["turned"].scale = image.scale
-    assert picks_in(viewer.layers["turned"], image).are_oriented.all()
-
-
-def test_a_size_that_was_typed_stays_when_another_tomogram_is_chosen(viewer, dock, scene):
-    viewer.add_points(scene.truth_zyx, name="mine", **IN_ANGSTROM)
-    viewer.add_image(scene.grey, name="raw", scale=(SPACING_ANGSTROM,) * 3, units=("angstrom",) * 3)
-    dock.diameter_nm.setValue(23.5)
-    dock.image.choose(viewer.layers["raw"])
-    assert dock.diameter_nm.value() == 23.5
-
-    viewer.add_points(scene.truth_zyx, name="others", **IN_ANGSTROM)
-    dock.points.choose(viewer.layers["others"])
-    assert dock.diameter_nm.value() == 10.0
-
-
-def test_points_in_pixels_are_taken_by_their_numbers(viewer, dock, scene, qtbot):
-    viewer.add_points(scene.truth_zyx * SPACING_ANGSTROM, name="mine")
-    check(dock, qtbot)
-
-    assert any("the numbers are ångström, not voxels" in text for text in dock.results.texts)
-
-
 def test_duplicates_and_picks_outside_are_selected_in_their_layer(viewer, dock, scene, qtbot):
     points = np.vstack([scene.truth_zyx, scene.truth_zyx[:2] + 0.5, [[-20.0, 0, 0]]])
     mine = viewer.add_points(points, name="mine", **IN_ANGSTROM)
@@ -269,28 +147,6 @@ def test_duplicates_and_picks_outside_are_selected_in_their_layer(viewer, dock, 
     qtbot.keyClick(button, Qt.Key.Key_Space)
     assert set(mine.selected_data) == {42}
     np.testing.assert_array_equal(mine.data, points)
-
-
-def test_picks_that_changed_since_arent_selected_by_their_old_rows(viewer, dock, scene, qtbot):
-    points = np.vstack([scene.truth_zyx, [[-20.0, 0, 0]]])
-    mine = viewer.add_points(points, name="mine", **IN_ANGSTROM)
-    check(dock, qtbot)
-    mine.data = points[::-1]
-    mine.selected_data = set()
-    qtbot.mouseClick(dock.results.buttons["outside"], Qt.MouseButton.LeftButton)
-
-    assert set(mine.selected_data) == set()
-    assert dock.results.texts == ["The picks or the tomogram have changed since. Check them again."]
-
-
-def test_a_tomogram_that_was_stretched_since_gives_no_copy_elsewhere(viewer, dock, scene, qtbot):
-    viewer.add_points(flipped(scene.truth_zyx, scene.grey.shape), name="mine", **IN_ANGSTROM)
-    check(dock, qtbot)
-    viewer.layers[0].scale = 2 * viewer.layers[0].scale
-    qtbot.mouseClick(dock.results.buttons["copy"], Qt.MouseButton.LeftButton)
-
-    assert dock.results.texts == ["The picks or the tomogram have changed since. Check them again."]
-    assert len(viewer.layers) == 2
 
 
 @pytest.mark.parametrize("by", ["button", "activity dock", "closing"])
@@ -320,15 +176,6 @@ def test_it_shows_how_far_it_is_and_stops_when_asked(by, viewer, dock, scene, qt
     assert is_stopped.wait(30)
     assert dock.run.text() == "Check"
     assert dock.results.texts == ["Stopped."]
-
-
-def test_other_layers_take_back_what_was_said(viewer, dock, scene, qtbot):
-    viewer.add_points(flipped(scene.truth_zyx, scene.grey.shape), name="mine", **IN_ANGSTROM)
-    check(dock, qtbot)
-    viewer.layers.remove("mine")
-
-    assert "copy" not in dock.results.buttons
-    assert not dock.run.isEnabled()
 
 
 def test_a_turned_layer_is_refused_with_the_reason(viewer, dock, scene, qtbot):
@@ -392,32 +239,4 @@ def test_a_tomogram_in_pixels_is_checked_once_somebody_says_how_wide_its_voxels_
     image.scale, image.units = (SPACING_ANGSTROM,) * 3, ("angstrom",) * 3
     qtbot.waitUntil(dock.run.isEnabled)
     assert not dock.spacing.isVisible()
-    dock.close_down()
-
-
-def test_the_width_of_voxels_is_asked_for_only_where_it_is_not_said_and_anew_for_another_tomogram(viewer, dock, qtbot):
-    assert not dock.spacing.isVisible()
-    bare = [viewer.add_image(np.zeros((8, 8, 8), np.float32), name=name) for name in ("one", "other")]
-    dock.image.choose(bare[0])
-    assert dock.spacing.isVisible()
-    dock.spacing.setValue(7)
-    dock.image.choose(bare[1])
-    assert dock.spacing.value() == 0
-
-
-def test_picks_that_were_moved_over_a_tomogram_in_pixels_are_checked_where_they_were_moved_to(
-    viewer_model, scene, qtbot
-):
-    image = viewer_model.add_image(scene.grey, scale=(2, 2, 2), translate=(0, 6, 0), name="in pixels")
-    places = scene.truth_zyx - (3, 0, 0)
-    viewer_model.add_points(places, name="moved", translate=np.array((3, 3, 0)) * SPACING_ANGSTROM, **IN_ANGSTROM)
-    dock = CheckDock(viewer_model)
-    qtbot.addWidget(dock)
-    dock.show()
-    dock.spacing.setValue(SPACING_ANGSTROM)
-    check(dock, qtbot)
-
-    np.testing.assert_allclose(dock.found.frame.voxels_zyx, scene.truth_zyx, atol=1e-9)
-    assert any(text.startswith("As given, picks are darker") for text in dock.results.texts)
-    assert tuple(image.scale) == (2, 2, 2)
     dock.close_down()

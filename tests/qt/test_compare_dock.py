@@ -16,10 +16,8 @@ from napari_cryoet import compare, load_annotation, open_portal, report_text
 from napari_cryoet._qt import compare_dock
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.comparable import likely_pair, side_of
-from napari_cryoet._qt.compare_dock import KEY, SAVE_KEY, CompareDock
-from napari_cryoet._qt.elided_combo import fitted
+from napari_cryoet._qt.compare_dock import KEY, CompareDock
 from napari_cryoet._qt.layer_picks import picks_of
-from napari_cryoet._qt.question import Question
 from napari_cryoet.comparison.masks import Mask
 from napari_cryoet.exceptions import ComparisonError, StoppedError
 from napari_cryoet.layers.specs import METADATA_KEY
@@ -80,21 +78,6 @@ def numbers(dock):
 
 
 class TestChoosing:
-    @pytest.mark.parametrize("width", [320, 380, 600])
-    def test_names_keep_the_end_that_tells_them_apart(self, qtbot, dock, viewer_model, width):
-        names = [f"DEMO_001 · cytosolic ribosome · oriented points · AN-900{number}" for number in (1, 2)]
-        for name in names:
-            viewer_model.add_layer(points(name, [0, 0, 0]))
-        dock.resize(width, 800)
-
-        form = dock.form
-        for field in (form.a, form.b):
-            text = fitted(field.native)
-            assert text.endswith(field.value.name[-7:])
-            assert field.native.fontMetrics().horizontalAdvance(text) <= field.native.width() - 15  # the arrow
-            assert field.native.currentText() == field.value.name
-        assert {form.a.value.name, form.b.value.name} == set(names)
-
     def test_without_two_annotations_the_dock_says_what_to_do(self, dock, viewer_model):
         assert "Open two annotations" in dock.message.text()
         assert not dock.start.isEnabled()
@@ -114,14 +97,6 @@ class TestChoosing:
         assert not dock.message.text()
         assert dock.start.toolTip().startswith("Count what matches")
 
-    def test_one_annotation_alone_asks_for_another(self, dock, viewer_model):
-        assert "Open two annotations" in dock.message.text()
-        viewer_model.add_layer(ball())
-        assert dock.message.text().startswith("Only one annotation is open.")
-        assert not dock.start.isEnabled()
-        viewer_model.add_layer(ball("another"))
-        assert not dock.message.text()
-
     def test_the_ground_truth_is_the_reference(self, qtbot, dock, two_sets):
         assert (dock.form.a.value.name, dock.form.b.value.name) == ("mine", "truth")
         click(qtbot, dock.swap)
@@ -132,27 +107,6 @@ class TestChoosing:
         other, same = points("other", [0, 0, 0], object_id="GO:2"), points("same", [0, 0, 0], object_id="GO:1")
 
         assert likely_pair([other, same, truth]) == (same, truth)
-
-    def test_of_several_ground_truths_that_counts_which_has_something_to_judge(self):
-        mask = ball(metadata={METADATA_KEY: {"is_ground_truth": True, "object_id": "GO:2"}})
-        truth = points("truth", [0, 0, 0], object_id="GO:1", is_ground_truth=True)
-        picks = points("picks", [0, 0, 0], object_id="GO:1")
-
-        assert likely_pair([mask, picks, truth]) == (picks, truth)
-
-    def test_without_a_ground_truth_two_of_one_object_are_compared_and_the_lower_one_is_the_reference(self):
-        upper, lower = points("upper", [0, 0, 0], object_id="GO:1"), points("lower", [0, 0, 0], object_id="GO:1")
-        other = points("other", [0, 0, 0], object_id="GO:2")
-
-        assert likely_pair([other, upper, lower, ball()]) == (upper, lower)
-
-    def test_a_ground_truth_of_another_run_is_no_reference_while_there_is_one_of_the_same(self):
-        truth = points("truth", [0, 0, 0], object_id="GO:1", run_id=1, is_ground_truth=True)
-        picks = points("picks", [0, 0, 0], object_id="GO:1", run_id=2)
-        same = points("same", [0, 0, 0], object_id="GO:2", run_id=2, is_ground_truth=True)
-
-        assert likely_pair([truth, picks, same]) == (picks, same)
-        assert likely_pair([truth, picks]) == (picks, truth)
 
     def test_a_mask_judges_points(self):
         truth, mask = points("truth", [0, 0, 0], is_ground_truth=True), ball()
@@ -168,12 +122,6 @@ class TestChoosing:
 
         assert (dock.form.a.value.name, dock.form.b.value.name) == ("truth", "ours")
         assert set(dock.form.a.choices) == {viewer_model.layers["ours"], viewer_model.layers["truth"]}
-
-    def test_a_layer_can_be_given_the_name_of_another_one(self, dock, viewer_model, two_sets):
-        mine, truth = dock.form.a.value, dock.form.b.value
-        mine.name = "truth"
-        assert (dock.form.a.value, dock.form.b.value) == (mine, truth)
-        assert set(dock.form.a.choices) == {mine, truth}
 
     def test_only_what_matters_is_asked(self, dock, viewer_model, two_sets):
         assert dock.form.radius.native.isVisible()
@@ -202,32 +150,6 @@ class TestChoosing:
         assert dock.comparison.a.spacing_angstrom == 10
         assert dock.comparison.scores.true_positives == 2
 
-    def test_a_layer_that_says_how_wide_its_voxels_are_later_is_not_asked_about(self, qtbot, dock, viewer_model):
-        for name in ("one", "two"):
-            viewer_model.add_labels(np.eye(4, dtype=np.uint8)[None], name=name)
-        assert "the voxels of A and B are" in dock.message.text()
-        for layer in viewer_model.layers:
-            layer.scale, layer.units = (10.0,) * 3, ANGSTROM["units"]
-        qtbot.waitUntil(dock.start.isEnabled)
-        assert not dock.form.spacing.native.isVisible()
-        ask(qtbot, dock)
-
-        third = viewer_model.add_labels(np.eye(4, dtype=np.uint8)[None], name="in pixels")
-        dock.form.a.value = third
-        assert dock.message.text().endswith("Nothing says how wide the voxels of A are. Say it in the field above.")
-        assert dock.message.text().startswith("The numbers below are of another choice of A and B.")
-        assert not dock.start.isEnabled()
-        dock.form.spacing.value = 10
-        assert dock.message.text().endswith("Compare again for this one.")
-        assert dock.start.isEnabled()
-        dock.form.swap()
-        viewer_model.add_labels(np.eye(4, dtype=np.uint8)[None], name="not chosen")
-        third.name = "still in pixels"
-        assert dock.form.b.value is third
-        assert dock.start.isEnabled()
-        dock.form.b.value = viewer_model.add_labels(np.eye(4, dtype=np.uint8)[None], name="another in pixels")
-        assert not dock.start.isEnabled()
-
     def test_the_radius_is_half_a_particle_until_somebody_says_another(self, dock, viewer_model, two_sets):
         assert dock.form.radius.value == 5
         ribosomes = points("ribosomes", [0, 0, 0], object_name="cytosolic ribosome")
@@ -252,26 +174,6 @@ class TestChoosing:
 
         assert not dock.form.spacing.native.isVisible()  # the scale says it
         assert compare(side_of(deep), side_of(flat), radius_angstrom=1).scores.true_positives == 1
-
-    @pytest.mark.parametrize("options", [{"units": ("angstrom",) * 3}, {}])
-    def test_masks_whose_voxels_are_no_cubes_are_refused(self, options):
-        uneven = Labels(np.ones((4, 5, 6), np.uint8), name="uneven", scale=(40.0, 10.0, 10.0), **options)
-
-        with pytest.raises(ComparisonError, match=r"aren't as wide along all axes \(40, 10, 10 along z, y, x\)"):
-            side_of(uneven, 10.0)
-
-    def test_widths_in_several_units_are_compared_as_lengths(self):
-        mixed = {"units": ("nm", "angstrom", "angstrom")}
-        values = np.ones((4, 5, 6), np.uint8)
-
-        assert side_of(Labels(values, scale=(1.0, 10.0, 10.0), **mixed)).spacing_angstrom == 10
-        with pytest.raises(ComparisonError, match=r"\(10, 1, 1 along z, y, x\)"):
-            side_of(Labels(values, scale=(1.0, 1.0, 1.0), **mixed))
-
-    def test_widths_that_differ_by_a_header_s_rounding_are_one(self):
-        layer = Labels(np.ones((4, 5, 6), np.uint8), scale=(13.48, 13.4801, 13.4799), **ANGSTROM)
-
-        assert side_of(layer, 10.0).spacing_angstrom == pytest.approx(13.48)
 
     def test_a_flipped_layer_is_refused(self):
         with pytest.raises(ComparisonError, match="moved or turned"):
@@ -303,18 +205,6 @@ class TestComparing:
         assert not dock.results.plots[1].isVisible()
         assert "orientation" in dock.results.notes.text()
 
-    def test_the_portals_numbers_stand_beside(self, qtbot, dock, show_files):
-        show_files(TEMPLATES, TRUTH)
-        dock.form.radius.value = 5
-        ask(qtbot, dock)
-
-        assert numbers(dock)["precision"] == "90.1 %"
-        for part in ("precision 90.1 %", "100/cytosolic_ribosome-1.0.json"):
-            assert part in dock.results.notes.text()
-        assert all(plot.isVisible() for plot in dock.results.plots)
-        assert "to 5 nm" not in dock.results.plots[0].accessibleDescription()  # none is that far off
-        assert dock.results.plots[0].accessibleName().startswith("Distance: median 0.66 nm")
-
     def test_a_mask_that_streams_is_compared(self, qtbot, dock, show_files):
         show_files(TRUTH, MEMBRANE)
         ask(qtbot, dock)
@@ -326,19 +216,6 @@ class TestComparing:
         ask(qtbot, dock)
         assert "Dice" in numbers(dock)
         assert not dock.results.show_buttons[0].isVisible()
-
-    def test_what_was_painted_over_a_mask_that_streams_is_compared_with_it(self, qtbot, dock, viewer_model, show_files):
-        (streamed,) = show_files(COARSE_MEMBRANES)
-        viewer_model._new_labels()  # as napari's button does
-        (painted,) = [layer for layer in viewer_model.layers if layer is not streamed]
-        assert painted.data.shape == side_of(streamed).shape_zyx == streamed.data[0].shape
-        painted.data[:] = np.asarray(streamed.data[0])
-        dock.form.a.value, dock.form.b.value = painted, streamed
-        assert dock.form.beta.native.isVisible()
-        ask(qtbot, dock)
-
-        assert dock.message.text() == ""
-        assert numbers(dock)["Dice"] == "100.0 %"
 
     def test_how_much_objects_of_masks_must_overlap_can_be_chosen(self, qtbot, dock, viewer_model):
         a, b = np.zeros((2, 4, 4, 8), np.uint8)
@@ -393,14 +270,6 @@ class TestComparing:
         ask(qtbot, dock)
         assert dock.results.isVisible()
 
-    def test_a_fault_of_ours_is_told_with_its_details(self, qtbot, dock, two_sets, monkeypatch):
-        def broken(*_sides, **_settings):
-            raise RuntimeError("a bug")
-
-        monkeypatch.setattr(compare_dock, "compare", broken)
-        ask(qtbot, dock)
-        assert "a bug" in dock.message.text()
-
     def test_nothing_of_a_mask_is_read_on_the_gui_thread(self, qtbot, dock, viewer_model, monkeypatch):
         readers, read = set(), Mask.read
         monkeypatch.setattr(
@@ -436,19 +305,6 @@ class TestAfterwards:
         assert viewer_model.layers.selection.active.name == "only A · mine"
         assert picks_of(viewer_model.layers["only B · truth"]).ids.tolist() == [2, 3]
         assert len({str(layer.symbol[0]) for layer in added}) == 3
-
-    def test_a_part_without_picks_is_no_layer_and_its_button_says_why(self, qtbot, dock, viewer_model):
-        viewer_model.add_layer(points("some", [0, 0, 0]))
-        viewer_model.add_layer(points("all", [0, 0, 0], [9, 9, 9], is_ground_truth=True))
-        ask(qtbot, dock)
-        matched, only_a, only_b = dock.results.show_buttons
-
-        assert [button.isEnabled() for button in (matched, only_a, only_b)] == [True, False, True]
-        assert only_a.toolTip() == "Show a layer of the picks of A without a partner in B: there are none"
-        dock.form.radius.value = 0.1
-        dock.swap.click()
-        ask(qtbot, dock)
-        assert [button.isEnabled() for button in (matched, only_a, only_b)] == [True, True, False]
 
     def test_a_part_that_was_removed_can_be_shown_again(self, qtbot, compared, viewer_model):
         click(qtbot, compared.results.show_buttons[0])
@@ -493,57 +349,6 @@ class TestAfterwards:
         qtbot.waitUntil(lambda: compared.message.text() == "Saved as numbers.json.")
         assert path.exists()
 
-    def test_saving_that_is_cancelled_in_naparis_activity_dock_is_no_longer_told_of(
-        self, qtbot, compared, tmp_path, monkeypatch
-    ):
-        disk_goes_on, is_writing = threading.Event(), threading.Event()
-
-        def slow_disk(*_args):
-            is_writing.set()
-            assert disk_goes_on.wait(60)
-
-        monkeypatch.setattr(os, "fsync", slow_disk)
-        compared.save_json(tmp_path / "numbers.json")
-        qtbot.waitUntil(is_writing.is_set)
-        compared.tasks.stop(SAVE_KEY)
-        disk_goes_on.set()
-
-        assert compared.message.text() == "It isn't waited for any more: the file may be there, or not."
-
-    @pytest.mark.parametrize("name", ["numbers", "numbers, 13.48 Å", "version 1.2"])
-    @pytest.mark.parametrize("answer", ["Replace", "Cancel"])
-    def test_a_name_without_its_ending_gets_it_and_what_is_there_is_asked_about(
-        self, name, qtbot, compared, tmp_path, monkeypatch, answer
-    ):
-        monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_args: (str(tmp_path / name), ""))
-        with qtbot.waitSignal(compared.tasks.finished):
-            click(qtbot, compared.results.save)
-        (path,) = tmp_path.iterdir()
-        assert path.name == f"{name}.json"
-
-        path.write_text("of last week")
-        monkeypatch.setattr(Question, "ask", lambda _question: answer == "Replace")
-        if answer == "Cancel":
-            click(qtbot, compared.results.save)
-        else:
-            with qtbot.waitSignal(compared.tasks.finished):
-                click(qtbot, compared.results.save)
-        assert (path.read_text() == "of last week") == (answer == "Cancel")
-
-    def test_what_was_saved_before_stays_where_the_disk_takes_no_more(self, qtbot, compared, tmp_path, monkeypatch):
-        path = tmp_path / "numbers.json"
-        path.write_text("of last week")
-
-        def full_disk(*_args):
-            raise OSError(28, "No space left on device")
-
-        monkeypatch.setattr(os, "fsync", full_disk)
-        compared.save_json(path)
-
-        words = "numbers.json can't be written: No space left on device"
-        qtbot.waitUntil(lambda: words in compared.message.text())
-        assert path.read_text() == "of last week"
-
 
 class TestForEverybody:
     def test_every_control_has_a_name_and_fits_into_360_pixels(self, qtbot, dock, two_sets):
@@ -556,19 +361,6 @@ class TestForEverybody:
                 right = widget.mapTo(dock, widget.rect().topRight()).x()
                 assert right <= 360, widget.accessibleName()
 
-    def test_the_keyboard_alone_does(self, qtbot, dock, two_sets):
-        dock.start.setFocus()
-        with qtbot.waitSignal(dock.tasks.finished):
-            qtbot.keyClick(dock.start, Qt.Key.Key_Space)
-        qtbot.waitUntil(dock.results.isVisible)
-        seen = set()
-        widget = dock.form.a.native
-        for _ in range(60):
-            widget = widget.nextInFocusChain()
-            seen.add(widget)
-        assert {dock.start, dock.swap, dock.results.table, dock.results.copy, dock.results.save} <= seen
-        assert set(dock.results.show_buttons) <= seen
-
     def test_numbers_of_another_pair_are_said_to_be_that(self, qtbot, dock, two_sets):
         ask(qtbot, dock)
         assert not dock.message.isVisible()
@@ -577,64 +369,3 @@ class TestForEverybody:
 
         click(qtbot, dock.swap)
         assert not dock.message.isVisible()
-
-    def test_what_can_not_be_compared_leaves_it_said_that_the_numbers_are_of_others(
-        self, qtbot, dock, viewer_model, two_sets
-    ):
-        ask(qtbot, dock)
-        dock.form.a.value = viewer_model.add_layer(points("broken", [0, np.nan, 0]))
-        click(qtbot, dock.start)
-
-        assert "is nowhere" in dock.message.text()
-        assert "The numbers below are of another choice of A and B." in dock.message.text()
-
-    def test_numbers_of_layers_that_are_gone_are_said_to_be_that(self, qtbot, dock, viewer_model, two_sets):
-        ask(qtbot, dock)
-        viewer_model.layers.remove("mine")
-
-        assert not dock.start.isEnabled()
-        assert dock.message.text() == "The numbers below are of layers that aren't chosen any more."
-
-    def test_numbers_of_a_layer_that_went_while_they_were_counted_are_said_to_be_that(
-        self, qtbot, dock, viewer_model, two_sets, monkeypatch
-    ):
-        gate = threading.Event()
-
-        def wait(*args, **options):
-            gate.wait(30)
-            return compare(*args, **options)
-
-        monkeypatch.setattr(compare_dock, "compare", wait)
-        click(qtbot, dock.start)
-        viewer_model.layers.remove("mine")
-        gate.set()
-        qtbot.waitUntil(dock.results.isVisible)
-        assert dock.message.text() == "The numbers below are of layers that aren't chosen any more."
-
-    def test_what_is_asked_and_what_is_answered_have_one_unit(self, qtbot, dock, two_sets):
-        assert dock.form.radius.native.text() == "5.00 nm"
-        ask(qtbot, dock)
-        assert dock.results.plots[0].accessibleName() == "Distance: median 1 nm · mean 1 nm · largest 1 nm"
-        said = [label.text() for label in dock.results.findChildren(QLabel) if label.isVisible()]
-        assert not [text for text in said if " Å" in text]
-
-    @pytest.mark.parametrize("name", ["dark", "light"])
-    def test_histograms_are_drawn_in_the_colours_of_the_theme(self, qtbot, dock, viewer_model, two_sets, name):
-        ask(qtbot, dock)
-        viewer_model.theme = name
-        plot = dock.results.plots[0]
-        picture = plot.grab().toImage()
-        accent = dock._theme.colors.accent.name()
-        shown = {
-            picture.pixelColor(x, y).name() for x in range(0, picture.width(), 2) for y in range(0, picture.height(), 2)
-        }
-
-        assert accent in shown
-        assert plot.accessibleName().startswith("Distance: median")
-
-    def test_the_manifests_widget_opens_in_a_window(self, make_napari_viewer):
-        viewer = make_napari_viewer()
-        _, dock = viewer.window.add_plugin_dock_widget("napari-cryoet", "Compare annotations")
-
-        assert isinstance(dock, CompareDock)
-        dock.close_down()

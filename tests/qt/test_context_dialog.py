@@ -1,10 +1,8 @@
 import pytest
 from qtpy.QtCore import Qt
 
-from keyboard import marks_of_keys, spoken
 from napari_cryoet._qt.context_dialog import Answer, ContextDialog
-from napari_cryoet._qt.theme import colors_of
-from napari_cryoet._qt.volumes_shown import ShownVolume, shown_volumes
+from napari_cryoet._qt.volumes_shown import ShownVolume
 
 VOLUMES = [ShownVolume("TS_1", 10.0, (40, 50, 60)), ShownVolume("TS_1 bin", 20.0, (20, 25, 30))]
 
@@ -46,14 +44,6 @@ def test_a_volume_that_gives_the_spacing_gives_its_size_too(make_dialog):
     assert dialog.answer == Answer(12.0)
 
 
-def test_a_volume_gives_all_digits_of_its_spacing_also_those_that_the_field_has_no_room_for(make_dialog):
-    dialog = make_dialog("spacing_angstrom", volumes=[ShownVolume("TS_1", 4 / 3, (40, 50, 60))])
-    dialog.volume.setCurrentIndex(1)
-    assert dialog.answer == Answer(4 / 3, (40, 50, 60))
-    dialog.spacing.setValue(1.3334)
-    assert dialog.answer == Answer(1.3334)
-
-
 def test_numbers_can_be_typed(make_dialog, qtbot):
     dialog = make_dialog("shape_zyx")
     for box, size in zip(dialog.sizes_zyx, (1, 2, 3), strict=True):
@@ -74,38 +64,3 @@ def test_only_what_is_missing_is_asked_for(make_dialog):
     dialog.tomogram.setCurrentText("TS_2")
     assert dialog.answer == Answer(tomogram="TS_2")
     assert dialog.accept_button.isEnabled()
-
-
-def test_it_shows_where_the_keys_are_and_what_is_lacking(make_dialog, qtbot):
-    for theme in ("dark", "light"):
-        dialog = make_dialog("spacing_angstrom", volumes=VOLUMES, otherwise="In voxels", colors=colors_of(theme))
-        with qtbot.waitActive(dialog):
-            dialog.activateWindow()
-        controls = dialog.volume, dialog.spacing, dialog.without_button, dialog.cancel_button
-        assert [spoken(control) for control in controls if marks_of_keys(control, dialog) < 20] == []
-    assert dialog.accept_button.toolTip() == "Say the voxel spacing first"
-
-
-def test_long_names_leave_it_narrow_and_are_no_markup(make_dialog):
-    name = f"<b>bold</b> {'x' * 300}"
-    dialog = make_dialog(
-        "tomogram",
-        "spacing_angstrom",
-        said=f"{name} doesn't say.",
-        choices=[name],
-        volumes=[ShownVolume(name, 1.0, (1, 2, 3))],
-    )
-    assert dialog.width() < 520
-    assert dialog.tomogram.itemText(1) == name
-    assert dialog.message.textFormat() == Qt.TextFormat.PlainText
-
-
-def test_volumes_are_those_with_cubes_of_a_known_width(make_napari_viewer):
-    import numpy as np
-
-    viewer = make_napari_viewer()
-    viewer.add_image(np.zeros((4, 5, 6)), name="known", scale=(1, 1, 1), units="nm")
-    viewer.add_image(np.zeros((4, 5, 6)), name="in pixels")
-    viewer.add_image(np.zeros((4, 5)), name="flat", units="nm")
-
-    assert shown_volumes(viewer.layers) == [ShownVolume("known", 10.0, (4, 5, 6))]

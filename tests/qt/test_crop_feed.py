@@ -2,11 +2,8 @@ import threading
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QObject
-from qtpy.QtGui import qAlpha, qGray
 
-from napari_cryoet._qt.crop_feed import IN_FLIGHT, TOGETHER, CropFeed, grey_image
-from napari_cryoet._qt.tasks import Tasks
+from napari_cryoet._qt.crop_feed import IN_FLIGHT, CropFeed
 from napari_cryoet.exceptions import StoppedError, StreamError
 from napari_cryoet.review import CropReader, Frame, Volume
 
@@ -112,51 +109,6 @@ def test_each_crop_is_shown_as_soon_as_it_is_here(slow, qtbot):
     assert feed.n_waiting == 2
 
 
-class Late:
-    """A reader whose crops come when they are told to, whether or not anybody waits for them."""
-
-    def __init__(self):
-        self.begun, self.go, self.came = threading.Event(), threading.Event(), threading.Event()
-
-    def read(self, rows, shape, *, stop=None):
-        self.begun.set()
-        assert self.go.wait(60)
-        yield from rows
-        self.came.set()
-
-
-def test_crops_that_come_when_their_dock_has_gone_are_dropped(qtbot, monkeypatch):
-    monkeypatch.setattr("napari_cryoet._qt.crop_feed._TOLD_EVERY_S", 0)
-    dock, reader = QObject(), Late()
-    feed = CropFeed(Tasks(dock), dock)
-    feed.use(reader, FRAME)
-    feed.want(range(4))
-    assert reader.begun.wait(60)
-    with qtbot.waitSignal(dock.destroyed):
-        dock.deleteLater()
-    reader.go.set()
-    assert reader.came.wait(60)  # nothing of Qt's was touched that is not there any more
-
-
-def test_what_one_may_see_soon_waits_for_what_one_sees(slow, qtbot):
-    feed, volume = slow
-    feed.want(range(100, 104), soon=range(104, 120))
-    for _ in range(4):
-        volume.let_on.release()
-    qtbot.waitUntil(lambda: all(feed.crop(row) is not None for row in range(100, 104)), timeout=LONG_MS)
-    assert max(volume.begun[:4]) < 1040
-    qtbot.waitUntil(lambda: max(volume.begun) >= 1040, timeout=LONG_MS)
-
-
-def test_what_is_still_wanted_after_scrolling_goes_on(feed, volume, qtbot):
-    feed.want(range(TOGETHER))
-    feed.want(range(TOGETHER - 1, TOGETHER + 4))
-    volume.gate.set()
-    qtbot.waitUntil(lambda: feed.n_waiting == 0, timeout=LONG_MS)
-
-    assert feed.crop(0) is not None  # it was on its way with one that is wanted
-
-
 def test_stopping_keeps_what_is_there_and_going_on_reads_the_rest(feed, volume, qtbot):
     feed.want(range(4))
     feed.stop()
@@ -192,24 +144,3 @@ def test_another_frame_begins_anew(feed, volume, qtbot):
     feed.use(reader_of(volume, [[10, 10, 10]] * 3), Frame(50, 10))
 
     assert feed.crop(1) is None
-
-
-def test_the_contrast_is_common_to_all_and_comes_to_rest(feed, volume, qtbot):
-    volume.gate.set()
-    feed.want(range(72))
-    qtbot.waitUntil(lambda: feed.n_waiting == 0, timeout=LONG_MS)
-    limits = feed.limits
-    assert -4 < limits[0] < -1.5
-    assert 1.5 < limits[1] < 4
-
-    feed.want(range(100, 140))
-    qtbot.waitUntil(lambda: feed.n_waiting == 0, timeout=LONG_MS)
-    assert feed.limits == limits
-
-
-def test_a_picture_is_grey_between_the_limits_and_transparent_outside():
-    image = grey_image(np.array([[0.0, 1.0, 2.0], [3.0, -1.0, np.nan]], dtype=np.float32), (0.0, 2.0))
-
-    pixels = [image.pixel(x, y) for y in range(2) for x in range(3)]
-    assert [qGray(pixel) for pixel in pixels[:5]] == [0, 127, 255, 255, 0]
-    assert [qAlpha(pixel) for pixel in pixels] == [255] * 5 + [0]

@@ -6,7 +6,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from qt.test_browser import current_screen, press, search_for, type_text
-from qt.test_depositions import activate, list_depositions, open_deposition, wait_for_deposition
+from qt.test_depositions import activate, list_depositions, wait_for_deposition
 
 # the list
 
@@ -29,15 +29,6 @@ def test_a_row_says_what_a_deposition_brought_and_what_it_added_to(browser):
     assert "&lt;b&gt;deep" in model.index(0).data(Qt.ItemDataRole.ToolTipRole)
 
 
-def test_the_switch_is_changed_with_the_arrow_keys(qtbot, browser):
-    switch = browser.screens.switch
-    switch.setFocus()
-    press(qtbot, switch, Qt.Key.Key_Right)
-    assert current_screen(browser) is browser.screens.depositions
-    press(qtbot, switch, Qt.Key.Key_Left)
-    assert current_screen(browser) is browser.screens.datasets
-
-
 def test_depositions_can_be_sorted(qtbot, browser):
     list_depositions(qtbot, browser)
     depositions = browser.screens.depositions
@@ -56,21 +47,6 @@ def test_a_search_finds_both_and_says_how_many(qtbot, browser):
     assert browser.screens.depositions.count.text() == "1 of 2 depositions"
     press(qtbot, browser.screens.search, Qt.Key.Key_Escape)
     assert [switch.tabText(number) for number in range(2)] == ["Datasets", "Depositions"]
-    assert current_screen(browser) is browser.screens.depositions
-
-
-def test_a_search_among_depositions_that_finds_only_datasets_leads_there(qtbot, browser):
-    list_depositions(qtbot, browser)
-    search_for(qtbot, browser, "volta")
-    place = browser.screens.depositions.place
-    assert "No deposition matches “volta”" in place.message.text
-    qtbot.mouseClick(place.message.button("Show 1 dataset"), Qt.MouseButton.LeftButton)
-    assert current_screen(browser) is browser.screens.datasets
-
-
-def test_typing_on_a_page_returns_to_the_list_that_it_began_at(qtbot, browser):
-    open_deposition(qtbot, browser, 10310)
-    search_for(qtbot, browser, "lamellae")
     assert current_screen(browser) is browser.screens.depositions
 
 

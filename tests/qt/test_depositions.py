@@ -10,8 +10,7 @@ from qtpy.QtWidgets import QApplication, QMenu
 from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.holdings_model import MoreRuns, ObjectHolding
 from napari_cryoet.exceptions import NetworkError
-from napari_cryoet.portal.pages import DatasetCount, Freshness, RunRow
-from qt.fake_portal import DAY
+from napari_cryoet.portal.pages import DatasetCount, RunRow
 from qt.test_browser import current_screen, open_dataset, open_run, press, type_text
 
 NO_NETWORK = NetworkError("Couldn't reach the portal (no network).", hint="Check the connection.")
@@ -98,17 +97,6 @@ def test_only_links_to_the_web_are_offered(qtbot, browser, monkeypatch):
     ]
 
 
-def test_the_key_photo_is_there_only_if_there_is_one(qtbot, browser, monkeypatch):
-    header = browser.screens.deposition.header
-    open_deposition(qtbot, browser, 10310)
-    assert not header.photo.isVisible()
-    asked = []
-    monkeypatch.setattr(browser._thumbnails, "picture", asked.append)
-    header.photo.set_address("https://files.invalid/photo.png")
-    assert header.photo.isVisible()
-    qtbot.waitUntil(lambda: "https://files.invalid/photo.png" in asked)
-
-
 def test_the_page_lists_own_datasets_as_the_list_does(qtbot, browser):
     open_deposition(qtbot, browser, 10300)
     (depth, section), *rows = rows_of(browser)
@@ -169,24 +157,6 @@ def test_a_run_of_the_page_opens_with_its_layers_and_back_leads_over_its_dataset
     assert current_screen(browser) is browser.screens.depositions
 
 
-def test_rows_unfold_with_the_keys(qtbot, browser):
-    open_deposition(qtbot, browser, 10310)
-    tree, index = browser.screens.deposition.tree, index_of(browser, DatasetCount)
-    assert tree.isExpanded(index), "so little is shown at once"
-    press(qtbot, tree, Qt.Key.Key_Space)
-    assert not tree.isExpanded(index)
-    press(qtbot, tree, Qt.Key.Key_Right)
-    assert tree.isExpanded(index)
-
-
-def test_up_leaves_the_tree_for_the_buttons_above(qtbot, browser):
-    open_deposition(qtbot, browser, 10310)
-    activate(qtbot, browser)
-    browser.screens.deposition.tree.setFocus()
-    press(qtbot, browser.screens.deposition.tree, Qt.Key.Key_Up)
-    assert browser.screens.deposition.header.details.hasFocus()
-
-
 # links to it
 
 
@@ -200,12 +170,6 @@ def test_a_dataset_leads_to_its_deposition_and_back(qtbot, browser):
     assert browser.screens.breadcrumb.text == "Datasets › DS-10000 › CZCDP-10300"
     press(qtbot, browser.screens.deposition.tree, Qt.Key.Key_Backspace)
     assert current_screen(browser) is browser.screens.dataset
-
-
-def test_the_deposition_of_a_dataset_is_named_before_its_page_arrives(qtbot, browser, portal):
-    portal.latency_s = 30
-    browser.navigator.go_to_dataset(10000)
-    assert browser.screens.dataset.header.deposition.accessibleName() == "Deposition CZCDP-10300 · S. pombe lamellae"
 
 
 def test_a_run_lists_the_depositions_of_its_data(qtbot, browser, portal):
@@ -256,45 +220,6 @@ def test_the_menus_of_an_annotation_and_a_tomogram_lead_to_their_depositions(qtb
     assert browser.screens.breadcrumb.text.endswith("TS_006 › CZCDP-10300")
 
 
-def test_the_details_of_an_annotation_and_a_tomogram_name_their_depositions(qtbot, browser):
-    open_dataset(qtbot, browser, row=2)
-    open_run(qtbot, browser)
-    run = browser.screens.run
-    second = run.annotations.index(1, 0, run.annotations.index(0, 0))
-    assert "Deposition: Picks by &lt;b&gt;deep" in second.data(Qt.ItemDataRole.ToolTipRole)
-    assert "Deposition: CZCDP-10300" in run.tomograms.item(0).toolTip()
-
-
-def test_going_round_in_links_always_leads_back_to_where_one_was(qtbot, browser):
-    open_dataset(qtbot, browser, row=2)
-    browser.screens.dataset.header.deposition.click()
-    wait_for_deposition(qtbot, browser)
-    browser.navigator.go_to_dataset(10000, follows=True)
-    assert browser.screens.breadcrumb.text == "Depositions › CZCDP-10300 › DS-10000"
-    browser.navigator.go_up()
-    assert current_screen(browser) is browser.screens.deposition
-
-
-def test_a_way_that_is_too_long_for_the_dock_folds_in_the_middle(qtbot, browser):
-    browser.resize(360, 760)
-    open_deposition(qtbot, browser, 10310)
-    browser.screens.deposition.tree.setCurrentIndex(index_of(browser, RunRow))
-    with qtbot.waitSignal(browser.navigator.run_arrived):
-        press(qtbot, browser.screens.deposition.tree, Qt.Key.Key_Return)
-    browser.navigator.go_to_deposition(10300, follows=True)
-    breadcrumb = browser.screens.breadcrumb
-    assert breadcrumb.text == "Depositions › CZCDP-10310 › DS-10000 › TS_006 › CZCDP-10300", "read aloud in full"
-    assert browser.width() == 360
-    assert breadcrumb.folded.isVisible()
-    qtbot.mouseClick(breadcrumb.folded, Qt.MouseButton.LeftButton)
-    menu = popup(qtbot)
-    assert "CZCDP-10310" in [action.text() for action in menu.actions()]
-    menu.actions()[0].trigger()
-    menu.close()
-    assert breadcrumb.text == "Depositions › CZCDP-10310"
-    assert not breadcrumb.folded.isVisible()
-
-
 # when things go wrong
 
 
@@ -310,16 +235,6 @@ def test_a_deposition_that_cannot_be_had_says_so_and_can_be_tried_again(qtbot, b
     qtbot.mouseClick(place.message.button("Retry"), Qt.MouseButton.LeftButton)
     wait_for_deposition(qtbot, browser)
     assert place.shows_content
-
-
-def test_a_deposition_from_the_cache_says_since_when(qtbot, browser, portal):
-    portal.freshness = Freshness(fetched_at=DAY, is_offline=True, reason="Couldn't reach the portal (no network).")
-    open_deposition(qtbot, browser, 10310)
-    assert browser.screens.source_bar.state.text() == "offline, as of 1 Jun 2023"
-    portal.freshness = Freshness(fetched_at=DAY)
-    qtbot.mouseClick(browser.screens.notice.action, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: browser.screens.source_bar.state.text() == "online")
-    assert not browser.screens.notice.isVisible()
 
 
 def test_a_slow_deposition_says_that_it_is_loading_and_then_takes_the_keys(qtbot, browser, portal):
@@ -343,39 +258,6 @@ def test_the_answer_for_a_deposition_that_was_left_for_another_is_dropped(qtbot,
     assert browser.screens.deposition.header.title.text() == "S. pombe lamellae"
     qtbot.waitUntil(lambda: not browser.tasks.is_running("deposition"))
     assert rows_of(browser)[0][1].text == "Its datasets (3)"
-
-
-def test_another_source_forgets_the_deposition(qtbot, browser, portal):
-    open_deposition(qtbot, browser, 10310)
-    list_depositions(qtbot, browser)
-    with qtbot.waitSignal(browser.session.catalogue_changed):
-        browser.use_source("demo")
-    assert current_screen(browser) is browser.screens.datasets
-    open_deposition(qtbot, browser, 10310)
-    assert len(portal.questions("deposition_page")) == 2
-
-
-def test_closing_the_dock_stops_asking_for_a_deposition(browser, portal):
-    portal.latency_s = 30
-    browser.navigator.go_to_deposition(10310)
-    assert browser.tasks.is_running("deposition")
-    browser.close()
-    assert not browser.tasks.is_running("deposition")
-
-
-def test_everything_that_takes_the_focus_has_a_name(qtbot, browser):
-    open_deposition(qtbot, browser, 10310)
-    nameless = [
-        widget
-        for widget in browser.screens.deposition.findChildren(object)
-        if hasattr(widget, "focusPolicy")
-        and widget.focusPolicy() != Qt.FocusPolicy.NoFocus
-        and not widget.objectName().startswith("qt_")
-        and not (widget.accessibleName() or getattr(widget, "text", str)())
-        and not isinstance(widget, QMenu)
-        and widget.isVisibleTo(browser)
-    ]
-    assert nameless == []
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from napari.layers import Image, Points, Vectors
+from napari.layers import Points, Vectors
 
-from napari_cryoet._qt.discs import radius_of, show_as_discs
+from napari_cryoet._qt.discs import show_as_discs
 
 SCALE = (2.0, 2.0, 2.0)
 CENTRE = np.array([[20.0, 10.0, 10.0]])
@@ -48,47 +48,6 @@ def test_particles_are_spheres_where_voxels_are_deeper_than_wide(viewer, points,
     assert points._view_size.tolist() == ([] if size is None else [pytest.approx(size)])
 
 
-def test_particles_are_spheres_where_voxels_are_flatter_than_wide(viewer, points):
-    points.scale = (1, 2, 2)
-    viewer.dims.set_point(0, 29)
-
-    assert points._view_size.tolist() == [pytest.approx(2 * np.sqrt(36 - 4.5**2))]
-
-
-def test_particles_are_spheres_in_a_layer_that_is_turned_and_stretched(viewer, points):
-    turn = np.array([[1, 0, 0, 0], [0, 0.8, -0.6, 0], [0, 0.6, 0.8, 0], [0, 0, 0, 1]])
-    viewer.layers[0].scale = (8, 2, 2)
-    points.affine = turn @ np.diag([4.0, 1, 1, 1])
-    viewer.dims.set_point(0, 8 * 21)
-
-    assert points._view_size.tolist() == [pytest.approx(2 * np.sqrt(36 - 16))]
-    points.affine = turn
-    viewer.layers[0].scale = SCALE
-    viewer.dims.set_point(0, 2 * 21)
-    assert points._view_size.tolist() == [pytest.approx(2 * np.sqrt(36 - 1))]
-
-
-def test_arrows_reach_as_far_where_voxels_are_deeper_than_wide(viewer):
-    viewer.layers[0].scale = (8, 2, 2)
-    arrows = Vectors(np.stack([CENTRE, np.array([[0.0, 0.0, 12.0]])], axis=1), scale=(8, 2, 2), projection_mode="fade")
-    viewer.layers.append(arrows)
-    assert show_as_discs(arrows)
-
-    seen = []
-    for plane in range(10, 30):
-        viewer.dims.set_point(0, 8 * plane)
-        if len(arrows._view_indices):
-            seen.append(plane)
-    assert (seen[0], seen[-1]) == (19, 21)
-
-
-def test_larger_points_reach_farther(viewer, points):
-    points.size = 40
-    viewer.dims.set_current_step(0, 35)
-
-    assert len(points._view_size) == 1
-
-
 def test_all_points_show_in_three_dimensions(viewer, points):
     viewer.dims.ndisplay = 3
 
@@ -108,11 +67,6 @@ def test_arrows_show_as_far_as_their_particle_reaches(viewer):
     assert (seen[0], seen[-1]) == (14, 26)
 
 
-def test_no_points_reach_nowhere():
-    assert radius_of(Points(np.empty((0, 3)), ndim=3)) == 0
-    assert radius_of(Vectors(np.empty((0, 2, 3)), ndim=3)) == 0
-
-
 def test_nobody_elses_slice_gets_thicker(viewer, points):
     theirs = viewer.add_points(CENTRE, scale=SCALE)
     viewer.dims.set_current_step(0, 22)
@@ -120,10 +74,6 @@ def test_nobody_elses_slice_gets_thicker(viewer, points):
     assert len(theirs._view_indices) == 0
     assert len(points._view_indices) == 1
     assert viewer.dims.thickness == (0, 0, 0)
-
-
-def test_other_layers_are_left_alone():
-    assert not show_as_discs(Image(np.zeros((3, 3, 3))))
 
 
 def test_a_napari_without_the_seam_draws_points_in_their_own_plane(viewer, monkeypatch):

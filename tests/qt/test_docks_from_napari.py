@@ -1,13 +1,10 @@
 """The docks as napari makes them for a plugin: with stand-ins for the viewer and for what it hands out."""
 
-import gc
-
 import numpy as np
 import pytest
 from napari.layers import Image
 from npe2 import PluginManifest
-from qtpy.QtCore import QEvent, Qt
-from qtpy.QtWidgets import QApplication
+from qtpy.QtCore import Qt
 
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.layer_picks import picks_of
@@ -63,12 +60,6 @@ def test_picks_on_screen_are_those_of_the_active_layer(viewer):
     assert viewer.layers.selection.active is viewer.layers["picks"]
 
 
-def test_what_is_exported_is_the_active_layer(viewer):
-    _, form = viewer.window.add_plugin_dock_widget("napari-cryoet", "Export picks")
-
-    assert form.layer.value is viewer.layers["picks"]
-
-
 def test_what_a_review_keeps_can_be_chosen_for_export(viewer, qtbot):
     _, review = viewer.window.add_plugin_dock_widget("napari-cryoet", "Review picks")
     _, form = viewer.window.add_plugin_dock_widget("napari-cryoet", "Export picks")
@@ -81,27 +72,3 @@ def test_what_a_review_keeps_can_be_chosen_for_export(viewer, qtbot):
     assert "kept 1 of 2" in kept.edits[-1]
     review.review_layer(None)
     assert form.chosen_picks() is None
-
-
-def test_the_lists_of_the_portal_have_the_height_of_their_dock_whatever_was_opened_before(viewer):
-    viewer.window.add_plugin_dock_widget("napari-cryoet", "Export picks")
-    _, dock = viewer.window.add_plugin_dock_widget("napari-cryoet", "CryoET Data Portal")
-    dock.screens.show_screen(dock.screens.datasets)
-    dock.resize(400, 1000)
-    dock.layout().activate()
-
-    assert dock.screens.stack.height() > 800
-
-
-def test_a_slab_of_picks_outlives_the_dock_that_set_it(viewer):
-    holder, dock = viewer.window.add_plugin_dock_widget("napari-cryoet", "Picks on screen")
-    dock.picks_nm.value = 30
-    viewer.window.remove_dock_widget(holder)
-    holder.deleteLater()
-    dock.deleteLater()
-    del holder, dock
-    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
-    gc.collect()
-    _, dock = viewer.window.add_plugin_dock_widget("napari-cryoet", "Picks on screen")
-
-    assert dock.picks_nm.value == 30

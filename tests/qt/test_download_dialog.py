@@ -11,7 +11,6 @@ from keyboard import controls_by_tab, spoken
 from napari_cryoet._qt.download_dialog import KEY, DownloadDialog
 from napari_cryoet.portal import open_portal
 from napari_cryoet.run.outline import outline_run
-from qt.cut_texts import cut_texts
 
 
 @pytest.fixture
@@ -140,26 +139,12 @@ def test_escape_stops_first_and_closes_then(qtbot, make_dialog, monkeypatch):
     assert not dialog.isVisible()
 
 
-def test_enter_in_the_folder_s_field_downloads(qtbot, tasks, make_dialog):
-    dialog = make_dialog()
-    with qtbot.waitSignal(tasks.finished):
-        qtbot.keyClick(dialog.folder.line_edit.native, Qt.Key.Key_Return)
-    assert (dialog.chosen_folder / "manifest.json").is_file()
-
-
 def test_a_folder_has_to_be_said(qtbot, make_dialog):
     dialog = make_dialog()
     dialog.folder.line_edit.native.clear()
     click(qtbot, dialog.start)
     assert not dialog.is_downloading
     assert dialog.message.text() == "Choose a folder to download to."
-
-
-def test_a_folder_that_has_no_room_in_its_field_can_be_read_all_the_same(make_dialog, tmp_path):
-    dialog = make_dialog()
-    assert str(tmp_path / "data") in dialog.folder.line_edit.native.toolTip()
-    dialog.folder.value = tmp_path / ("long" * 20)
-    assert str(tmp_path / ("long" * 20)) in dialog.folder.line_edit.native.toolTip()
 
 
 def test_nothing_to_download_says_so(make_dialog):
@@ -174,20 +159,3 @@ def test_a_folder_that_cannot_be_made_is_told_in_words(qtbot, tasks, make_dialog
     download(qtbot, tasks, dialog)
     assert dialog.message.text()
     assert "Traceback" not in dialog.message.text()
-
-
-def test_a_long_message_takes_its_room_from_no_field(qtbot, make_dialog):
-    dialog = make_dialog()
-    font = dialog.font()
-    font.setPointSizeF(1.5 * font.pointSizeF())
-    dialog.setFont(font)
-    qtbot.waitUntil(lambda: cut_texts(dialog) == [])
-    dialog.message.setText("The disk is full. Make room, or choose a folder on another disk. " * 5)
-
-    fields = [dialog.folder.native, dialog.volume_format.native, dialog.overwrite.native, dialog.with_metadata.native]
-
-    def is_all_seen():
-        assert dialog.message.height() >= dialog.message.heightForWidth(dialog.message.width())
-        assert [field for field in fields if field.height() < field.sizeHint().height()] == []
-
-    qtbot.waitUntil(is_all_seen)

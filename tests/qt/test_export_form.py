@@ -75,13 +75,6 @@ def test_only_the_selected_picks_are_written_and_that_is_on_record(form, layer, 
     assert found.edits == ("2 of 3 picks chosen by hand",)
 
 
-def test_edits_in_the_layer_are_counted(form, layer, qtbot):
-    layer.selected_data = {1}
-    layer.remove_selected()
-
-    qtbot.waitUntil(lambda: form.count.text() == "2 picks to write.")
-
-
 def test_what_a_review_kept_can_be_written(form, layer, qtbot):
     form.which.value = "kept"
     assert form.count.text() == "No review has kept picks of this layer."
@@ -155,51 +148,11 @@ def test_layers_come_and_go(form, viewer, layer):
     assert not form.export.isEnabled()
 
 
-def test_a_layer_keeps_its_new_name_in_the_list(form, layer):
-    layer.name = "ribosomes of today"
-
-    assert form.layer.native.currentText() == "ribosomes of today"
-    assert form.layer.value is layer
-
-
-def test_a_long_name_of_a_file_makes_the_form_no_wider(form, qtbot, tmp_path):
-    before = form.minimumSizeHint().width()
-    form.path.value = tmp_path / f"{'a_long_name_' * 12}.ndjson"
-    export(form, qtbot)
-
-    assert form.message.text().startswith("Wrote 3 picks to ")
-    assert form.minimumSizeHint().width() == before
-
-
-def test_what_was_just_written_isnt_taken_for_a_file_in_the_way(form, qtbot):
-    export(form, qtbot)
-    assert "already" not in form.losses.text()
-    assert not form.export.isEnabled()
-
-    form.which.value = "selected"
-    form.which.value = "all"
-    assert "out.ndjson is there already" in form.losses.text()
-
-
 def test_nothing_selected_is_said(form, layer):
     layer.selected_data = set()
     form.which.value = "selected"
 
     assert form.count.text() == "None is selected: select some in the viewer."
-    assert not form.export.isEnabled()
-
-
-def test_the_chosen_layer_stays_chosen_under_another_name(form, layer, viewer):
-    layer.name = "mine"
-
-    assert form.layer.value is layer
-    assert form.layer.native.currentText() == "mine"
-
-
-def test_a_folder_is_never_offered_to_be_replaced(form, tmp_path):
-    form.path.value = tmp_path
-    assert "is a folder" in form.losses.text()
-    form.replace.value = True
     assert not form.export.isEnabled()
 
 
@@ -230,13 +183,3 @@ def test_the_window_does_not_wait_while_very_many_picks_are_looked_through(form,
     qtbot.waitUntil(lambda: form.export.isEnabled() and form.count.text() == "25,000 picks to write.")
     assert not form.tasks.is_running(export_form._LOSSES)  # else it would be looked through for ever
     assert len(threads) <= n_looked + 3
-
-
-def test_a_layer_can_be_given_the_name_of_another_one(form, layer, viewer):
-    other = viewer.add_points(np.ones((2, 3)), name="other")
-    for chosen in (layer, other):
-        form.layer.value = chosen
-        other.name = "ribosomes"
-        assert form.layer.value is chosen
-        assert set(form.layer.choices) == {layer, other}
-        other.name = "other"

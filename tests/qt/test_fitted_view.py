@@ -53,11 +53,3 @@ def test_what_somebody_looks_at_stays(fitted, viewer_model, qtbot, moved):
     resize(qtbot, fitted, 700, 400)
 
     assert (camera.zoom, camera.center) == before
-
-
-def test_nothing_happens_once_the_layer_is_gone(fitted, viewer_model, qtbot):
-    viewer_model.layers.clear()
-    before = viewer_model.scene.camera.zoom
-    resize(qtbot, fitted, 700, 300)
-
-    assert viewer_model.scene.camera.zoom == before

@@ -58,22 +58,3 @@ def test_what_all_of_a_coarse_plane_costs_is_on_the_button_that_loads_it(qtbot, 
     qtbot.waitUntil(lambda: "exact" in shown.strip.label.text())
     assert np.array_equal(shown.layer._slice.image.raw, values[:, 100])
     assert not shown.strip.action.isVisible()
-
-
-def test_another_plane_is_coarse_again_and_the_loaded_one_still_there(qtbot, shown, values):
-    qtbot.waitUntil(lambda: "coarser level" in shown.strip.label.text())
-    shown.stream.load_in_full()
-    qtbot.waitUntil(lambda: shown.stream.state.is_exact)
-    shown.viewer.dims.set_current_step(1, 101)
-    qtbot.waitUntil(lambda: "coarser level" in shown.strip.label.text())
-    shown.viewer.dims.set_current_step(1, 100)
-    qtbot.waitUntil(lambda: shown.stream.state.is_exact)
-    assert np.array_equal(shown.layer._slice.image.raw, values[:, 100])
-
-
-def test_a_plane_that_shows_all_that_it_shall_at_once_says_how_much_that_is(qtbot, shown):
-    qtbot.waitUntil(lambda: "coarser level" in shown.strip.label.text())
-    shown.stream.load_in_full()
-    qtbot.waitUntil(lambda: "exact" in shown.strip.label.text())
-    shown.viewer.dims.set_current_step(1, 101)  # of which the coarser level is here
-    qtbot.waitUntil(lambda: "coarser level" in shown.strip.label.text())

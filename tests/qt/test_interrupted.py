@@ -143,7 +143,8 @@ def step_to(shown, plane: int) -> None:
         dims.set_point(dims.order[0], plane * 10.0)
 
 
-@pytest.mark.parametrize("view", ["XY", "YZ", "3D"])
+@pytest.mark.slow
+@pytest.mark.parametrize("view", ["YZ", "3D"])
 def test_what_was_stopped_goes_on_where_one_has_gone_meanwhile(qtbot, server, files, shown, view):
     files.fault = server.stalled
     look_at(shown, files, view)
@@ -156,6 +157,7 @@ def test_what_was_stopped_goes_on_where_one_has_gone_meanwhile(qtbot, server, fi
     wait_exact(qtbot, shown)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("view", "fault"), [("XY", None), ("3D", faults.too_many)])
 def test_a_limit_that_is_reached_in_a_drag_is_told_and_may_be_raised(qtbot, files, shown, view, fault, policy):
     files.fault, files.left = fault, 2
@@ -171,6 +173,7 @@ def test_a_limit_that_is_reached_in_a_drag_is_told_and_may_be_raised(qtbot, file
     wait_exact(qtbot, shown)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("patience_s", [5])
 def test_what_was_coming_when_the_network_was_switched_off_comes_after_it(qtbot, server, files, shown, patience_s):
     files.fault = server.stalled

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QDockWidget, QPushButton, QVBoxLayout
+from qtpy.QtWidgets import QPushButton, QVBoxLayout
 
 from keyboard import CONTROL, NONE, SHIFT, controls_by_tab, has_keys, marks_of_keys, press, spoken
 from napari_cryoet._qt.dock import Dock
@@ -14,7 +14,6 @@ EDITING_KEYS = [
     *((key, CONTROL) for key in (Qt.Key.Key_A, Qt.Key.Key_C, Qt.Key.Key_V, Qt.Key.Key_X)),
     *((key, NONE) for key in (Qt.Key.Key_1, Qt.Key.Key_2, Qt.Key.Key_A, Qt.Key.Key_V)),
 ]
-LONG_MS = 60_000
 
 
 @pytest.fixture
@@ -54,12 +53,6 @@ def state_of(viewer):
     return [layer.name for layer in viewer.layers], picks.data.tolist(), set(picks.selected_data), picks.mode, clipboard
 
 
-def holder_of(dock):
-    holder = dock.parent()
-    assert isinstance(holder, QDockWidget)
-    return holder
-
-
 @pytest.mark.parametrize("make", [OneButton, OrthoViews])
 def test_keys_that_delete_copy_and_paste_leave_the_layers_alone(viewer, add, make):
     dock = add(make() if make is OneButton else make(viewer))
@@ -74,12 +67,6 @@ def test_keys_that_delete_copy_and_paste_leave_the_layers_alone(viewer, add, mak
         assert has_keys(dock)
 
 
-def test_keys_that_turn_the_view_work_from_a_dock_too(viewer, add):
-    add(OneButton())
-    press(Qt.Key.Key_Y, CONTROL)
-    assert viewer.dims.ndisplay == 3
-
-
 def test_orthogonal_views_take_the_keys_and_show_where_they_are(viewer, add):
     views = add(OrthoViews(viewer))
     assert has_keys(views.views[0])
@@ -89,32 +76,3 @@ def test_orthogonal_views_take_the_keys_and_show_where_they_are(viewer, add):
     for theme in ("dark", "light"):
         viewer.theme = theme
         assert [spoken(view) for view in views.views if marks_of_keys(view, views) < 200] == []
-
-
-def wait_until_complete(views, qtbot):
-    qtbot.waitUntil(lambda: all(view._is_complete for view in views.views), timeout=LONG_MS)
-    return {view.qt_viewer for view in views.views}
-
-
-def test_orthogonal_views_live_on_when_their_dock_floats_and_comes_back(viewer, add, qtbot):
-    views = add(OrthoViews(viewer))
-    canvases = wait_until_complete(views, qtbot)
-    qtbot.keyClick(views.views[0], Qt.Key.Key_Plus)
-    zoom = views.views[0].model.scene.camera.zoom
-    for is_floating in (True, False):
-        holder_of(views).setFloating(is_floating)  # Qt throws away what was drawn; drawing on ends the program
-        qtbot.waitUntil(lambda before=canvases: all(view.qt_viewer not in before for view in views.views))
-        canvases = wait_until_complete(views, qtbot)
-        assert [len(view.model.layers) for view in views.views] == [2, 2]
-        assert views.views[0].model.scene.camera.zoom == zoom
-        assert views.views[0].label.text() == "XZ · y 19"
-
-
-def test_orthogonal_views_that_float_can_be_hidden_and_shown(viewer, add):
-    views = add(OrthoViews(viewer))
-    holder = holder_of(views)
-    holder.setFloating(True)
-    holder.hide()
-    holder.show()
-    viewer.add_image(np.zeros((6, 8, 8), np.float32))
-    assert not views._is_closed

@@ -94,17 +94,6 @@ def test_opening_a_run_adds_its_default_tomogram_and_what_the_curators_show(qtbo
     assert "my picks" in names(viewer_model)
 
 
-def test_a_selected_annotation_has_one_colour_from_its_left_edge_on(at_run):
-    tree = at_run.screens.run.tree
-    row = tree.model().index(0, 0, tree.model().index(0, 0))
-    tree.setCurrentIndex(row)
-
-    picture, place = tree.viewport().grab().toImage(), tree.visualRect(row)
-
-    assert place.left() > 0
-    assert len({picture.pixelColor(x, place.top() + 1).name() for x in range(place.right())}) == 1
-
-
 def test_the_open_button_opens_and_then_leads_to_the_layer(qtbot, at_run, viewer_model):
     button = at_run.screens.run.open
     assert button.text().strip().startswith("Open  ≈")
@@ -117,15 +106,6 @@ def test_the_open_button_opens_and_then_leads_to_the_layer(qtbot, at_run, viewer
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
     assert viewer_model.layers.selection.active is image
     assert len([layer for layer in viewer_model.layers if isinstance(layer, Image)]) == 1
-
-
-def test_enter_and_double_click_open_the_chosen_tomogram(qtbot, at_run):
-    tomograms = at_run.screens.run.tomograms
-    tomograms.setCurrentRow(1)
-    assert not at_run.link.coming()
-    qtbot.keyClick(tomograms, Qt.Key.Key_Return)
-    settle(qtbot, at_run)
-    assert at_run.link.shown() == {LayerKey("tomogram", tomograms.current_tomogram.id)}
 
 
 def test_stop_leaves_no_half_layer(qtbot, at_run, viewer_model):
@@ -159,22 +139,6 @@ def test_space_shows_and_d_ticks_for_download(qtbot, at_run):
     qtbot.keyClick(run.tree, Qt.Key.Key_D)
     assert len(run.annotations.rows_to_download()) == 1
     assert run.download.isEnabled()
-
-
-def test_a_click_on_the_tick_shows(qtbot, at_run):
-    run = at_run.screens.run
-    index = first_that(run.annotations, is_points)
-    qtbot.mouseClick(run.tree.viewport(), Qt.MouseButton.LeftButton, pos=run.tree.visualRect(index).center())
-    settle(qtbot, at_run)
-    assert run.annotations.data(index, CHECK) == ON
-
-
-def test_selecting_a_row_changes_no_layer(qtbot, at_run, viewer_model):
-    run = at_run.screens.run
-    for index in rows(run.annotations, Column.TEXT)[:4]:
-        qtbot.mouseClick(run.tree.viewport(), Qt.MouseButton.LeftButton, pos=run.tree.visualRect(index).center())
-    qtbot.wait(50)
-    assert names(viewer_model) == ["my picks"]
 
 
 def test_a_layer_that_the_person_deletes_unticks_its_row(qtbot, at_run, viewer_model):
@@ -236,19 +200,6 @@ def test_the_menu_of_a_row_closes_the_eye_and_renames(qtbot, at_run):
     assert seen == [(name, True)]
     look = at_run.link.appearance(key)
     assert (look.name, look.is_visible) == ("My picks", False)
-
-
-def test_m_opens_the_menu_of_the_row_that_the_keys_are_on(qtbot, at_run):
-    run = at_run.screens.run
-    tick = first_that(run.annotations, is_points)
-    run.tree.setCurrentIndex(tick)
-    for rows, record in ((run.tree, run.annotations.record_at(tick)), (run.tomograms, run.tomograms.current_tomogram)):
-        with qtbot.waitSignal(rows.menu_requested) as asked:
-            qtbot.keyClick(rows, Qt.Key.Key_M)
-        menu = QApplication.activePopupWidget()
-        assert isinstance(menu, QMenu)
-        menu.close()
-        assert asked.args[0] == record
 
 
 def test_the_menu_of_a_row_of_picks_leads_to_their_review(qtbot, at_run, monkeypatch):
@@ -319,17 +270,6 @@ def world_xyz(layer) -> np.ndarray:
     return (layer.vertices * layer.scale + layer.translate)[:, ::-1]
 
 
-def test_a_mesh_does_not_change_how_far_the_sliders_step(qtbot, at_run, viewer_model):
-    run = at_run.screens.run
-    viewer_model.layers.clear()
-    qtbot.mouseClick(run.open, Qt.MouseButton.LeftButton)
-    settle(qtbot, at_run)
-    before = [tuple(each) for each in viewer_model.dims.range]
-    run.annotations.setData(first_that(run.annotations, is_mesh), ON, CHECK)
-    settle(qtbot, at_run)
-    assert [each[2] for each in viewer_model.dims.range] == [each[2] for each in before]
-
-
 def test_an_annotation_that_cannot_be_had_says_so_and_can_be_tried_again(
     qtbot, viewer_model, memory, demo_pack, tmp_path, run_id
 ):
@@ -375,17 +315,6 @@ def test_closing_the_dock_leaves_the_layers(qtbot, at_run, viewer_model):
     n_layers = len(viewer_model.layers)
     at_run.close()
     assert len(viewer_model.layers) == n_layers
-
-
-def test_layers_in_pixels_are_explained_as_long_as_they_are_there(qtbot, at_run, viewer_model):
-    at_run.screens.run.open_default()
-    settle(qtbot, at_run)
-    assert "“my picks” is in pixel" in at_run.screens.notice.text
-    assert at_run.screens.notice.isVisible()
-
-    viewer_model.layers.remove("my picks")
-
-    assert not at_run.screens.notice.isVisible()
 
 
 def test_a_failure_goes_with_the_run_whose_layer_it_tells_of(qtbot, at_run, run_id):

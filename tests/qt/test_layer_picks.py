@@ -1,5 +1,4 @@
 import numpy as np
-import pandas as pd
 import pytest
 from napari.layers import Points
 
@@ -116,124 +115,8 @@ def test_picks_with_rotations_are_not_written_from_a_layer_that_is_flipped(layer
     assert placed_picks_of(layer).points_zyx[0].tolist() == [-1.0, -2.0, 3.0]
 
 
-def test_so_are_those_of_a_stretched_one_and_of_one_moved_by_the_mouse(layer):
-    layer.scale, layer.translate = (20.0, 20.0, 10.0), (0.0, 5.0, 0.0)
-    layer.affine = np.array([[1.0, 0, 0, 30], [0, 1.5, 0, 0], [0, 0, 1, -7], [0, 0, 0, 1]])  # as napari's box does it
-    placed = placed_picks_of(layer)
-
-    for row, place in enumerate(layer.data):
-        np.testing.assert_allclose(placed.positions_angstrom_zyx[row], layer.data_to_world(place))
-    assert placed.edits == (
-        "stretched with their layer by 2, 3, 1 (z, y, x), moved with their layer by 3, 0.75, -0.7 voxels (z, y, x)",
-    )
-    layer.affine, layer.scale, layer.translate, layer.units = np.eye(4), (1, 1, 1), (0, 0, 0), ("nm",) * 3
-    assert placed_picks_of(layer).edits == ()  # 1 nm is 10 Å
-
-
-def test_an_instance_keeps_all_its_digits_where_others_have_none(viewer_model):
-    features = {"instance_id": np.array([2**60 + 1, None], dtype=object)}
-    layer = viewer_model.add_points(np.ones((2, 3)), features=features)
-
-    assert picks_of(layer).instance_ids.tolist() == [2**60 + 1, -1]
-
-
-@pytest.mark.parametrize("rows", [[1, 2], [2, 0], [2, 1, 0]])
-@pytest.mark.parametrize("selected", [set(), {2}], ids=["none selected", "the last selected"])
-@pytest.mark.parametrize("is_followed", [True, False])
-def test_what_a_script_leaves_of_the_points_keeps_all_that_is_known_of_it(layer, picks, rows, selected, is_followed):
-    points = layer if is_followed else Points(**points_options(layer))
-    points.selected_data = selected
-    points.data = np.array(points.data)[rows]
-    found, expected = picks_of(points), picks.take(rows)
-
-    for name in ("points_zyx", "rotations_zyx", "instance_ids", "scores", "ids"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
-    assert found.features["by"].tolist() == expected.features["by"].tolist()
-    if is_followed:
-        np.testing.assert_array_equal(points.features["score"], expected.scores)
-
-
-def points_options(layer):
-    data, options, _ = layer.as_layer_data_tuple()
-    return {"data": data, **options}
-
-
-def test_of_several_points_at_one_place_a_script_leaves_the_first(layer, picks):
-    link_of(layer).set(picks.changed(points_zyx=[[7.0, 8, 9], [1.0, 2, 3], [1.0, 2, 3]]))
-    layer.data = np.array([[1.0, 2, 3]])
-
-    assert picks_of(layer).ids.tolist() == [1]
-
-
-def test_points_that_are_moved_to_where_another_is_stay_who_they_are(layer):
-    layer.data = np.array(layer.data)[[1, 1, 2]]
-
-    assert picks_of(layer).ids.tolist() == [0, 1, 2]
-
-
-@pytest.mark.parametrize(
-    "column",
-    [
-        [1e300, 2.0],
-        [2.0**63, 2.0],
-        np.array([np.inf, 1e300], np.float64),
-        np.array([2**64 - 1, 2], np.uint64),
-        np.array([2**70, None], object),
-    ],
-    ids=str,
-)
-def test_instances_that_would_become_others_go_on_under_another_name(viewer_model, column):
-    layer = viewer_model.add_points(np.ones((2, 3)), features={"instance_id": column})
-
-    assert picks_of(layer).instance_ids is None
-    assert picks_of(layer).features["own_instance_id"].tolist() == list(column)
-
-
-@pytest.mark.parametrize("column", [["A", "B"], [1.5, 2.0], [True, False], ["1", "2"]])
-def test_a_column_that_only_is_called_as_instances_are_goes_on_under_another_name(viewer_model, column):
-    layer = viewer_model.add_points(np.ones((2, 3)), features={"instance_id": column})
-
-    assert picks_of(layer).instance_ids is None
-    assert picks_of(layer).features["own_instance_id"].tolist() == column
-
-
-@pytest.mark.parametrize(
-    ("names", "told"),
-    [
-        ([0, "0"], ["own_0", "0"]),
-        (["0", 0, "own_0"], ["0", "own_own_0", "own_0"]),
-        (["instance_id", "own_instance_id"], ["own_own_instance_id", "own_instance_id"]),
-    ],
-    ids=str,
-)
-def test_columns_whose_names_are_spelled_alike_all_stay(names, told):
-    table = pd.DataFrame(np.arange(2 * len(names)).reshape(2, -1) + 0.5)
-    table.columns = names
-    found = picks_of(Points(np.ones((2, 3)), features=table)).features
-
-    assert list(found) == told
-    assert [column.tolist() for column in found.values()] == table.to_numpy().T.tolist()
-
-
 @pytest.mark.parametrize("column", [[3.0, np.nan], np.array([np.int64(3), None], object), [3, -1]])
 def test_instances_are_whole_numbers_however_a_table_holds_them(viewer_model, column):
     layer = viewer_model.add_points(np.ones((2, 3)), features={"instance_id": column})
 
     assert picks_of(layer).instance_ids.tolist() == [3, -1]
-
-
-@pytest.mark.parametrize("scale", [(-10.0, -10.0, -10.0), (10.0, -10.0, 10.0)])
-def test_own_points_that_are_flipped_are_picks_as_wide_voxels_and_placed_where_they_are_seen(scale):
-    own = Points([[1.0, 2.0, 3.0]], scale=scale, units=("angstrom",) * 3)
-
-    assert picks_of(own).spacing_angstrom == 10
-    placed = placed_picks_of(own)
-    assert (placed.points_zyx * placed.spacing_angstrom).tolist() == [(np.array([1.0, 2.0, 3.0]) * scale).tolist()]
-
-
-def test_own_points_that_are_flipped_while_they_are_followed_stay_picks():
-    own = Points([[1.0, 2.0, 3.0]], scale=(5.0,) * 3, units=("angstrom",) * 3)
-    link = link_of(own)
-    own.scale = (-10.0,) * 3
-
-    assert link.picks.spacing_angstrom == 10

@@ -42,37 +42,12 @@ def test_a_file_of_one_array_that_cant_hold_several_resolutions_is_refused_in_wo
 
 
 @pytest.mark.parametrize("kind", ["image", "labels"])
-def test_a_file_that_is_there_stays_as_it_is_where_several_resolutions_are_refused(make, kind, tmp_path):
-    layer, write = make(kind), {"image": napari_write_image, "labels": napari_write_labels}[kind]
-    path = tmp_path / "a.tif"
-    path.write_bytes(b"of somebody")
-    with pytest.raises(SaveError):
-        write(str(path), *layer.as_layer_data_tuple()[:2])
-    assert path.read_bytes() == b"of somebody"
-
-
-@pytest.mark.parametrize("kind", ["image", "labels"])
 def test_the_sliders_step_through_the_stored_planes_only(make, kind):
     viewer = ViewerModel()
     viewer.layers.append(make(kind))
 
     assert viewer.dims.nsteps == SHAPE_ZYX
     assert viewer.dims.range[0].stop == 80
-
-
-@pytest.mark.parametrize("spacing", [13.48, 10.012, 7.84, 4.99, 1.1])
-@pytest.mark.parametrize("offset", [0.0, 30.7])
-def test_no_rounding_hides_the_last_plane(make, spacing, offset):
-    viewer = ViewerModel()
-    layer = make("image")
-    layer.scale, layer.translate = (spacing,) * 3, (offset,) * 3
-    viewer.layers.append(layer)
-
-    assert viewer.dims.nsteps == SHAPE_ZYX
-    for axis, size in enumerate(SHAPE_ZYX):
-        viewer.dims.set_current_step(axis, size - 1)
-        assert layer.world_to_data(viewer.dims.point)[axis] == pytest.approx(size - 1)
-    np.testing.assert_allclose(layer.extent.world[1], offset + (np.array(SHAPE_ZYX) - 1) * spacing, rtol=1e-14)
 
 
 @pytest.mark.parametrize("kind", ["image", "labels"])

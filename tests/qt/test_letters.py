@@ -1,18 +1,11 @@
 """Larger letters, as a person may choose them in napari's settings: nothing is cut off, and all of a dock follows."""
 
-import numpy as np
 import pytest
 from napari.settings import get_settings
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QAbstractButton, QApplication, QLineEdit, QPushButton
+from qtpy.QtWidgets import QAbstractButton, QApplication, QLineEdit
 
 from napari_cryoet._qt.browser import PortalBrowser
-from napari_cryoet._qt.compare_dock import CompareDock
-from napari_cryoet._qt.dock import WIDEST_NEED_PX
-from napari_cryoet._qt.labels import roomy
-from napari_cryoet._qt.picks_on_screen import PicksOnScreen
-from napari_cryoet._qt.review_controls import Nanometres
-from napari_cryoet._qt.review_dock import ReviewDock
 
 
 @pytest.fixture
@@ -31,6 +24,7 @@ def beyond(dock):
     return [part for part in parts if part.isVisible() and part.mapTo(dock, part.rect().topRight()).x() > dock.width()]
 
 
+@pytest.mark.slow
 def test_a_run_s_page_is_seen_in_its_whole_width_and_all_of_it_has_large_letters(
     qtbot, viewer_in_window, portal, memory, large_letters
 ):
@@ -54,47 +48,3 @@ def test_a_run_s_page_is_seen_in_its_whole_width_and_all_of_it_has_large_letters
 
     qtbot.waitUntil(is_seen_whole)
     browser.close_down()
-
-
-@pytest.mark.parametrize("make", [PicksOnScreen, ReviewDock])
-def test_docks_need_little_more_width_for_larger_letters_and_show_all(qtbot, viewer_in_window, large_letters, make):
-    viewer_in_window.add_points(np.zeros((3, 3)))
-    dock = make(viewer_in_window)
-    viewer_in_window.window.add_dock_widget(dock, area="right")
-    large_letters()
-
-    def shows_all():
-        assert dock.minimumSizeHint().width() <= WIDEST_NEED_PX
-        assert beyond(dock) == []
-        for field in dock.findChildren(Nanometres):
-            words = field.fontMetrics().horizontalAdvance(field.text())
-            assert field.width() >= words + 10
-
-    qtbot.waitUntil(shows_all)
-
-
-def test_buttons_keep_their_room(qtbot, viewer_in_window, large_letters):
-    button = QPushButton("Export")
-    roomy(button)
-    viewer_in_window.window.add_dock_widget(button, area="right")
-    large_letters()
-    qtbot.waitUntil(lambda: button.width() >= button.fontMetrics().horizontalAdvance("Export") + 30)
-
-
-@pytest.mark.parametrize("area", ["right", "bottom"])
-def test_the_title_covers_nothing_of_a_dock(qtbot, viewer_in_window, large_letters, area):
-    viewer_in_window.add_points(np.zeros((3, 3)))
-    dock = CompareDock(viewer_in_window)
-    holder = viewer_in_window.window.add_dock_widget(dock, name="Compare annotations", area=area)
-    large_letters()
-
-    def begins_below_title():
-        title = holder.titleBarWidget()
-        assert title.isVisible()
-        assert not title.geometry().intersects(dock.contentsRect().translated(dock.pos()))
-
-    qtbot.waitUntil(begins_below_title)
-    get_settings().appearance.font_size = 9
-    qtbot.waitUntil(lambda: dock.contentsMargins().top() < 5)
-    begins_below_title()
-    dock.close_down()

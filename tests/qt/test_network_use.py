@@ -9,10 +9,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractSpinBox, QMenu
 
 from napari_cryoet._qt.browser import PortalBrowser
-from napari_cryoet._qt.detail import Detail
 from napari_cryoet._qt.memory import DataSaver, Memory
 from napari_cryoet._qt.saver_dialog import SaverDialog
-from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet.exceptions import WithheldError
 from napari_cryoet.network.policy import policy as shared_policy
 from napari_cryoet.network.policy import save_data
@@ -101,25 +99,6 @@ def test_the_data_saver_is_a_form_that_is_filled_by_keys(qtbot, browser, policy,
     assert words == "data saver: 0 of 200 MB · coarse only"
 
 
-def test_escape_changes_no_limit(qtbot, browser, policy, memory):
-    save_data(mb_a_session=50)
-    browser.network.ask_limits()
-    dialog = dialog_of(qtbot, browser)
-    fill(qtbot, dialog.form.mb_a_session.native, 7)
-    qtbot.keyClick(dialog, Qt.Key.Key_Escape)
-    assert policy.max_session_bytes == 50_000_000
-    assert memory.data_saver == DataSaver()
-
-
-def test_the_data_saver_is_turned_off_in_its_dialog(qtbot, browser, policy):
-    save_data(mb_a_session=50)
-    browser.network.look()
-    click(qtbot, browser.screens.source_bar.network.switch)
-    click(qtbot, dialog_of(qtbot, browser).turn_off)
-    assert not policy.saves_data
-    assert not browser.screens.source_bar.network.isVisible()
-
-
 def test_bytes_are_counted_while_one_looks(qtbot, browser, policy):
     save_data(mb_a_session=200)
     policy.receive(38_400_000, 0)
@@ -196,15 +175,6 @@ def test_offline_by_choice_pages_seen_before_come_without_a_warning(qtbot, make_
     assert browser.screens.source_bar.state.text() == "online"
 
 
-def test_pictures_that_were_withheld_come_once_they_may(qtbot, browser):
-    thumbnails = browser._thumbnails
-    with qtbot.waitSignal(thumbnails.arrived):
-        thumbnails.picture("https://pictures.invalid/1.png")
-    with qtbot.waitSignal(thumbnails.arrived):
-        thumbnails.retry()
-    assert thumbnails._kept == {}
-
-
 # pixels
 
 
@@ -258,16 +228,6 @@ def test_coarse_only_fetches_the_coarsest_level_until_more_is_asked_for(qtbot, d
     qtbot.waitUntil(lambda: strip_says(dock, "coarse only"))
 
 
-def test_turning_coarse_only_off_sharpens_what_is_shown(qtbot, dock):
-    save_data(coarse_only=True)
-    dock.network.look()
-    open_tomogram(qtbot, dock)
-    qtbot.waitUntil(lambda: strip_says(dock, "coarse only"))
-    save_data()
-    dock.network.look()
-    qtbot.waitUntil(lambda: strip_says(dock, "exact"))
-
-
 def test_pixels_that_were_withheld_offer_the_switch_and_come_after_it(qtbot, dock, served):
     save_data(coarse_only=True)
     dock.network.look()
@@ -283,31 +243,3 @@ def test_pixels_that_were_withheld_offer_the_switch_and_come_after_it(qtbot, doc
     assert strip.action.text() == "Go online"
     click(qtbot, strip.action)
     qtbot.waitUntil(lambda: strip_says(dock, "exact"))
-
-
-def test_full_detail_is_over_with_the_dock_that_it_was_asked_for_in(qtbot, dock):
-    save_data(coarse_only=True)
-    dock.network.look()
-    open_tomogram(qtbot, dock)
-    qtbot.waitUntil(lambda: strip_says(dock, "coarse only"))
-    click(qtbot, dock.screens.status.action)
-    display = dock.link.display_of(TOMOGRAM)
-    assert display.largest_view_bytes > 0
-    dock.close_down()  # who looks at another plane tells nobody
-    assert display.largest_view_bytes == 0
-
-
-def test_planes_are_as_fine_as_ever_in_a_later_dock_though_an_earlier_one_was_closed_while_data_were_saved(qtbot, dock):
-    save_data(coarse_only=True)
-    dock.network.look()
-    open_tomogram(qtbot, dock)
-    display = dock.link.display_of(TOMOGRAM)
-    qtbot.waitUntil(lambda: strip_says(dock, "coarse only"))
-    dock.close_down()
-    save_data()
-    link = ViewerLink(dock._viewer)
-    detail = Detail(dock._viewer, link)
-    detail.update()
-    assert display.largest_view_bytes > 0
-    detail.close()
-    link.close()

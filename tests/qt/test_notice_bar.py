@@ -28,18 +28,3 @@ def test_only_what_one_should_mind_looks_like_a_warning(bar, theme):
 
     bar.show_notice("The server sent half of a block.")
     assert border_of(bar) == colors.warning.name()
-
-
-def test_a_long_text_has_the_bars_width_and_its_button_below(bar, qtbot):
-    bar.show()
-    bar.show_news("Two decisions.", "Undo", lambda: None)
-    assert bar.action.geometry().top() < bar._text.geometry().bottom()
-
-    bar.show_news("“my_ribosomes” is a file of your own. Do its picks fit into “TS_026 · denoised”?", "Check", print)
-    bar.layout().activate()
-    assert bar.action.geometry().top() >= bar._text.geometry().bottom()
-    assert bar._text.width() > 200
-
-    bar.resize(900, 60)
-    bar.layout().activate()
-    assert bar.action.geometry().left() > bar._text.geometry().right()

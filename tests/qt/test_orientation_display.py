@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from napari.layers import Points, Vectors
+from napari.layers import Vectors
 
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.discs import MOST_ARROWS_IN_3D
@@ -75,14 +75,6 @@ class TestFollowing:
         points.visible = True
         assert not display.layer.visible
 
-    def test_what_a_person_shows_alone_stays_until_the_picks_are_hidden_again(self, viewer, points, display):
-        points.visible = False
-        display.layer.visible = True
-        points.visible = True
-        assert display.layer.visible
-        points.visible = False
-        assert not display.layer.visible
-
     def test_a_new_pick_has_no_arrow(self, viewer, points, display):
         points.selected_data = {0}
         points.add([0, 0, 0])
@@ -109,29 +101,6 @@ class TestFollowing:
         points.selected_data = set()
         qtbot.waitUntil(lambda: viewer.layers["arrows"].edge_color[:, 3].tolist() == [1, 1])
 
-    def test_they_lie_where_the_points_layer_is_put(self, viewer, points, display):
-        points.translate = (5, 6, 7)
-
-        assert viewer.layers["arrows"].translate.tolist() == [5, 6, 7]
-
-    def test_fewer_points_than_rows_that_are_selected_break_nothing(self, viewer, points, display):
-        points.selected_data = {0, 2}
-        points.data = PLACES[:2]  # napari goes on with both rows
-        display.show("triads")
-
-        assert display.layer.edge_color[:, 3].tolist() == [1] * 3 + [0.25] * 3
-
-    def test_they_are_turned_and_sheared_with_the_points_layer_also_if_drawn_later(self, viewer, points, display):
-        points.rotate = (0, 30, 0)
-        points.shear = (0.5, 0, 0)
-        arrows = viewer.layers["arrows"]
-        np.testing.assert_allclose(arrows.data_to_world(arrows.data[1, 0]), points.data_to_world(points.data[1]))
-
-        viewer.layers.remove("arrows")
-        display.show("triads")
-        again = display.layer
-        np.testing.assert_allclose(again.data_to_world(again.data[3, 0]), points.data_to_world(points.data[1]))
-
     def test_they_show_in_the_planes_that_cut_their_particle_however_long_they_are(self, viewer, points, display):
         viewer.add_image(np.zeros((40, 20, 20)), scale=(10, 10, 10))
         display.show(length_angstrom=30)
@@ -139,55 +108,10 @@ class TestFollowing:
 
         assert viewer.layers["arrows"]._view_indices.tolist() == [0, 1]
 
-    def test_nobody_is_told_that_a_person_edited_them(self, viewer, points, display):
-        heard = []
-        viewer.layers["arrows"].events.data.connect(heard.append)
-        points.data = PLACES + 1
-        display.show("triads")
-
-        assert heard == []
-
     def test_they_go_with_their_points_layer(self, qtbot, viewer, points, display):
         viewer.layers.remove(points)
 
         qtbot.waitUntil(lambda: "arrows" not in viewer.layers)
-
-    def test_they_are_drawn_once_for_each_edit_and_not_at_all_where_nothing_changed(
-        self, viewer, points, display, qtbot
-    ):
-        drawn = []
-        display.layer.events.set_data.connect(lambda _event: drawn.append(starts(viewer)))
-        points.remove([0])
-        assert drawn == [[[4, 5, 6]]]
-        qtbot.waitUntil(lambda: not display._soon.isActive())  # who only looks again has looked
-        points.refresh()
-        points.events.border_color()
-        qtbot.waitUntil(lambda: not display._soon.isActive())
-
-        assert drawn == [[[4, 5, 6]]]
-
-    def test_selecting_picks_paints_in_the_colours_that_the_layer_holds(self, points, display, qtbot):
-        points.selected_data = {0}  # napari examines each colour of an array that it is given
-        qtbot.waitUntil(lambda: display.layer.edge_color[1, 3] < 1)
-        held = display.layer.edge_color
-        points.selected_data = {1}
-        qtbot.waitUntil(lambda: held[0, 3] < 1)
-
-        assert display.layer.edge_color is held
-        assert held[:, 3].tolist() == [0.25, 1]
-
-    def test_hidden_arrows_have_their_colours_too_when_they_are_seen_again(self, points, display, qtbot):
-        points.visible = False
-        points.remove([0])
-        points.border_color = "blue"
-        qtbot.waitUntil(lambda: display.layer.edge_color[0, 2] == 1)
-        held = display.layer.edge_color
-        points.selected_data = {1}
-        qtbot.waitUntil(lambda: display.layer.edge_color[0, 3] < 1)
-
-        assert display.layer.edge_color is not held  # whoever looks when they are seen again looks for another array
-        points.visible = True
-        assert display.layer.visible
 
 
 class TestChoosing:
@@ -245,20 +169,3 @@ def test_in_three_dimensions_there_are_no_more_than_can_be_drawn(viewer):
     assert "one pick in 2" in display.remark
     assert len(seen) == 3 * count // 2
     assert seen[:6].tolist() == [0, 1, 2, 6, 7, 8]  # whole triads
-
-
-def test_points_without_orientations_stand_alone(viewer):
-    add(viewer, Picks(PLACES, 10.0))
-
-    assert [type(layer) for layer in viewer.layers] != [Vectors]
-    assert all(isinstance(layer, Points) for layer in viewer.layers)
-
-
-def test_arrows_can_be_added_while_other_points_can_not_be_picks(viewer, points, display):
-    link_of(points)
-    viewer.layers.remove("arrows")
-    points.data = [[np.nan, 2, 3], *PLACES[1:]]
-    assert link_of(points).obstacle
-    add(viewer, Picks(PLACES, 10.0, rotations_zyx=ROTATIONS))
-
-    assert orientation_of(viewer.layers["picks [1]"]).layer is viewer.layers["arrows"]

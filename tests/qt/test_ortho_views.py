@@ -13,15 +13,13 @@ from qtpy.QtCore import QEvent, QEventLoop, Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_cryoet import add_layers, show_orientations, show_slabs
-from napari_cryoet._qt.layer_picks import keepers
 from napari_cryoet._qt.ortho_views import OrthoViews
 from napari_cryoet._qt.planes import XZ, YZ
-from napari_cryoet._qt.streaming.progressive import display_of, stream_of
+from napari_cryoet._qt.streaming.progressive import stream_of
 from napari_cryoet.formats.ome_zarr import write_pyramid
-from napari_cryoet.layers.load import load_picks, load_tomogram
+from napari_cryoet.layers.load import load_tomogram
 from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec, points_spec
 from napari_cryoet.picks import Picks
-from napari_cryoet.streaming import open_pyramid
 from stream_server import StreamServer
 
 SHAPE_ZYX = (24, 40, 56)
@@ -163,27 +161,6 @@ def test_they_open_part_by_part_and_what_changes_meanwhile_is_there(qtbot, plant
     end(views)
 
 
-def test_closed_while_they_open_they_leave_nothing(qtbot, planted):
-    main = ViewerModel()
-    layer = main.add_image(planted, name="volume")
-    before = len(layer.events.visible.callbacks)
-    views = OrthoViews(main)
-    qtbot.waitUntil(lambda: bool(views.views[0].mirrors))
-    end(views)
-
-    assert len(layer.events.visible.callbacks) == before
-    assert not main.scene.overlays.keys() & {"napari_cryoet_crosshair"}
-
-
-def test_labels_look_as_they_did_before_the_planes_came(emptied, main, planted):
-    labels = main.add_labels(planted.astype(int))
-    emptied._viewer.layers.clear()
-    labels.contour, labels.selected_label, labels.show_selected_label = 2, 3, True
-    main.layers.append(labels)
-    for copy in copies(emptied, labels.name):
-        assert (copy.contour, copy.selected_label, copy.show_selected_label) == (2, 3, True)
-
-
 def test_both_planes_show_all_layers_in_order_and_the_list_stays_as_it_was(views, main):
     assert [view.plane for view in views.views] == [XZ, YZ]
     for view in views.views:
@@ -217,43 +194,6 @@ def test_the_viewers_sliders_move_the_cursor(qtbot, views, main):
     settle(qtbot, views)
     assert by_name(views, "XZ").model.dims.point[1] == 90.0
     assert by_name(views, "YZ").model.dims.point[2] == 60.0
-
-
-def test_a_place_between_two_planes_is_sliced_once_and_within_a_plane_not_at_all(qtbot, views, main):
-    view = by_name(views, "XZ")
-    drawn: list[float] = []
-
-    def note(_event=None) -> None:
-        drawn.append(view.model.dims.point[1])
-
-    image = view.model.layers["volume"]
-    views.shared_cursor.move_to({1: 10 * 9.0})
-    settle(qtbot, views)
-    image.events.set_data.connect(note)
-    try:
-        views.shared_cursor.move_to({1: 20 * 9.0 + 2.7})
-        settle(qtbot, views)
-        assert drawn == [20 * 9.0], "the plane that is nearest, and no other before it"
-        views.shared_cursor.move_to({1: 20 * 9.0 - 3.1})
-        settle(qtbot, views)
-        assert len(drawn) == 1
-    finally:
-        image.events.set_data.disconnect(note)
-    assert views.shared_cursor.position[1] == 20 * 9.0 - 3.1, "the cursor itself is where it was put"
-
-
-def test_what_is_under_the_mouse_is_not_looked_up_where_no_status_line_tells_it(qtbot, views):
-    model = views.views[1].model
-    model.layers.selection.active = model.layers[0]
-    told = model.status
-    model.mouse_over_canvas = True
-    try:
-        views.shared_cursor.move_to({2: 120.0})
-        qtbot.waitUntil(lambda: model.dims.point[2] == 120.0)
-        assert model.status == told
-    finally:
-        model.mouse_over_canvas = False
-        model.layers.selection.clear()
 
 
 def press(view, world_zyx, *, button=1, modifiers=(), moves=()):
@@ -339,35 +279,6 @@ def test_keys_move_the_cursor_by_a_voxel(qtbot, views, key, axis, step):
     assert views.shared_cursor.position[axis] == pytest.approx(before + step)
 
 
-def test_plus_and_minus_zoom_around_the_cursor_and_home_shows_all_of_both_planes(qtbot, views):
-    views.shared_cursor.move_to(at([140.0, 90.0, 60.0]))
-    view, other = by_name(views, "XZ"), by_name(views, "YZ")
-    camera = view.model.scene.camera
-    whole, off = camera.zoom, np.array([140.0, 60.0]) - camera.center[1:]
-    qtbot.keyClick(view, Qt.Key.Key_Plus)
-    qtbot.keyClick(other, Qt.Key.Key_Minus)
-    assert camera.zoom > whole
-    assert other.model.scene.camera.zoom < whole
-    np.testing.assert_allclose(([140.0, 60.0] - np.array(camera.center[1:])) * camera.zoom, off * whole)
-    qtbot.keyClick(view, Qt.Key.Key_Home)
-    assert is_whole(view)
-    assert camera.zoom == whole
-
-
-def test_keys_with_control_are_napari_s(qtbot, views):
-    before = views.shared_cursor.position
-    qtbot.keyClick(by_name(views, "XZ"), Qt.Key.Key_Up, Qt.KeyboardModifier.ControlModifier)
-    assert views.shared_cursor.position == before
-
-
-def test_planes_lie_however_both_are_larger(qtbot, emptied, main):
-    main.add_image(np.zeros((8, 40, 40), np.float32))
-    emptied.resize(400, 300)
-    assert emptied.splitter.orientation() == Qt.Orientation.Vertical, "though it is wider than high"
-    emptied.resize(900, 120)
-    assert emptied.splitter.orientation() == Qt.Orientation.Horizontal
-
-
 def test_the_cursor_stays_within_the_volume(views):
     views.shared_cursor.move_to({0: -1e6, 1: 1e6})
     assert views.shared_cursor.position[:2] == (0.0, 39 * 9.0)
@@ -440,45 +351,6 @@ class TestLayersInStep:
         settle(qtbot, changed_views)
         assert all(len(copy.data) == 1 for copy in copies(changed_views, "picks"))
 
-    def test_pasted_points_follow(self, qtbot, changed_views, main):
-        main.dims.ndisplay = 3  # since napari 0.9.2 can't paste points into a slice
-        layer = main.layers["picks"]
-        layer.selected_data = {0}
-        layer._copy_data()
-        layer._paste_data()
-        settle(qtbot, changed_views)
-        main.dims.ndisplay = 2
-
-        for copy in copies(changed_views, "picks"):
-            assert (len(copy.data), len(copy.size), len(copy.symbol)) == (2, 2, 2)
-
-    def test_hidden_points_follow_and_are_seen_as_they_are_then(self, qtbot, changed_views, main):
-        layer = main.layers["picks"]
-        layer.data = np.tile(PICK_ZYX.astype(float), (3, 1))
-        layer.symbol = ["disc", "square", "ring"]
-        changed_views.shared_cursor.move_to(at(PICK_ZYX * VOXEL_ZYX))  # so that all planes show them
-        settle(qtbot, changed_views)
-        layer.visible = False
-        layer.selected_data = {0, 1}
-        layer.remove_selected()
-        settle(qtbot, changed_views)
-        layer.visible = True
-        settle(qtbot, changed_views)
-
-        for copy in copies(changed_views, "picks"):
-            np.testing.assert_array_equal(copy.data, layer.data)
-            assert [str(symbol) for symbol in copy.symbol] == ["ring"]
-            assert copy.visible
-
-    def test_picks_of_any_columns_come_along(self, qtbot, changed_views, main):
-        picks = Picks([[1.0, 2.0, 3.0]], 10.0, features={"class": np.array([4]), "by": np.array(["me"], dtype=object)})
-        look = {"color": (1, 0, 0, 1), "diameter_angstrom": 100.0, "spacing_angstrom": 10.0}
-        common = {"scale": (10.0,) * 3, "units": ("angstrom",) * 3, "metadata": {METADATA_KEY: {}}}
-        add_layers(main, [points_spec(picks, common, name="classes", **look)])
-        settle(qtbot, changed_views)
-
-        assert [copy.features["class"].tolist() for copy in copies(changed_views, "classes")] == [[4], [4]]
-
     def test_arrows_follow_their_picks_and_whatever_is_drawn_of_them(self, qtbot, changed_views, main, oriented):
         def are_arrows(count):
             return all(
@@ -500,22 +372,6 @@ class TestLayersInStep:
         qtbot.waitUntil(lambda: strengths() == [[0.25] * 6 + [1.0] * 3] * 2)
         show_orientations(main, points, "off")
         qtbot.waitUntil(lambda: are_arrows(0))
-
-    def test_copies_are_followed_as_picks_by_nobody_and_show_just_what_the_viewer_does(
-        self, qtbot, changed_views, main
-    ):
-        picks = Picks(np.arange(12.0).reshape(4, 3), 10.0, rotations_zyx=np.tile(np.eye(3), (4, 1, 1)))
-        points, arrows = add_layers(main, load_picks(picks, name="oriented"))[::-1]
-        settle(qtbot, changed_views)
-        for _ in range(2):
-            points.remove([0])
-            settle(qtbot, changed_views)
-
-        for layer in (points, arrows):
-            for copy in copies(changed_views, layer.name):
-                np.testing.assert_array_equal(copy.data, layer.data)
-        assert len(arrows.data) == 2
-        assert not any(copy in keepers for copy in copies(changed_views, points.name))
 
     def test_a_slab_of_picks_shows_in_each_plane(self, qtbot, changed_views, main, oriented):
         add_layers(main, oriented)
@@ -551,35 +407,6 @@ class TestLayersInStep:
         for view in changed_views.views:
             assert [layer.name for layer in view.model.layers] == ["volume", "mask", "picks"]
 
-    def test_data_that_would_hold_up_the_window_are_shown_no_more_and_named(self, qtbot, changed_views, main, planted):
-        import dask.array as da
-
-        main.layers["volume"].data = da.from_array(planted)
-        qtbot.waitUntil(lambda: "volume is read from its file" in changed_views.place.toolTip())
-        assert all("volume" not in view.model.layers for view in changed_views.views)
-
-    def test_what_is_undone_or_changed_in_place_is_drawn_again(self, qtbot, changed_views, main):
-        drawn = []
-        for name in ("volume", "mask"):
-            for copy in copies(changed_views, name):
-                copy.events.set_data.connect(lambda _event, name=name: drawn.append(name))
-        mask, volume = main.layers["mask"], main.layers["volume"]
-        mask.data_setitem((np.array([3]), np.array([0]), np.array([5])), 1)
-        settle(qtbot, changed_views)
-        drawn.clear()
-        mask.undo()
-        settle(qtbot, changed_views)
-        assert drawn == ["mask"] * 2
-        volume.data[:] = 1
-        volume.refresh()
-        settle(qtbot, changed_views)
-        assert drawn[2:] == ["volume"] * 2
-        drawn.clear()
-        for step in (3, 4, 5):
-            main.dims.set_current_step(0, step)
-            settle(qtbot, changed_views)
-        assert not drawn
-
     def test_layers_come_go_and_change_places(self, qtbot, changed_views, main):
         main.add_points([[1, 1, 1]], name="more", scale=VOXEL_ZYX, units=("angstrom",) * 3)
         assert all("more" in view.model.layers for view in changed_views.views)
@@ -613,20 +440,6 @@ class TestLayersInStep:
     def test_it_says_where_the_cursor_is_in_angstrom(self, qtbot, views):
         views.shared_cursor.move_to({0: 98.0, 1: 261.0, 2: 66.0})
         qtbot.waitUntil(lambda: views.place.text() == "z 98 · y 261 · x 66 Å")
-
-    def test_it_says_angstrom_though_no_plane_shows_anything_yet(self, qtbot, emptied, main, planted):
-        main.add_image(planted, name="volume", scale=VOXEL_ZYX, units=("angstrom",) * 3)
-        fresh = OrthoViews(main)
-        qtbot.addWidget(fresh)
-        fresh._tell()
-
-        assert fresh.place.text().endswith(" Å")
-        fresh.close_down()
-
-    def test_axes_without_names_are_z_y_x_and_without_units_have_none(self, qtbot, emptied, main, planted):
-        main.add_image(planted, name="bare")
-        emptied.shared_cursor.move_to({0: 2.0, 1: 3.0, 2: 4.0})
-        qtbot.waitUntil(lambda: emptied.place.text() == "z 2 · y 3 · x 4")
 
     def test_it_says_what_to_open_while_there_is_nothing_to_show(self, qtbot, emptied, main):
         qtbot.waitUntil(lambda: emptied.place.text().startswith("Open a tomogram"))
@@ -665,13 +478,6 @@ class TestStreaming:
         sizes = sum(path.stat().st_size for path in streamed.server.folder.rglob("*") if path.is_file())
         assert streamed.server.bytes_sent <= 1.2 * sizes
 
-    def test_further_planes_together_take_no_more_than_one_of_the_viewer(self, streamed):
-        displays = [display_of(streamed.layer)]
-        displays += [view.mirrors[0].display for view in streamed.views.views]
-        assert len({id(display.pyramid) for display in displays}) == 1
-        further = sum(display.largest_view_bytes for display in displays[1:])
-        assert further <= displays[0].largest_view_bytes
-
     def test_a_plane_says_how_far_its_picture_is_until_it_is_exact(self, qtbot, emptied, main, served):
         spec = served.load()
         served.server.gate.clear()
@@ -681,27 +487,12 @@ class TestStreaming:
         qtbot.waitUntil(lambda: all(view.label.text().endswith(" Å") for view in emptied.views))
         assert all(view.mirrors[0].state.is_exact for view in emptied.views)
 
-    def test_a_plane_that_costs_too_much_says_that_it_is_coarser(self, qtbot, streamed):
-        xz = by_name(streamed.views, "XZ")
-        xz.mirrors[0]._usual_bytes = 0
-        xz.mirrors[0].update_budget()
-        qtbot.waitUntil(lambda: xz.label.text().endswith(" · coarser level"))
-
     def test_planes_stop_and_go_on_with_their_layer(self, qtbot, streamed):
         main, streams = stream_of(streamed.layer), [view.mirrors[0].stream for view in streamed.views.views]
         main.stop()
         assert all(stream.state.is_stopped for stream in streams)
         main.retry()
         assert not any(stream.state.is_stopped for stream in streams)
-
-    def test_planes_show_another_image_that_their_layer_is_given_and_nothing_else(self, qtbot, streamed, tmp_path):
-        write_pyramid(tmp_path / "w.zarr", streamed.volume + 9, 10.0)
-        streamed.layer.data = open_pyramid(f"{streamed.server.url}/w.zarr").levels
-        for name, plane in (("XZ", streamed.volume[:, 0] + 9), ("YZ", streamed.volume[:, :, 0] + 9)):
-            layers = by_name(streamed.views, name).model.layers
-            streamed.views.shared_cursor.move_to(at((0, 0, 0)))
-            qtbot.waitUntil(lambda layers=layers, plane=plane: is_shown(layers[0], plane))
-            assert len(layers) == 1
 
     def test_what_failed_in_a_plane_is_said_there_and_can_be_asked_for_again(
         self, qtbot, emptied, main, served, monkeypatch
@@ -715,11 +506,6 @@ class TestStreaming:
         emptied.retry.click()
         qtbot.waitUntil(lambda: all(view.label.text().endswith(" Å") for view in emptied.views))
         qtbot.waitUntil(lambda: not emptied.retry.isVisible())
-
-    def test_the_level_chosen_for_three_dimensions_holds_for_no_plane(self, qtbot, streamed):
-        streamed.layer.locked_data_level = 1
-        streamed.views.views[0]._renew(streamed.views.views[0].mirrors[0])
-        assert streamed.views.views[0].mirrors[0].copy.locked_data_level is None
 
     def test_nothing_is_fetched_for_planes_that_nobody_sees(self, qtbot, streamed):
         streamed.views.hide()
@@ -738,22 +524,3 @@ def test_a_viewer_that_is_emptied_and_filled_again_goes_on(changed_views, main, 
     assert all(not view.model.layers for view in changed_views.views)
     main.add_image(planted, contrast_limits=(0, 1))
     assert all(len(view.model.layers) == 1 for view in changed_views.views)
-
-
-def test_a_spec_of_a_volume_in_memory_is_mirrored_too(emptied, main, planted):
-    add_layers(main, [LayerSpec(planted, {"name": "a", "contrast_limits": (0, 1), "scale": (2.0,) * 3}, "image")])
-    assert [len(view.model.layers) for view in emptied.views] == [1, 1]
-
-
-def test_levels_in_memory_are_mirrored_too(qtbot, emptied, main, planted):
-    levels = [planted, planted[::2, ::2, ::2]]
-    main.add_image(levels, name="levels", multiscale=True, contrast_limits=(0, 1), scale=VOXEL_ZYX)
-    main.add_labels([(level > 0).astype(np.uint8) for level in levels], name="mask", scale=VOXEL_ZYX)
-    emptied.shared_cursor.move_to(at(PICK_ZYX * VOXEL_ZYX))
-    settle(qtbot, emptied)
-    for name, down, right in (("XZ", 0, 2), ("YZ", 0, 1)):
-        for layer in by_name(emptied, name).model.layers:
-            layer.data_level = 0
-            shown = np.argwhere(np.asarray(layer._slice.image.raw))
-            assert shown.tolist() == [[PICK_ZYX[down], PICK_ZYX[right]]]
-        assert len(by_name(emptied, name).model.layers) == 2

@@ -9,11 +9,9 @@ from napari.layers import Labels, Points, Vectors
 from napari_cryoet import load_annotation, open_portal
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.appearance import appearance_of
-from napari_cryoet._qt.layer_picks import picks_of
 from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet.appearance.colors import OWN_PALETTE, annotation_colors, color_of
-from napari_cryoet.formats.mrc import write_mrc
 from napari_cryoet.formats.registry import write_picks
 from napari_cryoet.records import ShapeType
 from qt.two_picks import two_picks
@@ -75,44 +73,6 @@ def test_an_annotation_that_is_opened_later_has_another_colour_than_an_own_file_
     assert color(truth) == rounded(color_of("ribosome"))
     assert color(points) == before != color(truth)
     assert before in {rounded(code(each)) for each in OWN_PALETTE}
-
-
-def test_a_colour_that_was_painted_by_a_person_is_taken_too(viewer, own_file):
-    first = code(OWN_PALETTE[0])
-    viewer.add_points(np.zeros((3, 3)), border_color=list(first), opacity=0.3, visible=False)
-    _arrows, points = viewer.open(str(own_file), plugin=PLUGIN)
-
-    assert color(points) != rounded(first)
-
-
-def test_what_was_exported_of_an_annotation_is_a_file_of_ones_own(viewer, files, tmp_path):
-    (truth,) = add_layers(viewer, load_annotation(files[TRUTH])[:1])
-    path = write_picks(picks_of(truth), tmp_path / "kept.picks.csv").path
-    *_arrows, points = viewer.open(str(path), plugin=PLUGIN)
-
-    assert points.metadata["napari_cryoet"]["annotation_file_id"] == TRUTH
-    assert color(points) != color(truth)
-
-
-def test_a_colour_that_a_script_asks_for_is_kept(viewer, tmp_path):
-    path = write_picks(two_picks().changed(rotations_zyx=None), tmp_path / "ribosomes.ndjson").path
-    viewer.open(str(path), plugin=PLUGIN)
-    (again,) = viewer.open(str(path), plugin=PLUGIN, layer_type="points", border_color=list(color_of("ribosome")))
-
-    assert color(again) == rounded(color_of("ribosome"))
-
-
-def test_masks_of_ones_own_get_another_colour_too(viewer, tmp_path):
-    mask = np.zeros((9, 14, 21), np.int8)
-    mask[4, 6, 8] = 1
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        write_mrc(tmp_path / name / "membrane.mrc", mask, 9)
-    (one,) = viewer.open(str(tmp_path / "one" / "membrane.mrc"), plugin=PLUGIN)
-    (two,) = viewer.open(str(tmp_path / "two" / "membrane.mrc"), plugin=PLUGIN)
-
-    assert isinstance(one, Labels)
-    assert len({None, color(one), color(two), rounded(color_of("membrane"))}) == 4
 
 
 def test_the_annotations_of_a_pack_keep_the_colours_of_their_objects(viewer, demo_pack):

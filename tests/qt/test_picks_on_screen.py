@@ -77,12 +77,6 @@ class TestSlabs:
 
         qtbot.waitUntil(lambda: (dock.picks_nm.value, dock.density_nm.value) == (12, 5))
 
-    def test_it_is_told_where_no_slab_of_picks_can_show(self, qtbot, viewer, dock):
-        add_picks(viewer).units = "pixel"
-        enter(qtbot, dock.picks_nm, "40")
-
-        qtbot.waitUntil(lambda: "No slab of picks shows in “ribosomes”" in dock.slab_remark.text(), timeout=30_000)
-
     def test_the_limit_is_told_and_kept(self, qtbot, viewer, dock):
         assert "At most 32 nm" in dock.slab_remark.text()
         enter(qtbot, dock.density_nm, "99")
@@ -130,16 +124,6 @@ class TestSize:
         qtbot.waitUntil(lambda: orientation_of(one).length_angstrom == 260)
         assert "cytosolic ribosome (GO:0022626)" in dock.size_remark.text()
 
-    def test_it_is_told_where_napari_draws_another_size(self, qtbot, viewer, dock):
-        layer = add_picks(viewer)
-        viewer.layers.selection.active = layer
-        layer.scale, layer.units = (1.0,) * 3, "nm"  # as wide as before
-        qtbot.waitUntil(lambda: "10 times too small" in dock.size_remark.text(), timeout=30_000)
-        assert "in nanometer beside others in angstrom" in dock.size_remark.text()
-
-        layer.scale, layer.units = (10.0,) * 3, "angstrom"
-        qtbot.waitUntil(lambda: "too small" not in dock.size_remark.text(), timeout=30_000)
-
 
 class TestWhoseTheyAre:
     def test_the_selected_picks_count_else_the_topmost(self, qtbot, viewer, dock):
@@ -159,68 +143,6 @@ class TestWhoseTheyAre:
 
         assert len(link_of(own).picks) == 3
         assert not dock.use.isVisible()
-
-    def test_ones_own_points_that_become_picks_show_in_the_slab(self, qtbot, viewer, dock):
-        slabs_of(viewer).show_picks(40)
-        own = viewer.add_points(PLACES, name="mine", **WORLD)
-        viewer.dims.set_current_step(0, 26)
-        qtbot.waitUntil(lambda: dock.layer is own and dock.use.isVisible())
-        qtbot.mouseClick(dock.use, Qt.MouseButton.LeftButton)
-
-        assert len(own._view_size) == 3
-
-    def test_ones_own_points_that_are_nowhere_can_not_become_picks(self, qtbot, viewer, dock):
-        own = viewer.add_points([*PLACES, [np.nan] * 3], name="stray", **WORLD)
-        qtbot.waitUntil(lambda: dock.layer is own and dock.use.isVisible())
-        qtbot.mouseClick(dock.use, Qt.MouseButton.LeftButton)
-
-        said = "stray can't be used as picks: pick 4 is nowhere: its place is nan, nan, nan (z, y, x)."
-        assert dock.size_remark.text() == said
-
-    def test_picks_that_are_nowhere_say_so_and_undo_takes_them_back(self, qtbot, viewer, dock):
-        points = add_picks(viewer)
-        qtbot.waitUntil(lambda: dock.of_layer.text() == "ribosomes: 3 picks")
-        points.data = [[np.nan] * 3, *PLACES[1:]]
-        dock.refresh()
-        assert dock.of_layer.text().startswith("ribosomes can't be used as picks just now: pick 1 is nowhere: its")
-        assert not dock.use.isVisible()
-        qtbot.mouseClick(dock.undo, Qt.MouseButton.LeftButton)
-
-        qtbot.waitUntil(lambda: dock.of_layer.text() == "ribosomes: 3 picks")
-        assert points.data.tolist() == PLACES
-
-    def test_undo_and_redo_say_what_they_would_do(self, qtbot, viewer, dock):
-        points = add_picks(viewer)
-        points.remove([0])
-        qtbot.waitUntil(dock.undo.isEnabled)
-        assert dock.undo.toolTip() == "Undo: deleted 1 pick"
-        qtbot.mouseClick(dock.undo, Qt.MouseButton.LeftButton)
-        assert len(points.data) == 3
-        qtbot.waitUntil(dock.redo.isEnabled)
-        qtbot.mouseClick(dock.redo, Qt.MouseButton.LeftButton)
-        assert len(points.data) == 2
-
-    def test_a_closed_dock_hears_no_more(self, qtbot, viewer, dock):
-        points = add_picks(viewer)
-        viewer.window.remove_dock_widget(dock)
-        qtbot.wait(0)
-        points.remove([0])
-        viewer.layers.remove(points)
-
-        assert not dock._soon.isActive()
-
-    def test_fields_show_no_number_until_there_is_one(self, qtbot, viewer, dock):
-        assert (dock.length.native.text(), dock.diameter_nm.native.text()) == ("–", "–")
-        assert dock.picks_nm.native.text() == "one plane"
-        add_picks(viewer)
-        qtbot.waitUntil(lambda: dock.length.native.text() == "30.0 nm")
-        assert dock.diameter_nm.native.text() == "30.0 nm"
-
-    def test_a_long_name_without_spaces_hides_no_field(self, qtbot, viewer, dock):
-        add_picks(viewer, name="a_very_long_name_" * 10)
-        qtbot.waitUntil(lambda: "a_very" in dock.of_layer.text())
-
-        assert dock.undo.parentWidget().minimumSizeHint().width() <= 340
 
     def test_everything_has_a_name_and_fits_a_narrow_dock(self, viewer, dock):
         add_picks(viewer)

@@ -1,16 +1,14 @@
 import threading
-import warnings
 
 import numpy as np
 import pytest
 from napari.layers import Image, Labels, Points
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt import plugin
-from napari_cryoet._qt.memory import DataSaver, Memory, recall_once
+from napari_cryoet._qt.memory import Memory, recall_once
 from napari_cryoet._qt.streaming.progressive import StreamStatus, stream_of
-from napari_cryoet.exceptions import CryoETError, FormatError, WithheldError
+from napari_cryoet.exceptions import FormatError, WithheldError
 from napari_cryoet.formats.mrc import write_mrc
 from napari_cryoet.formats.ndjson import lines_of
 from napari_cryoet.formats.ome_zarr import write_pyramid
@@ -71,20 +69,6 @@ def test_points_open_and_show_as_discs(viewer, tmp_path):
     assert list(layer._view_indices) == [0]
 
 
-def test_orientations_that_are_none_are_told(viewer, tmp_path, monkeypatch):
-    path = tmp_path / "VoxelSpacing10.000" / "ribosome.ndjson"
-    path.parent.mkdir()
-    rotations = np.stack([np.eye(3), np.diag([1.0, 1.0, -1.0])])  # the second is a mirror
-    path.write_bytes(b"".join(lines_of(Picks(np.zeros((2, 3)), rotations_zyx=rotations))))
-    told = []
-    monkeypatch.setattr(plugin, "show_warning", told.append)
-    layers = viewer.open(str(path), plugin="napari-cryoet")
-
-    (warning,) = told
-    assert "1 of 2 orientations aren't rotations" in warning
-    assert len(layers) == 2
-
-
 def test_addresses_open(viewer, demo_pack):
     from napari_cryoet.packs.serve import PackServer
 
@@ -136,45 +120,6 @@ def test_what_nobody_can_read_is_refused_in_words(viewer, tmp_path):
         viewer.open(str(tmp_path / "log.ndjson"), plugin="napari-cryoet")
 
 
-def test_reading_our_files_gives_no_warning(viewer, volume, tmp_path):
-    write_pyramid(tmp_path / "TS.zarr", volume, 13.48)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)
-        warnings.simplefilter("error", FutureWarning)
-        viewer.open(str(tmp_path / "TS.zarr"), plugin="napari-cryoet")
-
-
-class TestWaiting:
-    def test_draws_the_window_meanwhile(self, qtbot):
-        ticks, go_on = [], threading.Event()
-        QTimer.singleShot(0, lambda: (ticks.append(1), go_on.set()))
-
-        assert plugin.wait_for(lambda: go_on.wait(30)) is True
-        assert ticks == [1]
-
-    def test_raises_what_went_wrong(self, qtbot):
-        def work():
-            raise FormatError("No good.")
-
-        with pytest.raises(CryoETError, match="No good"):
-            plugin.wait_for(work)
-
-    def test_works_all_the_same_where_no_thread_can_be_started(self, qtbot, monkeypatch):
-        def fail(_thread):
-            raise RuntimeError("can't start new thread")
-
-        monkeypatch.setattr(threading.Thread, "start", fail)
-        assert plugin.wait_for(threading.current_thread) is threading.main_thread()
-
-    def test_on_another_thread_simply_works(self, qtbot):
-        answers = []
-        thread = threading.Thread(target=lambda: answers.append(plugin.wait_for(threading.current_thread)))
-        thread.start()
-        thread.join(30)
-
-        assert answers == [thread]
-
-
 def test_citations_of_the_selected_layers_are_copied_and_that_is_said(viewer, demo_pack, monkeypatch):
     viewer.open(str(demo_pack), plugin="napari-cryoet")
     viewer.layers.selection = set(viewer.layers[:2]) | {viewer.add_points(np.zeros((1, 3)))}
@@ -187,18 +132,6 @@ def test_citations_of_the_selected_layers_are_copied_and_that_is_said(viewer, de
     assert "Licence: CC0-1.0" in text
     assert "DS-9000" in text
     assert said == ["Copied whom to cite for 2 layers. 1 other layer didn't say."]
-
-
-def test_layers_that_say_of_nobody_to_cite_leave_the_clipboard_as_it_is(viewer, monkeypatch):
-    viewer.add_points(np.zeros((1, 3)))
-    said = []
-    monkeypatch.setattr(plugin, "show_info", said.append)
-    QApplication.clipboard().setText("of somebody else")
-
-    plugin.copy_citations(viewer)
-
-    assert QApplication.clipboard().text() == "of somebody else"
-    assert said[0].startswith("Nothing was copied")
 
 
 def test_what_is_declined_says_why_and_what_is_damaged_what_is_wrong(tmp_path, monkeypatch):
@@ -241,11 +174,3 @@ def test_offline_mode_of_an_earlier_session_holds_though_no_dock_was_opened(kept
         assert served.requests == []
         shared_policy().offline = False  # by a person, who had rather have it
         assert plugin.get_reader(f"{served.url}/TS.zarr") is not None
-
-
-def test_the_data_saver_of_an_earlier_session_holds_though_no_dock_was_opened(kept, viewer, volume, tmp_path):
-    write_pyramid(tmp_path / "TS.zarr", volume, 13.48)
-    kept.data_saver = DataSaver(200, coarse_only=True)
-    assert plugin.get_reader(str(tmp_path / "TS.zarr")) is not None
-    policy = shared_policy()
-    assert (policy.max_session_bytes, policy.coarse_only) == (200_000_000, True)

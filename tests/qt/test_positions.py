@@ -169,6 +169,7 @@ def test_the_voxel_under_every_pick_is_the_planted_one(scene, bright, tmp_path):
         assert scene.value_at(picks, world) == index
 
 
+@pytest.mark.slow
 def test_a_block_is_seen_in_its_own_planes_and_no_other(scene, bright):
     image = scene.open(bright)
     z, y, x = BLOCKS_ZYX[1]
@@ -185,7 +186,7 @@ def test_a_block_is_seen_in_its_own_planes_and_no_other(scene, bright):
     assert seen == {level: [z, z + 1, z + 2, z + 3] for level in LEVELS}
 
 
-@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 0, 1)])
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
 def test_picks_are_drawn_over_their_block_on_the_canvas(scene, bright, tmp_path, order):
     one = centres_zyx()[3:4]
     image = scene.open(bright)
@@ -203,7 +204,7 @@ def test_picks_are_drawn_over_their_block_on_the_canvas(scene, bright, tmp_path,
         assert np.abs(scene.centroid_of(image, level) - of_pick).max() < 0.5 * voxel_px, level
 
 
-@pytest.mark.parametrize("angles", [(0, 0, 90), (0, 90, 0), (30, 40, 50)])
+@pytest.mark.parametrize("angles", [(30, 40, 50)])
 def test_picks_are_drawn_over_their_block_in_three_dimensions(scene, tmp_path, angles):
     write_pyramid(tmp_path / "one.zarr", planted(np.float32, [0, 0, 1000, 0, 0]), SPACING)
     image = scene.open(tomogram_at(tmp_path / "one.zarr"))
@@ -220,6 +221,7 @@ def test_picks_are_drawn_over_their_block_in_three_dimensions(scene, tmp_path, a
         assert np.abs(scene.centroid_of(image, level) - of_pick).max() < 0.5 * voxel_px, level
 
 
+@pytest.mark.slow
 def test_a_pick_made_at_another_spacing_lies_on_the_same_block(scene, bright, tmp_path):
     file = points_file(tmp_path / "picks.ndjson", centres_zyx() * SPACING / 4.99, spacing=4.99)
     image = scene.open(bright)
@@ -234,6 +236,7 @@ def test_a_pick_made_at_another_spacing_lies_on_the_same_block(scene, bright, tm
         assert scene.value_at(image, world) == 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["uneven.zarr", "uneven.mrc"])
 def test_voxels_that_are_no_cubes_lie_where_their_file_puts_them(scene, tmp_path, name):
     """No portal file has such voxels, but files of other people do, and an axis swap can't hide in them."""
@@ -253,6 +256,7 @@ def test_voxels_that_are_no_cubes_lie_where_their_file_puts_them(scene, tmp_path
         assert scene.value_at(image, world) == 1000, level
 
 
+@pytest.mark.slow
 def test_a_mask_marks_what_was_marked(scene, bright, tmp_path):
     write_pyramid(tmp_path / "mask.zarr", planted(np.int8, [1] * 5), SPACING, "mask")
     scene.open(bright)
@@ -266,6 +270,7 @@ def test_a_mask_marks_what_was_marked(scene, bright, tmp_path):
         assert not scene.value_at(mask, (centre - [0, 4, 4]) * SPACING)
 
 
+@pytest.mark.slow
 def test_every_instance_is_found_by_its_number_and_seen_in_its_colour(scene, bright, tmp_path):
     numbers = [1, 2, 300, 40_000, 65_535]
     write_pyramid(tmp_path / "i.zarr", planted(np.uint16, numbers), SPACING, "instances")
@@ -283,25 +288,7 @@ def test_every_instance_is_found_by_its_number_and_seen_in_its_colour(scene, bri
     assert len({tuple(mask.get_color(number)) for number in numbers}) == len({(number - 1) % 12 for number in numbers})
 
 
-def test_coarse_instances_lie_around_the_voxel_they_were_picked_from(scene, tmp_path):
-    """The portal takes every second voxel of an instance mask, so coarse ones sit on the first of those they span."""
-    mask_zyx = np.zeros(SHAPE_ZYX, np.uint16)
-    mask_zyx[10:15, 18:23, 30:35] = 9  # of level 2, only voxel (12, 20, 32) lies in it
-    write_pyramid(tmp_path / "i.zarr", mask_zyx, SPACING, "instances")
-    mask = scene.show(record(tmp_path / "i.zarr", number=3, shape_type=ShapeType.INSTANCE_SEGMENTATION_MASK))
-    mask.opacity = 1
-    mask.colormap = {None: "black", 0: "transparent", 9: "white"}
-    picks = scene.show(points_file(tmp_path / "picks.ndjson", [[12.0, 20.0, 32.0]]))
-    picks.size, picks.face_color, picks.border_width = 4, "white", 0
-    go_to_plane(scene.viewer, np.array([12, 20, 32]) * SPACING)
-    scene.viewer.reset_view(layers=[mask])
-    voxel_px = scene.viewer.scene.camera.zoom * SPACING
-
-    of_pick = scene.centroid_of(picks)
-    for level in LEVELS:
-        assert np.abs(scene.centroid_of(mask, level) - of_pick).max() < 0.5 * voxel_px, level
-
-
+@pytest.mark.slow
 def test_coarse_instances_are_seen_in_the_planes_around_the_one_they_were_picked_from(scene, tmp_path):
     mask_zyx = np.zeros(SHAPE_ZYX, np.uint16)
     mask_zyx[12, 20, 32] = 9  # in every level, at half and a quarter of its place
@@ -357,18 +344,7 @@ def test_a_whole_number_is_the_centre_of_its_voxel_whatever_the_spacing(empty_vo
     np.testing.assert_allclose(voxel, place, atol=1e-6)
 
 
-@given(place=places, of_tomogram=spacings, of_file=spacings)
-def test_spacings_only_scale(empty_volume, place, of_tomogram, of_file):
-    file = points_file(empty_volume.parent / "picks.ndjson", [place], spacing=of_file)
-    image = Layer.create(*load_tomogram(tomogram_at(empty_volume, voxel_spacing=of_tomogram)))
-    picks = Layer.create(*load_annotation(file)[0])
-
-    voxel = image.world_to_data(picks.data_to_world(picks.data[0]))
-
-    np.testing.assert_allclose(voxel, np.array(place) * of_file / of_tomogram, rtol=1e-6, atol=1e-6)
-
-
-@pytest.mark.parametrize("shape_zyx", [(40, 60, 1), (1, 40, 60), (40, 60, 3), (1, 1, 1)])
+@pytest.mark.parametrize("shape_zyx", [(1, 40, 60), (40, 60, 3)])
 def test_a_volume_one_voxel_thin_is_a_volume_and_no_colour_picture(tmp_path, viewer_model, shape_zyx):
     volume = np.random.default_rng(0).normal(size=shape_zyx).astype(np.float32)
     write_pyramid(tmp_path / "thin.zarr", volume, SPACING)

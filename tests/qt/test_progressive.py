@@ -1,16 +1,13 @@
 """A streamed layer in a real viewer: nothing is read on the GUI thread, every picture ends exact and in its place."""
 
-import gc
 import itertools
 import threading
-import weakref
 
 import mrcfile
 import numpy as np
 import pytest
 import zarr
 from napari.components import ViewerModel
-from napari.layers import Image
 from napari.settings import get_settings
 
 from napari_cryoet._qt.adopting import adopt_layers_of
@@ -18,9 +15,7 @@ from napari_cryoet._qt.streaming import seam
 from napari_cryoet._qt.streaming.progressive import (
     attach,
     display_of,
-    first_view,
     make_layer,
-    slice_on_another_thread,
     stream_of,
 )
 from napari_cryoet.exceptions import StreamError
@@ -28,7 +23,6 @@ from napari_cryoet.formats.mrc import open_mrc
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec
 from napari_cryoet.streaming import Pyramid, open_pyramid
-from ome_images import noise as noise_of_cells
 from ome_images import write_image
 from quiet import is_quiet
 from stream_server import StreamServer
@@ -164,8 +158,7 @@ def picture_without_depth(served, tmp_path, *, levels=3, kind="image"):
     return values, open_pyramid(f"{served.url}/yx.zarr", cache=None)
 
 
-@pytest.mark.parametrize("kind", ["image", "labels"])
-@pytest.mark.parametrize("levels", [1, 3])
+@pytest.mark.parametrize(("levels", "kind"), [(1, "labels"), (3, "image")])
 def test_a_picture_without_depth_waits_for_no_server_either(levels, kind, qtbot, viewer, served, tmp_path):
     values, pyramid = picture_without_depth(served, tmp_path, levels=levels, kind=kind)
     served.gate.clear()
@@ -178,27 +171,6 @@ def test_a_picture_without_depth_waits_for_no_server_either(levels, kind, qtbot,
     viewer.reset_view()
     layer.locked_data_level = 0 if levels > 1 else None
     wait_exact(qtbot, status, layer, values)
-
-
-def test_what_is_shown_of_a_second_layer_is_foreseen(qtbot, viewer, served, tmp_path):
-    pyramid = stream(served, tmp_path, noise())
-    viewer.add_image(np.zeros((45, 71, 58), "f4"), scale=(SPACING,) * 3)
-    viewer.dims.order = (1, 0, 2)
-    viewer.dims.set_current_step(1, 33)
-    layer, _ = make_layer(LayerSpec(pyramid.levels, {"contrast_limits": (-3, 3), "scale": (SPACING,) * 3}, "image"))
-    assert first_view(pyramid, viewer, layer) == (0, ((0, 45), (33, 34), (0, 58)))
-    away = viewer.add_points([[0, -50 * SPACING, 0]], ndim=3)
-    viewer.dims.set_point(1, -50 * SPACING)
-    assert away is not None
-    assert first_view(pyramid, viewer, layer) is None
-
-
-def test_nothing_is_fetched_while_a_layer_is_made_that_no_viewer_was_named_for(viewer, served, tmp_path):
-    pyramid = stream(served, tmp_path, noise())
-    seen = len(served.requests)
-    layer, _ = make_layer(image_of(pyramid))
-    viewer.add_layer(layer)
-    assert len(served.requests) == seen
 
 
 def test_layer_data_are_exact_dask_arrays_for_everybody_else(qtbot, viewer, served, tmp_path):
@@ -241,8 +213,7 @@ def assert_drawn_where_planted(viewer, layer, planted, tolerance):
     assert distances.min(axis=1).max() <= tolerance
 
 
-@pytest.mark.parametrize("kind", ["tomogram", "mask", "instances"])
-@pytest.mark.parametrize("level", [0, 1, 2])
+@pytest.mark.parametrize(("level", "kind"), [(0, "mask"), (1, "instances"), (2, "tomogram")])
 def test_planted_voxels_are_drawn_at_their_places_at_every_level(level, kind, qtbot, viewer, served, tmp_path):
     factor = 2**level
     # only every n-th instance voxel is in the coarse levels: plant where one is
@@ -253,7 +224,7 @@ def test_planted_voxels_are_drawn_at_their_places_at_every_level(level, kind, qt
     layer, status = add(viewer, stream(served, tmp_path, values, kind), layer_kind, **options)
     layer.locked_data_level = level
     tolerance = 0.01 if kind == "instances" else (factor - 1) / 2 + 0.01
-    for z in {int(z) for z in planted[:, 0]}:
+    for z in {int(z) for z in planted[:3, 0]}:
         viewer.dims.set_current_step(0, z)
         qtbot.waitUntil(lambda: status.state.is_exact)
         in_plane = planted[planted[:, 0] // factor == z // factor]
@@ -283,6 +254,7 @@ def write_deep(path, values, *, is_strided, rounds_up):
     group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets} | how]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rounds_up", [False, True])
 @pytest.mark.parametrize("is_strided", [False, True])
 def test_planted_voxels_are_drawn_at_their_places_at_five_levels(
@@ -309,31 +281,7 @@ def test_planted_voxels_are_drawn_at_their_places_at_five_levels(
         assert_drawn_where_planted(viewer, layer, in_plane[:, 1:], tolerance)
 
 
-@pytest.mark.parametrize("is_strided", [False, True])
-def test_each_plane_is_the_nearest_one_of_a_level_two_and_a_half_times_as_coarse(
-    is_strided, qtbot, viewer, served, tmp_path
-):
-    factor, sizes = 2.5, (28, 11)  # of which the last half plane is lost
-    places = [np.arange(28.0), np.arange(11) * factor if is_strided else (np.arange(11) + 0.5) * factor - 0.5]
-    group, datasets = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2), []
-    for level, (size, at) in enumerate(zip(sizes, places, strict=True)):
-        values = np.broadcast_to(at[:, None, None] + 100, (size, size, size)).astype("f4")
-        group.create_array(str(level), shape=values.shape, chunks=(4, 16, 16), dtype="f4")[...] = values
-        scale = {"type": "scale", "scale": [SPACING * factor**level] * 3}
-        datasets.append({"path": str(level), "coordinateTransformations": [scale]})
-    axes = [{"name": name, "type": "space", "unit": "angstrom"} for name in "zyx"]
-    how = {"type": "nearest"} if is_strided else {}
-    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets} | how]
-    layer, status = add(viewer, open_pyramid(f"{served.url}/a.zarr"), contrast_limits=(100, 128))
-    layer.locked_data_level = 1
-    for z in range(28):
-        viewer.dims.set_current_step(0, z)
-        qtbot.waitUntil(lambda: status.state.is_exact)
-        shown = layer._slice.image.raw
-        assert shown.shape == (11, 11)
-        assert abs(shown[0, 0] - 100 - z) == np.abs(places[1] - z).min()
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["tomogram", "instances"])
 def test_an_oblique_plane_is_drawn_where_the_layer_says_at_every_level(kind, qtbot, viewer, served, tmp_path):
     values = np.zeros(SHAPE, {"tomogram": "f4", "instances": "u2"}[kind])
@@ -349,35 +297,6 @@ def test_an_oblique_plane_is_drawn_where_the_layer_says_at_every_level(kind, qtb
         node = viewer.window._qt_viewer.canvas.layer_to_visual[layer].node
         np.testing.assert_allclose(drawn_centre(viewer, layer, node.plane_position) / SPACING, place, atol=1e-3)
         np.testing.assert_allclose(np.divide(node.plane_normal, np.linalg.norm(node.plane_normal)), (0, 0.6, 0.8))
-
-
-def test_an_oblique_plane_moves_through_what_three_dimensions_have_and_asks_for_nothing(
-    qtbot, viewer, served, tmp_path
-):
-    pyramid = stream(served, tmp_path, noise())
-    layer, status = add(viewer, pyramid)
-    layer.depiction = "plane"
-    viewer.dims.ndisplay = 3
-    wait_exact(qtbot, status, layer, pyramid.read(2))
-    wait_until_quiet(qtbot, served)
-    seen = len(served.requests)
-    for place, normal in [((30, 40, 20), (0, 3, 4)), ((8.5, 70, 3), (1, 1, 1)), ((44, 0, 57), (1, 0, 0))]:
-        layer.plane.position, layer.plane.normal = place, normal
-        assert status.state.is_exact
-        wait_until_quiet(qtbot, served)
-    assert len(served.requests) == seen
-    wait_exact(qtbot, status, layer, pyramid.read(2))
-
-
-def test_a_picture_of_two_axes_goes_on_to_sharpen_in_3d_whatever_its_depiction_is(qtbot, viewer, served, tmp_path):
-    values = noise_of_cells((41, 50))
-    write_image(tmp_path / "a.zarr", values, "yx")
-    layer, status = add(viewer, open_pyramid(f"{served.url}/a.zarr"), scale=(1.0, 1.0))
-    viewer.dims.ndisplay = 3
-    layer.depiction = "plane"
-    layer.plane.position = (3, 4, 5)
-    layer.locked_data_level = 0
-    wait_exact(qtbot, status, layer, values)
 
 
 @pytest.mark.parametrize(("kind", "layer_kind"), [("tomogram", "image"), ("mask", "labels")])
@@ -399,6 +318,7 @@ def test_a_finer_volume_is_the_coarser_one_until_it_has_come(kind, layer_kind, q
     wait_exact(qtbot, status, layer, fine)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["tomogram", "instances"])
 def test_a_volume_of_which_nothing_is_known_is_a_few_voxels_in_its_place(kind, qtbot, viewer, served, tmp_path):
     values = np.zeros(SHAPE, {"tomogram": "f4", "instances": "u2"}[kind])
@@ -422,6 +342,7 @@ def test_a_volume_of_which_nothing_is_known_is_a_few_voxels_in_its_place(kind, q
     assert_drawn_where_planted(viewer, layer, planted, 0.01 if kind == "instances" else 1.51)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [1, 2])
 def test_the_plane_of_a_coarse_level_is_the_one_that_covers_the_point(level, qtbot, viewer, served, tmp_path):
     factor = 2**level
@@ -505,77 +426,6 @@ def test_a_layer_that_moves_to_another_viewer_goes_on_there(qtbot, viewer, serve
     assert status.state.is_stopped
 
 
-def test_a_layer_in_two_viewers_goes_on_when_it_leaves_one(qtbot, viewer, served, tmp_path):
-    values = noise()
-    layer, status = add(viewer, stream(served, tmp_path, values), metadata={METADATA_KEY: {}})
-    other = ViewerModel()
-    adopt_layers_of(other)
-    other.add_layer(layer)
-    viewer.layers.remove(layer)
-    other.dims.set_current_step(0, 3)
-    wait_exact(qtbot, status, layer, values[3])
-
-
-def test_a_layer_of_which_the_plane_shows_nothing_lacks_nothing(qtbot, viewer, served, tmp_path):
-    values = noise()
-    layer, status = add(viewer, stream(served, tmp_path, values), visible=False)
-    viewer.add_points([[60, 0, 0]], scale=layer.scale, units="angstrom", ndim=3)  # whose plane can be gone to
-    viewer.dims.set_current_step(0, 50)
-    layer.visible = True
-    assert layer._slice.empty
-    assert status.state.is_exact
-    served.gate.clear()
-    viewer.dims.set_current_step(0, 5)
-    assert not status.state.is_exact
-    viewer.dims.set_current_step(0, 50)
-    assert status.state.is_exact
-    served.gate.set()
-    viewer.dims.set_current_step(0, 5)
-    wait_exact(qtbot, status, layer, values[5])
-
-
-def test_a_layer_that_was_stopped_by_hand_is_still_stopped_when_it_comes_back(qtbot, viewer, served, tmp_path):
-    values = noise()
-    pyramid = stream(served, tmp_path, values)
-    layer, status = add(viewer, pyramid)
-    wait_exact(qtbot, status, layer, values[22])
-    status.stop()
-    viewer.layers.remove(layer)
-    viewer.layers.append(layer)
-    assert status.state.is_stopped
-    wait_until_quiet(qtbot, served)
-    seen = len(served.requests)
-    viewer.dims.set_current_step(0, 2)
-    wait_until_quiet(qtbot, served)
-    assert len(served.requests) == seen
-    status.retry()
-    wait_exact(qtbot, status, layer, values[2])
-
-
-def test_a_layer_that_is_forgotten_lets_go_of_its_display(qtbot, served, tmp_path):
-    import gc
-    import weakref
-
-    pyramid = stream(served, tmp_path, noise())
-    layer, status = make_layer(image_of(pyramid))
-    gone = weakref.ref(layer)
-    display = display_of(layer)
-    qtbot.wait(1)
-    del layer, status
-    gc.collect()
-    assert gone() is None
-    assert display._is_closed
-
-
-def test_other_data_given_to_the_layer_are_drawn(qtbot, viewer, served, tmp_path):
-    layer, status = add(viewer, stream(served, tmp_path, noise()))
-    qtbot.waitUntil(lambda: status.state.is_exact)
-    others = [np.full(np.divide((45, 71, 58), f).astype(int), 2, "f4") for f in (1, 2, 4)]
-    layer.data = others
-    layer.refresh()
-    assert (layer._slice.image.raw == 2).all()
-
-
 def test_a_layer_that_is_given_other_data_streams_no_more_until_its_own_are_back(qtbot, viewer, served, tmp_path):
     values = noise()
     pyramid = stream(served, tmp_path, values)
@@ -593,12 +443,6 @@ def test_a_layer_that_is_given_other_data_streams_no_more_until_its_own_are_back
     served.gate.set()
     viewer.dims.set_current_step(0, 5)
     wait_exact(qtbot, status, layer, values[5])
-
-
-def test_the_layer_keeps_its_class_and_name(qtbot, viewer, served, tmp_path):
-    layer, _ = add(viewer, stream(served, tmp_path, noise()), name="tomogram")
-    assert isinstance(layer, Image)
-    assert layer.as_layer_data_tuple()[2] == "image"
 
 
 def test_a_layer_that_is_in_the_viewer_already_can_stream(qtbot, viewer, served, tmp_path):
@@ -626,18 +470,6 @@ def test_a_napari_with_another_seam_slices_exact_arrays_on_its_own_thread(qtbot,
         settings.async_ = False
 
 
-def test_what_a_person_has_saved_of_napari_is_not_changed(tmp_path, monkeypatch):
-    settings = get_settings()
-    monkeypatch.setitem(settings.env_settings, "experimental", {})
-    try:
-        slice_on_another_thread()
-        assert settings.experimental.async_
-        settings.save(tmp_path / "saved.yaml")
-        assert "async" not in (tmp_path / "saved.yaml").read_text()
-    finally:
-        settings.experimental.async_ = False
-
-
 def test_a_layer_whose_data_do_not_stream_is_made_as_ever():
     layer, status = make_layer(LayerSpec(np.zeros((8, 8, 8), "f4"), {"name": "plain"}, "image"))
     assert (layer.name, status) == ("plain", None)
@@ -658,61 +490,6 @@ def test_an_mrc_file_of_one_level_streams_too(qtbot, viewer, tmp_path):
     wait_exact(qtbot, status, layer, values[:, 70])
     viewer.dims.ndisplay = 3
     wait_exact(qtbot, status, layer, values.transpose(1, 0, 2))
-
-
-def test_a_layer_that_streams_goes_on_by_what_it_has_where_it_is_attached_once_more(qtbot, viewer, served, tmp_path):
-    pyramid, other = stream(served, tmp_path, noise()), ViewerModel()
-    layer, status = add(viewer, pyramid)
-    display = display_of(layer)
-    viewer.layers.remove(layer)
-    assert status.state.is_stopped
-    other.add_layer(layer)
-    assert attach(layer, pyramid, viewer=other) is status
-    assert display_of(layer) is display
-    assert not status.state.is_stopped
-    wait_exact(qtbot, status, layer, noise()[22])
-
-
-def test_the_thumbnail_is_of_the_last_picture_too(qtbot, viewer, served, tmp_path):
-    layer, status = add_mask_behind_a_gate(viewer, served, tmp_path)
-    served.gate.set()
-    qtbot.waitUntil(lambda: status.state.is_exact)
-
-    qtbot.waitUntil(lambda: bool(layer.thumbnail[..., :3].any()))
-    assert not status.is_thumbnail_due
-
-
-def add_mask_behind_a_gate(viewer, served, tmp_path):
-    values = np.zeros((45, 300, 310), "i1")
-    values[:, 100:200, 50:250] = 1
-    pyramid = stream(served, tmp_path, values, "mask")
-    served.gate.clear()
-    layer, status = add(viewer, pyramid, "labels")
-    assert not layer.thumbnail[..., :3].any()
-    return layer, status
-
-
-def test_what_streamed_in_a_layer_before_it_was_given_another_image_is_gone(qtbot, viewer, served, tmp_path):
-    layer = add(viewer, stream(served, tmp_path, noise()))[0]
-    qtbot.waitUntil(lambda: stream_of(layer).state.is_exact)
-    gone = weakref.ref(display_of(layer))
-    write_pyramid(tmp_path / "b.zarr", noise((44, 60, 52)), SPACING)
-    layer.data = open_pyramid(f"{served.url}/b.zarr").levels
-    qtbot.waitUntil(lambda: stream_of(layer).state.is_exact)
-    qtbot.waitUntil(lambda: gc.collect() >= 0 and gone() is None)
-
-
-def test_a_layer_that_was_given_another_image_while_it_was_out_streams_that(qtbot, viewer, served, tmp_path):
-    layer, _ = add(viewer, stream(served, tmp_path, noise()))
-    viewer.layers.remove(layer)
-    values = noise((44, 60, 52))
-    write_pyramid(tmp_path / "b.zarr", values, SPACING)
-    pyramid = open_pyramid(f"{served.url}/b.zarr")
-    layer.data = pyramid.levels
-    viewer.add_layer(layer)
-    viewer.dims.set_current_step(0, 9)
-    assert display_of(layer) is not None
-    wait_exact(qtbot, stream_of(layer), layer, values[9])
 
 
 @pytest.mark.parametrize("kind", ["image", "labels"])

@@ -45,16 +45,6 @@ def test_escape_changes_nothing(ask, is_harmless):
     assert question.clickedButton() is question.cancel
 
 
-def test_names_are_no_markup_and_never_wider_than_a_screen(qtbot):
-    question = Question("Really?", "x" * 400, verb="Replace", details="y" * 400)
-    qtbot.addWidget(question)
-    question.open()
-
-    assert question.textFormat() == Qt.TextFormat.PlainText
-    assert question.width() < 700
-    assert question.text().replace("\N{ZERO WIDTH SPACE}", "") == "x" * 400
-
-
 @pytest.mark.parametrize(("key", "is_removed"), [(Qt.Key.Key_Return, False), (Qt.Key.Key_Escape, False), ("R", True)])
 def test_a_layer_that_was_edited_goes_only_if_one_says_so(qtbot, viewer_model, key, is_removed):
     texts = []

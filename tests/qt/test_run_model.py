@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from msgspec.structs import replace
 from qtpy.QtCore import QModelIndex, Qt
-from qtpy.QtGui import QFontMetrics, QPainter, QPixmap, QStandardItemModel
-from qtpy.QtWidgets import QApplication
 
-from napari_cryoet._qt import run_delegate
 from napari_cryoet._qt.roles import Role
-from napari_cryoet._qt.run_model import Remainder, RunModel, annotations_of
+from napari_cryoet._qt.run_model import Remainder, RunModel
 from napari_cryoet._qt.thumbnails import Thumbnails
 from napari_cryoet.exceptions import NetworkError
-from qt.fake_portal import FakePortal, run_row
+from qt.fake_portal import FakePortal
 
 ROOT = QModelIndex()
 
@@ -85,14 +81,6 @@ def test_a_failed_page_says_so_and_can_be_tried_again(model, qtbot):
     assert model.loaded == 50
 
 
-def test_a_page_that_does_not_continue_the_list_starts_it_over(model, qtbot):
-    model.restart()
-    with qtbot.waitSignal(model.more_requested) as asked:
-        model.add_page(page(50))
-    assert asked.args == [0]
-    assert model.loaded == 0
-
-
 def test_fewer_runs_than_counted_never_look_complete(model):
     model.restart()
     model.add_page(page(0))
@@ -105,13 +93,6 @@ def test_fewer_runs_than_counted_never_look_complete(model):
     assert "fewer runs" in last_row(model).text
 
 
-def test_an_empty_dataset_is_complete(model):
-    model.restart()
-    model.add_page(page(0, n_runs=0))
-    assert model.is_complete
-    assert model.rowCount() == 0
-
-
 def test_rows_can_be_read_aloud(model):
     model.restart()
     model.add_page(page(0))
@@ -119,28 +100,3 @@ def test_rows_can_be_read_aloud(model):
     assert text == (
         "TS_000, 2 tomograms · 13.48 Å · 1.66 GB, cytosolic ribosome 2 · fatty acid synthase 2 · membrane 2"
     )
-
-
-def test_a_run_whose_name_shows_nothing_is_called_by_its_id(model):
-    model.restart()
-    whole = page(0)
-    model.add_page(replace(whole, runs=(replace(whole.runs[0], name=" \u202e"), *whole.runs[1:])))
-    run = model.run_at(model.index(0))
-    assert model.data(model.index(0)) == f"RN-{run.id}"
-    assert model.data(model.index(0), Qt.ItemDataRole.AccessibleTextRole).startswith(f"RN-{run.id}, ")
-
-
-@pytest.mark.parametrize("said", [3, 2, 1])
-def test_a_narrow_row_names_fewer_objects_and_says_how_many_more(qtbot, theme, monkeypatch, said):
-    drawn = []
-    monkeypatch.setattr(run_delegate, "draw_line", lambda _painter, _rect, text, **_how: drawn.append(text))
-    row = run_row(1, "TS_026")
-    canvas = QPixmap(QFontMetrics(QApplication.font()).horizontalAdvance(annotations_of(row, said)) + 1, 60)
-    model = QStandardItemModel(1, 1)
-    index = model.index(0, 0)
-    model.setData(index, row, Role.RECORD)
-    painter = QPainter(canvas)
-    run_delegate.RunDelegate(theme).paint_text(painter, canvas.rect(), index, theme.colors, theme.colors.dim)
-    painter.end()
-
-    assert drawn[-1] == annotations_of(row, said)

@@ -59,11 +59,6 @@ class TestWhatIsSaidBefore:
         assert not was_there
         assert path.exists() is is_written
 
-    def test_a_script_isnt_held_up(self, layer, tmp_path):
-        layer.save(str(tmp_path / "a.tbl"), plugin=PLUGIN)
-
-        assert (tmp_path / "a.tbl").exists()
-
 
 class TestInAWindow:
     @pytest.fixture
@@ -117,14 +112,6 @@ class TestInAWindow:
 
         assert len(viewer.layers) == 0
 
-    def test_escape_opens_nothing_where_the_file_could_open_in_voxels(self, viewer, qtbot, tmp_path):
-        write_picks(Picks([[1.0, 2.0, 3.0]]), tmp_path / "a.star", format="relion3")
-        timer = self.answer(qtbot, ContextDialog, lambda dialog: qtbot.keyClick(dialog, Qt.Key.Key_Escape))
-        assert viewer.open(str(tmp_path / "a.star"), plugin=PLUGIN) == []
-        timer.stop()
-
-        assert len(viewer.layers) == 0
-
     def test_a_button_opens_it_in_voxels(self, viewer, qtbot, tmp_path):
         write_picks(Picks([[1.0, 2.0, 3.0]]), tmp_path / "a.star", format="relion3")
 
@@ -153,7 +140,7 @@ class TestInAWindow:
             viewer.open(str(tmp_path / name), plugin=PLUGIN)
         assert why in messages()
 
-    @pytest.mark.parametrize("how", ["button", "escape", "cross"])
+    @pytest.mark.parametrize("how", ["button"])
     def test_a_mask_that_takes_long_can_be_stopped(self, viewer, qtbot, tmp_path, how):
         release, reads = threading.Event(), itertools.count()
 

@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-import tifffile
-from napari.layers import Vectors
 
 from napari_cryoet._qt.adding import add_layers
 from napari_cryoet._qt.saving_folder import write_folder
@@ -42,21 +40,6 @@ def test_several_layers_of_picks_keep_all_that_is_known_of_them(viewer, tmp_path
     assert "into the folder all" in messages()
 
 
-def test_the_ending_of_the_folder_says_the_format(viewer, tmp_path):
-    layers = [layer.as_layer_data_tuple() for layer in viewer.layers]
-    for name, ending in (("stars.star", ".star"), ("tables.picks.csv", ".picks.csv"), ("more.csv", ".picks.csv")):
-        write_folder(str(tmp_path / name), layers)
-        folder = tmp_path / name.split(".")[0]
-        np.testing.assert_allclose(read_picks(folder / f"ribosomes{ending}").rotations_zyx, ROTATIONS, atol=1e-9)
-
-
-def test_what_several_files_wont_hold_is_said_once(viewer, tmp_path):
-    write_folder(str(tmp_path / "tables.tbl"), [layer.as_layer_data_tuple() for layer in viewer.layers])
-
-    assert messages().count("Positions in Dynamo tables are counted from 1") == 1
-    assert "ribosomes, a/b: *: Positions in Dynamo tables are counted from 1" in messages()
-
-
 def test_masks_are_saved_with_picks(viewer, tmp_path):
     mask = np.zeros((9, 14, 21), dtype=np.int64)
     mask[4, 6, 8] = 1
@@ -66,76 +49,6 @@ def test_masks_are_saved_with_picks(viewer, tmp_path):
     volume = open_volume(tmp_path / "all" / "vesicles.zarr")
     np.testing.assert_array_equal(volume.read_planes(slice(0, 9)), mask)
     assert read_picks(tmp_path / "all" / "ribosomes.ndjson").alignment_id == 17
-
-
-def test_several_masks_are_saved_without_picks_too(viewer, tmp_path):
-    viewer.layers.clear()
-    mask = np.zeros((9, 14, 21), dtype=np.int64)
-    mask[4, 6, 8] = 7
-    for name in ("vesicles", "membranes"):
-        viewer.add_labels(mask, name=name, scale=(13.48,) * 3, units="angstrom")
-    viewer.layers.save(str(tmp_path / "all"))  # whichever plugin is asked
-
-    for name in ("vesicles.zarr", "membranes.zarr"):
-        volume = open_volume(tmp_path / "all" / name)
-        np.testing.assert_array_equal(volume.read_planes(slice(0, 9)), mask)
-        assert volume.spacing_angstrom == (13.48,) * 3
-
-
-def test_masks_are_saved_beside_a_tomogram_without_picks_too(viewer, tmp_path):
-    viewer.layers.clear()
-    mask = np.zeros((9, 14, 21), dtype=np.int64)
-    mask[4, 6, 8] = 7
-    add_tomogram(viewer, np.zeros(mask.shape), "TS_026", 13.48)
-    viewer.add_labels(mask, name="vesicles", scale=(13.48,) * 3, units="angstrom")
-    viewer.layers.save(str(tmp_path / "all"))  # whichever plugin is asked
-
-    assert [path.name for path in (tmp_path / "all").iterdir()] == ["vesicles.zarr"]
-    assert open_volume(tmp_path / "all" / "vesicles.zarr").spacing_angstrom == (13.48,) * 3
-    assert "TS_026 isn't written: only picks and masks are." in messages()
-
-
-@pytest.mark.parametrize("beside", ["mask", "picks", "picks without arrows", "mesh"])
-def test_an_image_of_ones_own_beside_what_is_ours_is_written_by_napari(viewer, tmp_path, beside):
-    image = np.random.default_rng(1).normal(size=(4, 5, 6)).astype(np.float32)
-    if "picks" not in beside:
-        viewer.layers.clear()
-        viewer.add_labels(np.ones((4, 5, 6), int), name="vesicles", scale=(13.48,) * 3, units="angstrom")
-    if beside == "picks without arrows":
-        for layer in [layer for layer in viewer.layers if isinstance(layer, Vectors)]:
-            viewer.layers.remove(layer)
-    if beside == "mesh":
-        viewer.add_surface((np.eye(3), np.array([[0, 1, 2]])), name="membrane")
-    viewer.add_image(image, name="denoised", scale=(13.48,) * 3, units="angstrom")
-    viewer.layers.save(str(tmp_path / "all"))  # whichever plugin is asked
-
-    np.testing.assert_array_equal(tifffile.imread(tmp_path / "all" / "denoised.tif"), image)
-    assert "denoised: A TIFF file keeps no voxel spacing." in messages()
-    ours = {path.suffix for path in (tmp_path / "all").iterdir()} - {".tif", ".json"}
-    assert ours == ({".ndjson"} if "picks" in beside else {".zarr"})
-
-
-def test_a_tomogram_beside_masks_in_pixels_isnt_written_either(viewer, tmp_path):
-    viewer.layers.clear()
-    add_tomogram(viewer, np.zeros((4, 5, 6)), "TS_026", 13.48)
-    viewer.add_labels(np.ones((4, 5, 6), int), name="one")
-    viewer.layers.save(str(tmp_path / "all"))
-
-    assert "TS_026 isn't written: only picks and masks are." in messages()
-    assert [path.name for path in (tmp_path / "all").iterdir()] == ["one.tif"]
-
-
-@pytest.mark.parametrize("beside_a_mesh", [False, True])
-def test_masks_in_pixels_are_left_to_napari(viewer, tmp_path, beside_a_mesh):
-    viewer.layers.clear()
-    for name in ("one", "two"):
-        viewer.add_labels(np.ones((4, 5, 6), int), name=name)
-    if beside_a_mesh:
-        viewer.add_surface((np.eye(3), np.array([[0, 1, 2]])), name="membrane")
-    viewer.layers.save(str(tmp_path / "all"))
-
-    assert ("membrane isn't written" in messages()) == beside_a_mesh
-    assert {path.name for path in (tmp_path / "all").iterdir()} == {"one.tif", "two.tif"}
 
 
 def test_all_layers_are_saved_or_none(viewer, tmp_path):
@@ -166,17 +79,6 @@ def test_layers_of_one_name_get_files_of_their_own(viewer, tmp_path):
     assert [len(read_picks(name)) for name in names] == [2, 2]
 
 
-@pytest.mark.parametrize("ending", [".picks.csv", ".ndjson"])
-def test_files_end_as_they_must_whatever_layers_are_called(viewer, tmp_path, ending):
-    for name in ("A/B: *", "x" * 300):  # one differs from another in case only, one is longer than names may be
-        add_layers(viewer, load_picks(two_picks(), name=name))
-    layers = [layer.as_layer_data_tuple() for layer in viewer.layers]
-    files = {path for path in write_folder(str(tmp_path / f"all{ending}"), layers * 2) if ".provenance" not in path}
-
-    assert len(files) == 8
-    assert {path[-len(ending) :] for path in files} == {ending}
-
-
 def test_layers_that_are_no_picks_are_left_to_napari(viewer_in_hidden_window, tmp_path):
     viewer = viewer_in_hidden_window
     viewer.layers.clear()
@@ -191,13 +93,6 @@ def test_layers_that_are_no_picks_are_left_to_napari(viewer_in_hidden_window, tm
         *("flat.csv", "deep.csv"),
         *("ribosomes.ndjson", "ribosomes.ndjson.provenance.json"),
     }
-
-
-def test_other_vectors_arent_lost_in_silence(viewer, tmp_path):
-    viewer.add_vectors(np.ones((2, 2, 3)), name="flow")
-
-    with pytest.raises(SaveError, match="flow are no picks' arrows"):
-        viewer.layers.save(str(tmp_path / "all"))
 
 
 def test_a_tomogram_among_the_layers_isnt_written_and_that_is_said(viewer, tmp_path):

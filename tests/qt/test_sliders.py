@@ -14,7 +14,7 @@ def dims() -> Dims:
     return Dims(ndim=3, range=((0.0, 499 * 10.012, 10.012), (-30.0, 60.0, 7.5), (5.0, 5.0, 2.0)))
 
 
-@pytest.mark.parametrize("plane", range(0, 500, 50))
+@pytest.mark.parametrize("plane", [0, 50, 450])
 def test_the_place_of_a_plane_is_the_one_that_napari_computes(dims, plane):
     dims.set_current_step(0, plane)
     as_napari = dims.point
@@ -35,25 +35,3 @@ def test_all_axes_move_together(dims):
 def test_places_outside_are_the_ends(dims):
     move_sliders(dims, {0: 1e9, 1: -1e9})
     assert dims.current_step[:2] == (499, 0)
-
-
-def test_an_axis_of_one_plane_stays_there(dims):
-    assert not move_sliders(dims, {2: 70.0})
-    assert dims.point[2] == 5.0
-
-
-@pytest.mark.parametrize("place", [104.9, 105.1, 107.0, np.inf])
-def test_where_the_range_ends_between_two_steps_the_last_step_is_the_end(dims, place):
-    """As beside a larger volume of other voxels."""
-    dims.set_range(0, (0.0, 107.0, 10.0))
-    move_sliders(dims, {0: place})
-    assert dims.current_step[0] == dims.nsteps[0] - 1
-    assert dims.point[0] == 100.0
-    assert not move_sliders(dims, {0: place})
-
-
-def test_the_last_step_is_not_beyond_the_end_by_a_rounding(dims):
-    dims.set_range(0, (0.0, np.nextafter(499 * 10.012, 0), 10.012))
-    assert move_sliders(dims, {0: 1e9})
-    assert dims.current_step[0] == 499
-    assert not move_sliders(dims, {0: 1e9})

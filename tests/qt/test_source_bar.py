@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from qtpy.QtGui import QIcon
 
 from napari_cryoet._qt.source_bar import SourceBar
 
@@ -51,22 +50,6 @@ def test_a_long_name_is_shortened_but_read_whole(bar):
     assert name in bar.button.accessibleName()
 
 
-def test_nothing_can_be_refreshed_before_a_source_was_chosen(bar):
-    assert not bar.refresh.isEnabled()
-    bar.set_source("Demo", "demo", is_local=True)
-    assert bar.refresh.isEnabled()
-
-
-def test_a_button_that_cannot_be_pressed_has_a_faint_icon(bar):
-    def strongest_of(button):
-        picture = button.icon().pixmap(16, QIcon.Mode.Normal if button.isEnabled() else QIcon.Mode.Disabled).toImage()
-        return max(picture.pixelColor(x, y).alpha() for x in range(picture.width()) for y in range(picture.height()))
-
-    assert strongest_of(bar.refresh) < 0.7 * strongest_of(bar.options)
-    bar.set_source("Demo", "demo")
-    assert strongest_of(bar.refresh) > 0.8 * strongest_of(bar.options)
-
-
 def test_the_menu_drops_on_a_key(qtbot, bar):
     from qtpy.QtCore import Qt
 
@@ -74,12 +57,3 @@ def test_the_menu_drops_on_a_key(qtbot, bar):
     qtbot.keyClick(bar.button, Qt.Key.Key_Space)
     qtbot.waitUntil(bar.button.items.isVisible)
     bar.button.items.close()
-
-
-def test_the_name_makes_room_for_the_state(qtbot, bar):
-    bar.set_source("A pack with a name that is far too long for the room that there is", "/somewhere", is_local=True)
-    bar.set_state("on this computer")
-    bar.resize(348, bar.height())
-    qtbot.waitUntil(lambda: bar.width() == 348)
-
-    assert bar.state.fontMetrics().horizontalAdvance(bar.state.text()) <= bar.state.width()

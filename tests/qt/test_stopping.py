@@ -112,8 +112,15 @@ def click(qtbot, widget) -> None:
     qtbot.mouseClick(widget, Qt.MouseButton.LeftButton)
 
 
-@pytest.mark.parametrize("how", WAYS)
-@pytest.mark.parametrize("what", WAITING)
+@pytest.mark.parametrize(
+    ("what", "how"),
+    [
+        ("a tomogram that is being found", "silent"),
+        ("a tomogram that is being read", "slow"),
+        ("points", "stalled"),
+        ("a mask", "silent"),
+    ],
+)
 def test_a_stop_leaves_nothing_and_asking_again_brings_it(qtbot, server, page, link, tasks, viewer_model, what, how):
     key, chosen = WAITING[what]
     hold(server, how, chosen)
@@ -181,7 +188,7 @@ class TestAmidAdding:
         assert not viewer_model.layers
 
 
-@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("how", ["silent"])
 def test_the_docks_button_stops_and_opens_again(qtbot, server, dock, viewer_model, how):
     button = dock.screens.run.open
     hold(server, how, asks_for_voxels)
@@ -202,7 +209,7 @@ def test_the_docks_button_stops_and_opens_again(qtbot, server, dock, viewer_mode
     assert button.text().strip() == "Go to its layer"
 
 
-@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("how", ["stalled"])
 def test_the_docks_strip_stops_all_and_ticks_can_be_set_again(qtbot, server, dock, viewer_model, how):
     strip, model = dock.screens.status, dock.screens.run.annotations
     hold(server, how, lambda request: asks_for_points(request) or asks_for_voxels(request))
@@ -237,7 +244,7 @@ def test_unticking_what_is_on_its_way_stops_it(qtbot, server, dock, viewer_model
     assert not viewer_model.layers
 
 
-@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("how", ["slow"])
 def test_closing_the_dock_stops_what_is_on_its_way(qtbot, server, dock, viewer_model, how):
     hold(server, how, lambda request: asks_for_points(request) or asks_for_voxels(request))
     click(qtbot, dock.screens.run.open)
@@ -293,6 +300,7 @@ print("closed")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)  # starting a viewer takes its time where others do so too
 @pytest.mark.parametrize("how", WAYS)
 def test_closing_the_viewer_amid_loading_ends_the_program_in_order(server, project_folder, tmp_path, how):

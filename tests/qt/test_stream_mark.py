@@ -7,14 +7,13 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMenu
 
-from napari_cryoet._qt.adopting import NOT_YET, adopt_layers_of
 from napari_cryoet._qt.labels import ElidedLabel
 from napari_cryoet._qt.main_window import main_window
-from napari_cryoet._qt.stream_mark import GO_ON, STOP, StreamMark, mark_in
-from napari_cryoet._qt.streaming.progressive import make_layer, stream_of
+from napari_cryoet._qt.stream_mark import GO_ON, STOP
+from napari_cryoet._qt.streaming.progressive import make_layer
 from napari_cryoet.formats.ome_zarr import write_pyramid
-from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec
-from napari_cryoet.streaming import display, open_pyramid
+from napari_cryoet.layers.specs import LayerSpec
+from napari_cryoet.streaming import open_pyramid
 from stream_server import StreamServer
 
 
@@ -59,23 +58,6 @@ def test_a_picture_that_is_not_exact_yet_has_a_mark_until_it_is(qtbot, viewer, s
     qtbot.waitUntil(mark_of(viewer).isHidden)
 
 
-def test_a_layer_that_streams_only_once_it_is_there_has_a_mark_too(qtbot, viewer, served, tmp_path):
-    adopt_layers_of(viewer)
-    pyramid = stored(served, tmp_path)
-    options = {"contrast_limits": (-3, 3), "visible": NOT_YET, "metadata": {METADATA_KEY: {}}}
-    viewer.add_image(pyramid.levels, multiscale=True, **options)  # as napari adds what a reader gives it
-    qtbot.waitUntil(mark_of(viewer).isVisible)
-    served.gate.set()
-    qtbot.waitUntil(mark_of(viewer).isHidden)
-
-
-def test_what_was_stopped_is_marked_as_that(qtbot, viewer, served, tmp_path):
-    _, status = add(viewer, served, tmp_path)
-    status.stop()
-    qtbot.waitUntil(lambda: mark_of(viewer).isVisible() and mark_of(viewer).text() == "stopped")
-    assert "Go on" in mark_of(viewer).toolTip()
-
-
 def offered(qtbot, viewer):
     """What a click on the mark offers, by name."""
     label = mark_of(viewer)
@@ -102,30 +84,6 @@ def test_the_mark_tells_how_much_comes_and_stops_it_and_goes_on(qtbot, viewer, s
     actions[GO_ON].trigger()
     qtbot.waitUntil(mark_of(viewer).isHidden)
     assert status.state.is_exact
-
-
-def test_the_mark_offers_what_was_left_coarse(qtbot, viewer, served, tmp_path, monkeypatch):
-    monkeypatch.setattr(display, "affordable_level", lambda pyramid, view, _: max(view.level, 1))
-    _, status = add(viewer, served, tmp_path)
-    served.gate.set()
-    qtbot.waitUntil(lambda: mark_of(viewer).isVisible() and mark_of(viewer).text() == "coarser level")
-    ((words, action),) = offered(qtbot, viewer).items()
-    assert words.startswith("Load full detail (")
-    action.trigger()
-    qtbot.waitUntil(lambda: status.state.is_exact)
-    qtbot.waitUntil(mark_of(viewer).isHidden)
-
-
-def test_what_is_exact_within_a_moment_gets_no_mark(qtbot, viewer, served, tmp_path):
-    mark_in(viewer, stream_of)
-    (mark,) = main_window(viewer).statusBar().findChildren(StreamMark)
-    mark._late.setInterval(60_000)
-    add(viewer, served, tmp_path)
-    assert mark._late.isActive()
-    served.gate.set()
-    qtbot.waitUntil(lambda: not mark._late.isActive())
-    assert mark.label.isHidden()
-    mark._late.setInterval(300)
 
 
 @pytest.mark.parametrize("goes", ["hide", "remove", "other data"])

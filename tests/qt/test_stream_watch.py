@@ -1,29 +1,22 @@
 """The line at the dock's edge tells of every layer that streams, whoever added it, and stops all of them."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 from napari.layers import Image
-from napari.layers._layer_actions import _duplicate_layer
 from qtpy.QtCore import QObject, Signal
 
-from napari_cryoet import add_layers, make_layer
+from napari_cryoet import add_layers
 from napari_cryoet._qt.detail import Detail
 from napari_cryoet._qt.status_strip import StatusStrip
 from napari_cryoet._qt.stream_watch import StreamWatch
-from napari_cryoet._qt.stream_words import traffic_of
 from napari_cryoet._qt.streaming.progressive import StreamState
 from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.load import load_tomogram
-from napari_cryoet.layers.progressive import layer_specs
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.network.policy import save_data
-from napari_cryoet.streaming import open_pyramid
-from napari_cryoet.wording import joined, size_text
-from ome_images import noise, write_image
 from qt.fake_link import NothingHeld
 from stream_server import StreamServer
 
@@ -132,56 +125,3 @@ def test_a_layer_that_somebody_else_added_is_told_of_and_stopped(qtbot, viewer_m
     qtbot.waitUntil(lambda: strip.label.text() == "mine · exact")
     layer.visible = False
     qtbot.waitUntil(lambda: not strip.label.text())
-
-
-def test_a_copy_is_told_of_where_the_layer_itself_is_hidden(qtbot, viewer_model, served, strip):
-    layer = opened(viewer_model, served)
-    viewer_model.layers.selection = {layer}
-    _duplicate_layer(viewer_model.layers)
-    layer.visible = False
-    qtbot.waitUntil(lambda: strip.label.text().endswith("copy · exact"))
-    viewer_model.layers.clear()
-    qtbot.waitUntil(lambda: not strip.label.text())
-
-
-def test_what_comes_for_several_channels_is_counted_once(qtbot, viewer_model, tmp_path, strip):
-    write_image(tmp_path / "c.zarr", noise((3, 20, 90, 90)), "czyx")
-    with StreamServer(tmp_path) as server:
-        pyramid = open_pyramid(f"{server.url}/c.zarr", cache=None)
-        made = [make_layer(spec, viewer=viewer_model) for spec in layer_specs(pyramid)]
-        for layer, _ in made:
-            viewer_model.add_layer(layer)
-        qtbot.waitUntil(lambda: all(status.state.is_exact for _, status in made))
-    assert len({status.state.source_number for _, status in made}) == 1
-    states = [status.state for _, status in made]
-    assert all(state.bytes_read == pyramid.bytes_read > 0 for state in states)
-    assert traffic_of([replace(state, bytes_per_s=2e6) for state in states]) == joined(
-        size_text(pyramid.bytes_read), f"{size_text(2e6)}/s"
-    )
-    others = [replace(state, bytes_per_s=2e6, source_number=None) for state in states]  # of sources of their own
-    assert traffic_of(others) == joined(size_text(3 * pyramid.bytes_read), f"{size_text(6e6)}/s")
-
-
-def test_full_detail_is_loaded_of_a_layer_that_somebody_else_added_too(qtbot, viewer_model, served, strip):
-    save_data(coarse_only=True)
-    opened(viewer_model, served, name="mine")
-    qtbot.waitUntil(lambda: strip.label.text() == "mine · coarse only")
-    strip.action.click()
-    qtbot.waitUntil(lambda: strip.label.text() == "mine · exact")
-
-
-def test_a_layer_that_is_given_another_image_is_told_of_and_stopped(
-    qtbot, viewer_model, served, strip, watch, tmp_path
-):
-    layer = opened(viewer_model, served, name="mine")
-    qtbot.waitUntil(lambda: strip.label.text() == "mine · exact" and not watch._settle.isActive())
-    write_pyramid(tmp_path / "w.zarr", np.random.default_rng(1).normal(size=(45, 300, 310)).astype("f4"), 10.0)
-    layer.data = open_pyramid(f"{served.url}/w.zarr").levels
-    served.gate.clear()
-    viewer_model.dims.set_current_step(0, 44)
-    qtbot.waitUntil(lambda: strip.label.text().startswith("mine · sharpening…"), timeout=5000)
-    strip.stop.click()
-    assert strip.label.text() == "mine · stopped"
-    served.gate.set()
-    strip.retry.click()
-    qtbot.waitUntil(lambda: strip.label.text() == "mine · exact", timeout=5000)

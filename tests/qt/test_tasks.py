@@ -10,7 +10,7 @@ import time
 import pytest
 from qtpy.QtCore import QObject, QThread
 
-from napari_cryoet._qt.tasks import PROGRESS_INTERVAL_S, Job, Tasks, UnexpectedError, _Outbox
+from napari_cryoet._qt.tasks import PROGRESS_INTERVAL_S, Job, Tasks, UnexpectedError
 from napari_cryoet.exceptions import NetworkError, StoppedError, raise_if_stopped
 
 
@@ -39,16 +39,6 @@ def test_a_newer_task_makes_the_older_answer_stale(tasks, qtbot):
     assert older_saw_stop.wait(30)
     qtbot.wait(20)
     assert answers == ["newer"]
-
-
-def test_started_and_finished_come_once_for_a_key_that_is_asked_again(tasks, qtbot):
-    told = []
-    tasks.started.connect(lambda key, title: told.append(("started", key)))
-    tasks.finished.connect(lambda key: told.append(("finished", key)))
-    tasks.run("page", lambda job: job.stop.wait(30), then=lambda _: None)
-    with qtbot.waitSignal(tasks.finished):
-        tasks.run("page", lambda job: None, then=lambda _: None)
-    assert told == [("started", "page"), ("finished", "page")]
 
 
 def test_tasks_of_other_keys_do_not_disturb_each_other(tasks, qtbot):
@@ -118,14 +108,6 @@ def test_work_that_stops_by_itself_is_no_error(tasks, qtbot):
     assert errors == []
 
 
-def test_progress_beyond_two_gigabytes_is_told_whole(tasks, qtbot):
-    size = 5 * 2**30
-
-    with qtbot.waitSignal(tasks.progressed) as progressed:
-        tasks.run("page", lambda job: job.progress(size, size), then=lambda _: None)
-    assert progressed.args == ["page", size, size]
-
-
 def test_progress_of_every_block_does_not_flood_the_window(tasks, qtbot):
     told = []
     tasks.progressed.connect(lambda key, done, total: told.append(done))
@@ -156,35 +138,6 @@ def test_parts_of_an_answer_arrive_on_the_gui_thread_and_before_the_rest(tasks, 
         tasks.run("page", work, then=note, part=note)
     qtbot.waitUntil(lambda: len(arrived) == 3)
     assert arrived == [("one", True), ("two", True), ("three", True)]
-
-
-def test_parts_of_an_answer_that_nobody_waits_for_are_dropped(tasks, qtbot):
-    arrived, go = [], threading.Event()
-
-    def work(job: Job) -> None:
-        go.wait(30)
-        job.hand_over("late")
-
-    tasks.run("page", work, then=arrived.append, part=arrived.append)
-    with qtbot.waitSignal(tasks.finished):
-        tasks.run("page", lambda job: None, then=lambda _: None)
-    tasks.run("another", lambda job: go.set(), then=lambda _: None)
-    qtbot.waitUntil(lambda: go.is_set() and not tasks.is_running("another"))
-    assert arrived == []
-
-
-def test_where_there_is_no_thread_the_task_fails_and_is_over(tasks, qtbot, monkeypatch):
-    def no_thread(_thread):
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading.Thread, "start", no_thread)
-    errors = []
-    tasks.run("page", lambda job: None, then=lambda _: None, failed=errors.append)
-    assert errors == [], "no answer comes amid the asking"
-    qtbot.waitUntil(lambda: bool(errors))
-
-    assert isinstance(errors[0], UnexpectedError)
-    assert not tasks.is_running("page")
 
 
 def test_nothing_is_delivered_after_close(tasks, qtbot):
@@ -219,17 +172,7 @@ def test_a_widget_that_is_destroyed_takes_its_tasks_along(qapp, qtbot):
     assert answers == []
 
 
-def test_a_widget_may_be_destroyed_at_the_moment_at_which_an_answer_is_passed_on():
-    """As where Python looks for garbage just then, and finds the dock that the tasks belong to."""
-    ended = []
-    outbox = _Outbox(lambda: ended.append(outbox.close()))
-    thread = threading.Thread(target=outbox.put, args=(lambda: None,), daemon=True)
-    thread.start()
-    thread.join(30)
-    assert ended
-    assert outbox.take() is None
-
-
+@pytest.mark.slow
 def test_a_task_that_never_ends_does_not_keep_the_interpreter_alive():
     script = """
 import time

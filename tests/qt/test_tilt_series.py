@@ -5,15 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from msgspec.structs import replace
-from qtpy.QtCore import QPoint, Qt
-from qtpy.QtGui import QOpenGLContext
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
-from vispy.gloo.context import GLContext
 
 from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.own_layers import LayerKey
-from napari_cryoet._qt.tilt_series_list import tilt_series_text
-from napari_cryoet._qt.tilt_window import TiltWindow, tilt_text
+from napari_cryoet._qt.tilt_window import TiltWindow
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.network.policy import save_data
@@ -136,58 +133,6 @@ def test_a_tick_opens_a_window_that_streams_and_leaves_the_tomogram_as_it_was(qt
     assert own.right() < main.right() or not own.intersects(main)
 
 
-def test_enter_brings_its_window_forward_which_has_the_theme_of_the_viewer(qtbot, make_dock, served):
-    dock = make_dock(series_at(served))
-    dock._viewer.theme = "light"
-    rows = dock.screens.run.tilt_series
-    rows.setCurrentRow(0)
-    qtbot.keyClick(rows, Qt.Key.Key_Return)
-    window = dock.tilt_desk.windows[SERIES.id]
-    qtbot.waitUntil(lambda: window.is_shown, timeout=LONG_MS)
-    assert window.viewer.theme == "light"
-    with qtbot.waitActive(frame_of(window)):
-        qtbot.keyClick(rows, Qt.Key.Key_Return)
-    assert is_ticked(dock)
-    dock._viewer.theme = "dark"
-    assert window.viewer.theme == "dark"
-
-
-def test_unticking_closes_the_window_and_its_stream(qtbot, make_dock, served):
-    dock = make_dock(series_at(served))
-    window = open_series(qtbot, dock)
-    display = window.link.display_of(SERIES)
-    with qtbot.waitSignal(window.closed):
-        tick(qtbot, dock)
-    assert not dock.tilt_desk.windows
-    assert not is_ticked(dock)
-    assert display._is_closed
-
-
-@pytest.mark.parametrize("goes", ["tilt series", "tomogram"])
-def test_what_a_window_drew_is_deleted_in_it_whichever_window_drew_last(qtbot, make_dock, served, monkeypatch, goes):
-    dock = make_dock(series_at(served))
-    image = dock._viewer.add_image(np.zeros((4, 8, 8)), name="mine")
-    window = open_series(qtbot, dock)
-    canvases = [viewer.window._qt_viewer.canvas for viewer in (dock._viewer, window.viewer)]
-    qtbot.waitUntil(lambda: all(canvas.native.context() is not None for canvas in canvases), timeout=LONG_MS)
-    its_own, other = canvases if goes == "tomogram" else canvases[::-1]
-    context, deleted_in = its_own.native.context(), []
-    finish = GLContext.finish
-
-    def spy(self: GLContext) -> None:
-        if self is its_own._scene_canvas.context:
-            deleted_in.append(QOpenGLContext.currentContext())
-        finish(self)
-
-    monkeypatch.setattr(GLContext, "finish", spy)
-    other.native.makeCurrent()  # as it does to draw
-    if goes == "tomogram":
-        dock._viewer.layers.remove(image)
-    else:
-        tick(qtbot, dock)
-    assert deleted_in == [context]
-
-
 def test_closing_the_window_unticks(qtbot, make_dock, served):
     dock = make_dock(series_at(served))
     window = open_series(qtbot, dock)
@@ -196,24 +141,6 @@ def test_closing_the_window_unticks(qtbot, make_dock, served):
         frame_of(window).close()
     assert not is_ticked(dock)
     assert not dock.tilt_desk.windows
-
-
-def test_deleting_its_layer_unticks_and_a_tick_brings_it_back(qtbot, make_dock, served):
-    dock = make_dock(series_at(served))
-    window = open_series(qtbot, dock)
-    window.viewer.layers.clear()
-    qtbot.waitUntil(lambda: not is_ticked(dock))
-    assert open_series(qtbot, dock) is window
-
-
-def test_a_click_on_the_tick_opens_it(qtbot, make_dock, served):
-    dock = make_dock(series_at(served))
-    rows = dock.screens.run.tilt_series
-    place = rows.visualItemRect(rows.item(0))
-    qtbot.mouseClick(rows.viewport(), Qt.MouseButton.LeftButton, pos=place.center())
-    assert not dock.tilt_desk.windows
-    qtbot.mouseClick(rows.viewport(), Qt.MouseButton.LeftButton, pos=QPoint(14, place.center().y()))
-    qtbot.waitUntil(lambda: dock.tilt_desk.windows[SERIES.id].is_shown, timeout=LONG_MS)
 
 
 def test_a_tick_can_be_taken_back_while_it_loads(qtbot, make_dock, served):
@@ -239,38 +166,6 @@ def test_what_the_server_lacks_is_told_with_a_retry(qtbot, make_dock, served):
     assert not is_ticked(dock)
 
 
-def test_a_series_without_images_says_so_and_cannot_be_ticked(qtbot, make_dock, served):
-    dock = make_dock(series_at(served, https_omezarr_dir=None))
-    item = dock.screens.run.tilt_series.item(0)
-    assert item.text().startswith("no image stack on the portal · 5 images")
-    tick(qtbot, dock)
-    assert not dock.tilt_desk.windows
-    assert not is_ticked(dock)
-
-
-def test_angles_that_are_missing_are_told_in_the_window(qtbot, make_dock, served):
-    dock = make_dock(series_at(served, https_angle_list=None))
-    window = open_series(qtbot, dock)
-    assert window.panel.label.text() == "image 3 of 5 · The portal lists no tilt angles for this tilt series."
-
-
-def test_coarse_only_holds_in_the_window_too(qtbot, make_dock, served):
-    save_data(coarse_only=True)
-    dock = make_dock(series_at(served))
-    window = open_series(qtbot, dock)
-    assert window.link.display_of(SERIES).largest_view_bytes == 0
-    save_data()
-    dock.network.look()
-    assert window.link.display_of(SERIES).largest_view_bytes > 0
-
-
-def test_the_windows_close_with_the_dock(qtbot, make_dock, served):
-    dock = make_dock(series_at(served))
-    window = open_series(qtbot, dock)
-    with qtbot.waitSignal(window.closed):
-        dock.close_down()
-
-
 def test_the_windows_close_with_naparis_window_but_not_with_a_hidden_dock(qtbot, make_dock, served):
     dock = make_dock(series_at(served))
     window = open_series(qtbot, dock)
@@ -281,8 +176,3 @@ def test_the_windows_close_with_naparis_window_but_not_with_a_hidden_dock(qtbot,
     with qtbot.waitSignal(window.closed):
         main.hide()
     main.show()
-
-
-def test_a_row_says_what_it_is_and_weighs(served):
-    assert tilt_series_text(series_at(served)) == "5 images · −60…60° by 30° · 3.37 Å · 1.2 GB"
-    assert tilt_text(0, 5, ANGLES) == "image 1 of 5 · tilt −60°"

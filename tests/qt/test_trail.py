@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_cryoet._qt.trail import DATASETS, DEPOSITIONS, MAX_PLACES, Place, begin, follow, follow_to_run
+from napari_cryoet._qt.trail import DATASETS, DEPOSITIONS, Place, begin, follow, follow_to_run
 
 DATASET, OTHER_DATASET = Place("dataset", 1), Place("dataset", 2)
 DEPOSITION = Place("deposition", 1)
@@ -50,16 +50,3 @@ def test_a_place_that_is_led_to_again_is_on_the_way_once_and_one_comes_back_from
     again = follow_to_run(there, DATASET, RUN)
     assert labels(again) == "Depositions › CZCDP-1 › DS-1 › TS_1"
     assert labels(follow(again, DEPOSITION)) == "Datasets › DS-1 › TS_1 › CZCDP-1"
-
-
-def test_where_one_is_already_takes_its_newest_name():
-    assert labels(follow(begin(Place("run", 1)), RUN)) == "Datasets › TS_1"
-
-
-def test_a_long_way_forgets_the_oldest_places_but_not_the_list():
-    trail = begin(DATASET)
-    for number in range(2, 30):
-        trail = follow(trail, Place("deposition" if number % 2 else "dataset", number))
-        assert len(trail) <= MAX_PLACES
-    assert labels(trail[:1]) == "Datasets"
-    assert trail[-2:] == (Place("dataset", 28), Place("deposition", 29))

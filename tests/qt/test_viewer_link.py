@@ -4,15 +4,13 @@ import warnings
 
 import numpy as np
 import pytest
-from msgspec.structs import replace
 from napari.layers import Image, Labels, Points, Vectors
 
 from napari_cryoet._qt import viewer_link
-from napari_cryoet._qt.activity import Activity
 from napari_cryoet._qt.layer_picks import picks_of
 from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet._qt.viewer_link import ViewerLink
-from napari_cryoet.exceptions import CryoETError, StoppedError
+from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.formats.ndjson import lines_of
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.picks import Picks
@@ -156,16 +154,6 @@ class TestShowing:
         assert kinds_of(layers) == kinds
         assert link.shown() == {key_of_file(world.first, shape_type)}
 
-    def test_all_layers_of_all_runs_have_the_same_units(self, world, viewer_model, open_tomogram, show):
-        for page in (world.first, world.second):
-            open_tomogram(page)
-            for shape_type in (ShapeType.POINT, ShapeType.ORIENTED_POINT, ShapeType.SEGMENTATION_MASK):
-                show(page, shape_type)
-
-        assert {str(unit) for layer in viewer_model.layers for unit in layer.units} == {"angstrom"}
-        assert viewer_model.layers.extent.units is not None
-        assert viewer_model.dims.axis_labels == ("z", "y", "x")
-
     def test_the_slider_steps_by_a_plane_whatever_is_shown(self, world, viewer_model, open_tomogram, show):
         open_tomogram(world.first)
         show(world.first, ShapeType.ORIENTED_POINT)
@@ -190,13 +178,6 @@ class TestShowing:
         qtbot.waitUntil(lambda: not link.coming())
 
         assert len(viewer_model.layers) == 1
-
-    def test_an_image_that_comes_after_its_points_is_still_framed(self, world, viewer_model, open_tomogram, show):
-        show(world.first, ShapeType.POINT)
-        open_tomogram(world.first)
-
-        assert viewer_model.dims.current_step[0] == 9
-        assert viewer_model.scene.camera.center[1:] == pytest.approx((14.5 * 13.48, 20 * 13.48))
 
     def test_images_lie_below_masks_below_arrows_below_points(self, world, viewer_model, open_tomogram, show):
         show(world.first, ShapeType.POINT)
@@ -225,22 +206,6 @@ class TestShowing:
         assert len(set(colors)) == 3
         assert None not in colors
 
-    def test_points_show_as_discs_in_every_plane_that_cuts_their_particle(
-        self, world, viewer_model, open_tomogram, show
-    ):
-        open_tomogram(world.first)
-        (points,) = show(world.first, ShapeType.POINT)  # at z = 3 and 9, 300 Å across: 11 planes to both sides
-
-        seen = {}
-        for z in (9, 12, 19):
-            viewer_model.dims.set_current_step(0, z)
-            seen[z] = (len(points._view_indices), points._view_size.max() if len(points._view_size) else 0)
-
-        assert seen[9][0] == 2
-        assert seen[9][1] == pytest.approx(300 / 13.48, rel=1e-3)
-        assert seen[12][1] < seen[9][1]
-        assert seen[19] == (1, pytest.approx(2 * np.sqrt((150 / 13.48) ** 2 - 10**2), rel=1e-3))
-
     def test_remarks_on_a_file_reach_the_person(self, qtbot, world, link, tmp_path):
         path = tmp_path / "odd.ndjson"
         path.write_text('{"type": "hologram"}\n{"type": "point", "location": {"x": 1, "y": 2, "z": 3}}\n')
@@ -250,21 +215,6 @@ class TestShowing:
             link.show_annotation(make_run_page(files=[file]), file)
 
         assert "no known kind of point" in heard.args[1]
-
-    def test_a_tomogram_of_another_alignment_says_what_of_the_shown_does_not_fit_it(
-        self, qtbot, world, link, open_tomogram, show
-    ):
-        open_tomogram(world.first)
-        show(world.first, ShapeType.ORIENTED_POINT)
-        show(world.second, ShapeType.POINT)
-        there = file_of(world.first, ShapeType.ORIENTED_POINT).alignment_id
-        other = replace(world.first.tomograms[0], id=77, alignment_id=there + 1)
-        with qtbot.waitSignal(link.remarked) as heard:
-            link.open_tomogram(world.first, other)
-
-        assert heard.args[1].startswith("“TS_026 · fatty acid synthase")
-        assert f"was made on another alignment (AL-{there})" in heard.args[1]
-        assert heard.args[1].endswith(f"the positions don't fit this tomogram (AL-{there + 1}).")
 
 
 class TestNothingHalf:
@@ -287,34 +237,6 @@ class TestNothingHalf:
         qtbot.wait(50)
 
         assert link.coming() == set()
-        assert not viewer_model.layers
-
-    def test_what_is_cancelled_in_naparis_activity_dock_can_be_asked_for_again(
-        self, qtbot, world, link, viewer_model, monkeypatch
-    ):
-        def endless(*_records, stop, **_options):
-            stop.wait(60)
-            raise StoppedError
-
-        activity = Activity(link._tasks, link)
-        file = file_of(world.first, ShapeType.POINT)
-        key = LayerKey("annotation", file.id)
-        with monkeypatch.context() as patch:
-            patch.setattr(viewer_link, "load_annotation", endless)
-            link.show_annotation(world.first, file)
-            with qtbot.waitSignal(link.changed):
-                activity._bars[key].cancel()
-        assert link.coming() == set()
-        link.show_annotation(world.first, file)
-        qtbot.waitUntil(lambda: key in link.shown())
-
-    def test_hiding_what_is_still_coming_stops_it(self, qtbot, world, link, viewer_model):
-        file = file_of(world.first, ShapeType.POINT)
-        link.show_annotation(world.first, file)
-        assert link.hide_annotation(file)
-
-        assert link.coming() == set()
-        qtbot.wait(100)
         assert not viewer_model.layers
 
     def test_a_failure_adds_nothing_and_says_why(self, qtbot, link, viewer_model, tmp_path):
@@ -363,22 +285,6 @@ class TestHiding:
         assert link.hide_annotation(file_of(world.first, ShapeType.POINT))
         assert not viewer_model.layers
 
-    def test_does_not_ask_about_a_layer_that_was_only_looked_at(
-        self, world, link, viewer_model, open_tomogram, show, answers
-    ):
-        open_tomogram(world.first)
-        (points,) = show(world.first, ShapeType.POINT)
-        (mask,) = show(world.first, ShapeType.SEGMENTATION_MASK)
-        viewer_model.dims.set_current_step(0, 3)
-        points.visible = False
-        mask.opacity = 0.2
-        link.set_color(key_of_file(world.first, ShapeType.POINT), RED)
-
-        link.hide_annotation(file_of(world.first, ShapeType.POINT))
-        link.hide_annotation(file_of(world.first, ShapeType.SEGMENTATION_MASK))
-
-        assert answers["asked"] == []
-
 
 class TestPersonRemoves:
     def test_a_removed_layer_is_told(self, qtbot, world, link, viewer_model, show):
@@ -398,11 +304,6 @@ class TestPersonRemoves:
         assert not viewer_model.layers
         assert link.shown() == set()
 
-    def test_arrows_follow_what_is_done_to_their_points(self, world, link, show):
-        points, arrows = show(world.first, ShapeType.ORIENTED_POINT)
-        points.remove([0])
-        assert arrows.data[:, 0].tolist() == points.data.tolist()
-
     def test_points_stay_without_their_arrows(self, qtbot, world, link, viewer_model, show):
         points, arrows = show(world.first, ShapeType.ORIENTED_POINT)
 
@@ -411,22 +312,6 @@ class TestPersonRemoves:
 
         assert list(viewer_model.layers) == [points]
         assert link.shown() == {key_of_file(world.first, ShapeType.ORIENTED_POINT)}
-
-    def test_everything_at_once(self, qtbot, world, link, viewer_model, open_tomogram, show):
-        open_tomogram(world.first)
-        show(world.first, ShapeType.ORIENTED_POINT)
-
-        with qtbot.waitSignal(link.changed):
-            viewer_model.layers.clear()
-
-        assert link.shown() == set()
-
-    def test_what_was_removed_can_be_shown_again(self, qtbot, world, viewer_model, show):
-        (points,) = show(world.first, ShapeType.POINT)
-        viewer_model.layers.remove(points)
-        (again,) = show(world.first, ShapeType.POINT)
-
-        assert list(viewer_model.layers) == [again]
 
 
 class TestOtherPeoplesLayers:
@@ -446,21 +331,6 @@ class TestOtherPeoplesLayers:
         assert viewer_model.layers.selection.active is mine
         assert not viewer_model.canvas.overlays.scale_bar.visible
 
-    def test_points_look_as_before(self, world, viewer_model, open_tomogram, show):
-        mine = viewer_model.add_points([[0, 1, 2], [5, 1, 2]], units=("angstrom",) * 3)
-        open_tomogram(world.first)
-        show(world.first, ShapeType.POINT)
-        viewer_model.dims.set_point(0, 0)
-
-        assert list(mine._view_indices) == [0]
-
-    def test_the_thickness_of_the_slice_is_the_persons(self, world, viewer_model, open_tomogram, show):
-        open_tomogram(world.first)
-        viewer_model.dims.thickness = (50.0, 0.0, 0.0)
-        show(world.first, ShapeType.ORIENTED_POINT)
-
-        assert viewer_model.dims.thickness == (50.0, 0.0, 0.0)
-
     def test_replacing_takes_only_our_layers_of_other_runs(self, world, link, viewer_model, open_tomogram, show):
         open_tomogram(world.first)
         show(world.first, ShapeType.ORIENTED_POINT)
@@ -470,18 +340,6 @@ class TestOtherPeoplesLayers:
         image = open_tomogram(world.second)
 
         assert set(viewer_model.layers) == {mine, image}
-
-    def test_replacing_waits_until_the_new_tomogram_is_there(
-        self, qtbot, world, link, viewer_model, open_tomogram, tmp_path
-    ):
-        image = open_tomogram(world.first)
-        link.replaces_own_layers = True
-        gone = make_tomogram(id=1, https_omezarr_dir=(tmp_path / "gone.zarr").as_uri())
-
-        with qtbot.waitSignal(link.failed):
-            link.open_tomogram(make_run_page(tomograms=[gone], run=make_run(id=9)), gone)
-
-        assert list(viewer_model.layers) == [image]
 
 
 class TestInStep:
@@ -516,22 +374,6 @@ class TestInStep:
         assert layers[0].name == "Mine"
         assert link.appearance(key).color == pytest.approx(RED)
 
-    def test_the_colour_of_a_mask_is_that_of_its_voxels(self, world, link, show):
-        (mask,) = show(world.first, ShapeType.SEGMENTATION_MASK)
-        key = key_of_file(world.first, ShapeType.SEGMENTATION_MASK)
-
-        assert mask.get_color(1) == pytest.approx(link.appearance(key).color)
-        link.set_color(key, RED)
-        assert mask.get_color(1) == pytest.approx(RED)
-
-    def test_instances_have_no_single_colour(self, world, link, show):
-        show(world.first, ShapeType.INSTANCE_SEGMENTATION_MASK)
-
-        assert link.appearance(key_of_file(world.first, ShapeType.INSTANCE_SEGMENTATION_MASK)).color is None
-
-    def test_nothing_is_told_of_what_is_not_shown(self, link):
-        assert link.appearance(LayerKey("tomogram", 1)) is None
-
 
 class TestDockComesBack:
     def test_layers_of_a_dock_that_was_closed_are_known_again(
@@ -547,13 +389,6 @@ class TestDockComesBack:
         assert again.hide_annotation(file_of(world.first, ShapeType.ORIENTED_POINT))
         assert len(viewer_model.layers) == 1
         again.close()
-
-    def test_a_closed_dock_leaves_layers_and_viewer_alone(self, qtbot, world, viewer_model, link, open_tomogram):
-        image = open_tomogram(world.first)
-        link.close()
-
-        with qtbot.assertNotEmitted(link.changed):
-            viewer_model.layers.remove(image)
 
 
 def test_no_warning_is_ever_given_by_our_layers(qtbot, world, open_tomogram, show):

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
-from napari.layers._layer_actions import _duplicate_layer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMenu
 
-from napari_cryoet._qt import level_menu, texture_limit, volume_detail
+from napari_cryoet._qt import level_menu, volume_detail
 from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.layer_menu import LayerMenu
 from napari_cryoet._qt.own_layers import LayerKey
-from napari_cryoet._qt.texture_limit import draws_in_software, largest_texture_side
-from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.network.policy import save_data
-from napari_cryoet.streaming import open_pyramid, pyramid_of
-from napari_cryoet.streaming.plan import LevelCost
+from napari_cryoet.streaming import pyramid_of
 from qt.docks import dock_at_run
-from qt.stalling_world import MASK, TOMOGRAM, page_of_world, write_world
+from qt.stalling_world import TOMOGRAM, page_of_world, write_world
 from stream_server import StreamServer
 
 LONG_MS = 60_000
@@ -114,7 +108,7 @@ def test_levels_are_offered_in_3d_with_what_they_cost(qtbot, dock):
     qtbot.waitUntil(lambda: not strip.levels.isVisible())
 
 
-@pytest.mark.parametrize("key", [TOMOGRAM, MASK])
+@pytest.mark.parametrize("key", [TOMOGRAM])
 def test_a_level_is_chosen_by_keys_and_streams(qtbot, dock, key):
     layer = show(qtbot, dock, key)
     dock._viewer.dims.ndisplay = 3
@@ -140,7 +134,7 @@ def test_what_was_chosen_in_3d_leaves_planes_alone_and_comes_back(qtbot, dock):
 
 
 @pytest.mark.usefixtures("level_1_unasked")
-@pytest.mark.parametrize("key", [TOMOGRAM, MASK])
+@pytest.mark.parametrize("key", [TOMOGRAM])
 def test_the_finest_level_that_costs_little_fills_in_unasked_and_leaves_planes_alone(qtbot, dock, key):
     layer = show(qtbot, dock, key)
     assert dock.volumes.chosen(key) == 1
@@ -156,30 +150,6 @@ def test_the_finest_level_that_costs_little_fills_in_unasked_and_leaves_planes_a
 
 
 @pytest.mark.usefixtures("level_1_unasked")
-def test_a_volume_that_comes_while_volumes_are_shown_fills_in_too_until_another_level_is_chosen(qtbot, dock):
-    dock._viewer.dims.ndisplay = 3
-    layer = show(qtbot, dock, TOMOGRAM)
-    wait_exact(qtbot, dock, TOMOGRAM, (4, 256, 256))
-    layer.locked_data_level = None  # by napari's own control
-    show(qtbot, dock, MASK)
-    assert layer.locked_data_level is None
-    dock.volumes.choose(TOMOGRAM, 2)
-    dock._viewer.dims.ndisplay = 2
-    dock._viewer.dims.ndisplay = 3
-    assert layer.locked_data_level == 2
-    assert dock.link.layers_of(MASK)[0].locked_data_level == 1
-
-
-@pytest.mark.usefixtures("level_1_unasked")
-def test_what_napari_was_told_to_show_stays_unasked(qtbot, dock):
-    layer = show(qtbot, dock, TOMOGRAM)
-    layer.locked_data_level = 0
-    dock._viewer.dims.ndisplay = 3
-    dock._viewer.dims.ndisplay = 2
-    assert layer.locked_data_level == 0
-
-
-@pytest.mark.usefixtures("level_1_unasked")
 def test_coarse_only_leaves_volumes_at_their_coarsest_level(qtbot, dock):
     save_data(coarse_only=True)
     dock.network.look()
@@ -187,68 +157,6 @@ def test_coarse_only_leaves_volumes_at_their_coarsest_level(qtbot, dock):
     dock._viewer.dims.ndisplay = 3
     wait_exact(qtbot, dock, TOMOGRAM, (2, 128, 128))
     assert layer.locked_data_level is None
-
-
-@pytest.mark.usefixtures("level_1_unasked")
-def test_what_this_graphics_card_cannot_draw_is_not_shown_unasked(qtbot, dock, monkeypatch):
-    monkeypatch.setattr(volume_detail, "largest_texture_side", lambda: 200)
-    layer = show(qtbot, dock, TOMOGRAM)
-    dock._viewer.dims.ndisplay = 3
-    wait_exact(qtbot, dock, TOMOGRAM, (2, 128, 128))
-    assert layer.locked_data_level is None
-
-
-@pytest.mark.parametrize(("is_software", "level"), [(False, 0), (True, 1), (None, 1)])
-def test_less_is_shown_unasked_where_no_graphics_card_is_known_of(is_software, level, qtbot, dock, monkeypatch):
-    monkeypatch.setattr(volume_detail, "draws_in_software", lambda: is_software)
-    monkeypatch.setattr(volume_detail, UNASKED[0], 8 * ALL_OF_LEVEL_1)
-    monkeypatch.setattr(volume_detail, UNASKED[1], ALL_OF_LEVEL_1)
-    layer = show(qtbot, dock, TOMOGRAM)
-    dock._viewer.dims.ndisplay = 3
-    assert layer.locked_data_level == level
-
-
-@pytest.mark.parametrize(
-    ("driver", "expected"),
-    [
-        ("llvmpipe (LLVM 15.0.6, 256 bits)", True),
-        ("Software Rasterizer", True),
-        ("ANGLE (Google, Vulkan 1.3.0 (SwiftShader Device (Subzero)), SwiftShader driver)", True),
-        ("GDI Generic", True),
-        ("Apple Software Renderer", True),
-        ("NVIDIA GeForce RTX 3080/PCIe/SSE2", False),
-        ("Mesa Intel(R) UHD Graphics 620 (KBL GT2)", False),
-        ("Apple M2", False),
-    ],
-)
-def test_drivers_that_draw_with_the_processor_are_known_by_their_names(driver, expected, qtbot, dock, monkeypatch):
-    show(qtbot, dock, TOMOGRAM)
-    dock._viewer.screenshot(flash=False)
-    monkeypatch.setattr(texture_limit, "_asked_name", lambda: driver)
-    assert draws_in_software() is expected
-
-
-def test_the_driver_is_asked_once_something_is_drawn(qtbot, dock):
-    show(qtbot, dock, TOMOGRAM)
-    dock._viewer.screenshot(flash=False)
-    assert texture_limit._asked_name()
-
-
-def test_a_copy_that_is_made_in_3d_is_fine_again_in_planes(qtbot, dock):
-    layer = show(qtbot, dock, TOMOGRAM)
-    viewer = dock._viewer
-    viewer.dims.ndisplay = 3
-    dock.volumes.choose(TOMOGRAM, 1)
-    viewer.layers.selection = {layer}
-    _duplicate_layer(viewer.layers)
-    copy = viewer.layers[viewer.layers.index(layer) + 1]
-    assert copy.locked_data_level == 1
-    viewer.dims.ndisplay = 2
-    assert copy.locked_data_level is None
-    copy.locked_data_level = 2  # by napari's own control
-    viewer.dims.ndisplay = 3
-    viewer.dims.ndisplay = 2
-    assert copy.locked_data_level == 2
 
 
 def test_a_level_that_was_chosen_outright_comes_in_spite_of_coarse_only(qtbot, dock):
@@ -283,89 +191,3 @@ def test_the_menu_of_a_row_has_the_levels_too(qtbot, dock):
     offered(menu.levels)["level 1"].trigger()
     assert dock.volumes.chosen(TOMOGRAM) == 1
     menu.close()
-
-
-def test_the_limit_of_the_graphics_card_is_known_once_something_is_drawn(qtbot, dock):
-    show(qtbot, dock, TOMOGRAM)
-    dock._viewer.screenshot(flash=False)
-    assert largest_texture_side() >= 256
-
-
-def test_costs_are_said_in_words():
-    cost = LevelCost(level=1, wire_bytes=107_000_000, memory_bytes=222_000_000, largest_side=480, obstacle=None)
-    assert level_menu.level_text(cost) == "level 1, 107 MB"
-    assert level_menu.level_text(cost, is_shown=True) == "level 1, 107 MB (shown)"
-
-
-@pytest.mark.usefixtures("level_1_unasked")
-def test_what_somebody_locks_in_planes_stays_locked_whatever_3d_showed_before(qtbot, dock):
-    layer = show(qtbot, dock, TOMOGRAM)
-    viewer = dock._viewer
-    viewer.layers.selection = {layer}
-    _duplicate_layer(viewer.layers)
-    copy = viewer.layers[viewer.layers.index(layer) + 1]
-    viewer.dims.ndisplay = 3
-    viewer.dims.ndisplay = 2
-    layer.locked_data_level = copy.locked_data_level = 1  # by napari's own control
-    viewer.dims.ndisplay = 3
-    viewer.dims.ndisplay = 2
-    assert (layer.locked_data_level, copy.locked_data_level) == (1, 1)
-
-
-@pytest.mark.usefixtures("level_1_unasked")
-def test_planes_are_fine_again_after_3d_where_the_dock_was_closed_meanwhile(qtbot, dock):
-    layer = show(qtbot, dock, TOMOGRAM)
-    dock._viewer.dims.ndisplay = 3
-    assert layer.locked_data_level == 1
-    dock.close_down()
-    assert layer.locked_data_level == 1  # what is seen stays as it is
-    dock._viewer.dims.ndisplay = 2
-    assert layer.locked_data_level is None
-
-
-def test_what_somebody_locks_in_planes_is_locked_again_though_another_level_was_chosen_for_3d(qtbot, dock):
-    layer = show(qtbot, dock, TOMOGRAM)
-    dock.volumes.choose(TOMOGRAM, 1)
-    layer.locked_data_level = 0  # by napari's own control
-    dock._viewer.dims.ndisplay = 3
-    assert layer.locked_data_level == 1
-    dock.volumes.choose(TOMOGRAM, 2)
-    dock._viewer.dims.ndisplay = 2
-    assert layer.locked_data_level == 0
-
-
-def test_a_level_is_chosen_for_the_image_that_a_layer_shows_and_for_no_other_one(qtbot, dock, tmp_path):
-    layer = show(qtbot, dock, TOMOGRAM)
-    dock.volumes.choose(TOMOGRAM, 2)
-    write_pyramid(tmp_path / "small.zarr", np.ones((8, 512, 512), np.float32), 10.0)
-    attributes = json.loads((tmp_path / "small.zarr/.zattrs").read_text())
-    attributes["multiscales"][0]["datasets"].pop()
-    (tmp_path / "small.zarr/.zattrs").write_text(json.dumps(attributes))
-    layer.data = open_pyramid(tmp_path / "small.zarr").levels
-    assert dock.volumes.chosen(TOMOGRAM) == 1
-    dock._viewer.dims.ndisplay = 3
-    assert layer.locked_data_level is None
-    wait_exact(qtbot, dock, TOMOGRAM, (4, 256, 256))
-
-
-@pytest.mark.usefixtures("level_1_unasked")
-def test_another_image_that_a_layer_is_given_in_3d_fills_in_too(qtbot, dock, tmp_path):
-    layer = show(qtbot, dock, TOMOGRAM)
-    dock._viewer.dims.ndisplay = 3
-    write_pyramid(tmp_path / "other.zarr", np.ones((8, 512, 512), np.float32), 10.0)
-    layer.data = open_pyramid(tmp_path / "other.zarr").levels
-    wait_exact(qtbot, dock, TOMOGRAM, (4, 256, 256))
-    assert "level 1" in dock.screens.status.levels.accessibleName()
-
-
-def test_the_data_saver_holds_in_planes_after_3d_where_the_dock_was_closed_meanwhile(qtbot, dock):
-    save_data(coarse_only=True)
-    dock.network.look()
-    show(qtbot, dock, TOMOGRAM)
-    dock._viewer.dims.ndisplay = 3
-    dock.volumes.choose(TOMOGRAM, 0)
-    display = dock.link.display_of(TOMOGRAM)
-    dock.close_down()
-    assert display.largest_view_bytes > 0  # what is seen stays as it is
-    dock._viewer.dims.ndisplay = 2
-    assert display.largest_view_bytes == 0
