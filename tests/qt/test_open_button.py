@@ -12,7 +12,6 @@ from samples import FILES, make_tomogram
     ("fields", "text"),
     [
         ({"file_size_omezarr": 9_000.0}, "Open  ≈ 9 KB to first sight"),
-        ({"file_size_omezarr": -5.0}, "Open  ≈ 11.5 KB to first sight"),
         ({"https_omezarr_dir": None, "https_mrc_file": f"{FILES}/TS_026.mrc"}, "Open  ≈ 4.8 KB to first sight"),
         ({"https_omezarr_dir": None}, "No file to open"),
     ],

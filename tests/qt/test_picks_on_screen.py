@@ -96,10 +96,8 @@ class TestOrientations:
 
         display = orientation_of(points)
         assert (display.orientation, display.length_angstrom) == ("triads", 120)
-        qtbot.waitUntil(dock.legend.isVisible)
         assert len(display.layer.data) == 9
         choose(qtbot, dock.orientation, "off")
-        qtbot.waitUntil(lambda: not dock.legend.isVisible())
         assert len(display.layer.data) == 0
 
     def test_picks_without_orientations_say_so(self, qtbot, viewer, dock):

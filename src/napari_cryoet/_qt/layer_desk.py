@@ -43,7 +43,6 @@ class LayerDesk(QObject):
         self._volumes = volumes
         self._run = run
         self._notice = notice
-        self._remark = ""
         self._failure = ""  # what was told last of a layer of the run that is shown
         self._run_id: int | None = None
         run.tomogram_open_requested.connect(self._open_tomogram)
@@ -145,12 +144,8 @@ class LayerDesk(QObject):
             if key == ("annotation", file.id):
                 self._show_annotation(page, file)
 
-    def _on_remarked(self, _key: LayerKey | None, remark: str) -> None:
-        if remark:
-            self._notice.show_notice(remark)
-        elif self._notice.text == self._remark:
-            self._notice.hide()
-        self._remark = remark
+    def _on_remarked(self, _key: LayerKey, remark: str) -> None:
+        self._notice.show_notice(remark)
 
     def _on_progressed(self, key: object, done_bytes: int, total_bytes: int | None) -> None:
         tomogram = self._run.tomograms.current_tomogram

@@ -31,7 +31,6 @@ from napari_cryoet._qt.slabs import MOST_PICKS_NM, slabs_of
 from napari_cryoet._qt.styling import style_sheet
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.timers import single_shot
-from napari_cryoet._qt.triad_legend import axes_picture, triad_legend
 from napari_cryoet.appearance.diameters import LARGEST_ANGSTROM, SMALLEST_ANGSTROM
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.layers.specs import PICKS_KEY
@@ -82,7 +81,6 @@ class PicksOnScreen(Dock):
         self.of_layer = plain_label(name="picksLayer")
         self.use = QPushButton("Use these points as picks")
         self.undo, self.redo = QPushButton("Undo"), QPushButton("Redo")
-        self.legend = triad_legend()
         self._theme = Theme(napari_viewer, self)
         self._lay_out()
         self._on_theme()
@@ -120,7 +118,6 @@ class PicksOnScreen(Dock):
         column.addWidget(self.of_layer)
         column.addWidget(self.use)
         column.addLayout(_form(self.orientation, self.length))
-        column.addWidget(self.legend)
         column.addWidget(self.orientation_remark)
         column.addLayout(_form(self.diameter_nm))
         column.addWidget(self.size_remark)
@@ -154,7 +151,6 @@ class PicksOnScreen(Dock):
 
     def _on_theme(self) -> None:
         self.setStyleSheet(style_sheet(self._theme.colors, self.objectName()))
-        self.legend.setPixmap(axes_picture(self._theme.colors.text))
 
     def put_away(self) -> None:
         """Hear no more of the viewer."""
@@ -245,7 +241,6 @@ class PicksOnScreen(Dock):
             self.of_layer.setText(f"{plain(layer.name)}: {count_text(len(link.picks), 'pick')}")
         has_any = display is not None and display.has_orientations
         self.orientation.enabled = has_any
-        self.legend.setVisible(has_any and display is not None and display.orientation == Orientation.TRIADS)
         _know(self.length, has_any)
         if display is not None:
             with self.orientation.changed.blocked(), self.length.changed.blocked():

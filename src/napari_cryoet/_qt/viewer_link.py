@@ -18,7 +18,6 @@ from napari_cryoet._qt.discs import show_as_discs
 from napari_cryoet._qt.fitted_view import FittedView
 from napari_cryoet._qt.layer_watch import LayerWatch
 from napari_cryoet._qt.misfits import remark_on_misfits
-from napari_cryoet._qt.odd_units import remark_on_units
 from napari_cryoet._qt.own_layers import LayerKey, OwnLayers, group_of, key_of, tag
 from napari_cryoet._qt.question import Question
 from napari_cryoet._qt.streaming.progressive import StreamStatus, display_of, make_layer, stream_of
@@ -63,7 +62,7 @@ class ViewerLink(QObject):
     streams_changed = Signal()  # layers came, went or got other names, anybody's: ask `streams`
     appearance_changed = Signal(object)  # LayerKey of a shown layer whose name, eye or colour changed: `appearance`
     failed = Signal(object, object)  # LayerKey, CryoETError
-    remarked = Signal(object, str)  # LayerKey, what to know of the layer; or None, of all: empty once it is over
+    remarked = Signal(object, str)  # LayerKey, what to know of the layer
 
     def __init__(
         self,
@@ -84,14 +83,12 @@ class ViewerLink(QObject):
         self._adding: LayerKey | None = None
         self._edited: set[str] = set()
         self._is_removing = False
-        self._remark_on_units = ""
         self._tidy = single_shot(self, 0, self._remove_orphans)
         self._fitted = FittedView(viewer, self)
         for layer in self._own:
             self._watch(layer)
         adopt_layers_of(viewer)
         viewer.layers.events.removed.connect(self._on_removed)
-        viewer.layers.events.inserted.connect(self._look_at_units)
         self._layer_watch = LayerWatch(viewer, self)
         self._layer_watch.changed.connect(self.streams_changed)
         self._layer_watch.follow(True)
@@ -196,7 +193,6 @@ class ViewerLink(QObject):
         self._layer_watch.follow(False)
         self._fitted.close_down()
         self._viewer.layers.events.removed.disconnect(self._on_removed)
-        self._viewer.layers.events.inserted.disconnect(self._look_at_units)
 
     # how rows change layers
 
@@ -320,15 +316,8 @@ class ViewerLink(QObject):
             self._is_removing = False
         self.changed.emit()
 
-    def _look_at_units(self, _event: Any = None) -> None:
-        remark = remark_on_units(self._viewer.layers)
-        if remark != self._remark_on_units:
-            self._remark_on_units = remark
-            self.remarked.emit(None, remark)
-
     def _on_removed(self, event: Any) -> None:
         """A layer went; if a person removed one of ours, what only goes with it follows, but not amid the removal."""
-        self._look_at_units()
         key = key_of(event.value)
         if key is None:
             return
