@@ -207,21 +207,6 @@ class TestWriting:
         assert any("TS-1" in loss for loss in made.losses)
         assert starfile.read(made.path)["particles"]["rlnTomoName"].tolist() == ["TS-1"]
 
-    def test_columns_of_any_name_and_text_are_words_and_come_back_without_notes(self, tmp_path):
-        columns = {
-            "by whom": np.array(["a b", ""], dtype=object),
-            "rlnTomoSizeX": np.array([3, 4]),
-            "": np.array([5, 6]),
-        }
-        picks = Picks(np.ones((2, 3)), 10.0, features=columns)
-        made = write_picks(picks, tmp_path / "a.star")
-        made.provenance_path.unlink()
-
-        assert all(len(line.split()) <= 2 for line in made.path.read_text().splitlines() if line.startswith("_"))
-        assert {name: column.tolist() for name, column in read_picks(made.path).features.items()} == {
-            name: column.tolist() for name, column in columns.items()
-        }
-
 
 class TestOddFiles:
     def test_names_stay_as_they_are(self, tmp_path):

@@ -90,28 +90,6 @@ def test_writing_twice_gives_equal_bytes(tmp_path, tomogram):
     assert size_bytes == folder_bytes(tmp_path / "a.zarr") > tomogram.nbytes / 2
 
 
-def test_a_mask_keeps_each_voxel_that_is_set_at_every_level(tmp_path):
-    mask = np.zeros((7, 6, 9), np.int8)
-    mask[6, 5, 8] = mask[0, 2, 3] = 1
-    write_pyramid(tmp_path / "m.zarr", mask, 10, "mask")
-    group = zarr.open_group(tmp_path / "m.zarr", mode="r")
-    assert group["0"].dtype == np.int8
-    assert json.loads((tmp_path / "m.zarr/0/.zarray").read_text())["dtype"] == "|i1"
-    assert np.argwhere(group["1"][:]).tolist() == [[0, 1, 1], [3, 2, 4]]
-    assert np.argwhere(group["2"][:]).tolist() == [[0, 0, 0], [1, 1, 2]]
-    assert group["2"][:].max() == 1
-
-
-def test_instances_are_strided_and_labels(tmp_path):
-    instances = np.random.default_rng(1).integers(0, 900, (9, 10, 11)).astype(np.uint16)
-    write_pyramid(tmp_path / "i.zarr", instances, 10, "instances")
-    group = zarr.open_group(tmp_path / "i.zarr", mode="r")
-    assert group["0"].dtype == np.uint16
-    for level in (0, 1, 2):
-        np.testing.assert_array_equal(group[str(level)][:], instances[:: 2**level, :: 2**level, :: 2**level])
-    assert "image-label" in group.attrs
-
-
 def test_a_tilt_series_keeps_all_its_images_in_chunks_of_one(tmp_path):
     images = np.random.default_rng(1).normal(size=(3, 12, 9)).astype(np.float32)
     write_pyramid(tmp_path / "t.zarr", images, 2.5, "tiltseries")
