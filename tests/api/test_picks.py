@@ -38,9 +38,6 @@ class TestConstruction:
         assert picks.rotations_zyx is picks.instance_ids is picks.scores is picks.shape_zyx is None
         assert (dict(picks.features), dict(picks.about), picks.edits) == ({}, {}, ())
 
-    def test_no_picks_at_all_are_picks_too(self):
-        assert len(Picks([])) == len(Picks(np.empty((0, 3)))) == 0
-
     @pytest.mark.parametrize(
         ("wrong", "noun"),
         [

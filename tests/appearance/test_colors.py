@@ -10,14 +10,12 @@ import numpy as np
 import pytest
 
 from napari_cryoet.appearance.colors import (
-    OWN_PALETTE,
     PALETTE,
     annotation_colors,
     color_of,
     instance_colormap,
     instance_colors,
     object_key,
-    own_color,
     rgba_of,
 )
 from samples import make_annotation
@@ -92,16 +90,6 @@ def test_further_annotations_of_an_object_have_other_colours():
     assert colors[1] == color_of("ribosome")
     assert colors[3] == color_of("membrane")
     assert len(set(colors.values())) == 4
-
-
-def test_a_file_of_ones_own_gets_a_free_colour():
-    taken = []
-    for _ in range(20):
-        color = own_color(taken)
-        assert color not in taken
-        taken.append(color)
-    assert taken[0] == rgba_of(OWN_PALETTE[0])
-    assert own_color([], preferred=["#123456"]) == rgba_of("#123456")
 
 
 def test_instances_have_one_colour_as_picks_and_as_a_mask():
