@@ -71,14 +71,15 @@ PROVENANCE = {
 }
 
 
-def build_real_pack(shared_real: Path, out: Path, *, with_large_mrc: bool = False) -> Pack:
-    """Build the pack in a folder that must not exist yet; takes a minute and 1 GB of disk."""
+def build_real_pack(
+    shared_real: Path, out: Path, *, with_large_mrc: bool = False, full_shape_zyx: tuple[int, int, int] = FULL_SHAPE_ZYX
+) -> Pack:
+    """Build the pack in a folder that must not exist yet; takes a minute and 1 GB of disk, less for a smaller run."""
     import tifffile
 
     out.mkdir(parents=True)
-    builder = Builder(
-        shared_real, out / "files", tifffile.imread(shared_real / "tomograms" / "13pf_MT.tif"), with_large_mrc
-    )
+    crop = tifffile.imread(shared_real / "tomograms" / "13pf_MT.tif")
+    builder = Builder(shared_real, out / "files", crop, with_large_mrc, full_shape_zyx)
     builder.build()
     (out / "provenance.json").write_text(json.dumps(PROVENANCE, indent=2) + "\n", encoding="utf-8")
     manifest = Manifest(
@@ -97,8 +98,15 @@ def build_real_pack(shared_real: Path, out: Path, *, with_large_mrc: bool = Fals
 class Builder:
     """Turns the dump into rows and files that agree."""
 
-    def __init__(self, real: Path, files: Path, crop: NDArray[np.uint8], with_large_mrc: bool) -> None:
-        self.real, self.files, self.with_large_mrc = real, files, with_large_mrc
+    def __init__(
+        self,
+        real: Path,
+        files: Path,
+        crop: NDArray[np.uint8],
+        with_large_mrc: bool,
+        full_shape_zyx: tuple[int, int, int],
+    ) -> None:
+        self.real, self.files, self.with_large_mrc, self.full_shape_zyx = real, files, with_large_mrc, full_shape_zyx
         self.tables: Tables = {name: camel_rows(real / "dataset_10000" / f"{name}.json") for name in DUMPED}
         self.catalogue = {row["id"]: row for row in read_json(real / "catalog.reply.json")["data"]["datasets"]}
         self.microtubules = {spacing: Microtubule(crop, spacing) for spacing in (13.48, 10.012)}
@@ -120,7 +128,7 @@ class Builder:
     def _shape_zyx(self, number: int) -> tuple[int, int, int]:
         """The true size for one run; small ones, odd and different along every axis, for the others."""
         if list(self.run_names.values())[number] == FULL_SIZE_RUN:
-            return FULL_SHAPE_ZYX
+            return self.full_shape_zyx
         return 41 + 2 * number, 151 + 3 * number, 121 + 4 * number
 
     def _fill_what_later_schemas_require(self) -> None:
@@ -188,7 +196,7 @@ class Builder:
         mask = self._tiled("is_protein", shape_zyx, rows=part)
         if row["format"] == "zarr":
             return write_pyramid(path, mask, 13.48, "mask")
-        if shape_zyx == FULL_SHAPE_ZYX and not self.with_large_mrc:
+        if shape_zyx == self.full_shape_zyx and not self.with_large_mrc:
             return None
         return write_mrc(path, mask, 13.48)
 

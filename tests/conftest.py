@@ -41,13 +41,7 @@ settings.load_profile("busy machines")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest: else one process would be busy with them while the others have ended."""
-    items.sort(key=lambda item: _turn(item.path))  # within a turn they stay as they are
-
-
-def _turn(path: Path) -> int:
-    if path.name == "test_real_pack.py":  # it makes what the other tests of real data want, too
-        return 0
-    return 1 if path.parent.name in {"journeys", "qt"} else 2
+    items.sort(key=lambda item: item.path.parent.name not in {"journeys", "qt"})  # else they stay as they are
 
 
 def pytest_unconfigure() -> None:

@@ -1,4 +1,4 @@
-"""The pack made from real data, built once for all tests that want it (half a minute, under 1 GB)."""
+"""The pack made from real data, built once for all tests that want it; its largest run is small here."""
 
 import sys
 from importlib import import_module
@@ -21,9 +21,8 @@ def scripts(project_folder):
 @pytest.fixture(scope="session")
 def real_pack(real_data, scripts, make_once):
     """Read it, never write into it."""
-    return open_pack(
-        make_once("real-pack", lambda folder: import_module("build_real_pack").build_real_pack(real_data, folder))
-    )
+    build = import_module("build_real_pack").build_real_pack
+    return open_pack(make_once("real-pack", lambda folder: build(real_data, folder, full_shape_zyx=(90, 230, 220))))
 
 
 @pytest.fixture

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import tifffile
+import pytest
 import zarr
 
-from napari_cryoet import Mask, check_picks, compare, open_annotation, open_portal
+from napari_cryoet import Mask, compare, open_annotation, open_portal
 from napari_cryoet.packs.pack import Pack
 from napari_cryoet.picks import Picks
-from napari_cryoet.volumes import open_volume
 
 SPACING_ANGSTROM = 4.99
 
@@ -31,6 +30,7 @@ def test_real_picks_that_were_moved_are_off_by_just_that(real_data: Path) -> Non
     assert compare(moved, picks, radius_angstrom=20).scores.true_positives == 0
 
 
+@pytest.mark.slow
 def test_picks_and_masks_on_the_real_microtubule_are_counted_as_numpy_counts_them(real_pack: Pack) -> None:
     run_id = next(row["id"] for row in real_pack.tables["runs"] if row["name"] == "TS_026")
     files = open_portal(real_pack.folder).run_page(run_id).annotation_files
@@ -51,30 +51,3 @@ def test_picks_and_masks_on_the_real_microtubule_are_counted_as_numpy_counts_the
     overlap = compare(Mask(shifted.astype(np.uint8), mask.spacing_angstrom), mask)
     assert 0.2 < overlap.dice < 1
     np.testing.assert_allclose(overlap.dice, 2 * (voxels & shifted).sum() / (voxels.sum() + shifted.sum()))
-
-
-def test_the_real_microtubule_is_read_as_it_is_kept(real_data: Path) -> None:
-    path = real_data / "tomograms" / "13pf_MT.tif"
-
-    volume = open_volume(path)
-    whole = tifffile.imread(path)
-    bright = Mask((whole > 150).astype(np.uint8), 10.52)
-
-    assert volume.spacing_angstrom == (10.52,) * 3
-    np.testing.assert_array_equal(volume.read_planes(slice(None)), whole)
-    opened = open_annotation(path)
-    assert isinstance(opened, Mask)
-    assert compare(opened, bright).dice == 2 * np.count_nonzero(whole > 150) / (
-        np.count_nonzero(whole) + np.count_nonzero(whole > 150)
-    )
-
-
-def test_picks_are_checked_in_the_real_microtubule(real_data: Path) -> None:
-    volume = open_volume(real_data / "tomograms" / "13pf_MT.tif")
-    whole = volume.read_planes(slice(None)).astype(float)
-    bright_zyx = np.argwhere(whole > np.percentile(whole, 99.9))[::3]
-
-    found = check_picks(Picks(bright_zyx, spacing_angstrom=10.52), volume, diameter_angstrom=40)
-
-    assert len(found.outside) == 0
-    assert found.read_angstrom == 10.52

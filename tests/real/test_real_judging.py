@@ -1,25 +1,19 @@
-"""The 43 real picks and the real microtubule, judged in a real window: by keys from the portal's dock, by clicks."""
+"""The 43 real picks, judged, exported, compared and checked in a real window by keys alone."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-import tifffile
 from napari.layers import Image, Points
-from qtpy.QtCore import QPoint, Qt, QTimer
-from qtpy.QtWidgets import QApplication
+from qtpy.QtCore import Qt
 
-from keyboard import CONTROL, SHIFT, Keys, click, has_keys, press
-from napari_cryoet._qt.context_dialog import ContextDialog
+from keyboard import CONTROL, SHIFT, Keys, has_keys, press
 from napari_cryoet._qt.memory import Memory
-from napari_cryoet._qt.ortho_views import OrthoViews
-from napari_cryoet._qt.review_dock import ReviewDock
 from napari_cryoet._qt.slabs import slabs_of
 from napari_cryoet.formats.registry import read_picks, write_picks
 from napari_cryoet.layers.specs import PICKS_KEY
-from napari_cryoet.review import Verdict
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 PICKS_SPACING, TOMOGRAM_SPACING, CROP_SPACING = 4.99, 10.012, 10.52
 MOVED = np.array([3.0, 0.0, 4.0])
@@ -119,65 +113,3 @@ def test_the_real_picks_are_judged_exported_compared_and_checked_by_keys(qtbot, 
     keys.until(lambda: bool(check.results.marks))
     assert "copy" not in check.results.buttons
     assert any("43 picks lie inside" in text for text in check.results.texts)
-
-
-def test_picks_on_the_real_microtubule_are_clicked_kept_and_seen_in_all_planes(qtbot, viewer, real_data, tmp_path):
-    crop = tifffile.imread(real_data / "tomograms" / "13pf_MT.tif")
-    grid = {"scale": (CROP_SPACING,) * 3, "units": ("angstrom",) * 3, "axis_labels": ("z", "y", "x")}
-    viewer.add_image(crop, name="13pf_MT", **grid)
-    places = [[18.0, y, 47.0] for y in range(30, 180, 10)]
-    points = viewer.add_points(places, name="along the microtubule", size=24, **grid)
-    _, views = viewer.window.add_plugin_dock_widget("napari-cryoet", "Orthogonal views")
-    assert isinstance(views, OrthoViews)
-    qtbot.waitSignal(views.opened, timeout=LONG_MS).wait()
-    dock = ReviewDock(viewer, folder=tmp_path)
-    viewer.window.add_dock_widget(dock, name="Review picks", area="right")
-    viewer.layers.selection.active = points
-    qtbot.waitUntil(lambda: dock.feed.crop(4) is not None, timeout=LONG_MS)
-
-    click(dock.sheet.viewport(), dock.sheet.visualRect(dock.model.index(4, 0)).center())
-    assert viewer.dims.point[0] == pytest.approx(18 * CROP_SPACING)
-    assert points.selected_data == {4}
-    assert views.shared_cursor.position[0] == pytest.approx(18 * CROP_SPACING)
-    click(dock.verdicts.buttons[Verdict.KEPT])
-    assert dock.review.rows_with(Verdict.KEPT).tolist() == [4]
-    press(Qt.Key.Key_X, SHIFT)
-    assert dock.review.rows_with(Verdict.REJECTED).tolist() == [4]
-    assert dock.sheet.selected_places == [5]
-    qtbot.waitUntil(lambda: views.shared_cursor.position[1] == pytest.approx(places[5][1] * CROP_SPACING))
-
-    (xz, _yz) = views.views
-    before = views.shared_cursor.position
-    click(xz, QPoint(xz.width() // 4, xz.height() // 2))
-    QApplication.processEvents()
-    assert views.shared_cursor.position[2] != before[2]
-    assert views.shared_cursor.position[1] == before[1]
-    qtbot.waitUntil(lambda: viewer.dims.point[2] == pytest.approx(views.shared_cursor.position[2]))
-    dock.close_down()
-    views.close_down()
-
-
-def test_the_real_file_of_picks_asks_how_wide_its_voxels_are(qtbot, viewer, real_data):
-    path = real_data / "ndjson" / "10445-TS_105_5-69546_Point.ndjson"
-    asked = []
-
-    def answer():
-        dialog = QApplication.activeModalWidget()
-        if not isinstance(dialog, ContextDialog) or not dialog.isActiveWindow():
-            return
-        timer.stop()
-        asked.append(dialog.message.text())
-        dialog.spacing.setFocus()
-        press(Qt.Key.Key_A, CONTROL)
-        qtbot.keyClicks(dialog.spacing, "4.99")
-        press(Qt.Key.Key_Return)
-
-    timer = QTimer()
-    timer.timeout.connect(answer)
-    timer.start(20)
-    (points,) = viewer.open(str(path), plugin="napari-cryoet")
-    timer.stop()
-
-    assert len(asked) == 1
-    assert len(points.data) == 43
-    assert (tuple(points.scale), str(points.units[0])) == ((PICKS_SPACING,) * 3, "angstrom")

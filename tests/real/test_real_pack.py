@@ -15,7 +15,7 @@ from napari_cryoet.formats.ome_zarr import folder_bytes
 from napari_cryoet.portal.portal import open_portal
 from packs.pack_check import problems_of
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 HTTPS = "https://files.cryoetdataportal.cziscience.com/"
 FULL_RUN, SMALL_RUN = "TS_043", "TS_026"
 
@@ -47,35 +47,27 @@ def test_it_has_no_problem_that_a_check_finds(real_pack):
 
 
 def test_the_rows_are_the_dumps(real_pack, real_data):
-    for name, count in (("runs", 10), ("annotations", 103), ("annotationShapes", 113), ("tiltseries", 10)):
-        dumped = {row["id"]: row for row in json.loads((real_data / "dataset_10000" / f"{name}.json").read_text())}
-        kept = {row["id"]: row for row in real_pack.tables[name] if row["id"] in dumped}
-        assert len(kept) == len(dumped) == count
-        key = {"runs": "name", "annotations": "objectCount", "annotationShapes": "shapeType", "tiltseries": "tiltMin"}[
-            name
-        ]
-        snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in key)
-        assert {number: row[key] for number, row in kept.items()} == {
-            number: row[snake] for number, row in dumped.items()
-        }
+    for table, snake, camel in (
+        ("runs", "name", "name"),
+        ("annotations", "object_count", "objectCount"),
+        ("annotationShapes", "shape_type", "shapeType"),
+        ("tiltseries", "tilt_min", "tiltMin"),
+    ):
+        dump = json.loads((real_data / "dataset_10000" / f"{table}.json").read_text())
+        kept = {row["id"]: row[camel] for row in real_pack.tables[table]}
+        assert {row["id"]: row[snake] for row in dump}.items() <= kept.items()
 
 
-def test_one_run_has_its_true_size_and_the_others_say_theirs(real_pack):
-    row = tomogram(real_pack, FULL_RUN)
-    assert (row["sizeX"], row["sizeY"], row["sizeZ"]) == (960, 928, 500)
-    assert row["scale2Dimensions"] == "240,232,125"
-    for row in real_pack.tables["tomograms"]:
-        group = zarr.open_group(path_of(real_pack, row["httpsOmezarrDir"]), mode="r")
-        assert group["0"].shape == (row["sizeZ"], row["sizeY"], row["sizeX"])
-        assert ",".join(map(str, group["1"].shape[::-1])) == row["scale1Dimensions"]
-
-
-def test_sizes_in_bytes_are_those_on_disk(real_pack):
+def test_sizes_are_those_on_disk(real_pack):
     for row in real_pack.tables["annotationFiles"]:
         path = path_of(real_pack, row["httpsPath"])
         assert row["fileSize"] == (folder_bytes(path) if path.is_dir() else path.stat().st_size)
     for row in real_pack.tables["tomograms"]:
-        assert row["fileSizeOmezarr"] == folder_bytes(path_of(real_pack, row["httpsOmezarrDir"]))
+        path = path_of(real_pack, row["httpsOmezarrDir"])
+        group = zarr.open_group(path, mode="r")
+        assert group["0"].shape == (row["sizeZ"], row["sizeY"], row["sizeX"])
+        assert ",".join(map(str, group["1"].shape[::-1])) == row["scale1Dimensions"]
+        assert row["fileSizeOmezarr"] == folder_bytes(path)
 
 
 def test_the_full_volume_is_the_real_microtubule_turned_dark(real_pack, real_data, scripts):
@@ -84,7 +76,6 @@ def test_the_full_volume_is_the_real_microtubule_turned_dark(real_pack, real_dat
     volume = zarr.open_group(path_of(real_pack, tomogram(real_pack, FULL_RUN)["httpsOmezarrDir"]), mode="r")["0"]
     depth, height, width = tile.shape
     np.testing.assert_array_equal(volume[:depth, :height, :width], tile)
-    np.testing.assert_array_equal(volume[depth : 2 * depth, :height, :width], tile[::-1])
     back = ndimage.zoom(tile, np.array(crop.shape) / tile.shape, order=1)
     smooth = [ndimage.gaussian_filter(values.astype("f4"), 1).ravel() for values in (back, crop)]
     assert np.corrcoef(*smooth)[0, 1] < -0.9
@@ -93,8 +84,7 @@ def test_the_full_volume_is_the_real_microtubule_turned_dark(real_pack, real_dat
 @pytest.mark.parametrize("run_name", [FULL_RUN, SMALL_RUN])
 def test_picks_lie_on_the_microtubules_density(real_pack, run_name):
     row = tomogram(real_pack, run_name)
-    volume = zarr.open_group(path_of(real_pack, row["httpsOmezarrDir"]), mode="r")["0"]
-    volume = volume[:56] if run_name == FULL_RUN else volume[:]
+    volume = zarr.open_group(path_of(real_pack, row["httpsOmezarrDir"]), mode="r")["0"][:]
     for annotation, shape_type, lines in point_files(real_pack, run_name):
         x, y, z = np.array([[line["location"][axis] for axis in "xyz"] for line in lines]).astype(int).T
         assert x.max() < row["sizeX"]
@@ -104,9 +94,8 @@ def test_picks_lie_on_the_microtubules_density(real_pack, run_name):
             assert len(lines) == annotation["objectCount"]
         else:
             assert set(Counter(line["instance_id"] for line in lines)) == set(range(1, annotation["objectCount"] + 1))
-        within = z < len(volume)
-        if within.sum() >= 20:
-            assert volume[z[within], y[within], x[within]].mean() < volume.mean() - 0.5 * volume.std()
+        if len(z) >= 20:
+            assert volume[z, y, x].mean() < volume.mean() - 0.5 * volume.std()
 
 
 def test_the_real_picks_are_the_files_own_bytes_on_a_grid_that_holds_them(real_pack, real_data):
@@ -117,37 +106,31 @@ def test_the_real_picks_are_the_files_own_bytes_on_a_grid_that_holds_them(real_p
     assert (row["sizeX"], row["sizeY"], row["sizeZ"], row["voxelSpacing"]) == (630, 630, 184, 10.012)
     assert file["alignmentId"] == row["alignmentId"]
     assert file["tomogramVoxelSpacingId"] != row["tomogramVoxelSpacingId"]
-    points = [json.loads(line)["location"] for line in source.read_text().splitlines()]
-    assert len(points) == 43
-    for point in points:
-        in_voxels_of_the_tomogram = [point[axis] * 4.99 / 10.012 for axis in "xyz"]
-        assert all(0 <= p < n for p, n in zip(in_voxels_of_the_tomogram, (630, 630, 184), strict=True))
+    points_xyz = [list(json.loads(line)["location"].values()) for line in source.read_text().splitlines()]
+    assert len(points_xyz) == 43
+    assert (np.array(points_xyz) * 4.99 / 10.012 < (630, 630, 184)).all()
 
 
 def test_what_is_real_and_what_is_made_is_written_down(real_pack):
-    provenance = json.loads((real_pack.folder / "provenance.json").read_text())
-    assert set(provenance) == {"real", "made", "leftOut"}
+    assert set(json.loads((real_pack.folder / "provenance.json").read_text())) == {"real", "made", "leftOut"}
     assert "provenance.json" in real_pack.manifest.source
     assert (real_pack.folder / "LICENSE-microtubule").read_text().startswith("BSD")
 
 
 def test_a_portal_opens_it_and_lists_the_real_runs(real_pack):
     portal = open_portal(real_pack.folder)
-    try:
-        datasets = {row.id: row for row in portal.datasets()}
-        assert set(datasets) == {10000, 10445}
-        assert datasets[10000].title == "S. pombe cells with defocus"
-        runs = {run.name for run in portal.runs(10000)}
-        assert {FULL_RUN, SMALL_RUN} <= runs
-        page = portal.run_page(run_id(real_pack, FULL_RUN))
-        assert len(page.annotations) == 9
-    finally:
-        portal.close()
+    assert {row.id: row.title for row in portal.datasets()}[10000] == "S. pombe cells with defocus"
+    assert {FULL_RUN, SMALL_RUN} <= {run.name for run in portal.runs(10000)}
+    assert len(portal.run_page(run_id(real_pack, FULL_RUN)).annotations) == 9
+    for row in portal.depositions():
+        page = portal.deposition_page(row.id)
+        own = [each for each in real_pack.tables["annotations"] if each["depositionId"] == row.id]
+        assert page.annotation_count == row.annotation_count == len(own)
+    portal.close()
 
 
-@pytest.mark.parametrize("run_name", [FULL_RUN, SMALL_RUN, "TS_105_5"])
-def test_all_metadata_of_a_run_downloads(real_pack, tmp_path, run_name):
-    number = run_id(real_pack, run_name)
+def test_all_metadata_of_a_run_downloads(real_pack, tmp_path):
+    number = run_id(real_pack, SMALL_RUN)
     given = ["download", str(real_pack.folder), "--run", str(number), "--what", "metadata", "--to", str(tmp_path)]
     assert main(given) == 0
     assert list((tmp_path / "files").rglob("*.json"))

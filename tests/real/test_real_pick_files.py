@@ -1,6 +1,5 @@
 """The 43 real picks, through every format and back."""
 
-import itertools
 import json
 
 import numpy as np
@@ -28,13 +27,3 @@ def test_real_picks_keep_their_places_in_every_format(source, tmp_path, name):
     np.testing.assert_allclose(found.points_zyx, expected_zyx, atol=1e-9)
     assert found.spacing_angstrom == SPACING_ANGSTROM
     assert found.rotations_zyx is None
-
-
-def test_real_picks_go_round_through_all_formats(source, tmp_path):
-    picks = read_picks(source, spacing_angstrom=SPACING_ANGSTROM, shape_zyx=SHAPE_ZYX)
-    now = picks
-    for number, name in enumerate(itertools.chain(FORMATS, reversed(FORMATS))):
-        now = read_picks(write_picks(now, tmp_path / f"{number}{SUFFIXES[name]}", format=name).path)
-
-    np.testing.assert_allclose(now.points_zyx, picks.points_zyx, atol=1e-9)
-    assert now.shape_zyx == SHAPE_ZYX
