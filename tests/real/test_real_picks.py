@@ -1,20 +1,77 @@
-"""Real picks: where there is too little to tell, that is what is said."""
+"""The 43 real picks: through every format, compared with moved ones, checked where there is too little to tell."""
+
+from __future__ import annotations
+
+import json
 
 import numpy as np
+import pytest
+import zarr
 
-from napari_cryoet import check_picks, read_picks
+from napari_cryoet import Mask, check_picks, compare, open_annotation, open_portal, read_picks, write_picks
+from napari_cryoet.formats.registry import FORMATS, SUFFIXES
 from napari_cryoet.volumes import Volume
 
-SPACING_ANGSTROM = 4.99
+SPACING_ANGSTROM, SHAPE_ZYX = 4.99, (368, 1260, 1260)
 
 
-def test_43_real_picks_in_a_volume_that_isnt_theirs_cant_be_told(real_data):
-    picks = read_picks(real_data / "ndjson" / "10445-TS_105_5-69546_Point.ndjson", spacing_angstrom=SPACING_ANGSTROM)
+@pytest.fixture
+def source(real_data):
+    return real_data / "ndjson" / "10445-TS_105_5-69546_Point.ndjson"
+
+
+@pytest.fixture
+def picks(source):
+    return read_picks(source, spacing_angstrom=SPACING_ANGSTROM, shape_zyx=SHAPE_ZYX)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_they_keep_their_places_in_every_format(source, picks, tmp_path, name):
+    lines = [json.loads(line)["location"] for line in source.read_text().splitlines()]
+    expected_zyx = [[line["z"], line["y"], line["x"]] for line in lines]
+    assert len(picks) == 43
+    assert picks.points_zyx.tolist() == expected_zyx
+
+    found = read_picks(write_picks(picks, tmp_path / f"a{SUFFIXES[name]}", format=name).path)
+    np.testing.assert_allclose(found.points_zyx, expected_zyx, atol=1e-9)
+    assert found.spacing_angstrom == SPACING_ANGSTROM
+    assert found.rotations_zyx is None
+
+
+def test_those_that_were_moved_are_off_by_just_that(picks):
+    moved = picks.take(np.arange(40)).changed(points_zyx=picks.points_zyx[:40] + np.array([3, 0, 4]))
+    found = compare(moved.rescaled(13.48), picks, radius_angstrom=30)
+
+    assert (found.scores.true_positives, found.scores.false_positives, found.scores.false_negatives) == (40, 0, 3)
+    np.testing.assert_allclose(found.distances_angstrom, 5 * SPACING_ANGSTROM)
+    assert found.only_b.ids.tolist() == [40, 41, 42]
+    assert compare(moved, picks, radius_angstrom=20).scores.true_positives == 0
+
+
+def test_in_a_volume_that_isnt_theirs_nothing_can_be_told(picks):
     noise = np.random.default_rng(1).standard_normal((46, 158, 158)).astype(np.float32)  # its tomogram, 8 times coarser
     found = check_picks(picks, Volume([noise], (8 * SPACING_ANGSTROM,) * 3))
 
-    assert len(picks) == 43
-    assert not len(found.outside)
+    assert len(found.outside) == 0
     assert found.verdict == "unclear"
-    assert "Not clear" in found.statements[1].text
     assert found.suggestion is None
+
+
+@pytest.mark.slow
+def test_picks_and_masks_on_the_real_microtubule_are_counted_as_numpy_counts_them(real_pack):
+    run_id = next(row["id"] for row in real_pack.tables["runs"] if row["name"] == "TS_026")
+    files = open_portal(real_pack.folder).run_page(run_id).annotation_files
+    file = next(file for file in files if file.format == "zarr")
+    points = next(file for file in files if file.format == "ndjson" and file.shape.shape_type == "Point")
+    mask, picks = open_annotation(file), open_annotation(points)
+    voxels = np.asarray(zarr.open_group(file.https_path.removeprefix("file://"), mode="r")["0"]) > 0
+    z, y, x = np.round(picks.points_zyx).astype(int).T
+
+    found = compare(picks, mask)
+    assert found.is_inside.tolist() == voxels[z, y, x].tolist()
+    assert 0 < found.is_inside.sum() < len(picks)
+    assert (found.surface_distances_angstrom[found.is_inside] < 0).all()
+
+    shifted = np.roll(voxels, 1, axis=2)
+    overlap = compare(Mask(shifted.astype(np.uint8), mask.spacing_angstrom), mask)
+    np.testing.assert_allclose(overlap.dice, 2 * (voxels & shifted).sum() / (voxels.sum() + shifted.sum()))
