@@ -48,21 +48,13 @@ def test_covering_finds_the_blocks_of_a_box_and_no_others(shape, chunk_shape, bl
         assert set(grid.covering(outer)) == found
 
 
-@given(SIZES, SIZES, SIZES, st.integers(1, 9), st.booleans())
-def test_runs_hold_each_block_once_and_stay_in_one_chunk(shape, chunk_shape, block_shape, longest, in_turn):
+@given(SIZES, SIZES, SIZES, st.integers(1, 9))
+def test_runs_hold_each_block_once_and_stay_in_one_chunk(shape, chunk_shape, block_shape, longest):
     grid = make_grid(shape, chunk_shape, block_shape, chunk_shape)
     blocks = list(grid.covering(whole_box(shape)))
-    runs = grid.runs(blocks, longest, in_turn=in_turn)
+    runs = grid.runs(blocks, longest)
     assert sorted(block for run in runs for block in run) == sorted(blocks)
     assert all(len(run) <= longest and len({grid.chunk(block) for block in run}) == 1 for run in runs)
-
-
-def test_runs_in_turn_begin_in_every_chunk_and_are_of_all_lengths():
-    grid = make_grid((64, 40, 40), (32, 20, 20), (2, 20, 20), (32, 20, 20))
-    runs = grid.runs(grid.covering(((0, 64), (0, 40), (0, 40))), 4, in_turn=True)
-    assert len({grid.chunk(run[0]) for run in runs[:8]}) == 8
-    assert [len(run) for run in runs[:8]] == [1, 2, 3, 4, 1, 2, 3, 4]
-    assert {len(run) for run in runs[8:24]} == {4}
 
 
 def test_an_axis_of_more_blocks_than_any_image_has_is_refused():

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_cryoet.streaming.chunks import Block
-    from napari_cryoet.streaming.image import Image
     from napari_cryoet.streaming.memory import Key, MemoryCache
+    from napari_cryoet.streaming.pyramid import Image
 
 _PLANE_AXES = 2
 

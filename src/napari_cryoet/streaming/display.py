@@ -21,16 +21,7 @@ from napari_cryoet.exceptions import StreamError
 from napari_cryoet.streaming.compose import compose, missing_keys
 from napari_cryoet.streaming.engine import Priority, Want
 from napari_cryoet.streaming.grid import Box, Plane, box_shape, cut_part, plane_of, whole_box
-from napari_cryoet.streaming.plan import (
-    Motion,
-    Part,
-    View,
-    affordable_level,
-    kept_bytes,
-    motion_between,
-    plan,
-    went_far,
-)
+from napari_cryoet.streaming.plan import Motion, Part, View, affordable_level, kept_bytes, motion_between, plan
 
 if TYPE_CHECKING:
     import asyncio
@@ -38,16 +29,14 @@ if TYPE_CHECKING:
     from napari_cryoet.exceptions import CryoETError
     from napari_cryoet.streaming.chunks import Block
     from napari_cryoet.streaming.engine import Engine
-    from napari_cryoet.streaming.image import Image
     from napari_cryoet.streaming.memory import Key
-    from napari_cryoet.streaming.pyramid import Pyramid
+    from napari_cryoet.streaming.pyramid import Image, Pyramid
 
 _LARGEST_VIEW_BYTES = 256 * 2**20
 _RUN_BYTES = 2**20  # decoded; larger requests would keep the line from what is looked at next
 _SETTLE_S = 0.004  # a slider sends several steps at once
 _COSTLY_SETTLE_S, _COSTLY_BYTES = 0.1, 32 * 2**20  # what costs much is fetched once the view is still
 _FAILED_S = 10.0  # what failed is not asked for again sooner, unless somebody says so
-_STEPS_LATE = 3  # so many may be chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,15 +131,12 @@ class Display:
         # what is fetched for it, as the loop thread knows it
         self._planned_view: View | None = None
         self._motion: Motion | None = None
-        self._is_far = False
         self._moved_at = -math.inf
-        self._steps_late = 0  # in a row, that were over before they had all their values
-        self._lacked = False  # whether anything had to be fetched for the view when it was first looked at
         self._awaited: set[Key] = set()  # what would make the picture better
         self._arrived: set[Key] = set()  # of what is awaited, since the view is looked at
         self._lost = 0  # of that, how many are gone again
-        self._arrivals = 0
-        self._drawn = (0, 0)  # how many blocks the last picture lacked, and how many arrivals there were before
+        self._arrivals = 0  # how often blocks of the image came
+        self._lacked_at: int | None = None  # how many arrivals there were before the last picture, if it lacked any
         self._failed: dict[Key, tuple[float, CryoETError]] = {}
         self._asked_again_at = -math.inf
         self._timer: asyncio.TimerHandle | None = None
@@ -215,7 +201,7 @@ class Display:
             self._view = View(level, stored)
             self._latest = level, stored, weakref.ref(picture.values)
             self._is_exact, self.is_blank = not picture.missing, picture.is_blank
-            self._engine.call(self._looked, self._view, time.monotonic(), len(picture.missing), arrivals)
+            self._engine.call(self._looked, self._view, time.monotonic(), arrivals if picture.missing else None)
         return self.pyramid.seen(picture.values)
 
     def foresee(self, level: int, box: Box) -> None:
@@ -314,22 +300,17 @@ class Display:
 
     # on the loop thread
 
-    def _looked(self, view: View, at: float, lacking: int, arrivals: int) -> None:
-        """Note that a picture was made which lacked some blocks, after so many arrivals of others."""
-        self._drawn = lacking, arrivals
+    def _looked(self, view: View, at: float, lacked_at: int | None) -> None:
+        """Note that a picture was made, and after how many arrivals where it lacked some blocks."""
+        self._lacked_at = lacked_at
         if view != self._planned_view:
             before = None if self._is_held else self._planned_view  # a viewer comes to its place by and by
             self._motion = motion_between(before, view, self._motion, at - self._moved_at)
-            self._is_far, self._moved_at = went_far(before, view), at
-            if self._motion is None:
-                self._steps_late = 0
-            elif self._lacked:  # else it says nothing of the line
-                self._steps_late = self._steps_late + 1 if self._awaited else 0
-            self._planned_view, self._lacked = view, lacking > 0
+            self._planned_view, self._moved_at = view, at
             self._arrived, self._lost = set(), 0
             if not self._is_held:
                 self._plan_after(_SETTLE_S)
-        elif lacking and not self._awaited:  # what it had is gone again
+        elif lacked_at is not None and not self._awaited:  # what it had is gone again
             self._plan_after(_SETTLE_S)
 
     def _plan_after(self, after_s: float) -> None:
@@ -367,12 +348,9 @@ class Display:
         self._awaited = {key for want in looked_at for key in want.keys(self.image.owner)}
         self._lost += len(self._awaited & self._arrived)
         self._arrived -= self._awaited
-        lacking, arrivals = self._drawn
-        if lacking > len(missing_keys(self.image, self._engine.memory, view.level, view.box)) or (
-            lacking and arrivals != self._arrivals
-        ):
+        if self._lacked_at not in {None, self._arrivals}:
             self._tell_soon()  # what has come since the picture was made was told to nobody
-        self._engine.want(self, wants, under_way=every_want)
+        self._engine.want(self, wants, in_flight=every_want)
         if still_for_s < again_s:
             self._timer = self._engine.loop.call_later(again_s - still_for_s, self._plan)
 
@@ -385,12 +363,10 @@ class Display:
             view,
             target,
             motion,
-            self._engine.line(image),
+            self._engine.bytes_per_s(image),
             axes=self.pyramid.stored_axes,
             needs_coarse=all(missing_keys(image, memory, *each) for each in boxes),
             memory_bytes=memory.limit_bytes,
-            is_late=self._steps_late >= _STEPS_LATE,
-            is_far=self._is_far,
         )
         for part in parts:
             if part.is_table:
@@ -409,10 +385,7 @@ class Display:
         missing = missing_keys(image, self._engine.memory, part.level, part.box)
         blocks = [key[2] for key in missing if now - self._failed.get(key, (-math.inf,))[0] >= _FAILED_S]
         is_large = len(blocks) * image.block_bytes(part.level) > _COSTLY_BYTES
-        wants = [
-            Want(part.priority, part.level, run, plane)
-            for run in image.runs(part.level, blocks, _RUN_BYTES, in_turn=is_large)
-        ]
+        wants = [Want(part.priority, part.level, run, plane) for run in image.runs(part.level, blocks, _RUN_BYTES)]
         if is_large:
             return wants
         grid, middle = image.levels[part.level].grid, [(start + stop) / 2 for start, stop in part.box]

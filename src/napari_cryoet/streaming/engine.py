@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import math
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,6 @@ from typing import TYPE_CHECKING, Protocol
 from napari_cryoet.exceptions import ChangedError, CryoETError, FormatError, StoppedError, StreamError
 from napari_cryoet.network import client
 from napari_cryoet.streaming.grid import box_slices, cut_box
-from napari_cryoet.streaming.line import Line
 from napari_cryoet.streaming.memory import Key, MemoryCache, default_limit_bytes, owned_bytes
 
 if TYPE_CHECKING:
@@ -30,12 +30,19 @@ if TYPE_CHECKING:
 
     from napari_cryoet.streaming.chunks import Block, Chunks
     from napari_cryoet.streaming.grid import BlockIndex, Plane
-    from napari_cryoet.streaming.image import Image
+    from napari_cryoet.streaming.pyramid import Image
 
     Place = Callable[[dict[BlockIndex, Block]], None]
 
 REQUESTS = 16  # on one line at a time; half as many more are decoded meanwhile
 _RUN_BYTES = 4 * 2**20  # what readers wait for is requested in pieces of so many decoded bytes
+
+_LOCAL_S = 0.005  # what was answered sooner came over no line worth the name
+_GROWTH, _ANSWERS_TO_GROW = 1.3, 10  # while the line is in use, but not full: it may have become faster
+_ROUNDS, _MOST_JUDGED = 2.5, 64  # answers: before, too much or too little of what is in flight may just have come
+_LONG_S = 1.0  # a line that takes so long for one round is slow, and need not be watched for more
+_AHEAD_S = 0.15  # for so long, and one answer, what is fetched ahead may keep the line from what is more urgent
+_HANG_UP_S = 0.3  # what takes longer frees the line for longer than a new connection takes
 
 
 class Priority(IntEnum):
@@ -89,16 +96,85 @@ class Viewer(Protocol):
         """Blocks that were asked for at some time of the loop's could not be read, of this image or another one."""
 
 
+class Line:
+    """How fast the way to a server is, as far as was seen.
+
+    How much comes in a second says what a line can carry only while more is asked of it than it carries. It counts as
+    full from three quarters of all requests on, until there are less than half: requests come and go.
+
+    Attributes
+    ----------
+    bytes_per_s
+        What it can carry, infinite as long as it was never full.
+    quickest_s
+        How soon an answer comes at best, lately; 0 as long as nothing was seen.
+    """
+
+    def __init__(self) -> None:
+        self.bytes_per_s, self.quickest_s = math.inf, 0.0
+        self._in_flight, self._judged_at = 0, 0.0
+        self._full_since: float | None = None
+        self._ended: deque[tuple[float, int]] = deque(maxlen=_MOST_JUDGED)  # since it is full
+        self._durations: deque[float] = deque(maxlen=_MOST_JUDGED // 2)
+
+    def began(self, now: float) -> None:
+        """A request was sent."""
+        if self._in_flight == 0:
+            self._judged_at = now
+        self._in_flight += 1
+        if self._in_flight >= REQUESTS * 3 // 4:
+            self.filled(now)
+
+    def filled(self, now: float) -> None:
+        """As much is asked of the line as is ever asked."""
+        if self._full_since is None:
+            self._full_since = now
+            self._ended.clear()
+
+    def ended(self, now: float, size_bytes: int, duration_s: float) -> None:
+        """A request was answered with so many bytes, or given up (0 bytes)."""
+        self._in_flight -= 1
+        if size_bytes > 0 and duration_s >= _LOCAL_S:
+            self._durations.append(duration_s)
+            self.quickest_s = min(self._durations)
+            self._judge(now, size_bytes)
+            self._judged_at = now
+        if self._in_flight < REQUESTS // 2:
+            self._full_since = None
+
+    def _judge(self, now: float, size_bytes: int) -> None:
+        if self._full_since is None:
+            answers = (now - self._judged_at) / max(self.quickest_s, _LOCAL_S)
+            self.bytes_per_s *= _GROWTH ** min(1.0, answers / _ANSWERS_TO_GROW)
+            return
+        self._ended.append((now, size_bytes))
+        rounds, full_s = len(self._ended) / (self._in_flight + 1), now - self._full_since
+        if rounds >= _ROUNDS or (rounds >= 1 and full_s >= _LONG_S):
+            since, came_bytes = self._full_since, sum(size for _, size in self._ended)
+            if len(self._ended) == _MOST_JUDGED:
+                since, first_bytes = self._ended[0]
+                came_bytes -= first_bytes
+            self.bytes_per_s = came_bytes / max(_LOCAL_S, now - since)
+
+    def may_carry_more(self, bytes_in_flight: int, size_bytes: int) -> bool:
+        """Whether a request more doesn't keep the line for long from what is more urgent."""
+        return bytes_in_flight == 0 or bytes_in_flight + size_bytes <= self.bytes_per_s * (self.quickest_s + _AHEAD_S)
+
+    def saves_by_hanging_up(self, age_s: float, size_bytes: int) -> bool:
+        """Whether giving up a request of that age and size frees the line for longer than a new connection takes."""
+        return size_bytes * max(1, self._in_flight) / self.bytes_per_s - age_s > _HANG_UP_S
+
+
 @dataclass(slots=True, eq=False)
 class _Request:
-    """A want that is queued by somebody who waits, or under way."""
+    """A want that is queued by a reader, or in flight."""
 
     image: Image
     want: Want
     keys: tuple[Key, ...]
     done: asyncio.Future[None]
     size_bytes: int  # over the line, about
-    is_read: bool = False  # for somebody who waits
+    is_read: bool = False  # for a reader
     keep: bool = False  # in memory, though no display wants it
     place: Place | None = None
     readers: int = 0
@@ -113,8 +189,8 @@ class _Request:
 
 
 @dataclass(slots=True)
-class _Wish:
-    """What one display wants, most important first, and all keys of that, also of what is under way."""
+class _Wanted:
+    """What one display wants, most important first, and all keys of that, also of what is in flight."""
 
     wants: deque[Want] = field(default_factory=deque)
     keys: set[Key] = field(default_factory=set)
@@ -122,48 +198,43 @@ class _Wish:
 
 
 class _Queue:
-    """What is waited for, wanted and under way on one line."""
+    """What is waited for, wanted and in flight on one line."""
 
     def __init__(self) -> None:
-        self.line = Line(REQUESTS)
-        self.readers: deque[deque[_Request]] = deque()  # whose turn is next comes first
-        self.wishes: dict[Viewer, _Wish] = {}
-        self.under_way: set[_Request] = set()
+        self.line = Line()
+        self.reads: deque[_Request] = deque()
+        self.wanted: dict[Viewer, _Wanted] = {}
+        self.in_flight: set[_Request] = set()
         self.is_displays_turn = False
 
     def next_read(self) -> _Request | None:
-        """What somebody waits for whose turn it is; those that were begun or given up meanwhile are dropped."""
-        while self.readers:
-            own = self.readers.popleft()
-            while own and (own[0].began_at is not None or own[0].done.done()):
-                own.popleft()
-            if own:
-                self.readers.append(own)
-                return own[0]
-        return None
+        """What a reader waits for; what was begun or given up meanwhile is dropped."""
+        while self.reads and (self.reads[0].began_at is not None or self.reads[0].done.done()):
+            self.reads.popleft()
+        return self.reads[0] if self.reads else None
 
-    def next_wish(self, lowest: Priority) -> tuple[Viewer, _Wish] | None:
+    def next_wanted(self, lowest: Priority) -> tuple[Viewer, _Wanted] | None:
         """The display with the most important want, in turn among equals."""
-        ready = [each for each in self.wishes.items() if each[1].wants and each[1].wants[0].priority <= lowest]
+        ready = [each for each in self.wanted.items() if each[1].wants and each[1].wants[0].priority <= lowest]
         return min(ready, key=lambda each: (each[1].wants[0].priority, each[1].served_at), default=None)
 
     def any_wants(self, keys: Iterable[Key]) -> bool:
         """Whether some display wants any of these blocks."""
         keys = tuple(keys)
-        return any(not wish.keys.isdisjoint(keys) for wish in self.wishes.values())
+        return any(not wanted.keys.isdisjoint(keys) for wanted in self.wanted.values())
 
     def lowest_priority(self) -> Priority:
-        """The least important of what may be sent beside what is under way."""
-        ahead = sum(request.is_ahead and request.is_on_line for request in self.under_way)
+        """The least important of what may be sent beside what is in flight."""
+        ahead = sum(request.is_ahead and request.is_on_line for request in self.in_flight)
         if ahead >= REQUESTS * 3 // 4:
             return Priority.VIEW
-        if ahead >= REQUESTS // 2 or any(not (request.is_ahead or request.is_read) for request in self.under_way):
+        if ahead >= REQUESTS // 2 or any(not (request.is_ahead or request.is_read) for request in self.in_flight):
             return Priority.AHEAD  # the background would share the line with what is looked at, and delay it
         return Priority.BACKGROUND
 
     def has_room_ahead(self, request: _Request) -> bool:
         """Whether the line can carry so much more that nobody looks at yet."""
-        ahead = sum(each.size_bytes for each in self.under_way if each.is_ahead and each.is_on_line)
+        ahead = sum(each.size_bytes for each in self.in_flight if each.is_ahead and each.is_on_line)
         return self.line.may_carry_more(ahead, request.size_bytes)
 
 
@@ -200,14 +271,14 @@ class Engine:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is under way, and nothing waits to be sent."""
-        return not (self._requests or any(queue.under_way for queue in list(self._queues.values())))
+        """Whether nothing is in flight, and nothing waits to be sent."""
+        return not (self._requests or any(queue.in_flight for queue in list(self._queues.values())))
 
     # for the loop thread
 
-    def line(self, image: Image) -> Line:
-        """What is known of the way to an image."""
-        return self._queue(image).line
+    def bytes_per_s(self, image: Image) -> float:
+        """What the line to an image can carry; infinite as long as nobody knows."""
+        return self._queue(image).line.bytes_per_s
 
     async def read(self, image: Image, level: int, blocks: Iterable[BlockIndex], place: Place, *, keep: bool) -> None:
         """Have blocks placed, each at least once, on whichever thread brings them.
@@ -236,11 +307,11 @@ class Engine:
                     place({block: values})
                     missing.discard(block)
             shared = {block for request in joined for block in request.want.blocks} & missing
-            runs = image.runs(level, sorted(missing - shared), _RUN_BYTES, in_turn=not keep)
+            runs = image.runs(level, sorted(missing - shared), _RUN_BYTES)
             own = [self._register(image, Want(Priority.VIEW, level, run)) for run in runs]
             for request in own:
                 request.is_read, request.keep, request.place = True, keep, place
-            queue.readers.append(deque(own))
+            queue.reads.extend(own)
             await self._wait(queue, [*own, *joined])
             missing = shared
 
@@ -262,24 +333,24 @@ class Engine:
                     self._end(request)
             self._give_up(queue)
 
-    def want(self, viewer: Viewer, wants: Iterable[Want], under_way: Iterable[Want] = ()) -> None:
-        """Replace what a display wants; ``under_way`` it wants only if that is on its way already."""
+    def want(self, viewer: Viewer, wants: Iterable[Want], in_flight: Iterable[Want] = ()) -> None:
+        """Replace what a display wants; ``in_flight`` it wants only if that is on its way already."""
         queue = self._queue(viewer.image)
-        wish = queue.wishes.setdefault(viewer, _Wish())
-        wish.wants = deque(wants)
-        wish.keys = {key for want in (*wish.wants, *under_way) for key in want.keys(viewer.image.owner)}
+        wanted = queue.wanted.setdefault(viewer, _Wanted())
+        wanted.wants = deque(wants)
+        wanted.keys = {key for want in (*wanted.wants, *in_flight) for key in want.keys(viewer.image.owner)}
         self._give_up(queue)
         self._dispatch(queue)
 
     def forget(self, viewer: Viewer) -> None:
         """Drop a display and what it wants."""
-        self._queue(viewer.image).wishes.pop(viewer, None)
+        self._queue(viewer.image).wanted.pop(viewer, None)
         self.hang_up(viewer.image)
 
     def hang_up(self, image: Image) -> None:
-        """Give up whatever of an image is under way that nobody wants."""
+        """Give up whatever of an image is in flight that nobody wants."""
         queue = self._queue(image)
-        for request in list(queue.under_way):
+        for request in list(queue.in_flight):
             if request.image is image and not request.readers and not queue.any_wants(request.keys):
                 self._end(request, StoppedError())
 
@@ -289,7 +360,7 @@ class Engine:
         for request in {request for request in self._requests.values() if request.image is image}:
             self._end(request, error)
         self.memory.forget(image.owner)
-        for viewer in [viewer for viewer in self._queue(image).wishes if viewer.image is image]:
+        for viewer in [viewer for viewer in self._queue(image).wanted if viewer.image is image]:
             viewer.blocks_failed((), error, self.loop.time())
 
     # what is sent next
@@ -306,14 +377,14 @@ class Engine:
         return request
 
     def _dispatch(self, queue: _Queue) -> None:
-        """Send as much as may be under way."""
+        """Send as much as may be in flight."""
         while (
-            sum(request.is_on_line for request in queue.under_way) < REQUESTS
-            and len(queue.under_way) < REQUESTS * 3 // 2
+            sum(request.is_on_line for request in queue.in_flight) < REQUESTS
+            and len(queue.in_flight) < REQUESTS * 3 // 2
             and (request := self._next(queue)) is not None
         ):
             request.began_at, request.is_on_line = self.loop.time(), True
-            queue.under_way.add(request)
+            queue.in_flight.add(request)
             queue.line.began(request.began_at)
             request.task = self.loop.create_task(self._fetch(queue, request))
 
@@ -321,15 +392,15 @@ class Engine:
         """What somebody waits for and what somebody looks at take turns."""
         waiting = queue.next_read()
         if waiting is None:
-            return self._next_wish(queue, queue.lowest_priority())
-        wish = self._next_wish(queue, Priority.VIEW) if queue.is_displays_turn else None
-        queue.is_displays_turn = wish is None
-        return wish or waiting
+            return self._next_wanted(queue, queue.lowest_priority())
+        wanted = self._next_wanted(queue, Priority.VIEW) if queue.is_displays_turn else None
+        queue.is_displays_turn = wanted is None
+        return wanted or waiting
 
-    def _next_wish(self, queue: _Queue, lowest: Priority) -> _Request | None:
-        while (found := queue.next_wish(lowest)) is not None:
-            viewer, wish = found
-            want = wish.wants[0]
+    def _next_wanted(self, queue: _Queue, lowest: Priority) -> _Request | None:
+        while (found := queue.next_wanted(lowest)) is not None:
+            viewer, wanted = found
+            want = wanted.wants[0]
             keys = want.keys(viewer.image.owner)
             if (queued := self._queued(keys)) is not None:
                 return queued  # somebody waits for it, too
@@ -342,8 +413,8 @@ class Engine:
                     self._end(request)
                     queue.line.filled(self.loop.time())
                     return None
-                wish.served_at = self.loop.time()
-            wish.wants.popleft()
+                wanted.served_at = self.loop.time()
+            wanted.wants.popleft()
             if any(is_missing):
                 return request
         return None
@@ -353,9 +424,9 @@ class Engine:
         return next((request for request in requests if request is not None and request.began_at is None), None)
 
     def _give_up(self, queue: _Queue) -> None:
-        """Stop what is under way for nobody, where that frees the line for longer than a new connection takes."""
+        """Stop what is in flight for nobody, where that frees the line for longer than a new connection takes."""
         now = self.loop.time()
-        for request in list(queue.under_way):
+        for request in list(queue.in_flight):
             if request.readers or not request.is_on_line or queue.any_wants(request.keys):
                 continue
             if queue.line.saves_by_hanging_up(now - (request.began_at or now), request.size_bytes):
@@ -396,13 +467,13 @@ class Engine:
             error = StreamError("Reading failed in an unexpected way.")
             error.__cause__ = failure
         request.task = None
-        queue.under_way.discard(request)
+        queue.in_flight.discard(request)
         self._leave_line(queue, request, 0)
         self._end(request, error)
         if isinstance(error, ChangedError):
             request.image.files.source.forget_all()
             self.close(request.image, error)
-        for viewer in list(queue.wishes):
+        for viewer in list(queue.wanted):
             if error is None:
                 viewer.blocks_arrived(request.keys)
             elif not isinstance(error, StoppedError):

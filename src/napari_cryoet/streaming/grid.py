@@ -163,28 +163,16 @@ class Grid:
         spans = zip(box, self.chunk_shape, strict=True)
         return itertools.product(*(range(start // size, -(-stop // size)) for (start, stop), size in spans))
 
-    def runs(
-        self, blocks: Iterable[BlockIndex], longest: int, *, in_turn: bool = False
-    ) -> list[tuple[BlockIndex, ...]]:
-        """Group blocks that are requested together, at most ``longest``.
-
-        With ``in_turn`` the first groups are of different files and lengths: requests of one size that begin together
-        would also end together, and then the connection is idle for a round trip.
-        """
+    def runs(self, blocks: Iterable[BlockIndex], longest: int) -> list[tuple[BlockIndex, ...]]:
+        """Group blocks that are requested together, at most ``longest``."""
         by_place: dict[tuple[int, ...], list[BlockIndex]] = {}
         for block in blocks:
             by_place.setdefault(self._within(block, self.run_shape), []).append(block)
-        if not in_turn:
-            return [part for group in by_place.values() for part in _cut(group, longest, longest)]
-        first_lengths = itertools.cycle(range(1, longest + 1))
-        groups = [_cut(group, next(first_lengths), longest) for group in by_place.values()]
-        return [part for parts in itertools.zip_longest(*groups) for part in parts if part]
-
-
-def _cut(group: list[BlockIndex], first: int, longest: int) -> list[tuple[BlockIndex, ...]]:
-    """Cut a list into parts of at most ``longest``, of which the first one has at most ``first``."""
-    starts = [0, *range(first, len(group), longest)]
-    return [tuple(group[start:stop]) for start, stop in itertools.pairwise([*starts, len(group)])]
+        return [
+            tuple(group[start : start + longest])
+            for group in by_place.values()
+            for start in range(0, len(group), longest)
+        ]
 
 
 def make_grid(
@@ -225,15 +213,12 @@ def level_factors(
 
 def _factor(finest: int, coarse: int, scale_ratio: float | None) -> float:
     by_shape = finest / coarse
-    power_of_two = 2.0 ** round(math.log2(by_shape))
-    if scale_ratio is None:
-        candidates = [power_of_two, float(round(by_shape))]
-    elif scale_ratio % 1 and math.isclose(scale_ratio, by_shape, rel_tol=_SAME_RATIO):
-        return by_shape  # the level was stretched to its shape
-    elif abs(scale_ratio - round(scale_ratio)) <= _NEARLY_WHOLE:
-        candidates = [float(round(scale_ratio)), power_of_two, float(round(by_shape))]
-    else:
-        candidates = [scale_ratio, power_of_two, float(round(by_shape))]
+    candidates = [2.0 ** round(math.log2(by_shape)), float(round(by_shape))]
+    if scale_ratio is not None:
+        if scale_ratio % 1 and math.isclose(scale_ratio, by_shape, rel_tol=_SAME_RATIO):
+            return by_shape  # the level was stretched to its shape
+        is_whole = abs(scale_ratio - round(scale_ratio)) <= _NEARLY_WHOLE
+        candidates.insert(0, float(round(scale_ratio)) if is_whole else scale_ratio)
     return next((factor for factor in candidates if factor >= 1 and _fits(finest, coarse, factor)), by_shape)
 
 

@@ -142,6 +142,10 @@ class Found:
         """By which another opening tells whether it found the same."""
         return tuple(sorted((key, piece.etag) for key, piece in self.pieces.items()))
 
+    def head_of(self, array: ArrayLayout) -> Piece | None:
+        """The first bytes of an array's first chunk, where they were read."""
+        return self.pieces.get(_head_key(array) or "")
+
     @property
     def dimension_names(self) -> tuple[str, ...]:
         """What the arrays call their axes; empty where they don't name them all."""
@@ -192,14 +196,14 @@ def _find(documents: _Documents, attributes: dict[str, Any], name: str, paths: l
     keys = [_below(path, name) for path in paths]
     documents.read(keys)
     arrays = [parse_array(documents.need(key), path, f"{where}/{key}") for key, path in zip(keys, paths, strict=True)]
-    documents.read([], heads=[key for array in arrays if (key := head_key(array))])
+    documents.read([], heads=[key for array in arrays if (key := _head_key(array))])
     if multiscale is not None and not arrays[0].dimension_names:
         multiscale = with_old_axes(multiscale, len(arrays[0].shape))
     _check_levels(multiscale, arrays, where)
     return Found(attributes, multiscale, tuple(arrays), documents.pieces)
 
 
-def head_key(array: ArrayLayout) -> str | None:
+def _head_key(array: ArrayLayout) -> str | None:
     """The file of the first chunk, if it is worth knowing how large the blocks in it are."""
     return (
         array.file_key((0,) * len(array.shape))

@@ -26,11 +26,6 @@ class MemoryCache:
 
     Only the loop thread changes it. Any thread may look things up, without a lock: each step of that is one operation
     of the dictionary, and keys (tuples of numbers and names) are compared without running Python code.
-
-    Parameters
-    ----------
-    limit_bytes
-        What all entries may take together.
     """
 
     def __init__(self, limit_bytes: int) -> None:

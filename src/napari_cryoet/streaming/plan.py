@@ -8,10 +8,9 @@ faster than the line can bring the finest level, you get the finest that keeps u
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
-
-import numpy as np
 
 from napari_cryoet.streaming.engine import Priority
 from napari_cryoet.streaming.grid import Box, box_shape, cut_box, plane_of, whole_box
@@ -20,18 +19,14 @@ from napari_cryoet.streaming.memory import OVERHEAD_BYTES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_cryoet.streaming.image import Image
-    from napari_cryoet.streaming.line import Line
-    from napari_cryoet.streaming.pyramid import Pyramid
+    from napari_cryoet.streaming.pyramid import Image, Pyramid
 
 _WASTEFUL = 16  # so many bytes fetched for one shown
-_LARGEST_AHEAD_BYTES = 32 * 2**20  # a plane that costs more is not fetched before somebody wants to see it
+_LARGEST_AHEAD_BYTES = 32 * 2**20  # a plane that costs more is not fetched before you want to see it
 _LARGEST_BACKGROUND_BYTES = 96 * 2**20
 _LEAD_S, _COARSE_LEAD_S = 0.6, 1.5  # what comes into view so soon is fetched ahead
 _FEWEST_BLOCKS_AHEAD, _MOST_BLOCKS_AHEAD = 3, 8
-_SOON_S = 1.0
-_BENEFIT_OF_DOUBT = 2  # what is known of a line is rough, as long as all comes in time
-_USABLE_SHARE = 0.9  # of what the line can carry
+_BENEFIT_OF_DOUBT = 2  # what is known of a line is rough
 _MOST_TABLES = 256
 _PAUSE_S = 0.5  # steps farther apart are no motion at a pace
 _LONGEST_STEP = 3  # planes; after a farther jump you are as likely to turn back as to go on
@@ -81,10 +76,12 @@ def motion_between(before: View | None, now: View, motion: Motion | None, after_
     after_s
         How long it had been where it was.
     """
-    moved = planes_moved(before, now)
-    if moved is None:
+    if before is None or before.level != now.level:
         return None
-    axis, planes = moved
+    moved = [axis for axis, (a, b) in enumerate(zip(before.box, now.box, strict=True)) if a != b]
+    if len(moved) != 1 or any(stop - start != 1 for start, stop in (before.box[moved[0]], now.box[moved[0]])):
+        return None
+    axis, planes = moved[0], now.box[moved[0]][0] - before.box[moved[0]][0]
     sign = 1 if planes > 0 else -1
     if after_s > _PAUSE_S:
         return Motion(axis, sign) if abs(planes) <= _LONGEST_STEP else None
@@ -92,23 +89,6 @@ def motion_between(before: View | None, now: View, motion: Motion | None, after_
     if motion is not None and (motion.axis, motion.sign) == (axis, sign) and motion.planes_per_s:
         pace = (pace + motion.planes_per_s) / 2  # steps of a slider come unevenly
     return Motion(axis, sign, pace)
-
-
-def went_far(before: View | None, now: View) -> bool:
-    """Whether the view is a plane that was far away until now."""
-    moved = planes_moved(before, now)
-    return moved is not None and abs(moved[1]) > _LONGEST_STEP
-
-
-def planes_moved(before: View | None, now: View) -> tuple[int, int] | None:
-    """Along which axis a plane moved, and by how many planes; None where it is another view altogether."""
-    if before is None or before.level != now.level:
-        return None
-    moved = [axis for axis, (a, b) in enumerate(zip(before.box, now.box, strict=True)) if a != b]
-    if len(moved) != 1:
-        return None
-    (start, stop), (next_start, next_stop) = before.box[moved[0]], now.box[moved[0]]
-    return (moved[0], next_start - start) if stop - start == next_stop - next_start == 1 else None
 
 
 def affordable_level(image: Image, view: View, largest_bytes: int) -> int:
@@ -119,9 +99,8 @@ def affordable_level(image: Image, view: View, largest_bytes: int) -> int:
     for level in range(view.level, image.coarsest):
         box = image.box_at(view.level, view.box, level)
         cost = image.size_bytes(level, box)
-        shown = math.prod(box_shape(box)) * image.dtype.itemsize
-        is_too_finely_cut = image.levels[level].grid.count(box) * OVERHEAD_BYTES > largest_bytes
-        if cost <= (largest_bytes if cost <= _WASTEFUL * shown else largest_bytes // 2) and not is_too_finely_cut:
+        is_wasteful = cost > _WASTEFUL * math.prod(box_shape(box)) * image.dtype.itemsize
+        if cost <= (largest_bytes // 2 if is_wasteful else largest_bytes):
             return level
     return image.coarsest
 
@@ -138,17 +117,18 @@ def level_that_keeps_up(image: Image, view: View, target: int, motion: Motion | 
     if motion is None or not motion.planes_per_s or math.isinf(bytes_per_s):
         return target
     for level in range(target, image.coarsest):
-        if motion.planes_per_s * _bytes_a_step(image, view, level, motion.axis) <= _USABLE_SHARE * bytes_per_s:
+        box = image.box_at(view.level, view.box, level)
+        wire_bytes = image.wire_bytes(level, image.size_bytes(level, box))
+        bytes_a_step = wire_bytes / max(1.0, _planes_a_block(image, view, level, motion.axis))
+        if motion.planes_per_s * bytes_a_step <= _BENEFIT_OF_DOUBT * bytes_per_s:
             return level
     return image.coarsest
 
 
-def _bytes_a_step(image: Image, view: View, level: int, axis: int) -> float:
-    """How many bytes cross the line for each step of the view, on average: blocks hold several planes."""
-    box = image.box_at(view.level, view.box, level)
-    outer = image.levels[level].grid.enclosing(box)
-    steps = (outer[axis][1] - outer[axis][0]) * image.ratios(view.level, level)[axis]
-    return image.wire_bytes(level, image.size_bytes(level, box)) / max(1.0, steps)
+def _planes_a_block(image: Image, view: View, level: int, axis: int) -> float:
+    """How many planes of the view its blocks at a level hold along an axis."""
+    start, stop = image.levels[level].grid.enclosing(image.box_at(view.level, view.box, level))[axis]
+    return (stop - start) * image.ratios(view.level, level)[axis]
 
 
 def plan(
@@ -156,80 +136,52 @@ def plan(
     view: View,
     target: int,
     motion: Motion | None,
-    line: Line,
+    bytes_per_s: float,
     *,
     axes: tuple[int, ...],
     needs_coarse: bool,
     memory_bytes: int,
-    is_late: bool = False,
-    is_far: bool = False,
 ) -> Iterator[Part]:
     """What is worth fetching for a view, most urgent first.
 
     Parameters
     ----------
-    image, view
-        What is looked at.
     target
-        The level that is fetched for it.
+        The level that is fetched for the view.
     motion
         How it moves; None if it is new or still.
-    line
-        What is known of the way to it.
+    bytes_per_s
+        What the line can carry.
     axes
         Along which the view may move.
     needs_coarse
         Whether there is nothing yet to show for it.
     memory_bytes
         What all blocks in memory may take.
-    is_late
-        Whether the target has not come in time lately.
-    is_far
-        Whether the view came there in a jump; then only what is nearest to it is fetched until it moves.
     """
     coarsest = image.coarsest
-    pace = level_that_keeps_up(image, view, target, motion, line.bytes_per_s * (1 if is_late else _BENEFIT_OF_DOUBT))
-    box = image.box_at(view.level, view.box, target)
-    is_narrow = image.wire_bytes(target, image.size_bytes(target, box)) > line.bytes_per_s * _SOON_S
-    if needs_coarse and (pace != coarsest or is_narrow):
+    pace = level_that_keeps_up(image, view, target, motion, bytes_per_s)
+    if needs_coarse and pace != coarsest:
         yield Part(Priority.COARSE, coarsest, image.box_at(view.level, view.box, coarsest))
     yield Part(Priority.VIEW, pace, image.box_at(view.level, view.box, pace))
     if motion is not None:
         if motion.planes_per_s and pace != coarsest:
             yield from _coarse_ahead(image, view, motion)
-        yield from _ahead(image, view, pace, motion, line.request_bytes)
+        needed = motion.planes_per_s * _LEAD_S / max(1.0, _planes_a_block(image, view, pace, motion.axis))
+        blocks = max(_FEWEST_BLOCKS_AHEAD, min(_MOST_BLOCKS_AHEAD, math.ceil(needed) + 1))
+        box = image.box_at(view.level, view.box, pace)
+        for beyond in _beyond(image, pace, box, motion, blocks):
+            yield Part(Priority.AHEAD, pace, beyond)
         if motion.planes_per_s:
             return
-    nearest: list[Part] = []
-    further: list[Part] = []
+    box = image.box_at(view.level, view.box, target)
     for way in [Motion(axis, sign) for axis in axes for sign in (1, -1) if motion is None]:
-        for distance, beyond in enumerate(_beyond(image, target, box, way, blocks=1 if is_far else 2)):
-            (further if distance else nearest).append(Part(Priority.BACKGROUND, target, beyond))
-    nearest_bytes = sum(image.wire_bytes(target, image.size_bytes(target, part.box)) for part in nearest)
-    if nearest_bytes > line.bytes_per_s * _SOON_S:  # then something coarse everywhere is worth more
-        nearest, further = [], [*nearest, *further]
-    yield from nearest
+        for beyond in _beyond(image, target, box, way, 1):
+            yield Part(Priority.BACKGROUND, target, beyond)
     if image.size_bytes(coarsest) <= min(_LARGEST_BACKGROUND_BYTES, memory_bytes // 4):
         yield Part(Priority.BACKGROUND, coarsest, whole_box(image.shapes[coarsest]))
-    yield from further
     if image.levels[target].grid.n_chunks <= _MOST_TABLES:
         yield Part(Priority.BACKGROUND, target, whole_box(image.shapes[target]), is_table=True)
-
-
-def _ahead(image: Image, view: View, level: int, motion: Motion, request_bytes: int) -> Iterator[Part]:
-    """What a moving plane comes to: the tables of the chunks that it enters, then block after block."""
-    grid, axis = image.levels[level].grid, motion.axis
-    box = image.box_at(view.level, view.box, level)
-    outer = grid.enclosing(box)[axis]
-    steps_a_block = (outer[1] - outer[0]) * image.ratios(view.level, level)[axis]
-    needed = math.ceil(motion.planes_per_s * _LEAD_S / max(1.0, steps_a_block)) + 1
-    blocks = max(_FEWEST_BLOCKS_AHEAD, min(_MOST_BLOCKS_AHEAD, needed))
-    for beyond in _beyond(image, level, box, motion, blocks=2 * blocks):
-        if box[axis][0] // grid.chunk_shape[axis] != beyond[axis][0] // grid.chunk_shape[axis]:
-            yield Part(Priority.AHEAD, level, beyond, is_table=True)
-            break
-    for beyond in _beyond(image, level, box, motion, blocks=blocks, request_bytes=request_bytes):
-        yield Part(Priority.AHEAD, level, beyond)
 
 
 def _coarse_ahead(image: Image, view: View, motion: Motion) -> Iterator[Part]:
@@ -243,23 +195,17 @@ def _coarse_ahead(image: Image, view: View, motion: Motion) -> Iterator[Part]:
         yield Part(Priority.AHEAD, coarsest, box)
 
 
-def _beyond(
-    image: Image, level: int, box: Box, motion: Motion, *, blocks: int, request_bytes: int = 0
-) -> Iterator[Box]:
-    """The blocks that a plane comes to if it moves on, nearest first, as many as make a request in one box."""
+def _beyond(image: Image, level: int, box: Box, motion: Motion, blocks: int) -> Iterator[Box]:
+    """The blocks that a plane comes to if it moves on, nearest first."""
     axis = motion.axis
     if box[axis][1] - box[axis][0] > 1:
         return
     borders = image.levels[level].grid.borders[axis]
-    here = int(np.searchsorted(borders, box[axis][0], side="right")) - 1
-    block_bytes = image.wire_bytes(level, image.block_bytes(level))
-    together = max(1, round(request_bytes / max(1, block_bytes)))
-    for first in range(1, blocks + 1, together):
-        there = [here + motion.sign * (first + i) for i in range(min(together, blocks + 1 - first))]
-        there = [block for block in there if 0 <= block < len(borders) - 1]
-        if not there:
+    here = bisect_right(borders, box[axis][0]) - 1
+    for there in range(here + motion.sign, here + motion.sign * (blocks + 1), motion.sign):
+        if not 0 <= there < len(borders) - 1:
             return
-        beyond = (*box[:axis], (borders[min(there)], borders[max(there) + 1]), *box[axis + 1 :])
+        beyond = (*box[:axis], (borders[there], borders[there + 1]), *box[axis + 1 :])
         if image.size_bytes(level, beyond) > _LARGEST_AHEAD_BYTES:
             return
         yield beyond
@@ -271,8 +217,6 @@ class LevelCost:
 
     Attributes
     ----------
-    level
-        0 is the finest.
     wire_bytes
         About how many bytes cross the line for it, if nothing of it is kept.
     memory_bytes
@@ -295,8 +239,6 @@ def level_costs(pyramid: Pyramid, *, largest_side: int | None, largest_bytes: in
 
     Parameters
     ----------
-    pyramid
-        The image.
     largest_side
         The longest side of a volume that can be drawn, in voxels; None where nobody knows.
     largest_bytes
@@ -304,8 +246,11 @@ def level_costs(pyramid: Pyramid, *, largest_side: int | None, largest_bytes: in
     """
     costs: list[LevelCost] = []
     for level in reversed(range(len(pyramid.shapes))):
-        memory_bytes, side = pyramid.size_bytes(level), max(pyramid.shapes[level])
-        wire_bytes = pyramid.wire_bytes(level, memory_bytes)
+        memory_bytes, side, wire_bytes = (
+            pyramid.size_bytes(level),
+            max(pyramid.shapes[level]),
+            pyramid.wire_bytes(level),
+        )
         if costs:  # what was met of a fine level may be an empty corner; surfaces take half as much of each voxel
             wire_bytes = max(wire_bytes, round(costs[-1].wire_bytes * memory_bytes / costs[-1].memory_bytes / 2))
         obstacle: Literal["graphics card", "memory"] | None = None

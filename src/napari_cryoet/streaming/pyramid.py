@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,15 +17,23 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from napari_cryoet.exceptions import ChangedError, StoppedError
+from napari_cryoet.exceptions import ChangedError, CryoETError, StoppedError
 from napari_cryoet.formats.ome_zarr import CoarseOffset, as_labels
 from napari_cryoet.network import client
 from napari_cryoet.network.policy import policy
-from napari_cryoet.streaming.chunks import Files, PlainChunks, make_chunks
+from napari_cryoet.streaming.chunks import Chunks, Files, PlainChunks, make_chunks
 from napari_cryoet.streaming.engine import shared_engine
-from napari_cryoet.streaming.grid import Grid, box_shape, box_slices, intersect, whole_box
-from napari_cryoet.streaming.image import Image, new_owner
-from napari_cryoet.streaming.layout import ArrayLayout, find, head_key
+from napari_cryoet.streaming.grid import (
+    Box,
+    Grid,
+    box_shape,
+    box_slices,
+    coarse_box,
+    intersect,
+    level_factors,
+    whole_box,
+)
+from napari_cryoet.streaming.layout import ArrayLayout, find
 from napari_cryoet.streaming.sources import open_source
 
 if TYPE_CHECKING:
@@ -33,7 +44,7 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.chunks import Block
     from napari_cryoet.streaming.disk_cache import DiskCache
     from napari_cryoet.streaming.display import Display
-    from napari_cryoet.streaming.grid import BlockIndex, Box
+    from napari_cryoet.streaming.grid import BlockIndex
 
 T = TypeVar("T")
 
@@ -41,6 +52,7 @@ _LARGEST_SHARE_KEPT = 4  # of the memory: what is read in larger boxes would dri
 _MOST_OPENED_AGAIN = 16
 _token = secrets.token_hex(8)
 _alive: WeakValueDictionary[str, Pyramid] = WeakValueDictionary()
+_owners = itertools.count()  # numbers that no other image of this process has
 
 
 def open_pyramid(
@@ -76,34 +88,25 @@ def open_pyramid(
     engine.warm_up()
     source = open_source(url_or_path, cache=cache)
     found = find(source, stop)
-    files, owner = Files(source, dict(found.etags)), new_owner()
+    files, owner = Files(source, dict(found.etags)), next(_owners)
     levels = [
-        make_chunks(
-            files,
-            array,
-            head=found.pieces.get(head_key(array) or ""),
-            memory=engine.memory,
-            owner=(owner, number),
-        )
+        make_chunks(files, array, head=found.head_of(array), memory=engine.memory, owner=(owner, number))
         for number, array in enumerate(found.arrays)
     ]
     multiscale = found.multiscale
-    if is_labels and multiscale is not None:
-        multiscale = as_labels(multiscale)
-    scales: tuple[tuple[float, ...] | None, ...] = (None,)
     about = _About(found.attributes, dimension_names=found.dimension_names)
     if multiscale is not None:
-        scales = tuple(level.scale for level in multiscale.levels)
+        multiscale = as_labels(multiscale) if is_labels else multiscale
         about = replace(
             about,
             axes=tuple(axis.name for axis in multiscale.axes),
             units=tuple(axis.unit for axis in multiscale.axes),
-            scales=scales,
+            scales=tuple(level.scale for level in multiscale.levels),
             translation=multiscale.levels[0].translation,
             is_labels=multiscale.is_labels,
         )
     offset = (multiscale and multiscale.coarse_offset) or "mean"
-    image = Image(files, source.line, owner, levels, scales=scales, coarse_offset=offset)
+    image = Image(files, owner, levels, scales=about.scales, coarse_offset=offset)
     return Pyramid(image, about, _Origin(source.url, is_labels, cache is not None, found.etags))
 
 
@@ -134,13 +137,77 @@ def open_raw(
     """
     source = open_source(url_or_path)
     layout = ArrayLayout("", shape, shape, dtype, dtype.type(0), (), None, {}, lambda _chunk: "")
-    files, owner = Files(source, {"": etag} if etag else {}), new_owner()
+    files, owner = Files(source, {"": etag} if etag else {}), next(_owners)
     chunks = PlainChunks(files, layout, offset=offset, memory=shared_engine().memory, owner=(owner, 0))
-    image = Image(files, source.line, owner, [chunks], scales=(None,), coarse_offset="mean")
+    image = Image(files, owner, [chunks], scales=(None,), coarse_offset="mean")
     turned = order or tuple(range(len(shape)))
     about = _About(axes=tuple(axes[turned.index(axis)] for axis in range(len(shape))) if axes else ())
     origin = _Origin(source.url, raw=(shape, dtype.str, offset, etag, axes, order))
     return Pyramid(image, about, origin, order=turned)
+
+
+class Image:
+    """What all pyramids and displays of an image share; axes are those of the files.
+
+    Attributes
+    ----------
+    owner
+        What all its keys in memory start with.
+    line
+        Its server's name; nothing for this computer.
+    factors
+        How many finest voxels one voxel of each level spans.
+    error
+        Why nothing of it can be read any more, such as that it changed.
+    """
+
+    def __init__(
+        self,
+        files: Files,
+        owner: int,
+        levels: Sequence[Chunks],
+        *,
+        scales: Sequence[Sequence[float] | None],
+        coarse_offset: CoarseOffset,
+    ) -> None:
+        self.files, self.line, self.owner, self.levels = files, files.source.line, owner, tuple(levels)
+        self.shapes = tuple(chunks.layout.shape for chunks in levels)
+        self.dtype = levels[0].layout.dtype
+        self.factors = level_factors(self.shapes, scales)
+        self.coarse_offset = coarse_offset
+        self.error: CryoETError | None = None
+
+    @property
+    def coarsest(self) -> int:
+        """The number of the coarsest level."""
+        return len(self.levels) - 1
+
+    def ratios(self, level: int, coarse: int) -> tuple[float, ...]:
+        """How many voxels of a level one of a coarser level spans along each axis."""
+        return tuple(b / a for a, b in zip(self.factors[level], self.factors[coarse], strict=True))
+
+    def box_at(self, level: int, box: Box, coarse: int) -> Box:
+        """The voxels of a level, this or a coarser one, that lie in a box of a level."""
+        if coarse == level:
+            return box
+        return coarse_box(box, self.ratios(level, coarse), self.shapes[coarse], self.coarse_offset)
+
+    def block_bytes(self, level: int) -> int:
+        """How many bytes the blocks of a level take once they are decoded, but for smaller ones at the end."""
+        return math.prod(self.levels[level].grid.block_shape) * self.dtype.itemsize
+
+    def size_bytes(self, level: int, box: Box | None = None) -> int:
+        """How many bytes the blocks of (a part of) a level take once they are decoded."""
+        outer = self.levels[level].grid.enclosing(box or whole_box(self.shapes[level]))
+        return math.prod(box_shape(outer)) * self.dtype.itemsize
+
+    def wire_bytes(self, level: int, size_bytes: int) -> int:
+        """About how many bytes cross the line for so many decoded ones."""
+        return round(size_bytes * self.levels[level].compression)
+
+    def runs(self, level: int, blocks: Iterable[BlockIndex], longest_bytes: int) -> list[tuple[BlockIndex, ...]]:
+        """Group blocks that are requested together, of at most so many decoded bytes."""
+        return self.levels[level].grid.runs(blocks, max(1, longest_bytes // self.block_bytes(level)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,18 +235,15 @@ class _Origin:
 
 
 class Pyramid:
-    """An image in several resolutions.
+    """An image in several resolutions, made by `open_pyramid`. All methods may be called from any thread.
 
-    Made by `open_pyramid`; sent to another process, it is opened there anew. All methods may be called from any thread.
-    All of it is read in the version that was met first: once a file changed, reading raises a `ChangedError` until the
-    image is opened again.
+    Sent to another process, it is opened there anew. All of it is read in the version that was met first: once a file
+    changed, reading raises a `ChangedError` until the image is opened again.
 
     Attributes
     ----------
-    url
-        Where it is.
-    place
-        The same for people: without what may be secret in it.
+    url, place
+        Where it is; ``place`` is for people, without what may be secret in it.
     shapes
         Of the levels, finest first.
     dtype
@@ -193,7 +257,7 @@ class Pyramid:
     scales
         Size of a voxel at each level along each axis as the file says it (advisory), or None.
     translation
-        Where the file says that the first voxel of the finest level lies, along each axis, or None; not applied here.
+        Where the file says that the first voxel of the finest level is, along each axis, or None; not applied here.
     factors
         How many finest voxels a voxel of each level spans along each axis.
     is_labels
@@ -239,10 +303,9 @@ class Pyramid:
 
     @property
     def coarse_offset(self) -> CoarseOffset:
-        """Where a coarse voxel sits.
+        """Where a coarse voxel sits: ``"mean"``, amid the finest voxels it spans, or ``"strided"``, on the first.
 
-        ``"mean"``: in the middle of the finest voxels it spans; ``"strided"``: on the first of them. May be set by who
-        knows better than the file.
+        Set it where you know better than the file.
         """
         return self._image.coarse_offset
 
@@ -325,7 +388,7 @@ class Pyramid:
                 missing.append(block)
         if missing:
             keep = self.size_bytes(level, box) <= memory.limit_bytes // _LARGEST_SHARE_KEPT
-            with assembly:
+            with closing(assembly):
                 client.run(shared_engine().read(self._image, level, missing, assembly.place, keep=keep), stop)
         return values
 
@@ -350,9 +413,9 @@ class Pyramid:
         """How many bytes the blocks of (a part of) a level take once they are decoded."""
         return self._image.size_bytes(level, self.stored_box(box or whole_box(self.shapes[level])))
 
-    def wire_bytes(self, level: int, size_bytes: int) -> int:
-        """About how many bytes cross the line for so many of a level's decoded ones."""
-        return self._image.wire_bytes(level, size_bytes)
+    def wire_bytes(self, level: int) -> int:
+        """About how many bytes cross the line for all of a level."""
+        return self._image.wire_bytes(level, self._image.size_bytes(level))
 
     def box_at(self, level: int, box: Box, coarse: int) -> Box:
         """The voxels of a level, this or a coarser one, that lie in a box of a level."""
@@ -423,37 +486,24 @@ class Pyramid:
 
 
 class _Assembly:
-    """An array that is filled with blocks as they come, by the threads that bring them, until its context ends."""
+    """An array that is filled with blocks as they come, by the threads that bring them, until it is closed."""
 
     def __init__(self, values: Block, box: Box, grid: Grid) -> None:
         self._values, self._box, self._grid = values, box, grid
-        self._state = threading.Condition()
-        self._copying, self._is_over = 0, False
+        self._lock, self._is_closed = threading.Lock(), False
 
     def place(self, blocks: dict[BlockIndex, Block]) -> None:
         """Put blocks where they belong."""
-        with self._state:
-            if self._is_over:
-                return
-            self._copying += 1
-        try:
-            for block, content in blocks.items():
+        with self._lock:
+            for block, content in blocks.items() if not self._is_closed else ():
                 place = self._grid.box(block)
                 if (common := intersect(place, self._box)) is not None:
                     self._values[box_slices(common, self._box)] = content[box_slices(common, place)]
-        finally:
-            with self._state:
-                self._copying -= 1
-                self._state.notify_all()
 
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_error: object) -> None:
+    def close(self) -> None:
         """Write nothing from now on: whoever wanted it may have given up, and may use the array otherwise."""
-        with self._state:
-            self._is_over = True
-            self._state.wait_for(lambda: not self._copying)
+        with self._lock:
+            self._is_closed = True
 
 
 def split_pyramid(pyramid: Pyramid, axis: int) -> list[Pyramid]:
