@@ -60,26 +60,14 @@ _FINE: Final = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """How well a reading fits.
-
-    Attributes
-    ----------
-    share_inside
-        Of the picks, in the volume.
-    effect
-        Cliff's delta of the picks inside against the same pattern moved a little; negative is darker.
-    sigma
-        How many standard deviations of the moved patterns that is from their mean.
-    gain, noise
-        What ``sigma`` is the ratio of, over all picks: those outside count as 0.
-    """
+    """How well a reading fits."""
 
     reading: Reading
-    share_inside: float
-    effect: float = 0.0
-    sigma: float = 0.0
-    gain: float = 0.0
-    noise: float = 0.0
+    share_inside: float  # of the picks, in the volume
+    effect: float = 0.0  # Cliff's delta of the picks inside against the same pattern moved a little; negative is darker
+    sigma: float = 0.0  # how many standard deviations of the moved patterns that is from their mean
+    gain: float = 0.0  # the mean rank of the picks less that of the moved ones; picks outside count as 0
+    noise: float = 0.0  # the standard deviation of that
 
     @property
     def is_above_chance(self) -> bool:
@@ -103,27 +91,15 @@ class Offset:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What the density says.
-
-    Attributes
-    ----------
-    given, best
-        How well the picks fit as given, and the other reading or shift that fits best of ``n_tried``.
-    offset
-        How far the density lies beside picks that fit, if that can be measured and isn't nothing.
-    why_not
-        Why the density wasn't looked at; empty if it was.
-    surely_better
-        If the picks don't fit as given: the readings that each fit much better, best first.
-    """
+    """What the density says."""
 
     verdict: Verdict
-    given: Evidence
-    best: Evidence | None = None
+    given: Evidence  # how well the picks fit as given
+    best: Evidence | None = None  # the other reading or shift that fits best of all that were tried
     n_tried: int = 0
-    offset: Offset | None = None
-    why_not: str = ""
-    surely_better: tuple[Evidence, ...] = ()
+    offset: Offset | None = None  # how far the density lies beside picks that fit, if that is sure and isn't nothing
+    why_not: str = ""  # why the density wasn't looked at
+    surely_better: tuple[Evidence, ...] = ()  # the readings that each fit much better than the given one, best first
 
 
 def judge_densities(contrast: Contrast, frame: Frame, diameter_angstrom: float, *, seed: int) -> Judgement:
@@ -158,15 +134,8 @@ def judge_densities(contrast: Contrast, frame: Frame, diameter_angstrom: float, 
 class Pattern:
     """Picks in a volume, and where they are moved to for comparison.
 
-    Attributes
-    ----------
-    voxels_zyx
-        The picks as given, in voxels of the volume.
-    shifts
-        Random moves (n, 3) in coarse voxels, as far as the volume goes, none so small that a pick would still see its
-        particle.
-    reach_zyx
-        The longest of them along each axis.
+    ``shifts`` are random moves (n, 3) in coarse voxels, as far as the volume goes, none so small that a pick would
+    still see its particle; ``reach_zyx`` is the longest along each axis.
     """
 
     def __init__(

@@ -25,25 +25,13 @@ FARTHEST: Final = 1e12
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One way to read positions; the default takes them as given.
+    """One way to read positions; the default takes them as given."""
 
-    Attributes
-    ----------
-    order_zyx
-        Which of the given axes (0 is z, 1 is y, 2 is x) is really z, y and x.
-    flipped_zyx
-        Which of these then count from the far end of the volume.
-    factor
-        What the positions are multiplied by, and what that means in words: ``unit``.
-    shift_zyx
-        What is added in the end, in voxels of the volume.
-    """
-
-    order_zyx: tuple[int, int, int] = (0, 1, 2)
-    flipped_zyx: tuple[bool, bool, bool] = (False, False, False)
-    factor: float = 1.0
-    unit: str = ""
-    shift_zyx: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    order_zyx: tuple[int, int, int] = (0, 1, 2)  # which of the given axes (0 is z, 1 is y, 2 is x) is really z, y, x
+    flipped_zyx: tuple[bool, bool, bool] = (False, False, False)  # which of these count from the far end of the volume
+    factor: float = 1.0  # what the positions are multiplied by
+    unit: str = ""  # what that means in words
+    shift_zyx: tuple[float, float, float] = (0.0, 0.0, 0.0)  # what is added in the end, in voxels of the volume
 
     @property
     def axes_zyx(self) -> NDArray[np.float64]:
@@ -89,20 +77,12 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """Picks in a volume, as given; without a voxel spacing of their own, they count in its voxels.
-
-    Attributes
-    ----------
-    shape_zyx, spacing_zyx
-        The volume's size in voxels, and a voxel's in ångström.
-    origin_zyx
-        Where the volume's first voxel lies in the frame of the picks, in voxels of the volume.
-    """
+    """Picks in a volume, as given; without a voxel spacing of their own, they count in its voxels."""
 
     picks: Picks
-    shape_zyx: tuple[int, int, int]
-    spacing_zyx: tuple[float, float, float]
-    origin_zyx: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    shape_zyx: tuple[int, int, int]  # of the volume in voxels
+    spacing_zyx: tuple[float, float, float]  # of the volume in ångström
+    origin_zyx: tuple[float, float, float] = (0.0, 0.0, 0.0)  # of its first voxel in the frame of the picks, in voxels
 
     @property
     def voxels_zyx(self) -> NDArray[np.float64]:
@@ -123,10 +103,7 @@ class Frame:
 
 
 def all_readings(picks_angstrom: float, volume_angstrom: float) -> Iterator[Reading]:
-    """Every order of the axes with every flip at every likely scale, the given one first.
-
-    The widths are those of a voxel of the picks' own grid, and of the volume.
-    """
+    """Every order of the axes with every flip at every likely scale, the given one first."""
     candidates = [
         (1.0, ""),
         (1 / picks_angstrom, "the numbers are ångström, not voxels"),

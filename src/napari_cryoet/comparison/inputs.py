@@ -89,15 +89,7 @@ def open_annotation(
 
 
 def named_file(portal: Portal, text: str, *, stop: threading.Event | None = None) -> AnnotationFile:
-    """The annotation file that an `ANNOTATION_ID` means; of one content in several formats, the one that streams best.
-
-    Raises
-    ------
-    ComparisonError
-        If the annotation has several shapes, spacings or alignments.
-    NotFoundError
-        If the portal has no such record.
-    """
+    """The annotation file that an `ANNOTATION_ID` means; of several formats of one content, what streams best."""
     prefix, _, number = text.partition("-")
     if prefix.upper() == "AF":
         return portal.annotation_file(int(number), stop=stop)

@@ -64,13 +64,7 @@ class Mask:
         return size_z, size_y, size_x
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Planes from ``start`` to before ``stop``, as whole numbers.
-
-        Raises
-        ------
-        FormatError
-            If they hold anything but whole numbers from 0 to 2³¹ - 1.
-        """
+        """Planes from ``start`` to before ``stop``, as whole numbers from 0 to 2³¹ - 1."""
         values = np.asarray(self.data[start:stop])
         if values.dtype in (np.uint8, np.uint16):
             return values

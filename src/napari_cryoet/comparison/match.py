@@ -42,13 +42,7 @@ class Matches:
 
 
 def pairs_within(points_a: NDArray[np.float64], points_b: NDArray[np.float64], radius: float) -> Matches:
-    """All pairs of points (n, 3) and (m, 3) that are at most ``radius`` apart.
-
-    Raises
-    ------
-    ComparisonError
-        If there are more than `MAX_PAIRS`.
-    """
+    """All pairs of points (n, 3) and (m, 3) that are at most ``radius`` apart."""
     from scipy.spatial import KDTree
 
     tree_a, tree_b = KDTree(points_a), KDTree(points_b)
@@ -63,11 +57,6 @@ def match_pairs(pairs: Matches, method: Method = "optimal", step: Step = lambda 
 
     ``"optimal"``: as many matches as possible, and among these choices one with the smallest sum of costs.
     ``"greedy"``: the cheapest pair first, then the cheapest of the rest; ties in the order of rows.
-
-    Raises
-    ------
-    ComparisonError
-        If a cluster is too large to be solved.
     """
     if not len(pairs):
         return pairs

@@ -55,13 +55,7 @@ def sorted_rows(column: NDArray[Any], *, is_descending: bool = False) -> tuple[N
 
 
 def matching(filter_text: str, columns: Columns) -> Mask:
-    """Which rows a filter lets through: all where it is empty. Missing values pass no comparison.
-
-    Raises
-    ------
-    FormatError
-        With the part that can't be understood, and an example.
-    """
+    """Which rows a filter lets through: all where it is empty. Missing values pass no comparison."""
     tokens = _TOKEN.findall(filter_text)
     if not tokens:
         return np.ones(len(next(iter(columns.values()))), dtype=bool)

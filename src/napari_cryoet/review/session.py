@@ -102,13 +102,7 @@ class SessionFile:
         self.path = (data_path() / "reviews" if folder is None else Path(folder)) / subject.file_name
 
     def read(self) -> tuple[dict[int, Decision], dict[str, Any]]:
-        """The last decision about each pick that is decided, and how the picks were looked at.
-
-        Raises
-        ------
-        FormatError
-            If it can't be read.
-        """
+        """The last decision about each pick that is decided, and how the picks were looked at."""
         try:
             content = self.path.read_bytes()
         except FileNotFoundError:
@@ -120,10 +114,7 @@ class SessionFile:
     def append(self, what: Iterable[Decision | Mapping[str, Any]]) -> None:
         """Write decisions, or how picks are looked at, behind what is there, onto the disk.
 
-        Raises
-        ------
-        SaveError
-            If they can't be written. They may be written again: a line that is there twice counts once.
+        They may be written again after an error: a line that is there twice counts once.
         """
         lines = [each.line() if isinstance(each, Decision) else json.dumps({"view": each}) for each in what]
         try:
