@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_cryoet.demo.content import MANIFEST
+from napari_cryoet.demo.rows import MANIFEST
 from napari_cryoet.packs.pack import open_pack
 from napari_cryoet.records import ShapeType
 from packs.pack_check import problems_of

@@ -3,9 +3,19 @@
 import numpy as np
 import pytest
 
-from napari_cryoet.demo.content import RUNS
-from napari_cryoet.demo.scenes import MOLECULES, RECIPES, beads_of, rng_for, scene, scene_of_run
-from napari_cryoet.demo.shapes import BEAD_PITCH_ANGSTROM, MICROTUBULE_RADIUS_ANGSTROM, Membrane, sphere_directions
+from napari_cryoet.demo.rows import RUNS
+from napari_cryoet.demo.scenes import (
+    BEAD_PITCH_ANGSTROM,
+    MICROTUBULE_RADIUS_ANGSTROM,
+    MOLECULES,
+    RECIPES,
+    Membrane,
+    beads_of,
+    rng_for,
+    scene,
+    scene_of_run,
+    sphere_directions,
+)
 
 SCENES = sorted(RECIPES)
 

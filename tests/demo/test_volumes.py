@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_cryoet.demo.content import MANIFEST
+from napari_cryoet.demo.rows import MANIFEST
 from napari_cryoet.demo.scenes import MOLECULES, RECIPES, scene_of_run
 from napari_cryoet.formats.mesh import read_mesh
 from napari_cryoet.packs.pack import open_pack

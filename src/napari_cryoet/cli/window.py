@@ -48,7 +48,7 @@ def demo(
 
     napari-cryoet demo --screenshot demo.png  # a picture of the window, also without a display
     """
-    from napari_cryoet.demo.content import RUNS
+    from napari_cryoet.demo.rows import RUNS
 
     with working() as (stop, steps):
         make_demo(steps, stop)

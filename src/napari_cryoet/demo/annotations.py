@@ -11,10 +11,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.demo.content import METHODS, AnnotationPlan, Method, RunPlan, Size
-from napari_cryoet.demo.rows import Place
-from napari_cryoet.demo.scenes import Scene, rng_for, scene
-from napari_cryoet.demo.shapes import Floats, Membrane, Microtubule, random_rotations
+from napari_cryoet.demo.rows import METHODS, AnnotationPlan, Method, Place, RunPlan, Size
+from napari_cryoet.demo.scenes import Floats, Membrane, Microtubule, Scene, random_rotations, rng_for, scene
 from napari_cryoet.demo.simulate import Grid, labels, other_alignment
 from napari_cryoet.formats.mrc import write_mrc
 from napari_cryoet.formats.ome_zarr import write_pyramid

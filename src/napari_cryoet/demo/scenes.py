@@ -1,10 +1,12 @@
 """What is planted in each run, and where: computed from ``scenes.toml`` and a seed, without rendering a volume.
 
-Positions are in ångström, x, y, z, from the centre of voxel (0, 0, 0), whatever the size in which the demo is written.
+Lengths and positions are in ångström, x, y, z, from the centre of voxel (0, 0, 0), whatever the size in which the demo
+is written.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -15,22 +17,134 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.demo.shapes import (
-    MICROTUBULE_RADIUS_ANGSTROM,
-    Floats,
-    Membrane,
-    Microtubule,
-    Molecule,
-    Vector,
-    random_rotations,
-    rotations_to,
-    sphere_directions,
-)
+Floats = NDArray[np.float64]
+Vector = tuple[float, float, float]
 
+BEAD_PITCH_ANGSTROM: Final = 12.0  # a bead of a molecule stands for a cube of this size
+MICROTUBULE_RADIUS_ANGSTROM: Final = 112.0
+_PROTOFILAMENTS: Final = 13
+_MONOMER_RISE_ANGSTROM: Final = 41.0
+_MONOMER_CUBIC_ANGSTROM: Final = 50e3 / 0.81
 _BOUND_RIBOSOME_ANGSTROM: Final = 138.0  # from the middle of a membrane to the centre of a ribosome on it
 _SEED: Final = 20261124
 _TRIES_PER_PARTICLE: Final = 400
 _CLEARANCE_ANGSTROM: Final = 45.0  # between a particle and the middle of a membrane
+
+
+class Membrane(msgspec.Struct, frozen=True):
+    """A closed bilayer: an undulating ellipsoid, where r - 1 - (sum of waves) is zero."""
+
+    name: str
+    centre_xyz: Vector
+    radii_xyz: Vector
+    waves: tuple[tuple[float, float, float, float, float], ...] = ()  # vector x, y, z per radius, phase, amplitude
+    sway: Vector = (0.0, 1.0, 0.0)  # the whole swings along x: amplitude, wave length along y, phase
+
+    def distance(
+        self, x: NDArray[np.floating], y: NDArray[np.floating], z: NDArray[np.floating]
+    ) -> NDArray[np.floating]:
+        """Distance to the middle of the bilayer, negative inside; to first order, exact at the surface."""
+        a, b, c = self.radii_xyz
+        amplitude, wave_length, phase = self.sway
+        swing = 2 * np.pi / wave_length * (y + 0.4 * z) + phase
+        u = (x - amplitude * np.sin(swing) - self.centre_xyz[0]) / a
+        v, w = (y - self.centre_xyz[1]) / b, (z - self.centre_xyz[2]) / c
+        r = np.sqrt(u * u + v * v + w * w) + np.float32(1e-4)
+        value, du, dv, dw = r - 1, u / r, v / r, w / r
+        for kx, ky, kz, start, height in self.waves:
+            angle = kx * u + ky * v + kz * w + start
+            value, slope = value - height * np.sin(angle), height * np.cos(angle)
+            du, dv, dw = du - kx * slope, dv - ky * slope, dw - kz * slope
+        lean = amplitude * 2 * np.pi / wave_length * np.cos(swing)
+        dx = du / a
+        gradient = np.sqrt(dx * dx + (dv / b - lean * dx) ** 2 + (dw / c - 0.4 * lean * dx) ** 2)
+        return np.asarray(value / (gradient + np.float32(1e-6)))
+
+    def bounds(self, margin: float) -> tuple[Floats, Floats]:
+        """The corners of a box around it."""
+        reach = np.asarray(self.radii_xyz) * (1 + sum(abs(wave[4]) for wave in self.waves)) + margin
+        reach[0] += abs(self.sway[0])
+        return self.centre_xyz - reach, self.centre_xyz + reach
+
+    def surface(self, directions: Floats) -> Floats:
+        """Points of the middle of the bilayer, found from these directions of the unit sphere; shape (n, 3)."""
+        points = np.asarray(self.centre_xyz) + np.asarray(self.radii_xyz) * directions
+        for _ in range(12):
+            distances = np.clip(self.distance(*points.T), -60, 60)
+            points = points - distances[:, None] * self.normals(points)
+        return np.asarray(points[np.abs(self.distance(*points.T)) < 1])
+
+    def normals(self, points: Floats) -> Floats:
+        """Outward unit normals at points near the surface; shape (n, 3)."""
+        slopes = [self.distance(*(points + s).T) - self.distance(*(points - s).T) for s in np.eye(3) * 4.0]
+        gradient = np.stack(slopes, axis=-1)
+        return np.asarray(gradient / np.linalg.norm(gradient, axis=-1, keepdims=True))
+
+    def points(self, step: float) -> Floats:
+        """Points spread over the surface, about ``step`` apart; shape (n, 3)."""
+        a, b, c = self.radii_xyz
+        area = 4 * np.pi * (((a * b) ** 1.6 + (a * c) ** 1.6 + (b * c) ** 1.6) / 3) ** (1 / 1.6)
+        return self.surface(sphere_directions(round(area / step**2)))
+
+
+class Microtubule(msgspec.Struct, frozen=True):
+    """Thirteen protofilaments around a slightly bent axis."""
+
+    start_xyz: Vector
+    end_xyz: Vector
+    bend_xyz: Vector = (0.0, 0.0, 0.0)
+
+    def axis(self, fractions: Floats) -> Floats:
+        """Points on the axis, at fractions 0..1 of its length; shape (n, 3)."""
+        t = np.asarray(fractions)[:, None]
+        start, end, bend = (np.asarray(v) for v in (self.start_xyz, self.end_xyz, self.bend_xyz))
+        return np.asarray(start + t * (end - start) + 4 * t * (1 - t) * bend)
+
+    @property
+    def length_angstrom(self) -> float:
+        """Length of its axis, by its chord."""
+        return float(np.linalg.norm(np.subtract(self.end_xyz, self.start_xyz)))
+
+    def points(self, step: float) -> Floats:
+        """Points on the axis, about ``step`` apart; shape (n, 3)."""
+        return self.axis(np.linspace(0, 1, max(2, round(self.length_angstrom / step) + 1)))
+
+    def distance(self, points: Floats) -> Floats:
+        """Distance of points, shape (n, 3), to the axis."""
+        squares = ((points[:, None, :] - self.points(20.0)[None]) ** 2).sum(axis=-1)
+        return np.asarray(np.sqrt(squares.min(axis=1)))
+
+    def beads(self) -> tuple[Floats, Floats]:
+        """Its wall: positions, and masses (density times volume) of beads in threes, two deep, 2 nm apart along it."""
+        turns = 2 * np.pi * np.arange(_PROTOFILAMENTS) / _PROTOFILAMENTS
+        angles = (turns[:, None] + [-0.13, 0, 0.13]).ravel()
+        radii = MICROTUBULE_RADIUS_ANGSTROM + np.array([-10, 8])
+        along = np.arange(0, self.length_angstrom, _MONOMER_RISE_ANGSTROM / 2)
+        along, angles, radii = (part.ravel() for part in np.meshgrid(along, angles, radii))
+        direction = np.subtract(self.end_xyz, self.start_xyz) / self.length_angstrom
+        side = np.cross(direction, (0.0, 0.0, 1.0))
+        side /= np.linalg.norm(side)
+        outward = np.outer(np.cos(angles), side) + np.outer(np.sin(angles), np.cross(direction, side))
+        points = self.axis(along / self.length_angstrom) + radii[:, None] * outward
+        return points, np.full(len(points), _MONOMER_CUBIC_ANGSTROM / 12)
+
+
+class Molecule(msgspec.Struct, frozen=True):
+    """The radius of a molecule, and the ellipsoids that it is painted with: density, centre and radii."""
+
+    radius: float
+    ellipsoids: tuple[tuple[float, Vector, Vector], ...]
+
+    def beads(self, rng: np.random.Generator) -> tuple[Floats, Floats]:
+        """Beads on a jittered lattice around the centre of mass, and uneven weights as secondary structure gives."""
+        ticks = np.arange(-1.25 * self.radius, 1.25 * self.radius, BEAD_PITCH_ANGSTROM)
+        beads = np.stack(np.meshgrid(ticks, ticks, ticks), axis=-1).reshape(-1, 3)
+        beads += rng.uniform(-0.25, 0.25, beads.shape) * BEAD_PITCH_ANGSTROM
+        weights = np.zeros(len(beads))
+        for density, centre, radii in self.ellipsoids:
+            weights[(((beads - centre) / radii) ** 2).sum(axis=-1) <= 1] = density
+        beads, weights = beads[weights > 0], weights[weights > 0] * rng.uniform(0.6, 1.4, np.count_nonzero(weights))
+        return beads - np.average(beads, axis=0, weights=weights), weights
 
 
 class Recipe(msgspec.Struct, frozen=True):
@@ -75,7 +189,7 @@ def rng_for(*words: str | int) -> np.random.Generator:
 
 def scene_of_run(run_name: str) -> Scene:
     """What was planted in a run, e.g. ``"DEMO_001"``; raises KeyError if the demo has no such run."""
-    from napari_cryoet.demo.content import RUNS
+    from napari_cryoet.demo.rows import RUNS
 
     return scene({run.name: run.scene for run in RUNS}[run_name])
 
@@ -154,3 +268,29 @@ class _Room:
                 return False  # too close, or inside
         reach = radius + MICROTUBULE_RADIUS_ANGSTROM + 30
         return all(float(tube.distance(centre[None])[0]) > reach for tube in self._recipe.microtubules)
+
+
+def sphere_directions(count: int) -> Floats:
+    """Unit vectors spread evenly over the sphere (a Fibonacci lattice); shape (count, 3)."""
+    k = np.arange(count) + 0.5
+    z = 1 - 2 * k / count
+    radius, angle = np.sqrt(1 - z * z), math.pi * (3 - math.sqrt(5)) * k
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle), z], axis=-1)
+
+
+def random_rotations(count: int, rng: np.random.Generator) -> Floats:
+    """Rotations spread evenly over all orientations; shape (count, 3, 3), active, for column vectors in x, y, z."""
+    from scipy.spatial.transform import Rotation
+
+    w, x, y, z = rng.normal(size=(count, 4)).T
+    return np.asarray(Rotation.from_quat(np.stack([x, y, z, w], axis=-1)).as_matrix())
+
+
+def rotations_to(directions: Floats, spins: Floats) -> Floats:
+    """Rotations that turn the particle's z axis into each direction, after a spin about it; shape (n, 3, 3)."""
+    helper = np.where(np.abs(directions[:, 2:]) < 0.9, (0.0, 0.0, 1.0), (1.0, 0.0, 0.0))
+    side = np.cross(helper, directions)
+    side /= np.linalg.norm(side, axis=1, keepdims=True)
+    up = np.cross(directions, side)
+    cos, sin = np.cos(spins)[:, None], np.sin(spins)[:, None]
+    return np.stack([cos * side + sin * up, cos * up - sin * side, directions], axis=-1)

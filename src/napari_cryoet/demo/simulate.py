@@ -16,9 +16,19 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.demo.content import RunPlan, Size, TomogramPlan
-from napari_cryoet.demo.scenes import MOLECULES, Scene, beads_of, rng_for, scene
-from napari_cryoet.demo.shapes import BEAD_PITCH_ANGSTROM, MICROTUBULE_RADIUS_ANGSTROM, Floats, Membrane, Vector
+from napari_cryoet.demo.rows import RunPlan, Size, TomogramPlan
+from napari_cryoet.demo.scenes import (
+    BEAD_PITCH_ANGSTROM,
+    MICROTUBULE_RADIUS_ANGSTROM,
+    MOLECULES,
+    Floats,
+    Membrane,
+    Scene,
+    Vector,
+    beads_of,
+    rng_for,
+    scene,
+)
 from napari_cryoet.exceptions import raise_if_stopped
 
 Volume32 = NDArray[np.float32]

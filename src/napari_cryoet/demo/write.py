@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from napari_cryoet._version import __version__
 from napari_cryoet.demo import rows
 from napari_cryoet.demo.annotations import object_count, points_of, write_shape
-from napari_cryoet.demo.content import DATASETS, MANIFEST, METHODS, RUNS, AnnotationPlan, RunPlan, Size, TomogramPlan
-from napari_cryoet.demo.rows import Place, Row, Tables
+from napari_cryoet.demo.rows import AnnotationPlan, Place, Row, RunPlan, Size, Tables, TomogramPlan
 from napari_cryoet.demo.scenes import RECIPES
 from napari_cryoet.demo.simulate import TILTS_DEGREE, Imaging, Volume32
 from napari_cryoet.exceptions import raise_if_stopped
@@ -89,16 +88,16 @@ def write_demo_pack(
     is_empty = folder.is_dir() and not any(folder.iterdir())
     with written_whole(folder, overwrite=is_empty, flush=False) as unfinished:
         files, tables = unfinished / "files", Tables()
-        voxels = [math.prod(run.shape_zyx("full")) * (1 + 2 * len(run.tomograms)) for run in RUNS]
-        for number, run in enumerate(RUNS):
+        voxels = [math.prod(run.shape_zyx("full")) * (1 + 2 * len(run.tomograms)) for run in rows.RUNS]
+        for number, run in enumerate(rows.RUNS):
             share_done = 0.97 * sum(voxels[:number]) / sum(voxels)
             _report(progress, stop, share_done, f"Simulating run {run.name}")
             _RunWriter(run, files, tables, size, stop).write()
         _report(progress, stop, 0.98, "Writing tables")
         rows.add_depositions(tables, files)
-        for dataset in DATASETS.values():
+        for dataset in rows.DATASETS.values():
             rows.add_dataset(tables, dataset, files)
-        write_pack(unfinished, MANIFEST, tables)
+        write_pack(unfinished, rows.MANIFEST, tables)
     _report(progress, None, 1.0, "The demo is ready")
     return folder
 
@@ -206,7 +205,7 @@ class _RunWriter:
         row |= {"tomogramVoxelSpacingId": spacing_id, "objectCount": object_count(self._run, plan, points)}
         name = "".join(letter if letter.isalnum() else "_" for letter in row["objectName"].lower())
         stem = place + f"/Annotations/{plan.number}/{name}-1.0"
-        is_scored = METHODS[plan.method].is_scored
+        is_scored = rows.METHODS[plan.method].is_scored
         if points is not None and is_scored:
             row |= {"confidencePrecision": points.precision, "confidenceRecall": points.recall}
             row["groundTruthUsed"] = f"100/{name}-1.0.json"

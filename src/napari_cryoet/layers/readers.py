@@ -14,8 +14,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from napari_cryoet.demo import ensure_demo_pack
-from napari_cryoet.demo.content import RUNS
 from napari_cryoet.exceptions import OtherKindError, PackError, StreamError
 from napari_cryoet.formats import ndjson
 from napari_cryoet.formats.notes import MASK_EXPORT, path_beside, read_beside
@@ -112,6 +110,9 @@ def read_pack(folder: Path, run_id: int | None = None, *, stop: threading.Event 
 
 def read_demo_run(*, stop: threading.Event | None = None) -> list[LayerData]:
     """The demo's default run; the first time it is generated, which takes a while."""
+    from napari_cryoet.demo import ensure_demo_pack
+    from napari_cryoet.demo.rows import RUNS
+
     return read_pack(ensure_demo_pack(stop=stop), RUNS[0].id, stop=stop)
 
 
