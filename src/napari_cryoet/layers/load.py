@@ -46,15 +46,6 @@ from napari_cryoet.wording import joined, plain, spacing_text
 TILT_AXES: Final = ("tilt", "y", "x")
 _MAX_TEXT_BYTES: Final = 4 * 2**20  # of captions and tilt angles
 
-_SHAPE_WORDS: Final[dict[str | None, str]] = {
-    ShapeType.POINT: "points",
-    ShapeType.ORIENTED_POINT: "oriented points",
-    ShapeType.INSTANCE_SEGMENTATION: "instances",
-    ShapeType.SEGMENTATION_MASK: "mask",
-    ShapeType.INSTANCE_SEGMENTATION_MASK: "instance mask",
-    ShapeType.MESH: "mesh",
-}
-
 
 class Caption(msgspec.Struct, frozen=True):
     """A text about a tomogram or an annotation; ``id`` is the file's own name of it, if it has one."""
@@ -288,7 +279,8 @@ def tomogram_name(tomogram: Tomogram) -> str:
 
 def annotation_name(annotation: Annotation | None, shape_type: str | None) -> str:
     """What tells an annotation from the others: ``TS_026 · cytosolic ribosome · points · AN-1162``."""
-    word = _SHAPE_WORDS.get(shape_type, "")
+    one, several, formats = fits.SHAPES.get(shape_type or "", ("", "", ()))
+    word = several if "ndjson" in formats else one
     if annotation is None:
         return word or "annotation"
     run_name = annotation.run.name if annotation.run is not None else ""

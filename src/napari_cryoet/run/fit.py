@@ -20,14 +20,14 @@ _CAPTIONS: Final[dict[str, str]] = {
     ShapeType.GLOBAL_CAPTION: "This is a text about the whole tomogram: it can be read, not drawn.",
     ShapeType.ANNOTATION_CAPTION: "This is a text about an annotation: it can be read, not drawn.",
 }
-#: The formats that each shape can be drawn from, the best for streaming first.
-_DRAWABLE_FORMATS: Final[dict[str, tuple[str, ...]]] = {
-    ShapeType.POINT: ("ndjson",),
-    ShapeType.ORIENTED_POINT: ("ndjson",),
-    ShapeType.INSTANCE_SEGMENTATION: ("ndjson",),
-    ShapeType.SEGMENTATION_MASK: ("zarr", "mrc"),
-    ShapeType.INSTANCE_SEGMENTATION_MASK: ("zarr", "mrc"),
-    ShapeType.MESH: ("glb",),
+#: What each shape that can be drawn is called, one and several, and its formats, the best for streaming first.
+SHAPES: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
+    ShapeType.POINT: ("point", "points", ("ndjson",)),
+    ShapeType.ORIENTED_POINT: ("oriented point", "oriented points", ("ndjson",)),
+    ShapeType.INSTANCE_SEGMENTATION: ("instance", "instances", ("ndjson",)),
+    ShapeType.SEGMENTATION_MASK: ("mask", "masks", ("zarr", "mrc")),
+    ShapeType.INSTANCE_SEGMENTATION_MASK: ("instance mask", "instance masks", ("zarr", "mrc")),
+    ShapeType.MESH: ("mesh", "meshes", ("glb",)),
 }
 
 
@@ -104,10 +104,9 @@ def why_not_drawable(file: AnnotationFile) -> str:
         return "The portal doesn't say what shape this annotation has."
     if shape in _CAPTIONS:
         return _CAPTIONS[shape]
-    formats = _DRAWABLE_FORMATS.get(shape)
-    if formats is None:
+    if shape not in SHAPES:
         return f"This version of napari-cryoet doesn't know this kind of annotation ({plain(str(shape))!r})."
-    if file.format not in formats:
+    if file.format not in SHAPES[shape][2]:
         return f"{shape} files in the format {plain(file.format)!r} can be downloaded but not drawn."
     return ""
 

@@ -10,19 +10,12 @@ from typing import Final
 
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import Annotation, AnnotationFile, AnnotationShape, ShapeType, Tomogram
-from napari_cryoet.run.fit import Fit, fit, is_caption
+from napari_cryoet.run.fit import SHAPES, Fit, fit, is_caption
 from napari_cryoet.wording import count_text, plain
 
 #: What we draw first; other formats of the same content follow.
 FORMAT_ORDER: Final = ("ndjson", "zarr", "mrc", "glb", "json")
 
-_COUNTED: Final[dict[str, tuple[str, str]]] = {
-    ShapeType.POINT: ("point", "points"),
-    ShapeType.ORIENTED_POINT: ("oriented point", "oriented points"),
-    ShapeType.INSTANCE_SEGMENTATION: ("instance", "instances"),
-    ShapeType.INSTANCE_SEGMENTATION_MASK: ("instance mask", "instance masks"),
-    ShapeType.MESH: ("mesh", "meshes"),
-}
 _UNCOUNTED: Final[dict[str, str]] = {
     ShapeType.SEGMENTATION_MASK: "mask",
     ShapeType.GLOBAL_CAPTION: "text about the tomogram",
@@ -84,7 +77,7 @@ class AnnotationRow:
             return "no shape"
         if kind in _UNCOUNTED:
             return _UNCOUNTED[kind]
-        singular, plural = _COUNTED.get(kind, (plain(str(kind)),) * 2)
+        singular, plural = SHAPES[kind][:2] if kind in SHAPES else (plain(kind),) * 2
         count = self.annotation.object_count
         return plural if count is None else count_text(count, singular, plural)
 
