@@ -1,16 +1,13 @@
-"""An hour's scrubbing compressed in time: does anything grow, get stuck or show what isn't there?
+"""An hour's browsing compressed in time: does anything grow, get stuck or show what isn't there?
 
-    xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/soak.py --minutes 10 --seed 0 > soak.json
+    xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/soak.py --minutes 10 --seed 0 --out soak.json
 
-A random walk in a real napari window against a server that is slow and sometimes fails: planes, axes, levels, 2D and
-3D, zoom, layers shown, hidden, opened and closed, stop and go on, exact reads by a script. After every tour of
-``--actions`` actions all is closed, and once what must end has ended, memory, threads, files, sockets and caches are
-counted. ``malloc_mb`` is what glibc's allocations hold that nobody has given back yet, ``malloc_free_mb`` what was
-given back and lies between them: where only that grows with ``private_mb``, memory is in pieces but nobody's leak.
-After warm-up (the first third) none may grow: a line is fitted, and what it grows by from there to the end, less twice
-its standard error, must stay within a bound. At the end of every pause what is drawn is compared with the truth.
-``--control`` shows the same volumes from memory, which tells napari's own growth from ours. Exits with 1 on any
-finding.
+A random walk in a napari window against a server that is slow and sometimes fails: planes, axes, levels, 2D and 3D,
+zoom, layers shown, hidden, opened and closed, stop and go on, exact reads by a script. After every tour of some actions
+all is closed, and memory, threads, files, sockets and caches are counted. A line is fitted to each count after warm-up
+(the first third); what it grows by, less twice its standard error, must stay within a bound. At every pause what is
+drawn is compared with the truth. ``--control`` shows the same volumes from memory, which tells napari's own growth from
+ours. Exits with 1 on any finding.
 """
 
 from __future__ import annotations
@@ -19,10 +16,11 @@ import argparse
 import ctypes
 import faulthandler
 import gc
+import itertools
 import json
+import math
 import os
 import random
-import subprocess
 import sys
 import tempfile
 import threading
@@ -36,13 +34,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from slow_link import counted
-from soak_data import KINDS, SHAPE, SPACING_ANGSTROM, Truth, write_data
+from shared import PLUGIN, counts_of, server_process
 
-MEMORY_BYTES = 96 * 2**20
-DISK_LIMIT = "60MB"
-STUCK_S = 60.0
-QUIET_S = 30.0
+SHAPE = tuple(map(int, os.environ.get("BENCH_SHAPE", "280x300x270").split("x")))
+SPACING_ANGSTROM = 10.0
+KINDS = {"image": "image.zarr", "mask": "mask.zarr", "instances": "instances.zarr"}
+LEVELS = 3
+MEMORY_BYTES, DISK_LIMIT = 96 * 2**20, "60MB"
+STUCK_S, QUIET_S = 60.0, 30.0
 #: What may be gained between warm-up and the end.
 BOUNDS = {
     "private_mb": 40.0,
@@ -54,10 +53,58 @@ BOUNDS = {
     "pyramids": 1.0,
     "displays": 1.0,
     "layers": 1.0,
-    "cache_blocks": 1.0,
     "cache_mb": 1.0,
 }
+_COUNTED = {"Pyramid": "pyramids", "Display": "displays", "Image": "layers", "Labels": "layers"}
 Sample = dict[str, float]
+
+
+def write_data(folder: Path) -> None:
+    """Write a volume, a mask and instances as the portal does."""
+    from napari_cryoet.formats.ome_zarr import write_pyramid
+
+    noise = np.random.default_rng(0).normal(size=SHAPE).astype("f4")
+    blobs = np.zeros(SHAPE, "u2")
+    for number, centre in enumerate(np.random.default_rng(1).integers(20, min(SHAPE) - 20, (60, 3)), 1):
+        blobs[tuple(slice(c - 9, c + 9) for c in centre)] = number
+    write_pyramid(folder / KINDS["image"], noise, SPACING_ANGSTROM)
+    write_pyramid(folder / KINDS["mask"], (blobs > 0).astype("i1"), SPACING_ANGSTROM, "mask")
+    write_pyramid(folder / KINDS["instances"], blobs, SPACING_ANGSTROM, "instances")
+
+
+class Truth:
+    """The values of all levels, in memory."""
+
+    def __init__(self, folder: Path) -> None:
+        import zarr
+
+        self.levels = {
+            kind: [zarr.open_array(folder / name / str(level), mode="r")[:] for level in range(LEVELS)]
+            for kind, name in KINDS.items()
+        }
+
+    def differs(self, layer: Any, kind: str) -> str:
+        """How the picture that a layer drew last differs from what it should be; nothing where it doesn't.
+
+        The plane of a coarse level may be either of the two between which the finest one lies.
+        """
+        values = self.levels[kind][layer.data_level]
+        raw = layer._slice.image.raw
+        shown = list(layer._slice_input.displayed)
+        corners = np.clip(layer.corner_pixels, 0, np.array(values.shape) - 1)
+        tile = [slice(None) if len(shown) == 3 else slice(a, b + 1) for a, b in corners.T]
+        choices: list[Any] = []
+        for axis in range(3):
+            if axis in shown:
+                choices.append([tile[axis]])
+                continue
+            at = layer.world_to_data(layer._slice_input.world_slice.point)[axis] / 2**layer.data_level
+            choices.append(sorted({min(int(f(at + 1e-6)), values.shape[axis] - 1) for f in (math.floor, math.ceil)}))
+        for index in itertools.product(*choices):
+            expected = values[index].transpose(np.argsort(np.argsort(shown)))
+            if raw.shape == expected.shape and np.array_equal(raw, expected):
+                return ""
+        return f"{kind}, level {layer.data_level}, order {layer._slice_input.order}, {raw.shape} at {index}"
 
 
 class Walk:
@@ -73,7 +120,6 @@ class Walk:
         self.open: dict[Any, tuple[str, Any, Any]] = {}  # layer: kind, status, pyramid
         self.findings: list[str] = []
         self.counts: Counter[str] = Counter()
-        self.seconds: Counter[str] = Counter()
         sys.excepthook = lambda kind, error, trace: self.note("".join(traceback.format_exception(kind, error, trace)))
         threading.excepthook = lambda args: self.note(f"in thread {args.thread}: {args.exc_value!r}")
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="soak")
@@ -106,10 +152,8 @@ class Walk:
         actions = [self.scrub] * 6 + [self.jump] * 3 + [self.turn, self.dimensions, self.zoom, self.lock, self.hide]
         actions += [self.add, self.add, self.remove, self.stop, self.retry, self.read, self.pause, self.pause]
         action = self.random.choice(actions)
-        began = time.monotonic()
         action()
         self.counts[action.__name__] += 1
-        self.seconds[action.__name__] += time.monotonic() - began
 
     def scrub(self) -> None:
         axis, sign = self.viewer.dims.order[0], self.random.choice((-1, 1))
@@ -160,31 +204,23 @@ class Walk:
             make = self.viewer.add_image if kind == "image" else self.viewer.add_labels
             self.open[make(self.truth.levels[kind], multiscale=True, **options)] = (kind, None, None)
             return
-        from napari_cryoet import make_layer
-        from napari_cryoet.exceptions import CryoETError
-        from napari_cryoet.layers.specs import LayerSpec
-        from napari_cryoet.streaming import open_pyramid
+        from napari_cryoet import CryoETError
+        from napari_cryoet._qt.streaming.progressive import stream_of
+        from napari_cryoet.streaming import pyramid_of
 
-        cache: Any = self.random.choice((None, "shared"))
         try:
-            pyramid = self.in_thread(lambda: open_pyramid(f"{self.url}/{KINDS[kind]}", cache=cache))
+            (layer,) = self.viewer.open(f"{self.url}/{KINDS[kind]}", plugin=PLUGIN, **options)
         except CryoETError:
             self.counts["opening failed"] += 1  # as it may, with such a server
             return
-        spec = LayerSpec(pyramid.levels, options, "image" if kind == "image" else "labels")
-        layer, status = make_layer(spec, viewer=self.viewer)
-        self.viewer.add_layer(layer)
-        self.open[layer] = (kind, status, pyramid)
+        self.open[layer] = (kind, stream_of(layer), pyramid_of(list(layer.data)))
 
     def remove(self, layer: Any = None) -> None:
         if not self.open:
             return
         layer = layer or self.random.choice(list(self.open))
-        _, status, pyramid = self.open.pop(layer)
+        del self.open[layer]
         self.viewer.layers.remove(layer)
-        if pyramid is not None:
-            status.close()
-            pyramid.close()
 
     def stop(self) -> None:
         for _, status, _ in self.open.values():
@@ -209,7 +245,7 @@ class Walk:
         box = tuple(slice(a, min(a + self.random.randint(1, 40), n)) for a, n in zip(starts, values.shape, strict=True))
         if pyramid is None:
             return
-        from napari_cryoet.exceptions import CryoETError
+        from napari_cryoet import CryoETError
 
         try:
             found = self.in_thread(lambda: pyramid.levels[level][box].compute(num_workers=2))
@@ -270,40 +306,23 @@ class Walk:
         for _ in range(3):
             gc.collect()
             self.wait(20)
-        untrimmed_mb = _private_mb()
         with suppress(AttributeError):
             ctypes.CDLL(None).malloc_trim(0)  # glibc's: what it holds back of freed memory is nobody's leak
-        malloc_mb, malloc_free_mb = _malloc_mb()
-        alive = Counter(type(each).__name__ for each in gc.get_objects() if type(each).__name__ in _WATCHED)
-        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
         links = []
         for link in Path("/proc/self/fd").iterdir():
             with suppress(OSError):
                 links.append(os.readlink(link))
+        alive = Counter(_COUNTED.get(type(each).__name__) for each in gc.get_objects())
         return {
             "private_mb": _private_mb(),
-            "untrimmed_mb": untrimmed_mb,
-            "malloc_mb": malloc_mb,
-            "malloc_free_mb": malloc_free_mb,
-            "rss_mb": int(status["VmRSS"].split()[0]) / 1024,
+            "malloc_mb": _malloc_mb(),
             "traced_mb": tracemalloc.get_traced_memory()[0] / 2**20,
             "threads": threading.active_count(),
-            "os_threads": int(status["Threads"]),
             "files": sum(not link.startswith("socket:") for link in links),
             "sockets": sum(link.startswith("socket:") for link in links),
-            "pyramids": alive["Pyramid"],
-            "displays": alive["Display"],
-            "layers": alive["Image"] + alive["Labels"],
-            "cache_blocks": len(engine.memory._entries),
+            **{name: alive[name] for name in _COUNTED.values()},
             "cache_mb": engine.memory.size_bytes / 2**20,
         }
-
-
-_WATCHED = {"Pyramid", "Display", "Image", "Labels"}
-
-
-def _own_threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("napari-cryoet")]
 
 
 def _private_mb() -> float:
@@ -319,15 +338,15 @@ class _MallInfo(ctypes.Structure):
     _fields_ = tuple((name, ctypes.c_size_t) for name in _MALLINFO)
 
 
-def _malloc_mb() -> tuple[float, float]:
-    """What glibc has given out (Python's small objects aren't among it) and what it holds free; zeros elsewhere."""
+def _malloc_mb() -> float:
+    """What glibc has given out, without Python's small objects; 0 elsewhere."""
     try:
         ask = ctypes.CDLL(None).mallinfo2
     except AttributeError:
-        return 0.0, 0.0
+        return 0.0
     ask.restype = _MallInfo
     info = ask()
-    return (info.uordblks + info.hblkhd) / 2**20, info.fordblks / 2**20
+    return float(info.uordblks + info.hblkhd) / 2**20
 
 
 def _stacks_of_own() -> str:
@@ -348,16 +367,16 @@ def growth(samples: list[Sample], key: str) -> tuple[float, float]:
     return float(slope), float(2 * spread / np.sqrt(np.sum((x - x.mean()) ** 2)))
 
 
-def walk(url: str, given: argparse.Namespace) -> dict[str, Any]:
+def walk(url: str, folder: Path, given: argparse.Namespace) -> dict[str, Any]:
+    """Walk for some minutes, and say what was found."""
     from napari_cryoet.streaming.engine import shared_engine
 
     faulthandler.dump_traceback_later(QUIET_S * 10 + given.minutes * 120, exit=True)
+    tracemalloc.start()
+    traveller = Walk(url, folder, given.seed, is_control=given.control)
     shared_engine().memory.limit_bytes = MEMORY_BYTES
-    tracemalloc.start(given.frames)
-    traveller = Walk(url, given.data, given.seed, is_control=given.control)
     samples: list[Sample] = []
-    began = time.monotonic()
-    warm = None
+    began, warm = time.monotonic(), None
     while time.monotonic() - began < given.minutes * 60:
         traveller.add()
         for _ in range(given.actions):
@@ -372,17 +391,10 @@ def walk(url: str, given: argparse.Namespace) -> dict[str, Any]:
             traveller.note(f"{key} grew by {gain:.1f} ± {error:.1f} after warm-up; {BOUNDS[key]} are allowed")
     difference = tracemalloc.take_snapshot().compare_to(warm, "lineno")[:15] if warm else []
     return {
-        "minutes": given.minutes,
-        "seed": given.seed,
-        "is_control": given.control,
         "tours": len(samples),
         "actions": dict(traveller.counts),
-        "seconds": {name: round(seconds, 1) for name, seconds in traveller.seconds.items()},
-        "server": counted(url),
-        "threads": sorted(thread.name for thread in threading.enumerate()),
+        "server": counts_of(url),
         "growth_after_warm_up": {key: {"mean": round(g, 2), "error": round(e, 2)} for key, (g, e) in gains.items()},
-        "first_sample": samples[0],
-        "last_sample": samples[-1],
         "most_grown": [str(line) for line in difference],
         "findings": traveller.findings,
         "samples": samples,
@@ -395,28 +407,22 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--actions", type=int, default=40, help="in a tour, after which all is closed and counted")
     parser.add_argument("--faults", type=float, default=0.03, help="the share of the server's answers that fail")
-    parser.add_argument("--latency-ms", type=float, default=10)
-    parser.add_argument("--frames", type=int, default=1, help="of the stack that are kept for each allocation")
+    parser.add_argument("--latency", type=float, default=0.01, help="of each answer, in seconds")
     parser.add_argument("--control", action="store_true", help="show arrays in memory instead")
-    parser.add_argument("--data", type=Path, help="where the volumes are kept between runs")
+    parser.add_argument("--out", type=Path, help="write the findings to this file too, as JSON")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        given.data = given.data or Path(temporary) / "data"
-        given.data.mkdir(exist_ok=True)
+        folder = Path(temporary, "data")
+        folder.mkdir()
         # settings and caches of whoever runs this are neither used nor changed
         os.environ |= {"NAPARI_CONFIG": f"{temporary}/napari.yaml", "XDG_CACHE_HOME": temporary, "NAPARI_ASYNC": "0"}
         os.environ |= {"NAPARI_CRYOET_CACHE_DIR": f"{temporary}/pixels", "NAPARI_CRYOET_CACHE_LIMIT": DISK_LIMIT}
-        write_data(given.data)
-        call = [sys.executable, str(Path(__file__).with_name("faulty_file_server.py")), str(given.data)]
-        call += ["--faults", str(given.faults), "--seed", str(given.seed), "--latency-ms", str(given.latency_ms)]
-        server = subprocess.Popen(call, stdout=subprocess.PIPE, text=True)
-        try:
-            assert server.stdout is not None
-            result = walk(json.loads(server.stdout.readline())["url"], given)
-        finally:
-            server.terminate()
-            server.wait()
-    print(json.dumps(result, indent=1), flush=True)
+        write_data(folder)
+        with server_process(folder, latency=given.latency, faults=given.faults) as url:
+            text = json.dumps(result := walk(url, folder, given), indent=1)
+    print(text, flush=True)
+    if given.out is not None:
+        given.out.write_text(text + "\n")
     os._exit(bool(result["findings"]))  # napari's window is not ours to take down
 
 

@@ -17,8 +17,6 @@ from hypothesis import settings
 
 from network_guard import guard_network
 
-pytest_plugins = ["benchmark_runs"]
-
 #: Where libraries look for a user's folders: platformdirs on Linux, on Windows, and everybody else.
 FOLDER_VARIABLES = {
     "XDG_CACHE_HOME": "cache",

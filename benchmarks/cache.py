@@ -1,0 +1,80 @@
+"""What the disk cache saves when a tomogram is opened again in a new process, and what keeping a part costs.
+
+    xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/cache.py [--line middle]
+
+``cold`` starts with an empty cache, ``warm`` with what an earlier process kept, ``file`` opens the same volume from
+disk. Prints medians: seconds, and MB that were sent; and milliseconds a part for the cache alone.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from first_plane import opened
+from shared import Result, Window, finish, fresh_process, in_turns, line_server, make_data, options_of, report
+
+AHEAD_S = 5.0  # until what a window at rest fetches ahead is kept too
+PARTS = {"0.5 kB": (528, 2000), "0.5 MB": (500_000, 100), "4 MB": (4_000_000, 16)}
+VARIANTS = ("file", "cold", "warm")
+
+
+def view(url: str, data: Path, root: str) -> Result:
+    """Open the image in a window, and let the cache keep what came."""
+    window = Window(url, data, root=root)
+    result = opened(window)
+    window.wait(AHEAD_S)
+    return result
+
+
+def keep() -> Result:
+    """Milliseconds that the cache takes to keep and to find a part."""
+    from napari_cryoet.streaming import DiskCache
+    from napari_cryoet.streaming.sources import Piece
+
+    result: Result = {}
+    for name, (size, count) in PARTS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            cache = DiskCache(folder, 10**10)
+            image, content = cache.image("https://files.example.org/a.zarr"), os.urandom(size)
+            began = time.perf_counter()
+            for number in range(count):
+                cache.put(image, f"0/{number}", 0, Piece(content, "v", size))
+            assert cache.flush(60)
+            written = time.perf_counter()
+            for number in range(count):
+                assert cache.find(image, f"0/{number}", 0, size) is not None
+            found = time.perf_counter()
+            cache.close()
+        result[f"keep {name}, ms"] = 1000 * (written - began) / count
+        result[f"find {name}, ms"] = 1000 * (found - written) / count
+    return result
+
+
+def main() -> None:
+    given = options_of(__doc__).parse_args()
+    if given.child:
+        finish(keep() if given.child[0] == "keep" else view(given.url, given.data, given.child[1]))
+    with tempfile.TemporaryDirectory() as temporary:
+        data = given.data or Path(temporary, "data")
+        data.mkdir(exist_ok=True)
+        make_data(data)
+        with line_server(data, given.line) as url:
+            roots, cache = {"file": str(data.resolve()), "cold": url, "warm": url}, Path(temporary, "cache")
+
+            def measure(variant: str) -> Result:
+                if variant == "cold":
+                    shutil.rmtree(cache, ignore_errors=True)
+                child = ("--child", "view", roots[variant], "--url", url, "--data", data)
+                return fresh_process(__file__, *child, cache=cache)
+
+            runs = in_turns(VARIANTS, measure, given.repeats)
+        runs["cache"] = [fresh_process(__file__, "--child", "keep") for _ in range(given.repeats)]
+    report(given, runs)
+
+
+if __name__ == "__main__":
+    main()
