@@ -245,7 +245,7 @@ def check_picks(
             raise FormatError("How wide the voxels of the volume are is unknown.", hint="Give its voxel spacing.")
         frame = Frame(picks, opened.shape_zyx, opened.spacing_angstrom, origin_zyx)
         size = (diameter_angstrom, True) if diameter_angstrom else diameter_of(picks.about)
-        return stoppable(lambda: _found(picks, opened, frame, size, seed=seed, stop=stop, progress=step), stop)
+        return stoppable(lambda: _found(opened, frame, size, seed=seed, stop=stop, progress=step), stop)
     finally:
         if opened is not volume:
             opened.close()
@@ -275,7 +275,6 @@ def _opened(volume: Tomogram | str | Path, stop: threading.Event | None) -> Volu
 
 
 def _found(
-    picks: Picks,
     volume: Volume,
     frame: Frame,
     size: tuple[float, bool],
@@ -288,16 +287,16 @@ def _found(
     grid = grid_for(volume, frame.spacing_zyx, diameter)
     are_in = are_inside(frame.voxels_zyx, frame.shape_zyx)
     if why_not := _why_not_judged(frame, grid, diameter):
-        judgement = Judgement("unclear", Evidence(Reading(), are_in.sum() / max(1, len(picks))), why_not=why_not)
+        judgement = Judgement("unclear", Evidence(Reading(), are_in.sum() / max(1, len(are_in))), why_not=why_not)
     else:
         contrast = read_contrast(volume, grid, diameter, stop=stop, progress=progress)
         progress(0.9, "trying other readings")
         judgement = judge_densities(contrast, frame, diameter, seed=seed)
     progress(0.98, "looking for duplicates")
-    near = _duplicates(picks, frame, diameter)
+    near = _duplicates(frame, diameter)
     reach_zyx = diameter / 2 / np.array(frame.spacing_zyx)
     found = Findings(
-        picks=picks,
+        picks=frame.picks,
         frame=frame,
         judgement=judgement,
         diameter_angstrom=diameter,
@@ -308,7 +307,7 @@ def _found(
         edge=np.flatnonzero(at_edge(frame.voxels_zyx, frame.shape_zyx, reach_zyx)),
         edge_by_chance=float(1 - np.clip(1 - 2 * reach_zyx / frame.shape_zyx, 0, 1).prod()),
         duplicates=near,
-        n_overlapping=len(_duplicates(picks, frame, diameter / 2)) if len(near) else 0,
+        n_overlapping=len(_duplicates(frame, diameter / 2)) if len(near) else 0,
     )
     progress(1.0, "done")
     return found
@@ -326,12 +325,12 @@ def _why_not_judged(frame: Frame, grid: Grid, diameter: float) -> str:
     return ""
 
 
-def _duplicates(picks: Picks, frame: Frame, nearest: float) -> NDArray[np.intp]:
-    if picks.is_cloud:  # points that outline instances are meant to lie close
+def _duplicates(frame: Frame, nearest: float) -> NDArray[np.intp]:
+    if frame.picks.is_cloud:  # points that outline instances are meant to lie close
         return np.empty(0, np.intp)
-    rows = np.flatnonzero((np.abs(frame.voxels_zyx) < FARTHEST).all(axis=1))
-    scores = None if picks.scores is None else picks.scores[rows]
-    return np.asarray(rows[duplicates(frame.voxels_zyx[rows] * frame.spacing_zyx, scores, nearest)])
+    points, scores = frame.voxels_zyx * frame.spacing_zyx, frame.picks.scores
+    rows = np.flatnonzero((np.abs(points) < FARTHEST).all(axis=1))
+    return np.asarray(rows[duplicates(points[rows], None if scores is None else scores[rows], nearest)])
 
 
 def _statements(found: Findings) -> Iterator[Statement]:
@@ -372,7 +371,9 @@ def _about_density(judgement: Judgement) -> Statement:
     given, better = judgement.given, judgement.surely_better
     ways = ", or ".join(f"if {one.reading.words()} ({_numbers(one)})" for one in better[:_MOST_NAMED])
     if judgement.verdict == "fits":
-        return Statement("density", f"As given, {_comparison(given)}.", "good")
+        word, times = "darker" if given.effect < 0 else "brighter", round(50 * (1 + abs(given.effect)))
+        text = f"As given, picks are {word} than places nearby in {times} of 100 comparisons ({_numbers(given)})."
+        return Statement("density", text, "good")
     if judgement.verdict in ("better", "several"):
         more = ", or in yet other ways" if len(better) > _MOST_NAMED else ""
         text = (
@@ -392,12 +393,6 @@ def _about_density(judgement: Judgement) -> Statement:
         others = f"they may fit better {ways}" if better else "no other reading is surely better"
         why = f"picks are like places nearby ({_numbers(given)}; effects above {needed:.2f} would show), and {others}"
     return Statement("density", f"Not clear: {why}.", "note")
-
-
-def _comparison(evidence: Evidence) -> str:
-    word = "darker" if evidence.effect < 0 else "brighter"
-    times = round(50 * (1 + abs(evidence.effect)))
-    return f"picks are {word} than places nearby in {times} of 100 comparisons ({_numbers(evidence)})"
 
 
 def _numbers(evidence: Evidence) -> str:
