@@ -4,18 +4,18 @@ import json
 
 import boto3
 import cryoet_data_portal as cdp
-import numpy as np
 import pytest
 from botocore import UNSIGNED
 from botocore.client import ClientError, Config
 
 from napari_cryoet.packs.serve import PackServer
-from packs.served_files import CHUNKS, MRC, NDJSON, PICKS, RUN, VOLUME, ZARR, served_pack
+
+BUCKET = "napari-cryoet-demo"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with PackServer(served_pack(tmp_path_factory.mktemp("served")).folder) as server:
+def server(demo_pack):
+    with PackServer(demo_pack) as server:
         yield server
 
 
@@ -27,76 +27,76 @@ def client(server, monkeypatch):
     return cdp.Client(server.graphql_url)
 
 
-def test_it_walks_from_dataset_to_annotation_file(client):
-    (dataset,) = cdp.Dataset.find(client)
-    assert (dataset.id, dataset.title, dataset.deposition.title) == (10, "Yeast", "Alpha")
-    (run,) = dataset.runs
-    assert run.name == RUN
+@pytest.fixture
+def run(client):
+    return cdp.Run.get_by_id(client, 9007)
+
+
+def same_files(folder, other):
+    first, second = ({path.relative_to(each) for path in each.rglob("*")} for each in (folder, other))
+    return first == second and all(
+        (folder / path).read_bytes() == (other / path).read_bytes() for path in first if (folder / path).is_file()
+    )
+
+
+def test_it_walks_from_dataset_to_annotation_file(run):
+    assert (run.name, run.dataset.id, run.dataset.deposition.id) == ("MIX_003", 90002, 90902)
     (spacing,) = run.tomogram_voxel_spacings
     (tomogram,) = spacing.tomograms
-    assert (tomogram.size_x, tomogram.voxel_spacing, tomogram.processing) == (6, 10.0, "raw")
-    (annotation,) = run.annotations
-    assert annotation.object_name == "ribosome"
-    assert [author.name for author in annotation.authors] == ["Irene"]
-    (shape,) = annotation.annotation_shapes
+    assert (tomogram.voxel_spacing, tomogram.processing) == (spacing.voxel_spacing, "raw")
+    annotation = next(each for each in run.annotations if each.ground_truth_status)
+    assert [author.name for author in annotation.authors] == ["Gregor Goldbead", "Mina Lamella"]
+    shape = next(each for each in annotation.annotation_shapes if each.shape_type == "OrientedPoint")
     (file,) = shape.annotation_files
-    assert (shape.shape_type, file.format, file.alignment.id) == ("Point", "ndjson", tomogram.alignment.id)
+    assert (file.format, file.alignment.id) == ("ndjson", tomogram.alignment.id)
     assert run.tiltseries == []
 
 
 def test_it_filters(client):
-    filters = [cdp.Annotation.object_name.ilike("%RIBO%"), cdp.Annotation.run.dataset.id == 10]
-    assert [annotation.id for annotation in cdp.Annotation.find(client, filters)] == [1]
-    assert cdp.Annotation.find(client, [cdp.Annotation.run.name != RUN]) == []
-    assert [tomogram.id for tomogram in cdp.Tomogram.find(client, [cdp.Tomogram.voxel_spacing >= 10])] == [1]
-    assert [run.id for run in cdp.Run.find(client, [cdp.Run.name._in([RUN, "other"])])] == [100]
-    assert cdp.Dataset.get_by_id(client, 10).title == "Yeast"
+    filters = [cdp.Annotation.object_name.ilike("%RIBO%"), cdp.Annotation.run.dataset.id == 90002]
+    assert {annotation.run.name for annotation in cdp.Annotation.find(client, filters)} == {"MIX_001", "MIX_003"}
+    assert {run.name for run in cdp.Run.find(client, [cdp.Run.name._in(["MIX_002", "other"])])} == {"MIX_002"}
+    assert len(cdp.Run.find(client, [cdp.Run.name != "MIX_002"])) == 6
+    assert len(cdp.Tomogram.find(client, [cdp.Tomogram.voxel_spacing >= 60])) == 2
     assert cdp.Dataset.get_by_id(client, 11) is None
 
 
-def test_it_reads_every_row_of_the_demo(demo_pack):
+def test_it_reads_every_row_of_the_demo(client, server):
     models = [model for model in vars(cdp).values() if isinstance(model, type) and hasattr(model, "_gql_root_field")]
     assert len(models) > 15
-    with PackServer(demo_pack) as server:
-        client = cdp.Client(server.graphql_url)
-        for model in models:
-            assert len(model.find(client)) == len(server.pack.tables[model._gql_root_field])
+    for model in models:
+        assert len(model.find(client)) == len(server.pack.tables[model._gql_root_field])
 
 
-def test_it_downloads_a_volume_as_ome_zarr(client, tmp_path):
-    import zarr
-
-    (tomogram,) = cdp.Tomogram.find(client)
-    tomogram.download_omezarr(str(tmp_path))
-    folder = tmp_path / "volume.zarr"
-    assert len(list(folder.glob("extra *"))) == CHUNKS
-    assert np.array_equal(zarr.open_group(folder, mode="r")["0"][:], VOLUME)
-
-
-def test_it_downloads_a_volume_as_mrc(server, client, tmp_path):
-    (tomogram,) = cdp.Tomogram.find(client)
-    tomogram.download_mrcfile(str(tmp_path))
-    (file,) = tmp_path.iterdir()
-    assert file.read_bytes() == (server.pack.files / MRC).read_bytes()
-
-
-def test_it_downloads_picks_and_their_metadata(client, tmp_path):
-    (annotation,) = cdp.Annotation.find(client)
-    annotation.download(str(tmp_path), format="ndjson", shape="Point")
-    assert (tmp_path / "ribosome-1.0_point.ndjson").read_text() == PICKS
-    assert json.loads((tmp_path / "ribosome-1.0.json").read_text())["annotation_object"]["name"] == "ribosome"
+def test_it_downloads_volumes_picks_and_their_metadata(server, run, tmp_path):
+    (tomogram,) = run.tomograms
+    for name in ("volume", "map", "picks"):
+        (tmp_path / name).mkdir()
+    tomogram.download_omezarr(str(tmp_path / "volume"))
+    stored = server.pack.files / tomogram.s3_omezarr_dir.removeprefix(f"s3://{BUCKET}/")
+    assert same_files(tmp_path / "volume" / stored.name, stored)
+    tomogram.download_mrcfile(str(tmp_path / "map"))
+    assert (tmp_path / "map" / "MIX_003.mrc").read_bytes() == stored.with_suffix(".mrc").read_bytes()
+    annotation = next(each for each in run.annotations if each.ground_truth_status)
+    annotation.download(str(tmp_path / "picks"), format="ndjson", shape="OrientedPoint")
+    (picks,) = (tmp_path / "picks").glob("*.ndjson")
+    assert len(picks.read_text().splitlines()) == annotation.object_count
+    (metadata,) = (tmp_path / "picks").glob("*.json")
+    assert json.loads(metadata.read_text())["objectName"] == "cytosolic ribosome"
 
 
 def test_s3_lists_and_reads(server, client):
     s3 = boto3.client("s3", endpoint_url=server.s3_url, config=Config(signature_version=UNSIGNED))
-    for prefix in (ZARR, f"{ZARR}/ex", ZARR[:-3]):
-        (page,) = s3.get_paginator("list_objects_v2").paginate(Bucket="bucket", Prefix=prefix)
-        keys = [each["Key"] for each in page["Contents"]]
-        assert sum("extra" in key for key in keys) == CHUNKS
-        assert all(key.startswith(prefix) for key in keys)
-    assert s3.head_object(Bucket="bucket", Key=NDJSON)["ContentLength"] == len(PICKS)
-    assert s3.get_object(Bucket="bucket", Key=NDJSON, Range="bytes=2-5")["Body"].read() == PICKS[2:6].encode()
-    assert "Contents" not in s3.list_objects_v2(Bucket="bucket", Prefix="nothing")
-    for wrong in ({"Bucket": "bucket", "Key": "nothing"}, {"Bucket": "other", "Key": NDJSON}):
+    place = "90002/MIX_003/Reconstructions/VoxelSpacing31.360/Tomograms/100/MIX_003"
+    for prefix in (f"{place}.zarr", f"{place}.zarr/0/", place[:-3]):
+        (page,) = s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
+        listed = {each["Key"]: each["Size"] for each in page["Contents"]}
+        files = [path for path in server.pack.files.rglob("*") if path.is_file()]
+        stored = {path.relative_to(server.pack.files).as_posix(): path.stat().st_size for path in files}
+        assert listed == {key: size for key, size in stored.items() if key.startswith(prefix)}
+    content = (server.pack.files / f"{place}.mrc").read_bytes()
+    assert s3.get_object(Bucket=BUCKET, Key=f"{place}.mrc", Range="bytes=2-5")["Body"].read() == content[2:6]
+    assert "Contents" not in s3.list_objects_v2(Bucket=BUCKET, Prefix="nothing")
+    for wrong in ({"Bucket": BUCKET, "Key": "nothing"}, {"Bucket": "other", "Key": f"{place}.mrc"}):
         with pytest.raises(ClientError, match="404"):
             s3.get_object(**wrong)

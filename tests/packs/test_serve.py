@@ -9,27 +9,23 @@ import subprocess
 import sys
 import threading
 from contextlib import ExitStack, contextmanager
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 
 from napari_cryoet.exceptions import NetworkError, PackError
 from napari_cryoet.packs.pack import write_pack
 from napari_cryoet.packs.serve import MAX_BODY_BYTES, PackServer
-from packs.served_files import MRC, NDJSON, PICKS, RUN, ZARR, served_pack
 from packs.small_pack import HTTPS, S3, Manifest
 
+RUNS = '{"query": "{ runs { id } }"}'
 PAGE = "https://viewer.example.org"  # a web page that the user has open
+VOLUME = "90002/MIX_003/Reconstructions/VoxelSpacing31.360/Tomograms/100/MIX_003.mrc"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return served_pack(tmp_path_factory.mktemp("served")).folder
-
-
-@pytest.fixture(scope="module")
-def server(folder):
-    with PackServer(folder, names=["Teacher.Example"]) as server:
+def server(demo_pack):
+    with PackServer(demo_pack, names=["Teacher.Example"]) as server:
         yield server
 
 
@@ -73,34 +69,22 @@ def is_cut(connection):
         return True
 
 
-def files_path(path):
-    return "/files/" + quote(path)
-
-
-# GraphQL.
-
-
-def test_a_query_is_answered(connection):
+def test_a_query_is_answered_and_an_error_has_status_200_and_no_data(connection):
     query = "query Q($id: Int!) { runs(where: {id: {_eq: $id}}) { name } }"
-    assert post(connection, query, id=100)["data"] == {"runs": [{"name": RUN}]}
+    assert post(connection, query, id=9001)["data"] == {"runs": [{"name": "DEMO_001"}]}
     body = json.dumps({"query": "query A { runs { id } } query B { datasets { id } }", "operationName": "B"})
-    assert json.loads(request(connection, "POST", "/graphql", body)[2])["data"] == {"datasets": [{"id": 10}]}
-
-
-def test_errors_come_with_status_200_and_no_data(connection, tmp_path):
+    assert len(json.loads(request(connection, "POST", "/graphql", body)[2])["data"]["datasets"]) == 2
     reply = post(connection, "{ runs { nothing } }")
     assert (reply["data"], len(reply["errors"])) == (None, 1)
-    pack = served_pack(tmp_path)
-    (pack.folder / "tables" / "runs.json").write_text("[")
-    with PackServer(pack.folder) as damaged, connected(damaged) as connection:
-        assert "runs.json" in post(connection, "{ runs { id } }")["errors"][0]["message"]
 
 
-def test_a_reply_says_under_which_terms_the_data_is(tmp_path):
+def test_a_reply_says_under_which_terms_the_data_is_and_what_is_damaged(tmp_path):
     terms = {"licence": "CC-BY-4.0", "licence_url": "https://example.org/by", "site": "https://lab.example.org"}
     write_pack(tmp_path, Manifest(title="Mine", https_prefix=HTTPS, s3_prefix=S3, **terms), {})
+    (tmp_path / "tables" / "datasets.json").write_text("[")
     with PackServer(tmp_path) as server, connected(server) as connection:
         said = post(connection, "{ runs { id } }")["extensions"]["terms"]
+        assert "datasets.json" in post(connection, "{ datasets { id } }")["errors"][0]["message"]
     assert said == {"licence": "CC-BY-4.0", "licenceUrl": "https://example.org/by", "site": "https://lab.example.org"}
 
 
@@ -117,76 +101,56 @@ def test_a_body_without_end_is_not_read(server, connection):
     assert post(connection, "{ runs { id } }")["data"]
 
 
-# Whose requests are answered.
-
-
 @pytest.mark.parametrize("host", ["127.0.0.1", "TEACHER.example", "[::1]"])
 def test_urls_lead_to_the_host_that_was_asked_if_it_is_ours(connection, host):
+    query = "{ tomograms(where: {runId: {_eq: 9007}}) { httpsMrcFile s3MrcFile } }"
     for forwarded in (host, f"{host}:8123"):
-        data = post(connection, "{ tomograms { httpsMrcFile s3MrcFile } }", host=forwarded)["data"]
-        wanted = {"httpsMrcFile": f"http://{forwarded}/files/{quote(MRC)}", "s3MrcFile": f"s3://bucket/{MRC}"}
-        assert data == {"tomograms": [wanted]}
+        (tomogram,) = post(connection, query, host=forwarded)["data"]["tomograms"]
+        assert tomogram["httpsMrcFile"] == f"http://{forwarded}/files/{VOLUME}"
+        assert tomogram["s3MrcFile"] == f"s3://napari-cryoet-demo/{VOLUME}"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1.evil.example", "203.0.113.5", "evil/<script>", "u@localhost", ""])
 def test_other_hosts_are_refused(connection, host):
-    query = ("POST", "/graphql", b'{"query": "{ runs { id } }"}')
-    for method, path, body in (query, ("GET", files_path(NDJSON), None)):
+    for method, path, body in (("POST", "/graphql", RUNS), ("GET", f"/files/{VOLUME}", None)):
         status, _, content = request(connection, method, path, body, Host=host)
-        assert status == 400
-        assert b"id" not in content.replace(b"Invalid", b"")
+        assert (status, len(content) < 100) == (400, True)
 
 
-def test_no_web_page_may_read_unless_it_was_named(connection, folder):
+def test_no_web_page_may_read_unless_it_was_named(connection, demo_pack):
     for origin in (PAGE, "null", "http://localhost:1234"):
-        _, headers, _ = request(connection, "GET", files_path(NDJSON), Origin=origin)
+        _, headers, _ = request(connection, "HEAD", f"/files/{VOLUME}", Origin=origin)
         assert not [name for name in headers if name.lower().startswith("access-control")]
-    with PackServer(folder, cors=[PAGE]) as open_server, connected(open_server) as browser:
-        _, headers, _ = request(browser, "GET", files_path(NDJSON), Origin=PAGE)
+    with PackServer(demo_pack, cors=[PAGE]) as open_server, connected(open_server) as browser:
+        _, headers, _ = request(browser, "HEAD", f"/files/{VOLUME}", Origin=PAGE)
         assert headers["Access-Control-Allow-Origin"] == PAGE
         asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
         assert request(browser, "OPTIONS", "/graphql", Origin=PAGE, **asked)[0] == 200
-        _, headers, _ = request(browser, "GET", files_path(NDJSON), Origin="https://other.example.org")
+        _, headers, _ = request(browser, "HEAD", f"/files/{VOLUME}", Origin="https://other.example.org")
         assert "Access-Control-Allow-Origin" not in headers
 
 
-def test_addresses_that_are_told_lead_here_from_other_machines(folder):
-    with PackServer(folder, host="0.0.0.0") as server, connected(server) as connection:
+def test_addresses_that_are_told_lead_here_from_other_machines(demo_pack):
+    with PackServer(demo_pack, host="0.0.0.0") as server, connected(server) as connection:
         assert not server.graphql_url.startswith("http://0.0.0.0")
         there = urlsplit(server.graphql_url).netloc
-        (file,) = post(connection, "{ annotationFiles { httpsPath } }", host=there)["data"]["annotationFiles"]
-        assert file["httpsPath"].startswith(server.files_url)
+        files = post(connection, "{ annotationFiles { httpsPath } }", host=there)["data"]["annotationFiles"]
+        assert all(file["httpsPath"].startswith(server.files_url) for file in files)
 
 
-# Files.
-
-
-def test_a_file_is_sent_as_it_is(folder, connection):
-    content = (folder / "files" / MRC).read_bytes()
+def test_a_file_is_sent_as_it_is_whole_or_a_range_of_its_version(demo_pack, connection):
+    content = (demo_pack / "files" / VOLUME).read_bytes()
+    path = f"/files/{VOLUME}"
     for method, sent in (("GET", content), ("HEAD", b"")):
-        status, headers, body = request(connection, method, files_path(MRC))
+        status, headers, body = request(connection, method, path)
         assert (status, body, headers["Content-Length"]) == (200, sent, str(len(content)))
     for wanted, part in (("bytes=0-9", content[:10]), ("bytes=1024-", content[1024:]), ("bytes=-7", content[-7:])):
-        status, headers, body = request(connection, "GET", files_path(MRC), Range=wanted)
+        status, found, body = request(connection, "GET", path, Range=wanted, If_Match=headers["ETag"])
         assert (status, body) == (206, part)
-        assert headers["Content-Range"].endswith(f"/{len(content)}")
-    status, headers, _ = request(connection, "GET", files_path(MRC), Range=f"bytes={len(content)}-")
-    assert (status, headers["Content-Range"]) == (416, f"bytes */{len(content)}")
-
-
-def test_versions_of_a_file_are_told_apart(connection):
-    etag = request(connection, "HEAD", files_path(NDJSON))[1]["ETag"]
-    assert request(connection, "GET", files_path(NDJSON), If_Match=etag, Range="bytes=0-3")[0] == 206
-    assert request(connection, "GET", files_path(NDJSON), If_Match='"other"')[0] == 412
-    assert request(connection, "GET", files_path(NDJSON), If_Range='"other"', Range="bytes=0-3")[0] == 200
-
-
-def test_the_urls_of_rows_lead_to_files(connection):
-    data = post(connection, "{ annotationFiles { httpsPath } tomograms { httpsOmezarrDir } }")["data"]
-    assert request(connection, "GET", urlsplit(data["annotationFiles"][0]["httpsPath"]).path)[2].decode() == PICKS
-    path = urlsplit(data["tomograms"][0]["httpsOmezarrDir"]).path
-    assert path == files_path(ZARR)
-    assert "multiscales" in json.loads(request(connection, "GET", f"{path}/.zattrs")[2])
+        assert found["Content-Range"].endswith(f"/{len(content)}")
+    status, found, _ = request(connection, "GET", path, Range=f"bytes={len(content)}-")
+    assert (status, found["Content-Range"]) == (416, f"bytes */{len(content)}")
+    assert request(connection, "GET", path, If_Match='"other"')[0] == 412
 
 
 @pytest.mark.parametrize(
@@ -198,10 +162,10 @@ def test_the_urls_of_rows_lead_to_files(connection):
         "/files/%2fetc%2fpasswd",
         "/files/..%5cpack.json",
         "/files/a%00b",
-        "/files/10",
-        "/s3/bucket/..%2fpack.json",
-        "/s3/other/" + quote(NDJSON),
-        "/s3/bucket?list-type=2&prefix=../",
+        "/files/90001",
+        "/s3/napari-cryoet-demo/..%2fpack.json",
+        f"/s3/other/{VOLUME}",
+        "/s3/napari-cryoet-demo?list-type=2&prefix=../",
     ],
 )
 def test_nothing_but_the_packs_files_is_found(connection, path):
@@ -213,7 +177,7 @@ def test_nothing_but_the_packs_files_is_found(connection, path):
 
 @pytest.mark.skipif(os.name == "nt", reason="symbolic links need a privilege on Windows")
 def test_links_out_of_the_pack_lead_nowhere(tmp_path):
-    pack = served_pack(tmp_path / "pack")
+    pack = write_pack(tmp_path / "pack", Manifest(title="Mine", https_prefix=HTTPS, s3_prefix=S3), {})
     (tmp_path / "secret").write_text("secret")
     (pack.files / "link").symlink_to(tmp_path / "secret")
     (pack.files / "up").symlink_to(tmp_path)
@@ -223,12 +187,9 @@ def test_links_out_of_the_pack_lead_nowhere(tmp_path):
         assert b"link" not in request(connection, "GET", "/s3/bucket?list-type=2")[2]
 
 
-# Many at once, and the end.
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has further loopback addresses")
-def test_one_client_cannot_cut_off_the_others(folder):
-    with PackServer(folder) as server, ExitStack() as stack:
+def test_one_client_cannot_cut_off_the_others(demo_pack):
+    with PackServer(demo_pack) as server, ExitStack() as stack:
         half_open = []
         for _ in range(300):
             half_open.append(stack.enter_context(raw(server, "127.0.0.2")))
@@ -238,9 +199,9 @@ def test_one_client_cannot_cut_off_the_others(folder):
         assert all(is_cut(each) for each in half_open[100:])
 
 
-def test_a_request_that_does_not_go_on_is_cut(folder, monkeypatch):
+def test_a_request_that_does_not_go_on_is_cut(demo_pack, monkeypatch):
     monkeypatch.setattr("napari_cryoet.packs.serve.IDLE_S", 0.4)
-    with PackServer(folder) as server, raw(server) as silent, raw(server) as half, raw(server) as body:
+    with PackServer(demo_pack) as server, raw(server) as silent, raw(server) as half, raw(server) as body:
         half.sendall(b"GET /files/")
         body.sendall(b"POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
         assert is_cut(silent)
@@ -248,9 +209,9 @@ def test_a_request_that_does_not_go_on_is_cut(folder, monkeypatch):
         assert b" 500 " in body.recv(100)
 
 
-def test_closing_cuts_open_connections_and_leaves_no_thread(folder):
+def test_closing_cuts_open_connections_and_leaves_no_thread(demo_pack):
     before = set(threading.enumerate())
-    server = PackServer(folder)
+    server = PackServer(demo_pack)
     with connected(server) as idle, raw(server) as half:
         post(idle, "{ runs { id } }")
         half.sendall(b"GET /files/")
@@ -262,28 +223,21 @@ def test_closing_cuts_open_connections_and_leaves_no_thread(folder):
         raw(server)
 
 
-def test_what_cannot_be_served_is_said(server, folder, tmp_path):
+def test_what_cannot_be_served_is_said(server, demo_pack, tmp_path):
     for port in (server.port, 70_000):
         with pytest.raises(NetworkError, match=str(port)):
-            PackServer(folder, port=port)
+            PackServer(demo_pack, port=port)
     with pytest.raises(PackError, match="isn't a pack"):
         PackServer(tmp_path)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_says_where_it_serves_and_ends_on_a_signal(folder, number):
+def test_the_command_says_where_it_serves_and_ends_on_a_signal(demo_pack, number):
     program = "import sys; from napari_cryoet.packs.serve import serve_until_signalled as s; sys.exit(s(sys.argv[1]))"
-    command = [sys.executable, "-c", program, str(folder)]
+    command = [sys.executable, "-c", program, str(demo_pack)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            urls = json.loads(process.stdout.readline())
-            assert set(urls) == {"graphql", "files", "s3"}
-            connection = http.client.HTTPConnection(urlsplit(urls["graphql"]).netloc, timeout=60)
-            assert post(connection, "{ runs { name } }")["data"]["runs"] == [{"name": RUN}]
-            process.send_signal(number)
-            assert process.wait(60) == number
-            assert process.stdout.read() == ""
-            connection.close()
-        finally:
-            process.kill()
+        assert set(json.loads(process.stdout.readline())) == {"graphql", "files", "s3"}
+        process.send_signal(number)
+        assert process.wait(60) == number
+        assert process.stdout.read() == ""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import napari
 import numpy as np
@@ -26,7 +28,6 @@ from napari_cryoet.exceptions import CryoETError, StoppedError
 from napari_cryoet.packs.serve import PackServer
 from napari_cryoet.portal import open_portal
 from napari_cryoet.portal.pages import RunPage
-from packs.served_files import hold_files
 
 CELL_RUN, RUN_WITHOUT_TOMOGRAM = 9001, 9004
 RIBOSOMES, MEMBRANE, CAPTION, MISALIGNED = 9001, 9008, 9009, 9011
@@ -164,6 +165,19 @@ def test_a_run_that_cannot_be_drawn_is_an_error(
     with pytest.raises(CryoETError, match=words):
         launch(Order(source=str(demo_pack), run_id=run_id, screenshot=picture))
     assert not picture.exists()
+
+
+def hold_files(monkeypatch: pytest.MonkeyPatch, is_held: Callable[[str], bool], released: threading.Event) -> None:
+    """Let servers of packs send the files whose paths ``is_held`` only once an event is set."""
+    from napari_cryoet.packs import serve
+
+    class HeldResponse(serve.PackFile):
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            while is_held(str(self.path)) and not released.is_set():
+                await asyncio.sleep(0.02)
+            await super().__call__(scope, receive, send)
+
+    monkeypatch.setattr(serve, "PackFile", HeldResponse)
 
 
 @pytest.mark.slow
