@@ -1,8 +1,10 @@
 """Images with further axes, their parts and labels, and files of bare values: each is exactly what numpy has there."""
 
 import pickle
+import struct
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -91,6 +93,21 @@ def test_a_file_that_is_shorter_than_its_values_is_an_error(tmp_path):
     pyramid = open_raw(tmp_path / "a.bin", (10, 10, 10), np.dtype("<f4"))
     with pytest.raises(StreamError):
         pyramid.read(0)
+
+
+def test_a_table_that_came_damaged_once_is_fetched_again(tmp_path):
+    def damaged(answer):
+        start = struct.unpack_from("<i", answer.body, 16)[0]
+        return replace(answer, body=answer.body[:16] + struct.pack("<i", start + 1) + answer.body[20:])
+
+    values = write_image(tmp_path / "a.zarr", noise((40, 256, 256)), chunks=(32, 256, 256))[0]
+    with Server(tmp_path) as server:
+        pyramid = open_pyramid(f"{server.url}/a.zarr", cache=None)
+        server.script("/0/1/0/0$", damaged, times=1)
+        np.testing.assert_array_equal(pyramid.read(0), values)
+    (tmp_path / "a.zarr" / "0/1/0/0").write_bytes(bytes(1000))
+    with pytest.raises(StreamError, match="0/1/0/0"):
+        open_pyramid(tmp_path / "a.zarr").read(0)
 
 
 def test_another_process_opens_what_was_sent_to_it(stored, tmp_path):

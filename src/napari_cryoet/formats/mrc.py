@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from napari_cryoet.exceptions import FormatError, OtherKindError, StreamError
+from napari_cryoet.files import file_at
 from napari_cryoet.formats.ome_zarr import VoxelSource, slabs
 
 if TYPE_CHECKING:
@@ -77,9 +78,9 @@ class MrcVolume(NamedTuple):
 def open_mrc(url_or_path: str | Path, *, stop: threading.Event | None = None) -> MrcVolume:
     """Open an MRC file; only its header is read. StreamError if it ends before its last voxel."""
     from napari_cryoet.streaming.pyramid import open_raw
-    from napari_cryoet.streaming.sources import read_file, shown_address
+    from napari_cryoet.streaming.sources import read_file
 
-    where = shown_address(str(url_or_path))
+    where = file_at(str(url_or_path))
     start = read_file(url_or_path, length=HEADER_BYTES, limit_bytes=HEADER_BYTES, stop=stop)
     if start is None:
         raise FormatError(f"There is no file {where}.")

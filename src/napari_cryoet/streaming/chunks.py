@@ -48,28 +48,14 @@ _NO_FILE = ""  # what is noted of a file that doesn't exist, beside the ETags of
 
 
 class Files:
-    """The files of an image: each is read in the version that was met first. For the loop thread only.
-
-    Parameters
-    ----------
-    etags
-        Of those that were read already.
-    """
+    """The files of an image: each is read in the version that was met first. For the loop thread only."""
 
     def __init__(self, source: Source, etags: Mapping[str, str | None]) -> None:
         self.source = source
         self._versions: dict[str, str | int | None] = dict(etags)
 
     async def read(self, key: str, *, start: int = 0, length: int | None = None, limit_bytes: int) -> Piece | None:
-        """Read a file or a part of it; None where there is no such file.
-
-        Raises
-        ------
-        ChangedError
-            If it isn't the version that was met first, or came or vanished since.
-        StreamError
-            If it can't be read, or is larger than ``limit_bytes``.
-        """
+        """Read a file or a part of it; None where there is no such file, ChangedError if it changed since."""
         known = self._versions.get(key)
         etag = known if isinstance(known, str) else None
         piece = await self.source.read(key, start=start, length=length, etag=etag or None, limit_bytes=limit_bytes)
@@ -83,15 +69,7 @@ class Files:
 class Chunks:
     """The chunks of one array; a subclass knows how blocks of them are read.
 
-    Parameters
-    ----------
-    memory, owner
-        Where tables and indices of files are kept, under keys that start with ``owner``, one for each array.
-
-    Attributes
-    ----------
-    grid
-        How chunks are cut into blocks.
+    Tables and indices of files are kept in ``memory``, under keys that start with ``owner``.
     """
 
     def __init__(
@@ -116,13 +94,12 @@ class Chunks:
         """Read what must be known of a chunk before the first of its blocks is read, if that is little."""
         await self._span(chunk)
 
-    def describe(self, block: BlockIndex) -> str:
-        """The file that a block is in, for messages."""
-        return f"{self._files.source.place}/{self._file_key(self.grid.chunk(block))}"
+    def describe(self, chunk: tuple[int, ...]) -> str:
+        """The file that a chunk is in, for messages."""
+        return f"{self._files.source.place}/{self._file_key(chunk)}"
 
-    def distrust(self, block: BlockIndex) -> None:
-        """Use nothing that is kept of the file that a block is in: something of it was damaged."""
-        chunk = self.grid.chunk(block)
+    def distrust(self, chunk: tuple[int, ...]) -> None:
+        """Use nothing that is kept of the file that a chunk is in: something of it was damaged."""
         self._files.source.forget(self._file_key(chunk))
         for key in ((*self._owner, "chunk", chunk), (*self._owner, "index", self._file(chunk))):
             self._memory.discard(key)
@@ -291,13 +268,7 @@ class WholeChunks(Chunks):
 
 
 class PlainChunks(Chunks):
-    """Uncompressed chunks, of which only the bytes of the wanted blocks are read.
-
-    Parameters
-    ----------
-    offset
-        Where the values start in their file.
-    """
+    """Uncompressed chunks, of which only the bytes of the wanted blocks are read; ``offset`` is where values start."""
 
     def __init__(self, *args: Any, offset: int = 0, **options: Any) -> None:
         super().__init__(*args, block_bytes=_USUAL_BLOCK_BYTES, **options)
@@ -332,12 +303,8 @@ class _HeldFrame:
 class FrameChunks(Chunks):
     """Chunks that are a Blosc frame each: a frame's table is read once, then only the parts that hold the blocks.
 
-    What compresses very well, as masks do, is kept in memory as it came.
-
-    Parameters
-    ----------
-    head
-        The first bytes of the first chunk, which show how large blocks are in all of them; None if there is none.
+    What compresses very well, as masks do, is kept in memory as it came. ``head``, the first bytes of the first chunk,
+    shows how large blocks are in all of them.
     """
 
     def __init__(self, files: Files, layout: ArrayLayout, *, head: Piece | None, **options: Any) -> None:
@@ -477,13 +444,7 @@ def _merged(spans: Mapping[K, tuple[int, int]]) -> list[tuple[int, int, list[K]]
 
 
 def parse_index(content: bytes, shards: tuple[int, ...], *, file_bytes: int | None) -> npt.NDArray[np.int64]:
-    """Where the chunks of a shard start and stop, -1 where there is none; shape ``(*shards, 2)``.
-
-    Raises
-    ------
-    FormatError
-        If it is cut short, damaged, or points outside the file.
-    """
+    """Where the chunks of a shard start and stop, -1 where there is none; shape ``(*shards, 2)``."""
     entries = np.frombuffer(without_checksum(content), np.uint8)
     if entries.size != 16 * math.prod(shards):
         raise FormatError(f"The index of a shard has {len(content)} bytes instead of {16 * math.prod(shards) + 4}.")
@@ -499,13 +460,7 @@ def parse_index(content: bytes, shards: tuple[int, ...], *, file_bytes: int | No
 
 
 def unpack(content: blosc.Bytes, layout: ArrayLayout) -> blosc.Bytes:
-    """The values of a whole chunk as bytes, never more than a chunk may have.
-
-    Raises
-    ------
-    FormatError
-        If the content is damaged, or comes to another size.
-    """
+    """The values of a whole chunk as bytes, just as many as a chunk has; FormatError where that can't be."""
     if layout.codecs is None:
         return _unpack_by_zarr(content, layout)
     for codec in reversed(layout.codecs):

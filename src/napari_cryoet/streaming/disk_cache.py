@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from weakref import WeakSet
@@ -91,14 +91,7 @@ class Part:
 class DiskCache:
     """Parts of files on disk. All methods may be called from any thread; `clear` and `shrink` alone raise OSError.
 
-    Parameters
-    ----------
-    folder
-        Where; by default as settings say.
-    limit_bytes
-        What all parts may take on disk; by default as settings say, which may change later.
-    keep_free_bytes
-        How much of the disk is left to others, whatever the limit.
+    By default settings say where it is and what it may take, and ``keep_free_bytes`` of the disk are left to others.
     """
 
     def __init__(
@@ -118,12 +111,7 @@ class DiskCache:
     @property
     def limit_bytes(self) -> int:
         """What all parts may take on disk."""
-        named = self._limit_bytes if self._limit_bytes is not None else named_limit_bytes()
-        return self._default_limit_bytes if named is None else named
-
-    @cached_property
-    def _default_limit_bytes(self) -> int:
-        return _default_limit_bytes(self._folder, self.size_bytes)
+        return limit_bytes() if self._limit_bytes is None else self._limit_bytes
 
     @property
     def size_bytes(self) -> int:
@@ -513,8 +501,14 @@ def limit_bytes() -> int:
 
     That is what the environment says, else what was chosen, else 10 GB or a tenth of the free disk.
     """
-    named = named_limit_bytes()
-    return _default_limit_bytes(cache_folder(), 0) if named is None else named
+    if (named := named_limit_bytes()) is not None:
+        return named
+    folder = cache_folder()
+    there = next((parent for parent in (folder, *folder.parents) if os.path.exists(parent)), folder)
+    try:
+        return int(min(_LARGEST_BYTES, _SHARE_OF_FREE * shutil.disk_usage(there).free))
+    except OSError:
+        return 0
 
 
 def named_limit_bytes() -> int | None:
@@ -566,16 +560,6 @@ def parse_size(text: str) -> int:
 def _amount(text: str, units: dict[str, int]) -> float | None:
     found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,3})?)\s*([a-z]*)", text.strip().lower(), re.ASCII)
     return float(found[1]) * units[found[2]] if found and found[2] in units else None
-
-
-def _default_limit_bytes(folder: Path, taken_bytes: int) -> int:
-    """10 GB, or a tenth of what is free on the disk, counting as free what the cache takes itself."""
-    there = next((parent for parent in (folder, *folder.parents) if os.path.exists(parent)), folder)
-    try:
-        free = shutil.disk_usage(there).free
-    except OSError:
-        return 0
-    return int(min(_LARGEST_BYTES, _SHARE_OF_FREE * (free + taken_bytes)))
 
 
 def _settings_path() -> Path:

@@ -76,14 +76,10 @@ class DisplayState:
 
 
 class Display:
-    """A pyramid as a viewer shows it.
+    """A pyramid as a viewer shows it; made by `Pyramid.display`.
 
     Parameters
     ----------
-    pyramid, image
-        What is shown.
-    engine
-        Who fetches.
     on_change
         Called on another thread when the picture can get better or its state changed.
     placeholder

@@ -56,16 +56,9 @@ class Priority(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """Blocks of one level that are fetched together, or the table of a chunk.
+    """Blocks of one level that are fetched together; where ``table`` is given, the table of that chunk instead.
 
-    Attributes
-    ----------
-    priority
-        Why a display wants them.
-    plane
-        Where it is given, only what this plane cuts out of each block is kept.
-    table
-        Where it is given, the table of this chunk is wanted instead of blocks.
+    Where ``plane`` is given, only what it cuts out of each block is kept.
     """
 
     priority: Priority
@@ -83,17 +76,17 @@ class Want:
 
 
 class Viewer(Protocol):
-    """Something that wants blocks of an image; called on the loop thread."""
+    """Something that wants blocks of an image; called on the loop thread, for blocks of this image or another one."""
 
     @property
     def image(self) -> Image:
         """What it shows."""
 
     def blocks_arrived(self, keys: Sequence[Key]) -> None:
-        """Blocks are in memory, of this image or another one."""
+        """Blocks are in memory."""
 
     def blocks_failed(self, keys: Sequence[Key], error: CryoETError, asked_at: float) -> None:
-        """Blocks that were asked for at some time of the loop's could not be read, of this image or another one."""
+        """Blocks that were asked for at some time of the loop's could not be read."""
 
 
 class Line:
@@ -223,6 +216,10 @@ class _Queue:
         keys = tuple(keys)
         return any(not wanted.keys.isdisjoint(keys) for wanted in self.wanted.values())
 
+    def unwanted(self) -> list[_Request]:
+        """What is in flight for nobody."""
+        return [each for each in self.in_flight if not each.readers and not self.any_wants(each.keys)]
+
     def lowest_priority(self) -> Priority:
         """The least important of what may be sent beside what is in flight."""
         ahead = sum(request.is_ahead and request.is_on_line for request in self.in_flight)
@@ -239,16 +236,10 @@ class _Queue:
 
 
 class Engine:
-    """Fetches blocks into memory.
+    """Fetches blocks into memory."""
 
-    Parameters
-    ----------
-    memory
-        Where blocks go.
-    """
-
-    def __init__(self, memory: MemoryCache | None = None) -> None:
-        self.memory = memory or MemoryCache(default_limit_bytes())
+    def __init__(self) -> None:
+        self.memory = MemoryCache(default_limit_bytes())
         self.loop = client.loop()
         self._threads = ThreadPoolExecutor(max(2, min(8, os.cpu_count() or 2)), "napari-cryoet-decode")
         self._queues: dict[str, _Queue] = {}
@@ -283,15 +274,7 @@ class Engine:
     async def read(self, image: Image, level: int, blocks: Iterable[BlockIndex], place: Place, *, keep: bool) -> None:
         """Have blocks placed, each at least once, on whichever thread brings them.
 
-        Parameters
-        ----------
-        keep
-            Whether they stay in memory, though no display wants them.
-
-        Raises
-        ------
-        CryoETError
-            The first that was met.
+        With ``keep`` they stay in memory, though no display wants them. Raises the first CryoETError that is met.
         """
         queue, missing = self._queue(image), set(blocks)
         while missing:
@@ -349,9 +332,8 @@ class Engine:
 
     def hang_up(self, image: Image) -> None:
         """Give up whatever of an image is in flight that nobody wants."""
-        queue = self._queue(image)
-        for request in list(queue.in_flight):
-            if request.image is image and not request.readers and not queue.any_wants(request.keys):
+        for request in self._queue(image).unwanted():
+            if request.image is image:
                 self._end(request, StoppedError())
 
     def close(self, image: Image, error: CryoETError) -> None:
@@ -366,9 +348,7 @@ class Engine:
     # what is sent next
 
     def _queue(self, image: Image) -> _Queue:
-        if image.line not in self._queues:
-            self._queues[image.line] = _Queue()
-        return self._queues[image.line]
+        return self._queues.get(image.line) or self._queues.setdefault(image.line, _Queue())
 
     def _register(self, image: Image, want: Want) -> _Request:
         size_bytes = image.wire_bytes(want.level, len(want.blocks) * image.block_bytes(want.level))
@@ -426,10 +406,9 @@ class Engine:
     def _give_up(self, queue: _Queue) -> None:
         """Stop what is in flight for nobody, where that frees the line for longer than a new connection takes."""
         now = self.loop.time()
-        for request in list(queue.in_flight):
-            if request.readers or not request.is_on_line or queue.any_wants(request.keys):
-                continue
-            if queue.line.saves_by_hanging_up(now - (request.began_at or now), request.size_bytes):
+        for request in queue.unwanted():
+            age_s = now - (request.began_at or now)
+            if request.is_on_line and queue.line.saves_by_hanging_up(age_s, request.size_bytes):
                 self._end(request, StoppedError())
 
     def _end(self, request: _Request, error: CryoETError | None = None) -> None:

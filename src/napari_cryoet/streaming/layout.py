@@ -118,19 +118,7 @@ class ArrayLayout:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What is at an address.
-
-    Attributes
-    ----------
-    attributes
-        The attributes as they stand in the file.
-    multiscale
-        The image's metadata, or None for a single array.
-    arrays
-        The levels, finest first.
-    pieces
-        What was read of files, by key.
-    """
+    """What is at an address: a single array where there is no ``multiscale``; ``pieces`` are what was read, by key."""
 
     attributes: dict[str, Any]
     multiscale: Multiscale | None
@@ -156,13 +144,7 @@ class Found:
 def find(source: Source, stop: threading.Event | None = None) -> Found:
     """Read all metadata of an image or array, and the first bytes of its first chunks where they help.
 
-    Raises
-    ------
-    FormatError
-        If there is none, or it is not understood; the message names what is wrong. An OtherKindError where there is
-        something else, such as a zarr group that is no image.
-    StreamError
-        If it can't be read.
+    FormatError if there is none; an OtherKindError where there is something else, such as a zarr group.
     """
     documents, where = _Documents(source, stop), source.place
     guessed_heads = [f"{level}/0/0/0" for level in _GUESSED_LEVELS]
@@ -307,13 +289,7 @@ def parse_json(content: bytes, where: str) -> dict[str, Any]:
 
 
 def parse_array(document: dict[str, Any], path: str, where: str) -> ArrayLayout:
-    """Understand an array's metadata: the content of a ``.zarray``, or of its ``zarr.json``.
-
-    Raises
-    ------
-    FormatError
-        Naming what is wrong.
-    """
+    """Understand an array's metadata: the content of a ``.zarray``, or of its ``zarr.json``."""
     import zarr
     from zarr.storage import MemoryStore, StorePath
 
@@ -429,19 +405,7 @@ def find_labels(
 ) -> list[str]:
     """Addresses or paths of the label images of an image, as `open_pyramid` takes them; empty where there are none.
 
-    Parameters
-    ----------
-    url_or_path, stop, cache
-        As in `open_pyramid`.
-
-    Raises
-    ------
-    FormatError
-        If the list is damaged.
-    StreamError
-        If it may exist but can't be read.
-    StoppedError
-        When ``stop`` is set.
+    Parameters and errors are as in `open_pyramid`.
     """
     address = str(url_or_path).strip() if "://" in str(url_or_path) else str(url_or_path)
     documents = _Documents(open_source(_label_address(address, ""), cache=cache), stop)

@@ -67,14 +67,7 @@ class Part:
 def motion_between(before: View | None, now: View, motion: Motion | None, after_s: float) -> Motion | None:
     """How a view moves, if it is a plane that moved along one axis; None for a jump to a plane far away.
 
-    Parameters
-    ----------
-    before, now
-        The views.
-    motion
-        How it moved until then.
-    after_s
-        How long it had been where it was.
+    ``motion`` is how it moved until then, and ``after_s`` for how long it had been where it was.
     """
     if before is None or before.level != now.level:
         return None
@@ -142,22 +135,9 @@ def plan(
     needs_coarse: bool,
     memory_bytes: int,
 ) -> Iterator[Part]:
-    """What is worth fetching for a view, most urgent first.
+    """What is worth fetching for a view that may move along some axes, most urgent first.
 
-    Parameters
-    ----------
-    target
-        The level that is fetched for the view.
-    motion
-        How it moves; None if it is new or still.
-    bytes_per_s
-        What the line can carry.
-    axes
-        Along which the view may move.
-    needs_coarse
-        Whether there is nothing yet to show for it.
-    memory_bytes
-        What all blocks in memory may take.
+    ``target`` is the level that is fetched for it, and ``needs_coarse`` says that there is nothing yet to show.
     """
     coarsest = image.coarsest
     pace = level_that_keeps_up(image, view, target, motion, bytes_per_s)
@@ -215,16 +195,8 @@ def _beyond(image: Image, level: int, box: Box, motion: Motion, blocks: int) -> 
 class LevelCost:
     """What it costs to show all of a level at once, as in three dimensions.
 
-    Attributes
-    ----------
-    wire_bytes
-        About how many bytes cross the line for it, if nothing of it is kept.
-    memory_bytes
-        How much its voxels take.
-    largest_side
-        Its longest side in voxels.
-    obstacle
-        What it is too large for, if it is.
+    ``wire_bytes`` cross the line for it if nothing of it is kept, ``largest_side`` is in voxels, and ``obstacle`` is
+    what it is too large for.
     """
 
     level: int
@@ -237,12 +209,8 @@ class LevelCost:
 def level_costs(pyramid: Pyramid, *, largest_side: int | None, largest_bytes: int) -> list[LevelCost]:
     """What the levels of a pyramid cost, coarsest first.
 
-    Parameters
-    ----------
-    largest_side
-        The longest side of a volume that can be drawn, in voxels; None where nobody knows.
-    largest_bytes
-        How much memory one volume may take.
+    A volume can be drawn if its longest side is at most ``largest_side`` voxels (None: nobody knows), and may take
+    ``largest_bytes`` of memory.
     """
     costs: list[LevelCost] = []
     for level in reversed(range(len(pyramid.shapes))):

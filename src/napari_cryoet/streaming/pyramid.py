@@ -71,7 +71,7 @@ def open_pyramid(
     is_labels
         Whether its values are labels though it may not say so itself, as of an image that `find_labels` lists.
     stop
-        Set by whoever no longer wants it.
+        Set it to end the call with a StoppedError.
     cache
         Where on disk to keep what comes from a server; None keeps nothing.
 
@@ -81,8 +81,6 @@ def open_pyramid(
         If it is something else, or damaged; the message names what is wrong.
     StreamError
         If the server or the disk doesn't answer.
-    StoppedError
-        When ``stop`` is set.
     """
     engine = shared_engine()
     engine.warm_up()
@@ -120,20 +118,10 @@ def open_raw(
     axes: tuple[str, ...] = (),
     order: tuple[int, ...] | None = None,
 ) -> Pyramid:
-    """A pyramid of one level over a file that holds nothing but a header and uncompressed values in C order.
+    """A pyramid of one level over a file of uncompressed values in C order, which start at byte ``offset``.
 
-    Parameters
-    ----------
-    url_or_path, offset
-        The file, and where the values start in it, in bytes.
-    shape, dtype
-        Of the values as they are stored.
-    etag
-        Where it is given, no other version of the file is read.
-    axes
-        What the pyramid's axes are called.
-    order
-        Which of the stored axes these are, as of `numpy.transpose`; by default as they are stored.
+    ``shape`` and ``dtype`` are those of the stored values, and ``axes`` the names of the pyramid's. ``order`` says
+    which of the stored axes these are, as of `numpy.transpose`. With an ``etag``, no other version is read.
     """
     source = open_source(url_or_path)
     layout = ArrayLayout("", shape, shape, dtype, dtype.type(0), (), None, {}, lambda _chunk: "")
@@ -149,16 +137,7 @@ def open_raw(
 class Image:
     """What all pyramids and displays of an image share; axes are those of the files.
 
-    Attributes
-    ----------
-    owner
-        What all its keys in memory start with.
-    line
-        Its server's name; nothing for this computer.
-    factors
-        How many finest voxels one voxel of each level spans.
-    error
-        Why nothing of it can be read any more, such as that it changed.
+    All its keys in memory start with ``owner``. ``error`` says why nothing of it can be read any more.
     """
 
     def __init__(
@@ -225,7 +204,7 @@ class _About:
 
 @dataclass(frozen=True, slots=True)
 class _Origin:
-    """How a pyramid was opened, so that another process can open it: dask sends arrays to where they are computed."""
+    """How a pyramid was opened, so that another process can open it."""
 
     url: str
     is_labels: bool = False
@@ -352,21 +331,16 @@ class Pyramid:
         box
             Start and stop on each axis, within the level's shape; None reads all.
         stop
-            Set by whoever no longer wants the values.
+            Set it to end the call with a StoppedError.
         out
-            Where to put them, of the box's shape and of a type that holds them exactly. Where reading fails, what is in
-            it is of no use.
+            Where to put them, of the box's shape and of a type that holds them exactly.
 
         Raises
         ------
-        ChangedError
-            If a file changed since the image was opened.
         StreamError
-            If anything else of it can't be read.
+            If something of it can't be read; a ChangedError if a file changed since the image was opened.
         StoppedError
             When ``stop`` is set or the pyramid is closed.
-        ValueError
-            Where the box doesn't lie within the level, or its values don't fit into ``out``.
         """
         box = box or whole_box(self.shapes[level])
         if len(box) != len(self.shapes[level]) or any(
@@ -428,10 +402,7 @@ class Pyramid:
         return Display(self, self._image, shared_engine(), **options)
 
     def close(self) -> None:
-        """Give up whatever is being fetched and forget what is in memory; nothing can be read any more.
-
-        A part that `split_pyramid` made is closed by itself; closing the whole closes all of them.
-        """
+        """Read nothing any more, and forget what is in memory; of a part that `split_pyramid` made only that part."""
         self._is_closed = True
         if not self._is_part:
             self._image.error = self._image.error or StoppedError("It was closed.")
@@ -507,28 +478,10 @@ class _Assembly:
 
 
 def split_pyramid(pyramid: Pyramid, axis: int) -> list[Pyramid]:
-    """Cut a pyramid along an axis, such as that of its channels.
+    """Cut a pyramid along an axis, such as that of its channels, into pyramids with one axis less.
 
-    Parts share blocks: what holds several positions is read once for all of them.
-
-    Parameters
-    ----------
-    pyramid
-        Stays as it is. Closing it closes all parts.
-    axis
-        Along which; no level may be coarser along it than another.
-
-    Returns
-    -------
-    list of Pyramid
-        With one axis less each, in the order of their positions.
-
-    Raises
-    ------
-    IndexError
-        If there is no such axis.
-    ValueError
-        If levels have different sizes along the axis.
+    Parts share blocks: what holds several positions is read once for all of them. Closing the pyramid closes all parts.
+    ValueError if levels have different sizes along the axis.
     """
     axis = range(len(pyramid.shapes[0]))[axis]
     if len({shape[axis] for shape in pyramid.shapes}) != 1:

@@ -41,14 +41,8 @@ _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 class Piece:
     """A file or a part of it.
 
-    Attributes
-    ----------
-    etag
-        What tells this version of the file from others; None where its server says nothing of the kind.
-    total_bytes
-        Size of the whole file, where it is known.
-    modified
-        When the file was written, in its server's words; to compare and nothing else.
+    ``etag`` tells this version of the file from others; None where its server says nothing of the kind. ``modified`` is
+    in the server's words, to compare and nothing else.
     """
 
     content: bytes
@@ -60,14 +54,8 @@ class Piece:
 class Source(Protocol):
     """A tree of files that can be read in ranges, by coroutines on the loop of `network.client`.
 
-    Attributes
-    ----------
-    url
-        The address or path.
-    place
-        The same for messages, without secrets.
-    line
-        The server whose connection is shared; empty for this computer's disks.
+    ``place`` is the address or path for messages, without secrets; ``line`` names the server whose connection is
+    shared, and is empty for this computer's disks.
     """
 
     url: str
@@ -87,18 +75,9 @@ class Source(Protocol):
     ) -> Piece | None:
         """Read a file, or a part of it; None where there is no such file.
 
-        Parameters
-        ----------
-        key
-            The file, relative, with ``/`` between the names; empty for the file that the source itself is.
-        start
-            The first byte; negative counts from the end.
-        length
-            How many bytes at most; fewer come only where the file ends.
-        etag
-            The version that other parts of the file came from; any other one is a ChangedError.
-        limit_bytes
-            The most that may come.
+        ``key`` is relative, with ``/`` between the names, and empty for the file that the source itself is. A negative
+        ``start`` counts from the end. Fewer bytes than ``length`` come only where the file ends, more than
+        ``limit_bytes`` never. Any other version than ``etag`` is a ChangedError.
         """
 
     def forget(self, key: str) -> None:
@@ -380,31 +359,24 @@ def _is_silence(error: StreamError) -> bool:
 def open_source(url_or_path: str | Path, *, cache: DiskCache | Literal["shared"] | None = "shared") -> Source:
     """A source for an http(s), ``s3://`` (public) or ``file://`` address or a path; nothing is read yet.
 
-    Parameters
-    ----------
-    url_or_path
-        The address or path.
-    cache
-        Where what comes over the network is kept; by default in the cache that the whole computer shares, None keeps
-        nothing. Local files are never kept.
-
-    Raises
-    ------
-    FormatError
-        For any other kind of address.
+    What comes over the network is kept in ``cache``. FormatError for any other kind of address.
     """
     text = str(url_or_path)
     if "://" not in text:
         return FolderSource(path_of(text))
     text = text.strip()  # what was pasted may have a blank or line end too many
-    match scheme_of(text):
+    try:
+        scheme = urlsplit(text).scheme.lower()
+    except ValueError as error:
+        raise FormatError(f"{without_login(text)!r} isn't an address.", hint="Check the address.") from error
+    match scheme:
         case "file":
             return FolderSource(Path(url2pathname(urlsplit(text).path)))
         case "s3":
             text = https_address(text)
         case "http" | "https":
             pass
-        case scheme:
+        case _:
             hint = "Use the https address, or a path on this computer."
             raise FormatError(f"Addresses that start with {scheme}:// can't be streamed.", hint=hint)
     from napari_cryoet.streaming.disk_cache import ask_again_after_s, shared_disk_cache
@@ -452,20 +424,6 @@ def https_address(s3_url: str) -> str:
     return f"https://s3.amazonaws.com/{bucket}/{quote(key)}"  # dots in a name don't fit Amazon's certificate
 
 
-def shown_address(address: str) -> str:
-    """An address for messages, logs and lists; a path stays as it is.
-
-    Examples
-    --------
-    >>> shown_address("https://me:secret@files.org/a.zarr?signature=secret")
-    'https://files.org/a.zarr'
-    """
-    if "://" not in address:
-        return address
-    parts = urlsplit(without_login(address))
-    return urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
-
-
 def path_in(address: str) -> str:
     """The path of an address, with its names as they are.
 
@@ -478,14 +436,6 @@ def path_in(address: str) -> str:
     if address.lower().startswith("s3://"):
         return "/" + address[len("s3://") :].partition("/")[2]
     return unquote(urlsplit(address).path)
-
-
-def scheme_of(address: str) -> str:
-    """What an address starts with, such as ``https``; FormatError where it is none."""
-    try:
-        return urlsplit(address).scheme.lower()
-    except ValueError as error:
-        raise FormatError(f"{without_login(address)!r} isn't an address.", hint="Check the address.") from error
 
 
 def path_of(text: str) -> Path:
