@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import Signal
 
 from napari_cryoet._qt.review_screen import ReviewScreen
-from napari_cryoet.review.decisions import VERDICTS, Verdict
+from napari_cryoet.review.decisions import Verdict
 from napari_cryoet.review.review import Review
 from napari_cryoet.wording import count_text
 
@@ -90,6 +90,6 @@ def _step_text(done: str, review: Review, rows: NDArray[np.intp], *, is_hidden: 
         return f"{done}, for picks that were deleted since."
     picks = f"pick {review.ids[rows[0]]} is" if len(rows) == 1 else f"{count_text(len(rows), 'pick')} are"
     codes = np.unique(review.decisions.codes(review.ids[rows]))
-    how = f"{VERDICTS[codes[0]].value} again" if len(codes) == 1 else "as they were"
+    how = f"{Verdict(codes[0]).word} again" if len(codes) == 1 else "as they were"
     hidden = " The filter hides it." if len(rows) == 1 else " The filter hides some of them."
     return f"{done}: {picks} {how}." + (hidden if is_hidden else "")

@@ -169,7 +169,7 @@ class ReviewResults(QWidget):
 
 def specs_like(layer: Points, picks: Picks, verdict: Verdict, taken: Iterable[RGBA]) -> list[LayerSpec]:
     """Layers of some of a layer's picks that lie as it does, and look as what was decided, and as no other layer."""
-    word, (color, symbol) = verdict.value, _LOOKS[verdict]
+    word, (color, symbol) = verdict.word, _LOOKS[verdict]
     about = dict(layer.metadata.get(METADATA_KEY, {})) | dict(picks.about) | {"review": word}
     for own in ("layer_id", "is_main_layer", "group"):
         about.pop(own, None)  # that would make it the annotation itself

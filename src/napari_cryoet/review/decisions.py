@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import Enum
+from enum import IntEnum
 from itertools import repeat
 from types import MappingProxyType
 from typing import Any, Final
@@ -15,22 +15,22 @@ from numpy.typing import NDArray
 _UNDO_STEPS: Final = 1000
 
 
-class Verdict(Enum):
+class Verdict(IntEnum):
     """What a pick was judged to be."""
 
-    UNDECIDED = "undecided"
-    KEPT = "kept"
-    REJECTED = "rejected"
+    UNDECIDED = 0
+    KEPT = 1
+    REJECTED = 2
+
+    @property
+    def word(self) -> str:
+        """Such as ``kept``."""
+        return self.name.lower()
 
     @property
     def letter(self) -> str:
         """K, X or nothing: shown beside a colour, for those who can't tell the colours apart."""
-        return {"kept": "K", "rejected": "X"}.get(self.value, "")
-
-
-#: Arrays hold a verdict as its place in this tuple; undecided is 0.
-VERDICTS: Final = tuple(Verdict)
-CODES: Final = {verdict: code for code, verdict in enumerate(VERDICTS)}
+        return ("", "K", "X")[self]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,21 +50,20 @@ class Decisions:
     """
 
     def __init__(self, verdicts: Mapping[int, Verdict] = MappingProxyType({})) -> None:
-        self._codes = {int(pick_id): CODES[verdict] for pick_id, verdict in verdicts.items()}
+        self._codes = {int(pick_id): int(verdict) for pick_id, verdict in verdicts.items()}
         self._past: list[_Step] = []
         self._future: list[_Step] = []
 
     def __getitem__(self, pick_id: int) -> Verdict:
-        return VERDICTS[self._codes.get(pick_id, 0)]
+        return Verdict(self._codes.get(pick_id, 0))
 
     def codes(self, pick_ids: NDArray[np.int64]) -> NDArray[np.int8]:
-        """The verdict of each pick, as its place in `VERDICTS`."""
+        """The verdict of each pick, as a number."""
         return np.fromiter(map(self._codes.get, pick_ids.tolist(), repeat(0)), dtype=np.int8, count=len(pick_ids))
 
     def ids(self, verdict: Verdict) -> NDArray[np.int64]:
         """The picks that were kept, or rejected, in order of their ids."""
-        code = CODES[verdict]
-        return np.array(sorted([pick_id for pick_id, found in self._codes.items() if found == code]), dtype=np.int64)
+        return np.array(sorted([pick_id for pick_id, found in self._codes.items() if found == verdict]), dtype=np.int64)
 
     # each of these returns the ids of the picks whose verdict it changed
 
@@ -72,10 +71,10 @@ class Decisions:
         """Give picks a verdict, as one step."""
         ids = np.unique(np.asarray(pick_ids if isinstance(pick_ids, np.ndarray) else list(pick_ids), dtype=np.int64))
         before = self.codes(ids)
-        is_changed = before != CODES[verdict]
+        is_changed = before != verdict
         if not is_changed.any():
             return ids[:0]
-        step = _Step(ids[is_changed], before[is_changed], np.full(is_changed.sum(), CODES[verdict], dtype=np.int8))
+        step = _Step(ids[is_changed], before[is_changed], np.full(is_changed.sum(), verdict, dtype=np.int8))
         self._past = [*self._past[1 - _UNDO_STEPS :], step]
         self._future = []
         return self._set(step.ids, step.after)
@@ -111,8 +110,8 @@ class Counts:
 
     @classmethod
     def of(cls, codes: NDArray[np.integer[Any]]) -> Counts:
-        """Count verdicts, given as places in `VERDICTS`."""
-        _, kept, rejected = np.bincount(codes, minlength=len(VERDICTS)).tolist()
+        """Count verdicts, given as numbers."""
+        _, kept, rejected = np.bincount(codes, minlength=len(Verdict)).tolist()
         return cls(len(codes), kept, rejected)
 
     @property

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.columns import Order, matching, sorted_rows
-from napari_cryoet.review.decisions import CODES, VERDICTS, Counts, Decisions, Verdict
+from napari_cryoet.review.decisions import Counts, Decisions, Verdict
 from napari_cryoet.review.session import Decision, SessionFile, Subject, rows_of
 from napari_cryoet.wording import count_text
 
@@ -100,22 +100,22 @@ class Review:
     @property
     def columns(self) -> dict[str, NDArray[Any]]:
         """All that picks can be sorted and filtered by."""
-        verdicts = np.array([verdict.value for verdict in VERDICTS])[self._codes]
+        verdicts = np.array([verdict.word for verdict in Verdict])[self._codes]
         return {VERDICT: verdicts, **self.picks.table(), **self._measured}
 
     def verdict(self, row: int) -> Verdict:
         """Of a pick, by its row."""
-        return VERDICTS[int(self._codes[row])]
+        return Verdict(self._codes[row])
 
     def rows_with(self, verdict: Verdict) -> NDArray[np.intp]:
         """The rows of all picks with a verdict."""
-        return np.flatnonzero(self._codes == CODES[verdict])
+        return np.flatnonzero(self._codes == verdict)
 
     def next_undecided(self, after: int, step: int = 1) -> int | None:
         """The place in ``rows`` of the next undecided pick behind a place, round the end; None where all are judged."""
         count = len(self.rows)
         places = (after + step * np.arange(1, count + 1)) % max(count, 1)
-        undecided = np.flatnonzero(self._codes[self.rows[places]] == CODES[Verdict.UNDECIDED])
+        undecided = np.flatnonzero(self._codes[self.rows[places]] == Verdict.UNDECIDED)
         return int(places[undecided[0]]) if len(undecided) else None
 
     # judging; each of these returns the ids of the picks whose verdict it changed
@@ -141,7 +141,7 @@ class Review:
     def _remember(self, ids: NDArray[np.int64]) -> NDArray[np.intp]:
         """Have the verdicts of picks written by the next `save`; their rows."""
         rows = np.flatnonzero(np.isin(self.ids, ids))
-        verdicts = [VERDICTS[code] for code in self.decisions.codes(self.ids[rows])]
+        verdicts = map(Verdict, self.decisions.codes(self.ids[rows]))
         places = self.picks.points_zyx[rows].tolist()
         self._unsaved += [
             Decision(pick_id, verdict, place, self.picks.spacing_angstrom)
@@ -235,11 +235,11 @@ def reviewer() -> str:
 
 def _judged(picks: Picks, decisions: Decisions, verdict: Verdict, by: str, on: datetime | None) -> Picks:
     codes = decisions.codes(picks.ids)
-    chosen, counts = codes == CODES[verdict], Counts.of(codes)
+    chosen, counts = codes == verdict, Counts.of(codes)
     name, day = by or reviewer(), (on or datetime.now(UTC)).date().isoformat()
     who = f" by {name}" if name else ""
     undecided = f" ({counts.total - counts.judged} undecided)" if counts.judged < counts.total else ""
-    return picks.take(chosen, f"{verdict.value} {chosen.sum()} of {len(picks)} in review{who} on {day}{undecided}")
+    return picks.take(chosen, f"{verdict.word} {chosen.sum()} of {len(picks)} in review{who} on {day}{undecided}")
 
 
 def _remark(n_found: int, n_lost: int) -> str:

@@ -30,7 +30,7 @@ from napari_cryoet.review.decisions import Verdict
 
 _REACH_VOXELS: Final = 0.5
 _FARTHEST: Final = 1e15  # places beyond are damaged
-_VERDICTS: Final = tuple(verdict.value for verdict in Verdict)
+_VERDICTS: Final = {verdict.word: verdict for verdict in Verdict}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class Decision:
     def line(self) -> str:
         """As it is written."""
         places = [round(each, 4) for each in self.place_zyx]
-        return json.dumps([self.pick_id, self.verdict.value, *places, self.spacing_angstrom])
+        return json.dumps([self.pick_id, self.verdict.word, *places, self.spacing_angstrom])
 
 
 class SessionFile:
@@ -151,10 +151,8 @@ def _replayed(lines: list[str]) -> tuple[dict[int, Decision], dict[str, Any]]:
             case [int(pick_id), str(word), z, y, x, spacing] if (
                 word in _VERDICTS and abs(pick_id) < 2**63 and _are_lengths(z, y, x, spacing or 1.0)
             ):
-                decisions.pop(pick_id, None)
-                if word != Verdict.UNDECIDED.value:
-                    decisions[pick_id] = Decision(pick_id, Verdict(word), (z, y, x), spacing)
-    return decisions, latest_view
+                decisions[pick_id] = Decision(pick_id, _VERDICTS[word], (z, y, x), spacing)
+    return {pick_id: each for pick_id, each in decisions.items() if each.verdict}, latest_view
 
 
 def _are_lengths(*values: Any) -> bool:
