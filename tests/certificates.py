@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import ssl
 import subprocess
 from pathlib import Path
-from socketserver import TCPServer
-from typing import Any
 
 import pytest
 
@@ -24,17 +21,3 @@ def self_signed(folder: Path) -> tuple[ssl.SSLContext, Path]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     return context, certificate
-
-
-def speak_https(server: TCPServer, context: ssl.SSLContext) -> None:
-    """Have a server that runs encrypt its connections from now on.
-
-    What it listens with stays as it is: wrapping that closes it for a moment, in which a thread may begin to use it.
-    """
-    accept = server.get_request
-
-    def get_request() -> tuple[socket.socket, Any]:
-        connection, address = accept()
-        return context.wrap_socket(connection, server_side=True), address
-
-    server.get_request = get_request  # type: ignore[method-assign]

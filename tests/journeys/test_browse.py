@@ -5,11 +5,19 @@ On the way it is counted what is asked of the portal, and noted what the window'
 
 from __future__ import annotations
 
+import functools
 import json
+import selectors
+import socket
+import subprocess
+import sys
 import threading
+import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numcodecs.blosc
 import numpy as np
@@ -19,11 +27,21 @@ from napari.layers import Image, Points
 from qtpy.QtCore import QModelIndex, Qt
 from qtpy.QtWidgets import QPushButton
 
-from gui_waits import gui_waits
 from journeys.proxy import Proxy
 from napari_cryoet._qt.annotation_model import AnnotationModel, Column
 from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.own_layers import LayerKey
+
+#: What a thread waits in, as Python code may call it. Queues, events, semaphores and futures wait in a condition.
+WAITS: tuple[tuple[Any, str], ...] = (
+    (threading.Condition, "wait"),
+    (threading.Thread, "join"),
+    (time, "sleep"),
+    (selectors.DefaultSelector, "select"),
+    (subprocess.Popen, "wait"),
+    (socket, "getaddrinfo"),
+    *((socket.socket, name) for name in ("connect", "connect_ex", "recv", "recv_into", "sendall")),
+)
 
 
 @pytest.fixture(params=["the demo in process", "HTTP with faults"])
@@ -36,6 +54,30 @@ def proxy(request) -> Iterator[Proxy | None]:
     with Proxy(request.getfixturevalue("served_demo")["graphql"]) as proxy:
         proxy.fail_in_turn()
         yield proxy
+
+
+@contextmanager
+def gui_waits() -> Iterator[list[str]]:
+    """Where the thread that this is called on waits for others from now on; the list fills while it goes on."""
+    found: list[str] = []
+    window_thread = threading.get_ident()
+
+    def noted(name: str, wait: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(wait)
+        def note(*arguments: Any, **options: Any) -> Any:
+            is_look = name == "wait" and any(isinstance(each, int | float) and each <= 0 for each in arguments)
+            callers = (sys._getframe(1), sys._getframe(2))
+            is_of_start = any(each.f_code is threading.Thread.start.__code__ for each in callers)
+            if threading.get_ident() == window_thread and not (is_look or is_of_start):
+                found.append(f"{name}\n{''.join(traceback.format_stack(limit=12))}")
+            return wait(*arguments, **options)
+
+        return note
+
+    with pytest.MonkeyPatch.context() as patch:
+        for owner, name in WAITS:
+            patch.setattr(owner, name, noted(name, getattr(owner, name)))
+        yield found
 
 
 @pytest.fixture

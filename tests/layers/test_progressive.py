@@ -8,7 +8,7 @@ from napari_cryoet.formats.mrc import open_mrc
 from napari_cryoet.layers.progressive import layer_specs
 from napari_cryoet.streaming import open_pyramid, pyramid_of
 from ome_images import noise, write_image
-from stream_server import StreamServer
+from server import Server
 
 CHANNELS = [
     {"label": "DNA", "color": "0000FF", "window": {"start": 10, "end": 900}},
@@ -34,7 +34,7 @@ def test_scale_place_units_and_axes_are_the_files(tmp_path):
 
 def test_an_image_without_a_name_is_called_as_its_folder_and_not_as_its_address_spells_it(tmp_path):
     write_image(tmp_path / "TS 1.zarr", noise((4, 6, 8)), "zyx", name="")
-    with StreamServer(tmp_path) as server:
+    with Server(tmp_path) as server:
         pyramid = open_pyramid(f"{server.url}/TS%201.zarr")
         assert [spec.name for spec in layer_specs(pyramid)] == ["TS 1"]
         pyramid.close()

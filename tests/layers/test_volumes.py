@@ -14,7 +14,7 @@ from napari_cryoet.formats.notes import ORIGIN_KEY
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.volumes import name_of, open_volume, suffix_of
 from ome_images import noise, write_image
-from stream_server import StreamServer
+from server import Server
 
 ZYX = (7, 20, 18)
 
@@ -42,11 +42,11 @@ def test_one_time_and_one_channel_make_a_volume(axes, zarr_format, tmp_path):
 def test_only_the_blocks_that_are_needed_are_read(tmp_path):
     values = noise((1, 1, 64, 256, 256))
     write_image(tmp_path / "a.zarr", values, "tczyx", levels=1, chunks=(1, 1, 64, 256, 256))
-    with StreamServer(tmp_path) as served:
+    with Server(tmp_path) as served:
         volume = open_volume(f"{served.url}/a.zarr")
-        before = served.bytes_sent
+        before = served.sent_bytes()
         np.testing.assert_array_equal(volume.read_planes(slice(40, 41)), values[0, 0, 40:41])
-        assert served.bytes_sent - before < values.nbytes / 4
+        assert served.sent_bytes() - before < values.nbytes / 4
         volume.close()
 
 
@@ -171,7 +171,7 @@ def test_a_key_of_s3_opens_whatever_signs_are_in_it(suffix, tmp_path, monkeypatc
         write_mrc(folder / "a b.mrc", values.astype("f4"), 10.0)
     else:
         write_image(folder / "a b.zarr", values, "zyx", levels=1)
-    with StreamServer(tmp_path) as server:
+    with Server(tmp_path) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
         volume = open_volume(f"s3://bucket/50% #1?/a b.{suffix}")
         assert np.array_equal(np.asarray(volume.levels[0]), values)

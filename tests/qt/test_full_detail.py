@@ -15,7 +15,7 @@ from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec
 from napari_cryoet.streaming import open_pyramid
 from qt.fake_link import OneLayer
-from stream_server import StreamServer
+from server import Server
 
 SHAPE = (61, 302, 275)
 
@@ -30,7 +30,7 @@ def shown(qtbot, make_napari_viewer, tmp_path, values):
     """A plane across the blocks in a viewer that may spend little on it, and the strip that tells about it."""
     write_pyramid(tmp_path / "a.zarr", values, 10.0)
     viewer = make_napari_viewer(show=True)
-    with StreamServer(tmp_path) as server:
+    with Server(tmp_path) as server:
         pyramid = open_pyramid(f"{server.url}/a.zarr")
         options = {"contrast_limits": (-3, 3), "metadata": {METADATA_KEY: {"run_name": "TS_026"}}}
         layer, stream = make_layer(LayerSpec(pyramid.levels, options, "image"), viewer=viewer)

@@ -8,18 +8,17 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-import fault_server as faults
-from fault_server import FaultServer, Faulty
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.network import client
 from napari_cryoet.network.policy import policy as shared_policy
 from napari_cryoet.network.policy import save_data
 from napari_cryoet.streaming import open_pyramid
-from qt.docks import dock_at_run
-from qt.stalling_world import MASK, TOMOGRAM, page_of_world
+from qt.docks import FINEST, MASK, TOMOGRAM, dock_at_run, page_at
+from server import Server, sent, status
 
 SHAPE = (120, 280, 264)
 VIEWS = {"XY": (0, 1, 2), "XZ": (1, 0, 2), "YZ": (2, 1, 0), "3D": (0, 1, 2)}
+BLOCKS = dict.fromkeys(VIEWS, FINEST) | {"3D": r"/\d/\d+/\d+/\d+$"}
 
 
 @pytest.fixture(scope="module")
@@ -51,15 +50,9 @@ def policy():
 
 
 @pytest.fixture
-def files(folder):
-    return Faulty(faults.files(folder), pattern=r"/0/\d+/\d+/\d+$")
-
-
-@pytest.fixture
-def server(files):
-    with FaultServer() as running:
-        running.behave(files)
-        yield running
+def server(folder):
+    with Server(folder) as server:
+        yield server
 
 
 @pytest.fixture
@@ -71,8 +64,7 @@ def patience_s():
 def dock(qtbot, viewer_in_window, memory, server, monkeypatch, patience_s):
     monkeypatch.setattr(client, "STALL_S", patience_s)
     viewer_in_window.window.resize(1280, 800)  # so that the finest level is looked at
-    page = page_of_world(lambda name: server.url.replace("/file", f"/{name}"))
-    browser = dock_at_run(qtbot, viewer_in_window, memory, page)
+    browser = dock_at_run(qtbot, viewer_in_window, memory, page_at(server.url))
     yield browser
     browser.close_down()
 
@@ -124,11 +116,10 @@ def wait_exact(qtbot, shown) -> None:
     qtbot.waitUntil(is_exact)
 
 
-def look_at(shown, files, view: str) -> None:
+def look_at(shown, view: str) -> None:
     """Show a view, somewhere that nobody has looked, in full detail."""
     dims = shown.viewer.dims
     if view == "3D":
-        files.pattern = r"/\d/\d+/\d+/\d+$"
         dims.ndisplay = 3
         for key in shown.layers:
             shown.dock.volumes.choose(key, 0)
@@ -145,24 +136,25 @@ def step_to(shown, plane: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("view", ["YZ", "3D"])
-def test_what_was_stopped_goes_on_where_one_has_gone_meanwhile(qtbot, server, files, shown, view):
-    files.fault = server.stalled
-    look_at(shown, files, view)
-    qtbot.waitUntil(lambda: files.hits > 0 and shown.strip.stop.isVisible())
+def test_what_was_stopped_goes_on_where_one_has_gone_meanwhile(qtbot, server, shown, view):
+    stalled = server.script(BLOCKS[view], sent("stalled"))
+    look_at(shown, view)
+    qtbot.waitUntil(lambda: stalled.hits > 0 and shown.strip.stop.isVisible())
     click(qtbot, shown.strip.stop)
     qtbot.waitUntil(lambda: says(shown, "stopped"))
     step_to(shown, 30)
-    files.fault = None
+    server.end()
     click(qtbot, shown.strip.retry)
     wait_exact(qtbot, shown)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("view", "fault"), [("XY", None), ("3D", faults.too_many)])
-def test_a_limit_that_is_reached_in_a_drag_is_told_and_may_be_raised(qtbot, files, shown, view, fault, policy):
-    files.fault, files.left = fault, 2
+@pytest.mark.parametrize(("view", "fault"), [("XY", None), ("3D", status(429, Retry_After="0"))])
+def test_a_limit_that_is_reached_in_a_drag_is_told_and_may_be_raised(qtbot, server, shown, view, fault, policy):
+    if fault:
+        server.script(BLOCKS[view], fault, times=2)
     policy.max_session_bytes = policy.received_bytes + 400_000
-    look_at(shown, files, view)
+    look_at(shown, view)
     for plane in range(10, 110, 12):
         step_to(shown, plane)
         qtbot.wait(5)
@@ -175,12 +167,12 @@ def test_a_limit_that_is_reached_in_a_drag_is_told_and_may_be_raised(qtbot, file
 
 @pytest.mark.slow
 @pytest.mark.parametrize("patience_s", [5])
-def test_what_was_coming_when_the_network_was_switched_off_comes_after_it(qtbot, server, files, shown, patience_s):
-    files.fault = server.stalled
-    look_at(shown, files, "XZ")
-    qtbot.waitUntil(lambda: files.hits > 0)
+def test_what_was_coming_when_the_network_was_switched_off_comes_after_it(qtbot, server, shown, patience_s):
+    stalled = server.script(BLOCKS["XZ"], sent("stalled"))
+    look_at(shown, "XZ")
+    qtbot.waitUntil(lambda: stalled.hits > 0)
     shown.dock.network.set_offline(True)
-    files.fault = None
+    server.end()
     qtbot.waitUntil(lambda: not says(shown, "exact"))
     shown.dock.network.set_offline(False)
 

@@ -15,11 +15,10 @@ from napari_cryoet.exceptions import WithheldError
 from napari_cryoet.network.policy import policy as shared_policy
 from napari_cryoet.network.policy import save_data
 from napari_cryoet.portal.pages import Freshness
+from napari_cryoet.streaming.engine import shared_engine
 from napari_cryoet.streaming.layout import HEAD_BYTES
-from qt.docks import dock_at_run
-from qt.stalling_world import TOMOGRAM, page_of_world, write_world
-from quiet import is_quiet
-from stream_server import StreamServer
+from qt.docks import TOMOGRAM, VOXELS, dock_at_run, page_at, write_run
+from server import Server
 
 OFFLINE = WithheldError("This isn't kept on this computer, and offline mode is on.", by="offline mode")
 USED_UP = WithheldError("The data saver allows 5 MB a session, and these are used up.", by="data saver")
@@ -180,8 +179,8 @@ def test_offline_by_choice_pages_seen_before_come_without_a_warning(qtbot, make_
 
 @pytest.fixture
 def served(tmp_path):
-    write_world(tmp_path)
-    with StreamServer(tmp_path) as server:
+    write_run(tmp_path)
+    with Server(tmp_path) as server:
         yield server
 
 
@@ -189,7 +188,7 @@ def served(tmp_path):
 def dock(qtbot, viewer_in_window, memory, served):
     """The dock in a window, at the page of a run whose tomogram is on a server."""
     viewer_in_window.window.resize(1280, 800)  # so that the finest level is looked at
-    browser = dock_at_run(qtbot, viewer_in_window, memory, page_of_world(lambda name: f"{served.url}/{name}"))
+    browser = dock_at_run(qtbot, viewer_in_window, memory, page_at(served.url))
     yield browser
     browser.close_down()
 
@@ -201,10 +200,10 @@ def open_tomogram(qtbot, dock: PortalBrowser):
     return dock.link.layers_of(TOMOGRAM)[0]
 
 
-def finest_blocks(served: StreamServer) -> list[str | None]:
+def finest_blocks(served: Server) -> list[str | None]:
     """The parts of the finest level that were asked for, but for the heads of its files."""
-    head = f"bytes=0-{HEAD_BYTES - 1}"
-    return [span for path, span in served.requests if "raw.zarr/0/" in path and "/." not in path and span != head]
+    spans = [request.headers.get("range") for request in served.to(VOXELS)]
+    return [span for span in spans if span != f"bytes=0-{HEAD_BYTES - 1}"]
 
 
 def strip_says(dock: PortalBrowser, words: str) -> bool:
@@ -234,7 +233,7 @@ def test_pixels_that_were_withheld_offer_the_switch_and_come_after_it(qtbot, doc
     open_tomogram(qtbot, dock)
     strip = dock.screens.status
     qtbot.waitUntil(lambda: strip_says(dock, "coarse only"))
-    qtbot.waitUntil(lambda: is_quiet(served))  # what was asked for before may come yet
+    qtbot.waitUntil(lambda: shared_engine().is_idle and not served.answering)  # what was asked for before may come yet
     dock.network.set_offline(True)
     served.requests.clear()
     click(qtbot, strip.action)

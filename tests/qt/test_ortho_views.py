@@ -20,7 +20,7 @@ from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.load import load_tomogram
 from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec, points_spec
 from napari_cryoet.picks import Picks
-from stream_server import StreamServer
+from server import Server, status
 
 SHAPE_ZYX = (24, 40, 56)
 VOXEL_ZYX = np.array([14.0, 9.0, 6.0])  # another length along each axis: no swap can hide
@@ -453,7 +453,7 @@ class TestStreaming:
     def served(self, tmp_path):
         volume = np.random.default_rng(0).normal(size=(40, 70, 90)).astype("f4")
         write_pyramid(tmp_path / "v.zarr", volume, 10.0)
-        with StreamServer(tmp_path) as server:
+        with Server(tmp_path) as server:
             yield SimpleNamespace(volume=volume, server=server, load=lambda: load_tomogram(f"{server.url}/v.zarr"))
 
     @pytest.fixture
@@ -472,18 +472,18 @@ class TestStreaming:
         for name, plane in (("XZ", streamed.volume[:, y]), ("YZ", streamed.volume[:, :, x])):
             layer = by_name(views, name).model.layers[0]
             qtbot.waitUntil(lambda layer=layer, plane=plane: is_shown(layer, plane))
-        asked = [request for request in streamed.server.requests if "/0/" in request[0] or "/1/" in request[0]]
+        asked = [(request.path, request.headers.get("range")) for request in streamed.server.to("/[01]/")]
         assert asked
         assert len(asked) == len(set(asked)), "each range of each file once"
         sizes = sum(path.stat().st_size for path in streamed.server.folder.rglob("*") if path.is_file())
-        assert streamed.server.bytes_sent <= 1.2 * sizes
+        assert streamed.server.sent_bytes() <= 1.2 * sizes
 
     def test_a_plane_says_how_far_its_picture_is_until_it_is_exact(self, qtbot, emptied, main, served):
         spec = served.load()
-        served.server.gate.clear()
+        served.server.script("", None)
         add_layers(main, [spec])
         qtbot.waitUntil(lambda: all(view.label.text().endswith(" Å · sharpening…") for view in emptied.views))
-        served.server.gate.set()
+        served.server.end()
         qtbot.waitUntil(lambda: all(view.label.text().endswith(" Å") for view in emptied.views))
         assert all(view.mirrors[0].state.is_exact for view in emptied.views)
 
@@ -498,11 +498,11 @@ class TestStreaming:
         self, qtbot, emptied, main, served, monkeypatch
     ):
         spec = served.load()
-        served.server.statuses["v.zarr/0/"] = 503
+        served.server.script("v.zarr/0/", status(503))
         add_layers(main, [spec])
         qtbot.waitUntil(lambda: all("503" in view.label.text() for view in emptied.views))
         qtbot.waitUntil(emptied.retry.isVisible)  # a turn of the event loop later
-        served.server.statuses.clear()
+        served.server.end()
         emptied.retry.click()
         qtbot.waitUntil(lambda: all(view.label.text().endswith(" Å") for view in emptied.views))
         qtbot.waitUntil(lambda: not emptied.retry.isVisible())

@@ -16,7 +16,7 @@ from napari_cryoet.network.policy import policy as shared_policy
 from napari_cryoet.network.policy import save_data
 from napari_cryoet.picks import Picks
 from napari_cryoet.streaming.pyramid import Pyramid
-from stream_server import StreamServer
+from server import Server
 
 SHAPE_ZYX = (9, 14, 21)
 
@@ -168,7 +168,7 @@ def kept():
 def test_offline_mode_of_an_earlier_session_holds_though_no_dock_was_opened(kept, viewer, volume, tmp_path):
     write_pyramid(tmp_path / "TS.zarr", volume, 13.48)
     kept.is_offline = True
-    with StreamServer(tmp_path) as served:
+    with Server(tmp_path) as served:
         with pytest.raises(WithheldError, match="offline mode is on"):
             plugin.get_reader(f"{served.url}/TS.zarr")
         assert served.requests == []

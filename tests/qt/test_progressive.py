@@ -23,9 +23,10 @@ from napari_cryoet.formats.mrc import open_mrc
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec
 from napari_cryoet.streaming import Pyramid, open_pyramid
+from napari_cryoet.streaming.engine import shared_engine
 from ome_images import write_image
-from quiet import is_quiet
-from stream_server import StreamServer
+from server import Server
+from server import status as refusing
 
 SHAPE = (45, 71, 58)
 SPACING = 13.48
@@ -37,7 +38,7 @@ def noise(shape=SHAPE):
 
 @pytest.fixture
 def served(tmp_path):
-    with StreamServer(tmp_path) as server:
+    with Server(tmp_path) as server:
         yield server
 
 
@@ -77,7 +78,7 @@ def wait_exact(qtbot, status, layer, expected):
 def wait_until_quiet(qtbot, served):
     """Until nothing more comes or is asked for."""
     qtbot.wait(20)  # whatever is left for the event loop may ask for something
-    qtbot.waitUntil(lambda: is_quiet(served))
+    qtbot.waitUntil(lambda: shared_engine().is_idle and not served.answering)
 
 
 def test_the_middle_plane_ends_exact_and_so_does_every_other(qtbot, viewer, served, tmp_path):
@@ -142,13 +143,13 @@ def test_nothing_is_read_on_the_gui_thread_and_no_exact_array_is_computed(qtbot,
 
 def test_adding_and_scrubbing_do_not_wait_for_a_silent_server(qtbot, viewer, served, tmp_path):
     pyramid = stream(served, tmp_path, noise())
-    served.gate.clear()
+    served.script("", None)
     layer, status = add(viewer, pyramid)
     for z in range(10):
         viewer.dims.set_current_step(0, z)
     assert layer._slice.image.raw.shape == SHAPE[1:]
     assert not status.state.is_exact
-    served.gate.set()
+    served.end()
     qtbot.waitUntil(lambda: status.state.is_exact)
 
 
@@ -161,12 +162,12 @@ def picture_without_depth(served, tmp_path, *, levels=3, kind="image"):
 @pytest.mark.parametrize(("levels", "kind"), [(1, "labels"), (3, "image")])
 def test_a_picture_without_depth_waits_for_no_server_either(levels, kind, qtbot, viewer, served, tmp_path):
     values, pyramid = picture_without_depth(served, tmp_path, levels=levels, kind=kind)
-    served.gate.clear()
+    served.script("", None)
     layer, status = add(viewer, pyramid, kind, scale=(SPACING,) * 2)
     assert layer.ndim == 2
     assert status.state.is_progressive
     assert not status.state.is_exact
-    served.gate.set()
+    served.end()
     qtbot.waitUntil(lambda: status.state.is_exact)
     viewer.reset_view()
     layer.locked_data_level = 0 if levels > 1 else None
@@ -309,12 +310,12 @@ def test_a_finer_volume_is_the_coarser_one_until_it_has_come(kind, layer_kind, q
     fine, coarse = truth.read(1), truth.read(2)
     wait_exact(qtbot, status, layer, coarse)
     wait_until_quiet(qtbot, served)
-    served.gate.clear()
+    served.script("", None)
     layer.locked_data_level = 1
     halves = [np.minimum(np.arange(size) // 2, n - 1) for size, n in zip(fine.shape, coarse.shape, strict=True)]
     assert np.array_equal(layer._slice.image.raw, coarse[np.ix_(*halves)])
     assert not status.state.is_exact
-    served.gate.set()
+    served.end()
     wait_exact(qtbot, status, layer, fine)
 
 
@@ -327,7 +328,7 @@ def test_a_volume_of_which_nothing_is_known_is_a_few_voxels_in_its_place(kind, q
     layer_kind, options = ("image", {"contrast_limits": (0, 1)}) if kind == "tomogram" else ("labels", {})
     pyramid = stream(served, tmp_path, values, kind)
     viewer.dims.ndisplay = 3
-    served.gate.clear()
+    served.script("", None)
     layer, status = add(viewer, pyramid, layer_kind, **options)
 
     placeholder = layer._slice.image.raw.shape
@@ -337,7 +338,7 @@ def test_a_volume_of_which_nothing_is_known_is_a_few_voxels_in_its_place(kind, q
     np.testing.assert_allclose(first, [offset] * 3, atol=1e-3)
     np.testing.assert_allclose(last, np.multiply(pyramid.shapes[2], 4) + offset, atol=1e-3)
 
-    served.gate.set()
+    served.end()
     qtbot.waitUntil(lambda: status.state.is_exact and layer._slice.image.raw.shape == pyramid.shapes[2])
     assert_drawn_where_planted(viewer, layer, planted, 0.01 if kind == "instances" else 1.51)
 
@@ -360,25 +361,25 @@ def test_a_coarse_picture_stands_in_until_the_exact_one_is_there(qtbot, viewer, 
     values[10:30, 100:200, 50:100] = 1
     pyramid = stream(served, tmp_path, values)
     pyramid.read(2)
-    served.gate.clear()
+    served.script("", None)
     layer, status = add(viewer, pyramid, contrast_limits=(0, 1))
     raw = layer._slice.image.raw
     assert raw.shape == (300, 310)
     assert np.abs(raw - values[22]).sum() / raw.size < 0.02
-    served.gate.set()
+    served.end()
     wait_exact(qtbot, status, layer, values[22])
 
 
 def test_a_failing_server_is_told_and_retried_and_never_raises(qtbot, viewer, served, tmp_path, monkeypatch):
     values = noise()
     pyramid = stream(served, tmp_path, values)
-    served.statuses["a.zarr/0/"] = 503
+    served.script("a.zarr/0/", refusing(503))
     layer, status = add(viewer, pyramid)
     with qtbot.waitSignal(status.changed, check_params_cb=lambda state: state.error is not None):
         pass
     assert isinstance(status.state.error, StreamError)
     assert not status.state.is_exact
-    served.statuses.clear()
+    served.end()
     status.retry()
     wait_exact(qtbot, status, layer, values[22])
     assert status.state.error is None
@@ -429,7 +430,7 @@ def test_a_layer_that_moves_to_another_viewer_goes_on_there(qtbot, viewer, serve
 def test_a_layer_that_is_given_other_data_streams_no_more_until_its_own_are_back(qtbot, viewer, served, tmp_path):
     values = noise()
     pyramid = stream(served, tmp_path, values)
-    served.gate.clear()
+    served.script("", None)
     layer, status = add(viewer, pyramid)
     layer.data = [np.full(np.divide((45, 71, 58), f).astype(int), 2, "f4") for f in (1, 2, 4)]
     assert (stream_of(layer), display_of(layer)) == (None, None)
@@ -440,7 +441,7 @@ def test_a_layer_that_is_given_other_data_streams_no_more_until_its_own_are_back
     assert status.state.is_stopped
     layer.data = pyramid.levels
     assert stream_of(layer) is status
-    served.gate.set()
+    served.end()
     viewer.dims.set_current_step(0, 5)
     wait_exact(qtbot, status, layer, values[5])
 

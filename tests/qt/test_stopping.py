@@ -14,26 +14,16 @@ from qtpy.QtCore import Qt
 from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet._qt.viewer_link import ViewerLink
-from qt.docks import dock_at_run
-from qt.stalling_world import (
-    ARROWS,
-    MASK,
-    TOMOGRAM,
-    asks_for_mask,
-    asks_for_metadata,
-    asks_for_points,
-    asks_for_voxels,
-    page_of_world,
-    write_world,
-)
-from stalling_server import StallingServer
+from qt.docks import ARROWS, MASK, TOMOGRAM, VOXELS, dock_at_run, page_at, write_run
+from server import Server, sent
 
-WAYS = ("silent", "stalled", "slow")
+WAYS = ("silent", "stalled", "dribbling")
+POINTS = r"\.ndjson$"
 WAITING = {
-    "a tomogram that is being found": (TOMOGRAM, asks_for_metadata),
-    "a tomogram that is being read": (TOMOGRAM, asks_for_voxels),
-    "points": (ARROWS, asks_for_points),
-    "a mask": (MASK, asks_for_mask),
+    "a tomogram that is being found": (TOMOGRAM, r"raw\.zarr/\."),
+    "a tomogram that is being read": (TOMOGRAM, VOXELS),
+    "points": (ARROWS, POINTS),
+    "a mask": (MASK, r"mask\.zarr"),
 }
 STAYING = tuple(f"napari-cryoet-{what}" for what in ("network", "calls", "decode", "disk"))
 N_LAYERS = {TOMOGRAM: 1, ARROWS: 2, MASK: 1}
@@ -42,19 +32,19 @@ N_LAYERS = {TOMOGRAM: 1, ARROWS: 2, MASK: 1}
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("world")
-    write_world(folder)
+    write_run(folder)
     return folder
 
 
 @pytest.fixture
-def server(folder) -> Iterator[StallingServer]:
-    with StallingServer(folder) as server:
+def server(folder) -> Iterator[Server]:
+    with Server(folder) as server:
         yield server
 
 
 @pytest.fixture
 def page(server):
-    return page_of_world(server.address_of)
+    return page_at(server.url)
 
 
 @pytest.fixture
@@ -82,22 +72,14 @@ def show(link: ViewerLink, page, key: LayerKey) -> None:
         link.show_annotation(page, next(file for file in page.annotation_files if file.id == key.id))
 
 
-def hold(server: StallingServer, how: str, chosen) -> None:
-    server.how, server.chosen = how, chosen
-
-
-def wait_until_held(qtbot, server: StallingServer) -> None:
-    qtbot.waitUntil(lambda: server.n_held > 0)
-
-
 def busy_threads() -> list[str]:
     """What still works for us, but for threads that stay a while for more: those show at the server."""
     names = [thread.name for thread in threading.enumerate()]
     return [name for name in names if name.startswith("napari-cryoet") and not name.startswith(STAYING)]
 
 
-def nothing_goes_on(qtbot, server: StallingServer) -> None:
-    server.wait_until_left()
+def nothing_goes_on(qtbot, server: Server) -> None:
+    server.wait_until(lambda: not server.held)
     qtbot.waitUntil(lambda: not busy_threads())
 
 
@@ -116,16 +98,16 @@ def click(qtbot, widget) -> None:
     ("what", "how"),
     [
         ("a tomogram that is being found", "silent"),
-        ("a tomogram that is being read", "slow"),
+        ("a tomogram that is being read", "dribbling"),
         ("points", "stalled"),
         ("a mask", "silent"),
     ],
 )
 def test_a_stop_leaves_nothing_and_asking_again_brings_it(qtbot, server, page, link, tasks, viewer_model, what, how):
-    key, chosen = WAITING[what]
-    hold(server, how, chosen)
+    key, pattern = WAITING[what]
+    server.script(pattern, sent(how))
     show(link, page, key)
-    wait_until_held(qtbot, server)
+    qtbot.waitUntil(lambda: server.held > 0)
 
     with qtbot.waitSignal(tasks.finished) as ended:
         link.stop(key)
@@ -135,7 +117,7 @@ def test_a_stop_leaves_nothing_and_asking_again_brings_it(qtbot, server, page, l
     nothing_goes_on(qtbot, server)
     assert not viewer_model.layers
 
-    server.let_go()
+    server.end()
     show(link, page, key)
     qtbot.waitUntil(lambda: not link.coming())
     assert link.shown() == {key}
@@ -143,9 +125,9 @@ def test_a_stop_leaves_nothing_and_asking_again_brings_it(qtbot, server, page, l
 
 
 def test_a_stop_of_one_lets_the_others_come(qtbot, server, page, link):
-    hold(server, "silent", asks_for_voxels)
+    server.script(VOXELS, sent("silent"))
     show(link, page, TOMOGRAM)
-    wait_until_held(qtbot, server)
+    qtbot.waitUntil(lambda: server.held > 0)
     show(link, page, ARROWS)
     link.stop(TOMOGRAM)
     qtbot.waitUntil(lambda: not link.coming())
@@ -191,9 +173,9 @@ class TestAmidAdding:
 @pytest.mark.parametrize("how", ["silent"])
 def test_the_docks_button_stops_and_opens_again(qtbot, server, dock, viewer_model, how):
     button = dock.screens.run.open
-    hold(server, how, asks_for_voxels)
+    server.script(VOXELS, sent(how))
     click(qtbot, button)
-    wait_until_held(qtbot, server)
+    qtbot.waitUntil(lambda: server.held > 0)
     assert button.text().strip().startswith("Stop")
 
     with qtbot.waitSignal(dock.tasks.finished):
@@ -203,7 +185,7 @@ def test_the_docks_button_stops_and_opens_again(qtbot, server, dock, viewer_mode
     nothing_goes_on(qtbot, server)
     assert not viewer_model.layers
 
-    server.let_go()
+    server.end()
     click(qtbot, button)
     qtbot.waitUntil(lambda: dock.link.shown() == {TOMOGRAM})
     assert button.text().strip() == "Go to its layer"
@@ -212,11 +194,11 @@ def test_the_docks_button_stops_and_opens_again(qtbot, server, dock, viewer_mode
 @pytest.mark.parametrize("how", ["stalled"])
 def test_the_docks_strip_stops_all_and_ticks_can_be_set_again(qtbot, server, dock, viewer_model, how):
     strip, model = dock.screens.status, dock.screens.run.annotations
-    hold(server, how, lambda request: asks_for_points(request) or asks_for_voxels(request))
+    server.script(f"{POINTS}|{VOXELS}", sent(how))
     click(qtbot, dock.screens.run.open)
     tick(dock, qtbot)
     assert dock.link.coming() == {TOMOGRAM, ARROWS}
-    qtbot.waitUntil(lambda: server.n_held > 1)
+    qtbot.waitUntil(lambda: server.held > 1)
 
     click(qtbot, strip.stop)
 
@@ -227,16 +209,16 @@ def test_the_docks_strip_stops_all_and_ticks_can_be_set_again(qtbot, server, doc
     nothing_goes_on(qtbot, server)
     assert not viewer_model.layers
 
-    server.let_go()
+    server.end()
     tick(dock, qtbot)
     qtbot.waitUntil(lambda: dock.link.shown() == {ARROWS})
     assert len(viewer_model.layers) == 2
 
 
 def test_unticking_what_is_on_its_way_stops_it(qtbot, server, dock, viewer_model):
-    hold(server, "stalled", asks_for_points)
+    server.script(POINTS, sent("stalled"))
     tick(dock, qtbot)
-    wait_until_held(qtbot, server)
+    qtbot.waitUntil(lambda: server.held > 0)
     tick(dock, qtbot)
 
     assert dock.link.coming() == set()
@@ -244,17 +226,17 @@ def test_unticking_what_is_on_its_way_stops_it(qtbot, server, dock, viewer_model
     assert not viewer_model.layers
 
 
-@pytest.mark.parametrize("how", ["slow"])
+@pytest.mark.parametrize("how", ["dribbling"])
 def test_closing_the_dock_stops_what_is_on_its_way(qtbot, server, dock, viewer_model, how):
-    hold(server, how, lambda request: asks_for_points(request) or asks_for_voxels(request))
+    server.script(f"{POINTS}|{VOXELS}", sent(how))
     click(qtbot, dock.screens.run.open)
     tick(dock, qtbot)
-    qtbot.waitUntil(lambda: server.n_held > 1)
+    qtbot.waitUntil(lambda: server.held > 1)
 
     dock.close()
 
     nothing_goes_on(qtbot, server)
-    server.let_go()
+    server.end()
     qtbot.wait(50)
     assert not viewer_model.layers
 
@@ -263,9 +245,9 @@ def test_taking_the_dock_out_of_its_window_stops_too(qtbot, server, page, memory
     viewer = make_napari_viewer()
     browser = dock_at_run(qtbot, viewer, memory, page)
     viewer.window.add_dock_widget(browser, name="CryoET Data Portal")
-    hold(server, "stalled", asks_for_voxels)
+    server.script(VOXELS, sent("stalled"))
     show(browser.link, page, TOMOGRAM)
-    wait_until_held(qtbot, server)
+    qtbot.waitUntil(lambda: server.held > 0)
 
     viewer.window.remove_dock_widget(browser)
 
@@ -281,11 +263,11 @@ import napari
 from qtpy.QtCore import QTimer
 from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.memory import Memory
-from qt.stalling_world import OneRunPortal, page_of_world
+from qt.docks import OneRunPortal, page_at
 
 sys.excepthook = sys.__excepthook__  # nobody catches what slots raise: PyQt6 ends the program then
 base, folder = sys.argv[1:]
-page = page_of_world(lambda path: base + path)
+page = page_at(base)
 viewer = napari.Viewer(show=True)
 browser = PortalBrowser(
     viewer, open_portal=lambda _source, _job: OneRunPortal(page), memory=Memory(Path(folder) / "browser.ini")
@@ -304,12 +286,12 @@ print("closed")
 @pytest.mark.timeout(400)  # starting a viewer takes its time where others do so too
 @pytest.mark.parametrize("how", WAYS)
 def test_closing_the_viewer_amid_loading_ends_the_program_in_order(server, project_folder, tmp_path, how):
-    hold(server, how, lambda request: asks_for_points(request) or asks_for_voxels(request))
-    command = [sys.executable, "-c", CLOSES_THE_VIEWER, server.address_of(""), str(tmp_path)]
+    server.script(f"{POINTS}|{VOXELS}", sent(how))
+    command = [sys.executable, "-c", CLOSES_THE_VIEWER, server.url, str(tmp_path)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, cwd=project_folder / "tests", text=True, **pipes) as program:
-        server.wait_until_held(2, timeout_s=180)
+        server.wait_until(lambda: server.held > 1, timeout_s=180)
         said, complaints = program.communicate("close\n", timeout=120)
     assert (program.returncode, said) == (0, "closed\n"), complaints
     assert "Traceback" not in complaints
-    server.wait_until_left()
+    server.wait_until(lambda: not server.held)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ome_images import noise, write_image, write_label_list
-from stream_server import StreamServer
+from server import Server, status
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def viewer(viewer_in_window):
 
 @pytest.fixture
 def served(tmp_path):
-    with StreamServer(tmp_path) as server:
+    with Server(tmp_path) as server:
         yield server
 
 
@@ -59,7 +59,7 @@ def test_a_store_that_refuses_what_it_does_not_have_shows_the_image_without_labe
     qtbot, viewer, served, tmp_path, example, capsys
 ):
     write_image(tmp_path / "a.zarr", noise((5, 20, 20)), "zyx")
-    served.statuses["labels"] = 403
+    served.script("labels", status(403))
     (layer,) = example.add_image(viewer, f"{served.url}/a.zarr")
     wait_drawn(qtbot, layer, noise((5, 20, 20))[2])
     assert "left out" in capsys.readouterr().out

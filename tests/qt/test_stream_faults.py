@@ -1,15 +1,11 @@
 """A server that fails while planes are scrubbed: the window goes on, nothing wrong is drawn, Go on is offered."""
 
-import threading
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt, QTimer
 
-import fault_server as faults
-from fault_server import FaultServer, Faulty
-from gui_waits import Gate, gui_waits
 from napari_cryoet._qt.status_strip import StatusStrip
 from napari_cryoet._qt.stream_watch import StreamWatch
 from napari_cryoet._qt.streaming.progressive import make_layer
@@ -18,16 +14,18 @@ from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec
 from napari_cryoet.network import client
 from napari_cryoet.streaming import open_pyramid
+from qt.docks import FINEST
 from qt.fake_link import NothingHeld, OneLayer
+from server import Server, garbled, saying, sent, status, without_ranges
 
 SHAPE = (120, 280, 264)
 MIDDLE = 59  # where napari starts
 PATIENCE_S = 0.5  # with a server that stalls; else longer: a busy machine stalls too
 FAULTS = {
-    "drops the connection": lambda server: faults.dropped,
-    "stalls": lambda server: server.stalled,
-    "has a problem of its own": lambda server: faults.broken,
-    "sends wrong bytes": lambda server: faults.inverted,
+    "drops the connection": sent("cut"),
+    "stalls": sent("stalled"),
+    "has a problem of its own": status(500),
+    "sends wrong bytes": garbled,
 }
 
 
@@ -46,18 +44,9 @@ def truth(folder):
 
 
 @pytest.fixture
-def server():
-    with FaultServer() as running:
-        yield running
-
-
-@pytest.fixture
-def files(name, server, folder, monkeypatch):
-    if name == "stalls":
-        monkeypatch.setattr(client, "STALL_S", PATIENCE_S)
-    behaviour = Faulty(faults.files(folder), pattern=r"/0/\d+/\d+/\d+$")
-    server.behave(behaviour)
-    return behaviour
+def server(folder):
+    with Server(folder) as server:
+        yield server
 
 
 @pytest.fixture
@@ -66,9 +55,9 @@ def viewer(viewer_in_window):
 
 
 @pytest.fixture
-def shown(qtbot, viewer, server, files):
+def shown(qtbot, viewer, server):
     """The layer, how its stream is, and the line of the dock that tells it."""
-    pyramid = open_pyramid(server.url.replace("/file", "/image.zarr"))
+    pyramid = open_pyramid(f"{server.url}/image.zarr")
     options = {"contrast_limits": (-3, 3), "metadata": {METADATA_KEY: {"run_name": "TS_026"}}}
     layer, stream = make_layer(LayerSpec(pyramid.levels, options, "image"), viewer=viewer)
     strip = StatusStrip()
@@ -101,23 +90,23 @@ def wait_exact(qtbot, shown, z, truth):
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_while_scrubbing_is_told_and_can_be_gone_over(name, qtbot, viewer, server, files, shown, truth):
+def test_a_fault_while_scrubbing_is_told_and_can_be_gone_over(name, qtbot, viewer, server, shown, truth, monkeypatch):
     wait_exact(qtbot, shown, MIDDLE, truth)
-    files.fault = FAULTS[name](server)
-    with gui_waits() as waits:
-        for z in range(95, 107):
-            viewer.dims.set_current_step(0, z)
-            assert_nothing_wrong_is_drawn(shown.layer, z, truth)
-            qtbot.wait(20)
-            assert_nothing_wrong_is_drawn(shown.layer, z, truth)
-        qtbot.waitUntil(shown.strip.retry.isVisible)
+    if name == "stalls":
+        monkeypatch.setattr(client, "STALL_S", PATIENCE_S)
+    server.script(FINEST, FAULTS[name])
+    for z in range(95, 107):
+        viewer.dims.set_current_step(0, z)
+        assert_nothing_wrong_is_drawn(shown.layer, z, truth)
+        qtbot.wait(20)
+        assert_nothing_wrong_is_drawn(shown.layer, z, truth)
+    qtbot.waitUntil(shown.strip.retry.isVisible)
 
-    assert waits == []
     assert "TS_026" in shown.strip.label.accessibleName()
     assert not shown.stream.state.is_exact
     assert_nothing_wrong_is_drawn(shown.layer, 106, truth)
 
-    files.fault = None
+    server.end()
 
     def press_until_exact():
         if shown.strip.retry.isVisible():
@@ -129,37 +118,28 @@ def test_a_fault_while_scrubbing_is_told_and_can_be_gone_over(name, qtbot, viewe
     qtbot.waitUntil(lambda: "exact" in shown.strip.label.accessibleName())
 
 
-@pytest.mark.parametrize("name", ["changes its files with every answer"])
-def test_an_image_that_changed_says_so_and_shows_nothing_of_the_new_one(
-    name, qtbot, viewer, server, files, shown, truth
-):
+def test_an_image_that_changed_says_so_and_shows_nothing_of_the_new_one(qtbot, viewer, server, shown, truth):
     wait_exact(qtbot, shown, MIDDLE, truth)
-    files.fault = faults.ever_another
+    server.script(FINEST, saying(ETag='"another"'))
     viewer.dims.set_current_step(0, 95)
     qtbot.waitUntil(lambda: isinstance(shown.stream.state.error, ChangedError))
     qtbot.waitUntil(lambda: "image.zarr" in shown.strip.label.accessibleName())
     assert_nothing_wrong_is_drawn(shown.layer, 95, truth)
 
 
-@pytest.mark.parametrize("name", ["knows nothing of ranges"])
-def test_a_bad_habit_of_a_server_only_costs_time(name, qtbot, viewer, server, files, shown, truth):
+def test_a_server_that_knows_no_ranges_only_costs_time(qtbot, viewer, server, shown, truth):
     wait_exact(qtbot, shown, MIDDLE, truth)
-    files.fault = faults.whole if name == "knows nothing of ranges" else server.slow_to_start
+    whole = server.script(FINEST, without_ranges)
     for z in range(20, 26):
         viewer.dims.set_current_step(0, z)
         assert_nothing_wrong_is_drawn(shown.layer, z, truth)
         qtbot.wait(20)
     wait_exact(qtbot, shown, 25, truth)
-    assert files.hits
+    assert whole.hits
 
 
-HOLDS = {"holds its answers": False, "holds the second halves of its answers": True}
-
-
-@pytest.mark.parametrize("name", HOLDS)
-def test_the_window_waits_for_nothing_while_a_server_holds_what_it_was_asked_for(
-    name, qtbot, viewer, server, files, shown, truth
-):
+@pytest.mark.parametrize("fault", [None, sent("stalled")])
+def test_the_window_goes_on_while_a_server_holds_what_it_was_asked_for(fault, qtbot, viewer, server, shown, truth):
     wait_exact(qtbot, shown, MIDDLE, truth)
 
     def turn():
@@ -168,24 +148,20 @@ def test_the_window_waits_for_nothing_while_a_server_holds_what_it_was_asked_for
         QTimer.singleShot(0, lambda: came.append(True))
         qtbot.waitUntil(lambda: bool(came))
 
-    with Gate(is_in_middle=HOLDS[name]) as gate, gui_waits() as waits:
-        files.fault = gate
-        for z in range(95, 107):
-            viewer.dims.set_current_step(0, z)
-            assert_nothing_wrong_is_drawn(shown.layer, z, truth)
-            turn()
-        qtbot.waitUntil(lambda: gate.held > 0)
-        for act in ways_to_look(viewer, shown):
-            act()
-            turn()
-        viewer.dims.set_current_step(0, 100)
+    server.script(FINEST, fault)
+    for z in range(95, 107):
+        viewer.dims.set_current_step(0, z)
+        assert_nothing_wrong_is_drawn(shown.layer, z, truth)
         turn()
-        assert_nothing_wrong_is_drawn(shown.layer, 100, truth)
-        is_exact = shown.stream.state.is_exact
-
-    assert gate.found == []
-    assert waits == []
-    assert not is_exact
+    qtbot.waitUntil(lambda: server.held > 0)
+    for act in ways_to_look(viewer, shown):
+        act()
+        turn()
+    viewer.dims.set_current_step(0, 100)
+    turn()
+    assert_nothing_wrong_is_drawn(shown.layer, 100, truth)
+    assert not shown.stream.state.is_exact
+    server.end()
     wait_exact(qtbot, shown, 100, truth)
 
 
@@ -202,14 +178,3 @@ def ways_to_look(viewer, shown):
     yield lambda: setattr(shown.layer, "visible", True)
     yield shown.stream.stop
     yield shown.stream.retry
-
-
-# whether such waits are noticed
-
-
-def test_a_wait_is_noticed_with_where_it_was():
-    with gui_waits() as waits:
-        threading.Event().wait(0.001)
-
-    assert waits
-    assert "test_stream_faults.py" in waits[0]

@@ -14,12 +14,12 @@ from napari_cryoet._qt.streaming.progressive import make_layer
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.specs import LayerSpec
 from napari_cryoet.streaming import open_pyramid
-from stream_server import StreamServer
+from server import Server
 
 
 @pytest.fixture
 def served(tmp_path):
-    with StreamServer(tmp_path) as server:
+    with Server(tmp_path) as server:
         yield server
 
 
@@ -33,7 +33,7 @@ def stored(served, tmp_path):
     values = np.random.default_rng(0).normal(size=(45, 71, 58)).astype("f4")
     write_pyramid(tmp_path / "a.zarr", values, 10.0)
     pyramid = open_pyramid(f"{served.url}/a.zarr")
-    served.gate.clear()
+    served.script("", None)
     return pyramid
 
 
@@ -54,7 +54,7 @@ def test_a_picture_that_is_not_exact_yet_has_a_mark_until_it_is(qtbot, viewer, s
     qtbot.waitUntil(mark_of(viewer).isVisible)
     assert mark_of(viewer).text() == "sharpening…"
     assert "&lt;b&gt;TS_1&lt;/b&gt;: sharpening…" in mark_of(viewer).toolTip()
-    served.gate.set()
+    served.end()
     qtbot.waitUntil(mark_of(viewer).isHidden)
 
 
@@ -80,7 +80,7 @@ def test_the_mark_tells_how_much_comes_and_stops_it_and_goes_on(qtbot, viewer, s
     assert status.state.is_stopped
     actions = offered(qtbot, viewer)
     assert list(actions) == [GO_ON]
-    served.gate.set()
+    served.end()
     actions[GO_ON].trigger()
     qtbot.waitUntil(mark_of(viewer).isHidden)
     assert status.state.is_exact

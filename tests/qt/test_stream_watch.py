@@ -18,7 +18,7 @@ from napari_cryoet.layers.load import load_tomogram
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.network.policy import save_data
 from qt.fake_link import NothingHeld
-from stream_server import StreamServer
+from server import Server
 
 
 class Stream(QObject):
@@ -79,7 +79,7 @@ def test_pixels_of_a_server_that_is_not_reached_say_of_which_day_they_are(qtbot,
 @pytest.fixture
 def served(tmp_path):
     write_pyramid(tmp_path / "v.zarr", np.random.default_rng(0).normal(size=(45, 300, 310)).astype("f4"), 10.0)
-    with StreamServer(tmp_path) as server:
+    with Server(tmp_path) as server:
         yield server
     save_data()
 
@@ -115,12 +115,12 @@ def opened(viewer, served, **options):
 def test_a_layer_that_somebody_else_added_is_told_of_and_stopped(qtbot, viewer_model, served, strip):
     layer = opened(viewer_model, served, name="mine")
     qtbot.waitUntil(lambda: strip.label.text() == "mine · exact")
-    served.gate.clear()
+    served.script("", None)
     viewer_model.dims.set_current_step(0, 44)
     qtbot.waitUntil(lambda: strip.label.text().startswith("mine · sharpening…"))
     strip.stop.click()
     assert strip.label.text() == "mine · stopped"
-    served.gate.set()
+    served.end()
     strip.retry.click()
     qtbot.waitUntil(lambda: strip.label.text() == "mine · exact")
     layer.visible = False

@@ -16,9 +16,8 @@ from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.network.policy import save_data
 from napari_cryoet.records import TiltSeries
 from qt import fake_portal
-from qt.docks import dock_at_run
-from qt.stalling_world import RUN_ID, TOMOGRAM, page_of_world, write_world
-from stream_server import StreamServer
+from qt.docks import RUN_ID, TOMOGRAM, dock_at_run, page_at, write_run
+from server import Server
 
 LONG_MS = 60_000
 ANGLES = (-60.0, -30.0, 0.0, 30.0, 60.0)
@@ -38,14 +37,14 @@ def images():
 
 @pytest.fixture
 def served(tmp_path, images):
-    write_world(tmp_path)
+    write_run(tmp_path)
     write_pyramid(tmp_path / "tilts.zarr", images, 2.17, "tiltseries")
     (tmp_path / "tilts.rawtlt").write_text("".join(f"{angle}\n" for angle in ANGLES))
-    with StreamServer(tmp_path) as server:
+    with Server(tmp_path) as server:
         yield server
 
 
-def series_at(served: StreamServer, **fields) -> TiltSeries:
+def series_at(served: Server, **fields) -> TiltSeries:
     defaults = {
         "id": SERIES.id,
         "size_z": 5,
@@ -63,7 +62,7 @@ def make_dock(qtbot, viewer_in_window, memory, served):
     docks: list[PortalBrowser] = []
 
     def make(*series: TiltSeries) -> PortalBrowser:
-        page = replace(page_of_world(lambda name: f"{served.url}/{name}"), tilt_series=series)
+        page = replace(page_at(served.url), tilt_series=series)
         browser = dock_at_run(qtbot, viewer_in_window, memory, page)
         docks.append(browser)
         return browser
@@ -145,14 +144,14 @@ def test_closing_the_window_unticks(qtbot, make_dock, served):
 
 def test_a_tick_can_be_taken_back_while_it_loads(qtbot, make_dock, served):
     dock = make_dock(series_at(served))
-    served.gate.clear()
+    served.script("", None)
     tick(qtbot, dock)
     rows = dock.screens.run.tilt_series
     assert rows.item(0).text().startswith("opening…")
     tick(qtbot, dock)
     assert not dock.tilt_desk.windows
     assert not rows.item(0).text().startswith("opening…")
-    served.gate.set()
+    served.end()
 
 
 def test_what_the_server_lacks_is_told_with_a_retry(qtbot, make_dock, served):

@@ -13,9 +13,8 @@ from napari_cryoet._qt.layer_menu import LayerMenu
 from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet.network.policy import save_data
 from napari_cryoet.streaming import pyramid_of
-from qt.docks import dock_at_run
-from qt.stalling_world import TOMOGRAM, page_of_world, write_world
-from stream_server import StreamServer
+from qt.docks import TOMOGRAM, dock_at_run, page_at, write_run
+from server import Server
 
 LONG_MS = 60_000
 ALL_OF_LEVEL_1 = 4 * 256 * 256  # voxels
@@ -44,9 +43,9 @@ def level_1_unasked(monkeypatch):
 @pytest.fixture
 def dock(qtbot, viewer_in_window, memory, tmp_path):
     """The dock in a window, at the page of a run on a server."""
-    write_world(tmp_path)
-    with StreamServer(tmp_path) as served:
-        page = page_of_world(lambda name: f"{served.url}/{name}")
+    write_run(tmp_path)
+    with Server(tmp_path) as served:
+        page = page_at(served.url)
         browser = dock_at_run(qtbot, viewer_in_window, memory, page)
         yield browser
         browser.close_down()
