@@ -3,7 +3,7 @@
     xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/compare_and_add.py [--counts 1000 100000 1000000]
 
 Particles are placed at random, 0.05 in a cubic radius. Four of five are found and moved by a third of the radius; as
-many as were missed are invented; all are oriented. They are compared with the truth, and opened from a RELION file with
+many as were missed are invented; all are oriented. They are compared with the truth, and opened from a file with
 ``viewer.open``. Plain napari gets the same numbers as a Points and a Vectors layer. Prints medians in seconds.
 """
 
@@ -80,7 +80,7 @@ def added(count: int, file: Path) -> Result:
     """Open picks from a file, in a window that has shown nothing yet."""
     viewer = new_window()
     seconds = timed(lambda: drawn(lambda: viewer.open(file, plugin=PLUGIN)))
-    return {f"open {count:,} oriented picks": seconds} | edited(viewer, count, viewer.layers[0])
+    return {f"open {count:,} oriented picks": seconds} | edited(viewer, count)
 
 
 def added_plainly(count: int, file: Path) -> Result:
@@ -96,11 +96,14 @@ def added_plainly(count: int, file: Path) -> Result:
         viewer.add_points(picks.points_zyx, size=2 * RADIUS_ANGSTROM / SPACING_ANGSTROM)
 
     seconds = timed(lambda: drawn(add))
-    return {f"open {count:,} oriented picks": seconds} | edited(viewer, count, viewer.layers[-1])
+    return {f"open {count:,} oriented picks": seconds} | edited(viewer, count)
 
 
-def edited(viewer: Any, count: int, points: Any) -> Result:
+def edited(viewer: Any, count: int) -> Result:
     """Step through picks, and delete one of them."""
+    from napari.layers import Points
+
+    points = next(layer for layer in viewer.layers if isinstance(layer, Points))
     n_planes = int(viewer.dims.nsteps[0])
     planes = np.linspace(0.1 * n_planes, 0.9 * n_planes, N_STEPS).astype(int)
     steps = [timed(lambda p=plane: drawn(lambda: viewer.dims.set_current_step(0, p))) for plane in planes]
@@ -141,13 +144,13 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         for count in given.counts:
-            write_picks(two_sets(count)[0], Path(folder, f"{count}.star"), format="relion5")
+            write_picks(two_sets(count)[0], Path(folder, f"{count}.ndjson"))
 
         def measure(parts: str) -> Result:
             result: Result = {}
             for count in given.counts:
                 for part in WHOSE[parts]:
-                    result |= fresh_process(__file__, "--child", part, count, Path(folder, f"{count}.star"))
+                    result |= fresh_process(__file__, "--child", part, count, Path(folder, f"{count}.ndjson"))
             return result
 
         runs = in_turns(list(WHOSE), measure, given.repeats)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from pathlib import Path
 
 import platformdirs
 import pytest
 
 from napari_cryoet.cli import main
-from napari_cryoet.streaming.disk_cache import FOLDER_VARIABLE, LIMIT_VARIABLE, DiskCache, cache_folder, limit_bytes
+from napari_cryoet.streaming.disk_cache import FOLDER_VARIABLE, LIMIT_VARIABLE, OWN_FOLDER, DiskCache, limit_bytes
 from napari_cryoet.streaming.sources import Piece
 
 ADDRESS = "https://files.example.org/a.zarr"
@@ -34,7 +32,7 @@ def kept(root: Path) -> Path:
 
 
 def keep_pixels(count: int) -> None:
-    cache = DiskCache(cache_folder(), 10**9)
+    cache = DiskCache(limit_bytes=10**9)
     for number in range(count):
         cache.put(cache.image(ADDRESS), f"{number}", 0, Piece(LARGE, "1", len(LARGE)))
     assert cache.flush(30)
@@ -52,7 +50,7 @@ def test_every_kind_is_shown_with_its_size_limit_and_place(kept: Path, capsys: C
         assert metadata.split()[:4] == ["2", "KB", "metadata", str(kept / "answers")]
         assert "at most 200 MB" in metadata
         assert demo.split()[:4] == ["2", "KB", "demo", str(kept / "demo-1.0-3")]
-        assert pixels.split()[1:4] == ["MB", "pixels", str(kept / "pixels")]
+        assert pixels.split()[1:4] == ["MB", "pixels", str(kept / "pixels" / OWN_FOLDER)]
         assert "default" in pixels
 
 
@@ -77,7 +75,7 @@ def test_kinds_can_be_cleared_alone(kept: Path, capsys: Captured) -> None:
 
 
 def test_who_has_pixels_open_keeps_an_empty_cache(kept: Path) -> None:
-    cache = DiskCache(cache_folder(), 10**9)
+    cache = DiskCache(limit_bytes=10**9)
     assert is_kept(cache, "1")
     assert main(["cache", "clear", "pixels"]) == 0
     assert not is_kept(cache, "1")
@@ -91,25 +89,12 @@ def test_a_limit_holds_at_once_and_from_then_on(kept: Path, monkeypatch: pytest.
         assert main(["cache", "limit", size]) == 0
         assert words in capsys.readouterr().out
         assert limit_bytes() == number
-        assert sum(path.stat().st_size for path in (kept / "pixels").rglob("??/*") if path.is_file()) <= number
+        assert DiskCache().size_bytes <= number
     assert main(["cache", "limit", "default"]) == 0
     assert "default" in capsys.readouterr().out
     monkeypatch.setenv(LIMIT_VARIABLE, "1GB")
     assert main(["cache", "limit", "5GB"]) == 0
     assert f"at most 1 GB, as {LIMIT_VARIABLE} says" in capsys.readouterr().out
-
-
-def test_what_cannot_be_written_says_why_and_where(
-    kept: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
-) -> None:
-    def refuse(_folder: object, *_: object, **__: object) -> None:
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(kept / "answers"))
-
-    monkeypatch.setattr("shutil.rmtree", refuse)
-    assert main(["cache", "clear", "metadata"]) == 1
-    told = capsys.readouterr().err
-    assert os.strerror(errno.EROFS) in told
-    assert str(kept / "answers") in told
 
 
 def test_a_folder_of_your_own_keeps_everything_but_the_pixels(
@@ -123,7 +108,7 @@ def test_a_folder_of_your_own_keeps_everything_but_the_pixels(
     assert "nothing is kept" in capsys.readouterr().out
     keep_pixels(2)
     assert main(["cache"]) == 0
-    assert capsys.readouterr().out.splitlines()[1].split()[1:4] == ["KB", "pixels", str(scratch)]
+    assert capsys.readouterr().out.splitlines()[1].split()[1:4] == ["KB", "pixels", str(scratch / OWN_FOLDER)]
     assert main(["cache", "clear"]) == 0
     assert [path.name for path in scratch.iterdir()] == ["thesis.txt"]
 
@@ -132,4 +117,4 @@ def test_pixels_may_be_kept_beside_everything_else(kept: Path, monkeypatch: pyte
     monkeypatch.setenv(FOLDER_VARIABLE, str(kept))
     keep_pixels(2)
     assert main(["cache", "clear"]) == 0
-    assert not any(kept.iterdir())
+    assert not list(kept.rglob("*"))

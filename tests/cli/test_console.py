@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ class Terminal(io.StringIO):
 def test_on_a_terminal_progress_is_a_bar_that_goes_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    with Steps() as steps:
+    with closing(Steps()) as steps:
         steps.show(0.25, "reading [a]")
     assert "25%" in terminal.getvalue()
     assert "reading [a]" in terminal.getvalue()
@@ -35,7 +36,7 @@ def test_on_a_terminal_progress_is_a_bar_that_goes_at_the_end(monkeypatch: pytes
 def test_in_a_log_progress_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     log = io.StringIO()
     monkeypatch.setattr(sys, "stderr", log)
-    with Steps() as steps:
+    with closing(Steps()) as steps:
         for number in range(100):
             steps.show(number / 100, "reading")
     assert log.getvalue() == "  0%  reading\n"

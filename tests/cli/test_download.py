@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from download_samples import FRAME, sample_files, sample_rows, write_files
+from download_samples import sample_files, sample_rows, write_files
 from napari_cryoet import open_portal
 from napari_cryoet.cli import main
 from napari_cryoet.packs.pack import Manifest, write_pack
@@ -36,14 +36,6 @@ def test_a_dataset_comes_whole(pack: str, tmp_path: Path, capsys: Captured) -> N
 
     assert main(["download", pack, "--dataset", "10000", "--to", str(tmp_path / "to")]) == 0
     assert f"{len(sample_files())} files complete already" in capsys.readouterr().out
-
-
-def test_a_run_comes_with_everything_where_that_is_wanted(pack: str, tmp_path: Path) -> None:
-    arguments = ["download", pack, "--run", "2", "--what", "everything", "--to", str(tmp_path / "to")]
-    assert main(arguments) == 0
-    wanted = {key for key in sample_files() if key.startswith("10000/TS_2/")} | {"10000/Images/snapshot.png"}
-    assert files_in(tmp_path / "to") == wanted
-    assert FRAME in wanted
 
 
 def test_a_part_of_a_dataset_can_be_chosen(pack: str, tmp_path: Path) -> None:

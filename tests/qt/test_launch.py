@@ -33,7 +33,7 @@ CELL_RUN, RUN_WITHOUT_TOMOGRAM = 9001, 9004
 RIBOSOMES, MEMBRANE, CAPTION, MISALIGNED = 9001, 9008, 9009, 9011
 
 needs_xvfb = pytest.mark.skipif(
-    not sys.platform.startswith("linux") or shutil.which("Xvfb") is None, reason="Xvfb isn't installed"
+    not sys.platform.startswith("linux") or shutil.which("xvfb-run") is None, reason="xvfb-run isn't installed"
 )
 
 

@@ -1,4 +1,4 @@
-"""The application: its commands, and what becomes of errors and signals."""
+"""The application: its commands, and what becomes of errors."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ import typer
 
 from napari_cryoet._version import __version__
 from napari_cryoet.cli import cache, picks, portals, window
-from napari_cryoet.cli.console import harmless, prepare_streams, say, tell, terminated_like_interrupted
-from napari_cryoet.exceptions import CryoETError, DownloadError, StoppedError
+from napari_cryoet.cli.console import harmless, prepare_streams, say, tell
+from napari_cryoet.exceptions import CryoETError, DownloadError
 
 FAILED: Final = 1
 MISUSED: Final = 2
 STOPPED: Final = 130
-TERMINATED: Final = 143
 
 _DEBUG: Final = "--debug"
 _MOST_LISTED: Final = 20
@@ -47,36 +46,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 done, 1 failed, 2 not understood, 130 or 143 stopped by a signal."""
     prepare_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
-    with terminated_like_interrupted() as was_terminated:
-        code = _run([each for each in given if each != _DEBUG], debug=_DEBUG in given)
-    return TERMINATED if code == STOPPED and was_terminated.is_set() else code
-
-
-def _run(arguments: list[str], *, debug: bool) -> int:
+    words = [each for each in given if each != _DEBUG]
     try:
         command = typer.main.get_command(app)
-        return int(command.main(arguments, "napari-cryoet", standalone_mode=False, obj=arguments) or 0)
+        return int(command.main(words, "napari-cryoet", standalone_mode=False, obj=words) or 0)
     except _UsageError as error:
         text = io.StringIO()
         error.show(text)  # type: ignore[attr-defined]
         sys.stderr.write(harmless(text.getvalue()))
         return MISUSED
-    except (StoppedError, KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         tell("napari-cryoet: stopped")
         return STOPPED
     except (CryoETError, OSError) as error:
-        if debug:
+        if _DEBUG in given:
             raise
-        tell(f"napari-cryoet: {_words(error)}")
-        files = error.files if isinstance(error, DownloadError) else ()
-        for path in files[:_MOST_LISTED]:
-            tell(f"  {path}")
-        if len(files) > _MOST_LISTED:
-            tell(f"  and {len(files) - _MOST_LISTED} more")
-        return FAILED
+        return _failed(error)
 
 
-def _words(error: CryoETError | OSError) -> str:
-    if isinstance(error, CryoETError):
-        return str(error)
-    return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+def _failed(error: CryoETError | OSError) -> int:
+    """Say what went wrong."""
+    words = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        words = ": ".join(filter(None, [error.strerror, error.filename]))
+    tell(f"napari-cryoet: {words}")
+    files = error.files if isinstance(error, DownloadError) else ()
+    for file in files[:_MOST_LISTED]:
+        tell(f"  {file}")
+    if len(files) > _MOST_LISTED:
+        tell(f"  and {len(files) - _MOST_LISTED} more")
+    return FAILED

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import stat
+from collections.abc import Iterator
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
@@ -26,15 +26,12 @@ class Kind(StrEnum):
     PIXELS = "pixels"
 
 
-_OTHER: Final = "other"
-
-
 def _limit_of(text: str) -> Any:
     """A number of bytes, or "default"."""
     from napari_cryoet.streaming.disk_cache import parse_size
 
     try:
-        return text if text.strip().lower() == "default" else parse_size(text)
+        return text if text == "default" else parse_size(text)
     except ValueError as error:
         raise typer.BadParameter(f"{error}, or default") from error
 
@@ -49,18 +46,15 @@ def _cache(context: typer.Context) -> None:
 def show() -> None:
     """Show what is kept on this computer (default)."""
     from napari_cryoet.portal.transport import MAX_CACHE_BYTES
+    from napari_cryoet.streaming.disk_cache import cache_folder
 
     limits = {"metadata": f"at most {size_text(MAX_CACHE_BYTES)}", "pixels": _pixel_limit_text()}
-    kept = [
-        (size_text(_size_bytes(_own(path))), kind, str(path), limits.get(kind, ""))
-        for kind, paths in _folders().items()
-        for path in paths
-    ]
+    kept = [(size_text(_size_bytes(path)), kind, str(path), limits.get(kind, "")) for kind, path in _kept()]
     if kept:
         say_table((">size", "kind", "folder", "limit"), kept)
     else:
         say(f"nothing is kept in {cache_path()}")
-        say(f"pixels would be kept in {_pixel_folder()} ({limits['pixels']})")
+        say(f"pixels would be kept in {cache_folder()} ({limits['pixels']})")
 
 
 @app.command()
@@ -70,60 +64,47 @@ def limit(
     """Say how much pixels may take."""
     from napari_cryoet.streaming.disk_cache import DiskCache, choose_limit, limit_bytes
 
-    choose_limit(None if isinstance(size, str) else size)
-    DiskCache(_pixel_folder()).shrink(limit_bytes())
+    choose_limit(None if size == "default" else size)
+    DiskCache().shrink(limit_bytes())
     say(f"pixels: {_pixel_limit_text()}")
 
 
 @app.command()
-def clear(
-    what: Annotated[list[Kind] | None, typer.Argument(metavar="[WHAT]...")] = None,
-) -> None:
+def clear(what: Annotated[list[Kind] | None, typer.Argument(metavar="[WHAT]...")] = None) -> None:
     """Delete what is kept on this computer: all of it, or metadata, demo or pixels."""
     from napari_cryoet.streaming.disk_cache import DiskCache
 
     rows = []
-    for kind in what or (*Kind, _OTHER):
-        for path in _folders()[kind]:
-            rows.append((size_text(_size_bytes(_own(path))), kind, "deleted"))
-            if kind == "pixels":
-                DiskCache(path).clear()  # those who have them open keep an empty cache
-            elif path.is_symlink() or not path.is_dir():
-                path.unlink()
-            else:
-                shutil.rmtree(path)
-            with suppress(OSError):  # a folder that the person named may hold other things
-                path.rmdir()
+    for kind, path in list(_kept()):
+        if what and kind not in what:
+            continue
+        rows.append((size_text(_size_bytes(path)), kind, "deleted"))
+        if kind == "pixels":
+            DiskCache().clear()  # those who have them open keep an empty cache
+            for folder in (path, path.parent):
+                with suppress(OSError):  # a folder that the person named may hold other things
+                    folder.rmdir()
+        elif path.is_symlink() or not path.is_dir():
+            path.unlink()
+        else:
+            shutil.rmtree(path)
     if rows:
         say_table((">size", "kind", ""), rows)
     else:
         say("nothing to clear")
 
 
-def _folders() -> dict[str, list[Path]]:
-    """What is kept of each kind."""
-    folders: dict[str, list[Path]] = {kind: [] for kind in (*Kind, _OTHER)}
-    root, pixels = cache_path(), _pixel_folder()
+def _kept() -> Iterator[tuple[str, Path]]:
+    """The kinds and places of what is kept; of the folder of pixels only what is ours."""
+    from napari_cryoet.streaming.disk_cache import OWN_FOLDER, cache_folder
+
+    root, pixels = cache_path(), cache_folder() / OWN_FOLDER
     for path in sorted(root.iterdir()) if root.is_dir() else []:
-        if path not in {pixels, _own(pixels)} and path.suffix != ".lock":  # by which processes wait for each other
+        if path not in {pixels, pixels.parent} and path.suffix != ".lock":  # by which processes wait for each other
             is_demo = path.name.startswith("demo-")
-            folders["metadata" if path.name == "answers" else "demo" if is_demo else _OTHER].append(path)
-    if _own(pixels).is_dir():
-        folders["pixels"].append(pixels)
-    return folders
-
-
-def _pixel_folder() -> Path:
-    from napari_cryoet.streaming.disk_cache import cache_folder
-
-    return cache_folder()
-
-
-def _own(path: Path) -> Path:
-    """What is ours of a folder: all, unless it was named for the pixels, and may hold the person's own things."""
-    from napari_cryoet.streaming.disk_cache import OWN_FOLDER
-
-    return path / OWN_FOLDER if path == _pixel_folder() else path
+            yield "metadata" if path.name == "answers" else "demo" if is_demo else "other", path
+    if pixels.is_dir():
+        yield "pixels", pixels
 
 
 def _pixel_limit_text() -> str:
@@ -133,14 +114,8 @@ def _pixel_limit_text() -> str:
     text = f"at most {size_text(limit_bytes)}" if limit_bytes > 0 else "turned off"
     if disk_cache.environment_limit_bytes() is not None:
         text += f", as {disk_cache.LIMIT_VARIABLE} says"
-    text += ", the default here" if disk_cache.named_limit_bytes() is None else ""
-    return text
+    return text + (", the default here" if disk_cache.named_limit_bytes() is None else "")
 
 
-def _size_bytes(folder: Path) -> int:
-    size_bytes = 0
-    for path in [folder, *folder.rglob("*")]:
-        with suppress(FileNotFoundError):  # others may be using it
-            status = path.lstat()
-            size_bytes += 0 if stat.S_ISDIR(status.st_mode) else status.st_size
-    return size_bytes
+def _size_bytes(path: Path) -> int:
+    return sum(file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file())

@@ -16,19 +16,18 @@ from typing import Any, Final
 
 import typer
 
+from napari_cryoet.exceptions import StoppedError
+
 _LOG_INTERVAL_S: Final = 5.0
 #: What a terminal would obey instead of showing it: control characters, and those that turn the direction of texts.
 _OBEYED: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def prepare_streams() -> None:
-    """Make stdout and stderr take whatever is said: also if they can't spell it, or the caller has closed them."""
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - as long as the process lasts
-        elif isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # Å and · are beyond some terminals and most logs of Windows
+    """Let stdout and stderr take whatever is said: Å and · are beyond some terminals and most logs of Windows."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def harmless(text: str) -> str:
@@ -37,8 +36,13 @@ def harmless(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """Print a line of the result, or several."""
-    _print(harmless(text))
+    """Print the result, or a part of it; ends the command where its reader has left, as ``head`` does."""
+    try:
+        sys.stdout.write(f"{harmless(text)}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit from None
 
 
 def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -47,26 +51,15 @@ def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False)
     for name in columns:
         table.add_column(name.removeprefix(">"), justify="right" if name.startswith(">") else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(harmless(cell)) for cell in row))
-    is_terminal = sys.stdout.isatty()
-    console = Console(width=None if is_terminal else 1000, no_color=not is_terminal)
+    console = Console(width=None if sys.stdout.isatty() else 1000, color_system=None)
     with console.capture() as captured:
         console.print(table)
-    _print("\n".join(line.rstrip() for line in captured.get().splitlines()))
-
-
-def _print(text: str) -> None:
-    """Print; ends the command where its reader has left, as `head` does."""
-    try:
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit from None
+    say("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def tell(line: str) -> None:
@@ -84,64 +77,57 @@ class Steps:
     def show(self, share: float, words: str) -> None:
         """Show that a share of the work is done."""
         if sys.stderr.isatty():
-            self._show_bar(share, harmless(words))
+            self._bar = self._bar or _started_bar()
+            self._bar.update(self._bar.task_ids[0], completed=share, description=harmless(words))
         elif time.monotonic() - self._told_at >= _LOG_INTERVAL_S:
             self._told_at = time.monotonic()
             tell(f"{share:4.0%}  {words}")
 
-    def __enter__(self) -> Steps:
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
+    def close(self) -> None:
+        """Take the bar away."""
         if self._bar is not None:
             self._bar.stop()
 
-    def _show_bar(self, share: float, words: str) -> None:
-        if self._bar is None:
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-            described = TextColumn("{task.description}", markup=False)
-            columns = (BarColumn(bar_width=20), TaskProgressColumn(), TimeRemainingColumn(), described)
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._bar.add_task("", total=1.0)
-            self._bar.start()
-        self._bar.update(self._bar.task_ids[0], completed=share, description=words)
+def _started_bar() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-
-@contextmanager
-def terminated_like_interrupted() -> Iterator[threading.Event]:
-    """Let SIGTERM stop a command as Ctrl+C does; give an event that tells that it came."""
-    was_terminated = threading.Event()
-
-    def on_terminate(_number: int, _frame: FrameType | None) -> None:
-        was_terminated.set()
-        signal.raise_signal(signal.SIGINT)
-
-    with _handling(signal.SIGTERM, on_terminate):
-        yield was_terminated
+    described = TextColumn("{task.description}", markup=False)
+    columns = (BarColumn(bar_width=20), TaskProgressColumn(), TimeRemainingColumn(), described)
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    bar.add_task("", total=1.0)
+    bar.start()
+    return bar
 
 
 @contextmanager
 def working() -> Iterator[tuple[threading.Event, Steps]]:
-    """Give an event that the first Ctrl+C sets, the second one interrupts as usual; and what shows how far it is."""
-    stop, before = threading.Event(), signal.getsignal(signal.SIGINT)
+    """Give an event that the first Ctrl+C or SIGTERM sets, and what shows how far the work is.
 
-    def on_interrupt(_number: int, _frame: FrameType | None) -> None:
+    A second signal acts as usual. Work that ends with StoppedError ends the command as a shell expects it.
+    """
+    stop, steps, received = threading.Event(), Steps(), list[int]()
+    is_main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)} if is_main else {}
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
         stop.set()
-        signal.signal(signal.SIGINT, before)
+        restore()
 
-    with _handling(signal.SIGINT, on_interrupt), Steps() as steps:
-        yield stop, steps
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
-
-@contextmanager
-def _handling(number: int, handler: Any) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(number, handler)
+    for number in before:
+        signal.signal(number, on_signal)
     try:
-        yield
+        yield stop, steps
+    except StoppedError:
+        steps.close()
+        tell("napari-cryoet: stopped")
+        raise typer.Exit(128 + (received or [signal.SIGINT])[0]) from None
     finally:
-        signal.signal(number, before)
+        restore()
+        steps.close()

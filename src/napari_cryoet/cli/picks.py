@@ -93,10 +93,7 @@ def check(
     napari-cryoet check picks.ndjson TS_026.zarr --spacing 13.48 --diameter 300
     """
     from napari_cryoet.check.findings import check_picks
-    from napari_cryoet.formats.registry import format_of_name
 
-    if format_of_name(volume) is not None:
-        raise FormatError(f"{volume} is a file of picks, not a volume.", hint="Name the picks first, then it.")
     with working() as (stop, steps), closing(_opened_volume(volume, spacing, stop)) as opened:
         read = _read_picks(picks, spacing, opened, {"tomogram": tomogram, "unit": unit})
         found = check_picks(read, opened, diameter_angstrom=diameter, stop=stop, progress=steps.show)

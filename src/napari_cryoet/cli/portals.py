@@ -13,7 +13,7 @@ from typer import Argument, BadParameter, Option, Typer
 
 from napari_cryoet.cli.console import Steps, say, say_table, tell, working
 from napari_cryoet.cli.options import WHAT, Annotations, Dataset, Json, Run, Source, what
-from napari_cryoet.exceptions import PackError, StoppedError
+from napari_cryoet.exceptions import PackError
 from napari_cryoet.wording import count_text, plain, reported, size_text
 
 if TYPE_CHECKING:
@@ -142,9 +142,9 @@ def serve(
     ] = 0,
     name: Annotated[list[str] | None, Option(metavar="NAME", help="Another name of this computer; repeatable.")] = None,
     cors: Annotated[list[str] | None, Option(metavar="ORIGIN", help="Let its web pages read; repeatable.")] = None,
-) -> None:
+) -> int:
     """Serve a pack over HTTP, until Ctrl+C. When ready, one line of JSON tells the addresses."""
     from napari_cryoet.packs.serve import serve_until_signalled
 
-    if serve_until_signalled(folder, host, port, names=name or [], cors=cors or []) == signal.SIGINT:
-        raise StoppedError
+    received = serve_until_signalled(folder, host, port, names=name or [], cors=cors or [])
+    return 128 + received if received == signal.SIGINT else 0

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NoReturn
 
 from typer import BadParameter, Context, Option, Typer
 
@@ -93,12 +91,11 @@ def open_source(
 
 def _open(arguments: list[str], **order: Any) -> int:
     """Open a window, or draw it on a virtual display where there is no other."""
-    has_none = sys.platform.startswith(("linux", "freebsd")) and not any(map(os.environ.get, _DISPLAYS))
-    if has_none and order["screenshot"] is None:
-        hint = "--screenshot FILE draws a picture of it instead."
-        raise CryoETError("There is no display to open a window on.", hint=hint)
-    if has_none:
-        return _run_on_virtual_display(arguments, *(order["size_px"] or (1280, 800)))
+    if sys.platform.startswith("linux") and not any(map(os.environ.get, _DISPLAYS)):
+        if order["screenshot"] is None:
+            hint = "--screenshot FILE draws a picture of it instead."
+            raise CryoETError("There is no display to open a window on.", hint=hint)
+        _start_on_virtual_display(arguments, *(order["size_px"] or (1280, 800)))
     try:
         from napari_cryoet._qt.launch import Order, launch
     except ImportError as error:
@@ -109,52 +106,18 @@ def _open(arguments: list[str], **order: Any) -> int:
 
 def explained(error: ImportError) -> CryoETError:
     """What a missing or broken napari or Qt means, in words."""
-    reason = str(error)
-    if (error.name or "").startswith("napari_cryoet"):
-        return CryoETError(f"napari-cryoet isn't installed as a whole: {reason}.", hint="Install it again.")
-    if ".so" in reason or "DLL" in reason or "dlopen" in reason:
-        return CryoETError(f"Qt can't be loaded: {reason}.", hint=QT_HINT)
-    return CryoETError(
-        f"napari and Qt are needed to open a window ({reason}).",
-        hint='Install them: python -m pip install "napari-cryoet[all]"',
-    )
+    if ".so" in str(error) or "DLL" in str(error) or "dlopen" in str(error):
+        return CryoETError(f"Qt can't be loaded: {error}.", hint=QT_HINT)
+    hint = 'Install them: python -m pip install "napari-cryoet[all]"'
+    return CryoETError(f"napari and Qt are needed to open a window ({error}).", hint=hint)
 
 
-def _run_on_virtual_display(arguments: list[str], width_px: int, height_px: int) -> int:
-    """Run this command line again, on an X server that draws into memory and ends with it."""
-    program = shutil.which("Xvfb")
+def _start_on_virtual_display(arguments: list[str], width_px: int, height_px: int) -> NoReturn:
+    """Become this command line again, on an X server that draws into memory."""
+    program = shutil.which("xvfb-run")
     if program is None:
-        raise CryoETError(
-            "There is no display here, and no Xvfb that could stand in for one.",
-            hint="Install it: sudo apt-get install xvfb (Debian, Ubuntu), "
-            "or sudo dnf install xorg-x11-server-Xvfb (Fedora).",
-        )
-    reading, writing = os.pipe()
-    screen = f"{width_px + _MARGIN_PX}x{height_px + _MARGIN_PX}x24"
-    command = [program, "-displayfd", str(writing), "-screen", "0", screen, "-nolisten", "tcp", "-terminate"]
-    # sessions of their own: Ctrl+C is for us, who hand it on to the window, which the server has to outlive
-    with subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.DEVNULL, start_new_session=True) as server:  # noqa: S603
-        os.close(writing)
-        with os.fdopen(reading) as numbers:
-            display = numbers.readline().strip()  # once it is ready; nothing if it doesn't start
-        try:
-            if not display:
-                raise CryoETError("The virtual display (Xvfb) did not start.", hint="Try it alone: Xvfb :99")
-            again = [sys.executable, "-P", "-m", "napari_cryoet.cli", *arguments]
-            environment = {**os.environ, "DISPLAY": f":{display}"}
-            with subprocess.Popen(again, env=environment, start_new_session=True) as window:  # noqa: S603
-                return _code_of(window)
-        finally:
-            server.terminate()
-
-
-def _code_of(window: subprocess.Popen[bytes]) -> int:
-    """Wait for the window's process, and hand Ctrl+C on to it."""
-    try:
-        code = window.wait()
-    except KeyboardInterrupt:
-        window.send_signal(signal.SIGINT)
-        code = window.wait()
-    if code < 0:
-        raise CryoETError(f"Drawing ended with a crash (signal {-code}).", hint=QT_HINT)
-    return code
+        hint = "Install xvfb: sudo apt-get install xvfb (Debian, Ubuntu)."
+        raise CryoETError("There is no display here, and no xvfb-run that could stand in for one.", hint=hint)
+    screen = f"-screen 0 {width_px + _MARGIN_PX}x{height_px + _MARGIN_PX}x24"
+    again = [sys.executable, "-P", "-m", "napari_cryoet.cli", *arguments]
+    os.execv(program, [program, "-a", "-s", screen, *again])  # noqa: S606
