@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from collections.abc import Callable
@@ -204,13 +203,3 @@ def test_a_manifest_that_says_nothing_keeps_no_picks_from_opening(
 
     assert len(picks)
     assert "authors" not in picks.about
-
-
-def test_edits_that_a_manifest_says_are_unknown_are_none(downloaded: Any, tmp_path: Path) -> None:
-    _, path = downloaded(".ndjson")
-    manifest = json.loads((tmp_path / "manifest.json").read_text())
-    for item in manifest["items"]:
-        item["source"] = (item.get("source") or {}) | {"edits": None}
-    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-
-    assert read_picks(path).edits == ()

@@ -68,20 +68,15 @@ class Manifest(msgspec.Struct, kw_only=True):
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a folder; an empty one where there is none.
-
-    Raises
-    ------
-    DownloadError
-        If a ``manifest.json`` is there that isn't ours, or is damaged: it would be overwritten.
-    """
+    """The manifest of a folder, with what the journal adds; an empty one where there is none."""
     path, journal = folder / MANIFEST_NAME, folder / JOURNAL_NAME
+    manifest = Manifest(format="napari-cryoet-download")
     try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest) if path.exists() else None
+        if path.exists():
+            manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
     except (msgspec.MsgspecError, RecursionError) as error:
         message = f"{path} isn't the list of a download, and would be overwritten."
         raise DownloadError(message, hint="Choose another folder.") from error
-    manifest = manifest or Manifest(format="napari-cryoet-download")
     files = {entry.path: entry for entry in manifest.files}
     for line in journal.read_bytes().splitlines() if journal.exists() else ():
         try:
@@ -109,12 +104,7 @@ def note_items(
 ) -> None:
     """Write the items of a plan and the files of the journal into the manifest.
 
-    Parameters
-    ----------
-    complete
-        Paths of the items of which everything is there.
-    missing
-        Paths of files that were there before, perhaps, and aren't any more.
+    ``complete`` are the paths of items of which everything is there, ``missing`` of files that aren't there any more.
     """
     manifest = read_manifest(folder)
     items = {item["path"]: item for item in manifest.items}
@@ -181,13 +171,7 @@ def pack_of(folder: Path, plan: Plan) -> Pack | None:
 
 
 def write_tables(folder: Path, plan: Plan, complete: Collection[str]) -> None:
-    """Add the rows of what was downloaded to the tables of the folder.
-
-    Parameters
-    ----------
-    complete
-        Paths of the items of which everything is there.
-    """
+    """Add the rows of the items of which everything is there to the tables of the folder."""
     before = pack_of(folder, plan)
     manifest = before.manifest if before else _pack_manifest(plan)
     paths = {

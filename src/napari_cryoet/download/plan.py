@@ -35,25 +35,15 @@ _RESERVED: Final = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedItem:
-    """A file to fetch, or an OME-Zarr, which is a folder of files.
-
-    Attributes
-    ----------
-    table, row_id, column
-        The cell of the portal's tables that names it.
-    path
-        Where it goes in the download's folder, with ``/`` between names.
-    size_bytes
-        As the portal lists it; None where it doesn't.
-    """
+    """A file to fetch, or an OME-Zarr, which is a folder of files, and the cell of the tables that names it."""
 
     table: str
     row_id: int
     column: str
     url: str
-    path: str
+    path: str  # in the download's folder, with / between names
     is_zarr: bool
-    size_bytes: int | None
+    size_bytes: int | None  # as the portal lists it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

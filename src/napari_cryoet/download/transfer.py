@@ -35,19 +35,8 @@ async def fetch_file(
 ) -> int:
     """Fetch a file to its place, replacing what is there; gives its size.
 
-    Parameters
-    ----------
-    on_bytes
-        Told how much more of it is there; less than nothing where it starts anew.
-    on_whole
-        Told its size and its SHA-256, on a thread, right before it gets its name.
-
-    Raises
-    ------
-    NetworkError
-        If it can't be had; with the status 404 if the server doesn't have it. What came is kept for the next time.
-    OSError
-        If it can't be written.
+    ``on_bytes`` is told how much more of it is there, less than nothing where it starts anew; ``on_whole`` its size and
+    its SHA-256, on a thread, right before it gets its name. What came before an error is kept for the next time.
     """
     part = await in_thread(_Part, place, url, on_bytes, stop)
     try:

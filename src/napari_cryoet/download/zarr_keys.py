@@ -18,19 +18,9 @@ MAX_CHUNKS: Final = 500_000  # a tomogram has some hundreds; more is a mistake o
 
 
 async def find_files(read: Callable[[str], Awaitable[bytes | None]]) -> tuple[list[str], list[str]] | None:
-    """The keys of the chunks and of the metadata of an OME-Zarr of Zarr 2 or 3; None where there is none.
+    """The keys of the chunks and of the metadata, the root's last, of an OME-Zarr; None where there is none.
 
-    A chunk that isn't stored holds the fill value. Of the metadata, the root's comes last.
-
-    Parameters
-    ----------
-    read
-        Gives the content of a key, or None where it is missing.
-
-    Raises
-    ------
-    FormatError
-        If its metadata is damaged.
+    ``read`` gives the content of a key, or None where it is missing. Chunks that hold the fill value may be.
     """
     roots = {key: content for key in ("zarr.json", ".zattrs", ".zgroup") if (content := await read(key)) is not None}
     if not roots.keys() & {"zarr.json", ".zattrs"}:
