@@ -9,6 +9,7 @@ import numpy as np
 import zarr
 from numcodecs import Blosc
 
+UNITS = {"space": "angstrom"}
 LZ4 = Blosc("lz4", 5, Blosc.SHUFFLE)
 #: Of the images that `write_portal_images` writes: four chunks at the finest level, since they are 256 voxels wide.
 SHAPE = (60, 300, 280)
@@ -33,17 +34,36 @@ def write_array(path, values, *, zarr_format=2, **options):
     return values
 
 
-def write_image(path, values, *, levels=3, axes="zyx", scale=None, paths=None, zarr_format=2, about=None, **options):
+def write_image(
+    path,
+    values,
+    *,
+    levels=3,
+    axes="zyx",
+    halved="zyx",
+    scale=None,
+    offset=None,
+    units=UNITS,
+    paths=None,
+    zarr_format=2,
+    about=None,
+    attributes=None,
+    **options,
+):
     """Write an OME-Zarr image, each level with every second voxel of the one before, rounded up.
 
     Parameters
     ----------
-    scale
-        Of the finest level, in ångström; by default 10 along axes of space.
+    halved
+        Along which axes levels halve.
+    scale, offset
+        Of the finest level; by default 10 along axes of space, and none.
+    units
+        By the type of an axis.
     paths
         Of the levels; by default 0, 1, 2...
-    about
-        Further attributes of the multiscale.
+    about, attributes
+        Further attributes of the multiscale, and of the group beside it.
     options
         Those of ``zarr.create_array``; by default as the portal has them, but for chunks that reach beyond the image.
 
@@ -55,25 +75,26 @@ def write_image(path, values, *, levels=3, axes="zyx", scale=None, paths=None, z
     if zarr_format == 2:
         options = {"compressors": LZ4, "chunk_key_encoding": {"name": "v2", "separator": "/"}} | options
     whole = tuple(min(256, size) if axis in "zyx" else 1 for size, axis in zip(values.shape, axes, strict=True))
-    chunks = options.pop("chunks", whole)
-    paths = paths or [str(level) for level in range(levels)]
-    is_halved = [axis in "zyx" for axis in axes]
+    chunks = options.pop("chunks", None) or whole
+    steps = [2 if axis in halved else 1 for axis in axes]
     scale = scale or [10.0 if axis in "zyx" else 1.0 for axis in axes]
-    arrays, datasets = [values], []
-    for _ in paths[1:]:
-        arrays.append(arrays[-1][tuple(slice(None, None, 2 if half else 1) for half in is_halved)])
+    arrays, datasets = [], []
     group = zarr.open_group(str(path), mode="w", zarr_format=zarr_format)
-    for level, (name, array) in enumerate(zip(paths, arrays, strict=True)):
+    for level, name in enumerate(paths or map(str, range(levels))):
+        array = values[tuple(slice(None, None, step**level) for step in steps)]
         group.create_array(name, shape=array.shape, dtype=array.dtype, chunks=chunks, **options)[...] = array
-        widths = [size * 2**level if half else size for size, half in zip(scale, is_halved, strict=True)]
-        datasets.append({"path": name, "coordinateTransformations": [{"type": "scale", "scale": widths}]})
-    kinds = {"t": {"type": "time"}, "c": {"type": "channel"}}
-    described = [{"name": axis} | kinds.get(axis, {"type": "space", "unit": "angstrom"}) for axis in axes]
+        widths = [size * step**level for size, step in zip(scale, steps, strict=True)]
+        moves = [{"type": "translation", "translation": offset}] if offset else []
+        datasets.append({"path": name, "coordinateTransformations": [{"type": "scale", "scale": widths}, *moves]})
+        arrays.append(array)
+    kinds = [{"t": "time", "c": "channel"}.get(axis, "space") for axis in axes]
+    described = [
+        {"name": axis, "type": kind} | ({"unit": units[kind]} if kind in units else {})
+        for axis, kind in zip(axes, kinds, strict=True)
+    ]
     multiscale = {"name": "image", "axes": described, "datasets": datasets} | (about or {})
-    if zarr_format == 2:
-        group.attrs["multiscales"] = [{"version": "0.4"} | multiscale]
-    else:
-        group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscale]}
+    metadata = {"version": "0.4" if zarr_format == 2 else "0.5", "multiscales": [multiscale]} | (attributes or {})
+    group.attrs.update(metadata if zarr_format == 2 else {"ome": metadata})
     return arrays
 
 

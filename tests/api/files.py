@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import mrcfile
-import numcodecs
 import numpy as np
-import zarr
+
+from portal_images import UNITS, write_image
 
 R = TypeVar("R")
 
@@ -23,43 +23,12 @@ def noise(shape: tuple[int, ...] = SHAPE_ZYX, mean: float = 5.0, deviation: floa
 
 
 def write_zarr(
-    path: Path,
-    volume: np.ndarray,
-    spacing_angstrom: float | None = 10.0,
-    *,
-    n_levels: int = 2,
-    factors: tuple[int, int, int] = (2, 2, 2),
+    path: Path, volume: np.ndarray, spacing_angstrom: float | None = 10.0, *, n_levels: int = 2, halved: str = "zyx"
 ) -> str:
     """Write an OME-Zarr 0.4 in the portal's chunks and codec; gives its address."""
-    group = zarr.create_group(path, zarr_format=2)
-    for level in range(n_levels):
-        values = volume[tuple(slice(None, None, factor**level) for factor in factors)]
-        stored = group.create_array(
-            str(level),
-            shape=values.shape,
-            chunks=(256,) * 3,
-            dtype=values.dtype,
-            compressors=numcodecs.Blosc("lz4", 5, numcodecs.Blosc.SHUFFLE),
-            chunk_key_encoding={"name": "v2", "separator": "/"},
-        )
-        stored[...] = values
-    unit = {} if spacing_angstrom is None else {"unit": "angstrom"}
-    scale = spacing_angstrom or 1.0
-    group.attrs["multiscales"] = [
-        {
-            "version": "0.4",
-            "axes": [{"name": name, "type": "space"} | unit for name in "zyx"],
-            "datasets": [
-                {
-                    "path": str(level),
-                    "coordinateTransformations": [
-                        {"type": "scale", "scale": [scale * factor**level for factor in factors]}
-                    ],
-                }
-                for level in range(n_levels)
-            ],
-        }
-    ]
+    units = UNITS if spacing_angstrom else {}
+    scale = [spacing_angstrom or 1.0] * 3
+    write_image(path, volume, levels=n_levels, halved=halved, scale=scale, units=units, chunks=(256,) * 3)
     return path.as_uri()
 
 

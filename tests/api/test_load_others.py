@@ -23,7 +23,7 @@ class TestTiltSeries:
         (series,) = run_page.tilt_series
 
         def make(images, angles=ANGLES, **fields):
-            url = write_zarr(tmp_path / "a.zarr", images, 2.17, factors=(1, 2, 2))
+            url = write_zarr(tmp_path / "a.zarr", images, 2.17, halved="yx")
             (tmp_path / "a.rawtlt").write_text("".join(f"{angle}\n" for angle in angles))
             angle_list = (tmp_path / "a.rawtlt").as_uri()
             files = {"https_omezarr_dir": url, "https_angle_list": angle_list, "pixel_spacing": 2.17}
