@@ -30,21 +30,6 @@ def test_only_titled_tasks_are_shown(qtbot, tasks, activity):
     qtbot.waitUntil(lambda: bars() == [])
 
 
-def test_bytes_are_told(qtbot, tasks, activity):
-    go = threading.Event()
-
-    def work(job: Job) -> None:
-        job.progress(3_000_000_000, 6_000_000_000)
-        go.wait(30)
-
-    tasks.run("open", work, then=lambda _: None, title="Opening TS_026")
-    qtbot.waitUntil(lambda: any("3 GB of 6 GB" in text for text in bars()))
-    (bar,) = progress._all_instances
-    assert bar.n / bar.total == 0.5
-    go.set()
-    qtbot.waitUntil(lambda: bars() == [])
-
-
 def test_cancel_in_the_activity_dock_stops_the_task(qtbot, tasks, activity):
     stopped = threading.Event()
 

@@ -109,19 +109,6 @@ def test_each_crop_is_shown_as_soon_as_it_is_here(slow, qtbot):
     assert feed.n_waiting == 2
 
 
-def test_stopping_keeps_what_is_there_and_going_on_reads_the_rest(feed, volume, qtbot):
-    feed.want(range(4))
-    feed.stop()
-    assert volume.stopped.acquire(timeout=60)
-    assert feed.is_stopped
-    volume.gate.set()
-    feed.want(range(4))
-    assert feed.crop(0) is None
-
-    feed.retry()
-    qtbot.waitUntil(lambda: feed.crop(3) is not None, timeout=LONG_MS)
-
-
 def test_what_failed_is_said_and_not_asked_for_again_until_one_says_so(feed, volume, qtbot):
     volume.error = StreamError("The server hung up.")
     volume.gate.set()

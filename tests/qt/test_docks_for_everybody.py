@@ -80,6 +80,7 @@ def test_every_control_tells_what_it_is_for(dock, show):
     assert [each for each in controls if isinstance(each, QAbstractButton) and each.toolTip() == each.text()] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has", ["long names"])
 def test_no_text_is_cut_off_in_a_narrow_dock(qtbot, dock, show, has):
     if has != "nothing":

@@ -67,16 +67,6 @@ def test_napari_takes_them_for_its_own(make):
     assert mask.as_layer_data_tuple()[2] == "labels"
 
 
-@pytest.mark.parametrize("kind", ["image", "labels"])
-def test_new_labels_over_it_are_as_large_as_what_was_stored(make, kind):
-    viewer = ViewerModel()
-    viewer.layers.append(make(kind))
-    viewer.layers.selection.active = viewer.layers[0]
-    viewer._new_labels()  # what napari's button does
-
-    assert viewer.layers[1].data.shape == SHAPE_ZYX
-
-
 def test_a_copy_of_a_streamed_mask_can_be_painted(qtbot, viewer_model, tmp_path):
     values = (np.arange(6 * 7 * 8) % 3).reshape(6, 7, 8).astype("i1")
     write_pyramid(tmp_path / "mask.zarr", values, 10.0, "mask")

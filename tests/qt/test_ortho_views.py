@@ -395,18 +395,6 @@ class TestLayersInStep:
         (shown,) = [np.asarray(by_name(changed_views, "XZ").model.layers["mask"]._slice.image.raw)]
         assert np.argwhere(shown).tolist() == [[3, 5]]
 
-    def test_other_data_of_a_layer_follow(self, qtbot, changed_views, main, planted):
-        main.layers["volume"].data = planted + 1
-        main.layers["mask"].data = np.full_like(main.layers["mask"].data, 3)
-        for name, value in (("volume", 1), ("mask", 3)):
-
-            def is_shown_in_both(name=name, value=value):
-                return [copy._slice.image.raw.min() for copy in copies(changed_views, name)] == [value, value]
-
-            qtbot.waitUntil(is_shown_in_both)
-        for view in changed_views.views:
-            assert [layer.name for layer in view.model.layers] == ["volume", "mask", "picks"]
-
     def test_layers_come_go_and_change_places(self, qtbot, changed_views, main):
         main.add_points([[1, 1, 1]], name="more", scale=VOXEL_ZYX, units=("angstrom",) * 3)
         assert all("more" in view.model.layers for view in changed_views.views)
@@ -436,10 +424,6 @@ class TestLayersInStep:
         main.add_image(da.zeros((8, 8, 8), chunks=8), name="lazy", contrast_limits=(0, 1))
         assert all("lazy" not in view.model.layers for view in changed_views.views)
         qtbot.waitUntil(lambda: "lazy is read from its file" in changed_views.place.toolTip())
-
-    def test_it_says_where_the_cursor_is_in_angstrom(self, qtbot, views):
-        views.shared_cursor.move_to({0: 98.0, 1: 261.0, 2: 66.0})
-        qtbot.waitUntil(lambda: views.place.text() == "z 98 · y 261 · x 66 Å")
 
     def test_it_says_what_to_open_while_there_is_nothing_to_show(self, qtbot, emptied, main):
         qtbot.waitUntil(lambda: emptied.place.text().startswith("Open a tomogram"))

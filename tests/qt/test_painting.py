@@ -4,41 +4,13 @@ from __future__ import annotations
 
 import pytest
 from qtpy.QtCore import QEvent, QPoint, Qt
-from qtpy.QtGui import QColor, QHelpEvent
+from qtpy.QtGui import QHelpEvent
 from qtpy.QtWidgets import QApplication, QComboBox, QToolTip
 
 from napari_cryoet._qt.elided_combo import elide_middle
 from napari_cryoet._qt.labels import ElidedLabel, TitleLabel
-from napari_cryoet._qt.painting import readable_on
-from napari_cryoet._qt.theme import colors_of
 
 WHITE, BLACK = "#ffffff", "#000000"
-
-
-@pytest.mark.parametrize(
-    ("background", "mark"), [("yellow", BLACK), ("#3b00ff", WHITE), ("#aa5500", WHITE), ("white", BLACK)]
-)
-def test_a_check_mark_stands_out_from_any_colour(background, mark):
-    assert readable_on(QColor(background)).name() == mark
-
-
-def contrast(front: QColor, back: QColor) -> float:
-    def luminance(color: QColor) -> float:
-        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in color.getRgbF()[:3]]
-        return sum(share * part for share, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
-
-    lighter, darker = sorted((luminance(front), luminance(back)), reverse=True)
-    return (lighter + 0.05) / (darker + 0.05)
-
-
-@pytest.mark.parametrize("name", ["dark", "light"])
-def test_text_can_be_read_in_both_themes(name):
-    colors = colors_of(name)
-    assert contrast(colors.text, colors.background) >= 7
-    assert contrast(colors.dim, colors.background) >= 4.5
-    assert contrast(colors.warning, colors.background) >= 4.5
-    for background in (colors.selection, colors.raised, colors.border):
-        assert contrast(colors.text, background) >= 4.5
 
 
 @pytest.mark.parametrize("label_type", [ElidedLabel, TitleLabel])

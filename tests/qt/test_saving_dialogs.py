@@ -99,19 +99,6 @@ class TestInAWindow:
         assert "doesn't say how large the tomogram is" in asked[0]
         np.testing.assert_allclose(points.data, picks.points_zyx)
 
-    def test_whoever_cancels_gets_no_layer_and_no_error(self, viewer, qtbot, tmp_path, picks):
-        path = write_picks(picks.changed(about={}), tmp_path / "a.star").path
-        path.write_text(path.read_text().split("\n", 1)[1])
-
-        def act(dialog):
-            qtbot.mouseClick(dialog.cancel_button, Qt.MouseButton.LeftButton)
-
-        timer = self.answer(qtbot, ContextDialog, act)
-        assert viewer.open(str(path), plugin=PLUGIN) == []
-        timer.stop()
-
-        assert len(viewer.layers) == 0
-
     def test_a_button_opens_it_in_voxels(self, viewer, qtbot, tmp_path):
         write_picks(Picks([[1.0, 2.0, 3.0]]), tmp_path / "a.star", format="relion3")
 

@@ -43,13 +43,6 @@ def test_each_entry_asks_for_its_source(qtbot, bar, tmp_path):
     assert chosen == ["live", "demo", str(tmp_path)]
 
 
-def test_a_long_name_is_shortened_but_read_whole(bar):
-    name = "A pack with a name that is far too long for the room that there is"
-    bar.set_source(name, "/somewhere", is_local=True)
-    assert "…" in bar.button.text()
-    assert name in bar.button.accessibleName()
-
-
 def test_the_menu_drops_on_a_key(qtbot, bar):
     from qtpy.QtCore import Qt
 

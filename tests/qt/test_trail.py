@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from napari_cryoet._qt.trail import DATASETS, DEPOSITIONS, Place, begin, follow, follow_to_run
+from napari_cryoet._qt.trail import DATASETS, Place, begin, follow, follow_to_run
 
 DATASET, OTHER_DATASET = Place("dataset", 1), Place("dataset", 2)
 DEPOSITION = Place("deposition", 1)
@@ -15,21 +13,6 @@ def labels(trail):
     return " › ".join(place.label for place in trail)
 
 
-@pytest.mark.parametrize(
-    ("place", "way"),
-    [
-        (DATASETS, "Datasets"),
-        (DEPOSITIONS, "Depositions"),
-        (DATASET, "Datasets › DS-1"),
-        (DEPOSITION, "Depositions › CZCDP-1"),
-        (RUN, "Datasets › TS_1"),
-        (Place("run", 506), "Datasets › RN-506"),
-    ],
-)
-def test_a_place_that_is_named_outright_begins_at_its_list(place, way):
-    assert labels(begin(place)) == way
-
-
 def test_a_link_is_followed_from_where_one_is():
     assert labels(follow(begin(DATASET), DEPOSITION)) == "Datasets › DS-1 › CZCDP-1"
 
@@ -38,10 +21,6 @@ def test_a_run_lies_below_its_dataset_however_one_comes_there():
     assert labels(follow_to_run(begin(DATASET), DATASET, RUN)) == "Datasets › DS-1 › TS_1"
     assert labels(follow_to_run((DATASETS,), DATASET, RUN)) == "Datasets › DS-1 › TS_1"
     assert labels(follow_to_run(begin(DEPOSITION), DATASET, RUN)) == "Depositions › CZCDP-1 › DS-1 › TS_1"
-
-
-def test_a_run_that_turns_out_to_be_of_another_dataset_lies_below_that():
-    assert labels(follow_to_run(begin(DATASET), OTHER_DATASET, RUN)) == "Datasets › DS-2 › TS_1"
 
 
 def test_a_place_that_is_led_to_again_is_on_the_way_once_and_one_comes_back_from_it():
