@@ -29,16 +29,16 @@ def viewer(viewer_in_hidden_window):
     return viewer
 
 
-@pytest.mark.parametrize("name", DOCKS)
-def test_every_dock_opens_and_closes_and_leaves_the_layers_alone(viewer, name):
+def test_every_dock_opens_and_closes_and_leaves_the_layers_alone(viewer):
     before = list(viewer.layers)
-    _, dock = viewer.window.add_plugin_dock_widget("napari-cryoet", name)
-    assert viewer.layers.selection.active is viewer.layers["picks"]
-    viewer.window.remove_dock_widget(dock)
-    dock.close()
+    for name in DOCKS:
+        _, dock = viewer.window.add_plugin_dock_widget("napari-cryoet", name)
+        assert viewer.layers.selection.active is viewer.layers["picks"], name
+        viewer.window.remove_dock_widget(dock)
+        dock.close()
 
-    assert list(viewer.layers) == before
-    assert len(picks_of(viewer.layers["picks"])) == 2
+        assert list(viewer.layers) == before, name
+        assert len(picks_of(viewer.layers["picks"])) == 2, name
 
 
 def test_the_review_says_which_layer_it_reviews(viewer):

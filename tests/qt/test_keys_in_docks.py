@@ -32,6 +32,7 @@ def add(viewer, qtbot):
         view.close_down()
 
 
+@pytest.mark.slow
 def test_orthogonal_views_take_the_keys_and_show_where_they_are(viewer, add):
     views = add(OrthoViews(viewer))
     assert has_keys(views.views[0])

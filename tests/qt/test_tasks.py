@@ -5,12 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 from qtpy.QtCore import QObject, QThread
 
-from napari_cryoet._qt.tasks import PROGRESS_INTERVAL_S, Job, Tasks, UnexpectedError
+from napari_cryoet._qt.tasks import Job, Tasks, UnexpectedError
 from napari_cryoet.exceptions import NetworkError, StoppedError, raise_if_stopped
 
 
@@ -106,21 +105,6 @@ def test_work_that_stops_by_itself_is_no_error(tasks, qtbot):
     with qtbot.waitSignal(tasks.finished):
         tasks.run("page", work, then=lambda _: None, failed=errors.append)
     assert errors == []
-
-
-def test_progress_of_every_block_does_not_flood_the_window(tasks, qtbot):
-    told = []
-    tasks.progressed.connect(lambda key, done, total: told.append(done))
-
-    def work(job: Job) -> None:
-        for block in range(10_001):
-            job.progress(block, 10_000)
-
-    began = time.monotonic()
-    with qtbot.waitSignal(tasks.finished):
-        tasks.run("page", work, then=lambda _: None)
-    assert told[-1] == 10_000
-    assert len(told) <= 2 + (time.monotonic() - began) / PROGRESS_INTERVAL_S
 
 
 def test_parts_of_an_answer_arrive_on_the_gui_thread_and_before_the_rest(tasks, qtbot):
