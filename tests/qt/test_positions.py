@@ -10,7 +10,7 @@ import json
 import mrcfile
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from napari.layers import Image, Layer
 
@@ -332,6 +332,7 @@ def empty_volume(tmp_path_factory):
     return path
 
 
+@settings(max_examples=15)
 @given(place=places, spacing=spacings)
 def test_a_whole_number_is_the_centre_of_its_voxel_whatever_the_spacing(empty_volume, place, spacing):
     file = points_file(empty_volume.parent / "picks.ndjson", [place], spacing=spacing)
