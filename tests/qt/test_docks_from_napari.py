@@ -63,7 +63,7 @@ def test_picks_on_screen_are_those_of_the_active_layer(viewer):
 def test_what_a_review_keeps_can_be_chosen_for_export(viewer, qtbot):
     _, review = viewer.window.add_plugin_dock_widget("napari-cryoet", "Review picks")
     _, form = viewer.window.add_plugin_dock_widget("napari-cryoet", "Export picks")
-    review.sheet.setCurrentIndex(review.model.index(1, 0))
+    review.sheet.go_to(1)
     qtbot.keyClick(review.sheet, Qt.Key.Key_K)
     form.which.value = "kept"
     kept = form.chosen_picks()
