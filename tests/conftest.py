@@ -10,13 +10,21 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from filelock import FileLock
 from hypothesis import settings
+from pytestqt.qtbot import QtBot
 
 from network_guard import guard_network
 
+if TYPE_CHECKING:
+    from qtpy.QtWidgets import QApplication
+
+    from napari_cryoet._qt.memory import Memory
+
+PATIENCE_MS = 60_000  # for what comes sooner or later, also on a busy machine; below the time limit of a test
 #: Where libraries look for a user's folders: platformdirs on Linux, on Windows, and everybody else.
 FOLDER_VARIABLES = {
     "XDG_CACHE_HOME": "cache",
@@ -62,6 +70,33 @@ def forbidden_hosts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     tried = guard_network(monkeypatch)
     yield tried
     assert not tried, f"the test tried to reach {', '.join(sorted(set(tried)))}"
+
+
+class PatientBot(QtBot):
+    """Waits longer than pytest-qt's five seconds: what never comes is as wrong after a minute."""
+
+    def waitSignal(self, signal: Any, *, timeout: int = PATIENCE_MS, **options: Any) -> Any:  # noqa: N802 - Qt's
+        return super().waitSignal(signal, timeout=timeout, **options)
+
+    def waitUntil(self, callback: Callable[[], Any], *, timeout: int = PATIENCE_MS) -> None:  # noqa: N802
+        super().waitUntil(callback, timeout=timeout)
+
+    def waitActive(self, widget: Any, *, timeout: int = PATIENCE_MS) -> Any:  # noqa: N802
+        return super().waitActive(widget, timeout=timeout)
+
+
+@pytest.fixture
+def qtbot(qapp: QApplication, request: pytest.FixtureRequest) -> PatientBot:
+    """The bot of pytest-qt, with more patience."""
+    return PatientBot(request)
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Memory:
+    """What the dock remembers from one start to the next; empty."""
+    from napari_cryoet._qt.memory import Memory
+
+    return Memory(tmp_path / "browser.ini")
 
 
 @pytest.fixture(scope="session")

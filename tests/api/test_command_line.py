@@ -229,16 +229,6 @@ class TestConvert:
         assert done.code == 0
         assert "angles" in done
 
-    def test_takes_one_of_several_alignments(self, run, tmp_path):
-        (tmp_path / "a.csv").write_text("z_voxel,y_voxel,x_voxel,alignment_id\n1,2,3,17\n4,5,6,18\n")
-        missing = run("convert", tmp_path / "a.csv", tmp_path / "b.csv", "--alignment", "19")
-        assert missing.code == 1
-        assert "AL-17" in missing
-
-        assert run("convert", tmp_path / "a.csv", tmp_path / "b.csv", "--alignment", "AL-17").code == 0
-        found = read_picks(tmp_path / "b.csv")
-        assert (found.alignment_id, found.points_zyx.tolist()) == (17, [[1, 2, 3]])
-
     def test_is_told_what_columns_without_a_unit_count(self, run, tmp_path):
         (tmp_path / "a.csv").write_text("X,y,z\n30,20,10\n")
         command = ("convert", tmp_path / "a.csv", tmp_path / "b.csv", "--spacing", "10")
@@ -292,11 +282,6 @@ class TestCompare:
 
         assert scores.plain().items() <= json.loads(run(*command, "--json").out).items()
         assert f"{100 * scores.precision:.1f}" in run(*command).out
-
-    def test_takes_the_spacing_that_is_given(self, run, files):
-        for spacing, radius, matches in (("10", "30", 1), ("10,5", "10", 2)):
-            done = run("compare", *files, "--radius", radius, "--spacing", spacing, "--json")
-            assert json.loads(done.out)["true_positives"] == matches
 
     def test_refuses_other_alignments_unless_you_insist(self, run, demo_pack, find):
         sides = [f"AF-{find('Point', object_name='ribosome', aligned=aligned).id}" for aligned in (True, False)]
@@ -360,9 +345,6 @@ class TestServe:
         assert (process.returncode, rest) == (code, "")
         assert "Traceback" not in told
 
-    def test_refuses_a_folder_that_is_no_pack(self, run, tmp_path):
-        assert run("serve", tmp_path).code == 1
-
 
 class TestCache:
     def test_is_shown_and_cleared(self, run, served_demo, demo_at_home):
@@ -375,11 +357,6 @@ class TestCache:
         assert any(path.is_file() for path in kept.rglob("*"))
         assert run("cache", "clear").code == 0
         assert "metadata" not in run("cache", "show").out.partition("(")[0]
-
-    def test_of_pixels_has_a_limit(self, run):
-        assert "5 GB" in run("cache", "limit", "5GB")
-        assert "off" in run("cache", "limit", "off")
-        assert run("cache", "limit", "default").code == 0
 
 
 class TestOpen:

@@ -280,14 +280,6 @@ class TestAnnotationsOfAPortal:
             assert 100 * scores.precision == pytest.approx(annotation.confidence_precision, abs=0.1)
             assert 100 * scores.recall == pytest.approx(annotation.confidence_recall, abs=0.1)
 
-    def test_of_points_on_a_membrane_lie_in_its_mask(self, find):
-        membrane = open_annotation(find("SegmentationMask", "zarr", object_name="membrane"))
-        points = open_annotation(find("InstanceSegmentation", object_name="membrane"))
-        ribosomes = open_annotation(find("OrientedPoint", object_name="ribosome", ground_truth_status=True))
-
-        assert compare(points, membrane).share_inside > 0.99
-        assert compare(ribosomes, membrane).share_inside == 0
-
 
 class TestReports:
     def test_are_plain_data_with_settings_and_provenance(self):

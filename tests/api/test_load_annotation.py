@@ -54,13 +54,6 @@ class TestPoints:
         assert spec.options["scale"] == (file.voxel_spacing.voxel_spacing,) * 3
         assert tuple(spec.options["units"]) == ("angstrom",) * 3
 
-    def test_are_named_by_what_they_are(self, find, tomogram):
-        file = find("Point", ground_truth_status=True)
-        (spec,) = load_annotation(file, tomogram)
-
-        for part in ("DEMO_001", "cytosolic ribosome", "points", f"AN-{file.shape.annotation.id}"):
-            assert part in spec.name
-
     def test_of_one_object_have_one_colour_and_those_of_others_another(self, find, tomogram):
         objects = ("cytosolic ribosome", "fatty acid synthase", "proteasome")
         specs = [load_annotation(find("OrientedPoint", object_name=name), tomogram)[0] for name in objects]

@@ -167,12 +167,6 @@ class TestWhatAFormatCannotHold:
         assert found.pop("when") == ["2026-01-02", "", "2026-01-03"]
         assert all(found[column] == columns[column].tolist() for column in found)
 
-    def test_infinite_scores_are_left_out_of_json(self, picks, tmp_path):
-        made = written(picks.changed(scores=[0.5, np.inf, -np.inf]), tmp_path, "ndjson")
-
-        assert any("infinite" in loss for loss in made.losses)
-        np.testing.assert_array_equal(read_picks(made.path).scores, [0.5, np.nan, np.nan])
-
 
 class TestWhatIsRefused:
     def test_a_name_that_says_no_format_or_another(self, picks, tmp_path):
@@ -246,29 +240,10 @@ class TestWhereTheyComeFrom:
         assert found.spacing_angstrom is None
 
 
-class TestSeveralInAFile:
-    CSV = "z_voxel,y_voxel,x_voxel,alignment_id\n1,2,3,17\n4,5,6,18\n"
+def test_one_of_several_alignments_is_chosen_by_its_id(tmp_path):
+    (tmp_path / "a.csv").write_text("z_voxel,y_voxel,x_voxel,alignment_id\n1,2,3,17\n4,5,6,18\n")
+    both, one = read_picks(tmp_path / "a.csv"), read_picks(tmp_path / "a.csv", alignment_id=18)
 
-    def test_one_tomogram_is_chosen_by_name(self, tmp_path):
-        rows = "TS_1 1 2 3\nTS_2 4 5 6\nTS_2 7 8 9\n"
-        labels = "".join(f"_{label}\n" for label in ("rlnTomoName", *(f"rlnCoordinate{axis}" for axis in "XYZ")))
-        (tmp_path / "a.star").write_text(f"data_particles\n\nloop_\n{labels}{rows}")
-
-        with pytest.raises(MissingContextError, match="TS_2") as raised:
-            read_picks(tmp_path / "a.star")
-        assert "tomogram" in raised.value.missing
-        assert read_picks(tmp_path / "a.star", tomogram="TS_2").points_zyx.tolist() == [[6, 5, 4], [9, 8, 7]]
-
-    def test_one_alignment_is_chosen_by_its_id(self, tmp_path):
-        (tmp_path / "a.csv").write_text(self.CSV)
-        both, one = read_picks(tmp_path / "a.csv"), read_picks(tmp_path / "a.csv", alignment_id=18)
-
-        assert (len(both), both.alignment_id) == (2, None)
-        assert any("alignment" in warning for warning in both.about["warnings"])
-        assert (one.points_zyx.tolist(), one.alignment_id) == ([[4, 5, 6]], 18)
-
-    def test_an_alignment_that_the_file_contradicts_is_refused(self, tmp_path):
-        write_picks(Picks([[1.0, 2, 3]], 10.0, alignment_id=18), tmp_path / "b.csv")
-
-        with pytest.raises(FormatError, match="AL-18"):
-            read_picks(tmp_path / "b.csv", alignment_id=17)
+    assert (len(both), both.alignment_id) == (2, None)
+    assert any("alignment" in warning for warning in both.about["warnings"])
+    assert (one.points_zyx.tolist(), one.alignment_id) == ([[4, 5, 6]], 18)

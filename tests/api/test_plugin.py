@@ -101,12 +101,6 @@ class TestSavingPicks:
         np.testing.assert_allclose(found.rotations_zyx, ROTATIONS, atol=1e-9)
         assert (found.spacing_angstrom, found.alignment_id, found.about["authors"]) == (10.0, 17, ["Ada"])
 
-    def test_with_their_arrows_keeps_rotations(self, viewer, layers, tmp_path):
-        viewer.layers.selection = set(layers)
-        viewer.layers.save(str(tmp_path / "a.star"), selected=True, plugin=PLUGIN)
-
-        np.testing.assert_allclose(read_picks(tmp_path / "a.star").rotations_zyx, ROTATIONS, atol=1e-9)
-
     def test_of_anybodys_points_takes_scale_and_units(self, viewer, tmp_path):
         points = viewer.add_points(np.ones((2, 3)), scale=(1, 1, 1), units="nm", features={"score": [0.25, 0.5]})
         points.save(str(tmp_path / "a.star"), plugin=PLUGIN)

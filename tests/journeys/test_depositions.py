@@ -99,16 +99,3 @@ def test_from_the_list_of_depositions_to_the_layers_of_a_run_and_back(qtbot, vie
     assert screens.stack.currentWidget() is screens.deposition
     assert_asked(4)
     assert len(layers) == n_layers, "going about touches no layer"
-
-
-def test_a_deposition_with_a_key_photo_shows_it(qtbot, browser, demo_pack):
-    with qtbot.waitSignal(browser.session.catalogue_changed):
-        browser.use_source(str(demo_pack))
-    browser.navigator.go_to_deposition(WITH_PHOTO)
-    photo = browser.screens.deposition.header.photo
-
-    def shades() -> int:
-        picture = photo.grab().toImage()
-        return len({picture.pixelColor(x, picture.height() // 2).lightness() for x in range(picture.width())})
-
-    qtbot.waitUntil(lambda: shades() > 10)

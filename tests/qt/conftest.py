@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
 from unittest.mock import patch
 
@@ -28,7 +27,6 @@ from napari_cryoet._qt.memory import Memory
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.theme import Theme
 from napari_cryoet.exceptions import raise_if_stopped
-from patience import PatientBot
 from qt.fake_portal import FakePortal
 
 _NEVER: Final = 2**31 - 1  # objects
@@ -78,12 +76,6 @@ def _no_older_messages() -> None:
 
 
 @pytest.fixture
-def qtbot(qapp: QApplication, request: pytest.FixtureRequest) -> PatientBot:
-    """The bot of pytest-qt, with more patience."""
-    return PatientBot(request)
-
-
-@pytest.fixture
 def viewer_model() -> ViewerModel:
     """A viewer's layers and dimensions, without a window."""
     return ViewerModel()
@@ -106,11 +98,6 @@ def tasks(qtbot: QtBot) -> Iterator[Tasks]:
 @pytest.fixture
 def portal() -> FakePortal:
     return FakePortal()
-
-
-@pytest.fixture
-def memory(tmp_path: Path) -> Memory:
-    return Memory(tmp_path / "browser.ini")
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from napari import Viewer
 from napari.components import ViewerModel
+from pytestqt.qtbot import QtBot
 
 from napari_cryoet._qt.browser import PortalBrowser
 from napari_cryoet._qt.memory import Memory
@@ -17,7 +18,6 @@ from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.picks import Picks
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationShape, ShapeType
-from patience import PatientBot
 from qt.fake_portal import FakePortal
 from samples import make_annotation, make_dataset, make_file, make_run, make_run_page, make_tomogram
 
@@ -66,7 +66,7 @@ class OneRunPortal(FakePortal):
         return self.page
 
 
-def dock_at_run(qtbot: PatientBot, viewer: ViewerModel, memory: Memory, page: RunPage) -> PortalBrowser:
+def dock_at_run(qtbot: QtBot, viewer: ViewerModel, memory: Memory, page: RunPage) -> PortalBrowser:
     """The dock at the page of that run, in the window of a viewer that has one; to be closed down."""
     portal = OneRunPortal(page)
     browser = PortalBrowser(viewer, open_portal=lambda _source, _job: portal, memory=memory)

@@ -6,7 +6,6 @@ from importlib import import_module
 import pytest
 
 from napari_cryoet.packs.pack import open_pack
-from patience import PatientBot
 
 
 @pytest.fixture(scope="session")
@@ -23,9 +22,3 @@ def real_pack(real_data, scripts, make_once):
     """Read it, never write into it."""
     build = import_module("build_real_pack").build_real_pack
     return open_pack(make_once("real-pack", lambda folder: build(real_data, folder, full_shape_zyx=(90, 230, 220))))
-
-
-@pytest.fixture
-def qtbot(qapp, request):
-    """The bot of pytest-qt, with more patience."""
-    return PatientBot(request)
