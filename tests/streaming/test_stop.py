@@ -111,5 +111,6 @@ def test_after_a_stop_everything_can_be_read(folder):
         server.wait_until(lambda: server.held)
         stop.set()
         assert isinstance(reading.exception(), StoppedError)
+        server.wait_until(lambda: not server.held)
         server.end(silent)
         np.testing.assert_array_equal(pyramid.read(0, PLANE), noise(SHAPE)[30:31])

@@ -52,17 +52,9 @@ _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII 
 class Response:
     """What a server answered.
 
-    Attributes
-    ----------
-    url
-        What was asked for.
-    status
-        206 for a part. 200 for a whole file, and for a part that was cut out of one: the server sends no parts.
-    etag
-        What tells this version of the file from others: its ETag, else when it was changed and its size. None where the
-        server says neither.
-    total_bytes
-        Size of the whole file, where it is known.
+    The ``status`` is 206 for a part, and 200 also for a part that was cut out of a whole file: the server sends no
+    parts. ``etag`` tells this version of the file from others: its ETag, else when it was changed and its size, else
+    None. ``total_bytes`` is the size of the whole file, where it is known.
     """
 
     url: str
@@ -86,10 +78,7 @@ def submit(coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
 def run(coroutine: Coroutine[Any, Any, T], stop: threading.Event | None = None) -> T:
     """Wait for a coroutine on the loop, from any thread but the loop's own.
 
-    Raises
-    ------
-    StoppedError
-        Within 0.1 s after ``stop`` is set; the coroutine is cancelled.
+    StoppedError within 0.1 s after ``stop`` is set; the coroutine is cancelled.
     """
     if stop is not None and stop.is_set():
         coroutine.close()
@@ -147,14 +136,12 @@ async def get(
 
     Parameters
     ----------
-    url
-        An http or https address.
     start
         The first byte; negative counts from the end.
     length
         How many bytes; fewer come only where the file ends. None reads to the end.
     etag
-        What an earlier `Response` said; any other version of the file is refused.
+        What an earlier `Response` said; any other version of the file is a ChangedError.
     limit_bytes
         The most that may come.
 
@@ -168,8 +155,6 @@ async def get(
     NetworkError
         With the HTTP status where there was an answer. The status is 200 where a server sends no parts, and the wanted
         one is far into the file.
-    ChangedError
-        Where the file isn't ``etag`` any more.
     """
     is_part = start != 0 or length is not None
     headers = {"Range": _range_header(start, length)} if is_part else {}
@@ -260,15 +245,7 @@ async def stream(url: str, *, start: int = 0, etag: str | None = None) -> AsyncI
 
 
 class Body:
-    """An answer whose body is still to come.
-
-    Attributes
-    ----------
-    start, stop
-        Which part of its file a partial answer holds, as the server says.
-    etag, total_bytes
-        See `Response`.
-    """
+    """An answer whose body is still to come; ``start`` and ``stop`` say which part of its file a partial one holds."""
 
     def __init__(self, url: str, answer: aiohttp.ClientResponse, receipt: Receipt) -> None:
         self.url, self.status, self.headers = url, answer.status, answer.headers

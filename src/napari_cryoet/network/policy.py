@@ -27,8 +27,7 @@ class Policy:
     offline
         Send nothing: only what is kept on this computer is shown.
     max_session_bytes
-        How much may come in all; None for any amount. A request in flight when the limit is reached is not cut off if
-        its size was known before.
+        How much may come in all; None for any amount.
     coarse_only
         Whether pictures from servers stay coarse until you ask for more.
     received_bytes
@@ -52,13 +51,7 @@ class Policy:
         return self.coarse_only or self.max_session_bytes is not None
 
     def require(self, wanted_bytes: int = 0) -> None:
-        """Check that so much may still come in this session, before work of many requests.
-
-        Raises
-        ------
-        WithheldError
-            Saying why not.
-        """
+        """Check that so much may still come in this session, before work of many requests; WithheldError if not."""
         if self.offline:
             message = "This isn't kept on this computer, and offline mode is on."
             raise WithheldError(message, hint="Turn offline mode off to load it.", by="offline mode")
@@ -130,11 +123,6 @@ def save_data(*, mb_a_session: int = 0, coarse_only: bool = False) -> None:
         How many megabytes may come in all; 0 for any amount.
     coarse_only
         Show only the coarsest level of what is on a server, until you ask for more.
-
-    Raises
-    ------
-    ValueError
-        If the limit is below 0, or no number; it stays as it was.
     """
     if not 0 <= mb_a_session < math.inf:
         raise ValueError(f"mb_a_session is {mb_a_session}; it has to be a number of megabytes, or 0 for any amount.")

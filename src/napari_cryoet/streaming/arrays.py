@@ -79,13 +79,7 @@ def exact_array(pyramid: Pyramid, level: int, name: str) -> ExactArray:
 
 
 class ExactArray(da.Array):
-    """A level of a pyramid, or a box of one.
-
-    Attributes
-    ----------
-    kept
-        Which axes of the level it has; along others its box is one voxel wide.
-    """
+    """A level of a pyramid, or a box of one; along axes that aren't ``kept`` its box is one voxel wide."""
 
     pyramid: Pyramid
     level: int

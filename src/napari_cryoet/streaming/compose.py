@@ -25,16 +25,9 @@ _PLANE_AXES = 2
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Values of a box of a level.
+    """Values of a box of a level: exact but for the ``missing`` blocks, which are coarse.
 
-    Attributes
-    ----------
-    values
-        Exact outside the holes; coarse inside, or the placeholder where nothing is known.
-    missing
-        The blocks of the level that aren't in memory.
-    is_blank
-        Whether nothing at all is known.
+    Where nothing is known there is the placeholder, and where that is all, the picture ``is_blank``.
     """
 
     values: Block

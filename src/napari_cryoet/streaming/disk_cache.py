@@ -119,11 +119,6 @@ class DiskCache:
         rows = self._ask(_SIZE)
         return int(rows[0][0]) if rows else 0
 
-    @property
-    def fault(self) -> str:
-        """Why nothing can be kept just now; empty where it can."""
-        return self._writer.fault
-
     def image(self, address: str) -> Image:
         """What is kept of an address."""
         digest = xxhash.xxh3_128_digest(address.encode())  # addresses may hold secrets, and are not written down
@@ -384,7 +379,6 @@ class _Writer:
     """A thread that does jobs, many at once; it ends when there are none."""
 
     def __init__(self, write: Callable[[list[_Job]], None]) -> None:
-        self.fault = ""  # why nothing can be written just now
         self._write, self._state = write, threading.Condition()
         self._jobs: list[_Job] = []
         self._queued_bytes, self._paused_until = 0, 0.0
@@ -408,17 +402,17 @@ class _Writer:
         with self._state:
             self._is_urgent = True
             self._state.notify_all()
-            return self._state.wait_for(lambda: not self._is_running, timeout_s) and not self.fault
+            is_done = self._state.wait_for(lambda: not self._is_running, timeout_s)
+            return is_done and time.monotonic() >= self._paused_until
 
     def _serve(self) -> None:
         while jobs := self._take():
             try:
                 self._write(jobs)
-                self.fault = ""
-            except Exception as error:  # noqa: BLE001 - a cache that can't be written is no reason to fail
+            except Exception:  # noqa: BLE001 - a cache that can't be written is no reason to fail
                 with self._state:
-                    self.fault, self._paused_until = str(error), time.monotonic() + _PAUSE_S
-                    self._jobs.clear()
+                    self._paused_until = time.monotonic() + _PAUSE_S
+                    self._jobs, self._queued_bytes = [], 0
 
     def _take(self) -> list[_Job]:
         """The next jobs, after a moment in which more may come; none where there is nothing to do, which is the end."""

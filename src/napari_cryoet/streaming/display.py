@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -162,9 +162,8 @@ class Display:
     @property
     def state(self) -> DisplayState:
         """How far the picture of what was looked at last is."""
-        missing = self._missing()
-        view = self._view
-        is_limited = view is not None and self._target(view) != view.level
+        missing, view = self._missing(), self._view
+        is_limited = view is not None and self._target(view)[0] != view.level
         errors = [self._failed[key][1] for key in missing if key in self._failed]
         full_bytes = 0
         if is_limited and view is not None and plane_of(view.box) is not None:
@@ -261,9 +260,12 @@ class Display:
 
     # what is fetched for a view
 
-    def _target(self, view: View) -> int:
-        """The level that is fetched for a view."""
-        return view.level if view == self._full_view else affordable_level(self.image, view, self.largest_view_bytes)
+    def _target(self, view: View) -> tuple[int, Box]:
+        """The level that is fetched for a view, and its box there."""
+        level = view.level
+        if view != self._full_view:
+            level = affordable_level(self.image, view, self.largest_view_bytes)
+        return level, self.image.box_at(view.level, view.box, level)
 
     def _plane(self, level: int, box: Box) -> Plane | None:
         """The plane that is cut out of blocks, where all of them would take too much memory."""
@@ -274,19 +276,13 @@ class Display:
 
     def _missing(self) -> list[Key]:
         """The blocks of the view that are still to come."""
-        view = self._view
-        if view is None:
-            return []
-        target = self._target(view)
-        return missing_keys(self.image, self._engine.memory, target, self.image.box_at(view.level, view.box, target))
+        return [] if self._view is None else missing_keys(self.image, self._engine.memory, *self._target(self._view))
 
     def _does_not_fit(self) -> StreamError | None:
         """What to say where blocks would drive each other out of memory, and be fetched for ever."""
-        view = self._view
-        if view is None:
+        if self._view is None:
             return None
-        target, limit = self._target(view), self._engine.memory.limit_bytes
-        box = self.image.box_at(view.level, view.box, target)
+        (target, box), limit = self._target(self._view), self._engine.memory.limit_bytes
         is_thin = self._plane(target, box) is not None
         is_lost = self._lost > 2 * self.image.levels[target].grid.count(box) + 2
         if not is_lost and kept_bytes(self.image, target, box, is_thin=is_thin) <= limit:
@@ -329,14 +325,14 @@ class Display:
             self._engine.want(self, ())
             self._engine.hang_up(self.image)
             return
-        target, motion, still_for_s = self._target(view), self._motion, time.monotonic() - self._moved_at
+        (target, box), motion, still_for_s = self._target(view), self._motion, time.monotonic() - self._moved_at
         again_s = motion.still_after_s if motion is not None else 0.0
         if motion is not None and still_for_s >= again_s:
             motion = Motion(motion.axis, motion.sign)
         wants = every_want = list(self._wants(view, target, motion))
         if self._is_held or (motion is None and not self._goes_ahead):
             wants = [want for want in wants if want.priority <= Priority.VIEW]
-        elif self.image.size_bytes(target, self.image.box_at(view.level, view.box, target)) > _COSTLY_BYTES:
+        elif self.image.size_bytes(target, box) > _COSTLY_BYTES:
             again_s = max(again_s, _COSTLY_SETTLE_S)
             if still_for_s < again_s:
                 wants = [want for want in wants if want.priority < Priority.VIEW]
@@ -372,25 +368,15 @@ class Display:
             else:
                 yield from self._wants_of(part, target)
 
-    def _wants_of(self, part: Part, target: int) -> Iterable[Want]:
-        """What a part lacks, nearest to its middle first, or what a plane cuts out of that."""
+    def _wants_of(self, part: Part, target: int) -> list[Want]:
+        """What a part lacks, or what a plane cuts out of that."""
         image, now = self.image, time.monotonic()
         plane = self._plane(part.level, part.box) if part.level == target else None
         if plane is not None and part.priority > Priority.VIEW:
             return []  # whole blocks beside the view would drive it out
         missing = missing_keys(image, self._engine.memory, part.level, part.box)
         blocks = [key[2] for key in missing if now - self._failed.get(key, (-math.inf,))[0] >= _FAILED_S]
-        is_large = len(blocks) * image.block_bytes(part.level) > _COSTLY_BYTES
-        wants = [Want(part.priority, part.level, run, plane) for run in image.runs(part.level, blocks, _RUN_BYTES)]
-        if is_large:
-            return wants
-        grid, middle = image.levels[part.level].grid, [(start + stop) / 2 for start, stop in part.box]
-
-        def distance(want: Want) -> float:
-            box = grid.box(want.blocks[0])
-            return max(abs((start + stop) / 2 - m) for (start, stop), m in zip(box, middle, strict=True))
-
-        return sorted(wants, key=distance)
+        return [Want(part.priority, part.level, run, plane) for run in image.runs(part.level, blocks, _RUN_BYTES)]
 
     def blocks_arrived(self, keys: Sequence[Key]) -> None:
         """Blocks are in memory; see `engine.Viewer`."""

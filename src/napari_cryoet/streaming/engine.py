@@ -312,9 +312,8 @@ class Engine:
         finally:
             for request in requests:
                 request.readers -= 1
-                if not request.readers and request.began_at is None:
-                    self._end(request)
-            self._give_up(queue)
+                if not request.readers and (request.began_at is None or not queue.any_wants(request.keys)):
+                    self._end(request, StoppedError())
 
     def want(self, viewer: Viewer, wants: Iterable[Want], in_flight: Iterable[Want] = ()) -> None:
         """Replace what a display wants; ``in_flight`` it wants only if that is on its way already."""

@@ -96,14 +96,8 @@ def cut_part(box: Box, kept: tuple[int, ...], index: Any) -> tuple[Box, tuple[in
 class Grid:
     """The blocks of an array: what is fetched, decoded and kept as one.
 
-    Attributes
-    ----------
-    borders
-        On each axis where blocks start, and where the last one stops.
-    chunk_shape
-        Shape of what is encoded together; a block lies in one chunk.
-    run_shape
-        Shape of what blocks may be requested together from: a chunk, or a whole file of small ones.
+    On each axis ``borders`` says where blocks start, and where the last one stops. A block lies in one chunk, and
+    blocks are requested together from boxes of ``run_shape``: a chunk, or a whole file of small ones.
     """
 
     borders: tuple[tuple[int, ...], ...]
@@ -178,13 +172,7 @@ class Grid:
 def make_grid(
     shape: Sequence[int], chunk_shape: Sequence[int], block_shape: Sequence[int], run_shape: Sequence[int]
 ) -> Grid:
-    """Cut each chunk into blocks of a shape, smaller ones at its end where they don't fit evenly.
-
-    Raises
-    ------
-    FormatError
-        If there would be more blocks than any real image has.
-    """
+    """Cut each chunk into blocks of a shape, smaller ones at its end; FormatError if that makes too many."""
     borders = []
     for size, chunk, block in zip(shape, chunk_shape, block_shape, strict=True):
         within = range(0, min(chunk, size), block)

@@ -362,9 +362,9 @@ def _known_v3_codecs(codecs: Any, where: str) -> tuple[str, ...] | None:
     names = [_safe_name(codec, "name", _SAFE_V3_CODECS, where) for codec in codecs]
     for codec, name in zip(codecs, names, strict=True):
         if name == "sharding_indexed":
-            options = codec.get("configuration") or {}
+            options = codec.get("configuration")
             for field in ("codecs", "index_codecs"):
-                _known_v3_codecs(options.get(field), where)
+                _known_v3_codecs(options.get(field) if isinstance(options, dict) else None, where)
     checksum = ("crc32c",) if names[-1] == "crc32c" else ()
     compressors = names[1:-1] if checksum else names[1:]
     if names[0] != "bytes" or len(compressors) > 1 or not set(compressors) <= _COMPRESSORS.keys():

@@ -319,9 +319,7 @@ class Pyramid:
 
         return [exact_array(self, level, f"{self.name}-{level}") for level in range(len(self.shapes))]
 
-    def read(
-        self, level: int, box: Box | None = None, *, stop: threading.Event | None = None, out: Block | None = None
-    ) -> Block:
+    def read(self, level: int, box: Box | None = None, *, stop: threading.Event | None = None) -> Block:
         """Read exact values, many requests at a time.
 
         Parameters
@@ -332,8 +330,6 @@ class Pyramid:
             Start and stop on each axis, within the level's shape; None reads all.
         stop
             Set it to end the call with a StoppedError.
-        out
-            Where to put them, of the box's shape and of a type that holds them exactly.
 
         Raises
         ------
@@ -347,9 +343,7 @@ class Pyramid:
             not 0 <= start <= end <= size for (start, end), size in zip(box, self.shapes[level], strict=True)
         ):
             raise ValueError(f"{box} is no box within {self.shapes[level]}")
-        values = np.empty(box_shape(box), self.dtype) if out is None else out
-        if values.shape != box_shape(box) or not np.can_cast(self.dtype, values.dtype):
-            raise ValueError(f"{self.dtype} of {box_shape(box)} doesn't fit into {values.dtype} of {values.shape}")
+        values = np.empty(box_shape(box), self.dtype)
         self._require_open(stop)
         stored, grid = self.stored_box(box), self._image.levels[level].grid
         assembly = _Assembly(self._as_stored(values), stored, grid)
