@@ -115,12 +115,6 @@ class TestSearch:
             rows = json.loads(run("search", source, "--json").out)
             assert {row["id"] for row in rows} == {90001, 90002}
 
-    def test_says_what_cannot_be_opened(self, run):
-        for source in ("no/such/folder", "http://nowhere.invalid/graphql", "ftp://a/b"):
-            done = run("search", source, "x")
-            assert done.code == 1
-            assert done.err
-
     @POSIX
     def test_ends_well_when_its_reader_leaves_early(self, demo_pack):
         reading, writing = os.pipe()
@@ -155,21 +149,6 @@ class TestDownload:
 
         assert run(*command, "--to", tmp_path / "to").code == 0
         assert [Path(path).name for path in contents(tmp_path / "to")] == ["DEMO_001.mrc"]
-
-    def test_replaces_a_file_in_the_way_only_if_allowed(self, run, demo_pack, tmp_path):
-        arguments = ("download", demo_pack, "--run", RUN, "--what", "annotations", "--to", tmp_path)
-        assert run(*arguments).code == 0
-        mine = next(tmp_path.rglob("*.ndjson"))
-        original = mine.read_bytes()
-        mine.write_text("my own notes")
-        (tmp_path / "manifest.json").unlink()
-
-        refused = run(*arguments)
-        assert refused.code == 1
-        assert "--overwrite" in refused
-        assert mine.read_text() == "my own notes"
-        assert run(*arguments, "--overwrite").code == 0
-        assert mine.read_bytes() == original
 
     def test_ends_with_one_where_something_is_missing(self, run, demo_pack, tmp_path):
         for arguments, noun in ((("--run", 1), "run 1"), (("--run", 9004), "tomogram")):
@@ -282,13 +261,6 @@ class TestCompare:
 
         assert scores.plain().items() <= json.loads(run(*command, "--json").out).items()
         assert f"{100 * scores.precision:.1f}" in run(*command).out
-
-    def test_refuses_other_alignments_unless_you_insist(self, run, demo_pack, find):
-        sides = [f"AF-{find('Point', object_name='ribosome', aligned=aligned).id}" for aligned in (True, False)]
-        command = ("compare", *sides, "--radius", "50", "--source", demo_pack)
-
-        assert run(*command).code == 1
-        assert run(*command, "--insist").code == 0
 
     def test_says_what_is_missing(self, run, files):
         a, b = files

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import threading
 
@@ -25,9 +24,7 @@ from napari_cryoet import (
     PicksInMask,
     StoppedError,
     compare,
-    comparison_layers,
     open_annotation,
-    report_text,
 )
 
 
@@ -136,11 +133,6 @@ class TestPicksAgainstPicks:
         assert found.matched.features["cc"].tolist() == [0.1, 0.3]
         assert (found.only_a.ids.tolist(), found.only_b.ids.tolist()) == ([12], [90, 91])
         assert found.matched.edits
-
-    def test_picks_just_as_far_apart_as_the_radius_match(self):
-        found = compare(picks([3, 10, 7], spacing=13.48), picks([3, 15, 7], spacing=13.48), radius_angstrom=67.4)
-
-        assert len(found.rows_a) == 1
 
     def test_what_is_undefined_says_why(self):
         none = compare(A.take([]), B, radius_angstrom=10).scores
@@ -279,27 +271,3 @@ class TestAnnotationsOfAPortal:
             annotation = file.shape.annotation
             assert 100 * scores.precision == pytest.approx(annotation.confidence_precision, abs=0.1)
             assert 100 * scores.recall == pytest.approx(annotation.confidence_recall, abs=0.1)
-
-
-class TestReports:
-    def test_are_plain_data_with_settings_and_provenance(self):
-        a = A.changed(about={"annotation_id": 5, "run_name": "TS_026", "object_name": "ribosome"})
-        told = json.loads(json.dumps(compare(a, B, radius_angstrom=25, beta=4, method="greedy").plain()))
-
-        assert (told["method"], told["radius_angstrom"], told["beta"]) == ("greedy", 25, 4)
-        assert told["a"]["about"]["annotation_id"] == 5
-        assert told["true_positives"] == 2
-        words = report_text(compare(A, B, radius_angstrom=25))
-        assert all(part in words for part in ("precision", "66.7", "recall", "50.0", "2.5 nm"))
-
-
-class TestLayers:
-    def test_are_what_matches_and_what_only_one_has(self):
-        matched, only_a, only_b = comparison_layers(compare(A, B.rescaled(5.0), radius_angstrom=25))
-
-        assert [len(spec.data) for spec in (matched, only_a, only_b)] == [2, 1, 2]
-        assert (matched.options["scale"][0], only_b.options["scale"][0]) == (10, 5)
-        assert len({spec.name for spec in (matched, only_a, only_b)}) == 3
-        assert len({str(spec.options["symbol"]) for spec in (matched, only_a, only_b)}) == 3
-        in_mask = comparison_layers(compare(picks([12, 12, 12], [0, 0, 0], [1, 1, 1]), Mask(BALL, 10.0)))
-        assert [len(spec.data) for spec in in_mask] == [1, 2]

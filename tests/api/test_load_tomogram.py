@@ -7,7 +7,6 @@ import threading
 
 import numpy as np
 import pytest
-import tifffile
 import zarr
 
 from api.files import METADATA, SHAPE_ZYX, noise, with_fields, write_mrc, write_zarr
@@ -92,20 +91,6 @@ class TestTomogram:
         authors = sorted(tomogram.authors, key=lambda author: author.author_list_order)
         assert found["authors"] == [author.name for author in authors]
 
-    def test_cites_its_own_publication_else_that_of_the_dataset(self, tomogram_at, tmp_path):
-        url = write_zarr(tmp_path / "a.zarr", noise())
-        own = about(load_tomogram(tomogram_at(url, publications="10.1038/s41592-022-01746-2, EMPIAR-10988")))
-        none = about(load_tomogram(tomogram_at(url, publications=None)))
-
-        assert own["dois"] == ["10.1038/s41592-022-01746-2"]
-        assert none["dois"] == ["10.99999/napari-cryoet-demo"]
-
-    def test_a_file_of_another_size_is_remarked_on(self, tomogram_at, tmp_path):
-        (warning,) = about(load_tomogram(tomogram_at(write_zarr(tmp_path / "a.zarr", noise()), size_x=44)))["warnings"]
-
-        assert "43" in warning
-        assert "44" in warning
-
     def test_is_read_from_mrc_where_there_is_no_zarr(self, tomogram_at, tmp_path):
         url = write_mrc(tmp_path / "a.mrc", noise())
         spec = load_tomogram(tomogram_at(None, https_mrc_file=url, voxel_spacing=13.48))
@@ -146,11 +131,6 @@ class TestBareVolume:
         assert about(unknown)["voxel_spacing_angstrom"] is None
         assert "voxels" in about(unknown)["warnings"][0]
         assert given.options["scale"] == (7.84,) * 3
-
-    def test_is_read_from_tiff(self, tmp_path):
-        tifffile.imwrite(tmp_path / "a.tif", noise())
-
-        np.testing.assert_array_equal(np.asarray(load_tomogram(tmp_path / "a.tif").data), noise())
 
 
 def test_a_spacing_that_no_voxel_has_is_refused(tomogram_at, tmp_path):

@@ -231,14 +231,6 @@ class TestWhereTheyComeFrom:
                 assert notes["written_by"] == "Rosalind"
                 assert notes["edits"] == ["1 of 4 picks deleted"]
 
-    def test_counts_only_for_the_file_that_it_was_written_for(self, picks, tmp_path):
-        path = written(picks, tmp_path, "ndjson").path
-        path.write_text(path.read_text().replace("13", "14", 1) + "\n")
-        found = read_picks(path)
-
-        assert "authors" not in found.about
-        assert found.spacing_angstrom is None
-
 
 def test_one_of_several_alignments_is_chosen_by_its_id(tmp_path):
     (tmp_path / "a.csv").write_text("z_voxel,y_voxel,x_voxel,alignment_id\n1,2,3,17\n4,5,6,18\n")
