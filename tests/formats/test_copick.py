@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_cryoet.exceptions import FormatError, SaveError
-from napari_cryoet.formats.registry import detect_format, losses, read_picks, write_picks
+from napari_cryoet.formats.registry import detect_format, read_picks, write_picks
 from napari_cryoet.picks import Picks
 
 FILE = {
@@ -100,14 +100,3 @@ class TestAProject:
     def test_gets_no_file_that_it_wouldnt_find(self, tmp_path):
         with pytest.raises(SaveError, match="USER_SESSION_OBJECT"):
             write_picks(Picks([[1, 2, 3]], 10.0), tmp_path / self.FOLDER / "ribosome.json")
-
-
-@pytest.mark.parametrize(
-    ("change", "noun"),
-    [
-        ({"ids": [7]}, "ids"),
-        ({"features": {"class": np.array([1])}}, "class"),
-    ],
-)
-def test_what_a_file_cant_hold_is_said(change, noun):
-    assert any(noun in loss for loss in losses(Picks([[1, 2, 3]], 10.0).changed(**change), "copick"))

@@ -2,7 +2,6 @@
 
 import math
 
-import eulerangles
 import numpy as np
 import pytest
 from hypothesis import given
@@ -51,18 +50,6 @@ def test_relions_matrix_is_the_one_of_its_source(angles):
 @given(ANGLES)
 def test_dynamos_matrix_is_the_one_of_its_words(angles):
     np.testing.assert_allclose(matrices_of(np.array([angles]), "dynamo")[0], dynamo_words(*angles), atol=1e-9)
-
-
-@pytest.mark.parametrize("convention", ["relion", "dynamo"])
-@given(ANGLES)
-def test_another_library_agrees(convention, angles):
-    meta = eulerangles.utils.get_conversion_metadata(convention)
-    passive = eulerangles.euler2matrix(
-        np.array([angles]), axes=meta.axes, intrinsic=meta.intrinsic, right_handed_rotation=meta.right_handed_rotation
-    )
-    active = np.swapaxes(np.asarray(passive).reshape(-1, 3, 3), 1, 2)
-
-    np.testing.assert_allclose(matrices_of(np.array([angles]), convention), active, atol=1e-9)
 
 
 def test_published_examples():

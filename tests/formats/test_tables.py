@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from napari_cryoet.exceptions import FormatError, MissingContextError
-from napari_cryoet.formats.registry import detect_format, losses, read_picks, write_picks
-from napari_cryoet.picks import NO_INSTANCE, Picks
+from napari_cryoet.formats.registry import detect_format, read_picks
+from napari_cryoet.picks import NO_INSTANCE
 
 HEADER = "z_voxel,y_voxel,x_voxel"
 
@@ -147,10 +147,3 @@ def test_parquet_with_a_column_twice_or_damaged_is_refused(tmp_path):
     (tmp_path / "a.parquet").write_bytes(b"PAR1" + bytes(100) + b"PAR1")
     with pytest.raises(FormatError):
         read_picks(tmp_path / "a.parquet")
-
-
-def test_columns_that_would_be_taken_for_ours_are_left_out_and_named(tmp_path):
-    picks = Picks([[1, 2, 3]], features={"score": np.array(["good"]), "X [A]": np.array([5.0]), "class": np.array([1])})
-
-    assert "score, X [A]" in losses(picks, "csv")[0]
-    assert list(read_picks(write_picks(picks, tmp_path / "a.csv").path).features) == ["class"]
