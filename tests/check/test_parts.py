@@ -12,8 +12,8 @@ from check.scene import DIAMETER_ANGSTROM, SHAPE_ZYX, SPACING_ANGSTROM, make_sce
 from napari_cryoet import Picks
 from napari_cryoet.check import contrast as contrasts
 from napari_cryoet.check.contrast import grid_for, read_contrast
-from napari_cryoet.check.evidence import Pattern, cliffs_delta, measure_offset, peaks
-from napari_cryoet.check.readings import Frame, Reading, all_readings, are_inside, at_edge, duplicates
+from napari_cryoet.check.evidence import Pattern, cliffs_delta, measure_offset
+from napari_cryoet.check.readings import Frame, Reading, all_readings, duplicates
 
 SPACING_ZYX = (SPACING_ANGSTROM,) * 3
 SHAPE, POINTS = (10, 20, 30), np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
@@ -105,13 +105,6 @@ class TestReadings:
             ends = reading.apply(POINTS + picks.particle_axes_zyx(), SHAPE) - reading.apply(POINTS, SHAPE)
             np.testing.assert_allclose(read.particle_axes_zyx(), ends / reading.factor, atol=1e-9)
 
-    def test_inside_goes_to_the_outer_half_of_a_border_voxel(self):
-        edge = np.array([[-0.5, 0, 0], [9.5, 19.5, 29.5], [-0.51, 0, 0], [9.51, 0, 0], [0, 0, 30]])
-        near = np.array([[4.4, 10, 20], [4.6, 10, 20], [10, 15, 20], [-3, 10, 10]])
-
-        assert are_inside(edge, SHAPE).tolist() == [True, True, False, False, False]
-        assert at_edge(near, (20, 20, 40), np.full(3, 5.0)).tolist() == [True, False, True, False]
-
 
 class TestDuplicates:
     LINE = np.array([[0.0, 0, 0], [0, 0, 4], [0, 0, 8], [0, 0, 100]])
@@ -151,11 +144,6 @@ class TestEvidence:
 
         assert np.mean(sigmas) == pytest.approx(0, abs=0.3)
         assert 0.75 < np.std(sigmas) < 1.2  # it may err on the careful side
-
-    def test_a_parabola_finds_its_peak_or_none(self):
-        steps = np.array([-1.0, 0.0, 1.0])
-        found = peaks(np.stack([-((steps - 0.3) ** 2) + 5, (steps + 0.5) ** 2 - 5, steps]))
-        assert found.tolist() == pytest.approx([0.3, -0.5, np.nan], nan_ok=True)
 
     def test_counting_from_one_is_told_where_it_can_be_measured(self):
         scene = make_scene(n_particles=110, seed=6, shape=(56, 84, 72))

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from napari_cryoet.demo.rows import RUNS
 from napari_cryoet.demo.scenes import (
     BEAD_PITCH_ANGSTROM,
     MICROTUBULE_RADIUS_ANGSTROM,
@@ -47,25 +46,6 @@ def test_every_particle_has_a_place_of_its_own(name):
         assert (tube.distance(centres) > radii + MICROTUBULE_RADIUS_ANGSTROM).all()
 
 
-@pytest.mark.parametrize("name", SCENES)
-def test_rotations_are_proper(name):
-    for kind in RECIPES[name].particles:
-        rotations = scene(name).rotations[kind]
-        np.testing.assert_allclose(
-            rotations @ rotations.transpose(0, 2, 1), np.eye(3)[None] + 0 * rotations, atol=1e-12
-        )
-        np.testing.assert_allclose(np.linalg.det(rotations), 1)
-
-
-def test_free_ribosomes_are_turned_at_random_and_bound_ones_face_their_membrane():
-    truth = scene("cytoplasm")
-    axes = truth.rotations["ribosome"][:, :, 2]
-    bound = truth.recipe.bound_ribosomes
-    assert np.linalg.norm(axes[bound:].mean(axis=0)) < 0.3
-    outward = truth.recipe.membranes[0].normals(truth.positions_angstrom_xyz["ribosome"][:bound])
-    assert ((axes[:bound] * -outward).sum(axis=1) > 0.95).all()
-
-
 def test_distances_to_a_wavy_membrane_agree_with_the_nearest_point_of_its_surface():
     membrane = Membrane("vesicle", (0, 0, 0), (200, 500, 400), ((1, 5, 2, 0.3, 0.08),), sway=(60, 900, 0.4))
     surface = membrane.surface(sphere_directions(60_000))
@@ -85,11 +65,3 @@ def test_molecules_have_the_sizes_of_the_real_ones():
     beads, weights = beads_of("ribosome")
     assert 2e6 < len(weights) * BEAD_PITCH_ANGSTROM**3 * 0.81 < 4.5e6, "in dalton"
     assert weights[beads[:, 2] > 0].sum() > weights.sum() / 2, "large subunit at +z"
-
-
-@pytest.mark.parametrize("size", ["full", "tiny"])
-def test_scenes_fit_into_the_volumes(size):
-    for run in RUNS:
-        for binning in {plan.binning for plan in run.tomograms}:
-            last_voxel = (np.array(run.shape_zyx(size, binning)[::-1]) - 1) * run.spacing_angstrom(size, binning)
-            assert (last_voxel >= RECIPES[run.scene].extent_xyz).all()

@@ -11,14 +11,6 @@ from napari_cryoet.exceptions import FormatError, OtherKindError
 from napari_cryoet.formats.mrc import open_mrc, parse_header
 
 SHAPE = (6, 11, 7)
-VALUES = {
-    0: np.arange(462).reshape(SHAPE) % 251 - 125,
-    1: np.arange(462).reshape(SHAPE) - 200,
-    2: np.linspace(-3, 3, 462).reshape(SHAPE),
-    6: np.arange(462).reshape(SHAPE) + 60_000,
-    12: np.linspace(-3, 3, 462).reshape(SHAPE),
-}
-TYPES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 IMOD = 1146047817
 
 
@@ -36,22 +28,9 @@ def header(tmp_path):
     return bytearray(write(tmp_path / "h.mrc", np.zeros(SHAPE, "f4")).read_bytes()[:1024])
 
 
-@pytest.mark.parametrize("mode", TYPES)
-@pytest.mark.parametrize("stamp", [b"\x11\x11\0\0", b"\x44\x44\0\0"], ids=["right", "wrong"])
-def test_big_endian_files_open_whatever_their_stamp_says(mode, stamp, tmp_path):
-    values = VALUES[mode].astype(TYPES[mode])
-    raw = bytearray(write(tmp_path / "a.mrc", values).read_bytes())
-    raw[:208] = np.frombuffer(raw[:208], "<i4").astype(">i4").tobytes()
-    raw[212:216] = stamp
-    raw[1024:] = values.astype(values.dtype.newbyteorder(">")).tobytes()
-    (tmp_path / "b.map").write_bytes(raw)
-
-    np.testing.assert_array_equal(open_mrc(tmp_path / "b.map").levels[0].compute(), values)
-
-
 @pytest.mark.parametrize("axes_crs", sorted(itertools.permutations((1, 2, 3))))
 def test_turned_axes_become_z_y_x(axes_crs, tmp_path):
-    values, path = VALUES[2].astype("f4"), tmp_path / "a.mrc"
+    values, path = np.linspace(-3, 3, 462, dtype="f4").reshape(SHAPE), tmp_path / "a.mrc"
     write(path, np.ascontiguousarray(values.transpose([3 - axis for axis in reversed(axes_crs)])), 0)
     with mrcfile.open(path, "r+") as file:
         file.header.mapc, file.header.mapr, file.header.maps = axes_crs

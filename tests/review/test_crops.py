@@ -15,7 +15,6 @@ from scipy.spatial.transform import Rotation
 from napari_cryoet.exceptions import FormatError, StoppedError, raise_if_stopped
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.review import Crop, CropReader, Cube, Frame, RunningMean, Volume, open_for_review
-from napari_cryoet.review.measure import edge_distances
 from napari_cryoet.streaming import open_pyramid
 from server import Server
 
@@ -94,18 +93,6 @@ def test_a_bright_voxel_is_in_the_middle_also_where_voxels_are_no_cubes(spacing,
     assert middle(crop.values) == crop.values.max() == 100
 
 
-def test_a_bright_block_is_in_the_middle_at_every_level(tmp_path):
-    values = np.zeros((48, 48, 64), dtype=np.float32)
-    values[20:24, 24:28, 32:36] = 1.0
-    write_pyramid(tmp_path / "a.zarr", values, spacing_angstrom=10.0)
-    volume = open_for_review(open_pyramid(tmp_path / "a.zarr"), (10.0,) * 3)
-    for pixels, level in ((41, 0), (21, 1), (11, 2)):
-        (crop,) = CropReader(volume, [[21.5, 25.5, 33.5]]).read([0], Frame(440, 40, pixels=pixels))
-        assert volume.level_for(440 / pixels) == level
-        weights = np.indices(crop.values.shape) * crop.values
-        np.testing.assert_allclose(weights.sum(axis=(1, 2)) / crop.values.sum(), len(crop.values) // 2, atol=1e-4)
-
-
 def test_strided_levels_lie_on_the_first_of_their_voxels():
     strided = Volume(np.zeros, (SHAPE,), ((1.0,) * 3, (4.0,) * 3), np.full(3, 10.0), is_mean=False)
 
@@ -142,25 +129,6 @@ def test_picks_without_a_rotation_are_cut_along_the_volume():
     reader = CropReader(in_memory(ramp()), [[18, 24, 32]] * 3, rotations)
 
     assert [crop.is_oriented for crop in reader.read(range(3), Frame(90, 10, is_oriented=True))] == [False] * 3
-
-
-@pytest.mark.parametrize("turn", [None, Rotation.from_euler("zyx", [20, 50, 70], degrees=True).as_matrix()])
-@pytest.mark.parametrize("axis", [0, 1, 2])
-def test_a_volume_that_is_mirrored_in_the_world_gives_the_same_crops(turn, axis):
-    values = np.random.default_rng(0).normal(size=(20, 22, 24)).astype(np.float32)
-    spacing, at = np.array([8.0, 10.0, 12.0]), np.array([[9.3, 8.1, 11.4]])
-    signs, there = np.ones(3), at.copy()
-    signs[axis], there[0, axis] = -1, values.shape[axis] - 1 - at[0, axis]
-    rotations = None if turn is None else turn[None]
-    for plane in PLANES:
-        frame = Frame(100, 30, plane, is_oriented=turn is not None, pixels=21)
-        (one,) = CropReader(in_memory(values, spacing), at, rotations).read([0], frame)
-        mirrored = CropReader(in_memory(np.flip(values, axis), spacing * signs), there, rotations)
-        (other,) = mirrored.read([0], frame)
-        np.testing.assert_allclose(one.values, other.values, atol=1e-5)
-    assert edge_distances(there, values.shape, spacing * signs) == pytest.approx(
-        edge_distances(at, values.shape, spacing)
-    )
 
 
 def test_over_a_server_nothing_is_asked_for_twice_and_little_of_a_large_volume(tmp_path):
@@ -239,18 +207,6 @@ def test_the_average_is_the_mean_of_what_is_in_it_whatever_was_added_and_taken_a
     np.testing.assert_allclose(mean.mean, wanted, rtol=1e-5)
     for section, plane in zip(mean.sections(), (wanted[2], wanted[:, 2], wanted[:, :, 2]), strict=True):
         np.testing.assert_allclose(section, plane, rtol=1e-5)
-
-
-def test_only_cubes_that_are_not_in_memory_have_to_be_read():
-    mean = RunningMean()
-    assert mean.lacks([1, 2]) == ([1, 2], [])
-    for row in (1, 2):
-        mean.change(crop(row))
-
-    assert mean.lacks([2]) == ([], [])
-    assert 1 not in mean
-    assert mean.lacks([1, 2, 4]) == ([4], [])
-    assert len(mean) == 2
 
 
 def test_particles_that_lie_any_way_are_one_once_they_are_aligned():

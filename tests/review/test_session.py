@@ -118,45 +118,12 @@ def test_an_id_counts_within_half_a_voxel_and_else_the_nearest_pick_does(reviewe
     assert "more" not in reviewed(others).remark
 
 
-def test_of_several_decisions_near_a_pick_the_nearest_takes_it_and_each_takes_one(reviewed):
-    review = reviewed(PICKS.changed(points_zyx=POINTS + np.array([100, 0, 0]), ids=[10, 11, 12, 13]))
-    review.judge([0, 1, 2, 3], Verdict.REJECTED)
-    review.save()
-    crowd = np.array([[1.0, 2, 3.1], [1, 2, 3.3], [101, 2, 3]])
-    found = reviewed(Picks(crowd, 10.0, ids=[7, 8, 9], about=ABOUT))
-
-    assert letters(found) == "K-X"
-    assert "5 more" in found.remark
-
-
 def test_decisions_that_find_no_pick_stay_in_the_file(reviewed):
     fewer = reviewed(PICKS.take([2]))
     fewer.judge([0], Verdict.KEPT)
     fewer.save()
 
     assert letters(reviewed()) == "KXKK"
-
-
-def test_the_same_picks_count_in_other_voxels_or_in_voxels_of_a_width_that_nobody_knows(reviewed):
-    assert letters(reviewed(PICKS.rescaled(5.0))) == "KX-K"
-    assert letters(reviewed(PICKS.rescaled(5.0).changed(points_zyx=POINTS * 2 + 0.6))) == "----"
-    unknown = Picks(POINTS, about=ABOUT)
-    assert letters(reviewed(unknown)) == "KX-K"
-    review = reviewed(unknown)
-    review.judge([2], Verdict.KEPT)
-    review.save()
-    assert letters(reviewed()) == "KXKK"  # once somebody says it
-
-
-@pytest.mark.filterwarnings("error")
-def test_damaged_places_find_nothing_and_hurt_nobody(reviewed):
-    damaged = PICKS.changed(points_zyx=[*POINTS[:3], [1.7e308, -1.7e308, 0]])
-    review = reviewed(damaged)
-    review.judge([3], Verdict.REJECTED)
-    review.save()
-
-    assert letters(reviewed(damaged))[:3] == "KX-"
-    assert letters(reviewed(PICKS.take([]))) == ""
 
 
 # where it is kept
