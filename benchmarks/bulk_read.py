@@ -81,10 +81,12 @@ def measure(reader: str, part: str, url: str) -> Result:
     return {"s": seconds, "memory, MB": peak_memory_mb(), "sum": float(values[::3, ::5, ::7].sum(dtype="f8"))}
 
 
-def measure_all(reader: str, src: Path, places: dict[str, str]) -> Result:
-    """All figures of a reader, each from a fresh process."""
+def measure_all(reader: str, src: Path, places: dict[str, str], only: str) -> Result:
+    """The figures of a reader whose names have some text in them, each from a fresh process."""
     result: Result = {}
     for (place, root), layout, part in itertools.product(places.items(), LAYOUTS, PARTS):
+        if only not in f"{place}, {layout}, {part}":
+            continue
         found = fresh_process(__file__, "--child", reader, part, "--url", f"{root}/{layout}.zarr", src=src)
         result |= {f"{place}, {layout}, {part}{key}": found[name] for key, name in FIGURES.items()}
     return result
@@ -94,6 +96,7 @@ def main() -> None:
     parser = options_of(__doc__)
     add_src_option(parser)
     parser.add_argument("--rivals", action="store_true", help="measure zarr-python and dask too")
+    parser.add_argument("--only", default="", help='only what has this in its name, such as "disk, portal"')
     given = parser.parse_args()
     if given.child:
         finish(measure(*given.child, given.url))
@@ -103,7 +106,11 @@ def main() -> None:
         make_layouts(folder)
         with line_server(folder, given.line) as url:
             places = {"disk": str(folder.resolve()), given.line: url}
-            runs = in_turns(list(readers), lambda name: measure_all(name, readers[name], places), given.repeats)
+
+            def measure_one(name: str) -> Result:
+                return measure_all(name, readers[name], places, given.only)
+
+            runs = in_turns(list(readers), measure_one, given.repeats)
     sums = [{key: run.pop(key) for key in list(run) if key.endswith("sum")} for found in runs.values() for run in found]
     assert all(each == sums[0] for each in sums), "not the same values"
     report(given, runs)
