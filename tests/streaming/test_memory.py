@@ -1,5 +1,6 @@
 """What is kept in memory: bounded, forgotten when an image is closed, and as much of a view as fits."""
 
+import gc
 import threading
 
 import numpy as np
@@ -66,12 +67,17 @@ def is_exact(state):
     return state.is_exact
 
 
-def test_of_a_closed_image_nothing_is_kept(stored, memory, tmp_path):
+@pytest.mark.parametrize("is_closed", [True, False])
+def test_of_an_image_that_is_closed_or_gone_nothing_is_kept(is_closed, stored, memory, tmp_path):
     pyramid = open_pyramid(tmp_path / "a.zarr")
     pyramid.read(1)
     assert pyramid.has(1, ((0, 20), (0, 150), (0, 140)))
     before = memory.size_bytes
-    pyramid.close()
+    if is_closed:
+        pyramid.close()
+    else:
+        del pyramid
+        gc.collect()
     end = threading.Event()
     shared_engine().call(end.set)
     assert end.wait(60)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, finalize
 
 import numpy as np
 
@@ -155,6 +155,8 @@ class Image:
         self.factors = level_factors(self.shapes, scales)
         self.coarse_offset = coarse_offset
         self.error: CryoETError | None = None
+        engine = shared_engine()
+        finalize(self, engine.call, engine.memory.forget, owner).atexit = False  # where nobody closes it
 
     @property
     def coarsest(self) -> int:
