@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from napari_cryoet.layers.progressive import layer_specs
     from napari_cryoet.layers.specs import LayerSpec
     from napari_cryoet.picks import Picks
-    from napari_cryoet.portal import Portal, open_portal
+    from napari_cryoet.portal.portal import Portal, open_portal
     from napari_cryoet.run.fit import Fit, fit
     from napari_cryoet.run.outline import outline_run
 
@@ -124,7 +124,7 @@ _HOMES = {
     "layers.progressive": ["layer_specs"],
     "layers.specs": ["LayerSpec"],
     "picks": ["Picks"],
-    "portal": ["Portal", "open_portal"],
+    "portal.portal": ["Portal", "open_portal"],
     "run.fit": ["Fit", "fit"],
     "run.outline": ["outline_run"],
 }

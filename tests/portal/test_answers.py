@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from napari_cryoet.exceptions import PortalError
-from napari_cryoet.portal import answers, open_portal
+from napari_cryoet.portal import answers
 from napari_cryoet.portal.answers import Answer
+from napari_cryoet.portal.portal import open_portal
 from napari_cryoet.portal.queries import MAX_CONTRIBUTED_RUNS
 from napari_cryoet.portal.search import search_catalogue
 from napari_cryoet.records import MAX_ID, Terms

@@ -10,8 +10,8 @@ import pytest
 
 from napari_cryoet.exceptions import NetworkError, PortalError
 from napari_cryoet.packs.pack import open_pack
-from napari_cryoet.portal import LIVE_URL, Portal, Source, open_portal
 from napari_cryoet.portal.answers import Answer
+from napari_cryoet.portal.portal import LIVE_URL, Portal, Source, open_portal
 from napari_cryoet.portal.transport import AnswerCache, asker_of_pack
 from napari_cryoet.records import PORTAL_TERMS, Terms
 from portal_rows import Tables

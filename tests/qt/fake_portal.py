@@ -9,7 +9,6 @@ from typing import Any
 from msgspec.structs import replace
 
 from napari_cryoet.exceptions import CryoETError, NotFoundError, StoppedError
-from napari_cryoet.portal import Source
 from napari_cryoet.portal.pages import (
     Catalogue,
     CatalogueRow,
@@ -21,6 +20,7 @@ from napari_cryoet.portal.pages import (
     RunPage,
     RunRow,
 )
+from napari_cryoet.portal.portal import Source
 from napari_cryoet.records import (
     PORTAL_TERMS,
     Alignment,

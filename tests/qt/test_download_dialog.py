@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 
 from keyboard import controls_by_tab, spoken
 from napari_cryoet._qt.download_dialog import KEY, DownloadDialog
-from napari_cryoet.portal import open_portal
+from napari_cryoet.portal.portal import open_portal
 from napari_cryoet.run.outline import outline_run
 
 

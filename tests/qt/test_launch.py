@@ -26,8 +26,8 @@ from napari_cryoet._qt.launch import Order, chosen_files, launch
 from napari_cryoet.cli.console import working
 from napari_cryoet.exceptions import CryoETError, StoppedError
 from napari_cryoet.packs.serve import PackServer
-from napari_cryoet.portal import open_portal
 from napari_cryoet.portal.pages import RunPage
+from napari_cryoet.portal.portal import open_portal
 
 CELL_RUN, RUN_WITHOUT_TOMOGRAM = 9001, 9004
 RIBOSOMES, MEMBRANE, CAPTION, MISALIGNED = 9001, 9008, 9009, 9011

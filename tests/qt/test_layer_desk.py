@@ -41,7 +41,7 @@ def dock(qtbot, viewer_model, memory, demo_pack):
 @pytest.fixture
 def run_id(dock, demo_pack):
     """The run with most annotations."""
-    from napari_cryoet.portal import open_portal
+    from napari_cryoet.portal.portal import open_portal
 
     portal = open_portal(demo_pack)
     runs = [run for dataset in portal.datasets() for run in portal.runs(dataset.id)]

@@ -52,7 +52,7 @@ def open_any(source: str, job: Job) -> AskablePortal:
     Imported here, in the worker, since it costs half a second.
     """
     from napari_cryoet.demo import ensure_demo_pack
-    from napari_cryoet.portal import open_portal
+    from napari_cryoet.portal.portal import open_portal
 
     if source == "demo":
         ensure_demo_pack(progress=job.say, stop=job.stop)

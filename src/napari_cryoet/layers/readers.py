@@ -21,8 +21,8 @@ from napari_cryoet.formats.registry import SUFFIXES, detect_format, read_picks
 from napari_cryoet.layers.load import load_annotation, load_picks, load_tomogram
 from napari_cryoet.layers.specs import FROM_BOTTOM, LayerKind, LayerSpec
 from napari_cryoet.packs.pack import is_pack
-from napari_cryoet.portal import Portal, open_portal
 from napari_cryoet.portal.pages import RunPage
+from napari_cryoet.portal.portal import Portal, open_portal
 from napari_cryoet.run.outline import outline_run
 from napari_cryoet.volumes import MRC_SUFFIXES, Volume, is_packed_volume, name_of, open_volume, suffix_of
 

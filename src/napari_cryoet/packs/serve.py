@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import sys
@@ -41,7 +42,8 @@ try:
     from starlette.middleware.trustedhost import TrustedHostMiddleware
     from starlette.requests import Request
     from starlette.responses import FileResponse, PlainTextResponse, Response
-    from starlette.routing import Route
+    from starlette.routing import Mount, Route
+    from starlette.staticfiles import StaticFiles
     from uvicorn.protocols.http.h11_impl import H11Protocol
 except ImportError as error:
     raise CryoETError(
@@ -50,7 +52,6 @@ except ImportError as error:
 
 MAX_BODY_BYTES: Final = 4 << 20
 MAX_CONNECTIONS_A_CLIENT: Final = 64
-IDLE_S: Final = 60.0
 
 _STOP_S: Final = 5.0
 _OWN_NAMES: Final = ("localhost", "127.0.0.1", "[::1]", socket.gethostname(), f"{socket.gethostname()}.local")
@@ -101,7 +102,7 @@ class PackServer:
             log_config=None,
             log_level="critical",
             server_header=False,
-            timeout_keep_alive=int(IDLE_S),
+            timeout_keep_alive=60,
         )
         self._server = uvicorn.Server(config)
         run = partial(self._server.run, [self._socket])
@@ -139,33 +140,27 @@ def serve_until_signalled(folder: Path | str, *args: Any, **options: Any) -> sig
 
 
 class _Connection(H11Protocol):
-    """A connection that is refused where its client has many, and cut where nothing comes for long."""
+    """A connection that is refused where its client has many."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         clients = [each.client[0] for each in self.connections if isinstance(each, _Connection) and each.client]
         if self.client is not None and clients.count(self.client[0]) > MAX_CONNECTIONS_A_CLIENT:
             transport.abort()
-        self._heard_at = self.loop.time()
-        self._watch()
-
-    def data_received(self, data: bytes) -> None:
-        self._heard_at = self.loop.time()
-        super().data_received(data)
-
-    def _watch(self) -> None:
-        """Cut a connection on which a request was begun and not finished."""
-        is_answering = bool(self.cycle) and not self.cycle.response_complete  # the first one comes with a request
-        if not is_answering and self.loop.time() - self._heard_at >= IDLE_S:
-            self.transport.abort()
-        elif not self.transport.is_closing():
-            self.loop.call_later(IDLE_S / 4, self._watch)
 
 
 class PackFile(FileResponse):
     """A file, in chunks that are worth the way to a thread."""
 
     chunk_size = 1 << 20
+
+
+class _Files(StaticFiles):
+    """The plain files below a folder, links that lead out of it left out; a browser shows none of them as a page."""
+
+    def file_response(self, full_path: Any, stat_result: os.stat_result, *_: Any, **__: Any) -> Response:
+        headers = {"X-Content-Type-Options": "nosniff"}
+        return PackFile(full_path, headers=headers, media_type="application/octet-stream", stat_result=stat_result)
 
 
 class _Query(msgspec.Struct, rename="camel"):
@@ -183,16 +178,15 @@ class _Handlers:
         self._pack = pack
         self._database = Database(pack.tables)
         self._root = pack.files.resolve()
-        self._bucket, _, self._key_prefix = pack.manifest.s3_prefix.removeprefix("s3://").partition("/")
+        self._key_prefix = pack.manifest.s3_prefix.removeprefix("s3://").partition("/")[2]
 
     async def graphql(self, request: Request) -> Response:
         """Answer a query."""
         body = bytearray()
-        async with asyncio.timeout(IDLE_S):
-            async for part in request.stream():
-                body += part
-                if len(body) > MAX_BODY_BYTES:
-                    return PlainTextResponse(f"A request may have {MAX_BODY_BYTES} bytes at most.", 413)
+        async for part in request.stream():
+            body += part
+            if len(body) > MAX_BODY_BYTES:
+                return PlainTextResponse(f"A request may have {MAX_BODY_BYTES} bytes at most.", 413)
         try:
             query = msgspec.json.decode(body, type=_Query)
         except (msgspec.MsgspecError, RecursionError):
@@ -200,17 +194,21 @@ class _Handlers:
         reply = await run_in_threadpool(self._answer, query, f"{request.base_url}files/")
         return Response(msgspec.json.encode(reply), media_type="application/json")
 
-    def file(self, request: Request) -> Response:
-        """Send a file."""
-        return self._file(request.path_params["path"], request)
-
-    def s3(self, request: Request) -> Response:
-        """Send a listing, or a file."""
-        if request.path_params["bucket"] != self._bucket:
-            return _nothing()
-        if key := request.path_params.get("key"):
-            return self._file(key.removeprefix(self._key_prefix), request)
-        return Response(self._listing(request.query_params.get("prefix", "")), media_type="application/xml")
+    def listing(self, request: Request) -> Response:
+        """All keys with a prefix, as ``ListObjectsV2`` gives them."""
+        prefix = request.query_params.get("prefix", "")
+        start = prefix.removeprefix(self._key_prefix)
+        found = (self._root / start.rpartition("/")[0]).rglob("*") if is_safe(start) else ()
+        entries = []
+        for path in sorted(path for path in found if path.is_file() and path.resolve().is_relative_to(self._root)):
+            key = self._key_prefix + path.relative_to(self._root).as_posix()
+            if key.startswith(prefix):
+                entries.append(f"<Contents><Key>{escape(key)}</Key><Size>{path.stat().st_size}</Size></Contents>")
+        text = (
+            '<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+            f"<IsTruncated>false</IsTruncated>{''.join(entries)}</ListBucketResult>"
+        )
+        return Response(text, media_type="application/xml")
 
     def _answer(self, asked: _Query, files_url: str) -> dict[str, Any]:
         def moved_url(url: str) -> str:
@@ -222,48 +220,15 @@ class _Handlers:
             return {"data": None, "errors": [{"message": str(error)}]}
         return {"data": data, "extensions": {"terms": self._pack.manifest.terms}}
 
-    def _file(self, relative: str, request: Request) -> Response:
-        """A file or the range of it that was asked for, if it is the wanted version."""
-        path = self._path(relative)
-        if path is None:
-            return _nothing()
-        headers = {"X-Content-Type-Options": "nosniff"}
-        answer = PackFile(path, headers=headers, media_type="application/octet-stream", stat_result=path.stat())
-        wanted = request.headers.get("if-match", "*")
-        return answer if wanted == "*" or answer.headers["etag"] in wanted else Response(status_code=412)
-
-    def _path(self, relative: str) -> Path | None:
-        """The plain file at a path below the pack's files, links resolved; None where there is none."""
-        if not relative or relative.endswith("/") or not is_safe(relative):
-            return None
-        try:
-            path = (self._root / relative).resolve(strict=True)
-            return path if path.is_relative_to(self._root) and path.is_file() else None
-        except (OSError, RuntimeError, ValueError):  # nothing there, a loop of links, a name that can't be
-            return None
-
-    def _listing(self, prefix: str) -> str:
-        """All keys with a prefix, as ``ListObjectsV2`` gives them."""
-        start = prefix.removeprefix(self._key_prefix)
-        found = (self._root / start.rpartition("/")[0]).rglob("*") if is_safe(start) else ()
-        entries = []
-        for relative in sorted(path.relative_to(self._root).as_posix() for path in found):
-            path = self._path(relative)
-            if path is not None and (key := self._key_prefix + relative).startswith(prefix):
-                entries.append(f"<Contents><Key>{escape(key)}</Key><Size>{path.stat().st_size}</Size></Contents>")
-        return (
-            '<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
-            f"<IsTruncated>false</IsTruncated>{''.join(entries)}</ListBucketResult>"
-        )
-
 
 def _application(pack: Pack, names: Sequence[str], cors: Sequence[str]) -> Starlette:
-    handlers = _Handlers(pack)
+    handlers, files = _Handlers(pack), _Files(directory=pack.files)
+    bucket, _, prefix = pack.manifest.s3_prefix.removeprefix("s3://").partition("/")
     routes = [
         Route("/graphql", handlers.graphql, methods=["POST"]),
-        Route("/files/{path:path}", handlers.file),
-        Route("/s3/{bucket}", handlers.s3),
-        Route("/s3/{bucket}/{key:path}", handlers.s3),
+        Mount("/files", files),
+        Route(f"/s3/{bucket}", handlers.listing),
+        Mount(f"/s3/{bucket}/{prefix}", files),
     ]
     middleware = [Middleware(TrustedHostMiddleware, allowed_hosts=names, www_redirect=False)]
     if cors:
@@ -277,10 +242,6 @@ def _application(pack: Pack, names: Sequence[str], cors: Sequence[str]) -> Starl
             )
         )
     return Starlette(routes=routes, middleware=middleware)
-
-
-def _nothing() -> Response:
-    return PlainTextResponse("There is no such file.", 404)
 
 
 def _listening_socket(host: str, port: int) -> socket.socket:
