@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from napari_cryoet.exceptions import FormatError, OtherKindError
+from napari_cryoet.files import without_login
 from napari_cryoet.formats.notes import ATTRIBUTE, as_notes, read_beside, source_of
-from napari_cryoet.streaming.sources import path_in, path_of
+from napari_cryoet.streaming.sources import path_in, path_of, read_file
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -46,30 +47,14 @@ _SAMPLE_SIDE: Final = 1024
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Volume:
-    """An opened volume; no voxel has been read.
+    """An opened volume; no voxel has been read."""
 
-    Attributes
-    ----------
-    levels
-        Dask arrays in z, y, x, finest first.
-    spacing_angstrom
-        z, y, x as the file says it, or None where it doesn't.
-    is_labels
-        Whether the file itself says that its values are labels.
-    origin_angstrom
-        Where the file says that its first voxel lies, z, y, x; None where that is at 0, or the unit isn't known.
-    proportions
-        How large a voxel is along z, y, x, the smallest side as 1, where the file gives widths in no known unit.
-    remarks
-        What the file says and isn't applied, in words.
-    """
-
-    levels: list[da.Array]
-    spacing_angstrom: Triple | None = None
-    is_labels: bool = False
-    origin_angstrom: Triple | None = None
-    proportions: Triple = (1.0, 1.0, 1.0)
-    remarks: tuple[str, ...] = ()
+    levels: list[da.Array]  # in z, y, x, finest first
+    spacing_angstrom: Triple | None = None  # z, y, x, as the file says it
+    is_labels: bool = False  # as far as the file itself says it
+    origin_angstrom: Triple | None = None  # z, y, x, of its first voxel; None where that is at 0, or in no known unit
+    proportions: Triple = (1.0, 1.0, 1.0)  # of a voxel, the smallest side as 1, where its widths are in no known unit
+    remarks: tuple[str, ...] = ()  # what the file says and isn't applied, in words
 
     @property
     def shape_zyx(self) -> tuple[int, int, int]:
@@ -122,12 +107,7 @@ class Volume:
 def open_volume(url_or_path: str | Path, *, stop: threading.Event | None = None) -> Volume:
     """Open a three-dimensional OME-Zarr, zarr, MRC or TIFF file; only metadata is read.
 
-    Raises
-    ------
-    FormatError
-        If it is damaged; an OtherKindError if it is something else, or has other axes than z, y, x.
-    StreamError
-        If it can't be read.
+    An OtherKindError says that it is something else, or has other axes than z, y, x.
     """
     name, suffix, is_remote = name_of(url_or_path), suffix_of(url_or_path), "://" in str(url_or_path)
     if suffix in MRC_SUFFIXES:
@@ -161,6 +141,14 @@ def name_of(url_or_path: str | Path) -> str:
     return PurePosixPath(path_in(text) if "://" in text else Path(text).as_posix()).name
 
 
+def fetch_file(address: str, limit_bytes: int, stop: threading.Event | None) -> bytes:
+    """The content of a whole file, on the web or on this computer; FormatError if there is none."""
+    piece = read_file(address, limit_bytes=limit_bytes, stop=stop)
+    if piece is None:
+        raise FormatError(f"There is no file at {without_login(address)}.")
+    return piece.content
+
+
 def own_provenance(volume: Volume, url_or_path: str | Path) -> dict[str, Any]:
     """Where a mask of our own export, or of a download, comes from; empty for any other volume."""
     path = None if "://" in str(url_or_path) else Path(url_or_path)
@@ -188,14 +176,9 @@ def _open_zarr(url_or_path: str | Path, stop: threading.Event | None) -> Volume:
         spacing = None  # early files of the portal say so of any volume
     origin = None if pyramid.translation is None else _in_angstrom(pyramid.translation, pyramid.units)
     origin = origin if origin is not None and any(origin) else None
-    return Volume(
-        levels=pyramid.levels,
-        spacing_angstrom=spacing,
-        is_labels=pyramid.is_labels,
-        origin_angstrom=origin,
-        proportions=_proportions(widths) if widths is not None and spacing is None else (1.0, 1.0, 1.0),
-        remarks=() if origin is None else (_not_applied(origin),),
-    )
+    z, y, x = (1.0, 1.0, 1.0) if widths is None or spacing is not None else (width / min(widths) for width in widths)
+    remarks = () if origin is None else (_not_applied(origin),)
+    return Volume(pyramid.levels, spacing, pyramid.is_labels, origin, (z, y, x), remarks)
 
 
 def _in_three_axes(pyramid: Pyramid, name: str) -> Pyramid:
@@ -228,11 +211,6 @@ def _in_angstrom(lengths: tuple[float, ...], units: tuple[str, ...]) -> Triple |
     if not len(lengths) == len(factors) == len(AXES):
         return None
     z, y, x = (length * factor for length, factor in zip(lengths, factors, strict=True))
-    return z, y, x
-
-
-def _proportions(widths: tuple[float, ...]) -> Triple:
-    z, y, x = (width / min(widths) for width in widths)
     return z, y, x
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_cryoet.exceptions import FormatError, StoppedError
-from napari_cryoet.formats.masks import whole_numbers, write_mask
+from napari_cryoet.exceptions import StoppedError
+from napari_cryoet.formats.masks import write_mask
 
 MASK = np.zeros((20, 31, 45), np.uint8)
 MASK[3:9, 4:20, 5:30] = 1
@@ -37,11 +37,3 @@ def test_progress_is_told_and_a_stop_leaves_nothing(tmp_path, suffix):
     with pytest.raises(StoppedError):
         write_mask(MASK, tmp_path / f"b{suffix}", spacing_angstrom=10.0, stop=stop)
     assert not list(tmp_path.glob("*b*"))
-
-
-def test_float_masks_become_whole_numbers_if_they_are():
-    assert whole_numbers(np.array([0.0, 1, 65535])).tolist() == [0, 1, 65535]
-    assert whole_numbers(np.array([True, False])).tolist() == [1, 0]
-    for values in ([0.5], [-1.0], [65536.0], [np.nan]):
-        with pytest.raises(FormatError):
-            whole_numbers(np.array(values))

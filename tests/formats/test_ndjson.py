@@ -68,6 +68,13 @@ def test_further_columns_keep_their_types():
     assert "nested" in found.about["warnings"][0]
 
 
+def test_a_column_pick_id_that_is_not_ours_is_kept_under_another_name():
+    found = read(line(pick_id="a"), line(pick_id="b"))
+
+    assert (found.ids.tolist(), found.features["pick_id_of_file"].tolist()) == ([0, 1], ["a", "b"])
+    assert any("pick_id" in warning for warning in found.about["warnings"])
+
+
 def test_hostile_columns_are_bounded():
     found = read(*(line(**{f"column {number}": 1}) for number in range(200)))
 

@@ -22,7 +22,15 @@ from napari_cryoet.picks import Picks
 from napari_cryoet.records import AnnotationFile
 from napari_cryoet.run import fit as fits
 from napari_cryoet.run.outline import outline_run
-from napari_cryoet.volumes import MRC_SUFFIXES, TIFF_SUFFIXES, name_of, open_volume, own_provenance, suffix_of
+from napari_cryoet.volumes import (
+    MRC_SUFFIXES,
+    TIFF_SUFFIXES,
+    fetch_file,
+    name_of,
+    open_volume,
+    own_provenance,
+    suffix_of,
+)
 from napari_cryoet.wording import joined, plain, spacing_text
 
 if TYPE_CHECKING:
@@ -126,14 +134,8 @@ def _open_record(file: AnnotationFile, spacing: float | None, stop: threading.Ev
 def _read_points(
     address: str, spacing: float | None, alignment_id: int | None, about: dict[str, Any], stop: threading.Event | None
 ) -> Picks:
-    from napari_cryoet.streaming.sources import read_file
-
-    piece = read_file(address, limit_bytes=MAX_FILE_BYTES, stop=stop)
-    if piece is None:
-        raise FormatError(f"There is no file at {about['source_url']}.")
-    return ndjson.read_points(
-        piece.content, where=name_of(address), spacing_angstrom=spacing, alignment_id=alignment_id, about=about
-    )
+    content = fetch_file(address, MAX_FILE_BYTES, stop)
+    return ndjson.read_points(content, name_of(address), spacing, alignment_id=alignment_id, about=about)
 
 
 def _open_mask(

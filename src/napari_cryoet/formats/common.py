@@ -25,6 +25,7 @@ MAX_FILE_BYTES: Final = 512 * 2**20
 MAX_PICKS: Final = 3_000_000
 _PACKED: Final = (b"\x1f\x8b", b"BZh", b"\xfd7zX", b"PK\x03\x04")
 _NO_NUMBER: Final = ["nan", "NaN", "NA"]
+_PICK_ID: Final = "pick_id"
 _SPACING_FOLDER: Final = re.compile(r"/VoxelSpacing(\d{1,6}(?:\.\d{1,6})?)/")
 
 #: What to call what a file or a format needs to know of a volume.
@@ -89,10 +90,15 @@ def choose_tomogram(names: Sequence[str], wanted: str | None, file_name: str) ->
 
 def picks_of_file(path: Path, **columns: Any) -> Picks:
     """Picks of a file's columns, or a `FormatError` with what is wrong with them."""
+    features = dict(columns.pop("features", {}))
+    if _PICK_ID in features:  # whose name layers have for our own ids
+        features[f"{_PICK_ID}_of_file"] = features.pop(_PICK_ID)
     try:
-        picks = Picks(**columns)
+        picks = Picks(**columns, features=features)
     except (ValueError, TypeError, OverflowError) as error:
         raise FormatError(f"{path.name} can't be used: {error}.") from error
+    if f"{_PICK_ID}_of_file" in features:
+        picks = with_warning(picks, f"Its column {_PICK_ID} isn't ours: it is called {_PICK_ID}_of_file here.")
     n_bad = _count_improper(picks)
     said = f"{n_bad:,} of {len(picks):,} orientations aren't rotations, so not drawn."
     return with_warning(picks, said) if n_bad else picks
@@ -158,6 +164,9 @@ def whole_numbers_of(path: Path, name: str, column: Any, missing: int | None = N
 def _numeric(path: Path, name: str, column: Any) -> NDArray[Any]:
     import pandas as pd
 
+    values = np.asarray(column)
+    if values.dtype.kind in "iuf":
+        return values
     try:
         return np.asarray(pd.to_numeric(pd.Series(column).replace(_NO_NUMBER, "")))
     except (ValueError, TypeError) as error:

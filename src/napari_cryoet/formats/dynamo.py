@@ -93,8 +93,8 @@ def losses(picks: Picks) -> list[str]:
 
 def write(picks: Picks, path: Path, _place: Path) -> None:
     """Write a table of 42 columns."""
-    import dynamotable
-    import pandas as pd
+    import pyarrow as pa
+    from pyarrow import csv
 
     known, number = known_rotations(picks), picks.about.get(_TOMOGRAM_NUMBER)
     angles = np.zeros((len(picks), 3)) if known is None else angles_of(known[0], "dynamo")
@@ -110,11 +110,12 @@ def write(picks: Picks, path: Path, _place: Path) -> None:
         columns["reg"] = picks.instance_ids
     if picks.spacing_angstrom is not None:
         columns["apix"] = np.full(len(picks), picks.spacing_angstrom)
-    table = pd.DataFrame(columns | _further_columns(picks))
-    table = table.astype(object).where(table.notna(), "NaN")  # as MATLAB spells it; pandas would write nothing
-    with_ending = path.with_name(f"{path.name}.tbl")  # which dynamotable would add
-    dynamotable.write(table, str(with_ending))
-    with_ending.replace(path)
+    columns |= _further_columns(picks)
+    table = {name: columns.get(name, np.full(len(picks), _unsaid(name))) for name in _column_names()}
+    with path.open("wb") as file:
+        csv.write_csv(
+            pa.table(table), file, csv.WriteOptions(include_header=False, delimiter=" ", quoting_style="none")
+        )
 
 
 def _read_table(path: Path) -> pd.DataFrame:
@@ -155,9 +156,12 @@ def _column_names() -> list[str]:
     return list(COLUMN_NAME_TO_COLUMN_NUMBER)
 
 
+def _unsaid(name: str) -> int:
+    return 1 if name == "aligned_value" else 0
+
+
 def _says_something(name: str, column: NDArray[Any]) -> bool:
-    unsaid = 1.0 if name == "aligned_value" else 0.0
-    return bool((np.isfinite(column) & (column != unsaid)).any())
+    return bool((np.isfinite(column) & (column != _unsaid(name))).any())
 
 
 def _narrowed(column: NDArray[Any]) -> NDArray[Any]:

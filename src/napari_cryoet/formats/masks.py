@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.exceptions import FormatError, SaveError, raise_if_stopped
+from napari_cryoet.exceptions import SaveError, raise_if_stopped
 from napari_cryoet.files import path_to_write, refuse_existing, written_whole
 from napari_cryoet.formats.mrc import write_mrc
 from napari_cryoet.formats.notes import ATTRIBUTE, of_export, path_beside, written_with_notes
@@ -134,15 +134,6 @@ def write_mask(
             )
             raise_if_stopped(stop)
     return WrittenMask(path, name, source.dtype.name, largest > 1, path_beside(path) if name == "mrc" else None)
-
-
-def whole_numbers(values: NDArray[Any]) -> NDArray[np.uint16]:
-    """Voxels of a mask that is kept as float numbers, as uint16; FormatError if that can't hold them."""
-    if values.dtype.kind != "b":
-        is_label = (values >= 0) & (values <= np.iinfo(np.uint16).max) & (values == np.rint(values))
-        if not is_label.all():
-            raise FormatError("This mask holds other values than whole numbers from 0 to 65535.")
-    return values.astype(np.uint16)
 
 
 class _Source:

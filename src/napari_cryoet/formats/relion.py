@@ -285,8 +285,11 @@ def _shifts_angstrom(path: Path, table: pd.DataFrame) -> NDArray[np.float64]:
             f"{path.name} shifts its positions by pixels of images, as RELION 3.0 does.",
             hint="Convert it with relion_convert_star, which writes shifts in ångström.",
         )
+    shifts = _columns_of(path, table, _SHIFTS, 0.0)
+    if not shifts.any():
+        return shifts
     turns = matrices_of(_columns_of(path, table, _SUBTOMOGRAM_ANGLES, 0.0), "relion")
-    return (turns @ _columns_of(path, table, _SHIFTS, 0.0)[:, :, None])[:, :, 0]
+    return (turns @ shifts[:, :, None])[:, :, 0]
 
 
 def _rotations_zyx(path: Path, table: pd.DataFrame) -> NDArray[np.float64] | None:

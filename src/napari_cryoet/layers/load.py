@@ -20,7 +20,6 @@ from napari_cryoet import provenance
 from napari_cryoet.appearance.colors import RGBA, color_of, object_key
 from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.exceptions import FormatError, StreamError
-from napari_cryoet.files import without_login
 from napari_cryoet.formats import mesh, ndjson
 from napari_cryoet.formats.common import MAX_FILE_BYTES, spacing_in_layout
 from napari_cryoet.formats.notes import ORIGIN_KEY, of_bare_file
@@ -40,7 +39,7 @@ from napari_cryoet.layers.specs import (
 from napari_cryoet.picks import Picks
 from napari_cryoet.records import Annotation, AnnotationFile, Run, ShapeType, TiltSeries, Tomogram
 from napari_cryoet.run import fit as fits
-from napari_cryoet.volumes import Volume, name_of, open_volume, own_provenance, suffix_of
+from napari_cryoet.volumes import Volume, fetch_file, name_of, open_volume, own_provenance, suffix_of
 from napari_cryoet.wording import joined, plain, spacing_text
 
 TILT_AXES: Final = ("tilt", "y", "x")
@@ -159,7 +158,7 @@ def load_annotation(
     if file.format == "ndjson":
         size = fits.shape_zyx(file, [below] if below else []) or fits.shape_zyx(file, run_tomograms)
         picks = ndjson.read_points(
-            _fetch(file.https_path, MAX_FILE_BYTES, stop),
+            fetch_file(file.https_path, MAX_FILE_BYTES, stop),
             where=name_of(file.https_path),
             spacing_angstrom=spacing,
             about=about,
@@ -168,7 +167,7 @@ def load_annotation(
         )
         return _picks_specs(picks, name, color_chosen, diameter_angstrom(object_id, object_name))
     if shape_type == ShapeType.MESH:
-        surface = mesh.read_mesh(_fetch(file.https_path, mesh.MAX_FILE_BYTES, stop), where=name_of(file.https_path))
+        surface = mesh.read_mesh(fetch_file(file.https_path, mesh.MAX_FILE_BYTES, stop), where=name_of(file.https_path))
         return (surface_spec(surface, about, spacing, name=name, color=color_chosen),)
     is_instances = shape_type == ShapeType.INSTANCE_SEGMENTATION_MASK
     with _opened(file.https_path, stop) as volume:
@@ -197,7 +196,7 @@ def load_captions(file: AnnotationFile | str | Path, *, stop: threading.Event | 
         raise FormatError("This annotation is no text.", hint="Load it with load_annotation.")
     address = file.https_path if isinstance(file, AnnotationFile) else _address(file, "file")
     try:
-        captions = msgspec.json.decode(_fetch(address, _MAX_TEXT_BYTES, stop), type=_Captions).captions
+        captions = msgspec.json.decode(fetch_file(address, _MAX_TEXT_BYTES, stop), type=_Captions).captions
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{name_of(address)} is no file of captions ({error}).") from error
     texts = ["\n".join(map(plain, caption.text.splitlines())).strip() for caption in captions]
@@ -302,9 +301,9 @@ def _load_bare_annotation(
         spacing = spacing if spacing is not None else spacing_in_layout(address)
         about = of_bare_file("annotation", address, spacing)
         if suffix == ".glb":
-            surface = mesh.read_mesh(_fetch(address, mesh.MAX_FILE_BYTES, stop), where=name_of(address))
+            surface = mesh.read_mesh(fetch_file(address, mesh.MAX_FILE_BYTES, stop), where=name_of(address))
             return (surface_spec(surface, about, spacing, name=name, color=color_chosen),)
-        content = _fetch(address, MAX_FILE_BYTES, stop)
+        content = fetch_file(address, MAX_FILE_BYTES, stop)
         picks = ndjson.read_points(content, where=name_of(address), spacing_angstrom=spacing, about=about)
         return _picks_specs(picks, name, color_chosen, diameter_angstrom(None, name))
     with _opened(address, stop) as volume:
@@ -352,16 +351,6 @@ def _with_remarks(about: dict[str, Any], volume: Volume) -> dict[str, Any]:
     return with_warnings(about, *volume.remarks)
 
 
-def _fetch(address: str, limit_bytes: int, stop: threading.Event | None) -> bytes:
-    """A whole file."""
-    from napari_cryoet.streaming.sources import read_file
-
-    piece = read_file(address, limit_bytes=limit_bytes, stop=stop)
-    if piece is None:
-        raise FormatError(f"There is no file at {without_login(address)}.")
-    return piece.content
-
-
 def _tilt_angles(
     series: TiltSeries, n_images: int, stop: threading.Event | None
 ) -> tuple[list[float] | None, list[str]]:
@@ -369,7 +358,7 @@ def _tilt_angles(
     if not series.https_angle_list:
         return None, ["The portal lists no tilt angles for this tilt series."]
     try:
-        lines = _fetch(series.https_angle_list, _MAX_TEXT_BYTES, stop).splitlines()
+        lines = fetch_file(series.https_angle_list, _MAX_TEXT_BYTES, stop).splitlines()
         angles = [float(line) for line in lines if line.strip()]
     except (FormatError, StreamError, ValueError) as error:
         return None, [f"The tilt angles could not be read: {error}"]

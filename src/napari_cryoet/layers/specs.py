@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from napari_cryoet.appearance.colors import RGBA, instance_colormap, instance_colors
 from napari_cryoet.exceptions import FormatError, raise_if_stopped
-from napari_cryoet.formats.masks import whole_numbers
 from napari_cryoet.formats.mesh import ASSUMED_UNIT, ONLY_IN_3D, Mesh
 from napari_cryoet.picks import NO_INSTANCE, Picks
 from napari_cryoet.picks.orientations import Orientation, line_width, orientation_vectors
@@ -148,8 +147,17 @@ def _labels_in_memory(volume: Volume, stop: threading.Event | None) -> Any:
     for start in range(0, size_z, _PLANES_AT_ONCE):
         raise_if_stopped(stop)
         planes = slice(start, start + _PLANES_AT_ONCE)
-        labels[planes] = whole_numbers(volume.read_planes(planes, stop=stop))
+        labels[planes] = _whole_numbers(volume.read_planes(planes, stop=stop))
     return from_array(labels, chunks=(_PLANES_AT_ONCE, size_y, size_x))  # type: ignore[no-untyped-call]
+
+
+def _whole_numbers(values: NDArray[Any]) -> NDArray[np.uint16]:
+    """Voxels as uint16; FormatError if that can't hold them."""
+    if values.dtype.kind != "b":
+        is_label = (values >= 0) & (values <= np.iinfo(np.uint16).max) & (values == np.rint(values))
+        if not is_label.all():
+            raise FormatError("This mask holds other values than whole numbers from 0 to 65535.")
+    return values.astype(np.uint16)
 
 
 def _first_limits(volume: Volume, stop: threading.Event | None) -> tuple[float, float]:
