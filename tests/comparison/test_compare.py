@@ -18,7 +18,6 @@ from napari_cryoet.comparison.report import spread_of
 from napari_cryoet.exceptions import StoppedError, stoppable
 
 coordinates = st.integers(0, 3).map(float) | st.floats(0, 4, allow_nan=False, width=32)  # many ties and duplicates
-labels = arrays(np.uint16, (5, 4, 3), elements=st.integers(0, 3))
 
 
 def points(most):
@@ -54,15 +53,6 @@ class TestPicks:
             with pytest.raises(ComparisonError, match="radius"):
                 matched(heap, heap, 2)
 
-    @pytest.mark.parametrize("method", ["optimal", "greedy"])
-    def test_progress_rises(self, method):
-        a, b = np.random.default_rng(1).uniform(0, 10, (2, 300, 3))
-        shares = []
-        matched(a, b, 1, method=method, progress=shares.append)
-
-        assert shares == sorted(shares)
-        assert 0 <= shares[0] <= shares[-1] <= 1
-
     def test_a_call_that_takes_long_is_abandoned(self):
         stop, is_started, may_end = threading.Event(), threading.Event(), threading.Event()
         threading.Thread(target=lambda: is_started.wait(30) and stop.set()).start()
@@ -80,47 +70,26 @@ class TestPicks:
 
         np.testing.assert_allclose(found.rotation_errors_degree, [40, np.nan, 20])
         assert found.rotation_error.count == 2
-        nowhere = compare(a.changed(rotations_zyx=None), b, radius_angstrom=25)
-        assert nowhere.rotation_error is None
-        assert nowhere.why_undefined["rotation_error"]
         assert compare(a.take([1]), b, radius_angstrom=25).why_undefined["tilt_error"]
 
-    def test_duplicates_and_an_unknown_alignment_are_noted(self):
+    def test_duplicates_count_one_by_one_and_an_unknown_alignment_is_noted(self):
         twice = Picks([[1.0, 1, 1]] * 2, 10.0, alignment_id=17)
         found = compare(twice, Picks([[1.0, 1, 1]], 10.0), radius_angstrom=10)
 
         assert found.scores.precision == 0.5
-        for note in ("duplicate", "AL-17"):
-            assert any(note in told for told in found.notes)
+        assert "AL-17" in found.notes[0]
 
 
-@pytest.fixture
-def small_slabs(monkeypatch):
-    """Read everything in many slabs; `tests/api` reads it as a whole."""
-    monkeypatch.setattr(masks, "SLAB_VOXELS", 1)
-
-
-@pytest.mark.usefixtures("small_slabs")
 class TestMasks:
-    def test_slabs_add_up_to_the_whole(self):
+    def test_slabs_add_up_to_the_whole(self, monkeypatch):
         a, b = np.random.default_rng(0).integers(0, 4, (2, 7, 4, 3)).astype(np.uint16)
         places = np.random.default_rng(1).uniform(-1, 8, (60, 3))
+        wholes = compare(Mask(a, 10.0), Mask(b, 10.0)), compare(Picks(places, 10.0), Mask(a, 10.0))
+        monkeypatch.setattr(masks, "SLAB_VOXELS", 1)
         parts = compare(Mask(a, 10.0), Mask(b, 10.0)), compare(Picks(places, 10.0), Mask(a, 10.0))
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(masks, "SLAB_VOXELS", 2**20)
-            wholes = compare(Mask(a, 10.0), Mask(b, 10.0)), compare(Picks(places, 10.0), Mask(a, 10.0))
 
         assert [part.plain() for part in parts] == [whole.plain() for whole in wholes]
         np.testing.assert_array_equal(parts[1].surface_distances_angstrom, wholes[1].surface_distances_angstrom)
-
-    def test_objects_that_overlap_by_more_than_half_match(self):
-        a, b = np.random.default_rng(0).integers(0, 4, (2, 5, 4, 3))
-        b = np.where(np.random.default_rng(1).random(a.shape) < 0.8, a, b)
-        found = compare(Mask(a, 10.0), Mask(b, 10.0)).instances
-
-        ious = [((a == label) & (b == label)).sum() / ((a == label) | (b == label)).sum() for label in (1, 2, 3)]
-        assert found.ious.tolist() == pytest.approx(ious)
-        assert found.panoptic_quality == pytest.approx(sum(ious) / 3)
 
     def test_a_label_of_1_tells_objects_apart_only_if_the_record_says_so(self):
         one, several = in_a_row(1, 1, 0, 0), Mask(in_a_row(1, 1, 2, 2), 10.0)

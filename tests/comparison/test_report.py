@@ -6,10 +6,8 @@ import json
 
 import numpy as np
 import pytest
-from napari.layers import Points
 
 from napari_cryoet import Mask, Picks, compare, comparison_layers, report_text
-from napari_cryoet.layers.compared import LOOKS
 from napari_cryoet.layers.specs import METADATA_KEY, PICK_ID, PICKS_KEY
 
 JUDGED = {
@@ -53,7 +51,7 @@ def test_a_report_begins_with_a_sentence_and_each_number_has_a_value_or_a_reason
 def test_both_sides_and_what_the_portal_says_of_them_are_named():
     text = report_text(compare(A, B, radius_angstrom=15))
 
-    for part in ("ribosome · AN-5", "my picks.ndjson", "90.1", "85.94", "100/ribosome.json", "median 1 nm"):
+    for part in ("ribosome · AN-5", "my picks.ndjson", "90.1", "100/ribosome.json", "median 1 nm", "1.5 nm", "50.0 %"):
         assert part in text
     assert "portal" not in report_text(compare(B, B, radius_angstrom=15))
 
@@ -63,6 +61,7 @@ def test_json_holds_provenance_settings_numbers_and_edits():
     a = A.take([0, 1], "kept 2").changed(about=about)
     told = json.loads(json.dumps(compare(a, B, radius_angstrom=15, beta=4).plain(), allow_nan=False))
 
+    assert (told["method"], told["radius_angstrom"], told["beta"]) == ("optimal", 15, 4)
     assert (told["a"]["name"], told["a"]["edits"], told["a"]["about"]["share"]) == ("ribosome · AN-5", ["kept 2"], None)
     assert told["portal"]["a"]["confidence_precision_percent"] == 90.1
     assert told["software"].startswith("napari-cryoet ")
@@ -85,13 +84,3 @@ def test_layers_are_no_row_of_the_dock_but_know_where_they_come_from():
     assert "layer_id" not in about
     assert about["annotation_file_id"] == 9
     assert "2.5 nm" in about["edits"][-1]
-
-
-@pytest.mark.parametrize("instances", [None, [1, 2]])
-def test_napari_makes_layers_that_differ_in_colour_and_symbol(instances):
-    a = A.changed(instance_ids=instances)
-    layers = [Points(spec.data, **spec.options) for spec in comparison_layers(compare(a, B, radius_angstrom=25))]
-
-    shown = [layer for layer in layers if len(layer.data)]
-    assert len({tuple(layer.border_color[0].tolist()) for layer in shown}) == len(shown)
-    assert len({color for color, _ in LOOKS.values()}) == len({symbol for _, symbol in LOOKS.values()}) == 3

@@ -31,7 +31,6 @@ from napari_cryoet.volumes import (
     own_provenance,
     suffix_of,
 )
-from napari_cryoet.wording import joined, plain, spacing_text
 
 if TYPE_CHECKING:
     from napari_cryoet.portal.portal import Portal
@@ -108,17 +107,10 @@ def named_file(portal: Portal, text: str, *, stop: threading.Event | None = None
     files = [row.files[0] for row in rows if row.annotation.id == int(number) and row.files]
     usable = [file for file in files if file.format in _COMPARABLE and not fits.why_not_drawable(file)]
     if len(usable) != 1:
-        found = "; ".join(map(_described, sorted(usable, key=lambda file: file.id))) or "none"
-        said = f"{text} has {len(usable)} files that can be compared: {found}."
-        raise ComparisonError(said, hint=f"Give the id of one, such as AF-{usable[0].id}." if usable else "")
+        found = ", ".join(f"AF-{number}" for number in sorted(file.id for file in usable)) or "none"
+        message = f"{text} has {len(usable)} files that can be compared: {found}."
+        raise ComparisonError(message, hint="Give the id of one." if usable else "")
     return usable[0]
-
-
-def _described(file: AnnotationFile) -> str:
-    shape = plain(str(file.shape.shape_type)) if file.shape is not None else ""
-    spacing = spacing_text(fits.spacing_angstrom(file))
-    alignment = "" if file.alignment_id is None else f"AL-{file.alignment_id}"
-    return f"AF-{file.id} ({joined(shape, spacing, alignment)})"
 
 
 def _open_record(file: AnnotationFile, spacing: float | None, stop: threading.Event | None) -> Picks | Mask:

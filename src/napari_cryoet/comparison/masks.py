@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
@@ -18,8 +17,6 @@ from napari_cryoet.picks import Picks
 from napari_cryoet.records import ShapeType
 
 SLAB_VOXELS: Final = 2**23
-#: The portal stores masks in blocks of two planes.
-_PLANES_A_BLOCK: Final = 2
 #: Labels are int32, so that two of them make one int64.
 _LABELS: Final = 2**31
 #: Headers keep few digits of voxel spacings.
@@ -105,7 +102,7 @@ class InstanceScores:
         rows = zip(*(column.tolist() for column in columns.values()), strict=True)
         return {
             "iou_threshold": self.threshold,
-            **self.scores.plain(),
+            **asdict(self.scores),
             "panoptic_quality": self.panoptic_quality,
             "matches": [dict(zip(columns, row, strict=True)) for row in rows],
         }
@@ -303,7 +300,7 @@ def _overlaps(a: Mask, b: Mask, grid: _Grid, step: Step) -> _Overlaps:
 def _slabs(shape_zyx: tuple[int, int, int], step: Step) -> Iterator[tuple[int, int]]:
     """Where to read planes from and to."""
     size_z, size_y, size_x = shape_zyx
-    planes = max(1, SLAB_VOXELS // max(1, size_y * size_x * _PLANES_A_BLOCK)) * _PLANES_A_BLOCK
+    planes = max(1, SLAB_VOXELS // max(1, size_y * size_x))
     for start in range(0, size_z, planes):
         step(start / size_z)
         yield start, min(start + planes, size_z)
@@ -358,7 +355,7 @@ def compare_with_mask(a: Picks, b: Mask, *, step: Step, notes: Sequence[str]) ->
         here = np.flatnonzero(is_in_volume & (voxels[:, 0] >= start) & (voxels[:, 0] < end))
         at_z, at_y, at_x = voxels[here].T
         labels[here] = slab[at_z - start, at_y, at_x]
-        _shorten(distances, points, _faces(last_plane, slab > 0, start), partial(step, start / b.shape_zyx[0]))
+        _shorten(distances, points, _faces(last_plane, slab > 0, start))
         last_plane = slab[-1:] > 0
     distances = np.where(np.isfinite(distances), np.where(labels > 0, -spacing, spacing) * distances, np.nan)
     return PicksInMask(
@@ -386,12 +383,7 @@ def _faces(last_plane: NDArray[np.bool_], slab: NDArray[np.bool_], start: int) -
     return np.concatenate(found)
 
 
-def _shorten(
-    distances: NDArray[np.float64],
-    points: NDArray[np.float64],
-    middles: NDArray[np.float64],
-    look: Callable[[], None],
-) -> None:
+def _shorten(distances: NDArray[np.float64], points: NDArray[np.float64], middles: NDArray[np.float64]) -> None:
     """Take further faces into account in the distance of each point to the nearest one, all in voxels.
 
     The face with the nearest middle needn't be the nearest face, but the middle of that is little further away.
@@ -403,7 +395,6 @@ def _shorten(
     tree = KDTree(middles, balanced_tree=False, compact_nodes=False)  # built in a third of the time
     to_middles, _ = tree.query(points)
     for row in np.flatnonzero(to_middles - _FACE_REACH < distances):
-        look()
         near = middles[tree.query_ball_point(points[row], min(to_middles[row], distances[row]) + _FACE_REACH)]
         half_widths = np.where(near % 1 == 0, 0.5, 0.0)  # none along the axis across which a face lies
         apart = np.maximum(np.abs(points[row] - near) - half_widths, 0)

@@ -20,7 +20,6 @@ Step = Callable[[float], None]
 MAX_PAIRS: Final = 10_000_000
 #: The largest cluster: it takes minutes to solve.
 MAX_CLUSTER: Final = 500_000
-_AT_ONCE: Final = 2**16  # pairs in one step
 _SOLVED_AT_ONCE: Final = 500  # pairs of small clusters, since each call of the solver takes time
 _SLACK: Final = 1 + 1e-9  # voxels times a spacing are rounded: two picks may be exactly the radius apart
 
@@ -60,7 +59,7 @@ def match_pairs(pairs: Matches, method: Method = "optimal", step: Step = lambda 
     """
     if not len(pairs):
         return pairs
-    chosen = _cheapest_first(pairs, step) if method == "greedy" else _cheapest_in_all(pairs, step)
+    chosen = _cheapest_first(pairs) if method == "greedy" else _cheapest_in_all(pairs, step)
     return pairs.take(chosen[np.argsort(pairs.rows_a[chosen])])
 
 
@@ -84,15 +83,13 @@ def angular_errors(
     return np.degrees(2 * half_angle), np.degrees(2 * half_tilt)
 
 
-def _cheapest_first(pairs: Matches, step: Step) -> NDArray[np.intp]:
+def _cheapest_first(pairs: Matches) -> NDArray[np.intp]:
     order = np.lexsort((pairs.rows_b, pairs.rows_a, pairs.costs))
     taken_a: set[int] = set()
     taken_b: set[int] = set()
     chosen: list[int] = []
     rows = zip(order.tolist(), pairs.rows_a[order].tolist(), pairs.rows_b[order].tolist(), strict=True)
-    for number, (pair, a, b) in enumerate(rows):
-        if number % _AT_ONCE == 0:
-            step(number / len(order))
+    for pair, a, b in rows:
         if a not in taken_a and b not in taken_b:
             taken_a.add(a)
             taken_b.add(b)

@@ -10,15 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.comparison.match import Matches, Method, Step, angular_errors, match_pairs, pairs_within
-from napari_cryoet.comparison.report import (
-    Comparison,
-    Scores,
-    Spread,
-    name_of_side,
-    scores_of,
-    share_text,
-    spread_of,
-)
+from napari_cryoet.comparison.report import Comparison, Scores, Spread, name_of_side, scores_of, share_text, spread_of
 from napari_cryoet.picks import Picks
 from napari_cryoet.wording import nm_text
 
@@ -61,7 +53,7 @@ class PicksComparison(Comparison):
     def headline(self) -> str:
         """The outcome in one plain sentence."""
         if self.scores.precision is None or self.scores.recall is None:
-            return " ".join(self.scores.why_undefined.values())
+            return " ".join(f"{letter} is empty." for letter, side in (("A", self.a), ("B", self.b)) if not len(side))
         found, back = share_text(self.scores.precision), share_text(self.scores.recall)
         return f"{found} of A has a partner in B {self._within}, and {back} of B has one in A."
 
@@ -81,20 +73,21 @@ class PicksComparison(Comparison):
     @property
     def only_a(self) -> Picks:
         """The picks of A without a partner: false positives."""
-        return self._without(self.a, self.rows_a, name_of_side(self.b) or "B")
+        return _without(self.a, self.rows_a, f"{name_of_side(self.b) or 'B'} {self._within}")
 
     @property
     def only_b(self) -> Picks:
         """The picks of B without a partner: false negatives."""
-        return self._without(self.b, self.rows_b, name_of_side(self.a) or "A")
+        return _without(self.b, self.rows_b, f"{name_of_side(self.a) or 'A'} {self._within}")
 
     @property
     def _within(self) -> str:
         return f"within {nm_text(self.radius_angstrom)}"
 
-    def _without(self, picks: Picks, matched_rows: NDArray[np.intp], others: str) -> Picks:
-        rows = np.delete(np.arange(len(picks)), matched_rows)
-        return picks.take(rows, f"kept those without a match in {others} {self._within}")
+
+def _without(picks: Picks, matched_rows: NDArray[np.intp], where: str) -> Picks:
+    rows = np.delete(np.arange(len(picks)), matched_rows)
+    return picks.take(rows, f"kept those without a match in {where}")
 
 
 def compare_picks(
@@ -127,7 +120,7 @@ def compare_picks(
         distance=spread_of(matches.costs, "Å", top=radius_angstrom),
         rotation_error=spread_of(rotation_errors, "°"),
         tilt_error=spread_of(tilt_errors, "°"),
-        notes=(*notes, *_duplicates(a, "A"), *_duplicates(b, "B")),
+        notes=tuple(notes),
     )
 
 
@@ -139,8 +132,3 @@ def _angles(a: Picks, b: Picks, matches: Matches, fold: int) -> NDArray[np.float
         pairs = matches.take(are_known)
         errors[:, are_known] = angular_errors(a.rotations_xyz[pairs.rows_a], b.rotations_xyz[pairs.rows_b], fold)
     return errors
-
-
-def _duplicates(picks: Picks, letter: str) -> list[str]:
-    count = len(picks) - len(np.unique(picks.points_zyx, axis=0))
-    return [f"{count:,} picks of {letter} are exact duplicates; each counts by itself."] if count else []

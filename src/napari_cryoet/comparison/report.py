@@ -78,7 +78,7 @@ class Comparison(ABC):
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, Scores):
-                found |= value.plain()
+                found |= asdict(value)
             elif field.name not in _NO_FIGURES and not isinstance(value, np.ndarray):
                 found[field.name] = value
         return found
@@ -86,7 +86,7 @@ class Comparison(ABC):
     @property
     def why_undefined(self) -> dict[str, str]:
         """The reason for each figure that is None."""
-        return _why_undefined(self.figures)
+        return {key: _REASONS[key] for key, value in self.figures.items() if value is None}
 
     def plain(self) -> dict[str, Any]:
         """All numbers and the provenance of both sides, as JSON holds them."""
@@ -116,15 +116,6 @@ class Scores:
     precision: float | None
     recall: float | None
     f_beta: float | None
-
-    @property
-    def why_undefined(self) -> dict[str, str]:
-        """The reason for each score that is None."""
-        return _why_undefined(self.plain())
-
-    def plain(self) -> dict[str, Any]:
-        """The numbers for JSON."""
-        return asdict(self)
 
 
 def scores_of(n_matched: int, n_a: int, n_b: int, beta: float = 1.0) -> Scores:
@@ -161,8 +152,7 @@ class Spread:
     @property
     def summary(self) -> str:
         """The numbers in words."""
-        named = {"median": self.median, "mean": self.mean, "largest": self.largest}
-        return joined(*(f"{name} {self.text(number)}" for name, number in named.items()))
+        return joined(*(f"{name} {self.text(getattr(self, name))}" for name in ("median", "mean", "largest")))
 
     def text(self, value: float) -> str:
         """One of its values with its unit; lengths in nm."""
@@ -182,8 +172,7 @@ def spread_of(values: NDArray[np.float64], unit: str, *, top: float | None = Non
     bottom = min(0.0, float(values.min()))
     end = top or max(float(values.max()), bottom + 0.1)  # a narrower histogram would show rounding errors
     counts, edges = np.histogram(np.clip(values, bottom, end), bins=20, range=(bottom, end))
-    mean, median, largest = float(values.mean()), float(np.median(values)), float(values.max())
-    return Spread(unit, len(values), mean, median, largest, edges, counts)
+    return Spread(unit, len(values), float(values.mean()), float(np.median(values)), float(values.max()), edges, counts)
 
 
 def report_text(comparison: Comparison) -> str:
@@ -226,10 +215,6 @@ def remarks_of(comparison: Comparison) -> list[str]:
             lines.append(plain(f"The portal says about {letter} as published: {said}."))
     undefined = [f"No {label_of(key)}: {why}" for key, why in comparison.why_undefined.items()]
     return [*lines, *comparison.notes, *undefined]
-
-
-def _why_undefined(figures: Mapping[str, Any]) -> dict[str, str]:
-    return {key: _REASONS[key] for key, value in figures.items() if value is None}
 
 
 def share_text(share: float) -> str:
