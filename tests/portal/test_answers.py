@@ -11,10 +11,8 @@ from napari_cryoet.exceptions import PortalError
 from napari_cryoet.portal import answers
 from napari_cryoet.portal.answers import Answer
 from napari_cryoet.portal.portal import open_portal
-from napari_cryoet.portal.queries import MAX_CONTRIBUTED_RUNS
-from napari_cryoet.portal.search import search_catalogue
 from napari_cryoet.records import MAX_ID, Terms
-from portal_rows import Tables, blank_row, real_run
+from portal_rows import Tables, real_run
 
 
 @pytest.fixture
@@ -39,7 +37,7 @@ def real_reply(real_data: Path):
     return data | {name: [] for name in ("depositions", "depositionAuthors", "depositionTypes")}
 
 
-def test_the_real_catalogue_is_complete_and_can_be_searched(real_reply):
+def test_the_real_catalogue_is_complete(real_reply):
     found = answers.catalogue(Answer(real_reply))
     assert len(found.rows) == 370
     assert all(row.objects == tuple(sorted(row.objects, key=lambda each: -each.count)) for row in found.rows)
@@ -50,21 +48,11 @@ def test_the_real_catalogue_is_complete_and_can_be_searched(real_reply):
     counts = real_reply["annotationCounts"]["aggregate"]  # counted by the server in another way
     assert sum(row.annotation_count for row in found.rows) == sum(group["count"] for group in counts)
 
-    def ids(text):
-        return {row.id for row in search_catalogue(found, text)}
-
-    assert search_catalogue(found, "10456")[0].id == 10456
-    assert 10456 in ids("HOMO sapiens lysosome")
-    assert ids("EMPIAR-10985") == {10498}
-    assert 10498 in ids("10.1038/s41592-022-01690-1")
-    assert 10497 in ids("danev 70S")
-
 
 @pytest.mark.parametrize(
     ("place", "value", "word"),
     [
         (("datasets", 3, "id"), MAX_ID + 1, r"\[3\].id`, in datasets"),
-        (("datasets", 3, "title"), None, r"\[3\].title`, in datasets"),
         (("datasets",), None, "datasets"),
         (("runCounts", "aggregate", 0, "count"), "9", r"\[0\].count`, in runCounts"),
     ],
@@ -96,10 +84,7 @@ def test_a_real_run_has_all_its_records_with_their_parents(real_data, portal_of)
         assert file.shape.annotation.run is page.run
         assert file.voxel_spacing in page.voxel_spacings
     assert [each.voxel_spacing for each in page.voxel_spacings] == [14.985, 29.97]
-    assert page.alignments[0].affine_transformation_matrix.startswith("[[1, 0")
-    assert page.tilt_series[0].tilt_series_quality == 4
     assert page.default_tomogram.is_visualization_default
-    assert page.default_tomogram.run is page.run
     assert [author.name for author in page.default_tomogram.authors][:2] == ["Hannah Siems", "Garrett Greenan"]
 
 
@@ -196,25 +181,3 @@ def test_a_deposition_lists_its_own_datasets_and_what_it_added_to_others(shared)
     runs = page.runs_of(ids["other"])
     assert [(run.name, run.tomogram_count, run.annotation_count) for run in runs] == [("TS_1", 1, 0), ("TS_2", 0, 4)]
     assert page.runs_of(ids["own"]) == ()
-
-
-def test_of_very_many_touched_runs_the_first_are_listed_and_all_are_counted(portal_of):
-    tables = Tables()
-    ours = tables.add("depositions")
-    dataset = tables.add("datasets", depositionId=tables.add("depositions"))
-    for number in range(MAX_CONTRIBUTED_RUNS + 30):
-        run = tables.add("runs", datasetId=dataset, name=f"TS_{number:04}")
-        tables.add_annotation(run, shapes={}, objectName="ribosome", depositionId=ours)
-    page = portal_of(tables).deposition_page(ours)
-    assert (len(page.runs), page.runs[0].name) == (MAX_CONTRIBUTED_RUNS, "TS_0000")
-    assert (page.datasets[0].run_count, page.datasets[0].annotation_count) == (MAX_CONTRIBUTED_RUNS + 30,) * 2
-
-
-def test_a_look_up_finds_records_of_every_kind(portal_of):
-    tables = Tables()
-    run = run_in(tables)
-    for name in ("depositions", "datasets", "runs", "tomograms", "annotations", "alignments", "tiltseries"):
-        tables.add(name, id=70, **({"runId": run} if "runId" in blank_row(name) else {}))
-    hits = portal_of(tables).lookup(70)
-    assert [hit.kind for hit in hits[:3]] == ["dataset", "deposition", "run"]
-    assert [hit.kind for hit in hits[3:] if hit.run_id == run] == ["tomogram", "annotation", "alignment", "tilt series"]

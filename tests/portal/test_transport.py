@@ -33,12 +33,6 @@ def ask(server):
     return ask_for
 
 
-def test_a_query_goes_out_as_text_with_its_variables(server, ask):
-    assert ask(b'{"data": {"runs": []}}').data == {"runs": []}
-    (request,) = server.requests
-    assert json.loads(request.body) == {"query": QUERY, "variables": {"id": 5}}
-
-
 def test_the_terms_of_a_served_pack_come_along(ask):
     terms = {"licence": "CC-BY-4.0", "site": "https://lab.example.org"}
     reply = {"data": {"runs": []}, "extensions": {"terms": terms}}
@@ -47,12 +41,13 @@ def test_the_terms_of_a_served_pack_come_along(ask):
         assert ask(json.dumps(reply | {"extensions": strange}).encode()).terms is None
 
 
-@pytest.mark.parametrize("code", [200, 400])
-def test_an_answer_with_errors_is_a_portal_error_and_says_why(ask, code):
+def test_an_answer_with_errors_is_a_portal_error_and_says_why(server, ask):
     with pytest.raises(PortalError, match="Cannot query field x"):
-        ask(b'{"data": {"runs": []}, "errors": [{"message": "Cannot query field x", "locations": []}]}', code)
+        ask(b'{"data": {"runs": []}, "errors": [{"message": "Cannot query field x", "locations": []}]}', 400)
+    (request,) = server.requests
+    assert json.loads(request.body) == {"query": QUERY, "variables": {"id": 5}}
     with pytest.raises(PortalError, match="why"):
-        ask(b'{"errors": [{"code": 5}]}', code)
+        ask(b'{"errors": [{"code": 5}]}')
 
 
 def test_a_servers_words_are_kept_short_and_plain(ask):
@@ -69,7 +64,7 @@ def test_what_is_no_reply_of_a_portal_is_a_network_error_so_that_kept_answers_ar
         ask(body, code)
 
 
-@pytest.mark.parametrize("url", ["FILE:///etc/passwd", "/etc/passwd", "C:\\x", "s3://x"])
+@pytest.mark.parametrize("url", ["FILE:///etc/passwd", "/etc/passwd"])
 def test_a_server_cannot_point_us_to_files_of_this_computer(ask, url):
     rows = [{"httpsPath": url, "keyPhotoUrl": url, "title": url, "run": {"httpsPrefix": url}, "s3Path": url}]
     (row,) = ask(json.dumps({"data": {"annotationFiles": rows}}).encode()).data["annotationFiles"]
