@@ -9,7 +9,6 @@ from napari_cryoet.exceptions import PackError, PortalError, StoppedError
 from napari_cryoet.packs.graphql import PAGE
 from napari_cryoet.tables.database import Limits
 from packs.small_pack import ask, database, row, small_tables
-from portal_rows import real_run
 
 
 @pytest.fixture(scope="module")
@@ -64,28 +63,15 @@ def test_a_nested_count_of_nothing_is_an_empty_list_as_on_the_portal(small):
     assert ask(small, nothing) == {"runsAggregate": {"aggregate": [{"count": 0}]}}
 
 
-def test_dates_words_and_numbers_are_as_in_json(small):
-    (dataset,) = ask(small, "{ datasets(where: {id: {_eq: 12}}) { releaseDate sampleType fileSize organismTaxid } }")[
-        "datasets"
-    ]
-    words = {"releaseDate": "2025-06-01T00:00:00+00:00", "sampleType": "in_vitro"}
-    assert dataset == words | {"fileSize": 0.5, "organismTaxid": None}
-    later = database({"annotationShapes": [row("annotationShapes", id=1, shapeType="Hologram")]})
-    assert ask(later, "{ annotationShapes { shapeType } }") == {"annotationShapes": [{"shapeType": "Hologram"}]}
-
-
 @pytest.mark.parametrize(
     "query",
     [
-        "{ runs { nothing } }",
-        '{ runs(where: {name: {_iregex: "a"}}) { id } }',
         "{ runsAggregate { aggregate { max { id } } } }",
         "{ runsAggregate { aggregate { count(columns: id, distinct: true) } } }",
         "{ datasets { runs(first: 101) { edges { node { id } } } } }",
         "{ runs { ...a } } fragment a on Run { ...a }",
         "{ runs {" + "dataset { runs { edges { node {" * 200 + " id " + "}}}}" * 200 + "} }",
         "{ runs {" + "id " * 90_000 + "} }",
-        "",
     ],
 )
 def test_what_cannot_be_answered_or_costs_too_much_is_refused(small, query):
@@ -112,30 +98,6 @@ def test_damaged_tables_are_named_where_a_query_looks():
         ask(database({"runs": [{"id": 1}]}), "{ runs { name } }")
 
 
-#: The portal's own server answered this query; rows that its reply implies must give the same reply here.
-RUN_PAGE = """query RunPage($id: Int!) {
-  runs(where: {id: {_eq: $id}}) { id name s3Prefix httpsPrefix dataset { id title deposition { id title } } }
-  annotations(where: {runId: {_eq: $id}}, orderBy: [{objectName: asc}, {id: asc}]) {
-    id objectName objectCount methodType groundTruthStatus confidencePrecision releaseDate deposition { id title }
-    authors(orderBy: [{authorListOrder: asc}]) { edges { node { name orcid primaryAuthorStatus } } }
-    annotationShapes { edges { node {
-      id shapeType annotationFiles { edges { node { id format httpsPath fileSize isVisualizationDefault } } }
-    } } }
-  }
-}"""
-
-
-def contained(mine, theirs):
-    """Whether a reply says what another says, which may say more."""
-    if isinstance(mine, dict):
-        return all(contained(value, theirs[name]) for name, value in mine.items())
-    if isinstance(mine, list):
-        return len(mine) == len(theirs) and all(map(contained, mine, theirs))
-    return mine == theirs
-
-
-def test_a_run_page_comes_as_from_the_portals_server(real_data):
-    reply, tables = real_run(real_data / "run.reply.json")
-    found = ask(database(tables), RUN_PAGE, id=reply["runs"][0]["id"])
-    assert found["runs"]
-    assert contained(found, reply)
+def test_words_that_came_later_than_the_schema_are_kept():
+    later = database({"annotationShapes": [row("annotationShapes", id=1, shapeType="Hologram")]})
+    assert ask(later, "{ annotationShapes { shapeType } }") == {"annotationShapes": [{"shapeType": "Hologram"}]}

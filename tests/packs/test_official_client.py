@@ -39,19 +39,6 @@ def same_files(folder, other):
     )
 
 
-def test_it_walks_from_dataset_to_annotation_file(run):
-    assert (run.name, run.dataset.id, run.dataset.deposition.id) == ("MIX_003", 90002, 90902)
-    (spacing,) = run.tomogram_voxel_spacings
-    (tomogram,) = spacing.tomograms
-    assert (tomogram.voxel_spacing, tomogram.processing) == (spacing.voxel_spacing, "raw")
-    annotation = next(each for each in run.annotations if each.ground_truth_status)
-    assert [author.name for author in annotation.authors] == ["Gregor Goldbead", "Mina Lamella"]
-    shape = next(each for each in annotation.annotation_shapes if each.shape_type == "OrientedPoint")
-    (file,) = shape.annotation_files
-    assert (file.format, file.alignment.id) == ("ndjson", tomogram.alignment.id)
-    assert run.tiltseries == []
-
-
 def test_it_filters(client):
     filters = [cdp.Annotation.object_name.ilike("%RIBO%"), cdp.Annotation.run.dataset.id == 90002]
     assert {annotation.run.name for annotation in cdp.Annotation.find(client, filters)} == {"MIX_001", "MIX_003"}

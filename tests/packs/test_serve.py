@@ -84,11 +84,6 @@ def test_a_reply_says_under_which_terms_the_data_is_and_what_is_damaged(tmp_path
     assert said == {"licence": "CC-BY-4.0", "licenceUrl": "https://example.org/by", "site": "https://lab.example.org"}
 
 
-def test_what_is_no_request_gets_status_400(connection):
-    for body in (b"", b"[]", b'{"query": 1}', b"\xff", b"[" * 90_000):
-        assert request(connection, "POST", "/graphql", body)[0] == 400
-
-
 def test_a_body_without_end_is_not_read(server, connection):
     with raw(server) as endless:
         head = b"POST /graphql HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
