@@ -57,14 +57,8 @@ def written_whole(path: Path, *, overwrite: bool = False, flush: bool = True) ->
     """Give a hidden path beside ``path``; the file or folder that is there at the end gets the name.
 
     Folders above ``path`` are made. A symbolic link stays one: its target is written. What a killed process left in the
-    folder is removed a day later. ``flush`` waits until the file would survive a power cut.
-
-    Raises
-    ------
-    ExistsError
-        If there is something at ``path`` and ``overwrite`` isn't set; before anything is written.
-    SaveError
-        If the disk refuses.
+    folder is removed a day later. ``flush`` waits until the file would survive a power cut. ExistsError before anything
+    is written; SaveError if the disk refuses.
     """
     place = ready_place(path, overwrite=overwrite)
     unfinished = _hidden_name(place, UNFINISHED)

@@ -223,11 +223,11 @@ def _not_applied(origin_zyx: Triple) -> str:
 
 
 def _open_mrc(url_or_path: str | Path, stop: threading.Event | None) -> Volume:
-    from napari_cryoet.formats.mrc import open_mrc
+    from napari_cryoet.formats.mrc import AS_STORED, open_mrc
 
     levels, header = open_mrc(url_or_path, stop=stop)
     origin, remarks = header.origin_angstrom, []
-    if header.is_turned:
+    if header.axis_order != AS_STORED:
         slowest_first = ", ".join("zyx"[header.axis_order.index(axis)] for axis in range(3))
         remarks.append(
             f"The file stores its voxels along {slowest_first} (slowest first), as its header says; they were turned "
@@ -241,8 +241,8 @@ def _open_mrc(url_or_path: str | Path, stop: threading.Event | None) -> Volume:
 def _open_tiff(url_or_path: str | Path) -> Volume:
     from napari_cryoet.formats.tiff import open_tiff
 
-    opened = open_tiff(path_of(str(url_or_path)))
-    return Volume([opened.level], opened.spacing_angstrom)
+    level, spacing = open_tiff(path_of(str(url_or_path)))
+    return Volume([level], spacing)
 
 
 def _middle(size: int) -> tuple[int, int]:

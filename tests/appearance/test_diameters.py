@@ -8,7 +8,6 @@ from platformdirs import user_config_path
 from napari_cryoet.appearance.diameters import (
     DEFAULT_DIAMETER_ANGSTROM,
     diameter_angstrom,
-    forget_diameter,
     known_diameter,
     set_diameter,
 )
@@ -23,13 +22,11 @@ def test_an_object_is_known_by_its_id_or_else_its_name():
     assert known_diameter(None, "Snoopy") is None
 
 
-def test_the_users_own_diameter_holds_for_all_names_of_an_object_until_it_is_forgotten():
+def test_the_users_own_diameter_holds_for_all_names_of_an_object():
     set_diameter("80S Ribosome", 310)
     set_diameter("My  Protein", 55)
     assert diameter_angstrom("GO:0022626") == diameter_angstrom(None, "ribosome") == 310
     assert diameter_angstrom("CDPO:1", "my_protein") == 55
-    forget_diameter("ribosome")
-    assert (diameter_angstrom("GO:0022626"), diameter_angstrom(None, "my protein")) == (300, 55)
 
 
 @pytest.mark.parametrize(("word", "angstrom"), [("x", 0), ("x", 1e6), ("x", float("nan")), ("  ", 100)])

@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError
-from napari_cryoet.formats.common import spacing_in_layout
+from napari_cryoet.formats.common import Context, spacing_in_layout
 from napari_cryoet.formats.registry import (
     FORMATS,
     SUFFIXES,
@@ -75,13 +75,13 @@ def test_a_name_chooses_the_format():
 
 def test_in_its_own_grid_a_files_spacing_wins_over_the_given_one(tmp_path):
     own = write_picks(Picks([[1, 2, 3]], 10.0), tmp_path / "a.csv").path
-    found = read_in_own_grid(own, spacing_angstrom=20.0)
+    found = read_in_own_grid(own, Context(20.0))
     assert (found.spacing_angstrom, found.points_zyx.tolist()) == (10.0, [[1, 2, 3]])
 
     (tmp_path / "b.csv").write_text("z_angstrom,y_angstrom,x_angstrom\n10,20,30\n")
-    assert read_in_own_grid(tmp_path / "b.csv", spacing_angstrom=20.0).spacing_angstrom == 20.0
+    assert read_in_own_grid(tmp_path / "b.csv", Context(20.0)).spacing_angstrom == 20.0
     with pytest.raises(MissingContextError):
-        read_in_own_grid(tmp_path / "b.csv")
+        read_in_own_grid(tmp_path / "b.csv", Context())
 
 
 def test_the_portals_folders_say_the_spacing(tmp_path):

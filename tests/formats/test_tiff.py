@@ -23,7 +23,7 @@ def write(path, values=VALUES, **options):
 
 
 def test_one_plane_along_z_is_a_volume_and_a_picture_isnt(tmp_path):
-    level = open_tiff(write(tmp_path / "a.tif", VALUES[:1].astype("u1"), ome=True, metadata={"axes": "ZYX"})).level
+    level = open_tiff(write(tmp_path / "a.tif", VALUES[:1].astype("u1"), ome=True, metadata={"axes": "ZYX"}))[0]
     np.testing.assert_array_equal(np.asarray(level[0, 3:5]), VALUES[0, 3:5])
     np.testing.assert_array_equal(np.asarray(pickle.loads(pickle.dumps(level))), VALUES[:1])  # as for another process
     with pytest.raises(OtherKindError):
@@ -36,14 +36,14 @@ def test_imagejs_voxel_sizes_are_in_any_unit(unit, tmp_path):
     metadata = {"axes": "ZYX", "unit": unit, "spacing": 3.0}
     path = write(tmp_path / "a.tif", imagej=True, resolution=(1 / 2, 1 / 4), metadata=metadata)
 
-    assert open_tiff(path).spacing_angstrom == pytest.approx((3 * factor, 4 * factor, 2 * factor))
+    assert open_tiff(path)[1] == pytest.approx((3 * factor, 4 * factor, 2 * factor))
 
 
 def test_omes_voxel_sizes_are_in_micrometres_if_no_unit_is_said(tmp_path):
     sizes = {"PhysicalSizeX": 2, "PhysicalSizeXUnit": "nm", "PhysicalSizeY": 3e-3, "PhysicalSizeZ": 4e-3}
     path = write(tmp_path / "a.ome.tif", ome=True, metadata={"axes": "ZYX"} | sizes)
 
-    assert open_tiff(path).spacing_angstrom == pytest.approx((40, 30, 20))
+    assert open_tiff(path)[1] == pytest.approx((40, 30, 20))
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_omes_voxel_sizes_are_in_micrometres_if_no_unit_is_said(tmp_path):
     ids=str,
 )
 def test_a_voxel_size_that_isnt_said_is_not_guessed(options, tmp_path):
-    assert open_tiff(write(tmp_path / "a.tif", **options)).spacing_angstrom is None
+    assert open_tiff(write(tmp_path / "a.tif", **options))[1] is None
 
 
 @pytest.mark.parametrize("options", [{}, {"metadata": None, "compression": "zlib"}], ids=str)
@@ -75,7 +75,7 @@ def test_a_damaged_plane_is_an_error_and_the_others_are_read(tmp_path):
     content = bytearray(path.read_bytes())
     content[start : start + length] = bytes(length)
     path.write_bytes(content)
-    level = open_tiff(path).level
+    level = open_tiff(path)[0]
 
     np.testing.assert_array_equal(np.asarray(level[3]), VALUES[3])
     with pytest.raises(StreamError):
@@ -84,7 +84,7 @@ def test_a_damaged_plane_is_an_error_and_the_others_are_read(tmp_path):
 
 def test_a_file_that_changed_is_not_read_on(tmp_path):
     path = write(tmp_path / "a.tif")
-    level = open_tiff(path).level
+    level = open_tiff(path)[0]
     write(path, VALUES[:5].astype("u1"))
     with pytest.raises(ChangedError):
         np.asarray(level)
@@ -107,6 +107,6 @@ def test_any_byte_may_be_wrong(tmp_path_factory, data):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     (folder / "a.tif").write_bytes(content)
     try:
-        np.asarray(open_tiff(folder / "a.tif").level)
+        np.asarray(open_tiff(folder / "a.tif")[0])
     except CryoETError as error:
         assert str(error)  # noqa: PT017

@@ -99,7 +99,7 @@ def test_an_array_alone_is_shown_as_it_is(tmp_path):
 def test_a_file_of_another_kind_that_has_axes_is_shown_too(tmp_path):
     values = noise((4, 6, 8), "f4")
     mrcfile.write(tmp_path / "a.mrc", values)
-    (spec,) = layer_specs(pyramid_of(open_mrc(tmp_path / "a.mrc").levels))
+    (spec,) = layer_specs(pyramid_of(open_mrc(tmp_path / "a.mrc")[0]))
     assert spec.name == "a"
     assert spec.options["axis_labels"] == ("z", "y", "x")
     assert not {"units", "scale"} & set(spec.options)

@@ -12,7 +12,7 @@ from napari_cryoet import add_layers, check_picks, load_picks, load_tomogram
 from napari_cryoet._qt import check_dock
 from napari_cryoet._qt.check_dock import CheckDock
 from napari_cryoet._qt.layer_picks import picks_of
-from napari_cryoet.appearance.diameters import forget_diameter, set_diameter
+from napari_cryoet.appearance.diameters import set_diameter
 from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.picks import Picks
@@ -194,15 +194,12 @@ def test_the_size_is_that_of_what_the_picks_say_they_are(viewer, dock, scene):
 
 def test_the_numbers_are_those_of_a_script_to_the_last_digit(viewer, dock, scene, qtbot, tomogram_path):
     set_diameter("snoopy", 83.4)  # of which the field shows 8.3 nm
-    try:
-        picks = Picks(scene.truth_zyx * (SPACING_ANGSTROM / 7.3), 7.3, about={"object_name": "snoopy"})
-        add_layers(viewer, load_picks(picks, name="mine"))
-        with qtbot.waitSignal(dock.tasks.finished):
-            qtbot.mouseClick(dock.run, Qt.MouseButton.LeftButton)
-        qtbot.waitUntil(lambda: dock.run.text() == "Check")
-        by_script = check_picks(picks, tomogram_path)
-    finally:
-        forget_diameter("snoopy")
+    picks = Picks(scene.truth_zyx * (SPACING_ANGSTROM / 7.3), 7.3, about={"object_name": "snoopy"})
+    add_layers(viewer, load_picks(picks, name="mine"))
+    with qtbot.waitSignal(dock.tasks.finished):
+        qtbot.mouseClick(dock.run, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: dock.run.text() == "Check")
+    by_script = check_picks(picks, tomogram_path)
 
     assert by_script.diameter_angstrom == 83.4
     assert dock.found.as_data() == by_script.as_data()

@@ -62,28 +62,13 @@ def known_diameter(object_id: str | None, object_name: str | None = None) -> flo
 
 
 def set_diameter(object_id_or_name: str, angstrom: float) -> None:
-    """Draw an object with this diameter from now on, in later sessions too.
-
-    Raises
-    ------
-    ValueError
-        If the object has no name, or no particle can be that large (5 Å to 10 µm).
-    FormatError
-        If it can't be saved.
-    """
+    """Draw an object with this diameter from now on, in later sessions too; FormatError if it can't be saved."""
     key = _table_key(object_id_or_name)
     if not key:
         raise ValueError("an object needs a name or an id")
     if not SMALLEST_ANGSTROM <= angstrom <= LARGEST_ANGSTROM:
         raise ValueError(f"a particle can't be {angstrom / 10:g} nm wide: 0.5 nm to 10 µm can be")
     _write_own(_read_own() | {key: float(angstrom)})
-
-
-def forget_diameter(object_id_or_name: str) -> None:
-    """Forget the user's own diameter of an object."""
-    own = _read_own()
-    if own.pop(_table_key(object_id_or_name), None) is not None:
-        _write_own(own)
 
 
 def _table_key(word: str) -> str:

@@ -176,10 +176,11 @@ def _opened_volume(address: str, spacing: float | None, stop: threading.Event) -
 
 def _read_picks(path: str, spacing: float | None, volume: Volume, given: dict[str, Any]) -> Picks:
     """The picks in their own grid; where their file can't tell them without one, in that of the volume."""
+    from napari_cryoet.formats.common import Context
     from napari_cryoet.formats.registry import read_in_own_grid, read_picks
 
     try:
-        return read_in_own_grid(path, spacing_angstrom=spacing, **given)
+        return read_in_own_grid(path, Context(spacing, **given))
     except MissingContextError as error:
         if "tomogram" in error.missing:
             raise CryoETError(error.message, hint="Say --tomogram NAME.") from error

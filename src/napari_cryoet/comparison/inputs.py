@@ -15,7 +15,7 @@ from napari_cryoet.comparison.masks import Mask
 from napari_cryoet.comparison.report import SHOWN_NAME
 from napari_cryoet.exceptions import ComparisonError, FormatError, NotFoundError
 from napari_cryoet.formats import ndjson
-from napari_cryoet.formats.common import MAX_FILE_BYTES, Unit, spacing_in_layout
+from napari_cryoet.formats.common import MAX_FILE_BYTES, Context, Unit, spacing_in_layout
 from napari_cryoet.formats.notes import of_bare_file
 from napari_cryoet.formats.registry import read_in_own_grid
 from napari_cryoet.picks import Picks
@@ -88,9 +88,7 @@ def open_annotation(
         return _open_mask(address, spacing, None, about, stop, is_own=True, is_certain=is_certain)
     if "://" in address:
         return _read_points(address, spacing, None, about, stop)
-    picks = read_in_own_grid(
-        address, spacing_angstrom=spacing_angstrom, shape_zyx=shape_zyx, tomogram=tomogram, unit=unit
-    )
+    picks = read_in_own_grid(address, Context(spacing_angstrom, shape_zyx, tomogram, unit))
     # the file's own name, for it may be compared with what it was exported from
     return picks.changed(about=dict(picks.about) | {SHOWN_NAME: Path(address).name})
 

@@ -19,7 +19,7 @@ import math
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -40,7 +40,7 @@ _IMOD_STAMP: Final = 1146047817
 _IMOD_SIGNED, _IMOD_OTHER_ORIGIN, _IMOD_HALF_BYTES = 1, 4, 16
 #: The first version of the standard, ten times the year.
 _FIRST_VERSION: Final = 20140
-_AS_STORED: Final = (0, 1, 2)
+AS_STORED: Final = (0, 1, 2)
 _LABEL: Final = "Written by napari-cryoet."
 _PLANES_WRITTEN: Final = 64  # at a time
 
@@ -54,7 +54,7 @@ class MrcHeader:
     offset: int  # of the first voxel, in bytes
     spacing_angstrom: Triple | None
     origin_angstrom: Triple | None = None  # position of the first voxel, z, y, x
-    axis_order: tuple[int, int, int] = _AS_STORED  # which of sections 0, rows 1, columns 2 are z, y and x
+    axis_order: tuple[int, int, int] = AS_STORED  # which of sections 0, rows 1, columns 2 are z, y and x
 
     @property
     def stored_shape(self) -> tuple[int, int, int]:
@@ -62,21 +62,9 @@ class MrcHeader:
         sections, rows, columns = (self.shape_zyx[self.axis_order.index(axis)] for axis in range(3))
         return sections, rows, columns
 
-    @property
-    def is_turned(self) -> bool:
-        """Whether sections, rows and columns aren't z, y and x."""
-        return self.axis_order != _AS_STORED
 
-
-class MrcVolume(NamedTuple):
-    """An opened MRC file: one dask array in z, y, x in a list, and the header."""
-
-    levels: list[da.Array]
-    header: MrcHeader
-
-
-def open_mrc(url_or_path: str | Path, *, stop: threading.Event | None = None) -> MrcVolume:
-    """Open an MRC file; only its header is read. StreamError if it ends before its last voxel."""
+def open_mrc(url_or_path: str | Path, *, stop: threading.Event | None = None) -> tuple[list[da.Array], MrcHeader]:
+    """An MRC file as one dask array in z, y, x in a list, and its header; only that is read."""
     from napari_cryoet.streaming.pyramid import open_raw
     from napari_cryoet.streaming.sources import read_file
 
@@ -101,7 +89,7 @@ def open_mrc(url_or_path: str | Path, *, stop: threading.Event | None = None) ->
         axes=("z", "y", "x"),
         order=header.axis_order,
     )
-    return MrcVolume(pyramid.levels, header)
+    return pyramid.levels, header
 
 
 def write_mrc(
@@ -147,7 +135,7 @@ def parse_header(content: bytes, where: str) -> MrcHeader:
     extended_bytes = int(header["nsymbt"])
     if extended_bytes < 0:
         raise FormatError(f"{where} has an extended header of {extended_bytes} bytes.")
-    z, y, x = (axes_crs[::-1].index(axis) for axis in (3, 2, 1)) if any(axes_crs) else _AS_STORED
+    z, y, x = (axes_crs[::-1].index(axis) for axis in (3, 2, 1)) if any(axes_crs) else AS_STORED
     sizes_src = [int(header[name]) for name in ("nz", "ny", "nx")]
     flags, is_bytes = _imod_flags(header), int(header["mode"]) == 0
     if is_bytes and flags is not None and flags & _IMOD_HALF_BYTES:

@@ -38,12 +38,11 @@ _MAX_CHANNELS: Final = 4096
 _LARGEST, _SMALLEST = 1e50, 1e-50
 
 
-@dataclass(frozen=True, slots=True)
-class Axis:
+class Axis(msgspec.Struct, frozen=True):
     """One axis of the arrays, in their order."""
 
-    name: str
-    unit: str = ""
+    name: Annotated[str, msgspec.Meta(min_length=1)]
+    unit: str | None = None
 
 
 _OLD_AXES: Final = tuple(map(Axis, "tczyx"))
@@ -87,11 +86,6 @@ class _Transformation(msgspec.Struct):
     translation: tuple[_Number, ...] | None = None
 
 
-class _Axis(msgspec.Struct):
-    name: Annotated[str, msgspec.Meta(min_length=1)]
-    unit: str | None = None
-
-
 class _Dataset(msgspec.Struct, rename="camel"):
     path: str
     coordinate_transformations: list[_Transformation] | None = None
@@ -99,7 +93,7 @@ class _Dataset(msgspec.Struct, rename="camel"):
 
 class _Image(msgspec.Struct, rename="camel"):
     datasets: Annotated[list[_Dataset], msgspec.Meta(min_length=1, max_length=_MAX_LEVELS)]
-    axes: list[str | _Axis] | None = None
+    axes: list[str | Axis] | None = None
     coordinate_transformations: list[_Transformation] | None = None
     type: Any = None
     metadata: Any = None
@@ -121,7 +115,7 @@ def parse_multiscale(attributes: dict[str, Any], where: str) -> Multiscale:
         image = msgspec.convert(multiscales[0], _Image)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{where}: multiscales[0] can't be used ({error}).") from error
-    axes = tuple(Axis(axis) if isinstance(axis, str) else Axis(axis.name, axis.unit or "") for axis in image.axes or ())
+    axes = tuple(Axis(axis) if isinstance(axis, str) else axis for axis in image.axes or ())
     common = _scale_and_translation(image.coordinate_transformations)
     levels = tuple(_level(dataset, common, len(axes), where) for dataset in image.datasets)
     ome = attributes.get("ome")

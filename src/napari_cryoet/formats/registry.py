@@ -189,24 +189,15 @@ def read_picks(
     TypeError, ValueError
         If an argument is no such thing.
     """
-    picks = read_in_own_grid(
-        path, format=format, spacing_angstrom=spacing_angstrom, shape_zyx=shape_zyx, tomogram=tomogram, unit=unit
-    )
+    picks = read_in_own_grid(path, Context(spacing_angstrom, shape_zyx, tomogram, unit), format=format)
     return _in_grid(_of_alignment(picks, alignment_id, Path(path).name), spacing_angstrom, shape_zyx)
 
 
-def read_in_own_grid(
-    path: str | Path,
-    *,
-    format: PickFormat | None = None,  # noqa: A002
-    spacing_angstrom: float | None = None,
-    shape_zyx: tuple[int, int, int] | None = None,
-    tomogram: str | None = None,
-    unit: Unit | None = None,
-) -> Picks:
+def read_in_own_grid(path: str | Path, known: Context, *, format: PickFormat | None = None) -> Picks:  # noqa: A002
     """As `read_picks`, but counted as the file counts: what is given stands in for what it doesn't say."""
     path = path_to_read(path)
     _refuse_unknown(format)
+    spacing_angstrom, shape_zyx = known.spacing_angstrom, known.shape_zyx
     if spacing_angstrom is not None and not 0 < spacing_angstrom < math.inf:
         raise ValueError(f"a voxel can't be {spacing_angstrom} Å wide")
     name = format or _format_to_read(path)
@@ -216,7 +207,7 @@ def read_in_own_grid(
     if notes is not None and noted is not None:
         spacing_angstrom, shape_zyx = noted, notes.shape_zyx
     spacing = spacing_angstrom or spacing_in_layout(path)
-    picks = _OF_NAME[name].read(path, Context(spacing, shape_zyx, tomogram, unit))
+    picks = _OF_NAME[name].read(path, replace(known, spacing_angstrom=spacing, shape_zyx=shape_zyx))
     source = of_bare_file("picks", str(path), picks.spacing_angstrom)
     source |= {key: value for key, value in picks.about.items() if value not in (None, [])} | source_of(path, notes)
     edits, alignment = source.pop("edits", ()), source.get(_ALIGNMENT)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,15 +37,8 @@ _X_RESOLUTION, _Y_RESOLUTION = 282, 283
 Spacing = tuple[float, float, float]
 
 
-class TiffVolume(NamedTuple):
-    """An opened TIFF file: a dask array in z, y, x, and the voxel size along these if the file says all of it."""
-
-    level: da.Array
-    spacing_angstrom: Spacing | None
-
-
-def open_tiff(path: Path) -> TiffVolume:
-    """Open a TIFF file; only what describes its planes is read. OtherKindError if it is no volume."""
+def open_tiff(path: Path) -> tuple[da.Array, Spacing | None]:
+    """A TIFF file as a dask array in z, y, x, and its voxel size; OtherKindError if it is no volume."""
     from dask.array import from_array
     from tifffile import TiffFile
 
@@ -64,7 +57,7 @@ def open_tiff(path: Path) -> TiffVolume:
     level: da.Array = from_array(  # type: ignore[no-untyped-call]
         planes, chunks=(min(shape[0], at_once), *shape[1:]), name=False, meta=np.empty((0, 0, 0), dtype)
     )
-    return TiffVolume(level, spacing)
+    return level, spacing
 
 
 class _Planes:

@@ -33,15 +33,7 @@ _HEAD_BYTES: Final = 2**16
 
 
 def find_reader(path: str | Sequence[str]) -> tuple[ReaderFunction | None, str]:
-    """A function that reads a path or an address, or None; why not, if it is called like something that is read here.
-
-    Raises
-    ------
-    FormatError
-        If it is damaged.
-    StreamError
-        If what is there can't be reached.
-    """
+    """A function that reads a path or an address, or None; and why not, where it is called like something of ours."""
     if not isinstance(path, str):
         return find_reader(path[0]) if len(path) == 1 else (None, "")
     pack = pack_folder(path)
@@ -87,13 +79,7 @@ def read_pick_file(
 
 
 def read_pack(folder: Path, run_id: int | None = None, *, stop: threading.Event | None = None) -> list[LayerData]:
-    """A run of a pack, by default the first with a tomogram: its default tomogram with its default annotations.
-
-    Raises
-    ------
-    PackError
-        If no run has a tomogram.
-    """
+    """A run of a pack, by default the first with a tomogram: its default tomogram with its default annotations."""
     portal = open_portal(folder)
     try:
         page = portal.run_page(run_id, stop=stop) if run_id is not None else _first_run(portal, stop)

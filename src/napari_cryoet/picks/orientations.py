@@ -30,21 +30,11 @@ _AXES_DRAWN: Final = {Orientation.OFF: (), Orientation.ARROWS: (2,), Orientation
 
 @dataclass(frozen=True, slots=True)
 class OrientationVectors:
-    """Arrows to draw; those of a pick follow each other.
+    """Arrows to draw; those of a pick follow each other."""
 
-    Attributes
-    ----------
-    data
-        float64 (n, 2, 3), start and direction, z, y, x, in voxels of the picks' grid.
-    rows
-        The row of the pick that each belongs to.
-    axes
-        The particle's axis that each shows: 0 for x, 1 for y, 2 for z.
-    """
-
-    data: NDArray[np.float64]
-    rows: NDArray[np.intp]
-    axes: NDArray[np.intp]
+    data: NDArray[np.float64]  # (n, 2, 3), start and direction, z, y, x, in voxels of the picks' grid
+    rows: NDArray[np.intp]  # of the picks that they belong to
+    axes: NDArray[np.intp]  # of the particle that they show: 0 for x, 1 for y, 2 for z
 
     def __len__(self) -> int:
         return len(self.data)
@@ -53,19 +43,7 @@ class OrientationVectors:
 def orientation_vectors(
     picks: Picks, orientation: Orientation, length_voxels: float, which: NDArray[np.bool_] | None = None
 ) -> OrientationVectors:
-    """The arrows of the picks, or of some, that have a proper rotation.
-
-    Parameters
-    ----------
-    picks
-        In their own voxels.
-    orientation
-        What to draw.
-    length_voxels
-        Of the z axis; x and y are shorter by `AXIS_SHARES`.
-    which
-        A mask of the picks to draw.
-    """
+    """The arrows of the picks, or of a mask of them, that have a proper rotation; the length is that of z."""
     is_drawn = picks.are_oriented if which is None else picks.are_oriented & which
     rows = np.flatnonzero(is_drawn)
     axes = _AXES_DRAWN[orientation]

@@ -146,9 +146,7 @@ class Picks:
             return None
         columns = self.rotations_zyx[:, :, 2 - axis]
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            lengths = np.sqrt(np.einsum("ij,ij->i", columns, columns))
-            axes_zyx: NDArray[np.float64] = columns / lengths[:, None]
-        return axes_zyx
+            return np.asarray(columns / np.linalg.norm(columns, axis=1, keepdims=True))
 
     def table(self) -> dict[str, NDArray[Any]]:
         """All columns but position and rotation by name, as a layer's features show them."""

@@ -14,7 +14,7 @@ from napari_cryoet.run.fit import SHAPES, Fit, fit, is_caption
 from napari_cryoet.wording import count_text, plain
 
 #: What we draw first; other formats of the same content follow.
-FORMAT_ORDER: Final = ("ndjson", "zarr", "mrc", "glb", "json")
+_FORMAT_ORDER: Final = ("ndjson", "zarr", "mrc", "glb", "json")
 
 _UNCOUNTED: Final[dict[str, str]] = {
     ShapeType.SEGMENTATION_MASK: "mask",
@@ -25,20 +25,12 @@ _UNCOUNTED: Final[dict[str, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnnotationRow:
-    """One annotation shape at one voxel spacing and alignment, in every format that it has.
-
-    Attributes
-    ----------
-    files
-        One for each format, what we draw first; empty where the portal lists an annotation without files.
-    fit
-        How the first file lies over the chosen tomogram; None without files or without a tomogram.
-    """
+    """One annotation shape at one voxel spacing and alignment, in every format that it has."""
 
     annotation: Annotation
-    shape: AnnotationShape | None
-    files: tuple[AnnotationFile, ...]
-    fit: Fit | None
+    shape: AnnotationShape | None = None
+    files: tuple[AnnotationFile, ...] = ()  # one for each format, what we draw first
+    fit: Fit | None = None  # of the first file over the chosen tomogram, if there are both
 
     @property
     def key(self) -> tuple[int, ...]:
@@ -93,18 +85,10 @@ class ObjectGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOutline:
-    """A run's annotations as its page lists them for one tomogram.
+    """A run's annotations as its page lists them for one tomogram."""
 
-    Attributes
-    ----------
-    groups
-        Objects whose annotations fit the tomogram, or can't be drawn at all.
-    other_alignment
-        Annotations made on another alignment of the run, or on an unknown one.
-    """
-
-    groups: tuple[ObjectGroup, ...]
-    other_alignment: tuple[AnnotationRow, ...]
+    groups: tuple[ObjectGroup, ...]  # objects whose annotations fit the tomogram, or can't be drawn at all
+    other_alignment: tuple[AnnotationRow, ...]  # made on another alignment of the run, or on an unknown one
 
     def rows(self) -> Iterator[AnnotationRow]:
         """Every row, in the order of the page."""
@@ -181,11 +165,11 @@ def is_openable(tomogram: Tomogram) -> bool:
 def _rows_of(page: RunPage, annotation: Annotation, tomogram: Tomogram | None) -> Iterator[AnnotationRow]:
     shapes = page.shapes_of(annotation)
     if not shapes:
-        yield AnnotationRow(annotation=annotation, shape=None, files=(), fit=None)
+        yield AnnotationRow(annotation=annotation)
     for shape in shapes:
         files = page.files_of(shape)
         if not files:
-            yield AnnotationRow(annotation=annotation, shape=shape, files=(), fit=None)
+            yield AnnotationRow(annotation=annotation, shape=shape)
         for _, same_place in groupby(sorted(files, key=_place), key=_place):
             ordered = tuple(sorted(same_place, key=_format_order))
             fitted = None if tomogram is None else fit(ordered[0], tomogram)
@@ -197,8 +181,7 @@ def _place(file: AnnotationFile) -> tuple[int, int]:
 
 
 def _format_order(file: AnnotationFile) -> tuple[int, int]:
-    is_listed = file.format in FORMAT_ORDER
-    return (FORMAT_ORDER.index(file.format) if is_listed else len(FORMAT_ORDER)), file.id
+    return (*_FORMAT_ORDER, file.format).index(file.format), file.id
 
 
 def _grouped(rows: Iterable[AnnotationRow]) -> tuple[ObjectGroup, ...]:

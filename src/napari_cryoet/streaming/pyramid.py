@@ -98,7 +98,7 @@ def open_pyramid(
         about = replace(
             about,
             axes=tuple(axis.name for axis in multiscale.axes),
-            units=tuple(axis.unit for axis in multiscale.axes),
+            units=tuple(axis.unit or "" for axis in multiscale.axes),
             scales=tuple(level.scale for level in multiscale.levels),
             translation=multiscale.levels[0].translation,
             is_labels=multiscale.is_labels,
