@@ -24,7 +24,7 @@ from napari_cryoet.streaming.sources import path_in, path_of, read_file
 
 if TYPE_CHECKING:
     import dask.array as da
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from napari_cryoet.streaming import Pyramid
 
@@ -156,6 +156,19 @@ def own_provenance(volume: Volume, url_or_path: str | Path) -> dict[str, Any]:
         return source_of(path, read_beside(path) if path is not None else None)
     notes = None if volume.pyramid is None else volume.pyramid.metadata.get(ATTRIBUTE)
     return source_of(path, as_notes(notes) if isinstance(notes, dict) else None)
+
+
+def are_inside(points_zyx: NDArray[np.float64], shape_zyx: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Which positions in voxels are in a volume, whose border voxels are half a voxel wider than their centres."""
+    return np.asarray(((points_zyx >= -0.5) & (points_zyx <= np.array(shape_zyx) - 0.5)).all(axis=-1))
+
+
+def edge_distances(
+    points_zyx: NDArray[np.float64], shape_zyx: tuple[int, ...], spacing_zyx: ArrayLike = 1.0
+) -> NDArray[np.float64]:
+    """How far positions in voxels are from the nearest face, in the unit of ``spacing_zyx``; negative outside."""
+    inwards = np.minimum(points_zyx + 0.5, np.array(shape_zyx) - 0.5 - points_zyx)
+    return np.asarray((inwards * np.abs(spacing_zyx)).min(axis=1), dtype=np.float64)
 
 
 def checked_spacing(spacing_zyx: Any) -> Triple | None:

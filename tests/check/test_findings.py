@@ -125,15 +125,6 @@ def test_nothing_is_suggested_of_picks_anywhere_or_in_noise(scene, seed):
     assert check(scene.truth_zyx, noise).verdict == "unclear"
 
 
-def test_nothing_is_suggested_in_noise_that_is_thinner_than_a_particle():
-    shape, diameter = (14, 37, 16), 280
-    for seed in range(6):
-        rng = np.random.default_rng(seed)
-        volume = volume_of_array(ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), 0.7))
-        points = rng.uniform(0, np.array(shape) - 1.0, (60, 3))
-        assert check(points, volume, diameter_angstrom=diameter, seed=seed).suggestion is None
-
-
 def test_why_nothing_can_be_told_is_said(scene):
     points = scene.truth_zyx
     plane = replace(volume_of_array(scene.grey[:1]), spacing_angstrom=(SPACING_ANGSTROM,) * 3)
@@ -154,21 +145,17 @@ def test_a_wrong_diameter_suggests_nothing(scene):
         assert check(scene.truth_zyx, scene.volume, diameter_angstrom=diameter).suggestion is None
 
 
-@pytest.mark.parametrize("spacing", [None, SPACING_ANGSTROM])
-def test_picks_outside_and_duplicates_are_counted_and_damaged_ones_change_nothing(scene, spacing):
-    points = np.vstack([scene.truth_zyx, scene.truth_zyx[:3] + 1.0, [[-3.0, 5, 5], [1e300, -1e200, 1e300]]])
-    picks = Picks(points, spacing, scores=np.r_[np.zeros(40), np.ones(5)])
+def test_picks_outside_and_duplicates_are_counted(scene):
+    points = np.vstack([scene.truth_zyx, scene.truth_zyx[:3] + 1.0, [[-3.0, 5, 5]]])
+    picks = Picks(points, scores=np.r_[np.zeros(40), np.ones(4)])
     found = check_picks(picks, scene.volume, diameter_angstrom=DIAMETER_ANGSTROM)
 
     assert found.verdict == "fits"
-    assert found.outside.tolist() == [43, 44]
+    assert found.outside.tolist() == [43]
     assert (found.duplicates.tolist(), found.n_overlapping) == ([0, 1, 2], 3)
     assert len(found.oddities) == 2
 
-
-def test_points_that_outline_instances_are_no_duplicates(scene):
     cloud = Picks(np.repeat(scene.truth_zyx, 3, axis=0), SPACING_ANGSTROM, instance_ids=np.arange(120) // 3)
-
     assert not about(check_picks(cloud, scene.volume, diameter_angstrom=DIAMETER_ANGSTROM), "duplicates")
 
 
@@ -180,13 +167,10 @@ def test_picks_at_the_edge_are_odd_if_there_are_more_than_by_chance(scene):
     assert about(check(scene.truth_zyx, scene.volume), "edge") not in check(scene.truth_zyx, scene.volume).oddities
 
 
-@pytest.mark.parametrize(
-    ("known", "diameter"),
-    [
+def test_the_diameter_is_that_of_what_the_picks_say_they_are():
+    for known, diameter in (
         ({"object_id": "GO:0022626"}, (300.0, True)),
         ({"source_url": "/data/101-fatty_acid_synthase-1.0_orientedpoint.ndjson"}, (260.0, True)),
         ({"source_url": "picks.ndjson"}, (100.0, False)),
-    ],
-)
-def test_the_diameter_is_that_of_what_the_picks_say_they_are(known, diameter):
-    assert diameter_of(known) == diameter
+    ):
+        assert diameter_of(known) == diameter

@@ -5,7 +5,7 @@ import pytest
 
 from napari_cryoet._qt.crop_feed import IN_FLIGHT, CropFeed
 from napari_cryoet.exceptions import StoppedError, StreamError
-from napari_cryoet.review import CropReader, Frame, Volume
+from napari_cryoet.review.crops import CropReader, Frame, Volume
 
 LONG_MS = 60_000
 FRAME = Frame(90, 10)

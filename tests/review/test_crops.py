@@ -14,7 +14,8 @@ from scipy.spatial.transform import Rotation
 
 from napari_cryoet.exceptions import FormatError, StoppedError, raise_if_stopped
 from napari_cryoet.formats.ome_zarr import write_pyramid
-from napari_cryoet.review import Crop, CropReader, Cube, Frame, RunningMean, Volume, open_for_review
+from napari_cryoet.review import CropReader, Cube, Frame, RunningMean, open_for_review
+from napari_cryoet.review.crops import Crop, Volume
 from napari_cryoet.streaming import open_pyramid
 from server import Server
 
@@ -76,7 +77,6 @@ def test_every_sample_inside_is_taken_where_it_should_be_at_every_level(pyramid,
     margin = frame.slab_angstrom / 20 + 2 * factor
     safe = ((places >= margin) & (places <= np.array(SHAPE) - 1 - margin)).all(axis=-1)
 
-    assert crop.is_oriented == (turn is not None)
     assert middle(safe)
     np.testing.assert_allclose(crop.values[safe], (places @ SLOPES)[safe], atol=2e-2)
 
@@ -128,7 +128,8 @@ def test_picks_without_a_rotation_are_cut_along_the_volume():
     rotations = np.stack([np.full((3, 3), np.nan), np.eye(3) * 2, np.diag([1.0, 1.0, -1.0])])
     reader = CropReader(in_memory(ramp()), [[18, 24, 32]] * 3, rotations)
 
-    assert [crop.is_oriented for crop in reader.read(range(3), Frame(90, 10, is_oriented=True))] == [False] * 3
+    crops = [[crop.values for crop in reader.read(range(3), Frame(90, 10, is_oriented=way))] for way in (True, False)]
+    np.testing.assert_array_equal(*crops)
 
 
 def test_over_a_server_nothing_is_asked_for_twice_and_little_of_a_large_volume(tmp_path):
@@ -186,7 +187,7 @@ CUBES[2, :2] = np.nan  # partly outside of the volume
 
 
 def crop(row):
-    return Crop(row, CUBES[row], is_oriented=False)
+    return Crop(row, CUBES[row])
 
 
 @given(st.lists(st.integers(0, 5), max_size=30))

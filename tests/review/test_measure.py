@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.review import densities_at, distances_nm, open_for_review
-from napari_cryoet.review.measure import edge_distances, nearest_distances
+from napari_cryoet.review.measure import nearest_distances
+from napari_cryoet.volumes import are_inside, edge_distances
 
 
 def test_distances_are_in_nanometres_also_where_voxels_are_no_cubes():
@@ -21,9 +22,11 @@ def test_distances_are_in_nanometres_also_where_voxels_are_no_cubes():
 
 
 def test_what_is_outside_is_a_negative_distance_from_the_edge():
-    edges = edge_distances(np.array([[0.0, 5, 5], [-0.5, 5, 5], [-2.0, 5, 5], [5, 5, 9.0]]), (10, 10, 10))
+    places, shape = np.array([[0.0, 5, 5], [-0.5, 5, 5], [-2.0, 5, 5], [5, 5, 9.0]]), (10, 10, 10)
 
-    assert edges.tolist() == [0.5, 0.0, -1.5, 0.5]
+    assert edge_distances(places, shape).tolist() == [0.5, 0.0, -1.5, 0.5]
+    assert edge_distances(places, shape, (-2.0, 2.0, 2.0)).tolist() == [1.0, 0.0, -3.0, 1.0]  # mirrored in the world
+    assert are_inside(places, shape).tolist() == [True, True, False, True]
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 30)] * 3), min_size=2, max_size=20))
@@ -33,16 +36,6 @@ def test_the_nearest_distance_is_that_of_a_full_comparison(points):
     np.fill_diagonal(distances, np.inf)
 
     assert nearest_distances(points).tolist() == pytest.approx(distances.min(axis=1).tolist())
-
-
-@pytest.mark.filterwarnings("error")
-def test_a_damaged_position_beyond_all_volumes_has_no_neighbour_and_the_others_have_theirs():
-    far = 1.7e308
-    points = np.array([[10.0, 10, 10], [far, -far, far], [10, 10, 13], [-far, far, 1]])
-    columns = distances_nm(points, (21, 100, 100), np.array([40.0, 20.0, 10.0]))
-
-    np.testing.assert_array_equal(columns["nearest_nm"], [3.0, np.nan, 3.0, np.nan])
-    assert columns["edge_nm"][0] == 10.5
 
 
 def test_density_is_the_mean_of_a_ball_at_each_pick():

@@ -144,7 +144,7 @@ class ReviewScreen(Dock):
     def picks_from_here(self) -> NDArray[np.int64]:
         """The ids of all picks that are shown, from where the keys are to the last, then back; none before they are."""
         place, review = self.sheet.currentIndex().row(), self.model.review
-        ids = review.shown_ids if review is not None and place >= 0 else np.empty(0, dtype=np.int64)
+        ids = review.ids[review.rows] if review is not None and place >= 0 else np.empty(0, dtype=np.int64)
         return np.concatenate([ids[place:], ids[:place][::-1]])
 
     def show_picks(self, review: Review, picks_from_here: NDArray[np.int64] | None) -> None:

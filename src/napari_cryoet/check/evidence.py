@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.check.contrast import Contrast
-from napari_cryoet.check.readings import FARTHEST, Frame, Reading, all_readings, are_inside, shifted
+from napari_cryoet.check.readings import Frame, Reading, all_readings, shifted
+from napari_cryoet.volumes import are_inside
 
 #: ``fits``: the picks as given are on density that stands out. ``better``: another reading fits much better.
 #: ``several``: several readings fit much better, and nothing says which one is meant. ``unclear``: nobody can tell.
@@ -104,7 +105,7 @@ class Judgement:
 
 def judge_densities(contrast: Contrast, frame: Frame, diameter_angstrom: float, *, seed: int) -> Judgement:
     """Compare picks as given with all other readings, and with the same picks elsewhere."""
-    voxels = np.clip(frame.voxels_zyx, -FARTHEST, FARTHEST)
+    voxels = frame.voxels_zyx
     if len(voxels) > MAX_COMPARED:
         voxels = np.random.default_rng(seed).choice(voxels, MAX_COMPARED, replace=False)
     pattern = Pattern(contrast, voxels, frame.shape_zyx, diameter_angstrom, seed=seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -23,13 +23,13 @@ from napari_cryoet.check.evidence import (
     judge_densities,
     sigma_needed,
 )
-from napari_cryoet.check.readings import FARTHEST, Frame, Reading, are_inside, at_edge, duplicates, shifted
+from napari_cryoet.check.readings import Frame, Reading, duplicates, shifted
 from napari_cryoet.exceptions import FormatError, raise_if_stopped, stoppable
 from napari_cryoet.formats.common import spacing_in_layout
 from napari_cryoet.picks import Picks
 from napari_cryoet.provenance import plain_data
 from napari_cryoet.records import Tomogram
-from napari_cryoet.volumes import Volume, name_of, open_volume
+from napari_cryoet.volumes import Volume, are_inside, edge_distances, name_of, open_volume
 from napari_cryoet.wording import count_text, nm_text
 
 #: In a volume thinner than so many particles, all that is near a pick is the particle: noise looks like a fit.
@@ -40,17 +40,8 @@ _MANY_AT_EDGE: Final = 2.0
 _MOST_NAMED: Final = 3
 _MOST_WORDS: Final = 4  # of an object's name in a file's name
 _MIN_PICKS: Final = 5
-_NUMBERS: Final = (
-    "diameter_angstrom",
-    "diameter_is_known",
-    "read_angstrom",
-    "level",
-    "outside",
-    "edge",
-    "edge_by_chance",
-    "duplicates",
-    "n_overlapping",
-)
+#: Fields of the findings that are no numbers.
+_NO_NUMBERS: Final = frozenset({"picks", "frame", "judgement"})
 
 #: ``"good"`` speaks for the picks, ``"odd"`` says that something is, or may be, wrong, ``"note"`` neither.
 Mark = Literal["good", "note", "odd"]
@@ -184,7 +175,8 @@ class Findings:
             "n_picks": len(self.picks),
             "offset": None if judgement.offset is None else asdict(judgement.offset),
         }
-        return dict(plain_data(data | {name: getattr(self, name) for name in _NUMBERS}))
+        numbers = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in _NO_NUMBERS}
+        return dict(plain_data(data | numbers))
 
 
 def check_picks(
@@ -294,7 +286,8 @@ def _found(
         judgement = judge_densities(contrast, frame, diameter, seed=seed)
     progress(0.98, "looking for duplicates")
     near = _duplicates(frame, diameter)
-    reach_zyx = diameter / 2 / np.array(frame.spacing_zyx)
+    to_edge = edge_distances(frame.voxels_zyx, frame.shape_zyx, frame.spacing_zyx)
+    free_zyx = 1 - diameter / np.multiply(frame.spacing_zyx, frame.shape_zyx)
     found = Findings(
         picks=frame.picks,
         frame=frame,
@@ -304,8 +297,8 @@ def _found(
         read_angstrom=float(grid.spacing_zyx.max()),
         level=grid.level,
         outside=np.flatnonzero(~are_in),
-        edge=np.flatnonzero(at_edge(frame.voxels_zyx, frame.shape_zyx, reach_zyx)),
-        edge_by_chance=float(1 - np.clip(1 - 2 * reach_zyx / frame.shape_zyx, 0, 1).prod()),
+        edge=np.flatnonzero(are_in & (to_edge < diameter / 2)),
+        edge_by_chance=float(1 - np.clip(free_zyx, 0, 1).prod()),
         duplicates=near,
         n_overlapping=len(_duplicates(frame, diameter / 2)) if len(near) else 0,
     )
@@ -328,9 +321,7 @@ def _why_not_judged(frame: Frame, grid: Grid, diameter: float) -> str:
 def _duplicates(frame: Frame, nearest: float) -> NDArray[np.intp]:
     if frame.picks.is_cloud:  # points that outline instances are meant to lie close
         return np.empty(0, np.intp)
-    points, scores = frame.voxels_zyx * frame.spacing_zyx, frame.picks.scores
-    rows = np.flatnonzero((np.abs(points) < FARTHEST).all(axis=1))
-    return np.asarray(rows[duplicates(points[rows], None if scores is None else scores[rows], nearest)])
+    return duplicates(frame.voxels_zyx * frame.spacing_zyx, frame.picks.scores, nearest)
 
 
 def _statements(found: Findings) -> Iterator[Statement]:

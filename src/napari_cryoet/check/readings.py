@@ -19,8 +19,6 @@ from napari_cryoet.picks import Picks
 _AXES: Final = "zyx"
 #: Factors that differ by less count as the same; densities couldn't tell them apart either.
 _SAME_FACTOR: Final = 0.05
-#: No volume has so many voxels: positions beyond are damaged.
-FARTHEST: Final = 1e12
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,19 +125,6 @@ def shifted(shift_zyx: NDArray[np.float64]) -> Reading:
     """The given positions, moved."""
     z, y, x = shift_zyx.tolist()
     return Reading(shift_zyx=(z, y, x))
-
-
-def are_inside(voxels_zyx: NDArray[np.float64], shape_zyx: tuple[int, int, int]) -> NDArray[np.bool_]:
-    """Which positions are in a volume, whose border voxels are half a voxel wider than their centres."""
-    return np.asarray(((voxels_zyx >= -0.5) & (voxels_zyx <= np.array(shape_zyx) - 0.5)).all(axis=1))
-
-
-def at_edge(
-    voxels_zyx: NDArray[np.float64], shape_zyx: tuple[int, int, int], reach_zyx: NDArray[np.float64]
-) -> NDArray[np.bool_]:
-    """Which positions are in the volume, but nearer than ``reach_zyx`` to one of its faces; all in voxels."""
-    to_face = np.minimum(voxels_zyx + 0.5, np.array(shape_zyx) - 0.5 - voxels_zyx)
-    return np.asarray((to_face < reach_zyx).any(axis=1) & are_inside(voxels_zyx, shape_zyx))
 
 
 def duplicates(points: NDArray[np.float64], scores: NDArray[np.float64] | None, nearest: float) -> NDArray[np.intp]:

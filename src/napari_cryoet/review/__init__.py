@@ -3,27 +3,11 @@
 from __future__ import annotations
 
 from napari_cryoet.review.columns import Order
-from napari_cryoet.review.crops import Crop, CropReader, Cube, Frame, RunningMean, Volume, open_for_review
-from napari_cryoet.review.decisions import Decisions, Verdict
+from napari_cryoet.review.crops import CropReader, Cube, Frame, RunningMean, open_for_review
+from napari_cryoet.review.decisions import Verdict
 from napari_cryoet.review.measure import densities_at, distances_nm
-from napari_cryoet.review.review import Review, kept_picks, rejected_picks
+from napari_cryoet.review.review import Review, kept_picks
 from napari_cryoet.review.session import Subject
 
-__all__ = [
-    "Crop",
-    "CropReader",
-    "Cube",
-    "Decisions",
-    "Frame",
-    "Order",
-    "Review",
-    "RunningMean",
-    "Subject",
-    "Verdict",
-    "Volume",
-    "densities_at",
-    "distances_nm",
-    "kept_picks",
-    "open_for_review",
-    "rejected_picks",
-]
+__all__ = ["CropReader", "Cube", "Frame", "Order", "Review", "RunningMean", "Subject", "Verdict"]
+__all__ += ["densities_at", "distances_nm", "kept_picks", "open_for_review"]

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -106,12 +107,10 @@ def _column_name(word: str, columns: Columns) -> str:
 
 
 def _number(text: str, name: str) -> float:
-    for kind in (int, float):  # large ids have more digits than a float
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    raise FormatError(f"“{text}” is no number to compare {name} with.", hint=_HINT)
+    try:
+        return float(text)
+    except ValueError:
+        raise FormatError(f"“{text}” is no number to compare {name} with.", hint=_HINT) from None
 
 
 def _numbers(column: NDArray[Any], name: str) -> NDArray[Any]:
@@ -134,11 +133,9 @@ def _numbers_of(column: NDArray[Any]) -> NDArray[Any] | None:
 def _equals(column: NDArray[Any], value: str) -> Mask:
     """Equal as numbers where both sides are numbers, else as texts in any case."""
     numbers = _numbers_of(column)
-    if numbers is not None:
-        try:
+    with suppress(FormatError):
+        if numbers is not None:
             return np.asarray(numbers == _number(value, ""), dtype=bool)
-        except FormatError:
-            pass
     return np.array([str(each).lower() == value.lower() for each in column.tolist()], dtype=bool)
 
 

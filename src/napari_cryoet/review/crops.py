@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_cryoet.exceptions import FormatError, raise_if_stopped
 from napari_cryoet.picks import are_rotations
+from napari_cryoet.volumes import are_inside
 
 if TYPE_CHECKING:
     from napari_cryoet.streaming.grid import Box
@@ -67,11 +68,6 @@ class Volume:
         shift = (factors - 1) / 2 if self.is_mean else 0.0
         return np.asarray((finest_zyx - shift) / factors, dtype=np.float64)
 
-    def contains(self, finest_zyx: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Which places, in voxels of the finest level, lie inside."""
-        is_inside = (finest_zyx >= -0.5) & (finest_zyx <= np.asarray(self.shape) - 0.5)
-        return np.asarray(is_inside.all(axis=-1), dtype=bool)
-
     def sample(
         self, finest_zyx: NDArray[np.float64], level: int, stop: threading.Event | None = None
     ) -> NDArray[np.float32]:
@@ -80,7 +76,7 @@ class Volume:
 
         # one axis after the other in memory: what is done to all axes takes a third of the time then
         finest_zyx = np.moveaxis(np.ascontiguousarray(np.moveaxis(finest_zyx, -1, 0)), 0, -1)
-        is_inside = self.contains(finest_zyx)
+        is_inside = are_inside(finest_zyx, self.shape)
         if not is_inside.any():
             return np.full(is_inside.shape, np.nan, dtype=np.float32)
         last = np.asarray(self.shapes[level]) - 1
@@ -189,7 +185,6 @@ class Crop:
 
     row: int
     values: NDArray[np.float32]
-    is_oriented: bool  # whether it was cut along the particle's own axes
 
 
 class CropReader:
@@ -225,7 +220,7 @@ class CropReader:
     @property
     def n_inside(self) -> int:
         """How many of the picks lie inside the volume."""
-        return int(self.volume.contains(self.points_zyx).sum())
+        return int(are_inside(self.points_zyx, self.volume.shape).sum())
 
     def read(self, rows: Iterable[int], shape: Frame | Cube, *, stop: threading.Event | None = None) -> Iterator[Crop]:
         """Cut crops around some picks. From a server several are read at a time, and come as they are ready.
@@ -259,11 +254,11 @@ class CropReader:
 
     def _cut(self, row: int, shape: Frame | Cube, stop: threading.Event | None) -> Crop:
         volume, level = self.volume, self.volume.level_for(shape.side_angstrom / shape.pixels)
-        is_oriented = shape.is_oriented and bool(self.are_oriented[row])
+        is_oriented = shape.is_oriented and self.are_oriented[row]
         axes = self._rotations[row] if is_oriented and self._rotations is not None else np.eye(3)
         vectors = _samples_angstrom(shape, volume.voxel_angstrom(level), axes)
         values = volume.sample(self.points_zyx[row] + vectors / volume.spacing_zyx, level, stop)
-        return Crop(row, values if isinstance(shape, Cube) else mean_of_known(values, axis=0), is_oriented)
+        return Crop(row, values if isinstance(shape, Cube) else mean_of_known(values, axis=0))
 
 
 def mean_of_known(values: NDArray[np.float32], axis: int) -> NDArray[np.float32]:

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from enum import IntEnum
 from itertools import repeat
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-_UNDO_STEPS: Final = 1000
 
 
 class Verdict(IntEnum):
@@ -75,8 +73,8 @@ class Decisions:
         if not is_changed.any():
             return ids[:0]
         step = _Step(ids[is_changed], before[is_changed], np.full(is_changed.sum(), verdict, dtype=np.int8))
-        self._past = [*self._past[1 - _UNDO_STEPS :], step]
-        self._future = []
+        self._past.append(step)
+        self._future.clear()
         return self._set(step.ids, step.after)
 
     def undo(self) -> NDArray[np.int64]:

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import raise_if_stopped
 from napari_cryoet.review.crops import Volume, mean_of_known
+from napari_cryoet.volumes import edge_distances
 
 #: Names of the measured columns.
 NEAREST: Final = "nearest_nm"
@@ -22,39 +23,24 @@ _VOXELS_ACROSS: Final = 6  # of a ball, at least, at the level that is read
 _MOST_STEPS: Final = 16  # from the middle of a ball to its surface
 _CELL_VOXELS: Final = 96  # picks in one cell of the volume are read together
 _SAMPLES_AT_ONCE: Final = 2**21
-_FARTHEST: Final = 1e15  # positions beyond are damaged: their distances have no digit left
 
 
 def distances_nm(
     points_zyx: NDArray[np.float64], shape_zyx: tuple[int, ...], spacing_zyx: NDArray[np.float64]
 ) -> dict[str, NDArray[Any]]:
     """For each pick, given in voxels of a volume, how far the nearest other one is and the edge, as columns."""
-    with np.errstate(over="ignore"):  # damaged positions
-        nearest = nearest_distances(points_zyx * spacing_zyx) / 10
-        return {NEAREST: nearest, EDGE: edge_distances(points_zyx, shape_zyx, spacing_zyx) / 10}
+    nearest = nearest_distances(points_zyx * spacing_zyx) / 10
+    return {NEAREST: nearest, EDGE: edge_distances(points_zyx, shape_zyx, spacing_zyx) / 10}
 
 
 def nearest_distances(points_zyx: NDArray[np.float64]) -> NDArray[np.float64]:
     """How far the nearest other point is from each; NaN where there is only one."""
     from scipy.spatial import KDTree
 
-    found = np.full(len(points_zyx), np.nan)
-    rows = np.flatnonzero((np.abs(points_zyx) < _FARTHEST).all(axis=1))
-    if len(rows) > 1:
-        distances, _ = KDTree(points_zyx[rows]).query(points_zyx[rows], k=2)
-        found[rows] = distances[:, 1]
-    return found
-
-
-def edge_distances(
-    points_zyx: NDArray[np.float64], shape_zyx: tuple[int, ...], spacing_zyx: ArrayLike = 1.0
-) -> NDArray[np.float64]:
-    """How far each point is from the nearest face of a volume, in the unit of ``spacing_zyx``; negative outside of it.
-
-    Faces are half a voxel beyond the centres of the outermost voxels.
-    """
-    inwards = np.minimum(points_zyx + 0.5, np.asarray(shape_zyx) - 0.5 - points_zyx)
-    return np.asarray((inwards * np.abs(spacing_zyx)).min(axis=1), dtype=np.float64)
+    if len(points_zyx) < 2:
+        return np.full(len(points_zyx), np.nan)
+    distances, _ = KDTree(points_zyx).query(points_zyx, k=[2])
+    return np.asarray(distances[:, 0])
 
 
 def densities_at(

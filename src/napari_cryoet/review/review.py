@@ -88,11 +88,6 @@ class Review:
         return self.picks.ids
 
     @property
-    def shown_ids(self) -> NDArray[np.int64]:
-        """Of the picks that are looked at, in order."""
-        return np.asarray(self.ids[self.rows])
-
-    @property
     def counts(self) -> Counts:
         """How far one is with all picks."""
         return Counts.of(self._codes)
@@ -215,14 +210,14 @@ class Review:
                 del self._unsaved[: len(lines)]  # more may have come meanwhile
 
 
-def kept_picks(picks: Picks, decisions: Decisions, *, by: str = "", on: datetime | None = None) -> Picks:
-    """The picks that were kept; their `edits` end with how many of how many, by whom and when (by default now)."""
-    return _judged(picks, decisions, Verdict.KEPT, by, on)
+def kept_picks(picks: Picks, decisions: Decisions, *, by: str = "") -> Picks:
+    """The picks that were kept; their `edits` end with how many of how many, by whom and when."""
+    return _judged(picks, decisions, Verdict.KEPT, by)
 
 
-def rejected_picks(picks: Picks, decisions: Decisions, *, by: str = "", on: datetime | None = None) -> Picks:
+def rejected_picks(picks: Picks, decisions: Decisions, *, by: str = "") -> Picks:
     """The picks that were rejected; as `kept_picks`."""
-    return _judged(picks, decisions, Verdict.REJECTED, by, on)
+    return _judged(picks, decisions, Verdict.REJECTED, by)
 
 
 def reviewer() -> str:
@@ -233,19 +228,15 @@ def reviewer() -> str:
         return ""
 
 
-def _judged(picks: Picks, decisions: Decisions, verdict: Verdict, by: str, on: datetime | None) -> Picks:
+def _judged(picks: Picks, decisions: Decisions, verdict: Verdict, by: str) -> Picks:
     codes = decisions.codes(picks.ids)
     chosen, counts = codes == verdict, Counts.of(codes)
-    name, day = by or reviewer(), (on or datetime.now(UTC)).date().isoformat()
+    name, day = by or reviewer(), datetime.now(UTC).date().isoformat()
     who = f" by {name}" if name else ""
     undecided = f" ({counts.total - counts.judged} undecided)" if counts.judged < counts.total else ""
     return picks.take(chosen, f"{verdict.word} {chosen.sum()} of {len(picks)} in review{who} on {day}{undecided}")
 
 
 def _remark(n_found: int, n_lost: int) -> str:
-    parts = []
-    if n_found or n_lost:
-        parts.append(f"Resumed {count_text(n_found, 'decision')} of an earlier review.")
-    if n_lost:
-        parts.append(f"{n_lost:,} more found no pick in their place; kept in the file.")
-    return " ".join(parts)
+    resumed = f"Resumed {count_text(n_found, 'decision')} of an earlier review." if n_found or n_lost else ""
+    return resumed + (f" {n_lost:,} more found no pick in their place; kept in the file." if n_lost else "")

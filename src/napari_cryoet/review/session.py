@@ -29,7 +29,6 @@ from napari_cryoet.picks import Picks
 from napari_cryoet.review.decisions import Verdict
 
 _REACH_VOXELS: Final = 0.5
-_FARTHEST: Final = 1e15  # places beyond are damaged
 _VERDICTS: Final = {verdict.word: verdict for verdict in Verdict}
 
 
@@ -143,20 +142,15 @@ def _replayed(lines: list[str]) -> tuple[dict[int, Decision], dict[str, Any]]:
     for line in lines:
         try:
             content = json.loads(line)
-        except (ValueError, RecursionError):
+        except ValueError:
             continue
         match content:
             case {"view": dict(view)}:
                 latest_view = view
-            case [int(pick_id), str(word), z, y, x, spacing] if (
-                word in _VERDICTS and abs(pick_id) < 2**63 and _are_lengths(z, y, x, spacing or 1.0)
-            ):
-                decisions[pick_id] = Decision(pick_id, _VERDICTS[word], (z, y, x), spacing)
+            case [int(pick_id), str(word), float(z), float(y), float(x), float() | None as spacing]:
+                if word in _VERDICTS:
+                    decisions[pick_id] = Decision(pick_id, _VERDICTS[word], (z, y, x), spacing)
     return {pick_id: each for pick_id, each in decisions.items() if each.verdict}, latest_view
-
-
-def _are_lengths(*values: Any) -> bool:
-    return all(isinstance(value, int | float) and abs(value) < _FARTHEST for value in values)
 
 
 def rows_of(decisions: Sequence[Decision], picks: Picks) -> NDArray[np.intp]:
@@ -174,12 +168,11 @@ def rows_of(decisions: Sequence[Decision], picks: Picks) -> NDArray[np.intp]:
 
     order = np.argsort(picks.ids)
     at = order[np.minimum(np.searchsorted(picks.ids, ids, sorter=order), len(order) - 1)]
-    with np.errstate(over="ignore"):  # damaged places
-        is_near = np.linalg.norm(picks.points_zyx[at] - places, axis=1) <= _REACH_VOXELS
+    is_near = np.linalg.norm(picks.points_zyx[at] - places, axis=1) <= _REACH_VOXELS
     rows = np.where(is_near & (picks.ids[at] == ids), at, -1)
 
     unmatched = np.flatnonzero(rows < 0)
-    unclaimed = np.setdiff1d(np.flatnonzero((np.abs(picks.points_zyx) < _FARTHEST).all(axis=1)), rows)
+    unclaimed = np.setdiff1d(np.arange(len(picks)), rows)
     if len(unmatched) and len(unclaimed):
         for decision, row in _nearest_first(places[unmatched], picks.points_zyx[unclaimed]):
             if rows[unmatched[decision]] < 0 and unclaimed[row] >= 0:
