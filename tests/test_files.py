@@ -11,7 +11,6 @@ import pytest
 from napari_cryoet.exceptions import ExistsError, FormatError, SaveError
 from napari_cryoet.files import (
     UNFINISHED,
-    brief,
     file_at,
     file_of,
     host_of,
@@ -223,20 +222,8 @@ def test_a_remote_file_is_named_by_the_end_of_its_path(path, words):
     assert host_of(address) == "files.org"
 
 
-def test_odd_addresses_have_names_too():
-    assert file_of("https://[nonsense") == ""
-    assert host_of("https://[nonsense\x1b") == "https://[nonsense"
-    assert len(host_of(f"https://{'a' * 500}")) <= 80
-    assert file_at("https://files.org/a.zarr", "50% #1?") == "a.zarr/50% #1? on files.org"
-
-
 def test_a_local_file_is_named_by_its_path(tmp_path):
     assert file_at("a.zarr", "0/1") == str(Path("a.zarr/0/1"))
     found = file_at(str(tmp_path.joinpath(*["folder"] * 50)), "a.zarr/0")
     assert found.endswith(str(Path("folder/a.zarr/0")))
     assert len(found) <= 120
-
-
-def test_words_of_a_library_become_one_short_line():
-    assert brief(ValueError("can't\n  do \x1b[31mthat")) == "can't do [31mthat"
-    assert len(brief("word " * 1000)) <= 200

@@ -18,7 +18,6 @@ FILE = {
     "unit": "angstrom",
     "trust_orientation": True,
 }
-Z_TO_X = [[0, 0, 1, 0], [0, 1, 0, 0], [-1, 0, 0, 0], [0, 0, 0, 1]]
 
 
 def point(**more):
@@ -30,15 +29,6 @@ def written(folder, *points, name="picks.json", **more):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(FILE | {"points": list(points)} | more))
     return path
-
-
-def test_a_transformation_turns_the_particle_and_its_last_column_moves_it(tmp_path):
-    matrix = np.array(Z_TO_X, dtype=float)
-    matrix[:3, 3] = [10, 0, -5]
-    found = read_picks(written(tmp_path, point(transformation_=matrix.tolist()), point()))
-
-    assert found.points_xyz[0].tolist() == [2, 2, 3]
-    assert found.particle_axes_zyx(2)[0].tolist() == [0, 0, 1]
 
 
 @pytest.mark.parametrize(

@@ -80,13 +80,3 @@ def test_gimbal_lock_loses_nothing(convention, angles):
     matrix = matrices_of(np.array([angles], dtype=float), convention)
 
     np.testing.assert_allclose(matrices_of(angles_of(matrix, convention), convention), matrix, atol=1e-6)
-
-
-@pytest.mark.parametrize("convention", ["relion", "dynamo"])
-def test_no_angles_are_no_matrix_and_back(convention):
-    matrices = matrices_of(np.array([[0.0, np.nan, 0.0], [1.0, 2.0, 3.0]]), convention)
-
-    assert np.isnan(matrices[0]).all()
-    assert np.isfinite(matrices[1]).all()
-    assert np.isnan(angles_of(matrices, convention)[0]).all()
-    assert angles_of(np.empty((0, 3, 3)), convention).shape == (0, 3)

@@ -1,12 +1,9 @@
 """Masks in files: the portal's layout, and levels."""
 
-import threading
-
 import numpy as np
 import pytest
 import zarr
 
-from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.formats.masks import write_mask
 
 MASK = np.zeros((20, 31, 45), np.uint8)
@@ -25,15 +22,3 @@ def test_coarse_levels_keep_a_mask_and_pick_instances(tmp_path, name):
     instances = np.random.default_rng(0).integers(0, 500, (size, 5, 6))
     path = write_mask(instances, tmp_path / "b.zarr", spacing_angstrom=2.0, format=name).path
     np.testing.assert_array_equal(zarr.open_group(path, mode="r")["2"][:], instances[::4, ::4, ::4])
-
-
-@pytest.mark.parametrize("suffix", [".zarr", ".mrc"])
-def test_progress_is_told_and_a_stop_leaves_nothing(tmp_path, suffix):
-    told, stop = [], threading.Event()
-    write_mask(MASK, tmp_path / f"a{suffix}", spacing_angstrom=10.0, progress=lambda *done: told.append(done))
-    assert told[-1] == (2 * MASK.nbytes, 2 * MASK.nbytes)
-
-    stop.set()
-    with pytest.raises(StoppedError):
-        write_mask(MASK, tmp_path / f"b{suffix}", spacing_angstrom=10.0, stop=stop)
-    assert not list(tmp_path.glob("*b*"))

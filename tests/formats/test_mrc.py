@@ -14,12 +14,10 @@ SHAPE = (6, 11, 7)
 IMOD = 1146047817
 
 
-def write(path, values, spacing_angstrom=13.48, extended=b""):
+def write(path, values, spacing_angstrom=13.48):
     with mrcfile.new(path, overwrite=True) as file:
         file.set_data(values)
         file.voxel_size = spacing_angstrom
-        if extended:
-            file.set_extended_header(np.frombuffer(extended, "V1"))
     return path
 
 

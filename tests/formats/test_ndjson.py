@@ -24,22 +24,6 @@ def read(*lines, **known):
 TURN = [[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]]
 
 
-def test_locations_are_voxels_in_x_y_z():
-    found = read(line(), spacing_angstrom=10.0, alignment_id=17, shape_zyx=(500, 500, 600))
-
-    assert found.points_zyx.tolist() == [[469.5, 261, 517]]
-    assert (found.spacing_angstrom, found.alignment_id, found.shape_zyx) == (10.0, 17, (500, 500, 600))
-    assert "warnings" not in found.about
-
-
-def test_matrices_are_active_on_x_y_z():
-    found = read(line("orientedPoint", xyz_rotation_matrix=TURN), line())
-
-    assert found.rotations_xyz[0].tolist() == TURN
-    assert found.particle_axes_zyx(2)[0].tolist() == [0, 0, 1]  # its z lies along x
-    assert np.isnan(found.rotations_zyx[1]).all()
-
-
 def test_instances_are_numbers_and_null_or_minus_one_is_none():
     lines = [line("instancePoint", instance_id=number) for number in (3, -1, None, 2**62)]
     found = read(*lines)

@@ -3,13 +3,11 @@
 import hashlib
 import json
 
-import numpy as np
 import pytest
 
 from napari_cryoet import read_picks, write_picks
 from napari_cryoet.formats.notes import path_beside, read_beside, written_with_notes
 from napari_cryoet.picks import Picks
-from napari_cryoet.provenance import citation
 
 ODD = [
     {"edits": "abc"},
@@ -35,19 +33,6 @@ def test_notes_of_another_kind_than_we_write_are_as_good_as_none(tmp_path, notes
 
     assert found.points_zyx.tolist() == [[1, 2, 3]]
     assert (found.spacing_angstrom, found.shape_zyx, found.alignment_id, found.edits) == (None, None, None, ())
-
-
-def test_what_a_source_says_comes_back(tmp_path):
-    source = {"licence": None, "authors": ["Ada"], "run_id": 5, "when": np.datetime64("2026-01-02"), "n": np.int64(3)}
-    about = read_picks(write_picks(Picks([[1, 2, 3]], 10.0, about=source), tmp_path / "a.csv").path).about
-
-    assert {key: about[key] for key in ("licence", "authors", "run_id")} == {
-        "licence": None,
-        "authors": ["Ada"],
-        "run_id": 5,
-    }
-    assert about["n"] == 3
-    assert "Ada" in citation(about)
 
 
 def test_a_file_and_its_notes_are_written_together_or_not_at_all(tmp_path):

@@ -45,11 +45,6 @@ def test_what_the_portal_writes_is_understood(kind, tmp_path):
     assert found.coarse_offset == ("strided" if kind == "instances" else None)
 
 
-def test_version_0_5_keeps_it_under_ome():
-    found = parse_multiscale({"ome": {"version": "0.5", **image([scale(1, 2, 3)])}}, "a")
-    assert found.levels[0].scale == (1, 2, 3)
-
-
 def test_axes_may_be_plain_names_or_absent():
     old = {"multiscales": [{"axes": ["z", "y", "x"], "datasets": [{"path": "0"}]}]}
     assert [axis.name for axis in parse_multiscale(old, "a").axes] == ["z", "y", "x"]

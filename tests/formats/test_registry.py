@@ -1,18 +1,14 @@
 """Which format a file is in, what foreign files are told, and reading in a file's own grid."""
 
-import gzip
-
 import pytest
 
-from napari_cryoet.exceptions import FormatError, MissingContextError, SaveError
+from napari_cryoet.exceptions import FormatError, MissingContextError
 from napari_cryoet.formats.common import Context, spacing_in_layout
 from napari_cryoet.formats.registry import (
     FORMATS,
     SUFFIXES,
     TITLES,
     detect_format,
-    format_for,
-    format_of_name,
     read_in_own_grid,
     read_picks,
     write_picks,
@@ -42,16 +38,6 @@ def test_files_of_other_programs_are_named_with_a_way_out(tmp_path, suffix, word
     assert all(word in str(raised.value) for word in words)
 
 
-def test_files_that_no_reader_can_use_are_refused(tmp_path):
-    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"a"))
-    with pytest.raises(FormatError, match="gzip"):
-        read_picks(tmp_path / "a.csv.gz")
-    with pytest.raises(FormatError, match="read"):
-        read_picks(tmp_path, format="csv")
-    with pytest.raises(FormatError, match="Download"):
-        read_picks("https://files.org/a.csv")
-
-
 def test_wrong_arguments_raise_pythons_errors(tmp_path):
     path = write_picks(Picks([[1, 2, 3]], 10.0), tmp_path / "a.csv").path
     for wrong, error in [
@@ -62,15 +48,6 @@ def test_wrong_arguments_raise_pythons_errors(tmp_path):
     ]:
         with pytest.raises(error):
             read_picks(path, **wrong)
-
-
-def test_a_name_chooses_the_format():
-    picks = Picks([[1, 2, 3]], 10.0)
-
-    assert format_for("a.star", picks) == "relion4"
-    assert (format_of_name("a.STAR"), format_of_name("a.txt")) == ("relion5", None)
-    with pytest.raises(SaveError, match=r"\.star"):
-        format_for("a.txt", picks)
 
 
 def test_in_its_own_grid_a_files_spacing_wins_over_the_given_one(tmp_path):

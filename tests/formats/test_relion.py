@@ -38,13 +38,6 @@ def star(folder, labels, *rows, before=OPTICS, block="particles", name="particle
 
 
 class TestPositions:
-    def test_version_4_counts_in_pixels_of_the_unbinned_tilt_series_from_0(self, tmp_path):
-        path = star(tmp_path, PIXELS, "TS_1 10 20 30.5 1")
-
-        assert read_picks(path).points_zyx.tolist() == [[30.5, 20, 10]]
-        assert read_picks(path).spacing_angstrom == 2.0
-        assert read_picks(path, **GRID).points_zyx.tolist() == [[30.5 / 4, 5, 2.5]]
-
     def test_every_optics_group_has_pixels_of_its_own(self, tmp_path):
         path = star(tmp_path, PIXELS, "TS_1 10 20 30 1", "TS_1 10 20 30 2")
 
@@ -62,11 +55,6 @@ class TestPositions:
         optics = OPTICS.replace("rlnTomoTiltSeriesPixelSize", "rlnMicrographPixelSize").replace("4.0", "2.0")
         wide = star(tmp_path, labels, "a/TS_1.mrc 10 20 30", before=optics)
         assert read_picks(wide, spacing_angstrom=4.0).points_xyz.tolist() == [[5, 10, 15]]
-
-    def test_version_5_counts_in_angstrom_from_half_the_tomograms_size(self, tmp_path):
-        path = star(tmp_path, CENTRED, "TS_1 -800 0 4")
-
-        assert read_picks(path, **GRID).points_zyx.tolist() == [[25.5, 50, 0]]
 
     def test_the_centre_of_odd_sizes_lies_between_voxels(self, tmp_path):
         # ParticleSet::setParticleCoordDecenteredPixel: minus half the size, then times the width of a pixel
@@ -108,23 +96,6 @@ class TestPositions:
 
 
 class TestShiftsAndAngles:
-    def test_origins_are_subtracted_and_are_in_angstrom(self, tmp_path):
-        assert read_picks(star(tmp_path, f"{PIXELS} {ORIGINS}", "TS_1 10 20 30 1 4 -2 1")).points_zyx.tolist() == [
-            [29.5, 21, 8]
-        ]
-
-    def test_origins_are_turned_by_the_subtomogram_first(self, tmp_path):
-        path = star(tmp_path, f"{PIXELS} {ORIGINS} {SUBTOMOGRAM}", "TS_1 10 20 30 1 2 0 0 90 0 0")
-
-        # A(90, 0, 0) takes x to -y, so the particle lies one pixel further along y
-        np.testing.assert_allclose(read_picks(path).points_zyx, [[30, 21, 10]])
-
-    def test_the_subtomograms_rotation_comes_after_the_particles(self, tmp_path):
-        path = star(tmp_path, f"{PIXELS} {SUBTOMOGRAM} {ANGLES}", "TS_1 1 2 3 1  90 0 0  0 90 0")
-
-        # the particle's z goes to -x by (0, 90, 0), and -x to y by (90, 0, 0)
-        np.testing.assert_allclose(read_picks(path).particle_axes_zyx(2), [[0, 1, 0]], atol=1e-12)
-
     def test_shifts_in_pixels_of_images_are_refused_with_a_way_out(self, tmp_path):
         labels = "rlnMicrographName rlnCoordinateX rlnCoordinateY rlnCoordinateZ rlnOriginX rlnOriginY rlnOriginZ"
         with pytest.raises(FormatError, match="relion_convert_star"):
@@ -227,16 +198,6 @@ class TestOddFiles:
         path.write_text(content)
         with pytest.raises(FormatError, match=noun):
             read_picks(path)
-
-    def test_that_are_mended_are_read_anew(self, tmp_path):
-        path = tmp_path / "a.star"
-        labels = "data_\n\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnCoordinateZ\n"
-        path.write_text(f"{labels}1 2 3 4\n")
-        with pytest.raises(FormatError):
-            read_picks(path)
-        path.write_text(f"{labels}1 2 3\n")
-
-        assert read_picks(path).points_xyz.tolist() == [[1, 2, 3]]
 
     def test_of_very_many_labels_are_refused_before_they_take_long(self, tmp_path):
         path = star(tmp_path, " ".join(f"rlnLabel{n}" for n in range(100_000)), "1")

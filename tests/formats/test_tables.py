@@ -43,13 +43,6 @@ def test_positions_in_angstrom_need_the_voxel_spacing(tmp_path, header):
     assert detect_format(path) == "csv"
 
 
-def test_positions_in_nanometres_and_a_spacing_of_the_file(tmp_path):
-    path = csv(tmp_path, "x_nanometer,y_nanometer,z_nanometer,voxel_spacing_angstrom\n1,2,3,10\n")
-
-    assert read_picks(path).points_xyz.tolist() == [[1, 2, 3]]
-    assert read_picks(path, spacing_angstrom=20.0).points_xyz.tolist() == [[0.5, 1, 1.5]]
-
-
 def test_units_that_contradict_each_other_are_refused_by_row(tmp_path):
     header = f"{HEADER},z_angstrom,y_angstrom,x_angstrom,voxel_spacing_angstrom"
     same = csv(tmp_path, f"{header}\n1,2,3,10.04,20,30,10\n")

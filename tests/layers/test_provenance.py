@@ -25,14 +25,6 @@ def test_parents_stand_beside_their_children_once():
     assert records["tomogram"]["voxel_spacing"] == 13.48
 
 
-def test_an_annotation_without_its_parents_still_says_what_it_can():
-    about = provenance.of_annotation_file(make_file(shape=None), URL, None)
-
-    assert about["source_url"] == URL
-    assert about["portal_url"] is None
-    assert about["licence"] is None
-
-
 def test_a_citation_names_people_data_papers_and_licence():
     text = provenance.citation(provenance.of_tomogram(make_tomogram(), URL))
 

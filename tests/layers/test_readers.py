@@ -112,13 +112,6 @@ def test_what_is_ours_but_damaged_says_what_is_wrong(tmp_path):
             read(tmp_path / name)
 
 
-def test_a_real_map_is_read(real_data):
-    ((data, options, kind),) = read(real_data / "tomograms" / "EMD-3197.map")
-
-    assert (data.shape, kind) == ((20, 20, 20), "image")
-    assert options["scale"] == pytest.approx((11.4,) * 3, rel=1e-3)
-
-
 def test_a_pack_opens_by_its_manifest_too_with_points_on_top(demo_pack):
     layers = read(demo_pack / "pack.json")
 

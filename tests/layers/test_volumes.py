@@ -14,40 +14,12 @@ from napari_cryoet.formats.notes import ORIGIN_KEY
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.volumes import name_of, open_volume, suffix_of
 from ome_images import noise, write_image
-from server import Server
 
 ZYX = (7, 20, 18)
 
 
 def about(path):
     return load_tomogram(path).options["metadata"][METADATA_KEY]
-
-
-@pytest.mark.parametrize("zarr_format", [2, 3])
-@pytest.mark.parametrize("axes", ["tczyx", "czyx", "zcyx"])
-def test_one_time_and_one_channel_make_a_volume(axes, zarr_format, tmp_path):
-    shape = [dict(zip("zyx", ZYX, strict=True)).get(axis, 1) for axis in axes]
-    levels = write_image(tmp_path / "a.zarr", noise(shape), axes, zarr_format=zarr_format)
-
-    volume = open_volume(tmp_path / "a.zarr")
-
-    assert volume.shape_zyx == ZYX
-    assert volume.spacing_angstrom == (20_000, 5_000, 5_000)
-    for level, array in enumerate(levels):
-        expected = array.reshape([n for n, axis in zip(array.shape, axes, strict=True) if axis in "zyx"])
-        np.testing.assert_array_equal(volume.levels[level].compute(), expected)
-    np.testing.assert_array_equal(volume.read_planes(slice(2, 4)), levels[0].reshape(ZYX)[2:4])
-
-
-def test_only_the_blocks_that_are_needed_are_read(tmp_path):
-    values = noise((1, 1, 64, 256, 256))
-    write_image(tmp_path / "a.zarr", values, "tczyx", levels=1, chunks=(1, 1, 64, 256, 256))
-    with Server(tmp_path) as served:
-        volume = open_volume(f"{served.url}/a.zarr")
-        before = served.sent_bytes()
-        np.testing.assert_array_equal(volume.read_planes(slice(40, 41)), values[0, 0, 40:41])
-        assert served.sent_bytes() - before < values.nbytes / 4
-        volume.close()
 
 
 @pytest.mark.parametrize(
@@ -161,18 +133,3 @@ def test_that_the_axes_of_an_mrc_were_turned_is_told(tmp_path):
 )
 def test_a_volume_is_called_as_its_file_is_and_not_as_its_address_spells_it(address, name):
     assert (name_of(address), suffix_of(address)) == (name, ".mrc")
-
-
-@pytest.mark.parametrize("suffix", ["mrc", "zarr"])
-def test_a_key_of_s3_opens_whatever_signs_are_in_it(suffix, tmp_path, monkeypatch):
-    folder, values = tmp_path / "bucket" / "50% #1?", noise(ZYX)
-    folder.mkdir(parents=True)
-    if suffix == "mrc":
-        write_mrc(folder / "a b.mrc", values.astype("f4"), 10.0)
-    else:
-        write_image(folder / "a b.zarr", values, "zyx", levels=1)
-    with Server(tmp_path) as server:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
-        volume = open_volume(f"s3://bucket/50% #1?/a b.{suffix}")
-        assert np.array_equal(np.asarray(volume.levels[0]), values)
-        volume.close()

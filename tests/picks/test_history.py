@@ -37,13 +37,6 @@ def test_what_was_done_is_taken_back_and_done_again(history, states):
     assert history.forth(third) is None
 
 
-def test_whoever_does_something_else_can_do_nothing_again(history, states):
-    history.back(states[2])
-    history.remember(states[1])
-    assert history.redo_text(states[1]) == ""
-    assert history.forth(states[1]) is None
-
-
 def test_what_is_learnt_late_holds_for_all_states(history, states):
     history.back(states[2])
     history.change(lambda picks: picks.changed(spacing_angstrom=7.0))

@@ -1,11 +1,8 @@
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy.spatial.transform import Rotation
 
 from napari_cryoet.picks import Picks
-from napari_cryoet.picks.orientations import AXIS_SHARES, Orientation, line_width, orientation_vectors
+from napari_cryoet.picks.orientations import AXIS_SHARES, Orientation, orientation_vectors
 
 Z_TO_X = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])  # in x, y, z: the particle's z lies along x
 
@@ -36,16 +33,3 @@ def test_nothing_is_drawn_of_what_is_off_hidden_or_not_oriented(picks):
     assert len(orientation_vectors(picks, Orientation.ARROWS, 30, np.array([False, True, True]))) == 0
     assert len(orientation_vectors(Picks([[0, 0, 0]]), Orientation.TRIADS, 30)) == 0
     assert orientation_vectors(Picks([]), Orientation.TRIADS, 30).data.shape == (0, 2, 3)
-
-
-@given(st.integers(0, 2**32 - 1))
-def test_a_triad_is_the_rotation_itself(seed):
-    rotation = Rotation.random(random_state=seed).as_matrix()
-    triads = orientation_vectors(Picks([[0, 0, 0]], rotations_zyx=rotation[None, ::-1, ::-1]), Orientation.TRIADS, 1)
-    columns = triads.data[:, 1, ::-1].T / AXIS_SHARES
-
-    np.testing.assert_allclose(columns, rotation, atol=1e-12)
-
-
-def test_lines_of_triads_are_thinner():
-    assert line_width(Orientation.TRIADS, 48) < line_width(Orientation.ARROWS, 48) == 4

@@ -54,14 +54,3 @@ def test_picks_of_several_alignments_are_not_joined():
     with pytest.raises(ValueError, match=r"several alignments \(17, 18\)"):
         joined([one, unknown, other])
     assert joined([one, unknown]).alignment_id == 17
-
-
-@pytest.mark.parametrize("change", ["added", "changed"])
-def test_further_picks_beside_some_without_rotations_are_known_to_have_none(change):
-    picks = Picks(np.zeros((200, 3)))
-    assert not picks.are_oriented.any()
-    more = picks.added([[1, 2, 3]]) if change == "added" else picks.changed(points_zyx=np.zeros((201, 3)), ids=None)
-
-    assert more.are_oriented.tolist() == [False] * 201
-    assert len(more.take(np.arange(0, 201, 2)).are_oriented) == 101
-    assert len(more.take(np.arange(100, 201)).are_oriented) == 101
