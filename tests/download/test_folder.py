@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -188,18 +187,3 @@ def test_so_do_exports_of_it_and_changes_are_told(downloaded: Any, tmp_path: Pat
     changed = read_picks(path)
     assert changed.edits == ("changed since its download",)
     assert changed.about["authors"]
-
-    copy = Path(shutil.copy(path, tmp_path / "copy.ndjson"))
-    assert "authors" not in read_picks(copy, spacing_angstrom=10.0).about
-
-
-@pytest.mark.parametrize("content", ["", "[]", '{"format": "of somebody else"}', "\udcff"])
-def test_a_manifest_that_says_nothing_keeps_no_picks_from_opening(
-    downloaded: Any, tmp_path: Path, content: str
-) -> None:
-    _, path = downloaded(".ndjson")
-    (tmp_path / "manifest.json").write_bytes(content.encode(errors="surrogateescape"))
-    picks = read_picks(path)
-
-    assert len(picks)
-    assert "authors" not in picks.about

@@ -55,7 +55,8 @@ def ids(rows: Any) -> dict[str, list[int]]:
     return {name: [row["id"] for row in found] for name, found in rows.items() if found}
 
 
-def test_all_rows_of_a_dataset_or_a_run_come_and_no_others(pack: Path) -> None:
+def test_all_rows_of_a_dataset_or_a_run_come_and_no_others(pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows_module, "ROWS_A_PAGE", 2)
     assert ids(ask_rows(open_portal(pack), dataset_id=DATASET)) == ids(sample_rows(""))
 
     rows = ask_rows(open_portal(pack), run_ids=[OTHER_RUN])
@@ -64,24 +65,6 @@ def test_all_rows_of_a_dataset_or_a_run_come_and_no_others(pack: Path) -> None:
         **{"depositionAuthors": [1], "frames": [81], "gainFiles": [91], "frameAcquisitionFiles": [95]},
     }
     assert rows["frames"][0]["fileSize"] == 100
-
-
-def test_long_lists_come_page_by_page_and_few_at_once(pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    portal, limits, at_once, most = open_portal(pack), list[int](), threading.Semaphore(4), []
-
-    class Counting:
-        def query(self, text: str, variables: dict[str, Any], *, stop: Any = None) -> Any:
-            most.append(at_once.acquire(blocking=False))
-            limits.append(variables["page"]["limit"])
-            try:
-                return portal.query(text, variables, stop=stop)
-            finally:
-                at_once.release()
-
-    monkeypatch.setattr(rows_module, "ROWS_A_PAGE", 2)
-    assert ids(ask_rows(Counting(), dataset_id=DATASET)) == ids(sample_rows(""))
-    assert set(limits) == {2}
-    assert all(most)
 
 
 def test_what_the_portal_lacks_is_told_and_a_stop_ends_it(pack: Path) -> None:
@@ -255,6 +238,6 @@ def test_clean_names_are_valid_on_linux_macos_and_windows_and_stay_different(one
     assert (name == clean_name(other)) == (one == other)
 
 
-@pytest.mark.parametrize("name", ["TS_026.zarr", ".zattrs", "0", "Lamella 1 [Pos+2] %.mrc", "VoxelSpacing13.480", "é"])
-def test_names_of_the_portal_are_kept(name: str) -> None:
-    assert clean_name(name) == name
+def test_names_of_the_portal_are_kept() -> None:
+    for name in ("TS_026.zarr", ".zattrs", "0", "Lamella 1 [Pos+2] %.mrc", "VoxelSpacing13.480", "é"):
+        assert clean_name(name) == name
