@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit
+from urllib.request import url2pathname
 
 from platformdirs import user_cache_path, user_config_path, user_data_path
 
@@ -210,6 +211,12 @@ def path_to_write(value: str | os.PathLike[str]) -> Path:
 def is_address(value: str | os.PathLike[str]) -> bool:
     """Whether a text or path is an address, such as ``https://…`` or ``s3://…``."""
     return _ADDRESS.match(os.fsdecode(value)) is not None
+
+
+def local_path(url: str) -> Path | None:
+    """The path that a ``file:`` URL names; None for other addresses."""
+    parts = urlsplit(url)
+    return Path(url2pathname(parts.path)) if parts.scheme == "file" else None
 
 
 def _path(value: str | os.PathLike[str], error: type[CryoETError]) -> Path:

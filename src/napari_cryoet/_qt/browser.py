@@ -23,7 +23,7 @@ from napari_cryoet._qt.network_use import NetworkUse
 from napari_cryoet._qt.ortho_views import open_ortho_views
 from napari_cryoet._qt.review_opening import review_picks
 from napari_cryoet._qt.screens import Screens
-from napari_cryoet._qt.session import AskablePortal, OpenPortal, Session
+from napari_cryoet._qt.session import OpenPortal, Session
 from napari_cryoet._qt.source_watch import SourceWatch
 from napari_cryoet._qt.stream_watch import StreamWatch
 from napari_cryoet._qt.styling import style_sheet
@@ -41,12 +41,12 @@ if TYPE_CHECKING:
     import napari
 
     from napari_cryoet.portal.pages import RunPage
-    from napari_cryoet.portal.portal import Source
+    from napari_cryoet.portal.portal import Portal, Source
     from napari_cryoet.records import Tomogram
     from napari_cryoet.run.outline import AnnotationRow
 
 
-def open_any(source: str, job: Job) -> AskablePortal:
+def open_any(source: str, job: Job) -> Portal:
     """Open a source as `napari_cryoet.open_portal` does, and make the demo first if there is none yet.
 
     Imported here, in the worker, since it costs half a second.

@@ -14,11 +14,11 @@ from qtpy.QtWidgets import QDialog, QFormLayout, QHBoxLayout, QProgressBar, QPus
 
 from napari_cryoet._qt.labels import plain_label, plain_tooltip, roomy
 from napari_cryoet._qt.message_panel import SWITCH_TEXTS, copy_text
-from napari_cryoet._qt.session import AskablePortal
 from napari_cryoet._qt.tasks import Job, Tasks, UnexpectedError
 from napari_cryoet.download import DownloadReport, Plan, Rows, ask_rows, download_files, plan_ticked
 from napari_cryoet.exceptions import CryoETError, DownloadError, WithheldError
 from napari_cryoet.portal.pages import RunPage
+from napari_cryoet.portal.portal import Portal
 from napari_cryoet.records import Tomogram
 from napari_cryoet.run.outline import AnnotationRow
 from napari_cryoet.wording import count_text, joined, size_text
@@ -49,7 +49,7 @@ class DownloadDialog(QDialog):
     def __init__(
         self,
         tasks: Tasks,
-        portal: AskablePortal,
+        portal: Portal,
         page: RunPage,
         *,
         tomograms: Collection[Tomogram],

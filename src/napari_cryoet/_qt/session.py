@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from qtpy.QtCore import QObject, Signal
 
@@ -25,7 +25,7 @@ from napari_cryoet.portal.search import search_catalogue, search_depositions
 from napari_cryoet.portal.transport import read_picture
 
 if TYPE_CHECKING:
-    from napari_cryoet.portal.portal import Source
+    from napari_cryoet.portal.portal import Portal, Source
 
 RUNS_PER_PAGE = 50
 
@@ -39,24 +39,7 @@ class Found(NamedTuple):
     depositions: tuple[DepositionRow, ...]
 
 
-class AskablePortal(Protocol):
-    """As much of `napari_cryoet.portal.portal.Portal` as the screens need; its methods block."""
-
-    source: Source
-
-    def catalogue(self, *, refresh: bool = False, stop: Event | None = None) -> Catalogue: ...
-    def cached_catalogue(self) -> Catalogue | None: ...
-    def dataset_page(
-        self, dataset_id: int, *, offset: int = 0, limit: int = 50, name_contains: str = "", stop: Event | None = None
-    ) -> DatasetPage: ...
-    def run_page(self, run_id: int, *, stop: Event | None = None) -> RunPage: ...
-    def deposition_page(self, deposition_id: int, *, stop: Event | None = None) -> DepositionPage: ...
-    def lookup(self, record_id: int, *, stop: Event | None = None) -> tuple[LookupHit, ...]: ...
-    def query(self, text: str, variables: dict[str, Any], *, stop: Event | None = None) -> dict[str, Any]: ...
-    def close(self) -> None: ...
-
-
-OpenPortal = Callable[[str, Job], AskablePortal]
+OpenPortal: TypeAlias = "Callable[[str, Job], Portal]"
 
 
 class Session(QObject):
@@ -73,14 +56,14 @@ class Session(QObject):
         super().__init__(parent)
         self._tasks = tasks
         self._open_portal = open_portal
-        self._portal: AskablePortal | None = None
+        self._portal: Portal | None = None
         self._asked_for = ""
         self.catalogue: Catalogue | None = None
         tasks.said.connect(self._on_said)
         tasks.cancelled.connect(self._on_cancelled)
 
     @property
-    def portal(self) -> AskablePortal:
+    def portal(self) -> Portal:
         """What is open; for work that asks by itself, on a thread of its own."""
         assert self._portal is not None, "a page is shown of what is open"  # noqa: S101
         return self._portal
@@ -96,7 +79,7 @@ class Session(QObject):
         self._asked_for = source
         self.opening.emit(source)
 
-        def work(job: Job) -> tuple[AskablePortal, Catalogue | None]:
+        def work(job: Job) -> tuple[Portal, Catalogue | None]:
             portal = self._open_portal(source, job)
             return portal, portal.cached_catalogue()
 
@@ -210,7 +193,7 @@ class Session(QObject):
         if key == "source":
             self.preparing.emit(share, words)
 
-    def _on_opened(self, answer: tuple[AskablePortal, Catalogue | None]) -> None:
+    def _on_opened(self, answer: tuple[Portal, Catalogue | None]) -> None:
         self._portal, cached = answer
         self.opened.emit(self._portal.source)
         if cached is not None:

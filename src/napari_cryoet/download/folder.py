@@ -28,7 +28,7 @@ from napari_cryoet import provenance
 from napari_cryoet._version import __version__
 from napari_cryoet.download.plan import FILES, Plan, PlannedItem
 from napari_cryoet.download.rows import Row, Rows, file_columns
-from napari_cryoet.exceptions import DownloadError, StoppedError
+from napari_cryoet.exceptions import DownloadError, raise_if_stopped
 from napari_cryoet.files import replace_file
 from napari_cryoet.packs.pack import MANIFEST_NAME as PACK_NAME
 from napari_cryoet.packs.pack import Manifest as PackManifest
@@ -110,8 +110,7 @@ def note_items(
     items = {item["path"]: item for item in manifest.items}
     source_of = _sources(plan)
     for item in plan.items:
-        if stop.is_set():
-            raise StoppedError
+        raise_if_stopped(stop)
         row = {
             "path": item.path,
             "url": item.url,

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from napari_cryoet.exceptions import NotFoundError
+from napari_cryoet.portal.portal import Portal
 from napari_cryoet.tables.schema import Table, tables
 
 Row = dict[str, Any]
@@ -21,14 +22,6 @@ ROWS_A_PAGE: Final = 1000
 
 _LEFT_OUT: Final = frozenset({"neuroglancerConfig"})  # 14 kB a tomogram, for another viewer
 _OWNERS: Final = {"annotationFiles": "annotationShape"}  # of several parents, the one that every row has
-
-
-class Asked(Protocol):
-    """As much of `napari_cryoet.Portal` as is needed here."""
-
-    def query(self, text: str, variables: Row, *, stop: threading.Event | None = None) -> Row:
-        """The data that answers a query."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +41,7 @@ def file_columns() -> Mapping[str, Mapping[str, FileColumn]]:
 
 
 def ask_rows(
-    portal: Asked, *, dataset_id: int | None = None, run_ids: Iterable[int] = (), stop: threading.Event | None = None
+    portal: Portal, *, dataset_id: int | None = None, run_ids: Iterable[int] = (), stop: threading.Event | None = None
 ) -> Rows:
     """All rows that belong to a dataset, or to runs, with their datasets and depositions.
 
@@ -91,7 +84,7 @@ def _where(name: str, of_tops: Mapping[str, Row]) -> Row | None:
     return None if where is None else {owner: where}
 
 
-def _pages(portal: Asked, name: str, where: Row, stop: threading.Event | None) -> Iterator[Row]:
+def _pages(portal: Portal, name: str, where: Row, stop: threading.Event | None) -> Iterator[Row]:
     """The rows that match, in as many requests as it takes."""
     table, offset = tables()[name], 0
     columns = " ".join(column for column in table.columns if column not in _LEFT_OUT)

@@ -16,9 +16,17 @@ from urllib.parse import quote
 
 from napari_cryoet.download.folder import FileEntry, note_file, note_items, pack_of, read_manifest, write_tables
 from napari_cryoet.download.plan import Plan, PlannedItem
-from napari_cryoet.download.transfer import fetch_file, in_thread, local_path, sha256_of
+from napari_cryoet.download.transfer import fetch_file, in_thread, sha256_of
 from napari_cryoet.download.zarr_keys import find_files
-from napari_cryoet.exceptions import CryoETError, DownloadError, FormatError, NetworkError, StoppedError
+from napari_cryoet.exceptions import (
+    CryoETError,
+    DownloadError,
+    FormatError,
+    NetworkError,
+    StoppedError,
+    raise_if_stopped,
+)
+from napari_cryoet.files import local_path
 from napari_cryoet.network import client
 from napari_cryoet.network.policy import policy
 from napari_cryoet.wording import count_text, size_text
@@ -121,8 +129,7 @@ def _look(plan: Plan, folder: Path, stop: threading.Event, *, overwrite: bool) -
     others: list[str] = []
     needed_bytes = 0
     for item in plan.items:
-        if stop.is_set():
-            raise StoppedError
+        raise_if_stopped(stop)
         sizes = _sizes_in(folder, item)
         ours = {path: size for path, size in sizes.items() if path in files and files[path].size_bytes == size}
         others += sizes.keys() - ours.keys()

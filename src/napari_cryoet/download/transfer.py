@@ -8,12 +8,11 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeVar
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import msgspec
 
-from napari_cryoet.exceptions import NetworkError, StoppedError, WithheldError
+from napari_cryoet.exceptions import NetworkError, WithheldError, raise_if_stopped
+from napari_cryoet.files import local_path
 from napari_cryoet.network import client
 
 T = TypeVar("T")
@@ -50,12 +49,6 @@ async def fetch_file(
         part.close()
 
 
-def local_path(url: str) -> Path | None:
-    """The path that a file URL names; None for other addresses."""
-    parts = urlsplit(url)
-    return Path(url2pathname(parts.path)) if parts.scheme == "file" else None
-
-
 async def in_thread(call: Callable[..., T], *arguments: object) -> T:
     """Make a blocking call on a thread; its end is waited for even where the task is cancelled."""
     running = asyncio.ensure_future(asyncio.to_thread(call, *arguments))
@@ -76,8 +69,7 @@ def sha256_of(path: Path, stop: threading.Event) -> str:
 
 def _read_through(file: BinaryIO, use: Callable[[bytes], Any], stop: threading.Event) -> None:
     while piece := file.read(_PIECE_BYTES):
-        if stop.is_set():
-            raise StoppedError
+        raise_if_stopped(stop)
         use(piece)
 
 

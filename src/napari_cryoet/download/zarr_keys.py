@@ -11,8 +11,7 @@ import msgspec
 
 from napari_cryoet.download.transfer import in_thread
 from napari_cryoet.exceptions import FormatError
-from napari_cryoet.formats.ome_zarr import find_multiscales
-from napari_cryoet.packs.pack import is_safe
+from napari_cryoet.formats.ome_zarr import find_multiscales, is_safe_path
 
 MAX_CHUNKS: Final = 500_000  # a tomogram has some hundreds; more is a mistake or an attack
 
@@ -47,7 +46,7 @@ def _level_paths(roots: dict[str, bytes]) -> Iterator[str]:
     if not paths:
         raise ValueError("it names no levels")
     for path in paths:
-        if not path or not is_safe(path):
+        if not is_safe_path(path):
             raise ValueError(f"a level has the unusable path {path!r}")
         yield path
 

@@ -21,9 +21,10 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 from xml.sax.saxutils import escape
 
 import msgspec
@@ -57,7 +58,7 @@ _STOP_S: Final = 5.0
 _OWN_NAMES: Final = ("localhost", "127.0.0.1", "[::1]", socket.gethostname(), f"{socket.gethostname()}.local")
 
 
-class PackServer:
+class PackServer(AbstractContextManager["PackServer"]):
     """A pack that is being served, until `close`; a context too.
 
     Parameters
@@ -114,9 +115,6 @@ class PackServer:
         self._server.should_exit = self._server.force_exit = True
         self._thread.join(_STOP_S)
         self._socket.close()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

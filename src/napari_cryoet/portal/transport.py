@@ -10,13 +10,11 @@ from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import msgspec
 
 from napari_cryoet.exceptions import FormatError, NetworkError, PortalError
-from napari_cryoet.files import brief, host_of, replace_file, without_login
+from napari_cryoet.files import brief, host_of, local_path, replace_file, without_login
 from napari_cryoet.portal.answers import Answer
 from napari_cryoet.portal.links import is_web_address
 from napari_cryoet.records import Terms
@@ -123,8 +121,8 @@ def read_picture(url: str, *, folder: Path | None = None, stop: threading.Event 
         answer = fetch(url, limit_bytes=MAX_PICTURE_BYTES, stop=stop)
         if answer is not None:
             return answer.body
-    elif url.startswith("file:") and folder is not None:
-        path = Path(url2pathname(urlsplit(url).path)).resolve()
+    elif folder is not None and (path := local_path(url)) is not None:
+        path = path.resolve()
         if path.is_relative_to(folder.resolve()) and path.is_file():
             with path.open("rb") as file:
                 return file.read(MAX_PICTURE_BYTES)
