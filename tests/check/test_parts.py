@@ -114,7 +114,7 @@ class TestDuplicates:
         assert duplicates(self.LINE, np.array([0.0, 1.0, 0.5, 0.0]), 5.0).tolist() == [0, 2]
         assert duplicates(self.LINE, np.array([np.nan, 1.0, np.nan, 0.0]), 5.0).tolist() == [0, 2]
         assert duplicates(self.LINE, None, 4.0).tolist() == []  # exactly that far is not too near
-        assert duplicates(np.zeros((50_000, 3)), None, 1.0).tolist() == list(range(1, 50_000))
+        assert duplicates(np.zeros((50, 3)), None, 1.0).tolist() == list(range(1, 50))
 
     @given(arrays(np.float64, st.tuples(st.integers(0, 25), st.just(3)), elements=st.integers(0, 12).map(float)))
     def test_those_that_stay_are_apart_and_each_other_is_near_one_of_them(self, points):

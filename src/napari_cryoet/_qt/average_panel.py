@@ -147,8 +147,7 @@ class AveragePanel(QWidget):
             self._show()
             return
         if self._queue is None:
-            missing, surplus = self.mean.lacks(self._usable)
-            self._queue = deque(reader.near_each_other([*surplus, *missing]))
+            self._queue = deque(reader.near_each_other(sorted(self._usable ^ self.mean.rows)))
         self._show()
         wanted = [self._queue.popleft() for _ in range(min(_TOGETHER, len(self._queue)))]
         if not wanted:
@@ -164,7 +163,7 @@ class AveragePanel(QWidget):
 
     def _on_read(self, crops: list[Crop]) -> None:
         for crop in crops:
-            if (crop.row in self._usable) != (crop.row in self.mean):
+            if (crop.row in self._usable) != (crop.row in self.mean.rows):
                 self.mean.change(crop)
         self._go_on()
 

@@ -135,17 +135,15 @@ def duplicates(points: NDArray[np.float64], scores: NDArray[np.float64] | None, 
     from scipy.spatial import KDTree
 
     order = np.arange(len(points)) if scores is None else np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")
-    # of those at the very same place the best one: a tree can't tell these apart quickly
-    _, first = np.unique(points[order], axis=0, return_index=True)
-    rows = order[np.sort(first)]
-    tree, reach = KDTree(points[rows]), np.nextafter(nearest, 0)
-    is_kept = np.ones(len(rows), dtype=bool)
-    distances, _ = tree.query(points[rows], k=[2], distance_upper_bound=nearest)
+    points = points[order]
+    tree, reach = KDTree(points), np.nextafter(nearest, 0)
+    is_kept = np.ones(len(points), dtype=bool)
+    distances, _ = tree.query(points, k=[2], distance_upper_bound=nearest)
     for number in np.flatnonzero(distances[:, 0] < nearest):
         if is_kept[number]:
-            near = np.array(tree.query_ball_point(points[rows[number]], reach))
+            near = np.array(tree.query_ball_point(points[number], reach))
             is_kept[near[near > number]] = False
-    return np.setdiff1d(np.arange(len(points)), rows[is_kept])
+    return np.sort(order[~is_kept])
 
 
 def _listed(words: Sequence[str]) -> str:

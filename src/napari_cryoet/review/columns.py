@@ -12,7 +12,6 @@ Names and values that have blanks are written in quotes.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -141,13 +140,6 @@ def _equals(column: NDArray[Any], value: str) -> Mask:
 
 def is_missing(column: NDArray[Any]) -> Mask:
     """Which values are NaN, None or empty."""
-    if column.dtype.kind == "f":
-        return np.asarray(np.isnan(column), dtype=bool)
-    if column.dtype.kind in "iub":
-        return np.zeros(len(column), dtype=bool)
-    return np.array([_is_blank(value) for value in column.tolist()], dtype=bool)
+    import pandas as pd
 
-
-def _is_blank(value: Any) -> bool:
-    is_nan = isinstance(value, float) and math.isnan(value)
-    return value is None or is_nan or (isinstance(value, str) and not value)
+    return np.asarray(pd.isna(column) | (column == ""), dtype=bool)

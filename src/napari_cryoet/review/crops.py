@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -31,7 +30,6 @@ Plane = Literal["xy", "xz", "yz"]
 _DEPTH_DOWN_RIGHT: Final[dict[Plane, tuple[int, int, int]]] = {"xy": (0, 1, 2), "xz": (1, 0, 2), "yz": (2, 0, 1)}
 _FEWEST_PIXELS: Final = 9
 _REMOTE_READS: Final = 8  # crops that are read from a server at a time
-_CUBE_BYTES: Final = 64 * 2**20  # of cubes that are kept, so that undo needn't read them again
 
 
 # where crops are cut from
@@ -278,38 +276,25 @@ class RunningMean:
     def __init__(self) -> None:
         self._total: NDArray[np.float64] = np.empty(0)
         self._count: NDArray[np.int64] = np.empty(0, dtype=np.int64)
-        self._rows: set[int] = set()
-        self._cubes: OrderedDict[int, NDArray[np.float32]] = OrderedDict()
+        self.rows: set[int] = set()  # of the picks that are in it
 
     def __len__(self) -> int:
-        return len(self._rows)
-
-    def __contains__(self, row: object) -> bool:
-        return row in self._rows
-
-    def lacks(self, wanted: Iterable[int]) -> tuple[list[int], list[int]]:
-        """Which picks are to be added and which to be taken away, so that just the wanted ones are in it.
-
-        Cubes that are still in memory are added and taken away at once; the answer are those that have to be read.
-        """
-        wanted = set(wanted)
-        for row in wanted ^ self._rows:
-            if row in self._cubes:
-                self._toggle(row, self._cubes[row])
-        return sorted(wanted - self._rows), sorted(self._rows - wanted)
+        return len(self.rows)
 
     def change(self, crop: Crop) -> None:
         """Add a cube that isn't in it, or take away one that is."""
-        self._toggle(crop.row, crop.values)
-        self._cubes[crop.row] = crop.values
-        self._cubes.move_to_end(crop.row)
-        while len(self._cubes) * crop.values.nbytes > _CUBE_BYTES:
-            self._cubes.popitem(last=False)
+        if not self.rows:  # start from exact zeros again, whatever was added and taken away before
+            self._total, self._count = np.zeros(crop.values.shape), np.zeros(crop.values.shape, dtype=np.int64)
+        sign = -1 if crop.row in self.rows else 1
+        is_known = np.isfinite(crop.values)
+        self._total += sign * np.where(is_known, crop.values, 0)
+        self._count += sign * is_known
+        self.rows ^= {crop.row}
 
     @property
     def mean(self) -> NDArray[np.float32] | None:
         """float32 (z, y, x), NaN where no pick has anything; None while nothing is in it."""
-        if not self._rows:
+        if not self.rows:
             return None
         return np.where(self._count > 0, self._total / np.maximum(self._count, 1), np.nan).astype(np.float32)
 
@@ -320,12 +305,3 @@ class RunningMean:
             return None
         z, y, x = (size // 2 for size in mean.shape)
         return mean[z], mean[:, y], mean[:, :, x]
-
-    def _toggle(self, row: int, values: NDArray[np.float32]) -> None:
-        if not self._rows:  # start from exact zeros again, whatever was added and taken away before
-            self._total, self._count = np.zeros(values.shape), np.zeros(values.shape, dtype=np.int64)
-        sign = -1 if row in self._rows else 1
-        is_known = np.isfinite(values)
-        self._total += sign * np.where(is_known, values, 0)
-        self._count += sign * is_known
-        self._rows ^= {row}

@@ -115,11 +115,12 @@ class SessionFile:
 
         They may be written again after an error: a line that is there twice counts once.
         """
+        header = {"format": "napari-cryoet review", "key": self._subject.key, "name": self._subject.name}
         lines = [each.line() if isinstance(each, Decision) else json.dumps({"view": each}) for each in what]
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("ab") as file:
-                start = [""] if file.tell() else [self._header()]
+                start = [""] if file.tell() else [json.dumps(header | {"began_at": f"{datetime.now(UTC):%FT%TZ}"})]
                 file.write("\n".join([*start, *lines]).encode())
                 file.flush()
                 os.fsync(file.fileno())
@@ -128,11 +129,6 @@ class SessionFile:
                 f"The review can't be saved: {error.strerror}.",
                 hint=f"Once {self.path.parent} can be written to, judge one more.",
             ) from error
-
-    def _header(self) -> str:
-        began = datetime.now(UTC).isoformat(timespec="seconds")
-        about = {"key": self._subject.key, "name": self._subject.name, "began_at": began}
-        return json.dumps({"format": "napari-cryoet review"} | about)
 
 
 def _replayed(lines: list[str]) -> tuple[dict[int, Decision], dict[str, Any]]:
