@@ -40,24 +40,36 @@ FURTHER_PALETTE: Final = (
 #: For files that users open themselves: no annotation has these colours.
 OWN_PALETTE: Final = ("#ff88ff", "#00ee00", "#ee22ee", "#ffffff")
 
-# What the portal annotates most: colour, and the ids and names that mean it. Objects that share a run differ.
-_WELL_KNOWN: Final = (
-    ("yellow", "GO:0022626", "GO:0005840", "cytosolic ribosome", "ribosome", "80s ribosome", "70s ribosome"),
-    ("cyan", "GO:0005835", "fatty acid synthase complex", "fatty acid synthase", "fas"),
-    ("mint", "GO:0000502", "proteasome complex", "proteasome", "26s proteasome"),
-    ("orange", "GO:0070288", "ferritin complex", "ferritin", "apo-ferritin", "apoferritin"),
-    ("sky", "GO:0016020", "membrane"),
-    ("brown", "GO:0005874", "microtubule"),
-    ("orchid", "GO:0005884", "actin filament", "actin"),
-    ("azure", "GO:0005783", "endoplasmic reticulum"),
-    ("sand", "GO:0005794", "golgi apparatus"),
-    ("ochre", "GO:0005739", "mitochondrion"),
-    ("purple", "GO:0005634", "nucleus"),
-    ("blue", "GO:0005635", "nuclear envelope"),
-    ("orchid", "UniProtKB:P10537", "beta-amylase"),
-    ("azure", "UniProtKB:P00722", "beta-galactosidase"),
-    ("mint", "UniProtKB:P01267", "thyroglobulin"),
-    ("cyan", "GO:0170047", "virus-like capsid", "virus-like particle"),
+#: What the portal annotates most: colour and diameter in ångström, where known, and the ids and names that mean it.
+#: Objects that share a run differ in colour. The diameter is that of the sphere that holds most of the particle. Those
+#: of the CZII challenge (2024) are twice the radii that its organisers gave; the others are rounded from the structures
+#: in the PDB and EMDB.
+KNOWN_OBJECTS: Final[tuple[tuple[str, float, tuple[str, ...]], ...]] = (
+    ("yellow", 300, ("GO:0022626", "GO:0005840", "cytosolic ribosome", "ribosome", "80s ribosome")),
+    ("yellow", 250, ("70s ribosome",)),
+    ("", 250, ("GO:0005761", "mitochondrial ribosome")),
+    ("", 300, ("membrane bound ribosome", "membrane-bound ribosome")),
+    ("cyan", 260, ("GO:0005835", "fatty acid synthase complex", "fatty acid synthase", "fas")),
+    ("mint", 150, ("GO:0000502", "proteasome complex", "proteasome", "26s proteasome")),
+    ("orange", 120, ("GO:0070288", "ferritin complex", "ferritin", "apo-ferritin", "apoferritin")),
+    ("sky", 0, ("GO:0016020", "membrane")),
+    ("brown", 250, ("GO:0005874", "microtubule")),
+    ("orchid", 80, ("GO:0005884", "actin filament", "actin")),
+    ("azure", 0, ("GO:0005783", "endoplasmic reticulum")),
+    ("sand", 0, ("GO:0005794", "golgi apparatus")),
+    ("ochre", 0, ("GO:0005739", "mitochondrion")),
+    ("purple", 0, ("GO:0005634", "nucleus")),
+    ("blue", 0, ("GO:0005635", "nuclear envelope")),
+    ("orchid", 130, ("UniProtKB:P10537", "beta-amylase")),
+    ("azure", 180, ("UniProtKB:P00722", "beta-galactosidase")),
+    ("mint", 260, ("UniProtKB:P01267", "thyroglobulin")),
+    ("cyan", 270, ("GO:0170047", "virus-like capsid", "virus-like particle")),
+    ("", 150, ("chaperonin groel", "groel")),
+    ("", 160, ("GO:0005832", "chaperonin-containing t-complex", "tric")),
+    ("", 110, ("GO:0000786", "nucleosome")),
+    ("", 120, ("GO:0048492", "rubisco complex", "rubisco")),
+    ("", 1200, ("GO:0005643", "nuclear pore", "nuclear pore complex")),
+    ("", 450, ("bacterial-type flagellum motor",)),
 )
 _ID = re.compile(r"[A-Za-z]+[:-]\w+")
 #: Colours nearer to each other than this, as a distance in RGB from 0 to 1, can be confused.
@@ -76,7 +88,9 @@ def object_key(object_id: str | None, object_name: str | None = None) -> str:
 
 
 _NAMES: Final = tuple(PALETTE)
-_SLOT_OF: Final = {object_key(None, word): _NAMES.index(color) for color, *words in _WELL_KNOWN for word in words}
+_SLOT_OF: Final = {
+    object_key(None, word): _NAMES.index(color) for color, _, words in KNOWN_OBJECTS if color for word in words
+}
 
 
 def color_of(object_name_or_id: str) -> RGBA:

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Final
 
-from napari_cryoet.appearance.colors import object_key
+from napari_cryoet.appearance.colors import KNOWN_OBJECTS, object_key
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.files import config_path, replace_file
 
@@ -19,30 +19,10 @@ SMALLEST_ANGSTROM, LARGEST_ANGSTROM = 5.0, 100_000.0  # from a small molecule to
 _FIELD: Final = "diameters_angstrom"
 _MAX_FILE_BYTES: Final = 256 * 2**10
 
-# Diameter of the sphere that holds most of the particle. Those of the CZII challenge (2024) are twice the radii that
-# its organisers gave; the others are rounded from the structures in the PDB and EMDB.
-_KNOWN: Final = (
-    (300.0, "GO:0022626", "GO:0005840", "cytosolic ribosome", "ribosome", "80s ribosome"),
-    (300.0, "membrane bound ribosome", "membrane-bound ribosome"),
-    (250.0, "70s ribosome", "GO:0005761", "mitochondrial ribosome"),
-    (260.0, "GO:0005835", "fatty acid synthase complex", "fatty acid synthase", "fas"),
-    (150.0, "GO:0000502", "proteasome complex", "proteasome"),
-    (120.0, "GO:0070288", "ferritin complex", "ferritin", "apo-ferritin", "apoferritin"),
-    (130.0, "UniProtKB:P10537", "beta-amylase"),
-    (180.0, "UniProtKB:P00722", "beta-galactosidase"),
-    (260.0, "UniProtKB:P01267", "thyroglobulin"),
-    (270.0, "GO:0170047", "virus-like capsid", "virus-like particle"),
-    (150.0, "chaperonin groel", "groel"),
-    (160.0, "GO:0005832", "chaperonin-containing t-complex", "tric"),
-    (110.0, "GO:0000786", "nucleosome"),
-    (120.0, "GO:0048492", "rubisco complex", "rubisco"),
-    (1200.0, "GO:0005643", "nuclear pore", "nuclear pore complex"),
-    (450.0, "bacterial-type flagellum motor"),
-    (250.0, "GO:0005874", "microtubule"),
-    (80.0, "GO:0005884", "actin filament", "actin"),
-)
-_KNOWN_ANGSTROM: Final = {object_key(None, words[0]): diameter for diameter, *words in _KNOWN}
-_FIRST_WORD: Final = {object_key(None, word): object_key(None, words[0]) for _, *words in _KNOWN for word in words}
+_KNOWN_ANGSTROM: Final = {object_key(None, words[0]): float(size) for _, size, words in KNOWN_OBJECTS if size}
+_FIRST_WORD: Final = {
+    object_key(None, word): object_key(None, words[0]) for *_, words in KNOWN_OBJECTS for word in words
+}
 
 
 def diameter_angstrom(object_id: str | None, object_name: str | None = None) -> float:

@@ -94,8 +94,6 @@ def write_mask(
         If a value doesn't fit the format, or the disk refuses.
     StoppedError
         When ``stop`` is set.
-    ValueError
-        If there is no such ``format``.
     """
     path = path_to_write(path)
     name = _format_to_write(path, format)

@@ -186,8 +186,6 @@ def read_picks(
         If there are no picks that can be read.
     MissingContextError
         If positions can't be told from the file alone; its ``missing`` names the arguments that help.
-    TypeError, ValueError
-        If an argument is no such thing.
     """
     picks = read_in_own_grid(path, Context(spacing_angstrom, shape_zyx, tomogram, unit), format=format)
     return _in_grid(_of_alignment(picks, alignment_id, Path(path).name), spacing_angstrom, shape_zyx)
@@ -292,8 +290,6 @@ def write_picks(
         If the format needs to know more of the volume than the picks say.
     SaveError
         If the file can't be written, or its suffix is that of another format or of none.
-    ValueError
-        If there is no such ``format``.
     """
     path = path_to_write(path)
     _refuse_unknown(format)

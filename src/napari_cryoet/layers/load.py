@@ -65,7 +65,8 @@ def load_tomogram(
 ) -> LayerSpec:
     """A tomogram as a multiscale image that reads its voxels when they are asked for.
 
-    Contrast limits come from the planes that are seen first; no other voxels are read.
+    Contrast limits come from the planes that are seen first; no other voxels are read. FormatError says that there is
+    no readable volume, StreamError that it can't be reached.
 
     Parameters
     ----------
@@ -73,13 +74,6 @@ def load_tomogram(
         A record of the portal, or the path or address of an OME-Zarr, zarr, MRC or TIFF volume.
     spacing_angstrom
         The voxel spacing of a bare file, if you know better than the file. A record has its own.
-
-    Raises
-    ------
-    FormatError
-        If there is no volume, or no readable one.
-    StreamError
-        If it can't be reached.
     """
     if not isinstance(tomogram, Tomogram):
         address = _address(tomogram, "tomogram")
@@ -114,7 +108,8 @@ def load_annotation(
     """An annotation file as layers: points (and arrows where they are oriented), a multiscale mask, or a mesh.
 
     It is drawn where its file puts it; `fit` says whether it fits a tomogram. What doesn't fit the tomogram that is
-    given says so in its name, and the reason among its warnings.
+    given says so in its name, and the reason among its warnings. FormatError says why a file can't be drawn,
+    StreamError that it can't be reached.
 
     Parameters
     ----------
@@ -129,13 +124,6 @@ def load_annotation(
         may say how large that is, which RELION 5 has to know of picks.
     color
         Of the object, if it shall not be the one that `color_of` gives it.
-
-    Raises
-    ------
-    FormatError
-        If the file can't be drawn, in words that say why.
-    StreamError
-        If it can't be reached.
     """
     given = tomogram.voxel_spacing if isinstance(tomogram, Tomogram) else tomogram
     if not isinstance(file, AnnotationFile):
@@ -178,19 +166,12 @@ def load_annotation(
 
 
 def load_captions(file: AnnotationFile | str | Path, *, stop: threading.Event | None = None) -> tuple[Caption, ...]:
-    """The texts of a caption, plain, in the order of its file.
+    """The texts of a caption, plain, in the order of its file; FormatError if it has none, StreamError out of reach.
 
     Parameters
     ----------
     file
         A record of the portal, or the path or address of a ``.json`` file of captions.
-
-    Raises
-    ------
-    FormatError
-        If it is no file of captions.
-    StreamError
-        If it can't be reached.
     """
     if isinstance(file, AnnotationFile) and not fits.is_caption(file):
         raise FormatError("This annotation is no text.", hint="Load it with load_annotation.")
@@ -214,11 +195,6 @@ def load_picks(picks: Picks, *, name: str, color: RGBA | None = None) -> tuple[L
         Of the layer of points.
     color
         Of the object, if it shall not be the one that `color_of` gives it.
-
-    Raises
-    ------
-    FormatError
-        If the picks' voxels are wider than any can be.
     """
     if not isinstance(picks, Picks):
         raise TypeError(f"picks must be Picks, not {type(picks).__name__}. Read a file with read_picks first.")
@@ -234,7 +210,8 @@ def load_tilt_series(series: TiltSeries, *, run: Run | None = None, stop: thread
 
     y and x are in ångström. Along tilt the world is in degrees where the images are evenly spaced in rising tilt, as
     the portal's angle list says; else images are counted, and the unit is ``"pixel"``. The angles are in the metadata
-    as ``tilt_angles_degree``, None where there is no list that fits.
+    as ``tilt_angles_degree``, None where there is no list that fits. FormatError says that there is no readable stack,
+    StreamError that it can't be reached.
 
     Parameters
     ----------
@@ -242,13 +219,6 @@ def load_tilt_series(series: TiltSeries, *, run: Run | None = None, stop: thread
         A record of the portal.
     run
         The run that it belongs to, which gives its layer a name and says where it comes from.
-
-    Raises
-    ------
-    FormatError
-        If there is no image stack, or no readable one.
-    StreamError
-        If it can't be reached.
     """
     url = series.https_omezarr_dir or series.https_mrc_file
     if not url:

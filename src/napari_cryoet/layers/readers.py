@@ -41,9 +41,9 @@ def find_reader(path: str | Sequence[str]) -> tuple[ReaderFunction | None, str]:
         return lambda _path: read_pack(pack), ""
     suffix = suffix_of(path)
     if _is_pick_file(path, suffix):
-        return lambda path: read_pick_file(only_path(path)), ""
+        return lambda _path: read_pick_file(path), ""
     if suffix == ".ndjson" and _holds_points(path):
-        return _read_annotation, ""
+        return lambda _path: _layer_data(load_annotation(path)), ""
     if suffix in {".ndjson", ".json", ".parquet"}:
         return None, f"{name_of(path)} holds no picks in a format that is read here."
     if suffix in MRC_SUFFIXES or suffix == ".zarr" or is_packed_volume(path):
@@ -119,7 +119,7 @@ def _volume_reader(path: str, suffix: str) -> tuple[ReaderFunction | None, str]:
         return None, str(error)
     try:
         is_mask = _looks_like_labels(volume) or _is_our_mask(path, suffix)
-        return _read_annotation if is_mask else _read_tomogram, ""
+        return lambda _path: _layer_data(load_annotation(path) if is_mask else [load_tomogram(path)]), ""
     finally:
         volume.close()
 
@@ -165,14 +165,6 @@ def _holds_points(path: str) -> bool:
     if head is None:
         raise StreamError(f"There is no file at {path}.")
     return bool(head.content.strip()) and ndjson.holds(Path(path), head.content)
-
-
-def _read_tomogram(path: Any) -> list[LayerData]:
-    return _layer_data([load_tomogram(only_path(path))])
-
-
-def _read_annotation(path: Any) -> list[LayerData]:
-    return _layer_data(load_annotation(only_path(path)))
 
 
 def _layer_data(specs: Iterable[LayerSpec]) -> list[LayerData]:

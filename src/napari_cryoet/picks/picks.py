@@ -158,15 +158,7 @@ class Picks:
         return columns | {name: column for name, column in self.features.items() if name not in columns}
 
     def take(self, which: ArrayLike, edit: str = "") -> Picks:
-        """Some of the picks, by a mask or by row numbers in any order.
-
-        Raises
-        ------
-        ValueError
-            If a mask isn't as long as the picks.
-        IndexError
-            If there is no such row.
-        """
+        """Some of the picks, by a mask or by row numbers in any order."""
         rows = np.asarray(which)
         if rows.dtype == bool and len(rows) != len(self):
             raise ValueError(f"a mask of {len(rows)} doesn't fit {len(self)} picks")
@@ -184,13 +176,7 @@ class Picks:
         return self.changed(edit, **columns, features=features)
 
     def rescaled(self, spacing_angstrom: float, shape_zyx: tuple[int, int, int] | None = None) -> Picks:
-        """The same places counted in voxels of another size, with the size of the new grid if it is known.
-
-        Raises
-        ------
-        ValueError
-            If the picks have no voxel spacing, or the new one can't be one.
-        """
+        """The same places counted in voxels of another size, with the size of the new grid if it is known."""
         if self.spacing_angstrom is None:
             raise ValueError("picks without a voxel spacing can't be rescaled")
         points = self.points_zyx * (self.spacing_angstrom / _checked_spacing(spacing_angstrom))
@@ -210,12 +196,8 @@ class Picks:
 def joined(parts: Sequence[Picks], edit: str = "") -> Picks:
     """All picks of several sets, in the grid and with the provenance of the first.
 
-    An id that an earlier part already has is replaced by a new one.
-
-    Raises
-    ------
-    ValueError
-        If only some have a voxel spacing, or they belong to different alignments.
+    An id that an earlier part already has is replaced by a new one. ValueError if only some have a voxel spacing, or
+    they belong to different alignments.
     """
     first = parts[0]
     alignments = sorted({part.alignment_id for part in parts if part.alignment_id is not None})
