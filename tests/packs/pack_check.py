@@ -9,7 +9,7 @@ from typing import Final
 from napari_cryoet.exceptions import PackError
 from napari_cryoet.packs.pack import Pack, Row
 from napari_cryoet.tables.database import Database
-from napari_cryoet.tables.schema import Table, tables
+from napari_cryoet.tables.schema import Table, is_url, tables
 
 MAX_PROBLEMS: Final = 100
 
@@ -51,6 +51,6 @@ def _problems_of_row(table: Table, row: Row, ids: dict[str, set[int]]) -> Iterat
 def _missing_files(pack: Pack, table: Table, row: Row) -> Iterator[tuple[str, str]]:
     prefix = pack.manifest.https_prefix
     for column in table.columns.values():
-        url = str(row.get(column.name)) if column.is_url else ""
+        url = str(row.get(column.name)) if is_url(column.name) else ""
         if url.startswith(prefix) and not (pack.files / pack.path_below(url[len(prefix) :])).exists():
             yield column.name, url

@@ -34,7 +34,7 @@ from napari_cryoet.packs.pack import MANIFEST_NAME as PACK_NAME
 from napari_cryoet.packs.pack import Manifest as PackManifest
 from napari_cryoet.packs.pack import Pack, open_pack, write_pack
 from napari_cryoet.records import AnnotationFile
-from napari_cryoet.tables.schema import tables
+from napari_cryoet.tables.schema import is_url, tables
 
 MANIFEST_NAME: Final = "manifest.json"
 JOURNAL_NAME: Final = "manifest.part.jsonl"
@@ -230,7 +230,7 @@ def _own(name: str, row: Row, paths: Mapping[tuple[str, int, str], str], plan: P
     columns = tables()[name].columns
     own = {column: row[column] for column in columns if column in row}
     for column, value in own.items():
-        if columns[column].is_url and (value or "").startswith(plan.https_prefix):
+        if is_url(column) and (value or "").startswith(plan.https_prefix):
             own[column] = manifest.https_prefix + value[len(plan.https_prefix) :]
     for place in file_columns().get(name, {}).values():
         path = paths.get((name, row["id"], place.https))

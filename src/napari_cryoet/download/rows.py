@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from napari_cryoet.exceptions import NotFoundError
 from napari_cryoet.portal.portal import Portal
-from napari_cryoet.tables.schema import Table, tables
+from napari_cryoet.tables.schema import Table, is_url, tables
 
 Row = dict[str, Any]
 Rows = Mapping[str, Sequence[Row]]
@@ -103,7 +103,7 @@ def _pages(portal: Portal, name: str, where: Row, stop: threading.Event | None) 
 
 def _file_columns(table: Table) -> Iterator[FileColumn]:
     for column in table.columns.values():
-        if not column.is_url or column.name.startswith("s3") or column.name.endswith("Prefix"):
+        if not is_url(column.name) or column.name.startswith("s3") or column.name.endswith("Prefix"):
             continue
         what = column.name.removeprefix("https")
         of_kind = next((kind for kind in ("Omezarr", "Mrc") if what.startswith(kind)), "")

@@ -7,7 +7,6 @@ cursors, conditions on counts, and aggregates other than plain counts.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache, partial
@@ -31,7 +30,7 @@ from graphql import (
 
 from napari_cryoet.exceptions import CryoETError, PortalError
 from napari_cryoet.tables.database import Clause, Database, Limits, Path, Row
-from napari_cryoet.tables.schema import Relation, Table, portal_schema, tables
+from napari_cryoet.tables.schema import Relation, Table, is_url, portal_schema, tables
 
 PAGE: Final = 100  # edges of a nested connection
 MAX_TOKENS: Final = 100_000
@@ -59,6 +58,7 @@ def execute(
             context_value=_Asked(database, moved_url, limits or Limits()),
             variable_values=dict(variables or {}),
             operation_name=operation_name,
+            field_resolver=_cell,
         )
     except (GraphQLError, RecursionError) as error:
         raise PortalError(f"The query can't be answered: {getattr(error, 'message', error)}") from error
@@ -99,7 +99,9 @@ def _executable_schema() -> GraphQLSchema:
         query_type.fields[table.name].resolve = partial(_root, table.name)
         if aggregate := query_type.fields.get(f"{table.name}Aggregate"):
             aggregate.resolve = partial(_aggregate, table.name, None)
-            _attach_to_aggregate(assert_object_type(get_named_type(aggregate.type)), table)
+            groups = assert_object_type(get_named_type(aggregate.type)).fields["aggregate"]
+            groups.resolve = _groups
+            assert_object_type(get_named_type(groups.type)).fields["count"].resolve = _count
         _attach_to_rows(assert_object_type(schema.type_map[table.type_name]), table)
     return schema
 
@@ -112,37 +114,14 @@ def _attach_to_rows(row_type: GraphQLObjectType, table: Table) -> None:
             field.resolve = partial(_children, relation)
         elif relation := table.children.get(name.removesuffix("Aggregate")):
             field.resolve = partial(_aggregate, relation.table, relation.key)
-    _attach_to_cells(row_type, table)
 
 
-def _attach_to_aggregate(aggregate_type: GraphQLObjectType, table: Table) -> None:
-    groups = aggregate_type.fields["aggregate"]
-    groups.resolve = _groups
-    functions = assert_object_type(get_named_type(groups.type)).fields
-    functions["count"].resolve = _count
-    _attach_to_cells(assert_object_type(get_named_type(functions["groupBy"].type)), table)
-
-
-def _attach_to_cells(row_type: GraphQLObjectType, table: Table) -> None:
-    for name, column in table.columns.items():
-        if name in row_type.fields:
-            resolve = _url if column.is_url else _matrix if column.kind == "matrix" else _cell
-            row_type.fields[name].resolve = partial(resolve, name)
-
-
-def _cell(name: str, row: Row, info: Info) -> Any:
-    info.context.limits.check()
-    return row[name]
-
-
-def _url(name: str, row: Row, info: Info) -> str | None:
-    url = _cell(name, row, info)
-    return None if url is None else info.context.moved_url(url)
-
-
-def _matrix(name: str, row: Row, info: Info) -> Any:
-    text = _cell(name, row, info)
-    return text and json.loads(text)
+def _cell(row: Row, info: Info) -> Any:
+    """What a row, a group or a connection has under the name of a field."""
+    asked: _Asked = info.context
+    asked.limits.check()
+    cell = row.get(info.field_name)
+    return asked.moved_url(cell) if isinstance(cell, str) and is_url(info.field_name) else cell
 
 
 def _root(
@@ -153,7 +132,7 @@ def _root(
     where: Clause | None = None,
     orderBy: Sequence[Clause] | None = None,  # noqa: N803 - the schema's own names
     limitOffset: Mapping[str, int | None] | None = None,  # noqa: N803
-) -> list[Row]:
+) -> Sequence[Row]:
     """The rows of a root list; all of them where no limit is given."""
     asked: _Asked = info.context
     page = limitOffset or {}

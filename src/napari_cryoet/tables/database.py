@@ -99,7 +99,7 @@ class Database:
         limit: int | None = None,
         offset: int = 0,
         limits: Limits | None = None,
-    ) -> list[Row]:
+    ) -> list[dict[str, Any]]:
         """The rows that match all clauses, in order; rows that are equal under it come by id."""
         statement = _Statement(self, table)
         condition = statement.where(clauses)
@@ -108,7 +108,11 @@ class Database:
         sql = f'SELECT {cells} FROM "{table}" {statement.place} WHERE {condition}'
         sql += f" ORDER BY {statement.order(order_by)} LIMIT ? OFFSET ?"
         found = self._fetch(sql, [*statement.values, limit or -1, offset], limits)
-        return [dict(zip(columns, row, strict=True)) for row in found]
+        rows = [dict(zip(columns, row, strict=True)) for row in found]
+        for name in [column.name for column in columns.values() if column.kind == "matrix"]:
+            for row in rows:
+                row[name] = row[name] and json.loads(row[name])
+        return rows
 
     def counts(
         self, table: str, *clauses: Clause | None, group_by: Sequence[Path] = (), limits: Limits | None = None

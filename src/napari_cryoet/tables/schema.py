@@ -46,11 +46,6 @@ class Column:
     kind: Kind
     is_required: bool
 
-    @property
-    def is_url(self) -> bool:
-        """Whether it says where a file or a folder is."""
-        return self.kind == "text" and (self.name.startswith(("https", "s3")) or self.name.endswith("Url"))
-
 
 @dataclass(frozen=True, slots=True)
 class Relation:
@@ -85,6 +80,11 @@ def tables() -> Mapping[str, Table]:
     roots = assert_object_type(portal_schema().query_type).fields
     names = {get_named_type(field.type).name: name for name, field in roots.items() if _is_list(field)}
     return {name: _table(name, type_name, names) for type_name, name in names.items()}
+
+
+def is_url(column: str) -> bool:
+    """Whether a column of that name says where a file or a folder is."""
+    return column.startswith(("https", "s3")) or column.endswith("Url")
 
 
 def _table(name: str, type_name: str, names: Mapping[str, str]) -> Table:
