@@ -1,20 +1,8 @@
-import json
-import math
-
 from napari_cryoet import provenance
 from napari_cryoet.records import Terms
 from samples import make_annotation, make_file, make_run, make_tomogram
 
 URL = "https://files.example.invalid/a.zarr"
-
-
-def test_records_become_plain_data_that_json_can_hold():
-    plain = provenance.plain_data(make_file("Hologram"))
-    assert provenance.plain_data([math.nan, math.inf, 1.5]) == [None, None, 1.5]
-
-    assert json.loads(json.dumps(plain)) == plain
-    assert plain["shape"]["shape_type"] == "Hologram"
-    assert plain["shape"]["annotation"]["deposition_date"] == "2024-05-01T00:00:00+00:00"
 
 
 def test_parents_stand_beside_their_children_once():

@@ -9,13 +9,10 @@ import zarr
 from napari_cryoet.exceptions import FormatError, PackError, StreamError
 from napari_cryoet.formats.masks import write_mask
 from napari_cryoet.formats.mrc import write_mrc
-from napari_cryoet.formats.ndjson import lines_of
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.readers import find_reader, read_pack
-from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.packs.pack import Manifest, write_pack
 from napari_cryoet.packs.serve import PackServer
-from napari_cryoet.picks import Picks
 from ome_images import write_image
 
 SHAPE_ZYX = (9, 14, 21)
@@ -51,19 +48,6 @@ def test_a_mask_of_ours_is_labels_however_much_of_it_is_labelled(tmp_path, name)
     if name == "a.mrc":  # another file in its place
         write_mrc(tmp_path / name, noise(), 10.0)
         assert read(tmp_path / name)[0][2] == "image"
-
-
-def test_points_are_in_voxels_unless_the_portals_folders_tell_the_spacing(tmp_path):
-    folder = tmp_path / "VoxelSpacing13.480" / "Annotations" / "100"
-    folder.mkdir(parents=True)
-    for path in (tmp_path / "picks.ndjson", folder / "picks.ndjson"):
-        path.write_bytes(b"".join(lines_of(Picks(np.array([[3.0, 2.0, 1.0]])))))
-
-    ((data, options, _kind),) = read(tmp_path / "picks.ndjson")
-    assert data.tolist() == [[3, 2, 1]]
-    assert options["units"] == ("pixel",) * 3
-    assert "in voxels" in options["metadata"][METADATA_KEY]["warnings"][0]
-    assert read(folder / "picks.ndjson")[0][1]["scale"] == (13.48,) * 3
 
 
 @pytest.mark.parametrize("name", ["movie", "channels", "table", "treasure.map", "words.ndjson", "a.json"])

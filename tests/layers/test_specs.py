@@ -9,21 +9,8 @@ from napari_cryoet.layers.specs import robust_limits, surface_spec
 from napari_cryoet.records import ShapeType
 from samples import make_annotation, make_run, make_tomogram
 
-NOISE = np.random.default_rng(0).normal(50, 10, (2, 300, 300)).astype(np.float32)
-
 
 class TestContrast:
-    def test_limits_hold_nearly_all_of_the_noise(self):
-        assert robust_limits(NOISE) == pytest.approx((50 - 25.8, 50 + 25.8), abs=1)
-
-    @pytest.mark.parametrize("outlier", [1e30, -1e30, np.nan, np.inf])
-    def test_outliers_and_padding_with_zeros_do_not_matter(self, outlier):
-        values = NOISE.copy()
-        values[0, 0, :9] = outlier
-        values[:, :, 100:] = 0
-
-        assert robust_limits(values) == pytest.approx(robust_limits(NOISE), abs=1)
-
     def test_zeros_of_whole_numbers_count(self):
         assert robust_limits(np.arange(256, dtype=np.uint8)) == pytest.approx((1.3, 253.7), abs=0.1)
 
@@ -32,10 +19,6 @@ class TestContrast:
         values[:3] = 200
 
         assert robust_limits(values) == (0, 200)
-
-    @pytest.mark.parametrize("values", [np.zeros(9), np.full(9, 7.0), np.full(9, np.nan), np.empty(0)])
-    def test_where_all_is_the_same_there_are_none(self, values):
-        assert robust_limits(values) is None
 
 
 def test_layers_are_called_by_what_tells_them_apart_without_markup():

@@ -42,12 +42,6 @@ def test_ids_have_one_limit():
             Picks(np.ones((1, 3)), ids=[number])
 
 
-@pytest.mark.parametrize("alignment", ["17", 1.5])
-def test_an_alignment_is_a_whole_number(alignment):
-    with pytest.raises(TypeError, match="alignment_id"):
-        Picks(np.ones((1, 3)), 10.0, alignment_id=alignment)
-
-
 def test_picks_of_several_alignments_are_not_joined():
     one, other, unknown = (Picks(np.ones((1, 3)), 10.0, alignment_id=alignment) for alignment in (17, 18, None))
 

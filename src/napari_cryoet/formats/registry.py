@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal, get_args
 
@@ -47,14 +48,8 @@ class _Format:
 
 
 def _relion(title: str, version: relion.Version, *needs: Missing) -> _Format:
-    return _Format(
-        title,
-        ".star",
-        relion.read,
-        lambda picks, path, _place: relion.write(picks, path, version),
-        lambda picks: relion.losses(picks, version),
-        needs,
-    )
+    write, losses_of = partial(relion.write, version=version), partial(relion.losses, version=version)
+    return _Format(title, ".star", relion.read, write, losses_of, needs)
 
 
 _OF_NAME: Final[dict[PickFormat, _Format]] = {

@@ -134,7 +134,7 @@ def losses(picks: Picks, version: Version) -> list[str]:
     return said
 
 
-def write(picks: Picks, path: Path, version: Version) -> None:
+def write(picks: Picks, path: Path, _place: Path, version: Version) -> None:
     """Write ``optics`` and ``particles``, and the general block of the source's project, with all digits."""
     import pandas as pd
     import starfile
