@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -259,7 +259,7 @@ class TestCompare:
         sides = (open_annotation(judged), open_annotation(truth))
         scores = compare(*sides, radius_angstrom=60, beta=4, method="greedy", symmetry="C2").scores
 
-        assert scores.plain().items() <= json.loads(run(*command, "--json").out).items()
+        assert asdict(scores).items() <= json.loads(run(*command, "--json").out).items()
         assert f"{100 * scores.precision:.1f}" in run(*command).out
 
     def test_says_what_is_missing(self, run, files):

@@ -265,7 +265,7 @@ class ReviewDock(ReviewJudging):
         if review is None or self._layer is None:
             return
         self.model.refresh()
-        self._layer.dim(review.decisions.ids(Verdict.REJECTED))
+        self._layer.dim(review.ids[review.rows_with(Verdict.REJECTED)])
         self._want_average()
         self.results.update_counts()
         self.show_counts(review)

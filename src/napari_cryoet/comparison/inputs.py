@@ -25,6 +25,7 @@ from napari_cryoet.run.outline import outline_run
 from napari_cryoet.volumes import (
     MRC_SUFFIXES,
     TIFF_SUFFIXES,
+    Volume,
     fetch_file,
     name_of,
     open_volume,
@@ -84,8 +85,10 @@ def open_annotation(
     spacing = spacing_angstrom or spacing_in_layout(address)
     about = of_bare_file("annotation", address, spacing)
     if suffix_of(address) in MRC_SUFFIXES | TIFF_SUFFIXES | {".zarr"} or os.path.isdir(address):
+        volume = open_volume(address, stop=stop)
+        about = about | own_provenance(volume, address) | {SHOWN_NAME: name_of(address)}
         is_certain = insist or spacing_angstrom is None  # a folder is more reliable than a header
-        return _open_mask(address, spacing, None, about, stop, is_own=True, is_certain=is_certain)
+        return _mask(volume, address, spacing, about.get("alignment_id"), about, is_certain=is_certain)
     if "://" in address:
         return _read_points(address, spacing, None, about, stop)
     picks = read_in_own_grid(address, Context(spacing_angstrom, shape_zyx, tomogram, unit))
@@ -117,8 +120,9 @@ def _open_record(file: AnnotationFile, spacing: float | None, stop: threading.Ev
         raise FormatError(obstacle or "A mesh can't be compared, only picks and masks can.")
     known = fits.spacing_angstrom(file) or spacing
     about = provenance.of_annotation_file(file, file.https_path, known)
-    read = _read_points if file.format == "ndjson" else _open_mask
-    return read(file.https_path, known, file.alignment_id, about, stop)
+    if file.format == "ndjson":
+        return _read_points(file.https_path, known, file.alignment_id, about, stop)
+    return _mask(open_volume(file.https_path, stop=stop), file.https_path, known, file.alignment_id, about)
 
 
 def _read_points(
@@ -128,21 +132,16 @@ def _read_points(
     return ndjson.read_points(content, name_of(address), spacing, alignment_id=alignment_id, about=about)
 
 
-def _open_mask(
+def _mask(
+    volume: Volume,
     address: str,
     spacing: float | None,
     alignment_id: int | None,
     about: dict[str, Any],
-    stop: threading.Event | None,
     *,
-    is_own: bool = False,
     is_certain: bool = True,
 ) -> Mask:
-    """A mask. One of your own files may be an export of ours, which says where it comes from."""
-    volume = open_volume(address, stop=stop)
-    if is_own:
-        about = about | own_provenance(volume, address) | {SHOWN_NAME: name_of(address)}
-        alignment_id = about.get("alignment_id")
+    """A mask in voxels of the given spacing, if that is certain or what its file says."""
     warnings = [*about.get("warnings", ()), *volume.remarks]
     widths = volume.spacing_angstrom
     taken = spacing or (widths[0] if widths else None)
@@ -155,5 +154,4 @@ def _open_mask(
                 hint="If the file is wrong, give the voxel spacing and insist on it.",
             )
         warnings.append(f"Its file says that voxels are {said} Å wide; {taken:g} Å was taken.")
-    about = about | ({"warnings": warnings} if warnings else {})
-    return Mask(volume.levels[0], taken, alignment_id=alignment_id, about=about)
+    return Mask(volume.levels[0], taken, alignment_id, about | ({"warnings": warnings} if warnings else {}))

@@ -59,15 +59,11 @@ class Decisions:
         """The verdict of each pick, as a number."""
         return np.fromiter(map(self._codes.get, pick_ids.tolist(), repeat(0)), dtype=np.int8, count=len(pick_ids))
 
-    def ids(self, verdict: Verdict) -> NDArray[np.int64]:
-        """The picks that were kept, or rejected, in order of their ids."""
-        return np.array(sorted([pick_id for pick_id, found in self._codes.items() if found == verdict]), dtype=np.int64)
-
     # each of these returns the ids of the picks whose verdict it changed
 
     def judge(self, pick_ids: Iterable[int] | NDArray[np.int64], verdict: Verdict) -> NDArray[np.int64]:
         """Give picks a verdict, as one step."""
-        ids = np.unique(np.asarray(pick_ids if isinstance(pick_ids, np.ndarray) else list(pick_ids), dtype=np.int64))
+        ids = np.unique(np.fromiter(pick_ids, dtype=np.int64))
         before = self.codes(ids)
         is_changed = before != verdict
         if not is_changed.any():

@@ -65,7 +65,6 @@ class Review:
         rows = rows_of(decisions, self.picks)
         verdicts = {int(self.ids[row]): each.verdict for each, row in zip(decisions, rows, strict=True) if row >= 0}
         self.decisions = Decisions(verdicts)
-        self._codes = self.decisions.codes(self.ids)
         self._unsaved += [  # a pick that has another id now is called by that from now on
             replace(each, verdict=Verdict.UNDECIDED)
             for each, row in zip(decisions, rows, strict=True)
@@ -90,27 +89,27 @@ class Review:
     @property
     def counts(self) -> Counts:
         """How far one is with all picks."""
-        return Counts.of(self._codes)
+        return Counts.of(self.decisions.codes(self.ids))
 
     @property
     def columns(self) -> dict[str, NDArray[Any]]:
         """All that picks can be sorted and filtered by."""
-        verdicts = np.array([verdict.word for verdict in Verdict])[self._codes]
+        verdicts = np.array([verdict.word for verdict in Verdict])[self.decisions.codes(self.ids)]
         return {VERDICT: verdicts, **self.picks.table(), **self._measured}
 
     def verdict(self, row: int) -> Verdict:
         """Of a pick, by its row."""
-        return Verdict(self._codes[row])
+        return self.decisions[int(self.ids[row])]
 
     def rows_with(self, verdict: Verdict) -> NDArray[np.intp]:
         """The rows of all picks with a verdict."""
-        return np.flatnonzero(self._codes == verdict)
+        return np.flatnonzero(self.decisions.codes(self.ids) == verdict)
 
     def next_undecided(self, after: int, step: int = 1) -> int | None:
         """The place in ``rows`` of the next undecided pick behind a place, round the end; None where all are judged."""
         count = len(self.rows)
         places = (after + step * np.arange(1, count + 1)) % max(count, 1)
-        undecided = np.flatnonzero(self._codes[self.rows[places]] == Verdict.UNDECIDED)
+        undecided = np.flatnonzero(self.decisions.codes(self.ids[self.rows[places]]) == Verdict.UNDECIDED)
         return int(places[undecided[0]]) if len(undecided) else None
 
     # judging; each of these returns the ids of the picks whose verdict it changed
@@ -118,23 +117,18 @@ class Review:
     def judge(self, rows: Iterable[int] | NDArray[np.intp], verdict: Verdict) -> NDArray[np.int64]:
         """Give some picks a verdict, as one step."""
         places = rows if isinstance(rows, np.ndarray) else np.fromiter(rows, dtype=np.intp)
-        return self._changed(self.decisions.judge(self.ids[places], verdict))
+        return self._remember(self.decisions.judge(self.ids[places], verdict))
 
     def undo(self) -> NDArray[np.int64]:
         """Take back the last step."""
-        return self._changed(self.decisions.undo())
+        return self._remember(self.decisions.undo())
 
     def redo(self) -> NDArray[np.int64]:
         """Take the step again that was taken back last."""
-        return self._changed(self.decisions.redo())
+        return self._remember(self.decisions.redo())
 
-    def _changed(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        rows = self._remember(ids)
-        self._codes[rows] = self.decisions.codes(self.ids[rows])
-        return ids
-
-    def _remember(self, ids: NDArray[np.int64]) -> NDArray[np.intp]:
-        """Have the verdicts of picks written by the next `save`; their rows."""
+    def _remember(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Have the verdicts of picks written by the next `save`."""
         rows = np.flatnonzero(np.isin(self.ids, ids))
         verdicts = map(Verdict, self.decisions.codes(self.ids[rows]))
         places = self.picks.points_zyx[rows].tolist()
@@ -142,7 +136,7 @@ class Review:
             Decision(pick_id, verdict, place, self.picks.spacing_angstrom)
             for pick_id, verdict, place in zip(self.ids[rows].tolist(), verdicts, places, strict=True)
         ]
-        return rows
+        return ids
 
     # what is looked at
 
@@ -176,7 +170,6 @@ class Review:
     def set_picks(self, picks: Picks) -> None:
         """Go on with picks that were moved, added or deleted. Verdicts stay with the ids of their picks."""
         self.picks = picks
-        self._codes = self.decisions.codes(picks.ids)
         self._measured.clear()
         try:
             self.look_at(self.order, self.filter_text)
