@@ -39,7 +39,7 @@ from napari_cryoet import (
     write_picks,
 )
 from napari_cryoet._qt.launch import PLUGIN_NAME, Opening, Order
-from napari_cryoet.demo import ensure_demo_pack
+from napari_cryoet.demo.write import ensure_demo_pack
 from napari_cryoet.layers.specs import PICKS_KEY
 from napari_cryoet.picks import Picks
 from napari_cryoet.run.outline import AnnotationRow

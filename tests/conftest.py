@@ -134,7 +134,7 @@ def make_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callab
 @pytest.fixture(scope="session")
 def demo_pack(make_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
     """A small demo pack, made once for all tests: read it, never write into it."""
-    from napari_cryoet.demo import write_demo_pack
+    from napari_cryoet.demo.write import write_demo_pack
 
     return make_once("demo-pack", lambda folder: write_demo_pack(folder, size="tiny"))
 
@@ -142,7 +142,7 @@ def demo_pack(make_once: Callable[[str, Callable[[Path], object]], Path]) -> Pat
 @pytest.fixture
 def demo_at_home(demo_pack: Path, user_folder: Path) -> Path:
     """The small demo where the program keeps the demo that it makes."""
-    from napari_cryoet.demo import demo_folder
+    from napari_cryoet.demo.write import demo_folder
 
     return Path(shutil.copytree(demo_pack, demo_folder()))
 

@@ -89,7 +89,7 @@ def test_a_pack_opens_its_default_run(viewer, demo_pack):
 
 
 def test_the_sample_is_the_demos_default_run(viewer, demo_pack, monkeypatch):
-    monkeypatch.setattr("napari_cryoet.demo.ensure_demo_pack", lambda stop=None: demo_pack)
+    monkeypatch.setattr("napari_cryoet.demo.write.ensure_demo_pack", lambda stop=None: demo_pack)
 
     layers = viewer.open_sample("napari-cryoet", "demo_run")
 

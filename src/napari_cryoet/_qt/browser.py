@@ -51,7 +51,7 @@ def open_any(source: str, job: Job) -> Portal:
 
     Imported here, in the worker, since it costs half a second.
     """
-    from napari_cryoet.demo import ensure_demo_pack
+    from napari_cryoet.demo.write import ensure_demo_pack
     from napari_cryoet.portal.portal import open_portal
 
     if source == "demo":

@@ -211,6 +211,6 @@ def _folder_of(source: Source | None) -> Path | None:
         return None
     if source.kind == "pack":
         return Path(source.location)
-    from napari_cryoet.demo import demo_folder
+    from napari_cryoet.demo.write import demo_folder
 
     return demo_folder()

@@ -38,7 +38,7 @@ def open_source(source: str, steps: Steps, stop: threading.Event) -> Portal:
 
 def make_demo(steps: Steps, stop: threading.Event) -> None:
     """Make the demo if need be."""
-    from napari_cryoet.demo import ensure_demo_pack
+    from napari_cryoet.demo.write import ensure_demo_pack
 
     ensure_demo_pack(progress=steps.show, stop=stop)
 
@@ -124,7 +124,7 @@ def pack(
     folder: Annotated[Path, Argument(metavar="FOLDER", help="Where to; must not be there yet, or be empty.")],
 ) -> None:
     """Write a pack: a folder that can be opened and served like a portal."""
-    from napari_cryoet.demo import write_demo_pack
+    from napari_cryoet.demo.write import write_demo_pack
 
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise PackError(f"{folder} is there already and isn't an empty folder.", hint="Choose a new folder.")

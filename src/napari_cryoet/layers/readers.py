@@ -96,8 +96,8 @@ def read_pack(folder: Path, run_id: int | None = None, *, stop: threading.Event 
 
 def read_demo_run(*, stop: threading.Event | None = None) -> list[LayerData]:
     """The demo's default run; the first time it is generated, which takes a while."""
-    from napari_cryoet.demo import ensure_demo_pack
     from napari_cryoet.demo.rows import RUNS
+    from napari_cryoet.demo.write import ensure_demo_pack
 
     return read_pack(ensure_demo_pack(stop=stop), RUNS[0].id, stop=stop)
 

@@ -257,7 +257,7 @@ def _open_pack(folder: Path) -> Portal:
 
 
 def _open_demo(stop: threading.Event | None) -> Ask:
-    from napari_cryoet.demo import ensure_demo_pack
+    from napari_cryoet.demo.write import ensure_demo_pack
     from napari_cryoet.packs.pack import open_pack
 
     return asker_of_pack(open_pack(ensure_demo_pack(stop=stop)))
