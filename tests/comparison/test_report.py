@@ -63,7 +63,7 @@ def test_json_holds_provenance_settings_numbers_and_edits():
 
     assert (told["method"], told["radius_angstrom"], told["beta"]) == ("optimal", 15, 4)
     assert (told["a"]["name"], told["a"]["edits"], told["a"]["about"]["share"]) == ("ribosome · AN-5", ["kept 2"], None)
-    assert told["portal"]["a"]["confidence_precision_percent"] == 90.1
+    assert told["a"]["about"]["confidence_precision_percent"] == 90.1
     assert told["software"].startswith("napari-cryoet ")
     assert sum(told["distance"]["histogram"]["counts"]) == told["true_positives"] == 1
     instances = compare(MASK, MASK).plain()["instances"]

@@ -112,18 +112,6 @@ def test_what_is_outside_is_nan_and_what_is_inside_is_not(is_oriented):
     assert np.nanmin(corner) == np.nanmax(corner) == 1  # and the slab's mean counts only what is there
 
 
-def test_a_crop_along_the_particles_axes_shows_them_upright():
-    """A rod along the particle's z axis, which lies along the volume's y, is a rod along z in its own frame."""
-    values = np.zeros((40, 40, 40), dtype=np.float32)
-    values[20, 10:31, 20] = 1.0
-    turned = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])  # first column: particle's z is y
-    reader = CropReader(in_memory(values), [[20, 20, 20]], turned[None])
-    (crop,) = reader.read([0], Frame(210, 10, plane="xz", is_oriented=True))
-
-    assert (crop.values[1:-1, 10] > 0.99).all()
-    assert crop.values[:, :9].max() < 1e-6
-
-
 def test_picks_without_a_rotation_are_cut_along_the_volume():
     rotations = np.stack([np.full((3, 3), np.nan), np.eye(3) * 2, np.diag([1.0, 1.0, -1.0])])
     reader = CropReader(in_memory(ramp()), [[18, 24, 32]] * 3, rotations)

@@ -77,24 +77,14 @@ class Mask:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InstanceScores:
-    """Object by object: objects of A and B match if their intersection over union is at least a threshold.
-
-    Attributes
-    ----------
-    labels_a, labels_b, ious
-        (n,) matched objects and their intersection over union.
-    scores
-        Counts of objects, their precision, recall and F-beta.
-    panoptic_quality
-        The sum of the IoUs over the number of matches and half of the other objects (Kirillov et al. 2019).
-    """
+    """Object by object: objects of A and B match if their intersection over union is at least a threshold."""
 
     threshold: float
-    labels_a: NDArray[np.int64]
+    labels_a: NDArray[np.int64]  # (n,) of the objects that match, as are the next two
     labels_b: NDArray[np.int64]
     ious: NDArray[np.float64]
-    scores: Scores
-    panoptic_quality: float
+    scores: Scores  # counts objects
+    panoptic_quality: float  # sum of IoUs over matches and half of the other objects (Kirillov et al. 2019)
 
     def plain(self) -> dict[str, Any]:
         """The numbers for JSON."""

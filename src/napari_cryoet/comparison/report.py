@@ -48,23 +48,18 @@ _REASONS: Final = {
 }
 #: Fields of comparisons that are no figures.
 _NO_FIGURES: Final = frozenset({"a", "b", "notes"})
-_OF_PORTAL: Final = ("annotation_id", "confidence_precision_percent", "confidence_recall_percent", "ground_truth_used")
+#: What the portal itself says of an annotation, in ``about``.
+_OF_PORTAL: Final = ("confidence_precision_percent", "confidence_recall_percent", "ground_truth_used")
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Comparison(ABC):
-    """A, which is judged, against B, the reference.
-
-    Attributes
-    ----------
-    notes
-        What to know when you read the numbers.
-    """
+    """A, which is judged, against B, the reference."""
 
     kind: ClassVar[str]
     a: Picks | Mask
     b: Picks | Mask
-    notes: tuple[str, ...]
+    notes: tuple[str, ...]  # what to know when you read the numbers
 
     @property
     @abstractmethod
@@ -98,7 +93,6 @@ class Comparison(ABC):
             "b": _plain_side(self.b),
             **{key: value.plain() if hasattr(value, "plain") else value for key, value in self.figures.items()},
             "why_undefined": self.why_undefined,
-            "portal": {"a": _portal_numbers(self.a), "b": _portal_numbers(self.b)},
             "notes": self.notes,
             "software": f"napari-cryoet {__version__}",
         }
@@ -209,8 +203,9 @@ def remarks_of(comparison: Comparison) -> list[str]:
     """What the portal itself says about A and B, what to know when you read the numbers, and why some are undefined."""
     lines = []
     for letter, side in (("A", comparison.a), ("B", comparison.b)):
-        if numbers := _portal_numbers(side):
-            _, precision, recall, used = ("unknown" if value is None else value for value in numbers.values())
+        numbers = [side.about.get(name) for name in _OF_PORTAL]
+        if any(numbers):
+            precision, recall, used = ("unknown" if number is None else number for number in numbers)
             said = f"precision {precision} %, recall {recall} %, ground truth {used}"
             lines.append(plain(f"The portal says about {letter} as published: {said}."))
     undefined = [f"No {label_of(key)}: {why}" for key, why in comparison.why_undefined.items()]
@@ -245,12 +240,6 @@ def name_of_side(side: Picks | Mask) -> str:
     if about.get("annotation_id"):
         return joined(plain(about.get("run_name")), plain(about.get("object_name")), f"AN-{about['annotation_id']}")
     return plain(name_of(about["source_url"])) if about.get("source_url") else ""
-
-
-def _portal_numbers(side: Picks | Mask) -> dict[str, Any] | None:
-    """The portal's own precision and recall of an annotation in percent, and its ground truth; None if it has none."""
-    numbers = {name: side.about.get(name) for name in _OF_PORTAL}
-    return numbers if any(numbers[name] for name in _OF_PORTAL[1:]) else None
 
 
 def _plain_side(side: Picks | Mask) -> dict[str, Any]:

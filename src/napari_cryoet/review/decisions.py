@@ -39,13 +39,7 @@ class _Step:
 
 
 class Decisions:
-    """Verdicts by pick id. A pick that isn't in it is undecided.
-
-    Parameters
-    ----------
-    verdicts
-        What was decided before; this can't be undone.
-    """
+    """Verdicts by pick id. A pick that isn't in it is undecided, and what it begins with can't be undone."""
 
     def __init__(self, verdicts: Mapping[int, Verdict] = MappingProxyType({})) -> None:
         self._codes = {int(pick_id): int(verdict) for pick_id, verdict in verdicts.items()}
