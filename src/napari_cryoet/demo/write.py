@@ -40,10 +40,7 @@ def demo_folder() -> Path:
 def ensure_demo_pack(
     progress: Progress | None = None, stop: threading.Event | None = None, *, size: Size = "full"
 ) -> Path:
-    """The demo in the user's cache, made if it isn't there yet: once, whoever else asks meanwhile.
-
-    Parameters and errors are those of `write_demo_pack`.
-    """
+    """The demo in the user's cache, made by `write_demo_pack` if it isn't there: once, whoever asks meanwhile."""
     folder = demo_folder()
     if is_pack(folder):
         return folder
@@ -70,19 +67,10 @@ def write_demo_pack(
     progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> Path:
-    """Write the demo into a folder that doesn't exist or is empty: whole, or not at all.
+    """Write the demo into a folder that doesn't exist or is empty (else ExistsError): whole, or not at all.
 
-    Parameters
-    ----------
-    size
-        "full" for people; "tiny" has the same content in voxels four times as large, for tests.
-    progress
-        Called with the share that is done (0 to 1) and words for it.
-
-    Raises
-    ------
-    ExistsError
-        There is something in the folder.
+    ``size`` "tiny" has the same content in voxels four times as large, for tests; ``progress`` is called with the share
+    that is done, 0 to 1, and words for it.
     """
     folder = Path(folder)
     is_empty = folder.is_dir() and not any(folder.iterdir())

@@ -48,23 +48,13 @@ class PlannedItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Everything that a download will fetch.
-
-    Attributes
-    ----------
-    rows
-        Of the portal's tables; those of what was downloaded become the tables of the folder.
-    https_prefix, s3_prefix
-        How the addresses in the rows begin; what follows are paths below the folder.
-    source, terms
-        Where it comes from, and under which licence.
-    """
+    """Everything that a download will fetch."""
 
     items: tuple[PlannedItem, ...]
-    rows: Rows
-    https_prefix: str
+    rows: Rows  # those of what was downloaded become the tables of the folder
+    https_prefix: str  # how the addresses in the rows begin; what follows are paths below the folder
     s3_prefix: str
-    source: str
+    source: str  # where it comes from
     terms: Terms
 
     @property

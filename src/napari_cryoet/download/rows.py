@@ -43,13 +43,7 @@ def file_columns() -> Mapping[str, Mapping[str, FileColumn]]:
 def ask_rows(
     portal: Portal, *, dataset_id: int | None = None, run_ids: Iterable[int] = (), stop: threading.Event | None = None
 ) -> Rows:
-    """All rows that belong to a dataset, or to runs, with their datasets and depositions.
-
-    Raises
-    ------
-    NotFoundError
-        If the portal doesn't have the dataset or a run.
-    """
+    """All rows of a dataset, or of runs, with their datasets and depositions; NotFoundError without them."""
     wanted = set(run_ids)
     rows: dict[str, list[Row]] = {}
     of_tops: dict[str, Row] = {"runs": {"datasetId": {"_eq": dataset_id}} if dataset_id else {"id": {"_in": [*wanted]}}}

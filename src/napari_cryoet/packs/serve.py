@@ -59,23 +59,10 @@ _OWN_NAMES: Final = ("localhost", "127.0.0.1", "[::1]", socket.gethostname(), f"
 
 
 class PackServer(AbstractContextManager["PackServer"]):
-    """A pack that is being served, until `close`; a context too.
+    """A pack that is being served, until `close`; a context too. NetworkError where the address can't be had.
 
-    Parameters
-    ----------
-    host
-        The address to listen at; by default this machine alone can connect.
-    port
-        The port, or 0 for a free one.
-    names
-        Further names of this computer under which clients may ask, such as the one that a router gives it.
-    cors
-        Origins whose web pages may read, such as ``https://neuroglancer-demo.appspot.com``; none by default.
-
-    Raises
-    ------
-    NetworkError
-        The address can't be had.
+    By default only this machine can connect, at a free port. ``names`` are further names of this computer under which
+    clients may ask, such as the one that a router gives it, ``cors`` origins whose web pages may read.
     """
 
     def __init__(

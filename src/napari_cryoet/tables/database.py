@@ -72,15 +72,10 @@ class Limits:
 
 
 class Database:
-    """Tables in memory; safe to share by threads.
+    """Tables in memory, each read when a query first needs it; safe to share by threads.
 
     Methods raise PortalError for what can't be answered or takes too long, PackError where a table can't be read, and
     StoppedError where the limits' ``stop`` is set.
-
-    Parameters
-    ----------
-    rows
-        The rows of each table; a table is taken from it when a query first needs it.
     """
 
     def __init__(self, rows: Mapping[str, Iterable[Row]]) -> None:
