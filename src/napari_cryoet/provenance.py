@@ -6,15 +6,13 @@ the layer can be traced back to the portal without it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
-from datetime import date
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from napari_cryoet._version import __version__
+from napari_cryoet.formats.notes import plain_data
 from napari_cryoet.portal.links import database_links, publication_links
 from napari_cryoet.records import (
     PORTAL_TERMS,
@@ -26,27 +24,6 @@ from napari_cryoet.records import (
     TiltSeries,
     Tomogram,
 )
-
-
-def plain_data(value: Any) -> Any:
-    """A record, or anything in one, as dicts, lists, texts and numbers.
-
-    Dates become ISO texts, numbers that JSON can't hold None, numpy's numbers Python's.
-    """
-    if isinstance(value, np.generic | np.ndarray):
-        value = value.tolist()
-    if isinstance(value, msgspec.Struct):
-        value = msgspec.structs.asdict(value)
-    match value:
-        case date():
-            return value.isoformat()
-        case float() if not math.isfinite(value):
-            return None
-        case Mapping():
-            return {str(key): plain_data(item) for key, item in value.items()}
-        case list() | tuple():
-            return [plain_data(item) for item in value]
-    return value
 
 
 def of_tomogram(tomogram: Tomogram, source_url: str) -> dict[str, Any]:

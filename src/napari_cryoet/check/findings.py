@@ -26,8 +26,8 @@ from napari_cryoet.check.evidence import (
 from napari_cryoet.check.readings import Frame, Reading, duplicates, shifted
 from napari_cryoet.exceptions import FormatError, raise_if_stopped, stoppable
 from napari_cryoet.formats.common import spacing_in_layout
+from napari_cryoet.formats.notes import plain_data
 from napari_cryoet.picks import Picks
-from napari_cryoet.provenance import plain_data
 from napari_cryoet.records import Tomogram
 from napari_cryoet.volumes import Volume, are_inside, edge_distances, name_of, open_volume
 from napari_cryoet.wording import count_text, nm_text

@@ -53,8 +53,8 @@ def search(
 
     napari-cryoet search live ribosome pombe
     """
+    from napari_cryoet.formats.notes import plain_data
     from napari_cryoet.portal.search import search_catalogue
-    from napari_cryoet.provenance import plain_data
 
     with working() as (stop, steps), closing(open_source(source, steps, stop)) as portal:
         catalogue = portal.catalogue(stop=stop)

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet._version import __version__
+from napari_cryoet.formats.notes import plain_data
 from napari_cryoet.picks import Picks
-from napari_cryoet.provenance import plain_data
 from napari_cryoet.volumes import name_of
 from napari_cryoet.wording import joined, nm_text, plain
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import msgspec
+import numpy as np
 
 from napari_cryoet._version import __version__
 from napari_cryoet.exceptions import FormatError, SaveError
@@ -80,8 +82,31 @@ def of_export(
         "shape_zyx": shape_zyx,
         "alignment_id": alignment_id,
         "edits": list(edits),
-        "source": msgspec.to_builtins(dict(source), enc_hook=_as_plain),
+        "source": plain_data(source),
     }
+
+
+def plain_data(value: Any) -> Any:
+    """A record, or anything in one, as dicts, lists, texts and numbers.
+
+    Dates become ISO texts, numbers that JSON can't hold None, numpy's numbers Python's, and what else there is texts.
+    """
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, msgspec.Struct):
+        value = msgspec.structs.asdict(value)
+    match value:
+        case date():
+            return value.isoformat()
+        case float() if not math.isfinite(value):
+            return None
+        case Mapping():
+            return {str(key): plain_data(item) for key, item in value.items()}
+        case list() | tuple():
+            return [plain_data(item) for item in value]
+        case None | str() | int() | float():
+            return value
+    return str(value)
 
 
 def source_of(path: Path | None, notes: Notes | None) -> dict[str, Any]:
@@ -170,10 +195,3 @@ def _sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise FormatError(f"{path.name!r} can't be read: {error.strerror or error}.") from error
-
-
-def _as_plain(value: Any) -> Any:
-    """What numpy and read-only dicts hold, as plain data."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    return value.tolist() if hasattr(value, "tolist") else str(value)

@@ -44,11 +44,6 @@ def layer_specs(pyramid: Pyramid, **options: Any) -> list[LayerSpec]:
         whole numbers.
     **options
         Of napari's layers; they come before what the file says.
-
-    Raises
-    ------
-    StreamError
-        If that plane can't be read.
     """
     name, channels, common = _name_of(pyramid), parse_channels(pyramid.metadata), _world(pyramid)
     if "c" not in pyramid.axes or len(pyramid.axes) <= _SPATIAL_AXES:

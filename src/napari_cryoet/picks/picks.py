@@ -56,11 +56,6 @@ class Picks:
         What was done to them since they were read, oldest first.
     next_id
         The first id for added picks: larger than any that was ever among them.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a value is none that the attribute can have, or a column isn't as long as the points.
     """
 
     points_zyx: NDArray[np.float64]
