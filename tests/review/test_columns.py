@@ -44,7 +44,7 @@ def test_a_filter_means_what_it_says(text, rows):
     ("text", "noun"),
     [
         ("size > 3", "nearest_nm"),
-        ("score >", "early"),
+        ("score >", "score >"),
         ("score > high", "high"),
         ("'picked by' > 3", "texts"),
         ("score > 3 nearest_nm < 2", "nearest_nm"),

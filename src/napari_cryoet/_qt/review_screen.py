@@ -28,6 +28,7 @@ from napari_cryoet._qt.theme import Theme
 from napari_cryoet._qt.verdict_buttons import VerdictButtons
 from napari_cryoet.review.crops import CropReader
 from napari_cryoet.review.review import Review
+from napari_cryoet.volumes import are_inside
 from napari_cryoet.wording import count_text, plain
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class ReviewScreen(Dock):
         obstacle: str = "",
     ) -> None:
         """Show what there is to judge, or say what is lacking."""
-        is_outside = reader is not None and len(reader.points_zyx) > 0 and reader.n_inside == 0
+        is_outside = reader is not None and _are_all_outside(reader)
         if review is None:
             words = NO_PICKS
         elif obstacle:
@@ -232,6 +233,11 @@ class ReviewScreen(Dock):
 
     def _on_theme(self) -> None:
         self.setStyleSheet(style_sheet(self.theme.colors, self.objectName()))
+
+
+def _are_all_outside(reader: CropReader) -> bool:
+    points = reader.points_zyx
+    return len(points) > 0 and not are_inside(points, reader.volume.shape).any()
 
 
 def _unsorted_text(n_unsorted: int, total: int) -> str:

@@ -75,7 +75,7 @@ def _split(tokens: list[str], keyword: str) -> list[list[str]]:
 
 def _condition(tokens: list[str], columns: Columns) -> Mask:
     if len(tokens) < 3:
-        raise FormatError("The filter ends too early." if tokens else "The filter lacks a condition.", hint=_HINT)
+        raise FormatError(f"“{' '.join(tokens)}” is no condition.", hint=_HINT)
     name, operator = _column_name(_unquoted(tokens[0]), columns), tokens[1].lower()
     column, values = columns[name], list(map(_unquoted, tokens[2:]))
     known: Mask = ~is_missing(column)

@@ -12,17 +12,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_cryoet import volumes
 from napari_cryoet.exceptions import FormatError, raise_if_stopped
 from napari_cryoet.picks import are_rotations
 from napari_cryoet.volumes import are_inside
-
-if TYPE_CHECKING:
-    from napari_cryoet.streaming.grid import Box
 
 Plane = Literal["xy", "xz", "yz"]
 
@@ -113,18 +111,10 @@ def open_for_review(data: Any, spacing_zyx: ArrayLike) -> Volume:
     else:
         is_multiscale = isinstance(data, Sequence) or not hasattr(data, "dtype")
         array = data[0] if is_multiscale else data
-        volume = Volume(_reader_of(array), (tuple(array.shape),), ((1.0,) * 3,), spacing)
+        volume = Volume(volumes.Volume([array]).read, (tuple(array.shape),), ((1.0,) * 3,), spacing)
     if len(volume.shape) != 3:
         raise FormatError(f"Crops are cut from volumes with three axes, and this image has {len(volume.shape)}.")
     return volume
-
-
-def _reader_of(array: Any) -> Callable[..., NDArray[Any]]:
-    def read(_level: int, box: Box, *, stop: threading.Event | None) -> NDArray[Any]:
-        raise_if_stopped(stop)
-        return np.asarray(array[tuple(slice(*span) for span in box)])
-
-    return read
 
 
 # what is cut
@@ -215,11 +205,6 @@ class CropReader:
         if self._rotations is not None:
             self.are_oriented = are_rotations(self._rotations) if are_oriented is None else are_oriented
 
-    @property
-    def n_inside(self) -> int:
-        """How many of the picks lie inside the volume."""
-        return int(are_inside(self.points_zyx, self.volume.shape).sum())
-
     def read(self, rows: Iterable[int], shape: Frame | Cube, *, stop: threading.Event | None = None) -> Iterator[Crop]:
         """Cut crops around some picks. From a server several are read at a time, and come as they are ready.
 
@@ -251,6 +236,7 @@ class CropReader:
         return [int(row) for row in chosen[np.lexsort((z, x, y))]]
 
     def _cut(self, row: int, shape: Frame | Cube, stop: threading.Event | None) -> Crop:
+        raise_if_stopped(stop)
         volume, level = self.volume, self.volume.level_for(shape.side_angstrom / shape.pixels)
         is_oriented = shape.is_oriented and self.are_oriented[row]
         axes = self._rotations[row] if is_oriented and self._rotations is not None else np.eye(3)
