@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -96,7 +95,7 @@ class Comparison(ABC):
             "notes": self.notes,
             "software": f"napari-cryoet {__version__}",
         }
-        return dict(json.loads(json.dumps(plain_data(report), default=str)))  # a script's `about` can be anything
+        return dict(plain_data(report))
 
 
 @dataclass(frozen=True, slots=True)
