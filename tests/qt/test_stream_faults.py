@@ -14,6 +14,7 @@ from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec
 from napari_cryoet.network import client
 from napari_cryoet.streaming import open_pyramid
+from napari_cryoet.streaming.engine import shared_engine
 from qt.docks import FINEST
 from qt.fake_link import NothingHeld, OneLayer
 from server import Server, garbled, saying, sent, status, without_ranges
@@ -125,6 +126,7 @@ def test_an_image_that_changed_says_so_and_shows_nothing_of_the_new_one(qtbot, v
     qtbot.waitUntil(lambda: isinstance(shown.stream.state.error, ChangedError))
     qtbot.waitUntil(lambda: "image.zarr" in shown.strip.label.accessibleName())
     assert_nothing_wrong_is_drawn(shown.layer, 95, truth)
+    qtbot.waitUntil(lambda: shared_engine().is_idle)  # what was about to be sent takes no place of that server's
 
 
 def test_a_server_that_knows_no_ranges_only_costs_time(qtbot, viewer, server, shown, truth):

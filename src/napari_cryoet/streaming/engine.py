@@ -366,6 +366,14 @@ class Engine:
             queue.in_flight.add(request)
             queue.line.began(request.began_at)
             request.task = self.loop.create_task(self._fetch(queue, request))
+            request.task.add_done_callback(partial(self._on_ended, queue, request))
+
+    def _on_ended(self, queue: _Queue, request: _Request, _task: asyncio.Task[None]) -> None:
+        """Free the place of a request whose task was cancelled before it began."""
+        if request in queue.in_flight:
+            queue.in_flight.discard(request)
+            self._leave_line(queue, request, 0)
+            self._dispatch(queue)
 
     def _next(self, queue: _Queue) -> _Request | None:
         """What somebody waits for and what somebody looks at take turns."""
