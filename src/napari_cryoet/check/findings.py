@@ -228,7 +228,7 @@ def check_picks(
         raise_if_stopped(stop)
         progress(share, words)
 
-    opened = volume if isinstance(volume, Volume) else _opened(volume, stop)
+    opened = volume if isinstance(volume, Volume) else open_to_check(volume, stop)
     origin_zyx = (0.0, 0.0, 0.0)
     if isinstance(volume, Tomogram):
         origin_zyx = (float(volume.offset_z), float(volume.offset_y), float(volume.offset_x))
@@ -257,12 +257,17 @@ def diameter_of(about: Mapping[str, Any]) -> tuple[float, bool]:
     return DEFAULT_DIAMETER_ANGSTROM, False
 
 
-def _opened(volume: Tomogram | str | Path, stop: threading.Event | None) -> Volume:
+def open_to_check(
+    volume: Tomogram | str | Path, stop: threading.Event | None, default_angstrom: float | None = None
+) -> Volume:
+    """A volume with the voxel spacing of its record, folder or file; where none says it, the default one."""
     spacing = volume.voxel_spacing if isinstance(volume, Tomogram) else spacing_in_layout(volume)
     address = volume.https_omezarr_dir or volume.https_mrc_file if isinstance(volume, Tomogram) else volume
     if not address:
         raise FormatError("The portal lists no OME-Zarr and no MRC file for this tomogram.")
     opened = open_volume(address, stop=stop)
+    if opened.spacing_angstrom is None:
+        spacing = spacing or default_angstrom
     return opened if spacing is None else replace(opened, spacing_angstrom=(spacing,) * 3)
 
 

@@ -7,7 +7,6 @@ import math
 import os
 import threading
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -92,9 +91,9 @@ def check(
 
     napari-cryoet check picks.ndjson TS_026.zarr --spacing 13.48 --diameter 300
     """
-    from napari_cryoet.check.findings import check_picks
+    from napari_cryoet.check.findings import check_picks, open_to_check
 
-    with working() as (stop, steps), closing(_opened_volume(volume, spacing, stop)) as opened:
+    with working() as (stop, steps), closing(open_to_check(volume, stop, spacing)) as opened:
         read = _read_picks(picks, spacing, opened, {"tomogram": tomogram, "unit": unit})
         found = check_picks(read, opened, diameter_angstrom=diameter, stop=stop, progress=steps.show)
     notes = [*read.about.get("warnings", ()), *opened.remarks]
@@ -160,18 +159,6 @@ def compare(
     for letter, side in zip("AB", sides, strict=True):
         for note in side.about.get("warnings", ()):
             say(f"note on {letter}: {note}")
-
-
-def _opened_volume(address: str, spacing: float | None, stop: threading.Event) -> Volume:
-    """The volume, with the voxel spacing of its folder or its file; where neither says it, that of the picks."""
-    from napari_cryoet.formats.common import spacing_in_layout
-    from napari_cryoet.volumes import open_volume
-
-    volume = open_volume(address, stop=stop)
-    own = spacing_in_layout(address)
-    if own is None and volume.spacing_angstrom is None:
-        own = spacing
-    return volume if own is None else replace(volume, spacing_angstrom=(own,) * 3)
 
 
 def _read_picks(path: str, spacing: float | None, volume: Volume, given: dict[str, Any]) -> Picks:
