@@ -1,12 +1,5 @@
 """Picks: the points of one annotation as one frozen value, and the history of edits to it."""
 
-from napari_cryoet.picks.picks import (
-    LARGEST_ID,
-    NO_INSTANCE,
-    ROTATION_TOLERANCE,
-    Picks,
-    are_rotations,
-    joined,
-)
+from napari_cryoet.picks.picks import LARGEST_ID, NO_INSTANCE, Picks, are_rotations
 
-__all__ = ["LARGEST_ID", "NO_INSTANCE", "ROTATION_TOLERANCE", "Picks", "are_rotations", "joined"]
+__all__ = ["LARGEST_ID", "NO_INSTANCE", "Picks", "are_rotations"]

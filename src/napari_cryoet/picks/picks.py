@@ -6,7 +6,7 @@ row in a layer, its line in a file and its verdict in a review.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
 from types import MappingProxyType
@@ -180,35 +180,20 @@ class Picks:
     def added(self, points_zyx: ArrayLike, edit: str = "") -> Picks:
         """With further picks at the end, of which only the position is known, in voxels of the picks' own grid."""
         points = np.asarray(points_zyx, dtype=np.float64).reshape(-1, 3)
-        ids = np.arange(self.next_id, self.next_id + len(points))
-        return joined([self, Picks(points, self.spacing_angstrom, ids=ids)], edit)
+        count = len(points)
+        return self.changed(
+            edit,
+            points_zyx=np.concatenate([self.points_zyx, points]),
+            rotations_zyx=_extended(self.rotations_zyx, count, np.nan),
+            instance_ids=_extended(self.instance_ids, count, NO_INSTANCE),
+            scores=_extended(self.scores, count, np.nan),
+            features={name: _extended(column, count, np.nan) for name, column in self.features.items()},
+            ids=np.concatenate([self.ids, np.arange(self.next_id, self.next_id + count)]),
+        )
 
     def changed(self, edit: str = "", **columns: Any) -> Picks:
         """With other values of some attributes, and a note of what was done."""
         return replace(self, **columns, edits=(*self.edits, edit) if edit else self.edits)
-
-
-def joined(parts: Sequence[Picks], edit: str = "") -> Picks:
-    """All picks of several sets, in the grid and with the provenance of the first.
-
-    An id that an earlier part already has is replaced by a new one. ValueError if only some have a voxel spacing, or
-    they belong to different alignments.
-    """
-    first = parts[0]
-    alignments = sorted({part.alignment_id for part in parts if part.alignment_id is not None})
-    if len(alignments) > 1:
-        raise ValueError(f"picks of several alignments ({', '.join(map(str, alignments))}) can't be joined")
-    placed = [first, *(_in_grid_of(first, part) for part in parts[1:])]
-    names = list(dict.fromkeys(name for part in placed for name in part.features))
-    return first.changed(
-        edit,
-        points_zyx=np.concatenate([part.points_zyx for part in placed]),
-        rotations_zyx=_stacked(placed, "rotations_zyx", np.nan),
-        instance_ids=_stacked(placed, "instance_ids", NO_INSTANCE),
-        scores=_stacked(placed, "scores", np.nan),
-        features={name: _joined_feature([(part.features.get(name), len(part)) for part in placed]) for name in names},
-        ids=_unique_ids([part.ids for part in placed], max(part.next_id for part in placed)),
-    )
 
 
 def are_rotations(matrices: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -284,46 +269,10 @@ def _frozen_features(features: Mapping[str, Any], count: int) -> dict[str, NDArr
     return {name: _frozen(column, None, (count,), name) for name, column in features.items()}
 
 
-def _in_grid_of(first: Picks, part: Picks) -> Picks:
-    if part.spacing_angstrom == first.spacing_angstrom:
-        return part
-    if first.spacing_angstrom is None or part.spacing_angstrom is None:
-        raise ValueError("picks with and without a voxel spacing can't be joined")
-    return part.rescaled(first.spacing_angstrom)
-
-
-def _stacked(parts: Sequence[Picks], name: str, missing: float) -> Any:
-    """One attribute of all parts, filled where a part lacks it; None if all do."""
-    columns = [getattr(part, name) for part in parts]
-    known = next((column for column in columns if column is not None), None)
-    if known is None:
-        return None
-    filled = [
-        np.full((len(part), *known.shape[1:]), missing, known.dtype) if column is None else column
-        for part, column in zip(parts, columns, strict=True)
-    ]
-    return np.concatenate(filled)
-
-
-def _joined_feature(columns: Sequence[tuple[NDArray[Any] | None, int]]) -> NDArray[Any]:
-    """A column of all parts, each given with its length; NaN or "" where a part lacks it."""
-    present = [column for column, _ in columns if column is not None]
-    lacks_some = any(column is None and count for column, count in columns)
-    kinds = {column.dtype.kind for column in present}
-    if kinds <= set("iuf") or (kinds == {"b"} and not lacks_some):
-        parts = [np.full(count, np.nan) if column is None and count else column for column, count in columns]
-        return np.concatenate([part for part in parts if part is not None])
-    return np.concatenate(
-        [np.full(count, "", object) if column is None else column.astype(object) for column, count in columns]
-    )
-
-
-def _unique_ids(parts: Sequence[NDArray[np.int64]], next_id: int) -> NDArray[np.int64]:
-    found = np.empty(0, dtype=np.int64)
-    for ids in parts:
-        is_taken = np.isin(ids, found)
-        fresh = ids.copy()
-        fresh[is_taken] = np.arange(next_id, next_id + is_taken.sum())
-        next_id += int(is_taken.sum())
-        found = np.concatenate([found, fresh])
-    return found
+def _extended(column: NDArray[Any] | None, count: int, missing: float) -> Any:
+    """A column with more rows, of which nothing is known: for texts and truth values an empty text stands there."""
+    if column is None or not count:
+        return column
+    if column.dtype.kind not in "iuf":
+        return np.concatenate([column.astype(object), np.full(count, "", object)])
+    return np.concatenate([column, np.full((count, *column.shape[1:]), missing)])
