@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from napari.layers import Labels, Layer, Points, Surface, Vectors
 from napari.utils.colormaps import Colormap, DirectLabelColormap
 
 from napari_cryoet.appearance.colors import RGBA
-
-#: napari's names for what stands for the colour of a layer; points have a fill besides.
-MAIN_COLORS: Final = ("border_color", "colormap")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,31 +42,6 @@ def paint(layer: Layer, color: RGBA) -> None:
         layer.colormap = DirectLabelColormap(color_dict={None: color, 0: (0, 0, 0, 0), 1: color})
     elif isinstance(layer, Surface):
         layer.colormap = Colormap([color, color])
-
-
-def single_colors(layer: Layer) -> dict[str, RGBA]:
-    """What of a layer has one colour, by napari's name for it; arrows follow their points, and have none here."""
-    match layer:
-        case Points():
-            found = {"border_color": _color_of(layer), "face_color": _single(_undimmed(layer.face_color))}
-        case Labels() | Surface():
-            found = {"colormap": _color_of(layer)}
-        case _:
-            found = {}
-    return {name: color for name, color in found.items() if color is not None}
-
-
-def give_colors(layer: Layer, colors: Mapping[str, RGBA]) -> None:
-    """Give a layer colours by napari's names for them; what is filled faintly stays as faint."""
-    for name, color in colors.items():
-        if isinstance(layer, Points) and hasattr(layer, name):
-            held = np.array(getattr(layer, name))
-            held[:, :3] = color[:3]
-            setattr(layer, name, held)
-            opacity = float(held[:, 3].max(initial=0.0)) or color[3]
-            setattr(layer, f"current_{name}", [*color[:3], opacity])
-        elif name == "colormap" and isinstance(layer, Labels | Surface):
-            paint(layer, color)
 
 
 def watch(layer: Layer, changed: Callable[[], None]) -> None:

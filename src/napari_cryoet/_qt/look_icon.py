@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
-from napari.layers import Layer, Points
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QBrush, QColor, QIcon, QPainter, QPen, QPixmap, QPolygonF
 
-from napari_cryoet._qt.appearance import appearance_of
 from napari_cryoet.appearance.colors import RGBA
 
 _GRID: Final = 16
@@ -26,28 +24,6 @@ _CROSSES: Final = {
     "x": [((3, 3), (13, 13)), ((13, 3), (3, 13))],
 }
 _SYMBOLS: Final = frozenset({*_ROUND, *_POLYGONS, *_CROSSES})
-
-
-class Look(NamedTuple):
-    """What tells a layer from others in the viewer; the colour is None where it has several."""
-
-    color: RGBA | None
-    symbol: str
-
-
-def look_of(layer: Layer) -> Look:
-    """How a layer looks; for each of its points that is looked up anew, so ask once for all that you need."""
-    return Look(appearance_of(layer).color, symbol_of(layer))
-
-
-def symbol_of(layer: Layer) -> str:
-    """Napari's word for the symbol of a layer's points; empty where they have several, and for what has none."""
-    if not isinstance(layer, Points):
-        return ""
-    if not len(layer.data):
-        return _word_of(layer.current_symbol)
-    symbols = layer.symbol.tolist()  # of a million, numpy would compare each by a call
-    return _word_of(symbols[0]) if symbols.count(symbols[0]) == len(symbols) else ""
 
 
 def look_icon(color: RGBA | None, symbol: str, outline: QColor) -> QIcon:
@@ -96,7 +72,3 @@ def _draw(painter: QPainter, symbol: str) -> None:
             painter.drawLine(QPointF(*start), QPointF(*end))
     else:
         painter.drawRoundedRect(QRectF(2.5, 2.5, 11, 11), 2.5, 2.5)
-
-
-def _word_of(symbol: object) -> str:
-    return str(getattr(symbol, "value", symbol))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QMainWindow, QOpenGLWidget
-
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.viewer import Viewer
@@ -24,10 +22,3 @@ def has_window(viewer: ViewerModel) -> bool:
         return hasattr(viewer, "window") and bool(main_window(viewer))
     except RuntimeError:  # Qt has deleted it
         return False
-
-
-def canvas_of(viewer: ViewerModel) -> QOpenGLWidget | None:
-    """What a viewer is drawn on; None where it has no window, or napari draws in another way."""
-    window = main_window(viewer) if hasattr(viewer, "window") else None
-    center = window.centralWidget() if isinstance(window, QMainWindow) else None
-    return None if center is None else center.findChild(QOpenGLWidget)

@@ -128,12 +128,6 @@ def open_viewers() -> set[Viewer]:
     return set(getattr(Viewer, "_instances", {current_viewer()} - {None}))
 
 
-def has_lost_canvas(window: QWidget) -> bool:
-    """Whether napari has closed the canvas of a window, as `Viewer.close` does before it closes the window."""
-    canvas = getattr(window, "_qt_viewer", None)
-    return canvas is not None and not canvas.isVisible()
-
-
 def forget_place(window: QWidget) -> None:
     """Have a window of napari's closed without napari opening the next one where it was."""
     if hasattr(window, "_save_current_window_settings"):
