@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 DOCUMENTS: Final = frozenset({"zarr.json", ".zattrs", ".zarray", ".zgroup"})
 
-_LARGEST_WHOLE_BYTES = 256 * 2**20  # of a server that sends no parts; also what is held of such files in all
+_LARGEST_WHOLE_BYTES = 256 * 2**20  # of a server that sends no parts; also what an image holds of such files in all
 _PATIENCE_S = 5.0  # with a server that is only asked whether what is kept still holds
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 
@@ -98,6 +98,7 @@ class HttpSource:
         self.line = f"{self._parts.scheme}://{self._parts.hostname}:{self._parts.port or ''}"
         self.bytes_read = 0
         self._sends_parts = True
+        self._wholes = _WholeFiles()
 
     async def read(
         self, key: str, start: int = 0, length: int | None = None, *, etag: str | None = None, limit_bytes: int
@@ -110,7 +111,7 @@ class HttpSource:
                 return await self._get(url, start, length, etag, limit_bytes)
             except _NoPartsError:
                 self._sends_parts = False
-        whole = await _wholes.read(url, etag, self._get_whole)
+        whole = await self._wholes.read(url, etag, self._get_whole)
         if etag is not None and (whole is None or whole.etag != etag):
             raise _changed(file_at(self.url, key))
         if whole is None:
@@ -141,11 +142,11 @@ class HttpSource:
 
     def forget(self, key: str) -> None:  # noqa: ARG002 - few are held, and all may go
         """See `Source`."""
-        _wholes.held.clear()
+        self._wholes.held.clear()
 
     def forget_all(self) -> None:
         """See `Source`."""
-        _wholes.held.clear()
+        self._wholes.held.clear()
 
 
 class _NoPartsError(Exception):
@@ -153,7 +154,7 @@ class _NoPartsError(Exception):
 
 
 class _WholeFiles:
-    """The last whole files of servers that send no parts, so that one isn't fetched for each part of it."""
+    """The last whole files of a server that sends no parts, so that one isn't fetched for each part of it."""
 
     def __init__(self) -> None:
         self.held: OrderedDict[str, Piece] = OrderedDict()
@@ -170,9 +171,6 @@ class _WholeFiles:
                 while sum(len(each.content) for each in self.held.values()) > _LARGEST_WHOLE_BYTES:
                     self.held.popitem(last=False)
             return piece
-
-
-_wholes = _WholeFiles()
 
 
 class FolderSource:
