@@ -8,6 +8,7 @@ wanted can have, and nothing is decoded to more bytes than a chunk may have.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import math
 import zlib
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from napari_cryoet.exceptions import ChangedError, FormatError
+from napari_cryoet.exceptions import ChangedError, CryoETError, FormatError
 from napari_cryoet.streaming import blosc
 from napari_cryoet.streaming.grid import BlockIndex, box_shape, make_grid
 
@@ -210,7 +211,16 @@ class Chunks:
         key = (*self._owner, kind, which)
         if (kept := self._memory.get(key)) is not None:
             return kept[0]
-        loading = self._loading.get(key) or self._loading.setdefault(key, _Load(asyncio.ensure_future(load())))
+        if (joined := self._loading.get(key)) is not None:
+            with contextlib.suppress(CryoETError):  # it may have been asked before you retried: ask again
+                return await self._wait(key, joined)
+        loading = self._loading.get(key)
+        if loading is None or loading is joined:
+            loading = self._loading[key] = _Load(asyncio.ensure_future(load()))
+        return await self._wait(key, loading)
+
+    async def _wait(self, key: tuple[Any, ...], loading: _Load) -> Any:
+        """What is being read; it is given up once nobody waits for it."""
         loading.waiting += 1
         try:
             value, size_bytes = await asyncio.shield(loading.task)
