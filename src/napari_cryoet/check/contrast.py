@@ -104,7 +104,7 @@ def read_contrast(
     stop: threading.Event | None = None,
     progress: Progress = lambda _share, _words: None,
 ) -> Contrast:
-    """Read the grid's level once and rank what stands out in it. ``progress`` may raise to end it."""
+    """Read the grid's level once and rank its voxels by contrast. ``progress`` may raise to stop."""
     voxels = _read(volume, grid, stop, progress)
     if voxels.min() == voxels.max():
         return Contrast(grid, np.zeros_like(voxels))

@@ -40,7 +40,7 @@ Unit = Literal["voxel", "angstrom", "nanometer"]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What is known of a file's picks besides the file; its grid is the one that counts if the file says none."""
+    """What the caller knows about a file's picks; its grid is used if the file names none."""
 
     spacing_angstrom: float | None = None
     shape_zyx: tuple[int, int, int] | None = None

@@ -148,7 +148,7 @@ class Chunks:
         return values
 
     def _filled(self, blocks: Iterable[BlockIndex]) -> dict[BlockIndex, Block]:
-        """Blocks of a missing chunk: one value that stands for all."""
+        """The blocks of a missing chunk, filled with the fill value."""
         value = np.asarray(self.layout.fill_value, self.layout.dtype)
         return {block: np.broadcast_to(value, box_shape(self.grid.box(block))) for block in blocks}
 

@@ -312,7 +312,7 @@ class Display:
         self._timer = self._engine.loop.call_later(after_s, self._plan)
 
     def _plan(self) -> None:
-        """Say to the engine what is wanted now."""
+        """Replace what this display has asked the engine for."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -96,7 +96,7 @@ def cut_part(box: Box, kept: tuple[int, ...], index: Any) -> tuple[Box, tuple[in
 class Grid:
     """The blocks of an array: what is fetched, decoded and kept as one.
 
-    On each axis ``borders`` says where blocks start, and where the last one stops. A block lies in one chunk, and
+    ``borders`` holds the start of each block on an axis, and the end of the last one. A block lies in one chunk, and
     blocks are requested together from boxes of ``run_shape``: a chunk, or a whole file of small ones.
     """
 
