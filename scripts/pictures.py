@@ -135,7 +135,7 @@ def drawn(widget: QWidget) -> Picture.Image:
 
 def tick(browser: Any, is_wanted: Callable[[AnnotationRow], bool]) -> Any:
     """Tick the first row of a run's annotations that is wanted, and bring it into view; gives its index."""
-    from napari_cryoet._qt.annotation_model import Column
+    from napari_cryoet._qt.browser.annotation_model import Column
 
     model, tree = browser.screens.run.annotations, browser.screens.run.tree
     groups = [model.index(number, 0) for number in range(model.rowCount())]

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from napari_cryoet._version import __version__
 
 if TYPE_CHECKING:
-    from napari_cryoet._qt.adding import add_layers
-    from napari_cryoet._qt.layer_picks import picks_of
-    from napari_cryoet._qt.on_screen import show_diameter, show_orientations, show_slabs
-    from napari_cryoet._qt.picks_link import PicksLink, link_of
+    from napari_cryoet._qt.layers.adding import add_layers
+    from napari_cryoet._qt.picks.layer_picks import picks_of
+    from napari_cryoet._qt.picks.on_screen import show_diameter, show_orientations, show_slabs
+    from napari_cryoet._qt.picks.picks_link import PicksLink, link_of
     from napari_cryoet._qt.streaming.progressive import StreamState, StreamStatus, make_layer
     from napari_cryoet.check.findings import Findings, check_picks
     from napari_cryoet.comparison.comparing import compare
@@ -106,10 +106,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "_qt.adding": ["add_layers"],
-    "_qt.layer_picks": ["picks_of"],
-    "_qt.on_screen": ["show_diameter", "show_orientations", "show_slabs"],
-    "_qt.picks_link": ["PicksLink", "link_of"],
+    "_qt.layers.adding": ["add_layers"],
+    "_qt.picks.layer_picks": ["picks_of"],
+    "_qt.picks.on_screen": ["show_diameter", "show_orientations", "show_slabs"],
+    "_qt.picks.picks_link": ["PicksLink", "link_of"],
     "_qt.streaming.progressive": ["StreamState", "StreamStatus", "make_layer"],
     "check.findings": ["Findings", "check_picks"],
     "comparison.comparing": ["compare"],

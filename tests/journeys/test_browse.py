@@ -28,9 +28,9 @@ from qtpy.QtCore import QModelIndex, Qt
 from qtpy.QtWidgets import QPushButton
 
 from journeys.proxy import Proxy
-from napari_cryoet._qt.annotation_model import AnnotationModel, Column
-from napari_cryoet._qt.browser import PortalBrowser
-from napari_cryoet._qt.own_layers import LayerKey
+from napari_cryoet._qt.browser.annotation_model import AnnotationModel, Column
+from napari_cryoet._qt.browser.browser import PortalBrowser
+from napari_cryoet._qt.layers.own_layers import LayerKey
 
 #: What a thread waits in, as Python code may call it. Queues, events, semaphores and futures wait in a condition.
 WAITS: tuple[tuple[Any, str], ...] = (

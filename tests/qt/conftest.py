@@ -21,11 +21,12 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication
 
-from napari_cryoet._qt import napari_check, slabs
-from napari_cryoet._qt.browser import PortalBrowser
+from napari_cryoet._qt.browser.browser import PortalBrowser
+from napari_cryoet._qt.files import napari_check
 from napari_cryoet._qt.memory import Memory
+from napari_cryoet._qt.picks import slabs
 from napari_cryoet._qt.tasks import Job, Tasks
-from napari_cryoet._qt.theme import Theme
+from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.exceptions import raise_if_stopped
 from qt.fake_portal import FakePortal
 

@@ -18,8 +18,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cryoet._qt.elided_combo import _Elided, fitted
-from napari_cryoet._qt.labels import ElidedLabel, TwoLineLabel
+from napari_cryoet._qt.widgets.elided_combo import _Elided, fitted
+from napari_cryoet._qt.widgets.labels import ElidedLabel, TwoLineLabel
 
 _EDGE_PX = 2  # Qt leaves so much beside the text of a field
 

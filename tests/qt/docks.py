@@ -10,9 +10,9 @@ from napari import Viewer
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 
-from napari_cryoet._qt.browser import PortalBrowser
+from napari_cryoet._qt.browser.browser import PortalBrowser
+from napari_cryoet._qt.layers.own_layers import LayerKey
 from napari_cryoet._qt.memory import Memory
-from napari_cryoet._qt.own_layers import LayerKey
 from napari_cryoet.formats.ndjson import lines_of
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.picks import Picks

@@ -7,7 +7,7 @@ import threading
 import pytest
 from napari.utils.progress import progress
 
-from napari_cryoet._qt.activity import Activity
+from napari_cryoet._qt.browser.activity import Activity
 from napari_cryoet._qt.tasks import Job, Tasks
 
 

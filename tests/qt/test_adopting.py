@@ -10,8 +10,8 @@ from napari.layers import Image, Labels, Layer, Points, Vectors
 from napari.layers._layer_actions import _duplicate_layer, _extract_multiscale_level_from_selection
 from napari.utils.notifications import notification_manager
 
-from napari_cryoet._qt.adopting import adopt_layers_of
-from napari_cryoet._qt.orientation_display import active_points, orientation_of
+from napari_cryoet._qt.layers.adopting import adopt_layers_of
+from napari_cryoet._qt.picks.orientation_display import active_points, orientation_of
 from napari_cryoet._qt.streaming.progressive import StreamStatus, stream_of
 from napari_cryoet.formats.mrc import write_mrc
 from napari_cryoet.formats.ndjson import lines_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from qtpy.QtCore import QModelIndex, Qt
 
-from napari_cryoet._qt.annotation_model import AnnotationModel, Apart, Column
+from napari_cryoet._qt.browser.annotation_model import AnnotationModel, Apart, Column
 from napari_cryoet.run.outline import outline_run
 from qt.fake_portal import run_page
 

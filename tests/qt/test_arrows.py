@@ -7,7 +7,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Vectors as NapariVectors
 
-from napari_cryoet._qt.arrows import Vectors
+from napari_cryoet._qt.picks.arrows import Vectors
 
 ARROWS = np.array([[[1.0, 2.0, 3.0], [-9.0, 0.0, 0.0]], [[4.0, 7.0, 5.0], [0.0, 0.0, 40.0]]])
 

@@ -8,7 +8,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QMenu
 
-from napari_cryoet._qt.browser import PortalBrowser
+from napari_cryoet._qt.browser.browser import PortalBrowser
 from napari_cryoet.exceptions import NetworkError
 from napari_cryoet.portal.pages import Catalogue, Freshness
 from qt.fake_portal import DAY, without_tomograms
@@ -102,7 +102,9 @@ def test_a_source_that_takes_work_says_how_far_it_is_and_can_be_stopped(by, qtbo
 
 
 def test_a_pack_is_chosen_as_a_folder(qtbot, make_browser, portal, tmp_path, monkeypatch):
-    monkeypatch.setattr("napari_cryoet._qt.browser.QFileDialog.getExistingDirectory", lambda *_args: str(tmp_path))
+    monkeypatch.setattr(
+        "napari_cryoet._qt.browser.browser.QFileDialog.getExistingDirectory", lambda *_args: str(tmp_path)
+    )
     browser = make_browser(portal)
     with qtbot.waitSignal(browser.session.opening) as opening:
         qtbot.mouseClick(browser.screens.start.message.button("Open a pack…"), Qt.MouseButton.LeftButton)
@@ -246,7 +248,9 @@ def test_enter_opens_a_dataset_with_what_the_list_knew_and_its_runs(qtbot, brows
 
 def test_links_lead_to_the_web(qtbot, browser, monkeypatch):
     opened = []
-    monkeypatch.setattr("napari_cryoet._qt.web.QDesktopServices.openUrl", lambda url: opened.append(url.toString()))
+    monkeypatch.setattr(
+        "napari_cryoet._qt.widgets.web.QDesktopServices.openUrl", lambda url: opened.append(url.toString())
+    )
     open_dataset(qtbot, browser)
     for action in browser.screens.dataset.header.links.items.actions():
         action.trigger()

@@ -8,7 +8,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel
 
-from napari_cryoet._qt.caption_panel import CaptionPanel
+from napari_cryoet._qt.browser.caption_panel import CaptionPanel
 from napari_cryoet.layers.load import Caption
 from napari_cryoet.portal.portal import open_portal
 from qt.test_layer_desk import CHECK, OFF, ON, dock, first_that, names  # noqa: F401 - the dock is a fixture

@@ -9,9 +9,9 @@ from qtpy.QtCore import Qt
 
 from check.scene import DIAMETER_ANGSTROM, SPACING_ANGSTROM, make_scene
 from napari_cryoet import add_layers, check_picks, load_picks, load_tomogram
-from napari_cryoet._qt import check_dock
-from napari_cryoet._qt.check_dock import CheckDock
-from napari_cryoet._qt.layer_picks import picks_of
+from napari_cryoet._qt.check import check_dock
+from napari_cryoet._qt.check.check_dock import CheckDock
+from napari_cryoet._qt.picks.layer_picks import picks_of
 from napari_cryoet.appearance.diameters import set_diameter
 from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.formats.ome_zarr import write_pyramid

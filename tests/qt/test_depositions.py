@@ -7,8 +7,8 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QContextMenuEvent
 from qtpy.QtWidgets import QApplication, QMenu
 
-from napari_cryoet._qt.browser import PortalBrowser
-from napari_cryoet._qt.holdings_model import MoreRuns, ObjectHolding
+from napari_cryoet._qt.browser.browser import PortalBrowser
+from napari_cryoet._qt.browser.holdings_model import MoreRuns, ObjectHolding
 from napari_cryoet.exceptions import NetworkError
 from napari_cryoet.portal.pages import DatasetCount, RunRow
 from qt.test_browser import current_screen, open_dataset, open_run, press, type_text
@@ -86,7 +86,9 @@ def test_the_page_says_what_the_deposition_is(qtbot, browser, portal):
 
 def test_only_links_to_the_web_are_offered(qtbot, browser, monkeypatch):
     opened = []
-    monkeypatch.setattr("napari_cryoet._qt.web.QDesktopServices.openUrl", lambda url: opened.append(url.toString()))
+    monkeypatch.setattr(
+        "napari_cryoet._qt.widgets.web.QDesktopServices.openUrl", lambda url: opened.append(url.toString())
+    )
     open_deposition(qtbot, browser, 10310)
     for action in browser.screens.deposition.header.links.items.actions():
         action.trigger()

@@ -3,7 +3,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Points, Vectors
 
-from napari_cryoet._qt.discs import show_as_discs
+from napari_cryoet._qt.picks.discs import show_as_discs
 
 SCALE = (2.0, 2.0, 2.0)
 CENTRE = np.array([[20.0, 10.0, 10.0]])
@@ -77,7 +77,7 @@ def test_nobody_elses_slice_gets_thicker(viewer, points):
 
 
 def test_a_napari_without_the_seam_draws_points_in_their_own_plane(viewer, monkeypatch):
-    monkeypatch.setattr("napari_cryoet._qt.napari_internals.POINT_REQUESTS", ("no_such_method",))
+    monkeypatch.setattr("napari_cryoet._qt.streaming.napari_internals.POINT_REQUESTS", ("no_such_method",))
     points = Points(CENTRE, size=12, scale=SCALE, projection_mode="rescale_spherical", ndim=3)
     viewer.layers.append(points)
 

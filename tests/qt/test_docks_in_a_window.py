@@ -9,8 +9,8 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication, QScrollArea, QWidget
 
 from napari_cryoet import load_annotation, open_portal
-from napari_cryoet._qt.adding import add_layers
-from napari_cryoet._qt.scrolling import ScrollingPage
+from napari_cryoet._qt.layers.adding import add_layers
+from napari_cryoet._qt.widgets.scrolling import ScrollingPage
 from qt.cut_texts import cut_texts
 
 TRUTH, TEMPLATES, MEMBRANES = 9001, 9004, 9008

@@ -8,7 +8,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from keyboard import controls_by_tab, spoken
-from napari_cryoet._qt.download_dialog import KEY, DownloadDialog
+from napari_cryoet._qt.browser.download_dialog import KEY, DownloadDialog
 from napari_cryoet.portal.portal import open_portal
 from napari_cryoet.run.outline import outline_run
 
@@ -111,7 +111,7 @@ def test_stop_stops_and_says_that_it_can_go_on(by, qtbot, tasks, make_dialog, mo
         if stop.wait(60):
             stopped.set()
 
-    monkeypatch.setattr("napari_cryoet._qt.download_dialog.download_files", endless)
+    monkeypatch.setattr("napari_cryoet._qt.browser.download_dialog.download_files", endless)
     dialog = make_dialog()
     click(qtbot, dialog.start)
     assert dialog.is_downloading
@@ -128,7 +128,7 @@ def test_stop_stops_and_says_that_it_can_go_on(by, qtbot, tasks, make_dialog, mo
 
 def test_escape_stops_first_and_closes_then(qtbot, make_dialog, monkeypatch):
     monkeypatch.setattr(
-        "napari_cryoet._qt.download_dialog.download_files", lambda *_args, stop, **_options: stop.wait(60)
+        "napari_cryoet._qt.browser.download_dialog.download_files", lambda *_args, stop, **_options: stop.wait(60)
     )
     dialog = make_dialog()
     click(qtbot, dialog.start)

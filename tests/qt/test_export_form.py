@@ -6,11 +6,11 @@ from napari.layers import Points
 from napari.utils import progress
 from qtpy.QtCore import Qt
 
-from napari_cryoet._qt import export_form
-from napari_cryoet._qt.adding import add_layers
-from napari_cryoet._qt.context_dialog import Answer
-from napari_cryoet._qt.export_form import ExportPicks, kept_picks_of
-from napari_cryoet._qt.layer_picks import picks_of
+from napari_cryoet._qt.files import export_form
+from napari_cryoet._qt.files.context_dialog import Answer
+from napari_cryoet._qt.files.export_form import ExportPicks, kept_picks_of
+from napari_cryoet._qt.layers.adding import add_layers
+from napari_cryoet._qt.picks.layer_picks import picks_of
 from napari_cryoet.formats.registry import read_picks
 from napari_cryoet.layers.load import load_picks
 from napari_cryoet.picks import Picks

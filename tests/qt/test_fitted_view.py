@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from napari.layers import Image
 
-from napari_cryoet._qt.fitted_view import FittedView
+from napari_cryoet._qt.layers.fitted_view import FittedView
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_cryoet._qt.detail import Detail
-from napari_cryoet._qt.status_strip import StatusStrip
-from napari_cryoet._qt.stream_watch import StreamWatch
+from napari_cryoet._qt.browser.status_strip import StatusStrip
+from napari_cryoet._qt.browser.stream_watch import StreamWatch
+from napari_cryoet._qt.streaming.detail import Detail
 from napari_cryoet._qt.streaming.progressive import display_of, make_layer
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec

@@ -4,7 +4,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from keyboard import has_keys, press
-from napari_cryoet._qt.message_panel import Action, MessagePanel
+from napari_cryoet._qt.widgets.message_panel import Action, MessagePanel
 
 
 def test_tab_leads_from_what_is_before_a_message_to_its_buttons_and_then_to_what_is_after(qtbot):

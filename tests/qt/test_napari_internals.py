@@ -16,13 +16,15 @@ import pytest
 from napari.layers import Image
 
 import napari_cryoet._qt
-from napari_cryoet._qt import crosshair, napari_check, napari_internals
-from napari_cryoet._qt.adding import add_layers
-from napari_cryoet._qt.crosshair import remove_crosshair, show_crosshair
-from napari_cryoet._qt.discs import show_as_discs, show_slab
-from napari_cryoet._qt.napari_check import Feature, lacks
-from napari_cryoet._qt.orientation_display import orientation_of
-from napari_cryoet._qt.picks_link import link_of
+from napari_cryoet._qt.files import napari_check
+from napari_cryoet._qt.files.napari_check import Feature, lacks
+from napari_cryoet._qt.layers.adding import add_layers
+from napari_cryoet._qt.ortho import crosshair
+from napari_cryoet._qt.ortho.crosshair import remove_crosshair, show_crosshair
+from napari_cryoet._qt.picks.discs import show_as_discs, show_slab
+from napari_cryoet._qt.picks.orientation_display import orientation_of
+from napari_cryoet._qt.picks.picks_link import link_of
+from napari_cryoet._qt.streaming import napari_internals
 from napari_cryoet._qt.streaming.progressive import stream_of
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec, arrows_spec, points_spec
@@ -148,7 +150,7 @@ def test_only_how_a_file_was_named_is_looked_up_in_call_stacks():
     """What napari slices, and for whom, is known by its requests. To writers it doesn't tell what was typed."""
     package = QT.parent
     found = [path for path in package.rglob("*.py") if looks_at_call_stacks(path.read_text(encoding="utf-8"))]
-    assert found == [QT / "saving_names.py"]
+    assert found == [QT / "files" / "saving_names.py"]
 
 
 # tried

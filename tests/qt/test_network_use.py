@@ -8,9 +8,9 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractSpinBox, QMenu
 
-from napari_cryoet._qt.browser import PortalBrowser
+from napari_cryoet._qt.browser.browser import PortalBrowser
+from napari_cryoet._qt.browser.saver_dialog import SaverDialog
 from napari_cryoet._qt.memory import DataSaver, Memory
-from napari_cryoet._qt.saver_dialog import SaverDialog
 from napari_cryoet.exceptions import WithheldError
 from napari_cryoet.network.policy import policy as shared_policy
 from napari_cryoet.network.policy import save_data

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from napari_cryoet._qt.notice_bar import NoticeBar
-from napari_cryoet._qt.styling import style_sheet
+from napari_cryoet._qt.widgets.notice_bar import NoticeBar
+from napari_cryoet._qt.widgets.styling import style_sheet
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_cryoet._qt.open_button import OpenButton
+from napari_cryoet._qt.browser.open_button import OpenButton
 from samples import FILES, make_tomogram
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from napari.layers import Vectors
 
-from napari_cryoet._qt.adding import add_layers
-from napari_cryoet._qt.discs import MOST_ARROWS_IN_3D
-from napari_cryoet._qt.orientation_display import orientation_of
-from napari_cryoet._qt.picks_link import link_of
+from napari_cryoet._qt.layers.adding import add_layers
+from napari_cryoet._qt.picks.discs import MOST_ARROWS_IN_3D
+from napari_cryoet._qt.picks.orientation_display import orientation_of
+from napari_cryoet._qt.picks.picks_link import link_of
 from napari_cryoet.layers.specs import METADATA_KEY, PICK_ID, arrows_spec, points_spec
 from napari_cryoet.picks import Picks
 from napari_cryoet.picks.orientations import AXIS_COLORS

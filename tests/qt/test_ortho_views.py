@@ -13,8 +13,8 @@ from qtpy.QtCore import QEvent, QEventLoop, Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_cryoet import add_layers, show_orientations, show_slabs
-from napari_cryoet._qt.ortho_views import OrthoViews
-from napari_cryoet._qt.planes import XZ, YZ
+from napari_cryoet._qt.ortho.ortho_views import OrthoViews
+from napari_cryoet._qt.ortho.planes import XZ, YZ
 from napari_cryoet._qt.streaming.progressive import stream_of
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.load import load_tomogram

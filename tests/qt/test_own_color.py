@@ -7,10 +7,10 @@ import pytest
 from napari.layers import Labels, Points, Vectors
 
 from napari_cryoet import load_annotation, open_portal
-from napari_cryoet._qt.adding import add_layers
-from napari_cryoet._qt.appearance import appearance_of
-from napari_cryoet._qt.own_layers import LayerKey
-from napari_cryoet._qt.viewer_link import ViewerLink
+from napari_cryoet._qt.layers.adding import add_layers
+from napari_cryoet._qt.layers.appearance import appearance_of
+from napari_cryoet._qt.layers.own_layers import LayerKey
+from napari_cryoet._qt.layers.viewer_link import ViewerLink
 from napari_cryoet.appearance.colors import OWN_PALETTE, annotation_colors, color_of
 from napari_cryoet.formats.registry import write_picks
 from napari_cryoet.records import ShapeType

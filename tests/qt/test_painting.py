@@ -7,8 +7,8 @@ from qtpy.QtCore import QEvent, QPoint, Qt
 from qtpy.QtGui import QHelpEvent
 from qtpy.QtWidgets import QApplication, QComboBox, QToolTip
 
-from napari_cryoet._qt.elided_combo import elide_middle
-from napari_cryoet._qt.labels import ElidedLabel, TitleLabel
+from napari_cryoet._qt.widgets.elided_combo import elide_middle
+from napari_cryoet._qt.widgets.labels import ElidedLabel, TitleLabel
 
 WHITE, BLACK = "#ffffff", "#000000"
 

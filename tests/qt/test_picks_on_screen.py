@@ -8,11 +8,11 @@ from napari.layers import Image
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLineEdit
 
-from napari_cryoet._qt.adding import add_layers
-from napari_cryoet._qt.orientation_display import orientation_of
-from napari_cryoet._qt.picks_link import link_of
-from napari_cryoet._qt.picks_on_screen import PicksOnScreen
-from napari_cryoet._qt.slabs import slabs_of
+from napari_cryoet._qt.layers.adding import add_layers
+from napari_cryoet._qt.picks.orientation_display import orientation_of
+from napari_cryoet._qt.picks.picks_link import link_of
+from napari_cryoet._qt.picks.picks_on_screen import PicksOnScreen
+from napari_cryoet._qt.picks.slabs import slabs_of
 from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY, arrows_spec, points_spec
 from napari_cryoet.picks import Picks

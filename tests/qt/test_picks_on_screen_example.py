@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import napari_cryoet
-from napari_cryoet._qt.orientation_display import orientation_of
-from napari_cryoet._qt.slabs import slabs_of
+from napari_cryoet._qt.picks.orientation_display import orientation_of
+from napari_cryoet._qt.picks.slabs import slabs_of
 
 
 @pytest.fixture

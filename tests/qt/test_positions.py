@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from napari.layers import Image, Layer
 
 from napari_cryoet import add_layers
-from napari_cryoet._qt.own_layers import LayerKey
+from napari_cryoet._qt.layers.own_layers import LayerKey
+from napari_cryoet._qt.layers.viewer_link import ViewerLink
 from napari_cryoet._qt.streaming import progressive
 from napari_cryoet._qt.streaming.progressive import stream_of
-from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.load import load_annotation, load_tomogram
 from napari_cryoet.records import AnnotationShape, ShapeType

@@ -7,9 +7,9 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
 from keyboard import has_keys, marks_of_keys, press
-from napari_cryoet._qt.question import Question
-from napari_cryoet._qt.theme import colors_of
-from napari_cryoet._qt.viewer_link import ask_in_a_box
+from napari_cryoet._qt.layers.viewer_link import ask_in_a_box
+from napari_cryoet._qt.widgets.question import Question
+from napari_cryoet._qt.widgets.theme import colors_of
 
 
 @pytest.fixture

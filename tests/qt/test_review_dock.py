@@ -8,11 +8,11 @@ from napari.layers import Points, Vectors
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QFileDialog
 
-from napari_cryoet._qt.adding import add_layers
-from napari_cryoet._qt.picks_link import link_of
-from napari_cryoet._qt.question import Question
-from napari_cryoet._qt.review_dock import ReviewDock
-from napari_cryoet._qt.review_opening import review_picks
+from napari_cryoet._qt.layers.adding import add_layers
+from napari_cryoet._qt.picks.picks_link import link_of
+from napari_cryoet._qt.review.review_dock import ReviewDock
+from napari_cryoet._qt.review.review_opening import review_picks
+from napari_cryoet._qt.widgets.question import Question
 from napari_cryoet.formats.registry import read_picks
 from napari_cryoet.layers.specs import METADATA_KEY, arrows_spec, points_spec
 from napari_cryoet.picks import Picks

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from qtpy.QtCore import QModelIndex, Qt
 
-from napari_cryoet._qt.roles import Role
-from napari_cryoet._qt.run_model import Remainder, RunModel
-from napari_cryoet._qt.thumbnails import Thumbnails
+from napari_cryoet._qt.browser.run_model import Remainder, RunModel
+from napari_cryoet._qt.widgets.roles import Role
+from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.exceptions import NetworkError
 from qt.fake_portal import FakePortal
 

@@ -9,10 +9,10 @@ from napari.layers import Points
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
-from napari_cryoet._qt.adding import add_layers
-from napari_cryoet._qt.context_dialog import ContextDialog
-from napari_cryoet._qt.progress_box import ProgressBox
+from napari_cryoet._qt.files.context_dialog import ContextDialog
+from napari_cryoet._qt.layers.adding import add_layers
 from napari_cryoet._qt.stoppable import wait_with_stop
+from napari_cryoet._qt.widgets.progress_box import ProgressBox
 from napari_cryoet.exceptions import FormatError, StoppedError
 from napari_cryoet.formats.masks import write_mask
 from napari_cryoet.formats.registry import write_picks

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from napari.layers import Image
 
-from napari_cryoet._qt.adding import add_layers
-from napari_cryoet._qt.slabs import MOST_PLANES, slabs_of
+from napari_cryoet._qt.layers.adding import add_layers
+from napari_cryoet._qt.picks.slabs import MOST_PLANES, slabs_of
 from napari_cryoet._qt.streaming.progressive import make_layer
 from napari_cryoet._qt.streaming.slice_geometry import planes_in
 from napari_cryoet.formats.ome_zarr import write_pyramid

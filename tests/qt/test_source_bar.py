@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_cryoet._qt.source_bar import SourceBar
+from napari_cryoet._qt.browser.source_bar import SourceBar
 
 
 @pytest.fixture

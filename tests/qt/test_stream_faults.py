@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt, QTimer
 
-from napari_cryoet._qt.status_strip import StatusStrip
-from napari_cryoet._qt.stream_watch import StreamWatch
+from napari_cryoet._qt.browser.status_strip import StatusStrip
+from napari_cryoet._qt.browser.stream_watch import StreamWatch
 from napari_cryoet._qt.streaming.progressive import make_layer
 from napari_cryoet.exceptions import ChangedError
 from napari_cryoet.formats.ome_zarr import write_pyramid

@@ -7,10 +7,10 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMenu
 
-from napari_cryoet._qt.labels import ElidedLabel
-from napari_cryoet._qt.main_window import main_window
-from napari_cryoet._qt.stream_mark import GO_ON, STOP
+from napari_cryoet._qt.browser.main_window import main_window
 from napari_cryoet._qt.streaming.progressive import make_layer
+from napari_cryoet._qt.streaming.stream_mark import GO_ON, STOP
+from napari_cryoet._qt.widgets.labels import ElidedLabel
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.specs import LayerSpec
 from napari_cryoet.streaming import open_pyramid

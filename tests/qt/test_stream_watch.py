@@ -8,11 +8,11 @@ from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet import add_layers
-from napari_cryoet._qt.detail import Detail
-from napari_cryoet._qt.status_strip import StatusStrip
-from napari_cryoet._qt.stream_watch import StreamWatch
+from napari_cryoet._qt.browser.status_strip import StatusStrip
+from napari_cryoet._qt.browser.stream_watch import StreamWatch
+from napari_cryoet._qt.layers.viewer_link import ViewerLink
+from napari_cryoet._qt.streaming.detail import Detail
 from napari_cryoet._qt.streaming.progressive import StreamState
-from napari_cryoet._qt.viewer_link import ViewerLink
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.load import load_tomogram
 from napari_cryoet.layers.specs import METADATA_KEY

@@ -10,7 +10,7 @@ from PIL import Image
 from qtpy.QtCore import QThread
 from qtpy.QtGui import QPixmap
 
-from napari_cryoet._qt.thumbnails import IN_FLIGHT, SIDE_PX, WAITING, Thumbnails, decode_thumbnail
+from napari_cryoet._qt.widgets.thumbnails import IN_FLIGHT, SIDE_PX, WAITING, Thumbnails, decode_thumbnail
 from napari_cryoet.exceptions import FormatError, NetworkError
 
 

@@ -8,9 +8,9 @@ from msgspec.structs import replace
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
-from napari_cryoet._qt.browser import PortalBrowser
-from napari_cryoet._qt.own_layers import LayerKey
-from napari_cryoet._qt.tilt_window import TiltWindow
+from napari_cryoet._qt.browser.browser import PortalBrowser
+from napari_cryoet._qt.browser.tilt_window import TiltWindow
+from napari_cryoet._qt.layers.own_layers import LayerKey
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.network.policy import save_data

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_cryoet._qt.trail import DATASETS, Place, begin, follow, follow_to_run
+from napari_cryoet._qt.browser.trail import DATASETS, Place, begin, follow, follow_to_run
 
 DATASET, OTHER_DATASET = Place("dataset", 1), Place("dataset", 2)
 DEPOSITION = Place("deposition", 1)

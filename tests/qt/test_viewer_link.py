@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from napari.layers import Image, Labels, Points, Vectors
 
-from napari_cryoet._qt import viewer_link
-from napari_cryoet._qt.layer_picks import picks_of
-from napari_cryoet._qt.own_layers import LayerKey
-from napari_cryoet._qt.viewer_link import ViewerLink
+from napari_cryoet._qt.layers import viewer_link
+from napari_cryoet._qt.layers.own_layers import LayerKey
+from napari_cryoet._qt.layers.viewer_link import ViewerLink
+from napari_cryoet._qt.picks.layer_picks import picks_of
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.formats.ndjson import lines_of
 from napari_cryoet.formats.ome_zarr import write_pyramid

@@ -7,10 +7,11 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMenu
 
-from napari_cryoet._qt import level_menu, volume_detail
-from napari_cryoet._qt.browser import PortalBrowser
-from napari_cryoet._qt.layer_menu import LayerMenu
-from napari_cryoet._qt.own_layers import LayerKey
+from napari_cryoet._qt.browser import level_menu
+from napari_cryoet._qt.browser.browser import PortalBrowser
+from napari_cryoet._qt.browser.layer_menu import LayerMenu
+from napari_cryoet._qt.layers.own_layers import LayerKey
+from napari_cryoet._qt.streaming import volume_detail
 from napari_cryoet.network.policy import save_data
 from napari_cryoet.streaming import pyramid_of
 from qt.docks import TOMOGRAM, dock_at_run, page_at, write_run

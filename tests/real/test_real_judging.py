@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 
 from keyboard import CONTROL, SHIFT, Keys, has_keys, press
 from napari_cryoet._qt.memory import Memory
-from napari_cryoet._qt.slabs import slabs_of
+from napari_cryoet._qt.picks.slabs import slabs_of
 from napari_cryoet.formats.registry import read_picks, write_picks
 from napari_cryoet.layers.specs import PICKS_KEY
 

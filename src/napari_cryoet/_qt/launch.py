@@ -16,9 +16,9 @@ from napari.utils.notifications import Notification, NotificationSeverity, notif
 from qtpy.QtCore import QEventLoop, QObject, QTimer, QtMsgType, qInstallMessageHandler
 from qtpy.QtWidgets import QMainWindow
 
-from napari_cryoet._qt.browser import PortalBrowser
-from napari_cryoet._qt.settling import Settling
-from napari_cryoet._qt.window_picture import save_picture
+from napari_cryoet._qt.browser.browser import PortalBrowser
+from napari_cryoet._qt.files.window_picture import save_picture
+from napari_cryoet._qt.streaming.settling import Settling
 from napari_cryoet.exceptions import CryoETError, StoppedError
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.portal.pages import RunPage

@@ -16,11 +16,11 @@ from napari.viewer import Viewer
 from qtpy.QtCore import QCoreApplication, QEventLoop, QThread
 from qtpy.QtWidgets import QApplication
 
-from napari_cryoet._qt.adopting import NOT_YET, adopt_layers_of
-from napari_cryoet._qt.asking import read_asking, viewer_to_ask_in
+from napari_cryoet._qt.files.asking import read_asking, viewer_to_ask_in
+from napari_cryoet._qt.layers.adopting import NOT_YET, adopt_layers_of
+from napari_cryoet._qt.layers.own_color import with_own_color
 from napari_cryoet._qt.memory import recall_once
-from napari_cryoet._qt.napari_internals import open_viewers
-from napari_cryoet._qt.own_color import with_own_color
+from napari_cryoet._qt.streaming.napari_internals import open_viewers
 from napari_cryoet._qt.warming import warm_up_layers
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers import readers

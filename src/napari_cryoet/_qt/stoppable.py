@@ -8,12 +8,12 @@ from typing import Final, TypeVar
 
 from qtpy.QtCore import QTimer
 
-from napari_cryoet._qt.asking import viewer_to_ask_in
-from napari_cryoet._qt.main_window import main_window
+from napari_cryoet._qt.browser.main_window import main_window
+from napari_cryoet._qt.files.asking import viewer_to_ask_in
 from napari_cryoet._qt.plugin import wait_for
-from napari_cryoet._qt.progress_box import ProgressBox
-from napari_cryoet._qt.theme import colors_of
-from napari_cryoet._qt.timers import single_shot
+from napari_cryoet._qt.widgets.progress_box import ProgressBox
+from napari_cryoet._qt.widgets.theme import colors_of
+from napari_cryoet._qt.widgets.timers import single_shot
 
 T = TypeVar("T")
 Progress = Callable[[int, int | None], None]

@@ -1,1 +1,1 @@
-"""Layer types of our own."""
+"""Layers in the viewer: adding, ownership, colours, our layer types."""

@@ -15,8 +15,8 @@ from napari.layers import Labels as NapariLabels
 from napari.layers import Layer
 from napari.layers.base.base import Extent
 
-from napari_cryoet._qt.saving_names import not_one_array
-from napari_cryoet._qt.steps import StepsWithTomograms
+from napari_cryoet._qt.files.saving_names import not_one_array
+from napari_cryoet._qt.layers.steps import StepsWithTomograms
 from napari_cryoet._qt.streaming.seam import LateThumbnail
 from napari_cryoet.streaming import pyramid_of
 

@@ -12,18 +12,18 @@ import numpy as np
 from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_cryoet._qt.active_layer import real
-from napari_cryoet._qt.arrows import Vectors
+from napari_cryoet._qt.browser.main_window import has_window, main_window
+from napari_cryoet._qt.layers.active_layer import real
+from napari_cryoet._qt.layers.surfaces import Surface
 from napari_cryoet._qt.layers.types import OWN_TYPES, become
-from napari_cryoet._qt.main_window import has_window, main_window
-from napari_cryoet._qt.napari_internals import delete_in_own_canvas
-from napari_cryoet._qt.stream_mark import mark_in
+from napari_cryoet._qt.picks.arrows import Vectors
 from napari_cryoet._qt.streaming import seam
+from napari_cryoet._qt.streaming.napari_internals import delete_in_own_canvas
 from napari_cryoet._qt.streaming.redraw import shared_redraws
 from napari_cryoet._qt.streaming.slice_geometry import placed_response, streamed_request
-from napari_cryoet._qt.surfaces import Surface
-from napari_cryoet._qt.timers import single_shot
-from napari_cryoet._qt.weak_calls import weak_call
+from napari_cryoet._qt.streaming.stream_mark import mark_in
+from napari_cryoet._qt.widgets.timers import single_shot
+from napari_cryoet._qt.widgets.weak_calls import weak_call
 from napari_cryoet.streaming import Display, Pyramid, pyramid_of
 
 if TYPE_CHECKING:

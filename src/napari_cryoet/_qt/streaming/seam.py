@@ -18,7 +18,7 @@ import napari
 import numpy as np
 from napari.layers import Image, Layer
 
-from napari_cryoet._qt.napari_internals import open_viewers
+from napari_cryoet._qt.streaming.napari_internals import open_viewers
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,266 @@
+"""The dock widget: builds the parts, connects them, and ends everything when it is closed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QHideEvent, QKeySequence, QShortcut
+from qtpy.QtWidgets import QFileDialog, QSizePolicy, QWidget
+
+from napari_cryoet._qt.browser.activity import Activity
+from napari_cryoet._qt.browser.caption_desk import CaptionDesk
+from napari_cryoet._qt.browser.download_dialog import DownloadDialog
+from napari_cryoet._qt.browser.finder import Finder
+from napari_cryoet._qt.browser.layer_desk import LayerDesk
+from napari_cryoet._qt.browser.navigator import Navigator
+from napari_cryoet._qt.browser.network_use import NetworkUse
+from napari_cryoet._qt.browser.screens import Screens
+from napari_cryoet._qt.browser.session import OpenPortal, Session
+from napari_cryoet._qt.browser.source_watch import SourceWatch
+from napari_cryoet._qt.browser.stream_watch import StreamWatch
+from napari_cryoet._qt.browser.tilt_desk import TiltDesk
+from napari_cryoet._qt.browser.volume_watch import VolumeWatch
+from napari_cryoet._qt.layers.viewer_link import ViewerLink
+from napari_cryoet._qt.memory import Memory
+from napari_cryoet._qt.ortho.ortho_views import open_ortho_views
+from napari_cryoet._qt.review.review_opening import review_picks
+from napari_cryoet._qt.streaming.detail import Detail
+from napari_cryoet._qt.streaming.volume_detail import VolumeDetail
+from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet._qt.warming import warm_up
+from napari_cryoet._qt.widgets.dock import Dock
+from napari_cryoet._qt.widgets.message_panel import MessagePanel
+from napari_cryoet._qt.widgets.styling import style_sheet
+from napari_cryoet._qt.widgets.theme import Theme
+from napari_cryoet._qt.widgets.thumbnails import Thumbnails
+from napari_cryoet.files import without_login
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_cryoet.portal.pages import RunPage
+    from napari_cryoet.portal.portal import Portal, Source
+    from napari_cryoet.records import Tomogram
+    from napari_cryoet.run.outline import AnnotationRow
+
+
+def open_any(source: str, job: Job) -> Portal:
+    """Open a source as `napari_cryoet.open_portal` does, and make the demo first if there is none yet.
+
+    Imported here, in the worker, since it costs half a second.
+    """
+    from napari_cryoet.demo.write import ensure_demo_pack
+    from napari_cryoet.portal.portal import open_portal
+
+    if source == "demo":
+        ensure_demo_pack(progress=job.say, stop=job.stop)
+    return open_portal(source)
+
+
+class PortalBrowser(Dock):
+    """Browse the CryoET Data Portal, a demo or a pack, and open what is found.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer whose layers this dock adds to.
+    open_portal
+        Opens a source; called in a worker, with the job to report to.
+    memory
+        What is remembered between sessions.
+    """
+
+    tab_name = "Portal"
+
+    def __init__(
+        self,
+        napari_viewer: napari.Viewer,
+        *,
+        open_portal: OpenPortal = open_any,
+        memory: Memory | None = None,
+    ) -> None:
+        super().__init__()
+        self.setObjectName("PortalBrowser")
+        self.setAccessibleName("CryoET Data Portal")
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)  # else napari adds empty room
+        self._viewer = napari_viewer
+        self._memory = memory or Memory()
+        self._download: DownloadDialog | None = None
+        self.tasks = Tasks(self)
+        self.session = Session(self.tasks, open_portal, self)
+        self._theme = Theme(napari_viewer, self)
+        self._thumbnails = Thumbnails(self.tasks, self.session.read_picture, self)
+        self._activity = Activity(self.tasks, self)
+        self.screens = Screens(self, self._theme, self._thumbnails)
+        self.source_watch = SourceWatch(self.screens, self.session, self)
+        self.navigator = Navigator(self.screens, self.session, self)
+        self.link = ViewerLink(napari_viewer, self.tasks, parent=self)
+        self.detail = Detail(napari_viewer, self.link, self)
+        self.volumes = VolumeDetail(napari_viewer, self.link, self.detail, self)
+        run, notice = self.screens.run, self.screens.notice
+        self.desk = LayerDesk(self.link, run, notice, self.tasks, volumes=self.volumes, parent=self)
+        self.caption_desk = CaptionDesk(run, notice, self.tasks, parent=self)
+        self.tilt_desk = TiltDesk(run, notice, self._theme, parent=self)
+        self.volume_watch = VolumeWatch(self.link, self.screens.status, self.volumes, self)
+        self.stream_watch = StreamWatch(self.link, self.screens.status, self.detail, self)
+        self.network = NetworkUse(self._memory, self)
+        self.finder = Finder(self.screens, self.session, self.navigator, self)
+        self._connect()
+        self._add_keys()
+        self._on_theme()
+        self._recall()
+
+    def use_source(self, source: str | Path) -> None:
+        """Browse a source: ``"live"``, ``"demo"``, the address of a portal, or a pack's folder."""
+        self.session.open(str(source))
+
+    def take_keys(self) -> None:
+        """Go on in what is on screen."""
+        if self.screens.stack.currentWidget() is self.screens.start:
+            self.screens.start.message.take_focus()
+        else:
+            self.navigator.focus_list()
+
+    def sizeHint(self) -> QSize:
+        """As wide as the sketches."""
+        return QSize(400, 720)
+
+    def hideEvent(self, event: QHideEvent | None) -> None:
+        """Napari's window that goes takes the windows of tilt series along."""
+        super().hideEvent(event)
+        top: QWidget = self
+        while (above := top.parentWidget()) is not None:
+            top = above
+        if event is not None and not event.spontaneous() and not top.isVisible():
+            self.tilt_desk.close()
+
+    def put_away(self) -> None:
+        """End every task."""
+        self.link.stop()
+        self.tasks.stop_all()
+
+    def close_down(self) -> None:
+        """End every task and hear no more of the viewer, for good."""
+        self.session.close()
+        self.network.stop()
+        self.tilt_desk.close()
+        self.volumes.close()
+        self.detail.close()
+        self.link.close()
+        self.tasks.close()
+        self._theme.close()
+
+    def _connect(self) -> None:
+        screens, session = self.screens, self.session
+        for chooser in (screens.source_bar, screens.start):
+            chooser.source_chosen.connect(self.use_source)
+            chooser.pack_requested.connect(self._choose_pack)
+        screens.source_bar.replaces_layers_changed.connect(self._on_replaces_layers)
+        screens.source_bar.refresh_requested.connect(session.retry)
+        session.opening.connect(lambda _source: self._thumbnails.clear())
+        session.opened.connect(self._on_opened)
+        session.opening.connect(lambda _source: warm_up(self.tasks))  # while its answer is waited for
+        self.navigator.run_arrived.connect(self._on_run)
+        screens.run.download_requested.connect(self._on_download)
+        screens.run.planes_requested.connect(lambda: open_ortho_views(self._viewer))
+        self._connect_network()
+        self.desk.review_requested.connect(lambda layer: review_picks(self._viewer, layer))
+        self.tasks.unhandled.connect(screens.notice.show_error)
+        self._theme.changed.connect(self._on_theme)
+
+    def _connect_network(self) -> None:
+        bar, network = self.screens.source_bar, self.network
+        bar.offline_changed.connect(network.set_offline)
+        bar.saver_requested.connect(network.ask_limits)
+        network.changed.connect(lambda text, is_offline: bar.set_network_use(text, is_offline=is_offline))
+        network.changed.connect(lambda _text, _is_offline: self._update_detail())
+        network.loosened.connect(self._on_network_loosened)
+        self.screens.notice.switch_requested.connect(network.lift)
+        self.stream_watch.switch_requested.connect(network.lift)
+        self.tilt_desk.switch_requested.connect(network.lift)
+        for panel in self.findChildren(MessagePanel):
+            panel.switch_requested.connect(network.lift)
+
+    def _add_keys(self) -> None:
+        for key, slot in (("/", self.screens.focus_search), ("Backspace", self.navigator.go_up)):
+            shortcut = QShortcut(QKeySequence(key), self)
+            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            shortcut.activated.connect(slot)
+
+    def _recall(self) -> None:
+        self.screens.source_bar.set_recent_packs(self._memory.recent_packs)
+        self.screens.source_bar.set_replaces_layers(self._memory.replaces_layers)
+        self.network.recall()
+        if self._memory.source is not None:
+            self.use_source(self._memory.source)
+
+    def _choose_pack(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Open a pack folder", str(self._last_folder()))
+        if folder:
+            self.use_source(folder)
+
+    def _last_folder(self) -> Path:
+        recent = self._memory.recent_packs
+        return recent[0].parent if recent else Path.home()
+
+    def _on_opened(self, source: Source) -> None:
+        is_local = source.kind in {"demo", "pack"}
+        self.screens.source_bar.set_source(source.label, without_login(source.location), is_local=is_local)
+        if source.kind == "pack":
+            self._memory.remember_pack(Path(source.location))
+            self.screens.source_bar.set_recent_packs(self._memory.recent_packs)
+        self._memory.source = source.location if source.kind in {"pack", "url"} else source.kind
+
+    def _on_network_loosened(self) -> None:
+        """Try again what was withheld."""
+        if self.session.source is not None:
+            self.session.retry()
+        self.navigator.ask_again()
+        self._thumbnails.retry()
+        self.stream_watch.retry()
+        self.tilt_desk.retry()
+
+    def _update_detail(self) -> None:
+        self.detail.update()
+        for window in self.tilt_desk.windows.values():
+            window.detail.update()
+
+    def _on_replaces_layers(self, replaces: bool) -> None:
+        self.link.replaces_own_layers = self._memory.replaces_layers = replaces
+
+    def _on_run(self, _page: RunPage, opens_layers: bool) -> None:
+        if opens_layers:
+            self.screens.run.open_default()
+
+    def _on_download(self, page: RunPage, tomograms: tuple[Tomogram, ...], rows: tuple[AnnotationRow, ...]) -> None:
+        if self._download is not None and self._download.is_downloading:
+            self._download.raise_()  # one at a time
+            return
+        if self._download is not None:
+            self._download.close()
+        dialog = DownloadDialog(
+            self.tasks,
+            self.session.portal,
+            page,
+            tomograms=tomograms,
+            rows=rows,
+            folder=self._memory.download_folder,
+            parent=self,
+        )
+        dialog.switch_requested.connect(self.network.lift)
+        dialog.began.connect(self._on_download_began)
+        dialog.finished.connect(self._on_download_closed)
+        self._download = dialog
+        dialog.show()
+        dialog.activateWindow()  # so that it has the keys
+
+    def _on_download_began(self, folder: Path) -> None:
+        self._memory.download_folder = folder
+
+    def _on_download_closed(self, _result: int) -> None:
+        self._download = None
+
+    def _on_theme(self) -> None:
+        self.setStyleSheet(style_sheet(self._theme.colors))

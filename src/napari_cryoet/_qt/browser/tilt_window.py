@@ -1,0 +1,197 @@
+"""A tilt series in a napari window of its own.
+
+Its images are projections: they have a tilt where a tomogram has a depth, in degrees where it has ångström, and lie
+nowhere in the tomogram's space. In the tomogram's window both would share one slider and one camera. In a window of its
+own the series has its own, both can be looked at side by side, and the tomogram's layers stay as they were. Both
+stream through the same scheduler and caches.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import napari
+from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtGui import QHideEvent
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_cryoet._qt.browser.status_strip import StatusStrip
+from napari_cryoet._qt.browser.stream_watch import StreamWatch
+from napari_cryoet._qt.browser.window_place import place_beside
+from napari_cryoet._qt.layers.own_layers import LayerKey
+from napari_cryoet._qt.layers.viewer_link import ViewerLink
+from napari_cryoet._qt.streaming.detail import Detail
+from napari_cryoet._qt.streaming.napari_internals import delete_in_own_canvas, forget_place
+from napari_cryoet._qt.tasks import Tasks
+from napari_cryoet._qt.widgets.labels import plain_label
+from napari_cryoet._qt.widgets.styling import style_sheet
+from napari_cryoet._qt.widgets.theme import Theme
+from napari_cryoet.layers.specs import METADATA_KEY
+from napari_cryoet.portal.pages import RunPage
+from napari_cryoet.records import TiltSeries
+from napari_cryoet.wording import joined, plain
+
+
+class TiltWindow(QObject):
+    """Loads a tilt series, and shows its window once there is something to see.
+
+    Parameters
+    ----------
+    page, series
+        The run and its tilt series.
+    main
+        The window that it shall not cover; napari would open it where that one is.
+    """
+
+    changed = Signal()  # whether it is shown, or on its way
+    failed = Signal(object)  # CryoETError; the window is gone
+    closed = Signal()
+    switch_requested = Signal(object, object)  # WithheldError, what to do once it is lifted
+
+    def __init__(
+        self,
+        page: RunPage,
+        series: TiltSeries,
+        parent: QObject | None = None,
+        *,
+        main: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.key = LayerKey("tilt series", series.id)
+        self.viewer = napari.Viewer(title=f"Tilt series of {plain(page.run.name)}", show=False)
+        self._page, self._series = page, series
+        self._main = None if main is None else weakref.ref(main)
+        self._is_on_screen = self._is_closed = False
+        self._tasks = Tasks(self)
+        self._theme = Theme(self.viewer, self)
+        self.link = ViewerLink(self.viewer, self._tasks, parent=self)
+        self.detail = Detail(self.viewer, self.link, self)
+        self.panel = TiltPanel()
+        self.stream_watch = StreamWatch(self.link, self.panel.strip, self.detail, self)
+        self.viewer.window.add_dock_widget(self.panel, name="Tilt", area="bottom")
+        for each in (self.panel, main):
+            delete_in_own_canvas(each)
+        self.panel.window_closed.connect(self._on_window_closed)
+        self.viewer.dims.events.current_step.connect(self._tell_tilt)
+        self.link.changed.connect(self._on_changed)
+        self.link.failed.connect(lambda _key, error: self._fail(error))
+        self.stream_watch.switch_requested.connect(self.switch_requested)
+        self._theme.changed.connect(self._on_theme)
+        self._on_theme()
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether its layer is there."""
+        return self.key in self.link.shown()
+
+    @property
+    def is_coming(self) -> bool:
+        """Whether it is on its way."""
+        return self.key in self.link.coming()
+
+    def show(self) -> None:
+        """Load it, or bring its window forward."""
+        self.link.show_tilt_series(self._page, self._series)
+        window = self.panel.window()
+        if self._is_on_screen and window is not None:
+            window.activateWindow()
+            window.raise_()
+
+    def close(self) -> None:
+        """Stop loading and close the window."""
+        if not self._is_closed:
+            self._end()
+            self.viewer.close()
+
+    def _end(self) -> None:
+        self._is_closed = True
+        self.stream_watch.close()
+        for key in self.link.shown():
+            stream = self.link.stream_of(key)
+            if stream is not None:
+                stream.close()
+        self.viewer.dims.events.current_step.disconnect(self._tell_tilt)
+        self.detail.close()
+        self.link.close()
+        self._tasks.close()
+        self._theme.close()
+        self.closed.emit()
+
+    def _on_window_closed(self) -> None:
+        """The person did it; a viewer that isn't told so keeps its threads."""
+        self.close()
+
+    def _on_changed(self) -> None:
+        if self._is_closed:
+            return
+        if self.is_shown and not self._is_on_screen:
+            self._is_on_screen = True
+            self._show_window()
+        self._tell_tilt()
+        self.changed.emit()
+
+    def _show_window(self) -> None:
+        window, first = self.panel.window(), None if self._main is None else self._main()
+        if first is None or window is None:
+            self.viewer.window.show()
+            return
+        # napari's own way would put it where the first one was, and moving a canvas once it is drawn, and closing it,
+        # breaks what the other canvas draws
+        place_beside(window, first)
+        forget_place(window)
+        window.show()
+
+    def _fail(self, error: object) -> None:
+        if not self._is_on_screen:
+            self.close()
+        self.failed.emit(error)
+
+    def _tell_tilt(self, _event: Any = None) -> None:
+        layers = self.link.layers_of(self.key)
+        if layers:
+            about = layers[0].metadata.get(METADATA_KEY, {})
+            n_images = int(layers[0].data[0].shape[0] if layers[0].multiscale else layers[0].data.shape[0])
+            step = self.viewer.dims.current_step[0]
+            angles = about.get("tilt_angles_degree")
+            self.panel.label.setText(tilt_text(step, n_images, angles, about.get("warnings", ())))
+
+    def _on_theme(self) -> None:
+        self.panel.setStyleSheet(style_sheet(self._theme.colors))
+
+
+class TiltPanel(QWidget):
+    """Which image is shown at which tilt, and how its picture is coming along."""
+
+    window_closed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("PortalBrowser")  # so that the dock's rules hold here too
+        self.label = plain_label(name="tiltText")
+        self.label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.strip = StatusStrip()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(6, 2, 6, 2)
+        column.setSpacing(2)
+        column.addWidget(self.label)
+        column.addWidget(self.strip)
+
+    def hideEvent(self, event: QHideEvent | None) -> None:
+        """The last that is heard of a window that closes, while its parts are still there."""
+        super().hideEvent(event)
+        window = self.window()
+        if event is not None and not event.spontaneous() and window is not None and not window.isVisible():
+            self.window_closed.emit()
+
+
+def tilt_text(step: int, n_images: int, angles: Sequence[float] | None, warnings: Sequence[str] = ()) -> str:
+    """Which image is shown: ``image 21 of 41 · tilt −3°``.
+
+    >>> tilt_text(20, 41, None, ["There are 40 tilt angles for 41 images."])
+    'image 21 of 41 · There are 40 tilt angles for 41 images.'
+    """
+    is_known = angles is not None and 0 <= step < len(angles)
+    tilt = f"tilt {angles[step]:.4g}°".replace("-", "−") if is_known and angles is not None else ""
+    return joined(f"image {step + 1} of {n_images}", tilt, *map(plain, warnings))

@@ -1,0 +1,1 @@
+"""The dock that checks picks against the density."""
