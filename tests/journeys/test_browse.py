@@ -29,7 +29,7 @@ from qtpy.QtWidgets import QPushButton
 
 from journeys.proxy import Proxy
 from napari_cryoet._qt.browser.annotation_model import AnnotationModel, Column
-from napari_cryoet._qt.browser.browser import PortalBrowser
+from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.layers.own_layers import LayerKey
 
 #: What a thread waits in, as Python code may call it. Queues, events, semaphores and futures wait in a condition.

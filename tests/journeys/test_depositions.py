@@ -11,7 +11,7 @@ from qtpy.QtCore import QModelIndex, Qt
 from journeys.proxy import Proxy
 from keyboard import has_keys, press
 from napari_cryoet import open_portal
-from napari_cryoet._qt.browser.browser import PortalBrowser
+from napari_cryoet._qt.browser.dock import PortalBrowser
 
 COMMUNITY = 90903  # it added annotations to the datasets of both others
 WITH_PHOTO = 90901

@@ -21,7 +21,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication
 
-from napari_cryoet._qt.browser.browser import PortalBrowser
+from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.files import napari_check
 from napari_cryoet._qt.memory import Memory
 from napari_cryoet._qt.picks import slabs

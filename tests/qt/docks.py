@@ -10,7 +10,7 @@ from napari import Viewer
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 
-from napari_cryoet._qt.browser.browser import PortalBrowser
+from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.layers.own_layers import LayerKey
 from napari_cryoet._qt.memory import Memory
 from napari_cryoet.formats.ndjson import lines_of

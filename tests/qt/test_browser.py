@@ -8,7 +8,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QMenu
 
-from napari_cryoet._qt.browser.browser import PortalBrowser
+from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet.exceptions import NetworkError
 from napari_cryoet.portal.pages import Catalogue, Freshness
 from qt.fake_portal import DAY, without_tomograms
@@ -102,9 +102,7 @@ def test_a_source_that_takes_work_says_how_far_it_is_and_can_be_stopped(by, qtbo
 
 
 def test_a_pack_is_chosen_as_a_folder(qtbot, make_browser, portal, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "napari_cryoet._qt.browser.browser.QFileDialog.getExistingDirectory", lambda *_args: str(tmp_path)
-    )
+    monkeypatch.setattr("napari_cryoet._qt.browser.dock.QFileDialog.getExistingDirectory", lambda *_args: str(tmp_path))
     browser = make_browser(portal)
     with qtbot.waitSignal(browser.session.opening) as opening:
         qtbot.mouseClick(browser.screens.start.message.button("Open a pack…"), Qt.MouseButton.LeftButton)

@@ -7,7 +7,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QContextMenuEvent
 from qtpy.QtWidgets import QApplication, QMenu
 
-from napari_cryoet._qt.browser.browser import PortalBrowser
+from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.browser.holdings_model import MoreRuns, ObjectHolding
 from napari_cryoet.exceptions import NetworkError
 from napari_cryoet.portal.pages import DatasetCount, RunRow

@@ -9,7 +9,7 @@ from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QApplication, QDockWidget, QLineEdit
 
 from keyboard import CONTROL, SHIFT, click, controls_by_tab, has_keys, marks_of_keys, press, spoken
-from napari_cryoet._qt.browser.browser import PortalBrowser
+from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.compare import compare_dock
 from napari_cryoet._qt.layers.adding import add_layers
 from napari_cryoet._qt.review.review_dock import ReviewDock

@@ -12,7 +12,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QLineEdit, QMenu
 
 from napari_cryoet._qt.browser.annotation_model import AnnotationModel, Column
-from napari_cryoet._qt.browser.browser import PortalBrowser
+from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.layers.own_layers import LayerKey
 from napari_cryoet._qt.widgets.question import Question
 from napari_cryoet._qt.widgets.roles import Role
@@ -204,7 +204,7 @@ def test_the_menu_of_a_row_closes_the_eye_and_renames(qtbot, at_run):
 
 def test_the_menu_of_a_row_of_picks_leads_to_their_review(qtbot, at_run, monkeypatch):
     reviewed = []
-    monkeypatch.setattr("napari_cryoet._qt.browser.browser.review_picks", lambda _viewer, layer: reviewed.append(layer))
+    monkeypatch.setattr("napari_cryoet._qt.browser.dock.review_picks", lambda _viewer, layer: reviewed.append(layer))
     run = at_run.screens.run
     tick = first_that(run.annotations, is_points)
     run.annotations.setData(tick, ON, CHECK)

@@ -5,7 +5,7 @@ from napari.settings import get_settings
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QApplication, QLineEdit
 
-from napari_cryoet._qt.browser.browser import PortalBrowser
+from napari_cryoet._qt.browser.dock import PortalBrowser
 
 
 @pytest.fixture

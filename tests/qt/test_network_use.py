@@ -8,7 +8,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractSpinBox, QMenu
 
-from napari_cryoet._qt.browser.browser import PortalBrowser
+from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.browser.saver_dialog import SaverDialog
 from napari_cryoet._qt.memory import DataSaver, Memory
 from napari_cryoet.exceptions import WithheldError

@@ -12,7 +12,7 @@ from napari.layers import Points
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
-from napari_cryoet._qt.browser.browser import PortalBrowser
+from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.ortho.ortho_views import OrthoViews
 from qt.test_ortho_views import PICK_ZYX, SHAPE_ZYX, end, opened
 

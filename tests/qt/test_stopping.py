@@ -11,7 +11,7 @@ import pytest
 from napari.layers import Points, Vectors
 from qtpy.QtCore import Qt
 
-from napari_cryoet._qt.browser.browser import PortalBrowser
+from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.layers.own_layers import LayerKey
 from napari_cryoet._qt.layers.viewer_link import ViewerLink
 from qt.docks import ARROWS, MASK, TOMOGRAM, VOXELS, dock_at_run, page_at, write_run
@@ -261,7 +261,7 @@ import sys
 from pathlib import Path
 import napari
 from qtpy.QtCore import QTimer
-from napari_cryoet._qt.browser.browser import PortalBrowser
+from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.memory import Memory
 from qt.docks import OneRunPortal, page_at
 

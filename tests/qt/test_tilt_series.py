@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
-from napari_cryoet._qt.browser.browser import PortalBrowser
+from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.browser.tilt_window import TiltWindow
 from napari_cryoet._qt.layers.own_layers import LayerKey
 from napari_cryoet.formats.ome_zarr import write_pyramid

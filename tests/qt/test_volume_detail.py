@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMenu
 
 from napari_cryoet._qt.browser import level_menu
-from napari_cryoet._qt.browser.browser import PortalBrowser
+from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.browser.layer_menu import LayerMenu
 from napari_cryoet._qt.layers.own_layers import LayerKey
 from napari_cryoet._qt.streaming import volume_detail

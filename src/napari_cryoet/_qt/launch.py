@@ -16,7 +16,7 @@ from napari.utils.notifications import Notification, NotificationSeverity, notif
 from qtpy.QtCore import QEventLoop, QObject, QTimer, QtMsgType, qInstallMessageHandler
 from qtpy.QtWidgets import QMainWindow
 
-from napari_cryoet._qt.browser.browser import PortalBrowser
+from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.files.window_picture import save_picture
 from napari_cryoet._qt.streaming.settling import Settling
 from napari_cryoet.exceptions import CryoETError, StoppedError
