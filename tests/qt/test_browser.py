@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime
 
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QMenu
 
+from keyboard import click
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet.exceptions import NetworkError
 from napari_cryoet.portal.pages import Catalogue, Freshness
-from qt.fake_portal import DAY, without_tomograms
+from napari_cryoet.portal.portal import Source
+from qt.fake_portal import DAY, FakePortal, without_tomograms
 
 NO_NETWORK = NetworkError("Couldn't reach the portal (no network).", hint="Check the connection.")
 
@@ -31,11 +34,11 @@ def press(qtbot, widget, key: Qt.Key) -> None:
     qtbot.keyClick(widget, key)
 
 
-def open_dataset(qtbot, browser: PortalBrowser, row: int = 0) -> None:
+def open_dataset(qtbot, browser: PortalBrowser, row: int = 0, *, answers: bool = True) -> None:
     view = browser.screens.datasets.view
     view.setCurrentIndex(browser.screens.datasets.model.index(row))
     press(qtbot, view, Qt.Key.Key_Return)
-    qtbot.waitUntil(lambda: browser.screens.dataset.model.loaded > 0)
+    qtbot.waitUntil(lambda: not answers or browser.screens.dataset.model.loaded > 0)
 
 
 def open_run(qtbot, browser: PortalBrowser, row: int = 6) -> None:
@@ -390,6 +393,21 @@ def test_everything_that_takes_the_focus_has_a_name(qtbot, browser):
     assert nameless == []
 
 
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_a_click_on_a_crumb_leaves_the_keys_in_the_list(qtbot, browser, level):
+    browser.activateWindow()
+    qtbot.waitUntil(browser.isActiveWindow)
+    open_dataset(qtbot, browser, row=2)
+    open_run(qtbot, browser)
+    screens, crumbs = browser.screens, browser.screens.breadcrumb
+    if level < 2:
+        click(crumbs.step(level))
+    else:
+        click(crumbs, crumbs.rect().center() + QPoint(60, 0))
+    assert current_screen(browser) is [screens.datasets, screens.dataset, screens.run_place][level]
+    assert [screens.datasets.view, screens.dataset.view, screens.run.tomograms][level].hasFocus()
+
+
 # when things go wrong
 
 
@@ -419,6 +437,55 @@ def test_what_is_shown_from_the_cache_says_since_when(qtbot, make_browser, porta
         qtbot.mouseClick(browser.screens.notice.action, Qt.MouseButton.LeftButton)
     assert not browser.screens.notice.isVisible()
     assert browser.screens.source_bar.state.text() == "online"
+
+
+@pytest.mark.parametrize(("status", "words"), [(None, "not reached"), (503, "refused (503)")])
+def test_online_is_not_said_while_the_server_refuses(qtbot, browser, portal, status, words):
+    state = browser.screens.source_bar.state
+    assert state.text() == "online"
+    portal.error = NetworkError("The server gave no answer.", status=status)
+    open_dataset(qtbot, browser, answers=False)
+    qtbot.waitUntil(lambda: state.text() == words)
+    portal.error = None
+    qtbot.mouseClick(browser.screens.dataset.place.message.button("Retry"), Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: state.text() == "online")
+
+
+def test_choosing_another_source_while_one_opens_closes_the_first(qtbot, viewer_model, memory):
+    goes_on, first, second = threading.Event(), FakePortal(), FakePortal()
+
+    def open_portal(source, _job):
+        if source == "live":
+            goes_on.wait(30)
+        return {"live": first, "demo": second}[source]
+
+    browser = PortalBrowser(viewer_model, open_portal=open_portal, memory=memory)
+    qtbot.addWidget(browser)
+    browser.show()
+    qtbot.mouseClick(browser.screens.start.message.button("Browse the live portal"), Qt.MouseButton.LeftButton)
+    with qtbot.waitSignal(browser.session.catalogue_changed):
+        browser.screens.source_bar.source_chosen.emit("demo")
+    goes_on.set()
+    qtbot.waitUntil(lambda: first.is_closed)
+    assert not second.is_closed
+    browser.close_down()
+    assert second.is_closed
+
+
+def test_a_picture_is_read_from_the_source_that_named_it(qtbot, browser, portal, tmp_path, monkeypatch):
+    folders = []
+    monkeypatch.setattr(
+        "napari_cryoet._qt.browser.session.read_picture", lambda _url, *, folder, stop: folders.append(folder)
+    )
+    portal.source = Source("pack", str(tmp_path / "first"), "First")
+    with qtbot.waitSignal(browser.session.catalogue_changed):
+        browser.use_source("first")
+    read = browser.session.picture_reader()
+    portal.source = Source("pack", str(tmp_path / "second"), "Second")
+    with qtbot.waitSignal(browser.session.catalogue_changed):
+        browser.use_source("second")
+    read("file:///a.png", threading.Event())
+    assert folders == [tmp_path / "first"]
 
 
 def test_a_failed_run_can_be_tried_again(qtbot, browser, portal):

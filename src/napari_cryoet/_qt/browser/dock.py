@@ -14,11 +14,9 @@ from napari_cryoet._qt.browser.caption_desk import CaptionDesk
 from napari_cryoet._qt.browser.download_dialog import DownloadDialog
 from napari_cryoet._qt.browser.finder import Finder
 from napari_cryoet._qt.browser.layer_desk import LayerDesk
-from napari_cryoet._qt.browser.navigator import Navigator
+from napari_cryoet._qt.browser.navigation import Navigator, Screens
 from napari_cryoet._qt.browser.network_use import NetworkUse
-from napari_cryoet._qt.browser.screens import Screens
 from napari_cryoet._qt.browser.session import OpenPortal, Session
-from napari_cryoet._qt.browser.source_watch import SourceWatch
 from napari_cryoet._qt.browser.stream_watch import StreamWatch
 from napari_cryoet._qt.browser.tilt_desk import TiltDesk
 from napari_cryoet._qt.browser.volume_watch import VolumeWatch
@@ -91,10 +89,9 @@ class PortalBrowser(Dock):
         self.tasks = Tasks(self)
         self.session = Session(self.tasks, open_portal, self)
         self._theme = Theme(napari_viewer, self)
-        self._thumbnails = Thumbnails(self.tasks, self.session.read_picture, self)
+        self._thumbnails = Thumbnails(self.tasks, self.session.picture_reader(), self)
         self._activity = Activity(self.tasks, self)
         self.screens = Screens(self, self._theme, self._thumbnails)
-        self.source_watch = SourceWatch(self.screens, self.session, self)
         self.navigator = Navigator(self.screens, self.session, self)
         self.link = ViewerLink(napari_viewer, self.tasks, parent=self)
         self.detail = Detail(napari_viewer, self.link, self)
@@ -206,6 +203,7 @@ class PortalBrowser(Dock):
         return recent[0].parent if recent else Path.home()
 
     def _on_opened(self, source: Source) -> None:
+        self._thumbnails.fetch = self.session.picture_reader()
         is_local = source.kind in {"demo", "pack"}
         self.screens.source_bar.set_source(source.label, without_login(source.location), is_local=is_local)
         if source.kind == "pack":

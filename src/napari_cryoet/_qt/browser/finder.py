@@ -7,10 +7,8 @@ from functools import partial
 from qtpy.QtCore import QObject, QPoint
 from qtpy.QtWidgets import QMenu
 
-from napari_cryoet._qt.browser.navigator import Navigator
-from napari_cryoet._qt.browser.screens import Screens
+from napari_cryoet._qt.browser.navigation import DATASETS, DEPOSITIONS, Navigator, Place, Screens
 from napari_cryoet._qt.browser.session import Found, Session
-from napari_cryoet._qt.browser.trail import DATASETS, DEPOSITIONS, Place
 from napari_cryoet._qt.widgets.message_panel import Action
 from napari_cryoet.portal.links import Jump, parse_jump
 from napari_cryoet.portal.pages import LookupHit

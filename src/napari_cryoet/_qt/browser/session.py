@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.tasks import Job, Tasks
-from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.exceptions import CryoETError, NetworkError, WithheldError, raise_if_stopped
 from napari_cryoet.portal.links import Jump
 from napari_cryoet.portal.pages import (
     Catalogue,
@@ -27,9 +28,12 @@ from napari_cryoet.portal.transport import read_picture
 if TYPE_CHECKING:
     from napari_cryoet.portal.portal import Portal, Source
 
-RUNS_PER_PAGE = 50
-
+T = TypeVar("T")
 Failed = Callable[[CryoETError], None]
+OpenPortal: TypeAlias = "Callable[[str, Job], Portal]"
+
+RUNS_PER_PAGE = 50
+_QUESTIONS = ("catalogue", "search", "runs", "run", "deposition", "lookup")
 
 
 class Found(NamedTuple):
@@ -39,25 +43,24 @@ class Found(NamedTuple):
     depositions: tuple[DepositionRow, ...]
 
 
-OpenPortal: TypeAlias = "Callable[[str, Job], Portal]"
-
-
 class Session(QObject):
     """One source at a time; opening another drops every answer of the one before."""
 
     opening = Signal(str)  # source, as `open_portal` takes it
-    opened = Signal(object)  # Source
-    failed = Signal(object)  # CryoETError: the source can't be opened, or its catalogue can't be had
-    catalogue_changed = Signal(object)  # Catalogue
     preparing = Signal(float, str)  # share that is done and words, where opening a source takes work
-    given_up = Signal()  # no source is opened any more, since somebody stopped that
+    opened = Signal(object)  # Source
+    catalogue_changed = Signal(object)  # Catalogue
+    failed = Signal(object)  # CryoETError: the source can't be opened, or its catalogue can't be had
+    unreachable = Signal(object)  # NetworkError: the server didn't answer, whatever it was asked
+    given_up = Signal()  # opening was stopped: no source is open
 
     def __init__(self, tasks: Tasks, open_portal: OpenPortal, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._tasks = tasks
         self._open_portal = open_portal
-        self._portal: Portal | None = None
+        self._portals: list[Portal] = []  # what was opened, also where another source was chosen meanwhile
         self._asked_for = ""
+        self._is_open = False
         self.catalogue: Catalogue | None = None
         tasks.said.connect(self._on_said)
         tasks.cancelled.connect(self._on_cancelled)
@@ -65,45 +68,49 @@ class Session(QObject):
     @property
     def portal(self) -> Portal:
         """What is open; for work that asks by itself, on a thread of its own."""
-        assert self._portal is not None, "a page is shown of what is open"  # noqa: S101
-        return self._portal
+        return self._portals[-1]
 
     @property
     def source(self) -> Source | None:
         """The source that is open."""
-        return None if self._portal is None else self._portal.source
+        return self.portal.source if self._is_open else None
 
     def open(self, source: str) -> None:
         """Open a source and ask for its catalogue; what is on disk of it is shown meanwhile."""
         self.close()
-        self._asked_for = source
+        self._asked_for, portals = source, self._portals
         self.opening.emit(source)
 
-        def work(job: Job) -> tuple[Portal, Catalogue | None]:
+        def work(job: Job) -> Catalogue | None:
             portal = self._open_portal(source, job)
-            return portal, portal.cached_catalogue()
+            portals.append(portal)
+            if job.stop.is_set():  # `close` may have looked before
+                portal.close()
+            raise_if_stopped(job.stop)
+            return portal.cached_catalogue()
 
         title = "Preparing the demo" if source == "demo" else ""
-        self._tasks.run("source", work, then=self._on_opened, failed=self.failed.emit, title=title)
-
-    def refresh(self) -> None:
-        """Ask for the catalogue again."""
-        portal = self._portal
-        if portal is None:
-            return
-        self._tasks.run(
-            "catalogue",
-            lambda job: portal.catalogue(refresh=True, stop=job.stop),
-            then=self._on_catalogue,
-            failed=self.failed.emit,
-        )
+        self._tasks.run("source", work, then=self._on_opened, failed=self._on_failed, title=title)
 
     def retry(self) -> None:
         """Try again what failed: to open the source, or to have its catalogue."""
-        if self._portal is None:
+        if not self._is_open:
             self.open(self._asked_for)
         else:
-            self.refresh()
+            self._ask("catalogue", lambda portal, stop: portal.catalogue(refresh=True, stop=stop), self._on_catalogue)
+
+    def stop_opening(self) -> None:
+        """Give up opening the source."""
+        self.close()
+        self.given_up.emit()
+
+    def close(self) -> None:
+        """Forget the source and whatever was asked of it."""
+        for key in ("source", *_QUESTIONS):
+            self._tasks.stop(key)
+        for portal in self._portals:
+            portal.close()
+        self._portals, self._is_open, self.catalogue = [], False, None
 
     def search(self, text: str, then: Callable[[Found], None]) -> None:
         """Find datasets and depositions by words, locally."""
@@ -111,98 +118,94 @@ class Session(QObject):
         if catalogue is None or not text:
             self._tasks.stop("search")
             then(Found((), ()) if catalogue is None else Found(catalogue.rows, catalogue.depositions))
-        else:
-            self._tasks.run(
-                "search",
-                lambda _job: Found(search_catalogue(catalogue, text), search_depositions(catalogue, text)),
-                then=then,
-            )
+            return
+        self._tasks.run(
+            "search",
+            lambda _job: Found(search_catalogue(catalogue, text), search_depositions(catalogue, text)),
+            then=then,
+        )
 
     def ask_runs(
         self, dataset_id: int, offset: int, name_contains: str, then: Callable[[DatasetPage], None], failed: Failed
     ) -> None:
         """Ask for one page of a dataset's runs."""
-        portal = self._portal
-        if portal is None:
-            return
-        self._tasks.run(
-            "runs",
-            lambda job: portal.dataset_page(
-                dataset_id, offset=offset, limit=RUNS_PER_PAGE, name_contains=name_contains, stop=job.stop
-            ),
-            then=then,
-            failed=failed,
-        )
+
+        def ask(portal: Portal, stop: Event) -> DatasetPage:
+            return portal.dataset_page(
+                dataset_id, offset=offset, limit=RUNS_PER_PAGE, name_contains=name_contains, stop=stop
+            )
+
+        self._ask("runs", ask, then, failed)
 
     def ask_run(self, run_id: int, then: Callable[[RunPage], None], failed: Failed) -> None:
         """Ask for everything of a run."""
-        portal = self._portal
-        if portal is not None:
-            self._tasks.run("run", lambda job: portal.run_page(run_id, stop=job.stop), then=then, failed=failed)
+        self._ask("run", lambda portal, stop: portal.run_page(run_id, stop=stop), then, failed)
 
     def ask_deposition(self, deposition_id: int, then: Callable[[DepositionPage], None], failed: Failed) -> None:
         """Ask for a deposition and what it holds."""
-        portal = self._portal
-        if portal is None:
-            return
-        self._tasks.run(
-            "deposition", lambda job: portal.deposition_page(deposition_id, stop=job.stop), then=then, failed=failed
-        )
+        self._ask("deposition", lambda portal, stop: portal.deposition_page(deposition_id, stop=stop), then, failed)
 
     def look_up(self, jump: Jump, then: Callable[[tuple[LookupHit, ...]], None], failed: Failed) -> None:
         """Ask what has an id; a jump that says of which kind finds only that kind."""
-        portal = self._portal
-        if portal is None:
-            return
 
-        def work(job: Job) -> tuple[LookupHit, ...]:
-            hits = portal.lookup(jump.id, stop=job.stop)
-            return tuple(hit for hit in hits if jump.kind in (None, hit.kind))
+        def ask(portal: Portal, stop: Event) -> tuple[LookupHit, ...]:
+            return tuple(hit for hit in portal.lookup(jump.id, stop=stop) if jump.kind in (None, hit.kind))
 
-        self._tasks.run("lookup", work, then=then, failed=failed)
+        self._ask("lookup", ask, then, failed)
 
     def forget_run(self) -> None:
-        """The person went elsewhere: nobody waits for a run any more."""
+        """The user went elsewhere: no run is waited for any more."""
         self._tasks.stop("run")
         self._tasks.stop("lookup")
 
-    def read_picture(self, url: str, stop: Event) -> bytes:
-        """The bytes of a thumbnail; blocks, for workers."""
-        return read_picture(url, folder=_folder_of(self.source), stop=stop)
+    def picture_reader(self) -> Callable[[str, Event], bytes]:
+        """Reads pictures of the source that is open now, in workers, also after another one was opened."""
+        return partial(_read_picture, self.source)
 
-    def close(self) -> None:
-        """Forget the source and whatever was asked of it."""
-        for key in ("source", "catalogue", "search", "runs", "run", "deposition", "lookup"):
-            self._tasks.stop(key)
-        if self._portal is not None:
-            self._portal.close()
-        self._portal = None
-        self.catalogue = None
+    def _ask(
+        self, key: str, question: Callable[[Portal, Event], T], then: Callable[[T], None], failed: Failed | None = None
+    ) -> None:
+        if not self._is_open:
+            return
+        portal = self.portal
 
-    def stop_opening(self) -> None:
-        """Give up opening the source."""
-        self._tasks.stop("source")
-        self.given_up.emit()
+        def on_failed(error: CryoETError) -> None:
+            (failed or self.failed.emit)(error)
+            self._tell_unreachable(error)
 
-    def _on_cancelled(self, key: object) -> None:
-        """Somebody stopped it in napari's activity dock."""
-        if key == "source":
-            self.given_up.emit()
+        self._tasks.run(key, lambda job: question(portal, job.stop), then=then, failed=on_failed)
+
+    def _tell_unreachable(self, error: CryoETError) -> None:
+        if isinstance(error, NetworkError) and not isinstance(error, WithheldError):
+            self.unreachable.emit(error)
+
+    def _on_opened(self, cached: Catalogue | None) -> None:
+        self._is_open = True
+        self.opened.emit(self.source)
+        if cached is not None:
+            self._on_catalogue(cached)
+        self.retry()
+
+    def _on_failed(self, error: CryoETError) -> None:
+        self.failed.emit(error)
+        self._tell_unreachable(error)
+
+    def _on_catalogue(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self.catalogue_changed.emit(catalogue)
 
     def _on_said(self, key: object, share: float, words: str) -> None:
         if key == "source":
             self.preparing.emit(share, words)
 
-    def _on_opened(self, answer: tuple[Portal, Catalogue | None]) -> None:
-        self._portal, cached = answer
-        self.opened.emit(self._portal.source)
-        if cached is not None:
-            self._on_catalogue(cached)
-        self.refresh()
+    def _on_cancelled(self, key: object) -> None:
+        """It was stopped in napari's activity dock."""
+        if key == "source":
+            self.stop_opening()
 
-    def _on_catalogue(self, catalogue: Catalogue) -> None:
-        self.catalogue = catalogue
-        self.catalogue_changed.emit(catalogue)
+
+def _read_picture(source: Source | None, url: str, stop: Event) -> bytes:
+    return read_picture(url, folder=_folder_of(source), stop=stop)
 
 
 def _folder_of(source: Source | None) -> Path | None:

@@ -15,6 +15,7 @@ from napari_cryoet._qt.widgets.icons import icon
 from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_tooltip
 from napari_cryoet._qt.widgets.menu_button import MenuButton
 from napari_cryoet._qt.widgets.theme import Theme
+from napari_cryoet.exceptions import NetworkError
 from napari_cryoet.portal.pages import Freshness
 from napari_cryoet.wording import plain
 
@@ -119,6 +120,11 @@ class SourceBar(QWidget):
         """Say whether what is shown is live, or whether there is no line that could be off."""
         text = "on this computer" if self._is_local else freshness.text
         self.set_state(text, is_offline=freshness.is_offline, reason=freshness.reason)
+
+    def set_unreachable(self, error: NetworkError) -> None:
+        """Say that the server didn't answer, or refused to."""
+        text = "not reached" if error.status is None else f"refused ({error.status})"
+        self.set_state(text, is_offline=True, reason=str(error))
 
     def set_state(self, text: str, *, is_offline: bool = False, reason: str = "") -> None:
         """Say how the source is, for example ``connecting…``."""

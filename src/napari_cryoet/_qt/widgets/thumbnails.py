@@ -70,7 +70,7 @@ class Thumbnails(QObject):
     def __init__(self, tasks: Tasks, fetch: Fetch, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._tasks = tasks
-        self._fetch = fetch
+        self.fetch = fetch  # another one for another source
         self._kept: OrderedDict[str, QPixmap | None] = OrderedDict()  # None: tried, and there is no picture
         self._waiting: OrderedDict[str, None] = OrderedDict()  # the newest wish last
         self._in_flight: set[str] = set()
@@ -111,8 +111,10 @@ class Thumbnails(QObject):
             self._start(url)
 
     def _start(self, url: str) -> None:
+        fetch = self.fetch
+
         def load(job: Job) -> QImage:
-            return decode_thumbnail(self._fetch(url, job.stop))
+            return decode_thumbnail(fetch(url, job.stop))
 
         def give_up(error: CryoETError) -> None:
             log.info("No thumbnail from %s: %s", url, error)

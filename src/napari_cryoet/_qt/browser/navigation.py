@@ -1,0 +1,527 @@
+"""Where you are in the dock and how you get elsewhere: places, the breadcrumb, the screens, moving between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+from qtpy.QtCore import QObject, QSize, Qt, Signal
+from qtpy.QtGui import QMouseEvent
+from qtpy.QtWidgets import QApplication, QHBoxLayout, QSizePolicy, QStackedWidget, QToolButton, QVBoxLayout, QWidget
+
+from napari_cryoet._qt.browser.dataset_list import DatasetList
+from napari_cryoet._qt.browser.dataset_page import DatasetView
+from napari_cryoet._qt.browser.deposition_list import DepositionList
+from napari_cryoet._qt.browser.deposition_page import DepositionView
+from napari_cryoet._qt.browser.list_switch import ListSwitch
+from napari_cryoet._qt.browser.run_page import RunView
+from napari_cryoet._qt.browser.search_box import SearchBox
+from napari_cryoet._qt.browser.session import Session
+from napari_cryoet._qt.browser.source_bar import SourceBar
+from napari_cryoet._qt.browser.start_page import StartPage
+from napari_cryoet._qt.browser.status_strip import StatusStrip
+from napari_cryoet._qt.widgets.icons import icon
+from napari_cryoet._qt.widgets.labels import ElidedLabel
+from napari_cryoet._qt.widgets.loadable import Loadable
+from napari_cryoet._qt.widgets.message_panel import Action
+from napari_cryoet._qt.widgets.notice_bar import NoticeBar
+from napari_cryoet._qt.widgets.scrolling import ScrollingPage
+from napari_cryoet._qt.widgets.theme import Theme
+from napari_cryoet._qt.widgets.thumbnails import Thumbnails
+from napari_cryoet._qt.widgets.timers import single_shot
+from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.network.policy import policy
+from napari_cryoet.portal.pages import (
+    CatalogueRow,
+    DatasetPage,
+    DepositionPage,
+    DepositionRow,
+    Freshness,
+    RunPage,
+    RunRow,
+)
+from napari_cryoet.wording import plain
+
+_SEARCH_HINT: Final = "ribosome, membrane, 10000, a link …"
+_PATIENCE_MS: Final = 200  # the old screen stays so long while the next one is on its way
+_MOST_CRUMBS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A screen: one of the two lists, or the page of a record. Its name doesn't count in comparisons."""
+
+    kind: Literal["datasets", "depositions", "dataset", "deposition", "run"]
+    id: int = 0  # 0 for a list
+    name: str = field(default="", compare=False)
+
+    @property
+    def label(self) -> str:
+        """A list's name, an id, or the name of a run."""
+        match self.kind:
+            case "datasets" | "depositions":
+                return self.kind.capitalize()
+            case "dataset":
+                return f"DS-{self.id}"
+            case "deposition":
+                return f"CZCDP-{self.id}"
+        return self.name or f"RN-{self.id}"
+
+
+DATASETS, DEPOSITIONS = LISTS = Place("datasets"), Place("depositions")
+Crumbs: TypeAlias = tuple[Place, ...]  # from a list to where you are
+
+
+def begin(place: Place) -> Crumbs:
+    """From its list to a place.
+
+    >>> [step.label for step in begin(Place("deposition", 10301))]
+    ['Depositions', 'CZCDP-10301']
+    """
+    if place in LISTS:
+        return (place,)
+    return (DEPOSITIONS if place.kind == "deposition" else DATASETS, place)
+
+
+def follow(crumbs: Crumbs, place: Place) -> Crumbs:
+    """Go on to a place: back to it where the crumbs have it; else one longer, without the oldest after the list.
+
+    >>> [step.label for step in follow(begin(Place("dataset", 1)), Place("deposition", 2))]
+    ['Datasets', 'DS-1', 'CZCDP-2']
+    """
+    if place in crumbs:
+        return (*crumbs[: crumbs.index(place)], place)
+    return (crumbs[0], *crumbs[1:][2 - _MOST_CRUMBS :], place)
+
+
+def follow_to_run(crumbs: Crumbs, dataset: Place, run: Place) -> Crumbs:
+    """Go on to a run, over its dataset and no other."""
+    if crumbs[-1].kind == "dataset":
+        crumbs = crumbs[:-1]
+    return follow(follow(crumbs, dataset), run)
+
+
+class Breadcrumb(QWidget):
+    """``‹ Datasets › DS-10000 › TS_026``: all but the last step lead back."""
+
+    level_chosen = Signal(int)  # 0: the list
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self._here = ElidedLabel(elide=Qt.TextElideMode.ElideMiddle)
+        self._n_steps = 0
+        self.back = _crumb("", "Back one step")
+        self.back.setToolTip("Back one step (Backspace)")
+        self.back.clicked.connect(lambda _checked=False: self.level_chosen.emit(self._n_steps - 1))
+        self._steps = [self._step(level) for level in range(_MOST_CRUMBS - 1)]
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(0)
+        for part in (self.back, *self._steps):
+            row.addWidget(part)
+        row.addWidget(self._here, 1)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        theme.changed.connect(self._draw_icon)
+        self._draw_icon()
+
+    @property
+    def text(self) -> str:
+        """All steps, as read aloud."""
+        return self.accessibleName()
+
+    def step(self, level: int) -> QToolButton:
+        """The button that leads back to a level."""
+        return self._steps[level]
+
+    def set_steps(self, names: Sequence[str]) -> None:
+        """Show the names of the levels, the list first."""
+        *before, here = map(plain, names)
+        self._n_steps = len(before)
+        for button, name in zip(self._steps, [*before, *[""] * _MOST_CRUMBS], strict=False):
+            button.setText(f"{name} ›".replace("&", "&&"))
+            button.setAccessibleName(f"Back to {name}")
+            button.setVisible(bool(name))
+        self._here.setText(here)
+        self.back.setEnabled(bool(before))
+        self.setAccessibleName(" › ".join([*before, here]))
+
+    def mousePressEvent(self, _event: QMouseEvent | None) -> None:
+        """A click beside the buttons leaves the keys in the list, too."""
+        self.level_chosen.emit(self._n_steps)
+
+    def minimumSizeHint(self) -> QSize:
+        """It never widens the dock."""
+        return QSize(24, super().minimumSizeHint().height())
+
+    def _step(self, level: int) -> QToolButton:
+        button = _crumb("", "")
+        button.clicked.connect(lambda _checked=False: self.level_chosen.emit(level))
+        return button
+
+    def _draw_icon(self) -> None:
+        self.back.setIcon(icon("back", self._theme.colors.text))
+
+
+def _crumb(text: str, purpose: str) -> QToolButton:
+    button = QToolButton()
+    button.setAutoRaise(True)
+    button.setText(text)
+    button.setAccessibleName(purpose)
+    button.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys in the list
+    return button
+
+
+class Screens:
+    """Every part of the dock by name, and how they are laid out."""
+
+    def __init__(self, owner: QWidget, theme: Theme, thumbnails: Thumbnails) -> None:
+        self._owner = owner
+        self.source_bar = SourceBar(theme)
+        self.search = SearchBox(theme, _SEARCH_HINT, "Search datasets and depositions, or jump to an id or link")
+        self.switch = ListSwitch()
+        self.breadcrumb = Breadcrumb(theme)
+        self.notice = NoticeBar(theme)
+        self.start = StartPage()
+        self.datasets = DatasetList(theme, thumbnails)
+        self.depositions = DepositionList(theme, thumbnails)
+        self.deposition = DepositionView(theme, thumbnails)
+        self.dataset = DatasetView(theme, thumbnails)
+        self.run = RunView(theme)
+        self.run_place = Loadable(ScrollingPage(self.run))
+        self.stack = QStackedWidget()
+        for screen in (
+            self.start,
+            self.datasets,
+            self.depositions,
+            self.deposition,
+            self.dataset,
+            self.run_place,
+        ):
+            self.stack.addWidget(screen)
+        self.status = StatusStrip()
+        column = QVBoxLayout(owner)
+        column.setContentsMargins(6, 6, 6, 4)
+        column.setSpacing(6)
+        for part in (self.source_bar, self.search, self.switch, self.breadcrumb, self.notice):
+            column.addWidget(part)
+        column.addWidget(self.stack, 1)
+        column.addWidget(self.status)
+        self.show_start()
+
+    def has_focus(self) -> bool:
+        """Whether the keys go to any part of the dock."""
+        return self._owner.isAncestorOf(QApplication.focusWidget())
+
+    def show_start(self) -> None:
+        """The first screen, where there is nothing to search yet."""
+        self.stack.setCurrentWidget(self.start)
+        for part in (self.search, self.switch, self.breadcrumb, self.status):
+            part.hide()
+
+    def show_screen(self, screen: QWidget) -> None:
+        """One of the other screens, with the switch above the lists and the breadcrumb above the rest."""
+        is_list = screen in (self.datasets, self.depositions)
+        self.stack.setCurrentWidget(screen)
+        self.search.show()
+        self.status.show()
+        self.switch.setVisible(is_list)
+        self.breadcrumb.setVisible(not is_list)
+
+    def focus_search(self) -> None:
+        """Go to the search field, ready to be typed over."""
+        self.search.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        self.search.selectAll()
+
+
+class Navigator(QObject):
+    """Moves between screens. Every move drops the run that the screen before still waited for.
+
+    A place that is named outright begins new crumbs; with ``follows`` it adds to them, so that going back leads to
+    where the link was.
+    """
+
+    run_arrived = Signal(object, bool)  # RunPage, whether its default layers are wanted
+
+    def __init__(self, screens: Screens, session: Session, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._screens = screens
+        self._session = session
+        self._crumbs: Crumbs = (DATASETS,)
+        self._coming: Crumbs = ()  # to the run that is asked for
+        self._dataset_id: int | None = None  # what the screens of a dataset and of a deposition hold
+        self._deposition_id: int | None = None
+        self._is_preparing = False
+        self._has_told_offline = False
+        self._ask_again: Callable[[], None] | None = None  # for what is shown from the cache
+        self._leave_soon = single_shot(self, _PATIENCE_MS, self._show_run_place)
+        session.opening.connect(self._on_opening)
+        session.preparing.connect(self._on_preparing)
+        session.given_up.connect(self._on_given_up)
+        session.failed.connect(self._on_failed)
+        session.unreachable.connect(screens.source_bar.set_unreachable)
+        session.catalogue_changed.connect(self._on_catalogue)
+        screens.switch.chosen.connect(lambda number: self.go_to_list(LISTS[number], takes_focus=False))
+        screens.breadcrumb.level_chosen.connect(self.go_to_level)
+        screens.datasets.opened.connect(lambda dataset: self.go_to_dataset(dataset.id))
+        screens.depositions.opened.connect(lambda deposition: self.go_to_deposition(deposition.id))
+        screens.deposition.page_requested.connect(self._ask_deposition)
+        screens.deposition.dataset_opened.connect(lambda number: self.go_to_dataset(number, follows=True))
+        screens.deposition.run_opened.connect(self._on_contributed_run)
+        screens.dataset.page_requested.connect(self._ask_runs)
+        screens.dataset.run_opened.connect(self._on_run_opened)
+        for link in (screens.dataset.header.deposition.requested, screens.run.deposition_requested):
+            link.connect(lambda number: self.go_to_deposition(number, follows=True))
+
+    @property
+    def level(self) -> int:
+        """How many steps back it is to a list; 0 in a list."""
+        return len(self._crumbs) - 1
+
+    def go_to_list(self, which: Place | None = None, *, takes_focus: bool = True) -> None:
+        """Show a list as it was left; the one where the crumbs begin unless the other is named."""
+        self._leave()
+        self._arrive((which or self._crumbs[0],))
+        if takes_focus:
+            self.focus_list()
+
+    def go_to_dataset(self, dataset_id: int, *, follows: bool = False) -> None:
+        """Show a dataset as it was left, or begin with the first page of its runs."""
+        self._go_to(Place("dataset", dataset_id), follows=follows)
+
+    def go_to_deposition(self, deposition_id: int, *, follows: bool = False) -> None:
+        """Show a deposition as it was left, or ask for it."""
+        self._go_to(Place("deposition", deposition_id), follows=follows)
+
+    def go_to_run(self, run_id: int, name: str = "", *, opens_layers: bool = False, follows: bool = False) -> None:
+        """Show a run; with ``opens_layers`` also what the curators show first."""
+        crumbs = self._crumbs if follows else (DATASETS,)
+        self._ask_run(Place("run", run_id, name), crumbs, opens_layers=opens_layers)
+
+    def go_to_level(self, level: int) -> None:
+        """Go back to a step of the breadcrumb."""
+        self._go(self._crumbs[: max(level, 0) + 1])
+
+    def go_up(self) -> None:
+        """Go back one step."""
+        if self.level:
+            self.go_to_level(self.level - 1)
+
+    def focus_list(self) -> None:
+        """Give the keys to what is on screen."""
+        screens = self._screens
+        match self._crumbs[-1].kind:
+            case "datasets":
+                screens.datasets.focus_list()
+            case "depositions":
+                screens.depositions.focus_list()
+            case "dataset":
+                screens.dataset.focus_list()
+            case "deposition":
+                screens.deposition.focus_list()
+            case "run":
+                screens.run.focus_list()
+
+    def row_of(self, dataset_id: int) -> CatalogueRow | None:
+        """What the catalogue knows of a dataset."""
+        rows = self._session.catalogue.rows if self._session.catalogue is not None else ()
+        return next((row for row in rows if row.id == dataset_id), None)
+
+    def deposition_row_of(self, deposition_id: int | None) -> DepositionRow | None:
+        """What the catalogue knows of a deposition."""
+        rows = self._session.catalogue.depositions if self._session.catalogue is not None else ()
+        return next((row for row in rows if row.id == deposition_id), None)
+
+    def ask_again(self) -> None:
+        """Ask again for what is shown from the cache."""
+        ask_again, self._ask_again = self._ask_again, None
+        if ask_again is not None:
+            ask_again()
+
+    # moving
+
+    def _go_to(self, place: Place, *, follows: bool) -> None:
+        self._go(follow(self._crumbs, place) if follows else begin(place))
+
+    def _go(self, crumbs: Crumbs) -> None:
+        place = crumbs[-1]
+        if place.kind == "run" and not self._holds_run(place.id):
+            self._ask_run(place, crumbs[:-1])
+            return
+        self._leave()
+        if place.kind == "dataset":
+            self._hold_dataset(place.id)
+        elif place.kind == "deposition":
+            self._hold_deposition(place.id)
+        self._arrive(crumbs)
+        self.focus_list()
+
+    def _leave(self) -> None:
+        self._leave_soon.stop()
+        self._session.forget_run()
+
+    def _arrive(self, crumbs: Crumbs) -> None:
+        screens = self._screens
+        self._crumbs = crumbs
+        screens.breadcrumb.set_steps([place.label for place in crumbs])
+        screens.switch.set_current(LISTS.index(crumbs[0]))
+        shown: dict[str, QWidget] = {
+            "datasets": screens.datasets,
+            "depositions": screens.depositions,
+            "dataset": screens.dataset,
+            "deposition": screens.deposition,
+            "run": screens.run_place,
+        }
+        screens.show_screen(shown[crumbs[-1].kind])
+
+    def _hold_dataset(self, dataset_id: int) -> None:
+        if dataset_id == self._dataset_id:
+            return
+        self._dataset_id = dataset_id
+        row = self.row_of(dataset_id)
+        deposition = self.deposition_row_of(row.deposition_id if row is not None else None)
+        self._screens.dataset.start(dataset_id, row, deposition.title if deposition is not None else "")
+
+    def _hold_deposition(self, deposition_id: int) -> None:
+        if deposition_id != self._deposition_id:
+            self._deposition_id = deposition_id
+            self._screens.deposition.start(deposition_id, self.deposition_row_of(deposition_id))
+
+    def _holds_run(self, run_id: int) -> bool:
+        page = self._screens.run.page
+        return page is not None and page.run.id == run_id and self._screens.run_place.shows_content
+
+    # the source
+
+    def _on_opening(self, source: str) -> None:
+        """Another source: nothing of the one before is held or shown."""
+        screens = self._screens
+        self._leave()
+        self._is_preparing = self._has_told_offline = False
+        self._dataset_id = self._deposition_id = self._ask_again = None
+        screens.run.forget()
+        screens.notice.hide()
+        screens.datasets.clear()
+        screens.depositions.clear()
+        screens.switch.set_found(None)
+        screens.switch.setEnabled(False)  # there is nothing of either kind yet
+        screens.source_bar.set_source(_name_of(source), source)  # until it tells its own name
+        screens.source_bar.set_state("opening…" if source == "demo" else "connecting…")
+        screens.datasets.show_loading("Loading datasets…")
+        takes_focus = screens.has_focus()  # not where the dock opens what was open last time
+        self._arrive((DATASETS,))
+        if takes_focus:
+            screens.datasets.await_focus()
+
+    def _on_preparing(self, share: float, words: str) -> None:
+        title, place = f"Preparing the demo… {share:.0%}", self._screens.datasets.place
+        if self._is_preparing:
+            place.message.retitle(title, words)
+        else:
+            self._is_preparing = True
+            place.show_message(title, words, [Action("Stop", self._session.stop_opening)])
+
+    def _on_given_up(self) -> None:
+        self._screens.source_bar.set_source("", "")
+        self._screens.show_start()
+
+    def _on_failed(self, error: CryoETError) -> None:
+        screens, session = self._screens, self._session
+        if session.catalogue is not None:
+            screens.notice.show_error(error, session.retry)
+            return
+        screens.source_bar.set_state("not opened", is_offline=True, reason=str(error))
+        screens.datasets.show_error(error, session.retry)
+
+    def _on_catalogue(self, _catalogue: object) -> None:
+        catalogue = self._session.catalogue
+        self._screens.switch.setEnabled(True)
+        if catalogue is not None:
+            self._tell_freshness(catalogue.freshness, self._session.retry)
+
+    def _tell_freshness(self, freshness: Freshness, ask_again: Callable[[], None]) -> None:
+        """Say whether an answer comes from the cache, and why; one that comes from the portal takes that back."""
+        self._screens.source_bar.set_freshness(freshness)
+        self._ask_again = ask_again if freshness.is_offline else None
+        if freshness.is_offline and not policy().offline:  # offline by choice is said by the source bar alone
+            self._has_told_offline = True
+            words = f"{freshness.reason} Showing what was loaded before ({freshness.text})."
+            self._screens.notice.show_notice(plain(words), "Retry", ask_again)
+        elif self._has_told_offline and not freshness.is_offline:
+            self._has_told_offline = False
+            self._screens.notice.hide()
+
+    # pages
+
+    def _ask_deposition(self) -> None:
+        if self._deposition_id is not None:
+            show_error = self._screens.deposition.show_error
+            self._session.ask_deposition(self._deposition_id, self._on_deposition, show_error)
+
+    def _on_deposition(self, page: DepositionPage) -> None:
+        self._tell_freshness(page.freshness, self._screens.deposition.restart)
+        self._screens.deposition.set_page(page, self._portal_page("deposition", page.deposition.id))
+
+    def _ask_runs(self, offset: int, name_contains: str) -> None:
+        if self._dataset_id is not None:
+            show_error = self._screens.dataset.show_error
+            self._session.ask_runs(self._dataset_id, offset, name_contains, self._on_runs, show_error)
+
+    def _on_runs(self, page: DatasetPage) -> None:
+        self._tell_freshness(page.freshness, self._screens.dataset.restart)
+        self._screens.dataset.add_page(page, self._portal_page("dataset", page.dataset.id))
+
+    def _on_run_opened(self, run: RunRow) -> None:
+        self.go_to_run(run.id, run.name, opens_layers=True, follows=True)
+
+    def _on_contributed_run(self, run: RunRow) -> None:
+        crumbs = follow_to_run(self._crumbs, Place("dataset", run.dataset_id), Place("run", run.id, run.name))
+        self._ask_run(crumbs[-1], crumbs[:-1], opens_layers=True)
+
+    def _ask_run(self, run: Place, crumbs: Crumbs, *, opens_layers: bool = False) -> None:
+        """Ask for a run; the old screen stays for a moment, in case the answer is quick."""
+        self._leave()
+        self._coming = follow(crumbs, run)
+        self._leave_soon.start()
+
+        def ask_again() -> None:
+            self._ask_run(run, crumbs, opens_layers=opens_layers)
+
+        def on_run(page: RunPage) -> None:
+            self._on_run(page, crumbs, opens_layers=opens_layers)
+
+        def on_failed(error: CryoETError) -> None:
+            self._show_run_place()
+            self._screens.run_place.show_error(error, ask_again)
+
+        self._session.ask_run(run.id, on_run, on_failed)
+
+    def _on_run(self, page: RunPage, crumbs: Crumbs, *, opens_layers: bool) -> None:
+        self._leave_soon.stop()
+        run = Place("run", page.run.id, page.run.name)
+        self._tell_freshness(page.freshness, lambda: self._ask_run(run, crumbs))
+        self._screens.run.set_page(page, self._portal_page("run", page.run.id))
+        self._screens.run_place.show_content()
+        self._arrive(follow_to_run(crumbs, Place("dataset", page.run.dataset_id), run))
+        self.focus_list()
+        self.run_arrived.emit(page, opens_layers)
+
+    def _show_run_place(self) -> None:
+        self._leave_soon.stop()
+        self._screens.run_place.show_loading(f"Loading {plain(self._coming[-1].label)}…", at_once=True)
+        self._arrive(self._coming)
+
+    def _portal_page(self, kind: str, record_id: int) -> str:
+        """Where the source's site shows a record; empty where it has none."""
+        source = self._session.source
+        return source.terms.page_url(kind, record_id) if source is not None and source.terms is not None else ""
+
+
+def _name_of(source: str) -> str:
+    """What to call a source that hasn't answered yet."""
+    _, is_address, rest = source.partition("://")
+    if is_address:
+        return rest.partition("/")[0] or source
+    return {"live": "Live portal", "demo": "Demo"}.get(source) or Path(source).name or source
