@@ -106,7 +106,7 @@ def open_for_review(data: Any, spacing_zyx: ArrayLike) -> Volume:
     spacing = np.asarray(spacing_zyx, dtype=np.float64)
     pyramid = data if isinstance(data, Pyramid) else pyramid_of(data)
     if pyramid is not None:
-        is_mean, is_local = pyramid.coarse_offset == "mean", not pyramid.line
+        is_mean, is_local = pyramid.coarse_offset == "mean", not pyramid.server
         volume = Volume(pyramid.read, pyramid.shapes, pyramid.factors, spacing, is_mean, is_local)
     else:
         is_multiscale = isinstance(data, Sequence) or not hasattr(data, "dtype")

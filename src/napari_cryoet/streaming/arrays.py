@@ -1,8 +1,7 @@
 """The levels of a pyramid as dask arrays that compute exact values, in any thread and in other processes.
 
-dask reads block by block and then copies all blocks into one array: twice the memory, and on one core. A box of a level
-that nothing was done to yet is read into its array straight away instead. In everything else it is the dask array that
-it is made from, and whatever is derived from it is an ordinary dask array.
+dask reads block by block and then copies all blocks into one array: twice the memory, and on one core. So an unmodified
+box of a level is read straight into one array instead. Everything derived from it is an ordinary dask array.
 """
 
 from __future__ import annotations
@@ -20,15 +19,15 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.chunks import Block
     from napari_cryoet.streaming.pyramid import Pyramid
 
-_IN_A_ROW = 3  # fewer blocks may be chance
+_IN_A_ROW = 3  # fewer consecutive blocks may be chance
 _AHEAD = 8
 
 
 class ExactLevel:
     """One level of a pyramid as dask reads it, a block for each task.
 
-    dask runs no more tasks at a time than the computer has cores, which is far fewer requests than a line carries. So
-    where the blocks of a chunk are read in a row, the next ones are fetched together.
+    dask runs as many tasks as there are cores, far fewer than the requests that a connection can carry. So where
+    blocks of a chunk are read in sequence, the next ones are fetched together.
     """
 
     def __init__(self, pyramid: Pyramid, level: int) -> None:
@@ -38,8 +37,8 @@ class ExactLevel:
         self.chunks = tuple(tuple(np.diff(borders).tolist()) for borders in grid.borders)
         sizes = zip(grid.block_shape, grid.chunk_shape, self.shape, strict=True)
         cut = (axis for axis, (block, chunk, size) in enumerate(sizes) if block < min(chunk, size))
-        self._axis = next(cut, None) if pyramid.line else None  # along which the blocks of a chunk follow each other
-        self._rows: dict[tuple[int, ...], tuple[int, int]] = {}  # of each chunk the last block, and how many in a row
+        self._axis = next(cut, None) if pyramid.server else None  # the axis along which chunks are cut into blocks
+        self._rows: dict[tuple[int, ...], tuple[int, int]] = {}  # chunk: last block, and how many in sequence
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ExactLevel, (self._pyramid, self._level)
@@ -89,7 +88,7 @@ class ExactArray(da.Array):
 
     @classmethod
     def of(cls, array: da.Array, pyramid: Pyramid, level: int, box: Box, kept: tuple[int, ...]) -> Self:
-        """What computes as ``array`` does, whose values are a box of a level."""
+        """Wrap a dask array whose values are a box of a level."""
         made: Self = cls(array.dask, array.name, array.chunks, meta=array._meta)
         made.pyramid, made.level, made.box, made.kept = pyramid, level, box, kept
         made._name_as_made = array.name
@@ -97,7 +96,7 @@ class ExactArray(da.Array):
 
     @property
     def _is_as_made(self) -> bool:
-        """Whether nothing was written into it, which would give it another name."""
+        """Whether it is unmodified: writing into it changes its dask name."""
         return bool(self.name == self._name_as_made)
 
     def __getitem__(self, index: Any) -> da.Array:
@@ -108,7 +107,7 @@ class ExactArray(da.Array):
         return array if part is None else ExactArray.of(array, self.pyramid, self.level, *part)
 
     def compute(self, **options: Any) -> Any:
-        """The values, read in one go unless a scheduler of dask's is named or watched."""
+        """The values, read in one go unless a dask scheduler or callback is set."""
         is_daskly = "scheduler" in options or dask.config.get("scheduler", None) is not None or Callback.active
         if is_daskly or not self._is_as_made:
             return super().compute(**options)  # type: ignore[no-untyped-call]

@@ -1,8 +1,7 @@
-"""Which bytes of which files hold the blocks of an array, and what these are once they are decoded.
+"""Read and decode the blocks of an array.
 
 Of Blosc frames and uncompressed chunks only the needed bytes are read; small or otherwise compressed chunks are read
-whole. What is encoded in a way that isn't known here is decoded by zarr itself. No request is for more than what is
-wanted can have, and nothing is decoded to more bytes than a chunk may have.
+whole. Rare codecs are left to zarr. Every request and every decoded chunk is bounded by the size it can have.
 """
 
 from __future__ import annotations
@@ -32,31 +31,31 @@ if TYPE_CHECKING:
 
 K = TypeVar("K")
 Block = npt.NDArray[Any]
-#: Bytes of a file: where they start and stop; all of it where the stop isn't known.
+#: Start and stop of bytes in a file; without a stop, to its end.
 Span = tuple[int, int | None]
 
-_RUN_BYTES = 4 * 2**20  # neighbours are requested together up to this size
-_WHOLE_CHUNK_BYTES = 4 * 2**20  # smaller chunks are read whole: asking for parts costs more than it saves
-_SMALL_CHUNK_BYTES = 2**19  # what compresses to so little is read whole: its table alone takes as long
-_MAX_GAP_BYTES = 2**18  # unwanted bytes that are rather read than asked around
-_SMALLEST_BLOCK_BYTES = 2**17  # smaller blocks cost more in handling than in decoding
+_RUN_BYTES = 4 * 2**20  # neighbouring spans are read in one request up to this size
+_WHOLE_CHUNK_BYTES = 4 * 2**20  # smaller chunks are read whole: reading parts costs more than it saves
+_SMALL_CHUNK_BYTES = 2**19  # chunks that compress to less are read whole: the table alone takes as long
+_MAX_GAP_BYTES = 2**18  # larger gaps between wanted bytes split a request
+_SMALLEST_BLOCK_BYTES = 2**17  # smaller blocks take longer to manage than to decode
 _USUAL_BLOCK_BYTES, _BLOCK_BYTES_IN_SMALL_CHUNKS = 2**19, 2**20
 _TABLE_BYTES = 4096
-_UNIFORM_RATIO = 64  # what compresses better may be one value all over
-_SLACK_BYTES = 2**16  # by which what doesn't compress may be larger than its content
+_UNIFORM_RATIO = 64  # a better ratio may mean a single value
+_SLACK_BYTES = 2**16  # incompressible content may grow by this much
 _NO_CHUNK = 2**64 - 1
-_NO_FILE = ""  # what is noted of a file that doesn't exist, beside the ETags of those that do
+_NO_FILE = ""  # the version of a file that doesn't exist
 
 
 class Files:
-    """The files of an image: each is read in the version that was met first. For the loop thread only."""
+    """The files of an image, each pinned to the first version read. For the loop thread only."""
 
     def __init__(self, source: Source, etags: Mapping[str, str | None]) -> None:
         self.source = source
         self._versions: dict[str, str | int | None] = dict(etags)
 
     async def read(self, key: str, *, start: int = 0, length: int | None = None, limit_bytes: int) -> Piece | None:
-        """Read a file or a part of it; None where there is no such file, ChangedError if it changed since."""
+        """Read a file or a part of it; None if it doesn't exist, ChangedError if it changed since."""
         known = self._versions.get(key)
         etag = known if isinstance(known, str) else None
         piece = await self.source.read(key, start=start, length=length, etag=etag or None, limit_bytes=limit_bytes)
@@ -68,9 +67,9 @@ class Files:
 
 
 class Chunks:
-    """The chunks of one array; a subclass knows how blocks of them are read.
+    """The chunks of one array; subclasses read their blocks.
 
-    Tables and indices of files are kept in ``memory``, under keys that start with ``owner``.
+    Tables and shard indices are kept in ``memory`` under keys that start with ``owner``.
     """
 
     def __init__(
@@ -85,37 +84,37 @@ class Chunks:
         self.grid = make_grid(layout.shape, layout.chunk_shape, block_shape, run_shape)
 
     async def fetch(self, blocks: Sequence[BlockIndex]) -> Callable[[], dict[BlockIndex, Block]]:
-        """Read the bytes of blocks that `Grid.runs` put together; what is returned decodes them, on any thread.
+        """Read the bytes of one run of blocks (`Grid.runs`) and return a function that decodes them on any thread.
 
-        Both raise FormatError where bytes can't be what was written.
+        Both raise FormatError if the bytes are damaged.
         """
         raise NotImplementedError
 
     async def prepare(self, chunk: tuple[int, ...]) -> None:
-        """Read what must be known of a chunk before the first of its blocks is read, if that is little."""
+        """Read the table or index that a chunk's blocks need, if it is small."""
         await self._span(chunk)
 
     def describe(self, chunk: tuple[int, ...]) -> str:
-        """The file that a chunk is in, for messages."""
+        """The file of a chunk, for messages."""
         return f"{self._files.source.place}/{self._file_key(chunk)}"
 
     def distrust(self, chunk: tuple[int, ...]) -> None:
-        """Use nothing that is kept of the file that a chunk is in: something of it was damaged."""
+        """Drop everything cached of a chunk's file, because a part of it was damaged."""
         self._files.source.forget(self._file_key(chunk))
         for key in ((*self._owner, "chunk", chunk), (*self._owner, "index", self._file(chunk))):
             self._memory.discard(key)
 
     @property
     def compression(self) -> float:
-        """About how many stored bytes make one byte of content, by the chunks that were met; 1 before any was."""
+        """Stored bytes for each decoded byte, over the chunks read so far; 1 before the first."""
         return self._stored_bytes / self._content_bytes if self._content_bytes else 1.0
 
     # blocks as bytes of a decoded chunk
 
     def _cut(self, block_bytes: int) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
-        """The axis along which a block has some voxels without having all, its shape, and that of a run.
+        """The axis that is cut into blocks, the shape of a block, and that of a run.
 
-        Along axes before that a block has one voxel, so that it is contiguous in its chunk.
+        Along earlier axes a block has one voxel, so that it is contiguous in its chunk.
         """
         chunk = self.layout.chunk_shape
         long_axes = [axis for axis, size in enumerate(chunk) if size > 1] or [0]
@@ -127,24 +126,24 @@ class Chunks:
         return axis, (*(1 for _ in chunk[:axis]), planes, *chunk[axis + 1 :]), chunk
 
     def _bytes_below(self, axis: int) -> int:
-        """What one step along an axis takes in a chunk."""
+        """Bytes of one step along an axis in a chunk."""
         return math.prod(self.layout.chunk_shape[axis + 1 :]) * self.layout.stored_dtype.itemsize
 
     def _byte_span(self, block: BlockIndex) -> tuple[int, int]:
-        """Where a block starts and stops in its decoded chunk."""
+        """Start and stop of a block in its decoded chunk, in bytes."""
         box, chunk = self.grid.box(block), self.layout.chunk_shape
         start = sum(box[axis][0] % chunk[axis] * self._bytes_below(axis) for axis in range(self._axis + 1))
         return start, start + (box[self._axis][1] - box[self._axis][0]) * self._bytes_below(self._axis)
 
     def _as_array(self, block: BlockIndex, content: blosc.Bytes, start: int = 0) -> Block:
-        """A block's values from bytes that hold it from ``start`` on, without what lies beyond the array's end."""
+        """The values of a block from bytes that hold it at ``start``, cut at the end of the array."""
         shape = box_shape(self.grid.box(block))
         full = (*shape[: self._axis + 1], *self.layout.chunk_shape[self._axis + 1 :])
         values = np.frombuffer(content, self.layout.stored_dtype, math.prod(full), start).reshape(full)
         values = values[tuple(slice(size) for size in shape)].astype(self.layout.dtype, copy=False)
         values = np.ascontiguousarray(values)
         if values.base is not None and 2 * values.nbytes < len(content):
-            return values.copy()  # a small part must not keep a large whole in memory
+            return values.copy()  # a view would keep the whole chunk in memory
         return values
 
     def _filled(self, blocks: Iterable[BlockIndex]) -> dict[BlockIndex, Block]:
@@ -162,7 +161,7 @@ class Chunks:
         return self.layout.file_key(self._file(chunk))
 
     async def _span(self, chunk: tuple[int, ...]) -> Span | None:
-        """Where a chunk is in its file; None where its shard is missing, or has no such chunk."""
+        """Where a chunk is in its file; None if the shard or the chunk in it doesn't exist."""
         shards = self.layout.chunks_per_shard
         return (0, None) if shards is None else await self._span_in_shard(chunk, shards)
 
@@ -184,7 +183,7 @@ class Chunks:
         return spans, spans.nbytes
 
     async def _read(self, key: str, start: int, stop: int | None) -> Piece | None:
-        """Read a part of a file, or all of it, which can't be more than a chunk may have."""
+        """Read a part of a file, or all of it, bounded by the largest possible chunk."""
         length = None if stop is None else stop - start
         largest = (
             self.layout.chunk_bytes if self.layout.codecs == () else self.layout.chunk_bytes * 9 // 8 + _SLACK_BYTES
@@ -194,7 +193,7 @@ class Chunks:
         )
 
     async def _read_spans(self, key: str, spans: Mapping[K, tuple[int, int]]) -> dict[K, blosc.Bytes] | None:
-        """Read some spans of a file, neighbours in one request; None where there is no such file."""
+        """Read spans of a file, neighbours in one request; None if the file doesn't exist."""
         found: dict[K, blosc.Bytes] = {}
         for start, stop, names in _merged(spans):
             piece = await self._read(key, start, stop)
@@ -207,12 +206,12 @@ class Chunks:
         return found
 
     async def _once(self, kind: str, which: Any, load: Callable[[], Coroutine[Any, Any, tuple[Any, int]]]) -> Any:
-        """Something that is read once for all who need it: from memory, or from whoever is reading it."""
+        """Load something once: from memory, from a load in progress, or with ``load``."""
         key = (*self._owner, kind, which)
         if (kept := self._memory.get(key)) is not None:
             return kept[0]
         if (joined := self._loading.get(key)) is not None:
-            with contextlib.suppress(CryoETError):  # it may have been asked before you retried: ask again
+            with contextlib.suppress(CryoETError):  # it may have started before a retry: load again
                 return await self._wait(key, joined)
         loading = self._loading.get(key)
         if loading is None or loading is joined:
@@ -220,7 +219,7 @@ class Chunks:
         return await self._wait(key, loading)
 
     async def _wait(self, key: tuple[Any, ...], loading: _Load) -> Any:
-        """What is being read; it is given up once nobody waits for it."""
+        """Wait for a load; it is cancelled once nobody waits for it."""
         loading.waiting += 1
         try:
             value, size_bytes = await asyncio.shield(loading.task)
@@ -234,7 +233,7 @@ class Chunks:
         return value
 
     def _note_size(self, chunk: tuple[int, ...], stored_bytes: int) -> None:
-        """Take in what a chunk takes in its file; what of it lies beyond the array's end counts for nothing."""
+        """Count a chunk's stored size, and its content without the part beyond the end of the array."""
         if chunk in self._measured:
             return
         self._measured.add(chunk)
@@ -246,14 +245,14 @@ class Chunks:
 
 @dataclass(slots=True)
 class _Load:
-    """What is being read, and for how many."""
+    """A load in progress, and how many wait for it."""
 
     task: asyncio.Task[tuple[Any, int]]
     waiting: int = 0
 
 
 class WholeChunks(Chunks):
-    """Chunks that are read whole; neighbours in a shard together."""
+    """Chunks that are read whole; neighbours in a shard in one request."""
 
     async def fetch(self, blocks: Sequence[BlockIndex]) -> Callable[[], dict[BlockIndex, Block]]:
         """Read whole chunks of one file; see `Chunks`."""
@@ -278,7 +277,7 @@ class WholeChunks(Chunks):
 
 
 class PlainChunks(Chunks):
-    """Uncompressed chunks, of which only the bytes of the wanted blocks are read; ``offset`` is where values start."""
+    """Uncompressed chunks, read block by block; ``offset`` is the position of the first value in the file."""
 
     def __init__(self, *args: Any, offset: int = 0, **options: Any) -> None:
         super().__init__(*args, block_bytes=_USUAL_BLOCK_BYTES, **options)
@@ -303,7 +302,7 @@ class PlainChunks(Chunks):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _HeldFrame:
-    """A chunk's table of blocks, where it starts in its file, and all of it where that is little."""
+    """A chunk's Blosc table and its start in the file; ``content`` holds all of it if it is small."""
 
     start: int
     frame: blosc.Frame
@@ -311,16 +310,16 @@ class _HeldFrame:
 
 
 class FrameChunks(Chunks):
-    """Chunks that are a Blosc frame each: a frame's table is read once, then only the parts that hold the blocks.
+    """Chunks that are Blosc frames: a frame's table is read once, then only the parts that hold the wanted blocks.
 
-    What compresses very well, as masks do, is kept in memory as it came. ``head``, the first bytes of the first chunk,
-    shows how large blocks are in all of them.
+    Chunks that compress to little, as masks do, are kept compressed in memory. ``head``, the first bytes of the first
+    chunk, gives the block size of all chunks.
     """
 
     def __init__(self, files: Files, layout: ArrayLayout, *, head: Piece | None, **options: Any) -> None:
         self._head = head
         sample = _sample_header(head, layout)
-        # Chunks are asked for whole until one is met that is not small, for neighbours are alike.
+        # Read whole chunks until one isn't small: neighbours are alike.
         self._is_small = layout.stored_dtype.itemsize == 1 if sample is None else sample.cbytes <= _SMALL_CHUNK_BYTES
         block_bytes = sample.blocksize if sample else _USUAL_BLOCK_BYTES
         self._table_bytes = sample.table_end if sample else _TABLE_BYTES
@@ -369,7 +368,7 @@ class FrameChunks(Chunks):
         return decoded
 
     async def prepare(self, chunk: tuple[int, ...]) -> None:
-        """Read a chunk's table, unless that comes with all of the chunk; see `Chunks`."""
+        """Read a chunk's table, unless chunks are read whole; see `Chunks`."""
         if not self._is_small:
             await self._held(chunk)
 
@@ -410,7 +409,7 @@ class FrameChunks(Chunks):
 def make_chunks(
     files: Files, layout: ArrayLayout, *, head: Piece | None, memory: MemoryCache, owner: tuple[Any, ...]
 ) -> Chunks:
-    """What suits an array; ``head`` is what is known of the file of its first chunk."""
+    """Choose how to read an array; ``head`` holds the first bytes of its first chunk."""
     options: dict[str, Any] = {"memory": memory, "owner": owner}
     if not _is_split(layout):
         return WholeChunks(files, layout, block_bytes=layout.chunk_bytes, **options)
@@ -425,23 +424,23 @@ def _is_split(layout: ArrayLayout) -> bool:
 
 
 def _sample_header(head: Piece | None, layout: ArrayLayout) -> blosc.Header | None:
-    """The header of a chunk if it is a good example of the others."""
+    """The header of the first chunk, if it is typical of the others."""
     try:
         header = blosc.parse_header(head.content if head is not None else b"")
     except FormatError:
-        return None  # missing, or damaged, which reading that chunk will tell
+        return None  # missing or damaged: reading that chunk will say so
     return header if header.nbytes == layout.chunk_bytes else None
 
 
 def _shrunk(values: Block) -> Block:
-    """The same values, in next to no memory where they are all one to the last bit."""
+    """Broadcast a single value if all values are the same bits; else the values as they are."""
     unit = min(values.itemsize, 8)
     bits = values.reshape(-1).view(f"u{unit}").reshape(-1, values.itemsize // unit)
     return values if (bits != bits[0]).any() else np.broadcast_to(values.flat[0], values.shape)
 
 
 def _merged(spans: Mapping[K, tuple[int, int]]) -> list[tuple[int, int, list[K]]]:
-    """Spans in order of position, those together that are read in one piece."""
+    """Spans sorted by position, merged into requests."""
     merged: list[tuple[int, int, list[K]]] = []
     for name, (start, stop) in sorted(spans.items(), key=lambda each: each[1]):
         if merged:
@@ -454,7 +453,7 @@ def _merged(spans: Mapping[K, tuple[int, int]]) -> list[tuple[int, int, list[K]]
 
 
 def parse_index(content: bytes, shards: tuple[int, ...], *, file_bytes: int | None) -> npt.NDArray[np.int64]:
-    """Where the chunks of a shard start and stop, -1 where there is none; shape ``(*shards, 2)``."""
+    """Start and stop of each chunk in a shard, -1 for missing ones; shape ``(*shards, 2)``."""
     entries = np.frombuffer(without_checksum(content), np.uint8)
     if entries.size != 16 * math.prod(shards):
         raise FormatError(f"The index of a shard has {len(content)} bytes instead of {16 * math.prod(shards) + 4}.")
@@ -470,7 +469,7 @@ def parse_index(content: bytes, shards: tuple[int, ...], *, file_bytes: int | No
 
 
 def unpack(content: blosc.Bytes, layout: ArrayLayout) -> blosc.Bytes:
-    """The values of a whole chunk as bytes, just as many as a chunk has; FormatError where that can't be."""
+    """Decode a whole chunk; FormatError if the result isn't exactly one chunk long."""
     if layout.codecs is None:
         return _unpack_by_zarr(content, layout)
     for codec in reversed(layout.codecs):
@@ -485,11 +484,11 @@ def unpack(content: blosc.Bytes, layout: ArrayLayout) -> blosc.Bytes:
                 content = _unpack_deflate(content, layout.chunk_bytes, 31 if codec == "gzip" else 15)
     if len(content) != layout.chunk_bytes:
         raise FormatError(f"It has {len(content)} bytes instead of {layout.chunk_bytes}.")
-    return bytes(content) if isinstance(content, memoryview) else content  # a part must not keep the whole in memory
+    return bytes(content) if isinstance(content, memoryview) else content  # a view would keep the whole shard in memory
 
 
 def without_checksum(content: blosc.Bytes) -> blosc.Bytes:
-    """Take a CRC-32C off, and check it; FormatError if it doesn't match."""
+    """Check and remove the trailing CRC-32C; FormatError if it doesn't match."""
     import google_crc32c
 
     body, checksum = content[:-4], bytes(content[-4:])
@@ -513,7 +512,7 @@ def _unpack_zstd(content: blosc.Bytes, nbytes: int) -> bytearray:
         decompress(content, unpacked)
     except (RuntimeError, ValueError) as error:
         raise FormatError("It does not decompress (zstd).") from error
-    if _zstd_size(content) != nbytes:  # fewer bytes may have come, which is told only where even they don't fit
+    if _zstd_size(content) != nbytes:  # zstd accepts a buffer that is too large: check that a smaller one fails
         try:
             decompress(content, bytearray(nbytes - 1))
         except (RuntimeError, ValueError):
@@ -523,7 +522,7 @@ def _unpack_zstd(content: blosc.Bytes, nbytes: int) -> bytearray:
 
 
 def _zstd_size(content: blosc.Bytes) -> int | None:
-    """How many bytes the first Zstandard frame says that it holds, if it does (RFC 8878, 3.1.1)."""
+    """The content size in the header of the first Zstandard frame, or None (RFC 8878, 3.1.1)."""
     head = bytes(content[:18])
     if len(head) < 18 or head[:4] != b"\x28\xb5\x2f\xfd":
         return None
@@ -545,7 +544,7 @@ def _unpack_deflate(content: blosc.Bytes, nbytes: int, window: int) -> bytes:
 
 
 def _unpack_by_zarr(content: blosc.Bytes, layout: ArrayLayout) -> bytes:
-    """Decode a chunk as the only one of an array."""
+    """Decode a chunk through zarr, as the only chunk of an array."""
     import zarr
     from zarr.core.buffer import default_buffer_prototype
     from zarr.storage import MemoryStore, StorePath

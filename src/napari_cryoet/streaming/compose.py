@@ -1,7 +1,4 @@
-"""Make the best picture of a part of an image from what is in memory: exact where it can be, coarse where it must.
-
-A hole is filled from the finest coarser level that covers it, each voxel with the coarse voxel that lies there.
-"""
+"""Compose a picture from the blocks in memory: exact where possible, from coarser levels elsewhere."""
 
 from __future__ import annotations
 
@@ -27,7 +24,7 @@ _PLANE_AXES = 2
 class Picture:
     """Values of a box of a level: exact but for the ``missing`` blocks, which are coarse.
 
-    Where nothing is known there is the placeholder, and where that is all, the picture ``is_blank``.
+    Unknown voxels hold the placeholder; a picture of nothing else ``is_blank``.
     """
 
     values: Block
@@ -36,16 +33,16 @@ class Picture:
 
 
 def missing_keys(image: Image, memory: MemoryCache, level: int, box: Box) -> list[Key]:
-    """The blocks of a box of which not even what the box needs is in memory."""
+    """The blocks of a box that aren't in memory, neither whole nor as the needed plane."""
     owner, plane = image.owner, plane_of(box)
     keys = ((owner, level, block) for block in image.levels[level].grid.covering(box))
     return [key for key in keys if key not in memory and (plane is None or (*key, plane) not in memory)]
 
 
 def compose(image: Image, memory: MemoryCache, level: int, box: Box, placeholder: float) -> Picture:
-    """Make the picture of a box of a level; never waits.
+    """Compose the picture of a box of a level; never waits.
 
-    A volume of which nothing is known is one value, seen everywhere, that can't be written to.
+    A blank volume is one broadcast, read-only value.
     """
     part = _Part(image, memory, level, box)
     missing = part.missing()
@@ -65,10 +62,10 @@ def compose(image: Image, memory: MemoryCache, level: int, box: Box, placeholder
 
 
 class _Part:
-    """A box of a level and what is in memory of its blocks, in the order in which the grid counts them.
+    """A box of a level and its blocks in memory, in the order of the grid.
 
-    A plane across the blocks has thousands of them, and pictures are made often: nothing is made for each of them that
-    lives longer than a moment, or Python's garbage collector would hold up the viewer.
+    A plane across the blocks has thousands of them, and pictures are made often. So no object is kept for each block:
+    Python's garbage collector would stall the viewer.
     """
 
     def __init__(self, image: Image, memory: MemoryCache, level: int, box: Box) -> None:
@@ -83,22 +80,22 @@ class _Part:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing of it is in memory."""
+        """Whether none of its blocks is in memory."""
         return not self.present().any()
 
     def present(self) -> npt.NDArray[np.bool_]:
-        """Which blocks there are, along each axis."""
+        """Which blocks are in memory, as an array over the axes."""
         found = [whole is not None or cut is not None for whole, cut in zip(self._wholes, self._cuts, strict=True)]
         return np.array(found, bool).reshape([last - first for first, last in self._spans])
 
     def missing(self) -> tuple[Key, ...]:
-        """The keys of the others."""
+        """The keys of the blocks that aren't in memory."""
         owner, level = self.image.owner, self.level
         contents = zip(self._grid.covering(self.box), self._wholes, self._cuts, strict=True)
         return tuple((owner, level, block) for block, whole, cut in contents if whole is None and cut is None)
 
     def around_holes(self) -> Box:
-        """The smallest box of whole blocks around all that are not in memory."""
+        """The smallest box of whole blocks around all missing ones."""
         places = np.nonzero(~self.present())
         return tuple(
             (borders[first + int(at.min())], borders[first + int(at.max()) + 1])
@@ -106,7 +103,7 @@ class _Part:
         )
 
     def paint(self, values: Block) -> None:
-        """Copy whatever there is into the values of the box."""
+        """Copy the blocks in memory into the values of the box."""
         targets, sources = [], []
         for borders, (first, last), (start, stop) in zip(self._grid.borders, self._spans, self.box, strict=True):
             blocks = [(begin, max(begin, start), min(end, stop)) for begin, end in pairwise(borders[first : last + 1])]
@@ -123,7 +120,7 @@ class _Part:
                 values[target] = cut[thin_source]
 
     def known(self, indices: list[npt.NDArray[np.intp]]) -> npt.NDArray[np.bool_]:
-        """At which of some voxels of the level, given along each axis, there is something."""
+        """Which of the voxels at ``indices`` (one array an axis) are in memory."""
         blocks = [
             np.searchsorted(borders, index, "right") - 1 - first
             for borders, (first, _), index in zip(self._grid.borders, self._spans, indices, strict=True)
@@ -133,7 +130,7 @@ class _Part:
 
 
 def _coarser_parts(part: _Part, memory: MemoryCache, box: Box) -> list[_Part]:
-    """What there is of coarser levels in a box, up to the first that covers it."""
+    """Coarser levels of a box, up to the first that covers it completely."""
     image, found = part.image, []
     for coarse in range(part.level + 1, len(image.levels)):
         found.append(_Part(image, memory, coarse, image.box_at(part.level, box, coarse)))
@@ -143,9 +140,9 @@ def _coarser_parts(part: _Part, memory: MemoryCache, box: Box) -> list[_Part]:
 
 
 def _fill(level: int, box: Box, coarser: list[_Part], values: Block, placeholder: float) -> None:
-    """Fill a box from coarser levels: the finest that covers it, and over that whatever is there of finer ones.
+    """Fill a box from coarser levels, coarsest first, so that finer blocks end on top.
 
-    A level's blocks are put together first and enlarged then, since a plane may cross hundreds of them.
+    The blocks of a level are joined before they are enlarged, since a plane may cross hundreds of them.
     """
     if not coarser or coarser[-1].missing():
         values[...] = placeholder
@@ -165,12 +162,12 @@ def _fill(level: int, box: Box, coarser: list[_Part], values: Block, placeholder
 def _enlarged(
     values: npt.NDArray[Any], indices: list[npt.NDArray[np.intp]], out: npt.NDArray[Any] | None = None
 ) -> npt.NDArray[Any]:
-    """The voxel at each of some indices that ascend along each axis, counted from the first of them.
+    """Repeat voxels by ascending indices along each axis, counted from the first index.
 
-    The last axis comes first: then most is copied as whole rows. Axes on which nothing changes are passed over.
+    Starting with the last axis copies whole rows. Axes that stay as they are get skipped.
     """
     axes = [axis for axis in reversed(range(values.ndim)) if len(indices[axis]) != values.shape[axis]] or [0]
     for axis in axes[:-1]:
         values = values.take(indices[axis] - indices[axis][0], axis)
     last = axes[-1]
-    return values.take(indices[last] - indices[last][0], last, out, "clip")  # which needs no copy of all
+    return values.take(indices[last] - indices[last][0], last, out, "clip")  # "raise" would buffer the output

@@ -1,11 +1,11 @@
-"""What came over the network, kept on disk: bounded in bytes, least recently used out first, shared by processes.
+"""The disk cache of network reads: least recently used out first, bounded in bytes, shared by processes.
 
-An *image* is an address that was opened. A *part* is some bytes of a file below it, with the ETag that its server
-named, or the fact that there is no such file. All is in one SQLite database. A checksum covers the bytes of a part and
-all that its row says of them: what doesn't fit is never used. A damaged database is deleted and begun anew.
+An *image* is an address that was opened. A *part* is a range of a file below it with the ETag of its server, or the
+fact that the file doesn't exist. All parts are in one SQLite database. A checksum covers a part's bytes and its row;
+parts that don't match are never used. A damaged database is deleted and created again.
 
-One thread writes behind, many things in one transaction. Environment, settings and defaults say where the cache is, how
-large it may get and for how long it counts unasked.
+One thread writes in the background, many parts in one transaction. Environment variables, settings and defaults give
+the folder, the size limit and how long an image counts as current.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ import xxhash
 from napari_cryoet.files import cache_path, config_path, replace_file
 from napari_cryoet.streaming.sources import Piece
 
-OWN_FOLDER: Final = "napari-cryoet-parts"  # in the folder that somebody named: nothing else there is touched
+OWN_FOLDER: Final = "napari-cryoet-parts"  # in the folder that the user chose: nothing else there is touched
 LIMIT_VARIABLE: Final = "NAPARI_CRYOET_CACHE_LIMIT"
 FOLDER_VARIABLE: Final = "NAPARI_CRYOET_CACHE_DIR"
 ASK_AGAIN_VARIABLE: Final = "NAPARI_CRYOET_CACHE_ASK_AGAIN"
@@ -42,7 +42,7 @@ _SCHEMA = (
     "CREATE TABLE images (id INTEGER PRIMARY KEY AUTOINCREMENT, digest BLOB UNIQUE, checked_at REAL)",
     "CREATE TABLE parts (id INTEGER PRIMARY KEY, image INTEGER, key TEXT, start INTEGER, stop INTEGER, etag TEXT, "
     "modified TEXT, total INTEGER, stored_at REAL, checksum BLOB, cost INTEGER, used_at REAL)",
-    "CREATE TABLE contents (part INTEGER PRIMARY KEY, content BLOB)",  # apart: rows are rewritten when they are used
+    "CREATE TABLE contents (part INTEGER PRIMARY KEY, content BLOB)",  # apart, since using a part rewrites its row
     "CREATE INDEX parts_by_place ON parts (image, key, start)",
     "CREATE INDEX parts_by_use ON parts (used_at, cost)",
     "CREATE TRIGGER part_deleted AFTER DELETE ON parts BEGIN DELETE FROM contents WHERE part = old.id; END",
@@ -51,14 +51,14 @@ _SCHEMA = (
 _PRAGMAS = ("page_size = 32768", "auto_vacuum = INCREMENTAL", "journal_mode = WAL", "synchronous = NORMAL")
 _COLUMNS = "id, key, start, stop, etag, modified, total, stored_at, checksum"
 _SIZE = "SELECT coalesce(sum(cost), 0) FROM parts"
-_WHOLE_FILE = 2**62  # where a missing file "ends"
+_WHOLE_FILE = 2**62  # the stop of a missing file
 
 _LARGEST_PART_BYTES = 64 * 2**20
 _PART_COST_BYTES = 400  # beside its content
 _QUEUE_BYTES, _BATCH_BYTES = 64 * 2**20, 16 * 2**20
 _KEEP_FREE_BYTES = 2**30
 _GATHER_S, _BUSY_S, _EXIT_FLUSH_S = 0.25, 5.0, 3.0
-_PAUSE_S = 30.0  # after the disk refused
+_PAUSE_S = 30.0  # after a failed write
 
 _LARGEST_BYTES, _SHARE_OF_FREE = 10 * 10**9, 0.1
 _ASK_AGAIN_AFTER_S = 3600.0
@@ -69,9 +69,9 @@ _TIMES = {"": 1, "s": 1, "min": 60, "h": 3600, "d": 86400}
 
 @dataclass(slots=True)
 class Image:
-    """What is known of an address: its number here, and when its server last had what is kept; None where nothing is.
+    """An address in the cache: its row id, and when its server last confirmed it; None for an address without parts.
 
-    Where it is dropped, nothing of it is found or kept any more.
+    Nothing of a dropped image is found or stored any more.
     """
 
     digest: bytes
@@ -82,16 +82,16 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some bytes of a file and when they came, in seconds since 1970; no piece where there was no such file."""
+    """A cached range of a file, and when it came in seconds since 1970; no piece if the file doesn't exist."""
 
     piece: Piece | None
     stored_at: float
 
 
 class DiskCache:
-    """Parts of files on disk. All methods may be called from any thread; `clear` and `shrink` alone raise OSError.
+    """The cache in one folder. All methods may be called from any thread; only `clear` and `shrink` raise OSError.
 
-    By default settings say where it is and what it may take, and ``keep_free_bytes`` of the disk are left to others.
+    Folder and limit come from the settings by default. ``keep_free_bytes`` of the disk are never used.
     """
 
     def __init__(
@@ -110,23 +110,23 @@ class DiskCache:
 
     @property
     def limit_bytes(self) -> int:
-        """What all parts may take on disk."""
+        """The limit of all parts on disk."""
         return limit_bytes() if self._limit_bytes is None else self._limit_bytes
 
     @property
     def size_bytes(self) -> int:
-        """What all parts take on disk."""
+        """The size of all parts on disk."""
         rows = self._ask(_SIZE)
         return int(rows[0][0]) if rows else 0
 
     def image(self, address: str) -> Image:
-        """What is kept of an address."""
-        digest = xxhash.xxh3_128_digest(address.encode())  # addresses may hold secrets, and are not written down
+        """The image of an address."""
+        digest = xxhash.xxh3_128_digest(address.encode())  # addresses may hold secrets, so only their hash is stored
         rows = self._ask("SELECT id, checked_at FROM images WHERE digest = ?", digest)
         return Image(digest, *rows[0]) if rows else Image(digest)
 
     def find(self, image: Image, key: str, start: int = 0, length: int | None = None) -> Part | None:
-        """Some bytes of a file, by position as for `Source.read`, if all of them are kept."""
+        """A range of a file, given as for `Source.read`, if all of it is cached."""
         if image.number is None or image.is_dropped:
             return None
         total = None
@@ -151,14 +151,14 @@ class DiskCache:
         return None if content is None else Part(Piece(content, head.etag, head.total, head.modified), head.stored_at)
 
     def first_document(self, image: Image) -> tuple[str, Piece] | None:
-        """The kept file that is nearest to the image's root: its name and first bytes."""
+        """The cached file nearest to the image's root: its key and first bytes."""
         depth = "length(key) - length(replace(key, '/', ''))"
         rows = self._rows(f"image = ? AND etag NOT NULL AND start = 0 ORDER BY {depth}, key LIMIT 1", image.number)
         part = self.find(image, rows[0].key, 0, rows[0].stop) if rows else None
         return (rows[0].key, part.piece) if part is not None and part.piece is not None else None
 
     def put(self, image: Image, key: str, start: int, piece: Piece | None) -> None:
-        """Keep a part later, if there is time and space: a piece that begins at ``start``, or None for no such file."""
+        """Store a part in the background, if there is space: a piece at ``start``, or None for a missing file."""
         row = _Row(0, key, start, _WHOLE_FILE, None, None, None, time.time(), b"")
         content = b""
         if piece is not None:
@@ -171,18 +171,18 @@ class DiskCache:
             self._later(lambda sql: _keep(sql, image, row, content), len(content))
 
     def confirm(self, image: Image) -> Image:
-        """Note that the server has what is kept, as of now; returns the image."""
+        """Record that the server has just confirmed the image; returns it."""
         image.checked_at = time.time()
         values = image.checked_at, image.number
         self._later(lambda sql: sql.execute("UPDATE images SET checked_at = ? WHERE id = ?", values))
         return image
 
     def forget(self, image: Image, key: str) -> None:
-        """Forget all that is kept of a file."""
+        """Delete all parts of a file."""
         self._later(lambda sql: sql.execute("DELETE FROM parts WHERE image = ? AND key = ?", (image.number, key)))
 
     def drop(self, image: Image) -> Image:
-        """Forget all that is kept of an image: its server has something else by now. Returns the image anew."""
+        """Delete all parts of an image that changed on its server. Returns a fresh image."""
         image.is_dropped = True
 
         def forget(sql: sqlite3.Connection) -> None:
@@ -193,20 +193,20 @@ class DiskCache:
         return Image(image.digest)
 
     def flush(self, timeout_s: float = _EXIT_FLUSH_S) -> bool:
-        """Wait until all that waits is written; False if that takes too long, or can't be done."""
+        """Wait until the queue is written; False after ``timeout_s`` or if writing failed."""
         return self._pid != os.getpid() or self._writer.flush(timeout_s)
 
     def close(self) -> None:
-        """Write what waits, and give the database up until something is asked for again."""
+        """Write the queue and close the database; it opens again at the next use."""
         self.flush()
         self._leave()
 
     def clear(self) -> None:
-        """Delete all that is kept, also for processes that have it open; OSError where that can't be done."""
+        """Delete everything, also for other processes; OSError if that fails."""
         self.shrink(0)
 
     def shrink(self, limit_bytes: int) -> None:
-        """Delete what was unused longest until the rest fits; OSError where that can't be done."""
+        """Delete the least recently used parts until the rest fits; OSError if that fails."""
         self.close()
         if not self._folder.exists():
             return
@@ -216,7 +216,7 @@ class DiskCache:
                 with _transaction(sql):
                     _evict(sql, limit_bytes)
                 sql.execute("PRAGMA incremental_vacuum").fetchall()
-                if limit_bytes == 0:  # which fails where another process has it open
+                if limit_bytes == 0:  # fails while another process has it open
                     is_alone = sql.execute("PRAGMA journal_mode = DELETE").fetchone()[0] == "delete"
         except sqlite3.Error as error:
             is_alone = _is_damage(error)
@@ -228,7 +228,7 @@ class DiskCache:
     # Reading
 
     def _joined(self, image: Image, rows: list[_Row], start: int, stop: int) -> bytes | None:
-        """The bytes ``start`` to ``stop`` out of parts of one version; None where some are missing."""
+        """Join parts of one version to the bytes ``start`` to ``stop``; None if some are missing."""
         chunks, position = [], start
         while position < stop:
             best = max((row for row in rows if row.start <= position), key=lambda row: row.stop, default=None)
@@ -246,7 +246,7 @@ class DiskCache:
         self._later(lambda sql: sql.execute("UPDATE parts SET used_at = ? WHERE id = ?", values))
 
     def _content(self, image: Image, row: _Row) -> bytes | None:
-        """The bytes of a part, if they are what was kept; else it is forgotten."""
+        """The bytes of a part if its checksum matches; else the part is deleted."""
         found = self._ask("SELECT content FROM contents WHERE part = ?", row.id)
         content = found[0][0] if found else None
         if isinstance(content, bytes) and row.sum_with(image.digest, content) == row.checksum:
@@ -255,12 +255,12 @@ class DiskCache:
         return None
 
     def _rows(self, where: str, *values: Any) -> list[_Row]:
-        rows = self._ask(f"SELECT {_COLUMNS} FROM parts WHERE {where}", *values)  # noqa: S608 - our own words
+        rows = self._ask(f"SELECT {_COLUMNS} FROM parts WHERE {where}", *values)  # noqa: S608 - constants of this module
         return [_Row(*row) for row in rows if all(map(isinstance, row, _TYPES))]
 
     def _ask(self, query: str, *values: Any) -> list[Any]:
-        """Ask the database; an empty list where it can't be asked."""
-        if self._pid != os.getpid():  # a forked process must not use the connection of its parent
+        """Query the database; an empty list if that fails."""
+        if self._pid != os.getpid():  # a forked process must not use its parent's connection
             return []
         try:
             with self._lock:
@@ -276,7 +276,7 @@ class DiskCache:
             return []
 
     def _leave(self) -> None:
-        """Close the database for reading."""
+        """Close the reading connection."""
         if self._pid == os.getpid():
             with self._lock:
                 reader, self._reader = self._reader, None
@@ -290,7 +290,7 @@ class DiskCache:
             self._writer.add(job, size_bytes)
 
     def _write(self, jobs: list[_Job]) -> None:
-        """Do some jobs, all or none; sqlite3.Error or OSError where the disk refuses."""
+        """Run jobs in one transaction; sqlite3.Error or OSError if the disk refuses."""
         try:
             with contextlib.closing(self._open_index()) as sql:
                 with _transaction(sql):
@@ -313,7 +313,7 @@ class DiskCache:
                 sql.execute(f"PRAGMA {pragma}").fetchall()
             if _version(sql) == 0:
                 with _transaction(sql):
-                    for statement in _SCHEMA if _version(sql) == 0 else ():  # else another process was faster
+                    for statement in _SCHEMA if _version(sql) == 0 else ():  # else another process created them
                         sql.execute(statement)
             if _version(sql) != _SCHEMA_VERSION:
                 _report_damage(sql)
@@ -323,7 +323,7 @@ class DiskCache:
         return sql
 
     def _begin_anew(self) -> None:
-        """Move a cache that is of no use out of the way, at once for all processes, and delete it."""
+        """Move a damaged cache aside, for all processes at once, and delete it."""
         with contextlib.suppress(OSError):
             self._folder.rename(self._folder.with_name(f"{OWN_FOLDER}.broken-{secrets.token_hex(4)}"))
         for broken in self._folder.parent.glob(f"{OWN_FOLDER}.broken-*"):
@@ -331,7 +331,7 @@ class DiskCache:
 
 
 class _Row(NamedTuple):
-    """A part as the database tells it; not to be believed before its checksum was seen to fit."""
+    """A row of parts; not to be trusted before its checksum was compared."""
 
     id: int
     key: str
@@ -344,7 +344,7 @@ class _Row(NamedTuple):
     checksum: bytes
 
     def sum_with(self, digest: bytes, content: bytes) -> bytes:
-        """The checksum that belongs to this row of the image of that digest, with that content."""
+        """The checksum of this row with ``content``, in the image of ``digest``."""
         checksum = xxhash.xxh3_128(repr((digest, *self[1:8])).encode())
         checksum.update(content)
         return checksum.digest()
@@ -355,7 +355,7 @@ _Job = Callable[[sqlite3.Connection], object]
 
 
 def _keep(sql: sqlite3.Connection, image: Image, row: _Row, content: bytes) -> None:
-    """Keep a part, unless its image was dropped since it was opened, here or by another process."""
+    """Store a part, unless its image was dropped meanwhile, here or by another process."""
     if image.number is None and not image.is_dropped:
         values = image.digest, row.stored_at
         sql.execute("INSERT OR IGNORE INTO images (digest, checked_at) VALUES (?, ?)", values)
@@ -366,7 +366,7 @@ def _keep(sql: sqlite3.Connection, image: Image, row: _Row, content: bytes) -> N
     image.number = number = found[0]
     others = "SELECT 1 FROM parts WHERE image = ? AND key = ? AND (etag IS NOT ? OR total IS NOT ?)"
     if sql.execute(others, (number, row.key, row.etag, row.total)).fetchone():
-        sql.execute("DELETE FROM parts WHERE image = ?", (number,))  # of what the server had before
+        sql.execute("DELETE FROM parts WHERE image = ?", (number,))  # of the previous version
     within = "image = ? AND key = ? AND start BETWEEN ? AND ? AND stop <= ?"
     sql.execute(f"DELETE FROM parts WHERE {within}", (number, row.key, row.start, row.stop, row.stop))  # noqa: S608
     checksum, cost = row.sum_with(image.digest, content), _PART_COST_BYTES + len(content)
@@ -376,7 +376,7 @@ def _keep(sql: sqlite3.Connection, image: Image, row: _Row, content: bytes) -> N
 
 
 class _Writer:
-    """A thread that does jobs, many at once; it ends when there are none."""
+    """A thread that runs jobs in batches; it ends when there are none."""
 
     def __init__(self, write: Callable[[list[_Job]], None]) -> None:
         self._write, self._state = write, threading.Condition()
@@ -385,7 +385,7 @@ class _Writer:
         self._is_running = self._is_urgent = False
 
     def add(self, job: _Job, size_bytes: int) -> None:
-        """Have something done, unless too much waits already or the disk refused lately."""
+        """Queue a job, unless the queue is full or a write has failed lately."""
         with self._state:
             if time.monotonic() < self._paused_until or self._queued_bytes + size_bytes > _QUEUE_BYTES:
                 return
@@ -393,12 +393,12 @@ class _Writer:
             self._queued_bytes += size_bytes
             self._state.notify_all()
             if not self._is_running:
-                with contextlib.suppress(RuntimeError):  # the system has no thread to give, or Python is ending
+                with contextlib.suppress(RuntimeError):  # no thread available, or Python is exiting
                     threading.Thread(target=self._serve, name="napari-cryoet-disk", daemon=True).start()
                     self._is_running = True
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until nothing is left to do; False if that takes too long, or the disk refuses."""
+        """Wait until the queue is empty; False after ``timeout_s`` or if a write failed."""
         with self._state:
             self._is_urgent = True
             self._state.notify_all()
@@ -415,7 +415,7 @@ class _Writer:
                     self._jobs, self._queued_bytes = [], 0
 
     def _take(self) -> list[_Job]:
-        """The next jobs, after a moment in which more may come; none where there is nothing to do, which is the end."""
+        """Wait a moment for more jobs and take them all; none means that the thread ends."""
         with self._state:
             self._state.wait_for(lambda: self._is_urgent or self._queued_bytes > _BATCH_BYTES, _GATHER_S)
             jobs, self._jobs, self._queued_bytes = self._jobs, [], 0
@@ -429,7 +429,7 @@ _caches: WeakSet[DiskCache] = WeakSet()
 
 
 @atexit.register
-def _write_what_waits() -> None:
+def _flush_at_exit() -> None:
     for cache in list(_caches):
         cache.flush()
 
@@ -447,7 +447,7 @@ def _transaction(sql: sqlite3.Connection) -> Iterator[None]:
 
 
 def _evict(sql: sqlite3.Connection, limit_bytes: int) -> None:
-    """Forget what was unused longest until the rest fits."""
+    """Delete the least recently used parts until the rest fits."""
     surplus = sql.execute(_SIZE).fetchone()[0] - limit_bytes
     if surplus > 0:
         oldest = sql.execute("SELECT id, cost FROM parts ORDER BY used_at").fetchall()
@@ -462,7 +462,7 @@ def _version(sql: sqlite3.Connection) -> int:
 
 
 def _is_damage(error: Exception) -> bool:
-    """Whether the database itself is damaged; what is busy, full or refused is an OperationalError."""
+    """Whether the database is damaged; busy, full and read-only are OperationalErrors."""
     return not isinstance(error, sqlite3.OperationalError)
 
 
@@ -471,7 +471,7 @@ def _report_damage(_sql: sqlite3.Connection) -> None:
 
 
 def shared_disk_cache() -> DiskCache | None:
-    """The disk cache that all parts of this process share; None where it is turned off."""
+    """The disk cache of this process; None if it is turned off."""
     cache = _cache_in(cache_folder())
     return cache if cache.limit_bytes > 0 else None
 
@@ -491,9 +491,9 @@ def cache_folder() -> Path:
 
 
 def limit_bytes() -> int:
-    """How large the disk cache may get; 0 turns it off.
+    """The size limit of the disk cache; 0 turns it off.
 
-    That is what the environment says, else what was chosen, else 10 GB or a tenth of the free disk.
+    From the environment, else the setting, else the smaller of 10 GB and a tenth of the free disk.
     """
     if (named := named_limit_bytes()) is not None:
         return named
@@ -506,7 +506,7 @@ def limit_bytes() -> int:
 
 
 def named_limit_bytes() -> int | None:
-    """What the environment says, else what `choose_limit` was told last; None where neither says anything."""
+    """The limit of the environment, else of `choose_limit`; None if neither is set."""
     if (named := environment_limit_bytes()) is not None:
         return named
     try:
@@ -517,14 +517,14 @@ def named_limit_bytes() -> int | None:
 
 
 def environment_limit_bytes() -> int | None:
-    """What the environment says; None where it says nothing, or no size."""
+    """The limit of the environment; None if it is unset or not a size."""
     with contextlib.suppress(ValueError):
         return parse_size(os.environ.get(LIMIT_VARIABLE, ""))
     return None
 
 
 def choose_limit(size_bytes: int | None) -> None:
-    """Set the limit, also for processes that run; None goes back to the default. OSError where that can't be kept."""
+    """Set the limit, also for running processes; None restores the default. OSError if it can't be saved."""
     if size_bytes is None:
         _settings_path().unlink(missing_ok=True)
     else:
@@ -532,13 +532,13 @@ def choose_limit(size_bytes: int | None) -> None:
 
 
 def ask_again_after_s() -> float:
-    """After how long a server is asked again whether it has what is kept."""
+    """Seconds until a cached image is checked with its server again."""
     named = _amount(os.environ.get(ASK_AGAIN_VARIABLE, ""), _TIMES)
     return _ASK_AGAIN_AFTER_S if named is None else named
 
 
 def parse_size(text: str) -> int:
-    """A size in bytes; ValueError where it is none.
+    """A size in bytes from text; ValueError if it isn't one.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""What a viewer shows of a pyramid: arrays that never wait, and that ask for what they lack.
+"""Arrays that a viewer can slice without waiting: exact where blocks are in memory, coarse elsewhere.
 
-A viewer slices `Display.levels` as it would slice any arrays. It gets at once what is in memory; what is missing is
-fetched as `plan` says. The display says when something better has come: slice again.
+A viewer slices `Display.levels` like any arrays and gets what is in memory at once. Missing blocks are fetched in the
+order of `plan`; ``on_change`` tells the viewer to slice again.
 """
 
 from __future__ import annotations
@@ -33,30 +33,30 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.pyramid import Image, Pyramid
 
 _LARGEST_VIEW_BYTES = 256 * 2**20
-_RUN_BYTES = 2**20  # decoded; larger requests would keep the line from what is looked at next
-_SETTLE_S = 0.004  # a slider sends several steps at once
-_COSTLY_SETTLE_S, _COSTLY_BYTES = 0.1, 32 * 2**20  # what costs much is fetched once the view is still
-_FAILED_S = 10.0  # what failed is not asked for again sooner, unless somebody says so
+_RUN_BYTES = 2**20  # decoded bytes in one request; larger ones would delay the next view
+_SETTLE_S = 0.004  # one move of a slider may send several steps
+_COSTLY_SETTLE_S, _COSTLY_BYTES = 0.1, 32 * 2**20  # large views are fetched once the view is still
+_FAILED_S = 10.0  # before a failed block is requested again, unless you press Retry
 
 
 @dataclass(frozen=True, slots=True)
 class DisplayState:
-    """How far the picture is.
+    """How complete the picture is.
 
     Attributes
     ----------
     is_exact
-        Whether the last picture of the view had its exact values everywhere.
+        Whether the last picture of the view was exact everywhere.
     missing_blocks
-        How many blocks of the view are still to come.
+        How many blocks of the view are missing.
     is_limited
         Whether the view is shown at a coarser level because its exact values would cost too much.
     full_bytes
-        About how many bytes would have to come for its exact values, where it is limited; else 0.
+        The estimated download for the exact view, if it is limited; else 0.
     bytes_read
-        How many bytes have come from the source so far.
+        How many bytes were read from the source so far.
     error
-        What kept a part of the view from being read, or None.
+        Why a part of the view couldn't be read, or None.
     is_stopped
         Whether fetching was stopped or paused.
     """
@@ -71,7 +71,7 @@ class DisplayState:
 
     @property
     def is_settled(self) -> bool:
-        """Whether the last picture of the view is the best that comes unasked."""
+        """Whether the picture stays as it is unless you ask for more."""
         return self.is_exact or self.error is not None or (self.is_limited and not self.missing_blocks)
 
 
@@ -81,20 +81,20 @@ class Display:
     Parameters
     ----------
     on_change
-        Called on another thread when the picture can get better or its state changed.
+        Called on another thread when a better picture is available or the state changed.
     placeholder
-        What is shown where nothing is known yet; by default the fill value.
+        The value of voxels that aren't known yet; by default the fill value.
     is_held
-        Start without fetching, until `release`.
+        Don't fetch until `release`.
 
     Attributes
     ----------
     levels
-        Array-likes, finest first. Slicing one makes it what is looked at.
+        Array-likes, finest first. Slicing one makes that slice the view.
     overviews
-        The same, but slicing one asks for nothing.
+        The same, but slicing one fetches nothing.
     is_blank
-        Whether the last picture of what was looked at shows nothing at all but the placeholder.
+        Whether the last picture of the view is all placeholder.
     """
 
     def __init__(
@@ -118,21 +118,21 @@ class Display:
         self._chosen_view_bytes: int | None = None
         self._is_held, self._goes_ahead = is_held, not is_held
         self._is_stopped = self._is_paused = self._is_closed = False
-        # what is looked at, as the thread of the viewer knows it
+        # the view, on the viewer's thread
         self._view: View | None = None
-        self._full_view: View | None = None  # which is shown in full, whatever it costs
+        self._full_view: View | None = None  # shown in full, whatever it costs
         self._foreseen: View | None = None
         self._is_exact = False
-        self._latest: tuple[int, Box, weakref.ref[Block]] | None = None  # picture of what is looked at
-        # what is fetched for it, as the loop thread knows it
+        self._latest: tuple[int, Box, weakref.ref[Block]] | None = None  # the last picture of the view
+        # what is fetched for it, on the loop thread
         self._planned_view: View | None = None
         self._motion: Motion | None = None
         self._moved_at = -math.inf
-        self._awaited: set[Key] = set()  # what would make the picture better
-        self._arrived: set[Key] = set()  # of what is awaited, since the view is looked at
-        self._lost = 0  # of that, how many are gone again
-        self._arrivals = 0  # how often blocks of the image came
-        self._lacked_at: int | None = None  # how many arrivals there were before the last picture, if it lacked any
+        self._awaited: set[Key] = set()  # blocks that would improve the picture
+        self._arrived: set[Key] = set()  # awaited blocks that have arrived for this view
+        self._lost = 0  # how many of them were evicted again
+        self._arrivals = 0  # how often blocks of the image arrived
+        self._lacked_at: int | None = None  # arrivals before the last picture, if it was incomplete
         self._failed: dict[Key, tuple[float, CryoETError]] = {}
         self._asked_again_at = -math.inf
         self._timer: asyncio.TimerHandle | None = None
@@ -140,15 +140,15 @@ class Display:
 
     @property
     def usual_view_bytes(self) -> int:
-        """How many bytes of decoded blocks a view may need, whether data are saved or not."""
+        """The limit of decoded bytes in a view, ignoring the data saver."""
         return self._usual_view_bytes if self._chosen_view_bytes is None else self._chosen_view_bytes
 
     @property
     def largest_view_bytes(self) -> int:
-        """How many bytes of decoded blocks a view may need, half of it where most of them aren't in view.
+        """The limit of decoded bytes in a view; half of it for planes across the blocks.
 
-        What needs more is shown at a coarser level. Where nobody set it, nothing while the data saver leaves pictures
-        coarse. Setting it counts at once for what is looked at; 0 leaves that coarse.
+        Larger views are shown at a coarser level. 0 keeps views coarse, as the data saver does. Setting it applies to
+        the current view at once.
         """
         is_coarse = self._chosen_view_bytes is None and self.pyramid.stays_coarse
         return 0 if is_coarse else self.usual_view_bytes
@@ -161,7 +161,7 @@ class Display:
 
     @property
     def state(self) -> DisplayState:
-        """How far the picture of what was looked at last is."""
+        """How complete the picture of the current view is."""
         missing, view = self._missing(), self._view
         is_limited = view is not None and self._target(view)[0] != view.level
         errors = [self._failed[key][1] for key in missing if key in self._failed]
@@ -180,14 +180,14 @@ class Display:
 
     @property
     def has_all(self) -> bool:
-        """Whether all is there that is fetched to make the picture better: the next one is the last."""
+        """Whether all blocks that the view needs are in memory."""
         return not self._missing()
 
     def picture(self, level: int, box: Box, *, is_view: bool = True) -> Block:
-        """The best there is of a box of a level; ``is_view`` makes it what is looked at."""
+        """The best available picture of a box of a level; ``is_view`` makes that box the view."""
         stored, arrivals = self.pyramid.stored_box(box), self._arrivals
         if not is_view and self._latest is not None and self._latest[:2] == (level, stored):
-            # viewers make a thumbnail after each picture, and a volume takes long to put together
+            # napari makes a thumbnail after each picture; composing a volume again would take long
             latest, self._latest = self._latest[2](), None
             if latest is not None:
                 return self.pyramid.seen(latest)
@@ -200,53 +200,53 @@ class Display:
         return self.pyramid.seen(picture.values)
 
     def foresee(self, level: int, box: Box) -> None:
-        """Fetch what will be looked at first, though still held: a box of a level, start and stop on each axis."""
+        """Fetch the first view early, while held: a box of a level, start and stop on each axis."""
         self._foreseen = View(level, self.pyramid.stored_box(box))
         self._engine.call(self._plan)
 
     def load_in_full(self) -> None:
-        """Fetch the exact values of a plane that is looked at, whatever they cost, until something else is looked at.
+        """Fetch the current plane in full, whatever it costs, until the view changes.
 
-        Nothing changes where no axis of the view is one voxel thin, as of a volume: that is up to `largest_view_bytes`.
+        Does nothing for a volume: `largest_view_bytes` decides about those.
         """
         if self._view is not None and plane_of(self._view.box) is not None:
             self._full_view = self._view
             self._start_over()
 
     def release(self, *, ahead: bool = True) -> None:
-        """Start to fetch what is looked at; without ``ahead`` what may come next only once the view moves."""
+        """Start fetching; without ``ahead``, prefetch only once the view moves."""
         self._is_held, self._goes_ahead = False, ahead
         self._engine.call(self._plan)
 
     def stop(self) -> None:
-        """Ask for nothing any more, until `retry`; what is in memory is still shown."""
+        """Fetch nothing until `retry`; blocks in memory are still shown."""
         self._is_stopped = True
         self._start_over()
 
     def retry(self) -> None:
-        """Ask again for what failed or was stopped."""
+        """Fetch again what failed or was stopped."""
         self._is_stopped = False
         self._start_over()
 
     def pause(self) -> None:
-        """Ask for nothing until `resume`, which does not undo a `stop`."""
+        """Fetch nothing until `resume`, which doesn't undo a `stop`."""
         self._is_paused = True
         self._start_over()
 
     def resume(self) -> None:
-        """Go on after `pause`; what has failed meanwhile is asked for again."""
+        """Go on after `pause`, and retry what failed."""
         if self._is_paused:
             self._is_paused = False
             self._start_over()
 
     def close(self) -> None:
-        """Ask for nothing and tell nothing any more."""
+        """Fetch nothing and report nothing any more."""
         self._is_closed = True
         self.on_change = lambda: None
         self._engine.call(self._plan)
 
     def _start_over(self) -> None:
-        """Plan anew, and forget what failed."""
+        """Forget failures and plan again."""
 
         def start_over() -> None:
             self._failed.clear()
@@ -258,28 +258,28 @@ class Display:
 
         self._engine.call(start_over)
 
-    # what is fetched for a view
+    # what to fetch for a view
 
     def _target(self, view: View) -> tuple[int, Box]:
-        """The level that is fetched for a view, and its box there."""
+        """The level to fetch for a view, and the box of the view there."""
         level = view.level
         if view != self._full_view:
             level = affordable_level(self.image, view, self.largest_view_bytes)
         return level, self.image.box_at(view.level, view.box, level)
 
     def _plane(self, level: int, box: Box) -> Plane | None:
-        """The plane that is cut out of blocks, where all of them would take too much memory."""
+        """The plane to keep of each block, if whole blocks would take too much memory."""
         plane, limit = plane_of(box), self._engine.memory.limit_bytes
         is_thin = kept_bytes(self.image, level, box, is_thin=False) > limit // 2
-        is_thin |= self._lost > self.image.levels[level].grid.count(box) // 4  # others drive them out
+        is_thin |= self._lost > self.image.levels[level].grid.count(box) // 4  # other blocks evict them
         return plane if is_thin else None
 
     def _missing(self) -> list[Key]:
-        """The blocks of the view that are still to come."""
+        """The missing blocks of the view."""
         return [] if self._view is None else missing_keys(self.image, self._engine.memory, *self._target(self._view))
 
     def _does_not_fit(self) -> StreamError | None:
-        """What to say where blocks would drive each other out of memory, and be fetched for ever."""
+        """An error if the blocks of the view would evict each other for ever."""
         if self._view is None:
             return None
         (target, box), limit = self._target(self._view), self._engine.memory.limit_bytes
@@ -287,32 +287,32 @@ class Display:
         is_lost = self._lost > 2 * self.image.levels[target].grid.count(box) + 2
         if not is_lost and kept_bytes(self.image, target, box, is_thin=is_thin) <= limit:
             return None
-        message = f"What is in view takes more than the {limit / 1e6:,.0f} MB of memory that pixels may take."
+        message = f"This view needs more than the {limit / 1e6:,.0f} MB of memory that pixels may use."
         return StreamError(message, hint="Look at a plane, a smaller part or a coarser level.")
 
     # on the loop thread
 
     def _looked(self, view: View, at: float, lacked_at: int | None) -> None:
-        """Note that a picture was made, and after how many arrivals where it lacked some blocks."""
+        """Record that a picture was made; ``lacked_at`` counts the arrivals before it, if it was incomplete."""
         self._lacked_at = lacked_at
         if view != self._planned_view:
-            before = None if self._is_held else self._planned_view  # a viewer comes to its place by and by
+            before = None if self._is_held else self._planned_view  # a held viewer still moves
             self._motion = motion_between(before, view, self._motion, at - self._moved_at)
             self._planned_view, self._moved_at = view, at
             self._arrived, self._lost = set(), 0
             if not self._is_held:
                 self._plan_after(_SETTLE_S)
-        elif lacked_at is not None and not self._awaited:  # what it had is gone again
+        elif lacked_at is not None and not self._awaited:  # its blocks were evicted
             self._plan_after(_SETTLE_S)
 
     def _plan_after(self, after_s: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._engine.want(self, ())  # what is queued may be out of date
+        self._engine.want(self, ())  # queued requests may be outdated
         self._timer = self._engine.loop.call_later(after_s, self._plan)
 
     def _plan(self) -> None:
-        """Replace what this display has asked the engine for."""
+        """Replace the wants of this display in the engine."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -323,7 +323,7 @@ class Display:
         if view is None or self._is_stopped or self._is_paused or self.image.error or self._does_not_fit():
             self._awaited = set()
             self._engine.want(self, ())
-            self._engine.hang_up(self.image)
+            self._engine.cancel_unwanted(self.image)
             return
         (target, box), motion, still_for_s = self._target(view), self._motion, time.monotonic() - self._moved_at
         again_s = motion.still_after_s if motion is not None else 0.0
@@ -341,7 +341,7 @@ class Display:
         self._lost += len(self._awaited & self._arrived)
         self._arrived -= self._awaited
         if self._lacked_at not in {None, self._arrivals}:
-            self._tell_soon()  # what has come since the picture was made was told to nobody
+            self._tell_soon()  # blocks arrived while the picture was made
         self._engine.want(self, wants, in_flight=every_want)
         if still_for_s < again_s:
             self._timer = self._engine.loop.call_later(again_s - still_for_s, self._plan)
@@ -369,11 +369,11 @@ class Display:
                 yield from self._wants_of(part, target)
 
     def _wants_of(self, part: Part, target: int) -> list[Want]:
-        """What a part lacks, or what a plane cuts out of that."""
+        """Wants for the missing blocks of a part, or for a plane of them."""
         image, now = self.image, time.monotonic()
         plane = self._plane(part.level, part.box) if part.level == target else None
         if plane is not None and part.priority > Priority.VIEW:
-            return []  # whole blocks beside the view would drive it out
+            return []  # prefetched whole blocks would evict the view
         missing = missing_keys(image, self._engine.memory, part.level, part.box)
         blocks = [key[2] for key in missing if now - self._failed.get(key, (-math.inf,))[0] >= _FAILED_S]
         return [Want(part.priority, part.level, run, plane) for run in image.runs(part.level, blocks, _RUN_BYTES)]
@@ -407,14 +407,14 @@ class Display:
         try:
             if not self._is_closed:
                 self.on_change()
-        except Exception:  # noqa: BLE001 - it is the viewer's, and the loop goes on
+        except Exception:  # noqa: BLE001 - a fault of the viewer must not end the loop
             threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
 
 
 class DisplayLevel:
-    """One level of a display, or a part of it, as an array-like; becomes values only when it is made an array.
+    """One level of a display, or a part of it, as a lazy array-like.
 
-    Integers, slices without steps and ``...`` are followed lazily; any other index is applied to the values.
+    Integers, slices without steps and ``...`` stay lazy; any other index makes values first.
     """
 
     def __init__(
@@ -459,12 +459,12 @@ class DisplayLevel:
         return DisplayLevel(self._display, self._level, is_view=self._is_view, box=cut[0], kept=cut[1])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Block:
-        """The best there is now, without waiting; ValueError where it may not be made for that, with ``copy=False``."""
+        """The best picture available now; never waits. Raises ValueError with ``copy=False``."""
         if copy is False:
-            raise ValueError("a picture can't be had without making it: it is no array that is there already")
+            raise ValueError("a picture is always made anew: copy=False isn't possible")
         if not all(box_shape(self._box)):
             return np.empty(self.shape, dtype or self.dtype)
         values = self._display.picture(self._level, self._box, is_view=self._is_view).reshape(self.shape)
         if copy:
-            return np.array(values, dtype)  # else it may be one that somebody else shows, or that can't be written to
+            return np.array(values, dtype)  # the picture may be shared or read-only
         return values if dtype is None else values.astype(dtype, copy=False)

@@ -1,8 +1,8 @@
-"""Who fetches what when: a bounded number of requests, nothing fetched twice, what is looked at first.
+"""The scheduler: fetches blocks into memory with a bounded number of requests, visible blocks first.
 
-All state lives on the loop thread of `network.client`; what another thread wants is handed over to it. Two kinds of
-callers share the line to a server. Readers wait for exact values. Displays say what they would like next in order of
-importance, as often as that changes; what they no longer want and was not sent is never sent.
+All state lives on the loop thread of `network.client`; other threads hand their requests over to it. Two kinds of
+callers share the bandwidth of a server. Readers wait for exact values. Displays replace their list of wanted blocks,
+most important first, whenever the view changes. Requests already in flight are shared.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ if TYPE_CHECKING:
 
     Place = Callable[[dict[BlockIndex, Block]], None]
 
-REQUESTS = 16  # on one line at a time; half as many more are decoded meanwhile
-_RUN_BYTES = 4 * 2**20  # what readers wait for is requested in pieces of so many decoded bytes
+REQUESTS = 16  # transferring from one server; half as many more may be decoding
+_RUN_BYTES = 4 * 2**20  # decoded bytes in one request of a reader
 
-_LOCAL_S = 0.005  # what was answered sooner came over no line worth the name
-_GROWTH, _ANSWERS_TO_GROW = 1.3, 10  # while the line is in use, but not full: it may have become faster
-_ROUNDS, _MOST_JUDGED = 2.5, 64  # answers: before, too much or too little of what is in flight may just have come
-_LONG_S = 1.0  # a line that takes so long for one round is slow, and need not be watched for more
-_AHEAD_S = 0.15  # for so long, and one answer, what is fetched ahead may keep the line from what is more urgent
-_HANG_UP_S = 0.3  # what takes longer frees the line for longer than a new connection takes
+_LOCAL_S = 0.005  # faster answers come from this machine and say nothing about a network
+_GROWTH, _ANSWERS_TO_GROW = 1.3, 10  # raise the estimate while the connection is used but not full
+_ROUNDS, _MOST_JUDGED = 2.5, 64  # rounds of answers before the estimate changes; answers that are averaged
+_LONG_S = 1.0  # one round is enough on a connection this slow
+_AHEAD_S = 0.15  # how long prefetching may delay a more urgent request, beside one round trip
+_CANCEL_S = 0.3  # cancelling a request pays off if more than this is left; a new connection costs about as much
 
 
 class Priority(IntEnum):
-    """Why blocks are wanted; smaller comes first."""
+    """Why blocks are wanted; the smallest value is fetched first."""
 
     COARSE = 0
     VIEW = 1
@@ -56,9 +56,9 @@ class Priority(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """Blocks of one level that are fetched together; where ``table`` is given, the table of that chunk instead.
+    """Blocks of one level to fetch together, or the Blosc table of one chunk (``table``).
 
-    Where ``plane`` is given, only what it cuts out of each block is kept.
+    With ``plane``, only that plane of each block is kept in memory.
     """
 
     priority: Priority
@@ -68,7 +68,7 @@ class Want:
     table: tuple[int, ...] | None = None
 
     def keys(self, owner: int) -> tuple[Key, ...]:
-        """What it is called in memory."""
+        """The keys of these blocks in the memory cache."""
         if self.table is not None:
             return ((owner, self.level, "table", self.table),)
         plane = () if self.plane is None else (self.plane,)
@@ -76,31 +76,31 @@ class Want:
 
 
 class Viewer(Protocol):
-    """Something that wants blocks of an image; called on the loop thread, for blocks of this image or another one."""
+    """Wants blocks of an image; its methods are called on the loop thread, also for blocks of other images."""
 
     @property
     def image(self) -> Image:
-        """What it shows."""
+        """The image that is shown."""
 
     def blocks_arrived(self, keys: Sequence[Key]) -> None:
         """Blocks are in memory."""
 
     def blocks_failed(self, keys: Sequence[Key], error: CryoETError, asked_at: float) -> None:
-        """Blocks that were asked for at some time of the loop's could not be read."""
+        """Blocks requested at ``asked_at`` (loop time) could not be read."""
 
 
-class Line:
-    """How fast the way to a server is, as far as was seen.
+class Bandwidth:
+    """Estimates the bandwidth and latency of a server from the requests that were answered.
 
-    How much comes in a second says what a line can carry only while more is asked of it than it carries. It counts as
-    full from three quarters of all requests on, until there are less than half: requests come and go.
+    Throughput equals bandwidth only while the connection is full. It counts as full once three quarters of the
+    allowed requests are in flight, until fewer than half are.
 
     Attributes
     ----------
     bytes_per_s
-        What it can carry, infinite as long as it was never full.
+        The estimated bandwidth; infinite until the connection was full once.
     quickest_s
-        How soon an answer comes at best, lately; 0 as long as nothing was seen.
+        The shortest recent response time; 0 before the first answer.
     """
 
     def __init__(self) -> None:
@@ -119,13 +119,13 @@ class Line:
             self.filled(now)
 
     def filled(self, now: float) -> None:
-        """As much is asked of the line as is ever asked."""
+        """As many requests are in flight as are allowed."""
         if self._full_since is None:
             self._full_since = now
             self._ended.clear()
 
     def ended(self, now: float, size_bytes: int, duration_s: float) -> None:
-        """A request was answered with so many bytes, or given up (0 bytes)."""
+        """A request was answered with ``size_bytes``, or cancelled (0 bytes)."""
         self._in_flight -= 1
         if size_bytes > 0 and duration_s >= _LOCAL_S:
             self._durations.append(duration_s)
@@ -150,40 +150,40 @@ class Line:
             self.bytes_per_s = came_bytes / max(_LOCAL_S, now - since)
 
     def may_carry_more(self, bytes_in_flight: int, size_bytes: int) -> bool:
-        """Whether a request more doesn't keep the line for long from what is more urgent."""
+        """Whether one more prefetch request would delay an urgent one only briefly."""
         return bytes_in_flight == 0 or bytes_in_flight + size_bytes <= self.bytes_per_s * (self.quickest_s + _AHEAD_S)
 
-    def saves_by_hanging_up(self, age_s: float, size_bytes: int) -> bool:
-        """Whether giving up a request of that age and size frees the line for longer than a new connection takes."""
-        return size_bytes * max(1, self._in_flight) / self.bytes_per_s - age_s > _HANG_UP_S
+    def saves_by_cancelling(self, age_s: float, size_bytes: int) -> bool:
+        """Whether cancelling a request saves more time than the new connection it costs."""
+        return size_bytes * max(1, self._in_flight) / self.bytes_per_s - age_s > _CANCEL_S
 
 
 @dataclass(slots=True, eq=False)
 class _Request:
-    """A want that is queued by a reader, or in flight."""
+    """A request that a reader has queued, or that is in flight."""
 
     image: Image
     want: Want
     keys: tuple[Key, ...]
     done: asyncio.Future[None]
-    size_bytes: int  # over the line, about
-    is_read: bool = False  # for a reader
-    keep: bool = False  # in memory, though no display wants it
+    size_bytes: int  # compressed, estimated
+    is_read: bool = False  # a reader waits for it
+    keep: bool = False  # in memory, even if no display wants it
     place: Place | None = None
     readers: int = 0
     began_at: float | None = None
-    is_on_line: bool = False
+    is_transferring: bool = False
     task: asyncio.Task[None] | None = None
 
     @property
     def is_ahead(self) -> bool:
-        """Whether nobody looks at it yet."""
+        """Whether it is prefetched: not visible yet."""
         return not self.is_read and self.want.priority >= Priority.AHEAD
 
 
 @dataclass(slots=True)
 class _Wanted:
-    """What one display wants, most important first, and all keys of that, also of what is in flight."""
+    """The blocks that one display wants, most important first; ``keys`` includes those in flight."""
 
     wants: deque[Want] = field(default_factory=deque)
     keys: set[Key] = field(default_factory=set)
@@ -191,23 +191,23 @@ class _Wanted:
 
 
 class _Queue:
-    """What is waited for, wanted and in flight on one line."""
+    """The requests of one server: queued by readers, wanted by displays, and in flight."""
 
     def __init__(self) -> None:
-        self.line = Line()
+        self.bandwidth = Bandwidth()
         self.reads: deque[_Request] = deque()
         self.wanted: dict[Viewer, _Wanted] = {}
         self.in_flight: set[_Request] = set()
         self.is_displays_turn = False
 
     def next_read(self) -> _Request | None:
-        """What a reader waits for; what was begun or given up meanwhile is dropped."""
+        """The next queued request of a reader, skipping those that have started or were cancelled."""
         while self.reads and (self.reads[0].began_at is not None or self.reads[0].done.done()):
             self.reads.popleft()
         return self.reads[0] if self.reads else None
 
     def next_wanted(self, lowest: Priority) -> tuple[Viewer, _Wanted] | None:
-        """The display with the most important want, in turn among equals."""
+        """The display with the most important want; displays with equal priority take turns."""
         ready = [each for each in self.wanted.items() if each[1].wants and each[1].wants[0].priority <= lowest]
         return min(ready, key=lambda each: (each[1].wants[0].priority, each[1].served_at), default=None)
 
@@ -217,26 +217,26 @@ class _Queue:
         return any(not wanted.keys.isdisjoint(keys) for wanted in self.wanted.values())
 
     def unwanted(self) -> list[_Request]:
-        """What is in flight for nobody."""
+        """Requests in flight that nobody needs any more."""
         return [each for each in self.in_flight if not each.readers and not self.any_wants(each.keys)]
 
     def lowest_priority(self) -> Priority:
-        """The least important of what may be sent beside what is in flight."""
-        ahead = sum(request.is_ahead and request.is_on_line for request in self.in_flight)
+        """The least important priority that may be sent now."""
+        ahead = sum(request.is_ahead and request.is_transferring for request in self.in_flight)
         if ahead >= REQUESTS * 3 // 4:
             return Priority.VIEW
         if ahead >= REQUESTS // 2 or any(not (request.is_ahead or request.is_read) for request in self.in_flight):
-            return Priority.AHEAD  # the background would share the line with what is looked at, and delay it
+            return Priority.AHEAD  # background requests would delay the visible blocks
         return Priority.BACKGROUND
 
     def has_room_ahead(self, request: _Request) -> bool:
-        """Whether the line can carry so much more that nobody looks at yet."""
-        ahead = sum(each.size_bytes for each in self.in_flight if each.is_ahead and each.is_on_line)
-        return self.line.may_carry_more(ahead, request.size_bytes)
+        """Whether the connection has room for this prefetch request."""
+        ahead = sum(each.size_bytes for each in self.in_flight if each.is_ahead and each.is_transferring)
+        return self.bandwidth.may_carry_more(ahead, request.size_bytes)
 
 
 class Engine:
-    """Fetches blocks into memory."""
+    """Fetches blocks into the memory cache; see the module's docstring."""
 
     def __init__(self) -> None:
         self.memory = MemoryCache(default_limit_bytes())
@@ -250,11 +250,11 @@ class Engine:
 
     def call(self, function: Callable[..., object], *arguments: object) -> None:
         """Have a function called on the loop thread."""
-        with contextlib.suppress(RuntimeError):  # the program ends
+        with contextlib.suppress(RuntimeError):  # the loop is closed at exit
             self.loop.call_soon_threadsafe(partial(function, *arguments))
 
     def warm_up(self) -> None:
-        """Import meanwhile, on threads that decode at other times, what the first image would wait for."""
+        """Import zarr and dask on the decode threads, so that the first image doesn't wait for them."""
         if not self._is_warm:
             self._is_warm = True
             for name in ("zarr", "dask.array"):
@@ -262,19 +262,19 @@ class Engine:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is in flight, and nothing waits to be sent."""
+        """Whether no request is queued or in flight."""
         return not (self._requests or any(queue.in_flight for queue in list(self._queues.values())))
 
     # for the loop thread
 
     def bytes_per_s(self, image: Image) -> float:
-        """What the line to an image can carry; infinite as long as nobody knows."""
-        return self._queue(image).line.bytes_per_s
+        """The estimated bandwidth to the image's server; infinite while unknown."""
+        return self._queue(image).bandwidth.bytes_per_s
 
     async def read(self, image: Image, level: int, blocks: Iterable[BlockIndex], place: Place, *, keep: bool) -> None:
-        """Have blocks placed, each at least once, on whichever thread brings them.
+        """Call ``place`` with each block at least once, on any thread.
 
-        With ``keep`` they stay in memory, though no display wants them. Raises the first CryoETError that is met.
+        With ``keep`` the blocks stay in the memory cache. Raises the first CryoETError of any request.
         """
         queue, missing = self._queue(image), set(blocks)
         while missing:
@@ -316,7 +316,7 @@ class Engine:
                     self._end(request, StoppedError())
 
     def want(self, viewer: Viewer, wants: Iterable[Want], in_flight: Iterable[Want] = ()) -> None:
-        """Replace what a display wants; ``in_flight`` it wants only if that is on its way already."""
+        """Replace the wants of a display; those of ``in_flight`` count only if they are in flight already."""
         queue = self._queue(viewer.image)
         wanted = queue.wanted.setdefault(viewer, _Wanted())
         wanted.wants = deque(wants)
@@ -325,18 +325,18 @@ class Engine:
         self._dispatch(queue)
 
     def forget(self, viewer: Viewer) -> None:
-        """Drop a display and what it wants."""
+        """Remove a display and its wants."""
         self._queue(viewer.image).wanted.pop(viewer, None)
-        self.hang_up(viewer.image)
+        self.cancel_unwanted(viewer.image)
 
-    def hang_up(self, image: Image) -> None:
-        """Give up whatever of an image is in flight that nobody wants."""
+    def cancel_unwanted(self, image: Image) -> None:
+        """Cancel the requests of an image that nobody needs."""
         for request in self._queue(image).unwanted():
             if request.image is image:
                 self._end(request, StoppedError())
 
     def close(self, image: Image, error: CryoETError) -> None:
-        """Read nothing of an image any more, tell that to all who wait or look, and forget what is in memory."""
+        """Fail all readers and displays of an image with ``error``, and drop its blocks from memory."""
         image.error = image.error or error
         for request in {request for request in self._requests.values() if request.image is image}:
             self._end(request, error)
@@ -344,10 +344,10 @@ class Engine:
         for viewer in [viewer for viewer in self._queue(image).wanted if viewer.image is image]:
             viewer.blocks_failed((), error, self.loop.time())
 
-    # what is sent next
+    # choosing the next request
 
     def _queue(self, image: Image) -> _Queue:
-        return self._queues.get(image.line) or self._queues.setdefault(image.line, _Queue())
+        return self._queues.get(image.server) or self._queues.setdefault(image.server, _Queue())
 
     def _register(self, image: Image, want: Want) -> _Request:
         size_bytes = image.wire_bytes(want.level, len(want.blocks) * image.block_bytes(want.level))
@@ -356,27 +356,27 @@ class Engine:
         return request
 
     def _dispatch(self, queue: _Queue) -> None:
-        """Send as much as may be in flight."""
+        """Start requests until the limit is reached."""
         while (
-            sum(request.is_on_line for request in queue.in_flight) < REQUESTS
+            sum(request.is_transferring for request in queue.in_flight) < REQUESTS
             and len(queue.in_flight) < REQUESTS * 3 // 2
             and (request := self._next(queue)) is not None
         ):
-            request.began_at, request.is_on_line = self.loop.time(), True
+            request.began_at, request.is_transferring = self.loop.time(), True
             queue.in_flight.add(request)
-            queue.line.began(request.began_at)
+            queue.bandwidth.began(request.began_at)
             request.task = self.loop.create_task(self._fetch(queue, request))
             request.task.add_done_callback(partial(self._on_ended, queue, request))
 
     def _on_ended(self, queue: _Queue, request: _Request, _task: asyncio.Task[None]) -> None:
-        """Free the place of a request whose task was cancelled before it began."""
+        """Free the slot of a request whose task was cancelled before it started."""
         if request in queue.in_flight:
             queue.in_flight.discard(request)
-            self._leave_line(queue, request, 0)
+            self._end_transfer(queue, request, 0)
             self._dispatch(queue)
 
     def _next(self, queue: _Queue) -> _Request | None:
-        """What somebody waits for and what somebody looks at take turns."""
+        """Alternate between readers and visible blocks."""
         waiting = queue.next_read()
         if waiting is None:
             return self._next_wanted(queue, queue.lowest_priority())
@@ -390,7 +390,7 @@ class Engine:
             want = wanted.wants[0]
             keys = want.keys(viewer.image.owner)
             if (queued := self._queued(keys)) is not None:
-                return queued  # somebody waits for it, too
+                return queued  # a reader waits for it, too
             is_missing = [key not in self._requests and key not in self.memory for key in keys]
             if any(is_missing):
                 if want.blocks:
@@ -398,7 +398,7 @@ class Engine:
                 request = self._register(viewer.image, want)
                 if request.is_ahead and not queue.has_room_ahead(request):
                     self._end(request)
-                    queue.line.filled(self.loop.time())
+                    queue.bandwidth.filled(self.loop.time())
                     return None
                 wanted.served_at = self.loop.time()
             wanted.wants.popleft()
@@ -411,15 +411,15 @@ class Engine:
         return next((request for request in requests if request is not None and request.began_at is None), None)
 
     def _give_up(self, queue: _Queue) -> None:
-        """Stop what is in flight for nobody, where that frees the line for longer than a new connection takes."""
+        """Cancel requests that nobody needs, where that saves time."""
         now = self.loop.time()
         for request in queue.unwanted():
             age_s = now - (request.began_at or now)
-            if request.is_on_line and queue.line.saves_by_hanging_up(age_s, request.size_bytes):
+            if request.is_transferring and queue.bandwidth.saves_by_cancelling(age_s, request.size_bytes):
                 self._end(request, StoppedError())
 
     def _end(self, request: _Request, error: CryoETError | None = None) -> None:
-        """Have a request be over, whether it was sent or not; who waits for it is told."""
+        """Finish a request, sent or not, and tell those who wait for it."""
         for key in request.keys:
             if self._requests.get(key) is request:
                 del self._requests[key]
@@ -429,11 +429,11 @@ class Engine:
             request.done.set_result(None)
             return
         request.done.set_exception(error)
-        request.done.exception()  # perhaps nobody else asks
+        request.done.exception()  # mark it as retrieved: perhaps nobody waits
         if request.task is not None:
             request.task.cancel()
 
-    # how it is fetched
+    # fetching
 
     async def _fetch(self, queue: _Queue, request: _Request) -> None:
         error: CryoETError | None = None
@@ -447,14 +447,14 @@ class Engine:
             error = StoppedError()
         except MemoryError:
             place = request.image.files.source.place
-            hint = "Close other programs, or layers that aren't needed, then try again."
-            error = StreamError(f"There isn't enough memory for what is read of {place}.", hint=hint)
-        except Exception as failure:  # noqa: BLE001 - who waits must not wait for ever
+            hint = "Close other programs or layers, then try again."
+            error = StreamError(f"There isn't enough memory to read {place}.", hint=hint)
+        except Exception as failure:  # noqa: BLE001 - readers must not wait for ever
             error = StreamError("Reading failed in an unexpected way.")
             error.__cause__ = failure
         request.task = None
         queue.in_flight.discard(request)
-        self._leave_line(queue, request, 0)
+        self._end_transfer(queue, request, 0)
         self._end(request, error)
         if isinstance(error, ChangedError):
             request.image.files.source.forget_all()
@@ -467,7 +467,7 @@ class Engine:
         self._dispatch(queue)
 
     async def _load(self, queue: _Queue, request: _Request) -> dict[BlockIndex, Block]:
-        """Read and decode; once more past all that is kept on disk where what came seems to be damaged."""
+        """Read and decode; if the bytes are damaged, try once more without the disk cache."""
         chunks, want = request.image.levels[request.want.level], request.want
         chunk = want.table or chunks.grid.chunk(want.blocks[0])
         is_last_try = False
@@ -477,7 +477,7 @@ class Engine:
                     await chunks.prepare(want.table)
                     return {}
                 decode = await chunks.fetch(want.blocks)
-                self._leave_line(queue, request, request.size_bytes)
+                self._end_transfer(queue, request, request.size_bytes)
                 self._dispatch(queue)
                 return await self.loop.run_in_executor(self._threads, _decoded, decode, request, chunks)
             except FormatError as error:
@@ -487,12 +487,12 @@ class Engine:
                 chunks.distrust(chunk)
                 is_last_try = True
 
-    def _leave_line(self, queue: _Queue, request: _Request, size_bytes: int) -> None:
-        """Note that a request's bytes have come, or 0 of them; the line may carry others while they are decoded."""
-        if request.is_on_line:
+    def _end_transfer(self, queue: _Queue, request: _Request, size_bytes: int) -> None:
+        """Record that a request's bytes have arrived (0: none), so that others may start while these are decoded."""
+        if request.is_transferring:
             now = self.loop.time()
-            request.is_on_line = False
-            queue.line.ended(now, size_bytes, now - (request.began_at or now))
+            request.is_transferring = False
+            queue.bandwidth.ended(now, size_bytes, now - (request.began_at or now))
 
     def _keep(self, queue: _Queue, request: _Request, blocks: dict[BlockIndex, Block]) -> None:
         if request.want.table is not None:
@@ -505,7 +505,7 @@ class Engine:
 def _decoded(
     decode: Callable[[], dict[BlockIndex, Block]], request: _Request, chunks: Chunks
 ) -> dict[BlockIndex, Block]:
-    """Decode blocks, cut from them what is kept, and place them where somebody waits for them."""
+    """Decode blocks, cut them to the wanted plane, and hand them to the reader."""
     blocks = decode()
     if (plane := request.want.plane) is not None:
         for block, values in blocks.items():
@@ -516,9 +516,9 @@ def _decoded(
     return blocks
 
 
-_engines: dict[int, Engine] = {}  # by process: a forked one can't use the threads of its parent
+_engines: dict[int, Engine] = {}  # by process id: a forked process can't use its parent's threads
 
 
 def shared_engine() -> Engine:
-    """What fetches for all pyramids of this process."""
+    """The engine of all pyramids in this process."""
     return _engines.get(os.getpid()) or _engines.setdefault(os.getpid(), Engine())

@@ -1,4 +1,4 @@
-"""Boxes of voxels, the blocks that an array is read in, and how the levels of a pyramid lie over each other."""
+"""Boxes of voxels, the grid of blocks of an array, and the geometry between levels."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from napari_cryoet.formats.ome_zarr import CoarseOffset
 
-#: Where an array is read: a start and a stop on each axis.
+#: Start and stop on each axis.
 Box = tuple[tuple[int, int], ...]
-#: Which block of an array, counted along each axis.
+#: The number of a block along each axis.
 BlockIndex = tuple[int, ...]
-#: A plane of an array: the axes along which it has but one voxel, and where.
+#: A plane of an array: (axis, position) for each axis along which it is one voxel wide.
 Plane = tuple[tuple[int, int], ...]
 
 _MOST_BLOCKS_ALONG_AN_AXIS = 2**21
@@ -32,23 +32,23 @@ _NEARLY_WHOLE = 0.05
 
 
 def whole_box(shape: Sequence[int]) -> Box:
-    """All of an array."""
+    """The box of a whole array."""
     return tuple((0, size) for size in shape)
 
 
 def box_shape(box: Box) -> tuple[int, ...]:
-    """How many voxels a box has along each axis."""
+    """The shape of a box in voxels."""
     return tuple(stop - start for start, stop in box)
 
 
 def box_slices(box: Box, origin: Box | None = None) -> tuple[slice, ...]:
-    """A box as slices, counted from the start of ``origin`` if that is given."""
+    """A box as slices, relative to the start of ``origin`` if given."""
     starts = [start for start, _ in origin] if origin else [0] * len(box)
     return tuple(slice(start - zero, stop - zero) for (start, stop), zero in zip(box, starts, strict=True))
 
 
 def intersect(box: Box, other: Box) -> Box | None:
-    """What two boxes have in common, or None."""
+    """The overlap of two boxes, or None."""
     common = tuple((max(a, c), min(b, d)) for (a, b), (c, d) in zip(box, other, strict=True))
     return common if all(start < stop for start, stop in common) else None
 
@@ -59,15 +59,15 @@ def plane_of(box: Box) -> Plane | None:
 
 
 def cut_box(box: Box, plane: Plane) -> Box:
-    """What a plane cuts out of a box that it passes through."""
+    """The part of a box that lies in a plane."""
     places = dict(plane)
     return tuple((places[axis], places[axis] + 1) if axis in places else span for axis, span in enumerate(box))
 
 
 def cut_part(box: Box, kept: tuple[int, ...], index: Any) -> tuple[Box, tuple[int, ...]] | None:
-    """What an index leaves of a box of an array: the smaller box, and which of its axes are kept.
+    """Apply an index to a box: the smaller box, and the axes that are kept.
 
-    None where that is no box, or has more axes; IndexError where it lies outside.
+    None if the result is no box; IndexError if the index is out of bounds.
     """
     index = index if isinstance(index, tuple) else (index,)
     dots = [at for at, each in enumerate(index) if each is Ellipsis]
@@ -94,10 +94,10 @@ def cut_part(box: Box, kept: tuple[int, ...], index: Any) -> tuple[Box, tuple[in
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """The blocks of an array: what is fetched, decoded and kept as one.
+    """The blocks of an array, the units that are fetched, decoded and cached.
 
-    ``borders`` holds the start of each block on an axis, and the end of the last one. A block lies in one chunk, and
-    blocks are requested together from boxes of ``run_shape``: a chunk, or a whole file of small ones.
+    ``borders`` holds the start of each block along an axis, and the end of the last. A block lies in one chunk. Blocks
+    in the same box of ``run_shape`` (a chunk, or a file of small ones) may share a request.
     """
 
     borders: tuple[tuple[int, ...], ...]
@@ -131,34 +131,34 @@ class Grid:
         return tuple(borders[i] // size for borders, i, size in zip(self.borders, block, shape, strict=True))
 
     def span(self, box: Box) -> list[tuple[int, int]]:
-        """On each axis the first block with voxels in a box, and the one after the last."""
+        """On each axis the first block that overlaps a box, and the one after the last."""
         return [
             (bisect_right(borders, start) - 1, bisect_right(borders, stop - 1)) if start < stop else (0, 0)
             for (start, stop), borders in zip(box, self.borders, strict=True)
         ]
 
     def covering(self, box: Box) -> Iterator[BlockIndex]:
-        """The blocks that have voxels in a box, in C order."""
+        """The blocks that overlap a box, in C order."""
         return itertools.product(*(range(first, last) for first, last in self.span(box)))
 
     def count(self, box: Box) -> int:
-        """How many blocks have voxels in a box."""
+        """How many blocks overlap a box."""
         return math.prod(last - first for first, last in self.span(box))
 
     def enclosing(self, box: Box) -> Box:
-        """The box that these blocks make together."""
+        """The box of all blocks that overlap a box."""
         return tuple(
             (borders[first], borders[last]) if first < last else (0, 0)
             for borders, (first, last) in zip(self.borders, self.span(box), strict=True)
         )
 
     def chunks(self, box: Box) -> Iterator[tuple[int, ...]]:
-        """The chunks that have voxels in a box."""
+        """The chunks that overlap a box."""
         spans = zip(box, self.chunk_shape, strict=True)
         return itertools.product(*(range(start // size, -(-stop // size)) for (start, stop), size in spans))
 
     def runs(self, blocks: Iterable[BlockIndex], longest: int) -> list[tuple[BlockIndex, ...]]:
-        """Group blocks that are requested together, at most ``longest``."""
+        """Group blocks that can share a request, at most ``longest`` in one."""
         by_place: dict[tuple[int, ...], list[BlockIndex]] = {}
         for block in blocks:
             by_place.setdefault(self._within(block, self.run_shape), []).append(block)
@@ -172,7 +172,7 @@ class Grid:
 def make_grid(
     shape: Sequence[int], chunk_shape: Sequence[int], block_shape: Sequence[int], run_shape: Sequence[int]
 ) -> Grid:
-    """Cut each chunk into blocks of a shape, smaller ones at its end; FormatError if that makes too many."""
+    """Cut chunks into blocks, smaller ones at their ends; FormatError if there are too many."""
     borders = []
     for size, chunk, block in zip(shape, chunk_shape, block_shape, strict=True):
         within = range(0, min(chunk, size), block)
@@ -188,7 +188,7 @@ def level_factors(
 ) -> tuple[tuple[float, ...], ...]:
     """How many finest voxels one voxel of each level spans along each axis.
 
-    Shapes were rounded when a level was made, so their ratio is only nearly right; scales say what was meant.
+    Shapes are rounded, so scales decide where they agree with the shapes.
     """
     factors = []
     for shape, scale in zip(shapes, scales, strict=True):
@@ -204,14 +204,14 @@ def _factor(finest: int, coarse: int, scale_ratio: float | None) -> float:
     candidates = [2.0 ** round(math.log2(by_shape)), float(round(by_shape))]
     if scale_ratio is not None:
         if scale_ratio % 1 and math.isclose(scale_ratio, by_shape, rel_tol=_SAME_RATIO):
-            return by_shape  # the level was stretched to its shape
+            return by_shape  # the level was resized to its shape
         is_whole = abs(scale_ratio - round(scale_ratio)) <= _NEARLY_WHOLE
         candidates.insert(0, float(round(scale_ratio)) if is_whole else scale_ratio)
     return next((factor for factor in candidates if factor >= 1 and _fits(finest, coarse, factor)), by_shape)
 
 
 def _fits(finest: int, coarse: int, factor: float) -> bool:
-    """Whether so many voxels make so many coarse ones, rounded up or down."""
+    """Whether ``finest / factor``, rounded up or down, is ``coarse``."""
     size = finest / factor
     return coarse in {math.floor(size * (1 + _SAME_RATIO)), math.ceil(size * (1 - _SAME_RATIO))}
 
@@ -219,10 +219,9 @@ def _fits(finest: int, coarse: int, factor: float) -> bool:
 def coarse_indices(
     box: Box, ratios: Sequence[float], coarse_shape: Sequence[int], offset: CoarseOffset
 ) -> list[npt.NDArray[np.intp]]:
-    """On each axis, which voxel of a coarser level lies at each voxel of a box.
+    """For each voxel of a box and each axis, the index of the coarse voxel there.
 
-    Of a level made by block mean that is the voxel it was averaged into, of one made by taking every n-th voxel the
-    nearest one.
+    In a level of block means that is the voxel it was averaged into, in a strided level the nearest one.
     """
     indices = []
     for (start, stop), ratio, size in zip(box, ratios, coarse_shape, strict=True):
@@ -233,7 +232,7 @@ def coarse_indices(
 
 
 def coarse_box(box: Box, ratios: Sequence[float], coarse_shape: Sequence[int], offset: CoarseOffset) -> Box:
-    """The voxels of a coarser level that lie in a box."""
+    """The box of a coarser level that covers a box."""
     ends = [(start, stop - 1) for start, stop in box]
     found = []
     for (first, last), ratio, size in zip(ends, ratios, coarse_shape, strict=True):

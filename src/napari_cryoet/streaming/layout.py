@@ -1,7 +1,7 @@
-"""What is at an address: an OME-Zarr image or a zarr array (v2, v3, shards), found in few rounds of requests.
+"""Find and parse the metadata of an OME-Zarr image or a zarr array (v2, v3, shards) in few rounds of requests.
 
-All that an image of the usual layout needs is guessed and asked for at once; what was guessed wrongly is asked for in a
-second round. zarr-python parses the metadata of arrays, once their codecs are known to be harmless.
+The first round requests all documents of the usual layout at once; a second one fetches what differs. zarr-python
+parses the metadata of arrays, once their codecs are known to be safe.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.disk_cache import DiskCache
     from napari_cryoet.streaming.sources import Piece, Source
 
-#: The first bytes of a chunk, which hold a Blosc frame's table as a rule.
+#: The first bytes of a chunk, usually enough for its Blosc table.
 HEAD_BYTES = 4096
 
 _MAX_METADATA_BYTES = 16 * 2**20
@@ -52,36 +52,36 @@ _SAFE_V3_CODECS = frozenset(
     {"bytes", "transpose", "blosc", "gzip", "zstd", "crc32c", "sharding_indexed"}
     | {f"numcodecs.{name}" for name in _SAFE_V2_CODECS}
 )
-#: What is undone here without zarr, by the names in the file. Checksums of numcodecs differ from those of zarr v3.
+#: Codecs that are decoded here, by their names in the file. numcodecs' checksums differ from those of zarr v3.
 _COMPRESSORS = {name: name for name in ("blosc", "zstd", "gzip", "zlib")}
 _COMPRESSORS |= {f"numcodecs.{name}": name for name in _COMPRESSORS}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ArrayLayout:
-    """What is known about an array before any voxel is read.
+    """The metadata of an array.
 
     Attributes
     ----------
     path
-        Where it is, relative to the image.
+        Relative to the image.
     chunk_shape
-        Shape of what is encoded together, in voxels.
+        In voxels.
     stored_dtype
-        Of the values in the file, with their byte order.
+        The type of the values in the file, with their byte order.
     fill_value
         The value of voxels whose chunk is missing.
     codecs
-        What was done to the bytes of a chunk, in the order of writing: at most one compressor, then perhaps a checksum.
-        None where zarr itself has to decode it.
+        The codecs of a chunk in the order of writing: at most one compressor, then perhaps a checksum. None if only
+        zarr can decode it.
     chunks_per_shard
         How many chunks share a file along each axis; None where each has a file of its own.
     chunk_document
         The metadata of an array that consists of one such chunk.
     file_name
-        How the file of a chunk, or of a shard, is called below the array.
+        Gives the name of the file of a chunk or shard, relative to the array.
     dimension_names
-        What the array itself calls its axes; empty where it doesn't name them all.
+        The array's own names of its axes; empty unless it names them all.
     """
 
     path: str
@@ -97,17 +97,17 @@ class ArrayLayout:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the values in this machine's byte order."""
+        """The type of the values in this machine's byte order."""
         return self.stored_dtype.newbyteorder("=")
 
     @property
     def chunk_bytes(self) -> int:
-        """Size of a chunk once it is decoded."""
+        """Decoded size of a chunk."""
         return math.prod(self.chunk_shape) * self.stored_dtype.itemsize
 
     @property
     def file_shape(self) -> tuple[int, ...]:
-        """Shape of what lies in one file."""
+        """The shape of one file: a chunk or a shard."""
         shards = self.chunks_per_shard or (1,) * len(self.chunk_shape)
         return tuple(n * count for n, count in zip(self.chunk_shape, shards, strict=True))
 
@@ -118,7 +118,7 @@ class ArrayLayout:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What is at an address: a single array where there is no ``multiscale``; ``pieces`` are what was read, by key."""
+    """The metadata at an address; a single array has no ``multiscale``. ``pieces`` maps keys to what was read."""
 
     attributes: dict[str, Any]
     multiscale: Multiscale | None
@@ -127,16 +127,16 @@ class Found:
 
     @property
     def etags(self) -> tuple[tuple[str, str | None], ...]:
-        """By which another opening tells whether it found the same."""
+        """The versions of all files that were read."""
         return tuple(sorted((key, piece.etag) for key, piece in self.pieces.items()))
 
     def head_of(self, array: ArrayLayout) -> Piece | None:
-        """The first bytes of an array's first chunk, where they were read."""
+        """The first bytes of an array's first chunk, if they were read."""
         return self.pieces.get(_head_key(array) or "")
 
     @property
     def dimension_names(self) -> tuple[str, ...]:
-        """What the arrays call their axes; empty where they don't name them all."""
+        """The arrays' own names of their axes; empty unless all are named."""
         finest = self.arrays[0]
         return finest.dimension_names or _all_names(self.attributes.get("_ARRAY_DIMENSIONS"), len(finest.shape))
 
@@ -144,7 +144,7 @@ class Found:
 def find(source: Source, stop: threading.Event | None = None) -> Found:
     """Read all metadata of an image or array, and the first bytes of its first chunks where they help.
 
-    FormatError if there is none; an OtherKindError where there is something else, such as a zarr group.
+    FormatError if there is none; OtherKindError for anything else, such as a zarr group.
     """
     documents, where = _Documents(source, stop), source.place
     guessed_heads = [f"{level}/0/0/0" for level in _GUESSED_LEVELS]
@@ -169,7 +169,7 @@ def find(source: Source, stop: threading.Event | None = None) -> Found:
 
 
 def _find(documents: _Documents, attributes: dict[str, Any], name: str, paths: list[str] | None) -> Found:
-    """Read the arrays at some paths, or else those that an image's attributes name."""
+    """Read the arrays at ``paths``, by default those that the image's attributes name."""
     where, multiscale = documents.where, None
     if paths is None:
         _require_image(documents, attributes)
@@ -186,7 +186,7 @@ def _find(documents: _Documents, attributes: dict[str, Any], name: str, paths: l
 
 
 def _head_key(array: ArrayLayout) -> str | None:
-    """The file of the first chunk, if it is worth knowing how large the blocks in it are."""
+    """The file of the first chunk, if it holds a Blosc frame of its own."""
     return (
         array.file_key((0,) * len(array.shape))
         if array.codecs == ("blosc",) and array.chunks_per_shard is None
@@ -205,7 +205,7 @@ def _require_image(documents: _Documents, attributes: dict[str, Any]) -> None:
 
 
 def _check_levels(multiscale: Multiscale | None, arrays: list[ArrayLayout], where: str) -> None:
-    """Refuse levels that can't be one image."""
+    """Refuse levels that don't belong to one image."""
     finest = arrays[0]
     names, own = tuple(axis.name for axis in multiscale.axes) if multiscale else (), finest.dimension_names
     if names and len(names) != len(finest.shape):
@@ -223,7 +223,7 @@ def _check_levels(multiscale: Multiscale | None, arrays: list[ArrayLayout], wher
 
 
 class _Documents:
-    """What was read from a source so far; an error counts only where what it hides is needed."""
+    """The documents read so far; an error is raised only once its document is needed."""
 
     def __init__(self, source: Source, stop: threading.Event | None) -> None:
         self.where = source.place
@@ -233,8 +233,8 @@ class _Documents:
         self._errors: dict[str, StreamError] = {}
 
     def read(self, documents: Iterable[str], *, heads: Iterable[str] = ()) -> None:
-        """Read whole documents and the first bytes of chunks at once, but nothing twice."""
-        # documents as ranges, too: a server then tells their size twice
+        """Read documents and the first bytes of chunks in one round, each at most once."""
+        # ask for ranges of documents, too: the answers then hold their size twice
         wanted = dict.fromkeys(documents, _MAX_METADATA_BYTES) | dict.fromkeys(heads, HEAD_BYTES)
         wanted = {key: length for key, length in wanted.items() if key not in self._asked}
         self._asked.update(wanted)
@@ -253,7 +253,7 @@ class _Documents:
             self.pieces[key] = piece
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """A document, None where it is missing or could not be read."""
+        """A document; None if it is missing or couldn't be read."""
         piece = self.pieces.get(key)
         if piece is None:
             return None
@@ -262,7 +262,7 @@ class _Documents:
         return parse_json(piece.content, f"{self.where}/{key}")
 
     def need(self, key: str) -> dict[str, Any]:
-        """A document; raises what kept it from being read, or a FormatError where it is missing."""
+        """A document; raises its error, or a FormatError if it is missing."""
         document = self.get(key)
         if document is not None:
             return document
@@ -271,7 +271,7 @@ class _Documents:
         raise FormatError(f"{self.where} is incomplete: {key} is missing.")
 
     def raise_first_error(self) -> None:
-        """Raise what kept a root document from being read, if anything did."""
+        """Raise the first error of a root document, if there was one."""
         for key in _ROOT_DOCUMENTS:
             if key in self._errors:
                 raise self._errors[key]
@@ -289,7 +289,7 @@ def parse_json(content: bytes, where: str) -> dict[str, Any]:
 
 
 def parse_array(document: dict[str, Any], path: str, where: str) -> ArrayLayout:
-    """Understand an array's metadata: the content of a ``.zarray``, or of its ``zarr.json``."""
+    """Parse an array's ``.zarray`` or ``zarr.json``."""
     import zarr
     from zarr.storage import MemoryStore, StorePath
 
@@ -331,7 +331,7 @@ def parse_array(document: dict[str, Any], path: str, where: str) -> ArrayLayout:
 
 
 def _check_sizes(layout: ArrayLayout, where: str) -> None:
-    """Refuse what no honest file has."""
+    """Refuse sizes that no real file has."""
     if layout.codecs != () and layout.chunk_bytes > _MAX_CHUNK_BYTES:
         raise FormatError(f"{where}: chunks of {layout.chunk_bytes / 2**30:.1f} GiB are too large to read.")
     if any(n > m * _MAX_CHUNKS_ALONG_AN_AXIS for n, m in zip(layout.shape, layout.chunk_shape, strict=True)):
@@ -348,7 +348,7 @@ def _require_lengths(values: Any, what: str) -> None:
 
 
 def _known_v2_codecs(document: dict[str, Any], where: str) -> tuple[str, ...] | None:
-    """What was done to a chunk, where it can be undone here."""
+    """The codecs of a v2 chunk, or None if only zarr can decode it."""
     compressor, filters = document.get("compressor"), document.get("filters") or []
     codecs = ([compressor] if compressor is not None else []) + (filters if isinstance(filters, list) else [filters])
     names = [_safe_name(codec, "id", _SAFE_V2_CODECS, where) for codec in codecs]
@@ -380,7 +380,7 @@ def _safe_name(codec: Any, field: str, safe: frozenset[str], where: str) -> str:
 
 
 def _is_usual_shard(codecs: list[dict[str, Any]]) -> bool:
-    """Whether a shard is nothing but its chunks, and at its end their index as all writers encode it."""
+    """Whether a shard is its chunks followed by the usual index."""
     options = codecs[0].get("configuration") or {}
     index = [(codec["name"], codec.get("configuration") or {}) for codec in options.get("index_codecs", [])]
     is_usual_index = [name for name, _ in index] == ["bytes", "crc32c"] and index[0][1].get("endian") == "little"
@@ -388,7 +388,7 @@ def _is_usual_shard(codecs: list[dict[str, Any]]) -> bool:
 
 
 def _all_names(names: Any, count: int) -> tuple[str, ...]:
-    """The names of so many axes, or nothing where there aren't as many, or some have none."""
+    """The names of all axes, or nothing if one is missing."""
     is_complete = isinstance(names, list) and len(names) == count and all(isinstance(n, str) and n for n in names)
     return tuple(names) if is_complete else ()
 
@@ -403,7 +403,7 @@ def find_labels(
     stop: threading.Event | None = None,
     cache: DiskCache | Literal["shared"] | None = "shared",
 ) -> list[str]:
-    """Addresses or paths of the label images of an image, as `open_pyramid` takes them; empty where there are none.
+    """Addresses or paths of the label images of an image, for `open_pyramid`; empty if there are none.
 
     Parameters and errors are as in `open_pyramid`.
     """
@@ -422,9 +422,9 @@ def find_labels(
 
 
 def _label_address(address: str, name: str) -> str:
-    """The address of a label image, or of the group of all of them where it has no name."""
+    """The address of a label image, or of their group if ``name`` is empty."""
     name = name.strip("/")
-    if "://" not in address or address.lower().startswith("s3://"):  # in keys of S3, ? and # mean themselves
+    if "://" not in address or address.lower().startswith("s3://"):  # ? and # are ordinary characters in S3 keys
         return f"{address.rstrip('/')}/labels/{name}"
     parts = urlsplit(address)
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/labels/{quote(name)}"))

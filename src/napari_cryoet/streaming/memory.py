@@ -1,4 +1,4 @@
-"""Decoded blocks and tables in memory: bounded in bytes, least recently used out first."""
+"""Decoded blocks and tables in memory: a least-recently-used cache, bounded in bytes."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-#: What an entry costs beside its content.
+#: Bytes of an entry beside its content.
 OVERHEAD_BYTES = 200
 
 _SMALLEST_BYTES, _LARGEST_BYTES = 128 * 2**20, 512 * 2**20
 
-#: An image, then what tells apart what is kept of it.
+#: The number of an image, then what identifies the entry.
 Key = tuple[Any, ...]
 
 
 class MemoryCache:
-    """A dictionary that forgets what was used longest ago.
+    """A dictionary that evicts the least recently used entries.
 
-    Only the loop thread changes it. Any thread may look things up, without a lock: each step of that is one operation
-    of the dictionary, and keys (tuples of numbers and names) are compared without running Python code.
+    Only the loop thread changes it. Any thread may read it without a lock: each step is one atomic operation of the
+    dictionary, and comparing keys (tuples of numbers and names) runs no Python code.
     """
 
     def __init__(self, limit_bytes: int) -> None:
@@ -37,23 +37,23 @@ class MemoryCache:
         return key in self._entries
 
     def get(self, key: Key) -> Any:
-        """The entry, which thereby counts as used, or None."""
+        """The entry, now marked as used, or None."""
         return next(self.get_each((key,)))
 
     def get_each(self, keys: Iterable[Key]) -> Iterator[Any]:
-        """As `get`, for thousands of keys."""
+        """Like `get`, for thousands of keys."""
         entry_of, move_to_end = self._entries.get, self._entries.move_to_end
         for key in keys:
             entry = entry_of(key)
             if entry is None:
                 yield None
                 continue
-            with contextlib.suppress(KeyError):  # it may just have been forgotten
+            with contextlib.suppress(KeyError):  # it may just have been evicted
                 move_to_end(key)
             yield entry[0]
 
     def put(self, key: Key, value: Any, size_bytes: int) -> None:
-        """Remember an entry and forget others until it fits; what is larger than the limit is not remembered."""
+        """Add an entry, evicting others until it fits; entries above the limit aren't kept."""
         size_bytes += OVERHEAD_BYTES
         self.discard(key)
         if size_bytes > self.limit_bytes:
@@ -65,18 +65,18 @@ class MemoryCache:
             self.size_bytes -= forgotten_bytes
 
     def forget(self, owner: int) -> None:
-        """Forget all of an image."""
+        """Remove all entries of an image."""
         for key in [key for key in self._entries if key[0] == owner]:
             self.discard(key)
 
     def discard(self, key: Key) -> None:
-        """Forget an entry, if there is one."""
+        """Remove an entry, if there is one."""
         _, size_bytes = self._entries.pop(key, (None, 0))
         self.size_bytes -= size_bytes
 
 
 def owned_bytes(block: npt.NDArray[Any]) -> int:
-    """What an array keeps in memory: nothing of its own where one value stands for all."""
+    """Bytes that an array owns; 0 for one broadcast value."""
     return block.nbytes if any(block.strides) else 0
 
 

@@ -1,8 +1,8 @@
-"""What to fetch for a view, and in which order: pure decisions, without fetching anything.
+"""Decide what to fetch for a view and in which order; nothing is fetched here.
 
-First something coarse, then what is looked at, then what comes into view next, in the direction of motion or on both
-sides of a still plane, then the whole coarsest level, so that whatever is looked at later is never empty. If you move
-faster than the line can bring the finest level, you get the finest that keeps up, and the rest once you slow down.
+The order: a coarse picture, the view itself, the planes that come next (ahead of the motion, or on both sides of a
+still plane), then the whole coarsest level, so that no later view is empty. If you scrub faster than the connection,
+you see the finest level that keeps up.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 
     from napari_cryoet.streaming.pyramid import Image, Pyramid
 
-_WASTEFUL = 16  # so many bytes fetched for one shown
-_LARGEST_AHEAD_BYTES = 32 * 2**20  # a plane that costs more is not fetched before you want to see it
+_WASTEFUL = 16  # bytes fetched for each byte shown
+_LARGEST_AHEAD_BYTES = 32 * 2**20  # larger planes aren't prefetched
 _LARGEST_BACKGROUND_BYTES = 96 * 2**20
-_LEAD_S, _COARSE_LEAD_S = 0.6, 1.5  # what comes into view so soon is fetched ahead
+_LEAD_S, _COARSE_LEAD_S = 0.6, 1.5  # how far ahead of the motion to prefetch
 _FEWEST_BLOCKS_AHEAD, _MOST_BLOCKS_AHEAD = 3, 8
-_BENEFIT_OF_DOUBT = 2  # what is known of a line is rough
+_BENEFIT_OF_DOUBT = 2  # the bandwidth is a rough estimate
 _MOST_TABLES = 256
-_PAUSE_S = 0.5  # steps farther apart are no motion at a pace
-_LONGEST_STEP = 3  # planes; after a farther jump you are as likely to turn back as to go on
+_PAUSE_S = 0.5  # after a longer pause, a step starts a new motion
+_LONGEST_STEP = 3  # planes; a longer step is a jump without direction
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A part of a level that is looked at."""
+    """The box of a level that the viewer shows."""
 
     level: int
     box: Box
@@ -50,13 +50,13 @@ class Motion:
 
     @property
     def still_after_s(self) -> float:
-        """How long after a step the view counts as still."""
+        """Seconds after a step until the view counts as still."""
         return min(0.15, max(0.05, 1.5 / self.planes_per_s)) if self.planes_per_s else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a level that is worth fetching, and why; where ``is_table`` only the tables of its chunks."""
+    """A box of a level to fetch, and why; with ``is_table`` only the Blosc tables of its chunks."""
 
     priority: Priority
     level: int
@@ -65,9 +65,9 @@ class Part:
 
 
 def motion_between(before: View | None, now: View, motion: Motion | None, after_s: float) -> Motion | None:
-    """How a view moves, if it is a plane that moved along one axis; None for a jump to a plane far away.
+    """The motion of a plane along one axis; None for a jump.
 
-    ``motion`` is how it moved until then, and ``after_s`` for how long it had been where it was.
+    ``motion`` is the motion so far; ``after_s`` is the time since the last step.
     """
     if before is None or before.level != now.level:
         return None
@@ -80,14 +80,14 @@ def motion_between(before: View | None, now: View, motion: Motion | None, after_
         return Motion(axis, sign) if abs(planes) <= _LONGEST_STEP else None
     pace = abs(planes) / max(after_s, 0.01)
     if motion is not None and (motion.axis, motion.sign) == (axis, sign) and motion.planes_per_s:
-        pace = (pace + motion.planes_per_s) / 2  # steps of a slider come unevenly
+        pace = (pace + motion.planes_per_s) / 2  # slider steps come unevenly
     return Motion(axis, sign, pace)
 
 
 def affordable_level(image: Image, view: View, largest_bytes: int) -> int:
-    """The finest level, not finer than what is looked at, whose blocks take at most so many bytes for the view.
+    """The finest level, starting at the view's, whose blocks take at most ``largest_bytes`` for the view.
 
-    Half of that where they hold much that isn't in view, as they do for a plane across the blocks.
+    The limit is half of that where most of the bytes aren't in view, as for a plane across the blocks.
     """
     for level in range(view.level, image.coarsest):
         box = image.box_at(view.level, view.box, level)
@@ -99,14 +99,14 @@ def affordable_level(image: Image, view: View, largest_bytes: int) -> int:
 
 
 def kept_bytes(image: Image, level: int, box: Box, *, is_thin: bool) -> int:
-    """What a box takes in memory: its blocks, or where ``is_thin`` what it cuts out of them."""
+    """Bytes of memory for a box: whole blocks, or with ``is_thin`` only a plane of each."""
     outer = image.levels[level].grid.enclosing(box)
     outer = cut_box(outer, plane_of(box) or ()) if is_thin else outer
     return math.prod(box_shape(outer)) * image.dtype.itemsize + image.levels[level].grid.count(box) * OVERHEAD_BYTES
 
 
 def level_that_keeps_up(image: Image, view: View, target: int, motion: Motion | None, bytes_per_s: float) -> int:
-    """The finest level, not finer than ``target``, whose planes come as fast as they are passed."""
+    """The finest level, starting at ``target``, that arrives as fast as the view moves."""
     if motion is None or not motion.planes_per_s or math.isinf(bytes_per_s):
         return target
     for level in range(target, image.coarsest):
@@ -119,7 +119,7 @@ def level_that_keeps_up(image: Image, view: View, target: int, motion: Motion | 
 
 
 def _planes_a_block(image: Image, view: View, level: int, axis: int) -> float:
-    """How many planes of the view its blocks at a level hold along an axis."""
+    """How many planes of the view one block spans along an axis."""
     start, stop = image.levels[level].grid.enclosing(image.box_at(view.level, view.box, level))[axis]
     return (stop - start) * image.ratios(view.level, level)[axis]
 
@@ -135,9 +135,9 @@ def plan(
     needs_coarse: bool,
     memory_bytes: int,
 ) -> Iterator[Part]:
-    """What is worth fetching for a view that may move along some axes, most urgent first.
+    """What to fetch for a view that may move along ``axes``, most urgent first.
 
-    ``target`` is the level that is fetched for it, and ``needs_coarse`` says that there is nothing yet to show.
+    ``target`` is the level to fetch; ``needs_coarse`` means that nothing can be shown yet.
     """
     coarsest = image.coarsest
     pace = level_that_keeps_up(image, view, target, motion, bytes_per_s)
@@ -165,7 +165,7 @@ def plan(
 
 
 def _coarse_ahead(image: Image, view: View, motion: Motion) -> Iterator[Part]:
-    """What stands in for the planes of the next moments, so that none of them is empty."""
+    """Coarse blocks for the planes of the next moments, so that none is empty."""
     axis, coarsest = motion.axis, image.coarsest
     here, reach = view.box[axis][0], math.ceil(motion.planes_per_s * _COARSE_LEAD_S)
     last = max(0, min(image.shapes[view.level][axis] - 1, here + motion.sign * reach))
@@ -176,7 +176,7 @@ def _coarse_ahead(image: Image, view: View, motion: Motion) -> Iterator[Part]:
 
 
 def _beyond(image: Image, level: int, box: Box, motion: Motion, blocks: int) -> Iterator[Box]:
-    """The blocks that a plane comes to if it moves on, nearest first."""
+    """The blocks that a moving plane reaches next, nearest first."""
     axis = motion.axis
     if box[axis][1] - box[axis][0] > 1:
         return
@@ -193,10 +193,10 @@ def _beyond(image: Image, level: int, box: Box, motion: Motion, blocks: int) -> 
 
 @dataclass(frozen=True, slots=True)
 class LevelCost:
-    """What it costs to show all of a level at once, as in three dimensions.
+    """The cost of showing a whole level, as in 3D.
 
-    ``wire_bytes`` cross the line for it if nothing of it is kept, ``largest_side`` is in voxels, and ``obstacle`` is
-    what it is too large for.
+    ``wire_bytes`` is the estimated download if nothing is cached, ``largest_side`` is in voxels, and ``obstacle``
+    names what the level is too large for.
     """
 
     level: int
@@ -207,10 +207,9 @@ class LevelCost:
 
 
 def level_costs(pyramid: Pyramid, *, largest_side: int | None, largest_bytes: int) -> list[LevelCost]:
-    """What the levels of a pyramid cost, coarsest first.
+    """The cost of each level of a pyramid, coarsest first.
 
-    A volume can be drawn if its longest side is at most ``largest_side`` voxels (None: nobody knows), and may take
-    ``largest_bytes`` of memory.
+    ``largest_side`` is the largest 3D texture in voxels (None: unknown), ``largest_bytes`` the memory for a volume.
     """
     costs: list[LevelCost] = []
     for level in reversed(range(len(pyramid.shapes))):
@@ -219,7 +218,7 @@ def level_costs(pyramid: Pyramid, *, largest_side: int | None, largest_bytes: in
             max(pyramid.shapes[level]),
             pyramid.wire_bytes(level),
         )
-        if costs:  # what was met of a fine level may be an empty corner; surfaces take half as much of each voxel
+        if costs:  # the fine chunks met so far may be an empty corner; surfaces need half as much for each voxel
             wire_bytes = max(wire_bytes, round(costs[-1].wire_bytes * memory_bytes / costs[-1].memory_bytes / 2))
         obstacle: Literal["graphics card", "memory"] | None = None
         if largest_side is not None and side > largest_side:

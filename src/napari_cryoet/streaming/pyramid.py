@@ -1,4 +1,4 @@
-"""An image in several resolutions, of which any part can be read exactly, or shown while it is still loading."""
+"""Multiscale images: read any part exactly, or show it while it loads."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_LARGEST_SHARE_KEPT = 4  # of the memory: what is read in larger boxes would drive out what is looked at
+_LARGEST_SHARE_KEPT = 4  # of the memory cache; larger reads would evict the view
 _MOST_OPENED_AGAIN = 16
 _token = secrets.token_hex(8)
 _alive: WeakValueDictionary[str, Pyramid] = WeakValueDictionary()
@@ -69,16 +69,16 @@ def open_pyramid(
     url_or_path
         An http(s), ``s3://`` (public) or ``file://`` address, or a path.
     is_labels
-        Whether its values are labels though it may not say so itself, as of an image that `find_labels` lists.
+        Whether the values are labels even if the file doesn't say so, as for images from `find_labels`.
     stop
         Set it to end the call with a StoppedError.
     cache
-        Where on disk to keep what comes from a server; None keeps nothing.
+        The disk cache for network reads; None for no cache.
 
     Raises
     ------
     FormatError
-        If it is something else, or damaged; the message names what is wrong.
+        If it is something else or damaged; the message names the problem.
     StreamError
         If the server or the disk doesn't answer.
     """
@@ -135,9 +135,9 @@ def open_raw(
 
 
 class Image:
-    """What all pyramids and displays of an image share; axes are those of the files.
+    """The part of an image that all its pyramids and displays share; axes are in stored order.
 
-    All its keys in memory start with ``owner``. ``error`` says why nothing of it can be read any more.
+    Its keys in the memory cache start with ``owner``. ``error`` is set once it can't be read any more.
     """
 
     def __init__(
@@ -149,14 +149,14 @@ class Image:
         scales: Sequence[Sequence[float] | None],
         coarse_offset: CoarseOffset,
     ) -> None:
-        self.files, self.line, self.owner, self.levels = files, files.source.line, owner, tuple(levels)
+        self.files, self.server, self.owner, self.levels = files, files.source.server, owner, tuple(levels)
         self.shapes = tuple(chunks.layout.shape for chunks in levels)
         self.dtype = levels[0].layout.dtype
         self.factors = level_factors(self.shapes, scales)
         self.coarse_offset = coarse_offset
         self.error: CryoETError | None = None
         engine = shared_engine()
-        finalize(self, engine.call, engine.memory.forget, owner).atexit = False  # where nobody closes it
+        finalize(self, engine.call, engine.memory.forget, owner).atexit = False  # if it is never closed
 
     @property
     def coarsest(self) -> int:
@@ -164,36 +164,36 @@ class Image:
         return len(self.levels) - 1
 
     def ratios(self, level: int, coarse: int) -> tuple[float, ...]:
-        """How many voxels of a level one of a coarser level spans along each axis."""
+        """How many voxels of ``level`` one voxel of ``coarse`` spans along each axis."""
         return tuple(b / a for a, b in zip(self.factors[level], self.factors[coarse], strict=True))
 
     def box_at(self, level: int, box: Box, coarse: int) -> Box:
-        """The voxels of a level, this or a coarser one, that lie in a box of a level."""
+        """The box at level ``coarse`` (the same or a coarser one) that covers a box of ``level``."""
         if coarse == level:
             return box
         return coarse_box(box, self.ratios(level, coarse), self.shapes[coarse], self.coarse_offset)
 
     def block_bytes(self, level: int) -> int:
-        """How many bytes the blocks of a level take once they are decoded, but for smaller ones at the end."""
+        """Decoded bytes of a full block of a level."""
         return math.prod(self.levels[level].grid.block_shape) * self.dtype.itemsize
 
     def size_bytes(self, level: int, box: Box | None = None) -> int:
-        """How many bytes the blocks of (a part of) a level take once they are decoded."""
+        """Decoded bytes of the blocks that cover a box of a level, or all of it."""
         outer = self.levels[level].grid.enclosing(box or whole_box(self.shapes[level]))
         return math.prod(box_shape(outer)) * self.dtype.itemsize
 
     def wire_bytes(self, level: int, size_bytes: int) -> int:
-        """About how many bytes cross the line for so many decoded ones."""
+        """The estimated download for ``size_bytes`` decoded bytes."""
         return round(size_bytes * self.levels[level].compression)
 
     def runs(self, level: int, blocks: Iterable[BlockIndex], longest_bytes: int) -> list[tuple[BlockIndex, ...]]:
-        """Group blocks that are requested together, of at most so many decoded bytes."""
+        """Group blocks into requests of at most ``longest_bytes`` decoded bytes."""
         return self.levels[level].grid.runs(blocks, max(1, longest_bytes // self.block_bytes(level)))
 
 
 @dataclass(frozen=True, slots=True)
 class _About:
-    """What the files say of an image; its axes are as they are stored."""
+    """The metadata of an image; axes are in stored order."""
 
     metadata: dict[str, Any] = field(default_factory=dict)
     axes: tuple[str, ...] = ()
@@ -218,35 +218,35 @@ class _Origin:
 class Pyramid:
     """An image in several resolutions, made by `open_pyramid`. All methods may be called from any thread.
 
-    Sent to another process, it is opened there anew. All of it is read in the version that was met first: once a file
-    changed, reading raises a `ChangedError` until the image is opened again.
+    In another process, an unpickled pyramid is opened again. Files are pinned to the version read first: if one
+    changes, reading raises `ChangedError` until the image is opened again.
 
     Attributes
     ----------
     url, place
-        Where it is; ``place`` is for people, without what may be secret in it.
+        Its address; ``place`` is for display, without secrets.
     shapes
         Of the levels, finest first.
     dtype
-        Of the values, in this machine's byte order.
+        In this machine's byte order.
     fill_value
-        The value of voxels that no file holds.
+        The value of voxels in missing chunks.
     axes, units
-        Names of the axes, and the unit of each, empty where the file doesn't say.
+        Names and units of the axes; empty where the file doesn't say.
     dimension_names
-        What the arrays themselves call their axes (zarr v3, or xarray's ``_ARRAY_DIMENSIONS``), empty where they don't.
+        The arrays' own names of their axes (zarr v3, or xarray's ``_ARRAY_DIMENSIONS``), or empty.
     scales
-        Size of a voxel at each level along each axis as the file says it (advisory), or None.
+        Voxel size of each level along each axis as the file has it (advisory), or None.
     translation
-        Where the file says that the first voxel of the finest level is, along each axis, or None; not applied here.
+        Position of the finest level's first voxel along each axis as the file has it, or None; not applied.
     factors
         How many finest voxels a voxel of each level spans along each axis.
     is_labels
-        Whether the file, or who opened it, says that its values are labels.
+        Whether the values are labels, according to the file or to the caller.
     metadata
-        The file's attributes as they stand there.
-    line
-        The name of its server; nothing for this computer.
+        The file's attributes, unchanged.
+    server
+        Scheme, host and port of its server; empty for local files.
     """
 
     def __init__(
@@ -266,7 +266,7 @@ class Pyramid:
         self.name = f"napari-cryoet-pyramid-{_token}-{os.getpid()}-{secrets.token_hex(8)}"
         _alive[self.name] = self
         source = image.files.source
-        self.url, self.place, self.line = source.url, source.place, image.line
+        self.url, self.place, self.server = source.url, source.place, image.server
         self.shapes = tuple(map(self._seen, image.shapes))
         self.factors = tuple(map(self._seen, image.factors))
         self.dtype, self.fill_value = image.dtype, image.levels[0].layout.fill_value
@@ -284,9 +284,9 @@ class Pyramid:
 
     @property
     def coarse_offset(self) -> CoarseOffset:
-        """Where a coarse voxel sits: ``"mean"``, amid the finest voxels it spans, or ``"strided"``, on the first.
+        """Position of a coarse voxel: ``"mean"``, the centre of the voxels it spans, or ``"strided"``, the first.
 
-        Set it where you know better than the file.
+        Set it if you know better than the file.
         """
         return self._image.coarse_offset
 
@@ -296,23 +296,23 @@ class Pyramid:
 
     @property
     def bytes_read(self) -> int:
-        """How many bytes have come from the source so far."""
+        """How many bytes were read from the source so far."""
         return self._image.files.source.bytes_read
 
     @property
     def source_number(self) -> int:
-        """The same for pyramids of one image, as channels are: `bytes_read` is that of all of them."""
+        """The same number for pyramids of one image, such as channels: they share `bytes_read`."""
         return self._image.owner
 
     @property
     def as_of(self) -> datetime | None:
-        """When the server last confirmed what is kept on disk, where it doesn't answer now; else None."""
+        """When the server last confirmed the disk cache, if it doesn't answer now; else None."""
         return self._image.files.source.as_of
 
     @property
     def stays_coarse(self) -> bool:
-        """Whether the data saver leaves pictures of it coarse until somebody asks for more."""
-        return bool(self.line) and policy().coarse_only
+        """Whether the data saver keeps pictures coarse until you ask for more."""
+        return bool(self.server) and policy().coarse_only
 
     @property
     def levels(self) -> list[da.Array]:
@@ -363,32 +363,32 @@ class Pyramid:
         return values
 
     def fetch(self, level: int, box: Box) -> None:
-        """Bring a box into memory, so that reading it takes no time; errors as in `read`."""
+        """Fetch a box into memory, so that `read` returns at once; errors as in `read`."""
         self._require_open(None)
         blocks = self._image.levels[level].grid.covering(self.stored_box(box))
         client.run(shared_engine().read(self._image, level, blocks, lambda _blocks: None, keep=True))
 
     def grid(self, level: int) -> Grid:
-        """How a level is cut into blocks."""
+        """The grid of blocks of a level."""
         grid = self._image.levels[level].grid
         return Grid(self._seen(grid.borders), self._seen(grid.chunk_shape), self._seen(grid.run_shape))
 
     def has(self, level: int, box: Box) -> bool:
-        """Whether all of a box is in memory, so that reading it takes no time."""
+        """Whether all of a box is in memory."""
         memory, owner = shared_engine().memory, self._image.owner
         blocks = self._image.levels[level].grid.covering(self.stored_box(box))
         return all((owner, level, block) in memory for block in blocks)
 
     def size_bytes(self, level: int, box: Box | None = None) -> int:
-        """How many bytes the blocks of (a part of) a level take once they are decoded."""
+        """Decoded bytes of the blocks that cover a box of a level, or all of it."""
         return self._image.size_bytes(level, self.stored_box(box or whole_box(self.shapes[level])))
 
     def wire_bytes(self, level: int) -> int:
-        """About how many bytes cross the line for all of a level."""
+        """The estimated download for a whole level."""
         return self._image.wire_bytes(level, self._image.size_bytes(level))
 
     def box_at(self, level: int, box: Box, coarse: int) -> Box:
-        """The voxels of a level, this or a coarser one, that lie in a box of a level."""
+        """The box at level ``coarse`` (the same or a coarser one) that covers a box of ``level``."""
         return self._seen(self._image.box_at(level, self.stored_box(box), coarse))
 
     def display(self, **options: Any) -> Display:
@@ -398,7 +398,7 @@ class Pyramid:
         return Display(self, self._image, shared_engine(), **options)
 
     def close(self) -> None:
-        """Read nothing any more, and forget what is in memory; of a part that `split_pyramid` made only that part."""
+        """End all reading and free the memory; closing a part of `split_pyramid` closes only that part."""
         self._is_closed = True
         if not self._is_part:
             self._image.error = self._image.error or StoppedError("It was closed.")
@@ -406,42 +406,42 @@ class Pyramid:
             engine.call(engine.close, self._image, self._image.error)
 
     def without_axes(self, axes: Sequence[int]) -> Pyramid:
-        """The same image without axes along which there is only one position; ValueError where there are more."""
+        """Drop axes of length 1; ValueError if one is longer."""
         if any(shape[axis] != 1 for shape in self.shapes for axis in axes):
             raise ValueError(f"{self.place} has more than one position along some of the axes {tuple(axes)}")
         return self._fixed_at(dict.fromkeys(axes, 0), is_part=self._is_part)
 
     def _fixed_at(self, places: dict[int, int], *, is_part: bool) -> Pyramid:
-        """The same image at some positions along some axes, without these axes."""
+        """Fix the position along some axes and drop them."""
         order = tuple(stored for axis, stored in enumerate(self._order) if axis not in places)
         fixed = self._fixed | {self._order[axis]: index for axis, index in places.items()}
         return Pyramid(self._image, self._about, self._origin, order=order, fixed=fixed, is_part=is_part)
 
-    # between the axes of the pyramid and those of its files
+    # axes of the pyramid and of the files
 
     @property
     def stored_axes(self) -> tuple[int, ...]:
-        """Which axes of the files the pyramid has, in its own order."""
+        """The stored axis of each axis of the pyramid."""
         return self._order
 
     def _seen(self, values: tuple[T, ...]) -> tuple[T, ...]:
-        """What there is for each stored axis, for the axes of the pyramid."""
+        """Reorder values of the stored axes to the pyramid's axes."""
         return tuple(values[axis] for axis in self._order) if values else values
 
     def stored_box(self, box: Box) -> Box:
-        """A box of a level as its files count it."""
+        """A box in stored axis order."""
         stored = {axis: (index, index + 1) for axis, index in self._fixed.items()}
         stored |= dict(zip(self._order, box, strict=True))
         return tuple(stored[axis] for axis in range(len(stored)))
 
     def seen(self, values: Block) -> Block:
-        """Values with the axes of the files as values with the axes of the pyramid, of the same memory."""
+        """A view of values in stored axis order, with the pyramid's axes."""
         index = tuple(0 if axis in self._fixed else slice(None) for axis in range(values.ndim))
         kept = sorted(self._order)
         return values[index].transpose([kept.index(axis) for axis in self._order])
 
     def _as_stored(self, values: Block) -> Block:
-        """The other way round."""
+        """A view of values with the pyramid's axes, in stored axis order."""
         turned = values.transpose([self._order.index(axis) for axis in sorted(self._order)])
         return np.expand_dims(turned, tuple(self._fixed)) if self._fixed else turned
 
@@ -453,14 +453,14 @@ class Pyramid:
 
 
 class _Assembly:
-    """An array that is filled with blocks as they come, by the threads that bring them, until it is closed."""
+    """An array that decode threads fill with blocks until it is closed."""
 
     def __init__(self, values: Block, box: Box, grid: Grid) -> None:
         self._values, self._box, self._grid = values, box, grid
         self._lock, self._is_closed = threading.Lock(), False
 
     def place(self, blocks: dict[BlockIndex, Block]) -> None:
-        """Put blocks where they belong."""
+        """Copy blocks to their place."""
         with self._lock:
             for block, content in blocks.items() if not self._is_closed else ():
                 place = self._grid.box(block)
@@ -468,15 +468,15 @@ class _Assembly:
                     self._values[box_slices(common, self._box)] = content[box_slices(common, place)]
 
     def close(self) -> None:
-        """Write nothing from now on: whoever wanted it may have given up, and may use the array otherwise."""
+        """Write nothing from now on: after a stop, the caller may reuse the array."""
         with self._lock:
             self._is_closed = True
 
 
 def split_pyramid(pyramid: Pyramid, axis: int) -> list[Pyramid]:
-    """Cut a pyramid along an axis, such as that of its channels, into pyramids with one axis less.
+    """Split a pyramid along an axis, such as channels, into pyramids with one axis less.
 
-    Parts share blocks: what holds several positions is read once for all of them. Closing the pyramid closes all parts.
+    Parts share blocks, so a block with several positions is read once. Closing the pyramid closes all parts.
     ValueError if levels have different sizes along the axis.
     """
     axis = range(len(pyramid.shapes[0]))[axis]
@@ -487,15 +487,15 @@ def split_pyramid(pyramid: Pyramid, axis: int) -> list[Pyramid]:
 
 def pyramid_of(levels: Any) -> Pyramid | None:
     """The pyramid behind its own ``levels``, from the finest on, or behind the finest alone; else None."""
-    is_alone = not isinstance(levels, Sequence) or not levels  # an item of an array would be read from its file
+    is_alone = not isinstance(levels, Sequence) or not levels  # indexing an array would read it
     pyramid, level = _behind(levels if is_alone else levels[0])
     if level != 0 or not (is_alone or all(_behind(each) == (pyramid, at) for at, each in enumerate(levels))):
-        return None  # a coarse level by itself is an image of its own, with larger voxels
+        return None  # a coarse level alone is an image with larger voxels
     return pyramid
 
 
 def _behind(array: Any) -> tuple[Pyramid | None, int]:
-    """The pyramid and the level that an array is, or None: dask keeps the names of arrays."""
+    """The pyramid and level of a dask array, by its name; None for other arrays."""
     name, _, level = str(getattr(array, "name", "")).rpartition("-")
     pyramid = _alive.get(name)
     return pyramid, -1 if pyramid is None else int(level)
@@ -504,7 +504,7 @@ def _behind(array: Any) -> tuple[Pyramid | None, int]:
 def _received(
     name: str, origin: _Origin, coarse_offset: CoarseOffset, order: tuple[int, ...], fixed: dict[int, int]
 ) -> Pyramid:
-    """A pyramid of some process: itself where that is this one, else another one of the same address."""
+    """Unpickle a pyramid: the same object in this process, else the address opened again."""
     if (pyramid := _alive.get(name)) is not None:
         return pyramid
     whole = _opened_again(origin)
@@ -514,7 +514,7 @@ def _received(
 
 @lru_cache(maxsize=_MOST_OPENED_AGAIN)
 def _opened_again(origin: _Origin) -> Pyramid:
-    """Once for all arrays and tasks of an image."""
+    """Open an image again, once for all its arrays and tasks."""
     if origin.raw is not None:
         shape, dtype, offset, etag, axes, order = origin.raw
         return open_raw(origin.url, shape, np.dtype(dtype), offset=offset, etag=etag, axes=axes, order=order)

@@ -1,7 +1,7 @@
-"""Where bytes come from: files below a web address, a public S3 bucket or a folder, read whole or in ranges.
+"""Sources of bytes: files below a web address, a public S3 bucket or a folder, read whole or in ranges.
 
-A missing file is an answer (zarr's rule: its voxels have the fill value). A refusal, a broken server or a broken disk
-is a `StreamError`, and never becomes zeros.
+A missing file is an answer (in zarr, its voxels have the fill value). A refusal, a broken server or a broken disk is a
+`StreamError` and never becomes zeros.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 DOCUMENTS: Final = frozenset({"zarr.json", ".zattrs", ".zarray", ".zgroup"})
 
-_LARGEST_WHOLE_BYTES = 256 * 2**20  # of a server that sends no parts; also what an image holds of such files in all
-_PATIENCE_S = 5.0  # with a server that is only asked whether what is kept still holds
+_LARGEST_WHOLE_BYTES = 256 * 2**20  # of one whole file, and of all that an image holds, from a server without ranges
+_PATIENCE_S = 5.0  # for the check whether the cached image is current
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 
 
@@ -41,8 +41,7 @@ _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 class Piece:
     """A file or a part of it.
 
-    ``etag`` tells this version of the file from others; None where its server says nothing of the kind. ``modified`` is
-    in the server's words, to compare and nothing else.
+    ``etag`` identifies the version of the file; None if its server gives none. ``modified`` is only compared.
     """
 
     content: bytes
@@ -54,48 +53,48 @@ class Piece:
 class Source(Protocol):
     """A tree of files that can be read in ranges, by coroutines on the loop of `network.client`.
 
-    ``place`` is the address or path for messages, without secrets; ``line`` names the server whose connection is
+    ``place`` is the address or path for messages, without secrets; ``server`` names the server whose bandwidth is
     shared, and is empty for this computer's disks.
     """
 
     url: str
     place: str
-    line: str
+    server: str
 
     @property
     def bytes_read(self) -> int:
-        """How many bytes have come from here so far."""
+        """How many bytes were read so far."""
 
     @property
     def as_of(self) -> datetime | None:
-        """Where the server is away: when it last confirmed what is kept of it on disk."""
+        """If the server is unreachable: when it last confirmed the cached files."""
 
     async def read(
         self, key: str, start: int = 0, length: int | None = None, *, etag: str | None = None, limit_bytes: int
     ) -> Piece | None:
-        """Read a file, or a part of it; None where there is no such file.
+        """Read a file or a part of it; None if it doesn't exist.
 
-        ``key`` is relative, with ``/`` between the names, and empty for the file that the source itself is. A negative
-        ``start`` counts from the end. Fewer bytes than ``length`` come only where the file ends, more than
-        ``limit_bytes`` never. Any other version than ``etag`` is a ChangedError.
+        ``key`` is relative to the source, empty for the source itself. A negative ``start`` counts from the end. Fewer
+        than ``length`` bytes come only at the end of the file, more than ``limit_bytes`` never. A version other than
+        ``etag`` raises ChangedError.
         """
 
     def forget(self, key: str) -> None:
-        """Use nothing that is kept of a file: what came from it was damaged."""
+        """Drop everything cached of a file, because it was damaged."""
 
     def forget_all(self) -> None:
-        """Use nothing that is kept of any file: one of them changed."""
+        """Drop everything cached, because a file changed."""
 
 
 class HttpSource:
-    """Files below an http(s) address; a query (as signed addresses have it) is kept for every file below."""
+    """Files below an http(s) address; its query (of a signed address) is sent with every file."""
 
     as_of = None
 
     def __init__(self, url: str) -> None:
         self.url, self.place = url, file_at(url)
         self._parts = urlsplit(url)
-        self.line = f"{self._parts.scheme}://{self._parts.hostname}:{self._parts.port or ''}"
+        self.server = f"{self._parts.scheme}://{self._parts.hostname}:{self._parts.port or ''}"
         self.bytes_read = 0
         self._sends_parts = True
         self._wholes = _WholeFiles()
@@ -140,7 +139,7 @@ class HttpSource:
             self._sends_parts = False
         return Piece(answer.body, answer.etag, answer.total_bytes, answer.headers.get("Last-Modified"))
 
-    def forget(self, key: str) -> None:  # noqa: ARG002 - few are held, and all may go
+    def forget(self, key: str) -> None:  # noqa: ARG002 - few are held; drop them all
         """See `Source`."""
         self._wholes.held.clear()
 
@@ -150,18 +149,18 @@ class HttpSource:
 
 
 class _NoPartsError(Exception):
-    """A server sends only whole files, and a part far into one was wanted."""
+    """The server sent a whole file where a range was requested."""
 
 
 class _WholeFiles:
-    """The last whole files of a server that sends no parts, so that one isn't fetched for each part of it."""
+    """The last whole files of a server without ranges, so that each is fetched once for all its parts."""
 
     def __init__(self) -> None:
         self.held: OrderedDict[str, Piece] = OrderedDict()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def read(self, url: str, etag: str | None, get: Callable[[str], Awaitable[Piece | None]]) -> Piece | None:
-        """A file that is held, or comes now; all who want it wait for one answer."""
+        """A held file, or a fetched one; concurrent readers share one request."""
         async with self._locks.setdefault(url, asyncio.Lock()):
             piece = self.held.pop(url, None)
             if piece is None or etag not in {None, piece.etag}:
@@ -174,9 +173,9 @@ class _WholeFiles:
 
 
 class FolderSource:
-    """Files below a folder, or a single file. Its version is its size and time of modification."""
+    """Files below a folder, or a single file; the version is size and modification time."""
 
-    line, as_of = "", None
+    server, as_of = "", None
 
     def __init__(self, path: Path) -> None:
         self.url = self.place = str(path)
@@ -229,7 +228,7 @@ def _read_piece(file: BinaryIO, path: Path, start: int, length: int | None, limi
 
 
 def version_of(about: os.stat_result) -> str:
-    """What tells a local file from its successors. Not the inode: network drives number their files anew."""
+    """The version of a local file. Inodes don't count: network drives renumber them."""
     return f"{about.st_mtime_ns} {about.st_size}"
 
 
@@ -238,26 +237,25 @@ def _changed(place: str) -> ChangedError:
 
 
 class CachedSource:
-    """A source on the network whose answers are kept on disk, and read from there while its server has nothing newer.
+    """A network source with a disk cache.
 
-    Before anything kept is used, the server is asked once whether the image's first document is still the same. Within
-    ``ask_again_after_s`` of the last such question that is put off until something comes from the server: new parts
-    must not stand beside old ones. Where the server is away, what is kept stays readable, and `as_of` says of when it
-    is.
+    Before cached parts are used, one request checks whether the image's first document is unchanged. Within
+    ``ask_again_after_s`` of the last check, that waits until something is fetched: old and new parts must not mix. If
+    the server is unreachable, cached parts stay readable, and `as_of` gives their date.
     """
 
     def __init__(self, source: Source, cache: DiskCache, *, ask_again_after_s: float) -> None:
-        self.url, self.place, self.line = source.url, source.place, source.line
+        self.url, self.place, self.server = source.url, source.place, source.server
         self.as_of: datetime | None = None
         self._source, self._cache, self._ask_again_after_s = source, cache, ask_again_after_s
         self._image: Image | None = None
         self._lock = asyncio.Lock()
-        self._unconfirmed: tuple[str, Piece] | None = None  # what the server wasn't asked about, or didn't answer
+        self._unconfirmed: tuple[str, Piece] | None = None  # a cached document that the server hasn't confirmed yet
         self._damaged: set[str] = set()
 
     @property
     def bytes_read(self) -> int:
-        """How many bytes have come over the network so far."""
+        """How many bytes came over the network so far."""
         return self._source.bytes_read
 
     async def read(
@@ -295,14 +293,14 @@ class CachedSource:
         self._source.forget_all()
 
     def _may_be_missing(self, key: str, stored_at: float) -> bool:
-        """Whether it counts that a file was missing: a chunk may have been uploaded since."""
+        """Whether a cached absence is still valid: a chunk may have been uploaded since."""
         return key.rpartition("/")[2] in DOCUMENTS or self.as_of is not None or self._is_recent(stored_at)
 
     def _is_recent(self, moment_s: float) -> bool:
         return 0 <= time.time() - moment_s < self._ask_again_after_s
 
     async def _checked_image(self) -> Image:
-        """What is kept, once the server was asked about it if need be: one asks, and the others wait for that."""
+        """The cached image, checked with the server if needed; concurrent readers share the check."""
         async with self._lock:
             if self._image is not None:
                 return self._image
@@ -324,7 +322,7 @@ class CachedSource:
             return image
 
     async def _confirm(self, image: Image) -> None:
-        """Ask what the server wasn't asked yet, now that something comes from it; ChangedError where it has others."""
+        """Check the cached document now that something is fetched; ChangedError if it changed."""
         if self._unconfirmed is None:
             return
         async with self._lock:
@@ -337,7 +335,7 @@ class CachedSource:
             self._unconfirmed = self.as_of = None
 
     async def _is_still(self, key: str, kept: Piece) -> bool:
-        """Whether the server has the version of a file that is kept."""
+        """Whether the server still has the cached version of a file."""
         try:
             async with asyncio.timeout(_PATIENCE_S):
                 piece = await self._source.read(key, 0, 1, limit_bytes=1)
@@ -347,7 +345,7 @@ class CachedSource:
 
 
 def _is_silence(error: StreamError) -> bool:
-    """Whether the server gave no answer, rather than one that we don't like."""
+    """Whether the server gave no usable answer (unreachable, busy or broken)."""
     cause = error.__cause__
     if isinstance(error, WithheldError) or isinstance(cause, TimeoutError):
         return True
@@ -357,12 +355,12 @@ def _is_silence(error: StreamError) -> bool:
 def open_source(url_or_path: str | Path, *, cache: DiskCache | Literal["shared"] | None = "shared") -> Source:
     """A source for an http(s), ``s3://`` (public) or ``file://`` address or a path; nothing is read yet.
 
-    What comes over the network is kept in ``cache``. FormatError for any other kind of address.
+    Network reads go through ``cache``. FormatError for any other kind of address.
     """
     text = str(url_or_path)
     if "://" not in text:
         return FolderSource(path_of(text))
-    text = text.strip()  # what was pasted may have a blank or line end too many
+    text = text.strip()  # pasted text may end in a blank or line break
     try:
         scheme = urlsplit(text).scheme.lower()
     except ValueError as error:
@@ -383,7 +381,7 @@ def open_source(url_or_path: str | Path, *, cache: DiskCache | Literal["shared"]
     disk = shared_disk_cache() if cache == "shared" else cache
     if disk is None:
         return source
-    is_near = is_this_computer(urlsplit(text).hostname or "")  # asking it costs little, and test data change often
+    is_near = is_this_computer(urlsplit(text).hostname or "")  # a check costs little, and test data change often
     return CachedSource(source, disk, ask_again_after_s=0.0 if is_near else ask_again_after_s())
 
 
@@ -395,15 +393,14 @@ def read_file(
     limit_bytes: int,
     stop: threading.Event | None = None,
 ) -> Piece | None:
-    """Read a file or a part of it, and wait for that, on any thread; see `Source.read`."""
+    """Read a file or a part of it, blocking; see `Source.read`."""
     return client.run(open_source(url_or_path).read("", start, length, limit_bytes=limit_bytes), stop)
 
 
 def https_address(s3_url: str) -> str:
-    """Where an object of a public S3 bucket is on the web.
+    """The https address of an object in a public S3 bucket.
 
-    Other stores that speak S3 are named as for Amazon's own tools, by ``AWS_ENDPOINT_URL_S3`` or ``AWS_ENDPOINT_URL``
-    in the environment.
+    ``AWS_ENDPOINT_URL_S3`` or ``AWS_ENDPOINT_URL`` in the environment name another S3 store, as for Amazon's tools.
 
     Examples
     --------
@@ -419,11 +416,11 @@ def https_address(s3_url: str) -> str:
         return f"{endpoint.rstrip('/')}/{bucket}/{quote(key)}"
     if re.fullmatch(r"[a-z0-9-]+", bucket):
         return f"https://{bucket}.s3.amazonaws.com/{quote(key)}"
-    return f"https://s3.amazonaws.com/{bucket}/{quote(key)}"  # dots in a name don't fit Amazon's certificate
+    return f"https://s3.amazonaws.com/{bucket}/{quote(key)}"  # Amazon's certificate doesn't cover names with dots
 
 
 def path_in(address: str) -> str:
-    """The path of an address, with its names as they are.
+    """The path of an address, unquoted.
 
     Examples
     --------
@@ -437,7 +434,7 @@ def path_in(address: str) -> str:
 
 
 def path_of(text: str) -> Path:
-    """What a text names on this computer, the same from another working directory; FormatError where it can't."""
+    """The absolute path that a text names; FormatError if it can't be a path."""
     try:
         if "\0" in text:
             raise ValueError("it has a null character")

@@ -1,0 +1,103 @@
+"""The bandwidth estimate: unknown at first, measured once the connection was full, not lowered by light use."""
+
+import math
+
+import pytest
+
+from napari_cryoet.streaming.engine import Bandwidth
+
+MB = 10**6
+
+
+class Traffic:
+    """Requests on a connection, with a clock that the test moves."""
+
+    def __init__(self):
+        self.bandwidth, self.now = Bandwidth(), 100.0
+
+    def full(self, requests, size_bytes, *, rate, latency_s=0.06, at_once=16):
+        """Keep ``at_once`` requests in flight until all are answered at ``rate``."""
+        starts = [self.now] * at_once
+        for _ in range(at_once):
+            self.bandwidth.began(self.now)
+        free_at = self.now
+        for number in range(requests):
+            began = starts.pop(0)
+            free_at = max(free_at, began + latency_s) + size_bytes / rate
+            self.now = free_at
+            self.bandwidth.ended(self.now, size_bytes, self.now - began)
+            if number < requests - at_once:
+                self.bandwidth.began(self.now)
+                starts.append(self.now)
+
+    def single(self, size_bytes, duration_s):
+        self.bandwidth.began(self.now)
+        self.now += duration_s
+        self.bandwidth.ended(self.now, size_bytes, duration_s)
+
+
+def test_an_unknown_connection_counts_as_fast():
+    bandwidth = Bandwidth()
+    assert math.isinf(bandwidth.bytes_per_s)
+    assert bandwidth.may_carry_more(10**9, 10**9)
+    assert not bandwidth.saves_by_cancelling(0.0, 10**9)
+
+
+@pytest.mark.parametrize(("rate", "latency_s"), [(50 * MB, 0.06), (2 * MB, 0.2), (300 * MB, 0.02)])
+def test_a_full_connection_shows_its_bandwidth(rate, latency_s):
+    traffic = Traffic()
+    traffic.full(200, 420_000, rate=rate, latency_s=latency_s)
+    assert traffic.bandwidth.bytes_per_s == pytest.approx(rate, rel=0.2)
+
+
+def test_a_slow_connection_is_known_after_one_round():
+    traffic = Traffic()
+    traffic.full(17, 420_000, rate=2 * MB, latency_s=0.2)
+    assert traffic.bandwidth.bytes_per_s == pytest.approx(2 * MB, rel=0.5)
+    traffic.full(48, 420_000, rate=2 * MB, latency_s=0.2)
+    assert not traffic.bandwidth.may_carry_more(10 * MB, 420_000)
+
+
+def test_light_use_does_not_lower_the_estimate():
+    traffic = Traffic()
+    traffic.full(100, 420_000, rate=50 * MB)
+    width = traffic.bandwidth.bytes_per_s
+    for _ in range(20):
+        traffic.single(420_000, 0.1)
+    assert traffic.bandwidth.bytes_per_s >= width
+
+
+def test_the_estimate_follows_a_connection_that_changes():
+    traffic = Traffic()
+    traffic.full(100, 420_000, rate=50 * MB)
+    traffic.full(100, 420_000, rate=5 * MB)
+    assert traffic.bandwidth.bytes_per_s == pytest.approx(5 * MB, rel=0.3)
+    traffic.full(100, 420_000, rate=50 * MB)
+    assert traffic.bandwidth.bytes_per_s == pytest.approx(50 * MB, rel=0.3)
+
+
+def test_local_answers_do_not_count():
+    traffic = Traffic()
+    traffic.full(100, 420_000, rate=5 * MB)
+    before = traffic.bandwidth.bytes_per_s, traffic.bandwidth.quickest_s
+    for _ in range(50):
+        traffic.single(420_000, 0.001)
+    assert (traffic.bandwidth.bytes_per_s, traffic.bandwidth.quickest_s) == before
+
+
+def test_prefetching_may_fill_the_connection_for_about_one_answer():
+    bandwidth = Bandwidth()
+    bandwidth.bytes_per_s, bandwidth.quickest_s = 10 * MB, 0.1
+    assert bandwidth.may_carry_more(0, 100 * MB)  # one request always
+    assert bandwidth.may_carry_more(MB, MB)
+    assert not bandwidth.may_carry_more(2 * MB, MB)
+
+
+def test_cancelling_pays_only_where_much_is_still_to_come():
+    traffic = Traffic()
+    traffic.full(100, 420_000, rate=2 * MB, latency_s=0.2)
+    bandwidth = traffic.bandwidth
+    bandwidth.began(traffic.now)
+    assert bandwidth.saves_by_cancelling(0.0, 40 * MB)
+    assert not bandwidth.saves_by_cancelling(0.0, 1000)
+    assert not bandwidth.saves_by_cancelling(60.0, 40 * MB)  # nearly there
