@@ -11,11 +11,9 @@ from qtpy.QtCore import QObject, QSize, Qt, Signal
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication, QHBoxLayout, QSizePolicy, QStackedWidget, QToolButton, QVBoxLayout, QWidget
 
-from napari_cryoet._qt.browser.dataset_list import DatasetList
+from napari_cryoet._qt.browser.catalogue_page import ListSwitch, dataset_list, deposition_list
 from napari_cryoet._qt.browser.dataset_page import DatasetView
-from napari_cryoet._qt.browser.deposition_list import DepositionList
 from napari_cryoet._qt.browser.deposition_page import DepositionView
-from napari_cryoet._qt.browser.list_switch import ListSwitch
 from napari_cryoet._qt.browser.run_page import RunView
 from napari_cryoet._qt.browser.search_box import SearchBox
 from napari_cryoet._qt.browser.session import Session
@@ -185,8 +183,8 @@ class Screens:
         self.breadcrumb = Breadcrumb(theme)
         self.notice = NoticeBar(theme)
         self.start = StartPage()
-        self.datasets = DatasetList(theme, thumbnails)
-        self.depositions = DepositionList(theme, thumbnails)
+        self.datasets = dataset_list(theme, thumbnails)
+        self.depositions = deposition_list(theme, thumbnails)
         self.deposition = DepositionView(theme, thumbnails)
         self.dataset = DatasetView(theme, thumbnails)
         self.run = RunView(theme)

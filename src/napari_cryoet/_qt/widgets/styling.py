@@ -23,8 +23,7 @@ def _rules(colors: Colors) -> str:
     return f"""
     #PortalBrowser QTreeView, #PortalBrowser QTableWidget, #PortalBrowser QHeaderView, #PortalBrowser QLineEdit,
     #PortalBrowser QToolButton, #PortalBrowser QTabBar, #PortalBrowser QAbstractSpinBox {{ font-size: {size_pt}pt; }}
-    #PortalBrowser QLabel#dimText, #PortalBrowser QLabel#datasetCount, #PortalBrowser QLabel#depositionCount,
-    #PortalBrowser QLabel#runCount,
+    #PortalBrowser QLabel#dimText, #PortalBrowser QLabel#runCount,
     #PortalBrowser QLabel#sourceState, #PortalBrowser QLabel#networkUse,
     #PortalBrowser QLabel#compareHeadline, #PortalBrowser QLabel#statusText, #PortalBrowser QLabel#messageHint {{
         color: {_css(colors.dim)};

@@ -1,0 +1,237 @@
+"""The lists of all datasets and all depositions: what a search found, sorted, and what to do where it found nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Generic, TypeVar
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QTabBar, QVBoxLayout, QWidget
+
+from napari_cryoet._qt.widgets.labels import ElidedLabel
+from napari_cryoet._qt.widgets.loadable import Loadable
+from napari_cryoet._qt.widgets.message_panel import Action
+from napari_cryoet._qt.widgets.record_model import RecordModel, Row
+from napari_cryoet._qt.widgets.record_view import RecordView
+from napari_cryoet._qt.widgets.theme import Theme
+from napari_cryoet._qt.widgets.thumbnails import Thumbnails
+from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.portal.pages import CatalogueRow, DepositionRow, objects_text
+from napari_cryoet.wording import count_text, date_text, joined, kinds_text, names_text, plain, reported, short_species
+
+R = TypeVar("R", CatalogueRow, DepositionRow)
+
+LISTS: Final = ("Datasets", "Depositions")
+OBJECTS_IN_TOOLTIP: Final = 20
+
+
+class CataloguePage(QWidget, Generic[R]):
+    """A list of the catalogue.
+
+    Parameters
+    ----------
+    noun
+        What a row is: "dataset".
+    sorts
+        The orders that are offered by name; the first is used at the beginning.
+    row_of
+        Makes the row of a record.
+    """
+
+    opened = Signal(object)  # the record of a row
+    left_upwards = Signal()
+    search_cleared = Signal()
+
+    def __init__(
+        self,
+        theme: Theme,
+        thumbnails: Thumbnails,
+        noun: str,
+        *,
+        sorts: Mapping[str, Callable[[R], Any]],
+        row_of: Callable[[R], Row],
+    ) -> None:
+        super().__init__()
+        self._noun = noun
+        self._sorts: Mapping[str, Callable[[R], Any]] = sorts
+        self._row_of: Callable[[R], Row] = row_of
+        self._found: Sequence[R] = ()
+        self.count = ElidedLabel()
+        self.count.setObjectName("dimText")
+        self.sort = QComboBox()
+        self.sort.addItems(list(sorts))
+        self.sort.setAccessibleName(f"Order of the {noun}s")
+        self.sort.setToolTip(f"Order of the {noun}s")
+        self.sort.currentTextChanged.connect(self._on_sort)
+        self.model = RecordModel(thumbnails, parent=self)
+        self.view = RecordView(theme, self.model, f"{noun.capitalize()}s", uniform=True)
+        self.view.opened.connect(self.opened)
+        self.view.left_upwards.connect(self.left_upwards)
+        self.place = Loadable(self.view)
+        top = QHBoxLayout()
+        top.addWidget(self.count, 1)
+        top.addWidget(self.sort)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addLayout(top)
+        column.addWidget(self.place, 1)
+
+    def set_rows(self, found: Sequence[R], total: int, search: str, *, elsewhere: Action | None = None) -> None:
+        """Show what was found of how many.
+
+        Parameters
+        ----------
+        elsewhere
+            Offered if the search found nothing here.
+        """
+        self._found = found
+        self._list()
+        of_all = count_text(total, self._noun)
+        self.count.setText(of_all if len(found) == total else f"{len(found):,} of {of_all}")
+        if found:
+            self.place.show_content()
+        elif search:
+            self.place.show_message(
+                f"No {self._noun} matches “{search}”.",
+                "Every word has to match. Try fewer or shorter words, or an id like 10000.",
+                [*([elsewhere] if elsewhere else []), Action("Clear the search", self.search_cleared.emit)],
+            )
+        else:
+            self.place.show_message(f"This source has no {self._noun}s.")
+
+    def clear(self) -> None:
+        """List nothing, until another source has answered."""
+        self._found = ()
+        self._list()
+        self.count.setText("")
+
+    def show_loading(self, text: str, *, at_once: bool = False) -> None:
+        """Say that the list is on its way."""
+        self.place.show_loading(text, at_once=at_once)
+
+    def show_error(self, error: CryoETError, retry: Callable[[], None]) -> None:
+        """Say why there is no list."""
+        self.count.setText("")
+        self.place.show_error(error, retry)
+
+    def await_focus(self) -> None:
+        """Take the keys, also before there are rows."""
+        self.view.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def focus_list(self) -> None:
+        """Take the keys, in the rows or at the button of the message in their place."""
+        if self.place.shows_content:
+            self.view.focus_first()
+        else:
+            self.place.message.take_focus()
+
+    def _list(self) -> None:
+        found = sorted(self._found, key=self._sorts[self.sort.currentText()])
+        self.model.set_rows([self._row_of(record) for record in found])
+
+    def _on_sort(self, _name: str) -> None:
+        self._list()
+
+
+def dataset_list(theme: Theme, thumbnails: Thumbnails) -> CataloguePage[CatalogueRow]:
+    """The list of all datasets."""
+    return CataloguePage(theme, thumbnails, "dataset", sorts=_DATASET_SORTS, row_of=dataset_row)
+
+
+def deposition_list(theme: Theme, thumbnails: Thumbnails) -> CataloguePage[DepositionRow]:
+    """The list of all depositions."""
+    return CataloguePage(theme, thumbnails, "deposition", sorts=_DEPOSITION_SORTS, row_of=deposition_row)
+
+
+class ListSwitch(QTabBar):
+    """Which of the two lists is shown, and how much a search found in each."""
+
+    chosen = Signal(int)  # by the person: the number in `LISTS`
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setObjectName("listSwitch")
+        self.setAccessibleName("What is listed")
+        self.setDrawBase(False)
+        self.setExpanding(False)
+        self.setUsesScrollButtons(False)
+        for name in LISTS:
+            self.addTab(name)
+        self.currentChanged.connect(self.chosen)
+
+    def set_current(self, number: int) -> None:
+        """Show which list is there, without a signal."""
+        self.blockSignals(True)
+        self.setCurrentIndex(number)
+        self.blockSignals(False)
+
+    def set_found(self, counts: tuple[int, int] | None) -> None:
+        """Show how much a search found in each list; None without a search."""
+        for number, name in enumerate(LISTS):
+            self.setTabText(number, name if counts is None else f"{name} {counts[number]:,}")
+
+
+_DATASET_SORTS: Final[Mapping[str, Callable[[CatalogueRow], Any]]] = {
+    "newest": lambda row: (-row.release_date.timestamp(), row.id),
+    "title": lambda row: (row.title.casefold(), row.id),
+    "most runs": lambda row: (-row.run_count, row.id),
+    "most annotations": lambda row: (-row.annotation_count, row.id),
+}
+_DEPOSITION_SORTS: Final[Mapping[str, Callable[[DepositionRow], Any]]] = {
+    "newest": lambda row: (-row.release_date.timestamp(), row.id),
+    "title": lambda row: (row.title.casefold(), row.id),
+    "most datasets": lambda row: (-len(row.dataset_ids), -len(row.enriched_dataset_ids), row.id),
+    "most annotations": lambda row: (-row.annotation_count, row.id),
+}
+
+
+def dataset_row(dataset: CatalogueRow) -> Row:
+    """A dataset in the list of all datasets."""
+    runs = count_text(dataset.run_count, "run")
+    annotations = count_text(dataset.annotation_count, "annotation") if dataset.annotation_count else ""
+    head = (f"DS-{dataset.id}", short_species(dataset.organism_name), runs)
+    objects = tuple(objects_text(dataset.objects, limit) for limit in (4, 3, 2, 1))
+    about = (
+        dataset.title,
+        joined(f"DS-{dataset.id}", date_text(dataset.release_date)),
+        joined(reported(dataset.organism_name), runs, annotations),
+        objects_text(dataset.objects, OBJECTS_IN_TOOLTIP),
+    )
+    return Row(
+        record=dataset,
+        key=dataset.id,
+        title=plain(dataset.title),
+        title_lines=2,
+        is_bold=True,
+        lines=((joined(*head, annotations), joined(*head)), objects if dataset.objects else "no annotations"),
+        picture_url=dataset.key_photo_thumbnail_url or "",
+        tooltip="\n".join(line for line in about if line),
+    )
+
+
+def deposition_row(deposition: DepositionRow) -> Row:
+    """A deposition in the list of all depositions."""
+    brought, enriched = len(deposition.dataset_ids), len(deposition.enriched_dataset_ids)
+    added = f"adds to {count_text(enriched, 'other dataset' if brought else 'dataset')}" if enriched else ""
+    facts = joined(f"CZCDP-{deposition.id}", count_text(brought, "dataset") if brought else "", added)
+    count = deposition.annotation_count
+    annotations = count_text(count, "annotation") if count else "no annotations"
+    contents = tuple(joined(annotations, objects_text(deposition.objects, limit)) for limit in (3, 2, 1))
+    about = (
+        deposition.title,
+        names_text([author.name for author in deposition.authors], limit=8),
+        joined(facts, date_text(deposition.release_date)),
+        kinds_text(deposition.kinds),
+        objects_text(deposition.objects, OBJECTS_IN_TOOLTIP),
+    )
+    return Row(
+        record=deposition,
+        key=deposition.id,
+        title=plain(deposition.title),
+        title_lines=2,
+        is_bold=True,
+        lines=(facts, contents),
+        picture_url=deposition.key_photo_thumbnail_url or "",
+        tooltip="\n".join(line for line in about if line),
+    )

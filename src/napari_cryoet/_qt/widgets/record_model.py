@@ -1,0 +1,334 @@
+"""Records in a list or a tree of two levels: what each row says, which ticks it has, and whether more rows will come.
+
+Pages build `Row` objects from records and hand them to `RecordModel.set_rows`, again whenever something changes. Rows
+that are equal to those before are left alone, so selection, folding and scrolling stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum, IntEnum
+from typing import Any, Final, TypeAlias
+
+from qtpy.QtCore import QAbstractItemModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
+
+from napari_cryoet._qt.widgets.labels import plain_tooltip
+from napari_cryoet._qt.widgets.thumbnails import Thumbnails
+from napari_cryoet.appearance.colors import RGBA
+from napari_cryoet.wording import joined
+
+ROOT: Final = QModelIndex()
+#: Where a row is; Qt passes either.
+Index: TypeAlias = QModelIndex | QPersistentModelIndex
+#: A text, or several from the longest to the shortest of which the first that fits is shown.
+Text: TypeAlias = str | tuple[str, ...]
+
+
+class Role(IntEnum):
+    """Data roles of our models."""
+
+    ROW = Qt.ItemDataRole.UserRole + 1
+    PICTURE = Qt.ItemDataRole.UserRole + 2  # QPixmap, or None until it has arrived
+
+
+class Kind(Enum):
+    """What a row is."""
+
+    RECORD = "record"
+    HEADING = "heading"  # is read, not chosen
+    MESSAGE = "message"  # as the last row: more rows are coming
+    FAILURE = "failure"  # as the last row: they didn't come; Enter or a click asks again
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A tick box: on, off, or half; with the colour of the layer that it stands for."""
+
+    state: Qt.CheckState = Qt.CheckState.Unchecked
+    color: RGBA | None = None
+    is_hollow: bool = False  # the layer is hidden: only the frame has its colour
+
+
+@dataclass(frozen=True, slots=True)
+class TickColumn:
+    """A column of ticks at the right of the rows, and the key that ticks."""
+
+    title: str
+    tooltip: str
+    key: Qt.Key
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a row says and shows; everything but the title is optional.
+
+    Parameters
+    ----------
+    record
+        What the row stands for; signals hand it over.
+    key
+        Tells rows apart: after a change, the row with the same key stays selected and unfolded.
+    title, title_lines, is_bold
+        The first line, which may take up to two.
+    lines
+        Further lines, which stand back.
+    right
+        At the right end of the title.
+    picture_url
+        Of root rows only: ``""`` keeps room for a picture that the record doesn't have; None keeps none.
+    icon
+        The name of an icon before the title.
+    is_chosen
+        Draws a radio mark before the title, on or off; None draws none.
+    badges
+        Short words in boxes after the title.
+    color
+        A chip of this colour stands before the title.
+    ticks
+        One for each column of ticks; None where there is nothing to tick.
+    spoken
+        What a screen reader says; by default the texts of the row.
+    is_dim
+        The title stands back, too.
+    opens
+        Whether Enter and a double click open the record; otherwise they fold and unfold the row.
+    """
+
+    record: Any
+    title: Text
+    key: Hashable = None
+    kind: Kind = Kind.RECORD
+    title_lines: int = 1
+    is_bold: bool = False
+    lines: tuple[Text, ...] = ()
+    right: Text = ""
+    picture_url: str | None = None
+    icon: str = ""
+    is_chosen: bool | None = None
+    badges: tuple[Text, ...] = ()
+    color: RGBA | None = None
+    ticks: tuple[Tick | None, ...] = ()
+    tooltip: str = ""
+    spoken: str = ""
+    is_dim: bool = False
+    opens: bool = True
+    is_unfolded: bool = True  # when it is first listed
+    children: tuple[Row, ...] = ()
+
+
+class RecordModel(QAbstractItemModel):
+    """Rows of records; root rows have internal id 0, those below them 1 + the number of their root.
+
+    Parameters
+    ----------
+    thumbnails
+        Where pictures come from.
+    title, tick_columns
+        What stands above the columns. Ticks are requests: they change when `set_rows` says so.
+    """
+
+    tick_requested = Signal(object, int, bool)  # record, number of the column of ticks, whether to tick
+    more_requested = Signal()
+
+    def __init__(
+        self,
+        thumbnails: Thumbnails | None = None,
+        *,
+        title: str = "",
+        tick_columns: Sequence[TickColumn] = (),
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.title = title
+        self.tick_columns = tuple(tick_columns)
+        self._thumbnails = thumbnails
+        self._rows: tuple[Row, ...] = ()
+        self._is_asked = False
+        if thumbnails is not None:
+            thumbnails.arrived.connect(self._on_picture)
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The root rows, the one about missing rows included."""
+        return self._rows
+
+    def set_rows(self, rows: Sequence[Row]) -> None:
+        """List these rows. If their keys are those before, only what differs is changed."""
+        self._is_asked = False
+        if _keys(rows) == _keys(self._rows):
+            before, self._rows = self._rows, tuple(rows)
+            self._tell_changes(before)
+        else:
+            self.beginResetModel()
+            self._rows = tuple(rows)
+            self.endResetModel()
+
+    def append_rows(self, rows: Sequence[Row]) -> None:
+        """Add rows at the end; they replace the row about missing rows."""
+        self._is_asked = False
+        if self._rows and self._rows[-1].kind in (Kind.MESSAGE, Kind.FAILURE):
+            last = len(self._rows) - 1
+            self.beginRemoveRows(ROOT, last, last)
+            self._rows = self._rows[:-1]
+            self.endRemoveRows()
+        if rows:
+            self.beginInsertRows(ROOT, len(self._rows), len(self._rows) + len(rows) - 1)
+            self._rows += tuple(rows)
+            self.endInsertRows()
+
+    def update_row(self, row: Row) -> None:
+        """Replace the row of the same key."""
+        self.set_rows([_with(root, row) for root in self._rows])
+
+    def ask_for_more(self, *, again: bool = False) -> None:
+        """Ask for the rows that are missing, once; ``again`` also where that failed."""
+        last = self._rows[-1].kind if self._rows else Kind.RECORD
+        if (last is Kind.MESSAGE and not self._is_asked) or (last is Kind.FAILURE and again):
+            self._is_asked = True
+            self.more_requested.emit()
+
+    def row_at(self, index: Index) -> Row | None:
+        """The row of an index."""
+        if not index.isValid():
+            return None
+        place = int(QModelIndex(index).internalId())
+        return self._rows[index.row()] if place == 0 else self._rows[place - 1].children[index.row()]
+
+    def record_at(self, index: Index) -> Any:
+        """The record of an index."""
+        row = self.row_at(index)
+        return None if row is None else row.record
+
+    def index_of(self, key: Hashable) -> QModelIndex:
+        """Where the row of a key is; invalid if it isn't listed."""
+        return next((index for index in self.indexes() if (row := self.row_at(index)) and row.key == key), ROOT)
+
+    def indexes(self) -> Iterator[QModelIndex]:
+        """The index of every row, from top to bottom as if all were unfolded."""
+        for number, row in enumerate(self._rows):
+            root = self.index(number)
+            yield root
+            for below in range(len(row.children)):
+                yield self.index(below, 0, root)
+
+    def request_tick(self, index: Index, column: int) -> bool:
+        """Ask for the other state of a tick; False if there is none."""
+        row = self.row_at(index)
+        tick = row.ticks[column] if row is not None and column < len(row.ticks) else None
+        if row is None or tick is None:
+            return False
+        self.tick_requested.emit(row.record, column, tick.state == Qt.CheckState.Unchecked)
+        return True
+
+    # what Qt asks
+
+    def index(self, row: int, column: int = 0, parent: Index = ROOT) -> QModelIndex:
+        """An index of a row."""
+        if not self.hasIndex(row, column, QModelIndex(parent)):
+            return QModelIndex()
+        return self.createIndex(row, column, parent.row() + 1 if parent.isValid() else 0)
+
+    def parent(self, index: QModelIndex) -> QModelIndex:  # type: ignore[override] # the other overload is QObject's
+        """The root row above a row."""
+        place = int(index.internalId()) if index.isValid() else 0
+        return QModelIndex() if place == 0 else self.createIndex(place - 1, 0, 0)
+
+    def rowCount(self, parent: Index = ROOT) -> int:
+        """How many rows there are below a row."""
+        if not parent.isValid():
+            return len(self._rows)
+        is_root = int(QModelIndex(parent).internalId()) == 0 and parent.column() == 0
+        return len(self._rows[parent.row()].children) if is_root else 0
+
+    def columnCount(self, _parent: Index = ROOT) -> int:
+        """The texts, and the ticks."""
+        return 1 + len(self.tick_columns)
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Titles of the columns."""
+        if orientation != Qt.Orientation.Horizontal or not 0 <= section <= len(self.tick_columns):
+            return None
+        if role == Qt.ItemDataRole.DisplayRole:
+            return self.tick_columns[section - 1].title if section else self.title
+        return self.tick_columns[section - 1].tooltip if section and role == Qt.ItemDataRole.ToolTipRole else None
+
+    def flags(self, index: QModelIndex) -> Qt.ItemFlag:
+        """Headings can't be selected."""
+        row = self.row_at(index)
+        if row is None:
+            return Qt.ItemFlag.NoItemFlags
+        if row.kind is Kind.HEADING:
+            return Qt.ItemFlag.ItemIsEnabled
+        flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
+        return flags | Qt.ItemFlag.ItemIsUserCheckable if _tick_at(row, index) is not None else flags
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """The row itself, its texts, its picture or its ticks."""
+        row = self.row_at(index)
+        if row is None:
+            return None
+        tick = _tick_at(row, index)
+        match role:
+            case Role.ROW:
+                return row
+            case Role.PICTURE:
+                return self._thumbnails.picture(row.picture_url) if self._thumbnails is not None else None
+            case Qt.ItemDataRole.CheckStateRole:
+                return None if tick is None else tick.state
+            case Qt.ItemDataRole.ToolTipRole:
+                return plain_tooltip(row.tooltip)
+            case Qt.ItemDataRole.AccessibleTextRole if index.column():
+                return joined(self.tick_columns[index.column() - 1].title, _longest(row.title))
+            case Qt.ItemDataRole.AccessibleTextRole:
+                return row.spoken or _all_texts(row)
+            case Qt.ItemDataRole.DisplayRole if index.column() == 0:
+                return _longest(row.title)
+        return None
+
+    def setData(self, index: QModelIndex, _value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:
+        """Ask for the other state of a tick."""
+        is_tick = role == Qt.ItemDataRole.CheckStateRole and index.column() > 0
+        return is_tick and self.request_tick(index, index.column() - 1)
+
+    def _tell_changes(self, before: Sequence[Row]) -> None:
+        last = self.columnCount() - 1
+        for number, (old, new) in enumerate(zip(before, self._rows, strict=True)):
+            if old == new:
+                continue
+            root = self.index(number)
+            self.dataChanged.emit(root, self.index(number, last))
+            for below, (old_child, new_child) in enumerate(zip(old.children, new.children, strict=True)):
+                if old_child != new_child:
+                    self.dataChanged.emit(self.index(below, 0, root), self.index(below, last, root))
+
+    def _on_picture(self, url: str) -> None:
+        for number, row in enumerate(self._rows):
+            if row.picture_url == url:
+                self.dataChanged.emit(self.index(number), self.index(number), [Role.PICTURE])
+
+
+def _keys(rows: Sequence[Row]) -> list[tuple[Hashable, ...]]:
+    return [(row.key, row.kind, *(below.key for below in row.children)) for row in rows]
+
+
+def _with(root: Row, row: Row) -> Row:
+    if root.key == row.key:
+        return row
+    if all(below.key != row.key for below in root.children):
+        return root
+    return replace(root, children=tuple(row if below.key == row.key else below for below in root.children))
+
+
+def _tick_at(row: Row, index: Index) -> Tick | None:
+    column = index.column() - 1
+    return row.ticks[column] if 0 <= column < len(row.ticks) else None
+
+
+def _longest(text: Text) -> str:
+    return text if isinstance(text, str) else text[0]
+
+
+def _all_texts(row: Row) -> str:
+    texts = (row.title, *row.badges, row.right, *row.lines)
+    return ", ".join(said for text in texts if (said := _longest(text)))

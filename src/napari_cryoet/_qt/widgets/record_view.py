@@ -1,0 +1,292 @@
+"""A list or tree of records with the same keys everywhere: Enter opens, Space and letters tick, M opens a menu."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from qtpy.QtCore import QEvent, QModelIndex, QPoint, QRect, QRectF, QSize, Qt, Signal
+from qtpy.QtGui import QContextMenuEvent, QFocusEvent, QKeyEvent, QPainter, QResizeEvent
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QSizePolicy, QTreeView, QWidget
+
+from napari_cryoet._qt.widgets import icons
+from napari_cryoet._qt.widgets.record_delegate import RecordDelegate
+from napari_cryoet._qt.widgets.record_model import Kind, RecordModel, Row
+from napari_cryoet._qt.widgets.theme import Theme
+from napari_cryoet._qt.widgets.timers import single_shot
+
+ENTER_KEYS = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
+ARROW_PX = 13
+TICK_COLUMN_PX = 42
+LEAST_ROWS = 2  # that are seen of a short list in the lowest of docks
+
+
+class RecordView(QTreeView):
+    """Shows a `RecordModel`.
+
+    Parameters
+    ----------
+    name
+        What a screen reader calls the list.
+    most_rows
+        The list is as high as its rows, up to so many; None lets it take the room that there is.
+    uniform
+        All rows have one height, which lists of thousands of rows need.
+    """
+
+    opened = Signal(object)  # the record of a row
+    current_record_changed = Signal(object)  # None where no row is current
+    menu_requested = Signal(object, QPoint)  # record, where on the screen
+    left_upwards = Signal()  # Up on the first row
+
+    def __init__(
+        self,
+        theme: Theme,
+        model: RecordModel,
+        name: str,
+        *,
+        most_rows: int | None = None,
+        uniform: bool = False,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self._records = model
+        self._most_rows = most_rows
+        self._kept: Hashable = None  # the current key, and which rows were folded, while the model is reset
+        self._folded: dict[Hashable, bool] = {}
+        self.setAccessibleName(name)
+        self.setModel(model)
+        self.setItemDelegate(RecordDelegate(theme, self))
+        self.setMouseTracking(True)
+        self.setAllColumnsShowFocus(True)
+        self.setExpandsOnDoubleClick(False)
+        self.setUniformRowHeights(uniform)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        if most_rows is not None:
+            self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        self._settle_soon = single_shot(self, 0, self._settle)
+        self._connect(model)
+        self._set_columns()
+        self._update_indentation()
+
+    @property
+    def current_row(self) -> Row | None:
+        """The row that the keys are on."""
+        return self._records.row_at(self.currentIndex())
+
+    def select(self, key: Hashable) -> None:
+        """Make the row of a key the current one; none if it isn't listed."""
+        self.setCurrentIndex(self._records.index_of(key))
+
+    def focus_first(self) -> None:
+        """Take the keys, on the current row or the first."""
+        self._stand_somewhere()
+        self.setFocus(Qt.FocusReason.TabFocusReason)
+
+    # sizes
+
+    def sizeHint(self) -> QSize:
+        """A short list is as high as its rows."""
+        hint = super().sizeHint()
+        return hint if self._most_rows is None else QSize(hint.width(), self.maximumHeight())
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """Another font needs other heights."""
+        super().changeEvent(event)
+        if event is not None and event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
+            self._settle_soon.start()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Keep the current row in sight if it was."""
+        here = self.currentIndex()
+        was_seen = event is not None and QRect(QPoint(0, 0), event.oldSize()).contains(self.visualRect(here).center())
+        super().resizeEvent(event)
+        if here.isValid() and was_seen:
+            self.scrollTo(here)
+        self._ask_for_more()
+
+    # keys and clicks
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """The keys that all lists share."""
+        if event is None:
+            return
+        index = self.currentIndex()
+        here = index.siblingAtColumn(0)
+        if event.key() in ENTER_KEYS and here.isValid():
+            self._open(here)
+        elif self._tick(here, event.key()):
+            pass
+        elif event.key() == Qt.Key.Key_Space and self._records.rowCount(here):
+            self.setExpanded(here, not self.isExpanded(here))
+        elif event.key() == Qt.Key.Key_M:  # not every keyboard has a key for menus
+            self._request_menu(here)
+        elif event.key() == Qt.Key.Key_Up and self._is_first(here):
+            self.left_upwards.emit()
+        else:
+            super().keyPressEvent(event)
+
+    def contextMenuEvent(self, event: QContextMenuEvent | None) -> None:
+        """The menu of a row, by mouse or by the menu key."""
+        if event is not None and event.reason() == QContextMenuEvent.Reason.Mouse:
+            self._request_menu(self.indexAt(event.pos()), event.globalPos())
+        elif event is not None:
+            self._request_menu(self.currentIndex())
+
+    def focusInEvent(self, event: QFocusEvent | None) -> None:
+        """The keys are always on a row, so that Enter opens something."""
+        super().focusInEvent(event)
+        self._stand_somewhere()
+
+    def drawBranches(self, painter: QPainter | None, rect: QRect, index: QModelIndex) -> None:
+        """An arrow before a row that unfolds, on the background of its row."""
+        if painter is None:
+            return
+        colors, selection = self._theme.colors, self.selectionModel()
+        is_selected = selection is not None and selection.isSelected(index)
+        if is_selected:
+            painter.fillRect(rect, colors.selection if self.hasFocus() else colors.border)
+        if self._records.rowCount(index):
+            arrow = QRectF(0, 0, ARROW_PX, ARROW_PX)
+            arrow.moveCenter(QRectF(rect).center())
+            name = "down" if self.isExpanded(index) else "right"
+            icons.draw(painter, name, arrow, colors.text if is_selected else colors.dim)
+
+    def currentChanged(self, current: QModelIndex, previous: QModelIndex) -> None:
+        """Tell which record is current."""
+        super().currentChanged(current, previous)
+        if current.siblingAtColumn(0) != previous.siblingAtColumn(0):
+            self.current_record_changed.emit(self._records.record_at(current))
+
+    def _connect(self, model: RecordModel) -> None:
+        self.doubleClicked.connect(self._on_double_click)
+        self.clicked.connect(self._on_click)
+        model.modelAboutToBeReset.connect(self._remember)
+        model.modelReset.connect(self._recall)
+        model.rowsInserted.connect(lambda *_args: self._settle_soon.start())
+        self._theme.changed.connect(self._repaint)
+        bar = self.verticalScrollBar()
+        if bar is not None:
+            bar.valueChanged.connect(self._ask_for_more)
+
+    def _on_double_click(self, index: QModelIndex) -> None:
+        if index.column() == 0:
+            self._open(index)
+
+    def _on_click(self, index: QModelIndex) -> None:
+        row = self._records.row_at(index)
+        if row is not None and row.kind is Kind.FAILURE:
+            self._records.ask_for_more(again=True)
+
+    def _open(self, index: QModelIndex) -> None:
+        row = self._records.row_at(index)
+        if row is None or row.kind in (Kind.HEADING, Kind.MESSAGE):
+            return
+        if row.kind is Kind.FAILURE:
+            self._records.ask_for_more(again=True)
+        elif row.opens:
+            self.opened.emit(row.record)
+        else:
+            self.setExpanded(index, not self.isExpanded(index))
+
+    def _tick(self, index: QModelIndex, key: int) -> bool:
+        """Ask for the other state of the tick that a key stands for; False if the row has none."""
+        columns = (number for number, column in enumerate(self._records.tick_columns) if column.key == key)
+        column = next(columns, None)
+        return column is not None and self._records.request_tick(index, column)
+
+    def _request_menu(self, index: QModelIndex, where: QPoint | None = None) -> None:
+        row, viewport = self._records.row_at(index), self.viewport()
+        if row is not None and row.kind is Kind.RECORD and viewport is not None:
+            below = viewport.mapToGlobal(self.visualRect(index).bottomLeft())
+            self.menu_requested.emit(row.record, where or below)
+
+    def _is_first(self, index: QModelIndex) -> bool:
+        """Whether no row that can be chosen is above."""
+        above = self.indexAbove(index)
+        while above.isValid() and not above.flags() & Qt.ItemFlag.ItemIsSelectable:
+            above = self.indexAbove(above)
+        return not above.isValid()
+
+    def _stand_somewhere(self) -> None:
+        if self.currentIndex().isValid():
+            if not self.selectedIndexes():
+                self.setCurrentIndex(self.currentIndex())
+            return
+        first = (index for index in self._records.indexes() if index.flags() & Qt.ItemFlag.ItemIsSelectable)
+        self.setCurrentIndex(next(first, QModelIndex()))
+
+    # rows that come and go
+
+    def _remember(self) -> None:
+        row = self.current_row
+        self._kept = None if row is None else row.key
+        self._folded = {
+            root.key: not self.isExpanded(self._records.index(number))
+            for number, root in enumerate(self._records.rows)
+            if root.children
+        }
+
+    def _recall(self) -> None:
+        for number, root in enumerate(self._records.rows):
+            if root.children:
+                self.setExpanded(self._records.index(number), not self._folded.get(root.key, not root.is_unfolded))
+            if self._records.tick_columns and not root.ticks:
+                self.setFirstColumnSpanned(number, QModelIndex(), True)
+        kept = self._records.index_of(self._kept) if self._kept is not None else QModelIndex()
+        self.setCurrentIndex(kept)
+        if kept.isValid():
+            self.scrollTo(kept)
+        else:
+            self.scrollToTop()
+        self._update_indentation()
+        self._settle_soon.start()
+
+    def _settle(self) -> None:
+        """What waits until rows have their places."""
+        if self.hasFocus():
+            self._stand_somewhere()
+        if self._most_rows is not None:
+            self._fit_height(self._most_rows)
+        self._ask_for_more()
+
+    def _fit_height(self, most_rows: int) -> None:
+        heights = [self.rowHeight(index) for index in self._records.indexes()]
+        header = self.header()
+        frame = 2 * self.frameWidth()
+        if header is not None and not header.isHidden():
+            frame += header.height()
+        self.setMinimumHeight(sum(heights[:LEAST_ROWS]) + frame if heights else 0)
+        self.setMaximumHeight(sum(heights[:most_rows]) + frame if heights else 0)
+        self.updateGeometry()
+
+    def _ask_for_more(self) -> None:
+        """Ask for the rows that are missing as soon as the row about them is seen."""
+        last, viewport = self._records.index(self._records.rowCount() - 1), self.viewport()
+        if viewport is not None and self.isVisible() and viewport.rect().intersects(self.visualRect(last)):
+            self._records.ask_for_more()
+
+    def _set_columns(self) -> None:
+        header = self.header()
+        if header is None:
+            return
+        self.setHeaderHidden(not self._records.title)
+        header.setStretchLastSection(False)
+        header.setSectionsMovable(False)
+        header.setMinimumSectionSize(TICK_COLUMN_PX)
+        header.setDefaultAlignment(Qt.AlignmentFlag.AlignCenter)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        for column in range(1, self._records.columnCount()):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+
+    def _update_indentation(self) -> None:
+        is_tree = any(row.children for row in self._records.rows)
+        self.setIndentation(14 if is_tree else 0)
+        self.setRootIsDecorated(is_tree)
+
+    def _repaint(self) -> None:
+        viewport = self.viewport()
+        if viewport is not None:
+            viewport.update()

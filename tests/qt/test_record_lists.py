@@ -1,0 +1,149 @@
+"""Lists and trees of records: rows that change, ticks that ask, and more rows that are fetched when they are seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_cryoet._qt.widgets.record_model import Kind, RecordModel, Row, Tick, TickColumn
+from napari_cryoet._qt.widgets.record_view import RecordView
+from napari_cryoet._qt.widgets.theme import Theme
+
+CHECK = Qt.ItemDataRole.CheckStateRole
+ON, OFF = Qt.CheckState.Checked, Qt.CheckState.Unchecked
+SHOW = TickColumn("Show", "Show as a layer", Qt.Key.Key_Space)
+SAVE = TickColumn("Save", "Download", Qt.Key.Key_D)
+
+
+def rows(*names: str, ticks: tuple[Tick | None, ...] = ()) -> list[Row]:
+    return [Row(record=name, key=name, title=name, ticks=ticks) for name in names]
+
+
+def tree() -> list[Row]:
+    leaves = tuple(rows("ribosome 1", "ribosome 2", ticks=(Tick(), Tick())))
+    heading = Row(record=None, key="heading", title="Objects", kind=Kind.HEADING)
+    group = Row(record="ribosome", key="group", title="ribosome", is_bold=True, opens=False, children=leaves)
+    return [heading, group, *rows("membrane", ticks=(None, Tick()))]
+
+
+@pytest.fixture
+def model() -> RecordModel:
+    return RecordModel(title="Annotations", tick_columns=(SHOW, SAVE))
+
+
+@pytest.fixture
+def view(qtbot, viewer_model, model):
+    theme = Theme(viewer_model)
+    view = RecordView(theme, model, "Annotations")
+    qtbot.addWidget(view)
+    view.resize(300, 120)
+    view.show()
+    view.activateWindow()
+    view.setFocus()
+    qtbot.waitUntil(view.hasFocus)
+    yield view
+    theme.close()
+
+
+def test_it_keeps_the_rules_of_qt_models(model, qtmodeltester):
+    model.set_rows(tree())
+    qtmodeltester.check(model)
+    model.append_rows(rows("a", "b"))
+    model.set_rows([])
+
+
+def test_rows_that_are_equal_to_those_before_are_left_alone(model, qtbot):
+    model.set_rows(tree())
+    with qtbot.assertNotEmitted(model.modelReset), qtbot.assertNotEmitted(model.dataChanged):
+        model.set_rows(tree())
+    ticked = replace(rows("ribosome 2")[0], ticks=(Tick(ON), Tick()))
+    with qtbot.assertNotEmitted(model.modelReset), qtbot.waitSignal(model.dataChanged):
+        model.update_row(ticked)
+    index = model.index_of("ribosome 2")
+    assert index.siblingAtColumn(1).data(CHECK) == ON
+
+
+def test_a_tick_asks_and_changes_only_with_its_row(model, qtbot):
+    model.set_rows(tree())
+    tick = model.index_of("ribosome 1").siblingAtColumn(1)
+    with qtbot.waitSignal(model.tick_requested) as asked:
+        model.setData(tick, ON, CHECK)
+    assert asked.args == ["ribosome 1", 0, True]
+    assert tick.data(CHECK) == OFF
+    nothing = model.index_of("membrane").siblingAtColumn(1)
+    assert nothing.data(CHECK) is None
+    with qtbot.assertNotEmitted(model.tick_requested):
+        assert not model.setData(nothing, ON, CHECK)
+
+
+def test_keys_open_tick_fold_and_leave(view, model, qtbot):
+    model.set_rows(tree())
+    group = model.index_of("group")
+    qtbot.waitUntil(lambda: view.currentIndex() == group)  # the heading can't be chosen
+    qtbot.keyClick(view, Qt.Key.Key_Return)
+    assert not view.isExpanded(group)
+    qtbot.keyClick(view, Qt.Key.Key_Space)
+    assert view.isExpanded(group), "a group without ticks"
+    with qtbot.waitSignal(view.left_upwards):
+        qtbot.keyClick(view, Qt.Key.Key_Up)
+    qtbot.keyClick(view, Qt.Key.Key_Down)
+    for key, column in ((Qt.Key.Key_Space, 0), (Qt.Key.Key_D, 1)):
+        with qtbot.waitSignal(model.tick_requested) as asked:
+            qtbot.keyClick(view, key)
+        assert asked.args == ["ribosome 1", column, True]
+    with qtbot.waitSignal(view.opened) as opened:
+        qtbot.keyClick(view, Qt.Key.Key_Return)
+    assert opened.args == ["ribosome 1"]
+    with qtbot.waitSignal(view.menu_requested) as menu:
+        qtbot.keyClick(view, Qt.Key.Key_M)
+    assert menu.args[0] == "ribosome 1"
+
+
+def test_a_click_on_a_tick_asks(view, model, qtbot):
+    model.set_rows(tree())
+    where = view.visualRect(model.index_of("ribosome 1").siblingAtColumn(2)).center()
+    with qtbot.waitSignal(model.tick_requested) as asked:
+        qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=where)
+    assert asked.args == ["ribosome 1", 1, True]
+
+
+def test_other_rows_keep_the_selection_and_what_was_folded(view, model):
+    model.set_rows(tree())
+    view.select("membrane")
+    view.collapse(model.index_of("group"))
+    model.set_rows([*tree(), *rows("actin")])
+    assert view.current_row.key == "membrane"
+    assert not view.isExpanded(model.index_of("group"))
+
+
+def test_more_rows_are_asked_for_once_when_their_place_is_seen(view, model, qtbot):
+    more = Row(record=None, title="Loading more…", kind=Kind.MESSAGE)
+    with qtbot.assertNotEmitted(model.more_requested, wait=50):
+        model.set_rows([*rows(*map(str, range(50))), more])
+    with qtbot.waitSignal(model.more_requested):
+        view.scrollToBottom()
+    with qtbot.assertNotEmitted(model.more_requested, wait=50):
+        view.scrollToTop()
+        view.scrollToBottom()
+    failed = Row(record=None, title="No network.", kind=Kind.FAILURE)
+    with qtbot.assertNotEmitted(model.more_requested, wait=50):
+        model.append_rows([failed])
+    view.setCurrentIndex(model.index(50))
+    with qtbot.waitSignal(model.more_requested):
+        qtbot.keyClick(view, Qt.Key.Key_Return)
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_rows_are_drawn_in_the_colours_of_the_theme(view, model, viewer_model, theme):
+    viewer_model.theme = theme
+    row = Row(
+        record=1, key=1, title="85 oriented", badges=(("ground truth", "GT"),), right="1.2 MB", color=(1, 0, 0, 1),
+        icon="star", is_chosen=True, lines=(("too long " * 30, "short"),), picture_url="",
+        ticks=(Tick(ON, (0, 1, 0, 1)), Tick(Qt.CheckState.PartiallyChecked)),
+    )  # fmt: skip
+    model.set_rows([row, Row(record=None, title="Loading…", kind=Kind.MESSAGE)])
+    picture = view.viewport().grab().toImage()
+    colors = {picture.pixelColor(x, y).name() for x in range(picture.width()) for y in range(picture.height())}
+    assert {"#ff0000", "#00ff00"} <= colors
