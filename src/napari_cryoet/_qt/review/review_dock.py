@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtGui import QHideEvent
 
-from napari_cryoet._qt.browser.activity import Activity
 from napari_cryoet._qt.check.layer_volume import are_picks
 from napari_cryoet._qt.layers.grid_watch import GridWatch
 from napari_cryoet._qt.layers.layer_watch import LayerWatch
@@ -53,19 +52,20 @@ class ReviewDock(ReviewJudging):
 
     def __init__(self, napari_viewer: napari.Viewer, *, folder: Path | None = None) -> None:
         super().__init__(napari_viewer)
-        self._viewer = napari_viewer
         self._keeping = ReviewKeeping(folder, self)
         self._layer: ReviewedLayer | None = None
         self._reader: CropReader | None = None
         self._image: Image | None = None
         self._told = ""  # what the last key did
-        self._activity = Activity(self.tasks, self)
         self.measuring = Measuring(self.tasks, self)
         self._recut_soon = single_shot(self, 0, self._recut)
         self._layer_watch = LayerWatch(napari_viewer, self)
         self._grid_watch = GridWatch(self)
         self._fly_soon = single_shot(self, _KEYS_REST_MS, self._follow_keys)
+        self.at_close(lambda: self._layer_watch.follow(False))
+        self.at_close(self._end)
         self._connect()
+        self._layer_watch.follow(True)
         self._begin_with_something()
 
     # what is reviewed
@@ -94,7 +94,7 @@ class ReviewDock(ReviewJudging):
             self._list_layers()  # stay with what can't be saved
             return
         self._end()
-        self._image = image or volume_for(list(self._viewer.layers), layer)
+        self._image = image or volume_for(list(self.viewer.layers), layer)
         if layer is not None:
             self._begin(layer)
         self._list_layers()
@@ -106,32 +106,15 @@ class ReviewDock(ReviewJudging):
         if self.review is not None:
             self._keeping.save_soon(self.review)
 
-    def take_out(self) -> None:
-        """List the layers that there are then."""
-        self._layer_watch.follow(True)
-
-    def put_away(self) -> None:
-        """End the review: save, and let layers look as they did."""
-        self._end()
-        self._layer_watch.follow(False)
-        self.tasks.stop_all()
-
-    def close_down(self) -> None:
-        """End the review for good: save, let layers look as they did, read nothing any more."""
-        self._end()
-        self._layer_watch.follow(False)
-        self.tasks.close()
-        self.theme.close()
-
     def _begin_with_something(self) -> None:
         """The active layer, or the only one there is."""
-        active, choices = active_points(self._viewer.layers), list(filter(are_picks, self._viewer.layers))
+        active, choices = active_points(self.viewer.layers), list(filter(are_picks, self.viewer.layers))
         self.review_layer(active if active in choices else choices[0] if len(choices) == 1 else None)
 
     def _begin(self, layer: Points) -> None:
         reviewed = None
         try:
-            reviewed = ReviewedLayer(self._viewer, layer, self)
+            reviewed = ReviewedLayer(self.viewer, layer, self)
             review = self._keeping.open(layer, reviewed.picks)
         except CryoETError as error:
             if reviewed is not None:
@@ -374,7 +357,7 @@ class ReviewDock(ReviewJudging):
 
     def _list_layers(self) -> None:
         """Offer the layers that there are; what is reviewed ends with its layer."""
-        layers = list(self._viewer.layers)
+        layers = list(self.viewer.layers)
         if self.layer is not None and self.layer not in layers:
             self.review_layer(None)
             return
