@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from napari_cryoet._version import __version__
 
 if TYPE_CHECKING:
-    from napari_cryoet._qt.layers.adding import add_layers
+    from napari_cryoet._qt.layers.manager import add_layers
     from napari_cryoet._qt.picks.layer_picks import picks_of
     from napari_cryoet._qt.picks.on_screen import show_diameter, show_orientations, show_slabs
     from napari_cryoet._qt.picks.picks_link import PicksLink, link_of
@@ -106,7 +106,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "_qt.layers.adding": ["add_layers"],
+    "_qt.layers.manager": ["add_layers"],
     "_qt.picks.layer_picks": ["picks_of"],
     "_qt.picks.on_screen": ["show_diameter", "show_orientations", "show_slabs"],
     "_qt.picks.picks_link": ["PicksLink", "link_of"],

@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 
 from keyboard import CONTROL, SHIFT, Keys, has_keys, press
 from napari_cryoet import read_picks
-from napari_cryoet._qt.layers.own_layers import LayerKey
+from napari_cryoet._qt.layers.ownership import LayerKey
 
 RIBOSOME = "cytosolic ribosome"
 

@@ -11,7 +11,7 @@ from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 
 from napari_cryoet._qt.browser.dock import PortalBrowser
-from napari_cryoet._qt.layers.own_layers import LayerKey
+from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.memory import Memory
 from napari_cryoet.formats.ndjson import lines_of
 from napari_cryoet.formats.ome_zarr import write_pyramid

@@ -356,11 +356,11 @@ def test_what_is_ticked_for_download_is_summed_up_before_anything_is_fetched(qtb
     dialog.close()
 
 
-def test_layers_of_another_run_are_replaced_only_if_the_person_says_so(browser, memory):
-    assert not browser.link.replaces_own_layers
-    browser.screens.source_bar.replaces_layers.trigger()
-    assert browser.link.replaces_own_layers
-    assert memory.replaces_layers
+def test_several_runs_are_shown_together_only_on_request(browser, memory):
+    assert not browser.link.show_together
+    browser.screens.source_bar.show_together.trigger()
+    assert browser.link.show_together
+    assert memory.show_together
 
 
 # the keyboard

@@ -16,7 +16,7 @@ from napari_cryoet import compare, load_annotation, open_portal, report_text
 from napari_cryoet._qt.compare import compare_dock
 from napari_cryoet._qt.compare.comparable import likely_pair, side_of
 from napari_cryoet._qt.compare.compare_dock import KEY, CompareDock
-from napari_cryoet._qt.layers.adding import add_layers
+from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.picks.layer_picks import picks_of
 from napari_cryoet.comparison.masks import Mask
 from napari_cryoet.exceptions import ComparisonError, StoppedError

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QApplication, QDockWidget, QLineEdit
 from keyboard import CONTROL, SHIFT, click, controls_by_tab, has_keys, marks_of_keys, press, spoken
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.compare import compare_dock
-from napari_cryoet._qt.layers.adding import add_layers
+from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.review.review_dock import ReviewDock
 from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.layers.specs import METADATA_KEY, points_spec

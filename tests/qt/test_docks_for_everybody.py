@@ -11,7 +11,7 @@ from napari_cryoet import load_annotation, open_portal
 from napari_cryoet._qt.check.check_dock import CheckDock
 from napari_cryoet._qt.compare.compare_dock import CompareDock
 from napari_cryoet._qt.files.export_form import ExportPicks
-from napari_cryoet._qt.layers.adding import add_layers
+from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.picks.picks_on_screen import PicksOnScreen
 from napari_cryoet._qt.review.review_dock import ReviewDock
 from qt.cut_texts import cut_texts

@@ -6,7 +6,7 @@ from napari.layers import Image
 from npe2 import PluginManifest
 from qtpy.QtCore import Qt
 
-from napari_cryoet._qt.layers.adding import add_layers
+from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.picks.layer_picks import picks_of
 from napari_cryoet.layers.specs import METADATA_KEY, arrows_spec, points_spec
 from napari_cryoet.picks import Picks

@@ -9,7 +9,7 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication, QScrollArea, QWidget
 
 from napari_cryoet import load_annotation, open_portal
-from napari_cryoet._qt.layers.adding import add_layers
+from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.widgets.scrolling import ScrollingPage
 from qt.cut_texts import cut_texts
 
@@ -87,7 +87,7 @@ def test_no_dock_makes_the_window_larger_and_all_of_it_is_in_reach(qtbot, viewer
     assert before.width() == SIZE[0]
     for name in DOCKS:
         _, dock = viewer.window.add_plugin_dock_widget("napari-cryoet", name)
-        qtbot.waitUntil(lambda dock=dock: not dock.visibleRegion().isEmpty())
+        qtbot.waitUntil(lambda dock=dock: dock.minimumHeight() == 0 and not dock.visibleRegion().isEmpty())
         settle(window)
         assert window.size() == before, name
         assert out_of_reach(dock) == [], name

@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 from napari_cryoet._qt.files import export_form
 from napari_cryoet._qt.files.context_dialog import Answer
 from napari_cryoet._qt.files.export_form import ExportPicks, kept_picks_of
-from napari_cryoet._qt.layers.adding import add_layers
+from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.picks.layer_picks import picks_of
 from napari_cryoet.formats.registry import read_picks
 from napari_cryoet.layers.load import load_picks

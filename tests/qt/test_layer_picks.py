@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from napari.layers import Points
 
-from napari_cryoet._qt.layers.adding import add_layers
+from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.picks.layer_picks import picks_of, placed_picks_of
 from napari_cryoet._qt.picks.picks_link import link_of
 from napari_cryoet.layers.specs import METADATA_KEY, points_spec

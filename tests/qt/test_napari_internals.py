@@ -18,7 +18,7 @@ from napari.layers import Image
 import napari_cryoet._qt
 from napari_cryoet._qt.files import napari_check
 from napari_cryoet._qt.files.napari_check import Feature, lacks
-from napari_cryoet._qt.layers.adding import add_layers
+from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.ortho import crosshair
 from napari_cryoet._qt.ortho.crosshair import remove_crosshair, show_crosshair
 from napari_cryoet._qt.picks.discs import show_as_discs, show_slab

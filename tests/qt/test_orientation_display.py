@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from napari.layers import Vectors
 
-from napari_cryoet._qt.layers.adding import add_layers
+from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.picks.discs import MOST_ARROWS_IN_3D
 from napari_cryoet._qt.picks.orientation_display import orientation_of
 from napari_cryoet._qt.picks.picks_link import link_of

@@ -7,10 +7,9 @@ import pytest
 from napari.layers import Labels, Points, Vectors
 
 from napari_cryoet import load_annotation, open_portal
-from napari_cryoet._qt.layers.adding import add_layers
 from napari_cryoet._qt.layers.appearance import appearance_of
-from napari_cryoet._qt.layers.own_layers import LayerKey
-from napari_cryoet._qt.layers.viewer_link import ViewerLink
+from napari_cryoet._qt.layers.manager import LayerManager, add_layers
+from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet.appearance.colors import OWN_PALETTE, annotation_colors, color_of
 from napari_cryoet.formats.registry import write_picks
 from napari_cryoet.records import ShapeType
@@ -90,7 +89,7 @@ def test_the_annotations_of_a_pack_keep_the_colours_of_their_objects(viewer, dem
 def tick(qtbot, viewer_model, demo_pack):
     """Show annotations of the demo's run as its page does, one after the other; gives the main layer of each."""
     page = open_portal(demo_pack).run_page(9001)
-    link = ViewerLink(viewer_model)
+    link = LayerManager(viewer_model)
 
     def tick(*files):
         keys = [LayerKey("annotation", file.id) for file in files]

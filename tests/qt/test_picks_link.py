@@ -13,7 +13,7 @@ from napari.layers.points._points_mouse_bindings import select
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
-from napari_cryoet._qt.layers.adding import add_layers
+from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.picks.layer_picks import picks_of
 from napari_cryoet._qt.picks.picks_link import link_of
 from napari_cryoet.layers.specs import METADATA_KEY, PICK_ID, points_spec

@@ -8,7 +8,7 @@ from napari.layers import Image
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLineEdit
 
-from napari_cryoet._qt.layers.adding import add_layers
+from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.picks.orientation_display import orientation_of
 from napari_cryoet._qt.picks.picks_link import link_of
 from napari_cryoet._qt.picks.picks_on_screen import PicksOnScreen

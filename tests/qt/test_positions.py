@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from napari.layers import Image, Layer
 
 from napari_cryoet import add_layers
-from napari_cryoet._qt.layers.own_layers import LayerKey
-from napari_cryoet._qt.layers.viewer_link import ViewerLink
+from napari_cryoet._qt.layers.manager import LayerManager
+from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.streaming import progressive
 from napari_cryoet._qt.streaming.progressive import stream_of
 from napari_cryoet.formats.ome_zarr import write_pyramid
@@ -82,12 +82,12 @@ def write_uneven(path, volume):
 
 
 class Scene:
-    """A tomogram, and annotations over it, shown by a `ViewerLink` in a real window."""
+    """A tomogram, and annotations over it, shown by a `LayerManager` in a real window."""
 
     def __init__(self, qtbot, viewer):
         self._qtbot = qtbot
         self.viewer = viewer
-        self.link = ViewerLink(viewer)
+        self.link = LayerManager(viewer)
 
     def open(self, tomogram):
         self.link.open_tomogram(make_run_page(tomograms=[tomogram]), tomogram)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QApplication
+from qtpy.QtCore import Qt
 
 from keyboard import has_keys, marks_of_keys, press
-from napari_cryoet._qt.layers.viewer_link import ask_in_a_box
 from napari_cryoet._qt.widgets.question import Question
 from napari_cryoet._qt.widgets.theme import colors_of
 
@@ -43,25 +41,3 @@ def test_escape_changes_nothing(ask, is_harmless):
     press(Qt.Key.Key_Escape)
 
     assert question.clickedButton() is question.cancel
-
-
-@pytest.mark.parametrize(("key", "is_removed"), [(Qt.Key.Key_Return, False), (Qt.Key.Key_Escape, False), ("R", True)])
-def test_a_layer_that_was_edited_goes_only_if_one_says_so(qtbot, viewer_model, key, is_removed):
-    texts = []
-
-    def answer():
-        box = QApplication.activeModalWidget()
-        if not isinstance(box, Question) or not box.isActiveWindow():
-            QTimer.singleShot(20, answer)
-            return
-        texts.append(f"{box.text()} {box.informativeText()}")
-        if key == "R":
-            box.agree.setFocus()
-            press(Qt.Key.Key_Space)
-        else:
-            press(key)
-
-    QTimer.singleShot(20, answer)
-    assert ask_in_a_box(viewer_model, "ribosomes <3>") is is_removed
-    assert "“ribosomes <3>”" in texts[0]
-    assert "changes are lost" in texts[0]

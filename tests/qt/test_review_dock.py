@@ -8,7 +8,7 @@ from napari.layers import Points, Vectors
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QFileDialog
 
-from napari_cryoet._qt.layers.adding import add_layers
+from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.picks.picks_link import link_of
 from napari_cryoet._qt.review.review_dock import ReviewDock
 from napari_cryoet._qt.review.review_opening import review_picks

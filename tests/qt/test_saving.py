@@ -6,7 +6,7 @@ from napari.layers import Labels, Points, Vectors
 
 from napari_cryoet._qt.files import asking
 from napari_cryoet._qt.files.context_dialog import Answer
-from napari_cryoet._qt.layers.adding import add_layers
+from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet.exceptions import MissingContextError, SaveError
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.formats.registry import read_picks, write_picks

@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt.files.context_dialog import ContextDialog
-from napari_cryoet._qt.layers.adding import add_layers
+from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.stoppable import wait_with_stop
 from napari_cryoet._qt.widgets.progress_box import ProgressBox
 from napari_cryoet.exceptions import FormatError, StoppedError

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_cryoet._qt.files.saving_folder import write_folder
-from napari_cryoet._qt.layers.adding import add_layers
+from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet.exceptions import ExistsError, SaveError
 from napari_cryoet.formats.registry import read_picks
 from napari_cryoet.layers.load import load_picks

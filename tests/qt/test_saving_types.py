@@ -8,7 +8,7 @@ from napari.layers import Labels, Points
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
-from napari_cryoet._qt.layers.adding import add_layers
+from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.widgets.question import Question
 from napari_cryoet.exceptions import ExistsError, SaveError
 from napari_cryoet.formats.ome_zarr import write_pyramid

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from napari.layers import Image
 
-from napari_cryoet._qt.layers.adding import add_layers
+from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.picks.slabs import MOST_PLANES, slabs_of
 from napari_cryoet._qt.streaming.progressive import make_layer
 from napari_cryoet._qt.streaming.slice_geometry import planes_in

@@ -12,8 +12,8 @@ from napari.layers import Points, Vectors
 from qtpy.QtCore import Qt
 
 from napari_cryoet._qt.browser.dock import PortalBrowser
-from napari_cryoet._qt.layers.own_layers import LayerKey
-from napari_cryoet._qt.layers.viewer_link import ViewerLink
+from napari_cryoet._qt.layers.manager import LayerManager
+from napari_cryoet._qt.layers.ownership import LayerKey
 from qt.docks import ARROWS, MASK, TOMOGRAM, VOXELS, dock_at_run, page_at, write_run
 from server import Server, sent
 
@@ -48,8 +48,8 @@ def page(server):
 
 
 @pytest.fixture
-def link(qtbot, viewer_model, tasks) -> Iterator[ViewerLink]:
-    link = ViewerLink(viewer_model, tasks)
+def link(qtbot, viewer_model, tasks) -> Iterator[LayerManager]:
+    link = LayerManager(viewer_model, tasks)
     yield link
     link.close()
 
@@ -65,7 +65,7 @@ def dock(qtbot, viewer_model, memory, page) -> Iterator[PortalBrowser]:
     browser.close_down()
 
 
-def show(link: ViewerLink, page, key: LayerKey) -> None:
+def show(link: LayerManager, page, key: LayerKey) -> None:
     if key == TOMOGRAM:
         link.open_tomogram(page, page.tomograms[0])
     else:

@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_cryoet import add_layers
 from napari_cryoet._qt.browser.status_strip import StatusStrip
 from napari_cryoet._qt.browser.stream_watch import StreamWatch
-from napari_cryoet._qt.layers.viewer_link import ViewerLink
+from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.streaming.detail import Detail
 from napari_cryoet._qt.streaming.progressive import StreamState
 from napari_cryoet.formats.ome_zarr import write_pyramid
@@ -87,7 +87,7 @@ def served(tmp_path):
 @pytest.fixture
 def watch(qtbot, viewer_model):
     """What writes into the line of a dock on a viewer."""
-    strip, link = StatusStrip(), ViewerLink(viewer_model)
+    strip, link = StatusStrip(), LayerManager(viewer_model)
     qtbot.addWidget(strip)
     strip.show()
     detail = Detail(viewer_model, link)

@@ -57,13 +57,13 @@ class Memory:
         self._settings.sync()
 
     @property
-    def replaces_layers(self) -> bool:
-        """Whether opening another run takes away our layers of the run before."""
-        return self._settings.value("replaces_layers", "false") in {True, "true"}
+    def show_together(self) -> bool:
+        """Whether several runs may be shown at once."""
+        return self._settings.value("show_together", "false") in {True, "true"}
 
-    @replaces_layers.setter
-    def replaces_layers(self, replaces: bool) -> None:
-        self._settings.setValue("replaces_layers", "true" if replaces else "false")
+    @show_together.setter
+    def show_together(self, is_on: bool) -> None:
+        self._settings.setValue("show_together", "true" if is_on else "false")
         self._settings.sync()
 
     @property

@@ -192,7 +192,9 @@ class AnnotationModel(TwoLevelModel):
         file = row.shown_file or row.caption_file
         if file is None:
             return None
-        if file.id in self._shown or file.id == self._read_id:
+        look = self._shown.get(file.id)
+        is_shown = file.id in self._shown and (look is None or look.is_visible)
+        if is_shown or file.id == self._read_id:
             return Qt.CheckState.Checked
         is_coming = file.id in self._coming or file.id == self._read_coming_id
         return Qt.CheckState.PartiallyChecked if is_coming else Qt.CheckState.Unchecked

@@ -10,8 +10,8 @@ from qtpy.QtWidgets import QMenu
 from napari_cryoet._qt.browser.deposition_menu import add_deposition, passing_menu
 from napari_cryoet._qt.browser.layer_menu import LayerMenu
 from napari_cryoet._qt.browser.run_page import RunView
-from napari_cryoet._qt.layers.own_layers import LayerKey
-from napari_cryoet._qt.layers.viewer_link import ViewerLink
+from napari_cryoet._qt.layers.manager import LayerManager
+from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.streaming.volume_detail import VolumeDetail
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.widgets.notice_bar import NoticeBar
@@ -24,13 +24,13 @@ from napari_cryoet.run.outline import AnnotationRow
 
 
 class LayerDesk(QObject):
-    """Connects a `RunView` with a `ViewerLink`; knows nothing of how either works."""
+    """Connects a `RunView` with a `LayerManager`; knows nothing of how either works."""
 
     review_requested = Signal(object)  # a layer of points whose picks are to be judged
 
     def __init__(
         self,
-        link: ViewerLink,
+        link: LayerManager,
         run: RunView,
         notice: NoticeBar,
         tasks: Tasks,
@@ -64,7 +64,7 @@ class LayerDesk(QObject):
         """Let the page show what is in the viewer."""
         shown, coming = self._link.shown(), self._link.coming()
         looks = {key.id: self._link.appearance(key) for key in shown if key.kind == "annotation"}
-        self._run.set_open_tomograms(key.id for key in shown if key.kind == "tomogram")
+        self._run.set_open_tomograms(key.id for key in shown if key.kind == "tomogram" and self._link.is_visible(key))
         self._run.set_shown_annotations(looks, (key.id for key in coming if key.kind == "annotation"))
         self._update_button()
 
@@ -72,6 +72,7 @@ class LayerDesk(QObject):
         if self._failure and page.run.id != self._run_id and self._notice.text == self._failure:
             self._notice.hide()  # its Retry would look for the layer in another run
         self._run_id = page.run.id
+        self._link.show_run(page.run.id)
         self._run.annotations.set_colors(annotation_colors(page.annotations))
         self.update()
 

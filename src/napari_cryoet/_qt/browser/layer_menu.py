@@ -11,8 +11,8 @@ from qtpy.QtWidgets import QColorDialog, QInputDialog, QMenu, QWidget
 
 from napari_cryoet._qt.browser.level_menu import add_levels
 from napari_cryoet._qt.layers.appearance import Appearance
-from napari_cryoet._qt.layers.own_layers import LayerKey
-from napari_cryoet._qt.layers.viewer_link import ViewerLink
+from napari_cryoet._qt.layers.manager import LayerManager
+from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.streaming.volume_detail import VolumeDetail
 
 _NAME_ROOM_PX: Final = 60  # beside the name, in the dialog that asks for another
@@ -25,7 +25,7 @@ class LayerMenu(QMenu):
 
     review_requested = Signal(object)  # the layer of points
 
-    def __init__(self, link: ViewerLink, key: LayerKey, volumes: VolumeDetail, parent: QWidget | None = None) -> None:
+    def __init__(self, link: LayerManager, key: LayerKey, volumes: VolumeDetail, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._link = link
         self._key = key

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtGui import QActionGroup
 from qtpy.QtWidgets import QMenu
 
-from napari_cryoet._qt.layers.own_layers import LayerKey
+from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.streaming.texture_limit import largest_texture_side
 from napari_cryoet._qt.streaming.volume_detail import VolumeDetail
 from napari_cryoet.streaming.plan import LevelCost

@@ -30,7 +30,7 @@ class SourceBar(QWidget):
     source_chosen = Signal(str)  # as `open_portal` takes it
     pack_requested = Signal()
     refresh_requested = Signal()
-    replaces_layers_changed = Signal(bool)
+    show_together_changed = Signal(bool)
     offline_changed = Signal(bool)
     saver_requested = Signal()
 
@@ -50,10 +50,10 @@ class SourceBar(QWidget):
         self.refresh.clicked.connect(self.refresh_requested)
         self.options = _icon_button("Options")
         self.options_menu = QMenu(self.options)
-        self.replaces_layers = self.options_menu.addAction("Opening a run replaces the layers of the run before")
-        if self.replaces_layers is not None:
-            self.replaces_layers.setCheckable(True)
-            self.replaces_layers.toggled.connect(self.replaces_layers_changed)
+        self.show_together = self.options_menu.addAction("Show runs together")
+        if self.show_together is not None:
+            self.show_together.setCheckable(True)
+            self.show_together.toggled.connect(self.show_together_changed)
         self.options_menu.addSection("Network")
         self.work_offline = self.options_menu.addAction("Work offline")
         if self.work_offline is not None:
@@ -137,10 +137,10 @@ class SourceBar(QWidget):
         self._dot.set_filled(not is_offline)
         self._show_state()
 
-    def set_replaces_layers(self, replaces: bool) -> None:
-        """Show whether opening a run replaces our layers of the run before."""
-        if self.replaces_layers is not None:
-            self.replaces_layers.setChecked(replaces)
+    def set_show_together(self, is_on: bool) -> None:
+        """Tick the choice that several runs may be shown at once."""
+        if self.show_together is not None:
+            self.show_together.setChecked(is_on)
 
     def set_network_use(self, text: str, *, is_offline: bool) -> None:
         """Say how the network may be used; an empty text: freely."""

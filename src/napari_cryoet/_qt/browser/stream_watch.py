@@ -9,7 +9,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.browser.status_strip import StatusStrip
 from napari_cryoet._qt.browser.stream_words import LOAD_FULL_DETAIL, SETTLE_MS, traffic_of
-from napari_cryoet._qt.layers.viewer_link import ViewerLink
+from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.streaming.detail import Detail
 from napari_cryoet._qt.streaming.progressive import StreamState, StreamStatus
 from napari_cryoet._qt.widgets.labels import plain_tooltip
@@ -23,11 +23,11 @@ _WITHHELD = {"offline mode": "more isn't kept here", "data saver": "limit reache
 
 
 class StreamWatch(QObject):
-    """Follows what streams in the viewer of a `ViewerLink` and writes it into a `StatusStrip`."""
+    """Follows what streams in the viewer of a `LayerManager` and writes it into a `StatusStrip`."""
 
     switch_requested = Signal(object, object)  # WithheldError, what to do once it is lifted
 
-    def __init__(self, link: ViewerLink, strip: StatusStrip, detail: Detail, parent: QObject | None = None) -> None:
+    def __init__(self, link: LayerManager, strip: StatusStrip, detail: Detail, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._link = link
         self._detail = detail

@@ -6,7 +6,7 @@ from qtpy.QtCore import QObject
 
 from napari_cryoet._qt.browser.level_menu import add_levels, level_text
 from napari_cryoet._qt.browser.status_strip import StatusStrip
-from napari_cryoet._qt.layers.viewer_link import ViewerLink
+from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.streaming.volume_detail import VolumeDetail
 
 
@@ -14,7 +14,7 @@ class VolumeWatch(QObject):
     """Fills the menu of a `StatusStrip`."""
 
     def __init__(
-        self, link: ViewerLink, strip: StatusStrip, volumes: VolumeDetail, parent: QObject | None = None
+        self, link: LayerManager, strip: StatusStrip, volumes: VolumeDetail, parent: QObject | None = None
     ) -> None:
         super().__init__(parent)
         self._link, self._strip, self._volumes = link, strip, volumes

@@ -22,7 +22,7 @@ from napari.utils.notifications import show_info
 from qtpy.QtCore import QTimer
 
 from napari_cryoet._qt.layers import surfaces
-from napari_cryoet._qt.layers.active_layer import real
+from napari_cryoet._qt.layers.ownership import real
 from napari_cryoet._qt.layers.steps import StepsWithTomograms
 from napari_cryoet._qt.layers.types import OWN_TYPES, become
 from napari_cryoet._qt.picks import arrows, picks

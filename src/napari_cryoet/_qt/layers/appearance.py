@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,18 +43,17 @@ def paint(layer: Layer, color: RGBA) -> None:
         layer.colormap = Colormap([color, color])
 
 
-def watch(layer: Layer, changed: Callable[[], None]) -> None:
-    """Hear of every change of a layer's appearance."""
-    events = [layer.events.name, layer.events.visible]
+def appearance_events(layer: Layer) -> list[Any]:
+    """The emitters of a layer that report a change of its appearance."""
+    emitters = [layer.events.name, layer.events.visible]
     match layer:
         case Points():
-            events.append(layer.events.border_color)
+            emitters.append(layer.events.border_color)
         case Vectors():
-            events.append(layer.events.edge_color)
+            emitters.append(layer.events.edge_color)
         case Labels() | Surface():
-            events.append(layer.events.colormap)
-    for event in events:
-        event.connect(lambda _event=None: changed())
+            emitters.append(layer.events.colormap)
+    return emitters
 
 
 def _color_of(layer: Layer) -> RGBA | None:

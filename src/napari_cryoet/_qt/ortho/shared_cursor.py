@@ -8,7 +8,7 @@ from typing import Any, Final
 from napari.components import ViewerModel
 from qtpy.QtCore import QObject, Signal
 
-from napari_cryoet._qt.layers.active_layer import active_layer
+from napari_cryoet._qt.layers.ownership import active_layer
 from napari_cryoet._qt.ortho.crosshair import remove_crosshair, show_crosshair
 from napari_cryoet._qt.streaming.turns import Turns
 from napari_cryoet._qt.widgets.sliders import move_sliders

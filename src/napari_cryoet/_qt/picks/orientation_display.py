@@ -12,8 +12,7 @@ from napari.layers import Layer, Points, Vectors
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
-from napari_cryoet._qt.layers.active_layer import active_layer, real
-from napari_cryoet._qt.layers.own_layers import group_of, key_of, tag
+from napari_cryoet._qt.layers.ownership import active_layer, add_layer, group_of, key_of, real, remove_layer, tag
 from napari_cryoet._qt.picks.arrows import Vectors as OwnVectors
 from napari_cryoet._qt.picks.discs import radius_of, say_arrows_a_pick, show_as_discs, thinning
 from napari_cryoet._qt.picks.picks_link import PicksLink, link_of
@@ -260,7 +259,7 @@ class OrientationDisplay(QObject):
         vectors, points = self.layer, self._points()
         layers = self._layers() if self._layers is not None else None
         if vectors is not None and layers is not None and points not in layers:
-            layers.remove(vectors)
+            remove_layer(layers, vectors)
 
     def _follow(self) -> None:
         points = self._points()
@@ -354,7 +353,7 @@ class OrientationDisplay(QObject):
         if key is not None:
             tag(vectors, key, group_of(points), is_main_layer=False)
         active = active_layer(layers)
-        layers.insert(layers.index(points), vectors)
+        add_layer(layers, vectors)
         layers.selection.active = active
         self._use(vectors)
         self._is_hidden_with_points = not points.visible

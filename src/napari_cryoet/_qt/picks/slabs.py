@@ -14,8 +14,8 @@ from napari.components import ViewerModel
 from napari.layers import Image, Layer, Points, Vectors
 from qtpy.QtCore import QObject, Signal
 
-from napari_cryoet._qt.layers.active_layer import real
 from napari_cryoet._qt.layers.layer_spacing import ANGSTROM_PER_NM, widths_shown_angstrom
+from napari_cryoet._qt.layers.ownership import real
 from napari_cryoet._qt.picks.discs import show_slab
 from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY
 from napari_cryoet.wording import names_text, plain

@@ -14,9 +14,9 @@ from napari_cryoet._qt.files.asking import agrees_to_replace, may_write
 from napari_cryoet._qt.files.export_form import kept_picks_of
 from napari_cryoet._qt.files.saving import losses_to_say
 from napari_cryoet._qt.files.saving_names import with_ending
-from napari_cryoet._qt.layers.active_layer import active_layer
-from napari_cryoet._qt.layers.adding import add_layers
+from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.layers.own_color import taken_colors
+from napari_cryoet._qt.layers.ownership import active_layer
 from napari_cryoet._qt.picks.layer_picks import placed_picks_of
 from napari_cryoet._qt.tasks import NOT_AWAITED, Job, Tasks
 from napari_cryoet._qt.widgets.flow_row import FlowRow

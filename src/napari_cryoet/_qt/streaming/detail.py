@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 from napari.components import ViewerModel
 from qtpy.QtCore import QObject, Signal
 
-from napari_cryoet._qt.layers.viewer_link import ViewerLink
+from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.streaming.progressive import display_of
 from napari_cryoet.streaming import Display
 
@@ -30,7 +30,7 @@ class Detail(QObject):
 
     changed = Signal()
 
-    def __init__(self, viewer: ViewerModel, link: ViewerLink, parent: QObject | None = None) -> None:
+    def __init__(self, viewer: ViewerModel, link: LayerManager, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer, self._link = viewer, link
         self._asked_bytes: WeakKeyDictionary[Display, int] = WeakKeyDictionary()

@@ -13,7 +13,7 @@ from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_cryoet._qt.browser.main_window import has_window, main_window
-from napari_cryoet._qt.layers.active_layer import real
+from napari_cryoet._qt.layers.ownership import real
 from napari_cryoet._qt.layers.surfaces import Surface
 from napari_cryoet._qt.layers.types import OWN_TYPES, become
 from napari_cryoet._qt.picks.arrows import Vectors

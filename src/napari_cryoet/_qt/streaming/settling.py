@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterator
 from napari.components import ViewerModel
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_cryoet._qt.layers.viewer_link import ViewerLink
+from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.tasks import Tasks
 
 QUIET_MS = 400  # for so long nothing may happen; one thing leads to the next within much less
@@ -34,7 +34,7 @@ class Settling(QObject):
     def __init__(
         self,
         viewer: ViewerModel,
-        link: ViewerLink,
+        link: LayerManager,
         tasks: Tasks,
         is_complete: Callable[[], bool],
         parent: QObject | None = None,
@@ -61,7 +61,7 @@ class Settling(QObject):
         yield from (layer.name for layer in self._viewer.layers if not layer.loaded)
         for key in self._link.shown():
             stream = self._link.stream_of(key)
-            if stream is None or not (state := stream.state).is_progressive:
+            if stream is None or not self._link.is_visible(key) or not (state := stream.state).is_progressive:
                 continue
             if state.is_coming or stream.is_thumbnail_due:
                 yield f"{key.kind} {key.id}"

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QMainWindow, QMenu, QSizePolicy, QStatusBar
 
 from napari_cryoet._qt.browser.main_window import main_window
 from napari_cryoet._qt.browser.stream_words import LOAD_FULL_DETAIL, can_go_on, traffic_of, words_of
-from napari_cryoet._qt.layers.active_layer import real
+from napari_cryoet._qt.layers.ownership import real
 from napari_cryoet._qt.streaming.napari_internals import delete_in_own_canvas
 from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_tooltip
 from napari_cryoet._qt.widgets.timers import single_shot

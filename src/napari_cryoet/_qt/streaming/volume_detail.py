@@ -17,8 +17,8 @@ from napari.components import ViewerModel
 from napari.layers import Layer
 from qtpy.QtCore import QObject, Signal
 
-from napari_cryoet._qt.layers.own_layers import LayerKey
-from napari_cryoet._qt.layers.viewer_link import ViewerLink
+from napari_cryoet._qt.layers.manager import LayerManager
+from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.streaming.detail import Detail, usual_bytes_of
 from napari_cryoet._qt.streaming.texture_limit import draws_in_software, largest_texture_side
 from napari_cryoet.streaming import Display
@@ -37,7 +37,7 @@ class VolumeDetail(QObject):
 
     changed = Signal()
 
-    def __init__(self, viewer: ViewerModel, link: ViewerLink, detail: Detail, parent: QObject | None = None) -> None:
+    def __init__(self, viewer: ViewerModel, link: LayerManager, detail: Detail, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer, self._link, self._detail = viewer, link, detail
         self._chosen: WeakKeyDictionary[Display, int] = WeakKeyDictionary()  # a layer may be given another image

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from napari.layers import Image, Labels, Points, Vectors
 
-from napari_cryoet._qt.layers import viewer_link
-from napari_cryoet._qt.layers.own_layers import LayerKey
-from napari_cryoet._qt.layers.viewer_link import ViewerLink
+from napari_cryoet._qt.layers import manager
+from napari_cryoet._qt.layers.manager import LayerManager
+from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.picks.layer_picks import picks_of
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.formats.ndjson import lines_of
@@ -70,18 +70,20 @@ def world(tmp_path_factory):
 
 
 @pytest.fixture
-def answers():
-    """What the person says when asked whether an edited layer may go; each question is kept."""
-    return {"yes": True, "asked": []}
+def larger(tmp_path):
+    """A run of its own whose tomogram is twice as large."""
+    run = make_run(id=508, name="TS_028", dataset=make_dataset())
+    shape = [2 * size for size in SHAPE_ZYX]
+    write_pyramid(tmp_path / "raw.zarr", np.zeros(shape, np.float32), 13.48)
+    sizes = dict(zip(("size_z", "size_y", "size_x"), shape, strict=True))
+    url = (tmp_path / "raw.zarr").as_uri()
+    tomogram = make_tomogram(id=1508, run_id=508, run=run, https_omezarr_dir=url, **sizes)
+    return make_run_page(tomograms=[tomogram], run=run)
 
 
 @pytest.fixture
-def link(qtbot, viewer_model, answers):
-    def may_discard(name):
-        answers["asked"].append(name)
-        return answers["yes"]
-
-    link = ViewerLink(viewer_model, may_discard=may_discard)
+def link(qtbot, viewer_model):
+    link = LayerManager(viewer_model)
     yield link
     link.close()
 
@@ -107,6 +109,10 @@ def show(qtbot, link):
         return link.layers_of(key)
 
     return show
+
+
+def visible_in(viewer):
+    return {layer for layer in viewer.layers if layer.visible}
 
 
 def file_of(page, shape_type):
@@ -187,15 +193,16 @@ class TestShowing:
 
         assert kinds_of(viewer_model.layers) == [Image, Labels, Vectors, Points, Points]
 
-    def test_a_second_run_comes_beside_the_first(self, world, viewer_model, open_tomogram, show):
-        open_tomogram(world.first)
+    def test_ranks_hold_across_runs_and_beside_layers_of_others(self, world, link, viewer_model, open_tomogram, show):
+        mine = viewer_model.add_points([[1, 2, 3]], units=("angstrom",) * 3)
+        link.show_together = True
         show(world.first, ShapeType.POINT)
-        open_tomogram(world.second)
-        show(world.second, ShapeType.SEGMENTATION_MASK)
         show(world.first, ShapeType.SEGMENTATION_MASK)
+        open_tomogram(world.first)
+        open_tomogram(world.second)
 
-        assert [layer.name.split(" · ")[0] for layer in viewer_model.layers] == ["TS_026"] * 3 + ["TS_027"] * 2
-        assert kinds_of(viewer_model.layers) == [Image, Labels, Points, Image, Labels]
+        assert kinds_of(viewer_model.layers) == [Image, Image, Labels, Points, Points]
+        assert mine in viewer_model.layers[-2:]
 
     def test_objects_of_a_run_have_colours_of_their_own(self, world, link, show):
         shapes = (ShapeType.POINT, ShapeType.ORIENTED_POINT, ShapeType.SEGMENTATION_MASK)
@@ -220,7 +227,7 @@ class TestShowing:
 class TestNothingHalf:
     def test_a_stopped_tomogram_never_comes(self, qtbot, world, link, viewer_model, monkeypatch):
         may_go_on, has_ended = threading.Event(), threading.Event()
-        load = viewer_link.load_tomogram
+        load = manager.load_tomogram
 
         def slow(tomogram, *, stop):
             may_go_on.wait(30)
@@ -229,7 +236,7 @@ class TestNothingHalf:
             finally:
                 has_ended.set()
 
-        monkeypatch.setattr(viewer_link, "load_tomogram", slow)
+        monkeypatch.setattr(manager, "load_tomogram", slow)
         link.open_tomogram(world.first, world.first.tomograms[0])
         link.stop()
         may_go_on.set()
@@ -253,37 +260,74 @@ class TestNothingHalf:
 
 
 class TestHiding:
-    def test_takes_only_its_own_layers(self, world, link, viewer_model, open_tomogram, show):
+    def test_hides_and_removes_nothing(self, world, link, viewer_model, open_tomogram, show):
         image = open_tomogram(world.first)
-        (points,) = show(world.first, ShapeType.POINT)
-        mine = viewer_model.add_points([[1, 2, 3]], units=("angstrom",) * 3, name=points.name)
-        show(world.first, ShapeType.ORIENTED_POINT)
-
-        assert link.hide_annotation(file_of(world.first, ShapeType.ORIENTED_POINT))
-
-        assert list(viewer_model.layers) == [image, points, mine]
-
-    def test_a_copy_that_a_person_made_is_theirs(self, world, link, viewer_model, show):
         (points,) = show(world.first, ShapeType.POINT)
         copy = Points.create(*points.as_layer_data_tuple())
         viewer_model.layers.append(copy)
 
         link.hide_annotation(file_of(world.first, ShapeType.POINT))
 
-        assert list(viewer_model.layers) == [copy]
+        assert list(viewer_model.layers) == [image, points, copy]
+        assert [layer.visible for layer in viewer_model.layers] == [True, False, True]
+        assert not link.is_visible(key_of_file(world.first, ShapeType.POINT))
+        assert key_of_file(world.first, ShapeType.POINT) in link.shown()
 
-    def test_asks_before_an_edited_layer_goes(self, world, link, viewer_model, show, answers):
+        assert show(world.first, ShapeType.POINT) == [points]
+        assert points.visible
+
+
+class TestOneRunAtATime:
+    def test_choosing_a_run_hides_the_others_and_shows_its_own_as_they_were_left(
+        self, world, link, viewer_model, open_tomogram, show
+    ):
+        first = open_tomogram(world.first)
         (points,) = show(world.first, ShapeType.POINT)
-        points.add([1.0, 2.0, 3.0])
-        answers["yes"] = False
+        (mask,) = show(world.first, ShapeType.SEGMENTATION_MASK)
+        mask.visible = False
+        mine = viewer_model.add_points([[1, 2, 3]], units=("angstrom",) * 3)
+        second = open_tomogram(world.second)
 
-        assert not link.hide_annotation(file_of(world.first, ShapeType.POINT))
-        assert list(viewer_model.layers) == [points]
-        assert answers["asked"] == [points.name]
+        assert visible_in(viewer_model) == {second, mine}
+        link.show_run(506)
+        assert visible_in(viewer_model) == {first, points, mine}
+        link.show_together = True
+        assert visible_in(viewer_model) == {first, points, mine, second}
+        link.show_together = False
+        assert visible_in(viewer_model) == {first, points, mine}
 
-        answers["yes"] = True
-        assert link.hide_annotation(file_of(world.first, ShapeType.POINT))
-        assert not viewer_model.layers
+    def test_a_new_dock_knows_what_was_hidden_with_its_run(self, world, link, viewer_model, open_tomogram):
+        first, _second = open_tomogram(world.first), open_tomogram(world.second)
+        link.close()
+        again = LayerManager(viewer_model)
+        again.show_run(506)
+        again.close()
+
+        assert visible_in(viewer_model) == {first}
+
+    def test_what_arrives_after_another_run_was_chosen_waits_for_its_own(self, qtbot, world, link, viewer_model):
+        link.open_tomogram(world.first, world.first.tomograms[0])
+        link.show_run(507)
+        qtbot.waitUntil(lambda: not link.coming())
+
+        assert visible_in(viewer_model) == set()
+        link.show_run(506)
+        assert visible_in(viewer_model) == set(viewer_model.layers)
+
+    def test_the_view_is_fitted_only_if_the_run_ends_elsewhere(self, world, larger, link, viewer_model, open_tomogram):
+        camera, dims = viewer_model.scene.camera, viewer_model.dims
+        open_tomogram(world.first)
+        camera.zoom, fitted = 3.21, camera.zoom
+        dims.set_current_step(0, 3)
+        open_tomogram(world.second)
+        assert (camera.zoom, dims.current_step[0]) == (3.21, 3)
+
+        open_tomogram(larger)
+        assert camera.zoom == pytest.approx(fitted / 2, rel=0.05)
+        assert dims.point[0] == pytest.approx(13.48 * 19)
+        link.show_run(506)
+        assert camera.zoom == pytest.approx(fitted)
+        assert dims.point[0] == pytest.approx(13.48 * 9)
 
 
 class TestPersonRemoves:
@@ -298,10 +342,9 @@ class TestPersonRemoves:
     def test_arrows_go_with_their_points(self, qtbot, world, link, viewer_model, show):
         points, _arrows = show(world.first, ShapeType.ORIENTED_POINT)
 
-        with qtbot.waitSignal(link.changed):
-            viewer_model.layers.remove(points)
+        viewer_model.layers.remove(points)
+        qtbot.waitUntil(lambda: not viewer_model.layers)
 
-        assert not viewer_model.layers
         assert link.shown() == set()
 
     def test_points_stay_without_their_arrows(self, qtbot, world, link, viewer_model, show):
@@ -330,16 +373,6 @@ class TestOtherPeoplesLayers:
         assert viewer_model.dims.point[0] == pytest.approx(plane, abs=0.5)
         assert viewer_model.layers.selection.active is mine
         assert not viewer_model.canvas.overlays.scale_bar.visible
-
-    def test_replacing_takes_only_our_layers_of_other_runs(self, world, link, viewer_model, open_tomogram, show):
-        open_tomogram(world.first)
-        show(world.first, ShapeType.ORIENTED_POINT)
-        mine = viewer_model.add_points([[1, 2, 3]], units=("angstrom",) * 3)
-        link.replaces_own_layers = True
-
-        image = open_tomogram(world.second)
-
-        assert set(viewer_model.layers) == {mine, image}
 
 
 class TestInStep:
@@ -383,11 +416,11 @@ class TestDockComesBack:
         show(world.first, ShapeType.ORIENTED_POINT)
         link.close()
 
-        again = ViewerLink(viewer_model)
+        again = LayerManager(viewer_model)
 
         assert again.shown() == {LayerKey("tomogram", 1506), key_of_file(world.first, ShapeType.ORIENTED_POINT)}
-        assert again.hide_annotation(file_of(world.first, ShapeType.ORIENTED_POINT))
-        assert len(viewer_model.layers) == 1
+        with qtbot.waitSignal(again.appearance_changed):
+            again.hide_annotation(file_of(world.first, ShapeType.ORIENTED_POINT))
         again.close()
 
 
@@ -397,15 +430,3 @@ def test_no_warning_is_ever_given_by_our_layers(qtbot, world, open_tomogram, sho
         open_tomogram(world.first)
         for shape_type in (ShapeType.POINT, ShapeType.ORIENTED_POINT, ShapeType.INSTANCE_SEGMENTATION_MASK):
             show(world.first, shape_type)
-
-
-def test_the_tomogram_stays_whole_in_view_when_something_else_makes_the_canvas_smaller(
-    qtbot, viewer_model, world, open_tomogram, show
-):
-    viewer_model.canvas.size = (700, 600)
-    open_tomogram(world.first)
-    wide = viewer_model.scene.camera.zoom
-    show(world.first, ShapeType.SEGMENTATION_MASK)  # whose fields are wider
-    viewer_model.canvas.size = (700, 300)
-
-    qtbot.waitUntil(lambda: viewer_model.scene.camera.zoom == pytest.approx(wide / 2))

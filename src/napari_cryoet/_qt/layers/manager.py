@@ -1,0 +1,426 @@
+"""Adds our layers to the main viewer, hides and shows them, and reports what users do to them.
+
+One run is shown at a time: showing another one hides the layers of the run before and keeps how each was left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Layer
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_cryoet._qt.layers.adopting import adopt_layers_of
+from napari_cryoet._qt.layers.appearance import Appearance, appearance_events, appearance_of, paint
+from napari_cryoet._qt.layers.ownership import (
+    LayerKey,
+    OwnLayers,
+    about_of,
+    active_layer,
+    add_layer,
+    group_of,
+    key_of,
+    misfit_remark,
+    remove_layer,
+    tag,
+)
+from napari_cryoet._qt.layers.watch import LayerWatch
+from napari_cryoet._qt.picks.discs import show_as_discs
+from napari_cryoet._qt.streaming.progressive import StreamStatus, display_of, make_layer, stream_of
+from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet.appearance.colors import RGBA, annotation_colors
+from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.layers.load import load_annotation, load_tilt_series, load_tomogram, tomogram_name
+from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec
+from napari_cryoet.portal.pages import RunPage
+from napari_cryoet.records import AnnotationFile, TiltSeries, Tomogram
+from napari_cryoet.streaming import Display
+
+__all__ = ["LayerKey", "LayerManager", "add_layer", "add_layers", "remove_layer"]
+
+#: In a layer's tag: it was visible when another run was shown, and will be again with its own.
+_WAITS: Final = "was_visible_with_its_run"
+
+
+class LayerManager(QObject):
+    """Shows tomograms, annotations and tilt series as layers.
+
+    Loading runs in ``tasks`` under each `LayerKey`; layers are added whole or not at all. What has a layer already is
+    shown again instead of being loaded twice.
+
+    Parameters
+    ----------
+    viewer
+        Whose layers these are. Its camera and slice move only when a run is shown first, or another one.
+    tasks
+        Where loading runs; by default its own.
+    """
+
+    changed = Signal()  # ask `shown`, `is_visible` and `coming`
+    streams_changed = Signal()  # layers came, went or were renamed, anybody's: ask `streams`
+    appearance_changed = Signal(object)  # LayerKey of a layer whose name, visibility or colour changed
+    failed = Signal(object, object)  # LayerKey, CryoETError
+    remarked = Signal(object, str)  # LayerKey, what to know of the layer
+
+    def __init__(self, viewer: ViewerModel, tasks: Tasks | None = None, *, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._tasks = tasks or Tasks(self)
+        self._own = OwnLayers(viewer)
+        self._coming: set[LayerKey] = set()
+        self._run_id: object = None
+        self._shows_together = False
+        self._bounds: NDArray[np.float64] | None = None  # of the volumes that were visible last
+        self._fitted: tuple[Any, ...] = ()
+        self._fit_soon = QTimer(self)  # while docks are laid out, sizes come and go
+        self._fit_soon.setSingleShot(True)
+        self._fit_soon.timeout.connect(self._fit)
+        viewer.canvas.events.size.connect(self._on_canvas_size)
+        self._listened: list[Layer] = []
+        for layer in self._own:
+            self._listen_to(layer)
+        adopt_layers_of(viewer)
+        self._watch = LayerWatch(viewer, self)
+        self._watch.changed.connect(self.streams_changed)
+        self._watch.removed.connect(self._on_removed)
+        self._tasks.cancelled.connect(self._on_cancelled)
+
+    # what is shown
+
+    def shown(self) -> set[LayerKey]:
+        """What has a layer in the viewer, visible or hidden."""
+        return self._own.keys()
+
+    def is_visible(self, key: LayerKey) -> bool:
+        """Whether something has a layer that is visible."""
+        layer = self._own.main(key)
+        return layer is not None and bool(layer.visible)
+
+    def coming(self) -> set[LayerKey]:
+        """What is being loaded."""
+        return set(self._coming)
+
+    def layers_of(self, key: LayerKey) -> list[Layer]:
+        """The layers that show something, the main one first."""
+        return self._own.of(key)
+
+    def appearance(self, key: LayerKey) -> Appearance | None:
+        """How something looks; None where it has no layer."""
+        layer = self._own.main(key)
+        return None if layer is None else appearance_of(layer)
+
+    def stream_of(self, key: LayerKey) -> StreamStatus | None:
+        """How the picture of something is coming along; None where nothing of it streams."""
+        layer = self._own.main(key)
+        return None if layer is None else stream_of(layer)
+
+    def display_of(self, key: LayerKey) -> Display | None:
+        """What something's picture is made from; None where nothing of it streams."""
+        layer = self._own.main(key)
+        return None if layer is None else display_of(layer)
+
+    def streams(self) -> list[tuple[Layer, StreamStatus]]:
+        """Every layer that streams, from bottom to top: a user's copies and what napari opened as well."""
+        return [(layer, stream) for layer in self._viewer.layers if (stream := stream_of(layer)) is not None]
+
+    # showing and hiding
+
+    def open_tomogram(self, page: RunPage, tomogram: Tomogram) -> None:
+        """Show a tomogram."""
+
+        def work(job: Job) -> tuple[LayerSpec, ...]:
+            return (load_tomogram(tomogram, stop=job.stop),)
+
+        self._show(LayerKey("tomogram", tomogram.id), page, work, title=f"Opening {tomogram_name(tomogram)}")
+
+    def show_annotation(self, page: RunPage, file: AnnotationFile, tomogram: Tomogram | None = None) -> None:
+        """Show an annotation file, whether it fits or not.
+
+        Parameters
+        ----------
+        tomogram
+            Lends its voxel spacing where the file's record lacks it.
+        """
+        annotation = file.shape.annotation if file.shape is not None else None
+        color = None if annotation is None else annotation_colors(page.annotations).get(annotation.id)
+
+        def work(job: Job) -> tuple[LayerSpec, ...]:
+            return load_annotation(file, tomogram, run_tomograms=page.tomograms, color=color, stop=job.stop)
+
+        self._show(LayerKey("annotation", file.id), page, work, title="Opening an annotation")
+
+    def show_tilt_series(self, page: RunPage, series: TiltSeries) -> None:
+        """Show a tilt series; its axes differ from a tomogram's, so give it a viewer of its own."""
+
+        def work(job: Job) -> tuple[LayerSpec, ...]:
+            return (load_tilt_series(series, run=page.run, stop=job.stop),)
+
+        self._show(LayerKey("tilt series", series.id), page, work, title=f"Opening a tilt series of {page.run.name}")
+
+    def hide(self, key: LayerKey) -> None:
+        """Make the layers of something invisible; if it is being loaded, stop that."""
+        if key in self._coming:
+            self.stop(key)
+        self.set_visible(key, False)
+
+    def hide_annotation(self, file: AnnotationFile) -> None:
+        """Make the layers of an annotation file invisible."""
+        self.hide(LayerKey("annotation", file.id))
+
+    def stop(self, key: LayerKey | None = None) -> None:
+        """Stop loading something, or everything; nothing of it becomes a layer."""
+        for loading in [key] if key is not None else tuple(self._coming):
+            self._coming.discard(loading)
+            self._tasks.stop(loading)
+        self.changed.emit()
+
+    def close(self) -> None:
+        """Stop loading and disconnect from the viewer; layers stay."""
+        self.stop()
+        self._watch.close()
+        self._fit_soon.stop()
+        self._viewer.canvas.events.size.disconnect(self._on_canvas_size)
+        for layer in tuple(self._listened):
+            self._stop_listening_to(layer)
+
+    # one run at a time
+
+    @property
+    def show_together(self) -> bool:
+        """Whether several runs may be shown at once."""
+        return self._shows_together
+
+    @show_together.setter
+    def show_together(self, shows_together: bool) -> None:
+        self._shows_together = shows_together
+        self._apply_run()
+
+    def show_run(self, run_id: int) -> None:
+        """Hide our layers of other runs, and show those of this run as they were left.
+
+        The view is fitted if this run's layers end elsewhere than those that were visible before.
+        """
+        if run_id != self._run_id:
+            self._run_id = run_id
+            self._apply_run()
+
+    def _apply_run(self) -> None:
+        self._look_at_bounds()
+        for layer in self._own:
+            if self._belongs(group_of(layer)):
+                layer.visible |= _waits(layer)
+                _set_waiting(layer, False)
+            elif layer.visible:
+                _set_waiting(layer, True)
+                layer.visible = False
+        self._fit_if_elsewhere()
+        self.changed.emit()
+
+    def _belongs(self, run_id: object) -> bool:
+        return self._shows_together or self._run_id is None or run_id == self._run_id
+
+    def _volumes(self) -> list[Layer]:
+        return [layer for layer in self._own if layer.visible and _is_volume(layer)]
+
+    def _look_at_bounds(self) -> NDArray[np.float64] | None:
+        """The corners of the box around the volumes that are visible, or were last."""
+        corners = [layer.extent.world for layer in self._volumes()]
+        if corners:
+            low, high = (np.array(side) for side in zip(*corners, strict=True))
+            self._bounds = np.stack([low.min(axis=0), high.max(axis=0)])
+        return self._bounds
+
+    def _fit_if_elsewhere(self) -> None:
+        """Fit the view to the visible volumes, at their middle plane, unless they lie where those before did."""
+        before, now, volumes = self._bounds, self._look_at_bounds(), self._volumes()
+        if now is None or not volumes or (before is not None and np.allclose(before, now)):
+            return
+        self._fit()
+        dims, step = self._viewer.dims, volumes[0].extent.step
+        for axis in range(now.shape[1]):
+            middle = now[0, axis] + round((now[1, axis] - now[0, axis]) / step[axis]) // 2 * step[axis]
+            dims.set_point(axis + dims.ndim - now.shape[1], middle)
+
+    def _fit(self) -> None:
+        self._viewer.reset_view(layers=self._volumes() or None)
+        self._fitted = self._camera()
+
+    def _on_canvas_size(self, _event: Any = None) -> None:
+        """Fit again where a dock took room from the canvas, until somebody moves the camera."""
+        if self._fitted == self._camera():
+            self._fit_soon.start()
+
+    def _camera(self) -> tuple[Any, ...]:
+        camera, dims = self._viewer.scene.camera, self._viewer.dims
+        return camera.zoom, camera.center, camera.angles, dims.ndisplay, dims.order
+
+    # how rows change layers
+
+    def set_visible(self, key: LayerKey, is_visible: bool) -> None:
+        """Show or hide something, arrows included."""
+        for layer in self._own.of(key):
+            layer.visible = is_visible
+            _set_waiting(layer, False)
+        self.changed.emit()
+
+    def set_color(self, key: LayerKey, color: RGBA) -> None:
+        """Paint something, arrows included."""
+        for layer in self._own.of(key):
+            paint(layer, color)
+
+    def rename(self, key: LayerKey, name: str) -> None:
+        """Rename something's main layer."""
+        layer = self._own.main(key)
+        if layer is not None and name:
+            layer.name = name
+
+    # loading
+
+    def _show(self, key: LayerKey, page: RunPage, work: Callable[[Job], tuple[LayerSpec, ...]], *, title: str) -> None:
+        self.show_run(page.run.id)
+        layer = self._own.main(key)
+        if layer is not None:
+            self.set_visible(key, True)
+            self._viewer.layers.selection.active = layer
+        elif key not in self._coming:
+            self._coming.add(key)
+            self.changed.emit()
+            self._tasks.run(
+                key,
+                work,
+                then=partial(self._on_loaded, key, page.run.id),
+                failed=partial(self._on_failed, key),
+                title=title,
+            )
+
+    def _on_cancelled(self, key: object) -> None:
+        """Somebody stopped it in napari's activity dock."""
+        if isinstance(key, LayerKey) and key in self._coming:
+            self.stop(key)
+
+    def _on_failed(self, key: LayerKey, error: CryoETError) -> None:
+        self._coming.discard(key)
+        self.changed.emit()
+        self.failed.emit(key, error)
+
+    def _on_loaded(self, key: LayerKey, run_id: object, specs: tuple[LayerSpec, ...]) -> None:
+        try:  # while layers are added it is still coming, and can be stopped
+            is_there = key in self._coming and self._add(key, run_id, specs)
+        finally:
+            self._coming.discard(key)
+            self.changed.emit()
+        if not is_there:
+            return
+        warnings = list(specs[0].options["metadata"][METADATA_KEY].get("warnings", ()))
+        tomogram = self._own.main(key) if key.kind == "tomogram" else None
+        if tomogram is not None and (remark := misfit_remark(tomogram, self._own)):
+            warnings.append(remark)
+        if warnings:
+            self.remarked.emit(key, " ".join(warnings))
+
+    def _add(self, key: LayerKey, run_id: object, specs: tuple[LayerSpec, ...]) -> bool:
+        """Add all of the layers, or none where somebody stops it meanwhile; whether they are there."""
+        viewer, strangers = self._viewer, self._own.strangers()
+        was_empty, had_volume = not viewer.layers, bool(self._volumes())
+        active = active_layer(viewer.layers)
+        layers = [make_layer(spec, viewer=viewer)[0] for spec in specs]  # all of them before the first is added
+        for layer in layers:
+            tag(layer, key, run_id, is_main_layer=layer is layers[0])
+            show_as_discs(layer)
+            if not self._belongs(run_id):  # another run was chosen meanwhile
+                _set_waiting(layer, layer.visible)
+                layer.visible = False
+        if not self._insert(key, layers):
+            return False
+        if was_empty:
+            viewer.canvas.overlays.scale_bar.visible = True
+        if not had_volume and (self._bounds is not None or not strangers):
+            self._fit_if_elsewhere()
+        viewer.layers.selection.active = active if active is not None and active in strangers else layers[0]
+        return True
+
+    def _insert(self, key: LayerKey, layers: list[Layer]) -> bool:
+        """Add layers; remove all again if one can't be added, or a listener stops loading them."""
+        is_whole = False
+        try:
+            for layer in layers:
+                add_layer(self._viewer, layer)
+                self._listen_to(layer)
+                if key not in self._coming:
+                    return False
+            is_whole = True
+        finally:
+            if not is_whole:
+                for layer in layers:
+                    remove_layer(self._viewer, layer)
+        return is_whole
+
+    # what users do
+
+    def _listen_to(self, layer: Layer) -> None:
+        self._listened.append(layer)
+        for emitter in appearance_events(layer):
+            emitter.connect(self._on_appearance)
+
+    def _stop_listening_to(self, layer: Layer) -> None:
+        self._listened = [other for other in self._listened if other is not layer]
+        for emitter in appearance_events(layer):
+            emitter.disconnect(self._on_appearance)
+
+    def _on_appearance(self, event: Any) -> None:
+        key = key_of(event.source)
+        if key is not None:
+            self.appearance_changed.emit(key)
+
+    def _on_removed(self, layer: Layer) -> None:
+        if any(layer is own for own in self._listened):
+            self._stop_listening_to(layer)
+            self.changed.emit()
+
+
+def add_layers(viewer: ViewerModel, specs: Iterable[LayerSpec]) -> list[Layer]:
+    """Add what was loaded to a viewer; volumes stream, and picks show as discs in every plane that cuts their particle.
+
+    Parameters
+    ----------
+    viewer
+        A `napari.Viewer`.
+    specs
+        From `load_tomogram` and `load_annotation`. Images come below masks, and these below arrows and points.
+
+    Returns
+    -------
+    list of napari.layers.Layer
+        One for each spec, as they are in the viewer: from bottom to top.
+    """
+    if not isinstance(viewer, ViewerModel):
+        raise TypeError(f"viewer must be a napari viewer, not {type(viewer).__name__}.")
+    specs = list(specs)
+    for spec in specs:
+        if not isinstance(spec, LayerSpec):
+            raise TypeError(f"specs must be of load_tomogram, load_annotation and the like, not {type(spec).__name__}.")
+    adopt_layers_of(viewer)
+    if not viewer.layers:
+        viewer.canvas.overlays.scale_bar.visible = True
+    added = [make_layer(spec, viewer=viewer)[0] for spec in specs]
+    for layer in added:
+        add_layer(viewer, layer)
+    return sorted(added, key=viewer.layers.index)
+
+
+def _is_volume(layer: Layer) -> bool:
+    key = key_of(layer)
+    return key is not None and key.kind != "annotation"
+
+
+def _waits(layer: Layer) -> bool:
+    return bool(about_of(layer).get(_WAITS))
+
+
+def _set_waiting(layer: Layer, waits: bool) -> None:
+    layer.metadata[METADATA_KEY] = about_of(layer) | {_WAITS: waits}

@@ -1,0 +1,176 @@
+"""Which layers are ours, where a layer belongs in the list, and the only way into it and out of it.
+
+A layer is ours if its tag names it: a duplicate that a user makes carries the tag of the original, and is theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal, NamedTuple, TypeVar
+
+from napari.components import ViewerModel
+from napari.components.layerlist import LayerList
+from napari.layers import Image, Labels, Layer, Points, Surface, Vectors
+
+from napari_cryoet.layers.specs import METADATA_KEY
+from napari_cryoet.wording import count_text, joined, plain
+
+Kind = Literal["tomogram", "annotation", "tilt series"]
+Real = TypeVar("Real", ViewerModel, LayerList)
+
+_ID_FIELDS: dict[Kind, str] = {
+    "tomogram": "tomogram_id",
+    "annotation": "annotation_file_id",
+    "tilt series": "tilt_series_id",
+}
+#: From bottom to top, across runs.
+_RANKS = (Image, Labels, Surface, Vectors, Points)
+_MARKED = frozenset({"other_alignment", "unknown_alignment"})
+
+
+class LayerKey(NamedTuple):
+    """What a layer shows: a tomogram, an annotation file or a tilt series of the portal."""
+
+    kind: Kind
+    id: int
+
+
+# in the list
+
+
+def add_layer(layers: ViewerModel | LayerList, layer: Layer, *, above: Layer | None = None) -> None:
+    """Add a layer to a viewer: tomograms lie below masks, meshes, arrows and points, in this order.
+
+    Parameters
+    ----------
+    layers
+        A viewer, or its list of layers.
+    above
+        Add it directly above this layer instead.
+    """
+    layers = getattr(layers, "layers", layers)
+    layers.insert(_place_for(layer, layers) if above is None else layers.index(above) + 1, layer)
+
+
+def remove_layer(layers: ViewerModel | LayerList, layer: Layer) -> None:
+    """Remove a layer from a viewer, if it is there."""
+    layers = getattr(layers, "layers", layers)
+    if layer in layers:
+        layers.remove(layer)
+
+
+def _place_for(layer: Layer, layers: LayerList) -> int:
+    """Above all layers of lower rank, and above those of its own rank that follow directly."""
+    rank, ranks = _rank(layer), [_rank(other) for other in layers]
+    place = max((i + 1 for i, other in enumerate(ranks) if other < rank), default=0)
+    while place < len(ranks) and ranks[place] == rank:
+        place += 1
+    return place
+
+
+def _rank(layer: Layer) -> int:
+    return next((rank for rank, kind in enumerate(_RANKS) if isinstance(layer, kind)), len(_RANKS))
+
+
+def active_layer(layers: LayerList) -> Layer | None:
+    """The active layer itself: napari's selection gives plugins a proxy that equals it and hides its private parts."""
+    active = layers.selection.active
+    return None if active is None else next((layer for layer in layers if layer == active), None)
+
+
+def real(proxy: Real) -> Real:
+    """The viewer or list behind one of the proxies that napari gives plugins."""
+    own: Real = getattr(proxy, "__wrapped__", proxy)
+    return own
+
+
+# ours
+
+
+def tag(layer: Layer, key: LayerKey, run_id: object, *, is_main_layer: bool) -> None:
+    """Make a layer ours."""
+    layer.metadata[METADATA_KEY] = about_of(layer) | {
+        _ID_FIELDS[key.kind]: key.id,
+        "group": run_id,
+        "is_main_layer": is_main_layer,
+        "layer_id": str(layer.unique_id),
+    }
+
+
+def about_of(layer: Layer) -> dict[str, Any]:
+    """What we know of a layer, whoever made it; empty where we don't."""
+    about = layer.metadata.get(METADATA_KEY)
+    return about if isinstance(about, dict) else {}
+
+
+def key_of(layer: Layer) -> LayerKey | None:
+    """What a layer of ours shows; None for anybody else's."""
+    about = about_of(layer)
+    if about.get("layer_id") != str(layer.unique_id):
+        return None
+    for kind, field in _ID_FIELDS.items():
+        if isinstance(about.get(field), int):
+            return LayerKey(kind, about[field])
+    return None
+
+
+def group_of(layer: Layer) -> object:
+    """The id of the run that a layer of ours belongs to."""
+    return about_of(layer).get("group")
+
+
+def is_main(layer: Layer) -> bool:
+    """Whether a layer stands for what it shows; arrows only go with it."""
+    return bool(about_of(layer).get("is_main_layer"))
+
+
+class OwnLayers:
+    """The layers of ours in a viewer, by what they show."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._layers = viewer.layers
+
+    def __iter__(self) -> Iterator[Layer]:
+        return (layer for layer in self._layers if key_of(layer) is not None)
+
+    def of(self, key: LayerKey) -> list[Layer]:
+        """The layers that show something, the main one first."""
+        found = [layer for layer in self if key_of(layer) == key]
+        return sorted(found, key=lambda layer: not is_main(layer))
+
+    def main(self, key: LayerKey) -> Layer | None:
+        """The main layer of something; None where it isn't in the viewer."""
+        return next((layer for layer in self.of(key) if is_main(layer)), None)
+
+    def keys(self) -> set[LayerKey]:
+        """Everything that has a layer."""
+        return {key for layer in self if is_main(layer) and (key := key_of(layer)) is not None}
+
+    def strangers(self) -> list[Layer]:
+        """The layers that aren't ours."""
+        return [layer for layer in self._layers if key_of(layer) is None]
+
+
+# alignments
+
+
+def misfit_remark(tomogram: Layer, layers: Iterable[Layer]) -> str:
+    """Which annotations of a tomogram's run were made on another alignment and don't say so in their names."""
+    here = about_of(tomogram).get("alignment_id")
+    misfits = [layer for layer in layers if group_of(layer) == group_of(tomogram) and _is_misfit(layer, here)]
+    if not misfits:
+        return ""
+    alignments = sorted({f"AL-{about_of(layer)['alignment_id']}" for layer in misfits})
+    what = f"“{plain(misfits[0].name)}” was" if len(misfits) == 1 else f"{count_text(len(misfits), 'annotation')} were"
+    return (
+        f"{what} made on another alignment ({joined(*alignments)}): the positions don't fit this tomogram (AL-{here})."
+    )
+
+
+def _is_misfit(layer: Layer, alignment_id: object) -> bool:
+    key, about = key_of(layer), about_of(layer)
+    there, fit = about.get("alignment_id"), about.get("fit")
+    is_annotation = key is not None and key.kind == "annotation" and is_main(layer)
+    is_known = isinstance(there, int) and isinstance(alignment_id, int)
+    is_marked = isinstance(fit, dict) and fit.get("kind") in _MARKED
+    return is_annotation and is_known and there != alignment_id and not is_marked
