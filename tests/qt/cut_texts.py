@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_cryoet._qt.widgets.elided_combo import _Elided, fitted
 from napari_cryoet._qt.widgets.labels import ElidedLabel, TwoLineLabel
+from napari_cryoet._qt.widgets.layer_combo import LayerCombo
 
 _EDGE_PX = 2  # Qt leaves so much beside the text of a field
 
@@ -46,7 +47,7 @@ def _cut_in(widget: QWidget) -> list[str]:
             return [] if _holds_line(widget.lineEdit(), widget.text()) else [widget.text()]
         case QComboBox():
             is_whole = fitted(widget) == widget.currentText()
-            is_elided = bool(widget.findChildren(_Elided))
+            is_elided = isinstance(widget, LayerCombo) or bool(widget.findChildren(_Elided))
             return [] if is_whole or is_elided else [widget.currentText()]
         case QPushButton():
             is_whole = _advance(widget, widget.text()) <= _room_of(widget).width()

@@ -268,7 +268,7 @@ def test_the_page_is_drawn_in_the_colours_of_the_theme(qtbot, browser, viewer_mo
     open_deposition(qtbot, browser, 10310)
     tree = browser.screens.deposition.tree
     picture = tree.viewport().grab().toImage()
-    colors = browser._theme.colors
+    colors = browser.theme.colors
     row = tree.visualRect(index_of(browser, RunRow))
     inside = {picture.pixelColor(x, row.center().y()).name() for x in range(row.left(), row.right())}
     assert colors.background.name() in inside

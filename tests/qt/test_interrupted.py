@@ -78,7 +78,7 @@ def shown(qtbot, dock, truth):
     link.show_annotation(page, next(file for file in page.annotation_files if file.id == MASK.id))
     qtbot.waitUntil(lambda: MASK in link.shown())
     layers = {key: link.layers_of(key)[0] for key in (TOMOGRAM, MASK)}
-    shown = SimpleNamespace(dock=dock, viewer=dock._viewer, strip=dock.screens.status, layers=layers, truth=truth)
+    shown = SimpleNamespace(dock=dock, viewer=dock.viewer, strip=dock.screens.status, layers=layers, truth=truth)
     wait_exact(qtbot, shown)
     return shown
 

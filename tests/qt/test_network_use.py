@@ -222,7 +222,7 @@ def test_coarse_only_fetches_the_coarsest_level_until_more_is_asked_for(qtbot, d
     qtbot.waitUntil(lambda: strip_says(dock, "exact"))
     assert finest_blocks(served)
     assert not strip.action.isVisible()
-    dock._viewer.dims.set_current_step(0, 6)  # full detail was asked for of what was on screen
+    dock.viewer.dims.set_current_step(0, 6)  # full detail was asked for of what was on screen
     qtbot.waitUntil(lambda: strip_says(dock, "coarse only"))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from napari_cryoet._qt.widgets.notice_bar import NoticeBar
-from napari_cryoet._qt.widgets.styling import style_sheet
+from napari_cryoet._qt.widgets.theme import style_sheet
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ def end(views: OrthoViews) -> None:
 
 def as_at_first(widget: OrthoViews) -> OrthoViews:
     """The widget as it is at first, whatever layers there are."""
-    dims = widget._viewer.dims
+    dims = widget.viewer.dims
     widget.resize(700, 300)
     widget.link.setChecked(False)
     dims.margin_left = dims.margin_right = (0.0,) * dims.ndim
@@ -72,14 +72,14 @@ def as_at_first(widget: OrthoViews) -> OrthoViews:
 @pytest.fixture
 def emptied(widget):
     """The widget as it is at first, on a viewer without layers."""
-    widget._viewer.layers.clear()
+    widget.viewer.layers.clear()
     yield as_at_first(widget)
-    widget._viewer.layers.clear()
+    widget.viewer.layers.clear()
 
 
 @pytest.fixture
 def main(widget) -> ViewerModel:
-    return widget._viewer
+    return widget.viewer
 
 
 @pytest.fixture

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from qtpy.QtGui import QColor
 
-from napari_cryoet._qt.widgets.styling import PLACEHOLDER_SHARE
-from napari_cryoet._qt.widgets.theme import KEPT_COLOR, REJECTED_COLOR, blend, colors_of
+from napari_cryoet._qt.widgets.theme import KEPT_COLOR, PLACEHOLDER_SHARE, REJECTED_COLOR, blend, colors_of
 
 
 def contrast(one: QColor, other: QColor) -> float:

@@ -100,8 +100,8 @@ def test_a_tick_opens_a_window_that_streams_and_leaves_the_tomogram_as_it_was(qt
     qtbot.waitUntil(lambda: TOMOGRAM in dock.link.shown(), timeout=LONG_MS)
     dock.window().resize(1100, 600)  # wider than its docks will ever need, so that it doesn't grow under the other one
     qtbot.waitUntil(lambda: dock.window().frameGeometry().width() >= 1100, timeout=LONG_MS)
-    dims = dock._viewer.dims
-    before = dims.range, dims.point, dims.axis_labels, list(dock._viewer.layers)
+    dims = dock.viewer.dims
+    before = dims.range, dims.point, dims.axis_labels, list(dock.viewer.layers)
     window = open_series(qtbot, dock)
     layer = window.link.layers_of(SERIES)[0]
 
@@ -110,7 +110,7 @@ def test_a_tick_opens_a_window_that_streams_and_leaves_the_tomogram_as_it_was(qt
         assert np.array_equal(layer._slice.image.raw, images[2])
 
     qtbot.waitUntil(is_exact, timeout=LONG_MS)
-    assert (dims.range, dims.point, dims.axis_labels, list(dock._viewer.layers)) == before
+    assert (dims.range, dims.point, dims.axis_labels, list(dock.viewer.layers)) == before
     assert layer.axis_labels == ("tilt", "y", "x")
     assert layer.name == "TS_026 · tilt series · 3.37 Å"
     assert layer.metadata[METADATA_KEY]["tilt_angles_degree"] == list(ANGLES)

@@ -94,7 +94,7 @@ def test_levels_are_offered_in_3d_with_what_they_cost(qtbot, dock):
     show(qtbot, dock, TOMOGRAM)
     strip = dock.screens.status
     assert not strip.levels.isVisible()
-    dock._viewer.dims.ndisplay = 3
+    dock.viewer.dims.ndisplay = 3
     qtbot.waitUntil(strip.levels.isVisible)
     assert strip.levels.accessibleName().startswith("3D detail: level 2, ")
     menu = drop_levels(qtbot, dock)
@@ -104,14 +104,14 @@ def test_levels_are_offered_in_3d_with_what_they_cost(qtbot, dock):
     assert texts[0].endswith("KB (shown)")
     assert [text[-3:] for text in texts[1:]] == [" MB", " MB"]
     menu.close()
-    dock._viewer.dims.ndisplay = 2
+    dock.viewer.dims.ndisplay = 2
     qtbot.waitUntil(lambda: not strip.levels.isVisible())
 
 
 @pytest.mark.parametrize("key", [TOMOGRAM])
 def test_a_level_is_chosen_by_keys_and_streams(qtbot, dock, key):
     layer = show(qtbot, dock, key)
-    dock._viewer.dims.ndisplay = 3
+    dock.viewer.dims.ndisplay = 3
     wait_exact(qtbot, dock, key, (2, 128, 128))
     take(qtbot, drop_levels(qtbot, dock), 1)
     assert layer.locked_data_level == 1
@@ -124,12 +124,12 @@ def test_what_was_chosen_in_3d_leaves_planes_alone_and_comes_back(qtbot, dock):
     layer = show(qtbot, dock, TOMOGRAM)
     dock.volumes.choose(TOMOGRAM, 0)
     assert layer.locked_data_level is None
-    dock._viewer.dims.ndisplay = 3
+    dock.viewer.dims.ndisplay = 3
     assert layer.locked_data_level == 0
     wait_exact(qtbot, dock, TOMOGRAM, (8, 512, 512))
-    dock._viewer.dims.ndisplay = 2
+    dock.viewer.dims.ndisplay = 2
     assert layer.locked_data_level is None
-    dock._viewer.dims.ndisplay = 3
+    dock.viewer.dims.ndisplay = 3
     assert layer.locked_data_level == 0
 
 
@@ -140,12 +140,12 @@ def test_the_finest_level_that_costs_little_fills_in_unasked_and_leaves_planes_a
     assert dock.volumes.chosen(key) == 1
     assert layer.locked_data_level is None
     for _ in range(2):
-        dock._viewer.dims.ndisplay = 3
+        dock.viewer.dims.ndisplay = 3
         assert layer.locked_data_level == 1
         wait_exact(qtbot, dock, key, (4, 256, 256))
         assert np.array_equal(layer._slice.image.raw, pyramid_of(layer.data).read(1))
         assert "level 1" in dock.screens.status.levels.accessibleName()
-        dock._viewer.dims.ndisplay = 2
+        dock.viewer.dims.ndisplay = 2
         assert layer.locked_data_level is None
 
 
@@ -154,7 +154,7 @@ def test_coarse_only_leaves_volumes_at_their_coarsest_level(qtbot, dock):
     save_data(coarse_only=True)
     dock.network.look()
     layer = show(qtbot, dock, TOMOGRAM)
-    dock._viewer.dims.ndisplay = 3
+    dock.viewer.dims.ndisplay = 3
     wait_exact(qtbot, dock, TOMOGRAM, (2, 128, 128))
     assert layer.locked_data_level is None
 
@@ -163,7 +163,7 @@ def test_a_level_that_was_chosen_outright_comes_in_spite_of_coarse_only(qtbot, d
     save_data(coarse_only=True)
     dock.network.look()
     show(qtbot, dock, TOMOGRAM)
-    dock._viewer.dims.ndisplay = 3
+    dock.viewer.dims.ndisplay = 3
     dock.volumes.choose(TOMOGRAM, 1)
     wait_exact(qtbot, dock, TOMOGRAM, (4, 256, 256))
 
@@ -173,7 +173,7 @@ def test_what_is_too_large_says_for_what_and_cannot_be_chosen(qtbot, dock, monke
         monkeypatch.setattr(module, "largest_texture_side", lambda: 300)
     monkeypatch.setattr(volume_detail, "_USABLE_SHARE", 1e-9)
     show(qtbot, dock, TOMOGRAM)
-    dock._viewer.dims.ndisplay = 3
+    dock.viewer.dims.ndisplay = 3
     menu = drop_levels(qtbot, dock)
     actions = offered(menu)
     assert actions["level 0"].text().endswith("too large for this graphics card (512 of 300 voxels a side)")

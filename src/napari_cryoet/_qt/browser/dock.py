@@ -9,7 +9,6 @@ from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QHideEvent, QKeySequence, QShortcut
 from qtpy.QtWidgets import QFileDialog, QSizePolicy, QWidget
 
-from napari_cryoet._qt.browser.activity import Activity
 from napari_cryoet._qt.browser.caption_desk import CaptionDesk
 from napari_cryoet._qt.browser.download_dialog import DownloadDialog
 from napari_cryoet._qt.browser.finder import Finder
@@ -26,12 +25,10 @@ from napari_cryoet._qt.ortho.ortho_views import open_ortho_views
 from napari_cryoet._qt.review.review_opening import review_picks
 from napari_cryoet._qt.streaming.detail import Detail
 from napari_cryoet._qt.streaming.volume_detail import VolumeDetail
-from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet._qt.tasks import Job
 from napari_cryoet._qt.warming import warm_up
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.message_panel import MessagePanel
-from napari_cryoet._qt.widgets.styling import style_sheet
-from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.files import without_login
 
@@ -70,8 +67,6 @@ class PortalBrowser(Dock):
         What is remembered between sessions.
     """
 
-    tab_name = "Portal"
-
     def __init__(
         self,
         napari_viewer: napari.Viewer,
@@ -79,19 +74,13 @@ class PortalBrowser(Dock):
         open_portal: OpenPortal = open_any,
         memory: Memory | None = None,
     ) -> None:
-        super().__init__()
-        self.setObjectName("PortalBrowser")
-        self.setAccessibleName("CryoET Data Portal")
+        super().__init__(napari_viewer, "CryoET Data Portal", tab_name="Portal")
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)  # else napari adds empty room
-        self._viewer = napari_viewer
         self._memory = memory or Memory()
         self._download: DownloadDialog | None = None
-        self.tasks = Tasks(self)
         self.session = Session(self.tasks, open_portal, self)
-        self._theme = Theme(napari_viewer, self)
         self._thumbnails = Thumbnails(self.tasks, self.session.picture_reader(), self)
-        self._activity = Activity(self.tasks, self)
-        self.screens = Screens(self, self._theme, self._thumbnails)
+        self.screens = Screens(self, self.theme, self._thumbnails)
         self.navigator = Navigator(self.screens, self.session, self)
         self.link = LayerManager(napari_viewer, self.tasks, parent=self)
         self.detail = Detail(napari_viewer, self.link, self)
@@ -99,14 +88,13 @@ class PortalBrowser(Dock):
         run, notice = self.screens.run, self.screens.notice
         self.desk = LayerDesk(self.link, run, notice, self.tasks, volumes=self.volumes, parent=self)
         self.caption_desk = CaptionDesk(run, notice, self.tasks, parent=self)
-        self.tilt_desk = TiltDesk(run, notice, self._theme, parent=self)
+        self.tilt_desk = TiltDesk(run, notice, self.theme, parent=self)
         self.volume_watch = VolumeWatch(self.link, self.screens.status, self.volumes, self)
         self.stream_watch = StreamWatch(self.link, self.screens.status, self.detail, self)
         self.network = NetworkUse(self._memory, self)
         self.finder = Finder(self.screens, self.session, self.navigator, self)
         self._connect()
         self._add_keys()
-        self._on_theme()
         self._recall()
 
     def use_source(self, source: str | Path) -> None:
@@ -133,11 +121,6 @@ class PortalBrowser(Dock):
         if event is not None and not event.spontaneous() and not top.isVisible():
             self.tilt_desk.close()
 
-    def put_away(self) -> None:
-        """End every task."""
-        self.link.stop()
-        self.tasks.stop_all()
-
     def close_down(self) -> None:
         """End every task and hear no more of the viewer, for good."""
         self.session.close()
@@ -146,8 +129,7 @@ class PortalBrowser(Dock):
         self.volumes.close()
         self.detail.close()
         self.link.close()
-        self.tasks.close()
-        self._theme.close()
+        super().close_down()
 
     def _connect(self) -> None:
         screens, session = self.screens, self.session
@@ -161,11 +143,10 @@ class PortalBrowser(Dock):
         session.opening.connect(lambda _source: warm_up(self.tasks))  # while its answer is waited for
         self.navigator.run_arrived.connect(self._on_run)
         screens.run.download_requested.connect(self._on_download)
-        screens.run.planes_requested.connect(lambda: open_ortho_views(self._viewer))
+        screens.run.planes_requested.connect(lambda: open_ortho_views(self.viewer))
         self._connect_network()
-        self.desk.review_requested.connect(lambda layer: review_picks(self._viewer, layer))
+        self.desk.review_requested.connect(lambda layer: review_picks(self.viewer, layer))
         self.tasks.unhandled.connect(screens.notice.show_error)
-        self._theme.changed.connect(self._on_theme)
 
     def _connect_network(self) -> None:
         bar, network = self.screens.source_bar, self.network
@@ -259,6 +240,3 @@ class PortalBrowser(Dock):
 
     def _on_download_closed(self, _result: int) -> None:
         self._download = None
-
-    def _on_theme(self) -> None:
-        self.setStyleSheet(style_sheet(self._theme.colors))

@@ -26,7 +26,6 @@ from napari_cryoet._qt.streaming.detail import Detail
 from napari_cryoet._qt.streaming.napari_internals import delete_in_own_canvas, forget_place
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.widgets.labels import plain_label
-from napari_cryoet._qt.widgets.styling import style_sheet
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.portal.pages import RunPage
@@ -78,8 +77,7 @@ class TiltWindow(QObject):
         self.link.changed.connect(self._on_changed)
         self.link.failed.connect(lambda _key, error: self._fail(error))
         self.stream_watch.switch_requested.connect(self.switch_requested)
-        self._theme.changed.connect(self._on_theme)
-        self._on_theme()
+        self._theme.style(self.panel)
 
     @property
     def is_shown(self) -> bool:
@@ -157,9 +155,6 @@ class TiltWindow(QObject):
             angles = about.get("tilt_angles_degree")
             self.panel.label.setText(tilt_text(step, n_images, angles, about.get("warnings", ())))
 
-    def _on_theme(self) -> None:
-        self.panel.setStyleSheet(style_sheet(self._theme.colors))
-
 
 class TiltPanel(QWidget):
     """Which image is shown at which tilt, and how its picture is coming along."""
@@ -168,7 +163,6 @@ class TiltPanel(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setObjectName("PortalBrowser")  # so that the dock's rules hold here too
         self.label = plain_label(name="tiltText")
         self.label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.strip = StatusStrip()

@@ -7,22 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Layer, Points
-from qtpy.QtCore import QSignalBlocker, QSize
+from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QDoubleSpinBox, QFormLayout, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout
 
-from napari_cryoet._qt.browser.activity import Activity
 from napari_cryoet._qt.check.check_results import CheckResults
 from napari_cryoet._qt.check.layer_volume import are_picks, is_volume, picks_in, volume_of
 from napari_cryoet._qt.layers.grid_watch import GridWatch
 from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.layers.own_color import taken_colors
 from napari_cryoet._qt.picks.picks_in_volume import lacks_unit
-from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet._qt.tasks import Job
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.labels import ElidedLabel, roomy
-from napari_cryoet._qt.widgets.layer_box import NO_PICKS, NO_TOMOGRAM, LayerBox
-from napari_cryoet._qt.widgets.styling import style_sheet
-from napari_cryoet._qt.widgets.theme import Theme
+from napari_cryoet._qt.widgets.layer_combo import NO_PICKS, NO_TOMOGRAM, LayerCombo
 from napari_cryoet.appearance.colors import own_color
 from napari_cryoet.check.findings import Findings, check_picks, diameter_of
 from napari_cryoet.exceptions import CryoETError
@@ -55,33 +52,26 @@ class CheckDock(Dock):
         The viewer whose layers are checked.
     """
 
-    tab_name = "Check"
-
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__()
-        self.setObjectName("CheckDock")
-        self.setAccessibleName("Check picks")
-        self._viewer = napari_viewer
-        self.tasks = Tasks(self)
-        self._theme = Theme(napari_viewer, self)
-        self._activity = Activity(self.tasks, self)
+        super().__init__(napari_viewer, "Check picks", tab_name="Check")
         #: What the field shows unless a person says it, and the diameter that is meant; None where nobody knows one.
         self._suggested: tuple[float, float | None] = (0.0, None)
         self._checked: tuple[Points, Image, Findings] | None = None
         self._unit_watch = GridWatch(self)
         self._asks_for_spacing = False
-        self.points = LayerBox(napari_viewer, are_picks, "The picks to check", NO_PICKS)
-        self.image = LayerBox(napari_viewer, is_volume, "The tomogram that they lie in", NO_TOMOGRAM)
+        self.points = LayerCombo(napari_viewer, are_picks, "The picks to check", NO_PICKS)
+        self.image = LayerCombo(napari_viewer, is_volume, "The tomogram that they lie in", NO_TOMOGRAM)
         self.spacing = QDoubleSpinBox()
         self.diameter_nm = QDoubleSpinBox()
         self._form = QFormLayout()
         self.run = QPushButton("Check")
         self.progress = QProgressBar()
         self.doing = ElidedLabel()
-        self.results = CheckResults(self._theme)
+        self.results = CheckResults(self.theme)
+        for end in (self._unit_watch.watch, self.points.close_down, self.image.close_down):
+            self.at_close(end)
         self._lay_out()
         self._connect()
-        self._on_theme()
         self._on_picks()
         self._on_image_choice()
 
@@ -123,22 +113,6 @@ class CheckDock(Dock):
             failed=self._show_error,
             title=f"Checking {plain(points.name)}",
         )
-
-    def sizeHint(self) -> QSize:
-        """As wide as the other dock."""
-        return QSize(360, 480)
-
-    def put_away(self) -> None:
-        """End the check."""
-        self.tasks.stop_all()
-
-    def close_down(self) -> None:
-        """End the check and hear no more of the viewer, for good."""
-        self.tasks.close()
-        self._unit_watch.watch()
-        self.points.close_down()
-        self.image.close_down()
-        self._theme.close()
 
     def _lay_out(self) -> None:
         self.diameter_nm.setRange(1, 1000)
@@ -191,7 +165,6 @@ class CheckDock(Dock):
         self.tasks.said.connect(self._on_said)
         self.results.copy_requested.connect(self._add_copy)
         self.results.select_requested.connect(self._select)
-        self._theme.changed.connect(self._on_theme)
 
     def _on_run(self) -> None:
         if self.tasks.is_running(_KEY):
@@ -301,23 +274,20 @@ class CheckDock(Dock):
             "diameter_angstrom": found.diameter_angstrom,
             "spacing_angstrom": found.frame.mean_spacing,
         }
-        color = own_color(taken_colors(self._viewer.layers))
+        color = own_color(taken_colors(self.viewer.layers))
         specs = [points_spec(picks, common, name=name, color=color, **sizes)]
         arrows = arrows_spec(picks, common, name=f"{name} · orientation", color=color, **sizes)
-        added = add_layers(self._viewer, specs if arrows is None else [*specs, arrows])
-        self._viewer.layers.selection.active = added[-1]
+        added = add_layers(self.viewer, specs if arrows is None else [*specs, arrows])
+        self.viewer.layers.selection.active = added[-1]
 
     def _select(self, rows: Any, _which: str) -> None:
         """Select picks in their layer, if it still holds those that were checked."""
         if self._checked is None or self._is_outdated():
             return
         points, _, _ = self._checked
-        self._viewer.layers.selection.active = points
+        self.viewer.layers.selection.active = points
         points.selected_data = {int(row) for row in rows}
         points.mode = "select"
-
-    def _on_theme(self) -> None:
-        self.setStyleSheet(style_sheet(self._theme.colors, self.objectName()))
 
 
 def _are_same(points: Points, image: Image, found: Findings) -> bool:

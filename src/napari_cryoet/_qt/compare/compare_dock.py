@@ -7,23 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.layers import Layer
-from qtpy.QtCore import QSize
 from qtpy.QtWidgets import QFileDialog, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from napari_cryoet._qt.browser.activity import Activity
 from napari_cryoet._qt.compare.compare_form import CompareForm
 from napari_cryoet._qt.compare.compare_results import CompareResults
 from napari_cryoet._qt.files.asking import agrees_to_replace
 from napari_cryoet._qt.files.saving_names import with_ending
 from napari_cryoet._qt.layers.manager import add_layers
-from napari_cryoet._qt.tasks import NOT_AWAITED, Job, Tasks, UnexpectedError
+from napari_cryoet._qt.tasks import NOT_AWAITED, Job, UnexpectedError
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.flow_row import FlowRow
 from napari_cryoet._qt.widgets.labels import plain_label, roomy
 from napari_cryoet._qt.widgets.message_panel import copy_text
 from napari_cryoet._qt.widgets.scrolling import ScrollingPage
-from napari_cryoet._qt.widgets.styling import style_sheet
-from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.comparison.comparing import compare
 from napari_cryoet.comparison.masks import PicksInMask
 from napari_cryoet.comparison.picks import PicksComparison
@@ -56,17 +52,10 @@ class CompareDock(Dock):
         The viewer whose layers are compared.
     """
 
-    tab_name = "Compare"
-
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__()
-        self.setObjectName("CompareDock")
-        self.setAccessibleName("Compare annotations")
-        self._viewer = napari_viewer
-        self._theme = Theme(napari_viewer, self)
-        self.tasks = Tasks(self)
-        self._activity = Activity(self.tasks, self)
+        super().__init__(napari_viewer, "Compare annotations", tab_name="Compare")
         self.form = CompareForm(napari_viewer)
+        self.at_close(self.form.close_down)
         self.comparison: Comparison | None = None
         self._pair: tuple[Layer | None, Layer | None] = (None, None)  # that is chosen
         self._without_spacing = ""  # of the two, those whose voxels nobody knows the width of
@@ -78,26 +67,11 @@ class CompareDock(Dock):
         self.stop = QPushButton("Stop")
         self.bar = QProgressBar()
         self.message = plain_label(name="compareMessage")
-        self.results = CompareResults(self._theme)
+        self.results = CompareResults(self.theme)
         self._lay_out()
         self._connect()
         self._on_theme()
         self._on_form()
-
-    def sizeHint(self) -> QSize:
-        """As wide as the other docks."""
-        return QSize(380, 720)
-
-    def put_away(self) -> None:
-        """End the task."""
-        self.tasks.stop_all()
-        self._set_state()
-
-    def close_down(self) -> None:
-        """End the task, for good."""
-        self.tasks.close()
-        self.form.close_down()
-        self._theme.close()
 
     def save_json(self, path: Path) -> None:
         """Write all numbers and where both sides come from into a file, which isn't waited for."""
@@ -198,11 +172,11 @@ class CompareDock(Dock):
         if not isinstance(self.comparison, PicksComparison | PicksInMask):
             return
         layer = self._shown.get(number)
-        if layer is None or layer not in self._viewer.layers:
-            layer = add_layers(self._viewer, [comparison_layers(self.comparison)[number]])[0]
+        if layer is None or layer not in self.viewer.layers:
+            layer = add_layers(self.viewer, [comparison_layers(self.comparison)[number]])[0]
             self._shown[number] = layer
         layer.visible = True
-        self._viewer.layers.selection.active = layer
+        self.viewer.layers.selection.active = layer
 
     def _on_copy(self) -> None:
         if self.comparison is not None:
@@ -251,11 +225,10 @@ class CompareDock(Dock):
         self.results.layer_requested.connect(self._on_layer_requested)
         self.results.copy_requested.connect(self._on_copy)
         self.results.save_requested.connect(self._on_save)
-        self._theme.changed.connect(self._on_theme)
+        self.theme.changed.connect(self._on_theme)
 
     def _on_theme(self) -> None:
-        self.results.set_outline(self._theme.colors.dim)
-        self.setStyleSheet(style_sheet(self._theme.colors, self.objectName()))
+        self.results.set_outline(self.theme.colors.dim)
 
     def _lay_out(self) -> None:
         self.bar.setRange(0, _STEPS)

@@ -22,7 +22,7 @@ from napari_cryoet._qt.compare.comparable import (
 )
 from napari_cryoet._qt.layers.grid_watch import GridWatch
 from napari_cryoet._qt.widgets.elided_combo import elide_middle
-from napari_cryoet._qt.widgets.layer_box import NO_ANNOTATION, named_layers
+from napari_cryoet._qt.widgets.layer_combo import NO_ANNOTATION, named_layers
 from napari_cryoet._qt.widgets.wrapped_tick import wrap_words
 from napari_cryoet.comparison.masks import Mask
 from napari_cryoet.comparison.match import Method

@@ -24,8 +24,7 @@ from qtpy.QtWidgets import (
 from napari_cryoet._qt.streaming.volumes_shown import ShownVolume
 from napari_cryoet._qt.widgets.elided_combo import elide_middle
 from napari_cryoet._qt.widgets.labels import plain_label
-from napari_cryoet._qt.widgets.styling import style_sheet
-from napari_cryoet._qt.widgets.theme import Colors
+from napari_cryoet._qt.widgets.theme import Colors, style_sheet
 from napari_cryoet.exceptions import Context
 from napari_cryoet.layers.specs import MAX_SPACING_ANGSTROM
 from napari_cryoet.wording import spacing_text
@@ -79,10 +78,9 @@ class ContextDialog(QDialog):
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle("What this file doesn't say")
-        self.setObjectName("contextDialog")
         self.setMinimumWidth(360)
         if colors is not None:
-            self.setStyleSheet(style_sheet(colors, "contextDialog"))
+            self.setStyleSheet(style_sheet(colors))
         self._missing, self._volumes = frozenset(missing), tuple(volumes)
         self.message = plain_label(message, name="contextMessage")
         self.tomogram = QComboBox()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Final, Literal, get_args
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -12,23 +12,20 @@ from magicgui.types import FileDialogMode
 from magicgui.widgets import CheckBox, ComboBox, FileEdit, LineEdit
 from napari.layers import Points
 from napari.viewer import Viewer
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QFormLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_cryoet._qt.browser.activity import Activity
 from napari_cryoet._qt.files.context_dialog import Answer, ContextDialog
 from napari_cryoet._qt.picks.layer_picks import placed_picks_of
 from napari_cryoet._qt.picks.orientation_display import active_points
 from napari_cryoet._qt.streaming.volumes_shown import shown_volumes
-from napari_cryoet._qt.tasks import NOT_AWAITED, Tasks
+from napari_cryoet._qt.tasks import NOT_AWAITED
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.elided_combo import elide_middle
 from napari_cryoet._qt.widgets.flow_row import FlowRow
 from napari_cryoet._qt.widgets.labels import plain_label, plain_tooltip, roomy
-from napari_cryoet._qt.widgets.layer_box import NO_PICKS, named_layers
+from napari_cryoet._qt.widgets.layer_combo import NO_PICKS, named_layers
 from napari_cryoet._qt.widgets.scrolling import ScrollingPage
-from napari_cryoet._qt.widgets.styling import style_sheet
-from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.timers import single_shot
 from napari_cryoet._qt.widgets.wrapped_tick import wrap_words
 from napari_cryoet.exceptions import CryoETError, ExistsError
@@ -72,21 +69,15 @@ class ExportPicks(Dock):
         Whose layers are offered.
     """
 
-    tab_name = "Export"
-
-    def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("ExportPicks")
-        self.setAccessibleName("Export picks")
-        self._viewer = napari_viewer
-        self._theme = Theme(napari_viewer, self)
-        self.tasks = Tasks(self)
-        self._activity = Activity(self.tasks, self)
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__(napari_viewer, "Export picks", tab_name="Export")
         self._said: WeakKeyDictionary[Points, Answer] = WeakKeyDictionary()
         self._followed: Points | None = None
         self._just_written: Path | None = None
         self._known_losses: tuple[Picks, PickFormat, tuple[str, ...]] | None = None
         self._refresh_soon = single_shot(self, _SETTLE_MS, self.refresh)
+        self.at_close(self._refresh_soon.stop)
+        self.at_close(lambda: self._follow(None))
         self.layer = ComboBox(label="Picks", choices=self._choices)
         self.which = ComboBox(label="Which", choices=list(get_args(Which)))
         self.format = ComboBox(label="Format", choices=[(TITLES[name], name) for name in FORMATS])
@@ -100,7 +91,6 @@ class ExportPicks(Dock):
         self.message = plain_label(name="exportMessage")
         self._lay_out()
         self._connect()
-        self._on_theme()
         self._on_layers()
         self._on_format(self.format.value)
 
@@ -128,23 +118,6 @@ class ExportPicks(Dock):
             self.message.setText(f"This layer can't be exported: {error}.")
             return None
         return None if picks is None else _completed(picks, self._said.get(layer, Answer()))
-
-    def sizeHint(self) -> QSize:
-        """As wide as the other docks."""
-        return QSize(360, 480)
-
-    def put_away(self) -> None:
-        """End what runs, and hear no more of the viewer."""
-        self.close_down()
-
-    def close_down(self) -> None:
-        """End what runs, and hear no more of the viewer and its layers, for good."""
-        for event in self._list_events():
-            event.disconnect(self._on_layers)
-        self._follow(None)
-        self.tasks.close()
-        self._refresh_soon.stop()
-        self._theme.close()
 
     def _lay_out(self) -> None:
         self.say_more.setAccessibleName("Choose the volume that the picks belong to")
@@ -200,8 +173,9 @@ class ExportPicks(Dock):
         self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
 
     def _connect(self) -> None:
-        for event in self._list_events():
-            event.connect(self._on_layers)
+        events = self.viewer.layers.events
+        for event in (events.inserted, events.removed, events.renamed):
+            self.listen(event, self._on_layers)
         self.layer.changed.connect(self._on_layer)
         self.which.changed.connect(self._on_choice)
         self.format.changed.connect(self._on_format)
@@ -212,17 +186,9 @@ class ExportPicks(Dock):
         self.export.clicked.connect(lambda _checked=False: self._on_export())
         self.tasks.finished.connect(self._on_finished)
         self.tasks.cancelled.connect(lambda _key: self.message.setText(NOT_AWAITED))
-        self._theme.changed.connect(self._on_theme)
-
-    def _on_theme(self) -> None:
-        self.setStyleSheet(style_sheet(self._theme.colors, self.objectName()))
-
-    def _list_events(self) -> tuple[Any, ...]:
-        events = self._viewer.layers.events
-        return events.inserted, events.removed, events.renamed
 
     def _layers(self, _widget: object = None) -> list[Points]:
-        return [layer for layer in self._viewer.layers if isinstance(layer, Points) and layer.ndim == 3]
+        return [layer for layer in self.viewer.layers if isinstance(layer, Points) and layer.ndim == 3]
 
     def _choices(self, _widget: object = None) -> list[tuple[str, Points | None]]:
         choices: list[tuple[str, Points | None]] = [*named_layers(self._layers())]
@@ -233,7 +199,7 @@ class ExportPicks(Dock):
         self.layer.reset_choices()
         if chosen in layers:
             self.layer.value = chosen  # a new name loses what was chosen
-        active = active_points(self._viewer.layers)
+        active = active_points(self.viewer.layers)
         if layers and self._followed not in layers:
             self.layer.value = active if active in layers else layers[0]
         self._follow(self.layer.value)
@@ -342,7 +308,7 @@ class ExportPicks(Dock):
         dialog = ContextDialog(
             f"{TITLES[self.format.value]} needs {' and '.join(MISSING_WORDS[each] for each in missing)}.",
             missing,
-            volumes=shown_volumes(self._viewer.layers),
+            volumes=shown_volumes(self.viewer.layers),
             parent=self,
         )
         if dialog.exec():

@@ -20,7 +20,6 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cryoet._qt.browser.main_window import main_window
 from napari_cryoet._qt.ortho.linked_cameras import LinkedCameras
 from napari_cryoet._qt.ortho.plane_view import PlaneView
 from napari_cryoet._qt.ortho.planes import XZ, YZ, unit_of
@@ -28,8 +27,6 @@ from napari_cryoet._qt.ortho.shared_cursor import SharedCursor
 from napari_cryoet._qt.streaming.napari_internals import delete_in_own_canvas
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_tooltip
-from napari_cryoet._qt.widgets.styling import style_sheet
-from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.timers import single_shot
 from napari_cryoet.wording import count_text, plain
 
@@ -63,19 +60,13 @@ class OrthoViews(Dock):
         Whose layers are shown in further planes. Nothing is added to its list.
     """
 
-    tab_name = "Planes"
-
     opened = Signal()  # both planes show all layers; until then they come one by one, and the window lives on
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        super().__init__()
-        self.setObjectName("PortalBrowser")  # so that the dock's rules hold here too
-        self.setAccessibleName("Orthogonal views")
+        super().__init__(napari_viewer, DOCK_NAME, tab_name="Planes")
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)  # else napari adds empty room
-        self._viewer = napari_viewer
         self._is_closed = self._was_placed = self._has_corner = False
         self._give_corner_back: Callable[[], None] = lambda: None
-        self._theme = Theme(napari_viewer, self)
         self.shared_cursor = SharedCursor(napari_viewer, self)
         self.views = tuple(PlaneView(plane, napari_viewer, self.shared_cursor, parent=self) for plane in (XZ, YZ))
         self.cameras = LinkedCameras(napari_viewer, self.views, self.shared_cursor, self)
@@ -100,10 +91,8 @@ class OrthoViews(Dock):
         self._lay_out()
         self._tell_later = single_shot(self, 0, self._tell)
         self.shared_cursor.moved.connect(self._tell_later.start)
-        for event in self._list_events():
-            event.connect(self._on_layers)
-        self._theme.changed.connect(self._on_theme)
-        self._on_theme()
+        for event in (napari_viewer.layers.events.inserted, napari_viewer.layers.events.removed):
+            self.listen(event, self._on_layers)
         self._tell()
         self._go_on_soon = single_shot(self, 0, self._go_on)
         for view in self.views:
@@ -127,19 +116,11 @@ class OrthoViews(Dock):
         self._tell_later.stop()
         self._go_on_soon.stop()
         self._give_corner_back()
-        for event in self._list_events():
-            event.disconnect(self._on_layers)
         self.cameras.close()
         for view in self.views:
             view.close_down()
         self.shared_cursor.close()
-        self._theme.close()
-
-    def take_out(self) -> None:
-        """Make room before napari lays out its dock, which it puts below the viewer where it was there before."""
-        window = main_window(self._viewer) if hasattr(self._viewer, "window") else None
-        if isinstance(window, QMainWindow):
-            self._make_room(window)
+        super().close_down()
 
     def put_away(self) -> None:
         """The end, too."""
@@ -150,7 +131,7 @@ class OrthoViews(Dock):
         """Begin where the cursor can be moved."""
         self.views[0].setFocus(Qt.FocusReason.OtherFocusReason)
 
-    def lie_in(self, window: QMainWindow, holder: QDockWidget) -> None:
+    def place_in(self, window: QMainWindow, holder: QDockWidget) -> None:
         """Planes of a tomogram are wide and flat: from the side, where napari puts docks, move below the viewer."""
         if holder.isFloating():
             return
@@ -229,10 +210,6 @@ class OrthoViews(Dock):
         self._has_corner, self._give_corner_back = True, give_back
         window.setCorner(corner, Qt.DockWidgetArea.LeftDockWidgetArea)
 
-    def _list_events(self) -> tuple[Any, ...]:
-        events = self._viewer.layers.events
-        return events.inserted, events.removed
-
     def _on_layers(self, _event: Any = None) -> None:
         self._tell_later.start()
 
@@ -249,7 +226,7 @@ class OrthoViews(Dock):
         """Say where the cursor is, and what isn't shown."""
         self.retry.setVisible(any(view.can_go_on for view in self.views))
         left_out = self.views[0].left_out()
-        place = self._place() if len(left_out) < len(self._viewer.layers) else _NOTHING_YET
+        place = self._place() if len(left_out) < len(self.viewer.layers) else _NOTHING_YET
         missing = f"{count_text(len(left_out), 'layer')} not shown here" if left_out else ""
         self.place.setText("  —  ".join(part for part in (plain(place), missing) if part))
         self.place.setToolTip(plain_tooltip("\n".join(plain(sentence) for sentence in left_out)))
@@ -257,12 +234,9 @@ class OrthoViews(Dock):
     def _place(self) -> str:
         """Where the cursor is; axes that nobody named are called as everywhere in cryo-ET."""
         position = self.shared_cursor.position[-3:]
-        named = zip(self._viewer.dims.axis_labels[-3:], "zyx"[-len(position) :], position, strict=False)
+        named = zip(self.viewer.dims.axis_labels[-3:], "zyx"[-len(position) :], position, strict=False)
         told = [f"{plain_name if name.startswith('-') else name} {at:,.0f}" for name, plain_name, at in named]
-        return f"{' · '.join(told)} {unit_of(self._viewer)}".rstrip()
-
-    def _on_theme(self) -> None:
-        self.setStyleSheet(style_sheet(self._theme.colors))
+        return f"{' · '.join(told)} {unit_of(self.viewer)}".rstrip()
 
     def _lay_out(self) -> None:
         top = QHBoxLayout()

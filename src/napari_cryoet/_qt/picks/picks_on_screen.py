@@ -8,7 +8,6 @@ from typing import Any, Final
 import napari
 from magicgui.widgets import ComboBox, FloatSpinBox
 from napari.layers import Points
-from qtpy.QtCore import QSize
 from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QFormLayout,
@@ -28,8 +27,6 @@ from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet._qt.widgets.letters import keep_fitted
 from napari_cryoet._qt.widgets.scrolling import ScrollingPage
-from napari_cryoet._qt.widgets.styling import style_sheet
-from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.timers import single_shot
 from napari_cryoet.appearance.diameters import LARGEST_ANGSTROM, SMALLEST_ANGSTROM
 from napari_cryoet.exceptions import FormatError
@@ -53,18 +50,12 @@ class PicksOnScreen(Dock):
         Whose picks these are.
     """
 
-    tab_name = "On screen"
-
-    def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("PicksOnScreen")
-        self.setAccessibleName("Picks on screen")
-        self._viewer = napari_viewer
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__(napari_viewer, "Picks on screen", tab_name="On screen")
         self._layer: Points | None = None
         self._link: PicksLink | None = None
         self._display: OrientationDisplay | None = None
         self._slabs = slabs_of(napari_viewer)
-        self._is_closed = False
         nm: dict[str, Any] = {"min": 0.0, "step": 1.0}
         self.picks_nm = FloatSpinBox(label="Picks", max=MOST_PICKS_NM, **nm)
         self.density_nm = FloatSpinBox(label="Density", max=0.0, **nm)
@@ -81,9 +72,7 @@ class PicksOnScreen(Dock):
         self.of_layer = plain_label(name="picksLayer")
         self.use = QPushButton("Use these points as picks")
         self.undo, self.redo = QPushButton("Undo"), QPushButton("Redo")
-        self._theme = Theme(napari_viewer, self)
         self._lay_out()
-        self._on_theme()
         self._soon = single_shot(self, 0, self.refresh)
         self._connect()
         self.refresh()
@@ -139,38 +128,13 @@ class PicksOnScreen(Dock):
         self.use.clicked.connect(self._on_use)
         self.undo.clicked.connect(self._on_undo)
         self.redo.clicked.connect(self._on_redo)
-        self._theme.changed.connect(self._on_theme)
         self._slabs.changed.connect(self._soon.start)
-        self._viewer.layers.events.inserted.connect(self._on_layers)
-        self._viewer.layers.events.removed.connect(self._on_layers)
-        self._viewer.layers.selection.events.active.connect(self._on_layers)
-
-    def sizeHint(self) -> QSize:
-        """As wide as the other docks."""
-        return QSize(360, 640)
-
-    def _on_theme(self) -> None:
-        self.setStyleSheet(style_sheet(self._theme.colors, self.objectName()))
-
-    def put_away(self) -> None:
-        """Hear no more of the viewer."""
-        self.close_down()
-
-    def close_down(self) -> None:
-        """Hear no more of the viewer, for good."""
-        if self._is_closed:
-            return
-        self._is_closed = True
-        self._theme.close()
-        self._turn_to(None)
-        self._slabs.changed.disconnect(self._soon.start)
-        for event in (
-            self._viewer.layers.events.inserted,
-            self._viewer.layers.events.removed,
-            self._viewer.layers.selection.events.active,
-        ):
-            event.disconnect(self._on_layers)
-        self._soon.stop()
+        layers = self.viewer.layers
+        for event in (layers.events.inserted, layers.events.removed, layers.selection.events.active):
+            self.listen(event, self._on_layers)
+        self.at_close(self._soon.stop)
+        self.at_close(lambda: self._slabs.changed.disconnect(self._soon.start))
+        self.at_close(lambda: self._turn_to(None))
 
     # what it shows
 
@@ -181,13 +145,13 @@ class PicksOnScreen(Dock):
         self._show_layer()
 
     def _chosen_layer(self) -> Points | None:
-        active = active_points(self._viewer.layers)
+        active = active_points(self.viewer.layers)
         if isinstance(active, Points) and active.ndim == 3:
             return active
         return next(
             (
                 layer
-                for layer in reversed(self._viewer.layers)
+                for layer in reversed(self.viewer.layers)
                 if isinstance(layer, Points) and PICKS_KEY in layer.metadata
             ),
             None,
@@ -202,7 +166,7 @@ class PicksOnScreen(Dock):
                     old.changed.disconnect(self._soon.start)
             self._link = link
             self._display = (
-                orientation_of(layer, self._viewer.layers) if layer is not None and link is not None else None
+                orientation_of(layer, self.viewer.layers) if layer is not None and link is not None else None
             )
             for new in (self._link, self._display):
                 if new is not None:
@@ -264,7 +228,7 @@ class PicksOnScreen(Dock):
             with self.diameter_nm.changed.blocked():
                 self.diameter_nm.value = size
             said = f"For all picks of {object_text(layer)}, also when they are opened again."
-            self._tell(self.size_remark, " ".join(filter(None, (said, remark_on_size(self._viewer.layers, layer)))))
+            self._tell(self.size_remark, " ".join(filter(None, (said, remark_on_size(self.viewer.layers, layer)))))
         else:
             self._tell(
                 self.size_remark, "" if layer is None else "These picks have several sizes, or no known voxel size."
@@ -297,7 +261,7 @@ class PicksOnScreen(Dock):
         if self._layer is None:
             return
         try:
-            show_diameter(self._viewer.layers, self._layer, value)
+            show_diameter(self.viewer.layers, self._layer, value)
         except (ValueError, FormatError) as error:
             self._tell(self.size_remark, plain(str(error)))
 

@@ -25,7 +25,7 @@ from napari_cryoet._qt.review.crop_looks import PLANES, Looks
 from napari_cryoet._qt.widgets.elided_combo import elide_middle
 from napari_cryoet._qt.widgets.flow_row import FlowRow
 from napari_cryoet._qt.widgets.labels import plain_label
-from napari_cryoet._qt.widgets.layer_box import NO_PICKS, NO_TOMOGRAM
+from napari_cryoet._qt.widgets.layer_combo import NO_PICKS, NO_TOMOGRAM
 from napari_cryoet._qt.widgets.letters import keep_fitted
 from napari_cryoet._qt.widgets.timers import single_shot
 from napari_cryoet.review.columns import Order

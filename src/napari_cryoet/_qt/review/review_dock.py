@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtGui import QHideEvent
 
-from napari_cryoet._qt.browser.activity import Activity
 from napari_cryoet._qt.check.layer_volume import are_picks
 from napari_cryoet._qt.layers.grid_watch import GridWatch
 from napari_cryoet._qt.layers.watch import LayerWatch
@@ -53,18 +52,18 @@ class ReviewDock(ReviewJudging):
 
     def __init__(self, napari_viewer: napari.Viewer, *, folder: Path | None = None) -> None:
         super().__init__(napari_viewer)
-        self._viewer = napari_viewer
         self._keeping = ReviewKeeping(folder, self)
         self._layer: ReviewedLayer | None = None
         self._reader: CropReader | None = None
         self._image: Image | None = None
         self._told = ""  # what the last key did
-        self._activity = Activity(self.tasks, self)
         self.measuring = Measuring(self.tasks, self)
         self._recut_soon = single_shot(self, 0, self._recut)
-        self._layer_watch: LayerWatch | None = None
+        self._layer_watch = LayerWatch(napari_viewer, self)
         self._grid_watch = GridWatch(self)
         self._fly_soon = single_shot(self, _KEYS_REST_MS, self._follow_keys)
+        self.at_close(self._layer_watch.close)
+        self.at_close(self._end)
         self._connect()
         self._begin_with_something()
 
@@ -94,7 +93,7 @@ class ReviewDock(ReviewJudging):
             self._list_layers()  # stay with what can't be saved
             return
         self._end()
-        self._image = image or volume_for(list(self._viewer.layers), layer)
+        self._image = image or volume_for(list(self.viewer.layers), layer)
         if layer is not None:
             self._begin(layer)
         self._list_layers()
@@ -106,38 +105,15 @@ class ReviewDock(ReviewJudging):
         if self.review is not None:
             self._keeping.save_soon(self.review)
 
-    def take_out(self) -> None:
-        """List the layers that there are then."""
-        if self._layer_watch is None:
-            self._follow_layers()
-            self._list_layers()
-
-    def put_away(self) -> None:
-        """End the review: save, and let layers look as they did."""
-        self._end()
-        if self._layer_watch is not None:
-            self._layer_watch.close()
-            self._layer_watch = None
-        self.tasks.stop_all()
-
-    def close_down(self) -> None:
-        """End the review for good: save, let layers look as they did, read nothing any more."""
-        self._end()
-        if self._layer_watch is not None:
-            self._layer_watch.close()
-            self._layer_watch = None
-        self.tasks.close()
-        self.theme.close()
-
     def _begin_with_something(self) -> None:
         """The active layer, or the only one there is."""
-        active, choices = active_points(self._viewer.layers), list(filter(are_picks, self._viewer.layers))
+        active, choices = active_points(self.viewer.layers), list(filter(are_picks, self.viewer.layers))
         self.review_layer(active if active in choices else choices[0] if len(choices) == 1 else None)
 
     def _begin(self, layer: Points) -> None:
         reviewed = None
         try:
-            reviewed = ReviewedLayer(self._viewer, layer, self)
+            reviewed = ReviewedLayer(self.viewer, layer, self)
             review = self._keeping.open(layer, reviewed.picks)
         except CryoETError as error:
             if reviewed is not None:
@@ -306,10 +282,6 @@ class ReviewDock(ReviewJudging):
         self._keeping.recovered.connect(self._on_recovered)
         self.tasks.unhandled.connect(self._on_failed)
         self._grid_watch.changed.connect(self._on_grid)
-        self._follow_layers()
-
-    def _follow_layers(self) -> None:
-        self._layer_watch = LayerWatch(self._viewer, self)
         self._layer_watch.changed.connect(self._list_layers)
 
     def _on_decided(self) -> None:
@@ -383,7 +355,7 @@ class ReviewDock(ReviewJudging):
 
     def _list_layers(self) -> None:
         """Offer the layers that there are; what is reviewed ends with its layer."""
-        layers = list(self._viewer.layers)
+        layers = list(self.viewer.layers)
         if self.layer is not None and self.layer not in layers:
             self.review_layer(None)
             return

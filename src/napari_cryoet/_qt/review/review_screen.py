@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
 
@@ -18,14 +18,11 @@ from napari_cryoet._qt.review.review_results import ReviewResults
 from napari_cryoet._qt.review.sheet_model import SheetModel
 from napari_cryoet._qt.review.sheet_view import SheetView
 from napari_cryoet._qt.review.verdict_buttons import VerdictButtons
-from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.flow_row import FlowRow
 from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet._qt.widgets.notice_bar import NoticeBar
 from napari_cryoet._qt.widgets.scrolling import ScrollingPage
-from napari_cryoet._qt.widgets.styling import style_sheet
-from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.review.crops import CropReader
 from napari_cryoet.review.review import Review
 from napari_cryoet.volumes import are_inside
@@ -59,14 +56,8 @@ KEYS: Final = "Shift+K, Shift+X: judge and go on · Space: next undecided · Ent
 class ReviewScreen(Dock):
     """The widgets of the review dock."""
 
-    tab_name = "Review"
-
     def __init__(self, viewer: napari.Viewer) -> None:
-        super().__init__()
-        self.setObjectName("ReviewDock")
-        self.setAccessibleName("Review picks")
-        self.tasks = Tasks(self)
-        self.theme = Theme(viewer, self)
+        super().__init__(viewer, "Review picks", tab_name="Review")
         self.feed = CropFeed(self.tasks, self)
         self.model = SheetModel(self.feed, self)
         self.controls = ReviewControls()
@@ -81,8 +72,6 @@ class ReviewScreen(Dock):
         self.status = StatusStrip(lines=2)
         self._lay_out()
         self.setFocusProxy(self.sheet)  # a click beside the controls, or on a verdict, leaves the keys in the sheet
-        self._on_theme()
-        self.theme.changed.connect(self._on_theme)
 
     def take_keys(self) -> None:
         """Judge at once if there is something to judge."""
@@ -105,10 +94,6 @@ class ReviewScreen(Dock):
 
     def _takes(self, event: QKeyEvent) -> bool:
         return not self.sheet.isHidden() and self.sheet.takes(event)
-
-    def sizeHint(self) -> QSize:
-        """As wide as the portal's dock."""
-        return QSize(400, 760)
 
     def show_review(
         self,
@@ -230,9 +215,6 @@ class ReviewScreen(Dock):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(ScrollingPage(inner))
-
-    def _on_theme(self) -> None:
-        self.setStyleSheet(style_sheet(self.theme.colors, self.objectName()))
 
 
 def _are_all_outside(reader: CropReader) -> bool:

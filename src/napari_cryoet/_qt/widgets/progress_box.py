@@ -9,10 +9,8 @@ from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QDialog, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.widgets.labels import plain_label, roomy
-from napari_cryoet._qt.widgets.styling import style_sheet
-from napari_cryoet._qt.widgets.theme import Colors
+from napari_cryoet._qt.widgets.theme import Colors, style_sheet
 
-_NAME: Final = "progressBox"
 _STEPS: Final = 1000
 _BAR_PX: Final = 8
 _LETTERS_BEGIN_PX: Final = 5  # from the edge of napari's labels
@@ -36,8 +34,7 @@ class ProgressBox(QDialog):
 
     def __init__(self, title: str, text: str, colors: Colors, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setObjectName(_NAME)
-        self.setStyleSheet(style_sheet(colors, _NAME))
+        self.setStyleSheet(style_sheet(colors))
         self.setWindowTitle(title)
         self.setWindowModality(Qt.WindowModality.ApplicationModal)  # floating docks belong to other windows
         self.text = plain_label(text)

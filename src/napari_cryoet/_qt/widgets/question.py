@@ -8,10 +8,8 @@ from typing import Final
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMessageBox, QWidget
 
-from napari_cryoet._qt.widgets.styling import style_sheet
-from napari_cryoet._qt.widgets.theme import Colors
+from napari_cryoet._qt.widgets.theme import Colors, style_sheet
 
-_NAME: Final = "question"
 #: A box is as wide as its longest word; names may be as long as they like.
 _LONG_WORD: Final = re.compile(r"\S{30}(?=\S)")
 
@@ -48,9 +46,8 @@ class Question(QMessageBox):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self.setObjectName(_NAME)
         if colors is not None:
-            self.setStyleSheet(style_sheet(colors, _NAME))
+            self.setStyleSheet(style_sheet(colors))
         self.setWindowTitle(title)
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setText(_breakable(text))

@@ -1,0 +1,124 @@
+"""A box to choose one of the viewer's layers from, always up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeVar
+
+from napari.components import ViewerModel
+from napari.layers import Layer
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtGui import QPaintEvent
+from qtpy.QtWidgets import QComboBox, QSizePolicy, QStyle, QStyleOptionComboBox, QStylePainter, QWidget
+
+from napari_cryoet._qt.widgets.labels import plain_tooltip
+
+L = TypeVar("L", bound=Layer)
+
+#: What the box says when no layer fits.
+NO_PICKS: Final = "no picks are open"
+NO_TOMOGRAM: Final = "no tomogram is open"
+NO_ANNOTATION: Final = "no annotation is open"
+
+
+def named_layers(layers: Iterable[L]) -> list[tuple[str, L]]:
+    """Layers by names that are all different; a layer that is being renamed may have another one's for a moment."""
+    found: dict[str, L] = {}
+    for layer in layers:
+        name, number = layer.name, 2
+        while name in found:
+            name, number = f"{layer.name} ({number})", number + 1
+        found[name] = layer
+    return list(found.items())
+
+
+class LayerCombo(QComboBox):
+    """The layers of a viewer that a test accepts, the topmost first; long names lose their middle.
+
+    Parameters
+    ----------
+    viewer
+        Whose layers.
+    accepts
+        Which of them.
+    name
+        What is chosen, for the tooltip and for screen readers.
+    nothing
+        What it says when no layer fits.
+    """
+
+    layer_changed = Signal()
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        accepts: Callable[[Layer], bool],
+        name: str,
+        nothing: str,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._viewer, self._accepts = viewer, accepts
+        self.setAccessibleName(name)
+        self.setPlaceholderText(nothing)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        view = self.view()
+        if view is not None:
+            view.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.currentIndexChanged.connect(lambda _index: self._on_choice())
+        events = viewer.layers.events
+        self._events = (events.inserted, events.removed, events.reordered, events.renamed)
+        for event in self._events:
+            event.connect(self.fill)
+        self.fill()
+
+    @property
+    def layer(self) -> Any:
+        """The chosen layer, or None."""
+        return self.currentData()
+
+    def choose(self, layer: Layer) -> None:
+        """Choose a layer, if it is among them."""
+        for index in range(self.count()):
+            if self.itemData(index) is layer:
+                self.setCurrentIndex(index)
+
+    def fill(self, _event: Any = None) -> None:
+        """List the layers again; keep the choice where it is still there."""
+        chosen = self.layer
+        layers = [layer for layer in reversed(self._viewer.layers) if self._accepts(layer)]
+        with QSignalBlocker(self):
+            self.clear()
+            for layer in layers:
+                self.addItem(layer.name, layer)
+            self.setCurrentIndex(0 if layers else -1)  # Qt leaves it at -1 where there is a placeholder
+            if chosen is not None:
+                self.choose(chosen)
+        self.setEnabled(bool(layers))
+        self._show_tooltip()
+        if self.layer is not chosen:
+            self.layer_changed.emit()
+
+    def close_down(self) -> None:
+        """Disconnect from the viewer."""
+        for event in self._events:
+            event.disconnect(self.fill)
+
+    def paintEvent(self, _event: QPaintEvent | None) -> None:
+        """Leave out the middle of a long name: the end tells layers of one run apart."""
+        painter, option = QStylePainter(self), QStyleOptionComboBox()
+        self.initStyleOption(option)
+        style, part = self.style(), QStyle.SubControl.SC_ComboBoxEditField
+        if style is not None:
+            field = style.subControlRect(QStyle.ComplexControl.CC_ComboBox, option, part, self)
+            text = self.currentText() or self.placeholderText()
+            option.currentText = self.fontMetrics().elidedText(text, Qt.TextElideMode.ElideMiddle, field.width() - 2)
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+
+    def _on_choice(self) -> None:
+        self._show_tooltip()
+        self.layer_changed.emit()
+
+    def _show_tooltip(self) -> None:
+        self.setToolTip(plain_tooltip("\n".join(filter(None, (self.currentText(), self.accessibleName())))))
