@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from napari_cryoet.portal.pages import Freshness, ObjectCount, objects_text
 from napari_cryoet.wording import (
-    date_text,
+    day_text,
     dimensions_text,
     joined,
     plain,
@@ -27,8 +27,8 @@ def test_sizes_have_three_digits_and_a_unit():
 
 def test_dates_have_their_year_only_where_it_is_not_this_one():
     today = datetime(2026, 11, 24, tzinfo=UTC)
-    assert date_text(datetime(2026, 11, 12, tzinfo=UTC), today=today) == "12 Nov"
-    assert date_text(datetime(2023, 6, 1, tzinfo=UTC), today=today) == "1 Jun 2023"
+    assert day_text(datetime(2026, 11, 12, tzinfo=UTC), today=today) == "12 Nov"
+    assert day_text(datetime(2023, 6, 1, tzinfo=UTC), today=today) == "1 Jun 2023"
     assert Freshness(fetched_at=datetime(2020, 11, 12, tzinfo=UTC), is_offline=True).text.endswith("12 Nov 2020")
 
 

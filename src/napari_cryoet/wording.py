@@ -54,14 +54,19 @@ def nm_text(angstrom: float) -> str:
     return f"{round(length, 2):.4g} nm" if abs(length) < 999.5 else f"{length:,.0f} nm"
 
 
-def date_text(date: datetime, *, today: datetime | None = None) -> str:
-    """A day as people write it; the year only where it isn't this one.
+def date_text(date: datetime) -> str:
+    """A day as people write it: ``1 Jun 2023``."""
+    return f"{date.day} {MONTHS[date.month - 1]} {date.year}"
 
-    >>> date_text(datetime(2023, 6, 1), today=datetime(2026, 1, 1))
-    '1 Jun 2023'
+
+def day_text(date: datetime, *, today: datetime | None = None) -> str:
+    """A recent day in short: its year stands only where it isn't this one.
+
+    >>> day_text(datetime(2026, 6, 1), today=datetime(2026, 7, 1))
+    '1 Jun'
     """
-    year = (today or datetime.now(UTC)).year
-    return f"{date.day} {MONTHS[date.month - 1]}" + ("" if date.year == year else f" {date.year}")
+    is_this_year = date.year == (today or datetime.now(UTC)).year
+    return f"{date.day} {MONTHS[date.month - 1]}" if is_this_year else date_text(date)
 
 
 def reported(text: str | None) -> str:

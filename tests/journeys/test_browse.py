@@ -204,10 +204,9 @@ def test_from_the_source_to_picks_over_a_tomogram(qtbot, make_napari_viewer, mem
         # a dataset, and its run with most annotations
         press(qtbot, screens.search, Qt.Key.Key_Down)
         press(qtbot, screens.datasets.view, Qt.Key.Key_Return)
-        runs = screens.dataset.model
-        qtbot.waitUntil(lambda: runs.loaded > 0)
-        richest = max(range(runs.loaded), key=lambda row: runs.run_at(runs.index(row)).annotation_count)
-        click(qtbot, screens.dataset.view, runs.index(richest))
+        qtbot.waitUntil(lambda: len(screens.dataset.runs) > 0)
+        richest = max(screens.dataset.runs, key=lambda run: run.annotation_count)
+        click(qtbot, screens.dataset.view, screens.dataset.model.index_of(richest.id))
         assert not viewer.layers, "selecting opens nothing"
         questions_before = proxy.questions if proxy else 0
         with qtbot.waitSignal(browser.navigator.run_arrived):

@@ -94,7 +94,7 @@ def test_from_the_list_of_depositions_to_the_layers_of_a_run_and_back(qtbot, vie
     # and back over the dataset
     qtbot.keyClick(screens.run.tomograms, Qt.Key.Key_Backspace)
     assert screens.stack.currentWidget() is screens.dataset
-    qtbot.waitUntil(lambda: screens.dataset.model.loaded > 0)
+    qtbot.waitUntil(lambda: len(screens.dataset.runs) > 0)
     qtbot.keyClick(screens.dataset.view, Qt.Key.Key_Backspace)
     assert screens.stack.currentWidget() is screens.deposition
     assert_asked(4)

@@ -36,7 +36,7 @@ def test_picks_are_judged_exported_compared_and_checked_by_keys_alone(
     keys.until(lambda: screens.datasets.count.text() == "1 of 2 datasets")
     press(Qt.Key.Key_Down)
     press(Qt.Key.Key_Return)
-    keys.until(lambda: has_keys(screens.dataset.view) and screens.dataset.model.loaded > 0)
+    keys.until(lambda: has_keys(screens.dataset.view) and len(screens.dataset.runs) > 0)
     press(Qt.Key.Key_Return)
     keys.until(lambda: has_keys(run.tomograms) and len(viewer.layers) > 1 and not link.coming())
 

@@ -118,6 +118,14 @@ def test_opening_asks_nobody(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_only_the_live_portal_leads_to_its_own_site():
+    assert Source("live", LIVE_URL, "Live", PORTAL_TERMS).page_url("run", 1) == f"{PORTAL_TERMS.site}/runs/1"
+    for kind in ("pack", "url", "demo"):
+        assert Source(kind, "here", "Mine", PORTAL_TERMS).page_url("run", 1) == ""
+    own = Terms(site="https://portal.example.org")
+    assert Source("url", "there", "Class", own).page_url("dataset", 7) == "https://portal.example.org/datasets/7"
+
+
 @pytest.fixture
 def remote(tmp_path):
     """Opens portals to one server that share a cache, and the server; dataset 5 has run 6."""

@@ -38,7 +38,7 @@ def open_dataset(qtbot, browser: PortalBrowser, row: int = 0, *, answers: bool =
     view = browser.screens.datasets.view
     view.setCurrentIndex(browser.screens.datasets.model.index(row))
     press(qtbot, view, Qt.Key.Key_Return)
-    qtbot.waitUntil(lambda: not answers or browser.screens.dataset.model.loaded > 0)
+    qtbot.waitUntil(lambda: not answers or len(browser.screens.dataset.runs) > 0)
 
 
 def open_run(qtbot, browser: PortalBrowser, row: int = 6) -> None:
@@ -253,7 +253,7 @@ def test_links_lead_to_the_web(qtbot, browser, monkeypatch):
         "napari_cryoet._qt.widgets.web.QDesktopServices.openUrl", lambda url: opened.append(url.toString())
     )
     open_dataset(qtbot, browser)
-    for action in browser.screens.dataset.header.links.items.actions():
+    for action in browser.screens.dataset.header.links.menu().actions():
         action.trigger()
     assert opened == [
         "https://cryoetdataportal.czscience.com/datasets/10002",
@@ -264,12 +264,12 @@ def test_links_lead_to_the_web(qtbot, browser, monkeypatch):
 
 def test_scrolling_to_the_end_brings_all_runs(qtbot, browser, portal):
     open_dataset(qtbot, browser)
-    view, model = browser.screens.dataset.view, browser.screens.dataset.model
+    view, runs = browser.screens.dataset.view, browser.screens.dataset.runs
     for _ in range(2):
-        loaded = model.loaded
+        loaded = len(runs)
         view.scrollToBottom()
-        qtbot.waitUntil(lambda loaded=loaded: model.loaded > loaded)
-    assert model.is_complete
+        qtbot.waitUntil(lambda loaded=loaded: len(runs) > loaded)
+    assert len(runs) == 120
     assert browser.screens.dataset.count.text() == "120 runs"
     assert [question[2] for question in portal.questions("dataset_page")] == [0, 50, 100]
 
@@ -373,7 +373,7 @@ def test_going_back_finds_the_list_as_it_was_left(qtbot, browser, portal):
     assert model.record_at(view.currentIndex()).id == 10000
     n_asked = len(portal.asked)
     press(qtbot, view, Qt.Key.Key_Return)
-    assert browser.screens.dataset.model.loaded == 50
+    assert len(browser.screens.dataset.runs) == 50
     assert len(portal.asked) == n_asked
 
 

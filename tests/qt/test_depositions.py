@@ -8,7 +8,7 @@ from qtpy.QtGui import QContextMenuEvent
 from qtpy.QtWidgets import QApplication, QMenu
 
 from napari_cryoet._qt.browser.dock import PortalBrowser
-from napari_cryoet._qt.browser.holdings_model import MoreRuns, ObjectHolding
+from napari_cryoet._qt.widgets.record_model import Row
 from napari_cryoet.exceptions import NetworkError
 from napari_cryoet.portal.pages import DatasetCount, RunRow
 from qt.test_browser import current_screen, open_dataset, open_run, press, type_text
@@ -37,26 +37,16 @@ def wait_for_deposition(qtbot, browser: PortalBrowser) -> None:
     qtbot.waitUntil(lambda: browser.screens.deposition.model.rowCount() > 0)
 
 
-def rows_of(browser: PortalBrowser) -> list[tuple[int, object]]:
-    """Every row of the page with its depth."""
+def rows_of(browser: PortalBrowser) -> list[Row]:
+    """Every row of the page."""
     model = browser.screens.deposition.model
-    found = []
-    for row in range(model.rowCount()):
-        root = model.index(row, 0)
-        found.append((0, model.record_at(root)))
-        found += [(1, model.record_at(model.index(number, 0, root))) for number in range(model.rowCount(root))]
-    return found
+    return [model.row_at(index) for index in model.indexes()]
 
 
 def index_of(browser: PortalBrowser, kind: type):
     """The first row of a kind."""
     model = browser.screens.deposition.model
-    for row in range(model.rowCount()):
-        root = model.index(row, 0)
-        for index in (root, *(model.index(number, 0, root) for number in range(model.rowCount(root)))):
-            if isinstance(model.record_at(index), kind):
-                return index
-    raise AssertionError(f"no {kind.__name__} is listed")
+    return next(index for index in model.indexes() if isinstance(model.record_at(index), kind))
 
 
 # the page
@@ -70,7 +60,6 @@ def test_the_page_says_what_the_deposition_is(qtbot, browser, portal):
     assert header.authors.text() == "Zoë Müller"
     assert header.facts.text() == "CZCDP-10310 · 1 Jun 2024 · CC0-1.0 · annotations, holograms"
     assert header.counts.text() == "adds to 1 dataset · 5 annotations"
-    assert header.summary.text() == "Template matching. Then <i>curated</i>."
     assert portal.questions("deposition_page") == [("deposition_page", 10310)]
     header.details.click()
     told = header.description.toPlainText()
@@ -90,7 +79,7 @@ def test_only_links_to_the_web_are_offered(qtbot, browser, monkeypatch):
         "napari_cryoet._qt.widgets.web.QDesktopServices.openUrl", lambda url: opened.append(url.toString())
     )
     open_deposition(qtbot, browser, 10310)
-    for action in browser.screens.deposition.header.links.items.actions():
+    for action in browser.screens.deposition.header.links.menu().actions():
         action.trigger()
     assert opened == [
         "https://cryoetdataportal.czscience.com/depositions/10310",
@@ -101,24 +90,23 @@ def test_only_links_to_the_web_are_offered(qtbot, browser, monkeypatch):
 
 def test_the_page_lists_own_datasets_as_the_list_does(qtbot, browser):
     open_deposition(qtbot, browser, 10300)
-    (depth, section), *rows = rows_of(browser)
-    assert (depth, section.text) == (0, "Its datasets (3)")
-    assert [row.dataset_id for _, row in rows] == [10000, 10001, 10002]
+    heading, *rows = rows_of(browser)
+    assert heading.title == "Its datasets (3)"
+    assert [row.record.dataset_id for row in rows] == [10000, 10001, 10002]
 
 
 def test_the_page_says_what_was_added_to_others_by_object_and_method_and_in_which_runs(qtbot, browser):
     open_deposition(qtbot, browser, 10310)
-    (_, section), (_, dataset), *below = rows_of(browser)
-    assert section.text == "Added to datasets of others (1)"
-    assert dataset.dataset_id == 10000
-    assert [(row.object_name, row.text) for _, row in below if isinstance(row, ObjectHolding)] == [
-        ("cytosolic ribosome", "4 automated"),
-        ("membrane", "1 manual"),
+    heading, dataset, *below = rows_of(browser)
+    assert heading.title == "Added to datasets of others (1)"
+    assert dataset.record.dataset_id == 10000
+    assert [row.title for row in below] == [
+        "cytosolic ribosome",
+        "membrane",
+        "TS_006",
+        "… and 1 more run of this dataset",
     ]
-    assert [row.name for _, row in below if isinstance(row, RunRow)] == ["TS_006"]
-    assert [row.text for _, row in below if isinstance(row, MoreRuns)] == ["… and 1 more run of this dataset"]
-    said = index_of(browser, RunRow).data(Qt.ItemDataRole.AccessibleTextRole)
-    assert said == "TS_006, RN-506, 1 tomogram · 5 annotations"
+    assert [row.right[0] for row in below[:3]] == ["4 automated", "1 manual", "1 tomogram · 5 annotations"]
 
 
 @pytest.mark.parametrize("by", ["key", "double click"])
@@ -259,7 +247,7 @@ def test_the_answer_for_a_deposition_that_was_left_for_another_is_dropped(qtbot,
     wait_for_deposition(qtbot, browser)
     assert browser.screens.deposition.header.title.text() == "S. pombe lamellae"
     qtbot.waitUntil(lambda: not browser.tasks.is_running("deposition"))
-    assert rows_of(browser)[0][1].text == "Its datasets (3)"
+    assert rows_of(browser)[0].title == "Its datasets (3)"
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])

@@ -22,7 +22,7 @@ from napari_cryoet.records import (
     Tomogram,
     VoxelSpacing,
 )
-from napari_cryoet.wording import date_text, plain
+from napari_cryoet.wording import day_text, plain
 
 
 class Freshness(Record, frozen=True, kw_only=True):
@@ -35,7 +35,7 @@ class Freshness(Record, frozen=True, kw_only=True):
     @property
     def text(self) -> str:
         """Whether the answer is live: ``online``, or ``offline, as of 12 Nov``."""
-        return f"offline, as of {date_text(self.fetched_at)}" if self.is_offline else "online"
+        return f"offline, as of {day_text(self.fetched_at)}" if self.is_offline else "online"
 
 
 class ObjectCount(Record, frozen=True, kw_only=True):

@@ -48,6 +48,15 @@ class Source(Record, frozen=True):
     label: str  # what a person calls it
     terms: Terms | None = None  # None as long as they aren't known
 
+    def page_url(self, kind: str, record_id: int) -> str:
+        """The page of a dataset, run or deposition on the source's own site; empty where there is none.
+
+        A pack or another server may give its own ids to records, so it never leads to the live portal.
+        """
+        if self.terms is None or (self.terms.site == PORTAL_TERMS.site and self.kind != "live"):
+            return ""
+        return self.terms.page_url(kind, record_id)
+
 
 _LIVE: Final = Source("live", LIVE_URL, "CryoET Data Portal", PORTAL_TERMS)
 

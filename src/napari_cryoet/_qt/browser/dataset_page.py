@@ -1,26 +1,29 @@
-"""The screen of one dataset: what it is, and its runs, page by page."""
+"""The page of one dataset: what it is, and its runs, page by page."""
 
 from __future__ import annotations
 
-from qtpy.QtCore import QModelIndex, Qt, Signal
+from typing import Final
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
-from napari_cryoet._qt.browser.dataset_header import DatasetHeader
-from napari_cryoet._qt.browser.run_delegate import RunDelegate
-from napari_cryoet._qt.browser.run_model import RunModel
+from napari_cryoet._qt.browser.record_header import RecordHeader
 from napari_cryoet._qt.browser.search_box import SearchBox
-from napari_cryoet._qt.widgets.item_list import ItemList
 from napari_cryoet._qt.widgets.labels import ElidedLabel
 from napari_cryoet._qt.widgets.loadable import Loadable
 from napari_cryoet._qt.widgets.message_panel import Action
-from napari_cryoet._qt.widgets.painting import repaint
+from napari_cryoet._qt.widgets.record_model import Kind, RecordModel, Row
+from napari_cryoet._qt.widgets.record_view import RecordView
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.portal.pages import CatalogueRow, DatasetPage, RunRow
-from napari_cryoet.wording import count_text
+from napari_cryoet.portal.about import about_dataset, about_listed_dataset
+from napari_cryoet.portal.pages import CatalogueRow, DatasetPage, DepositionRow, RunRow, objects_text
+from napari_cryoet.wording import count_text, dimensions_text, joined, size_text, spacing_text
 
-FILTER_SETTLE_MS = 300  # the portal filters, not we
+FILTER_SETTLE_MS: Final = 300  # the portal filters, not we
+OBJECTS_IN_TOOLTIP: Final = 20
 
 
 class DatasetView(QWidget):
@@ -29,23 +32,20 @@ class DatasetView(QWidget):
     page_requested = Signal(int, str)  # offset, what the names of runs have to contain
     run_opened = Signal(object)  # RunRow
 
-    def __init__(self, theme: Theme, thumbnails: Thumbnails, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.header = DatasetHeader(theme)
+    def __init__(self, theme: Theme, thumbnails: Thumbnails) -> None:
+        super().__init__()
+        self.runs: list[RunRow] = []
+        self.header = RecordHeader(theme, thumbnails, "dataset")
         self.filter = SearchBox(theme, "filter runs by name", "Filter the runs by name", settle_ms=FILTER_SETTLE_MS)
-        self.filter.settled.connect(lambda _text: self.model.restart())
+        self.filter.settled.connect(lambda _text: self.restart())
         self.filter.left_downwards.connect(self.focus_list)
         self.count = ElidedLabel()
-        self.count.setObjectName("runCount")
+        self.count.setObjectName("dimText")
         self.count.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        self.model = RunModel(thumbnails, self)
+        self.model = RecordModel(thumbnails, parent=self)
         self.model.more_requested.connect(self._on_more)
-        self.view = ItemList("Runs")
-        self.view.setObjectName("runView")
-        self.view.setItemDelegate(RunDelegate(theme, self.view))
-        self.view.setModel(self.model)
-        self.view.opened.connect(self._on_opened)
-        self.view.clicked.connect(self._on_clicked)
+        self.view = RecordView(theme, self.model, "Runs", uniform=True)
+        self.view.opened.connect(self.run_opened)
         self.view.left_upwards.connect(lambda: self.filter.setFocus(Qt.FocusReason.BacktabFocusReason))
         self.place = Loadable(self.view)
         row = QHBoxLayout()
@@ -57,24 +57,36 @@ class DatasetView(QWidget):
         column.addWidget(self.header)
         column.addLayout(row)
         column.addWidget(self.place, 1)
-        theme.changed.connect(self._repaint)
 
-    def start(self, dataset_id: int, preview: CatalogueRow | None, deposition_title: str = "") -> None:
-        """Begin with a dataset: show what is known, and ask for its first page."""
-        self.header.set_preview(dataset_id, preview, deposition_title)
+    def start(self, dataset_id: int, row: CatalogueRow | None, deposition: DepositionRow | None = None) -> None:
+        """Begin with a dataset: show what the catalogue knows, and ask for its first page."""
+        self.header.show_about(about_listed_dataset(dataset_id, row, deposition))
         self.filter.clear_quietly()
-        self.model.restart()
+        self.restart()
 
     def restart(self) -> None:
         """Ask for the first page again."""
-        self.model.restart()
+        self.runs = []
+        self.count.setText("")
+        self.model.set_rows([_message("Loading runs…")])
+        self.place.show_content()
+        self.model.ask_for_more()
 
     def add_page(self, page: DatasetPage, portal_page: str) -> None:
         """Show one more page of runs."""
+        if page.offset != len(self.runs):  # the answer to a question of before
+            self.restart()
+            return
         if page.offset == 0:
-            self.header.set_dataset(page.dataset, portal_page)
-        self.model.add_page(page)
-        loaded, total = self.model.loaded, page.run_total
+            self.header.show_about(about_dataset(page.dataset, portal_page))
+        self.runs += page.runs
+        loaded, total = len(self.runs), page.run_total
+        rows = [run_row(run) for run in page.runs]
+        if page.runs and not page.is_last:
+            rows.append(_message(f"Loading more… {loaded:,} of {total:,}"))
+        elif not page.is_last:
+            rows.append(_message("The portal answered with fewer runs than it counted.", has_failed=True))
+        self.model.append_rows(rows)
         self.count.setText(count_text(total, "run") if loaded >= total else f"{loaded:,} of {total:,} runs")
         if total:
             self.place.show_content()
@@ -86,36 +98,59 @@ class DatasetView(QWidget):
 
     def show_error(self, error: CryoETError) -> None:
         """Say why runs are missing: in the place of all, or in the last row where some are there."""
-        if self.model.loaded:
-            self.model.set_failed(error)
+        if self.runs:
+            self.model.append_rows([_message(error.message, has_failed=True)])
         else:
             self.count.setText("")
-            self.place.show_error(error, self.model.restart)
+            self.place.show_error(error, self.restart)
 
     def focus_list(self) -> None:
-        """Go on in the runs."""
+        """Give the keys to the runs."""
         self.view.focus_first()
 
-    def _on_more(self, offset: int) -> None:
-        if offset == 0:
-            self.count.setText("")
-            self.place.show_content()
-        self.page_requested.emit(offset, self.filter.text().strip())
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """A higher page has room for more of the description."""
+        super().resizeEvent(event)
+        self.header.fit_into(self.height())
 
-    def _on_opened(self, index: QModelIndex) -> None:
-        run: RunRow | None = self.model.run_at(index)
-        if run is None:
-            self.model.retry()
-        else:
-            self.run_opened.emit(run)
-
-    def _on_clicked(self, index: QModelIndex) -> None:
-        if self.model.run_at(index) is None:
-            self.model.retry()
+    def _on_more(self) -> None:
+        if self.runs:  # if this is after a failure
+            self.model.append_rows([_message("Loading more…")], is_asked=True)
+        self.page_requested.emit(len(self.runs), self.filter.text().strip())
 
     def _clear_filter(self) -> None:
         self.filter.clear_quietly()
-        self.model.restart()
+        self.restart()
 
-    def _repaint(self) -> None:
-        repaint(self.view)
+
+def run_row(run: RunRow) -> Row:
+    """A run in the list of its dataset; the size is that of its default tomogram."""
+    count = count_text(run.annotation_count, "annotation") if run.annotation_count else ""
+    size = size_text(run.file_size_omezarr)
+    facts: tuple[str, ...] = ("no tomogram",)
+    if run.tomogram_count:
+        shared = (count_text(run.tomogram_count, "tomogram"), spacing_text(run.voxel_spacing))
+        words = ("",) if run.tomogram_count == 1 or not size else (" per tomogram", " each")
+        facts = tuple(joined(*shared, size + each) for each in words)
+    objects = tuple(objects_text(run.objects, limit) for limit in (4, 3, 2, 1)) if run.objects else ("",)
+    size_xyz = dimensions_text(run.size_x, run.size_y, run.size_z)
+    about = (
+        f"{run.name} (RN-{run.id})",
+        joined(facts[0], f"{size_xyz} voxels" if size_xyz else ""),
+        *(f"{each.object_name}: {count_text(each.count, 'annotation')}" for each in run.objects[:OBJECTS_IN_TOOLTIP]),
+    )
+    return Row(
+        record=run,
+        key=run.id,
+        title=run.title,
+        is_bold=True,
+        lines=(facts, objects if run.annotation_count else "no annotations"),
+        right=count,
+        picture_url=run.key_photo_thumbnail_url or "",
+        tooltip="\n".join(line for line in about if line),
+    )
+
+
+def _message(text: str, *, has_failed: bool = False) -> Row:
+    title = f"{text} Press Enter to try again." if has_failed else text
+    return Row(record=None, title=title, kind=Kind.FAILURE if has_failed else Kind.MESSAGE)

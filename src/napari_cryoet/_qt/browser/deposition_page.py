@@ -1,19 +1,28 @@
-"""The screen of one deposition: what it is, the datasets that it brought, and those of others that it added to."""
+"""The page of one deposition: what it is, the datasets that it brought, and those of others that it added to."""
 
 from __future__ import annotations
 
-from qtpy.QtCore import QModelIndex, Qt, Signal
+from collections.abc import Sequence
+from typing import Final
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_cryoet._qt.browser.deposition_header import DepositionHeader
-from napari_cryoet._qt.browser.holdings_model import HoldingsModel, MoreObjects, MoreRuns, ObjectHolding
-from napari_cryoet._qt.browser.holdings_tree import HoldingsTree
+from napari_cryoet._qt.browser.record_header import RecordHeader
 from napari_cryoet._qt.widgets.loadable import Loadable
-from napari_cryoet._qt.widgets.painting import repaint
+from napari_cryoet._qt.widgets.record_model import Kind, RecordModel, Row
+from napari_cryoet._qt.widgets.record_view import RecordView
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.portal.pages import DatasetCount, DepositionPage, DepositionRow, RunRow
+from napari_cryoet.portal.about import about_deposition, about_listed_deposition
+from napari_cryoet.portal.pages import DatasetCount, DepositionPage, DepositionRow, ObjectCount, RunRow
+from napari_cryoet.wording import count_text, joined, plain, short_species
+
+OBJECTS_LISTED: Final = 12
+OBJECTS_IN_TOOLTIP: Final = 20
+UNFOLDED_ROWS: Final = 16  # datasets are unfolded from the beginning if no more rows than these are below them
 
 
 class DepositionView(QWidget):
@@ -23,11 +32,11 @@ class DepositionView(QWidget):
     dataset_opened = Signal(int)  # its id
     run_opened = Signal(object)  # RunRow
 
-    def __init__(self, theme: Theme, thumbnails: Thumbnails, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.header = DepositionHeader(theme, thumbnails)
-        self.model = HoldingsModel(thumbnails, self)
-        self.tree = HoldingsTree(theme, self.model)
+    def __init__(self, theme: Theme, thumbnails: Thumbnails) -> None:
+        super().__init__()
+        self.header = RecordHeader(theme, thumbnails, "deposition")
+        self.model = RecordModel(thumbnails, parent=self)
+        self.tree = RecordView(theme, self.model, "Datasets of the deposition")
         self.tree.opened.connect(self._on_opened)
         self.tree.left_upwards.connect(lambda: self.header.details.setFocus(Qt.FocusReason.BacktabFocusReason))
         self.place = Loadable(self.tree)
@@ -36,12 +45,11 @@ class DepositionView(QWidget):
         column.setSpacing(6)
         column.addWidget(self.header)
         column.addWidget(self.place, 1)
-        theme.changed.connect(self._repaint)
 
-    def start(self, deposition_id: int, preview: DepositionRow | None) -> None:
-        """Begin with a deposition: show what is known, and ask for its page."""
-        self.header.set_preview(deposition_id, preview)
-        self.tree.set_page(None)
+    def start(self, deposition_id: int, row: DepositionRow | None) -> None:
+        """Begin with a deposition: show what the catalogue knows, and ask for its page."""
+        self.header.show_about(about_listed_deposition(deposition_id, row))
+        self.model.set_rows([])
         self.restart()
 
     def restart(self) -> None:
@@ -51,8 +59,8 @@ class DepositionView(QWidget):
 
     def set_page(self, page: DepositionPage, portal_page: str) -> None:
         """Show a deposition; ``portal_page`` is its address on the portal, or empty where it has none."""
-        self.header.set_page(page, portal_page)
-        self.tree.set_page(page)
+        self.header.show_about(about_deposition(page, portal_page))
+        self.model.set_rows(holdings(page))
         if page.datasets:
             self.place.show_content()
         else:
@@ -63,21 +71,116 @@ class DepositionView(QWidget):
         self.place.show_error(error, self.restart)
 
     def focus_list(self) -> None:
-        """Go on in the datasets, or at the button of the message that stands for them."""
+        """Give the keys to the datasets, or to the button of the message in their place."""
         if self.place.shows_content:
             self.tree.focus_first()
         else:
             self.place.message.take_focus()
 
-    def _on_opened(self, index: QModelIndex) -> None:
-        record = self.model.record_at(index)
-        match record:
-            case RunRow():
-                self.run_opened.emit(record)
-            case DatasetCount() | MoreRuns() | MoreObjects():
-                self.dataset_opened.emit(record.dataset_id)
-            case ObjectHolding():
-                self._on_opened(index.parent())
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """A higher page has room for more of the description."""
+        super().resizeEvent(event)
+        self.header.fit_into(self.height())
 
-    def _repaint(self) -> None:
-        repaint(self.tree)
+    def _on_opened(self, record: DatasetCount | RunRow) -> None:
+        if isinstance(record, RunRow):
+            self.run_opened.emit(record)
+        else:
+            self.dataset_opened.emit(record.dataset_id)
+
+
+def holdings(page: DepositionPage) -> list[Row]:
+    """What a deposition holds: its datasets, those of others, and below them annotations by object, and runs."""
+    below = {dataset.dataset_id: _below(page, dataset) for dataset in page.datasets}
+    is_unfolded = sum(map(len, below.values())) <= UNFOLDED_ROWS
+    rows: list[Row] = []
+    for name, is_own in (("Its datasets", True), ("Added to datasets of others", False)):
+        datasets = [dataset for dataset in page.datasets if dataset.is_own == is_own]
+        if datasets:
+            rows.append(Row(None, f"{name} ({len(datasets):,})", ("heading", is_own), Kind.HEADING, is_bold=True))
+        rows += [_dataset_row(each, below[each.dataset_id], is_unfolded=is_unfolded) for each in datasets]
+    return rows
+
+
+def _dataset_row(dataset: DatasetCount, below: tuple[Row, ...], *, is_unfolded: bool) -> Row:
+    runs = count_text(dataset.run_count, "run")
+    organism = short_species(dataset.organism_name)
+    facts = joined(f"DS-{dataset.dataset_id}", organism, runs if dataset.is_own else f"in {runs}")
+    return Row(
+        record=dataset,
+        key=("dataset", dataset.dataset_id),
+        title=plain(dataset.title),
+        title_lines=2,
+        is_bold=True,
+        lines=(facts, _counts(dataset)),
+        picture_url=dataset.key_photo_thumbnail_url or "",
+        tooltip="\n".join([dataset.title, facts, _counts(dataset), *_objects_told(dataset)]),
+        is_unfolded=is_unfolded,
+        children=below,
+    )
+
+
+def _below(page: DepositionPage, dataset: DatasetCount) -> tuple[Row, ...]:
+    """Annotations by object and method, then the runs if the dataset is another's."""
+    number, objects = dataset.dataset_id, _objects_in(dataset)
+    rows = [_object_row(dataset, name, found) for name, found in objects[:OBJECTS_LISTED]]
+    if (rest := len(objects) - OBJECTS_LISTED) > 0:
+        rows.append(Row(dataset, f"… and {count_text(rest, 'more object')}", ("objects", number), is_dim=True))
+    if dataset.is_own:
+        return tuple(rows)
+    runs = page.runs_of(number)
+    rows += map(_run_row, runs)
+    if (rest := dataset.run_count - len(runs)) > 0:
+        rows.append(
+            Row(dataset, f"… and {count_text(rest, 'more run')} of this dataset", ("runs", number), is_dim=True)
+        )
+    return tuple(rows)
+
+
+def _object_row(dataset: DatasetCount, name: str, found: Sequence[ObjectCount]) -> Row:
+    methods = _methods_text(found)
+    return Row(
+        record=dataset,
+        key=("object", dataset.dataset_id, name),
+        title=plain(name),
+        right=(methods, f"{sum(each.count for each in found):,}"),
+        tooltip=f"{name}\n{methods}",
+        is_dim=True,
+    )
+
+
+def _run_row(run: RunRow) -> Row:
+    return Row(
+        record=run,
+        key=("run", run.id),
+        title=run.title,
+        right=(_counts(run), count_text(run.annotation_count, "annotation")),
+        tooltip="\n".join([run.title, f"RN-{run.id}", _counts(run), *_objects_told(run)]),
+        spoken=joined(run.title, f"RN-{run.id}", _counts(run)),
+    )
+
+
+def _counts(holding: DatasetCount | RunRow) -> str:
+    """How many tomograms and annotations of the deposition a dataset or run holds."""
+    counts = ((holding.tomogram_count, "tomogram"), (holding.annotation_count, "annotation"))
+    return joined(*(count_text(count, noun) for count, noun in counts if count))
+
+
+def _objects_in(holding: DatasetCount | RunRow) -> list[tuple[str, list[ObjectCount]]]:
+    """What a dataset or run holds of the deposition by object, most annotated first."""
+    found: dict[str, list[ObjectCount]] = {}
+    for each in holding.objects:
+        found.setdefault(each.object_name, []).append(each)
+    return sorted(found.items(), key=lambda item: -sum(each.count for each in item[1]))
+
+
+def _methods_text(found: Sequence[ObjectCount]) -> str:
+    """How many annotations by which kind of method: ``12 automated · 1 manual``."""
+    return joined(*(f"{each.count:,} {plain(str(each.method_type))}" for each in found))
+
+
+def _objects_told(holding: DatasetCount | RunRow) -> list[str]:
+    objects = _objects_in(holding)
+    lines = [f"{name}: {_methods_text(found)}" for name, found in objects[:OBJECTS_IN_TOOLTIP]]
+    rest = len(objects) - OBJECTS_IN_TOOLTIP
+    return [*lines, f"and {count_text(rest, 'more object')}"] if rest > 0 else lines

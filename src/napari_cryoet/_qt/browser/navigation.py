@@ -270,7 +270,7 @@ class Navigator(QObject):
         screens.deposition.run_opened.connect(self._on_contributed_run)
         screens.dataset.page_requested.connect(self._ask_runs)
         screens.dataset.run_opened.connect(self._on_run_opened)
-        for link in (screens.dataset.header.deposition.requested, screens.run.deposition_requested):
+        for link in (screens.dataset.header.deposition_requested, screens.run.deposition_requested):
             link.connect(lambda number: self.go_to_deposition(number, follows=True))
 
     @property
@@ -380,7 +380,7 @@ class Navigator(QObject):
         self._dataset_id = dataset_id
         row = self.row_of(dataset_id)
         deposition = self.deposition_row_of(row.deposition_id if row is not None else None)
-        self._screens.dataset.start(dataset_id, row, deposition.title if deposition is not None else "")
+        self._screens.dataset.start(dataset_id, row, deposition)
 
     def _hold_deposition(self, deposition_id: int) -> None:
         if deposition_id != self._deposition_id:
@@ -514,7 +514,7 @@ class Navigator(QObject):
     def _portal_page(self, kind: str, record_id: int) -> str:
         """Where the source's site shows a record; empty where it has none."""
         source = self._session.source
-        return source.terms.page_url(kind, record_id) if source is not None and source.terms is not None else ""
+        return source.page_url(kind, record_id) if source is not None else ""
 
 
 def _name_of(source: str) -> str:

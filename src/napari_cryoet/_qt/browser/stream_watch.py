@@ -17,7 +17,7 @@ from napari_cryoet._qt.widgets.message_panel import SWITCH_TEXTS
 from napari_cryoet._qt.widgets.timers import single_shot
 from napari_cryoet.exceptions import WithheldError
 from napari_cryoet.layers.specs import METADATA_KEY
-from napari_cryoet.wording import date_text, joined, plain, size_text
+from napari_cryoet.wording import day_text, joined, plain, size_text
 
 _WITHHELD = {"offline mode": "more isn't kept here", "data saver": "limit reached"}
 
@@ -128,4 +128,4 @@ def _name_of(layer: Layer) -> str:
 def _as_of_text(states: list[StreamState]) -> str:
     """From when pixels are whose server can't be reached, the oldest; nothing where all can."""
     dates = [state.as_of for state in states if state.as_of is not None]
-    return f"offline, as of {date_text(min(dates))}" if dates else ""
+    return f"offline, as of {day_text(min(dates))}" if dates else ""

@@ -132,13 +132,14 @@ class _Cell:
     def _draw_title(self, line: QRect) -> None:
         painter, row = self._painter, self._row
         line = self._draw_marks(QRect(line))
-        right = self._fitting(row.right, line.width() // 2)
+        regular, font = painter.font(), QFont(painter.font())
+        font.setBold(row.is_bold)
+        title_px = QFontMetrics(font).horizontalAdvance(self._fitting(row.title, line.width()))
+        right = self._fitting(row.right, max(line.width() // 2, line.width() - title_px - 2 * GAP_PX))
         if right:
             painter.setPen(self._dim)
             draw_line(painter, line, right, align=Qt.AlignmentFlag.AlignRight)
             line.setRight(line.right() - painter.fontMetrics().horizontalAdvance(right) - GAP_PX)
-        regular, font = painter.font(), QFont(painter.font())
-        font.setBold(row.is_bold)
         painter.setFont(font)
         painter.setPen(self._dim if row.is_dim else self._colors.text)
         if row.title_lines > 1:

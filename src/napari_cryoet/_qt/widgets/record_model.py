@@ -164,9 +164,15 @@ class RecordModel(QAbstractItemModel):
             self._rows = tuple(rows)
             self.endResetModel()
 
-    def append_rows(self, rows: Sequence[Row]) -> None:
-        """Add rows at the end; they replace the row about missing rows."""
-        self._is_asked = False
+    def append_rows(self, rows: Sequence[Row], *, is_asked: bool = False) -> None:
+        """Add rows at the end; they replace the row about missing rows.
+
+        Parameters
+        ----------
+        is_asked
+            What is missing is asked for already.
+        """
+        self._is_asked = is_asked
         if self._rows and self._rows[-1].kind in (Kind.MESSAGE, Kind.FAILURE):
             last = len(self._rows) - 1
             self.beginRemoveRows(ROOT, last, last)

@@ -1,0 +1,236 @@
+"""The head of a dataset's or deposition's page: what it is, who made it, where it leads, and its description."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtGui import QPixmap, QResizeEvent
+from qtpy.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QPlainTextEdit,
+    QPushButton,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_cryoet._qt.widgets.icons import icon
+from napari_cryoet._qt.widgets.labels import ElidedLabel, TitleLabel, plain_tooltip
+from napari_cryoet._qt.widgets.theme import Theme
+from napari_cryoet._qt.widgets.thumbnails import Thumbnails
+from napari_cryoet._qt.widgets.web import open_in_browser
+from napari_cryoet.portal.about import About
+from napari_cryoet.portal.links import Link, database_links, is_web_address, publication_links
+from napari_cryoet.records import DepositionTitle
+from napari_cryoet.wording import joined, names_text, plain
+
+PHOTO_PX: Final = 64
+LINKS_IN_MENU: Final = 24
+FEW_LINES, MOST_FOLDED, MANY_LINES = 2, 5, 14  # of a description: while it is folded, and open
+
+
+class RecordHeader(QWidget):
+    """Shows an `About`: at first what the list knew, then all of it.
+
+    Parameters
+    ----------
+    noun
+        What the record is: "dataset".
+    """
+
+    deposition_requested = Signal(int)  # its id
+
+    def __init__(self, theme: Theme, thumbnails: Thumbnails, noun: str) -> None:
+        super().__init__()
+        self._theme = theme
+        self._thumbnails = thumbnails
+        self._noun = noun
+        self._about = About("")
+        self._page_height = 0
+        self.title = TitleLabel()
+        self.photo = QLabel()
+        self.photo.setAccessibleName("Key photo")
+        self.photo.setFixedSize(PHOTO_PX, PHOTO_PX)
+        self.authors, self.facts, self.counts = ElidedLabel(), ElidedLabel(), ElidedLabel()
+        for label in (self.authors, self.facts, self.counts):
+            label.setObjectName("dimText")
+        self.deposition = _DepositionLink()
+        self.links = _tool_button("Links", f"Links of this {noun}: papers, databases, its page on the portal")
+        self.links.setMenu(QMenu(self.links))
+        self.links.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.details = _tool_button("Details", f"All that this {noun} says about itself")
+        self.details.setCheckable(True)
+        self.description = QPlainTextEdit()
+        self.description.setReadOnly(True)
+        self.description.setTabChangesFocus(True)
+        self.description.setFrameShape(QFrame.Shape.NoFrame)
+        self.description.setAccessibleName(f"Description of the {noun}")
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Maximum)
+        self._lay_out()
+        self.deposition.clicked.connect(self._on_deposition)
+        self.details.toggled.connect(self._on_details)
+        thumbnails.arrived.connect(self._on_picture)
+        theme.changed.connect(self._draw_icons)
+        self._draw_icons()
+        self.show_about(self._about)
+
+    def show_about(self, about: About) -> None:
+        """Show a record."""
+        self._about = about
+        self.title.setText(plain(about.title))
+        self.authors.setText(names_text([plain(name) for name in about.authors]))
+        self.authors.setToolTip(plain_tooltip(", ".join(about.authors)))
+        self.facts.setText(about.facts)
+        self.counts.setText(about.counts)
+        self.counts.setVisible(bool(about.counts))
+        self.deposition.set_deposition(about.deposition)
+        self.description.setPlainText(about.description)
+        self.details.setChecked(False)
+        self.details.setVisible(bool(about.description))
+        self.photo.setVisible(bool(about.picture_url))
+        self._show_picture()
+        self._fill_menu()
+        self._fit_description()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Other widths wrap the description in other lines."""
+        super().resizeEvent(event)
+        self._fit_description()
+
+    def fit_into(self, page_height: int) -> None:
+        """Give the description the room that the page has."""
+        self._page_height = page_height
+        self._fit_description()
+
+    def _fit_description(self) -> None:
+        """A third of the page for an open description; while it is folded, what a high page has to spare."""
+        is_open, spacing = self.details.isChecked(), self.description.fontMetrics().lineSpacing()
+        document = self.description.document()
+        n_lines = max(1, document.lineCount() if document is not None else 1)
+        spare = min(MOST_FOLDED, (self._page_height - 420) // (3 * spacing))
+        shown = max(FEW_LINES, min(MANY_LINES, self._page_height // (3 * spacing))) if is_open else spare
+        self.description.setVisible(bool(self._about.description) and (is_open or shown >= FEW_LINES))
+        policy = Qt.ScrollBarPolicy
+        self.description.setVerticalScrollBarPolicy(policy.ScrollBarAsNeeded if is_open else policy.ScrollBarAlwaysOff)
+        margin = round(2 * document.documentMargin()) if document is not None else 0
+        self.description.setFixedHeight(max(1, min(n_lines, shown)) * spacing + margin)
+
+    def _on_details(self, _is_open: bool) -> None:
+        self._draw_icons()
+        self._fit_description()
+
+    def _on_deposition(self, _checked: bool = False) -> None:
+        if self._about.deposition is not None:
+            self.deposition_requested.emit(self._about.deposition.id)
+
+    def _on_picture(self, url: str) -> None:
+        if url == self._about.picture_url:
+            self._show_picture()
+
+    def _show_picture(self) -> None:
+        picture = self._thumbnails.picture(self._about.picture_url)
+        if picture is not None:
+            picture = QPixmap(picture)
+            picture.setDevicePixelRatio(picture.width() / PHOTO_PX)
+        self.photo.setPixmap(picture if picture is not None else QPixmap())
+
+    def _fill_menu(self) -> None:
+        menu, about = self.links.menu(), self._about
+        if menu is None:
+            return
+        menu.clear()
+        portal = [Link(f"This {self._noun} on the portal", about.portal_page)] if about.portal_page else []
+        databases = database_links(about.entries)
+        _add_links(menu, "", portal)
+        _add_links(menu, "Publications", publication_links(about.publications))
+        _add_links(menu, "Databases", databases[:LINKS_IN_MENU])
+        if len(databases) > LINKS_IN_MENU:
+            menu.addAction(f"… and {len(databases) - LINKS_IN_MENU} more, see Details").setEnabled(False)  # type: ignore[union-attr]
+        self.links.setVisible(not menu.isEmpty())
+
+    def _draw_icons(self) -> None:
+        color = self._theme.colors.text
+        self.details.setIcon(icon("down" if self.details.isChecked() else "right", color))
+        self.links.setIcon(icon("link", color))
+
+    def _lay_out(self) -> None:
+        people = QHBoxLayout()
+        people.setSpacing(4)
+        people.addWidget(self.authors, 1)
+        people.addWidget(self.links)
+        people.addWidget(self.details)
+        beside = QVBoxLayout()
+        beside.setSpacing(3)
+        beside.addWidget(self.title)
+        beside.addLayout(people)
+        top = QHBoxLayout()
+        top.setSpacing(8)
+        top.addWidget(self.photo, alignment=Qt.AlignmentFlag.AlignTop)
+        top.addLayout(beside, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(3)
+        column.addLayout(top)
+        for part in (self.facts, self.counts, self.deposition, self.description):
+            column.addWidget(part)
+
+
+class _DepositionLink(QPushButton):
+    """One line that leads to a deposition and yields to any width."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._text = ""
+        self.setObjectName("recordLink")
+        self.setFlat(True)
+        self.setAutoDefault(True)  # Enter follows it, as Space does
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+
+    def set_deposition(self, deposition: DepositionTitle | None) -> None:
+        """Name a deposition; without one there is no link."""
+        self._text = joined(f"CZCDP-{deposition.id}", plain(deposition.title)) if deposition is not None else ""
+        self.setVisible(bool(self._text))
+        self.setAccessibleName(f"Deposition {self._text}")
+        self.setToolTip(plain_tooltip(f"Show the deposition {self._text}"))
+        self._elide()
+
+    def minimumSizeHint(self) -> QSize:
+        """A few letters."""
+        return QSize(24, super().minimumSizeHint().height())
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Show what fits."""
+        super().resizeEvent(event)
+        self._elide()
+
+    def _elide(self) -> None:
+        shown = self.fontMetrics().elidedText(self._text, Qt.TextElideMode.ElideRight, max(self.width() - 4, 24))
+        self.setText(shown.replace("&", "&&"))
+
+
+def _tool_button(text: str, purpose: str) -> QToolButton:
+    button = QToolButton()
+    button.setText(text)
+    button.setAccessibleName(purpose)
+    button.setToolTip(purpose)
+    button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+    button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    return button
+
+
+def _add_links(menu: QMenu, section: str, links: Iterable[Link]) -> None:
+    links = [link for link in links if is_web_address(link.url)]
+    if links and section:
+        menu.addSection(section)
+    for link in links:
+        action = menu.addAction(plain(link.text).replace("&", "&&"))
+        if action is not None:
+            action.setToolTip(plain_tooltip(link.url))
+            action.triggered.connect(lambda _checked=False, url=link.url: open_in_browser(url))

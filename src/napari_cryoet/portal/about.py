@@ -1,0 +1,151 @@
+"""What a dataset or deposition says about itself, in words: at first what the catalogue knows, then all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from napari_cryoet.portal.pages import CatalogueRow, DepositionPage, DepositionRow, ObjectCount
+from napari_cryoet.records import Dataset, DepositionTitle
+from napari_cryoet.wording import count_text, date_text, joined, kinds_text, plain, reported, short_species, size_text
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """The head of a record's page; what isn't known is empty or None."""
+
+    title: str
+    authors: tuple[str, ...] = ()
+    facts: str = ""
+    counts: str = ""
+    deposition: DepositionTitle | None = None
+    description: str = ""
+    portal_page: str = ""
+    publications: str | None = None
+    entries: str | None = None
+    picture_url: str | None = None
+
+
+def about_listed_dataset(dataset_id: int, row: CatalogueRow | None, deposition: DepositionRow | None) -> About:
+    """What the catalogue knows of a dataset."""
+    if row is None:
+        return About(f"DS-{dataset_id}")
+    return About(
+        row.title,
+        authors=tuple(author.name for author in row.authors),
+        facts=joined(f"DS-{dataset_id}", short_species(row.organism_name), date_text(row.release_date)),
+        deposition=DepositionTitle(id=deposition.id, title=deposition.title) if deposition is not None else None,
+    )
+
+
+def about_dataset(dataset: Dataset, portal_page: str) -> About:
+    """All about a dataset; ``portal_page`` is its address on the portal, or empty where it has none."""
+    licence = plain(dataset.terms.licence) if dataset.terms is not None else ""
+    organism, released = short_species(dataset.organism_name), date_text(dataset.release_date)
+    return About(
+        dataset.title,
+        authors=tuple(author.name for author in dataset.authors),
+        facts=joined(f"DS-{dataset.id}", organism, released, licence, size_text(dataset.file_size)),
+        deposition=dataset.deposition,
+        description=describe_dataset(dataset),
+        portal_page=portal_page,
+        publications=dataset.dataset_publications,
+        entries=dataset.related_database_entries,
+    )
+
+
+def about_listed_deposition(deposition_id: int, row: DepositionRow | None) -> About:
+    """What the catalogue knows of a deposition."""
+    if row is None:
+        return About(f"CZCDP-{deposition_id}")
+    return About(
+        row.title,
+        authors=tuple(author.name for author in row.authors),
+        facts=joined(f"CZCDP-{deposition_id}", date_text(row.release_date), kinds_text(row.kinds)),
+        picture_url=row.key_photo_thumbnail_url,
+    )
+
+
+def about_deposition(page: DepositionPage, portal_page: str) -> About:
+    """All about a deposition; ``portal_page`` is its address on the portal, or empty where it has none."""
+    deposition = page.deposition
+    licence = plain(deposition.terms.licence) if deposition.terms is not None else ""
+    released, kinds = date_text(deposition.release_date), kinds_text(deposition.kinds)
+    return About(
+        deposition.title,
+        authors=tuple(author.name for author in deposition.authors),
+        facts=joined(f"CZCDP-{deposition.id}", released, licence, kinds),
+        counts=_counts_text(page),
+        description=describe_deposition(page),
+        portal_page=portal_page,
+        publications=deposition.deposition_publications,
+        entries=deposition.related_database_entries,
+        picture_url=deposition.key_photo_thumbnail_url or deposition.key_photo_url,
+    )
+
+
+def describe_dataset(dataset: Dataset) -> str:
+    """All that a dataset says about itself, as plain text."""
+    taxid = f"taxid {dataset.organism_taxid}" if dataset.organism_taxid else ""
+    grants = (f"{each.funding_agency_name or ''} {each.grant_id or ''}".strip() for each in dataset.funding_sources)
+    facts = (
+        ("Sample", str(dataset.sample_type).replace("_", " ") if dataset.sample_type else ""),
+        ("Organism", joined(reported(dataset.organism_name), taxid)),
+        ("Tissue", reported(dataset.tissue_name)),
+        ("Cell", joined(reported(dataset.cell_name), reported(dataset.cell_strain_name))),
+        ("Cell component", reported(dataset.cell_component_name)),
+        ("Sample preparation", reported(dataset.sample_preparation)),
+        ("Grid preparation", reported(dataset.grid_preparation)),
+        ("Other", reported(dataset.other_setup)),
+        ("Authors", ", ".join(author.name for author in dataset.authors)),
+        ("Funding", ", ".join(grant for grant in grants if grant)),
+        ("Publications", reported(dataset.dataset_publications)),
+        ("Database entries", reported(dataset.related_database_entries)),
+        ("Deposition", f"{dataset.deposition.title} (CZCDP-{dataset.deposition.id})" if dataset.deposition else ""),
+    )
+    return _described(dataset.description, facts)
+
+
+def describe_deposition(page: DepositionPage) -> str:
+    """All that a deposition says about itself, as plain text."""
+    deposition = page.deposition
+    dates = (
+        f"deposited {date_text(deposition.deposition_date)}",
+        f"released {date_text(deposition.release_date)}",
+        f"last modified {date_text(deposition.last_modified_date)}",
+    )
+    facts = (
+        ("Holds", kinds_text(deposition.kinds)),
+        ("Tag", reported(deposition.tag)),
+        ("Authors", ", ".join(author.name for author in deposition.authors)),
+        ("Dates", ", ".join(dates)),
+        ("Publications", reported(deposition.deposition_publications)),
+        ("Database entries", reported(deposition.related_database_entries)),
+        ("Annotated objects", ", ".join(f"{each.object_name} {each.count:,}" for each in page.objects)),
+        ("Methods", ", ".join(_methods(each for dataset in page.datasets for each in dataset.objects))),
+    )
+    return _described(deposition.description, facts)
+
+
+def _described(description: str, facts: Sequence[tuple[str, str]]) -> str:
+    return "\n\n".join([description, *(f"{name}: {text}" for name, text in facts if text)])
+
+
+def _counts_text(page: DepositionPage) -> str:
+    """How much a deposition holds, in one line."""
+    brought = sum(dataset.is_own for dataset in page.datasets)
+    enriched = len(page.datasets) - brought
+    counts = ((page.tomogram_count, "tomogram"), (page.annotation_count, "annotation"))
+    return joined(
+        count_text(brought, "dataset") if brought else "",
+        f"adds to {count_text(enriched, 'other dataset' if brought else 'dataset')}" if enriched else "",
+        *(count_text(count, noun) for count, noun in counts if count),
+    )
+
+
+def _methods(contributions: Iterable[ObjectCount]) -> list[str]:
+    """How many annotations each kind of method made, most first."""
+    counts: dict[str, int] = {}
+    for each in contributions:
+        counts[str(each.method_type)] = counts.get(str(each.method_type), 0) + each.count
+    return [f"{method} {count:,}" for method, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]

@@ -1,0 +1,101 @@
+"""A dataset's page: its runs, page by page, and what it says about itself."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from napari_cryoet._qt.browser.dataset_page import DatasetView, run_row
+from napari_cryoet._qt.widgets.record_model import Kind
+from napari_cryoet._qt.widgets.theme import Theme
+from napari_cryoet._qt.widgets.thumbnails import Thumbnails
+from napari_cryoet.exceptions import NetworkError
+from napari_cryoet.portal.pages import RunRow
+from qt.fake_portal import FakePortal
+
+NO_NETWORK = NetworkError("Couldn't reach the portal.")
+
+
+@pytest.fixture
+def asked() -> list[int]:
+    """The offsets that the page asked for."""
+    return []
+
+
+@pytest.fixture
+def view(qtbot, tasks, viewer_model, asked):
+    theme = Theme(viewer_model)
+    view = DatasetView(theme, Thumbnails(tasks, lambda url, stop: b""))
+    qtbot.addWidget(view)
+    view.page_requested.connect(lambda offset, _name: asked.append(offset))
+    view.resize(360, 700)
+    view.show()
+    view.start(10000, None)
+    yield view
+    theme.close()
+
+
+def page(offset: int):
+    return FakePortal(n_runs=120).dataset_page(10000, offset=offset)
+
+
+def last_row(view: DatasetView):
+    return view.model.rows[-1]
+
+
+def test_pages_follow_each_other_until_all_runs_are_here(qtbot, view, asked):
+    assert last_row(view).title == "Loading runs…"
+    for offset in (0, 50):
+        view.add_page(page(offset), "")
+        assert last_row(view).title == f"Loading more… {offset + 50} of 120"
+        qtbot.wait(20)
+        assert asked[-1] == offset, "nobody has looked yet"
+        view.view.scrollToBottom()
+        qtbot.waitUntil(lambda offset=offset: asked[-1] == offset + 50)
+    view.add_page(page(100), "")
+    assert view.model.rowCount() == len(view.runs) == 120
+    assert asked == [0, 50, 100]
+
+
+def test_a_failed_page_says_so_and_is_asked_for_again_once(qtbot, view, asked):
+    view.add_page(page(0), "")
+    view.view.scrollToBottom()
+    qtbot.waitUntil(lambda: asked == [0, 50])
+    view.show_error(NO_NETWORK)
+    assert last_row(view).kind is Kind.FAILURE
+    assert last_row(view).title.startswith(NO_NETWORK.message)
+    view.view.scrollToTop()
+    view.view.scrollToBottom()
+    assert asked == [0, 50], "scrolling must not hammer a portal that is down"
+    view.model.ask_for_more(again=True)
+    view.view.scrollToBottom()
+    qtbot.wait(20)
+    assert asked == [0, 50, 50]
+    view.add_page(page(50), "")
+    assert len(view.runs) == 100
+
+
+def test_fewer_runs_than_counted_never_look_complete(view):
+    view.add_page(page(0), "")
+    view.add_page(replace(page(50), runs=()), "")
+    assert last_row(view).kind is Kind.FAILURE
+
+
+def test_a_run_says_whose_bytes_it_counts():
+    run = RunRow(id=1, name="", dataset_id=1, tomogram_count=2, voxel_spacing=10.0, file_size_omezarr=1.66e9)
+    assert run_row(run).title == "RN-1"
+    assert run_row(run).lines[0] == ("2 tomograms · 10 Å · 1.66 GB per tomogram", "2 tomograms · 10 Å · 1.66 GB each")
+    assert run_row(replace(run, tomogram_count=1)).lines[0] == ("1 tomogram · 10 Å · 1.66 GB",)
+
+
+def test_only_links_that_lead_somewhere_are_offered(view):
+    dataset = replace(page(0).dataset, deposition=None, dataset_publications=None, related_database_entries="X-1")
+    view.add_page(replace(page(0), dataset=dataset), "")
+    header = view.header
+    assert not header.links.isVisible()
+    assert not header.deposition.isVisible()
+    assert header.description.isVisible(), "there is room"
+    view.resize(360, 400)
+    assert not header.description.isVisible()
+    header.details.click()
+    assert header.description.isVisible()
