@@ -1,4 +1,4 @@
-"""Show picks in a slab, with their orientations; change them, and undo it."""
+"""Show picks in a slab, with their orientations, and change them."""
 
 import napari
 import numpy as np
@@ -29,10 +29,9 @@ show_orientations(viewer, picks_layer, "triads", length_angstrom=300)
 show_diameter(viewer, picks_layer, 30)  # nm, for all ribosomes from now on
 
 link = link_of(picks_layer)
-z = link.picks.points_zyx[:, 0]
+z = link.picks.points_zyx[:, 0]  # picks are values: keep `link.picks` to set it again
 link.set(link.picks.take(z >= np.median(z), "kept the upper half"))
 picks_layer.add([44, 100, 100])  # as a click does
-link.undo()
 print(link.picks.edits)
 
 napari.run()

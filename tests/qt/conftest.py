@@ -24,7 +24,6 @@ from qtpy.QtWidgets import QApplication
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.files import napari_check
 from napari_cryoet._qt.memory import Memory
-from napari_cryoet._qt.picks import slabs
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.exceptions import raise_if_stopped
@@ -195,7 +194,6 @@ def _as_new(viewer: Viewer) -> None:
     """Take out of a viewer what a test put into it."""
     viewer.window.remove_dock_widget("all")
     viewer.layers.clear()
-    slabs._slabs.pop(viewer, None)
     canvas = viewer.canvas
     for part in (viewer.dims, viewer.scene.camera, canvas.grid, canvas.overlays.scale_bar, viewer.cursor):
         part.reset()

@@ -11,7 +11,7 @@ from napari.layers._layer_actions import _duplicate_layer, _extract_multiscale_l
 from napari.utils.notifications import notification_manager
 
 from napari_cryoet._qt.layers.adopting import adopt_layers_of
-from napari_cryoet._qt.picks.orientation_display import active_points, orientation_of
+from napari_cryoet._qt.picks.orientations import active_points, orientation_of
 from napari_cryoet._qt.streaming.progressive import StreamStatus, stream_of
 from napari_cryoet.formats.mrc import write_mrc
 from napari_cryoet.formats.ndjson import lines_of

@@ -26,7 +26,6 @@ DOCKS = {
     "Compare annotations": lambda dock: dock.form.a.native,
     "Check picks": lambda dock: dock.points,
     "Export picks": lambda dock: dock.layer.native,
-    "Picks on screen": lambda dock: dock.picks_nm.native,
 }
 
 

@@ -12,7 +12,6 @@ from napari_cryoet._qt.check.check_dock import CheckDock
 from napari_cryoet._qt.compare.compare_dock import CompareDock
 from napari_cryoet._qt.files.export_form import ExportPicks
 from napari_cryoet._qt.layers.manager import add_layers
-from napari_cryoet._qt.picks.picks_on_screen import PicksOnScreen
 from napari_cryoet._qt.review.review_dock import ReviewDock
 from qt.cut_texts import cut_texts
 
@@ -27,14 +26,13 @@ def viewer(viewer_in_hidden_window):
     return viewer_in_hidden_window
 
 
-@pytest.fixture(params=["review", "compare", "check", "export", "on screen"])
+@pytest.fixture(params=["review", "compare", "check", "export"])
 def dock(request, qtbot, viewer, tmp_path):
     make = {
         "review": lambda: ReviewDock(viewer, folder=tmp_path / "reviews"),
         "compare": lambda: CompareDock(viewer),
         "check": lambda: CheckDock(viewer),
         "export": lambda: ExportPicks(viewer),
-        "on screen": lambda: PicksOnScreen(viewer),
     }
     dock = make[request.param]()
     qtbot.addWidget(dock)

@@ -49,17 +49,6 @@ def test_the_review_says_which_layer_it_reviews(viewer):
     assert dock.controls.image.currentText() == "tomogram"
 
 
-def test_picks_on_screen_are_those_of_the_active_layer(viewer):
-    _, dock = viewer.window.add_plugin_dock_widget("napari-cryoet", "Picks on screen")
-
-    assert dock.layer is viewer.layers["picks"]
-    dock.orientation.value = "triads"
-    assert len(viewer.layers["arrows"].data) == 3 * 2
-    dock.orientation.value = "off"
-    assert len(viewer.layers["arrows"].data) == 0
-    assert viewer.layers.selection.active is viewer.layers["picks"]
-
-
 def test_what_a_review_keeps_can_be_chosen_for_export(viewer, qtbot):
     _, review = viewer.window.add_plugin_dock_widget("napari-cryoet", "Review picks")
     _, form = viewer.window.add_plugin_dock_widget("napari-cryoet", "Export picks")

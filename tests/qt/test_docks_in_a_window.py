@@ -21,7 +21,6 @@ DOCKS = {
     "Compare annotations": "Compare",
     "Check picks": "Check",
     "Export picks": "Export",
-    "Picks on screen": "On screen",
 }
 
 

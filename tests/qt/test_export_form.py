@@ -8,9 +8,9 @@ from qtpy.QtCore import Qt
 
 from napari_cryoet._qt.files import export_form
 from napari_cryoet._qt.files.context_dialog import Answer
-from napari_cryoet._qt.files.export_form import ExportPicks, kept_picks_of
+from napari_cryoet._qt.files.export_form import ExportPicks
 from napari_cryoet._qt.layers.manager import add_layers
-from napari_cryoet._qt.picks.layer_picks import picks_of
+from napari_cryoet._qt.picks.layer_picks import link_of, picks_of
 from napari_cryoet.formats.registry import read_picks
 from napari_cryoet.layers.load import load_picks
 from napari_cryoet.picks import Picks
@@ -80,7 +80,7 @@ def test_what_a_review_kept_can_be_written(form, layer, qtbot):
     assert form.count.text() == "No review has kept picks of this layer."
     assert not form.export.isEnabled()
 
-    kept_picks_of[layer] = lambda: picks_of(layer).take([1], "kept 1 of 3 in review")
+    link_of(layer).use_review(lambda: picks_of(layer).take([1], "kept 1 of 3 in review"))
     form.refresh()
     export(form, qtbot)
     assert read_picks(form.chosen_path).edits == ("kept 1 of 3 in review",)

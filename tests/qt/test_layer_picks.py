@@ -1,122 +1,323 @@
+"""What picks a layer shows, and that both stay in step."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from napari.layers import Points
+from napari.layers.points._points_mouse_bindings import select
 
 from napari_cryoet._qt.layers.manager import add_layers
-from napari_cryoet._qt.picks.layer_picks import picks_of, placed_picks_of
-from napari_cryoet._qt.picks.picks_link import link_of
-from napari_cryoet.layers.specs import METADATA_KEY, points_spec
+from napari_cryoet._qt.picks.layer_geometry import placed_picks_of
+from napari_cryoet._qt.picks.layer_picks import link_of, picks_of
+from napari_cryoet.layers.specs import METADATA_KEY, PICK_ID, PICKS_KEY, points_spec
 from napari_cryoet.picks import Picks
 
 ROTATIONS = np.stack([np.eye(3), [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], np.full((3, 3), np.nan)])
+PLACES = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]]
 
 
 @pytest.fixture
 def picks():
     return Picks(
-        [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]],
+        PLACES,
         10.0,
         rotations_zyx=ROTATIONS,
-        instance_ids=[2**60 + 1, -1, 7],
         scores=[0.25, np.nan, 0.75],
-        features={"by": np.array(["me", "you", "them"], dtype=object)},
-        alignment_id=17,
+        features={"by": np.array(["me", "you", "them"], dtype=object), "class": np.array([1, 2, 3])},
     )
 
 
 @pytest.fixture
-def layer(viewer_model, picks):
+def viewer(viewer_model):
     viewer_model.dims.ndisplay = 3  # since napari 0.9.2 can't paste points into a slice
+    return viewer_model
+
+
+def add_picks(viewer, picks):
     common = {"scale": (10.0,) * 3, "units": ("angstrom",) * 3, "metadata": {METADATA_KEY: {"kind": "annotation"}}}
     spec = points_spec(picks, common, name="picks", color=(1, 0, 0, 1), diameter_angstrom=100, spacing_angstrom=10)
-    return add_layers(viewer_model, [spec])[0]
+    return add_layers(viewer, [spec])[0]
 
 
-def test_a_layer_that_nobody_touched_gives_the_picks_that_it_was_made_of(layer, picks):
-    found = picks_of(layer)
-
-    for name in ("points_zyx", "rotations_zyx", "instance_ids", "scores", "ids"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(picks, name))
-    assert found.features["by"].tolist() == ["me", "you", "them"]
-    assert (found.spacing_angstrom, found.alignment_id) == (10.0, 17)
+@pytest.fixture
+def layer(viewer, picks):
+    return add_picks(viewer, picks)
 
 
-def test_moved_and_deleted_points_keep_their_ids_and_rotations(layer):
-    layer.selected_data = {0}
-    layer.remove_selected()
-    layer.data = np.add(layer.data, [0.5, 0.0, 0.0])
-    found = picks_of(layer)
-
-    assert found.ids.tolist() == [1, 2]
-    assert found.points_zyx.tolist() == [[4.5, 5.0, 6.0], [7.5, 8.0, 9.0]]
-    np.testing.assert_array_equal(found.rotations_zyx, ROTATIONS[1:])
+@pytest.fixture
+def link(layer):
+    return link_of(layer)
 
 
-@pytest.mark.parametrize("followed", ["never", "before", "since"])
-def test_what_was_done_to_points_is_told_whether_or_not_somebody_follows_them(layer, followed):
-    if followed == "before":
-        link_of(layer)
-    layer.data = np.add(layer.data, [0.5, 0.0, 0.0])
-    if followed == "since":
-        link_of(layer)
+class TestWhatIsDoneToTheLayer:
+    def test_a_layer_has_one_link_which_starts_with_the_picks_that_it_was_made_of(self, layer, link, picks):
+        assert link_of(layer) is link
+        assert link.picks.ids.tolist() == [0, 1, 2]
+        assert link.picks.edits == ()
 
-    assert picks_of(layer).edits == picks_of(layer).edits == ("moved 3 picks",)
+    def test_a_drag_is_one_step_however_many_places_it_goes_through(self, qapp, layer, link):
+        layer.size = 1  # else others lie below the cursor, too
+        layer.mode = "select"
+        layer.selected_data = {1}
+        event = SimpleNamespace(
+            position=tuple(np.multiply(PLACES[1], 10)),
+            view_direction=np.array([1.0, 0.0, 0.0]),
+            dims_displayed=[0, 1, 2],
+            modifiers=(),
+            type="mouse_press",
+        )
+        heard = []
+        link.changed.connect(lambda: heard.append(link.picks.points_zyx[1].tolist()))
+        drag = select(layer, event)
+        next(drag)
+        event.type = "mouse_move"
+        for step in range(1, 6):
+            event.position = (40.0, 50.0, 60.0 + 10 * step)
+            next(drag)
+            qapp.processEvents()
+        event.type = "mouse_release"
+        next(drag, None)
+
+        assert heard == [[4, 5, 11]]
+        assert link.picks.edits == ("moved 1 pick",)
+
+    def test_moving_picks_is_told_in_words_and_as_a_signal(self, qtbot, layer, link):
+        with qtbot.waitSignal(link.changed):
+            layer.data = np.add(PLACES, [[0, 0, 0], [1, 0, 0], [1, 0, 0]])
+
+        assert link.picks.points_zyx[:, 0].tolist() == [1, 5, 8]
+        assert link.picks.edits == ("moved 2 picks",)
+        assert picks_of(layer) is link.picks
+
+    def test_a_new_point_is_a_pick_of_its_own_at_once_though_another_was_selected(self, layer, link):
+        layer.selected_data = {0}  # whose features napari gives to the next point
+        layer.add([1.5, 1.5, 1.5])
+
+        assert layer.features[PICK_ID].tolist() == [0, 1, 2, 3]
+        assert np.isnan(layer.features["score"][3])
+        assert not link.picks.are_oriented[3]
+        assert link.picks.edits == ("added 1 pick",)
+
+    def test_the_id_of_a_deleted_pick_is_never_given_again(self, layer, link):
+        layer.remove([2])
+        layer.add([0, 0, 0])
+        layer.remove([2])
+        layer.add([0, 0, 0])
+
+        assert link.picks.ids.tolist() == [0, 1, 4]
+        assert layer.features[PICK_ID].tolist() == [0, 1, 4]
+
+    def test_more_points_in_one_go_are_new_picks(self, layer, link):
+        layer.selected_data = {1}
+        layer.data = [*PLACES, [0, 0, 0], [1, 1, 1]]
+
+        assert link.picks.ids.tolist() == [0, 1, 2, 3, 4]
+        assert link.picks.are_oriented.tolist() == [True, True, False, False, False]
+
+    def test_a_pasted_pick_has_the_orientation_of_its_original(self, layer, link):
+        layer.selected_data = {1}
+        layer._copy_data()
+        layer._paste_data()
+
+        assert layer.features[PICK_ID].tolist() == [0, 1, 2, 3]
+        np.testing.assert_array_equal(link.picks.rotations_zyx[3], ROTATIONS[1])
+
+    def test_a_pick_that_is_cut_and_pasted_is_the_one_that_it_was(self, layer, link):
+        layer.selected_data = {1}
+        layer._copy_data()
+        layer.remove_selected()
+        layer._paste_data()
+        layer._paste_data()
+
+        assert link.picks.ids.tolist() == [0, 2, 1, 3]
+        np.testing.assert_array_equal(link.picks.rotations_zyx[2:], ROTATIONS[[1, 1]])
+
+    def test_a_cell_that_is_edited_in_napari_s_table_is_found_when_picks_are_asked_for(self, layer, link):
+        layer.features.iloc[1, layer.features.columns.get_loc("score")] = 0.5  # as napari's table does it
+
+        assert link.picks.scores.tolist() == [0.25, 0.5, 0.75]
+        assert link.picks.edits == ("changed score of 1 pick",)
+
+    def test_a_column_that_is_added_belongs_to_the_picks(self, layer, link):
+        layer.features = layer.features.assign(good=[True, False, True])
+
+        assert link.picks.features["good"].tolist() == [True, False, True]
+        assert link.picks.edits == ("changed good of 3 picks",)
+
+    @pytest.mark.parametrize("rows", [[0, 2], [2, 1, 0], [1]])
+    def test_a_script_may_keep_some_points_or_put_them_in_another_order(self, layer, link, picks, rows):
+        layer.data = layer.data[rows]  # napari cuts the table at its end
+
+        assert link.picks.ids.tolist() == layer.features[PICK_ID].tolist() == rows
+        assert layer.features["by"].tolist() == picks.features["by"][rows].tolist()
+        np.testing.assert_array_equal(link.picks.rotations_zyx, ROTATIONS[rows])
+
+    def test_points_without_a_place_are_an_obstacle_until_they_are_gone(self, layer, link):
+        layer.add([np.nan, 0, 0])
+        assert "nowhere" in link.obstacle
+        with pytest.raises(ValueError, match="nowhere"):
+            picks_of(layer)
+        layer.remove([3])
+        assert link.obstacle == ""
+        assert link.picks.ids.tolist() == [0, 1, 2]
+
+    @pytest.mark.parametrize("followed", ["never", "before", "since"])
+    def test_what_was_done_to_points_is_told_whether_or_not_somebody_follows_them(self, layer, followed):
+        if followed == "before":
+            link_of(layer)
+        layer.data = np.add(layer.data, [0.5, 0.0, 0.0])
+        if followed == "since":
+            link_of(layer)
+
+        assert picks_of(layer).edits == picks_of(layer).edits == ("moved 3 picks",)
 
 
-def test_a_copy_has_the_rotation_of_its_original_and_an_id_of_its_own(layer):
-    layer.selected_data = {1}
-    layer._copy_data()
-    layer._paste_data()
-    found = picks_of(layer)
+class TestWhatIsDoneToThePicks:
+    def test_other_picks_show_in_the_layer_without_an_echo(self, layer, link):
+        heard = []
+        link.changed.connect(lambda: heard.append(link.picks))
+        link.set(link.picks.take([2, 0], "dropped the middle one"))
 
-    assert found.ids.tolist() == [0, 1, 2, 3]
-    np.testing.assert_array_equal(found.rotations_zyx[3], ROTATIONS[1])
+        assert layer.data.tolist() == [PLACES[2], PLACES[0]]
+        assert layer.features["by"].tolist() == ["them", "me"]
+        assert layer.features[PICK_ID].tolist() == [2, 0]
+        assert [picks.edits for picks in heard] == [("dropped the middle one",)]
 
+    def test_picks_keep_their_looks_and_stay_selected_wherever_their_row_goes(self, layer, link):
+        layer.border_color = [[1, 0, 0, 1], [0, 1, 0, 1], [0, 0, 1, 1]]
+        layer.size = [1, 2, 3]
+        layer.shown = [True, True, False]
+        layer.selected_data = {2}
+        link.set(link.picks.take([2, 1]))
 
-def test_points_of_uneven_voxels_are_placed_in_cubes():
-    deep = Points([[1.0, 4, 5]], scale=(40, 10, 10), translate=(20, 0, 0), units=("angstrom",) * 3)
-    found = placed_picks_of(deep)
+        assert layer.border_color.tolist() == [[0, 0, 1, 1], [0, 1, 0, 1]]
+        assert layer.size.tolist() == [3, 2]
+        assert layer.shown.tolist() == [False, True]
+        assert set(layer.selected_data) == {0}
+        assert link.selected_ids.tolist() == [2]
 
-    assert found.points_zyx.tolist() == [[6, 4, 5]]
-    assert found.spacing_angstrom == 10
-    assert found.edits[-1].startswith("stretched with their layer by 4, 1, 1 (z, y, x), moved with their layer by 2")
+    def test_picks_in_other_voxels_are_put_where_they_belong(self, layer, link):
+        link.set(link.picks.rescaled(5.0), "")
 
+        assert layer.data.tolist() == PLACES
+        assert link.picks.spacing_angstrom == 10
 
-def test_anybodys_points_are_picks_in_their_own_voxels():
-    nanometres = Points(np.ones((2, 3)), scale=(1.0,) * 3, units=("nm",) * 3, features={"cc": [0.1, 0.2]})
+    def test_there_may_be_no_picks_for_a_while(self, layer, link):
+        layer.border_color = [[1, 0, 0, 1], [0, 1, 0, 1], [0, 0, 1, 1]]
+        link.set(link.picks.take([], "dropped all"))
+        layer.add([0, 0, 0])
+        assert len(layer.border_color) == 1
+        link.set(link.picks.take([]).added(PLACES))
+        assert layer.data.tolist() == PLACES
+        assert len(layer.border_color) == 3
 
-    assert picks_of(nanometres).spacing_angstrom == 10.0
-    assert picks_of(nanometres).features["cc"].tolist() == [0.1, 0.2]
-    assert picks_of(Points(np.ones((2, 3)))).spacing_angstrom is None
-    assert picks_of(Points(np.ones((2, 3)), scale=(1, 2, 2), units=("nm",) * 3)).spacing_angstrom is None
-    with pytest.raises(ValueError, match="three coordinates"):
-        picks_of(Points(np.ones((2, 2))))
+    def test_a_pick_can_be_selected_by_its_id(self, layer, link):
+        layer.remove([0])
+        link.select([2, 99])
 
-
-def test_picks_of_a_moved_layer_are_written_where_the_viewer_shows_them(layer):
-    assert placed_picks_of(layer).points_zyx.tolist() == picks_of(layer).points_zyx.tolist()
-    layer.translate = (20.0, 0.0, -5.0)
-    placed = placed_picks_of(layer)
-
-    assert placed.points_zyx[0].tolist() == [3.0, 2.0, 2.5]
-    assert placed.positions_angstrom_zyx[0].tolist() == list(layer.data_to_world((1.0, 2.0, 3.0)))
-    assert placed.edits == ("moved with their layer by 2, 0, -0.5 voxels (z, y, x)",)
-    layer.rotate = (0, 0, 30)
-    with pytest.raises(ValueError, match="rotated"):
-        placed_picks_of(layer)
-
-
-def test_picks_with_rotations_are_not_written_from_a_layer_that_is_flipped(layer, picks):
-    layer.scale = (-10.0, -10.0, 10.0)
-    with pytest.raises(ValueError, match="flipped in the viewer"):
-        placed_picks_of(layer)
-    link_of(layer).set(picks.changed(rotations_zyx=None))
-
-    assert placed_picks_of(layer).points_zyx[0].tolist() == [-1.0, -2.0, 3.0]
+        assert set(layer.selected_data) == {1}
 
 
-@pytest.mark.parametrize("column", [[3.0, np.nan], np.array([np.int64(3), None], object), [3, -1]])
-def test_instances_are_whole_numbers_however_a_table_holds_them(viewer_model, column):
-    layer = viewer_model.add_points(np.ones((2, 3)), features={"instance_id": column})
+class TestAPersonsOwnLayer:
+    def test_nothing_is_added_to_it_while_its_ids_follow(self, viewer):
+        own = viewer.add_points(PLACES, features={"score": [1.0, 2.0, 3.0], "kind": ["a", "b", "c"]})
+        link = link_of(own)
+        own.remove([0])
+        own.add([0, 0, 0])
+        own.data = own.data + 1
 
-    assert picks_of(layer).instance_ids.tolist() == [3, -1]
+        assert link.picks.ids.tolist() == [1, 2, 3]
+        assert list(own.features) == ["score", "kind"]
+        assert PICKS_KEY not in own.metadata
+        assert type(own) is Points
+
+    def test_picks_that_a_script_puts_into_it_make_it_a_layer_of_picks(self, viewer):
+        own = viewer.add_points(PLACES)
+        link = link_of(own)
+        link.set(link.picks.changed("turned", rotations_zyx=ROTATIONS))
+        own.remove([0])
+
+        assert own.features[PICK_ID].tolist() == [1, 2]
+        np.testing.assert_array_equal(link.picks.rotations_zyx, ROTATIONS[1:])
+
+    def test_its_scale_says_how_wide_voxels_are_also_when_it_is_mended_later(self, viewer):
+        own = viewer.add_points(PLACES)
+        link = link_of(own)
+        own.remove([0])
+        assert link.picks.spacing_angstrom is None
+        own.scale, own.units = (7.5,) * 3, ("angstrom",) * 3
+
+        assert link.picks.spacing_angstrom == 7.5
+
+    def test_what_has_no_three_coordinates_has_no_picks(self):
+        with pytest.raises(ValueError, match="three coordinates"):
+            link_of(Points(np.ones((2, 2))))
+
+    def test_nothing_of_a_layer_that_is_gone_stays(self, qtbot):
+        own = Points(PLACES)
+        reference = weakref.ref(link_of(own))
+        del own
+        gc.collect()
+
+        assert reference() is None
+
+
+def test_a_hundred_thousand_picks_are_followed():
+    many = Points(np.random.default_rng(1).uniform(0, 900, (100_000, 3)))
+    link = link_of(many)
+    many.remove(list(range(0, 100_000, 2)))
+
+    assert link.picks.ids.tolist() == list(range(1, 100_000, 2))
+
+
+class TestWhereTheyAre:
+    def test_points_of_uneven_voxels_are_placed_in_cubes(self):
+        deep = Points([[1.0, 4, 5]], scale=(40, 10, 10), translate=(20, 0, 0), units=("angstrom",) * 3)
+        found = placed_picks_of(deep)
+
+        assert found.points_zyx.tolist() == [[6, 4, 5]]
+        assert found.spacing_angstrom == 10
+        assert found.edits[-1].startswith(
+            "stretched with their layer by 4, 1, 1 (z, y, x), moved with their layer by 2"
+        )
+
+    def test_anybodys_points_are_picks_in_their_own_voxels(self):
+        nanometres = Points(np.ones((2, 3)), scale=(1.0,) * 3, units=("nm",) * 3, features={"cc": [0.1, 0.2]})
+
+        assert picks_of(nanometres).spacing_angstrom == 10.0
+        assert picks_of(nanometres).features["cc"].tolist() == [0.1, 0.2]
+        assert picks_of(Points(np.ones((2, 3)))).spacing_angstrom is None
+        assert picks_of(Points(np.ones((2, 3)), scale=(1, 2, 2), units=("nm",) * 3)).spacing_angstrom is None
+        with pytest.raises(ValueError, match="three coordinates"):
+            picks_of(Points(np.ones((2, 2))))
+
+    def test_picks_of_a_moved_layer_are_written_where_the_viewer_shows_them(self, layer):
+        assert placed_picks_of(layer).points_zyx.tolist() == picks_of(layer).points_zyx.tolist()
+        layer.translate = (20.0, 0.0, -5.0)
+        placed = placed_picks_of(layer)
+
+        assert placed.points_zyx[0].tolist() == [3.0, 2.0, 2.5]
+        assert placed.positions_angstrom_zyx[0].tolist() == list(layer.data_to_world((1.0, 2.0, 3.0)))
+        assert placed.edits == ("moved with their layer by 2, 0, -0.5 voxels (z, y, x)",)
+        layer.rotate = (0, 0, 30)
+        with pytest.raises(ValueError, match="rotated"):
+            placed_picks_of(layer)
+
+    def test_picks_with_rotations_are_not_written_from_a_layer_that_is_flipped(self, layer, picks):
+        layer.scale = (-10.0, -10.0, 10.0)
+        with pytest.raises(ValueError, match="flipped in the viewer"):
+            placed_picks_of(layer)
+        link_of(layer).set(picks.changed(rotations_zyx=None))
+
+        assert placed_picks_of(layer).points_zyx[0].tolist() == [-1.0, -2.0, 3.0]
+
+    @pytest.mark.parametrize("column", [[3.0, np.nan], np.array([np.int64(3), None], object), [3, -1]])
+    def test_instances_are_whole_numbers_however_a_table_holds_them(self, viewer_model, column):
+        layer = viewer_model.add_points(np.ones((2, 3)), features={"instance_id": column})
+
+        assert picks_of(layer).instance_ids.tolist() == [3, -1]

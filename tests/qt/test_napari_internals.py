@@ -21,9 +21,8 @@ from napari_cryoet._qt.files.napari_check import Feature, lacks
 from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.ortho import crosshair
 from napari_cryoet._qt.ortho.crosshair import remove_crosshair, show_crosshair
-from napari_cryoet._qt.picks.discs import show_as_discs, show_slab
-from napari_cryoet._qt.picks.orientation_display import orientation_of
-from napari_cryoet._qt.picks.picks_link import link_of
+from napari_cryoet._qt.picks.orientations import orientation_of
+from napari_cryoet._qt.picks.slabs import show_as_discs, show_slab
 from napari_cryoet._qt.streaming import napari_internals
 from napari_cryoet._qt.streaming.progressive import stream_of
 from napari_cryoet.formats.ome_zarr import write_pyramid
@@ -258,18 +257,15 @@ def use_all(qtbot, viewer, levels, values) -> None:
         qtbot.waitUntil(lambda plane=plane: is_drawn(tomogram, values[plane]))
     assert np.array_equal(np.asarray(tomogram.data[0]), values)
 
-    assert show_as_discs(points) == show_slab(points, ()) == is_there[Feature.DISCS]
+    assert show_as_discs(points) == show_slab(points, 0) == is_there[Feature.DISCS]
     qtbot.waitUntil(lambda: len(points._view_indices) == (2 if is_there[Feature.DISCS] else 0))
     viewer.dims.set_current_step(0, 9)
     qtbot.waitUntil(lambda: points._view_indices.tolist() == [0, 1])
 
     orientation_of(points).show("triads")
     assert len(arrows.data) == 6
-    link = link_of(points)
     points.remove([0])
     qtbot.waitUntil(lambda: len(arrows.data) == 3 and len(points.data) == 1)
-    link.undo()
-    qtbot.waitUntil(lambda: len(arrows.data) == 6 and len(points.data) == 2)
     assert [str(kind) for _, _, kind in (layer.as_layer_data_tuple() for layer in viewer.layers)] == [
         "image",
         "vectors",

@@ -383,10 +383,6 @@ class TestLayersInStep:
         settle(qtbot, changed_views)
         assert [len(copy._view_data) for copy in copies(changed_views, "oriented")] == [4, 4]
 
-        add_layers(main, [oriented[0]._replace(options=oriented[0].options | {"name": "later"})])
-        settle(qtbot, changed_views)
-        assert [len(copy._view_data) for copy in copies(changed_views, "later")] == [4, 4]
-
     def test_painting_follows(self, qtbot, changed_views, main):
         changed_views.shared_cursor.move_to(at([0, 0, 0]))
         settle(qtbot, changed_views)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from napari.layers import Image
+from napari.layers import Image, Points, Vectors
 
 from napari_cryoet._qt.layers.manager import add_layers
-from napari_cryoet._qt.picks.slabs import MOST_PLANES, slabs_of
+from napari_cryoet._qt.picks.slabs import MOST_PLANES, density_nm_of, most_density_nm, show_as_discs, show_slabs
 from napari_cryoet._qt.streaming.progressive import make_layer
 from napari_cryoet._qt.streaming.slice_geometry import planes_in
 from napari_cryoet.formats.ome_zarr import write_pyramid
@@ -15,6 +15,8 @@ from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec, arrows_spec, poi
 from napari_cryoet.picks import Picks
 from napari_cryoet.streaming import open_pyramid
 
+SCALE = (2.0, 2.0, 2.0)
+CENTRE = np.array([[20.0, 10.0, 10.0]])
 SHAPE = (40, 24, 20)
 SPACING = 10.0
 COMMON = {"scale": (SPACING,) * 3, "units": ("angstrom",) * 3, "metadata": {METADATA_KEY: {"kind": "tomogram"}}}
@@ -45,11 +47,6 @@ def tomogram(viewer, pyramid):
     return layer
 
 
-@pytest.fixture
-def slabs(viewer):
-    return slabs_of(viewer)
-
-
 def add_picks(viewer, planes):
     places = [[z, 5.0, 5.0] for z in planes]
     picks = Picks(places, SPACING, rotations_zyx=np.tile(np.eye(3), (len(places), 1, 1)))
@@ -70,86 +67,75 @@ def wait_for(qtbot, layer, expected):
 class TestDensity:
     @pytest.mark.parametrize(("thickness_nm", "reach"), [(1, 0), (3, 1), (9.9, 4)])
     def test_the_picture_is_the_mean_of_the_planes_whose_centres_lie_in_the_slab(
-        self, qtbot, viewer, tomogram, slabs, values, thickness_nm, reach
+        self, qtbot, viewer, tomogram, values, thickness_nm, reach
     ):
         viewer.dims.set_current_step(0, 20)
-        slabs.show_density(thickness_nm)
+        show_slabs(viewer, density_nm=thickness_nm)
 
-        assert slabs.density_nm == pytest.approx(thickness_nm)
+        assert density_nm_of(viewer) == pytest.approx(thickness_nm)
         wait_for(qtbot, tomogram, values[20 - reach : 21 + reach].mean(axis=0))
         viewer.dims.set_current_step(0, 11)
         wait_for(qtbot, tomogram, values[11 - reach : 12 + reach].mean(axis=0))
 
-    def test_it_ends_where_the_volume_ends(self, qtbot, viewer, tomogram, slabs, values):
-        slabs.show_density(6)
+    def test_it_ends_where_the_volume_ends(self, qtbot, viewer, tomogram, values):
+        show_slabs(viewer, density_nm=6)
         viewer.dims.set_current_step(0, 1)
         wait_for(qtbot, tomogram, values[:5].mean(axis=0))
         viewer.dims.set_current_step(0, 39)
         wait_for(qtbot, tomogram, values[36:].mean(axis=0))
 
-    def test_it_lies_across_other_axes_too(self, qtbot, viewer, tomogram, slabs, values):
+    def test_it_lies_across_other_axes_too(self, qtbot, viewer, tomogram, values):
         viewer.dims.order = (1, 0, 2)
         viewer.dims.set_current_step(1, 8)
-        slabs.show_density(4)
+        show_slabs(viewer, density_nm=4)
 
         wait_for(qtbot, tomogram, values[:, 6:11].mean(axis=1))
 
-    def test_a_coarser_level_shows_the_mean_of_its_planes_that_cover_the_slab(
-        self, qtbot, viewer, tomogram, slabs, pyramid
-    ):
+    def test_a_coarser_level_shows_the_mean_of_its_planes_that_cover_the_slab(self, qtbot, viewer, tomogram, pyramid):
         tomogram.locked_data_level = 1
         viewer.dims.set_current_step(0, 20)
-        slabs.show_density(5)  # planes 18 to 22
+        show_slabs(viewer, density_nm=5)  # planes 18 to 22
 
         wait_for(qtbot, tomogram, pyramid.read(1)[9:12].mean(axis=0))
 
-    def test_what_is_too_thick_is_refused_with_the_reason(self, tomogram, slabs):
-        assert slabs.most_density_nm == MOST_PLANES
+    def test_what_is_too_thick_is_refused_with_the_reason(self, viewer, tomogram):
+        assert most_density_nm(viewer) == MOST_PLANES
         with pytest.raises(ValueError, match="hold up each step"):
-            slabs.show_density(33)
+            show_slabs(viewer, density_nm=33)
         with pytest.raises(ValueError, match="can't be -1 nm"):
-            slabs.show_density(-1)
+            show_slabs(viewer, density_nm=-1)
 
-    def test_without_a_tomogram_there_is_nothing_to_average(self, viewer, slabs):
+    def test_without_a_tomogram_there_is_nothing_to_average(self, viewer):
         with pytest.raises(ValueError, match="Open a tomogram"):
-            slabs.show_density(3)
+            show_slabs(viewer, density_nm=3)
         viewer.add_layer(Image(np.zeros((3, 3, 3)), metadata={METADATA_KEY: {}}))
-        with pytest.raises(ValueError, match="voxel size isn't known"):
-            slabs.show_density(3)
+        with pytest.raises(ValueError, match="voxel size is known"):
+            show_slabs(viewer, density_nm=3)
 
-    def test_what_a_person_sets_by_napari_s_own_slider_is_known(self, qtbot, viewer, tomogram, slabs):
-        with qtbot.waitSignal(slabs.changed):
-            viewer.dims.thickness = (70.0, 0.0, 0.0)
+    def test_what_a_person_sets_by_napari_s_own_slider_is_known(self, viewer, tomogram):
+        viewer.dims.thickness = (70.0, 0.0, 0.0)
 
-        assert slabs.density_nm == pytest.approx(7)
+        assert density_nm_of(viewer) == pytest.approx(7)
 
 
 class TestPicks:
-    def test_those_in_the_slab_show_in_full_and_those_beside_it_as_the_discs_that_its_face_cuts(
-        self, viewer, tomogram, slabs
-    ):
+    def test_those_in_the_slab_show_in_full_and_those_beside_it_as_the_discs_that_its_face_cuts(self, viewer, tomogram):
         points = add_picks(viewer, [20, 23, 25, 27, 29])  # 6 voxels wide
         viewer.dims.set_current_step(0, 20)
         assert points._view_size.tolist() == [6]
-        slabs.show_picks(10)
+        show_slabs(viewer, picks_nm=10)
 
         assert points._view_size.tolist() == pytest.approx([6, 6, 6, 2 * np.sqrt(9 - 4)])
         assert viewer.layers["arrows"]._view_indices.tolist() == [0, 1, 2, 3]
         assert viewer.layers["arrows"]._view_alphas.tolist() == pytest.approx([1, 1, 1, 1 / 3])
-        slabs.show_picks(0)
+        show_slabs(viewer, picks_nm=0)
         assert points._view_size.tolist() == [6]
 
-    def test_picks_that_come_later_show_in_the_slab(self, viewer, tomogram, slabs):
-        slabs.show_picks(20)
-        points = add_picks(viewer, [20, 29])
-        viewer.dims.set_current_step(0, 20)
-
-        assert len(points._view_size) == 2
-
     @pytest.mark.parametrize("thickness_nm", [-1, 1001, float("nan")])
-    def test_a_thickness_must_be_one(self, slabs, thickness_nm):
+    def test_a_thickness_must_be_one(self, viewer, thickness_nm):
+        add_picks(viewer, [20])
         with pytest.raises(ValueError, match="0 to 1000 nm"):
-            slabs.show_picks(thickness_nm)
+            show_slabs(viewer, picks_nm=thickness_nm)
 
 
 @pytest.mark.parametrize(
@@ -165,3 +151,74 @@ class TestPicks:
 )
 def test_planes_in_a_slice(point, reach, size, planes):
     assert planes_in(point, reach, reach, size) == planes
+
+
+class TestDiscs:
+    """Each test has a point 6 voxels in radius at z = 20, in voxels of 2."""
+
+    @pytest.fixture
+    def viewer(self, viewer_model):
+        viewer_model.add_image(np.zeros((50, 20, 20)), scale=SCALE)
+        return viewer_model
+
+    @pytest.fixture
+    def points(self, viewer):
+        points = Points(CENTRE, size=12, scale=SCALE, projection_mode="rescale_spherical", ndim=3)
+        viewer.layers.append(points)
+        assert show_as_discs(points)
+        return points
+
+    @pytest.mark.parametrize(
+        ("plane", "size"), [(20, 12), (23, 2 * np.sqrt(36 - 9)), (15, 2 * np.sqrt(36 - 25)), (27, None)]
+    )
+    def test_a_point_is_the_disc_that_the_plane_cuts_out_of_its_sphere(self, viewer, points, plane, size):
+        viewer.dims.set_current_step(0, plane)
+
+        assert points._view_size.tolist() == ([] if size is None else [pytest.approx(size)])
+
+    def test_the_same_holds_across_other_axes(self, viewer, points):
+        viewer.dims.order = (2, 0, 1)
+        viewer.dims.set_current_step(2, 14)
+
+        assert points._view_size.tolist() == [pytest.approx(2 * np.sqrt(36 - 16))]
+
+    @pytest.mark.parametrize(("plane", "size"), [(20, 12), (21, 2 * np.sqrt(36 - 16)), (22, None), (18, None)])
+    def test_particles_are_spheres_where_voxels_are_deeper_than_wide(self, viewer, points, plane, size):
+        viewer.layers[0].scale = points.scale = (8, 2, 2)
+        viewer.dims.set_point(0, 8 * plane)
+
+        assert points._view_size.tolist() == ([] if size is None else [pytest.approx(size)])
+
+    def test_all_points_show_in_three_dimensions(self, viewer, points):
+        viewer.dims.ndisplay = 3
+
+        assert points._view_size.tolist() == [12]
+
+    def test_arrows_show_as_far_as_their_particle_reaches(self, viewer):
+        arrows = Vectors(np.stack([CENTRE, np.array([[0.0, 0.0, 12.0]])], axis=1), scale=SCALE, projection_mode="fade")
+        viewer.layers.append(arrows)
+        assert show_as_discs(arrows)
+
+        seen = []
+        for plane in range(10, 30):
+            viewer.dims.set_current_step(0, plane)
+            if len(arrows._view_indices):
+                seen.append(plane)
+        assert (seen[0], seen[-1]) == (14, 26)
+
+    def test_nobody_elses_slice_gets_thicker(self, viewer, points):
+        theirs = viewer.add_points(CENTRE, scale=SCALE)
+        viewer.dims.set_current_step(0, 22)
+
+        assert len(theirs._view_indices) == 0
+        assert len(points._view_indices) == 1
+        assert viewer.dims.thickness == (0, 0, 0)
+
+    def test_a_napari_without_the_seam_draws_points_in_their_own_plane(self, viewer, monkeypatch):
+        monkeypatch.setattr("napari_cryoet._qt.streaming.napari_internals.POINT_REQUESTS", ("no_such_method",))
+        points = Points(CENTRE, size=12, scale=SCALE, projection_mode="rescale_spherical", ndim=3)
+        viewer.layers.append(points)
+
+        assert not show_as_discs(points)
+        viewer.dims.set_current_step(0, 20)
+        assert points._view_size.tolist() == [12]

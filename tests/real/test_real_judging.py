@@ -9,7 +9,8 @@ from qtpy.QtCore import Qt
 
 from keyboard import CONTROL, SHIFT, Keys, has_keys, press
 from napari_cryoet._qt.memory import Memory
-from napari_cryoet._qt.picks.slabs import slabs_of
+from napari_cryoet._qt.picks.popover import show_picks_popover
+from napari_cryoet._qt.picks.slabs import slab_nm_of
 from napari_cryoet.formats.registry import read_picks, write_picks
 from napari_cryoet.layers.specs import PICKS_KEY
 
@@ -51,12 +52,12 @@ def test_the_real_picks_are_judged_exported_compared_and_checked_by_keys(qtbot, 
     assert (image.scale[0], points.scale[0]) == (TOMOGRAM_SPACING, PICKS_SPACING)
 
     # a slab of 60 nm of them
-    on_screen = keys.open_dock("Picks on screen")
-    keys.tab_to(on_screen.picks_nm.native)
-    press(Qt.Key.Key_A, CONTROL)
+    assert show_picks_popover(viewer, points) is not None
+    press(Qt.Key.Key_Tab)
     keys.type("60")
     press(Qt.Key.Key_Return)
-    assert slabs_of(viewer).picks_nm == 60
+    press(Qt.Key.Key_Escape)
+    assert slab_nm_of(points) == 60
 
     # judged, and found again once the dock opens anew
     review = keys.open_dock("Review picks")

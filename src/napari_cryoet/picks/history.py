@@ -1,78 +1,13 @@
-"""Edits of picks: what changed between two states, in words ("moved 3 picks, deleted 1"), and undo."""
+"""Edits of picks: what changed between two states, in words ("moved 3 picks, deleted 1")."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.picks.picks import NO_INSTANCE, Picks
-
-UNDO_STEPS: Final = 100
-#: The oldest states are forgotten before all of them take more memory than this.
-UNDO_BYTES: Final = 512 * 2**20
-
-
-class PickHistory:
-    """The states of the same picks before now, and those after now that were undone."""
-
-    def __init__(self) -> None:
-        self._undo: list[Picks] = []
-        self._redo: list[Picks] = []
-
-    def remember(self, now: Picks) -> None:
-        """Make the present state the one that `back` returns; nothing can be redone after that."""
-        self._redo.clear()
-        self._undo.append(now)
-        counted: set[int] = set()
-        size_bytes, kept = 0, 0
-        for state in reversed(self._undo[-UNDO_STEPS:]):
-            size_bytes += _bytes_beside(state, counted)
-            if kept and size_bytes > UNDO_BYTES:
-                break
-            kept += 1
-        del self._undo[:-kept]
-
-    def back(self, now: Picks) -> Picks | None:
-        """The state before the last change; None if there is none."""
-        if not self._undo:
-            return None
-        self._redo.append(now)
-        return self._undo.pop()
-
-    def forth(self, now: Picks) -> Picks | None:
-        """The state before the last `back`; None if there is none."""
-        if not self._redo:
-            return None
-        self._undo.append(now)
-        return self._redo.pop()
-
-    def undo_text(self, now: Picks) -> str:
-        """What `back` would take back; empty if there is nothing."""
-        return _last_edit(self._undo[-1], now) if self._undo else ""
-
-    def redo_text(self, now: Picks) -> str:
-        """What `forth` would do again; empty if there is nothing."""
-        return _last_edit(now, self._redo[-1]) if self._redo else ""
-
-    def change(self, change: Callable[[Picks], Picks]) -> None:
-        """Change every state, for what was always true and is learnt only now."""
-        self._undo, self._redo = ([change(state) for state in states] for states in (self._undo, self._redo))
-
-    def with_former_rotations(self, picks: Picks, now: Picks, next_id: int) -> Picks:
-        """Picks that were cut and pasted, with the rotations that they had before; ids from ``next_id`` on are new."""
-        ids = picks.ids
-        rows = np.flatnonzero((ids < next_id) & ~np.isin(ids, now.ids))
-        if not len(rows):
-            return picks
-        rotations = np.full((len(picks), 3, 3), np.nan) if picks.rotations_zyx is None else picks.rotations_zyx.copy()
-        for state in self._undo:
-            if state.rotations_zyx is not None:
-                _, here, there = np.intersect1d(ids[rows], state.ids, assume_unique=True, return_indices=True)
-                rotations[rows[here]] = state.rotations_zyx[there]
-        return picks if np.isnan(rotations[rows]).all() else picks.changed(rotations_zyx=rotations)
 
 
 def sharing(picks: Picks, before: Picks, edit: str) -> Picks:
@@ -149,19 +84,6 @@ def _columns(picks: Picks) -> dict[str, NDArray[Any]]:
     if picks.instance_ids is not None and (picks.instance_ids != NO_INSTANCE).any():
         columns["instance_id"] = picks.instance_ids
     return columns
-
-
-def _last_edit(before: Picks, after: Picks) -> str:
-    return after.edits[-1] if len(after.edits) > len(before.edits) else "the last change"
-
-
-def _bytes_beside(picks: Picks, counted: set[int]) -> int:
-    """The memory of the arrays that aren't among those counted before, which are noted by address."""
-    columns = [picks.points_zyx, picks.rotations_zyx, picks.instance_ids, picks.scores, picks.ids]
-    fresh = {id(each): each.nbytes for each in [*columns, *picks.features.values()] if each is not None}
-    size_bytes = sum(fresh[key] for key in fresh.keys() - counted)
-    counted.update(fresh)
-    return size_bytes
 
 
 def _picks(count: int) -> str:

@@ -22,6 +22,7 @@ from napari_cryoet._qt.browser.volume_watch import VolumeWatch
 from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.memory import Memory
 from napari_cryoet._qt.ortho.ortho_views import open_ortho_views
+from napari_cryoet._qt.picks.popover import show_picks_popover
 from napari_cryoet._qt.review.review_opening import review_picks
 from napari_cryoet._qt.streaming.detail import Detail
 from napari_cryoet._qt.streaming.volume_detail import VolumeDetail
@@ -146,6 +147,7 @@ class PortalBrowser(Dock):
         screens.run.planes_requested.connect(lambda: open_ortho_views(self.viewer))
         self._connect_network()
         self.desk.review_requested.connect(lambda layer: review_picks(self.viewer, layer))
+        self.desk.drawing_requested.connect(lambda layer: show_picks_popover(self.viewer, layer))
         self.tasks.unhandled.connect(screens.notice.show_error)
 
     def _connect_network(self) -> None:

@@ -27,6 +27,7 @@ class LayerDesk(QObject):
     """Connects a `RunView` with a `LayerManager`; knows nothing of how either works."""
 
     review_requested = Signal(object)  # a layer of points whose picks are to be judged
+    drawing_requested = Signal(object)  # a layer of points whose popover is wanted
 
     def __init__(
         self,
@@ -120,6 +121,7 @@ class LayerDesk(QObject):
         if key is not None and key in self._link.shown():
             menu = LayerMenu(self._link, key, self._volumes, self._run)
             menu.review_requested.connect(self.review_requested)
+            menu.drawing_requested.connect(self.drawing_requested)
         else:
             menu = passing_menu(self._run)
         if deposition_id is not None:

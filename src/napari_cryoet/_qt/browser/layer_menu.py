@@ -24,6 +24,7 @@ class LayerMenu(QMenu):
     """Offered for what is shown; goes away by itself."""
 
     review_requested = Signal(object)  # the layer of points
+    drawing_requested = Signal(object)  # the layer of points whose popover is wanted
 
     def __init__(self, link: LayerManager, key: LayerKey, volumes: VolumeDetail, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -46,6 +47,9 @@ class LayerMenu(QMenu):
             self.review = self.addAction("Review picks…")
             if self.review is not None:
                 self.review.triggered.connect(lambda _checked=False: self.review_requested.emit(layers[0]))
+            self.drawing = self.addAction("How picks are drawn…")
+            if self.drawing is not None:
+                self.drawing.triggered.connect(lambda _checked=False: self.drawing_requested.emit(layers[0]))
         if self.eye is not None:
             self.eye.triggered.connect(lambda _checked=False: link.set_visible(key, not look.is_visible))
         if self.color is not None:

@@ -15,7 +15,7 @@ from napari_cryoet._qt.check.layer_volume import are_picks, is_volume, picks_in,
 from napari_cryoet._qt.layers.grid_watch import GridWatch
 from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.layers.own_color import taken_colors
-from napari_cryoet._qt.picks.picks_in_volume import lacks_unit
+from napari_cryoet._qt.picks.layer_geometry import lacks_unit
 from napari_cryoet._qt.tasks import Job
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.labels import ElidedLabel, roomy

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Literal, get_args
 from weakref import WeakKeyDictionary
@@ -16,8 +15,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QFormLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.files.context_dialog import Answer, ContextDialog
-from napari_cryoet._qt.picks.layer_picks import placed_picks_of
-from napari_cryoet._qt.picks.orientation_display import active_points
+from napari_cryoet._qt.picks.layer_geometry import placed_picks_of
+from napari_cryoet._qt.picks.layer_picks import link_of
+from napari_cryoet._qt.picks.orientations import active_points
 from napari_cryoet._qt.streaming.volumes_shown import shown_volumes
 from napari_cryoet._qt.tasks import NOT_AWAITED
 from napari_cryoet._qt.widgets.dock import Dock
@@ -44,9 +44,6 @@ from napari_cryoet.picks import Picks
 from napari_cryoet.wording import count_text
 
 Which = Literal["all", "kept", "selected"]
-
-#: Who knows what a review kept of a layer's picks, for layers that are reviewed.
-kept_picks_of: WeakKeyDictionary[Points, Callable[[], Picks]] = WeakKeyDictionary()
 
 _KEY: Final = "export picks"
 _OPEN_PICKS: Final = "Open picks to export: show an annotation from the portal's dock, or open a file of picks."
@@ -107,7 +104,7 @@ class ExportPicks(Dock):
         try:
             match self.which.value:
                 case "kept":
-                    picks = kept_picks_of[layer]() if layer in kept_picks_of else None
+                    picks = link_of(layer).kept_picks
                 case "selected":
                     rows = np.array(sorted(row for row in layer.selected_data if row < len(layer.data)), dtype=np.intp)
                     whole = placed_picks_of(layer)

@@ -25,9 +25,10 @@ from napari_cryoet._qt.layers import surfaces
 from napari_cryoet._qt.layers.ownership import real
 from napari_cryoet._qt.layers.steps import StepsWithTomograms
 from napari_cryoet._qt.layers.types import OWN_TYPES, become
-from napari_cryoet._qt.picks import arrows, picks
-from napari_cryoet._qt.picks.discs import show_as_discs
-from napari_cryoet._qt.picks.orientation_display import adopt_arrows, give_to_points, points_of
+from napari_cryoet._qt.picks.orientations import adopt_arrows, points_of
+from napari_cryoet._qt.picks.slabs import show_as_discs
+from napari_cryoet._qt.picks.types import Points as OwnPoints
+from napari_cryoet._qt.picks.types import Vectors as OwnVectors
 from napari_cryoet._qt.streaming.progressive import attach
 from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY
 from napari_cryoet.streaming import pyramid_of
@@ -42,9 +43,9 @@ NOT_YET: Final = _NotYet(0)
 _adopting_viewers: Final[WeakSet[ViewerModel]] = WeakSet()
 
 _OWN_TYPES: Final[dict[type[Layer], type[Layer]]] = OWN_TYPES | {
-    napari_layers.Points: picks.Points,
+    napari_layers.Points: OwnPoints,
     napari_layers.Surface: surfaces.Surface,
-    napari_layers.Vectors: arrows.Vectors,
+    napari_layers.Vectors: OwnVectors,
 }
 
 
@@ -73,9 +74,9 @@ def _on_inserted(viewer: ViewerModel, event: Any) -> None:
         attach(layer, pyramid, viewer=viewer)
     show_as_discs(layer)
     if isinstance(layer, Points) and PICKS_KEY in layer.metadata:
-        adopt_arrows(layer, layers)
+        adopt_arrows(layer, viewer)
     elif isinstance(layer, Vectors) and PICKS_KEY in layer.metadata:
-        give_to_points(layer, layers)
+        adopt_arrows(layer, viewer)
         if layer.source.parent is not None:  # a copy; that of its points may be on its way
             QTimer.singleShot(0, partial(_tell_of_lone_arrows, layer, layers))
     if not _is_alike(was_seen, layer.extent):

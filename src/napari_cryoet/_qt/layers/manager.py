@@ -30,7 +30,7 @@ from napari_cryoet._qt.layers.ownership import (
     tag,
 )
 from napari_cryoet._qt.layers.watch import LayerWatch
-from napari_cryoet._qt.picks.discs import show_as_discs
+from napari_cryoet._qt.picks.slabs import show_as_discs
 from napari_cryoet._qt.streaming.progressive import StreamStatus, display_of, make_layer, stream_of
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet.appearance.colors import RGBA, annotation_colors

@@ -14,7 +14,7 @@ from napari.layers import Image, Labels, Layer, Points, Vectors
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.layers.adopting import adopt_layers_of
-from napari_cryoet._qt.picks.discs import show_as_discs_like, show_slab, slab_of
+from napari_cryoet._qt.picks.slabs import show_as_discs_like, show_slab, slab_nm_of
 from napari_cryoet._qt.streaming.progressive import StreamState, StreamStatus, display_of, make_layer, stream_of
 from napari_cryoet._qt.widgets.hidden_rows import slice_hidden
 from napari_cryoet._qt.widgets.timers import single_shot
@@ -180,7 +180,7 @@ class Mirror(QObject):
     def _silent(self) -> dict[str, Any]:
         """What changes without a word, except that the layer is sliced again: each change is another array."""
         names = next((names for kind, names in _SILENT.items() if isinstance(self.layer, kind)), ())
-        return {name: getattr(self.layer, name) for name in names} | {"slab": slab_of(self.layer)}
+        return {name: getattr(self.layer, name) for name in names} | {"slab": slab_nm_of(self.layer)}
 
     def _look_at_silent(self, _event: Any = None) -> None:
         before, self._seen = self._seen, self._silent()
@@ -207,7 +207,7 @@ class Mirror(QObject):
         if "selected_data" in changed and isinstance(self.layer, Points):
             self.copy.selected_data = set(self.layer.selected_data)
         if "slab" in changed:
-            show_slab(self.copy, slab_of(self.layer))
+            show_slab(self.copy, slab_nm_of(self.layer))
         if "" in changed:  # painted: the array is the same
             self.copy.refresh(extent=False, thumbnail=False)
 

@@ -1,355 +1,478 @@
-"""The picks that a Points layer shows now, after whatever a person did to it."""
+"""The picks that a Points layer shows, and a link that keeps both in step.
+
+A layer of ours holds its `Picks` in its metadata and a column of ids in its features, so ids follow points through
+whatever napari does to rows. Nothing is added to anybody else's layer: there, ids follow positions.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from numbers import Integral, Real
+import weakref
+from collections.abc import Callable, Iterable
+from numbers import Integral
 from typing import Any, Final
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.layers import Points
+from napari.layers.base import ActionType
 from numpy.typing import NDArray
+from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_cryoet._qt.layers.layer_spacing import dragged_by, lengths_angstrom, spacing_angstrom_of, widths_angstrom
-from napari_cryoet._qt.widgets.layer_table import blank_images, table_of, values_of
-from napari_cryoet.layers.specs import METADATA_KEY, NEW_PICK, PICK_ID, PICKS_KEY
+from napari_cryoet._qt.layers.layer_spacing import spacing_angstrom_of
+from napari_cryoet._qt.streaming.napari_internals import is_gripped, refresh_blocked
+from napari_cryoet.formats.relion import OF_ONE_PARTICLE
+from napari_cryoet.layers.specs import METADATA_KEY, NEW_PICK, PICK_ID, PICKS_KEY, blank_features, features_of
 from napari_cryoet.picks import LARGEST_ID, NO_INSTANCE, Picks
-from napari_cryoet.picks.history import same_values, what_changed
+from napari_cryoet.picks.history import sharing, what_changed
 
-#: How the name starts under which a column of another program goes on that is called as one of ours.
-OWN_START: Final = "own_"
-OWN_ID: Final = OWN_START + PICK_ID
-_TOO_LARGE: Final = 2**63  # for a whole number of 64 bits
-#: Who keeps the picks of a layer up to date, for layers where somebody does.
-keepers: WeakKeyDictionary[Points, Callable[[], Picks]] = WeakKeyDictionary()
-#: Who wants to know when somebody may be about to change a layer's features in place.
-onlookers: WeakKeyDictionary[Points, Callable[[], None]] = WeakKeyDictionary()
+_LINK: Final = "_napari_cryoet_link"  # the attribute of a layer that holds its link
+_DONE: Final = frozenset({ActionType.ADDED, ActionType.REMOVED, ActionType.CHANGED})
+#: How each point looks, and what napari gives to a new one.
+_LOOKS: Final = {
+    "size": "current_size",
+    "border_width": "current_border_width",
+    "symbol": "current_symbol",
+    "border_color": "current_border_color",
+    "face_color": "current_face_color",
+    "shown": None,
+}
 
 
 def picks_of(layer: Points) -> Picks:
     """A layer's points as picks, in the layer's order.
 
-    A layer of ours knows which of its rows are picks that it was made of: they keep their ids and rotations wherever
-    they were moved. Copies, and rows that a person added, get ids of their own. What was done to them is among their
-    edits. Of anybody else's layer, the scale is the voxel spacing if it is in a unit of length and the same along all
-    axes.
+    Picks of ours keep their ids and rotations wherever they were moved; copies and new points get ids of their own.
+    Their ``edits`` say what was done. Of anybody else's layer, the scale is the voxel spacing if it is in a unit of
+    length and the same along all axes.
 
     Raises
     ------
     ValueError
-        If the layer isn't three-dimensional.
+        If the layer isn't three-dimensional, or has points without a place.
     """
-    keeper = keepers.get(layer)
-    if keeper is not None:
-        return keeper()
-    picks, known = read_picks(layer), layer.metadata.get(PICKS_KEY)
+    link = _link_if_any(layer)
+    if link is not None:
+        return link.picks
+    known = layer.metadata.get(PICKS_KEY)
+    picks = read_picks(layer, known if isinstance(known, Picks) else None)
     edit = what_changed(known, picks) if isinstance(known, Picks) else ""
     return picks.changed(edit) if edit else picks
 
 
-def read_picks(layer: Points, first_new_id: int = 0) -> Picks:
-    """As `picks_of`, from nothing but the layer's rows and the picks in its metadata.
-
-    Parameters
-    ----------
-    first_new_id
-        New rows get no smaller ids, so that none is that of a pick that was there once.
-    """
-    if layer.ndim != 3:
-        raise ValueError(f"picks have three coordinates, and the layer {layer.name!r} has {layer.ndim}")
-    places = np.asarray(layer.data, dtype=np.float64)
-    features = table_of(layer)
-    columns = _named_apart({name: values_of(column) for name, column in _columns_by_text(features).items()})
-    row_ids = columns.pop(PICK_ID, None)
-    known = layer.metadata.get(PICKS_KEY)
-    if not isinstance(known, Picks):
-        return _stranger(layer, places, columns, row_ids)
-    if np.array_equal(places, known.points_zyx):
-        row_ids = known.ids  # whatever somebody typed into that column: nobody moved
-    if row_ids is None:
-        row_ids = _ids_by_place(known, places)
-    chosen = rows_that_were_chosen(layer, known)
-    if chosen is not None:
-        return known.take(chosen)
-    source = _rows_of(known, row_ids, len(places))
-    if len(source) < len(known) and (source >= 0).all() and len(np.unique(source)) == len(source):
-        known = known.take(source)  # only some are left: what is known of each needn't be found out again
-        source = np.arange(len(known))
-    if "score" not in known.features:
-        columns = _with_words_apart(columns)
-    scores = None if "score" in known.features else columns.pop("score", None)
-    return known.changed(
-        points_zyx=places,
-        rotations_zyx=_rotations(known, source),
-        instance_ids=_instances(known, columns.pop("instance_id", None), len(places)),
-        scores=None if scores is None else np.asarray(scores, dtype=np.float64),
-        features=columns,
-        ids=_ids(known, row_ids, len(places), first_new_id),
-    )
-
-
-def rows_that_were_chosen(layer: Points, known: Picks) -> NDArray[np.intp] | None:
-    """Which of its picks a layer shows that a script gave just some of its points, or all in another order; else None.
-
-    As ``layer.data = layer.data[mask]`` does: napari cuts the table at its end then, so that it speaks of other picks.
-    Nobody moves points exactly to where others were.
-    """
-    places, features = np.asarray(layer.data), table_of(layer)
-    count = len(places)
-    if not 0 < count <= len(known) or PICK_ID not in features:
-        return None
-    is_other = (places != known.points_zyx[:count]).any(axis=1)
-    was_cut = np.array_equal(values_of(features[PICK_ID]), known.ids[:count])
-    if not was_cut or not is_other.any():
-        return None
-    if not all(np.isin(places[is_other, axis], known.points_zyx[:, axis]).all() for axis in (2, 1, 0)):
-        return None  # as most often: in a slice, a person moves points along x and y
-    rows: dict[tuple[float, ...], list[int]] = {}
-    for row, place in reversed(list(enumerate(map(tuple, known.points_zyx.tolist())))):
-        rows.setdefault(place, []).append(row)
-    chosen = []
-    for place in map(tuple, places.tolist()):
-        left = rows.get(place)
-        if not left:
-            return None
-        chosen.append(left.pop())  # of several at one place, one after the other
-    return np.array(chosen, dtype=np.intp)
-
-
-def shows(layer: Points, picks: Picks) -> bool:
-    """Whether a layer shows just these picks, as far as its rows say it; quicker than to read them."""
-    features = _columns_by_text(table_of(layer))
-    columns = picks.table() | {PICK_ID: picks.ids}
-    if len(layer.data) != len(picks) or set(columns) != set(features):
-        return False
-    return np.array_equal(layer.data, picks.points_zyx) and all(
-        same_values(values_of(features[name]), np.asarray(column)).all() for name, column in columns.items()
-    )
-
-
-def _rotations(known: Picks, source: NDArray[np.intp]) -> NDArray[np.float64] | None:
-    """The rotation of each row: that of the pick that it is or was copied from."""
-    if known.rotations_zyx is None or np.array_equal(source, np.arange(len(known))):
-        return known.rotations_zyx
-    rotations = np.full((len(source), 3, 3), np.nan)
-    rotations[source >= 0] = known.rotations_zyx[source[source >= 0]]
-    return rotations
-
-
-def _instances(known: Picks, column: NDArray[Any] | None, count: int) -> NDArray[np.int64] | None:
-    """The instance of each row; picks of which none belongs to one have no such column."""
-    if column is None and known.instance_ids is not None and (known.instance_ids == NO_INSTANCE).all():
-        return np.full(count, NO_INSTANCE)
-    instances: NDArray[np.int64] | None = _whole(column, NO_INSTANCE)
-    return instances
-
-
-def _columns_by_text(table: Any) -> dict[str, Any]:
-    """A layer's columns by texts, as files have them; names of those of a file without a heading are numbers.
-
-    Where two would be called the same, such as 0 and "0", both stay.
-    """
-    texts = {name for name in table if isinstance(name, str)}
-    found: dict[str, Any] = {}
-    for name in table:
-        text = str(name)
-        while not isinstance(name, str) and (text in texts or text in found):
-            text = OWN_START + text
-        found[text] = table[name]
-    return found
-
-
-def _named_apart(columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """A layer's columns; one that is called as if it said which instance a row is of, and can't, as a person's own."""
-    if "instance_id" not in columns or _are_whole_or_missing(columns["instance_id"]):
-        return columns
-    own = OWN_START + "instance_id"
-    while own in columns:
-        own = OWN_START + own
-    return {own if name == "instance_id" else name: values for name, values in columns.items()}
-
-
-def _with_words_apart(columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """A layer's columns; one that is called as if it said how good each row is, and can't, as a person's own."""
-    column = columns.get("score")
-    if column is None or column.dtype.kind in "iufb":
-        return columns
-    if all(isinstance(value, Real | None) for value in column.tolist()):
-        return columns
-    own = OWN_START + "score"
-    while own in columns:
-        own = OWN_START + own
-    return {own if name == "score" else name: values for name, values in columns.items()}
-
-
-def _are_whole_or_missing(column: NDArray[Any]) -> bool:
-    """Whether a column can say of which instance each row is: all its numbers are whole, and of 64 bits."""
-    if column.dtype.kind == "f":
-        numbers = column[np.isfinite(column)].astype(np.float64)
-        return bool(((numbers == np.floor(numbers)) & (numbers >= -_TOO_LARGE) & (numbers < _TOO_LARGE)).all())
-    if column.dtype.kind == "u":
-        return int(column.max(initial=0)) < _TOO_LARGE
-    if column.dtype.kind != "O":
-        return column.dtype.kind == "i"
-    return all(_is_whole_or_missing(value) for value in column.tolist())
-
-
-def _is_whole_or_missing(value: Any) -> bool:
-    if value is None or type(value).__name__ == "NAType":
-        return True
-    if not isinstance(value, Real):
-        return False
-    if not isinstance(value, Integral) and not math.isfinite(value):
-        return True
-    whole: Any = math.floor(value)
-    return bool(value == whole and -_TOO_LARGE <= whole < _TOO_LARGE)
-
-
-def give_copies_no_images(layer: Points, known: Picks) -> None:
-    """Let rows that napari pasted, beside those that they were copied from, have nothing of the images of these."""
-    features = table_of(layer)
-    if len(layer.data) <= len(known) or PICK_ID not in features:
-        return
-    row_ids = _whole(values_of(features[PICK_ID]), NEW_PICK)
-    is_copy = row_ids != NEW_PICK
-    is_copy[np.unique(row_ids, return_index=True)[1]] = False
-    is_copy[: len(known)] = False  # were there before, whatever is typed into their cells
-    if is_copy.any():
-        blank_images(features, np.flatnonzero(is_copy), known)
-
-
-def spare_own_ids(layer: Points) -> None:
-    """Give a person's own column that is called as ours, and can't say which pick a row is, another name."""
-    features = table_of(layer)
-    is_ours = isinstance(layer.metadata.get(PICKS_KEY), Picks)
-    if not is_ours and PICK_ID in features and _ids_of_stranger(values_of(features[PICK_ID])) is None:
-        layer.features = features.rename(columns={PICK_ID: OWN_ID})
-
-
-def _ids_of_stranger(column: NDArray[Any] | None) -> NDArray[np.int64] | None:
-    """What a person's own column says of which pick a row is; None where it doesn't say just that."""
-    if column is None or column.dtype.kind not in "iuf":
-        return None
-    is_whole = bool(((column >= 0) & (column <= LARGEST_ID)).all() and (column == np.floor(column)).all())  # NaN isn't
-    if not is_whole:
-        return None
-    ids = column.astype(np.int64)
-    return ids if len(np.unique(ids)) == len(ids) else None
-
-
-def _stranger(
-    layer: Points, places: NDArray[np.float64], columns: dict[str, NDArray[Any]], row_ids: NDArray[Any] | None
-) -> Picks:
-    spacing = spacing_angstrom_of(layer)
-    ids = _ids_of_stranger(row_ids)
-    if row_ids is not None and ids is None:
-        columns = {OWN_ID: row_ids} | columns
-    instance_ids = _whole(columns.get("instance_id"), NO_INSTANCE)
-    if instance_ids is not None:
-        del columns["instance_id"]
-    is_score = "score" in columns and columns["score"].dtype.kind in "iuf"
-    scores = columns.pop("score").astype(np.float64) if is_score else None
-    about = layer.metadata.get(METADATA_KEY, {})
-    ids = np.arange(len(places)) if ids is None else ids
-    return Picks(places, spacing, instance_ids=instance_ids, scores=scores, features=columns, ids=ids, about=about)
-
-
-def placed_picks_of(layer: Points) -> Picks:
-    """The picks of a layer counted from the origin of the world: where the viewer shows them, if the layer was moved.
-
-    Of voxels that aren't as wide along all axes, as somebody else's layer may have, they are counted in cubes.
+def link_of(layer: Points) -> PicksLink:
+    """The link of a Points layer, which lives as long as the layer; made if there is none yet.
 
     Raises
     ------
     ValueError
-        If the layer isn't three-dimensional, is rotated or sheared, or is flipped and its picks have rotations.
+        If the layer isn't three-dimensional, or has points without a place.
     """
-    picks = picks_of(layer)
-    dragged = dragged_by(layer)
-    if dragged is None or (dragged[0] < 0).any():
-        raise ValueError(f"the layer {layer.name!r} is rotated or sheared in the viewer")
-    widths, offset = dragged
-    sizes = widths_angstrom(layer) if picks.spacing_angstrom is None else None
-    if sizes is not None and not np.allclose(sizes, sizes[0]):
-        picks = picks.changed(spacing_angstrom=abs(sizes[-1]))
-    own_stretch = stretch_of(layer, picks)
-    stretch = widths * own_stretch
-    if picks.rotations_zyx is not None and (stretch < 0).any():
-        raise ValueError(f"the layer {layer.name!r} is flipped in the viewer, and its picks have rotations")
-    offset_voxels = (widths * layer.translate + offset) * own_stretch / layer.scale
-    done = []
-    if np.allclose(stretch, 1, rtol=1e-6):
-        stretch = np.ones(3)
-    else:
-        done.append(f"stretched with their layer by {_by(stretch)} (z, y, x)")
-    if offset_voxels.any():
-        done.append(f"moved with their layer by {_by(offset_voxels)} voxels (z, y, x)")
-    if not done:
-        return picks
-    return picks.changed(", ".join(done), points_zyx=picks.points_zyx * stretch + offset_voxels)
+    return _link_if_any(layer) or PicksLink(layer)
 
 
-def stretch_of(layer: Points, picks: Picks) -> NDArray[np.float64]:
-    """How much wider than their voxels the viewer shows the picks of a layer, by the layer's scale."""
-    units = lengths_angstrom(layer.units)
-    if picks.spacing_angstrom is None or units is None:
-        return np.ones(3)
-    return np.asarray(np.multiply(layer.scale, units) / picks.spacing_angstrom, dtype=np.float64)
+class PicksLink(QObject):
+    """The picks of one layer, now, and the way to change them. Made by `link_of`."""
+
+    changed = Signal()  # ask `picks`
+    selection_changed = Signal()  # ask `selected_ids`
+    obstacle_changed = Signal()  # ask `obstacle`
+
+    def __init__(self, layer: Points) -> None:
+        super().__init__()
+        layer = getattr(layer, "__wrapped__", layer)  # napari hands out stand-ins that hide attributes
+        self._layer_reference = weakref.ref(layer)
+        self._picks = picks_of(layer)
+        self._first = self._picks  # rotations of picks that are cut and pasted
+        self._kept: Callable[[], Picks] | None = None
+        self._is_writing = self._is_changing = False
+        self._told_obstacle = ""
+        self._follows_scale = METADATA_KEY not in layer.metadata or self._picks.spacing_angstrom is None
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._settle_quietly)
+        self._keep(layer)
+        vars(layer)[_LINK] = self
+        layer.events.data.connect(self._on_data)
+        for event in (layer.events.features, layer.events.scale, layer.events.units):
+            event.connect(self._on_something)
+        layer.selected_data.events.items_changed.connect(self._on_selection)
+
+    @property
+    def layer(self) -> Points | None:
+        """The layer; None once it is gone."""
+        return self._layer_reference()
+
+    @property
+    def picks(self) -> Picks:
+        """The picks that the layer shows now, in its order; their ``edits`` say what was done to them.
+
+        Raises
+        ------
+        ValueError
+            If it has points without a place.
+        """
+        self._settle()
+        return self._picks
+
+    @property
+    def obstacle(self) -> str:
+        """Why the layer's points are no picks just now, such as points without a place; empty where they are."""
+        try:
+            self._settle()
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether the layer is being written, so its rows are ahead of what was signalled."""
+        return self._is_writing
+
+    @property
+    def selected_ids(self) -> NDArray[np.int64]:
+        """The ids of the picks that are selected in the layer, in its order."""
+        ids, layer = self.picks.ids, self.layer
+        return ids[sorted(layer.selected_data)] if layer is not None else ids[:0]
+
+    @property
+    def kept_picks(self) -> Picks | None:
+        """The picks that a review keeps; None without a review."""
+        return None if self._kept is None else self._kept()
+
+    def use_review(self, kept: Callable[[], Picks] | None) -> None:
+        """Say how to find the picks that a review keeps, or None once it ends."""
+        self._kept = kept
+
+    def set(self, picks: Picks, edit: str = "") -> None:
+        """Show other picks in the layer.
+
+        Parameters
+        ----------
+        picks
+            Most often made from `picks`; picks whose ids are known keep their looks. If they are counted in other
+            voxels than the layer's, they are rescaled.
+        edit
+            What was done, in words, if their ``edits`` don't say it yet.
+        """
+        self._settle()
+        layer, before = self.layer, self._picks
+        spacing = before.spacing_angstrom
+        if layer is None:
+            return
+        if spacing is not None and picks.spacing_angstrom not in {None, spacing}:
+            picks = picks.rescaled(spacing, before.shape_zyx)
+        self._picks = picks.changed(edit, next_id=before.next_id)
+        layer.metadata[PICKS_KEY] = self._picks  # from now on it is a layer of picks, whoever made it
+        self._is_writing = True
+        try:
+            self._write_rows(layer, before, self._picks)
+            self._keep(layer)
+        finally:
+            self._is_writing = False
+        self.changed.emit()
+
+    def select(self, ids: Iterable[int]) -> None:
+        """Select the picks with some ids in the layer, and no others; ids that aren't there are left out."""
+        rows = np.flatnonzero(np.isin(self.picks.ids, np.fromiter(ids, dtype=np.int64)))
+        layer = self.layer
+        if layer is not None:
+            layer.selected_data = set(rows.tolist())
+
+    # how the layer is followed
+
+    def _on_data(self, event: Any) -> None:
+        layer = self.layer
+        if layer is None or self._is_writing:
+            return
+        if event.action not in _DONE:
+            self._settle_quietly()  # an edit before this one is an edit of its own
+            self._is_changing = True
+            return
+        self._is_changing = False
+        there = {row for row in layer.selected_data if row < len(layer.data)}
+        if len(there) < len(layer.selected_data):  # napari keeps rows selected that a script took away
+            layer.selected_data = there
+        if PICKS_KEY in layer.metadata:
+            _blank_new_rows(layer, self._picks)
+        self._settle_quietly()
+        if not layer.visible:  # napari draws colours of rows that it hasn't sliced
+            layer.set_view_slice()
+
+    def _on_something(self, _event: Any = None) -> None:
+        if not self._is_writing:
+            self._soon.start()
+
+    def _on_selection(self, _added: object = None, _removed: object = None) -> None:
+        layer = self.layer
+        if layer is not None and not self._is_writing and len(layer.data) != len(self._picks):
+            self._settle_quietly()  # napari pastes without an event
+        self.selection_changed.emit()
+
+    def _settle_quietly(self) -> None:
+        """As `_settle`, for events."""
+        obstacle = self.obstacle
+        if obstacle != self._told_obstacle:
+            self._told_obstacle = obstacle
+            self.obstacle_changed.emit()
+
+    def _settle(self) -> None:
+        """Take over what was done to the layer since it was last looked at."""
+        layer = self.layer
+        if layer is None or self._is_writing or (self._is_changing and is_gripped(layer)):
+            return
+        self._soon.stop()
+        self._take_spacing(layer)
+        found = read_picks(layer, self._picks, self._first)
+        edit = what_changed(self._picks, found)
+        if not edit:
+            self._keep(layer)
+            return
+        self._picks = sharing(found, self._picks, edit)
+        self._keep(layer)
+        self.changed.emit()
+
+    def _take_spacing(self, layer: Points) -> None:
+        """Where no file says how wide voxels are, the layer's scale does."""
+        spacing = spacing_angstrom_of(layer)
+        if self._follows_scale and spacing != self._picks.spacing_angstrom:
+            self._picks = self._picks.changed(spacing_angstrom=spacing)
+            self._keep(layer)
+            self.changed.emit()
+
+    def _keep(self, layer: Points) -> None:
+        """Let a layer of ours hold its picks, and each row which of them it is."""
+        if PICKS_KEY not in layer.metadata:
+            return
+        layer.metadata[PICKS_KEY] = self._picks
+        if not np.array_equal(layer.features.get(PICK_ID, ()), self._picks.ids):
+            self._is_writing = True
+            try:
+                _write_table(layer, self._picks)
+            finally:
+                self._is_writing = False
+
+    # how the layer is written
+
+    def _write_rows(self, layer: Points, before: Picks, picks: Picks) -> None:
+        rows = _rows_of(before, picks.ids)
+        has_same_rows = np.array_equal(picks.ids, before.ids)
+        selected = before.ids[sorted(layer.selected_data)]
+        looks = {} if has_same_rows else {name: np.asarray(getattr(layer, name)) for name in _LOOKS}
+        if not has_same_rows:
+            layer.selected_data = set()
+        if not has_same_rows or not np.array_equal(picks.points_zyx, before.points_zyx):
+            layer.data = np.array(picks.points_zyx)
+        with refresh_blocked(layer):  # once is enough
+            for name, values in looks.items() if len(picks) else ():
+                if not name.endswith("color") or str(getattr(layer, f"{name}_mode")) == "direct":
+                    setattr(layer, name, _moved(layer, name, values, rows))
+            _write_table(layer, picks)
+            if not has_same_rows:
+                layer.selected_data = set(np.flatnonzero(np.isin(picks.ids, selected)).tolist())
+        layer.refresh()
 
 
-def _by(numbers: NDArray[np.float64]) -> str:
-    return ", ".join(f"{each:g}" for each in numbers)
+def _link_if_any(layer: Points) -> PicksLink | None:
+    link: PicksLink | None = vars(getattr(layer, "__wrapped__", layer)).get(_LINK)
+    return link
+
+
+def _moved(layer: Points, name: str, values: NDArray[Any], rows: NDArray[np.intp]) -> Any:
+    """One look of each point, where it came from ``rows`` of before; -1 for a new point."""
+    current = _LOOKS[name]
+    new = True if current is None else getattr(layer, current)
+    if name.endswith("color"):
+        from napari.utils.colormaps.standardize_color import transform_color
+
+        new = transform_color(new)[0]
+    column = np.empty((len(rows), *values.shape[1:]), values.dtype)
+    column[:] = new
+    column[rows >= 0] = values[rows[rows >= 0]]
+    return column
+
+
+def _write_table(layer: Points, picks: Picks) -> None:
+    layer.features = features_of(picks)
+    layer.feature_defaults = blank_features(layer.features)
+
+
+def _blank_new_rows(layer: Points, known: Picks) -> None:
+    """Take from new rows what can't be true of them.
+
+    napari gives new points the features of the selected one: its id, score, instance, and the image that RELION cut.
+    """
+    features, n_known = layer.features, len(known)
+    if n_known >= len(layer.data) or PICK_ID not in features:
+        return
+    new = features.index[n_known:]
+    for name, blank in ((PICK_ID, NEW_PICK), ("score", np.nan), ("instance_id", NO_INSTANCE)):
+        if name in features and features[name].dtype.kind in "if":
+            features.loc[new, name] = blank
+
+
+# reading
+
+
+def read_picks(layer: Points, known: Picks | None, first: Picks | None = None) -> Picks:
+    """The picks of a layer's rows.
+
+    Parameters
+    ----------
+    known
+        What the layer showed before; None for a layer that nobody followed and that isn't ours.
+    first
+        What it showed at first, for the rotations of picks that are gone and come back.
+    """
+    if layer.ndim != 3:
+        raise ValueError(f"picks have three coordinates, and the layer {layer.name!r} has {layer.ndim}")
+    places = np.asarray(layer.data, dtype=np.float64)
+    columns = {str(name): _values(column) for name, column in layer.features.items()}
+    column = columns.pop(PICK_ID, None)
+    row_ids = None if column is None else _whole(column, NEW_PICK)
+    if known is None:
+        return _read_of_stranger(layer, places, columns, row_ids)
+    if PICKS_KEY not in layer.metadata:
+        row_ids = None  # a column of theirs, which napari fills for new points
+    rows = _rows_shown(known, places, row_ids)
+    if rows is not None:  # napari has cut the table at its end, so it tells of other picks
+        return known.take(rows)
+    if row_ids is None:
+        row_ids = known.ids if len(places) == len(known) else _ids_by_place(known, places)
+    ids = _unique_ids(known, row_ids)
+    _blank(columns, OF_ONE_PARTICLE, np.flatnonzero(ids != row_ids))
+    return known.changed(
+        points_zyx=places,
+        rotations_zyx=_rotations(known, first, row_ids),
+        instance_ids=_take_instances(columns, known, len(places)),
+        scores=_take_scores(columns),
+        features=columns,
+        ids=ids,
+    )
+
+
+def _read_of_stranger(
+    layer: Points, places: NDArray[np.float64], columns: dict[str, NDArray[Any]], row_ids: NDArray[np.int64] | None
+) -> Picks:
+    ids: Any = row_ids if row_ids is not None and _are_ids(row_ids) else None
+    instances, scores = _take_instances(columns, None, len(places)), _take_scores(columns)
+    spacing, about = spacing_angstrom_of(layer), layer.metadata.get(METADATA_KEY, {})
+    return Picks(places, spacing, instance_ids=instances, scores=scores, features=columns, ids=ids, about=about)
+
+
+def _are_ids(numbers: NDArray[np.int64]) -> bool:
+    is_unique = len(np.unique(numbers)) == len(numbers)
+    return is_unique and bool(((numbers >= 0) & (numbers <= LARGEST_ID)).all())
+
+
+def _take_instances(columns: dict[str, NDArray[Any]], known: Picks | None, count: int) -> NDArray[np.int64] | None:
+    """Take the column of instances, unless it holds something else."""
+    instances = _whole(columns["instance_id"], NO_INSTANCE) if "instance_id" in columns else None
+    if instances is not None:
+        del columns["instance_id"]
+    elif known is not None and known.instance_ids is not None and (known.instance_ids == NO_INSTANCE).all():
+        return np.full(count, NO_INSTANCE)
+    return instances
+
+
+def _take_scores(columns: dict[str, NDArray[Any]]) -> NDArray[np.float64] | None:
+    """Take the column of scores, unless it holds something else."""
+    is_score = "score" in columns and columns["score"].dtype.kind in "iufb"
+    return columns.pop("score").astype(np.float64) if is_score else None
+
+
+def _blank(columns: dict[str, NDArray[Any]], names: Iterable[str], rows: NDArray[np.intp]) -> None:
+    """Take from copies what belongs to one particle, such as the image that RELION cut."""
+    for name in names if len(rows) else ():
+        if name in columns:
+            is_number = columns[name].dtype.kind in "iuf"
+            columns[name] = np.array(columns[name], dtype=None if is_number else object)
+            columns[name][rows] = 0 if is_number else ""
+
+
+def _values(column: Any) -> NDArray[Any]:
+    """A column of a layer's table; missing values of pandas' own types are None."""
+    values = np.asarray(column.to_numpy())
+    if values.dtype == object and type(getattr(column.dtype, "na_value", None)).__name__ == "NAType":
+        values = np.array(values)
+        values[np.asarray(column.isna())] = None
+    return values
+
+
+def _whole(column: NDArray[Any], missing: int) -> NDArray[np.int64] | None:
+    """A column as whole numbers, NaN and None as ``missing``; None if it holds anything else."""
+    if column.dtype.kind == "i":
+        return column.astype(np.int64)
+    if column.dtype.kind == "f":
+        is_known = np.isfinite(column)
+        whole = np.where(is_known, column, missing).astype(np.int64)
+        return whole if (whole == column)[is_known].all() else None
+    try:
+        values = [missing if value is None or value != value else value for value in column.tolist()]  # noqa: PLR0124
+        whole = np.array([int(value) for value in values], dtype=np.int64)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    is_exact = all(isinstance(value, Integral) or value == int(value) for value in values)
+    return whole if is_exact and not any(isinstance(value, str) for value in values) else None
+
+
+def _rows_shown(known: Picks, places: NDArray[np.float64], row_ids: NDArray[np.int64] | None) -> Any:
+    """Which picks a layer shows that a script gave some of its points, or all in another order; None if it didn't.
+
+    As ``layer.data = layer.data[mask]`` does. Nobody drags points exactly to where others were.
+    """
+    if row_ids is None or not 0 < len(places) <= len(known):
+        return None
+    rows = _rows_of(known, row_ids)
+    is_other = (rows < 0) | (places != known.points_zyx[rows]).any(axis=1)
+    if not is_other.any() or not np.isin(places[is_other], known.points_zyx).all():
+        return None
+    at = _rows_at(known.points_zyx, places)
+    return at if (at >= 0).all() else None
+
+
+def _rows_at(points: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Which point is exactly at each place, each of them once; -1 where none is."""
+    rows: dict[tuple[float, ...], list[int]] = {}
+    for row, place in reversed(list(enumerate(map(tuple, points.tolist())))):
+        rows.setdefault(place, []).append(row)
+    found = (rows.get(place) for place in map(tuple, places.tolist()))
+    return np.array([left.pop() if left else -1 for left in found], dtype=np.intp)
 
 
 def _ids_by_place(known: Picks, places: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Which pick each row is where a table was put in place of ours: that which stands there just so, or none."""
-    if known.points_zyx.shape != places.shape:
-        return np.full(len(places), NEW_PICK)
-    return np.where((known.points_zyx == places).all(axis=1), known.ids, NEW_PICK)
+    rows = _rows_at(known.points_zyx, places)
+    return np.where(rows >= 0, known.ids[rows] if len(known) else NEW_PICK, NEW_PICK)
 
 
-def _rows_of(known: Picks, row_ids: NDArray[Any], count: int) -> NDArray[np.intp]:
-    """For each row of the layer, which of the known picks it is or was copied from; -1 for none."""
-    wanted = _whole(row_ids, NEW_PICK)
+def _rows_of(known: Picks, ids: NDArray[np.int64]) -> NDArray[np.intp]:
+    """For each id, which row of the known picks has it; -1 for none."""
+    if not len(known):
+        return np.full(len(ids), -1)
     order = np.argsort(known.ids)
-    at = np.searchsorted(known.ids, wanted, sorter=order)
-    found = order[np.minimum(at, len(order) - 1)] if len(order) else np.zeros(count, dtype=np.intp)
-    is_known = (known.ids[found] == wanted) if len(order) else np.zeros(count, dtype=bool)
-    return np.where(is_known, found, -1)
+    found = order[np.minimum(np.searchsorted(known.ids, ids, sorter=order), len(order) - 1)]
+    return np.where(known.ids[found] == ids, found, -1)
 
 
-def _ids(known: Picks, row_ids: NDArray[Any], count: int, first_new_id: int) -> NDArray[np.int64]:
-    """The id of each row: its pick's for the first row of that pick, and one of its own for copies and new rows."""
-    wanted: NDArray[np.int64] = _whole(row_ids, NEW_PICK)
-    if (wanted[1:] > wanted[:-1]).all() and wanted[0:1].min(initial=0) > NEW_PICK:
-        return wanted  # as most layers are: each row a pick of its own
-    is_first = np.zeros(count, dtype=bool)
-    is_first[np.unique(wanted, return_index=True)[1]] = True
-    is_own = is_first & (wanted != NEW_PICK)
-    start = max(int(known.ids.max(initial=-1)) + 1, int(wanted.max(initial=-1)) + 1, first_new_id)
-    ids = np.array(wanted)
+def _rotations(known: Picks, first: Picks | None, row_ids: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    """The rotation of each row: that of the pick that it is or was copied from."""
+    if known.rotations_zyx is not None and np.array_equal(row_ids, known.ids):
+        return known.rotations_zyx
+    rotations = np.full((len(row_ids), 3, 3), np.nan)
+    is_lacking = np.ones(len(row_ids), dtype=bool)
+    for picks in (known, first):
+        rows = np.full(len(row_ids), -1) if picks is None else _rows_of(picks, row_ids)
+        is_found = is_lacking & (rows >= 0)
+        if picks is not None and picks.rotations_zyx is not None:
+            rotations[is_found] = picks.rotations_zyx[rows[is_found]]
+        is_lacking &= ~is_found
+    return None if known.rotations_zyx is None and np.isnan(rotations).all() else rotations
+
+
+def _unique_ids(known: Picks, row_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The id of each row; copies and new rows get ids that no pick ever had."""
+    is_own = np.zeros(len(row_ids), dtype=bool)
+    is_own[np.unique(row_ids, return_index=True)[1]] = True
+    is_own &= row_ids != NEW_PICK
+    ids = np.array(row_ids)
+    start = max(known.next_id, int(row_ids.max(initial=-1)) + 1)
     ids[~is_own] = np.arange(start, start + (~is_own).sum())
     return ids
-
-
-def _whole(column: NDArray[Any] | None, missing: int) -> Any:
-    """A column as whole numbers; napari fills what it doesn't know with NaN or None."""
-    if column is None:
-        return None
-    if column.dtype.kind in "iu":
-        return column.astype(np.int64)
-    if column.dtype.kind == "f":
-        return np.where(np.isfinite(column), column, missing).astype(np.int64)
-    return np.array([_whole_number(value, missing) for value in column.tolist()], dtype=np.int64)
-
-
-def _whole_number(value: Any, missing: int) -> int:
-    """One of a mixed column; whole numbers keep all their digits."""
-    if not isinstance(value, Integral):
-        number = np.nan if value is None or type(value).__name__ == "NAType" else float(value)
-        value = int(number) if np.isfinite(number) else missing
-    if not -(2**63) <= value < 2**63:
-        raise ValueError(f"{value} is too large for an id")
-    return int(value)

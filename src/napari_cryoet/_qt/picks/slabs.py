@@ -1,176 +1,258 @@
-"""How thick a slab the 2D view shows: of picks, and independently of density.
+"""Picks as discs in each plane that cuts their particle, and slabs of picks and of density in the 2D view.
 
-Density is averaged over the slab by napari's own slice thickness, which belongs to the viewer: whatever image in it has
-a projection mode shows its mean over the slab, whoever added it. Picks have a slab of their own, in the layers that
-show picks of ours; see `discs`.
+napari draws a point in a slice as the disc that the plane cuts out of its sphere (projection mode
+"rescale_spherical"), but only for points within the viewer's slice thickness. That thickness belongs to the whole
+viewer: it would average all images and show all points from afar. So here the slice is widened for one layer only, in
+the requests that its slicing state makes. A napari without that seam draws picks in their own plane only.
+
+A slab of picks works by the same seam: points in the slab are drawn as if they were in the plane. napari compares how
+far points are from the plane with their size on the screen in numbers of voxels. Where voxels aren't cubes, points are
+moved so that this holds.
 """
 
 from __future__ import annotations
 
-import weakref
+import dataclasses
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
+import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Layer, Points, Vectors
-from qtpy.QtCore import QObject, Signal
+from numpy.typing import NDArray
 
-from napari_cryoet._qt.layers.layer_spacing import ANGSTROM_PER_NM, widths_shown_angstrom
-from napari_cryoet._qt.layers.ownership import real
-from napari_cryoet._qt.picks.discs import show_slab
+from napari_cryoet._qt.files.napari_check import Feature, lacks
+from napari_cryoet._qt.layers.layer_spacing import ANGSTROM_PER_NM, widths_in_sight, widths_shown_angstrom
+from napari_cryoet._qt.streaming import napari_internals
 from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY
-from napari_cryoet.wording import names_text, plain
 
+#: More arrows in three dimensions would hold up the window for seconds; of more, every n-th pick's are drawn.
+MOST_ARROWS_IN_3D: Final = 50_000
 #: A mean over more planes than this takes longer at each step of a slider than one can step through it smoothly.
 MOST_PLANES: Final = 32
 MOST_PICKS_NM: Final = 1000.0
 
-_slabs: weakref.WeakKeyDictionary[ViewerModel, Slabs] = weakref.WeakKeyDictionary()
+_OUR_MODES: Final = frozenset({"rescale_spherical", "fade"})
 
 
-def slabs_of(viewer: ViewerModel) -> Slabs:
-    """The slabs of a viewer; 0 nm thick, which is one plane, until somebody says otherwise."""
-    viewer = real(viewer)
-    slabs = _slabs.get(viewer)
-    if slabs is None:
-        slabs = _slabs[viewer] = Slabs(viewer)
-    return slabs
+# slabs, as scripts and the popover set them
 
 
-class Slabs(QObject):
-    """The thickness of both slabs of a viewer; made by `slabs_of`. Layers that come later show them too."""
+def show_slabs(viewer: ViewerModel, *, picks_nm: float | None = None, density_nm: float | None = None) -> None:
+    """Let the 2D view show a slab of picks, and of density, around its plane; what isn't given stays as it is.
 
-    changed = Signal()  # one is another now, or what is possible: ask `picks_nm`, `density_nm`, `most_density_nm`
+    Parameters
+    ----------
+    viewer
+        A `napari.Viewer`.
+    picks_nm
+        How thick the slab of picks is, in all layers of picks; at 0 only picks show that the plane cuts.
+    density_nm
+        How thick the slab is over which images are averaged; at 0 they show one plane.
 
-    def __init__(self, viewer: ViewerModel) -> None:
-        super().__init__()
-        self._viewer = weakref.ref(viewer)
-        self._picks_nm = 0.0
-        self._followed: weakref.WeakSet[Layer] = weakref.WeakSet()
-        viewer.layers.events.inserted.connect(self._on_inserted)
-        viewer.layers.events.removed.connect(self._on_removed)
-        viewer.dims.events.margin_left.connect(self._on_margins)
+    Raises
+    ------
+    ValueError
+        If a thickness is negative, or too large; the message says why there is a limit.
+    """
+    if density_nm is not None:
+        _show_density(viewer, density_nm)
+    if picks_nm is not None:
+        for layer in viewer.layers:
+            if isinstance(layer, Points | Vectors) and PICKS_KEY in layer.metadata:
+                show_slab(layer, picks_nm)
 
-    @property
-    def picks_nm(self) -> float:
-        """How thick the slab of picks is; at 0 those show that the plane cuts."""
-        return self._picks_nm
 
-    @property
-    def density_nm(self) -> float:
-        """How thick the slab of density is, whoever set it; at 0 it is one plane."""
-        viewer = self._viewer()
-        if viewer is None or not viewer.dims.thickness:
-            return 0.0
-        return round(float(max(viewer.dims.thickness[-3:])) * (_nm_per_unit(viewer) or 1.0), 6)
+def show_slab(layer: Points | Vectors, thickness_nm: float) -> bool:
+    """Show all points of a slab around the plane; False where this napari can't do that.
 
-    @property
-    def most_density_nm(self) -> float:
-        """How thick the slab of density can be: `MOST_PLANES` of the finest tomogram; 0 without one."""
-        found = (widths_shown_angstrom(layer) for layer in self._tomograms())
-        finest = min((float(widths[-3:].min()) for widths in found if widths is not None), default=0.0)
-        return round(MOST_PLANES * finest / ANGSTROM_PER_NM, 9)
+    Raises
+    ------
+    ValueError
+        If it is negative or thicker than 1000 nm.
+    """
+    if not 0 <= thickness_nm <= MOST_PICKS_NM:
+        raise ValueError(f"a slab of picks can be 0 to {MOST_PICKS_NM:g} nm thick, not {thickness_nm}")
+    if not show_as_discs(layer):
+        return False
+    if slab_nm_of(layer) != thickness_nm:
+        napari_internals.slicing_state_of(layer).slab_nm = float(thickness_nm)
+        layer.refresh(extent=False)
+    return True
 
-    @property
-    def remark(self) -> str:
-        """Why the slab of density has a limit, or can't be set; empty where there is nothing to say."""
-        if not self._tomograms():
-            return "Open a tomogram to average it over a slab."
-        if not self.most_density_nm:
-            return "The tomogram's voxel size isn't known, so a slab can't be counted in nm."
-        return (
-            f"At most {self.most_density_nm:.3g} nm ({MOST_PLANES} planes): "
-            "the mean over more would hold up each step through the volume."
+
+def slab_nm_of(layer: Layer) -> float:
+    """How thick the slab is that a layer shows; 0 for the plane alone."""
+    thickness: float = getattr(napari_internals.slicing_state_of(layer), "slab_nm", 0.0)
+    return thickness
+
+
+def density_nm_of(viewer: ViewerModel) -> float:
+    """How thick the slab of density is, whoever set it; 0 for one plane."""
+    thickness = viewer.dims.thickness
+    return round(float(max(thickness[-3:])) * _nm_per_unit(viewer), 6) if thickness else 0.0
+
+
+def most_density_nm(viewer: ViewerModel) -> float:
+    """How thick the slab of density can be: `MOST_PLANES` of the finest tomogram; 0 without one."""
+    found = (widths_shown_angstrom(layer) for layer in _tomograms(viewer))
+    finest = min((float(widths[-3:].min()) for widths in found if widths is not None), default=0.0)
+    return round(MOST_PLANES * finest / ANGSTROM_PER_NM, 9)
+
+
+def _show_density(viewer: ViewerModel, thickness_nm: float) -> None:
+    most_nm = most_density_nm(viewer)
+    if thickness_nm and not 0 <= thickness_nm <= most_nm * (1 + 1e-9):
+        why = (
+            f"At most {most_nm:.3g} nm ({MOST_PLANES} planes): a mean over more would hold up each step."
+            if most_nm
+            else "Open a tomogram whose voxel size is known."
         )
-
-    @property
-    def remark_on_picks(self) -> str:
-        """In which layers the slab of picks doesn't show, and why; empty where it shows in all, or is one plane."""
-        layers = [layer for layer in self._layers() if isinstance(layer, Points) and PICKS_KEY in layer.metadata]
-        names = [f"“{plain(layer.name)}”" for layer in layers if widths_shown_angstrom(layer) is None]
-        if not names or not self._picks_nm:
-            return ""
-        where = names_text(names)
-        return (
-            f"No slab of picks shows in {where}: it isn't known how wide voxels are. Set the layer's scale and units."
-        )
-
-    def show_picks(self, thickness_nm: float) -> None:
-        """Let the 2D view show the picks of a slab around the plane, as if they lay in it.
-
-        Raises
-        ------
-        ValueError
-            If it is negative or thicker than 1000 nm.
-        """
-        if not 0 <= thickness_nm <= MOST_PICKS_NM:
-            raise ValueError(f"a slab of picks can be 0 to {MOST_PICKS_NM:g} nm thick, not {thickness_nm}")
-        self._picks_nm = float(thickness_nm)
-        for layer in self._layers():
-            self._show_picks_in(layer)
-        self.changed.emit()
-
-    def show_density(self, thickness_nm: float) -> None:
-        """Let the 2D view show the mean of a slab around the plane.
-
-        Raises
-        ------
-        ValueError
-            If it is negative, or thicker than `most_density_nm`, with the reason.
-        """
-        if thickness_nm and not 0 <= thickness_nm <= self.most_density_nm * (1 + 1e-9):
-            raise ValueError(f"a slab of density can't be {thickness_nm:g} nm thick. {self.remark}")
-        viewer = self._viewer()
-        if viewer is None:
-            return
-        for layer in self._tomograms() if thickness_nm else ():
-            layer.projection_mode = "mean"
-        world = thickness_nm / (_nm_per_unit(viewer) or 1.0)
-        others = viewer.dims.thickness[:-3]
-        viewer.dims.thickness = (*others, *([world] * (viewer.dims.ndim - len(others))))
-
-    def _on_inserted(self, event: Any) -> None:
-        layer = event.value
-        self._show_picks_in(layer)
-        if layer in self._tomograms() and self.density_nm > self.most_density_nm > 0:
-            self.show_density(self.most_density_nm)
-        self.changed.emit()
-
-    def _on_removed(self, _event: Any = None) -> None:
-        self.changed.emit()
-
-    def _on_margins(self, _event: Any = None) -> None:
-        self.changed.emit()
-
-    def _on_scaled(self, event: Any) -> None:
-        """A slab is kept in a layer's own units, which are others now."""
-        self._show_picks_in(event.source)
-        self.changed.emit()
-
-    def _show_picks_in(self, layer: Layer) -> None:
-        if not isinstance(layer, Points | Vectors) or PICKS_KEY not in layer.metadata:
-            return
-        if layer not in self._followed:
-            self._followed.add(layer)
-            events = layer.events
-            for event in (events.scale, events.units, events.affine, events.rotate, events.shear):
-                event.connect(self._on_scaled)
-        widths = widths_shown_angstrom(layer)
-        if widths is None or not self._picks_nm:
-            show_slab(layer, ())
-        else:
-            show_slab(layer, (self._picks_nm * ANGSTROM_PER_NM / widths).tolist())
-
-    def _layers(self) -> list[Layer]:
-        viewer = self._viewer()
-        return [] if viewer is None else list(viewer.layers)
-
-    def _tomograms(self) -> list[Layer]:
-        return [layer for layer in self._layers() if isinstance(layer, Image) and METADATA_KEY in layer.metadata]
+        raise ValueError(f"a slab of density can't be {thickness_nm:g} nm thick. {why}")
+    for layer in _tomograms(viewer) if thickness_nm else ():
+        layer.projection_mode = "mean"
+    others = viewer.dims.thickness[:-3]
+    world = thickness_nm / _nm_per_unit(viewer)
+    viewer.dims.thickness = (*others, *([world] * (viewer.dims.ndim - len(others))))
 
 
-def _nm_per_unit(viewer: ViewerModel) -> float | None:
-    """How many nanometres one unit of the viewer's world is; None where it isn't a length."""
+def _tomograms(viewer: ViewerModel) -> list[Layer]:
+    return [layer for layer in viewer.layers if isinstance(layer, Image) and METADATA_KEY in layer.metadata]
+
+
+def _nm_per_unit(viewer: ViewerModel) -> float:
+    """How many nanometres one unit of the viewer's world is; 1 where it isn't a length."""
     units = viewer.layers.units
     if not units or not units[-1].is_compatible_with("nanometer"):
-        return None
+        return 1.0
     return float((1 * units[-1]).to("nanometer").magnitude)
+
+
+# discs
+
+
+def show_as_discs(layer: Layer, *, radius: Callable[[], float] | None = None) -> bool:
+    """Let points, or arrows, show in all planes within their radius; False where this napari can't do that.
+
+    Parameters
+    ----------
+    layer
+        A Points or Vectors layer; anything else is left alone.
+    radius
+        Of the particles that arrows belong to, in the layer's own units; by default half of the longest arrow.
+    """
+    if not isinstance(layer, Points | Vectors) or lacks(Feature.DISCS):
+        return False
+    state = napari_internals.slicing_state_of(layer)
+    if radius is not None:
+        state.radius = radius
+    if not getattr(state, "shows_discs", False):
+        state.shows_discs = napari_internals.change_requests(layer, partial(_thick_request, layer, state))
+        layer.refresh()
+    return bool(state.shows_discs)
+
+
+def show_as_discs_like(copy: Layer, layer: Layer) -> None:
+    """Show a copy as discs, and as thick a slab, where the layer does that."""
+    state = napari_internals.slicing_state_of(layer)
+    if isinstance(copy, Points | Vectors) and getattr(state, "shows_discs", False):
+        show_as_discs(copy, radius=getattr(state, "radius", None))
+        show_slab(copy, slab_nm_of(layer))
+
+
+def radius_of(layer: Points | Vectors) -> float:
+    """Of the largest point, or of the particle that an arrow belongs to; in the layer's own units."""
+    if isinstance(layer, Points):
+        return float(layer.size.max()) / 2 if len(layer.size) else 0.0
+    lengths = np.linalg.norm(layer.data[:, 1], axis=1)
+    return float(lengths.max()) / 2 if len(lengths) else 0.0
+
+
+def _thick_request(
+    layer: Points | Vectors, state: Any, make_request: napari_internals.Requests, slice_input: Any, data_slice: Any
+) -> Any:
+    radius = (getattr(state, "radius", None) or partial(radius_of, layer))()
+    is_exactly = str(layer.projection_mode) in _OUR_MODES
+    request = make_request(slice_input, _thickened(data_slice, radius, is_exactly=is_exactly))
+    if not slice_input.not_displayed:
+        return _thinned(request, getattr(state, "arrows_a_pick", 1)) if isinstance(layer, Vectors) else request
+    widths_angstrom = widths_shown_angstrom(layer)
+    halves = np.zeros(layer.ndim)
+    if widths_angstrom is not None:
+        halves = slab_nm_of(layer) * ANGSTROM_PER_NM / 2 / widths_angstrom
+    return _in_slab(request, halves, widths_in_sight(layer, slice_input.displayed))
+
+
+def _thickened(data_slice: Any, radius: float, *, is_exactly: bool) -> Any:
+    """A slice that reaches at least this far to both sides, or exactly so far whatever the viewer's thickness is."""
+    margins = {
+        side: tuple(
+            (radius if not np.isnan(margin) else margin) if is_exactly else float(np.fmax(margin, radius))
+            for margin in getattr(data_slice, side)
+        )
+        for side in ("margin_left", "margin_right")
+    }
+    return dataclasses.replace(data_slice, **margins)
+
+
+def _in_slab(request: Any, halves: NDArray[np.float64], widths: NDArray[np.float64]) -> Any:
+    """A request whose points are nearer to the plane by half of a slab, or in it.
+
+    Parameters
+    ----------
+    halves
+        Half of the slab across each axis, in the layer's own units.
+    widths
+        Of voxels along each axis, in those that are seen in the plane, by which the size of points is counted.
+    """
+    axes = [axis for axis in request.slice_input.not_displayed if halves[axis] > 0 or not np.isclose(widths[axis], 1)]
+    if not axes or not len(request.data):
+        return request
+    data = np.asarray(request.data)
+    points = np.array(data[:, :1] if data.ndim == 3 else data, dtype=np.float64)  # slices ask for starts of vectors
+    places: NDArray[np.float64] = points[:, 0] if data.ndim == 3 else points
+    for axis in axes:
+        beyond = places[:, axis] - request.data_slice.point[axis]
+        beyond -= np.clip(beyond, -halves[axis], halves[axis])
+        places[:, axis] = request.data_slice.point[axis] + beyond * widths[axis]
+    return dataclasses.replace(request, data=points)
+
+
+# arrows in three dimensions
+
+
+def say_arrows_a_pick(vectors: Vectors, count: int) -> None:
+    """Say how many arrows each pick has, so that all arrows of a pick are drawn or none."""
+    state = napari_internals.slicing_state_of(vectors)
+    if state is not None:
+        state.arrows_a_pick = count
+
+
+def thinning(n_arrows: int) -> int:
+    """Of how many picks one has its arrows drawn in three dimensions."""
+    return max(1, -(-n_arrows // MOST_ARROWS_IN_3D))
+
+
+def _thinned(request: Any, arrows_a_pick: int) -> Any:
+    """A request that gives the arrows of every n-th pick, if there are too many."""
+    step = thinning(len(request.data))
+    if step == 1:
+        return request
+    kind = type(request)
+    thin = dataclasses.replace(request)
+    thin_kind = type(f"Thin{kind.__name__}", (_Thin, kind), {"step": step, "arrows_a_pick": arrows_a_pick})
+    object.__setattr__(thin, "__class__", thin_kind)
+    return thin
+
+
+class _Thin:
+    """Over a slice request: gives the arrows of every n-th pick."""
+
+    step: int
+    arrows_a_pick: int
+
+    def __call__(self) -> Any:
+        response = super().__call__()  # type: ignore[misc]
+        is_kept = (np.arange(len(response.indices)) // self.arrows_a_pick) % self.step == 0
+        return dataclasses.replace(response, indices=response.indices[is_kept], alphas=response.alphas[is_kept])

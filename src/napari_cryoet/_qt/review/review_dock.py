@@ -12,8 +12,7 @@ from qtpy.QtGui import QHideEvent
 from napari_cryoet._qt.check.layer_volume import are_picks
 from napari_cryoet._qt.layers.grid_watch import GridWatch
 from napari_cryoet._qt.layers.watch import LayerWatch
-from napari_cryoet._qt.picks.orientation_display import active_points
-from napari_cryoet._qt.picks.picks_in_volume import (
+from napari_cryoet._qt.picks.layer_geometry import (
     crop_side_nm,
     lacks_unit,
     offered,
@@ -21,6 +20,7 @@ from napari_cryoet._qt.picks.picks_in_volume import (
     reader_for,
     volume_for,
 )
+from napari_cryoet._qt.picks.orientations import active_points
 from napari_cryoet._qt.review.review_judging import ReviewJudging
 from napari_cryoet._qt.review.review_keeping import ReviewKeeping
 from napari_cryoet._qt.review.reviewed_layer import ReviewedLayer

@@ -11,13 +11,13 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QPushButton, QWidget
 
 from napari_cryoet._qt.files.asking import agrees_to_replace, may_write
-from napari_cryoet._qt.files.export_form import kept_picks_of
 from napari_cryoet._qt.files.saving import losses_to_say
 from napari_cryoet._qt.files.saving_names import with_ending
 from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.layers.own_color import taken_colors
 from napari_cryoet._qt.layers.ownership import active_layer
-from napari_cryoet._qt.picks.layer_picks import placed_picks_of
+from napari_cryoet._qt.picks.layer_geometry import placed_picks_of
+from napari_cryoet._qt.picks.layer_picks import link_of
 from napari_cryoet._qt.tasks import NOT_AWAITED, Job, Tasks
 from napari_cryoet._qt.widgets.flow_row import FlowRow
 from napari_cryoet.appearance.colors import RGBA, own_color
@@ -66,10 +66,10 @@ class ReviewResults(QWidget):
     def use(self, layer: Points | None, review: Review | None) -> None:
         """Give back the picks of this review."""
         if self._layer is not None:
-            kept_picks_of.pop(self._layer, None)
+            link_of(self._layer).use_review(None)
         self._layer, self._review = layer, review
         if layer is not None and review is not None:
-            kept_picks_of[layer] = lambda: kept_picks(placed_picks_of(layer), review.decisions)
+            link_of(layer).use_review(lambda: kept_picks(placed_picks_of(layer), review.decisions))
         self.update_counts()
 
     def update_counts(self) -> None:

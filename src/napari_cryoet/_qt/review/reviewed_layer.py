@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.layers.dimming import Dimming, dimmings_of
-from napari_cryoet._qt.picks.orientation_display import points_of
-from napari_cryoet._qt.picks.picks_link import link_of
+from napari_cryoet._qt.picks.layer_picks import link_of
+from napari_cryoet._qt.picks.orientations import points_of
 from napari_cryoet._qt.review.flying import fly_to, place_in
 from napari_cryoet._qt.widgets.timers import single_shot
 from napari_cryoet.exceptions import CryoETError

@@ -1,4 +1,4 @@
-"""The arrows of a Points layer: drawn as a Vectors layer that follows the points in whatever is done to them."""
+"""The orientations of a layer's picks, drawn as a Vectors layer that follows the points in whatever is done to them."""
 
 from __future__ import annotations
 
@@ -7,108 +7,134 @@ from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 import numpy as np
+from napari.components import ViewerModel
 from napari.components.layerlist import LayerList
 from napari.layers import Layer, Points, Vectors
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_cryoet._qt.layers.ownership import active_layer, add_layer, group_of, key_of, real, remove_layer, tag
-from napari_cryoet._qt.picks.arrows import Vectors as OwnVectors
-from napari_cryoet._qt.picks.discs import radius_of, say_arrows_a_pick, show_as_discs, thinning
-from napari_cryoet._qt.picks.picks_link import PicksLink, link_of
+from napari_cryoet._qt.picks.layer_picks import link_of
+from napari_cryoet._qt.picks.slabs import radius_of, say_arrows_a_pick, show_as_discs, show_slab, slab_nm_of, thinning
+from napari_cryoet._qt.picks.types import Vectors as OwnVectors
 from napari_cryoet._qt.streaming.napari_internals import cut_colors, refresh_blocked, shows_gone_rows
-from napari_cryoet._qt.widgets.timers import single_shot
 from napari_cryoet.layers.specs import METADATA_KEY, PICK_ID, PICKS_KEY, UNKNOWN_SPACING_ANGSTROM
 from napari_cryoet.picks import Picks
 from napari_cryoet.picks.orientations import AXIS_COLORS, Orientation, line_width, orientation_vectors
 
 #: While some picks are selected, the arrows of the others are so faint.
 _UNSELECTED_OPACITY: Final = 0.25
-#: What says where a layer lies, beside its unit.
 _PLACING: Final = ("scale", "translate", "rotate", "shear", "affine")
+_POINTS: Final = "_napari_cryoet_points"  # the attribute of arrows that refers to their points
 
-_displays: weakref.WeakKeyDictionary[Points, OrientationDisplay] = weakref.WeakKeyDictionary()
+
+def show_orientations(
+    viewer: ViewerModel,
+    layer: Points,
+    orientation: Orientation | str | None = None,
+    *,
+    length_angstrom: float | None = None,
+) -> str:
+    """Draw the orientations of a layer's picks as arrows, as triads or not at all; what isn't given stays as it is.
+
+    Parameters
+    ----------
+    viewer
+        In whose layers the arrows are put.
+    layer
+        Of picks; the arrows follow it from then on.
+    orientation
+        ``"arrows"`` along the particles' z axes, ``"triads"`` of all three axes, or ``"off"``.
+    length_angstrom
+        Of an arrow, or of a triad's z axis; until it is given, the particle's diameter.
+
+    Returns
+    -------
+    str
+        What to know of what is drawn, such as how many picks have no valid orientation; empty if nothing.
+
+    Raises
+    ------
+    ValueError
+        If there is no such orientation or length.
+    """
+    display = orientation_of(layer, viewer)
+    display.show(orientation, length_angstrom)
+    return display.remark
 
 
-def orientation_of(points: Points, layers: LayerList | None = None) -> OrientationDisplay:
+def orientation_of(points: Points, viewer: ViewerModel | None = None) -> OrientationDisplay:
     """How the orientations of a Points layer are drawn; made if nobody asked for it yet.
 
     Parameters
     ----------
     points
         A layer with three axes.
-    layers
-        Of the viewer that it is in: there the arrows are put.
+    viewer
+        That it is in: there the arrows are put.
     """
-    display = _displays.get(points)
-    if display is None:
-        display = _displays[points] = OrientationDisplay(points)
-    if layers is not None:
-        display.lie_in(layers)
+    link = link_of(points)
+    display = next((child for child in link.children() if isinstance(child, OrientationDisplay)), None)
+    display = display or OrientationDisplay(points, link)
+    if viewer is not None:
+        display.lie_in(viewer)
     return display
 
 
-def adopt_arrows(points: Points, layers: LayerList) -> OrientationDisplay:
-    """As `orientation_of`; arrows of these picks that are in the same viewer, and nobody's yet, become the points'."""
-    display = orientation_of(points, layers)
-    for vectors in layers:
-        if isinstance(vectors, Vectors) and display.layer is None and _can_be_taken(vectors, display):
-            display.take_over(vectors)
-    return display
-
-
-def give_to_points(vectors: Vectors, layers: LayerList) -> None:
-    """Let arrows belong to the points in the same viewer whose picks they show, if these have none yet."""
-    for points in layers:
-        if isinstance(points, Points) and PICKS_KEY in points.metadata:
-            display = orientation_of(points, layers)
-            if display.layer is None and _can_be_taken(vectors, display):
-                display.take_over(vectors)
+def adopt_arrows(layer: Points | Vectors, viewer: ViewerModel) -> None:
+    """Let arrows of the same picks belong to points in the same viewer, whichever of the two came first."""
+    for points in [layer] if isinstance(layer, Points) else list(viewer.layers):
+        if not isinstance(points, Points) or PICKS_KEY not in points.metadata:
+            continue
+        display = orientation_of(points, viewer)
+        for arrows in [layer] if isinstance(layer, Vectors) else list(viewer.layers):
+            if isinstance(arrows, Vectors) and display.layer is None and display.can_take(arrows):
+                display.take_over(arrows)
 
 
 def points_of(vectors: Vectors) -> Points | None:
     """The points that arrows follow; None where they follow none."""
-    return next((points for points, display in tuple(_displays.items()) if display.layer is vectors), None)
+    vectors = getattr(vectors, "__wrapped__", vectors)
+    reference = vars(vectors).get(_POINTS)
+    points: Points | None = None if reference is None else reference()
+    return points if points is not None and orientation_of(points).layer is vectors else None
 
 
 def active_points(layers: LayerList) -> Layer | None:
-    """The layer that a person has chosen in a viewer's list, and for arrows the points that they follow."""
+    """The layer that is active in a viewer's list; for arrows the points that they follow."""
     active = active_layer(layers)
     return (points_of(active) if isinstance(active, Vectors) else None) or active
 
 
-def _can_be_taken(vectors: Vectors, display: OrientationDisplay) -> bool:
-    return PICKS_KEY in vectors.metadata and points_of(vectors) is None and display.is_drawn_by(vectors)
-
-
 class OrientationDisplay(QObject):
-    """What is drawn of the orientations of one layer's picks.
+    """What is drawn of the orientations of one layer's picks. Made by `orientation_of`.
 
-    Made by `orientation_of`. Arrows are where the picks are, in the colour of each pick's ring, or in that of its axis
-    for triads. What is hidden or faint of the picks is so of the arrows. While picks are selected, the others' arrows
-    are faint.
+    Arrows are where the picks are, in the colour of each pick's ring, or for triads in that of the axis. They are
+    hidden and faint with their picks. While picks are selected, the arrows of others are faint.
     """
 
-    changed = Signal()  # what is drawn is something else now: ask `orientation`, `length_angstrom`, `remark`
+    changed = Signal()  # ask `orientation`, `length_angstrom`, `remark`
 
-    def __init__(self, points: Points) -> None:
-        super().__init__()
-        self._points = weakref.ref(points)
+    def __init__(self, points: Points, parent: QObject) -> None:
+        super().__init__(parent)
+        self._link = link_of(points)
         self._vectors: weakref.ReferenceType[Vectors] | None = None
-        self._layers: weakref.ReferenceType[LayerList] | None = None
-        self._link: PicksLink = link_of(points)
+        self._viewer: weakref.ReferenceType[ViewerModel] | None = None
         self._orientation = Orientation.OFF
         self._length_angstrom = 0.0
         self._drawn: tuple[Any, ...] = ()  # of what, and how, the arrows were made
-        self._size: NDArray[np.float64] | None = None  # of the points then; napari changes it without a word
+        self._size: NDArray[np.float64] | None = None  # of the points then; napari changes it without an event
         self._rows: NDArray[np.intp] = np.empty(0, dtype=np.intp)
         self._axes: NDArray[np.intp] = np.empty(0, dtype=np.intp)
         self._is_writing = False
         self._is_hidden_with_points = False
-        self._soon = single_shot(self, 0, self._follow)
-        self._tidy = single_shot(self, 0, self._remove_orphan)
+        self._soon, self._tidy = QTimer(self), QTimer(self)
+        for timer, slot in ((self._soon, self._follow), (self._tidy, self._remove_orphan)):
+            timer.setSingleShot(True)
+            timer.timeout.connect(slot)
         self._link.changed.connect(self._follow)
         self._link.selection_changed.connect(self._soon.start)
+        points = getattr(points, "__wrapped__", points)  # napari's own, not a stand-in
         points.events.border_color.connect(self._on_looks)
         points.events.size.connect(self._on_looks)
         points.events.set_data.connect(self._on_sliced)
@@ -125,8 +151,8 @@ class OrientationDisplay(QObject):
 
     @property
     def length_angstrom(self) -> float:
-        """How long an arrow, or the z axis of a triad, is; the particle's diameter unless somebody says otherwise."""
-        points = self._points()
+        """How long an arrow, or the z axis of a triad, is; by default the particle's diameter."""
+        points = self._points
         if self._length_angstrom or points is None:
             return self._length_angstrom
         return 2 * radius_of(points) * self._spacing_angstrom
@@ -140,32 +166,32 @@ class OrientationDisplay(QObject):
     def layer(self) -> Vectors | None:
         """The layer of arrows; None where nothing was ever drawn, or a person removed it."""
         vectors = self._vectors() if self._vectors is not None else None
-        layers = self._layers() if self._layers is not None else None
-        return vectors if vectors is not None and layers is not None and vectors in layers else None
+        viewer = self._viewer() if self._viewer is not None else None
+        return vectors if vectors is not None and viewer is not None and vectors in viewer.layers else None
 
     @property
     def remark(self) -> str:
         """What to know of what is drawn; empty where it is all there is."""
         picks = self._link.picks
-        if not self.has_orientations:
+        n_oriented, step = int(picks.are_oriented.sum()), thinning(len(self._rows))
+        if not n_oriented:
             return "These picks have no orientations."
         parts = []
-        n_without = len(picks) - int(picks.are_oriented.sum())
-        if n_without:
-            parts.append(f"{n_without:,} of {len(picks):,} picks have no valid orientation.")
+        if n_oriented < len(picks):
+            parts.append(f"{len(picks) - n_oriented:,} of {len(picks):,} picks have no valid orientation.")
         if picks.spacing_angstrom is None:
             parts.append(f"The voxel size isn't known: lengths hold if it is {UNKNOWN_SPACING_ANGSTROM:g} Å.")
-        step = thinning(len(self._rows))
         if step > 1:
             parts.append(f"In 3D, one pick in {step} has its orientation drawn: there are too many for all.")
         return " ".join(parts)
 
-    def is_drawn_by(self, vectors: Vectors) -> bool:
-        """Whether a layer's arrows begin at the picks that have orientations, one at each."""
-        if self._link.obstacle:  # as points that are nowhere, which show no picks just now
+    def can_take(self, vectors: Vectors) -> bool:
+        """Whether arrows follow no points yet, and one begins at each pick that has an orientation."""
+        points = self._points
+        if points is None or PICKS_KEY not in vectors.metadata or self._link.obstacle or points_of(vectors) is not None:
             return False
-        points, rows = self._points(), np.flatnonzero(self._link.picks.are_oriented)
-        if points is None or vectors.ndim != 3 or not 0 < len(rows) == len(vectors.data):
+        rows = np.flatnonzero(self._link.picks.are_oriented)
+        if vectors.ndim != 3 or not 0 < len(rows) == len(vectors.data):
             return False
         return np.allclose(vectors.data[:, 0], points.data[rows], atol=1e-3)
 
@@ -186,24 +212,26 @@ class OrientationDisplay(QObject):
         self._follow()
         self.changed.emit()
 
-    def lie_in(self, layers: LayerList) -> None:
-        """Say in which viewer's list the points are."""
-        layers = real(layers)
-        if self._layers is None or self._layers() is not layers:
-            self._layers = weakref.ref(layers)
-            layers.events.removed.connect(self._on_removed)
+    def lie_in(self, viewer: ViewerModel) -> None:
+        """Say in which viewer the points are."""
+        viewer = real(viewer)
+        if self._viewer is None or self._viewer() is not viewer:
+            self._viewer = weakref.ref(viewer)
+            viewer.layers.events.removed.connect(self._on_removed)
 
     def take_over(self, vectors: Vectors) -> None:
         """Let a layer that shows arrows of these picks follow them from now on."""
-        points, picks = self._points(), self._link.picks
+        points, picks = self._points, self._link.picks
+        if points is None:
+            return
         self._use(vectors)
         self._orientation = Orientation.ARROWS
-        rows = np.flatnonzero(picks.are_oriented)
         length = float(np.linalg.norm(vectors.data[0, 1])) if len(vectors.data) else 0.0
-        is_diameter = points is not None and np.isclose(length, 2 * radius_of(points))
+        is_diameter = np.isclose(length, 2 * radius_of(points))
         self._length_angstrom = 0.0 if is_diameter else length * self._spacing_angstrom
-        if points is not None and len(rows) == len(vectors.data) and points.shown.all():
-            self._rows, self._axes = rows, np.full(len(rows), 2)
+        if points.shown.all():
+            self._rows = np.flatnonzero(picks.are_oriented)
+            self._axes = np.full(len(self._rows), 2)
             self._drawn = (picks, points.shown, self._orientation, length)  # as they were made: nothing to do
             self._size = points.size
         else:
@@ -212,27 +240,35 @@ class OrientationDisplay(QObject):
     # how the points are followed
 
     @property
+    def _points(self) -> Points | None:
+        return self._link.layer
+
+    @property
     def _spacing_angstrom(self) -> float:
         return self._link.picks.spacing_angstrom or UNKNOWN_SPACING_ANGSTROM
 
     def _use(self, vectors: Vectors) -> None:
         points = self._points
+        assert points is not None  # noqa: S101 - the callers have asked
+        reference = weakref.ref(points)
         self._vectors = weakref.ref(vectors)
+        vars(vectors)[_POINTS] = reference
         self._drawn = ()
-        show_as_discs(vectors, radius=lambda: radius_of(alive) if (alive := points()) is not None else 0.0)
+        show_as_discs(vectors, radius=lambda: radius_of(alive) if (alive := reference()) is not None else 0.0)
+        show_slab(vectors, slab_nm_of(points))
 
     def _on_looks(self, _event: Any = None) -> None:
         self._soon.start()
 
     def _on_sliced(self, _event: Any = None) -> None:
-        """Napari says so at each step of a slider, and when other points are shown, or have other sizes."""
-        points = self._points()
+        """Also at each step of a slider; napari has no event for which points are shown."""
+        points = self._points
         if points is not None and self._drawn and (points.shown is not self._drawn[1] or points.size is not self._size):
             self._soon.start()
 
     def _on_visible(self, _event: Any = None) -> None:
         """Arrows are hidden with their points, and shown with them again unless a person had hidden them alone."""
-        points, vectors = self._points(), self.layer
+        points, vectors = self._points, self.layer
         if points is None or vectors is None:
             return
         if points.visible:
@@ -241,14 +277,13 @@ class OrientationDisplay(QObject):
         vectors.visible &= points.visible
 
     def _on_placed(self, _event: Any = None) -> None:
-        points, vectors = self._points(), self.layer
+        points, vectors = self._points, self.layer
         if points is not None and vectors is not None:
             for name in (*_PLACING, "units"):
                 setattr(vectors, name, getattr(points, name))
 
     def _on_removed(self, event: Any) -> None:
-        points = self._points()
-        if points is not None and event.value is points:
+        if event.value is self._points:
             self._tidy.start()  # not amid the removal
         elif self._vectors is not None and event.value is self._vectors() and self._orientation != Orientation.OFF:
             self._orientation, self._vectors = Orientation.OFF, None
@@ -256,13 +291,13 @@ class OrientationDisplay(QObject):
 
     def _remove_orphan(self) -> None:
         """Arrows go with their points."""
-        vectors, points = self.layer, self._points()
-        layers = self._layers() if self._layers is not None else None
-        if vectors is not None and layers is not None and points not in layers:
-            remove_layer(layers, vectors)
+        vectors, points = self.layer, self._points
+        viewer = self._viewer() if self._viewer is not None else None
+        if vectors is not None and viewer is not None and points not in viewer.layers:
+            remove_layer(viewer, vectors)
 
     def _follow(self) -> None:
-        points = self._points()
+        points = self._points
         if points is None or self._is_writing or self._link.obstacle:
             return
         self._is_writing = True
@@ -279,9 +314,10 @@ class OrientationDisplay(QObject):
         if vectors is None:
             return
         what = (picks, points.shown, self._orientation, self.length_angstrom / self._spacing_angstrom)
-        is_alike = bool(self._drawn) and all(
-            one is other or (not isinstance(one, (Picks, np.ndarray)) and one == other)
-            for one, other in zip(self._drawn, what, strict=True)
+        is_alike = (
+            bool(self._drawn)
+            and all(one is other for one, other in zip(self._drawn[:2], what[:2], strict=True))
+            and self._drawn[2:] == what[2:]
         )
         with vectors.events.blocker_all(), refresh_blocked(vectors):  # once is enough
             if not is_alike:
@@ -295,7 +331,7 @@ class OrientationDisplay(QObject):
     def _write(
         self, vectors: Vectors, picks: Picks, shown: NDArray[np.bool_], orientation: Orientation, length: float
     ) -> None:
-        """Let the layer show other arrows; nobody hears of it, since no person edited them."""
+        """Let the layer show other arrows; no event, since no person edited them."""
         arrows = orientation_vectors(picks, orientation, length, shown)
         self._rows, self._axes, self._drawn = arrows.rows, arrows.axes, (picks, shown, orientation, length)
         say_arrows_a_pick(vectors, 3 if orientation == Orientation.TRIADS else 1)
@@ -334,8 +370,10 @@ class OrientationDisplay(QObject):
 
     def _new_layer(self, points: Points, picks: Picks) -> Vectors | None:
         """A layer of arrows below the points, if there is something to draw and a viewer to draw it in."""
-        layers = self._layers() if self._layers is not None else None
-        if self._orientation == Orientation.OFF or layers is None or points not in layers or not self.has_orientations:
+        viewer = self._viewer() if self._viewer is not None else None
+        if self._orientation == Orientation.OFF or viewer is None or points not in viewer.layers:
+            return None
+        if not self.has_orientations:
             return None
         vectors = OwnVectors(
             np.empty((0, 2, 3)),
@@ -352,9 +390,9 @@ class OrientationDisplay(QObject):
         key = key_of(points)
         if key is not None:
             tag(vectors, key, group_of(points), is_main_layer=False)
-        active = active_layer(layers)
-        add_layer(layers, vectors)
-        layers.selection.active = active
         self._use(vectors)
         self._is_hidden_with_points = not points.visible
+        active = active_layer(viewer.layers)
+        add_layer(viewer, vectors)
+        viewer.layers.selection.active = active
         return vectors

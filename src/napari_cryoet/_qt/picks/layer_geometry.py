@@ -1,4 +1,4 @@
-"""Where the picks of a Points layer are in the voxels of an Image layer, and what one cuts crops from."""
+"""Where the picks of a Points layer are: in the world, and in the voxels of an Image layer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from napari.layers import Image, Layer, Points
 from numpy.typing import NDArray
 
 from napari_cryoet._qt.check.layer_volume import are_picks, is_volume
-from napari_cryoet._qt.layers.layer_spacing import length_angstrom, lengths_angstrom, steps_and_start
+from napari_cryoet._qt.layers.layer_spacing import (
+    dragged_by,
+    length_angstrom,
+    lengths_angstrom,
+    steps_and_start,
+    widths_angstrom,
+)
+from napari_cryoet._qt.picks.layer_picks import picks_of
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.crops import CropReader, open_for_review
@@ -28,6 +35,53 @@ class _Grid:
 
     step: NDArray[np.float64]
     start: NDArray[np.float64]
+
+
+def placed_picks_of(layer: Points) -> Picks:
+    """The picks of a layer counted from the origin of the world: where the viewer shows them, if the layer was moved.
+
+    Of voxels that aren't as wide along all axes, as somebody else's layer may have, they are counted in cubes.
+
+    Raises
+    ------
+    ValueError
+        If the layer isn't three-dimensional, is rotated or sheared, or is flipped and its picks have rotations.
+    """
+    picks = picks_of(layer)
+    dragged = dragged_by(layer)
+    if dragged is None or (dragged[0] < 0).any():
+        raise ValueError(f"the layer {layer.name!r} is rotated or sheared in the viewer")
+    widths, offset = dragged
+    sizes = widths_angstrom(layer) if picks.spacing_angstrom is None else None
+    if sizes is not None and not np.allclose(sizes, sizes[0]):
+        picks = picks.changed(spacing_angstrom=abs(sizes[-1]))
+    own_stretch = stretch_of(layer, picks)
+    stretch = widths * own_stretch
+    if picks.rotations_zyx is not None and (stretch < 0).any():
+        raise ValueError(f"the layer {layer.name!r} is flipped in the viewer, and its picks have rotations")
+    offset_voxels = (widths * layer.translate + offset) * own_stretch / layer.scale
+    done = []
+    if np.allclose(stretch, 1, rtol=1e-6):
+        stretch = np.ones(3)
+    else:
+        done.append(f"stretched with their layer by {_by(stretch)} (z, y, x)")
+    if offset_voxels.any():
+        done.append(f"moved with their layer by {_by(offset_voxels)} voxels (z, y, x)")
+    if not done:
+        return picks
+    return picks.changed(", ".join(done), points_zyx=picks.points_zyx * stretch + offset_voxels)
+
+
+def stretch_of(layer: Points, picks: Picks) -> NDArray[np.float64]:
+    """How much wider than their voxels the viewer shows the picks of a layer, by the layer's scale."""
+    units = lengths_angstrom(layer.units)
+    if picks.spacing_angstrom is None or units is None:
+        return np.ones(3)
+    return np.asarray(np.multiply(layer.scale, units) / picks.spacing_angstrom, dtype=np.float64)
+
+
+def _by(numbers: NDArray[np.float64]) -> str:
+    return ", ".join(f"{each:g}" for each in numbers)
 
 
 def reader_for(points: Points, image: Image, picks: Picks) -> CropReader:

@@ -1,0 +1,148 @@
+"""The popover of how a layer's picks are drawn, by keys, in a real window."""
+
+from __future__ import annotations
+
+import runpy
+
+import napari
+import numpy as np
+import pytest
+from napari.layers import Image
+from qtpy.QtCore import Qt
+
+import napari_cryoet
+from napari_cryoet._qt.layers.manager import add_layers
+from napari_cryoet._qt.picks.orientations import orientation_of
+from napari_cryoet._qt.picks.popover import PicksPopover, show_picks_popover
+from napari_cryoet._qt.picks.slabs import density_nm_of, slab_nm_of
+from napari_cryoet.appearance.diameters import diameter_angstrom
+from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY, arrows_spec, points_spec
+from napari_cryoet.picks import Picks
+from napari_cryoet.picks.orientations import Orientation
+
+PLACES = [[20.0, 5.0, 5.0], [24.0, 8.0, 8.0], [30.0, 9.0, 9.0]]
+WORLD = {"scale": (10.0,) * 3, "units": ("angstrom",) * 3}
+
+
+def add_picks(viewer, name="ribosomes", *, rotations=True, **about):
+    about = {"object_id": "GO:0022626", "object_name": "cytosolic ribosome"} | about
+    common = WORLD | {"metadata": {METADATA_KEY: about}}
+    picks = Picks(PLACES, 10.0, rotations_zyx=np.tile(np.eye(3), (3, 1, 1)) if rotations else None)
+    look = {"color": (1, 0, 0, 1), "diameter_angstrom": 300, "spacing_angstrom": 10}
+    specs = [points_spec(picks, common, name=name, **look), arrows_spec(picks, common, name=f"{name} arrows", **look)]
+    add_layers(viewer, [spec for spec in specs if spec is not None])
+    return viewer.layers[name]
+
+
+@pytest.fixture
+def viewer(viewer_in_window):
+    tomogram = Image(np.zeros((40, 20, 20), "f4"), name="tomogram", metadata={METADATA_KEY: {}}, **WORLD)
+    viewer_in_window.add_layer(tomogram)
+    return viewer_in_window
+
+
+@pytest.fixture
+def open_popover(qtbot, viewer):
+    opened = []
+
+    def open_popover(layer):
+        popover = show_picks_popover(viewer, layer)
+        assert isinstance(popover, PicksPopover)
+        opened.append(popover)
+        return popover
+
+    yield open_popover
+    for popover in opened:
+        popover.close()
+
+
+def enter(qtbot, box, text):
+    """Type a number into a field, as a person does."""
+    box.setFocus()
+    box.selectAll()
+    qtbot.keyClicks(box, text)
+    qtbot.keyClick(box, Qt.Key.Key_Tab)
+
+
+def test_napari_s_menu_opens_it_for_the_selected_picks_and_escape_closes_it(qtbot, viewer):
+    viewer.layers.selection.active = add_picks(viewer)
+    napari._app_model.get_app_model().commands.execute_command("napari-cryoet.picks_on_screen").result()
+    window = viewer.window._qt_window
+    popover = window.findChild(PicksPopover)
+    qtbot.waitUntil(popover.isVisible)
+
+    qtbot.keyClick(popover, Qt.Key.Key_Escape)
+    qtbot.waitUntil(lambda: window.findChild(PicksPopover) is None)
+
+
+def test_all_picks_of_the_object_get_a_diameter_and_it_is_remembered(qtbot, viewer, open_popover):
+    one, other = add_picks(viewer), add_picks(viewer, "more ribosomes")
+    foreign = add_picks(viewer, "others", object_id="GO:0000502", object_name="proteasome complex")
+    popover = open_popover(one)
+    assert popover.diameter.value() == 30
+    enter(qtbot, popover.diameter, "26")
+
+    assert one.size.tolist() == other.size.tolist() == [26] * 3
+    assert one.current_size == 26
+    assert diameter_angstrom("GO:0022626") == 260
+    assert foreign.size.tolist() == [30] * 3
+    qtbot.waitUntil(lambda: orientation_of(one).length_angstrom == 260)
+
+
+def test_orientations_that_are_chosen_are_drawn(qtbot, viewer, open_popover):
+    points = add_picks(viewer)
+    popover = open_popover(points)
+    popover.orientation.setFocus()
+    qtbot.keyClick(popover.orientation, Qt.Key.Key_Down)
+    enter(qtbot, popover.length, "12")
+
+    display = orientation_of(points)
+    assert (display.orientation, display.length_angstrom) == (Orientation.TRIADS, 120)
+    assert len(display.layer.data) == 9
+    qtbot.keyClick(popover.orientation, Qt.Key.Key_End)
+    assert len(display.layer.data) == 0
+    assert not popover.length.isEnabled()
+
+
+def test_picks_without_orientations_say_so(viewer, open_popover):
+    popover = open_popover(add_picks(viewer, rotations=False))
+
+    assert "no orientations" in popover.remark.text()
+    assert not popover.orientation.isEnabled()
+
+
+def test_slabs_that_are_typed_hold_in_the_view(qtbot, viewer, open_popover):
+    points, others = add_picks(viewer), add_picks(viewer, "others")
+    viewer.dims.set_current_step(0, 0)
+    popover = open_popover(points)
+    enter(qtbot, popover.slab, "40")
+    enter(qtbot, popover.density, "99")  # of which 32 are possible
+
+    assert len(points._view_size) == 3
+    assert len(viewer.layers["ribosomes arrows"]._view_indices) == 3
+    assert len(others._view_size) == 0
+    assert density_nm_of(viewer) == 32
+
+
+def test_a_person_s_own_points_stay_as_they_are(viewer, open_popover):
+    own = viewer.add_points(PLACES, name="mine", features={"kind": ["a", "b", "c"]}, **WORLD)
+    open_popover(own)
+
+    assert PICKS_KEY not in own.metadata
+    assert list(own.features) == ["kind"]
+
+
+def test_the_example_runs_and_does_what_it_says(viewer, demo_pack, project_folder, monkeypatch, capsys):
+    viewer.layers.clear()
+    open_portal = napari_cryoet.open_portal
+    monkeypatch.setattr("napari_cryoet.open_portal", lambda _source: open_portal(str(demo_pack)))
+    monkeypatch.setattr(napari, "Viewer", lambda: viewer)
+    monkeypatch.setattr(napari, "run", lambda: None)
+    names = runpy.run_path(str(project_folder / "examples" / "picks_on_screen.py"))
+    display = orientation_of(names["picks_layer"])
+
+    assert (slab_nm_of(names["picks_layer"]), density_nm_of(viewer)) == (30, pytest.approx(5))
+    assert (display.orientation, display.length_angstrom) == (Orientation.TRIADS, 300)
+    assert names["link"].picks.edits == ("kept the upper half", "added 1 pick")
+    assert len(display.layer.data) == 3 * (len(names["link"].picks) - 1)
+    assert "kept the upper half" in capsys.readouterr().out
