@@ -1,17 +1,17 @@
-"""The few icons that we draw ourselves, on a grid of 16, in whatever colour the theme has."""
+"""Icons as SVG paths on a grid of 16, drawn in whatever colour the theme has."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from typing import Final
 
-from qtpy.QtCore import QPointF, QRectF, QSize, Qt
-from qtpy.QtGui import QColor, QIcon, QPainter, QPainterPath, QPen, QPixmap, QPolygonF
+from qtpy.QtCore import QByteArray, QRectF, QSize, Qt
+from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
+from qtpy.QtSvg import QSvgRenderer
 
-GRID = 16
+GRID: Final = 16
 _FINER: Final = 2
 _DISABLED_OPACITY: Final = 0.35  # about as faint as napari makes a text then
+_CIRCLE: Final = "M{left} 8a{r} {r} 0 1 0 {d} 0a{r} {r} 0 1 0 -{d} 0"
 
 
 def icon(name: str, color: QColor) -> QIcon:
@@ -35,156 +35,45 @@ def pixmap(name: str, color: QColor) -> QPixmap:
 
 def draw(painter: QPainter, name: str, rect: QRectF, color: QColor) -> None:
     """Draw an icon into a rectangle."""
+    stroke = f'fill="none" stroke="{color.name()}" stroke-width="1.5" stroke-linecap="round" stroke-linejoin="round"'
+    looks = zip(_PATHS[name], (stroke, f'fill="{color.name()}"'), strict=True)
+    shapes = "".join(f'<path d="{path}" {look}/>' for path, look in looks if path)
+    head = f'xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {GRID} {GRID}" opacity="{color.alphaF():.3f}"'
+    svg = QByteArray(f"<svg {head}>{shapes}</svg>".encode())
     painter.save()
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    painter.translate(rect.topLeft())
-    painter.scale(rect.width() / GRID, rect.height() / GRID)
-    pen = QPen(color, 1.5)
-    pen.setCapStyle(Qt.PenCapStyle.RoundCap)
-    pen.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
-    painter.setPen(pen)
-    painter.setBrush(Qt.BrushStyle.NoBrush)
-    _DRAWINGS[name](painter, color)
+    QSvgRenderer(svg).render(painter, rect)
     painter.restore()
 
 
-def _search(painter: QPainter, _color: QColor) -> None:
-    painter.drawEllipse(QPointF(7, 7), 4, 4)
-    painter.drawLine(QPointF(10.2, 10.2), QPointF(13.5, 13.5))
+def _circle(radius: float) -> str:
+    """A circle around the middle."""
+    return _CIRCLE.format(left=8 - radius, r=radius, d=2 * radius)
 
 
-def _star(painter: QPainter, color: QColor) -> None:
-    corners = []
-    for corner in range(10):
-        radius = 6.4 if corner % 2 == 0 else 2.7
-        angle = math.radians(-90 + 36 * corner)
-        corners.append(QPointF(8 + radius * math.cos(angle), 8.4 + radius * math.sin(angle)))
-    painter.setPen(Qt.PenStyle.NoPen)
-    painter.setBrush(color)
-    painter.drawPolygon(QPolygonF(corners))
-
-
-def _check(painter: QPainter, _color: QColor) -> None:
-    painter.drawPolyline(QPolygonF([QPointF(3.5, 8.5), QPointF(6.8, 11.8), QPointF(12.5, 4.8)]))
-
-
-def _dot(painter: QPainter, color: QColor) -> None:
-    painter.setBrush(color)
-    painter.drawEllipse(QPointF(8, 8), 1.5, 1.5)
-
-
-def _back(painter: QPainter, _color: QColor) -> None:
-    painter.drawPolyline(QPolygonF([QPointF(9.5, 4), QPointF(5.5, 8), QPointF(9.5, 12)]))
-
-
-def _down(painter: QPainter, _color: QColor) -> None:
-    painter.drawPolyline(QPolygonF([QPointF(4.5, 6.5), QPointF(8, 10), QPointF(11.5, 6.5)]))
-
-
-def _right(painter: QPainter, _color: QColor) -> None:
-    painter.drawPolyline(QPolygonF([QPointF(6.5, 4.5), QPointF(10, 8), QPointF(6.5, 11.5)]))
-
-
-def _gear(painter: QPainter, _color: QColor) -> None:
-    painter.drawEllipse(QPointF(8, 8), 2, 2)
-    painter.drawEllipse(QPointF(8, 8), 4.4, 4.4)
-    for tooth in range(8):
-        angle = math.radians(45 * tooth)
-        along = QPointF(math.cos(angle), math.sin(angle))
-        painter.drawLine(QPointF(8, 8) + along * 4.6, QPointF(8, 8) + along * 6.2)
-
-
-def _link(painter: QPainter, _color: QColor) -> None:
-    painter.drawPolyline(
-        QPolygonF([QPointF(7, 4), QPointF(3.5, 4), QPointF(3.5, 12.5), QPointF(12, 12.5), QPointF(12, 9)])
-    )
-    painter.drawLine(QPointF(7.5, 8.5), QPointF(13, 3))
-    painter.drawPolyline(QPolygonF([QPointF(9.5, 3), QPointF(13, 3), QPointF(13, 6.5)]))
-
-
-def _reload(painter: QPainter, color: QColor) -> None:
-    painter.drawArc(QRectF(3.5, 3.5, 9, 9), 40 * 16, 280 * 16)
-    painter.setPen(Qt.PenStyle.NoPen)
-    painter.setBrush(color)
-    painter.drawPolygon(QPolygonF([QPointF(13.8, 2.6), QPointF(13.8, 7), QPointF(9.6, 6)]))
-
-
-def _stop(painter: QPainter, color: QColor) -> None:
-    painter.setPen(Qt.PenStyle.NoPen)
-    painter.setBrush(color)
-    painter.drawRoundedRect(QRectF(4, 4, 8, 8), 1, 1)
-
-
-def _download(painter: QPainter, _color: QColor) -> None:
-    painter.drawLine(QPointF(8, 2.5), QPointF(8, 10))
-    painter.drawPolyline(QPolygonF([QPointF(4.8, 7), QPointF(8, 10.2), QPointF(11.2, 7)]))
-    painter.drawLine(QPointF(3.5, 13.2), QPointF(12.5, 13.2))
-
-
-def _eye(painter: QPainter, color: QColor) -> None:
-    lids = QPainterPath(QPointF(1.8, 8))
-    lids.quadTo(QPointF(8, 1.6), QPointF(14.2, 8))
-    lids.quadTo(QPointF(8, 14.4), QPointF(1.8, 8))
-    painter.drawPath(lids)
-    painter.setBrush(color)
-    painter.drawEllipse(QPointF(8, 8), 1.8, 1.8)
-
-
-def _folder(painter: QPainter, _color: QColor) -> None:
-    outline = [(2.5, 12.5), (2.5, 4), (6.5, 4), (8, 5.8), (13.5, 5.8), (13.5, 12.5)]
-    painter.drawPolygon(QPolygonF([QPointF(x, y) for x, y in outline]))
-
-
-def _globe(painter: QPainter, _color: QColor) -> None:
-    painter.drawEllipse(QPointF(8, 8), 5.6, 5.6)
-    painter.drawEllipse(QPointF(8, 8), 2.4, 5.6)
-    painter.drawLine(QPointF(2.4, 8), QPointF(13.6, 8))
-
-
-def _volume(painter: QPainter, _color: QColor) -> None:
-    top = [(8, 2), (13.4, 5), (13.4, 11), (8, 14), (2.6, 11), (2.6, 5)]
-    painter.drawPolygon(QPolygonF([QPointF(x, y) for x, y in top]))
-    painter.drawPolyline(QPolygonF([QPointF(2.6, 5), QPointF(8, 8), QPointF(13.4, 5)]))
-    painter.drawLine(QPointF(8, 8), QPointF(8, 14))
-
-
-def _info(painter: QPainter, color: QColor) -> None:
-    painter.drawEllipse(QPointF(8, 8), 5.8, 5.8)
-    painter.drawLine(QPointF(8, 7.6), QPointF(8, 11))
-    painter.setBrush(color)
-    painter.drawEllipse(QPointF(8, 5.1), 0.3, 0.3)
-
-
-def _warning(painter: QPainter, color: QColor) -> None:
-    painter.drawPolygon(QPolygonF([QPointF(8, 2.2), QPointF(14.2, 13.2), QPointF(1.8, 13.2)]))
-    painter.drawLine(QPointF(8, 6.4), QPointF(8, 9.4))
-    painter.setBrush(color)
-    painter.drawEllipse(QPointF(8, 11.3), 0.3, 0.3)
-
-
-def _close(painter: QPainter, _color: QColor) -> None:
-    painter.drawLine(QPointF(4.5, 4.5), QPointF(11.5, 11.5))
-    painter.drawLine(QPointF(11.5, 4.5), QPointF(4.5, 11.5))
-
-
-_DRAWINGS: dict[str, Callable[[QPainter, QColor], None]] = {
-    "back": _back,
-    "check": _check,
-    "close": _close,
-    "dot": _dot,
-    "down": _down,
-    "download": _download,
-    "eye": _eye,
-    "folder": _folder,
-    "gear": _gear,
-    "globe": _globe,
-    "info": _info,
-    "link": _link,
-    "reload": _reload,
-    "right": _right,
-    "search": _search,
-    "star": _star,
-    "stop": _stop,
-    "volume": _volume,
-    "warning": _warning,
+#: What is stroked and what is filled.
+_PATHS: Final = {
+    "back": ("M9.5 4L5.5 8L9.5 12", ""),
+    "check": ("M3.5 8.5L6.8 11.8L12.5 4.8", ""),
+    "close": ("M4.5 4.5L11.5 11.5M11.5 4.5L4.5 11.5", ""),
+    "dot": ("", _circle(2)),
+    "down": ("M4.5 6.5L8 10L11.5 6.5", ""),
+    "download": ("M8 2.5V10M4.8 7L8 10.2L11.2 7M3.5 13.2H12.5", ""),
+    "eye": ("M1.8 8Q8 1.6 14.2 8Q8 14.4 1.8 8Z", _circle(2.2)),
+    "folder": ("M2.5 12.5V4H6.5L8 5.8H13.5V12.5Z", ""),
+    "gear": (
+        _circle(2) + _circle(4.4) + "M12.6 8h1.6M8 12.6v1.6M3.4 8h-1.6M8 3.4v-1.6"
+        "M11.25 11.25l1.1 1.1M4.75 11.25l-1.1 1.1M4.75 4.75l-1.1-1.1M11.25 4.75l1.1-1.1",
+        "",
+    ),
+    "globe": (_circle(5.6) + "M5.6 8a2.4 5.6 0 1 0 4.8 0a2.4 5.6 0 1 0 -4.8 0M2.4 8H13.6", ""),
+    "info": (_circle(5.8) + "M8 7.6V11", "M7.1 5.1a.9 .9 0 1 0 1.8 0a.9 .9 0 1 0 -1.8 0"),
+    "link": ("M7 4H3.5V12.5H12V9M7.5 8.5L13 3M9.5 3H13V6.5", ""),
+    "reload": ("M11.4 5.1A4.5 4.5 0 1 0 12.4 8.8", "M13.8 2.6V7L9.6 6Z"),
+    "right": ("M6.5 4.5L10 8L6.5 11.5", ""),
+    "search": ("M3 7a4 4 0 1 0 8 0a4 4 0 1 0 -8 0M10.2 10.2L13.5 13.5", ""),
+    "star": ("", "M8 2L9.6 6.2L14.1 6.4L10.6 9.2L11.8 13.6L8 11.1L4.2 13.6L5.4 9.2L1.9 6.4L6.4 6.2Z"),
+    "stop": ("", "M5 4h6a1 1 0 0 1 1 1v6a1 1 0 0 1 -1 1h-6a1 1 0 0 1 -1 -1v-6a1 1 0 0 1 1 -1Z"),
+    "volume": ("M8 2L13.4 5V11L8 14L2.6 11V5ZM2.6 5L8 8L13.4 5M8 8V14", ""),
+    "warning": ("M8 2.2L14.2 13.2H1.8ZM8 6.4V9.4", "M7.1 11.3a.9 .9 0 1 0 1.8 0a.9 .9 0 1 0 -1.8 0"),
 }

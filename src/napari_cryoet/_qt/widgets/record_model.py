@@ -7,7 +7,7 @@ that are equal to those before are left alone, so selection, folding and scrolli
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import Any, Final, TypeAlias
 
@@ -61,58 +61,26 @@ class TickColumn:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a row says and shows; everything but the title is optional.
+    """What a row says and shows; everything but record and title is optional."""
 
-    Parameters
-    ----------
-    record
-        What the row stands for; signals hand it over.
-    key
-        Tells rows apart: after a change, the row with the same key stays selected and unfolded.
-    title, title_lines, is_bold
-        The first line, which may take up to two.
-    lines
-        Further lines, which stand back.
-    right
-        At the right end of the title.
-    picture_url
-        Of root rows only: ``""`` keeps room for a picture that the record doesn't have; None keeps none.
-    icon
-        The name of an icon before the title.
-    is_chosen
-        Draws a radio mark before the title, on or off; None draws none.
-    badges
-        Short words in boxes after the title.
-    color
-        A chip of this colour stands before the title.
-    ticks
-        One for each column of ticks; None where there is nothing to tick.
-    spoken
-        What a screen reader says; by default the texts of the row.
-    is_dim
-        The title stands back, too.
-    opens
-        Whether Enter and a double click open the record; otherwise they fold and unfold the row.
-    """
-
-    record: Any
+    record: Any  # what signals hand over
     title: Text
-    key: Hashable = None
+    key: Hashable = None  # the row with the same key stays selected and unfolded when rows change
     kind: Kind = Kind.RECORD
-    title_lines: int = 1
+    title_lines: int = 1  # or 2
     is_bold: bool = False
+    is_dim: bool = False  # the title stands back, as lines do
     lines: tuple[Text, ...] = ()
-    right: Text = ""
-    picture_url: str | None = None
-    icon: str = ""
-    is_chosen: bool | None = None
-    badges: tuple[Text, ...] = ()
-    color: RGBA | None = None
-    ticks: tuple[Tick | None, ...] = ()
+    right: Text = ""  # at the end of the title's line
+    badges: tuple[Text, ...] = ()  # short words in boxes after the title
+    color: RGBA | None = None  # of a chip before the title
+    icon: str = ""  # before the title
+    is_chosen: bool | None = None  # a radio mark before the title; None draws none
+    picture_url: str | None = None  # of root rows; "" keeps room for a picture that isn't there, None doesn't
+    ticks: tuple[Tick | None, ...] = ()  # by column; None where there is nothing to tick
     tooltip: str = ""
-    spoken: str = ""
-    is_dim: bool = False
-    opens: bool = True
+    spoken: str = ""  # by a screen reader, instead of all texts
+    opens: bool = True  # on Enter and a double click; otherwise these fold and unfold the row
     is_unfolded: bool = True  # when it is first listed
     children: tuple[Row, ...] = ()
 
@@ -182,10 +150,6 @@ class RecordModel(QAbstractItemModel):
             self.beginInsertRows(ROOT, len(self._rows), len(self._rows) + len(rows) - 1)
             self._rows += tuple(rows)
             self.endInsertRows()
-
-    def update_row(self, row: Row) -> None:
-        """Replace the row of the same key."""
-        self.set_rows([_with(root, row) for root in self._rows])
 
     def ask_for_more(self, *, again: bool = False) -> None:
         """Ask for the rows that are missing, once; ``again`` also where that failed."""
@@ -316,14 +280,6 @@ class RecordModel(QAbstractItemModel):
 
 def _keys(rows: Sequence[Row]) -> list[tuple[Hashable, ...]]:
     return [(row.key, row.kind, *(below.key for below in row.children)) for row in rows]
-
-
-def _with(root: Row, row: Row) -> Row:
-    if root.key == row.key:
-        return row
-    if all(below.key != row.key for below in root.children):
-        return root
-    return replace(root, children=tuple(row if below.key == row.key else below for below in root.children))
 
 
 def _tick_at(row: Row, index: Index) -> Tick | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import Final
 
 from qtpy.QtCore import QEvent, QModelIndex, QPoint, QRect, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QContextMenuEvent, QFocusEvent, QKeyEvent, QPainter, QResizeEvent
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QSizePolicy, QTreeView, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QSizePolicy, QTreeView
 
 from napari_cryoet._qt.widgets import icons
 from napari_cryoet._qt.widgets.record_delegate import RecordDelegate
@@ -14,10 +15,9 @@ from napari_cryoet._qt.widgets.record_model import Kind, RecordModel, Row
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.timers import single_shot
 
-ENTER_KEYS = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
-ARROW_PX = 13
-TICK_COLUMN_PX = 42
-LEAST_ROWS = 2  # that are seen of a short list in the lowest of docks
+ENTER_KEYS: Final = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
+ARROW_PX, INDENTATION_PX, TICK_COLUMN_PX = 13, 14, 42
+LEAST_ROWS: Final = 2  # that are seen of a short list in the lowest of docks
 
 
 class RecordView(QTreeView):
@@ -39,21 +39,15 @@ class RecordView(QTreeView):
     left_upwards = Signal()  # Up on the first row
 
     def __init__(
-        self,
-        theme: Theme,
-        model: RecordModel,
-        name: str,
-        *,
-        most_rows: int | None = None,
-        uniform: bool = False,
-        parent: QWidget | None = None,
+        self, theme: Theme, model: RecordModel, name: str, *, most_rows: int | None = None, uniform: bool = False
     ) -> None:
-        super().__init__(parent)
+        super().__init__()
         self._theme = theme
         self._records = model
         self._most_rows = most_rows
-        self._kept: Hashable = None  # the current key, and which rows were folded, while the model is reset
+        self._kept: Hashable = None  # the current key, and which rows are folded, while the model is reset
         self._folded: dict[Hashable, bool] = {}
+        self._settle_soon = single_shot(self, 0, self._settle)
         self.setAccessibleName(name)
         self.setModel(model)
         self.setItemDelegate(RecordDelegate(theme, self))
@@ -66,10 +60,16 @@ class RecordView(QTreeView):
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         if most_rows is not None:
             self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
-        self._settle_soon = single_shot(self, 0, self._settle)
-        self._connect(model)
         self._set_columns()
-        self._update_indentation()
+        self._indent()
+        self.doubleClicked.connect(self._on_double_click)
+        self.clicked.connect(self._on_click)
+        model.modelAboutToBeReset.connect(self._remember)
+        model.modelReset.connect(self._recall)
+        model.rowsInserted.connect(lambda *_args: self._settle_soon.start())
+        theme.changed.connect(self._repaint)
+        if (bar := self.verticalScrollBar()) is not None:
+            bar.valueChanged.connect(self._ask_for_more)
 
     @property
     def current_row(self) -> Row | None:
@@ -85,21 +85,18 @@ class RecordView(QTreeView):
         self._stand_somewhere()
         self.setFocus(Qt.FocusReason.TabFocusReason)
 
-    # sizes
+    # what Qt calls
 
     def sizeHint(self) -> QSize:
-        """A short list is as high as its rows."""
         hint = super().sizeHint()
         return hint if self._most_rows is None else QSize(hint.width(), self.maximumHeight())
 
     def changeEvent(self, event: QEvent | None) -> None:
-        """Another font needs other heights."""
         super().changeEvent(event)
         if event is not None and event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
             self._settle_soon.start()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Keep the current row in sight if it was."""
         here = self.currentIndex()
         was_seen = event is not None and QRect(QPoint(0, 0), event.oldSize()).contains(self.visualRect(here).center())
         super().resizeEvent(event)
@@ -107,14 +104,10 @@ class RecordView(QTreeView):
             self.scrollTo(here)
         self._ask_for_more()
 
-    # keys and clicks
-
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """The keys that all lists share."""
         if event is None:
             return
-        index = self.currentIndex()
-        here = index.siblingAtColumn(0)
+        here = self.currentIndex().siblingAtColumn(0)
         if event.key() in ENTER_KEYS and here.isValid():
             self._open(here)
         elif self._tick(here, event.key()):
@@ -129,19 +122,21 @@ class RecordView(QTreeView):
             super().keyPressEvent(event)
 
     def contextMenuEvent(self, event: QContextMenuEvent | None) -> None:
-        """The menu of a row, by mouse or by the menu key."""
         if event is not None and event.reason() == QContextMenuEvent.Reason.Mouse:
             self._request_menu(self.indexAt(event.pos()), event.globalPos())
         elif event is not None:
             self._request_menu(self.currentIndex())
 
     def focusInEvent(self, event: QFocusEvent | None) -> None:
-        """The keys are always on a row, so that Enter opens something."""
         super().focusInEvent(event)
         self._stand_somewhere()
 
+    def currentChanged(self, current: QModelIndex, previous: QModelIndex) -> None:
+        super().currentChanged(current, previous)
+        if current.siblingAtColumn(0) != previous.siblingAtColumn(0):
+            self.current_record_changed.emit(self._records.record_at(current))
+
     def drawBranches(self, painter: QPainter | None, rect: QRect, index: QModelIndex) -> None:
-        """An arrow before a row that unfolds, on the background of its row."""
         if painter is None:
             return
         colors, selection = self._theme.colors, self.selectionModel()
@@ -154,22 +149,7 @@ class RecordView(QTreeView):
             name = "down" if self.isExpanded(index) else "right"
             icons.draw(painter, name, arrow, colors.text if is_selected else colors.dim)
 
-    def currentChanged(self, current: QModelIndex, previous: QModelIndex) -> None:
-        """Tell which record is current."""
-        super().currentChanged(current, previous)
-        if current.siblingAtColumn(0) != previous.siblingAtColumn(0):
-            self.current_record_changed.emit(self._records.record_at(current))
-
-    def _connect(self, model: RecordModel) -> None:
-        self.doubleClicked.connect(self._on_double_click)
-        self.clicked.connect(self._on_click)
-        model.modelAboutToBeReset.connect(self._remember)
-        model.modelReset.connect(self._recall)
-        model.rowsInserted.connect(lambda *_args: self._settle_soon.start())
-        self._theme.changed.connect(self._repaint)
-        bar = self.verticalScrollBar()
-        if bar is not None:
-            bar.valueChanged.connect(self._ask_for_more)
+    # keys and clicks
 
     def _on_double_click(self, index: QModelIndex) -> None:
         if index.column() == 0:
@@ -178,18 +158,19 @@ class RecordView(QTreeView):
     def _on_click(self, index: QModelIndex) -> None:
         row = self._records.row_at(index)
         if row is not None and row.kind is Kind.FAILURE:
-            self._records.ask_for_more(again=True)
+            self._open(index)
 
     def _open(self, index: QModelIndex) -> None:
         row = self._records.row_at(index)
-        if row is None or row.kind in (Kind.HEADING, Kind.MESSAGE):
+        if row is None:
             return
-        if row.kind is Kind.FAILURE:
-            self._records.ask_for_more(again=True)
-        elif row.opens:
-            self.opened.emit(row.record)
-        else:
-            self.setExpanded(index, not self.isExpanded(index))
+        match row.kind:
+            case Kind.FAILURE:
+                self._records.ask_for_more(again=True)
+            case Kind.RECORD if row.opens:
+                self.opened.emit(row.record)
+            case Kind.RECORD:
+                self.setExpanded(index, not self.isExpanded(index))
 
     def _tick(self, index: QModelIndex, key: int) -> bool:
         """Ask for the other state of the tick that a key stands for; False if the row has none."""
@@ -211,23 +192,21 @@ class RecordView(QTreeView):
         return not above.isValid()
 
     def _stand_somewhere(self) -> None:
-        if self.currentIndex().isValid():
-            if not self.selectedIndexes():
-                self.setCurrentIndex(self.currentIndex())
-            return
-        first = (index for index in self._records.indexes() if index.flags() & Qt.ItemFlag.ItemIsSelectable)
-        self.setCurrentIndex(next(first, QModelIndex()))
+        """Keep the keys on a row, so that Enter opens something."""
+        here = self.currentIndex()
+        if not here.isValid():
+            rows = (index for index in self._records.indexes() if index.flags() & Qt.ItemFlag.ItemIsSelectable)
+            here = next(rows, QModelIndex())
+        if not self.selectedIndexes():
+            self.setCurrentIndex(here)
 
     # rows that come and go
 
     def _remember(self) -> None:
         row = self.current_row
         self._kept = None if row is None else row.key
-        self._folded = {
-            root.key: not self.isExpanded(self._records.index(number))
-            for number, root in enumerate(self._records.rows)
-            if root.children
-        }
+        roots = enumerate(self._records.rows)
+        self._folded = {root.key: not self.isExpanded(self._records.index(n)) for n, root in roots if root.children}
 
     def _recall(self) -> None:
         for number, root in enumerate(self._records.rows):
@@ -241,7 +220,7 @@ class RecordView(QTreeView):
             self.scrollTo(kept)
         else:
             self.scrollToTop()
-        self._update_indentation()
+        self._indent()
         self._settle_soon.start()
 
     def _settle(self) -> None:
@@ -255,9 +234,7 @@ class RecordView(QTreeView):
     def _fit_height(self, most_rows: int) -> None:
         heights = [self.rowHeight(index) for index in self._records.indexes()]
         header = self.header()
-        frame = 2 * self.frameWidth()
-        if header is not None and not header.isHidden():
-            frame += header.height()
+        frame = 2 * self.frameWidth() + (0 if header is None or header.isHidden() else header.height())
         self.setMinimumHeight(sum(heights[:LEAST_ROWS]) + frame if heights else 0)
         self.setMaximumHeight(sum(heights[:most_rows]) + frame if heights else 0)
         self.updateGeometry()
@@ -269,24 +246,22 @@ class RecordView(QTreeView):
             self._records.ask_for_more()
 
     def _set_columns(self) -> None:
+        self.setHeaderHidden(not self._records.title)
         header = self.header()
         if header is None:
             return
-        self.setHeaderHidden(not self._records.title)
         header.setStretchLastSection(False)
         header.setSectionsMovable(False)
         header.setMinimumSectionSize(TICK_COLUMN_PX)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignCenter)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        for column in range(1, self._records.columnCount()):
-            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
 
-    def _update_indentation(self) -> None:
+    def _indent(self) -> None:
         is_tree = any(row.children for row in self._records.rows)
-        self.setIndentation(14 if is_tree else 0)
+        self.setIndentation(INDENTATION_PX if is_tree else 0)
         self.setRootIsDecorated(is_tree)
 
     def _repaint(self) -> None:
-        viewport = self.viewport()
-        if viewport is not None:
+        if (viewport := self.viewport()) is not None:
             viewport.update()
