@@ -90,16 +90,12 @@ def test_after_the_choice_the_keys_go_to_the_first_dataset(qtbot, make_browser, 
     qtbot.waitUntil(lambda: runs.hasFocus() and runs.currentIndex().row() == 0)
 
 
-@pytest.mark.parametrize("by", ["button", "activity dock"])
-def test_a_source_that_takes_work_says_how_far_it_is_and_can_be_stopped(by, qtbot, make_preparing_browser):
+def test_a_source_that_takes_work_says_how_far_it_is_and_can_be_stopped(qtbot, make_preparing_browser):
     browser = make_preparing_browser(0.25, "Simulating run DEMO_001")
     message = browser.screens.datasets.place.message
     qtbot.mouseClick(browser.screens.start.message.button("Explore the demo"), Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: message.text == "Preparing the demo… 25% Simulating run DEMO_001")
-    if by == "button":
-        qtbot.mouseClick(message.button("Stop"), Qt.MouseButton.LeftButton)
-    else:
-        browser._activity._bars["source"].cancel()
+    qtbot.mouseClick(message.button("Stop"), Qt.MouseButton.LeftButton)
     assert current_screen(browser) is browser.screens.start
     assert not browser.tasks.is_running("source")
 

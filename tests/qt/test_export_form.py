@@ -3,7 +3,6 @@ import threading
 import numpy as np
 import pytest
 from napari.layers import Points
-from napari.utils import progress
 from qtpy.QtCore import Qt
 
 from napari_cryoet._qt.files import export_form
@@ -104,19 +103,6 @@ def test_a_file_that_came_meanwhile_isnt_replaced(form, qtbot):
 
     assert "already" in form.message.text()
     assert form.chosen_path.read_text() == "mine"
-
-
-def test_what_is_cancelled_in_naparis_activity_dock_can_be_asked_for_again(form, qtbot, monkeypatch):
-    disk_goes_on = threading.Event()
-    monkeypatch.setattr(export_form, "write_picks", lambda *_args, **_options: disk_goes_on.wait(60))
-    qtbot.mouseClick(form.export, Qt.MouseButton.LeftButton)
-    assert not form.export.isEnabled()
-    (bar,) = progress._all_instances
-    bar.cancel()
-    assert "the file may be there, or not" in form.message.text()
-    disk_goes_on.set()
-
-    qtbot.waitUntil(form.export.isEnabled)
 
 
 def test_what_a_format_needs_is_asked_for_and_then_known(form, qtbot, monkeypatch):

@@ -1,8 +1,5 @@
 """What napari's window asks and tells while something is saved or opened."""
 
-import itertools
-import threading
-
 import numpy as np
 import pytest
 from napari.layers import Points
@@ -11,10 +8,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt.files.context_dialog import ContextDialog
 from napari_cryoet._qt.layers.manager import add_layers
-from napari_cryoet._qt.stoppable import wait_with_stop
-from napari_cryoet._qt.widgets.progress_box import ProgressBox
-from napari_cryoet.exceptions import FormatError, StoppedError
-from napari_cryoet.formats.masks import write_mask
+from napari_cryoet.exceptions import FormatError
 from napari_cryoet.formats.registry import write_picks
 from napari_cryoet.layers.load import load_picks
 from napari_cryoet.picks import Picks
@@ -126,47 +120,3 @@ class TestInAWindow:
         with pytest.raises(FormatError, match=why):
             viewer.open(str(tmp_path / name), plugin=PLUGIN)
         assert why in messages()
-
-    @pytest.mark.parametrize("how", ["button"])
-    def test_a_mask_that_takes_long_can_be_stopped(self, viewer, qtbot, tmp_path, how):
-        release, reads = threading.Event(), itertools.count()
-
-        class Slow:
-            shape, dtype = (400, 4, 4), np.dtype(np.uint8)
-
-            def __getitem__(self, region):
-                if next(reads) > 2:
-                    release.wait(30)  # until somebody says stop
-                return np.zeros((len(range(*region[0].indices(400))), 4, 4), np.uint8)
-
-        seen = []
-
-        def act(box):
-            seen.append((box.text.text(), box.windowModality()))
-            qtbot.waitUntil(lambda: "%" in box.amount.text())
-            if how == "button":
-                qtbot.mouseClick(box.stop, Qt.MouseButton.LeftButton)
-            elif how == "escape":
-                qtbot.keyClick(box, Qt.Key.Key_Escape)
-            else:
-                box.close()
-            seen.append((box.isVisible(), box.amount.text(), box.stop.isEnabled()))
-            release.set()
-
-        timer = self.answer(qtbot, ProgressBox, act)
-        with pytest.raises(StoppedError):
-            wait_with_stop(
-                lambda progress, stop: write_mask(
-                    Slow(), tmp_path / "mask.mrc", spacing_angstrom=10, progress=progress, stop=stop
-                ),
-                "Save mask",
-                "Writing mask.mrc",
-            )
-        timer.stop()
-
-        assert seen == [("Writing mask.mrc", Qt.WindowModality.ApplicationModal), (True, "Stopping…", False)]
-        assert not [
-            each for each in QApplication.topLevelWidgets() if isinstance(each, ProgressBox) and each.isVisible()
-        ]
-
-        assert list(tmp_path.iterdir()) == []

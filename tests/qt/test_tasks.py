@@ -7,9 +7,11 @@ import sys
 import threading
 
 import pytest
-from qtpy.QtCore import QObject, QThread
+from napari.utils.progress import progress
+from qtpy.QtCore import QEvent, QObject, Qt, QThread, QTimer
+from qtpy.QtWidgets import QApplication, QProgressDialog, QPushButton, QWidget
 
-from napari_cryoet._qt.tasks import Job, Tasks, UnexpectedError
+from napari_cryoet._qt.tasks import Job, Tasks, UnexpectedError, wait_for
 from napari_cryoet.exceptions import NetworkError, StoppedError, raise_if_stopped
 
 
@@ -96,7 +98,7 @@ def test_stop_ends_a_task_at_once_and_drops_its_answer(tasks, qtbot):
     assert (answers, errors) == ([], [])
 
 
-def test_work_that_stops_by_itself_is_no_error(tasks, qtbot):
+def test_work_that_ends_itself_is_told_to_who_waits_for_it(tasks, qtbot):
     errors = []
 
     def work(job: Job) -> None:
@@ -104,7 +106,73 @@ def test_work_that_stops_by_itself_is_no_error(tasks, qtbot):
 
     with qtbot.waitSignal(tasks.finished):
         tasks.run("page", work, then=lambda _: None, failed=errors.append)
-    assert errors == []
+    assert [type(error) for error in errors] == [StoppedError]
+
+
+class ShownWindows(QObject):
+    """Notes windows that are shown, however shortly."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[QObject] = []
+
+    def eventFilter(self, shown: QObject, event: QEvent) -> bool:  # noqa: N802
+        if event.type() == QEvent.Type.Show and isinstance(shown, QWidget) and shown.isWindow():
+            self.seen.append(shown)
+        return False
+
+
+def test_a_long_task_has_a_bar_in_naparis_activity_dock_and_no_window_flashes(viewer_in_hidden_window, tasks, qtbot):
+    bars, go, windows = progress._all_instances, threading.Event(), ShownWindows()
+    QApplication.instance().installEventFilter(windows)
+
+    def work(job: Job) -> None:
+        job.progress(1, 4)
+        go.wait(30)
+
+    tasks.run("quick", lambda _job: None, then=lambda _: None, title="Looking")
+    tasks.run("quiet", lambda _job: go.wait(30), then=lambda _: None)
+    tasks.run("open", work, then=lambda _: None, title="Opening TS_026")
+    qtbot.waitUntil(lambda: len(bars) == 1)
+    assert [bar.desc for bar in bars] == ["Opening TS_026"]
+    go.set()
+    qtbot.waitUntil(lambda: not bars)
+    QApplication.instance().removeEventFilter(windows)
+    assert windows.seen == []
+
+
+class TestWaitFor:
+    def test_the_answer_comes_from_another_thread(self, qapp):
+        assert wait_for(lambda _job: threading.current_thread()) is not threading.main_thread()
+
+    def test_what_goes_wrong_is_raised(self, qapp):
+        with pytest.raises(ZeroDivisionError):
+            wait_for(lambda _job: 1 // 0)
+
+    def test_what_takes_long_can_be_stopped(self, qtbot):
+        parent = QWidget()
+        qtbot.addWidget(parent)
+        parent.show()
+
+        def press_stop():
+            dialog = parent.findChild(QProgressDialog)
+            if dialog is not None and dialog.isVisible():
+                values.append(dialog.value())
+                qtbot.mouseClick(dialog.findChild(QPushButton), Qt.MouseButton.LeftButton)
+
+        def work(job: Job) -> None:
+            job.progress(1, 4)
+            assert job.stop.wait(30)
+            raise_if_stopped(job.stop)
+
+        values: list[int] = []
+        timer = QTimer(interval=50)
+        timer.timeout.connect(press_stop)
+        timer.start()
+        with pytest.raises(StoppedError):
+            wait_for(work, title="Writing mask.mrc", parent=parent)
+        timer.stop()
+        assert values == [250]
 
 
 def test_parts_of_an_answer_arrive_on_the_gui_thread_and_before_the_rest(tasks, qtbot):

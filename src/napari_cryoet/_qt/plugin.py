@@ -13,7 +13,6 @@ from typing import Any, TypeVar, cast
 
 from napari.utils.notifications import show_error, show_info, show_warning
 from napari.viewer import Viewer
-from qtpy.QtCore import QCoreApplication, QEventLoop, QThread
 from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt.files.asking import read_asking, viewer_to_ask_in
@@ -21,7 +20,7 @@ from napari_cryoet._qt.layers.adopting import NOT_YET, adopt_layers_of
 from napari_cryoet._qt.layers.own_color import with_own_color
 from napari_cryoet._qt.memory import recall_once
 from napari_cryoet._qt.streaming.napari_internals import open_viewers
-from napari_cryoet._qt.warming import warm_up_layers
+from napari_cryoet._qt.tasks import Job, wait_for
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers import readers
 from napari_cryoet.layers.readers import LayerData, ReaderFunction
@@ -40,7 +39,7 @@ _NO_LAYERS = cast(list[LayerData], [(None,)])
 def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
     """As that of `napari_cryoet.layers.readers`; the layers stream, and what is declined is told why."""
     recall_once()
-    read, reason = _said(lambda: wait_for(partial(readers.find_reader, path)))
+    read, reason = _said(lambda: wait_for(lambda _job: readers.find_reader(path)))
     if read is not None:
         return partial(_read, read)
     if reason and viewer_to_ask_in() is not None:  # napari says only that a plugin refused, if it tries no other
@@ -50,7 +49,7 @@ def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
 
 def demo_run() -> list[LayerData]:
     """The demo's default run; the first time it is generated, which takes a while."""
-    return _adopted(wait_for(readers.read_demo_run))
+    return _adopted(wait_for(lambda _job: readers.read_demo_run()))
 
 
 def copy_citations(viewer: Viewer) -> None:
@@ -69,50 +68,16 @@ def copy_citations(viewer: Viewer) -> None:
     show_info(f"Copied whom to cite for {count_text(len(texts), 'layer')}.{others}")
 
 
-def wait_for(work: Callable[[], T], *, takes_input: Callable[[], bool] = lambda: False) -> T:
-    """Do something on another thread; on the GUI thread the window is drawn meanwhile.
-
-    Parameters
-    ----------
-    takes_input
-        Says whether keys and clicks arrive too, as they must where a dialog of the caller's has a Stop.
-    """
-    application = QCoreApplication.instance()
-    if application is None or QThread.currentThread() is not application.thread():
-        return work()
-    answer: list[T] = []
-    error: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            answer.append(work())
-        except BaseException as caught:  # noqa: BLE001 - raised again where the answer is waited for
-            error.append(caught)
-
-    thread = threading.Thread(target=run, name="napari-cryoet read", daemon=True)
-    try:
-        thread.start()
-    except RuntimeError:  # the system has none to give: then the window waits
-        return work()
-    while thread.is_alive():
-        flags = QEventLoop.ProcessEventsFlag
-        application.processEvents(flags.AllEvents if takes_input() else flags.ExcludeUserInputEvents, _POLL_MS)
-        thread.join(_POLL_MS / 1000)
-    if error:
-        raise error[0]
-    return answer[0]
-
-
 def _read(read: ReaderFunction, path: Any) -> list[LayerData]:
     warming = threading.Thread(target=warm_up_layers, name="napari-cryoet warm-up", daemon=True)
 
-    def read_warm() -> list[LayerData]:
+    def read_warm(_job: Job) -> list[LayerData]:
         warming.start() if warming.ident is None else None
         layers = read(path)
         warming.join()
         return layers
 
-    layers = _said(lambda: _adopted(read_asking(lambda: wait_for(read_warm), path, wait_for)))
+    layers = _said(lambda: _adopted(read_asking(lambda: wait_for(read_warm), path)))
     if not layers:
         return _NO_LAYERS
     if readers.pack_folder(path) is None:  # its annotations have the colours of their objects
@@ -121,6 +86,15 @@ def _read(read: ReaderFunction, path: Any) -> list[LayerData]:
     for warning in dict.fromkeys(warning for about in abouts for warning in about.get("warnings", ())):
         show_warning(plain(warning))
     return layers
+
+
+def warm_up_layers() -> None:
+    """Import and make what the first image layer of a process needs; only while no other thread makes layers."""
+    import pint
+    import scipy.ndimage  # noqa: F401
+
+    registry: Any = pint  # which is typed only in part
+    registry.get_application_registry().parse_units("angstrom")
 
 
 def _said(work: Callable[[], T]) -> T:

@@ -1,32 +1,41 @@
 """Work off the GUI thread: keyed tasks whose newest answer wins, and whose answers arrive on the GUI thread.
 
-A task is keyed by what it is for. A newer task of the same key makes the older one stale: its ``stop`` is set and
-whatever it still answers is dropped. Workers are daemon threads, so none of them keeps the interpreter alive; once a
-`Tasks` is closed or destroyed nothing is delivered any more.
+Each task has a daemon thread of its own. Pools of Qt and Python wait for their threads when they end, so a request that
+hangs would keep a closed window's process alive.
 """
 
 from __future__ import annotations
 
+import io
 import logging
 import threading
 import time
 import traceback
-from collections import deque
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from typing import Any, Final, TypeVar
 
-from qtpy.QtCore import QCoreApplication, QObject, Qt, Signal
+from napari.utils import progress
+from qtpy.QtCore import QCoreApplication, QEventLoop, QObject, Qt, QThread, QTimer, Signal
+from qtpy.QtWidgets import QProgressDialog, QWidget
+from superqt.utils import ensure_main_thread
 
-from napari_cryoet.exceptions import CryoETError, StoppedError
+from napari_cryoet.exceptions import CryoETError
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-PROGRESS_INTERVAL_S = 0.05
-#: To say of a file that is written, once somebody ended the task: what is begun is written to its end.
-NOT_AWAITED = "It isn't waited for any more: the file may be there, or not."
+#: What is told when writing a file was stopped: what is begun is written to its end.
+NOT_AWAITED: Final = "Stopped. The file may still be written."
+_REPORT_INTERVAL_S: Final = 0.05
+_BAR_AFTER_MS: Final = 500  # napari handles other events while it makes a bar, so quick tasks get none
+_BAR_STEPS: Final = 1000  # napari's bars count in 32 bits, files are larger
+_POLL_MS: Final = 10
+#: What reads pixels, what napari makes thumbnails with, and what it keeps the features of points in.
+_SLOW_IMPORTS: Final = ("napari_cryoet.streaming.pyramid", "zarr", "dask.array", "scipy.ndimage", "pandas")
 
 
 class UnexpectedError(CryoETError):
@@ -41,40 +50,32 @@ class UnexpectedError(CryoETError):
 
 
 class Job:
-    """What a running task sees of its own task.
+    """What a running task sees of itself.
 
     Attributes
     ----------
     stop
-        Set when nobody wants the answer any more; work that takes long looks at it, or hands it on.
+        Set when the answer isn't wanted any more; long work looks at it.
     """
 
     def __init__(
         self,
-        report: Callable[[int, int | None], None],
-        say: Callable[[float, str], None],
-        hand_over: Callable[[Any], None],
+        report: Callable[[int, int | None], None] = lambda _done, _total: None,
+        say: Callable[[float, str], None] = lambda _share, _words: None,
+        hand_over: Callable[[Any], None] = lambda _part: None,
     ) -> None:
         self.stop = threading.Event()
+        self.say = say  #: Report a share from 0 to 1, and what is being done.
+        self.hand_over = hand_over  #: Deliver a part of the answer early; see ``part`` of `Tasks.run`.
         self._report = report
-        self._say = say
-        self._hand_over = hand_over
         self._reported_at = 0.0
 
     def progress(self, done_bytes: int, total_bytes: int | None = None) -> None:
-        """Say how far the work is; cheap enough to call for every block, since most calls are swallowed."""
+        """Report bytes; cheap enough to call for every block, since most calls are swallowed."""
         now = time.monotonic()
-        if now - self._reported_at >= PROGRESS_INTERVAL_S or done_bytes == total_bytes:
+        if now - self._reported_at >= _REPORT_INTERVAL_S or done_bytes == total_bytes:
             self._reported_at = now
             self._report(done_bytes, total_bytes)
-
-    def say(self, share: float, words: str) -> None:
-        """Say how far work that isn't counted in bytes is: from 0 to 1, and what is being done."""
-        self._say(share, words)
-
-    def hand_over(self, part: object) -> None:
-        """Give a part of the answer away before the rest is there; see ``part`` of `Tasks.run`."""
-        self._hand_over(part)
 
 
 @dataclass(eq=False)
@@ -84,36 +85,8 @@ class _Task:
     then: Callable[[Any], None]
     failed: Callable[[CryoETError], None] | None
     part: Callable[[Any], None] | None
-    job: Job = field(init=False)
-
-
-class _Outbox:
-    """Answers on their way to the GUI thread; closing it is the one moment after which none can leave."""
-
-    def __init__(self, notify: Callable[[], None]) -> None:
-        self._notify = notify
-        self._waiting: deque[Callable[[], None]] = deque()
-        self._lock = threading.RLock()  # Python may look for garbage while it is held, and end whose outbox this is
-        self._is_open = True
-
-    def put(self, deliver: Callable[[], None]) -> None:
-        with self._lock:
-            if not self._is_open:
-                return
-            self._waiting.append(deliver)
-            self._notify()  # under the lock, so that the receiver can't be destroyed meanwhile
-
-    def take(self) -> Callable[[], None] | None:
-        with self._lock:
-            try:
-                return self._waiting.popleft()
-            except IndexError:  # asked for in one step, since it may be closed between two
-                return None
-
-    def close(self) -> None:
-        with self._lock:
-            self._is_open = False
-            self._waiting.clear()
+    job: Job
+    bar: progress | None = None
 
 
 class Tasks(QObject):
@@ -122,27 +95,21 @@ class Tasks(QObject):
     Parameters
     ----------
     parent
-        Its destruction closes the tasks too.
+        Its destruction stops the tasks too.
     """
 
     started = Signal(object, str)  # key, title
     progressed = Signal(object, object, object)  # key, bytes done, bytes in all or None
     said = Signal(object, float, str)  # key, share that is done, what is being done
     finished = Signal(object)  # key; once for each key that started, however it ended
-    cancelled = Signal(object)  # key, after `finished`; whoever began it didn't stop it, and gets no answer
     unhandled = Signal(object)  # CryoETError of a task that has no ``failed``
-    erred = Signal(object, object)  # key, CryoETError; of every task that failed, also where ``failed`` sees to it
-
-    _arrived = Signal()
+    erred = Signal(object, object)  # key, CryoETError; of every task that failed
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._current: dict[Hashable, _Task] = {}
-        self._outbox = _Outbox(self._arrived.emit)
-        queued = Qt.ConnectionType.QueuedConnection  # no answer comes amid the asking
-        self._arrived.connect(self._deliver, queued)  # type: ignore[call-arg] # which PyQt's stubs lack
-        shutdown = _Shutdown(self._current, self._outbox)
-        self.destroyed.connect(shutdown)
+        self._is_closed = False
+        self.destroyed.connect(_StopAll(self._current))
         application = QCoreApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self.close)
@@ -157,54 +124,45 @@ class Tasks(QObject):
         part: Callable[[Any], None] | None = None,
         title: str = "",
     ) -> None:
-        """Start ``work`` on a thread of its own; exactly one of ``then`` and ``failed`` follows, unless it is stopped.
+        """Start ``work`` on another thread; exactly one of ``then`` and ``failed`` follows, unless `stop` is called.
 
         Parameters
         ----------
         key
-            What the task is for. A running task of the same key becomes stale.
+            What the task is for. An older task of the same key is stopped, and its answer dropped.
         work
-            Called off the GUI thread; its return value is handed to ``then``.
+            Called off the GUI thread; its return value goes to ``then``.
         then, failed
             Called on the GUI thread. A fault of ours arrives as `UnexpectedError`. Without ``failed`` errors are
             emitted as ``unhandled``.
         part
-            Called on the GUI thread with whatever the job hands over meanwhile, in that order, and before ``then``.
+            Called on the GUI thread with what the job hands over, in that order, and before ``then``.
         title
-            Shown in napari's activity dock while the task runs; without it the task stays out of there.
+            Shown in napari's activity dock if the task takes a while.
         """
+        if self._is_closed:
+            return
         older = self._current.get(key)
         if older is not None:
-            older.job.stop.set()
-        task = _Task(key, title, then, failed, part)
-        task.job = self._job_of(task)
+            self._end(older)
+        task = _Task(key, title, then, failed, part, job=None)  # type: ignore[arg-type] # it needs the task
+        task.job = Job(*(partial(self._post, task, act) for act in (self._on_bytes, self._on_said, self._on_part)))
         self._current[key] = task
         if older is None:
             self.started.emit(key, title)
-        try:
-            threading.Thread(
-                target=self._work, args=(task, work), name=f"napari-cryoet {task.key}", daemon=True
-            ).start()
-        except RuntimeError:  # the system has none to give
-            log.exception("Task %r could not be started", task.key)
-            error = UnexpectedError(traceback.format_exc())
-            self._outbox.put(lambda: self._on_error(task, error))
+        if title:
+            QTimer.singleShot(_BAR_AFTER_MS, partial(self._show_bar, task))
+        threading.Thread(target=self._work, args=(task, work), name=f"napari-cryoet {key}", daemon=True).start()
 
     def stop(self, key: Hashable) -> None:
-        """End the task of that key now; its answer is dropped. Does nothing if there is none."""
-        task = self._current.pop(key, None)
+        """Stop the task of that key and drop its answer; does nothing if there is none."""
+        task = self._current.get(key)
         if task is not None:
-            task.job.stop.set()
+            self._end(task)
             self.finished.emit(key)
 
-    def cancel(self, key: Hashable) -> None:
-        """As `stop`, for who didn't begin it, as napari's activity dock: who did is told by `cancelled`."""
-        if self.is_running(key):
-            self.stop(key)
-            self.cancelled.emit(key)
-
     def stop_all(self) -> None:
-        """End every task."""
+        """Stop every task."""
         for key in tuple(self._current):
             self.stop(key)
 
@@ -213,83 +171,155 @@ class Tasks(QObject):
         return key in self._current
 
     def close(self) -> None:
-        """End every task, for good: nothing is delivered after this."""
-        self._outbox.close()
+        """Stop every task, and run no more."""
+        self._is_closed = True
         self.stop_all()
-
-    def _job_of(self, task: _Task) -> Job:
-        return Job(
-            lambda done, total: self._outbox.put(lambda: self._on_progress(task, done, total)),
-            lambda share, words: self._outbox.put(lambda: self._on_said(task, share, words)),
-            lambda some: self._outbox.put(lambda: self._on_part(task, some)),
-        )
 
     def _work(self, task: _Task, work: Callable[[Job], Any]) -> None:
         """Run in the worker: whatever happens becomes one delivery."""
-        error: CryoETError
         try:
             answer = work(task.job)
-        except CryoETError as known:
-            error = known
-        except Exception:  # the thread ends here: a fault must reach the person, not die with the thread
+        except CryoETError as error:
+            self._post(task, self._on_error, error)
+        except Exception:
             log.exception("Task %r failed unexpectedly", task.key)
-            error = UnexpectedError(traceback.format_exc())
+            self._post(task, self._on_error, UnexpectedError(traceback.format_exc()))
         else:
-            self._outbox.put(lambda: self._on_answer(task, answer))
-            return
-        self._outbox.put(lambda: self._on_error(task, error))
+            self._post(task, self._on_answer, answer)
 
-    def _deliver(self) -> None:
-        deliver = self._outbox.take()  # one an event, so that a burst of answers can't hold up the window
-        if deliver is not None:
-            deliver()
+    def _post(self, task: _Task, act: Callable[..., None], *arguments: Any) -> None:
+        """Call something on the GUI thread later, unless the task was stopped meanwhile."""
+        if QCoreApplication.instance() is not None:
+            _deliver(lambda: act(task, *arguments) if self._current.get(task.key) is task else None)
 
-    def _is_stale(self, task: _Task) -> bool:
-        return self._current.get(task.key) is not task
+    def _end(self, task: _Task) -> None:
+        del self._current[task.key]
+        task.job.stop.set()
+        bar, task.bar = task.bar, None
+        if bar is not None:
+            bar.close()
 
-    def _on_progress(self, task: _Task, done_bytes: int, total_bytes: int | None) -> None:
-        if not self._is_stale(task):
-            self.progressed.emit(task.key, done_bytes, total_bytes)
+    def _on_bytes(self, task: _Task, done_bytes: int, total_bytes: int | None) -> None:
+        self.progressed.emit(task.key, done_bytes, total_bytes)
+        if total_bytes:
+            self._fill_bar(task, done_bytes / total_bytes)
 
     def _on_said(self, task: _Task, share: float, words: str) -> None:
-        if not self._is_stale(task):
-            self.said.emit(task.key, share, words)
+        self.said.emit(task.key, share, words)
+        self._fill_bar(task, share)
 
-    def _on_part(self, task: _Task, some: Any) -> None:
-        if task.part is not None and not self._is_stale(task):
-            task.part(some)
+    def _on_part(self, task: _Task, part: Any) -> None:
+        if task.part is not None:
+            task.part(part)
 
     def _on_answer(self, task: _Task, answer: Any) -> None:
-        if self._is_stale(task):
-            return
-        del self._current[task.key]
+        self._end(task)
         self.finished.emit(task.key)
         task.then(answer)
 
     def _on_error(self, task: _Task, error: CryoETError) -> None:
-        if self._is_stale(task):
-            return
-        del self._current[task.key]
+        self._end(task)
         self.finished.emit(task.key)
-        if isinstance(error, StoppedError):
-            return
         self.erred.emit(task.key, error)
         if task.failed is None:
             self.unhandled.emit(error)
         else:
             task.failed(error)
 
+    def _show_bar(self, task: _Task) -> None:
+        """Show a task in napari's activity dock; without a Cancel, which napari flashes as a window of its own."""
+        if self._current.get(task.key) is not task:
+            return
+        bar = progress(desc=task.title, total=0, file=io.StringIO())  # without a window tqdm would draw into a terminal
+        if self._current.get(task.key) is task:
+            task.bar = bar
+        else:
+            bar.close()
 
-class _Shutdown:
+    def _fill_bar(self, task: _Task, share: float) -> None:
+        bar = task.bar
+        if bar is not None:
+            bar.total = _BAR_STEPS
+            bar.update(max(0, round(min(share, 1.0) * _BAR_STEPS) - bar.n))
+
+
+class _StopAll:
     """Stops the workers of a `Tasks` that was destroyed; holds no reference to it."""
 
-    def __init__(self, current: dict[Hashable, _Task], outbox: _Outbox) -> None:
+    def __init__(self, current: dict[Hashable, _Task]) -> None:
         self._current = current
-        self._outbox = outbox
 
     def __call__(self, *_destroyed: object) -> None:
-        if "_outbox" not in self.__dict__:
-            return  # the garbage collector was here first: it takes a circle of objects apart before it ends them
-        self._outbox.close()
-        for task in self._current.values():
+        current = self.__dict__.get("_current", {})  # empty where the garbage collector took it apart before
+        for task in current.values():
             task.job.stop.set()
+        current.clear()
+
+
+@ensure_main_thread
+def _deliver(act: Callable[[], None]) -> None:
+    act()
+
+
+def wait_for(work: Callable[[Job], T], *, title: str = "", parent: QWidget | None = None) -> T:
+    """Run ``work`` on another thread and return its answer; the window is drawn meanwhile.
+
+    Parameters
+    ----------
+    title, parent
+        Over ``parent``, if there is one, a dialog offers a Stop once this takes a while. ``work`` then raises
+        `StoppedError`.
+    """
+    application = QCoreApplication.instance()
+    if application is None or QThread.currentThread() is not application.thread():
+        return work(Job())
+    share = 0.0
+
+    def on_progress(done: int, total: int | None) -> None:
+        nonlocal share
+        share = done / total if total else 0.0
+
+    job = Job(on_progress)
+    answer: list[T] = []
+    error: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            answer.append(work(job))
+        except BaseException as caught:  # noqa: BLE001 - raised again below
+            error.append(caught)
+
+    thread = threading.Thread(target=run, name="napari-cryoet wait", daemon=True)
+    thread.start()
+    dialog = None if parent is None else _stop_dialog(title, job, parent)
+    flags = QEventLoop.ProcessEventsFlag
+    while thread.is_alive():
+        if dialog is not None and not job.stop.is_set():
+            dialog.setValue(max(1, round(share * _BAR_STEPS)))  # shows it after a while
+        takes_input = dialog is not None and dialog.isVisible()
+        application.processEvents(flags.AllEvents if takes_input else flags.ExcludeUserInputEvents, _POLL_MS)
+        thread.join(_POLL_MS / 1000)
+    if dialog is not None:
+        dialog.deleteLater()
+    if error:
+        raise error[0]
+    return answer[0]
+
+
+def _stop_dialog(title: str, job: Job, parent: QWidget) -> QProgressDialog:
+    dialog = QProgressDialog(title, "Stop", 0, _BAR_STEPS, parent)
+    dialog.setWindowModality(Qt.WindowModality.ApplicationModal)
+    dialog.setMinimumDuration(_BAR_AFTER_MS)
+    dialog.setAutoReset(False)
+    dialog.canceled.connect(job.stop.set)
+    return dialog
+
+
+def warm_up(tasks: Tasks) -> None:
+    """Import in a worker what reading and the first layers would else import on the GUI thread."""
+
+    def work(_job: Job) -> None:
+        for name in _SLOW_IMPORTS:
+            import_module(name)
+
+    tasks.run("warm-up", work, then=lambda _none: None)

@@ -32,7 +32,6 @@ class CaptionDesk(QObject):
         run.caption_hide_requested.connect(lambda _row: self.close())
         run.page_shown.connect(self._on_page)
         run.caption.closed.connect(self.close)
-        tasks.cancelled.connect(self._on_cancelled)
 
     @property
     def panel(self) -> CaptionPanel:
@@ -70,12 +69,6 @@ class CaptionDesk(QObject):
         self._coming_id = None
         self._update()
         self._notice.show_error(error, partial(self.show, row))
-
-    def _on_cancelled(self, key: object) -> None:
-        """Somebody stopped it in napari's activity dock."""
-        if key == _KEY:
-            self._coming_id = None
-            self._update()
 
     def _on_page(self, page: RunPage) -> None:
         """Another run has other texts; the same run, asked for again, keeps its own."""

@@ -26,8 +26,7 @@ from napari_cryoet._qt.picks.popover import show_picks_popover
 from napari_cryoet._qt.review.review_opening import review_picks
 from napari_cryoet._qt.streaming.detail import Detail
 from napari_cryoet._qt.streaming.volume_detail import VolumeDetail
-from napari_cryoet._qt.tasks import Job
-from napari_cryoet._qt.warming import warm_up
+from napari_cryoet._qt.tasks import Job, warm_up
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.message_panel import MessagePanel
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails

@@ -200,7 +200,7 @@ class DownloadDialog(QDialog):
             self.message.setText(f"{size_text(done_bytes)} of {size_text(total_bytes)}")
 
     def _on_finished(self, key: object) -> None:
-        """An answer follows, unless somebody stopped it, here or in napari's activity dock."""
+        """An answer follows, unless it was stopped."""
         if key == KEY:
             self._tasks.progressed.disconnect(self._on_progress)
             self._tasks.finished.disconnect(self._on_finished)

@@ -63,7 +63,6 @@ class Session(QObject):
         self._is_open = False
         self.catalogue: Catalogue | None = None
         tasks.said.connect(self._on_said)
-        tasks.cancelled.connect(self._on_cancelled)
 
     @property
     def portal(self) -> Portal:
@@ -197,11 +196,6 @@ class Session(QObject):
     def _on_said(self, key: object, share: float, words: str) -> None:
         if key == "source":
             self.preparing.emit(share, words)
-
-    def _on_cancelled(self, key: object) -> None:
-        """It was stopped in napari's activity dock."""
-        if key == "source":
-            self.stop_opening()
 
 
 def _read_picture(source: Source | None, url: str, stop: Event) -> bytes:

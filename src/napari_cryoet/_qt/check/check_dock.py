@@ -173,7 +173,7 @@ class CheckDock(Dock):
             self.start()
 
     def _on_finished(self) -> None:
-        """An answer follows, unless somebody stopped it, here or in napari's activity dock."""
+        """An answer follows, unless it was stopped."""
         self._show_running(is_running=False)
         self.results.show_text("Stopped.")
 

@@ -90,7 +90,7 @@ class CompareDock(Dock):
         self.tasks.run(SAVE_KEY, work, then=self._tell, failed=self._on_failed, title="Saving the comparison")
 
     def _on_finished(self, key: object) -> None:
-        """An answer follows, unless somebody stopped it, here or in napari's activity dock."""
+        """An answer follows, unless it was stopped."""
         if key == KEY:
             self._say("Stopped.")
             self._set_state()

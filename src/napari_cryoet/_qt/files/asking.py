@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QWidget
 from napari_cryoet._qt.browser.main_window import main_window
 from napari_cryoet._qt.files.context_dialog import Answer, ContextDialog
 from napari_cryoet._qt.streaming.volumes_shown import shown_volumes
+from napari_cryoet._qt.tasks import wait_for
 from napari_cryoet._qt.widgets.question import Question
 from napari_cryoet._qt.widgets.theme import Colors, colors_of
 from napari_cryoet.exceptions import MissingContextError
@@ -25,9 +26,7 @@ from napari_cryoet.wording import plain
 _KEEP_VOXELS = "Open in voxels"
 
 
-def read_asking(
-    read: Callable[[], list[LayerData]], path: Any, wait_for: Callable[[Callable[[], list[LayerData]]], list[LayerData]]
-) -> list[LayerData]:
+def read_asking(read: Callable[[], list[LayerData]], path: Any) -> list[LayerData]:
     """The layers of a file, after asking for what it doesn't say; none if the person would rather not have it.
 
     Parameters
@@ -36,8 +35,6 @@ def read_asking(
         Reads with what the file says alone.
     path
         Of the file.
-    wait_for
-        Does work off the GUI thread.
 
     Raises
     ------
@@ -64,7 +61,11 @@ def read_asking(
             if given is None or given == Answer():
                 return layers
         answer = answer.updated(given)
-        read = partial(wait_for, partial(read_pick_file, only_path(path), **answer._asdict()))
+        read = partial(_read_with, answer, path)
+
+
+def _read_with(answer: Answer, path: Any) -> list[LayerData]:
+    return wait_for(lambda _job: read_pick_file(only_path(path), **answer._asdict()))
 
 
 def may_write(name: str, said: Sequence[str]) -> bool:
@@ -134,6 +135,12 @@ def viewer_to_ask_in() -> Viewer | None:
         return None
     viewer = current_viewer()
     return viewer if viewer is not None and main_window(viewer).isVisible() else None
+
+
+def window_to_ask_in() -> QWidget | None:
+    """The window of `viewer_to_ask_in`."""
+    viewer = viewer_to_ask_in()
+    return None if viewer is None else main_window(viewer)
 
 
 def _viewer_of_a_person() -> Viewer | None:

@@ -19,7 +19,6 @@ from napari_cryoet._qt.picks.layer_geometry import placed_picks_of
 from napari_cryoet._qt.picks.layer_picks import link_of
 from napari_cryoet._qt.picks.orientations import active_points
 from napari_cryoet._qt.streaming.volumes_shown import shown_volumes
-from napari_cryoet._qt.tasks import NOT_AWAITED
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.elided_combo import elide_middle
 from napari_cryoet._qt.widgets.flow_row import FlowRow
@@ -182,7 +181,6 @@ class ExportPicks(Dock):
         self.say_more.clicked.connect(lambda _checked=False: self._on_say_more())
         self.export.clicked.connect(lambda _checked=False: self._on_export())
         self.tasks.finished.connect(self._on_finished)
-        self.tasks.cancelled.connect(lambda _key: self.message.setText(NOT_AWAITED))
 
     def _layers(self, _widget: object = None) -> list[Points]:
         return [layer for layer in self.viewer.layers if isinstance(layer, Points) and layer.ndim == 3]
@@ -231,7 +229,7 @@ class ExportPicks(Dock):
         self._refresh_soon.start()
 
     def _on_finished(self, key: object) -> None:
-        """A file was written, or somebody cancelled that in napari's activity dock."""
+        """A file was written."""
         if key == _KEY:
             self._on_edit()
 

@@ -15,12 +15,11 @@ import numpy as np
 from napari.layers import Points
 from napari.utils.notifications import show_info, show_warning
 
-from napari_cryoet._qt.files.asking import may_replace, may_write
+from napari_cryoet._qt.files.asking import may_replace, may_write, window_to_ask_in
 from napari_cryoet._qt.files.saving_names import place_for
 from napari_cryoet._qt.layers.layer_spacing import spacing_angstrom, spacing_angstrom_of
 from napari_cryoet._qt.picks.layer_geometry import placed_picks_of
-from napari_cryoet._qt.plugin import wait_for
-from napari_cryoet._qt.stoppable import wait_with_stop
+from napari_cryoet._qt.tasks import wait_for
 from napari_cryoet.exceptions import SaveError, StoppedError
 from napari_cryoet.formats.masks import TITLES as MASK_TITLES
 from napari_cryoet.formats.masks import WrittenMask, write_mask
@@ -83,7 +82,7 @@ def write_points(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     if not may_be_there or not may_write(place.name, losses_to_say(picks, name)):
         show_info("Nothing was written.")
         return []
-    return _told(wait_for(partial(write_picks, picks, place, format=name, overwrite=is_named or is_there)))
+    return _told(wait_for(lambda _job: write_picks(picks, place, format=name, overwrite=is_named or is_there)))
 
 
 def picks_in(data: Any, meta: dict[str, Any]) -> Picks:
@@ -158,10 +157,10 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
         show_info("Nothing was written.")
         return []
     try:
-        made = wait_with_stop(
-            lambda progress, stop: write(place, overwrite=overwrite, progress=progress, stop=stop),
-            "Save mask",
-            f"Writing {place.name}",
+        made = wait_for(
+            lambda job: write(place, overwrite=overwrite, progress=job.progress, stop=job.stop),
+            title=f"Writing {place.name}…",
+            parent=window_to_ask_in(),
         )
     except StoppedError:
         show_info("Stopped; nothing was written.")

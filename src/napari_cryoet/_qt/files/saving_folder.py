@@ -13,7 +13,7 @@ from typing import Any, Final
 import npe2
 from napari.utils.notifications import show_info, show_warning
 
-from napari_cryoet._qt.files.asking import may_write
+from napari_cryoet._qt.files.asking import may_write, window_to_ask_in
 from napari_cryoet._qt.files.saving import (
     MASK_ENDING,
     MOVED,
@@ -24,7 +24,7 @@ from napari_cryoet._qt.files.saving import (
     refuse_other_vectors,
 )
 from napari_cryoet._qt.layers.layer_spacing import spacing_angstrom
-from napari_cryoet._qt.stoppable import Progress, wait_with_stop
+from napari_cryoet._qt.tasks import Job, wait_for
 from napari_cryoet.download.plan import clean_name
 from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.files import refuse_existing, written_whole
@@ -32,7 +32,8 @@ from napari_cryoet.formats.registry import SUFFIXES, format_for, format_of_name,
 from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY
 
 Layer = tuple[Any, dict[str, Any], str]
-_Write = Callable[[Path, Progress, threading.Event], object]
+_Progress = Callable[[int, int | None], None]
+_Write = Callable[[Path, _Progress, threading.Event], object]
 
 #: What picks are written as where the name of the folder says nothing: the portal's format, which holds all with what
 #: stands beside.
@@ -91,14 +92,14 @@ def write_folder(path: str, layers: list[Layer]) -> list[str]:
         show_info("Nothing was written.")
         return []
 
-    def write_all(progress: Progress, stop: threading.Event) -> None:
+    def write_all(job: Job) -> None:
         with written_whole(folder) as unfinished:
             unfinished.mkdir()
             for file, write in writes.items():
-                write(unfinished / file, progress, stop)
+                write(unfinished / file, job.progress, job.stop)
 
     try:
-        wait_with_stop(write_all, "Save layers", f"Writing {folder.name}")
+        wait_for(write_all, title=f"Writing {folder.name}…", parent=window_to_ask_in())
     except StoppedError:
         show_info("Stopped; nothing was written.")
         return []

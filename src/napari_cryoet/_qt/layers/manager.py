@@ -88,7 +88,6 @@ class LayerManager(QObject):
         self._watch = LayerWatch(viewer, self)
         self._watch.changed.connect(self.streams_changed)
         self._watch.removed.connect(self._on_removed)
-        self._tasks.cancelled.connect(self._on_cancelled)
 
     # what is shown
 
@@ -297,11 +296,6 @@ class LayerManager(QObject):
                 failed=partial(self._on_failed, key),
                 title=title,
             )
-
-    def _on_cancelled(self, key: object) -> None:
-        """Somebody stopped it in napari's activity dock."""
-        if isinstance(key, LayerKey) and key in self._coming:
-            self.stop(key)
 
     def _on_failed(self, key: LayerKey, error: CryoETError) -> None:
         self._coming.discard(key)

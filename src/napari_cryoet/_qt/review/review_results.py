@@ -18,7 +18,7 @@ from napari_cryoet._qt.layers.own_color import taken_colors
 from napari_cryoet._qt.layers.ownership import active_layer
 from napari_cryoet._qt.picks.layer_geometry import placed_picks_of
 from napari_cryoet._qt.picks.layer_picks import link_of
-from napari_cryoet._qt.tasks import NOT_AWAITED, Job, Tasks
+from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.widgets.flow_row import FlowRow
 from napari_cryoet.appearance.colors import RGBA, own_color
 from napari_cryoet.exceptions import SaveError
@@ -61,7 +61,6 @@ class ReviewResults(QWidget):
         self.kept.clicked.connect(lambda _checked=False: self.add_layer(Verdict.KEPT))
         self.rejected.clicked.connect(lambda _checked=False: self.add_layer(Verdict.REJECTED))
         self.export.clicked.connect(lambda _checked=False: self._ask_where())
-        tasks.cancelled.connect(self._on_cancelled)
 
     def use(self, layer: Points | None, review: Review | None) -> None:
         """Give back the picks of this review."""
@@ -156,11 +155,6 @@ class ReviewResults(QWidget):
                 self.told.emit("Nothing was written.")
 
         self._tasks.run(EXPORT_TASK, look, then=write, failed=self.failed.emit, title="Exporting picks")
-
-    def _on_cancelled(self, key: object) -> None:
-        """Somebody stopped it in napari's activity dock."""
-        if key == EXPORT_TASK:
-            self.told.emit(NOT_AWAITED)
 
     def _on_written(self, written: Written) -> None:
         said = f"Wrote {count_text(written.count, 'pick')} to {written.path.name}."

@@ -10,7 +10,6 @@ from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtGui import QCloseEvent, QHideEvent, QKeyEvent, QKeySequence, QShowEvent
 from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QPushButton, QTabBar, QToolButton, QWidget
 
-from napari_cryoet._qt.browser.activity import Activity
 from napari_cryoet._qt.ending import close_window_at_end_of
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.widgets.theme import Theme
@@ -67,7 +66,6 @@ class Dock(QWidget):
         self.at_close(self.theme.close)
         self.tasks = Tasks(self)
         self.at_close(self.tasks.close)
-        self._activity = Activity(self.tasks, self)
 
     # what docks use and override
 

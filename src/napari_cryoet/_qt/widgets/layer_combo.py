@@ -11,6 +11,7 @@ from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QPaintEvent
 from qtpy.QtWidgets import QComboBox, QSizePolicy, QStyle, QStyleOptionComboBox, QStylePainter, QWidget
 
+from napari_cryoet._qt.layers.watch import LayerWatch
 from napari_cryoet._qt.widgets.labels import plain_tooltip
 
 L = TypeVar("L", bound=Layer)
@@ -66,10 +67,9 @@ class LayerCombo(QComboBox):
         if view is not None:
             view.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.currentIndexChanged.connect(lambda _index: self._on_choice())
-        events = viewer.layers.events
-        self._events = (events.inserted, events.removed, events.reordered, events.renamed)
-        for event in self._events:
-            event.connect(self.fill)
+        self._watch = LayerWatch(viewer, self)
+        for signal in (self._watch.inserted, self._watch.removed, self._watch.changed):
+            signal.connect(self.fill)
         self.fill()
 
     @property
@@ -83,7 +83,7 @@ class LayerCombo(QComboBox):
             if self.itemData(index) is layer:
                 self.setCurrentIndex(index)
 
-    def fill(self, _event: Any = None) -> None:
+    def fill(self, _layer: object = None) -> None:
         """List the layers again; keep the choice where it is still there."""
         chosen = self.layer
         layers = [layer for layer in reversed(self._viewer.layers) if self._accepts(layer)]
@@ -101,8 +101,7 @@ class LayerCombo(QComboBox):
 
     def close_down(self) -> None:
         """Disconnect from the viewer."""
-        for event in self._events:
-            event.disconnect(self.fill)
+        self._watch.close()
 
     def paintEvent(self, _event: QPaintEvent | None) -> None:
         """Leave out the middle of a long name: the end tells layers of one run apart."""
