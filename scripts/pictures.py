@@ -135,13 +135,9 @@ def drawn(widget: QWidget) -> Picture.Image:
 
 def tick(browser: Any, is_wanted: Callable[[AnnotationRow], bool]) -> Any:
     """Tick the first row of a run's annotations that is wanted, and bring it into view; gives its index."""
-    from napari_cryoet._qt.browser.annotation_model import Column
-
     model, tree = browser.screens.run.annotations, browser.screens.run.tree
-    groups = [model.index(number, 0) for number in range(model.rowCount())]
-    rows = [model.index(number, Column.SHOW, group) for group in groups for number in range(model.rowCount(group))]
-    index = next(row for row in rows if is_wanted(model.record_at(row)))
-    model.setData(index, Qt.CheckState.Checked, Qt.ItemDataRole.CheckStateRole)
+    index = next(index for index in model.indexes() if index.parent().isValid() and is_wanted(model.record_at(index)))
+    model.request_tick(index, 0)
     tree.scrollTo(index, tree.ScrollHint.PositionAtCenter)
     return index
 

@@ -108,7 +108,7 @@ class TestOutline:
         (row,) = (row for row in outline.rows() if file in row.files)
 
         assert str(file.shape.annotation.object_count) in row.summary
-        assert "points" in row.summary
+        assert "oriented" in row.summary
 
     def test_lists_annotations_without_files(self, run_page, tomogram):
         files = tuple(file for file in run_page.annotation_files if file.shape.shape_type != "Mesh")

@@ -28,9 +28,9 @@ from qtpy.QtCore import QModelIndex, Qt
 from qtpy.QtWidgets import QPushButton
 
 from journeys.proxy import Proxy
-from napari_cryoet._qt.browser.annotation_model import AnnotationModel, Column
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.layers.ownership import LayerKey
+from napari_cryoet._qt.widgets.record_model import RecordModel
 
 #: What a thread waits in, as Python code may call it. Queues, events, semaphores and futures wait in a condition.
 WAITS: tuple[tuple[Any, str], ...] = (
@@ -117,13 +117,11 @@ def choose_source(qtbot, browser: PortalBrowser, proxy: Proxy | None) -> None:
             browser.use_source(f"{proxy.url}/graphql")
 
 
-def tick_of(model: AnnotationModel, condition: Callable[[object], bool]) -> QModelIndex:
-    """The tick of the first annotation that is as wanted."""
-    for group in range(model.rowCount()):
-        parent = model.index(group, 0)
-        for number in range(model.rowCount(parent)):
-            if condition(model.record_at(model.index(number, 0, parent))):
-                return model.index(number, Column.SHOW, parent)
+def tick_of(model: RecordModel, condition: Callable[[object], bool]) -> QModelIndex:
+    """The tick that shows the first annotation that is as wanted."""
+    for index in model.indexes():
+        if index.parent().isValid() and condition(model.record_at(index)):
+            return index.siblingAtColumn(1)
     raise AssertionError("there is no such annotation")
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QMenu
+from qtpy.QtWidgets import QApplication, QMenu
 
-from napari_cryoet._qt.browser import level_menu
+from napari_cryoet._qt.browser import run_layers
 from napari_cryoet._qt.browser.dock import PortalBrowser
-from napari_cryoet._qt.browser.layer_menu import LayerMenu
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.streaming import volume_detail
 from napari_cryoet.network.policy import save_data
@@ -169,7 +168,7 @@ def test_a_level_that_was_chosen_outright_comes_in_spite_of_coarse_only(qtbot, d
 
 
 def test_what_is_too_large_says_for_what_and_cannot_be_chosen(qtbot, dock, monkeypatch):
-    for module in (volume_detail, level_menu):
+    for module in (volume_detail, run_layers):
         monkeypatch.setattr(module, "largest_texture_side", lambda: 300)
     monkeypatch.setattr(volume_detail, "_USABLE_SHARE", 1e-9)
     show(qtbot, dock, TOMOGRAM)
@@ -185,9 +184,10 @@ def test_what_is_too_large_says_for_what_and_cannot_be_chosen(qtbot, dock, monke
 def test_the_menu_of_a_row_has_the_levels_too(qtbot, dock):
     show(qtbot, dock, TOMOGRAM)
     rows = dock.screens.run.tomograms
-    rows.menu_requested.emit(rows.current_tomogram, rows.mapToGlobal(rows.rect().center()))
-    (menu,) = dock.screens.run.findChildren(LayerMenu)
-    assert list(offered(menu.levels)) == ["level 2", "level 1", "level 0"]
-    offered(menu.levels)["level 1"].trigger()
+    rows.menu_requested.emit(dock.screens.run.tomogram, rows.mapToGlobal(rows.rect().center()))
+    menu = QApplication.activePopupWidget()
+    (levels,) = menu.findChildren(QMenu)
+    assert list(offered(levels)) == ["level 2", "level 1", "level 0"]
+    offered(levels)["level 1"].trigger()
     assert dock.volumes.chosen(TOMOGRAM) == 1
     menu.close()

@@ -63,7 +63,7 @@ class AnnotationRow:
 
     @property
     def summary(self) -> str:
-        """How much of what: ``838 points``."""
+        """How much of what: ``838 points``, ``795 oriented``."""
         kind = None if self.shape is None else self.shape.shape_type
         if kind is None:
             return "no shape"
@@ -71,6 +71,8 @@ class AnnotationRow:
             return _UNCOUNTED[kind]
         singular, plural = SHAPES[kind][:2] if kind in SHAPES else (plain(kind),) * 2
         count = self.annotation.object_count
+        if kind == ShapeType.ORIENTED_POINT and count is not None:
+            return count_text(count, "oriented", "oriented")
         return plural if count is None else count_text(count, singular, plural)
 
 

@@ -9,21 +9,19 @@ from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QHideEvent, QKeySequence, QShortcut
 from qtpy.QtWidgets import QFileDialog, QSizePolicy, QWidget
 
-from napari_cryoet._qt.browser.caption_desk import CaptionDesk
 from napari_cryoet._qt.browser.download_dialog import DownloadDialog
 from napari_cryoet._qt.browser.finder import Finder
-from napari_cryoet._qt.browser.layer_desk import LayerDesk
 from napari_cryoet._qt.browser.navigation import Navigator, Screens
 from napari_cryoet._qt.browser.network_use import NetworkUse
+from napari_cryoet._qt.browser.run_layers import RunLayers
 from napari_cryoet._qt.browser.session import OpenPortal, Session
 from napari_cryoet._qt.browser.stream_watch import StreamWatch
-from napari_cryoet._qt.browser.tilt_desk import TiltDesk
+from napari_cryoet._qt.browser.tilt_window import TiltWindows
 from napari_cryoet._qt.browser.volume_watch import VolumeWatch
 from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.memory import Memory
 from napari_cryoet._qt.ortho.ortho_views import open_ortho_views
 from napari_cryoet._qt.picks.popover import show_picks_popover
-from napari_cryoet._qt.review.review_opening import review_picks
 from napari_cryoet._qt.streaming.detail import Detail
 from napari_cryoet._qt.streaming.volume_detail import VolumeDetail
 from napari_cryoet._qt.tasks import Job, warm_up
@@ -34,11 +32,15 @@ from napari_cryoet.files import without_login
 
 if TYPE_CHECKING:
     import napari
+    from napari.layers import Layer
 
     from napari_cryoet.portal.pages import RunPage
     from napari_cryoet.portal.portal import Portal, Source
     from napari_cryoet.records import Tomogram
     from napari_cryoet.run.outline import AnnotationRow
+
+
+PLUGIN_NAME = "napari-cryoet"
 
 
 def open_any(source: str, job: Job) -> Portal:
@@ -86,9 +88,8 @@ class PortalBrowser(Dock):
         self.detail = Detail(napari_viewer, self.link, self)
         self.volumes = VolumeDetail(napari_viewer, self.link, self.detail, self)
         run, notice = self.screens.run, self.screens.notice
-        self.desk = LayerDesk(self.link, run, notice, self.tasks, volumes=self.volumes, parent=self)
-        self.caption_desk = CaptionDesk(run, notice, self.tasks, parent=self)
-        self.tilt_desk = TiltDesk(run, notice, self.theme, parent=self)
+        self.run_layers = RunLayers(self.link, run, notice, self.tasks, volumes=self.volumes, parent=self)
+        self.tilt_windows = TiltWindows(run, notice, self.theme, parent=self)
         self.volume_watch = VolumeWatch(self.link, self.screens.status, self.volumes, self)
         self.stream_watch = StreamWatch(self.link, self.screens.status, self.detail, self)
         self.network = NetworkUse(self._memory, self)
@@ -119,13 +120,13 @@ class PortalBrowser(Dock):
         while (above := top.parentWidget()) is not None:
             top = above
         if event is not None and not event.spontaneous() and not top.isVisible():
-            self.tilt_desk.close()
+            self.tilt_windows.close()
 
     def close_down(self) -> None:
         """End every task and hear no more of the viewer, for good."""
         self.session.close()
         self.network.stop()
-        self.tilt_desk.close()
+        self.tilt_windows.close()
         self.volumes.close()
         self.detail.close()
         self.link.close()
@@ -145,8 +146,8 @@ class PortalBrowser(Dock):
         screens.run.download_requested.connect(self._on_download)
         screens.run.planes_requested.connect(lambda: open_ortho_views(self.viewer))
         self._connect_network()
-        self.desk.review_requested.connect(lambda layer: review_picks(self.viewer, layer))
-        self.desk.drawing_requested.connect(lambda layer: show_picks_popover(self.viewer, layer))
+        self.run_layers.dock_requested.connect(self._use_in_dock)
+        self.run_layers.drawing_requested.connect(lambda layer: show_picks_popover(self.viewer, layer))
         self.tasks.unhandled.connect(screens.notice.show_error)
 
     def _connect_network(self) -> None:
@@ -158,7 +159,7 @@ class PortalBrowser(Dock):
         network.loosened.connect(self._on_network_loosened)
         self.screens.notice.switch_requested.connect(network.lift)
         self.stream_watch.switch_requested.connect(network.lift)
-        self.tilt_desk.switch_requested.connect(network.lift)
+        self.tilt_windows.switch_requested.connect(network.lift)
         for panel in self.findChildren(MessagePanel):
             panel.switch_requested.connect(network.lift)
 
@@ -193,6 +194,13 @@ class PortalBrowser(Dock):
             self.screens.source_bar.set_recent_packs(self._memory.recent_packs)
         self._memory.source = source.location if source.kind in {"pack", "url"} else source.kind
 
+    def _use_in_dock(self, name: str, layer: Layer) -> None:
+        """Open another dock of ours with a layer."""
+        holder, dock = self.viewer.window.add_plugin_dock_widget(PLUGIN_NAME, name, tabify=True)
+        holder.show()
+        holder.raise_()
+        dock.use_layer(layer)
+
     def _on_network_loosened(self) -> None:
         """Try again what was withheld."""
         if self.session.source is not None:
@@ -200,11 +208,11 @@ class PortalBrowser(Dock):
         self.navigator.ask_again()
         self._thumbnails.retry()
         self.stream_watch.retry()
-        self.tilt_desk.retry()
+        self.tilt_windows.retry()
 
     def _update_detail(self) -> None:
         self.detail.update()
-        for window in self.tilt_desk.windows.values():
+        for window in self.tilt_windows.windows.values():
             window.detail.update()
 
     def _on_show_together(self, is_on: bool) -> None:

@@ -1,47 +1,72 @@
-"""The screen of one run: its tomograms, its annotations, its tilt series, and what to take along."""
+"""The page of a run: its tomograms, its annotations, its tilt series, and what to download of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from qtpy.QtCore import QPoint, Qt, Signal
-from qtpy.QtWidgets import QHBoxLayout, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtGui import QKeyEvent, QTextDocument
+from qtpy.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QMenu,
+    QPlainTextDocumentLayout,
+    QPlainTextEdit,
+    QPushButton,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
-from napari_cryoet._qt.browser.annotation_model import AnnotationModel
-from napari_cryoet._qt.browser.annotation_tree import AnnotationTree
-from napari_cryoet._qt.browser.caption_panel import CaptionPanel
-from napari_cryoet._qt.browser.deposition_menu import add_deposition
-from napari_cryoet._qt.browser.open_button import OpenButton
-from napari_cryoet._qt.browser.tilt_series_list import TiltSeriesList
-from napari_cryoet._qt.browser.tomogram_list import TomogramList
-from napari_cryoet._qt.layers.appearance import Appearance
-from napari_cryoet._qt.widgets.elided_button import ElidedButton
-from napari_cryoet._qt.widgets.icons import icon
-from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label
-from napari_cryoet._qt.widgets.menu_button import MenuButton
-from napari_cryoet._qt.widgets.painting import repaint
+from napari_cryoet._qt.browser.run_rows import (
+    ANNOTATION_TICKS,
+    SHOW,
+    TILT_SERIES_TICKS,
+    TOMOGRAM_TICKS,
+    Shown,
+    annotation_rows,
+    has_images,
+    tilt_series_rows,
+    tomogram_rows,
+)
+from napari_cryoet._qt.layers.ownership import LayerKey
+from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label, plain_tooltip
+from napari_cryoet._qt.widgets.record_model import RecordModel
+from napari_cryoet._qt.widgets.record_view import RecordView
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.web import open_in_browser
+from napari_cryoet.appearance.colors import annotation_colors
+from napari_cryoet.layers.load import Caption
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import TiltSeries, Tomogram
-from napari_cryoet.run.outline import AnnotationRow, RunOutline, deposition_shares, outline_run
+from napari_cryoet.run.outline import (
+    AnnotationRow,
+    RunOutline,
+    deposition_shares,
+    first_sight_bytes,
+    is_openable,
+    outline_run,
+)
 from napari_cryoet.wording import count_text, joined, plain, size_text
+
+LEAST_TREE_PX = 90  # the header and a few annotations
+CAPTION_LINES = 8
+TITLE_LETTERS = 70
 
 
 class RunView(QWidget):
-    """Shows a run and says what the person asks for; it touches no layer itself."""
+    """Shows a run and asks for what a person wants; it touches no layer itself."""
 
     tomogram_open_requested = Signal(object, object)  # RunPage, Tomogram
-    tomogram_stop_requested = Signal()
+    tomogram_stop_requested = Signal(object)  # Tomogram
     tomogram_menu_requested = Signal(object, QPoint)  # Tomogram, where on the screen
-    annotation_show_requested = Signal(object, object)  # RunPage, AnnotationFile
-    annotation_hide_requested = Signal(object, object)  # RunPage, AnnotationFile
-    misfit_show_requested = Signal(object, object)  # RunPage, AnnotationRow: shown only if the person insists
-    caption_show_requested = Signal(object)  # AnnotationRow
-    caption_hide_requested = Signal(object)  # AnnotationRow
+    annotation_show_requested = Signal(object, object)  # RunPage, AnnotationFile: shown as it is, fitting or not
+    row_show_requested = Signal(object)  # AnnotationRow
+    row_hide_requested = Signal(object)  # AnnotationRow
+    row_menu_requested = Signal(object, QPoint)  # AnnotationRow, where on the screen
+    caption_closed = Signal()
     tilt_series_show_requested = Signal(object, object)  # RunPage, TiltSeries
     tilt_series_hide_requested = Signal(object)  # TiltSeries
-    annotation_menu_requested = Signal(object, QPoint)  # AnnotationRow, where on the screen
     deposition_requested = Signal(int)  # its id
     page_shown = Signal(object)  # RunPage
     planes_requested = Signal()
@@ -49,53 +74,29 @@ class RunView(QWidget):
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._theme = theme
         self._page: RunPage | None = None
         self._outline: RunOutline | None = None
-        self._portal_page = ""
-        self.portal = QToolButton()
-        self.portal.setAutoRaise(True)
-        self.portal.setText("Portal")
-        self.portal.setAccessibleName("Show this run on the portal's site")
-        self.portal.setToolTip("Show this run on the portal's site")
-        self.portal.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.portal.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.portal.clicked.connect(lambda _checked=False: open_in_browser(self._portal_page))
-        self.depositions = MenuButton(theme, "Depositions", "Depositions that this run's data belong to")
-        self.tomograms = TomogramList(theme)
-        self.tomograms.chosen.connect(self._on_tomogram)
-        self.tomograms.open_requested.connect(self._open)
-        self.tomograms.downloads_changed.connect(self._update_download)
-        self.tomograms.menu_requested.connect(self.tomogram_menu_requested)
-        self.no_tomogram = plain_label("This run has no tomogram.", name="dimText")
-        self.open = OpenButton(theme)
-        self.open.open_requested.connect(self._on_open_clicked)
-        self.open.stop_requested.connect(self.tomogram_stop_requested)
-        self.planes = QToolButton()
-        self.planes.setText("XZ YZ")
-        self.planes.setAccessibleName("Orthogonal views")
-        self.planes.setToolTip("Orthogonal views: XZ and YZ beside the viewer, with one cursor")
-        self.planes.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.planes.clicked.connect(lambda _checked=False: self.planes_requested.emit())
-        self.annotations = AnnotationModel(self)
-        self.annotations.show_requested.connect(self._on_show)
-        self.annotations.hide_requested.connect(self._on_hide)
-        self.annotations.downloads_changed.connect(self._update_download)
-        self.tree = AnnotationTree(theme, self.annotations)
-        self.tree.menu_requested.connect(self.annotation_menu_requested)
-        self.no_annotations = plain_label("This run has no annotations.", name="dimText")
-        self.no_annotations.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.caption = CaptionPanel(theme)
-        self.tilt_heading = ElidedLabel()
-        self.tilt_series = TiltSeriesList(theme)
-        self.tilt_series.show_requested.connect(self._on_show_tilt_series)
-        self.tilt_series.hide_requested.connect(self.tilt_series_hide_requested)
-        self.download = ElidedButton()
-        self.download.setAccessibleName("Download what is ticked")
-        self.download.clicked.connect(self._on_download)
+        self._tomogram: Tomogram | None = None
+        self._shown, self._shown_series = Shown(), Shown()
+        self._progress_text = ""
+        self._saved: set[Hashable] = set()
+        self.portal_url = ""
+        self.portal = _tool("Portal", "Show this run on the portal's site")
+        self.depositions = _tool("Depositions ▾", "Depositions that this run's data belong to")
+        self.tomogram_model = RecordModel(tick_columns=TOMOGRAM_TICKS, parent=self)
+        self.tomograms = RecordView(theme, self.tomogram_model, "Tomograms", most_rows=4)
+        self.open = QPushButton()
+        self.planes = _tool("XZ YZ", "Orthogonal views: XZ and YZ beside the viewer, with one cursor")
+        self.annotations = RecordModel(title="Annotations", tick_columns=ANNOTATION_TICKS, parent=self)
+        self.tree = RecordView(theme, self.annotations, "Annotations")
+        self.tree.setMinimumHeight(LEAST_TREE_PX)
+        self.nothing = plain_label(name="dimText")
+        self.caption = CaptionPanel()
+        self.tilt_series_model = RecordModel(tick_columns=TILT_SERIES_TICKS, parent=self)
+        self.tilt_series = RecordView(theme, self.tilt_series_model, "Tilt series", most_rows=3)
+        self.download = QPushButton()
+        self._connect()
         self._lay_out()
-        theme.changed.connect(self._on_theme)
-        self._on_theme()
         self._update_download()
 
     @property
@@ -103,29 +104,42 @@ class RunView(QWidget):
         """The run that is shown."""
         return self._page
 
-    def set_page(self, page: RunPage, portal_page: str = "") -> None:
-        """Show a run; its default tomogram is chosen, nothing is opened.
+    @property
+    def outline(self) -> RunOutline | None:
+        """The annotations as they are listed for the chosen tomogram."""
+        return self._outline
+
+    @property
+    def tomogram(self) -> Tomogram | None:
+        """The chosen tomogram; None for a run without."""
+        return self._tomogram
+
+    def set_page(self, page: RunPage, portal_url: str = "") -> None:
+        """Show a run with its default tomogram chosen; nothing is opened.
 
         Parameters
         ----------
-        portal_page
+        portal_url
             The run's address on the portal, or empty where it has none.
         """
-        self._page = page
-        self._portal_page = portal_page
-        self.portal.setVisible(bool(portal_page))
+        is_same_run = self._page is not None and self._page.run.id == page.run.id
+        chosen_id = self._tomogram.id if is_same_run and self._tomogram is not None else None
+        self._page, self.portal_url = page, portal_url
+        if not is_same_run:
+            self._saved.clear()
+        self.portal.setVisible(bool(portal_url))
         self._list_depositions(page)
-        self.tomograms.set_tomograms(page.tomograms)
-        has_tomograms = bool(page.tomograms)
         for widget in (self.tomograms, self.open, self.planes):
-            widget.setVisible(has_tomograms)
-        self.no_tomogram.setVisible(not has_tomograms)
-        if not has_tomograms:
-            self._set_outline(outline_run(page, None))
+            widget.setVisible(bool(page.tomograms))
+        missing = [
+            name for name, records in (("tomogram", page.tomograms), ("annotations", page.annotations)) if not records
+        ]
+        self.nothing.setText(f"This run has no {' and no '.join(missing)}.")
+        self.nothing.setVisible(bool(missing))
         self.tree.setVisible(bool(page.annotations))
-        self.no_annotations.setVisible(not page.annotations)
-        self.tilt_heading.setText("Tilt series" if page.tilt_series else "No tilt series")
-        self.tilt_series.set_series(page.tilt_series)
+        self.tilt_series.setVisible(bool(page.tilt_series))
+        self.choose(next((each for each in page.tomograms if each.id == chosen_id), page.default_tomogram))
+        self._list_tilt_series()
         self._update_download()
         self.page_shown.emit(page)
 
@@ -133,125 +147,285 @@ class RunView(QWidget):
         """Hold no run, as before another source has answered."""
         self._page = None
 
-    def open_default(self) -> None:
-        """Ask for the default tomogram, and for the annotations that the curators show with it; for nothing else."""
-        page = self._page
-        if page is None or page.default_tomogram is None or self._outline is None:
+    def choose(self, tomogram: Tomogram | None) -> None:
+        """Choose a tomogram, and list the annotations as they fit it."""
+        page, self._tomogram = self._page, tomogram
+        if page is None:
             return
-        self.tomograms.choose(page.default_tomogram)
+        self._outline = outline_run(page, tomogram)
+        self._list_tomograms()
+        if tomogram is not None:
+            self.tomograms.select(LayerKey("tomogram", tomogram.id))
+        self._list_annotations()
+
+    def open_default(self) -> None:
+        """Ask for the default tomogram and for the annotations that the curators show with it."""
+        page = self._page
+        if page is None or page.default_tomogram is None:
+            return
+        self.choose(page.default_tomogram)
         self.tomogram_open_requested.emit(page, page.default_tomogram)
-        for file in self._outline.defaults():
+        for file in self._outline.defaults() if self._outline is not None else ():
             self.annotation_show_requested.emit(page, file)
 
-    def set_open_tomograms(self, tomogram_ids: Iterable[int]) -> None:
-        """Say which tomograms are layers now."""
-        opened = set(tomogram_ids)
-        self.tomograms.set_open(opened)
-        self.open.set_opened(opened)
+    def set_shown(self, shown: Shown) -> None:
+        """Say which tomograms and annotations are layers now, and how these look."""
+        self._shown = shown
+        self._list_tomograms()
+        self._list_annotations()
 
-    def set_shown_annotations(self, looks: Mapping[int, Appearance | None], coming: Iterable[int] = ()) -> None:
-        """Say which annotation files are layers now, by their ids, how these look, and which are on their way."""
-        self.annotations.set_shown(looks, coming)
+    def set_shown_tilt_series(self, shown: Shown) -> None:
+        """Say which tilt series have a window now."""
+        self._shown_series = shown
+        self._list_tilt_series()
+
+    def set_progress(self, done_bytes: int, total_bytes: int | None) -> None:
+        """Say how much of the chosen tomogram has arrived while it is opened."""
+        done = size_text(done_bytes) if done_bytes else ""
+        self._progress_text = f"{done} of {size_text(total_bytes)}" if done and total_bytes else done
+        self._update_open()
 
     def focus_list(self) -> None:
-        """Go on at the first thing that can be chosen."""
-        if self._page is not None and self._page.tomograms:
-            self.tomograms.setFocus(Qt.FocusReason.TabFocusReason)
-        else:
-            self.tree.focus_first()
+        """Give the keys to the first list that has rows."""
+        (self.tomograms if self.tomogram_model.rows else self.tree).focus_first()
+
+    def rows_to_download(self) -> tuple[AnnotationRow, ...]:
+        """The annotations that are ticked to be saved, in the order of the tree."""
+        rows = self._outline.rows() if self._outline is not None else ()
+        return tuple(row for row in rows if row.key in self._saved)
+
+    def _connect(self) -> None:
+        self.portal.clicked.connect(lambda _checked=False: open_in_browser(self.portal_url))
+        self.planes.clicked.connect(lambda _checked=False: self.planes_requested.emit())
+        self.open.clicked.connect(self._on_open_clicked)
+        self.tomograms.current_record_changed.connect(self._on_tomogram)
+        self.tomograms.opened.connect(self._open)
+        self.tomograms.menu_requested.connect(self.tomogram_menu_requested)
+        self.tomogram_model.tick_requested.connect(self._on_tomogram_tick)
+        self.tree.opened.connect(self._toggle)
+        self.tree.menu_requested.connect(self._on_row_menu)
+        self.annotations.tick_requested.connect(self._on_annotation_tick)
+        self.tilt_series.opened.connect(lambda series: self._on_tilt_series(series, 0, is_on=True))
+        self.tilt_series_model.tick_requested.connect(self._on_tilt_series)
+        self.caption.closed.connect(self.caption_closed)
+        self.download.clicked.connect(self._on_download)
+
+    # what the page says
+
+    def _list_tomograms(self) -> None:
+        tomograms = self._page.tomograms if self._page is not None else ()
+        self.tomogram_model.set_rows(tomogram_rows(tomograms, self._tomogram, self._shown, self._saved))
+        self._update_open()
+
+    def _list_annotations(self) -> None:
+        if self._page is None or self._outline is None:
+            return
+        has_stars = any(row.annotation.is_curator_recommended for row in self._outline.rows())
+        self.annotations.set_title("Annotations  (★ recommended)" if has_stars else "Annotations")
+        colors = annotation_colors(self._page.annotations)
+        self.annotations.set_rows(annotation_rows(self._outline, colors, self._shown, self._saved))
+
+    def _list_tilt_series(self) -> None:
+        if self._page is not None:
+            self.tilt_series_model.set_rows(tilt_series_rows(self._page.tilt_series, self._shown_series))
 
     def _list_depositions(self, page: RunPage) -> None:
-        menu = self.depositions.items
-        menu.clear()
         shares = deposition_shares(page)
+        menu = QMenu(self.depositions)
         for share in shares:
             add_deposition(menu, share.id, joined(share.text, plain(share.title)), self.deposition_requested.emit)
+        self.depositions.setMenu(menu)
         self.depositions.setVisible(bool(shares))
 
-    def _on_tomogram(self, tomogram: Tomogram) -> None:
-        if self._page is not None:
-            self._set_outline(outline_run(self._page, tomogram))
-        self.open.set_tomogram(tomogram)
+    def _update_open(self) -> None:
+        """*Open* with what it costs, *Stop* with how far it is, *Show* what is hidden."""
+        tomogram = self._tomogram
+        if tomogram is None:
+            return
+        key = LayerKey("tomogram", tomogram.id)
+        is_enabled = True
+        if key in self._shown.coming:
+            text, purpose = joined("Stop", self._progress_text), "Stop opening the tomogram"
+        elif self._shown.is_visible(key):
+            text, purpose, is_enabled = "Shown", "This tomogram is shown in the viewer", False
+        elif key in self._shown.looks:
+            text, purpose = "Show", "Show the tomogram again, which is hidden (Enter)"
+        elif is_openable(tomogram):
+            cost = size_text(first_sight_bytes(tomogram))
+            text, purpose = f"Open · {cost}", f"Open the tomogram as a layer (Enter); about {cost} are fetched at first"
+        else:
+            text, purpose, is_enabled = "No file to open", "The portal lists no file of this tomogram", False
+        self.open.setText(text)
+        self.open.setToolTip(purpose)
+        self.open.setAccessibleName(f"{text}. {purpose}")
+        self.open.setEnabled(is_enabled)
 
-    def _set_outline(self, outline: RunOutline) -> None:
-        self._outline = outline
-        self.tree.set_outline(outline)
+    def _update_download(self) -> None:
+        tomograms, rows = self._tomograms_to_download(), self.rows_to_download()
+        sizes = [tomogram.file_size_omezarr for tomogram in tomograms] + [row.files[0].file_size for row in rows]
+        known = [size for size in sizes if size is not None]
+        size = f"{'≈' if len(known) == len(sizes) else 'over'} {size_text(sum(known))}" if known else ""
+        counts = [
+            count_text(len(ticked), noun) for ticked, noun in ((tomograms, "tomogram"), (rows, "annotation")) if ticked
+        ]
+        items = counts[0] if len(counts) == 1 else count_text(len(sizes), "item")
+        self.download.setEnabled(bool(sizes))
+        self.download.setText(f"Download…  {joined(items, size)}" if sizes else "Download…  tick Save first")
+        self.download.setToolTip(joined(*counts, size) or "Tick what to download under Save (D)")
+        self.download.setAccessibleName(self.download.text())
+
+    # what a person asks for
+
+    def _on_tomogram(self, tomogram: Tomogram | None) -> None:
+        if tomogram is not None and tomogram is not self._tomogram:
+            self._progress_text = ""
+            self.choose(tomogram)
 
     def _on_open_clicked(self) -> None:
-        tomogram = self.tomograms.current_tomogram
-        if tomogram is not None:
+        tomogram = self._tomogram
+        if tomogram is None:
+            return
+        if LayerKey("tomogram", tomogram.id) in self._shown.coming:
+            self.tomogram_stop_requested.emit(tomogram)
+        else:
             self._open(tomogram)
 
     def _open(self, tomogram: Tomogram) -> None:
-        if self._page is not None:
+        if self._page is not None and is_openable(tomogram):
+            self._progress_text = ""
             self.tomogram_open_requested.emit(self._page, tomogram)
 
-    def _on_show(self, row: AnnotationRow) -> None:
-        if row.caption_file is not None:
-            self.caption_show_requested.emit(row)
-        elif row.fits:
-            self.annotation_show_requested.emit(self._page, row.shown_file)
-        else:
-            self.misfit_show_requested.emit(self._page, row)
+    def _toggle(self, row: AnnotationRow) -> None:
+        """Enter does what Space does."""
+        self.annotations.request_tick(self.annotations.index_of(row.key), SHOW)
 
-    def _on_hide(self, row: AnnotationRow) -> None:
-        if row.caption_file is not None:
-            self.caption_hide_requested.emit(row)
+    def _on_annotation_tick(self, record: AnnotationRow | tuple[AnnotationRow, ...], column: int, is_on: bool) -> None:
+        rows = record if isinstance(record, tuple) else (record,)
+        if column == SHOW:
+            for row in rows:
+                (self.row_show_requested if is_on else self.row_hide_requested).emit(row)
         else:
-            self.annotation_hide_requested.emit(self._page, row.shown_file)
+            self._save([row.key for row in rows if row.files], is_on)
+            self._list_annotations()
 
-    def _on_show_tilt_series(self, series: TiltSeries) -> None:
-        if self._page is not None:
+    def _on_tomogram_tick(self, tomogram: Tomogram, _column: int, is_on: bool) -> None:
+        self._save([LayerKey("tomogram", tomogram.id)], is_on)
+        self._list_tomograms()
+
+    def _save(self, keys: Iterable[Hashable], is_on: bool) -> None:
+        (self._saved.update if is_on else self._saved.difference_update)(keys)
+        self._update_download()
+
+    def _on_row_menu(self, record: AnnotationRow | tuple[AnnotationRow, ...], where: QPoint) -> None:
+        if isinstance(record, AnnotationRow):
+            self.row_menu_requested.emit(record, where)
+
+    def _on_tilt_series(self, series: TiltSeries, _column: int, is_on: bool) -> None:
+        if not is_on:
+            self.tilt_series_hide_requested.emit(series)
+        elif has_images(series):
             self.tilt_series_show_requested.emit(self._page, series)
 
+    def _tomograms_to_download(self) -> tuple[Tomogram, ...]:
+        tomograms = self._page.tomograms if self._page is not None else ()
+        return tuple(each for each in tomograms if LayerKey("tomogram", each.id) in self._saved)
+
     def _on_download(self) -> None:
-        ticked = self.tomograms.tomograms_to_download(), self.annotations.rows_to_download()
         if self._page is not None:
-            self.download_requested.emit(self._page, *ticked)
-
-    def _update_download(self) -> None:
-        tomograms, rows = self.tomograms.tomograms_to_download(), self.annotations.rows_to_download()
-        self.download.setEnabled(bool(tomograms or rows))
-        sizes = [tomogram.file_size_omezarr for tomogram in tomograms]
-        sizes += [row.files[0].file_size for row in rows]
-        known = [size for size in sizes if size is not None]
-        about = "≈ " if len(known) == len(sizes) else "more than "
-        size = about + size_text(sum(known)) if known else ""
-        parts = [
-            *([count_text(len(tomograms), "tomogram")] if tomograms else []),
-            *([count_text(len(rows), "annotation")] if rows else []),
-        ]
-        short = parts[0] if len(parts) == 1 else count_text(len(sizes), "item") if parts else ""
-        said = joined(short, size) if parts else "tick what to take along"
-        self.download.setText(f" Download…  {said}")
-        self.download.setToolTip(joined(*parts, size) if parts else said.capitalize())
-
-    def _on_theme(self) -> None:
-        self.download.setIcon(icon("download", self._theme.colors.text))
-        self.portal.setIcon(icon("link", self._theme.colors.text))
-        for view in (self.tomograms, self.tree, self.tilt_series):
-            repaint(view)
+            self.download_requested.emit(self._page, self._tomograms_to_download(), self.rows_to_download())
 
     def _lay_out(self) -> None:
         heading = ElidedLabel("Tomograms")
         heading.setObjectName("heading")
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(6)
-        top = QHBoxLayout()
+        top, opening = QHBoxLayout(), QHBoxLayout()
         top.addWidget(heading, 1)
         top.addWidget(self.depositions)
         top.addWidget(self.portal)
-        column.addLayout(top)
-        column.addWidget(self.tomograms)
-        column.addWidget(self.no_tomogram)
-        opening = QHBoxLayout()
         opening.addWidget(self.open, 1)
         opening.addWidget(self.planes)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addLayout(top)
+        column.addWidget(self.tomograms)
         column.addLayout(opening)
+        column.addWidget(self.nothing)
         column.addWidget(self.tree, 1)
-        column.addWidget(self.no_annotations, 1)
         column.addWidget(self.caption)
-        column.addWidget(self.tilt_heading)
         column.addWidget(self.tilt_series)
         column.addWidget(self.download)
+        column.addStretch(0)
+
+
+class CaptionPanel(QFrame):
+    """The text of a caption below the list: plain, selectable, as high as it is up to some lines."""
+
+    closed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("captionPanel")
+        self.title = ElidedLabel()
+        self.title.setObjectName("dimText")
+        self.dismiss = _tool("×", "Close this text (Escape)")
+        self.dismiss.clicked.connect(lambda _checked=False: self.closed.emit())
+        self.text = QPlainTextEdit()
+        self.text.setReadOnly(True)
+        self.text.setFrameShape(QFrame.Shape.NoFrame)
+        self.text.setTabChangesFocus(True)
+        self.text.setAccessibleName("Text of the caption")
+        self._document = QTextDocument(self)
+        self._layout = QPlainTextDocumentLayout(self._document)
+        self._document.setDocumentLayout(self._layout)
+        self._layout.documentSizeChanged.connect(lambda _size: self._fit_height())
+        self.text.setDocument(self._document)
+        top = QHBoxLayout()
+        top.addWidget(self.title, 1)
+        top.addWidget(self.dismiss)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(8, 2, 4, 6)
+        column.setSpacing(2)
+        column.addLayout(top)
+        column.addWidget(self.text)
+        self.hide()
+
+    def show_captions(self, title: str, captions: Sequence[Caption]) -> None:
+        """Show the texts of a file, under the name of what they are about."""
+        self.title.setText(title)
+        self.text.setPlainText("\n\n".join(caption.text for caption in captions) or "This caption is empty.")
+        self.setAccessibleName(f"{title}: {self.text.toPlainText()}")
+        self.show()
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Escape closes the text."""
+        if event is not None and event.key() == Qt.Key.Key_Escape:
+            self.closed.emit()
+        else:
+            super().keyPressEvent(event)
+
+    def _fit_height(self) -> None:
+        lines = min(max(round(self._layout.documentSize().height()), 1), CAPTION_LINES)
+        margin = round(2 * self._document.documentMargin())
+        self.text.setFixedHeight(lines * self.text.fontMetrics().lineSpacing() + margin)
+
+
+def add_deposition(menu: QMenu, deposition_id: int, about: str, then: Callable[[int], None]) -> None:
+    """Add an item that leads to a deposition; ``about`` is its title, or all that there is to say."""
+    named = joined(f"CZCDP-{deposition_id}", plain(about))
+    short = named if len(named) <= TITLE_LETTERS else f"{named[: TITLE_LETTERS - 1].rstrip()}…"
+    action = menu.addAction(f"Deposition {short}".replace("&", "&&"))
+    if action is not None:
+        action.setToolTip(plain_tooltip(f"Show the deposition {named}"))
+        action.triggered.connect(lambda _checked=False: then(deposition_id))
+
+
+def _tool(text: str, purpose: str) -> QToolButton:
+    button = QToolButton()
+    button.setAutoRaise(True)
+    button.setText(text)
+    button.setAccessibleName(purpose)
+    button.setToolTip(purpose)
+    button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+    button.setStyleSheet("QToolButton::menu-indicator { image: none; }")  # it would lie on the text
+    return button

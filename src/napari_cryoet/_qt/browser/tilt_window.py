@@ -1,36 +1,103 @@
-"""A tilt series in a napari window of its own.
+"""Tilt series in napari windows of their own.
 
-Its images are projections: they have a tilt where a tomogram has a depth, in degrees where it has ångström, and lie
-nowhere in the tomogram's space. In the tomogram's window both would share one slider and one camera. In a window of its
-own the series has its own, both can be looked at side by side, and the tomogram's layers stay as they were. Both
-stream through the same scheduler and caches.
+The images of a tilt series are projections: they have a tilt where a tomogram has a depth, and lie nowhere in the
+tomogram's space. In its window both would share one slider and one camera. All windows stream through the same caches.
 """
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 import napari
-from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtCore import QObject, QSize, Qt, Signal
 from qtpy.QtGui import QHideEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_cryoet._qt.browser.run_page import RunView
+from napari_cryoet._qt.browser.run_rows import Shown
 from napari_cryoet._qt.browser.status_strip import StatusStrip
 from napari_cryoet._qt.browser.stream_watch import StreamWatch
-from napari_cryoet._qt.browser.window_place import place_beside
+from napari_cryoet._qt.layers.appearance import Appearance
 from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.streaming.detail import Detail
 from napari_cryoet._qt.streaming.napari_internals import delete_in_own_canvas, forget_place
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.widgets.labels import plain_label
+from napari_cryoet._qt.widgets.notice_bar import NoticeBar
 from napari_cryoet._qt.widgets.theme import Theme
+from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import TiltSeries
 from napari_cryoet.wording import joined, plain
+
+WINDOW_SIZE: Final = QSize(760, 680)
+
+
+class TiltWindows(QObject):
+    """Opens a window for each tilt series whose row is ticked; they close with the dock."""
+
+    switch_requested = Signal(object, object)  # WithheldError, what to do once it is lifted
+
+    def __init__(self, run: RunView, notice: NoticeBar, theme: Theme, *, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._run, self._notice, self._theme = run, notice, theme
+        self.windows: dict[int, TiltWindow] = {}
+        run.tilt_series_show_requested.connect(self.show)
+        run.tilt_series_hide_requested.connect(self.hide)
+        run.page_shown.connect(lambda _page: self.update())
+        theme.changed.connect(self._apply_theme)
+
+    def show(self, page: RunPage, series: TiltSeries) -> None:
+        """Open the window of a tilt series, or bring it forward."""
+        window = self.windows.get(series.id)
+        if window is None:
+            window = TiltWindow(page, series, self, main=self._run.window())
+            self.windows[series.id] = window
+            self._apply_theme()
+            window.changed.connect(self.update)
+            window.closed.connect(partial(self._on_closed, series.id))
+            window.failed.connect(partial(self._on_failed, page, series))
+            window.switch_requested.connect(self.switch_requested)
+        window.show()
+
+    def hide(self, series: TiltSeries) -> None:
+        """Close the window of a tilt series, or stop it from coming."""
+        window = self.windows.get(series.id)
+        if window is not None:
+            window.close()
+
+    def update(self) -> None:
+        """Let the page show which windows there are."""
+        windows = self.windows.values()
+        looks = {window.key: Appearance("", is_visible=True, color=None) for window in windows if window.is_shown}
+        self._run.set_shown_tilt_series(Shown(looks, {window.key for window in windows if window.is_coming}))
+
+    def retry(self) -> None:
+        """Go on with everything that was stopped, failed or withheld."""
+        for window in self.windows.values():
+            window.stream_watch.retry()
+
+    def close(self) -> None:
+        """Close every window."""
+        for window in tuple(self.windows.values()):
+            window.close()
+
+    def _on_closed(self, series_id: int) -> None:
+        window = self.windows.pop(series_id, None)
+        if window is not None:
+            window.deleteLater()
+        self.update()
+
+    def _apply_theme(self) -> None:
+        for window in self.windows.values():
+            window.viewer.theme = self._theme.name
+
+    def _on_failed(self, page: RunPage, series: TiltSeries, error: CryoETError) -> None:
+        self._notice.show_error(error, partial(self.show, page, series))
 
 
 class TiltWindow(QObject):
@@ -41,27 +108,21 @@ class TiltWindow(QObject):
     page, series
         The run and its tilt series.
     main
-        The window that it shall not cover; napari would open it where that one is.
+        The window of the tomogram, whose canvas draws beside this one's.
     """
 
     changed = Signal()  # whether it is shown, or on its way
-    failed = Signal(object)  # CryoETError; the window is gone
+    failed = Signal(object)  # CryoETError; the window is gone unless it was shown
     closed = Signal()
     switch_requested = Signal(object, object)  # WithheldError, what to do once it is lifted
 
     def __init__(
-        self,
-        page: RunPage,
-        series: TiltSeries,
-        parent: QObject | None = None,
-        *,
-        main: QWidget | None = None,
+        self, page: RunPage, series: TiltSeries, parent: QObject | None = None, *, main: QWidget | None = None
     ) -> None:
         super().__init__(parent)
         self.key = LayerKey("tilt series", series.id)
         self.viewer = napari.Viewer(title=f"Tilt series of {plain(page.run.name)}", show=False)
         self._page, self._series = page, series
-        self._main = None if main is None else weakref.ref(main)
         self._is_on_screen = self._is_closed = False
         self._tasks = Tasks(self)
         self._theme = Theme(self.viewer, self)
@@ -72,8 +133,8 @@ class TiltWindow(QObject):
         self.viewer.window.add_dock_widget(self.panel, name="Tilt", area="bottom")
         for each in (self.panel, main):
             delete_in_own_canvas(each)
-        self.panel.window_closed.connect(self._on_window_closed)
-        self.viewer.dims.events.current_step.connect(self._tell_tilt)
+        self.panel.window_closed.connect(self.close)  # a viewer that isn't closed keeps its threads
+        self.viewer.dims.events.current_step.connect(self._show_tilt)
         self.link.changed.connect(self._on_changed)
         self.link.failed.connect(lambda _key, error: self._fail(error))
         self.stream_watch.switch_requested.connect(self.switch_requested)
@@ -99,54 +160,40 @@ class TiltWindow(QObject):
 
     def close(self) -> None:
         """Stop loading and close the window."""
-        if not self._is_closed:
-            self._end()
-            self.viewer.close()
-
-    def _end(self) -> None:
+        if self._is_closed:
+            return
         self._is_closed = True
         self.stream_watch.close()
         for key in self.link.shown():
             stream = self.link.stream_of(key)
             if stream is not None:
                 stream.close()
-        self.viewer.dims.events.current_step.disconnect(self._tell_tilt)
+        self.viewer.dims.events.current_step.disconnect(self._show_tilt)
         self.detail.close()
         self.link.close()
         self._tasks.close()
         self._theme.close()
         self.closed.emit()
-
-    def _on_window_closed(self) -> None:
-        """The person did it; a viewer that isn't told so keeps its threads."""
-        self.close()
+        self.viewer.close()
 
     def _on_changed(self) -> None:
         if self._is_closed:
             return
-        if self.is_shown and not self._is_on_screen:
+        window = self.panel.window()
+        if self.is_shown and not self._is_on_screen and window is not None:
             self._is_on_screen = True
-            self._show_window()
-        self._tell_tilt()
+            forget_place(window)
+            window.resize(WINDOW_SIZE)
+            window.show()  # napari's own way would put it where the main window was closed last, and so over it
+        self._show_tilt()
         self.changed.emit()
-
-    def _show_window(self) -> None:
-        window, first = self.panel.window(), None if self._main is None else self._main()
-        if first is None or window is None:
-            self.viewer.window.show()
-            return
-        # napari's own way would put it where the first one was, and moving a canvas once it is drawn, and closing it,
-        # breaks what the other canvas draws
-        place_beside(window, first)
-        forget_place(window)
-        window.show()
 
     def _fail(self, error: object) -> None:
         if not self._is_on_screen:
             self.close()
         self.failed.emit(error)
 
-    def _tell_tilt(self, _event: Any = None) -> None:
+    def _show_tilt(self, _event: Any = None) -> None:
         layers = self.link.layers_of(self.key)
         if layers:
             about = layers[0].metadata.get(METADATA_KEY, {})
@@ -173,7 +220,7 @@ class TiltPanel(QWidget):
         column.addWidget(self.strip)
 
     def hideEvent(self, event: QHideEvent | None) -> None:
-        """The last that is heard of a window that closes, while its parts are still there."""
+        """Tell that the window closes, while its parts are still there."""
         super().hideEvent(event)
         window = self.window()
         if event is not None and not event.spontaneous() and window is not None and not window.isVisible():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtCore import QObject
 
-from napari_cryoet._qt.browser.level_menu import add_levels, level_text
+from napari_cryoet._qt.browser.run_layers import add_levels, level_text
 from napari_cryoet._qt.browser.status_strip import StatusStrip
 from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.streaming.volume_detail import VolumeDetail

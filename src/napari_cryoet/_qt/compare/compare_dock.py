@@ -73,6 +73,14 @@ class CompareDock(Dock):
         self._on_theme()
         self._on_form()
 
+    def use_layer(self, layer: Layer) -> None:
+        """Choose the layer to judge; another one stays, or becomes, the reference."""
+        if self.form.b.value is layer:
+            self.form.swap()
+        else:
+            self.form.a.value = layer
+        self.form.b.native.setFocus()
+
     def save_json(self, path: Path) -> None:
         """Write all numbers and where both sides come from into a file, which isn't waited for."""
         comparison = self.comparison

@@ -115,6 +115,11 @@ class ExportPicks(Dock):
             return None
         return None if picks is None else _completed(picks, self._said.get(layer, Answer()))
 
+    def use_layer(self, layer: Points) -> None:
+        """Choose whose picks to export."""
+        self.layer.value = layer
+        self.layer.native.setFocus()
+
     def _lay_out(self) -> None:
         self.say_more.setAccessibleName("Choose the volume that the picks belong to")
         self.export.setAccessibleName("Export the picks")

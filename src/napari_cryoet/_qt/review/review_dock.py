@@ -79,6 +79,12 @@ class ReviewDock(ReviewJudging):
         """The layer that crops are cut from."""
         return self._image
 
+    def use_layer(self, layer: Points) -> None:
+        """Review this layer's picks, unless they are reviewed already, and take the keys."""
+        if self.layer is not layer:
+            self.review_layer(layer)
+        self.sheet.setFocus()
+
     def review_layer(self, layer: Points | None, image: Image | None = None) -> None:
         """Judge the picks of a layer; what was decided about them before is there again.
 

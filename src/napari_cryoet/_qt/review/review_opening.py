@@ -33,7 +33,5 @@ def review_picks(viewer: Viewer, layer: Points) -> ReviewDock:
     assert isinstance(dock, ReviewDock), "the manifest names the dock"  # noqa: S101
     holder.show()
     holder.raise_()
-    if dock.layer is not layer:
-        dock.review_layer(layer)
-    dock.sheet.setFocus()
+    dock.use_layer(layer)
     return dock

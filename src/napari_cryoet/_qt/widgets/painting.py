@@ -113,7 +113,7 @@ def draw_chip(painter: QPainter, right_center: QPointF, text: str, text_color: Q
 
 def chip_width(painter: QPainter, text: str) -> int:
     """How wide a chip with that text is."""
-    return painter.fontMetrics().horizontalAdvance(text) + 10
+    return painter.fontMetrics().horizontalAdvance(text) + 8
 
 
 def lines_height(font: QFont, lines: int) -> int:

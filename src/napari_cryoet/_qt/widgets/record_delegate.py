@@ -24,8 +24,9 @@ from napari_cryoet.wording import plain
 PICTURE_PX = 64
 CHIP_PX = 10
 TICK_PX = 15
+ICON_PX = 12
 MARK_PX = 16  # room of an icon or a radio mark
-GAP_PX = 8
+GAP_PX = 6
 
 
 class RecordDelegate(QStyledItemDelegate):
@@ -50,7 +51,7 @@ class RecordDelegate(QStyledItemDelegate):
         painter.save()
         painter.setFont(option.font)
         is_selected = row.kind is not Kind.HEADING and fill_row(painter, option, self._theme.colors)
-        cell = _Cell(painter, row, self._theme.colors, is_selected)
+        cell = _Cell(painter, row, self._theme.colors, is_selected, has_icon=not index.parent().isValid())
         if index.column():
             ticks = row.ticks[index.column() - 1 : index.column()]
             if ticks and ticks[0] is not None:
@@ -77,18 +78,19 @@ class RecordDelegate(QStyledItemDelegate):
 class _Cell:
     """One row while it is drawn."""
 
-    def __init__(self, painter: QPainter, row: Row, colors: Colors, is_selected: bool) -> None:
+    def __init__(self, painter: QPainter, row: Row, colors: Colors, is_selected: bool, *, has_icon: bool) -> None:
         self._painter = painter
         self._row = row
         self._colors = colors
         self._dim = colors.text if is_selected else colors.dim
         self._placeholder = colors.background if is_selected else colors.border
-        self._accent = colors.text if is_selected else colors.accent
+        self._icon_color = icon_color(row, colors, is_selected=is_selected)
+        self._has_icon = has_icon  # the view draws those of rows below others
 
     def draw_record(self, rect: QRect, picture: QPixmap | None) -> None:
         """Picture, title and lines."""
         painter, row, margin = self._painter, self._row, _margin_px(self._row)
-        inner = rect.adjusted(4, margin, -6, -margin)
+        inner = rect.adjusted(2, margin, -3, -margin)
         spacing = painter.fontMetrics().lineSpacing()
         side = _picture_px(row, inner.height())
         if side:
@@ -134,8 +136,7 @@ class _Cell:
         line = self._draw_marks(QRect(line))
         regular, font = painter.font(), QFont(painter.font())
         font.setBold(row.is_bold)
-        title_px = QFontMetrics(font).horizontalAdvance(self._fitting(row.title, line.width()))
-        right = self._fitting(row.right, max(line.width() // 2, line.width() - title_px - 2 * GAP_PX))
+        right = self._fitting(row.right, self._room_at_right(line.width(), QFontMetrics(font)))
         if right:
             painter.setPen(self._dim)
             draw_line(painter, line, right, align=Qt.AlignmentFlag.AlignRight)
@@ -170,9 +171,9 @@ class _Cell:
                 painter.setBrush(self._colors.text)
                 painter.drawEllipse(center, 2.5, 2.5)
             line.setLeft(line.left() + MARK_PX + 4)
-        if row.icon:
-            color = self._dim if row.is_dim else self._accent
-            icons.draw(painter, row.icon, QRectF(line.left(), middle - 6, 12, 12), color)
+        if row.icon and self._has_icon:
+            square = QRectF(line.left(), middle - ICON_PX / 2, ICON_PX, ICON_PX)
+            icons.draw(painter, row.icon, square, self._icon_color)
             line.setLeft(line.left() + MARK_PX)
         if row.color is not None:
             painter.setPen(QPen(self._dim, 1))
@@ -180,6 +181,12 @@ class _Cell:
             painter.drawRoundedRect(QRectF(line.left() + 1, middle - CHIP_PX / 2, CHIP_PX, CHIP_PX), 2.5, 2.5)
             line.setLeft(line.left() + CHIP_PX + 7)
         return line
+
+    def _room_at_right(self, width: int, title_metrics: QFontMetrics) -> int:
+        """What the shortest title and the badges leave; half of the line at least where there is only one text."""
+        title, *badges = (text if isinstance(text, str) else text[-1] for text in (self._row.title, *self._row.badges))
+        taken = title_metrics.horizontalAdvance(plain(title)) + sum(map(self._badge_px, badges)) + GAP_PX
+        return max(width - taken, width // 2 if isinstance(self._row.right, str) else 0)
 
     def _badges(self, width: int) -> list[str]:
         """The badges, shortened where the title needs the room."""
@@ -194,13 +201,18 @@ class _Cell:
         return badges
 
     def _badge_px(self, text: str) -> int:
-        return self._painter.fontMetrics().horizontalAdvance(text) + 10 + GAP_PX
+        return self._painter.fontMetrics().horizontalAdvance(text) + 8 + GAP_PX
 
     def _fitting(self, text: Text, width: int) -> str:
         choices: Sequence[str] = [text] if isinstance(text, str) else text
         metrics = self._painter.fontMetrics()
         shown = next((each for each in choices if metrics.horizontalAdvance(each) <= width), choices[-1])
         return plain(shown)
+
+
+def icon_color(row: Row, colors: Colors, *, is_selected: bool) -> QColor:
+    """The colour of a row's icon."""
+    return colors.text if is_selected else colors.dim if row.is_dim else colors.accent
 
 
 def _picture_px(row: Row, text_height: int) -> int:

@@ -71,10 +71,10 @@ class Row:
     is_bold: bool = False
     is_dim: bool = False  # the title stands back, as lines do
     lines: tuple[Text, ...] = ()
-    right: Text = ""  # at the end of the title's line
+    right: Text = ""  # at the end of the title's line; of several the first that leaves title and badges their room
     badges: tuple[Text, ...] = ()  # short words in boxes after the title
     color: RGBA | None = None  # of a chip before the title
-    icon: str = ""  # before the title
+    icon: str = ""  # before the title; of rows below others, left of where titles begin
     is_chosen: bool | None = None  # a radio mark before the title; None draws none
     picture_url: str | None = None  # of root rows; "" keeps room for a picture that isn't there, None doesn't
     ticks: tuple[Tick | None, ...] = ()  # by column; None where there is nothing to tick
@@ -120,6 +120,11 @@ class RecordModel(QAbstractItemModel):
     def rows(self) -> tuple[Row, ...]:
         """The root rows, the one about missing rows included."""
         return self._rows
+
+    def set_title(self, title: str) -> None:
+        """Put another title above the texts."""
+        self.title = title
+        self.headerDataChanged.emit(Qt.Orientation.Horizontal, 0, 0)
 
     def set_rows(self, rows: Sequence[Row]) -> None:
         """List these rows. If their keys are those before, only what differs is changed."""
@@ -247,7 +252,7 @@ class RecordModel(QAbstractItemModel):
             case Qt.ItemDataRole.CheckStateRole:
                 return None if tick is None else tick.state
             case Qt.ItemDataRole.ToolTipRole:
-                return plain_tooltip(row.tooltip)
+                return plain_tooltip(row.tooltip if tick is None else self.tick_columns[index.column() - 1].tooltip)
             case Qt.ItemDataRole.AccessibleTextRole if index.column():
                 return joined(self.tick_columns[index.column() - 1].title, _longest(row.title))
             case Qt.ItemDataRole.AccessibleTextRole:

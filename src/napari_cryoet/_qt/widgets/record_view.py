@@ -10,13 +10,13 @@ from qtpy.QtGui import QContextMenuEvent, QFocusEvent, QKeyEvent, QPainter, QRes
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QSizePolicy, QTreeView
 
 from napari_cryoet._qt.widgets import icons
-from napari_cryoet._qt.widgets.record_delegate import RecordDelegate
+from napari_cryoet._qt.widgets.record_delegate import ICON_PX, RecordDelegate, icon_color
 from napari_cryoet._qt.widgets.record_model import Kind, RecordModel, Row
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.timers import single_shot
 
 ENTER_KEYS: Final = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
-ARROW_PX, INDENTATION_PX, TICK_COLUMN_PX = 13, 14, 42
+ARROW_PX, INDENTATION_PX, TICK_COLUMN_PX = 13, 12, 34
 LEAST_ROWS: Final = 2  # that are seen of a short list in the lowest of docks
 
 
@@ -148,6 +148,10 @@ class RecordView(QTreeView):
             arrow.moveCenter(QRectF(rect).center())
             name = "down" if self.isExpanded(index) else "right"
             icons.draw(painter, name, arrow, colors.text if is_selected else colors.dim)
+        row = self._records.row_at(index)
+        if row is not None and row.icon and index.parent().isValid():
+            mark = QRectF(rect.right() - ICON_PX, rect.center().y() + 0.5 - ICON_PX / 2, ICON_PX, ICON_PX)
+            icons.draw(painter, row.icon, mark, icon_color(row, colors, is_selected=is_selected))
 
     # keys and clicks
 
@@ -227,6 +231,7 @@ class RecordView(QTreeView):
         """What waits until rows have their places."""
         if self.hasFocus():
             self._stand_somewhere()
+        self._fit_ticks()
         if self._most_rows is not None:
             self._fit_height(self._most_rows)
         self._ask_for_more()
@@ -254,8 +259,17 @@ class RecordView(QTreeView):
         header.setSectionsMovable(False)
         header.setMinimumSectionSize(TICK_COLUMN_PX)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignCenter)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self._fit_ticks()
+
+    def _fit_ticks(self) -> None:
+        """Columns of ticks are as wide as their titles: the texts need the room."""
+        header = self.header()
+        for number, column in enumerate(self._records.tick_columns, 1):
+            if header is not None:
+                width = header.fontMetrics().horizontalAdvance(column.title) if self._records.title else 0
+                header.resizeSection(number, max(TICK_COLUMN_PX, width + 3))
 
     def _indent(self) -> None:
         is_tree = any(row.children for row in self._records.rows)

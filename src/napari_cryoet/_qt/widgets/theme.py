@@ -147,7 +147,7 @@ def style_sheet(colors: Colors) -> str:
     QTableWidget::item {{ padding: 1px 4px; }}
     QTableWidget::item:selected {{ background: {_css(colors.selection)}; color: {_css(colors.text)}; }}
     QHeaderView::section {{
-        background: {_css(colors.background)}; color: {_css(colors.dim)}; border: none; padding: 2px 4px;
+        background: {_css(colors.background)}; color: {_css(colors.dim)}; border: none; padding: 2px 0px;
     }}
     QPushButton:default {{ border: 1px solid {_css(colors.dim)}; }}
     QPushButton:default:disabled {{ border: 1px solid {_css(colors.border)}; }}

@@ -1,0 +1,374 @@
+"""What the rows of a run do: show and hide layers and texts, and the menus of tomograms and annotations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from napari.layers import Layer
+from qtpy.QtCore import QObject, QPoint, Signal
+from qtpy.QtGui import QActionGroup, QColor
+from qtpy.QtWidgets import QApplication, QColorDialog, QMenu, QMessageBox
+
+from napari_cryoet._qt.browser.run_page import RunView, add_deposition
+from napari_cryoet._qt.browser.run_rows import Shown, key_of_row
+from napari_cryoet._qt.layers.appearance import Appearance
+from napari_cryoet._qt.layers.manager import LayerManager
+from napari_cryoet._qt.layers.ownership import LayerKey
+from napari_cryoet._qt.streaming.texture_limit import largest_texture_side
+from napari_cryoet._qt.streaming.volume_detail import VolumeDetail
+from napari_cryoet._qt.tasks import Tasks
+from napari_cryoet._qt.widgets.notice_bar import NoticeBar
+from napari_cryoet._qt.widgets.web import open_in_browser
+from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.layers.load import Caption, load_captions
+from napari_cryoet.portal.pages import RunPage
+from napari_cryoet.records import AnnotationFile, DepositionTitle, ShapeType, Tomogram
+from napari_cryoet.run.outline import AnnotationRow
+from napari_cryoet.streaming.plan import LevelCost
+from napari_cryoet.wording import joined, plain, size_text
+
+POINTS: Final = frozenset({ShapeType.POINT, ShapeType.ORIENTED_POINT, ShapeType.INSTANCE_SEGMENTATION})
+MASKS: Final = frozenset({ShapeType.SEGMENTATION_MASK, ShapeType.INSTANCE_SEGMENTATION_MASK})
+REVIEW, COMPARE, EXPORT = "Review picks", "Compare annotations", "Export picks"  # docks, as the manifest names them
+_CAPTION: Final = "caption"  # the task that fetches one
+
+
+class RunLayers(QObject):
+    """Connects the page of a run with the layers of the viewer.
+
+    Parameters
+    ----------
+    link
+        Adds and hides layers.
+    run, notice
+        Whose rows these are, and where failures are told.
+    tasks
+        Where texts are fetched.
+    volumes
+        The levels of what is shown in 3D.
+    """
+
+    dock_requested = Signal(str, object)  # name of the dock, layer to use in it
+    drawing_requested = Signal(object)  # layer of points whose popover is wanted
+
+    def __init__(
+        self,
+        link: LayerManager,
+        run: RunView,
+        notice: NoticeBar,
+        tasks: Tasks,
+        *,
+        volumes: VolumeDetail,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._link, self._run, self._notice, self._tasks, self._volumes = link, run, notice, tasks, volumes
+        self._run_id: int | None = None
+        self._failure = ""  # what was told last of a layer of the run that is shown
+        self._tomogram_wanted: LayerKey | None = None  # to be shown instead of the run's other tomograms
+        self._waiting: dict[LayerKey, Callable[[Layer], None]] = {}  # for layers that are being loaded
+        self._caption: LayerKey | None = None
+        self._caption_coming: LayerKey | None = None
+        run.tomogram_open_requested.connect(self.open_tomogram)
+        run.tomogram_stop_requested.connect(lambda tomogram: link.stop(LayerKey("tomogram", tomogram.id)))
+        run.tomogram_menu_requested.connect(self._open_tomogram_menu)
+        run.annotation_show_requested.connect(self.show_annotation)
+        run.row_show_requested.connect(self.show_row)
+        run.row_hide_requested.connect(self.hide_row)
+        run.row_menu_requested.connect(self._open_row_menu)
+        run.caption_closed.connect(self.close_caption)
+        run.page_shown.connect(self._on_page)
+        link.changed.connect(self._on_layers)
+        link.appearance_changed.connect(lambda _key: self._update())
+        link.failed.connect(self._on_failed)
+        link.remarked.connect(lambda _key, remark: notice.show_notice(remark))
+        tasks.progressed.connect(self._on_progressed)
+
+    # showing and hiding
+
+    def open_tomogram(self, page: RunPage, tomogram: Tomogram) -> None:
+        """Show a tomogram in place of the run's other ones."""
+        self._tomogram_wanted = LayerKey("tomogram", tomogram.id)
+        self._link.open_tomogram(page, tomogram)
+        self._on_layers()
+
+    def show_annotation(self, page: RunPage, file: AnnotationFile) -> None:
+        """Show an annotation file, whether it fits or not."""
+        self._link.show_annotation(page, file, self._run.tomogram)
+
+    def show_row(self, row: AnnotationRow) -> None:
+        """Show a row's layer or text; what doesn't fit only if the person insists."""
+        page, file = self._run.page, row.shown_file
+        if row.caption_file is not None:
+            self.show_caption(row)
+        elif page is None or file is None:
+            return
+        elif row.fits or LayerKey("annotation", file.id) in self._link.shown():
+            self.show_annotation(page, file)
+        else:
+            self._ask_about_misfit(page, row, file)
+
+    def hide_row(self, row: AnnotationRow) -> None:
+        """Hide a row's layer or text, or stop it from coming."""
+        key = key_of_row(row)
+        if row.caption_file is not None:
+            self.close_caption()
+        elif key is not None:
+            self._waiting.pop(key, None)
+            self._link.hide(key)
+
+    def show_caption(self, row: AnnotationRow) -> None:
+        """Fetch the text of a row and show it in place of the one before."""
+        file = row.caption_file
+        if file is None:
+            return
+        key = self._caption_coming = LayerKey("annotation", file.id)
+        title = joined(plain(row.annotation.object_name), row.summary, f"AN-{row.annotation.id}")
+
+        def show(captions: tuple[Caption, ...]) -> None:
+            self._caption, self._caption_coming = key, None
+            self._run.caption.show_captions(title, captions)
+            self._update()
+
+        def fail(error: CryoETError) -> None:
+            self._caption_coming = None
+            self._update()
+            self._notice.show_error(error, partial(self.show_caption, row))
+
+        self._tasks.run(
+            _CAPTION, lambda job: load_captions(file, stop=job.stop), then=show, failed=fail, title="Opening a text"
+        )
+        self._update()
+
+    def close_caption(self) -> None:
+        """Show no text, and wait for none."""
+        self._tasks.stop(_CAPTION)
+        self._caption = self._caption_coming = None
+        self._run.caption.hide()
+        self._update()
+
+    def _open_made_on(self, page: RunPage, row: AnnotationRow, tomogram: Tomogram) -> None:
+        """Open the tomogram that an annotation was made on, and show the annotation over it."""
+        self._run.choose(tomogram)
+        self.open_tomogram(page, tomogram)
+        if row.shown_file is not None:
+            self.show_annotation(page, row.shown_file)
+
+    def _ask_about_misfit(self, page: RunPage, row: AnnotationRow, file: AnnotationFile) -> None:
+        box = QMessageBox(self._run)
+        box.setWindowTitle("Show it anyway?")
+        box.setText(row.reason)
+        box.setInformativeText("Shown here, its positions would not lie where they belong.")
+        tomogram = tomogram_of(page, row)
+        better = box.addButton("Open its tomogram", QMessageBox.ButtonRole.AcceptRole) if tomogram is not None else None
+        insist = box.addButton("Show anyway", QMessageBox.ButtonRole.DestructiveRole)
+        cancel = box.addButton("Cancel", QMessageBox.ButtonRole.RejectRole)
+        box.setDefaultButton(cancel)
+        box.setEscapeButton(cancel)
+
+        def answer(_result: int) -> None:
+            if tomogram is not None and box.clickedButton() is better:
+                self._open_made_on(page, row, tomogram)
+            elif box.clickedButton() is insist:
+                self.show_annotation(page, file)
+            else:
+                self._waiting.pop(LayerKey("annotation", file.id), None)
+            box.deleteLater()
+
+        box.finished.connect(answer)
+        box.open()
+
+    # what the viewer tells
+
+    def _on_page(self, page: RunPage) -> None:
+        if self._failure and page.run.id != self._run_id and self._notice.text == self._failure:
+            self._notice.hide()  # its Retry would look for the layer in another run
+        if self._run_id != page.run.id:
+            self.close_caption()
+        self._run_id = page.run.id
+        self._link.show_run(page.run.id)
+        self._update()
+
+    def _on_layers(self) -> None:
+        shown, page = self._link.shown(), self._run.page
+        if page is not None and self._tomogram_wanted in shown:
+            others = {LayerKey("tomogram", each.id) for each in page.tomograms} - {self._tomogram_wanted}
+            self._tomogram_wanted = None
+            for key in others & shown:
+                self._link.set_visible(key, False)
+        for key in set(self._waiting) & shown:
+            self._waiting.pop(key)(self._link.layers_of(key)[0])
+        self._update()
+
+    def _on_failed(self, key: LayerKey, error: CryoETError) -> None:
+        self._waiting.pop(key, None)
+        self._notice.show_error(error, partial(self._try_again, key))
+        self._failure = self._notice.text
+
+    def _try_again(self, key: LayerKey) -> None:
+        page = self._run.page
+        if page is None:
+            return
+        for tomogram in page.tomograms:
+            if key == LayerKey("tomogram", tomogram.id):
+                self.open_tomogram(page, tomogram)
+        for file in page.annotation_files:
+            if key == LayerKey("annotation", file.id):
+                self.show_annotation(page, file)
+
+    def _on_progressed(self, key: object, done_bytes: int, total_bytes: int | None) -> None:
+        tomogram = self._run.tomogram
+        if tomogram is not None and key == LayerKey("tomogram", tomogram.id):
+            self._run.set_progress(done_bytes, total_bytes)
+
+    def _update(self) -> None:
+        """Let the page show what is in the viewer."""
+        looks = {key: look for key in self._link.shown() if (look := self._link.appearance(key)) is not None}
+        coming = set(self._link.coming())
+        if self._caption is not None:
+            looks[self._caption] = Appearance("", is_visible=True, color=None)
+        if self._caption_coming is not None:
+            coming.add(self._caption_coming)
+        self._run.set_shown(Shown(looks, coming))
+
+    # menus
+
+    def _open_row_menu(self, row: AnnotationRow, where: QPoint) -> None:
+        """What can be done with an annotation, shown or not."""
+        page, file, key = self._run.page, row.shown_file, key_of_row(row)
+        menu = self._new_menu()
+        if key is not None:
+            self._add_show(menu, key, partial(self.show_row, row), partial(self.hide_row, row), asks=not row.fits)
+        tomogram = tomogram_of(page, row) if page is not None else None
+        if page is not None and tomogram is not None and row.fit is not None and row.fit.is_unaligned:
+            _add(menu, "Open the tomogram it was made on", partial(self._open_made_on, page, row, tomogram))
+        shape = row.shape.shape_type if row.shape is not None else None
+        if file is not None and shape in POINTS | MASKS:
+            menu.addSeparator()
+            if shape in POINTS:
+                _add(menu, "Review…", partial(self._use, row, partial(self.dock_requested.emit, REVIEW)))
+            _add(menu, "Compare with…", partial(self._use, row, partial(self.dock_requested.emit, COMPARE)))
+            if shape in POINTS:
+                _add(menu, "Export…", partial(self._use, row, partial(self.dock_requested.emit, EXPORT)))
+                _add(menu, "How picks are drawn…", partial(self._use, row, self.drawing_requested.emit))
+        if file is not None:
+            self._add_looks(menu, LayerKey("annotation", file.id))
+        annotation = row.annotation
+        self._add_ways(menu, f"AN-{annotation.id}", annotation.deposition_id, annotation.deposition)
+        menu.popup(where)
+
+    def _open_tomogram_menu(self, tomogram: Tomogram, where: QPoint) -> None:
+        page, key = self._run.page, LayerKey("tomogram", tomogram.id)
+        if page is None:
+            return
+        menu = self._new_menu()
+        show = partial(self.open_tomogram, page, tomogram)
+        self._add_show(menu, key, show, partial(self._link.set_visible, key, False))
+        self._add_looks(menu, key)
+        self._add_ways(menu, f"TM-{tomogram.id}", tomogram.deposition_id, tomogram.deposition)
+        menu.popup(where)
+
+    def _new_menu(self) -> QMenu:
+        menu = QMenu(self._run)
+        menu.aboutToHide.connect(menu.deleteLater)
+        return menu
+
+    def _add_show(
+        self, menu: QMenu, key: LayerKey, show: Callable[[], None], hide: Callable[[], None], *, asks: bool = False
+    ) -> None:
+        look = self._link.appearance(key)
+        if key in self._link.coming() or key == self._caption_coming:
+            _add(menu, "Stop opening", partial(self._link.stop, key) if key != self._caption_coming else hide)
+        elif (look is not None and look.is_visible) or key == self._caption:
+            _add(menu, "Hide", hide)
+        else:
+            _add(menu, "Show…" if asks and look is None else "Show", show)
+
+    def _add_looks(self, menu: QMenu, key: LayerKey) -> None:
+        """Colour and level of what is a layer."""
+        look = self._link.appearance(key)
+        has_levels = key in self._link.shown() and bool(self._volumes.levels(key))
+        if look is None or (look.color is None and not has_levels):
+            return
+        menu.addSeparator()
+        if look.color is not None:
+            _add(menu, "Colour…", partial(self._ask_color, key, QColor.fromRgbF(*look.color)))
+        if has_levels:
+            add_levels(menu.addMenu("3D detail"), self._volumes, key)
+
+    def _add_ways(
+        self, menu: QMenu, record_id: str, deposition_id: int | None, deposition: DepositionTitle | None
+    ) -> None:
+        """The record's id, and where else it is."""
+        menu.addSeparator()
+        clipboard, url = QApplication.clipboard(), self._run.portal_url
+        if clipboard is not None:
+            _add(menu, f"Copy id ({record_id})", partial(clipboard.setText, record_id))
+        if url:
+            _add(menu, "Open on the portal", partial(open_in_browser, url))
+        if deposition_id is not None:
+            title = deposition.title if deposition is not None else ""
+            add_deposition(menu, deposition_id, title, self._run.deposition_requested.emit)
+
+    def _use(self, row: AnnotationRow, then: Callable[[Layer], None]) -> None:
+        """Show an annotation, and do something with its layer once it is there."""
+        key = key_of_row(row)
+        if key is not None:
+            self._waiting[key] = then
+            self.show_row(row)
+            self._on_layers()
+
+    def _ask_color(self, key: LayerKey, now: QColor) -> None:
+        chosen = QColorDialog.getColor(now, self._run, "Colour of the layer")
+        if chosen.isValid():
+            self._link.set_color(key, (chosen.redF(), chosen.greenF(), chosen.blueF(), now.alphaF()))
+
+
+def tomogram_of(page: RunPage, row: AnnotationRow) -> Tomogram | None:
+    """The run's tomogram that an annotation was made on, or another one of the same alignment; None without one."""
+    if not row.files or row.files[0].alignment_id is None:
+        return None
+    file = row.files[0]
+    fitting = [each for each in page.tomograms if each.alignment_id == file.alignment_id]
+    spacing_id = file.tomogram_voxel_spacing_id
+    return min(fitting, key=lambda each: each.tomogram_voxel_spacing_id != spacing_id, default=None)
+
+
+def add_levels(menu: QMenu | None, volumes: VolumeDetail, key: LayerKey) -> None:
+    """Add an item for each level of something, coarsest first; what is too large says for what."""
+    if menu is None:
+        return
+    group, chosen = QActionGroup(menu), volumes.chosen(key)
+    for cost in volumes.levels(key):
+        is_chosen = cost.level == chosen
+        text = level_text(cost, is_shown=is_chosen and volumes.is_3d, limit_text=_limit(cost, volumes))
+        action = menu.addAction(text)
+        if action is None:
+            continue
+        action.setCheckable(True)
+        action.setChecked(is_chosen)
+        action.setEnabled(cost.obstacle is None)
+        action.setActionGroup(group)
+        action.triggered.connect(lambda _checked=False, level=cost.level: volumes.choose(key, level))
+
+
+def level_text(cost: LevelCost, *, is_shown: bool = False, limit_text: str = "") -> str:
+    """A level and what it costs: ``level 2, 13 MB (shown)``, ``level 0, 1.7 GB – too large for …``."""
+    text = f"level {cost.level}, {size_text(cost.wire_bytes)}"
+    if cost.obstacle is not None:
+        return f"{text} – too large for {limit_text}"
+    return f"{text} (shown)" if is_shown else text
+
+
+def _limit(cost: LevelCost, volumes: VolumeDetail) -> str:
+    if cost.obstacle == "graphics card":
+        return f"this graphics card ({cost.largest_side} of {largest_texture_side()} voxels a side)"
+    return f"memory ({size_text(cost.memory_bytes)} of {size_text(volumes.largest_bytes)})"
+
+
+def _add(menu: QMenu, text: str, then: Callable[[], object]) -> None:
+    action = menu.addAction(text)
+    if action is not None:
+        action.triggered.connect(lambda _checked=False: then())

@@ -1,0 +1,514 @@
+"""The page of a run: what its rows say, and rows and layers in step, on a small demo pack without a window."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from napari.layers import Image, Points, Surface
+from qtpy.QtCore import QModelIndex, QPoint, Qt
+from qtpy.QtWidgets import QApplication, QColorDialog, QMenu, QMessageBox
+
+from napari_cryoet._qt.browser.dock import PortalBrowser
+from napari_cryoet._qt.browser.run_layers import COMPARE, EXPORT, REVIEW
+from napari_cryoet._qt.browser.run_page import CaptionPanel, RunView
+from napari_cryoet._qt.browser.run_rows import SHOW, Shown, annotation_rows, title_of
+from napari_cryoet._qt.layers.appearance import Appearance
+from napari_cryoet._qt.layers.ownership import LayerKey
+from napari_cryoet._qt.widgets.record_model import RecordModel, Row, Tick
+from napari_cryoet.demo.scenes import scene_of_run
+from napari_cryoet.exceptions import StreamError
+from napari_cryoet.layers.load import Caption
+from napari_cryoet.layers.specs import METADATA_KEY
+from napari_cryoet.portal.portal import open_portal
+from napari_cryoet.run.outline import AnnotationRow
+from qt.fake_portal import run_page
+from samples import FILES, make_run_page, make_tomogram
+
+ON, OFF, HALF = Qt.CheckState.Checked, Qt.CheckState.Unchecked, Qt.CheckState.PartiallyChecked
+CELL_RUN, RIBOSOME_RUN = 9001, 9007
+RED = (1.0, 0.0, 0.0, 1.0)
+
+
+# what rows say
+
+
+@pytest.fixture
+def run_view(qtbot, theme) -> RunView:
+    """The page of a canned run."""
+    view = RunView(theme)
+    qtbot.addWidget(view)
+    view.resize(360, 700)
+    view.show()
+    view.set_page(run_page(506, "TS_006"))
+    return view
+
+
+def annotation(rows: list[Row], annotation_id: int) -> Row:
+    found = (below for row in rows for below in row.children if below.record.annotation.id == annotation_id)
+    return next(found)
+
+
+def test_objects_stand_above_their_annotations_and_what_does_not_fit_comes_last_and_folded(run_view):
+    rows = run_view.annotations.rows
+    assert [row.title for row in rows] == [
+        "cytosolic ribosome",
+        "fatty acid synthase",
+        "membrane",
+        "On another alignment (1)",
+    ]
+    assert [row.is_unfolded for row in rows] == [True, True, True, False]
+    assert rows[0].color is not None
+
+
+def test_a_row_says_what_it_is_and_the_rest_on_hovering(run_view):
+    row = annotation(run_view.annotations.rows, 5061)
+    assert (row.badges, row.icon) == (("ground truth",), "star")
+    assert row.title.startswith("838 ")
+    assert "recommended by the portal's curators" in row.tooltip
+    assert "<b>expert</b>" in row.tooltip
+    assert "(★ recommended)" in run_view.annotations.title
+    assert annotation(run_view.annotations.rows, 5065).title == "9 points · AL-18"
+    index = run_view.annotations.index_of(row.key)
+    assert "&lt;b&gt;expert&lt;/b&gt;" in index.data(Qt.ItemDataRole.ToolTipRole), "remote text is never markup"
+
+
+def test_the_tick_of_a_row_follows_its_layer(run_view):
+    key, outline = LayerKey("annotation", 50610), run_view.outline
+
+    def tick(shown: Shown) -> Tick:
+        return annotation(annotation_rows(outline, {}, shown, set()), 5061).ticks[SHOW]
+
+    assert tick(Shown()) == Tick(OFF)
+    assert tick(Shown(coming={key})) == Tick(HALF)
+    assert tick(Shown({key: Appearance("a", True, RED)})) == Tick(ON, RED)
+    assert tick(Shown({key: Appearance("a", False, RED)})) == Tick(OFF, RED, is_hollow=True)
+    assert annotation(annotation_rows(outline, {}, Shown(), set()), 5067).ticks[SHOW] is None, "nothing to draw"
+
+
+def test_an_object_ticks_all_its_annotations_to_be_saved(qtbot, run_view):
+    def ids() -> list[int]:
+        return [row.annotation.id for row in run_view.rows_to_download()]
+
+    run_view.tree.setCurrentIndex(run_view.annotations.index(0, 0))
+    qtbot.keyClick(run_view.tree, Qt.Key.Key_D)
+    assert ids() == [5061, 5062, 5068]
+    run_view.tree.select(annotation(run_view.annotations.rows, 5061).key)
+    qtbot.keyClick(run_view.tree, Qt.Key.Key_D)
+    assert ids() == [5062, 5068]
+    assert run_view.annotations.rows[0].ticks[1] == Tick(HALF)
+    assert run_view.download.text().startswith("Download…  2 annotations")
+    qtbot.keyClick(run_view.tomograms, Qt.Key.Key_Down)
+    assert run_view.tomogram.id == 5062
+    assert ids() == [5062, 5068], "ticks stay with another tomogram"
+    run_view.set_page(run_page(507, "TS_007"))
+    assert ids() == []
+
+
+def test_what_a_run_lacks_is_said(run_view):
+    run_view.set_page(make_run_page(tomograms=[], files=[]))
+    assert run_view.nothing.text() == "This run has no tomogram and no annotations."
+    assert not run_view.open.isVisible()
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"file_size_omezarr": 9_000.0}, "Open · 9 KB"),
+        ({"https_omezarr_dir": None, "https_mrc_file": f"{FILES}/TS_026.mrc"}, "Open · 4.8 KB"),
+        ({"https_omezarr_dir": None}, "No file to open"),
+    ],
+)
+def test_the_button_says_what_it_does_and_costs(run_view, fields, text):
+    tomogram = make_tomogram(**fields)
+    key = LayerKey("tomogram", tomogram.id)
+    run_view.set_page(make_run_page(tomograms=[tomogram], files=[]))
+    assert run_view.open.text() == text
+    assert run_view.open.isEnabled() is text.startswith("Open")
+    run_view.set_shown(Shown(coming={key}))
+    run_view.set_progress(3_100_000, 7_000_000)
+    assert run_view.open.text() == "Stop · 3.1 MB of 7 MB"
+    for is_visible, text_then in ((True, "Shown"), (False, "Show")):
+        run_view.set_shown(Shown({key: Appearance("a", is_visible, None)}))
+        assert run_view.open.text() == text_then
+        assert run_view.open.isEnabled() is not is_visible
+
+
+def test_no_caption_is_markup_and_a_long_one_is_scrolled(qtbot):
+    panel = CaptionPanel()
+    qtbot.addWidget(panel)
+    panel.resize(300, 300)
+    panel.show_captions("<b>title</b>", [Caption("<b>bold</b>"), Caption("second\nline")])
+    assert panel.title.textFormat() == Qt.TextFormat.PlainText
+    assert panel.text.toPlainText() == "<b>bold</b>\n\nsecond\nline"
+    height = panel.text.height()
+    panel.show_captions("long", [Caption("word " * 2000)])
+    assert height < panel.text.height() < 200
+
+
+# rows and layers
+
+
+@pytest.fixture
+def dock(qtbot, viewer_model, memory, demo_pack) -> Iterator[PortalBrowser]:
+    """The dock on the demo, and a layer of the person's own."""
+    viewer_model.add_points(np.zeros((1, 3)), name="my picks")
+    browser = PortalBrowser(viewer_model, memory=memory)
+    qtbot.addWidget(browser)
+    browser.resize(380, 760)
+    browser.show()
+    with qtbot.waitSignal(browser.session.catalogue_changed):
+        browser.use_source(demo_pack)
+    yield browser
+    browser.close_down()
+
+
+@pytest.fixture
+def at_run(qtbot, dock) -> PortalBrowser:
+    """The dock at the page of the run with most annotations, with nothing opened."""
+    go_to(qtbot, dock, CELL_RUN)
+    return dock
+
+
+def go_to(qtbot, dock, run_id: int, **options) -> RunView:
+    with qtbot.waitSignal(dock.navigator.run_arrived):
+        dock.navigator.go_to_run(run_id, **options)
+    return dock.screens.run
+
+
+def settle(qtbot, dock) -> None:
+    qtbot.waitUntil(lambda: not dock.link.coming())
+
+
+def first_that(model: RecordModel, condition: Callable[[AnnotationRow], bool]) -> QModelIndex:
+    """The *Show* tick of the first annotation of a kind."""
+    index = next(index for index in model.indexes() if index.parent().isValid() and condition(model.record_at(index)))
+    return index.siblingAtColumn(SHOW + 1)
+
+
+def state(index: QModelIndex) -> Qt.CheckState:
+    return Qt.CheckState(index.data(Qt.ItemDataRole.CheckStateRole))
+
+
+def toggle(index: QModelIndex) -> LayerKey | None:
+    """Click on a tick; returns what it shows."""
+    model = index.model()
+    model.request_tick(index, SHOW)
+    file = model.record_at(index).shown_file
+    return None if file is None else LayerKey("annotation", file.id)
+
+
+def is_points(row: AnnotationRow) -> bool:
+    return row.fits and row.shown_file is not None and row.shown_file.format == "ndjson"
+
+
+def is_misfit(row: AnnotationRow) -> bool:
+    return not row.fits and row.shown_file is not None
+
+
+def is_text(row: AnnotationRow) -> bool:
+    return row.caption_file is not None
+
+
+def names(viewer, *, only_visible: bool = False) -> list[str]:
+    return [layer.name for layer in viewer.layers if layer.visible or not only_visible]
+
+
+def test_looking_at_a_run_adds_nothing(qtbot, at_run, viewer_model):
+    qtbot.wait(100)
+    assert names(viewer_model) == ["my picks"]
+
+
+def test_opening_a_run_adds_its_default_tomogram_and_what_the_curators_show(qtbot, dock, viewer_model):
+    run = go_to(qtbot, dock, CELL_RUN, opens_layers=True)
+    settle(qtbot, dock)
+    assert dock.link.shown() == {
+        LayerKey("tomogram", run.page.default_tomogram.id),
+        *(LayerKey("annotation", file.id) for file in run.outline.defaults()),
+    }
+    assert "my picks" in names(viewer_model)
+
+
+def test_the_button_opens_and_shows_again_and_stop_leaves_no_half_layer(qtbot, at_run, viewer_model):
+    button = at_run.screens.run.open
+    for _ in range(2):
+        qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    assert button.text().startswith("Open")
+    qtbot.wait(200)
+    assert names(viewer_model) == ["my picks"]
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    assert button.text().startswith("Stop")
+    settle(qtbot, at_run)
+    assert button.text() == "Shown"
+    (image,) = [layer for layer in viewer_model.layers if isinstance(layer, Image)]
+    image.visible = False
+    assert button.text() == "Show"
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    assert image.visible
+    assert len([layer for layer in viewer_model.layers if isinstance(layer, Image)]) == 1
+
+
+def test_another_tomogram_of_the_run_takes_the_place_of_the_first(qtbot, at_run):
+    run = at_run.screens.run
+    first, second = (LayerKey("tomogram", each.id) for each in run.page.tomograms[:2])
+    qtbot.keyClick(run.tomograms, Qt.Key.Key_Return)
+    settle(qtbot, at_run)
+    qtbot.keyClick(run.tomograms, Qt.Key.Key_Down)
+    assert run.open.text().startswith("Open")
+    qtbot.keyClick(run.tomograms, Qt.Key.Key_Return)
+    settle(qtbot, at_run)
+    assert [at_run.link.appearance(key).is_visible for key in (first, second)] == [False, True]
+    qtbot.keyClick(run.tomograms, Qt.Key.Key_Up)
+    assert run.open.text() == "Show"
+    qtbot.mouseClick(run.open, Qt.MouseButton.LeftButton)
+    assert [at_run.link.appearance(key).is_visible for key in (first, second)] == [True, False]
+
+
+def test_space_shows_hides_and_shows_again(qtbot, at_run, viewer_model):
+    run = at_run.screens.run
+    tick = first_that(run.annotations, is_points)
+    run.tree.setCurrentIndex(tick.siblingAtColumn(0))
+    for expected in (ON, OFF, ON):
+        qtbot.keyClick(run.tree, Qt.Key.Key_Space)
+        settle(qtbot, at_run)
+        assert state(tick) == expected
+        assert len(viewer_model.layers) > 1, "hiding keeps the layer"
+        assert (names(viewer_model, only_visible=True) != ["my picks"]) is (expected == ON)
+
+
+def test_a_layer_that_the_person_deletes_unticks_its_row(qtbot, at_run, viewer_model):
+    tick = first_that(at_run.screens.run.annotations, is_points)
+    key = toggle(tick)
+    settle(qtbot, at_run)
+    viewer_model.layers.remove(at_run.link.layers_of(key)[0])
+    qtbot.waitUntil(lambda: state(tick) == OFF)
+    qtbot.waitUntil(lambda: names(viewer_model) == ["my picks"])
+
+
+def test_ticks_stay_when_one_leaves_the_run_and_comes_back(qtbot, at_run):
+    model = at_run.screens.run.annotations
+    toggle(first_that(model, is_points))
+    settle(qtbot, at_run)
+    at_run.navigator.go_up()
+    go_to(qtbot, at_run, CELL_RUN)
+    assert state(first_that(model, is_points)) == ON
+
+
+def test_a_row_shows_the_colour_of_its_layer_and_whether_it_is_hidden(qtbot, at_run):
+    model = at_run.screens.run.annotations
+    index = first_that(model, is_points)
+    key = toggle(index)
+    settle(qtbot, at_run)
+
+    def tick() -> Tick:
+        return model.row_at(index).ticks[SHOW]
+
+    assert tick().color[:3] == pytest.approx(model.row_at(index.parent()).color[:3], abs=0.01)
+    (layer,) = [layer for layer in at_run.link.layers_of(key) if isinstance(layer, Points)]
+    layer.visible = False
+    layer.border_color = "red"
+    assert tick().is_hollow
+    assert tick().color[:3] == pytest.approx(RED[:3], abs=0.01)
+
+
+def test_a_mesh_is_shown_over_its_vesicles_and_repainted(qtbot, at_run):
+    index = first_that(
+        at_run.screens.run.annotations, lambda row: row.shown_file is not None and row.shown_file.format == "glb"
+    )
+    with qtbot.waitSignal(at_run.link.remarked) as told:
+        key = toggle(index)
+    assert "doesn't say its unit" in told.args[1]
+    assert "in 3D" in told.args[1]
+    (layer,) = at_run.link.layers_of(key)
+    assert isinstance(layer, Surface)
+    vesicles = [membrane for membrane in scene_of_run("DEMO_001").recipe.membranes if membrane.name == "vesicle"]
+    x, y, z = (layer.vertices * layer.scale + layer.translate)[:, ::-1].T
+    assert np.min([np.abs(vesicle.distance(x, y, z)) for vesicle in vesicles], axis=0).max() < 1
+    at_run.link.set_color(key, RED)
+    assert at_run.link.appearance(key).color == RED
+
+
+# menus
+
+
+def menu_at(dock, index: QModelIndex) -> dict[str, Callable[[], None]]:
+    """What the menu of an annotation offers, by the words before any number."""
+    dock.screens.run.row_menu_requested.emit(index.model().record_at(index), QPoint(10, 10))
+    menu = QApplication.activePopupWidget()
+    assert isinstance(menu, QMenu)
+    menu.close()
+    return {action.text().partition(" (")[0]: action.trigger for action in menu.actions() if action.text()}
+
+
+def test_the_menu_of_an_annotation_is_the_same_whether_it_is_shown_or_not(qtbot, at_run):
+    index = first_that(at_run.screens.run.annotations, is_points)
+    tools = ["Review…", "Compare with…", "Export…"]
+    menu = menu_at(at_run, index)
+    assert list(menu)[:4] == ["Show", *tools]
+    menu["Show"]()
+    settle(qtbot, at_run)
+    menu = menu_at(at_run, index)
+    assert list(menu)[:4] == ["Hide", *tools]
+    assert "Colour…" in menu
+    menu["Hide"]()
+    assert state(index) == OFF
+    menu_at(at_run, index)["Copy id"]()
+    assert QApplication.clipboard().text() == f"AN-{index.model().record_at(index).annotation.id}"
+
+
+def test_an_annotation_that_is_not_shown_yet_can_be_reviewed_compared_and_exported(
+    qtbot, viewer_in_window, memory, demo_pack
+):
+    browser = PortalBrowser(viewer_in_window, memory=memory)
+    viewer_in_window.window.add_dock_widget(browser)
+    with qtbot.waitSignal(browser.session.catalogue_changed):
+        browser.use_source(demo_pack)
+    go_to(qtbot, browser, CELL_RUN)
+    index = first_that(browser.screens.run.annotations, is_points)
+    key = LayerKey("annotation", index.model().record_at(index).shown_file.id)
+    for item, name in (("Review…", REVIEW), ("Compare with…", COMPARE), ("Export…", EXPORT)):
+        with qtbot.waitSignal(browser.run_layers.dock_requested) as asked:
+            menu_at(browser, index)[item]()
+        assert asked.args == [name, browser.link.layers_of(key)[0]]
+    docks = " ".join(viewer_in_window.window.dock_widgets)
+    assert all(name in docks for name in (REVIEW, COMPARE, EXPORT))
+    browser.close_down()
+
+
+def test_the_menu_paints_a_layer(qtbot, at_run, monkeypatch):
+    monkeypatch.setattr(QColorDialog, "getColor", lambda now, *_: type(now)("red"))
+    index = first_that(at_run.screens.run.annotations, is_points)
+    key = toggle(index)
+    settle(qtbot, at_run)
+    menu_at(at_run, index)["Colour…"]()
+    assert at_run.link.appearance(key).color == pytest.approx(RED, abs=0.01)
+
+
+# what was made on another alignment
+
+
+def box(qtbot, dock) -> QMessageBox:
+    qtbot.waitUntil(lambda: bool(dock.screens.run.findChildren(QMessageBox)))
+    return dock.screens.run.findChildren(QMessageBox)[-1]
+
+
+def answer(qtbot, dock, text: str) -> None:
+    question = box(qtbot, dock)
+    assert "another alignment" in question.text()
+    (button,) = [button for button in question.buttons() if button.text() == text]
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not dock.screens.run.findChildren(QMessageBox))
+
+
+def test_what_does_not_fit_is_shown_only_if_the_person_insists(qtbot, at_run):
+    tick = first_that(at_run.screens.run.annotations, is_misfit)
+    toggle(tick)
+    answer(qtbot, at_run, "Cancel")
+    assert not at_run.link.coming()
+    key = toggle(tick)
+    answer(qtbot, at_run, "Show anyway")
+    settle(qtbot, at_run)
+    assert state(tick) == ON
+    (layer,) = at_run.link.layers_of(key)
+    assert "made on AL-" in layer.name
+    assert layer.metadata[METADATA_KEY]["fit"]["kind"] == "other_alignment"
+
+
+def test_it_leads_to_the_tomogram_that_it_was_made_on(qtbot, at_run):
+    run = at_run.screens.run
+    tick = first_that(run.annotations, is_misfit)
+    row = run.annotations.record_at(tick)
+    menu_at(at_run, tick)["Open the tomogram it was made on"]()
+    settle(qtbot, at_run)
+    assert run.tomogram.alignment_id == row.files[0].alignment_id
+    key = LayerKey("annotation", row.shown_file.id)
+    assert at_run.link.shown() == {LayerKey("tomogram", run.tomogram.id), key}
+    assert at_run.link.layers_of(key)[0].metadata[METADATA_KEY]["fit"]["kind"] == "same"
+    assert title_of(run.annotations.record_at(run.annotations.index_of(row.key))) == row.summary
+
+
+# texts
+
+
+@pytest.mark.parametrize(
+    ("run_id", "words"), [(CELL_RUN, "a cisterna with ribosomes"), (RIBOSOME_RUN, "Ribosomes at random")]
+)
+def test_a_tick_opens_a_text_and_it_closes_by_tick_button_or_key(qtbot, dock, viewer_model, run_id, words):
+    run = go_to(qtbot, dock, run_id)
+    tick = first_that(run.annotations, is_text)
+    for close in (
+        lambda: toggle(tick),
+        lambda: qtbot.mouseClick(run.caption.dismiss, Qt.MouseButton.LeftButton),
+        lambda: qtbot.keyClick(run.caption.text, Qt.Key.Key_Escape),
+    ):
+        toggle(tick)
+        qtbot.waitUntil(run.caption.isVisible)
+        assert words in run.caption.text.toPlainText()
+        assert "text about" in run.caption.title.text()
+        assert state(tick) == ON
+        close()
+        assert not run.caption.isVisible()
+        assert state(tick) == OFF
+    assert names(viewer_model) == ["my picks"], "a text is no layer"
+
+
+# failures
+
+
+@pytest.fixture
+def own_pack(demo_pack, tmp_path) -> Path:
+    """A copy of the demo that a test may break."""
+    return Path(shutil.copytree(demo_pack, tmp_path / "pack"))
+
+
+def test_a_text_that_cannot_be_read_says_so(qtbot, dock, own_pack):
+    portal = open_portal(own_pack)
+    (file,) = [each for each in portal.run_page(CELL_RUN).annotation_files if each.format == "json"]
+    portal.close()
+    (own_pack / "files" / file.https_path.partition("/files/")[2]).write_bytes(b"[]")
+    with qtbot.waitSignal(dock.session.catalogue_changed):
+        dock.use_source(own_pack)
+    run = go_to(qtbot, dock, CELL_RUN)
+    tick = first_that(run.annotations, is_text)
+    toggle(tick)
+    qtbot.waitUntil(lambda: "no file of captions" in dock.screens.notice.text)
+    assert not run.caption.isVisible()
+    assert state(tick) == OFF
+
+
+def test_an_annotation_that_cannot_be_had_says_so_and_can_be_tried_again(qtbot, dock, own_pack):
+    for picks in (own_pack / "files").rglob("*.ndjson"):
+        picks.rename(picks.with_suffix(".gone"))
+    with qtbot.waitSignal(dock.session.catalogue_changed):
+        dock.use_source(own_pack)
+    run = go_to(qtbot, dock, CELL_RUN)
+    tick = first_that(run.annotations, is_points)
+    with qtbot.waitSignal(dock.link.failed):
+        toggle(tick)
+    assert dock.screens.notice.isVisible()
+    assert "Traceback" not in dock.screens.notice.text
+    assert state(tick) == OFF
+    for gone in (own_pack / "files").rglob("*.gone"):
+        gone.rename(gone.with_suffix(".ndjson"))
+    qtbot.mouseClick(dock.screens.notice.action, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: state(tick) == ON)
+
+
+def test_a_failure_goes_with_the_run_whose_layer_it_tells_of(qtbot, at_run):
+    at_run.link.failed.emit(LayerKey("tomogram", at_run.screens.run.page.tomograms[0].id), StreamError("Gone."))
+    assert at_run.screens.notice.text == "Gone."
+    go_to(qtbot, at_run, CELL_RUN)
+    assert at_run.screens.notice.isVisible()  # it is the same run
+    go_to(qtbot, at_run, RIBOSOME_RUN)
+    assert not at_run.screens.notice.isVisible()
+
+
+def test_closing_the_dock_leaves_the_layers(qtbot, at_run, viewer_model):
+    qtbot.mouseClick(at_run.screens.run.open, Qt.MouseButton.LeftButton)
+    settle(qtbot, at_run)
+    n_layers = len(viewer_model.layers)
+    at_run.close()
+    assert len(viewer_model.layers) == n_layers
