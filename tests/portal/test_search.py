@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from napari_cryoet.portal.pages import Catalogue, CatalogueRow, DepositionRow, Freshness, ObjectCount
-from napari_cryoet.portal.search import search_catalogue, search_depositions, split_words
+from napari_cryoet.portal.search import found_first, search_catalogue, search_depositions, split_words
 from napari_cryoet.records import Author
 
 
@@ -101,3 +101,9 @@ def test_depositions_are_found_by_words_of_their_own_and_by_their_datasets(text,
 )
 def test_the_address_of_a_paper_entry_or_person_is_searched_for_as_its_name(text, word):
     assert split_words(f'"Two Words" {text}') == ("Two Words", word)
+
+
+def test_objects_that_are_searched_for_come_first():
+    objects = [ObjectCount(object_name=name, count=1) for name in ("ribosome", "FAS", "Nup–pore", "actin")]
+    assert [each.object_name for each in found_first(objects, "pombe NUP")] == ["Nup–pore", "ribosome", "FAS", "actin"]
+    assert found_first(objects, "") == tuple(objects)

@@ -58,7 +58,7 @@ def test_the_page_says_what_the_deposition_is(qtbot, browser, portal):
     assert header.title.text() == "Picks by <b>deep</b> learning & more"
     assert header.title.textFormat() == Qt.TextFormat.PlainText
     assert header.authors.text() == "Zoë Müller"
-    assert header.facts.text() == "CZCDP-10310 · 1 Jun 2024 · CC0-1.0 · annotations, holograms"
+    assert header.facts.text() == "1 Jun 2024 · CC0-1.0 · annotations, holograms"
     assert header.counts.text() == "adds to 1 dataset · 5 annotations"
     assert portal.questions("deposition_page") == [("deposition_page", 10310)]
     header.details.click()

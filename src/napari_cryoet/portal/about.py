@@ -33,7 +33,7 @@ def about_listed_dataset(dataset_id: int, row: CatalogueRow | None, deposition: 
     return About(
         row.title,
         authors=tuple(author.name for author in row.authors),
-        facts=joined(f"DS-{dataset_id}", short_species(row.organism_name), date_text(row.release_date)),
+        facts=joined(short_species(row.organism_name), date_text(row.release_date)),
         deposition=DepositionTitle(id=deposition.id, title=deposition.title) if deposition is not None else None,
     )
 
@@ -45,7 +45,7 @@ def about_dataset(dataset: Dataset, portal_page: str) -> About:
     return About(
         dataset.title,
         authors=tuple(author.name for author in dataset.authors),
-        facts=joined(f"DS-{dataset.id}", organism, released, licence, size_text(dataset.file_size)),
+        facts=joined(organism, released, size_text(dataset.file_size), licence),
         deposition=dataset.deposition,
         description=describe_dataset(dataset),
         portal_page=portal_page,
@@ -61,7 +61,7 @@ def about_listed_deposition(deposition_id: int, row: DepositionRow | None) -> Ab
     return About(
         row.title,
         authors=tuple(author.name for author in row.authors),
-        facts=joined(f"CZCDP-{deposition_id}", date_text(row.release_date), kinds_text(row.kinds)),
+        facts=joined(date_text(row.release_date), kinds_text(row.kinds)),
         picture_url=row.key_photo_thumbnail_url,
     )
 
@@ -74,7 +74,7 @@ def about_deposition(page: DepositionPage, portal_page: str) -> About:
     return About(
         deposition.title,
         authors=tuple(author.name for author in deposition.authors),
-        facts=joined(f"CZCDP-{deposition.id}", released, licence, kinds),
+        facts=joined(released, licence, kinds),
         counts=_counts_text(page),
         description=describe_deposition(page),
         portal_page=portal_page,
@@ -128,7 +128,7 @@ def describe_deposition(page: DepositionPage) -> str:
 
 
 def _described(description: str, facts: Sequence[tuple[str, str]]) -> str:
-    return "\n\n".join([description, *(f"{name}: {text}" for name, text in facts if text)])
+    return "\n".join([description, "", *(f"{name}: {text}" for name, text in facts if text)])
 
 
 def _counts_text(page: DepositionPage) -> str:

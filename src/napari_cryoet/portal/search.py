@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import msgspec
 
 from napari_cryoet.portal.links import AROUND
-from napari_cryoet.portal.pages import Catalogue, CatalogueRow, DepositionRow
+from napari_cryoet.portal.pages import Catalogue, CatalogueRow, DepositionRow, ObjectCount
 
 T = TypeVar("T", CatalogueRow, DepositionRow)
 
@@ -50,6 +50,12 @@ def rows_with(catalogue: Catalogue, words: Sequence[str]) -> tuple[CatalogueRow,
         if _has_all(words, (row, sample, f"DS-{row.id}", f"CZCDP-{row.deposition_id}")):
             found.append(row)
     return tuple(found)
+
+
+def found_first(objects: Sequence[ObjectCount], text: str) -> tuple[ObjectCount, ...]:
+    """Objects in their order, but first those that a word of a search names."""
+    words = [_simplified(word) for word in split_words(text)]
+    return tuple(sorted(objects, key=lambda found: all(word not in _simplified(found.object_name) for word in words)))
 
 
 def split_words(text: str) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.portal.pages import CatalogueRow, DepositionRow, objects_text
+from napari_cryoet.portal.search import found_first
 from napari_cryoet.wording import count_text, date_text, joined, kinds_text, names_text, plain, reported, short_species
 
 R = TypeVar("R", CatalogueRow, DepositionRow)
@@ -35,7 +36,7 @@ class CataloguePage(QWidget, Generic[R]):
     sorts
         The orders that are offered by name; the first is used at the beginning.
     row_of
-        Makes the row of a record.
+        Makes the row of a record that a search found; it names the objects that were searched for.
     """
 
     opened = Signal(object)  # the record of a row
@@ -49,20 +50,21 @@ class CataloguePage(QWidget, Generic[R]):
         noun: str,
         *,
         sorts: Mapping[str, Callable[[R], Any]],
-        row_of: Callable[[R], Row],
+        row_of: Callable[[R, str], Row],
     ) -> None:
         super().__init__()
         self._noun = noun
         self._sorts: Mapping[str, Callable[[R], Any]] = sorts
-        self._row_of: Callable[[R], Row] = row_of
+        self._row_of: Callable[[R, str], Row] = row_of
         self._found: Sequence[R] = ()
+        self._search = ""
         self.count = ElidedLabel()
         self.count.setObjectName("dimText")
         self.sort = QComboBox()
         self.sort.addItems(list(sorts))
         self.sort.setAccessibleName(f"Order of the {noun}s")
         self.sort.setToolTip(f"Order of the {noun}s")
-        self.sort.currentTextChanged.connect(self._on_sort)
+        self.sort.currentTextChanged.connect(lambda _name: self._list())
         self.model = RecordModel(thumbnails, parent=self)
         self.view = RecordView(theme, self.model, f"{noun.capitalize()}s", uniform=True)
         self.view.opened.connect(self.opened)
@@ -85,7 +87,7 @@ class CataloguePage(QWidget, Generic[R]):
         elsewhere
             Offered if the search found nothing here.
         """
-        self._found = found
+        self._found, self._search = found, search
         self._list()
         of_all = count_text(total, self._noun)
         self.count.setText(of_all if len(found) == total else f"{len(found):,} of {of_all}")
@@ -102,7 +104,7 @@ class CataloguePage(QWidget, Generic[R]):
 
     def clear(self) -> None:
         """List nothing, until another source has answered."""
-        self._found = ()
+        self._found, self._search = (), ""
         self._list()
         self.count.setText("")
 
@@ -128,10 +130,7 @@ class CataloguePage(QWidget, Generic[R]):
 
     def _list(self) -> None:
         found = sorted(self._found, key=self._sorts[self.sort.currentText()])
-        self.model.set_rows([self._row_of(record) for record in found])
-
-    def _on_sort(self, _name: str) -> None:
-        self._list()
+        self.model.set_rows([self._row_of(record, self._search) for record in found])
 
 
 def dataset_list(theme: Theme, thumbnails: Thumbnails) -> CataloguePage[CatalogueRow]:
@@ -186,17 +185,18 @@ _DEPOSITION_SORTS: Final[Mapping[str, Callable[[DepositionRow], Any]]] = {
 }
 
 
-def dataset_row(dataset: CatalogueRow) -> Row:
+def dataset_row(dataset: CatalogueRow, search: str) -> Row:
     """A dataset in the list of all datasets."""
     runs = count_text(dataset.run_count, "run")
     annotations = count_text(dataset.annotation_count, "annotation") if dataset.annotation_count else ""
     head = (f"DS-{dataset.id}", short_species(dataset.organism_name), runs)
-    objects = tuple(objects_text(dataset.objects, limit) for limit in (4, 3, 2, 1))
+    named = found_first(dataset.objects, search)
+    objects = tuple(objects_text(named, limit) for limit in (4, 3, 2, 1))
     about = (
         dataset.title,
         joined(f"DS-{dataset.id}", date_text(dataset.release_date)),
         joined(reported(dataset.organism_name), runs, annotations),
-        objects_text(dataset.objects, OBJECTS_IN_TOOLTIP),
+        objects_text(named, OBJECTS_IN_TOOLTIP),
     )
     return Row(
         record=dataset,
@@ -210,20 +210,21 @@ def dataset_row(dataset: CatalogueRow) -> Row:
     )
 
 
-def deposition_row(deposition: DepositionRow) -> Row:
+def deposition_row(deposition: DepositionRow, search: str) -> Row:
     """A deposition in the list of all depositions."""
     brought, enriched = len(deposition.dataset_ids), len(deposition.enriched_dataset_ids)
     added = f"adds to {count_text(enriched, 'other dataset' if brought else 'dataset')}" if enriched else ""
     facts = joined(f"CZCDP-{deposition.id}", count_text(brought, "dataset") if brought else "", added)
     count = deposition.annotation_count
     annotations = count_text(count, "annotation") if count else "no annotations"
-    contents = tuple(joined(annotations, objects_text(deposition.objects, limit)) for limit in (3, 2, 1))
+    named = found_first(deposition.objects, search)
+    contents = tuple(joined(annotations, objects_text(named, limit)) for limit in (3, 2, 1))
     about = (
         deposition.title,
         names_text([author.name for author in deposition.authors], limit=8),
         joined(facts, date_text(deposition.release_date)),
         kinds_text(deposition.kinds),
-        objects_text(deposition.objects, OBJECTS_IN_TOOLTIP),
+        objects_text(named, OBJECTS_IN_TOOLTIP),
     )
     return Row(
         record=deposition,
