@@ -183,6 +183,7 @@ def review(stage: Stage) -> Picture.Image:
     (picks,) = stage.show(MATCHED)
     stage.viewer.layers.selection.active = picks
     dock = stage.dock("Review picks")
+    until(lambda: dock.review is not None)
     dock.controls.oriented.setChecked(True)
     dock.controls.order.setCurrentIndex(dock.controls.order.findData("density"))
     until(lambda: "density" in dock.review.columns and dock.feed.n_waiting == 0)
@@ -190,7 +191,7 @@ def review(stage: Stage) -> Picture.Image:
     dock.sheet.setFocus()
     for letter in "KKXKKKXKKKXKKX":
         key = {"K": Qt.Key.Key_K, "X": Qt.Key.Key_X}[letter]
-        QTest.keyClick(dock.sheet, key, Qt.KeyboardModifier.ShiftModifier)
+        QTest.keyClick(dock.sheet, key)
         QTest.qWait(50)
     dock.average.switch.setChecked(True)
     until(lambda: dock.average.count == dock.review.counts.kept and dock.feed.n_waiting == 0)

@@ -55,15 +55,14 @@ def test_picks_are_judged_exported_compared_and_checked_by_keys_alone(
     # judge them: one, and a range; a step is taken back and taken again; the viewer flies along
     review = keys.open_dock("Review picks")
     if review.layer is not ticked:
-        keys.tab_to(review.controls.points, back=True)
-        keys.choose(review.controls.points, ticked.name)
+        keys.tab_to(review.points, back=True)
+        keys.choose(review.points, ticked.name)
         assert review.layer is ticked
         keys.tab_to(review.sheet)
     keys.until(lambda: review.feed.crop(0) is not None)
     assert has_keys(review.sheet)
     kept = {review.model.row_at(0)}
-    press(Qt.Key.Key_K)
-    press(Qt.Key.Key_Right)
+    press(Qt.Key.Key_K)  # and on to the next
     press(Qt.Key.Key_Return)
     spot = ticked.data_to_world(ticked.data[review.model.row_at(1)])
     assert viewer.dims.point[0] == pytest.approx(spot[0], abs=ticked.scale[0])
@@ -73,12 +72,14 @@ def test_picks_are_judged_exported_compared_and_checked_by_keys_alone(
     assert (review.review.counts.kept, review.review.counts.rejected) == (1, 3)
     press(Qt.Key.Key_Z, CONTROL)
     assert (review.review.counts.kept, review.review.counts.rejected) == (1, 0)
-    assert review.status.label.text() == "Undone: 3 picks are undecided again."
+    assert review.status.text() == "Undone: 3 picks are undecided again."
     press(Qt.Key.Key_Z, CONTROL | SHIFT)
     assert (review.review.counts.kept, review.review.counts.rejected) == (1, 3)
 
     # in another order and of a part of them, more are kept
-    keys.tab_to(review.controls.order, back=True)
+    keys.tab_to(review.gear, back=True)
+    press(Qt.Key.Key_Return)
+    keys.tab_to(review.controls.order)
     keys.choose(review.controls.order, "edge, nm")
     keys.tab_to(review.controls.direction)
     press(Qt.Key.Key_Return)

@@ -3,7 +3,7 @@ import threading
 import numpy as np
 import pytest
 
-from napari_cryoet._qt.review.crop_feed import IN_FLIGHT, CropFeed
+from napari_cryoet._qt.review.crops import IN_FLIGHT, CropFeed
 from napari_cryoet.exceptions import StoppedError, StreamError
 from napari_cryoet.review.crops import CropReader, Frame, Volume
 
@@ -92,7 +92,7 @@ class OneByOne(Gated):
 
 @pytest.fixture
 def slow(tasks, monkeypatch):
-    monkeypatch.setattr("napari_cryoet._qt.review.crop_feed._TOLD_EVERY_S", 0)
+    monkeypatch.setattr("napari_cryoet._qt.review.crops._REPORT_EVERY_S", 0)
     volume = OneByOne()
     feed = CropFeed(tasks)
     feed.use(reader_of(volume, [[10, 10, 10 * i] for i in range(200)]), FRAME)

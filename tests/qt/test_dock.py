@@ -12,7 +12,7 @@ from keyboard import CONTROL, SHIFT, click, controls_by_tab, has_keys, marks_of_
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.compare import compare_dock
 from napari_cryoet._qt.layers.manager import add_layers
-from napari_cryoet._qt.review.review_dock import ReviewDock
+from napari_cryoet._qt.review.dock import ReviewDock
 from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.layers.specs import METADATA_KEY, points_spec
 from napari_cryoet.picks import Picks
@@ -75,6 +75,7 @@ def choose(viewer, qtbot):
         next(action for action in actions if action.text() == f"{name} (CryoET Data Portal)").trigger()
         dock = viewer.window.dock_widgets[f"{name} (CryoET Data Portal)"]
         qtbot.waitUntil(lambda: is_at_rest(dock) and (not dock.isVisible() or has_keys(dock)))
+        qtbot.waitUntil(lambda: not isinstance(dock, ReviewDock) or dock.review is not None)
         return dock
 
     return choose
@@ -151,23 +152,11 @@ def test_a_dock_that_opens_with_its_window_leaves_the_keys_to_the_viewer(make_na
 def test_verdicts_by_mouse_leave_the_keys_in_the_sheet(choose):
     dock = choose("Review picks")
     assert isinstance(dock, ReviewDock)
-    click(dock.verdicts.buttons[Verdict.KEPT])
+    click(dock.verdicts[Verdict.KEPT])
     assert dock.review.counts.kept == 1
     assert has_keys(dock.sheet)
     press(Qt.Key.Key_Z, CONTROL)
     assert dock.review.counts.kept == 0
-
-
-def test_picks_are_judged_by_keys_wherever_in_the_dock_the_keys_are(choose):
-    dock = choose("Review picks")
-    press(Qt.Key.Key_K)
-    click(dock.results.kept)
-    assert has_keys(dock.results.kept)
-    press(Qt.Key.Key_X)
-    assert (dock.review.counts.kept, dock.review.counts.rejected) == (0, 1)
-    assert has_keys(dock), "the button is disabled now, and the keys stay in the dock"
-    press(Qt.Key.Key_Z, CONTROL)
-    assert dock.review.counts.kept == 1
 
 
 @pytest.mark.parametrize("key", [Qt.Key.Key_Delete, Qt.Key.Key_A])
@@ -227,12 +216,3 @@ def test_the_command_palette_runs_no_command_that_needs_a_path(viewer, qtbot):
     qtbot.keyClicks(QApplication.focusWidget(), "Open cryo-ET volumes, annotations and packs")
     press(Qt.Key.Key_Return)  # would raise
     press(Qt.Key.Key_Escape)
-
-
-def test_keys_that_are_typed_into_the_filter_judge_nothing(choose):
-    dock = choose("Review picks")
-    click(dock.controls.filter)
-    for key in (Qt.Key.Key_X, Qt.Key.Key_K, Qt.Key.Key_U):
-        press(key)
-    press(Qt.Key.Key_Z, CONTROL)
-    assert dock.review.counts.judged == 0

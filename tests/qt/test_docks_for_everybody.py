@@ -12,7 +12,7 @@ from napari_cryoet._qt.check.check_dock import CheckDock
 from napari_cryoet._qt.compare.compare_dock import CompareDock
 from napari_cryoet._qt.files.export_form import ExportPicks
 from napari_cryoet._qt.layers.manager import add_layers
-from napari_cryoet._qt.review.review_dock import ReviewDock
+from napari_cryoet._qt.review.dock import ReviewDock
 from qt.cut_texts import cut_texts
 
 CONTROLS = (QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit)

@@ -45,13 +45,14 @@ def test_the_review_says_which_layer_it_reviews(viewer):
     _, dock = viewer.window.add_plugin_dock_widget("napari-cryoet", "Review picks")
 
     assert dock.layer is viewer.layers["picks"]
-    assert dock.controls.points.currentText() == "picks"
-    assert dock.controls.image.currentText() == "tomogram"
+    assert dock.points.currentText() == "picks"
+    assert dock.image.currentText() == "tomogram"
 
 
 def test_what_a_review_keeps_can_be_chosen_for_export(viewer, qtbot):
     _, review = viewer.window.add_plugin_dock_widget("napari-cryoet", "Review picks")
     _, form = viewer.window.add_plugin_dock_widget("napari-cryoet", "Export picks")
+    qtbot.waitUntil(lambda: review.review is not None)
     review.sheet.go_to(1)
     qtbot.keyClick(review.sheet, Qt.Key.Key_K)
     form.which.value = "kept"

@@ -62,11 +62,9 @@ def test_the_real_picks_are_judged_exported_compared_and_checked_by_keys(qtbot, 
     # judged, and found again once the dock opens anew
     review = keys.open_dock("Review picks")
     keys.until(lambda: review.feed.crop(0) is not None)
-    press(Qt.Key.Key_K)
-    press(Qt.Key.Key_Right)
+    press(Qt.Key.Key_K)  # and on to the next
     press(Qt.Key.Key_Right, SHIFT)
     press(Qt.Key.Key_X)
-    press(Qt.Key.Key_Space)
     press(Qt.Key.Key_K)
     assert (review.review.counts.kept, review.review.counts.rejected) == (2, 2)
     press(Qt.Key.Key_Z, CONTROL)
@@ -75,6 +73,7 @@ def test_the_real_picks_are_judged_exported_compared_and_checked_by_keys(qtbot, 
     viewer.window.remove_dock_widget(review)
     review.close()
     review = keys.open_dock("Review picks")
+    keys.until(lambda: review.review is not None)
     assert (review.review.counts.kept, review.review.counts.rejected) == (2, 2)
     assert "Resumed 4 decisions" in review.review.remark
 

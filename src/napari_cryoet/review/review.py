@@ -34,7 +34,7 @@ class Review:
     picks, decisions
         As they are now. Decisions about picks that were deleted since stay.
     rows
-        The picks that are looked at, as row numbers, in order.
+        The picks that are looked at, as row numbers, in order. They stay when verdicts change, until `look_at`.
     sort_values, n_unsorted
         What all picks are sorted by, None in file order; and how many have no such value and come last.
     remark
@@ -54,6 +54,7 @@ class Review:
         self._unsaved: list[Decision | Mapping[str, Any]] = []
         self._saving = threading.Lock()
         self.order, self.filter_text = Order(), ""
+        self.shown_verdict: Verdict | None = None
         self.rows, self.n_unsorted = np.arange(len(picks)), 0
         self.sort_values: NDArray[Any] | None = None
         self._measured: dict[str, NDArray[Any]] = {}
@@ -140,8 +141,8 @@ class Review:
 
     # what is looked at
 
-    def look_at(self, order: Order, filter_text: str) -> None:
-        """Sort and filter.
+    def look_at(self, order: Order, filter_text: str, verdict: Verdict | None = None) -> None:
+        """Sort and filter; with a verdict, show only the picks that have it now.
 
         Raises
         ------
@@ -149,7 +150,10 @@ class Review:
             If the filter isn't understood, or there is no such column; all stays as it was.
         """
         columns = self.columns
-        rows, n_unsorted = np.flatnonzero(matching(filter_text, columns)), 0
+        shown, n_unsorted = matching(filter_text, columns), 0
+        if verdict is not None:
+            shown = shown & (self.decisions.codes(self.ids) == verdict)
+        rows = np.flatnonzero(shown)
         values = columns.get(order.column)
         if values is not None:
             sorting, n_unsorted = sorted_rows(values[rows], is_descending=order.is_descending)
@@ -158,6 +162,7 @@ class Review:
             rows = rows[::-1]
         self.rows, self.n_unsorted, self.sort_values = rows, n_unsorted, values
         self.order, self.filter_text = replace(order, column=order.column if values is not None else ""), filter_text
+        self.shown_verdict = verdict
 
     def set_measured(self, columns: Mapping[str, ArrayLike]) -> None:
         """Let picks be sorted and filtered by something that was measured: one value a pick."""
@@ -172,9 +177,9 @@ class Review:
         self.picks = picks
         self._measured.clear()
         try:
-            self.look_at(self.order, self.filter_text)
+            self.look_at(self.order, self.filter_text, self.shown_verdict)
         except FormatError:  # it names a column that is gone
-            self.look_at(self.order, "")
+            self.look_at(self.order, "", self.shown_verdict)
 
     # keeping it
 

@@ -95,6 +95,10 @@ class ExportPicks(Dock):
         """Where to."""
         return Path(str(self.path.value)).expanduser()
 
+    def offer_kept(self, layer: Points) -> None:
+        """Choose what a review kept of a layer's picks."""
+        self.layer.value, self.which.value = layer, "kept"
+
     def chosen_picks(self) -> Picks | None:
         """What would be written; None where there is nothing to write."""
         layer = self.layer.value

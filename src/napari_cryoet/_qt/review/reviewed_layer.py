@@ -1,129 +1,251 @@
-"""A Points layer as it is reviewed: which picks it shows, which of them are dim, and where they are."""
+"""The Points layer that is reviewed, in the viewer: its picks, faint rejected ones, flying, and a mark on one pick."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Points, Vectors
+from napari.components.overlays import ZoomOverlay
+from napari.layers import Layer, Points
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_cryoet._qt.layers.dimming import Dimming, dimmings_of
 from napari_cryoet._qt.picks.layer_picks import link_of
-from napari_cryoet._qt.picks.orientations import points_of
-from napari_cryoet._qt.review.flying import fly_to, place_in
-from napari_cryoet._qt.widgets.timers import single_shot
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.layers.specs import PICK_ID
 from napari_cryoet.picks import Picks
+
+#: What is left of the opacity of a rejected pick.
+FAINT: Final = 0.2
+_ROUNDING: Final = 1e-6
+_MARK_DIAMETERS: Final = 1.5  # of the particle, along a side of the mark
+_LEAST_MARK_PX: Final = 20
+_MARK_LINES: Final = 4  # napari draws lines one pixel wide
 
 
 class ReviewedLayer(QObject):
-    """Follows a layer, and the arrows that go with it, until it is closed; then they look as they did before.
+    """Follows a layer until it is closed; then the layer looks as it did before.
+
+    Arrows take the colours of their points, so they become faint with them.
+
+    Attributes
+    ----------
+    picks
+        What the layer shows now, in its order.
 
     Raises
     ------
     CryoETError
         If its points are no picks.
-
-    Attributes
-    ----------
-    picks
-        What the layer shows now, in its order; a pick keeps its id wherever its row goes.
     """
 
-    changed = Signal()  # the picks are others now
-    obstacle_changed = Signal()  # ask `obstacle`
-    selected = Signal(object)  # the rows that a person selected in the viewer
+    changed = Signal()  # other picks
+    selected = Signal(object)  # rows that were selected in the viewer
 
     def __init__(self, viewer: ViewerModel, layer: Points, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.layer = layer
         try:
-            self._link = link_of(layer)
-        except ValueError as error:  # as points that are nowhere
+            self.link = link_of(layer)
+        except ValueError as error:  # such as positions that aren't numbers
             raise CryoETError(f"The points of {layer.name} can't be reviewed: {error}.") from error
-        self.picks: Picks = self._link.picks
+        self.picks: Picks = self.link.picks
         self._viewer = viewer
-        self._dimmed = np.empty(0, np.int64)
-        self._points = dimmings_of(layer)
-        self._arrows: dict[Vectors, list[Dimming]] = {}
+        self._mark = PickMark(viewer, layer)
         self._is_ours = False
-        self._recolor_soon = single_shot(self, 0, self._recolor)
-        self._link.changed.connect(self._on_edited)
-        self._link.obstacle_changed.connect(self.obstacle_changed)
+        self._rejected = np.empty(0, np.int64)
+        self._fading = {name: _Fading() for name in ("face_color", "border_color")}
+        self._fade_soon = QTimer(self)
+        self._fade_soon.setSingleShot(True)
+        self._fade_soon.timeout.connect(self._fade)
+        self.link.changed.connect(self._on_edited)
         self._events = [
             (layer.events.face_color, self._on_color),
             (layer.events.border_color, self._on_color),
             (layer.selected_data.events.items_changed, self._on_selection),
-            (viewer.layers.events.inserted, self._on_color),
         ]
         for event, slot in self._events:
             event.connect(slot)
 
     def close(self) -> None:
-        """Follow the layer no more, and let it look as it did."""
-        self._recolor_soon.stop()
-        self._link.changed.disconnect(self._on_edited)
-        self._link.obstacle_changed.disconnect(self.obstacle_changed)
+        """Stop following the layer, and let it look as before."""
+        self._fade_soon.stop()
+        self._mark.close()
+        self.link.use_review(None)
+        self.link.changed.disconnect(self._on_edited)
         for event, slot in self._events:
             event.disconnect(slot)
-        self.dim(np.empty(0, np.int64))
+        self.fade(np.empty(0, np.int64))
 
-    @property
-    def obstacle(self) -> str:
-        """Why what the layer shows just now can't be picks, while `picks` are those of before; empty where it can."""
-        return self._link.obstacle
+    def fade(self, ids: NDArray[np.int64]) -> None:
+        """Draw these picks faintly, and no others."""
+        if not np.array_equal(ids, self._rejected):
+            self._rejected = ids
+            self._fade()
 
-    def dim(self, ids: NDArray[np.int64]) -> None:
-        """Draw some picks faintly, their arrows too, and no others."""
-        if not np.array_equal(ids, self._dimmed):
-            self._dimmed = ids
-            self._recolor()
-
-    def select(self, rows: Iterable[int]) -> None:
-        """Select picks in the layer."""
+    def fly_to(self, row: int) -> None:
+        """Show a pick in the middle of the canvas, in its plane, and select it."""
+        if row >= len(self.picks):
+            return
+        self.mark(row)
+        fly_to(self._viewer, place_in(self._viewer, self.layer, self.picks.points_zyx[row]))
         self._is_ours = True
         try:
-            self.layer.selected_data = {int(row) for row in rows}
+            self.layer.selected_data = {int(row)}
         finally:
             self._is_ours = False
 
-    def fly_to(self, row: int) -> None:
-        """Show a pick in the middle of the canvas, in its plane."""
-        if row < len(self.picks):
-            fly_to(self._viewer, place_in(self._viewer, self.layer, self.picks.points_zyx[row]))
+    def mark(self, row: int | None) -> None:
+        """Mark a pick in the canvas, or none."""
+        self._mark.show(None if row is None or row >= len(self.picks) else self.picks.points_zyx[row])
 
     def _on_edited(self) -> None:
         """Colours have moved with their points."""
-        self.picks = self._link.picks
-        self._recolor()
+        self.picks = self.link.picks
+        self._fade()
         self.changed.emit()
 
     def _on_color(self, _event: Any = None) -> None:
         if not self._is_ours:
-            self._recolor_soon.start()
+            self._fade_soon.start()
 
     def _on_selection(self, _added: object = None, _removed: object = None) -> None:
-        if not self._is_ours and not self._link.is_writing:
+        if not self._is_ours and not self.link.is_writing:
             self.selected.emit(sorted(map(int, self.layer.selected_data)))
 
-    def _recolor(self) -> None:
-        """Dim what is to be dim, in the colours that there are now."""
-        self._arrows = {
-            layer: self._arrows.get(layer) or dimmings_of(layer)
-            for layer in self._viewer.layers
-            if isinstance(layer, Vectors) and PICK_ID in layer.features and points_of(layer) is self.layer
-        }
+    def _fade(self) -> None:
         self._is_ours = True
         try:
-            for part in self._points:
-                part.show(self.picks.ids, self._dimmed)
-            for arrows, parts in self._arrows.items():
-                for part in parts:
-                    part.show(np.asarray(arrows.features[PICK_ID], dtype=np.int64), self._dimmed)
+            for name, fading in self._fading.items():
+                fading.show(getattr(self.layer, name), self.picks.ids, self._rejected)
+            self.layer.events.border_color()  # draws the faces too
         finally:
             self._is_ours = False
+
+
+class _Fading:
+    """The opacities that some points had before they became faint."""
+
+    def __init__(self) -> None:
+        self._ids = np.empty(0, dtype=np.int64)  # sorted
+        self._opacities = np.empty(0)
+
+    def show(self, colors: NDArray[np.float64], ids: NDArray[np.int64], faint: NDArray[np.int64]) -> None:
+        """Make some picks faint, and give the others their opacity back unless it was changed meanwhile."""
+        if len(colors) != len(ids):
+            return  # the layer is being edited; a signal follows
+        opacities = colors[:, 3]
+        rows = np.flatnonzero(np.isin(ids, self._ids))
+        before = self._opacities[np.searchsorted(self._ids, ids[rows])]
+        is_unchanged = np.abs(opacities[rows] - before * FAINT) <= _ROUNDING
+        opacities[rows[is_unchanged]] = before[is_unchanged]
+        rows = np.flatnonzero(np.isin(ids, faint))
+        is_gone = ~np.isin(self._ids, ids)  # such a pick may come back
+        known = np.concatenate([ids[rows], self._ids[is_gone]])
+        before = np.concatenate([opacities[rows], self._opacities[is_gone]])
+        order = np.argsort(known)
+        self._ids, self._opacities = known[order], before[order]
+        opacities[rows] *= FAINT
+
+
+class PickMark:
+    """A box around one pick, drawn over the canvas. It is no layer, so the layer list stays as it is."""
+
+    def __init__(self, viewer: ViewerModel, layer: Points) -> None:
+        self._viewer, self._layer = viewer, layer
+        self._point_zyx: NDArray[np.float64] | None = None
+        self._boxes = {f"_review_mark_{n}": ZoomOverlay(box=False) for n in range(_MARK_LINES)}
+        viewer.canvas.overlays.update(self._boxes)
+        camera, dims = viewer.scene.camera.events, viewer.dims.events
+        self._events = [
+            *(camera.center, camera.zoom, camera.angles, camera.orientation, viewer.canvas.events.size),
+            *(dims.point, dims.ndisplay, dims.order, layer.events.visible, layer.events.size, layer.events.units),
+            *(layer.events.scale, layer.events.translate),
+        ]
+        for event in self._events:
+            event.connect(self._draw)
+
+    def close(self) -> None:
+        """Remove it."""
+        for event in self._events:
+            event.disconnect(self._draw)
+        for key in self._boxes:
+            self._viewer.canvas.overlays.pop(key, None)
+
+    def show(self, point_zyx: NDArray[np.float64] | None) -> None:
+        """Mark a place of the layer, or none."""
+        self._point_zyx = point_zyx
+        self._draw()
+
+    def _draw(self, _event: Any = None) -> None:
+        place = self._place_px()
+        for number, box in enumerate(self._boxes.values()):
+            if place is not None:
+                (down, right), reach = place[0], place[1] + number
+                box.position = ((down - reach, right - reach), (down + reach, right + reach))
+            box.visible = place is not None
+
+    def _place_px(self) -> tuple[tuple[float, float], float] | None:
+        """The middle of the box and half of its side in the canvas; None where the pick isn't seen."""
+        viewer, layer, point = self._viewer, self._layer, self._point_zyx
+        if point is None or not layer.visible or viewer.canvas.grid.enabled:
+            return None
+        center = np.array(place_in(viewer, layer, point))
+        size = float(np.median(layer.size)) if len(layer.size) else 1.0
+        radius = np.abs(np.array(place_in(viewer, layer, point + size / 2)) - center).max()
+        dims, camera = viewer.dims, viewer.scene.camera
+        first = dims.ndim - len(center)
+        hidden = [axis for axis in dims.not_displayed if axis >= first]
+        if any(abs(dims.point[axis] - center[axis - first]) > radius for axis in hidden):
+            return None
+        displayed = [axis - first for axis in dims.displayed]
+        if min(displayed) < 0:
+            return None
+        offset = center[displayed] - np.array(camera.center[-len(displayed) :])
+        if len(displayed) == 2:
+            vertical, horizontal = camera.orientation2d
+            down = offset[0] if vertical == "down" else -offset[0]
+            right = offset[1] if horizontal == "right" else -offset[1]
+        else:
+            up = np.array(camera.up_direction)
+            to_right = np.cross(camera.view_direction, up) * (1 if camera.handedness == "right" else -1)
+            down, right = -offset @ up, offset @ to_right
+        height, width = viewer.canvas.size
+        middle = (height / 2 + down * camera.zoom, width / 2 + right * camera.zoom)
+        return middle, max(radius * _MARK_DIAMETERS * camera.zoom, _LEAST_MARK_PX / 2)
+
+
+def place_in(viewer: ViewerModel, layer: Layer, data: Sequence[float] | NDArray[np.float64]) -> list[float]:
+    """Where a place of a layer's data is in a viewer's world, whose units may be others than the layer's."""
+    world = [float(part) for part in layer.data_to_world(data)]
+    units = viewer.layers.units
+    if not units:
+        return world
+    pairs = zip(layer.units, units[-len(world) :], strict=True)
+    return [part * _factor(own, theirs) for part, (own, theirs) in zip(world, pairs, strict=True)]
+
+
+def _factor(own: Any, theirs: Any) -> float:
+    return float((1 * own).to(theirs).magnitude) if own.is_compatible_with(theirs) else 1.0
+
+
+def fly_to(viewer: ViewerModel, world: Sequence[float]) -> None:
+    """Show a place, in world coordinates of the viewer's last axes, in the middle of the canvas at the same zoom.
+
+    In 2D all sliders go there, also those along the plane, so that views of other planes follow.
+    """
+    dims = viewer.dims
+    first = dims.ndim - len(world)
+    point = [*dims.point[:first], *map(float, world)]
+    axes = range(first, dims.ndim)
+    if any(axis >= first for axis in dims.not_displayed):
+        dims.set_current_step(axes, [_step_at(dims, axis, point[axis]) for axis in axes])
+    center = [point[axis] for axis in dims.displayed]
+    viewer.scene.camera.center = (*(0.0,) * (3 - len(center)), *center)
+
+
+def _step_at(dims: Any, axis: int, place: float) -> int:
+    """The nearest step: between two steps, napari would slice all layers twice."""
+    start, _, step = dims.range[axis]
+    return int(min(max(round((place - start) / step), 0), dims.nsteps[axis] - 1))

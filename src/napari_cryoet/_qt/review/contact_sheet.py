@@ -1,0 +1,446 @@
+"""The contact sheet: the crops of a review side by side, with frames and letters for verdicts, and keys that judge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import chain
+from operator import is_
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import (
+    QEvent,
+    QItemSelection,
+    QItemSelectionModel,
+    QModelIndex,
+    QObject,
+    QRect,
+    QRectF,
+    QSize,
+    QStringListModel,
+    Qt,
+    QTimer,
+    Signal,
+)
+from qtpy.QtGui import QBrush, QColor, QFont, QKeyEvent, QPainter, QPen, QPixmap, QRegion, QResizeEvent
+from qtpy.QtWidgets import QAbstractItemView, QListView, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
+
+from napari_cryoet._qt.review.crops import CropFeed
+from napari_cryoet._qt.widgets.labels import plain_tooltip
+from napari_cryoet._qt.widgets.theme import KEPT_COLOR, REJECTED_COLOR, Colors, Theme
+from napari_cryoet.picks import Picks
+from napari_cryoet.review.decisions import Verdict
+from napari_cryoet.review.review import VERDICT, Review
+
+SMALLEST_PX: Final = 60
+LARGEST_PX: Final = 240
+_COLORS: Final = {Verdict.KEPT: KEPT_COLOR, Verdict.REJECTED: REJECTED_COLOR}
+_CARD, _PICTURE = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.DecorationRole
+_GAP_PX: Final = 4
+_FRAME_PX: Final = 3
+_BADGE_PX: Final = 16
+_CAPTION_PX: Final = 15
+_VEIL_OPACITY: Final = 0.5  # over rejected crops
+_LOOK_MS: Final = 30
+_MOST_SELECTED: Final = 500  # Qt compares each with every other
+_VERDICT_KEYS: Final = {Qt.Key.Key_K: Verdict.KEPT, Qt.Key.Key_X: Verdict.REJECTED, Qt.Key.Key_U: Verdict.UNDECIDED}
+_STEP_KEYS: Final = {Qt.Key.Key_N: 1, Qt.Key.Key_P: -1}
+_SHEET_KEYS: Final = (Qt.Key.Key_Space, Qt.Key.Key_Return, Qt.Key.Key_Enter)
+_SHIFT, _CONTROL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
+
+
+def number_of(pick_id: int) -> int:
+    """What a pick is called: the first is number 1."""
+    return int(pick_id) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What the sheet shows of a pick, beside its crop."""
+
+    verdict: Verdict
+    caption: str
+    has_failed: bool
+
+
+class SheetModel(QStringListModel):
+    """Shows a `Review` with the crops of a `CropFeed`.
+
+    Only the number of its strings matters: Qt asks for it several times per item, which is slow in Python.
+    """
+
+    def __init__(self, feed: CropFeed, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._feed = feed
+        self._review: Review | None = None
+        self._laid_out: tuple[NDArray[np.intp], Picks] | None = None
+        self._places = np.empty(0, dtype=np.intp)  # of each row, -1 where it isn't shown
+        feed.arrived.connect(self._on_crops)
+        feed.contrast_changed.connect(self.refresh)
+
+    @property
+    def review(self) -> Review | None:
+        """What is shown."""
+        return self._review
+
+    def set_review(self, review: Review | None) -> None:
+        """Show another review, or the same one in another order."""
+        laid_out = None if review is None else (review.rows, review.picks)
+        if review is self._review and laid_out and self._laid_out and all(map(is_, laid_out, self._laid_out)):
+            self.refresh()
+            return
+        self._review, self._laid_out = review, laid_out
+        self._places = np.full(0 if review is None else len(review.picks), -1, dtype=np.intp)
+        if review is not None:
+            self._places[review.rows] = np.arange(len(review.rows))
+        self.setStringList([""] * (0 if review is None else len(review.rows)))
+
+    def refresh(self) -> None:
+        """Draw other verdicts or pictures in the same places."""
+        if self.rowCount():
+            self.dataChanged.emit(self.index(0), self.index(self.rowCount() - 1))
+
+    def row_at(self, place: int) -> int:
+        """Which pick is at a place."""
+        return int(self._review.rows[place]) if self._review is not None else -1
+
+    def place_of(self, row: int) -> int | None:
+        """Where a pick is; None where it isn't shown."""
+        place = int(self._places[row]) if 0 <= row < len(self._places) else -1
+        return place if place >= 0 else None
+
+    def flags(self, index: QModelIndex) -> Qt.ItemFlag:
+        """Picks can be selected, not edited."""
+        return Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable if index.isValid() else Qt.ItemFlag.NoItemFlags
+
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """A `Card`, its crop, or words about both."""
+        review = self._review
+        if not index.isValid() or review is None:
+            return None
+        row = self.row_at(index.row())
+        match role:
+            case Qt.ItemDataRole.UserRole:
+                values, number = review.sort_values, number_of(review.ids[row])
+                caption = f"{number}" if values is None else f"{number} · {value_text(values[row])}"
+                return Card(review.verdict(row), caption, self._feed.has_failed(row))
+            case Qt.ItemDataRole.DecorationRole:
+                return self._feed.picture(row)
+            case Qt.ItemDataRole.AccessibleTextRole:
+                return f"Pick {number_of(review.ids[row])}, {review.verdict(row).word}"
+            case Qt.ItemDataRole.ToolTipRole:
+                return plain_tooltip(self._words(review, row))
+        return None
+
+    def _words(self, review: Review, row: int) -> str:
+        z, y, x = review.picks.points_zyx[row]
+        lines = [
+            f"Pick {number_of(review.ids[row])}: {review.verdict(row).word}",
+            f"x {x:.1f}, y {y:.1f}, z {z:.1f} voxels",
+        ]
+        lines += [f"{name}: {value_text(column[row])}" for name, column in review.columns.items() if name != VERDICT]
+        crop = self._feed.crop(row)
+        if crop is not None and np.isnan(crop.values).any():
+            lines.append("Hatched: outside of the volume")
+        return "\n".join(lines)
+
+    def _on_crops(self, rows: list[int]) -> None:
+        for row in rows:
+            place = self.place_of(row)
+            if place is not None:
+                self.dataChanged.emit(self.index(place), self.index(place))
+
+
+def value_text(value: Any) -> str:
+    """A value in few letters."""
+    if isinstance(value, float | np.floating):
+        return "–" if np.isnan(value) else f"{value:#.3g}".removesuffix(".")
+    return "–" if value is None or (isinstance(value, str) and not value) else str(value)
+
+
+class SheetDelegate(QStyledItemDelegate):
+    """Draws a pick: its crop, a frame and a letter for its verdict, and a caption.
+
+    Attributes
+    ----------
+    cell
+        The size of a cell, which the view sets.
+    """
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self.cell = QSize(88, 100)
+
+    def sizeHint(self, _option: QStyleOptionViewItem, _index: QModelIndex) -> QSize:
+        """The size of a cell."""
+        return self.cell
+
+    def paint(self, painter: QPainter | None, option: QStyleOptionViewItem, index: QModelIndex) -> None:
+        """Draw a pick."""
+        card = index.data(_CARD)
+        if painter is None or not isinstance(card, Card):
+            return
+        colors = self._theme.colors
+        painter.save()
+        painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)
+        cell = option.rect.adjusted(_GAP_PX // 2, _GAP_PX // 2, -_GAP_PX // 2, -_GAP_PX // 2)
+        side = cell.width() - 2 * _FRAME_PX
+        square = QRect(cell.left() + _FRAME_PX, cell.top() + _FRAME_PX, side, side)
+        is_selected = bool(option.state & QStyle.StateFlag.State_Selected)
+        self._draw_state(painter, cell, option, colors)
+        self._draw_crop(painter, square, card, index.data(_PICTURE), colors)
+        self._draw_verdict(painter, square, card.verdict)
+        painter.setFont(_font(option.font, 11))
+        painter.setPen(colors.text if is_selected else colors.dim)
+        below = QRect(cell.left() + 2, square.bottom() + 1, cell.width() - 4, cell.bottom() - square.bottom())
+        caption = painter.fontMetrics().elidedText(card.caption, Qt.TextElideMode.ElideRight, below.width())
+        painter.drawText(below, int(Qt.AlignmentFlag.AlignCenter), caption)
+        painter.restore()
+
+    def _draw_state(self, painter: QPainter, cell: QRect, option: QStyleOptionViewItem, colors: Colors) -> None:
+        is_selected = bool(option.state & QStyle.StateFlag.State_Selected)
+        has_keys = bool(option.state & QStyle.StateFlag.State_HasFocus)
+        is_hovered = bool(option.state & QStyle.StateFlag.State_MouseOver)
+        painter.setBrush(colors.selection if is_selected else colors.raised if is_hovered else Qt.BrushStyle.NoBrush)
+        painter.setPen(QPen(colors.accent, 2) if has_keys else Qt.PenStyle.NoPen)
+        painter.drawRoundedRect(QRectF(cell).adjusted(0.5, 0.5, -0.5, -0.5), 4, 4)
+
+    def _draw_crop(self, painter: QPainter, square: QRect, card: Card, picture: QPixmap | None, colors: Colors) -> None:
+        painter.fillRect(square, colors.raised)
+        if picture is None:
+            if card.has_failed:
+                painter.setFont(_font(painter.font(), 20, is_bold=True))
+                painter.setPen(colors.warning)
+                painter.drawText(square, int(Qt.AlignmentFlag.AlignCenter), "!")
+            return
+        painter.fillRect(square, QBrush(colors.faint, Qt.BrushStyle.BDiagPattern))  # outside of the volume
+        painter.drawPixmap(square, picture)
+        if card.verdict is Verdict.REJECTED:
+            veil = QColor(colors.background)
+            veil.setAlphaF(_VEIL_OPACITY)
+            painter.fillRect(square, veil)
+
+    def _draw_verdict(self, painter: QPainter, square: QRect, verdict: Verdict) -> None:
+        color = _COLORS.get(verdict)
+        if color is None:
+            return
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.setPen(QPen(color, _FRAME_PX))
+        painter.drawRoundedRect(QRectF(square).adjusted(-0.5, -0.5, 0.5, 0.5), 3, 3)
+        badge = QRectF(square.left() - 1, square.top() - 1, _BADGE_PX, _BADGE_PX)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(color)
+        painter.drawRoundedRect(badge, 3, 3)
+        painter.setFont(_font(painter.font(), 11, is_bold=True))
+        painter.setPen(QColor("white"))
+        painter.drawText(badge, int(Qt.AlignmentFlag.AlignCenter), verdict.letter)
+
+
+def _font(font: QFont, size_px: int, *, is_bold: bool = False) -> QFont:
+    font = QFont(font)
+    font.setPixelSize(size_px)
+    font.setBold(is_bold)
+    return font
+
+
+class SheetView(QListView):
+    """Shows a `SheetModel` in as many columns as fit, with keys that judge.
+
+    It is a wrapping list, since Qt's icon mode takes seconds for a hundred thousand items.
+    """
+
+    judged = Signal(object)  # Verdict for what is selected
+    opened = Signal(int)  # the place to show in the viewer
+    moved = Signal()  # the current pick is another one
+    stepped = Signal()  # so it is by a key that the viewer follows
+    next_undecided_requested = Signal(int)  # 1 onwards, -1 backwards
+    undo_requested = Signal()
+    redo_requested = Signal()
+    looked_at = Signal(object, object)  # places on screen in reading order; those of the next screen
+
+    def __init__(self, model: SheetModel, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._sheet = model
+        self._crop_px = 80
+        self._delegate = SheetDelegate(theme, self)
+        self.setObjectName("contactSheet")
+        self.setAccessibleName("Contact sheet of picks")
+        self.setModel(model)
+        self.setItemDelegate(self._delegate)
+        self.setFlow(QListView.Flow.LeftToRight)
+        self.setWrapping(True)
+        self.setUniformItemSizes(True)
+        self.setResizeMode(QListView.ResizeMode.Adjust)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)  # else the cells would jump
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setMouseTracking(True)
+        self._look_soon = QTimer(self)
+        self._look_soon.setSingleShot(True)
+        self._look_soon.setInterval(_LOOK_MS)
+        self._look_soon.timeout.connect(self._look)
+        scroll = self.verticalScrollBar()
+        if scroll is not None:
+            scroll.valueChanged.connect(self._on_scroll)
+        self.clicked.connect(lambda index: self.opened.emit(index.row()))
+        model.modelReset.connect(self._look_soon.start)
+        theme.changed.connect(self._repaint)
+
+    # what is shown
+
+    @property
+    def crop_px(self) -> int:
+        """How wide a crop is drawn, in pixels of the screen."""
+        return round((self._delegate.cell.width() - 3 * _GAP_PX) * self.devicePixelRatioF())
+
+    def set_crop_px(self, crop_px: int) -> None:
+        """Draw crops about so wide, as fits the width."""
+        self._crop_px = min(max(crop_px, SMALLEST_PX), LARGEST_PX)
+        self._fit_cells()
+        self.scrollTo(self.currentIndex())
+        self._look_soon.start()
+
+    def places_on_screen(self) -> range:
+        """What is seen now, whole or in part."""
+        viewport, scroll = self.viewport(), self.verticalScrollBar()
+        if viewport is None or scroll is None:
+            return range(0)
+        cell = self._delegate.cell
+        columns = max(1, viewport.width() // cell.width())
+        first = scroll.value() // cell.height() * columns
+        last = ((scroll.value() + viewport.height() - 1) // cell.height() + 1) * columns
+        return range(min(first, self._sheet.rowCount()), min(last, self._sheet.rowCount()))
+
+    def look_again(self) -> None:
+        """Emit `looked_at` soon, though nothing moved."""
+        self._look_soon.start()
+
+    # what is selected
+
+    @property
+    def selected_places(self) -> list[int]:
+        """What is selected, in order; the current place where nothing is."""
+        selection, current = self.selectionModel(), self.currentIndex()
+        chosen = QItemSelection() if selection is None else selection.selection()
+        spans = [range(chosen[number].top(), chosen[number].bottom() + 1) for number in range(len(chosen))]
+        if spans:
+            return sorted(set(chain.from_iterable(spans)))
+        return [current.row()] if current.isValid() else []
+
+    def go_to(self, place: int) -> None:
+        """Make a place the current one, select it alone, and scroll to it."""
+        index, selection = self._sheet.index(place), self.selectionModel()
+        self.setCurrentIndex(index)
+        if selection is not None and self.selected_places != [place]:  # Qt adds to the selection while Ctrl is held
+            selection.select(index, QItemSelectionModel.SelectionFlag.ClearAndSelect)
+        self.scrollTo(index)
+
+    def select(self, places: Iterable[int]) -> None:
+        """Select some places; of very many, the first."""
+        chosen, selection = QItemSelection(), self.selectionModel()
+        for place in list(places)[:_MOST_SELECTED]:
+            chosen.select(self._sheet.index(place), self._sheet.index(place))
+        if selection is not None:
+            selection.select(chosen, QItemSelectionModel.SelectionFlag.ClearAndSelect)
+
+    # keys
+
+    def event(self, event: QEvent | None) -> bool:
+        """Keep our keys from being shortcuts of the viewer while the sheet has the focus."""
+        is_shortcut = event is not None and event.type() == QEvent.Type.ShortcutOverride
+        if is_shortcut and isinstance(event, QKeyEvent) and (self.takes(event) or event.key() in _SHEET_KEYS):
+            event.accept()
+            return True
+        return bool(super().event(event))
+
+    def takes(self, event: QKeyEvent) -> bool:
+        """Whether a key judges, undoes or steps, wherever in the dock it is pressed."""
+        if event.modifiers() & ~_SHIFT:
+            return event.key() == Qt.Key.Key_Z and bool(event.modifiers() & _CONTROL)
+        return event.key() in _VERDICT_KEYS or event.key() in _STEP_KEYS
+
+    def do(self, event: QKeyEvent) -> None:
+        """Do what a key asks for that the sheet `takes`."""
+        key = Qt.Key(event.key())
+        if key in _VERDICT_KEYS:
+            self.judged.emit(_VERDICT_KEYS[key])
+        elif key in _STEP_KEYS:
+            self._step(_STEP_KEYS[key])
+        else:
+            (self.redo_requested if event.modifiers() & _SHIFT else self.undo_requested).emit()
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Judge, undo, step or fly; else as in any list."""
+        if event is None:
+            return
+        key, modifiers = Qt.Key(event.key()), event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
+        if self.takes(event):
+            self.do(event)
+        elif modifiers & ~_SHIFT or key not in _SHEET_KEYS:
+            super().keyPressEvent(event)
+        elif key == Qt.Key.Key_Space:
+            self.next_undecided_requested.emit(-1 if modifiers & _SHIFT else 1)
+        elif self.currentIndex().isValid():
+            self.opened.emit(self.currentIndex().row())
+
+    def _step(self, step: int) -> None:
+        place = self.currentIndex().row() + step
+        if 0 <= place < self._sheet.rowCount():
+            self.go_to(place)
+            self.stepped.emit()
+
+    # layout
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Fill the width with as many cells as fit."""
+        self._fit_cells()
+        super().resizeEvent(event)
+        self._look_soon.start()
+
+    def currentChanged(self, current: QModelIndex, previous: QModelIndex) -> None:
+        """Keep the current pick on screen."""
+        super().currentChanged(current, previous)
+        if current.isValid() and self.hasFocus():
+            self.scrollTo(current)
+        self.moved.emit()
+
+    def dataChanged(self, first: QModelIndex, last: QModelIndex, _roles: Iterable[int] = ()) -> None:
+        """Repaint what is on screen; Qt would lay out all cells again for each crop."""
+        viewport, shown = self.viewport(), self.places_on_screen()
+        if viewport is not None and first.row() < shown.stop and shown.start <= last.row():
+            viewport.update(self.visualRect(first) if first.row() == last.row() else viewport.rect())
+
+    def visualRegionForSelection(self, _selection: QItemSelection) -> QRegion:
+        """Repaint everything when the selection changes; Qt would look up the place of each item."""
+        viewport = self.viewport()
+        return QRegion() if viewport is None else QRegion(viewport.rect())
+
+    def _fit_cells(self) -> None:
+        viewport, scroll = self.viewport(), self.verticalScrollBar()
+        if viewport is None or scroll is None:
+            return
+        least = self._crop_px + 2 * _FRAME_PX + _GAP_PX
+        width = max(viewport.width() - 1, SMALLEST_PX)
+        side = width // max(1, round(width / least))
+        self._delegate.cell = QSize(side, side + _CAPTION_PX)
+        self.setGridSize(self._delegate.cell)
+        scroll.setSingleStep(max(1, self._delegate.cell.height() // 3))
+
+    def _on_scroll(self, _value: int) -> None:
+        if not self._look_soon.isActive():
+            self._look_soon.start()
+
+    def _look(self) -> None:
+        shown = self.places_on_screen()
+        ahead = range(shown.stop, min(shown.stop + len(shown), self._sheet.rowCount()))
+        self.looked_at.emit(list(shown), list(ahead))
+
+    def _repaint(self) -> None:
+        viewport = self.viewport()
+        if viewport is not None:
+            viewport.update()

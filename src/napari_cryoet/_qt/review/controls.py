@@ -1,0 +1,292 @@
+"""The settings of a review, which the gear unfolds: the tomogram, the crop, the order and the filter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final
+
+from qtpy.QtCore import QSignalBlocker, Qt, QTimer, Signal
+from qtpy.QtGui import QKeyEvent
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QSizePolicy,
+    QToolButton,
+    QWidget,
+)
+
+from napari_cryoet._qt.layers.voxel_width import VoxelWidth
+from napari_cryoet._qt.widgets.labels import plain_label
+from napari_cryoet._qt.widgets.layer_combo import LayerCombo
+from napari_cryoet.review.columns import Order
+from napari_cryoet.review.crops import Plane
+from napari_cryoet.review.measure import DENSITY, EDGE, NEAREST
+
+PLANES: Final[tuple[Plane, ...]] = ("xy", "xz", "yz")
+_WORDS: Final = {
+    "": "file order",
+    "score": "score",
+    DENSITY: "density",
+    NEAREST: "nearest pick, nm",
+    EDGE: "edge, nm",
+}
+_TYPING_MS: Final = 300
+_FILTER: Final = (
+    "Show only some picks, by any column: score > 0.4 and nearest_nm > 20, density in -4..-2, score is missing. "
+    "Measured are density, nearest_nm and edge_nm."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """How crops are cut and drawn, as the review's file remembers it."""
+
+    side_nm: float = 40.0
+    slab_nm: float = 5.0
+    plane: Plane = "xy"
+    is_oriented: bool = False
+    crop_px: int = 80
+
+    def remembered(self) -> dict[str, Any]:
+        """As plain data."""
+        return asdict(self)
+
+    def recalled(self, saved: Mapping[str, Any]) -> Looks:
+        """As saved; values that are missing or unusable stay as they are here."""
+        return replace(
+            self,
+            side_nm=_length(saved.get("side_nm"), self.side_nm),
+            slab_nm=_length(saved.get("slab_nm"), self.slab_nm),
+            plane=next((plane for plane in PLANES if plane == saved.get("plane")), self.plane),
+            is_oriented=saved.get("is_oriented") is True,
+            crop_px=round(_length(saved.get("crop_px"), self.crop_px)),
+        )
+
+
+def _length(value: Any, default: float) -> float:
+    is_length = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e4
+    return float(value) if is_length else default
+
+
+class ReviewControls(QWidget):
+    """Fields that tell what a person chose; they change nothing by themselves.
+
+    Parameters
+    ----------
+    image
+        Chooses the tomogram.
+    """
+
+    looks_changed = Signal()
+    order_changed = Signal()
+    filter_entered = Signal()  # by Enter: keys may go back to the sheet
+
+    def __init__(self, image: LayerCombo, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.image = image
+        self.voxels = VoxelWidth()
+        self.side = _Nanometres("Side of a crop", 2, 500)
+        self.slab = _Nanometres("Thickness of the slab that is averaged in a crop", 0.5, 200, prefix="slab ")
+        self.plane = _combo("Plane of the crops")
+        for plane in PLANES:
+            self.plane.addItem(plane.upper(), plane)
+        self.oriented = QCheckBox("Oriented")
+        self.oriented.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.order = _combo("Sort by")
+        self.direction = QToolButton()
+        self.direction.setCheckable(True)
+        self.direction.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.filter = QLineEdit()
+        self.filter.setAccessibleName("Filter")
+        self.filter.setToolTip(_FILTER)
+        self.filter.setClearButtonEnabled(True)
+        self.filter_problem = plain_label(name="filterProblem")
+        self.filter_problem.hide()
+        self._crop_px = Looks().crop_px
+        self._typed = QTimer(self)
+        self._typed.setSingleShot(True)
+        self._typed.setInterval(_TYPING_MS)
+        self._lay_out()
+        self._connect()
+        self.set_looks(Looks())
+        self.set_columns(())
+        self._name_direction()
+        self.set_can_orient(False)
+
+    # what is chosen
+
+    @property
+    def looks(self) -> Looks:
+        """How crops are to be cut."""
+        is_oriented = self.oriented.isEnabled() and self.oriented.isChecked()
+        plane = PLANES[max(0, self.plane.currentIndex())]
+        return Looks(self.side.value(), self.slab.value(), plane, is_oriented, self._crop_px)
+
+    @property
+    def sorting(self) -> Order:
+        """How picks are to be sorted."""
+        return Order(str(self.order.currentData() or ""), self.direction.isChecked())
+
+    @property
+    def filter_text(self) -> str:
+        """The filter as typed."""
+        return self.filter.text().strip()
+
+    # what there is to choose from; none of these emits a signal
+
+    def set_looks(self, looks: Looks) -> None:
+        """Show how crops are cut."""
+        with (
+            QSignalBlocker(self.side),
+            QSignalBlocker(self.slab),
+            QSignalBlocker(self.plane),
+            QSignalBlocker(self.oriented),
+        ):
+            self.side.setValue(looks.side_nm)
+            self.slab.setValue(looks.slab_nm)
+            self.plane.setCurrentIndex(PLANES.index(looks.plane))
+            self.oriented.setChecked(looks.is_oriented)
+        self._crop_px = looks.crop_px
+
+    def set_crop_px(self, crop_px: int) -> None:
+        """Remember how wide crops are drawn."""
+        self._crop_px = crop_px
+
+    def set_can_orient(self, can_orient: bool) -> None:
+        """Offer crops along the particles' axes, if any pick has an orientation."""
+        self.oriented.setEnabled(can_orient)
+        self.oriented.setToolTip(
+            "Cut each crop along the particle's own axes"
+            if can_orient
+            else "These picks have no orientations, so crops are cut along the volume's axes"
+        )
+
+    def set_columns(self, names: Iterable[str]) -> None:
+        """Offer columns to sort by, and what can be measured."""
+        chosen, names = self.order.currentData(), list(names)
+        self.filter.setPlaceholderText("such as score > 0.4" if "score" in names else f"such as {EDGE} > 20")
+        with QSignalBlocker(self.order):
+            self.order.clear()
+            for name in dict.fromkeys(["", *names, DENSITY, NEAREST, EDGE]):
+                self.order.addItem(_WORDS.get(name, name), name)
+            self.order.setCurrentIndex(max(0, self.order.findData(chosen)))
+
+    def reset_sorting(self) -> None:
+        """Show file order and no filter."""
+        self._typed.stop()
+        with QSignalBlocker(self.order), QSignalBlocker(self.direction), QSignalBlocker(self.filter):
+            self.order.setCurrentIndex(0)
+            self.direction.setChecked(False)
+            self.filter.clear()
+        self.set_filter_problem("")
+        self._name_direction()
+
+    def set_filter_problem(self, problem: str) -> None:
+        """Show what is wrong with the filter, if anything."""
+        self.filter_problem.setText(problem)
+        self.filter_problem.setVisible(bool(problem))
+        self.filter.setProperty("hasProblem", bool(problem))
+        style = self.filter.style()
+        if style is not None:
+            style.polish(self.filter)
+
+    def _connect(self) -> None:
+        for changed in (
+            self.plane.currentIndexChanged,
+            self.side.valueChanged,
+            self.slab.valueChanged,
+            self.oriented.toggled,
+        ):
+            changed.connect(lambda _value: self.looks_changed.emit())
+        self.order.currentIndexChanged.connect(lambda _index: self.order_changed.emit())
+        self.direction.toggled.connect(self._on_direction)
+        self.filter.textChanged.connect(lambda _text: self._typed.start())
+        self.filter.returnPressed.connect(self._on_filter_entered)
+        self._typed.timeout.connect(self.order_changed)
+
+    def _on_filter_entered(self) -> None:
+        self._typed.stop()
+        self.order_changed.emit()
+        self.filter_entered.emit()
+
+    def _on_direction(self, _is_descending: bool) -> None:
+        self._name_direction()
+        self.order_changed.emit()
+
+    def _name_direction(self) -> None:
+        is_descending = self.direction.isChecked()
+        self.direction.setText("↓" if is_descending else "↑")
+        words = "Largest first" if is_descending else "Smallest first"
+        self.direction.setAccessibleName(words)
+        self.direction.setToolTip(words)
+
+    def _lay_out(self) -> None:
+        form = QFormLayout(self)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setHorizontalSpacing(6)
+        form.setVerticalSpacing(4)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        for name, fields in (
+            ("Tomogram", (self.image,)),
+            ("Voxel spacing", (self.voxels,)),
+            ("Crop", (self.side, self.slab)),
+            ("Plane", (self.plane, self.oriented)),
+            ("Sort", (self.order, self.direction)),
+            ("Filter", (self.filter,)),
+        ):
+            label = QLabel(name)
+            label.setObjectName("dimText")
+            row = QHBoxLayout()
+            row.setSpacing(4)
+            for field in fields:
+                row.addWidget(field, 0 if isinstance(field, QToolButton) else 1)
+            form.addRow(label, row)
+            if fields == (self.voxels,):
+                label.hide()
+                self.voxels.asks.connect(label.setVisible)
+        form.addRow(self.filter_problem)
+
+
+class _Nanometres(QDoubleSpinBox):
+    """A length that counts once it is typed in full. Letters go to the dock, where they judge."""
+
+    def __init__(self, name: str, low: float, high: float, *, prefix: str = "") -> None:
+        super().__init__()
+        self.setRange(low, high)
+        self.setDecimals(1)
+        self.setPrefix(prefix)
+        self.setSuffix(" nm")
+        self.setAccessibleName(name)
+        self.setToolTip(name)
+        self.setKeyboardTracking(False)
+        self.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
+        self.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.setMinimumWidth(40)
+
+    def textFromValue(self, value: float) -> str:
+        """Without a zero that says nothing."""
+        return f"{value:.1f}".removesuffix(".0")
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Leave letters to the dock."""
+        if event is not None and event.text().isalpha() and not event.modifiers():
+            event.ignore()
+        else:
+            super().keyPressEvent(event)
+
+
+def _combo(name: str) -> QComboBox:
+    combo = QComboBox()
+    combo.setAccessibleName(name)
+    combo.setToolTip(name)
+    combo.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # after a click, keys go to the sheet
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    combo.setMinimumContentsLength(2)
+    combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    return combo

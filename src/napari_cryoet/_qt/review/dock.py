@@ -1,0 +1,750 @@
+"""The review dock: judge the picks of a layer in a contact sheet, and take the kept ones along."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from napari.layers import Points
+from napari.viewer import Viewer
+from numpy.typing import NDArray
+from qtpy.QtCore import QEvent, QSignalBlocker, Qt, QTimer
+from qtpy.QtGui import QKeyEvent
+from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QSlider, QToolButton, QVBoxLayout, QWidget
+from superqt import QElidingLabel
+
+from napari_cryoet._qt.check.layer_volume import are_picks, is_volume
+from napari_cryoet._qt.layers.grid_watch import GridWatch
+from napari_cryoet._qt.layers.manager import add_layers
+from napari_cryoet._qt.picks.layer_geometry import (
+    crop_side_nm,
+    lacks_unit,
+    particle_angstrom,
+    placed_picks_of,
+    reader_for,
+    volume_for,
+)
+from napari_cryoet._qt.picks.orientations import active_points
+from napari_cryoet._qt.review.average import AveragePanel
+from napari_cryoet._qt.review.contact_sheet import LARGEST_PX, SMALLEST_PX, SheetModel, SheetView, number_of
+from napari_cryoet._qt.review.controls import Looks, ReviewControls
+from napari_cryoet._qt.review.crops import CropFeed, Measuring
+from napari_cryoet._qt.review.results import result_specs
+from napari_cryoet._qt.review.reviewed_layer import ReviewedLayer
+from napari_cryoet._qt.tasks import Job
+from napari_cryoet._qt.widgets.dock import Dock
+from napari_cryoet._qt.widgets.icons import icon
+from napari_cryoet._qt.widgets.labels import plain_label
+from napari_cryoet._qt.widgets.layer_combo import NO_PICKS, NO_TOMOGRAM, LayerCombo
+from napari_cryoet._qt.widgets.notice_bar import NoticeBar
+from napari_cryoet.exceptions import CryoETError, WithheldError
+from napari_cryoet.review.crops import CropReader, Cube, Frame
+from napari_cryoet.review.decisions import Counts, Verdict
+from napari_cryoet.review.review import Review, kept_picks
+from napari_cryoet.review.session import Subject
+from napari_cryoet.volumes import are_inside
+from napari_cryoet.wording import count_text
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+NOTHING: Final = "Choose a layer of points to review. Show an annotation from the portal dock, or open a file of picks."
+NO_IMAGE: Final = "Open the tomogram that these picks were made in: crops are cut from it."
+EMPTY: Final = "This layer holds no picks. Add some with napari's tools, or choose another layer."
+ALL_OUTSIDE: Final = (
+    "None of these picks lies inside this tomogram. Choose the one that they were made in, or let Check picks find out "
+    "what is wrong."
+)
+IMAGE_WITHOUT_UNIT: Final = (
+    "This tomogram's layer doesn't say how wide its voxels are. Type their width under Voxel spacing, and the layer "
+    "gets that scale."
+)
+NO_UNIT: Final = "These layers don't say which unit their scale has. Lengths here are right if it is ångström."
+KEYS: Final = "Space: next undecided · Ctrl+Z: undo"
+_KEYS_REST_MS: Final = 120  # the viewer follows once keys rest: it takes longer than judging the next pick
+_SIZE_RESTS_MS: Final = 300
+_SLIDER_PX: Final = 64
+_OPEN, _SAVE = "open review", "save review"
+_VERDICTS: Final = (
+    (Verdict.KEPT, "K", "Keep"),
+    (Verdict.REJECTED, "X", "Reject"),
+    (Verdict.UNDECIDED, "U", "Undecided"),
+)
+
+#: Reads and writes the files of all reviews, one after the other, so that a review that opens again finds what was
+#: saved last. Python waits for it at exit.
+_disk: Final = ThreadPoolExecutor(1, thread_name_prefix="napari-cryoet review")
+
+
+def review_picks(viewer: Viewer, layer: Points) -> ReviewDock:
+    """Review the picks of a layer in the viewer's review dock, which opens or comes to the front.
+
+    Raises
+    ------
+    TypeError
+        If it isn't a layer of points, or not a viewer with a window.
+    ValueError
+        If its points don't have three coordinates.
+    """
+    if not isinstance(viewer, Viewer):
+        raise TypeError(f"viewer must be a Viewer with a window, not {type(viewer).__name__}.")
+    if not isinstance(layer, Points):
+        raise TypeError(f"layer must be a Points layer, not {type(layer).__name__}. Only points can be reviewed.")
+    if layer.ndim != 3:
+        raise ValueError(f"picks have three coordinates, and the layer {layer.name!r} has {layer.ndim}")
+    holder, dock = viewer.window.add_plugin_dock_widget("napari-cryoet", "Review picks", tabify=True)
+    holder.show()
+    holder.raise_()
+    assert isinstance(dock, ReviewDock), "the manifest names the dock"  # noqa: S101
+    dock.use_layer(layer)
+    return dock
+
+
+class ReviewDock(Dock):
+    """Review picks.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer whose layers are reviewed.
+    folder
+        Where reviews are kept; None for the user's own folder.
+
+    Attributes
+    ----------
+    review
+        What is judged; None until its file is read.
+    """
+
+    def __init__(self, napari_viewer: Viewer, *, folder: Path | None = None) -> None:
+        super().__init__(napari_viewer, "Review picks", tab_name="Review")
+        self.review: Review | None = None
+        self._folder = folder
+        self._layer: ReviewedLayer | None = None
+        self._reader: CropReader | None = None
+        self._shown_ids = np.empty(0, np.int64)
+        self._can_save = True
+        self._said = ""  # what the last key did
+        self.points = LayerCombo(napari_viewer, are_picks, "Picks to review", NO_PICKS)
+        self.image = LayerCombo(napari_viewer, is_volume, "Tomogram that crops are cut from", NO_TOMOGRAM)
+        self.controls = ReviewControls(self.image)
+        self.feed = CropFeed(self.tasks, self)
+        self.measuring = Measuring(self.tasks, self)
+        self.model = SheetModel(self.feed, self)
+        self.sheet = SheetView(self.model, self.theme)
+        self.average = AveragePanel(self.tasks, self.theme)
+        self.notice = NoticeBar(self.theme)
+        self._grid_watch = GridWatch(self)
+        self._recut_soon, self._fly_soon, self._resized = QTimer(self), QTimer(self), QTimer(self)
+        for timer, rest_ms in ((self._recut_soon, 0), (self._fly_soon, _KEYS_REST_MS), (self._resized, _SIZE_RESTS_MS)):
+            timer.setSingleShot(True)
+            timer.setInterval(rest_ms)
+        self._make_buttons()
+        self._lay_out()
+        self._connect()
+        for end in (self.points.close_down, self.image.close_down, self._end):
+            self.at_close(end)
+        active = active_points(napari_viewer.layers)
+        self.review_layer(active if active is not None and are_picks(active) else self.points.layer)
+
+    # what is reviewed
+
+    @property
+    def layer(self) -> Points | None:
+        """The layer whose picks are judged."""
+        return None if self._layer is None else self._layer.layer
+
+    def use_layer(self, layer: Points) -> None:
+        """Review this layer's picks, unless they are reviewed already, and take the keys."""
+        if self.layer is not layer:
+            self.review_layer(layer)
+        self.sheet.setFocus()
+
+    def review_layer(self, layer: Points | None, image: Image | None = None) -> None:
+        """Judge the picks of a layer; earlier verdicts about them return.
+
+        Parameters
+        ----------
+        layer
+            Any Points layer with three axes; None ends the review.
+        image
+            What crops are cut from; by default the volume below the layer.
+        """
+        review = self.review
+        if not self._can_save and review is not None and review.has_unsaved and self.layer in self.viewer.layers:
+            self._save()  # stay with verdicts that can't be saved
+        else:
+            self._end()
+            image = image or volume_for(list(self.viewer.layers), layer)
+            if image is not None:
+                self.image.choose(image)
+            if layer is not None:
+                self._begin(layer)
+        if self.layer is not None:
+            self.points.choose(self.layer)
+        self._show_review()
+
+    def _begin(self, layer: Points) -> None:
+        try:
+            self._layer = ReviewedLayer(self.viewer, layer, self)
+        except CryoETError as error:
+            self.notice.show_error(error)
+            return
+        picks, folder = self._layer.picks, self._folder
+        subject = Subject.of(picks, name=layer.name, path=getattr(layer.source, "path", None))
+        self._layer.changed.connect(self._on_picks_changed)
+        self._layer.selected.connect(self._on_selected_in_viewer)
+        opening = _disk.submit(Review, picks, subject, folder)
+        self.tasks.run(_OPEN, lambda _job: opening.result(), then=self._on_opened, failed=self._on_failed)
+
+    def _on_opened(self, review: Review) -> None:
+        if self._layer is None:
+            return
+        self.review, layer = review, self._layer.layer
+        if review.picks is not self._layer.picks:  # edited meanwhile
+            review.set_picks(self._layer.picks)
+        self._layer.link.use_review(lambda: kept_picks(placed_picks_of(layer), review.decisions))
+        if review.remark:
+            (self.notice.show_news if review.counts.judged else self.notice.show_notice)(review.remark)
+        self.controls.set_can_orient(bool(review.picks.are_oriented.any()))
+        looks = replace(self.controls.looks, side_nm=crop_side_nm(layer)).recalled(review.view)
+        self.controls.set_looks(looks)
+        with QSignalBlocker(self.crop_size):
+            self.crop_size.setValue(looks.crop_px)
+        self.sheet.set_crop_px(looks.crop_px)
+        self.controls.set_columns(review.picks.table())
+        self.controls.reset_sorting()
+        self._recut()
+        self._show_verdicts()
+        self._show_review()
+
+    def _end(self) -> None:
+        """Save, and release the layer."""
+        self._save()
+        self.notice.hide()
+        self.tasks.stop(_OPEN)
+        for timer in (self._recut_soon, self._fly_soon, self._resized):
+            timer.stop()
+        self.controls.reset_sorting()
+        self.measuring.use(None, None)
+        self._grid_watch.watch()
+        self.feed.use(None, Frame(400, 50))
+        self.average.use(None, Cube(400))
+        self.model.set_review(None)
+        for button in self.shown.values():
+            button.setChecked(False)
+        if self._layer is not None:
+            self._layer.close()
+            self._layer.deleteLater()
+        self._layer = self._reader = self.review = None
+        self._said = ""
+
+    # saving: never on this thread
+
+    def _save(self) -> None:
+        review = self.review
+        if review is None or not review.has_unsaved:
+            return
+        saving = _disk.submit(review.save)
+
+        def wait(_job: Job) -> None:
+            saving.result()
+
+        self.tasks.run(_SAVE, wait, then=self._on_saved, failed=self._on_not_saved)
+
+    def _on_saved(self, _answer: None) -> None:
+        if not self._can_save:
+            self.notice.show_news("What could not be saved is saved now.")
+        self._can_save = True
+
+    def _on_not_saved(self, error: CryoETError) -> None:
+        self._can_save = False
+        self.notice.show_error(error)
+
+    # judging
+
+    def judge(self, verdict: Verdict) -> None:
+        """Give the selected picks a verdict. Kept and rejected ones go on to the next pick."""
+        review, places = self.review, self.sheet.selected_places
+        if review is None or not places:
+            return
+        if len(review.judge(review.rows[places], verdict)):
+            self._said = ""
+            self._on_judged()
+        if verdict is not Verdict.UNDECIDED:
+            self._go_on(places[-1])
+
+    def undo(self) -> None:
+        """Take back the last verdict, and show which it was."""
+        if self.review is not None:
+            self._after_step("Undone", self.review.undo())
+
+    def redo(self) -> None:
+        """Give the verdict again that was taken back last."""
+        if self.review is not None:
+            self._after_step("Redone", self.review.redo())
+
+    def next_undecided(self, step: int = 1) -> None:
+        """Go to the next undecided pick, in the sheet and soon in the viewer."""
+        review = self.review
+        place = None if review is None else review.next_undecided(self.sheet.currentIndex().row(), step)
+        if place is None:
+            self._say("All picks that are shown are judged." if self.model.rowCount() else "")
+        else:
+            self._say("")
+            self._go_to(place)
+
+    def _go_on(self, after: int) -> None:
+        """To the next undecided pick; where all are judged, to the next one."""
+        place = None if self.review is None else self.review.next_undecided(after)
+        if place is not None:
+            self._go_to(place)
+            return
+        self._say("All picks that are shown are judged.")
+        if after + 1 < self.model.rowCount():
+            self._go_to(after + 1)
+
+    def _go_to(self, place: int) -> None:
+        self.sheet.go_to(place)
+        self._fly_soon.start()
+
+    def _after_step(self, done: str, pick_ids: NDArray[np.int64]) -> None:
+        review = self.review
+        if review is None or not len(pick_ids):
+            return
+        rows = np.flatnonzero(np.isin(review.ids, pick_ids))
+        places = sorted(place for row in rows if (place := self.model.place_of(int(row))) is not None)
+        if places:
+            self._go_to(places[0])
+            self.sheet.select(places)
+        self._on_judged()
+        self._say(_step_text(done, review, rows, is_hidden=len(places) < len(rows)))
+
+    def _on_judged(self) -> None:
+        self._save()
+        self._show_verdicts()
+
+    def _show_verdicts(self) -> None:
+        """Show verdicts in the sheet, the viewer, the average and the counts."""
+        review = self.review
+        if review is None or self._layer is None:
+            return
+        self.model.refresh()
+        self._layer.fade(review.ids[review.rows_with(Verdict.REJECTED)])
+        self.average.want(review.rows_with(Verdict.KEPT).tolist())
+        self._show_counts()
+
+    # what is looked at
+
+    def fly_to(self, place: int) -> None:
+        """Show the pick at a place of the sheet in the viewer, and select it there."""
+        self._fly_soon.stop()
+        if self._layer is not None:
+            self._layer.fly_to(self.model.row_at(place))
+
+    def _follow_keys(self) -> None:
+        place = self.sheet.currentIndex().row()
+        if 0 <= place < self.model.rowCount():
+            self.fly_to(place)
+
+    def _mark(self) -> None:
+        index = self.sheet.currentIndex()
+        if self._layer is not None:
+            self._layer.mark(self.model.row_at(index.row()) if index.isValid() else None)
+
+    def _recut(self) -> None:
+        """Cut all crops again: other picks, another volume or another frame."""
+        review, layer, image = self.review, self._layer, self.image.layer
+        if review is None or layer is None:
+            return
+        had_volume, self._reader = self._reader is not None, None
+        if image is not None:
+            try:
+                self._reader = reader_for(layer.layer, image, review.picks)
+            except CryoETError as error:
+                self.notice.show_error(error)
+        self._grid_watch.watch(layer.layer, image)
+        looks = self.controls.looks
+        side = looks.side_nm * 10
+        pixels = self.sheet.crop_px | 1
+        self.feed.use(self._reader, Frame(side, looks.slab_nm * 10, looks.plane, looks.is_oriented, pixels))
+        if self._reader is not None and not had_volume:
+            self.average.switch.setChecked(self._reader.volume.is_local)
+        self.average.use(self._reader, Cube(side, looks.is_oriented))
+        self.measuring.use(review, self._reader, particle_angstrom(layer.layer))
+        self.average.want(review.rows_with(Verdict.KEPT).tolist())
+        self._sort()
+        self.sheet.look_again()
+
+    def _sort(self) -> None:
+        """Sort and filter as the fields say, once everything needed is measured."""
+        review = self.review
+        if review is None:
+            return
+        order, text = self.controls.sorting, self.controls.filter_text
+        if self.measuring.lacks(order, text):
+            if self.model.rowCount() != len(review.rows):
+                self._show_picks(review)  # as they are, until it is measured
+            self._show_status()
+            return
+        try:
+            review.look_at(order, text, self.shown_verdict)
+        except CryoETError as error:
+            self.controls.set_filter_problem(self.measuring.why_not(text) or str(error))
+        else:
+            self.controls.set_filter_problem("")
+            self._said = ""
+        self._show_picks(review)
+        self._show_counts()
+
+    @property
+    def shown_verdict(self) -> Verdict | None:
+        """The verdict whose picks alone are shown; None for all."""
+        return next((verdict for verdict, button in self.shown.items() if button.isChecked()), None)
+
+    def _show_picks(self, review: Review) -> None:
+        """Show the picks in their new order, and keep the current one, or else the next one that is left."""
+        place, before = self.sheet.currentIndex().row(), self._shown_ids
+        self.model.set_review(review)
+        self._shown_ids = review.ids[review.rows]
+        left = np.concatenate([before[place:], before[:place][::-1]]) if place >= 0 else before[:0]
+        left = left[np.isin(left, self._shown_ids)]
+        here = int(np.flatnonzero(self._shown_ids == left[0])[0]) if len(left) else review.next_undecided(-1)
+        if len(review.rows):
+            self.sheet.go_to(here or 0)
+        self._mark()
+
+    # what happens
+
+    def _connect(self) -> None:
+        self.points.layer_changed.connect(self._on_points)
+        self.image.layer_changed.connect(self._on_image)
+        self.controls.looks_changed.connect(self._on_looks)
+        self.controls.order_changed.connect(self._sort)
+        self.controls.filter_entered.connect(self.sheet.setFocus)
+        self.controls.voxels.asks.connect(lambda asks: self.gear.setChecked(self.gear.isChecked() or asks))
+        self.gear.toggled.connect(self.controls.setVisible)
+        self.crop_size.valueChanged.connect(self._on_size)
+        self.sheet.judged.connect(self.judge)
+        self.sheet.opened.connect(self.fly_to)
+        self.sheet.moved.connect(self._mark)
+        self.sheet.stepped.connect(self._fly_soon.start)
+        self.sheet.looked_at.connect(self._on_looked_at)
+        self.sheet.next_undecided_requested.connect(self.next_undecided)
+        self.sheet.undo_requested.connect(self.undo)
+        self.sheet.redo_requested.connect(self.redo)
+        self.as_layers.clicked.connect(self.add_result_layers)
+        self.export.clicked.connect(self._on_export)
+        self.stop.clicked.connect(self._on_stop)
+        self.retry.clicked.connect(self.feed.retry)
+        self.feed.state_changed.connect(self._show_status)
+        self.average.state_changed.connect(self._show_status)
+        self.average.failed.connect(self._on_failed)
+        self.measuring.failed.connect(self._on_failed)
+        self.measuring.done.connect(self._sort)
+        self.measuring.ended.connect(self._show_status)
+        self.tasks.unhandled.connect(self._on_failed)
+        self._grid_watch.changed.connect(self._on_grid)
+        self._recut_soon.timeout.connect(self._recut)
+        self._resized.timeout.connect(self._on_looks)
+        self._fly_soon.timeout.connect(self._follow_keys)
+        self.theme.changed.connect(self._draw_icon)
+
+    def add_result_layers(self) -> None:
+        """Add the kept and the rejected picks as layers; the active layer stays active."""
+        if self.review is None or self.layer is None:
+            return
+        active = self.viewer.layers.selection.active
+        specs = result_specs(self.layer, self.review)
+        add_layers(self.viewer, specs)
+        self.viewer.layers.selection.active = active
+        counts = self.review.counts
+        self.notice.show_news(f"Added layers of {counts.kept:,} kept and {counts.rejected:,} rejected picks.")
+
+    def _on_export(self) -> None:
+        _, form = self.viewer.window.add_plugin_dock_widget("napari-cryoet", "Export picks", tabify=True)
+        form.offer_kept(self.layer)
+
+    def _on_points(self) -> None:
+        if self.points.layer is not self.layer:
+            self.review_layer(self.points.layer)
+
+    def _on_image(self) -> None:
+        self._reader = None
+        self._recut()
+        self._show_review()
+
+    def _on_grid(self) -> None:
+        if self._reader is None:
+            self.notice.hide()  # it complained about where the layers were
+        self._recut()
+        self._show_review()
+
+    def _on_looks(self) -> None:
+        """Cut crops as the fields say, and remember that."""
+        self._recut_soon.start()
+        if self.review is not None:
+            self.review.remember_view(self.controls.looks.remembered())
+            self._save()
+
+    def _on_size(self, crop_px: int) -> None:
+        self.sheet.set_crop_px(crop_px)
+        self.controls.set_crop_px(crop_px)
+        self._resized.start()
+
+    def _on_shown(self, verdict: Verdict) -> None:
+        for other, button in self.shown.items():
+            if other is not verdict:
+                button.setChecked(False)
+        self._sort()
+
+    def _on_looked_at(self, shown: list[int], ahead: list[int]) -> None:
+        self.feed.want(map(self.model.row_at, shown), map(self.model.row_at, ahead))
+
+    def _on_picks_changed(self) -> None:
+        if self.review is None or self._layer is None:
+            return
+        self.review.set_picks(self._layer.picks)
+        if self.model.rowCount() != len(self.review.rows):
+            self._show_picks(self.review)
+        self.controls.set_columns(self.review.picks.table())
+        self._recut()
+        self._show_review()
+        self._show_verdicts()
+
+    def _on_selected_in_viewer(self, rows: list[int]) -> None:
+        place = self.model.place_of(rows[0]) if len(rows) == 1 else None
+        if place is not None:
+            self.sheet.go_to(place)
+
+    def _on_stop(self) -> None:
+        self.measuring.stop()
+        self.average.stop()
+        self.feed.stop()
+
+    def _on_failed(self, error: CryoETError) -> None:
+        if isinstance(error, WithheldError):
+            self.notice.show_notice(str(error))  # the switch is in the portal's dock
+        else:
+            self.notice.show_error(error)
+        self._show_status()
+
+    # keys
+
+    def take_keys(self) -> None:
+        """Judge at once if there is something to judge."""
+        (self.points if self.sheet.isHidden() else self.sheet).setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def event(self, event: QEvent | None) -> bool:
+        """Keep keys that judge from being shortcuts of the viewer, all over the dock."""
+        is_shortcut = event is not None and event.type() == QEvent.Type.ShortcutOverride
+        if is_shortcut and isinstance(event, QKeyEvent) and self._takes(event):
+            event.accept()
+            return True
+        return bool(super().event(event))
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Judge with keys that the focused control has no use for."""
+        if event is not None and self._takes(event):
+            self.sheet.do(event)
+        else:
+            super().keyPressEvent(event)
+
+    def _takes(self, event: QKeyEvent) -> bool:
+        return not self.sheet.isHidden() and self.sheet.takes(event)
+
+    # what it says
+
+    def _say(self, text: str) -> None:
+        """Say what a key did, until another one does something."""
+        self._said = text
+        self._show_status()
+
+    def _show_review(self) -> None:
+        """Show what there is to judge, or what is missing."""
+        has_layer = self._layer is not None
+        self.controls.voxels.ask_about(self.image.layer, beside=self.layer)
+        words = self._missing()
+        self.hint.setText(words)
+        self.hint.setVisible(bool(words))
+        for part in self._judging:
+            part.setVisible(has_layer)
+        self.gear.setEnabled(has_layer)
+        self.controls.setVisible(has_layer and self.gear.isChecked())
+        self._show_counts()
+
+    def _missing(self) -> str:
+        layer, image, reader = self.layer, self.image.layer, self._reader
+        if layer is None:
+            return NOTHING
+        if not len(layer.data):
+            return EMPTY
+        if image is None:
+            return NO_IMAGE
+        if lacks_unit(image) and not lacks_unit(layer):
+            return IMAGE_WITHOUT_UNIT
+        if reader is not None and not are_inside(reader.points_zyx, reader.volume.shape).any():
+            return ALL_OUTSIDE
+        return NO_UNIT if lacks_unit(layer) or lacks_unit(image) else ""
+
+    def _show_counts(self) -> None:
+        review = self.review
+        counts = Counts(0, 0, 0) if review is None else review.counts
+        numbers = {
+            Verdict.UNDECIDED: counts.total - counts.judged,
+            Verdict.KEPT: counts.kept,
+            Verdict.REJECTED: counts.rejected,
+        }
+        for verdict, button in self.shown.items():
+            button.setText(f"{verdict.word.capitalize()} {numbers[verdict]:,}")
+        with QSignalBlocker(self.progress):
+            self.progress.setMaximum(max(1, counts.total))
+            self.progress.setValue(counts.judged)
+        self.progress.setFormat(f"{counts.judged:,} of {counts.total:,}")
+        self.progress.setAccessibleName(str(counts))
+        self.as_layers.setEnabled(counts.judged > 0)
+        self.export.setEnabled(counts.kept > 0)
+        self._show_status()
+
+    def _show_status(self) -> None:
+        """Say what the last key did, what is being read, or why not."""
+        text, can_stop, can_retry = self._status()
+        self.status.setText(text)
+        self.status.setAccessibleName(text)
+        self.stop.setVisible(can_stop)
+        self.retry.setVisible(can_retry)
+
+    def _status(self) -> tuple[str, bool, bool]:
+        """The text, and whether reading can be stopped, or continued."""
+        feed, review = self.feed, self.review
+        is_reading = bool(feed.n_waiting) or self.average.is_reading
+        if review is None:
+            return "", False, False
+        if self.measuring.is_running:
+            return "Measuring picks…", True, False
+        if feed.error is not None or feed.is_stopped:
+            return str(feed.error or "Stopped reading crops."), False, True
+        if self._said:
+            return self._said, is_reading, False
+        if feed.n_waiting:
+            return f"Reading {count_text(feed.n_waiting, 'crop')}…", True, False
+        if self.average.is_reading:
+            return "Reading kept picks for the average…", True, False
+        return self._order_words(review), False, False
+
+    def _order_words(self, review: Review) -> str:
+        """What is special about the order or the filter; else the keys."""
+        shown, total, unsorted = len(review.rows), review.counts.total, review.n_unsorted
+        wanted = self.controls.sorting.column
+        if total and not shown:
+            return "No pick matches the filter. Clear it to see all."
+        if wanted != review.order.column:
+            why = "until the filter is right" if wanted in review.columns else "it isn't measured"
+            return f"Not sorted by {self.controls.order.currentText()}: {why}."
+        if unsorted:
+            return f"{count_text(unsorted, 'pick')} without that value {'comes' if unsorted == 1 else 'come'} last."
+        return f"{shown:,} of {total:,} shown." if shown < total else KEYS if total else ""
+
+    # widgets
+
+    def _make_buttons(self) -> None:
+        self.gear = QToolButton()
+        self.gear.setCheckable(True)
+        self.gear.setAccessibleName("Settings")
+        self.gear.setToolTip("Tomogram, crop, order and filter")
+        self.crop_size = QSlider(Qt.Orientation.Horizontal)
+        self.crop_size.setRange(SMALLEST_PX, LARGEST_PX)
+        self.crop_size.setValue(Looks().crop_px)
+        self.crop_size.setAccessibleName("Size of the crops on screen")
+        self.crop_size.setToolTip(self.crop_size.accessibleName())
+        self.crop_size.setFixedWidth(_SLIDER_PX)
+        self.shown, self.verdicts = {}, {}
+        for verdict, letter, word in _VERDICTS:
+            shown = QPushButton()
+            shown.setCheckable(True)
+            shown.setToolTip(f"Show only {verdict.word} picks; once more: all")
+            shown.clicked.connect(lambda _checked=False, verdict=verdict: self._on_shown(verdict))
+            button = QPushButton(f"{letter}  {word}")
+            button.setObjectName(f"verdict{letter}")
+            goes_on = ", and go on to the next pick" if verdict else ""
+            button.setToolTip(f"{word} what is selected{goes_on} ({letter})")
+            button.clicked.connect(lambda _checked=False, verdict=verdict: self.judge(verdict))
+            self.shown[verdict], self.verdicts[verdict] = shown, button
+        self.hint = plain_label(name="dimText")
+        self.progress = QProgressBar()
+        self.as_layers = QPushButton("As layers")
+        self.as_layers.setToolTip("Add the kept and the rejected picks as layers")
+        self.export = QPushButton("Export…")
+        self.export.setToolTip("Write the kept picks into a file, with who kept them and when")
+        self.status = QElidingLabel()
+        self.status.setObjectName("statusText")
+        self.stop, self.retry = QPushButton("Stop"), QPushButton("Go on")
+        self.stop.setToolTip("Stop reading crops")
+        self.retry.setToolTip("Go on reading crops")
+        controls: tuple[QWidget, ...] = (
+            self.gear,
+            self.crop_size,
+            *self.shown.values(),
+            *self.verdicts.values(),
+            self.as_layers,
+            self.export,
+        )
+        for control in (*controls, self.stop, self.retry, self.points):
+            control.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # after a click, keys go to the sheet
+        self._draw_icon()
+
+    def _draw_icon(self) -> None:
+        self.gear.setIcon(icon("gear", self.theme.colors.text))
+
+    def _lay_out(self) -> None:
+        self.setFocusProxy(self.sheet)
+        foot = QWidget()
+        self._judging: tuple[QWidget, ...] = (
+            self.crop_size,
+            self.sheet,
+            self.average,
+            foot,
+            *self.shown.values(),
+            *self.verdicts.values(),
+        )
+        results = QHBoxLayout(foot)
+        results.setContentsMargins(0, 0, 0, 0)
+        for widget in (self.progress, self.as_layers, self.export):
+            results.addWidget(widget, 1 if widget is self.progress else 0)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(6, 6, 6, 2)
+        column.setSpacing(5)
+        column.addLayout(_row(self.points, self.crop_size, self.gear))
+        column.addWidget(self.controls)
+        column.addWidget(self.notice)
+        column.addWidget(self.hint)
+        column.addLayout(_row(*self.shown.values()))
+        column.addWidget(self.sheet, 1)
+        column.addLayout(_row(*self.verdicts.values()))
+        column.addWidget(self.average)
+        column.addWidget(foot)
+        column.addLayout(_row(self.status, self.retry, self.stop))
+        column.addStretch(0)
+
+
+def _row(*widgets: QWidget) -> QHBoxLayout:
+    """Widgets side by side; the first of different ones takes the room."""
+    row = QHBoxLayout()
+    row.setSpacing(4)
+    are_alike = len({type(widget) for widget in widgets}) == 1
+    for number, widget in enumerate(widgets):
+        row.addWidget(widget, 1 if are_alike or not number else 0)
+    return row
+
+
+def _step_text(done: str, review: Review, rows: NDArray[np.intp], *, is_hidden: bool) -> str:
+    """What a step did, such as ``Undone: 3 picks are undecided again.``."""
+    if not len(rows):
+        return f"{done}, for picks that were deleted since."
+    picks = f"pick {number_of(review.ids[rows[0]])} is" if len(rows) == 1 else f"{count_text(len(rows), 'pick')} are"
+    codes = np.unique(review.decisions.codes(review.ids[rows]))
+    how = f"{Verdict(codes[0]).word} again" if len(codes) == 1 else "as they were"
+    return f"{done}: {picks} {how}." + (" The filter hides some." if is_hidden else "")

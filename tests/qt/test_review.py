@@ -1,0 +1,480 @@
+"""Picks are judged in a real viewer by keys and clicks, and what was judged is there again."""
+
+import threading
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Points, Vectors
+from qtpy.QtCore import QPoint, Qt
+
+from napari_cryoet._qt.layers.manager import add_layers
+from napari_cryoet._qt.picks.layer_picks import link_of
+from napari_cryoet._qt.review.dock import ReviewDock, review_picks
+from napari_cryoet._qt.review.reviewed_layer import PickMark
+from napari_cryoet.layers.specs import METADATA_KEY, points_spec
+from napari_cryoet.picks import Picks
+from napari_cryoet.review import Review, Verdict
+
+SPACING = 10.0
+SHAPE = (24, 60, 60)
+POINTS = np.array([[12.0, 10 + 10 * (i % 5), 10 + 10 * (i // 5)] for i in range(10)])
+ABOUT = {"kind": "annotation", "annotation_file_id": 7, "source_url": "https://files.example.invalid/7.ndjson"}
+CONTROL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
+LEFT = Qt.MouseButton.LeftButton
+
+
+def volume():
+    """A ball at each pick, the brighter the higher its number."""
+    z, y, x = np.indices(SHAPE)
+    values = np.random.default_rng(0).normal(0, 0.05, SHAPE).astype(np.float32)
+    for number, (cz, cy, cx) in enumerate(POINTS):
+        values[(z - cz) ** 2 + (y - cy) ** 2 + (x - cx) ** 2 <= 9] += 1 + number
+    return values
+
+
+@pytest.fixture
+def viewer(viewer_in_hidden_window):
+    viewer = viewer_in_hidden_window
+    viewer.add_image(volume(), scale=(SPACING,) * 3, units=("angstrom",) * 3, name="volume")
+    rotations = np.stack([np.eye(3)] * 9 + [np.full((3, 3), np.nan)])
+    picks = Picks(POINTS, SPACING, rotations_zyx=rotations, scores=np.linspace(1, 0, 10), about=ABOUT)
+    common = {"scale": (SPACING,) * 3, "units": ("angstrom",) * 3, "metadata": {METADATA_KEY: ABOUT}}
+    looks = {"color": (1, 0, 0, 1), "diameter_angstrom": 60.0, "spacing_angstrom": SPACING}
+    add_layers(viewer, [points_spec(picks, common, name="ribosomes", **looks)])
+    viewer.layers.selection.active = viewer.layers["ribosomes"]
+    return viewer
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "reviews"
+
+
+@pytest.fixture
+def make_dock(qtbot, viewer, folder):
+    made = []
+
+    def make():
+        dock = ReviewDock(viewer, folder=folder)
+        qtbot.addWidget(dock)
+        dock.resize(322, 700)
+        dock.show()
+        made.append(dock)
+        until_open(qtbot, dock)
+        return dock
+
+    yield make
+    for dock in made:
+        dock.close_down()
+
+
+@pytest.fixture
+def dock(make_dock):
+    return make_dock()
+
+
+@pytest.fixture
+def press(qtbot, dock):
+    def press(key, modifier=Qt.KeyboardModifier.NoModifier):
+        qtbot.keyClick(dock.sheet, key, modifier)
+
+    return press
+
+
+def until_open(qtbot, dock):
+    """Wait until a review is open, and all its crops are here."""
+    qtbot.waitUntil(lambda: dock.review is not None)
+    qtbot.waitUntil(lambda: all(dock.feed.crop(row) is not None for row in range(len(dock.review.picks))))
+
+
+def letters(dock):
+    return "".join(dock.review.verdict(row).letter or "-" for row in range(len(dock.review.picks)))
+
+
+def judge(dock, places, verdict):
+    dock.sheet.select(places)
+    dock.judge(verdict)
+
+
+def looks_of(layer):
+    return [layer.face_color.copy(), layer.border_color.copy()]
+
+
+def same(one, other):
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_it_begins_with_the_active_layer_and_the_volume_below_it(dock, viewer):
+    assert dock.layer is viewer.layers["ribosomes"]
+    assert dock.image.layer is viewer.layers["volume"]
+    assert dock.progress.text() == "0 of 10"
+    assert dock.controls.side.value() == pytest.approx(10)  # 1.6 diameters of 6 nm
+    crop = dock.feed.crop(3).values
+    assert crop[tuple(n // 2 for n in crop.shape)] == pytest.approx(4, abs=0.3)
+
+
+def test_crops_take_most_of_a_narrow_dock_and_their_size_is_a_choice(dock, qtbot):
+    assert dock.sheet.height() > dock.height() * 0.6
+    assert not dock.controls.isVisible()
+    columns = [len({dock.sheet.visualRect(dock.model.index(n)).left() for n in range(10)})]
+    for size in (dock.crop_size.minimum(), dock.crop_size.maximum()):
+        dock.crop_size.setValue(size)
+        qtbot.wait(1)
+        columns.append(len({dock.sheet.visualRect(dock.model.index(n)).left() for n in range(10)}))
+    assert columns[2] == 1 < columns[0] < columns[1]
+    qtbot.mouseClick(dock.gear, LEFT)
+    assert dock.controls.isVisible()
+    assert dock.width() == 322
+
+
+def test_k_and_x_go_on_u_stays_and_verdicts_are_undone(dock, press):
+    press(Qt.Key.Key_K)
+    press(Qt.Key.Key_X)
+    press(Qt.Key.Key_K)
+    assert letters(dock) == "KXK-------"
+    assert dock.sheet.currentIndex().row() == 3
+    assert [button.text() for button in dock.shown.values()] == ["Kept 2", "Rejected 1", "Undecided 7"]
+    assert dock.progress.value() == 3
+
+    press(Qt.Key.Key_Z, CONTROL)
+    press(Qt.Key.Key_Z, CONTROL)
+    assert letters(dock) == "K---------"
+    assert dock.sheet.selected_places == [1]
+    assert dock.status.text() == "Undone: pick 2 is undecided again."
+    press(Qt.Key.Key_Z, CONTROL | SHIFT)
+    assert letters(dock) == "KX--------"
+    press(Qt.Key.Key_U)
+    assert letters(dock) == "K---------"
+    assert dock.sheet.currentIndex().row() == 1
+
+
+def test_going_on_passes_judged_picks_and_ends_at_the_last(dock, press):
+    judge(dock, range(1, 9), Verdict.KEPT)
+    dock.sheet.go_to(0)
+    press(Qt.Key.Key_X)
+    assert dock.sheet.currentIndex().row() == 9
+    press(Qt.Key.Key_Space)
+    assert dock.sheet.currentIndex().row() == 9
+    press(Qt.Key.Key_X)
+    assert "All picks" in dock.status.text()
+    dock.sheet.go_to(4)
+    press(Qt.Key.Key_X)  # a second thought
+    assert dock.sheet.currentIndex().row() == 5
+
+
+@pytest.mark.parametrize("ndisplay", [2, 3])
+def test_a_click_or_enter_flies_there_and_selects_the_pick(dock, press, viewer, qtbot, ndisplay):
+    viewer.dims.ndisplay = ndisplay
+    viewer.dims.set_point(0, 0)
+    zoom = viewer.scene.camera.zoom
+    center = dock.sheet.visualRect(dock.model.index(7)).center()
+    qtbot.mouseClick(dock.sheet.viewport(), LEFT, pos=QPoint(center.x(), center.y()))
+
+    assert viewer.layers["ribosomes"].selected_data == {7}
+    if ndisplay == 2:  # the sliders along the plane, too, so that other planes follow
+        np.testing.assert_allclose(viewer.dims.point, POINTS[7] * SPACING)
+    np.testing.assert_allclose(viewer.scene.camera.center[-2:], POINTS[7, 1:] * SPACING)
+    assert viewer.scene.camera.zoom == zoom
+
+    press(Qt.Key.Key_N)
+    qtbot.waitUntil(lambda: viewer.layers["ribosomes"].selected_data == {8})
+    press(Qt.Key.Key_P)
+    press(Qt.Key.Key_P)
+    press(Qt.Key.Key_Return)
+    np.testing.assert_allclose(viewer.scene.camera.center[-2:], POINTS[6, 1:] * SPACING)
+    viewer.layers["ribosomes"].selected_data = {4}
+    assert dock.sheet.currentIndex().row() == 4
+
+
+@pytest.mark.parametrize("ndisplay", [2, 3])
+def test_the_mark_lies_on_the_pick_in_its_plane_and_goes_with_the_review(ndisplay):
+    viewer = ViewerModel(ndisplay=ndisplay)
+    layer = viewer.add_points([[0, 0, 0], [5, 2, 40], [9, 49, 59]], size=4, scale=(2, 2, 2))
+    overlays = set(viewer.canvas.overlays)
+    mark = PickMark(viewer, layer)
+    boxes = [viewer.canvas.overlays[key] for key in set(viewer.canvas.overlays) - overlays]
+    viewer.canvas.size = (200, 400)
+    viewer.dims.set_point(0, 10)
+    viewer.scene.camera.center, viewer.scene.camera.zoom = (10, 40, 60), 2
+    mark.show(layer.data[1])
+    assert all(box.visible for box in boxes)
+    # 36 above and 20 right of the middle of the canvas, at two pixels each
+    np.testing.assert_allclose(np.mean([box.position for box in boxes], axis=(0, 1)), (100 - 72, 200 + 40))
+
+    if ndisplay == 2:
+        viewer.dims.set_point(0, 2)
+        assert not any(box.visible for box in boxes)
+        viewer.dims.set_point(0, 10)
+    layer.visible = False
+    assert not any(box.visible for box in boxes)
+    mark.close()
+    assert set(viewer.canvas.overlays) == overlays
+
+
+def test_the_current_pick_is_marked_and_the_layer_list_stays(dock, press, viewer):
+    layers = list(viewer.layers)
+    boxes = [viewer.canvas.overlays[key] for key in viewer.canvas.overlays if "review" in key]
+    press(Qt.Key.Key_Return)
+    before = boxes[0].position
+    assert boxes[0].visible
+    press(Qt.Key.Key_Right)
+    assert boxes[0].position != before
+    assert list(viewer.layers) == layers
+
+
+def test_rejected_picks_are_faint_and_look_as_before_after_undo_and_closing(dock, press, viewer):
+    layer = viewer.layers["ribosomes"]
+    before = looks_of(layer)
+    press(Qt.Key.Key_X)
+    for now, was in zip(looks_of(layer), before, strict=True):
+        assert 0 < now[0, 3] < was[0, 3] / 2
+        np.testing.assert_array_equal(now[1:], was[1:])
+    press(Qt.Key.Key_Z, CONTROL)
+    assert same(looks_of(layer), before)
+    press(Qt.Key.Key_X)
+    dock.close_down()
+    assert same(looks_of(layer), before)
+
+
+def test_picks_are_sorted_and_filtered_as_the_fields_say(dock, qtbot):
+    def enter(text):
+        dock.controls.filter.setText(text)
+        qtbot.keyClick(dock.controls.filter, Qt.Key.Key_Return)
+
+    dock.controls.order.setCurrentIndex(dock.controls.order.findData("density"))
+    qtbot.waitUntil(lambda: dock.review.order.column == "density")
+    assert dock.review.rows.tolist() == list(range(10))
+    dock.controls.direction.click()
+    assert dock.review.rows.tolist() == list(range(10))[::-1]
+
+    enter("score > 0.5 and edge_nm > 10")
+    assert dock.review.rows.tolist() == [3, 2, 1, 0]
+    assert "4 of 10" in dock.status.text()
+    enter("beauty > 3")
+    assert dock.review.rows.tolist() == [3, 2, 1, 0]
+    assert "beauty" in dock.controls.filter_problem.text()
+    enter("score > 5")
+    assert dock.model.rowCount() == 0
+    assert "No pick" in dock.status.text()
+    enter("")
+    assert not dock.controls.filter_problem.text()
+    assert dock.model.rowCount() == 10
+
+
+def test_only_picks_with_one_verdict_are_shown_until_asked_again(dock, press, qtbot):
+    judge(dock, [2, 5], Verdict.REJECTED)
+    qtbot.mouseClick(dock.shown[Verdict.REJECTED], LEFT)
+    assert dock.review.rows.tolist() == [2, 5]
+    dock.sheet.go_to(0)
+    press(Qt.Key.Key_K)
+    assert dock.review.rows.tolist() == [2, 5], "a judged pick stays in sight, so that it can be undone"
+    qtbot.mouseClick(dock.shown[Verdict.KEPT], LEFT)
+    assert dock.review.rows.tolist() == [2]
+    assert dock.shown_verdict is Verdict.KEPT
+    qtbot.mouseClick(dock.shown[Verdict.KEPT], LEFT)
+    assert dock.model.rowCount() == 10
+
+
+def test_crops_are_cut_as_the_fields_say(dock, qtbot):
+    dock.controls.plane.setCurrentIndex(1)
+    dock.controls.side.setValue(12)
+    dock.controls.oriented.setChecked(True)
+    qtbot.waitUntil(lambda: dock.feed.frame.is_oriented)
+    until_open(qtbot, dock)
+
+    assert (dock.feed.frame.plane, dock.feed.frame.side_angstrom) == ("xz", 120)
+
+
+def test_the_average_follows_each_verdict(dock, press, qtbot):
+    assert dock.average.switch.isChecked()  # the volume is in memory
+    press(Qt.Key.Key_Right, SHIFT)
+    press(Qt.Key.Key_K)
+    qtbot.waitUntil(lambda: dock.average.count == 2)
+    mean = dock.average.mean.mean
+    assert mean[tuple(n // 2 for n in mean.shape)] == pytest.approx(1.5, abs=0.2)
+    assert dock.average.note.text() == "2, not aligned"
+    assert all(section.has_picture for section in dock.average.sections)
+
+    press(Qt.Key.Key_Z, CONTROL)
+    qtbot.waitUntil(lambda: dock.average.count == 0)
+    dock.controls.oriented.setChecked(True)
+    judge(dock, [8, 9], Verdict.KEPT)
+    qtbot.waitUntil(lambda: dock.average.note.text() == "1, aligned; 1 have no orientation")
+
+
+def test_kept_and_rejected_picks_become_layers_that_say_who_judged_them(dock, viewer, qtbot):
+    assert not dock.as_layers.isEnabled()
+    judge(dock, [1, 2], Verdict.KEPT)
+    judge(dock, [5], Verdict.REJECTED)
+    qtbot.mouseClick(dock.as_layers, LEFT)
+
+    kept, rejected = viewer.layers["ribosomes · kept 2"], viewer.layers["ribosomes · rejected 1"]
+    assert isinstance(kept, Points)
+    np.testing.assert_array_equal(kept.data, POINTS[[1, 2]])
+    np.testing.assert_array_equal(kept.scale, (SPACING,) * 3)
+    np.testing.assert_array_equal(rejected.data, POINTS[[5]])
+    assert np.all(rejected.border_color[:, 3] == 1)
+    assert isinstance(viewer.layers["ribosomes · kept 2 · orientation"], Vectors)
+    assert link_of(kept).picks.edits[-1].startswith("kept 2 of 10 in review")
+    assert viewer.layers.selection.active is viewer.layers["ribosomes"]
+    dock.review_layer(kept)
+    qtbot.waitUntil(lambda: dock.review is not None)
+    assert len(dock.review.picks) == 2
+
+
+def test_verdicts_return_when_the_annotation_opens_again(dock, make_dock, viewer):
+    judge(dock, [1, 2], Verdict.KEPT)
+    dock.controls.slab.setValue(7)
+    dock.close_down()
+    again = make_dock()
+
+    assert letters(again) == "-KK-------"
+    assert "Resumed 2" in again.notice.text
+    assert again.controls.slab.value() == 7
+
+
+def test_verdicts_stay_with_their_picks_when_points_are_deleted(dock, viewer, qtbot):
+    layer = viewer.layers["ribosomes"]
+    before = looks_of(layer)
+    judge(dock, [3, 6], Verdict.REJECTED)
+    layer.selected_data = {0, 3}
+    layer.remove_selected()
+    qtbot.waitUntil(lambda: len(dock.review.picks) == 8)
+    assert letters(dock) == "----X---"
+    assert layer.face_color[4, 3] < before[0][6, 3]
+    dock.close_down()
+    assert same(looks_of(layer), [colors[[1, 2, 4, 5, 6, 7, 8, 9]] for colors in before])
+
+
+def test_nothing_waits_for_the_disk(dock, make_dock, press, viewer, monkeypatch, qtbot):
+    gate, save, threads = threading.Event(), Review.save, set()
+
+    def slow(review):
+        threads.add(threading.current_thread())
+        gate.wait(60)
+        save(review)
+
+    monkeypatch.setattr(Review, "save", slow)
+    press(Qt.Key.Key_K)
+    dock.hide()
+    dock.show()
+    press(Qt.Key.Key_X)
+    review = dock.review
+    dock.review_layer(None)
+    dock.close_down()
+    assert review.has_unsaved, "all of this was done while the disk hung"
+
+    gate.set()
+    qtbot.waitUntil(lambda: not review.has_unsaved)
+    assert threading.main_thread() not in threads
+    assert letters(make_dock()) == "KX--------"
+
+
+def test_a_review_that_can_not_be_saved_goes_on_until_it_can(dock, viewer, folder, qtbot):
+    other = viewer.add_points(POINTS + 1, scale=(SPACING,) * 3, units=("angstrom",) * 3, name="other")
+    folder.write_text("in the way")
+    judge(dock, [1], Verdict.KEPT)
+    qtbot.waitUntil(lambda: "can't be saved" in dock.notice.text)
+    dock.review_layer(other)
+    assert dock.layer is viewer.layers["ribosomes"]
+    assert letters(dock) == "-K--------"
+
+    folder.unlink()
+    judge(dock, [2], Verdict.KEPT)
+    qtbot.waitUntil(lambda: "saved now" in dock.notice.text)
+    dock.review_layer(other)
+    assert dock.layer is other
+    dock.review_layer(viewer.layers["ribosomes"])
+    qtbot.waitUntil(lambda: dock.review is not None)
+    assert letters(dock) == "-KK-------"
+
+
+def test_the_review_ends_with_its_layer(dock, viewer):
+    viewer.layers.remove("ribosomes")
+    assert dock.layer is None
+    assert dock.review is None
+    assert dock.hint.isVisible()
+    assert not dock.sheet.isVisible()
+
+
+def test_without_a_volume_picks_can_be_judged_all_the_same(dock, viewer, qtbot):
+    viewer.layers.remove("volume")
+    assert "Open the tomogram" in dock.hint.text()
+    assert not dock.stop.isVisible()
+    judge(dock, [1], Verdict.KEPT)
+    assert letters(dock) == "-K--------"
+    assert dock.average.note.text() == "needs a tomogram"
+
+    viewer.add_image(volume(), scale=(SPACING,) * 3, units=("angstrom",) * 3)
+    until_open(qtbot, dock)
+    assert not dock.hint.isVisible()
+
+
+@pytest.mark.parametrize("name", ["volume", "ribosomes"])
+def test_crops_are_cut_anew_where_the_picks_lie_when_a_layer_is_moved(dock, viewer, qtbot, name):
+    layer = viewer.layers[name]
+
+    def middle(row):
+        crop = dock.feed.crop(row)
+        return None if crop is None else crop.values[5, 5]
+
+    assert middle(1) == pytest.approx(2, abs=0.3)
+    shift = -10.0 if name == "volume" else 10.0
+    layer.translate = (0, 0, shift * SPACING)  # pick 1 is now where 6 was
+    qtbot.waitUntil(lambda: middle(1) == pytest.approx(7, abs=0.3))
+    layer.rotate = 30
+    qtbot.waitUntil(lambda: "rotated" in dock.notice.text)
+    layer.rotate = 0
+    qtbot.waitUntil(lambda: middle(1) == pytest.approx(7, abs=0.3))
+    assert not dock.notice.isVisible()
+
+
+def test_a_dock_that_is_closed_lets_go_of_everything(viewer, qtbot, user_folder):
+    layer = viewer.layers["ribosomes"]
+    before, overlays = looks_of(layer), set(viewer.canvas.overlays)
+    dock = review_picks(viewer, layer)
+    assert review_picks(viewer, layer) is dock
+    until_open(qtbot, dock)
+    dock.judge(Verdict.REJECTED)
+    viewer.window.remove_dock_widget(dock)
+
+    assert same(looks_of(layer), before)
+    assert dock.review is None
+    assert set(viewer.canvas.overlays) == overlays
+    viewer.add_points(POINTS)
+    again = review_picks(viewer, layer)
+    until_open(qtbot, again)
+    assert letters(again)[0] == "X"
+    again.close_down()
+
+
+def test_a_tomogram_in_pixels_is_reviewed_once_somebody_says_how_wide_its_voxels_are(dock, viewer, qtbot):
+    image = viewer.add_image(volume(), name="as napari opens a TIFF")
+    dock.image.choose(image)
+    assert "doesn't say how wide its voxels are" in dock.hint.text()
+    field = dock.controls.voxels
+    assert field.isVisible()
+    field.setFocus()
+    field.selectAll()
+    qtbot.keyClicks(field, f"{SPACING:g}")
+    qtbot.keyClick(field, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: not dock.hint.isVisible())
+    until_open(qtbot, dock)
+    np.testing.assert_array_equal(image.scale, (SPACING,) * 3)
+    assert dock.feed.crop(3).values.max() > 3
+
+
+def test_keys_judge_after_a_click_anywhere_in_the_dock(dock, qtbot):
+    dock.activateWindow()
+    qtbot.mouseClick(dock.gear, LEFT)
+    for control in (dock.shown[Verdict.UNDECIDED], dock.average.switch, dock.controls.direction, dock.progress):
+        qtbot.mouseClick(control, LEFT)
+        before = dock.review.counts.judged
+        qtbot.keyClick(dock.focusWidget() or dock, Qt.Key.Key_K)
+        assert dock.review.counts.judged == before + 1, control
+    qtbot.keyClick(dock.controls.side, Qt.Key.Key_K)
+    assert dock.review.counts.judged == before + 2
+    qtbot.keyClicks(dock.controls.filter, "kxu")
+    assert dock.controls.filter.text() == "kxu"
+    assert dock.review.counts.judged == before + 2
