@@ -28,6 +28,7 @@ from napari_cryoet.exceptions import CryoETError, StoppedError
 from napari_cryoet.packs.serve import PackServer
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.portal.portal import open_portal
+from qt.fake_portal import FakePortal
 
 CELL_RUN, RUN_WITHOUT_TOMOGRAM = 9001, 9004
 RIBOSOMES, MEMBRANE, CAPTION, MISALIGNED = 9001, 9008, 9009, 9011
@@ -143,7 +144,7 @@ def test_a_display_that_is_not_there_is_told_and_not_a_crash(demo_pack: Path, pi
 def test_ctrl_c_closes_the_window(
     qtbot: QtBot, demo_pack: Path, picture: Path, monkeypatch: pytest.MonkeyPatch, draws: bool
 ) -> None:
-    monkeypatch.setattr(launch_module.Opening, "is_complete", lambda _opening, _layers: False)  # not drawn before that
+    monkeypatch.setattr(launch_module.Opening, "missing", lambda _opening, _layers: "all")  # not drawn before that
     order = Order(source=str(demo_pack), run_id=CELL_RUN, screenshot=picture if draws else None)
     with working() as (stop, _):
         QTimer.singleShot(700, lambda: signal.raise_signal(signal.SIGINT))
@@ -210,9 +211,22 @@ def test_all_annotations_are_those_that_fit_and_can_be_drawn(page: RunPage) -> N
     assert not annotation_ids & {CAPTION, MISALIGNED}
 
 
-def test_annotations_are_chosen_by_id_with_all_their_shapes(page: RunPage) -> None:
-    files = chosen_files(page, page.tomograms[0], (RIBOSOMES,))
-    assert [str(file.shape.shape_type) for file in files] == ["OrientedPoint", "Point"]
+def test_of_an_annotation_with_two_shapes_of_its_points_the_richer_one_is_shown(page: RunPage) -> None:
+    for which in ((RIBOSOMES,), "all"):
+        files = [file for file in chosen_files(page, page.tomograms[0], which) if file.shape.annotation_id == RIBOSOMES]
+        assert [str(file.shape.shape_type) for file in files] == ["OrientedPoint"]
+
+
+def test_a_run_is_asked_for_in_the_first_source_only(make_browser: Callable[..., Any], qtbot: QtBot) -> None:
+    portal = FakePortal()
+    browser = make_browser(portal)
+    launch_module.Opening(browser, Order(source="live", run_id=77)).begin()
+    qtbot.waitUntil(lambda: ("run_page", 77) in portal.asked)
+    with qtbot.waitSignal(browser.session.opened):
+        browser.use_source("demo")
+    with qtbot.waitSignal(browser.session.catalogue_changed):
+        pass
+    assert portal.asked.count(("run_page", 77)) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Starts napari with the dock for the command line, opens what was asked for, and draws a picture of it if wanted."""
+"""Start napari with the dock for the command line, open what was asked for, and draw a picture of it if wanted."""
 
 from __future__ import annotations
 
@@ -9,26 +9,33 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from time import monotonic
+from typing import Any, Final
 
 import napari
+import numpy as np
+from napari.layers import Layer
 from napari.utils.notifications import Notification, NotificationSeverity, notification_manager
-from qtpy.QtCore import QEventLoop, QObject, QTimer, QtMsgType, qInstallMessageHandler
-from qtpy.QtWidgets import QMainWindow
+from numpy.typing import NDArray
+from qtpy.QtCore import QBuffer, QEventLoop, QIODevice, QObject, QTimer, QtMsgType, qInstallMessageHandler
+from qtpy.QtGui import QImage
+from qtpy.QtWidgets import QMainWindow, QWidget
 
 from napari_cryoet._qt.browser.dock import PortalBrowser
-from napari_cryoet._qt.files.window_picture import save_picture
-from napari_cryoet._qt.streaming.settling import Settling
 from napari_cryoet.exceptions import CryoETError, StoppedError
+from napari_cryoet.files import replace_file
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.portal.pages import RunPage
-from napari_cryoet.records import AnnotationFile, Tomogram
+from napari_cryoet.records import AnnotationFile, ShapeType, Tomogram
 from napari_cryoet.run.outline import AnnotationRow, outline_run
 
-PLUGIN_NAME = "napari-cryoet"
-DOCK_NAME = "CryoET Data Portal"
-PICTURE_SIZE_PX = (1280, 800)
-_SIGNAL_POLL_MS = 200
+PLUGIN_NAME: Final = "napari-cryoet"
+DOCK_NAME: Final = "CryoET Data Portal"
+PICTURE_SIZE_PX: Final = (1280, 800)
+_POLL_MS: Final = 100
+_QUIET_S: Final = 0.4  # nothing may happen for so long; one thing leads to the next within much less
+_MIN_GREYS: Final = 24  # a tomogram has a hundred
+_MAX_BACKGROUND: Final = 0.8  # share of the commonest grey: an empty canvas with its welcome text has more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +76,10 @@ def launch(order: Order, *, stop: threading.Event | None = None, qt_hint: str = 
 
     Parameters
     ----------
-    order
-        What to open.
     stop
-        Set by whoever hears of Ctrl+C.
+        Set at Ctrl+C.
     qt_hint
-        What to tell where Qt can't start, which ends the program.
+        What to say where Qt can't start, which ends the program.
 
     Raises
     ------
@@ -83,31 +88,27 @@ def launch(order: Order, *, stop: threading.Event | None = None, qt_hint: str = 
     StoppedError
         If the program was interrupted.
     """
+    stop = stop or threading.Event()
     with notification_manager:  # else an error in a paint event would end the program without a word
-        return _launch(order, stop or threading.Event(), qt_hint)
-
-
-def _launch(order: Order, stop: threading.Event, qt_hint: str) -> int:
-    viewer, browser = _open_window(order, qt_hint)
-    opening = Opening(browser, order)
-    if order.screenshot is None:
+        viewer, browser = _open_window(order, qt_hint)
+        opening = Opening(browser, order)
         opening.begin()
-        if not stop.is_set():
-            napari.run()  # ends by itself at Ctrl+C, and lets the signal's own handler know
-        if stop.is_set():
+        if order.screenshot is None:
+            if not stop.is_set():
+                napari.run()  # ends by itself at Ctrl+C
+            if stop.is_set():
+                viewer.close()
+                raise StoppedError
+            return 0
+        try:
+            _wait_until_drawn(viewer, browser, opening, stop)
+            save_picture(_main_window(browser), order.screenshot, must_show_data=order.run_id is not None)
+        finally:
             viewer.close()
-            raise StoppedError
         return 0
-    try:
-        _wait_until_drawn(viewer, browser, opening, order, stop)
-        save_picture(_main_window(browser), order.screenshot, must_show_data=order.run_id is not None)
-    finally:
-        viewer.close()
-    return 0
 
 
 def _open_window(order: Order, qt_hint: str) -> tuple[napari.Viewer, PortalBrowser]:
-    """Return a viewer on screen and its dock."""
     with _words_for_qt_faults(qt_hint):
         viewer = napari.Viewer(show=False)
         browser = _add_dock(viewer)  # the first thing that fails with a broken Qt
@@ -120,10 +121,10 @@ def _open_window(order: Order, qt_hint: str) -> tuple[napari.Viewer, PortalBrows
 
 
 def _add_dock(viewer: napari.Viewer) -> PortalBrowser:
-    """Return the dock, made as napari's menu would make it, so that the menu brings it forward and makes no second."""
+    """Add the dock as napari's menu would, so that the menu finds it later."""
     try:
         _, browser = viewer.window.add_plugin_dock_widget(PLUGIN_NAME, DOCK_NAME)
-    except ValueError:  # the person has switched the plugin off in napari, but asks for it here
+    except ValueError:  # the plugin is switched off in napari, but asked for here
         browser = PortalBrowser(viewer)
         viewer.window.add_dock_widget(browser, name=DOCK_NAME, area="right")
     assert isinstance(browser, PortalBrowser), "the manifest names the dock"  # noqa: S101
@@ -131,37 +132,34 @@ def _add_dock(viewer: napari.Viewer) -> PortalBrowser:
 
 
 class Opening(QObject):
-    """Leads the dock to what was ordered, as a person would: source, then a record's page, then a run's layers."""
+    """Leads the dock to what was ordered: the source, then a record's page, then a run's layers."""
 
     def __init__(self, browser: PortalBrowser, order: Order) -> None:
         super().__init__(browser)
         self._browser = browser
-        self._order = order
+        self.order = order
         self._has_arrived = False
         self._wanted: set[tuple[str, int]] = set()
         self.error: CryoETError | None = None
-        browser.session.opened.connect(self._on_opened)
-        browser.session.catalogue_changed.connect(self._on_catalogue)
-        browser.navigator.run_arrived.connect(self._on_run)
 
     def begin(self) -> None:
         """Open the source; the rest follows."""
-        self._browser.use_source(self._order.source)
+        session = self._browser.session
+        session.opened.connect(self._on_opened)
+        session.catalogue_changed.connect(self._on_catalogue)
+        self._browser.navigator.run_arrived.connect(self._on_run)
+        self._browser.use_source(self.order.source)
 
-    def is_complete(self, layers: Any) -> bool:
-        """Whether everything that was ordered is there."""
-        there = {tag for layer in layers for tag in tags_of(layer.metadata)}
-        return self._has_arrived and self._wanted <= there
-
-    def missing(self, layers: Any) -> str:
-        """What isn't there yet, in words."""
+    def missing(self, layers: list[Layer]) -> str:
+        """What isn't there yet, in words; empty once everything is."""
         if not self._has_arrived:
             return "the portal's answer"
         there = {tag for layer in layers for tag in tags_of(layer.metadata)}
         return ", ".join(f"{kind} {record_id}" for kind, record_id in sorted(self._wanted - there))
 
     def _on_opened(self, _source: object) -> None:
-        order, navigator = self._order, self._browser.navigator
+        self._browser.session.opened.disconnect(self._on_opened)  # the order says nothing of later sources
+        order, navigator = self.order, self._browser.navigator
         if order.run_id is not None:
             navigator.go_to_run(order.run_id)
         elif order.dataset_id is not None:
@@ -170,30 +168,29 @@ class Opening(QObject):
             navigator.go_to_deposition(order.deposition_id)
 
     def _on_catalogue(self, _catalogue: object) -> None:
-        self._has_arrived = self._has_arrived or self._order.run_id is None
+        self._has_arrived = self._has_arrived or self.order.run_id is None
 
     def _on_run(self, page: RunPage, _opens_layers: bool) -> None:
-        if page.run.id != self._order.run_id or self._has_arrived:
+        if page.run.id != self.order.run_id or self._has_arrived:
             return
         self._has_arrived = True
         tomogram = page.default_tomogram
         if tomogram is None:
-            self._tell(CryoETError(f"Run {page.run.name} has no tomogram.", hint="Open another run."))
+            self._fail(CryoETError(f"Run {page.run.name} has no tomogram.", hint="Open another run."))
             return
         run = self._browser.screens.run
         self._wanted.add(("tomogram", tomogram.id))
         run.tomogram_open_requested.emit(page, tomogram)
         try:
-            files = chosen_files(page, tomogram, self._order.annotations, with_unaligned=self._order.with_unaligned)
+            files = chosen_files(page, tomogram, self.order.annotations, with_unaligned=self.order.with_unaligned)
         except CryoETError as error:
-            self._tell(error)
+            self._fail(error)
             return
         self._wanted |= {("annotation file", file.id) for file in files}
         for file in files:
             run.annotation_show_requested.emit(page, file)
 
-    def _tell(self, error: CryoETError) -> None:
-        """Show an error in the dock, and keep it for whoever waits for the picture."""
+    def _fail(self, error: CryoETError) -> None:
         self.error = error
         self._browser.screens.notice.show_error(error)
 
@@ -201,7 +198,7 @@ class Opening(QObject):
 def chosen_files(
     page: RunPage, tomogram: Tomogram, which: str | tuple[int, ...], *, with_unaligned: bool = False
 ) -> tuple[AnnotationFile, ...]:
-    """Return the annotation files to show over a tomogram.
+    """Return the annotation files to show over a tomogram; of points with and without orientations, those with.
 
     Raises
     ------
@@ -209,23 +206,28 @@ def chosen_files(
         If an annotation was named that the run doesn't have, or that can't be shown over this tomogram.
     """
     outline = outline_run(page, tomogram)
+    if which == "none":
+        return ()
+    if which == "default":
+        return outline.defaults()
     rows = tuple(outline.rows())
-    match which:
-        case "none":
-            return ()
-        case "default":
-            return outline.defaults()
-        case "all":
-            wanted = (row.shown_file for row in rows if row.fits or with_unaligned)
-            return tuple(file for file in wanted if file is not None)
-    files: list[AnnotationFile] = []
-    for annotation_id in which:
-        own = [row for row in rows if row.annotation.id == annotation_id]
-        shown = [row.shown_file for row in own if (row.fits or with_unaligned) and row.shown_file is not None]
-        if not shown:
-            raise _not_shown(page, int(annotation_id), own)
-        files += shown
-    return tuple(files)
+    shown = _richest([row for row in rows if row.shown_file is not None and (row.fits or with_unaligned)])
+    if which != "all":
+        for annotation_id in which:
+            if annotation_id not in {row.annotation.id for row in shown}:
+                raise _not_shown(page, int(annotation_id), [row for row in rows if row.annotation.id == annotation_id])
+        shown = [row for row in shown if row.annotation.id in which]
+    return tuple(row.shown_file for row in shown if row.shown_file is not None)
+
+
+def _richest(rows: list[AnnotationRow]) -> list[AnnotationRow]:
+    """Leave out plain points whose annotation has oriented points too."""
+
+    def kind(row: AnnotationRow) -> ShapeType | str | None:
+        return None if row.shape is None else row.shape.shape_type
+
+    oriented = {row.annotation.id for row in rows if kind(row) == ShapeType.ORIENTED_POINT}
+    return [row for row in rows if kind(row) != ShapeType.POINT or row.annotation.id not in oriented]
 
 
 def tags_of(metadata: dict[str, Any]) -> set[tuple[str, int]]:
@@ -245,60 +247,106 @@ def _not_shown(page: RunPage, annotation_id: int, rows: list[AnnotationRow]) -> 
     return CryoETError(f"Annotation {annotation_id} can't be shown: {rows[0].reason}", hint=hint)
 
 
-def _wait_until_drawn(
-    viewer: napari.Viewer, browser: PortalBrowser, opening: Opening, order: Order, stop: threading.Event
-) -> None:
-    """Open what was ordered and return when the window has come to rest; raise what goes wrong meanwhile."""
-    loop, faults = QEventLoop(), list[CryoETError]()
-    settling = Settling(
-        viewer, browser.link, browser.tasks, lambda: opening.error is not None or opening.is_complete(viewer.layers)
-    )
+# pictures
 
-    def fail(error: CryoETError) -> None:
-        faults.append(error)
-        loop.quit()
+
+def _wait_until_drawn(viewer: napari.Viewer, browser: PortalBrowser, opening: Opening, stop: threading.Event) -> None:
+    """Return when the window has come to rest; raise what goes wrong meanwhile."""
+    loop, faults = QEventLoop(), list[CryoETError]()
+    timeout_s = opening.order.timeout_s
+    deadline, quiet_since = monotonic() + timeout_s, monotonic()
+
+    def look() -> None:
+        nonlocal quiet_since
+        faults.extend(stream.state.error for _, stream in browser.link.streams() if stream.state.error is not None)
+        faults.extend(filter(None, [opening.error]))
+        waits_for = opening.missing(viewer.layers) or _unfinished(viewer, browser)
+        if waits_for:
+            quiet_since = monotonic()
+        if waits_for and monotonic() > deadline:
+            faults.append(CryoETError(f"Not everything was drawn after {timeout_s:g} s: waiting for {waits_for}."))
+        if faults or stop.is_set() or monotonic() > quiet_since + _QUIET_S:
+            loop.quit()
 
     def on_error(key: object, error: CryoETError) -> None:
         if not (isinstance(key, tuple) and key[:1] == ("thumbnail",)):  # a row without its picture is no failure
-            fail(error)
+            faults.append(error)
 
     def on_notification(notification: Notification) -> None:
         if notification.severity >= NotificationSeverity.ERROR:
-            fail(CryoETError(f"napari reports: {notification.message}"))
+            faults.append(CryoETError(f"napari reports: {notification.message}"))
 
-    def on_timeout() -> None:
-        waits_for = opening.missing(viewer.layers) or settling.waits_for()
-        fail(CryoETError(f"Not everything was drawn after {order.timeout_s:g} s: waiting for {waits_for}."))
-
-    def look_for_stop() -> None:
-        if stop.is_set():
-            loop.quit()
-
-    look = QTimer()  # Python hears signals only between two of its own steps, and Qt's loop has none
-    look.setInterval(_SIGNAL_POLL_MS)
-    look.timeout.connect(look_for_stop)
-    deadline = QTimer()
-    deadline.setSingleShot(True)
-    deadline.timeout.connect(on_timeout)
-    settling.settled.connect(loop.quit)
-    settling.failed.connect(fail)
+    timer = QTimer()
+    timer.timeout.connect(look)
     browser.tasks.erred.connect(on_error)
     notification_manager.notification_ready.connect(on_notification)
     try:
-        opening.begin()
-        deadline.start(int(order.timeout_s * 1000))
-        look.start()
+        timer.start(_POLL_MS)
         loop.exec()
     finally:
-        deadline.stop()
-        look.stop()
+        timer.stop()
         notification_manager.notification_ready.disconnect(on_notification)
     if stop.is_set():
         raise StoppedError
-    if opening.error is not None:
-        raise opening.error
     if faults:
         raise faults[0]
+
+
+def _unfinished(viewer: napari.Viewer, browser: PortalBrowser) -> str:
+    """Which layers aren't drawn in full and which tasks run, in words."""
+    loading = [layer.name for layer in viewer.layers if not layer.loaded]
+    for layer, stream in browser.link.streams():
+        if stream.state.is_progressive and (stream.state.is_coming or stream.is_thumbnail_due):
+            loading.append(layer.name)
+    tasks = sorted({str(key[0]) if isinstance(key, tuple) else str(key) for key in browser.tasks.running})
+    return ", ".join([*loading, *tasks])
+
+
+def save_picture(window: QMainWindow, path: Path, *, must_show_data: bool) -> None:
+    """Draw a window into a PNG file, which is replaced in one step.
+
+    Parameters
+    ----------
+    must_show_data
+        Whether the middle of the canvas has to show more than a background.
+
+    Raises
+    ------
+    CryoETError
+        If nothing is drawn, or the file can't be written.
+    """
+    image = window.grab().toImage()
+    canvas = window.centralWidget()
+    if image.isNull() or (must_show_data and (canvas is None or not shows_data(_greys(canvas, window, image)))):
+        raise CryoETError(
+            "Nothing is drawn in the window's middle.", hint="OpenGL may not work here; napari --info tells more."
+        )
+    content = QBuffer()
+    content.open(QIODevice.OpenModeFlag.WriteOnly)
+    image.save(content, "PNG")
+    try:
+        replace_file(path.expanduser().absolute(), content.data().data())
+    except OSError as error:
+        raise CryoETError(f"The picture can't be written to {path}: {error.strerror}.") from error
+
+
+def shows_data(greys: NDArray[np.uint8]) -> bool:
+    """Whether an 8-bit grey picture shows more than a background with a word or a line on it."""
+    counts = np.bincount(greys.ravel(), minlength=256)
+    return bool(np.count_nonzero(counts) >= _MIN_GREYS and counts.max() <= _MAX_BACKGROUND * greys.size)
+
+
+def _greys(widget: QWidget, window: QWidget, image: QImage) -> NDArray[np.uint8]:
+    """The inner half of a widget in a picture of its window, as 8-bit greys."""
+    scale = image.width() / max(1, window.width())  # screens of double density
+    corner = widget.mapTo(window, widget.rect().topLeft())
+    left, top = int((corner.x() + widget.width() / 4) * scale), int((corner.y() + widget.height() / 4) * scale)
+    part = image.copy(left, top, int(widget.width() / 2 * scale), int(widget.height() / 2 * scale))
+    part = part.convertToFormat(QImage.Format.Format_Grayscale8)
+    bits: Any = part.constBits()
+    if hasattr(bits, "setsize"):  # of PyQt
+        bits.setsize(part.sizeInBytes())
+    return np.frombuffer(bits, dtype=np.uint8).reshape(part.height(), part.bytesPerLine())[:, : part.width()].copy()
 
 
 def _main_window(browser: PortalBrowser) -> QMainWindow:

@@ -43,7 +43,7 @@ class UnexpectedError(CryoETError):
 
     def __init__(self, details: str) -> None:
         super().__init__(
-            "Something went wrong inside napari-cryoet.",
+            "Something went wrong inside the CryoET Data Portal plugin.",
             hint="Copy the details and report them; the rest keeps working.",
         )
         self.details = details
@@ -163,8 +163,13 @@ class Tasks(QObject):
 
     def stop_all(self) -> None:
         """Stop every task."""
-        for key in tuple(self._current):
+        for key in self.running:
             self.stop(key)
+
+    @property
+    def running(self) -> tuple[Hashable, ...]:
+        """The keys of all tasks that run."""
+        return tuple(self._current)
 
     def is_running(self, key: Hashable) -> bool:
         """Whether a task of that key has neither answered nor been stopped."""

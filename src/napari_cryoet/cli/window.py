@@ -42,14 +42,15 @@ def demo(
     size: Size = None,
     timeout: Timeout = 120.0,
 ) -> int:
-    """Open the demo: a small made-up portal that needs no network.
+    """Open the demo: a small simulated portal that needs no network.
 
     napari-cryoet demo --screenshot demo.png  # a picture of the window, also without a display
     """
     from napari_cryoet.demo.rows import RUNS
 
-    with working() as (stop, steps):
-        make_demo(steps, stop)
+    if screenshot is not None:  # else the window shows how far the demo is
+        with working() as (stop, steps):
+            make_demo(steps, stop)
     window = {"screenshot": screenshot, "size_px": size, "timeout_s": timeout}
     shown = {"source": "demo", "run_id": RUNS[0].id, "annotations": which, "with_unaligned": unaligned}
     return _open(context.obj, **window, **shown)
