@@ -11,7 +11,7 @@ import pytest
 from napari_cryoet.exceptions import NetworkError, PortalError
 from napari_cryoet.packs.pack import open_pack
 from napari_cryoet.portal.answers import Answer
-from napari_cryoet.portal.portal import LIVE_URL, Portal, Source, open_portal
+from napari_cryoet.portal.portal import LIVE_URL, Portal, Source, find_portal, open_portal
 from napari_cryoet.portal.transport import AnswerCache, asker_of_pack
 from napari_cryoet.records import PORTAL_TERMS, Terms
 from portal_rows import Tables
@@ -224,3 +224,13 @@ def test_answers_on_disk_are_bounded_and_damage_is_a_miss(tmp_path):
     assert cache.get("{ runs }", {"id": 5}) is None
     (tmp_path / "file").write_text("")
     AnswerCache(tmp_path / "file" / "kept").put(answers[0], "{ runs }")  # no cache, and no failure
+
+
+def test_an_address_as_a_user_types_it_leads_to_the_endpoint(served_demo):
+    url = served_demo["graphql"]
+    short = url.removeprefix("http://").removesuffix("/graphql")
+    assert {find_portal(address) for address in (url, f" {short} ", f"http://{short}/")} == {url}
+    with pytest.raises(NetworkError):
+        find_portal(f"{short}/files")
+    with pytest.raises(PortalError, match="address"):
+        find_portal("ftp://files.org")

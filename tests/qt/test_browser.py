@@ -55,20 +55,20 @@ def current_screen(browser: PortalBrowser):
 # the first start
 
 
-def test_the_first_start_asks_nobody_and_offers_three_ways_in(qtbot, make_browser, portal):
+def test_the_first_start_asks_nobody_and_offers_four_ways_in(qtbot, make_browser, portal):
     browser = make_browser(portal)
     qtbot.wait(50)
     assert portal.asked == []
     assert current_screen(browser) is browser.screens.start
     assert not browser.screens.search.isVisible()
-    for text in ("Explore the demo", "Browse the live portal", "Open a pack…"):
-        assert browser.screens.start.message.button(text).isVisible()
+    for text in ("Explore the demo", "Browse the live portal", "Open an address…", "Open a pack…"):
+        assert browser.screens.start.button(text).isVisible()
 
 
 def test_the_choice_is_remembered(qtbot, make_browser, portal, memory):
     browser = make_browser(portal)
     with qtbot.waitSignal(browser.session.catalogue_changed):
-        qtbot.mouseClick(browser.screens.start.message.button("Browse the live portal"), Qt.MouseButton.LeftButton)
+        qtbot.mouseClick(browser.screens.start.button("Browse the live portal"), Qt.MouseButton.LeftButton)
     assert memory.source == "live"
     again = make_browser(portal)
     qtbot.waitUntil(lambda: again.screens.datasets.model.rowCount() == 3)
@@ -77,7 +77,7 @@ def test_the_choice_is_remembered(qtbot, make_browser, portal, memory):
 def test_after_the_choice_the_keys_go_to_the_first_dataset(qtbot, make_browser, portal):
     browser = make_browser(portal)
     browser.activateWindow()
-    button = browser.screens.start.message.button("Browse the live portal")
+    button = browser.screens.start.button("Browse the live portal")
     button.setFocus()
     qtbot.waitUntil(button.hasFocus)
     with qtbot.waitSignal(browser.session.catalogue_changed):
@@ -93,7 +93,7 @@ def test_after_the_choice_the_keys_go_to_the_first_dataset(qtbot, make_browser, 
 def test_a_source_that_takes_work_says_how_far_it_is_and_can_be_stopped(qtbot, make_preparing_browser):
     browser = make_preparing_browser(0.25, "Simulating run DEMO_001")
     message = browser.screens.datasets.place.message
-    qtbot.mouseClick(browser.screens.start.message.button("Explore the demo"), Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(browser.screens.start.button("Explore the demo"), Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: message.text == "Preparing the demo… 25% Simulating run DEMO_001")
     qtbot.mouseClick(message.button("Stop"), Qt.MouseButton.LeftButton)
     assert current_screen(browser) is browser.screens.start
@@ -104,7 +104,7 @@ def test_a_pack_is_chosen_as_a_folder(qtbot, make_browser, portal, tmp_path, mon
     monkeypatch.setattr("napari_cryoet._qt.browser.dock.QFileDialog.getExistingDirectory", lambda *_args: str(tmp_path))
     browser = make_browser(portal)
     with qtbot.waitSignal(browser.session.opening) as opening:
-        qtbot.mouseClick(browser.screens.start.message.button("Open a pack…"), Qt.MouseButton.LeftButton)
+        qtbot.mouseClick(browser.screens.start.button("Open a pack…"), Qt.MouseButton.LeftButton)
     assert opening.args == [str(tmp_path)]
 
 
@@ -199,6 +199,8 @@ def test_an_unknown_id_says_so(qtbot, browser):
     press(qtbot, browser.screens.search, Qt.Key.Key_Return)
     qtbot.waitUntil(browser.screens.notice.isVisible)
     assert browser.screens.notice.text == "This source has no annotation with the id 99."
+    type_text(qtbot, browser, "p")
+    assert not browser.screens.notice.isVisible(), "it is of the search before"
 
 
 def test_a_source_that_cannot_be_opened_is_named_and_nothing_is_left_of_the_one_before(qtbot, browser, portal):
@@ -208,7 +210,7 @@ def test_a_source_that_cannot_be_opened_is_named_and_nothing_is_left_of_the_one_
     portal.error = NO_NETWORK
     with qtbot.waitSignal(browser.session.failed):
         browser.use_source("/packs/gone")
-        assert browser.screens.source_bar.button.text() == "gone"  # until it tells its own name
+        assert browser.screens.source_bar.button.text() == "gone ▾"  # until it tells its own name
     assert [switch.tabText(number) for number in range(2)] == ["Datasets", "Depositions"]
 
 
@@ -458,7 +460,7 @@ def test_choosing_another_source_while_one_opens_closes_the_first(qtbot, viewer_
     browser = PortalBrowser(viewer_model, open_portal=open_portal, memory=memory)
     qtbot.addWidget(browser)
     browser.show()
-    qtbot.mouseClick(browser.screens.start.message.button("Browse the live portal"), Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(browser.screens.start.button("Browse the live portal"), Qt.MouseButton.LeftButton)
     with qtbot.waitSignal(browser.session.catalogue_changed):
         browser.screens.source_bar.source_chosen.emit("demo")
     goes_on.set()

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QAbstractSpinBox, QMenu
+from qtpy.QtWidgets import QAbstractSpinBox, QDialogButtonBox, QMenu
 
+from napari_cryoet._qt.browser.data_use import SaverDialog
 from napari_cryoet._qt.browser.dock import PortalBrowser
-from napari_cryoet._qt.browser.saver_dialog import SaverDialog
 from napari_cryoet._qt.memory import DataSaver, Memory
 from napari_cryoet.exceptions import WithheldError
 from napari_cryoet.network.policy import policy as shared_policy
@@ -67,17 +67,17 @@ def fill(qtbot, box: QAbstractSpinBox, number: int) -> None:
 
 
 def test_offline_is_switched_in_the_menu_and_said_in_words(qtbot, browser, policy, memory):
-    line = browser.screens.source_bar.network
-    assert not line.isVisible()
+    bar = browser.screens.source_bar
+    assert not bar.network.isVisible()
     choose(qtbot, open_options(qtbot, browser), browser.screens.source_bar.work_offline)
     assert policy.offline
-    assert line.isVisible()
-    assert line.label.text() == "offline: only what was loaded before"
+    assert bar.network.text() == "offline: only what was loaded before"
+    assert bar.network.isVisible()
     assert not browser.screens.source_bar.state.isVisible()  # it said that the source was reached
     assert memory.is_offline
-    click(qtbot, line.switch)
+    click(qtbot, bar.switch)
     assert not policy.offline
-    assert not line.isVisible()
+    assert not bar.network.isVisible()
     assert browser.screens.source_bar.state.text() == "online"
     assert not memory.is_offline
     assert not browser.screens.source_bar.work_offline.isChecked()
@@ -93,14 +93,15 @@ def test_the_data_saver_is_a_form_that_is_filled_by_keys(qtbot, browser, policy,
     assert policy.max_session_bytes == 200_000_000
     assert policy.coarse_only
     assert memory.data_saver == DataSaver(200, coarse_only=True)
-    words = browser.screens.source_bar.network.label.text()
+    words = browser.screens.source_bar.network.text()
     assert words == "data saver: 0 of 200 MB · coarse only"
 
 
 def test_bytes_are_counted_while_one_looks(qtbot, browser, policy):
     save_data(mb_a_session=200)
+    browser.network.look()
     policy.receive(38_400_000, 0)
-    label = browser.screens.source_bar.network.label
+    label = browser.screens.source_bar.network
     qtbot.waitUntil(lambda: label.text() == "data saver: 38 of 200 MB")
 
 
@@ -153,7 +154,7 @@ def test_a_notice_of_what_was_withheld_leads_to_the_data_saver(qtbot, browser, p
     dialog = dialog_of(qtbot, browser)
     assert not tried
     fill(qtbot, dialog.form.mb_a_session.native, 90)
-    click(qtbot, dialog.apply)
+    click(qtbot, dialog.buttons.button(QDialogButtonBox.StandardButton.Ok))
     assert tried == [90_000_000]
 
 
@@ -169,7 +170,7 @@ def test_offline_by_choice_pages_seen_before_come_without_a_warning(qtbot, make_
     assert browser.screens.source_bar.state.text() == "offline, as of 12 Nov 2025"
     portal.freshness = Freshness(fetched_at=datetime.now(UTC))
     with qtbot.waitSignal(browser.session.catalogue_changed):
-        click(qtbot, browser.screens.source_bar.network.switch)
+        click(qtbot, browser.screens.source_bar.switch)
     assert browser.screens.source_bar.state.text() == "online"
 
 

@@ -1,52 +1,123 @@
-"""The choice of a source."""
+"""Choosing a source: by the start page, the menu, an address or a recent place; and what of it is held here."""
 
 from __future__ import annotations
 
 import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication, QDialogButtonBox, QMenu, QMessageBox, QPushButton
 
-from napari_cryoet._qt.browser.source_bar import SourceBar
-
-
-@pytest.fixture
-def bar(qtbot, theme) -> SourceBar:
-    bar = SourceBar(theme)
-    qtbot.addWidget(bar)
-    bar.show()
-    return bar
+from napari_cryoet._qt.browser.data_use import HeldDataDialog
+from napari_cryoet._qt.browser.dock import PortalBrowser
+from napari_cryoet._qt.browser.source_bar import AddressDialog
+from napari_cryoet._qt.memory import Recent
+from napari_cryoet.portal.portal import Source
 
 
-def entries(bar: SourceBar):
-    bar.button.items.aboutToShow.emit()
-    return {action.text(): action for action in bar.button.items.actions() if not action.isSeparator()}
+def click(qtbot, widget) -> None:
+    qtbot.mouseClick(widget, Qt.MouseButton.LeftButton)
 
 
-def test_the_menu_offers_every_kind_of_source(bar, tmp_path):
-    bar.set_recent_packs([tmp_path / "Mine & yours"])
-    assert list(entries(bar)) == [
-        "Live portal",
-        "Demo (works offline)",
-        "Open a pack folder…",
-        f"Mine && yours  ({tmp_path})",
-    ]
+def entries(browser: PortalBrowser):
+    bar = browser.screens.source_bar
+    bar.sources.aboutToShow.emit()
+    return {action.text(): action for action in bar.sources.actions() if not action.isSeparator()}
 
 
-def test_each_entry_asks_for_its_source(qtbot, bar, tmp_path):
-    bar.set_recent_packs([tmp_path])
-    chosen = []
-    bar.source_chosen.connect(chosen.append)
-    for text, action in entries(bar).items():
-        if text == "Open a pack folder…":
-            with qtbot.waitSignal(bar.pack_requested):
-                action.trigger()
-        else:
-            action.trigger()
-    assert chosen == ["live", "demo", str(tmp_path)]
+def dialog_of(browser: PortalBrowser, kind: type):
+    (dialog,) = browser.findChildren(kind)
+    return dialog
 
 
-def test_the_menu_drops_on_a_key(qtbot, bar):
-    from qtpy.QtCore import Qt
-
+def test_the_menu_drops_on_a_key_and_offers_every_kind_of_source(qtbot, make_browser, portal, memory, tmp_path):
+    memory.remember(Recent(str(tmp_path), 0, "Mine & yours"))
+    browser = make_browser(portal)
+    bar = browser.screens.source_bar
     bar.button.setFocus()
     qtbot.keyClick(bar.button, Qt.Key.Key_Space)
-    qtbot.waitUntil(bar.button.items.isVisible)
-    bar.button.items.close()
+    qtbot.waitUntil(bar.sources.isVisible)
+    bar.sources.close()
+    assert list(entries(browser)) == [
+        "Explore the demo",
+        "Browse the live portal",
+        "Open an address…",
+        "Open a pack…",
+        "Mine && yours",
+    ]
+    with qtbot.waitSignal(browser.session.opening) as opening:
+        entries(browser)["Mine && yours"].trigger()
+    assert opening.args == [str(tmp_path)]
+
+
+@pytest.mark.parametrize("kind", ["pack", "url"])
+def test_packs_and_addresses_are_remembered_wherever_they_lie(qtbot, make_browser, portal, memory, kind, monkeypatch):
+    monkeypatch.setattr("pathlib.Path.is_dir", lambda path: pytest.fail(f"the window waits for {path}"))
+    place = {"pack": "/a/disk/that/sleeps", "url": "http://class:8000/graphql"}[kind]
+    portal.source = Source(kind, place, "Class 3")
+    browser = make_browser(portal)
+    with qtbot.waitSignal(browser.session.catalogue_changed):
+        browser.use_source(place)
+    assert memory.recent == (Recent(place, 0, "Class 3"),)
+    assert list(entries(browser))[-1] == "Class 3"
+    memory.source = ""
+    again = make_browser(portal)
+    with qtbot.waitSignal(again.session.opening) as opening:
+        click(qtbot, again.screens.start.button("Class 3"))
+    assert opening.args == [place]
+
+
+def test_a_recent_run_is_opened_again_by_keys_from_the_start_page(qtbot, browser, make_browser, portal, memory):
+    with qtbot.waitSignal(browser.navigator.run_arrived):
+        browser.navigator.go_to_run(506)
+    memory.source = ""
+    again = make_browser(portal)
+    button = again.screens.start.button("TS_006 · DS-10000 · Live portal")
+    button.setFocus()
+    with qtbot.waitSignal(again.navigator.run_arrived) as arrived:
+        qtbot.keyClick(button, Qt.Key.Key_Space)
+    assert arrived.args[0].run.id == 506
+    assert not again.link.coming()
+
+
+def test_an_address_is_checked_before_it_is_opened(qtbot, make_browser, portal, served_demo):
+    browser = make_browser(portal)
+    click(qtbot, browser.screens.start.button("Open an address…"))
+    dialog = dialog_of(browser, AddressDialog)
+    qtbot.keyClicks(dialog.address, "localhost:1")
+    qtbot.keyClick(dialog.address, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: "localhost" in dialog.message.text())
+    dialog.address.setText(served_demo["graphql"].removeprefix("http://").removesuffix("/graphql"))
+    with qtbot.waitSignal(browser.session.opening) as opening:
+        click(qtbot, dialog.buttons.button(QDialogButtonBox.StandardButton.Open))
+    assert opening.args == [served_demo["graphql"]]
+
+
+def test_what_is_held_here_is_listed_and_cleared(qtbot, browser, memory, tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_cryoet.held.cache_path", lambda: tmp_path / "cache")
+    for name in ("cache/answers", "cache/demo-3", "downloads"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "file").write_bytes(b"x" * 1000)
+    memory.download_folder = tmp_path / "downloads"
+    opened = []
+    monkeypatch.setattr(
+        "napari_cryoet._qt.browser.data_use.QDesktopServices.openUrl", lambda url: opened.append(url.toLocalFile())
+    )
+    monkeypatch.setattr(QMessageBox, "question", lambda *_args: QMessageBox.StandardButton.Yes)
+    bar = browser.screens.source_bar
+    bar.options.setFocus()
+    qtbot.keyClick(bar.options, Qt.Key.Key_Space)
+    qtbot.waitUntil(lambda: isinstance(QApplication.activePopupWidget(), QMenu))
+    bar.options_menu.setActiveAction(bar.held_data)
+    qtbot.keyClick(bar.options_menu, Qt.Key.Key_Return)
+    dialog = dialog_of(browser, HeldDataDialog)
+
+    def buttons():
+        return {button.accessibleName(): button for button in dialog.rows.findChildren(QPushButton)}
+
+    qtbot.waitUntil(lambda: "2 KB cached" in dialog.message.text())
+    assert "Clear Downloads" not in buttons(), "these are the user's own"
+    click(qtbot, buttons()["Open folder of Downloads"])
+    assert opened == [str(tmp_path / "downloads")]
+    click(qtbot, buttons()["Clear Pages of the portal"])
+    qtbot.waitUntil(lambda: "1 KB cached" in dialog.message.text())
+    assert not (tmp_path / "cache" / "answers").exists()
+    assert (tmp_path / "cache" / "demo-3" / "file").exists()

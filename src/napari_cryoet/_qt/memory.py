@@ -6,12 +6,13 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 from platformdirs import user_config_path
 from qtpy.QtCore import QSettings
 
 from napari_cryoet.network.policy import policy, save_data
 
-RECENT_PACKS = 8
+_MOST_RECENT = 8
 
 
 class DataSaver(NamedTuple):
@@ -19,6 +20,14 @@ class DataSaver(NamedTuple):
 
     mb_a_session: int = 0
     coarse_only: bool = False
+
+
+class Recent(NamedTuple):
+    """Something that was opened: a source, or one of its runs."""
+
+    source: str  # as `open_portal` takes it
+    run_id: int  # 0 for the source itself
+    label: str
 
 
 class Memory:
@@ -89,25 +98,22 @@ class Memory:
         self._settings.sync()
 
     @property
-    def recent_packs(self) -> tuple[Path, ...]:
-        """Pack folders, the one opened last first; folders that are gone are left out."""
-        return tuple(path for path in map(Path, self._recent()) if path.is_dir())
+    def recent(self) -> tuple[Recent, ...]:
+        """Packs, addresses and runs, the one opened last first; whether they are still there isn't looked at."""
+        try:
+            return tuple(msgspec.json.decode(str(self._settings.value("recent", "[]")), type=list[Recent]))
+        except msgspec.MsgspecError:
+            return ()
 
-    def remember_pack(self, folder: Path) -> None:
-        """Put a pack folder on top of the recent ones."""
-        recent = [str(folder), *(known for known in self._recent() if known != str(folder))]
-        self._settings.setValue("recent_packs", recent[:RECENT_PACKS])
+    def remember(self, recent: Recent) -> None:
+        """Put something on top of what was opened last."""
+        kept = [recent, *(other for other in self.recent if other[:2] != recent[:2])]
+        self._settings.setValue("recent", msgspec.json.encode(kept[:_MOST_RECENT]).decode())
         self._settings.sync()
 
     def _number(self, key: str) -> int:
         text = str(self._settings.value(key, "0"))
         return int(text) if text.isascii() and text.isdigit() else 0
-
-    def _recent(self) -> list[str]:
-        stored = self._settings.value("recent_packs")
-        if isinstance(stored, str):  # a list of one comes back as its only text
-            return [stored]
-        return [text for text in stored if isinstance(text, str)] if isinstance(stored, list) else []
 
 
 def recall(memory: Memory) -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-from contextlib import suppress
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from napari_cryoet.cli.console import say, say_table
 from napari_cryoet.files import cache_path
+from napari_cryoet.held import clear as clear_held
+from napari_cryoet.held import held_data
 from napari_cryoet.wording import size_text
 
 app = typer.Typer(help="Show, limit or clear what is kept on this computer.", rich_markup_mode=None)
@@ -49,7 +47,7 @@ def show() -> None:
     from napari_cryoet.streaming.disk_cache import cache_folder
 
     limits = {"metadata": f"at most {size_text(MAX_CACHE_BYTES)}", "pixels": _pixel_limit_text()}
-    kept = [(size_text(_size_bytes(path)), kind, str(path), limits.get(kind, "")) for kind, path in _kept()]
+    kept = [(size_text(held.size_bytes), held.kind, str(held.path), limits.get(held.kind, "")) for held in held_data()]
     if kept:
         say_table((">size", "kind", "folder", "limit"), kept)
     else:
@@ -72,39 +70,15 @@ def limit(
 @app.command()
 def clear(what: Annotated[list[Kind] | None, typer.Argument(metavar="[WHAT]...")] = None) -> None:
     """Delete what is kept on this computer: all of it, or metadata, demo or pixels."""
-    from napari_cryoet.streaming.disk_cache import DiskCache
-
     rows = []
-    for kind, path in list(_kept()):
-        if what and kind not in what:
-            continue
-        rows.append((size_text(_size_bytes(path)), kind, "deleted"))
-        if kind == "pixels":
-            DiskCache().clear()  # those who have them open keep an empty cache
-            for folder in (path, path.parent):
-                with suppress(OSError):  # a folder that the person named may hold other things
-                    folder.rmdir()
-        elif path.is_symlink() or not path.is_dir():
-            path.unlink()
-        else:
-            shutil.rmtree(path)
+    for held in list(held_data()):
+        if not what or held.kind in what:
+            rows.append((size_text(held.size_bytes), held.kind, "deleted"))
+            clear_held(held)
     if rows:
         say_table((">size", "kind", ""), rows)
     else:
         say("nothing to clear")
-
-
-def _kept() -> Iterator[tuple[str, Path]]:
-    """The kinds and places of what is kept; of the folder of pixels only what is ours."""
-    from napari_cryoet.streaming.disk_cache import OWN_FOLDER, cache_folder
-
-    root, pixels = cache_path(), cache_folder() / OWN_FOLDER
-    for path in sorted(root.iterdir()) if root.is_dir() else []:
-        if path not in {pixels, pixels.parent} and path.suffix != ".lock":  # by which processes wait for each other
-            is_demo = path.name.startswith("demo-")
-            yield "metadata" if path.name == "answers" else "demo" if is_demo else "other", path
-    if pixels.is_dir():
-        yield "pixels", pixels
 
 
 def _pixel_limit_text() -> str:
@@ -115,7 +89,3 @@ def _pixel_limit_text() -> str:
     if disk_cache.environment_limit_bytes() is not None:
         text += f", as {disk_cache.LIMIT_VARIABLE} says"
     return text + (", the default here" if disk_cache.named_limit_bytes() is None else "")
-
-
-def _size_bytes(path: Path) -> int:
-    return sum(file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file())

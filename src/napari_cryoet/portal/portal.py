@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, TypeVar
+from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
@@ -92,6 +93,30 @@ def open_portal(source: str | Path = "live", *, cache_dir: Path | None = None, o
         raise PortalError(f"{without_login(text)!r} isn't the address of a portal.", hint=_SOURCE_HINT)
     cache = AnswerCache(cache_dir or cache_path() / "answers")
     return Portal(origin, lambda _: partial(ask_server, origin.location), cache=cache, offline=offline)
+
+
+def find_portal(address: str, *, stop: threading.Event | None = None) -> str:
+    """The endpoint of the portal at an address as a user types it; asks the server whether it answers as a portal does.
+
+    Without a path, ``/graphql`` is meant; without a scheme, ``https``, or ``http`` for a port or a number.
+
+    Raises
+    ------
+    PortalError
+        If it isn't an address.
+    NetworkError
+        If no portal answers there.
+    """
+    text = address.strip()
+    if "://" not in text:
+        host = text.partition("/")[0]
+        is_near = host == "localhost" or ":" in host or host.replace(".", "").isdigit()
+        text = f"{'http' if is_near else 'https'}://{text}"
+    if not is_web_address(text):
+        raise PortalError(f"{without_login(address.strip())!r} isn't the address of a portal.", hint=_SOURCE_HINT)
+    url = text if urlsplit(text).path.strip("/") else f"{text.rstrip('/')}/graphql"
+    ask_server(url, "{ __typename }", {}, stop)
+    return url
 
 
 class Portal:

@@ -9,17 +9,17 @@ from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QHideEvent, QKeySequence, QShortcut
 from qtpy.QtWidgets import QFileDialog, QSizePolicy, QWidget
 
+from napari_cryoet._qt.browser.data_use import HeldDataDialog, NetworkUse
 from napari_cryoet._qt.browser.download_dialog import DownloadDialog
-from napari_cryoet._qt.browser.finder import Finder
-from napari_cryoet._qt.browser.navigation import Navigator, Screens
-from napari_cryoet._qt.browser.network_use import NetworkUse
+from napari_cryoet._qt.browser.navigation import Finder, Navigator, Screens
 from napari_cryoet._qt.browser.run_layers import RunLayers
 from napari_cryoet._qt.browser.session import OpenPortal, Session
+from napari_cryoet._qt.browser.source_bar import AddressDialog
 from napari_cryoet._qt.browser.stream_watch import StreamWatch
 from napari_cryoet._qt.browser.tilt_window import TiltWindows
 from napari_cryoet._qt.browser.volume_watch import VolumeWatch
 from napari_cryoet._qt.layers.manager import LayerManager
-from napari_cryoet._qt.memory import Memory
+from napari_cryoet._qt.memory import Memory, Recent
 from napari_cryoet._qt.ortho.ortho_views import open_ortho_views
 from napari_cryoet._qt.picks.popover import show_picks_popover
 from napari_cryoet._qt.streaming.detail import Detail
@@ -28,7 +28,7 @@ from napari_cryoet._qt.tasks import Job, warm_up
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.message_panel import MessagePanel
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
-from napari_cryoet.files import without_login
+from napari_cryoet.files import is_address, without_login
 
 if TYPE_CHECKING:
     import napari
@@ -80,6 +80,8 @@ class PortalBrowser(Dock):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)  # else napari adds empty room
         self._memory = memory or Memory()
         self._download: DownloadDialog | None = None
+        self._source_label = ""
+        self._run_to_show = 0  # once its source is open
         self.session = Session(self.tasks, open_portal, self)
         self._thumbnails = Thumbnails(self.tasks, self.session.picture_reader(), self)
         self.screens = Screens(self, self.theme, self._thumbnails)
@@ -92,7 +94,7 @@ class PortalBrowser(Dock):
         self.tilt_windows = TiltWindows(run, notice, self.theme, parent=self)
         self.volume_watch = VolumeWatch(self.link, self.screens.status, self.volumes, self)
         self.stream_watch = StreamWatch(self.link, self.screens.status, self.detail, self)
-        self.network = NetworkUse(self._memory, self)
+        self.network = NetworkUse(self._memory, self.tasks, self)
         self.finder = Finder(self.screens, self.session, self.navigator, self)
         self._connect()
         self._add_keys()
@@ -100,12 +102,13 @@ class PortalBrowser(Dock):
 
     def use_source(self, source: str | Path) -> None:
         """Browse a source: ``"live"``, ``"demo"``, the address of a portal, or a pack's folder."""
+        self._run_to_show = 0
         self.session.open(str(source))
 
     def take_keys(self) -> None:
         """Go on in what is on screen."""
         if self.screens.stack.currentWidget() is self.screens.start:
-            self.screens.start.message.take_focus()
+            self.screens.start.take_focus()
         else:
             self.navigator.focus_list()
 
@@ -125,7 +128,6 @@ class PortalBrowser(Dock):
     def close_down(self) -> None:
         """End every task and hear no more of the viewer, for good."""
         self.session.close()
-        self.network.stop()
         self.tilt_windows.close()
         self.volumes.close()
         self.detail.close()
@@ -137,7 +139,10 @@ class PortalBrowser(Dock):
         for chooser in (screens.source_bar, screens.start):
             chooser.source_chosen.connect(self.use_source)
             chooser.pack_requested.connect(self._choose_pack)
+            chooser.address_requested.connect(self._choose_address)
+            chooser.recent_chosen.connect(self._use_recent)
         screens.source_bar.show_together_changed.connect(self._on_show_together)
+        screens.source_bar.held_data_requested.connect(self._show_held_data)
         screens.source_bar.refresh_requested.connect(session.retry)
         session.opening.connect(lambda _source: self._thumbnails.clear())
         session.opened.connect(self._on_opened)
@@ -170,29 +175,52 @@ class PortalBrowser(Dock):
             shortcut.activated.connect(slot)
 
     def _recall(self) -> None:
-        self.screens.source_bar.set_recent_packs(self._memory.recent_packs)
+        self._show_recent()
         self.screens.source_bar.set_show_together(self._memory.show_together)
         self.network.recall()
         if self._memory.source is not None:
             self.use_source(self._memory.source)
 
     def _choose_pack(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Open a pack folder", str(self._last_folder()))
+        packs = (Path(recent.source) for recent in self._memory.recent if not is_address(recent.source))
+        last = next((pack.parent for pack in packs if pack.is_absolute()), Path.home())
+        folder = QFileDialog.getExistingDirectory(self, "Open a pack", str(last))
         if folder:
             self.use_source(folder)
 
-    def _last_folder(self) -> Path:
-        recent = self._memory.recent_packs
-        return recent[0].parent if recent else Path.home()
+    def _choose_address(self) -> None:
+        dialog = AddressDialog(self.tasks, self)
+        dialog.found.connect(self.use_source)
+        dialog.open()
+
+    def _use_recent(self, recent: Recent) -> None:
+        self.use_source(recent.source)
+        self._run_to_show = recent.run_id
+
+    def _show_recent(self) -> None:
+        for chooser in (self.screens.source_bar, self.screens.start):
+            chooser.set_recent(self._memory.recent)
+
+    def _remember(self, run_id: int, label: str) -> None:
+        self._memory.remember(Recent(self._memory.source or "", run_id, label))
+        self._show_recent()
+
+    def _show_held_data(self) -> None:
+        source = self.session.source
+        in_use = {source.kind} if source is not None else set()
+        HeldDataDialog(self.tasks, self._memory.download_folder, in_use, self).open()
 
     def _on_opened(self, source: Source) -> None:
         self._thumbnails.fetch = self.session.picture_reader()
+        label = self._source_label = "Live portal" if source.kind == "live" else source.label
         is_local = source.kind in {"demo", "pack"}
-        self.screens.source_bar.set_source(source.label, without_login(source.location), is_local=is_local)
-        if source.kind == "pack":
-            self._memory.remember_pack(Path(source.location))
-            self.screens.source_bar.set_recent_packs(self._memory.recent_packs)
+        self.screens.source_bar.set_source(label, without_login(source.location), is_local=is_local)
         self._memory.source = source.location if source.kind in {"pack", "url"} else source.kind
+        if source.kind in {"pack", "url"}:
+            self._remember(0, label)
+        if self._run_to_show:
+            self.navigator.go_to_run(self._run_to_show)
+            self._run_to_show = 0
 
     def _use_in_dock(self, name: str, layer: Layer) -> None:
         """Open another dock of ours with a layer."""
@@ -218,7 +246,8 @@ class PortalBrowser(Dock):
     def _on_show_together(self, is_on: bool) -> None:
         self.link.show_together = self._memory.show_together = is_on
 
-    def _on_run(self, _page: RunPage, opens_layers: bool) -> None:
+    def _on_run(self, page: RunPage, opens_layers: bool) -> None:
+        self._remember(page.run.id, f"{page.run.name} · DS-{page.run.dataset_id} · {self._source_label}")
         if opens_layers:
             self.screens.run.open_default()
 

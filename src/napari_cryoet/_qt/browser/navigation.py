@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from qtpy.QtCore import QObject, QSize, Qt, Signal
+from qtpy.QtCore import QObject, QPoint, QSize, Qt, Signal
 from qtpy.QtGui import QMouseEvent
-from qtpy.QtWidgets import QApplication, QHBoxLayout, QSizePolicy, QStackedWidget, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QHBoxLayout,
+    QMenu,
+    QSizePolicy,
+    QStackedWidget,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_cryoet._qt.browser.catalogue_page import ListSwitch, dataset_list, deposition_list
 from napari_cryoet._qt.browser.dataset_page import DatasetView
 from napari_cryoet._qt.browser.deposition_page import DepositionView
 from napari_cryoet._qt.browser.run_page import RunView
 from napari_cryoet._qt.browser.search_box import SearchBox
-from napari_cryoet._qt.browser.session import Session
-from napari_cryoet._qt.browser.source_bar import SourceBar
-from napari_cryoet._qt.browser.start_page import StartPage
+from napari_cryoet._qt.browser.session import Found, Session
+from napari_cryoet._qt.browser.source_bar import SourceBar, StartPage
 from napari_cryoet._qt.browser.status_strip import StatusStrip
 from napari_cryoet._qt.widgets.icons import icon
 from napari_cryoet._qt.widgets.labels import ElidedLabel
@@ -31,18 +40,22 @@ from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet._qt.widgets.timers import single_shot
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.network.policy import policy
+from napari_cryoet.portal.links import Jump, parse_jump
 from napari_cryoet.portal.pages import (
     CatalogueRow,
     DatasetPage,
     DepositionPage,
     DepositionRow,
     Freshness,
+    LookupHit,
     RunPage,
     RunRow,
 )
-from napari_cryoet.wording import plain
+from napari_cryoet.wording import count_text, plain
 
 _SEARCH_HINT: Final = "ribosome, membrane, 10000, a link …"
+_LONGEST_HIT: Final = 100  # characters
+_NOT_FOUND: Final = "not found"  # topic of a notice
 _PATIENCE_MS: Final = 200  # the old screen stays so long while the next one is on its way
 _MOST_CRUMBS: Final = 4
 
@@ -182,7 +195,7 @@ class Screens:
         self.switch = ListSwitch()
         self.breadcrumb = Breadcrumb(theme)
         self.notice = NoticeBar(theme)
-        self.start = StartPage()
+        self.start = StartPage(theme)
         self.datasets = dataset_list(theme, thumbnails)
         self.depositions = deposition_list(theme, thumbnails)
         self.deposition = DepositionView(theme, thumbnails)
@@ -515,6 +528,118 @@ class Navigator(QObject):
         """Where the source's site shows a record; empty where it has none."""
         source = self._session.source
         return source.page_url(kind, record_id) if source is not None else ""
+
+
+class Finder(QObject):
+    """What typing into the search field does: words narrow the lists, ids and links lead to their record."""
+
+    def __init__(self, screens: Screens, session: Session, navigator: Navigator, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._screens = screens
+        self._session = session
+        self._navigator = navigator
+        session.opening.connect(lambda _source: screens.search.clear_quietly())
+        session.catalogue_changed.connect(lambda _catalogue: self._search())
+        screens.search.textChanged.connect(lambda _text: screens.notice.withdraw(_NOT_FOUND))
+        screens.search.settled.connect(self._on_settled)
+        screens.search.entered.connect(self._on_entered)
+        screens.search.pasted.connect(lambda text: self._on_entered(text) if _is_link(text) else None)
+        screens.search.left_downwards.connect(navigator.focus_list)
+        for page in (screens.datasets, screens.depositions):
+            page.left_upwards.connect(screens.focus_search)
+            page.search_cleared.connect(self.clear)
+
+    def clear(self) -> None:
+        """List everything again."""
+        self._screens.search.clear_quietly()
+        self._search()
+        self._screens.focus_search()
+
+    def jump(self, jump: Jump) -> None:
+        """Go to the record that is named."""
+        self._screens.notice.withdraw(_NOT_FOUND)
+        is_listed = self._navigator.row_of(jump.id) is not None
+        if jump.kind == "run":
+            self._navigator.go_to_run(jump.id)
+        elif jump.kind == "dataset" or (jump.kind is None and is_listed):
+            self._navigator.go_to_dataset(jump.id)
+        elif jump.kind == "deposition":
+            self._navigator.go_to_deposition(jump.id)
+        else:
+            self._session.look_up(jump, partial(self._on_hits, jump), self._on_failed)
+
+    def _on_settled(self, _text: str) -> None:
+        if self._navigator.level:
+            self._navigator.go_to_list(takes_focus=False)
+        self._search()
+
+    def _on_entered(self, text: str) -> None:
+        jump = parse_jump(text)
+        if jump is not None:
+            self.jump(jump)
+        elif text:
+            self._navigator.focus_list()
+
+    def _search(self) -> None:
+        text = self._screens.search.text().strip()
+        if _is_link(text):
+            text = ""  # it leads somewhere; no title has it in it
+        self._session.search(text, partial(self._show_found, text))
+
+    def _show_found(self, text: str, found: Found) -> None:
+        catalogue = self._session.catalogue
+        if catalogue is None:
+            return
+        screens, jump = self._screens, parse_jump(text)
+        n_datasets, n_depositions = map(len, found)
+        screens.switch.set_found((n_datasets, n_depositions) if text else None)
+        there: Action | None = None
+        if jump is not None:  # as Enter leads to it
+            there = Action(f"Go to {jump.kind or 'id'} {jump.id}", partial(self.jump, jump))
+        elsewhere = there or self._offer_list(DEPOSITIONS, count_text(n_depositions, "deposition"), n_depositions)
+        screens.datasets.set_rows(found.datasets, len(catalogue.rows), text, elsewhere=elsewhere)
+        elsewhere = there or self._offer_list(DATASETS, count_text(n_datasets, "dataset"), n_datasets)
+        screens.depositions.set_rows(found.depositions, len(catalogue.depositions), text, elsewhere=elsewhere)
+
+    def _offer_list(self, which: Place, found: str, count: int) -> Action | None:
+        """A button to the other list, if there is something in it."""
+        return Action(f"Show {found}", lambda: self._navigator.go_to_list(which)) if count else None
+
+    def _on_hits(self, jump: Jump, hits: tuple[LookupHit, ...]) -> None:
+        leads = [(hit, lead) for hit in hits if (lead := _lead_of(hit)) is not None]
+        if not leads:
+            self._on_failed(CryoETError(f"This source has no {jump.kind or 'record'} with the id {jump.id}."))
+        elif len(leads) == 1:
+            self.jump(leads[0][1])
+        else:
+            self._offer(leads)
+
+    def _on_failed(self, error: CryoETError) -> None:
+        self._screens.notice.show_error(error)
+        self._screens.notice.topic = _NOT_FOUND
+
+    def _offer(self, leads: list[tuple[LookupHit, Jump]]) -> None:
+        """Let the user choose, since ids of different kinds overlap."""
+        menu = QMenu(self._screens.search)
+        menu.aboutToHide.connect(menu.deleteLater)
+        for hit, lead in leads:
+            text = plain(f"{hit.kind} {hit.id}: {hit.title or ''}")[:_LONGEST_HIT].replace("&", "&&")
+            action = menu.addAction(text)
+            if action is not None:
+                action.triggered.connect(lambda _checked=False, lead=lead: self.jump(lead))
+        menu.popup(self._screens.search.mapToGlobal(QPoint(0, self._screens.search.height())))
+
+
+def _is_link(text: str) -> bool:
+    """Whether a text is a link to a record: a word that no title has in it."""
+    return "/" in text and parse_jump(text) is not None
+
+
+def _lead_of(hit: LookupHit) -> Jump | None:
+    """The screen that shows a record: its own, or its run's; None where it belongs to no run."""
+    if hit.kind in {"dataset", "run", "deposition"}:
+        return Jump(hit.kind, hit.id)
+    return None if hit.run_id is None else Jump("run", hit.run_id)
 
 
 def _name_of(source: str) -> str:

@@ -1,6 +1,8 @@
-"""The one field to type into: words to look for, or an id or link to jump to."""
+"""The field to type into: words to look for, or an id or link to jump to."""
 
 from __future__ import annotations
+
+from typing import Final
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QAction, QKeyEvent
@@ -10,8 +12,8 @@ from napari_cryoet._qt.widgets.icons import icon
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.timers import single_shot
 
-SETTLE_MS = 150
-_PASTED_LETTERS = 8  # nobody types so many at once
+_SETTLE_MS: Final = 150
+_PASTED_CHARACTERS: Final = 8  # typing doesn't bring so many at once
 
 
 class SearchBox(QLineEdit):
@@ -28,14 +30,14 @@ class SearchBox(QLineEdit):
     settled = Signal(str)  # the text, after a pause or Enter
     entered = Signal(str)  # the text, on Enter
     pasted = Signal(str)  # the text, where it came at once
-    left_downwards = Signal()  # the person wants to go on in the list below
+    left_downwards = Signal()  # the list below shall have the keys
 
     def __init__(
-        self, theme: Theme, placeholder: str, name: str, *, settle_ms: int = SETTLE_MS, parent: QWidget | None = None
+        self, theme: Theme, placeholder: str, name: str, *, settle_ms: int = _SETTLE_MS, parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
         self._theme = theme
-        self._told = ""
+        self._settled_text = ""
         self._length = 0  # of the text before
         self._is_pasted = False
         self.setPlaceholderText(placeholder)
@@ -44,45 +46,45 @@ class SearchBox(QLineEdit):
         self.setMaxLength(500)
         self._glass = QAction(self)
         self.addAction(self._glass, QLineEdit.ActionPosition.LeadingPosition)
-        self._pause = single_shot(self, settle_ms, self._tell)
+        self._pause = single_shot(self, settle_ms, self._settle)
         self.textChanged.connect(self._on_text)
         self.returnPressed.connect(self._on_return)
         theme.changed.connect(self._draw_icon)
         self._draw_icon()
 
     def clear_quietly(self) -> None:
-        """Show no text, without telling anybody."""
+        """Show no text, without a signal."""
         self.setText("")  # which can't be undone
         self._pause.stop()
         self._is_pasted = False
-        self._told = ""
+        self._settled_text = ""
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Escape clears, Down goes on in the list."""
         if event is not None and event.key() == Qt.Key.Key_Escape and self.text():
             self.clear()
-            self._tell()
+            self._settle()
         elif event is not None and event.key() == Qt.Key.Key_Down:
             self.left_downwards.emit()
         else:
             super().keyPressEvent(event)
 
     def _on_text(self, text: str) -> None:
-        self._is_pasted = len(text) - self._length >= _PASTED_LETTERS
+        self._is_pasted = len(text) - self._length >= _PASTED_CHARACTERS
         self._length = len(text)
         self._pause.start()
 
     def _on_return(self) -> None:
         self._is_pasted = False
-        self._tell()
+        self._settle()
         self.entered.emit(self.text().strip())
 
-    def _tell(self) -> None:
+    def _settle(self) -> None:
         self._pause.stop()
         text, is_pasted = self.text().strip(), self._is_pasted
         self._is_pasted = False
-        if text != self._told:
-            self._told = text
+        if text != self._settled_text:
+            self._settled_text = text
             self.settled.emit(text)
             if is_pasted:
                 self.pasted.emit(text)

@@ -1,123 +1,192 @@
-"""Where the records come from: the choice of a source, whether it can be reached, and how the network may be used."""
+"""Choosing where to browse: the start page, the bar with the source and its state, and asking for an address."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Final
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
-from qtpy.QtCore import QPoint, QPointF, Qt, Signal
-from qtpy.QtGui import QPainter, QPaintEvent, QResizeEvent
-from qtpy.QtWidgets import QHBoxLayout, QMenu, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtCore import QPoint, Qt, Signal
+from qtpy.QtGui import QAction
+from qtpy.QtWidgets import (
+    QCommandLinkButton,
+    QDialog,
+    QDialogButtonBox,
+    QHBoxLayout,
+    QLineEdit,
+    QMenu,
+    QPushButton,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
-from napari_cryoet._qt.browser.network_line import NetworkLine
+from napari_cryoet._qt.memory import Recent
+from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.widgets.icons import icon
-from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_tooltip
-from napari_cryoet._qt.widgets.menu_button import MenuButton
+from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label, plain_tooltip
 from napari_cryoet._qt.widgets.theme import Theme
-from napari_cryoet.exceptions import NetworkError
-from napari_cryoet.portal.pages import Freshness
-from napari_cryoet.wording import plain
+from napari_cryoet.exceptions import CryoETError, NetworkError
+from napari_cryoet.portal.portal import find_portal
+from napari_cryoet.wording import joined, plain
 
-NO_SOURCE = "Choose a source"
-_GAP_PX: Final = 6
-_NAME_PX: Final = (80, 180)  # how wide the name of a source is at least, and at most
+if TYPE_CHECKING:
+    from napari_cryoet.portal.pages import Freshness
+
+_NO_SOURCE: Final = "Choose a source"
+_WIDEST_NAME_PX: Final = 150
+_ON_START_PAGE: Final = 5  # recent places
 
 
-class SourceBar(QWidget):
-    """A menu of sources, a dot that says online or offline, and a button to ask again."""
+class SourceChoices(QWidget):
+    """What the start page and the menu of the bar offer."""
 
     source_chosen = Signal(str)  # as `open_portal` takes it
+    address_requested = Signal()
     pack_requested = Signal()
+    recent_chosen = Signal(object)  # Recent
+
+    def choices(self) -> list[tuple[str, str, str, Callable[[], object]]]:
+        """Text, explanation, icon, and what follows."""
+        return [
+            ("Explore the demo", "Simulated tomograms, no network needed", "volume", partial(self._choose, "demo")),
+            ("Browse the live portal", "cryoetdataportal.czscience.com", "globe", partial(self._choose, "live")),
+            ("Open an address…", "A class server or a mirror", "link", self.address_requested.emit),
+            ("Open a pack…", "A folder with a slice of the portal", "folder", self.pack_requested.emit),
+        ]
+
+    def _choose(self, source: str) -> None:
+        self.source_chosen.emit(source)
+
+
+class StartPage(SourceChoices):
+    """The first screen: nothing is asked of any network before you have chosen where to look."""
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        title = plain_label("CryoET Data Portal", name="messageTitle")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(6, 18, 6, 6)
+        column.setSpacing(4)
+        column.addWidget(title)
+        self._buttons: list[tuple[QPushButton, str]] = []
+        for text, explanation, icon_name, follow in self.choices():
+            button = QCommandLinkButton(text, explanation)
+            button.setObjectName("startChoice")
+            button.setAccessibleName(joined(text, explanation))
+            button.setAutoDefault(True)  # Enter presses it
+            button.clicked.connect(lambda _checked=False, follow=follow: follow())
+            column.addWidget(button)
+            self._buttons.append((button, icon_name))
+        self._heading = plain_label("Recent", name="heading")
+        column.addSpacing(8)
+        column.addWidget(self._heading)
+        self._recent: list[Recent] = []
+        self._recent_buttons = [self._recent_button(number) for number in range(_ON_START_PAGE)]
+        for recent_button in self._recent_buttons:
+            column.addWidget(recent_button)
+        column.addStretch(1)
+        self.set_recent(())
+        theme.changed.connect(self._draw_icons)
+        self._draw_icons()
+
+    def button(self, text: str) -> QPushButton:
+        """The button with that text."""
+        buttons = [button for button, _ in self._buttons] + self._recent_buttons
+        return next(button for button in buttons if button.text() == text)
+
+    def take_focus(self) -> None:
+        """Go to the first choice."""
+        self._buttons[0][0].setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def set_recent(self, recent: Sequence[Recent]) -> None:
+        """Offer what was opened last."""
+        self._recent = list(recent[:_ON_START_PAGE])
+        self._heading.setVisible(bool(self._recent))
+        for number, button in enumerate(self._recent_buttons):
+            button.setVisible(number < len(self._recent))
+            if number < len(self._recent):
+                button.setText(plain(self._recent[number].label).replace("&", "&&"))
+                button.setToolTip(plain_tooltip(self._recent[number].source))
+
+    def _recent_button(self, number: int) -> QPushButton:
+        button = QPushButton()
+        button.setObjectName("recordLink")
+        button.setFlat(True)
+        button.setAutoDefault(True)
+        button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        button.clicked.connect(lambda _checked=False: self.recent_chosen.emit(self._recent[number]))
+        return button
+
+    def _draw_icons(self) -> None:
+        for button, name in self._buttons:
+            button.setIcon(icon(name, self._theme.colors.accent))
+
+
+class SourceBar(SourceChoices):
+    """The source, whether it answers, the dock's menu, and below how the network may be used where that is limited."""
+
     refresh_requested = Signal()
     show_together_changed = Signal(bool)
     offline_changed = Signal(bool)
     saver_requested = Signal()
+    held_data_requested = Signal()
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._theme = theme
         self._is_local = self._is_working_offline = False
-        self._is_reached = True
-        self._label = NO_SOURCE
-        self._recent_packs: tuple[Path, ...] = ()
-        self.button = MenuButton(theme, NO_SOURCE, "Where to browse")
-        self.button.items.aboutToShow.connect(self._fill_menu)
-        self._dot = _Dot(theme)
+        self._recent: Sequence[Recent] = ()
+        self.button = QToolButton()
+        self.button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.sources = QMenu(self.button)
+        self.sources.aboutToShow.connect(self._fill_sources)
+        self.button.clicked.connect(self._drop_sources)
         self.state = ElidedLabel()
         self.state.setObjectName("sourceState")
-        self.refresh = _icon_button("Ask the source again")
-        self.refresh.clicked.connect(self.refresh_requested)
-        self.options = _icon_button("Options")
+        self.options = QToolButton()
+        self.options.setAccessibleName("Options")
+        self.options.setToolTip("Options")
+        self.options.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.options_menu = QMenu(self.options)
-        self.show_together = self.options_menu.addAction("Show runs together")
-        if self.show_together is not None:
-            self.show_together.setCheckable(True)
-            self.show_together.toggled.connect(self.show_together_changed)
-        self.options_menu.addSection("Network")
-        self.work_offline = self.options_menu.addAction("Work offline")
-        if self.work_offline is not None:
-            self.work_offline.setCheckable(True)
-            self.work_offline.triggered.connect(self.offline_changed)
-        self.saver = self.options_menu.addAction("Data saver…")
-        if self.saver is not None:
-            self.saver.triggered.connect(lambda _checked=False: self.saver_requested.emit())
+        self.refresh = self._add_option("Ask the source again", self.refresh_requested.emit)
+        self.show_together = self._add_option("Show runs together", self.show_together_changed.emit, checkable=True)
+        self.options_menu.addSeparator()
+        self.work_offline = self._add_option("Work offline", self.offline_changed.emit, checkable=True)
+        self.saver = self._add_option("Data saver…", self.saver_requested.emit)
+        self.held_data = self._add_option("Data on this computer…", self.held_data_requested.emit)
         self.options.clicked.connect(self._drop_options)
-        self.network = NetworkLine()
-        self.network.online_requested.connect(lambda: self.offline_changed.emit(False))
-        self.network.saver_requested.connect(self.saver_requested)
-        row = QHBoxLayout()
-        row.setSpacing(_GAP_PX)
-        row.addWidget(self.button)
-        row.addWidget(self._dot)
-        row.addWidget(self.state, 1)
-        row.addWidget(self.refresh)
-        row.addWidget(self.options)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        column.addLayout(row)
-        column.addWidget(self.network)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.network = ElidedLabel()
+        self.network.setObjectName("networkUse")
+        self.switch = QPushButton()
+        self.switch.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self.switch.clicked.connect(self._on_switch)
+        self._lay_out()
         self.set_source("", "")
+        self.set_network_use("", is_offline=False)
         theme.changed.connect(self._draw_icons)
         self._draw_icons()
 
     def set_source(self, label: str, location: str, *, is_local: bool = False) -> None:
         """Name the source that is browsed; an empty label: none was chosen yet."""
         self._is_local = is_local
-        text = self._label = plain(label) or NO_SOURCE
-        self._fit()
+        text = plain(label) or _NO_SOURCE
+        metrics = self.button.fontMetrics()
+        shown = metrics.elidedText(text, Qt.TextElideMode.ElideMiddle, _WIDEST_NAME_PX)
+        self.button.setText(f"{shown} ▾".replace("&", "&&"))
         self.button.setToolTip(plain_tooltip(f"{text}\n{location}".strip()))
         self.button.setAccessibleName(f"Source: {text}")
         self.refresh.setEnabled(bool(label))
         self.set_state("")
 
-    def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Share the width between the source and its state."""
-        super().resizeEvent(event)
-        self._fit()
-
-    def _fit(self) -> None:
-        """Shorten the name of the source rather than its state: the name is known, and whole in the tooltip."""
-        metrics = self.button.fontMetrics()
-        arrow = self.button.sizeHint().width() - metrics.horizontalAdvance(self.button.text())
-        others = sum(max(each.sizeHint().width(), each.minimumWidth()) + _GAP_PX for each in self._beside())
-        state = self.state.fontMetrics().horizontalAdvance(self.state.text())
-        room = self.width() - state - arrow - others - 2 * _GAP_PX
-        shortest, longest = _NAME_PX
-        width = max(shortest, min(longest, room))
-        self.button.setText(metrics.elidedText(self._label, Qt.TextElideMode.ElideMiddle, width))
-
-    def _beside(self) -> tuple[QWidget, ...]:
-        return self._dot, self.refresh, self.options
-
-    def set_recent_packs(self, folders: Sequence[Path]) -> None:
-        """Offer these packs in the menu."""
-        self._recent_packs = tuple(folders)
+    def set_recent(self, recent: Sequence[Recent]) -> None:
+        """Offer what was opened last."""
+        self._recent = recent
 
     def set_freshness(self, freshness: Freshness) -> None:
-        """Say whether what is shown is live, or whether there is no line that could be off."""
+        """Say whether what is shown is live; what is on this computer always is."""
         text = "on this computer" if self._is_local else freshness.text
         self.set_state(text, is_offline=freshness.is_offline, reason=freshness.reason)
 
@@ -128,88 +197,126 @@ class SourceBar(QWidget):
 
     def set_state(self, text: str, *, is_offline: bool = False, reason: str = "") -> None:
         """Say how the source is, for example ``connecting…``."""
-        self._is_reached = not is_offline
         self.state.setText(text)
-        self._fit()
         self.state.setAccessibleName(f"Source is {text}" if text else "")
-        if reason:
-            self.state.setToolTip(plain_tooltip(reason))
-        self._dot.set_filled(not is_offline)
+        self.state.setToolTip(plain_tooltip(reason or text))
+        self.state.setProperty("hasProblem", is_offline)
+        style = self.state.style()
+        if style is not None:
+            style.polish(self.state)
         self._show_state()
 
     def set_show_together(self, is_on: bool) -> None:
-        """Tick the choice that several runs may be shown at once."""
-        if self.show_together is not None:
-            self.show_together.setChecked(is_on)
+        """Show whether layers of several runs are shown at once."""
+        self.show_together.setChecked(is_on)
 
     def set_network_use(self, text: str, *, is_offline: bool) -> None:
         """Say how the network may be used; an empty text: freely."""
-        self.network.set_use(text, is_offline=is_offline)
         self._is_working_offline = is_offline
+        self.network.setText(text)
+        self.network.setAccessibleName(text)
+        self.switch.setText("Go online" if is_offline else "Change…")
+        purpose = "Turn offline mode off" if is_offline else "Change how much the data saver allows"
+        self.switch.setAccessibleName(purpose)
+        self.switch.setToolTip(purpose)
+        for part in (self.network, self.switch):
+            part.setVisible(bool(text))
+        self.work_offline.setChecked(is_offline)
         self._show_state()
-        if self.work_offline is not None:
-            self.work_offline.setChecked(is_offline)
 
     def _show_state(self) -> None:
-        """Leave out that a source was reached, while nobody may ask it any more."""
-        is_outdated = self._is_working_offline and self._is_reached and not self._is_local
+        """Leave out that a source was reached, while it may not be asked any more."""
+        is_outdated = self._is_working_offline and not self.state.property("hasProblem") and not self._is_local
         self.state.setVisible(not is_outdated)
-        self._dot.setVisible(bool(self.state.text()) and not is_outdated)
+
+    def _on_switch(self) -> None:
+        if self._is_working_offline:
+            self.offline_changed.emit(False)
+        else:
+            self.saver_requested.emit()
+
+    def _add_option(self, text: str, follow: Callable[..., object], *, checkable: bool = False) -> QAction:
+        action = QAction(text, self.options_menu)
+        action.setCheckable(checkable)
+        if checkable:
+            action.triggered.connect(follow)
+        else:
+            action.triggered.connect(lambda _checked=False: follow())
+        self.options_menu.addAction(action)
+        return action
+
+    def _drop_sources(self) -> None:
+        self.sources.popup(self.button.mapToGlobal(self.button.rect().bottomLeft()))
 
     def _drop_options(self) -> None:
         corner = self.options.rect().bottomRight()
         self.options_menu.popup(self.options.mapToGlobal(corner - QPoint(self.options_menu.sizeHint().width(), 0)))
 
-    def _fill_menu(self) -> None:
-        color = self._theme.colors.text
-        self.button.items.clear()
-        self._add("Live portal", "globe", "live")
-        self._add("Demo (works offline)", "volume", "demo")
-        open_pack = self.button.items.addAction(icon("folder", color), "Open a pack folder…")
-        if open_pack is not None:
-            open_pack.triggered.connect(lambda _checked=False: self.pack_requested.emit())
-        if self._recent_packs:
-            self.button.items.addSection("Recent packs")
-        for folder in self._recent_packs:
-            self._add(f"{folder.name}  ({folder.parent})".replace("&", "&&"), "folder", str(folder))
+    def _fill_sources(self) -> None:
+        self.sources.clear()
+        for text, _, icon_name, follow in self.choices():
+            self._add_source(text, icon_name, follow)
+        if self._recent:
+            self.sources.addSection("Recent")
+        for recent in self._recent:
+            icon_name = "volume" if recent.run_id else "link" if "://" in recent.source else "folder"
+            self._add_source(plain(recent.label), icon_name, partial(self.recent_chosen.emit, recent))
 
-    def _add(self, text: str, icon_name: str, source: str) -> None:
-        action = self.button.items.addAction(icon(icon_name, self._theme.colors.text), text)
-        if action is not None:
-            action.triggered.connect(lambda _checked=False: self.source_chosen.emit(source))
+    def _add_source(self, text: str, icon_name: str, follow: Callable[[], object]) -> None:
+        action = QAction(icon(icon_name, self._theme.colors.text), text.replace("&", "&&"), self.sources)
+        action.triggered.connect(lambda _checked=False: follow())
+        self.sources.addAction(action)
 
     def _draw_icons(self) -> None:
-        self.refresh.setIcon(icon("reload", self._theme.colors.text))
         self.options.setIcon(icon("gear", self._theme.colors.text))
-        self._dot.update()
+
+    def _lay_out(self) -> None:
+        row, below, column = QHBoxLayout(), QHBoxLayout(), QVBoxLayout(self)
+        for part in (self.button, self.state, self.options):
+            row.addWidget(part, 1 if part is self.state else 0)
+        below.addWidget(self.network, 1)
+        below.addWidget(self.switch)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addLayout(row)
+        column.addLayout(below)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
 
-def _icon_button(purpose: str) -> QToolButton:
-    button = QToolButton()
-    button.setAccessibleName(purpose)
-    button.setToolTip(purpose)
-    button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-    return button
+class AddressDialog(QDialog):
+    """Asks for the address of a portal and checks that a portal answers there."""
 
+    found = Signal(str)  # the address of its endpoint
 
-class _Dot(QWidget):
-    """Full: online. Hollow: offline. The text beside it says the same."""
+    def __init__(self, tasks: Tasks, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._tasks = tasks
+        self.setWindowTitle("Open an address")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setMinimumWidth(340)
+        self.address = QLineEdit()
+        self.address.setPlaceholderText("http://192.168.1.7:8000")
+        self.address.setAccessibleName("Address of the portal")
+        self.message = plain_label("A class server, a mirror, or any server that answers as the portal does.")
+        self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Open | QDialogButtonBox.StandardButton.Cancel)
+        self.buttons.accepted.connect(self._check)
+        self.buttons.rejected.connect(self.reject)
+        self.finished.connect(lambda _result: tasks.stop("address"))
+        column = QVBoxLayout(self)
+        for part in (self.address, self.message, self.buttons):
+            column.addWidget(part)
 
-    def __init__(self, theme: Theme) -> None:
-        super().__init__()
-        self._theme = theme
-        self._is_filled = True
-        self.setFixedSize(10, 10)
+    def _check(self) -> None:
+        address = self.address.text()
+        self.message.setText("Looking for a portal there…")
+        self._tasks.run(
+            "address", lambda job: find_portal(address, stop=job.stop), then=self._on_found, failed=self._on_failed
+        )
 
-    def set_filled(self, is_filled: bool) -> None:
-        self._is_filled = is_filled
-        self.update()
+    def _on_found(self, url: str) -> None:
+        self.accept()
+        self.found.emit(url)
 
-    def paintEvent(self, _event: QPaintEvent | None) -> None:
-        colors = self._theme.colors
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(colors.accent if self._is_filled else colors.warning)
-        if self._is_filled:
-            painter.setBrush(colors.accent)
-        painter.drawEllipse(QPointF(5, 5), 3.5, 3.5)
+    def _on_failed(self, error: CryoETError) -> None:
+        self.message.setText(str(error))
+        self.address.setFocus(Qt.FocusReason.OtherFocusReason)

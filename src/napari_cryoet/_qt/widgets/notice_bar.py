@@ -30,6 +30,7 @@ class NoticeBar(QFrame):
         super().__init__(parent)
         self._theme = theme
         self._on_action: Callable[[], None] | None = None
+        self.topic = ""  # which who tells something may name, to withdraw it later
         self.setObjectName("noticeBar")
         self._sign = QLabel()
         self._text = plain_label(name="noticeText")
@@ -61,11 +62,17 @@ class NoticeBar(QFrame):
         """Tell what a person should mind, with a button that does something about it."""
         self._tell(text, action_text, action, is_news=False)
 
+    def withdraw(self, topic: str) -> None:
+        """Hide what is told, if it is of this topic."""
+        if self.topic == topic:
+            self.hide()
+
     def show_news(self, text: str, action_text: str = "", action: Callable[[], None] | None = None) -> None:
         """Tell what is as it should be, or an offer: without a warning's looks."""
         self._tell(text, action_text, action, is_news=True)
 
     def _tell(self, text: str, action_text: str, action: Callable[[], None] | None, *, is_news: bool) -> None:
+        self.topic = ""
         self.setProperty("isNews", is_news)
         style = self.style()
         if style is not None:

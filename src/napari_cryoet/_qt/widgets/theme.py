@@ -103,6 +103,8 @@ def style_sheet(colors: Colors) -> str:
     QLabel#statusText, QLabel#messageHint {{
         color: {_css(colors.dim)};
     }}
+    QLabel#sourceState[hasProblem="true"] {{ color: {_css(colors.warning)}; }}
+    QPushButton#startChoice {{ text-align: left; padding: 6px; font-size: {size_pt}pt; }}
     QLabel#pageTitle, QLabel#heading {{ font-weight: bold; }}
     QLabel#messageTitle {{ font-weight: bold; font-size: 12pt; }}
     QFrame#noticeBar {{

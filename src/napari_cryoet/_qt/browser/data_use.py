@@ -1,0 +1,238 @@
+"""How much data may come over the network, and what of it is kept: offline mode, the data saver, the held data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from magicgui import magicgui
+from qtpy.QtCore import QObject, Qt, QTimer, QUrl, Signal
+from qtpy.QtGui import QDesktopServices
+from qtpy.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QMessageBox, QPushButton, QVBoxLayout, QWidget
+
+from napari_cryoet._qt.memory import DataSaver, Memory, recall
+from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label, plain_tooltip
+from napari_cryoet.exceptions import WithheldError
+from napari_cryoet.held import Held, clear, held_data, size_bytes
+from napari_cryoet.network.policy import MEGABYTE, Policy, policy, save_data
+from napari_cryoet.wording import joined, size_text
+
+_LOOK_MS: Final = 1000  # bytes come on other threads
+_MOST_MB: Final = 1_000_000
+_SAVER_TEXT: Final = (
+    "Holds for everything that comes over the network: metadata, pictures, tomograms, downloads. "
+    "The demo, packs and what was loaded before are not limited. 0 is any amount."
+)
+_HELD_NAMES: Final = {
+    "metadata": "Pages of the portal",
+    "pixels": "Tomograms and masks",
+    "demo": "The demo",
+    "other": "Other",
+}
+
+
+class NetworkUse(QObject):
+    """Shows and changes the policy of the process, and remembers what was chosen here.
+
+    Parameters
+    ----------
+    memory
+        What is remembered; it tightens what the environment or the command line said, and never loosens it.
+    tasks
+        Each that ends may have used the network.
+    parent
+        The widget that dialogs belong to.
+    """
+
+    changed = Signal(str, bool)  # what to say of it, whether we are offline
+    loosened = Signal()  # what was withheld can be tried again
+
+    def __init__(self, memory: Memory, tasks: Tasks, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._memory, self._widget, self._policy = memory, parent, policy()
+        self._told: tuple[str, bool] = ("", False)
+        self._timer = QTimer(self)
+        self._timer.setInterval(_LOOK_MS)
+        self._timer.timeout.connect(self.look)
+        tasks.finished.connect(lambda _key: self.look())
+
+    def recall(self) -> None:
+        """Bring back what was chosen in an earlier session."""
+        recall(self._memory)
+        self.look()
+
+    def set_offline(self, is_offline: bool) -> None:
+        """Send nothing, or send again; remembered."""
+        self._policy.offline = self._memory.is_offline = is_offline
+        self.look()
+        if not is_offline:
+            self.loosened.emit()
+
+    def ask_limits(self, then: Callable[[], None] | None = None) -> SaverDialog:
+        """Let the user set the data saver; remembered. ``then`` follows once it is set."""
+        dialog = SaverDialog(self._policy, self._widget)
+        dialog.accepted.connect(self._on_limits)
+        if then is not None:
+            dialog.accepted.connect(then)
+        dialog.open()
+        return dialog
+
+    def lift(self, error: WithheldError, then: Callable[[], None] | None = None) -> None:
+        """Offer the switch that an error names; ``then`` follows once it was used."""
+        if error.by == "data saver":
+            self.ask_limits(then)
+            return
+        self.set_offline(False)
+        if then is not None:
+            then()
+
+    def look(self) -> None:
+        """Tell what is new, and look again soon where bytes are counted."""
+        told = (network_use_text(self._policy), self._policy.offline)
+        if told != self._told:
+            self._told = told
+            self.changed.emit(*told)
+        if self._policy.max_session_bytes is None:
+            self._timer.stop()
+        elif not self._timer.isActive():
+            self._timer.start()
+
+    def _on_limits(self) -> None:
+        now = self._policy
+        self._memory.data_saver = DataSaver((now.max_session_bytes or 0) // MEGABYTE, now.coarse_only)
+        self.look()
+        self.loosened.emit()
+
+
+def network_use_text(policy: Policy) -> str:
+    """How the network may be used, empty where freely.
+
+    >>> network_use_text(Policy(max_session_bytes=200_000_000)), network_use_text(Policy(offline=True))
+    ('data saver: 0 of 200 MB', 'offline: only what was loaded before')
+    """
+    if policy.offline:
+        return "offline: only what was loaded before"
+    allowed, used = policy.max_session_bytes, policy.received_bytes
+    amount = f"{used / MEGABYTE:,.0f} of {allowed / MEGABYTE:,.4g} MB" if allowed is not None else ""
+    coarse = "coarse only" if policy.coarse_only else ""
+    return f"data saver: {joined(amount, coarse)}" if policy.saves_data else ""
+
+
+class SaverDialog(QDialog):
+    """A form over `save_data`: sets the data saver of the whole process when it is accepted."""
+
+    def __init__(self, policy: Policy, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Data saver")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setMinimumWidth(340)
+        spin: dict[str, Any] = {"max": _MOST_MB, "step": 10, "tooltip": "0 is any amount"}
+        self.form = magicgui(
+            save_data,
+            call_button=False,
+            mb_a_session=spin | {"label": "MB a session", "value": (policy.max_session_bytes or 0) // MEGABYTE},
+            coarse_only={"text": "coarse only, until I ask for more", "value": policy.coarse_only},
+        )
+        self.form.mb_a_session.native.setAccessibleName("MB a session, 0 is any amount")
+        self.form.coarse_only.native.setAccessibleName("Show only coarse data until I ask for more")
+        self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
+        self.buttons.accepted.connect(self._apply)
+        self.buttons.rejected.connect(self.reject)
+        column = QVBoxLayout(self)
+        column.addWidget(plain_label(_SAVER_TEXT))
+        column.addWidget(self.form.native)
+        column.addWidget(plain_label(f"{size_text(policy.received_bytes)} came in this session."))
+        column.addWidget(self.buttons)
+
+    def _apply(self) -> None:
+        self.form()
+        self.accept()
+
+
+class _Row(NamedTuple):
+    name: str
+    folder: Path
+    size_bytes: int
+    held: Held | None  # None for downloads, which are the user's own
+
+
+class HeldDataDialog(QDialog):
+    """What is cached and downloaded on this computer, how large it is, with *Clear* and *Open folder*.
+
+    Parameters
+    ----------
+    downloads
+        Where downloads go.
+    in_use
+        Kinds that can't be cleared now.
+    """
+
+    def __init__(
+        self, tasks: Tasks, downloads: Path, in_use: Collection[str] = (), parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Data on this computer")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setMinimumWidth(380)
+        self._tasks, self._downloads, self._in_use = tasks, downloads, in_use
+        self.message = plain_label("Looking…")
+        self.rows = QWidget()
+        self._grid = QGridLayout(self.rows)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setColumnStretch(0, 1)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons.rejected.connect(self.reject)
+        column = QVBoxLayout(self)
+        column.addWidget(self.rows)
+        column.addWidget(self.message)
+        column.addStretch(1)
+        column.addWidget(buttons)
+        self.finished.connect(lambda _result: tasks.stop("held data"))
+        self._look()
+
+    def _look(self, then_clear: Held | None = None) -> None:
+        def work(_job: Job) -> list[_Row]:
+            if then_clear is not None:
+                clear(then_clear)
+            rows = [_Row(_HELD_NAMES[held.kind], held.path, held.size_bytes, held) for held in held_data()]
+            if self._downloads.is_dir():
+                rows.append(_Row("Downloads", self._downloads, size_bytes(self._downloads), None))
+            return rows
+
+        self._tasks.run("held data", work, then=self._show, failed=lambda error: self.message.setText(str(error)))
+
+    def _show(self, rows: list[_Row]) -> None:
+        while (item := self._grid.takeAt(0)) is not None:
+            if (widget := item.widget()) is not None:
+                widget.deleteLater()
+        for number, row in enumerate(rows):
+            name, size = ElidedLabel(row.name), plain_label(size_text(row.size_bytes))
+            name.setToolTip(plain_tooltip(str(row.folder)))
+            self._grid.addWidget(name, number, 0)
+            self._grid.addWidget(size, number, 1)
+            self._add_button(number, 2, f"Open folder of {row.name}", "Open folder", partial(_open, row.folder))
+            if row.held is not None and row.held.kind not in self._in_use:
+                self._add_button(number, 3, f"Clear {row.name}", "Clear", partial(self._ask_to_clear, row))
+        cached = sum(row.size_bytes for row in rows if row.held is not None)
+        self.message.setText(f"{size_text(cached)} cached. It comes again when you open it online.")
+        self.adjustSize()
+
+    def _add_button(self, row: int, column: int, name: str, text: str, follow: Callable[[], object]) -> None:
+        button = QPushButton(text)
+        button.setAccessibleName(name)
+        button.setAutoDefault(False)
+        button.clicked.connect(lambda _checked=False: follow())
+        self._grid.addWidget(button, row, column)
+
+    def _ask_to_clear(self, row: _Row) -> None:
+        text = f"Clear {size_text(row.size_bytes)} of “{row.name}”? Offline you can't see it again."
+        if QMessageBox.question(self, "Clear", text) == QMessageBox.StandardButton.Yes:
+            self.message.setText("Clearing…")
+            self._look(then_clear=row.held)
+
+
+def _open(folder: Path) -> None:
+    QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder if folder.is_dir() else folder.parent)))

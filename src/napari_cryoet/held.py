@@ -1,0 +1,63 @@
+"""What is kept on this computer to be shown again, how large it is, and how to clear it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeAlias
+
+from napari_cryoet.files import cache_path
+
+Kind: TypeAlias = Literal["metadata", "demo", "pixels", "other"]
+
+
+class Held(NamedTuple):
+    """One folder or file of what is kept."""
+
+    kind: Kind
+    path: Path
+
+    @property
+    def size_bytes(self) -> int:
+        """How much is in it now; reads the whole folder."""
+        return size_bytes(self.path)
+
+
+def held_data() -> Iterator[Held]:
+    """What is kept; of the folder of pixels only what is ours."""
+    from napari_cryoet.streaming.disk_cache import OWN_FOLDER, cache_folder
+
+    root, pixels = cache_path(), cache_folder() / OWN_FOLDER
+    for path in sorted(root.iterdir()) if root.is_dir() else []:
+        if path in {pixels, pixels.parent} or path.suffix == ".lock":  # by which processes wait for each other
+            continue
+        is_demo = path.name.startswith("demo-")
+        yield Held("metadata" if path.name == "answers" else "demo" if is_demo else "other", path)
+    if pixels.is_dir():
+        yield Held("pixels", pixels)
+
+
+def clear(held: Held) -> None:
+    """Delete it. Processes that have the pixels open go on with an empty cache."""
+    from napari_cryoet.streaming.disk_cache import DiskCache
+
+    if held.kind == "pixels":
+        DiskCache().clear()
+        for folder in (held.path, held.path.parent):
+            with suppress(OSError):  # a folder that the user named may hold other things
+                folder.rmdir()
+    elif held.path.is_symlink() or not held.path.is_dir():
+        held.path.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(held.path)
+
+
+def size_bytes(path: Path) -> int:
+    """How many bytes are in a file or a folder; files that go meanwhile count nothing."""
+    total = 0
+    for file in (path, *path.rglob("*")):
+        with suppress(OSError):
+            total += file.stat().st_size if file.is_file() else 0
+    return total
