@@ -1,11 +1,14 @@
 """What the reader takes, what it leaves to other plugins, and what it says of damaged files."""
 
+import json
 import re
 
 import numpy as np
 import pytest
 import zarr
 
+from napari_cryoet.appearance.colors import color_of
+from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.exceptions import FormatError, PackError, StreamError
 from napari_cryoet.formats.masks import write_mask
 from napari_cryoet.formats.mrc import write_mrc
@@ -13,7 +16,9 @@ from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.readers import find_reader, read_pack
 from napari_cryoet.packs.pack import Manifest, write_pack
 from napari_cryoet.packs.serve import PackServer
+from napari_cryoet.provenance import of_annotation_file
 from ome_images import write_image
+from samples import make_annotation, make_file
 
 SHAPE_ZYX = (9, 14, 21)
 
@@ -72,6 +77,26 @@ def test_what_is_of_another_kind_is_left_to_others_and_why_is_known(tmp_path, na
     reader, said = find_reader(str(path))
     assert reader is None
     assert re.search(reason, said)
+
+
+def test_files_of_a_download_look_as_on_the_portal(tmp_path):
+    folder = tmp_path / "VoxelSpacing13.480"
+    folder.mkdir()
+    (folder / "a.ndjson").write_text('{"type": "point", "location": {"x": 1, "y": 2, "z": 3}}\n')
+    write_pyramid(folder / "b.zarr", np.ones(SHAPE_ZYX, np.int8), 13.48)
+    file = make_file(annotation=make_annotation(ground_truth_status=False))
+    source = of_annotation_file(file, file.https_path, 13.48)
+    del source["kind"]  # as a download writes it
+    items = [{"path": path, "source": source} for path in ("VoxelSpacing13.480/a.ndjson", "VoxelSpacing13.480/b.zarr")]
+    (tmp_path / "manifest.json").write_text(json.dumps({"items": items, "files": []}))
+    color = pytest.approx(color_of("GO:0022626"))
+
+    ((_, points, _),) = read(folder / "a.ndjson")
+    ((_, mask, kind),) = read(folder / "b.zarr")
+
+    assert points["name"] == mask["name"] == "TS_026 · cytosolic ribosome · hybrid"
+    assert (points["border_color"], mask["colormap"][1], kind) == (color, color, "labels")
+    assert points["size"] == pytest.approx(diameter_angstrom("GO:0022626") / 13.48)
 
 
 def test_stacks_pictures_and_folders_are_left_to_others(tmp_path):

@@ -6,7 +6,6 @@ import pytest
 from napari_cryoet.formats.mesh import Mesh
 from napari_cryoet.layers.load import annotation_name, tomogram_name
 from napari_cryoet.layers.specs import robust_limits, surface_spec
-from napari_cryoet.records import ShapeType
 from samples import make_annotation, make_run, make_tomogram
 
 
@@ -26,7 +25,10 @@ def test_layers_are_called_by_what_tells_them_apart_without_markup():
 
     assert tomogram_name(tomograms[0]) == "TS_026 · raw · 13.48 Å"
     assert tomogram_name(tomograms[1]).startswith('‹img src="file:///a.png"› · raw')
-    assert "ribosome · points" in annotation_name(make_annotation(object_name="ribosome"), ShapeType.POINT)
+    truth = make_annotation(object_name="ribosome", ground_truth_status=True)
+    assert annotation_name(truth).endswith("ribosome · ground truth")
+    other = make_annotation(object_name="FAS", method_type="hybrid", ground_truth_status=False)
+    assert annotation_name(other) == "TS_026 · FAS · hybrid"
 
 
 def test_a_mesh_lies_in_angstrom_and_counts_in_voxels_of_its_spacing():

@@ -17,6 +17,7 @@ from napari_cryoet._qt.compare import compare_dock
 from napari_cryoet._qt.compare.comparable import likely_pair, side_of
 from napari_cryoet._qt.compare.compare_dock import KEY, CompareDock
 from napari_cryoet._qt.layers.manager import add_layers
+from napari_cryoet._qt.layers.ownership import about_of
 from napari_cryoet._qt.picks.layer_picks import picks_of
 from napari_cryoet.comparison.masks import Mask
 from napari_cryoet.exceptions import ComparisonError, StoppedError
@@ -211,7 +212,8 @@ class TestComparing:
         assert numbers(dock)["share inside"] == "0.0 %"
         show_files(COARSE_MEMBRANES)
         dock.form.a.value, dock.form.b.value = (
-            next(layer for layer in dock.form.a.choices if f"AN-{number}" in layer.name) for number in (9010, 9008)
+            next(layer for layer in dock.form.a.choices if about_of(layer).get("annotation_id") == number)
+            for number in (9010, 9008)
         )
         ask(qtbot, dock)
         assert "Dice" in numbers(dock)

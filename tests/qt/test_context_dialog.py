@@ -2,7 +2,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_cryoet._qt.files.context_dialog import Answer, ContextDialog
-from napari_cryoet._qt.streaming.volumes_shown import ShownVolume
+from napari_cryoet._qt.layers.alignment import ShownVolume
 
 VOLUMES = [ShownVolume("TS_1", 10.0, (40, 50, 60)), ShownVolume("TS_1 bin", 20.0, (20, 25, 30))]
 

@@ -7,7 +7,7 @@ import pytest
 from napari.layers import Labels, Points, Vectors
 
 from napari_cryoet import load_annotation, open_portal
-from napari_cryoet._qt.layers.appearance import appearance_of
+from napari_cryoet._qt.layers.colors import appearance_of
 from napari_cryoet._qt.layers.manager import LayerManager, add_layers
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet.appearance.colors import OWN_PALETTE, annotation_colors, color_of

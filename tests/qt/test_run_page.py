@@ -16,7 +16,7 @@ from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.browser.run_layers import COMPARE, EXPORT, REVIEW
 from napari_cryoet._qt.browser.run_page import CaptionPanel, RunView
 from napari_cryoet._qt.browser.run_rows import SHOW, Shown, annotation_rows, title_of
-from napari_cryoet._qt.layers.appearance import Appearance
+from napari_cryoet._qt.layers.colors import Appearance
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.widgets.record_model import RecordModel, Row, Tick
 from napari_cryoet.demo.scenes import scene_of_run

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt.files.asking import read_asking, viewer_to_ask_in
 from napari_cryoet._qt.layers.adopting import NOT_YET, adopt_layers_of
-from napari_cryoet._qt.layers.own_color import with_own_color
+from napari_cryoet._qt.layers.colors import with_own_color
 from napari_cryoet._qt.memory import recall_once
 from napari_cryoet._qt.streaming.napari_internals import open_viewers
 from napari_cryoet._qt.tasks import Job, wait_for
@@ -80,7 +80,7 @@ def _read(read: ReaderFunction, path: Any) -> list[LayerData]:
     layers = _said(lambda: _adopted(read_asking(lambda: wait_for(read_warm), path)))
     if not layers:
         return _NO_LAYERS
-    if readers.pack_folder(path) is None:  # its annotations have the colours of their objects
+    if not any(_is_of_portal(options) for _, options, _ in layers):  # those have the colours of their objects
         layers = with_own_color(layers, (layer for viewer in open_viewers() for layer in viewer.layers))
     abouts = [options.get("metadata", {}).get(METADATA_KEY, {}) for _, options, _ in layers]
     for warning in dict.fromkeys(warning for about in abouts for warning in about.get("warnings", ())):
@@ -95,6 +95,11 @@ def warm_up_layers() -> None:
 
     registry: Any = pint  # which is typed only in part
     registry.get_application_registry().parse_units("angstrom")
+
+
+def _is_of_portal(options: dict[str, Any]) -> bool:
+    about = options.get("metadata", {}).get(METADATA_KEY, {})
+    return bool(about.get("annotation_id")) and not about.get("edits")
 
 
 def _said(work: Callable[[], T]) -> T:

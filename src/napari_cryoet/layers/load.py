@@ -22,7 +22,7 @@ from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.exceptions import FormatError, StreamError
 from napari_cryoet.formats import mesh, ndjson
 from napari_cryoet.formats.common import MAX_FILE_BYTES, spacing_in_layout
-from napari_cryoet.formats.notes import ORIGIN_KEY, of_bare_file
+from napari_cryoet.formats.notes import ORIGIN_KEY, of_bare_file, source_of
 from napari_cryoet.layers.specs import (
     METADATA_KEY,
     UNKNOWN_SPACING_ANGSTROM,
@@ -141,7 +141,7 @@ def load_annotation(
     assert file.shape is not None  # noqa: S101 - else it would not be drawable
     annotation, shape_type = file.shape.annotation, file.shape.shape_type
     object_id, object_name = (annotation.object_id, annotation.object_name) if annotation else (None, None)
-    name = joined(annotation_name(annotation, shape_type), mark)
+    name = joined(annotation_name(annotation), mark)
     color_chosen = color or color_of(object_key(object_id, object_name))
     if file.format == "ndjson":
         size = fits.shape_zyx(file, [below] if below else []) or fits.shape_zyx(file, run_tomograms)
@@ -246,14 +246,13 @@ def tomogram_name(tomogram: Tomogram) -> str:
     return layer_name(run_name, str(tomogram.processing), spacing_text(tomogram.voxel_spacing))
 
 
-def annotation_name(annotation: Annotation | None, shape_type: str | None) -> str:
-    """What tells an annotation from the others: ``TS_026 · cytosolic ribosome · points · AN-1162``."""
-    one, several, formats = fits.SHAPES.get(shape_type or "", ("", "", ()))
-    word = several if "ndjson" in formats else one
+def annotation_name(annotation: Annotation | None) -> str:
+    """What tells an annotation from the others: ``TS_026 · cytosolic ribosome · automated``."""
     if annotation is None:
-        return word or "annotation"
+        return "annotation"
     run_name = annotation.run.name if annotation.run is not None else ""
-    return layer_name(run_name, annotation.object_name, word, f"AN-{annotation.id}")
+    method = "ground truth" if annotation.ground_truth_status else str(annotation.method_type or "")
+    return layer_name(run_name, annotation.object_name, method)
 
 
 def _bare_name(address: str) -> str:
@@ -266,21 +265,34 @@ def _load_bare_annotation(
     address: str, spacing: float | None, color: RGBA | None, stop: threading.Event | None
 ) -> tuple[LayerSpec, ...]:
     name, suffix = _bare_name(address), suffix_of(address)
-    color_chosen = color or color_of(name)
+    portal = downloaded_annotation(address)
+    object_id, object_name = portal.get("object_id"), portal.get("object_name")
+    if portal:
+        method = "ground truth" if portal.get("is_ground_truth") else str(portal.get("method_type") or "")
+        name = layer_name(str(portal.get("run_name") or ""), str(object_name or ""), method)
+    color_chosen = color or color_of(object_key(object_id, object_name) if portal else name)
     if suffix in {".ndjson", ".glb"}:
         spacing = spacing if spacing is not None else spacing_in_layout(address)
-        about = of_bare_file("annotation", address, spacing)
+        about = of_bare_file("annotation", address, spacing) | portal
         if suffix == ".glb":
             surface = mesh.read_mesh(fetch_file(address, mesh.MAX_FILE_BYTES, stop), where=name_of(address))
             return (surface_spec(surface, about, spacing, name=name, color=color_chosen),)
         content = fetch_file(address, MAX_FILE_BYTES, stop)
         picks = ndjson.read_points(content, where=name_of(address), spacing_angstrom=spacing, about=about)
-        return _picks_specs(picks, name, color_chosen, diameter_angstrom(None, name))
+        return _picks_specs(picks, name, color_chosen, diameter_angstrom(object_id, object_name or name))
     with _opened(address, stop) as volume:
         options = {"name": name} | _world_of_file(volume, address, spacing)
         options["metadata"][METADATA_KEY] |= own_provenance(volume, address)
         is_instances = volume.is_labels or volume.dtype.itemsize > 1  # the portal keeps plain masks as int8
+        if portal.get("shape_type"):
+            is_instances = portal["shape_type"] == ShapeType.INSTANCE_SEGMENTATION_MASK
         return (labels_spec(volume, options, None if is_instances else color_chosen, stop),)
+
+
+def downloaded_annotation(address: str) -> dict[str, Any]:
+    """What the manifest of a download says of an annotation file in it; empty for any other file."""
+    source = {} if "://" in address else source_of(Path(address), None)
+    return source if source.get("annotation_id") and source.get("object_name") else {}
 
 
 def _picks_specs(picks: Picks, name: str, color: RGBA, diameter: float) -> tuple[LayerSpec, ...]:

@@ -14,11 +14,12 @@ from typing import Any, Final
 
 import numpy as np
 
+from napari_cryoet.appearance.colors import annotation_colors
 from napari_cryoet.exceptions import OtherKindError, PackError, StreamError
 from napari_cryoet.formats import ndjson
 from napari_cryoet.formats.notes import MASK_EXPORT, path_beside, read_beside
 from napari_cryoet.formats.registry import SUFFIXES, detect_format, read_picks
-from napari_cryoet.layers.load import load_annotation, load_picks, load_tomogram
+from napari_cryoet.layers.load import downloaded_annotation, load_annotation, load_picks, load_tomogram
 from napari_cryoet.layers.specs import FROM_BOTTOM, LayerKind, LayerSpec
 from napari_cryoet.packs.pack import is_pack
 from napari_cryoet.portal.pages import RunPage
@@ -87,8 +88,11 @@ def read_pack(folder: Path, run_id: int | None = None, *, stop: threading.Event 
         if tomogram is None:
             raise PackError(f"Run {page.run.name} has no tomogram.")
         specs: list[LayerSpec] = [load_tomogram(tomogram, stop=stop)]
+        colors = annotation_colors(page.annotations)
         for file in outline_run(page, tomogram).defaults():
-            specs += load_annotation(file, tomogram, run_tomograms=page.tomograms, stop=stop)
+            annotation = file.shape.annotation if file.shape is not None else None
+            color = None if annotation is None else colors.get(annotation.id)
+            specs += load_annotation(file, tomogram, run_tomograms=page.tomograms, color=color, stop=stop)
         return _layer_data(specs)
     finally:
         portal.close()
@@ -118,7 +122,7 @@ def _volume_reader(path: str, suffix: str) -> tuple[ReaderFunction | None, str]:
             raise
         return None, str(error)
     try:
-        is_mask = _looks_like_labels(volume) or _is_our_mask(path, suffix)
+        is_mask = _looks_like_labels(volume) or _is_our_mask(path, suffix) or bool(downloaded_annotation(path))
         return lambda _path: _layer_data(load_annotation(path) if is_mask else [load_tomogram(path)]), ""
     finally:
         volume.close()

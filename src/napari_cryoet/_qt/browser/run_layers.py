@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QApplication, QColorDialog, QMenu, QMessageBox
 
 from napari_cryoet._qt.browser.run_page import RunView, add_deposition
 from napari_cryoet._qt.browser.run_rows import Shown, key_of_row
-from napari_cryoet._qt.layers.appearance import Appearance
+from napari_cryoet._qt.layers.colors import Appearance
 from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.streaming.texture_limit import largest_texture_side

@@ -8,7 +8,7 @@ from typing import Final
 
 from qtpy.QtCore import Qt
 
-from napari_cryoet._qt.layers.appearance import Appearance
+from napari_cryoet._qt.layers.colors import Appearance
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.widgets.record_model import Row, Tick, TickColumn
 from napari_cryoet.appearance.colors import RGBA

@@ -19,7 +19,7 @@ from napari_cryoet._qt.browser.run_page import RunView
 from napari_cryoet._qt.browser.run_rows import Shown
 from napari_cryoet._qt.browser.status_strip import StatusStrip
 from napari_cryoet._qt.browser.stream_watch import StreamWatch
-from napari_cryoet._qt.layers.appearance import Appearance
+from napari_cryoet._qt.layers.colors import Appearance
 from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.streaming.detail import Detail

@@ -12,9 +12,9 @@ from qtpy.QtWidgets import QDoubleSpinBox, QFormLayout, QHBoxLayout, QProgressBa
 
 from napari_cryoet._qt.check.check_results import CheckResults
 from napari_cryoet._qt.check.layer_volume import are_picks, is_volume, picks_in, volume_of
-from napari_cryoet._qt.layers.grid_watch import GridWatch
+from napari_cryoet._qt.layers.colors import taken_colors
 from napari_cryoet._qt.layers.manager import add_layers
-from napari_cryoet._qt.layers.own_color import taken_colors
+from napari_cryoet._qt.layers.watch import GridWatch
 from napari_cryoet._qt.picks.layer_geometry import lacks_unit
 from napari_cryoet._qt.tasks import Job
 from napari_cryoet._qt.widgets.dock import Dock

@@ -6,7 +6,7 @@ import numpy as np
 from napari.layers import Image, Layer, Points
 from numpy.typing import NDArray
 
-from napari_cryoet._qt.layers.layer_spacing import lengths_angstrom, steps_and_start
+from napari_cryoet._qt.layers.alignment import lengths_angstrom, steps_and_start
 from napari_cryoet._qt.picks.layer_picks import picks_of
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.picks import Picks

@@ -8,7 +8,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Labels, Layer, Points
 
-from napari_cryoet._qt.layers.layer_spacing import spacing_angstrom_of, widths_angstrom
+from napari_cryoet._qt.layers.alignment import spacing_angstrom_of, widths_angstrom
 from napari_cryoet._qt.picks.layer_geometry import stretch_of
 from napari_cryoet._qt.picks.layer_picks import picks_of
 from napari_cryoet.appearance.diameters import diameter_angstrom

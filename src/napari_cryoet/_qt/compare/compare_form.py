@@ -20,7 +20,7 @@ from napari_cryoet._qt.compare.comparable import (
     side_of,
     suggested_radius_angstrom,
 )
-from napari_cryoet._qt.layers.grid_watch import GridWatch
+from napari_cryoet._qt.layers.watch import GridWatch
 from napari_cryoet._qt.widgets.elided_combo import elide_middle
 from napari_cryoet._qt.widgets.layer_combo import NO_ANNOTATION, named_layers
 from napari_cryoet._qt.widgets.wrapped_tick import wrap_words

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_cryoet._qt.browser.main_window import main_window
 from napari_cryoet._qt.files.context_dialog import Answer, ContextDialog
-from napari_cryoet._qt.streaming.volumes_shown import shown_volumes
+from napari_cryoet._qt.layers.alignment import shown_volumes
 from napari_cryoet._qt.tasks import wait_for
 from napari_cryoet._qt.widgets.question import Question
 from napari_cryoet._qt.widgets.theme import Colors, colors_of

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cryoet._qt.streaming.volumes_shown import ShownVolume
+from napari_cryoet._qt.layers.alignment import ShownVolume
 from napari_cryoet._qt.widgets.elided_combo import elide_middle
 from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet._qt.widgets.theme import Colors, style_sheet

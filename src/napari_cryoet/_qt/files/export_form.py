@@ -15,10 +15,10 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QFormLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.files.context_dialog import Answer, ContextDialog
+from napari_cryoet._qt.layers.alignment import shown_volumes
 from napari_cryoet._qt.picks.layer_geometry import placed_picks_of
 from napari_cryoet._qt.picks.layer_picks import link_of
 from napari_cryoet._qt.picks.orientations import active_points
-from napari_cryoet._qt.streaming.volumes_shown import shown_volumes
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.elided_combo import elide_middle
 from napari_cryoet._qt.widgets.flow_row import FlowRow

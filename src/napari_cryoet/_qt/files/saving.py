@@ -17,7 +17,7 @@ from napari.utils.notifications import show_info, show_warning
 
 from napari_cryoet._qt.files.asking import may_replace, may_write, window_to_ask_in
 from napari_cryoet._qt.files.saving_names import place_for
-from napari_cryoet._qt.layers.layer_spacing import spacing_angstrom, spacing_angstrom_of
+from napari_cryoet._qt.layers.alignment import spacing_angstrom, spacing_angstrom_of
 from napari_cryoet._qt.picks.layer_geometry import placed_picks_of
 from napari_cryoet._qt.tasks import wait_for
 from napari_cryoet.exceptions import SaveError, StoppedError

@@ -23,7 +23,7 @@ from napari_cryoet._qt.files.saving import (
     picks_in,
     refuse_other_vectors,
 )
-from napari_cryoet._qt.layers.layer_spacing import spacing_angstrom
+from napari_cryoet._qt.layers.alignment import spacing_angstrom
 from napari_cryoet._qt.tasks import Job, wait_for
 from napari_cryoet.download.plan import clean_name
 from napari_cryoet.exceptions import StoppedError

@@ -21,10 +21,8 @@ from napari.layers import Image, Labels, Layer, Points, Vectors
 from napari.utils.notifications import show_info
 from qtpy.QtCore import QTimer
 
-from napari_cryoet._qt.layers import surfaces
 from napari_cryoet._qt.layers.ownership import real
-from napari_cryoet._qt.layers.steps import StepsWithTomograms
-from napari_cryoet._qt.layers.types import OWN_TYPES, become
+from napari_cryoet._qt.layers.types import OWN_TYPES, StepsWithTomograms, Surface, become
 from napari_cryoet._qt.picks.orientations import adopt_arrows, points_of
 from napari_cryoet._qt.picks.slabs import show_as_discs
 from napari_cryoet._qt.picks.types import Points as OwnPoints
@@ -44,7 +42,7 @@ _adopting_viewers: Final[WeakSet[ViewerModel]] = WeakSet()
 
 _OWN_TYPES: Final[dict[type[Layer], type[Layer]]] = OWN_TYPES | {
     napari_layers.Points: OwnPoints,
-    napari_layers.Surface: surfaces.Surface,
+    napari_layers.Surface: Surface,
     napari_layers.Vectors: OwnVectors,
 }
 

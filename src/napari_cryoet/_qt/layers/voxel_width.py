@@ -10,7 +10,7 @@ from napari.layers import Image, Layer
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QDoubleSpinBox, QWidget
 
-from napari_cryoet._qt.layers.layer_spacing import spacing_angstrom_of
+from napari_cryoet._qt.layers.alignment import spacing_angstrom_of
 from napari_cryoet._qt.picks.layer_geometry import lacks_unit
 from napari_cryoet.layers.specs import MAX_SPACING_ANGSTROM
 

@@ -11,7 +11,7 @@ from napari.layers import Image, Layer, Points
 from numpy.typing import NDArray
 
 from napari_cryoet._qt.check.layer_volume import are_picks, is_volume
-from napari_cryoet._qt.layers.layer_spacing import (
+from napari_cryoet._qt.layers.alignment import (
     dragged_by,
     length_angstrom,
     lengths_angstrom,

@@ -17,7 +17,7 @@ from napari.layers.base import ActionType
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_cryoet._qt.layers.layer_spacing import spacing_angstrom_of
+from napari_cryoet._qt.layers.alignment import spacing_angstrom_of
 from napari_cryoet._qt.streaming.napari_internals import is_gripped, refresh_blocked
 from napari_cryoet.formats.relion import OF_ONE_PARTICLE
 from napari_cryoet.layers.specs import METADATA_KEY, NEW_PICK, PICK_ID, PICKS_KEY, blank_features, features_of

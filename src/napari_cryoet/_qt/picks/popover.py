@@ -13,7 +13,7 @@ from qtpy.QtGui import QCursor
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QFrame, QWidget
 
 from napari_cryoet._qt.browser.main_window import main_window
-from napari_cryoet._qt.layers.layer_spacing import ANGSTROM_PER_NM
+from napari_cryoet._qt.layers.alignment import ANGSTROM_PER_NM
 from napari_cryoet._qt.picks.orientations import OrientationDisplay, active_points, orientation_of
 from napari_cryoet._qt.picks.sizes import diameter_nm_of, object_of, show_diameter
 from napari_cryoet._qt.picks.slabs import (

@@ -6,7 +6,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Layer, Points
 
-from napari_cryoet._qt.layers.layer_spacing import ANGSTROM_PER_NM, spacing_angstrom_of
+from napari_cryoet._qt.layers.alignment import ANGSTROM_PER_NM, spacing_angstrom_of
 from napari_cryoet.appearance.colors import object_key
 from napari_cryoet.appearance.diameters import diameter_angstrom, set_diameter
 from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY

@@ -23,7 +23,7 @@ from napari.layers import Image, Layer, Points, Vectors
 from numpy.typing import NDArray
 
 from napari_cryoet._qt.files.napari_check import Feature, lacks
-from napari_cryoet._qt.layers.layer_spacing import ANGSTROM_PER_NM, widths_in_sight, widths_shown_angstrom
+from napari_cryoet._qt.layers.alignment import ANGSTROM_PER_NM, widths_in_sight, widths_shown_angstrom
 from napari_cryoet._qt.streaming import napari_internals
 from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY
 

@@ -9,8 +9,7 @@ from napari.layers import Points as NapariPoints
 from napari.layers import Vectors as NapariVectors
 from numpy.typing import NDArray
 
-from napari_cryoet._qt.layers.extents import corners_of
-from napari_cryoet._qt.layers.steps import StepsWithTomograms
+from napari_cryoet._qt.layers.types import StepsWithTomograms, corners_of
 from napari_cryoet._qt.streaming.napari_internals import OwnCorners, SparseThumbnail
 
 

@@ -17,8 +17,8 @@ from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QSlider, QToo
 from superqt import QElidingLabel
 
 from napari_cryoet._qt.check.layer_volume import are_picks, is_volume
-from napari_cryoet._qt.layers.grid_watch import GridWatch
 from napari_cryoet._qt.layers.manager import add_layers
+from napari_cryoet._qt.layers.watch import GridWatch
 from napari_cryoet._qt.picks.layer_geometry import (
     crop_side_nm,
     lacks_unit,

@@ -10,18 +10,21 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
+from napari.components.overlays import ScaleBarOverlay
 from napari.layers import Layer, Points, Vectors
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from napari.components import ViewerModel
     from napari.viewer import Viewer
     from qtpy.QtWidgets import QWidget
 
 VISUALS: Final = "napari._vispy.utils.visual"
 OVERLAYS: Final = "napari._vispy.overlays.base"
+SCALE_BAR: Final = "napari._vispy.overlays.scale_bar"
 POINT_REQUESTS: Final = ("make_slice_request_internal", "_make_slice_request_internal")  # of points, of vectors
 
 
@@ -116,6 +119,45 @@ def draw_overlays(kind: type, make_visual: Callable[[type], type]) -> None:
             return bool(super()._should_be_visible() and self.has_place())
 
     importlib.import_module(VISUALS).overlay_to_visual[kind] = make_visual(SceneVisual)
+
+
+def show_scale_bar(viewer: ViewerModel) -> None:
+    """Show a viewer's scale bar, in nm or µm where napari would say kÅ; in another napari, as that draws it."""
+    overlays = viewer.canvas.overlays
+    if hasattr(viewer, "window") and type(overlays.scale_bar) is ScaleBarOverlay and _can_draw_nanometers():
+        options = dict(overlays.pop("scale_bar"))  # an equal one would not take its place
+        overlays["scale_bar"] = NanometerScaleBar(**options)
+    overlays.scale_bar.visible = True
+
+
+class NanometerScaleBar(ScaleBarOverlay):  # type: ignore[misc] # napari is not typed
+    """napari's scale bar for a world in ångström."""
+
+    unit = ScaleBarOverlay.unit  # events of properties aren't inherited
+
+
+@cache
+def _can_draw_nanometers() -> bool:
+    try:
+        napari_visual = importlib.import_module(SCALE_BAR).VispyScaleBarOverlay
+        known = importlib.import_module(VISUALS).overlay_to_visual
+    except (ImportError, AttributeError):
+        return False
+    if not hasattr(napari_visual, "_on_unit_change") or not hasattr(napari_visual, "_on_size_or_zoom_change"):
+        return False
+
+    class Visual(napari_visual):  # type: ignore[misc, valid-type]
+        _unit: Any
+
+        def _on_unit_change(self) -> None:
+            super()._on_unit_change()
+            is_length = self._unit.is_compatible_with("angstrom") and self.overlay.length is None
+            if is_length and str(self._unit.units) == "angstrom":
+                self._unit = self._unit.to("nanometer")
+                self._on_size_or_zoom_change(force=True)
+
+    known[NanometerScaleBar] = Visual
+    return True
 
 
 # windows

@@ -14,8 +14,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_cryoet._qt.browser.main_window import has_window, main_window
 from napari_cryoet._qt.layers.ownership import real
-from napari_cryoet._qt.layers.surfaces import Surface
-from napari_cryoet._qt.layers.types import OWN_TYPES, become
+from napari_cryoet._qt.layers.types import OWN_TYPES, Surface, become
 from napari_cryoet._qt.picks.types import Vectors
 from napari_cryoet._qt.streaming import seam
 from napari_cryoet._qt.streaming.napari_internals import delete_in_own_canvas

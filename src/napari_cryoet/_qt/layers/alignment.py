@@ -1,13 +1,15 @@
-"""How wide a layer's voxels are, and where they lie if that is along the axes of the world."""
+"""How wide a layer's voxels are and where they lie in the world."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
-from napari.layers import Layer
+from napari.layers import Image, Labels, Layer
 from numpy.typing import NDArray
+
+from napari_cryoet.streaming import pyramid_of
 
 ANGSTROM_PER_NM: Final = 10.0
 
@@ -94,3 +96,27 @@ def dragged_by(layer: Layer) -> tuple[NDArray[np.float64], NDArray[np.float64]] 
         and np.allclose(layer.shear, 0)
     )
     return (widths, offset) if is_along_axes else None
+
+
+class ShownVolume(NamedTuple):
+    """A volume in a viewer."""
+
+    name: str
+    spacing_angstrom: float
+    shape_zyx: tuple[int, int, int]
+
+
+def shown_volumes(layers: Iterable[Layer]) -> list[ShownVolume]:
+    """Images and masks with three axes whose voxels are cubes of a known width."""
+    found = []
+    for layer in layers:
+        spacing = spacing_angstrom_of(layer) if isinstance(layer, Image | Labels) and layer.ndim == 3 else None
+        if spacing is not None and not getattr(layer, "rgb", False):
+            found.append(ShownVolume(layer.name, spacing, _shape_zyx(layer)))
+    return found
+
+
+def _shape_zyx(layer: Image | Labels) -> tuple[int, int, int]:
+    pyramid = pyramid_of(layer.data)
+    shape = pyramid.shapes[0] if pyramid is not None else (layer.data[0] if layer.multiscale else layer.data).shape
+    return int(shape[0]), int(shape[1]), int(shape[2])
