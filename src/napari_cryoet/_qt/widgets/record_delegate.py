@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Final
 
 from qtpy.QtCore import QEvent, QObject, QPointF, QRect, QRectF, QSize, Qt
-from qtpy.QtGui import QColor, QFont, QFontMetrics, QPainter, QPen, QPixmap
-from qtpy.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem
+from qtpy.QtGui import QColor, QFont, QFontMetrics, QPainter, QPainterPath, QPen, QPixmap
+from qtpy.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from napari_cryoet._qt.widgets import icons
-from napari_cryoet._qt.widgets.painting import (
-    draw_chip,
-    draw_line,
-    draw_thumbnail,
-    draw_two_lines,
-    fill_row,
-    readable_on,
-)
-from napari_cryoet._qt.widgets.record_model import Index, Kind, RecordModel, Role, Row, Text, Tick
+from napari_cryoet._qt.widgets.painting import draw_line, draw_two_lines, readable_on
+from napari_cryoet._qt.widgets.record_model import Index, Kind, RecordModel, Role, Row, Text, Tick, longest
 from napari_cryoet._qt.widgets.theme import Colors, Theme
 from napari_cryoet.wording import plain
 
-PICTURE_PX = 64
-CHIP_PX = 10
-TICK_PX = 15
-ICON_PX = 12
-MARK_PX = 16  # room of an icon or a radio mark
-GAP_PX = 6
+PICTURE_PX, CHIP_PX, TICK_PX, ICON_PX = 64, 10, 15, 12
+LEAST_PICTURE_PX: Final = 48
+MARK_PX: Final = 16  # room of an icon or a radio mark
+GAP_PX: Final = 6
+BADGE_PADDING_PX: Final = 4
+_PRESSES: Final = (QEvent.Type.MouseButtonPress, QEvent.Type.MouseButtonRelease, QEvent.Type.MouseButtonDblClick)
 
 
 class RecordDelegate(QStyledItemDelegate):
@@ -37,25 +30,20 @@ class RecordDelegate(QStyledItemDelegate):
         self._theme = theme
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
-        """The height of a row."""
         row: Row = index.data(Role.ROW)
         text = QFontMetrics(option.font).lineSpacing() * (row.title_lines + len(row.lines))
-        picture = _picture_px(row, text)
-        return QSize(TICK_PX if index.column() else 60, max(text, picture) + 2 * _margin_px(row))
+        return QSize(TICK_PX if index.column() else 60, max(text, _picture_px(row, text)) + 2 * _margin_px(row))
 
     def paint(self, painter: QPainter | None, option: QStyleOptionViewItem, index: Index) -> None:
-        """Draw a row, or one of its ticks."""
         if painter is None:
             return
         row: Row = index.data(Role.ROW)
         painter.save()
         painter.setFont(option.font)
-        is_selected = row.kind is not Kind.HEADING and fill_row(painter, option, self._theme.colors)
-        cell = _Cell(painter, row, self._theme.colors, is_selected, has_icon=not index.parent().isValid())
+        cell = _Cell(painter, row, self._theme.colors, option, has_icon=not index.parent().isValid())
+        cell.fill()
         if index.column():
-            ticks = row.ticks[index.column() - 1 : index.column()]
-            if ticks and ticks[0] is not None:
-                cell.draw_tick(option.rect, ticks[0])
+            cell.draw_tick(option.rect, index.column() - 1)
         elif row.kind in (Kind.MESSAGE, Kind.FAILURE):
             cell.draw_message(option.rect)
         else:
@@ -63,29 +51,34 @@ class RecordDelegate(QStyledItemDelegate):
         painter.restore()
 
     def editorEvent(self, event: QEvent | None, model: object, _option: QStyleOptionViewItem, index: Index) -> bool:
-        """A click on a tick asks for its other state."""
         row: Row = index.data(Role.ROW)
-        column = index.column() - 1
-        is_tick = column >= 0 and column < len(row.ticks) and row.ticks[column] is not None
-        if not is_tick or event is None or not isinstance(model, RecordModel):
+        if not index.column() or event is None or _tick(row, index.column() - 1) is None:
             return False
-        if event.type() == QEvent.Type.MouseButtonRelease:
-            model.request_tick(index, column)
-        presses = (QEvent.Type.MouseButtonPress, QEvent.Type.MouseButtonRelease, QEvent.Type.MouseButtonDblClick)
-        return event.type() in presses
+        if event.type() == QEvent.Type.MouseButtonRelease and isinstance(model, RecordModel):
+            model.request_tick(index, index.column() - 1)
+        return event.type() in _PRESSES
 
 
 class _Cell:
     """One row while it is drawn."""
 
-    def __init__(self, painter: QPainter, row: Row, colors: Colors, is_selected: bool, *, has_icon: bool) -> None:
-        self._painter = painter
-        self._row = row
-        self._colors = colors
-        self._dim = colors.text if is_selected else colors.dim
-        self._placeholder = colors.background if is_selected else colors.border
-        self._icon_color = icon_color(row, colors, is_selected=is_selected)
+    def __init__(
+        self, painter: QPainter, row: Row, colors: Colors, option: QStyleOptionViewItem, *, has_icon: bool
+    ) -> None:
+        self._painter, self._row, self._colors, self._option = painter, row, colors, option
         self._has_icon = has_icon  # the view draws those of rows below others
+        self._is_selected = row.kind is not Kind.HEADING and bool(option.state & QStyle.StateFlag.State_Selected)
+        self._dim = colors.text if self._is_selected else colors.dim
+        self._box_color = colors.background if self._is_selected else colors.border
+        self._icon_color = icon_color(row, colors, is_selected=self._is_selected)
+
+    def fill(self) -> None:
+        """The background, stronger where the keys go."""
+        colors, option = self._colors, self._option
+        if self._is_selected:
+            self._painter.fillRect(option.rect, colors.selection if option.widget.hasFocus() else colors.border)
+        elif option.state & QStyle.StateFlag.State_MouseOver and self._row.kind is not Kind.HEADING:
+            self._painter.fillRect(option.rect, colors.raised)
 
     def draw_record(self, rect: QRect, picture: QPixmap | None) -> None:
         """Picture, title and lines."""
@@ -94,9 +87,9 @@ class _Cell:
         spacing = painter.fontMetrics().lineSpacing()
         side = _picture_px(row, inner.height())
         if side:
-            square = QRect(inner.left() + 2, inner.top(), side, side)
-            draw_thumbnail(painter, square, picture, self._placeholder)
-            inner.setLeft(square.right() + GAP_PX)
+            square = QRect(inner.left() + 4, inner.top(), side, side)
+            self._draw_picture(square, picture)
+            inner.setLeft(square.right() + GAP_PX + 2)
         line = QRect(inner.left(), inner.top(), inner.width(), spacing)
         self._draw_title(line)
         line.translate(0, spacing * (row.title_lines - 1))
@@ -107,14 +100,16 @@ class _Cell:
 
     def draw_message(self, rect: QRect) -> None:
         """A sentence in the middle."""
-        painter, is_failure = self._painter, self._row.kind is Kind.FAILURE
-        painter.setPen(self._colors.warning if is_failure and self._dim != self._colors.text else self._dim)
+        is_warning = self._row.kind is Kind.FAILURE and not self._is_selected
+        self._painter.setPen(self._colors.warning if is_warning else self._dim)
         wrapped = int(Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap)
-        painter.drawText(rect.adjusted(6, 2, -6, -2), wrapped, self._fitting(self._row.title, 1_000_000))
+        self._painter.drawText(rect.adjusted(6, 2, -6, -2), wrapped, plain(longest(self._row.title)))
 
-    def draw_tick(self, cell: QRect, tick: Tick) -> None:
+    def draw_tick(self, cell: QRect, column: int) -> None:
         """A tick box in the middle of a cell."""
-        painter, colors = self._painter, self._colors
+        painter, colors, tick = self._painter, self._colors, _tick(self._row, column)
+        if tick is None:
+            return
         box = QRectF(0, 0, TICK_PX, TICK_PX)
         box.moveCenter(QPointF(cell.center()) + QPointF(0.5, 0.5))
         fill, frame, mark = colors.raised, colors.dim, colors.text
@@ -131,32 +126,45 @@ class _Cell:
         elif tick.state == Qt.CheckState.PartiallyChecked:
             painter.fillRect(box.adjusted(4, 6, -4, -6), mark)
 
+    def _draw_picture(self, square: QRect, picture: QPixmap | None) -> None:
+        """A picture that fills a rounded square, or the place where it will be."""
+        painter, outline = self._painter, QPainterPath()
+        outline.addRoundedRect(QRectF(square), 4, 4)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+        painter.save()
+        painter.setClipPath(outline)
+        if picture is None:
+            painter.fillRect(square, self._box_color)
+        else:
+            painter.drawPixmap(square, picture)
+        painter.restore()
+
     def _draw_title(self, line: QRect) -> None:
         painter, row = self._painter, self._row
         line = self._draw_marks(QRect(line))
         regular, font = painter.font(), QFont(painter.font())
         font.setBold(row.is_bold)
-        right = self._fitting(row.right, self._room_at_right(line.width(), QFontMetrics(font)))
-        if right:
+        if right := self._fitting(row.right, self._room_at_right(line.width(), QFontMetrics(font))):
             painter.setPen(self._dim)
             draw_line(painter, line, right, align=Qt.AlignmentFlag.AlignRight)
             line.setRight(line.right() - painter.fontMetrics().horizontalAdvance(right) - GAP_PX)
         painter.setFont(font)
         painter.setPen(self._dim if row.is_dim else self._colors.text)
         if row.title_lines > 1:
-            draw_two_lines(painter, line, self._fitting(row.title, 2 * line.width()))
+            draw_two_lines(painter, line, plain(longest(row.title)))
+        else:
+            badges = self._badges(line.width())
+            line.setWidth(line.width() - sum(map(self._badge_px, badges)))
+            title = self._fitting(row.title, line.width())
+            elide = Qt.TextElideMode.ElideMiddle if row.is_bold else Qt.TextElideMode.ElideRight
+            draw_line(painter, line, title, elide=elide)
+            left = line.left() + min(line.width(), painter.fontMetrics().horizontalAdvance(title))
             painter.setFont(regular)
-            return
-        badges = self._badges(line.width())
-        room = line.width() - sum(self._badge_px(badge) for badge in badges)
-        title = self._fitting(row.title, room)
-        elide = Qt.TextElideMode.ElideMiddle if row.is_bold else Qt.TextElideMode.ElideRight
-        draw_line(painter, QRect(line.left(), line.top(), room, line.height()), title, elide=elide)
-        left = line.left() + min(room, painter.fontMetrics().horizontalAdvance(title))
+            for badge in badges:
+                self._draw_badge(QPointF(left + GAP_PX, line.center().y() + 1), badge)
+                left += self._badge_px(badge)
         painter.setFont(regular)
-        for badge in badges:
-            left += self._badge_px(badge)
-            draw_chip(painter, QPointF(left, line.center().y() + 1), badge, self._colors.text, self._colors.border)
 
     def _draw_marks(self, line: QRect) -> QRect:
         """Radio mark, icon and colour chip; returns the room that is left of the line."""
@@ -182,6 +190,17 @@ class _Cell:
             line.setLeft(line.left() + CHIP_PX + 7)
         return line
 
+    def _draw_badge(self, left_center: QPointF, text: str) -> None:
+        """A short word in a rounded box."""
+        painter, height = self._painter, self._painter.fontMetrics().height() + 2
+        width = self._badge_px(text) - GAP_PX
+        box = QRectF(left_center.x(), left_center.y() - height / 2, width, height)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(self._box_color)
+        painter.drawRoundedRect(box, height / 2, height / 2)
+        painter.setPen(self._colors.text)
+        painter.drawText(box, int(Qt.AlignmentFlag.AlignCenter), text)
+
     def _room_at_right(self, width: int, title_metrics: QFontMetrics) -> int:
         """What the shortest title and the badges leave; half of the line at least where there is only one text."""
         title, *badges = (text if isinstance(text, str) else text[-1] for text in (self._row.title, *self._row.badges))
@@ -190,24 +209,22 @@ class _Cell:
 
     def _badges(self, width: int) -> list[str]:
         """The badges, shortened where the title needs the room."""
-        title = self._painter.fontMetrics().horizontalAdvance(self._fitting(self._row.title, width))
-        room = width - title
+        room = width - self._painter.fontMetrics().horizontalAdvance(self._fitting(self._row.title, width))
         badges = []
         for text in self._row.badges:
-            choices = [text] if isinstance(text, str) else list(text)
-            badge = next((each for each in choices if self._badge_px(each) <= room), choices[-1])
-            room -= self._badge_px(badge)
-            badges.append(badge)
+            badges.append(self._fitting(text, room - 2 * BADGE_PADDING_PX - GAP_PX))
+            room -= self._badge_px(badges[-1])
         return badges
 
     def _badge_px(self, text: str) -> int:
-        return self._painter.fontMetrics().horizontalAdvance(text) + 8 + GAP_PX
+        """The room of a badge and the gap before it."""
+        return self._painter.fontMetrics().horizontalAdvance(text) + 2 * BADGE_PADDING_PX + GAP_PX
 
     def _fitting(self, text: Text, width: int) -> str:
-        choices: Sequence[str] = [text] if isinstance(text, str) else text
+        """The longest of some texts that fits, or the shortest."""
+        choices = (text,) if isinstance(text, str) else text
         metrics = self._painter.fontMetrics()
-        shown = next((each for each in choices if metrics.horizontalAdvance(each) <= width), choices[-1])
-        return plain(shown)
+        return plain(next((each for each in choices if metrics.horizontalAdvance(each) <= width), choices[-1]))
 
 
 def icon_color(row: Row, colors: Colors, *, is_selected: bool) -> QColor:
@@ -215,8 +232,12 @@ def icon_color(row: Row, colors: Colors, *, is_selected: bool) -> QColor:
     return colors.text if is_selected else colors.dim if row.is_dim else colors.accent
 
 
+def _tick(row: Row, column: int) -> Tick | None:
+    return row.ticks[column] if column < len(row.ticks) else None
+
+
 def _picture_px(row: Row, text_height: int) -> int:
-    return 0 if row.picture_url is None else min(PICTURE_PX, max(text_height, 48))
+    return 0 if row.picture_url is None else min(PICTURE_PX, max(text_height, LEAST_PICTURE_PX))
 
 
 def _margin_px(row: Row) -> int:

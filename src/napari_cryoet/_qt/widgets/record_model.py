@@ -199,29 +199,24 @@ class RecordModel(QAbstractItemModel):
     # what Qt asks
 
     def index(self, row: int, column: int = 0, parent: Index = ROOT) -> QModelIndex:
-        """An index of a row."""
         if not self.hasIndex(row, column, QModelIndex(parent)):
             return QModelIndex()
         return self.createIndex(row, column, parent.row() + 1 if parent.isValid() else 0)
 
     def parent(self, index: QModelIndex) -> QModelIndex:  # type: ignore[override] # the other overload is QObject's
-        """The root row above a row."""
         place = int(index.internalId()) if index.isValid() else 0
         return QModelIndex() if place == 0 else self.createIndex(place - 1, 0, 0)
 
     def rowCount(self, parent: Index = ROOT) -> int:
-        """How many rows there are below a row."""
         if not parent.isValid():
             return len(self._rows)
         is_root = int(QModelIndex(parent).internalId()) == 0 and parent.column() == 0
         return len(self._rows[parent.row()].children) if is_root else 0
 
     def columnCount(self, _parent: Index = ROOT) -> int:
-        """The texts, and the ticks."""
         return 1 + len(self.tick_columns)
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Titles of the columns."""
         if orientation != Qt.Orientation.Horizontal or not 0 <= section <= len(self.tick_columns):
             return None
         if role == Qt.ItemDataRole.DisplayRole:
@@ -229,7 +224,6 @@ class RecordModel(QAbstractItemModel):
         return self.tick_columns[section - 1].tooltip if section and role == Qt.ItemDataRole.ToolTipRole else None
 
     def flags(self, index: QModelIndex) -> Qt.ItemFlag:
-        """Headings can't be selected."""
         row = self.row_at(index)
         if row is None:
             return Qt.ItemFlag.NoItemFlags
@@ -239,7 +233,6 @@ class RecordModel(QAbstractItemModel):
         return flags | Qt.ItemFlag.ItemIsUserCheckable if _tick_at(row, index) is not None else flags
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """The row itself, its texts, its picture or its ticks."""
         row = self.row_at(index)
         if row is None:
             return None
@@ -254,15 +247,14 @@ class RecordModel(QAbstractItemModel):
             case Qt.ItemDataRole.ToolTipRole:
                 return plain_tooltip(row.tooltip if tick is None else self.tick_columns[index.column() - 1].tooltip)
             case Qt.ItemDataRole.AccessibleTextRole if index.column():
-                return joined(self.tick_columns[index.column() - 1].title, _longest(row.title))
+                return joined(self.tick_columns[index.column() - 1].title, longest(row.title))
             case Qt.ItemDataRole.AccessibleTextRole:
                 return row.spoken or _all_texts(row)
             case Qt.ItemDataRole.DisplayRole if index.column() == 0:
-                return _longest(row.title)
+                return longest(row.title)
         return None
 
     def setData(self, index: QModelIndex, _value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:
-        """Ask for the other state of a tick."""
         is_tick = role == Qt.ItemDataRole.CheckStateRole and index.column() > 0
         return is_tick and self.request_tick(index, index.column() - 1)
 
@@ -292,10 +284,11 @@ def _tick_at(row: Row, index: Index) -> Tick | None:
     return row.ticks[column] if 0 <= column < len(row.ticks) else None
 
 
-def _longest(text: Text) -> str:
+def longest(text: Text) -> str:
+    """The text, or the longest of several."""
     return text if isinstance(text, str) else text[0]
 
 
 def _all_texts(row: Row) -> str:
     texts = (row.title, *row.badges, row.right, *row.lines)
-    return ", ".join(said for text in texts if (said := _longest(text)))
+    return ", ".join(said for text in texts if (said := longest(text)))
