@@ -203,8 +203,8 @@ def compare(stage: Stage) -> Picture.Image:
     stage.hide("layer controls", "layer list")
     judged, reference = stage.show(CARELESS, PLANTED)
     dock = stage.dock("Compare annotations")
-    dock.form.a.value, dock.form.b.value = judged, reference
-    dock.form.radius.value, dock.form.beta.value = 12, 4
+    dock.choose(judged, reference)
+    dock.radius.setValue(12)
     click(dock.start)
     until(lambda: dock.comparison is not None)
     for button in dock.results.show_buttons:
@@ -241,7 +241,7 @@ def views(stage: Stage) -> Picture.Image:
     picks, _membranes = stage.show(PLANTED, MEMBRANES)
     stage.viewer.layers.selection.active = picks
     views = stage.dock("Orthogonal views")
-    until(lambda: all(len(view.mirrors) == len(stage.viewer.layers) for view in views.views))
+    until(lambda: all(len(view.copies) == len(stage.viewer.layers) for view in views.views))
     stage.fit(4)
     assert views.isVisible()
     return drawn(stage.window)

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QApplication, QDockWidget, QLineEdit
 
 from keyboard import CONTROL, SHIFT, click, controls_by_tab, has_keys, marks_of_keys, press, spoken
 from napari_cryoet._qt.browser.dock import PortalBrowser
-from napari_cryoet._qt.compare import compare_dock
+from napari_cryoet._qt.compare import dock as compare_dock
 from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.review.dock import ReviewDock
 from napari_cryoet.exceptions import StoppedError
@@ -23,7 +23,7 @@ LONG_MS = 60_000
 DOCKS = {
     "CryoET Data Portal": lambda dock: dock.screens.start,
     "Review picks": lambda dock: dock.sheet,
-    "Compare annotations": lambda dock: dock.form.a.native,
+    "Compare annotations": lambda dock: dock.a,
     "Check picks": lambda dock: dock.points,
     "Export picks": lambda dock: dock.layer.native,
 }
@@ -163,7 +163,7 @@ def test_verdicts_by_mouse_leave_the_keys_in_the_sheet(choose):
 def test_keys_in_a_dock_do_nothing_to_the_points_that_are_selected(choose, viewer, key):
     layer = viewer.layers["picks"]
     review, compare = choose("Review picks"), choose("Compare annotations")
-    for dock, control in ((review, review.sheet), (review, review.controls.direction), (compare, compare.swap)):
+    for dock, control in ((review, review.sheet), (review, review.controls.direction), (compare, compare.start)):
         holder_of(dock).raise_()
         control.setFocus()
         layer.selected_data = {1}
@@ -174,7 +174,7 @@ def test_keys_in_a_dock_do_nothing_to_the_points_that_are_selected(choose, viewe
 
 def test_arrows_in_a_dock_scrub_where_no_control_takes_them(choose, viewer):
     compare = choose("Compare annotations")
-    compare.form.a.native.setFocus()
+    compare.a.setFocus()
     plane = viewer.dims.current_step[0]
     press(Qt.Key.Key_Right)
     assert viewer.dims.current_step[0] == plane + 1

@@ -8,8 +8,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit
 
 from napari_cryoet import load_annotation, open_portal
-from napari_cryoet._qt.check.check_dock import CheckDock
-from napari_cryoet._qt.compare.compare_dock import CompareDock
+from napari_cryoet._qt.check.dock import CheckDock
+from napari_cryoet._qt.compare.dock import CompareDock
 from napari_cryoet._qt.files.export_form import ExportPicks
 from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.review.dock import ReviewDock

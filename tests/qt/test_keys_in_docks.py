@@ -5,7 +5,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from keyboard import SHIFT, controls_by_tab, has_keys, marks_of_keys, press, spoken
-from napari_cryoet._qt.ortho.ortho_views import OrthoViews
+from napari_cryoet._qt.ortho.dock import OrthoViews
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ import napari_cryoet._qt
 from napari_cryoet._qt.files import napari_check
 from napari_cryoet._qt.files.napari_check import Feature, lacks
 from napari_cryoet._qt.layers.manager import add_layers
-from napari_cryoet._qt.ortho import crosshair
-from napari_cryoet._qt.ortho.crosshair import remove_crosshair, show_crosshair
+from napari_cryoet._qt.ortho import cursor
+from napari_cryoet._qt.ortho.cursor import remove_crosshair, show_crosshair
 from napari_cryoet._qt.picks.orientations import orientation_of
 from napari_cryoet._qt.picks.slabs import show_as_discs, show_slab
 from napari_cryoet._qt.streaming import napari_internals
@@ -184,13 +184,13 @@ def remove(monkeypatch):
                 for part in set(vars(real)) - set(vars(other)) - {"__module__"}:
                     monkeypatch.delattr(real, part)
         lacks.cache_clear()
-        crosshair._is_known_to_napari.cache_clear()
+        cursor._can_draw.cache_clear()
 
     lacks.cache_clear()
     yield remove
     monkeypatch.undo()
     lacks.cache_clear()
-    crosshair._is_known_to_napari.cache_clear()
+    cursor._can_draw.cache_clear()
     assert gone() == {}
 
 

@@ -13,8 +13,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt.browser.dock import PortalBrowser
-from napari_cryoet._qt.ortho.ortho_views import OrthoViews
-from qt.test_ortho_views import PICK_ZYX, SHAPE_ZYX, end, opened
+from napari_cryoet._qt.ortho.dock import OrthoViews
+from qt.test_ortho import PICK_ZYX, SHAPE_ZYX, end, opened
 
 VOLUME = np.zeros(SHAPE_ZYX, np.float32)
 

@@ -98,7 +98,7 @@ def test_the_real_picks_are_judged_exported_compared_and_checked_by_keys(qtbot, 
     mine = picks.changed(points_zyx=picks.points_zyx + MOVED)
     (moved, *_rest) = viewer.open(str(write_picks(mine, tmp_path / "moved.picks.csv").path), plugin="napari-cryoet")
     compare = keys.open_dock("Compare annotations")
-    assert {compare.form.a.value, compare.form.b.value} == {moved, points}
+    assert {compare.a.layer, compare.b.layer} == {moved, points}
     keys.tab_to(compare.start)
     press(Qt.Key.Key_Return)
     keys.until(lambda: compare.comparison is not None)

@@ -347,15 +347,15 @@ def _statements(found: Findings) -> Iterator[Statement]:
         yield Statement("offset", f"The picks {what}: the density lies {where} voxels beside them.", "odd")
     size = nm_text(found.diameter_angstrom)
     if n_near:
-        half = f", {found.n_overlapping:,} of them within half of one" if found.n_overlapping else ""
-        text = f"Duplicates: {_counted(n_near, n)} within a particle ({size}) of another{half}."
+        half = f" {found.n_overlapping:,} of them are closer than half of that." if found.n_overlapping else ""
+        text = f"{_counted(n_near, n)} may be duplicates: they are closer than a particle ({size}) to another.{half}"
         yield Statement("duplicates", text, "odd" if found.n_overlapping else "note")
     elif n > 1 and not found.picks.is_cloud:
         yield Statement("duplicates", f"No two picks are closer than a particle ({size}).", "good")
     if n_edge:
         chance = found.edge_by_chance
         is_odd = n_edge / n > max(_MANY_AT_EDGE * chance, chance + 3 * np.sqrt(chance * (1 - chance) / n))
-        text = f"Cut by the volume's edge: {_counted(n_edge, n)}; by chance {100 * chance:.0f} %."
+        text = f"The volume's edge cuts {_counted(n_edge, n)}; by chance it would cut {100 * chance:.0f} %."
         yield Statement("edge", text, "odd" if is_odd else "note")
 
 
@@ -368,27 +368,27 @@ def _about_density(judgement: Judgement) -> Statement:
     ways = ", or ".join(f"if {one.reading.words()} ({_numbers(one)})" for one in better[:_MOST_NAMED])
     if judgement.verdict == "fits":
         word, times = "darker" if given.effect < 0 else "brighter", round(50 * (1 + abs(given.effect)))
-        text = f"As given, picks are {word} than places nearby in {times} of 100 comparisons ({_numbers(given)})."
+        text = f"The picks are {word} than places nearby in {times} of 100 comparisons ({_numbers(given)})."
         return Statement("density", text, "good")
     if judgement.verdict in ("better", "several"):
         more = ", or in yet other ways" if len(better) > _MOST_NAMED else ""
         text = (
-            f"The picks fit much better {ways}{more}, against {_numbers(given)} as given. By chance, fewer than "
-            f"{100 * ALARM_LEVEL:.0f} of 100 volumes would show this ({judgement.n_tried:,} readings and shifts were "
-            "tried)."
+            f"The picks fit much better {ways}{more}. As given: {_numbers(given)}. By chance, fewer than "
+            f"{100 * ALARM_LEVEL:.0f} of 100 volumes would show this in {judgement.n_tried:,} tries."
         )
         return Statement("density", text, "odd")
     if judgement.why_not:
-        why = judgement.why_not
+        why = f"It isn't clear: {judgement.why_not}."
     elif given.share_inside == 0:
-        why = "none of them is in the volume"
+        why = "It isn't clear: no pick lies in the volume."
     elif given.noise == 0:
-        why = "nothing in the volume stands out"
+        why = "It isn't clear: nothing in the volume stands out."
     else:
         needed = min(1.0, sigma_needed(1, FIT_LEVEL) * given.noise / given.share_inside)
-        others = f"they may fit better {ways}" if better else "no other reading is surely better"
-        why = f"picks are like places nearby ({_numbers(given)}; effects above {needed:.2f} would show), and {others}"
-    return Statement("density", f"Not clear: {why}.", "note")
+        others = f"They may fit better {ways}." if better else "No other way to read them is surely better."
+        clear = f"an effect above {needed:.2f} would be clear"
+        why = f"The density at the picks is like that nearby ({_numbers(given)}; {clear}). {others}"
+    return Statement("density", why, "note")
 
 
 def _numbers(evidence: Evidence) -> str:

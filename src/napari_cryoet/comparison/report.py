@@ -207,8 +207,10 @@ def remarks_of(comparison: Comparison) -> list[str]:
             precision, recall, used = ("unknown" if number is None else number for number in numbers)
             said = f"precision {precision} %, recall {recall} %, ground truth {used}"
             lines.append(plain(f"The portal says about {letter} as published: {said}."))
-    undefined = [f"No {label_of(key)}: {why}" for key, why in comparison.why_undefined.items()]
-    return [*lines, *comparison.notes, *undefined]
+    undefined: dict[str, list[str]] = {}
+    for key, why in comparison.why_undefined.items():
+        undefined.setdefault(why, []).append(label_of(key))
+    return [*lines, *comparison.notes, *(f"No {' or '.join(labels)}: {why}" for why, labels in undefined.items())]
 
 
 def share_text(share: float) -> str:

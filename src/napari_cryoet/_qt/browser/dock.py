@@ -20,7 +20,7 @@ from napari_cryoet._qt.browser.tilt_window import TiltWindows
 from napari_cryoet._qt.browser.volume_watch import VolumeWatch
 from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.memory import Memory, Recent
-from napari_cryoet._qt.ortho.ortho_views import open_ortho_views
+from napari_cryoet._qt.ortho.dock import open_ortho_views
 from napari_cryoet._qt.picks.popover import show_picks_popover
 from napari_cryoet._qt.streaming.detail import Detail
 from napari_cryoet._qt.streaming.volume_detail import VolumeDetail

@@ -10,7 +10,6 @@ import numpy as np
 from napari.layers import Image, Layer, Points
 from numpy.typing import NDArray
 
-from napari_cryoet._qt.check.layer_volume import are_picks, is_volume
 from napari_cryoet._qt.layers.alignment import (
     dragged_by,
     length_angstrom,
@@ -82,6 +81,16 @@ def stretch_of(layer: Points, picks: Picks) -> NDArray[np.float64]:
 
 def _by(numbers: NDArray[np.float64]) -> str:
     return ", ".join(f"{each:g}" for each in numbers)
+
+
+def are_picks(layer: Layer) -> bool:
+    """Whether a layer's points can be taken for picks."""
+    return isinstance(layer, Points) and layer.ndim == 3
+
+
+def is_volume(layer: Layer) -> bool:
+    """Whether picks can lie in what a layer shows."""
+    return isinstance(layer, Image) and layer.ndim == 3 and not layer.rgb
 
 
 def reader_for(points: Points, image: Image, picks: Picks) -> CropReader:

@@ -16,11 +16,12 @@ from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QSlider, QToolButton, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
-from napari_cryoet._qt.check.layer_volume import are_picks, is_volume
 from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.layers.watch import GridWatch
 from napari_cryoet._qt.picks.layer_geometry import (
+    are_picks,
     crop_side_nm,
+    is_volume,
     lacks_unit,
     particle_angstrom,
     placed_picks_of,

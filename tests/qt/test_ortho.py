@@ -13,8 +13,8 @@ from qtpy.QtCore import QEvent, QEventLoop, Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_cryoet import add_layers, show_orientations, show_slabs
-from napari_cryoet._qt.ortho.ortho_views import OrthoViews
-from napari_cryoet._qt.ortho.planes import XZ, YZ
+from napari_cryoet._qt.ortho.dock import OrthoViews
+from napari_cryoet._qt.ortho.plane_view import XZ, YZ
 from napari_cryoet._qt.streaming.progressive import stream_of
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.load import load_tomogram
@@ -135,9 +135,8 @@ def copies(views: OrthoViews, name: str):
 
 
 def settle(qtbot, views: OrthoViews) -> None:
-    """Until no mirror and no view has anything to catch up with."""
-    timers = [mirror._later for view in views.views for mirror in view.mirrors]
-    qtbot.waitUntil(lambda: views.shared_cursor.turns.is_idle and not any(timer.isActive() for timer in timers))
+    """Until the viewer and both planes show the cursor's place and all changes."""
+    qtbot.waitUntil(lambda: not views.shared_cursor.is_moving and all(view.is_up_to_date for view in views.views))
 
 
 def at(places_zyx) -> dict[int, float]:
@@ -149,7 +148,7 @@ def test_they_open_part_by_part_and_what_changes_meanwhile_is_there(qtbot, plant
     main.add_image(planted, name="volume")
     views = OrthoViews(main)
     steps = []
-    views._go_on_soon.timeout.connect(lambda: steps.append([len(view.mirrors) for view in views.views]))
+    views._build_soon.timeout.connect(lambda: steps.append([len(view.copies) for view in views.views]))
     assert [view.qt_viewer for view in views.views] == [None, None]  # the constructor holds nothing up
     main.add_labels(planted.astype(np.uint8), name="later")
     main.add_points([[1, 1, 1]], name="brief")
@@ -443,7 +442,7 @@ class TestStreaming:
 
     def test_every_plane_ends_exact_and_no_byte_is_fetched_twice(self, qtbot, streamed):
         views = streamed.views
-        states = [view.mirrors[0].stream for view in views.views]
+        states = [view.copies[0].stream for view in views.views]
         for place in ((100.0, 300.0, 500.0), (110.0, 310.0, 510.0), (390.0, 690.0, 890.0)):
             views.shared_cursor.move_to(at(place))
             settle(qtbot, views)
@@ -465,10 +464,10 @@ class TestStreaming:
         qtbot.waitUntil(lambda: all(view.label.text().endswith(" Å · sharpening…") for view in emptied.views))
         served.server.end()
         qtbot.waitUntil(lambda: all(view.label.text().endswith(" Å") for view in emptied.views))
-        assert all(view.mirrors[0].state.is_exact for view in emptied.views)
+        assert all(view.copies[0].state.is_exact for view in emptied.views)
 
     def test_planes_stop_and_go_on_with_their_layer(self, qtbot, streamed):
-        main, streams = stream_of(streamed.layer), [view.mirrors[0].stream for view in streamed.views.views]
+        main, streams = stream_of(streamed.layer), [view.copies[0].stream for view in streamed.views.views]
         main.stop()
         assert all(stream.state.is_stopped for stream in streams)
         main.retry()
@@ -489,18 +488,11 @@ class TestStreaming:
 
     def test_nothing_is_fetched_for_planes_that_nobody_sees(self, qtbot, streamed):
         streamed.views.hide()
-        assert all(view.mirrors[0].stream.state.is_stopped for view in streamed.views.views)
+        assert all(view.copies[0].stream.state.is_stopped for view in streamed.views.views)
         streamed.views.show()
-        assert not any(view.mirrors[0].stream.state.is_stopped for view in streamed.views.views)
+        assert not any(view.copies[0].stream.state.is_stopped for view in streamed.views.views)
 
 
 def is_shown(layer, plane) -> bool:
     shown = np.asarray(layer._slice.image.raw)
     return shown.shape == plane.shape and bool((shown == plane).all())
-
-
-def test_a_viewer_that_is_emptied_and_filled_again_goes_on(changed_views, main, planted):
-    main.layers.clear()
-    assert all(not view.model.layers for view in changed_views.views)
-    main.add_image(planted, contrast_limits=(0, 1))
-    assert all(len(view.model.layers) == 1 for view in changed_views.views)

@@ -1,0 +1,400 @@
+"""The dock that checks whether picks fit a tomogram, with `napari_cryoet.check_picks`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from napari.layers import Image, Layer, Points
+from numpy.typing import NDArray
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtWidgets import (
+    QDoubleSpinBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_cryoet._qt.layers.alignment import lengths_angstrom, steps_and_start
+from napari_cryoet._qt.layers.manager import add_layers
+from napari_cryoet._qt.picks.layer_geometry import are_picks, is_volume, lacks_unit
+from napari_cryoet._qt.picks.layer_picks import picks_of
+from napari_cryoet._qt.tasks import Job
+from napari_cryoet._qt.widgets.dock import Dock
+from napari_cryoet._qt.widgets.icons import pixmap
+from napari_cryoet._qt.widgets.labels import plain_label
+from napari_cryoet._qt.widgets.layer_combo import NO_PICKS, NO_TOMOGRAM, LayerCombo
+from napari_cryoet._qt.widgets.more_button import more_button
+from napari_cryoet._qt.widgets.theme import Theme
+from napari_cryoet.appearance.colors import PALETTE, rgba_of
+from napari_cryoet.check.findings import Findings, Mark, Statement, check_picks
+from napari_cryoet.exceptions import CryoETError, FormatError
+from napari_cryoet.layers.specs import MAX_SPACING_ANGSTROM, METADATA_KEY, arrows_spec, points_spec
+from napari_cryoet.picks import Picks
+from napari_cryoet.volumes import Volume, checked_spacing
+from napari_cryoet.wording import count_text, plain
+
+if TYPE_CHECKING:
+    import napari
+
+_KEY: Final = "check"
+_NO_PICKS: Final = "Open picks to check: show an annotation, or open a file of picks."
+_NO_TOMOGRAM: Final = "Open the tomogram that these picks were made in."
+_INVITATION: Final = (
+    "Compares the density at the picks with that nearby, and tries other ways to read the positions: flipped or "
+    "swapped axes, ångström, binning. Also finds duplicates and picks at the edge. The picks stay as they are."
+)
+_CHANGED: Final = "The picks have changed since. Check them again."
+_NO_COPY: Final = "Several readings fit equally well, so no corrected copy is offered."
+_NEVER: Final = 0.0  # what a number field holds until it is filled in
+#: What the buttons select: an attribute of `Findings`, and its words.
+_SELECTIONS: Final = {"outside": "outside the volume", "duplicates": "too close to another", "edge": "cut by the edge"}
+_MARKS: Final[tuple[Mark, ...]] = ("odd", "note", "good")  # in the order of the list
+
+
+class CheckDock(Dock):
+    """Checks a layer of picks against a tomogram, and acts on what is found.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer whose layers are checked.
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__(napari_viewer, "Check picks", tab_name="Check")
+        self.found: Findings | None = None
+        self._points: Points | None = None  # that were checked,
+        self._data: NDArray[Any] | None = None  # as they were then,
+        self._image: Image | None = None  # in this tomogram
+        self.points = LayerCombo(napari_viewer, are_picks, "The picks to check", NO_PICKS)
+        self.image = LayerCombo(napari_viewer, is_volume, "The tomogram that they lie in", NO_TOMOGRAM)
+        self.spacing = _number(MAX_SPACING_ANGSTROM, " Å", 3, "Voxel spacing of the tomogram", "unknown")
+        self.diameter_nm = _number(1000, " nm", 1, "Diameter of the particle", "of the object")
+        self._options = QWidget()
+        self.more = more_button(self._options)
+        self.run = QPushButton("Check")
+        self.progress = QProgressBar()
+        self.doing = plain_label(name="dimText")
+        self.results = CheckResults(self.theme)
+        self.at_close(self.points.close_down)
+        self.at_close(self.image.close_down)
+        self._lay_out()
+        self._connect()
+        self._on_choice()
+
+    def choose(self, points: Layer, image: Layer) -> None:
+        """Choose what to check."""
+        self.points.choose(points)
+        self.image.choose(image)
+
+    def start(self) -> None:
+        """Check the chosen picks against the chosen tomogram."""
+        points, image = self.points.layer, self.image.layer
+        spacing, diameter = self.spacing.value() or None, self.diameter_nm.value() * 10 or None
+        try:
+            picks, volume = picks_in(points, image, spacing), volume_of(image)
+        except CryoETError as error:
+            self._on_failed(error)
+            return
+        if volume.spacing_angstrom is None and spacing:
+            volume = replace(volume, spacing_angstrom=(spacing,) * 3)
+
+        def work(job: Job) -> Findings:
+            return check_picks(picks, volume, diameter_angstrom=diameter, stop=job.stop, progress=job.say)
+
+        self.found, self._points, self._image, self._data = None, points, image, np.array(points.data)
+        self.results.show_text("")
+        title = f"Checking {plain(points.name)}"
+        self.tasks.run(_KEY, work, then=self._on_found, failed=self._on_failed, title=title)
+        self._show_running()
+
+    def _on_choice(self) -> None:
+        """Other layers make what was found out of date."""
+        self.tasks.stop(_KEY)
+        self.found = None
+        points, image = self.points.layer, self.image.layer
+        self._form.setRowVisible(self.spacing, lacks_unit(image))
+        self.run.setEnabled(points is not None and image is not None)
+        missing = _NO_PICKS if points is None else _NO_TOMOGRAM if image is None else ""
+        self.results.show_text(missing or _INVITATION)
+
+    def _on_image(self) -> None:
+        with QSignalBlocker(self.spacing):
+            self.spacing.setValue(_NEVER)  # it was that of the other tomogram
+        self._on_choice()
+
+    def _on_run(self) -> None:
+        if self.tasks.is_running(_KEY):
+            self.tasks.stop(_KEY)
+        else:
+            self.start()
+
+    def _on_said(self, _key: object, share: float, words: str) -> None:
+        self.progress.setValue(round(share * 100))
+        self.doing.setText(words)
+
+    def _on_finished(self, _key: object) -> None:
+        """The answer follows, unless the check was stopped."""
+        self._show_running()
+        self.results.show_text("Stopped.")
+
+    def _on_found(self, found: Findings) -> None:
+        self.found = found
+        self.results.show_findings(found)
+
+    def _on_failed(self, error: CryoETError) -> None:
+        self.results.show_text(str(error))
+
+    def _show_running(self) -> None:
+        is_running = self.tasks.is_running(_KEY)
+        self.run.setText("Stop" if is_running else "Check")
+        for part in (self.progress, self.doing):
+            part.setVisible(is_running)
+        self.progress.setValue(0)
+        self.doing.setText("")
+
+    def _add_copy(self) -> None:
+        """Add the picks as they are suggested, in the tomogram's grid; the layer that was checked stays as it is."""
+        found, image, points = self.found, self._image, self._points
+        if found is None or image is None or points is None or found.suggestion is None:
+            return
+        picks = found.suggested_picks()
+        name = f"{points.name} · {found.suggestion.words()}"
+        common: dict[str, Any] = {
+            "scale": image.scale,
+            "translate": image.translate,
+            "affine": np.array(image.affine.affine_matrix),
+            "units": image.units,
+            "axis_labels": image.axis_labels,
+            "metadata": {METADATA_KEY: dict(picks.about)},
+        }
+        look: dict[str, Any] = {
+            "color": rgba_of(PALETTE["mint"]),
+            "diameter_angstrom": found.diameter_angstrom,
+            "spacing_angstrom": found.frame.mean_spacing,
+        }
+        specs = [points_spec(picks, common, name=name, **look)]
+        arrows = arrows_spec(picks, common, name=f"{name} · orientation", **look)
+        added = add_layers(self.viewer, specs if arrows is None else [*specs, arrows])
+        self.viewer.layers.selection.active = added[-1]
+
+    def _select(self, rows: Any) -> None:
+        """Select picks in their layer, if it still holds those that were checked."""
+        points = self._points
+        if points is None or self._data is None or not np.array_equal(points.data, self._data):
+            self.results.show_text(_CHANGED)
+            return
+        self.viewer.layers.selection.active = points
+        points.selected_data = {int(row) for row in rows}
+        points.mode = "select"
+
+    def _connect(self) -> None:
+        self.run.clicked.connect(self._on_run)
+        self.points.layer_changed.connect(self._on_choice)
+        self.image.layer_changed.connect(self._on_image)
+        self.spacing.valueChanged.connect(self._on_choice)
+        self.diameter_nm.valueChanged.connect(self._on_choice)
+        self.tasks.finished.connect(self._on_finished)
+        self.tasks.said.connect(self._on_said)
+        self.results.copy_requested.connect(self._add_copy)
+        self.results.select_requested.connect(self._select)
+
+    def _lay_out(self) -> None:
+        self.run.setToolTip("See whether the picks fit the density; they stay as they are")
+        self.progress.setRange(0, 100)
+        self.progress.setTextVisible(False)
+        self.progress.setFixedHeight(6)
+        self._form, more = QFormLayout(), QFormLayout()
+        for form in (self._form, more):
+            form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self._form.addRow("Picks", self.points)
+        self._form.addRow("Tomogram", self.image)
+        self._form.addRow("Voxel spacing", self.spacing)
+        more.addRow("Diameter", self.diameter_nm)
+        more.setContentsMargins(0, 0, 0, 0)
+        self._options.setLayout(more)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(6, 6, 6, 4)
+        column.addLayout(self._form)
+        for part in (self.more, self._options, self.run, self.progress, self.doing):
+            column.addWidget(part)
+        column.addWidget(self.results, 1)
+        self._show_running()
+
+
+def _number(largest: float, suffix: str, decimals: int, name: str, unset: str) -> QDoubleSpinBox:
+    box = QDoubleSpinBox()
+    box.setRange(_NEVER, largest)
+    box.setDecimals(decimals)
+    box.setSuffix(suffix)
+    box.setSpecialValueText(unset)
+    box.setAccessibleName(name)
+    box.setToolTip(name)
+    return box
+
+
+class CheckResults(QScrollArea):
+    """What a check found: one sentence, then the evidence, what is odd first, then what can be done."""
+
+    copy_requested = Signal()
+    select_requested = Signal(object)  # rows
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self.setObjectName("findings")
+        self.setAccessibleName("Findings")
+        self.setWidgetResizable(True)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setFrameShape(QScrollArea.Shape.NoFrame)
+        self._signs: list[tuple[QLabel, Mark]] = []
+        self.buttons: dict[str, QPushButton] = {}
+        theme.changed.connect(self._draw_signs)
+        self.show_text("")
+
+    @property
+    def marks(self) -> list[Mark]:
+        """The sign before each sentence."""
+        return [mark for _, mark in self._signs]
+
+    @property
+    def headline(self) -> str:
+        """The sentence that sums them up; empty while there are none."""
+        page = self.widget()
+        label = None if page is None else page.findChild(QLabel, "heading")
+        return "" if label is None else label.text()
+
+    @property
+    def texts(self) -> list[str]:
+        """The sentences that are shown, without the headline."""
+        page = self.widget()
+        return [] if page is None else [label.text() for label in page.findChildren(QLabel, "finding")]
+
+    def show_text(self, text: str) -> None:
+        """Show a sentence in place of findings."""
+        self._new_page().addWidget(plain_label(text, name="finding"))
+        self._finish()
+
+    def show_findings(self, found: Findings) -> None:
+        """Show what was found, and what can be done about it."""
+        column = self._new_page()
+        column.addWidget(plain_label(found.headline, name="heading"))
+        for statement in sorted(found.statements, key=lambda statement: _MARKS.index(statement.mark)):
+            column.addLayout(self._line(statement))
+        if found.suggestion is not None:
+            tip = f"Add a copy in which {found.suggestion.words()}"
+            self._add_button("copy", "Add a corrected copy", tip).clicked.connect(self.copy_requested)
+        elif found.alternatives:
+            column.addWidget(plain_label(_NO_COPY, name="dimText"))
+        for key, words in _SELECTIONS.items():
+            if len(rows := getattr(found, key)):
+                button = self._add_button(key, f"Select {count_text(len(rows), 'pick')} {words}")
+                button.clicked.connect(lambda _checked=False, rows=rows: self.select_requested.emit(rows))
+        column.addWidget(plain_label(found.basis, name="dimText"))
+        self._finish()
+
+    def _new_page(self) -> QVBoxLayout:
+        self._signs, self.buttons = [], {}
+        page = QWidget()
+        self._column = QVBoxLayout(page)
+        self._column.setContentsMargins(0, 4, 0, 0)
+        self._column.setSpacing(8)
+        self.setWidget(page)
+        return self._column
+
+    def _finish(self) -> None:
+        self._column.addStretch(1)
+        self._draw_signs()
+
+    def _line(self, statement: Statement) -> QHBoxLayout:
+        sign, label = QLabel(), plain_label(statement.text, name="finding")
+        sign.setFixedWidth(18)
+        self._signs.append((sign, statement.mark))
+        label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        label.setAccessibleName(f"{'Odd: ' if statement.is_odd else ''}{statement.text}")
+        row = QHBoxLayout()
+        row.addWidget(sign, 0, Qt.AlignmentFlag.AlignTop)
+        row.addWidget(label, 1, Qt.AlignmentFlag.AlignTop)
+        return row
+
+    def _add_button(self, key: str, text: str, tip: str = "") -> QPushButton:
+        button = self.buttons[key] = QPushButton(text)
+        button.setToolTip(tip)
+        button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self._column.addWidget(button)
+        return button
+
+    def _draw_signs(self) -> None:
+        colors = self._theme.colors
+        looks = {"odd": ("warning", colors.warning), "note": ("dot", colors.dim), "good": ("check", colors.dim)}
+        for sign, mark in self._signs:
+            sign.setPixmap(pixmap(*looks[mark]))
+
+
+# layers as what `check_picks` takes
+
+
+def volume_of(layer: Image) -> Volume:
+    """The volume that an image shows; reads nothing. FormatError if it is rotated or sheared."""
+    steps, _ = _placing(layer)
+    lengths = lengths_angstrom(layer.units)
+    return Volume(
+        levels=list(layer.data) if layer.multiscale else [layer.data],
+        spacing_angstrom=None if lengths is None else checked_spacing(np.abs(steps * lengths)),
+    )
+
+
+def picks_in(layer: Points, image: Image, spacing_angstrom: float | None = None) -> Picks:
+    """The picks of a layer, counted from the first voxel of an image along its axes.
+
+    Where the layer's unit is a length they are where the viewer draws them, also if axes are flipped. Where it is
+    pixels, its numbers are taken as they are.
+
+    Parameters
+    ----------
+    spacing_angstrom
+        The width of the image's voxels, if the image doesn't state it.
+
+    Raises
+    ------
+    FormatError
+        If it is rotated or sheared, or its points can't be picks, such as positions that aren't numbers.
+    """
+    (steps, start), (image_steps, image_start) = _placing(layer), _placing(image)
+    try:
+        picks = picks_of(layer)
+    except ValueError as error:
+        raise FormatError(f"“{layer.name}” can't be taken for picks: {error}.") from error
+    own, theirs = lengths_angstrom(layer.units), lengths_angstrom(image.units)
+    if theirs is None and spacing_angstrom is not None:
+        theirs = spacing_angstrom / np.abs(image_steps)
+    if own is None or theirs is None:
+        return picks
+    is_in_its_grid = not np.any(start) and not np.any(image_start) and (image_steps > 0).all()
+    if is_in_its_grid and picks.spacing_angstrom is not None and (steps * own == picks.spacing_angstrom).all():
+        return picks  # to the last digit
+    from_start = picks.points_zyx * (steps * own) + start * own - image_start * theirs
+    spacing = picks.spacing_angstrom or float(np.mean(np.abs(steps * own)))
+    signs, rotations = np.sign(steps * image_steps), picks.rotations_zyx
+    if rotations is not None and (signs < 0).any():
+        rotations = signs[:, None] * rotations if signs.prod() > 0 else None  # a mirrored rotation is none
+    points = from_start * np.sign(image_steps) / spacing
+    return picks.changed(points_zyx=points, spacing_angstrom=spacing, rotations_zyx=rotations)
+
+
+def _placing(layer: Layer) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    placing = steps_and_start(layer)
+    if placing is None:
+        raise FormatError(
+            f"“{layer.name}” is rotated or sheared in the viewer, so its axes aren't those of a volume.",
+            hint="Reset its transform, or choose another layer.",
+        )
+    return placing

@@ -1,0 +1,430 @@
+"""The dock that compares two annotations of the viewer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+from magicgui import magicgui
+from napari.layers import Labels, Layer, Points
+from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtGui import QKeyEvent
+from qtpy.QtWidgets import (
+    QDoubleSpinBox,
+    QFileDialog,
+    QFormLayout,
+    QFrame,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_cryoet._qt.compare.results import CompareResults
+from napari_cryoet._qt.layers.alignment import widths_angstrom
+from napari_cryoet._qt.layers.manager import add_layers
+from napari_cryoet._qt.layers.watch import LayerWatch
+from napari_cryoet._qt.picks.layer_geometry import stretch_of
+from napari_cryoet._qt.picks.layer_picks import picks_of
+from napari_cryoet._qt.tasks import Job
+from napari_cryoet._qt.widgets.dock import Dock
+from napari_cryoet._qt.widgets.labels import plain_label
+from napari_cryoet._qt.widgets.layer_combo import NO_ANNOTATION, LayerCombo
+from napari_cryoet._qt.widgets.message_panel import copy_text
+from napari_cryoet._qt.widgets.more_button import more_button
+from napari_cryoet.appearance.diameters import diameter_angstrom
+from napari_cryoet.comparison.comparing import compare
+from napari_cryoet.comparison.masks import Mask, PicksInMask
+from napari_cryoet.comparison.picks import PicksComparison
+from napari_cryoet.comparison.report import SHOWN_NAME, Comparison, report_text
+from napari_cryoet.exceptions import ComparisonError, CryoETError
+from napari_cryoet.files import written_whole
+from napari_cryoet.layers.compared import comparison_layers
+from napari_cryoet.layers.specs import MAX_SPACING_ANGSTROM, METADATA_KEY, LayerSpec
+from napari_cryoet.picks import Picks
+
+if TYPE_CHECKING:
+    import napari
+
+#: Keys of tasks.
+KEY, SAVE_KEY, RADIUS_KEY = "compare", "save the comparison", "suggest a radius"
+_NEEDS_TWO: Final = "Open two annotations to compare: picks or masks."
+_STEPS: Final = 1000
+#: Files round voxel widths, so widths this close are the same.
+_SAME_WIDTH: Final = 1e-3
+
+
+def compare_settings(
+    beta: float = 1.0,
+    method: Literal["optimal", "greedy"] = "optimal",
+    symmetry: int = 1,
+    iou_threshold: float = 0.5,
+    insist: bool = False,
+) -> dict[str, Any]:
+    """The settings of `napari_cryoet.compare` that rarely change."""
+    return {
+        "beta": beta,
+        "method": method,
+        "symmetry": f"C{symmetry}",
+        "iou_threshold": iou_threshold,
+        "insist": insist,
+    }
+
+
+class CompareDock(Dock):
+    """Compares two layers of picks or masks, and shows what matches and what doesn't.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer whose layers are compared.
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__(napari_viewer, "Compare annotations", tab_name="Compare")
+        self.comparison: Comparison | None = None
+        self._specs: Sequence[LayerSpec] = ()  # of the parts of the comparison
+        self._parts: dict[int, Layer] = {}  # parts that were added to the viewer
+        self._is_chosen = self._is_own_radius = False  # by the user
+        self.a = LayerCombo(napari_viewer, is_annotation, "A: the annotation to judge", NO_ANNOTATION)
+        self.b = LayerCombo(napari_viewer, is_annotation, "B: the reference, such as a ground truth", NO_ANNOTATION)
+        self._before = (self.a.layer, self.b.layer)
+        self.radius = _number(0.1, 1000, " nm", 2, "Radius: how far apart two picks of one particle may be")
+        self.radius.setValue(5)
+        self.spacing = _number(0, MAX_SPACING_ANGSTROM, " Å", 3, "Voxel spacing of the layer that doesn't state it")
+        self.spacing.setSpecialValueText("unknown")
+        self.settings = magicgui(
+            compare_settings,
+            call_button=False,
+            beta={"min": 0.1, "max": 100, "label": "Beta of F", "tooltip": "How many times recall counts as precision"},
+            method={"label": "Matching", "tooltip": "optimal: most pairs; greedy: nearest pair first"},
+            symmetry={"min": 1, "max": 999, "label": "Symmetry C", "tooltip": "Of the particle; for angles only"},
+            iou_threshold={"min": 0.01, "max": 1, "step": 0.05, "label": "Least IoU", "tooltip": "Of matching objects"},
+            insist={"label": "Different alignments", "tooltip": "Compare even if positions may not fit"},
+        )
+        self.settings.margins = (0, 0, 0, 0)
+        self.more = more_button(self.settings.native)
+        self.start = QPushButton("Compare")
+        self.bar = QProgressBar()
+        self.message = plain_label(name="dimText")
+        self.results = CompareResults(self.theme)
+        self._watch = LayerWatch(napari_viewer, self)
+        for part in (self.a.close_down, self.b.close_down, self._watch.close):
+            self.at_close(part)
+        self._lay_out()
+        self._connect()
+        self._suggest_pair()
+
+    def choose(self, a: Layer, b: Layer | None = None) -> None:
+        """Choose what to judge, and by what; without B, the most likely reference for A."""
+        others = [layer for layer in self._choices() if layer is not a]
+        b = b or (likely_pair([a, *others], judged=a)[1] if others else None)
+        self._is_chosen = True
+        with QSignalBlocker(self.a), QSignalBlocker(self.b):
+            self.a.choose(a)
+            if b is not None:
+                self.b.choose(b)
+        self._on_pair()
+
+    def save_json(self, path: Path) -> None:
+        """Write all numbers and where both sides come from into a file, in the background."""
+        comparison = self.comparison
+        if comparison is None:
+            return
+
+        def work(_job: Job) -> str:
+            text = json.dumps(comparison.plain(), indent=1, ensure_ascii=False, allow_nan=False)
+            with written_whole(path, overwrite=True) as unfinished:  # the dialog has asked
+                unfinished.write_text(f"{text}\n", encoding="utf-8", newline="\n")
+            return f"Saved {path.name}."
+
+        self._show_message(f"Saving {path.name}…")
+        self.tasks.run(SAVE_KEY, work, then=self._show_message, failed=self._on_failed, title="Saving the comparison")
+
+    # what is chosen
+
+    def _choices(self) -> list[Layer]:
+        return [layer for layer in reversed(self.viewer.layers) if is_annotation(layer)]
+
+    def _suggest_pair(self) -> None:
+        """Choose the likely pair whenever layers change, unless the user's own choice is still there."""
+        layers = self._choices()
+        is_pair = self.a.layer is not self.b.layer
+        if len(layers) > 1 and not (self._is_chosen and is_pair):
+            with QSignalBlocker(self.a), QSignalBlocker(self.b):
+                for combo, layer in zip((self.a, self.b), likely_pair(layers), strict=True):
+                    combo.choose(layer)
+        self._on_pair()
+
+    def _on_combo(self) -> None:
+        """Swap A and B if one of them is chosen as the other."""
+        for combo, other, before in ((self.a, self.b, self._before[0]), (self.b, self.a, self._before[1])):
+            if combo.layer is other.layer is not None and combo.layer is not before and before is not None:
+                with QSignalBlocker(other):
+                    other.choose(before)
+        self._on_pair()
+
+    def _on_pair(self) -> None:
+        """Show only the fields that matter for these layers."""
+        a, b = self._before = self.a.layer, self.b.layer
+        are_picks = isinstance(a, Points) and isinstance(b, Points)
+        are_masks = isinstance(a, Labels) and isinstance(b, Labels)
+        self._form.setRowVisible(self.radius, are_picks)
+        self._form.setRowVisible(self.spacing, lacks_spacing(a) or lacks_spacing(b))
+        self.settings.method.visible = self.settings.symmetry.visible = are_picks
+        self.settings.iou_threshold.visible = are_masks
+        self.settings.beta.visible = are_picks or are_masks
+        if are_picks and not self._is_own_radius:
+            about = about_of(a)
+
+            def work(_job: Job) -> float:  # reads the user's file of diameters
+                return diameter_angstrom(about.get("object_id"), about.get("object_name")) / 2
+
+            self.tasks.run(RADIUS_KEY, work, then=self._suggest_radius)
+        if self.message.text() in ("", _NEEDS_TWO):
+            self._show_message("" if self._has_pair else _NEEDS_TWO)
+        self._update_buttons()
+
+    @property
+    def _has_pair(self) -> bool:
+        return self.a.layer is not None and self.b.layer is not None and self.a.layer is not self.b.layer
+
+    def _suggest_radius(self, angstrom: float) -> None:
+        if not self._is_own_radius:
+            with QSignalBlocker(self.radius):
+                self.radius.setValue(angstrom / 10)
+
+    def _on_own_radius(self) -> None:
+        self._is_own_radius = True
+
+    def _on_activated(self) -> None:
+        self._is_chosen = True
+
+    # comparing
+
+    def _on_start(self) -> None:
+        if self.tasks.is_running(KEY):
+            self.tasks.stop(KEY)
+            return
+        spacing, settings = self.spacing.value() or None, self.settings()
+        try:
+            a, b = side_of(self.a.layer, spacing), side_of(self.b.layer, spacing)
+        except ComparisonError as error:
+            self._on_failed(error)
+            return
+        radius, self._is_chosen = self.radius.value() * 10, True
+
+        def work(job: Job) -> tuple[Comparison, Sequence[LayerSpec]]:
+            def progress(share: float) -> None:
+                job.say(share, f"{share:.0%}")
+
+            found = compare(a, b, radius_angstrom=radius, progress=progress, stop=job.stop, **settings)
+            return found, comparison_layers(found) if isinstance(found, PicksComparison | PicksInMask) else ()
+
+        self.bar.setValue(0)
+        self._show_message("")
+        self.tasks.run(KEY, work, then=self._on_answer, failed=self._on_failed, title="Comparing annotations")
+        self._update_buttons()
+
+    def _on_said(self, key: object, share: float, _words: str) -> None:
+        if key == KEY:
+            self.bar.setValue(round(share * _STEPS))
+
+    def _on_finished(self, key: object) -> None:
+        """The answer follows, unless the task was stopped."""
+        if key == KEY:
+            self._show_message("Stopped.")
+            self._update_buttons()
+
+    def _on_answer(self, answer: tuple[Comparison, Sequence[LayerSpec]]) -> None:
+        self.comparison, self._specs = answer
+        self._parts = {}
+        self._show_message("")
+        self.results.show_comparison(self.comparison)
+
+    def _on_failed(self, error: CryoETError) -> None:
+        self._show_message(str(error))
+
+    def _show_message(self, text: str) -> None:
+        self.message.setText(text)
+        self.message.setVisible(bool(text))
+
+    def _update_buttons(self) -> None:
+        is_running = self.tasks.is_running(KEY)
+        self.start.setText("Stop" if is_running else "Compare")
+        self.start.setEnabled(self._has_pair or is_running)
+        self.bar.setVisible(is_running)
+        for part in (self.a, self.b, self.radius, self.settings.native, self.results):
+            part.setEnabled(not is_running)
+
+    # what is made of the answer
+
+    def _on_part(self, number: int) -> None:
+        """Add a part as a layer, or select the one that was added before; other layers stay as they are."""
+        layer = self._parts.get(number)
+        if layer is None or layer not in self.viewer.layers:
+            layer = self._parts[number] = add_layers(self.viewer, [self._specs[number]])[0]
+        layer.visible = True
+        self.viewer.layers.selection.active = layer
+
+    def _on_copy(self) -> None:
+        if self.comparison is not None:
+            copy_text(report_text(self.comparison))
+            self._show_message("Copied.")
+
+    def _on_save(self) -> None:
+        dialog = QFileDialog(self, "Save the comparison", "comparison.json", "JSON (*.json)")
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setDefaultSuffix("json")
+        if dialog.exec():
+            self.save_json(Path(dialog.selectedFiles()[0]))
+
+    def _connect(self) -> None:
+        self._watch.changed.connect(self._suggest_pair)
+        for combo in (self.a, self.b):
+            combo.layer_changed.connect(self._on_combo)
+            combo.activated.connect(self._on_activated)
+        self.radius.valueChanged.connect(self._on_own_radius)
+        self.start.clicked.connect(self._on_start)
+        self.tasks.said.connect(self._on_said)
+        self.tasks.finished.connect(self._on_finished)
+        self.results.part_requested.connect(self._on_part)
+        self.results.copy_requested.connect(self._on_copy)
+        self.results.save_requested.connect(self._on_save)
+
+    def _lay_out(self) -> None:
+        self.start.setToolTip("Count what matches; A and B stay as they are")
+        self.bar.setRange(0, _STEPS)
+        self.bar.setAccessibleName("Progress of the comparison")
+        form = self._form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("A, judged", self.a)
+        form.addRow("B, reference", self.b)
+        form.addRow("Radius", self.radius)
+        form.addRow("Voxel spacing", self.spacing)
+        page = QWidget()
+        column = QVBoxLayout(page)
+        column.setContentsMargins(6, 6, 6, 4)
+        column.addLayout(form)
+        for part in (self.more, self.settings.native, self.start, self.bar, self.message, self.results):
+            column.addWidget(part)
+        column.addStretch(1)
+        scroll = _Page()
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        scroll.setWidgetResizable(True)
+        scroll.setWidget(page)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scroll)
+
+
+class _Page(QScrollArea):
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Leave arrows to the viewer, which steps through planes by them."""
+        if event is not None:
+            event.ignore()
+
+
+def _number(least: float, largest: float, suffix: str, decimals: int, name: str) -> QDoubleSpinBox:
+    box = QDoubleSpinBox()
+    box.setRange(least, largest)
+    box.setDecimals(decimals)
+    box.setSuffix(suffix)
+    box.setAccessibleName(name)
+    box.setToolTip(name)
+    return box
+
+
+# layers as sides of a comparison
+
+
+def is_annotation(layer: Layer) -> bool:
+    """Whether a layer can be compared."""
+    return isinstance(layer, Points | Labels) and layer.ndim == 3
+
+
+def likely_pair(layers: Sequence[Layer], judged: Layer | None = None) -> tuple[Layer, Layer]:
+    """Of two or more layers, one to judge and its reference: of one run, kind and object, with a ground truth as B."""
+
+    def distance(pair: tuple[Layer, Layer]) -> tuple[bool, ...]:
+        one, other = pair
+        about, about_other = about_of(one), about_of(other)
+        runs = {about.get("run_id"), about_other.get("run_id")} - {None}
+        return (
+            isinstance(one, Labels) and isinstance(other, Points),  # which nothing compares
+            len(runs) > 1,
+            isinstance(one, Points) is not isinstance(other, Points),
+            about.get("object_id") != about_other.get("object_id"),
+            not about_other.get("is_ground_truth"),
+            bool(about.get("is_ground_truth")),
+        )
+
+    pairs = [(a, b) for b in reversed(layers) for a in layers if a is not b and judged in (a, None)]
+    return min(pairs, key=distance)
+
+
+def side_of(layer: Layer, spacing_angstrom: float | None = None) -> Picks | Mask:
+    """A layer as `napari_cryoet.compare` takes it; no voxel is read.
+
+    Parameters
+    ----------
+    spacing_angstrom
+        The width of its voxels, if the layer doesn't state it.
+
+    Raises
+    ------
+    ComparisonError
+        If it was moved or stretched against its grid, or can't be picks or a mask.
+    """
+    if not (np.allclose(layer.translate, 0) and np.allclose(layer.rotate, np.eye(3)) and np.allclose(layer.shear, 0)):
+        raise _moved(layer)
+    if not np.allclose(layer.affine.affine_matrix, np.eye(4)) or (np.asarray(layer.scale) <= 0).any():
+        raise _moved(layer)
+    widths = widths_angstrom(layer)
+    scale = np.asarray(layer.scale) if widths is None else widths
+    spacing = spacing_angstrom if widths is None else float(scale[-1])
+    about = about_of(layer) | {SHOWN_NAME: layer.name}
+    try:
+        if isinstance(layer, Points):
+            return _picks(layer, scale, spacing, about)
+        if not np.allclose(scale, scale[-1], rtol=_SAME_WIDTH):
+            raise ValueError("its voxels aren't cubes")
+        data = layer.data[0] if layer.multiscale else layer.data
+        return Mask(data, spacing, alignment_id=about.get("alignment_id"), about=about)
+    except ValueError as error:
+        raise ComparisonError(f"The layer {layer.name!r} can't be compared: {error}.") from error
+
+
+def _picks(layer: Points, scale: Any, spacing_angstrom: float | None, about: dict[str, Any]) -> Picks:
+    picks = picks_of(layer)
+    about = dict(picks.about) | about
+    if picks.spacing_angstrom is None:
+        return picks.changed(
+            points_zyx=picks.points_zyx * (scale / scale[-1]), spacing_angstrom=spacing_angstrom, about=about
+        )
+    if not np.allclose(stretch_of(layer, picks), 1, rtol=1e-6):
+        raise ValueError("its scale isn't the voxel spacing of its picks")
+    return picks.changed(about=about)
+
+
+def _moved(layer: Layer) -> ComparisonError:
+    return ComparisonError(
+        f"The layer {layer.name!r} is moved or turned against its own grid.",
+        hint="Reset its transform, or export its picks where they are shown and compare the file.",
+    )
+
+
+def about_of(layer: Layer) -> dict[str, Any]:
+    """What a layer's metadata say about where it comes from."""
+    about = layer.metadata.get(METADATA_KEY)
+    return dict(about) if isinstance(about, dict) else {}
+
+
+def lacks_spacing(layer: Layer | None) -> bool:
+    """Whether a layer doesn't state how wide its voxels are."""
+    return layer is not None and widths_angstrom(layer) is None

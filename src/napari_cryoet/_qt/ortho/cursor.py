@@ -1,0 +1,237 @@
+"""One place in a tomogram that all planes show: it follows the main viewer's sliders, and moves them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from typing import Any, Final
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.components.overlays import SceneOverlay
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, Signal
+
+from napari_cryoet._qt.files.napari_check import Feature, lacks
+from napari_cryoet._qt.layers.ownership import active_layer
+from napari_cryoet._qt.streaming import napari_internals
+from napari_cryoet._qt.widgets.sliders import move_sliders
+from napari_cryoet._qt.widgets.timers import single_shot
+
+log = logging.getLogger(__name__)
+
+_STILL_MS: Final = 150
+_PLAIN_MODES: Final = frozenset({"pan_zoom", "transform"})  # in others the mouse edits the layer
+_OVERLAY: Final = "napari_cryoet_crosshair"
+_GAP_PX: Final = 9.0  # around the cursor
+_FAR_ANGSTROM: Final = 1e7
+_COLOR: Final = (1.0, 0.35, 0.35, 0.9)
+
+
+class SharedCursor(QObject):
+    """The cursor of a viewer, in world coordinates of all its axes.
+
+    A click in the viewer's plane moves the cursor there, and so does dragging with Shift held.
+    """
+
+    moved = Signal()
+
+    def __init__(self, viewer: ViewerModel, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self.position = tuple(float(at) for at in viewer.dims.point)
+        self._seen = self.position
+        self._is_moving_dims = False
+        self._across = single_shot(self, 0, self._move_across)
+        # moving these sliders changes nothing in the viewer, but napari slices all layers again
+        self._along = single_shot(self, _STILL_MS, self._move_along)
+        self._crosshair = show_crosshair(viewer)
+        viewer.dims.events.point.connect(self._on_dims)
+        viewer.dims.events.ndim.connect(self._on_dims)
+        viewer.mouse_drag_callbacks.append(self._on_drag)
+        self._draw()
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether the viewer's own plane is still to follow."""
+        return self._across.isActive()
+
+    def move_to(self, places: Mapping[int, float]) -> None:
+        """Move it along some axes, as far as the sliders go."""
+        position = list(self.position)
+        for axis, place in places.items():
+            start, stop, _ = self._viewer.dims.range[axis]
+            position[axis] = min(max(float(place), start), stop)
+        if tuple(position) != self.position:
+            self.position = tuple(position)
+            self._across.start()
+            self.moved.emit()
+
+    def set_shown(self, is_shown: bool) -> None:
+        """Draw the crosshair in the viewer, or hide it while the planes are hidden."""
+        if self._crosshair is not None:
+            self._crosshair.visible = is_shown
+
+    def close(self) -> None:
+        """Disconnect from the viewer; its sliders stay where the cursor was."""
+        if self._across.isActive() or self._along.isActive():
+            self._move_along()
+        self._across.stop()
+        self._along.stop()
+        self._viewer.dims.events.point.disconnect(self._on_dims)
+        self._viewer.dims.events.ndim.disconnect(self._on_dims)
+        self._viewer.mouse_drag_callbacks.remove(self._on_drag)
+        remove_crosshair(self._viewer)
+
+    def _on_dims(self, _event: Any = None) -> None:
+        """Follow the axes that were moved by others."""
+        point = tuple(float(at) for at in self._viewer.dims.point)
+        before, self._seen = self._seen, point
+        if self._is_moving_dims:
+            return
+        if len(point) != len(self.position):
+            self.position = point
+        else:
+            axes = zip(point, before, self.position, strict=True)
+            self.position = tuple(now if now != was else mine for now, was, mine in axes)
+        self._draw()
+        self.moved.emit()
+
+    def _move_across(self) -> None:
+        dims = self._viewer.dims
+        self._draw()
+        self._move_dims([axis for axis in range(dims.ndim) if axis not in dims.displayed])
+        self._along.start()
+
+    def _move_along(self) -> None:
+        self._move_dims(range(self._viewer.dims.ndim))
+
+    def _move_dims(self, axes: Iterable[int]) -> None:
+        self._is_moving_dims = True
+        try:
+            move_sliders(self._viewer.dims, {axis: self.position[axis] for axis in axes})
+        finally:
+            self._is_moving_dims = False
+
+    def _on_drag(self, viewer: ViewerModel, event: Any) -> Iterator[None]:
+        """A click moves the cursor, a drag pans as ever; with Shift a drag moves the cursor."""
+        layer = active_layer(viewer.layers)
+        is_free = layer is None or str(getattr(layer, "mode", "pan_zoom")) in _PLAIN_MODES
+        if event.button != 1 or viewer.dims.ndisplay != 2 or not is_free:
+            return
+        camera, moves = viewer.scene.camera, "Shift" in event.modifiers
+        pans, is_dragged = camera.mouse_pan, False
+        try:
+            if moves:
+                camera.mouse_pan = False
+                self._move_to_mouse(event)
+            yield
+            while event.type == "mouse_move":
+                is_dragged = True
+                if moves:
+                    self._move_to_mouse(event)
+                yield
+        finally:
+            camera.mouse_pan = pans
+        if not is_dragged and not moves:
+            self._move_to_mouse(event)
+
+    def _move_to_mouse(self, event: Any) -> None:
+        self.move_to({axis: event.position[axis] for axis in self._viewer.dims.displayed})
+
+    def _draw(self) -> None:
+        if self._crosshair is not None:
+            self._crosshair.position = self.position
+
+
+# the crosshair, an overlay of the scene as napari's scale bar is one
+
+
+class CrosshairOverlay(SceneOverlay):  # type: ignore[misc] # napari is not typed
+    """Where the crosshair is, in world coordinates of all axes."""
+
+    position: tuple[float, ...] = ()
+
+
+def show_crosshair(viewer: ViewerModel) -> CrosshairOverlay | None:
+    """A viewer's crosshair, visible from now on; None where this napari can't draw one."""
+    if not _can_draw():
+        return None
+    overlay = viewer.scene.overlays.get(_OVERLAY)
+    if overlay is None:
+        overlay = viewer.scene.overlays[_OVERLAY] = CrosshairOverlay(visible=True, blending="translucent_no_depth")
+    return overlay  # type: ignore[no-any-return]
+
+
+def remove_crosshair(viewer: ViewerModel) -> None:
+    """Remove a viewer's crosshair."""
+    if _OVERLAY in viewer.scene.overlays:
+        del viewer.scene.overlays[_OVERLAY]
+
+
+def segments(position_xy: tuple[float, float], gap: float) -> NDArray[np.float32]:
+    """Four lines from far away up to a gap around a place; (8, 2) in x, y."""
+    x, y = position_xy
+    return np.array(
+        [
+            *((x - _FAR_ANGSTROM, y), (x - gap, y), (x + gap, y), (x + _FAR_ANGSTROM, y)),
+            *((x, y - _FAR_ANGSTROM), (x, y - gap), (x, y + gap), (x, y + _FAR_ANGSTROM)),
+        ],
+        np.float32,
+    )
+
+
+@cache
+def _can_draw() -> bool:
+    if lacks(Feature.CROSSHAIR):
+        return False
+    napari_internals.draw_overlays(CrosshairOverlay, _visual_over)
+    return True
+
+
+def _visual_over(scene_visual: Any) -> type:
+    from vispy.scene.visuals import Line
+
+    class VispyCrosshair(scene_visual):  # type: ignore[misc]
+        """Draws the crosshair in a plane; in 3D there is none."""
+
+        def __init__(self, **given: Any) -> None:
+            super().__init__(node=Line(segments((0.0, 0.0), 1.0), color=_COLOR, connect="segments"), **given)
+            self._drawn: tuple[tuple[float, float], float] | None = None
+            dims, camera = self.viewer.dims, self.viewer.scene.camera
+            self._events = (
+                *(self.overlay.events.position, camera.events.zoom),
+                *(dims.events.order, dims.events.ndisplay),
+            )
+            for event in self._events:
+                event.connect(self._on_move)
+            self.reset()
+            self._on_move()
+
+        def has_place(self) -> bool:
+            """Whether there is something to draw."""
+            return self._place() is not None
+
+        def _place(self) -> tuple[float, float] | None:
+            dims, position = self.viewer.dims, self.overlay.position
+            if dims.ndisplay != 2 or len(position) != dims.ndim:
+                return None
+            row, column = dims.displayed
+            return position[column], position[row]
+
+        def _on_move(self, _event: Any = None) -> None:
+            place = self._place()
+            drawn = None if place is None else (place, _GAP_PX / self.viewer.scene.camera.zoom)
+            if drawn is not None and drawn != self._drawn:
+                self.node.set_data(segments(*drawn))
+                self._drawn = drawn
+            self.look_again()
+
+        def close(self) -> None:
+            """Disconnect; napari calls this."""
+            for event in self._events:
+                event.disconnect(self._on_move)
+            super().close()
+
+    return VispyCrosshair

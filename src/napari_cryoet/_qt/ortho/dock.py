@@ -1,0 +1,296 @@
+"""Orthogonal views: XZ and YZ beside the viewer's own XY, with one cursor, and the picks and masks in each."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from napari.components import ViewerModel
+from qtpy.QtCore import QObject, QSize, Qt, Signal
+from qtpy.QtGui import QHideEvent, QResizeEvent, QShowEvent
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QDockWidget,
+    QHBoxLayout,
+    QMainWindow,
+    QPushButton,
+    QSizePolicy,
+    QSplitter,
+    QVBoxLayout,
+)
+
+from napari_cryoet._qt.layers.watch import LayerWatch
+from napari_cryoet._qt.ortho.cursor import SharedCursor
+from napari_cryoet._qt.ortho.layer_copy import why_not_copied
+from napari_cryoet._qt.ortho.plane_view import XZ, YZ, PlaneView, unit_of
+from napari_cryoet._qt.streaming.napari_internals import delete_in_own_canvas
+from napari_cryoet._qt.widgets.dock import Dock
+from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_tooltip
+from napari_cryoet._qt.widgets.timers import single_shot
+from napari_cryoet.wording import count_text, plain
+
+if TYPE_CHECKING:
+    import napari
+
+NAME: Final = "Orthogonal views"
+_SHARE: Final = 0.38  # of the window's height
+_APART_MS: Final = 12  # planes move one by one, and Qt paints in between
+_DRAG_MS: Final = 200  # a dock that is dragged may come into several windows
+_NOTHING_YET: Final = "Open a tomogram to see its XZ and YZ planes."
+_HINT: Final = (
+    "Click, drag or arrow keys: cursor · wheel, Page up or down: step · Ctrl+wheel, + or −: zoom · right drag: pan · "
+    "Home: fit · in the viewer itself: click, or Shift+drag"
+)
+
+
+def open_ortho_views(viewer: napari.Viewer) -> None:
+    """Open the dock in a viewer's window as napari's menu does, which brings one that is open forward."""
+    try:
+        viewer.window.add_plugin_dock_widget("napari-cryoet", NAME)
+    except ValueError:  # the plugin is switched off in napari
+        viewer.window.add_dock_widget(OrthoViews(viewer), name=NAME, area="bottom")
+
+
+class OrthoViews(Dock):
+    """The dock of further planes.
+
+    Parameters
+    ----------
+    napari_viewer
+        Whose layers are shown in further planes. Nothing is added to its list.
+    """
+
+    opened = Signal()  # both planes show all layers; they are made one by one, so that the window lives on
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__(napari_viewer, NAME, tab_name="Planes")
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)  # else napari adds empty room
+        self._is_closed = False
+        self.shared_cursor = SharedCursor(napari_viewer, self)
+        self.place = ElidedLabel()
+        self.place.setObjectName("dimText")
+        self.link = QCheckBox("Link zoom")
+        self.link.setToolTip("Zoom and pan the viewer and these planes together")
+        self.link.toggled.connect(self._on_link)
+        self.fit = QPushButton("Fit")
+        self.fit.setToolTip("Show all of both planes")
+        self.fit.clicked.connect(self._on_fit)
+        self.retry = QPushButton("Retry")
+        self.retry.setToolTip("Ask again for what failed or was stopped in these planes")
+        self.retry.clicked.connect(self._on_retry)
+        self.retry.hide()
+        self.splitter = QSplitter(Qt.Orientation.Horizontal)
+        self.splitter.setChildrenCollapsible(False)
+        self._build_soon = single_shot(self, 0, self._build_next)
+        self._replace_soon = single_shot(self, _DRAG_MS, self._replace_views)
+        self._say_soon = single_shot(self, 0, self._say)
+        self.views: list[PlaneView] = []
+        self._make_views()
+        self._watch = LayerWatch(napari_viewer, self)
+        self._watch.changed.connect(self._say_soon.start)
+        self.shared_cursor.moved.connect(self._say_soon.start)
+        self.at_close(self._end)
+        self._lay_out()
+        self._say()
+
+    def sizeHint(self) -> QSize:
+        """Two planes side by side, below the viewer."""
+        return QSize(560, 300)
+
+    def minimumSizeHint(self) -> QSize:
+        """As little as is of any use."""
+        return QSize(240, 160)
+
+    def take_keys(self) -> None:
+        """Begin where the cursor can be moved."""
+        self.views[0].setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def place_in(self, window: QMainWindow, holder: QDockWidget) -> None:
+        """Lie below the viewer, beside the left column: planes of a tomogram are wide and flat."""
+        delete_in_own_canvas(self)  # also what the viewer itself draws
+        if not holder.isFloating():
+            window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
+            window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, holder)
+            window.resizeDocks([holder], [int(_SHARE * window.height())], Qt.Orientation.Vertical)
+
+    def _end(self) -> None:
+        """Leave no canvas, no layer and no request."""
+        self._is_closed = True
+        for timer in (self._build_soon, self._replace_soon, self._say_soon):
+            timer.stop()
+        self._watch.close()
+        self._cameras.close()
+        for view in self.views:
+            view.close_down()
+        self.shared_cursor.close()
+
+    # the planes
+
+    def _make_views(self) -> None:
+        for number, plane in enumerate((XZ, YZ), 1):
+            view = PlaneView(plane, self.viewer, self.shared_cursor, after_ms=number * _APART_MS)
+            view.setToolTip(_HINT)
+            view.fit_requested.connect(self._on_fit)
+            view.state_changed.connect(self._say_soon.start)
+            view.context_lost.connect(self._replace_soon.start)
+            self.splitter.addWidget(view)
+            self.views.append(view)
+        self._cameras = LinkedCameras(self.viewer, self.views, self.shared_cursor, self)
+        self._build_soon.start()
+
+    def _replace_views(self) -> None:
+        """Make both planes anew in another window."""
+        if self._is_closed:
+            return
+        self._cameras.close()
+        for view in self.views:
+            view.close_down()
+            view.setParent(None)
+            view.deleteLater()
+        self.views.clear()
+        self._make_views()
+
+    def _build_next(self) -> None:
+        """Make the planes part by part, and let the window draw and answer after each."""
+        if any(view.build_next() for view in self.views):
+            self._build_soon.start()
+        else:
+            self._turn_splitter()
+            self._on_link()
+            self.opened.emit()
+
+    def _turn_splitter(self) -> None:
+        """Put planes side by side or one above the other, whichever makes them larger."""
+        width, height, bar = self.splitter.width(), self.splitter.height(), self.views[0].label.height()
+        beside = min(view.zoom_in(width // 2, height - bar) for view in self.views)
+        below = min(view.zoom_in(width, height // 2 - bar) for view in self.views)
+        is_wide = width >= height if beside == below else beside > below
+        self.splitter.setOrientation(Qt.Orientation.Horizontal if is_wide else Qt.Orientation.Vertical)
+
+    def _set_active(self, is_active: bool) -> None:
+        if not self._is_closed:
+            self.shared_cursor.set_shown(is_active)
+            for view in self.views:
+                view.set_active(is_active)
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Fetch and draw."""
+        super().showEvent(event)
+        self._set_active(True)
+
+    def hideEvent(self, event: QHideEvent | None) -> None:
+        """Fetch nothing while out of sight; close with the window."""
+        super().hideEvent(event)
+        self._set_active(False)
+        holder = self.parent()
+        window = holder.parent() if isinstance(holder, QDockWidget) else None
+        if isinstance(window, QMainWindow) and not window.isVisible() and event is not None and not event.spontaneous():
+            self.close_down()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Another shape may need another arrangement."""
+        super().resizeEvent(event)
+        self._turn_splitter()
+
+    # what it says and does
+
+    def _on_link(self) -> None:
+        self._cameras.set_linked(self.link.isChecked())
+
+    def _on_fit(self) -> None:
+        self.link.setChecked(False)
+        for view in self.views:
+            view.fit()
+
+    def _on_retry(self) -> None:
+        for view in self.views:
+            view.retry()
+
+    def _say(self) -> None:
+        """Show where the cursor is, and which layers can't be shown."""
+        self.retry.setVisible(any(view.can_retry for view in self.views))
+        missing = [f"{layer.name} {why}." for layer in self.viewer.layers if (why := why_not_copied(layer))]
+        if len(missing) < len(self.viewer.layers):
+            position = self.shared_cursor.position[-3:]
+            axes = zip("zyx"[-len(position) :], position, strict=True)
+            place = f"{' · '.join(f'{name} {at:,.0f}' for name, at in axes)} {unit_of(self.viewer)}".rstrip()
+        else:
+            place = _NOTHING_YET
+        said = f"{count_text(len(missing), 'layer')} not shown here" if missing else ""
+        self.place.setText("  —  ".join(filter(None, (place, said))))
+        self.place.setToolTip(plain_tooltip("\n".join(plain(sentence) for sentence in missing)))
+
+    def _lay_out(self) -> None:
+        top = QHBoxLayout()
+        top.addWidget(self.place, 1)
+        for control in (self.retry, self.link, self.fit):
+            top.addWidget(control)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(6, 2, 6, 4)
+        column.setSpacing(3)
+        column.addLayout(top)
+        column.addWidget(self.splitter, 1)
+
+
+class LinkedCameras(QObject):
+    """Gives the main viewer and further planes one zoom and one centre while they are linked.
+
+    A plane doesn't know the place across it: there, the cursor is in the middle.
+    """
+
+    def __init__(self, main: ViewerModel, views: list[PlaneView], cursor: SharedCursor, parent: QObject) -> None:
+        super().__init__(parent)
+        self._main, self._views, self._cursor = main, tuple(views), cursor
+        self._is_linked = self._is_moving = False
+        self._center: dict[int, float] = {}
+        camera = main.scene.camera.events
+        self._events = (camera.center, camera.zoom)
+        for event in self._events:
+            event.connect(self._on_main)
+        for view in self._views:
+            view.camera_moved.connect(partial(self._on_view, view))
+
+    def set_linked(self, is_linked: bool) -> None:
+        """Link the cameras, starting from the main viewer's; or let each be where it is."""
+        self._is_linked = is_linked
+        if is_linked:
+            self._center = dict(zip((-3, -2, -1), self._cursor.position[-3:], strict=False))
+            self._on_main()
+
+    def close(self) -> None:
+        """Disconnect from the main viewer."""
+        for event in self._events:
+            event.disconnect(self._on_main)
+
+    def _on_main(self, _event: Any = None) -> None:
+        dims, camera = self._main.dims, self._main.scene.camera
+        if not self._is_linked or self._is_moving or dims.ndim < 3 or dims.ndisplay != 2:
+            return
+        down, right = (axis - dims.ndim for axis in dims.displayed)
+        if min(down, right) >= -3:
+            self._center |= {down: camera.center[-2], right: camera.center[-1]}
+            self._move_views(float(camera.zoom))
+
+    def _on_view(self, view: PlaneView) -> None:
+        if not self._is_linked or self._is_moving:
+            return
+        self._center |= view.center()
+        zoom = float(view.model.scene.camera.zoom)
+        self._move_views(zoom, but=view)
+        dims, camera = self._main.dims, self._main.scene.camera
+        if dims.ndisplay != 2:
+            return
+        axes = zip(dims.displayed, camera.center[-2:], strict=True)
+        middle = [self._center.get(axis - dims.ndim, at) for axis, at in axes]
+        self._is_moving = True
+        try:
+            camera.center = (camera.center[0], *middle)
+            camera.zoom = zoom
+        finally:
+            self._is_moving = False
+
+    def _move_views(self, zoom: float, but: PlaneView | None = None) -> None:
+        center_zyx = tuple(self._center[axis] for axis in (-3, -2, -1))
+        for view in self._views:
+            if view is not but:
+                view.look_at(center_zyx, zoom)

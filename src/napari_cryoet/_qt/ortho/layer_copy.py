@@ -1,0 +1,219 @@
+"""A layer shown once more, in another viewer: the same data, and its looks and edits kept in step.
+
+Streamed copies share the pyramid of their layer, and so its fetcher and memory. Arrays are shared, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer, Points, Vectors
+from qtpy.QtCore import QObject, Signal
+
+from napari_cryoet._qt.layers.adopting import adopt_layers_of
+from napari_cryoet._qt.picks.slabs import show_as_discs_like, show_slab, slab_nm_of
+from napari_cryoet._qt.streaming.progressive import StreamState, StreamStatus, display_of, make_layer, stream_of
+from napari_cryoet._qt.widgets.timers import single_shot
+from napari_cryoet.layers.specs import PICKS_KEY, LayerKind, LayerSpec
+from napari_cryoet.streaming import Display, pyramid_of
+
+#: What is copied, in the order in which it is set: what others depend on comes first.
+_COMMON: Final = ("name", "visible", "opacity", "blending", "scale", "translate", "rotate", "shear", "affine", "units")
+_OF_TYPE: Final[dict[type[Layer], tuple[LayerKind, tuple[str, ...]]]] = {
+    Image: (
+        "image",
+        ("contrast_limits_range", "contrast_limits", "gamma", "colormap", "interpolation2d", "projection_mode"),
+    ),
+    Labels: ("labels", ("colormap", "contour", "selected_label", "show_selected_label", "projection_mode")),
+    Points: (
+        "points",
+        (
+            *("data", "features", "size", "symbol", "border_width", "border_width_is_relative"),
+            *("face_color", "border_color", "shown", "antialiasing", "projection_mode"),
+        ),
+    ),
+    Vectors: (
+        "vectors",
+        ("data", "features", "edge_width", "edge_color", "length", "vector_style", "projection_mode"),
+    ),
+}
+#: What napari keeps for each point or vector: it changes with the number of rows, so it is set as a whole.
+_OF_ROWS: Final = frozenset(
+    {"data", "features", "size", "symbol", "border_width", "face_color", "border_color", "shown"}
+    | {"edge_width", "edge_color"}
+)
+#: A copy isn't cut, nor held at a level; napari can't take back all defaults of a table.
+_NOT_COPIED: Final = frozenset({"experimental_clipping_planes", "feature_defaults", "locked_data_level"})
+#: What napari's own tuples of labels lack.
+_NOT_IN_TUPLE: Final = ("contour", "selected_label", "show_selected_label")
+
+
+def why_not_copied(layer: Layer) -> str:
+    """Why a layer can't be shown in other planes, to follow its name; empty where it can."""
+    if _type_of(layer) is None:
+        return f"is a {type(layer).__name__.lower()} layer"
+    if layer.ndim < 3:
+        return "has no depth"
+    if isinstance(layer, Image) and layer.rgb:
+        return "is a colour picture"
+    if isinstance(layer, Image | Labels) and pyramid_of(layer.data) is None:
+        levels = layer.data if layer.multiscale else [layer.data]
+        if not all(isinstance(level, np.ndarray) for level in levels):
+            return "is read from its file plane by plane, which would block the window"
+    return ""
+
+
+class LayerCopy(QObject):
+    """Keeps a copy of a layer in step with the layer.
+
+    Parameters
+    ----------
+    layer
+        What is copied; `why_not_copied` has no objection.
+    viewer
+        Where the copy will be; the caller inserts it.
+    """
+
+    replaced = Signal()  # the layer has other voxels: make another copy
+    stream_changed = Signal()
+
+    def __init__(self, layer: Layer, viewer: ViewerModel, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.layer = layer
+        kind, attributes = _OF_TYPE[_type_of(layer) or Image]
+        self._attributes = (*_COMMON, *attributes)
+        self.copy, self.stream = _make(layer, kind, viewer)
+        self._usual_bytes = self.display.usual_view_bytes // 2 if self.display is not None else 0
+        self.update_budget()
+        self._data = layer.data
+        self._changed: set[str] = set()
+        self._update_soon = single_shot(self, 0, self._update)
+        self._connections = [*self._layer_events(), *self._stream_signals()]
+        for emitter, slot in self._connections:
+            emitter.connect(slot)
+
+    @property
+    def display(self) -> Display | None:
+        """What the copy's picture is made from, if it streams."""
+        return display_of(self.copy)
+
+    @property
+    def state(self) -> StreamState | None:
+        """How far the copy's picture is; None if it is hidden or doesn't stream."""
+        return self.stream.state if self.stream is not None and self.copy.visible else None
+
+    @property
+    def is_up_to_date(self) -> bool:
+        """Whether all changes of the layer have reached the copy."""
+        return not self._update_soon.isActive()
+
+    def update_budget(self) -> None:
+        """Give each further plane half of the main plane's bytes; the coarsest level only where bytes are saved."""
+        if (display := self.display) is not None:
+            display.largest_view_bytes = 0 if display.pyramid.stays_coarse else self._usual_bytes
+
+    def set_active(self, is_active: bool) -> None:
+        """Fetch for the copy, or pause while it is out of sight."""
+        if self.display is not None:
+            (self.display.resume if is_active else self.display.pause)()
+
+    def close(self) -> None:
+        """Disconnect from the layer, and fetch nothing more."""
+        self._update_soon.stop()
+        for emitter, slot in self._connections:
+            emitter.disconnect(slot)
+        self._connections.clear()
+        if self.stream is not None:
+            self.stream.close()
+
+    def _stream_signals(self) -> Iterator[tuple[Any, Callable[..., object]]]:
+        """Stop and go on together with the layer."""
+        stream = stream_of(self.layer)
+        if stream is None or self.stream is None:
+            return
+        if stream.state.is_stopped:
+            self.stream.stop()
+        yield self.stream.changed, self._on_stream
+        yield stream.stopped, self.stream.stop
+        yield stream.retried, self.stream.retry
+
+    def _on_stream(self, _state: StreamState) -> None:
+        self.stream_changed.emit()
+
+    def _layer_events(self) -> Iterator[tuple[Any, Callable[..., object]]]:
+        events = self.layer.events
+        for name in self._attributes:
+            if hasattr(events, name):
+                yield getattr(events, name), lambda _event=None, name=name: self._note(name)
+        if isinstance(self.layer, Image | Labels):
+            yield events.data, lambda _event=None: self._note("data")
+        if isinstance(self.layer, Labels):
+            yield events.paint, lambda _event=None: self._note("paint")
+            yield events.labels_update, lambda _event=None: self._note("paint")
+        if isinstance(self.layer, Points):
+            yield self.layer.selected_data.events.items_changed, lambda _event=None: self._note("selected_data")
+        if isinstance(self.layer, Points | Vectors):
+            yield events.set_data, self._on_sliced
+
+    def _on_sliced(self, _event: Any = None) -> None:
+        """Note what changes without an event: arrows that follow their picks, pasted points, a slab."""
+        if self.layer.data is not self._data:
+            self._data = self.layer.data
+            self._note("data")
+        for name in ("shown", "size") if isinstance(self.layer, Points) else ():
+            if not np.array_equal(getattr(self.layer, name), getattr(self.copy, name)):
+                self._note(name)
+        if slab_nm_of(self.layer) != slab_nm_of(self.copy):
+            self._note("slab")
+
+    def _note(self, name: str) -> None:
+        self._changed |= {name} | (_OF_ROWS & set(self._attributes) if name in ("data", "features") else set())
+        self._update_soon.start()
+
+    def _update(self) -> None:
+        """Set whatever changed, once for all changes of a moment."""
+        changed, self._changed = self._changed, set()
+        if "data" in changed and "data" not in self._attributes:
+            self.replaced.emit()
+            return
+        for name in self._attributes:
+            if name in changed:
+                _set(self.copy, name, getattr(self.layer, name))
+        if "selected_data" in changed:
+            self.copy.selected_data = set(self.layer.selected_data)
+        if "slab" in changed:
+            show_slab(self.copy, slab_nm_of(self.layer))
+        if "paint" in changed:  # the array is the same
+            self.copy.refresh(extent=False, thumbnail=False)
+
+
+def _make(layer: Layer, kind: LayerKind, viewer: ViewerModel) -> tuple[Layer, StreamStatus | None]:
+    data, options, _ = layer.as_layer_data_tuple()
+    options = {key: value for key, value in options.items() if key not in _NOT_COPIED}
+    # without its picks: else the copy would be followed as picks, and draw arrows of its own
+    options["metadata"] = {key: value for key, value in layer.metadata.items() if key != PICKS_KEY}
+    adopt_layers_of(viewer)
+    copy, stream = make_layer(LayerSpec(data, options, kind), viewer=viewer)
+    show_as_discs_like(copy, layer)
+    if isinstance(layer, Labels):
+        for name in _NOT_IN_TUPLE:
+            _set(copy, name, getattr(layer, name))
+    return copy, stream
+
+
+def _set(copy: Layer, name: str, value: Any) -> None:
+    """Set an attribute, unless the copy has the value already; napari changes arrays in place, so these are set."""
+    if name.endswith("_color") and not len(value):
+        return  # napari refuses no colours
+    if name not in _OF_ROWS and np.array_equal(value, getattr(copy, name)):
+        return
+    setattr(copy, name, value)
+    if name == "data" and not copy.visible:
+        copy.set_view_slice()  # napari slices no hidden layers, but draws what was sliced
+
+
+def _type_of(layer: Layer) -> type[Layer] | None:
+    return next((known for known in _OF_TYPE if isinstance(layer, known)), None)
