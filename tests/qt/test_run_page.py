@@ -427,7 +427,27 @@ def test_it_leads_to_the_tomogram_that_it_was_made_on(qtbot, at_run):
     key = LayerKey("annotation", row.shown_file.id)
     assert at_run.link.shown() == {LayerKey("tomogram", run.tomogram.id), key}
     assert at_run.link.layers_of(key)[0].metadata[METADATA_KEY]["fit"]["kind"] == "same"
+    assert not at_run.screens.notice.isVisible()
     assert title_of(run.annotations.record_at(run.annotations.index_of(row.key))) == row.summary
+
+
+def test_what_fits_another_tomogram_only_is_hidden_with_that_one_and_comes_back(qtbot, at_run):
+    run, link = at_run.screens.run, at_run.link
+    first, apart = run.tomogram, next(each for each in run.page.tomograms if each.alignment_id == 9002)
+    run.tomogram_open_requested.emit(run.page, first)
+    key = toggle(first_that(run.annotations, is_points))
+    settle(qtbot, at_run)
+    run.tomogram_open_requested.emit(run.page, apart)
+    settle(qtbot, at_run)
+    assert not link.is_visible(key)
+    assert at_run.screens.notice.text == "Hid 1 annotation made on another alignment of this run."
+    go_to(qtbot, at_run, RIBOSOME_RUN)
+    assert not at_run.screens.notice.isVisible()
+    assert not link.is_visible(LayerKey("tomogram", apart.id))
+    go_to(qtbot, at_run, CELL_RUN)
+    assert run.tomogram.id == apart.id, "the one that is seen is chosen"
+    run.tomogram_open_requested.emit(run.page, first)
+    assert link.is_visible(key)
 
 
 # texts

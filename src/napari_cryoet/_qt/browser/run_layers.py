@@ -25,9 +25,9 @@ from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.load import Caption, load_captions
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationFile, DepositionTitle, ShapeType, Tomogram
-from napari_cryoet.run.outline import AnnotationRow
+from napari_cryoet.run.outline import AnnotationRow, outline_run
 from napari_cryoet.streaming.plan import LevelCost
-from napari_cryoet.wording import joined, plain, size_text
+from napari_cryoet.wording import count_text, joined, plain, size_text
 
 POINTS: Final = frozenset({ShapeType.POINT, ShapeType.ORIENTED_POINT, ShapeType.INSTANCE_SEGMENTATION})
 MASKS: Final = frozenset({ShapeType.SEGMENTATION_MASK, ShapeType.INSTANCE_SEGMENTATION_MASK})
@@ -66,8 +66,9 @@ class RunLayers(QObject):
         super().__init__(parent)
         self._link, self._run, self._notice, self._tasks, self._volumes = link, run, notice, tasks, volumes
         self._run_id: int | None = None
-        self._failure = ""  # what was told last of a layer of the run that is shown
-        self._tomogram_wanted: LayerKey | None = None  # to be shown instead of the run's other tomograms
+        self._told = ""  # what was told last of a layer of the run that is shown
+        self._wanted: Tomogram | None = None  # to be shown in place of the run's other tomograms
+        self._set_aside: set[LayerKey] = set()  # hidden with the tomogram that they fit
         self._waiting: dict[LayerKey, Callable[[Layer], None]] = {}  # for layers that are being loaded
         self._caption: LayerKey | None = None
         self._caption_coming: LayerKey | None = None
@@ -83,14 +84,14 @@ class RunLayers(QObject):
         link.changed.connect(self._on_layers)
         link.appearance_changed.connect(lambda _key: self._update())
         link.failed.connect(self._on_failed)
-        link.remarked.connect(lambda _key, remark: notice.show_notice(remark))
+        link.remarked.connect(lambda _key, remark: self._tell(partial(notice.show_notice, remark)))
         tasks.progressed.connect(self._on_progressed)
 
     # showing and hiding
 
     def open_tomogram(self, page: RunPage, tomogram: Tomogram) -> None:
         """Show a tomogram in place of the run's other ones."""
-        self._tomogram_wanted = LayerKey("tomogram", tomogram.id)
+        self._wanted = tomogram
         self._link.open_tomogram(page, tomogram)
         self._on_layers()
 
@@ -183,29 +184,51 @@ class RunLayers(QObject):
     # what the viewer tells
 
     def _on_page(self, page: RunPage) -> None:
-        if self._failure and page.run.id != self._run_id and self._notice.text == self._failure:
-            self._notice.hide()  # its Retry would look for the layer in another run
+        if self._told and page.run.id != self._run_id and self._notice.text == self._told:
+            self._notice.hide()
         if self._run_id != page.run.id:
             self.close_caption()
         self._run_id = page.run.id
         self._link.show_run(page.run.id)
+        visible = [each for each in page.tomograms if self._link.is_visible(LayerKey("tomogram", each.id))]
+        if visible and self._run.tomogram not in visible:
+            self._run.choose(visible[0])
         self._update()
 
     def _on_layers(self) -> None:
-        shown, page = self._link.shown(), self._run.page
-        if page is not None and self._tomogram_wanted in shown:
-            others = {LayerKey("tomogram", each.id) for each in page.tomograms} - {self._tomogram_wanted}
-            self._tomogram_wanted = None
-            for key in others & shown:
-                self._link.set_visible(key, False)
+        shown, page, tomogram = self._link.shown(), self._run.page, self._wanted
+        if page is not None and tomogram is not None and LayerKey("tomogram", tomogram.id) in shown:
+            self._wanted = None
+            self._switch_to(page, tomogram)
         for key in set(self._waiting) & shown:
             self._waiting.pop(key)(self._link.layers_of(key)[0])
         self._update()
 
+    def _switch_to(self, page: RunPage, tomogram: Tomogram) -> None:
+        """Hide the run's other tomograms and what doesn't fit this one; show again what was hidden so and fits."""
+        outline = outline_run(page, tomogram)
+        others = {LayerKey("tomogram", each.id) for each in page.tomograms if each.id != tomogram.id}
+        others = {key for key in others if self._link.is_visible(key)}
+        fitting = {key for group in outline.groups for row in group.rows if (key := key_of_row(row))}
+        apart = {key for row in outline.other_alignment if (key := key_of_row(row))} if others else set()
+        misfits = {key for key in apart if self._link.is_visible(key)}
+        for key in others | misfits:
+            self._link.set_visible(key, False)
+        for key in self._set_aside & fitting & self._link.shown():
+            self._link.set_visible(key, True)
+        self._set_aside = (self._set_aside | misfits) - fitting
+        if misfits:
+            count = count_text(len(misfits), "annotation")
+            self._tell(partial(self._notice.show_news, f"Hid {count} made on another alignment of this run."))
+
+    def _tell(self, show: Callable[[], None]) -> None:
+        """Tell something of a layer of this run, until another run is shown."""
+        show()
+        self._told = self._notice.text
+
     def _on_failed(self, key: LayerKey, error: CryoETError) -> None:
         self._waiting.pop(key, None)
-        self._notice.show_error(error, partial(self._try_again, key))
-        self._failure = self._notice.text
+        self._tell(partial(self._notice.show_error, error, partial(self._try_again, key)))
 
     def _try_again(self, key: LayerKey) -> None:
         page = self._run.page

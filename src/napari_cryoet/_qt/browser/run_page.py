@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from qtpy.QtCore import QPoint, Qt, Signal
-from qtpy.QtGui import QKeyEvent, QTextDocument
+from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QMenu,
-    QPlainTextDocumentLayout,
-    QPlainTextEdit,
     QPushButton,
+    QTextEdit,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -369,16 +368,15 @@ class CaptionPanel(QFrame):
         self.title.setObjectName("dimText")
         self.dismiss = _tool("×", "Close this text (Escape)")
         self.dismiss.clicked.connect(lambda _checked=False: self.closed.emit())
-        self.text = QPlainTextEdit()
+        self.text = QTextEdit()
         self.text.setReadOnly(True)
-        self.text.setFrameShape(QFrame.Shape.NoFrame)
+        self.text.setStyleSheet("QTextEdit { background: transparent; border: none; padding: 0px; }")
         self.text.setTabChangesFocus(True)
         self.text.setAccessibleName("Text of the caption")
-        self._document = QTextDocument(self)
-        self._layout = QPlainTextDocumentLayout(self._document)
-        self._document.setDocumentLayout(self._layout)
-        self._layout.documentSizeChanged.connect(lambda _size: self._fit_height())
-        self.text.setDocument(self._document)
+        document = self.text.document()
+        layout = document.documentLayout() if document is not None else None
+        if layout is not None:
+            layout.documentSizeChanged.connect(lambda size: self._fit_height(size.height()))
         top = QHBoxLayout()
         top.addWidget(self.title, 1)
         top.addWidget(self.dismiss)
@@ -403,10 +401,8 @@ class CaptionPanel(QFrame):
         else:
             super().keyPressEvent(event)
 
-    def _fit_height(self) -> None:
-        lines = min(max(round(self._layout.documentSize().height()), 1), CAPTION_LINES)
-        margin = round(2 * self._document.documentMargin())
-        self.text.setFixedHeight(lines * self.text.fontMetrics().lineSpacing() + margin)
+    def _fit_height(self, height: float) -> None:
+        self.text.setFixedHeight(min(round(height) + 2, CAPTION_LINES * self.text.fontMetrics().lineSpacing()))
 
 
 def add_deposition(menu: QMenu, deposition_id: int, about: str, then: Callable[[int], None]) -> None:

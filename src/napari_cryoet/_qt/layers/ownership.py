@@ -155,7 +155,7 @@ class OwnLayers:
 
 
 def misfit_remark(tomogram: Layer, layers: Iterable[Layer]) -> str:
-    """Which annotations of a tomogram's run were made on another alignment and don't say so in their names."""
+    """Which visible annotations of its run were made on another alignment and don't say so in their names."""
     here = about_of(tomogram).get("alignment_id")
     misfits = [layer for layer in layers if group_of(layer) == group_of(tomogram) and _is_misfit(layer, here)]
     if not misfits:
@@ -173,4 +173,4 @@ def _is_misfit(layer: Layer, alignment_id: object) -> bool:
     is_annotation = key is not None and key.kind == "annotation" and is_main(layer)
     is_known = isinstance(there, int) and isinstance(alignment_id, int)
     is_marked = isinstance(fit, dict) and fit.get("kind") in _MARKED
-    return is_annotation and is_known and there != alignment_id and not is_marked
+    return is_annotation and layer.visible and is_known and there != alignment_id and not is_marked
