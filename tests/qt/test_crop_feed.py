@@ -91,8 +91,7 @@ class OneByOne(Gated):
 
 
 @pytest.fixture
-def slow(tasks, monkeypatch):
-    monkeypatch.setattr("napari_cryoet._qt.review.crops._REPORT_EVERY_S", 0)
+def slow(tasks):
     volume = OneByOne()
     feed = CropFeed(tasks)
     feed.use(reader_of(volume, [[10, 10, 10 * i] for i in range(200)]), FRAME)

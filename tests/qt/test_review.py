@@ -10,7 +10,7 @@ from qtpy.QtCore import QPoint, Qt
 
 from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.picks.layer_picks import link_of
-from napari_cryoet._qt.review.dock import ReviewDock, review_picks
+from napari_cryoet._qt.review.dock import ReviewDock
 from napari_cryoet._qt.review.reviewed_layer import PickMark
 from napari_cryoet.layers.specs import METADATA_KEY, points_spec
 from napari_cryoet.picks import Picks
@@ -294,7 +294,7 @@ def test_the_average_follows_each_verdict(dock, press, qtbot):
     mean = dock.average.mean.mean
     assert mean[tuple(n // 2 for n in mean.shape)] == pytest.approx(1.5, abs=0.2)
     assert dock.average.note.text() == "2, not aligned"
-    assert all(section.has_picture for section in dock.average.sections)
+    assert not any(section.pixmap().isNull() for section in dock.average.sections)
 
     press(Qt.Key.Key_Z, CONTROL)
     qtbot.waitUntil(lambda: dock.average.count == 0)
@@ -433,8 +433,8 @@ def test_crops_are_cut_anew_where_the_picks_lie_when_a_layer_is_moved(dock, view
 def test_a_dock_that_is_closed_lets_go_of_everything(viewer, qtbot, user_folder):
     layer = viewer.layers["ribosomes"]
     before, overlays = looks_of(layer), set(viewer.canvas.overlays)
-    dock = review_picks(viewer, layer)
-    assert review_picks(viewer, layer) is dock
+    _, dock = viewer.window.add_plugin_dock_widget("napari-cryoet", "Review picks")
+    dock.use_layer(layer)
     until_open(qtbot, dock)
     dock.judge(Verdict.REJECTED)
     viewer.window.remove_dock_widget(dock)
@@ -443,7 +443,8 @@ def test_a_dock_that_is_closed_lets_go_of_everything(viewer, qtbot, user_folder)
     assert dock.review is None
     assert set(viewer.canvas.overlays) == overlays
     viewer.add_points(POINTS)
-    again = review_picks(viewer, layer)
+    _, again = viewer.window.add_plugin_dock_widget("napari-cryoet", "Review picks")
+    again.use_layer(layer)
     until_open(qtbot, again)
     assert letters(again)[0] == "X"
     again.close_down()

@@ -95,10 +95,6 @@ class ExportPicks(Dock):
         """Where to."""
         return Path(str(self.path.value)).expanduser()
 
-    def offer_kept(self, layer: Points) -> None:
-        """Choose what a review kept of a layer's picks."""
-        self.layer.value, self.which.value = layer, "kept"
-
     def chosen_picks(self) -> Picks | None:
         """What would be written; None where there is nothing to write."""
         layer = self.layer.value
@@ -119,9 +115,9 @@ class ExportPicks(Dock):
             return None
         return None if picks is None else _completed(picks, self._said.get(layer, Answer()))
 
-    def use_layer(self, layer: Points) -> None:
-        """Choose whose picks to export."""
-        self.layer.value = layer
+    def use_layer(self, layer: Points, which: Which = "all") -> None:
+        """Choose whose picks to export, and which of them."""
+        self.layer.value, self.which.value = layer, which
         self.layer.native.setFocus()
 
     def _lay_out(self) -> None:

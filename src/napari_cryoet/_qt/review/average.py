@@ -8,18 +8,19 @@ from typing import Final
 
 import numpy as np
 from qtpy.QtCore import QRect, Qt, Signal
-from qtpy.QtGui import QPainter, QPaintEvent, QPixmap
-from qtpy.QtWidgets import QCheckBox, QGridLayout, QWidget
+from qtpy.QtGui import QColor, QImage, QPainter, QPixmap
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QWidget
 from superqt import QElidingLabel
 
 from napari_cryoet._qt.review.crops import grey_image
 from napari_cryoet._qt.tasks import Job, Tasks
-from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.review.crops import Crop, CropReader, Cube, RunningMean
 
 TASK: Final = "review average"
+_PLANES: Final = ("XY", "XZ", "YZ")
 _SIDE_PX: Final = 56
+_SMOOTH: Final = Qt.TransformationMode.SmoothTransformation
 _TOGETHER: Final = 12  # cubes in a request
 
 
@@ -29,7 +30,7 @@ class AveragePanel(QWidget):
     failed = Signal(object)  # CryoETError
     state_changed = Signal()  # see `is_reading`
 
-    def __init__(self, tasks: Tasks, theme: Theme, parent: QWidget | None = None) -> None:
+    def __init__(self, tasks: Tasks, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._tasks = tasks
         self._reader: CropReader | None = None
@@ -43,7 +44,10 @@ class AveragePanel(QWidget):
         self.switch.setToolTip("Average the kept picks; the average follows each verdict")
         self.note = QElidingLabel()
         self.note.setObjectName("dimText")
-        self.sections = [_Section(name, theme) for name in ("XY", "XZ", "YZ")]
+        self.sections = [QLabel() for _ in _PLANES]
+        for plane, section in zip(_PLANES, self.sections, strict=True):
+            section.setFixedSize(_SIDE_PX, _SIDE_PX)
+            section.setToolTip(f"{plane} section through the average of the kept picks")
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(3)
@@ -131,9 +135,9 @@ class AveragePanel(QWidget):
             [section[np.isfinite(section)] for section in sections or ()] or [np.empty(0, np.float32)]
         )
         limits = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
-        for widget, values in zip(self.sections, sections or (None,) * 3, strict=True):
-            widget.setVisible(is_on)
-            widget.show_picture(None if values is None else QPixmap.fromImage(grey_image(values, limits)))
+        for plane, section, values in zip(_PLANES, self.sections, sections or (None,) * 3, strict=True):
+            section.setVisible(is_on)
+            section.setPixmap(QPixmap() if values is None else _labelled(grey_image(values, limits), plane))
         self.note.setVisible(is_on)
         self.note.setText(self._words())
         self.state_changed.emit()
@@ -150,40 +154,15 @@ class AveragePanel(QWidget):
         return words + (", aligned" if self._cube.is_oriented else ", not aligned") + without
 
 
-class _Section(QWidget):
-    """A section through the average, with the name of its plane."""
-
-    def __init__(self, name: str, theme: Theme) -> None:
-        super().__init__()
-        self._name, self._theme = name, theme
-        self._picture: QPixmap | None = None
-        self.setFixedSize(_SIDE_PX, _SIDE_PX)
-        self.setAccessibleName(f"{name} section through the average of the kept picks")
-        self.setToolTip(self.accessibleName())
-
-    @property
-    def has_picture(self) -> bool:
-        """Whether there is one."""
-        return self._picture is not None
-
-    def show_picture(self, picture: QPixmap | None) -> None:
-        """Show a picture, or none."""
-        self._picture = picture
-        self.update()
-
-    def paintEvent(self, _event: QPaintEvent | None) -> None:
-        """Draw the picture, or its placeholder."""
-        painter, colors = QPainter(self), self._theme.colors
-        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-        painter.fillRect(self.rect(), colors.raised)
-        font = painter.font()
-        font.setPixelSize(10)
-        painter.setFont(font)
-        painter.setPen(colors.dim)
-        label = self.rect()
-        if self._picture is not None:
-            painter.drawPixmap(self.rect(), self._picture)
-            label = QRect(0, self.height() - 13, 20, 13)
-            painter.fillRect(label, colors.background)
-            painter.setPen(colors.text)
-        painter.drawText(label, int(Qt.AlignmentFlag.AlignCenter), self._name)
+def _labelled(image: QImage, plane: str) -> QPixmap:
+    """A section with the name of its plane in a corner."""
+    picture = QPixmap.fromImage(image.scaled(_SIDE_PX, _SIDE_PX, transformMode=_SMOOTH))
+    painter, corner = QPainter(picture), QRect(0, _SIDE_PX - 13, 20, 13)
+    font = painter.font()
+    font.setPixelSize(10)
+    painter.setFont(font)
+    painter.fillRect(corner, QColor("black"))
+    painter.setPen(QColor("white"))
+    painter.drawText(corner, int(Qt.AlignmentFlag.AlignCenter), plane)
+    painter.end()
+    return picture

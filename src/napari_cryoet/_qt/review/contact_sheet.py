@@ -11,7 +11,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import (
-    QEvent,
     QItemSelection,
     QItemSelectionModel,
     QModelIndex,
@@ -21,7 +20,6 @@ from qtpy.QtCore import (
     QSize,
     QStringListModel,
     Qt,
-    QTimer,
     Signal,
 )
 from qtpy.QtGui import QBrush, QColor, QFont, QKeyEvent, QPainter, QPen, QPixmap, QRegion, QResizeEvent
@@ -30,6 +28,7 @@ from qtpy.QtWidgets import QAbstractItemView, QListView, QStyle, QStyledItemDele
 from napari_cryoet._qt.review.crops import CropFeed
 from napari_cryoet._qt.widgets.labels import plain_tooltip
 from napari_cryoet._qt.widgets.theme import KEPT_COLOR, REJECTED_COLOR, Colors, Theme
+from napari_cryoet._qt.widgets.timers import single_shot
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.decisions import Verdict
 from napari_cryoet.review.review import VERDICT, Review
@@ -47,7 +46,8 @@ _LOOK_MS: Final = 30
 _MOST_SELECTED: Final = 500  # Qt compares each with every other
 _VERDICT_KEYS: Final = {Qt.Key.Key_K: Verdict.KEPT, Qt.Key.Key_X: Verdict.REJECTED, Qt.Key.Key_U: Verdict.UNDECIDED}
 _STEP_KEYS: Final = {Qt.Key.Key_N: 1, Qt.Key.Key_P: -1}
-_SHEET_KEYS: Final = (Qt.Key.Key_Space, Qt.Key.Key_Return, Qt.Key.Key_Enter)
+#: Keys that mean something else in other controls.
+SHEET_KEYS: Final = (Qt.Key.Key_Space, Qt.Key.Key_Return, Qt.Key.Key_Enter)
 _SHIFT, _CONTROL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
 
 
@@ -280,10 +280,7 @@ class SheetView(QListView):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setMouseTracking(True)
-        self._look_soon = QTimer(self)
-        self._look_soon.setSingleShot(True)
-        self._look_soon.setInterval(_LOOK_MS)
-        self._look_soon.timeout.connect(self._look)
+        self._look_soon = single_shot(self, _LOOK_MS, self._look)
         scroll = self.verticalScrollBar()
         if scroll is not None:
             scroll.valueChanged.connect(self._on_scroll)
@@ -350,14 +347,6 @@ class SheetView(QListView):
 
     # keys
 
-    def event(self, event: QEvent | None) -> bool:
-        """Keep our keys from being shortcuts of the viewer while the sheet has the focus."""
-        is_shortcut = event is not None and event.type() == QEvent.Type.ShortcutOverride
-        if is_shortcut and isinstance(event, QKeyEvent) and (self.takes(event) or event.key() in _SHEET_KEYS):
-            event.accept()
-            return True
-        return bool(super().event(event))
-
     def takes(self, event: QKeyEvent) -> bool:
         """Whether a key judges, undoes or steps, wherever in the dock it is pressed."""
         if event.modifiers() & ~_SHIFT:
@@ -366,27 +355,24 @@ class SheetView(QListView):
 
     def do(self, event: QKeyEvent) -> None:
         """Do what a key asks for that the sheet `takes`."""
-        key = Qt.Key(event.key())
+        key, step = Qt.Key(event.key()), -1 if event.modifiers() & _SHIFT else 1
         if key in _VERDICT_KEYS:
             self.judged.emit(_VERDICT_KEYS[key])
         elif key in _STEP_KEYS:
             self._step(_STEP_KEYS[key])
+        elif key == Qt.Key.Key_Space:
+            self.next_undecided_requested.emit(step)
+        elif key != Qt.Key.Key_Z:
+            self.opened.emit(self.currentIndex().row())
         else:
-            (self.redo_requested if event.modifiers() & _SHIFT else self.undo_requested).emit()
+            (self.undo_requested if step > 0 else self.redo_requested).emit()
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Judge, undo, step or fly; else as in any list."""
-        if event is None:
-            return
-        key, modifiers = Qt.Key(event.key()), event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
-        if self.takes(event):
+        """Do what our keys ask for; the others work as in any list."""
+        if event is not None and (self.takes(event) or event.key() in SHEET_KEYS):
             self.do(event)
-        elif modifiers & ~_SHIFT or key not in _SHEET_KEYS:
+        else:
             super().keyPressEvent(event)
-        elif key == Qt.Key.Key_Space:
-            self.next_undecided_requested.emit(-1 if modifiers & _SHIFT else 1)
-        elif self.currentIndex().isValid():
-            self.opened.emit(self.currentIndex().row())
 
     def _step(self, step: int) -> None:
         place = self.currentIndex().row() + step

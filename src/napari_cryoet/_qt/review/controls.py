@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
-from qtpy.QtCore import QSignalBlocker, Qt, QTimer, Signal
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 from napari_cryoet._qt.layers.voxel_width import VoxelWidth
 from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet._qt.widgets.layer_combo import LayerCombo
+from napari_cryoet._qt.widgets.timers import single_shot
 from napari_cryoet.review.columns import Order
 from napari_cryoet.review.crops import Plane
 from napari_cryoet.review.measure import DENSITY, EDGE, NEAREST
@@ -37,6 +38,8 @@ _WORDS: Final = {
     EDGE: "edge, nm",
 }
 _TYPING_MS: Final = 300
+_ORIENTED: Final = "Cut each crop along the particle's own axes"
+_NOT_ORIENTED: Final = "These picks have no orientations, so crops are cut along the volume's axes"
 _FILTER: Final = (
     "Show only some picks, by any column: score > 0.4 and nearest_nm > 20, density in -4..-2, score is missing. "
     "Measured are density, nearest_nm and edge_nm."
@@ -75,7 +78,7 @@ def _length(value: Any, default: float) -> float:
 
 
 class ReviewControls(QWidget):
-    """Fields that tell what a person chose; they change nothing by themselves.
+    """Fields that tell what a person chose.
 
     Parameters
     ----------
@@ -85,7 +88,7 @@ class ReviewControls(QWidget):
 
     looks_changed = Signal()
     order_changed = Signal()
-    filter_entered = Signal()  # by Enter: keys may go back to the sheet
+    filter_entered = Signal()  # by Enter: the keys may go back to the sheet
 
     def __init__(self, image: LayerCombo, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -97,11 +100,11 @@ class ReviewControls(QWidget):
         for plane in PLANES:
             self.plane.addItem(plane.upper(), plane)
         self.oriented = QCheckBox("Oriented")
-        self.oriented.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.order = _combo("Sort by")
         self.direction = QToolButton()
         self.direction.setCheckable(True)
-        self.direction.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        for button in (self.oriented, self.direction):
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.filter = QLineEdit()
         self.filter.setAccessibleName("Filter")
         self.filter.setToolTip(_FILTER)
@@ -109,17 +112,10 @@ class ReviewControls(QWidget):
         self.filter_problem = plain_label(name="filterProblem")
         self.filter_problem.hide()
         self._crop_px = Looks().crop_px
-        self._typed = QTimer(self)
-        self._typed.setSingleShot(True)
-        self._typed.setInterval(_TYPING_MS)
+        self._typed = single_shot(self, _TYPING_MS, self.order_changed.emit)
         self._lay_out()
         self._connect()
-        self.set_looks(Looks())
-        self.set_columns(())
-        self._name_direction()
-        self.set_can_orient(False)
-
-    # what is chosen
+        self.begin(Looks(), (), can_orient=False)
 
     @property
     def looks(self) -> Looks:
@@ -138,54 +134,40 @@ class ReviewControls(QWidget):
         """The filter as typed."""
         return self.filter.text().strip()
 
-    # what there is to choose from; none of these emits a signal
+    # none of these emits a signal
 
-    def set_looks(self, looks: Looks) -> None:
-        """Show how crops are cut."""
-        with (
-            QSignalBlocker(self.side),
-            QSignalBlocker(self.slab),
-            QSignalBlocker(self.plane),
-            QSignalBlocker(self.oriented),
-        ):
+    def begin(self, looks: Looks, columns: Iterable[str], *, can_orient: bool) -> None:
+        """Show how the crops of a review are cut, in file order and without a filter."""
+        self._typed.stop()
+        with QSignalBlocker(self):
             self.side.setValue(looks.side_nm)
             self.slab.setValue(looks.slab_nm)
             self.plane.setCurrentIndex(PLANES.index(looks.plane))
             self.oriented.setChecked(looks.is_oriented)
+            self.direction.setChecked(False)
+            self.filter.clear()
+            self._typed.stop()
         self._crop_px = looks.crop_px
+        self.oriented.setEnabled(can_orient)
+        self.oriented.setToolTip(_ORIENTED if can_orient else _NOT_ORIENTED)
+        self.order.setCurrentIndex(-1)
+        self.set_columns(columns)
+        self.set_filter_problem("")
+        self._name_direction()
 
     def set_crop_px(self, crop_px: int) -> None:
         """Remember how wide crops are drawn."""
         self._crop_px = crop_px
 
-    def set_can_orient(self, can_orient: bool) -> None:
-        """Offer crops along the particles' axes, if any pick has an orientation."""
-        self.oriented.setEnabled(can_orient)
-        self.oriented.setToolTip(
-            "Cut each crop along the particle's own axes"
-            if can_orient
-            else "These picks have no orientations, so crops are cut along the volume's axes"
-        )
-
     def set_columns(self, names: Iterable[str]) -> None:
         """Offer columns to sort by, and what can be measured."""
         chosen, names = self.order.currentData(), list(names)
         self.filter.setPlaceholderText("such as score > 0.4" if "score" in names else f"such as {EDGE} > 20")
-        with QSignalBlocker(self.order):
+        with QSignalBlocker(self):
             self.order.clear()
             for name in dict.fromkeys(["", *names, DENSITY, NEAREST, EDGE]):
                 self.order.addItem(_WORDS.get(name, name), name)
             self.order.setCurrentIndex(max(0, self.order.findData(chosen)))
-
-    def reset_sorting(self) -> None:
-        """Show file order and no filter."""
-        self._typed.stop()
-        with QSignalBlocker(self.order), QSignalBlocker(self.direction), QSignalBlocker(self.filter):
-            self.order.setCurrentIndex(0)
-            self.direction.setChecked(False)
-            self.filter.clear()
-        self.set_filter_problem("")
-        self._name_direction()
 
     def set_filter_problem(self, problem: str) -> None:
         """Show what is wrong with the filter, if anything."""
@@ -208,7 +190,6 @@ class ReviewControls(QWidget):
         self.direction.toggled.connect(self._on_direction)
         self.filter.textChanged.connect(lambda _text: self._typed.start())
         self.filter.returnPressed.connect(self._on_filter_entered)
-        self._typed.timeout.connect(self.order_changed)
 
     def _on_filter_entered(self) -> None:
         self._typed.stop()
@@ -220,9 +201,8 @@ class ReviewControls(QWidget):
         self.order_changed.emit()
 
     def _name_direction(self) -> None:
-        is_descending = self.direction.isChecked()
-        self.direction.setText("↓" if is_descending else "↑")
-        words = "Largest first" if is_descending else "Smallest first"
+        arrow, words = ("↓", "Largest first") if self.direction.isChecked() else ("↑", "Smallest first")
+        self.direction.setText(arrow)
         self.direction.setAccessibleName(words)
         self.direction.setToolTip(words)
 
@@ -231,7 +211,6 @@ class ReviewControls(QWidget):
         form.setContentsMargins(0, 0, 0, 0)
         form.setHorizontalSpacing(6)
         form.setVerticalSpacing(4)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         for name, fields in (
             ("Tomogram", (self.image,)),
             ("Voxel spacing", (self.voxels,)),
@@ -240,12 +219,10 @@ class ReviewControls(QWidget):
             ("Sort", (self.order, self.direction)),
             ("Filter", (self.filter,)),
         ):
-            label = QLabel(name)
+            label, row = QLabel(name), QHBoxLayout()
             label.setObjectName("dimText")
-            row = QHBoxLayout()
-            row.setSpacing(4)
             for field in fields:
-                row.addWidget(field, 0 if isinstance(field, QToolButton) else 1)
+                row.addWidget(field, 0 if field is self.direction else 1)
             form.addRow(label, row)
             if fields == (self.voxels,):
                 label.hide()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any, Final
@@ -30,7 +29,6 @@ _CACHE_BYTES: Final = 64 * 2**20
 _PIXMAPS: Final = 1000
 _CONTRAST_CROPS: Final = 64  # the first ones set the contrast of all
 _CONTRAST_STEP: Final = 0.08  # smaller changes of the contrast would only flicker
-_REPORT_EVERY_S: Final = 0.2  # show crops that arrive sooner after one another together
 _MEASURE = "review measure"
 _MEASURED_AT_ONCE: Final = 20_000  # picks; their distances take a hundredth of a second
 
@@ -152,34 +150,20 @@ class CropFeed(QObject):
         number, frame = self._number, self.frame
         self._in_flight[number] = rows
 
-        def read(job: Job) -> list[Crop]:
-            unreported: list[Crop] = []
-            reported_at = time.monotonic()
+        def read(job: Job) -> None:
             for crop in reader.read(rows, frame, stop=job.stop):
-                unreported.append(crop)
-                if time.monotonic() - reported_at >= _REPORT_EVERY_S:
-                    job.hand_over(unreported)
-                    unreported, reported_at = [], time.monotonic()
-            return unreported
+                job.hand_over(crop)
 
         self._tasks.run(
             ("crops", number),
             read,
-            then=lambda crops: self._on_read(number, crops),
+            then=lambda _none: self._on_read(number),
             failed=lambda error: self._on_failed(number, error),
-            part=lambda crops: self._on_part(number, crops),
+            part=lambda crop: self._on_crop(number, crop),
         )
 
-    def _on_part(self, number: int, crops: list[Crop]) -> None:
-        if number in self._in_flight:  # else it was cancelled
-            arrived = {crop.row for crop in crops}
-            self._in_flight[number] = [row for row in self._in_flight[number] if row not in arrived]
-            self._keep(crops)
-            self._start_next()
-
-    def _on_read(self, number: int, crops: list[Crop]) -> None:
+    def _on_read(self, number: int) -> None:
         self._in_flight.pop(number, None)
-        self._keep(crops)
         self._start_next()
 
     def _on_failed(self, number: int, error: CryoETError) -> None:
@@ -190,19 +174,25 @@ class CropFeed(QObject):
         self.arrived.emit(rows)
         self._start_next()
 
-    def _keep(self, crops: list[Crop]) -> None:
-        self._cache.update((crop.row, crop) for crop in crops)
-        while crops and crops[0].values.nbytes * len(self._cache) > _CACHE_BYTES:
+    def _on_crop(self, number: int, crop: Crop) -> None:
+        if number not in self._in_flight:  # cancelled
+            return
+        self._in_flight[number].remove(crop.row)
+        self._cache[crop.row] = crop
+        while crop.values.nbytes * len(self._cache) > _CACHE_BYTES:
             row, _ = self._cache.popitem(last=False)
             self._pixmaps.pop(row, None)
-        self._set_contrast(crops)
-        self.arrived.emit([crop.row for crop in crops])
+        self._set_contrast(crop.values)
+        self.arrived.emit([crop.row])
+        self.state_changed.emit()
 
-    def _set_contrast(self, crops: list[Crop]) -> None:
-        if len(self._sample) >= _CONTRAST_CROPS:
+    def _set_contrast(self, values: NDArray[np.float32]) -> None:
+        known = values[np.isfinite(values)]
+        if len(self._sample) >= _CONTRAST_CROPS or not known.size:
             return
-        self._sample += [values for crop in crops if (values := crop.values[np.isfinite(crop.values)]).size]
-        limits = robust_limits(np.concatenate(self._sample)) if self._sample else None
+        self._sample.append(known)
+        count = len(self._sample)
+        limits = robust_limits(np.concatenate(self._sample)) if count & (count - 1) == 0 else None  # at 1, 2, 4, 8, …
         if limits is None:
             return
         width = max(limits[1] - limits[0], self.limits[1] - self.limits[0])
@@ -246,15 +236,7 @@ class Measuring(QObject):
         return self._tasks.is_running(_MEASURE)
 
     def use(self, review: Review | None, reader: CropReader | None, diameter_angstrom: float = 100.0) -> None:
-        """Start again with other picks or another volume, and forget what was measured.
-
-        Parameters
-        ----------
-        reader
-            Of the volume; without one, only the distance to the nearest other pick can be measured.
-        diameter_angstrom
-            Of the ball in which density is measured.
-        """
+        """Start again with other picks or another volume; density is measured in balls of that diameter."""
         self.stop()
         self._review, self._reader, self._diameter_angstrom = review, reader, diameter_angstrom
         if review is None:
@@ -265,11 +247,11 @@ class Measuring(QObject):
 
     def lacks(self, order: Order, filter_text: str) -> bool:
         """Whether something has to be measured first. If so, measuring starts; `done` follows."""
-        for name in self._missing(order.column, filter_text):
-            if self._review is not None and self._can_measure(name):
-                self._measure(self._review, self._reader, name)
-                return True
-        return False
+        name = next(filter(self._can_measure, self._missing(order.column, filter_text)), None)
+        if self._review is None or name is None:
+            return False
+        self._measure(self._review, self._reader, name)
+        return True
 
     def why_not(self, filter_text: str) -> str:
         """Why a filter can't be measured, or nothing."""
@@ -289,6 +271,7 @@ class Measuring(QObject):
         return [name for name in MEASURED if (name == column or name in filter_text.lower()) and name not in known]
 
     def _can_measure(self, name: str) -> bool:
+        """All in a volume; without one, only how far the nearest other pick is."""
         has_positions = self._review is not None and self._review.picks.spacing_angstrom is not None
         return self._reader is not None or (name == NEAREST and has_positions)
 

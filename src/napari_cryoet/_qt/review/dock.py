@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from napari.layers import Points
-from napari.viewer import Viewer
 from numpy.typing import NDArray
-from qtpy.QtCore import QEvent, QSignalBlocker, Qt, QTimer
+from qtpy.QtCore import QEvent, QSignalBlocker, Qt
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QSlider, QToolButton, QVBoxLayout, QWidget
 from superqt import QElidingLabel
@@ -30,7 +28,7 @@ from napari_cryoet._qt.picks.layer_geometry import (
 )
 from napari_cryoet._qt.picks.orientations import active_points
 from napari_cryoet._qt.review.average import AveragePanel
-from napari_cryoet._qt.review.contact_sheet import LARGEST_PX, SMALLEST_PX, SheetModel, SheetView, number_of
+from napari_cryoet._qt.review.contact_sheet import LARGEST_PX, SHEET_KEYS, SMALLEST_PX, SheetModel, SheetView, number_of
 from napari_cryoet._qt.review.controls import Looks, ReviewControls
 from napari_cryoet._qt.review.crops import CropFeed, Measuring
 from napari_cryoet._qt.review.results import result_specs
@@ -41,6 +39,7 @@ from napari_cryoet._qt.widgets.icons import icon
 from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet._qt.widgets.layer_combo import NO_PICKS, NO_TOMOGRAM, LayerCombo
 from napari_cryoet._qt.widgets.notice_bar import NoticeBar
+from napari_cryoet._qt.widgets.timers import single_shot
 from napari_cryoet.exceptions import CryoETError, WithheldError
 from napari_cryoet.review.crops import CropReader, Cube, Frame
 from napari_cryoet.review.decisions import Counts, Verdict
@@ -50,7 +49,8 @@ from napari_cryoet.volumes import are_inside
 from napari_cryoet.wording import count_text
 
 if TYPE_CHECKING:
-    from napari.layers import Image
+    from napari import Viewer
+    from napari.layers import Image, Points
 
 NOTHING: Final = "Choose a layer of points to review. Show an annotation from the portal dock, or open a file of picks."
 NO_IMAGE: Final = "Open the tomogram that these picks were made in: crops are cut from it."
@@ -78,30 +78,6 @@ _VERDICTS: Final = (
 #: Reads and writes the files of all reviews, one after the other, so that a review that opens again finds what was
 #: saved last. Python waits for it at exit.
 _disk: Final = ThreadPoolExecutor(1, thread_name_prefix="napari-cryoet review")
-
-
-def review_picks(viewer: Viewer, layer: Points) -> ReviewDock:
-    """Review the picks of a layer in the viewer's review dock, which opens or comes to the front.
-
-    Raises
-    ------
-    TypeError
-        If it isn't a layer of points, or not a viewer with a window.
-    ValueError
-        If its points don't have three coordinates.
-    """
-    if not isinstance(viewer, Viewer):
-        raise TypeError(f"viewer must be a Viewer with a window, not {type(viewer).__name__}.")
-    if not isinstance(layer, Points):
-        raise TypeError(f"layer must be a Points layer, not {type(layer).__name__}. Only points can be reviewed.")
-    if layer.ndim != 3:
-        raise ValueError(f"picks have three coordinates, and the layer {layer.name!r} has {layer.ndim}")
-    holder, dock = viewer.window.add_plugin_dock_widget("napari-cryoet", "Review picks", tabify=True)
-    holder.show()
-    holder.raise_()
-    assert isinstance(dock, ReviewDock), "the manifest names the dock"  # noqa: S101
-    dock.use_layer(layer)
-    return dock
 
 
 class ReviewDock(Dock):
@@ -136,13 +112,12 @@ class ReviewDock(Dock):
         self.measuring = Measuring(self.tasks, self)
         self.model = SheetModel(self.feed, self)
         self.sheet = SheetView(self.model, self.theme)
-        self.average = AveragePanel(self.tasks, self.theme)
+        self.average = AveragePanel(self.tasks)
         self.notice = NoticeBar(self.theme)
         self._grid_watch = GridWatch(self)
-        self._recut_soon, self._fly_soon, self._resized = QTimer(self), QTimer(self), QTimer(self)
-        for timer, rest_ms in ((self._recut_soon, 0), (self._fly_soon, _KEYS_REST_MS), (self._resized, _SIZE_RESTS_MS)):
-            timer.setSingleShot(True)
-            timer.setInterval(rest_ms)
+        self._recut_soon = single_shot(self, 0, self._recut)
+        self._fly_soon = single_shot(self, _KEYS_REST_MS, self._follow_keys)
+        self._resized = single_shot(self, _SIZE_RESTS_MS, self._on_looks)
         self._make_buttons()
         self._lay_out()
         self._connect()
@@ -210,14 +185,11 @@ class ReviewDock(Dock):
         self._layer.link.use_review(lambda: kept_picks(placed_picks_of(layer), review.decisions))
         if review.remark:
             (self.notice.show_news if review.counts.judged else self.notice.show_notice)(review.remark)
-        self.controls.set_can_orient(bool(review.picks.are_oriented.any()))
         looks = replace(self.controls.looks, side_nm=crop_side_nm(layer)).recalled(review.view)
-        self.controls.set_looks(looks)
+        self.controls.begin(looks, review.picks.table(), can_orient=bool(review.picks.are_oriented.any()))
         with QSignalBlocker(self.crop_size):
             self.crop_size.setValue(looks.crop_px)
         self.sheet.set_crop_px(looks.crop_px)
-        self.controls.set_columns(review.picks.table())
-        self.controls.reset_sorting()
         self._recut()
         self._show_verdicts()
         self._show_review()
@@ -229,7 +201,7 @@ class ReviewDock(Dock):
         self.tasks.stop(_OPEN)
         for timer in (self._recut_soon, self._fly_soon, self._resized):
             timer.stop()
-        self.controls.reset_sorting()
+        self.controls.begin(self.controls.looks, (), can_orient=False)
         self.measuring.use(None, None)
         self._grid_watch.watch()
         self.feed.use(None, Frame(400, 50))
@@ -449,9 +421,6 @@ class ReviewDock(Dock):
         self.measuring.ended.connect(self._show_status)
         self.tasks.unhandled.connect(self._on_failed)
         self._grid_watch.changed.connect(self._on_grid)
-        self._recut_soon.timeout.connect(self._recut)
-        self._resized.timeout.connect(self._on_looks)
-        self._fly_soon.timeout.connect(self._follow_keys)
         self.theme.changed.connect(self._draw_icon)
 
     def add_result_layers(self) -> None:
@@ -467,7 +436,7 @@ class ReviewDock(Dock):
 
     def _on_export(self) -> None:
         _, form = self.viewer.window.add_plugin_dock_widget("napari-cryoet", "Export picks", tabify=True)
-        form.offer_kept(self.layer)
+        form.use_layer(self.layer, "kept")
 
     def _on_points(self) -> None:
         if self.points.layer is not self.layer:
@@ -540,21 +509,23 @@ class ReviewDock(Dock):
         (self.points if self.sheet.isHidden() else self.sheet).setFocus(Qt.FocusReason.OtherFocusReason)
 
     def event(self, event: QEvent | None) -> bool:
-        """Keep keys that judge from being shortcuts of the viewer, all over the dock."""
+        """Keep our keys from being shortcuts of the viewer, all over the dock."""
         is_shortcut = event is not None and event.type() == QEvent.Type.ShortcutOverride
-        if is_shortcut and isinstance(event, QKeyEvent) and self._takes(event):
-            event.accept()
-            return True
+        if is_shortcut and isinstance(event, QKeyEvent):
+            is_for_sheet = self.sheet.hasFocus() and event.key() in SHEET_KEYS
+            if is_for_sheet or self._judges(event):
+                event.accept()
+                return True
         return bool(super().event(event))
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Judge with keys that the focused control has no use for."""
-        if event is not None and self._takes(event):
+        if event is not None and self._judges(event):
             self.sheet.do(event)
         else:
             super().keyPressEvent(event)
 
-    def _takes(self, event: QKeyEvent) -> bool:
+    def _judges(self, event: QKeyEvent) -> bool:
         return not self.sheet.isHidden() and self.sheet.takes(event)
 
     # what it says
@@ -628,23 +599,18 @@ class ReviewDock(Dock):
             return "Measuring picks…", True, False
         if feed.error is not None or feed.is_stopped:
             return str(feed.error or "Stopped reading crops."), False, True
-        if self._said:
-            return self._said, is_reading, False
-        if feed.n_waiting:
-            return f"Reading {count_text(feed.n_waiting, 'crop')}…", True, False
-        if self.average.is_reading:
-            return "Reading kept picks for the average…", True, False
-        return self._order_words(review), False, False
+        if is_reading and not self._said:
+            what = count_text(feed.n_waiting, "crop") if feed.n_waiting else "kept picks for the average"
+            return f"Reading {what}…", True, False
+        return self._said or self._order_words(review), is_reading, False
 
     def _order_words(self, review: Review) -> str:
         """What is special about the order or the filter; else the keys."""
         shown, total, unsorted = len(review.rows), review.counts.total, review.n_unsorted
-        wanted = self.controls.sorting.column
         if total and not shown:
             return "No pick matches the filter. Clear it to see all."
-        if wanted != review.order.column:
-            why = "until the filter is right" if wanted in review.columns else "it isn't measured"
-            return f"Not sorted by {self.controls.order.currentText()}: {why}."
+        if self.controls.sorting.column != review.order.column:
+            return f"Not sorted by {self.controls.order.currentText()}."
         if unsorted:
             return f"{count_text(unsorted, 'pick')} without that value {'comes' if unsorted == 1 else 'come'} last."
         return f"{shown:,} of {total:,} shown." if shown < total else KEYS if total else ""

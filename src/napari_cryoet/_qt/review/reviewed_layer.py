@@ -10,9 +10,10 @@ from napari.components import ViewerModel
 from napari.components.overlays import ZoomOverlay
 from napari.layers import Layer, Points
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.picks.layer_picks import link_of
+from napari_cryoet._qt.widgets.timers import single_shot
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.picks import Picks
 
@@ -56,9 +57,7 @@ class ReviewedLayer(QObject):
         self._is_ours = False
         self._rejected = np.empty(0, np.int64)
         self._fading = {name: _Fading() for name in ("face_color", "border_color")}
-        self._fade_soon = QTimer(self)
-        self._fade_soon.setSingleShot(True)
-        self._fade_soon.timeout.connect(self._fade)
+        self._fade_soon = single_shot(self, 0, self._fade)
         self.link.changed.connect(self._on_edited)
         self._events = [
             (layer.events.face_color, self._on_color),
