@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_cryoet._qt.widgets.elided_combo import _Elided, fitted
-from napari_cryoet._qt.widgets.labels import ElidedLabel, TwoLineLabel
+from napari_cryoet._qt.widgets.labels import ElidedLabel
 from napari_cryoet._qt.widgets.layer_combo import LayerCombo
 
 _EDGE_PX = 2  # Qt leaves so much beside the text of a field
@@ -36,7 +36,7 @@ def cut_texts(dock: QWidget) -> list[str]:
 
 def _cut_in(widget: QWidget) -> list[str]:
     match widget:
-        case ElidedLabel() | TwoLineLabel():
+        case ElidedLabel():
             is_high_enough = widget.height() >= widget.minimumSizeHint().height()
             return [] if not widget.text() or (widget.toolTip() and is_high_enough) else [widget.text()]
         case QLabel():

@@ -248,7 +248,7 @@ def test_enter_opens_a_dataset_with_what_the_list_knew_and_its_runs(qtbot, brows
 def test_links_lead_to_the_web(qtbot, browser, monkeypatch):
     opened = []
     monkeypatch.setattr(
-        "napari_cryoet._qt.widgets.web.QDesktopServices.openUrl", lambda url: opened.append(url.toString())
+        "napari_cryoet._qt.widgets.dialogs.QDesktopServices.openUrl", lambda url: opened.append(url.toString())
     )
     open_dataset(qtbot, browser)
     for action in browser.screens.dataset.header.links.menu().actions():

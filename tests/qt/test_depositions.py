@@ -76,7 +76,7 @@ def test_the_page_says_what_the_deposition_is(qtbot, browser, portal):
 def test_only_links_to_the_web_are_offered(qtbot, browser, monkeypatch):
     opened = []
     monkeypatch.setattr(
-        "napari_cryoet._qt.widgets.web.QDesktopServices.openUrl", lambda url: opened.append(url.toString())
+        "napari_cryoet._qt.widgets.dialogs.QDesktopServices.openUrl", lambda url: opened.append(url.toString())
     )
     open_deposition(qtbot, browser, 10310)
     for action in browser.screens.deposition.header.links.menu().actions():

@@ -8,14 +8,14 @@ from qtpy.QtGui import QHelpEvent
 from qtpy.QtWidgets import QApplication, QComboBox, QToolTip
 
 from napari_cryoet._qt.widgets.elided_combo import elide_middle
-from napari_cryoet._qt.widgets.labels import ElidedLabel, TitleLabel
+from napari_cryoet._qt.widgets.labels import ElidedLabel
 
 WHITE, BLACK = "#ffffff", "#000000"
 
 
-@pytest.mark.parametrize("label_type", [ElidedLabel, TitleLabel])
-def test_labels_yield_to_any_width_and_tell_all_in_the_tooltip(qtbot, label_type):
-    label = label_type()
+@pytest.mark.parametrize("lines", [1, 2])
+def test_labels_yield_to_any_width_and_tell_all_in_the_tooltip(qtbot, lines):
+    label = ElidedLabel(lines=lines)
     qtbot.addWidget(label)
     label.setText("<b>A title</b> " * 30)
     assert label.minimumSizeHint().width() < 40

@@ -6,10 +6,9 @@ import pytest
 from napari._qt.qt_viewer import QFileDialog
 from napari.layers import Labels, Points
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QMessageBox
 
 from napari_cryoet._qt.layers.manager import add_layers
-from napari_cryoet._qt.widgets.question import Question
 from napari_cryoet.exceptions import ExistsError, SaveError
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.formats.registry import read_picks
@@ -118,7 +117,7 @@ class TestFilesThatNobodyNamed:
 
         def press():
             box = QApplication.activeModalWidget()
-            if isinstance(box, Question):
+            if isinstance(box, QMessageBox):
                 asked.append(box.text())
                 next(each for each in box.buttons() if each.text().replace("&", "") == button).click()
 

@@ -9,8 +9,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QTabBar, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.widgets.labels import ElidedLabel
-from napari_cryoet._qt.widgets.loadable import Loadable
-from napari_cryoet._qt.widgets.message_panel import Action
+from napari_cryoet._qt.widgets.messages import Action, Loadable
 from napari_cryoet._qt.widgets.record_model import RecordModel, Row
 from napari_cryoet._qt.widgets.record_view import RecordView
 from napari_cryoet._qt.widgets.theme import Theme

@@ -11,8 +11,7 @@ from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 from napari_cryoet._qt.browser.record_header import RecordHeader
 from napari_cryoet._qt.browser.search_box import SearchBox
 from napari_cryoet._qt.widgets.labels import ElidedLabel
-from napari_cryoet._qt.widgets.loadable import Loadable
-from napari_cryoet._qt.widgets.message_panel import Action
+from napari_cryoet._qt.widgets.messages import Action, Loadable
 from napari_cryoet._qt.widgets.record_model import Kind, RecordModel, Row
 from napari_cryoet._qt.widgets.record_view import RecordView
 from napari_cryoet._qt.widgets.theme import Theme

@@ -10,7 +10,7 @@ from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_cryoet._qt.browser.record_header import RecordHeader
-from napari_cryoet._qt.widgets.loadable import Loadable
+from napari_cryoet._qt.widgets.messages import Loadable
 from napari_cryoet._qt.widgets.record_model import Kind, RecordModel, Row
 from napari_cryoet._qt.widgets.record_view import RecordView
 from napari_cryoet._qt.widgets.theme import Theme

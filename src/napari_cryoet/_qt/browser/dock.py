@@ -26,7 +26,7 @@ from napari_cryoet._qt.streaming.detail import Detail
 from napari_cryoet._qt.streaming.volume_detail import VolumeDetail
 from napari_cryoet._qt.tasks import Job, warm_up
 from napari_cryoet._qt.widgets.dock import Dock
-from napari_cryoet._qt.widgets.message_panel import MessagePanel
+from napari_cryoet._qt.widgets.messages import MessagePanel
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.files import is_address, without_login
 

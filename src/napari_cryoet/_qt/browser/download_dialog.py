@@ -13,8 +13,8 @@ from qtpy.QtGui import QCloseEvent, QDesktopServices
 from qtpy.QtWidgets import QDialog, QFormLayout, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.tasks import Job, Tasks, UnexpectedError
-from napari_cryoet._qt.widgets.labels import plain_label, plain_tooltip, roomy
-from napari_cryoet._qt.widgets.message_panel import SWITCH_TEXTS, copy_text
+from napari_cryoet._qt.widgets.labels import plain_label, plain_tooltip
+from napari_cryoet._qt.widgets.messages import SWITCH_TEXTS, copy_text
 from napari_cryoet.download import DownloadReport, Plan, Rows, ask_rows, download_files, plan_ticked
 from napari_cryoet.exceptions import CryoETError, DownloadError, WithheldError
 from napari_cryoet.portal.pages import RunPage
@@ -257,7 +257,6 @@ class DownloadDialog(QDialog):
         buttons.addStretch(1)
         for button in (self.copy_details, self.switch, self.show_folder, self.stop, self.start, self.close_button):
             button.setAccessibleName(button.text())
-            roomy(button)
             buttons.addWidget(button)
         self.start.setDefault(True)  # else Enter in the field of the folder would choose another one
         column = QVBoxLayout(self)

@@ -31,9 +31,7 @@ from napari_cryoet._qt.browser.source_bar import SourceBar, StartPage
 from napari_cryoet._qt.browser.status_strip import StatusStrip
 from napari_cryoet._qt.widgets.icons import icon
 from napari_cryoet._qt.widgets.labels import ElidedLabel
-from napari_cryoet._qt.widgets.loadable import Loadable
-from napari_cryoet._qt.widgets.message_panel import Action
-from napari_cryoet._qt.widgets.notice_bar import NoticeBar
+from napari_cryoet._qt.widgets.messages import Action, Loadable, NoticeBar
 from napari_cryoet._qt.widgets.scrolling import ScrollingPage
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
@@ -428,11 +426,10 @@ class Navigator(QObject):
 
     def _on_preparing(self, share: float, words: str) -> None:
         title, place = f"Preparing the demo… {share:.0%}", self._screens.datasets.place
-        if self._is_preparing:
-            place.message.retitle(title, words)
-        else:
+        if not self._is_preparing:
             self._is_preparing = True
             place.show_message(title, words, [Action("Stop", self._session.stop_opening)])
+        place.message.show_progress(title, words, share)
 
     def _on_given_up(self) -> None:
         self._screens.source_bar.set_source("", "")

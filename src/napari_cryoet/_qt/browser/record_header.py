@@ -20,11 +20,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_cryoet._qt.widgets.dialogs import open_in_browser
 from napari_cryoet._qt.widgets.icons import icon
-from napari_cryoet._qt.widgets.labels import ElidedLabel, TitleLabel, plain_tooltip
+from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_tooltip
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
-from napari_cryoet._qt.widgets.web import open_in_browser
 from napari_cryoet.portal.about import About
 from napari_cryoet.portal.links import Link, database_links, is_web_address, publication_links
 from napari_cryoet.records import DepositionTitle
@@ -53,7 +53,7 @@ class RecordHeader(QWidget):
         self._noun = noun
         self._about = About("")
         self._page_height = 0
-        self.title = TitleLabel()
+        self.title = ElidedLabel(elide=Qt.TextElideMode.ElideMiddle, lines=2, name="pageTitle")
         self.photo = QLabel()
         self.photo.setAccessibleName("Key photo")
         self.photo.setFixedSize(PHOTO_PX, PHOTO_PX)

@@ -19,8 +19,8 @@ from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.streaming.texture_limit import largest_texture_side
 from napari_cryoet._qt.streaming.volume_detail import VolumeDetail
 from napari_cryoet._qt.tasks import Tasks
-from napari_cryoet._qt.widgets.notice_bar import NoticeBar
-from napari_cryoet._qt.widgets.web import open_in_browser
+from napari_cryoet._qt.widgets.dialogs import open_in_browser
+from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.load import Caption, load_captions
 from napari_cryoet.portal.pages import RunPage

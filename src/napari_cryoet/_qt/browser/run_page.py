@@ -29,11 +29,11 @@ from napari_cryoet._qt.browser.run_rows import (
     tomogram_rows,
 )
 from napari_cryoet._qt.layers.ownership import LayerKey
+from napari_cryoet._qt.widgets.dialogs import open_in_browser
 from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label, plain_tooltip
 from napari_cryoet._qt.widgets.record_model import RecordModel
 from napari_cryoet._qt.widgets.record_view import RecordView
 from napari_cryoet._qt.widgets.theme import Theme
-from napari_cryoet._qt.widgets.web import open_in_browser
 from napari_cryoet.appearance.colors import annotation_colors
 from napari_cryoet.layers.load import Caption
 from napari_cryoet.portal.pages import RunPage

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import QPoint, Signal
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QMenu, QPushButton, QSizePolicy, QWidget
 
-from napari_cryoet._qt.widgets.labels import ElidedLabel, TwoLineLabel
+from napari_cryoet._qt.widgets.labels import ElidedLabel
 from napari_cryoet._qt.widgets.letters import keep_fitted
 
 
@@ -28,7 +28,7 @@ class StatusStrip(QFrame):
         self.setObjectName("statusStrip")
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self._lines = lines
-        self.label: ElidedLabel | TwoLineLabel = ElidedLabel() if lines == 1 else TwoLineLabel("", is_centered=True)
+        self.label = ElidedLabel(lines=lines)
         self.label.setObjectName("statusText")
         self.stop = _button("Stop", "Stop loading")
         self.retry = _button("Go on", "Go on loading")

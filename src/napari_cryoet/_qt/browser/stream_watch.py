@@ -13,7 +13,7 @@ from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.streaming.detail import Detail
 from napari_cryoet._qt.streaming.progressive import StreamState, StreamStatus
 from napari_cryoet._qt.widgets.labels import plain_tooltip
-from napari_cryoet._qt.widgets.message_panel import SWITCH_TEXTS
+from napari_cryoet._qt.widgets.messages import SWITCH_TEXTS
 from napari_cryoet._qt.widgets.timers import single_shot
 from napari_cryoet.exceptions import WithheldError
 from napari_cryoet.layers.specs import METADATA_KEY

@@ -26,7 +26,7 @@ from napari_cryoet._qt.streaming.detail import Detail
 from napari_cryoet._qt.streaming.napari_internals import delete_in_own_canvas, forget_place
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.widgets.labels import plain_label
-from napari_cryoet._qt.widgets.notice_bar import NoticeBar
+from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.specs import METADATA_KEY

@@ -15,8 +15,8 @@ from napari_cryoet._qt.browser.main_window import main_window
 from napari_cryoet._qt.files.context_dialog import Answer, ContextDialog
 from napari_cryoet._qt.layers.alignment import shown_volumes
 from napari_cryoet._qt.tasks import wait_for
-from napari_cryoet._qt.widgets.question import Question
-from napari_cryoet._qt.widgets.theme import Colors, colors_of
+from napari_cryoet._qt.widgets.dialogs import agrees
+from napari_cryoet._qt.widgets.theme import colors_of
 from napari_cryoet.exceptions import MissingContextError
 from napari_cryoet.files import refuse_existing
 from napari_cryoet.layers.readers import LayerData, only_path, read_pick_file
@@ -81,16 +81,14 @@ def may_write(name: str, said: Sequence[str]) -> bool:
     viewer = _viewer_of_a_person()
     if viewer is None or not said:
         return True
-    question = Question(
+    return agrees(
+        main_window(viewer),
         "What this file won't hold",
         f"Before {plain(name)} is written:",
         verb="Write",
-        colors=colors_of(viewer.theme),
         details="\n".join(f"• {line}" for line in said),
         is_harmless=True,
-        parent=main_window(viewer),
     )
-    return question.ask()
 
 
 def may_replace(path: Path) -> bool:
@@ -103,13 +101,13 @@ def may_replace(path: Path) -> bool:
     """
     viewer = _viewer_of_a_person()
     refuse_existing(path, overwrite=viewer is not None)
-    return viewer is None or agrees_to_replace(main_window(viewer), "Save picks", path, colors_of(viewer.theme))
+    return viewer is None or agrees_to_replace(main_window(viewer), "Save picks", path)
 
 
-def agrees_to_replace(parent: QWidget, title: str, path: Path, colors: Colors | None = None) -> bool:
+def agrees_to_replace(parent: QWidget, title: str, path: Path) -> bool:
     """Ask about a file that the dialog for files knew nothing of, since it saw the name without its ending."""
     text = f"There is a {plain(path.name)} already. Replace it?"
-    return Question(title, text, verb="Replace", colors=colors, parent=parent).ask()
+    return agrees(parent, title, text, verb="Replace")
 
 
 def _ask(message: str, missing: Any, choices: tuple[str, ...], otherwise: str = "") -> Answer | None:

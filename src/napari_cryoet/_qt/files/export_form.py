@@ -22,7 +22,7 @@ from napari_cryoet._qt.picks.orientations import active_points
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.elided_combo import elide_middle
 from napari_cryoet._qt.widgets.flow_row import FlowRow
-from napari_cryoet._qt.widgets.labels import plain_label, plain_tooltip, roomy
+from napari_cryoet._qt.widgets.labels import plain_label, plain_tooltip
 from napari_cryoet._qt.widgets.layer_combo import NO_PICKS, named_layers
 from napari_cryoet._qt.widgets.scrolling import ScrollingPage
 from napari_cryoet._qt.widgets.timers import single_shot
@@ -153,7 +153,6 @@ class ExportPicks(Dock):
             box.native.setMinimumContentsLength(12)
         self.who.native.setPlaceholderText("your name, for the record")
         self.path.choose_btn.text = "Choose…"
-        roomy(self.say_more, self.export, self.path.choose_btn.native)
         buttons = FlowRow(gap_px=6)
         buttons.add(self.say_more)
         buttons.add_stretch()

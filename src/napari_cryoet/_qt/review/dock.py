@@ -38,7 +38,7 @@ from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.icons import icon
 from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet._qt.widgets.layer_combo import NO_PICKS, NO_TOMOGRAM, LayerCombo
-from napari_cryoet._qt.widgets.notice_bar import NoticeBar
+from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet._qt.widgets.timers import single_shot
 from napari_cryoet.exceptions import CryoETError, WithheldError
 from napari_cryoet.review.crops import CropReader, Cube, Frame

@@ -151,6 +151,7 @@ def style_sheet(colors: Colors) -> str:
     QHeaderView::section {{
         background: {_css(colors.background)}; color: {_css(colors.dim)}; border: none; padding: 2px 0px;
     }}
+    QPushButton {{ padding: 4px 12px; }}
     QPushButton:default {{ border: 1px solid {_css(colors.dim)}; }}
     QPushButton:default:disabled {{ border: 1px solid {_css(colors.border)}; }}
     QToolButton:focus, QPushButton:focus, QLineEdit:focus,

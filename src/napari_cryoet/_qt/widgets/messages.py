@@ -1,0 +1,279 @@
+"""Messages in place of a list, notices above a page, and what their buttons do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
+from typing import Final, NamedTuple
+
+from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import (
+    QApplication,
+    QFrame,
+    QGridLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QStackedWidget,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_cryoet._qt.tasks import UnexpectedError
+from napari_cryoet._qt.widgets.icons import icon, pixmap
+from napari_cryoet._qt.widgets.labels import plain_label
+from napari_cryoet._qt.widgets.theme import Theme
+from napari_cryoet.exceptions import CryoETError, WithheldError
+
+#: What the button says that allows what was withheld.
+SWITCH_TEXTS: Final = {"offline mode": "Go online", "data saver": "Data saver…"}
+_MOST_ACTIONS: Final = 3
+_LOADING_AFTER_MS: Final = 200  # a quicker answer replaces the old content without a flash
+_STEPS: Final = 1000
+
+
+class Action(NamedTuple):
+    """A button of a message."""
+
+    text: str
+    run: Callable[[], None]
+
+
+class MessagePanel(QWidget):
+    """A message in the middle of the room that a list would take.
+
+    Its buttons are made once: Tab would lead to later ones after all of the window.
+    """
+
+    switch_requested = Signal(object, object)  # WithheldError, what to do once it is allowed
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._title, self._hint = plain_label(name="messageTitle"), plain_label(name="messageHint")
+        self.bar = QProgressBar()
+        self.bar.setRange(0, _STEPS)
+        self.bar.setTextVisible(False)
+        self.bar.setFixedHeight(6)
+        self._actions: Sequence[Action] = ()
+        self._buttons = [self._make_button(number) for number in range(_MOST_ACTIONS)]
+        column = QVBoxLayout(self)
+        column.setContentsMargins(24, 24, 24, 24)
+        column.setSpacing(8)
+        column.addStretch(2)
+        for part in (self._title, self._hint, self.bar):
+            column.addWidget(part)
+        for label in (self._title, self._hint):
+            label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+        for button in self._buttons:
+            column.addWidget(button, alignment=Qt.AlignmentFlag.AlignHCenter)
+        column.addStretch(3)
+        self.show_message("")
+
+    @property
+    def text(self) -> str:
+        """The message and its hint, as read aloud."""
+        return f"{self._title.text()} {self._hint.text()}".strip()
+
+    def button(self, text: str) -> QPushButton:
+        """The button with that text; an error if there is none."""
+        return next(button for button in self._buttons[: len(self._actions)] if button.text() == text)
+
+    def show_message(self, title: str, hint: str = "", actions: Sequence[Action] = ()) -> None:
+        """Replace the message, with up to three actions; Enter takes the first."""
+        self._set_words(title, hint)
+        self.bar.hide()
+        self._actions = actions
+        for button, action in zip_longest(self._buttons, actions):
+            button.setText(action.text if action else "")
+            button.setAccessibleName(button.text())
+            button.setVisible(action is not None)
+
+    def show_progress(self, title: str, hint: str, share: float) -> None:
+        """Change the words, show how far it is, and keep the buttons."""
+        self._set_words(title, hint)
+        self.bar.setValue(round(share * _STEPS))
+        self.bar.show()
+
+    def show_error(self, error: CryoETError, retry: Callable[[], None] | None = None) -> None:
+        """Show an error, with a Retry where that can help."""
+        actions = [] if retry is None else [Action("Retry", retry)]
+        if isinstance(error, WithheldError):
+            actions.insert(0, Action(SWITCH_TEXTS[error.by], lambda: self.switch_requested.emit(error, retry)))
+        if isinstance(error, UnexpectedError):
+            actions.append(Action("Copy details", lambda: copy_text(error.details)))
+        self.show_message(error.message, error.hint, actions)
+
+    def take_focus(self) -> None:
+        """Focus the first button, or else the message."""
+        first: QWidget = self._buttons[0] if self._actions else self
+        first.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _set_words(self, title: str, hint: str) -> None:
+        self._title.setText(title)
+        self._hint.setText(hint)
+        self._hint.setVisible(bool(hint))
+        self.setAccessibleName(self.text)
+
+    def _make_button(self, number: int) -> QPushButton:
+        button = QPushButton()
+        button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        button.setMinimumWidth(200)
+        button.setAutoDefault(True)
+        button.clicked.connect(lambda _checked=False: self._actions[number].run())
+        return button
+
+
+class Loadable(QStackedWidget):
+    """Content, or a message in its place; the keys stay with what is shown."""
+
+    def __init__(self, content: QWidget, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.message = MessagePanel()
+        self._content = content
+        self.addWidget(content)
+        self.addWidget(self.message)
+        self._loading_soon = QTimer(self)
+        self._loading_soon.setSingleShot(True)
+        self._loading_soon.setInterval(_LOADING_AFTER_MS)
+        self._loading_soon.timeout.connect(self._turn_to_message)
+
+    @property
+    def shows_content(self) -> bool:
+        """Whether the content is on top."""
+        return self.currentWidget() is self._content
+
+    def show_content(self) -> None:
+        """Show the content."""
+        self._loading_soon.stop()
+        takes_focus = _has_keys(self.message)
+        self.setCurrentWidget(self._content)
+        if takes_focus:
+            self._content.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def show_loading(self, text: str, *, at_once: bool = False) -> None:
+        """Say that the content is on its way, unless it comes within a blink."""
+        self.message.show_message(text)
+        if at_once:
+            self._turn_to_message()
+        else:
+            self._loading_soon.start()
+
+    def show_message(self, title: str, hint: str = "", actions: Sequence[Action] = ()) -> None:
+        """Show a message instead of the content."""
+        had_keys = _has_keys(self.message)  # its buttons go
+        self.message.show_message(title, hint, actions)
+        self._turn_to_message(takes_focus=had_keys)
+
+    def show_error(self, error: CryoETError, retry: Callable[[], None] | None = None) -> None:
+        """Show an error instead of the content."""
+        had_keys = _has_keys(self.message)
+        self.message.show_error(error, retry)
+        self._turn_to_message(takes_focus=had_keys)
+
+    def _turn_to_message(self, *, takes_focus: bool = False) -> None:
+        self._loading_soon.stop()
+        takes_focus = takes_focus or _has_keys(self._content)
+        self.setCurrentWidget(self.message)
+        if takes_focus:
+            self.message.take_focus()
+
+
+class NoticeBar(QFrame):
+    """One notice above a page, until it is closed or another takes its place."""
+
+    switch_requested = Signal(object, object)  # WithheldError, what to do once it is allowed
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self._on_action: Callable[[], None] | None = None
+        self.topic = ""  #: Set after showing a notice, to withdraw it later.
+        self.setObjectName("noticeBar")
+        self._sign = QLabel()
+        self._text = plain_label(name="noticeText")
+        self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.action = QPushButton()
+        self.action.clicked.connect(self._run_action)
+        self.dismiss = QToolButton()
+        self.dismiss.setAutoRaise(True)
+        self.dismiss.setAccessibleName("Close this notice")
+        self.dismiss.setToolTip("Close this notice")
+        self.dismiss.clicked.connect(self.hide)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(6, 4, 4, 4)
+        grid.setColumnStretch(1, 1)
+        grid.addWidget(self._sign, 0, 0)
+        grid.addWidget(self._text, 0, 1)
+        grid.addWidget(self.dismiss, 0, 2)
+        grid.addWidget(self.action, 1, 1, Qt.AlignmentFlag.AlignLeft)
+        self.hide()
+        theme.changed.connect(self._draw_icons)
+        self._draw_icons()
+
+    @property
+    def text(self) -> str:
+        """What is shown now."""
+        return self._text.text()
+
+    def show_notice(self, text: str, action_text: str = "", action: Callable[[], None] | None = None) -> None:
+        """Warn of something, with a button that does something about it."""
+        self._show(text, action_text, action, is_news=False)
+
+    def show_news(self, text: str, action_text: str = "", action: Callable[[], None] | None = None) -> None:
+        """Tell what went well, or an offer, without a warning's looks."""
+        self._show(text, action_text, action, is_news=True)
+
+    def show_error(self, error: CryoETError, retry: Callable[[], None] | None = None) -> None:
+        """Show an error, with the button that helps: allow what was withheld, copy the details of a fault, or Retry."""
+        if isinstance(error, WithheldError):
+            switch = SWITCH_TEXTS[error.by]
+            self.show_notice(str(error), switch, lambda: self.switch_requested.emit(error, retry))
+        elif isinstance(error, UnexpectedError):
+            self.show_notice(str(error), "Copy details", lambda: copy_text(error.details))
+        else:
+            self.show_notice(str(error), "Retry", retry)
+
+    def withdraw(self, topic: str) -> None:
+        """Hide the notice if it is of this topic."""
+        if self.topic == topic:
+            self.hide()
+
+    def _show(self, text: str, action_text: str, action: Callable[[], None] | None, *, is_news: bool) -> None:
+        self.topic = ""
+        self.setProperty("isNews", is_news)
+        style = self.style()
+        if style is not None:
+            style.polish(self)
+        self._draw_icons()
+        self._text.setText(text)
+        self.setAccessibleName(text)
+        self._on_action = action
+        self.action.setText(action_text)
+        self.action.setAccessibleName(action_text)
+        self.action.setVisible(action is not None)
+        self.show()
+
+    def _run_action(self) -> None:
+        self.hide()
+        if self._on_action is not None:
+            self._on_action()
+
+    def _draw_icons(self) -> None:
+        colors = self._theme.colors
+        is_news = bool(self.property("isNews"))
+        self._sign.setPixmap(pixmap("info", colors.dim) if is_news else pixmap("warning", colors.warning))
+        self.dismiss.setIcon(icon("close", colors.text))
+
+
+def copy_text(text: str) -> None:
+    """Put a text on the clipboard."""
+    clipboard = QGuiApplication.clipboard()
+    if clipboard is not None:
+        clipboard.setText(text)
+
+
+def _has_keys(widget: QWidget) -> bool:
+    return widget.hasFocus() or widget.isAncestorOf(QApplication.focusWidget())
