@@ -354,11 +354,12 @@ def test_what_is_ticked_for_download_is_summed_up_before_anything_is_fetched(qtb
     dialog.close()
 
 
-def test_several_runs_are_shown_together_only_on_request(browser, memory):
+def test_several_runs_are_shown_together_only_on_request(browser, make_browser, portal, memory):
     assert not browser.link.show_together
     browser.screens.source_bar.show_together.trigger()
     assert browser.link.show_together
     assert memory.show_together
+    assert make_browser(portal).link.show_together, "it is remembered"
 
 
 # the keyboard

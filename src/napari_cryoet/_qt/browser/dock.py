@@ -91,7 +91,7 @@ class PortalBrowser(Dock):
         self.volumes = VolumeDetail(napari_viewer, self.link, self.detail, self)
         run, notice = self.screens.run, self.screens.notice
         self.run_layers = RunLayers(self.link, run, notice, self.tasks, volumes=self.volumes, parent=self)
-        self.tilt_windows = TiltWindows(run, notice, self.theme, parent=self)
+        self.tilt_windows = TiltWindows(run, notice, parent=self)
         self.volume_watch = VolumeWatch(self.link, self.screens.status, self.volumes, self)
         self.stream_watch = StreamWatch(self.link, self.screens.status, self.detail, self)
         self.network = NetworkUse(self._memory, self.tasks, self)
@@ -176,7 +176,8 @@ class PortalBrowser(Dock):
 
     def _recall(self) -> None:
         self._show_recent()
-        self.screens.source_bar.set_show_together(self._memory.show_together)
+        self.link.show_together = self._memory.show_together
+        self.screens.source_bar.set_show_together(self.link.show_together)
         self.network.recall()
         if self._memory.source is not None:
             self.use_source(self._memory.source)

@@ -42,14 +42,13 @@ class TiltWindows(QObject):
 
     switch_requested = Signal(object, object)  # WithheldError, what to do once it is lifted
 
-    def __init__(self, run: RunView, notice: NoticeBar, theme: Theme, *, parent: QObject | None = None) -> None:
+    def __init__(self, run: RunView, notice: NoticeBar, *, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._run, self._notice, self._theme = run, notice, theme
+        self._run, self._notice = run, notice
         self.windows: dict[int, TiltWindow] = {}
         run.tilt_series_show_requested.connect(self.show)
         run.tilt_series_hide_requested.connect(self.hide)
         run.page_shown.connect(lambda _page: self.update())
-        theme.changed.connect(self._apply_theme)
 
     def show(self, page: RunPage, series: TiltSeries) -> None:
         """Open the window of a tilt series, or bring it forward."""
@@ -57,7 +56,6 @@ class TiltWindows(QObject):
         if window is None:
             window = TiltWindow(page, series, self, main=self._run.window())
             self.windows[series.id] = window
-            self._apply_theme()
             window.changed.connect(self.update)
             window.closed.connect(partial(self._on_closed, series.id))
             window.failed.connect(partial(self._on_failed, page, series))
@@ -91,10 +89,6 @@ class TiltWindows(QObject):
         if window is not None:
             window.deleteLater()
         self.update()
-
-    def _apply_theme(self) -> None:
-        for window in self.windows.values():
-            window.viewer.theme = self._theme.name
 
     def _on_failed(self, page: RunPage, series: TiltSeries, error: CryoETError) -> None:
         self._notice.show_error(error, partial(self.show, page, series))

@@ -72,11 +72,6 @@ class Theme(QObject):
         viewer.events.theme.connect(self._on_theme)
         get_settings().appearance.events.font_size.connect(self._on_theme)
 
-    @property
-    def name(self) -> str:
-        """What napari calls it."""
-        return str(self._viewer.theme)
-
     def style(self, widget: QWidget) -> None:
         """Give a widget our style sheet, now and after each change."""
         widget.setStyleSheet(style_sheet(self.colors))
