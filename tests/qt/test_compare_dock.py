@@ -105,10 +105,13 @@ class TestChoosing:
         mask = ball()
         assert likely_pair([other, same, truth]) == (same, truth)
         assert likely_pair([mask, truth]) == (truth, mask), "a mask judges points"
-        assert likely_pair([other, same, truth], judged=other)[0] is other
+        assert likely_pair([other, same, truth], of=other) == (other, truth)
+        assert likely_pair([mask, other], of=mask) == (other, mask)
 
     def test_what_was_chosen_stays_chosen_while_layers_come_and_go(self, qtbot, dock, viewer_model, two_sets):
-        dock.choose(viewer_model.layers["truth"])
+        dock.use_layer(viewer_model.layers["truth"])
+        assert pair(dock) == ("mine", "truth"), "a ground truth stays the reference"
+        dock.choose(*reversed(viewer_model.layers))
         assert pair(dock) == ("truth", "mine")
         third = viewer_model.add_points(np.zeros((1, 3)), name="third")
         viewer_model.layers["mine"].name = "ours"

@@ -119,15 +119,18 @@ class CompareDock(Dock):
         self._connect()
         self._suggest_pair()
 
-    def choose(self, a: Layer, b: Layer | None = None) -> None:
-        """Choose what to judge, and by what; without B, the most likely reference for A."""
-        others = [layer for layer in self._choices() if layer is not a]
-        b = b or (likely_pair([a, *others], judged=a)[1] if others else None)
+    def use_layer(self, layer: Layer) -> None:
+        """Compare a layer with the one that suits it best; it is judged unless it is a ground truth or a mask."""
+        others = [other for other in self._choices() if other is not layer]
+        if others:
+            self.choose(*likely_pair([layer, *others], of=layer))
+
+    def choose(self, a: Layer, b: Layer) -> None:
+        """Choose what to judge, and by what."""
         self._is_chosen = True
         with QSignalBlocker(self.a), QSignalBlocker(self.b):
             self.a.choose(a)
-            if b is not None:
-                self.b.choose(b)
+            self.b.choose(b)
         self._on_pair()
 
     def save_json(self, path: Path) -> None:
@@ -348,7 +351,7 @@ def is_annotation(layer: Layer) -> bool:
     return isinstance(layer, Points | Labels) and layer.ndim == 3
 
 
-def likely_pair(layers: Sequence[Layer], judged: Layer | None = None) -> tuple[Layer, Layer]:
+def likely_pair(layers: Sequence[Layer], *, of: Layer | None = None) -> tuple[Layer, Layer]:
     """Of two or more layers, one to judge and its reference: of one run, kind and object, with a ground truth as B."""
 
     def distance(pair: tuple[Layer, Layer]) -> tuple[bool, ...]:
@@ -364,7 +367,12 @@ def likely_pair(layers: Sequence[Layer], judged: Layer | None = None) -> tuple[L
             bool(about.get("is_ground_truth")),
         )
 
-    pairs = [(a, b) for b in reversed(layers) for a in layers if a is not b and judged in (a, None)]
+    pairs = [
+        (a, b)
+        for b in reversed(layers)
+        for a in layers
+        if a is not b and judged in (a, None) and reference in (b, None)
+    ]
     return min(pairs, key=distance)
 
 
