@@ -367,12 +367,7 @@ def likely_pair(layers: Sequence[Layer], *, of: Layer | None = None) -> tuple[La
             bool(about.get("is_ground_truth")),
         )
 
-    pairs = [
-        (a, b)
-        for b in reversed(layers)
-        for a in layers
-        if a is not b and judged in (a, None) and reference in (b, None)
-    ]
+    pairs = [(a, b) for b in reversed(layers) for a in layers if a is not b and of in (a, b, None)]
     return min(pairs, key=distance)
 
 
