@@ -22,8 +22,8 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt.browser.dock import PortalBrowser
-from napari_cryoet._qt.files import napari_check
 from napari_cryoet._qt.memory import Memory
+from napari_cryoet._qt.streaming import seam
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.exceptions import raise_if_stopped
@@ -65,8 +65,8 @@ def _garbage_goes_on_the_gui_thread() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def _napari_as_it_is() -> None:
     """Try what napari has before a test changes it: that is done once."""
-    for feature in napari_check.Feature:
-        napari_check.lacks(feature)
+    seam.missing_names()
+    seam.can_slice_picks()
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,8 @@ from qtpy.QtCore import Qt
 
 from napari_cryoet._qt.browser.status_strip import StatusStrip
 from napari_cryoet._qt.browser.stream_watch import StreamWatch
-from napari_cryoet._qt.streaming.detail import Detail
 from napari_cryoet._qt.streaming.progressive import display_of, make_layer
+from napari_cryoet._qt.streaming.volume_detail import Detail
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec
 from napari_cryoet.streaming import open_pyramid

@@ -422,7 +422,7 @@ def test_a_layer_that_moves_to_another_viewer_goes_on_there(qtbot, viewer, serve
     other.add_layer(layer)
     other.dims.set_current_step(0, 3)
     wait_exact(qtbot, status, layer, values[3])
-    assert status.view == id(other.layers)
+    assert status.view is other
     other.layers.remove(layer)
     assert status.state.is_stopped
 

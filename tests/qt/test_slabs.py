@@ -215,7 +215,7 @@ class TestDiscs:
         assert viewer.dims.thickness == (0, 0, 0)
 
     def test_a_napari_without_the_seam_draws_points_in_their_own_plane(self, viewer, monkeypatch):
-        monkeypatch.setattr("napari_cryoet._qt.streaming.napari_internals.POINT_REQUESTS", ("no_such_method",))
+        monkeypatch.setattr("napari_cryoet._qt.streaming.seam.POINT_REQUESTS", ("no_such_method",))
         points = Points(CENTRE, size=12, scale=SCALE, projection_mode="rescale_spherical", ndim=3)
         viewer.layers.append(points)
 

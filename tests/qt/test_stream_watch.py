@@ -11,8 +11,8 @@ from napari_cryoet import add_layers
 from napari_cryoet._qt.browser.status_strip import StatusStrip
 from napari_cryoet._qt.browser.stream_watch import StreamWatch
 from napari_cryoet._qt.layers.manager import LayerManager
-from napari_cryoet._qt.streaming.detail import Detail
 from napari_cryoet._qt.streaming.progressive import StreamState
+from napari_cryoet._qt.streaming.volume_detail import Detail
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.load import load_tomogram
 from napari_cryoet.layers.specs import METADATA_KEY

@@ -148,13 +148,13 @@ class Display:
         """The limit of decoded bytes in a view; half of it for planes across the blocks.
 
         Larger views are shown at a coarser level. 0 keeps views coarse, as the data saver does. Setting it applies to
-        the current view at once.
+        the current view at once, and None goes back to the usual limit.
         """
         is_coarse = self._chosen_view_bytes is None and self.pyramid.stays_coarse
         return 0 if is_coarse else self.usual_view_bytes
 
     @largest_view_bytes.setter
-    def largest_view_bytes(self, largest_bytes: int) -> None:
+    def largest_view_bytes(self, largest_bytes: int | None) -> None:
         if largest_bytes != self._chosen_view_bytes:
             self._chosen_view_bytes = largest_bytes
             self._start_over()

@@ -22,8 +22,7 @@ from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.memory import Memory, Recent
 from napari_cryoet._qt.ortho.dock import open_ortho_views
 from napari_cryoet._qt.picks.popover import show_picks_popover
-from napari_cryoet._qt.streaming.detail import Detail
-from napari_cryoet._qt.streaming.volume_detail import VolumeDetail
+from napari_cryoet._qt.streaming.volume_detail import Detail, VolumeDetail
 from napari_cryoet._qt.tasks import Job, warm_up
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.messages import MessagePanel

@@ -16,7 +16,7 @@ from napari_cryoet._qt.browser.run_rows import Shown, key_of_row
 from napari_cryoet._qt.layers.colors import Appearance
 from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.layers.ownership import LayerKey
-from napari_cryoet._qt.streaming.texture_limit import largest_texture_side
+from napari_cryoet._qt.streaming.seam import largest_texture_side
 from napari_cryoet._qt.streaming.volume_detail import VolumeDetail
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.widgets.dialogs import open_in_browser

@@ -10,8 +10,8 @@ from qtpy.QtCore import QObject, Signal
 from napari_cryoet._qt.browser.status_strip import StatusStrip
 from napari_cryoet._qt.browser.stream_words import LOAD_FULL_DETAIL, SETTLE_MS, traffic_of
 from napari_cryoet._qt.layers.manager import LayerManager
-from napari_cryoet._qt.streaming.detail import Detail
 from napari_cryoet._qt.streaming.progressive import StreamState, StreamStatus
+from napari_cryoet._qt.streaming.volume_detail import Detail
 from napari_cryoet._qt.widgets.labels import plain_tooltip
 from napari_cryoet._qt.widgets.messages import SWITCH_TEXTS
 from napari_cryoet._qt.widgets.timers import single_shot

@@ -22,8 +22,8 @@ from napari_cryoet._qt.browser.stream_watch import StreamWatch
 from napari_cryoet._qt.layers.colors import Appearance
 from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.layers.ownership import LayerKey
-from napari_cryoet._qt.streaming.detail import Detail
-from napari_cryoet._qt.streaming.napari_internals import delete_in_own_canvas, forget_place
+from napari_cryoet._qt.streaming.seam import delete_in_own_canvas, forget_place
+from napari_cryoet._qt.streaming.volume_detail import Detail
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet._qt.widgets.messages import NoticeBar

@@ -31,8 +31,8 @@ from napari_cryoet._qt.layers.ownership import (
 )
 from napari_cryoet._qt.layers.watch import LayerWatch
 from napari_cryoet._qt.picks.slabs import show_as_discs
-from napari_cryoet._qt.streaming.napari_internals import show_scale_bar
 from napari_cryoet._qt.streaming.progressive import StreamStatus, display_of, make_layer, stream_of
+from napari_cryoet._qt.streaming.seam import show_scale_bar
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet.appearance.colors import RGBA, annotation_colors
 from napari_cryoet.exceptions import CryoETError
@@ -87,7 +87,7 @@ class LayerManager(QObject):
             self._listen_to(layer)
         adopt_layers_of(viewer)
         self._watch = LayerWatch(viewer, self)
-        self._watch.changed.connect(self.streams_changed)
+        self._watch.changed.connect(self._on_layers)
         self._watch.removed.connect(self._on_removed)
 
     # what is shown
@@ -371,6 +371,11 @@ class LayerManager(QObject):
         key = key_of(event.source)
         if key is not None:
             self.appearance_changed.emit(key)
+
+    def _on_layers(self) -> None:
+        for _layer, stream in self.streams():
+            stream.is_watched = True
+        self.streams_changed.emit()
 
     def _on_removed(self, layer: Layer) -> None:
         if any(layer is own for own in self._listened):

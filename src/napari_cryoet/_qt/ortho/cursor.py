@@ -13,9 +13,8 @@ from napari.components.overlays import SceneOverlay
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
-from napari_cryoet._qt.files.napari_check import Feature, lacks
 from napari_cryoet._qt.layers.ownership import active_layer
-from napari_cryoet._qt.streaming import napari_internals
+from napari_cryoet._qt.streaming import seam
 from napari_cryoet._qt.widgets.sliders import move_sliders
 from napari_cryoet._qt.widgets.timers import single_shot
 
@@ -184,10 +183,7 @@ def segments(position_xy: tuple[float, float], gap: float) -> NDArray[np.float32
 
 @cache
 def _can_draw() -> bool:
-    if lacks(Feature.CROSSHAIR):
-        return False
-    napari_internals.draw_overlays(CrosshairOverlay, _visual_over)
-    return True
+    return seam.draw_overlays(CrosshairOverlay, _visual_over)
 
 
 def _visual_over(scene_visual: Any) -> type:

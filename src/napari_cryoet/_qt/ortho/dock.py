@@ -23,7 +23,7 @@ from napari_cryoet._qt.layers.watch import LayerWatch
 from napari_cryoet._qt.ortho.cursor import SharedCursor
 from napari_cryoet._qt.ortho.layer_copy import why_not_copied
 from napari_cryoet._qt.ortho.plane_view import XZ, YZ, PlaneView, unit_of
-from napari_cryoet._qt.streaming.napari_internals import delete_in_own_canvas
+from napari_cryoet._qt.streaming.seam import delete_in_own_canvas
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_tooltip
 from napari_cryoet._qt.widgets.timers import single_shot

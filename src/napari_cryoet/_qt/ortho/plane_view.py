@@ -18,8 +18,8 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_cryoet._qt.browser.stream_words import SETTLE_MS, can_go_on, words_of
 from napari_cryoet._qt.ortho.cursor import CrosshairOverlay, SharedCursor, remove_crosshair, show_crosshair
 from napari_cryoet._qt.ortho.layer_copy import LayerCopy, why_not_copied
-from napari_cryoet._qt.streaming.napari_internals import delete_in_own_canvas
 from napari_cryoet._qt.streaming.progressive import StreamState
+from napari_cryoet._qt.streaming.seam import delete_in_own_canvas
 from napari_cryoet._qt.widgets.dock import COMMAND_KEYS
 from napari_cryoet._qt.widgets.labels import ElidedLabel
 from napari_cryoet._qt.widgets.sliders import move_sliders

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_cryoet._qt.layers.alignment import spacing_angstrom_of
-from napari_cryoet._qt.streaming.napari_internals import is_gripped, refresh_blocked
+from napari_cryoet._qt.streaming.seam import is_gripped, refresh_blocked
 from napari_cryoet.formats.relion import OF_ONE_PARTICLE
 from napari_cryoet.layers.specs import METADATA_KEY, NEW_PICK, PICK_ID, PICKS_KEY, blank_features, features_of
 from napari_cryoet.picks import LARGEST_ID, NO_INSTANCE, Picks

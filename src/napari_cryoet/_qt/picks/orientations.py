@@ -17,7 +17,7 @@ from napari_cryoet._qt.layers.ownership import active_layer, add_layer, group_of
 from napari_cryoet._qt.picks.layer_picks import link_of
 from napari_cryoet._qt.picks.slabs import radius_of, say_arrows_a_pick, show_as_discs, show_slab, slab_nm_of, thinning
 from napari_cryoet._qt.picks.types import Vectors as OwnVectors
-from napari_cryoet._qt.streaming.napari_internals import cut_colors, refresh_blocked, shows_gone_rows
+from napari_cryoet._qt.streaming.seam import cut_colors, refresh_blocked, shows_gone_rows
 from napari_cryoet.layers.specs import METADATA_KEY, PICK_ID, PICKS_KEY, UNKNOWN_SPACING_ANGSTROM
 from napari_cryoet.picks import Picks
 from napari_cryoet.picks.orientations import AXIS_COLORS, Orientation, line_width, orientation_vectors

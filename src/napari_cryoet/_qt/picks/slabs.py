@@ -22,9 +22,8 @@ from napari.components import ViewerModel
 from napari.layers import Image, Layer, Points, Vectors
 from numpy.typing import NDArray
 
-from napari_cryoet._qt.files.napari_check import Feature, lacks
 from napari_cryoet._qt.layers.alignment import ANGSTROM_PER_NM, widths_in_sight, widths_shown_angstrom
-from napari_cryoet._qt.streaming import napari_internals
+from napari_cryoet._qt.streaming import seam
 from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY
 
 #: More arrows in three dimensions would hold up the window for seconds; of more, every n-th pick's are drawn.
@@ -77,14 +76,14 @@ def show_slab(layer: Points | Vectors, thickness_nm: float) -> bool:
     if not show_as_discs(layer):
         return False
     if slab_nm_of(layer) != thickness_nm:
-        napari_internals.slicing_state_of(layer).slab_nm = float(thickness_nm)
+        seam.slicing_state_of(layer).slab_nm = float(thickness_nm)
         layer.refresh(extent=False)
     return True
 
 
 def slab_nm_of(layer: Layer) -> float:
     """How thick the slab is that a layer shows; 0 for the plane alone."""
-    thickness: float = getattr(napari_internals.slicing_state_of(layer), "slab_nm", 0.0)
+    thickness: float = getattr(seam.slicing_state_of(layer), "slab_nm", 0.0)
     return thickness
 
 
@@ -142,20 +141,20 @@ def show_as_discs(layer: Layer, *, radius: Callable[[], float] | None = None) ->
     radius
         Of the particles that arrows belong to, in the layer's own units; by default half of the longest arrow.
     """
-    if not isinstance(layer, Points | Vectors) or lacks(Feature.DISCS):
+    if not isinstance(layer, Points | Vectors) or not seam.can_slice_picks():
         return False
-    state = napari_internals.slicing_state_of(layer)
+    state = seam.slicing_state_of(layer)
     if radius is not None:
         state.radius = radius
     if not getattr(state, "shows_discs", False):
-        state.shows_discs = napari_internals.change_requests(layer, partial(_thick_request, layer, state))
+        state.shows_discs = seam.change_requests(layer, partial(_thick_request, layer, state))
         layer.refresh()
     return bool(state.shows_discs)
 
 
 def show_as_discs_like(copy: Layer, layer: Layer) -> None:
     """Show a copy as discs, and as thick a slab, where the layer does that."""
-    state = napari_internals.slicing_state_of(layer)
+    state = seam.slicing_state_of(layer)
     if isinstance(copy, Points | Vectors) and getattr(state, "shows_discs", False):
         show_as_discs(copy, radius=getattr(state, "radius", None))
         show_slab(copy, slab_nm_of(layer))
@@ -170,7 +169,7 @@ def radius_of(layer: Points | Vectors) -> float:
 
 
 def _thick_request(
-    layer: Points | Vectors, state: Any, make_request: napari_internals.Requests, slice_input: Any, data_slice: Any
+    layer: Points | Vectors, state: Any, make_request: seam.Requests, slice_input: Any, data_slice: Any
 ) -> Any:
     radius = (getattr(state, "radius", None) or partial(radius_of, layer))()
     is_exactly = str(layer.projection_mode) in _OUR_MODES
@@ -224,7 +223,7 @@ def _in_slab(request: Any, halves: NDArray[np.float64], widths: NDArray[np.float
 
 def say_arrows_a_pick(vectors: Vectors, count: int) -> None:
     """Say how many arrows each pick has, so that all arrows of a pick are drawn or none."""
-    state = napari_internals.slicing_state_of(vectors)
+    state = seam.slicing_state_of(vectors)
     if state is not None:
         state.arrows_a_pick = count
 

@@ -10,7 +10,7 @@ from napari.layers import Vectors as NapariVectors
 from numpy.typing import NDArray
 
 from napari_cryoet._qt.layers.types import StepsWithTomograms, corners_of
-from napari_cryoet._qt.streaming.napari_internals import OwnCorners, SparseThumbnail
+from napari_cryoet._qt.streaming.seam import OwnCorners, SparseThumbnail
 
 
 class _FastCorners(OwnCorners, NapariPoints):  # type: ignore[misc] # napari is not typed

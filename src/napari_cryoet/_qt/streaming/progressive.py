@@ -10,22 +10,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
+from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_cryoet._qt.browser.main_window import has_window, main_window
 from napari_cryoet._qt.layers.ownership import real
 from napari_cryoet._qt.layers.types import OWN_TYPES, Surface, become
 from napari_cryoet._qt.picks.types import Vectors
 from napari_cryoet._qt.streaming import seam
-from napari_cryoet._qt.streaming.napari_internals import delete_in_own_canvas
 from napari_cryoet._qt.streaming.redraw import shared_redraws
 from napari_cryoet._qt.streaming.slice_geometry import placed_response, streamed_request
-from napari_cryoet._qt.streaming.stream_mark import mark_in
-from napari_cryoet._qt.widgets.timers import single_shot
-from napari_cryoet._qt.widgets.weak_calls import weak_call
 from napari_cryoet.streaming import Display, Pyramid, pyramid_of
+from napari_cryoet.wording import plain
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from napari.components import ViewerModel
@@ -110,17 +108,19 @@ class StreamStatus(QObject):
         self._samples: list[tuple[float, int]] = []
         self._drawn_at = self._sliced_at = self._woken_at = self._thumbnail_at = -math.inf
         self._is_redrawing = self._is_beside = self._had_others = False
-        self._viewers: list[weakref.ref[ViewerModel]] = []
-        self._view: int | None = None
-        self._say_again = single_shot(self, _SAY_AGAIN_MS, self._say_state)
-        self._thumbnail = single_shot(self, _THUMBNAIL_AFTER_MS, self._make_thumbnail)
-        self._ahead = single_shot(self, _AHEAD_AFTER_MS, self._go_ahead)
+        self._viewer: weakref.ref[ViewerModel] | None = None
+        #: Whether something else tells users what goes wrong; if not, napari's notifications do.
+        self.is_watched = False
+        self._told: CryoETError | None = None
+        self._say_again = _single_shot(self, _SAY_AGAIN_MS, self._say_state)
+        self._thumbnail = _single_shot(self, _THUMBNAIL_AFTER_MS, self._make_thumbnail)
+        self._ahead = _single_shot(self, _AHEAD_AFTER_MS, self._go_ahead)
         self._goes_ahead = False
         self._woken.connect(self._on_woken)
         layer.events.thumbnail.connect(self._on_thumbnail)
         layer.events.data.connect(self._on_data)
         if display is not None:
-            display.on_change = weak_call(self, "_wake")
+            display.on_change = _weakly(self._wake)
             self._leaving = weakref.finalize(layer, display.close)
 
     @property
@@ -183,43 +183,39 @@ class StreamStatus(QObject):
             self.display.close()
             self._leaving.detach()
 
-    # in which viewers
+    # in which viewer
 
     def follow(self, viewer: ViewerModel) -> None:
-        """Pause while the layer is in none of the viewers that were named."""
+        """Pause while the layer isn't in this viewer."""
         viewer = real(viewer)
-        mark_in(viewer, stream_of)
-        self._view = id(viewer.layers)
         if self.display is None:
             return
-        if not any(known() is viewer for known in self._viewers):
-            self._viewers.append(weakref.ref(viewer))
+        before = self._viewer() if self._viewer is not None else None
+        if before is not viewer:
+            if before is not None:
+                self._disconnect(before)
+            self._viewer = weakref.ref(viewer)
             viewer.layers.events.removed.connect(self._on_removed)
             viewer.layers.events.inserted.connect(self._on_inserted)
-            if has_window(viewer):
-                delete_in_own_canvas(main_window(viewer))  # else a further window that has it would lose what it draws
+            seam.delete_in_own_canvas(seam.window_of(viewer))  # else a further window would lose what it draws
         if self._layer() in viewer.layers:
             self.display.resume()
 
+    def _disconnect(self, viewer: ViewerModel) -> None:
+        viewer.layers.events.removed.disconnect(self._on_removed)
+        viewer.layers.events.inserted.disconnect(self._on_inserted)
+
     def _on_removed(self, event: Any) -> None:
-        layer = self._layer()
-        if event.value is not layer or self.display is None:
-            return
-        left = [viewer for known in self._viewers if (viewer := known()) is not None and layer in viewer.layers]
-        if left:
-            self._view = id(left[-1].layers)
-        else:
+        if event.value is self._layer() and self.display is not None:
             self.display.pause()
 
     def _on_inserted(self, event: Any) -> None:
-        layer = event.value
+        layer, viewer = event.value, self._viewer() if self._viewer is not None else None
         if layer is self._layer() and self.display is not None:
-            self._view = id(event.source)
             self.display.resume()
         elif type(layer) in OWN_TYPES and (pyramid := pyramid_of(layer.data)) is not None:
             become(layer, OWN_TYPES[type(layer)])  # what napari's menus make of a layer streams, too
-            viewers = [known() for known in self._viewers]
-            attach(layer, pyramid, viewer=next(each for each in viewers if each and each.layers is event.source))
+            attach(layer, pyramid, viewer=viewer)
 
     def _on_data(self, _event: Any = None) -> None:
         """Stream another pyramid whose levels the layer was given."""
@@ -229,16 +225,16 @@ class StreamStatus(QObject):
             return
         self.close()
         status = attach(layer, pyramid)
-        for known in self._viewers:
-            if (viewer := known()) is not None:
-                status.follow(viewer)
+        if self._viewer is not None and (viewer := self._viewer()) is not None:
+            self._disconnect(viewer)
+            status.follow(viewer)
 
     # how it is drawn again
 
     @property
-    def view(self) -> int | None:
-        """The viewer that the layer came into last, where one was named: its layers are painted together."""
-        return self._view
+    def view(self) -> ViewerModel | None:
+        """The viewer that the layer is in, where one was named: its layers are painted together."""
+        return None if self._viewer is None else self._viewer()
 
     @property
     def shows_nothing(self) -> bool:
@@ -278,6 +274,9 @@ class StreamStatus(QObject):
         state = self.state
         if state.is_loading and state.missing_blocks:
             self._say_again.start()
+        if state.error is not None and state.error is not self._told and not self.is_watched:
+            self._told = state.error
+            show_warning(plain(str(state.error)))
         self.changed.emit(state)
 
     def begin(self) -> None:
@@ -436,6 +435,25 @@ def display_of(layer: Layer) -> Display | None:
     """What a layer's picture is made from; None where it doesn't stream, or has been given other data."""
     status = stream_of(layer)
     return None if status is None else status.display
+
+
+def _weakly(method: Callable[[], None]) -> Callable[[], None]:
+    """Call a method for as long as its object lives."""
+    reference = weakref.WeakMethod(method)
+
+    def call() -> None:
+        if (alive := reference()) is not None:
+            alive()
+
+    return call
+
+
+def _single_shot(parent: QObject, interval_ms: int, slot: Callable[[], object]) -> QTimer:
+    timer = QTimer(parent)
+    timer.setSingleShot(True)
+    timer.setInterval(interval_ms)
+    timer.timeout.connect(slot)
+    return timer
 
 
 def _place_plane(event: Any) -> None:

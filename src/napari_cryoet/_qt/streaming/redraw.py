@@ -58,7 +58,7 @@ class Redraws(QObject):
         first = min(ready, key=lambda stream: not stream.shows_nothing, default=None)
         try:
             for stream in ready:
-                if first is not None and stream.view == first.view:
+                if first is not None and stream.view is first.view:
                     del self._waiting[stream]
                     stream.redraw()
         finally:

@@ -1,27 +1,40 @@
-"""What is changed in napari's slicing of image and labels layers so that they stream.
+"""All that is touched of napari beyond what it promises, with a plain fallback for each.
 
-Each of these layers has a slicing state, which builds frozen slice requests and takes in the responses. `slice_by` puts
-a subclass in its place, which hands both over to be changed. napari promises none of these names: `missing_names` tries
-all of them once, and without them napari slices the exact arrays.
+How napari slices and draws layers is its own affair. Streaming, picks that show as discs and overlays need a little of
+it. `missing_names` and `can_slice_picks` try the names once: without them napari slices exact arrays, and picks show in
+the plane of their centre. Nothing else here fails if a name is gone.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import logging
-from collections.abc import Iterator
-from contextlib import nullcontext
-from functools import cache
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import napari
 import numpy as np
-from napari.layers import Image, Layer
+from napari.components.overlays import ScaleBarOverlay
+from napari.layers import Image, Layer, Points, Vectors
+from numpy.typing import NDArray
 
-from napari_cryoet._qt.streaming.napari_internals import open_viewers
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.viewer import Viewer
+    from qtpy.QtWidgets import QWidget
 
 log = logging.getLogger(__name__)
 
+_VISUALS: Final = "napari._vispy.utils.visual"
+_OVERLAYS: Final = "napari._vispy.overlays.base"
+_SCALE_BAR: Final = "napari._vispy.overlays.scale_bar"
+POINT_REQUESTS: Final = ("make_slice_request_internal", "_make_slice_request_internal")  # of points, of vectors
+_POINT_REQUEST_FIELDS: Final = frozenset({"data", "data_slice", "slice_input"})
+_SLICE_FIELDS: Final = frozenset({"point", "margin_left", "margin_right"})
+_ARROW_RESPONSE_FIELDS: Final = frozenset({"indices", "alphas"})
 _OF_STATE: Final = ("_slice_input", "_units", "data_slice", "set_slice_input")
 _METHODS_OF_STATE: Final = ("_make_slice_request_internal", "_update_slice_response")
 _REQUEST_FIELDS: Final = frozenset(
@@ -29,6 +42,13 @@ _REQUEST_FIELDS: Final = frozenset(
     | {"corner_pixels", "downsample_factors", "level_shapes", "projection_mode", "slice_input"}
 )
 _RESPONSE_FIELDS: Final = frozenset({"image", "tile_to_data", "slice_input", "empty"})
+
+_GL_MAX_3D_TEXTURE_SIZE: Final = 0x8073  # which vispy has no name for
+#: How drivers call themselves that draw with the processor: Mesa's, Chromium's, those of Windows and of macOS.
+_SOFTWARE: Final = ("llvmpipe", "softpipe", "software", "swiftshader", "gdi generic", "microsoft basic render")
+
+
+# how volumes are sliced
 
 
 class Slicer(Protocol):
@@ -162,3 +182,259 @@ def _trial_request(layer: Layer) -> Any:
     napari_state: Any = super(_Slicing, state) if isinstance(state, _Slicing) else state
     arguments = {"slice_input": state._slice_input, "data_slice": state.data_slice, "dask_indexer": nullcontext}
     return napari_state._make_slice_request_internal(**arguments)
+
+
+# how points and vectors are sliced
+
+
+def slicing_state_of(layer: Any) -> Any:
+    """What slices a layer, and where those may leave a note who change how; None where there is no such thing."""
+    return getattr(layer, "_slicing_state", None)
+
+
+Requests = Callable[[Any, Any], Any]  # napari's slice input and data slice to a request
+
+
+def change_requests(layer: Points | Vectors, change: Callable[[Requests, Any, Any], Any]) -> bool:
+    """Let another function make a layer's slice requests, given napari's own and its arguments; False if none do."""
+    state = slicing_state_of(layer)
+    name = next((name for name in POINT_REQUESTS if hasattr(state, name)), None)
+    if name is None:
+        return False
+    setattr(state, name, partial(change, getattr(state, name)))
+    return True
+
+
+@cache
+def can_slice_picks() -> bool:
+    """Whether this napari makes slice requests of points and vectors that can be changed; tried once."""
+    try:
+        gone = [name for layer in (Points(np.zeros((1, 3))), Vectors(np.zeros((1, 2, 3)))) for name in _lacking(layer)]
+    except Exception as error:  # noqa: BLE001 - whatever a napari may do that nobody knows yet
+        gone = [f"such internals ({type(error).__name__}: {error})"]
+    if gone:
+        log.warning("napari %s has no %s: picks show in the plane of their centre", napari.__version__, ", ".join(gone))
+    return not gone
+
+
+def _lacking(layer: Points | Vectors) -> Iterator[str]:
+    made: list[Any] = []
+
+    def make(make: Requests, *arguments: Any) -> Any:
+        made.append(make(*arguments))
+        return made[-1]
+
+    change_requests(layer, make)
+    layer.set_view_slice()
+    if not made:
+        yield " or ".join(POINT_REQUESTS)
+        return
+    yield from _POINT_REQUEST_FIELDS - set(dir(made[0]))
+    yield from _SLICE_FIELDS - set(dir(made[0].data_slice))
+    if isinstance(layer, Vectors):
+        yield from _ARROW_RESPONSE_FIELDS - set(dir(made[0]()))
+
+
+# how large layers are
+
+
+class OwnCorners:
+    """Over a napari layer: says itself where its data begin and end."""
+
+    def corners(self) -> NDArray[Any]:
+        """The least and the largest coordinates, (2, n axes), in the layer's own; several times a step of a slider."""
+        return super()._extent_data  # type: ignore[misc, no-any-return]
+
+    @property
+    def _extent_data(self) -> NDArray[Any]:
+        return self.corners()
+
+
+# what is drawn of arrows and points
+
+
+class SparseThumbnail:
+    """Over a Vectors layer: few arrows in its thumbnail, since napari draws them one by one, at each step."""
+
+    _max_vectors_thumbnail = 128
+
+
+def refresh_blocked(layer: Layer) -> AbstractContextManager[Any]:
+    """Keep a layer from being sliced anew with each change; whoever blocks it refreshes it afterwards."""
+    block = getattr(layer, "_block_refresh", nullcontext)
+    return block()
+
+
+def is_gripped(points: Points) -> bool:
+    """Whether points are under way with the mouse; no where nobody knows."""
+    return getattr(points, "_drag_start", None) is not None and str(points.mode) == "select"
+
+
+def shows_gone_rows(vectors: Vectors) -> bool:
+    """Whether what was sliced of a layer has rows that its data don't have any more; yes where nobody knows."""
+    shown = getattr(vectors, "_view_indices", None)
+    return shown is None or bool(len(shown) and shown.max() >= len(vectors.data))
+
+
+def cut_colors(vectors: Vectors, count: int) -> None:
+    """Keep the first colours only, before data of so many rows are given; else napari looks for those to delete."""
+    if count < len(vectors.edge_color) and hasattr(vectors, "_edge"):
+        vectors._edge.colors = vectors.edge_color[:count]
+
+
+# what is drawn over layers
+
+
+def draw_overlays(kind: type, make_visual: Callable[[type], type]) -> bool:
+    """Let napari draw overlays of a class in a viewer's scene; False if this napari draws them in another way.
+
+    ``make_visual`` gets a class and makes one over it, for vispy: `has_place` says whether there is something to draw,
+    `look_again` has that asked anew.
+    """
+    try:
+        bases, known = importlib.import_module(_OVERLAYS), importlib.import_module(_VISUALS).overlay_to_visual
+        base, mixin = bases.VispySceneOverlay, bases.ViewerOverlayMixin
+    except (ImportError, AttributeError) as error:
+        log.warning("napari %s draws overlays in another way: %s", napari.__version__, error)
+        return False
+    if not hasattr(base, "_on_visible_change") or not hasattr(base, "_should_be_visible"):
+        return False
+
+    class SceneVisual(mixin, base):  # type: ignore[misc, valid-type]
+        def has_place(self) -> bool:
+            return True
+
+        def look_again(self) -> None:
+            self._on_visible_change()
+
+        def _should_be_visible(self) -> bool:
+            return bool(super()._should_be_visible() and self.has_place())
+
+    known[kind] = make_visual(SceneVisual)
+    return True
+
+
+def show_scale_bar(viewer: ViewerModel) -> None:
+    """Show a viewer's scale bar, in nm or µm where napari would say kÅ; in another napari, as that draws it."""
+    overlays = viewer.canvas.overlays
+    if hasattr(viewer, "window") and type(overlays.scale_bar) is ScaleBarOverlay and _can_draw_nanometers():
+        options = dict(overlays.pop("scale_bar"))  # an equal one would not take its place
+        overlays["scale_bar"] = NanometerScaleBar(**options)
+    overlays.scale_bar.visible = True
+
+
+class NanometerScaleBar(ScaleBarOverlay):  # type: ignore[misc] # napari is not typed
+    """napari's scale bar for a world in ångström."""
+
+    unit = ScaleBarOverlay.unit  # events of properties aren't inherited
+
+
+@cache
+def _can_draw_nanometers() -> bool:
+    try:
+        napari_visual = importlib.import_module(_SCALE_BAR).VispyScaleBarOverlay
+        known = importlib.import_module(_VISUALS).overlay_to_visual
+    except (ImportError, AttributeError):
+        return False
+    if not hasattr(napari_visual, "_on_unit_change") or not hasattr(napari_visual, "_on_size_or_zoom_change"):
+        return False
+
+    class Visual(napari_visual):  # type: ignore[misc, valid-type]
+        _unit: Any
+
+        def _on_unit_change(self) -> None:
+            super()._on_unit_change()
+            is_length = self._unit.is_compatible_with("angstrom") and self.overlay.length is None
+            if is_length and str(self._unit.units) == "angstrom":
+                self._unit = self._unit.to("nanometer")
+                self._on_size_or_zoom_change(force=True)
+
+    known[NanometerScaleBar] = Visual
+    return True
+
+
+# windows
+
+
+def open_viewers() -> set[Viewer]:
+    """All viewers with a window, whichever napari asks for; at least the one in front."""
+    from napari.viewer import Viewer, current_viewer
+
+    return set(getattr(Viewer, "_instances", {current_viewer()} - {None}))
+
+
+def forget_place(window: QWidget) -> None:
+    """Have a window of napari's closed without napari opening the next one where it was."""
+    if hasattr(window, "_save_current_window_settings"):
+        window._save_current_window_settings = lambda: None
+
+
+def window_of(viewer: ViewerModel) -> QWidget | None:
+    """The window that a viewer is in; None without one, or where a user has closed it."""
+    try:
+        window: QWidget | None = viewer.window.main_menu.window() if hasattr(viewer, "window") else None
+    except RuntimeError:  # Qt has deleted it
+        return None
+    return window
+
+
+def delete_in_own_canvas(widget: QWidget | None) -> None:
+    """Have what napari deletes of layers' drawings be that of a `QtViewer`, or of the window that a widget is in.
+
+    napari deletes textures in whichever canvas drew last. Where several windows draw, that may be another one's, which
+    has textures of its own under the same numbers: it would lose them.
+    """
+    from napari.qt import QtViewer
+
+    while widget is not None and not (isinstance(widget, QtViewer) or hasattr(widget, "_qt_viewer")):
+        widget = widget.parentWidget()
+    canvas = getattr(getattr(widget, "_qt_viewer", widget), "canvas", None)
+    context: Any = getattr(getattr(canvas, "_scene_canvas", None), "context", None)
+    drawn: Any = getattr(canvas, "native", None)
+    if not hasattr(context, "finish") or not hasattr(drawn, "makeCurrent"):
+        return
+
+    def finish_here() -> None:
+        drawn.makeCurrent()
+        type(context).finish(context)
+
+    context.finish = finish_here
+
+
+# what the graphics card can do
+
+
+def largest_texture_side() -> int | None:
+    """The longest side of a volume that can be drawn, in voxels; None while nothing has been drawn yet."""
+    return _asked_side() if _has_drawn() else None
+
+
+def draws_in_software() -> bool | None:
+    """Whether there is no graphics card, so that volumes take long to draw; None while nothing has been drawn yet."""
+    return is_software(_asked_name()) if _has_drawn() else None
+
+
+def is_software(driver: str) -> bool:
+    """Whether a driver draws with the processor, by how it calls itself."""
+    return any(name in driver.lower() for name in _SOFTWARE)
+
+
+def _has_drawn() -> bool:
+    from vispy.gloo.context import get_current_canvas
+
+    return get_current_canvas() is not None
+
+
+@cache
+def _asked_side() -> int | None:
+    """Ask the driver, in whose context the canvas was drawn last; it doesn't change."""
+    from vispy.gloo import gl
+
+    return int(gl.glGetParameter(_GL_MAX_3D_TEXTURE_SIZE) or 0) or None
+
+
+@cache
+def _asked_name() -> str:
+    from vispy.gloo import gl
+
+    return str(gl.glGetParameter(gl.GL_RENDERER) or "")

@@ -1,16 +1,14 @@
-"""Which level of a streamed layer is shown in three dimensions: the finest that costs little, or what a person chooses.
+"""How fine streamed layers are shown: in planes by the data saver, in 3D by what a level costs and what users choose.
 
-In three dimensions all of a level is fetched, held and drawn, whatever is seen of it. napari shows the coarsest one. It
-shows a level that a layer is locked to in two dimensions as well. So a layer is locked only while three are shown, and
-what was chosen is remembered for the next time.
+In 3D all of a level is fetched, held and drawn, whatever is seen of it. napari shows the coarsest one. A layer that is
+locked to a level shows it in 2D as well, so layers are locked only while 3D is shown.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 from weakref import WeakKeyDictionary, WeakSet
 
 from napari.components import ViewerModel
@@ -19,30 +17,98 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.layers.ownership import LayerKey
-from napari_cryoet._qt.streaming.detail import Detail, usual_bytes_of
-from napari_cryoet._qt.streaming.texture_limit import draws_in_software, largest_texture_side
+from napari_cryoet._qt.streaming.progressive import display_of
+from napari_cryoet._qt.streaming.seam import draws_in_software, largest_texture_side
 from napari_cryoet.streaming import Display
 from napari_cryoet.streaming.engine import shared_engine
 from napari_cryoet.streaming.plan import LevelCost, level_costs
 
-_USABLE_SHARE = 0.8  # of the memory for pixels: coarser levels are needed beside
-#: Unless a person chooses: a little more than the coarsest level of a usual tomogram of the portal has (6.9 million).
-_UNASKED_VOXELS = 2**23
-#: As long as no graphics card is known of: what is turned is to follow the mouse.
-_UNASKED_VOXELS_IN_SOFTWARE = 2**20
+_USABLE_SHARE: Final = 0.8  # of the memory for pixels: coarser levels are needed beside
+#: Unless users choose: a little more than the coarsest level of a usual tomogram of the portal has (6.9 million).
+_UNASKED_VOXELS: Final = 2**23
+#: Without a graphics card, so that the volume follows the mouse.
+_UNASKED_VOXELS_IN_SOFTWARE: Final = 2**20
+
+
+class Detail(QObject):
+    """Sets how many bytes a view of each display may need: while data are saved none, which keeps it coarse."""
+
+    changed = Signal()
+
+    def __init__(self, viewer: ViewerModel, link: LayerManager, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer, self._link = viewer, link
+        self._usual_bytes: WeakKeyDictionary[Display, int] = WeakKeyDictionary()
+        self._asked_bytes: WeakKeyDictionary[Display, int] = WeakKeyDictionary()
+        self._is_asked_for = False  # full detail of the plane that is shown
+        link.changed.connect(self.update)
+        link.streams_changed.connect(self.update)
+        for event in self._moves():
+            event.connect(self._on_move)
+
+    @property
+    def is_held_coarse(self) -> bool:
+        """Whether a visible layer is shown coarser than it could be."""
+        return any(self._is_held(display) for display in self._displays(only_visible=True))
+
+    def load_full(self) -> None:
+        """Show what is on screen as fine as it gets, until another plane is shown."""
+        self._is_asked_for = True
+        self.update()
+        for display in self._displays(only_visible=True):
+            display.load_in_full()
+
+    def ask_for(self, display: Display, asked_bytes: int | None) -> None:
+        """Let a view of a display need so many bytes, because a user asked for it; None takes it back."""
+        if asked_bytes is None:
+            self._asked_bytes.pop(display, None)
+        else:
+            self._asked_bytes[display] = asked_bytes
+        self.update()
+
+    def update(self) -> None:
+        """Set what each display may need."""
+        for display in self._displays():
+            usual = self._usual_bytes.setdefault(display, display.usual_view_bytes)
+            asked = self._asked_bytes.get(display, 0)
+            display.largest_view_bytes = asked if self._is_held(display) else max(usual, asked)
+        self.changed.emit()
+
+    def close(self) -> None:
+        """Disconnect from the viewer; displays may need what they usually may."""
+        for event in self._moves():
+            event.disconnect(self._on_move)
+        for display in self._displays():
+            display.largest_view_bytes = None
+
+    def _is_held(self, display: Display) -> bool:
+        return display.pyramid.stays_coarse and not self._is_asked_for
+
+    def _displays(self, *, only_visible: bool = False) -> list[Display]:
+        layers = [layer for layer, _ in self._link.streams() if layer.visible or not only_visible]
+        return [display for layer in layers if (display := display_of(layer)) is not None]
+
+    def _moves(self) -> tuple[Any, ...]:
+        events = self._viewer.dims.events
+        return events.current_step, events.ndisplay, events.order
+
+    def _on_move(self, _event: Any = None) -> None:
+        if self._is_asked_for:
+            self._is_asked_for = False
+            self.update()
 
 
 class VolumeDetail(QObject):
-    """Shows the levels that were chosen, and what each would cost."""
+    """Shows in 3D the finest level that costs little, or the one that a user chooses."""
 
     changed = Signal()
 
     def __init__(self, viewer: ViewerModel, link: LayerManager, detail: Detail, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer, self._link, self._detail = viewer, link, detail
-        self._chosen: WeakKeyDictionary[Display, int] = WeakKeyDictionary()  # a layer may be given another image
-        self._locks = _Locks(viewer)
-        self._begun: WeakSet[Display] = WeakSet()  # since volumes are shown; whoever unlocks one wants napari's level
+        self._chosen: WeakKeyDictionary[Display, int] = WeakKeyDictionary()
+        self._locked: WeakKeyDictionary[Layer, int] = WeakKeyDictionary()
+        self._begun: WeakSet[Display] = WeakSet()  # since 3D is shown: users may unlock a level
         link.changed.connect(self._begin)
         link.streams_changed.connect(self._on_streams)
         viewer.dims.events.ndisplay.connect(self._on_ndisplay, position="last")  # napari slices first
@@ -59,9 +125,9 @@ class VolumeDetail(QObject):
 
     def volumes(self) -> tuple[LayerKey, ...]:
         """What has levels to choose from, from bottom to top."""
-        order = {id(layer): place for place, layer in enumerate(self._viewer.layers)}
+        layers = list(self._viewer.layers)
         found = [key for key in self._link.shown() if self.levels(key)]
-        return tuple(sorted(found, key=lambda key: order.get(id(self._link.layers_of(key)[0]), -1)))
+        return tuple(sorted(found, key=lambda key: layers.index(self._link.layers_of(key)[0])))
 
     def levels(self, key: LayerKey) -> Sequence[LevelCost]:
         """The levels of something, coarsest first; none where there is nothing to choose."""
@@ -71,16 +137,15 @@ class VolumeDetail(QObject):
         return level_costs(display.pyramid, largest_side=largest_texture_side(), largest_bytes=self.largest_bytes)
 
     def chosen(self, key: LayerKey) -> int:
-        """The level that is shown in three dimensions, now or the next time."""
-        layer = self._link.layers_of(key)[0]
+        """The level that is shown in 3D, now or the next time."""
         if self.is_3d:
-            return int(layer.data_level)  # napari's own controls may have chosen, too
+            return int(self._link.layers_of(key)[0].data_level)  # napari's own controls may have chosen
         display = self._link.display_of(key)
         level = None if display is None else self._chosen.get(display)
         return self._unasked(key) if level is None else level
 
     def choose(self, key: LayerKey, level: int) -> None:
-        """Show another level, at once if volumes are shown."""
+        """Show another level in 3D."""
         display = self._link.display_of(key)
         if display is not None:
             self._chosen[display] = level
@@ -89,20 +154,18 @@ class VolumeDetail(QObject):
         self.changed.emit()
 
     def close(self) -> None:
-        """Hear no more of the viewer; what volumes may need, planes may not, as soon as these are shown."""
+        """Disconnect from the viewer and unlock its layers."""
         self._viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
-        if self.is_3d:
-            self._locks.lend(self._chosen)
+        self._unlock()
 
     def _on_ndisplay(self, _event: Any = None) -> None:
         self._begun.clear()
         if self.is_3d:
-            self._locks.begin()
             self._begin()
         else:
             for display in list(self._chosen):
                 self._detail.ask_for(display, None)
-            self._locks.end()
+            self._unlock()
         self.changed.emit()
 
     def _on_streams(self) -> None:
@@ -120,75 +183,29 @@ class VolumeDetail(QObject):
             self._begun.add(display)
             if display in self._chosen:
                 self._show_chosen(display, layer)
-            elif (level := self._unasked(key)) < self._coarsest(key) and layer.locked_data_level is None:
-                self._locks.lock(layer, level)
+            elif (level := self._unasked(key)) < len(layer.data) - 1 and layer.locked_data_level is None:
+                self._lock(layer, level)
 
     def _unasked(self, key: LayerKey) -> int:
-        """The finest level that isn't much, or the coarsest one; this one, too, while the data saver wants it so."""
-        display, coarsest = self._link.display_of(key), self._coarsest(key)
+        """The finest level that costs little, or the coarsest one; the coarsest while data are saved."""
+        display, coarsest = self._link.display_of(key), len(self._link.layers_of(key)[0].data) - 1
         if display is None or display.pyramid.stays_coarse:
             return coarsest
         most = _UNASKED_VOXELS if draws_in_software() is False else _UNASKED_VOXELS_IN_SOFTWARE
-        shapes, costs = display.pyramid.shapes, self.levels(key)
-        few = (cost.level for cost in costs if not cost.obstacle and math.prod(shapes[cost.level]) <= most)
-        return min(few, default=coarsest)
-
-    def _coarsest(self, key: LayerKey) -> int:
-        return len(self._link.layers_of(key)[0].data) - 1
+        costs, shapes = self.levels(key), display.pyramid.shapes
+        cheap = (cost.level for cost in costs if not cost.obstacle and math.prod(shapes[cost.level]) <= most)
+        return min(cheap, default=coarsest)
 
     def _show_chosen(self, display: Display, layer: Layer) -> None:
         level = self._chosen[display]
         self._detail.ask_for(display, display.pyramid.size_bytes(level))
-        self._locks.lock(layer, level)
+        self._lock(layer, level)
 
+    def _lock(self, layer: Layer, level: int) -> None:
+        self._locked[layer] = layer.locked_data_level = level
 
-class _Locks:
-    """The levels that layers are locked to while a viewer shows volumes; they end with that, also without a dock."""
-
-    def __init__(self, viewer: ViewerModel) -> None:
-        self._viewer = viewer
-        self._levels: WeakKeyDictionary[Layer, int] = WeakKeyDictionary()
-        self._before: WeakKeyDictionary[Layer, int] = WeakKeyDictionary()  # what somebody locked: copies, too
-        self._lent: WeakKeyDictionary[Display, int] = WeakKeyDictionary()  # what planes of each may need then
-        self._hear = partial(_Locks._on_ndisplay, self)  # napari keeps this alive, and a method it wouldn't
-
-    def begin(self) -> None:
-        """Know what is locked already, as volumes begin to be shown."""
-        self._levels.clear()
-        self._before = WeakKeyDictionary()
-        for layer in self._viewer.layers:
-            if (level := _locked_level(layer)) is not None:
-                self._before[layer] = level
-
-    def lock(self, layer: Layer, level: int) -> None:
-        """Lock a layer for as long as volumes are shown."""
-        self._viewer.dims.events.ndisplay.connect(self._hear, position="last")  # napari slices first
-        self._levels[layer] = layer.locked_data_level = level
-
-    def lend(self, displays: Iterable[Display]) -> None:
-        """Let displays need what they may for as long as volumes are shown."""
-        for display in displays:
-            self._lent[display] = usual_bytes_of(display)
-
-    def end(self) -> None:
-        """Lock what somebody locked before, and nothing else, nor copies that napari made of what was locked."""
-        self._viewer.dims.events.ndisplay.disconnect(self._hear)
-        for layer, level in self._levels.items():
+    def _unlock(self) -> None:
+        for layer, level in self._locked.items():
             if layer.locked_data_level == level:
-                layer.locked_data_level = self._before.get(layer)
-        for layer in self._viewer.layers:
-            parent = None if layer.source.parent is None else layer.source.parent()  # napari keeps a weak reference
-            if parent in self._levels and layer not in self._before and _locked_level(layer) == self._levels[parent]:
                 layer.locked_data_level = None
-        self._levels.clear()
-        for display, usual_bytes in self._lent.items():
-            display.largest_view_bytes = 0 if display.pyramid.stays_coarse else usual_bytes
-        self._lent.clear()
-
-    def _on_ndisplay(self, _event: Any = None) -> None:
-        if self._viewer.dims.ndisplay != 3:
-            self.end()
-
-
-def _locked_level(layer: Layer) -> int | None:
-    return getattr(layer, "locked_data_level", None)
+        self._locked.clear()
