@@ -7,7 +7,7 @@ from functools import partial
 from typing import Final
 
 from napari.layers import Layer
-from qtpy.QtCore import QObject, QPoint, Signal
+from qtpy.QtCore import QObject, QPoint, Qt, Signal
 from qtpy.QtGui import QActionGroup, QColor
 from qtpy.QtWidgets import QApplication, QColorDialog, QMenu, QMessageBox
 
@@ -33,6 +33,7 @@ POINTS: Final = frozenset({ShapeType.POINT, ShapeType.ORIENTED_POINT, ShapeType.
 MASKS: Final = frozenset({ShapeType.SEGMENTATION_MASK, ShapeType.INSTANCE_SEGMENTATION_MASK})
 REVIEW, COMPARE, EXPORT = "Review picks", "Compare annotations", "Export picks"  # docks, as the manifest names them
 _CAPTION: Final = "caption"  # the task that fetches one
+_OF_A_RUN: Final = "a run's layers"  # topic of a notice
 
 
 class RunLayers(QObject):
@@ -66,7 +67,6 @@ class RunLayers(QObject):
         super().__init__(parent)
         self._link, self._run, self._notice, self._tasks, self._volumes = link, run, notice, tasks, volumes
         self._run_id: int | None = None
-        self._told = ""  # what was told last of a layer of the run that is shown
         self._wanted: Tomogram | None = None  # to be shown in place of the run's other tomograms
         self._set_aside: set[LayerKey] = set()  # hidden with the tomogram that they fit
         self._waiting: dict[LayerKey, Callable[[Layer], None]] = {}  # for layers that are being loaded
@@ -160,6 +160,7 @@ class RunLayers(QObject):
     def _ask_about_misfit(self, page: RunPage, row: AnnotationRow, file: AnnotationFile) -> None:
         box = QMessageBox(self._run)
         box.setWindowTitle("Show it anyway?")
+        box.setTextFormat(Qt.TextFormat.PlainText)
         box.setText(row.reason)
         box.setInformativeText("Shown here, its positions would not lie where they belong.")
         tomogram = tomogram_of(page, row)
@@ -184,9 +185,8 @@ class RunLayers(QObject):
     # what the viewer tells
 
     def _on_page(self, page: RunPage) -> None:
-        if self._told and page.run.id != self._run_id and self._notice.text == self._told:
-            self._notice.hide()
         if self._run_id != page.run.id:
+            self._notice.withdraw(_OF_A_RUN)
             self.close_caption()
         self._run_id = page.run.id
         self._link.show_run(page.run.id)
@@ -224,7 +224,7 @@ class RunLayers(QObject):
     def _tell(self, show: Callable[[], None]) -> None:
         """Tell something of a layer of this run, until another run is shown."""
         show()
-        self._told = self._notice.text
+        self._notice.topic = _OF_A_RUN
 
     def _on_failed(self, key: LayerKey, error: CryoETError) -> None:
         self._waiting.pop(key, None)
@@ -258,8 +258,10 @@ class RunLayers(QObject):
 
     # menus
 
-    def _open_row_menu(self, row: AnnotationRow, where: QPoint) -> None:
+    def _open_row_menu(self, row: AnnotationRow | tuple[AnnotationRow, ...], where: QPoint) -> None:
         """What can be done with an annotation, shown or not."""
+        if isinstance(row, tuple):
+            return  # of an object, which has no menu
         page, file, key = self._run.page, row.shown_file, key_of_row(row)
         menu = self._new_menu()
         if key is not None:

@@ -62,7 +62,7 @@ class RunView(QWidget):
     annotation_show_requested = Signal(object, object)  # RunPage, AnnotationFile: shown as it is, fitting or not
     row_show_requested = Signal(object)  # AnnotationRow
     row_hide_requested = Signal(object)  # AnnotationRow
-    row_menu_requested = Signal(object, QPoint)  # AnnotationRow, where on the screen
+    row_menu_requested = Signal(object, QPoint)  # AnnotationRow or several, where on the screen
     caption_closed = Signal()
     tilt_series_show_requested = Signal(object, object)  # RunPage, TiltSeries
     tilt_series_hide_requested = Signal(object)  # TiltSeries
@@ -73,9 +73,9 @@ class RunView(QWidget):
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._page: RunPage | None = None
-        self._outline: RunOutline | None = None
-        self._tomogram: Tomogram | None = None
+        self.page: RunPage | None = None  # these are to be read only
+        self.tomogram: Tomogram | None = None  # that is chosen; None in a run without
+        self.outline: RunOutline | None = None  # of the annotations, as they fit it
         self._shown, self._shown_series = Shown(), Shown()
         self._progress_text = ""
         self._saved: set[Hashable] = set()
@@ -98,32 +98,11 @@ class RunView(QWidget):
         self._lay_out()
         self._update_download()
 
-    @property
-    def page(self) -> RunPage | None:
-        """The run that is shown."""
-        return self._page
-
-    @property
-    def outline(self) -> RunOutline | None:
-        """The annotations as they are listed for the chosen tomogram."""
-        return self._outline
-
-    @property
-    def tomogram(self) -> Tomogram | None:
-        """The chosen tomogram; None for a run without."""
-        return self._tomogram
-
     def set_page(self, page: RunPage, portal_url: str = "") -> None:
-        """Show a run with its default tomogram chosen; nothing is opened.
-
-        Parameters
-        ----------
-        portal_url
-            The run's address on the portal, or empty where it has none.
-        """
-        is_same_run = self._page is not None and self._page.run.id == page.run.id
-        chosen_id = self._tomogram.id if is_same_run and self._tomogram is not None else None
-        self._page, self.portal_url = page, portal_url
+        """Show a run with its default tomogram chosen; nothing is opened. The address may be empty."""
+        is_same_run = self.page is not None and self.page.run.id == page.run.id
+        chosen_id = self.tomogram.id if is_same_run and self.tomogram is not None else None
+        self.page, self.portal_url = page, portal_url
         if not is_same_run:
             self._saved.clear()
         self.portal.setVisible(bool(portal_url))
@@ -144,14 +123,14 @@ class RunView(QWidget):
 
     def forget(self) -> None:
         """Hold no run, as before another source has answered."""
-        self._page = None
+        self.page = None
 
     def choose(self, tomogram: Tomogram | None) -> None:
         """Choose a tomogram, and list the annotations as they fit it."""
-        page, self._tomogram = self._page, tomogram
+        page, self.tomogram = self.page, tomogram
         if page is None:
             return
-        self._outline = outline_run(page, tomogram)
+        self.outline = outline_run(page, tomogram)
         self._list_tomograms()
         if tomogram is not None:
             self.tomograms.select(LayerKey("tomogram", tomogram.id))
@@ -159,12 +138,12 @@ class RunView(QWidget):
 
     def open_default(self) -> None:
         """Ask for the default tomogram and for the annotations that the curators show with it."""
-        page = self._page
+        page = self.page
         if page is None or page.default_tomogram is None:
             return
         self.choose(page.default_tomogram)
         self.tomogram_open_requested.emit(page, page.default_tomogram)
-        for file in self._outline.defaults() if self._outline is not None else ():
+        for file in self.outline.defaults() if self.outline is not None else ():
             self.annotation_show_requested.emit(page, file)
 
     def set_shown(self, shown: Shown) -> None:
@@ -190,7 +169,7 @@ class RunView(QWidget):
 
     def rows_to_download(self) -> tuple[AnnotationRow, ...]:
         """The annotations that are ticked to be saved, in the order of the tree."""
-        rows = self._outline.rows() if self._outline is not None else ()
+        rows = self.outline.rows() if self.outline is not None else ()
         return tuple(row for row in rows if row.key in self._saved)
 
     def _connect(self) -> None:
@@ -202,7 +181,7 @@ class RunView(QWidget):
         self.tomograms.menu_requested.connect(self.tomogram_menu_requested)
         self.tomogram_model.tick_requested.connect(self._on_tomogram_tick)
         self.tree.opened.connect(self._toggle)
-        self.tree.menu_requested.connect(self._on_row_menu)
+        self.tree.menu_requested.connect(self.row_menu_requested)
         self.annotations.tick_requested.connect(self._on_annotation_tick)
         self.tilt_series.opened.connect(lambda series: self._on_tilt_series(series, 0, is_on=True))
         self.tilt_series_model.tick_requested.connect(self._on_tilt_series)
@@ -212,21 +191,21 @@ class RunView(QWidget):
     # what the page says
 
     def _list_tomograms(self) -> None:
-        tomograms = self._page.tomograms if self._page is not None else ()
-        self.tomogram_model.set_rows(tomogram_rows(tomograms, self._tomogram, self._shown, self._saved))
+        tomograms = self.page.tomograms if self.page is not None else ()
+        self.tomogram_model.set_rows(tomogram_rows(tomograms, self.tomogram, self._shown, self._saved))
         self._update_open()
 
     def _list_annotations(self) -> None:
-        if self._page is None or self._outline is None:
+        if self.page is None or self.outline is None:
             return
-        has_stars = any(row.annotation.is_curator_recommended for row in self._outline.rows())
+        has_stars = any(row.annotation.is_curator_recommended for row in self.outline.rows())
         self.annotations.set_title("Annotations  (★ recommended)" if has_stars else "Annotations")
-        colors = annotation_colors(self._page.annotations)
-        self.annotations.set_rows(annotation_rows(self._outline, colors, self._shown, self._saved))
+        colors = annotation_colors(self.page.annotations)
+        self.annotations.set_rows(annotation_rows(self.outline, colors, self._shown, self._saved))
 
     def _list_tilt_series(self) -> None:
-        if self._page is not None:
-            self.tilt_series_model.set_rows(tilt_series_rows(self._page.tilt_series, self._shown_series))
+        if self.page is not None:
+            self.tilt_series_model.set_rows(tilt_series_rows(self.page.tilt_series, self._shown_series))
 
     def _list_depositions(self, page: RunPage) -> None:
         shares = deposition_shares(page)
@@ -238,7 +217,7 @@ class RunView(QWidget):
 
     def _update_open(self) -> None:
         """*Open* with what it costs, *Stop* with how far it is, *Show* what is hidden."""
-        tomogram = self._tomogram
+        tomogram = self.tomogram
         if tomogram is None:
             return
         key = LayerKey("tomogram", tomogram.id)
@@ -276,12 +255,12 @@ class RunView(QWidget):
     # what a person asks for
 
     def _on_tomogram(self, tomogram: Tomogram | None) -> None:
-        if tomogram is not None and tomogram is not self._tomogram:
+        if tomogram is not None and tomogram is not self.tomogram:
             self._progress_text = ""
             self.choose(tomogram)
 
     def _on_open_clicked(self) -> None:
-        tomogram = self._tomogram
+        tomogram = self.tomogram
         if tomogram is None:
             return
         if LayerKey("tomogram", tomogram.id) in self._shown.coming:
@@ -290,9 +269,9 @@ class RunView(QWidget):
             self._open(tomogram)
 
     def _open(self, tomogram: Tomogram) -> None:
-        if self._page is not None and is_openable(tomogram):
+        if self.page is not None and is_openable(tomogram):
             self._progress_text = ""
-            self.tomogram_open_requested.emit(self._page, tomogram)
+            self.tomogram_open_requested.emit(self.page, tomogram)
 
     def _toggle(self, row: AnnotationRow) -> None:
         """Enter does what Space does."""
@@ -315,23 +294,19 @@ class RunView(QWidget):
         (self._saved.update if is_on else self._saved.difference_update)(keys)
         self._update_download()
 
-    def _on_row_menu(self, record: AnnotationRow | tuple[AnnotationRow, ...], where: QPoint) -> None:
-        if isinstance(record, AnnotationRow):
-            self.row_menu_requested.emit(record, where)
-
     def _on_tilt_series(self, series: TiltSeries, _column: int, is_on: bool) -> None:
         if not is_on:
             self.tilt_series_hide_requested.emit(series)
         elif has_images(series):
-            self.tilt_series_show_requested.emit(self._page, series)
+            self.tilt_series_show_requested.emit(self.page, series)
 
     def _tomograms_to_download(self) -> tuple[Tomogram, ...]:
-        tomograms = self._page.tomograms if self._page is not None else ()
+        tomograms = self.page.tomograms if self.page is not None else ()
         return tuple(each for each in tomograms if LayerKey("tomogram", each.id) in self._saved)
 
     def _on_download(self) -> None:
-        if self._page is not None:
-            self.download_requested.emit(self._page, self._tomograms_to_download(), self.rows_to_download())
+        if self.page is not None:
+            self.download_requested.emit(self.page, self._tomograms_to_download(), self.rows_to_download())
 
     def _lay_out(self) -> None:
         heading = ElidedLabel("Tomograms")
