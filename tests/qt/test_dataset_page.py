@@ -44,7 +44,7 @@ def last_row(view: DatasetView):
 
 
 def test_pages_follow_each_other_until_all_runs_are_here(qtbot, view, asked):
-    assert last_row(view).title == "Loading runs…"
+    assert asked == [0]
     for offset in (0, 50):
         view.add_page(page(offset), "")
         assert last_row(view).title == f"Loading more… {offset + 50} of 120"

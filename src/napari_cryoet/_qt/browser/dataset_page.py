@@ -60,16 +60,16 @@ class DatasetView(QWidget):
     def start(self, dataset_id: int, row: CatalogueRow | None, deposition: DepositionRow | None = None) -> None:
         """Begin with a dataset: show what the catalogue knows, and ask for its first page."""
         self.header.show_about(about_listed_dataset(dataset_id, row, deposition))
+        self.model.set_rows([])
+        self.count.setText("")
         self.filter.clear_quietly()
         self.restart()
 
     def restart(self) -> None:
-        """Ask for the first page again."""
+        """Ask for the first page again; the runs so far stay until it comes, or is late."""
         self.runs = []
-        self.count.setText("")
-        self.model.set_rows([_message("Loading runs…")])
-        self.place.show_content()
-        self.model.ask_for_more()
+        self.place.show_loading("Loading runs…")
+        self.page_requested.emit(0, self.filter.text().strip())
 
     def add_page(self, page: DatasetPage, portal_page: str) -> None:
         """Show one more page of runs."""
@@ -85,7 +85,10 @@ class DatasetView(QWidget):
             rows.append(_message(f"Loading more… {loaded:,} of {total:,}"))
         elif not page.is_last:
             rows.append(_message("The portal answered with fewer runs than it counted.", has_failed=True))
-        self.model.append_rows(rows)
+        if page.offset == 0:
+            self.model.set_rows(rows)
+        else:
+            self.model.append_rows(rows)
         self.count.setText(count_text(total, "run") if loaded >= total else f"{loaded:,} of {total:,} runs")
         if total:
             self.place.show_content()
@@ -104,8 +107,11 @@ class DatasetView(QWidget):
             self.place.show_error(error, self.restart)
 
     def focus_list(self) -> None:
-        """Give the keys to the runs."""
-        self.view.focus_first()
+        """Give the keys to the runs, or to the button of the message in their place."""
+        if self.place.shows_content:
+            self.view.focus_first()
+        else:
+            self.place.message.take_focus()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """A higher page has room for more of the description."""
@@ -113,8 +119,7 @@ class DatasetView(QWidget):
         self.header.fit_into(self.height())
 
     def _on_more(self) -> None:
-        if self.runs:  # if this is after a failure
-            self.model.append_rows([_message("Loading more…")], is_asked=True)
+        self.model.append_rows([_message("Loading more…")], is_asked=True)  # also after a failure
         self.page_requested.emit(len(self.runs), self.filter.text().strip())
 
     def _clear_filter(self) -> None:

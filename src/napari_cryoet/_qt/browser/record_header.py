@@ -78,10 +78,12 @@ class RecordHeader(QWidget):
         thumbnails.arrived.connect(self._on_picture)
         theme.changed.connect(self._draw_icons)
         self._draw_icons()
-        self.show_about(self._about)
+        self.show_about(About("…"))
 
     def show_about(self, about: About) -> None:
-        """Show a record."""
+        """Show a record; details that are open stay so if it is the same."""
+        if about == self._about:
+            return
         self._about = about
         self.title.setText(plain(about.title))
         self.authors.setText(names_text([plain(name) for name in about.authors]))

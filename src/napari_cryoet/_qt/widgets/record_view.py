@@ -52,7 +52,6 @@ class RecordView(QTreeView):
         self.setModel(model)
         self.setItemDelegate(RecordDelegate(theme, self))
         self.setMouseTracking(True)
-        self.setAllColumnsShowFocus(True)
         self.setExpandsOnDoubleClick(False)
         self.setUniformRowHeights(uniform)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
@@ -224,6 +223,8 @@ class RecordView(QTreeView):
             self.scrollTo(kept)
         else:
             self.scrollToTop()
+            if self.hasFocus():
+                self._stand_somewhere()
         self._indent()
         self._settle_soon.start()
 
