@@ -158,7 +158,7 @@ class Canvas:
             return all(stream.state.is_exact for layer, stream in self._browser.link.streams() if layer.visible)
 
         self._qtbot.waitUntil(is_exact)
-        self._qtbot.waitUntil(lambda: self._browser.screens.status.label.text().endswith("exact"))
+        self._qtbot.waitUntil(lambda: self._browser.screens.status.label.text() == "")
 
     def picture(self) -> np.ndarray:
         """Red, green and blue of every pixel."""

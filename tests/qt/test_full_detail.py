@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_cryoet._qt.browser.status_strip import StatusStrip
-from napari_cryoet._qt.browser.stream_watch import StreamWatch
+from napari_cryoet._qt.browser.status_bar import StatusStrip, StreamWatch
 from napari_cryoet._qt.streaming.progressive import display_of, make_layer
 from napari_cryoet._qt.streaming.volume_detail import Detail
 from napari_cryoet.formats.ome_zarr import write_pyramid
@@ -55,6 +54,6 @@ def test_what_all_of_a_coarse_plane_costs_is_on_the_button_that_loads_it(qtbot, 
     files = [tmp_path / "a.zarr" / "0" / "0" / "0" / name for name in "01"]  # whose blocks it all cuts
     assert float(told[1]) * 1e6 == pytest.approx(sum(file.stat().st_size for file in files), rel=0.1)
     qtbot.mouseClick(shown.strip.action, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: "exact" in shown.strip.label.text())
+    qtbot.waitUntil(lambda: shown.stream.state.is_exact and not shown.strip.label.text())
     assert np.array_equal(shown.layer._slice.image.raw, values[:, 100])
     assert not shown.strip.action.isVisible()

@@ -15,9 +15,8 @@ from napari_cryoet._qt.browser.navigation import Finder, Navigator, Screens
 from napari_cryoet._qt.browser.run_layers import RunLayers
 from napari_cryoet._qt.browser.session import OpenPortal, Session
 from napari_cryoet._qt.browser.source_bar import AddressDialog
-from napari_cryoet._qt.browser.stream_watch import StreamWatch
+from napari_cryoet._qt.browser.status_bar import LevelsMenu, StreamWatch
 from napari_cryoet._qt.browser.tilt_window import TiltWindows
-from napari_cryoet._qt.browser.volume_watch import VolumeWatch
 from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.memory import Memory, Recent
 from napari_cryoet._qt.ortho.dock import open_ortho_views
@@ -91,7 +90,7 @@ class PortalBrowser(Dock):
         run, notice = self.screens.run, self.screens.notice
         self.run_layers = RunLayers(self.link, run, notice, self.tasks, volumes=self.volumes, parent=self)
         self.tilt_windows = TiltWindows(run, notice, parent=self)
-        self.volume_watch = VolumeWatch(self.link, self.screens.status, self.volumes, self)
+        self.levels_menu = LevelsMenu(self.link, self.screens.status, self.volumes, self)
         self.stream_watch = StreamWatch(self.link, self.screens.status, self.detail, self)
         self.network = NetworkUse(self._memory, self.tasks, self)
         self.finder = Finder(self.screens, self.session, self.navigator, self)

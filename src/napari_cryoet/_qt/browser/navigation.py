@@ -28,7 +28,7 @@ from napari_cryoet._qt.browser.run_page import RunView
 from napari_cryoet._qt.browser.search_box import SearchBox
 from napari_cryoet._qt.browser.session import Found, Session
 from napari_cryoet._qt.browser.source_bar import SourceBar, StartPage
-from napari_cryoet._qt.browser.status_strip import StatusStrip
+from napari_cryoet._qt.browser.status_bar import StatusStrip
 from napari_cryoet._qt.widgets.icons import icon
 from napari_cryoet._qt.widgets.labels import ElidedLabel
 from napari_cryoet._qt.widgets.messages import Action, Loadable, NoticeBar

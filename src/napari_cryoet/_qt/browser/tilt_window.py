@@ -17,8 +17,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_cryoet._qt.browser.run_page import RunView
 from napari_cryoet._qt.browser.run_rows import Shown
-from napari_cryoet._qt.browser.status_strip import StatusStrip
-from napari_cryoet._qt.browser.stream_watch import StreamWatch
+from napari_cryoet._qt.browser.status_bar import StatusStrip, StreamWatch
 from napari_cryoet._qt.layers.colors import Appearance
 from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.layers.ownership import LayerKey

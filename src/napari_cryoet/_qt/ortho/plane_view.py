@@ -15,7 +15,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent, QResizeEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_cryoet._qt.browser.stream_words import SETTLE_MS, can_go_on, words_of
+from napari_cryoet._qt.browser.status_bar import SETTLE_MS, can_go_on, words_of
 from napari_cryoet._qt.ortho.cursor import CrosshairOverlay, SharedCursor, remove_crosshair, show_crosshair
 from napari_cryoet._qt.ortho.layer_copy import LayerCopy, why_not_copied
 from napari_cryoet._qt.streaming.progressive import StreamState

@@ -1,0 +1,234 @@
+"""The line at the lower edge: empty when all is well, else how far pictures are, and what can be done about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+from weakref import WeakSet
+
+from napari.layers import Layer
+from qtpy.QtCore import QObject, QPoint, Signal
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QMenu, QPushButton, QSizePolicy, QWidget
+
+from napari_cryoet._qt.browser.run_layers import add_levels, level_text
+from napari_cryoet._qt.layers.manager import LayerManager
+from napari_cryoet._qt.streaming.progressive import StreamState, StreamStatus
+from napari_cryoet._qt.streaming.volume_detail import Detail, VolumeDetail
+from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_tooltip
+from napari_cryoet._qt.widgets.messages import SWITCH_TEXTS
+from napari_cryoet._qt.widgets.timers import single_shot
+from napari_cryoet.exceptions import WithheldError
+from napari_cryoet.layers.specs import METADATA_KEY
+from napari_cryoet.wording import date_text, joined, plain, size_text
+
+SETTLE_MS: Final = 100  # states change with every block
+_WITHHELD: Final = {"offline mode": "more isn't kept here", "data saver": "limit reached"}
+
+
+def can_go_on(states: Sequence[StreamState]) -> bool:
+    """Whether something failed or was stopped before it was exact, and can be asked for again."""
+    return any(state.error is not None or (state.is_stopped and not state.is_exact) for state in states)
+
+
+def traffic_of(states: Sequence[StreamState]) -> str:
+    """How much has come for some layers, and how fast more comes; once for those that share what comes."""
+    sources = {id(state) if state.source_number is None else state.source_number: state for state in states}.values()
+    bytes_per_s = sum(state.bytes_per_s for state in sources)
+    speed = f"{size_text(bytes_per_s)}/s" if bytes_per_s >= 1 else ""
+    return joined(size_text(sum(state.bytes_read for state in sources)), speed)
+
+
+def words_of(states: Sequence[StreamState]) -> str:
+    """What is to be known of pictures that lie over each other; empty where all are exact, and of one image each."""
+    error = next((state.error for state in states if state.error is not None), None)
+    if error is not None:
+        return plain(str(error))
+    if any(state.is_stopped and not state.is_exact for state in states):
+        return "stopped"
+    if any(state.is_progressive and state.is_coming for state in states):
+        return "sharpening…"
+    return "coarser level" if any(state.is_limited for state in states) else ""
+
+
+class StatusStrip(QFrame):
+    """A line of text; a Stop while something streams, a Go on when it was stopped or failed, or another action."""
+
+    stop_requested = Signal()
+    retry_requested = Signal()
+    action_requested = Signal()
+    levels_requested = Signal()  # before the menu of levels opens
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("statusStrip")
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        self.label = ElidedLabel()
+        self.label.setObjectName("statusText")
+        self.levels = _button("3D detail", "Choose how fine volumes are shown", self._drop_levels)
+        self.levels_menu = QMenu(self.levels)
+        self.action = _button("", "", self.action_requested.emit)
+        self.retry = _button("Go on", "Go on loading", self.retry_requested.emit)
+        self.stop = _button("Stop", "Stop loading", self.stop_requested.emit)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(4, 2, 0, 2)
+        row.addWidget(self.label, 1)
+        for button in (self.levels, self.action, self.retry, self.stop):
+            row.addWidget(button)
+        self.levels.hide()
+        self.set_status("")
+
+    def set_status(self, text: str, *, can_stop: bool = False, can_retry: bool = False, action: str = "") -> None:
+        """Say how things are, and what can be done about it."""
+        self.label.setMinimumHeight(self.stop.sizeHint().height())  # always, so that nothing jumps when loading ends
+        self.label.setText(text)
+        self.label.setAccessibleName(text)
+        self.stop.setVisible(can_stop)
+        self.retry.setVisible(can_retry)
+        self.action.setVisible(bool(action))
+        self.action.setText(action)
+        self.action.setAccessibleName(action)
+
+    def _drop_levels(self) -> None:
+        """Open upwards: the strip is at the lower edge."""
+        self.levels_requested.emit()
+        size, corner = self.levels_menu.sizeHint(), self.levels.rect().topRight()
+        self.levels_menu.popup(self.levels.mapToGlobal(corner - QPoint(size.width(), size.height())))
+
+
+def _button(text: str, purpose: str, follow: Callable[[], object]) -> QPushButton:
+    button = QPushButton(text)
+    button.setAccessibleName(purpose)
+    button.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+    button.clicked.connect(lambda _checked=False: follow())
+    return button
+
+
+class StreamWatch(QObject):
+    """Writes into a `StatusStrip` how exact the visible layers are; Stop and Go on reach all that stream."""
+
+    switch_requested = Signal(object, object)  # WithheldError, what to do once it is lifted
+
+    def __init__(self, link: LayerManager, strip: StatusStrip, detail: Detail, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._link, self._strip, self._detail = link, strip, detail
+        self._withheld: WithheldError | None = None
+        self._is_closed = False
+        self._followed: WeakSet[StreamStatus] = WeakSet()  # each lives as long as its layer
+        self._settle = single_shot(self, SETTLE_MS, self.update)
+        link.changed.connect(self._on_layers)
+        link.streams_changed.connect(self._on_layers)
+        link.appearance_changed.connect(self._soon)
+        strip.destroyed.connect(self.close)
+        strip.stop_requested.connect(self._stop)
+        strip.retry_requested.connect(self.retry)
+        strip.action_requested.connect(self._act)
+        detail.changed.connect(self._soon)
+
+    def update(self) -> None:
+        """Say how exact the visible layers are."""
+        if self._is_closed:
+            return
+        visible = [(layer, stream.state) for layer, stream in self._link.streams() if layer.visible]
+        if self._link.coming():
+            self._strip.set_status("opening…", can_stop=True)
+        else:
+            self._tell(visible)
+
+    def retry(self) -> None:
+        """Go on with everything that was stopped or failed."""
+        for _, stream in self._link.streams():
+            stream.retry()
+        self.update()
+
+    def close(self) -> None:
+        """Write nothing any more: the strip is going."""
+        self._is_closed = True
+        self._settle.stop()
+
+    def _tell(self, visible: list[tuple[Layer, StreamState]]) -> None:
+        states, strip = [state for _, state in visible], self._strip
+        failed = next(((layer, state.error) for layer, state in visible if state.error is not None), None)
+        error = failed[1] if failed else None
+        self._withheld = error if isinstance(error, WithheldError) else None
+        if self._withheld is not None:
+            by = self._withheld.by  # of the data saver more may be allowed by now
+            strip.set_status(_WITHHELD[by], can_retry=by == "data saver", action=SWITCH_TEXTS[by])
+            strip.label.setToolTip(plain_tooltip(str(error)))
+        elif failed is not None:
+            strip.set_status(joined(_name_of(failed[0]), plain(str(error))), can_retry=True)
+        elif any(state.is_progressive and state.is_coming and not state.is_stopped for state in states):
+            strip.set_status(joined(_as_of(states), f"sharpening… {traffic_of(states)}"), can_stop=True)
+        elif can_go_on(states):
+            strip.set_status("stopped", can_retry=True)
+        elif any(state.is_limited for state in states):
+            full_bytes = sum(state.full_bytes for state in states)
+            is_held = self._detail.is_held_coarse
+            cost = f" ({size_text(full_bytes)})" if full_bytes and not is_held else ""
+            words = "coarse only" if is_held else "coarser level"
+            strip.set_status(joined(_as_of(states), words), action=f"Load full detail{cost}")
+        else:
+            strip.set_status(_as_of(states))
+
+    def _on_layers(self) -> None:
+        for layer, stream in self._link.streams():
+            if stream not in self._followed:
+                self._followed.add(stream)
+                stream.changed.connect(self._soon)
+                layer.events.visible.connect(self._soon)
+        self.update()
+
+    def _soon(self, _change: Any = None) -> None:
+        if not self._settle.isActive():
+            self._settle.start()
+
+    def _stop(self) -> None:
+        self._link.stop()
+        for _, stream in self._link.streams():
+            stream.stop()
+        self.update()
+
+    def _act(self) -> None:
+        if self._withheld is not None:
+            self.switch_requested.emit(self._withheld, self.retry)
+        else:
+            self._detail.load_full()
+
+
+class LevelsMenu(QObject):
+    """Offers the levels of volumes at a `StatusStrip` while volumes are shown in 3D."""
+
+    def __init__(
+        self, link: LayerManager, strip: StatusStrip, volumes: VolumeDetail, parent: QObject | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._link, self._strip, self._volumes = link, strip, volumes
+        link.changed.connect(self.update)
+        volumes.changed.connect(self.update)
+        strip.levels_requested.connect(self.update)
+        self.update()
+
+    def update(self) -> None:
+        """Offer what there is to choose from."""
+        volumes, menu = self._volumes, self._strip.levels_menu
+        keys = volumes.volumes() if volumes.is_3d else ()
+        menu.clear()
+        shown = []
+        for key in keys:
+            menu.addSection(f"3D detail of {self._link.layers_of(key)[0].name}".replace("&", "&&"))
+            add_levels(menu, volumes, key)
+            shown += [level_text(cost) for cost in volumes.levels(key) if cost.level == volumes.chosen(key)]
+        text = f"3D detail: {'; '.join(shown)}"
+        self._strip.levels.setAccessibleName(text)
+        self._strip.levels.setToolTip(text)
+        self._strip.levels.setVisible(bool(keys))
+
+
+def _name_of(layer: Layer) -> str:
+    """Of its run, or its own."""
+    return plain(layer.metadata.get(METADATA_KEY, {}).get("run_name") or layer.name)
+
+
+def _as_of(states: Sequence[StreamState]) -> str:
+    """From when pixels are whose server can't be reached, the oldest; nothing where all can."""
+    dates = [state.as_of for state in states if state.as_of is not None]
+    return f"offline, as of {date_text(min(dates))}" if dates else ""
