@@ -19,7 +19,7 @@ from napari_cryoet._qt.browser.status_bar import LevelsMenu, StreamWatch
 from napari_cryoet._qt.browser.tilt_window import TiltWindows
 from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.memory import Memory, Recent
-from napari_cryoet._qt.ortho.dock import open_ortho_views
+from napari_cryoet._qt.ortho.dock import NAME as PLANES
 from napari_cryoet._qt.picks.popover import show_picks_popover
 from napari_cryoet._qt.streaming.volume_detail import Detail, VolumeDetail
 from napari_cryoet._qt.tasks import Job, warm_up
@@ -147,7 +147,7 @@ class PortalBrowser(Dock):
         session.opening.connect(lambda _source: warm_up(self.tasks))  # while its answer is waited for
         self.navigator.run_arrived.connect(self._on_run)
         screens.run.download_requested.connect(self._on_download)
-        screens.run.planes_requested.connect(lambda: open_ortho_views(self.viewer))
+        screens.run.planes_requested.connect(lambda: self.viewer.window.add_plugin_dock_widget(PLUGIN_NAME, PLANES))
         self._connect_network()
         self.run_layers.dock_requested.connect(self._use_in_dock)
         self.run_layers.drawing_requested.connect(lambda layer: show_picks_popover(self.viewer, layer))

@@ -8,7 +8,6 @@ from qtpy.QtCore import QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPainter, QPaintEvent, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
-    QHBoxLayout,
     QHeaderView,
     QPushButton,
     QSizePolicy,
@@ -17,6 +16,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt import QFlowLayout
 
 from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet._qt.widgets.theme import Theme
@@ -89,11 +89,11 @@ class CompareResults(QWidget):
         self.show()
 
     def _lay_out(self) -> None:
-        parts, files = QHBoxLayout(), QHBoxLayout()
-        for button in self.show_buttons:
-            parts.addWidget(button, 1)
-        for button in (self.copy, self.save):
-            files.addWidget(button, 1)
+        parts, files = QFlowLayout(), QFlowLayout()
+        for layout, buttons in ((parts, self.show_buttons), (files, [self.copy, self.save])):
+            layout.setContentsMargins(0, 0, 0, 0)
+            for button in buttons:
+                layout.addWidget(button)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 6, 0, 0)
         column.addWidget(self.headline)
@@ -194,7 +194,8 @@ class HistogramPlot(QWidget):
         painter.setPen(colors.text)
         painter.drawText(line, self._title)
         painter.setPen(colors.dim)
-        painter.drawText(line.translated(0, spacing), spread.summary)
+        words = f"median {spread.text(spread.median)} · largest {spread.text(spread.largest)}"
+        painter.drawText(line.translated(0, spacing), words)
         bars = QRectF(0, 2 * spacing + _GAP_PX, self.width(), _BARS_PX)
         width, highest = bars.width() / len(spread.counts), max(1, int(spread.counts.max()))
         for number, count in enumerate(spread.counts.tolist()):

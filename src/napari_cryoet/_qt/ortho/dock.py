@@ -32,7 +32,7 @@ from napari_cryoet.wording import count_text, plain
 if TYPE_CHECKING:
     import napari
 
-NAME: Final = "Orthogonal views"
+NAME: Final = "Orthogonal views"  # as the manifest has it
 _SHARE: Final = 0.38  # of the window's height
 _APART_MS: Final = 12  # planes move one by one, and Qt paints in between
 _DRAG_MS: Final = 200  # a dock that is dragged may come into several windows
@@ -41,14 +41,6 @@ _HINT: Final = (
     "Click, drag or arrow keys: cursor · wheel, Page up or down: step · Ctrl+wheel, + or −: zoom · right drag: pan · "
     "Home: fit · in the viewer itself: click, or Shift+drag"
 )
-
-
-def open_ortho_views(viewer: napari.Viewer) -> None:
-    """Open the dock in a viewer's window as napari's menu does, which brings one that is open forward."""
-    try:
-        viewer.window.add_plugin_dock_widget("napari-cryoet", NAME)
-    except ValueError:  # the plugin is switched off in napari
-        viewer.window.add_dock_widget(OrthoViews(viewer), name=NAME, area="bottom")
 
 
 class OrthoViews(Dock):
@@ -155,17 +147,8 @@ class OrthoViews(Dock):
         if any(view.build_next() for view in self.views):
             self._build_soon.start()
         else:
-            self._turn_splitter()
             self._on_link()
             self.opened.emit()
-
-    def _turn_splitter(self) -> None:
-        """Put planes side by side or one above the other, whichever makes them larger."""
-        width, height, bar = self.splitter.width(), self.splitter.height(), self.views[0].label.height()
-        beside = min(view.zoom_in(width // 2, height - bar) for view in self.views)
-        below = min(view.zoom_in(width, height // 2 - bar) for view in self.views)
-        is_wide = width >= height if beside == below else beside > below
-        self.splitter.setOrientation(Qt.Orientation.Horizontal if is_wide else Qt.Orientation.Vertical)
 
     def _set_active(self, is_active: bool) -> None:
         if not self._is_closed:
@@ -188,9 +171,10 @@ class OrthoViews(Dock):
             self.close_down()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Another shape may need another arrangement."""
+        """Put the planes side by side, or one above the other in a high dock."""
         super().resizeEvent(event)
-        self._turn_splitter()
+        is_wide = self.width() >= self.height()
+        self.splitter.setOrientation(Qt.Orientation.Horizontal if is_wide else Qt.Orientation.Vertical)
 
     # what it says and does
 

@@ -143,20 +143,14 @@ class PlaneView(QWidget):
     def fit(self) -> None:
         """Show all of the plane, also after it is resized, until the user zooms."""
         self._is_fitted = True
-        zoom = self.zoom_in(*self._canvas_px())
-        if zoom:
-            extent = self.model.layers.extent.world
-            self.look_at(tuple((extent[0, -3:] + extent[1, -3:]) / 2), zoom)
-
-    def zoom_in(self, width_px: int, height_px: int) -> float:
-        """The zoom that shows all of the plane in so many pixels; 0 where there is nothing to show."""
-        if not self.model.layers or self.model.dims.ndim < 3:
-            return 0.0
-        extent = self.model.layers.extent
+        if not self.model.layers or self.model.dims.ndim < 3 or self.qt_viewer is None:
+            return
+        extent, native = self.model.layers.extent, self.qt_viewer.canvas.native
         sizes = extent.world[1, -3:] - extent.world[0, -3:] + extent.step[-3:]
-        if min(width_px, height_px) <= 0 or (sizes <= 0).any():
-            return 0.0
-        return float(_FILLED * min(width_px / sizes[self.plane.right], height_px / sizes[self.plane.down]))
+        width, height = sizes[self.plane.right], sizes[self.plane.down]
+        if min(native.width(), native.height()) > 0 and min(width, height) > 0:
+            zoom = _FILLED * min(native.width() / width, native.height() / height)
+            self.look_at(tuple((extent.world[0, -3:] + extent.world[1, -3:]) / 2), zoom)
 
     def look_at(self, center_zyx: tuple[float, ...], zoom: float) -> None:
         """Put a place of the world in the middle; ``zoom`` is in canvas pixels for an ångström."""
@@ -437,9 +431,3 @@ class PlaneView(QWidget):
     def _fit_again(self) -> None:
         if self._is_fitted:
             self.fit()
-
-    def _canvas_px(self) -> tuple[int, int]:
-        if self.qt_viewer is None:
-            return 0, 0
-        native = self.qt_viewer.canvas.native
-        return native.width(), native.height()
