@@ -177,10 +177,10 @@ def test_a_click_or_enter_flies_there_and_selects_the_pick(dock, press, viewer, 
     np.testing.assert_allclose(viewer.scene.camera.center[-2:], POINTS[7, 1:] * SPACING)
     assert viewer.scene.camera.zoom == zoom
 
-    press(Qt.Key.Key_N)
+    press(Qt.Key.Key_K)
     qtbot.waitUntil(lambda: viewer.layers["ribosomes"].selected_data == {8})
-    press(Qt.Key.Key_P)
-    press(Qt.Key.Key_P)
+    press(Qt.Key.Key_Left)
+    press(Qt.Key.Key_Left)
     press(Qt.Key.Key_Return)
     np.testing.assert_allclose(viewer.scene.camera.center[-2:], POINTS[6, 1:] * SPACING)
     viewer.layers["ribosomes"].selected_data = {4}
@@ -330,7 +330,7 @@ def test_verdicts_return_when_the_annotation_opens_again(dock, make_dock, viewer
     again = make_dock()
 
     assert letters(again) == "-KK-------"
-    assert "Resumed 2" in again.notice.text
+    assert "Resumed 2" in again.status.text()
     assert again.controls.slab.value() == 7
 
 

@@ -40,7 +40,6 @@ class AveragePanel(QWidget):
         self._queue: deque[int] | None = None  # rows to read, in order; None while unknown
         self.mean = RunningMean()
         self.switch = QCheckBox("Average of kept")
-        self.switch.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.switch.setToolTip("Average the kept picks; the average follows each verdict")
         self.note = QElidingLabel()
         self.note.setObjectName("dimText")

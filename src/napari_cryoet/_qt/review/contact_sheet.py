@@ -45,9 +45,7 @@ _VEIL_OPACITY: Final = 0.5  # over rejected crops
 _LOOK_MS: Final = 30
 _MOST_SELECTED: Final = 500  # Qt compares each with every other
 _VERDICT_KEYS: Final = {Qt.Key.Key_K: Verdict.KEPT, Qt.Key.Key_X: Verdict.REJECTED, Qt.Key.Key_U: Verdict.UNDECIDED}
-_STEP_KEYS: Final = {Qt.Key.Key_N: 1, Qt.Key.Key_P: -1}
-#: Keys that mean something else in other controls.
-SHEET_KEYS: Final = (Qt.Key.Key_Space, Qt.Key.Key_Return, Qt.Key.Key_Enter)
+_SHEET_KEYS: Final = (Qt.Key.Key_Space, Qt.Key.Key_Return, Qt.Key.Key_Enter)
 _SHIFT, _CONTROL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
 
 
@@ -255,7 +253,6 @@ class SheetView(QListView):
     judged = Signal(object)  # Verdict for what is selected
     opened = Signal(int)  # the place to show in the viewer
     moved = Signal()  # the current pick is another one
-    stepped = Signal()  # so it is by a key that the viewer follows
     next_undecided_requested = Signal(int)  # 1 onwards, -1 backwards
     undo_requested = Signal()
     redo_requested = Signal()
@@ -347,38 +344,35 @@ class SheetView(QListView):
 
     # keys
 
-    def takes(self, event: QKeyEvent) -> bool:
-        """Whether a key judges, undoes or steps, wherever in the dock it is pressed."""
+    def judges(self, event: QKeyEvent) -> bool:
+        """Whether a key judges or undoes, wherever in the dock it is pressed."""
         if event.modifiers() & ~_SHIFT:
             return event.key() == Qt.Key.Key_Z and bool(event.modifiers() & _CONTROL)
-        return event.key() in _VERDICT_KEYS or event.key() in _STEP_KEYS
+        return event.key() in _VERDICT_KEYS
+
+    def takes(self, event: QKeyEvent) -> bool:
+        """Whether a key is ours in the sheet."""
+        modifiers = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
+        return self.judges(event) or (event.key() in _SHEET_KEYS and not modifiers & ~_SHIFT)
 
     def do(self, event: QKeyEvent) -> None:
         """Do what a key asks for that the sheet `takes`."""
-        key, step = Qt.Key(event.key()), -1 if event.modifiers() & _SHIFT else 1
+        key, has_shift = Qt.Key(event.key()), bool(event.modifiers() & _SHIFT)
         if key in _VERDICT_KEYS:
             self.judged.emit(_VERDICT_KEYS[key])
-        elif key in _STEP_KEYS:
-            self._step(_STEP_KEYS[key])
+        elif key == Qt.Key.Key_Z:
+            (self.redo_requested if has_shift else self.undo_requested).emit()
         elif key == Qt.Key.Key_Space:
-            self.next_undecided_requested.emit(step)
-        elif key != Qt.Key.Key_Z:
-            self.opened.emit(self.currentIndex().row())
+            self.next_undecided_requested.emit(-1 if has_shift else 1)
         else:
-            (self.undo_requested if step > 0 else self.redo_requested).emit()
+            self.opened.emit(self.currentIndex().row())
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Do what our keys ask for; the others work as in any list."""
-        if event is not None and (self.takes(event) or event.key() in SHEET_KEYS):
+        if event is not None and self.takes(event):
             self.do(event)
         else:
             super().keyPressEvent(event)
-
-    def _step(self, step: int) -> None:
-        place = self.currentIndex().row() + step
-        if 0 <= place < self._sheet.rowCount():
-            self.go_to(place)
-            self.stepped.emit()
 
     # layout
 
@@ -386,6 +380,7 @@ class SheetView(QListView):
         """Fill the width with as many cells as fit."""
         self._fit_cells()
         super().resizeEvent(event)
+        self.scrollTo(self.currentIndex())
         self._look_soon.start()
 
     def currentChanged(self, current: QModelIndex, previous: QModelIndex) -> None:

@@ -103,8 +103,6 @@ class ReviewControls(QWidget):
         self.order = _combo("Sort by")
         self.direction = QToolButton()
         self.direction.setCheckable(True)
-        for button in (self.oriented, self.direction):
-            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.filter = QLineEdit()
         self.filter.setAccessibleName("Filter")
         self.filter.setToolTip(_FILTER)
@@ -262,7 +260,6 @@ def _combo(name: str) -> QComboBox:
     combo = QComboBox()
     combo.setAccessibleName(name)
     combo.setToolTip(name)
-    combo.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # after a click, keys go to the sheet
     combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     combo.setMinimumContentsLength(2)
     combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)

@@ -11,7 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QEvent, QSignalBlocker, Qt
 from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QSlider, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QComboBox,
+    QHBoxLayout,
+    QProgressBar,
+    QPushButton,
+    QSlider,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 from superqt import QElidingLabel
 
 from napari_cryoet._qt.layers.manager import add_layers
@@ -28,12 +38,11 @@ from napari_cryoet._qt.picks.layer_geometry import (
 )
 from napari_cryoet._qt.picks.orientations import active_points
 from napari_cryoet._qt.review.average import AveragePanel
-from napari_cryoet._qt.review.contact_sheet import LARGEST_PX, SHEET_KEYS, SMALLEST_PX, SheetModel, SheetView, number_of
+from napari_cryoet._qt.review.contact_sheet import LARGEST_PX, SMALLEST_PX, SheetModel, SheetView, number_of
 from napari_cryoet._qt.review.controls import Looks, ReviewControls
 from napari_cryoet._qt.review.crops import CropFeed, Measuring
 from napari_cryoet._qt.review.results import result_specs
 from napari_cryoet._qt.review.reviewed_layer import ReviewedLayer
-from napari_cryoet._qt.tasks import Job
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.icons import icon
 from napari_cryoet._qt.widgets.labels import plain_label
@@ -183,14 +192,13 @@ class ReviewDock(Dock):
         if review.picks is not self._layer.picks:  # edited meanwhile
             review.set_picks(self._layer.picks)
         self._layer.link.use_review(lambda: kept_picks(placed_picks_of(layer), review.decisions))
-        if review.remark:
-            (self.notice.show_news if review.counts.judged else self.notice.show_notice)(review.remark)
         looks = replace(self.controls.looks, side_nm=crop_side_nm(layer)).recalled(review.view)
         self.controls.begin(looks, review.picks.table(), can_orient=bool(review.picks.are_oriented.any()))
         with QSignalBlocker(self.crop_size):
             self.crop_size.setValue(looks.crop_px)
         self.sheet.set_crop_px(looks.crop_px)
         self._recut()
+        self._said = review.remark
         self._show_verdicts()
         self._show_review()
 
@@ -222,11 +230,7 @@ class ReviewDock(Dock):
         if review is None or not review.has_unsaved:
             return
         saving = _disk.submit(review.save)
-
-        def wait(_job: Job) -> None:
-            saving.result()
-
-        self.tasks.run(_SAVE, wait, then=self._on_saved, failed=self._on_not_saved)
+        self.tasks.run(_SAVE, lambda _job: saving.result(), then=self._on_saved, failed=self._on_not_saved)
 
     def _on_saved(self, _answer: None) -> None:
         if not self._can_save:
@@ -404,7 +408,6 @@ class ReviewDock(Dock):
         self.sheet.judged.connect(self.judge)
         self.sheet.opened.connect(self.fly_to)
         self.sheet.moved.connect(self._mark)
-        self.sheet.stepped.connect(self._fly_soon.start)
         self.sheet.looked_at.connect(self._on_looked_at)
         self.sheet.next_undecided_requested.connect(self.next_undecided)
         self.sheet.undo_requested.connect(self.undo)
@@ -428,11 +431,10 @@ class ReviewDock(Dock):
         if self.review is None or self.layer is None:
             return
         active = self.viewer.layers.selection.active
-        specs = result_specs(self.layer, self.review)
-        add_layers(self.viewer, specs)
+        add_layers(self.viewer, result_specs(self.layer, self.review))
         self.viewer.layers.selection.active = active
         counts = self.review.counts
-        self.notice.show_news(f"Added layers of {counts.kept:,} kept and {counts.rejected:,} rejected picks.")
+        self._say(f"Added layers of {counts.kept:,} kept and {counts.rejected:,} rejected picks.")
 
     def _on_export(self) -> None:
         _, form = self.viewer.window.add_plugin_dock_widget("napari-cryoet", "Export picks", tabify=True)
@@ -510,10 +512,9 @@ class ReviewDock(Dock):
 
     def event(self, event: QEvent | None) -> bool:
         """Keep our keys from being shortcuts of the viewer, all over the dock."""
-        is_shortcut = event is not None and event.type() == QEvent.Type.ShortcutOverride
-        if is_shortcut and isinstance(event, QKeyEvent):
-            is_for_sheet = self.sheet.hasFocus() and event.key() in SHEET_KEYS
-            if is_for_sheet or self._judges(event):
+        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.ShortcutOverride:
+            is_ours = self._judges(event) or (self.sheet.hasFocus() and self.sheet.takes(event))
+            if is_ours:
                 event.accept()
                 return True
         return bool(super().event(event))
@@ -526,7 +527,7 @@ class ReviewDock(Dock):
             super().keyPressEvent(event)
 
     def _judges(self, event: QKeyEvent) -> bool:
-        return not self.sheet.isHidden() and self.sheet.takes(event)
+        return not self.sheet.isHidden() and self.sheet.judges(event)
 
     # what it says
 
@@ -563,15 +564,10 @@ class ReviewDock(Dock):
         return NO_UNIT if lacks_unit(layer) or lacks_unit(image) else ""
 
     def _show_counts(self) -> None:
-        review = self.review
-        counts = Counts(0, 0, 0) if review is None else review.counts
-        numbers = {
-            Verdict.UNDECIDED: counts.total - counts.judged,
-            Verdict.KEPT: counts.kept,
-            Verdict.REJECTED: counts.rejected,
-        }
-        for verdict, button in self.shown.items():
-            button.setText(f"{verdict.word.capitalize()} {numbers[verdict]:,}")
+        counts = Counts(0, 0, 0) if self.review is None else self.review.counts
+        self.shown[Verdict.KEPT].setText(f"Kept {counts.kept:,}")
+        self.shown[Verdict.REJECTED].setText(f"Rejected {counts.rejected:,}")
+        self.shown[Verdict.UNDECIDED].setText(f"Undecided {counts.total - counts.judged:,}")
         with QSignalBlocker(self.progress):
             self.progress.setMaximum(max(1, counts.total))
             self.progress.setValue(counts.judged)
@@ -651,16 +647,6 @@ class ReviewDock(Dock):
         self.stop, self.retry = QPushButton("Stop"), QPushButton("Go on")
         self.stop.setToolTip("Stop reading crops")
         self.retry.setToolTip("Go on reading crops")
-        controls: tuple[QWidget, ...] = (
-            self.gear,
-            self.crop_size,
-            *self.shown.values(),
-            *self.verdicts.values(),
-            self.as_layers,
-            self.export,
-        )
-        for control in (*controls, self.stop, self.retry, self.points):
-            control.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # after a click, keys go to the sheet
         self._draw_icon()
 
     def _draw_icon(self) -> None:
@@ -695,6 +681,9 @@ class ReviewDock(Dock):
         column.addWidget(foot)
         column.addLayout(_row(self.status, self.retry, self.stop))
         column.addStretch(0)
+        for kind in (QAbstractButton, QComboBox, QSlider):
+            for control in self.findChildren(kind):
+                control.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # after a click, keys go to the sheet
 
 
 def _row(*widgets: QWidget) -> QHBoxLayout:

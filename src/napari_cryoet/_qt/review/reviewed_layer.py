@@ -19,7 +19,6 @@ from napari_cryoet.picks import Picks
 
 #: What is left of the opacity of a rejected pick.
 FAINT: Final = 0.2
-_ROUNDING: Final = 1e-6
 _MARK_DIAMETERS: Final = 1.5  # of the particle, along a side of the mark
 _LEAST_MARK_PX: Final = 20
 _MARK_LINES: Final = 4  # napari draws lines one pixel wide
@@ -56,7 +55,8 @@ class ReviewedLayer(QObject):
         self._mark = PickMark(viewer, layer)
         self._is_ours = False
         self._rejected = np.empty(0, np.int64)
-        self._fading = {name: _Fading() for name in ("face_color", "border_color")}
+        nothing = np.empty(0, np.int64), np.empty(0)
+        self._faint = {"face_color": nothing, "border_color": nothing}  # ids, sorted, and their opacities before
         self._fade_soon = single_shot(self, 0, self._fade)
         self.link.changed.connect(self._on_edited)
         self._events = [
@@ -114,38 +114,23 @@ class ReviewedLayer(QObject):
             self.selected.emit(sorted(map(int, self.layer.selected_data)))
 
     def _fade(self) -> None:
+        """Give all picks their opacity, then take most of it from the rejected ones."""
         self._is_ours = True
+        ids = self.picks.ids
+        rows = np.flatnonzero(np.isin(ids, self._rejected))
+        rows = rows[np.argsort(ids[rows])]
         try:
-            for name, fading in self._fading.items():
-                fading.show(getattr(self.layer, name), self.picks.ids, self._rejected)
+            for name, (faint_ids, before) in self._faint.items():
+                opacities = getattr(self.layer, name)[:, 3]
+                if len(opacities) != len(ids):
+                    return  # the layer is being edited; a signal follows
+                were_faint = np.flatnonzero(np.isin(ids, faint_ids))
+                opacities[were_faint] = before[np.searchsorted(faint_ids, ids[were_faint])]
+                self._faint[name] = ids[rows], opacities[rows].copy()
+                opacities[rows] *= FAINT
             self.layer.events.border_color()  # draws the faces too
         finally:
             self._is_ours = False
-
-
-class _Fading:
-    """The opacities that some points had before they became faint."""
-
-    def __init__(self) -> None:
-        self._ids = np.empty(0, dtype=np.int64)  # sorted
-        self._opacities = np.empty(0)
-
-    def show(self, colors: NDArray[np.float64], ids: NDArray[np.int64], faint: NDArray[np.int64]) -> None:
-        """Make some picks faint, and give the others their opacity back unless it was changed meanwhile."""
-        if len(colors) != len(ids):
-            return  # the layer is being edited; a signal follows
-        opacities = colors[:, 3]
-        rows = np.flatnonzero(np.isin(ids, self._ids))
-        before = self._opacities[np.searchsorted(self._ids, ids[rows])]
-        is_unchanged = np.abs(opacities[rows] - before * FAINT) <= _ROUNDING
-        opacities[rows[is_unchanged]] = before[is_unchanged]
-        rows = np.flatnonzero(np.isin(ids, faint))
-        is_gone = ~np.isin(self._ids, ids)  # such a pick may come back
-        known = np.concatenate([ids[rows], self._ids[is_gone]])
-        before = np.concatenate([opacities[rows], self._opacities[is_gone]])
-        order = np.argsort(known)
-        self._ids, self._opacities = known[order], before[order]
-        opacities[rows] *= FAINT
 
 
 class PickMark:
