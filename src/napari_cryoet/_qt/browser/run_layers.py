@@ -25,7 +25,7 @@ from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.load import Caption, load_captions
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationFile, DepositionTitle, ShapeType, Tomogram
-from napari_cryoet.run.outline import AnnotationRow, outline_run
+from napari_cryoet.run.outline import AnnotationRow, is_openable, outline_run
 from napari_cryoet.streaming.plan import LevelCost
 from napari_cryoet.wording import count_text, joined, plain, size_text
 
@@ -70,6 +70,7 @@ class RunLayers(QObject):
         self._wanted: Tomogram | None = None  # to be shown in place of the run's other tomograms
         self._set_aside: set[LayerKey] = set()  # hidden with the tomogram that they fit
         self._waiting: dict[LayerKey, Callable[[Layer], None]] = {}  # for layers that are being loaded
+        self._shown = Shown()
         self._caption: LayerKey | None = None
         self._caption_coming: LayerKey | None = None
         run.tomogram_open_requested.connect(self.open_tomogram)
@@ -106,7 +107,7 @@ class RunLayers(QObject):
             self.show_caption(row)
         elif page is None or file is None:
             return
-        elif row.fits or LayerKey("annotation", file.id) in self._link.shown():
+        elif row.fits:
             self.show_annotation(page, file)
         else:
             self._ask_about_misfit(page, row, file)
@@ -185,14 +186,13 @@ class RunLayers(QObject):
     # what the viewer tells
 
     def _on_page(self, page: RunPage) -> None:
+        self._link.show_run(page.run.id)
         if self._run_id != page.run.id:
+            self._run_id = page.run.id
             self._notice.withdraw(_OF_A_RUN)
             self.close_caption()
-        self._run_id = page.run.id
-        self._link.show_run(page.run.id)
-        visible = [each for each in page.tomograms if self._link.is_visible(LayerKey("tomogram", each.id))]
-        if visible and self._run.tomogram not in visible:
-            self._run.choose(visible[0])
+            visible = (each for each in page.tomograms if self._link.is_visible(LayerKey("tomogram", each.id)))
+            self._run.choose(next(visible, page.default_tomogram))
         self._update()
 
     def _on_layers(self) -> None:
@@ -254,7 +254,8 @@ class RunLayers(QObject):
             looks[self._caption] = Appearance("", is_visible=True, color=None)
         if self._caption_coming is not None:
             coming.add(self._caption_coming)
-        self._run.set_shown(Shown(looks, coming))
+        self._shown = Shown(looks, coming)
+        self._run.set_shown(self._shown)
 
     # menus
 
@@ -265,7 +266,8 @@ class RunLayers(QObject):
         page, file, key = self._run.page, row.shown_file, key_of_row(row)
         menu = self._new_menu()
         if key is not None:
-            self._add_show(menu, key, partial(self.show_row, row), partial(self.hide_row, row), asks=not row.fits)
+            words = "Show" if row.fits else "Show…"
+            self._add_show(menu, key, words, partial(self.show_row, row), partial(self.hide_row, row))
         tomogram = tomogram_of(page, row) if page is not None else None
         if page is not None and tomogram is not None and row.fit is not None and row.fit.is_unaligned:
             _add(menu, "Open the tomogram it was made on", partial(self._open_made_on, page, row, tomogram))
@@ -289,8 +291,9 @@ class RunLayers(QObject):
         if page is None:
             return
         menu = self._new_menu()
-        show = partial(self.open_tomogram, page, tomogram)
-        self._add_show(menu, key, show, partial(self._link.set_visible, key, False))
+        if is_openable(tomogram):
+            words = "Show" if key in self._shown.looks else "Open"
+            self._add_show(menu, key, words, partial(self.open_tomogram, page, tomogram), partial(self._link.hide, key))
         self._add_looks(menu, key)
         self._add_ways(menu, f"TM-{tomogram.id}", tomogram.deposition_id, tomogram.deposition)
         menu.popup(where)
@@ -301,15 +304,14 @@ class RunLayers(QObject):
         return menu
 
     def _add_show(
-        self, menu: QMenu, key: LayerKey, show: Callable[[], None], hide: Callable[[], None], *, asks: bool = False
+        self, menu: QMenu, key: LayerKey, words: str, show: Callable[[], None], hide: Callable[[], None]
     ) -> None:
-        look = self._link.appearance(key)
-        if key in self._link.coming() or key == self._caption_coming:
-            _add(menu, "Stop opening", partial(self._link.stop, key) if key != self._caption_coming else hide)
-        elif (look is not None and look.is_visible) or key == self._caption:
+        if key in self._shown.coming:
+            _add(menu, "Stop opening", hide)
+        elif self._shown.is_visible(key):
             _add(menu, "Hide", hide)
         else:
-            _add(menu, "Show…" if asks and look is None else "Show", show)
+            _add(menu, words, show)
 
     def _add_looks(self, menu: QMenu, key: LayerKey) -> None:
         """Colour and level of what is a layer."""

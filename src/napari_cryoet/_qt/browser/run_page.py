@@ -73,15 +73,17 @@ class RunView(QWidget):
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.page: RunPage | None = None  # these are to be read only
+        self.page: RunPage | None = None
         self.tomogram: Tomogram | None = None  # that is chosen; None in a run without
-        self.outline: RunOutline | None = None  # of the annotations, as they fit it
+        self.outline: RunOutline | None = None  # of the annotations, as they fit that tomogram
         self._shown, self._shown_series = Shown(), Shown()
         self._progress_text = ""
         self._saved: set[Hashable] = set()
         self.portal_url = ""
         self.portal = _tool("Portal", "Show this run on the portal's site")
         self.depositions = _tool("Depositions ▾", "Depositions that this run's data belong to")
+        self._depositions_menu = QMenu(self.depositions)
+        self.depositions.setMenu(self._depositions_menu)
         self.tomogram_model = RecordModel(tick_columns=TOMOGRAM_TICKS, parent=self)
         self.tomograms = RecordView(theme, self.tomogram_model, "Tomograms", most_rows=4)
         self.open = QPushButton()
@@ -109,9 +111,8 @@ class RunView(QWidget):
         self._list_depositions(page)
         for widget in (self.tomograms, self.open, self.planes):
             widget.setVisible(bool(page.tomograms))
-        missing = [
-            name for name, records in (("tomogram", page.tomograms), ("annotations", page.annotations)) if not records
-        ]
+        parts = (("tomogram", page.tomograms), ("annotations", page.annotations))
+        missing = [name for name, records in parts if not records]
         self.nothing.setText(f"This run has no {' and no '.join(missing)}.")
         self.nothing.setVisible(bool(missing))
         self.tree.setVisible(bool(page.annotations))
@@ -209,10 +210,10 @@ class RunView(QWidget):
 
     def _list_depositions(self, page: RunPage) -> None:
         shares = deposition_shares(page)
-        menu = QMenu(self.depositions)
+        menu = self._depositions_menu
+        menu.clear()
         for share in shares:
             add_deposition(menu, share.id, joined(share.text, plain(share.title)), self.deposition_requested.emit)
-        self.depositions.setMenu(menu)
         self.depositions.setVisible(bool(shares))
 
     def _update_open(self) -> None:
@@ -243,9 +244,8 @@ class RunView(QWidget):
         sizes = [tomogram.file_size_omezarr for tomogram in tomograms] + [row.files[0].file_size for row in rows]
         known = [size for size in sizes if size is not None]
         size = f"{'≈' if len(known) == len(sizes) else 'over'} {size_text(sum(known))}" if known else ""
-        counts = [
-            count_text(len(ticked), noun) for ticked, noun in ((tomograms, "tomogram"), (rows, "annotation")) if ticked
-        ]
+        parts = ((tomograms, "tomogram"), (rows, "annotation"))
+        counts = [count_text(len(ticked), noun) for ticked, noun in parts if ticked]
         items = counts[0] if len(counts) == 1 else count_text(len(sizes), "item")
         self.download.setEnabled(bool(sizes))
         self.download.setText(f"Download…  {joined(items, size)}" if sizes else "Download…  tick Save first")
