@@ -101,11 +101,11 @@ def test_picks_are_judged_exported_compared_and_checked_by_keys_alone(
 
     # what is kept, as a file
     export = keys.open_dock("Export picks")
-    if export.layer.value is not ticked:
-        keys.choose(export.layer.native, ticked.name)
-    keys.tab_to(export.which.native)
-    keys.choose(export.which.native, "kept")
-    keys.tab_to(export.path.line_edit.native)
+    if export.layer.layer is not ticked:
+        keys.choose(export.layer, ticked.name)
+    keys.tab_to(export.which)
+    keys.choose(export.which, "kept in a review")
+    keys.tab_to(export.path)
     press(Qt.Key.Key_A, CONTROL)
     path = tmp_path / "kept.ndjson"
     keys.type(str(path))

@@ -25,7 +25,7 @@ DOCKS = {
     "Review picks": lambda dock: dock.sheet,
     "Compare annotations": lambda dock: dock.a,
     "Check picks": lambda dock: dock.points,
-    "Export picks": lambda dock: dock.layer.native,
+    "Export picks": lambda dock: dock.layer,
 }
 
 

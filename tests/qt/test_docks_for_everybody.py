@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLineEd
 from napari_cryoet import load_annotation, open_portal
 from napari_cryoet._qt.check.dock import CheckDock
 from napari_cryoet._qt.compare.dock import CompareDock
-from napari_cryoet._qt.files.export_form import ExportPicks
+from napari_cryoet._qt.files.export_dock import ExportPicks
 from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.review.dock import ReviewDock
 from qt.cut_texts import cut_texts

@@ -55,7 +55,7 @@ def test_what_a_review_keeps_can_be_chosen_for_export(viewer, qtbot):
     qtbot.waitUntil(lambda: review.review is not None)
     review.sheet.go_to(1)
     qtbot.keyClick(review.sheet, Qt.Key.Key_K)
-    form.which.value = "kept"
+    form.which.setCurrentIndex(form.which.findData("kept"))
     kept = form.chosen_picks()
 
     assert kept.ids.tolist() == [1]

@@ -79,11 +79,11 @@ def test_the_real_picks_are_judged_exported_compared_and_checked_by_keys(qtbot, 
 
     # what is kept, for Dynamo
     export = keys.open_dock("Export picks")
-    keys.tab_to(export.which.native)
-    keys.choose(export.which.native, "kept")
-    keys.tab_to(export.format.native)
-    keys.choose(export.format.native, "Dynamo table")
-    keys.tab_to(export.path.line_edit.native)
+    keys.tab_to(export.which)
+    keys.choose(export.which, "kept in a review")
+    keys.tab_to(export.format)
+    keys.choose(export.format, "Dynamo table")
+    keys.tab_to(export.path)
     press(Qt.Key.Key_A, CONTROL)
     keys.type(str(tmp_path / "kept.tbl"))
     keys.tab_to(export.export)

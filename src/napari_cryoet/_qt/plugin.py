@@ -15,7 +15,7 @@ from napari.utils.notifications import show_error, show_info, show_warning
 from napari.viewer import Viewer
 from qtpy.QtWidgets import QApplication
 
-from napari_cryoet._qt.files.asking import read_asking, viewer_to_ask_in
+from napari_cryoet._qt.files.questions import read_asking, viewer_to_ask_in
 from napari_cryoet._qt.layers.adopting import NOT_YET, adopt_layers_of
 from napari_cryoet._qt.layers.colors import with_own_color
 from napari_cryoet._qt.memory import recall_once

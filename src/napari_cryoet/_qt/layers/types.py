@@ -19,8 +19,8 @@ from napari.layers import Layer
 from napari.layers import Surface as NapariSurface
 from napari.layers.base.base import Extent
 
-from napari_cryoet._qt.files.saving_names import not_one_array
 from napari_cryoet._qt.streaming.seam import LateThumbnail
+from napari_cryoet.exceptions import SaveError
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.streaming import pyramid_of
 
@@ -96,10 +96,10 @@ class _NotOneArray:
     @property
     def nbytes(self) -> int:
         """By which a writer of TIFF opens a file: it would empty one that is there before it asks for values."""
-        raise not_one_array(is_mask=self.is_mask)
+        raise _not_one_array(is_mask=self.is_mask)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        raise not_one_array(is_mask=self.is_mask)
+        raise _not_one_array(is_mask=self.is_mask)
 
 
 def _at_whole_steps(world: NDArray[np.float64], step: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -131,6 +131,21 @@ class Labels(StepsWithTomograms, _OfPyramid, NapariLabels):  # type: ignore[misc
 
 class Surface(StepsWithTomograms, NapariSurface):  # type: ignore[misc]
     """napari's Surface layer, stepping with the tomogram that it lies on."""
+
+
+def _not_one_array(*, is_mask: bool) -> SaveError:
+    """Why a layer of several resolutions can't be written as one array."""
+    if is_mask:
+        hint = (
+            "In napari's dialog, choose the type “CryoET Data Portal Masks” and a name that ends in .zarr or .mrc; "
+            'in a script, give plugin="napari-cryoet".'
+        )
+    else:
+        hint = (
+            "Choose one as “resolution” in napari's layer controls, and “New layer from selected multiscale level” in "
+            "the menu that a right click on the layer opens; that layer can be saved."
+        )
+    return SaveError(f"This layer is {'a mask' if is_mask else 'an image'} in several resolutions.", hint=hint)
 
 
 #: What napari's own layers of volumes become; see `become`.

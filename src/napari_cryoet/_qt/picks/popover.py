@@ -70,7 +70,7 @@ class PicksPopover(QFrame):
         super().__init__(parent, Qt.WindowType.Popup)
         self.setObjectName("picksPopover")
         self.setAccessibleName("How these picks are drawn")
-        self.setFrameShape(QFrame.Shape.StyledPanel)
+        self.setFrameShape(QFrame.Shape.Box)
         self.setFixedWidth(_WIDTH_PX)
         self._viewer, self._layer = viewer, layer
         self._display: OrientationDisplay = orientation_of(layer, viewer)

@@ -1,0 +1,349 @@
+"""A dock that writes the picks of a layer into a file, and says before what the file won't hold."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+from napari.layers import Layer, Points
+from napari.viewer import Viewer
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_cryoet._qt.files.questions import RELION_VERSIONS, Answer, ContextDialog, may_replace
+from napari_cryoet._qt.layers.alignment import shown_volumes
+from napari_cryoet._qt.layers.ownership import about_of
+from napari_cryoet._qt.picks.layer_geometry import placed_picks_of
+from napari_cryoet._qt.picks.layer_picks import link_of
+from napari_cryoet._qt.picks.orientations import active_points
+from napari_cryoet._qt.widgets.dock import Dock
+from napari_cryoet._qt.widgets.labels import plain_label
+from napari_cryoet._qt.widgets.layer_combo import NO_PICKS, LayerCombo
+from napari_cryoet.download.plan import clean_name
+from napari_cryoet.exceptions import CryoETError, ExistsError
+from napari_cryoet.formats.common import MISSING_WORDS
+from napari_cryoet.formats.registry import (
+    FORMATS,
+    SUFFIXES,
+    TITLES,
+    PickFormat,
+    Written,
+    losses,
+    missing_for,
+    write_picks,
+)
+from napari_cryoet.picks import Picks
+from napari_cryoet.wording import count_text
+
+Which = Literal["all", "kept", "selected"]
+ALL: Final = "all"
+KEPT: Final = "kept"
+SELECTED: Final = "selected"
+
+_KEY: Final = "export picks"
+_LOSSES: Final = "what a file won't hold"
+_OPEN_PICKS: Final = "Open picks to export: show an annotation from the portal's dock, or open a file of picks."
+_NONE_OF_THEM: Final = {
+    ALL: "This layer holds no picks.",
+    KEPT: "The review has kept none yet.",
+    SELECTED: "None is selected: select some in the viewer.",
+}
+_WHICH: Final = {ALL: "all", KEPT: "kept in a review", SELECTED: "selected in the viewer"}
+_NOT_IN_NAMES: Final = re.compile(r'[<>:"/\\|?*\s]+')
+_SETTLE_MS: Final = 50  # while a person drags points
+
+
+class ExportPicks(Dock):
+    """Which layer, which of its picks, in which format, where to.
+
+    Parameters
+    ----------
+    napari_viewer
+        Whose layers are offered.
+    """
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__(napari_viewer, "Export picks", tab_name="Export")
+        self._said: dict[str, Answer] = {}  # by the layer's unique id
+        self._followed: Points | None = None
+        self._folder = Path.home()
+        self.layer = LayerCombo(napari_viewer, _is_of_picks, "Picks to export", NO_PICKS)
+        self.which, self.format, self.version = QComboBox(), QComboBox(), QComboBox()
+        self.path, self.choose = QLineEdit(), QPushButton("Choose…")
+        self.who = QLineEdit()
+        self.count, self.losses, self.message = plain_label(), plain_label(), plain_label()
+        self.export = QPushButton("Export")
+        self._refresh_soon = QTimer(self)
+        self._refresh_soon.setSingleShot(True)
+        self._refresh_soon.setInterval(_SETTLE_MS)
+        self._lay_out()
+        self._connect()
+        active = active_points(napari_viewer.layers)
+        if isinstance(active, Points):
+            self.layer.choose(active)
+        self._on_layer()
+        self.at_close(self.layer.close_down)
+        self.at_close(lambda: self._follow(None))
+        self.at_close(self._refresh_soon.stop)
+
+    @property
+    def chosen_format(self) -> PickFormat:
+        """In which format; RELION's is that of its version."""
+        name: PickFormat = self.format.currentData()
+        version: PickFormat = self.version.currentData()
+        return version if name in RELION_VERSIONS else name
+
+    @property
+    def chosen_path(self) -> Path:
+        """Where to, with the ending of the format; a name alone is in the folder of the last file."""
+        path = Path(self.path.text().strip()).expanduser()
+        suffix = SUFFIXES[self.chosen_format]
+        if path.name and path.suffix.lower() != suffix:
+            path = path.with_name(f"{path.name}{suffix}")
+        return self._folder / path
+
+    def chosen_picks(self) -> Picks | None:
+        """What would be written; None where there is nothing to write."""
+        layer = self.layer.layer
+        if layer is None:
+            return None
+        try:
+            match self.which.currentData():
+                case "kept":
+                    picks = link_of(layer).kept_picks
+                case "selected":
+                    rows = np.array(sorted(row for row in layer.selected_data if row < len(layer.data)), dtype=np.intp)
+                    whole = placed_picks_of(layer)
+                    picks = whole.take(rows, f"{len(rows):,} of {len(whole):,} picks chosen by hand")
+                case _:
+                    picks = placed_picks_of(layer)
+        except ValueError as error:
+            self.message.setText(f"This layer can't be exported: {error}.")
+            return None
+        said = self._said.get(str(layer.unique_id), Answer())
+        return None if picks is None else _completed(picks, said)
+
+    def use_layer(self, layer: Points, which: Which = ALL) -> None:
+        """Choose whose picks to export, and which of them."""
+        self.layer.choose(layer)
+        self.which.setCurrentIndex(self.which.findData(which))
+        self.which.setFocus()
+
+    def _lay_out(self) -> None:
+        for which, words in _WHICH.items():
+            self.which.addItem(words, which)
+        for kind_name in FORMATS:
+            if kind_name not in RELION_VERSIONS:
+                self.format.addItem(TITLES[kind_name], kind_name)
+            elif self.format.findText("RELION STAR") < 0:
+                self.format.addItem("RELION STAR", kind_name)
+        for relion, version in RELION_VERSIONS.items():
+            self.version.addItem(f"version {version}", relion)
+        self.who.setPlaceholderText("your name, for the record in the file")
+        names: dict[QWidget, tuple[str, str]] = {
+            self.which: ("Which of them", "All, those that a review kept, or those that are selected in the viewer"),
+            self.format: ("Format", "What it won't hold is said below"),
+            self.version: ("Version of RELION", "The version of RELION that shall read the file"),
+            self.path: ("File to write", "Its ending follows the format"),
+            self.choose: ("Choose the file to write", "Choose the folder, and the name of the file"),
+            self.who: ("Your name, for the record in the file", "Your name, for the record in the file; may be empty"),
+            self.export: ("Export the picks", "Write the file, beside it where the picks come from"),
+        }
+        for widget, (name, purpose) in names.items():
+            widget.setAccessibleName(name)
+            widget.setToolTip(purpose)
+        file, kind = QHBoxLayout(), QHBoxLayout()
+        file.addWidget(self.path, 1)
+        file.addWidget(self.choose)
+        kind.addWidget(self.format, 1)
+        kind.addWidget(self.version)
+        form = QFormLayout()
+        form.addRow("Picks", self.layer)
+        form.addRow("Which", self.which)
+        form.addRow("Format", kind)
+        form.addRow("File", file)
+        form.addRow("By", self.who)
+        column = QVBoxLayout(self)
+        column.addLayout(form)
+        column.addWidget(self.count)
+        column.addWidget(self.losses)
+        column.addWidget(self.export)
+        column.addWidget(self.message)
+        column.addStretch(1)
+
+    def _connect(self) -> None:
+        self.layer.layer_changed.connect(self._on_layer)
+        self.which.currentIndexChanged.connect(self._on_choice)
+        self.format.currentIndexChanged.connect(self._on_format)
+        self.version.currentIndexChanged.connect(self._on_choice)
+        self.path.textEdited.connect(lambda _text: self.message.setText(""))
+        self.choose.clicked.connect(lambda _checked=False: self._on_choose())
+        self.export.clicked.connect(lambda _checked=False: self._on_export())
+        self.tasks.finished.connect(self._on_finished)
+        self._refresh_soon.timeout.connect(self.refresh)
+
+    def _on_layer(self) -> None:
+        self._follow(self.layer.layer)
+        self._name_file()
+        self._on_choice()
+
+    def _follow(self, layer: Points | None) -> None:
+        """Keep what is said in step with this layer and no other."""
+        before, self._followed = self._followed, layer
+        for each, action in ((before, "disconnect"), (layer, "connect")):
+            if each is not None:
+                for emitter in (each.events.data, each.events.features, each.selected_data.events.items_changed):
+                    getattr(emitter, action)(self._on_edit)
+
+    def _on_edit(self, _event: object = None, _removed: object = None) -> None:
+        self._refresh_soon.start()
+
+    def _on_format(self, _index: int) -> None:
+        self._name_file()
+        self._on_choice()
+
+    def _on_choice(self, _index: int = 0) -> None:
+        self.message.setText("")  # it was about another file
+        self.refresh()
+
+    def _name_file(self) -> None:
+        """Give the file the name of the run and the object, unless a person has typed another; and its ending."""
+        suffix = SUFFIXES[self.chosen_format]
+        layer = self.layer.layer
+        if self.path.isModified() and self.path.text().strip():
+            path = Path(self.path.text().strip())
+            if path.suffix.lower() in SUFFIXES.values():
+                self.path.setText(str(path.with_suffix(suffix)))
+                self.path.setModified(True)
+        else:
+            name = "picks" if layer is None else file_stem(layer)
+            self.path.setText(str(self._folder / f"{name}{suffix}"))
+        self.path.setCursorPosition(len(self.path.text()))  # the name is seen, not the beginning of the folder
+
+    def _on_finished(self, key: object) -> None:
+        if key == _KEY:
+            self._on_edit()
+
+    def _on_choose(self) -> None:
+        suffix = SUFFIXES[self.chosen_format]
+        options = QFileDialog.Option.DontConfirmOverwrite  # it is asked once the file is written
+        kind = f"{self.format.currentText()} (*{suffix})"
+        chosen, _ = QFileDialog.getSaveFileName(self, "Export picks", str(self.chosen_path), kind, options=options)
+        if chosen:
+            self.path.setText(chosen)
+            self.path.setModified(True)
+            self.message.setText("")
+
+    def refresh(self) -> None:
+        """Say what would be written now, and whether it can be."""
+        self.tasks.stop(_LOSSES)
+        name = self.chosen_format
+        self.version.setVisible(self.format.currentData() in RELION_VERSIONS)
+        picks = self.chosen_picks()
+        self.losses.setText("")
+        if picks is None or not len(picks):
+            which = self.which.currentData()
+            nothing = "No review has kept picks of this layer." if which == KEPT else _OPEN_PICKS
+            if picks is not None or self.layer.layer is None:
+                nothing = _OPEN_PICKS if picks is None else _NONE_OF_THEM[which]
+            self.count.setText(nothing)
+            self.export.setEnabled(False)
+            return
+        self.count.setText(f"{count_text(len(picks), 'pick')} to write.")
+        self.export.setEnabled(not self.tasks.is_running(_KEY))
+        self.tasks.run(
+            _LOSSES,
+            lambda _job: losses(picks, name),
+            then=lambda lost: self._say_losses(missing_for(picks, name), lost),
+            failed=lambda error: self.losses.setText(str(error)),
+        )
+
+    def _say_losses(self, missing: tuple[str, ...], lost: tuple[str, ...]) -> None:
+        said = list(lost)
+        if missing:
+            said.insert(0, f"This format needs {_in_words(missing)}: you will be asked.")
+        self.losses.setText("\n".join(f"•\N{NO-BREAK SPACE}{line}" for line in said))
+
+    def _on_export(self) -> None:
+        picks, layer, name = self.chosen_picks(), self.layer.layer, self.chosen_format
+        if picks is None:
+            return
+        if not self.path.text().strip():
+            self.message.setText("Say which file to write.")
+            return
+        missing = missing_for(picks, name)
+        if missing:
+            dialog = ContextDialog(
+                f"{TITLES[name]} needs {_in_words(missing)}.",
+                missing,
+                volumes=shown_volumes(self.viewer.layers),
+                parent=self,
+            )
+            if not dialog.exec():
+                return
+            key = str(layer.unique_id)
+            self._said[key] = self._said.get(key, Answer()).updated(dialog.answer)
+            picks = _completed(picks, dialog.answer)
+        self._write(picks, self.chosen_path, name, overwrite=False)
+
+    def _write(self, picks: Picks, path: Path, name: PickFormat, *, overwrite: bool) -> None:
+        who = self.who.text().strip()
+
+        def failed(error: CryoETError) -> None:
+            if isinstance(error, ExistsError) and not overwrite:
+                if may_replace(path, self):
+                    self._write(picks, path, name, overwrite=True)
+                else:
+                    self.message.setText("Nothing was written.")
+            else:
+                self.message.setText(str(error))
+
+        self.export.setEnabled(False)
+        self.message.setText("")
+        self.tasks.run(
+            _KEY,
+            lambda _job: write_picks(picks, path, format=name, overwrite=overwrite, who=who),
+            then=self._on_written,
+            failed=failed,
+            title=f"Writing {path.name}",
+        )
+
+    def _on_written(self, made: Written) -> None:
+        self._folder = made.path.parent
+        beside = f" Where they come from: {made.provenance_path.name}."
+        self.message.setText(f"Wrote {count_text(made.count, 'pick')} to {made.path}.{beside}")
+
+
+def file_stem(layer: Layer) -> str:
+    """What a file of a layer's picks is called: after the run and the object, or else after the layer."""
+    about: dict[str, Any] = about_of(layer)
+    parts = [str(about[key]) for key in ("run_name", "object_name") if about.get(key)]
+    return clean_name(_NOT_IN_NAMES.sub("-", "_".join(parts) or layer.name))
+
+
+def _is_of_picks(layer: Layer) -> bool:
+    return isinstance(layer, Points) and layer.ndim == 3
+
+
+def _in_words(missing: tuple[Any, ...]) -> str:
+    return " and ".join(MISSING_WORDS[each] for each in missing)
+
+
+def _completed(picks: Picks, said: Answer) -> Picks:
+    """Picks with what a person said of their volume, where they don't say it themselves."""
+    if picks.spacing_angstrom is None and said.spacing_angstrom is not None:
+        picks = picks.changed(spacing_angstrom=said.spacing_angstrom)
+    if picks.shape_zyx is None and said.shape_zyx is not None and said.spacing_angstrom is not None:
+        picks = picks.rescaled(said.spacing_angstrom, said.shape_zyx)
+    return picks

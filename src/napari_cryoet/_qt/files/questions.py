@@ -1,0 +1,348 @@
+"""What a person is asked about files: what a file doesn't say, won't hold, or would replace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from napari.viewer import Viewer, current_viewer
+from qtpy.QtCore import QCoreApplication, QThread
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QHBoxLayout,
+    QInputDialog,
+    QPushButton,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_cryoet._qt.browser.main_window import main_window
+from napari_cryoet._qt.layers.alignment import ShownVolume, shown_volumes
+from napari_cryoet._qt.tasks import wait_for
+from napari_cryoet._qt.widgets.dialogs import agrees
+from napari_cryoet._qt.widgets.labels import plain_label
+from napari_cryoet.exceptions import Context, MissingContextError
+from napari_cryoet.formats.registry import PickFormat, missing_for
+from napari_cryoet.layers.readers import LayerData, only_path, read_pick_file
+from napari_cryoet.layers.specs import MAX_SPACING_ANGSTROM, METADATA_KEY, PICKS_KEY
+from napari_cryoet.picks import Picks
+from napari_cryoet.wording import plain, spacing_text
+
+#: The versions of RELION's one format, the newest first.
+RELION_VERSIONS: Final[dict[PickFormat, str]] = {"relion5": "5", "relion4": "4", "relion3": "3.1"}
+
+_MAX_VOXELS: Final = 2**20
+_TEXTS: Final = {"tomogram": "which tomogram", "spacing_angstrom": "the voxel spacing", "shape_zyx": "the size"}
+
+
+# who is asked
+
+
+def viewer_to_ask_in() -> Viewer | None:
+    """The viewer in front, if a person sees it: a script that opens a file mustn't hang on a question."""
+    application = QCoreApplication.instance()
+    if application is None or QThread.currentThread() is not application.thread():
+        return None
+    viewer = current_viewer()
+    return viewer if viewer is not None and main_window(viewer).isVisible() else None
+
+
+def window_to_ask_in() -> QWidget | None:
+    """The window of `viewer_to_ask_in`."""
+    viewer = viewer_to_ask_in()
+    return None if viewer is None else main_window(viewer)
+
+
+def viewer_of_a_person() -> Viewer | None:
+    """The viewer to ask in, if a person saves and no script: a person's clicks come from the window's event loop."""
+    thread = QThread.currentThread()
+    return None if thread is None or thread.loopLevel() == 0 else viewer_to_ask_in()
+
+
+# before something is written
+
+
+def may_write(name: str, said: Sequence[str]) -> bool:
+    """Whether a person wants a file that doesn't hold all; yes if nobody is there to ask.
+
+    Parameters
+    ----------
+    name
+        Of the file.
+    said
+        What it won't hold, in words.
+    """
+    viewer = viewer_of_a_person()
+    if viewer is None or not said:
+        return True
+    return agrees(
+        main_window(viewer),
+        "What this file won't hold",
+        f"Before {plain(name)} is written:",
+        verb="Write",
+        details="\n".join(f"• {line}" for line in said),
+        is_harmless=True,
+    )
+
+
+def may_replace(path: Path, parent: QWidget | None = None) -> bool:
+    """Whether a person wants a file to be replaced; no if nobody is there to ask.
+
+    Parameters
+    ----------
+    parent
+        The widget in which a person has asked for the file, if it is known.
+    """
+    viewer = viewer_of_a_person()
+    parent = main_window(viewer) if parent is None and viewer is not None else parent
+    text = f"There is a {plain(path.name)} already. Replace it?"
+    return parent is not None and agrees(parent, "Replace the file?", text, verb="Replace")
+
+
+def relion_version(picks: Picks) -> PickFormat | None:
+    """The version of RELION that a person writes for; None if they cancel. Without a person, the newest possible."""
+    possible: list[PickFormat] = [name for name in RELION_VERSIONS if not missing_for(picks, name)]
+    viewer = viewer_of_a_person()
+    if viewer is None or len(possible) == 1:
+        return possible[0]
+    versions = [RELION_VERSIONS[name] for name in possible]
+    asked = "Which version of RELION shall read the file?"
+    version, is_given = QInputDialog.getItem(main_window(viewer), "RELION", asked, versions, 0, False)
+    return possible[versions.index(version)] if is_given else None
+
+
+# while a file is read
+
+
+class Answer(NamedTuple):
+    """What a person said of a file; None for what wasn't asked."""
+
+    spacing_angstrom: float | None = None
+    shape_zyx: tuple[int, int, int] | None = None
+    tomogram: str | None = None
+
+    def updated(self, other: Answer) -> Answer:
+        """With what was said since."""
+        return self._replace(**{name: said for name, said in other._asdict().items() if said is not None})
+
+
+def read_asking(read: Callable[[], list[LayerData]], path: Any) -> list[LayerData]:
+    """The layers of a file, after asking for what it doesn't say; none if the person cancels.
+
+    Parameters
+    ----------
+    read
+        Reads with what the file says alone.
+    path
+        Of the file.
+
+    Raises
+    ------
+    MissingContextError
+        If nobody is there to ask.
+    """
+    answer = Answer()
+    while True:
+        try:
+            layers = read()
+        except MissingContextError as error:
+            given = _ask(str(error), error.missing, error.choices)
+            if given is None and viewer_to_ask_in() is None:
+                raise
+            if given is None:
+                return []
+        else:
+            warnings = _without_spacing(layers, path)
+            if warnings is None:
+                return layers
+            given = _ask(" ".join(warnings), ("spacing_angstrom",), (), otherwise="Open in voxels")
+            if given is None and viewer_to_ask_in() is not None:
+                return []
+            if given is None or given == Answer():
+                return layers
+        answer = answer.updated(given)
+        read = partial(_read_with, answer, path)
+
+
+def _read_with(answer: Answer, path: Any) -> list[LayerData]:
+    return wait_for(lambda _job: read_pick_file(only_path(path), **answer._asdict()))
+
+
+def _ask(message: str, missing: Any, choices: tuple[str, ...], otherwise: str = "") -> Answer | None:
+    viewer = viewer_to_ask_in()
+    if viewer is None:
+        return None
+    dialog = ContextDialog(
+        message,
+        missing,
+        choices=choices,
+        volumes=shown_volumes(viewer.layers),
+        otherwise=otherwise,
+        parent=main_window(viewer),
+    )
+    return dialog.answer if dialog.exec() else None
+
+
+def _without_spacing(layers: list[LayerData], path: Any) -> list[str] | None:
+    """What to tell about picks that are in voxels of unknown width; None where they aren't."""
+    for _data, options, _kind in layers:
+        metadata = options.get("metadata", {})
+        picks = metadata.get(PICKS_KEY)
+        if picks is not None and picks.spacing_angstrom is None and Path(only_path(path)).suffix:  # no pack
+            said = [f"{Path(only_path(path)).name} doesn't say how wide its voxels are."]
+            return said + [text for text in metadata.get(METADATA_KEY, {}).get("warnings", ()) if "pixel size" in text]
+    return None
+
+
+class ContextDialog(QDialog):
+    """Asks what a file doesn't say of its volume. Open volumes are offered, and none is chosen beforehand.
+
+    Parameters
+    ----------
+    message
+        What the file says and what it doesn't.
+    missing
+        What to ask for.
+    choices
+        The tomograms of the file, where one has to be chosen.
+    volumes
+        What is open, offered for spacing and size.
+    otherwise
+        The button that goes on without an answer; no such button where that makes no sense.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        missing: Sequence[Context],
+        *,
+        choices: Sequence[str] = (),
+        volumes: Sequence[ShownVolume] = (),
+        otherwise: str = "",
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("What this file doesn't say")
+        self.setMinimumWidth(360)
+        self._missing, self._volumes = frozenset(missing), tuple(volumes)
+        self._goes_without = False
+        self.message = plain_label(message)
+        self.tomogram, self.volume = QComboBox(), QComboBox()
+        self.spacing = QDoubleSpinBox()
+        self.sizes_zyx = [QSpinBox() for _ in "zyx"]
+        self.accept_button = QPushButton("Use this")
+        self.without_button = QPushButton(otherwise) if otherwise else None
+        self._fill(choices)
+        self._lay_out()
+        self.tomogram.currentIndexChanged.connect(self._set_state)
+        self.volume.currentIndexChanged.connect(self._on_volume)
+        self.spacing.valueChanged.connect(self._set_state)
+        for box in self.sizes_zyx:
+            box.valueChanged.connect(self._set_state)
+        self._set_state()
+
+    @property
+    def answer(self) -> Answer:
+        """What was said so far; nothing where one goes on without."""
+        if self._goes_without:
+            return Answer()
+        spacing = self._spacing_angstrom() if self._asks_for_grid else None
+        is_chosen = "tomogram" in self._missing and self.tomogram.currentIndex() > 0
+        return Answer(spacing, self._shape_zyx(spacing), self.tomogram.currentText() if is_chosen else None)
+
+    @property
+    def _asks_for_grid(self) -> bool:
+        """A size means something only with the width of the voxels, so that is asked for too."""
+        return bool(self._missing & {"spacing_angstrom", "shape_zyx"})
+
+    @property
+    def _chosen(self) -> ShownVolume | None:
+        return self._volumes[self.volume.currentIndex() - 1] if self.volume.currentIndex() > 0 else None
+
+    def _spacing_angstrom(self) -> float | None:
+        """What was typed; that of the chosen volume with all its digits, as long as the field shows it."""
+        typed, chosen = self.spacing.value(), self._chosen
+        rounding = 0.51 * 10.0 ** -self.spacing.decimals()
+        if chosen is not None and abs(chosen.spacing_angstrom - typed) <= rounding:
+            return chosen.spacing_angstrom
+        return typed or None
+
+    def _shape_zyx(self, spacing_angstrom: float | None) -> tuple[int, int, int] | None:
+        """What was typed; where the size isn't asked for, that of the chosen volume."""
+        if "shape_zyx" in self._missing:
+            z, y, x = (box.value() for box in self.sizes_zyx)
+            return (z, y, x) if z and y and x else None
+        chosen = self._chosen
+        return chosen.shape_zyx if chosen is not None and chosen.spacing_angstrom == spacing_angstrom else None
+
+    def _fill(self, choices: Sequence[str]) -> None:
+        self.tomogram.addItems(["choose…", *choices])
+        self.volume.addItem("choose, or type below…")
+        for volume in self._volumes:
+            size = " × ".join(map(str, volume.shape_zyx))
+            self.volume.addItem(f"{volume.name} ({spacing_text(volume.spacing_angstrom)}, {size})")
+        for combo in (self.tomogram, self.volume):  # names may be as long as they like
+            combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            combo.setMinimumContentsLength(20)
+        self.spacing.setRange(0.0, MAX_SPACING_ANGSTROM)
+        self.spacing.setDecimals(6)
+        self.spacing.setSuffix(" Å")
+        self.spacing.setSpecialValueText("not known")
+        for axis, box in zip("zyx", self.sizes_zyx, strict=True):
+            box.setRange(0, _MAX_VOXELS)
+            box.setSpecialValueText(axis)
+            box.setAccessibleName(f"Size along {axis} in voxels")
+        self.tomogram.setAccessibleName("Tomogram in the file")
+        self.volume.setAccessibleName("Volume that is open")
+        self.spacing.setAccessibleName("Voxel spacing in ångström")
+
+    def _lay_out(self) -> None:
+        form = QFormLayout()
+        if "tomogram" in self._missing:
+            form.addRow("Tomogram", self.tomogram)
+        if self._asks_for_grid:
+            if self._volumes:
+                form.addRow("Same as", self.volume)
+            form.addRow("Voxel spacing", self.spacing)
+        if "shape_zyx" in self._missing:
+            sizes = QHBoxLayout()
+            for box in self.sizes_zyx:
+                sizes.addWidget(box, 1)
+            form.addRow("Voxels z, y, x", sizes)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
+        buttons.addButton(self.accept_button, QDialogButtonBox.ButtonRole.AcceptRole)
+        if self.without_button is not None:
+            buttons.addButton(self.without_button, QDialogButtonBox.ButtonRole.ActionRole)
+            self.without_button.clicked.connect(lambda _checked=False: self._go_without())
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        column = QVBoxLayout(self)
+        column.addWidget(self.message)
+        column.addLayout(form)
+        column.addWidget(buttons)
+        self.accept_button.setDefault(True)
+
+    def _on_volume(self, index: int) -> None:
+        if index > 0:
+            chosen = self._volumes[index - 1]
+            self.spacing.setValue(chosen.spacing_angstrom)
+            for box, size in zip(self.sizes_zyx, chosen.shape_zyx, strict=True):
+                box.setValue(size)
+
+    def _go_without(self) -> None:
+        self._goes_without = True
+        self.accept()
+
+    def _set_state(self, _value: object = None) -> None:
+        answer = self.answer
+        wanted = set(self._missing) | ({"spacing_angstrom"} if self._asks_for_grid else set())
+        lacking = [text for name, text in _TEXTS.items() if name in wanted and getattr(answer, name) is None]
+        self.accept_button.setEnabled(not lacking)
+        self.accept_button.setToolTip(f"Say {' and '.join(lacking)} first" if lacking else "")

@@ -1,0 +1,384 @@
+"""What napari's *Save as…* calls: it writes picks and masks, alone or in a folder, and says what files won't hold.
+
+Files are written on another thread, whole or not at all. A script replaces no file. A person's answer in napari's
+dialog counts, but npe2 adds the first ending of a type to a name without one and tells no writer: files of that ending
+are asked about here. Folders, such as OME-Zarr, are never replaced.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import npe2
+import numpy as np
+from napari.layers import Points
+from napari.utils.notifications import show_info, show_warning
+
+from napari_cryoet._qt.files.questions import (
+    may_replace,
+    may_write,
+    relion_version,
+    viewer_of_a_person,
+    window_to_ask_in,
+)
+from napari_cryoet._qt.layers.alignment import spacing_angstrom, spacing_angstrom_of
+from napari_cryoet._qt.picks.layer_geometry import placed_picks_of
+from napari_cryoet._qt.tasks import Job, wait_for
+from napari_cryoet.download.plan import clean_name
+from napari_cryoet.exceptions import ExistsError, SaveError, StoppedError
+from napari_cryoet.files import refuse_existing, written_whole
+from napari_cryoet.formats.masks import TITLES as MASK_TITLES
+from napari_cryoet.formats.masks import WrittenMask, write_mask
+from napari_cryoet.formats.registry import (
+    SUFFIXES,
+    TITLES,
+    PickFormat,
+    format_for,
+    format_of_name,
+    losses,
+    missing_for,
+    write_picks,
+)
+from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY
+from napari_cryoet.picks import Picks
+from napari_cryoet.streaming import pyramid_of
+from napari_cryoet.wording import count_text
+
+Layer = tuple[Any, dict[str, Any], str]
+_Write = Callable[[Path, Job], object]
+
+_PICKS_ENDING: Final = SUFFIXES["ndjson"]
+_MASK_ENDING: Final = ".zarr"
+_NAPARIS: Final = {"points": ".csv", "labels": ".tif", "image": ".tif"}
+#: How names end that say a format. Names of layers, which napari proposes, may have points elsewhere: "80S (13.48 Å)".
+_ENDING: Final = re.compile(r".\.[a-z][a-z0-9]*$", re.IGNORECASE)
+#: What of a layer says where its points are and what is known of them.
+_MEANT: Final = (
+    "name",
+    "features",
+    "metadata",
+    "scale",
+    "translate",
+    "rotate",
+    "shear",
+    "affine",
+    "units",
+    "axis_labels",
+)
+_MOVED: Final = "The layer is moved from the origin of the world; the file doesn't say so."
+_NO_SPACING: Final = "A TIFF file keeps no voxel spacing."
+_IN_MEMORY: Final = "saved from voxels in memory, which may have been edited since they were read from the source"
+_SCRIPT_HINT: Final = "Delete it first, or use `write_picks` or `write_mask` with overwrite=True."
+
+
+# picks
+
+
+def write_points(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
+    """Write a Points layer as picks, in the format that the name asks for; what that can't hold is said before.
+
+    Parameters
+    ----------
+    path
+        Where to. A name without an ending gets that of the portal's format.
+    data, meta
+        The layer, as napari hands it to writers.
+
+    Raises
+    ------
+    ExistsError
+        If there is such a file, and nobody agreed to replace it.
+    """
+    place = with_ending(path, _PICKS_ENDING)
+    picks = picks_in(data, meta)
+    name: PickFormat | None = format_for(place, picks)
+    if name in ("relion5", "relion4", "relion3"):
+        name = relion_version(picks)
+    if name is None or not may_write(place.name, losses_to_say(picks, name)):
+        show_info("Nothing was written.")
+        return []
+    made = _written(
+        lambda _job, *, overwrite: write_picks(picks, place, format=name, overwrite=overwrite),
+        place,
+        is_agreed=place.suffix != _PICKS_ENDING,
+    )
+    if made is None:
+        return []
+    said = f"Wrote {count_text(made.count, 'pick')} to {made.path.name} ({TITLES[made.format]})."
+    tell = show_warning if made.losses else show_info
+    tell("\n".join([said, *made.losses]))
+    return [str(made.path), str(made.provenance_path)]
+
+
+def write_points_with_arrows(path: str, layers: list[Layer]) -> list[str]:
+    """Write a Points layer that is selected together with the arrows of its picks, which say no more.
+
+    Raises
+    ------
+    SaveError
+        If there are vectors that don't show picks, and would be lost.
+    """
+    _refuse_other_vectors(layers)
+    ((data, meta, _),) = (layer for layer in layers if layer[2] == "points")
+    return write_points(path, data, meta)
+
+
+def picks_in(data: Any, meta: dict[str, Any]) -> Picks:
+    """The picks of a Points layer as napari hands it to writers.
+
+    Raises
+    ------
+    SaveError
+        If it has other than three axes, or is rotated or sheared.
+    """
+    # nothing of how it looks, which napari doesn't always take back after features were edited in place
+    layer = Points(data, **{name: meta[name] for name in _MEANT if name in meta})
+    try:
+        picks = placed_picks_of(layer)
+    except ValueError as error:
+        raise SaveError(f"This layer can't be written as picks: {error}.") from error
+    if picks.spacing_angstrom is None:
+        picks = picks.changed(spacing_angstrom=spacing_angstrom_of(layer))
+    return picks
+
+
+def losses_to_say(picks: Picks, name: PickFormat) -> list[str]:
+    """What a file won't hold; nothing where it can't be written at all."""
+    return [] if missing_for(picks, name) else list(losses(picks, name))
+
+
+def with_ending(path: str | Path, ending: str) -> Path:
+    """Where to write: a name without an ending gets one, also where there are points in it elsewhere."""
+    place = Path(path)
+    is_named = not place.name or _ENDING.search(place.name) is not None
+    return place if is_named else place.with_name(f"{place.name}{ending}")
+
+
+# masks
+
+
+def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
+    """Write a Labels layer as a mask, in full resolution; OME-Zarr without an ending.
+
+    Raises
+    ------
+    ExistsError
+        If there is such a file, and nobody agreed to replace it, or such a folder.
+    SaveError
+        If the layer says no voxel spacing in a unit of length, is rotated or sheared, or its values don't fit the
+        format.
+    """
+    write = _mask_writer(data, meta)
+    place = with_ending(path, _MASK_ENDING)
+    is_moved = _is_moved(meta)
+    if not may_write(place.name, [_MOVED] * is_moved):
+        show_info("Nothing was written.")
+        return []
+    made = _written(
+        lambda job, *, overwrite: write(place, overwrite=overwrite, progress=job.progress, stop=job.stop),
+        place,
+        is_agreed=place.suffix != _MASK_ENDING,
+        is_folder=place.suffix == _MASK_ENDING,
+    )
+    if made is None:
+        return []
+    kind = "instances" if made.is_instances else "mask"
+    said = f"Wrote {made.path.name} ({MASK_TITLES[made.format]}, {kind}, {made.dtype})."
+    tell = show_warning if is_moved else show_info
+    tell("\n".join([said, _MOVED][: 1 + is_moved]))
+    return [str(path) for path in (made.path, made.provenance_path) if path is not None]
+
+
+def _mask_writer(data: Any, meta: dict[str, Any]) -> Callable[..., WrittenMask]:
+    """`write_mask` for a Labels layer as napari hands it to writers; what is left to say is where to, and how."""
+    name, spacing = meta.get("name", ""), spacing_angstrom(meta.get("scale", ()), meta.get("units", ()))
+    if spacing is None:
+        raise SaveError(
+            f"The layer {name} doesn't say how wide its voxels are.",
+            hint="Give it a scale, the same along all axes, and a unit of length, such as angstrom.",
+        )
+    for option in ("affine", "rotate", "shear"):
+        value = meta.get(option, 0)
+        if not np.allclose(value, np.eye(len(value)) if np.ndim(value) == 2 else 0):
+            raise SaveError(f"The layer {name} is rotated or sheared in the viewer, and a mask can't be.")
+    if np.min(meta["scale"]) < 0:
+        raise SaveError(f"The layer {name} is flipped in the viewer, and a mask can't be.")
+    about = dict(meta.get("metadata", {}).get(METADATA_KEY, {}))
+    is_of_source = not about or pyramid_of(data) is not None
+    return partial(
+        write_mask,
+        data[0] if isinstance(data, list | tuple) or hasattr(data, "shapes") else data,
+        spacing_angstrom=spacing,
+        about=about,
+        alignment_id=about.get("alignment_id"),
+        edits=() if is_of_source else [_IN_MEMORY],
+    )
+
+
+def _is_moved(meta: dict[str, Any]) -> bool:
+    """Whether a layer is elsewhere than at the origin of the world."""
+    return bool(np.any(meta.get("translate", 0)))
+
+
+# several layers
+
+
+def write_folder(path: str, layers: list[Layer]) -> list[str]:
+    """Write several layers into a new folder, all or none of them.
+
+    napari's own writers lose rotations and voxel spacing. They still write images, and layers that say no spacing.
+    Volumes that were opened, and surfaces, aren't written, and that is said.
+
+    Parameters
+    ----------
+    path
+        Of the folder. If it ends as a format of picks does, picks are written in that, and the ending isn't part of the
+        folder's name.
+    layers
+        Data, options and kind of each, as napari hands them to writers.
+
+    Raises
+    ------
+    ExistsError
+        If there is something of that name.
+    SaveError
+        If a layer can't be written, or there are vectors that don't show picks, and would be lost.
+    """
+    _refuse_other_vectors(layers)
+    if not any(_is_ours(layer) or _is_left_out(layer) for layer in layers):
+        found: list[str] = npe2.PluginManager.instance().commands.execute("napari.write_directory", args=(path, layers))
+        return found
+    folder, suffix = _folder_and_suffix(Path(path))
+    wait_for(lambda _job: refuse_existing(folder, overwrite=False))
+    writes, left_out, lost = dict[str, _Write](), list[str](), dict[str, list[str]]()
+    for layer in layers:
+        _, meta, kind = layer
+        name = str(meta.get("name") or kind)
+        if kind == "vectors":  # they say no more than the picks
+            continue
+        if _is_left_out(layer):
+            left_out.append(f"{name} isn't written: only picks and masks are.")
+            continue
+        file = _free_name(name, _ending_of(layer, suffix), writes)
+        writes[file], losses_of_it = _writing(layer, file)
+        for loss in losses_of_it:
+            lost.setdefault(loss, []).append(name)
+    said = [*left_out, *(f"{', '.join(names)}: {loss}" for loss, names in lost.items())]
+    if not may_write(f"the folder {folder.name}", said):
+        show_info("Nothing was written.")
+        return []
+
+    def write_all(job: Job, *, overwrite: bool) -> Path:
+        with written_whole(folder, overwrite=overwrite) as unfinished:
+            unfinished.mkdir()
+            for file, write in writes.items():
+                write(unfinished / file, job)
+        return folder
+
+    if _written(write_all, folder, is_agreed=False, is_folder=True) is None:
+        return []
+    tell = show_warning if said else show_info
+    tell("\n".join([f"Wrote {', '.join(writes)} into the folder {folder.name}.", *said]))
+    return [str(folder / file) for file in writes]
+
+
+def _free_name(title: str, ending: str, taken: dict[str, _Write]) -> str:
+    """A name of a file; layers may have the same name, or names that differ by case alone."""
+    others = {each.casefold() for each in taken}
+    while (file := f"{clean_name(title)}{ending}").casefold() in others:
+        title = f"{title}_"
+    return file
+
+
+def _refuse_other_vectors(layers: list[Layer]) -> None:
+    for _, meta, kind in layers:
+        if kind == "vectors" and PICKS_KEY not in meta.get("metadata", {}):
+            raise SaveError(
+                f"The vectors of the layer {meta.get('name', '')} are no picks' arrows; no file of picks holds them.",
+                hint="Select only the picks.",
+            )
+
+
+def _is_ours(layer: Layer) -> bool:
+    """Whether something of a layer would be lost by napari's own writers."""
+    _, meta, kind = layer
+    return kind != "image" and ((kind in _NAPARIS and _is_placed(meta)) or PICKS_KEY in meta.get("metadata", {}))
+
+
+def _is_placed(meta: dict[str, Any]) -> bool:
+    """Whether a layer says how wide its voxels are."""
+    scale = meta.get("scale", ())
+    return len(scale) == 3 and spacing_angstrom(scale, meta.get("units", ())) is not None
+
+
+def _is_left_out(layer: Layer) -> bool:
+    """Whether a layer is no picks, mask or image, or one that was opened, or of levels, which napari's writer lacks."""
+    data, meta, kind = layer
+    is_multiscale = isinstance(data, list | tuple) or hasattr(data, "shapes")
+    return kind not in _NAPARIS or (kind == "image" and (is_multiscale or METADATA_KEY in meta.get("metadata", {})))
+
+
+def _folder_and_suffix(path: Path) -> tuple[Path, str]:
+    """The folder, and how files of picks in it end."""
+    name = format_of_name(path)
+    if name is None:
+        return path, _PICKS_ENDING
+    stem = path.stem.removesuffix(".picks") if name == "csv" else path.stem
+    return path.with_name(stem or path.name), ".picks.csv" if name == "csv" else SUFFIXES[name]
+
+
+def _ending_of(layer: Layer, suffix: str) -> str:
+    if not _is_ours(layer):
+        return _NAPARIS[layer[2]]
+    return suffix if layer[2] == "points" else _MASK_ENDING
+
+
+def _writing(layer: Layer, file: str) -> tuple[_Write, list[str]]:
+    """What writes a layer to a path, and what of it won't be there, in words."""
+    data, meta, kind = layer
+    if not _is_ours(layer):
+        lost = [_NO_SPACING] if kind == "image" and _is_placed(meta) else []
+        return lambda path, _job: npe2.write(str(path), [layer], plugin_name="napari"), lost
+    if kind == "labels":
+        write = _mask_writer(data, meta)
+        return lambda path, job: write(path, progress=job.progress, stop=job.stop), [_MOVED] * _is_moved(meta)
+    picks = picks_in(data, meta)
+    name = format_for(file, picks)
+    return lambda path, _job: write_picks(picks, path, format=name), losses_to_say(picks, name)
+
+
+# writing
+
+
+def _written(write: Callable[..., Any], place: Path, *, is_agreed: bool, is_folder: bool = False) -> Any:
+    """What ``write`` made, on another thread; None, and a message, if it was stopped or a file shall stay.
+
+    Parameters
+    ----------
+    is_agreed
+        Whether napari's dialog has asked a person about this very name.
+    """
+    is_person = viewer_of_a_person() is not None
+
+    def run(*, overwrite: bool) -> Any:
+        title = f"Writing {place.name}…"
+        return wait_for(lambda job: write(job, overwrite=overwrite), title=title, parent=window_to_ask_in())
+
+    try:
+        try:
+            return run(overwrite=is_agreed and is_person)
+        except ExistsError as error:
+            if is_folder:
+                raise
+            if not is_person:
+                raise ExistsError(error.message, hint=_SCRIPT_HINT) from error
+            if may_replace(place):
+                return run(overwrite=True)
+            show_info("Nothing was written.")
+    except StoppedError:
+        show_info("Stopped; nothing was written.")
+    return None
