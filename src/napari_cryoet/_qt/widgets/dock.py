@@ -10,7 +10,6 @@ from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtGui import QCloseEvent, QHideEvent, QKeyEvent, QKeySequence, QShowEvent
 from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QPushButton, QTabBar, QToolButton, QWidget
 
-from napari_cryoet._qt.ending import close_window_at_end_of
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.timers import single_shot
@@ -121,7 +120,6 @@ class Dock(QWidget):
         holder = self.parent()
         if isinstance(holder, QDockWidget):
             holder.visibilityChanged.connect(self._on_visibility)
-            close_window_at_end_of(self)
             self._name_tab(holder)
         elif holder is None:
             self.put_away()
