@@ -22,7 +22,7 @@ from network_guard import guard_network
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QApplication
 
-    from napari_cryoet._qt.memory import Memory
+    from napari_cryoet._qt.settings import Settings
 
 PATIENCE_MS = 60_000  # for what comes sooner or later, also on a busy machine; below the time limit of a test
 #: Where libraries look for a user's folders: platformdirs on Linux, on Windows, and everybody else.
@@ -92,11 +92,11 @@ def qtbot(qapp: QApplication, request: pytest.FixtureRequest) -> PatientBot:
 
 
 @pytest.fixture
-def memory(tmp_path: Path) -> Memory:
+def memory(tmp_path: Path) -> Settings:
     """What the dock remembers from one start to the next; empty."""
-    from napari_cryoet._qt.memory import Memory
+    from napari_cryoet._qt.settings import Settings
 
-    return Memory(tmp_path / "browser.ini")
+    return Settings(tmp_path / "browser.ini")
 
 
 @pytest.fixture(scope="session")

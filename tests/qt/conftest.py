@@ -22,7 +22,7 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt.browser.dock import PortalBrowser
-from napari_cryoet._qt.memory import Memory
+from napari_cryoet._qt.settings import Settings
 from napari_cryoet._qt.streaming import seam
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.widgets.theme import Theme
@@ -102,7 +102,7 @@ def portal() -> FakePortal:
 
 @pytest.fixture
 def make_preparing_browser(
-    qtbot: QtBot, viewer_model: ViewerModel, memory: Memory
+    qtbot: QtBot, viewer_model: ViewerModel, memory: Settings
 ) -> Iterator[Callable[..., PortalBrowser]]:
     """Make a dock whose sources report how far they are and never get there."""
     made: list[PortalBrowser] = []
@@ -126,11 +126,11 @@ def make_preparing_browser(
 
 
 @pytest.fixture
-def make_browser(qtbot: QtBot, viewer_model: ViewerModel, memory: Memory) -> Iterator[Callable[..., PortalBrowser]]:
+def make_browser(qtbot: QtBot, viewer_model: ViewerModel, memory: Settings) -> Iterator[Callable[..., PortalBrowser]]:
     """Make a dock that browses a fake portal, whatever source is chosen."""
     made: list[PortalBrowser] = []
 
-    def make(portal: FakePortal, memory: Memory = memory) -> PortalBrowser:
+    def make(portal: FakePortal, memory: Settings = memory) -> PortalBrowser:
         browser = PortalBrowser(viewer_model, open_portal=lambda _source, _job: portal, memory=memory)
         qtbot.addWidget(browser)
         browser.resize(380, 760)

@@ -12,7 +12,7 @@ from pytestqt.qtbot import QtBot
 
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.layers.ownership import LayerKey
-from napari_cryoet._qt.memory import Memory
+from napari_cryoet._qt.settings import Settings
 from napari_cryoet.formats.ndjson import lines_of
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.picks import Picks
@@ -66,7 +66,7 @@ class OneRunPortal(FakePortal):
         return self.page
 
 
-def dock_at_run(qtbot: QtBot, viewer: ViewerModel, memory: Memory, page: RunPage) -> PortalBrowser:
+def dock_at_run(qtbot: QtBot, viewer: ViewerModel, memory: Settings, page: RunPage) -> PortalBrowser:
     """The dock at the page of that run, in the window of a viewer that has one; to be closed down."""
     portal = OneRunPortal(page)
     browser = PortalBrowser(viewer, open_portal=lambda _source, _job: portal, memory=memory)

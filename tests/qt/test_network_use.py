@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QAbstractSpinBox, QDialogButtonBox, QMenu
 
 from napari_cryoet._qt.browser.data_use import SaverDialog
 from napari_cryoet._qt.browser.dock import PortalBrowser
-from napari_cryoet._qt.memory import DataSaver, Memory
+from napari_cryoet._qt.settings import DataSaver, Settings
 from napari_cryoet.exceptions import WithheldError
 from napari_cryoet.network.policy import policy as shared_policy
 from napari_cryoet.network.policy import save_data
@@ -126,7 +126,7 @@ def test_what_the_command_line_said_counts_more_than_what_was_remembered(make_br
 
 def test_a_settings_file_that_makes_no_sense_limits_nothing(tmp_path):
     (tmp_path / "odd.ini").write_text("[data_saver]\nmb_a_session=-3\ncoarse_only=@Invalid()\n")
-    assert Memory(tmp_path / "odd.ini").data_saver == DataSaver()
+    assert Settings(tmp_path / "odd.ini").data_saver == DataSaver()
 
 
 # refusals

@@ -6,7 +6,7 @@ from napari.layers import Image, Labels, Points
 from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt import plugin
-from napari_cryoet._qt.memory import Memory, recall_once
+from napari_cryoet._qt.settings import Settings, recall_once
 from napari_cryoet._qt.streaming.progressive import StreamStatus, stream_of
 from napari_cryoet.exceptions import FormatError, WithheldError
 from napari_cryoet.formats.mrc import write_mrc
@@ -159,7 +159,7 @@ def test_what_is_declined_says_why_and_what_is_damaged_what_is_wrong(tmp_path, m
 def kept():
     """What was chosen in an earlier session, which nothing has looked at yet in this one."""
     recall_once.cache_clear()
-    yield Memory()
+    yield Settings()
     shared_policy().offline = False
     save_data()
     recall_once.cache_clear()

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QApplication, QDialogButtonBox, QMenu, QMessageBox, Q
 from napari_cryoet._qt.browser.data_use import HeldDataDialog
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.browser.source_bar import AddressDialog
-from napari_cryoet._qt.memory import Recent
+from napari_cryoet._qt.settings import Recent
 from napari_cryoet.portal.portal import Source
 
 

@@ -262,7 +262,7 @@ from pathlib import Path
 import napari
 from qtpy.QtCore import QTimer
 from napari_cryoet._qt.browser.dock import PortalBrowser
-from napari_cryoet._qt.memory import Memory
+from napari_cryoet._qt.settings import Settings
 from qt.docks import OneRunPortal, page_at
 
 sys.excepthook = sys.__excepthook__  # nobody catches what slots raise: PyQt6 ends the program then
@@ -270,7 +270,7 @@ base, folder = sys.argv[1:]
 page = page_at(base)
 viewer = napari.Viewer(show=True)
 browser = PortalBrowser(
-    viewer, open_portal=lambda _source, _job: OneRunPortal(page), memory=Memory(Path(folder) / "browser.ini")
+    viewer, open_portal=lambda _source, _job: OneRunPortal(page), memory=Settings(Path(folder) / "browser.ini")
 )
 viewer.window.add_dock_widget(browser)
 browser.link.open_tomogram(page, page.tomograms[0])

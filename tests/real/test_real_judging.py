@@ -8,9 +8,9 @@ from napari.layers import Image, Points
 from qtpy.QtCore import Qt
 
 from keyboard import CONTROL, SHIFT, Keys, has_keys, press
-from napari_cryoet._qt.memory import Memory
 from napari_cryoet._qt.picks.popover import show_picks_popover
 from napari_cryoet._qt.picks.slabs import slab_nm_of
+from napari_cryoet._qt.settings import Settings
 from napari_cryoet.formats.registry import read_picks, write_picks
 from napari_cryoet.layers.specs import PICKS_KEY
 
@@ -32,7 +32,7 @@ def viewer(make_napari_viewer, qtbot):
 
 def test_the_real_picks_are_judged_exported_compared_and_checked_by_keys(qtbot, viewer, real_pack, tmp_path):
     keys = Keys(qtbot, viewer)
-    Memory().source = str(real_pack.folder)
+    Settings().source = str(real_pack.folder)
     _, browser = viewer.window.add_plugin_dock_widget("napari-cryoet", "CryoET Data Portal")
     screens, link = browser.screens, browser.link
     keys.until(lambda: has_keys(screens.datasets.view) and screens.datasets.count.text() == "2 datasets")

@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, Qt, QTimer, QUrl, Signal
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QMessageBox, QPushButton, QVBoxLayout, QWidget
 
-from napari_cryoet._qt.memory import DataSaver, Memory, recall
+from napari_cryoet._qt.settings import DataSaver, Settings, recall
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label, plain_tooltip
 from napari_cryoet.exceptions import WithheldError
@@ -50,7 +50,7 @@ class NetworkUse(QObject):
     changed = Signal(str, bool)  # what to say of it, whether we are offline
     loosened = Signal()  # what was withheld can be tried again
 
-    def __init__(self, memory: Memory, tasks: Tasks, parent: QWidget) -> None:
+    def __init__(self, memory: Settings, tasks: Tasks, parent: QWidget) -> None:
         super().__init__(parent)
         self._memory, self._widget, self._policy = memory, parent, policy()
         self._told: tuple[str, bool] = ("", False)

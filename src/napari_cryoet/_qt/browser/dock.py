@@ -18,9 +18,9 @@ from napari_cryoet._qt.browser.source_bar import AddressDialog
 from napari_cryoet._qt.browser.status_bar import LevelsMenu, StreamWatch
 from napari_cryoet._qt.browser.tilt_window import TiltWindows
 from napari_cryoet._qt.layers.manager import LayerManager
-from napari_cryoet._qt.memory import Memory, Recent
 from napari_cryoet._qt.ortho.dock import NAME as PLANES
 from napari_cryoet._qt.picks.popover import show_picks_popover
+from napari_cryoet._qt.settings import Recent, Settings
 from napari_cryoet._qt.streaming.volume_detail import Detail, VolumeDetail
 from napari_cryoet._qt.tasks import Job, warm_up
 from napari_cryoet._qt.widgets.dock import Dock
@@ -72,11 +72,11 @@ class PortalBrowser(Dock):
         napari_viewer: napari.Viewer,
         *,
         open_portal: OpenPortal = open_any,
-        memory: Memory | None = None,
+        memory: Settings | None = None,
     ) -> None:
         super().__init__(napari_viewer, "CryoET Data Portal", tab_name="Portal")
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)  # else napari adds empty room
-        self._memory = memory or Memory()
+        self._memory = memory or Settings()
         self._download: DownloadDialog | None = None
         self._source_label = ""
         self._run_to_show = 0  # once its source is open

@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cryoet._qt.memory import Recent
+from napari_cryoet._qt.settings import Recent
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.widgets.icons import icon
 from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label, plain_tooltip

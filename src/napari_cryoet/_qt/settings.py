@@ -1,10 +1,10 @@
-"""What the dock remembers between sessions: sources, where downloads go, and how to open."""
+"""What is remembered between sessions: sources, where downloads go, and how the network may be used."""
 
 from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from platformdirs import user_config_path
@@ -12,7 +12,7 @@ from qtpy.QtCore import QSettings
 
 from napari_cryoet.network.policy import policy, save_data
 
-_MOST_RECENT = 8
+_MOST_RECENT: Final = 8
 
 
 class DataSaver(NamedTuple):
@@ -30,7 +30,7 @@ class Recent(NamedTuple):
     label: str
 
 
-class Memory:
+class Settings:
     """A small settings file of our own; where it can't be written, nothing is remembered and nothing fails.
 
     Parameters
@@ -41,85 +41,85 @@ class Memory:
 
     def __init__(self, path: Path | None = None) -> None:
         path = path or user_config_path("napari-cryoet") / "browser.ini"
-        self._settings = QSettings(str(path), QSettings.Format.IniFormat)
+        self._file = QSettings(str(path), QSettings.Format.IniFormat)
 
     @property
     def source(self) -> str | None:
         """The source chosen last, as `open_portal` takes it; None before the first choice."""
-        source = self._settings.value("source")
-        return source if isinstance(source, str) and source else None
+        return self._text("source") or None
 
     @source.setter
     def source(self, source: str) -> None:
-        self._settings.setValue("source", source)
-        self._settings.sync()
+        self._set("source", source)
 
     @property
     def download_folder(self) -> Path:
-        """Where to download to, unless the person says otherwise."""
-        folder = self._settings.value("download_folder")
-        return Path(folder) if isinstance(folder, str) and folder else Path.home() / "cryoet-data"
+        """Where to download to."""
+        return Path(self._text("download_folder") or Path.home() / "cryoet-data")
 
     @download_folder.setter
     def download_folder(self, folder: Path) -> None:
-        self._settings.setValue("download_folder", str(folder))
-        self._settings.sync()
+        self._set("download_folder", str(folder))
 
     @property
     def show_together(self) -> bool:
         """Whether several runs may be shown at once."""
-        return self._settings.value("show_together", "false") in {True, "true"}
+        return self._flag("show_together")
 
     @show_together.setter
     def show_together(self, is_on: bool) -> None:
-        self._settings.setValue("show_together", "true" if is_on else "false")
-        self._settings.sync()
+        self._set("show_together", is_on)
 
     @property
     def is_offline(self) -> bool:
-        """Whether the person chose to work offline."""
-        return self._settings.value("is_offline", "false") in {True, "true"}
+        """Whether the user chose to work offline."""
+        return self._flag("is_offline")
 
     @is_offline.setter
     def is_offline(self, is_offline: bool) -> None:
-        self._settings.setValue("is_offline", "true" if is_offline else "false")
-        self._settings.sync()
+        self._set("is_offline", is_offline)
 
     @property
     def data_saver(self) -> DataSaver:
-        """The limits that the person chose; none where they can't be understood."""
-        is_coarse = self._settings.value("data_saver/coarse_only", "false") in {True, "true"}
-        return DataSaver(self._number("data_saver/mb_a_session"), is_coarse)
+        """The limits that the user chose; none where they can't be understood."""
+        megabytes = self._text("data_saver/mb_a_session")
+        is_number = megabytes.isascii() and megabytes.isdigit()
+        return DataSaver(int(megabytes) if is_number else 0, self._flag("data_saver/coarse_only"))
 
     @data_saver.setter
     def data_saver(self, saver: DataSaver) -> None:
-        self._settings.setValue("data_saver/mb_a_session", saver.mb_a_session)
-        self._settings.setValue("data_saver/coarse_only", "true" if saver.coarse_only else "false")
-        self._settings.sync()
+        self._set("data_saver/mb_a_session", str(saver.mb_a_session))
+        self._set("data_saver/coarse_only", saver.coarse_only)
 
     @property
     def recent(self) -> tuple[Recent, ...]:
         """Packs, addresses and runs, the one opened last first; whether they are still there isn't looked at."""
         try:
-            return tuple(msgspec.json.decode(str(self._settings.value("recent", "[]")), type=list[Recent]))
+            return tuple(msgspec.json.decode(self._text("recent") or "[]", type=list[Recent]))
         except msgspec.MsgspecError:
             return ()
 
     def remember(self, recent: Recent) -> None:
         """Put something on top of what was opened last."""
         kept = [recent, *(other for other in self.recent if other[:2] != recent[:2])]
-        self._settings.setValue("recent", msgspec.json.encode(kept[:_MOST_RECENT]).decode())
-        self._settings.sync()
+        self._set("recent", msgspec.json.encode(kept[:_MOST_RECENT]).decode())
 
-    def _number(self, key: str) -> int:
-        text = str(self._settings.value(key, "0"))
-        return int(text) if text.isascii() and text.isdigit() else 0
+    def _text(self, key: str) -> str:
+        value = self._file.value(key)
+        return value if isinstance(value, str) else ""
+
+    def _flag(self, key: str) -> bool:
+        return self._file.value(key) in {True, "true"}  # ini files hold text
+
+    def _set(self, key: str, value: Any) -> None:
+        self._file.setValue(key, value)
+        self._file.sync()
 
 
-def recall(memory: Memory) -> None:
-    """Bring back what the network was to be used for; it tightens what holds already, and never loosens it."""
-    kept, ours = memory.data_saver, policy()
-    ours.offline = ours.offline or memory.is_offline
+def recall(settings: Settings) -> None:
+    """Restore how the network may be used; this tightens what holds already, and never loosens it."""
+    kept, ours = settings.data_saver, policy()
+    ours.offline = ours.offline or settings.is_offline
     if not ours.saves_data:
         save_data(mb_a_session=kept.mb_a_session, coarse_only=kept.coarse_only)
 
@@ -127,4 +127,4 @@ def recall(memory: Memory) -> None:
 @cache
 def recall_once() -> None:
     """Do so before anything is sent in a session in which the dock wasn't opened yet, and may never be."""
-    recall(Memory())
+    recall(Settings())
