@@ -4,8 +4,8 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from napari_builtins.io import napari_write_image, napari_write_labels
 
-from napari_cryoet._qt.layers.editable_copy import make_editable_copy
 from napari_cryoet._qt.layers.manager import add_layers
+from napari_cryoet._qt.plugin import make_editable_copy
 from napari_cryoet._qt.streaming.progressive import make_layer
 from napari_cryoet.exceptions import SaveError
 from napari_cryoet.formats.ome_zarr import write_pyramid

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from napari.layers import Image, Labels, Points, Vectors
 
+from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.layers import manager
 from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.layers.ownership import LayerKey
@@ -430,3 +431,26 @@ def test_no_warning_is_ever_given_by_our_layers(qtbot, world, open_tomogram, sho
         open_tomogram(world.first)
         for shape_type in (ShapeType.POINT, ShapeType.ORIENTED_POINT, ShapeType.INSTANCE_SEGMENTATION_MASK):
             show(world.first, shape_type)
+
+
+def test_three_closed_docks_leave_no_living_link(qtbot, viewer_model, memory, world, link, open_tomogram):
+    image = open_tomogram(world.first)
+    link.close()
+    before = callbacks_of(viewer_model, image)
+    for _ in range(3):
+        dock = PortalBrowser(viewer_model, memory=memory)
+        qtbot.addWidget(dock)
+        assert callbacks_of(viewer_model, image) > before
+        dock.link.hide(LayerKey("tomogram", 1506))
+        dock.close_down()
+
+    assert callbacks_of(viewer_model, image) == before
+
+
+def callbacks_of(viewer, layer):
+    """How many slots are connected to a viewer and a layer of it."""
+    groups = (viewer.layers.events, viewer.dims.events, layer.events)
+    emitters = [
+        group.emitters[name] if hasattr(group, "emitters") else group[name] for group in groups for name in group
+    ]
+    return sum(len(getattr(emitter, "callbacks", emitter)) for emitter in emitters)

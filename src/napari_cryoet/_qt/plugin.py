@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast
 
+from napari.layers import Labels
+from napari.qt.threading import create_worker
 from napari.utils.notifications import show_error, show_info, show_warning
 from napari.viewer import Viewer
 from qtpy.QtWidgets import QApplication
@@ -18,6 +20,7 @@ from qtpy.QtWidgets import QApplication
 from napari_cryoet._qt.files.questions import read_asking, viewer_to_ask_in
 from napari_cryoet._qt.layers.adopting import NOT_YET, adopt_layers_of
 from napari_cryoet._qt.layers.colors import with_own_color
+from napari_cryoet._qt.layers.ownership import add_layer
 from napari_cryoet._qt.settings import recall_once
 from napari_cryoet._qt.streaming.seam import open_viewers
 from napari_cryoet._qt.tasks import Job, wait_for
@@ -26,7 +29,7 @@ from napari_cryoet.layers import readers
 from napari_cryoet.layers.readers import LayerData, ReaderFunction
 from napari_cryoet.layers.specs import METADATA_KEY, LayerKind
 from napari_cryoet.provenance import citation
-from napari_cryoet.streaming import pyramid_of
+from napari_cryoet.streaming import Pyramid, pyramid_of
 from napari_cryoet.wording import count_text, plain
 
 T = TypeVar("T")
@@ -66,6 +69,19 @@ def copy_citations(viewer: Viewer) -> None:
     clipboard.setText("\n\n".join(dict.fromkeys(texts)))
     others = f" {count_text(len(layers) - len(texts), 'other layer')} didn't say." if len(texts) < len(layers) else ""
     show_info(f"Copied whom to cite for {count_text(len(texts), 'layer')}.{others}")
+
+
+def make_editable_copy(viewer: Viewer) -> None:
+    """Add a copy in memory of each selected mask that streams, once all of its voxels have come."""
+    masks = [layer for layer in viewer.layers.selection if isinstance(layer, Labels)]
+    pyramids = {mask: pyramid for mask in masks if (pyramid := pyramid_of(mask.data)) is not None}
+    if not pyramids:
+        show_info("Select a mask that streams. Others can be painted as they are.")
+    for mask, pyramid in pyramids.items():
+        worker = create_worker(_read_all, pyramid, _progress={"desc": f"Copying {mask.name}"})
+        _, options, _ = mask.as_layer_data_tuple()
+        worker.returned.connect(partial(_add_copy, viewer, options))
+        worker.start()
 
 
 def _read(read: ReaderFunction, path: Any) -> list[LayerData]:
@@ -125,3 +141,21 @@ def _hidden(data: Any, options: dict[str, Any], kind: LayerKind) -> LayerData:
     if kind not in {"image", "labels"} or pyramid_of(data) is None or not options.get("visible", True):
         return data, options, kind
     return data, options | {"visible": NOT_YET}, kind
+
+
+def _read_all(pyramid: Pyramid) -> Any:
+    """All voxels, or why they can't be had."""
+    try:
+        return pyramid.read(0)
+    except (CryoETError, MemoryError) as error:
+        return error
+
+
+def _add_copy(viewer: Viewer, options: dict[str, Any], answer: Any) -> None:
+    if isinstance(answer, MemoryError):
+        show_error(plain(f"{options['name']} doesn't fit into memory."))
+    elif isinstance(answer, CryoETError):
+        show_error(plain(str(answer)))
+    else:
+        own = {"name": f"{options['name']} (copy)", "multiscale": False, "visible": True}
+        add_layer(viewer, Labels(answer, **options | own))

@@ -1,44 +1,37 @@
-"""Layers that show data of ours, whoever adds them to a viewer: the dock, napari's reader, a person's copy.
+"""Completes layers with data of ours that napari makes itself: those of our readers, and copies of ours.
 
-napari makes the layers of readers and copies itself. What they need beyond that they get as soon as they are inserted:
-volumes stream and end where what was stored ends, picks show as discs, and the sliders step with the tomogram.
-
-napari serves its own listeners first, so by then it has read a visible volume on the GUI thread. Whoever hands volumes
-to napari therefore hands them over with ``visible=NOT_YET``.
+As soon as one is inserted it gets our type: its volume streams, its picks show as discs, and the sliders step with the
+tomogram. By then napari has read a visible volume on the GUI thread, so readers return volumes with
+``visible=NOT_YET``.
 """
 
 from __future__ import annotations
 
 from functools import partial
 from typing import Any, Final
-from weakref import WeakSet
 
 import numpy as np
 from napari import layers as napari_layers
 from napari.components import ViewerModel
-from napari.components.layerlist import LayerList
 from napari.layers import Image, Labels, Layer, Points, Vectors
-from napari.utils.notifications import show_info
-from qtpy.QtCore import QTimer
 
 from napari_cryoet._qt.layers.ownership import real
 from napari_cryoet._qt.layers.types import OWN_TYPES, StepsWithTomograms, Surface, become
-from napari_cryoet._qt.picks.orientations import adopt_arrows, points_of
+from napari_cryoet._qt.picks.orientations import adopt_arrows
 from napari_cryoet._qt.picks.slabs import show_as_discs
 from napari_cryoet._qt.picks.types import Points as OwnPoints
 from napari_cryoet._qt.picks.types import Vectors as OwnVectors
 from napari_cryoet._qt.streaming.progressive import attach
+from napari_cryoet._qt.streaming.seam import count_in_nanometers
 from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY
 from napari_cryoet.streaming import pyramid_of
-from napari_cryoet.wording import plain
 
 
 class _NotYet(int):
-    """As false as 0, and not the False by which a person says that a layer shall stay hidden."""
+    """Equals False, and can be told from a user's False, which means that a layer stays hidden."""
 
 
 NOT_YET: Final = _NotYet(0)
-_adopting_viewers: Final[WeakSet[ViewerModel]] = WeakSet()
 
 _OWN_TYPES: Final[dict[type[Layer], type[Layer]]] = OWN_TYPES | {
     napari_layers.Points: OwnPoints,
@@ -48,11 +41,15 @@ _OWN_TYPES: Final[dict[type[Layer], type[Layer]]] = OWN_TYPES | {
 
 
 def adopt_layers_of(viewer: ViewerModel) -> None:
-    """See to every layer with data of ours that will be inserted into a viewer; calling it again changes nothing."""
+    """Complete every layer with data of ours that is inserted into a viewer; calling it again changes nothing.
+
+    This outlives docks, for files that are opened and layers that are duplicated without one.
+    """
     viewer = real(viewer)
-    if viewer not in _adopting_viewers:
-        _adopting_viewers.add(viewer)
-        viewer.layers.events.inserted.connect(partial(_on_inserted, viewer))
+    inserted = viewer.layers.events.inserted
+    if not any(isinstance(slot, partial) and slot.func is _on_inserted for slot in inserted.callbacks):
+        inserted.connect(partial(_on_inserted, viewer))
+        count_in_nanometers(viewer)
 
 
 def _on_inserted(viewer: ViewerModel, event: Any) -> None:
@@ -71,12 +68,8 @@ def _on_inserted(viewer: ViewerModel, event: Any) -> None:
     if pyramid is not None:
         attach(layer, pyramid, viewer=viewer)
     show_as_discs(layer)
-    if isinstance(layer, Points) and PICKS_KEY in layer.metadata:
+    if isinstance(layer, Points | Vectors) and PICKS_KEY in layer.metadata:
         adopt_arrows(layer, viewer)
-    elif isinstance(layer, Vectors) and PICKS_KEY in layer.metadata:
-        adopt_arrows(layer, viewer)
-        if layer.source.parent is not None:  # a copy; that of its points may be on its way
-            QTimer.singleShot(0, partial(_tell_of_lone_arrows, layer, layers))
     if not _is_alike(was_seen, layer.extent):
         layer.translate = layer.translate  # napari looks anew where the layer ends and how its planes lie
         if len(layers) == 1:
@@ -93,12 +86,6 @@ def _place_level(layer: Image | Labels) -> None:
         as_mean = parent.translate + (layer.scale - parent.scale) / 2
         if np.allclose(layer.translate, as_mean):
             layer.translate = parent.translate
-
-
-def _tell_of_lone_arrows(arrows: Vectors, layers: LayerList) -> None:
-    """The *Duplicate* of napari makes arrows that look as if they belonged to picks."""
-    if arrows in layers and points_of(arrows) is None:
-        show_info(f"“{plain(arrows.name)}” stays as it is: arrows that are copied without their picks follow none.")
 
 
 def _is_alike(one: Any, other: Any) -> bool:

@@ -32,7 +32,6 @@ from napari_cryoet._qt.layers.ownership import (
 from napari_cryoet._qt.layers.watch import LayerWatch
 from napari_cryoet._qt.picks.slabs import show_as_discs
 from napari_cryoet._qt.streaming.progressive import StreamStatus, display_of, make_layer, stream_of
-from napari_cryoet._qt.streaming.seam import show_scale_bar
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet.appearance.colors import RGBA, annotation_colors
 from napari_cryoet.exceptions import CryoETError
@@ -333,7 +332,7 @@ class LayerManager(QObject):
         if not self._insert(key, layers):
             return False
         if was_empty:
-            show_scale_bar(viewer)
+            viewer.canvas.overlays.scale_bar.visible = True
         if not had_volume and (self._bounds is not None or not strangers):
             self._fit_if_elsewhere()
         viewer.layers.selection.active = active if active is not None and active in strangers else layers[0]
@@ -406,7 +405,7 @@ def add_layers(viewer: ViewerModel, specs: Iterable[LayerSpec]) -> list[Layer]:
             raise TypeError(f"specs must be of load_tomogram, load_annotation and the like, not {type(spec).__name__}.")
     adopt_layers_of(viewer)
     if not viewer.layers:
-        show_scale_bar(viewer)
+        viewer.canvas.overlays.scale_bar.visible = True
     added = [make_layer(spec, viewer=viewer)[0] for spec in specs]
     for layer in added:
         add_layer(viewer, layer)

@@ -314,13 +314,12 @@ def draw_overlays(kind: type, make_visual: Callable[[type], type]) -> bool:
     return True
 
 
-def show_scale_bar(viewer: ViewerModel) -> None:
-    """Show a viewer's scale bar, in nm or µm where napari would say kÅ; in another napari, as that draws it."""
+def count_in_nanometers(viewer: ViewerModel) -> None:
+    """Let a viewer's scale bar count in nm and µm, where napari would say kÅ; another napari keeps its own."""
     overlays = viewer.canvas.overlays
     if hasattr(viewer, "window") and type(overlays.scale_bar) is ScaleBarOverlay and _can_draw_nanometers():
         options = dict(overlays.pop("scale_bar"))  # an equal one would not take its place
         overlays["scale_bar"] = NanometerScaleBar(**options)
-    overlays.scale_bar.visible = True
 
 
 class NanometerScaleBar(ScaleBarOverlay):  # type: ignore[misc] # napari is not typed
