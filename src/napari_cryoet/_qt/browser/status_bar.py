@@ -170,11 +170,10 @@ class StreamWatch(QObject):
             strip.set_status(_as_of(states))
 
     def _on_layers(self) -> None:
-        for layer, stream in self._link.streams():
+        for _layer, stream in self._link.streams():
             if stream not in self._followed:
                 self._followed.add(stream)
                 stream.changed.connect(self._soon)
-                layer.events.visible.connect(self._soon)
         self.update()
 
     def _soon(self, _change: Any = None) -> None:

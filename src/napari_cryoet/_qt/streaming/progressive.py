@@ -96,7 +96,7 @@ class StreamStatus(QObject):
     Made by `attach`; lives as long as the layer.
     """
 
-    changed = Signal(object)  # StreamState
+    changed = Signal(object)  # StreamState, also when the layer is shown or hidden
     stopped = Signal()  # by `stop`
     retried = Signal()
     _woken = Signal()
@@ -119,6 +119,7 @@ class StreamStatus(QObject):
         self._woken.connect(self._on_woken)
         layer.events.thumbnail.connect(self._on_thumbnail)
         layer.events.data.connect(self._on_data)
+        layer.events.visible.connect(self._on_visible)
         if display is not None:
             display.on_change = _weakly(self._wake)
             self._leaving = weakref.finalize(layer, display.close)
@@ -228,6 +229,9 @@ class StreamStatus(QObject):
         if self._viewer is not None and (viewer := self._viewer()) is not None:
             self._disconnect(viewer)
             status.follow(viewer)
+
+    def _on_visible(self, _event: Any = None) -> None:
+        self._say_state()
 
     # how it is drawn again
 
