@@ -249,7 +249,7 @@ def test_picks_are_sorted_and_filtered_as_the_fields_say(dock, qtbot):
     assert dock.review.rows.tolist() == list(range(10))[::-1]
 
     enter("score > 0.5 and edge_nm > 10")
-    assert dock.review.rows.tolist() == [3, 2, 1, 0]
+    qtbot.waitUntil(lambda: dock.review.rows.tolist() == [3, 2, 1, 0])
     assert "4 of 10" in dock.status.text()
     enter("beauty > 3")
     assert dock.review.rows.tolist() == [3, 2, 1, 0]

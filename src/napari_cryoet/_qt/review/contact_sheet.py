@@ -154,8 +154,8 @@ class SheetModel(QStringListModel):
 def value_text(value: Any) -> str:
     """A value in few letters."""
     if isinstance(value, float | np.floating):
-        return "–" if np.isnan(value) else f"{value:#.3g}".removesuffix(".")
-    return "–" if value is None or (isinstance(value, str) and not value) else str(value)
+        return "–" if np.isnan(value) else f"{value:.3g}"
+    return "–" if value in (None, "") else str(value)
 
 
 class SheetDelegate(QStyledItemDelegate):
@@ -256,7 +256,7 @@ class SheetView(QListView):
     next_undecided_requested = Signal(int)  # 1 onwards, -1 backwards
     undo_requested = Signal()
     redo_requested = Signal()
-    looked_at = Signal(object, object)  # places on screen in reading order; those of the next screen
+    looked_at = Signal(object)  # places on screen in reading order, then those of the next screen
 
     def __init__(self, model: SheetModel, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -418,8 +418,7 @@ class SheetView(QListView):
 
     def _look(self) -> None:
         shown = self.places_on_screen()
-        ahead = range(shown.stop, min(shown.stop + len(shown), self._sheet.rowCount()))
-        self.looked_at.emit(list(shown), list(ahead))
+        self.looked_at.emit(range(shown.start, min(shown.stop + len(shown), self._sheet.rowCount())))
 
     def _repaint(self) -> None:
         viewport = self.viewport()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
+import msgspec
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
@@ -46,8 +46,7 @@ _FILTER: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Looks:
+class Looks(msgspec.Struct, frozen=True):
     """How crops are cut and drawn, as the review's file remembers it."""
 
     side_nm: float = 40.0
@@ -58,23 +57,14 @@ class Looks:
 
     def remembered(self) -> dict[str, Any]:
         """As plain data."""
-        return asdict(self)
+        return msgspec.structs.asdict(self)
 
     def recalled(self, saved: Mapping[str, Any]) -> Looks:
-        """As saved; values that are missing or unusable stay as they are here."""
-        return replace(
-            self,
-            side_nm=_length(saved.get("side_nm"), self.side_nm),
-            slab_nm=_length(saved.get("slab_nm"), self.slab_nm),
-            plane=next((plane for plane in PLANES if plane == saved.get("plane")), self.plane),
-            is_oriented=saved.get("is_oriented") is True,
-            crop_px=round(_length(saved.get("crop_px"), self.crop_px)),
-        )
-
-
-def _length(value: Any, default: float) -> float:
-    is_length = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e4
-    return float(value) if is_length else default
+        """As saved, where that can be used."""
+        try:
+            return msgspec.convert({**self.remembered(), **saved}, Looks)
+        except msgspec.ValidationError:
+            return self
 
 
 class ReviewControls(QWidget):
@@ -243,10 +233,6 @@ class _Nanometres(QDoubleSpinBox):
         self.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
         self.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.setMinimumWidth(40)
-
-    def textFromValue(self, value: float) -> str:
-        """Without a zero that says nothing."""
-        return f"{value:.1f}".removesuffix(".0")
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Leave letters to the dock."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -72,7 +71,6 @@ IMAGE_WITHOUT_UNIT: Final = (
     "This tomogram's layer doesn't say how wide its voxels are. Type their width under Voxel spacing, and the layer "
     "gets that scale."
 )
-NO_UNIT: Final = "These layers don't say which unit their scale has. Lengths here are right if it is ångström."
 KEYS: Final = "Space: next undecided · Ctrl+Z: undo"
 _KEYS_REST_MS: Final = 120  # the viewer follows once keys rest: it takes longer than judging the next pick
 _SIZE_RESTS_MS: Final = 300
@@ -192,7 +190,7 @@ class ReviewDock(Dock):
         if review.picks is not self._layer.picks:  # edited meanwhile
             review.set_picks(self._layer.picks)
         self._layer.link.use_review(lambda: kept_picks(placed_picks_of(layer), review.decisions))
-        looks = replace(self.controls.looks, side_nm=crop_side_nm(layer)).recalled(review.view)
+        looks = Looks(side_nm=crop_side_nm(layer)).recalled(review.view)
         self.controls.begin(looks, review.picks.table(), can_orient=bool(review.picks.are_oriented.any()))
         with QSignalBlocker(self.crop_size):
             self.crop_size.setValue(looks.crop_px)
@@ -370,7 +368,7 @@ class ReviewDock(Dock):
         try:
             review.look_at(order, text, self.shown_verdict)
         except CryoETError as error:
-            self.controls.set_filter_problem(self.measuring.why_not(text) or str(error))
+            self.controls.set_filter_problem(str(error))
         else:
             self.controls.set_filter_problem("")
             self._said = ""
@@ -473,8 +471,8 @@ class ReviewDock(Dock):
                 button.setChecked(False)
         self._sort()
 
-    def _on_looked_at(self, shown: list[int], ahead: list[int]) -> None:
-        self.feed.want(map(self.model.row_at, shown), map(self.model.row_at, ahead))
+    def _on_looked_at(self, places: range) -> None:
+        self.feed.want(map(self.model.row_at, places))
 
     def _on_picks_changed(self) -> None:
         if self.review is None or self._layer is None:
@@ -561,7 +559,7 @@ class ReviewDock(Dock):
             return IMAGE_WITHOUT_UNIT
         if reader is not None and not are_inside(reader.points_zyx, reader.volume.shape).any():
             return ALL_OUTSIDE
-        return NO_UNIT if lacks_unit(layer) or lacks_unit(image) else ""
+        return ""
 
     def _show_counts(self) -> None:
         counts = Counts(0, 0, 0) if self.review is None else self.review.counts
@@ -698,8 +696,6 @@ def _row(*widgets: QWidget) -> QHBoxLayout:
 
 def _step_text(done: str, review: Review, rows: NDArray[np.intp], *, is_hidden: bool) -> str:
     """What a step did, such as ``Undone: 3 picks are undecided again.``."""
-    if not len(rows):
-        return f"{done}, for picks that were deleted since."
     picks = f"pick {number_of(review.ids[rows[0]])} is" if len(rows) == 1 else f"{count_text(len(rows), 'pick')} are"
     codes = np.unique(review.decisions.codes(review.ids[rows]))
     how = f"{Verdict(codes[0]).word} again" if len(codes) == 1 else "as they were"
