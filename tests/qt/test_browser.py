@@ -251,7 +251,7 @@ def test_links_lead_to_the_web(qtbot, browser, monkeypatch):
         "napari_cryoet._qt.widgets.dialogs.QDesktopServices.openUrl", lambda url: opened.append(url.toString())
     )
     open_dataset(qtbot, browser)
-    for action in browser.screens.dataset.header.links.menu().actions():
+    for action in browser.screens.dataset.header.links.menu().actions()[1:]:  # the first leads to its deposition
         action.trigger()
     assert opened == [
         "https://cryoetdataportal.czscience.com/datasets/10002",

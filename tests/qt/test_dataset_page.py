@@ -93,7 +93,6 @@ def test_only_links_that_lead_somewhere_are_offered(view):
     view.add_page(replace(page(0), dataset=dataset), "")
     header = view.header
     assert not header.links.isVisible()
-    assert not header.deposition.isVisible()
     assert header.description.isVisible(), "there is room"
     view.resize(360, 400)
     assert not header.description.isVisible()

@@ -153,9 +153,9 @@ def test_a_run_of_the_page_opens_with_its_layers_and_back_leads_over_its_dataset
 def test_a_dataset_leads_to_its_deposition_and_back(qtbot, browser):
     activate(qtbot, browser)
     open_dataset(qtbot, browser, row=2)
-    link = browser.screens.dataset.header.deposition
-    assert link.accessibleName() == "Deposition CZCDP-10300 · S. pombe lamellae"
-    press(qtbot, link, Qt.Key.Key_Space)
+    link = browser.screens.dataset.header.links.menu().actions()[0]
+    assert link.text() == "Deposition CZCDP-10300 · S. pombe lamellae"
+    link.trigger()
     wait_for_deposition(qtbot, browser)
     assert browser.screens.breadcrumb.text == "Datasets › DS-10000 › CZCDP-10300"
     press(qtbot, browser.screens.deposition.tree, Qt.Key.Key_Backspace)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
+from functools import partial
+from textwrap import shorten
 from typing import Final
 
-from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QPixmap, QResizeEvent
 from qtpy.QtWidgets import (
     QFrame,
@@ -13,7 +15,6 @@ from qtpy.QtWidgets import (
     QLabel,
     QMenu,
     QPlainTextEdit,
-    QPushButton,
     QSizePolicy,
     QToolButton,
     QVBoxLayout,
@@ -26,12 +27,11 @@ from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_tooltip
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.portal.about import About
-from napari_cryoet.portal.links import Link, database_links, is_web_address, publication_links
-from napari_cryoet.records import DepositionTitle
-from napari_cryoet.wording import joined, names_text, plain
+from napari_cryoet.portal.links import database_links, is_web_address, publication_links
+from napari_cryoet.wording import names_text, plain
 
 PHOTO_PX: Final = 64
-LINKS_IN_MENU: Final = 24
+LETTERS_IN_MENU: Final = 70
 FEW_LINES, MOST_FOLDED, MANY_LINES = 2, 5, 14  # of a description: while it is folded, and open
 
 
@@ -60,8 +60,9 @@ class RecordHeader(QWidget):
         self.authors, self.facts, self.counts = ElidedLabel(), ElidedLabel(), ElidedLabel()
         for label in (self.authors, self.facts, self.counts):
             label.setObjectName("dimText")
-        self.deposition = _DepositionLink()
-        self.links = _tool_button("Links", f"Links of this {noun}: papers, databases, its page on the portal")
+        self.links = _tool_button(
+            "Links", f"Links of this {noun}: deposition, papers, databases, its page on the portal"
+        )
         self.links.setMenu(QMenu(self.links))
         self.links.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.details = _tool_button("Details", f"All that this {noun} says about itself")
@@ -73,7 +74,6 @@ class RecordHeader(QWidget):
         self.description.setAccessibleName(f"Description of the {noun}")
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Maximum)
         self._lay_out()
-        self.deposition.clicked.connect(self._on_deposition)
         self.details.toggled.connect(self._on_details)
         thumbnails.arrived.connect(self._on_picture)
         theme.changed.connect(self._draw_icons)
@@ -91,7 +91,6 @@ class RecordHeader(QWidget):
         self.facts.setText(about.facts)
         self.counts.setText(about.counts)
         self.counts.setVisible(bool(about.counts))
-        self.deposition.set_deposition(about.deposition)
         self.description.setPlainText(about.description)
         self.details.setChecked(False)
         self.details.setVisible(bool(about.description))
@@ -127,10 +126,6 @@ class RecordHeader(QWidget):
         self._draw_icons()
         self._fit_description()
 
-    def _on_deposition(self, _checked: bool = False) -> None:
-        if self._about.deposition is not None:
-            self.deposition_requested.emit(self._about.deposition.id)
-
     def _on_picture(self, url: str) -> None:
         if url == self._about.picture_url:
             self._show_picture()
@@ -143,17 +138,26 @@ class RecordHeader(QWidget):
         self.photo.setPixmap(picture if picture is not None else QPixmap())
 
     def _fill_menu(self) -> None:
-        menu, about = self.links.menu(), self._about
+        """List only what leads somewhere; without anything there is no button."""
+        menu, about, deposition = self.links.menu(), self._about, self._about.deposition
         if menu is None:
             return
         menu.clear()
-        portal = [Link(f"This {self._noun} on the portal", about.portal_page)] if about.portal_page else []
-        databases = database_links(about.entries)
-        _add_links(menu, "", portal)
-        _add_links(menu, "Publications", publication_links(about.publications))
-        _add_links(menu, "Databases", databases[:LINKS_IN_MENU])
-        if len(databases) > LINKS_IN_MENU:
-            menu.addAction(f"… and {len(databases) - LINKS_IN_MENU} more, see Details").setEnabled(False)  # type: ignore[union-attr]
+        if deposition is not None:
+            show = partial(self.deposition_requested.emit, deposition.id)
+            _add_item(menu, f"Deposition CZCDP-{deposition.id} · {deposition.title}", "Show the deposition", show)
+        if is_web_address(about.portal_page):
+            show = partial(open_in_browser, about.portal_page)
+            _add_item(menu, f"This {self._noun} on the portal", about.portal_page, show)
+        sections = (
+            ("Publications", publication_links(about.publications)),
+            ("Databases", database_links(about.entries)),
+        )
+        for section, links in sections:
+            if links:
+                menu.addSection(section)
+            for link in links:
+                _add_item(menu, link.text, link.url, partial(open_in_browser, link.url))
         self.links.setVisible(not menu.isEmpty())
 
     def _draw_icons(self) -> None:
@@ -179,42 +183,8 @@ class RecordHeader(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(3)
         column.addLayout(top)
-        for part in (self.facts, self.counts, self.deposition, self.description):
+        for part in (self.facts, self.counts, self.description):
             column.addWidget(part)
-
-
-class _DepositionLink(QPushButton):
-    """One line that leads to a deposition and yields to any width."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._text = ""
-        self.setObjectName("recordLink")
-        self.setFlat(True)
-        self.setAutoDefault(True)  # Enter follows it, as Space does
-        self.setCursor(Qt.CursorShape.PointingHandCursor)
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-
-    def set_deposition(self, deposition: DepositionTitle | None) -> None:
-        """Name a deposition; without one there is no link."""
-        self._text = joined(f"CZCDP-{deposition.id}", plain(deposition.title)) if deposition is not None else ""
-        self.setVisible(bool(self._text))
-        self.setAccessibleName(f"Deposition {self._text}")
-        self.setToolTip(plain_tooltip(f"Show the deposition {self._text}"))
-        self._elide()
-
-    def minimumSizeHint(self) -> QSize:
-        """A few letters."""
-        return QSize(24, super().minimumSizeHint().height())
-
-    def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Show what fits."""
-        super().resizeEvent(event)
-        self._elide()
-
-    def _elide(self) -> None:
-        shown = self.fontMetrics().elidedText(self._text, Qt.TextElideMode.ElideRight, max(self.width() - 4, 24))
-        self.setText(shown.replace("&", "&&"))
 
 
 def _tool_button(text: str, purpose: str) -> QToolButton:
@@ -227,12 +197,8 @@ def _tool_button(text: str, purpose: str) -> QToolButton:
     return button
 
 
-def _add_links(menu: QMenu, section: str, links: Iterable[Link]) -> None:
-    links = [link for link in links if is_web_address(link.url)]
-    if links and section:
-        menu.addSection(section)
-    for link in links:
-        action = menu.addAction(plain(link.text).replace("&", "&&"))
-        if action is not None:
-            action.setToolTip(plain_tooltip(link.url))
-            action.triggered.connect(lambda _checked=False, url=link.url: open_in_browser(url))
+def _add_item(menu: QMenu, text: str, tooltip: str, then: Callable[[], object]) -> None:
+    action = menu.addAction(shorten(plain(text), LETTERS_IN_MENU, placeholder="…").replace("&", "&&"))
+    if action is not None:
+        action.setToolTip(plain_tooltip(tooltip))
+        action.triggered.connect(lambda _checked=False: then())

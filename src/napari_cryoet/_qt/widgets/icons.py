@@ -55,6 +55,8 @@ def _circle(radius: float) -> str:
 _PATHS: Final = {
     "back": ("M9.5 4L5.5 8L9.5 12", ""),
     "check": ("M3.5 8.5L6.8 11.8L12.5 4.8", ""),
+    "choice": (_circle(5.5), ""),
+    "chosen": (_circle(5.5), _circle(2.5)),
     "close": ("M4.5 4.5L11.5 11.5M11.5 4.5L4.5 11.5", ""),
     "dot": ("", _circle(2)),
     "down": ("M4.5 6.5L8 10L11.5 6.5", ""),

@@ -5,18 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from qtpy.QtCore import QEvent, QObject, QPointF, QRect, QRectF, QSize, Qt
-from qtpy.QtGui import QColor, QFont, QFontMetrics, QPainter, QPainterPath, QPen, QPixmap
+from qtpy.QtGui import QColor, QFont, QFontMetrics, QPainter, QPainterPath, QPen, QPixmap, QTextLayout
 from qtpy.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from napari_cryoet._qt.widgets import icons
-from napari_cryoet._qt.widgets.painting import draw_line, draw_two_lines, readable_on
 from napari_cryoet._qt.widgets.record_model import Index, Kind, RecordModel, Role, Row, Text, Tick, longest
 from napari_cryoet._qt.widgets.theme import Colors, Theme
 from napari_cryoet.wording import plain
 
-PICTURE_PX, CHIP_PX, TICK_PX, ICON_PX = 64, 10, 15, 12
-LEAST_PICTURE_PX: Final = 48
-MARK_PX: Final = 16  # room of an icon or a radio mark
+LEAST_PICTURE_PX, MOST_PICTURE_PX = 48, 64
+CHIP_PX, TICK_PX, ICON_PX = 10, 15, 12
 GAP_PX: Final = 6
 BADGE_PADDING_PX: Final = 4
 _PRESSES: Final = (QEvent.Type.MouseButtonPress, QEvent.Type.MouseButtonRelease, QEvent.Type.MouseButtonDblClick)
@@ -32,7 +30,7 @@ class RecordDelegate(QStyledItemDelegate):
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
         row: Row = index.data(Role.ROW)
         text = QFontMetrics(option.font).lineSpacing() * (row.title_lines + len(row.lines))
-        return QSize(TICK_PX if index.column() else 60, max(text, _picture_px(row, text)) + 2 * _margin_px(row))
+        return QSize(60, max(text, _picture_px(row, text)) + 2 * _margin_px(row))
 
     def paint(self, painter: QPainter | None, option: QStyleOptionViewItem, index: Index) -> None:
         if painter is None:
@@ -40,19 +38,19 @@ class RecordDelegate(QStyledItemDelegate):
         row: Row = index.data(Role.ROW)
         painter.save()
         painter.setFont(option.font)
+        painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)
         cell = _Cell(painter, row, self._theme.colors, option, has_icon=not index.parent().isValid())
         cell.fill()
         if index.column():
-            cell.draw_tick(option.rect, index.column() - 1)
+            cell.draw_tick(index.column() - 1)
         elif row.kind in (Kind.MESSAGE, Kind.FAILURE):
-            cell.draw_message(option.rect)
+            cell.draw_message()
         else:
-            cell.draw_record(option.rect, index.data(Role.PICTURE) if row.picture_url is not None else None)
+            cell.draw_record(index.data(Role.PICTURE) if row.picture_url is not None else None)
         painter.restore()
 
     def editorEvent(self, event: QEvent | None, model: object, _option: QStyleOptionViewItem, index: Index) -> bool:
-        row: Row = index.data(Role.ROW)
-        if not index.column() or event is None or _tick(row, index.column() - 1) is None:
+        if not index.column() or event is None or index.data(Qt.ItemDataRole.CheckStateRole) is None:
             return False
         if event.type() == QEvent.Type.MouseButtonRelease and isinstance(model, RecordModel):
             model.request_tick(index, index.column() - 1)
@@ -70,7 +68,6 @@ class _Cell:
         self._is_selected = row.kind is not Kind.HEADING and bool(option.state & QStyle.StateFlag.State_Selected)
         self._dim = colors.text if self._is_selected else colors.dim
         self._box_color = colors.background if self._is_selected else colors.border
-        self._icon_color = icon_color(row, colors, is_selected=self._is_selected)
 
     def fill(self) -> None:
         """The background, stronger where the keys go."""
@@ -80,44 +77,41 @@ class _Cell:
         elif option.state & QStyle.StateFlag.State_MouseOver and self._row.kind is not Kind.HEADING:
             self._painter.fillRect(option.rect, colors.raised)
 
-    def draw_record(self, rect: QRect, picture: QPixmap | None) -> None:
+    def draw_record(self, picture: QPixmap | None) -> None:
         """Picture, title and lines."""
-        painter, row, margin = self._painter, self._row, _margin_px(self._row)
-        inner = rect.adjusted(2, margin, -3, -margin)
-        spacing = painter.fontMetrics().lineSpacing()
-        side = _picture_px(row, inner.height())
-        if side:
+        row, margin, spacing = self._row, _margin_px(self._row), self._painter.fontMetrics().lineSpacing()
+        inner = self._option.rect.adjusted(2, margin, -3, -margin)
+        if side := _picture_px(row, inner.height()):
             square = QRect(inner.left() + 4, inner.top(), side, side)
             self._draw_picture(square, picture)
             inner.setLeft(square.right() + GAP_PX + 2)
         line = QRect(inner.left(), inner.top(), inner.width(), spacing)
         self._draw_title(line)
         line.translate(0, spacing * (row.title_lines - 1))
-        painter.setPen(self._dim)
+        self._painter.setPen(self._dim)
         for text in row.lines:
             line.translate(0, spacing)
-            draw_line(painter, line, self._fitting(text, line.width()))
+            self._draw_text(line, self._fitting(text, line.width()))
 
-    def draw_message(self, rect: QRect) -> None:
+    def draw_message(self) -> None:
         """A sentence in the middle."""
         is_warning = self._row.kind is Kind.FAILURE and not self._is_selected
         self._painter.setPen(self._colors.warning if is_warning else self._dim)
         wrapped = int(Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap)
-        self._painter.drawText(rect.adjusted(6, 2, -6, -2), wrapped, plain(longest(self._row.title)))
+        self._painter.drawText(self._option.rect.adjusted(6, 2, -6, -2), wrapped, plain(longest(self._row.title)))
 
-    def draw_tick(self, cell: QRect, column: int) -> None:
+    def draw_tick(self, column: int) -> None:
         """A tick box in the middle of a cell."""
         painter, colors, tick = self._painter, self._colors, _tick(self._row, column)
         if tick is None:
             return
         box = QRectF(0, 0, TICK_PX, TICK_PX)
-        box.moveCenter(QPointF(cell.center()) + QPointF(0.5, 0.5))
+        box.moveCenter(QPointF(self._option.rect.center()) + QPointF(0.5, 0.5))
         fill, frame, mark = colors.raised, colors.dim, colors.text
         if tick.color is not None:
             frame = QColor.fromRgbF(*tick.color[:3])
             if not tick.is_hollow:
-                fill, mark = frame, readable_on(frame)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+                fill, mark = frame, _readable_on(frame)
         painter.setPen(QPen(frame, 1.0 if fill == frame else 1.5))
         painter.setBrush(fill)
         painter.drawRoundedRect(box, 3, 3)
@@ -128,61 +122,54 @@ class _Cell:
 
     def _draw_picture(self, square: QRect, picture: QPixmap | None) -> None:
         """A picture that fills a rounded square, or the place where it will be."""
-        painter, outline = self._painter, QPainterPath()
+        outline = QPainterPath()
         outline.addRoundedRect(QRectF(square), 4, 4)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-        painter.save()
-        painter.setClipPath(outline)
+        self._painter.save()
+        self._painter.setClipPath(outline)
         if picture is None:
-            painter.fillRect(square, self._box_color)
+            self._painter.fillRect(square, self._box_color)
         else:
-            painter.drawPixmap(square, picture)
-        painter.restore()
+            self._painter.drawPixmap(square, picture)
+        self._painter.restore()
 
     def _draw_title(self, line: QRect) -> None:
         painter, row = self._painter, self._row
         line = self._draw_marks(QRect(line))
         regular, font = painter.font(), QFont(painter.font())
         font.setBold(row.is_bold)
-        if right := self._fitting(row.right, self._room_at_right(line.width(), QFontMetrics(font))):
+        badges_px = sum(map(self._badge_px, row.badges))
+        if right := self._fitting(row.right, self._room_at_right(line.width() - badges_px, QFontMetrics(font))):
             painter.setPen(self._dim)
-            draw_line(painter, line, right, align=Qt.AlignmentFlag.AlignRight)
+            self._draw_text(line, right, align=Qt.AlignmentFlag.AlignRight)
             line.setRight(line.right() - painter.fontMetrics().horizontalAdvance(right) - GAP_PX)
         painter.setFont(font)
         painter.setPen(self._dim if row.is_dim else self._colors.text)
+        line.setWidth(line.width() - badges_px)
+        title = self._fitting(row.title, row.title_lines * line.width())
+        elide = Qt.TextElideMode.ElideMiddle if row.is_bold else Qt.TextElideMode.ElideRight
         if row.title_lines > 1:
-            draw_two_lines(painter, line, plain(longest(row.title)))
+            first = _first_line(title, font, line.width())
+            self._draw_text(line, first.rstrip())
+            self._draw_text(line.translated(0, line.height()), title[len(first) :].strip(), elide=elide)
         else:
-            badges = self._badges(line.width())
-            line.setWidth(line.width() - sum(map(self._badge_px, badges)))
-            title = self._fitting(row.title, line.width())
-            elide = Qt.TextElideMode.ElideMiddle if row.is_bold else Qt.TextElideMode.ElideRight
-            draw_line(painter, line, title, elide=elide)
-            left = line.left() + min(line.width(), painter.fontMetrics().horizontalAdvance(title))
-            painter.setFont(regular)
-            for badge in badges:
-                self._draw_badge(QPointF(left + GAP_PX, line.center().y() + 1), badge)
-                left += self._badge_px(badge)
+            self._draw_text(line, title, elide=elide)
+        left = line.left() + min(line.width(), painter.fontMetrics().horizontalAdvance(title))
         painter.setFont(regular)
+        for badge in row.badges:
+            self._draw_badge(QPointF(left + GAP_PX, line.center().y() + 1), badge)
+            left += self._badge_px(badge)
 
     def _draw_marks(self, line: QRect) -> QRect:
         """Radio mark, icon and colour chip; returns the room that is left of the line."""
-        painter, row, middle = self._painter, self._row, line.center().y() + 0.5
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter, row, colors, middle = self._painter, self._row, self._colors, line.center().y() + 0.5
         if row.is_chosen is not None:
-            center = QPointF(line.left() + 7, middle)
-            painter.setPen(QPen(self._colors.text if row.is_chosen else self._dim, 1.2))
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.drawEllipse(center, 5.5, 5.5)
-            if row.is_chosen:
-                painter.setBrush(self._colors.text)
-                painter.drawEllipse(center, 2.5, 2.5)
-            line.setLeft(line.left() + MARK_PX + 4)
+            name, square = "chosen" if row.is_chosen else "choice", QRectF(line.left() - 1, middle - 8, 16, 16)
+            icons.draw(painter, name, square, colors.text if row.is_chosen else self._dim)
+            line.setLeft(line.left() + 20)
         if row.icon and self._has_icon:
             square = QRectF(line.left(), middle - ICON_PX / 2, ICON_PX, ICON_PX)
-            icons.draw(painter, row.icon, square, self._icon_color)
-            line.setLeft(line.left() + MARK_PX)
+            icons.draw(painter, row.icon, square, icon_color(row, colors, is_selected=self._is_selected))
+            line.setLeft(line.left() + ICON_PX + 4)
         if row.color is not None:
             painter.setPen(QPen(self._dim, 1))
             painter.setBrush(QColor.fromRgbF(*row.color))
@@ -193,32 +180,33 @@ class _Cell:
     def _draw_badge(self, left_center: QPointF, text: str) -> None:
         """A short word in a rounded box."""
         painter, height = self._painter, self._painter.fontMetrics().height() + 2
-        width = self._badge_px(text) - GAP_PX
-        box = QRectF(left_center.x(), left_center.y() - height / 2, width, height)
+        box = QRectF(left_center.x(), left_center.y() - height / 2, self._badge_px(text) - GAP_PX, height)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(self._box_color)
         painter.drawRoundedRect(box, height / 2, height / 2)
         painter.setPen(self._colors.text)
         painter.drawText(box, int(Qt.AlignmentFlag.AlignCenter), text)
 
-    def _room_at_right(self, width: int, title_metrics: QFontMetrics) -> int:
-        """What the shortest title and the badges leave; half of the line at least where there is only one text."""
-        title, *badges = (text if isinstance(text, str) else text[-1] for text in (self._row.title, *self._row.badges))
-        taken = title_metrics.horizontalAdvance(plain(title)) + sum(map(self._badge_px, badges)) + GAP_PX
-        return max(width - taken, width // 2 if isinstance(self._row.right, str) else 0)
-
-    def _badges(self, width: int) -> list[str]:
-        """The badges, shortened where the title needs the room."""
-        room = width - self._painter.fontMetrics().horizontalAdvance(self._fitting(self._row.title, width))
-        badges = []
-        for text in self._row.badges:
-            badges.append(self._fitting(text, room - 2 * BADGE_PADDING_PX - GAP_PX))
-            room -= self._badge_px(badges[-1])
-        return badges
-
     def _badge_px(self, text: str) -> int:
         """The room of a badge and the gap before it."""
         return self._painter.fontMetrics().horizontalAdvance(text) + 2 * BADGE_PADDING_PX + GAP_PX
+
+    def _room_at_right(self, width: int, title_metrics: QFontMetrics) -> int:
+        """What the shortest title leaves; half of the line at least where there is only one text."""
+        title = self._row.title if isinstance(self._row.title, str) else self._row.title[-1]
+        left = width - title_metrics.horizontalAdvance(plain(title)) - GAP_PX
+        return max(left, width // 2 if isinstance(self._row.right, str) else 0)
+
+    def _draw_text(
+        self,
+        line: QRect,
+        text: str,
+        *,
+        elide: Qt.TextElideMode = Qt.TextElideMode.ElideRight,
+        align: Qt.AlignmentFlag = Qt.AlignmentFlag.AlignLeft,
+    ) -> None:
+        shortened = self._painter.fontMetrics().elidedText(text, elide, line.width())
+        self._painter.drawText(line, int(align | Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextSingleLine), shortened)
 
     def _fitting(self, text: Text, width: int) -> str:
         """The longest of some texts that fits, or the shortest."""
@@ -237,8 +225,26 @@ def _tick(row: Row, column: int) -> Tick | None:
 
 
 def _picture_px(row: Row, text_height: int) -> int:
-    return 0 if row.picture_url is None else min(PICTURE_PX, max(text_height, LEAST_PICTURE_PX))
+    return 0 if row.picture_url is None else min(MOST_PICTURE_PX, max(text_height, LEAST_PICTURE_PX))
 
 
 def _margin_px(row: Row) -> int:
     return 6 if row.picture_url is not None else 3
+
+
+def _first_line(text: str, font: QFont, width: int) -> str:
+    """As many whole words of a text as fit into one line."""
+    layout = QTextLayout(text, font)
+    layout.beginLayout()
+    line = layout.createLine()
+    line.setLineWidth(width)
+    length = line.textLength()
+    layout.endLayout()
+    return text[:length]
+
+
+def _readable_on(background: QColor) -> QColor:
+    """Black or white, whichever stands out more; after the relative luminance of WCAG 2."""
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in background.getRgbF()[:3]]
+    luminance = sum(share * part for share, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+    return QColor("black") if luminance > 0.179 else QColor("white")

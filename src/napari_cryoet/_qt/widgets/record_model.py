@@ -72,7 +72,7 @@ class Row:
     is_dim: bool = False  # the title stands back, as lines do
     lines: tuple[Text, ...] = ()
     right: Text = ""  # at the end of the title's line; of several the first that leaves title and badges their room
-    badges: tuple[Text, ...] = ()  # short words in boxes after the title
+    badges: tuple[str, ...] = ()  # short words in boxes after the title
     color: RGBA | None = None  # of a chip before the title
     icon: str = ""  # before the title; of rows below others, left of where titles begin
     is_chosen: bool | None = None  # a radio mark before the title; None draws none

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from threading import Event
 
 from qtpy.QtCore import QBuffer, QByteArray, QIODevice, QObject, QRect, QSize, Qt, Signal
 from qtpy.QtGui import QImage, QImageReader, QPixmap
 
 from napari_cryoet._qt.tasks import Job, Tasks
-from napari_cryoet.exceptions import CryoETError, FormatError
-
-log = logging.getLogger(__name__)
+from napari_cryoet.exceptions import FormatError
 
 SIDE_PX = 128  # 64 px on a screen of double density
 MAX_PIXELS = 40_000_000
@@ -71,22 +69,18 @@ class Thumbnails(QObject):
         super().__init__(parent)
         self._tasks = tasks
         self.fetch = fetch  # another one for another source
-        self._kept: OrderedDict[str, QPixmap | None] = OrderedDict()  # None: tried, and there is no picture
-        self._waiting: OrderedDict[str, None] = OrderedDict()  # the newest wish last
+        self._kept: dict[str, QPixmap | None] = {}  # None: tried, and there is no picture
+        self._waiting: deque[str] = deque(maxlen=WAITING)  # the newest last
         self._in_flight: set[str] = set()
 
     def picture(self, url: str | None) -> QPixmap | None:
         """The picture if it is in memory; otherwise it is asked for, and ``arrived`` tells when it came."""
-        if not url:
-            return None
-        if url in self._kept:
-            self._kept.move_to_end(url)
-            return self._kept[url]
+        if not url or url in self._kept:
+            return self._kept.get(url or "")
+        if url in self._waiting:
+            self._waiting.remove(url)
         if url not in self._in_flight:
-            self._waiting[url] = None
-            self._waiting.move_to_end(url)
-            while len(self._waiting) > WAITING:
-                self._waiting.popitem(last=False)
+            self._waiting.append(url)
             self._start_next()
         return None
 
@@ -97,8 +91,8 @@ class Thumbnails(QObject):
             self.arrived.emit(url)
 
     def clear(self) -> None:
-        """Forget all pictures and wishes, as for another source."""
-        for url in tuple(self._in_flight):
+        """Forget all pictures, as for another source."""
+        for url in self._in_flight:
             self._tasks.stop(("thumbnail", url))
         self._in_flight.clear()
         self._waiting.clear()
@@ -106,28 +100,23 @@ class Thumbnails(QObject):
 
     def _start_next(self) -> None:
         while self._waiting and len(self._in_flight) < IN_FLIGHT:
-            url, _ = self._waiting.popitem(last=True)
+            url = self._waiting.pop()
             self._in_flight.add(url)
-            self._start(url)
+            self._tasks.run(
+                ("thumbnail", url),
+                partial(_load, self.fetch, url),
+                then=partial(self._keep, url),
+                failed=lambda _error, url=url: self._keep(url, None),  # type: ignore[misc]
+            )
 
-    def _start(self, url: str) -> None:
-        fetch = self.fetch
-
-        def load(job: Job) -> QImage:
-            return decode_thumbnail(fetch(url, job.stop))
-
-        def give_up(error: CryoETError) -> None:
-            log.info("No thumbnail from %s: %s", url, error)
-            self._keep(url, None)
-
-        self._tasks.run(
-            ("thumbnail", url), load, then=lambda image: self._keep(url, QPixmap.fromImage(image)), failed=give_up
-        )
-
-    def _keep(self, url: str, picture: QPixmap | None) -> None:
+    def _keep(self, url: str, image: QImage | None) -> None:
         self._in_flight.discard(url)
-        self._kept[url] = picture
-        while len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
+        self._kept[url] = None if image is None else QPixmap.fromImage(image)
+        if len(self._kept) > KEPT:
+            del self._kept[next(iter(self._kept))]
         self._start_next()
         self.arrived.emit(url)
+
+
+def _load(fetch: Fetch, url: str, job: Job) -> QImage:
+    return decode_thumbnail(fetch(url, job.stop))
