@@ -315,6 +315,19 @@ class TestOneRunAtATime:
         link.show_run(506)
         assert visible_in(viewer_model) == set(viewer_model.layers)
 
+    def test_sliders_step_through_what_is_shown(self, world, larger, link, viewer_model, open_tomogram, show):
+        show(world.first, ShapeType.POINT)
+        open_tomogram(world.first)
+        open_tomogram(larger)
+        steps = tuple(2 * size for size in SHAPE_ZYX)
+        assert viewer_model.dims.nsteps == steps
+        link.show_run(506)
+        assert viewer_model.dims.nsteps == SHAPE_ZYX
+        viewer_model.add_points([[1, 2, 3]], units=("angstrom",) * 3, scale=[13.48] * 3)
+        assert viewer_model.dims.nsteps == SHAPE_ZYX
+        link.show_together = True
+        assert viewer_model.dims.nsteps == steps
+
     def test_the_view_is_fitted_only_if_the_run_ends_elsewhere(self, world, larger, link, viewer_model, open_tomogram):
         camera, dims = viewer_model.scene.camera, viewer_model.dims
         open_tomogram(world.first)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 from napari.components import ViewerModel
+from napari.components.dims import RangeTuple
 from napari.layers import Layer
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -81,6 +82,7 @@ class LayerManager(QObject):
         self._fit_soon.setSingleShot(True)
         self._fit_soon.timeout.connect(self._fit)
         viewer.canvas.events.size.connect(self._on_canvas_size)
+        viewer.dims.events.range.connect(self._limit_range)
         self._listened: list[Layer] = []
         for layer in self._own:
             self._listen_to(layer)
@@ -184,6 +186,7 @@ class LayerManager(QObject):
         self._watch.close()
         self._fit_soon.stop()
         self._viewer.canvas.events.size.disconnect(self._on_canvas_size)
+        self._viewer.dims.events.range.disconnect(self._limit_range)
         for layer in tuple(self._listened):
             self._stop_listening_to(layer)
 
@@ -217,8 +220,25 @@ class LayerManager(QObject):
             elif layer.visible:
                 _set_waiting(layer, True)
                 layer.visible = False
+        self._limit_range()
         self._fit_if_elsewhere()
         self.changed.emit()
+
+    def _limit_range(self, _event: Any = None) -> None:
+        """Let sliders step through the planes of what is shown: napari counts those of hidden volumes, too."""
+        layers, dims, has_volume = self._viewer.layers, self._viewer.dims, bool(self._volumes())
+
+        def counts(layer: Layer) -> bool:
+            is_hidden_volume = has_volume and _is_volume(layer) and not layer.visible
+            return key_of(layer) is None or (self._belongs(group_of(layer)) and not is_hidden_volume)
+
+        counted = [layer for layer in layers if counts(layer)]
+        if not counted:
+            return
+        extent = layers.get_extent(counted)
+        ranges = tuple(RangeTuple(*each) for each in zip(*extent.world, extent.step, strict=True))
+        if len(ranges) == dims.ndim and ranges != dims.range:
+            dims.range = ranges
 
     def _belongs(self, run_id: object) -> bool:
         return self._shows_together or self._run_id is None or run_id == self._run_id
@@ -265,6 +285,7 @@ class LayerManager(QObject):
         for layer in self._own.of(key):
             layer.visible = is_visible
             _set_waiting(layer, False)
+        self._limit_range()
         self.changed.emit()
 
     def set_color(self, key: LayerKey, color: RGBA) -> None:

@@ -55,9 +55,10 @@ class StepsWithTomograms:
 
 
 def step_of_tomograms(layers: Iterable[Layer], like: Extent) -> NDArray[np.float64] | None:
-    """The smallest voxel of our tomograms along each axis, if they have a layer's units; None where there is none."""
+    """The smallest voxel of our visible tomograms, or of all, that have a layer's units; None where there is none."""
     units = [str(unit) for unit in like.units]
-    extents = [layer.extent for layer in layers if isinstance(layer, NapariImage) and METADATA_KEY in layer.metadata]
+    tomograms = [layer for layer in layers if isinstance(layer, NapariImage) and METADATA_KEY in layer.metadata]
+    extents = [layer.extent for layer in [layer for layer in tomograms if layer.visible] or tomograms]
     steps = [extent.step for extent in extents if [str(unit) for unit in extent.units] == units]
     return np.min(steps, axis=0) if steps else None
 
