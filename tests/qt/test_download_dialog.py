@@ -25,11 +25,11 @@ def page(portal):
 
 
 @pytest.fixture
-def make_dialog(qtbot, tasks, portal, page, tmp_path):
+def make_dialog(qtbot, tasks, theme, portal, page, tmp_path):
     def make(**options) -> DownloadDialog:
         rows = [row for row in outline_run(page, page.default_tomogram).rows() if row.files]
         ticked = {"tomograms": page.tomograms[:1], "rows": rows, "folder": tmp_path / "data"} | options
-        dialog = DownloadDialog(tasks, portal, page, **ticked)
+        dialog = DownloadDialog(tasks, theme, portal, page, **ticked)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, False)
         qtbot.addWidget(dialog)
         dialog.show()
@@ -59,16 +59,16 @@ def test_every_control_has_a_name_and_the_keys_reach_it(qtbot, make_dialog):
     dialog = make_dialog()
     with qtbot.waitActive(dialog):
         dialog.activateWindow()
-    dialog.folder.line_edit.native.setFocus()
+    dialog.form.folder.line_edit.native.setFocus()
     controls = controls_by_tab(dialog)
-    assert {dialog.overwrite.native, dialog.volume_format.native, dialog.start} <= set(controls)
+    assert {dialog.form.overwrite.native, dialog.form.volume_format.native, dialog.start} <= set(controls)
     assert [control for control in controls if not spoken(control)] == []
 
 
 def test_another_format_has_another_size(make_dialog):
     dialog = make_dialog()
     before = dialog.size_label.text()
-    dialog.volume_format.value = "MRC"
+    dialog.form.volume_format.value = "mrc"
     assert dialog.size_label.text() != before
 
 
@@ -96,9 +96,9 @@ def test_files_that_differ_are_not_overwritten_unasked(qtbot, tasks, make_dialog
     picks.write_text("my own")
     dialog = make_dialog()
     download(qtbot, tasks, dialog)
-    assert "would be overwritten" in dialog.message.text()
+    assert "would be overwritten" in dialog.notice.text
     assert picks.read_text() == "my own"
-    dialog.overwrite.value = True
+    dialog.form.overwrite.value = True
     download(qtbot, tasks, dialog)
     assert picks.read_text() != "my own"
 
@@ -115,13 +115,13 @@ def test_stop_stops_and_says_that_it_can_go_on(by, qtbot, tasks, make_dialog, mo
     dialog = make_dialog()
     click(qtbot, dialog.start)
     assert dialog.is_downloading
-    assert not dialog.form.isEnabled()
+    assert not dialog.form.enabled
     click(qtbot, dialog.stop) if by == "button" else tasks.stop_all()
     assert stopped.wait(30)
     assert not tasks.is_running(KEY)
     assert dialog.message.text().startswith("Stopped.")
     assert dialog.start.isVisible()
-    assert dialog.form.isEnabled()
+    assert dialog.form.enabled
     tasks.progressed.emit(KEY, 1, 2)
     assert dialog.message.text().startswith("Stopped.")
 
@@ -141,7 +141,7 @@ def test_escape_stops_first_and_closes_then(qtbot, make_dialog, monkeypatch):
 
 def test_a_folder_has_to_be_said(qtbot, make_dialog):
     dialog = make_dialog()
-    dialog.folder.line_edit.native.clear()
+    dialog.form.folder.line_edit.native.clear()
     click(qtbot, dialog.start)
     assert not dialog.is_downloading
     assert dialog.message.text() == "Choose a folder to download to."
@@ -157,5 +157,5 @@ def test_a_folder_that_cannot_be_made_is_told_in_words(qtbot, tasks, make_dialog
     (tmp_path / "file").write_text("in the way")
     dialog = make_dialog(folder=tmp_path / "file" / "data")
     download(qtbot, tasks, dialog)
-    assert dialog.message.text()
-    assert "Traceback" not in dialog.message.text()
+    assert dialog.notice.text
+    assert "Traceback" not in dialog.notice.text

@@ -258,6 +258,7 @@ class PortalBrowser(Dock):
             self._download.close()
         dialog = DownloadDialog(
             self.tasks,
+            self.theme,
             self.session.portal,
             page,
             tomograms=tomograms,
@@ -265,7 +266,7 @@ class PortalBrowser(Dock):
             folder=self._memory.download_folder,
             parent=self,
         )
-        dialog.switch_requested.connect(self.network.lift)
+        dialog.notice.switch_requested.connect(self.network.lift)
         dialog.began.connect(self._on_download_began)
         dialog.finished.connect(self._on_download_closed)
         self._download = dialog

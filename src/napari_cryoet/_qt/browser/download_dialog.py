@@ -4,30 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal, cast
 
-from magicgui.types import FileDialogMode
-from magicgui.widgets import CheckBox, ComboBox, FileEdit
-from qtpy.QtCore import QEvent, Qt, QUrl, Signal
+from magicgui import magicgui
+from qtpy.QtCore import Qt, QUrl, Signal
 from qtpy.QtGui import QCloseEvent, QDesktopServices
-from qtpy.QtWidgets import QDialog, QFormLayout, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDialog, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from napari_cryoet._qt.tasks import Job, Tasks, UnexpectedError
-from napari_cryoet._qt.widgets.labels import plain_label, plain_tooltip
-from napari_cryoet._qt.widgets.messages import SWITCH_TEXTS, copy_text
+from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet._qt.widgets.labels import plain_label
+from napari_cryoet._qt.widgets.messages import NoticeBar
+from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.download import DownloadReport, Plan, Rows, ask_rows, download_files, plan_ticked
-from napari_cryoet.exceptions import CryoETError, DownloadError, WithheldError
+from napari_cryoet.exceptions import CryoETError, DownloadError
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.portal.portal import Portal
 from napari_cryoet.records import Tomogram
 from napari_cryoet.run.outline import AnnotationRow
 from napari_cryoet.wording import count_text, joined, size_text
 
-KEY = "download"
-ROWS_KEY = "download rows"
-BAR_STEPS = 1000
+KEY: Final = "download"
+_ROWS_KEY: Final = "download rows"
+_STEPS: Final = 1000
 
-_FORMATS = {"OME-Zarr": "zarr", "MRC": "mrc"}
+
+def _options(folder: str, volume_format: str = "zarr", with_metadata: bool = True, overwrite: bool = False) -> None:
+    """What the form asks for."""
 
 
 class DownloadDialog(QDialog):
@@ -44,11 +46,11 @@ class DownloadDialog(QDialog):
     """
 
     began = Signal(object)  # the folder that was chosen
-    switch_requested = Signal(object, object)  # WithheldError, what to do once it is lifted
 
     def __init__(
         self,
         tasks: Tasks,
+        theme: Theme,
         portal: Portal,
         page: RunPage,
         *,
@@ -58,51 +60,43 @@ class DownloadDialog(QDialog):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self.setWindowTitle(f"Download from {page.run.name}")
+        self._title = f"Download from {page.run.name}"
+        self.setWindowTitle(self._title)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setMinimumWidth(420)
-        self._tasks = tasks
-        self._page, self._tomograms, self._ticked = page, tuple(tomograms), tuple(rows)
-        self._portal = portal
+        self._tasks, self._portal = tasks, portal
+        self._ticked = tuple(tomograms), tuple(rows)
         self._rows: Rows | None = None
         self._plan: Plan | None = None
-        self._details = ""
-        self._withheld: WithheldError | None = None
-        self.folder = FileEdit(label="Folder", mode=FileDialogMode.EXISTING_DIRECTORY, value=folder)
-        self.volume_format = ComboBox(label="Volumes as", choices=list(_FORMATS))
-        self.with_metadata = CheckBox(text="with metadata files", value=True)
-        self.overwrite = CheckBox(text="replace files that differ", value=False)
-        self.form = QWidget()
-        self.folder.line_edit.native.setAccessibleName("Folder to download to")
-        self.folder.choose_btn.native.setAccessibleName("Choose the folder to download to")
-        self.folder.choose_btn.text = "Choose…"
-        self._tell_folder()
-        self.volume_format.native.setAccessibleName("Format of volumes")
-        self.size_label = plain_label(name="downloadSize")
+        self.form: Any = magicgui(
+            _options,
+            call_button=False,
+            folder={"widget_type": "FileEdit", "mode": "d", "value": folder, "label": "Folder"},
+            volume_format={"choices": [("OME-Zarr", "zarr"), ("MRC", "mrc")], "label": "Volumes as"},
+            with_metadata={"text": "with metadata files"},
+            overwrite={"text": "replace files that differ"},
+        )
+        self.form.folder.line_edit.native.setAccessibleName("Folder to download to")
+        self.form.folder.choose_btn.native.setAccessibleName("Choose the folder to download to")
+        self.form.folder.choose_btn.text = "Choose…"
+        self.form.volume_format.native.setAccessibleName("Format of volumes")
+        self.size_label = plain_label("Looking up sizes…", name="downloadSize")
         self.bar = QProgressBar()
-        self.bar.setRange(0, BAR_STEPS)
+        self.bar.setRange(0, _STEPS)
         self.bar.setAccessibleName("How far the download is")
         self.message = plain_label(name="downloadMessage")
-        self.start = QPushButton("Download")
-        self.stop = QPushButton("Stop")
-        self.show_folder = QPushButton("Show folder")
-        self.copy_details = QPushButton("Copy details")
-        self.switch = QPushButton()
-        self.close_button = QPushButton("Close")
+        self.notice = NoticeBar(theme)
+        self.start = _button("Download", self._on_start)
+        self.stop = _button("Stop", lambda: tasks.stop(KEY))
+        self.show_folder = _button("Show folder", self._on_show_folder)
+        self.close_button = _button("Close", self.reject)
+        self.start.setDefault(True)  # else Enter in the field of the folder would choose another one
         self._lay_out()
-        self.folder.changed.connect(self._tell_folder)
-        self.volume_format.changed.connect(self._make_plan)
-        self.with_metadata.changed.connect(self._make_plan)
-        self.start.clicked.connect(self._on_start)
-        self.stop.clicked.connect(lambda _checked=False: self._tasks.stop(KEY))
-        self.show_folder.clicked.connect(self._on_show_folder)
-        self.switch.clicked.connect(lambda _checked=False: self.switch_requested.emit(self._withheld, None))
-        self.close_button.clicked.connect(self.reject)
-        self.copy_details.clicked.connect(lambda _checked=False: copy_text(self._details))
-        self.size_label.setText("Looking up sizes…")
-        self._set_state()
-        self._tasks.run(
-            ROWS_KEY,
+        self.form.volume_format.changed.connect(self._make_plan)
+        self.form.with_metadata.changed.connect(self._make_plan)
+        self._show_state()
+        tasks.run(
+            _ROWS_KEY,
             lambda job: ask_rows(portal, run_ids=[page.run.id], stop=job.stop),
             then=self._on_rows,
             failed=lambda error: self.size_label.setText(str(error)),
@@ -116,23 +110,12 @@ class DownloadDialog(QDialog):
     @property
     def chosen_folder(self) -> Path:
         """Where to download to."""
-        return Path(str(self.folder.value)).expanduser()
-
-    def event(self, event: QEvent | None) -> bool:
-        """Grow once there is more to say: Qt would take the room from the fields, and cut their texts."""
-        is_handled = bool(super().event(event))
-        if event is None or event.type() != QEvent.Type.LayoutRequest:
-            return is_handled  # it may be gone by now
-        layout = self.layout()
-        needed = 0 if layout is None else layout.totalHeightForWidth(self.width())
-        if needed > self.height():
-            self.resize(self.width(), needed)
-        return is_handled
+        return Path(str(self.form.folder.value)).expanduser()
 
     def closeEvent(self, event: QCloseEvent | None) -> None:
         """Stop; what is complete stays."""
         self._tasks.stop(KEY)
-        self._tasks.stop(ROWS_KEY)
+        self._tasks.stop(_ROWS_KEY)
         super().closeEvent(event)
 
     def reject(self) -> None:
@@ -141,10 +124,6 @@ class DownloadDialog(QDialog):
             self._tasks.stop(KEY)
         else:
             super().reject()
-
-    def _tell_folder(self, _value: Any = None) -> None:
-        """Show all of a path that the field has no room for."""
-        self.folder.line_edit.native.setToolTip(plain_tooltip(str(self.chosen_folder)))
 
     def _on_rows(self, rows: Rows) -> None:
         self._rows = rows
@@ -157,10 +136,9 @@ class DownloadDialog(QDialog):
             self._plan = plan_ticked(
                 self._rows,
                 self._portal.source,
-                self._tomograms,
-                self._ticked,
-                volume_format="mrc" if _FORMATS[self.volume_format.value] == "mrc" else "zarr",
-                with_metadata=bool(self.with_metadata.value),
+                *self._ticked,
+                volume_format=cast(Literal["zarr", "mrc"], self.form.volume_format.value),
+                with_metadata=self.form.with_metadata.value,
             )
         except DownloadError as error:
             self._plan = None
@@ -170,98 +148,77 @@ class DownloadDialog(QDialog):
             more = f"and {count_text(unknown, 'small file')} of unknown size" if unknown else ""
             known = f"{size_text(self._plan.total_bytes)} in {count_text(len(self._plan.items) - unknown, 'item')}"
             self.size_label.setText(f"{known} {more}".strip())
-        self._set_state()
+        self._show_state()
 
     def _on_start(self) -> None:
         plan = self._plan
         if plan is None:
             return
-        if not self.folder.line_edit.value.strip():
+        if not self.form.folder.line_edit.value.strip():
             self.message.setText("Choose a folder to download to.")
-            self.folder.line_edit.native.setFocus(Qt.FocusReason.OtherFocusReason)
+            self.form.folder.line_edit.native.setFocus(Qt.FocusReason.OtherFocusReason)
             return
-        folder, overwrite = self.chosen_folder, bool(self.overwrite.value)
+        folder, overwrite = self.chosen_folder, self.form.overwrite.value
 
         def work(job: Job) -> DownloadReport:
             return download_files(plan, folder, overwrite=overwrite, progress=job.progress, stop=job.stop)
 
         self._tasks.progressed.connect(self._on_progress)
         self._tasks.finished.connect(self._on_finished)
-        title = f"Download from {self._page.run.name}"
-        self._tasks.run(KEY, work, then=self._on_done, failed=self._on_failed, title=title)
+        self._tasks.run(KEY, work, then=self._on_done, failed=self._on_failed, title=self._title)
         self.began.emit(folder)
         self.bar.setValue(0)
+        self.notice.hide()
         self.message.setText("Looking at what is there…")
-        self._set_state()
+        self._show_state()
 
     def _on_progress(self, key: object, done_bytes: int, total_bytes: int | None) -> None:
         if key == KEY and total_bytes:
-            self.bar.setValue(min(BAR_STEPS, done_bytes * BAR_STEPS // total_bytes))
+            self.bar.setValue(min(_STEPS, done_bytes * _STEPS // total_bytes))
             self.message.setText(f"{size_text(done_bytes)} of {size_text(total_bytes)}")
 
     def _on_finished(self, key: object) -> None:
-        """An answer follows, unless it was stopped."""
+        """An answer follows, unless it was stopped, here or in napari's activity dock."""
         if key == KEY:
             self._tasks.progressed.disconnect(self._on_progress)
             self._tasks.finished.disconnect(self._on_finished)
-            self._end("Stopped. What is complete stays; Download goes on from there.")
+            self.message.setText("Stopped. What is complete stays; Download goes on from there.")
+            self._show_state()
 
     def _on_done(self, report: DownloadReport) -> None:
-        self.bar.setValue(BAR_STEPS)
-        self._end(
-            joined(
-                f"{count_text(report.n_fetched, 'file')} downloaded ({size_text(report.fetched_bytes)})",
-                f"{count_text(report.n_skipped, 'file')} there already" if report.n_skipped else "",
-            )
-        )
+        fetched = f"{count_text(report.n_fetched, 'file')} downloaded ({size_text(report.fetched_bytes)})"
+        skipped = f"{count_text(report.n_skipped, 'file')} there already" if report.n_skipped else ""
+        self.message.setText(joined(fetched, skipped))
         self.show_folder.show()
 
     def _on_failed(self, error: CryoETError) -> None:
-        self._details = error.details if isinstance(error, UnexpectedError) else ""
-        self._end(str(error))
-        if isinstance(error, WithheldError):
-            self._withheld = error
-            self.switch.setText(SWITCH_TEXTS[error.by])
-            self.switch.setAccessibleName(SWITCH_TEXTS[error.by])
-            self.switch.show()
+        self.message.setText("")
+        self.notice.show_error(error)
 
-    def _end(self, message: str) -> None:
-        self.message.setText(message)
-        self._set_state()
-        self.copy_details.setVisible(bool(self._details))
-
-    def _set_state(self) -> None:
+    def _show_state(self) -> None:
         is_downloading = self.is_downloading
-        self.form.setEnabled(not is_downloading)
-        self.bar.setVisible(is_downloading)
-        self.start.setVisible(not is_downloading)
+        self.form.enabled = not is_downloading
         self.start.setEnabled(self._plan is not None)
-        self.stop.setVisible(is_downloading)
-        self.close_button.setVisible(not is_downloading)
+        for button in (self.start, self.close_button):
+            button.setVisible(not is_downloading)
+        for part in (self.bar, self.stop):
+            part.setVisible(is_downloading)
         self.show_folder.hide()
-        self.copy_details.hide()
-        self.switch.hide()
 
     def _on_show_folder(self) -> None:
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.chosen_folder)))
 
     def _lay_out(self) -> None:
-        rows = QFormLayout(self.form)
-        rows.setContentsMargins(0, 0, 0, 0)
-        rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        for field in (self.folder, self.volume_format):
-            rows.addRow(field.label, field.native)
-        rows.addRow("", self.with_metadata.native)
-        rows.addRow("", self.overwrite.native)
-        buttons = QHBoxLayout()
+        buttons, column = QHBoxLayout(), QVBoxLayout(self)
         buttons.addStretch(1)
-        for button in (self.copy_details, self.switch, self.show_folder, self.stop, self.start, self.close_button):
-            button.setAccessibleName(button.text())
+        for button in (self.show_folder, self.stop, self.start, self.close_button):
             buttons.addWidget(button)
-        self.start.setDefault(True)  # else Enter in the field of the folder would choose another one
-        column = QVBoxLayout(self)
-        column.addWidget(self.form)
-        column.addWidget(self.size_label)
-        column.addWidget(self.bar)
-        column.addWidget(self.message)
+        for part in (self.form.native, self.size_label, self.bar, self.message, self.notice):
+            column.addWidget(part)
         column.addLayout(buttons)
+
+
+def _button(text: str, follow: Any) -> QPushButton:
+    button = QPushButton(text)
+    button.clicked.connect(lambda _checked=False: follow())
+    return button
