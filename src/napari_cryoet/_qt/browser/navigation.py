@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from qtpy.QtCore import QObject, QPoint, QSize, Qt, Signal
 from qtpy.QtGui import QMouseEvent
@@ -54,15 +54,18 @@ from napari_cryoet.wording import count_text, plain
 _SEARCH_HINT: Final = "ribosome, membrane, 10000, a link …"
 _LONGEST_HIT: Final = 100  # characters
 _NOT_FOUND: Final = "not found"  # topic of a notice
+_RUNS_A_PAGE: Final = 50
 _PATIENCE_MS: Final = 200  # the old screen stays so long while the next one is on its way
 _MOST_CRUMBS: Final = 4
+
+Kind: TypeAlias = Literal["datasets", "depositions", "dataset", "deposition", "run"]
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """A screen: one of the two lists, or the page of a record. Its name doesn't count in comparisons."""
 
-    kind: Literal["datasets", "depositions", "dataset", "deposition", "run"]
+    kind: Kind
     id: int = 0  # 0 for a list
     name: str = field(default="", compare=False)
 
@@ -201,15 +204,15 @@ class Screens:
         self.run = RunView(theme)
         self.run_place = Loadable(ScrollingPage(self.run))
         self.stack = QStackedWidget()
-        for screen in (
-            self.start,
-            self.datasets,
-            self.depositions,
-            self.deposition,
-            self.dataset,
-            self.run_place,
-        ):
-            self.stack.addWidget(screen)
+        self.pages: dict[Kind, Any] = {
+            "datasets": self.datasets,
+            "depositions": self.depositions,
+            "dataset": self.dataset,
+            "deposition": self.deposition,
+            "run": self.run_place,
+        }
+        for page in (self.start, *self.pages.values()):
+            self.stack.addWidget(page)
         self.status = StatusStrip()
         column = QVBoxLayout(owner)
         column.setContentsMargins(6, 6, 6, 4)
@@ -230,10 +233,10 @@ class Screens:
         for part in (self.search, self.switch, self.breadcrumb, self.status):
             part.hide()
 
-    def show_screen(self, screen: QWidget) -> None:
+    def show_page(self, kind: Kind) -> None:
         """One of the other screens, with the switch above the lists and the breadcrumb above the rest."""
-        is_list = screen in (self.datasets, self.depositions)
-        self.stack.setCurrentWidget(screen)
+        is_list = kind in {"datasets", "depositions"}
+        self.stack.setCurrentWidget(self.pages[kind])
         self.search.show()
         self.status.show()
         self.switch.setVisible(is_list)
@@ -320,18 +323,8 @@ class Navigator(QObject):
 
     def focus_list(self) -> None:
         """Give the keys to what is on screen."""
-        screens = self._screens
-        match self._crumbs[-1].kind:
-            case "datasets":
-                screens.datasets.focus_list()
-            case "depositions":
-                screens.depositions.focus_list()
-            case "dataset":
-                screens.dataset.focus_list()
-            case "deposition":
-                screens.deposition.focus_list()
-            case "run":
-                screens.run.focus_list()
+        screens, kind = self._screens, self._crumbs[-1].kind
+        (screens.run if kind == "run" else screens.pages[kind]).focus_list()
 
     def row_of(self, dataset_id: int) -> CatalogueRow | None:
         """What the catalogue knows of a dataset."""
@@ -376,14 +369,7 @@ class Navigator(QObject):
         self._crumbs = crumbs
         screens.breadcrumb.set_steps([place.label for place in crumbs])
         screens.switch.set_current(LISTS.index(crumbs[0]))
-        shown: dict[str, QWidget] = {
-            "datasets": screens.datasets,
-            "depositions": screens.depositions,
-            "dataset": screens.dataset,
-            "deposition": screens.deposition,
-            "run": screens.run_place,
-        }
-        screens.show_screen(shown[crumbs[-1].kind])
+        screens.show_page(crumbs[-1].kind)
 
     def _hold_dataset(self, dataset_id: int) -> None:
         if dataset_id == self._dataset_id:
@@ -464,18 +450,30 @@ class Navigator(QObject):
     # pages
 
     def _ask_deposition(self) -> None:
-        if self._deposition_id is not None:
-            show_error = self._screens.deposition.show_error
-            self._session.ask_deposition(self._deposition_id, self._on_deposition, show_error)
+        number, page = self._deposition_id, self._screens.deposition
+        if number is not None:
+            self._session.ask(
+                "deposition",
+                lambda portal, stop: portal.deposition_page(number, stop=stop),
+                self._on_deposition,
+                page.show_error,
+            )
 
     def _on_deposition(self, page: DepositionPage) -> None:
         self._tell_freshness(page.freshness, self._screens.deposition.restart)
         self._screens.deposition.set_page(page, self._portal_page("deposition", page.deposition.id))
 
     def _ask_runs(self, offset: int, name_contains: str) -> None:
-        if self._dataset_id is not None:
-            show_error = self._screens.dataset.show_error
-            self._session.ask_runs(self._dataset_id, offset, name_contains, self._on_runs, show_error)
+        number, page = self._dataset_id, self._screens.dataset
+        if number is not None:
+            self._session.ask(
+                "runs",
+                lambda portal, stop: portal.dataset_page(
+                    number, offset=offset, limit=_RUNS_A_PAGE, name_contains=name_contains, stop=stop
+                ),
+                self._on_runs,
+                page.show_error,
+            )
 
     def _on_runs(self, page: DatasetPage) -> None:
         self._tell_freshness(page.freshness, self._screens.dataset.restart)
@@ -504,7 +502,7 @@ class Navigator(QObject):
             self._show_run_place()
             self._screens.run_place.show_error(error, ask_again)
 
-        self._session.ask_run(run.id, on_run, on_failed)
+        self._session.ask("run", lambda portal, stop: portal.run_page(run.id, stop=stop), on_run, on_failed)
 
     def _on_run(self, page: RunPage, crumbs: Crumbs, *, opens_layers: bool) -> None:
         self._leave_soon.stop()
@@ -563,7 +561,12 @@ class Finder(QObject):
         elif jump.kind == "deposition":
             self._navigator.go_to_deposition(jump.id)
         else:
-            self._session.look_up(jump, partial(self._on_hits, jump), self._on_failed)
+            self._session.ask(
+                "lookup",
+                lambda portal, stop: portal.lookup(jump.id, stop=stop),
+                partial(self._on_hits, jump),
+                self._on_failed,
+            )
 
     def _on_settled(self, _text: str) -> None:
         if self._navigator.level:
@@ -603,7 +606,8 @@ class Finder(QObject):
         return Action(f"Show {found}", lambda: self._navigator.go_to_list(which)) if count else None
 
     def _on_hits(self, jump: Jump, hits: tuple[LookupHit, ...]) -> None:
-        leads = [(hit, lead) for hit in hits if (lead := _lead_of(hit)) is not None]
+        wanted = (hit for hit in hits if jump.kind in (None, hit.kind))
+        leads = [(hit, lead) for hit in wanted if (lead := _lead_of(hit)) is not None]
         if not leads:
             self._on_failed(CryoETError(f"This source has no {jump.kind or 'record'} with the id {jump.id}."))
         elif len(leads) == 1:

@@ -12,16 +12,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet.exceptions import CryoETError, NetworkError, WithheldError, raise_if_stopped
-from napari_cryoet.portal.links import Jump
-from napari_cryoet.portal.pages import (
-    Catalogue,
-    CatalogueRow,
-    DatasetPage,
-    DepositionPage,
-    DepositionRow,
-    LookupHit,
-    RunPage,
-)
+from napari_cryoet.portal.pages import Catalogue, CatalogueRow, DepositionRow
 from napari_cryoet.portal.search import search_catalogue, search_depositions
 from napari_cryoet.portal.transport import read_picture
 
@@ -32,7 +23,6 @@ T = TypeVar("T")
 Failed = Callable[[CryoETError], None]
 OpenPortal: TypeAlias = "Callable[[str, Job], Portal]"
 
-RUNS_PER_PAGE = 50
 _QUESTIONS = ("catalogue", "search", "runs", "run", "deposition", "lookup")
 
 
@@ -96,7 +86,7 @@ class Session(QObject):
         if not self._is_open:
             self.open(self._asked_for)
         else:
-            self._ask("catalogue", lambda portal, stop: portal.catalogue(refresh=True, stop=stop), self._on_catalogue)
+            self.ask("catalogue", lambda portal, stop: portal.catalogue(refresh=True, stop=stop), self._on_catalogue)
 
     def stop_opening(self) -> None:
         """Give up opening the source."""
@@ -124,46 +114,10 @@ class Session(QObject):
             then=then,
         )
 
-    def ask_runs(
-        self, dataset_id: int, offset: int, name_contains: str, then: Callable[[DatasetPage], None], failed: Failed
-    ) -> None:
-        """Ask for one page of a dataset's runs."""
-
-        def ask(portal: Portal, stop: Event) -> DatasetPage:
-            return portal.dataset_page(
-                dataset_id, offset=offset, limit=RUNS_PER_PAGE, name_contains=name_contains, stop=stop
-            )
-
-        self._ask("runs", ask, then, failed)
-
-    def ask_run(self, run_id: int, then: Callable[[RunPage], None], failed: Failed) -> None:
-        """Ask for everything of a run."""
-        self._ask("run", lambda portal, stop: portal.run_page(run_id, stop=stop), then, failed)
-
-    def ask_deposition(self, deposition_id: int, then: Callable[[DepositionPage], None], failed: Failed) -> None:
-        """Ask for a deposition and what it holds."""
-        self._ask("deposition", lambda portal, stop: portal.deposition_page(deposition_id, stop=stop), then, failed)
-
-    def look_up(self, jump: Jump, then: Callable[[tuple[LookupHit, ...]], None], failed: Failed) -> None:
-        """Ask what has an id; a jump that says of which kind finds only that kind."""
-
-        def ask(portal: Portal, stop: Event) -> tuple[LookupHit, ...]:
-            return tuple(hit for hit in portal.lookup(jump.id, stop=stop) if jump.kind in (None, hit.kind))
-
-        self._ask("lookup", ask, then, failed)
-
-    def forget_run(self) -> None:
-        """The user went elsewhere: no run is waited for any more."""
-        self._tasks.stop("run")
-        self._tasks.stop("lookup")
-
-    def picture_reader(self) -> Callable[[str, Event], bytes]:
-        """Reads pictures of the source that is open now, in workers, also after another one was opened."""
-        return partial(_read_picture, self.source)
-
-    def _ask(
+    def ask(
         self, key: str, question: Callable[[Portal, Event], T], then: Callable[[T], None], failed: Failed | None = None
     ) -> None:
+        """Ask the portal something; a newer question of the same key drops the answer of the older one."""
         if not self._is_open:
             return
         portal = self.portal
@@ -173,6 +127,15 @@ class Session(QObject):
             self._tell_unreachable(error)
 
         self._tasks.run(key, lambda job: question(portal, job.stop), then=then, failed=on_failed)
+
+    def forget_run(self) -> None:
+        """The user went elsewhere: no run is waited for any more."""
+        self._tasks.stop("run")
+        self._tasks.stop("lookup")
+
+    def picture_reader(self) -> Callable[[str, Event], bytes]:
+        """Reads pictures of the source that is open now, in workers, also after another one was opened."""
+        return partial(_read_picture, self.source)
 
     def _tell_unreachable(self, error: CryoETError) -> None:
         if isinstance(error, NetworkError) and not isinstance(error, WithheldError):
