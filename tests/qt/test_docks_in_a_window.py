@@ -10,7 +10,6 @@ from qtpy.QtWidgets import QApplication, QScrollArea, QWidget
 
 from napari_cryoet import load_annotation, open_portal
 from napari_cryoet._qt.layers.manager import add_layers
-from napari_cryoet._qt.widgets.scrolling import ScrollingPage
 from qt.cut_texts import cut_texts
 
 TRUTH, TEMPLATES, MEMBRANES = 9001, 9004, 9008
@@ -72,7 +71,7 @@ def _is_reached(widget, dock):
     above = widget.parentWidget()
     while above is not dock and not isinstance(above, QScrollArea):
         above = above.parentWidget()
-    place = above.widget() if isinstance(above, ScrollingPage) and above.widget().isAncestorOf(widget) else dock
+    place = above.widget() if isinstance(above, QScrollArea) and above.widget().isAncestorOf(widget) else dock
     return widget.mapTo(place, widget.rect().topRight()).x() <= place.width()
 
 
@@ -92,7 +91,7 @@ def test_no_dock_makes_the_window_larger_and_all_of_it_is_in_reach(qtbot, viewer
         assert out_of_reach(dock) == [], name
         if factor <= 1.5:
             assert cut_texts(dock) == [], name
-            assert not any(page.horizontalScrollBar().isVisible() for page in dock.findChildren(ScrollingPage)), name
+            assert not any(page.horizontalScrollBar().isVisible() for page in dock.findChildren(QScrollArea)), name
 
 
 def test_the_menu_of_docks_says_the_whole_name(viewer):

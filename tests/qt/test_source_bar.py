@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QDialogButtonBox, QMenu, QMessageBox, QPushButton
+from qtpy.QtWidgets import QApplication, QDialogButtonBox, QMenu, QPushButton
 
 from napari_cryoet._qt.browser.data_use import HeldDataDialog
 from napari_cryoet._qt.browser.dock import PortalBrowser
@@ -101,7 +101,7 @@ def test_what_is_held_here_is_listed_and_cleared(qtbot, browser, memory, tmp_pat
     monkeypatch.setattr(
         "napari_cryoet._qt.browser.data_use.QDesktopServices.openUrl", lambda url: opened.append(url.toLocalFile())
     )
-    monkeypatch.setattr(QMessageBox, "question", lambda *_args: QMessageBox.StandardButton.Yes)
+    monkeypatch.setattr("napari_cryoet._qt.browser.data_use.agrees", lambda *_args, **_options: True)
     bar = browser.screens.source_bar
     bar.options.setFocus()
     qtbot.keyClick(bar.options, Qt.Key.Key_Space)

@@ -10,10 +10,11 @@ from typing import Any, Final, NamedTuple
 from magicgui import magicgui
 from qtpy.QtCore import QObject, Qt, QTimer, QUrl, Signal
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QMessageBox, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.settings import DataSaver, Settings, recall
 from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet._qt.widgets.dialogs import agrees
 from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label, plain_tooltip
 from napari_cryoet.exceptions import WithheldError
 from napari_cryoet.held import Held, clear, held_data, size_bytes
@@ -217,7 +218,7 @@ class HeldDataDialog(QDialog):
             if row.held is not None and row.held.kind not in self._in_use:
                 self._add_button(number, 3, f"Clear {row.name}", "Clear", partial(self._ask_to_clear, row))
         cached = sum(row.size_bytes for row in rows if row.held is not None)
-        self.message.setText(f"{size_text(cached)} cached. It comes again when you open it online.")
+        self.message.setText(f"{size_text(cached)} cached. It is loaded again when needed.")
         self.adjustSize()
 
     def _add_button(self, row: int, column: int, name: str, text: str, follow: Callable[[], object]) -> None:
@@ -228,8 +229,8 @@ class HeldDataDialog(QDialog):
         self._grid.addWidget(button, row, column)
 
     def _ask_to_clear(self, row: _Row) -> None:
-        text = f"Clear {size_text(row.size_bytes)} of “{row.name}”? Offline you can't see it again."
-        if QMessageBox.question(self, "Clear", text) == QMessageBox.StandardButton.Yes:
+        text = f"Clear {size_text(row.size_bytes)} of “{row.name}”? It can't be seen offline then."
+        if agrees(self, "Clear", text, verb="Clear"):
             self.message.setText("Clearing…")
             self._look(then_clear=row.held)
 

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QApplication,
     QHBoxLayout,
     QMenu,
+    QScrollArea,
     QSizePolicy,
     QStackedWidget,
     QToolButton,
@@ -32,7 +33,6 @@ from napari_cryoet._qt.browser.status_bar import StatusStrip
 from napari_cryoet._qt.widgets.icons import icon
 from napari_cryoet._qt.widgets.labels import ElidedLabel
 from napari_cryoet._qt.widgets.messages import Action, Loadable, NoticeBar
-from napari_cryoet._qt.widgets.scrolling import ScrollingPage
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet._qt.widgets.timers import single_shot
@@ -124,6 +124,7 @@ class Breadcrumb(QWidget):
         super().__init__(parent)
         self._theme = theme
         self._here = ElidedLabel(elide=Qt.TextElideMode.ElideMiddle)
+        self._here.setMinimumHeight(self._here.fontMetrics().height() + 6)  # as the buttons beside it
         self._n_steps = 0
         self.back = _crumb("", "Back one step")
         self.back.setToolTip("Back one step (Backspace)")
@@ -202,7 +203,7 @@ class Screens:
         self.deposition = DepositionView(theme, thumbnails)
         self.dataset = DatasetView(theme, thumbnails)
         self.run = RunView(theme)
-        self.run_place = Loadable(ScrollingPage(self.run))
+        self.run_place = Loadable(_scrolling(self.run))
         self.stack = QStackedWidget()
         self.pages: dict[Kind, Any] = {
             "datasets": self.datasets,
@@ -246,6 +247,16 @@ class Screens:
         """Go to the search field, ready to be typed over."""
         self.search.setFocus(Qt.FocusReason.ShortcutFocusReason)
         self.search.selectAll()
+
+
+def _scrolling(page: QWidget) -> QScrollArea:
+    """A page that scrolls where the dock is too low for it."""
+    area = QScrollArea()
+    area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    area.setWidgetResizable(True)
+    area.setFrameShape(QScrollArea.Shape.NoFrame)
+    area.setWidget(page)
+    return area
 
 
 class Navigator(QObject):

@@ -23,10 +23,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cryoet._qt.browser.main_window import main_window
 from napari_cryoet._qt.layers.alignment import ShownVolume, shown_volumes
 from napari_cryoet._qt.tasks import wait_for
-from napari_cryoet._qt.widgets.dialogs import agrees
+from napari_cryoet._qt.widgets.dialogs import agrees, main_window
 from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet.exceptions import Context, MissingContextError
 from napari_cryoet.formats.registry import PickFormat, missing_for

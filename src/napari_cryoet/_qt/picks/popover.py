@@ -12,7 +12,6 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QCursor
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QFrame, QWidget
 
-from napari_cryoet._qt.browser.main_window import main_window
 from napari_cryoet._qt.layers.alignment import ANGSTROM_PER_NM
 from napari_cryoet._qt.picks.orientations import OrientationDisplay, active_points, orientation_of
 from napari_cryoet._qt.picks.sizes import diameter_nm_of, object_of, show_diameter
@@ -24,6 +23,7 @@ from napari_cryoet._qt.picks.slabs import (
     show_slabs,
     slab_nm_of,
 )
+from napari_cryoet._qt.widgets.dialogs import main_window
 from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet.appearance.diameters import LARGEST_ANGSTROM, SMALLEST_ANGSTROM
 from napari_cryoet.exceptions import FormatError

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from qtpy.QtCore import Qt, QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QMessageBox, QWidget
 
 from napari_cryoet._qt.widgets.labels import wrappable
 from napari_cryoet.portal.links import is_web_address
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+
+def main_window(viewer: Viewer) -> QWidget:
+    """The window that dialogs lie over: the one with napari's menus."""
+    window: QWidget = viewer.window.main_menu.window()
+    return window
 
 
 def agrees(
