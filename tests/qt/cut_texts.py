@@ -18,7 +18,6 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cryoet._qt.widgets.elided_combo import _Elided, fitted
 from napari_cryoet._qt.widgets.labels import ElidedLabel
 from napari_cryoet._qt.widgets.layer_combo import LayerCombo
 
@@ -46,9 +45,8 @@ def _cut_in(widget: QWidget) -> list[str]:
         case QAbstractSpinBox():
             return [] if _holds_line(widget.lineEdit(), widget.text()) else [widget.text()]
         case QComboBox():
-            is_whole = fitted(widget) == widget.currentText()
-            is_elided = isinstance(widget, LayerCombo) or bool(widget.findChildren(_Elided))
-            return [] if is_whole or is_elided else [widget.currentText()]
+            is_whole = widget.sizeHint().width() <= widget.width()
+            return [] if is_whole or isinstance(widget, LayerCombo) else [widget.currentText()]
         case QPushButton():
             is_whole = _advance(widget, widget.text()) <= _room_of(widget).width()
             return [] if is_whole or widget.text() in widget.toolTip() else [widget.text()]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from napari.components import Dims
 
-from napari_cryoet._qt.widgets.sliders import move_sliders
+from napari_cryoet._qt.ortho.cursor import move_sliders
 
 
 @pytest.fixture

@@ -320,6 +320,15 @@ def _stop_dialog(title: str, job: Job, parent: QWidget) -> QProgressDialog:
     return dialog
 
 
+def single_shot(parent: QObject, interval_ms: int, slot: Callable[[], object]) -> QTimer:
+    """A timer that calls ``slot`` once, ``interval_ms`` after its last start."""
+    timer = QTimer(parent)
+    timer.setSingleShot(True)
+    timer.setInterval(interval_ms)
+    timer.timeout.connect(slot)
+    return timer
+
+
 def warm_up(tasks: Tasks) -> None:
     """Import in a worker what reading and the first layers would else import on the GUI thread."""
 

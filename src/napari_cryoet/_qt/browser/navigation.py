@@ -30,12 +30,12 @@ from napari_cryoet._qt.browser.search_box import SearchBox
 from napari_cryoet._qt.browser.session import Found, Session
 from napari_cryoet._qt.browser.source_bar import SourceBar, StartPage
 from napari_cryoet._qt.browser.status_bar import StatusStrip
+from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.icons import icon
 from napari_cryoet._qt.widgets.labels import ElidedLabel
 from napari_cryoet._qt.widgets.messages import Action, Loadable, NoticeBar
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
-from napari_cryoet._qt.widgets.timers import single_shot
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.network.policy import policy
 from napari_cryoet.portal.links import Jump, parse_jump

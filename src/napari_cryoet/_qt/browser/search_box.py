@@ -8,9 +8,9 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QAction, QKeyEvent
 from qtpy.QtWidgets import QLineEdit, QWidget
 
+from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.icons import icon
 from napari_cryoet._qt.widgets.theme import Theme
-from napari_cryoet._qt.widgets.timers import single_shot
 
 _SETTLE_MS: Final = 150
 _PASTED_CHARACTERS: Final = 8  # typing doesn't bring so many at once

@@ -14,9 +14,9 @@ from napari_cryoet._qt.browser.run_layers import add_levels, level_text
 from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.streaming.progressive import StreamState, StreamStatus
 from napari_cryoet._qt.streaming.volume_detail import Detail, VolumeDetail
+from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_tooltip
 from napari_cryoet._qt.widgets.messages import SWITCH_TEXTS
-from napari_cryoet._qt.widgets.timers import single_shot
 from napari_cryoet.exceptions import WithheldError
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.wording import date_text, joined, plain, size_text

@@ -29,9 +29,8 @@ from napari_cryoet._qt.picks.layer_picks import picks_of
 from napari_cryoet._qt.tasks import Job
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.icons import pixmap
-from napari_cryoet._qt.widgets.labels import plain_label
+from napari_cryoet._qt.widgets.labels import more_button, plain_label
 from napari_cryoet._qt.widgets.layer_combo import NO_PICKS, NO_TOMOGRAM, LayerCombo
-from napari_cryoet._qt.widgets.more_button import more_button
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.appearance.colors import PALETTE, rgba_of
 from napari_cryoet.check.findings import Findings, Mark, Statement, check_picks

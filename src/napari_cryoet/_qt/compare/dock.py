@@ -32,10 +32,9 @@ from napari_cryoet._qt.picks.layer_geometry import stretch_of
 from napari_cryoet._qt.picks.layer_picks import picks_of
 from napari_cryoet._qt.tasks import Job
 from napari_cryoet._qt.widgets.dock import Dock
-from napari_cryoet._qt.widgets.labels import plain_label
+from napari_cryoet._qt.widgets.labels import more_button, plain_label
 from napari_cryoet._qt.widgets.layer_combo import NO_ANNOTATION, LayerCombo
 from napari_cryoet._qt.widgets.messages import copy_text
-from napari_cryoet._qt.widgets.more_button import more_button
 from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.comparison.comparing import compare
 from napari_cryoet.comparison.masks import Mask, PicksInMask

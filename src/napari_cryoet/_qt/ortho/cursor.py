@@ -8,15 +8,14 @@ from functools import cache
 from typing import Any, Final
 
 import numpy as np
-from napari.components import ViewerModel
+from napari.components import Dims, ViewerModel
 from napari.components.overlays import SceneOverlay
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.layers.ownership import active_layer
 from napari_cryoet._qt.streaming import seam
-from napari_cryoet._qt.widgets.sliders import move_sliders
-from napari_cryoet._qt.widgets.timers import single_shot
+from napari_cryoet._qt.tasks import single_shot
 
 log = logging.getLogger(__name__)
 
@@ -231,3 +230,24 @@ def _visual_over(scene_visual: Any) -> type:
             super().close()
 
     return VispyCrosshair
+
+
+def move_sliders(dims: Dims, places: Mapping[int, float]) -> bool:
+    """Show the steps that are nearest to some places, by axis; False where they are shown already.
+
+    Told to go between two steps, napari slices all layers there, moves the slider, and slices them all once more.
+    """
+    point = dims.point
+    wanted = {axis: _nearest_step(dims, axis, place) for axis, place in places.items()}
+    moved = {axis: place for axis, place in wanted.items() if place != point[axis]}
+    if moved:
+        dims.set_point(tuple(moved), tuple(moved.values()))
+    return bool(moved)
+
+
+def _nearest_step(dims: Dims, axis: int, place: float) -> float:
+    """As napari's own sliders compute it, to the last digit, or it would be another place."""
+    start, stop, step = dims.range[axis]
+    within = min(max(place, start), stop)
+    last = int((stop - start) / step + 1e-6)  # volumes of several spacings end between two steps
+    return float(min(start + min(round((within - start) / step), last) * step, stop))

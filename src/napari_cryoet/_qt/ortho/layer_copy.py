@@ -16,7 +16,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_cryoet._qt.layers.adopting import adopt_layers_of
 from napari_cryoet._qt.picks.slabs import show_as_discs_like, show_slab, slab_nm_of
 from napari_cryoet._qt.streaming.progressive import StreamState, StreamStatus, display_of, make_layer, stream_of
-from napari_cryoet._qt.widgets.timers import single_shot
+from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet.layers.specs import PICKS_KEY, LayerKind, LayerSpec
 from napari_cryoet.streaming import Display, pyramid_of
 

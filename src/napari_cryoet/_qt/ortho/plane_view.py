@@ -16,14 +16,19 @@ from qtpy.QtGui import QKeyEvent, QResizeEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_cryoet._qt.browser.status_bar import SETTLE_MS, can_go_on, words_of
-from napari_cryoet._qt.ortho.cursor import CrosshairOverlay, SharedCursor, remove_crosshair, show_crosshair
+from napari_cryoet._qt.ortho.cursor import (
+    CrosshairOverlay,
+    SharedCursor,
+    move_sliders,
+    remove_crosshair,
+    show_crosshair,
+)
 from napari_cryoet._qt.ortho.layer_copy import LayerCopy, why_not_copied
 from napari_cryoet._qt.streaming.progressive import StreamState
 from napari_cryoet._qt.streaming.seam import delete_in_own_canvas
+from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.dock import COMMAND_KEYS
 from napari_cryoet._qt.widgets.labels import ElidedLabel
-from napari_cryoet._qt.widgets.sliders import move_sliders
-from napari_cryoet._qt.widgets.timers import single_shot
 from napari_cryoet.wording import joined
 
 _FILLED: Final = 0.96

@@ -26,9 +26,9 @@ from qtpy.QtGui import QBrush, QColor, QFont, QKeyEvent, QPainter, QPen, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QListView, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from napari_cryoet._qt.review.crops import CropFeed
+from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.labels import plain_tooltip
 from napari_cryoet._qt.widgets.theme import KEPT_COLOR, REJECTED_COLOR, Colors, Theme
-from napari_cryoet._qt.widgets.timers import single_shot
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.decisions import Verdict
 from napari_cryoet.review.review import VERDICT, Review

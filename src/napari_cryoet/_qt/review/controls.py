@@ -22,9 +22,9 @@ from qtpy.QtWidgets import (
 )
 
 from napari_cryoet._qt.layers.voxel_width import VoxelWidth
+from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet._qt.widgets.layer_combo import LayerCombo
-from napari_cryoet._qt.widgets.timers import single_shot
 from napari_cryoet.review.columns import Order
 from napari_cryoet.review.crops import Plane
 from napari_cryoet.review.measure import DENSITY, EDGE, NEAREST

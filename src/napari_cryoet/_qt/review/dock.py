@@ -42,12 +42,12 @@ from napari_cryoet._qt.review.controls import Looks, ReviewControls
 from napari_cryoet._qt.review.crops import CropFeed, Measuring
 from napari_cryoet._qt.review.results import result_specs
 from napari_cryoet._qt.review.reviewed_layer import ReviewedLayer
+from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.icons import icon
 from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet._qt.widgets.layer_combo import NO_PICKS, NO_TOMOGRAM, LayerCombo
 from napari_cryoet._qt.widgets.messages import NoticeBar
-from napari_cryoet._qt.widgets.timers import single_shot
 from napari_cryoet.exceptions import CryoETError, WithheldError
 from napari_cryoet.review.crops import CropReader, Cube, Frame
 from napari_cryoet.review.decisions import Counts, Verdict

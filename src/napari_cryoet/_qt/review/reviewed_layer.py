@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.picks.layer_picks import link_of
-from napari_cryoet._qt.widgets.timers import single_shot
+from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.picks import Picks
 

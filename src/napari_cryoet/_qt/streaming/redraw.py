@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from qtpy.QtCore import QObject
 
-from napari_cryoet._qt.widgets.timers import single_shot
+from napari_cryoet._qt.tasks import single_shot
 
 if TYPE_CHECKING:
     from napari_cryoet._qt.streaming.progressive import StreamStatus

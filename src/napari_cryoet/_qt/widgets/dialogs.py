@@ -1,4 +1,4 @@
-"""Questions to the user, and their web browser."""
+"""Questions to the user, the window they are asked in, and the web browser."""
 
 from __future__ import annotations
 

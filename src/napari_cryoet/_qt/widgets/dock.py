@@ -8,11 +8,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtGui import QCloseEvent, QHideEvent, QKeyEvent, QKeySequence, QShowEvent
-from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QPushButton, QTabBar, QToolButton, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QDockWidget,
+    QMainWindow,
+    QPushButton,
+    QTabBar,
+    QToolButton,
+    QWidget,
+)
 
-from napari_cryoet._qt.tasks import Tasks
+from napari_cryoet._qt.tasks import Tasks, single_shot
 from napari_cryoet._qt.widgets.theme import Theme
-from napari_cryoet._qt.widgets.timers import single_shot
 
 if TYPE_CHECKING:
     import napari

@@ -1,4 +1,4 @@
-"""Labels for remote text: always plain, never taken for markup, tooltips included."""
+"""Labels for remote text, which is never taken for markup, and a button that unfolds more."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from html import escape
 from typing import Final
 
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
+from qtpy.QtWidgets import QLabel, QSizePolicy, QToolButton, QWidget
 from superqt import QElidingLabel
 
 _NARROW_PX: Final = 60
@@ -88,3 +88,21 @@ class ElidedLabel(QElidingLabel):
     def minimumSizeHint(self) -> QSize:
         """A few letters."""
         return QSize(24, self.sizeHint().height())
+
+
+def more_button(part: QWidget, text: str = "More") -> QToolButton:
+    """A button that shows and hides a part of a dock; folded at first, so that Tab passes over the part."""
+    button = QToolButton()
+    button.setText(text)
+    button.setCheckable(True)
+    button.setAutoRaise(True)
+    button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+    button.setToolTip("Show what is rarely needed")
+
+    def unfold(is_open: bool) -> None:
+        button.setArrowType(Qt.ArrowType.DownArrow if is_open else Qt.ArrowType.RightArrow)
+        part.setVisible(is_open)
+
+    button.toggled.connect(unfold)
+    unfold(False)
+    return button

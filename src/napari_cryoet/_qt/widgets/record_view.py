@@ -9,11 +9,11 @@ from qtpy.QtCore import QEvent, QModelIndex, QPoint, QRect, QRectF, QSize, Qt, S
 from qtpy.QtGui import QContextMenuEvent, QFocusEvent, QKeyEvent, QPainter, QResizeEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QSizePolicy, QTreeView
 
+from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets import icons
 from napari_cryoet._qt.widgets.record_delegate import ICON_PX, RecordDelegate, icon_color
 from napari_cryoet._qt.widgets.record_model import Kind, RecordModel, Row
 from napari_cryoet._qt.widgets.theme import Theme
-from napari_cryoet._qt.widgets.timers import single_shot
 
 ENTER_KEYS: Final = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
 ARROW_PX, INDENTATION_PX, TICK_COLUMN_PX = 13, 12, 34
