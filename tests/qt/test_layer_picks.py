@@ -157,13 +157,11 @@ class TestWhatIsDoneToTheLayer:
         assert layer.features["by"].tolist() == picks.features["by"][rows].tolist()
         np.testing.assert_array_equal(link.picks.rotations_zyx, ROTATIONS[rows])
 
-    def test_points_without_a_place_are_an_obstacle_until_they_are_gone(self, layer, link):
+    def test_points_without_a_place_are_refused_until_they_are_gone(self, layer, link):
         layer.add([np.nan, 0, 0])
-        assert "nowhere" in link.obstacle
         with pytest.raises(ValueError, match="nowhere"):
             picks_of(layer)
         layer.remove([3])
-        assert link.obstacle == ""
         assert link.picks.ids.tolist() == [0, 1, 2]
 
     @pytest.mark.parametrize("followed", ["never", "before", "since"])

@@ -7,10 +7,10 @@ import pytest
 from napari.layers import Vectors
 
 from napari_cryoet._qt.layers.manager import add_layers
+from napari_cryoet._qt.layers.types import Vectors as OwnVectors
 from napari_cryoet._qt.picks.layer_picks import link_of
 from napari_cryoet._qt.picks.orientations import orientation_of
 from napari_cryoet._qt.picks.slabs import MOST_ARROWS_IN_3D
-from napari_cryoet._qt.picks.types import Vectors as OwnVectors
 from napari_cryoet.layers.specs import METADATA_KEY, PICK_ID, arrows_spec, points_spec
 from napari_cryoet.picks import Picks
 from napari_cryoet.picks.orientations import AXIS_COLORS

@@ -82,6 +82,7 @@ class ExportPicks(Dock):
         self.which, self.format, self.version = QComboBox(), QComboBox(), QComboBox()
         self.path, self.choose = QLineEdit(), QPushButton("Choose…")
         self.who = QLineEdit()
+        self.place = plain_label(name="dimText")
         self.count, self.losses, self.message = plain_label(), plain_label(), plain_label()
         self.export = QPushButton("Export")
         self._refresh_soon = QTimer(self)
@@ -163,16 +164,17 @@ class ExportPicks(Dock):
         for widget, (name, purpose) in names.items():
             widget.setAccessibleName(name)
             widget.setToolTip(purpose)
-        file, kind = QHBoxLayout(), QHBoxLayout()
-        file.addWidget(self.path, 1)
-        file.addWidget(self.choose)
+        folder, kind = QHBoxLayout(), QHBoxLayout()
+        folder.addWidget(self.place, 1)
+        folder.addWidget(self.choose)
         kind.addWidget(self.format, 1)
         kind.addWidget(self.version)
         form = QFormLayout()
         form.addRow("Picks", self.layer)
         form.addRow("Which", self.which)
         form.addRow("Format", kind)
-        form.addRow("File", file)
+        form.addRow("File", self.path)
+        form.addRow("", folder)
         form.addRow("By", self.who)
         column = QVBoxLayout(self)
         column.addLayout(form)
@@ -187,7 +189,7 @@ class ExportPicks(Dock):
         self.which.currentIndexChanged.connect(self._on_choice)
         self.format.currentIndexChanged.connect(self._on_format)
         self.version.currentIndexChanged.connect(self._on_choice)
-        self.path.textEdited.connect(lambda _text: self.message.setText(""))
+        self.path.textEdited.connect(self._on_path)
         self.choose.clicked.connect(lambda _checked=False: self._on_choose())
         self.export.clicked.connect(lambda _checked=False: self._on_export())
         self.tasks.finished.connect(self._on_finished)
@@ -213,8 +215,12 @@ class ExportPicks(Dock):
         self._name_file()
         self._on_choice()
 
+    def _on_path(self, _text: str = "") -> None:
+        self.message.setText("")
+        self.place.setText(f"in {self.chosen_path.parent}")
+
     def _on_choice(self, _index: int = 0) -> None:
-        self.message.setText("")  # it was about another file
+        self._on_path()  # the message was about another file
         self.refresh()
 
     def _name_file(self) -> None:
@@ -228,8 +234,7 @@ class ExportPicks(Dock):
                 self.path.setModified(True)
         else:
             name = "picks" if layer is None else file_stem(layer)
-            self.path.setText(str(self._folder / f"{name}{suffix}"))
-        self.path.setCursorPosition(len(self.path.text()))  # the name is seen, not the beginning of the folder
+            self.path.setText(f"{name}{suffix}")
 
     def _on_finished(self, key: object) -> None:
         if key == _KEY:
@@ -241,9 +246,10 @@ class ExportPicks(Dock):
         kind = f"{self.format.currentText()} (*{suffix})"
         chosen, _ = QFileDialog.getSaveFileName(self, "Export picks", str(self.chosen_path), kind, options=options)
         if chosen:
-            self.path.setText(chosen)
+            self._folder = Path(chosen).parent
+            self.path.setText(Path(chosen).name)
             self.path.setModified(True)
-            self.message.setText("")
+            self._on_choice()
 
     def refresh(self) -> None:
         """Say what would be written now, and whether it can be."""
@@ -251,7 +257,7 @@ class ExportPicks(Dock):
         name = self.chosen_format
         self.version.setVisible(self.format.currentData() in RELION_VERSIONS)
         picks = self.chosen_picks()
-        self.losses.setText("")
+        self._say_losses((), ())
         if picks is None or not len(picks):
             which = self.which.currentData()
             nothing = "No review has kept picks of this layer." if which == KEPT else _OPEN_PICKS
@@ -274,6 +280,7 @@ class ExportPicks(Dock):
         if missing:
             said.insert(0, f"This format needs {_in_words(missing)}: you will be asked.")
         self.losses.setText("\n".join(f"•\N{NO-BREAK SPACE}{line}" for line in said))
+        self.losses.setVisible(bool(said))
 
     def _on_export(self) -> None:
         picks, layer, name = self.chosen_picks(), self.layer.layer, self.chosen_format
@@ -320,7 +327,6 @@ class ExportPicks(Dock):
         )
 
     def _on_written(self, made: Written) -> None:
-        self._folder = made.path.parent
         beside = f" Where they come from: {made.provenance_path.name}."
         self.message.setText(f"Wrote {count_text(made.count, 'pick')} to {made.path}.{beside}")
 

@@ -11,16 +11,13 @@ from functools import partial
 from typing import Any, Final
 
 import numpy as np
-from napari import layers as napari_layers
 from napari.components import ViewerModel
-from napari.layers import Image, Labels, Layer, Points, Vectors
+from napari.layers import Image, Labels, Points, Vectors
 
 from napari_cryoet._qt.layers.ownership import real
-from napari_cryoet._qt.layers.types import OWN_TYPES, StepsWithTomograms, Surface, become
+from napari_cryoet._qt.layers.types import OWN_TYPES, StepsWithTomograms, become
 from napari_cryoet._qt.picks.orientations import adopt_arrows
 from napari_cryoet._qt.picks.slabs import show_as_discs
-from napari_cryoet._qt.picks.types import Points as OwnPoints
-from napari_cryoet._qt.picks.types import Vectors as OwnVectors
 from napari_cryoet._qt.streaming.progressive import attach
 from napari_cryoet._qt.streaming.seam import count_in_nanometers
 from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY
@@ -32,12 +29,6 @@ class _NotYet(int):
 
 
 NOT_YET: Final = _NotYet(0)
-
-_OWN_TYPES: Final[dict[type[Layer], type[Layer]]] = OWN_TYPES | {
-    napari_layers.Points: OwnPoints,
-    napari_layers.Surface: Surface,
-    napari_layers.Vectors: OwnVectors,
-}
 
 
 def adopt_layers_of(viewer: ViewerModel) -> None:
@@ -57,7 +48,7 @@ def _on_inserted(viewer: ViewerModel, event: Any) -> None:
     if METADATA_KEY not in layer.metadata:
         return
     was_seen = layer.extent
-    own_type = _OWN_TYPES.get(type(layer))
+    own_type = OWN_TYPES.get(type(layer))
     pyramid = pyramid_of(layer.data) if isinstance(layer, Image | Labels) else None
     if own_type is not None:
         become(layer, own_type)  # whoever keeps its extent is told below, if that is another

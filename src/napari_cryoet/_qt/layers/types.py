@@ -16,10 +16,12 @@ import numpy as np
 from napari.layers import Image as NapariImage
 from napari.layers import Labels as NapariLabels
 from napari.layers import Layer
+from napari.layers import Points as NapariPoints
 from napari.layers import Surface as NapariSurface
+from napari.layers import Vectors as NapariVectors
 from napari.layers.base.base import Extent
 
-from napari_cryoet._qt.streaming.seam import LateThumbnail
+from napari_cryoet._qt.streaming.seam import LateThumbnail, OwnCorners, SparseThumbnail
 from napari_cryoet.exceptions import SaveError
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.streaming import pyramid_of
@@ -134,6 +136,42 @@ class Surface(StepsWithTomograms, NapariSurface):  # type: ignore[misc]
     """napari's Surface layer, stepping with the tomogram that it lies on."""
 
 
+class _FastCorners(OwnCorners, NapariPoints):  # type: ignore[misc]
+    def corners(self) -> NDArray[np.float64]:
+        """Where the first and the last point are along each axis."""
+        return corners_of(np.asarray(self.data))
+
+    def as_layer_data_tuple(self) -> tuple[Any, Any, str]:
+        """What a copy is made of. In a table, napari refuses missing values of columns of whole numbers."""
+        data, state, kind = super().as_layer_data_tuple()
+        defaults = state["feature_defaults"].to_dict("records")
+        state["feature_defaults"] = defaults[0] if defaults else {}
+        return data, state, kind
+
+
+class Points(StepsWithTomograms, _FastCorners):
+    """napari's Points layer, stepping with the tomogram; fast to step through where there are many."""
+
+
+class _CornersOfStarts(SparseThumbnail, OwnCorners, NapariVectors):  # type: ignore[misc]
+    """As large as the points where the arrows begin: sliders step through the volume, not through its tips."""
+
+    _measured: tuple[Any, NDArray[np.float64]] | None = None
+
+    def corners(self) -> NDArray[np.float64]:
+        """Where the arrows begin, at least and at most; napari asks several times a step."""
+        data = self.data
+        if self._measured is None or self._measured[0] is not data:
+            rows = np.asarray(data)
+            n_axes = rows.shape[2]
+            self._measured = (data, corners_of(rows.reshape(-1, 2 * n_axes))[:, :n_axes])
+        return self._measured[1].copy()
+
+
+class Vectors(StepsWithTomograms, _CornersOfStarts):
+    """napari's Vectors layer, with the extent of the points where its arrows begin, stepping with the tomogram."""
+
+
 def _not_one_array(*, is_mask: bool) -> SaveError:
     """Why a layer of several resolutions can't be written as one array."""
     if is_mask:
@@ -149,8 +187,14 @@ def _not_one_array(*, is_mask: bool) -> SaveError:
     return SaveError(f"This layer is {'a mask' if is_mask else 'an image'} in several resolutions.", hint=hint)
 
 
-#: What napari's own layers of volumes become; see `become`.
-OWN_TYPES: Final[dict[type[Layer], type[Layer]]] = {NapariImage: Image, NapariLabels: Labels}
+#: What napari's own layers of our data become; see `become`.
+OWN_TYPES: Final[dict[type[Layer], type[Layer]]] = {
+    NapariImage: Image,
+    NapariLabels: Labels,
+    NapariPoints: Points,
+    NapariSurface: Surface,
+    NapariVectors: Vectors,
+}
 
 
 def become(layer: Layer, own_type: type[Layer]) -> None:

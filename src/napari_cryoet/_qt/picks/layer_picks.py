@@ -6,6 +6,7 @@ whatever napari does to rows. Nothing is added to anybody else's layer: there, i
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import Callable, Iterable
 from numbers import Integral
@@ -74,7 +75,6 @@ class PicksLink(QObject):
 
     changed = Signal()  # ask `picks`
     selection_changed = Signal()  # ask `selected_ids`
-    obstacle_changed = Signal()  # ask `obstacle`
 
     def __init__(self, layer: Points) -> None:
         super().__init__()
@@ -84,7 +84,6 @@ class PicksLink(QObject):
         self._first = self._picks  # rotations of picks that are cut and pasted
         self._kept: Callable[[], Picks] | None = None
         self._is_writing = self._is_changing = False
-        self._told_obstacle = ""
         self._follows_scale = METADATA_KEY not in layer.metadata or self._picks.spacing_angstrom is None
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
@@ -112,15 +111,6 @@ class PicksLink(QObject):
         """
         self._settle()
         return self._picks
-
-    @property
-    def obstacle(self) -> str:
-        """Why the layer's points are no picks just now, such as points without a place; empty where they are."""
-        try:
-            self._settle()
-        except ValueError as error:
-            return str(error)
-        return ""
 
     @property
     def is_writing(self) -> bool:
@@ -208,11 +198,9 @@ class PicksLink(QObject):
         self.selection_changed.emit()
 
     def _settle_quietly(self) -> None:
-        """As `_settle`, for events."""
-        obstacle = self.obstacle
-        if obstacle != self._told_obstacle:
-            self._told_obstacle = obstacle
-            self.obstacle_changed.emit()
+        """As `_settle`, for events: points without a place are an error once their picks are asked for."""
+        with contextlib.suppress(ValueError):
+            self._settle()
 
     def _settle(self) -> None:
         """Take over what was done to the layer since it was last looked at."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
@@ -14,9 +15,9 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_cryoet._qt.layers.ownership import active_layer, add_layer, group_of, key_of, real, remove_layer, tag
+from napari_cryoet._qt.layers.types import Vectors as OwnVectors
 from napari_cryoet._qt.picks.layer_picks import link_of
 from napari_cryoet._qt.picks.slabs import radius_of, say_arrows_a_pick, show_as_discs, show_slab, slab_nm_of, thinning
-from napari_cryoet._qt.picks.types import Vectors as OwnVectors
 from napari_cryoet._qt.streaming.seam import cut_colors, refresh_blocked, shows_gone_rows
 from napari_cryoet.layers.specs import METADATA_KEY, PICK_ID, PICKS_KEY, UNKNOWN_SPACING_ANGSTROM
 from napari_cryoet.picks import Picks
@@ -188,7 +189,7 @@ class OrientationDisplay(QObject):
     def can_take(self, vectors: Vectors) -> bool:
         """Whether arrows follow no points yet, and one begins at each pick that has an orientation."""
         points = self._points
-        if points is None or PICKS_KEY not in vectors.metadata or self._link.obstacle or points_of(vectors) is not None:
+        if points is None or PICKS_KEY not in vectors.metadata or points_of(vectors) is not None:
             return False
         rows = np.flatnonzero(self._link.picks.are_oriented)
         if vectors.ndim != 3 or not 0 < len(rows) == len(vectors.data):
@@ -298,11 +299,12 @@ class OrientationDisplay(QObject):
 
     def _follow(self) -> None:
         points = self._points
-        if points is None or self._is_writing or self._link.obstacle:
+        if points is None or self._is_writing:
             return
         self._is_writing = True
         try:
-            self._draw(points)
+            with contextlib.suppress(ValueError):  # points without a place, which are no picks
+                self._draw(points)
         finally:
             self._is_writing = False
 

@@ -14,8 +14,7 @@ from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_cryoet._qt.layers.ownership import real
-from napari_cryoet._qt.layers.types import OWN_TYPES, Surface, become
-from napari_cryoet._qt.picks.types import Vectors
+from napari_cryoet._qt.layers.types import OWN_TYPES, Surface, Vectors, become
 from napari_cryoet._qt.streaming import seam
 from napari_cryoet._qt.streaming.redraw import shared_redraws
 from napari_cryoet._qt.streaming.slice_geometry import placed_response, streamed_request
