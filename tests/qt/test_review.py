@@ -34,8 +34,11 @@ def volume():
 
 
 @pytest.fixture
-def viewer(viewer_in_hidden_window):
-    viewer = viewer_in_hidden_window
+def viewer(viewer_model):
+    return with_picks(viewer_model)
+
+
+def with_picks(viewer):
     viewer.add_image(volume(), scale=(SPACING,) * 3, units=("angstrom",) * 3, name="volume")
     rotations = np.stack([np.eye(3)] * 9 + [np.full((3, 3), np.nan)])
     picks = Picks(POINTS, SPACING, rotations_zyx=rotations, scores=np.linspace(1, 0, 10), about=ABOUT)
@@ -323,9 +326,11 @@ def test_kept_and_rejected_picks_become_layers_that_say_who_judged_them(dock, vi
     assert len(dock.review.picks) == 2
 
 
-def test_verdicts_return_when_the_annotation_opens_again(dock, make_dock, viewer):
+def test_verdicts_return_when_the_annotation_opens_again(dock, make_dock, qtbot):
     judge(dock, [1, 2], Verdict.KEPT)
     dock.controls.slab.setValue(7)
+    qtbot.waitUntil(lambda: not dock.review.has_unsaved)
+    assert dock.review.path.read_text().count('"kept"') == 2, "also after a kill"
     dock.close_down()
     again = make_dock()
 
@@ -430,7 +435,8 @@ def test_crops_are_cut_anew_where_the_picks_lie_when_a_layer_is_moved(dock, view
     assert not dock.notice.isVisible()
 
 
-def test_a_dock_that_is_closed_lets_go_of_everything(viewer, qtbot, user_folder):
+def test_a_dock_that_is_closed_lets_go_of_everything(viewer_in_hidden_window, qtbot, user_folder):
+    viewer = with_picks(viewer_in_hidden_window)
     layer = viewer.layers["ribosomes"]
     before, overlays = looks_of(layer), set(viewer.canvas.overlays)
     _, dock = viewer.window.add_plugin_dock_widget("napari-cryoet", "Review picks")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
@@ -13,7 +12,7 @@ from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QWidget
 from superqt import QElidingLabel
 
 from napari_cryoet._qt.review.crops import grey_image
-from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet._qt.tasks import Job, Tasks, single_shot
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.review.crops import Crop, CropReader, Cube, RunningMean
 
@@ -21,7 +20,7 @@ TASK: Final = "review average"
 _PLANES: Final = ("XY", "XZ", "YZ")
 _SIDE_PX: Final = 56
 _SMOOTH: Final = Qt.TransformationMode.SmoothTransformation
-_TOGETHER: Final = 12  # cubes in a request
+_SHOW_EVERY_MS: Final = 50
 
 
 class AveragePanel(QWidget):
@@ -37,7 +36,6 @@ class AveragePanel(QWidget):
         self._cube = Cube(400)
         self._kept: Sequence[int] = ()
         self._usable: frozenset[int] = frozenset()  # the kept picks that can be in it
-        self._queue: deque[int] | None = None  # rows to read, in order; None while unknown
         self.mean = RunningMean()
         self.switch = QCheckBox("Average of kept")
         self.switch.setToolTip("Average the kept picks; the average follows each verdict")
@@ -55,7 +53,8 @@ class AveragePanel(QWidget):
         grid.addWidget(self.note, 1, 0, Qt.AlignmentFlag.AlignTop)
         for column, section in enumerate(self.sections, 1):
             grid.addWidget(section, 0, column, 2, 1)
-        self.switch.toggled.connect(self._on_switched)
+        self.switch.toggled.connect(lambda _on: self._read())
+        self._show_soon = single_shot(self, _SHOW_EVERY_MS, self._show)
         self._show()
 
     @property
@@ -70,60 +69,44 @@ class AveragePanel(QWidget):
 
     def use(self, reader: CropReader | None, cube: Cube) -> None:
         """Start again with other picks, another volume or another cube."""
-        if reader is self._reader and cube == self._cube:
-            return
-        self._tasks.stop(TASK)
-        self._reader, self._cube, self.mean = reader, cube, RunningMean()
-        self.want([])
+        if reader is not self._reader or cube != self._cube:
+            self._reader, self._cube, self.mean = reader, cube, RunningMean()
+            self.want([])
 
     def want(self, rows: Sequence[int]) -> None:
         """Average these picks; with oriented cubes, those of them that have an orientation."""
         reader = self._reader
-        self._kept, self._queue = rows, None
+        self._kept = rows
         self._usable = frozenset(
             row for row in rows if reader is not None and (not self._cube.is_oriented or reader.are_oriented[row])
         )
-        self._read_next()
+        self._read()
 
     def stop(self) -> None:
         """Stop reading until it is switched on again."""
         if self.is_reading:
             self.switch.setChecked(False)
 
-    def _on_switched(self, is_on: bool) -> None:
-        if not is_on:
-            self._tasks.stop(TASK)
-        self._queue = None
-        self._read_next()
+    def _read(self) -> None:
+        """Read the cubes that are to be added or taken away."""
+        reader, cube, rows = self._reader, self._cube, sorted(self._usable ^ self.mean.rows)
+        self._tasks.stop(TASK)
+        if reader is not None and rows and self.switch.isChecked():
+            rows = reader.near_each_other(rows)
 
-    def _read_next(self) -> None:
-        """Read some of the cubes that are to be added or taken away."""
-        reader, cube = self._reader, self._cube
-        if reader is None or not self.switch.isChecked():
-            self._show()
-            return
-        if self._queue is None:
-            self._queue = deque(reader.near_each_other(sorted(self._usable ^ self.mean.rows)))
+            def read(job: Job) -> None:
+                for crop in reader.read(rows, cube, stop=job.stop):
+                    job.hand_over(crop)
+
+            self._tasks.run(TASK, read, then=lambda _none: self._show(), failed=self._on_failed, part=self._on_cube)
         self._show()
-        wanted = [self._queue.popleft() for _ in range(min(_TOGETHER, len(self._queue)))]
-        if not wanted:
-            self._tasks.stop(TASK)
-            return
 
-        def read(job: Job) -> list[Crop]:
-            return list(reader.read(wanted, cube, stop=job.stop))
-
-        self._tasks.run(TASK, read, then=self._on_read, failed=self._on_failed)
-        self.state_changed.emit()
-
-    def _on_read(self, crops: list[Crop]) -> None:
-        for crop in crops:
-            if (crop.row in self._usable) != (crop.row in self.mean.rows):
-                self.mean.change(crop)
-        self._read_next()
+    def _on_cube(self, crop: Crop) -> None:
+        self.mean.change(crop)
+        if not self._show_soon.isActive():
+            self._show_soon.start()
 
     def _on_failed(self, error: CryoETError) -> None:
-        self._queue = None  # read again what failed
         self._show()
         self.failed.emit(error)
 
