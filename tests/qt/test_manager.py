@@ -267,7 +267,7 @@ class TestHiding:
         copy = Points.create(*points.as_layer_data_tuple())
         viewer_model.layers.append(copy)
 
-        link.hide_annotation(file_of(world.first, ShapeType.POINT))
+        link.hide(key_of_file(world.first, ShapeType.POINT))
 
         assert list(viewer_model.layers) == [image, points, copy]
         assert [layer.visible for layer in viewer_model.layers] == [True, False, True]
@@ -434,7 +434,7 @@ class TestDockComesBack:
 
         assert again.shown() == {LayerKey("tomogram", 1506), key_of_file(world.first, ShapeType.ORIENTED_POINT)}
         with qtbot.waitSignal(again.appearance_changed):
-            again.hide_annotation(file_of(world.first, ShapeType.ORIENTED_POINT))
+            again.hide(key_of_file(world.first, ShapeType.ORIENTED_POINT))
         again.close()
 
 

@@ -412,6 +412,20 @@ def test_a_removed_layer_fetches_nothing_and_goes_on_when_it_comes_back(qtbot, v
     wait_exact(qtbot, status, layer, values[2])
 
 
+def test_a_hidden_layer_fetches_nothing_and_goes_on_when_it_is_shown(qtbot, viewer, served, tmp_path):
+    values = noise()
+    layer, status = add(viewer, stream(served, tmp_path, values))
+    wait_exact(qtbot, status, layer, values[22])
+    layer.visible = False
+    wait_until_quiet(qtbot, served)
+    seen = len(served.requests)
+    viewer.dims.set_current_step(0, 3)
+    wait_until_quiet(qtbot, served)
+    assert len(served.requests) == seen
+    layer.visible = True
+    wait_exact(qtbot, status, layer, values[3])
+
+
 def test_a_layer_that_moves_to_another_viewer_goes_on_there(qtbot, viewer, served, tmp_path):
     values = noise()
     layer, status = add(viewer, stream(served, tmp_path, values), metadata={METADATA_KEY: {}})

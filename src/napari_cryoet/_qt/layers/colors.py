@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from napari.layers import Labels, Layer, Points, Surface, Vectors
 from napari.utils.colormaps import Colormap, DirectLabelColormap
+from napari.utils.colormaps.standardize_color import transform_color
 
 from napari_cryoet.appearance.colors import RGBA, own_color
 from napari_cryoet.layers.readers import LayerData
@@ -62,9 +63,8 @@ def appearance_events(layer: Layer) -> list[Any]:
 def _color_of(layer: Layer) -> RGBA | None:
     match layer:
         case Points():
-            return _single(_undimmed(layer.border_color)) or _rgba(
-                layer.current_border_color, empty=not len(layer.data)
-            )
+            empty = transform_color(layer.current_border_color)
+            return _single(_undimmed(layer.border_color if len(layer.data) else empty))
         case Vectors():
             return _single(_undimmed(layer.edge_color))
         case Surface():
@@ -92,12 +92,6 @@ def _single(colors: Any) -> RGBA | None:
     return red, green, blue, alpha
 
 
-def _rgba(color: Any, *, empty: bool) -> RGBA | None:
-    from napari.utils.colormaps.standardize_color import transform_color
-
-    return _single(transform_color(color)) if empty else None
-
-
 # for files of a user
 
 
@@ -107,45 +101,20 @@ def taken_colors(layers: Iterable[Layer]) -> list[RGBA]:
 
 
 def with_own_color(layers: list[LayerData], shown: Iterable[Layer]) -> list[LayerData]:
-    """Layers of one file of a person's own that are to join others; what has several colours keeps those."""
+    """Layers of a user's file in a colour that no layer has; what has several colours keeps those."""
     chosen = own_color(taken_colors(shown))  # points and their arrows have the same
-    return [_recolored(*layer, chosen) for layer in layers]
-
-
-def _recolored(data: Any, options: dict[str, Any], kind: LayerKind, color: RGBA) -> LayerData:
-    return data, options | (_painted(options, kind, color) if _has_one_color(options, kind) else {}), kind
-
-
-def _has_one_color(options: dict[str, Any], kind: LayerKind) -> bool:
-    return _color_in(options, kind) is not None
-
-
-def _color_in(options: dict[str, Any], kind: LayerKind) -> RGBA | None:
-    """The colour that a layer will have, if it is to have a single one."""
-    colormap = options.get("colormap")
-    match kind:
-        case "points":
-            found = options.get("border_color")
-        case "vectors":
-            found = options.get("edge_color")
-        case "labels":
-            found = colormap.get(1) if isinstance(colormap, dict) else None
-        case "surface":
-            found = colormap["colors"][0] if isinstance(colormap, dict) else None
-        case _:
-            found = None
-    if found is None or np.shape(found) != (4,):
-        return None
-    red, green, blue, alpha = (float(part) for part in found)
-    return red, green, blue, alpha
+    return [(data, options | _painted(options, kind, chosen), kind) for data, options, kind in layers]
 
 
 def _painted(options: dict[str, Any], kind: LayerKind, color: RGBA) -> dict[str, Any]:
-    """What of a layer's options has its colour, in another one."""
-    if kind == "points":
-        return {"border_color": list(color), "face_color": [*color[:3], options["face_color"][3]]}
-    if kind == "vectors":
-        return {"edge_color": list(color)}
-    if kind == "surface":
-        return {"colormap": mesh_colormap(color)}
-    return {"colormap": {**options["colormap"], None: color, 1: color}}
+    colormap = options.get("colormap")
+    match kind:
+        case "points" if np.asarray(options.get("border_color")).shape == (4,):
+            return {"border_color": list(color), "face_color": [*color[:3], options["face_color"][3]]}
+        case "vectors" if np.asarray(options.get("edge_color")).shape == (4,):
+            return {"edge_color": list(color)}
+        case "labels" if isinstance(colormap, dict):
+            return {"colormap": {**colormap, None: color, 1: color}}
+        case "surface":
+            return {"colormap": mesh_colormap(color)}
+    return {}

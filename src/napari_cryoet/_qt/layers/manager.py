@@ -169,10 +169,6 @@ class LayerManager(QObject):
             self.stop(key)
         self.set_visible(key, False)
 
-    def hide_annotation(self, file: AnnotationFile) -> None:
-        """Make the layers of an annotation file invisible."""
-        self.hide(LayerKey("annotation", file.id))
-
     def stop(self, key: LayerKey | None = None) -> None:
         """Stop loading something, or everything; nothing of it becomes a layer."""
         for loading in [key] if key is not None else tuple(self._coming):

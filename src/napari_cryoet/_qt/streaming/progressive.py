@@ -190,7 +190,7 @@ class StreamStatus(QObject):
         viewer = real(viewer)
         if self.display is None:
             return
-        before = self._viewer() if self._viewer is not None else None
+        before = self.view
         if before is not viewer:
             if before is not None:
                 self._disconnect(before)
@@ -198,7 +198,8 @@ class StreamStatus(QObject):
             viewer.layers.events.removed.connect(self._on_removed)
             viewer.layers.events.inserted.connect(self._on_inserted)
             seam.delete_in_own_canvas(seam.window_of(viewer))  # else a further window would lose what it draws
-        if self._layer() in viewer.layers:
+        layer = self._layer()
+        if layer is not None and layer in viewer.layers and layer.visible:
             self.display.resume()
 
     def _disconnect(self, viewer: ViewerModel) -> None:
@@ -210,9 +211,10 @@ class StreamStatus(QObject):
             self.display.pause()
 
     def _on_inserted(self, event: Any) -> None:
-        layer, viewer = event.value, self._viewer() if self._viewer is not None else None
-        if layer is self._layer() and self.display is not None:
-            self.display.resume()
+        layer: Layer = event.value
+        viewer = self.view
+        if layer is self._layer():
+            self._on_visible()
         elif type(layer) in OWN_TYPES and (pyramid := pyramid_of(layer.data)) is not None:
             become(layer, OWN_TYPES[type(layer)])  # what napari's menus make of a layer streams, too
             attach(layer, pyramid, viewer=viewer)
@@ -225,11 +227,19 @@ class StreamStatus(QObject):
             return
         self.close()
         status = attach(layer, pyramid)
-        if self._viewer is not None and (viewer := self._viewer()) is not None:
+        if (viewer := self.view) is not None:
             self._disconnect(viewer)
             status.follow(viewer)
 
     def _on_visible(self, _event: Any = None) -> None:
+        """Fetch nothing for a hidden layer, as those of another run are."""
+        layer, viewer = self._layer(), self.view
+        if layer is None or self.display is None:
+            return
+        if not layer.visible:
+            self.display.pause()
+        elif viewer is None or layer in viewer.layers:
+            self.display.resume()
         self._say_state()
 
     # how it is drawn again
