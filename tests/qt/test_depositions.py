@@ -198,6 +198,7 @@ def test_the_menus_of_an_annotation_and_a_tomogram_lead_to_their_depositions(qtb
     second = run.annotations.index(1, 0, run.annotations.index(0, 0))
     ask_for_menu(run.tree, second)
     menu = popup(qtbot)
+    assert menu.actions()[-2].text() == "Open on the portal"
     assert menu.actions()[-1].text() == "Deposition CZCDP-10310 · Picks by <b>deep</b> learning && more"
     menu.close()
     ask_for_menu(run.tomograms, run.tomograms.model().index(0, 0))

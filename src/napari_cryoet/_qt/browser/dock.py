@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -150,7 +151,7 @@ class PortalBrowser(Dock):
         screens.run.planes_requested.connect(lambda: self.viewer.window.add_plugin_dock_widget(PLUGIN_NAME, PLANES))
         self._connect_network()
         self.run_layers.dock_requested.connect(self._use_in_dock)
-        self.run_layers.drawing_requested.connect(lambda layer: show_picks_popover(self.viewer, layer))
+        self.run_layers.drawing_requested.connect(partial(show_picks_popover, self.viewer))
         self.tasks.unhandled.connect(screens.notice.show_error)
 
     def _connect_network(self) -> None:

@@ -52,7 +52,7 @@ class RunLayers(QObject):
     """
 
     dock_requested = Signal(str, object)  # name of the dock, layer to use in it
-    drawing_requested = Signal(object)  # layer of points whose popover is wanted
+    drawing_requested = Signal(object, QPoint)  # layer of points whose popover is wanted, and where
 
     def __init__(
         self,
@@ -279,7 +279,7 @@ class RunLayers(QObject):
             _add(menu, "Compare with…", partial(self._use, row, partial(self.dock_requested.emit, COMPARE)))
             if shape in POINTS:
                 _add(menu, "Export…", partial(self._use, row, partial(self.dock_requested.emit, EXPORT)))
-                _add(menu, "How picks are drawn…", partial(self._use, row, self.drawing_requested.emit))
+                _add(menu, "How picks are drawn…", partial(self._use, row, partial(self._ask_to_draw, where)))
         if file is not None:
             self._add_looks(menu, LayerKey("annotation", file.id))
         annotation = row.annotation
@@ -346,6 +346,9 @@ class RunLayers(QObject):
             self._waiting[key] = then
             self.show_row(row)
             self._on_layers()
+
+    def _ask_to_draw(self, where: QPoint, layer: Layer) -> None:
+        self.drawing_requested.emit(layer, where)
 
     def _ask_color(self, key: LayerKey, now: QColor) -> None:
         chosen = QColorDialog.getColor(now, self._run, "Colour of the layer")
