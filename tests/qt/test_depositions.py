@@ -1,4 +1,4 @@
-"""The page of a deposition in the dock: what it says, what it leads to, what leads to it, and back again."""
+"""Depositions in the dock: listed and found, their page, what leads to it, and back again."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QContextMenuEvent
 from qtpy.QtWidgets import QApplication, QMenu
 
+from napari_cryoet._qt.browser.catalogue_page import deposition_row
+from napari_cryoet._qt.browser.deposition_page import holdings
 from napari_cryoet._qt.browser.dock import PortalBrowser
-from napari_cryoet._qt.widgets.record_model import Row
 from napari_cryoet.exceptions import NetworkError
+from napari_cryoet.portal.about import about_deposition
 from napari_cryoet.portal.pages import DatasetCount, RunRow
-from qt.test_browser import current_screen, open_dataset, open_run, press, type_text
+from qt.fake_depositions import brought, picked
+from qt.fake_portal import FakePortal
+from qt.test_browser import current_screen, open_dataset, open_run, press, search_for, type_text
 
 NO_NETWORK = NetworkError("Couldn't reach the portal (no network).", hint="Check the connection.")
 
@@ -37,76 +41,104 @@ def wait_for_deposition(qtbot, browser: PortalBrowser) -> None:
     qtbot.waitUntil(lambda: browser.screens.deposition.model.rowCount() > 0)
 
 
-def rows_of(browser: PortalBrowser) -> list[Row]:
-    """Every row of the page."""
-    model = browser.screens.deposition.model
-    return [model.row_at(index) for index in model.indexes()]
-
-
 def index_of(browser: PortalBrowser, kind: type):
     """The first row of a kind."""
     model = browser.screens.deposition.model
     return next(index for index in model.indexes() if isinstance(model.record_at(index), kind))
 
 
-# the page
+# what rows and heads say
 
 
-def test_the_page_says_what_the_deposition_is(qtbot, browser, portal):
-    open_deposition(qtbot, browser, 10310)
-    header = browser.screens.deposition.header
-    assert header.title.text() == "Picks by <b>deep</b> learning & more"
-    assert header.title.textFormat() == Qt.TextFormat.PlainText
-    assert header.authors.text() == "Zoë Müller"
-    assert header.facts.text() == "1 Jun 2024 · CC0-1.0 · annotations, holograms"
-    assert header.counts.text() == "adds to 1 dataset · 5 annotations"
-    assert portal.questions("deposition_page") == [("deposition_page", 10310)]
-    header.details.click()
-    told = header.description.toPlainText()
-    assert told.startswith("Template matching.\nThen <i>curated</i>.")
+def test_a_row_says_what_a_deposition_brought_and_what_it_added_to():
+    added, own = (deposition_row(row(FakePortal().rows), "") for row in (picked, brought))
+    assert added.title == "Picks by <b>deep</b> learning & more"
+    assert added.lines[0] == "CZCDP-10310 · adds to 1 dataset"
+    assert own.lines[0] == "CZCDP-10300 · 3 datasets"
+    assert own.lines[1][0] == "309 annotations · cytosolic ribosome"
+    assert "1 Jun 2024" in added.tooltip
+
+
+def test_the_page_lists_own_datasets_and_what_was_added_to_others():
+    heading, *rows = holdings(FakePortal().deposition_page(10300))
+    assert heading.title == "Its datasets (3)"
+    assert [row.record.dataset_id for row in rows] == [10000, 10001, 10002]
+    heading, dataset = holdings(FakePortal().deposition_page(10310))
+    assert heading.title == "Added to datasets of others (1)"
+    assert dataset.record.dataset_id == 10000
+    assert [(row.title, row.right[0] if row.right else "") for row in dataset.children] == [
+        ("cytosolic ribosome", "4 automated"),
+        ("membrane", "1 manual"),
+        ("TS_006", "1 tomogram · 5 annotations"),
+        ("… and 1 more run of this dataset", ""),
+    ]
+
+
+def test_the_head_says_what_the_deposition_is():
+    about = about_deposition(FakePortal().deposition_page(10310), "")
+    assert about.title == "Picks by <b>deep</b> learning & more"
+    assert about.facts == "1 Jun 2024 · CC0-1.0 · annotations, holograms"
+    assert about.counts == "adds to 1 dataset · 5 annotations"
+    assert about.description.startswith("Template matching.\nThen <i>curated</i>.")
     for line in (
         "Dates: deposited 1 Jun 2023, released 1 Jun 2024, last modified 1 Jun 2023",
         "Annotated objects: cytosolic ribosome 4, membrane 1",
         "Methods: automated 4, manual 1",
         "Tag: ml competition",
     ):
-        assert line in told
+        assert line in about.description
 
 
-def test_only_links_to_the_web_are_offered(qtbot, browser, monkeypatch):
-    opened = []
-    monkeypatch.setattr(
-        "napari_cryoet._qt.widgets.dialogs.QDesktopServices.openUrl", lambda url: opened.append(url.toString())
-    )
-    open_deposition(qtbot, browser, 10310)
-    for action in browser.screens.deposition.header.links.menu().actions():
-        action.trigger()
-    assert opened == [
-        "https://cryoetdataportal.czscience.com/depositions/10310",
-        "https://doi.org/10.1101/2025.01.01.000001",
-        "https://www.ebi.ac.uk/empiar/EMPIAR-10988/",
-    ]
+# the list
 
 
-def test_the_page_lists_own_datasets_as_the_list_does(qtbot, browser):
-    open_deposition(qtbot, browser, 10300)
-    heading, *rows = rows_of(browser)
-    assert heading.title == "Its datasets (3)"
-    assert [row.record.dataset_id for row in rows] == [10000, 10001, 10002]
+def test_depositions_are_listed_beside_datasets(qtbot, browser, portal):
+    n_asked = len(portal.asked)
+    list_depositions(qtbot, browser)
+    assert current_screen(browser) is browser.screens.depositions
+    assert browser.screens.depositions.count.text() == "2 depositions"
+    model = browser.screens.depositions.model
+    assert [model.record_at(model.index(row)).id for row in range(2)] == [10310, 10300], "newest first"
+    assert len(portal.asked) == n_asked, "the catalogue has them already"
 
 
-def test_the_page_says_what_was_added_to_others_by_object_and_method_and_in_which_runs(qtbot, browser):
-    open_deposition(qtbot, browser, 10310)
-    heading, dataset, *below = rows_of(browser)
-    assert heading.title == "Added to datasets of others (1)"
-    assert dataset.record.dataset_id == 10000
-    assert [row.title for row in below] == [
-        "cytosolic ribosome",
-        "membrane",
-        "TS_006",
-        "… and 1 more run of this dataset",
-    ]
-    assert [row.right[0] for row in below[:3]] == ["4 automated", "1 manual", "1 tomogram · 5 annotations"]
+def test_a_search_finds_both_and_says_how_many(qtbot, browser):
+    search_for(qtbot, browser, "deep learning")
+    switch = browser.screens.switch
+    assert [switch.tabText(number) for number in range(2)] == ["Datasets 0", "Depositions 1"]
+    place = browser.screens.datasets.place
+    assert "No dataset matches “deep learning”" in place.message.text
+    qtbot.mouseClick(place.message.button("Show 1 deposition"), Qt.MouseButton.LeftButton)
+    assert current_screen(browser) is browser.screens.depositions
+    assert browser.screens.depositions.count.text() == "1 of 2 depositions"
+    press(qtbot, browser.screens.search, Qt.Key.Key_Escape)
+    assert [switch.tabText(number) for number in range(2)] == ["Datasets", "Depositions"]
+    assert current_screen(browser) is browser.screens.depositions
+
+
+@pytest.mark.parametrize(
+    "text", ["CZCDP-10310", "10310", "https://cryoetdataportal.czscience.com/depositions/10310?tab=annotations"]
+)
+def test_an_id_or_link_of_a_deposition_opens_its_page(qtbot, browser, text):
+    type_text(qtbot, browser, text)
+    press(qtbot, browser.screens.search, Qt.Key.Key_Return)
+    wait_for_deposition(qtbot, browser)
+    assert current_screen(browser) is browser.screens.deposition
+    assert browser.screens.breadcrumb.text == "Depositions › CZCDP-10310"
+
+
+def test_a_deposition_that_is_not_there_says_so(qtbot, browser):
+    activate(qtbot, browser)
+    type_text(qtbot, browser, "CZCDP-99999")
+    press(qtbot, browser.screens.search, Qt.Key.Key_Return)
+    message = browser.screens.deposition.place.message
+    qtbot.waitUntil(lambda: "no deposition 99999" in message.text)
+    assert message.button("Retry").hasFocus()
+    press(qtbot, message.button("Retry"), Qt.Key.Key_Backspace)
+    assert current_screen(browser) is browser.screens.depositions
+
+
+# the page
 
 
 @pytest.mark.parametrize("by", ["key", "double click"])
@@ -246,17 +278,4 @@ def test_the_answer_for_a_deposition_that_was_left_for_another_is_dropped(qtbot,
     wait_for_deposition(qtbot, browser)
     assert browser.screens.deposition.header.title.text() == "S. pombe lamellae"
     qtbot.waitUntil(lambda: not browser.tasks.is_running("deposition"))
-    assert rows_of(browser)[0].title == "Its datasets (3)"
-
-
-@pytest.mark.parametrize("theme", ["dark", "light"])
-def test_the_page_is_drawn_in_the_colours_of_the_theme(qtbot, browser, viewer_model, theme):
-    viewer_model.theme = theme
-    open_deposition(qtbot, browser, 10310)
-    tree = browser.screens.deposition.tree
-    picture = tree.viewport().grab().toImage()
-    colors = browser.theme.colors
-    row = tree.visualRect(index_of(browser, RunRow))
-    inside = {picture.pixelColor(x, row.center().y()).name() for x in range(row.left(), row.right())}
-    assert colors.background.name() in inside
-    assert len(inside) > 3, "with text on it"
+    assert browser.screens.deposition.model.rows[0].title == "Its datasets (3)"
