@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QTabBar, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.widgets.labels import ElidedLabel
@@ -107,25 +107,15 @@ class CataloguePage(QWidget, Generic[R]):
         self._list()
         self.count.setText("")
 
-    def show_loading(self, text: str, *, at_once: bool = False) -> None:
-        """Say that the list is on its way."""
-        self.place.show_loading(text, at_once=at_once)
-
     def show_error(self, error: CryoETError, retry: Callable[[], None]) -> None:
         """Say why there is no list."""
         self.count.setText("")
         self.place.show_error(error, retry)
 
-    def await_focus(self) -> None:
-        """Take the keys, also before there are rows."""
-        self.view.setFocus(Qt.FocusReason.OtherFocusReason)
-
     def focus_list(self) -> None:
         """Take the keys, in the rows or at the button of the message in their place."""
-        if self.place.shows_content:
-            self.view.focus_first()
-        else:
-            self.place.message.take_focus()
+        self.view.stand_somewhere()
+        self.place.take_focus()
 
     def _list(self) -> None:
         found = sorted(self._found, key=self._sorts[self.sort.currentText()])

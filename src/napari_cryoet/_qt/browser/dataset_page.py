@@ -108,10 +108,8 @@ class DatasetView(QWidget):
 
     def focus_list(self) -> None:
         """Give the keys to the runs, or to the button of the message in their place."""
-        if self.place.shows_content:
-            self.view.focus_first()
-        else:
-            self.place.message.take_focus()
+        self.view.stand_somewhere()
+        self.place.take_focus()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """A higher page has room for more of the description."""

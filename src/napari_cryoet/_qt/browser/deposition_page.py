@@ -72,10 +72,8 @@ class DepositionView(QWidget):
 
     def focus_list(self) -> None:
         """Give the keys to the datasets, or to the button of the message in their place."""
-        if self.place.shows_content:
-            self.tree.focus_first()
-        else:
-            self.place.message.take_focus()
+        self.tree.stand_somewhere()
+        self.place.take_focus()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """A higher page has room for more of the description."""

@@ -415,11 +415,11 @@ class Navigator(QObject):
         screens.switch.setEnabled(False)  # there is nothing of either kind yet
         screens.source_bar.set_source(_name_of(source), source)  # until it tells its own name
         screens.source_bar.set_state("opening…" if source == "demo" else "connecting…")
-        screens.datasets.show_loading("Loading datasets…")
+        screens.datasets.place.show_loading("Loading datasets…")
         takes_focus = screens.has_focus()  # not where the dock opens what was open last time
         self._arrive((DATASETS,))
         if takes_focus:
-            screens.datasets.await_focus()
+            screens.datasets.view.setFocus()  # also before there are rows
 
     def _on_preparing(self, share: float, words: str) -> None:
         title, place = f"Preparing the demo… {share:.0%}", self._screens.datasets.place

@@ -166,7 +166,9 @@ class RunView(QWidget):
 
     def focus_list(self) -> None:
         """Give the keys to the first list that has rows."""
-        (self.tomograms if self.tomogram_model.rows else self.tree).focus_first()
+        view = self.tomograms if self.tomogram_model.rows else self.tree
+        view.stand_somewhere()
+        view.setFocus(Qt.FocusReason.TabFocusReason)
 
     def rows_to_download(self) -> tuple[AnnotationRow, ...]:
         """The annotations that are ticked to be saved, in the order of the tree."""

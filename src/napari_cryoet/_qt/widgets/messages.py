@@ -145,6 +145,13 @@ class Loadable(QStackedWidget):
         """Whether the content is on top."""
         return self.currentWidget() is self._content
 
+    def take_focus(self) -> None:
+        """Give the keys to the content, or to the button of the message in its place."""
+        if self.shows_content:
+            self._content.setFocus(Qt.FocusReason.TabFocusReason)
+        else:
+            self.message.take_focus()
+
     def show_content(self) -> None:
         """Show the content."""
         self._loading_soon.stop()

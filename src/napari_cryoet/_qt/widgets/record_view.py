@@ -79,10 +79,14 @@ class RecordView(QTreeView):
         """Make the row of a key the current one; none if it isn't listed."""
         self.setCurrentIndex(self._records.index_of(key))
 
-    def focus_first(self) -> None:
-        """Take the keys, on the current row or the first."""
-        self._stand_somewhere()
-        self.setFocus(Qt.FocusReason.TabFocusReason)
+    def stand_somewhere(self) -> None:
+        """Keep the keys on a row, so that Enter opens something."""
+        here = self.currentIndex()
+        if not here.isValid():
+            rows = (index for index in self._records.indexes() if index.flags() & Qt.ItemFlag.ItemIsSelectable)
+            here = next(rows, QModelIndex())
+        if not self.selectedIndexes():
+            self.setCurrentIndex(here)
 
     # what Qt calls
 
@@ -128,7 +132,7 @@ class RecordView(QTreeView):
 
     def focusInEvent(self, event: QFocusEvent | None) -> None:
         super().focusInEvent(event)
-        self._stand_somewhere()
+        self.stand_somewhere()
 
     def currentChanged(self, current: QModelIndex, previous: QModelIndex) -> None:
         super().currentChanged(current, previous)
@@ -194,15 +198,6 @@ class RecordView(QTreeView):
             above = self.indexAbove(above)
         return not above.isValid()
 
-    def _stand_somewhere(self) -> None:
-        """Keep the keys on a row, so that Enter opens something."""
-        here = self.currentIndex()
-        if not here.isValid():
-            rows = (index for index in self._records.indexes() if index.flags() & Qt.ItemFlag.ItemIsSelectable)
-            here = next(rows, QModelIndex())
-        if not self.selectedIndexes():
-            self.setCurrentIndex(here)
-
     # rows that come and go
 
     def _remember(self) -> None:
@@ -224,14 +219,14 @@ class RecordView(QTreeView):
         else:
             self.scrollToTop()
             if self.hasFocus():
-                self._stand_somewhere()
+                self.stand_somewhere()
         self._indent()
         self._settle_soon.start()
 
     def _settle(self) -> None:
         """What waits until rows have their places."""
         if self.hasFocus():
-            self._stand_somewhere()
+            self.stand_somewhere()
         self._fit_ticks()
         if self._most_rows is not None:
             self._fit_height(self._most_rows)
