@@ -112,13 +112,6 @@ class TestWhatIsDoneToTheLayer:
         assert link.picks.ids.tolist() == [0, 1, 4]
         assert layer.features[PICK_ID].tolist() == [0, 1, 4]
 
-    def test_more_points_in_one_go_are_new_picks(self, layer, link):
-        layer.selected_data = {1}
-        layer.data = [*PLACES, [0, 0, 0], [1, 1, 1]]
-
-        assert link.picks.ids.tolist() == [0, 1, 2, 3, 4]
-        assert link.picks.are_oriented.tolist() == [True, True, False, False, False]
-
     def test_a_pasted_pick_has_the_orientation_of_its_original(self, layer, link):
         layer.selected_data = {1}
         layer._copy_data()
@@ -164,16 +157,6 @@ class TestWhatIsDoneToTheLayer:
         layer.remove([3])
         assert link.picks.ids.tolist() == [0, 1, 2]
 
-    @pytest.mark.parametrize("followed", ["never", "before", "since"])
-    def test_what_was_done_to_points_is_told_whether_or_not_somebody_follows_them(self, layer, followed):
-        if followed == "before":
-            link_of(layer)
-        layer.data = np.add(layer.data, [0.5, 0.0, 0.0])
-        if followed == "since":
-            link_of(layer)
-
-        assert picks_of(layer).edits == picks_of(layer).edits == ("moved 3 picks",)
-
 
 class TestWhatIsDoneToThePicks:
     def test_other_picks_show_in_the_layer_without_an_echo(self, layer, link):
@@ -204,15 +187,6 @@ class TestWhatIsDoneToThePicks:
 
         assert layer.data.tolist() == PLACES
         assert link.picks.spacing_angstrom == 10
-
-    def test_there_may_be_no_picks_for_a_while(self, layer, link):
-        layer.border_color = [[1, 0, 0, 1], [0, 1, 0, 1], [0, 0, 1, 1]]
-        link.set(link.picks.take([], "dropped all"))
-        layer.add([0, 0, 0])
-        assert len(layer.border_color) == 1
-        link.set(link.picks.take([]).added(PLACES))
-        assert layer.data.tolist() == PLACES
-        assert len(layer.border_color) == 3
 
     def test_a_pick_can_be_selected_by_its_id(self, layer, link):
         layer.remove([0])

@@ -73,12 +73,6 @@ class TestFollowing:
         points.visible = True
         assert not display.layer.visible
 
-    def test_a_new_pick_has_no_arrow(self, viewer, points, display):
-        points.selected_data = {0}
-        points.add([0, 0, 0])
-
-        assert len(starts(viewer)) == 2
-
     def test_hidden_picks_have_none_and_faint_ones_have_faint_arrows(self, qtbot, viewer, points, display):
         points.shown = [False, True, True]
         qtbot.waitUntil(lambda: starts(viewer) == [[4, 5, 6]])
@@ -119,12 +113,6 @@ class TestChoosing:
 
         np.testing.assert_allclose(arrows.edge_color, np.tile(AXIS_COLORS, (2, 1)), atol=1e-6)
         np.testing.assert_allclose(arrows.data[2], [[1, 2, 3], [10, 0, 0]])
-
-    def test_nothing_is_drawn_when_they_are_off_and_they_come_back(self, viewer, points, display):
-        display.show("off")
-        assert starts(viewer) == []
-        display.show("arrows")
-        assert len(starts(viewer)) == 2
 
     def test_arrows_that_a_person_removed_can_be_had_again(self, qtbot, viewer, points, display):
         with qtbot.waitSignal(display.changed):

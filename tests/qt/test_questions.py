@@ -165,19 +165,6 @@ class TestInAWindow:
         assert "doesn't say how large the tomogram is" in asked[0]
         np.testing.assert_allclose(points.data, picks.points_zyx)
 
-    def test_a_button_opens_it_in_voxels(self, viewer, qtbot, tmp_path):
-        write_picks(Picks([[1.0, 2.0, 3.0]]), tmp_path / "a.star", format="relion3")
-
-        def act(dialog):
-            assert dialog.without_button.text() == "Open in voxels"
-            qtbot.mouseClick(dialog.without_button, Qt.MouseButton.LeftButton)
-
-        timer = self.answer(qtbot, ContextDialog, act)
-        (points,) = viewer.open(str(tmp_path / "a.star"), plugin=PLUGIN)
-        timer.stop()
-
-        assert str(points.units[0]) == "pixel"
-
     @pytest.mark.parametrize(
         ("name", "content", "why"),
         [

@@ -9,7 +9,6 @@ from typing import Any, Final, Literal
 import numpy as np
 from napari.layers import Layer, Points
 from napari.viewer import Viewer
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -27,6 +26,7 @@ from napari_cryoet._qt.layers.ownership import about_of
 from napari_cryoet._qt.picks.layer_geometry import placed_picks_of
 from napari_cryoet._qt.picks.layer_picks import link_of
 from napari_cryoet._qt.picks.orientations import active_points
+from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet._qt.widgets.layer_combo import NO_PICKS, LayerCombo
@@ -85,9 +85,7 @@ class ExportPicks(Dock):
         self.place = plain_label(name="dimText")
         self.count, self.losses, self.message = plain_label(), plain_label(), plain_label()
         self.export = QPushButton("Export")
-        self._refresh_soon = QTimer(self)
-        self._refresh_soon.setSingleShot(True)
-        self._refresh_soon.setInterval(_SETTLE_MS)
+        self._refresh_soon = single_shot(self, _SETTLE_MS, self.refresh)
         self._lay_out()
         self._connect()
         active = active_points(napari_viewer.layers)
@@ -193,7 +191,6 @@ class ExportPicks(Dock):
         self.choose.clicked.connect(lambda _checked=False: self._on_choose())
         self.export.clicked.connect(lambda _checked=False: self._on_export())
         self.tasks.finished.connect(self._on_finished)
-        self._refresh_soon.timeout.connect(self.refresh)
 
     def _on_layer(self) -> None:
         self._follow(self.layer.layer)

@@ -38,7 +38,6 @@ from napari_cryoet.formats.registry import (
     TITLES,
     PickFormat,
     format_for,
-    format_of_name,
     losses,
     missing_for,
     write_picks,
@@ -57,20 +56,10 @@ _NAPARIS: Final = {"points": ".csv", "labels": ".tif", "image": ".tif"}
 #: How names end that say a format. Names of layers, which napari proposes, may have points elsewhere: "80S (13.48 Å)".
 _ENDING: Final = re.compile(r".\.[a-z][a-z0-9]*$", re.IGNORECASE)
 #: What of a layer says where its points are and what is known of them.
-_MEANT: Final = (
-    "name",
-    "features",
-    "metadata",
-    "scale",
-    "translate",
-    "rotate",
-    "shear",
-    "affine",
-    "units",
-    "axis_labels",
+_MEANT: Final = frozenset(
+    {"name", "features", "metadata", "scale", "translate", "rotate", "shear", "affine", "units", "axis_labels"}
 )
 _MOVED: Final = "The layer is moved from the origin of the world; the file doesn't say so."
-_NO_SPACING: Final = "A TIFF file keeps no voxel spacing."
 _IN_MEMORY: Final = "saved from voxels in memory, which may have been edited since they were read from the source"
 _SCRIPT_HINT: Final = "Delete it first, or use `write_picks` or `write_mask` with overwrite=True."
 
@@ -136,7 +125,7 @@ def picks_in(data: Any, meta: dict[str, Any]) -> Picks:
         If it has other than three axes, or is rotated or sheared.
     """
     # nothing of how it looks, which napari doesn't always take back after features were edited in place
-    layer = Points(data, **{name: meta[name] for name in _MEANT if name in meta})
+    layer = Points(data, **{name: value for name, value in meta.items() if name in _MEANT})
     try:
         picks = placed_picks_of(layer)
     except ValueError as error:
@@ -236,8 +225,7 @@ def write_folder(path: str, layers: list[Layer]) -> list[str]:
     Parameters
     ----------
     path
-        Of the folder. If it ends as a format of picks does, picks are written in that, and the ending isn't part of the
-        folder's name.
+        Of the folder.
     layers
         Data, options and kind of each, as napari hands them to writers.
 
@@ -252,7 +240,7 @@ def write_folder(path: str, layers: list[Layer]) -> list[str]:
     if not any(_is_ours(layer) or _is_left_out(layer) for layer in layers):
         found: list[str] = npe2.PluginManager.instance().commands.execute("napari.write_directory", args=(path, layers))
         return found
-    folder, suffix = _folder_and_suffix(Path(path))
+    folder = Path(path)
     wait_for(lambda _job: refuse_existing(folder, overwrite=False))
     writes, left_out, lost = dict[str, _Write](), list[str](), dict[str, list[str]]()
     for layer in layers:
@@ -263,7 +251,7 @@ def write_folder(path: str, layers: list[Layer]) -> list[str]:
         if _is_left_out(layer):
             left_out.append(f"{name} isn't written: only picks and masks are.")
             continue
-        file = _free_name(name, _ending_of(layer, suffix), writes)
+        file = _free_name(name, _ending_of(layer), writes)
         writes[file], losses_of_it = _writing(layer, file)
         for loss in losses_of_it:
             lost.setdefault(loss, []).append(name)
@@ -322,27 +310,17 @@ def _is_left_out(layer: Layer) -> bool:
     return kind not in _NAPARIS or (kind == "image" and (is_multiscale or METADATA_KEY in meta.get("metadata", {})))
 
 
-def _folder_and_suffix(path: Path) -> tuple[Path, str]:
-    """The folder, and how files of picks in it end."""
-    name = format_of_name(path)
-    if name is None:
-        return path, _PICKS_ENDING
-    stem = path.stem.removesuffix(".picks") if name == "csv" else path.stem
-    return path.with_name(stem or path.name), ".picks.csv" if name == "csv" else SUFFIXES[name]
-
-
-def _ending_of(layer: Layer, suffix: str) -> str:
+def _ending_of(layer: Layer) -> str:
     if not _is_ours(layer):
         return _NAPARIS[layer[2]]
-    return suffix if layer[2] == "points" else _MASK_ENDING
+    return _PICKS_ENDING if layer[2] == "points" else _MASK_ENDING
 
 
 def _writing(layer: Layer, file: str) -> tuple[_Write, list[str]]:
     """What writes a layer to a path, and what of it won't be there, in words."""
     data, meta, kind = layer
     if not _is_ours(layer):
-        lost = [_NO_SPACING] if kind == "image" and _is_placed(meta) else []
-        return lambda path, _job: npe2.write(str(path), [layer], plugin_name="napari"), lost
+        return lambda path, _job: npe2.write(str(path), [layer], plugin_name="napari"), []
     if kind == "labels":
         write = _mask_writer(data, meta)
         return lambda path, job: write(path, progress=job.progress, stop=job.stop), [_MOVED] * _is_moved(meta)

@@ -9,20 +9,20 @@ from __future__ import annotations
 import contextlib
 import weakref
 from collections.abc import Callable, Iterable
-from numbers import Integral
 from typing import Any, Final
 
 import numpy as np
 from napari.layers import Points
 from napari.layers.base import ActionType
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.layers.alignment import spacing_angstrom_of
 from napari_cryoet._qt.streaming.seam import is_gripped, refresh_blocked
+from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet.formats.relion import OF_ONE_PARTICLE
 from napari_cryoet.layers.specs import METADATA_KEY, NEW_PICK, PICK_ID, PICKS_KEY, blank_features, features_of
-from napari_cryoet.picks import LARGEST_ID, NO_INSTANCE, Picks
+from napari_cryoet.picks import NO_INSTANCE, Picks
 from napari_cryoet.picks.history import sharing, what_changed
 
 _LINK: Final = "_napari_cryoet_link"  # the attribute of a layer that holds its link
@@ -85,9 +85,7 @@ class PicksLink(QObject):
         self._kept: Callable[[], Picks] | None = None
         self._is_writing = self._is_changing = False
         self._follows_scale = METADATA_KEY not in layer.metadata or self._picks.spacing_angstrom is None
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.timeout.connect(self._settle_quietly)
+        self._soon = single_shot(self, 0, self._settle_quietly)
         self._keep(layer)
         vars(layer)[_LINK] = self
         layer.events.data.connect(self._on_data)
@@ -317,7 +315,9 @@ def read_picks(layer: Points, known: Picks | None, first: Picks | None = None) -
     column = columns.pop(PICK_ID, None)
     row_ids = None if column is None else _whole(column, NEW_PICK)
     if known is None:
-        return _read_of_stranger(layer, places, columns, row_ids)
+        spacing, about = spacing_angstrom_of(layer), layer.metadata.get(METADATA_KEY, {})
+        instances, scores = _take_instances(columns), _take_scores(columns)
+        return Picks(places, spacing, instance_ids=instances, scores=scores, features=columns, about=about)
     if PICKS_KEY not in layer.metadata:
         row_ids = None  # a column of theirs, which napari fills for new points
     rows = _rows_shown(known, places, row_ids)
@@ -330,34 +330,18 @@ def read_picks(layer: Points, known: Picks | None, first: Picks | None = None) -
     return known.changed(
         points_zyx=places,
         rotations_zyx=_rotations(known, first, row_ids),
-        instance_ids=_take_instances(columns, known, len(places)),
+        instance_ids=_take_instances(columns),
         scores=_take_scores(columns),
         features=columns,
         ids=ids,
     )
 
 
-def _read_of_stranger(
-    layer: Points, places: NDArray[np.float64], columns: dict[str, NDArray[Any]], row_ids: NDArray[np.int64] | None
-) -> Picks:
-    ids: Any = row_ids if row_ids is not None and _are_ids(row_ids) else None
-    instances, scores = _take_instances(columns, None, len(places)), _take_scores(columns)
-    spacing, about = spacing_angstrom_of(layer), layer.metadata.get(METADATA_KEY, {})
-    return Picks(places, spacing, instance_ids=instances, scores=scores, features=columns, ids=ids, about=about)
-
-
-def _are_ids(numbers: NDArray[np.int64]) -> bool:
-    is_unique = len(np.unique(numbers)) == len(numbers)
-    return is_unique and bool(((numbers >= 0) & (numbers <= LARGEST_ID)).all())
-
-
-def _take_instances(columns: dict[str, NDArray[Any]], known: Picks | None, count: int) -> NDArray[np.int64] | None:
+def _take_instances(columns: dict[str, NDArray[Any]]) -> NDArray[np.int64] | None:
     """Take the column of instances, unless it holds something else."""
     instances = _whole(columns["instance_id"], NO_INSTANCE) if "instance_id" in columns else None
     if instances is not None:
         del columns["instance_id"]
-    elif known is not None and known.instance_ids is not None and (known.instance_ids == NO_INSTANCE).all():
-        return np.full(count, NO_INSTANCE)
     return instances
 
 
@@ -398,8 +382,7 @@ def _whole(column: NDArray[Any], missing: int) -> NDArray[np.int64] | None:
         whole = np.array([int(value) for value in values], dtype=np.int64)
     except (TypeError, ValueError, OverflowError):
         return None
-    is_exact = all(isinstance(value, Integral) or value == int(value) for value in values)
-    return whole if is_exact and not any(isinstance(value, str) for value in values) else None
+    return whole if all(one == value for one, value in zip(whole.tolist(), values, strict=True)) else None
 
 
 def _rows_shown(known: Picks, places: NDArray[np.float64], row_ids: NDArray[np.int64] | None) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import weakref
-from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 import numpy as np
@@ -12,13 +11,14 @@ from napari.components import ViewerModel
 from napari.components.layerlist import LayerList
 from napari.layers import Layer, Points, Vectors
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.layers.ownership import active_layer, add_layer, group_of, key_of, real, remove_layer, tag
 from napari_cryoet._qt.layers.types import Vectors as OwnVectors
 from napari_cryoet._qt.picks.layer_picks import link_of
 from napari_cryoet._qt.picks.slabs import radius_of, say_arrows_a_pick, show_as_discs, show_slab, slab_nm_of, thinning
-from napari_cryoet._qt.streaming.seam import cut_colors, refresh_blocked, shows_gone_rows
+from napari_cryoet._qt.streaming.seam import refresh_blocked
+from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet.layers.specs import METADATA_KEY, PICK_ID, PICKS_KEY, UNKNOWN_SPACING_ANGSTROM
 from napari_cryoet.picks import Picks
 from napari_cryoet.picks.orientations import AXIS_COLORS, Orientation, line_width, orientation_vectors
@@ -129,10 +129,7 @@ class OrientationDisplay(QObject):
         self._axes: NDArray[np.intp] = np.empty(0, dtype=np.intp)
         self._is_writing = False
         self._is_hidden_with_points = False
-        self._soon, self._tidy = QTimer(self), QTimer(self)
-        for timer, slot in ((self._soon, self._follow), (self._tidy, self._remove_orphan)):
-            timer.setSingleShot(True)
-            timer.timeout.connect(slot)
+        self._soon, self._tidy = single_shot(self, 0, self._follow), single_shot(self, 0, self._remove_orphan)
         self._link.changed.connect(self._follow)
         self._link.selection_changed.connect(self._soon.start)
         points = getattr(points, "__wrapped__", points)  # napari's own, not a stand-in
@@ -321,14 +318,15 @@ class OrientationDisplay(QObject):
             and all(one is other for one, other in zip(self._drawn[:2], what[:2], strict=True))
             and self._drawn[2:] == what[2:]
         )
-        with vectors.events.blocker_all(), refresh_blocked(vectors):  # once is enough
-            if not is_alike:
+        if not is_alike:
+            with vectors.events.blocker_all(), refresh_blocked(vectors):  # once is enough
                 self._write(vectors, *what)
-            is_painted = self._paint(vectors, self._colors(points.border_color, points.selected_data))
-        if not is_alike or (is_painted and shows_gone_rows(vectors)):  # not sliced yet
+                self._paint(vectors, points)
             vectors.refresh()
-        elif is_painted:
-            vectors.events.edge_color()  # the array is the same, and so are the arrows in the plane
+            if not vectors.visible:  # napari draws colours of rows that it hasn't sliced
+                vectors.set_view_slice()
+        else:
+            self._paint(vectors, points)
 
     def _write(
         self, vectors: Vectors, picks: Picks, shown: NDArray[np.bool_], orientation: Orientation, length: float
@@ -337,38 +335,24 @@ class OrientationDisplay(QObject):
         arrows = orientation_vectors(picks, orientation, length, shown)
         self._rows, self._axes, self._drawn = arrows.rows, arrows.axes, (picks, shown, orientation, length)
         say_arrows_a_pick(vectors, 3 if orientation == Orientation.TRIADS else 1)
-        cut_colors(vectors, len(arrows))
         vectors.data = arrows.data
         columns = picks.table() | {PICK_ID: picks.ids}
         vectors.features = {name: column[arrows.rows] for name, column in columns.items()}
         vectors.edge_width = line_width(orientation, length)
 
-    @staticmethod
-    def _paint(vectors: Vectors, colors: NDArray[np.float32]) -> bool:
-        """Let arrows have colours; whether they had others. napari examines each colour that it is given."""
-        held = vectors.edge_color
-        is_ready = vectors.visible and str(vectors.edge_color_mode) == "direct" and held.flags.writeable
-        if not is_ready or held.shape != colors.shape:
-            if len(colors):  # napari would take none for wrong ones
-                vectors.edge_color = colors
-            return True
-        if np.array_equal(held, colors):
-            return False
-        held[:] = colors
-        return True
-
-    def _colors(self, of_points: NDArray[np.float32], selected: AbstractSet[int]) -> NDArray[np.float32]:
-        """Of the arrows, by the colours of the points and which of these are selected."""
-        colors: NDArray[np.float32] = of_points.astype(np.float32)
+    def _paint(self, vectors: Vectors, points: Points) -> None:
+        """Let arrows have the colours of their points, or of their axes; fainter while other points are selected."""
+        colors: NDArray[np.float32] = points.border_color.astype(np.float32)
+        selected = [row for row in points.selected_data if row < len(colors)]  # napari keeps rows that are gone
         if selected:
             is_faint = np.ones(len(colors), dtype=bool)
-            rows = np.fromiter(selected, dtype=np.intp)
-            is_faint[rows[rows < len(colors)]] = False  # napari goes on with rows that are there no more
+            is_faint[selected] = False
             colors[is_faint, 3] *= _UNSELECTED_OPACITY
         colors = colors[self._rows]
         if self._orientation == Orientation.TRIADS:
             colors[:, :3] = np.array(AXIS_COLORS, dtype=np.float32)[self._axes, :3]
-        return colors
+        if len(colors) and not np.array_equal(vectors.edge_color, colors):
+            vectors.edge_color = colors
 
     def _new_layer(self, points: Points, picks: Picks) -> Vectors | None:
         """A layer of arrows below the points, if there is something to draw and a viewer to draw it in."""

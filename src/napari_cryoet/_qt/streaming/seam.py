@@ -270,18 +270,6 @@ def is_gripped(points: Points) -> bool:
     return getattr(points, "_drag_start", None) is not None and str(points.mode) == "select"
 
 
-def shows_gone_rows(vectors: Vectors) -> bool:
-    """Whether what was sliced of a layer has rows that its data don't have any more; yes where nobody knows."""
-    shown = getattr(vectors, "_view_indices", None)
-    return shown is None or bool(len(shown) and shown.max() >= len(vectors.data))
-
-
-def cut_colors(vectors: Vectors, count: int) -> None:
-    """Keep the first colours only, before data of so many rows are given; else napari looks for those to delete."""
-    if count < len(vectors.edge_color) and hasattr(vectors, "_edge"):
-        vectors._edge.colors = vectors.edge_color[:count]
-
-
 # what is drawn over layers
 
 
