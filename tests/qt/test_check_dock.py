@@ -180,7 +180,7 @@ def test_a_turned_layer_is_refused_with_the_reason(viewer, dock, scene, qtbot):
     viewer.add_points(scene.truth_zyx, name="mine", rotate=[[1, 0, 0], [0, 0, -1], [0, 1, 0]], **IN_ANGSTROM)
     qtbot.mouseClick(dock.run, Qt.MouseButton.LeftButton)
 
-    assert "“mine” is rotated or sheared in the viewer" in dock.results.texts[0]
+    assert "“mine” is rotated, sheared or flipped in the viewer" in dock.results.texts[0]
 
 
 def test_the_numbers_are_those_of_a_script_and_no_file_is_read_on_the_gui_thread(

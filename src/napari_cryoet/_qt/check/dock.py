@@ -342,20 +342,20 @@ class CheckResults(QScrollArea):
 
 
 def volume_of(layer: Image) -> Volume:
-    """The volume that an image shows; reads nothing. FormatError if it is rotated or sheared."""
+    """The volume that an image shows; reads nothing. FormatError if it is rotated, sheared or flipped."""
     steps, _ = _placing(layer)
     lengths = lengths_angstrom(layer.units)
     return Volume(
         levels=list(layer.data) if layer.multiscale else [layer.data],
-        spacing_angstrom=None if lengths is None else checked_spacing(np.abs(steps * lengths)),
+        spacing_angstrom=None if lengths is None else checked_spacing(steps * lengths),
     )
 
 
 def picks_in(layer: Points, image: Image, spacing_angstrom: float | None = None) -> Picks:
-    """The picks of a layer, counted from the first voxel of an image along its axes.
+    """The picks of a layer, counted from the first voxel of an image.
 
-    Where the layer's unit is a length they are where the viewer draws them, also if axes are flipped. Where it is
-    pixels, its numbers are taken as they are.
+    Where the layer's unit is a length they are where the viewer draws them. Where it is pixels, its numbers are taken
+    as they are.
 
     Parameters
     ----------
@@ -365,7 +365,7 @@ def picks_in(layer: Points, image: Image, spacing_angstrom: float | None = None)
     Raises
     ------
     FormatError
-        If it is rotated or sheared, or its points can't be picks, such as positions that aren't numbers.
+        If it is rotated, sheared or flipped, or its points can't be picks, such as positions that aren't numbers.
     """
     (steps, start), (image_steps, image_start) = _placing(layer), _placing(image)
     try:
@@ -374,26 +374,20 @@ def picks_in(layer: Points, image: Image, spacing_angstrom: float | None = None)
         raise FormatError(f"“{layer.name}” can't be taken for picks: {error}.") from error
     own, theirs = lengths_angstrom(layer.units), lengths_angstrom(image.units)
     if theirs is None and spacing_angstrom is not None:
-        theirs = spacing_angstrom / np.abs(image_steps)
-    if own is None or theirs is None:
-        return picks
-    is_in_its_grid = not np.any(start) and not np.any(image_start) and (image_steps > 0).all()
-    if is_in_its_grid and picks.spacing_angstrom is not None and (steps * own == picks.spacing_angstrom).all():
+        theirs = spacing_angstrom / image_steps
+    is_in_its_grid = own is not None and (steps * own == picks.spacing_angstrom).all() and not np.any(start)
+    if own is None or theirs is None or (is_in_its_grid and not np.any(image_start)):
         return picks  # to the last digit
+    spacing = picks.spacing_angstrom or float(np.mean(steps * own))
     from_start = picks.points_zyx * (steps * own) + start * own - image_start * theirs
-    spacing = picks.spacing_angstrom or float(np.mean(np.abs(steps * own)))
-    signs, rotations = np.sign(steps * image_steps), picks.rotations_zyx
-    if rotations is not None and (signs < 0).any():
-        rotations = signs[:, None] * rotations if signs.prod() > 0 else None  # a mirrored rotation is none
-    points = from_start * np.sign(image_steps) / spacing
-    return picks.changed(points_zyx=points, spacing_angstrom=spacing, rotations_zyx=rotations)
+    return picks.changed(points_zyx=from_start / spacing, spacing_angstrom=spacing)
 
 
 def _placing(layer: Layer) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     placing = steps_and_start(layer)
-    if placing is None:
+    if placing is None or (placing[0] <= 0).any():
         raise FormatError(
-            f"“{layer.name}” is rotated or sheared in the viewer, so its axes aren't those of a volume.",
+            f"“{layer.name}” is rotated, sheared or flipped in the viewer, so its axes aren't those of a volume.",
             hint="Reset its transform, or choose another layer.",
         )
     return placing

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from napari_cryoet._qt.tasks import single_shot
 log = logging.getLogger(__name__)
 
 _STILL_MS: Final = 150
+_APART_MS: Final = 12  # Qt paints 5 ms after a change
 _PLAIN_MODES: Final = frozenset({"pan_zoom", "transform"})  # in others the mouse edits the layer
 _OVERLAY: Final = "napari_cryoet_crosshair"
 _GAP_PX: Final = 9.0  # around the cursor
@@ -41,7 +42,8 @@ class SharedCursor(QObject):
         self.position = tuple(float(at) for at in viewer.dims.point)
         self._seen = self.position
         self._is_moving_dims = False
-        self._across = single_shot(self, 0, self._move_across)
+        self._waiting: list[Callable[[], None]] = []  # to move, the viewer or a plane
+        self._next = single_shot(self, 0, self._move_next)
         # moving these sliders changes nothing in the viewer, but napari slices all layers again
         self._along = single_shot(self, _STILL_MS, self._move_along)
         self._crosshair = show_crosshair(viewer)
@@ -52,8 +54,20 @@ class SharedCursor(QObject):
 
     @property
     def is_moving(self) -> bool:
-        """Whether the viewer's own plane is still to follow."""
-        return self._across.isActive()
+        """Whether the viewer or a plane is still to follow."""
+        return bool(self._waiting)
+
+    def ask(self, move: Callable[[], None]) -> None:
+        """Call ``move`` in its turn: one plane is sliced after the other, and the window paints in between."""
+        if move not in self._waiting:
+            self._waiting.append(move)
+        if not self._next.isActive():
+            self._next.start(0)
+
+    def withdraw(self, move: Callable[[], None]) -> None:
+        """Don't call ``move`` any more."""
+        if move in self._waiting:
+            self._waiting.remove(move)
 
     def move_to(self, places: Mapping[int, float]) -> None:
         """Move it along some axes, as far as the sliders go."""
@@ -63,7 +77,7 @@ class SharedCursor(QObject):
             position[axis] = min(max(float(place), start), stop)
         if tuple(position) != self.position:
             self.position = tuple(position)
-            self._across.start()
+            self.ask(self._move_across)
             self.moved.emit()
 
     def set_shown(self, is_shown: bool) -> None:
@@ -73,9 +87,10 @@ class SharedCursor(QObject):
 
     def close(self) -> None:
         """Disconnect from the viewer; its sliders stay where the cursor was."""
-        if self._across.isActive() or self._along.isActive():
+        if self._waiting or self._along.isActive():
             self._move_along()
-        self._across.stop()
+        self._waiting.clear()
+        self._next.stop()
         self._along.stop()
         self._viewer.dims.events.point.disconnect(self._on_dims)
         self._viewer.dims.events.ndim.disconnect(self._on_dims)
@@ -93,8 +108,16 @@ class SharedCursor(QObject):
         else:
             axes = zip(point, before, self.position, strict=True)
             self.position = tuple(now if now != was else mine for now, was, mine in axes)
+        self._next.start(_APART_MS)  # the viewer is painted first
         self._draw()
         self.moved.emit()
+
+    def _move_next(self) -> None:
+        if self._waiting:
+            try:
+                self._waiting.pop(0)()
+            finally:
+                self._next.start(_APART_MS)
 
     def _move_across(self) -> None:
         dims = self._viewer.dims

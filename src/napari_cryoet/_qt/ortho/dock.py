@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 NAME: Final = "Orthogonal views"  # as the manifest has it
 _SHARE: Final = 0.38  # of the window's height
-_APART_MS: Final = 12  # planes move one by one, and Qt paints in between
 _DRAG_MS: Final = 200  # a dock that is dragged may come into several windows
 _NOTHING_YET: Final = "Open a tomogram to see its XZ and YZ planes."
 _HINT: Final = (
@@ -119,8 +118,8 @@ class OrthoViews(Dock):
     # the planes
 
     def _make_views(self) -> None:
-        for number, plane in enumerate((XZ, YZ), 1):
-            view = PlaneView(plane, self.viewer, self.shared_cursor, after_ms=number * _APART_MS)
+        for plane in (XZ, YZ):
+            view = PlaneView(plane, self.viewer, self.shared_cursor)
             view.setToolTip(_HINT)
             view.fit_requested.connect(self._on_fit)
             view.state_changed.connect(self._say_soon.start)

@@ -61,11 +61,6 @@ class PlaneView(QWidget):
 
     The left button moves the cursor, the wheel steps, Ctrl and the wheel zoom, and the other buttons, or Shift and the
     left, pan. Arrow keys move the cursor by a voxel, Page up and down step, plus and minus zoom, Home fits.
-
-    Parameters
-    ----------
-    after_ms
-        How long after the cursor it moves: views that move one by one let the window answer in between.
     """
 
     camera_moved = Signal()  # by the user, not by `look_at`
@@ -73,7 +68,7 @@ class PlaneView(QWidget):
     state_changed = Signal()  # how far its pictures are
     context_lost = Signal()  # it came into another window: replace this view
 
-    def __init__(self, plane: Plane, main: ViewerModel, cursor: SharedCursor, *, after_ms: int = 0) -> None:
+    def __init__(self, plane: Plane, main: ViewerModel, cursor: SharedCursor) -> None:
         super().__init__()
         self.plane = plane
         self.copies: list[LayerCopy] = []
@@ -102,7 +97,6 @@ class PlaneView(QWidget):
         self._column.addStretch(1)  # where the canvas comes
         self._fit_soon = single_shot(self, 0, self._fit_again)
         self._say_soon = single_shot(self, SETTLE_MS, self._say_state)
-        self._follow_soon = single_shot(self, after_ms, self._follow)
         self._connections = list(self._main_events())
         for emitter, slot in self._connections:
             emitter.connect(slot)
@@ -134,9 +128,10 @@ class PlaneView(QWidget):
         self._is_closed = True
         for emitter, slot in self._connections:
             emitter.disconnect(slot)
-        for timer in (self._fit_soon, self._say_soon, self._follow_soon):
+        for timer in (self._fit_soon, self._say_soon):
             timer.stop()
         self._cursor.moved.disconnect(self._on_cursor)
+        self._cursor.withdraw(self._follow)
         self._close_layers()
         if self.qt_viewer is not None:
             self.qt_viewer.close()
@@ -180,8 +175,8 @@ class PlaneView(QWidget):
 
     @property
     def is_up_to_date(self) -> bool:
-        """Whether the cursor's place and all changes of the layers are shown."""
-        return not self._follow_soon.isActive() and all(copy.is_up_to_date for copy in self.copies)
+        """Whether all changes of the layers are shown."""
+        return all(copy.is_up_to_date for copy in self.copies)
 
     @property
     def can_retry(self) -> bool:
@@ -273,8 +268,7 @@ class PlaneView(QWidget):
     # the cursor
 
     def _on_cursor(self) -> None:
-        if not self._follow_soon.isActive():
-            self._follow_soon.start()
+        self._cursor.ask(self._follow)
 
     def _follow(self) -> None:
         """Slice where the cursor is, and move the crosshair."""
