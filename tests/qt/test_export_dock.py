@@ -64,6 +64,8 @@ def test_the_layer_is_chosen_its_picks_are_counted_and_the_file_is_named_after_r
     assert form.chosen_path.name == "TS_026_cytosolic-ribosome.ndjson"
     choose(form.format, "dynamo")
     assert form.chosen_path.name == "TS_026_cytosolic-ribosome.tbl"
+    choose(form.format, "csv")
+    assert form.chosen_path.name == "TS_026_cytosolic-ribosome.picks.csv"
 
 
 def test_other_layers_give_files_their_own_name(viewer):

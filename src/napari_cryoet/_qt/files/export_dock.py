@@ -54,6 +54,7 @@ SELECTED: Final = "selected"
 _KEY: Final = "export picks"
 _LOSSES: Final = "what a file won't hold"
 _OPEN_PICKS: Final = "Open picks to export: show an annotation from the portal's dock, or open a file of picks."
+_NO_REVIEW: Final = "No review has kept picks of this layer."
 _NONE_OF_THEM: Final = {
     ALL: "This layer holds no picks.",
     KEPT: "The review has kept none yet.",
@@ -231,7 +232,8 @@ class ExportPicks(Dock):
                 self.path.setModified(True)
         else:
             name = "picks" if layer is None else file_stem(layer)
-            self.path.setText(f"{name}{suffix}")
+            # napari itself opens other names that end in .csv
+            self.path.setText(f"{name}.picks.csv" if suffix == ".csv" else f"{name}{suffix}")
 
     def _on_finished(self, key: object) -> None:
         if key == _KEY:
@@ -256,11 +258,9 @@ class ExportPicks(Dock):
         picks = self.chosen_picks()
         self._say_losses((), ())
         if picks is None or not len(picks):
-            which = self.which.currentData()
-            nothing = "No review has kept picks of this layer." if which == KEPT else _OPEN_PICKS
-            if picks is not None or self.layer.layer is None:
-                nothing = _OPEN_PICKS if picks is None else _NONE_OF_THEM[which]
-            self.count.setText(nothing)
+            has_no_review = picks is None and self.which.currentData() == KEPT
+            nothing = _NO_REVIEW if has_no_review else _NONE_OF_THEM[self.which.currentData()]
+            self.count.setText(_OPEN_PICKS if self.layer.layer is None else nothing)
             self.export.setEnabled(False)
             return
         self.count.setText(f"{count_text(len(picks), 'pick')} to write.")

@@ -69,7 +69,7 @@ def viewer_of_a_person() -> Viewer | None:
 
 
 def may_write(name: str, said: Sequence[str]) -> bool:
-    """Whether a person wants a file that doesn't hold all; yes if nobody is there to ask.
+    """Ask whether to write a file that doesn't hold everything; a script isn't asked, and may.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def may_write(name: str, said: Sequence[str]) -> bool:
 
 
 def may_replace(path: Path, parent: QWidget | None = None) -> bool:
-    """Whether a person wants a file to be replaced; no if nobody is there to ask.
+    """Ask whether to replace a file; a script isn't asked, and may not.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def read_asking(read: Callable[[], list[LayerData]], path: Any) -> list[LayerDat
     Raises
     ------
     MissingContextError
-        If nobody is there to ask.
+        If a script reads.
     """
     answer = Answer()
     while True:

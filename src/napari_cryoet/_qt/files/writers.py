@@ -80,7 +80,7 @@ def write_points(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     Raises
     ------
     ExistsError
-        If there is such a file, and nobody agreed to replace it.
+        If there is such a file, and no person agreed to replace it.
     """
     place = with_ending(path, _PICKS_ENDING)
     picks = picks_in(data, meta)
@@ -156,7 +156,7 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     Raises
     ------
     ExistsError
-        If there is such a file, and nobody agreed to replace it, or such a folder.
+        If there is such a file, and no person agreed to replace it, or such a folder.
     SaveError
         If the layer says no voxel spacing in a unit of length, is rotated or sheared, or its values don't fit the
         format.

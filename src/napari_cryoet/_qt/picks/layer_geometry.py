@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from napari.layers import Image, Layer, Points
@@ -28,8 +27,7 @@ DEFAULT_SIDE_NM: Final = 40.0
 _USUAL_ANGSTROM: Final = DEFAULT_SIDE_NM * 10 / CROP_DIAMETERS
 
 
-@dataclass(frozen=True, slots=True)
-class _Grid:
+class _Grid(NamedTuple):
     """How a layer's voxels lie in the world, in ångström, or in voxels where it doesn't say how large they are."""
 
     step: NDArray[np.float64]
@@ -37,9 +35,9 @@ class _Grid:
 
 
 def placed_picks_of(layer: Points) -> Picks:
-    """The picks of a layer counted from the origin of the world: where the viewer shows them, if the layer was moved.
+    """The picks of a layer where the viewer shows them, counted from the origin of the world.
 
-    Of voxels that aren't as wide along all axes, as somebody else's layer may have, they are counted in cubes.
+    Voxels of other people's layers may not be cubes: then picks are counted in cubes.
 
     Raises
     ------
@@ -99,10 +97,8 @@ def reader_for(points: Points, image: Image, picks: Picks) -> CropReader:
     Raises
     ------
     CryoETError
-        If one of the layers is rotated or sheared, has another number of axes, or is in colour.
+        If one of the layers is rotated or sheared.
     """
-    if image.rgb:
-        raise CryoETError(f"{image.name} is a picture in colour, not a volume.")
     own, theirs = _grid(points), _grid(image)
     volume = open_for_review(image.data, theirs.step)
     world = picks.points_zyx * own.step + own.start
@@ -111,12 +107,6 @@ def reader_for(points: Points, image: Image, picks: Picks) -> CropReader:
     if rotations is not None and (own.step < 0).any():
         rotations = np.sign(own.step)[:, None] * rotations  # the particles' axes are flipped with their layer
     return CropReader(volume, places, rotations, are_oriented=picks.are_oriented)
-
-
-def offered(layers: Sequence[Layer]) -> tuple[list[Points], list[Image]]:
-    """The layers that can be reviewed, and those that crops can be cut from, the uppermost first."""
-    images: list[Image] = [layer for layer in reversed(layers) if is_volume(layer)]
-    return [layer for layer in reversed(layers) if are_picks(layer)], images
 
 
 def volume_for(layers: Sequence[Layer], layer: Points | None) -> Image | None:
@@ -128,16 +118,11 @@ def volume_for(layers: Sequence[Layer], layer: Points | None) -> Image | None:
     return found
 
 
-def diameter_angstrom(layer: Points) -> float:
-    """How large its points are drawn: the particle's diameter, in a layer of ours."""
-    size = float(np.median(layer.size)) if len(layer.size) else 0.0
-    return size * float(np.mean(np.abs(_grid(layer).step)))
-
-
 def particle_angstrom(layer: Points) -> float:
-    """How large its particles are taken to be: as they are drawn, or as many particles are where that says nothing."""
+    """How large its particles are: as its points are drawn, or a usual size where that says nothing."""
+    size = float(np.median(layer.size)) if len(layer.size) else 0.0
     try:
-        return diameter_angstrom(layer) or _USUAL_ANGSTROM
+        return size * float(np.mean(np.abs(_grid(layer).step))) or _USUAL_ANGSTROM
     except CryoETError:
         return _USUAL_ANGSTROM  # what is wrong is said when crops are cut
 
@@ -160,5 +145,5 @@ def _grid(layer: Any) -> _Grid:
 
 
 def lacks_unit(layer: Layer | None) -> bool:
-    """Whether a layer's scale is in pixels, so that nobody knows how wide its voxels are."""
+    """Whether a layer's scale is in pixels, so the width of its voxels isn't known."""
     return layer is not None and lengths_angstrom(layer.units) is None

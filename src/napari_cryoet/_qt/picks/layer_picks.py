@@ -1,7 +1,7 @@
 """The picks that a Points layer shows, and a link that keeps both in step.
 
 A layer of ours holds its `Picks` in its metadata and a column of ids in its features, so ids follow points through
-whatever napari does to rows. Nothing is added to anybody else's layer: there, ids follow positions.
+whatever napari does to rows. Nothing is added to other people's layers: there, ids follow positions.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def picks_of(layer: Points) -> Picks:
     """A layer's points as picks, in the layer's order.
 
     Picks of ours keep their ids and rotations wherever they were moved; copies and new points get ids of their own.
-    Their ``edits`` say what was done. Of anybody else's layer, the scale is the voxel spacing if it is in a unit of
-    length and the same along all axes.
+    Their ``edits`` say what was done. The scale of other people's layers is their voxel spacing, if it is a length and
+    the same along all axes.
 
     Raises
     ------
@@ -149,7 +149,7 @@ class PicksLink(QObject):
         if spacing is not None and picks.spacing_angstrom not in {None, spacing}:
             picks = picks.rescaled(spacing, before.shape_zyx)
         self._picks = picks.changed(edit, next_id=before.next_id)
-        layer.metadata[PICKS_KEY] = self._picks  # from now on it is a layer of picks, whoever made it
+        layer.metadata[PICKS_KEY] = self._picks  # from now on a layer of ours
         self._is_writing = True
         try:
             self._write_rows(layer, before, self._picks)
@@ -304,7 +304,7 @@ def read_picks(layer: Points, known: Picks | None, first: Picks | None = None) -
     Parameters
     ----------
     known
-        What the layer showed before; None for a layer that nobody followed and that isn't ours.
+        What the layer showed before; None for a layer that isn't ours and has no link.
     first
         What it showed at first, for the rotations of picks that are gone and come back.
     """

@@ -65,7 +65,7 @@ def show_orientations(
 
 
 def orientation_of(points: Points, viewer: ViewerModel | None = None) -> OrientationDisplay:
-    """How the orientations of a Points layer are drawn; made if nobody asked for it yet.
+    """How the orientations of a Points layer are drawn; made at the first call.
 
     Parameters
     ----------

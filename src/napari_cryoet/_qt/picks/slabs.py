@@ -88,7 +88,7 @@ def slab_nm_of(layer: Layer) -> float:
 
 
 def density_nm_of(viewer: ViewerModel) -> float:
-    """How thick the slab of density is, whoever set it; 0 for one plane."""
+    """How thick the slab of density is; 0 for one plane."""
     thickness = viewer.dims.thickness
     return round(float(max(thickness[-3:])) * _nm_per_unit(viewer), 6) if thickness else 0.0
 
