@@ -2,18 +2,15 @@
 
 import threading
 
-import napari
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from napari.layers import Image, Labels, Layer, Points, Vectors
+from napari.layers import Image, Layer, Points
 from napari.layers._layer_actions import _duplicate_layer, _extract_multiscale_level_from_selection
-from napari.utils.notifications import notification_manager
 
-from napari_cryoet._qt.layers.adopting import adopt_layers_of
+from napari_cryoet._qt.layers.manager import adopt_layers_of
 from napari_cryoet._qt.picks.orientations import active_points, orientation_of
 from napari_cryoet._qt.streaming.progressive import StreamStatus, stream_of
-from napari_cryoet.formats.mrc import write_mrc
 from napari_cryoet.formats.ndjson import lines_of
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.load import load_annotation, load_tomogram
@@ -46,19 +43,6 @@ def oriented(tmp_path):
     rotations = np.eye(3)[None].repeat(2, axis=0)
     (tmp_path / "picks.ndjson").write_bytes(b"".join(lines_of(Picks(places, rotations_zyx=rotations))))
     return load_annotation(tmp_path / "picks.ndjson", FINER)
-
-
-@pytest.fixture
-def notes():
-    """What is told in the viewer."""
-    told = []
-
-    def note(notification):
-        told.append(notification.message)
-
-    notification_manager.notification_ready.connect(note)
-    yield told
-    notification_manager.notification_ready.disconnect(note)
 
 
 @pytest.fixture
@@ -112,12 +96,6 @@ class TestSteps:
 
 
 class TestWhatIsInserted:
-    def test_is_as_large_as_what_was_stored(self, viewer, tomogram):
-        (image,) = add(viewer, tomogram)
-
-        assert image.data[0].shape == SHAPE_ZYX
-        assert viewer.dims.nsteps == SHAPE_ZYX
-
     def test_streams_also_if_it_is_a_persons_copy(self, viewer, tomogram):
         (image,) = add(viewer, tomogram)
         (copy,) = add(viewer, image.as_layer_data_tuple())
@@ -154,25 +132,6 @@ class TestWhatIsInserted:
         theirs = [viewer.add_image(np.zeros((4, 4, 4))), viewer.add_points(np.zeros((1, 3)))]
 
         assert [type(layer) for layer in theirs] == [Image, Points]
-
-    def test_is_what_napari_takes_it_for(self, viewer, tomogram, oriented, mask):
-        layers = add(viewer, tomogram, *oriented, *mask)
-
-        for layer, kind in zip(layers, (Image, Points, Vectors, Labels), strict=True):
-            assert isinstance(layer, kind)
-            assert layer.as_layer_data_tuple()[2] == kind.__name__.lower()
-
-
-@pytest.mark.parametrize("name", ["a.mrc"])
-def test_opened_volumes_have_no_empty_planes_on_the_slider(viewer_in_hidden_window, tmp_path, name):
-    volume = np.random.default_rng(0).normal(size=(5, 7, 13)).astype(np.float32)
-    (write_pyramid if name.endswith("zarr") else write_mrc)(tmp_path / name, volume, SPACING)
-    viewer = viewer_in_hidden_window
-    assert viewer is napari.current_viewer()
-
-    viewer.open(str(tmp_path / name), plugin="napari-cryoet")
-
-    assert viewer.dims.nsteps == (5, 7, 13)
 
 
 class TestWhatNapariOpens:
@@ -219,7 +178,7 @@ class TestArrows:
         viewer.layers.selection.active = vectors
         assert active_points(viewer.layers) is points
 
-    def test_that_are_copied_with_their_picks_follow_the_copies(self, viewer, oriented, qtbot, notes):
+    def test_that_are_copied_with_their_picks_follow_the_copies(self, viewer, oriented):
         points, vectors = add(viewer, *oriented)
         points.data = points.data + np.array([0, 0, 1])
         viewer.layers.selection = {points, vectors}
@@ -229,5 +188,3 @@ class TestArrows:
         assert (orientation_of(points).layer, orientation_of(copy).layer) == (vectors, followers)
         copy.remove([0])
         assert (len(vectors.data), len(followers.data)) == (2, 1)
-        qtbot.wait(1)
-        assert notes == []

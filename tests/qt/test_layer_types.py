@@ -1,7 +1,5 @@
 import numpy as np
 import pytest
-from napari.components import ViewerModel
-from napari.layers import Image, Labels
 from napari_builtins.io import napari_write_image, napari_write_labels
 
 from napari_cryoet._qt.layers.manager import add_layers
@@ -42,29 +40,11 @@ def test_a_file_of_one_array_that_cant_hold_several_resolutions_is_refused_in_wo
 
 
 @pytest.mark.parametrize("kind", ["image", "labels"])
-def test_the_sliders_step_through_the_stored_planes_only(make, kind):
-    viewer = ViewerModel()
-    viewer.layers.append(make(kind))
-
-    assert viewer.dims.nsteps == SHAPE_ZYX
-    assert viewer.dims.range[0].stop == 80
-
-
-@pytest.mark.parametrize("kind", ["image", "labels"])
 def test_other_data_given_to_the_layer_count_as_they_are(make, kind):
     layer = make(kind)
     layer.data = [np.zeros((20, 20, 20), layer.dtype), np.zeros((10, 10, 10), layer.dtype)]
 
     assert layer.extent.data[1].tolist() == [19, 19, 19]
-
-
-def test_napari_takes_them_for_its_own(make):
-    image, mask = make("image"), make("labels")
-
-    assert isinstance(image, Image)
-    assert isinstance(mask, Labels)
-    assert image.as_layer_data_tuple()[2] == "image"
-    assert mask.as_layer_data_tuple()[2] == "labels"
 
 
 def test_a_copy_of_a_streamed_mask_can_be_painted(qtbot, viewer_model, tmp_path):

@@ -186,14 +186,6 @@ class TestShowing:
 
         assert len(viewer_model.layers) == 1
 
-    def test_images_lie_below_masks_below_arrows_below_points(self, world, viewer_model, open_tomogram, show):
-        show(world.first, ShapeType.POINT)
-        show(world.first, ShapeType.ORIENTED_POINT)
-        show(world.first, ShapeType.SEGMENTATION_MASK)
-        open_tomogram(world.first)
-
-        assert kinds_of(viewer_model.layers) == [Image, Labels, Vectors, Points, Points]
-
     def test_ranks_hold_across_runs_and_beside_layers_of_others(self, world, link, viewer_model, open_tomogram, show):
         mine = viewer_model.add_points([[1, 2, 3]], units=("angstrom",) * 3)
         link.show_together = True
@@ -204,15 +196,6 @@ class TestShowing:
 
         assert kinds_of(viewer_model.layers) == [Image, Image, Labels, Points, Points]
         assert mine in viewer_model.layers[-2:]
-
-    def test_objects_of_a_run_have_colours_of_their_own(self, world, link, show):
-        shapes = (ShapeType.POINT, ShapeType.ORIENTED_POINT, ShapeType.SEGMENTATION_MASK)
-        for shape_type in shapes:
-            show(world.first, shape_type)
-
-        colors = [link.appearance(key_of_file(world.first, shape_type)).color for shape_type in shapes]
-        assert len(set(colors)) == 3
-        assert None not in colors
 
     def test_remarks_on_a_file_reach_the_person(self, qtbot, world, link, tmp_path):
         path = tmp_path / "odd.ndjson"
@@ -360,15 +343,6 @@ class TestPersonRemoves:
         qtbot.waitUntil(lambda: not viewer_model.layers)
 
         assert link.shown() == set()
-
-    def test_points_stay_without_their_arrows(self, qtbot, world, link, viewer_model, show):
-        points, arrows = show(world.first, ShapeType.ORIENTED_POINT)
-
-        viewer_model.layers.remove(arrows)
-        qtbot.wait(20)
-
-        assert list(viewer_model.layers) == [points]
-        assert link.shown() == {key_of_file(world.first, ShapeType.ORIENTED_POINT)}
 
 
 class TestOtherPeoplesLayers:

@@ -10,7 +10,7 @@ from napari_cryoet import load_annotation, open_portal
 from napari_cryoet._qt.layers.colors import appearance_of
 from napari_cryoet._qt.layers.manager import LayerManager, add_layers
 from napari_cryoet._qt.layers.ownership import LayerKey
-from napari_cryoet.appearance.colors import OWN_PALETTE, annotation_colors, color_of
+from napari_cryoet.appearance.colors import annotation_colors, color_of
 from napari_cryoet.formats.registry import write_picks
 from napari_cryoet.records import ShapeType
 from qt.two_picks import two_picks
@@ -39,10 +39,6 @@ def color(layer):
     return None if found is None else rounded(found)
 
 
-def code(text):
-    return (*(int(text[at : at + 2], 16) / 255 for at in (1, 3, 5)), 1.0)
-
-
 def rounded(color):
     return tuple(round(part, 3) for part in color)
 
@@ -60,18 +56,6 @@ def test_an_own_file_of_the_same_object_gets_another_colour_than_the_annotation(
 
     again = viewer.open(str(own_file), plugin=PLUGIN)
     assert len({color(layer) for layer in (truth, points, *again)}) == 3
-
-
-def test_an_annotation_that_is_opened_later_has_another_colour_than_an_own_file_of_the_same_object(
-    viewer, files, own_file
-):
-    _arrows, points = viewer.open(str(own_file), plugin=PLUGIN)
-    before = color(points)
-    (truth,) = add_layers(viewer, load_annotation(files[TRUTH])[:1])
-
-    assert color(truth) == rounded(color_of("ribosome"))
-    assert color(points) == before != color(truth)
-    assert before in {rounded(code(each)) for each in OWN_PALETTE}
 
 
 def test_the_annotations_of_a_pack_keep_the_colours_of_their_objects(viewer, demo_pack):

@@ -10,7 +10,7 @@ import zarr
 from napari.components import ViewerModel
 from napari.settings import get_settings
 
-from napari_cryoet._qt.layers.adopting import adopt_layers_of
+from napari_cryoet._qt.layers.manager import adopt_layers_of
 from napari_cryoet._qt.streaming import seam
 from napari_cryoet._qt.streaming.progressive import (
     attach,

@@ -6,10 +6,8 @@ import ast
 import re
 from pathlib import Path
 
-import napari
 import numpy as np
 import pytest
-from napari.layers import Image
 
 import napari_cryoet._qt
 from napari_cryoet._qt.layers.manager import add_layers
@@ -19,84 +17,8 @@ from napari_cryoet.layers.specs import LayerSpec
 HERE = {"seam"}
 QT = Path(napari_cryoet._qt.__file__).parent
 MODULES = sorted(path for path in QT.rglob("*.py") if path.stem != "__init__")
-PRIVATE = re.compile(r"_[A-Za-z]\w*")
+PRIVATE = re.compile(r"_[A-Za-z]\w*[a-z]")
 OF_NAMED_TUPLES = {"_asdict", "_replace"}
-OF_PYTHON = {"os._exit"}
-
-
-# in one place
-
-
-def is_private(name: str) -> bool:
-    return PRIVATE.fullmatch(name) is not None and not name.startswith("__")
-
-
-def own_names(tree: ast.AST) -> set[str]:
-    """What a module gives its own objects."""
-    on_self = {
-        node.attr
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute)
-        and isinstance(node.ctx, ast.Store)
-        and isinstance(node.value, ast.Name)
-        and node.value.id == "self"
-    }
-    in_classes = {name for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for name in parts_of(node)}
-    return on_self | in_classes
-
-
-def touched_in(source: str) -> list[str]:
-    """What a module uses of other objects' private names, and of napari's private modules."""
-    tree, found = ast.parse(source), []
-    own = own_names(tree)
-    for node in ast.walk(tree):
-        match node:
-            case ast.Attribute(value=ast.Name(id="self" | "cls")):
-                pass
-            case ast.Attribute(value=ast.Call(func=ast.Name(id="super")), attr=name) if is_private(name):
-                found += [] if name in own and not is_of_napari(name) else [f"super().{name}"]
-            case ast.Attribute(attr=name) if is_private(name):
-                is_own = name in own and not is_of_napari(name)
-                if not (is_own or name in OF_NAMED_TUPLES or ast.unparse(node) in OF_PYTHON):
-                    found.append(ast.unparse(node))
-            case ast.Call(func=ast.Name(id="getattr" | "hasattr" | "setattr" | "delattr"), args=[_, name, *_]):
-                if isinstance(name, ast.Constant) and is_private(name.value) and is_of_napari(name.value):
-                    found.append(ast.unparse(node))
-            case ast.ImportFrom(module=str() as module, names=names) if module.partition(".")[0] == "napari":
-                paths = [module, *(f"{module}.{name.name}" for name in names)]
-                found += [path for path in paths if "._" in path]
-            case ast.Import(names=names):
-                found += [name.name for name in names if name.name.startswith("napari.") and "._" in name.name]
-            case ast.Constant(value=str() as text) if re.fullmatch(r"napari(\.\w+)*\._[\w.]+", text):
-                found.append(text)
-    return found
-
-
-def napari_classes() -> list[type]:
-    from napari.components import ViewerModel
-    from napari.components.overlays import SceneOverlay
-    from napari.qt import QtViewer, Window
-
-    kinds = [getattr(napari.layers, name) for name in ("Image", "Labels", "Points", "Surface", "Vectors")]
-    return [*kinds, ViewerModel, napari.Viewer, QtViewer, Window, SceneOverlay]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def names_of_napari() -> set[str]:
-    """Private names of napari's classes and of its layers; found once."""
-    plane = np.zeros((2, 2, 2))
-    layers = [Image(plane), napari.layers.Points(plane[0]), napari.layers.Vectors(plane)]
-    layers += [layer._slicing_state for layer in layers]
-    names = {name for thing in (*napari_classes(), *layers) for name in dir(thing)}
-    _of_napari.update(name for name in names if is_private(name))
-    return _of_napari
-
-
-_of_napari: set[str] = set()
-
-
-def is_of_napari(name: str) -> bool:
-    return name in _of_napari
 
 
 def test_no_other_module_touches_what_napari_keeps_to_itself():
@@ -104,12 +26,16 @@ def test_no_other_module_touches_what_napari_keeps_to_itself():
     assert {module: names for module, names in found.items() if names} == {}
 
 
-def parts_of(kind: ast.ClassDef) -> set[str]:
-    """What a class says itself, by its source."""
-    functions = {part.name for part in kind.body if isinstance(part, ast.FunctionDef)}
-    assigns = [part for part in kind.body if isinstance(part, ast.Assign | ast.AnnAssign)]
-    targets = [target for part in assigns for target in getattr(part, "targets", [getattr(part, "target", None)])]
-    return functions | {target.id for target in targets if isinstance(target, ast.Name)}
+def touched_in(source: str) -> list[str]:
+    """What a module uses of other objects' private names, and of napari's private modules."""
+    nodes = list(ast.walk(ast.parse(source)))
+    attributes = [node for node in nodes if isinstance(node, ast.Attribute) and PRIVATE.fullmatch(node.attr)]
+    own = {node.attr for node in attributes if ast.unparse(node.value) in {"self", "cls"}} | OF_NAMED_TUPLES
+    own |= {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    touched = [name for node in attributes if node.attr not in own and (name := ast.unparse(node)) != "os._exit"]
+    modules = [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+    modules += [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return touched + [name for name in modules if re.fullmatch(r"napari(\.\w+)*\._[\w.]+", name)]
 
 
 def test_the_scale_bar_counts_in_nanometers_where_napari_would_say_kiloangstrom(viewer_in_hidden_window):

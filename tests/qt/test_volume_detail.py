@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QMenu
+from qtpy.QtWidgets import QMenu
 
 from napari_cryoet._qt.browser import run_layers
 from napari_cryoet._qt.browser.dock import PortalBrowser
@@ -178,16 +178,4 @@ def test_what_is_too_large_says_for_what_and_cannot_be_chosen(qtbot, dock, monke
     assert actions["level 0"].text().endswith("too large for this graphics card (512 of 300 voxels a side)")
     assert "too large for memory (1.05 MB of" in actions["level 1"].text()
     assert [actions[f"level {level}"].isEnabled() for level in (2, 1, 0)] == [True, False, False]
-    menu.close()
-
-
-def test_the_menu_of_a_row_has_the_levels_too(qtbot, dock):
-    show(qtbot, dock, TOMOGRAM)
-    rows = dock.screens.run.tomograms
-    rows.menu_requested.emit(dock.screens.run.tomogram, rows.mapToGlobal(rows.rect().center()))
-    menu = QApplication.activePopupWidget()
-    (levels,) = menu.findChildren(QMenu)
-    assert list(offered(levels)) == ["level 2", "level 1", "level 0"]
-    offered(levels)["level 1"].trigger()
-    assert dock.volumes.chosen(TOMOGRAM) == 1
     menu.close()

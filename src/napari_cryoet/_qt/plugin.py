@@ -18,8 +18,8 @@ from napari.viewer import Viewer
 from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt.files.questions import read_asking, viewer_to_ask_in
-from napari_cryoet._qt.layers.adopting import NOT_YET, adopt_layers_of
 from napari_cryoet._qt.layers.colors import with_own_color
+from napari_cryoet._qt.layers.manager import NOT_YET, adopt_layers_of
 from napari_cryoet._qt.layers.ownership import add_layer
 from napari_cryoet._qt.settings import recall_once
 from napari_cryoet._qt.streaming.seam import open_viewers

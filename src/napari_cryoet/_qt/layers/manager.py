@@ -1,6 +1,7 @@
 """Adds our layers to the main viewer, hides and shows them, and reports what users do to them.
 
-One run is shown at a time: showing another one hides the layers of the run before and keeps how each was left.
+One run is shown at a time: showing another one hides the layers of the run before and keeps how each was left. Layers
+with our data that napari makes itself, for readers and copies, are completed as soon as they are inserted.
 """
 
 from __future__ import annotations
@@ -12,11 +13,10 @@ from typing import Any, Final
 import numpy as np
 from napari.components import ViewerModel
 from napari.components.dims import RangeTuple
-from napari.layers import Layer
+from napari.layers import Image, Labels, Layer, Points, Vectors
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_cryoet._qt.layers.adopting import adopt_layers_of
 from napari_cryoet._qt.layers.colors import Appearance, appearance_events, appearance_of, paint
 from napari_cryoet._qt.layers.ownership import (
     LayerKey,
@@ -27,20 +27,24 @@ from napari_cryoet._qt.layers.ownership import (
     group_of,
     key_of,
     misfit_remark,
+    real,
     remove_layer,
     tag,
 )
+from napari_cryoet._qt.layers.types import OWN_TYPES, StepsWithTomograms, become
 from napari_cryoet._qt.layers.watch import LayerWatch
+from napari_cryoet._qt.picks.orientations import adopt_arrows
 from napari_cryoet._qt.picks.slabs import show_as_discs
-from napari_cryoet._qt.streaming.progressive import StreamStatus, display_of, make_layer, stream_of
+from napari_cryoet._qt.streaming.progressive import StreamStatus, attach, display_of, make_layer, stream_of
+from napari_cryoet._qt.streaming.seam import count_in_nanometers
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet.appearance.colors import RGBA, annotation_colors
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.load import load_annotation, load_tilt_series, load_tomogram, tomogram_name
-from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec
+from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY, LayerSpec
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationFile, TiltSeries, Tomogram
-from napari_cryoet.streaming import Display
+from napari_cryoet.streaming import Display, pyramid_of
 
 __all__ = ["LayerKey", "LayerManager", "add_layer", "add_layers", "remove_layer"]
 
@@ -440,3 +444,72 @@ def _waits(layer: Layer) -> bool:
 
 def _set_waiting(layer: Layer, waits: bool) -> None:
     layer.metadata[METADATA_KEY] = about_of(layer) | {_WAITS: waits}
+
+
+# layers that napari makes
+
+
+class _NotYet(int):
+    """Equals False, and can be told from a user's False, which means that a layer stays hidden."""
+
+
+NOT_YET: Final = _NotYet(0)
+
+
+def adopt_layers_of(viewer: ViewerModel) -> None:
+    """Complete every layer with data of ours that is inserted into a viewer; calling it again changes nothing.
+
+    This outlives docks, for files that are opened and layers that are duplicated without one.
+    """
+    viewer = real(viewer)
+    inserted = viewer.layers.events.inserted
+    if not any(isinstance(slot, partial) and slot.func is _on_inserted for slot in inserted.callbacks):
+        inserted.connect(partial(_on_inserted, viewer))
+        count_in_nanometers(viewer)
+
+
+def _on_inserted(viewer: ViewerModel, event: Any) -> None:
+    layer, layers = event.value, event.source
+    if METADATA_KEY not in layer.metadata:
+        return
+    was_seen = layer.extent
+    own_type = OWN_TYPES.get(type(layer))
+    pyramid = pyramid_of(layer.data) if isinstance(layer, Image | Labels) else None
+    if own_type is not None:
+        become(layer, own_type)  # whoever keeps its extent is told below, if that is another
+    if isinstance(layer, StepsWithTomograms):
+        layer.lie_beside(layers)
+    if isinstance(layer, Image | Labels):
+        _place_level(layer)
+    if pyramid is not None:
+        attach(layer, pyramid, viewer=viewer)
+    show_as_discs(layer)
+    if isinstance(layer, Points | Vectors) and PICKS_KEY in layer.metadata:
+        adopt_arrows(layer, viewer)
+    if not _is_alike(was_seen, layer.extent):
+        layer.translate = layer.translate  # napari looks anew where the layer ends and how its planes lie
+        if len(layers) == 1:
+            _start_in_the_middle(viewer)
+    if layer.visible is NOT_YET:
+        layer.visible = True
+
+
+def _place_level(layer: Image | Labels) -> None:
+    """Put a level that napari made a layer of where its voxels are: napari takes them for means of finer ones."""
+    parent = layer.source.parent and layer.source.parent()
+    pyramid = None if parent is None else pyramid_of(parent.data)
+    if pyramid is not None and pyramid.coarse_offset == "strided" and not layer.multiscale:
+        as_mean = parent.translate + (layer.scale - parent.scale) / 2
+        if np.allclose(layer.translate, as_mean):
+            layer.translate = parent.translate
+
+
+def _is_alike(one: Any, other: Any) -> bool:
+    return bool((one.world == other.world).all() and (one.step == other.step).all())
+
+
+def _start_in_the_middle(viewer: ViewerModel) -> None:
+    """As napari does with the first layer of a viewer."""
+    viewer.reset_view()
+    for axis, steps in enumerate(viewer.dims.nsteps):
+        viewer.dims.set_current_step(axis, (steps - 1) // 2)

@@ -13,7 +13,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Points, Vectors
 from qtpy.QtCore import QObject, Signal
 
-from napari_cryoet._qt.layers.adopting import adopt_layers_of
+from napari_cryoet._qt.layers.manager import adopt_layers_of
 from napari_cryoet._qt.picks.slabs import show_as_discs_like, show_slab, slab_nm_of
 from napari_cryoet._qt.streaming.progressive import StreamState, StreamStatus, display_of, make_layer, stream_of
 from napari_cryoet._qt.tasks import single_shot

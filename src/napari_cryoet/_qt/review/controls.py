@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import msgspec
+import numpy as np
+from napari.layers import Image, Layer
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
@@ -21,10 +24,12 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cryoet._qt.layers.voxel_width import VoxelWidth
+from napari_cryoet._qt.layers.alignment import spacing_angstrom_of
+from napari_cryoet._qt.picks.layer_geometry import lacks_unit
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet._qt.widgets.layer_combo import LayerCombo
+from napari_cryoet.layers.specs import MAX_SPACING_ANGSTROM
 from napari_cryoet.review.columns import Order
 from napari_cryoet.review.crops import Plane
 from napari_cryoet.review.measure import DENSITY, EDGE, NEAREST
@@ -65,6 +70,67 @@ class Looks(msgspec.Struct, frozen=True):
             return msgspec.convert({**self.remembered(), **saved}, Looks)
         except msgspec.ValidationError:
             return self
+
+
+_PLACING = ("scale", "translate", "units")
+
+
+class VoxelWidth(QDoubleSpinBox):
+    """How wide an image's voxels are, where its layer counts in pixels.
+
+    What users say becomes the layer's scale, so that picks in ångström lie on it. It can be changed and taken back.
+    """
+
+    asks = Signal(bool)  # whether there is something to ask
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setRange(0, MAX_SPACING_ANGSTROM)
+        self.setDecimals(3)
+        self.setSuffix(" Å")
+        self.setSpecialValueText("unknown")
+        self.setKeyboardTracking(False)  # each digit would cut all crops anew
+        self.setAccessibleName("Voxel spacing of the tomogram in ångström")
+        self.setToolTip("How wide its voxels are, which its layer doesn't say: the layer gets this scale")
+        self._image: Image | None = None
+        #: How layers lay before anybody said it.
+        self._before: WeakKeyDictionary[Image, dict[str, Any]] = WeakKeyDictionary()
+        self.valueChanged.connect(self._on_said)
+        self.hide()
+
+    def ask_about(self, image: Image | None, *, beside: Layer | None) -> None:
+        """Ask about an image that counts in pixels beside picks in a unit of length, and hear otherwise later."""
+        is_other, self._image = image is not self._image, image
+        is_needed = beside is not None and lacks_unit(image) and not lacks_unit(beside)
+        width = 0.0 if image is None or lacks_unit(image) else spacing_angstrom_of(image) or 0.0
+        if is_other or round(width, self.decimals()) != self.value():  # else what is being typed would go
+            with QSignalBlocker(self):
+                self.setValue(width)
+        asks = is_needed or (image is not None and image in self._before)
+        self.setVisible(asks)
+        self.asks.emit(asks)
+
+    def _on_said(self, width: float) -> None:
+        image = self._image
+        if image is None:
+            return
+        before = self._before.setdefault(image, {name: _copied(getattr(image, name)) for name in _PLACING})
+        if not width:
+            del self._before[image]
+            placing = before
+        else:
+            wider = width / np.abs(before["scale"])
+            placing = {
+                "scale": before["scale"] * wider,
+                "translate": before["translate"] * wider,
+                "units": ("angstrom",) * image.ndim,
+            }
+        for name, value in placing.items():
+            setattr(image, name, value)
+
+
+def _copied(value: Any) -> Any:
+    return np.array(value) if isinstance(value, np.ndarray) else value
 
 
 class ReviewControls(QWidget):
