@@ -5,8 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from napari.components import ViewerModel
-from qtpy.QtCore import QObject, QSize, Qt, Signal
+from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QHideEvent, QResizeEvent, QShowEvent
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -61,7 +60,7 @@ class OrthoViews(Dock):
         self.place = ElidedLabel()
         self.place.setObjectName("dimText")
         self.link = QCheckBox("Link zoom")
-        self.link.setToolTip("Zoom and pan the viewer and these planes together")
+        self.link.setToolTip("Zoom the viewer and these planes together, around the cursor")
         self.link.toggled.connect(self._on_link)
         self.fit = QPushButton("Fit")
         self.fit.setToolTip("Show all of both planes")
@@ -80,6 +79,8 @@ class OrthoViews(Dock):
         self._watch = LayerWatch(napari_viewer, self)
         self._watch.changed.connect(self._say_soon.start)
         self.shared_cursor.moved.connect(self._say_soon.start)
+        self.shared_cursor.moved.connect(self._on_link)
+        self.listen(napari_viewer.scene.camera.events.zoom, self._on_link)
         self.at_close(self._end)
         self._lay_out()
         self._say()
@@ -110,7 +111,6 @@ class OrthoViews(Dock):
         for timer in (self._build_soon, self._replace_soon, self._say_soon):
             timer.stop()
         self._watch.close()
-        self._cameras.close()
         for view in self.views:
             view.close_down()
         self.shared_cursor.close()
@@ -122,18 +122,17 @@ class OrthoViews(Dock):
             view = PlaneView(plane, self.viewer, self.shared_cursor)
             view.setToolTip(_HINT)
             view.fit_requested.connect(self._on_fit)
+            view.camera_moved.connect(partial(self._on_plane_camera, view))
             view.state_changed.connect(self._say_soon.start)
             view.context_lost.connect(self._replace_soon.start)
             self.splitter.addWidget(view)
             self.views.append(view)
-        self._cameras = LinkedCameras(self.viewer, self.views, self.shared_cursor, self)
         self._build_soon.start()
 
     def _replace_views(self) -> None:
         """Make both planes anew in another window."""
         if self._is_closed:
             return
-        self._cameras.close()
         for view in self.views:
             view.close_down()
             view.setParent(None)
@@ -177,8 +176,15 @@ class OrthoViews(Dock):
 
     # what it says and does
 
-    def _on_link(self) -> None:
-        self._cameras.set_linked(self.link.isChecked())
+    def _on_link(self, _event: Any = None) -> None:
+        """While zoom is linked, show the cursor in the middle of each plane, as large as in the viewer."""
+        if self.link.isChecked() and len(self.shared_cursor.position) >= 3:
+            for view in self.views:
+                view.look_at(self.shared_cursor.position[-3:], self.viewer.scene.camera.zoom)
+
+    def _on_plane_camera(self, view: PlaneView) -> None:
+        if self.link.isChecked():
+            self.viewer.scene.camera.zoom = view.model.scene.camera.zoom
 
     def _on_fit(self) -> None:
         self.link.setChecked(False)
@@ -213,67 +219,3 @@ class OrthoViews(Dock):
         column.setSpacing(3)
         column.addLayout(top)
         column.addWidget(self.splitter, 1)
-
-
-class LinkedCameras(QObject):
-    """Gives the main viewer and further planes one zoom and one centre while they are linked.
-
-    A plane doesn't know the place across it: there, the cursor is in the middle.
-    """
-
-    def __init__(self, main: ViewerModel, views: list[PlaneView], cursor: SharedCursor, parent: QObject) -> None:
-        super().__init__(parent)
-        self._main, self._views, self._cursor = main, tuple(views), cursor
-        self._is_linked = self._is_moving = False
-        self._center: dict[int, float] = {}
-        camera = main.scene.camera.events
-        self._events = (camera.center, camera.zoom)
-        for event in self._events:
-            event.connect(self._on_main)
-        for view in self._views:
-            view.camera_moved.connect(partial(self._on_view, view))
-
-    def set_linked(self, is_linked: bool) -> None:
-        """Link the cameras, starting from the main viewer's; or let each be where it is."""
-        self._is_linked = is_linked
-        if is_linked:
-            self._center = dict(zip((-3, -2, -1), self._cursor.position[-3:], strict=False))
-            self._on_main()
-
-    def close(self) -> None:
-        """Disconnect from the main viewer."""
-        for event in self._events:
-            event.disconnect(self._on_main)
-
-    def _on_main(self, _event: Any = None) -> None:
-        dims, camera = self._main.dims, self._main.scene.camera
-        if not self._is_linked or self._is_moving or dims.ndim < 3 or dims.ndisplay != 2:
-            return
-        down, right = (axis - dims.ndim for axis in dims.displayed)
-        if min(down, right) >= -3:
-            self._center |= {down: camera.center[-2], right: camera.center[-1]}
-            self._move_views(float(camera.zoom))
-
-    def _on_view(self, view: PlaneView) -> None:
-        if not self._is_linked or self._is_moving:
-            return
-        self._center |= view.center()
-        zoom = float(view.model.scene.camera.zoom)
-        self._move_views(zoom, but=view)
-        dims, camera = self._main.dims, self._main.scene.camera
-        if dims.ndisplay != 2:
-            return
-        axes = zip(dims.displayed, camera.center[-2:], strict=True)
-        middle = [self._center.get(axis - dims.ndim, at) for axis, at in axes]
-        self._is_moving = True
-        try:
-            camera.center = (camera.center[0], *middle)
-            camera.zoom = zoom
-        finally:
-            self._is_moving = False
-
-    def _move_views(self, zoom: float, but: PlaneView | None = None) -> None:
-        center_zyx = tuple(self._center[axis] for axis in (-3, -2, -1))
-        for view in self._views:
-            if view is not but:
-                view.look_at(center_zyx, zoom)

@@ -158,11 +158,6 @@ class PlaneView(QWidget):
         camera.center = (0.0, float(center_zyx[self.plane.down]), float(center_zyx[self.plane.right]))
         camera.zoom = float(zoom)
 
-    def center(self) -> dict[int, float]:
-        """The place in the middle: down and right, by axis counted from the last."""
-        _, down, right = self.model.scene.camera.center
-        return {self.plane.down: down, self.plane.right: right}
-
     def set_active(self, is_active: bool) -> None:
         """Fetch and draw, or pause while it is out of sight."""
         self._is_active = is_active
