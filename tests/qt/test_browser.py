@@ -14,7 +14,7 @@ from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet.exceptions import NetworkError
 from napari_cryoet.portal.pages import Catalogue, Freshness
 from napari_cryoet.portal.portal import Source
-from qt.fake_portal import DAY, FakePortal, without_tomograms
+from qt.fake_portal import DAY, FakePortal
 
 NO_NETWORK = NetworkError("Couldn't reach the portal (no network).", hint="Check the connection.")
 
@@ -65,15 +65,6 @@ def test_the_first_start_asks_nobody_and_offers_four_ways_in(qtbot, make_browser
         assert browser.screens.start.button(text).isVisible()
 
 
-def test_the_choice_is_remembered(qtbot, make_browser, portal, memory):
-    browser = make_browser(portal)
-    with qtbot.waitSignal(browser.session.catalogue_changed):
-        qtbot.mouseClick(browser.screens.start.button("Browse the live portal"), Qt.MouseButton.LeftButton)
-    assert memory.source == "live"
-    again = make_browser(portal)
-    qtbot.waitUntil(lambda: again.screens.datasets.model.rowCount() == 3)
-
-
 def test_after_the_choice_the_keys_go_to_the_first_dataset(qtbot, make_browser, portal):
     browser = make_browser(portal)
     browser.activateWindow()
@@ -111,13 +102,6 @@ def test_a_pack_is_chosen_as_a_folder(qtbot, make_browser, portal, tmp_path, mon
 # the list of datasets
 
 
-def test_several_words_all_have_to_match(qtbot, browser):
-    search_for(qtbot, browser, "pombe volta")
-    assert browser.screens.datasets.count.text() == "1 of 3 datasets"
-    search_for(qtbot, browser, "pombe volta thylakoids")
-    assert browser.screens.datasets.count.text() == "0 of 3 datasets"
-
-
 def test_no_result_says_what_to_do(qtbot, browser):
     search_for(qtbot, browser, "unicorn")
     place = browser.screens.datasets.place
@@ -133,13 +117,6 @@ def test_escape_clears_the_search(qtbot, browser):
     press(qtbot, browser.screens.search, Qt.Key.Key_Escape)
     assert browser.screens.search.text() == ""
     assert browser.screens.datasets.count.text() == "3 datasets"
-
-
-def test_datasets_can_be_sorted(qtbot, browser):
-    model, sort = browser.screens.datasets.model, browser.screens.datasets.sort
-    assert [model.record_at(model.index(row)).id for row in range(3)] == [10002, 10001, 10000]
-    sort.setCurrentText("title")
-    assert [model.record_at(model.index(row)).id for row in range(3)] == [10001, 10002, 10000]
 
 
 def test_a_catalogue_on_disk_is_shown_before_the_portal_answers(qtbot, make_browser, portal):
@@ -227,12 +204,6 @@ def test_a_pasted_link_jumps_by_itself_and_narrows_no_list(qtbot, browser, link)
     assert browser.screens.datasets.count.text() == "3 datasets"
 
 
-def test_a_deposition_lists_its_datasets(qtbot, browser):
-    type_text(qtbot, browser, "CZCDP-10300")
-    press(qtbot, browser.screens.search, Qt.Key.Key_Return)
-    qtbot.waitUntil(lambda: browser.screens.datasets.count.text() == "3 datasets")
-
-
 # a dataset
 
 
@@ -245,33 +216,6 @@ def test_enter_opens_a_dataset_with_what_the_list_knew_and_its_runs(qtbot, brows
     assert browser.screens.dataset.count.text() == "50 of 120 runs"
 
 
-def test_links_lead_to_the_web(qtbot, browser, monkeypatch):
-    opened = []
-    monkeypatch.setattr(
-        "napari_cryoet._qt.widgets.dialogs.QDesktopServices.openUrl", lambda url: opened.append(url.toString())
-    )
-    open_dataset(qtbot, browser)
-    for action in browser.screens.dataset.header.links.menu().actions()[1:]:  # the first leads to its deposition
-        action.trigger()
-    assert opened == [
-        "https://cryoetdataportal.czscience.com/datasets/10002",
-        "https://doi.org/10.1101/2022.04.12.488077",
-        "https://www.ebi.ac.uk/empiar/EMPIAR-10988/",
-    ]
-
-
-def test_scrolling_to_the_end_brings_all_runs(qtbot, browser, portal):
-    open_dataset(qtbot, browser)
-    view, runs = browser.screens.dataset.view, browser.screens.dataset.runs
-    for _ in range(2):
-        loaded = len(runs)
-        view.scrollToBottom()
-        qtbot.waitUntil(lambda loaded=loaded: len(runs) > loaded)
-    assert len(runs) == 120
-    assert browser.screens.dataset.count.text() == "120 runs"
-    assert [question[2] for question in portal.questions("dataset_page")] == [0, 50, 100]
-
-
 def test_runs_are_filtered_by_the_portal(qtbot, browser, portal):
     open_dataset(qtbot, browser)
     qtbot.keyClicks(browser.screens.dataset.filter, "ts_11")
@@ -280,18 +224,6 @@ def test_runs_are_filtered_by_the_portal(qtbot, browser, portal):
 
 
 # a run
-
-
-def test_opening_a_run_asks_once_and_opens_what_the_curators_show(qtbot, browser, portal):
-    tomograms, annotations = [], []
-    browser.screens.run.tomogram_open_requested.connect(lambda page, tomogram: tomograms.append(tomogram.id))
-    browser.screens.run.annotation_show_requested.connect(lambda page, file: annotations.append(file.id))
-    open_dataset(qtbot, browser)
-    open_run(qtbot, browser)
-    assert portal.questions("run_page") == [("run_page", 506)]
-    assert tomograms == [5061]
-    assert annotations == [50610]
-    assert browser.screens.breadcrumb.text == "Datasets › DS-10000 › TS_006"
 
 
 def test_going_back_while_a_run_loads_opens_nothing(qtbot, browser, portal):
@@ -317,28 +249,6 @@ def test_a_slow_run_says_that_it_is_loading(qtbot, browser, portal):
     assert browser.screens.run_place.message.text == "Loading TS_006…"
     portal.gate.set()
     qtbot.waitUntil(lambda: browser.screens.run_place.shows_content)
-
-
-def test_a_run_without_tomogram_says_so_and_lists_its_annotations(qtbot, browser, portal, monkeypatch):
-    page = without_tomograms(portal.run_page(506))
-    monkeypatch.setattr(portal, "run_page", lambda run_id, *, stop=None: page)
-    with qtbot.waitSignal(browser.navigator.run_arrived):
-        browser.navigator.go_to_run(506, opens_layers=True)
-    run = browser.screens.run
-    assert run.nothing.text() == "This run has no tomogram."
-    assert not run.open.isVisible()
-    assert len(list(run.outline.rows())) == len(page.annotations)
-    assert not browser.link.coming()
-
-
-def test_another_tomogram_keeps_what_fits_apart_from_what_does_not(qtbot, browser):
-    with qtbot.waitSignal(browser.navigator.run_arrived):
-        browser.navigator.go_to_run(506)
-    run = browser.screens.run
-    press(qtbot, run.tomograms, Qt.Key.Key_Down)
-    assert run.tomogram.id == 5062
-    assert run.open.text().startswith("Open")
-    assert not browser.link.coming()
 
 
 def test_what_is_ticked_for_download_is_summed_up_before_anything_is_fetched(qtbot, browser):
@@ -374,22 +284,6 @@ def test_going_back_finds_the_list_as_it_was_left(qtbot, browser, portal):
     press(qtbot, view, Qt.Key.Key_Return)
     assert len(browser.screens.dataset.runs) == 50
     assert len(portal.asked) == n_asked
-
-
-def test_everything_that_takes_the_focus_has_a_name(qtbot, browser):
-    open_dataset(qtbot, browser)
-    open_run(qtbot, browser)
-    nameless = [
-        widget
-        for widget in browser.findChildren(object)
-        if hasattr(widget, "focusPolicy")
-        and widget.focusPolicy() != Qt.FocusPolicy.NoFocus
-        and not widget.objectName().startswith("qt_")
-        and not (widget.accessibleName() or getattr(widget, "text", str)())
-        and not isinstance(widget, QMenu)
-        and widget.isVisibleTo(browser)
-    ]
-    assert nameless == []
 
 
 @pytest.mark.parametrize("level", [0, 1, 2])
@@ -508,22 +402,3 @@ def test_another_source_drops_the_answers_of_the_one_before(qtbot, browser, port
         browser.use_source("demo")
     assert portal.is_closed
     assert browser.screens.breadcrumb.text == "Datasets"
-
-
-def test_closing_the_dock_stops_everything(qtbot, browser, portal):
-    portal.latency_s = 30
-    browser.navigator.go_to_run(506, "TS_006")
-    assert browser.tasks.is_running("run")
-    browser.close()
-    assert not browser.tasks.is_running("run")
-
-
-def test_a_dock_that_napari_removes_stops_everything(qtbot, browser, portal):
-    from qtpy.QtWidgets import QWidget
-
-    holder = QWidget()
-    browser.setParent(holder)
-    portal.latency_s = 30
-    browser.navigator.go_to_run(506, "TS_006")
-    browser.setParent(None)
-    assert not browser.tasks.is_running("run")

@@ -269,13 +269,3 @@ def test_a_slow_deposition_says_that_it_is_loading_and_then_takes_the_keys(qtbot
     wait_for_deposition(qtbot, browser)
     assert place.shows_content
     assert browser.screens.deposition.tree.hasFocus()
-
-
-def test_the_answer_for_a_deposition_that_was_left_for_another_is_dropped(qtbot, browser, portal):
-    portal.latency_s = 0.2
-    browser.navigator.go_to_deposition(10310)
-    browser.navigator.go_to_deposition(10300)
-    wait_for_deposition(qtbot, browser)
-    assert browser.screens.deposition.header.title.text() == "S. pombe lamellae"
-    qtbot.waitUntil(lambda: not browser.tasks.is_running("deposition"))
-    assert browser.screens.deposition.model.rows[0].title == "Its datasets (3)"
