@@ -53,7 +53,7 @@ from napari_cryoet.wording import count_text, plain
 
 _SEARCH_HINT: Final = "ribosome, membrane, 10000, a link …"
 _LONGEST_HIT: Final = 100  # characters
-_NOT_FOUND: Final = "not found"  # topic of a notice
+_NOT_FOUND, _FROM_CACHE = "not found", "from the cache"  # topics of notices
 _RUNS_A_PAGE: Final = 50
 _PATIENCE_MS: Final = 200  # the old screen stays so long while the next one is on its way
 _MOST_CRUMBS: Final = 4
@@ -126,10 +126,10 @@ class Breadcrumb(QWidget):
         self._here = ElidedLabel(elide=Qt.TextElideMode.ElideMiddle)
         self._here.setMinimumHeight(self._here.fontMetrics().height() + 6)  # as the buttons beside it
         self._n_steps = 0
-        self.back = _crumb("", "Back one step")
+        self.back = _crumb(lambda: self.level_chosen.emit(self._n_steps - 1))
+        self.back.setAccessibleName("Back one step")
         self.back.setToolTip("Back one step (Backspace)")
-        self.back.clicked.connect(lambda _checked=False: self.level_chosen.emit(self._n_steps - 1))
-        self._steps = [self._step(level) for level in range(_MOST_CRUMBS - 1)]
+        self._steps = [_crumb(partial(self.level_chosen.emit, level)) for level in range(_MOST_CRUMBS - 1)]
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(0)
@@ -169,21 +169,15 @@ class Breadcrumb(QWidget):
         """It never widens the dock."""
         return QSize(24, super().minimumSizeHint().height())
 
-    def _step(self, level: int) -> QToolButton:
-        button = _crumb("", "")
-        button.clicked.connect(lambda _checked=False: self.level_chosen.emit(level))
-        return button
-
     def _draw_icon(self) -> None:
         self.back.setIcon(icon("back", self._theme.colors.text))
 
 
-def _crumb(text: str, purpose: str) -> QToolButton:
+def _crumb(follow: Callable[[], object]) -> QToolButton:
     button = QToolButton()
     button.setAutoRaise(True)
-    button.setText(text)
-    button.setAccessibleName(purpose)
     button.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys in the list
+    button.clicked.connect(lambda _checked=False: follow())
     return button
 
 
@@ -276,8 +270,6 @@ class Navigator(QObject):
         self._coming: Crumbs = ()  # to the run that is asked for
         self._dataset_id: int | None = None  # what the screens of a dataset and of a deposition hold
         self._deposition_id: int | None = None
-        self._is_preparing = False
-        self._has_told_offline = False
         self._ask_again: Callable[[], None] | None = None  # for what is shown from the cache
         self._leave_soon = single_shot(self, _PATIENCE_MS, self._show_run_place)
         session.opening.connect(self._on_opening)
@@ -405,7 +397,6 @@ class Navigator(QObject):
         """Another source: nothing of the one before is held or shown."""
         screens = self._screens
         self._leave()
-        self._is_preparing = self._has_told_offline = False
         self._dataset_id = self._deposition_id = self._ask_again = None
         screens.run.forget()
         screens.notice.hide()
@@ -423,8 +414,7 @@ class Navigator(QObject):
 
     def _on_preparing(self, share: float, words: str) -> None:
         title, place = f"Preparing the demo… {share:.0%}", self._screens.datasets.place
-        if not self._is_preparing:
-            self._is_preparing = True
+        if place.message.bar.isHidden():
             place.show_message(title, words, [Action("Stop", self._session.stop_opening)])
         place.message.show_progress(title, words, share)
 
@@ -450,13 +440,13 @@ class Navigator(QObject):
         """Say whether an answer comes from the cache, and why; one that comes from the portal takes that back."""
         self._screens.source_bar.set_freshness(freshness)
         self._ask_again = ask_again if freshness.is_offline else None
-        if freshness.is_offline and not policy().offline:  # offline by choice is said by the source bar alone
-            self._has_told_offline = True
+        notice = self._screens.notice
+        if not freshness.is_offline:
+            notice.withdraw(_FROM_CACHE)
+        elif not policy().offline:  # offline by choice is said by the source bar alone
             words = f"{freshness.reason} Showing what was loaded before ({freshness.text})."
-            self._screens.notice.show_notice(plain(words), "Retry", ask_again)
-        elif self._has_told_offline and not freshness.is_offline:
-            self._has_told_offline = False
-            self._screens.notice.hide()
+            notice.show_notice(plain(words), "Retry", ask_again)
+            notice.topic = _FROM_CACHE
 
     # pages
 
