@@ -15,7 +15,7 @@ from napari.components import ViewerModel
 from napari.components.dims import RangeTuple
 from napari.layers import Image, Labels, Layer, Points, Vectors
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.layers.colors import Appearance, appearance_events, appearance_of, paint
 from napari_cryoet._qt.layers.ownership import (
@@ -37,7 +37,7 @@ from napari_cryoet._qt.picks.orientations import adopt_arrows
 from napari_cryoet._qt.picks.slabs import show_as_discs
 from napari_cryoet._qt.streaming.progressive import StreamStatus, attach, display_of, make_layer, stream_of
 from napari_cryoet._qt.streaming.seam import count_in_nanometers
-from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet._qt.tasks import Job, Tasks, single_shot
 from napari_cryoet.appearance.colors import RGBA, annotation_colors
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.load import load_annotation, load_tilt_series, load_tomogram, tomogram_name
@@ -82,9 +82,7 @@ class LayerManager(QObject):
         self._shows_together = False
         self._bounds: NDArray[np.float64] | None = None  # of the volumes that were visible last
         self._fitted: tuple[Any, ...] = ()
-        self._fit_soon = QTimer(self)  # while docks are laid out, sizes come and go
-        self._fit_soon.setSingleShot(True)
-        self._fit_soon.timeout.connect(self._fit)
+        self._fit_soon = single_shot(self, 0, self._fit)  # while docks are laid out, sizes come and go
         viewer.canvas.events.size.connect(self._on_canvas_size)
         viewer.dims.events.range.connect(self._limit_range)
         self._listened: list[Layer] = []

@@ -6,7 +6,9 @@ from typing import Any, Final
 
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Points
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
+
+from napari_cryoet._qt.tasks import single_shot
 
 _TRANSFORMS: Final = ("scale", "translate", "rotate", "shear", "affine", "units")
 _REST_MS: Final = 150  # a layer that is dragged moves all the time
@@ -29,10 +31,7 @@ class LayerWatch(QObject):
         super().__init__(parent)
         self._layers = viewer.layers
         self._is_open = True
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(0)
-        self._soon.timeout.connect(self.changed)
+        self._soon = single_shot(self, 0, self.changed.emit)
         for emitter, slot in self._connections():
             emitter.connect(slot)
         for layer in self._layers:
@@ -88,10 +87,7 @@ class GridWatch(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._layers: tuple[Layer, ...] = ()
-        self._tell_soon = QTimer(self)
-        self._tell_soon.setSingleShot(True)
-        self._tell_soon.setInterval(_REST_MS)
-        self._tell_soon.timeout.connect(self.changed)
+        self._tell_soon = single_shot(self, _REST_MS, self.changed.emit)
 
     def watch(self, *layers: Layer | None) -> None:
         """Watch these layers, and no others."""

@@ -18,6 +18,7 @@ from napari_cryoet._qt.layers.types import OWN_TYPES, Surface, Vectors, become
 from napari_cryoet._qt.streaming import seam
 from napari_cryoet._qt.streaming.redraw import shared_redraws
 from napari_cryoet._qt.streaming.slice_geometry import placed_response, streamed_request
+from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet.streaming import Display, Pyramid, pyramid_of
 from napari_cryoet.wording import plain
 
@@ -111,9 +112,9 @@ class StreamStatus(QObject):
         #: Whether something else tells users what goes wrong; if not, napari's notifications do.
         self.is_watched = False
         self._told: CryoETError | None = None
-        self._say_again = _single_shot(self, _SAY_AGAIN_MS, self._say_state)
-        self._thumbnail = _single_shot(self, _THUMBNAIL_AFTER_MS, self._make_thumbnail)
-        self._ahead = _single_shot(self, _AHEAD_AFTER_MS, self._go_ahead)
+        self._say_again = single_shot(self, _SAY_AGAIN_MS, self._say_state)
+        self._thumbnail = single_shot(self, _THUMBNAIL_AFTER_MS, self._make_thumbnail)
+        self._ahead = single_shot(self, _AHEAD_AFTER_MS, self._go_ahead)
         self._goes_ahead = False
         self._woken.connect(self._on_woken)
         layer.events.thumbnail.connect(self._on_thumbnail)
@@ -459,14 +460,6 @@ def _weakly(method: Callable[[], None]) -> Callable[[], None]:
             alive()
 
     return call
-
-
-def _single_shot(parent: QObject, interval_ms: int, slot: Callable[[], object]) -> QTimer:
-    timer = QTimer(parent)
-    timer.setSingleShot(True)
-    timer.setInterval(interval_ms)
-    timer.timeout.connect(slot)
-    return timer
 
 
 def _place_plane(event: Any) -> None:
