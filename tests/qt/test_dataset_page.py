@@ -84,7 +84,11 @@ def test_fewer_runs_than_counted_never_look_complete(view):
 def test_a_run_says_whose_bytes_it_counts():
     run = RunRow(id=1, name="", dataset_id=1, tomogram_count=2, voxel_spacing=10.0, file_size_omezarr=1.66e9)
     assert run_row(run).title == "RN-1"
-    assert run_row(run).lines[0] == ("2 tomograms · 10 Å · 1.66 GB per tomogram", "2 tomograms · 10 Å · 1.66 GB each")
+    assert run_row(run).lines[0] == (
+        "2 tomograms · 10 Å · 1.66 GB per tomogram",
+        "2 tomograms · 10 Å · 1.66 GB each",
+        "2 tomograms · 1.66 GB each",
+    )
     assert run_row(replace(run, tomogram_count=1)).lines[0] == ("1 tomogram · 10 Å · 1.66 GB",)
 
 

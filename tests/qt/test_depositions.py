@@ -79,14 +79,14 @@ def test_the_head_says_what_the_deposition_is():
     assert about.title == "Picks by <b>deep</b> learning & more"
     assert about.facts == "1 Jun 2024 · CC0-1.0 · annotations, holograms"
     assert about.counts == "adds to 1 dataset · 5 annotations"
-    assert about.description.startswith("Template matching.\nThen <i>curated</i>.")
+    assert about.description == "Template matching.\nThen <i>curated</i>."
     for line in (
         "Dates: deposited 1 Jun 2023, released 1 Jun 2024, last modified 1 Jun 2023",
         "Annotated objects: cytosolic ribosome 4, membrane 1",
         "Methods: automated 4, manual 1",
         "Tag: ml competition",
     ):
-        assert line in about.description
+        assert line in about.details
 
 
 # the list

@@ -20,6 +20,7 @@ class About:
     counts: str = ""
     deposition: DepositionTitle | None = None
     description: str = ""
+    details: str = ""  # all else that the record says, a line each
     portal_page: str = ""
     publications: str | None = None
     entries: str | None = None
@@ -47,7 +48,8 @@ def about_dataset(dataset: Dataset, portal_page: str) -> About:
         authors=tuple(author.name for author in dataset.authors),
         facts=joined(organism, released, size_text(dataset.file_size), licence),
         deposition=dataset.deposition,
-        description=describe_dataset(dataset),
+        description=dataset.description,
+        details=_dataset_details(dataset),
         portal_page=portal_page,
         publications=dataset.dataset_publications,
         entries=dataset.related_database_entries,
@@ -76,7 +78,8 @@ def about_deposition(page: DepositionPage, portal_page: str) -> About:
         authors=tuple(author.name for author in deposition.authors),
         facts=joined(released, licence, kinds),
         counts=_counts_text(page),
-        description=describe_deposition(page),
+        description=deposition.description,
+        details=_deposition_details(page),
         portal_page=portal_page,
         publications=deposition.deposition_publications,
         entries=deposition.related_database_entries,
@@ -84,8 +87,7 @@ def about_deposition(page: DepositionPage, portal_page: str) -> About:
     )
 
 
-def describe_dataset(dataset: Dataset) -> str:
-    """All that a dataset says about itself, as plain text."""
+def _dataset_details(dataset: Dataset) -> str:
     taxid = f"taxid {dataset.organism_taxid}" if dataset.organism_taxid else ""
     grants = (f"{each.funding_agency_name or ''} {each.grant_id or ''}".strip() for each in dataset.funding_sources)
     facts = (
@@ -103,11 +105,10 @@ def describe_dataset(dataset: Dataset) -> str:
         ("Database entries", reported(dataset.related_database_entries)),
         ("Deposition", f"{dataset.deposition.title} (CZCDP-{dataset.deposition.id})" if dataset.deposition else ""),
     )
-    return _described(dataset.description, facts)
+    return _lines(facts)
 
 
-def describe_deposition(page: DepositionPage) -> str:
-    """All that a deposition says about itself, as plain text."""
+def _deposition_details(page: DepositionPage) -> str:
     deposition = page.deposition
     dates = (
         f"deposited {date_text(deposition.deposition_date)}",
@@ -124,11 +125,11 @@ def describe_deposition(page: DepositionPage) -> str:
         ("Annotated objects", ", ".join(f"{each.object_name} {each.count:,}" for each in page.objects)),
         ("Methods", ", ".join(_methods(each for dataset in page.datasets for each in dataset.objects))),
     )
-    return _described(deposition.description, facts)
+    return _lines(facts)
 
 
-def _described(description: str, facts: Sequence[tuple[str, str]]) -> str:
-    return "\n".join([description, "", *(f"{name}: {text}" for name, text in facts if text)])
+def _lines(facts: Sequence[tuple[str, str]]) -> str:
+    return "\n".join(f"{name}: {text}" for name, text in facts if text)
 
 
 def _counts_text(page: DepositionPage) -> str:

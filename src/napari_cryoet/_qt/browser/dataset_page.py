@@ -131,9 +131,11 @@ def run_row(run: RunRow) -> Row:
     size = size_text(run.file_size_omezarr)
     facts: tuple[str, ...] = ("no tomogram",)
     if run.tomogram_count:
-        shared = (count_text(run.tomogram_count, "tomogram"), spacing_text(run.voxel_spacing))
-        words = ("",) if run.tomogram_count == 1 or not size else (" per tomogram", " each")
-        facts = tuple(joined(*shared, size + each) for each in words)
+        tomograms, spacing = count_text(run.tomogram_count, "tomogram"), spacing_text(run.voxel_spacing)
+        facts = (joined(tomograms, spacing, size),)
+        if run.tomogram_count > 1 and size:
+            sizes = (f"{size} per tomogram", f"{size} each")
+            facts = (*(joined(tomograms, spacing, each) for each in sizes), joined(tomograms, sizes[1]))
     objects = tuple(objects_text(run.objects, limit) for limit in (4, 3, 2, 1)) if run.objects else ("",)
     size_xyz = dimensions_text(run.size_x, run.size_y, run.size_z)
     about = (

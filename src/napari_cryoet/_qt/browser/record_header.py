@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 
 from napari_cryoet._qt.widgets.dialogs import open_in_browser
 from napari_cryoet._qt.widgets.icons import icon
-from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_tooltip
+from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label, plain_tooltip
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.portal.about import About
@@ -53,7 +53,7 @@ class RecordHeader(QWidget):
         self._noun = noun
         self._about = About("")
         self._page_height = 0
-        self.title = ElidedLabel(elide=Qt.TextElideMode.ElideMiddle, lines=2, name="pageTitle")
+        self.title = plain_label(name="pageTitle")
         self.photo = QLabel()
         self.photo.setAccessibleName("Key photo")
         self.photo.setFixedSize(PHOTO_PX, PHOTO_PX)
@@ -91,13 +91,12 @@ class RecordHeader(QWidget):
         self.facts.setText(about.facts)
         self.counts.setText(about.counts)
         self.counts.setVisible(bool(about.counts))
-        self.description.setPlainText(about.description)
         self.details.setChecked(False)
-        self.details.setVisible(bool(about.description))
+        self.details.setVisible(bool(about.details))
+        self._show_description()
         self.photo.setVisible(bool(about.picture_url))
         self._show_picture()
         self._fill_menu()
-        self._fit_description()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Other widths wrap the description in other lines."""
@@ -116,15 +115,23 @@ class RecordHeader(QWidget):
         n_lines = max(1, document.lineCount() if document is not None else 1)
         spare = min(MOST_FOLDED, (self._page_height - 420) // (3 * spacing))
         shown = max(FEW_LINES, min(MANY_LINES, self._page_height // (3 * spacing))) if is_open else spare
-        self.description.setVisible(bool(self._about.description) and (is_open or shown >= FEW_LINES))
+        self.description.setVisible(is_open or (bool(self._about.description) and shown >= FEW_LINES))
         policy = Qt.ScrollBarPolicy
         self.description.setVerticalScrollBarPolicy(policy.ScrollBarAsNeeded if is_open else policy.ScrollBarAlwaysOff)
-        margin = round(2 * document.documentMargin()) if document is not None else 0
-        self.description.setFixedHeight(max(1, min(n_lines, shown)) * spacing + margin)
+        margin = document.documentMargin() if document is not None else 0
+        margins = (2 if n_lines <= shown else 1.5) * margin  # below, the next line would be seen in part
+        self.description.setFixedHeight(max(1, min(n_lines, shown)) * spacing + round(margins))
+        if (bar := self.description.verticalScrollBar()) is not None:
+            bar.setValue(0)
+
+    def _show_description(self) -> None:
+        about, is_open = self._about, self.details.isChecked()
+        self.description.setPlainText(f"{about.description}\n\n{about.details}" if is_open else about.description)
+        self._fit_description()
 
     def _on_details(self, _is_open: bool) -> None:
         self._draw_icons()
-        self._fit_description()
+        self._show_description()
 
     def _on_picture(self, url: str) -> None:
         if url == self._about.picture_url:
