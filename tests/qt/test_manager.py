@@ -389,10 +389,8 @@ class TestInStep:
 
         link.set_visible(key, False)
         link.set_color(key, RED)
-        link.rename(key, "Mine")
 
         assert not any(layer.visible for layer in layers)
-        assert layers[0].name == "Mine"
         assert link.appearance(key).color == pytest.approx(RED)
 
 

@@ -15,7 +15,7 @@ from napari_cryoet._qt.browser.run_page import RunView, add_deposition
 from napari_cryoet._qt.browser.run_rows import Shown, key_of_row
 from napari_cryoet._qt.layers.colors import Appearance
 from napari_cryoet._qt.layers.manager import LayerManager
-from napari_cryoet._qt.layers.ownership import LayerKey
+from napari_cryoet._qt.layers.ownership import LayerKey, about_of
 from napari_cryoet._qt.streaming.seam import largest_texture_side
 from napari_cryoet._qt.streaming.volume_detail import VolumeDetail
 from napari_cryoet._qt.tasks import Tasks
@@ -208,11 +208,10 @@ class RunLayers(QObject):
         """Hide the run's other tomograms and what doesn't fit this one; show again what was hidden so and fits."""
         outline = outline_run(page, tomogram)
         others = {LayerKey("tomogram", each.id) for each in page.tomograms if each.id != tomogram.id}
-        others = {key for key in others if self._link.is_visible(key)}
         fitting = {key for group in outline.groups for row in group.rows if (key := key_of_row(row))}
-        apart = {key for row in outline.other_alignment if (key := key_of_row(row))} if others else set()
+        apart = {key for row in outline.other_alignment if (key := key_of_row(row)) and not self._is_marked(key)}
         misfits = {key for key in apart if self._link.is_visible(key)}
-        for key in others | misfits:
+        for key in (others & self._link.shown()) | misfits:
             self._link.set_visible(key, False)
         for key in self._set_aside & fitting & self._link.shown():
             self._link.set_visible(key, True)
@@ -220,6 +219,12 @@ class RunLayers(QObject):
         if misfits:
             count = count_text(len(misfits), "annotation")
             self._tell(partial(self._notice.show_news, f"Hid {count} made on another alignment of this run."))
+
+    def _is_marked(self, key: LayerKey) -> bool:
+        """Whether something was shown on request over a tomogram that it doesn't fit, and its name says so."""
+        layers = self._link.layers_of(key)
+        fit = about_of(layers[0]).get("fit") if layers else None
+        return isinstance(fit, dict) and fit.get("kind") in {"other_alignment", "unknown_alignment"}
 
     def _tell(self, show: Callable[[], None]) -> None:
         """Tell something of a layer of this run, until another run is shown."""

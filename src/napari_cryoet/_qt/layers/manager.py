@@ -26,7 +26,6 @@ from napari_cryoet._qt.layers.ownership import (
     add_layer,
     group_of,
     key_of,
-    misfit_remark,
     real,
     remove_layer,
     tag,
@@ -291,12 +290,6 @@ class LayerManager(QObject):
         for layer in self._own.of(key):
             paint(layer, color)
 
-    def rename(self, key: LayerKey, name: str) -> None:
-        """Rename something's main layer."""
-        layer = self._own.main(key)
-        if layer is not None and name:
-            layer.name = name
-
     # loading
 
     def _show(self, key: LayerKey, page: RunPage, work: Callable[[Job], tuple[LayerSpec, ...]], *, title: str) -> None:
@@ -327,13 +320,8 @@ class LayerManager(QObject):
         finally:
             self._coming.discard(key)
             self.changed.emit()
-        if not is_there:
-            return
-        warnings = list(specs[0].options["metadata"][METADATA_KEY].get("warnings", ()))
-        tomogram = self._own.main(key) if key.kind == "tomogram" else None
-        if tomogram is not None and (remark := misfit_remark(tomogram, self._own)):
-            warnings.append(remark)
-        if warnings:
+        warnings = specs[0].options["metadata"][METADATA_KEY].get("warnings", ())
+        if is_there and warnings:
             self.remarked.emit(key, " ".join(warnings))
 
     def _add(self, key: LayerKey, run_id: object, specs: tuple[LayerSpec, ...]) -> bool:

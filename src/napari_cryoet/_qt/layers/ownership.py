@@ -5,7 +5,7 @@ A layer is ours if its tag names it: a duplicate that a user makes carries the t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from napari.components import ViewerModel
@@ -13,7 +13,6 @@ from napari.components.layerlist import LayerList
 from napari.layers import Image, Labels, Layer, Points, Surface, Vectors
 
 from napari_cryoet.layers.specs import METADATA_KEY
-from napari_cryoet.wording import count_text, joined, plain
 
 Kind = Literal["tomogram", "annotation", "tilt series"]
 Real = TypeVar("Real", ViewerModel, LayerList)
@@ -25,7 +24,6 @@ _ID_FIELDS: dict[Kind, str] = {
 }
 #: From bottom to top, across runs.
 _RANKS = (Image, Labels, Surface, Vectors, Points)
-_MARKED = frozenset({"other_alignment", "unknown_alignment"})
 
 
 class LayerKey(NamedTuple):
@@ -149,28 +147,3 @@ class OwnLayers:
     def strangers(self) -> list[Layer]:
         """The layers that aren't ours."""
         return [layer for layer in self._layers if key_of(layer) is None]
-
-
-# alignments
-
-
-def misfit_remark(tomogram: Layer, layers: Iterable[Layer]) -> str:
-    """Which visible annotations of its run were made on another alignment and don't say so in their names."""
-    here = about_of(tomogram).get("alignment_id")
-    misfits = [layer for layer in layers if group_of(layer) == group_of(tomogram) and _is_misfit(layer, here)]
-    if not misfits:
-        return ""
-    alignments = sorted({f"AL-{about_of(layer)['alignment_id']}" for layer in misfits})
-    what = f"“{plain(misfits[0].name)}” was" if len(misfits) == 1 else f"{count_text(len(misfits), 'annotation')} were"
-    return (
-        f"{what} made on another alignment ({joined(*alignments)}): the positions don't fit this tomogram (AL-{here})."
-    )
-
-
-def _is_misfit(layer: Layer, alignment_id: object) -> bool:
-    key, about = key_of(layer), about_of(layer)
-    there, fit = about.get("alignment_id"), about.get("fit")
-    is_annotation = key is not None and key.kind == "annotation" and is_main(layer)
-    is_known = isinstance(there, int) and isinstance(alignment_id, int)
-    is_marked = isinstance(fit, dict) and fit.get("kind") in _MARKED
-    return is_annotation and layer.visible and is_known and there != alignment_id and not is_marked
