@@ -111,7 +111,7 @@ def same(one, other):
 def test_it_begins_with_the_active_layer_and_the_volume_below_it(dock, viewer):
     assert dock.layer is viewer.layers["ribosomes"]
     assert dock.image.layer is viewer.layers["volume"]
-    assert dock.progress.text() == "0 of 10"
+    assert dock.counts.text() == "0 of 10"
     assert dock.controls.side.value() == pytest.approx(10)  # 1.6 diameters of 6 nm
     crop = dock.feed.crop(3).values
     assert crop[tuple(n // 2 for n in crop.shape)] == pytest.approx(4, abs=0.3)
@@ -128,7 +128,7 @@ def test_crops_take_most_of_a_narrow_dock_and_their_size_is_a_choice(dock, qtbot
     assert columns[2] == 1 < columns[0] < columns[1]
     qtbot.mouseClick(dock.gear, LEFT)
     assert dock.controls.isVisible()
-    assert dock.width() == 322
+    assert dock.layout().minimumSize().width() <= 322
 
 
 def test_k_and_x_go_on_u_stays_and_verdicts_are_undone(dock, press):

@@ -14,8 +14,10 @@ from qtpy.QtWidgets import (
     QAbstractButton,
     QComboBox,
     QHBoxLayout,
+    QLabel,
     QProgressBar,
     QPushButton,
+    QSizePolicy,
     QSlider,
     QToolButton,
     QVBoxLayout,
@@ -74,7 +76,7 @@ IMAGE_WITHOUT_UNIT: Final = (
 KEYS: Final = "Space: next undecided · Ctrl+Z: undo"
 _KEYS_REST_MS: Final = 120  # the viewer follows once keys rest: it takes longer than judging the next pick
 _SIZE_RESTS_MS: Final = 300
-_SLIDER_PX: Final = 64
+_SLIDER_PX, _PROGRESS_PX = 64, 6
 _OPEN, _SAVE = "open review", "save review"
 _VERDICTS: Final = (
     (Verdict.KEPT, "K", "Keep"),
@@ -569,8 +571,8 @@ class ReviewDock(Dock):
         with QSignalBlocker(self.progress):
             self.progress.setMaximum(max(1, counts.total))
             self.progress.setValue(counts.judged)
-        self.progress.setFormat(f"{counts.judged:,} of {counts.total:,}")
         self.progress.setAccessibleName(str(counts))
+        self.counts.setText(f"{counts.judged:,} of {counts.total:,}")
         self.as_layers.setEnabled(counts.judged > 0)
         self.export.setEnabled(counts.kept > 0)
         self._show_status()
@@ -635,7 +637,10 @@ class ReviewDock(Dock):
             button.clicked.connect(lambda _checked=False, verdict=verdict: self.judge(verdict))
             self.shown[verdict], self.verdicts[verdict] = shown, button
         self.hint = plain_label(name="dimText")
-        self.progress = QProgressBar()
+        self.progress, self.counts = QProgressBar(), QLabel()
+        self.progress.setTextVisible(False)
+        self.progress.setFixedHeight(_PROGRESS_PX)
+        self.progress.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.as_layers = QPushButton("As layers")
         self.as_layers.setToolTip("Add the kept and the rejected picks as layers")
         self.export = QPushButton("Export…")
@@ -652,45 +657,32 @@ class ReviewDock(Dock):
 
     def _lay_out(self) -> None:
         self.setFocusProxy(self.sheet)
-        foot = QWidget()
-        self._judging: tuple[QWidget, ...] = (
-            self.crop_size,
-            self.sheet,
-            self.average,
-            foot,
-            *self.shown.values(),
-            *self.verdicts.values(),
-        )
-        results = QHBoxLayout(foot)
-        results.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.progress, self.as_layers, self.export):
-            results.addWidget(widget, 1 if widget is self.progress else 0)
+        shown, verdicts = _row(*self.shown.values()), _row(*self.verdicts.values())
+        results = _row(self.progress, self.counts, self.as_layers, self.export)
+        self._judging: tuple[QWidget, ...] = (self.crop_size, shown, self.sheet, verdicts, self.average, results)
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 6, 6, 2)
         column.setSpacing(5)
-        column.addLayout(_row(self.points, self.crop_size, self.gear))
-        column.addWidget(self.controls)
-        column.addWidget(self.notice)
-        column.addWidget(self.hint)
-        column.addLayout(_row(*self.shown.values()))
+        for part in (_row(self.points, self.crop_size, self.gear), self.controls, self.notice, self.hint, shown):
+            column.addWidget(part)
         column.addWidget(self.sheet, 1)
-        column.addLayout(_row(*self.verdicts.values()))
-        column.addWidget(self.average)
-        column.addWidget(foot)
-        column.addLayout(_row(self.status, self.retry, self.stop))
+        for part in (verdicts, self.average, results, _row(self.status, self.retry, self.stop)):
+            column.addWidget(part)
         column.addStretch(0)
         for kind in (QAbstractButton, QComboBox, QSlider):
             for control in self.findChildren(kind):
                 control.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # after a click, keys go to the sheet
 
 
-def _row(*widgets: QWidget) -> QHBoxLayout:
+def _row(*widgets: QWidget) -> QWidget:
     """Widgets side by side; the first of different ones takes the room."""
-    row = QHBoxLayout()
-    row.setSpacing(4)
+    row = QWidget()
+    layout = QHBoxLayout(row)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(4)
     are_alike = len({type(widget) for widget in widgets}) == 1
     for number, widget in enumerate(widgets):
-        row.addWidget(widget, 1 if are_alike or not number else 0)
+        layout.addWidget(widget, 1 if are_alike or not number else 0)
     return row
 
 
