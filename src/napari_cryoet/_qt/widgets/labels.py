@@ -55,6 +55,9 @@ class WrappedLabel(QLabel):
         return QSize(min(hint.width(), _NARROW_PX), hint.height())
 
 
+_DESCENDERS_PX: Final = 4  # Qt draws the last line so much lower than its font says
+
+
 class ElidedLabel(QElidingLabel):
     """Plain text on one line, or two, that yields to any width; the tooltip has all of it."""
 
@@ -83,7 +86,7 @@ class ElidedLabel(QElidingLabel):
 
     def sizeHint(self) -> QSize:
         """As high for a short text as for a long one, so that nothing below it jumps."""
-        return QSize(100, self._lines * self.fontMetrics().lineSpacing())
+        return QSize(100, self._lines * self.fontMetrics().lineSpacing() + _DESCENDERS_PX)
 
     def minimumSizeHint(self) -> QSize:
         """A few letters."""
