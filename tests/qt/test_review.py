@@ -460,7 +460,7 @@ def test_a_tomogram_in_pixels_is_reviewed_once_somebody_says_how_wide_its_voxels
     image = viewer.add_image(volume(), name="as napari opens a TIFF")
     dock.image.choose(image)
     assert "doesn't say how wide its voxels are" in dock.hint.text()
-    field = dock.controls.voxels
+    field = dock.controls.spacing
     assert field.isVisible()
     field.setFocus()
     field.selectAll()
@@ -470,6 +470,8 @@ def test_a_tomogram_in_pixels_is_reviewed_once_somebody_says_how_wide_its_voxels
     until_open(qtbot, dock)
     np.testing.assert_array_equal(image.scale, (SPACING,) * 3)
     assert dock.feed.crop(3).values.max() > 3
+    field.setValue(2 * SPACING)
+    np.testing.assert_array_equal(image.scale, (2 * SPACING,) * 3)
 
 
 def test_keys_judge_after_a_click_anywhere_in_the_dock(dock, qtbot):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
-from weakref import WeakKeyDictionary
 
 import msgspec
 import numpy as np
@@ -24,7 +23,6 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cryoet._qt.layers.alignment import spacing_angstrom_of
 from napari_cryoet._qt.picks.layer_geometry import lacks_unit
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.labels import plain_label
@@ -72,67 +70,6 @@ class Looks(msgspec.Struct, frozen=True):
             return self
 
 
-_PLACING = ("scale", "translate", "units")
-
-
-class VoxelWidth(QDoubleSpinBox):
-    """How wide an image's voxels are, where its layer counts in pixels.
-
-    What users say becomes the layer's scale, so that picks in ångström lie on it. It can be changed and taken back.
-    """
-
-    asks = Signal(bool)  # whether there is something to ask
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setRange(0, MAX_SPACING_ANGSTROM)
-        self.setDecimals(3)
-        self.setSuffix(" Å")
-        self.setSpecialValueText("unknown")
-        self.setKeyboardTracking(False)  # each digit would cut all crops anew
-        self.setAccessibleName("Voxel spacing of the tomogram in ångström")
-        self.setToolTip("How wide its voxels are, which its layer doesn't say: the layer gets this scale")
-        self._image: Image | None = None
-        #: How layers lay before anybody said it.
-        self._before: WeakKeyDictionary[Image, dict[str, Any]] = WeakKeyDictionary()
-        self.valueChanged.connect(self._on_said)
-        self.hide()
-
-    def ask_about(self, image: Image | None, *, beside: Layer | None) -> None:
-        """Ask about an image that counts in pixels beside picks in a unit of length, and hear otherwise later."""
-        is_other, self._image = image is not self._image, image
-        is_needed = beside is not None and lacks_unit(image) and not lacks_unit(beside)
-        width = 0.0 if image is None or lacks_unit(image) else spacing_angstrom_of(image) or 0.0
-        if is_other or round(width, self.decimals()) != self.value():  # else what is being typed would go
-            with QSignalBlocker(self):
-                self.setValue(width)
-        asks = is_needed or (image is not None and image in self._before)
-        self.setVisible(asks)
-        self.asks.emit(asks)
-
-    def _on_said(self, width: float) -> None:
-        image = self._image
-        if image is None:
-            return
-        before = self._before.setdefault(image, {name: _copied(getattr(image, name)) for name in _PLACING})
-        if not width:
-            del self._before[image]
-            placing = before
-        else:
-            wider = width / np.abs(before["scale"])
-            placing = {
-                "scale": before["scale"] * wider,
-                "translate": before["translate"] * wider,
-                "units": ("angstrom",) * image.ndim,
-            }
-        for name, value in placing.items():
-            setattr(image, name, value)
-
-
-def _copied(value: Any) -> Any:
-    return np.array(value) if isinstance(value, np.ndarray) else value
-
-
 class ReviewControls(QWidget):
     """Fields that tell what a person chose.
 
@@ -149,9 +86,13 @@ class ReviewControls(QWidget):
     def __init__(self, image: LayerCombo, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.image = image
-        self.voxels = VoxelWidth()
-        self.side = _Nanometres("Side of a crop", 2, 500)
-        self.slab = _Nanometres("Thickness of the slab that is averaged in a crop", 0.5, 200, prefix="slab ")
+        self._asked: Image | None = None  # whose voxel spacing is asked for
+        self.spacing = _Length("Voxel spacing of the tomogram: its layer gets this scale", 0, MAX_SPACING_ANGSTROM)
+        self.spacing.setSuffix(" Å")
+        self.spacing.setSpecialValueText("unknown")
+        self.side = _Length("Side of a crop", 2, 500)
+        self.slab = _Length("Thickness of the slab that is averaged in a crop", 0.5, 200)
+        self.slab.setPrefix("slab ")
         self.plane = _combo("Plane of the crops")
         for plane in PLANES:
             self.plane.addItem(plane.upper(), plane)
@@ -209,6 +150,19 @@ class ReviewControls(QWidget):
         self.set_filter_problem("")
         self._name_direction()
 
+    def ask_spacing(self, image: Image | None, beside: Layer | None) -> bool:
+        """Whether to ask how wide an image's voxels are: its layer counts in pixels, and that of the picks doesn't.
+
+        The field stays until another image is chosen, so that what was typed can be changed.
+        """
+        is_missing = beside is not None and lacks_unit(image) and not lacks_unit(beside)
+        if image is not self._asked or image is None:
+            self._asked = image if is_missing else None
+            with QSignalBlocker(self.spacing):
+                self.spacing.setValue(0)
+        self._form.setRowVisible(self._spacing_row, self._asked is not None)
+        return is_missing
+
     def set_crop_px(self, crop_px: int) -> None:
         """Remember how wide crops are drawn."""
         self._crop_px = crop_px
@@ -240,10 +194,18 @@ class ReviewControls(QWidget):
             self.oriented.toggled,
         ):
             changed.connect(lambda _value: self.looks_changed.emit())
+        self.spacing.valueChanged.connect(self._on_spacing)
         self.order.currentIndexChanged.connect(lambda _index: self.order_changed.emit())
         self.direction.toggled.connect(self._on_direction)
         self.filter.textChanged.connect(lambda _text: self._typed.start())
         self.filter.returnPressed.connect(self._on_filter_entered)
+
+    def _on_spacing(self, spacing_angstrom: float) -> None:
+        image = self._asked
+        if image is not None and spacing_angstrom:
+            wider = spacing_angstrom / np.abs(image.scale)
+            image.scale, image.translate = image.scale * wider, image.translate * wider
+            image.units = ("angstrom",) * image.ndim
 
     def _on_filter_entered(self) -> None:
         self._typed.stop()
@@ -261,13 +223,13 @@ class ReviewControls(QWidget):
         self.direction.setToolTip(words)
 
     def _lay_out(self) -> None:
-        form = QFormLayout(self)
+        form = self._form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setHorizontalSpacing(6)
         form.setVerticalSpacing(4)
         for name, fields in (
             ("Tomogram", (self.image,)),
-            ("Voxel spacing", (self.voxels,)),
+            ("Voxel spacing", (self.spacing,)),
             ("Crop", (self.side, self.slab)),
             ("Plane", (self.plane, self.oriented)),
             ("Sort", (self.order, self.direction)),
@@ -278,20 +240,19 @@ class ReviewControls(QWidget):
             for field in fields:
                 row.addWidget(field, 0 if field is self.direction else 1)
             form.addRow(label, row)
-            if fields == (self.voxels,):
-                label.hide()
-                self.voxels.asks.connect(label.setVisible)
+            if fields == (self.spacing,):
+                self._spacing_row = row
+                form.setRowVisible(row, False)
         form.addRow(self.filter_problem)
 
 
-class _Nanometres(QDoubleSpinBox):
+class _Length(QDoubleSpinBox):
     """A length that counts once it is typed in full. Letters go to the dock, where they judge."""
 
-    def __init__(self, name: str, low: float, high: float, *, prefix: str = "") -> None:
+    def __init__(self, name: str, low: float, high: float) -> None:
         super().__init__()
         self.setRange(low, high)
-        self.setDecimals(1)
-        self.setPrefix(prefix)
+        self.setDecimals(3)
         self.setSuffix(" nm")
         self.setAccessibleName(name)
         self.setToolTip(name)
@@ -299,6 +260,10 @@ class _Nanometres(QDoubleSpinBox):
         self.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
         self.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.setMinimumWidth(40)
+
+    def textFromValue(self, value: float) -> str:
+        """Without zeros that say nothing."""
+        return f"{value:.3f}".rstrip("0").rstrip(".")
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Leave letters to the dock."""

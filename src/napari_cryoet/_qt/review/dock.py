@@ -402,7 +402,6 @@ class ReviewDock(Dock):
         self.controls.looks_changed.connect(self._on_looks)
         self.controls.order_changed.connect(self._sort)
         self.controls.filter_entered.connect(self.sheet.setFocus)
-        self.controls.voxels.asks.connect(lambda asks: self.gear.setChecked(self.gear.isChecked() or asks))
         self.gear.toggled.connect(self.controls.setVisible)
         self.crop_size.valueChanged.connect(self._on_size)
         self.sheet.judged.connect(self.judge)
@@ -539,7 +538,8 @@ class ReviewDock(Dock):
     def _show_review(self) -> None:
         """Show what there is to judge, or what is missing."""
         has_layer = self._layer is not None
-        self.controls.voxels.ask_about(self.image.layer, beside=self.layer)
+        if self.controls.ask_spacing(self.image.layer, self.layer):
+            self.gear.setChecked(True)
         words = self._missing()
         self.hint.setText(words)
         self.hint.setVisible(bool(words))
