@@ -10,6 +10,7 @@ from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.layers import manager
 from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.layers.ownership import LayerKey
+from napari_cryoet._qt.picks.layer_geometry import volume_for
 from napari_cryoet._qt.picks.layer_picks import picks_of
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.formats.ndjson import lines_of
@@ -279,6 +280,14 @@ class TestOneRunAtATime:
         assert visible_in(viewer_model) == {first, points, mine, second}
         link.show_together = False
         assert visible_in(viewer_model) == {first, points, mine}
+
+    def test_picks_are_paired_with_the_tomogram_of_their_run(self, world, link, viewer_model, open_tomogram, show):
+        first = open_tomogram(world.first)
+        (points,) = show(world.first, ShapeType.POINT)
+        second = open_tomogram(world.second)
+        for link.show_together in (False, True):
+            assert volume_for(list(viewer_model.layers), points) is first
+            assert volume_for(list(viewer_model.layers), None) is second
 
     def test_a_new_dock_knows_what_was_hidden_with_its_run(self, world, link, viewer_model, open_tomogram):
         first, _second = open_tomogram(world.first), open_tomogram(world.second)

@@ -24,7 +24,8 @@ from qtpy.QtWidgets import (
 
 from napari_cryoet._qt.layers.alignment import lengths_angstrom, steps_and_start
 from napari_cryoet._qt.layers.manager import add_layers
-from napari_cryoet._qt.picks.layer_geometry import are_picks, is_volume, lacks_unit
+from napari_cryoet._qt.layers.ownership import about_of
+from napari_cryoet._qt.picks.layer_geometry import are_picks, is_volume, lacks_unit, volume_for
 from napari_cryoet._qt.picks.layer_picks import picks_of
 from napari_cryoet._qt.tasks import Job
 from napari_cryoet._qt.widgets.dock import Dock
@@ -125,6 +126,15 @@ class CheckDock(Dock):
         missing = _NO_PICKS if points is None else _NO_TOMOGRAM if image is None else ""
         self.results.show_text(missing or _INVITATION)
 
+    def _on_points(self) -> None:
+        """Picks of another run come with a tomogram of theirs."""
+        points, image = self.points.layer, self.image.layer
+        if points is not None and image is not None:
+            runs = {about_of(layer).get("run_id") for layer in (points, image)} - {None}
+            if len(runs) == 2 and (own := volume_for(list(self.viewer.layers), points)) is not None:
+                self.image.choose(own)
+        self._on_choice()
+
     def _on_image(self) -> None:
         with QSignalBlocker(self.spacing):
             self.spacing.setValue(_NEVER)  # it was that of the other tomogram
@@ -197,7 +207,7 @@ class CheckDock(Dock):
 
     def _connect(self) -> None:
         self.run.clicked.connect(self._on_run)
-        self.points.layer_changed.connect(self._on_choice)
+        self.points.layer_changed.connect(self._on_points)
         self.image.layer_changed.connect(self._on_image)
         self.spacing.valueChanged.connect(self._on_choice)
         self.diameter_nm.valueChanged.connect(self._on_choice)

@@ -16,6 +16,7 @@ from napari_cryoet._qt.layers.alignment import (
     steps_and_start,
     widths_angstrom,
 )
+from napari_cryoet._qt.layers.ownership import about_of
 from napari_cryoet._qt.picks.layer_picks import picks_of
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.picks import Picks
@@ -110,11 +111,13 @@ def reader_for(points: Points, image: Image, picks: Picks) -> CropReader:
 
 
 def volume_for(layers: Sequence[Layer], layer: Points | None) -> Image | None:
-    """The visible volume that lies nearest below a layer, or else any."""
-    below = layers[: layers.index(layer)] if layer in layers else layers
-    choices = [other for other in below if is_volume(other)] or [other for other in layers if is_volume(other)]
-    visible = [other for other in choices if other.visible]
-    found: Image | None = next(reversed(visible or choices), None)
+    """The visible volume that lies nearest below a layer, or else any; of its run, if there is one."""
+    run_id = None if layer is None else about_of(layer).get("run_id")
+    volumes = [other for other in layers if is_volume(other)]
+    volumes = [other for other in volumes if run_id is not None and about_of(other).get("run_id") == run_id] or volumes
+    below = [other for other in volumes if layer in layers and layers.index(other) < layers.index(layer)]
+    visible = [other for other in below or volumes if other.visible]
+    found: Image | None = next(reversed(visible or below or volumes), None)
     return found
 
 

@@ -91,7 +91,8 @@ class LayerCombo(QComboBox):
             self.clear()
             for layer in layers:
                 self.addItem(layer.name, layer)
-            self.setCurrentIndex(0 if layers else -1)  # Qt leaves it at -1 where there is a placeholder
+            visible = next((place for place, layer in enumerate(layers) if layer.visible), 0)  # of the run in sight
+            self.setCurrentIndex(visible if layers else -1)
             if chosen is not None:
                 self.choose(chosen)
         self.setEnabled(bool(layers))
