@@ -89,7 +89,10 @@ def short_species(name: str | None) -> str:
 
 def plain(text: str | None) -> str:
     """A remote text on one line, without control characters."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text or "").split())
+    text = text or ""
+    if not text.isprintable():
+        text = "".join(letter if letter.isprintable() else " " for letter in text)
+    return " ".join(text.split())
 
 
 def joined(*parts: str) -> str:

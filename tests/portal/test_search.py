@@ -104,6 +104,7 @@ def test_the_address_of_a_paper_entry_or_person_is_searched_for_as_its_name(text
 
 
 def test_objects_that_are_searched_for_come_first():
-    objects = [ObjectCount(object_name=name, count=1) for name in ("ribosome", "FAS", "Nup–pore", "actin")]
-    assert [each.object_name for each in found_first(objects, "pombe NUP")] == ["Nup–pore", "ribosome", "FAS", "actin"]
-    assert found_first(objects, "") == tuple(objects)
+    objects = tuple(ObjectCount(object_name=name, count=1) for name in ("ribosome", "FAS", "Nup–pore", "actin"))
+    named = [each.object_name for each in found_first(objects, ("pombe", "NUP"))]
+    assert named == ["Nup–pore", "ribosome", "FAS", "actin"]
+    assert found_first(objects, ()) is objects

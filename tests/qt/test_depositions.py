@@ -51,7 +51,8 @@ def index_of(browser: PortalBrowser, kind: type):
 
 
 def test_a_row_says_what_a_deposition_brought_and_what_it_added_to():
-    added, own = (deposition_row(row(FakePortal().rows), "") for row in (picked, brought))
+    rows = FakePortal().rows
+    added, own = (deposition_row(row, row.objects) for row in (picked(rows), brought(rows)))
     assert added.title == "Picks by <b>deep</b> learning & more"
     assert added.lines[0] == "CZCDP-10310 · adds to 1 dataset"
     assert own.lines[0] == "CZCDP-10300 · 3 datasets"

@@ -52,10 +52,11 @@ def rows_with(catalogue: Catalogue, words: Sequence[str]) -> tuple[CatalogueRow,
     return tuple(found)
 
 
-def found_first(objects: Sequence[ObjectCount], text: str) -> tuple[ObjectCount, ...]:
+def found_first(objects: tuple[ObjectCount, ...], words: Sequence[str]) -> tuple[ObjectCount, ...]:
     """Objects in their order, but first those that a word of a search names."""
-    words = [_simplified(word) for word in split_words(text)]
-    return tuple(sorted(objects, key=lambda found: all(word not in _simplified(found.object_name) for word in words)))
+    words = [word.casefold() for word in words]
+    found = [each for each in objects if words and any(word in each.object_name.casefold() for word in words)]
+    return (*found, *(each for each in objects if each not in found)) if found else objects
 
 
 def split_words(text: str) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QTabBar, QVBoxLayout, QWidget
@@ -15,11 +15,12 @@ from napari_cryoet._qt.widgets.record_view import RecordView
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.exceptions import CryoETError
-from napari_cryoet.portal.pages import CatalogueRow, DepositionRow, objects_text
-from napari_cryoet.portal.search import found_first
+from napari_cryoet.portal.pages import CatalogueRow, DepositionRow, ObjectCount, objects_text
+from napari_cryoet.portal.search import found_first, split_words
 from napari_cryoet.wording import count_text, date_text, joined, kinds_text, names_text, plain, reported, short_species
 
 R = TypeVar("R", CatalogueRow, DepositionRow)
+Objects: TypeAlias = tuple[ObjectCount, ...]
 
 LISTS: Final = ("Datasets", "Depositions")
 OBJECTS_IN_TOOLTIP: Final = 20
@@ -35,7 +36,7 @@ class CataloguePage(QWidget, Generic[R]):
     sorts
         The orders that are offered by name; the first is used at the beginning.
     row_of
-        Makes the row of a record that a search found; it names the objects that were searched for.
+        Makes the row of a record, which names some objects first.
     """
 
     opened = Signal(object)  # the record of a row
@@ -49,12 +50,13 @@ class CataloguePage(QWidget, Generic[R]):
         noun: str,
         *,
         sorts: Mapping[str, Callable[[R], Any]],
-        row_of: Callable[[R, str], Row],
+        row_of: Callable[[R, Objects], Row],
     ) -> None:
         super().__init__()
         self._noun = noun
         self._sorts: Mapping[str, Callable[[R], Any]] = sorts
-        self._row_of: Callable[[R, str], Row] = row_of
+        self._row_of: Callable[[R, Objects], Row] = row_of
+        self._rows: dict[int, Row] = {}  # as they are without a search: typing shouldn't make hundreds of texts
         self._found: Sequence[R] = ()
         self._search = ""
         self.count = ElidedLabel()
@@ -119,7 +121,17 @@ class CataloguePage(QWidget, Generic[R]):
 
     def _list(self) -> None:
         found = sorted(self._found, key=self._sorts[self.sort.currentText()])
-        self.model.set_rows([self._row_of(record, self._search) for record in found])
+        words = split_words(self._search)
+        self.model.set_rows([self._row(record, words) for record in found])
+
+    def _row(self, record: R, words: Sequence[str]) -> Row:
+        named = found_first(record.objects, words)
+        if named is not record.objects:
+            return self._row_of(record, named)
+        row = self._rows.get(record.id)
+        if row is None or row.record is not record:
+            row = self._rows[record.id] = self._row_of(record, record.objects)
+        return row
 
 
 def dataset_list(theme: Theme, thumbnails: Thumbnails) -> CataloguePage[CatalogueRow]:
@@ -174,13 +186,12 @@ _DEPOSITION_SORTS: Final[Mapping[str, Callable[[DepositionRow], Any]]] = {
 }
 
 
-def dataset_row(dataset: CatalogueRow, search: str) -> Row:
+def dataset_row(dataset: CatalogueRow, named: Objects) -> Row:
     """A dataset in the list of all datasets."""
     runs = count_text(dataset.run_count, "run")
     annotations = count_text(dataset.annotation_count, "annotation") if dataset.annotation_count else ""
     head = (f"DS-{dataset.id}", short_species(dataset.organism_name), runs)
-    named = found_first(dataset.objects, search)
-    objects = tuple(objects_text(named, limit) for limit in (4, 3, 2, 1))
+    objects = tuple(objects_text(named, limit) for limit in (3, 2, 1))
     about = (
         dataset.title,
         joined(f"DS-{dataset.id}", date_text(dataset.release_date)),
@@ -199,14 +210,13 @@ def dataset_row(dataset: CatalogueRow, search: str) -> Row:
     )
 
 
-def deposition_row(deposition: DepositionRow, search: str) -> Row:
+def deposition_row(deposition: DepositionRow, named: Objects) -> Row:
     """A deposition in the list of all depositions."""
     brought, enriched = len(deposition.dataset_ids), len(deposition.enriched_dataset_ids)
     added = f"adds to {count_text(enriched, 'other dataset' if brought else 'dataset')}" if enriched else ""
     facts = joined(f"CZCDP-{deposition.id}", count_text(brought, "dataset") if brought else "", added)
     count = deposition.annotation_count
     annotations = count_text(count, "annotation") if count else "no annotations"
-    named = found_first(deposition.objects, search)
     contents = tuple(joined(annotations, objects_text(named, limit)) for limit in (3, 2, 1))
     about = (
         deposition.title,
