@@ -23,7 +23,7 @@ from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet.formats.relion import OF_ONE_PARTICLE
 from napari_cryoet.layers.specs import METADATA_KEY, NEW_PICK, PICK_ID, PICKS_KEY, blank_features, features_of
 from napari_cryoet.picks import NO_INSTANCE, Picks
-from napari_cryoet.picks.history import sharing, what_changed
+from napari_cryoet.picks.history import same_values, sharing, what_changed
 
 _LINK: Final = "_napari_cryoet_link"  # the attribute of a layer that holds its link
 _DONE: Final = frozenset({ActionType.ADDED, ActionType.REMOVED, ActionType.CHANGED})
@@ -207,6 +207,8 @@ class PicksLink(QObject):
             return
         self._soon.stop()
         self._take_spacing(layer)
+        if _shows(layer, self._picks):
+            return
         found = read_picks(layer, self._picks, self._first)
         edit = what_changed(self._picks, found)
         if not edit:
@@ -229,7 +231,12 @@ class PicksLink(QObject):
         if PICKS_KEY not in layer.metadata:
             return
         layer.metadata[PICKS_KEY] = self._picks
-        if not np.array_equal(layer.features.get(PICK_ID, ()), self._picks.ids):
+        features = layer.features
+        if np.array_equal(features.get(PICK_ID, ()), self._picks.ids):
+            return
+        if PICK_ID in features and _has_columns(features, self._picks.table() | {PICK_ID: features[PICK_ID]}):
+            features[PICK_ID] = np.array(self._picks.ids)  # faster than a new table
+        else:
             self._is_writing = True
             try:
                 _write_table(layer, self._picks)
@@ -358,6 +365,22 @@ def _blank(columns: dict[str, NDArray[Any]], names: Iterable[str], rows: NDArray
             is_number = columns[name].dtype.kind in "iuf"
             columns[name] = np.array(columns[name], dtype=None if is_number else object)
             columns[name][rows] = 0 if is_number else ""
+
+
+def _shows(layer: Points, picks: Picks) -> bool:
+    """Whether a layer's rows are just these picks; quicker than to read them."""
+    features, columns = layer.features, picks.table()
+    if PICKS_KEY in layer.metadata:
+        if layer.metadata[PICKS_KEY] is not picks:
+            return False
+        columns |= {PICK_ID: picks.ids}
+    return np.array_equal(layer.data, picks.points_zyx) and _has_columns(features, columns)
+
+
+def _has_columns(features: Any, columns: dict[str, Any]) -> bool:
+    return set(columns) == set(features) and all(
+        same_values(_values(features[name]), np.asarray(column)).all() for name, column in columns.items()
+    )
 
 
 def _values(column: Any) -> NDArray[Any]:
