@@ -38,7 +38,8 @@ from napari_cryoet import (
     show_slabs,
     write_picks,
 )
-from napari_cryoet._qt.launch import PLUGIN_NAME, Opening, Order
+from napari_cryoet._qt.launch import Opening, Order
+from napari_cryoet._qt.widgets.dock import PLUGIN_NAME, open_dock
 from napari_cryoet.demo.write import ensure_demo_pack
 from napari_cryoet.layers.specs import PICKS_KEY
 from napari_cryoet.picks import Picks
@@ -85,7 +86,7 @@ class Stage:
 
     def dock(self, name: str) -> Any:
         """Open a dock of ours as napari's menu does."""
-        return self.viewer.window.add_plugin_dock_widget(PLUGIN_NAME, name)[1]
+        return open_dock(self.viewer, name)
 
     def hide(self, *titles: str) -> None:
         """Hide docks of napari's own."""

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from napari.layers import Image
 from qtpy.QtCore import QEvent, Qt
-from qtpy.QtWidgets import QApplication, QDockWidget, QLineEdit
+from qtpy.QtWidgets import QApplication, QDockWidget, QLabel, QLineEdit
 
 from keyboard import CONTROL, SHIFT, click, controls_by_tab, has_keys, marks_of_keys, press, spoken
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.compare import dock as compare_dock
 from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.review.dock import ReviewDock
+from napari_cryoet._qt.widgets.dock import open_dock
 from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.layers.specs import METADATA_KEY, points_spec
 from napari_cryoet.picks import Picks
@@ -104,9 +105,20 @@ def is_in_front(dock):
 
 
 @pytest.mark.parametrize("name", DOCKS)
-def test_a_dock_that_is_chosen_in_the_menu_has_the_keys(choose, qtbot, name):
+def test_a_dock_that_is_chosen_in_the_menu_has_the_keys_and_a_plain_title(choose, qtbot, name):
     dock = choose(name)
     qtbot.waitUntil(lambda: has_keys(DOCKS[name](dock)))
+    title = holder_of(dock).titleBarWidget().findChildren(QLabel)
+    assert [label.text() for label in title if label.text()] == [name]
+
+
+def test_the_menu_knows_a_dock_that_another_one_opened(viewer, choose, qtbot):
+    dock = open_dock(viewer, "Review picks")
+    qtbot.waitUntil(lambda: has_keys(dock))
+    assert choose("Review picks") is dock
+    assert not dock.isVisible()
+    assert open_dock(viewer, "Review picks") is dock
+    qtbot.waitUntil(lambda: has_keys(dock))
 
 
 def test_docks_are_tabs_beside_each_other(viewer, choose, qtbot):

@@ -94,8 +94,8 @@ def test_no_dock_makes_the_window_larger_and_all_of_it_is_in_reach(qtbot, viewer
             assert not any(page.horizontalScrollBar().isVisible() for page in dock.findChildren(QScrollArea)), name
 
 
-def test_the_menu_of_docks_says_the_whole_name(viewer):
+def test_tabs_are_short_and_the_menu_of_docks_says_the_whole_name(qtbot, viewer):
     holder, _ = viewer.window.add_plugin_dock_widget("napari-cryoet", "Check picks")
 
-    assert holder.windowTitle() == "Check"
+    qtbot.waitUntil(lambda: holder.windowTitle() == "Check")
     assert holder.toggleViewAction().text().startswith("Check picks")

@@ -22,6 +22,7 @@ from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QMainWindow, QWidget
 
 from napari_cryoet._qt.browser.dock import PortalBrowser
+from napari_cryoet._qt.widgets.dock import open_dock
 from napari_cryoet.exceptions import CryoETError, StoppedError
 from napari_cryoet.files import replace_file
 from napari_cryoet.layers.specs import METADATA_KEY
@@ -29,7 +30,6 @@ from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationFile, ShapeType, Tomogram
 from napari_cryoet.run.outline import AnnotationRow, outline_run
 
-PLUGIN_NAME: Final = "napari-cryoet"
 DOCK_NAME: Final = "CryoET Data Portal"
 PICTURE_SIZE_PX: Final = (1280, 800)
 _POLL_MS: Final = 100
@@ -111,24 +111,13 @@ def launch(order: Order, *, stop: threading.Event | None = None, qt_hint: str = 
 def _open_window(order: Order, qt_hint: str) -> tuple[napari.Viewer, PortalBrowser]:
     with _words_for_qt_faults(qt_hint):
         viewer = napari.Viewer(show=False)
-        browser = _add_dock(viewer)  # the first thing that fails with a broken Qt
+        browser = open_dock(viewer, DOCK_NAME)  # the first thing that fails with a broken Qt
         viewer.window.show()
     size_px = order.size_px or (PICTURE_SIZE_PX if order.screenshot else None)
     if size_px is not None:
         _main_window(browser).showNormal()
         viewer.window.resize(*size_px)
     return viewer, browser
-
-
-def _add_dock(viewer: napari.Viewer) -> PortalBrowser:
-    """Add the dock as napari's menu would, so that the menu finds it later."""
-    try:
-        _, browser = viewer.window.add_plugin_dock_widget(PLUGIN_NAME, DOCK_NAME)
-    except ValueError:  # the plugin is switched off in napari, but asked for here
-        browser = PortalBrowser(viewer)
-        viewer.window.add_dock_widget(browser, name=DOCK_NAME, area="right")
-    assert isinstance(browser, PortalBrowser), "the manifest names the dock"  # noqa: S101
-    return browser
 
 
 class Opening(QObject):

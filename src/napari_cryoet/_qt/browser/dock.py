@@ -24,7 +24,7 @@ from napari_cryoet._qt.picks.popover import show_picks_popover
 from napari_cryoet._qt.settings import Recent, Settings
 from napari_cryoet._qt.streaming.volume_detail import Detail, VolumeDetail
 from napari_cryoet._qt.tasks import Job, warm_up
-from napari_cryoet._qt.widgets.dock import Dock
+from napari_cryoet._qt.widgets.dock import Dock, open_dock
 from napari_cryoet._qt.widgets.messages import MessagePanel
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.files import is_address, without_login
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
     from napari_cryoet.portal.portal import Portal, Source
     from napari_cryoet.records import Tomogram
     from napari_cryoet.run.outline import AnnotationRow
-
-
-PLUGIN_NAME = "napari-cryoet"
 
 
 def open_any(source: str, job: Job) -> Portal:
@@ -148,7 +145,7 @@ class PortalBrowser(Dock):
         session.opening.connect(lambda _source: warm_up(self.tasks))  # while its answer is waited for
         self.navigator.run_arrived.connect(self._on_run)
         screens.run.download_requested.connect(self._on_download)
-        screens.run.planes_requested.connect(lambda: self.viewer.window.add_plugin_dock_widget(PLUGIN_NAME, PLANES))
+        screens.run.planes_requested.connect(lambda: open_dock(self.viewer, PLANES))
         self._connect_network()
         self.run_layers.dock_requested.connect(self._use_in_dock)
         self.run_layers.drawing_requested.connect(partial(show_picks_popover, self.viewer))
@@ -224,10 +221,7 @@ class PortalBrowser(Dock):
 
     def _use_in_dock(self, name: str, layer: Layer) -> None:
         """Open another dock of ours with a layer."""
-        holder, dock = self.viewer.window.add_plugin_dock_widget(PLUGIN_NAME, name, tabify=True)
-        holder.show()
-        holder.raise_()
-        dock.use_layer(layer)
+        open_dock(self.viewer, name).use_layer(layer)
 
     def _on_network_loosened(self) -> None:
         """Try again what was withheld."""

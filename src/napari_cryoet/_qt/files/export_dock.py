@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from napari.layers import Layer, Points
 from napari.viewer import Viewer
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -28,7 +29,7 @@ from napari_cryoet._qt.picks.layer_picks import link_of
 from napari_cryoet._qt.picks.orientations import active_points
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.dock import Dock
-from napari_cryoet._qt.widgets.labels import plain_label
+from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label
 from napari_cryoet._qt.widgets.layer_combo import NO_PICKS, LayerCombo
 from napari_cryoet.download.plan import clean_name
 from napari_cryoet.exceptions import CryoETError, ExistsError
@@ -83,7 +84,7 @@ class ExportPicks(Dock):
         self.which, self.format, self.version = QComboBox(), QComboBox(), QComboBox()
         self.path, self.choose = QLineEdit(), QPushButton("Choose…")
         self.who = QLineEdit()
-        self.place = plain_label(name="dimText")
+        self.place = ElidedLabel(elide=Qt.TextElideMode.ElideMiddle, name="dimText")
         self.count, self.losses, self.message = plain_label(), plain_label(), plain_label()
         self.export = QPushButton("Export")
         self._refresh_soon = single_shot(self, _SETTLE_MS, self.refresh)

@@ -45,7 +45,7 @@ from napari_cryoet._qt.review.crops import CropFeed, Measuring
 from napari_cryoet._qt.review.results import result_specs
 from napari_cryoet._qt.review.reviewed_layer import ReviewedLayer
 from napari_cryoet._qt.tasks import single_shot
-from napari_cryoet._qt.widgets.dock import Dock
+from napari_cryoet._qt.widgets.dock import Dock, open_dock
 from napari_cryoet._qt.widgets.icons import icon
 from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet._qt.widgets.layer_combo import NO_PICKS, NO_TOMOGRAM, LayerCombo
@@ -436,8 +436,7 @@ class ReviewDock(Dock):
         self._say(f"Added layers of {counts.kept:,} kept and {counts.rejected:,} rejected picks.")
 
     def _on_export(self) -> None:
-        _, form = self.viewer.window.add_plugin_dock_widget("napari-cryoet", "Export picks", tabify=True)
-        form.use_layer(self.layer, "kept")
+        open_dock(self.viewer, "Export picks").use_layer(self.layer, "kept")
 
     def _on_points(self) -> None:
         if self.points.layer is not self.layer:

@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
+from npe2 import PluginManager
+from npe2.manifest.utils import import_python_name
 from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtGui import QCloseEvent, QHideEvent, QKeyEvent, QKeySequence, QShowEvent
 from qtpy.QtWidgets import (
     QApplication,
     QDockWidget,
+    QLabel,
     QMainWindow,
     QPushButton,
     QTabBar,
@@ -24,6 +27,7 @@ from napari_cryoet._qt.widgets.theme import Theme
 if TYPE_CHECKING:
     import napari
 
+PLUGIN_NAME: Final = "napari-cryoet"
 COMMAND_KEYS: Final = (
     Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier | Qt.KeyboardModifier.MetaModifier
 )
@@ -37,6 +41,20 @@ _EDITING: Final = (
 )
 _LEAST_PX: Final = QSize(320, 280)
 _WIDEST_NEED_PX: Final = 360  # a window of 1280 pixels has no more beside napari's own columns
+
+
+def open_dock(viewer: napari.Viewer, name: str) -> Any:
+    """Open one of our docks as napari's menu does, so that the menu knows it; or bring it to the front."""
+    manifest = PluginManager.instance().get_manifest(PLUGIN_NAME)
+    full_name = f"{name} ({manifest.display_name})"
+    dock = viewer.window.dock_widgets.get(full_name)
+    if dock is None:
+        command = next(each.command for each in manifest.contributions.widgets or () if each.display_name == name)
+        commands = {each.id: each.python_name or "" for each in manifest.contributions.commands or ()}
+        dock = import_python_name(commands[command])(viewer)
+        viewer.window.add_dock_widget(dock, name=full_name)
+    dock.come_forward()
+    return dock
 
 
 class Dock(QWidget):
@@ -66,7 +84,7 @@ class Dock(QWidget):
         self._is_behind = False  # another tab is in front
         self._wants_keys = False
         self._arrive_soon = single_shot(self, 0, self._arrive)  # once napari has placed it
-        self._come_forward_soon = single_shot(self, 0, self._come_forward)
+        self._come_forward_soon = single_shot(self, 0, self.come_forward)
         self.theme = Theme(viewer, self)
         self.theme.style(self)
         self.at_close(self.theme.close)
@@ -127,7 +145,7 @@ class Dock(QWidget):
         holder = self.parent()
         if isinstance(holder, QDockWidget):
             holder.visibilityChanged.connect(self._on_visibility)
-            self._name_tab(holder)
+            holder.dockLocationChanged.connect(self._arrive_soon.start)
         elif holder is None:
             self.put_away()
 
@@ -149,14 +167,15 @@ class Dock(QWidget):
         if self._is_behind and isinstance(holder, QDockWidget) and holder.isHidden():
             self._come_forward_soon.start()
 
-    def _name_tab(self, holder: QDockWidget) -> None:
-        """Shorten napari's title, which repeats the plugin's name; the menu of docks keeps the whole one."""
-        title, name = holder.windowTitle(), self.accessibleName()
-        if title == name or title.startswith(f"{name} ("):
-            holder.setWindowTitle(self.tab_name)
-            action = holder.toggleViewAction()
-            if action is not None:
-                action.setText(title)
+    def _shorten_titles(self, holder: QDockWidget) -> None:
+        """Take the plugin's name out of the title and the tab; napari makes the title anew when a dock is moved."""
+        holder.setWindowTitle(self.tab_name)
+        bar, action = holder.titleBarWidget(), holder.toggleViewAction()
+        if action is not None:
+            action.setText(self.accessibleName())
+        for label in bar.findChildren(QLabel) if bar is not None else ():
+            if label.text():
+                label.setText(self.accessibleName())
 
     def _on_visibility(self, is_visible: bool) -> None:
         """The dock was shown or hidden, or its tab was chosen or left."""
@@ -176,11 +195,13 @@ class Dock(QWidget):
         if not self._is_placed:
             self._is_placed = True
             self.place_in(window, holder)
+        self._shorten_titles(holder)
         _show_whole_names(window, holder)
         if self._wants_keys and not self._is_behind and not self.isAncestorOf(QApplication.focusWidget()):
             self.take_keys()
 
-    def _come_forward(self) -> None:
+    def come_forward(self) -> None:
+        """Show the dock, in front of other tabs, and give it the keys."""
         holder = self.parent()
         if isinstance(holder, QDockWidget):
             holder.show()

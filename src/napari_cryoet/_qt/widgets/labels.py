@@ -12,7 +12,8 @@ from superqt import QElidingLabel
 
 _NARROW_PX: Final = 60
 _NUMBER_AND_UNIT: Final = re.compile(r"(?<=\d) (?=(?:%|Å|nm|σ|MB|GB)(?!\w))")
-_LONG_WORD: Final = re.compile(r"\S{30}(?=\S)")
+_LONG_WORD: Final = re.compile(r"\S{20,}")
+_PART_OF_WORD: Final = re.compile(r"(?:\S{0,14}?[/\\_.-]|\S{15})(?=\S)")
 
 
 def plain_tooltip(text: str) -> str:
@@ -22,7 +23,8 @@ def plain_tooltip(text: str) -> str:
 
 def wrappable(text: str) -> str:
     """A text whose long words may be broken, and whose numbers stay with their units: ``30 nm``, ``85.9 %``."""
-    return _NUMBER_AND_UNIT.sub("\N{NO-BREAK SPACE}", _LONG_WORD.sub("\\g<0>\N{ZERO WIDTH SPACE}", text))
+    text = _LONG_WORD.sub(lambda word: _PART_OF_WORD.sub("\\g<0>\N{ZERO WIDTH SPACE}", word[0]), text)
+    return _NUMBER_AND_UNIT.sub("\N{NO-BREAK SPACE}", text)
 
 
 def plain_label(text: str = "", *, parent: QWidget | None = None, name: str = "") -> QLabel:
