@@ -9,7 +9,7 @@ from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.browser.record_header import RecordHeader
-from napari_cryoet._qt.browser.search_box import SearchBox
+from napari_cryoet._qt.browser.source_bar import SearchBox
 from napari_cryoet._qt.widgets.labels import ElidedLabel
 from napari_cryoet._qt.widgets.messages import Action, Loadable
 from napari_cryoet._qt.widgets.record_model import Kind, RecordModel, Row

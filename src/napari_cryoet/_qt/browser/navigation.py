@@ -26,9 +26,8 @@ from napari_cryoet._qt.browser.catalogue_page import ListSwitch, dataset_list, d
 from napari_cryoet._qt.browser.dataset_page import DatasetView
 from napari_cryoet._qt.browser.deposition_page import DepositionView
 from napari_cryoet._qt.browser.run_page import RunView
-from napari_cryoet._qt.browser.search_box import SearchBox
 from napari_cryoet._qt.browser.session import Found, Session
-from napari_cryoet._qt.browser.source_bar import SourceBar, StartPage
+from napari_cryoet._qt.browser.source_bar import SearchBox, SourceBar, StartPage
 from napari_cryoet._qt.browser.status_bar import StatusStrip
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.icons import icon
