@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QApplication, QColorDialog, QMenu, QMessageBox
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.browser.run_layers import COMPARE, EXPORT, REVIEW
 from napari_cryoet._qt.browser.run_page import CaptionPanel, RunView
-from napari_cryoet._qt.browser.run_rows import SHOW, Shown, annotation_rows, title_of
+from napari_cryoet._qt.browser.run_rows import SHOW, Shown, annotation_rows, titles_of
 from napari_cryoet._qt.layers.colors import Appearance
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.widgets.record_model import RecordModel, Row, Tick
@@ -67,11 +67,14 @@ def test_objects_stand_above_their_annotations_and_what_does_not_fit_comes_last_
 def test_a_row_says_what_it_is_and_the_rest_on_hovering(run_view):
     row = annotation(run_view.annotations.rows, 5061)
     assert (row.badges, row.icon) == (("ground truth",), "star")
-    assert row.title.startswith("838 ")
+    assert row.title[0].startswith("838 ")
     assert "recommended by the portal's curators" in row.tooltip
     assert "<b>expert</b>" in row.tooltip
     assert "(★ recommended)" in run_view.annotations.title
-    assert annotation(run_view.annotations.rows, 5065).title == "9 points · AL-18"
+    assert annotation(run_view.annotations.rows, 5065).title == (
+        "fatty acid synthase · 9 points · AL-18",
+        "fatty acid synthase · 9 points",
+    )
     index = run_view.annotations.index_of(row.key)
     assert "&lt;b&gt;expert&lt;/b&gt;" in index.data(Qt.ItemDataRole.ToolTipRole), "remote text is never markup"
 
@@ -220,6 +223,18 @@ def names(viewer, *, only_visible: bool = False) -> list[str]:
 def test_looking_at_a_run_adds_nothing(qtbot, at_run, viewer_model):
     qtbot.wait(100)
     assert names(viewer_model) == ["my picks"]
+
+
+def test_at_least_ten_annotations_are_seen_in_a_window_of_1280_x_800(qtbot, at_run):
+    at_run.resize(400, 734)  # what such a window leaves to the dock
+    tree, model = at_run.screens.run.tree, at_run.screens.run.annotations
+
+    def count_seen() -> int:
+        room = tree.viewport().rect()
+        annotations = [index for index in model.indexes() if index.parent().isValid()]
+        return sum(tree.visualRect(index).isValid() and room.contains(tree.visualRect(index)) for index in annotations)
+
+    qtbot.waitUntil(lambda: count_seen() >= 10)
 
 
 def test_opening_a_run_adds_its_default_tomogram_and_what_the_curators_show(qtbot, dock, viewer_model):
@@ -428,7 +443,7 @@ def test_it_leads_to_the_tomogram_that_it_was_made_on(qtbot, at_run):
     assert at_run.link.shown() == {LayerKey("tomogram", run.tomogram.id), key}
     assert at_run.link.layers_of(key)[0].metadata[METADATA_KEY]["fit"]["kind"] == "same"
     assert not at_run.screens.notice.isVisible()
-    assert title_of(run.annotations.record_at(run.annotations.index_of(row.key))) == row.summary
+    assert titles_of(run.annotations.record_at(run.annotations.index_of(row.key))) == (row.summary,)
 
 
 def test_what_fits_another_tomogram_only_is_hidden_with_that_one_and_comes_back(qtbot, at_run):

@@ -135,9 +135,17 @@ def annotation_rows(outline: RunOutline, colors: Mapping[int, RGBA], shown: Show
     return rows
 
 
-def title_of(row: AnnotationRow) -> str:
-    """How much of what, and on which alignment if on another one: ``85 oriented``, ``9 points · AL-18``."""
-    return joined(row.summary, _other_alignment(row))
+def titles_of(row: AnnotationRow) -> tuple[str, ...]:
+    """How much of what: ``85 oriented``; on another alignment, where no object stands above: ``ribosome · 9 points``.
+
+    The first of several also names the alignment.
+    """
+    if row.fit is None or not row.fit.is_unaligned or not row.files:
+        return (row.summary,)
+    alignment_id = row.files[0].alignment_id
+    alignment = "alignment unknown" if alignment_id is None else f"AL-{alignment_id}"
+    named = joined(plain(row.annotation.object_name), row.summary)
+    return joined(named, alignment), named
 
 
 def _object_row(group: ObjectGroup, colors: Mapping[int, RGBA], shown: Shown, saved: Set[Hashable]) -> Row:
@@ -164,14 +172,14 @@ def _annotation_row(row: AnnotationRow, shown: Shown, saved: Set[Hashable]) -> R
     return Row(
         record=row,
         key=row.key,
-        title=title_of(row),
+        title=titles_of(row),
         badges=(truth,) if truth else (),
         right=(method, f"{method[:5]}…", ""),
         icon="star" if star else "",
         is_dim=not row.fits or key is None,
         ticks=(None if key is None else shown.tick(key), _saved_tick((row,), saved)),
         tooltip=_about_annotation(row),
-        spoken=joined(title_of(row), truth, method, star, row.reason),
+        spoken=joined(titles_of(row)[0], truth, method, star, row.reason),
     )
 
 
@@ -182,20 +190,13 @@ def _saved_tick(rows: Sequence[AnnotationRow], saved: Set[Hashable]) -> Tick | N
     return Tick(_STATES[ticks.pop()]) if ticks else None
 
 
-def _other_alignment(row: AnnotationRow) -> str:
-    if row.fit is None or not row.fit.is_unaligned or not row.files:
-        return ""
-    alignment_id = row.files[0].alignment_id
-    return "alignment unknown" if alignment_id is None else f"AL-{alignment_id}"
-
-
 def _about_annotation(row: AnnotationRow) -> str:
     annotation = row.annotation
     precision, recall = annotation.confidence_precision, annotation.confidence_recall
     return _lines(
         joined(annotation.object_name, annotation.object_state or "", annotation.object_id, f"AN-{annotation.id}"),
         joined(
-            title_of(row),
+            titles_of(row)[0],
             "ground truth" if annotation.ground_truth_status else "",
             plain(str(annotation.method_type)),
         ),
