@@ -42,8 +42,7 @@ from napari_cryoet._qt.review.average import AveragePanel
 from napari_cryoet._qt.review.contact_sheet import LARGEST_PX, SMALLEST_PX, SheetModel, SheetView, number_of
 from napari_cryoet._qt.review.controls import Looks, ReviewControls
 from napari_cryoet._qt.review.crops import CropFeed, Measuring
-from napari_cryoet._qt.review.results import result_specs
-from napari_cryoet._qt.review.reviewed_layer import ReviewedLayer
+from napari_cryoet._qt.review.reviewed_layer import ReviewedLayer, result_specs
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.dock import Dock, open_dock
 from napari_cryoet._qt.widgets.icons import icon
