@@ -25,6 +25,7 @@ from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec
 from napari_cryoet.streaming import Pyramid, open_pyramid
 from napari_cryoet.streaming.engine import shared_engine
 from ome_images import write_image
+from qt.two_picks import messages
 from server import Server
 from server import status as refusing
 
@@ -379,6 +380,7 @@ def test_a_failing_server_is_told_and_retried_and_never_raises(qtbot, viewer, se
         pass
     assert isinstance(status.state.error, StreamError)
     assert not status.state.is_exact
+    assert messages().count("503") == 1, "no dock shows it, so napari does"
     served.end()
     status.retry()
     wait_exact(qtbot, status, layer, values[22])
@@ -483,13 +485,6 @@ def test_a_napari_with_another_seam_slices_exact_arrays_on_its_own_thread(qtbot,
         qtbot.waitUntil(lambda: np.array_equal(layer._slice.image.raw, values[22]))
     finally:
         settings.async_ = False
-
-
-def test_a_layer_whose_data_do_not_stream_is_made_as_ever():
-    layer, status = make_layer(LayerSpec(np.zeros((8, 8, 8), "f4"), {"name": "plain"}, "image"))
-    assert (layer.name, status) == ("plain", None)
-    layer, status = make_layer(LayerSpec(np.zeros((2, 3)), {"size": 3}, "points"))
-    assert (len(layer.data), status) == (2, None)
 
 
 def test_an_mrc_file_of_one_level_streams_too(qtbot, viewer, tmp_path):

@@ -197,6 +197,8 @@ def _make(layer: Layer, kind: LayerKind, viewer: ViewerModel) -> tuple[Layer, St
     options["metadata"] = {key: value for key, value in layer.metadata.items() if key != PICKS_KEY}
     adopt_layers_of(viewer)
     copy, stream = make_layer(LayerSpec(data, options, kind), viewer=viewer)
+    if stream is not None:
+        stream.is_watched = True  # what goes wrong is told of the layer itself
     show_as_discs_like(copy, layer)
     if isinstance(layer, Labels):
         for name in _NOT_IN_TUPLE:

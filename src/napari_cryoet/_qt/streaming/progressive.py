@@ -111,7 +111,7 @@ class StreamStatus(QObject):
         self._viewer: weakref.ref[ViewerModel] | None = None
         #: Whether something else tells users what goes wrong; if not, napari's notifications do.
         self.is_watched = False
-        self._told: CryoETError | None = None
+        self._told = ""  # the last error
         self._say_again = single_shot(self, _SAY_AGAIN_MS, self._say_state)
         self._thumbnail = single_shot(self, _THUMBNAIL_AFTER_MS, self._make_thumbnail)
         self._ahead = single_shot(self, _AHEAD_AFTER_MS, self._go_ahead)
@@ -288,9 +288,9 @@ class StreamStatus(QObject):
         state = self.state
         if state.is_loading and state.missing_blocks:
             self._say_again.start()
-        if state.error is not None and state.error is not self._told and not self.is_watched:
-            self._told = state.error
-            show_warning(plain(str(state.error)))
+        if state.error is not None and str(state.error) != self._told and not self.is_watched:
+            self._told = str(state.error)
+            show_warning(plain(self._told))
         self.changed.emit(state)
 
     def begin(self) -> None:
