@@ -81,13 +81,6 @@ def test_without_annotations_the_canvas_is_grey(qtbot: QtBot, demo_pack: Path, p
     assert (np.ptp(canvas, axis=2) < 12).mean() > 0.999
 
 
-@pytest.mark.slow
-def test_a_served_run_is_drawn_too(qtbot: QtBot, demo_pack: Path, picture: Path) -> None:
-    with PackServer(demo_pack) as server:
-        assert launch(Order(source=server.graphql_url, run_id=CELL_RUN, screenshot=picture)) == 0
-    assert picture.exists()
-
-
 def test_a_dataset_is_drawn_with_its_runs(qtbot: QtBot, demo_pack: Path, picture: Path) -> None:
     assert launch(Order(source=str(demo_pack), dataset_id=90001, screenshot=picture)) == 0
     assert colors_in(picture).shape == (800, 1280, 3)
@@ -122,15 +115,6 @@ def test_without_a_display_the_picture_is_drawn_on_a_virtual_one(demo_pack: Path
 
 @pytest.mark.slow
 @needs_xvfb
-def test_on_a_virtual_display_too_a_failure_ends_with_one(demo_pack: Path, picture: Path) -> None:
-    done = draw_without_display(demo_pack, RUN_WITHOUT_TOMOGRAM, picture)
-    assert done.returncode == 1
-    assert "has no tomogram" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-@pytest.mark.slow
-@needs_xvfb
 def test_a_display_that_is_not_there_is_told_and_not_a_crash(demo_pack: Path, picture: Path) -> None:
     environment = {**os.environ, "DISPLAY": ":64999", "QT_QPA_PLATFORM": "xcb"}
     command = [sys.executable, "-m", "napari_cryoet.cli", "open", str(demo_pack), "--screenshot", str(picture)]
@@ -140,12 +124,11 @@ def test_a_display_that_is_not_there_is_told_and_not_a_crash(demo_pack: Path, pi
     assert "libxcb-cursor0" in done.stderr
 
 
-@pytest.mark.parametrize("draws", [True])
 def test_ctrl_c_closes_the_window(
-    qtbot: QtBot, demo_pack: Path, picture: Path, monkeypatch: pytest.MonkeyPatch, draws: bool
+    qtbot: QtBot, demo_pack: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(launch_module.Opening, "missing", lambda _opening, _layers: "all")  # not drawn before that
-    order = Order(source=str(demo_pack), run_id=CELL_RUN, screenshot=picture if draws else None)
+    order = Order(source=str(demo_pack), run_id=CELL_RUN, screenshot=picture)
     with working() as (stop, _):
         QTimer.singleShot(700, lambda: signal.raise_signal(signal.SIGINT))
         with pytest.raises(StoppedError):
@@ -245,6 +228,3 @@ def test_an_annotation_of_another_alignment_is_shown_on_demand(page: RunPage) ->
     assert file.shape.annotation_id == MISALIGNED
     assert file in chosen_files(page, page.tomograms[0], "all", with_unaligned=True)
     assert file not in chosen_files(page, page.tomograms[0], "default", with_unaligned=True)
-
-
-# Pictures that show nothing

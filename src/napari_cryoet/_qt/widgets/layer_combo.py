@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Final, TypeVar
+from collections.abc import Callable
+from typing import Any, Final
 
 from napari.components import ViewerModel
 from napari.layers import Layer
@@ -14,23 +14,10 @@ from qtpy.QtWidgets import QComboBox, QSizePolicy, QStyle, QStyleOptionComboBox,
 from napari_cryoet._qt.layers.watch import LayerWatch
 from napari_cryoet._qt.widgets.labels import plain_tooltip
 
-L = TypeVar("L", bound=Layer)
-
 #: What the box says when no layer fits.
 NO_PICKS: Final = "no picks are open"
 NO_TOMOGRAM: Final = "no tomogram is open"
 NO_ANNOTATION: Final = "no annotation is open"
-
-
-def named_layers(layers: Iterable[L]) -> list[tuple[str, L]]:
-    """Layers by names that are all different; a layer that is being renamed may have another one's for a moment."""
-    found: dict[str, L] = {}
-    for layer in layers:
-        name, number = layer.name, 2
-        while name in found:
-            name, number = f"{layer.name} ({number})", number + 1
-        found[name] = layer
-    return list(found.items())
 
 
 class LayerCombo(QComboBox):

@@ -94,8 +94,7 @@ def style_sheet(colors: Colors) -> str:
     QTreeView, QTableWidget, QHeaderView, QLineEdit, QToolButton, QTabBar, QAbstractSpinBox {{
         font-size: {size_pt}pt;
     }}
-    QLabel#dimText, QLabel#runCount, QLabel#sourceState, QLabel#networkUse, QLabel#compareHeadline,
-    QLabel#statusText, QLabel#messageHint {{
+    QLabel#dimText, QLabel#sourceState, QLabel#networkUse, QLabel#statusText, QLabel#messageHint {{
         color: {_css(colors.dim)};
     }}
     QLabel#sourceState[hasProblem="true"] {{ color: {_css(colors.warning)}; }}
@@ -110,10 +109,7 @@ def style_sheet(colors: Colors) -> str:
     QFrame#captionPanel {{
         background: {_css(colors.raised)}; border: 1px solid {_css(colors.border)}; border-radius: 4px;
     }}
-    QFrame#captionPanel QLabel, QScrollArea#captionScroll,
-    QScrollArea#captionScroll QWidget#qt_scrollarea_viewport {{ background: transparent; }}
-    QFrame#captionPanel QLabel#captionText {{ border: 1px solid transparent; border-radius: 2px; }}
-    QFrame#captionPanel QLabel#captionText:focus {{ border: 1px solid {_css(colors.accent)}; }}
+    QFrame#captionPanel QLabel {{ background: transparent; }}
     QFrame#statusStrip {{ border-top: 1px solid {_css(colors.border)}; }}
     QTabBar#listSwitch {{ background: transparent; border: none; }}
     QTabBar#listSwitch::tab {{
