@@ -149,7 +149,7 @@ def run_row(run: RunRow) -> Row:
         title=run.title,
         is_bold=True,
         lines=(facts, objects if run.annotation_count else "no annotations"),
-        right=count,
+        right=(count, ""),
         picture_url=run.key_photo_thumbnail_url or "",
         tooltip="\n".join(line for line in about if line),
     )

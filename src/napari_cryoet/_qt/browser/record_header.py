@@ -72,7 +72,7 @@ class RecordHeader(QWidget):
         self.description.setTabChangesFocus(True)
         self.description.setFrameShape(QFrame.Shape.NoFrame)
         self.description.setAccessibleName(f"Description of the {noun}")
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Maximum)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         self._lay_out()
         self.details.toggled.connect(self._on_details)
         thumbnails.arrived.connect(self._on_picture)

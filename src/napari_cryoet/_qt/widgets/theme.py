@@ -91,7 +91,7 @@ def style_sheet(colors: Colors) -> str:
     """Rules for one of our docks or dialogs and what is in it."""
     size_pt = get_settings().appearance.font_size  # napari gives it to labels, buttons and lists alone
     return f"""
-    QTreeView, QTableWidget, QHeaderView, QLineEdit, QToolButton, QTabBar, QAbstractSpinBox {{
+    QTreeView, QTableWidget, QHeaderView, QLineEdit, QPlainTextEdit, QToolButton, QTabBar, QAbstractSpinBox {{
         font-size: {size_pt}pt;
     }}
     QLabel#dimText, QLabel#sourceState, QLabel#networkUse, QLabel#statusText, QLabel#messageHint {{
