@@ -92,6 +92,8 @@ class CompareResults(QWidget):
         parts, files = QFlowLayout(), QFlowLayout()
         for layout, buttons in ((parts, self.show_buttons), (files, [self.copy, self.save])):
             layout.setContentsMargins(0, 0, 0, 0)
+            layout.setHorizontalSpacing(6)
+            layout.setVerticalSpacing(6)
             for button in buttons:
                 layout.addWidget(button)
         column = QVBoxLayout(self)

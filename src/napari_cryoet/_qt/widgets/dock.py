@@ -125,7 +125,8 @@ class Dock(QWidget):
     def minimumSizeHint(self) -> QSize:
         """Everything is usable down to this; large fonts take a little more, and what needs still more scrolls."""
         width = super().minimumSizeHint().width()
-        return QSize(min(max(_LEAST_PX.width(), width), _WIDEST_NEED_PX), _LEAST_PX.height())
+        height = _LEAST_PX.height() if self._is_placed else 1  # before it is a tab, the window would grow
+        return QSize(min(max(_LEAST_PX.width(), width), _WIDEST_NEED_PX), height)
 
     # how it comes and goes
 
@@ -195,6 +196,7 @@ class Dock(QWidget):
         if not self._is_placed:
             self._is_placed = True
             self.place_in(window, holder)
+            self.updateGeometry()
         self._shorten_titles(holder)
         _show_whole_names(window, holder)
         if self._wants_keys and not self._is_behind and not self.isAncestorOf(QApplication.focusWidget()):
