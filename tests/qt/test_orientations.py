@@ -10,7 +10,6 @@ from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.layers.types import Vectors as OwnVectors
 from napari_cryoet._qt.picks.layer_picks import link_of
 from napari_cryoet._qt.picks.orientations import orientation_of
-from napari_cryoet._qt.picks.slabs import MOST_ARROWS_IN_3D
 from napari_cryoet.layers.specs import METADATA_KEY, PICK_ID, arrows_spec, points_spec
 from napari_cryoet.picks import Picks
 from napari_cryoet.picks.orientations import AXIS_COLORS
@@ -141,20 +140,6 @@ class TestChoosing:
         assert isinstance(display.layer, Vectors)
         assert display.length_angstrom == 50
         np.testing.assert_allclose(display.layer.data[0], [[1, 2, 3], [5, 0, 0]])
-
-
-def test_in_three_dimensions_there_are_no_more_than_can_be_drawn(viewer):
-    count = MOST_ARROWS_IN_3D // 2
-    add(viewer, Picks(np.zeros((count, 3)), 10.0, rotations_zyx=np.tile(np.eye(3), (count, 1, 1))))
-    display = orientation_of(viewer.layers["picks"])
-    assert display.remark == ""
-    display.show("triads")
-    viewer.dims.ndisplay = 3
-    seen = viewer.layers["arrows"]._view_indices
-
-    assert "one pick in 2" in display.remark
-    assert len(seen) == 3 * count // 2
-    assert seen[:6].tolist() == [0, 1, 2, 6, 7, 8]  # whole triads
 
 
 def test_the_tips_of_arrows_do_not_lengthen_the_sliders(viewer):

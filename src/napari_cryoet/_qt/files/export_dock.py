@@ -144,11 +144,10 @@ class ExportPicks(Dock):
     def _lay_out(self) -> None:
         for which, words in _WHICH.items():
             self.which.addItem(words, which)
-        for kind_name in FORMATS:
-            if kind_name not in RELION_VERSIONS:
-                self.format.addItem(TITLES[kind_name], kind_name)
-            elif self.format.findText("RELION STAR") < 0:
-                self.format.addItem("RELION STAR", kind_name)
+        newest, *older = RELION_VERSIONS
+        for name in FORMATS:
+            if name not in older:
+                self.format.addItem("RELION STAR" if name == newest else TITLES[name], name)
         for relion, version in RELION_VERSIONS.items():
             self.version.addItem(f"version {version}", relion)
         self.who.setPlaceholderText("your name, for the record in the file")
@@ -161,8 +160,8 @@ class ExportPicks(Dock):
             self.who: ("Your name, for the record in the file", "Your name, for the record in the file; may be empty"),
             self.export: ("Export the picks", "Write the file, beside it where the picks come from"),
         }
-        for widget, (name, purpose) in names.items():
-            widget.setAccessibleName(name)
+        for widget, (called, purpose) in names.items():
+            widget.setAccessibleName(called)
             widget.setToolTip(purpose)
         folder, kind = QHBoxLayout(), QHBoxLayout()
         folder.addWidget(self.place, 1)

@@ -16,7 +16,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_cryoet._qt.layers.ownership import active_layer, add_layer, group_of, key_of, real, remove_layer, tag
 from napari_cryoet._qt.layers.types import Vectors as OwnVectors
 from napari_cryoet._qt.picks.layer_picks import link_of
-from napari_cryoet._qt.picks.slabs import radius_of, say_arrows_a_pick, show_as_discs, show_slab, slab_nm_of, thinning
+from napari_cryoet._qt.picks.slabs import radius_of, show_as_discs, show_slab, slab_nm_of
 from napari_cryoet._qt.streaming.seam import refresh_blocked
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet.layers.specs import METADATA_KEY, PICK_ID, PICKS_KEY, UNKNOWN_SPACING_ANGSTROM
@@ -171,7 +171,7 @@ class OrientationDisplay(QObject):
     def remark(self) -> str:
         """What to know of what is drawn; empty where it is all there is."""
         picks = self._link.picks
-        n_oriented, step = int(picks.are_oriented.sum()), thinning(len(self._rows))
+        n_oriented = int(picks.are_oriented.sum())
         if not n_oriented:
             return "These picks have no orientations."
         parts = []
@@ -179,8 +179,6 @@ class OrientationDisplay(QObject):
             parts.append(f"{len(picks) - n_oriented:,} of {len(picks):,} picks have no valid orientation.")
         if picks.spacing_angstrom is None:
             parts.append(f"The voxel size isn't known: lengths hold if it is {UNKNOWN_SPACING_ANGSTROM:g} Å.")
-        if step > 1:
-            parts.append(f"In 3D, one pick in {step} has its orientation drawn: there are too many for all.")
         return " ".join(parts)
 
     def can_take(self, vectors: Vectors) -> bool:
@@ -334,7 +332,6 @@ class OrientationDisplay(QObject):
         """Let the layer show other arrows; no event, since no person edited them."""
         arrows = orientation_vectors(picks, orientation, length, shown)
         self._rows, self._axes, self._drawn = arrows.rows, arrows.axes, (picks, shown, orientation, length)
-        say_arrows_a_pick(vectors, 3 if orientation == Orientation.TRIADS else 1)
         vectors.data = arrows.data
         columns = picks.table() | {PICK_ID: picks.ids}
         vectors.features = {name: column[arrows.rows] for name, column in columns.items()}

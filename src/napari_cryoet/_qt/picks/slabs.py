@@ -26,8 +26,6 @@ from napari_cryoet._qt.layers.alignment import ANGSTROM_PER_NM, widths_in_sight,
 from napari_cryoet._qt.streaming import seam
 from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY
 
-#: More arrows in three dimensions would hold up the window for seconds; of more, every n-th pick's are drawn.
-MOST_ARROWS_IN_3D: Final = 50_000
 #: A mean over more planes than this takes longer at each step of a slider than one can step through it smoothly.
 MOST_PLANES: Final = 32
 MOST_PICKS_NM: Final = 1000.0
@@ -175,7 +173,7 @@ def _thick_request(
     is_exactly = str(layer.projection_mode) in _OUR_MODES
     request = make_request(slice_input, _thickened(data_slice, radius, is_exactly=is_exactly))
     if not slice_input.not_displayed:
-        return _thinned(request, getattr(state, "arrows_a_pick", 1)) if isinstance(layer, Vectors) else request
+        return request
     widths_angstrom = widths_shown_angstrom(layer)
     halves = np.zeros(layer.ndim)
     if widths_angstrom is not None:
@@ -216,42 +214,3 @@ def _in_slab(request: Any, halves: NDArray[np.float64], widths: NDArray[np.float
         beyond -= np.clip(beyond, -halves[axis], halves[axis])
         places[:, axis] = request.data_slice.point[axis] + beyond * widths[axis]
     return dataclasses.replace(request, data=points)
-
-
-# arrows in three dimensions
-
-
-def say_arrows_a_pick(vectors: Vectors, count: int) -> None:
-    """Say how many arrows each pick has, so that all arrows of a pick are drawn or none."""
-    state = seam.slicing_state_of(vectors)
-    if state is not None:
-        state.arrows_a_pick = count
-
-
-def thinning(n_arrows: int) -> int:
-    """Of how many picks one has its arrows drawn in three dimensions."""
-    return max(1, -(-n_arrows // MOST_ARROWS_IN_3D))
-
-
-def _thinned(request: Any, arrows_a_pick: int) -> Any:
-    """A request that gives the arrows of every n-th pick, if there are too many."""
-    step = thinning(len(request.data))
-    if step == 1:
-        return request
-    kind = type(request)
-    thin = dataclasses.replace(request)
-    thin_kind = type(f"Thin{kind.__name__}", (_Thin, kind), {"step": step, "arrows_a_pick": arrows_a_pick})
-    object.__setattr__(thin, "__class__", thin_kind)
-    return thin
-
-
-class _Thin:
-    """Over a slice request: gives the arrows of every n-th pick."""
-
-    step: int
-    arrows_a_pick: int
-
-    def __call__(self) -> Any:
-        response = super().__call__()  # type: ignore[misc]
-        is_kept = (np.arange(len(response.indices)) // self.arrows_a_pick) % self.step == 0
-        return dataclasses.replace(response, indices=response.indices[is_kept], alphas=response.alphas[is_kept])
