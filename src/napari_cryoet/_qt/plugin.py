@@ -23,7 +23,7 @@ from napari_cryoet._qt.layers.manager import NOT_YET, adopt_layers_of
 from napari_cryoet._qt.layers.ownership import add_layer
 from napari_cryoet._qt.settings import recall_once
 from napari_cryoet._qt.streaming.seam import open_viewers
-from napari_cryoet._qt.tasks import Job, wait_for
+from napari_cryoet._qt.tasks import Job, wait_for, warm_up_layers
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers import readers
 from napari_cryoet.layers.readers import LayerData, ReaderFunction
@@ -34,7 +34,6 @@ from napari_cryoet.wording import count_text, plain
 
 T = TypeVar("T")
 
-_POLL_MS = 10
 #: How napari is told that there is nothing to add, and that this is no error.
 _NO_LAYERS = cast(list[LayerData], [(None,)])
 
@@ -102,15 +101,6 @@ def _read(read: ReaderFunction, path: Any) -> list[LayerData]:
     for warning in dict.fromkeys(warning for about in abouts for warning in about.get("warnings", ())):
         show_warning(plain(warning))
     return layers
-
-
-def warm_up_layers() -> None:
-    """Import and make what the first image layer of a process needs; only while no other thread makes layers."""
-    import pint
-    import scipy.ndimage  # noqa: F401
-
-    registry: Any = pint  # which is typed only in part
-    registry.get_application_registry().parse_units("angstrom")
 
 
 def _is_of_portal(options: dict[str, Any]) -> bool:

@@ -34,8 +34,8 @@ _REPORT_INTERVAL_S: Final = 0.05
 _BAR_AFTER_MS: Final = 500  # napari handles other events while it makes a bar, so quick tasks get none
 _BAR_STEPS: Final = 1000  # napari's bars count in 32 bits, files are larger
 _POLL_MS: Final = 10
-#: What reads pixels, what napari makes thumbnails with, and what it keeps the features of points in.
-_SLOW_IMPORTS: Final = ("napari_cryoet.streaming.pyramid", "zarr", "dask.array", "scipy.ndimage", "pandas")
+_SLOW_IMPORTS: Final = ("napari_cryoet.streaming.pyramid", "zarr", "dask.array")  # what reads pixels
+_warming: Final = threading.Lock()  # two threads that make pint's registry at once disturb each other
 
 
 class UnexpectedError(CryoETError):
@@ -329,10 +329,20 @@ def single_shot(parent: QObject, interval_ms: int, slot: Callable[[], object]) -
     return timer
 
 
+def warm_up_layers(*, with_features: bool = False) -> None:
+    """Import and make what the first layers of a process need; call it in a worker, before they are made."""
+    with _warming:
+        for name in ("scipy.ndimage", "scipy.linalg", *(("pandas",) if with_features else ())):
+            import_module(name)
+        registry: Any = import_module("pint")  # which is typed only in part
+        registry.get_application_registry().parse_units("angstrom")
+
+
 def warm_up(tasks: Tasks) -> None:
     """Import in a worker what reading and the first layers would else import on the GUI thread."""
 
     def work(_job: Job) -> None:
+        warm_up_layers(with_features=True)
         for name in _SLOW_IMPORTS:
             import_module(name)
 

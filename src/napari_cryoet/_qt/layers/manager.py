@@ -36,7 +36,7 @@ from napari_cryoet._qt.picks.orientations import adopt_arrows
 from napari_cryoet._qt.picks.slabs import show_as_discs
 from napari_cryoet._qt.streaming.progressive import StreamStatus, attach, display_of, make_layer, stream_of
 from napari_cryoet._qt.streaming.seam import count_in_nanometers
-from napari_cryoet._qt.tasks import Job, Tasks, single_shot
+from napari_cryoet._qt.tasks import Job, Tasks, single_shot, warm_up_layers
 from napari_cryoet.appearance.colors import RGBA, annotation_colors
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.load import load_annotation, load_tilt_series, load_tomogram, tomogram_name
@@ -301,9 +301,15 @@ class LayerManager(QObject):
         elif key not in self._coming:
             self._coming.add(key)
             self.changed.emit()
+
+            def load(job: Job) -> tuple[LayerSpec, ...]:
+                specs = work(job)
+                warm_up_layers(with_features=key.kind == "annotation")  # else the window waits for that
+                return specs
+
             self._tasks.run(
                 key,
-                work,
+                load,
                 then=partial(self._on_loaded, key, page.run.id),
                 failed=partial(self._on_failed, key),
                 title=title,
