@@ -274,8 +274,10 @@ class TestOneRunAtATime:
         second = open_tomogram(world.second)
 
         assert visible_in(viewer_model) == {second, mine}
+        viewer_model.layers.selection.active = second
         link.show_run(506)
         assert visible_in(viewer_model) == {first, points, mine}
+        assert viewer_model.layers.selection.active is first
         link.show_together = True
         assert visible_in(viewer_model) == {first, points, mine, second}
         link.show_together = False

@@ -219,7 +219,15 @@ class LayerManager(QObject):
                 layer.visible = False
         self._limit_range()
         self._fit_if_elsewhere()
+        self._leave_hidden_layer()
         self.changed.emit()
+
+    def _leave_hidden_layer(self) -> None:
+        """Make a visible layer active where the active one was hidden with its run."""
+        active = active_layer(self._viewer.layers)
+        shown = self._volumes() or [layer for layer in self._own if layer.visible]
+        if active is not None and key_of(active) is not None and not active.visible and shown:
+            self._viewer.layers.selection.active = shown[-1]
 
     def _limit_range(self, _event: Any = None) -> None:
         """Let sliders step through the planes of what is shown: napari counts those of hidden volumes, too."""
