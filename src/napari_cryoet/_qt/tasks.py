@@ -28,8 +28,6 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: What is told when writing a file was stopped: what is begun is written to its end.
-NOT_AWAITED: Final = "Stopped. The file may still be written."
 _REPORT_INTERVAL_S: Final = 0.05
 _BAR_AFTER_MS: Final = 500  # napari handles other events while it makes a bar, so quick tasks get none
 _BAR_STEPS: Final = 1000  # napari's bars count in 32 bits, files are larger
