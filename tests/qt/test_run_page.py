@@ -18,6 +18,7 @@ from napari_cryoet._qt.browser.run_page import CaptionPanel, RunView
 from napari_cryoet._qt.browser.run_rows import SHOW, Shown, annotation_rows, titles_of
 from napari_cryoet._qt.layers.colors import Appearance
 from napari_cryoet._qt.layers.ownership import LayerKey
+from napari_cryoet._qt.picks.popover import PicksPopover
 from napari_cryoet._qt.widgets.record_model import RecordModel, Row, Tick
 from napari_cryoet.demo.scenes import scene_of_run
 from napari_cryoet.exceptions import StreamError
@@ -374,7 +375,7 @@ def test_the_menu_of_an_annotation_is_the_same_whether_it_is_shown_or_not(qtbot,
     assert QApplication.clipboard().text() == f"AN-{index.model().record_at(index).annotation.id}"
 
 
-def test_an_annotation_that_is_not_shown_yet_can_be_reviewed_compared_and_exported(
+def test_an_annotation_that_is_not_shown_yet_can_be_reviewed_compared_exported_and_drawn_otherwise(
     qtbot, viewer_in_window, memory, demo_pack
 ):
     browser = PortalBrowser(viewer_in_window, memory=memory)
@@ -390,6 +391,10 @@ def test_an_annotation_that_is_not_shown_yet_can_be_reviewed_compared_and_export
         assert asked.args == [name, browser.link.layers_of(key)[0]]
     docks = " ".join(viewer_in_window.window.dock_widgets)
     assert all(name in docks for name in (REVIEW, COMPARE, EXPORT))
+    menu_at(browser, index)["How picks are drawn…"]()
+    popover = QApplication.activePopupWidget()
+    assert isinstance(popover, PicksPopover)
+    popover.close()
     browser.close_down()
 
 
