@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from qtpy.QtCore import QPoint, Qt
-from qtpy.QtGui import QContextMenuEvent
-from qtpy.QtWidgets import QApplication, QMenu
+from qtpy.QtCore import Qt
 
 from napari_cryoet._qt.browser.catalogue_page import deposition_row
 from napari_cryoet._qt.browser.deposition_page import holdings
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet.exceptions import NetworkError
-from napari_cryoet.portal.about import about_deposition
-from napari_cryoet.portal.pages import DatasetCount, RunRow
+from napari_cryoet.portal.pages import RunRow
 from qt.fake_depositions import brought, picked
 from qt.fake_portal import FakePortal
 from qt.test_browser import current_screen, open_dataset, open_run, press, search_for, type_text
@@ -75,21 +72,6 @@ def test_the_page_lists_own_datasets_and_what_was_added_to_others():
     ]
 
 
-def test_the_head_says_what_the_deposition_is():
-    about = about_deposition(FakePortal().deposition_page(10310), "")
-    assert about.title == "Picks by <b>deep</b> learning & more"
-    assert about.facts == "1 Jun 2024 · CC0-1.0 · annotations, holograms"
-    assert about.counts == "adds to 1 dataset · 5 annotations"
-    assert about.description == "Template matching.\nThen <i>curated</i>."
-    for line in (
-        "Dates: deposited 1 Jun 2023, released 1 Jun 2024, last modified 1 Jun 2023",
-        "Annotated objects: cytosolic ribosome 4, membrane 1",
-        "Methods: automated 4, manual 1",
-        "Tag: ml competition",
-    ):
-        assert line in about.details
-
-
 # the list
 
 
@@ -117,9 +99,7 @@ def test_a_search_finds_both_and_says_how_many(qtbot, browser):
     assert current_screen(browser) is browser.screens.depositions
 
 
-@pytest.mark.parametrize(
-    "text", ["CZCDP-10310", "10310", "https://cryoetdataportal.czscience.com/depositions/10310?tab=annotations"]
-)
+@pytest.mark.parametrize("text", ["CZCDP-10310", "10310"])
 def test_an_id_or_link_of_a_deposition_opens_its_page(qtbot, browser, text):
     type_text(qtbot, browser, text)
     press(qtbot, browser.screens.search, Qt.Key.Key_Return)
@@ -128,40 +108,7 @@ def test_an_id_or_link_of_a_deposition_opens_its_page(qtbot, browser, text):
     assert browser.screens.breadcrumb.text == "Depositions › CZCDP-10310"
 
 
-def test_a_deposition_that_is_not_there_says_so(qtbot, browser):
-    activate(qtbot, browser)
-    type_text(qtbot, browser, "CZCDP-99999")
-    press(qtbot, browser.screens.search, Qt.Key.Key_Return)
-    message = browser.screens.deposition.place.message
-    qtbot.waitUntil(lambda: "no deposition 99999" in message.text)
-    assert message.button("Retry").hasFocus()
-    press(qtbot, message.button("Retry"), Qt.Key.Key_Backspace)
-    assert current_screen(browser) is browser.screens.depositions
-
-
 # the page
-
-
-@pytest.mark.parametrize("by", ["key", "double click"])
-def test_a_dataset_of_the_page_opens_and_back_leads_to_the_page(qtbot, browser, portal, by):
-    activate(qtbot, browser)
-    open_deposition(qtbot, browser, 10310)
-    tree = browser.screens.deposition.tree
-    assert tree.hasFocus()
-    index = index_of(browser, DatasetCount)
-    assert tree.currentIndex() == index
-    if by == "key":
-        press(qtbot, tree, Qt.Key.Key_Return)
-    else:
-        place = tree.visualRect(index).center()
-        qtbot.mouseClick(tree.viewport(), Qt.MouseButton.LeftButton, pos=place)
-        assert current_screen(browser) is browser.screens.deposition, "selecting opens nothing"
-        qtbot.mouseDClick(tree.viewport(), Qt.MouseButton.LeftButton, pos=place)
-    assert current_screen(browser) is browser.screens.dataset
-    assert browser.screens.breadcrumb.text == "Depositions › CZCDP-10310 › DS-10000"
-    press(qtbot, browser.screens.dataset.view, Qt.Key.Key_Backspace)
-    assert current_screen(browser) is browser.screens.deposition
-    assert len(portal.questions("deposition_page")) == 1, "as it was left"
 
 
 def test_a_run_of_the_page_opens_with_its_layers_and_back_leads_over_its_dataset(qtbot, browser):
@@ -212,36 +159,6 @@ def test_a_run_lists_the_depositions_of_its_data(qtbot, browser, portal):
     assert len(portal.asked) == n_asked, "the run is still there"
 
 
-def popup(qtbot) -> QMenu:
-    qtbot.waitUntil(lambda: isinstance(QApplication.activePopupWidget(), QMenu))
-    return QApplication.activePopupWidget()
-
-
-def ask_for_menu(view, index) -> None:
-    view.setCurrentIndex(index)
-    where = view.visualRect(index).center()
-    event = QContextMenuEvent(QContextMenuEvent.Reason.Keyboard, where, view.mapToGlobal(QPoint(where)))
-    QApplication.sendEvent(view.viewport(), event)
-
-
-def test_the_menus_of_an_annotation_and_a_tomogram_lead_to_their_depositions(qtbot, browser):
-    open_dataset(qtbot, browser, row=2)
-    open_run(qtbot, browser)
-    run = browser.screens.run
-    second = run.annotations.index(1, 0, run.annotations.index(0, 0))
-    ask_for_menu(run.tree, second)
-    menu = popup(qtbot)
-    assert menu.actions()[-2].text() == "Open on the portal"
-    assert menu.actions()[-1].text() == "Deposition CZCDP-10310 · Picks by <b>deep</b> learning && more"
-    menu.close()
-    ask_for_menu(run.tomograms, run.tomograms.model().index(0, 0))
-    menu = popup(qtbot)
-    menu.actions()[-1].trigger()
-    menu.close()
-    wait_for_deposition(qtbot, browser)
-    assert browser.screens.breadcrumb.text.endswith("TS_006 › CZCDP-10300")
-
-
 # when things go wrong
 
 
@@ -257,16 +174,3 @@ def test_a_deposition_that_cannot_be_had_says_so_and_can_be_tried_again(qtbot, b
     qtbot.mouseClick(place.message.button("Retry"), Qt.MouseButton.LeftButton)
     wait_for_deposition(qtbot, browser)
     assert place.shows_content
-
-
-def test_a_slow_deposition_says_that_it_is_loading_and_then_takes_the_keys(qtbot, browser, portal):
-    activate(qtbot, browser)
-    portal.gate.clear()
-    browser.navigator.go_to_deposition(10310)
-    place = browser.screens.deposition.place
-    qtbot.waitUntil(lambda: not place.shows_content)
-    assert place.message.text == "Loading the deposition…"
-    portal.gate.set()
-    wait_for_deposition(qtbot, browser)
-    assert place.shows_content
-    assert browser.screens.deposition.tree.hasFocus()

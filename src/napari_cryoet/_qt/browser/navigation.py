@@ -30,19 +30,20 @@ from napari_cryoet._qt.browser.session import Found, Session
 from napari_cryoet._qt.browser.source_bar import SearchBox, SourceBar, StartPage
 from napari_cryoet._qt.browser.status_bar import StatusStrip
 from napari_cryoet._qt.tasks import single_shot
+from napari_cryoet._qt.widgets.dialogs import add_item
 from napari_cryoet._qt.widgets.icons import icon
 from napari_cryoet._qt.widgets.labels import ElidedLabel
 from napari_cryoet._qt.widgets.messages import Action, Loadable, NoticeBar
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.files import is_address
 from napari_cryoet.network.policy import policy
 from napari_cryoet.portal.links import Jump, parse_jump
 from napari_cryoet.portal.pages import (
-    CatalogueRow,
+    Catalogue,
     DatasetPage,
     DepositionPage,
-    DepositionRow,
     Freshness,
     LookupHit,
     RunPage,
@@ -51,7 +52,6 @@ from napari_cryoet.portal.pages import (
 from napari_cryoet.wording import count_text, plain
 
 _SEARCH_HINT: Final = "ribosome, membrane, 10000, a link …"
-_LONGEST_HIT: Final = 100  # characters
 _NOT_FOUND, _FROM_CACHE = "not found", "from the cache"  # topics of notices
 _RUNS_A_PAGE: Final = 50
 _PATIENCE_MS: Final = 200  # the old screen stays so long while the next one is on its way
@@ -71,14 +71,8 @@ class Place:
     @property
     def label(self) -> str:
         """A list's name, an id, or the name of a run."""
-        match self.kind:
-            case "datasets" | "depositions":
-                return self.kind.capitalize()
-            case "dataset":
-                return f"DS-{self.id}"
-            case "deposition":
-                return f"CZCDP-{self.id}"
-        return self.name or f"RN-{self.id}"
+        prefix = {"dataset": "DS", "deposition": "CZCDP", "run": "RN"}.get(self.kind)
+        return self.name or (f"{prefix}-{self.id}" if prefix else self.kind.capitalize())
 
 
 DATASETS, DEPOSITIONS = LISTS = Place("datasets"), Place("depositions")
@@ -86,22 +80,14 @@ Crumbs: TypeAlias = tuple[Place, ...]  # from a list to where you are
 
 
 def begin(place: Place) -> Crumbs:
-    """From its list to a place.
-
-    >>> [step.label for step in begin(Place("deposition", 10301))]
-    ['Depositions', 'CZCDP-10301']
-    """
+    """From its list to a place."""
     if place in LISTS:
         return (place,)
     return (DEPOSITIONS if place.kind == "deposition" else DATASETS, place)
 
 
 def follow(crumbs: Crumbs, place: Place) -> Crumbs:
-    """Go on to a place: back to it where the crumbs have it; else one longer, without the oldest after the list.
-
-    >>> [step.label for step in follow(begin(Place("dataset", 1)), Place("deposition", 2))]
-    ['Datasets', 'DS-1', 'CZCDP-2']
-    """
+    """Go on to a place: back to it where the crumbs have it; else one longer, without the oldest after the list."""
     if place in crumbs:
         return (*crumbs[: crumbs.index(place)], place)
     return (crumbs[0], *crumbs[1:][2 - _MOST_CRUMBS :], place)
@@ -283,7 +269,7 @@ class Navigator(QObject):
         screens.depositions.opened.connect(lambda deposition: self.go_to_deposition(deposition.id))
         screens.deposition.page_requested.connect(self._ask_deposition)
         screens.deposition.dataset_opened.connect(lambda number: self.go_to_dataset(number, follows=True))
-        screens.deposition.run_opened.connect(self._on_contributed_run)
+        screens.deposition.run_opened.connect(self._on_run_opened)
         screens.dataset.page_requested.connect(self._ask_runs)
         screens.dataset.run_opened.connect(self._on_run_opened)
         for link in (screens.dataset.header.deposition_requested, screens.run.deposition_requested):
@@ -303,20 +289,21 @@ class Navigator(QObject):
 
     def go_to_dataset(self, dataset_id: int, *, follows: bool = False) -> None:
         """Show a dataset as it was left, or begin with the first page of its runs."""
-        self._go_to(Place("dataset", dataset_id), follows=follows)
+        place = Place("dataset", dataset_id)
+        self._go(follow(self._crumbs, place) if follows else begin(place))
 
     def go_to_deposition(self, deposition_id: int, *, follows: bool = False) -> None:
         """Show a deposition as it was left, or ask for it."""
-        self._go_to(Place("deposition", deposition_id), follows=follows)
+        place = Place("deposition", deposition_id)
+        self._go(follow(self._crumbs, place) if follows else begin(place))
 
-    def go_to_run(self, run_id: int, name: str = "", *, opens_layers: bool = False, follows: bool = False) -> None:
+    def go_to_run(self, run_id: int, name: str = "", *, opens_layers: bool = False) -> None:
         """Show a run; with ``opens_layers`` also what the curators show first."""
-        crumbs = self._crumbs if follows else (DATASETS,)
-        self._ask_run(Place("run", run_id, name), crumbs, opens_layers=opens_layers)
+        self._ask_run(Place("run", run_id, name), (DATASETS,), opens_layers=opens_layers)
 
     def go_to_level(self, level: int) -> None:
         """Go back to a step of the breadcrumb."""
-        self._go(self._crumbs[: max(level, 0) + 1])
+        self._go(self._crumbs[: level + 1])
 
     def go_up(self) -> None:
         """Go back one step."""
@@ -328,16 +315,6 @@ class Navigator(QObject):
         screens, kind = self._screens, self._crumbs[-1].kind
         (screens.run if kind == "run" else screens.pages[kind]).focus_list()
 
-    def row_of(self, dataset_id: int) -> CatalogueRow | None:
-        """What the catalogue knows of a dataset."""
-        rows = self._session.catalogue.rows if self._session.catalogue is not None else ()
-        return next((row for row in rows if row.id == dataset_id), None)
-
-    def deposition_row_of(self, deposition_id: int | None) -> DepositionRow | None:
-        """What the catalogue knows of a deposition."""
-        rows = self._session.catalogue.depositions if self._session.catalogue is not None else ()
-        return next((row for row in rows if row.id == deposition_id), None)
-
     def ask_again(self) -> None:
         """Ask again for what is shown from the cache."""
         ask_again, self._ask_again = self._ask_again, None
@@ -345,9 +322,6 @@ class Navigator(QObject):
             ask_again()
 
     # moving
-
-    def _go_to(self, place: Place, *, follows: bool) -> None:
-        self._go(follow(self._crumbs, place) if follows else begin(place))
 
     def _go(self, crumbs: Crumbs) -> None:
         place = crumbs[-1]
@@ -377,14 +351,14 @@ class Navigator(QObject):
         if dataset_id == self._dataset_id:
             return
         self._dataset_id = dataset_id
-        row = self.row_of(dataset_id)
-        deposition = self.deposition_row_of(row.deposition_id if row is not None else None)
+        row = self._session.row_of(dataset_id)
+        deposition = self._session.deposition_row_of(row.deposition_id if row is not None else None)
         self._screens.dataset.start(dataset_id, row, deposition)
 
     def _hold_deposition(self, deposition_id: int) -> None:
         if deposition_id != self._deposition_id:
             self._deposition_id = deposition_id
-            self._screens.deposition.start(deposition_id, self.deposition_row_of(deposition_id))
+            self._screens.deposition.start(deposition_id, self._session.deposition_row_of(deposition_id))
 
     def _holds_run(self, run_id: int) -> bool:
         page = self._screens.run.page
@@ -429,11 +403,9 @@ class Navigator(QObject):
         screens.source_bar.set_state("not opened", is_offline=True, reason=str(error))
         screens.datasets.show_error(error, session.retry)
 
-    def _on_catalogue(self, _catalogue: object) -> None:
-        catalogue = self._session.catalogue
+    def _on_catalogue(self, catalogue: Catalogue) -> None:
         self._screens.switch.setEnabled(True)
-        if catalogue is not None:
-            self._tell_freshness(catalogue.freshness, self._session.retry)
+        self._tell_freshness(catalogue.freshness, self._session.retry)
 
     def _tell_freshness(self, freshness: Freshness, ask_again: Callable[[], None]) -> None:
         """Say whether an answer comes from the cache, and why; one that comes from the portal takes that back."""
@@ -480,9 +452,6 @@ class Navigator(QObject):
         self._screens.dataset.add_page(page, self._portal_page("dataset", page.dataset.id))
 
     def _on_run_opened(self, run: RunRow) -> None:
-        self.go_to_run(run.id, run.name, opens_layers=True, follows=True)
-
-    def _on_contributed_run(self, run: RunRow) -> None:
         crumbs = follow_to_run(self._crumbs, Place("dataset", run.dataset_id), Place("run", run.id, run.name))
         self._ask_run(crumbs[-1], crumbs[:-1], opens_layers=True)
 
@@ -553,7 +522,7 @@ class Finder(QObject):
     def jump(self, jump: Jump) -> None:
         """Go to the record that is named."""
         self._screens.notice.withdraw(_NOT_FOUND)
-        is_listed = self._navigator.row_of(jump.id) is not None
+        is_listed = self._session.row_of(jump.id) is not None
         if jump.kind == "run":
             self._navigator.go_to_run(jump.id)
         elif jump.kind == "dataset" or (jump.kind is None and is_listed):
@@ -624,10 +593,7 @@ class Finder(QObject):
         menu = QMenu(self._screens.search)
         menu.aboutToHide.connect(menu.deleteLater)
         for hit, lead in leads:
-            text = plain(f"{hit.kind} {hit.id}: {hit.title or ''}")[:_LONGEST_HIT].replace("&", "&&")
-            action = menu.addAction(text)
-            if action is not None:
-                action.triggered.connect(lambda _checked=False, lead=lead: self.jump(lead))
+            add_item(menu, f"{hit.kind} {hit.id}: {hit.title or ''}", partial(self.jump, lead))
         menu.popup(self._screens.search.mapToGlobal(QPoint(0, self._screens.search.height())))
 
 
@@ -645,7 +611,5 @@ def _lead_of(hit: LookupHit) -> Jump | None:
 
 def _name_of(source: str) -> str:
     """What to call a source that hasn't answered yet."""
-    _, is_address, rest = source.partition("://")
-    if is_address:
-        return rest.partition("/")[0] or source
-    return {"live": "Live portal", "demo": "Demo"}.get(source) or Path(source).name or source
+    name = source if is_address(source) else Path(source).name
+    return {"live": "Live portal", "demo": "Demo"}.get(source, name)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from textwrap import shorten
 from typing import Final
 
 from qtpy.QtCore import Qt, Signal
@@ -21,7 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cryoet._qt.widgets.dialogs import open_in_browser
+from napari_cryoet._qt.widgets.dialogs import add_item, open_in_browser
 from napari_cryoet._qt.widgets.icons import icon
 from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label, plain_tooltip
 from napari_cryoet._qt.widgets.theme import Theme
@@ -31,7 +29,6 @@ from napari_cryoet.portal.links import database_links, is_web_address, publicati
 from napari_cryoet.wording import names_text, plain
 
 PHOTO_PX: Final = 64
-LETTERS_IN_MENU: Final = 70
 FEW_LINES, MOST_FOLDED, MANY_LINES = 2, 5, 14  # of a description: while it is folded, and open
 
 
@@ -151,11 +148,10 @@ class RecordHeader(QWidget):
             return
         menu.clear()
         if deposition is not None:
-            show = partial(self.deposition_requested.emit, deposition.id)
-            _add_item(menu, f"Deposition CZCDP-{deposition.id} · {deposition.title}", "Show the deposition", show)
+            text = f"Deposition CZCDP-{deposition.id} · {deposition.title}"
+            add_item(menu, text, partial(self.deposition_requested.emit, deposition.id))
         if is_web_address(about.portal_page):
-            show = partial(open_in_browser, about.portal_page)
-            _add_item(menu, f"This {self._noun} on the portal", about.portal_page, show)
+            add_item(menu, f"This {self._noun} on the portal", partial(open_in_browser, about.portal_page))
         sections = (
             ("Publications", publication_links(about.publications)),
             ("Databases", database_links(about.entries)),
@@ -164,7 +160,7 @@ class RecordHeader(QWidget):
             if links:
                 menu.addSection(section)
             for link in links:
-                _add_item(menu, link.text, link.url, partial(open_in_browser, link.url))
+                add_item(menu, link.text, partial(open_in_browser, link.url))
         self.links.setVisible(not menu.isEmpty())
 
     def _draw_icons(self) -> None:
@@ -202,10 +198,3 @@ def _tool_button(text: str, purpose: str) -> QToolButton:
     button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
     button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
     return button
-
-
-def _add_item(menu: QMenu, text: str, tooltip: str, then: Callable[[], object]) -> None:
-    action = menu.addAction(shorten(plain(text), LETTERS_IN_MENU, placeholder="…").replace("&", "&&"))
-    if action is not None:
-        action.setToolTip(plain_tooltip(tooltip))
-        action.triggered.connect(lambda _checked=False: then())

@@ -1,4 +1,4 @@
-"""What the rows of a run do: show and hide layers and texts, and the menus of tomograms and annotations."""
+"""What the rows of a run do: show and hide layers, and the menus of tomograms and annotations."""
 
 from __future__ import annotations
 
@@ -8,31 +8,27 @@ from typing import Final
 
 from napari.layers import Layer
 from qtpy.QtCore import QObject, QPoint, Qt, Signal
-from qtpy.QtGui import QActionGroup, QColor
+from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QApplication, QColorDialog, QMenu, QMessageBox
 
-from napari_cryoet._qt.browser.run_page import RunView, add_deposition
+from napari_cryoet._qt.browser.run_page import RunView
 from napari_cryoet._qt.browser.run_rows import Shown, key_of_row
-from napari_cryoet._qt.layers.colors import Appearance
 from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.layers.ownership import LayerKey, about_of
-from napari_cryoet._qt.streaming.seam import largest_texture_side
-from napari_cryoet._qt.streaming.volume_detail import VolumeDetail
 from napari_cryoet._qt.tasks import Tasks
-from napari_cryoet._qt.widgets.dialogs import open_in_browser
+from napari_cryoet._qt.widgets.dialogs import add_item, open_in_browser
 from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.load import Caption, load_captions
 from napari_cryoet.portal.pages import RunPage
-from napari_cryoet.records import AnnotationFile, DepositionTitle, ShapeType, Tomogram
+from napari_cryoet.records import AnnotationFile, ShapeType, Tomogram
 from napari_cryoet.run.outline import AnnotationRow, is_openable, outline_run
-from napari_cryoet.streaming.plan import LevelCost
-from napari_cryoet.wording import count_text, joined, plain, size_text
+from napari_cryoet.wording import count_text, joined, plain
 
 POINTS: Final = frozenset({ShapeType.POINT, ShapeType.ORIENTED_POINT, ShapeType.INSTANCE_SEGMENTATION})
 MASKS: Final = frozenset({ShapeType.SEGMENTATION_MASK, ShapeType.INSTANCE_SEGMENTATION_MASK})
 REVIEW, COMPARE, EXPORT = "Review picks", "Compare annotations", "Export picks"  # docks, as the manifest names them
-_CAPTION: Final = "caption"  # the task that fetches one
+_LONGEST_TEXT: Final = 2000  # characters; what is longer is scrolled
 _OF_A_RUN: Final = "a run's layers"  # topic of a notice
 
 
@@ -47,8 +43,6 @@ class RunLayers(QObject):
         Whose rows these are, and where failures are told.
     tasks
         Where texts are fetched.
-    volumes
-        The levels of what is shown in 3D.
     """
 
     dock_requested = Signal(str, object)  # name of the dock, layer to use in it
@@ -60,27 +54,22 @@ class RunLayers(QObject):
         run: RunView,
         notice: NoticeBar,
         tasks: Tasks,
-        *,
-        volumes: VolumeDetail,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._link, self._run, self._notice, self._tasks, self._volumes = link, run, notice, tasks, volumes
+        self._link, self._run, self._notice, self._tasks = link, run, notice, tasks
         self._run_id: int | None = None
         self._wanted: Tomogram | None = None  # to be shown in place of the run's other tomograms
         self._set_aside: set[LayerKey] = set()  # hidden with the tomogram that they fit
         self._waiting: dict[LayerKey, Callable[[Layer], None]] = {}  # for layers that are being loaded
         self._shown = Shown()
-        self._caption: LayerKey | None = None
-        self._caption_coming: LayerKey | None = None
         run.tomogram_open_requested.connect(self.open_tomogram)
         run.tomogram_stop_requested.connect(lambda tomogram: link.stop(LayerKey("tomogram", tomogram.id)))
-        run.tomogram_menu_requested.connect(self._open_tomogram_menu)
+        run.tomograms.menu_requested.connect(self._open_tomogram_menu)
         run.annotation_show_requested.connect(self.show_annotation)
         run.row_show_requested.connect(self.show_row)
         run.row_hide_requested.connect(self.hide_row)
-        run.row_menu_requested.connect(self._open_row_menu)
-        run.caption_closed.connect(self.close_caption)
+        run.tree.menu_requested.connect(self._open_row_menu)
         run.page_shown.connect(self._on_page)
         link.changed.connect(self._on_layers)
         link.appearance_changed.connect(lambda _key: self._update())
@@ -104,7 +93,7 @@ class RunLayers(QObject):
         """Show a row's layer or text; what doesn't fit only if the person insists."""
         page, file = self._run.page, row.shown_file
         if row.caption_file is not None:
-            self.show_caption(row)
+            self._show_caption(row, row.caption_file)
         elif page is None or file is None:
             return
         elif row.fits:
@@ -113,43 +102,28 @@ class RunLayers(QObject):
             self._ask_about_misfit(page, row, file)
 
     def hide_row(self, row: AnnotationRow) -> None:
-        """Hide a row's layer or text, or stop it from coming."""
+        """Hide a row's layer, or stop it from coming."""
         key = key_of_row(row)
-        if row.caption_file is not None:
-            self.close_caption()
-        elif key is not None:
+        if key is not None:
             self._waiting.pop(key, None)
             self._link.hide(key)
 
-    def show_caption(self, row: AnnotationRow) -> None:
-        """Fetch the text of a row and show it in place of the one before."""
-        file = row.caption_file
-        if file is None:
-            return
-        key = self._caption_coming = LayerKey("annotation", file.id)
-        title = joined(plain(row.annotation.object_name), row.summary, f"AN-{row.annotation.id}")
-
+    def _show_caption(self, row: AnnotationRow, file: AnnotationFile) -> None:
         def show(captions: tuple[Caption, ...]) -> None:
-            self._caption, self._caption_coming = key, None
-            self._run.caption.show_captions(title, captions)
-            self._update()
+            text = "\n\n".join(caption.text for caption in captions) or "This caption is empty."
+            box = QMessageBox(self._run)
+            box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+            box.setWindowTitle(joined(plain(row.annotation.object_name), row.summary))
+            box.setTextFormat(Qt.TextFormat.PlainText)
+            box.setText(text[:_LONGEST_TEXT])
+            box.setDetailedText(text if len(text) > _LONGEST_TEXT else "")
+            box.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+            box.open()
 
         def fail(error: CryoETError) -> None:
-            self._caption_coming = None
-            self._update()
-            self._notice.show_error(error, partial(self.show_caption, row))
+            self._tell(partial(self._notice.show_error, error, partial(self._show_caption, row, file)))
 
-        self._tasks.run(
-            _CAPTION, lambda job: load_captions(file, stop=job.stop), then=show, failed=fail, title="Opening a text"
-        )
-        self._update()
-
-    def close_caption(self) -> None:
-        """Show no text, and wait for none."""
-        self._tasks.stop(_CAPTION)
-        self._caption = self._caption_coming = None
-        self._run.caption.hide()
-        self._update()
+        self._tasks.run("caption", lambda job: load_captions(file, stop=job.stop), then=show, failed=fail)
 
     def _open_made_on(self, page: RunPage, row: AnnotationRow, tomogram: Tomogram) -> None:
         """Open the tomogram that an annotation was made on, and show the annotation over it."""
@@ -190,7 +164,6 @@ class RunLayers(QObject):
         if self._run_id != page.run.id:
             self._run_id = page.run.id
             self._notice.withdraw(_OF_A_RUN)
-            self.close_caption()
             visible = (each for each in page.tomograms if self._link.is_visible(LayerKey("tomogram", each.id)))
             self._run.choose(next(visible, page.default_tomogram))
         self._update()
@@ -254,12 +227,7 @@ class RunLayers(QObject):
     def _update(self) -> None:
         """Let the page show what is in the viewer."""
         looks = {key: look for key in self._link.shown() if (look := self._link.appearance(key)) is not None}
-        coming = set(self._link.coming())
-        if self._caption is not None:
-            looks[self._caption] = Appearance("", is_visible=True, color=None)
-        if self._caption_coming is not None:
-            coming.add(self._caption_coming)
-        self._shown = Shown(looks, coming)
+        self._shown = Shown(looks, set(self._link.coming()))
         self._run.set_shown(self._shown)
 
     # menus
@@ -275,20 +243,18 @@ class RunLayers(QObject):
             self._add_show(menu, key, words, partial(self.show_row, row), partial(self.hide_row, row))
         tomogram = tomogram_of(page, row) if page is not None else None
         if page is not None and tomogram is not None and row.fit is not None and row.fit.is_unaligned:
-            _add(menu, "Open the tomogram it was made on", partial(self._open_made_on, page, row, tomogram))
+            add_item(menu, "Open the tomogram it was made on", partial(self._open_made_on, page, row, tomogram))
         shape = row.shape.shape_type if row.shape is not None else None
         if file is not None and shape in POINTS | MASKS:
             menu.addSeparator()
             if shape in POINTS:
-                _add(menu, "Review…", partial(self._use, row, partial(self.dock_requested.emit, REVIEW)))
-            _add(menu, "Compare with…", partial(self._use, row, partial(self.dock_requested.emit, COMPARE)))
+                add_item(menu, "Review…", partial(self._use, row, partial(self.dock_requested.emit, REVIEW)))
+            add_item(menu, "Compare with…", partial(self._use, row, partial(self.dock_requested.emit, COMPARE)))
             if shape in POINTS:
-                _add(menu, "Export…", partial(self._use, row, partial(self.dock_requested.emit, EXPORT)))
-                _add(menu, "How picks are drawn…", partial(self._use, row, partial(self._ask_to_draw, where)))
-        if file is not None:
-            self._add_looks(menu, LayerKey("annotation", file.id))
-        annotation = row.annotation
-        self._add_ways(menu, f"AN-{annotation.id}", annotation.deposition_id, annotation.deposition)
+                add_item(menu, "Export…", partial(self._use, row, partial(self.dock_requested.emit, EXPORT)))
+                add_item(menu, "How picks are drawn…", partial(self._use, row, partial(self._ask_to_draw, where)))
+            self._add_color(menu, LayerKey("annotation", file.id))
+        self._add_ways(menu, f"AN-{row.annotation.id}")
         menu.popup(where)
 
     def _open_tomogram_menu(self, tomogram: Tomogram, where: QPoint) -> None:
@@ -299,8 +265,7 @@ class RunLayers(QObject):
         if is_openable(tomogram):
             words = "Show" if key in self._shown.looks else "Open"
             self._add_show(menu, key, words, partial(self.open_tomogram, page, tomogram), partial(self._link.hide, key))
-        self._add_looks(menu, key)
-        self._add_ways(menu, f"TM-{tomogram.id}", tomogram.deposition_id, tomogram.deposition)
+        self._add_ways(menu, f"TM-{tomogram.id}")
         menu.popup(where)
 
     def _new_menu(self) -> QMenu:
@@ -312,37 +277,26 @@ class RunLayers(QObject):
         self, menu: QMenu, key: LayerKey, words: str, show: Callable[[], None], hide: Callable[[], None]
     ) -> None:
         if key in self._shown.coming:
-            _add(menu, "Stop opening", hide)
+            add_item(menu, "Stop opening", hide)
         elif self._shown.is_visible(key):
-            _add(menu, "Hide", hide)
+            add_item(menu, "Hide", hide)
         else:
-            _add(menu, words, show)
+            add_item(menu, words, show)
 
-    def _add_looks(self, menu: QMenu, key: LayerKey) -> None:
-        """Colour and level of what is a layer."""
+    def _add_color(self, menu: QMenu, key: LayerKey) -> None:
         look = self._link.appearance(key)
-        has_levels = key in self._link.shown() and bool(self._volumes.levels(key))
-        if look is None or (look.color is None and not has_levels):
-            return
-        menu.addSeparator()
-        if look.color is not None:
-            _add(menu, "Colour…", partial(self._ask_color, key, QColor.fromRgbF(*look.color)))
-        if has_levels:
-            add_levels(menu.addMenu("3D detail"), self._volumes, key)
+        if look is not None and look.color is not None:
+            menu.addSeparator()
+            add_item(menu, "Colour…", partial(self._ask_color, key, QColor.fromRgbF(*look.color)))
 
-    def _add_ways(
-        self, menu: QMenu, record_id: str, deposition_id: int | None, deposition: DepositionTitle | None
-    ) -> None:
+    def _add_ways(self, menu: QMenu, record_id: str) -> None:
         """The record's id, and where else it is."""
         menu.addSeparator()
         clipboard, url = QApplication.clipboard(), self._run.portal_url
         if clipboard is not None:
-            _add(menu, f"Copy id ({record_id})", partial(clipboard.setText, record_id))
+            add_item(menu, f"Copy id ({record_id})", partial(clipboard.setText, record_id))
         if url:
-            _add(menu, "Open on the portal", partial(open_in_browser, url))
-        if deposition_id is not None:
-            title = deposition.title if deposition is not None else ""
-            add_deposition(menu, deposition_id, title, self._run.deposition_requested.emit)
+            add_item(menu, "Open on the portal", partial(open_in_browser, url))
 
     def _use(self, row: AnnotationRow, then: Callable[[Layer], None]) -> None:
         """Show an annotation, and do something with its layer once it is there."""
@@ -369,41 +323,3 @@ def tomogram_of(page: RunPage, row: AnnotationRow) -> Tomogram | None:
     fitting = [each for each in page.tomograms if each.alignment_id == file.alignment_id]
     spacing_id = file.tomogram_voxel_spacing_id
     return min(fitting, key=lambda each: each.tomogram_voxel_spacing_id != spacing_id, default=None)
-
-
-def add_levels(menu: QMenu | None, volumes: VolumeDetail, key: LayerKey) -> None:
-    """Add an item for each level of something, coarsest first; what is too large says for what."""
-    if menu is None:
-        return
-    group, chosen = QActionGroup(menu), volumes.chosen(key)
-    for cost in volumes.levels(key):
-        is_chosen = cost.level == chosen
-        text = level_text(cost, is_shown=is_chosen and volumes.is_3d, limit_text=_limit(cost, volumes))
-        action = menu.addAction(text)
-        if action is None:
-            continue
-        action.setCheckable(True)
-        action.setChecked(is_chosen)
-        action.setEnabled(cost.obstacle is None)
-        action.setActionGroup(group)
-        action.triggered.connect(lambda _checked=False, level=cost.level: volumes.choose(key, level))
-
-
-def level_text(cost: LevelCost, *, is_shown: bool = False, limit_text: str = "") -> str:
-    """A level and what it costs: ``level 2, 13 MB (shown)``, ``level 0, 1.7 GB – too large for …``."""
-    text = f"level {cost.level}, {size_text(cost.wire_bytes)}"
-    if cost.obstacle is not None:
-        return f"{text} – too large for {limit_text}"
-    return f"{text} (shown)" if is_shown else text
-
-
-def _limit(cost: LevelCost, volumes: VolumeDetail) -> str:
-    if cost.obstacle == "graphics card":
-        return f"this graphics card ({cost.largest_side} of {largest_texture_side()} voxels a side)"
-    return f"memory ({size_text(cost.memory_bytes)} of {size_text(volumes.largest_bytes)})"
-
-
-def _add(menu: QMenu, text: str, then: Callable[[], object]) -> None:
-    action = menu.addAction(text)
-    if action is not None:
-        action.triggered.connect(lambda _checked=False: then())

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable
+from functools import partial
 
-from qtpy.QtCore import QPoint, Qt, Signal
-from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import (
-    QFrame,
-    QHBoxLayout,
-    QMenu,
-    QPushButton,
-    QTextEdit,
-    QToolButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QHBoxLayout, QMenu, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.browser.run_rows import (
     ANNOTATION_TICKS,
@@ -29,13 +20,12 @@ from napari_cryoet._qt.browser.run_rows import (
     tomogram_rows,
 )
 from napari_cryoet._qt.layers.ownership import LayerKey
-from napari_cryoet._qt.widgets.dialogs import open_in_browser
-from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label, plain_tooltip
+from napari_cryoet._qt.widgets.dialogs import add_item, open_in_browser
+from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label
 from napari_cryoet._qt.widgets.record_model import RecordModel
 from napari_cryoet._qt.widgets.record_view import RecordView
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.appearance.colors import annotation_colors
-from napari_cryoet.layers.load import Caption
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import TiltSeries, Tomogram
 from napari_cryoet.run.outline import (
@@ -49,8 +39,6 @@ from napari_cryoet.run.outline import (
 from napari_cryoet.wording import count_text, joined, plain, size_text
 
 LEAST_TREE_PX = 90  # the header and a few annotations
-CAPTION_LINES = 8
-TITLE_LETTERS = 70
 
 
 class RunView(QWidget):
@@ -58,12 +46,9 @@ class RunView(QWidget):
 
     tomogram_open_requested = Signal(object, object)  # RunPage, Tomogram
     tomogram_stop_requested = Signal(object)  # Tomogram
-    tomogram_menu_requested = Signal(object, QPoint)  # Tomogram, where on the screen
     annotation_show_requested = Signal(object, object)  # RunPage, AnnotationFile: shown as it is, fitting or not
     row_show_requested = Signal(object)  # AnnotationRow
     row_hide_requested = Signal(object)  # AnnotationRow
-    row_menu_requested = Signal(object, QPoint)  # AnnotationRow or several, where on the screen
-    caption_closed = Signal()
     tilt_series_show_requested = Signal(object, object)  # RunPage, TiltSeries
     tilt_series_hide_requested = Signal(object)  # TiltSeries
     deposition_requested = Signal(int)  # its id
@@ -92,7 +77,6 @@ class RunView(QWidget):
         self.tree = RecordView(theme, self.annotations, "Annotations")
         self.tree.setMinimumHeight(LEAST_TREE_PX)
         self.nothing = plain_label(name="dimText")
-        self.caption = CaptionPanel()
         self.tilt_series_model = RecordModel(tick_columns=TILT_SERIES_TICKS, parent=self)
         self.tilt_series = RecordView(theme, self.tilt_series_model, "Tilt series", most_rows=3)
         self.download = QPushButton()
@@ -181,14 +165,11 @@ class RunView(QWidget):
         self.open.clicked.connect(self._on_open_clicked)
         self.tomograms.current_record_changed.connect(self._on_tomogram)
         self.tomograms.opened.connect(self._open)
-        self.tomograms.menu_requested.connect(self.tomogram_menu_requested)
         self.tomogram_model.tick_requested.connect(self._on_tomogram_tick)
         self.tree.opened.connect(self._toggle)
-        self.tree.menu_requested.connect(self.row_menu_requested)
         self.annotations.tick_requested.connect(self._on_annotation_tick)
         self.tilt_series.opened.connect(lambda series: self._on_tilt_series(series, 0, is_on=True))
         self.tilt_series_model.tick_requested.connect(self._on_tilt_series)
-        self.caption.closed.connect(self.caption_closed)
         self.download.clicked.connect(self._on_download)
 
     # what the page says
@@ -211,12 +192,12 @@ class RunView(QWidget):
             self.tilt_series_model.set_rows(tilt_series_rows(self.page.tilt_series, self._shown_series))
 
     def _list_depositions(self, page: RunPage) -> None:
-        shares = deposition_shares(page)
         menu = self._depositions_menu
         menu.clear()
-        for share in shares:
-            add_deposition(menu, share.id, joined(share.text, plain(share.title)), self.deposition_requested.emit)
-        self.depositions.setVisible(bool(shares))
+        for share in deposition_shares(page):
+            text = joined(f"Deposition CZCDP-{share.id}", share.text, plain(share.title))
+            add_item(menu, text, partial(self.deposition_requested.emit, share.id))
+        self.depositions.setVisible(not menu.isEmpty())
 
     def _update_open(self) -> None:
         """*Open* with what it costs, *Stop* with how far it is, *Show* what is hidden."""
@@ -327,69 +308,9 @@ class RunView(QWidget):
         column.addLayout(opening)
         column.addWidget(self.nothing)
         column.addWidget(self.tree, 1)
-        column.addWidget(self.caption)
         column.addWidget(self.tilt_series)
         column.addWidget(self.download)
         column.addStretch(0)
-
-
-class CaptionPanel(QFrame):
-    """The text of a caption below the list: plain, selectable, as high as it is up to some lines."""
-
-    closed = Signal()
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("captionPanel")
-        self.title = ElidedLabel()
-        self.title.setObjectName("dimText")
-        self.dismiss = _tool("×", "Close this text (Escape)")
-        self.dismiss.clicked.connect(lambda _checked=False: self.closed.emit())
-        self.text = QTextEdit()
-        self.text.setReadOnly(True)
-        self.text.setStyleSheet("QTextEdit { background: transparent; border: none; padding: 0px; }")
-        self.text.setTabChangesFocus(True)
-        self.text.setAccessibleName("Text of the caption")
-        document = self.text.document()
-        layout = document.documentLayout() if document is not None else None
-        if layout is not None:
-            layout.documentSizeChanged.connect(lambda size: self._fit_height(size.height()))
-        top = QHBoxLayout()
-        top.addWidget(self.title, 1)
-        top.addWidget(self.dismiss)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(8, 2, 4, 6)
-        column.setSpacing(2)
-        column.addLayout(top)
-        column.addWidget(self.text)
-        self.hide()
-
-    def show_captions(self, title: str, captions: Sequence[Caption]) -> None:
-        """Show the texts of a file, under the name of what they are about."""
-        self.title.setText(title)
-        self.text.setPlainText("\n\n".join(caption.text for caption in captions) or "This caption is empty.")
-        self.setAccessibleName(f"{title}: {self.text.toPlainText()}")
-        self.show()
-
-    def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Escape closes the text."""
-        if event is not None and event.key() == Qt.Key.Key_Escape:
-            self.closed.emit()
-        else:
-            super().keyPressEvent(event)
-
-    def _fit_height(self, height: float) -> None:
-        self.text.setFixedHeight(min(round(height) + 2, CAPTION_LINES * self.text.fontMetrics().lineSpacing()))
-
-
-def add_deposition(menu: QMenu, deposition_id: int, about: str, then: Callable[[int], None]) -> None:
-    """Add an item that leads to a deposition; ``about`` is its title, or all that there is to say."""
-    named = joined(f"CZCDP-{deposition_id}", plain(about))
-    short = named if len(named) <= TITLE_LETTERS else f"{named[: TITLE_LETTERS - 1].rstrip()}…"
-    action = menu.addAction(f"Deposition {short}".replace("&", "&&"))
-    if action is not None:
-        action.setToolTip(plain_tooltip(f"Show the deposition {named}"))
-        action.triggered.connect(lambda _checked=False: then(deposition_id))
 
 
 def _tool(text: str, purpose: str) -> QToolButton:

@@ -128,6 +128,16 @@ class Session(QObject):
 
         self._tasks.run(key, lambda job: question(portal, job.stop), then=then, failed=on_failed)
 
+    def row_of(self, dataset_id: int) -> CatalogueRow | None:
+        """What the catalogue knows of a dataset."""
+        rows = self.catalogue.rows if self.catalogue is not None else ()
+        return next((row for row in rows if row.id == dataset_id), None)
+
+    def deposition_row_of(self, deposition_id: int | None) -> DepositionRow | None:
+        """What the catalogue knows of a deposition."""
+        rows = self.catalogue.depositions if self.catalogue is not None else ()
+        return next((row for row in rows if row.id == deposition_id), None)
+
     def forget_run(self) -> None:
         """The user went elsewhere: no run is waited for any more."""
         self._tasks.stop("run")

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 from weakref import WeakSet
 
 from napari.layers import Layer
 from qtpy.QtCore import QObject, QPoint, Signal
+from qtpy.QtGui import QActionGroup
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QMenu, QPushButton, QSizePolicy, QWidget
 
-from napari_cryoet._qt.browser.run_layers import add_levels, level_text
 from napari_cryoet._qt.layers.manager import LayerManager
+from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.streaming.progressive import StreamState, StreamStatus
+from napari_cryoet._qt.streaming.seam import largest_texture_side
 from napari_cryoet._qt.streaming.volume_detail import Detail, VolumeDetail
 from napari_cryoet._qt.tasks import single_shot
+from napari_cryoet._qt.widgets.dialogs import add_item
 from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_tooltip
 from napari_cryoet._qt.widgets.messages import SWITCH_TEXTS
 from napari_cryoet.exceptions import WithheldError
 from napari_cryoet.layers.specs import METADATA_KEY
+from napari_cryoet.streaming.plan import LevelCost
 from napari_cryoet.wording import date_text, joined, plain, size_text
 
 SETTLE_MS: Final = 100  # states change with every block
@@ -56,7 +61,6 @@ class StatusStrip(QFrame):
     stop_requested = Signal()
     retry_requested = Signal()
     action_requested = Signal()
-    levels_requested = Signal()  # before the menu of levels opens
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -90,7 +94,6 @@ class StatusStrip(QFrame):
 
     def _drop_levels(self) -> None:
         """Open upwards: the strip is at the lower edge."""
-        self.levels_requested.emit()
         size, corner = self.levels_menu.sizeHint(), self.levels.rect().topRight()
         self.levels_menu.popup(self.levels.mapToGlobal(corner - QPoint(size.width(), size.height())))
 
@@ -203,7 +206,6 @@ class LevelsMenu(QObject):
         self._link, self._strip, self._volumes = link, strip, volumes
         link.changed.connect(self.update)
         volumes.changed.connect(self.update)
-        strip.levels_requested.connect(self.update)
         self.update()
 
     def update(self) -> None:
@@ -214,12 +216,32 @@ class LevelsMenu(QObject):
         shown = []
         for key in keys:
             menu.addSection(f"3D detail of {self._link.layers_of(key)[0].name}".replace("&", "&&"))
-            add_levels(menu, volumes, key)
-            shown += [level_text(cost) for cost in volumes.levels(key) if cost.level == volumes.chosen(key)]
+            shown += self._add_levels(key)
         text = f"3D detail: {'; '.join(shown)}"
         self._strip.levels.setAccessibleName(text)
         self._strip.levels.setToolTip(text)
         self._strip.levels.setVisible(bool(keys))
+
+    def _add_levels(self, key: LayerKey) -> list[str]:
+        """Add an item for each level, coarsest first; what is too large says for what. Returns what is shown."""
+        menu, volumes = self._strip.levels_menu, self._volumes
+        group, shown = QActionGroup(menu), []
+        for cost in volumes.levels(key):
+            text, is_chosen = f"level {cost.level}, {size_text(cost.wire_bytes)}", cost.level == volumes.chosen(key)
+            shown += [text] if is_chosen else []
+            limit = f" – too large for {_limit(cost, volumes)}" if cost.obstacle is not None else ""
+            action = add_item(menu, f"{text}{limit}", partial(volumes.choose, key, cost.level))
+            action.setCheckable(True)
+            action.setChecked(is_chosen)
+            action.setEnabled(not limit)
+            action.setActionGroup(group)
+        return shown
+
+
+def _limit(cost: LevelCost, volumes: VolumeDetail) -> str:
+    if cost.obstacle == "graphics card":
+        return f"this graphics card ({cost.largest_side} of {largest_texture_side()} voxels a side)"
+    return f"memory ({size_text(cost.memory_bytes)} of {size_text(volumes.largest_bytes)})"
 
 
 def _name_of(layer: Layer) -> str:

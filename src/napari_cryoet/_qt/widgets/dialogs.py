@@ -1,18 +1,23 @@
-"""Questions to the user, the window they are asked in, and the web browser."""
+"""Questions to the user, the window they are asked in, items of menus, and the web browser."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from textwrap import shorten
+from typing import TYPE_CHECKING, Final
 
 from qtpy.QtCore import Qt, QUrl
-from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QMessageBox, QWidget
+from qtpy.QtGui import QAction, QDesktopServices
+from qtpy.QtWidgets import QMenu, QMessageBox, QWidget
 
 from napari_cryoet._qt.widgets.labels import wrappable
 from napari_cryoet.portal.links import is_web_address
+from napari_cryoet.wording import plain
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
+
+_MOST_LETTERS: Final = 80  # of a menu's item
 
 
 def main_window(viewer: Viewer) -> QWidget:
@@ -47,6 +52,14 @@ def agrees(
     box.exec()
     box.deleteLater()
     return box.clickedButton() is agree
+
+
+def add_item(menu: QMenu, text: str, then: Callable[[], object]) -> QAction:
+    """Add an item whose text may be remote: it is shortened, and an ampersand in it stands for itself."""
+    action = QAction(shorten(plain(text), _MOST_LETTERS, placeholder="…").replace("&", "&&"), menu)
+    action.triggered.connect(lambda _checked=False: then())
+    menu.addAction(action)
+    return action
 
 
 def open_in_browser(url: str) -> None:

@@ -106,10 +106,6 @@ def style_sheet(colors: Colors) -> str:
     }}
     QFrame#noticeBar[isNews="true"] {{ border-color: {_css(colors.border)}; }}
     QFrame#noticeBar QLabel {{ background: transparent; }}
-    QFrame#captionPanel {{
-        background: {_css(colors.raised)}; border: 1px solid {_css(colors.border)}; border-radius: 4px;
-    }}
-    QFrame#captionPanel QLabel {{ background: transparent; }}
     QFrame#statusStrip {{ border-top: 1px solid {_css(colors.border)}; }}
     QTabBar#listSwitch {{ background: transparent; border: none; }}
     QTabBar#listSwitch::tab {{
