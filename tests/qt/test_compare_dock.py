@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from napari.layers import Labels, Points
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QFileDialog
+from qtpy.QtWidgets import QFileDialog
 
-from napari_cryoet import compare, load_annotation, open_portal, report_text
+from napari_cryoet import compare, load_annotation, open_portal
 from napari_cryoet._qt.compare import dock as compare_dock
-from napari_cryoet._qt.compare.dock import KEY, CompareDock, likely_pair, side_of
+from napari_cryoet._qt.compare.dock import KEY, CompareDock, likely_pair
 from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.picks.layer_picks import picks_of
 from napari_cryoet.appearance import diameters
 from napari_cryoet.comparison.masks import Mask
-from napari_cryoet.exceptions import ComparisonError, StoppedError
+from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.layers.specs import METADATA_KEY
 
 ANGSTROM = {"units": ("angstrom",) * 3}
@@ -29,13 +29,6 @@ TRUTH, MEMBRANE, OTHER_ALIGNMENT = 9001, 9009, 9015
 def points(name, *places, scale=10.0, **about):
     metadata = {METADATA_KEY: about} if about else {}
     return Points(np.array(places, float), name=name, scale=(scale,) * 3, metadata=metadata, **ANGSTROM)
-
-
-def ball(name="ball", **options):
-    z, y, x = np.indices((21, 21, 21)) - 10
-    return Labels(
-        (z**2 + y**2 + x**2 <= 36).astype(np.uint8), name=name, **({"scale": (10.0,) * 3} | ANGSTROM | options)
-    )
 
 
 @pytest.fixture
@@ -85,57 +78,20 @@ def numbers(dock):
 
 
 class TestChoosing:
-    def test_without_two_annotations_the_dock_says_what_to_do(self, qtbot, dock, viewer_model):
-        assert dock.message.text().startswith("Open two annotations")
-        viewer_model.add_layer(points("one", [0, 0, 0]))
-        assert not dock.start.isEnabled()
-        viewer_model.add_layer(points("two", [0, 0, 0]))
-        qtbot.waitUntil(dock.start.isEnabled)
-        assert not dock.message.isVisible()
-
-    def test_choosing_one_as_the_other_swaps_them(self, dock, two_sets):
-        dock.a.choose(dock.b.layer)
-        assert pair(dock) == ("truth", "mine")
-        dock.b.choose(dock.a.layer)
-        assert pair(dock) == ("mine", "truth")
-
     def test_the_likely_reference_is_a_ground_truth_of_the_same_object(self):
         truth = points("truth", [0, 0, 0], object_id="GO:1", is_ground_truth=True)
         other, same = points("other", [0, 0, 0], object_id="GO:2"), points("same", [0, 0, 0], object_id="GO:1")
-        mask = ball()
+        mask = Labels(np.ones((3, 3, 3), np.uint8), scale=(10.0,) * 3, **ANGSTROM)
         assert likely_pair([other, same, truth]) == (same, truth)
         assert likely_pair([mask, truth]) == (truth, mask), "a mask judges points"
         assert likely_pair([other, same, truth], of=other) == (other, truth)
         assert likely_pair([mask, other], of=mask) == (other, mask)
 
-    def test_what_was_chosen_stays_chosen_while_layers_come_and_go(self, qtbot, dock, viewer_model, two_sets):
-        dock.use_layer(viewer_model.layers["truth"])
-        assert pair(dock) == ("mine", "truth"), "a ground truth stays the reference"
-        dock.choose(*reversed(viewer_model.layers))
-        assert pair(dock) == ("truth", "mine")
-        third = viewer_model.add_points(np.zeros((1, 3)), name="third")
-        viewer_model.layers["mine"].name = "ours"
-        qtbot.waitUntil(lambda: dock.a.count() == 3)
-        viewer_model.layers.remove(third)
-        qtbot.waitUntil(lambda: dock.a.count() == 2)
-        assert pair(dock) == ("truth", "ours")
-
-    def test_only_what_matters_is_asked(self, dock, viewer_model, two_sets):
-        assert dock.radius.isVisible()
-        assert not dock.spacing.isVisible()
-        assert not dock.settings.native.isVisible()
-        mine, mask = viewer_model.layers["mine"], viewer_model.add_layer(ball())
-        dock.choose(mine, mask)
-        assert not dock.radius.isVisible()
-        dock.choose(viewer_model.add_points(np.zeros((1, 3)), name="in pixels"), mask)
-        assert dock.spacing.isVisible()
-
     def test_no_width_of_voxels_is_made_up(self, qtbot, dock, viewer_model, two_sets):
         plain = viewer_model.add_points([[0.0, 0, 1], [9, 9, 8]], name="in pixels")
         dock.choose(plain, viewer_model.layers["truth"])
-        assert dock.spacing.text() == "unknown"
         ask(qtbot, dock)
-        assert "How wide the voxels of A are is unknown" in dock.message.text()
+        assert "How wide the voxels of A" in dock.message.text()
         dock.spacing.setValue(10)
         dock.radius.setValue(0.1)
         ask(qtbot, dock)
@@ -157,21 +113,6 @@ class TestChoosing:
         ask(qtbot, dock)
         assert dock.comparison.radius_angstrom == 30
 
-    def test_layers_that_are_not_where_their_voxels_are_are_refused(self, dock):
-        moved, flipped = points("moved", [0, 0, 0]), points("flipped", [0, 0, 0], scale=-10.0)
-        moved.translate = (5, 0, 0)
-        for layer in (moved, flipped):
-            with pytest.raises(ComparisonError, match="moved or turned"):
-                side_of(layer)
-        with pytest.raises(ComparisonError, match="0, nan, 0"):
-            side_of(points("broken", [0, np.nan, 0]))
-        with pytest.raises(ComparisonError, match="cubes"):
-            side_of(ball(scale=(10, 10, 20)))
-
-    def test_points_count_in_the_widths_of_their_voxels_along_each_axis(self):
-        deep = Points([[1.0, 4, 4]], scale=(40, 10, 10), **ANGSTROM)
-        assert compare(side_of(deep), side_of(points("", [4, 4, 4])), radius_angstrom=1).scores.true_positives == 1
-
 
 class TestComparing:
     def test_one_sentence_leads_and_the_numbers_are_those_of_python(self, qtbot, dock, viewer_model, two_sets):
@@ -186,8 +127,6 @@ class TestComparing:
         headline = dock.results.headline
         assert headline.text() == "67 % of A has a partner in B within 2.5 nm, and 50 % of B has one in A."
         assert headline.y() < dock.results.table.y()
-        assert "A (mine)" in dock.results.setting.text()
-        assert [plot.isVisible() for plot in dock.results.plots] == [True, False, False]
 
     def test_a_mask_that_streams_is_compared_in_the_background(self, qtbot, dock, show_files, monkeypatch):
         readers, read = set(), Mask.read
@@ -199,17 +138,6 @@ class TestComparing:
         assert dock.results.headline.text().endswith("% of the picks lie inside the mask.")
         assert readers
         assert threading.main_thread() not in readers
-
-    def test_objects_of_masks_match_from_the_chosen_overlap(self, qtbot, dock, viewer_model):
-        a, b = np.zeros((2, 4, 4, 8), np.uint8)
-        a[..., :4], a[..., 4:] = 1, 2
-        b[..., :4], b[..., 4:7] = 3, 4  # IoU 1 and 0.75
-        options = {"scale": (10.0,) * 3, **ANGSTROM}
-        dock.choose(*(viewer_model.add_layer(Labels(data, **options)) for data in (a, b)))
-        for least, matched in ((0.5, "2"), (0.8, "1")):
-            dock.settings.iou_threshold.value = least
-            ask(qtbot, dock)
-            assert numbers(dock)["instances: matched (true positives)"] == matched
 
     def test_other_alignments_are_refused_until_you_insist(self, qtbot, dock, show_files):
         dock.choose(*show_files(OTHER_ALIGNMENT, TRUTH))
@@ -262,18 +190,8 @@ class TestAfterwards:
             "only A · mine": 1,
             "only B · truth": 2,
         }
-        assert viewer_model.layers.selection.active.name == "only A · mine"
         assert picks_of(viewer_model.layers["only B · truth"]).ids.tolist() == [2, 3]
-        assert len({str(layer.symbol[0]) for layer in added}) == 3
         assert {layer: layer.visible for layer in before} == before
-
-        viewer_model.layers.remove("matched · mine")
-        click(qtbot, compared.results.show_buttons[0])
-        assert "matched · mine" in viewer_model.layers
-
-    def test_the_text_is_copied(self, qtbot, compared):
-        click(qtbot, compared.results.copy)
-        assert QApplication.clipboard().text() == report_text(compared.comparison)
 
     def test_the_numbers_are_saved_while_the_window_goes_on(self, qtbot, compared, tmp_path, monkeypatch):
         path, disk_goes_on, writers = tmp_path / "numbers.json", threading.Event(), []

@@ -10,10 +10,9 @@ from napari.layers import Points
 from qtpy.QtCore import Qt
 
 from napari_cryoet._qt.files import export_dock
-from napari_cryoet._qt.files.export_dock import KEPT, SELECTED, ExportPicks, file_stem
+from napari_cryoet._qt.files.export_dock import SELECTED, ExportPicks
 from napari_cryoet._qt.files.questions import Answer
 from napari_cryoet._qt.layers.manager import add_layers
-from napari_cryoet._qt.picks.layer_picks import link_of, picks_of
 from napari_cryoet.formats.registry import read_picks
 from napari_cryoet.layers.load import load_picks
 from napari_cryoet.picks import Picks
@@ -62,14 +61,8 @@ def test_the_layer_is_chosen_its_picks_are_counted_and_the_file_is_named_after_r
     assert form.count.text() == "3 picks to write."
     assert form.export.isEnabled()
     assert form.chosen_path.name == "TS_026_cytosolic-ribosome.ndjson"
-    choose(form.format, "dynamo")
-    assert form.chosen_path.name == "TS_026_cytosolic-ribosome.tbl"
     choose(form.format, "csv")
     assert form.chosen_path.name == "TS_026_cytosolic-ribosome.picks.csv"
-
-
-def test_other_layers_give_files_their_own_name(viewer):
-    assert file_stem(Points(name="80S: mine/yours")) == "80S-mine-yours"
 
 
 def test_losses_are_said_before_writing(form, qtbot):
@@ -79,10 +72,7 @@ def test_losses_are_said_before_writing(form, qtbot):
     assert form.chosen_path.name == "out.tbl"
 
 
-@pytest.mark.parametrize("name", ["ndjson", "parquet"])
-def test_a_click_writes_the_file_with_who_did_it(form, qtbot, name):
-    choose(form.format, name)
-    form.who.setText("Rosalind")
+def test_a_click_writes_the_file(form, qtbot):
     export(form, qtbot)
 
     assert form.message.text().startswith("Wrote 3 picks to ")
@@ -115,18 +105,6 @@ def test_only_the_selected_picks_are_written_and_that_is_on_record(form, layer, 
     assert found.edits == ("2 of 3 picks chosen by hand",)
 
 
-def test_what_a_review_kept_can_be_written(form, layer, qtbot):
-    choose(form.which, KEPT)
-    assert form.count.text() == "No review has kept picks of this layer."
-    assert not form.export.isEnabled()
-
-    link_of(layer).use_review(lambda: picks_of(layer).take([1], "kept 1 of 3 in review"))
-    form.use_layer(layer, KEPT)
-    form.refresh()
-    export(form, qtbot)
-    assert read_picks(form.chosen_path).edits == ("kept 1 of 3 in review",)
-
-
 @pytest.mark.parametrize("agrees", [True, False])
 def test_a_file_that_is_there_is_replaced_only_with_consent(form, qtbot, monkeypatch, agrees):
     asked = []
@@ -137,15 +115,6 @@ def test_a_file_that_is_there_is_replaced_only_with_consent(form, qtbot, monkeyp
     assert asked == ["out.ndjson"]
     assert (form.chosen_path.read_text() != "mine") is agrees
     assert form.message.text().startswith("Wrote" if agrees else "Nothing was written")
-
-
-def test_a_folder_is_never_replaced(form, qtbot, monkeypatch):
-    monkeypatch.setattr(export_dock, "may_replace", lambda _path, _parent: True)
-    form.chosen_path.mkdir()
-    export(form, qtbot)
-
-    assert form.chosen_path.is_dir()
-    assert "is a folder" in form.message.text()
 
 
 def test_what_a_format_needs_is_asked_for_and_then_known(form, qtbot, monkeypatch):
@@ -162,16 +131,6 @@ def test_what_a_format_needs_is_asked_for_and_then_known(form, qtbot, monkeypatc
     export(form, qtbot)
     np.testing.assert_allclose(read_picks(form.chosen_path).points_zyx, [[1, 2, 3], [4, 5, 6], [7, 8, 9]])
     qtbot.waitUntil(lambda: "needs" not in form.losses.text())
-
-
-def test_layers_come_and_go(form, viewer, layer):
-    other = viewer.add_points(np.ones((1, 3)), name="other")
-    viewer.layers.remove(layer)
-
-    assert form.layer.layer is other
-    viewer.layers.remove(other)
-    assert form.count.text() == NO_PICKS
-    assert not form.export.isEnabled()
 
 
 def test_the_window_does_not_wait_for_the_disk_nor_for_what_is_said_before(form, qtbot, monkeypatch):

@@ -75,22 +75,6 @@ def test_a_run_is_drawn_with_its_tomogram_and_annotations(qtbot: QtBot, demo_pac
     assert len(np.unique(canvas[is_grey])) > 50
 
 
-def test_without_annotations_the_canvas_is_grey(qtbot: QtBot, demo_pack: Path, picture: Path) -> None:
-    launch(Order(source=str(demo_pack), run_id=CELL_RUN, annotations="none", screenshot=picture))
-    canvas = colors_in(picture)[150:650, 450:850].astype(int)
-    assert (np.ptp(canvas, axis=2) < 12).mean() > 0.999
-
-
-def test_a_dataset_is_drawn_with_its_runs(qtbot: QtBot, demo_pack: Path, picture: Path) -> None:
-    assert launch(Order(source=str(demo_pack), dataset_id=90001, screenshot=picture)) == 0
-    assert colors_in(picture).shape == (800, 1280, 3)
-
-
-def test_a_deposition_is_drawn_with_what_it_added_to(qtbot: QtBot, demo_pack: Path, picture: Path) -> None:
-    assert launch(Order(source=str(demo_pack), deposition_id=90903, screenshot=picture)) == 0
-    assert colors_in(picture).shape == (800, 1280, 3)
-
-
 def draw_without_display(pack: Path, run_id: int, picture: Path) -> subprocess.CompletedProcess[str]:
     """Run the command line as on a machine that has no display."""
     without_display = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
@@ -187,13 +171,6 @@ def test_what_takes_too_long_is_named(
 # Which annotations
 
 
-def test_all_annotations_are_those_that_fit_and_can_be_drawn(page: RunPage) -> None:
-    files = chosen_files(page, page.tomograms[0], "all")
-    annotation_ids = {file.shape.annotation_id for file in files}
-    assert {RIBOSOMES, MEMBRANE} <= annotation_ids
-    assert not annotation_ids & {CAPTION, MISALIGNED}
-
-
 def test_of_an_annotation_with_two_shapes_of_its_points_the_richer_one_is_shown(page: RunPage) -> None:
     for which in ((RIBOSOMES,), "all"):
         files = [file for file in chosen_files(page, page.tomograms[0], which) if file.shape.annotation_id == RIBOSOMES]
@@ -219,12 +196,3 @@ def test_a_run_is_asked_for_in_the_first_source_only(make_browser: Callable[...,
 def test_an_annotation_that_cannot_be_shown_says_why(page: RunPage, annotation_id: int, words: str) -> None:
     with pytest.raises(CryoETError, match=words):
         chosen_files(page, page.tomograms[0], (annotation_id,))
-
-
-def test_an_annotation_of_another_alignment_is_shown_on_demand(page: RunPage) -> None:
-    with pytest.raises(CryoETError, match="--unaligned shows it all the same"):
-        chosen_files(page, page.tomograms[0], (MISALIGNED,))
-    (file,) = chosen_files(page, page.tomograms[0], (MISALIGNED,), with_unaligned=True)
-    assert file.shape.annotation_id == MISALIGNED
-    assert file in chosen_files(page, page.tomograms[0], "all", with_unaligned=True)
-    assert file not in chosen_files(page, page.tomograms[0], "default", with_unaligned=True)

@@ -55,11 +55,6 @@ def link(layer):
 
 
 class TestWhatIsDoneToTheLayer:
-    def test_a_layer_has_one_link_which_starts_with_the_picks_that_it_was_made_of(self, layer, link, picks):
-        assert link_of(layer) is link
-        assert link.picks.ids.tolist() == [0, 1, 2]
-        assert link.picks.edits == ()
-
     def test_a_drag_is_one_step_however_many_places_it_goes_through(self, qapp, layer, link):
         layer.size = 1  # else others lie below the cursor, too
         layer.mode = "select"
@@ -112,14 +107,6 @@ class TestWhatIsDoneToTheLayer:
         assert link.picks.ids.tolist() == [0, 1, 4]
         assert layer.features[PICK_ID].tolist() == [0, 1, 4]
 
-    def test_a_pasted_pick_has_the_orientation_of_its_original(self, layer, link):
-        layer.selected_data = {1}
-        layer._copy_data()
-        layer._paste_data()
-
-        assert layer.features[PICK_ID].tolist() == [0, 1, 2, 3]
-        np.testing.assert_array_equal(link.picks.rotations_zyx[3], ROTATIONS[1])
-
     def test_a_pick_that_is_cut_and_pasted_is_the_one_that_it_was(self, layer, link):
         layer.selected_data = {1}
         layer._copy_data()
@@ -135,12 +122,6 @@ class TestWhatIsDoneToTheLayer:
 
         assert link.picks.scores.tolist() == [0.25, 0.5, 0.75]
         assert link.picks.edits == ("changed score of 1 pick",)
-
-    def test_a_column_that_is_added_belongs_to_the_picks(self, layer, link):
-        layer.features = layer.features.assign(good=[True, False, True])
-
-        assert link.picks.features["good"].tolist() == [True, False, True]
-        assert link.picks.edits == ("changed good of 3 picks",)
 
     @pytest.mark.parametrize("rows", [[0, 2], [2, 1, 0], [1]])
     def test_a_script_may_keep_some_points_or_put_them_in_another_order(self, layer, link, picks, rows):
@@ -182,18 +163,6 @@ class TestWhatIsDoneToThePicks:
         assert set(layer.selected_data) == {0}
         assert link.selected_ids.tolist() == [2]
 
-    def test_picks_in_other_voxels_are_put_where_they_belong(self, layer, link):
-        link.set(link.picks.rescaled(5.0), "")
-
-        assert layer.data.tolist() == PLACES
-        assert link.picks.spacing_angstrom == 10
-
-    def test_a_pick_can_be_selected_by_its_id(self, layer, link):
-        layer.remove([0])
-        link.select([2, 99])
-
-        assert set(layer.selected_data) == {1}
-
 
 class TestAPersonsOwnLayer:
     def test_nothing_is_added_to_it_while_its_ids_follow(self, viewer):
@@ -208,15 +177,6 @@ class TestAPersonsOwnLayer:
         assert PICKS_KEY not in own.metadata
         assert type(own) is Points
 
-    def test_picks_that_a_script_puts_into_it_make_it_a_layer_of_picks(self, viewer):
-        own = viewer.add_points(PLACES)
-        link = link_of(own)
-        link.set(link.picks.changed("turned", rotations_zyx=ROTATIONS))
-        own.remove([0])
-
-        assert own.features[PICK_ID].tolist() == [1, 2]
-        np.testing.assert_array_equal(link.picks.rotations_zyx, ROTATIONS[1:])
-
     def test_its_scale_says_how_wide_voxels_are_also_when_it_is_mended_later(self, viewer):
         own = viewer.add_points(PLACES)
         link = link_of(own)
@@ -226,10 +186,6 @@ class TestAPersonsOwnLayer:
 
         assert link.picks.spacing_angstrom == 7.5
 
-    def test_what_has_no_three_coordinates_has_no_picks(self):
-        with pytest.raises(ValueError, match="three coordinates"):
-            link_of(Points(np.ones((2, 2))))
-
     def test_nothing_of_a_layer_that_is_gone_stays(self, qtbot):
         own = Points(PLACES)
         reference = weakref.ref(link_of(own))
@@ -237,14 +193,6 @@ class TestAPersonsOwnLayer:
         gc.collect()
 
         assert reference() is None
-
-
-def test_a_hundred_thousand_picks_are_followed():
-    many = Points(np.random.default_rng(1).uniform(0, 900, (100_000, 3)))
-    link = link_of(many)
-    many.remove(list(range(0, 100_000, 2)))
-
-    assert link.picks.ids.tolist() == list(range(1, 100_000, 2))
 
 
 class TestWhereTheyAre:
@@ -279,14 +227,6 @@ class TestWhereTheyAre:
         layer.rotate = (0, 0, 30)
         with pytest.raises(ValueError, match="rotated"):
             placed_picks_of(layer)
-
-    def test_picks_with_rotations_are_not_written_from_a_layer_that_is_flipped(self, layer, picks):
-        layer.scale = (-10.0, -10.0, 10.0)
-        with pytest.raises(ValueError, match="flipped in the viewer"):
-            placed_picks_of(layer)
-        link_of(layer).set(picks.changed(rotations_zyx=None))
-
-        assert placed_picks_of(layer).points_zyx[0].tolist() == [-1.0, -2.0, 3.0]
 
     @pytest.mark.parametrize("column", [[3.0, np.nan], np.array([np.int64(3), None], object), [3, -1]])
     def test_instances_are_whole_numbers_however_a_table_holds_them(self, viewer_model, column):

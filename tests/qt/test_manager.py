@@ -11,7 +11,6 @@ from napari_cryoet._qt.layers import manager
 from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.picks.layer_geometry import volume_for
-from napari_cryoet._qt.picks.layer_picks import picks_of
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.formats.ndjson import lines_of
 from napari_cryoet.formats.ome_zarr import write_pyramid
@@ -130,12 +129,6 @@ def kinds_of(layers):
     return [next(kind for kind in (Image, Labels, Points, Vectors) if isinstance(layer, kind)) for layer in layers]
 
 
-def test_picks_know_how_large_their_tomogram_is_from_the_runs_page(world, show):
-    points = next(layer for layer in show(world.first, ShapeType.ORIENTED_POINT) if isinstance(layer, Points))
-
-    assert picks_of(points).shape_zyx == SHAPE_ZYX
-
-
 class TestShowing:
     def test_a_tomogram_becomes_an_image_in_the_middle_of_the_view(self, world, link, viewer_model, open_tomogram):
         layer = open_tomogram(world.first)
@@ -147,27 +140,6 @@ class TestShowing:
         assert viewer_model.layers.selection.active is layer
         assert link.shown() == {LayerKey("tomogram", 1506)}
 
-    @pytest.mark.parametrize(
-        ("shape_type", "kinds"),
-        [
-            (ShapeType.POINT, [Points]),
-            (ShapeType.ORIENTED_POINT, [Points, Vectors]),
-            (ShapeType.SEGMENTATION_MASK, [Labels]),
-            (ShapeType.INSTANCE_SEGMENTATION_MASK, [Labels]),
-        ],
-    )
-    def test_every_shape_becomes_its_layers(self, world, link, show, shape_type, kinds):
-        layers = show(world.first, shape_type)
-
-        assert kinds_of(layers) == kinds
-        assert link.shown() == {key_of_file(world.first, shape_type)}
-
-    def test_the_slider_steps_by_a_plane_whatever_is_shown(self, world, viewer_model, open_tomogram, show):
-        open_tomogram(world.first)
-        show(world.first, ShapeType.ORIENTED_POINT)
-
-        assert viewer_model.dims.range[0].step == 13.48
-
     def test_what_is_shown_already_is_brought_forward(self, world, link, viewer_model, open_tomogram, show):
         image = open_tomogram(world.first)
         (points,) = show(world.first, ShapeType.POINT)
@@ -178,14 +150,6 @@ class TestShowing:
         assert len(viewer_model.layers) == 2
         assert image.visible
         assert viewer_model.layers.selection.active is image
-
-    def test_asking_twice_while_it_comes_shows_it_once(self, qtbot, world, link, viewer_model):
-        for _ in range(2):
-            link.open_tomogram(world.first, world.first.tomograms[0])
-        assert link.coming() == {LayerKey("tomogram", 1506)}
-        qtbot.waitUntil(lambda: not link.coming())
-
-        assert len(viewer_model.layers) == 1
 
     def test_ranks_hold_across_runs_and_beside_layers_of_others(self, world, link, viewer_model, open_tomogram, show):
         mine = viewer_model.add_points([[1, 2, 3]], units=("angstrom",) * 3)
@@ -291,15 +255,6 @@ class TestOneRunAtATime:
             assert volume_for(list(viewer_model.layers), points) is first
             assert volume_for(list(viewer_model.layers), None) is second
 
-    def test_a_new_dock_knows_what_was_hidden_with_its_run(self, world, link, viewer_model, open_tomogram):
-        first, _second = open_tomogram(world.first), open_tomogram(world.second)
-        link.close()
-        again = LayerManager(viewer_model)
-        again.show_run(506)
-        again.close()
-
-        assert visible_in(viewer_model) == {first}
-
     def test_what_arrives_after_another_run_was_chosen_waits_for_its_own(self, qtbot, world, link, viewer_model):
         link.open_tomogram(world.first, world.first.tomograms[0])
         link.show_run(507)
@@ -339,14 +294,6 @@ class TestOneRunAtATime:
 
 
 class TestPersonRemoves:
-    def test_a_removed_layer_is_told(self, qtbot, world, link, viewer_model, show):
-        (points,) = show(world.first, ShapeType.POINT)
-
-        with qtbot.waitSignal(link.changed):
-            viewer_model.layers.remove(points)
-
-        assert link.shown() == set()
-
     def test_arrows_go_with_their_points(self, qtbot, world, link, viewer_model, show):
         points, _arrows = show(world.first, ShapeType.ORIENTED_POINT)
 

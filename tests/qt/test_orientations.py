@@ -66,12 +66,6 @@ class TestFollowing:
         points.visible = True
         assert display.layer.visible
 
-    def test_a_person_may_hide_them_alone(self, viewer, points, display):
-        display.layer.visible = False
-        points.visible = False
-        points.visible = True
-        assert not display.layer.visible
-
     def test_hidden_picks_have_none_and_faint_ones_have_faint_arrows(self, qtbot, viewer, points, display):
         points.shown = [False, True, True]
         qtbot.waitUntil(lambda: starts(viewer) == [[4, 5, 6]])
@@ -79,30 +73,11 @@ class TestFollowing:
 
         qtbot.waitUntil(lambda: viewer.layers["arrows"].edge_color.tolist() == [[0, 1, 0, 0.25]])
 
-    def test_they_are_as_long_as_the_particle_is_wide_also_where_napari_says_nothing(
-        self, qtbot, viewer, points, display
-    ):
-        points.size = 34.0
-        qtbot.waitUntil(lambda: np.allclose(np.linalg.norm(display.layer.data[:, 1], axis=1), 34))
-        assert display.length_angstrom == 340
-
     def test_selected_picks_stand_out(self, qtbot, viewer, points, display):
         points.selected_data = {1}
         qtbot.waitUntil(lambda: viewer.layers["arrows"].edge_color[:, 3].tolist() == [0.25, 1])
         points.selected_data = set()
         qtbot.waitUntil(lambda: viewer.layers["arrows"].edge_color[:, 3].tolist() == [1, 1])
-
-    def test_they_show_in_the_planes_that_cut_their_particle_however_long_they_are(self, viewer, points, display):
-        viewer.add_image(np.zeros((40, 20, 20)), scale=(10, 10, 10))
-        display.show(length_angstrom=30)
-        viewer.dims.set_current_step(0, 10)  # particles are 10 voxels in radius, around planes 1 and 4
-
-        assert viewer.layers["arrows"]._view_indices.tolist() == [0, 1]
-
-    def test_they_go_with_their_points_layer(self, qtbot, viewer, points, display):
-        viewer.layers.remove(points)
-
-        qtbot.waitUntil(lambda: "arrows" not in viewer.layers)
 
 
 class TestChoosing:
@@ -112,21 +87,6 @@ class TestChoosing:
 
         np.testing.assert_allclose(arrows.edge_color, np.tile(AXIS_COLORS, (2, 1)), atol=1e-6)
         np.testing.assert_allclose(arrows.data[2], [[1, 2, 3], [10, 0, 0]])
-
-    def test_arrows_that_a_person_removed_can_be_had_again(self, qtbot, viewer, points, display):
-        with qtbot.waitSignal(display.changed):
-            viewer.layers.remove("arrows")
-        assert display.orientation == "off"
-        display.show("arrows")
-
-        layers = [layer.name for layer in viewer.layers]
-        assert layers == ["picks · orientation", "picks"]
-        assert len(display.layer.data) == 2
-
-    def test_a_length_must_be_one(self, display):
-        for length in (0, -1, np.inf, np.nan):
-            with pytest.raises(ValueError, match="long"):
-                display.show(length_angstrom=length)
 
     def test_a_persons_own_picks_have_arrows_once_they_have_orientations(self, viewer):
         own = viewer.add_points(PLACES, size=5, scale=(1, 1, 1), units="nm")

@@ -13,10 +13,8 @@ from napari.components import ViewerModel
 from qtpy.QtCore import QEvent, QEventLoop, Qt
 from qtpy.QtWidgets import QApplication
 
-from napari_cryoet import add_layers, show_orientations, show_slabs
+from napari_cryoet import add_layers, show_orientations
 from napari_cryoet._qt.ortho.dock import OrthoViews
-from napari_cryoet._qt.ortho.plane_view import XZ, YZ
-from napari_cryoet._qt.streaming.progressive import stream_of
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.load import load_tomogram
 from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec, points_spec
@@ -144,26 +142,6 @@ def at(places_zyx) -> dict[int, float]:
     return dict(enumerate(np.asarray(places_zyx, float)))
 
 
-def test_they_open_part_by_part_and_what_changes_meanwhile_is_there(qtbot, planted):
-    main = ViewerModel()
-    main.add_image(planted, name="volume")
-    views = OrthoViews(main)
-    assert [view.qt_viewer for view in views.views] == [None, None]  # the constructor holds nothing up
-    main.add_labels(planted.astype(np.uint8), name="later")
-    main.add_points([[1, 1, 1]], name="brief")
-    with qtbot.waitSignal(views.opened):
-        main.layers.remove("brief")
-    assert [[layer.name for layer in view.model.layers] for view in views.views] == [["volume", "later"]] * 2
-    end(views)
-
-
-def test_both_planes_show_all_layers_in_order_and_the_list_stays_as_it_was(views, main):
-    assert [view.plane for view in views.views] == [XZ, YZ]
-    for view in views.views:
-        assert [layer.name for layer in view.model.layers] == ["volume", "mask", "picks"]
-    assert [layer.name for layer in main.layers] == ["volume", "mask", "picks"]
-
-
 @pytest.mark.parametrize(("name", "down", "right"), [("XZ", 0, 2), ("YZ", 0, 1)])
 def test_a_planted_voxel_lies_under_its_pick_in_every_plane(qtbot, views, name, down, right):
     views.shared_cursor.move_to(at(PICK_ZYX * VOXEL_ZYX))
@@ -181,15 +159,6 @@ def test_a_planted_voxel_lies_under_its_pick_in_every_plane(qtbot, views, name, 
     settle(qtbot, views)
     assert not np.asarray(image._slice.image.raw).any()
     assert len(picks._view_data) == 0
-
-
-def test_the_viewers_sliders_move_the_cursor(qtbot, views, main):
-    main.dims.set_point(0, 4 * 14.0)
-    assert views.shared_cursor.position[0] == 56.0
-    main.dims.set_point([1, 2], [90.0, 60.0])
-    settle(qtbot, views)
-    assert by_name(views, "XZ").model.dims.point[1] == 90.0
-    assert by_name(views, "YZ").model.dims.point[2] == 60.0
 
 
 def press(view, world_zyx, *, button=1, modifiers=(), moves=()):
@@ -240,18 +209,6 @@ def test_a_click_in_the_viewer_moves_the_cursor_and_a_drag_pans_as_ever(qtbot, v
     main.layers["picks"].mode = "add"
     assert drag() == (63.0, 30.0), "a mode that edits keeps the mouse"
     main.layers["picks"].mode = "pan_zoom"
-
-
-def test_the_wheel_steps_by_a_voxel_and_with_control_zooms(qtbot, views):
-    view = by_name(views, "YZ")
-    (wheel,) = view.model.mouse_wheel_callbacks
-    before = views.shared_cursor.position
-    wheel(view.model, SimpleNamespace(delta=(0, -1.0), modifiers=[], position=(0, 0, 0)))
-    assert views.shared_cursor.position[2] == pytest.approx(before[2] + 6.0)
-    zoom = view.model.scene.camera.zoom
-    wheel(view.model, SimpleNamespace(delta=(0, 1.0), modifiers=["Control"], position=(0, 0, 0)))
-    assert view.model.scene.camera.zoom > zoom
-    assert views.shared_cursor.position[2] == pytest.approx(before[2] + 6.0)
 
 
 @pytest.mark.parametrize(
@@ -358,24 +315,6 @@ class TestLayersInStep:
         show_orientations(main, points, "off")
         qtbot.waitUntil(lambda: are_arrows(0))
 
-    def test_a_slab_of_picks_shows_in_each_plane(self, qtbot, changed_views, main, oriented):
-        add_layers(main, oriented)
-        settle(qtbot, changed_views)
-        changed_views.shared_cursor.move_to(at([0, 0, 0]))  # far from all of them
-        settle(qtbot, changed_views)
-        assert [len(copy._view_data) for copy in copies(changed_views, "oriented")] == [0, 0]
-        show_slabs(main, picks_nm=80)
-        settle(qtbot, changed_views)
-        assert [len(copy._view_data) for copy in copies(changed_views, "oriented")] == [4, 4]
-
-    def test_painting_follows(self, qtbot, changed_views, main):
-        changed_views.shared_cursor.move_to(at([0, 0, 0]))
-        settle(qtbot, changed_views)
-        main.layers["mask"].data_setitem((np.array([3]), np.array([0]), np.array([5])), 1)
-        settle(qtbot, changed_views)
-        (shown,) = [np.asarray(by_name(changed_views, "XZ").model.layers["mask"]._slice.image.raw)]
-        assert np.argwhere(shown).tolist() == [[3, 5]]
-
     def test_layers_come_go_and_change_places(self, qtbot, changed_views, main):
         main.add_points([[1, 1, 1]], name="more", scale=VOXEL_ZYX, units=("angstrom",) * 3)
         assert all("more" in view.model.layers for view in changed_views.views)
@@ -385,11 +324,6 @@ class TestLayersInStep:
         main.layers.remove("volume")
         for view in changed_views.views:
             assert [layer.name for layer in view.model.layers] == ["more", "mask", "picks"]
-
-    def test_a_slab_is_as_thick_in_each_plane(self, views, main):
-        main.dims.margin_left = main.dims.margin_right = (28.0, 0.0, 0.0)
-        assert by_name(views, "XZ").model.dims.margin_left == (0.0, 28.0, 0.0)
-        assert by_name(views, "YZ").model.dims.margin_right == (0.0, 0.0, 28.0)
 
     def test_what_cannot_be_shown_is_named(self, qtbot, emptied, main):
         import dask.array as da
@@ -442,13 +376,6 @@ class TestStreaming:
         served.server.end()
         qtbot.waitUntil(lambda: all(view.label.text().endswith(" Å") for view in emptied.views))
         assert all(view.copies[0].state.is_exact for view in emptied.views)
-
-    def test_planes_stop_and_go_on_with_their_layer(self, qtbot, streamed):
-        main, streams = stream_of(streamed.layer), [view.copies[0].stream for view in streamed.views.views]
-        main.stop()
-        assert all(stream.state.is_stopped for stream in streams)
-        main.retry()
-        assert not any(stream.state.is_stopped for stream in streams)
 
     def test_what_failed_in_a_plane_is_said_there_and_can_be_asked_for_again(
         self, qtbot, emptied, main, served, monkeypatch

@@ -16,7 +16,7 @@ from napari_cryoet._qt.picks.orientations import orientation_of
 from napari_cryoet._qt.picks.popover import PicksPopover, show_picks_popover
 from napari_cryoet._qt.picks.slabs import density_nm_of, slab_nm_of
 from napari_cryoet.appearance.diameters import diameter_angstrom
-from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY, arrows_spec, points_spec
+from napari_cryoet.layers.specs import METADATA_KEY, arrows_spec, points_spec
 from napari_cryoet.picks import Picks
 from napari_cryoet.picks.orientations import Orientation
 
@@ -24,10 +24,10 @@ PLACES = [[20.0, 5.0, 5.0], [24.0, 8.0, 8.0], [30.0, 9.0, 9.0]]
 WORLD = {"scale": (10.0,) * 3, "units": ("angstrom",) * 3}
 
 
-def add_picks(viewer, name="ribosomes", *, rotations=True, **about):
-    about = {"object_id": "GO:0022626", "object_name": "cytosolic ribosome"} | about
+def add_picks(viewer, name="ribosomes"):
+    about = {"object_id": "GO:0022626", "object_name": "cytosolic ribosome"}
     common = WORLD | {"metadata": {METADATA_KEY: about}}
-    picks = Picks(PLACES, 10.0, rotations_zyx=np.tile(np.eye(3), (3, 1, 1)) if rotations else None)
+    picks = Picks(PLACES, 10.0, rotations_zyx=np.tile(np.eye(3), (3, 1, 1)))
     look = {"color": (1, 0, 0, 1), "diameter_angstrom": 300, "spacing_angstrom": 10}
     specs = [points_spec(picks, common, name=name, **look), arrows_spec(picks, common, name=f"{name} arrows", **look)]
     add_layers(viewer, [spec for spec in specs if spec is not None])
@@ -77,15 +77,12 @@ def test_napari_s_menu_opens_it_for_the_selected_picks_and_escape_closes_it(qtbo
 
 def test_all_picks_of_the_object_get_a_diameter_and_it_is_remembered(qtbot, viewer, open_popover):
     one, other = add_picks(viewer), add_picks(viewer, "more ribosomes")
-    foreign = add_picks(viewer, "others", object_id="GO:0000502", object_name="proteasome complex")
     popover = open_popover(one)
     assert popover.diameter.value() == 30
     enter(qtbot, popover.diameter, "26")
 
     assert one.size.tolist() == other.size.tolist() == [26] * 3
-    assert one.current_size == 26
     assert diameter_angstrom("GO:0022626") == 260
-    assert foreign.size.tolist() == [30] * 3
     qtbot.waitUntil(lambda: orientation_of(one).length_angstrom == 260)
 
 
@@ -104,13 +101,6 @@ def test_orientations_that_are_chosen_are_drawn(qtbot, viewer, open_popover):
     assert not popover.length.isEnabled()
 
 
-def test_picks_without_orientations_say_so(viewer, open_popover):
-    popover = open_popover(add_picks(viewer, rotations=False))
-
-    assert "no orientations" in popover.remark.text()
-    assert not popover.orientation.isEnabled()
-
-
 def test_slabs_that_are_typed_hold_in_the_view(qtbot, viewer, open_popover):
     points, others = add_picks(viewer), add_picks(viewer, "others")
     viewer.dims.set_current_step(0, 0)
@@ -122,14 +112,6 @@ def test_slabs_that_are_typed_hold_in_the_view(qtbot, viewer, open_popover):
     assert len(viewer.layers["ribosomes arrows"]._view_indices) == 3
     assert len(others._view_size) == 0
     assert density_nm_of(viewer) == 32
-
-
-def test_a_person_s_own_points_stay_as_they_are(viewer, open_popover):
-    own = viewer.add_points(PLACES, name="mine", features={"kind": ["a", "b", "c"]}, **WORLD)
-    open_popover(own)
-
-    assert PICKS_KEY not in own.metadata
-    assert list(own.features) == ["kind"]
 
 
 def test_the_example_runs_and_does_what_it_says(viewer, demo_pack, project_folder, monkeypatch, capsys):

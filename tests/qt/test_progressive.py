@@ -7,13 +7,10 @@ import mrcfile
 import numpy as np
 import pytest
 import zarr
-from napari.components import ViewerModel
 from napari.settings import get_settings
 
-from napari_cryoet._qt.layers.manager import adopt_layers_of
 from napari_cryoet._qt.streaming import seam
 from napari_cryoet._qt.streaming.progressive import (
-    attach,
     display_of,
     make_layer,
     stream_of,
@@ -21,7 +18,7 @@ from napari_cryoet._qt.streaming.progressive import (
 from napari_cryoet.exceptions import StreamError
 from napari_cryoet.formats.mrc import open_mrc
 from napari_cryoet.formats.ome_zarr import write_pyramid
-from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec
+from napari_cryoet.layers.specs import LayerSpec
 from napari_cryoet.streaming import Pyramid, open_pyramid
 from napari_cryoet.streaming.engine import shared_engine
 from ome_images import write_image
@@ -109,14 +106,6 @@ def test_three_dimensions_end_exact_at_the_chosen_level(qtbot, viewer, served, t
     wait_exact(qtbot, status, layer, pyramid.read(1))
 
 
-def test_masks_stream_as_labels(qtbot, viewer, served, tmp_path):
-    values = (noise() > 1).astype("i1")
-    layer, status = add(viewer, stream(served, tmp_path, values, "mask"), "labels")
-    wait_exact(qtbot, status, layer, values[22])
-    viewer.dims.ndisplay = 3
-    wait_exact(qtbot, status, layer, layer.data[2].compute())
-
-
 def test_nothing_is_read_on_the_gui_thread_and_no_exact_array_is_computed(qtbot, viewer, served, tmp_path, monkeypatch):
     values = noise()
     pyramid = stream(served, tmp_path, values)
@@ -173,27 +162,6 @@ def test_a_picture_without_depth_waits_for_no_server_either(levels, kind, qtbot,
     viewer.reset_view()
     layer.locked_data_level = 0 if levels > 1 else None
     wait_exact(qtbot, status, layer, values)
-
-
-def test_layer_data_are_exact_dask_arrays_for_everybody_else(qtbot, viewer, served, tmp_path):
-    values = noise()
-    layer, _ = add(viewer, stream(served, tmp_path, values))
-    served.latency_s = 0.05
-    assert np.array_equal(layer.data[0], values)
-    assert np.array_equal(layer.data[0][44].compute(), values[44])
-
-
-def test_a_layer_works_with_async_slicing_too(qtbot, viewer, served, tmp_path):
-    values = noise()
-    settings = get_settings().experimental
-    settings.async_ = True
-    try:
-        layer, status = add(viewer, stream(served, tmp_path, values))
-        wait_exact(qtbot, status, layer, values[22])
-        viewer.dims.set_current_step(0, 5)
-        wait_exact(qtbot, status, layer, values[5])
-    finally:
-        settings.async_ = False
 
 
 def drawn_centre(viewer, layer, index_yx):
@@ -320,43 +288,6 @@ def test_a_finer_volume_is_the_coarser_one_until_it_has_come(kind, layer_kind, q
     wait_exact(qtbot, status, layer, fine)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["tomogram", "instances"])
-def test_a_volume_of_which_nothing_is_known_is_a_few_voxels_in_its_place(kind, qtbot, viewer, served, tmp_path):
-    values = np.zeros(SHAPE, {"tomogram": "f4", "instances": "u2"}[kind])
-    planted = PLANTED // 4 * 4
-    values[tuple(planted.T)] = 1
-    layer_kind, options = ("image", {"contrast_limits": (0, 1)}) if kind == "tomogram" else ("labels", {})
-    pyramid = stream(served, tmp_path, values, kind)
-    viewer.dims.ndisplay = 3
-    served.script("", None)
-    layer, status = add(viewer, pyramid, layer_kind, **options)
-
-    placeholder = layer._slice.image.raw.shape
-    assert max(placeholder) <= 3
-    first, last = (drawn_centre(viewer, layer, np.multiply(placeholder, at) - 0.5) / SPACING for at in (0, 1))
-    offset = -0.5 if kind == "tomogram" else -2.0  # a voxel made by taking every 4th lies around the one it is
-    np.testing.assert_allclose(first, [offset] * 3, atol=1e-3)
-    np.testing.assert_allclose(last, np.multiply(pyramid.shapes[2], 4) + offset, atol=1e-3)
-
-    served.end()
-    qtbot.waitUntil(lambda: status.state.is_exact and layer._slice.image.raw.shape == pyramid.shapes[2])
-    assert_drawn_where_planted(viewer, layer, planted, 0.01 if kind == "instances" else 1.51)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("level", [1, 2])
-def test_the_plane_of_a_coarse_level_is_the_one_that_covers_the_point(level, qtbot, viewer, served, tmp_path):
-    factor = 2**level
-    pyramid = stream(served, tmp_path, np.arange(45, dtype="f4")[:, None, None] * np.ones(SHAPE, "f4"))
-    coarse = pyramid.read(level)
-    layer, status = add(viewer, pyramid, contrast_limits=(0, 45))
-    layer.locked_data_level = level
-    for z in range(45):
-        viewer.dims.set_current_step(0, z)
-        wait_exact(qtbot, status, layer, coarse[z // factor])
-
-
 def test_a_coarse_picture_stands_in_until_the_exact_one_is_there(qtbot, viewer, served, tmp_path):
     values = np.zeros((45, 300, 310), "f4")
     values[10:30, 100:200, 50:100] = 1
@@ -428,21 +359,6 @@ def test_a_hidden_layer_fetches_nothing_and_goes_on_when_it_is_shown(qtbot, view
     wait_exact(qtbot, status, layer, values[3])
 
 
-def test_a_layer_that_moves_to_another_viewer_goes_on_there(qtbot, viewer, served, tmp_path):
-    values = noise()
-    layer, status = add(viewer, stream(served, tmp_path, values), metadata={METADATA_KEY: {}})
-    wait_exact(qtbot, status, layer, values[22])
-    other = ViewerModel()
-    adopt_layers_of(other)
-    viewer.layers.remove(layer)
-    other.add_layer(layer)
-    other.dims.set_current_step(0, 3)
-    wait_exact(qtbot, status, layer, values[3])
-    assert status.view is other
-    other.layers.remove(layer)
-    assert status.state.is_stopped
-
-
 def test_a_layer_that_is_given_other_data_streams_no_more_until_its_own_are_back(qtbot, viewer, served, tmp_path):
     values = noise()
     pyramid = stream(served, tmp_path, values)
@@ -460,15 +376,6 @@ def test_a_layer_that_is_given_other_data_streams_no_more_until_its_own_are_back
     served.end()
     viewer.dims.set_current_step(0, 5)
     wait_exact(qtbot, status, layer, values[5])
-
-
-def test_a_layer_that_is_in_the_viewer_already_can_stream(qtbot, viewer, served, tmp_path):
-    values = noise()
-    pyramid = stream(served, tmp_path, values)
-    layer = viewer.add_image(pyramid.levels, contrast_limits=(-3, 3), cache=False)
-    status = attach(layer, pyramid, viewer=viewer)
-    viewer.dims.set_current_step(0, 9)
-    wait_exact(qtbot, status, layer, values[9])
 
 
 def test_a_napari_with_another_seam_slices_exact_arrays_on_its_own_thread(qtbot, viewer, served, tmp_path, monkeypatch):
@@ -500,16 +407,3 @@ def test_an_mrc_file_of_one_level_streams_too(qtbot, viewer, tmp_path):
     wait_exact(qtbot, status, layer, values[:, 70])
     viewer.dims.ndisplay = 3
     wait_exact(qtbot, status, layer, values.transpose(1, 0, 2))
-
-
-@pytest.mark.parametrize("kind", ["image", "labels"])
-def test_a_layer_that_is_given_its_own_levels_again_is_as_large_as_before(kind, qtbot, viewer, served, tmp_path):
-    values = noise((43, 67, 53)) if kind == "image" else (noise((43, 67, 53)) > 1).astype(np.int8)
-    pyramid = stream(served, tmp_path, values, "tomogram" if kind == "image" else "mask")
-    layer, status = add(viewer, pyramid, kind)
-    for levels in (pyramid.levels, layer.data):
-        layer.data = levels
-        assert layer.data.shape == (43, 67, 53)
-    viewer._new_labels()  # what napari's button does
-    assert viewer.layers[-1].data.shape == (43, 67, 53)
-    assert stream_of(layer) is status

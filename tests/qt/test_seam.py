@@ -53,14 +53,6 @@ def test_the_scale_bar_counts_in_nanometers_where_napari_would_say_kiloangstrom(
         assert width_angstrom == pytest.approx(float(value) * {"nm": 10, "µm": 10_000}[unit])
 
 
-@pytest.mark.parametrize("name", ["overlay_to_visual"])
-def test_a_napari_that_draws_overlays_in_another_way_has_none_of_ours(name, monkeypatch):
-    from napari._vispy.utils import visual
-
-    monkeypatch.delattr(visual, name)
-    assert not seam.draw_overlays(object, lambda base: base)
-
-
 @pytest.mark.parametrize("name", ["_units", "_make_slice_request_internal"])
 def test_a_napari_that_slices_in_another_way_is_noticed(name, monkeypatch):
     monkeypatch.setattr(seam, "_OF_STATE", (f"{name}_gone",))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from napari.layers import Image, Points, Vectors
+from napari.layers import Points
 
 from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.picks.slabs import MOST_PLANES, density_nm_of, most_density_nm, show_as_discs, show_slabs
@@ -77,13 +77,6 @@ class TestDensity:
         viewer.dims.set_current_step(0, 11)
         wait_for(qtbot, tomogram, values[11 - reach : 12 + reach].mean(axis=0))
 
-    def test_it_ends_where_the_volume_ends(self, qtbot, viewer, tomogram, values):
-        show_slabs(viewer, density_nm=6)
-        viewer.dims.set_current_step(0, 1)
-        wait_for(qtbot, tomogram, values[:5].mean(axis=0))
-        viewer.dims.set_current_step(0, 39)
-        wait_for(qtbot, tomogram, values[36:].mean(axis=0))
-
     def test_it_lies_across_other_axes_too(self, qtbot, viewer, tomogram, values):
         viewer.dims.order = (1, 0, 2)
         viewer.dims.set_current_step(1, 8)
@@ -105,13 +98,6 @@ class TestDensity:
         with pytest.raises(ValueError, match="can't be -1 nm"):
             show_slabs(viewer, density_nm=-1)
 
-    def test_without_a_tomogram_there_is_nothing_to_average(self, viewer):
-        with pytest.raises(ValueError, match="Open a tomogram"):
-            show_slabs(viewer, density_nm=3)
-        viewer.add_layer(Image(np.zeros((3, 3, 3)), metadata={METADATA_KEY: {}}))
-        with pytest.raises(ValueError, match="voxel size is known"):
-            show_slabs(viewer, density_nm=3)
-
     def test_what_a_person_sets_by_napari_s_own_slider_is_known(self, viewer, tomogram):
         viewer.dims.thickness = (70.0, 0.0, 0.0)
 
@@ -130,12 +116,6 @@ class TestPicks:
         assert viewer.layers["arrows"]._view_alphas.tolist() == pytest.approx([1, 1, 1, 1 / 3])
         show_slabs(viewer, picks_nm=0)
         assert points._view_size.tolist() == [6]
-
-    @pytest.mark.parametrize("thickness_nm", [-1, 1001, float("nan")])
-    def test_a_thickness_must_be_one(self, viewer, thickness_nm):
-        add_picks(viewer, [20])
-        with pytest.raises(ValueError, match="0 to 1000 nm"):
-            show_slabs(viewer, picks_nm=thickness_nm)
 
 
 @pytest.mark.parametrize(
@@ -176,35 +156,12 @@ class TestDiscs:
 
         assert points._view_size.tolist() == ([] if size is None else [pytest.approx(size)])
 
-    def test_the_same_holds_across_other_axes(self, viewer, points):
-        viewer.dims.order = (2, 0, 1)
-        viewer.dims.set_current_step(2, 14)
-
-        assert points._view_size.tolist() == [pytest.approx(2 * np.sqrt(36 - 16))]
-
     @pytest.mark.parametrize(("plane", "size"), [(20, 12), (21, 2 * np.sqrt(36 - 16)), (22, None), (18, None)])
     def test_particles_are_spheres_where_voxels_are_deeper_than_wide(self, viewer, points, plane, size):
         viewer.layers[0].scale = points.scale = (8, 2, 2)
         viewer.dims.set_point(0, 8 * plane)
 
         assert points._view_size.tolist() == ([] if size is None else [pytest.approx(size)])
-
-    def test_all_points_show_in_three_dimensions(self, viewer, points):
-        viewer.dims.ndisplay = 3
-
-        assert points._view_size.tolist() == [12]
-
-    def test_arrows_show_as_far_as_their_particle_reaches(self, viewer):
-        arrows = Vectors(np.stack([CENTRE, np.array([[0.0, 0.0, 12.0]])], axis=1), scale=SCALE, projection_mode="fade")
-        viewer.layers.append(arrows)
-        assert show_as_discs(arrows)
-
-        seen = []
-        for plane in range(10, 30):
-            viewer.dims.set_current_step(0, plane)
-            if len(arrows._view_indices):
-                seen.append(plane)
-        assert (seen[0], seen[-1]) == (14, 26)
 
     def test_nobody_elses_slice_gets_thicker(self, viewer, points):
         theirs = viewer.add_points(CENTRE, scale=SCALE)
@@ -213,12 +170,3 @@ class TestDiscs:
         assert len(theirs._view_indices) == 0
         assert len(points._view_indices) == 1
         assert viewer.dims.thickness == (0, 0, 0)
-
-    def test_a_napari_without_the_seam_draws_points_in_their_own_plane(self, viewer, monkeypatch):
-        monkeypatch.setattr("napari_cryoet._qt.streaming.seam.POINT_REQUESTS", ("no_such_method",))
-        points = Points(CENTRE, size=12, scale=SCALE, projection_mode="rescale_spherical", ndim=3)
-        viewer.layers.append(points)
-
-        assert not show_as_discs(points)
-        viewer.dims.set_current_step(0, 20)
-        assert points._view_size.tolist() == [12]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ome_images import noise, write_image, write_label_list
-from server import Server, status
+from server import Server
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +53,3 @@ def test_five_axes_with_channels_and_labels(qtbot, viewer, served, tmp_path, exa
     wait_drawn(qtbot, dna, values[1, 0, 4])
     wait_drawn(qtbot, actin, values[1, 1, 4])
     wait_drawn(qtbot, labels, cells[1, 0, 4])
-
-
-def test_a_store_that_refuses_what_it_does_not_have_shows_the_image_without_labels(
-    qtbot, viewer, served, tmp_path, example, capsys
-):
-    write_image(tmp_path / "a.zarr", noise((5, 20, 20)), "zyx")
-    served.script("labels", status(403))
-    (layer,) = example.add_image(viewer, f"{served.url}/a.zarr")
-    wait_drawn(qtbot, layer, noise((5, 20, 20))[2])
-    assert "left out" in capsys.readouterr().out

@@ -16,7 +16,7 @@ from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.engine import shared_engine
 from qt.docks import FINEST
 from qt.fake_link import NothingHeld, OneLayer
-from server import Server, garbled, saying, sent, status, without_ranges
+from server import Server, garbled, saying, sent, status
 
 SHAPE = (120, 280, 264)
 MIDDLE = 59  # where napari starts
@@ -126,17 +126,6 @@ def test_an_image_that_changed_says_so_and_shows_nothing_of_the_new_one(qtbot, v
     qtbot.waitUntil(lambda: "image.zarr" in shown.strip.label.accessibleName())
     assert_nothing_wrong_is_drawn(shown.layer, 95, truth)
     qtbot.waitUntil(lambda: shared_engine().is_idle)  # what was about to be sent takes no place of that server's
-
-
-def test_a_server_that_knows_no_ranges_only_costs_time(qtbot, viewer, server, shown, truth):
-    wait_exact(qtbot, shown, MIDDLE, truth)
-    whole = server.script(FINEST, without_ranges)
-    for z in range(20, 26):
-        viewer.dims.set_current_step(0, z)
-        assert_nothing_wrong_is_drawn(shown.layer, z, truth)
-        qtbot.wait(20)
-    wait_exact(qtbot, shown, 25, truth)
-    assert whole.hits
 
 
 @pytest.mark.parametrize("fault", [None, sent("stalled")])

@@ -11,7 +11,7 @@ from napari.utils.progress import progress
 from qtpy.QtCore import QEvent, QObject, Qt, QThread, QTimer
 from qtpy.QtWidgets import QApplication, QProgressDialog, QPushButton, QWidget
 
-from napari_cryoet._qt.tasks import Job, Tasks, UnexpectedError, wait_for
+from napari_cryoet._qt.tasks import Job, UnexpectedError, wait_for
 from napari_cryoet.exceptions import NetworkError, StoppedError, raise_if_stopped
 
 
@@ -42,13 +42,6 @@ def test_a_newer_task_makes_the_older_answer_stale(tasks, qtbot):
     assert answers == ["newer"]
 
 
-def test_tasks_of_other_keys_do_not_disturb_each_other(tasks, qtbot):
-    answers = set()
-    for number in range(8):
-        tasks.run(number, lambda job, number=number: number, then=answers.add)
-    qtbot.waitUntil(lambda: answers == set(range(8)))
-
-
 def test_an_error_of_ours_goes_to_failed(tasks, qtbot):
     errors = []
 
@@ -69,15 +62,6 @@ def test_a_fault_is_logged_and_told_in_plain_words_with_details(tasks, qtbot, ca
     assert "ZeroDivisionError" not in str(error)
     assert "ZeroDivisionError" in error.details
     assert "ZeroDivisionError" in caplog.text
-
-
-def test_an_error_that_nobody_handles_is_not_lost(tasks, qtbot):
-    def work(job: Job) -> None:
-        raise NetworkError("No network.")
-
-    with qtbot.waitSignal(tasks.unhandled) as unhandled:
-        tasks.run("page", work, then=lambda _: None)
-    assert unhandled.args[0].message == "No network."
 
 
 def test_stop_ends_a_task_at_once_and_drops_its_answer(tasks, qtbot):
@@ -142,9 +126,6 @@ def test_a_long_task_has_a_bar_in_naparis_activity_dock_and_no_window_flashes(vi
 
 
 class TestWaitFor:
-    def test_the_answer_comes_from_another_thread(self, qapp):
-        assert wait_for(lambda _job: threading.current_thread()) is not threading.main_thread()
-
     def test_what_goes_wrong_is_raised(self, qapp):
         with pytest.raises(ZeroDivisionError):
             wait_for(lambda _job: 1 // 0)
@@ -203,23 +184,6 @@ def test_nothing_is_delivered_after_close(tasks, qtbot):
     tasks.close()
     go.set()
     assert done.wait(30)
-    qtbot.wait(20)
-    assert answers == []
-
-
-def test_a_widget_that_is_destroyed_takes_its_tasks_along(qapp, qtbot):
-    owner = QObject()
-    tasks = Tasks(owner)
-    answers, stopped = [], threading.Event()
-
-    def work(job: Job) -> None:
-        if job.stop.wait(30):
-            stopped.set()
-
-    tasks.run("page", work, then=answers.append)
-    with qtbot.waitSignal(owner.destroyed):
-        owner.deleteLater()
-    assert stopped.wait(30)
     qtbot.wait(20)
     assert answers == []
 

@@ -9,16 +9,12 @@ from qtpy.QtWidgets import QApplication, QLineEdit, QMessageBox, QPushButton, QV
 
 from keyboard import has_keys, press
 from napari_cryoet._qt.widgets.dialogs import agrees
-from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label
 from napari_cryoet._qt.widgets.layer_combo import LayerCombo
-from napari_cryoet._qt.widgets.messages import Action, MessagePanel, NoticeBar
+from napari_cryoet._qt.widgets.messages import Action, MessagePanel
 from napari_cryoet._qt.widgets.theme import (
-    KEPT_COLOR,
     PLACEHOLDER_SHARE,
-    REJECTED_COLOR,
     blend,
     colors_of,
-    style_sheet,
 )
 
 
@@ -54,28 +50,6 @@ def test_tab_leads_from_what_is_before_a_message_to_its_buttons_and_then_to_what
     assert done == [1, 2, 3]
 
 
-@pytest.fixture
-def bar(qtbot, theme):
-    bar = NoticeBar(theme)
-    bar.setStyleSheet(style_sheet(theme.colors))
-    qtbot.addWidget(bar)
-    bar.resize(300, 60)
-    return bar
-
-
-def border_of(bar):
-    return bar.grab().toImage().pixelColor(bar.width() // 2, 0).name()
-
-
-def test_only_what_one_should_mind_looks_like_a_warning(bar, theme):
-    colors = theme.colors
-    bar.show_news("Took over 3 decisions.")
-    assert border_of(bar) == colors.border.name()
-
-    bar.show_notice("The server sent half of a block.")
-    assert border_of(bar) == colors.warning.name()
-
-
 @pytest.mark.parametrize(
     ("key", "is_harmless", "answer"),
     [
@@ -102,26 +76,6 @@ def test_enter_agrees_to_what_is_harmless_and_escape_to_nothing(qtbot, key, is_h
     assert seen[0] == Qt.TextFormat.PlainText
 
 
-@pytest.mark.parametrize("lines", [1, 2])
-def test_labels_yield_to_any_width_and_tell_all_in_the_tooltip(qtbot, lines):
-    label = ElidedLabel(lines=lines)
-    qtbot.addWidget(label)
-    label.setText("<b>A title</b> " * 30)
-    assert label.minimumSizeHint().width() < 40
-    assert label.textFormat() == Qt.TextFormat.PlainText
-    assert label.toolTip().count("&lt;b&gt;") == 30
-    label.resize(200, 40)
-    label.grab()
-
-
-def test_long_words_are_broken_and_numbers_stay_with_their_units(qtbot):
-    label = plain_label(f"{'w' * 400} within 15 nm")
-    qtbot.addWidget(label)
-    label.setFixedWidth(300)
-    assert label.heightForWidth(300) > 8 * label.fontMetrics().lineSpacing()
-    assert label.text().endswith("within 15 nm"), "as it was given"
-
-
 class TestLayerCombo:
     @pytest.fixture
     def combo(self, qtbot, viewer_model):
@@ -142,11 +96,6 @@ class TestLayerCombo:
         with qtbot.waitSignal(combo.layer_changed):
             viewer_model.layers.remove(second)
         assert combo.layer is first
-
-    def test_closed_down_it_hears_no_more(self, viewer_model, combo):
-        combo.close_down()
-        viewer_model.add_image(np.zeros((4, 4)))
-        assert combo.layer is None
 
 
 def contrast(one: QColor, other: QColor) -> float:
@@ -177,8 +126,3 @@ def test_text_can_be_read_wherever_it_stands(colors):
         (blend(colors.text, colors.border, PLACEHOLDER_SHARE), colors.border),  # fields are of the border's colour
     ]:
         assert contrast(text, background) > 4.5
-
-
-def test_marks_stand_out(colors):
-    for mark in (colors.accent, KEPT_COLOR, REJECTED_COLOR):
-        assert contrast(mark, colors.background) > 3

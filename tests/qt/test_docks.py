@@ -1,0 +1,223 @@
+"""What holds for every dock, in one window of 1280 x 800: keys, names, size, and the layers are left alone."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from napari.layers import Image
+from napari.settings import get_settings
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtWidgets import QAbstractButton, QApplication, QDockWidget, QLabel, QScrollArea, QWidget
+
+from keyboard import CONTROL, click, controls_by_tab, has_keys, press, spoken
+from napari_cryoet._qt.compare import dock as compare_dock
+from napari_cryoet._qt.layers.manager import add_layers
+from napari_cryoet._qt.widgets.dock import open_dock
+from napari_cryoet._qt.widgets.labels import ElidedLabel
+from napari_cryoet.exceptions import StoppedError
+from napari_cryoet.layers.specs import METADATA_KEY, points_spec
+from napari_cryoet.picks import Picks
+from napari_cryoet.review import Verdict
+
+WORLD = {"scale": (10.0,) * 3, "units": ("angstrom",) * 3, "axis_labels": ("z", "y", "x")}
+DOCKS = {
+    "CryoET Data Portal": ("Portal", lambda dock: dock.screens.start),
+    "Review picks": ("Review", lambda dock: dock.sheet),
+    "Compare annotations": ("Compare", lambda dock: dock.a),
+    "Check picks": ("Check", lambda dock: dock.points),
+    "Export picks": ("Export", lambda dock: dock.layer),
+}
+
+
+@pytest.fixture(scope="module")
+def window_with_picks(_shown_window):
+    """A volume, a mask and two sets of picks, which the tests share."""
+    viewer = _shown_window
+    viewer.add_layer(Image(np.random.default_rng(0).normal(size=(16, 32, 32)).astype("f4"), name="tomogram", **WORLD))
+    viewer.add_labels(np.ones((16, 32, 32), int), name="mask", **WORLD)  # napari's largest controls
+    looks = {"color": (1, 0, 0, 1), "diameter_angstrom": 100, "spacing_angstrom": 10}
+    for name in ("picks", "others"):
+        picks = Picks([[8.0, 10.0, 10.0], [8.0, 20.0, 20.0], [9.0, 10.0, 24.0]], 10.0)
+        about = {METADATA_KEY: {"kind": "annotation", "annotation_file_id": len(name), "source_url": name}}
+        add_layers(viewer, [points_spec(picks, WORLD | {"metadata": about}, name=name, **looks)])
+    return viewer
+
+
+@pytest.fixture
+def viewer(window_with_picks, qtbot):
+    viewer = window_with_picks
+    layers = list(viewer.layers)
+    viewer.window.resize(1280, 800)
+    viewer.layers.selection.active = viewer.layers["picks"]
+    window = viewer.window._qt_window
+    with qtbot.waitActive(window):
+        window.activateWindow()
+    yield viewer
+    viewer.window.remove_dock_widget("all")
+    assert list(viewer.layers) == layers
+    assert [len(viewer.layers[name].data) for name in ("picks", "others")] == [3, 3]
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    QApplication.processEvents()
+
+
+@pytest.fixture
+def choose(viewer, qtbot):
+    """Choose a dock in napari's menu: it comes to the front, or is hidden if it is there."""
+
+    def choose(name, *, hides=False):
+        full_name = f"{name} (CryoET Data Portal)"
+        viewer.window._qt_viewer.setFocus()
+        viewer.window.plugins_menu.aboutToShow.emit()
+        menus = [action.menu() for action in viewer.window.plugins_menu.actions() if action.menu() is not None]
+        next(action for menu in menus for action in menu.actions() if action.text() == full_name).trigger()
+        dock = viewer.window.dock_widgets[full_name]
+        qtbot.waitUntil(lambda: not dock.isVisible() if hides else is_in_front(dock) and has_keys(dock))
+        if name == "Review picks":
+            qtbot.waitUntil(lambda: dock.review is not None)
+        return dock
+
+    return choose
+
+
+def holder_of(dock):
+    holder = dock.parent()
+    assert isinstance(holder, QDockWidget)
+    return holder
+
+
+def is_in_front(dock):
+    return dock.isVisible() and not dock.visibleRegion().isEmpty()
+
+
+@pytest.mark.parametrize("name", DOCKS)
+def test_a_dock_takes_the_keys_has_plain_titles_and_says_what_each_control_is_for(choose, qtbot, name):
+    dock = choose(name)
+    tab_name, first = DOCKS[name]
+    qtbot.waitUntil(lambda: has_keys(first(dock)))
+    labels = holder_of(dock).titleBarWidget().findChildren(QLabel)
+    assert [label.text() for label in labels if label.text()] == [name]
+    assert (holder_of(dock).windowTitle(), holder_of(dock).toggleViewAction().text()) == (tab_name, name)
+
+    controls = controls_by_tab(dock)
+    assert len(controls) > 1
+    assert [control for control in controls if not spoken(control)] == []
+
+
+def test_the_menu_opens_docks_as_tabs_brings_them_forward_and_hides_what_is_in_front(viewer, choose, qtbot):
+    portal, review, compare = map(choose, ("CryoET Data Portal", "Review picks", "Compare annotations"))
+    tabs = viewer.window._qt_window.tabifiedDockWidgets
+    qtbot.waitUntil(lambda: set(tabs(holder_of(portal))) == {holder_of(review), holder_of(compare)})
+    assert choose("Review picks") is review
+    choose("Review picks", hides=True)
+    assert open_dock(viewer, "Review picks") is review
+    qtbot.waitUntil(lambda: is_in_front(review) and has_keys(review.sheet))
+
+
+def test_keys_go_to_the_dock_whose_tab_is_chosen_and_to_no_other_nor_to_the_layer(choose, viewer, qtbot):
+    layer = viewer.layers["picks"]
+    review, compare = choose("Review picks"), choose("Compare annotations")
+    for dock, control in ((review, review.sheet), (compare, compare.start)):
+        holder_of(dock).raise_()
+        qtbot.waitUntil(lambda dock=dock: has_keys(dock))
+        control.setFocus()
+        layer.selected_data = {1}
+        for key in (Qt.Key.Key_Delete, Qt.Key.Key_A):
+            press(key)
+            assert has_keys(control)
+            assert (len(layer.data), set(layer.selected_data), layer.mode) == (3, {1}, "pan_zoom"), control
+    press(Qt.Key.Key_K)
+    assert review.review.counts.judged == 0
+
+    compare.a.setFocus()
+    plane = viewer.dims.current_step[0]
+    press(Qt.Key.Key_Right)  # which no control takes
+    assert viewer.dims.current_step[0] == plane + 1
+
+
+def test_verdicts_by_mouse_leave_the_keys_in_the_sheet(choose):
+    dock = choose("Review picks")
+    click(dock.verdicts[Verdict.KEPT])
+    assert dock.review.counts.kept == 1
+    assert has_keys(dock.sheet)
+    press(Qt.Key.Key_Z, CONTROL)
+    assert dock.review.counts.kept == 0
+
+
+def test_work_ends_when_napari_closes_a_dock(choose, viewer, qtbot, monkeypatch):
+    ended = threading.Event()
+
+    def endless(*_args, stop, **_how):
+        stop.wait(60)
+        ended.set()
+        raise StoppedError
+
+    monkeypatch.setattr(compare_dock, "compare", endless)
+    dock = choose("Compare annotations")
+    dock.start.setFocus()
+    press(Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: dock.tasks.is_running(compare_dock.KEY))
+    viewer.window.remove_dock_widget(holder_of(dock))
+    assert ended.wait(30)
+
+
+@pytest.fixture
+def enlarge():
+    """Choose letters so many times as large as napari's, in its settings and in the application's font."""
+    font = QApplication.font()
+
+    def enlarge(factor):
+        larger = QApplication.font()
+        larger.setPointSizeF(factor * font.pointSizeF())
+        QApplication.setFont(larger)
+        get_settings().appearance.font_size = round(factor * get_settings().appearance.font_size)
+
+    yield enlarge
+    QApplication.setFont(font)
+    get_settings().reset()
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_no_dock_makes_the_window_larger_and_all_of_it_can_be_read(qtbot, viewer, enlarge, factor):
+    window = viewer.window._qt_window
+    enlarge(factor)
+    settle()
+    before = window.size()  # with letters twice as large, napari itself needs a little more height
+    for name in DOCKS:
+        _, dock = viewer.window.add_plugin_dock_widget("napari-cryoet", name)
+        qtbot.waitUntil(lambda dock=dock: is_in_front(dock))
+        settle()
+        assert window.size() == before, name
+        assert [each for each in dock.findChildren(QWidget) if each.isVisible() and not is_in_reach(each, dock)] == []
+        assert factor > 1 or cut_texts(dock) == [], name
+
+
+def settle():
+    """Let all layouts be done, and what each of them asks for."""
+    for _ in range(20):
+        QApplication.processEvents()
+    QApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest)
+    QApplication.processEvents()
+
+
+def is_in_reach(widget, dock):
+    """Whether a widget ends inside the dock, or inside the page that scrolls it."""
+    above = widget.parentWidget()
+    while above is not dock and not isinstance(above, QScrollArea):
+        above = above.parentWidget()
+    page = above.widget() if isinstance(above, QScrollArea) else dock
+    place = page if page.isAncestorOf(widget) else dock
+    return widget.mapTo(place, widget.rect().topRight()).x() <= place.width()
+
+
+def cut_texts(dock):
+    """Texts that are drawn in part, while no tooltip has all of them."""
+    texts = [each for each in dock.findChildren(QWidget) if isinstance(each, QLabel | QAbstractButton)]
+    return [each.text() for each in texts if each.isVisible() and not (holds_text(each) or each.toolTip())]
+
+
+def holds_text(widget):
+    if isinstance(widget, QLabel) and widget.wordWrap():
+        return widget.heightForWidth(widget.width()) <= widget.height()
+    return isinstance(widget, ElidedLabel) or widget.fontMetrics().horizontalAdvance(widget.text()) <= widget.width()
