@@ -121,8 +121,9 @@ def test_crops_take_most_of_a_narrow_dock_and_their_size_is_a_choice(dock, qtbot
     assert dock.sheet.height() > dock.height() * 0.6
     assert not dock.controls.isVisible()
     columns = [len({dock.sheet.visualRect(dock.model.index(n)).left() for n in range(10)})]
-    for size in (dock.crop_size.minimum(), dock.crop_size.maximum()):
-        dock.crop_size.setValue(size)
+    size = dock.controls.crop_size
+    for px in (size.minimum(), size.maximum()):
+        size.setValue(px)
         qtbot.wait(1)
         columns.append(len({dock.sheet.visualRect(dock.model.index(n)).left() for n in range(10)}))
     assert columns[2] == 1 < columns[0] < columns[1]

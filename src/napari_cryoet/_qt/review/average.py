@@ -6,17 +6,16 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from qtpy.QtCore import QRect, Qt, Signal
+from qtpy.QtCore import QRect, Qt
 from qtpy.QtGui import QColor, QImage, QPainter, QPixmap
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QWidget
 from superqt import QElidingLabel
 
 from napari_cryoet._qt.review.crops import grey_image
 from napari_cryoet._qt.tasks import Job, Tasks, single_shot
-from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.review.crops import Crop, CropReader, Cube, RunningMean
 
-TASK: Final = "review average"
+_TASK: Final = "review average"
 _PLANES: Final = ("XY", "XZ", "YZ")
 _SIDE_PX: Final = 56
 _SMOOTH: Final = Qt.TransformationMode.SmoothTransformation
@@ -25,9 +24,6 @@ _SHOW_EVERY_MS: Final = 50
 
 class AveragePanel(QWidget):
     """Keeps a `RunningMean` in step with the kept picks while it is switched on."""
-
-    failed = Signal(object)  # CryoETError
-    state_changed = Signal()  # see `is_reading`
 
     def __init__(self, tasks: Tasks, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -62,11 +58,6 @@ class AveragePanel(QWidget):
         """How many picks are in the average."""
         return len(self.mean)
 
-    @property
-    def is_reading(self) -> bool:
-        """Whether cubes are being read."""
-        return self._tasks.is_running(TASK)
-
     def use(self, reader: CropReader | None, cube: Cube) -> None:
         """Start again with other picks, another volume or another cube."""
         if reader is not self._reader or cube != self._cube:
@@ -82,15 +73,10 @@ class AveragePanel(QWidget):
         )
         self._read()
 
-    def stop(self) -> None:
-        """Stop reading until it is switched on again."""
-        if self.is_reading:
-            self.switch.setChecked(False)
-
     def _read(self) -> None:
         """Read the cubes that are to be added or taken away."""
         reader, cube, rows = self._reader, self._cube, sorted(self._usable ^ self.mean.rows)
-        self._tasks.stop(TASK)
+        self._tasks.stop(_TASK)
         if reader is not None and rows and self.switch.isChecked():
             rows = reader.near_each_other(rows)
 
@@ -98,17 +84,13 @@ class AveragePanel(QWidget):
                 for crop in reader.read(rows, cube, stop=job.stop):
                     job.hand_over(crop)
 
-            self._tasks.run(TASK, read, then=lambda _none: self._show(), failed=self._on_failed, part=self._on_cube)
+            self._tasks.run(_TASK, read, then=lambda _none: self._show(), part=self._on_cube)
         self._show()
 
     def _on_cube(self, crop: Crop) -> None:
         self.mean.change(crop)
         if not self._show_soon.isActive():
             self._show_soon.start()
-
-    def _on_failed(self, error: CryoETError) -> None:
-        self._show()
-        self.failed.emit(error)
 
     def _show(self) -> None:
         is_on = self.switch.isChecked()
@@ -122,7 +104,6 @@ class AveragePanel(QWidget):
             section.setPixmap(QPixmap() if values is None else _labelled(grey_image(values, limits), plane))
         self.note.setVisible(is_on)
         self.note.setText(self._words())
-        self.state_changed.emit()
 
     def _words(self) -> str:
         if self._reader is None:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import chain
-from operator import is_
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 from qtpy.QtCore import (
     QItemSelection,
     QItemSelectionModel,
@@ -29,14 +26,12 @@ from napari_cryoet._qt.review.crops import CropFeed
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.labels import plain_tooltip
 from napari_cryoet._qt.widgets.theme import KEPT_COLOR, REJECTED_COLOR, Colors, Theme
-from napari_cryoet.picks import Picks
 from napari_cryoet.review.decisions import Verdict
-from napari_cryoet.review.review import VERDICT, Review
+from napari_cryoet.review.review import Review
 
 SMALLEST_PX: Final = 60
 LARGEST_PX: Final = 240
 _COLORS: Final = {Verdict.KEPT: KEPT_COLOR, Verdict.REJECTED: REJECTED_COLOR}
-_CARD, _PICTURE = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.DecorationRole
 _GAP_PX: Final = 4
 _FRAME_PX: Final = 3
 _BADGE_PX: Final = 16
@@ -44,9 +39,7 @@ _CAPTION_PX: Final = 15
 _VEIL_OPACITY: Final = 0.5  # over rejected crops
 _LOOK_MS: Final = 30
 _MOST_SELECTED: Final = 500  # Qt compares each with every other
-_VERDICT_KEYS: Final = {Qt.Key.Key_K: Verdict.KEPT, Qt.Key.Key_X: Verdict.REJECTED, Qt.Key.Key_U: Verdict.UNDECIDED}
-_SHEET_KEYS: Final = (Qt.Key.Key_Space, Qt.Key.Key_Return, Qt.Key.Key_Enter)
-_SHIFT, _CONTROL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
+_ENTER: Final = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
 
 
 def number_of(pick_id: int) -> int:
@@ -56,44 +49,42 @@ def number_of(pick_id: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What the sheet shows of a pick, beside its crop."""
+    """What the sheet shows of a pick; no picture while its crop isn't here."""
 
     verdict: Verdict
     caption: str
     has_failed: bool
+    picture: QPixmap | None
 
 
 class SheetModel(QStringListModel):
     """Shows a `Review` with the crops of a `CropFeed`.
 
     Only the number of its strings matters: Qt asks for it several times per item, which is slow in Python.
+
+    Attributes
+    ----------
+    ids
+        The picks that are shown, in order.
     """
 
     def __init__(self, feed: CropFeed, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._feed = feed
         self._review: Review | None = None
-        self._laid_out: tuple[NDArray[np.intp], Picks] | None = None
+        self.ids = np.empty(0, dtype=np.int64)
         self._places = np.empty(0, dtype=np.intp)  # of each row, -1 where it isn't shown
         feed.arrived.connect(self._on_crops)
         feed.contrast_changed.connect(self.refresh)
 
-    @property
-    def review(self) -> Review | None:
-        """What is shown."""
-        return self._review
-
     def set_review(self, review: Review | None) -> None:
         """Show another review, or the same one in another order."""
-        laid_out = None if review is None else (review.rows, review.picks)
-        if review is self._review and laid_out and self._laid_out and all(map(is_, laid_out, self._laid_out)):
-            self.refresh()
-            return
-        self._review, self._laid_out = review, laid_out
-        self._places = np.full(0 if review is None else len(review.picks), -1, dtype=np.intp)
-        if review is not None:
-            self._places[review.rows] = np.arange(len(review.rows))
-        self.setStringList([""] * (0 if review is None else len(review.rows)))
+        rows, count = (np.empty(0, dtype=np.intp), 0) if review is None else (review.rows, len(review.picks))
+        self._review = review
+        self.ids = np.empty(0, dtype=np.int64) if review is None else review.ids[rows]
+        self._places = np.full(count, -1, dtype=np.intp)
+        self._places[rows] = np.arange(len(rows))
+        self.setStringList([""] * len(rows))
 
     def refresh(self) -> None:
         """Draw other verdicts or pictures in the same places."""
@@ -114,35 +105,26 @@ class SheetModel(QStringListModel):
         return Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable if index.isValid() else Qt.ItemFlag.NoItemFlags
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """A `Card`, its crop, or words about both."""
+        """A `Card`, or words about it."""
         review = self._review
         if not index.isValid() or review is None:
             return None
         row = self.row_at(index.row())
+        name = f"Pick {number_of(review.ids[row])}"
         match role:
             case Qt.ItemDataRole.UserRole:
-                values, number = review.sort_values, number_of(review.ids[row])
-                caption = f"{number}" if values is None else f"{number} · {value_text(values[row])}"
-                return Card(review.verdict(row), caption, self._feed.has_failed(row))
-            case Qt.ItemDataRole.DecorationRole:
-                return self._feed.picture(row)
+                values, caption = review.sort_values, str(number_of(review.ids[row]))
+                if values is not None:
+                    caption += f" · {value_text(values[row])}"
+                return Card(review.verdict(row), caption, self._feed.has_failed(row), self._feed.picture(row))
             case Qt.ItemDataRole.AccessibleTextRole:
-                return f"Pick {number_of(review.ids[row])}, {review.verdict(row).word}"
+                return f"{name}, {review.verdict(row).word}"
             case Qt.ItemDataRole.ToolTipRole:
-                return plain_tooltip(self._words(review, row))
+                z, y, x = review.picks.points_zyx[row]
+                lines = [name, f"x {x:.1f}, y {y:.1f}, z {z:.1f} voxels"]
+                lines += [f"{column}: {value_text(values[row])}" for column, values in review.columns.items()]
+                return plain_tooltip("\n".join(lines))
         return None
-
-    def _words(self, review: Review, row: int) -> str:
-        z, y, x = review.picks.points_zyx[row]
-        lines = [
-            f"Pick {number_of(review.ids[row])}: {review.verdict(row).word}",
-            f"x {x:.1f}, y {y:.1f}, z {z:.1f} voxels",
-        ]
-        lines += [f"{name}: {value_text(column[row])}" for name, column in review.columns.items() if name != VERDICT]
-        crop = self._feed.crop(row)
-        if crop is not None and np.isnan(crop.values).any():
-            lines.append("Hatched: outside of the volume")
-        return "\n".join(lines)
 
     def _on_crops(self, rows: list[int]) -> None:
         for row in rows:
@@ -178,7 +160,7 @@ class SheetDelegate(QStyledItemDelegate):
 
     def paint(self, painter: QPainter | None, option: QStyleOptionViewItem, index: QModelIndex) -> None:
         """Draw a pick."""
-        card = index.data(_CARD)
+        card = index.data(Qt.ItemDataRole.UserRole)
         if painter is None or not isinstance(card, Card):
             return
         colors = self._theme.colors
@@ -189,7 +171,7 @@ class SheetDelegate(QStyledItemDelegate):
         square = QRect(cell.left() + _FRAME_PX, cell.top() + _FRAME_PX, side, side)
         is_selected = bool(option.state & QStyle.StateFlag.State_Selected)
         self._draw_state(painter, cell, option, colors)
-        self._draw_crop(painter, square, card, index.data(_PICTURE), colors)
+        self._draw_crop(painter, square, card, colors)
         self._draw_verdict(painter, square, card.verdict)
         painter.setFont(_font(option.font, 11))
         painter.setPen(colors.text if is_selected else colors.dim)
@@ -206,16 +188,16 @@ class SheetDelegate(QStyledItemDelegate):
         painter.setPen(QPen(colors.accent, 2) if has_keys else Qt.PenStyle.NoPen)
         painter.drawRoundedRect(QRectF(cell).adjusted(0.5, 0.5, -0.5, -0.5), 4, 4)
 
-    def _draw_crop(self, painter: QPainter, square: QRect, card: Card, picture: QPixmap | None, colors: Colors) -> None:
+    def _draw_crop(self, painter: QPainter, square: QRect, card: Card, colors: Colors) -> None:
         painter.fillRect(square, colors.raised)
-        if picture is None:
+        if card.picture is None:
             if card.has_failed:
                 painter.setFont(_font(painter.font(), 20, is_bold=True))
                 painter.setPen(colors.warning)
                 painter.drawText(square, int(Qt.AlignmentFlag.AlignCenter), "!")
             return
         painter.fillRect(square, QBrush(colors.faint, Qt.BrushStyle.BDiagPattern))  # outside of the volume
-        painter.drawPixmap(square, picture)
+        painter.drawPixmap(square, card.picture)
         if card.verdict is Verdict.REJECTED:
             veil = QColor(colors.background)
             veil.setAlphaF(_VEIL_OPACITY)
@@ -245,17 +227,13 @@ def _font(font: QFont, size_px: int, *, is_bold: bool = False) -> QFont:
 
 
 class SheetView(QListView):
-    """Shows a `SheetModel` in as many columns as fit, with keys that judge.
+    """Shows a `SheetModel` in as many columns as fit. Keys that it has no use for go to the dock.
 
     It is a wrapping list, since Qt's icon mode takes seconds for a hundred thousand items.
     """
 
-    judged = Signal(object)  # Verdict for what is selected
     opened = Signal(int)  # the place to show in the viewer
     moved = Signal()  # the current pick is another one
-    next_undecided_requested = Signal(int)  # 1 onwards, -1 backwards
-    undo_requested = Signal()
-    redo_requested = Signal()
     looked_at = Signal(object)  # places on screen in reading order, then those of the next screen
 
     def __init__(self, model: SheetModel, theme: Theme, parent: QWidget | None = None) -> None:
@@ -278,12 +256,14 @@ class SheetView(QListView):
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setMouseTracking(True)
         self._look_soon = single_shot(self, _LOOK_MS, self._look)
-        scroll = self.verticalScrollBar()
+        scroll, selection = self.verticalScrollBar(), self.selectionModel()
         if scroll is not None:
             scroll.valueChanged.connect(self._on_scroll)
+        if selection is not None:
+            selection.currentChanged.connect(lambda _now, _before: self.moved.emit())
         self.clicked.connect(lambda index: self.opened.emit(index.row()))
         model.modelReset.connect(self._look_soon.start)
-        theme.changed.connect(self._repaint)
+        theme.changed.connect(model.refresh)
 
     # what is shown
 
@@ -294,7 +274,7 @@ class SheetView(QListView):
 
     def set_crop_px(self, crop_px: int) -> None:
         """Draw crops about so wide, as fits the width."""
-        self._crop_px = min(max(crop_px, SMALLEST_PX), LARGEST_PX)
+        self._crop_px = crop_px
         self._fit_cells()
         self.scrollTo(self.currentIndex())
         self._look_soon.start()
@@ -310,28 +290,19 @@ class SheetView(QListView):
         last = ((scroll.value() + viewport.height() - 1) // cell.height() + 1) * columns
         return range(min(first, self._sheet.rowCount()), min(last, self._sheet.rowCount()))
 
-    def look_again(self) -> None:
-        """Emit `looked_at` soon, though nothing moved."""
-        self._look_soon.start()
-
     # what is selected
 
     @property
     def selected_places(self) -> list[int]:
         """What is selected, in order; the current place where nothing is."""
-        selection, current = self.selectionModel(), self.currentIndex()
-        chosen = QItemSelection() if selection is None else selection.selection()
-        spans = [range(chosen[number].top(), chosen[number].bottom() + 1) for number in range(len(chosen))]
-        if spans:
-            return sorted(set(chain.from_iterable(spans)))
-        return [current.row()] if current.isValid() else []
+        current = self.currentIndex()
+        return sorted(index.row() for index in self.selectedIndexes()) or ([current.row()] if current.isValid() else [])
 
     def go_to(self, place: int) -> None:
         """Make a place the current one, select it alone, and scroll to it."""
         index, selection = self._sheet.index(place), self.selectionModel()
-        self.setCurrentIndex(index)
-        if selection is not None and self.selected_places != [place]:  # Qt adds to the selection while Ctrl is held
-            selection.select(index, QItemSelectionModel.SelectionFlag.ClearAndSelect)
+        if selection is not None:  # setCurrentIndex would add to the selection while Ctrl is held
+            selection.setCurrentIndex(index, QItemSelectionModel.SelectionFlag.ClearAndSelect)
         self.scrollTo(index)
 
     def select(self, places: Iterable[int]) -> None:
@@ -342,35 +313,14 @@ class SheetView(QListView):
         if selection is not None:
             selection.select(chosen, QItemSelectionModel.SelectionFlag.ClearAndSelect)
 
-    # keys
-
-    def judges(self, event: QKeyEvent) -> bool:
-        """Whether a key judges or undoes, wherever in the dock it is pressed."""
-        if event.modifiers() & ~_SHIFT:
-            return event.key() == Qt.Key.Key_Z and bool(event.modifiers() & _CONTROL)
-        return event.key() in _VERDICT_KEYS
-
-    def takes(self, event: QKeyEvent) -> bool:
-        """Whether a key is ours in the sheet."""
-        modifiers = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
-        return self.judges(event) or (event.key() in _SHEET_KEYS and not modifiers & ~_SHIFT)
-
-    def do(self, event: QKeyEvent) -> None:
-        """Do what a key asks for that the sheet `takes`."""
-        key, has_shift = Qt.Key(event.key()), bool(event.modifiers() & _SHIFT)
-        if key in _VERDICT_KEYS:
-            self.judged.emit(_VERDICT_KEYS[key])
-        elif key == Qt.Key.Key_Z:
-            (self.redo_requested if has_shift else self.undo_requested).emit()
-        elif key == Qt.Key.Key_Space:
-            self.next_undecided_requested.emit(-1 if has_shift else 1)
-        else:
-            self.opened.emit(self.currentIndex().row())
-
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Do what our keys ask for; the others work as in any list."""
-        if event is not None and self.takes(event):
-            self.do(event)
+        """Open with Enter; leave letters and Space to the dock, where a list would search and select."""
+        if event is None:
+            return
+        if event.key() in _ENTER:
+            self.opened.emit(self.currentIndex().row())
+        elif event.key() == Qt.Key.Key_Space or event.text().isalpha():
+            event.ignore()
         else:
             super().keyPressEvent(event)
 
@@ -382,13 +332,6 @@ class SheetView(QListView):
         super().resizeEvent(event)
         self.scrollTo(self.currentIndex())
         self._look_soon.start()
-
-    def currentChanged(self, current: QModelIndex, previous: QModelIndex) -> None:
-        """Keep the current pick on screen."""
-        super().currentChanged(current, previous)
-        if current.isValid() and self.hasFocus():
-            self.scrollTo(current)
-        self.moved.emit()
 
     def dataChanged(self, first: QModelIndex, last: QModelIndex, _roles: Iterable[int] = ()) -> None:
         """Repaint what is on screen; Qt would lay out all cells again for each crop."""
@@ -419,8 +362,3 @@ class SheetView(QListView):
     def _look(self) -> None:
         shown = self.places_on_screen()
         self.looked_at.emit(range(shown.start, min(shown.stop + len(shown), self._sheet.rowCount())))
-
-    def _repaint(self) -> None:
-        viewport = self.viewport()
-        if viewport is not None:
-            viewport.update()

@@ -19,11 +19,13 @@ from qtpy.QtWidgets import (
     QLabel,
     QLineEdit,
     QSizePolicy,
+    QSlider,
     QToolButton,
     QWidget,
 )
 
 from napari_cryoet._qt.picks.layer_geometry import lacks_unit
+from napari_cryoet._qt.review.contact_sheet import LARGEST_PX, SMALLEST_PX
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet._qt.widgets.layer_combo import LayerCombo
@@ -41,6 +43,7 @@ _WORDS: Final = {
     EDGE: "edge, nm",
 }
 _TYPING_MS: Final = 300
+_SLIDER_PX: Final = 64
 _ORIENTED: Final = "Cut each crop along the particle's own axes"
 _NOT_ORIENTED: Final = "These picks have no orientations, so crops are cut along the volume's axes"
 _FILTER: Final = (
@@ -81,7 +84,6 @@ class ReviewControls(QWidget):
 
     looks_changed = Signal()
     order_changed = Signal()
-    filter_entered = Signal()  # by Enter: the keys may go back to the sheet
 
     def __init__(self, image: LayerCombo, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -100,13 +102,20 @@ class ReviewControls(QWidget):
         self.order = _combo("Sort by")
         self.direction = QToolButton()
         self.direction.setCheckable(True)
+        self.direction.setText("↓")
+        self.direction.setAccessibleName("Largest first")
+        self.direction.setToolTip("Largest first")
         self.filter = QLineEdit()
         self.filter.setAccessibleName("Filter")
         self.filter.setToolTip(_FILTER)
         self.filter.setClearButtonEnabled(True)
         self.filter_problem = plain_label(name="filterProblem")
         self.filter_problem.hide()
-        self._crop_px = Looks().crop_px
+        self.crop_size = QSlider(Qt.Orientation.Horizontal)  # the dock shows it beside the gear
+        self.crop_size.setRange(SMALLEST_PX, LARGEST_PX)
+        self.crop_size.setAccessibleName("Size of the crops on screen")
+        self.crop_size.setToolTip(self.crop_size.accessibleName())
+        self.crop_size.setFixedWidth(_SLIDER_PX)
         self._typed = single_shot(self, _TYPING_MS, self.order_changed.emit)
         self._lay_out()
         self._connect()
@@ -117,7 +126,7 @@ class ReviewControls(QWidget):
         """How crops are to be cut."""
         is_oriented = self.oriented.isEnabled() and self.oriented.isChecked()
         plane = PLANES[max(0, self.plane.currentIndex())]
-        return Looks(self.side.value(), self.slab.value(), plane, is_oriented, self._crop_px)
+        return Looks(self.side.value(), self.slab.value(), plane, is_oriented, self.crop_size.value())
 
     @property
     def sorting(self) -> Order:
@@ -133,7 +142,6 @@ class ReviewControls(QWidget):
 
     def begin(self, looks: Looks, columns: Iterable[str], *, can_orient: bool) -> None:
         """Show how the crops of a review are cut, in file order and without a filter."""
-        self._typed.stop()
         with QSignalBlocker(self):
             self.side.setValue(looks.side_nm)
             self.slab.setValue(looks.slab_nm)
@@ -141,14 +149,13 @@ class ReviewControls(QWidget):
             self.oriented.setChecked(looks.is_oriented)
             self.direction.setChecked(False)
             self.filter.clear()
-            self._typed.stop()
-        self._crop_px = looks.crop_px
+            self.crop_size.setValue(looks.crop_px)
+        self._typed.stop()
         self.oriented.setEnabled(can_orient)
         self.oriented.setToolTip(_ORIENTED if can_orient else _NOT_ORIENTED)
         self.order.setCurrentIndex(-1)
         self.set_columns(columns)
         self.set_filter_problem("")
-        self._name_direction()
 
     def ask_spacing(self, image: Image | None, beside: Layer | None) -> bool:
         """Whether to ask how wide an image's voxels are: its layer counts in pixels, and that of the picks doesn't.
@@ -162,10 +169,6 @@ class ReviewControls(QWidget):
                 self.spacing.setValue(0)
         self._form.setRowVisible(self._spacing_row, self._asked is not None)
         return is_missing
-
-    def set_crop_px(self, crop_px: int) -> None:
-        """Remember how wide crops are drawn."""
-        self._crop_px = crop_px
 
     def set_columns(self, names: Iterable[str]) -> None:
         """Offer columns to sort by, and what can be measured."""
@@ -192,13 +195,14 @@ class ReviewControls(QWidget):
             self.side.valueChanged,
             self.slab.valueChanged,
             self.oriented.toggled,
+            self.crop_size.valueChanged,
         ):
             changed.connect(lambda _value: self.looks_changed.emit())
         self.spacing.valueChanged.connect(self._on_spacing)
         self.order.currentIndexChanged.connect(lambda _index: self.order_changed.emit())
-        self.direction.toggled.connect(self._on_direction)
+        self.direction.toggled.connect(lambda _is_on: self.order_changed.emit())
         self.filter.textChanged.connect(lambda _text: self._typed.start())
-        self.filter.returnPressed.connect(self._on_filter_entered)
+        self.filter.returnPressed.connect(self.order_changed)
 
     def _on_spacing(self, spacing_angstrom: float) -> None:
         image = self._asked
@@ -206,21 +210,6 @@ class ReviewControls(QWidget):
             wider = spacing_angstrom / np.abs(image.scale)
             image.scale, image.translate = image.scale * wider, image.translate * wider
             image.units = ("angstrom",) * image.ndim
-
-    def _on_filter_entered(self) -> None:
-        self._typed.stop()
-        self.order_changed.emit()
-        self.filter_entered.emit()
-
-    def _on_direction(self, _is_descending: bool) -> None:
-        self._name_direction()
-        self.order_changed.emit()
-
-    def _name_direction(self) -> None:
-        arrow, words = ("↓", "Largest first") if self.direction.isChecked() else ("↑", "Smallest first")
-        self.direction.setText(arrow)
-        self.direction.setAccessibleName(words)
-        self.direction.setToolTip(words)
 
     def _lay_out(self) -> None:
         form = self._form = QFormLayout(self)

@@ -15,6 +15,7 @@ from qtpy.QtGui import QImage, QPixmap
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.specs import robust_limits
+from napari_cryoet.picks import Picks
 from napari_cryoet.review.columns import Order
 from napari_cryoet.review.crops import Crop, CropReader, Frame
 from napari_cryoet.review.measure import DENSITY, MEASURED, NEAREST, densities_at, distances_nm, nearest_distances
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 
 _CACHE_BYTES: Final = 64 * 2**20
 _CONTRAST_CROPS: Final = 64  # the first ones set the contrast of all
-_READ, _MEASURE = "review crops", "review measure"
+_READ: Final = "review crops"
 
 
 class CropFeed(QObject):
@@ -32,7 +33,6 @@ class CropFeed(QObject):
 
     arrived = Signal(object)  # rows whose crops are here, or have failed
     contrast_changed = Signal()
-    state_changed = Signal()  # see `n_waiting` and `error`
 
     def __init__(self, tasks: Tasks, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -46,7 +46,6 @@ class CropFeed(QObject):
         self._sample: list[NDArray[np.float32]] = []
         self.limits = (0.0, 1.0)
         self.error: CryoETError | None = None
-        self.is_stopped = False
 
     @property
     def n_waiting(self) -> int:
@@ -58,7 +57,7 @@ class CropFeed(QObject):
         self._reader, self.frame = reader, frame
         for stored in (self._sample, self._crops, self._pixmaps, self._failed, self._wanted):
             stored.clear()
-        self.error, self.is_stopped = None, False
+        self.error = None
         self._read()
 
     def want(self, rows: Iterable[int]) -> None:
@@ -86,19 +85,14 @@ class CropFeed(QObject):
         """Whether a crop couldn't be read."""
         return row in self._failed
 
-    def stop(self) -> None:
-        """Read nothing until `retry`."""
-        self.is_stopped = True
-        self._read()
-
     def retry(self) -> None:
-        """Continue, and read again what failed."""
-        self.is_stopped, self.error = False, None
+        """Read again what failed."""
+        self.error = None
         self._failed.clear()
         self._read()
 
     def _lacking(self) -> list[int]:
-        if self._reader is None or self.is_stopped:
+        if self._reader is None:
             return []
         return [row for row in self._wanted if row not in self._crops and row not in self._failed]
 
@@ -111,11 +105,7 @@ class CropFeed(QObject):
                 for crop in reader.read(rows, frame, stop=job.stop):
                     job.hand_over(crop)
 
-            self._tasks.run(_READ, read, then=self._on_read, failed=self._on_failed, part=self._on_crop)
-        self.state_changed.emit()
-
-    def _on_read(self, _none: None) -> None:
-        self.state_changed.emit()
+            self._tasks.run(_READ, read, then=lambda _none: None, failed=self._on_failed, part=self._on_crop)
 
     def _on_crop(self, crop: Crop) -> None:
         self._crops[crop.row] = crop
@@ -124,14 +114,12 @@ class CropFeed(QObject):
             self._pixmaps.pop(row, None)
         self._set_contrast(crop.values)
         self.arrived.emit([crop.row])
-        self.state_changed.emit()
 
     def _on_failed(self, error: CryoETError) -> None:
         log.info("Crops could not be read: %s", error)
         self.error, rows = error, self._lacking()
         self._failed.update(rows)
         self.arrived.emit(rows)
-        self.state_changed.emit()
 
     def _set_contrast(self, values: NDArray[np.float32]) -> None:
         known = values[np.isfinite(values)]
@@ -159,71 +147,25 @@ def grey_image(values: NDArray[np.float32], limits: tuple[float, float]) -> QIma
     return image.copy()  # which owns its pixels
 
 
-class Measuring(QObject):
-    """Adds measured columns to a `Review` in the background, once something asks for them."""
+def to_measure(review: Review, reader: CropReader | None, order: Order, filter_text: str) -> str | None:
+    """The first column to measure for an order and a filter; without a volume, only `NEAREST` can be."""
+    can_measure = {NEAREST} if review.picks.spacing_angstrom is not None else set()
+    if reader is not None:
+        can_measure = set(MEASURED)
+    wanted = [name for name in MEASURED if name == order.column or name in filter_text.lower()]
+    return next((name for name in wanted if name in can_measure and name not in review.columns), None)
 
-    done = Signal()  # a missing column is there
-    ended = Signal()  # nothing is being measured any more
-    failed = Signal(object)  # CryoETError
 
-    def __init__(self, tasks: Tasks, parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self._tasks = tasks
-        self._review: Review | None = None
-        self._reader: CropReader | None = None
-        self._diameter_angstrom = 100.0
-        tasks.finished.connect(self._on_finished)
+def measured(
+    job: Job, name: str, picks: Picks, reader: CropReader | None, diameter_angstrom: float
+) -> dict[str, NDArray[Any]]:
+    """A column of picks, and others that come with it; density is measured in balls of that diameter."""
+    if reader is None:
+        return {NEAREST: nearest_distances(picks.positions_angstrom_zyx) / 10}
+    if name != DENSITY:
+        return distances_nm(reader.points_zyx, reader.volume.shape, reader.volume.spacing_zyx)
 
-    @property
-    def is_running(self) -> bool:
-        """Whether something is being measured."""
-        return self._tasks.is_running(_MEASURE)
+    def report(done: int, total: int) -> None:
+        job.say(done / max(total, 1), f"{done:,} of {total:,} picks")
 
-    def use(self, review: Review | None, reader: CropReader | None, diameter_angstrom: float = 100.0) -> None:
-        """Start again with other picks or another volume; density is measured in balls of that diameter."""
-        self.stop()
-        self._review, self._reader, self._diameter_angstrom = review, reader, diameter_angstrom
-        if review is not None:
-            review.forget_measured()
-
-    def lacks(self, order: Order, filter_text: str) -> bool:
-        """Whether something has to be measured first. If so, measuring starts; `done` follows."""
-        review, reader, diameter = self._review, self._reader, self._diameter_angstrom
-        if review is None:
-            return False
-        wanted = [name for name in MEASURED if name == order.column or name in filter_text.lower()]
-        missing = [name for name in wanted if name not in review.columns and self._can_measure(review, name)]
-        if not missing:
-            return False
-        picks = review.picks
-
-        def work(job: Job) -> dict[str, NDArray[Any]]:
-            if reader is None:
-                return {NEAREST: nearest_distances(picks.positions_angstrom_zyx) / 10}
-            if missing[0] != DENSITY:
-                return distances_nm(reader.points_zyx, reader.volume.shape, reader.volume.spacing_zyx)
-
-            def report(done: int, total: int) -> None:
-                job.say(done / max(total, 1), f"{done:,} of {total:,} picks")
-
-            found = densities_at(reader.volume, reader.points_zyx, diameter, stop=job.stop, progress=report)
-            return {DENSITY: found}
-
-        def then(columns: dict[str, NDArray[Any]]) -> None:
-            review.set_measured(columns)
-            self.done.emit()
-
-        self._tasks.run(_MEASURE, work, then=then, failed=self.failed.emit, title="Measuring picks")
-        return True
-
-    def stop(self) -> None:
-        """Stop measuring."""
-        self._tasks.stop(_MEASURE)
-
-    def _can_measure(self, review: Review, name: str) -> bool:
-        """All in a volume; without one, only how far the nearest other pick is."""
-        return self._reader is not None or (name == NEAREST and review.picks.spacing_angstrom is not None)
-
-    def _on_finished(self, key: object) -> None:
-        if key == _MEASURE:
-            self.ended.emit()
+    return {DENSITY: densities_at(reader.volume, reader.points_zyx, diameter_angstrom, stop=job.stop, progress=report)}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QEvent, QSignalBlocker, Qt
-from qtpy.QtGui import QKeyEvent
+from qtpy.QtGui import QKeyEvent, QKeySequence
 from qtpy.QtWidgets import (
     QAbstractButton,
     QComboBox,
@@ -26,7 +29,6 @@ from qtpy.QtWidgets import (
 from superqt import QElidingLabel
 
 from napari_cryoet._qt.layers.manager import add_layers
-from napari_cryoet._qt.layers.watch import GridWatch
 from napari_cryoet._qt.picks.layer_geometry import (
     are_picks,
     crop_side_nm,
@@ -39,12 +41,12 @@ from napari_cryoet._qt.picks.layer_geometry import (
 )
 from napari_cryoet._qt.picks.orientations import active_points
 from napari_cryoet._qt.review.average import AveragePanel
-from napari_cryoet._qt.review.contact_sheet import LARGEST_PX, SMALLEST_PX, SheetModel, SheetView, number_of
+from napari_cryoet._qt.review.contact_sheet import SheetModel, SheetView, number_of
 from napari_cryoet._qt.review.controls import Looks, ReviewControls
-from napari_cryoet._qt.review.crops import CropFeed, Measuring
-from napari_cryoet._qt.review.reviewed_layer import ReviewedLayer, result_specs
+from napari_cryoet._qt.review.crops import CropFeed, measured, to_measure
+from napari_cryoet._qt.review.reviewed_layer import PLACING, ReviewedLayer, result_specs
 from napari_cryoet._qt.tasks import single_shot
-from napari_cryoet._qt.widgets.dock import Dock, open_dock
+from napari_cryoet._qt.widgets.dock import COMMAND_KEYS, Dock, open_dock
 from napari_cryoet._qt.widgets.icons import icon
 from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet._qt.widgets.layer_combo import NO_PICKS, NO_TOMOGRAM, LayerCombo
@@ -59,7 +61,7 @@ from napari_cryoet.wording import count_text
 
 if TYPE_CHECKING:
     from napari import Viewer
-    from napari.layers import Image, Points
+    from napari.layers import Image, Layer, Points
 
 NOTHING: Final = "Choose a layer of points to review. Show an annotation from the portal dock, or open a file of picks."
 NO_IMAGE: Final = "Open the tomogram that these picks were made in: crops are cut from it."
@@ -73,15 +75,17 @@ IMAGE_WITHOUT_UNIT: Final = (
     "gets that scale."
 )
 KEYS: Final = "Space: next undecided · Ctrl+Z: undo"
-_KEYS_REST_MS: Final = 120  # the viewer follows once keys rest: it takes longer than judging the next pick
-_SIZE_RESTS_MS: Final = 300
-_SLIDER_PX, _PROGRESS_PX = 64, 6
-_OPEN, _SAVE = "open review", "save review"
+ALL_JUDGED: Final = "All picks that are shown are judged."
+_FOLLOW_MS: Final = 120  # the viewer follows once keys rest: it takes longer than judging the next pick
+_RECUT_MS: Final = 150  # a layer that is dragged, or a slider, changes all the time
+_PROGRESS_PX: Final = 6
+_OPEN, _SAVE, _MEASURE, _RECUT = "open review", "save review", "measure picks", "cut crops"
 _VERDICTS: Final = (
     (Verdict.KEPT, "K", "Keep"),
     (Verdict.REJECTED, "X", "Reject"),
     (Verdict.UNDECIDED, "U", "Undecided"),
 )
+_VERDICT_KEYS: Final = {Qt.Key.Key_K: Verdict.KEPT, Qt.Key.Key_X: Verdict.REJECTED, Qt.Key.Key_U: Verdict.UNDECIDED}
 
 #: Reads and writes the files of all reviews, one after the other, so that a review that opens again finds what was
 #: saved last. Python waits for it at exit.
@@ -110,22 +114,19 @@ class ReviewDock(Dock):
         self._folder = folder
         self._layer: ReviewedLayer | None = None
         self._reader: CropReader | None = None
-        self._shown_ids = np.empty(0, np.int64)
+        self._watched: list[Layer] = []  # crops are cut again when these are moved
         self._can_save = True
         self._said = ""  # what the last key did
         self.points = LayerCombo(napari_viewer, are_picks, "Picks to review", NO_PICKS)
         self.image = LayerCombo(napari_viewer, is_volume, "Tomogram that crops are cut from", NO_TOMOGRAM)
         self.controls = ReviewControls(self.image)
         self.feed = CropFeed(self.tasks, self)
-        self.measuring = Measuring(self.tasks, self)
         self.model = SheetModel(self.feed, self)
         self.sheet = SheetView(self.model, self.theme)
         self.average = AveragePanel(self.tasks)
         self.notice = NoticeBar(self.theme)
-        self._grid_watch = GridWatch(self)
-        self._recut_soon = single_shot(self, 0, self._recut)
-        self._fly_soon = single_shot(self, _KEYS_REST_MS, self._follow_keys)
-        self._resized = single_shot(self, _SIZE_RESTS_MS, self._on_looks)
+        self._recut_soon = single_shot(self, _RECUT_MS, self._recut)
+        self._fly_soon = single_shot(self, _FOLLOW_MS, lambda: self.fly_to(self.sheet.currentIndex().row()))
         self._make_buttons()
         self._lay_out()
         self._connect()
@@ -147,22 +148,14 @@ class ReviewDock(Dock):
             self.review_layer(layer)
         self.sheet.setFocus()
 
-    def review_layer(self, layer: Points | None, image: Image | None = None) -> None:
-        """Judge the picks of a layer; earlier verdicts about them return.
-
-        Parameters
-        ----------
-        layer
-            Any Points layer with three axes; None ends the review.
-        image
-            What crops are cut from; by default the volume below the layer.
-        """
+    def review_layer(self, layer: Points | None) -> None:
+        """Judge the picks of a layer; earlier verdicts about them return. None ends the review."""
         review = self.review
         if not self._can_save and review is not None and review.has_unsaved and self.layer in self.viewer.layers:
             self._save()  # stay with verdicts that can't be saved
         else:
             self._end()
-            image = image or volume_for(list(self.viewer.layers), layer)
+            image = volume_for(list(self.viewer.layers), layer)
             if image is not None:
                 self.image.choose(image)
             if layer is not None:
@@ -177,12 +170,12 @@ class ReviewDock(Dock):
         except CryoETError as error:
             self.notice.show_error(error)
             return
-        picks, folder = self._layer.picks, self._folder
+        picks = self._layer.picks
         subject = Subject.of(picks, name=layer.name, path=getattr(layer.source, "path", None))
         self._layer.changed.connect(self._on_picks_changed)
         self._layer.selected.connect(self._on_selected_in_viewer)
-        opening = _disk.submit(Review, picks, subject, folder)
-        self.tasks.run(_OPEN, lambda _job: opening.result(), then=self._on_opened, failed=self._on_failed)
+        opening = _disk.submit(Review, picks, subject, self._folder)
+        self.tasks.run(_OPEN, lambda _job: opening.result(), then=self._on_opened)
 
     def _on_opened(self, review: Review) -> None:
         if self._layer is None:
@@ -192,41 +185,38 @@ class ReviewDock(Dock):
             review.set_picks(self._layer.picks)
         self._layer.link.use_review(lambda: kept_picks(placed_picks_of(layer), review.decisions))
         looks = Looks(side_nm=crop_side_nm(layer)).recalled(review.view)
+        review.view = looks.remembered()
         self.controls.begin(looks, review.picks.table(), can_orient=bool(review.picks.are_oriented.any()))
-        with QSignalBlocker(self.crop_size):
-            self.crop_size.setValue(looks.crop_px)
-        self.sheet.set_crop_px(looks.crop_px)
         self._recut()
         self._said = review.remark
         self._show_verdicts()
-        self._show_review()
 
     def _end(self) -> None:
         """Save, and release the layer."""
         self._save()
         self.notice.hide()
         self.tasks.stop(_OPEN)
-        for timer in (self._recut_soon, self._fly_soon, self._resized):
-            timer.stop()
-        self.controls.begin(self.controls.looks, (), can_orient=False)
-        self.measuring.use(None, None)
-        self._grid_watch.watch()
-        self.feed.use(None, Frame(400, 50))
-        self.average.use(None, Cube(400))
-        self.model.set_review(None)
-        for button in self.shown.values():
-            button.setChecked(False)
+        self._fly_soon.stop()
         if self._layer is not None:
             self._layer.close()
             self._layer.deleteLater()
-        self._layer = self._reader = self.review = None
+        self._layer = self.review = None
+        for button in self.shown.values():
+            button.setChecked(False)
+        self.controls.begin(self.controls.looks, (), can_orient=False)
+        self.model.set_review(None)
         self._said = ""
+        self._recut()
 
     # saving: never on this thread
 
     def _save(self) -> None:
         review = self.review
-        if review is None or not review.has_unsaved:
+        if review is None:
+            return
+        if self.controls.looks.remembered() != review.view:
+            review.remember_view(self.controls.looks.remembered())
+        if not review.has_unsaved:
             return
         saving = _disk.submit(review.save)
         self.tasks.run(_SAVE, lambda _job: saving.result(), then=self._on_saved, failed=self._on_not_saved)
@@ -249,59 +239,49 @@ class ReviewDock(Dock):
             return
         if len(review.judge(review.rows[places], verdict)):
             self._said = ""
-            self._on_judged()
+            self._save()
+            self._show_verdicts()
         if verdict is not Verdict.UNDECIDED:
-            self._go_on(places[-1])
+            self.next_undecided(otherwise=places[-1] + 1)
+
+    def next_undecided(self, step: int = 1, *, otherwise: int = -1) -> None:
+        """Go to the next undecided pick, in the sheet and soon in the viewer; where there is none, to another place."""
+        review = self.review
+        if review is None:
+            return
+        place = review.next_undecided(self.sheet.currentIndex().row(), step)
+        self._say(ALL_JUDGED if place is None and len(review.rows) else "")
+        self._go_to(otherwise if place is None else place)
+
+    def _go_to(self, place: int) -> None:
+        if 0 <= place < self.model.rowCount():
+            self.sheet.go_to(place)
+            self._fly_soon.start()
 
     def undo(self) -> None:
         """Take back the last verdict, and show which it was."""
         if self.review is not None:
-            self._after_step("Undone", self.review.undo())
+            self._after_step("Undone", self.review, self.review.undo())
 
     def redo(self) -> None:
         """Give the verdict again that was taken back last."""
         if self.review is not None:
-            self._after_step("Redone", self.review.redo())
+            self._after_step("Redone", self.review, self.review.redo())
 
-    def next_undecided(self, step: int = 1) -> None:
-        """Go to the next undecided pick, in the sheet and soon in the viewer."""
-        review = self.review
-        place = None if review is None else review.next_undecided(self.sheet.currentIndex().row(), step)
-        if place is None:
-            self._say("All picks that are shown are judged." if self.model.rowCount() else "")
-        else:
-            self._say("")
-            self._go_to(place)
-
-    def _go_on(self, after: int) -> None:
-        """To the next undecided pick; where all are judged, to the next one."""
-        place = None if self.review is None else self.review.next_undecided(after)
-        if place is not None:
-            self._go_to(place)
+    def _after_step(self, done: str, review: Review, pick_ids: NDArray[np.int64]) -> None:
+        if not len(pick_ids):
             return
-        self._say("All picks that are shown are judged.")
-        if after + 1 < self.model.rowCount():
-            self._go_to(after + 1)
-
-    def _go_to(self, place: int) -> None:
-        self.sheet.go_to(place)
-        self._fly_soon.start()
-
-    def _after_step(self, done: str, pick_ids: NDArray[np.int64]) -> None:
-        review = self.review
-        if review is None or not len(pick_ids):
-            return
-        rows = np.flatnonzero(np.isin(review.ids, pick_ids))
-        places = sorted(place for row in rows if (place := self.model.place_of(int(row))) is not None)
+        places = np.flatnonzero(np.isin(self.model.ids, pick_ids)).tolist()
         if places:
             self._go_to(places[0])
             self.sheet.select(places)
-        self._on_judged()
-        self._say(_step_text(done, review, rows, is_hidden=len(places) < len(rows)))
-
-    def _on_judged(self) -> None:
         self._save()
         self._show_verdicts()
+        verdicts = set(review.decisions.codes(pick_ids).tolist())
+        how = f"{Verdict(verdicts.pop()).word} again" if len(verdicts) == 1 else "as they were"
+        is_one = len(pick_ids) == 1
+        picks = f"pick {number_of(pick_ids[0])} is" if is_one else f"{count_text(len(pick_ids), 'pick')} are"
+        self._say(f"{done}: {picks} {how}.")
 
     def _show_verdicts(self) -> None:
         """Show verdicts in the sheet, the viewer, the average and the counts."""
@@ -318,13 +298,8 @@ class ReviewDock(Dock):
     def fly_to(self, place: int) -> None:
         """Show the pick at a place of the sheet in the viewer, and select it there."""
         self._fly_soon.stop()
-        if self._layer is not None:
+        if self._layer is not None and 0 <= place < self.model.rowCount():
             self._layer.fly_to(self.model.row_at(place))
-
-    def _follow_keys(self) -> None:
-        place = self.sheet.currentIndex().row()
-        if 0 <= place < self.model.rowCount():
-            self.fly_to(place)
 
     def _mark(self) -> None:
         index = self.sheet.currentIndex()
@@ -333,48 +308,75 @@ class ReviewDock(Dock):
 
     def _recut(self) -> None:
         """Cut all crops again: other picks, another volume or another frame."""
-        review, layer, image = self.review, self._layer, self.image.layer
-        if review is None or layer is None:
-            return
+        review, layer, image, looks = self.review, self.layer, self.image.layer, self.controls.looks
         had_volume, self._reader = self._reader is not None, None
-        if image is not None:
-            try:
-                self._reader = reader_for(layer.layer, image, review.picks)
-            except CryoETError as error:
-                self.notice.show_error(error)
-        self._grid_watch.watch(layer.layer, image)
-        looks = self.controls.looks
-        side = looks.side_nm * 10
-        pixels = self.sheet.crop_px | 1
+        self._recut_soon.stop()
+        self.tasks.stop(_MEASURE)
+        if review is None or layer is None:
+            self._watch()
+        else:
+            self._watch(layer, image)
+            self._reader = self._read(layer, image, review)
+            review.forget_measured()
+            self._save()
+        side, pixels = looks.side_nm * 10, self.sheet.crop_px | 1
         self.feed.use(self._reader, Frame(side, looks.slab_nm * 10, looks.plane, looks.is_oriented, pixels))
         if self._reader is not None and not had_volume:
             self.average.switch.setChecked(self._reader.volume.is_local)
         self.average.use(self._reader, Cube(side, looks.is_oriented))
-        self.measuring.use(review, self._reader, particle_angstrom(layer.layer))
-        self.average.want(review.rows_with(Verdict.KEPT).tolist())
+        self.average.want([] if review is None else review.rows_with(Verdict.KEPT).tolist())
         self._sort()
-        self.sheet.look_again()
+        self._show_review()
+
+    def _read(self, layer: Points, image: Image | None, review: Review) -> CropReader | None:
+        if image is None:
+            return None
+        try:
+            reader = reader_for(layer, image, review.picks)
+        except CryoETError as error:
+            self.notice.show_error(error)
+            self.notice.topic = _RECUT
+            return None
+        self.notice.withdraw(_RECUT)
+        return reader
+
+    def _watch(self, *layers: Layer | None) -> None:
+        """Cut crops again when these layers are moved, and no others."""
+        for layer, name in product(self._watched, PLACING):
+            getattr(layer.events, name).disconnect(self._on_moved)
+        self._watched = [layer for layer in layers if layer is not None]
+        for layer, name in product(self._watched, PLACING):
+            getattr(layer.events, name).connect(self._on_moved)
+
+    def _on_moved(self, _event: object = None) -> None:
+        self._recut_soon.start()
 
     def _sort(self) -> None:
         """Sort and filter as the fields say, once everything needed is measured."""
-        review = self.review
-        if review is None:
+        review, layer, reader = self.review, self.layer, self._reader
+        if review is None or layer is None:
             return
         order, text = self.controls.sorting, self.controls.filter_text
-        if self.measuring.lacks(order, text):
-            if self.model.rowCount() != len(review.rows):
-                self._show_picks(review)  # as they are, until it is measured
-            self._show_status()
-            return
-        try:
-            review.look_at(order, text, self.shown_verdict)
-        except CryoETError as error:
-            self.controls.set_filter_problem(str(error))
+        name = to_measure(review, reader, order, text)
+        if name is not None:
+            picks, diameter = review.picks, particle_angstrom(layer)
+            work = partial(measured, name=name, picks=picks, reader=reader, diameter_angstrom=diameter)
+            self.tasks.run(_MEASURE, work, then=self._on_measured, title="Measuring picks")
         else:
-            self.controls.set_filter_problem("")
-            self._said = ""
+            try:
+                review.look_at(order, text, self.shown_verdict)
+            except CryoETError as error:
+                self.controls.set_filter_problem(str(error))
+            else:
+                self.controls.set_filter_problem("")
+                self._said = ""
         self._show_picks(review)
         self._show_counts()
+
+    def _on_measured(self, columns: dict[str, NDArray[Any]]) -> None:
+        if self.review is not None:
+            self.review.set_measured(columns)
+            self._sort()
 
     @property
     def shown_verdict(self) -> Verdict | None:
@@ -382,15 +384,15 @@ class ReviewDock(Dock):
         return next((verdict for verdict, button in self.shown.items() if button.isChecked()), None)
 
     def _show_picks(self, review: Review) -> None:
-        """Show the picks in their new order, and keep the current one, or else the next one that is left."""
-        place, before = self.sheet.currentIndex().row(), self._shown_ids
+        """Show the picks in their new order, and keep the current one, or else its place."""
+        place, before = self.sheet.currentIndex().row(), self.model.ids
         self.model.set_review(review)
-        self._shown_ids = review.ids[review.rows]
-        left = np.concatenate([before[place:], before[:place][::-1]]) if place >= 0 else before[:0]
-        left = left[np.isin(left, self._shown_ids)]
-        here = int(np.flatnonzero(self._shown_ids == left[0])[0]) if len(left) else review.next_undecided(-1)
+        if place < 0:
+            place = review.next_undecided(-1) or 0
+        elif len(again := np.flatnonzero(self.model.ids == before[place])):
+            place = int(again[0])
         if len(review.rows):
-            self.sheet.go_to(here or 0)
+            self.sheet.go_to(min(place, len(review.rows) - 1))
         self._mark()
 
     # what happens
@@ -398,30 +400,21 @@ class ReviewDock(Dock):
     def _connect(self) -> None:
         self.points.layer_changed.connect(self._on_points)
         self.image.layer_changed.connect(self._on_image)
-        self.controls.looks_changed.connect(self._on_looks)
+        self.controls.looks_changed.connect(self._recut_soon.start)
         self.controls.order_changed.connect(self._sort)
-        self.controls.filter_entered.connect(self.sheet.setFocus)
+        self.controls.filter.returnPressed.connect(self.sheet.setFocus)
+        self.controls.crop_size.valueChanged.connect(self.sheet.set_crop_px)
         self.gear.toggled.connect(self.controls.setVisible)
-        self.crop_size.valueChanged.connect(self._on_size)
-        self.sheet.judged.connect(self.judge)
         self.sheet.opened.connect(self.fly_to)
         self.sheet.moved.connect(self._mark)
-        self.sheet.looked_at.connect(self._on_looked_at)
-        self.sheet.next_undecided_requested.connect(self.next_undecided)
-        self.sheet.undo_requested.connect(self.undo)
-        self.sheet.redo_requested.connect(self.redo)
+        self.sheet.looked_at.connect(lambda places: self.feed.want(map(self.model.row_at, places)))
         self.as_layers.clicked.connect(self.add_result_layers)
-        self.export.clicked.connect(self._on_export)
-        self.stop.clicked.connect(self._on_stop)
+        self.export.clicked.connect(lambda: open_dock(self.viewer, "Export picks").use_layer(self.layer, "kept"))
+        self.stop.clicked.connect(lambda: self.tasks.stop(_MEASURE))
         self.retry.clicked.connect(self.feed.retry)
-        self.feed.state_changed.connect(self._show_status)
-        self.average.state_changed.connect(self._show_status)
-        self.average.failed.connect(self._on_failed)
-        self.measuring.failed.connect(self._on_failed)
-        self.measuring.done.connect(self._sort)
-        self.measuring.ended.connect(self._show_status)
+        for changed in (self.feed.arrived, self.tasks.started, self.tasks.finished):
+            changed.connect(lambda *_what: self._show_status())
         self.tasks.unhandled.connect(self._on_failed)
-        self._grid_watch.changed.connect(self._on_grid)
         self.theme.changed.connect(self._draw_icon)
 
     def add_result_layers(self) -> None:
@@ -434,35 +427,13 @@ class ReviewDock(Dock):
         counts = self.review.counts
         self._say(f"Added layers of {counts.kept:,} kept and {counts.rejected:,} rejected picks.")
 
-    def _on_export(self) -> None:
-        open_dock(self.viewer, "Export picks").use_layer(self.layer, "kept")
-
     def _on_points(self) -> None:
         if self.points.layer is not self.layer:
             self.review_layer(self.points.layer)
 
     def _on_image(self) -> None:
-        self._reader = None
+        self._reader = None  # the average is on again where the new volume is in memory
         self._recut()
-        self._show_review()
-
-    def _on_grid(self) -> None:
-        if self._reader is None:
-            self.notice.hide()  # it complained about where the layers were
-        self._recut()
-        self._show_review()
-
-    def _on_looks(self) -> None:
-        """Cut crops as the fields say, and remember that."""
-        self._recut_soon.start()
-        if self.review is not None:
-            self.review.remember_view(self.controls.looks.remembered())
-            self._save()
-
-    def _on_size(self, crop_px: int) -> None:
-        self.sheet.set_crop_px(crop_px)
-        self.controls.set_crop_px(crop_px)
-        self._resized.start()
 
     def _on_shown(self, verdict: Verdict) -> None:
         for other, button in self.shown.items():
@@ -470,18 +441,12 @@ class ReviewDock(Dock):
                 button.setChecked(False)
         self._sort()
 
-    def _on_looked_at(self, places: range) -> None:
-        self.feed.want(map(self.model.row_at, places))
-
     def _on_picks_changed(self) -> None:
         if self.review is None or self._layer is None:
             return
         self.review.set_picks(self._layer.picks)
-        if self.model.rowCount() != len(self.review.rows):
-            self._show_picks(self.review)
         self.controls.set_columns(self.review.picks.table())
         self._recut()
-        self._show_review()
         self._show_verdicts()
 
     def _on_selected_in_viewer(self, rows: list[int]) -> None:
@@ -489,17 +454,11 @@ class ReviewDock(Dock):
         if place is not None:
             self.sheet.go_to(place)
 
-    def _on_stop(self) -> None:
-        self.measuring.stop()
-        self.average.stop()
-        self.feed.stop()
-
     def _on_failed(self, error: CryoETError) -> None:
         if isinstance(error, WithheldError):
             self.notice.show_notice(str(error))  # the switch is in the portal's dock
         else:
             self.notice.show_error(error)
-        self._show_status()
 
     # keys
 
@@ -509,22 +468,33 @@ class ReviewDock(Dock):
 
     def event(self, event: QEvent | None) -> bool:
         """Keep our keys from being shortcuts of the viewer, all over the dock."""
-        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.ShortcutOverride:
-            is_ours = self._judges(event) or (self.sheet.hasFocus() and self.sheet.takes(event))
-            if is_ours:
-                event.accept()
-                return True
+        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.ShortcutOverride and self._action_of(event):
+            event.accept()
+            return True
         return bool(super().event(event))
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Judge with keys that the focused control has no use for."""
-        if event is not None and self._judges(event):
-            self.sheet.do(event)
-        else:
+        act = None if event is None else self._action_of(event)
+        if act is None:
             super().keyPressEvent(event)
+        else:
+            act()
 
-    def _judges(self, event: QKeyEvent) -> bool:
-        return not self.sheet.isHidden() and self.sheet.judges(event)
+    def _action_of(self, event: QKeyEvent) -> Callable[[], None] | None:
+        """What a key does in a review; None for other keys."""
+        if self.review is None:
+            return None
+        if event.matches(QKeySequence.StandardKey.Undo):
+            return self.undo
+        if event.matches(QKeySequence.StandardKey.Redo):
+            return self.redo
+        if event.modifiers() & COMMAND_KEYS:
+            return None
+        if event.key() == Qt.Key.Key_Space:
+            return partial(self.next_undecided, -1 if event.modifiers() & Qt.KeyboardModifier.ShiftModifier else 1)
+        verdict = _VERDICT_KEYS.get(Qt.Key(event.key()))
+        return None if verdict is None else partial(self.judge, verdict)
 
     # what it says
 
@@ -577,28 +547,19 @@ class ReviewDock(Dock):
 
     def _show_status(self) -> None:
         """Say what the last key did, what is being read, or why not."""
-        text, can_stop, can_retry = self._status()
+        text, review, error = "", self.review, self.feed.error
+        is_measuring = self.tasks.is_running(_MEASURE)
+        if review is not None:
+            reading = f"Reading {count_text(self.feed.n_waiting, 'crop')}…" if self.feed.n_waiting else ""
+            text = (
+                "Measuring picks…" if is_measuring else str(error or self._said or reading or self._order_text(review))
+            )
         self.status.setText(text)
         self.status.setAccessibleName(text)
-        self.stop.setVisible(can_stop)
-        self.retry.setVisible(can_retry)
+        self.stop.setVisible(is_measuring)
+        self.retry.setVisible(error is not None)
 
-    def _status(self) -> tuple[str, bool, bool]:
-        """The text, and whether reading can be stopped, or continued."""
-        feed, review = self.feed, self.review
-        is_reading = bool(feed.n_waiting) or self.average.is_reading
-        if review is None:
-            return "", False, False
-        if self.measuring.is_running:
-            return "Measuring picks…", True, False
-        if feed.error is not None or feed.is_stopped:
-            return str(feed.error or "Stopped reading crops."), False, True
-        if is_reading and not self._said:
-            what = count_text(feed.n_waiting, "crop") if feed.n_waiting else "kept picks for the average"
-            return f"Reading {what}…", True, False
-        return self._said or self._order_words(review), is_reading, False
-
-    def _order_words(self, review: Review) -> str:
+    def _order_text(self, review: Review) -> str:
         """What is special about the order or the filter; else the keys."""
         shown, total, unsorted = len(review.rows), review.counts.total, review.n_unsorted
         if total and not shown:
@@ -616,12 +577,6 @@ class ReviewDock(Dock):
         self.gear.setCheckable(True)
         self.gear.setAccessibleName("Settings")
         self.gear.setToolTip("Tomogram, crop, order and filter")
-        self.crop_size = QSlider(Qt.Orientation.Horizontal)
-        self.crop_size.setRange(SMALLEST_PX, LARGEST_PX)
-        self.crop_size.setValue(Looks().crop_px)
-        self.crop_size.setAccessibleName("Size of the crops on screen")
-        self.crop_size.setToolTip(self.crop_size.accessibleName())
-        self.crop_size.setFixedWidth(_SLIDER_PX)
         self.shown, self.verdicts = {}, {}
         for verdict, letter, word in _VERDICTS:
             shown = QPushButton()
@@ -645,9 +600,9 @@ class ReviewDock(Dock):
         self.export.setToolTip("Write the kept picks into a file, with who kept them and when")
         self.status = QElidingLabel()
         self.status.setObjectName("statusText")
-        self.stop, self.retry = QPushButton("Stop"), QPushButton("Go on")
-        self.stop.setToolTip("Stop reading crops")
-        self.retry.setToolTip("Go on reading crops")
+        self.stop, self.retry = QPushButton("Stop"), QPushButton("Retry")
+        self.stop.setToolTip("Stop measuring")
+        self.retry.setToolTip("Read the crops again that are missing")
         self._draw_icon()
 
     def _draw_icon(self) -> None:
@@ -655,13 +610,14 @@ class ReviewDock(Dock):
 
     def _lay_out(self) -> None:
         self.setFocusProxy(self.sheet)
+        crop_size = self.controls.crop_size
         shown, verdicts = _row(*self.shown.values()), _row(*self.verdicts.values())
         results = _row(self.progress, self.counts, self.as_layers, self.export)
-        self._judging: tuple[QWidget, ...] = (self.crop_size, shown, self.sheet, verdicts, self.average, results)
+        self._judging: tuple[QWidget, ...] = (crop_size, shown, self.sheet, verdicts, self.average, results)
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 6, 6, 2)
         column.setSpacing(5)
-        for part in (_row(self.points, self.crop_size, self.gear), self.controls, self.notice, self.hint, shown):
+        for part in (_row(self.points, crop_size, self.gear), self.controls, self.notice, self.hint, shown):
             column.addWidget(part)
         column.addWidget(self.sheet, 1)
         for part in (verdicts, self.average, results, _row(self.status, self.retry, self.stop)):
@@ -682,11 +638,3 @@ def _row(*widgets: QWidget) -> QWidget:
     for number, widget in enumerate(widgets):
         layout.addWidget(widget, 1 if are_alike or not number else 0)
     return row
-
-
-def _step_text(done: str, review: Review, rows: NDArray[np.intp], *, is_hidden: bool) -> str:
-    """What a step did, such as ``Undone: 3 picks are undecided again.``."""
-    picks = f"pick {number_of(review.ids[rows[0]])} is" if len(rows) == 1 else f"{count_text(len(rows), 'pick')} are"
-    codes = np.unique(review.decisions.codes(review.ids[rows]))
-    how = f"{Verdict(codes[0]).word} again" if len(codes) == 1 else "as they were"
-    return f"{done}: {picks} {how}." + (" The filter hides some." if is_hidden else "")

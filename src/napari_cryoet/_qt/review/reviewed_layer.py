@@ -21,6 +21,8 @@ from napari_cryoet.picks import Picks
 from napari_cryoet.review.decisions import Verdict
 from napari_cryoet.review.review import Review, kept_picks, rejected_picks
 
+#: Where a layer's data lie in the world.
+PLACING: Final = ("scale", "translate", "rotate", "shear", "affine", "units")
 #: What is left of the opacity of a rejected pick.
 FAINT: Final = 0.2
 _MARK_DIAMETERS: Final = 1.5  # of the particle, along a side of the mark
@@ -256,16 +258,8 @@ def _specs_like(layer: Points, picks: Picks, verdict: Verdict) -> list[LayerSpec
     about = dict(layer.metadata.get(METADATA_KEY, {})) | dict(picks.about) | {"review": word}
     for own in ("layer_id", "is_main_layer", "group"):
         about.pop(own, None)  # these would make it the annotation itself
-    common: dict[str, Any] = {
-        "scale": tuple(layer.scale),
-        "translate": tuple(layer.translate),
-        "rotate": np.array(layer.rotate),
-        "shear": np.array(layer.shear),
-        "affine": np.array(layer.affine.affine_matrix),
-        "units": tuple(str(unit) for unit in layer.units),
-        "axis_labels": tuple(layer.axis_labels),
-        "metadata": {METADATA_KEY: about},
-    }
+    common: dict[str, Any] = {name: getattr(layer, name) for name in (*PLACING, "axis_labels")}
+    common |= {"affine": np.array(layer.affine.affine_matrix), "metadata": {METADATA_KEY: about}}
     looks: dict[str, Any] = {
         "color": rgba_of(color),
         "diameter_angstrom": float(np.median(layer.size)) if len(layer.size) else 10.0,
