@@ -1,3 +1,5 @@
+"""Crops of the picks on screen are read in the background."""
+
 import threading
 
 import numpy as np
@@ -29,14 +31,7 @@ class Gated:
                 raise StoppedError
         if self.error is not None:
             raise self.error
-        return self.cut(box)
-
-    def cut(self, box):
         return self.values[tuple(slice(*along) for along in box)]
-
-
-def reader_of(volume, points):
-    return CropReader(Volume(volume.read, (volume.shape,), ((1.0,) * 3,), np.full(3, 10.0)), points)
 
 
 @pytest.fixture
@@ -48,8 +43,8 @@ def volume():
 
 @pytest.fixture
 def feed(tasks, volume):
-    feed = CropFeed(tasks)
-    feed.use(reader_of(volume, [[10, 10, 10 * i] for i in range(200)]), FRAME)
+    feed, points = CropFeed(tasks), [[10, 10, 10 * i] for i in range(200)]
+    feed.use(CropReader(Volume(volume.read, (volume.shape,), ((1.0,) * 3,), np.full(3, 10.0)), points), FRAME)
     return feed
 
 
@@ -74,39 +69,6 @@ def test_what_is_scrolled_past_is_stopped_and_never_begun(feed, volume, qtbot):
     assert not any(feed.crop(row) for row in range(100))
 
 
-class OneByOne(Gated):
-    """A level that lets so many reads go on as it is told."""
-
-    def __init__(self):
-        super().__init__()
-        self.let_on, self.begun = threading.Semaphore(0), []
-
-    def read(self, _level, box, stop=None):
-        self.begun.append(box[2][0])
-        while not self.let_on.acquire(timeout=0.01):
-            if self.gate.is_set() or (stop is not None and stop.is_set()):
-                raise StoppedError
-        return self.cut(box)
-
-
-@pytest.fixture
-def slow(tasks):
-    volume = OneByOne()
-    feed = CropFeed(tasks)
-    feed.use(reader_of(volume, [[10, 10, 10 * i] for i in range(200)]), FRAME)
-    yield feed, volume
-    volume.gate.set()
-
-
-def test_each_crop_is_shown_as_soon_as_it_is_here(slow, qtbot):
-    feed, volume = slow
-    feed.want(range(4))
-    for n_here in (1, 2):
-        volume.let_on.release()
-        qtbot.waitUntil(lambda n=n_here: sum(feed.crop(row) is not None for row in range(4)) == n, timeout=LONG_MS)
-    assert feed.n_waiting == 2
-
-
 def test_what_failed_is_said_and_not_asked_for_again_until_one_says_so(feed, volume, qtbot):
     volume.error = StreamError("The server hung up.")
     volume.gate.set()
@@ -120,12 +82,3 @@ def test_what_failed_is_said_and_not_asked_for_again_until_one_says_so(feed, vol
     qtbot.waitUntil(lambda: feed.crop(2) is not None, timeout=LONG_MS)
     assert feed.error is None
     assert not feed.has_failed(2)
-
-
-def test_another_frame_begins_anew(feed, volume, qtbot):
-    volume.gate.set()
-    feed.want([1])
-    qtbot.waitUntil(lambda: feed.crop(1) is not None, timeout=LONG_MS)
-    feed.use(reader_of(volume, [[10, 10, 10]] * 3), Frame(50, 10))
-
-    assert feed.crop(1) is None

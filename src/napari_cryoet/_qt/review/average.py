@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from qtpy.QtCore import QRect, Qt
-from qtpy.QtGui import QColor, QImage, QPainter, QPixmap
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QPixmap
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QWidget
 from superqt import QElidingLabel
 
@@ -16,7 +16,6 @@ from napari_cryoet._qt.tasks import Job, Tasks, single_shot
 from napari_cryoet.review.crops import Crop, CropReader, Cube, RunningMean
 
 _TASK: Final = "review average"
-_PLANES: Final = ("XY", "XZ", "YZ")
 _SIDE_PX: Final = 56
 _SMOOTH: Final = Qt.TransformationMode.SmoothTransformation
 _SHOW_EVERY_MS: Final = 50
@@ -37,18 +36,16 @@ class AveragePanel(QWidget):
         self.switch.setToolTip("Average the kept picks; the average follows each verdict")
         self.note = QElidingLabel()
         self.note.setObjectName("dimText")
-        self.sections = [QLabel() for _ in _PLANES]
-        for plane, section in zip(_PLANES, self.sections, strict=True):
-            section.setFixedSize(_SIDE_PX, _SIDE_PX)
-            section.setToolTip(f"{plane} section through the average of the kept picks")
+        self.sections = QLabel()
+        self.sections.setFixedHeight(_SIDE_PX)
+        self.sections.setToolTip("XY, XZ and YZ sections through the average of the kept picks")
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(3)
         grid.setColumnStretch(0, 1)
         grid.addWidget(self.switch, 0, 0)
         grid.addWidget(self.note, 1, 0, Qt.AlignmentFlag.AlignTop)
-        for column, section in enumerate(self.sections, 1):
-            grid.addWidget(section, 0, column, 2, 1)
+        grid.addWidget(self.sections, 0, 1, 2, 1)
         self.switch.toggled.connect(lambda _on: self._read())
         self._show_soon = single_shot(self, _SHOW_EVERY_MS, self._show)
         self._show()
@@ -93,15 +90,15 @@ class AveragePanel(QWidget):
             self._show_soon.start()
 
     def _show(self) -> None:
-        is_on = self.switch.isChecked()
+        is_on, picture = self.switch.isChecked(), QPixmap()
         sections = self.mean.sections() if is_on else None
-        known = np.concatenate(
-            [section[np.isfinite(section)] for section in sections or ()] or [np.empty(0, np.float32)]
-        )
-        limits = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
-        for plane, section, values in zip(_PLANES, self.sections, sections or (None,) * 3, strict=True):
-            section.setVisible(is_on)
-            section.setPixmap(QPixmap() if values is None else _labelled(grey_image(values, limits), plane))
+        if sections is not None:
+            values = np.hstack([np.pad(section, ((0, 0), (0, 1)), constant_values=np.nan) for section in sections])
+            known = values[np.isfinite(values)]
+            limits = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
+            picture = QPixmap.fromImage(grey_image(values, limits)).scaledToHeight(_SIDE_PX, _SMOOTH)
+        self.sections.setPixmap(picture)
+        self.sections.setVisible(is_on)
         self.note.setVisible(is_on)
         self.note.setText(self._words())
 
@@ -115,17 +112,3 @@ class AveragePanel(QWidget):
         left_out = len(self._kept) - usable
         without = f"; {left_out:,} have no orientation" if left_out else ""
         return words + (", aligned" if self._cube.is_oriented else ", not aligned") + without
-
-
-def _labelled(image: QImage, plane: str) -> QPixmap:
-    """A section with the name of its plane in a corner."""
-    picture = QPixmap.fromImage(image.scaled(_SIDE_PX, _SIDE_PX, transformMode=_SMOOTH))
-    painter, corner = QPainter(picture), QRect(0, _SIDE_PX - 13, 20, 13)
-    font = painter.font()
-    font.setPixelSize(10)
-    painter.setFont(font)
-    painter.fillRect(corner, QColor("black"))
-    painter.setPen(QColor("white"))
-    painter.drawText(corner, int(Qt.AlignmentFlag.AlignCenter), plane)
-    painter.end()
-    return picture

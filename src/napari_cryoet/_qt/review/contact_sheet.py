@@ -100,10 +100,6 @@ class SheetModel(QStringListModel):
         place = int(self._places[row]) if 0 <= row < len(self._places) else -1
         return place if place >= 0 else None
 
-    def flags(self, index: QModelIndex) -> Qt.ItemFlag:
-        """Picks can be selected, not edited."""
-        return Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable if index.isValid() else Qt.ItemFlag.NoItemFlags
-
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """A `Card`, or words about it."""
         review = self._review

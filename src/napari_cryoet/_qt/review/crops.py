@@ -42,7 +42,6 @@ class CropFeed(QObject):
         self._crops: OrderedDict[int, Crop] = OrderedDict()  # the one used last at the end
         self._pixmaps: dict[int, QPixmap] = {}
         self._wanted: list[int] = []
-        self._failed: set[int] = set()
         self._sample: list[NDArray[np.float32]] = []
         self.limits = (0.0, 1.0)
         self.error: CryoETError | None = None
@@ -55,7 +54,7 @@ class CropFeed(QObject):
     def use(self, reader: CropReader | None, frame: Frame) -> None:
         """Start again with other picks, another volume or another frame."""
         self._reader, self.frame = reader, frame
-        for stored in (self._sample, self._crops, self._pixmaps, self._failed, self._wanted):
+        for stored in (self._sample, self._crops, self._pixmaps, self._wanted):
             stored.clear()
         self.error = None
         self._read()
@@ -65,7 +64,7 @@ class CropFeed(QObject):
         wanted = [int(row) for row in rows]
         if wanted != self._wanted:
             self._wanted = wanted
-            self._read()
+            self.retry()
 
     def crop(self, row: int) -> Crop | None:
         """The crop of a pick, if it is here."""
@@ -83,18 +82,17 @@ class CropFeed(QObject):
 
     def has_failed(self, row: int) -> bool:
         """Whether a crop couldn't be read."""
-        return row in self._failed
+        return self.error is not None and row not in self._crops
 
     def retry(self) -> None:
         """Read again what failed."""
         self.error = None
-        self._failed.clear()
         self._read()
 
     def _lacking(self) -> list[int]:
-        if self._reader is None:
+        if self._reader is None or self.error is not None:
             return []
-        return [row for row in self._wanted if row not in self._crops and row not in self._failed]
+        return [row for row in self._wanted if row not in self._crops]
 
     def _read(self) -> None:
         reader, frame, rows = self._reader, self.frame, self._lacking()
@@ -117,8 +115,7 @@ class CropFeed(QObject):
 
     def _on_failed(self, error: CryoETError) -> None:
         log.info("Crops could not be read: %s", error)
-        self.error, rows = error, self._lacking()
-        self._failed.update(rows)
+        rows, self.error = self._lacking(), error
         self.arrived.emit(rows)
 
     def _set_contrast(self, values: NDArray[np.float32]) -> None:

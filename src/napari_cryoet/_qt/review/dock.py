@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QEvent, QSignalBlocker, Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QKeyEvent, QKeySequence
 from qtpy.QtWidgets import (
     QAbstractButton,
@@ -80,12 +80,11 @@ _FOLLOW_MS: Final = 120  # the viewer follows once keys rest: it takes longer th
 _RECUT_MS: Final = 150  # a layer that is dragged, or a slider, changes all the time
 _PROGRESS_PX: Final = 6
 _OPEN, _SAVE, _MEASURE, _RECUT = "open review", "save review", "measure picks", "cut crops"
-_VERDICTS: Final = (
-    (Verdict.KEPT, "K", "Keep"),
-    (Verdict.REJECTED, "X", "Reject"),
-    (Verdict.UNDECIDED, "U", "Undecided"),
-)
-_VERDICT_KEYS: Final = {Qt.Key.Key_K: Verdict.KEPT, Qt.Key.Key_X: Verdict.REJECTED, Qt.Key.Key_U: Verdict.UNDECIDED}
+_VERDICTS: Final = {
+    Qt.Key.Key_K: (Verdict.KEPT, "Keep"),
+    Qt.Key.Key_X: (Verdict.REJECTED, "Reject"),
+    Qt.Key.Key_U: (Verdict.UNDECIDED, "Undecided"),
+}
 
 #: Reads and writes the files of all reviews, one after the other, so that a review that opens again finds what was
 #: saved last. Python waits for it at exit.
@@ -167,8 +166,8 @@ class ReviewDock(Dock):
     def _begin(self, layer: Points) -> None:
         try:
             self._layer = ReviewedLayer(self.viewer, layer, self)
-        except CryoETError as error:
-            self.notice.show_error(error)
+        except ValueError as error:
+            self.notice.show_notice(f"The points of {layer.name} can't be reviewed: {error}.")
             return
         picks = self._layer.picks
         subject = Subject.of(picks, name=layer.name, path=getattr(layer.source, "path", None))
@@ -493,8 +492,8 @@ class ReviewDock(Dock):
             return None
         if event.key() == Qt.Key.Key_Space:
             return partial(self.next_undecided, -1 if event.modifiers() & Qt.KeyboardModifier.ShiftModifier else 1)
-        verdict = _VERDICT_KEYS.get(Qt.Key(event.key()))
-        return None if verdict is None else partial(self.judge, verdict)
+        key = Qt.Key(event.key())
+        return partial(self.judge, _VERDICTS[key][0]) if key in _VERDICTS else None
 
     # what it says
 
@@ -536,9 +535,8 @@ class ReviewDock(Dock):
         self.shown[Verdict.KEPT].setText(f"Kept {counts.kept:,}")
         self.shown[Verdict.REJECTED].setText(f"Rejected {counts.rejected:,}")
         self.shown[Verdict.UNDECIDED].setText(f"Undecided {counts.total - counts.judged:,}")
-        with QSignalBlocker(self.progress):
-            self.progress.setMaximum(max(1, counts.total))
-            self.progress.setValue(counts.judged)
+        self.progress.setMaximum(max(1, counts.total))
+        self.progress.setValue(counts.judged)
         self.progress.setAccessibleName(str(counts))
         self.counts.setText(f"{counts.judged:,} of {counts.total:,}")
         self.as_layers.setEnabled(counts.judged > 0)
@@ -549,11 +547,11 @@ class ReviewDock(Dock):
         """Say what the last key did, what is being read, or why not."""
         text, review, error = "", self.review, self.feed.error
         is_measuring = self.tasks.is_running(_MEASURE)
-        if review is not None:
+        if is_measuring:
+            text = "Measuring picks…"
+        elif review is not None:
             reading = f"Reading {count_text(self.feed.n_waiting, 'crop')}…" if self.feed.n_waiting else ""
-            text = (
-                "Measuring picks…" if is_measuring else str(error or self._said or reading or self._order_text(review))
-            )
+            text = str(error or self._said or reading or self._order_text(review))
         self.status.setText(text)
         self.status.setAccessibleName(text)
         self.stop.setVisible(is_measuring)
@@ -564,8 +562,6 @@ class ReviewDock(Dock):
         shown, total, unsorted = len(review.rows), review.counts.total, review.n_unsorted
         if total and not shown:
             return "No pick matches the filter. Clear it to see all."
-        if self.controls.sorting.column != review.order.column:
-            return f"Not sorted by {self.controls.order.currentText()}."
         if unsorted:
             return f"{count_text(unsorted, 'pick')} without that value {'comes' if unsorted == 1 else 'come'} last."
         return f"{shown:,} of {total:,} shown." if shown < total else KEYS if total else ""
@@ -578,8 +574,8 @@ class ReviewDock(Dock):
         self.gear.setAccessibleName("Settings")
         self.gear.setToolTip("Tomogram, crop, order and filter")
         self.shown, self.verdicts = {}, {}
-        for verdict, letter, word in _VERDICTS:
-            shown = QPushButton()
+        for key, (verdict, word) in _VERDICTS.items():
+            letter, shown = chr(key), QPushButton()
             shown.setCheckable(True)
             shown.setToolTip(f"Show only {verdict.word} picks; once more: all")
             shown.clicked.connect(lambda _checked=False, verdict=verdict: self._on_shown(verdict))

@@ -15,7 +15,6 @@ from qtpy.QtCore import QObject, Signal
 from napari_cryoet._qt.picks.layer_picks import link_of
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet.appearance.colors import rgba_of
-from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec, arrows_spec, points_spec
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.decisions import Verdict
@@ -44,8 +43,8 @@ class ReviewedLayer(QObject):
 
     Raises
     ------
-    CryoETError
-        If its points are no picks.
+    ValueError
+        If it has points without a place.
     """
 
     changed = Signal()  # other picks
@@ -54,17 +53,13 @@ class ReviewedLayer(QObject):
     def __init__(self, viewer: ViewerModel, layer: Points, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.layer = layer
-        try:
-            self.link = link_of(layer)
-        except ValueError as error:  # such as positions that aren't numbers
-            raise CryoETError(f"The points of {layer.name} can't be reviewed: {error}.") from error
+        self.link = link_of(layer)
         self.picks: Picks = self.link.picks
         self._viewer = viewer
         self._mark = PickMark(viewer, layer)
         self._is_ours = False
         self._rejected = np.empty(0, np.int64)
-        nothing = np.empty(0, np.int64), np.empty(0)
-        self._faint = {"face_color": nothing, "border_color": nothing}  # ids, sorted, and their opacities before
+        self._faint = np.empty(0, np.int64), np.empty((0, 2))  # ids, sorted, and the opacities before: face, border
         self._fade_soon = single_shot(self, 0, self._fade)
         self.link.changed.connect(self._on_edited)
         self._events = [
@@ -123,19 +118,21 @@ class ReviewedLayer(QObject):
 
     def _fade(self) -> None:
         """Give all picks their opacity, then take most of it from the rejected ones."""
-        self._is_ours = True
-        ids = self.picks.ids
+        ids, (faint, before) = self.picks.ids, self._faint
+        columns = [getattr(self.layer, name)[:, 3] for name in ("face_color", "border_color")]
+        if len(columns[0]) != len(ids):
+            return  # the layer is being edited; a signal follows
+        opacities = np.column_stack(columns)
+        was_faint = np.isin(ids, faint)
+        opacities[was_faint] = before[np.searchsorted(faint, ids[was_faint])]
         rows = np.flatnonzero(np.isin(ids, self._rejected))
         rows = rows[np.argsort(ids[rows])]
+        self._faint = ids[rows], opacities[rows]
+        opacities[rows] *= FAINT
+        for column, values in zip(columns, opacities.T, strict=True):
+            column[:] = values
+        self._is_ours = True
         try:
-            for name, (faint_ids, before) in self._faint.items():
-                opacities = getattr(self.layer, name)[:, 3]
-                if len(opacities) != len(ids):
-                    return  # the layer is being edited; a signal follows
-                were_faint = np.flatnonzero(np.isin(ids, faint_ids))
-                opacities[were_faint] = before[np.searchsorted(faint_ids, ids[were_faint])]
-                self._faint[name] = ids[rows], opacities[rows].copy()
-                opacities[rows] *= FAINT
             self.layer.events.border_color()  # draws the faces too
         finally:
             self._is_ours = False
