@@ -95,13 +95,7 @@ class ChangedError(StreamError):
 
 
 class WithheldError(StreamError, NetworkError):
-    """Nothing was asked of the server, because offline mode or the data saver is on; ``by`` says which."""
-
-    def __init__(
-        self, message: str, *, hint: str = "", by: Literal["offline mode", "data saver"] = "offline mode"
-    ) -> None:
-        super().__init__(message, hint=hint)
-        self.by = by
+    """Nothing was asked of the server, because offline mode or the data saver is on."""
 
 
 class DownloadError(CryoETError):

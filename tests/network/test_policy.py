@@ -55,7 +55,6 @@ def test_offline_sends_nothing_and_says_why(server: Server, ours: Policy) -> Non
     ):
         with pytest.raises(WithheldError) as caught:
             client.run(request)
-        assert caught.value.by == "offline mode"
         assert caught.value.hint
         assert isinstance(caught.value, StreamError)
     assert server.requests == []
@@ -72,9 +71,8 @@ def test_what_comes_is_counted(server: Server, ours: Policy) -> None:
 def test_a_session_gets_what_it_is_allowed_and_no_more(server: Server, ours: Policy) -> None:
     save_data(mb_a_session=1.5)
     assert read(server) == len(CONTENT)
-    with pytest.raises(WithheldError) as caught:
+    with pytest.raises(WithheldError):
         read(server)
-    assert caught.value.by == "data saver"
     assert read(server, length=1000) == 1000
     assert ours.received_bytes == len(CONTENT) + 1000
     ours.max_session_bytes = None

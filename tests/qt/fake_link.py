@@ -29,3 +29,6 @@ class NothingHeld(QObject):
 
     changed = Signal()
     is_held_coarse = False
+
+    def load_full(self):
+        pass

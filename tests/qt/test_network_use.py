@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QAbstractSpinBox, QDialogButtonBox, QMenu
+from qtpy.QtWidgets import QMenu
 
 from napari_cryoet._qt.browser.data_use import SaverDialog
 from napari_cryoet._qt.browser.dock import PortalBrowser
@@ -14,13 +12,11 @@ from napari_cryoet._qt.settings import DataSaver, Settings
 from napari_cryoet.exceptions import WithheldError
 from napari_cryoet.network.policy import policy as shared_policy
 from napari_cryoet.network.policy import save_data
-from napari_cryoet.portal.pages import Freshness
 from napari_cryoet.streaming.layout import HEAD_BYTES
 from qt.docks import TOMOGRAM, VOXELS, dock_at_run, page_at, write_run
 from server import Server
 
-OFFLINE = WithheldError("This isn't kept on this computer, and offline mode is on.", by="offline mode")
-USED_UP = WithheldError("The data saver allows 5 MB a session, and these are used up.", by="data saver")
+OFFLINE = WithheldError("This isn't kept on this computer, and offline mode is on.")
 
 
 @pytest.fixture(autouse=True)
@@ -50,19 +46,6 @@ def open_options(qtbot, browser: PortalBrowser) -> QMenu:
     return bar.options_menu
 
 
-def dialog_of(qtbot, browser: PortalBrowser) -> SaverDialog:
-    (dialog,) = [dialog for dialog in browser.findChildren(SaverDialog) if dialog.isVisible()]
-    dialog.activateWindow()
-    qtbot.waitUntil(dialog.isActiveWindow)
-    return dialog
-
-
-def fill(qtbot, box: QAbstractSpinBox, number: int) -> None:
-    box.setFocus()
-    box.selectAll()
-    qtbot.keyClicks(box, str(number))
-
-
 # switches
 
 
@@ -85,8 +68,13 @@ def test_offline_is_switched_in_the_menu_and_said_in_words(qtbot, browser, polic
 
 def test_the_data_saver_is_a_form_that_is_filled_by_keys(qtbot, browser, policy, memory):
     choose(qtbot, open_options(qtbot, browser), browser.screens.source_bar.saver)
-    dialog = dialog_of(qtbot, browser)
-    fill(qtbot, dialog.form.mb_a_session.native, 200)
+    (dialog,) = browser.findChildren(SaverDialog)
+    dialog.activateWindow()
+    qtbot.waitUntil(dialog.isActiveWindow)
+    box = dialog.form.mb_a_session.native
+    box.setFocus()
+    box.selectAll()
+    qtbot.keyClicks(box, "200")
     dialog.form.coarse_only.native.setFocus()
     qtbot.keyClick(dialog.form.coarse_only.native, Qt.Key.Key_Space)
     qtbot.keyClick(dialog, Qt.Key.Key_Return)
@@ -116,14 +104,6 @@ def test_what_was_chosen_holds_in_the_next_session(make_browser, portal, policy,
     assert browser.screens.source_bar.work_offline.isChecked()
 
 
-def test_what_the_command_line_said_counts_more_than_what_was_remembered(make_browser, portal, policy, memory):
-    memory.data_saver = DataSaver(mb_a_session=70)
-    policy.offline, policy.max_session_bytes = True, 5_000_000
-    make_browser(portal)
-    assert (policy.offline, policy.max_session_bytes) == (True, 5_000_000)
-    assert not memory.is_offline
-
-
 def test_a_settings_file_that_makes_no_sense_limits_nothing(tmp_path):
     (tmp_path / "odd.ini").write_text("[data_saver]\nmb_a_session=-3\ncoarse_only=@Invalid()\n")
     assert Settings(tmp_path / "odd.ini").data_saver == DataSaver()
@@ -132,7 +112,7 @@ def test_a_settings_file_that_makes_no_sense_limits_nothing(tmp_path):
 # refusals
 
 
-def test_a_page_that_was_withheld_offers_the_switch(qtbot, make_browser, portal, policy):
+def test_a_page_that_was_withheld_comes_when_it_is_allowed(qtbot, make_browser, portal, policy):
     policy.offline, portal.error = True, OFFLINE
     browser = make_browser(portal)
     with qtbot.waitSignal(browser.session.failed):
@@ -141,37 +121,8 @@ def test_a_page_that_was_withheld_offers_the_switch(qtbot, make_browser, portal,
     assert "offline mode is on" in message.text
     portal.error = None
     with qtbot.waitSignal(browser.session.catalogue_changed):
-        click(qtbot, message.button("Go online"))
-    assert not policy.offline
-
-
-def test_a_notice_of_what_was_withheld_leads_to_the_data_saver(qtbot, browser, policy):
-    save_data(mb_a_session=5)
-    tried = []
-    browser.screens.notice.show_error(USED_UP, lambda: tried.append(policy.max_session_bytes))
-    assert browser.screens.notice.action.text() == "Data saver…"
-    click(qtbot, browser.screens.notice.action)
-    dialog = dialog_of(qtbot, browser)
-    assert not tried
-    fill(qtbot, dialog.form.mb_a_session.native, 90)
-    click(qtbot, dialog.buttons.button(QDialogButtonBox.StandardButton.Ok))
-    assert tried == [90_000_000]
-
-
-def test_offline_by_choice_pages_seen_before_come_without_a_warning(qtbot, make_browser, portal, policy):
-    portal.freshness = Freshness(
-        fetched_at=datetime(2025, 11, 12, tzinfo=UTC), is_offline=True, reason="Working offline."
-    )
-    policy.offline = True
-    browser = make_browser(portal)
-    with qtbot.waitSignal(browser.session.catalogue_changed):
-        browser.use_source("live")
-    assert not browser.screens.notice.isVisible()
-    assert browser.screens.source_bar.state.text() == "offline, as of 12 Nov 2025"
-    portal.freshness = Freshness(fetched_at=datetime.now(UTC))
-    with qtbot.waitSignal(browser.session.catalogue_changed):
         click(qtbot, browser.screens.source_bar.switch)
-    assert browser.screens.source_bar.state.text() == "online"
+    assert not policy.offline
 
 
 # pixels
@@ -228,7 +179,7 @@ def test_coarse_only_fetches_the_coarsest_level_until_more_is_asked_for(qtbot, d
     qtbot.waitUntil(lambda: strip_says(dock, "coarse only"))
 
 
-def test_pixels_that_were_withheld_offer_the_switch_and_come_after_it(qtbot, dock, served):
+def test_pixels_that_were_withheld_come_when_they_are_allowed(qtbot, dock, served):
     save_data(coarse_only=True)
     dock.network.look()
     open_tomogram(qtbot, dock)
@@ -238,8 +189,7 @@ def test_pixels_that_were_withheld_offer_the_switch_and_come_after_it(qtbot, doc
     qtbot.waitUntil(lambda: not served.answering)  # what was asked for before may come yet
     served.requests.clear()
     click(qtbot, strip.action)
-    qtbot.waitUntil(lambda: strip_says(dock, "more isn't kept here"))
+    qtbot.waitUntil(lambda: strip_says(dock, "offline mode is on"))
     assert served.requests == []
-    assert strip.action.text() == "Go online"
-    click(qtbot, strip.action)
+    click(qtbot, dock.screens.source_bar.switch)
     qtbot.waitUntil(lambda: dock.link.stream_of(TOMOGRAM).state.is_exact and strip_says(dock, ""))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QDialogButtonBox, QMenu, QPushButton
+from qtpy.QtWidgets import QApplication, QDialogButtonBox, QLineEdit, QMenu, QPushButton
 
 from napari_cryoet._qt.browser.data_use import HeldDataDialog
 from napari_cryoet._qt.browser.dock import PortalBrowser
@@ -82,12 +82,13 @@ def test_an_address_is_checked_before_it_is_opened(qtbot, make_browser, portal, 
     browser = make_browser(portal)
     click(qtbot, browser.screens.start.button("Open an address…"))
     dialog = dialog_of(browser, AddressDialog)
-    qtbot.keyClicks(dialog.address, "localhost:1")
-    qtbot.keyClick(dialog.address, Qt.Key.Key_Return)
-    qtbot.waitUntil(lambda: "localhost" in dialog.message.text())
-    dialog.address.setText(served_demo["graphql"].removeprefix("http://").removesuffix("/graphql"))
+    address, buttons = dialog.findChild(QLineEdit), dialog.findChild(QDialogButtonBox)
+    qtbot.keyClicks(address, "localhost:1")
+    qtbot.keyClick(address, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: "localhost" in dialog.labelText())
+    address.setText(served_demo["graphql"].removeprefix("http://").removesuffix("/graphql"))
     with qtbot.waitSignal(browser.session.opening) as opening:
-        click(qtbot, dialog.buttons.button(QDialogButtonBox.StandardButton.Open))
+        click(qtbot, buttons.button(QDialogButtonBox.StandardButton.Ok))
     assert opening.args == [served_demo["graphql"]]
 
 

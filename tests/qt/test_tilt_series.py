@@ -144,17 +144,6 @@ def test_closing_the_window_unticks(qtbot, make_dock, served):
     assert not dock.tilt_windows.windows
 
 
-def test_a_tick_can_be_taken_back_while_it_loads(qtbot, make_dock, served):
-    dock = make_dock(series_at(served))
-    served.script("", None)
-    tick(qtbot, dock)
-    assert state(dock) == Qt.CheckState.PartiallyChecked
-    tick(qtbot, dock)
-    assert not dock.tilt_windows.windows
-    assert state(dock) == Qt.CheckState.Unchecked
-    served.end()
-
-
 def test_what_the_server_lacks_is_told_with_a_retry(qtbot, make_dock, served):
     dock = make_dock(series_at(served, https_omezarr_dir=f"{served.url}/gone.zarr"))
     tick(qtbot, dock)

@@ -107,8 +107,8 @@ def test_levels_are_offered_in_3d_with_what_they_cost(qtbot, dock):
     qtbot.waitUntil(lambda: not strip.levels.isVisible())
 
 
-@pytest.mark.parametrize("key", [TOMOGRAM])
-def test_a_level_is_chosen_by_keys_and_streams(qtbot, dock, key):
+def test_a_level_is_chosen_by_keys_and_streams(qtbot, dock):
+    key = TOMOGRAM
     layer = show(qtbot, dock, key)
     dock.viewer.dims.ndisplay = 3
     wait_exact(qtbot, dock, key, (2, 128, 128))
@@ -119,22 +119,9 @@ def test_a_level_is_chosen_by_keys_and_streams(qtbot, dock, key):
     assert "level 1" in dock.screens.status.levels.accessibleName()
 
 
-def test_what_was_chosen_in_3d_leaves_planes_alone_and_comes_back(qtbot, dock):
-    layer = show(qtbot, dock, TOMOGRAM)
-    dock.volumes.choose(TOMOGRAM, 0)
-    assert layer.locked_data_level is None
-    dock.viewer.dims.ndisplay = 3
-    assert layer.locked_data_level == 0
-    wait_exact(qtbot, dock, TOMOGRAM, (8, 512, 512))
-    dock.viewer.dims.ndisplay = 2
-    assert layer.locked_data_level is None
-    dock.viewer.dims.ndisplay = 3
-    assert layer.locked_data_level == 0
-
-
 @pytest.mark.usefixtures("level_1_unasked")
-@pytest.mark.parametrize("key", [TOMOGRAM])
-def test_the_finest_level_that_costs_little_fills_in_unasked_and_leaves_planes_alone(qtbot, dock, key):
+def test_the_finest_level_that_costs_little_fills_in_unasked_and_leaves_planes_alone(qtbot, dock):
+    key = TOMOGRAM
     layer = show(qtbot, dock, key)
     assert dock.volumes.chosen(key) == 1
     assert layer.locked_data_level is None
@@ -149,20 +136,13 @@ def test_the_finest_level_that_costs_little_fills_in_unasked_and_leaves_planes_a
 
 
 @pytest.mark.usefixtures("level_1_unasked")
-def test_coarse_only_leaves_volumes_at_their_coarsest_level(qtbot, dock):
+def test_coarse_only_leaves_volumes_at_their_coarsest_level_until_another_is_chosen(qtbot, dock):
     save_data(coarse_only=True)
     dock.network.look()
     layer = show(qtbot, dock, TOMOGRAM)
     dock.viewer.dims.ndisplay = 3
     wait_exact(qtbot, dock, TOMOGRAM, (2, 128, 128))
     assert layer.locked_data_level is None
-
-
-def test_a_level_that_was_chosen_outright_comes_in_spite_of_coarse_only(qtbot, dock):
-    save_data(coarse_only=True)
-    dock.network.look()
-    show(qtbot, dock, TOMOGRAM)
-    dock.viewer.dims.ndisplay = 3
     dock.volumes.choose(TOMOGRAM, 1)
     wait_exact(qtbot, dock, TOMOGRAM, (4, 256, 256))
 

@@ -54,7 +54,7 @@ class Policy:
         """Check that so much may still come in this session, before work of many requests; WithheldError if not."""
         if self.offline:
             message = "This isn't kept on this computer, and offline mode is on."
-            raise WithheldError(message, hint="Turn offline mode off to load it.", by="offline mode")
+            raise WithheldError(message, hint="Turn offline mode off to load it.")
         limit_bytes, used_bytes = self.max_session_bytes, self.received_bytes
         if limit_bytes is None or used_bytes + self._promised_bytes + max(1, wanted_bytes) <= limit_bytes:
             return
@@ -62,7 +62,7 @@ class Policy:
         if wanted_bytes >= MEGABYTE:
             used = f"of which {_megabytes(used_bytes)} are used, and this takes {_megabytes(wanted_bytes)} more."
         message = f"The data saver allows {_megabytes(limit_bytes)} a session, {used}"
-        raise WithheldError(message, hint="Allow more, or turn the data saver off.", by="data saver")
+        raise WithheldError(message, hint="Allow more, or turn the data saver off.")
 
     @contextmanager
     def request(self, wanted_bytes: int = 0) -> Iterator[Receipt]:

@@ -34,7 +34,7 @@ class CataloguePage(QWidget, Generic[R]):
     noun
         What a row is: "dataset".
     sorts
-        The orders that are offered by name; the first is used at the beginning.
+        The orders that are offered, by name.
     row_of
         Makes the row of a record, which names some objects first.
     """
@@ -81,13 +81,7 @@ class CataloguePage(QWidget, Generic[R]):
         column.addWidget(self.place, 1)
 
     def set_rows(self, found: Sequence[R], total: int, search: str, *, elsewhere: Action | None = None) -> None:
-        """Show what was found of how many.
-
-        Parameters
-        ----------
-        elsewhere
-            Offered if the search found nothing here.
-        """
+        """Show what was found of how many; ``elsewhere`` is offered if the search found nothing here."""
         self._found, self._search = found, search
         self._list()
         of_all = count_text(total, self._noun)

@@ -16,7 +16,6 @@ from napari_cryoet._qt.settings import DataSaver, Settings, recall
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.widgets.dialogs import agrees
 from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label, plain_tooltip
-from napari_cryoet.exceptions import WithheldError
 from napari_cryoet.held import Held, clear, held_data, size_bytes
 from napari_cryoet.network.policy import MEGABYTE, Policy, policy, save_data
 from napari_cryoet.wording import joined, size_text
@@ -42,8 +41,6 @@ class NetworkUse(QObject):
     ----------
     memory
         What is remembered; it tightens what the environment or the command line said, and never loosens it.
-    tasks
-        Each that ends may have used the network.
     parent
         The widget that dialogs belong to.
     """
@@ -51,14 +48,13 @@ class NetworkUse(QObject):
     changed = Signal(str, bool)  # what to say of it, whether we are offline
     loosened = Signal()  # what was withheld can be tried again
 
-    def __init__(self, memory: Settings, tasks: Tasks, parent: QWidget) -> None:
+    def __init__(self, memory: Settings, parent: QWidget) -> None:
         super().__init__(parent)
         self._memory, self._widget, self._policy = memory, parent, policy()
         self._told: tuple[str, bool] = ("", False)
         self._timer = QTimer(self)
         self._timer.setInterval(_LOOK_MS)
         self._timer.timeout.connect(self.look)
-        tasks.finished.connect(lambda _key: self.look())
 
     def recall(self) -> None:
         """Bring back what was chosen in an earlier session."""
@@ -72,23 +68,11 @@ class NetworkUse(QObject):
         if not is_offline:
             self.loosened.emit()
 
-    def ask_limits(self, then: Callable[[], None] | None = None) -> SaverDialog:
-        """Let the user set the data saver; remembered. ``then`` follows once it is set."""
+    def ask_limits(self) -> None:
+        """Let the user set the data saver; remembered."""
         dialog = SaverDialog(self._policy, self._widget)
         dialog.accepted.connect(self._on_limits)
-        if then is not None:
-            dialog.accepted.connect(then)
         dialog.open()
-        return dialog
-
-    def lift(self, error: WithheldError, then: Callable[[], None] | None = None) -> None:
-        """Offer the switch that an error names; ``then`` follows once it was used."""
-        if error.by == "data saver":
-            self.ask_limits(then)
-            return
-        self.set_offline(False)
-        if then is not None:
-            then()
 
     def look(self) -> None:
         """Tell what is new, and look again soon where bytes are counted."""

@@ -21,7 +21,6 @@ from napari_cryoet.portal.about import about_dataset, about_listed_dataset
 from napari_cryoet.portal.pages import CatalogueRow, DatasetPage, DepositionRow, RunRow, objects_text
 from napari_cryoet.wording import count_text, dimensions_text, joined, size_text, spacing_text
 
-FILTER_SETTLE_MS: Final = 300  # the portal filters, not we
 OBJECTS_IN_TOOLTIP: Final = 20
 
 
@@ -35,7 +34,7 @@ class DatasetView(QWidget):
         super().__init__()
         self.runs: list[RunRow] = []
         self.header = RecordHeader(theme, thumbnails, "dataset")
-        self.filter = SearchBox(theme, "filter runs by name", "Filter the runs by name", settle_ms=FILTER_SETTLE_MS)
+        self.filter = SearchBox(theme, "filter runs by name", "Filter the runs by name")
         self.filter.settled.connect(lambda _text: self.restart())
         self.filter.left_downwards.connect(self.focus_list)
         self.count = ElidedLabel()
@@ -73,9 +72,6 @@ class DatasetView(QWidget):
 
     def add_page(self, page: DatasetPage, portal_page: str) -> None:
         """Show one more page of runs."""
-        if page.offset != len(self.runs):  # the answer to a question of before
-            self.restart()
-            return
         if page.offset == 0:
             self.header.show_about(about_dataset(page.dataset, portal_page))
         self.runs += page.runs
@@ -112,7 +108,6 @@ class DatasetView(QWidget):
         self.place.take_focus()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """A higher page has room for more of the description."""
         super().resizeEvent(event)
         self.header.fit_into(self.height())
 

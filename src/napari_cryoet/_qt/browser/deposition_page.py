@@ -20,8 +20,6 @@ from napari_cryoet.portal.about import about_deposition, about_listed_deposition
 from napari_cryoet.portal.pages import DatasetCount, DepositionPage, DepositionRow, ObjectCount, RunRow
 from napari_cryoet.wording import count_text, joined, plain, short_species
 
-OBJECTS_LISTED: Final = 12
-OBJECTS_IN_TOOLTIP: Final = 20
 UNFOLDED_ROWS: Final = 16  # datasets are unfolded from the beginning if no more rows than these are below them
 
 
@@ -76,7 +74,6 @@ class DepositionView(QWidget):
         self.place.take_focus()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """A higher page has room for more of the description."""
         super().resizeEvent(event)
         self.header.fit_into(self.height())
 
@@ -112,7 +109,7 @@ def _dataset_row(dataset: DatasetCount, below: tuple[Row, ...], *, is_unfolded: 
         is_bold=True,
         lines=(facts, _counts(dataset)),
         picture_url=dataset.key_photo_thumbnail_url or "",
-        tooltip="\n".join([dataset.title, facts, _counts(dataset), *_objects_told(dataset)]),
+        tooltip="\n".join([dataset.title, facts, _counts(dataset)]),
         is_unfolded=is_unfolded,
         children=below,
     )
@@ -120,10 +117,8 @@ def _dataset_row(dataset: DatasetCount, below: tuple[Row, ...], *, is_unfolded: 
 
 def _below(page: DepositionPage, dataset: DatasetCount) -> tuple[Row, ...]:
     """Annotations by object and method, then the runs if the dataset is another's."""
-    number, objects = dataset.dataset_id, _objects_in(dataset)
-    rows = [_object_row(dataset, name, found) for name, found in objects[:OBJECTS_LISTED]]
-    if (rest := len(objects) - OBJECTS_LISTED) > 0:
-        rows.append(Row(dataset, f"… and {count_text(rest, 'more object')}", ("objects", number), is_dim=True))
+    number = dataset.dataset_id
+    rows = [_object_row(dataset, name, found) for name, found in _objects_in(dataset)]
     if dataset.is_own:
         return tuple(rows)
     runs = page.runs_of(number)
@@ -153,8 +148,7 @@ def _run_row(run: RunRow) -> Row:
         key=("run", run.id),
         title=run.title,
         right=(_counts(run), count_text(run.annotation_count, "annotation")),
-        tooltip="\n".join([run.title, f"RN-{run.id}", _counts(run), *_objects_told(run)]),
-        spoken=joined(run.title, f"RN-{run.id}", _counts(run)),
+        tooltip="\n".join([run.title, f"RN-{run.id}", _counts(run)]),
     )
 
 
@@ -164,10 +158,10 @@ def _counts(holding: DatasetCount | RunRow) -> str:
     return joined(*(count_text(count, noun) for count, noun in counts if count))
 
 
-def _objects_in(holding: DatasetCount | RunRow) -> list[tuple[str, list[ObjectCount]]]:
-    """What a dataset or run holds of the deposition by object, most annotated first."""
+def _objects_in(dataset: DatasetCount) -> list[tuple[str, list[ObjectCount]]]:
+    """What a dataset holds of the deposition by object, most annotated first."""
     found: dict[str, list[ObjectCount]] = {}
-    for each in holding.objects:
+    for each in dataset.objects:
         found.setdefault(each.object_name, []).append(each)
     return sorted(found.items(), key=lambda item: -sum(each.count for each in item[1]))
 
@@ -175,10 +169,3 @@ def _objects_in(holding: DatasetCount | RunRow) -> list[tuple[str, list[ObjectCo
 def _methods_text(found: Sequence[ObjectCount]) -> str:
     """How many annotations by which kind of method: ``12 automated · 1 manual``."""
     return joined(*(f"{each.count:,} {plain(str(each.method_type))}" for each in found))
-
-
-def _objects_told(holding: DatasetCount | RunRow) -> list[str]:
-    objects = _objects_in(holding)
-    lines = [f"{name}: {_methods_text(found)}" for name, found in objects[:OBJECTS_IN_TOOLTIP]]
-    rest = len(objects) - OBJECTS_IN_TOOLTIP
-    return [*lines, f"and {count_text(rest, 'more object')}"] if rest > 0 else lines

@@ -15,7 +15,7 @@ from napari_cryoet._qt.browser.download_dialog import DownloadDialog
 from napari_cryoet._qt.browser.navigation import Finder, Navigator, Screens
 from napari_cryoet._qt.browser.run_layers import RunLayers
 from napari_cryoet._qt.browser.session import OpenPortal, Session
-from napari_cryoet._qt.browser.source_bar import AddressDialog
+from napari_cryoet._qt.browser.source_bar import AddressDialog, Choice
 from napari_cryoet._qt.browser.status_bar import LevelsMenu, StreamWatch
 from napari_cryoet._qt.browser.tilt_window import TiltWindows
 from napari_cryoet._qt.layers.manager import LayerManager
@@ -25,7 +25,6 @@ from napari_cryoet._qt.settings import Recent, Settings
 from napari_cryoet._qt.streaming.volume_detail import Detail, VolumeDetail
 from napari_cryoet._qt.tasks import Job, warm_up
 from napari_cryoet._qt.widgets.dock import Dock, open_dock
-from napari_cryoet._qt.widgets.messages import MessagePanel
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.files import is_address, without_login
 
@@ -90,7 +89,7 @@ class PortalBrowser(Dock):
         self.tilt_windows = TiltWindows(run, notice, parent=self)
         self.levels_menu = LevelsMenu(self.link, self.screens.status, self.volumes, self)
         self.stream_watch = StreamWatch(self.link, self.screens.status, self.detail, self)
-        self.network = NetworkUse(self._memory, self.tasks, self)
+        self.network = NetworkUse(self._memory, self)
         self.finder = Finder(self.screens, self.session, self.navigator, self)
         self._connect()
         self._add_keys()
@@ -133,10 +132,7 @@ class PortalBrowser(Dock):
     def _connect(self) -> None:
         screens, session = self.screens, self.session
         for chooser in (screens.source_bar, screens.start):
-            chooser.source_chosen.connect(self.use_source)
-            chooser.pack_requested.connect(self._choose_pack)
-            chooser.address_requested.connect(self._choose_address)
-            chooser.recent_chosen.connect(self._use_recent)
+            chooser.chosen.connect(self._on_chosen)
         screens.source_bar.show_together_changed.connect(self._on_show_together)
         screens.source_bar.held_data_requested.connect(self._show_held_data)
         screens.source_bar.refresh_requested.connect(session.retry)
@@ -158,11 +154,6 @@ class PortalBrowser(Dock):
         network.changed.connect(lambda text, is_offline: bar.set_network_use(text, is_offline=is_offline))
         network.changed.connect(lambda _text, _is_offline: self._update_detail())
         network.loosened.connect(self._on_network_loosened)
-        self.screens.notice.switch_requested.connect(network.lift)
-        self.stream_watch.switch_requested.connect(network.lift)
-        self.tilt_windows.switch_requested.connect(network.lift)
-        for panel in self.findChildren(MessagePanel):
-            panel.switch_requested.connect(network.lift)
 
     def _add_keys(self) -> None:
         for key, slot in (("/", self.screens.focus_search), ("Backspace", self.navigator.go_up)):
@@ -178,21 +169,26 @@ class PortalBrowser(Dock):
         if self._memory.source is not None:
             self.use_source(self._memory.source)
 
+    def _on_chosen(self, choice: Choice | Recent) -> None:
+        match choice:
+            case Recent(source, run_id):
+                self.use_source(source)
+                self._run_to_show = run_id
+            case "address":
+                dialog = AddressDialog(self.tasks, self)
+                dialog.found.connect(self.use_source)
+                dialog.open()
+            case "pack":
+                self._choose_pack()
+            case _:
+                self.use_source(choice)
+
     def _choose_pack(self) -> None:
         packs = (Path(recent.source) for recent in self._memory.recent if not is_address(recent.source))
         last = next((pack.parent for pack in packs if pack.is_absolute()), Path.home())
         folder = QFileDialog.getExistingDirectory(self, "Open a pack", str(last))
         if folder:
             self.use_source(folder)
-
-    def _choose_address(self) -> None:
-        dialog = AddressDialog(self.tasks, self)
-        dialog.found.connect(self.use_source)
-        dialog.open()
-
-    def _use_recent(self, recent: Recent) -> None:
-        self.use_source(recent.source)
-        self._run_to_show = recent.run_id
 
     def _show_recent(self) -> None:
         for chooser in (self.screens.source_bar, self.screens.start):
@@ -261,7 +257,6 @@ class PortalBrowser(Dock):
             folder=self._memory.download_folder,
             parent=self,
         )
-        dialog.notice.switch_requested.connect(self.network.lift)
         dialog.began.connect(self._on_download_began)
         dialog.finished.connect(self._on_download_closed)
         self._download = dialog

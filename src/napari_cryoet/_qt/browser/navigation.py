@@ -507,7 +507,6 @@ class Finder(QObject):
         screens.search.textChanged.connect(lambda _text: screens.notice.withdraw(_NOT_FOUND))
         screens.search.settled.connect(self._on_settled)
         screens.search.entered.connect(self._on_entered)
-        screens.search.pasted.connect(lambda text: self._on_entered(text) if _is_link(text) else None)
         screens.search.left_downwards.connect(navigator.focus_list)
         for page in (screens.datasets, screens.depositions):
             page.left_upwards.connect(screens.focus_search)
@@ -537,10 +536,12 @@ class Finder(QObject):
                 self._on_failed,
             )
 
-    def _on_settled(self, _text: str) -> None:
+    def _on_settled(self, text: str) -> None:
         if self._navigator.level:
             self._navigator.go_to_list(takes_focus=False)
         self._search()
+        if _is_link(text):
+            self._on_entered(text)
 
     def _on_entered(self, text: str) -> None:
         jump = parse_jump(text)

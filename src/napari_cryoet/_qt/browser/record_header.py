@@ -33,13 +33,7 @@ FEW_LINES, MOST_FOLDED, MANY_LINES = 2, 5, 14  # of a description: while it is f
 
 
 class RecordHeader(QWidget):
-    """Shows an `About`: at first what the list knew, then all of it.
-
-    Parameters
-    ----------
-    noun
-        What the record is: "dataset".
-    """
+    """Shows an `About`: at first what the list knew, then all of it; ``noun`` is what the record is."""
 
     deposition_requested = Signal(int)  # its id
 
@@ -96,7 +90,6 @@ class RecordHeader(QWidget):
         self._fill_menu()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Other widths wrap the description in other lines."""
         super().resizeEvent(event)
         self._fit_description()
 

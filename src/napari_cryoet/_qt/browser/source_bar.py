@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from textwrap import fill
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from qtpy.QtCore import QPoint, Qt, Signal
 from qtpy.QtGui import QAction, QKeyEvent
 from qtpy.QtWidgets import (
     QCommandLinkButton,
-    QDialog,
-    QDialogButtonBox,
     QHBoxLayout,
+    QInputDialog,
     QLineEdit,
     QMenu,
     QPushButton,
@@ -24,10 +24,12 @@ from qtpy.QtWidgets import (
 
 from napari_cryoet._qt.settings import Recent
 from napari_cryoet._qt.tasks import Tasks, single_shot
+from napari_cryoet._qt.widgets.dialogs import add_item
 from napari_cryoet._qt.widgets.icons import icon
 from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label, plain_tooltip
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.exceptions import CryoETError, NetworkError
+from napari_cryoet.files import is_address
 from napari_cryoet.portal.portal import find_portal
 from napari_cryoet.wording import joined, plain
 
@@ -36,34 +38,24 @@ if TYPE_CHECKING:
 
 _NO_SOURCE: Final = "Choose a source"
 _WIDEST_NAME_PX: Final = 150
-_SETTLE_MS: Final = 150
-_PASTED_CHARACTERS: Final = 8  # typing doesn't bring so many at once
+_SETTLE_MS: Final = 200
 _ON_START_PAGE: Final = 5  # recent places
 
 
-class SourceChoices(QWidget):
-    """What the start page and the menu of the bar offer."""
-
-    source_chosen = Signal(str)  # as `open_portal` takes it
-    address_requested = Signal()
-    pack_requested = Signal()
-    recent_chosen = Signal(object)  # Recent
-
-    def choices(self) -> list[tuple[str, str, str, Callable[[], object]]]:
-        """Text, explanation, icon, and what follows."""
-        return [
-            ("Explore the demo", "Simulated tomograms, no network needed", "volume", partial(self._choose, "demo")),
-            ("Browse the live portal", "cryoetdataportal.czscience.com", "globe", partial(self._choose, "live")),
-            ("Open an address…", "A class server or a mirror", "link", self.address_requested.emit),
-            ("Open a pack…", "A folder with a slice of the portal", "folder", self.pack_requested.emit),
-        ]
-
-    def _choose(self, source: str) -> None:
-        self.source_chosen.emit(source)
+Choice: TypeAlias = Literal["demo", "live", "address", "pack"]
+#: What the start page and the menu of the bar offer: text, explanation, and icon.
+CHOICES: Final[dict[Choice, tuple[str, str, str]]] = {
+    "demo": ("Explore the demo", "Simulated tomograms, no network needed", "volume"),
+    "live": ("Browse the live portal", "cryoetdataportal.czscience.com", "globe"),
+    "address": ("Open an address…", "A class server or a mirror", "link"),
+    "pack": ("Open a pack…", "A folder with a slice of the portal", "folder"),
+}
 
 
-class StartPage(SourceChoices):
+class StartPage(QWidget):
     """The first screen: nothing is asked of any network before you have chosen where to look."""
+
+    chosen = Signal(object)  # Choice or Recent
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -74,12 +66,12 @@ class StartPage(SourceChoices):
         column.setSpacing(4)
         column.addWidget(title)
         self._buttons: list[tuple[QPushButton, str]] = []
-        for text, explanation, icon_name, follow in self.choices():
+        for choice, (text, explanation, icon_name) in CHOICES.items():
             button = QCommandLinkButton(text, explanation)
             button.setObjectName("startChoice")
             button.setAccessibleName(joined(text, explanation))
             button.setAutoDefault(True)  # Enter presses it
-            button.clicked.connect(lambda _checked=False, follow=follow: follow())
+            button.clicked.connect(lambda _checked=False, choice=choice: self.chosen.emit(choice))
             column.addWidget(button)
             self._buttons.append((button, icon_name))
         self._heading = plain_label("Recent", name="heading")
@@ -119,7 +111,7 @@ class StartPage(SourceChoices):
         button.setFlat(True)
         button.setAutoDefault(True)
         button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        button.clicked.connect(lambda _checked=False: self.recent_chosen.emit(self._recent[number]))
+        button.clicked.connect(lambda _checked=False: self.chosen.emit(self._recent[number]))
         return button
 
     def _draw_icons(self) -> None:
@@ -127,9 +119,10 @@ class StartPage(SourceChoices):
             button.setIcon(icon(name, self._theme.colors.accent))
 
 
-class SourceBar(SourceChoices):
+class SourceBar(QWidget):
     """The source, whether it answers, the dock's menu, and below how the network may be used where that is limited."""
 
+    chosen = Signal(object)  # Choice or Recent
     refresh_requested = Signal()
     show_together_changed = Signal(bool)
     offline_changed = Signal(bool)
@@ -256,18 +249,17 @@ class SourceBar(SourceChoices):
 
     def _fill_sources(self) -> None:
         self.sources.clear()
-        for text, _, icon_name, follow in self.choices():
-            self._add_source(text, icon_name, follow)
+        for choice, (text, _, icon_name) in CHOICES.items():
+            self._add_source(text, icon_name, choice)
         if self._recent:
             self.sources.addSection("Recent")
         for recent in self._recent:
-            icon_name = "volume" if recent.run_id else "link" if "://" in recent.source else "folder"
-            self._add_source(plain(recent.label), icon_name, partial(self.recent_chosen.emit, recent))
+            icon_name = "volume" if recent.run_id else "link" if is_address(recent.source) else "folder"
+            self._add_source(recent.label, icon_name, recent)
 
-    def _add_source(self, text: str, icon_name: str, follow: Callable[[], object]) -> None:
-        action = QAction(icon(icon_name, self._theme.colors.text), text.replace("&", "&&"), self.sources)
-        action.triggered.connect(lambda _checked=False: follow())
-        self.sources.addAction(action)
+    def _add_source(self, text: str, icon_name: str, choice: Choice | Recent) -> None:
+        action = add_item(self.sources, text, partial(self.chosen.emit, choice))
+        action.setIcon(icon(icon_name, self._theme.colors.text))
 
     def _draw_icons(self) -> None:
         self.options.setIcon(icon("gear", self._theme.colors.text))
@@ -285,43 +277,39 @@ class SourceBar(SourceChoices):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
 
-class AddressDialog(QDialog):
-    """Asks for the address of a portal and checks that a portal answers there."""
+class AddressDialog(QInputDialog):
+    """Asks for the address of a portal, and stays open until a portal answers there."""
 
     found = Signal(str)  # the address of its endpoint
 
     def __init__(self, tasks: Tasks, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._tasks = tasks
-        self.setWindowTitle("Open an address")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setMinimumWidth(340)
-        self.address = QLineEdit()
-        self.address.setPlaceholderText("http://192.168.1.7:8000")
-        self.address.setAccessibleName("Address of the portal")
-        self.message = plain_label("A class server, a mirror, or any server that answers as the portal does.")
-        self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Open | QDialogButtonBox.StandardButton.Cancel)
-        self.buttons.accepted.connect(self._check)
-        self.buttons.rejected.connect(self.reject)
-        self.finished.connect(lambda _result: tasks.stop("address"))
-        column = QVBoxLayout(self)
-        for part in (self.address, self.message, self.buttons):
-            column.addWidget(part)
+        self.setWindowTitle("Open an address")
+        self.setOkButtonText("Open")
+        self.setLabelText(
+            "A class server, a mirror, or any server that answers as\nthe portal does: http://192.168.1.7:8000"
+        )
 
-    def _check(self) -> None:
-        address = self.address.text()
-        self.message.setText("Looking for a portal there…")
+    def accept(self) -> None:
+        """Look whether a portal answers."""
+        address = self.textValue()
+        self.setLabelText("Looking for a portal there…")
         self._tasks.run(
             "address", lambda job: find_portal(address, stop=job.stop), then=self._on_found, failed=self._on_failed
         )
 
+    def done(self, result: int) -> None:
+        self._tasks.stop("address")
+        super().done(result)
+
     def _on_found(self, url: str) -> None:
-        self.accept()
+        super().accept()
         self.found.emit(url)
 
     def _on_failed(self, error: CryoETError) -> None:
-        self.message.setText(str(error))
-        self.address.setFocus(Qt.FocusReason.OtherFocusReason)
+        self.setLabelText(fill(str(error), 60))
 
 
 class SearchBox(QLineEdit):
@@ -331,31 +319,24 @@ class SearchBox(QLineEdit):
     ----------
     placeholder, name
         What it is for, as a hint and as read aloud.
-    settle_ms
-        How long the pause is.
     """
 
     settled = Signal(str)  # the text, after a pause or Enter
     entered = Signal(str)  # the text, on Enter
-    pasted = Signal(str)  # the text, where it came at once
     left_downwards = Signal()  # the list below shall have the keys
 
-    def __init__(
-        self, theme: Theme, placeholder: str, name: str, *, settle_ms: int = _SETTLE_MS, parent: QWidget | None = None
-    ) -> None:
-        super().__init__(parent)
+    def __init__(self, theme: Theme, placeholder: str, name: str) -> None:
+        super().__init__()
         self._theme = theme
         self._settled_text = ""
-        self._length = 0  # of the text before
-        self._is_pasted = False
         self.setPlaceholderText(placeholder)
         self.setAccessibleName(name)
         self.setClearButtonEnabled(True)
         self.setMaxLength(500)
         self._glass = QAction(self)
         self.addAction(self._glass, QLineEdit.ActionPosition.LeadingPosition)
-        self._pause = single_shot(self, settle_ms, self._settle)
-        self.textChanged.connect(self._on_text)
+        self._pause = single_shot(self, _SETTLE_MS, self._settle)
+        self.textChanged.connect(lambda _text: self._pause.start())
         self.returnPressed.connect(self._on_return)
         theme.changed.connect(self._draw_icon)
         self._draw_icon()
@@ -364,7 +345,6 @@ class SearchBox(QLineEdit):
         """Show no text, without a signal."""
         self.setText("")  # which can't be undone
         self._pause.stop()
-        self._is_pasted = False
         self._settled_text = ""
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
@@ -377,25 +357,16 @@ class SearchBox(QLineEdit):
         else:
             super().keyPressEvent(event)
 
-    def _on_text(self, text: str) -> None:
-        self._is_pasted = len(text) - self._length >= _PASTED_CHARACTERS
-        self._length = len(text)
-        self._pause.start()
-
     def _on_return(self) -> None:
-        self._is_pasted = False
         self._settle()
         self.entered.emit(self.text().strip())
 
     def _settle(self) -> None:
         self._pause.stop()
-        text, is_pasted = self.text().strip(), self._is_pasted
-        self._is_pasted = False
+        text = self.text().strip()
         if text != self._settled_text:
             self._settled_text = text
             self.settled.emit(text)
-            if is_pasted:
-                self.pasted.emit(text)
 
     def _draw_icon(self) -> None:
         self._glass.setIcon(icon("search", self._theme.colors.dim))

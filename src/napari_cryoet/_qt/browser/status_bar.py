@@ -19,15 +19,12 @@ from napari_cryoet._qt.streaming.seam import largest_texture_side
 from napari_cryoet._qt.streaming.volume_detail import Detail, VolumeDetail
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.dialogs import add_item
-from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_tooltip
-from napari_cryoet._qt.widgets.messages import SWITCH_TEXTS
-from napari_cryoet.exceptions import WithheldError
+from napari_cryoet._qt.widgets.labels import ElidedLabel
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.streaming.plan import LevelCost
 from napari_cryoet.wording import date_text, joined, plain, size_text
 
 SETTLE_MS: Final = 100  # states change with every block
-_WITHHELD: Final = {"offline mode": "more isn't kept here", "data saver": "limit reached"}
 
 
 def can_go_on(states: Sequence[StreamState]) -> bool:
@@ -109,12 +106,9 @@ def _button(text: str, purpose: str, follow: Callable[[], object]) -> QPushButto
 class StreamWatch(QObject):
     """Writes into a `StatusStrip` how exact the visible layers are; Stop and Go on reach all that stream."""
 
-    switch_requested = Signal(object, object)  # WithheldError, what to do once it is lifted
-
     def __init__(self, link: LayerManager, strip: StatusStrip, detail: Detail, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._link, self._strip, self._detail = link, strip, detail
-        self._withheld: WithheldError | None = None
         self._is_closed = False
         self._followed: WeakSet[StreamStatus] = WeakSet()  # each lives as long as its layer
         self._settle = single_shot(self, SETTLE_MS, self.update)
@@ -124,7 +118,7 @@ class StreamWatch(QObject):
         strip.destroyed.connect(self.close)
         strip.stop_requested.connect(self._stop)
         strip.retry_requested.connect(self.retry)
-        strip.action_requested.connect(self._act)
+        strip.action_requested.connect(detail.load_full)
         detail.changed.connect(self._soon)
 
     def update(self) -> None:
@@ -151,14 +145,8 @@ class StreamWatch(QObject):
     def _tell(self, visible: list[tuple[Layer, StreamState]]) -> None:
         states, strip = [state for _, state in visible], self._strip
         failed = next(((layer, state.error) for layer, state in visible if state.error is not None), None)
-        error = failed[1] if failed else None
-        self._withheld = error if isinstance(error, WithheldError) else None
-        if self._withheld is not None:
-            by = self._withheld.by  # of the data saver more may be allowed by now
-            strip.set_status(_WITHHELD[by], can_retry=by == "data saver", action=SWITCH_TEXTS[by])
-            strip.label.setToolTip(plain_tooltip(str(error)))
-        elif failed is not None:
-            strip.set_status(joined(_name_of(failed[0]), plain(str(error))), can_retry=True)
+        if failed is not None:
+            strip.set_status(joined(_name_of(failed[0]), plain(str(failed[1]))), can_retry=True)
         elif any(state.is_progressive and state.is_coming and not state.is_stopped for state in states):
             strip.set_status(joined(_as_of(states), f"sharpening… {traffic_of(states)}"), can_stop=True)
         elif can_go_on(states):
@@ -188,12 +176,6 @@ class StreamWatch(QObject):
         for _, stream in self._link.streams():
             stream.stop()
         self.update()
-
-    def _act(self) -> None:
-        if self._withheld is not None:
-            self.switch_requested.emit(self._withheld, self.retry)
-        else:
-            self._detail.load_full()
 
 
 class LevelsMenu(QObject):

@@ -39,8 +39,6 @@ WINDOW_SIZE: Final = QSize(760, 680)
 class TiltWindows(QObject):
     """Opens a window for each tilt series whose row is ticked; they close with the dock."""
 
-    switch_requested = Signal(object, object)  # WithheldError, what to do once it is lifted
-
     def __init__(self, run: RunView, notice: NoticeBar, *, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._run, self._notice = run, notice
@@ -58,7 +56,6 @@ class TiltWindows(QObject):
             window.changed.connect(self.update)
             window.closed.connect(partial(self._on_closed, series.id))
             window.failed.connect(partial(self._on_failed, page, series))
-            window.switch_requested.connect(self.switch_requested)
         window.show()
 
     def hide(self, series: TiltSeries) -> None:
@@ -107,7 +104,6 @@ class TiltWindow(QObject):
     changed = Signal()  # whether it is shown, or on its way
     failed = Signal(object)  # CryoETError; the window is gone unless it was shown
     closed = Signal()
-    switch_requested = Signal(object, object)  # WithheldError, what to do once it is lifted
 
     def __init__(
         self, page: RunPage, series: TiltSeries, parent: QObject | None = None, *, main: QWidget | None = None
@@ -130,7 +126,6 @@ class TiltWindow(QObject):
         self.viewer.dims.events.current_step.connect(self._show_tilt)
         self.link.changed.connect(self._on_changed)
         self.link.failed.connect(lambda _key, error: self._fail(error))
-        self.stream_watch.switch_requested.connect(self.switch_requested)
         self._theme.style(self.panel)
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from typing import Final, NamedTuple
 
-from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import (
     QApplication,
@@ -22,15 +22,13 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cryoet._qt.tasks import UnexpectedError
+from napari_cryoet._qt.tasks import UnexpectedError, single_shot
 from napari_cryoet._qt.widgets.icons import icon, pixmap
 from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet._qt.widgets.theme import Theme
-from napari_cryoet.exceptions import CryoETError, WithheldError
+from napari_cryoet.exceptions import CryoETError
 
-#: What the button says that allows what was withheld.
-SWITCH_TEXTS: Final = {"offline mode": "Go online", "data saver": "Data saver…"}
-_MOST_ACTIONS: Final = 3
+_MOST_ACTIONS: Final = 2
 _LOADING_AFTER_MS: Final = 200  # a quicker answer replaces the old content without a flash
 _STEPS: Final = 1000
 
@@ -47,8 +45,6 @@ class MessagePanel(QWidget):
 
     Its buttons are made once: Tab would lead to later ones after all of the window.
     """
-
-    switch_requested = Signal(object, object)  # WithheldError, what to do once it is allowed
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -82,7 +78,7 @@ class MessagePanel(QWidget):
         return next(button for button in self._buttons[: len(self._actions)] if button.text() == text)
 
     def show_message(self, title: str, hint: str = "", actions: Sequence[Action] = ()) -> None:
-        """Replace the message, with up to three actions; Enter takes the first."""
+        """Replace the message, with up to two actions; Enter takes the first."""
         self._set_words(title, hint)
         self.bar.hide()
         self._actions = actions
@@ -100,8 +96,6 @@ class MessagePanel(QWidget):
     def show_error(self, error: CryoETError, retry: Callable[[], None] | None = None) -> None:
         """Show an error, with a Retry where that can help."""
         actions = [] if retry is None else [Action("Retry", retry)]
-        if isinstance(error, WithheldError):
-            actions.insert(0, Action(SWITCH_TEXTS[error.by], lambda: self.switch_requested.emit(error, retry)))
         if isinstance(error, UnexpectedError):
             actions.append(Action("Copy details", lambda: copy_text(error.details)))
         self.show_message(error.message, error.hint, actions)
@@ -135,10 +129,7 @@ class Loadable(QStackedWidget):
         self._content = content
         self.addWidget(content)
         self.addWidget(self.message)
-        self._loading_soon = QTimer(self)
-        self._loading_soon.setSingleShot(True)
-        self._loading_soon.setInterval(_LOADING_AFTER_MS)
-        self._loading_soon.timeout.connect(self._turn_to_message)
+        self._loading_soon = single_shot(self, _LOADING_AFTER_MS, self._turn_to_message)
 
     @property
     def shows_content(self) -> bool:
@@ -170,19 +161,19 @@ class Loadable(QStackedWidget):
 
     def show_message(self, title: str, hint: str = "", actions: Sequence[Action] = ()) -> None:
         """Show a message instead of the content."""
-        had_keys = _has_keys(self.message)  # its buttons go
+        had_keys = _has_keys(self)  # buttons go
         self.message.show_message(title, hint, actions)
         self._turn_to_message(takes_focus=had_keys)
 
     def show_error(self, error: CryoETError, retry: Callable[[], None] | None = None) -> None:
         """Show an error instead of the content."""
-        had_keys = _has_keys(self.message)
+        had_keys = _has_keys(self)
         self.message.show_error(error, retry)
         self._turn_to_message(takes_focus=had_keys)
 
     def _turn_to_message(self, *, takes_focus: bool = False) -> None:
         self._loading_soon.stop()
-        takes_focus = takes_focus or _has_keys(self._content)
+        takes_focus = takes_focus or _has_keys(self)
         self.setCurrentWidget(self.message)
         if takes_focus:
             self.message.take_focus()
@@ -190,8 +181,6 @@ class Loadable(QStackedWidget):
 
 class NoticeBar(QFrame):
     """One notice above a page, until it is closed or another takes its place."""
-
-    switch_requested = Signal(object, object)  # WithheldError, what to do once it is allowed
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -234,11 +223,8 @@ class NoticeBar(QFrame):
         self._show(text, action_text, action, is_news=True)
 
     def show_error(self, error: CryoETError, retry: Callable[[], None] | None = None) -> None:
-        """Show an error, with the button that helps: allow what was withheld, copy the details of a fault, or Retry."""
-        if isinstance(error, WithheldError):
-            switch = SWITCH_TEXTS[error.by]
-            self.show_notice(str(error), switch, lambda: self.switch_requested.emit(error, retry))
-        elif isinstance(error, UnexpectedError):
+        """Show an error, with the button that helps: copy the details of a fault, or Retry."""
+        if isinstance(error, UnexpectedError):
             self.show_notice(str(error), "Copy details", lambda: copy_text(error.details))
         else:
             self.show_notice(str(error), "Retry", retry)
@@ -251,8 +237,7 @@ class NoticeBar(QFrame):
     def _show(self, text: str, action_text: str, action: Callable[[], None] | None, *, is_news: bool) -> None:
         self.topic = ""
         self.setProperty("isNews", is_news)
-        style = self.style()
-        if style is not None:
+        if (style := self.style()) is not None:
             style.polish(self)
         self._draw_icons()
         self._text.setText(text)

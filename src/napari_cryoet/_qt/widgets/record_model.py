@@ -138,13 +138,7 @@ class RecordModel(QAbstractItemModel):
             self.endResetModel()
 
     def append_rows(self, rows: Sequence[Row], *, is_asked: bool = False) -> None:
-        """Add rows at the end; they replace the row about missing rows.
-
-        Parameters
-        ----------
-        is_asked
-            What is missing is asked for already.
-        """
+        """Add rows at the end, in place of the row about missing rows; ``is_asked`` if these are asked for already."""
         self._is_asked = is_asked
         if self._rows and self._rows[-1].kind in (Kind.MESSAGE, Kind.FAILURE):
             last = len(self._rows) - 1
@@ -184,8 +178,7 @@ class RecordModel(QAbstractItemModel):
         for number, row in enumerate(self._rows):
             root = self.index(number)
             yield root
-            for below in range(len(row.children)):
-                yield self.index(below, 0, root)
+            yield from (self.index(below, 0, root) for below in range(len(row.children)))
 
     def request_tick(self, index: Index, column: int) -> bool:
         """Ask for the other state of a tick; False if there is none."""
@@ -253,10 +246,6 @@ class RecordModel(QAbstractItemModel):
             case Qt.ItemDataRole.DisplayRole if index.column() == 0:
                 return longest(row.title)
         return None
-
-    def setData(self, index: QModelIndex, _value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:
-        is_tick = role == Qt.ItemDataRole.CheckStateRole and index.column() > 0
-        return is_tick and self.request_tick(index, index.column() - 1)
 
     def _tell_changes(self, before: Sequence[Row]) -> None:
         last = self.columnCount() - 1
