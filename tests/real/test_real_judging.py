@@ -110,6 +110,6 @@ def test_the_real_picks_are_judged_exported_compared_and_checked_by_keys(qtbot, 
     check.choose(points, image)
     keys.tab_to(check.run)
     press(Qt.Key.Key_Return)
-    keys.until(lambda: bool(check.results.marks))
+    keys.until(lambda: bool(check.results.headline))
     assert "copy" not in check.results.buttons
     assert any("43 picks lie inside" in text for text in check.results.texts)

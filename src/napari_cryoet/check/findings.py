@@ -54,6 +54,7 @@ class Statement:
     topic: Literal["density", "inside", "offset", "duplicates", "edge"]
     text: str
     mark: Mark
+    in_brief: str = ""  # of what is odd, for the headline
 
     @property
     def is_odd(self) -> bool:
@@ -139,8 +140,8 @@ class Findings:
         if self.alternatives:
             return "The picks fit better another way, but the density doesn't say which."
         if self.verdict == "fits":
-            other = "something else is odd" if self.oddities else "no flip or shift fits better"
-            return f"The picks fit the density; {other}."
+            odd = " and ".join(statement.in_brief for statement in self.statements if statement.is_odd)
+            return f"The picks fit the density{f', but {odd}' if odd else '; no flip or shift fits better'}."
         return "The density doesn't say whether the picks fit."
 
     @property
@@ -335,7 +336,9 @@ def _statements(found: Findings) -> Iterator[Statement]:
         yield Statement("inside", "There are no picks.", "odd")
         return
     if n_outside:
-        yield Statement("inside", f"{_counted(n_outside, n)} outside the volume.", "odd")
+        lie = "lies" if n_outside == 1 else "lie"
+        text = f"{_counted(n_outside, n)} {lie} outside the volume."
+        yield Statement("inside", text, "odd", f"{n_outside:,} {lie} outside the volume")
     else:
         yield Statement("inside", f"All {count_text(n, 'pick')} lie inside the volume.", "good")
     yield _about_density(found.judgement)
@@ -344,19 +347,21 @@ def _statements(found: Findings) -> Iterator[Statement]:
         where = ", ".join(reversed([f"{length:+.1f} ± {error:.1f} in {axis}" for axis, length, error in lengths]))
         first = "1" if offset.voxels_zyx[0] < 0 else "-1"
         what = f"count voxels from {first} instead of 0" if offset.is_one_based else "are off their particles"
-        yield Statement("offset", f"The picks {what}: the density lies {where} voxels beside them.", "odd")
+        text = f"The picks {what}: the density lies {where} voxels beside them."
+        yield Statement("offset", text, "odd", "it lies beside them")
     size = nm_text(found.diameter_angstrom)
     if n_near:
         half = f" {found.n_overlapping:,} of them are closer than half of that." if found.n_overlapping else ""
         text = f"{_counted(n_near, n)} may be duplicates: they are closer than a particle ({size}) to another.{half}"
-        yield Statement("duplicates", text, "odd" if found.n_overlapping else "note")
+        brief = f"{n_near:,} may be duplicates"
+        yield Statement("duplicates", text, "odd" if found.n_overlapping else "note", brief)
     elif n > 1 and not found.picks.is_cloud:
         yield Statement("duplicates", f"No two picks are closer than a particle ({size}).", "good")
     if n_edge:
         chance = found.edge_by_chance
         is_odd = n_edge / n > max(_MANY_AT_EDGE * chance, chance + 3 * np.sqrt(chance * (1 - chance) / n))
         text = f"The volume's edge cuts {_counted(n_edge, n)}; by chance it would cut {100 * chance:.0f} %."
-        yield Statement("edge", text, "odd" if is_odd else "note")
+        yield Statement("edge", text, "odd" if is_odd else "note", f"the volume's edge cuts {n_edge:,}")
 
 
 def _counted(n: int, of: int) -> str:

@@ -33,17 +33,17 @@ _LABELS: Final = {
 }
 #: Why figures may be undefined.
 _REASONS: Final = {
-    "precision": "A is empty.",
-    "recall": "B is empty.",
-    "f_beta": "Both are empty.",
-    "distance": "No picks match.",
-    "rotation_error": "No two matched picks both have an orientation.",
-    "tilt_error": "No two matched picks both have an orientation.",
-    "share_inside": "There are no picks.",
-    "surface_distance": "The mask has no surface, or there are no picks.",
-    "dice": "Both masks are empty.",
-    "iou": "Both masks are empty.",
-    "instances": "A mask whose only label is 1 tells no objects apart, unless its record says that it does.",
+    "precision": "A is empty",
+    "recall": "B is empty",
+    "f_beta": "both are empty",
+    "distance": "no picks match",
+    "rotation_error": "no two matched picks both have an orientation",
+    "tilt_error": "no two matched picks both have an orientation",
+    "share_inside": "there are no picks",
+    "surface_distance": "the mask has no surface, or there are no picks",
+    "dice": "both masks are empty",
+    "iou": "both masks are empty",
+    "instances": "a mask whose only label is 1 tells no objects apart, unless its record says that it does",
 }
 #: Fields of comparisons that are no figures.
 _NO_FIGURES: Final = frozenset({"a", "b", "notes"})
@@ -210,7 +210,8 @@ def remarks_of(comparison: Comparison) -> list[str]:
     undefined: dict[str, list[str]] = {}
     for key, why in comparison.why_undefined.items():
         undefined.setdefault(why, []).append(label_of(key))
-    return [*lines, *comparison.notes, *(f"No {' or '.join(labels)}: {why}" for why, labels in undefined.items())]
+    missing = [f"There is no {' or '.join(labels)}, because {why}." for why, labels in undefined.items()]
+    return [*lines, *comparison.notes, *missing]
 
 
 def share_text(share: float) -> str:

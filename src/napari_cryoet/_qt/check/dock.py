@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from napari.layers import Image, Layer, Points
 from numpy.typing import NDArray
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import (
-    QDoubleSpinBox,
     QFormLayout,
     QHBoxLayout,
     QLabel,
-    QProgressBar,
     QPushButton,
     QScrollArea,
     QSizePolicy,
@@ -28,6 +26,7 @@ from napari_cryoet._qt.layers.ownership import about_of
 from napari_cryoet._qt.picks.layer_geometry import are_picks, is_volume, lacks_unit, volume_for
 from napari_cryoet._qt.picks.layer_picks import picks_of
 from napari_cryoet._qt.tasks import Job
+from napari_cryoet._qt.widgets.controls import StartBar, number_box
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.icons import pixmap
 from napari_cryoet._qt.widgets.labels import more_button, plain_label
@@ -53,7 +52,6 @@ _INVITATION: Final = (
 )
 _CHANGED: Final = "The picks have changed since. Check them again."
 _NO_COPY: Final = "Several readings fit equally well, so no corrected copy is offered."
-_NEVER: Final = 0.0  # what a number field holds until it is filled in
 #: What the buttons select: an attribute of `Findings`, and its words.
 _SELECTIONS: Final = {"outside": "outside the volume", "duplicates": "too close to another", "edge": "cut by the edge"}
 _MARKS: Final[tuple[Mark, ...]] = ("odd", "note", "good")  # in the order of the list
@@ -71,23 +69,26 @@ class CheckDock(Dock):
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer, "Check picks", tab_name="Check")
         self.found: Findings | None = None
-        self._points: Points | None = None  # that were checked,
-        self._data: NDArray[Any] | None = None  # as they were then,
-        self._image: Image | None = None  # in this tomogram
+        self._checked: _Checked | None = None
         self.points = LayerCombo(napari_viewer, are_picks, "The picks to check", NO_PICKS)
         self.image = LayerCombo(napari_viewer, is_volume, "The tomogram that they lie in", NO_TOMOGRAM)
-        self.spacing = _number(MAX_SPACING_ANGSTROM, " Å", 3, "Voxel spacing of the tomogram", "unknown")
-        self.diameter_nm = _number(1000, " nm", 1, "Diameter of the particle", "of the object")
-        self._options = QWidget()
-        self.more = more_button(self._options)
-        self.run = QPushButton("Check")
-        self.progress = QProgressBar()
-        self.doing = plain_label(name="dimText")
+        self.spacing = number_box(
+            "Voxel spacing of the tomogram", "Å", MAX_SPACING_ANGSTROM, decimals=3, unset="unknown"
+        )
+        self.diameter_nm = number_box("Diameter of the particle", "nm", 1000, unset="of the object")
+        self.bar = StartBar(self.tasks, _KEY, "Check", "See whether the picks fit the density; they stay as they are")
+        self.run, self.message = self.bar.button, self.bar.message
         self.results = CheckResults(self.theme)
         self.at_close(self.points.close_down)
         self.at_close(self.image.close_down)
         self._lay_out()
-        self._connect()
+        self.bar.start_requested.connect(self.start)
+        self.points.layer_changed.connect(self._on_points)
+        self.image.layer_changed.connect(self._on_image)
+        self.spacing.valueChanged.connect(self._on_choice)
+        self.diameter_nm.valueChanged.connect(self._on_choice)
+        self.results.copy_requested.connect(self._add_copy)
+        self.results.select_requested.connect(self._select)
         self._on_choice()
 
     def choose(self, points: Layer, image: Layer) -> None:
@@ -110,11 +111,10 @@ class CheckDock(Dock):
         def work(job: Job) -> Findings:
             return check_picks(picks, volume, diameter_angstrom=diameter, stop=job.stop, progress=job.say)
 
-        self.found, self._points, self._image, self._data = None, points, image, np.array(points.data)
-        self.results.show_text("")
+        self.found, self._checked = None, _Checked(points, np.array(points.data), image)
+        self.results.clear()
         title = f"Checking {plain(points.name)}"
         self.tasks.run(_KEY, work, then=self._on_found, failed=self._on_failed, title=title)
-        self._show_running()
 
     def _on_choice(self) -> None:
         """Other layers make what was found out of date."""
@@ -122,9 +122,10 @@ class CheckDock(Dock):
         self.found = None
         points, image = self.points.layer, self.image.layer
         self._form.setRowVisible(self.spacing, lacks_unit(image))
-        self.run.setEnabled(points is not None and image is not None)
         missing = _NO_PICKS if points is None else _NO_TOMOGRAM if image is None else ""
-        self.results.show_text(missing or _INVITATION)
+        self.bar.set_ready(not missing)
+        self.results.clear()
+        self.bar.say(missing or _INVITATION)
 
     def _on_points(self) -> None:
         """Picks of another run come with a tomogram of theirs."""
@@ -137,46 +138,23 @@ class CheckDock(Dock):
 
     def _on_image(self) -> None:
         with QSignalBlocker(self.spacing):
-            self.spacing.setValue(_NEVER)  # it was that of the other tomogram
+            self.spacing.setValue(0)  # it was that of the other tomogram
         self._on_choice()
-
-    def _on_run(self) -> None:
-        if self.tasks.is_running(_KEY):
-            self.tasks.stop(_KEY)
-        else:
-            self.start()
-
-    def _on_said(self, _key: object, share: float, words: str) -> None:
-        self.progress.setValue(round(share * 100))
-        self.doing.setText(words)
-
-    def _on_finished(self, _key: object) -> None:
-        """The answer follows, unless the check was stopped."""
-        self._show_running()
-        self.results.show_text("Stopped.")
 
     def _on_found(self, found: Findings) -> None:
         self.found = found
         self.results.show_findings(found)
 
     def _on_failed(self, error: CryoETError) -> None:
-        self.results.show_text(str(error))
-
-    def _show_running(self) -> None:
-        is_running = self.tasks.is_running(_KEY)
-        self.run.setText("Stop" if is_running else "Check")
-        for part in (self.progress, self.doing):
-            part.setVisible(is_running)
-        self.progress.setValue(0)
-        self.doing.setText("")
+        self.bar.say(str(error))
 
     def _add_copy(self) -> None:
         """Add the picks as they are suggested, in the tomogram's grid; the layer that was checked stays as it is."""
-        found, image, points = self.found, self._image, self._points
-        if found is None or image is None or points is None or found.suggestion is None:
+        found, checked = self.found, self._checked
+        if found is None or checked is None or found.suggestion is None:
             return
-        picks = found.suggested_picks()
-        name = f"{points.name} · {found.suggestion.words()}"
+        picks, image = found.suggested_picks(), checked.image
+        name = f"{checked.points.name} · {found.suggestion.words()}"
         common: dict[str, Any] = {
             "scale": image.scale,
             "translate": image.translate,
@@ -195,33 +173,20 @@ class CheckDock(Dock):
         added = add_layers(self.viewer, specs if arrows is None else [*specs, arrows])
         self.viewer.layers.selection.active = added[-1]
 
-    def _select(self, rows: Any) -> None:
+    def _select(self, rows: NDArray[np.intp]) -> None:
         """Select picks in their layer, if it still holds those that were checked."""
-        points = self._points
-        if points is None or self._data is None or not np.array_equal(points.data, self._data):
-            self.results.show_text(_CHANGED)
+        if self._checked is None or not np.array_equal(self._checked.points.data, self._checked.data):
+            self.results.clear()
+            self.bar.say(_CHANGED)
             return
+        points = self._checked.points
         self.viewer.layers.selection.active = points
-        points.selected_data = {int(row) for row in rows}
+        points.selected_data = set(rows.tolist())
         points.mode = "select"
 
-    def _connect(self) -> None:
-        self.run.clicked.connect(self._on_run)
-        self.points.layer_changed.connect(self._on_points)
-        self.image.layer_changed.connect(self._on_image)
-        self.spacing.valueChanged.connect(self._on_choice)
-        self.diameter_nm.valueChanged.connect(self._on_choice)
-        self.tasks.finished.connect(self._on_finished)
-        self.tasks.said.connect(self._on_said)
-        self.results.copy_requested.connect(self._add_copy)
-        self.results.select_requested.connect(self._select)
-
     def _lay_out(self) -> None:
-        self.run.setToolTip("See whether the picks fit the density; they stay as they are")
-        self.progress.setRange(0, 100)
-        self.progress.setTextVisible(False)
-        self.progress.setFixedHeight(6)
-        self._form, more = QFormLayout(), QFormLayout()
+        options = QWidget()
+        self._form, more = QFormLayout(), QFormLayout(options)
         for form in (self._form, more):
             form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self._form.addRow("Picks", self.points)
@@ -229,25 +194,18 @@ class CheckDock(Dock):
         self._form.addRow("Voxel spacing", self.spacing)
         more.addRow("Diameter", self.diameter_nm)
         more.setContentsMargins(0, 0, 0, 0)
-        self._options.setLayout(more)
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 6, 6, 4)
         column.addLayout(self._form)
-        for part in (self.more, self._options, self.run, self.progress, self.doing):
+        for part in (more_button(options), options, self.bar):
             column.addWidget(part)
         column.addWidget(self.results, 1)
-        self._show_running()
 
 
-def _number(largest: float, suffix: str, decimals: int, name: str, unset: str) -> QDoubleSpinBox:
-    box = QDoubleSpinBox()
-    box.setRange(_NEVER, largest)
-    box.setDecimals(decimals)
-    box.setSuffix(suffix)
-    box.setSpecialValueText(unset)
-    box.setAccessibleName(name)
-    box.setToolTip(name)
-    return box
+class _Checked(NamedTuple):
+    points: Points
+    data: NDArray[Any]  # of the points, as they were then
+    image: Image
 
 
 class CheckResults(QScrollArea):
@@ -256,47 +214,34 @@ class CheckResults(QScrollArea):
     copy_requested = Signal()
     select_requested = Signal(object)  # rows
 
-    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
         self._theme = theme
         self.setObjectName("findings")
         self.setAccessibleName("Findings")
         self.setWidgetResizable(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFrameShape(QScrollArea.Shape.NoFrame)
-        self._signs: list[tuple[QLabel, Mark]] = []
-        self.buttons: dict[str, QPushButton] = {}
         theme.changed.connect(self._draw_signs)
-        self.show_text("")
+        self.clear()
 
-    @property
-    def marks(self) -> list[Mark]:
-        """The sign before each sentence."""
-        return [mark for _, mark in self._signs]
-
-    @property
-    def headline(self) -> str:
-        """The sentence that sums them up; empty while there are none."""
-        page = self.widget()
-        label = None if page is None else page.findChild(QLabel, "heading")
-        return "" if label is None else label.text()
-
-    @property
-    def texts(self) -> list[str]:
-        """The sentences that are shown, without the headline."""
-        page = self.widget()
-        return [] if page is None else [label.text() for label in page.findChildren(QLabel, "finding")]
-
-    def show_text(self, text: str) -> None:
-        """Show a sentence in place of findings."""
-        self._new_page().addWidget(plain_label(text, name="finding"))
-        self._finish()
+    def clear(self) -> None:
+        """Show nothing."""
+        self.headline, self.texts, self.buttons = "", list[str](), dict[str, QPushButton]()
+        self._signs: list[tuple[QLabel, Mark]] = []
+        page = QWidget()
+        self._column = QVBoxLayout(page)
+        self._column.setContentsMargins(0, 4, 0, 0)
+        self._column.setSpacing(8)
+        self.setWidget(page)
 
     def show_findings(self, found: Findings) -> None:
         """Show what was found, and what can be done about it."""
-        column = self._new_page()
+        self.clear()
+        self.headline, column = found.headline, self._column
         column.addWidget(plain_label(found.headline, name="heading"))
         for statement in sorted(found.statements, key=lambda statement: _MARKS.index(statement.mark)):
+            self.texts.append(statement.text)
             column.addLayout(self._line(statement))
         if found.suggestion is not None:
             tip = f"Add a copy in which {found.suggestion.words()}"
@@ -308,23 +253,11 @@ class CheckResults(QScrollArea):
                 button = self._add_button(key, f"Select {count_text(len(rows), 'pick')} {words}")
                 button.clicked.connect(lambda _checked=False, rows=rows: self.select_requested.emit(rows))
         column.addWidget(plain_label(found.basis, name="dimText"))
-        self._finish()
-
-    def _new_page(self) -> QVBoxLayout:
-        self._signs, self.buttons = [], {}
-        page = QWidget()
-        self._column = QVBoxLayout(page)
-        self._column.setContentsMargins(0, 4, 0, 0)
-        self._column.setSpacing(8)
-        self.setWidget(page)
-        return self._column
-
-    def _finish(self) -> None:
-        self._column.addStretch(1)
+        column.addStretch(1)
         self._draw_signs()
 
     def _line(self, statement: Statement) -> QHBoxLayout:
-        sign, label = QLabel(), plain_label(statement.text, name="finding")
+        sign, label = QLabel(), plain_label(statement.text)
         sign.setFixedWidth(18)
         self._signs.append((sign, statement.mark))
         label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)

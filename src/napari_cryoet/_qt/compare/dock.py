@@ -13,26 +13,25 @@ from napari.layers import Labels, Layer, Points
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
-    QDoubleSpinBox,
     QFileDialog,
     QFormLayout,
     QFrame,
-    QProgressBar,
-    QPushButton,
     QScrollArea,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_cryoet._qt.compare.results import CompareResults
-from napari_cryoet._qt.layers.alignment import widths_angstrom
+from napari_cryoet._qt.layers.alignment import steps_and_start, widths_angstrom
 from napari_cryoet._qt.layers.manager import add_layers
+from napari_cryoet._qt.layers.ownership import about_of
 from napari_cryoet._qt.layers.watch import LayerWatch
-from napari_cryoet._qt.picks.layer_geometry import stretch_of
+from napari_cryoet._qt.picks.layer_geometry import lacks_unit, stretch_of
 from napari_cryoet._qt.picks.layer_picks import picks_of
 from napari_cryoet._qt.tasks import Job
+from napari_cryoet._qt.widgets.controls import StartBar, number_box
 from napari_cryoet._qt.widgets.dock import Dock
-from napari_cryoet._qt.widgets.labels import more_button, plain_label
+from napari_cryoet._qt.widgets.labels import more_button
 from napari_cryoet._qt.widgets.layer_combo import NO_ANNOTATION, LayerCombo
 from napari_cryoet._qt.widgets.messages import copy_text
 from napari_cryoet.appearance.diameters import diameter_angstrom
@@ -43,7 +42,7 @@ from napari_cryoet.comparison.report import SHOWN_NAME, Comparison, report_text
 from napari_cryoet.exceptions import ComparisonError, CryoETError
 from napari_cryoet.files import written_whole
 from napari_cryoet.layers.compared import comparison_layers
-from napari_cryoet.layers.specs import MAX_SPACING_ANGSTROM, METADATA_KEY, LayerSpec
+from napari_cryoet.layers.specs import MAX_SPACING_ANGSTROM, LayerSpec
 from napari_cryoet.picks import Picks
 
 if TYPE_CHECKING:
@@ -52,7 +51,6 @@ if TYPE_CHECKING:
 #: Keys of tasks.
 KEY, SAVE_KEY, RADIUS_KEY = "compare", "save the comparison", "suggest a radius"
 _NEEDS_TWO: Final = "Open two annotations to compare: picks or masks."
-_STEPS: Final = 1000
 #: Files round voxel widths, so widths this close are the same.
 _SAME_WIDTH: Final = 1e-3
 
@@ -92,10 +90,13 @@ class CompareDock(Dock):
         self.a = LayerCombo(napari_viewer, is_annotation, "A: the annotation to judge", NO_ANNOTATION)
         self.b = LayerCombo(napari_viewer, is_annotation, "B: the reference, such as a ground truth", NO_ANNOTATION)
         self._before = (self.a.layer, self.b.layer)
-        self.radius = _number(0.1, 1000, " nm", 2, "Radius: how far apart two picks of one particle may be")
+        self.radius = number_box(
+            "Radius: how far apart two picks of one particle may be", "nm", 1000, least=0.1, decimals=2
+        )
         self.radius.setValue(5)
-        self.spacing = _number(0, MAX_SPACING_ANGSTROM, " Å", 3, "Voxel spacing of the layer that doesn't state it")
-        self.spacing.setSpecialValueText("unknown")
+        self.spacing = number_box(
+            "Voxel spacing of the layer that doesn't state it", "Å", MAX_SPACING_ANGSTROM, decimals=3, unset="unknown"
+        )
         self.settings = magicgui(
             compare_settings,
             call_button=False,
@@ -106,16 +107,22 @@ class CompareDock(Dock):
             insist={"label": "Different alignments", "tooltip": "Compare even if positions may not fit"},
         )
         self.settings.margins = (0, 0, 0, 0)
-        self.more = more_button(self.settings.native)
-        self.start = QPushButton("Compare")
-        self.bar = QProgressBar()
-        self.message = plain_label(name="dimText")
+        self.bar = StartBar(self.tasks, KEY, "Compare", "Count what matches; A and B stay as they are")
+        self.start, self.message = self.bar.button, self.bar.message
         self.results = CompareResults(self.theme)
-        self._watch = LayerWatch(napari_viewer, self)
-        for part in (self.a.close_down, self.b.close_down, self._watch.close):
+        watch = LayerWatch(napari_viewer, self)
+        for part in (self.a.close_down, self.b.close_down, watch.close):
             self.at_close(part)
         self._lay_out()
-        self._connect()
+        watch.changed.connect(self._suggest_pair)
+        for combo in (self.a, self.b):
+            combo.layer_changed.connect(self._on_combo)
+            combo.activated.connect(self._on_activated)
+        self.radius.valueChanged.connect(self._on_own_radius)
+        self.bar.start_requested.connect(self._on_start)
+        self.results.part_requested.connect(self._on_part)
+        self.results.copy_requested.connect(self._on_copy)
+        self.results.save_requested.connect(self._on_save)
         self._suggest_pair()
 
     def use_layer(self, layer: Layer) -> None:
@@ -127,48 +134,33 @@ class CompareDock(Dock):
     def choose(self, a: Layer, b: Layer) -> None:
         """Choose what to judge, and by what."""
         self._is_chosen = True
-        with QSignalBlocker(self.a), QSignalBlocker(self.b):
-            self.a.choose(a)
-            self.b.choose(b)
-        self._on_pair()
-
-    def save_json(self, path: Path) -> None:
-        """Write all numbers and where both sides come from into a file, in the background."""
-        comparison = self.comparison
-        if comparison is None:
-            return
-
-        def work(_job: Job) -> str:
-            text = json.dumps(comparison.plain(), indent=1, ensure_ascii=False, allow_nan=False)
-            with written_whole(path, overwrite=True) as unfinished:  # the dialog has asked
-                unfinished.write_text(f"{text}\n", encoding="utf-8", newline="\n")
-            return f"Saved {path.name}."
-
-        self._show_message(f"Saving {path.name}…")
-        self.tasks.run(SAVE_KEY, work, then=self._show_message, failed=self._on_failed, title="Saving the comparison")
+        self._set_pair(a, b)
 
     # what is chosen
 
     def _choices(self) -> list[Layer]:
         return [layer for layer in reversed(self.viewer.layers) if is_annotation(layer)]
 
+    def _set_pair(self, a: Layer, b: Layer) -> None:
+        with QSignalBlocker(self.a), QSignalBlocker(self.b):
+            self.a.choose(a)
+            self.b.choose(b)
+        self._on_pair()
+
     def _suggest_pair(self) -> None:
         """Choose the likely pair whenever layers change, unless the user's own choice is still there."""
         layers = self._choices()
-        is_pair = self.a.layer is not self.b.layer
-        if len(layers) > 1 and not (self._is_chosen and is_pair):
-            with QSignalBlocker(self.a), QSignalBlocker(self.b):
-                for combo, layer in zip((self.a, self.b), likely_pair(layers), strict=True):
-                    combo.choose(layer)
-        self._on_pair()
+        if len(layers) > 1 and not (self._is_chosen and self._has_pair):
+            self._set_pair(*likely_pair(layers))
+        else:
+            self._on_pair()
 
     def _on_combo(self) -> None:
         """Swap A and B if one of them is chosen as the other."""
-        for combo, other, before in ((self.a, self.b, self._before[0]), (self.b, self.a, self._before[1])):
-            if combo.layer is other.layer is not None and combo.layer is not before and before is not None:
-                with QSignalBlocker(other):
-                    other.choose(before)
-        self._on_pair()
+        if self.a.layer is self.b.layer and None not in self._before:
+            self._set_pair(*reversed(self._before))
+        else:
+            self._on_pair()
 
     def _on_pair(self) -> None:
         """Show only the fields that matter for these layers."""
@@ -176,7 +168,7 @@ class CompareDock(Dock):
         are_picks = isinstance(a, Points) and isinstance(b, Points)
         are_masks = isinstance(a, Labels) and isinstance(b, Labels)
         self._form.setRowVisible(self.radius, are_picks)
-        self._form.setRowVisible(self.spacing, lacks_spacing(a) or lacks_spacing(b))
+        self._form.setRowVisible(self.spacing, lacks_unit(a) or lacks_unit(b))
         self.settings.method.visible = self.settings.symmetry.visible = are_picks
         self.settings.iou_threshold.visible = are_masks
         self.settings.beta.visible = are_picks or are_masks
@@ -188,8 +180,8 @@ class CompareDock(Dock):
 
             self.tasks.run(RADIUS_KEY, work, then=self._suggest_radius)
         if self.message.text() in ("", _NEEDS_TWO):
-            self._show_message("" if self._has_pair else _NEEDS_TWO)
-        self._update_buttons()
+            self.bar.say("" if self._has_pair else _NEEDS_TWO)
+        self.bar.set_ready(self._has_pair)
 
     @property
     def _has_pair(self) -> bool:
@@ -209,9 +201,6 @@ class CompareDock(Dock):
     # comparing
 
     def _on_start(self) -> None:
-        if self.tasks.is_running(KEY):
-            self.tasks.stop(KEY)
-            return
         spacing, settings = self.spacing.value() or None, self.settings()
         try:
             a, b = side_of(self.a.layer, spacing), side_of(self.b.layer, spacing)
@@ -227,41 +216,15 @@ class CompareDock(Dock):
             found = compare(a, b, radius_angstrom=radius, progress=progress, stop=job.stop, **settings)
             return found, comparison_layers(found) if isinstance(found, PicksComparison | PicksInMask) else ()
 
-        self.bar.setValue(0)
-        self._show_message("")
         self.tasks.run(KEY, work, then=self._on_answer, failed=self._on_failed, title="Comparing annotations")
-        self._update_buttons()
-
-    def _on_said(self, key: object, share: float, _words: str) -> None:
-        if key == KEY:
-            self.bar.setValue(round(share * _STEPS))
-
-    def _on_finished(self, key: object) -> None:
-        """The answer follows, unless the task was stopped."""
-        if key == KEY:
-            self._show_message("Stopped.")
-            self._update_buttons()
 
     def _on_answer(self, answer: tuple[Comparison, Sequence[LayerSpec]]) -> None:
         self.comparison, self._specs = answer
         self._parts = {}
-        self._show_message("")
         self.results.show_comparison(self.comparison)
 
     def _on_failed(self, error: CryoETError) -> None:
-        self._show_message(str(error))
-
-    def _show_message(self, text: str) -> None:
-        self.message.setText(text)
-        self.message.setVisible(bool(text))
-
-    def _update_buttons(self) -> None:
-        is_running = self.tasks.is_running(KEY)
-        self.start.setText("Stop" if is_running else "Compare")
-        self.start.setEnabled(self._has_pair or is_running)
-        self.bar.setVisible(is_running)
-        for part in (self.a, self.b, self.radius, self.settings.native, self.results):
-            part.setEnabled(not is_running)
+        self.bar.say(str(error))
 
     # what is made of the answer
 
@@ -276,32 +239,27 @@ class CompareDock(Dock):
     def _on_copy(self) -> None:
         if self.comparison is not None:
             copy_text(report_text(self.comparison))
-            self._show_message("Copied.")
+            self.bar.say("Copied.")
 
     def _on_save(self) -> None:
         dialog = QFileDialog(self, "Save the comparison", "comparison.json", "JSON (*.json)")
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
         dialog.setDefaultSuffix("json")
-        if dialog.exec():
-            self.save_json(Path(dialog.selectedFiles()[0]))
+        comparison = self.comparison
+        if not dialog.exec() or comparison is None:
+            return
+        path = Path(dialog.selectedFiles()[0])
 
-    def _connect(self) -> None:
-        self._watch.changed.connect(self._suggest_pair)
-        for combo in (self.a, self.b):
-            combo.layer_changed.connect(self._on_combo)
-            combo.activated.connect(self._on_activated)
-        self.radius.valueChanged.connect(self._on_own_radius)
-        self.start.clicked.connect(self._on_start)
-        self.tasks.said.connect(self._on_said)
-        self.tasks.finished.connect(self._on_finished)
-        self.results.part_requested.connect(self._on_part)
-        self.results.copy_requested.connect(self._on_copy)
-        self.results.save_requested.connect(self._on_save)
+        def work(_job: Job) -> str:
+            text = json.dumps(comparison.plain(), indent=1, ensure_ascii=False, allow_nan=False)
+            with written_whole(path, overwrite=True) as unfinished:  # the dialog has asked
+                unfinished.write_text(f"{text}\n", encoding="utf-8", newline="\n")
+            return f"Saved {path.name}."
+
+        self.bar.say(f"Saving {path.name}…")
+        self.tasks.run(SAVE_KEY, work, then=self.bar.say, failed=self._on_failed, title="Saving the comparison")
 
     def _lay_out(self) -> None:
-        self.start.setToolTip("Count what matches; A and B stay as they are")
-        self.bar.setRange(0, _STEPS)
-        self.bar.setAccessibleName("Progress of the comparison")
         form = self._form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("A, judged", self.a)
@@ -312,7 +270,7 @@ class CompareDock(Dock):
         column = QVBoxLayout(page)
         column.setContentsMargins(6, 6, 6, 4)
         column.addLayout(form)
-        for part in (self.more, self.settings.native, self.start, self.bar, self.message, self.results):
+        for part in (more_button(self.settings.native), self.settings.native, self.bar, self.results):
             column.addWidget(part)
         column.addStretch(1)
         scroll = _Page()
@@ -330,16 +288,6 @@ class _Page(QScrollArea):
         """Leave arrows to the viewer, which steps through planes by them."""
         if event is not None:
             event.ignore()
-
-
-def _number(least: float, largest: float, suffix: str, decimals: int, name: str) -> QDoubleSpinBox:
-    box = QDoubleSpinBox()
-    box.setRange(least, largest)
-    box.setDecimals(decimals)
-    box.setSuffix(suffix)
-    box.setAccessibleName(name)
-    box.setToolTip(name)
-    return box
 
 
 # layers as sides of a comparison
@@ -383,10 +331,12 @@ def side_of(layer: Layer, spacing_angstrom: float | None = None) -> Picks | Mask
     ComparisonError
         If it was moved or stretched against its grid, or can't be picks or a mask.
     """
-    if not (np.allclose(layer.translate, 0) and np.allclose(layer.rotate, np.eye(3)) and np.allclose(layer.shear, 0)):
-        raise _moved(layer)
-    if not np.allclose(layer.affine.affine_matrix, np.eye(4)) or (np.asarray(layer.scale) <= 0).any():
-        raise _moved(layer)
+    placing = steps_and_start(layer)
+    if placing is None or not np.allclose(placing[0], np.abs(layer.scale)) or not np.allclose(placing[1], 0):
+        raise ComparisonError(
+            f"The layer {layer.name!r} is moved or turned against its own grid.",
+            hint="Reset its transform, or export its picks where they are shown and compare the file.",
+        )
     widths = widths_angstrom(layer)
     scale = np.asarray(layer.scale) if widths is None else widths
     spacing = spacing_angstrom if widths is None else float(scale[-1])
@@ -412,21 +362,3 @@ def _picks(layer: Points, scale: Any, spacing_angstrom: float | None, about: dic
     if not np.allclose(stretch_of(layer, picks), 1, rtol=1e-6):
         raise ValueError("its scale isn't the voxel spacing of its picks")
     return picks.changed(about=about)
-
-
-def _moved(layer: Layer) -> ComparisonError:
-    return ComparisonError(
-        f"The layer {layer.name!r} is moved or turned against its own grid.",
-        hint="Reset its transform, or export its picks where they are shown and compare the file.",
-    )
-
-
-def about_of(layer: Layer) -> dict[str, Any]:
-    """What a layer's metadata say about where it comes from."""
-    about = layer.metadata.get(METADATA_KEY)
-    return dict(about) if isinstance(about, dict) else {}
-
-
-def lacks_spacing(layer: Layer | None) -> bool:
-    """Whether a layer doesn't state how wide its voxels are."""
-    return layer is not None and widths_angstrom(layer) is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from qtpy.QtCore import QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPainter, QPaintEvent, QPixmap
@@ -39,73 +39,65 @@ class CompareResults(QWidget):
     copy_requested = Signal()
     save_requested = Signal()
 
-    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.headline = plain_label(name="heading")
-        self.setting = plain_label(name="dimText")
-        self.table = _table()
-        self.show_buttons = [QPushButton() for _ in range(3)]
-        self.plots = [HistogramPlot(theme) for _ in range(3)]
-        self.notes = plain_label(name="dimText")
-        self.notes.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.copy = QPushButton("Copy as text")
-        self.save = QPushButton("Save JSON…")
-        for number, button in enumerate(self.show_buttons):
-            button.clicked.connect(lambda _checked=False, number=number: self.part_requested.emit(number))
-        self.copy.clicked.connect(lambda _checked=False: self.copy_requested.emit())
-        self.save.clicked.connect(lambda _checked=False: self.save_requested.emit())
-        self.copy.setToolTip("Copy all numbers, and what was compared how")
-        self.save.setToolTip("Write all numbers, histograms, settings and where A and B come from into a file")
-        self._lay_out()
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self._theme = theme
+        self._outer = QVBoxLayout(self)
+        self._outer.setContentsMargins(0, 0, 0, 0)
+        self._page = QWidget()
+        self._outer.addWidget(self._page)
         self.hide()
 
     def show_comparison(self, comparison: Comparison) -> None:
         """Replace what is shown."""
         figures = comparison.figures
         settings = [f"{name} {value}" for name, value in rows_of({k: figures[k] for k in _SETTINGS if k in figures})]
-        self.headline.setText(comparison.headline)
-        self.setting.setText(f"{subject(comparison)}\n{joined(*settings)}".strip())
         spreads = {key: value for key, value in figures.items() if isinstance(value, Spread)}
         numbers = {k: v for k, v in figures.items() if k not in spreads and k not in _SETTINGS and v is not None}
-        _fill(self.table, rows_of(numbers))
-        for plot in self.plots[len(spreads) :]:
-            plot.hide()
-        for plot, (key, spread) in zip(self.plots, spreads.items(), strict=False):
-            plot.show_spread(label_of(key).capitalize(), spread)
-            plot.show()
-        remarks = remarks_of(comparison)
-        self.notes.setText("\n".join(remarks))
-        self.notes.setVisible(bool(remarks))
-        parts = _parts_of(comparison)
-        for button in self.show_buttons[len(parts) :]:
-            button.hide()
-        for button, (look, where, count) in zip(self.show_buttons, parts, strict=False):
-            button.setText(f"{count:,} {where}")
-            button.setIcon(_swatch(PALETTE[LOOKS[look][0]]))
-            button.setToolTip(f"Add a layer of {count_text(count, 'pick')} {where}")
-            button.setAccessibleName(f"Add a layer: {where}")
-            button.setEnabled(count > 0)
-            button.show()
-        self.show()
-
-    def _lay_out(self) -> None:
-        parts, files = QFlowLayout(), QFlowLayout()
-        for layout, buttons in ((parts, self.show_buttons), (files, [self.copy, self.save])):
-            layout.setContentsMargins(0, 0, 0, 0)
-            layout.setHorizontalSpacing(6)
-            layout.setVerticalSpacing(6)
-            for button in buttons:
-                layout.addWidget(button)
-        column = QVBoxLayout(self)
+        self.headline = plain_label(comparison.headline, name="heading")
+        self.setting = plain_label(f"{subject(comparison)}\n{joined(*settings)}".strip(), name="dimText")
+        self.show_buttons = [self._part_button(*part) for part in enumerate(_parts_of(comparison))]
+        self.table = _table(rows_of(numbers))
+        self.plots = [HistogramPlot(self._theme, label_of(key).capitalize(), each) for key, each in spreads.items()]
+        self.notes = plain_label("\n".join(remarks_of(comparison)), name="dimText")
+        self.notes.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.copy, self.save = QPushButton("Copy as text"), QPushButton("Save JSON…")
+        self.copy.clicked.connect(lambda _checked=False: self.copy_requested.emit())
+        self.save.clicked.connect(lambda _checked=False: self.save_requested.emit())
+        self.copy.setToolTip("Copy all numbers, and what was compared how")
+        self.save.setToolTip("Write all numbers, histograms, settings and where A and B come from into a file")
+        page = QWidget()
+        column = QVBoxLayout(page)
         column.setContentsMargins(0, 6, 0, 0)
         column.addWidget(self.headline)
         column.addWidget(self.setting)
-        column.addLayout(parts)
-        column.addWidget(self.table)
-        for plot in self.plots:
-            column.addWidget(plot)
-        column.addWidget(self.notes)
-        column.addLayout(files)
+        column.addLayout(_flow(self.show_buttons))
+        for part in (self.table, *self.plots, self.notes):
+            column.addWidget(part)
+        column.addLayout(_flow([self.copy, self.save]))
+        self._outer.replaceWidget(self._page, page)
+        self._page.deleteLater()
+        self._page = page
+        self.show()
+
+    def _part_button(self, number: int, part: tuple[str, str, int]) -> QPushButton:
+        look, where, count = part
+        button = QPushButton(_swatch(PALETTE[LOOKS[look][0]]), f"{count:,} {where}")
+        button.setToolTip(f"Add a layer of {count_text(count, 'pick')} {where}")
+        button.setAccessibleName(f"Add a layer: {where}")
+        button.setEnabled(count > 0)
+        button.clicked.connect(lambda _checked=False: self.part_requested.emit(number))
+        return button
+
+
+def _flow(buttons: list[QPushButton]) -> QFlowLayout:
+    layout = QFlowLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setHorizontalSpacing(6)
+    layout.setVerticalSpacing(6)
+    for button in buttons:
+        layout.addWidget(button)
+    return layout
 
 
 def _parts_of(comparison: Comparison) -> list[tuple[str, str, int]]:
@@ -132,55 +124,42 @@ def _swatch(color: str) -> QIcon:
     return QIcon(swatch)
 
 
-def _table() -> QTableWidget:
-    table = QTableWidget(0, 2)
+def _table(rows: list[tuple[str, str]]) -> QTableWidget:
+    table = QTableWidget(len(rows), 2)
     table.setAccessibleName("Numbers of the comparison")
     table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
     table.setTabKeyNavigation(False)
     table.setShowGrid(False)
     table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     table.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-    rows, columns = table.verticalHeader(), table.horizontalHeader()
-    assert rows is not None and columns is not None  # noqa: S101, PT018
-    rows.hide()
-    columns.hide()
-    columns.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-    columns.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-    return table
-
-
-def _fill(table: QTableWidget, rows: list[tuple[str, str]]) -> None:
-    table.setRowCount(len(rows))
+    table.setSizeAdjustPolicy(QAbstractItemView.SizeAdjustPolicy.AdjustToContents)
+    headers: tuple[Any, Any] = table.horizontalHeader(), table.verticalHeader()
+    for header in headers:
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.hide()
+    headers[0].setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
     for line, texts in enumerate(rows):
         for column, text in enumerate(texts):
             item = QTableWidgetItem(text)
             if column:
                 item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             table.setItem(line, column, item)
-    table.resizeRowsToContents()
-    table.setFixedHeight(sum(table.rowHeight(line) for line in range(len(rows))) + 2 * table.frameWidth())
+    return table
 
 
 class HistogramPlot(QWidget):
     """The histogram of a `Spread`: bars over a line, under a title and what sums it up."""
 
-    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._theme = theme
-        self._title = ""
-        self._spread: Spread | None = None
+    def __init__(self, theme: Theme, title: str, spread: Spread) -> None:
+        super().__init__()
+        self._theme, self._title, self._spread = theme, title, spread
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         theme.changed.connect(self.update)
-
-    def show_spread(self, title: str, spread: Spread) -> None:
-        """Draw a spread."""
-        self._title, self._spread = title, spread
         self.setAccessibleName(f"{title}: {spread.summary}")
         bins = zip(spread.edges[:-1], spread.edges[1:], spread.counts.tolist(), strict=True)
         counts = [f"{spread.text(low)} to {spread.text(high)}: {count:,}" for low, high, count in bins if count]
         self.setAccessibleDescription("; ".join(counts))
         self.setToolTip("\n".join(counts))
-        self.update()
 
     def sizeHint(self) -> QSize:
         """Two lines of text above the bars, and one below."""
@@ -189,8 +168,6 @@ class HistogramPlot(QWidget):
     def paintEvent(self, _event: QPaintEvent | None) -> None:
         """Draw all of it."""
         spread, colors = self._spread, self._theme.colors
-        if spread is None:
-            return
         painter, spacing = QPainter(self), self.fontMetrics().lineSpacing()
         line = QRectF(0, 0, self.width(), spacing)
         painter.setPen(colors.text)

@@ -13,7 +13,6 @@ from qtpy.QtWidgets import (
     QComboBox,
     QDialog,
     QDialogButtonBox,
-    QDoubleSpinBox,
     QFormLayout,
     QHBoxLayout,
     QInputDialog,
@@ -25,6 +24,7 @@ from qtpy.QtWidgets import (
 
 from napari_cryoet._qt.layers.alignment import ShownVolume, shown_volumes
 from napari_cryoet._qt.tasks import wait_for
+from napari_cryoet._qt.widgets.controls import number_box
 from napari_cryoet._qt.widgets.dialogs import agrees, main_window
 from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet.exceptions import Context, MissingContextError
@@ -234,7 +234,7 @@ class ContextDialog(QDialog):
         self._goes_without = False
         self.message = plain_label(message)
         self.tomogram, self.volume = QComboBox(), QComboBox()
-        self.spacing = QDoubleSpinBox()
+        self.spacing = number_box("Voxel spacing in ångström", "Å", MAX_SPACING_ANGSTROM, decimals=6, unset="not known")
         self.sizes_zyx = [QSpinBox() for _ in "zyx"]
         self.accept_button = QPushButton("Use this")
         self.without_button = QPushButton(otherwise) if otherwise else None
@@ -290,17 +290,12 @@ class ContextDialog(QDialog):
         for combo in (self.tomogram, self.volume):  # names may be as long as they like
             combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             combo.setMinimumContentsLength(20)
-        self.spacing.setRange(0.0, MAX_SPACING_ANGSTROM)
-        self.spacing.setDecimals(6)
-        self.spacing.setSuffix(" Å")
-        self.spacing.setSpecialValueText("not known")
         for axis, box in zip("zyx", self.sizes_zyx, strict=True):
             box.setRange(0, _MAX_VOXELS)
             box.setSpecialValueText(axis)
             box.setAccessibleName(f"Size along {axis} in voxels")
         self.tomogram.setAccessibleName("Tomogram in the file")
         self.volume.setAccessibleName("Volume that is open")
-        self.spacing.setAccessibleName("Voxel spacing in ångström")
 
     def _lay_out(self) -> None:
         form = QFormLayout()

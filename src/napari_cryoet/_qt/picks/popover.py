@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from napari.components import ViewerModel
 from napari.layers import Points
@@ -10,7 +10,7 @@ from napari.utils.notifications import show_info
 from napari.viewer import Viewer
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QCursor
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QFrame, QWidget
+from qtpy.QtWidgets import QComboBox, QFormLayout, QFrame, QWidget
 
 from napari_cryoet._qt.layers.alignment import ANGSTROM_PER_NM
 from napari_cryoet._qt.picks.orientations import OrientationDisplay, active_points, orientation_of
@@ -23,6 +23,7 @@ from napari_cryoet._qt.picks.slabs import (
     show_slabs,
     slab_nm_of,
 )
+from napari_cryoet._qt.widgets.controls import number_box
 from napari_cryoet._qt.widgets.dialogs import main_window
 from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet.appearance.diameters import LARGEST_ANGSTROM, SMALLEST_ANGSTROM
@@ -75,11 +76,13 @@ class PicksPopover(QFrame):
         self._viewer, self._layer = viewer, layer
         self._display: OrientationDisplay = orientation_of(layer, viewer)
         smallest, largest = SMALLEST_ANGSTROM / ANGSTROM_PER_NM, LARGEST_ANGSTROM / ANGSTROM_PER_NM
-        self.diameter = _nm_box("Diameter", smallest, largest, "How large the particle is drawn")
+        self.diameter = number_box("How large the particle is drawn", "nm", largest, least=smallest)
         self.orientation = QComboBox()
-        self.length = _nm_box("Length of arrows", 0.1, _MOST_LENGTH_NM, "Of an arrow, or of the z axis of a triad")
-        self.slab = _nm_box("Slab of picks", 0.0, MOST_PICKS_NM, "Show the picks of a slab around the plane")
-        self.density = _nm_box("Slab of density", 0.0, MOST_PICKS_NM, "Average images over a slab around the plane")
+        self.length = number_box("Length of an arrow, or of the z axis of a triad", "nm", _MOST_LENGTH_NM, least=0.1)
+        self.slab = number_box("Show the picks of a slab around the plane", "nm", MOST_PICKS_NM, unset="one plane")
+        self.density = number_box("Average images over a slab around the plane", "nm", MOST_PICKS_NM, unset="one plane")
+        for box in (self.diameter, self.length, self.slab, self.density):
+            box.setKeyboardTracking(False)  # a number counts once it is whole
         self.remark = plain_label()
         self._lay_out()
         self.refresh()
@@ -173,16 +176,3 @@ class PicksPopover(QFrame):
         for layer in (self._layer, self._display.layer):
             if layer is not None:
                 show_slab(layer, nm)
-
-
-def _nm_box(name: str, least: float, most: float, purpose: str) -> QDoubleSpinBox:
-    box: Any = QDoubleSpinBox()
-    box.setRange(least, most)
-    box.setDecimals(1)
-    box.setSuffix(" nm")
-    box.setSpecialValueText("one plane" if not least else "")
-    box.setKeyboardTracking(False)  # a number counts once it is whole
-    box.setAccessibleName(f"{name} in nm")
-    box.setToolTip(purpose)
-    found: QDoubleSpinBox = box
-    return found
