@@ -35,6 +35,7 @@ _COLORS: Final = {Verdict.KEPT: KEPT_COLOR, Verdict.REJECTED: REJECTED_COLOR}
 _GAP_PX: Final = 4
 _FRAME_PX: Final = 3
 _BADGE_PX: Final = 16
+_FONT_PX: Final = 11
 _CAPTION_PX: Final = 15
 _VEIL_OPACITY: Final = 0.5  # over rejected crops
 _LOOK_MS: Final = 30
@@ -53,7 +54,6 @@ class Card:
 
     verdict: Verdict
     caption: str
-    has_failed: bool
     picture: QPixmap | None
 
 
@@ -112,7 +112,7 @@ class SheetModel(QStringListModel):
                 values, caption = review.sort_values, str(number_of(review.ids[row]))
                 if values is not None:
                     caption += f" · {value_text(values[row])}"
-                return Card(review.verdict(row), caption, self._feed.has_failed(row), self._feed.picture(row))
+                return Card(review.verdict(row), caption, self._feed.picture(row))
             case Qt.ItemDataRole.AccessibleTextRole:
                 return f"{name}, {review.verdict(row).word}"
             case Qt.ItemDataRole.ToolTipRole:
@@ -169,7 +169,7 @@ class SheetDelegate(QStyledItemDelegate):
         self._draw_state(painter, cell, option, colors)
         self._draw_crop(painter, square, card, colors)
         self._draw_verdict(painter, square, card.verdict)
-        painter.setFont(_font(option.font, 11))
+        painter.setFont(_font(option.font))
         painter.setPen(colors.text if is_selected else colors.dim)
         below = QRect(cell.left() + 2, square.bottom() + 1, cell.width() - 4, cell.bottom() - square.bottom())
         caption = painter.fontMetrics().elidedText(card.caption, Qt.TextElideMode.ElideRight, below.width())
@@ -187,10 +187,6 @@ class SheetDelegate(QStyledItemDelegate):
     def _draw_crop(self, painter: QPainter, square: QRect, card: Card, colors: Colors) -> None:
         painter.fillRect(square, colors.raised)
         if card.picture is None:
-            if card.has_failed:
-                painter.setFont(_font(painter.font(), 20, is_bold=True))
-                painter.setPen(colors.warning)
-                painter.drawText(square, int(Qt.AlignmentFlag.AlignCenter), "!")
             return
         painter.fillRect(square, QBrush(colors.faint, Qt.BrushStyle.BDiagPattern))  # outside of the volume
         painter.drawPixmap(square, card.picture)
@@ -210,14 +206,14 @@ class SheetDelegate(QStyledItemDelegate):
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(color)
         painter.drawRoundedRect(badge, 3, 3)
-        painter.setFont(_font(painter.font(), 11, is_bold=True))
+        painter.setFont(_font(painter.font(), is_bold=True))
         painter.setPen(QColor("white"))
         painter.drawText(badge, int(Qt.AlignmentFlag.AlignCenter), verdict.letter)
 
 
-def _font(font: QFont, size_px: int, *, is_bold: bool = False) -> QFont:
+def _font(font: QFont, *, is_bold: bool = False) -> QFont:
     font = QFont(font)
-    font.setPixelSize(size_px)
+    font.setPixelSize(_FONT_PX)
     font.setBold(is_bold)
     return font
 

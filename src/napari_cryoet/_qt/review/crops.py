@@ -31,7 +31,8 @@ _READ: Final = "review crops"
 class CropFeed(QObject):
     """Keeps the crops of one set of picks in one frame, in bounded memory."""
 
-    arrived = Signal(object)  # rows whose crops are here, or have failed
+    arrived = Signal(object)  # rows whose crops are here
+    failed = Signal()  # see `error`
     contrast_changed = Signal()
 
     def __init__(self, tasks: Tasks, parent: QObject | None = None) -> None:
@@ -80,10 +81,6 @@ class CropFeed(QObject):
             self._pixmaps[row] = QPixmap.fromImage(grey_image(crop.values, self.limits))
         return self._pixmaps.get(row)
 
-    def has_failed(self, row: int) -> bool:
-        """Whether a crop couldn't be read."""
-        return self.error is not None and row not in self._crops
-
     def retry(self) -> None:
         """Read again what failed."""
         self.error = None
@@ -115,8 +112,8 @@ class CropFeed(QObject):
 
     def _on_failed(self, error: CryoETError) -> None:
         log.info("Crops could not be read: %s", error)
-        rows, self.error = self._lacking(), error
-        self.arrived.emit(rows)
+        self.error = error
+        self.failed.emit()
 
     def _set_contrast(self, values: NDArray[np.float32]) -> None:
         known = values[np.isfinite(values)]

@@ -411,7 +411,7 @@ class ReviewDock(Dock):
         self.export.clicked.connect(lambda: open_dock(self.viewer, "Export picks").use_layer(self.layer, "kept"))
         self.stop.clicked.connect(lambda: self.tasks.stop(_MEASURE))
         self.retry.clicked.connect(self.feed.retry)
-        for changed in (self.feed.arrived, self.tasks.started, self.tasks.finished):
+        for changed in (self.feed.arrived, self.feed.failed, self.tasks.started, self.tasks.finished):
             changed.connect(lambda *_what: self._show_status())
         self.tasks.unhandled.connect(self._on_failed)
         self.theme.changed.connect(self._draw_icon)

@@ -243,27 +243,22 @@ def _step_at(dims: Any, axis: int, place: float) -> int:
 def result_specs(layer: Points, review: Review) -> list[LayerSpec]:
     """Layers of the kept and of the rejected picks, as far as there are any, that lie as the reviewed layer does."""
     found: list[LayerSpec] = []
-    for verdict, chosen in ((Verdict.KEPT, kept_picks), (Verdict.REJECTED, rejected_picks)):
-        picks = chosen(review.picks, review.decisions)
-        if len(picks):
-            found += _specs_like(layer, picks, verdict)
-    return found
-
-
-def _specs_like(layer: Points, picks: Picks, verdict: Verdict) -> list[LayerSpec]:
-    word, (color, symbol) = verdict.word, _LOOKS[verdict]
-    about = dict(layer.metadata.get(METADATA_KEY, {})) | dict(picks.about) | {"review": word}
-    for own in ("layer_id", "is_main_layer", "group"):
-        about.pop(own, None)  # these would make it the annotation itself
     common: dict[str, Any] = {name: getattr(layer, name) for name in (*PLACING, "axis_labels")}
-    common |= {"affine": np.array(layer.affine.affine_matrix), "metadata": {METADATA_KEY: about}}
+    common["affine"] = np.array(layer.affine.affine_matrix)
     looks: dict[str, Any] = {
-        "color": rgba_of(color),
         "diameter_angstrom": float(np.median(layer.size)) if len(layer.size) else 10.0,
         "spacing_angstrom": 1.0,
     }
-    name = f"{layer.name} · {word} {len(picks):,}"
-    points = points_spec(picks, common, name=name, **looks)
-    points = LayerSpec(points.data, points.options | {"symbol": symbol}, points.kind)
-    arrows = arrows_spec(picks, common, name=f"{name} · orientation", **looks)
-    return [points] if arrows is None else [points, arrows]
+    for verdict, chosen in ((Verdict.KEPT, kept_picks), (Verdict.REJECTED, rejected_picks)):
+        picks, (color, symbol) = chosen(review.picks, review.decisions), _LOOKS[verdict]
+        about = layer.metadata.get(METADATA_KEY, {}) | dict(picks.about) | {"review": verdict.word}
+        for own in ("layer_id", "is_main_layer", "group"):
+            about.pop(own, None)  # these would make it the annotation itself
+        common["metadata"], looks["color"] = {METADATA_KEY: about}, rgba_of(color)
+        name = f"{layer.name} · {verdict.word} {len(picks):,}"
+        points = points_spec(picks, common, name=name, **looks)
+        points.options["symbol"] = symbol
+        arrows = arrows_spec(picks, common, name=f"{name} · orientation", **looks)
+        if len(picks):
+            found += [points] if arrows is None else [points, arrows]
+    return found
