@@ -224,12 +224,6 @@ def viewer_in_window(_shown_window: Viewer) -> Iterator[Viewer]:
 
 
 @pytest.fixture
-def as_new() -> Callable[[Viewer], None]:
-    """What empties a viewer, for a test that needs it empty several times."""
-    return _as_new
-
-
-@pytest.fixture
 def viewer_in_hidden_window(_hidden_window: Viewer) -> Iterator[Viewer]:
     """A viewer whose window draws nothing: one for all tests of a file, empty for each."""
     yield _hidden_window

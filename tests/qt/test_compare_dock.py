@@ -87,17 +87,6 @@ class TestChoosing:
         assert likely_pair([other, same, truth], of=other) == (other, truth)
         assert likely_pair([mask, other], of=mask) == (other, mask)
 
-    def test_no_width_of_voxels_is_made_up(self, qtbot, dock, viewer_model, two_sets):
-        plain = viewer_model.add_points([[0.0, 0, 1], [9, 9, 8]], name="in pixels")
-        dock.choose(plain, viewer_model.layers["truth"])
-        ask(qtbot, dock)
-        assert "How wide the voxels of A" in dock.message.text()
-        dock.spacing.setValue(10)
-        dock.radius.setValue(0.1)
-        ask(qtbot, dock)
-        assert dock.comparison.a.spacing_angstrom == 10
-        assert dock.comparison.scores.true_positives == 2
-
     def test_the_radius_is_half_a_particle_until_another_is_entered(
         self, qtbot, dock, viewer_model, two_sets, monkeypatch
     ):

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import shutil
 import signal
-import subprocess
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,21 +15,17 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
+from journeys.proxy import Proxy
 from napari_cryoet._qt import launch as launch_module
 from napari_cryoet._qt.launch import Order, chosen_files, launch
 from napari_cryoet.cli.console import working
 from napari_cryoet.exceptions import CryoETError, StoppedError
-from napari_cryoet.packs.serve import PackServer
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.portal.portal import open_portal
 from qt.fake_portal import FakePortal
 
 CELL_RUN, RUN_WITHOUT_TOMOGRAM = 9001, 9004
 RIBOSOMES, MEMBRANE, CAPTION, MISALIGNED = 9001, 9008, 9009, 9011
-
-needs_xvfb = pytest.mark.skipif(
-    not sys.platform.startswith("linux") or shutil.which("xvfb-run") is None, reason="xvfb-run isn't installed"
-)
 
 
 @pytest.fixture(autouse=True)
@@ -75,39 +65,6 @@ def test_a_run_is_drawn_with_its_tomogram_and_annotations(qtbot: QtBot, demo_pac
     assert len(np.unique(canvas[is_grey])) > 50
 
 
-def draw_without_display(pack: Path, run_id: int, picture: Path) -> subprocess.CompletedProcess[str]:
-    """Run the command line as on a machine that has no display."""
-    without_display = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
-    command = [sys.executable, "-m", "napari_cryoet.cli", "open", str(pack), "--run", str(run_id)]
-    return subprocess.run(
-        [*command, "--screenshot", str(picture)],
-        env=without_display,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-
-
-@pytest.mark.slow
-@needs_xvfb
-def test_without_a_display_the_picture_is_drawn_on_a_virtual_one(demo_pack: Path, picture: Path) -> None:
-    done = draw_without_display(demo_pack, CELL_RUN, picture)
-    assert done.returncode == 0, done.stderr
-    assert colors_in(picture).shape == (800, 1280, 3)
-
-
-@pytest.mark.slow
-@needs_xvfb
-def test_a_display_that_is_not_there_is_told_and_not_a_crash(demo_pack: Path, picture: Path) -> None:
-    environment = {**os.environ, "DISPLAY": ":64999", "QT_QPA_PLATFORM": "xcb"}
-    command = [sys.executable, "-m", "napari_cryoet.cli", "open", str(demo_pack), "--screenshot", str(picture)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
-    assert done.returncode == 1
-    assert "Qt can't start" in done.stderr
-    assert "libxcb-cursor0" in done.stderr
-
-
 def test_ctrl_c_closes_the_window(
     qtbot: QtBot, demo_pack: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,47 +81,28 @@ def test_ctrl_c_closes_the_window(
 # What goes wrong
 
 
-@pytest.mark.parametrize(
-    ("run_id", "words"), [(RUN_WITHOUT_TOMOGRAM, "DEMO_004 has no tomogram"), (77, "has no run 77")]
-)
-def test_a_run_that_cannot_be_drawn_is_an_error(
-    qtbot: QtBot, demo_pack: Path, picture: Path, run_id: int, words: str
-) -> None:
-    with pytest.raises(CryoETError, match=words):
-        launch(Order(source=str(demo_pack), run_id=run_id, screenshot=picture))
+def test_a_run_that_cannot_be_drawn_is_an_error(qtbot: QtBot, demo_pack: Path, picture: Path) -> None:
+    with pytest.raises(CryoETError, match="DEMO_004 has no tomogram"):
+        launch(Order(source=str(demo_pack), run_id=RUN_WITHOUT_TOMOGRAM, screenshot=picture))
     assert not picture.exists()
-
-
-def hold_files(monkeypatch: pytest.MonkeyPatch, is_held: Callable[[str], bool], released: threading.Event) -> None:
-    """Let servers of packs send the files whose paths ``is_held`` only once an event is set."""
-    from napari_cryoet.packs import serve
-
-    class HeldResponse(serve.PackFile):
-        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-            while is_held(str(self.path)) and not released.is_set():
-                await asyncio.sleep(0.02)
-            await super().__call__(scope, receive, send)
-
-    monkeypatch.setattr(serve, "PackFile", HeldResponse)
 
 
 @pytest.mark.slow
 def test_what_takes_too_long_is_named(
-    qtbot: QtBot, demo_pack: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
+    qtbot: QtBot, served_demo: dict[str, str], picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    is_over, begin = threading.Event(), launch_module.Opening.begin
+    begin = launch_module.Opening.begin
 
     def begin_and_wait_for_the_rest(opening: launch_module.Opening) -> None:  # the time that is allowed begins after it
         begin(opening)
         qtbot.waitUntil(lambda: opening.missing(napari.current_viewer().layers).startswith("tomogram"))
 
-    hold_files(monkeypatch, lambda path: "Tomograms" in path and ".zarr" in path, is_over)
     monkeypatch.setattr(launch_module.Opening, "begin", begin_and_wait_for_the_rest)
-    with PackServer(demo_pack) as server:
-        order = Order(source=server.graphql_url, run_id=CELL_RUN, screenshot=picture, timeout_s=1)
-        with pytest.raises(CryoETError, match=r"Not everything was drawn after 1 s: waiting for tomogram \d+"):
+    with Proxy(served_demo["graphql"]) as server:
+        server.script(r"Tomograms.*\.zarr", None)
+        order = Order(source=f"{server.url}/graphql", run_id=CELL_RUN, screenshot=picture, timeout_s=1)
+        with pytest.raises(CryoETError, match=r"after 1 s: waiting for tomogram \d+"):
             launch(order)
-        is_over.set()
     assert not picture.exists()
 
 
@@ -187,12 +125,3 @@ def test_a_run_is_asked_for_in_the_first_source_only(make_browser: Callable[...,
     with qtbot.waitSignal(browser.session.catalogue_changed):
         pass
     assert portal.asked.count(("run_page", 77)) == 1
-
-
-@pytest.mark.parametrize(
-    ("annotation_id", "words"),
-    [(1, "has no annotation 1"), (CAPTION, "can't be shown: This is a text"), (MISALIGNED, "on another alignment")],
-)
-def test_an_annotation_that_cannot_be_shown_says_why(page: RunPage, annotation_id: int, words: str) -> None:
-    with pytest.raises(CryoETError, match=words):
-        chosen_files(page, page.tomograms[0], (annotation_id,))

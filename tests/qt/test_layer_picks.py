@@ -140,16 +140,6 @@ class TestWhatIsDoneToTheLayer:
 
 
 class TestWhatIsDoneToThePicks:
-    def test_other_picks_show_in_the_layer_without_an_echo(self, layer, link):
-        heard = []
-        link.changed.connect(lambda: heard.append(link.picks))
-        link.set(link.picks.take([2, 0], "dropped the middle one"))
-
-        assert layer.data.tolist() == [PLACES[2], PLACES[0]]
-        assert layer.features["by"].tolist() == ["them", "me"]
-        assert layer.features[PICK_ID].tolist() == [2, 0]
-        assert [picks.edits for picks in heard] == [("dropped the middle one",)]
-
     def test_picks_keep_their_looks_and_stay_selected_wherever_their_row_goes(self, layer, link):
         layer.border_color = [[1, 0, 0, 1], [0, 1, 0, 1], [0, 0, 1, 1]]
         layer.size = [1, 2, 3]
@@ -176,15 +166,6 @@ class TestAPersonsOwnLayer:
         assert list(own.features) == ["score", "kind"]
         assert PICKS_KEY not in own.metadata
         assert type(own) is Points
-
-    def test_its_scale_says_how_wide_voxels_are_also_when_it_is_mended_later(self, viewer):
-        own = viewer.add_points(PLACES)
-        link = link_of(own)
-        own.remove([0])
-        assert link.picks.spacing_angstrom is None
-        own.scale, own.units = (7.5,) * 3, ("angstrom",) * 3
-
-        assert link.picks.spacing_angstrom == 7.5
 
     def test_nothing_of_a_layer_that_is_gone_stays(self, qtbot):
         own = Points(PLACES)
@@ -227,9 +208,3 @@ class TestWhereTheyAre:
         layer.rotate = (0, 0, 30)
         with pytest.raises(ValueError, match="rotated"):
             placed_picks_of(layer)
-
-    @pytest.mark.parametrize("column", [[3.0, np.nan], np.array([np.int64(3), None], object), [3, -1]])
-    def test_instances_are_whole_numbers_however_a_table_holds_them(self, viewer_model, column):
-        layer = viewer_model.add_points(np.ones((2, 3)), features={"instance_id": column})
-
-        assert picks_of(layer).instance_ids.tolist() == [3, -1]

@@ -1,6 +1,5 @@
-import itertools
 import threading
-import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,63 +22,40 @@ IDENTITY = np.eye(3)[None].repeat(2, axis=0)
 RED = (1.0, 0.0, 0.0, 1.0)
 
 
-class World:
-    """Two runs on disk: each with a tomogram, points, oriented points, a mask and an instance mask."""
-
-    def __init__(self, folder):
-        self._folder = folder
-        self._ids = itertools.count(1)
-        self.first, self.second = self._run(506, "TS_026"), self._run(507, "TS_027")
-
-    def _run(self, run_id, name):
-        run = make_run(id=run_id, name=name, dataset=make_dataset())
-        folder = self._folder / name
-        volume = np.random.default_rng(run_id).normal(0, 1, SHAPE_ZYX).astype(np.float32)
-        write_pyramid(folder / "raw.zarr", volume, 13.48)
-        write_pyramid(folder / "mask.zarr", (volume > 2).astype(np.int8), 13.48, "mask")
-        write_pyramid(folder / "instances.zarr", (volume > 2).astype(np.uint16) * 7, 13.48, "instances")
-        two = np.array([[3.0, 2.0, 1.0], [9.0, 20.0, 30.0]])
-        (folder / "points.ndjson").write_bytes(b"".join(lines_of(Picks(two))))
-        (folder / "oriented.ndjson").write_bytes(b"".join(lines_of(Picks(two, rotations_zyx=IDENTITY))))
-        tomogram = make_tomogram(
-            id=run_id + 1000,
-            run_id=run_id,
-            run=run,
-            size_z=20,
-            size_y=30,
-            size_x=41,
-            https_omezarr_dir=(folder / "raw.zarr").as_uri(),
-        )
-        files = [
-            self._file(folder / "points.ndjson", ShapeType.POINT, run, "GO:0022626", "cytosolic ribosome"),
-            self._file(folder / "oriented.ndjson", ShapeType.ORIENTED_POINT, run, "GO:0005835", "fatty acid synthase"),
-            self._file(folder / "mask.zarr", ShapeType.SEGMENTATION_MASK, run, "GO:0016020", "membrane"),
-            self._file(folder / "instances.zarr", ShapeType.INSTANCE_SEGMENTATION_MASK, run, "GO:0031982", "vesicle"),
-        ]
-        return make_run_page(tomograms=[tomogram], files=files, run=run)
-
-    def _file(self, path, shape_type, run, object_id, object_name):
-        number = next(self._ids)
-        annotation = make_annotation(id=number, run_id=run.id, run=run, object_id=object_id, object_name=object_name)
+def write_run(folder, run_id, name, shape_zyx=SHAPE_ZYX):
+    """A run on disk with a tomogram, points, oriented points and a mask; gives its page."""
+    run = make_run(id=run_id, name=name, dataset=make_dataset())
+    folder = folder / name
+    volume = np.random.default_rng(run_id).normal(0, 1, shape_zyx).astype(np.float32)
+    write_pyramid(folder / "raw.zarr", volume, 13.48)
+    write_pyramid(folder / "mask.zarr", (volume > 2).astype(np.int8), 13.48, "mask")
+    two = np.array([[3.0, 2.0, 1.0], [9.0, 20.0, 30.0]])
+    (folder / "points.ndjson").write_bytes(b"".join(lines_of(Picks(two))))
+    (folder / "oriented.ndjson").write_bytes(b"".join(lines_of(Picks(two, rotations_zyx=IDENTITY))))
+    sizes = dict(zip(("size_z", "size_y", "size_x"), shape_zyx, strict=True))
+    url = (folder / "raw.zarr").as_uri()
+    tomogram = make_tomogram(id=run_id + 1000, run_id=run_id, run=run, https_omezarr_dir=url, **sizes)
+    kinds = {
+        "points.ndjson": (ShapeType.POINT, "cytosolic ribosome"),
+        "oriented.ndjson": (ShapeType.ORIENTED_POINT, "fatty acid synthase"),
+        "mask.zarr": (ShapeType.SEGMENTATION_MASK, "membrane"),
+    }
+    files = []
+    for number, (path, (shape_type, object_name)) in enumerate(kinds.items(), start=10 * run_id):
+        annotation = make_annotation(id=number, run_id=run_id, run=run, object_id=None, object_name=object_name)
         shape = AnnotationShape(id=number, annotation_id=number, shape_type=shape_type, annotation=annotation)
-        return make_file(shape_type, id=number, https_path=path.as_uri(), shape=shape, annotation_shape_id=number)
+        url = (folder / path).as_uri()
+        files.append(make_file(shape_type, id=number, https_path=url, shape=shape, annotation_shape_id=number))
+    return make_run_page(tomograms=[tomogram], files=files, run=run)
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    return World(tmp_path_factory.mktemp("world"))
-
-
-@pytest.fixture
-def larger(tmp_path):
-    """A run of its own whose tomogram is twice as large."""
-    run = make_run(id=508, name="TS_028", dataset=make_dataset())
-    shape = [2 * size for size in SHAPE_ZYX]
-    write_pyramid(tmp_path / "raw.zarr", np.zeros(shape, np.float32), 13.48)
-    sizes = dict(zip(("size_z", "size_y", "size_x"), shape, strict=True))
-    url = (tmp_path / "raw.zarr").as_uri()
-    tomogram = make_tomogram(id=1508, run_id=508, run=run, https_omezarr_dir=url, **sizes)
-    return make_run_page(tomograms=[tomogram], run=run)
+    """Two runs whose tomograms are as large, and one whose tomogram is twice as large."""
+    folder = tmp_path_factory.mktemp("world")
+    first, second = write_run(folder, 506, "TS_026"), write_run(folder, 507, "TS_027")
+    larger = write_run(folder, 508, "TS_028", tuple(2 * size for size in SHAPE_ZYX))
+    return SimpleNamespace(first=first, second=second, larger=larger)
 
 
 @pytest.fixture
@@ -140,17 +116,6 @@ class TestShowing:
         assert viewer_model.layers.selection.active is layer
         assert link.shown() == {LayerKey("tomogram", 1506)}
 
-    def test_what_is_shown_already_is_brought_forward(self, world, link, viewer_model, open_tomogram, show):
-        image = open_tomogram(world.first)
-        (points,) = show(world.first, ShapeType.POINT)
-        image.visible = False
-        viewer_model.layers.selection.active = points
-
-        assert open_tomogram(world.first) is image
-        assert len(viewer_model.layers) == 2
-        assert image.visible
-        assert viewer_model.layers.selection.active is image
-
     def test_ranks_hold_across_runs_and_beside_layers_of_others(self, world, link, viewer_model, open_tomogram, show):
         mine = viewer_model.add_points([[1, 2, 3]], units=("angstrom",) * 3)
         link.show_together = True
@@ -161,16 +126,6 @@ class TestShowing:
 
         assert kinds_of(viewer_model.layers) == [Image, Image, Labels, Points, Points]
         assert mine in viewer_model.layers[-2:]
-
-    def test_remarks_on_a_file_reach_the_person(self, qtbot, world, link, tmp_path):
-        path = tmp_path / "odd.ndjson"
-        path.write_text('{"type": "hologram"}\n{"type": "point", "location": {"x": 1, "y": 2, "z": 3}}\n')
-        file = make_file(https_path=path.as_uri())
-
-        with qtbot.waitSignal(link.remarked) as heard:
-            link.show_annotation(make_run_page(files=[file]), file)
-
-        assert "no known kind of point" in heard.args[1]
 
 
 class TestNothingHalf:
@@ -264,10 +219,10 @@ class TestOneRunAtATime:
         link.show_run(506)
         assert visible_in(viewer_model) == set(viewer_model.layers)
 
-    def test_sliders_step_through_what_is_shown(self, world, larger, link, viewer_model, open_tomogram, show):
+    def test_sliders_step_through_what_is_shown(self, world, link, viewer_model, open_tomogram, show):
         show(world.first, ShapeType.POINT)
         open_tomogram(world.first)
-        open_tomogram(larger)
+        open_tomogram(world.larger)
         steps = tuple(2 * size for size in SHAPE_ZYX)
         assert viewer_model.dims.nsteps == steps
         link.show_run(506)
@@ -277,7 +232,7 @@ class TestOneRunAtATime:
         link.show_together = True
         assert viewer_model.dims.nsteps == steps
 
-    def test_the_view_is_fitted_only_if_the_run_ends_elsewhere(self, world, larger, link, viewer_model, open_tomogram):
+    def test_the_view_is_fitted_only_if_the_run_ends_elsewhere(self, world, link, viewer_model, open_tomogram):
         camera, dims = viewer_model.scene.camera, viewer_model.dims
         open_tomogram(world.first)
         camera.zoom, fitted = 3.21, camera.zoom
@@ -285,7 +240,7 @@ class TestOneRunAtATime:
         open_tomogram(world.second)
         assert (camera.zoom, dims.current_step[0]) == (3.21, 3)
 
-        open_tomogram(larger)
+        open_tomogram(world.larger)
         assert camera.zoom == pytest.approx(fitted / 2, rel=0.05)
         assert dims.point[0] == pytest.approx(13.48 * 19)
         link.show_run(506)
@@ -340,16 +295,15 @@ class TestInStep:
         assert not appearance.is_visible
         assert appearance.color == pytest.approx(RED)
 
-    @pytest.mark.parametrize("shape_type", [ShapeType.POINT, ShapeType.ORIENTED_POINT, ShapeType.SEGMENTATION_MASK])
-    def test_layers_follow_their_rows(self, world, link, show, shape_type):
-        layers = show(world.first, shape_type)
-        key = key_of_file(world.first, shape_type)
+    def test_layers_follow_their_rows(self, world, link, show):
+        for shape_type in (ShapeType.ORIENTED_POINT, ShapeType.SEGMENTATION_MASK):
+            layers = show(world.first, shape_type)
+            key = key_of_file(world.first, shape_type)
+            link.set_visible(key, False)
+            link.set_color(key, RED)
 
-        link.set_visible(key, False)
-        link.set_color(key, RED)
-
-        assert not any(layer.visible for layer in layers)
-        assert link.appearance(key).color == pytest.approx(RED)
+            assert not any(layer.visible for layer in layers)
+            assert link.appearance(key).color == pytest.approx(RED)
 
 
 class TestDockComesBack:
@@ -366,14 +320,6 @@ class TestDockComesBack:
         with qtbot.waitSignal(again.appearance_changed):
             again.hide(key_of_file(world.first, ShapeType.ORIENTED_POINT))
         again.close()
-
-
-def test_no_warning_is_ever_given_by_our_layers(qtbot, world, open_tomogram, show):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        open_tomogram(world.first)
-        for shape_type in (ShapeType.POINT, ShapeType.ORIENTED_POINT, ShapeType.INSTANCE_SEGMENTATION_MASK):
-            show(world.first, shape_type)
 
 
 def test_three_closed_docks_leave_no_living_link(qtbot, viewer_model, memory, world, link, open_tomogram):

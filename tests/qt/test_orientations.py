@@ -48,11 +48,6 @@ def starts(viewer):
 
 
 class TestFollowing:
-    def test_arrows_that_were_loaded_with_points_belong_to_them(self, viewer, points, display):
-        assert display.layer is viewer.layers["arrows"]
-        assert (display.orientation, display.length_angstrom) == ("arrows", 200)
-        assert "1 of 3 picks have no valid orientation" in display.remark
-
     def test_they_move_and_go_with_their_picks(self, viewer, points, display):
         points.data = PLACES + 1
         assert starts(viewer) == [[2, 3, 4], [5, 6, 7]]
@@ -65,13 +60,6 @@ class TestFollowing:
         assert not display.layer.visible
         points.visible = True
         assert display.layer.visible
-
-    def test_hidden_picks_have_none_and_faint_ones_have_faint_arrows(self, qtbot, viewer, points, display):
-        points.shown = [False, True, True]
-        qtbot.waitUntil(lambda: starts(viewer) == [[4, 5, 6]])
-        points.border_color = [[1, 0, 0, 1], [0, 1, 0, 0.25], [1, 0, 0, 1]]
-
-        qtbot.waitUntil(lambda: viewer.layers["arrows"].edge_color.tolist() == [[0, 1, 0, 0.25]])
 
     def test_selected_picks_stand_out(self, qtbot, viewer, points, display):
         points.selected_data = {1}

@@ -169,23 +169,6 @@ def test_the_voxel_under_every_pick_is_the_planted_one(scene, bright, tmp_path):
         assert scene.value_at(picks, world) == index
 
 
-@pytest.mark.slow
-def test_a_block_is_seen_in_its_own_planes_and_no_other(scene, bright):
-    image = scene.open(bright)
-    z, y, x = BLOCKS_ZYX[1]
-
-    seen = {level: [] for level in LEVELS}
-    for level, plane in itertools.product(LEVELS, range(z - 4, z + 8)):
-        image.locked_data_level = level
-        world = np.array([plane, y + 1, x + 1]) * SPACING
-        go_to_plane(scene.viewer, world)
-        scene.settle()
-        if scene.value_at(image, world) == 1000:
-            seen[level].append(plane)
-
-    assert seen == {level: [z, z + 1, z + 2, z + 3] for level in LEVELS}
-
-
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
 def test_picks_are_drawn_over_their_block_on_the_canvas(scene, bright, tmp_path, order):
     one = centres_zyx()[3:4]

@@ -6,14 +6,11 @@ import threading
 import mrcfile
 import numpy as np
 import pytest
-import zarr
 from napari.settings import get_settings
 
 from napari_cryoet._qt.streaming import seam
 from napari_cryoet._qt.streaming.progressive import (
-    display_of,
     make_layer,
-    stream_of,
 )
 from napari_cryoet.exceptions import StreamError
 from napari_cryoet.formats.mrc import open_mrc
@@ -59,10 +56,6 @@ def add(viewer, pyramid, kind="image", **options):
     return layer, status
 
 
-def image_of(pyramid):
-    return LayerSpec(pyramid.levels, {"contrast_limits": (-3, 3)}, "image")
-
-
 def wait_exact(qtbot, status, layer, expected):
     """Until what napari has drawn from is what it should be."""
 
@@ -79,7 +72,9 @@ def wait_until_quiet(qtbot, served):
     qtbot.waitUntil(lambda: shared_engine().is_idle and not served.answering)
 
 
-def test_the_middle_plane_ends_exact_and_so_does_every_other(qtbot, viewer, served, tmp_path):
+@pytest.mark.parametrize("is_async", [False, True])
+def test_the_middle_plane_ends_exact_and_so_does_every_other(is_async, qtbot, viewer, served, tmp_path):
+    get_settings().experimental.async_ = is_async  # which is reset with the viewer
     values = noise()
     layer, status = add(viewer, stream(served, tmp_path, values))
     wait_exact(qtbot, status, layer, values[22])
@@ -125,42 +120,24 @@ def test_nothing_is_read_on_the_gui_thread_and_no_exact_array_is_computed(qtbot,
     layer, status = add(viewer, pyramid)
     wait_exact(qtbot, status, layer, values[22])
     viewer.dims.set_current_step(0, 3)
-    viewer.camera.zoom *= 3
+    viewer.scene.camera.zoom *= 3
     qtbot.waitUntil(lambda: status.state.is_exact)
     viewer.dims.ndisplay = 3
     qtbot.waitUntil(lambda: status.state.is_exact)
 
 
-def test_adding_and_scrubbing_do_not_wait_for_a_silent_server(qtbot, viewer, served, tmp_path):
-    pyramid = stream(served, tmp_path, noise())
+def test_a_picture_without_depth_streams_too(qtbot, viewer, served, tmp_path):
+    values = noise((150, 130))
+    write_image(tmp_path / "yx.zarr", values, "yx", levels=3, chunks=(64, 64))
+    pyramid = open_pyramid(f"{served.url}/yx.zarr", cache=None)
     served.script("", None)
-    layer, status = add(viewer, pyramid)
-    for z in range(10):
-        viewer.dims.set_current_step(0, z)
-    assert layer._slice.image.raw.shape == SHAPE[1:]
-    assert not status.state.is_exact
-    served.end()
-    qtbot.waitUntil(lambda: status.state.is_exact)
-
-
-def picture_without_depth(served, tmp_path, *, levels=3, kind="image"):
-    values = noise((150, 130)) if kind == "image" else (noise((150, 130)) > 1).astype("i1")
-    write_image(tmp_path / "yx.zarr", values, "yx", levels=levels, chunks=(64, 64))
-    return values, open_pyramid(f"{served.url}/yx.zarr", cache=None)
-
-
-@pytest.mark.parametrize(("levels", "kind"), [(1, "labels"), (3, "image")])
-def test_a_picture_without_depth_waits_for_no_server_either(levels, kind, qtbot, viewer, served, tmp_path):
-    values, pyramid = picture_without_depth(served, tmp_path, levels=levels, kind=kind)
-    served.script("", None)
-    layer, status = add(viewer, pyramid, kind, scale=(SPACING,) * 2)
+    layer, status = add(viewer, pyramid, scale=(SPACING,) * 2)
     assert layer.ndim == 2
-    assert status.state.is_progressive
     assert not status.state.is_exact
     served.end()
     qtbot.waitUntil(lambda: status.state.is_exact)
     viewer.reset_view()
-    layer.locked_data_level = 0 if levels > 1 else None
+    layer.locked_data_level = 0
     wait_exact(qtbot, status, layer, values)
 
 
@@ -204,53 +181,6 @@ def test_planted_voxels_are_drawn_at_their_places_at_every_level(level, kind, qt
     assert_drawn_where_planted(viewer, layer, planted, tolerance)
 
 
-DEPTH = 5
-
-
-def write_deep(path, values, *, is_strided, rounds_up):
-    """Write an image of five levels, as no file of the portal has: too many for padding, which one would see."""
-    group, datasets = zarr.open_group(path, mode="w", zarr_format=2), []
-    for level in range(DEPTH):
-        group.create_array(str(level), shape=values.shape, chunks=(16, 32, 32), dtype=values.dtype)[...] = values
-        scale = {"type": "scale", "scale": [SPACING * 2**level] * 3}
-        datasets.append({"path": str(level), "coordinateTransformations": [scale]})
-        whole = values[tuple(slice(size // 2 * 2) for size in values.shape)]
-        if rounds_up:
-            whole = np.pad(values, [(0, size % 2) for size in values.shape])
-        z, y, x = (size // 2 for size in whole.shape)
-        values = whole[::2, ::2, ::2] if is_strided else whole.reshape(z, 2, y, 2, x, 2).sum((1, 3, 5))
-    axes = [{"name": name, "type": "space", "unit": "angstrom"} for name in "zyx"]
-    how = {"type": "nearest"} if is_strided else {}
-    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets} | how]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("rounds_up", [False, True])
-@pytest.mark.parametrize("is_strided", [False, True])
-def test_planted_voxels_are_drawn_at_their_places_at_five_levels(
-    is_strided, rounds_up, qtbot, viewer, served, tmp_path
-):
-    planted = np.array([(0, 0, 0), (63, 127, 95), (15, 34, 55), (32, 66, 13), (16, 79, 2), (47, 1, 30)])
-    planted = planted // 16 * 16 if is_strided else planted
-    values = np.zeros((75, 141, 107), "u2" if is_strided else "f4")
-    values[tuple(planted.T)] = 1
-    write_deep(tmp_path / "a.zarr", values, is_strided=is_strided, rounds_up=rounds_up)
-    pyramid = open_pyramid(f"{served.url}/a.zarr")
-    layer_kind, options = ("labels", {}) if is_strided else ("image", {"contrast_limits": (0, 1)})
-    layer, status = add(viewer, pyramid, layer_kind, **options)
-    viewer.dims.set_current_step(0, 16)
-    for level in range(DEPTH):
-        layer.locked_data_level = level
-        tolerance = 0.01 if is_strided else (2**level - 1) / 2 + 0.01
-        viewer.dims.ndisplay = 3
-        qtbot.waitUntil(lambda: status.state.is_exact)
-        assert_drawn_where_planted(viewer, layer, planted, tolerance)
-        viewer.dims.ndisplay = 2
-        qtbot.waitUntil(lambda: status.state.is_exact)
-        in_plane = planted[planted[:, 0] // 2**level == 16 // 2**level]
-        assert_drawn_where_planted(viewer, layer, in_plane[:, 1:], tolerance)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["tomogram", "instances"])
 def test_an_oblique_plane_is_drawn_where_the_layer_says_at_every_level(kind, qtbot, viewer, served, tmp_path):
@@ -288,20 +218,6 @@ def test_a_finer_volume_is_the_coarser_one_until_it_has_come(kind, layer_kind, q
     wait_exact(qtbot, status, layer, fine)
 
 
-def test_a_coarse_picture_stands_in_until_the_exact_one_is_there(qtbot, viewer, served, tmp_path):
-    values = np.zeros((45, 300, 310), "f4")
-    values[10:30, 100:200, 50:100] = 1
-    pyramid = stream(served, tmp_path, values)
-    pyramid.read(2)
-    served.script("", None)
-    layer, status = add(viewer, pyramid, contrast_limits=(0, 1))
-    raw = layer._slice.image.raw
-    assert raw.shape == (300, 310)
-    assert np.abs(raw - values[22]).sum() / raw.size < 0.02
-    served.end()
-    wait_exact(qtbot, status, layer, values[22])
-
-
 def test_a_failing_server_is_told_and_retried_and_never_raises(qtbot, viewer, served, tmp_path, monkeypatch):
     values = noise()
     pyramid = stream(served, tmp_path, values)
@@ -318,80 +234,35 @@ def test_a_failing_server_is_told_and_retried_and_never_raises(qtbot, viewer, se
     assert status.state.error is None
 
 
-def test_stop_asks_for_nothing_and_retry_goes_on(qtbot, viewer, served, tmp_path):
+@pytest.mark.parametrize("how", ["stopped", "hidden", "removed"])
+def test_a_layer_that_nobody_wants_fetches_nothing_until_it_is_wanted_again(how, qtbot, viewer, served, tmp_path):
     values = noise()
-    pyramid = stream(served, tmp_path, values)
-    layer, status = make_layer(image_of(pyramid), viewer=viewer)
-    status.stop()
-    viewer.layers.append(layer)
+    layer, status = add(viewer, stream(served, tmp_path, values))
+    wait_exact(qtbot, status, layer, values[22])
+    leave, come_back = {
+        "stopped": (status.stop, status.retry),
+        "hidden": (lambda: setattr(layer, "visible", False), lambda: setattr(layer, "visible", True)),
+        "removed": (lambda: viewer.layers.remove(layer), lambda: viewer.layers.append(layer)),
+    }[how]
+    leave()
     wait_until_quiet(qtbot, served)
     seen = len(served.requests)
     viewer.dims.set_current_step(0, 3)
     wait_until_quiet(qtbot, served)
     assert len(served.requests) == seen
-    assert status.state.is_stopped
-    status.retry()
-    wait_exact(qtbot, status, layer, values[3])
-
-
-def test_a_removed_layer_fetches_nothing_and_goes_on_when_it_comes_back(qtbot, viewer, served, tmp_path):
-    values = noise()
-    layer, status = add(viewer, stream(served, tmp_path, values))
-    wait_exact(qtbot, status, layer, values[22])
-    viewer.layers.remove(layer)
-    assert status.state.is_stopped
-    viewer.layers.append(layer)
+    come_back()
     viewer.dims.set_current_step(0, 2)
     wait_exact(qtbot, status, layer, values[2])
-
-
-def test_a_hidden_layer_fetches_nothing_and_goes_on_when_it_is_shown(qtbot, viewer, served, tmp_path):
-    values = noise()
-    layer, status = add(viewer, stream(served, tmp_path, values))
-    wait_exact(qtbot, status, layer, values[22])
-    layer.visible = False
-    wait_until_quiet(qtbot, served)
-    seen = len(served.requests)
-    viewer.dims.set_current_step(0, 3)
-    wait_until_quiet(qtbot, served)
-    assert len(served.requests) == seen
-    layer.visible = True
-    wait_exact(qtbot, status, layer, values[3])
-
-
-def test_a_layer_that_is_given_other_data_streams_no_more_until_its_own_are_back(qtbot, viewer, served, tmp_path):
-    values = noise()
-    pyramid = stream(served, tmp_path, values)
-    served.script("", None)
-    layer, status = add(viewer, pyramid)
-    layer.data = [np.full(np.divide((45, 71, 58), f).astype(int), 2, "f4") for f in (1, 2, 4)]
-    assert (stream_of(layer), display_of(layer)) == (None, None)
-    assert status.state.is_stopped
-    viewer.layers.remove(layer)
-    viewer.layers.append(layer)
-    viewer.dims.set_current_step(0, 4)
-    assert status.state.is_stopped
-    layer.data = pyramid.levels
-    assert stream_of(layer) is status
-    served.end()
-    viewer.dims.set_current_step(0, 5)
-    wait_exact(qtbot, status, layer, values[5])
 
 
 def test_a_napari_with_another_seam_slices_exact_arrays_on_its_own_thread(qtbot, viewer, served, tmp_path, monkeypatch):
     monkeypatch.setattr(seam, "missing_names", lambda: ("something else",))
     values = noise()
     pyramid = stream(served, tmp_path, values)
-    settings = get_settings().experimental
-    try:
-        layer, status = add(viewer, pyramid)
-        assert settings.async_
-        assert not status.state.is_progressive
-        status.stop()
-        status.retry()
-        qtbot.waitUntil(lambda: np.array_equal(layer._slice.image.raw, values[22]))
-    finally:
-        settings.async_ = False
+    layer, status = add(viewer, pyramid)
+    assert get_settings().experimental.async_  # which is reset with the viewer
+    assert not status.state.is_progressive
+    qtbot.waitUntil(lambda: np.array_equal(layer._slice.image.raw, values[22]))
 
 
 def test_an_mrc_file_of_one_level_streams_too(qtbot, viewer, tmp_path):

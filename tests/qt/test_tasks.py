@@ -126,10 +126,6 @@ def test_a_long_task_has_a_bar_in_naparis_activity_dock_and_no_window_flashes(vi
 
 
 class TestWaitFor:
-    def test_what_goes_wrong_is_raised(self, qapp):
-        with pytest.raises(ZeroDivisionError):
-            wait_for(lambda _job: 1 // 0)
-
     def test_what_takes_long_can_be_stopped(self, qtbot):
         parent = QWidget()
         qtbot.addWidget(parent)
@@ -171,21 +167,6 @@ def test_parts_of_an_answer_arrive_on_the_gui_thread_and_before_the_rest(tasks, 
         tasks.run("page", work, then=note, part=note)
     qtbot.waitUntil(lambda: len(arrived) == 3)
     assert arrived == [("one", True), ("two", True), ("three", True)]
-
-
-def test_nothing_is_delivered_after_close(tasks, qtbot):
-    answers, go, done = [], threading.Event(), threading.Event()
-
-    def work(job: Job) -> None:
-        go.wait(30)
-        done.set()
-
-    tasks.run("page", work, then=answers.append)
-    tasks.close()
-    go.set()
-    assert done.wait(30)
-    qtbot.wait(20)
-    assert answers == []
 
 
 @pytest.mark.slow

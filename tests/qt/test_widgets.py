@@ -42,22 +42,10 @@ def test_tab_leads_from_what_is_before_a_message_to_its_buttons_and_then_to_what
     assert has_keys(after)
     assert done == [1, 2]
 
-    panel.show_message("Less", actions=[Action("one", lambda: done.append(3))])
-    panel.take_focus()
-    press(Qt.Key.Key_Return)
-    press(Qt.Key.Key_Tab)
-    assert has_keys(after)
-    assert done == [1, 2, 3]
-
 
 @pytest.mark.parametrize(
     ("key", "is_harmless", "answer"),
-    [
-        (Qt.Key.Key_Return, True, True),
-        (Qt.Key.Key_Return, False, False),
-        (Qt.Key.Key_Escape, True, False),
-        (Qt.Key.Key_Escape, False, False),
-    ],
+    [(Qt.Key.Key_Return, True, True), (Qt.Key.Key_Return, False, False), (Qt.Key.Key_Escape, True, False)],
 )
 def test_enter_agrees_to_what_is_harmless_and_escape_to_nothing(qtbot, key, is_harmless, answer):
     seen = []
