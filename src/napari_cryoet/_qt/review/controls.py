@@ -124,9 +124,9 @@ class ReviewControls(QWidget):
     @property
     def looks(self) -> Looks:
         """How crops are to be cut."""
-        is_oriented = self.oriented.isEnabled() and self.oriented.isChecked()
-        plane = PLANES[max(0, self.plane.currentIndex())]
-        return Looks(self.side.value(), self.slab.value(), plane, is_oriented, self.crop_size.value())
+        plane: Plane = self.plane.currentData()
+        size = self.crop_size.value()
+        return Looks(self.side.value(), self.slab.value(), plane, self.oriented.isChecked(), size)
 
     @property
     def sorting(self) -> Order:
@@ -146,15 +146,14 @@ class ReviewControls(QWidget):
             self.side.setValue(looks.side_nm)
             self.slab.setValue(looks.slab_nm)
             self.plane.setCurrentIndex(PLANES.index(looks.plane))
-            self.oriented.setChecked(looks.is_oriented)
+            self.oriented.setChecked(looks.is_oriented and can_orient)
             self.direction.setChecked(False)
             self.filter.clear()
             self.crop_size.setValue(looks.crop_px)
         self._typed.stop()
         self.oriented.setEnabled(can_orient)
         self.oriented.setToolTip(_ORIENTED if can_orient else _NOT_ORIENTED)
-        self.order.setCurrentIndex(-1)
-        self.set_columns(columns)
+        self.set_columns(columns, "")
         self.set_filter_problem("")
 
     def ask_spacing(self, image: Image | None, beside: Layer | None) -> bool:
@@ -170,9 +169,9 @@ class ReviewControls(QWidget):
         self._form.setRowVisible(self._spacing_row, self._asked is not None)
         return is_missing
 
-    def set_columns(self, names: Iterable[str]) -> None:
+    def set_columns(self, names: Iterable[str], chosen: str) -> None:
         """Offer columns to sort by, and what can be measured."""
-        chosen, names = self.order.currentData(), list(names)
+        names = list(names)
         self.filter.setPlaceholderText("such as score > 0.4" if "score" in names else f"such as {EDGE} > 20")
         with QSignalBlocker(self):
             self.order.clear()

@@ -51,7 +51,7 @@ from napari_cryoet._qt.widgets.icons import icon
 from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet._qt.widgets.layer_combo import NO_PICKS, NO_TOMOGRAM, LayerCombo
 from napari_cryoet._qt.widgets.messages import NoticeBar
-from napari_cryoet.exceptions import CryoETError, WithheldError
+from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.review.crops import CropReader, Cube, Frame
 from napari_cryoet.review.decisions import Counts, Verdict
 from napari_cryoet.review.review import Review, kept_picks
@@ -184,8 +184,8 @@ class ReviewDock(Dock):
             review.set_picks(self._layer.picks)
         self._layer.link.use_review(lambda: kept_picks(placed_picks_of(layer), review.decisions))
         looks = Looks(side_nm=crop_side_nm(layer)).recalled(review.view)
-        review.view = looks.remembered()
         self.controls.begin(looks, review.picks.table(), can_orient=bool(review.picks.are_oriented.any()))
+        review.view = self.controls.looks.remembered()
         self._recut()
         self._said = review.remark
         self._show_verdicts()
@@ -407,13 +407,9 @@ class ReviewDock(Dock):
         self.sheet.opened.connect(self.fly_to)
         self.sheet.moved.connect(self._mark)
         self.sheet.looked_at.connect(lambda places: self.feed.want(map(self.model.row_at, places)))
-        self.as_layers.clicked.connect(self.add_result_layers)
-        self.export.clicked.connect(lambda: open_dock(self.viewer, "Export picks").use_layer(self.layer, "kept"))
-        self.stop.clicked.connect(lambda: self.tasks.stop(_MEASURE))
-        self.retry.clicked.connect(self.feed.retry)
         for changed in (self.feed.arrived, self.feed.failed, self.tasks.started, self.tasks.finished):
             changed.connect(lambda *_what: self._show_status())
-        self.tasks.unhandled.connect(self._on_failed)
+        self.tasks.unhandled.connect(self.notice.show_error)
         self.theme.changed.connect(self._draw_icon)
 
     def add_result_layers(self) -> None:
@@ -444,7 +440,7 @@ class ReviewDock(Dock):
         if self.review is None or self._layer is None:
             return
         self.review.set_picks(self._layer.picks)
-        self.controls.set_columns(self.review.picks.table())
+        self.controls.set_columns(self.review.picks.table(), self.controls.sorting.column)
         self._recut()
         self._show_verdicts()
 
@@ -452,12 +448,6 @@ class ReviewDock(Dock):
         place = self.model.place_of(rows[0]) if len(rows) == 1 else None
         if place is not None:
             self.sheet.go_to(place)
-
-    def _on_failed(self, error: CryoETError) -> None:
-        if isinstance(error, WithheldError):
-            self.notice.show_notice(str(error))  # the switch is in the portal's dock
-        else:
-            self.notice.show_error(error)
 
     # keys
 
@@ -575,30 +565,28 @@ class ReviewDock(Dock):
         self.gear.setToolTip("Tomogram, crop, order and filter")
         self.shown, self.verdicts = {}, {}
         for key, (verdict, word) in _VERDICTS.items():
-            letter, shown = chr(key), QPushButton()
+            shown = _button("", f"Show only {verdict.word} picks; once more: all", partial(self._on_shown, verdict))
             shown.setCheckable(True)
-            shown.setToolTip(f"Show only {verdict.word} picks; once more: all")
-            shown.clicked.connect(lambda _checked=False, verdict=verdict: self._on_shown(verdict))
-            button = QPushButton(f"{letter}  {word}")
-            button.setObjectName(f"verdict{letter}")
             goes_on = ", and go on to the next pick" if verdict else ""
-            button.setToolTip(f"{word} what is selected{goes_on} ({letter})")
-            button.clicked.connect(lambda _checked=False, verdict=verdict: self.judge(verdict))
-            self.shown[verdict], self.verdicts[verdict] = shown, button
+            tip = f"{word} what is selected{goes_on} ({chr(key)})"
+            judge = _button(f"{chr(key)}  {word}", tip, partial(self.judge, verdict))
+            judge.setObjectName(f"verdict{chr(key)}")
+            self.shown[verdict], self.verdicts[verdict] = shown, judge
         self.hint = plain_label(name="dimText")
         self.progress, self.counts = QProgressBar(), QLabel()
         self.progress.setTextVisible(False)
         self.progress.setFixedHeight(_PROGRESS_PX)
         self.progress.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.as_layers = QPushButton("As layers")
-        self.as_layers.setToolTip("Add the kept and the rejected picks as layers")
-        self.export = QPushButton("Export…")
-        self.export.setToolTip("Write the kept picks into a file, with who kept them and when")
+        tip = "Add the kept and the rejected picks as layers"
+        self.as_layers = _button("As layers", tip, self.add_result_layers)
+        tip = "Write the kept picks into a file, with who kept them and when"
+        self.export = _button(
+            "Export…", tip, lambda: open_dock(self.viewer, "Export picks").use_layer(self.layer, "kept")
+        )
         self.status = QElidingLabel()
         self.status.setObjectName("statusText")
-        self.stop, self.retry = QPushButton("Stop"), QPushButton("Retry")
-        self.stop.setToolTip("Stop measuring")
-        self.retry.setToolTip("Read the crops again that are missing")
+        self.stop = _button("Stop", "Stop measuring", lambda: self.tasks.stop(_MEASURE))
+        self.retry = _button("Retry", "Read the crops again that are missing", self.feed.retry)
         self._draw_icon()
 
     def _draw_icon(self) -> None:
@@ -622,6 +610,13 @@ class ReviewDock(Dock):
         for kind in (QAbstractButton, QComboBox, QSlider):
             for control in self.findChildren(kind):
                 control.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # after a click, keys go to the sheet
+
+
+def _button(text: str, tooltip: str, act: Callable[[], object]) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(tooltip)
+    button.clicked.connect(lambda _checked: act())
+    return button
 
 
 def _row(*widgets: QWidget) -> QWidget:
