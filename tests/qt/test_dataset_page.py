@@ -27,7 +27,7 @@ def view(qtbot, tasks, viewer_model, asked):
     theme = Theme(viewer_model)
     view = DatasetView(theme, Thumbnails(tasks, lambda url, stop: b""))
     qtbot.addWidget(view)
-    view.page_requested.connect(lambda offset, _name: asked.append(offset))
+    view.page_requested.connect(lambda _number, offset, _name: asked.append(offset))
     view.resize(360, 700)
     view.show()
     view.start(10000, None)

@@ -91,7 +91,7 @@ def test_a_search_finds_both_and_says_how_many(qtbot, browser):
     assert [switch.tabText(number) for number in range(2)] == ["Datasets 0", "Depositions 1"]
     place = browser.screens.datasets.place
     assert "No dataset matches “deep learning”" in place.message.text
-    qtbot.mouseClick(place.message.button("Show 1 deposition"), Qt.MouseButton.LeftButton)
+    list_depositions(qtbot, browser)
     assert current_screen(browser) is browser.screens.depositions
     assert browser.screens.depositions.count.text() == "1 of 2 depositions"
     press(qtbot, browser.screens.search, Qt.Key.Key_Escape)

@@ -80,8 +80,7 @@ class CataloguePage(QWidget, Generic[R]):
         column.addLayout(top)
         column.addWidget(self.place, 1)
 
-    def set_rows(self, found: Sequence[R], total: int, search: str, *, elsewhere: Action | None = None) -> None:
-        """Show what was found of how many; ``elsewhere`` is offered if the search found nothing here."""
+    def set_rows(self, found: Sequence[R], total: int, search: str) -> None:
         self._found, self._search = found, search
         self._list()
         of_all = count_text(total, self._noun)
@@ -91,25 +90,22 @@ class CataloguePage(QWidget, Generic[R]):
         elif search:
             self.place.show_message(
                 f"No {self._noun} matches “{search}”.",
-                "Every word has to match. Try fewer or shorter words, or an id like 10000.",
-                [*([elsewhere] if elsewhere else []), Action("Clear the search", self.search_cleared.emit)],
+                "Every word has to match. Try fewer or shorter words. Enter leads to an id like 10000.",
+                [Action("Clear the search", self.search_cleared.emit)],
             )
         else:
             self.place.show_message(f"This source has no {self._noun}s.")
 
     def clear(self) -> None:
-        """List nothing, until another source has answered."""
         self._found, self._search = (), ""
         self._list()
         self.count.setText("")
 
     def show_error(self, error: CryoETError, retry: Callable[[], None]) -> None:
-        """Say why there is no list."""
         self.count.setText("")
         self.place.show_error(error, retry)
 
     def focus_list(self) -> None:
-        """Take the keys, in the rows or at the button of the message in their place."""
         self.view.stand_somewhere()
         self.place.take_focus()
 
@@ -155,7 +151,6 @@ class ListSwitch(QTabBar):
         self.currentChanged.connect(self.chosen)
 
     def set_current(self, number: int) -> None:
-        """Show which list is there, without a signal."""
         self.blockSignals(True)
         self.setCurrentIndex(number)
         self.blockSignals(False)

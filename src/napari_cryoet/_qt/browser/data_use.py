@@ -35,15 +35,7 @@ _HELD_NAMES: Final = {
 
 
 class NetworkUse(QObject):
-    """Shows and changes the policy of the process, and remembers what was chosen here.
-
-    Parameters
-    ----------
-    memory
-        What is remembered; it tightens what the environment or the command line said, and never loosens it.
-    parent
-        The widget that dialogs belong to.
-    """
+    """Shows and changes the policy of the process, and remembers what was chosen here."""
 
     changed = Signal(str, bool)  # what to say of it, whether we are offline
     loosened = Signal()  # what was withheld can be tried again
@@ -57,19 +49,16 @@ class NetworkUse(QObject):
         self._timer.timeout.connect(self.look)
 
     def recall(self) -> None:
-        """Bring back what was chosen in an earlier session."""
         recall(self._memory)
         self.look()
 
     def set_offline(self, is_offline: bool) -> None:
-        """Send nothing, or send again; remembered."""
         self._policy.offline = self._memory.is_offline = is_offline
         self.look()
         if not is_offline:
             self.loosened.emit()
 
     def ask_limits(self) -> None:
-        """Let the user set the data saver; remembered."""
         dialog = SaverDialog(self._policy, self._widget)
         dialog.accepted.connect(self._on_limits)
         dialog.open()
@@ -145,15 +134,7 @@ class _Row(NamedTuple):
 
 
 class HeldDataDialog(QDialog):
-    """What is cached and downloaded on this computer, how large it is, with *Clear* and *Open folder*.
-
-    Parameters
-    ----------
-    downloads
-        Where downloads go.
-    in_use
-        Kinds that can't be cleared now.
-    """
+    """What is cached and downloaded on this computer, with *Clear* but for kinds in use, and *Open folder*."""
 
     def __init__(
         self, tasks: Tasks, downloads: Path, in_use: Collection[str] = (), parent: QWidget | None = None

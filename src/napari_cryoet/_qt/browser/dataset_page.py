@@ -27,11 +27,12 @@ OBJECTS_IN_TOOLTIP: Final = 20
 class DatasetView(QWidget):
     """Asks for pages of runs; whoever answers calls `add_page` or `show_error`."""
 
-    page_requested = Signal(int, str)  # offset, what the names of runs have to contain
+    page_requested = Signal(int, int, str)  # dataset, offset, what the names of runs have to contain
     run_opened = Signal(object)  # RunRow
 
     def __init__(self, theme: Theme, thumbnails: Thumbnails) -> None:
         super().__init__()
+        self.dataset_id: int | None = None
         self.runs: list[RunRow] = []
         self.header = RecordHeader(theme, thumbnails, "dataset")
         self.filter = SearchBox(theme, "filter runs by name", "Filter the runs by name")
@@ -58,6 +59,7 @@ class DatasetView(QWidget):
 
     def start(self, dataset_id: int, row: CatalogueRow | None, deposition: DepositionRow | None = None) -> None:
         """Begin with a dataset: show what the catalogue knows, and ask for its first page."""
+        self.dataset_id = dataset_id
         self.header.show_about(about_listed_dataset(dataset_id, row, deposition))
         self.model.set_rows([])
         self.count.setText("")
@@ -68,10 +70,9 @@ class DatasetView(QWidget):
         """Ask for the first page again; the runs so far stay until it comes, or is late."""
         self.runs = []
         self.place.show_loading("Loading runs…")
-        self.page_requested.emit(0, self.filter.text().strip())
+        self.page_requested.emit(self.dataset_id, 0, self.filter.text().strip())
 
     def add_page(self, page: DatasetPage, portal_page: str) -> None:
-        """Show one more page of runs."""
         if page.offset == 0:
             self.header.show_about(about_dataset(page.dataset, portal_page))
         self.runs += page.runs
@@ -103,7 +104,6 @@ class DatasetView(QWidget):
             self.place.show_error(error, self.restart)
 
     def focus_list(self) -> None:
-        """Give the keys to the runs, or to the button of the message in their place."""
         self.view.stand_somewhere()
         self.place.take_focus()
 
@@ -113,7 +113,7 @@ class DatasetView(QWidget):
 
     def _on_more(self) -> None:
         self.model.append_rows([_message("Loading more…")], is_asked=True)  # also after a failure
-        self.page_requested.emit(len(self.runs), self.filter.text().strip())
+        self.page_requested.emit(self.dataset_id, len(self.runs), self.filter.text().strip())
 
     def _clear_filter(self) -> None:
         self.filter.clear_quietly()

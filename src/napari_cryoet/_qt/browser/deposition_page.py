@@ -26,12 +26,13 @@ UNFOLDED_ROWS: Final = 16  # datasets are unfolded from the beginning if no more
 class DepositionView(QWidget):
     """Asks for a deposition's page; whoever answers calls `set_page` or `show_error`."""
 
-    page_requested = Signal()
+    page_requested = Signal(int)  # its id
     dataset_opened = Signal(int)  # its id
     run_opened = Signal(object)  # RunRow
 
     def __init__(self, theme: Theme, thumbnails: Thumbnails) -> None:
         super().__init__()
+        self.deposition_id: int | None = None
         self.header = RecordHeader(theme, thumbnails, "deposition")
         self.model = RecordModel(thumbnails, parent=self)
         self.tree = RecordView(theme, self.model, "Datasets of the deposition")
@@ -46,14 +47,14 @@ class DepositionView(QWidget):
 
     def start(self, deposition_id: int, row: DepositionRow | None) -> None:
         """Begin with a deposition: show what the catalogue knows, and ask for its page."""
+        self.deposition_id = deposition_id
         self.header.show_about(about_listed_deposition(deposition_id, row))
         self.model.set_rows([])
         self.restart()
 
     def restart(self) -> None:
-        """Ask for the page again."""
         self.place.show_loading("Loading the deposition…")
-        self.page_requested.emit()
+        self.page_requested.emit(self.deposition_id)
 
     def set_page(self, page: DepositionPage, portal_page: str) -> None:
         """Show a deposition; ``portal_page`` is its address on the portal, or empty where it has none."""
@@ -65,11 +66,9 @@ class DepositionView(QWidget):
             self.place.show_message("This deposition holds nothing of any dataset yet.")
 
     def show_error(self, error: CryoETError) -> None:
-        """Say why there is no page."""
         self.place.show_error(error, self.restart)
 
     def focus_list(self) -> None:
-        """Give the keys to the datasets, or to the button of the message in their place."""
         self.tree.stand_somewhere()
         self.place.take_focus()
 

@@ -52,17 +52,7 @@ def open_any(source: str, job: Job) -> Portal:
 
 
 class PortalBrowser(Dock):
-    """Browse the CryoET Data Portal, a demo or a pack, and open what is found.
-
-    Parameters
-    ----------
-    napari_viewer
-        The viewer whose layers this dock adds to.
-    open_portal
-        Opens a source; called in a worker, with the job to report to.
-    memory
-        What is remembered between sessions.
-    """
+    """Browse the CryoET Data Portal, a demo or a pack, and open what is found; ``open_portal`` runs in a worker."""
 
     def __init__(
         self,
@@ -101,14 +91,12 @@ class PortalBrowser(Dock):
         self.session.open(str(source))
 
     def take_keys(self) -> None:
-        """Go on in what is on screen."""
         if self.screens.stack.currentWidget() is self.screens.start:
             self.screens.start.take_focus()
         else:
             self.navigator.focus_list()
 
     def sizeHint(self) -> QSize:
-        """As wide as the sketches."""
         return QSize(400, 720)
 
     def hideEvent(self, event: QHideEvent | None) -> None:
@@ -121,7 +109,6 @@ class PortalBrowser(Dock):
             self.tilt_windows.close()
 
     def close_down(self) -> None:
-        """End every task and hear no more of the viewer, for good."""
         self.session.close()
         self.tilt_windows.close()
         self.volumes.close()
@@ -152,7 +139,7 @@ class PortalBrowser(Dock):
         bar.offline_changed.connect(network.set_offline)
         bar.saver_requested.connect(network.ask_limits)
         network.changed.connect(lambda text, is_offline: bar.set_network_use(text, is_offline=is_offline))
-        network.changed.connect(lambda _text, _is_offline: self._update_detail())
+        network.changed.connect(self._update_detail)
         network.loosened.connect(self._on_network_loosened)
 
     def _add_keys(self) -> None:
@@ -216,11 +203,9 @@ class PortalBrowser(Dock):
             self._run_to_show = 0
 
     def _use_in_dock(self, name: str, layer: Layer) -> None:
-        """Open another dock of ours with a layer."""
         open_dock(self.viewer, name).use_layer(layer)
 
     def _on_network_loosened(self) -> None:
-        """Try again what was withheld."""
         if self.session.source is not None:
             self.session.retry()
         self.navigator.ask_again()

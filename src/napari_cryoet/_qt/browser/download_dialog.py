@@ -33,17 +33,7 @@ def _options(folder: str, volume_format: str = "zarr", with_metadata: bool = Tru
 
 
 class DownloadDialog(QDialog):
-    """Asks, then downloads; closing it while it downloads stops it, and starting again goes on from there.
-
-    Parameters
-    ----------
-    tasks
-        Runs the download.
-    portal, page, tomograms, rows
-        The run, where it is from, and what of it is ticked.
-    folder
-        Offered as the place to download to.
-    """
+    """Asks, then downloads; closing it while it downloads stops it, and starting again goes on from there."""
 
     began = Signal(object)  # the folder that was chosen
 
@@ -94,6 +84,8 @@ class DownloadDialog(QDialog):
         self._lay_out()
         self.form.volume_format.changed.connect(self._make_plan)
         self.form.with_metadata.changed.connect(self._make_plan)
+        tasks.progressed.connect(self._on_progress)
+        tasks.finished.connect(self._on_finished)
         self._show_state()
         tasks.run(
             _ROWS_KEY,
@@ -104,12 +96,10 @@ class DownloadDialog(QDialog):
 
     @property
     def is_downloading(self) -> bool:
-        """Whether a download is under way."""
         return self._tasks.is_running(KEY)
 
     @property
     def chosen_folder(self) -> Path:
-        """Where to download to."""
         return Path(str(self.form.folder.value)).expanduser()
 
     def closeEvent(self, event: QCloseEvent | None) -> None:
@@ -163,8 +153,6 @@ class DownloadDialog(QDialog):
         def work(job: Job) -> DownloadReport:
             return download_files(plan, folder, overwrite=overwrite, progress=job.progress, stop=job.stop)
 
-        self._tasks.progressed.connect(self._on_progress)
-        self._tasks.finished.connect(self._on_finished)
         self._tasks.run(KEY, work, then=self._on_done, failed=self._on_failed, title=self._title)
         self.began.emit(folder)
         self.bar.setValue(0)
@@ -173,15 +161,13 @@ class DownloadDialog(QDialog):
         self._show_state()
 
     def _on_progress(self, key: object, done_bytes: int, total_bytes: int | None) -> None:
-        if key == KEY and total_bytes:
+        if key == KEY and total_bytes and self.is_downloading:
             self.bar.setValue(min(_STEPS, done_bytes * _STEPS // total_bytes))
             self.message.setText(f"{size_text(done_bytes)} of {size_text(total_bytes)}")
 
     def _on_finished(self, key: object) -> None:
         """An answer follows, unless it was stopped, here or in napari's activity dock."""
         if key == KEY:
-            self._tasks.progressed.disconnect(self._on_progress)
-            self._tasks.finished.disconnect(self._on_finished)
             self.message.setText("Stopped. What is complete stays; Download goes on from there.")
             self._show_state()
 

@@ -49,7 +49,7 @@ from napari_cryoet.portal.pages import (
     RunPage,
     RunRow,
 )
-from napari_cryoet.wording import count_text, plain
+from napari_cryoet.wording import plain
 
 _SEARCH_HINT: Final = "ribosome, membrane, 10000, a link …"
 _NOT_FOUND, _FROM_CACHE = "not found", "from the cache"  # topics of notices
@@ -70,7 +70,6 @@ class Place:
 
     @property
     def label(self) -> str:
-        """A list's name, an id, or the name of a run."""
         prefix = {"dataset": "DS", "deposition": "CZCDP", "run": "RN"}.get(self.kind)
         return self.name or (f"{prefix}-{self.id}" if prefix else self.kind.capitalize())
 
@@ -131,11 +130,9 @@ class Breadcrumb(QWidget):
         return self.accessibleName()
 
     def step(self, level: int) -> QToolButton:
-        """The button that leads back to a level."""
         return self._steps[level]
 
     def set_steps(self, names: Sequence[str]) -> None:
-        """Show the names of the levels, the list first."""
         *before, here = map(plain, names)
         self._n_steps = len(before)
         for button, name in zip(self._steps, [*before, *[""] * _MOST_CRUMBS], strict=False):
@@ -151,7 +148,6 @@ class Breadcrumb(QWidget):
         self.level_chosen.emit(self._n_steps)
 
     def minimumSizeHint(self) -> QSize:
-        """It never widens the dock."""
         return QSize(24, super().minimumSizeHint().height())
 
     def _draw_icon(self) -> None:
@@ -204,7 +200,6 @@ class Screens:
         self.show_start()
 
     def has_focus(self) -> bool:
-        """Whether the keys go to any part of the dock."""
         return self._owner.isAncestorOf(QApplication.focusWidget())
 
     def show_start(self) -> None:
@@ -223,7 +218,6 @@ class Screens:
         self.breadcrumb.setVisible(not is_list)
 
     def focus_search(self) -> None:
-        """Go to the search field, ready to be typed over."""
         self.search.setFocus(Qt.FocusReason.ShortcutFocusReason)
         self.search.selectAll()
 
@@ -241,8 +235,7 @@ def _scrolling(page: QWidget) -> QScrollArea:
 class Navigator(QObject):
     """Moves between screens. Every move drops the run that the screen before still waited for.
 
-    A place that is named outright begins new crumbs; with ``follows`` it adds to them, so that going back leads to
-    where the link was.
+    With ``follows``, a place adds to the crumbs, so that going back leads to where the link was.
     """
 
     run_arrived = Signal(object, bool)  # RunPage, whether its default layers are wanted
@@ -253,8 +246,6 @@ class Navigator(QObject):
         self._session = session
         self._crumbs: Crumbs = (DATASETS,)
         self._coming: Crumbs = ()  # to the run that is asked for
-        self._dataset_id: int | None = None  # what the screens of a dataset and of a deposition hold
-        self._deposition_id: int | None = None
         self._ask_again: Callable[[], None] | None = None  # for what is shown from the cache
         self._leave_soon = single_shot(self, _PATIENCE_MS, self._show_run_place)
         session.opening.connect(self._on_opening)
@@ -302,16 +293,13 @@ class Navigator(QObject):
         self._ask_run(Place("run", run_id, name), (DATASETS,), opens_layers=opens_layers)
 
     def go_to_level(self, level: int) -> None:
-        """Go back to a step of the breadcrumb."""
         self._go(self._crumbs[: level + 1])
 
     def go_up(self) -> None:
-        """Go back one step."""
         if self.level:
             self.go_to_level(self.level - 1)
 
     def focus_list(self) -> None:
-        """Give the keys to what is on screen."""
         screens, kind = self._screens, self._crumbs[-1].kind
         (screens.run if kind == "run" else screens.pages[kind]).focus_list()
 
@@ -348,16 +336,13 @@ class Navigator(QObject):
         screens.show_page(crumbs[-1].kind)
 
     def _hold_dataset(self, dataset_id: int) -> None:
-        if dataset_id == self._dataset_id:
-            return
-        self._dataset_id = dataset_id
-        row = self._session.row_of(dataset_id)
-        deposition = self._session.deposition_row_of(row.deposition_id if row is not None else None)
-        self._screens.dataset.start(dataset_id, row, deposition)
+        if dataset_id != self._screens.dataset.dataset_id:
+            row = self._session.row_of(dataset_id)
+            deposition = self._session.deposition_row_of(row.deposition_id if row is not None else None)
+            self._screens.dataset.start(dataset_id, row, deposition)
 
     def _hold_deposition(self, deposition_id: int) -> None:
-        if deposition_id != self._deposition_id:
-            self._deposition_id = deposition_id
+        if deposition_id != self._screens.deposition.deposition_id:
             self._screens.deposition.start(deposition_id, self._session.deposition_row_of(deposition_id))
 
     def _holds_run(self, run_id: int) -> bool:
@@ -370,8 +355,7 @@ class Navigator(QObject):
         """Another source: nothing of the one before is held or shown."""
         screens = self._screens
         self._leave()
-        self._dataset_id = self._deposition_id = self._ask_again = None
-        screens.run.forget()
+        screens.dataset.dataset_id = screens.deposition.deposition_id = screens.run.page = self._ask_again = None
         screens.notice.hide()
         screens.datasets.clear()
         screens.depositions.clear()
@@ -421,31 +405,27 @@ class Navigator(QObject):
 
     # pages
 
-    def _ask_deposition(self) -> None:
-        number, page = self._deposition_id, self._screens.deposition
-        if number is not None:
-            self._session.ask(
-                "deposition",
-                lambda portal, stop: portal.deposition_page(number, stop=stop),
-                self._on_deposition,
-                page.show_error,
-            )
+    def _ask_deposition(self, number: int) -> None:
+        self._session.ask(
+            "deposition",
+            lambda portal, stop: portal.deposition_page(number, stop=stop),
+            self._on_deposition,
+            self._screens.deposition.show_error,
+        )
 
     def _on_deposition(self, page: DepositionPage) -> None:
         self._tell_freshness(page.freshness, self._screens.deposition.restart)
         self._screens.deposition.set_page(page, self._portal_page("deposition", page.deposition.id))
 
-    def _ask_runs(self, offset: int, name_contains: str) -> None:
-        number, page = self._dataset_id, self._screens.dataset
-        if number is not None:
-            self._session.ask(
-                "runs",
-                lambda portal, stop: portal.dataset_page(
-                    number, offset=offset, limit=_RUNS_A_PAGE, name_contains=name_contains, stop=stop
-                ),
-                self._on_runs,
-                page.show_error,
-            )
+    def _ask_runs(self, number: int, offset: int, name_contains: str) -> None:
+        self._session.ask(
+            "runs",
+            lambda portal, stop: portal.dataset_page(
+                number, offset=offset, limit=_RUNS_A_PAGE, name_contains=name_contains, stop=stop
+            ),
+            self._on_runs,
+            self._screens.dataset.show_error,
+        )
 
     def _on_runs(self, page: DatasetPage) -> None:
         self._tell_freshness(page.freshness, self._screens.dataset.restart)
@@ -513,13 +493,11 @@ class Finder(QObject):
             page.search_cleared.connect(self.clear)
 
     def clear(self) -> None:
-        """List everything again."""
         self._screens.search.clear_quietly()
         self._search()
         self._screens.focus_search()
 
     def jump(self, jump: Jump) -> None:
-        """Go to the record that is named."""
         self._screens.notice.withdraw(_NOT_FOUND)
         is_listed = self._session.row_of(jump.id) is not None
         if jump.kind == "run":
@@ -560,20 +538,10 @@ class Finder(QObject):
         catalogue = self._session.catalogue
         if catalogue is None:
             return
-        screens, jump = self._screens, parse_jump(text)
-        n_datasets, n_depositions = map(len, found)
-        screens.switch.set_found((n_datasets, n_depositions) if text else None)
-        there: Action | None = None
-        if jump is not None:  # as Enter leads to it
-            there = Action(f"Go to {jump.kind or 'id'} {jump.id}", partial(self.jump, jump))
-        elsewhere = there or self._offer_list(DEPOSITIONS, count_text(n_depositions, "deposition"), n_depositions)
-        screens.datasets.set_rows(found.datasets, len(catalogue.rows), text, elsewhere=elsewhere)
-        elsewhere = there or self._offer_list(DATASETS, count_text(n_datasets, "dataset"), n_datasets)
-        screens.depositions.set_rows(found.depositions, len(catalogue.depositions), text, elsewhere=elsewhere)
-
-    def _offer_list(self, which: Place, found: str, count: int) -> Action | None:
-        """A button to the other list, if there is something in it."""
-        return Action(f"Show {found}", lambda: self._navigator.go_to_list(which)) if count else None
+        screens = self._screens
+        screens.switch.set_found((len(found.datasets), len(found.depositions)) if text else None)
+        screens.datasets.set_rows(found.datasets, len(catalogue.rows), text)
+        screens.depositions.set_rows(found.depositions, len(catalogue.depositions), text)
 
     def _on_hits(self, jump: Jump, hits: tuple[LookupHit, ...]) -> None:
         wanted = (hit for hit in hits if jump.kind in (None, hit.kind))
@@ -583,14 +551,14 @@ class Finder(QObject):
         elif len(leads) == 1:
             self.jump(leads[0][1])
         else:
-            self._offer(leads)
+            self._let_choose(leads)
 
     def _on_failed(self, error: CryoETError) -> None:
         self._screens.notice.show_error(error)
         self._screens.notice.topic = _NOT_FOUND
 
-    def _offer(self, leads: list[tuple[LookupHit, Jump]]) -> None:
-        """Let the user choose, since ids of different kinds overlap."""
+    def _let_choose(self, leads: list[tuple[LookupHit, Jump]]) -> None:
+        """Ids of different kinds overlap."""
         menu = QMenu(self._screens.search)
         menu.aboutToHide.connect(menu.deleteLater)
         for hit, lead in leads:

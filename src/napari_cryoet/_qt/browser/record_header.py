@@ -94,7 +94,6 @@ class RecordHeader(QWidget):
         self._fit_description()
 
     def fit_into(self, page_height: int) -> None:
-        """Give the description the room that the page has."""
         self._page_height = page_height
         self._fit_description()
 

@@ -33,17 +33,7 @@ _OF_A_RUN: Final = "a run's layers"  # topic of a notice
 
 
 class RunLayers(QObject):
-    """Connects the page of a run with the layers of the viewer.
-
-    Parameters
-    ----------
-    link
-        Adds and hides layers.
-    run, notice
-        Whose rows these are, and where failures are told.
-    tasks
-        Where texts are fetched.
-    """
+    """Connects the page of a run with the layers of the viewer."""
 
     dock_requested = Signal(str, object)  # name of the dock, layer to use in it
     drawing_requested = Signal(object, QPoint)  # layer of points whose popover is wanted, and where
@@ -233,7 +223,6 @@ class RunLayers(QObject):
     # menus
 
     def _open_row_menu(self, row: AnnotationRow | tuple[AnnotationRow, ...], where: QPoint) -> None:
-        """What can be done with an annotation, shown or not."""
         if isinstance(row, tuple):
             return  # of an object, which has no menu
         page, file, key = self._run.page, row.shown_file, key_of_row(row)
@@ -290,7 +279,6 @@ class RunLayers(QObject):
             add_item(menu, "Colour…", partial(self._ask_color, key, QColor.fromRgbF(*look.color)))
 
     def _add_ways(self, menu: QMenu, record_id: str) -> None:
-        """The record's id, and where else it is."""
         menu.addSeparator()
         clipboard, url = QApplication.clipboard(), self._run.portal_url
         if clipboard is not None:

@@ -106,10 +106,6 @@ class RunView(QWidget):
         self._update_download()
         self.page_shown.emit(page)
 
-    def forget(self) -> None:
-        """Hold no run, as before another source has answered."""
-        self.page = None
-
     def choose(self, tomogram: Tomogram | None) -> None:
         """Choose a tomogram, and list the annotations as they fit it."""
         page, self.tomogram = self.page, tomogram
@@ -138,18 +134,15 @@ class RunView(QWidget):
         self._list_annotations()
 
     def set_shown_tilt_series(self, shown: Shown) -> None:
-        """Say which tilt series have a window now."""
         self._shown_series = shown
         self._list_tilt_series()
 
     def set_progress(self, done_bytes: int, total_bytes: int | None) -> None:
-        """Say how much of the chosen tomogram has arrived while it is opened."""
         done = size_text(done_bytes) if done_bytes else ""
         self._progress_text = f"{done} of {size_text(total_bytes)}" if done and total_bytes else done
         self._update_open()
 
     def focus_list(self) -> None:
-        """Give the keys to the first list that has rows."""
         view = self.tomograms if self.tomogram_model.rows else self.tree
         view.stand_somewhere()
         view.setFocus(Qt.FocusReason.TabFocusReason)

@@ -35,7 +35,6 @@ class Shown:
     coming: Set[LayerKey] = frozenset()
 
     def is_visible(self, key: LayerKey) -> bool:
-        """Whether something is there and not hidden."""
         look = self.looks.get(key)
         return look is not None and look.is_visible
 

@@ -89,7 +89,6 @@ class Session(QObject):
             self.ask("catalogue", lambda portal, stop: portal.catalogue(refresh=True, stop=stop), self._on_catalogue)
 
     def stop_opening(self) -> None:
-        """Give up opening the source."""
         self.close()
         self.given_up.emit()
 
@@ -129,12 +128,10 @@ class Session(QObject):
         self._tasks.run(key, lambda job: question(portal, job.stop), then=then, failed=on_failed)
 
     def row_of(self, dataset_id: int) -> CatalogueRow | None:
-        """What the catalogue knows of a dataset."""
         rows = self.catalogue.rows if self.catalogue is not None else ()
         return next((row for row in rows if row.id == dataset_id), None)
 
     def deposition_row_of(self, deposition_id: int | None) -> DepositionRow | None:
-        """What the catalogue knows of a deposition."""
         rows = self.catalogue.depositions if self.catalogue is not None else ()
         return next((row for row in rows if row.id == deposition_id), None)
 

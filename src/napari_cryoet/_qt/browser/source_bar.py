@@ -87,12 +87,10 @@ class StartPage(QWidget):
         self._draw_icons()
 
     def button(self, text: str) -> QPushButton:
-        """The button with that text."""
         buttons = [button for button, _ in self._buttons] + self._recent_buttons
         return next(button for button in buttons if button.text() == text)
 
     def take_focus(self) -> None:
-        """Go to the first choice."""
         self._buttons[0][0].setFocus(Qt.FocusReason.OtherFocusReason)
 
     def set_recent(self, recent: Sequence[Recent]) -> None:
@@ -202,7 +200,6 @@ class SourceBar(QWidget):
         self._show_state()
 
     def set_show_together(self, is_on: bool) -> None:
-        """Show whether layers of several runs are shown at once."""
         self.show_together.setChecked(is_on)
 
     def set_network_use(self, text: str, *, is_offline: bool) -> None:
@@ -293,7 +290,6 @@ class AddressDialog(QInputDialog):
         )
 
     def accept(self) -> None:
-        """Look whether a portal answers."""
         address = self.textValue()
         self.setLabelText("Looking for a portal there…")
         self._tasks.run(
@@ -342,13 +338,11 @@ class SearchBox(QLineEdit):
         self._draw_icon()
 
     def clear_quietly(self) -> None:
-        """Show no text, without a signal."""
         self.setText("")  # which can't be undone
         self._pause.stop()
         self._settled_text = ""
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Escape clears, Down goes on in the list."""
         if event is not None and event.key() == Qt.Key.Key_Escape and self.text():
             self.clear()
             self._settle()

@@ -79,7 +79,6 @@ class StatusStrip(QFrame):
         self.set_status("")
 
     def set_status(self, text: str, *, can_stop: bool = False, can_retry: bool = False, action: str = "") -> None:
-        """Say how things are, and what can be done about it."""
         self.label.setMinimumHeight(self.stop.sizeHint().height())  # always, so that nothing jumps when loading ends
         self.label.setText(text)
         self.label.setAccessibleName(text)
@@ -122,7 +121,6 @@ class StreamWatch(QObject):
         detail.changed.connect(self._soon)
 
     def update(self) -> None:
-        """Say how exact the visible layers are."""
         if self._is_closed:
             return
         visible = [(layer, stream.state) for layer, stream in self._link.streams() if layer.visible]
@@ -191,7 +189,6 @@ class LevelsMenu(QObject):
         self.update()
 
     def update(self) -> None:
-        """Offer what there is to choose from."""
         volumes, menu = self._volumes, self._strip.levels_menu
         keys = volumes.volumes() if volumes.is_3d else ()
         menu.clear()

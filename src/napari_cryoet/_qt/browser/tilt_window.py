@@ -48,7 +48,6 @@ class TiltWindows(QObject):
         run.page_shown.connect(lambda _page: self.update())
 
     def show(self, page: RunPage, series: TiltSeries) -> None:
-        """Open the window of a tilt series, or bring it forward."""
         window = self.windows.get(series.id)
         if window is None:
             window = TiltWindow(page, series, self, main=self._run.window())
@@ -59,24 +58,20 @@ class TiltWindows(QObject):
         window.show()
 
     def hide(self, series: TiltSeries) -> None:
-        """Close the window of a tilt series, or stop it from coming."""
         window = self.windows.get(series.id)
         if window is not None:
             window.close()
 
     def update(self) -> None:
-        """Let the page show which windows there are."""
         windows = self.windows.values()
         looks = {window.key: Appearance("", is_visible=True, color=None) for window in windows if window.is_shown}
         self._run.set_shown_tilt_series(Shown(looks, {window.key for window in windows if window.is_coming}))
 
     def retry(self) -> None:
-        """Go on with everything that was stopped, failed or withheld."""
         for window in self.windows.values():
             window.stream_watch.retry()
 
     def close(self) -> None:
-        """Close every window."""
         for window in tuple(self.windows.values()):
             window.close()
 
@@ -91,15 +86,7 @@ class TiltWindows(QObject):
 
 
 class TiltWindow(QObject):
-    """Loads a tilt series, and shows its window once there is something to see.
-
-    Parameters
-    ----------
-    page, series
-        The run and its tilt series.
-    main
-        The window of the tomogram, whose canvas draws beside this one's.
-    """
+    """Loads a tilt series, and shows its window once there is something to see, beside the ``main`` one."""
 
     changed = Signal()  # whether it is shown, or on its way
     failed = Signal(object)  # CryoETError; the window is gone unless it was shown
@@ -130,16 +117,13 @@ class TiltWindow(QObject):
 
     @property
     def is_shown(self) -> bool:
-        """Whether its layer is there."""
         return self.key in self.link.shown()
 
     @property
     def is_coming(self) -> bool:
-        """Whether it is on its way."""
         return self.key in self.link.coming()
 
     def show(self) -> None:
-        """Load it, or bring its window forward."""
         self.link.show_tilt_series(self._page, self._series)
         window = self.panel.window()
         if self._is_on_screen and window is not None:
@@ -147,7 +131,6 @@ class TiltWindow(QObject):
             window.raise_()
 
     def close(self) -> None:
-        """Stop loading and close the window."""
         if self._is_closed:
             return
         self._is_closed = True

@@ -43,7 +43,6 @@ class WrappedLabel(QLabel):
     _said = ""
 
     def setText(self, text: str | None) -> None:
-        """Show a text."""
         self._said = text or ""
         super().setText(wrappable(self._said))
 
@@ -61,37 +60,32 @@ _DESCENDERS_PX: Final = 4  # Qt draws the last line so much lower than its font 
 
 
 class ElidedLabel(QElidingLabel):
-    """Plain text on one line, or two, that yields to any width; the tooltip has all of it."""
+    """Plain text on one line that yields to any width; the tooltip has all of it."""
 
     def __init__(
         self,
         text: str = "",
         *,
         elide: Qt.TextElideMode = Qt.TextElideMode.ElideRight,
-        lines: int = 1,
         name: str = "",
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._lines = lines
         self.setObjectName(name)
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setElideMode(elide)
-        self.setWordWrap(lines > 1)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setText(text)
 
     def setText(self, text: str | None) -> None:
-        """Show a text, and all of it in the tooltip."""
         super().setText(text or "")
         self.setToolTip(plain_tooltip(text or ""))
 
     def sizeHint(self) -> QSize:
         """As high for a short text as for a long one, so that nothing below it jumps."""
-        return QSize(100, self._lines * self.fontMetrics().lineSpacing() + _DESCENDERS_PX)
+        return QSize(100, self.fontMetrics().lineSpacing() + _DESCENDERS_PX)
 
     def minimumSizeHint(self) -> QSize:
-        """A few letters."""
         return QSize(24, self.sizeHint().height())
 
 

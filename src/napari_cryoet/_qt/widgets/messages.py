@@ -70,11 +70,9 @@ class MessagePanel(QWidget):
 
     @property
     def text(self) -> str:
-        """The message and its hint, as read aloud."""
         return f"{self._title.text()} {self._hint.text()}".strip()
 
     def button(self, text: str) -> QPushButton:
-        """The button with that text; an error if there is none."""
         return next(button for button in self._buttons[: len(self._actions)] if button.text() == text)
 
     def show_message(self, title: str, hint: str = "", actions: Sequence[Action] = ()) -> None:
@@ -94,14 +92,12 @@ class MessagePanel(QWidget):
         self.bar.show()
 
     def show_error(self, error: CryoETError, retry: Callable[[], None] | None = None) -> None:
-        """Show an error, with a Retry where that can help."""
         actions = [] if retry is None else [Action("Retry", retry)]
         if isinstance(error, UnexpectedError):
             actions.append(Action("Copy details", lambda: copy_text(error.details)))
         self.show_message(error.message, error.hint, actions)
 
     def take_focus(self) -> None:
-        """Focus the first button, or else the message."""
         first: QWidget = self._buttons[0] if self._actions else self
         first.setFocus(Qt.FocusReason.OtherFocusReason)
 
@@ -133,7 +129,6 @@ class Loadable(QStackedWidget):
 
     @property
     def shows_content(self) -> bool:
-        """Whether the content is on top."""
         return self.currentWidget() is self._content
 
     def take_focus(self) -> None:
@@ -144,7 +139,6 @@ class Loadable(QStackedWidget):
             self.message.take_focus()
 
     def show_content(self) -> None:
-        """Show the content."""
         self._loading_soon.stop()
         takes_focus = _has_keys(self.message)
         self.setCurrentWidget(self._content)
@@ -160,13 +154,11 @@ class Loadable(QStackedWidget):
             self._loading_soon.start()
 
     def show_message(self, title: str, hint: str = "", actions: Sequence[Action] = ()) -> None:
-        """Show a message instead of the content."""
         had_keys = _has_keys(self)  # buttons go
         self.message.show_message(title, hint, actions)
         self._turn_to_message(takes_focus=had_keys)
 
     def show_error(self, error: CryoETError, retry: Callable[[], None] | None = None) -> None:
-        """Show an error instead of the content."""
         had_keys = _has_keys(self)
         self.message.show_error(error, retry)
         self._turn_to_message(takes_focus=had_keys)
@@ -211,7 +203,6 @@ class NoticeBar(QFrame):
 
     @property
     def text(self) -> str:
-        """What is shown now."""
         return self._text.text()
 
     def show_notice(self, text: str, action_text: str = "", action: Callable[[], None] | None = None) -> None:

@@ -78,7 +78,6 @@ class _Cell:
             self._painter.fillRect(option.rect, colors.raised)
 
     def draw_record(self, picture: QPixmap | None) -> None:
-        """Picture, title and lines."""
         row, margin, spacing = self._row, _margin_px(self._row), self._painter.fontMetrics().lineSpacing()
         inner = self._option.rect.adjusted(2, margin, -3, -margin)
         if side := _picture_px(row, inner.height()):
@@ -94,14 +93,12 @@ class _Cell:
             self._draw_text(line, self._fitting(text, line.width()))
 
     def draw_message(self) -> None:
-        """A sentence in the middle."""
         is_warning = self._row.kind is Kind.FAILURE and not self._is_selected
         self._painter.setPen(self._colors.warning if is_warning else self._dim)
         wrapped = int(Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap)
         self._painter.drawText(self._option.rect.adjusted(6, 2, -6, -2), wrapped, plain(longest(self._row.title)))
 
     def draw_tick(self, column: int) -> None:
-        """A tick box in the middle of a cell."""
         painter, colors, tick = self._painter, self._colors, _tick(self._row, column)
         if tick is None:
             return
@@ -178,7 +175,6 @@ class _Cell:
         return line
 
     def _draw_badge(self, left_center: QPointF, text: str) -> None:
-        """A short word in a rounded box."""
         painter, height = self._painter, self._painter.fontMetrics().height() + 2
         box = QRectF(left_center.x(), left_center.y() - height / 2, self._badge_px(text) - GAP_PX, height)
         painter.setPen(Qt.PenStyle.NoPen)

@@ -122,7 +122,6 @@ class RecordModel(QAbstractItemModel):
         return self._rows
 
     def set_title(self, title: str) -> None:
-        """Put another title above the texts."""
         self.title = title
         self.headerDataChanged.emit(Qt.Orientation.Horizontal, 0, 0)
 
@@ -158,14 +157,12 @@ class RecordModel(QAbstractItemModel):
             self.more_requested.emit()
 
     def row_at(self, index: Index) -> Row | None:
-        """The row of an index."""
         if not index.isValid():
             return None
         place = int(QModelIndex(index).internalId())
         return self._rows[index.row()] if place == 0 else self._rows[place - 1].children[index.row()]
 
     def record_at(self, index: Index) -> Any:
-        """The record of an index."""
         row = self.row_at(index)
         return None if row is None else row.record
 

@@ -66,13 +66,11 @@ class RecordView(QTreeView):
         model.modelAboutToBeReset.connect(self._remember)
         model.modelReset.connect(self._recall)
         model.rowsInserted.connect(lambda *_args: self._settle_soon.start())
-        theme.changed.connect(self._repaint)
         if (bar := self.verticalScrollBar()) is not None:
             bar.valueChanged.connect(self._ask_for_more)
 
     @property
     def current_row(self) -> Row | None:
-        """The row that the keys are on."""
         return self._records.row_at(self.currentIndex())
 
     def select(self, key: Hashable) -> None:
@@ -100,11 +98,7 @@ class RecordView(QTreeView):
             self._settle_soon.start()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
-        here = self.currentIndex()
-        was_seen = event is not None and QRect(QPoint(0, 0), event.oldSize()).contains(self.visualRect(here).center())
         super().resizeEvent(event)
-        if here.isValid() and was_seen:
-            self.scrollTo(here)
         self._ask_for_more()
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
@@ -271,7 +265,3 @@ class RecordView(QTreeView):
         is_tree = any(row.children for row in self._records.rows)
         self.setIndentation(INDENTATION_PX if is_tree else 0)
         self.setRootIsDecorated(is_tree)
-
-    def _repaint(self) -> None:
-        if (viewport := self.viewport()) is not None:
-            viewport.update()

@@ -25,13 +25,7 @@ Fetch = Callable[[str, Event], bytes]
 
 
 def decode_thumbnail(content: bytes) -> QImage:
-    """A picture as a square of `SIDE_PX`, its middle cut out; only PNG, JPEG and GIF are read.
-
-    Raises
-    ------
-    FormatError
-        If it is none of these, damaged, or absurdly large.
-    """
+    """A picture as a square of `SIDE_PX`, its middle cut out; FormatError unless it is a sane PNG, JPEG or GIF."""
     image_format = next((name for signature, name in _SIGNATURES if content.startswith(signature)), None)
     if image_format is None:
         raise FormatError("The picture is neither PNG nor JPEG nor GIF.")
@@ -53,15 +47,7 @@ def decode_thumbnail(content: bytes) -> QImage:
 
 
 class Thumbnails(QObject):
-    """Pictures by address, for whichever rows are being painted.
-
-    Parameters
-    ----------
-    tasks
-        Runs the fetches.
-    fetch
-        Gets the bytes of an address, in a worker.
-    """
+    """Pictures by address, for whichever rows are being painted; ``fetch`` gets the bytes of one, in a worker."""
 
     arrived = Signal(str)  # address
 
@@ -85,13 +71,11 @@ class Thumbnails(QObject):
         return None
 
     def retry(self) -> None:
-        """Try again what could not be had."""
         for url in [url for url, picture in self._kept.items() if picture is None]:
             del self._kept[url]
             self.arrived.emit(url)
 
     def clear(self) -> None:
-        """Forget all pictures, as for another source."""
         for url in self._in_flight:
             self._tasks.stop(("thumbnail", url))
         self._in_flight.clear()
