@@ -115,7 +115,8 @@ def copies(views: OrthoViews, name: str):
 
 def settle(qtbot, views: OrthoViews) -> None:
     """Until the viewer and both planes show the cursor's place and all changes."""
-    qtbot.waitUntil(lambda: not views.shared_cursor.is_moving and all(view.is_up_to_date for view in views.views))
+    QApplication.processEvents()
+    qtbot.waitUntil(lambda: not views.shared_cursor.is_moving)
 
 
 def at(places_zyx) -> dict[int, float]:

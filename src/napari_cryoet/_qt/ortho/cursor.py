@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, Final
@@ -10,14 +9,11 @@ from typing import Any, Final
 import numpy as np
 from napari.components import Dims, ViewerModel
 from napari.components.overlays import SceneOverlay
-from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.layers.ownership import active_layer
 from napari_cryoet._qt.streaming import seam
 from napari_cryoet._qt.tasks import single_shot
-
-log = logging.getLogger(__name__)
 
 _STILL_MS: Final = 150
 _APART_MS: Final = 12  # Qt paints 5 ms after a change
@@ -41,7 +37,6 @@ class SharedCursor(QObject):
         self._viewer = viewer
         self.position = tuple(float(at) for at in viewer.dims.point)
         self._seen = self.position
-        self._is_moving_dims = False
         self._waiting: list[Callable[[], None]] = []  # to move, the viewer or a plane
         self._next = single_shot(self, 0, self._move_next)
         # moving these sliders changes nothing in the viewer, but napari slices all layers again
@@ -64,11 +59,6 @@ class SharedCursor(QObject):
         if not self._next.isActive():
             self._next.start(0)
 
-    def withdraw(self, move: Callable[[], None]) -> None:
-        """Don't call ``move`` any more."""
-        if move in self._waiting:
-            self._waiting.remove(move)
-
     def move_to(self, places: Mapping[int, float]) -> None:
         """Move it along some axes, as far as the sliders go."""
         position = list(self.position)
@@ -82,13 +72,10 @@ class SharedCursor(QObject):
 
     def set_shown(self, is_shown: bool) -> None:
         """Draw the crosshair in the viewer, or hide it while the planes are hidden."""
-        if self._crosshair is not None:
-            self._crosshair.visible = is_shown
+        self._crosshair.visible = is_shown
 
     def close(self) -> None:
-        """Disconnect from the viewer; its sliders stay where the cursor was."""
-        if self._waiting or self._along.isActive():
-            self._move_along()
+        """Disconnect from the viewer."""
         self._waiting.clear()
         self._next.stop()
         self._along.stop()
@@ -101,8 +88,6 @@ class SharedCursor(QObject):
         """Follow the axes that were moved by others."""
         point = tuple(float(at) for at in self._viewer.dims.point)
         before, self._seen = self._seen, point
-        if self._is_moving_dims:
-            return
         if len(point) != len(self.position):
             self.position = point
         else:
@@ -129,11 +114,10 @@ class SharedCursor(QObject):
         self._move_dims(range(self._viewer.dims.ndim))
 
     def _move_dims(self, axes: Iterable[int]) -> None:
-        self._is_moving_dims = True
-        try:
-            move_sliders(self._viewer.dims, {axis: self.position[axis] for axis in axes})
-        finally:
-            self._is_moving_dims = False
+        dims = self._viewer.dims
+        with dims.events.point.blocker(self._on_dims):
+            move_sliders(dims, {axis: self.position[axis] for axis in axes})
+        self._seen = tuple(float(at) for at in dims.point)
 
     def _on_drag(self, viewer: ViewerModel, event: Any) -> Iterator[None]:
         """A click moves the cursor, a drag pans as ever; with Shift a drag moves the cursor."""
@@ -162,8 +146,7 @@ class SharedCursor(QObject):
         self.move_to({axis: event.position[axis] for axis in self._viewer.dims.displayed})
 
     def _draw(self) -> None:
-        if self._crosshair is not None:
-            self._crosshair.position = self.position
+        self._crosshair.position = self.position
 
 
 # the crosshair, an overlay of the scene as napari's scale bar is one
@@ -175,32 +158,17 @@ class CrosshairOverlay(SceneOverlay):  # type: ignore[misc] # napari is not type
     position: tuple[float, ...] = ()
 
 
-def show_crosshair(viewer: ViewerModel) -> CrosshairOverlay | None:
-    """A viewer's crosshair, visible from now on; None where this napari can't draw one."""
-    if not _can_draw():
-        return None
-    overlay = viewer.scene.overlays.get(_OVERLAY)
-    if overlay is None:
-        overlay = viewer.scene.overlays[_OVERLAY] = CrosshairOverlay(visible=True, blending="translucent_no_depth")
-    return overlay  # type: ignore[no-any-return]
+def show_crosshair(viewer: ViewerModel) -> CrosshairOverlay:
+    """A viewer's crosshair, visible from now on where this napari can draw one."""
+    overlay = CrosshairOverlay(visible=True, blending="translucent_no_depth")
+    if _can_draw():
+        viewer.scene.overlays[_OVERLAY] = overlay
+    return overlay
 
 
 def remove_crosshair(viewer: ViewerModel) -> None:
     """Remove a viewer's crosshair."""
-    if _OVERLAY in viewer.scene.overlays:
-        del viewer.scene.overlays[_OVERLAY]
-
-
-def segments(position_xy: tuple[float, float], gap: float) -> NDArray[np.float32]:
-    """Four lines from far away up to a gap around a place; (8, 2) in x, y."""
-    x, y = position_xy
-    return np.array(
-        [
-            *((x - _FAR_ANGSTROM, y), (x - gap, y), (x + gap, y), (x + _FAR_ANGSTROM, y)),
-            *((x, y - _FAR_ANGSTROM), (x, y - gap), (x, y + gap), (x, y + _FAR_ANGSTROM)),
-        ],
-        np.float32,
-    )
+    viewer.scene.overlays.pop(_OVERLAY, None)
 
 
 @cache
@@ -212,16 +180,12 @@ def _visual_over(scene_visual: Any) -> type:
     from vispy.scene.visuals import Line
 
     class VispyCrosshair(scene_visual):  # type: ignore[misc]
-        """Draws the crosshair in a plane; in 3D there is none."""
+        """Draws the crosshair in a plane, with a gap around the cursor; in 3D there is none."""
 
         def __init__(self, **given: Any) -> None:
-            super().__init__(node=Line(segments((0.0, 0.0), 1.0), color=_COLOR, connect="segments"), **given)
-            self._drawn: tuple[tuple[float, float], float] | None = None
+            super().__init__(node=Line(np.zeros((8, 2), np.float32), color=_COLOR, connect="segments"), **given)
             dims, camera = self.viewer.dims, self.viewer.scene.camera
-            self._events = (
-                *(self.overlay.events.position, camera.events.zoom),
-                *(dims.events.order, dims.events.ndisplay),
-            )
+            self._events = (self.overlay.events.position, camera.events.zoom, dims.events.order, dims.events.ndisplay)
             for event in self._events:
                 event.connect(self._on_move)
             self.reset()
@@ -229,21 +193,16 @@ def _visual_over(scene_visual: Any) -> type:
 
         def has_place(self) -> bool:
             """Whether there is something to draw."""
-            return self._place() is not None
-
-        def _place(self) -> tuple[float, float] | None:
-            dims, position = self.viewer.dims, self.overlay.position
-            if dims.ndisplay != 2 or len(position) != dims.ndim:
-                return None
-            row, column = dims.displayed
-            return position[column], position[row]
+            dims = self.viewer.dims
+            return bool(dims.ndisplay == 2 and len(self.overlay.position) == dims.ndim)
 
         def _on_move(self, _event: Any = None) -> None:
-            place = self._place()
-            drawn = None if place is None else (place, _GAP_PX / self.viewer.scene.camera.zoom)
-            if drawn is not None and drawn != self._drawn:
-                self.node.set_data(segments(*drawn))
-                self._drawn = drawn
+            if self.has_place():
+                y, x = (self.overlay.position[axis] for axis in self.viewer.dims.displayed)
+                gap = _GAP_PX / self.viewer.scene.camera.zoom
+                along = (-_FAR_ANGSTROM, -gap, gap, _FAR_ANGSTROM)
+                ends = [*((x + at, y) for at in along), *((x, y + at) for at in along)]
+                self.node.set_data(np.array(ends, np.float32))
             self.look_again()
 
         def close(self) -> None:
@@ -255,8 +214,8 @@ def _visual_over(scene_visual: Any) -> type:
     return VispyCrosshair
 
 
-def move_sliders(dims: Dims, places: Mapping[int, float]) -> bool:
-    """Show the steps that are nearest to some places, by axis; False where they are shown already.
+def move_sliders(dims: Dims, places: Mapping[int, float]) -> None:
+    """Show the steps that are nearest to some places, by axis.
 
     Told to go between two steps, napari slices all layers there, moves the slider, and slices them all once more.
     """
@@ -265,7 +224,6 @@ def move_sliders(dims: Dims, places: Mapping[int, float]) -> bool:
     moved = {axis: place for axis, place in wanted.items() if place != point[axis]}
     if moved:
         dims.set_point(tuple(moved), tuple(moved.values()))
-    return bool(moved)
 
 
 def _nearest_step(dims: Dims, axis: int, place: float) -> float:

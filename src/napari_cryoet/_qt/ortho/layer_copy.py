@@ -78,7 +78,6 @@ class LayerCopy(QObject):
     """
 
     replaced = Signal()  # the layer has other voxels: make another copy
-    stream_changed = Signal()
 
     def __init__(self, layer: Layer, viewer: ViewerModel, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -104,11 +103,6 @@ class LayerCopy(QObject):
     def state(self) -> StreamState | None:
         """How far the copy's picture is; None if it is hidden or doesn't stream."""
         return self.stream.state if self.stream is not None and self.copy.visible else None
-
-    @property
-    def is_up_to_date(self) -> bool:
-        """Whether all changes of the layer have reached the copy."""
-        return not self._update_soon.isActive()
 
     def update_budget(self) -> None:
         """Give each further plane half of the main plane's bytes; the coarsest level only where bytes are saved."""
@@ -136,12 +130,8 @@ class LayerCopy(QObject):
             return
         if stream.state.is_stopped:
             self.stream.stop()
-        yield self.stream.changed, self._on_stream
         yield stream.stopped, self.stream.stop
         yield stream.retried, self.stream.retry
-
-    def _on_stream(self, _state: StreamState) -> None:
-        self.stream_changed.emit()
 
     def _layer_events(self) -> Iterator[tuple[Any, Callable[..., object]]]:
         events = self.layer.events

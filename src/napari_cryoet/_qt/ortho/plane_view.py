@@ -131,7 +131,6 @@ class PlaneView(QWidget):
         for timer in (self._fit_soon, self._say_soon):
             timer.stop()
         self._cursor.moved.disconnect(self._on_cursor)
-        self._cursor.withdraw(self._follow)
         self._close_layers()
         if self.qt_viewer is not None:
             self.qt_viewer.close()
@@ -169,11 +168,6 @@ class PlaneView(QWidget):
     # how far it is
 
     @property
-    def is_up_to_date(self) -> bool:
-        """Whether all changes of the layers are shown."""
-        return all(copy.is_up_to_date for copy in self.copies)
-
-    @property
     def can_retry(self) -> bool:
         """Whether part of the plane failed or was stopped."""
         return can_go_on(self._states())
@@ -187,7 +181,7 @@ class PlaneView(QWidget):
     def _states(self) -> list[StreamState]:
         return [state for copy in self.copies if (state := copy.state) is not None]
 
-    def _on_stream(self) -> None:
+    def _on_stream(self, _state: StreamState) -> None:
         if not self._say_soon.isActive():
             self._say_soon.start()
 
@@ -206,7 +200,8 @@ class PlaneView(QWidget):
             return
         copy = LayerCopy(layer, self.model, self)
         copy.replaced.connect(partial(self._replace, copy))
-        copy.stream_changed.connect(self._on_stream)
+        if copy.stream is not None:
+            copy.stream.changed.connect(self._on_stream)
         self.copies.append(copy)
         self.model.layers.append(copy.copy)
         copy.set_active(self._is_active)
@@ -269,7 +264,7 @@ class PlaneView(QWidget):
         """Slice where the cursor is, and move the crosshair."""
         ndim = self.model.dims.ndim
         position = self._cursor.position[-ndim:]
-        if len(position) != ndim or ndim < 3:
+        if self._is_closed or len(position) != ndim or ndim < 3:
             return
         moves = [*range(ndim - 3), ndim + self.plane.across]
         move_sliders(self.model.dims, {axis: position[axis] for axis in moves})
