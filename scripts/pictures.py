@@ -80,7 +80,7 @@ class Stage:
         browser = self.dock("CryoET Data Portal")
         opening = Opening(browser, Order(source="demo", run_id=RUN_ID, annotations=annotations))
         opening.begin()
-        until(lambda: not opening.missing(self.viewer.layers) and not browser.link.coming())
+        until(lambda: not opening.missing() and not browser.link.coming())
         self.settle()
         return browser
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import napari
 import numpy as np
 import pytest
 from napari.settings import get_settings
@@ -68,7 +67,7 @@ def test_a_run_is_drawn_with_its_tomogram_and_annotations(qtbot: QtBot, demo_pac
 def test_ctrl_c_closes_the_window(
     qtbot: QtBot, demo_pack: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launch_module.Opening, "missing", lambda _opening, _layers: "all")  # not drawn before that
+    monkeypatch.setattr(launch_module.Opening, "missing", lambda _opening: "all")  # not drawn before that
     order = Order(source=str(demo_pack), run_id=CELL_RUN, screenshot=picture)
     with working() as (stop, _):
         QTimer.singleShot(700, lambda: signal.raise_signal(signal.SIGINT))
@@ -95,7 +94,7 @@ def test_what_takes_too_long_is_named(
 
     def begin_and_wait_for_the_rest(opening: launch_module.Opening) -> None:  # the time that is allowed begins after it
         begin(opening)
-        qtbot.waitUntil(lambda: opening.missing(napari.current_viewer().layers).startswith("tomogram"))
+        qtbot.waitUntil(lambda: opening.missing().startswith("tomogram"))
 
     monkeypatch.setattr(launch_module.Opening, "begin", begin_and_wait_for_the_rest)
     with Proxy(served_demo["graphql"]) as server:

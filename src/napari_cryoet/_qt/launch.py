@@ -5,27 +5,25 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 
 import napari
-import numpy as np
-from napari.layers import Layer
 from napari.utils.notifications import Notification, NotificationSeverity, notification_manager
-from numpy.typing import NDArray
 from qtpy.QtCore import QBuffer, QEventLoop, QIODevice, QObject, QTimer, QtMsgType, qInstallMessageHandler
-from qtpy.QtGui import QImage
-from qtpy.QtWidgets import QMainWindow, QWidget
+from qtpy.QtGui import QImage, qGray
+from qtpy.QtWidgets import QMainWindow
 
 from napari_cryoet._qt.browser.dock import PortalBrowser
+from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.widgets.dock import open_dock
 from napari_cryoet.exceptions import CryoETError, StoppedError
 from napari_cryoet.files import replace_file
-from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationFile, ShapeType, Tomogram
 from napari_cryoet.run.outline import AnnotationRow, outline_run
@@ -34,6 +32,7 @@ DOCK_NAME: Final = "CryoET Data Portal"
 PICTURE_SIZE_PX: Final = (1280, 800)
 _POLL_MS: Final = 100
 _QUIET_S: Final = 0.4  # nothing may happen for so long; one thing leads to the next within much less
+_SIDE_PX: Final = 200
 _MIN_GREYS: Final = 24  # a tomogram has a hundred
 _MAX_BACKGROUND: Final = 0.8  # share of the commonest grey: an empty canvas with its welcome text has more
 
@@ -128,7 +127,7 @@ class Opening(QObject):
         self._browser = browser
         self.order = order
         self._has_arrived = False
-        self._wanted: set[tuple[str, int]] = set()
+        self._wanted: set[LayerKey] = set()
         self.error: CryoETError | None = None
 
     def begin(self) -> None:
@@ -139,12 +138,11 @@ class Opening(QObject):
         self._browser.navigator.run_arrived.connect(self._on_run)
         self._browser.use_source(self.order.source)
 
-    def missing(self, layers: list[Layer]) -> str:
+    def missing(self) -> str:
         """What isn't there yet, in words; empty once everything is."""
         if not self._has_arrived:
             return "the portal's answer"
-        there = {tag for layer in layers for tag in tags_of(layer.metadata)}
-        return ", ".join(f"{kind} {record_id}" for kind, record_id in sorted(self._wanted - there))
+        return ", ".join(f"{kind} {record_id}" for kind, record_id in sorted(self._wanted - self._browser.link.shown()))
 
     def _on_opened(self, _source: object) -> None:
         self._browser.session.opened.disconnect(self._on_opened)  # the order says nothing of later sources
@@ -168,14 +166,14 @@ class Opening(QObject):
             self._fail(CryoETError(f"Run {page.run.name} has no tomogram.", hint="Open another run."))
             return
         run = self._browser.screens.run
-        self._wanted.add(("tomogram", tomogram.id))
+        self._wanted.add(LayerKey("tomogram", tomogram.id))
         run.tomogram_open_requested.emit(page, tomogram)
         try:
             files = chosen_files(page, tomogram, self.order.annotations, with_unaligned=self.order.with_unaligned)
         except CryoETError as error:
             self._fail(error)
             return
-        self._wanted |= {("annotation file", file.id) for file in files}
+        self._wanted |= {LayerKey("annotation", file.id) for file in files}
         for file in files:
             run.annotation_show_requested.emit(page, file)
 
@@ -219,15 +217,6 @@ def _richest(rows: list[AnnotationRow]) -> list[AnnotationRow]:
     return [row for row in rows if kind(row) != ShapeType.POINT or row.annotation.id not in oriented]
 
 
-def tags_of(metadata: dict[str, Any]) -> set[tuple[str, int]]:
-    """Return which record of the portal a layer shows, from its metadata."""
-    about = metadata.get(METADATA_KEY)
-    if not isinstance(about, dict):
-        return set()
-    keys = {"tomogram": "tomogram_id", "annotation file": "annotation_file_id"}
-    return {(kind, about[key]) for kind, key in keys.items() if isinstance(about.get(key), int)}
-
-
 def _not_shown(page: RunPage, annotation_id: int, rows: list[AnnotationRow]) -> CryoETError:
     if not rows:
         return CryoETError(f"Run {page.run.name} has no annotation {annotation_id}.")
@@ -249,7 +238,7 @@ def _wait_until_drawn(viewer: napari.Viewer, browser: PortalBrowser, opening: Op
         nonlocal quiet_since
         faults.extend(stream.state.error for _, stream in browser.link.streams() if stream.state.error is not None)
         faults.extend(filter(None, [opening.error]))
-        waits_for = opening.missing(viewer.layers) or _unfinished(viewer, browser)
+        waits_for = opening.missing() or _unfinished(viewer, browser)
         if waits_for:
             quiet_since = monotonic()
         if waits_for and monotonic() > deadline:
@@ -304,9 +293,8 @@ def save_picture(window: QMainWindow, path: Path, *, must_show_data: bool) -> No
     CryoETError
         If nothing is drawn, or the file can't be written.
     """
-    image = window.grab().toImage()
-    canvas = window.centralWidget()
-    if image.isNull() or (must_show_data and (canvas is None or not shows_data(_greys(canvas, window, image)))):
+    image, canvas = window.grab().toImage(), window.centralWidget()
+    if image.isNull() or (must_show_data and not (canvas and shows_data(canvas.grab().toImage()))):
         raise CryoETError(
             "Nothing is drawn in the window's middle.", hint="OpenGL may not work here; napari --info tells more."
         )
@@ -319,23 +307,12 @@ def save_picture(window: QMainWindow, path: Path, *, must_show_data: bool) -> No
         raise CryoETError(f"The picture can't be written to {path}: {error.strerror}.") from error
 
 
-def shows_data(greys: NDArray[np.uint8]) -> bool:
-    """Whether an 8-bit grey picture shows more than a background with a word or a line on it."""
-    counts = np.bincount(greys.ravel(), minlength=256)
-    return bool(np.count_nonzero(counts) >= _MIN_GREYS and counts.max() <= _MAX_BACKGROUND * greys.size)
-
-
-def _greys(widget: QWidget, window: QWidget, image: QImage) -> NDArray[np.uint8]:
-    """The inner half of a widget in a picture of its window, as 8-bit greys."""
-    scale = image.width() / max(1, window.width())  # screens of double density
-    corner = widget.mapTo(window, widget.rect().topLeft())
-    left, top = int((corner.x() + widget.width() / 4) * scale), int((corner.y() + widget.height() / 4) * scale)
-    part = image.copy(left, top, int(widget.width() / 2 * scale), int(widget.height() / 2 * scale))
-    part = part.convertToFormat(QImage.Format.Format_Grayscale8)
-    bits: Any = part.constBits()
-    if hasattr(bits, "setsize"):  # of PyQt
-        bits.setsize(part.sizeInBytes())
-    return np.frombuffer(bits, dtype=np.uint8).reshape(part.height(), part.bytesPerLine())[:, : part.width()].copy()
+def shows_data(canvas: QImage) -> bool:
+    """Whether the middle of a picture shows more than a background with a word or a line on it."""
+    few = canvas.scaled(_SIDE_PX, _SIDE_PX)  # leaves pixels out, and mixes none
+    middle = range(_SIDE_PX // 4, 3 * _SIDE_PX // 4)
+    greys = Counter(qGray(few.pixel(x, y)) for x in middle for y in middle)
+    return len(greys) >= _MIN_GREYS and max(greys.values()) <= _MAX_BACKGROUND * greys.total()
 
 
 def _main_window(browser: PortalBrowser) -> QMainWindow:

@@ -6,7 +6,6 @@ stream from their first slice on.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -29,7 +28,7 @@ from napari_cryoet.layers import readers
 from napari_cryoet.layers.readers import LayerData, ReaderFunction
 from napari_cryoet.layers.specs import METADATA_KEY, LayerKind
 from napari_cryoet.provenance import citation
-from napari_cryoet.streaming import Pyramid, pyramid_of
+from napari_cryoet.streaming import pyramid_of
 from napari_cryoet.wording import count_text, plain
 
 T = TypeVar("T")
@@ -77,20 +76,16 @@ def make_editable_copy(viewer: Viewer) -> None:
     if not pyramids:
         show_info("Select a mask that streams. Others can be painted as they are.")
     for mask, pyramid in pyramids.items():
-        worker = create_worker(_read_all, pyramid, _progress={"desc": f"Copying {mask.name}"})
+        worker = create_worker(pyramid.read, 0, _progress={"desc": f"Copying {mask.name}"})
         _, options, _ = mask.as_layer_data_tuple()
         worker.returned.connect(partial(_add_copy, viewer, options))
         worker.start()
 
 
 def _read(read: ReaderFunction, path: Any) -> list[LayerData]:
-    warming = threading.Thread(target=warm_up_layers, name="napari-cryoet warm-up", daemon=True)
-
     def read_warm(_job: Job) -> list[LayerData]:
-        warming.start() if warming.ident is None else None
-        layers = read(path)
-        warming.join()
-        return layers
+        warm_up_layers()
+        return read(path)
 
     layers = _said(lambda: _adopted(read_asking(lambda: wait_for(read_warm), path)))
     if not layers:
@@ -133,19 +128,6 @@ def _hidden(data: Any, options: dict[str, Any], kind: LayerKind) -> LayerData:
     return data, options | {"visible": NOT_YET}, kind
 
 
-def _read_all(pyramid: Pyramid) -> Any:
-    """All voxels, or why they can't be had."""
-    try:
-        return pyramid.read(0)
-    except (CryoETError, MemoryError) as error:
-        return error
-
-
-def _add_copy(viewer: Viewer, options: dict[str, Any], answer: Any) -> None:
-    if isinstance(answer, MemoryError):
-        show_error(plain(f"{options['name']} doesn't fit into memory."))
-    elif isinstance(answer, CryoETError):
-        show_error(plain(str(answer)))
-    else:
-        own = {"name": f"{options['name']} (copy)", "multiscale": False, "visible": True}
-        add_layer(viewer, Labels(answer, **options | own))
+def _add_copy(viewer: Viewer, options: dict[str, Any], voxels: Any) -> None:
+    own = {"name": f"{options['name']} (copy)", "multiscale": False, "visible": True}
+    add_layer(viewer, Labels(voxels, **options | own))

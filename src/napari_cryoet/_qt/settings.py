@@ -30,6 +30,11 @@ class Recent(NamedTuple):
     label: str
 
 
+def _flag(key: str, doc: str) -> property:
+    """A setting that is on or off."""
+    return property(lambda settings: settings._flag(key), lambda settings, is_on: settings._set(key, is_on), doc=doc)
+
+
 class Settings:
     """A small settings file of our own; where it can't be written, nothing is remembered and nothing fails.
 
@@ -38,6 +43,9 @@ class Settings:
     path
         Where the file is; by default with the user's other settings.
     """
+
+    show_together = _flag("show_together", "Whether several runs may be shown at once.")
+    is_offline = _flag("is_offline", "Whether the user chose to work offline.")
 
     def __init__(self, path: Path | None = None) -> None:
         path = path or user_config_path("napari-cryoet") / "browser.ini"
@@ -60,24 +68,6 @@ class Settings:
     @download_folder.setter
     def download_folder(self, folder: Path) -> None:
         self._set("download_folder", str(folder))
-
-    @property
-    def show_together(self) -> bool:
-        """Whether several runs may be shown at once."""
-        return self._flag("show_together")
-
-    @show_together.setter
-    def show_together(self, is_on: bool) -> None:
-        self._set("show_together", is_on)
-
-    @property
-    def is_offline(self) -> bool:
-        """Whether the user chose to work offline."""
-        return self._flag("is_offline")
-
-    @is_offline.setter
-    def is_offline(self, is_offline: bool) -> None:
-        self._set("is_offline", is_offline)
 
     @property
     def data_saver(self) -> DataSaver:

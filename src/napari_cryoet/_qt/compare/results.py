@@ -162,11 +162,9 @@ class HistogramPlot(QWidget):
         self.setToolTip("\n".join(counts))
 
     def sizeHint(self) -> QSize:
-        """Two lines of text above the bars, and one below."""
         return QSize(300, 3 * self.fontMetrics().lineSpacing() + _BARS_PX + 2 * _GAP_PX)
 
     def paintEvent(self, _event: QPaintEvent | None) -> None:
-        """Draw all of it."""
         spread, colors = self._spread, self._theme.colors
         painter, spacing = QPainter(self), self.fontMetrics().lineSpacing()
         line = QRectF(0, 0, self.width(), spacing)

@@ -86,11 +86,9 @@ class OrthoViews(Dock):
         self._say()
 
     def sizeHint(self) -> QSize:
-        """Two planes side by side, below the viewer."""
         return QSize(560, 300)
 
     def minimumSizeHint(self) -> QSize:
-        """As little as is of any use."""
         return QSize(240, 160)
 
     def take_keys(self) -> None:
@@ -108,8 +106,6 @@ class OrthoViews(Dock):
     def _end(self) -> None:
         """Leave no canvas, no layer and no request."""
         self._is_closed = True
-        for timer in (self._build_soon, self._replace_soon, self._say_soon):
-            timer.stop()
         self._watch.close()
         for view in self.views:
             view.close_down()
@@ -142,6 +138,8 @@ class OrthoViews(Dock):
 
     def _build_next(self) -> None:
         """Make the planes part by part, and let the window draw and answer after each."""
+        if self._is_closed:
+            return
         if any(view.build_next() for view in self.views):
             self._build_soon.start()
         else:
@@ -155,7 +153,6 @@ class OrthoViews(Dock):
                 view.set_active(is_active)
 
     def showEvent(self, event: QShowEvent | None) -> None:
-        """Fetch and draw."""
         super().showEvent(event)
         self._set_active(True)
 

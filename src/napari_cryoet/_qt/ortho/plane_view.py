@@ -128,8 +128,6 @@ class PlaneView(QWidget):
         self._is_closed = True
         for emitter, slot in self._connections:
             emitter.disconnect(slot)
-        for timer in (self._fit_soon, self._say_soon):
-            timer.stop()
         self._cursor.moved.disconnect(self._on_cursor)
         self._close_layers()
         if self.qt_viewer is not None:
@@ -330,7 +328,6 @@ class PlaneView(QWidget):
         self.camera_moved.emit()
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Move the cursor, or the view."""
         if event is None or event.modifiers() & COMMAND_KEYS or not self._press(event.key()):
             super().keyPressEvent(event)
 
@@ -413,7 +410,6 @@ class PlaneView(QWidget):
             self.context_lost.emit()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Fit again."""
         super().resizeEvent(event)
         self._fit_soon.start()  # the canvas has its new size only then
 

@@ -110,16 +110,11 @@ class Dock(QWidget):
         """Find a place in the window: by default as a tab over another of our docks."""
         _tabify(window, holder)
 
-    def put_away(self) -> None:
-        """Called when napari has closed the dock: by default it closes down."""
-        self.close_down()
-
     def close_down(self) -> None:
         """End the tasks and disconnect from the viewer, for good; a second call does nothing."""
         self._at_close.close()
 
     def sizeHint(self) -> QSize:
-        """As wide as the sketches."""
         return QSize(380, 720)
 
     def minimumSizeHint(self) -> QSize:
@@ -139,7 +134,6 @@ class Dock(QWidget):
         return super().event(event)
 
     def changeEvent(self, event: QEvent | None) -> None:
-        """Follow into a dock, and out of it."""
         super().changeEvent(event)
         if event is None or event.type() != QEvent.Type.ParentChange:
             return
@@ -147,11 +141,10 @@ class Dock(QWidget):
         if isinstance(holder, QDockWidget):
             holder.visibilityChanged.connect(self._on_visibility)
             holder.dockLocationChanged.connect(self._arrive_soon.start)
-        elif holder is None:
-            self.put_away()
+        elif holder is None:  # napari has closed the dock
+            self.close_down()
 
     def closeEvent(self, event: QCloseEvent | None) -> None:
-        """Close down."""
         self.close_down()
         super().closeEvent(event)
 
