@@ -53,11 +53,9 @@ def test_the_scale_bar_counts_in_nanometers_where_napari_would_say_kiloangstrom(
         assert width_angstrom == pytest.approx(float(value) * {"nm": 10, "µm": 10_000}[unit])
 
 
-@pytest.mark.parametrize("name", ["_units", "_make_slice_request_internal"])
-def test_a_napari_that_slices_in_another_way_is_noticed(name, monkeypatch):
-    monkeypatch.setattr(seam, "_OF_STATE", (f"{name}_gone",))
-    seam.missing_names.cache_clear()
-    assert seam.missing_names() == (f"{name}_gone",)
+def test_a_napari_that_slices_in_another_way_is_noticed(monkeypatch):
+    monkeypatch.setattr(seam, "_STATE", ("_gone",))
+    assert not seam.can_stream.__wrapped__()
     monkeypatch.undo()
-    seam.missing_names.cache_clear()
-    assert seam.missing_names() == ()
+    assert seam.can_stream.__wrapped__()
+    assert seam.can_slice_picks.__wrapped__()

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from napari.layers import Points, Vectors
 from qtpy.QtCore import Qt
 
 from napari_cryoet._qt.browser.dock import PortalBrowser
@@ -134,40 +133,6 @@ def test_a_stop_of_one_lets_the_others_come(qtbot, server, page, link):
 
     assert link.shown() == {ARROWS}
     nothing_goes_on(qtbot, server)
-
-
-class TestAmidAdding:
-    """Whoever hears of the first of several layers (a plugin, a progress bar that lets events in) may say stop."""
-
-    @pytest.fixture
-    def heard(self, viewer_model):
-        heard = []
-        viewer_model.layers.events.inserted.connect(lambda event: heard.append(type(event.value)))
-        return heard
-
-    @pytest.mark.parametrize("says", ["stop", "hide"])
-    def test_a_stop_takes_the_first_away_again(self, qtbot, page, link, viewer_model, heard, says):
-        viewer_model.layers.events.inserted.connect(lambda _event: getattr(link, says)(ARROWS), position="last")
-        show(link, page, ARROWS)
-        qtbot.waitUntil(lambda: not link.coming())
-
-        assert len(heard) == 1
-        assert issubclass(heard[0], Points)
-        assert not viewer_model.layers
-
-    def test_a_layer_that_cannot_be_added_takes_the_others_along(self, qtbot, page, link, viewer_model, heard):
-        def refuse(event) -> None:
-            if isinstance(event.value, Vectors):
-                raise RuntimeError("no arrows here")
-
-        viewer_model.layers.events.inserted.connect(refuse, position="last")
-        with qtbot.captureExceptions() as raised:
-            show(link, page, ARROWS)
-            qtbot.waitUntil(lambda: not link.coming())
-
-        assert len(raised) == 1
-        assert len(heard) == 2
-        assert not viewer_model.layers
 
 
 def test_the_docks_button_stops_and_opens_again(qtbot, server, dock, viewer_model):

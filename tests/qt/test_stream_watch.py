@@ -49,11 +49,11 @@ class Link(QObject):
         return self._streams
 
 
-EXACT = StreamState(is_progressive=True, is_exact=True)
-OLD = StreamState(is_progressive=True, is_exact=True, as_of=datetime(2024, 3, 5, tzinfo=UTC))
-COMING = StreamState(is_progressive=True, missing_blocks=2, bytes_read=3_000_000, bytes_per_s=2e6, source_number=1)
-OTHER = StreamState(is_progressive=True, missing_blocks=2, bytes_read=1_000_000, bytes_per_s=1e6)
-OLDER = StreamState(is_progressive=True, missing_blocks=2, as_of=datetime(2023, 6, 1, tzinfo=UTC))
+EXACT = StreamState(is_exact=True)
+OLD = StreamState(is_exact=True, as_of=datetime(2024, 3, 5, tzinfo=UTC))
+COMING = StreamState(missing_blocks=2, bytes_read=3_000_000, bytes_per_s=2e6, source_number=1)
+OTHER = StreamState(missing_blocks=2, bytes_read=1_000_000, bytes_per_s=1e6)
+OLDER = StreamState(missing_blocks=2, as_of=datetime(2023, 6, 1, tzinfo=UTC))
 
 
 @pytest.mark.parametrize(

@@ -274,7 +274,7 @@ def _unfinished(viewer: napari.Viewer, browser: PortalBrowser) -> str:
     """Which layers aren't drawn in full and which tasks run, in words."""
     loading = [layer.name for layer in viewer.layers if not layer.loaded]
     for layer, stream in browser.link.streams():
-        if stream.state.is_progressive and (stream.state.is_coming or stream.is_thumbnail_due):
+        if stream.state.is_coming or stream.postpones_thumbnail:
             loading.append(layer.name)
     tasks = sorted({str(key[0]) if isinstance(key, tuple) else str(key) for key in browser.tasks.running})
     return ", ".join([*loading, *tasks])

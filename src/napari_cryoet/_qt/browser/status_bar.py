@@ -47,7 +47,7 @@ def words_of(states: Sequence[StreamState]) -> str:
         return plain(str(error))
     if any(state.is_stopped and not state.is_exact for state in states):
         return "stopped"
-    if any(state.is_progressive and state.is_coming for state in states):
+    if any(state.is_coming for state in states):
         return "sharpening…"
     return "coarser level" if any(state.is_limited for state in states) else ""
 
@@ -145,7 +145,7 @@ class StreamWatch(QObject):
         failed = next(((layer, state.error) for layer, state in visible if state.error is not None), None)
         if failed is not None:
             strip.set_status(joined(_name_of(failed[0]), plain(str(failed[1]))), can_retry=True)
-        elif any(state.is_progressive and state.is_coming and not state.is_stopped for state in states):
+        elif any(state.is_coming and not state.is_stopped for state in states):
             strip.set_status(joined(_as_of(states), f"sharpening… {traffic_of(states)}"), can_stop=True)
         elif can_go_on(states):
             strip.set_status("stopped", can_retry=True)

@@ -21,7 +21,7 @@ from napari_cryoet._qt.browser.status_bar import StatusStrip, StreamWatch
 from napari_cryoet._qt.layers.colors import Appearance
 from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.layers.ownership import LayerKey
-from napari_cryoet._qt.streaming.seam import delete_in_own_canvas, forget_place
+from napari_cryoet._qt.streaming.seam import forget_place
 from napari_cryoet._qt.streaming.volume_detail import Detail
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.widgets.labels import plain_label
@@ -50,7 +50,7 @@ class TiltWindows(QObject):
     def show(self, page: RunPage, series: TiltSeries) -> None:
         window = self.windows.get(series.id)
         if window is None:
-            window = TiltWindow(page, series, self, main=self._run.window())
+            window = TiltWindow(page, series, self)
             self.windows[series.id] = window
             window.changed.connect(self.update)
             window.closed.connect(partial(self._on_closed, series.id))
@@ -86,15 +86,13 @@ class TiltWindows(QObject):
 
 
 class TiltWindow(QObject):
-    """Loads a tilt series, and shows its window once there is something to see, beside the ``main`` one."""
+    """Loads a tilt series, and shows its window once there is something to see."""
 
     changed = Signal()  # whether it is shown, or on its way
     failed = Signal(object)  # CryoETError; the window is gone unless it was shown
     closed = Signal()
 
-    def __init__(
-        self, page: RunPage, series: TiltSeries, parent: QObject | None = None, *, main: QWidget | None = None
-    ) -> None:
+    def __init__(self, page: RunPage, series: TiltSeries, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.key = LayerKey("tilt series", series.id)
         self.viewer = napari.Viewer(title=f"Tilt series of {plain(page.run.name)}", show=False)
@@ -107,8 +105,6 @@ class TiltWindow(QObject):
         self.panel = TiltPanel()
         self.stream_watch = StreamWatch(self.link, self.panel.strip, self.detail, self)
         self.viewer.window.add_dock_widget(self.panel, name="Tilt", area="bottom")
-        for each in (self.panel, main):
-            delete_in_own_canvas(each)
         self.panel.window_closed.connect(self.close)  # a viewer that isn't closed keeps its threads
         self.viewer.dims.events.current_step.connect(self._show_tilt)
         self.link.changed.connect(self._on_changed)

@@ -95,14 +95,10 @@ def _single(colors: Any) -> RGBA | None:
 # for files of a user
 
 
-def taken_colors(layers: Iterable[Layer]) -> list[RGBA]:
-    """The colours of the layers that have a single one."""
-    return [color for layer in layers if (color := appearance_of(layer).color) is not None]
-
-
 def with_own_color(layers: list[LayerData], shown: Iterable[Layer]) -> list[LayerData]:
     """Layers of a user's file in a colour that no layer has; what has several colours keeps those."""
-    chosen = own_color(taken_colors(shown))  # points and their arrows have the same
+    taken = [color for layer in shown if (color := appearance_of(layer).color) is not None]
+    chosen = own_color(taken)  # points and their arrows have the same
     return [(data, options | _painted(options, kind, chosen), kind) for data, options, kind in layers]
 
 

@@ -13,21 +13,20 @@ from typing import Any, Final
 import numpy as np
 from napari.components import ViewerModel
 from napari.components.dims import RangeTuple
-from napari.layers import Image, Labels, Layer, Points, Vectors
+from napari.layers import Image, Labels, Layer, Points, Surface, Vectors
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.layers.colors import Appearance, appearance_events, appearance_of, paint
 from napari_cryoet._qt.layers.ownership import (
     LayerKey,
-    OwnLayers,
     about_of,
     active_layer,
     add_layer,
     group_of,
+    is_main,
     key_of,
     real,
-    remove_layer,
     tag,
 )
 from napari_cryoet._qt.layers.types import OWN_TYPES, StepsWithTomograms, become
@@ -35,7 +34,7 @@ from napari_cryoet._qt.layers.watch import LayerWatch
 from napari_cryoet._qt.picks.orientations import adopt_arrows
 from napari_cryoet._qt.picks.slabs import show_as_discs
 from napari_cryoet._qt.streaming.progressive import StreamStatus, attach, display_of, make_layer, stream_of
-from napari_cryoet._qt.streaming.seam import count_in_nanometers
+from napari_cryoet._qt.streaming.seam import count_in_nanometers, delete_in_own_canvas
 from napari_cryoet._qt.tasks import Job, Tasks, single_shot, warm_up_layers
 from napari_cryoet.appearance.colors import RGBA, annotation_colors
 from napari_cryoet.exceptions import CryoETError
@@ -44,8 +43,9 @@ from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY, LayerSpec
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationFile, TiltSeries, Tomogram
 from napari_cryoet.streaming import Display, pyramid_of
+from napari_cryoet.wording import joined
 
-__all__ = ["LayerKey", "LayerManager", "add_layer", "add_layers", "remove_layer"]
+__all__ = ["LayerKey", "LayerManager", "add_layer", "add_layers"]
 
 #: In a layer's tag: it was visible when another run was shown, and will be again with its own.
 _WAITS: Final = "was_visible_with_its_run"
@@ -75,7 +75,6 @@ class LayerManager(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._tasks = tasks or Tasks(self)
-        self._own = OwnLayers(viewer)
         self._coming: set[LayerKey] = set()
         self._run_id: object = None
         self._shows_together = False
@@ -85,7 +84,7 @@ class LayerManager(QObject):
         viewer.canvas.events.size.connect(self._on_canvas_size)
         viewer.dims.events.range.connect(self._limit_range)
         self._listened: list[Layer] = []
-        for layer in self._own:
+        for layer in self._ours():
             self._listen_to(layer)
         adopt_layers_of(viewer)
         self._watch = LayerWatch(viewer, self)
@@ -96,11 +95,11 @@ class LayerManager(QObject):
 
     def shown(self) -> set[LayerKey]:
         """What has a layer in the viewer, visible or hidden."""
-        return self._own.keys()
+        return {key for layer in self._ours() if is_main(layer) and (key := key_of(layer)) is not None}
 
     def is_visible(self, key: LayerKey) -> bool:
         """Whether something has a layer that is visible."""
-        layer = self._own.main(key)
+        layer = self._main(key)
         return layer is not None and bool(layer.visible)
 
     def coming(self) -> set[LayerKey]:
@@ -109,26 +108,33 @@ class LayerManager(QObject):
 
     def layers_of(self, key: LayerKey) -> list[Layer]:
         """The layers that show something, the main one first."""
-        return self._own.of(key)
+        found = [layer for layer in self._ours() if key_of(layer) == key]
+        return sorted(found, key=lambda layer: not is_main(layer))
 
     def appearance(self, key: LayerKey) -> Appearance | None:
         """How something looks; None where it has no layer."""
-        layer = self._own.main(key)
+        layer = self._main(key)
         return None if layer is None else appearance_of(layer)
 
     def stream_of(self, key: LayerKey) -> StreamStatus | None:
         """How the picture of something is coming along; None where nothing of it streams."""
-        layer = self._own.main(key)
+        layer = self._main(key)
         return None if layer is None else stream_of(layer)
 
     def display_of(self, key: LayerKey) -> Display | None:
         """What something's picture is made from; None where nothing of it streams."""
-        layer = self._own.main(key)
+        layer = self._main(key)
         return None if layer is None else display_of(layer)
 
     def streams(self) -> list[tuple[Layer, StreamStatus]]:
         """Every layer that streams, from bottom to top: a user's copies and what napari opened as well."""
         return [(layer, stream) for layer in self._viewer.layers if (stream := stream_of(layer)) is not None]
+
+    def _ours(self) -> list[Layer]:
+        return [layer for layer in self._viewer.layers if key_of(layer) is not None]
+
+    def _main(self, key: LayerKey) -> Layer | None:
+        return next((layer for layer in self.layers_of(key) if is_main(layer)), None)
 
     # showing and hiding
 
@@ -210,7 +216,7 @@ class LayerManager(QObject):
 
     def _apply_run(self) -> None:
         self._look_at_bounds()
-        for layer in self._own:
+        for layer in self._ours():
             if self._belongs(group_of(layer)):
                 layer.visible |= _waits(layer)
                 _set_waiting(layer, False)
@@ -225,7 +231,7 @@ class LayerManager(QObject):
     def _leave_hidden_layer(self) -> None:
         """Make a visible layer active where the active one was hidden with its run."""
         active = active_layer(self._viewer.layers)
-        shown = self._volumes() or [layer for layer in self._own if layer.visible]
+        shown = self._volumes() or [layer for layer in self._ours() if layer.visible]
         if active is not None and key_of(active) is not None and not active.visible and shown:
             self._viewer.layers.selection.active = shown[-1]
 
@@ -249,7 +255,7 @@ class LayerManager(QObject):
         return self._shows_together or self._run_id is None or run_id == self._run_id
 
     def _volumes(self) -> list[Layer]:
-        return [layer for layer in self._own if layer.visible and _is_volume(layer)]
+        return [layer for layer in self._ours() if layer.visible and _is_volume(layer)]
 
     def _look_at_bounds(self) -> NDArray[np.float64] | None:
         """The corners of the box around the volumes that are visible, or were last."""
@@ -287,7 +293,7 @@ class LayerManager(QObject):
 
     def set_visible(self, key: LayerKey, is_visible: bool) -> None:
         """Show or hide something, arrows included."""
-        for layer in self._own.of(key):
+        for layer in self.layers_of(key):
             layer.visible = is_visible
             _set_waiting(layer, False)
         self._limit_range()
@@ -295,14 +301,14 @@ class LayerManager(QObject):
 
     def set_color(self, key: LayerKey, color: RGBA) -> None:
         """Paint something, arrows included."""
-        for layer in self._own.of(key):
+        for layer in self.layers_of(key):
             paint(layer, color)
 
     # loading
 
     def _show(self, key: LayerKey, page: RunPage, work: Callable[[Job], tuple[LayerSpec, ...]], *, title: str) -> None:
         self.show_run(page.run.id)
-        layer = self._own.main(key)
+        layer = self._main(key)
         if layer is not None:
             self.set_visible(key, True)
             self._viewer.layers.selection.active = layer
@@ -329,18 +335,18 @@ class LayerManager(QObject):
         self.failed.emit(key, error)
 
     def _on_loaded(self, key: LayerKey, run_id: object, specs: tuple[LayerSpec, ...]) -> None:
-        try:  # while layers are added it is still coming, and can be stopped
-            is_there = key in self._coming and self._add(key, run_id, specs)
+        self._coming.discard(key)
+        try:
+            self._add(key, run_id, specs)
         finally:
-            self._coming.discard(key)
             self.changed.emit()
         warnings = specs[0].options["metadata"][METADATA_KEY].get("warnings", ())
-        if is_there and warnings:
+        if warnings:
             self.remarked.emit(key, " ".join(warnings))
 
-    def _add(self, key: LayerKey, run_id: object, specs: tuple[LayerSpec, ...]) -> bool:
-        """Add all of the layers, or none where somebody stops it meanwhile; whether they are there."""
-        viewer, strangers = self._viewer, self._own.strangers()
+    def _add(self, key: LayerKey, run_id: object, specs: tuple[LayerSpec, ...]) -> None:
+        viewer = self._viewer
+        strangers = [layer for layer in viewer.layers if key_of(layer) is None]
         was_empty, had_volume = not viewer.layers, bool(self._volumes())
         active = active_layer(viewer.layers)
         layers = [make_layer(spec, viewer=viewer)[0] for spec in specs]  # all of them before the first is added
@@ -350,30 +356,14 @@ class LayerManager(QObject):
             if not self._belongs(run_id):  # another run was chosen meanwhile
                 _set_waiting(layer, layer.visible)
                 layer.visible = False
-        if not self._insert(key, layers):
-            return False
+        for layer in layers:
+            _add_named(viewer, layer)
+            self._listen_to(layer)
         if was_empty:
             viewer.canvas.overlays.scale_bar.visible = True
         if not had_volume and (self._bounds is not None or not strangers):
             self._fit_if_elsewhere()
         viewer.layers.selection.active = active if active is not None and active in strangers else layers[0]
-        return True
-
-    def _insert(self, key: LayerKey, layers: list[Layer]) -> bool:
-        """Add layers; remove all again if one can't be added, or a listener stops loading them."""
-        is_whole = False
-        try:
-            for layer in layers:
-                add_layer(self._viewer, layer)
-                self._listen_to(layer)
-                if key not in self._coming:
-                    return False
-            is_whole = True
-        finally:
-            if not is_whole:
-                for layer in layers:
-                    remove_layer(self._viewer, layer)
-        return is_whole
 
     # what users do
 
@@ -383,7 +373,7 @@ class LayerManager(QObject):
             emitter.connect(self._on_appearance)
 
     def _stop_listening_to(self, layer: Layer) -> None:
-        self._listened = [other for other in self._listened if other is not layer]
+        self._listened.remove(layer)
         for emitter in appearance_events(layer):
             emitter.disconnect(self._on_appearance)
 
@@ -398,7 +388,7 @@ class LayerManager(QObject):
         self.streams_changed.emit()
 
     def _on_removed(self, layer: Layer) -> None:
-        if any(layer is own for own in self._listened):
+        if layer in self._listened:
             self._stop_listening_to(layer)
             self.changed.emit()
 
@@ -429,8 +419,21 @@ def add_layers(viewer: ViewerModel, specs: Iterable[LayerSpec]) -> list[Layer]:
         viewer.canvas.overlays.scale_bar.visible = True
     added = [make_layer(spec, viewer=viewer)[0] for spec in specs]
     for layer in added:
-        add_layer(viewer, layer)
+        _add_named(viewer, layer)
     return sorted(added, key=viewer.layers.index)
+
+
+def _add_named(viewer: ViewerModel, layer: Layer) -> None:
+    """Add a layer; where a mask and a mesh of one object share a name, both say which they are."""
+    other = next((other for other in viewer.layers if other.name == layer.name and about_of(other)), None)
+    if other is not None and _shape_of(other) != _shape_of(layer):
+        for each in (other, layer):
+            each.name = joined(each.name, _shape_of(each))
+    add_layer(viewer, layer)
+
+
+def _shape_of(layer: Layer) -> str:
+    return "mask" if isinstance(layer, Labels) else "mesh" if isinstance(layer, Surface) else ""
 
 
 def _is_volume(layer: Layer) -> bool:
@@ -466,6 +469,7 @@ def adopt_layers_of(viewer: ViewerModel) -> None:
     if not any(isinstance(slot, partial) and slot.func is _on_inserted for slot in inserted.callbacks):
         inserted.connect(partial(_on_inserted, viewer))
         count_in_nanometers(viewer)
+        delete_in_own_canvas(viewer)
 
 
 def _on_inserted(viewer: ViewerModel, event: Any) -> None:
@@ -486,7 +490,7 @@ def _on_inserted(viewer: ViewerModel, event: Any) -> None:
     show_as_discs(layer)
     if isinstance(layer, Points | Vectors) and PICKS_KEY in layer.metadata:
         adopt_arrows(layer, viewer)
-    if not _is_alike(was_seen, layer.extent):
+    if not np.array_equal(was_seen.world, layer.extent.world) or not np.array_equal(was_seen.step, layer.extent.step):
         layer.translate = layer.translate  # napari looks anew where the layer ends and how its planes lie
         if len(layers) == 1:
             _start_in_the_middle(viewer)
@@ -502,10 +506,6 @@ def _place_level(layer: Image | Labels) -> None:
         as_mean = parent.translate + (layer.scale - parent.scale) / 2
         if np.allclose(layer.translate, as_mean):
             layer.translate = parent.translate
-
-
-def _is_alike(one: Any, other: Any) -> bool:
-    return bool((one.world == other.world).all() and (one.step == other.step).all())
 
 
 def _start_in_the_middle(viewer: ViewerModel) -> None:

@@ -5,7 +5,6 @@ A layer is ours if its tag names it: a duplicate that a user makes carries the t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from napari.components import ViewerModel
@@ -120,30 +119,3 @@ def group_of(layer: Layer) -> object:
 def is_main(layer: Layer) -> bool:
     """Whether a layer stands for what it shows; arrows only go with it."""
     return bool(about_of(layer).get("is_main_layer"))
-
-
-class OwnLayers:
-    """The layers of ours in a viewer, by what they show."""
-
-    def __init__(self, viewer: ViewerModel) -> None:
-        self._layers = viewer.layers
-
-    def __iter__(self) -> Iterator[Layer]:
-        return (layer for layer in self._layers if key_of(layer) is not None)
-
-    def of(self, key: LayerKey) -> list[Layer]:
-        """The layers that show something, the main one first."""
-        found = [layer for layer in self if key_of(layer) == key]
-        return sorted(found, key=lambda layer: not is_main(layer))
-
-    def main(self, key: LayerKey) -> Layer | None:
-        """The main layer of something; None where it isn't in the viewer."""
-        return next((layer for layer in self.of(key) if is_main(layer)), None)
-
-    def keys(self) -> set[LayerKey]:
-        """Everything that has a layer."""
-        return {key for layer in self if is_main(layer) and (key := key_of(layer)) is not None}
-
-    def strangers(self) -> list[Layer]:
-        """The layers that aren't ours."""
-        return [layer for layer in self._layers if key_of(layer) is None]

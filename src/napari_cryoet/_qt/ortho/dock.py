@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
 )
 
+from napari_cryoet._qt.layers.ownership import real
 from napari_cryoet._qt.layers.watch import LayerWatch
 from napari_cryoet._qt.ortho.cursor import SharedCursor
 from napari_cryoet._qt.ortho.layer_copy import why_not_copied
@@ -97,7 +98,7 @@ class OrthoViews(Dock):
 
     def place_in(self, window: QMainWindow, holder: QDockWidget) -> None:
         """Lie below the viewer, beside the left column: planes of a tomogram are wide and flat."""
-        delete_in_own_canvas(self)  # also what the viewer itself draws
+        delete_in_own_canvas(real(self.viewer))  # also what the viewer itself draws
         if not holder.isFloating():
             window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
             window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, holder)

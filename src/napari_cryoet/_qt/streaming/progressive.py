@@ -14,7 +14,7 @@ from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_cryoet._qt.layers.ownership import real
-from napari_cryoet._qt.layers.types import OWN_TYPES, Surface, Vectors, become
+from napari_cryoet._qt.layers.types import OWN_TYPES, Surface, Vectors
 from napari_cryoet._qt.streaming import seam
 from napari_cryoet._qt.streaming.redraw import shared_redraws
 from napari_cryoet._qt.streaming.slice_geometry import placed_response, streamed_request
@@ -44,9 +44,6 @@ class StreamState:
 
     Attributes
     ----------
-    is_progressive
-        Whether the picture sharpens while it loads; if not, napari slices the exact arrays on its own thread, and
-        the rest of this stays empty.
     is_exact
         Whether what is drawn has its exact values everywhere.
     missing_blocks
@@ -67,7 +64,6 @@ class StreamState:
         The same for layers that have one source, as channels of an image and copies: their bytes are the same ones.
     """
 
-    is_progressive: bool
     is_exact: bool = False
     missing_blocks: int = 0
     is_limited: bool = False
@@ -84,11 +80,6 @@ class StreamState:
         """Whether the picture will still get better."""
         return not self.is_exact and (self.missing_blocks > 0 or not self.is_limited)
 
-    @property
-    def is_loading(self) -> bool:
-        """Whether something is on its way that makes the picture better."""
-        return self.is_progressive and self.is_coming and self.error is None and not self.is_stopped
-
 
 class StreamStatus(QObject):
     """How a streamed layer is doing, and the way to stop it.
@@ -101,12 +92,12 @@ class StreamStatus(QObject):
     retried = Signal()
     _woken = Signal()
 
-    def __init__(self, layer: Image | Labels, display: Display | None) -> None:
+    def __init__(self, layer: Image | Labels, display: Display) -> None:
         super().__init__()
         self.display = display
         self._layer = weakref.ref(layer)
         self._samples: list[tuple[float, int]] = []
-        self._drawn_at = self._sliced_at = self._woken_at = self._thumbnail_at = -math.inf
+        self._drawn_at = self._sliced_at = self._woken_at = -math.inf
         self._is_redrawing = self._is_beside = self._had_others = False
         self._viewer: weakref.ref[ViewerModel] | None = None
         #: Whether something else tells users what goes wrong; if not, napari's notifications do.
@@ -114,24 +105,18 @@ class StreamStatus(QObject):
         self._told = ""  # the last error
         self._say_again = single_shot(self, _SAY_AGAIN_MS, self._say_state)
         self._thumbnail = single_shot(self, _THUMBNAIL_AFTER_MS, self._make_thumbnail)
-        self._ahead = single_shot(self, _AHEAD_AFTER_MS, self._go_ahead)
+        self._ahead = single_shot(self, _AHEAD_AFTER_MS, display.release)
         self._goes_ahead = False
         self._woken.connect(self._on_woken)
-        layer.events.thumbnail.connect(self._on_thumbnail)
-        layer.events.data.connect(self._on_data)
         layer.events.visible.connect(self._on_visible)
-        if display is not None:
-            display.on_change = _weakly(self._wake)
-            self._leaving = weakref.finalize(layer, display.close)
+        display.on_change = _weakly(self._wake)
+        self._leaving = weakref.finalize(layer, display.close)
 
     @property
     def state(self) -> StreamState:
         """How far the picture is now."""
-        if self.display is None:
-            return StreamState(is_progressive=False)
         state, pyramid = self.display.state, self.display.pyramid
         own = StreamState(
-            is_progressive=True,
             is_exact=True,
             bytes_read=state.bytes_read,
             bytes_per_s=self._speed(state.bytes_read),
@@ -160,82 +145,54 @@ class StreamStatus(QObject):
 
     def stop(self) -> None:
         """Ask for nothing any more until `retry`; the layer shows what is in memory."""
-        if self.display is not None:
-            self.display.stop()
+        self.display.stop()
         self.stopped.emit()
 
     def retry(self) -> None:
         """Ask again for what failed or was stopped."""
-        if self.display is not None:
-            self.display.retry()
+        self.display.retry()
         self.retried.emit()
 
     def load_in_full(self) -> None:
         """Fetch the exact values of what is looked at, whatever they cost, until something else is looked at."""
-        if self.display is not None:
-            self.display.load_in_full()
+        self.display.load_in_full()
 
     def close(self) -> None:
         """Ask for nothing ever again."""
         shared_redraws().withdraw(self)
         for timer in (self._say_again, self._thumbnail, self._ahead):
             timer.stop()
-        if self.display is not None:
-            self.display.close()
-            self._leaving.detach()
+        self.display.close()
+        self._leaving.detach()
 
     # in which viewer
 
     def follow(self, viewer: ViewerModel) -> None:
         """Pause while the layer isn't in this viewer."""
-        viewer = real(viewer)
-        if self.display is None:
-            return
-        before = self.view
+        viewer, before = real(viewer), self.view
         if before is not viewer:
             if before is not None:
-                self._disconnect(before)
+                before.layers.events.removed.disconnect(self._on_removed)
+                before.layers.events.inserted.disconnect(self._on_inserted)
             self._viewer = weakref.ref(viewer)
             viewer.layers.events.removed.connect(self._on_removed)
             viewer.layers.events.inserted.connect(self._on_inserted)
-            seam.delete_in_own_canvas(seam.window_of(viewer))  # else a further window would lose what it draws
         layer = self._layer()
         if layer is not None and layer in viewer.layers and layer.visible:
             self.display.resume()
 
-    def _disconnect(self, viewer: ViewerModel) -> None:
-        viewer.layers.events.removed.disconnect(self._on_removed)
-        viewer.layers.events.inserted.disconnect(self._on_inserted)
-
     def _on_removed(self, event: Any) -> None:
-        if event.value is self._layer() and self.display is not None:
+        if event.value is self._layer():
             self.display.pause()
 
     def _on_inserted(self, event: Any) -> None:
-        layer: Layer = event.value
-        viewer = self.view
-        if layer is self._layer():
+        if event.value is self._layer():
             self._on_visible()
-        elif type(layer) in OWN_TYPES and (pyramid := pyramid_of(layer.data)) is not None:
-            become(layer, OWN_TYPES[type(layer)])  # what napari's menus make of a layer streams, too
-            attach(layer, pyramid, viewer=viewer)
-
-    def _on_data(self, _event: Any = None) -> None:
-        """Stream another pyramid whose levels the layer was given."""
-        layer = self._layer()
-        pyramid = None if layer is None or self.display is None else pyramid_of(layer.data)
-        if layer is None or pyramid is None or self._has_own_data(layer) or seam.slicer_of(layer) is not self:
-            return
-        self.close()
-        status = attach(layer, pyramid)
-        if (viewer := self.view) is not None:
-            self._disconnect(viewer)
-            status.follow(viewer)
 
     def _on_visible(self, _event: Any = None) -> None:
         """Fetch nothing for a hidden layer, as those of another run are."""
         layer, viewer = self._layer(), self.view
-        if layer is None or self.display is None:
+        if layer is None:
             return
         if not layer.visible:
             self.display.pause()
@@ -253,13 +210,13 @@ class StreamStatus(QObject):
     @property
     def shows_nothing(self) -> bool:
         """Whether there was nothing at all to show when it was drawn."""
-        return self.display is not None and self.display.is_blank
+        return self.display.is_blank
 
     def may_redraw_at(self) -> float:
         """From when on it may be drawn again."""
-        is_last = self.display is not None and self.display.has_all
-        is_volume = seam.is_sliced_in_3d(self._layer())
-        return self._drawn_at + (_REFRESH_3D_S if is_volume and not is_last else _REFRESH_2D_S)
+        layer = self._layer()
+        is_volume = layer is not None and seam.is_sliced_in_3d(layer)
+        return self._drawn_at + (_REFRESH_3D_S if is_volume and not self.display.has_all else _REFRESH_2D_S)
 
     def redraw(self) -> None:
         """Slice the layer again from what is in memory now, unless napari has done so, and say how far it is."""
@@ -286,7 +243,7 @@ class StreamStatus(QObject):
 
     def _say_state(self) -> None:
         state = self.state
-        if state.is_loading and state.missing_blocks:
+        if state.missing_blocks and not state.is_exact and state.error is None and not state.is_stopped:
             self._say_again.start()
         if state.error is not None and str(state.error) != self._told and not self.is_watched:
             self._told = str(state.error)
@@ -295,40 +252,31 @@ class StreamStatus(QObject):
 
     def begin(self) -> None:
         """Fetch from now on, first only what is looked at; a picture from before it streamed is made again."""
-        if self.display is not None:
-            self.display.release(ahead=False)
+        self.display.release(ahead=False)
         if (layer := self._layer()) is not None and layer.visible and self._sliced_at == -math.inf:
             self._wake()
-
-    def _go_ahead(self) -> None:
-        if self.display is not None:
-            self.display.release()
 
     # how it is sliced; see `seam.Slicer`
 
     def begin_slice(self) -> None:
         """Note that napari slices the layer, and so will show all that there is by now."""
         self._sliced_at = time.monotonic()
-        if (layer := self._layer()) is not None and self._has_own_data(layer):
-            seam.read_no_level_whole(layer)  # once more: it may have been given data since
 
     def changed_request(self, request: Any) -> Any:
         """Let napari slice the display, unless the layer was given other data."""
-        layer, display = self._layer(), self.display
-        if layer is None or display is None:
-            return request
-        had_others, self._had_others = self._had_others, not self._has_own_data(layer)
+        layer = self._layer()
+        had_others, self._had_others = self._had_others, layer is None or not self._has_own_data(layer)
         if self._had_others:
-            display.pause()
+            self.display.pause()
             return request
         if had_others:
-            display.resume()
-        return streamed_request(request, display)
+            self.display.resume()
+        return streamed_request(request, self.display)
 
     def changed_response(self, response: Any) -> Any:
         """Place what came of a request where it belongs."""
         self._is_beside = bool(response.empty)
-        return response if self._had_others or self.display is None else placed_response(response, self.display)
+        return response if self._had_others else placed_response(response, self.display)
 
     def end_slice(self) -> None:
         """Note that napari shows what it began to slice."""
@@ -337,12 +285,12 @@ class StreamStatus(QObject):
             QTimer.singleShot(0, self._say_state)  # where all it shall show is here, nothing else will
         if not self._is_redrawing or not self._thumbnail.isActive():
             self._thumbnail.start()
-        if not self._goes_ahead and self.display is not None and self.display.state.is_settled:
+        if not self._goes_ahead and self.display.state.is_settled:
             self._goes_ahead = True
             self._ahead.start()
 
     def _has_own_data(self, layer: Layer) -> bool:
-        return self.display is not None and pyramid_of(layer.data) is self.display.pyramid
+        return pyramid_of(layer.data) is self.display.pyramid
 
     # thumbnails
 
@@ -351,21 +299,12 @@ class StreamStatus(QObject):
         """Whether the thumbnail is made later, whatever asks for it now."""
         return self._thumbnail.isActive()
 
-    @property
-    def is_thumbnail_due(self) -> bool:
-        """Whether the thumbnail is older than the layer's picture, for a moment."""
-        return self._thumbnail.isActive() and self._thumbnail_at < self._sliced_at
-
-    def _on_thumbnail(self, _event: Any = None) -> None:
-        self._thumbnail_at = time.monotonic()
-
     def _make_thumbnail(self) -> None:
-        layer = self._layer()
-        if layer is not None and self._thumbnail_at < self._sliced_at:
+        if (layer := self._layer()) is not None:
             seam.update_thumbnail(layer)
 
 
-def attach(layer: Image | Labels, pyramid: Pyramid, *, viewer: ViewerModel | None = None) -> StreamStatus:
+def attach(layer: Image | Labels, pyramid: Pyramid, *, viewer: ViewerModel | None = None) -> StreamStatus | None:
     """Let a layer stream.
 
     To let no slice at all read exact values, not even those that napari takes while a layer is made, make the layer
@@ -382,28 +321,28 @@ def attach(layer: Image | Labels, pyramid: Pyramid, *, viewer: ViewerModel | Non
 
     Returns
     -------
-    StreamStatus, kept alive by the layer; the one that it has, where it streams already
+    StreamStatus, kept alive by the layer; None if this napari slices in a way we don't know: then it slices exact
+    arrays, on a thread of its own
     """
-    if (status := stream_of(layer)) is None:
+    status = seam.slicer_of(layer)
+    if not isinstance(status, StreamStatus):
         return _attach(layer, pyramid.display(is_held=True), viewer)
     if viewer is not None:
         status.follow(viewer)
     return status
 
 
-def _attach(layer: Image | Labels, display: Display, viewer: ViewerModel | None) -> StreamStatus:
+def _attach(layer: Image | Labels, display: Display, viewer: ViewerModel | None) -> StreamStatus | None:
     status = StreamStatus(layer, display)
-    seam.read_no_level_whole(layer)
-    if pyramid_of(layer.data) is display.pyramid and seam.slice_by(layer, status):
-        display.placeholder = _placeholder_of(layer, display.pyramid)
-        foresee(display, viewer, layer)
-        for event in (layer.events.set_data, layer.events.plane, layer.events.depiction):
-            event.connect(_place_plane, position="last")  # after napari, which draws it elsewhere
-        QTimer.singleShot(0, status.begin)  # napari slices four times while it adds a layer
-    else:
+    if not seam.slice_by(layer, status):
         status.close()
         slice_on_another_thread()
-        status = StreamStatus(layer, None)
+        return None
+    display.placeholder = _placeholder_of(layer, display.pyramid)
+    foresee(display, viewer, layer)
+    for event in (layer.events.set_data, layer.events.plane, layer.events.depiction):
+        event.connect(_place_plane, position="last")  # after napari, which draws it elsewhere
+    QTimer.singleShot(0, status.begin)  # napari slices four times while it adds a layer
     if viewer is not None:
         status.follow(viewer)
     return status

@@ -1,7 +1,7 @@
 """All that is touched of napari beyond what it promises, with a plain fallback for each.
 
 How napari slices and draws layers is its own affair. Streaming, picks that show as discs and overlays need a little of
-it. `missing_names` and `can_slice_picks` try the names once: without them napari slices exact arrays, and picks show in
+it. `can_stream` and `can_slice_picks` try the names once: without them napari slices exact arrays, and picks show in
 the plane of their centre. Nothing else here fails if a name is gone.
 """
 
@@ -10,19 +10,21 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import napari
 import numpy as np
+from napari.components import ViewerModel
 from napari.components.overlays import ScaleBarOverlay
 from napari.layers import Image, Layer, Points, Vectors
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from napari.components import ViewerModel
+    from napari.qt import QtViewer
     from napari.viewer import Viewer
     from qtpy.QtWidgets import QWidget
 
@@ -31,19 +33,17 @@ log = logging.getLogger(__name__)
 _VISUALS: Final = "napari._vispy.utils.visual"
 _OVERLAYS: Final = "napari._vispy.overlays.base"
 _SCALE_BAR: Final = "napari._vispy.overlays.scale_bar"
-POINT_REQUESTS: Final = ("make_slice_request_internal", "_make_slice_request_internal")  # of points, of vectors
-_POINT_REQUEST_FIELDS: Final = frozenset({"data", "data_slice", "slice_input"})
-_SLICE_FIELDS: Final = frozenset({"point", "margin_left", "margin_right"})
-_ARROW_RESPONSE_FIELDS: Final = frozenset({"indices", "alphas"})
-_OF_STATE: Final = ("_slice_input", "_units", "data_slice", "set_slice_input")
-_METHODS_OF_STATE: Final = ("_make_slice_request_internal", "_update_slice_response")
-_REQUEST_FIELDS: Final = frozenset(
-    {"data_at_data_level", "data_at_thumbnail_level", "data_level", "thumbnail_level", "data_slice"}
-    | {"corner_pixels", "downsample_factors", "level_shapes", "projection_mode", "slice_input"}
+_STATE: Final = ("_slice_input", "_units", "data_slice", "set_slice_input", "_update_slice_response")
+_REQUEST: Final = (
+    *("data_at_data_level", "data_at_thumbnail_level", "data_level", "thumbnail_level", "data_slice"),
+    *("corner_pixels", "downsample_factors", "level_shapes", "projection_mode", "slice_input"),
 )
-_RESPONSE_FIELDS: Final = frozenset({"image", "tile_to_data", "slice_input", "empty"})
+_RESPONSE: Final = ("image.raw", "tile_to_data", "slice_input", "empty")
+_POINT_REQUESTS: Final = ("make_slice_request_internal", "_make_slice_request_internal")  # of points, of vectors
+_POINT_REQUEST: Final = ("data", "slice_input", "data_slice.point", "data_slice.margin_left", "data_slice.margin_right")
 
-_GL_MAX_3D_TEXTURE_SIZE: Final = 0x8073  # which vispy has no name for
+_GL_RENDERER: Final = 0x1F01
+_GL_MAX_3D_TEXTURE_SIZE: Final = 0x8073
 #: How drivers call themselves that draw with the processor: Mesa's, Chromium's, those of Windows and of macOS.
 _SOFTWARE: Final = ("llvmpipe", "softpipe", "software", "swiftshader", "gdi generic", "microsoft basic render")
 
@@ -52,32 +52,25 @@ _SOFTWARE: Final = ("llvmpipe", "softpipe", "software", "swiftshader", "gdi gene
 
 
 class Slicer(Protocol):
-    """Changes how a layer is sliced."""
+    """Changes what napari slices of a layer, and what it shows of that; thumbnails may be made later."""
 
-    def begin_slice(self) -> None:
-        """Napari begins to slice the layer."""
-
-    def changed_request(self, request: Any) -> Any:
-        """The request to slice by, instead of napari's."""
-
-    def changed_response(self, response: Any) -> Any:
-        """What to show, instead of what came of the request."""
-
-    def end_slice(self) -> None:
-        """What was sliced is shown."""
-
+    def begin_slice(self) -> None: ...
+    def changed_request(self, request: Any) -> Any: ...
+    def changed_response(self, response: Any) -> Any: ...
+    def end_slice(self) -> None: ...
     @property
-    def postpones_thumbnail(self) -> bool:
-        """Whether the thumbnail, which napari makes with each slice, is made later."""
+    def postpones_thumbnail(self) -> bool: ...
 
 
 class _Slicing:
     """Over the slicing state of an image or labels."""
 
+    layer: Layer
     slicer: Slicer
 
     def _make_slice_request_internal(self, **arguments: Any) -> Any:
         self.slicer.begin_slice()
+        _read_no_level_whole(self.layer)  # once more: it may have been given data since
         return self.slicer.changed_request(super()._make_slice_request_internal(**arguments))  # type: ignore[misc]
 
     def _update_slice_response(self, response: Any) -> None:
@@ -87,18 +80,13 @@ class _Slicing:
 
 def slice_by(layer: Layer, slicer: Slicer) -> bool:
     """Let a layer be sliced by a slicer from now on; False if this napari slices in another way."""
-    if missing_names():
+    if not can_stream():
         return False
     own: Any = layer._slicing_state
-    base = type(own).__bases__[-1] if isinstance(own, _Slicing) else type(own)
-    try:
-        slicer.changed_request(_trial_request(layer))
-        state: Any = type(f"Streamed{base.__name__}", (_Slicing, base), {})(layer, layer.data, False)
-        state.set_slice_input(own._slice_input, True)
-        state._units, state.slicer = own._units, slicer
-    except Exception as error:  # noqa: BLE001 - whatever a napari may do that nobody knows yet
-        log.warning("%s is not drawn progressively: %s", layer.name, error)
-        return False
+    _read_no_level_whole(layer)
+    state: Any = type(f"Streamed{type(own).__name__}", (_Slicing, type(own)), {})(layer, layer.data, False)
+    state.set_slice_input(own._slice_input, True)
+    state._units, state.slicer = own._units, slicer
     layer._slicing_state = state
     return True
 
@@ -108,27 +96,24 @@ def slicer_of(layer: Any) -> Slicer | None:
     return getattr(getattr(layer, "_slicing_state", None), "slicer", None)
 
 
-def read_no_level_whole(layer: Layer) -> None:
+def _read_no_level_whole(layer: Any) -> None:
     """Have napari ask for what it draws of a picture without depth; else it reads all of the coarsest level before."""
-    if getattr(layer, "_level_materializer", None) is not None:
-        layer._level_materializer = None
+    layer._level_materializer = None
 
 
-def is_sliced_in_3d(layer: Layer | None) -> bool:
-    """Whether all of a layer's last three axes are displayed."""
-    state = getattr(layer, "_slicing_state", None)
-    return len(getattr(getattr(state, "_slice_input", None), "displayed", ())) == 3
+def is_sliced_in_3d(layer: Layer) -> bool:
+    """Whether all of a streamed layer's last three axes are displayed."""
+    return len(layer._slicing_state._slice_input.displayed) == 3
 
 
 def update_thumbnail(layer: Layer) -> None:
     """Make a layer's thumbnail anew from the slice that it has."""
-    if hasattr(layer, "_update_thumbnail"):
-        layer._update_thumbnail()
+    layer._update_thumbnail()
 
 
 def place_plane(layer: Any) -> None:
     """Draw a volume's oblique plane where the layer says: napari takes finest voxels for those of the level drawn."""
-    if str(layer.depiction) != "plane" or not is_sliced_in_3d(layer) or not hasattr(layer, "_transforms"):
+    if str(layer.depiction) != "plane" or not is_sliced_in_3d(layer):
         return
     displayed = list(layer._slicing_state._slice_input.displayed)
     scale = np.asarray(layer._transforms[0].scale)[displayed]
@@ -152,36 +137,22 @@ class LateThumbnail:
 
 
 @cache
-def missing_names() -> tuple[str, ...]:
-    """What this napari lacks of all that; tried once, on a layer of a few voxels, and written into the log."""
-    try:
-        names = tuple(_missing_names())
-    except Exception as error:  # noqa: BLE001 - whatever a napari may do that nobody knows yet
-        names = (f"such internals ({type(error).__name__}: {error})",)
-    if names:
-        log.warning("napari %s has no %s: volumes don't sharpen while they load", napari.__version__, ", ".join(names))
-    return names
-
-
-def _missing_names() -> Iterator[str]:
+def can_stream() -> bool:
+    """Whether this napari has all that; tried once, on a layer of a few voxels."""
     levels = [np.zeros((4, 4, 4)), np.zeros((2, 2, 2))]
-    layer = Image(levels, multiscale=True, contrast_limits=(0, 1), cache=False, visible=False)
-    state: Any = getattr(layer, "_slicing_state", None)
-    if gone := [name for name in (*_OF_STATE, *_METHODS_OF_STATE) if not hasattr(state, name)]:
-        yield from gone
-        return
-    request = _trial_request(layer)
-    for record, names in ((request, _REQUEST_FIELDS), (request(), _RESPONSE_FIELDS)):
-        fields = {field.name for field in dataclasses.fields(record)} if dataclasses.is_dataclass(record) else set()
-        yield from sorted(names - fields)
-
-
-def _trial_request(layer: Layer) -> Any:
-    """The request by which napari would slice a layer now."""
-    state: Any = layer._slicing_state
-    napari_state: Any = super(_Slicing, state) if isinstance(state, _Slicing) else state
-    arguments = {"slice_input": state._slice_input, "data_slice": state.data_slice, "dask_indexer": nullcontext}
-    return napari_state._make_slice_request_internal(**arguments)
+    try:
+        layer = Image(levels, multiscale=True, contrast_limits=(0, 1), cache=False, visible=False)
+        state: Any = layer._slicing_state
+        attrgetter(*_STATE)(state)
+        request = state._make_slice_request_internal(
+            slice_input=state._slice_input, data_slice=state.data_slice, dask_indexer=nullcontext
+        )
+        dataclasses.replace(request, **{name: getattr(request, name) for name in _REQUEST})
+        attrgetter(*_RESPONSE)(dataclasses.replace(request()))
+    except Exception as error:  # noqa: BLE001 - whatever a napari may do that nobody knows yet
+        log.warning("napari %s slices in another way: volumes don't sharpen (%r)", napari.__version__, error)
+        return False
+    return True
 
 
 # how points and vectors are sliced
@@ -198,7 +169,7 @@ Requests = Callable[[Any, Any], Any]  # napari's slice input and data slice to a
 def change_requests(layer: Points | Vectors, change: Callable[[Requests, Any, Any], Any]) -> bool:
     """Let another function make a layer's slice requests, given napari's own and its arguments; False if none do."""
     state = slicing_state_of(layer)
-    name = next((name for name in POINT_REQUESTS if hasattr(state, name)), None)
+    name = next((name for name in _POINT_REQUESTS if hasattr(state, name)), None)
     if name is None:
         return False
     setattr(state, name, partial(change, getattr(state, name)))
@@ -208,31 +179,22 @@ def change_requests(layer: Points | Vectors, change: Callable[[Requests, Any, An
 @cache
 def can_slice_picks() -> bool:
     """Whether this napari makes slice requests of points and vectors that can be changed; tried once."""
-    try:
-        gone = [name for layer in (Points(np.zeros((1, 3))), Vectors(np.zeros((1, 2, 3)))) for name in _lacking(layer)]
-    except Exception as error:  # noqa: BLE001 - whatever a napari may do that nobody knows yet
-        gone = [f"such internals ({type(error).__name__}: {error})"]
-    if gone:
-        log.warning("napari %s has no %s: picks show in the plane of their centre", napari.__version__, ", ".join(gone))
-    return not gone
-
-
-def _lacking(layer: Points | Vectors) -> Iterator[str]:
     made: list[Any] = []
 
-    def make(make: Requests, *arguments: Any) -> Any:
+    def note(make: Requests, *arguments: Any) -> Any:
         made.append(make(*arguments))
         return made[-1]
 
-    change_requests(layer, make)
-    layer.set_view_slice()
-    if not made:
-        yield " or ".join(POINT_REQUESTS)
-        return
-    yield from _POINT_REQUEST_FIELDS - set(dir(made[0]))
-    yield from _SLICE_FIELDS - set(dir(made[0].data_slice))
-    if isinstance(layer, Vectors):
-        yield from _ARROW_RESPONSE_FIELDS - set(dir(made[0]()))
+    try:
+        layers = Points(np.zeros((1, 3))), Vectors(np.zeros((1, 2, 3)))
+        for layer in layers:
+            change_requests(layer, note)
+            layer.set_view_slice()
+            attrgetter(*_POINT_REQUEST)(made.pop())
+    except Exception as error:  # noqa: BLE001 - whatever a napari may do that nobody knows yet
+        log.warning("napari %s slices in another way: picks show in one plane (%r)", napari.__version__, error)
+        return False
+    return True
 
 
 # how large layers are
@@ -356,33 +318,20 @@ def forget_place(window: QWidget) -> None:
         window._save_current_window_settings = lambda: None
 
 
-def window_of(viewer: ViewerModel) -> QWidget | None:
-    """The window that a viewer is in; None without one, or where a user has closed it."""
-    try:
-        window: QWidget | None = viewer.window.main_menu.window() if hasattr(viewer, "window") else None
-    except RuntimeError:  # Qt has deleted it
-        return None
-    return window
-
-
-def delete_in_own_canvas(widget: QWidget | None) -> None:
-    """Have what napari deletes of layers' drawings be that of a `QtViewer`, or of the window that a widget is in.
+def delete_in_own_canvas(owner: ViewerModel | QtViewer) -> None:
+    """Have what napari deletes of layers' drawings be that of a viewer's own canvas.
 
     napari deletes textures in whichever canvas drew last. Where several windows draw, that may be another one's, which
     has textures of its own under the same numbers: it would lose them.
     """
-    from napari.qt import QtViewer
-
-    while widget is not None and not (isinstance(widget, QtViewer) or hasattr(widget, "_qt_viewer")):
-        widget = widget.parentWidget()
-    canvas = getattr(getattr(widget, "_qt_viewer", widget), "canvas", None)
-    context: Any = getattr(getattr(canvas, "_scene_canvas", None), "context", None)
-    drawn: Any = getattr(canvas, "native", None)
-    if not hasattr(context, "finish") or not hasattr(drawn, "makeCurrent"):
+    try:
+        canvas = (owner.window._qt_viewer if isinstance(owner, ViewerModel) else owner).canvas
+        context, make_current = canvas._scene_canvas.context, canvas.native.makeCurrent
+    except AttributeError:  # no window, or a napari that draws in another way
         return
 
     def finish_here() -> None:
-        drawn.makeCurrent()
+        make_current()
         type(context).finish(context)
 
     context.finish = finish_here
@@ -393,17 +342,12 @@ def delete_in_own_canvas(widget: QWidget | None) -> None:
 
 def largest_texture_side() -> int | None:
     """The longest side of a volume that can be drawn, in voxels; None while nothing has been drawn yet."""
-    return _asked_side() if _has_drawn() else None
+    return int(_asked(_GL_MAX_3D_TEXTURE_SIZE) or 0) or None if _has_drawn() else None
 
 
-def draws_in_software() -> bool | None:
-    """Whether there is no graphics card, so that volumes take long to draw; None while nothing has been drawn yet."""
-    return is_software(_asked_name()) if _has_drawn() else None
-
-
-def is_software(driver: str) -> bool:
-    """Whether a driver draws with the processor, by how it calls itself."""
-    return any(name in driver.lower() for name in _SOFTWARE)
+def draws_in_software() -> bool:
+    """Whether there is no graphics card, as far as is known, so that volumes take long to draw."""
+    return not _has_drawn() or any(name in str(_asked(_GL_RENDERER) or "").lower() for name in _SOFTWARE)
 
 
 def _has_drawn() -> bool:
@@ -413,15 +357,8 @@ def _has_drawn() -> bool:
 
 
 @cache
-def _asked_side() -> int | None:
+def _asked(parameter: int) -> Any:
     """Ask the driver, in whose context the canvas was drawn last; it doesn't change."""
     from vispy.gloo import gl
 
-    return int(gl.glGetParameter(_GL_MAX_3D_TEXTURE_SIZE) or 0) or None
-
-
-@cache
-def _asked_name() -> str:
-    from vispy.gloo import gl
-
-    return str(gl.glGetParameter(gl.GL_RENDERER) or "")
+    return gl.glGetParameter(parameter)
