@@ -10,7 +10,7 @@ from napari.components import ViewerModel
 from napari.components.overlays import ZoomOverlay
 from napari.layers import Layer, Points
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QSignalBlocker, Signal
 
 from napari_cryoet._qt.picks.layer_picks import link_of
 from napari_cryoet._qt.tasks import single_shot
@@ -57,7 +57,6 @@ class ReviewedLayer(QObject):
         self.picks: Picks = self.link.picks
         self._viewer = viewer
         self._mark = PickMark(viewer, layer)
-        self._is_ours = False
         self._rejected = np.empty(0, np.int64)
         self._faint = np.empty(0, np.int64), np.empty((0, 2))  # ids, sorted, and the opacities before: face, border
         self._fade_soon = single_shot(self, 0, self._fade)
@@ -92,11 +91,8 @@ class ReviewedLayer(QObject):
             return
         self.mark(row)
         fly_to(self._viewer, place_in(self._viewer, self.layer, self.picks.points_zyx[row]))
-        self._is_ours = True
-        try:
+        with QSignalBlocker(self):
             self.layer.selected_data = {int(row)}
-        finally:
-            self._is_ours = False
 
     def mark(self, row: int | None) -> None:
         """Mark a pick in the canvas, or none."""
@@ -109,11 +105,10 @@ class ReviewedLayer(QObject):
         self.changed.emit()
 
     def _on_color(self, _event: Any = None) -> None:
-        if not self._is_ours:
-            self._fade_soon.start()
+        self._fade_soon.start()
 
     def _on_selection(self, _added: object = None, _removed: object = None) -> None:
-        if not self._is_ours and not self.link.is_writing:
+        if not self.link.is_writing:
             self.selected.emit(sorted(map(int, self.layer.selected_data)))
 
     def _fade(self) -> None:
@@ -131,11 +126,8 @@ class ReviewedLayer(QObject):
         opacities[rows] *= FAINT
         for column, values in zip(columns, opacities.T, strict=True):
             column[:] = values
-        self._is_ours = True
-        try:
+        with self.layer.events.border_color.blocker(self._on_color):
             self.layer.events.border_color()  # draws the faces too
-        finally:
-            self._is_ours = False
 
 
 class PickMark:
