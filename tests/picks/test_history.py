@@ -7,18 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_cryoet.picks import Picks
-from napari_cryoet.picks.history import same_values, sharing, what_changed
-
-
-def test_columns_that_say_the_same_are_held_once():
-    first = Picks(np.arange(12.0).reshape(4, 3), 10.0, scores=[1, 2, np.nan, 4], features={"class": [1, 1, 2, 2]})
-    copy = Picks(first.points_zyx + 1, 10.0, scores=first.scores.copy(), features={"class": [1, 1, 2, 3]})
-    shared = sharing(copy, first, "moved 4 picks")
-    assert shared.scores is first.scores
-    assert shared.ids is first.ids
-    assert shared.points_zyx is not first.points_zyx
-    assert shared.features["class"].tolist() == [1, 1, 2, 3]
-    assert shared.edits == ("moved 4 picks",)
+from napari_cryoet.picks.history import same_values, what_changed
 
 
 @pytest.fixture

@@ -10,20 +10,6 @@ from numpy.typing import NDArray
 from napari_cryoet.picks.picks import NO_INSTANCE, Picks
 
 
-def sharing(picks: Picks, before: Picks, edit: str) -> Picks:
-    """Picks after an edit, holding the arrays of the state before wherever these are equal."""
-    columns = {
-        name: getattr(before, name)
-        for name in ("points_zyx", "instance_ids", "scores", "ids")
-        if _are_equal(getattr(picks, name), getattr(before, name))
-    }
-    features = {
-        name: before.features[name] if _are_equal(column, before.features.get(name)) else column
-        for name, column in picks.features.items()
-    }
-    return picks.changed(edit, **columns, features=features)
-
-
 def what_changed(before: Picks, after: Picks) -> str:
     """How some picks became others, compared by their ids; empty if they are equal."""
     _, rows_before, rows_after = np.intersect1d(before.ids, after.ids, assume_unique=True, return_indices=True)
@@ -65,12 +51,6 @@ def _without_na(column: NDArray[Any]) -> NDArray[Any]:
     found = np.empty(len(column), dtype=object)
     found[:] = [None if type(value).__name__ == "NAType" else value for value in column.tolist()]
     return found
-
-
-def _are_equal(one: NDArray[Any] | None, other: NDArray[Any] | None) -> bool:
-    if one is None or other is None or one.shape != other.shape:
-        return False
-    return one is other or bool(same_values(one, other).all())
 
 
 def _rotations(picks: Picks) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 from napari.layers import Image, Layer, Points
@@ -28,22 +28,11 @@ DEFAULT_SIDE_NM: Final = 40.0
 _USUAL_ANGSTROM: Final = DEFAULT_SIDE_NM * 10 / CROP_DIAMETERS
 
 
-class _Grid(NamedTuple):
-    """How a layer's voxels lie in the world, in ångström, or in voxels where it doesn't say how large they are."""
-
-    step: NDArray[np.float64]
-    start: NDArray[np.float64]
-
-
 def placed_picks_of(layer: Points) -> Picks:
     """The picks of a layer where the viewer shows them, counted from the origin of the world.
 
-    Voxels of other people's layers may not be cubes: then picks are counted in cubes.
-
-    Raises
-    ------
-    ValueError
-        If the layer isn't three-dimensional, is rotated or sheared, or is flipped and its picks have rotations.
+    Voxels of other people's layers may not be cubes: then picks are counted in cubes. ValueError if the layer isn't
+    three-dimensional, is rotated or sheared, or is flipped and its picks have rotations.
     """
     picks = picks_of(layer)
     dragged = dragged_by(layer)
@@ -93,21 +82,13 @@ def is_volume(layer: Layer) -> bool:
 
 
 def reader_for(points: Points, image: Image, picks: Picks) -> CropReader:
-    """Cuts crops from an image around picks, which may be counted in other voxels than the image.
-
-    Raises
-    ------
-    CryoETError
-        If one of the layers is rotated or sheared.
-    """
-    own, theirs = _grid(points), _grid(image)
-    volume = open_for_review(image.data, theirs.step)
-    world = picks.points_zyx * own.step + own.start
-    places = (world - theirs.start) / theirs.step
+    """Cuts crops from an image around picks, which may be counted in other voxels than the image."""
+    (own_step, own_start), (step, start) = _step_and_start(points), _step_and_start(image)
+    places = (picks.points_zyx * own_step + own_start - start) / step
     rotations = picks.rotations_zyx
-    if rotations is not None and (own.step < 0).any():
-        rotations = np.sign(own.step)[:, None] * rotations  # the particles' axes are flipped with their layer
-    return CropReader(volume, places, rotations, are_oriented=picks.are_oriented)
+    if rotations is not None and (own_step < 0).any():
+        rotations = np.sign(own_step)[:, None] * rotations  # the particles' axes are flipped with their layer
+    return CropReader(open_for_review(image.data, step), places, rotations, are_oriented=picks.are_oriented)
 
 
 def volume_for(layers: Sequence[Layer], layer: Points | None) -> Image | None:
@@ -125,7 +106,7 @@ def particle_angstrom(layer: Points) -> float:
     """How large its particles are: as its points are drawn, or a usual size where that says nothing."""
     size = float(np.median(layer.size)) if len(layer.size) else 0.0
     try:
-        return size * float(np.mean(np.abs(_grid(layer).step))) or _USUAL_ANGSTROM
+        return size * float(np.mean(np.abs(_step_and_start(layer)[0]))) or _USUAL_ANGSTROM
     except CryoETError:
         return _USUAL_ANGSTROM  # what is wrong is said when crops are cut
 
@@ -135,7 +116,8 @@ def crop_side_nm(layer: Points) -> float:
     return round(particle_angstrom(layer) / 10 * CROP_DIAMETERS) or DEFAULT_SIDE_NM
 
 
-def _grid(layer: Any) -> _Grid:
+def _step_and_start(layer: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How a layer's voxels lie in the world, in ångström, or in voxels where it doesn't say how large they are."""
     placing = steps_and_start(layer)
     if placing is None:
         raise CryoETError(
@@ -144,7 +126,7 @@ def _grid(layer: Any) -> _Grid:
         )
     units = [length_angstrom(unit) or 1.0 for unit in layer.units]
     step, start = placing
-    return _Grid(step * units, start * units)
+    return step * units, start * units
 
 
 def lacks_unit(layer: Layer | None) -> bool:

@@ -18,24 +18,16 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.layers.alignment import spacing_angstrom_of
-from napari_cryoet._qt.streaming.seam import is_gripped, refresh_blocked
+from napari_cryoet._qt.streaming.seam import refresh_blocked
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet.formats.relion import OF_ONE_PARTICLE
 from napari_cryoet.layers.specs import METADATA_KEY, NEW_PICK, PICK_ID, PICKS_KEY, blank_features, features_of
 from napari_cryoet.picks import NO_INSTANCE, Picks
-from napari_cryoet.picks.history import same_values, sharing, what_changed
+from napari_cryoet.picks.history import same_values, what_changed
 
 _LINK: Final = "_napari_cryoet_link"  # the attribute of a layer that holds its link
 _DONE: Final = frozenset({ActionType.ADDED, ActionType.REMOVED, ActionType.CHANGED})
-#: How each point looks, and what napari gives to a new one.
-_LOOKS: Final = {
-    "size": "current_size",
-    "border_width": "current_border_width",
-    "symbol": "current_symbol",
-    "border_color": "current_border_color",
-    "face_color": "current_face_color",
-    "shown": None,
-}
+_LOOKS: Final = ("size", "border_width", "symbol", "border_color", "face_color", "shown")  # of each point
 
 
 def picks_of(layer: Points) -> Picks:
@@ -90,12 +82,11 @@ class PicksLink(QObject):
         vars(layer)[_LINK] = self
         layer.events.data.connect(self._on_data)
         for event in (layer.events.features, layer.events.scale, layer.events.units):
-            event.connect(self._on_something)
+            event.connect(self._on_table)
         layer.selected_data.events.items_changed.connect(self._on_selection)
 
     @property
     def layer(self) -> Points | None:
-        """The layer; None once it is gone."""
         return self._layer_reference()
 
     @property
@@ -112,7 +103,6 @@ class PicksLink(QObject):
 
     @property
     def is_writing(self) -> bool:
-        """Whether the layer is being written, so its rows are ahead of what was signalled."""
         return self._is_writing
 
     @property
@@ -123,7 +113,6 @@ class PicksLink(QObject):
 
     @property
     def kept_picks(self) -> Picks | None:
-        """The picks that a review keeps; None without a review."""
         return None if self._kept is None else self._kept()
 
     def use_review(self, kept: Callable[[], Picks] | None) -> None:
@@ -131,13 +120,12 @@ class PicksLink(QObject):
         self._kept = kept
 
     def set(self, picks: Picks, edit: str = "") -> None:
-        """Show other picks in the layer.
+        """Show other picks in the layer; those whose ids are known keep their looks.
 
         Parameters
         ----------
         picks
-            Most often made from `picks`; picks whose ids are known keep their looks. If they are counted in other
-            voxels than the layer's, they are rescaled.
+            Rescaled if they are counted in other voxels than the layer's.
         edit
             What was done, in words, if their ``edits`` don't say it yet.
         """
@@ -165,8 +153,6 @@ class PicksLink(QObject):
         if layer is not None:
             layer.selected_data = set(rows.tolist())
 
-    # how the layer is followed
-
     def _on_data(self, event: Any) -> None:
         layer = self.layer
         if layer is None or self._is_writing:
@@ -185,7 +171,7 @@ class PicksLink(QObject):
         if not layer.visible:  # napari draws colours of rows that it hasn't sliced
             layer.set_view_slice()
 
-    def _on_something(self, _event: Any = None) -> None:
+    def _on_table(self, _event: Any = None) -> None:
         if not self._is_writing:
             self._soon.start()
 
@@ -203,7 +189,7 @@ class PicksLink(QObject):
     def _settle(self) -> None:
         """Take over what was done to the layer since it was last looked at."""
         layer = self.layer
-        if layer is None or self._is_writing or (self._is_changing and is_gripped(layer)):
+        if layer is None or self._is_writing or self._is_changing:
             return
         self._soon.stop()
         self._take_spacing(layer)
@@ -211,12 +197,11 @@ class PicksLink(QObject):
             return
         found = read_picks(layer, self._picks, self._first)
         edit = what_changed(self._picks, found)
-        if not edit:
-            self._keep(layer)
-            return
-        self._picks = sharing(found, self._picks, edit)
+        if edit:
+            self._picks = found.changed(edit)
         self._keep(layer)
-        self.changed.emit()
+        if edit:
+            self.changed.emit()
 
     def _take_spacing(self, layer: Points) -> None:
         """Where no file says how wide voxels are, the layer's scale does."""
@@ -231,56 +216,31 @@ class PicksLink(QObject):
         if PICKS_KEY not in layer.metadata:
             return
         layer.metadata[PICKS_KEY] = self._picks
-        features = layer.features
-        if np.array_equal(features.get(PICK_ID, ()), self._picks.ids):
-            return
-        if PICK_ID in features and _has_columns(features, self._picks.table() | {PICK_ID: features[PICK_ID]}):
-            features[PICK_ID] = np.array(self._picks.ids)  # faster than a new table
-        else:
+        if not np.array_equal(layer.features.get(PICK_ID, ()), self._picks.ids):
             self._is_writing = True
             try:
                 _write_table(layer, self._picks)
             finally:
                 self._is_writing = False
 
-    # how the layer is written
-
     def _write_rows(self, layer: Points, before: Picks, picks: Picks) -> None:
         rows = _rows_of(before, picks.ids)
-        has_same_rows = np.array_equal(picks.ids, before.ids)
         selected = before.ids[sorted(layer.selected_data)]
-        looks = {} if has_same_rows else {name: np.asarray(getattr(layer, name)) for name in _LOOKS}
-        if not has_same_rows:
-            layer.selected_data = set()
-        if not has_same_rows or not np.array_equal(picks.points_zyx, before.points_zyx):
-            layer.data = np.array(picks.points_zyx)
+        looks = {name: np.asarray(getattr(layer, name)) for name in _LOOKS}
+        layer.selected_data = set()
+        layer.data = np.array(picks.points_zyx)
         with refresh_blocked(layer):  # once is enough
-            for name, values in looks.items() if len(picks) else ():
+            for name, values in looks.items() if len(before) and len(picks) else ():
                 if not name.endswith("color") or str(getattr(layer, f"{name}_mode")) == "direct":
-                    setattr(layer, name, _moved(layer, name, values, rows))
+                    setattr(layer, name, values[rows])  # new points look like the last one
             _write_table(layer, picks)
-            if not has_same_rows:
-                layer.selected_data = set(np.flatnonzero(np.isin(picks.ids, selected)).tolist())
+            layer.selected_data = set(np.flatnonzero(np.isin(picks.ids, selected)).tolist())
         layer.refresh()
 
 
 def _link_if_any(layer: Points) -> PicksLink | None:
     link: PicksLink | None = vars(getattr(layer, "__wrapped__", layer)).get(_LINK)
     return link
-
-
-def _moved(layer: Points, name: str, values: NDArray[Any], rows: NDArray[np.intp]) -> Any:
-    """One look of each point, where it came from ``rows`` of before; -1 for a new point."""
-    current = _LOOKS[name]
-    new = True if current is None else getattr(layer, current)
-    if name.endswith("color"):
-        from napari.utils.colormaps.standardize_color import transform_color
-
-        new = transform_color(new)[0]
-    column = np.empty((len(rows), *values.shape[1:]), values.dtype)
-    column[:] = new
-    column[rows >= 0] = values[rows[rows >= 0]]
-    return column
 
 
 def _write_table(layer: Points, picks: Picks) -> None:
@@ -306,15 +266,7 @@ def _blank_new_rows(layer: Points, known: Picks) -> None:
 
 
 def read_picks(layer: Points, known: Picks | None, first: Picks | None = None) -> Picks:
-    """The picks of a layer's rows.
-
-    Parameters
-    ----------
-    known
-        What the layer showed before; None for a layer that isn't ours and has no link.
-    first
-        What it showed at first, for the rotations of picks that are gone and come back.
-    """
+    """The picks of a layer's rows, from those it showed before, if any, and at first, whose rotations may come back."""
     if layer.ndim != 3:
         raise ValueError(f"picks have three coordinates, and the layer {layer.name!r} has {layer.ndim}")
     places = np.asarray(layer.data, dtype=np.float64)
@@ -374,12 +326,10 @@ def _shows(layer: Points, picks: Picks) -> bool:
         if layer.metadata[PICKS_KEY] is not picks:
             return False
         columns |= {PICK_ID: picks.ids}
-    return np.array_equal(layer.data, picks.points_zyx) and _has_columns(features, columns)
-
-
-def _has_columns(features: Any, columns: dict[str, Any]) -> bool:
-    return set(columns) == set(features) and all(
-        same_values(_values(features[name]), np.asarray(column)).all() for name, column in columns.items()
+    return (
+        np.array_equal(layer.data, picks.points_zyx)
+        and set(columns) == set(features)
+        and all(same_values(_values(features[name]), column).all() for name, column in columns.items())
     )
 
 
@@ -396,16 +346,13 @@ def _whole(column: NDArray[Any], missing: int) -> NDArray[np.int64] | None:
     """A column as whole numbers, NaN and None as ``missing``; None if it holds anything else."""
     if column.dtype.kind == "i":
         return column.astype(np.int64)
-    if column.dtype.kind == "f":
-        is_known = np.isfinite(column)
-        whole = np.where(is_known, column, missing).astype(np.int64)
-        return whole if (whole == column)[is_known].all() else None
     try:
-        values = [missing if value is None or value != value else value for value in column.tolist()]  # noqa: PLR0124
-        whole = np.array([int(value) for value in values], dtype=np.int64)
-    except (TypeError, ValueError, OverflowError):
+        numbers = column.astype(np.float64)  # None becomes NaN
+    except (TypeError, ValueError):
         return None
-    return whole if all(one == value for one, value in zip(whole.tolist(), values, strict=True)) else None
+    is_known = np.isfinite(numbers)
+    whole = np.where(is_known, numbers, missing).astype(np.int64)
+    return whole if (whole == numbers)[is_known].all() else None
 
 
 def _rows_shown(known: Picks, places: NDArray[np.float64], row_ids: NDArray[np.int64] | None) -> Any:

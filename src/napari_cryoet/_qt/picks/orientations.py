@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import operator
 import weakref
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 from napari.components import ViewerModel
 from napari.components.layerlist import LayerList
 from napari.layers import Layer, Points, Vectors
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject
 
 from napari_cryoet._qt.layers.ownership import active_layer, add_layer, group_of, key_of, real, remove_layer, tag
 from napari_cryoet._qt.layers.types import Vectors as OwnVectors
+from napari_cryoet._qt.layers.watch import LayerWatch
 from napari_cryoet._qt.picks.layer_picks import link_of
 from napari_cryoet._qt.picks.slabs import radius_of, show_as_discs, show_slab, slab_nm_of
 from napari_cryoet._qt.streaming.seam import refresh_blocked
@@ -65,15 +67,7 @@ def show_orientations(
 
 
 def orientation_of(points: Points, viewer: ViewerModel | None = None) -> OrientationDisplay:
-    """How the orientations of a Points layer are drawn; made at the first call.
-
-    Parameters
-    ----------
-    points
-        A layer with three axes.
-    viewer
-        That it is in: there the arrows are put.
-    """
+    """How the orientations of a Points layer are drawn; made at the first call. Arrows are put into the viewer."""
     link = link_of(points)
     display = next((child for child in link.children() if isinstance(child, OrientationDisplay)), None)
     display = display or OrientationDisplay(points, link)
@@ -114,22 +108,18 @@ class OrientationDisplay(QObject):
     hidden and faint with their picks. While picks are selected, the arrows of others are faint.
     """
 
-    changed = Signal()  # ask `orientation`, `length_angstrom`, `remark`
-
     def __init__(self, points: Points, parent: QObject) -> None:
         super().__init__(parent)
         self._link = link_of(points)
         self._vectors: weakref.ReferenceType[Vectors] | None = None
-        self._viewer: weakref.ReferenceType[ViewerModel] | None = None
+        self._layers: LayerList | None = None
         self._orientation = Orientation.OFF
         self._length_angstrom = 0.0
-        self._drawn: tuple[Any, ...] = ()  # of what, and how, the arrows were made
-        self._size: NDArray[np.float64] | None = None  # of the points then; napari changes it without an event
+        self._drawn: tuple[Any, ...] = ()  # picks, which are shown, their sizes, what was drawn of them, how long
         self._rows: NDArray[np.intp] = np.empty(0, dtype=np.intp)
         self._axes: NDArray[np.intp] = np.empty(0, dtype=np.intp)
-        self._is_writing = False
         self._is_hidden_with_points = False
-        self._soon, self._tidy = single_shot(self, 0, self._follow), single_shot(self, 0, self._remove_orphan)
+        self._soon, self._remove_soon = single_shot(self, 0, self._follow), single_shot(self, 0, self._remove_orphan)
         self._link.changed.connect(self._follow)
         self._link.selection_changed.connect(self._soon.start)
         points = getattr(points, "__wrapped__", points)  # napari's own, not a stand-in
@@ -140,20 +130,14 @@ class OrientationDisplay(QObject):
         for name in (*_PLACING, "units"):
             getattr(points.events, name).connect(self._on_placed)
 
-    # what there is
-
     @property
     def orientation(self) -> Orientation:
-        """What is drawn: arrows, triads or nothing."""
         return self._orientation
 
     @property
     def length_angstrom(self) -> float:
         """How long an arrow, or the z axis of a triad, is; by default the particle's diameter."""
-        points = self._points
-        if self._length_angstrom or points is None:
-            return self._length_angstrom
-        return 2 * radius_of(points) * self._spacing_angstrom
+        return self._length_angstrom or 2 * radius_of(self._points) * self._spacing_angstrom
 
     @property
     def has_orientations(self) -> bool:
@@ -164,8 +148,7 @@ class OrientationDisplay(QObject):
     def layer(self) -> Vectors | None:
         """The layer of arrows; None where nothing was ever drawn, or a person removed it."""
         vectors = self._vectors() if self._vectors is not None else None
-        viewer = self._viewer() if self._viewer is not None else None
-        return vectors if vectors is not None and viewer is not None and vectors in viewer.layers else None
+        return vectors if vectors is not None and vectors in (self._layers or ()) else None
 
     @property
     def remark(self) -> str:
@@ -183,89 +166,72 @@ class OrientationDisplay(QObject):
 
     def can_take(self, vectors: Vectors) -> bool:
         """Whether arrows follow no points yet, and one begins at each pick that has an orientation."""
-        points = self._points
-        if points is None or PICKS_KEY not in vectors.metadata or points_of(vectors) is not None:
+        if PICKS_KEY not in vectors.metadata or points_of(vectors) is not None:
             return False
         rows = np.flatnonzero(self._link.picks.are_oriented)
-        if vectors.ndim != 3 or not 0 < len(rows) == len(vectors.data):
+        if not 0 < len(rows) == len(vectors.data):
             return False
-        return np.allclose(vectors.data[:, 0], points.data[rows], atol=1e-3)
-
-    # what can be done
+        return np.allclose(vectors.data[:, 0], self._points.data[rows], atol=1e-3)
 
     def show(self, orientation: Orientation | str | None = None, length_angstrom: float | None = None) -> None:
-        """Draw something else, or at another length; what isn't given stays as it is.
-
-        Raises
-        ------
-        ValueError
-            If there is no such orientation, or the length isn't positive.
-        """
+        """As `show_orientations`."""
         if length_angstrom is not None and not 0 < length_angstrom < np.inf:
             raise ValueError(f"an arrow can't be {length_angstrom} Å long")
         self._length_angstrom = length_angstrom if length_angstrom is not None else self._length_angstrom
         self._orientation = Orientation(orientation) if orientation is not None else self._orientation
         self._follow()
-        self.changed.emit()
 
     def lie_in(self, viewer: ViewerModel) -> None:
         """Say in which viewer the points are."""
-        viewer = real(viewer)
-        if self._viewer is None or self._viewer() is not viewer:
-            self._viewer = weakref.ref(viewer)
-            viewer.layers.events.removed.connect(self._on_removed)
+        if self._layers is None:
+            self._layers = real(viewer).layers
+            LayerWatch(viewer, self).removed.connect(self._on_removed)
 
     def take_over(self, vectors: Vectors) -> None:
         """Let a layer that shows arrows of these picks follow them from now on."""
         points, picks = self._points, self._link.picks
-        if points is None:
-            return
         self._use(vectors)
         self._orientation = Orientation.ARROWS
-        length = float(np.linalg.norm(vectors.data[0, 1])) if len(vectors.data) else 0.0
+        length = float(np.linalg.norm(vectors.data[0, 1]))
         is_diameter = np.isclose(length, 2 * radius_of(points))
         self._length_angstrom = 0.0 if is_diameter else length * self._spacing_angstrom
         if points.shown.all():
             self._rows = np.flatnonzero(picks.are_oriented)
             self._axes = np.full(len(self._rows), 2)
-            self._drawn = (picks, points.shown, self._orientation, length)  # as they were made: nothing to do
-            self._size = points.size
+            self._drawn = (picks, points.shown, points.size, self._orientation, length)  # as they were made
         else:
             self._follow()
 
     # how the points are followed
 
     @property
-    def _points(self) -> Points | None:
-        return self._link.layer
+    def _points(self) -> Points:
+        return cast(Points, self._link.layer)  # whose events, or their timers, call
 
     @property
     def _spacing_angstrom(self) -> float:
         return self._link.picks.spacing_angstrom or UNKNOWN_SPACING_ANGSTROM
 
     def _use(self, vectors: Vectors) -> None:
-        points = self._points
-        assert points is not None  # noqa: S101 - the callers have asked
-        reference = weakref.ref(points)
+        reference = weakref.ref(self._points)
         self._vectors = weakref.ref(vectors)
         vars(vectors)[_POINTS] = reference
         self._drawn = ()
         show_as_discs(vectors, radius=lambda: radius_of(alive) if (alive := reference()) is not None else 0.0)
-        show_slab(vectors, slab_nm_of(points))
+        show_slab(vectors, slab_nm_of(self._points))
 
     def _on_looks(self, _event: Any = None) -> None:
         self._soon.start()
 
     def _on_sliced(self, _event: Any = None) -> None:
-        """Also at each step of a slider; napari has no event for which points are shown."""
-        points = self._points
-        if points is not None and self._drawn and (points.shown is not self._drawn[1] or points.size is not self._size):
+        """Also at each step of a slider; napari has no event for which points are shown, nor always for sizes."""
+        if self._drawn and not all(map(operator.is_, self._drawn[1:3], (self._points.shown, self._points.size))):
             self._soon.start()
 
     def _on_visible(self, _event: Any = None) -> None:
         """Arrows are hidden with their points, and shown with them again unless a person had hidden them alone."""
         points, vectors = self._points, self.layer
-        if points is None or vectors is None:
+        if vectors is None:
             return
         if points.visible:
             vectors.visible |= self._is_hidden_with_points
@@ -273,77 +239,55 @@ class OrientationDisplay(QObject):
         vectors.visible &= points.visible
 
     def _on_placed(self, _event: Any = None) -> None:
-        points, vectors = self._points, self.layer
-        if points is not None and vectors is not None:
-            for name in (*_PLACING, "units"):
-                setattr(vectors, name, getattr(points, name))
+        vectors = self.layer
+        for name in (*_PLACING, "units") if vectors is not None else ():
+            setattr(vectors, name, getattr(self._points, name))
 
-    def _on_removed(self, event: Any) -> None:
-        if event.value is self._points:
-            self._tidy.start()  # not amid the removal
-        elif self._vectors is not None and event.value is self._vectors() and self._orientation != Orientation.OFF:
+    def _on_removed(self, layer: Layer) -> None:
+        if layer is self._points:
+            self._remove_soon.start()  # not amid the removal
+        elif self._vectors is not None and layer is self._vectors():
             self._orientation, self._vectors = Orientation.OFF, None
-            self.changed.emit()
 
     def _remove_orphan(self) -> None:
         """Arrows go with their points."""
-        vectors, points = self.layer, self._points
-        viewer = self._viewer() if self._viewer is not None else None
-        if vectors is not None and viewer is not None and points not in viewer.layers:
-            remove_layer(viewer, vectors)
+        vectors, layers = self.layer, self._layers
+        if vectors is not None and layers is not None and self._points not in layers:
+            remove_layer(layers, vectors)
 
     def _follow(self) -> None:
-        points = self._points
-        if points is None or self._is_writing:
-            return
-        self._is_writing = True
-        try:
-            with contextlib.suppress(ValueError):  # points without a place, which are no picks
-                self._draw(points)
-        finally:
-            self._is_writing = False
+        with contextlib.suppress(ValueError):  # points without a place, which are no picks
+            self._draw(self._points)
 
     def _draw(self, points: Points) -> None:
         self._soon.stop()
-        self._size = points.size
         picks = self._link.picks
         vectors = self.layer or self._new_layer(points, picks)
         if vectors is None:
             return
-        what = (picks, points.shown, self._orientation, self.length_angstrom / self._spacing_angstrom)
-        is_alike = (
-            bool(self._drawn)
-            and all(one is other for one, other in zip(self._drawn[:2], what[:2], strict=True))
-            and self._drawn[2:] == what[2:]
-        )
-        if not is_alike:
-            with vectors.events.blocker_all(), refresh_blocked(vectors):  # once is enough
-                self._write(vectors, *what)
-                self._paint(vectors, points)
-            vectors.refresh()
-            if not vectors.visible:  # napari draws colours of rows that it hasn't sliced
-                vectors.set_view_slice()
-        else:
+        length = self.length_angstrom / self._spacing_angstrom
+        what = (picks, points.shown, points.size, self._orientation, length)
+        if self._drawn and all(map(operator.is_, self._drawn[:3], what[:3])) and self._drawn[3:] == what[3:]:
             self._paint(vectors, points)
-
-    def _write(
-        self, vectors: Vectors, picks: Picks, shown: NDArray[np.bool_], orientation: Orientation, length: float
-    ) -> None:
-        """Let the layer show other arrows; no event, since no person edited them."""
-        arrows = orientation_vectors(picks, orientation, length, shown)
-        self._rows, self._axes, self._drawn = arrows.rows, arrows.axes, (picks, shown, orientation, length)
-        vectors.data = arrows.data
+            return
+        arrows = orientation_vectors(picks, self._orientation, length, points.shown)
+        self._rows, self._axes, self._drawn = arrows.rows, arrows.axes, what
         columns = picks.table() | {PICK_ID: picks.ids}
-        vectors.features = {name: column[arrows.rows] for name, column in columns.items()}
-        vectors.edge_width = line_width(orientation, length)
+        with vectors.events.blocker_all(), refresh_blocked(vectors):  # once is enough, and nobody edited them
+            vectors.data = arrows.data
+            vectors.features = {name: column[arrows.rows] for name, column in columns.items()}
+            vectors.edge_width = line_width(self._orientation, length)
+            self._paint(vectors, points)
+        vectors.refresh()
+        if not vectors.visible:  # napari draws colours of rows that it hasn't sliced
+            vectors.set_view_slice()
 
     def _paint(self, vectors: Vectors, points: Points) -> None:
         """Let arrows have the colours of their points, or of their axes; fainter while other points are selected."""
         colors: NDArray[np.float32] = points.border_color.astype(np.float32)
-        selected = [row for row in points.selected_data if row < len(colors)]  # napari keeps rows that are gone
-        if selected:
+        if points.selected_data:
             is_faint = np.ones(len(colors), dtype=bool)
-            is_faint[selected] = False
+            is_faint[list(points.selected_data)] = False
             colors[is_faint, 3] *= _UNSELECTED_OPACITY
         colors = colors[self._rows]
         if self._orientation == Orientation.TRIADS:
@@ -353,10 +297,9 @@ class OrientationDisplay(QObject):
 
     def _new_layer(self, points: Points, picks: Picks) -> Vectors | None:
         """A layer of arrows below the points, if there is something to draw and a viewer to draw it in."""
-        viewer = self._viewer() if self._viewer is not None else None
-        if self._orientation == Orientation.OFF or viewer is None or points not in viewer.layers:
-            return None
-        if not self.has_orientations:
+        layers = self._layers
+        is_wanted = self._orientation != Orientation.OFF and self.has_orientations
+        if not is_wanted or layers is None or points not in layers:
             return None
         vectors = OwnVectors(
             np.empty((0, 2, 3)),
@@ -375,7 +318,7 @@ class OrientationDisplay(QObject):
             tag(vectors, key, group_of(points), is_main_layer=False)
         self._use(vectors)
         self._is_hidden_with_points = not points.visible
-        active = active_layer(viewer.layers)
-        add_layer(viewer, vectors)
-        viewer.layers.selection.active = active
+        active = active_layer(layers)
+        add_layer(layers, vectors)
+        layers.selection.active = active
         return vectors

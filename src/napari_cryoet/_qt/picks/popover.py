@@ -8,7 +8,7 @@ from napari.components import ViewerModel
 from napari.layers import Points
 from napari.utils.notifications import show_info
 from napari.viewer import Viewer
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QPoint, QSignalBlocker, Qt
 from qtpy.QtGui import QCursor
 from qtpy.QtWidgets import QComboBox, QFormLayout, QFrame, QWidget
 
@@ -57,15 +57,7 @@ def show_picks_popover(viewer: ViewerModel, layer: Points, where: QPoint | None 
 
 
 class PicksPopover(QFrame):
-    """Sets how the picks of a layer are drawn; a click beside it or Escape closes it.
-
-    Parameters
-    ----------
-    viewer
-        That the layer is in.
-    layer
-        Of points.
-    """
+    """Sets how the picks of a layer are drawn; a click beside it or Escape closes it."""
 
     def __init__(self, viewer: ViewerModel, layer: Points, parent: QWidget | None = None) -> None:
         super().__init__(parent, Qt.WindowType.Popup)
@@ -113,12 +105,10 @@ class PicksPopover(QFrame):
         values = ((self.diameter, nm), (self.length, display.length_angstrom / ANGSTROM_PER_NM))
         settings = (*values, (self.slab, slab_nm_of(self._layer)), (self.density, density_nm_of(self._viewer)))
         for box, value in settings:
-            box.blockSignals(True)
-            box.setValue(value or box.minimum())
-            box.blockSignals(False)
-        self.orientation.blockSignals(True)
-        self.orientation.setCurrentIndex(self.orientation.findData(display.orientation))
-        self.orientation.blockSignals(False)
+            with QSignalBlocker(box):
+                box.setValue(value or box.minimum())
+        with QSignalBlocker(self.orientation):
+            self.orientation.setCurrentIndex(self.orientation.findData(display.orientation))
         self.diameter.setEnabled(nm is not None)
         self.orientation.setEnabled(display.has_orientations)
         self.length.setEnabled(display.has_orientations and display.orientation != Orientation.OFF)
@@ -134,9 +124,7 @@ class PicksPopover(QFrame):
             plain(f"How large {object_of(self._layer)[1]} is drawn, in all layers and when it is opened again")
         )
         title = plain_label(plain(self._layer.name))
-        font = title.font()
-        font.setBold(True)
-        title.setFont(font)
+        title.setStyleSheet("font-weight: bold")
         form = QFormLayout(self)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow(title)

@@ -61,22 +61,13 @@ def show_slabs(viewer: ViewerModel, *, picks_nm: float | None = None, density_nm
                 show_slab(layer, picks_nm)
 
 
-def show_slab(layer: Points | Vectors, thickness_nm: float) -> bool:
-    """Show all points of a slab around the plane; False where this napari can't do that.
-
-    Raises
-    ------
-    ValueError
-        If it is negative or thicker than 1000 nm.
-    """
+def show_slab(layer: Points | Vectors, thickness_nm: float) -> None:
+    """Show all points of a slab around the plane, where this napari can do that."""
     if not 0 <= thickness_nm <= MOST_PICKS_NM:
         raise ValueError(f"a slab of picks can be 0 to {MOST_PICKS_NM:g} nm thick, not {thickness_nm}")
-    if not show_as_discs(layer):
-        return False
-    if slab_nm_of(layer) != thickness_nm:
+    if show_as_discs(layer) and slab_nm_of(layer) != thickness_nm:
         seam.slicing_state_of(layer).slab_nm = float(thickness_nm)
         layer.refresh(extent=False)
-    return True
 
 
 def slab_nm_of(layer: Layer) -> float:
@@ -130,14 +121,9 @@ def _nm_per_unit(viewer: ViewerModel) -> float:
 
 
 def show_as_discs(layer: Layer, *, radius: Callable[[], float] | None = None) -> bool:
-    """Let points, or arrows, show in all planes within their radius; False where this napari can't do that.
+    """Let points, or arrows, show in all planes within their radius; False for other layers and an unknown napari.
 
-    Parameters
-    ----------
-    layer
-        A Points or Vectors layer; anything else is left alone.
-    radius
-        Of the particles that arrows belong to, in the layer's own units; by default half of the longest arrow.
+    The radius of the particles that arrows belong to is in the layer's own units; by default half of the longest arrow.
     """
     if not isinstance(layer, Points | Vectors) or not seam.can_slice_picks():
         return False
@@ -194,14 +180,9 @@ def _thickened(data_slice: Any, radius: float, *, is_exactly: bool) -> Any:
 
 
 def _in_slab(request: Any, halves: NDArray[np.float64], widths: NDArray[np.float64]) -> Any:
-    """A request whose points are nearer to the plane by half of a slab, or in it.
+    """A request whose points are nearer to the plane by half of a slab, in the layer's units, or in it.
 
-    Parameters
-    ----------
-    halves
-        Half of the slab across each axis, in the layer's own units.
-    widths
-        Of voxels along each axis, in those that are seen in the plane, by which the size of points is counted.
+    The widths are of voxels along each axis, in those that are seen in the plane, by which points are sized.
     """
     axes = [axis for axis in request.slice_input.not_displayed if halves[axis] > 0 or not np.isclose(widths[axis], 1)]
     if not axes or not len(request.data):

@@ -227,11 +227,6 @@ def refresh_blocked(layer: Layer) -> AbstractContextManager[Any]:
     return block()
 
 
-def is_gripped(points: Points) -> bool:
-    """Whether points are under way with the mouse; no where nobody knows."""
-    return getattr(points, "_drag_start", None) is not None and str(points.mode) == "select"
-
-
 # what is drawn over layers
 
 
