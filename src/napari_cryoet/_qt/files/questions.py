@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -38,7 +39,7 @@ from napari_cryoet.wording import plain, spacing_text
 RELION_VERSIONS: Final[dict[PickFormat, str]] = {"relion5": "5", "relion4": "4", "relion3": "3.1"}
 
 _MAX_VOXELS: Final = 2**20
-_TEXTS: Final = {"tomogram": "which tomogram", "spacing_angstrom": "the voxel spacing", "shape_zyx": "the size"}
+_WITHOUT: Final = 2  # what the dialog ends with if one goes on without an answer
 
 
 # who is asked
@@ -53,12 +54,6 @@ def viewer_to_ask_in() -> Viewer | None:
     return viewer if viewer is not None and main_window(viewer).isVisible() else None
 
 
-def window_to_ask_in() -> QWidget | None:
-    """The window of `viewer_to_ask_in`."""
-    viewer = viewer_to_ask_in()
-    return None if viewer is None else main_window(viewer)
-
-
 def viewer_of_a_person() -> Viewer | None:
     """The viewer to ask in, if a person saves and no script: a person's clicks come from the window's event loop."""
     thread = QThread.currentThread()
@@ -69,15 +64,7 @@ def viewer_of_a_person() -> Viewer | None:
 
 
 def may_write(name: str, said: Sequence[str]) -> bool:
-    """Ask whether to write a file that doesn't hold everything; a script isn't asked, and may.
-
-    Parameters
-    ----------
-    name
-        Of the file.
-    said
-        What it won't hold, in words.
-    """
+    """Ask whether to write a file, after saying what it won't hold; a script isn't asked, and may."""
     viewer = viewer_of_a_person()
     if viewer is None or not said:
         return True
@@ -92,13 +79,7 @@ def may_write(name: str, said: Sequence[str]) -> bool:
 
 
 def may_replace(path: Path, parent: QWidget | None = None) -> bool:
-    """Ask whether to replace a file; a script isn't asked, and may not.
-
-    Parameters
-    ----------
-    parent
-        The widget in which a person has asked for the file, if it is known.
-    """
+    """Ask whether to replace a file; a script isn't asked, and may not."""
     viewer = viewer_of_a_person()
     parent = main_window(viewer) if parent is None and viewer is not None else parent
     text = f"There is a {plain(path.name)} already. Replace it?"
@@ -133,39 +114,24 @@ class Answer(NamedTuple):
 
 
 def read_asking(read: Callable[[], list[LayerData]], path: Any) -> list[LayerData]:
-    """The layers of a file, after asking for what it doesn't say; none if the person cancels.
-
-    Parameters
-    ----------
-    read
-        Reads with what the file says alone.
-    path
-        Of the file.
-
-    Raises
-    ------
-    MissingContextError
-        If a script reads.
-    """
-    answer = Answer()
+    """The layers of a file, after asking for what it doesn't say; none if the person cancels. A script isn't asked."""
+    answer, is_person = Answer(), viewer_to_ask_in() is not None
     while True:
         try:
             layers = read()
         except MissingContextError as error:
-            given = _ask(str(error), error.missing, error.choices)
-            if given is None and viewer_to_ask_in() is None:
+            if not is_person:
                 raise
-            if given is None:
-                return []
+            given = _ask(str(error), error.missing, error.choices)
         else:
-            warnings = _without_spacing(layers, path)
-            if warnings is None:
+            message = _without_spacing(layers, path)
+            if not is_person or not message:
                 return layers
-            given = _ask(" ".join(warnings), ("spacing_angstrom",), (), otherwise="Open in voxels")
-            if given is None and viewer_to_ask_in() is not None:
-                return []
-            if given is None or given == Answer():
+            given = _ask(message, ("spacing_angstrom",), (), otherwise="Open in voxels")
+            if given == Answer():
                 return layers
+        if given is None:
+            return []
         answer = answer.updated(given)
         read = partial(_read_with, answer, path)
 
@@ -178,68 +144,55 @@ def _ask(message: str, missing: Any, choices: tuple[str, ...], otherwise: str = 
     viewer = viewer_to_ask_in()
     if viewer is None:
         return None
-    dialog = ContextDialog(
-        message,
-        missing,
-        choices=choices,
-        volumes=shown_volumes(viewer.layers),
-        otherwise=otherwise,
-        parent=main_window(viewer),
-    )
-    return dialog.answer if dialog.exec() else None
+    volumes = shown_volumes(viewer.layers)
+    dialog = ContextDialog(message, missing, choices, volumes, otherwise, parent=main_window(viewer))
+    ended = dialog.exec()
+    if ended == _WITHOUT:
+        return Answer()
+    return dialog.answer if ended else None
 
 
-def _without_spacing(layers: list[LayerData], path: Any) -> list[str] | None:
-    """What to tell about picks that are in voxels of unknown width; None where they aren't."""
+def _without_spacing(layers: list[LayerData], path: Any) -> str:
+    """What to tell about picks that are in voxels of unknown width; empty where they aren't."""
+    file = Path(only_path(path))
     for _data, options, _kind in layers:
         metadata = options.get("metadata", {})
         picks = metadata.get(PICKS_KEY)
-        if picks is not None and picks.spacing_angstrom is None and Path(only_path(path)).suffix:  # no pack
-            said = [f"{Path(only_path(path)).name} doesn't say how wide its voxels are."]
-            return said + [text for text in metadata.get(METADATA_KEY, {}).get("warnings", ()) if "pixel size" in text]
-    return None
+        if picks is not None and picks.spacing_angstrom is None and file.suffix:  # no pack
+            why = [text for text in metadata.get(METADATA_KEY, {}).get("warnings", ()) if "pixel size" in text]
+            return " ".join([f"{file.name} doesn't say how wide its voxels are.", *why])
+    return ""
 
 
 class ContextDialog(QDialog):
-    """Asks what a file doesn't say of its volume. Open volumes are offered, and none is chosen beforehand.
+    """Asks what a file doesn't say of its volume: which of its tomograms, or the spacing and size of an open volume.
 
-    Parameters
-    ----------
-    message
-        What the file says and what it doesn't.
-    missing
-        What to ask for.
-    choices
-        The tomograms of the file, where one has to be chosen.
-    volumes
-        What is open, offered for spacing and size.
-    otherwise
-        The button that goes on without an answer; no such button where that makes no sense.
+    None is chosen beforehand. A button with ``otherwise`` goes on without an answer.
     """
 
     def __init__(
         self,
         message: str,
         missing: Sequence[Context],
-        *,
         choices: Sequence[str] = (),
         volumes: Sequence[ShownVolume] = (),
         otherwise: str = "",
+        *,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle("What this file doesn't say")
         self.setMinimumWidth(360)
-        self._missing, self._volumes = frozenset(missing), tuple(volumes)
-        self._goes_without = False
+        self._missing, self._volumes = {*missing}, tuple(volumes)
+        if "shape_zyx" in missing:  # which means something only with the width of the voxels
+            self._missing.add("spacing_angstrom")
         self.message = plain_label(message)
         self.tomogram, self.volume = QComboBox(), QComboBox()
         self.spacing = number_box("Voxel spacing in ångström", "Å", MAX_SPACING_ANGSTROM, decimals=6, unset="not known")
         self.sizes_zyx = [QSpinBox() for _ in "zyx"]
         self.accept_button = QPushButton("Use this")
-        self.without_button = QPushButton(otherwise) if otherwise else None
         self._fill(choices)
-        self._lay_out()
+        self._lay_out(otherwise)
         self.tomogram.currentIndexChanged.connect(self._set_state)
         self.volume.currentIndexChanged.connect(self._on_volume)
         self.spacing.valueChanged.connect(self._set_state)
@@ -249,37 +202,16 @@ class ContextDialog(QDialog):
 
     @property
     def answer(self) -> Answer:
-        """What was said so far; nothing where one goes on without."""
-        if self._goes_without:
-            return Answer()
-        spacing = self._spacing_angstrom() if self._asks_for_grid else None
-        is_chosen = "tomogram" in self._missing and self.tomogram.currentIndex() > 0
-        return Answer(spacing, self._shape_zyx(spacing), self.tomogram.currentText() if is_chosen else None)
-
-    @property
-    def _asks_for_grid(self) -> bool:
-        """A size means something only with the width of the voxels, so that is asked for too."""
-        return bool(self._missing & {"spacing_angstrom", "shape_zyx"})
-
-    @property
-    def _chosen(self) -> ShownVolume | None:
-        return self._volumes[self.volume.currentIndex() - 1] if self.volume.currentIndex() > 0 else None
-
-    def _spacing_angstrom(self) -> float | None:
-        """What was typed; that of the chosen volume with all its digits, as long as the field shows it."""
-        typed, chosen = self.spacing.value(), self._chosen
-        rounding = 0.51 * 10.0 ** -self.spacing.decimals()
-        if chosen is not None and abs(chosen.spacing_angstrom - typed) <= rounding:
-            return chosen.spacing_angstrom
-        return typed or None
-
-    def _shape_zyx(self, spacing_angstrom: float | None) -> tuple[int, int, int] | None:
-        """What was typed; where the size isn't asked for, that of the chosen volume."""
+        """What was said so far; a volume with the spacing that is typed gives all its digits, and its size."""
+        spacing, shape = self.spacing.value() or None, None
+        if self.volume.currentIndex() > 0:
+            chosen = self._volumes[self.volume.currentIndex() - 1]
+            if spacing is not None and math.isclose(spacing, chosen.spacing_angstrom, abs_tol=1e-6):
+                spacing, shape = chosen.spacing_angstrom, chosen.shape_zyx
         if "shape_zyx" in self._missing:
             z, y, x = (box.value() for box in self.sizes_zyx)
-            return (z, y, x) if z and y and x else None
-        chosen = self._chosen
-        return chosen.shape_zyx if chosen is not None and chosen.spacing_angstrom == spacing_angstrom else None
+            shape = (z, y, x) if z and y and x else None
+        return Answer(spacing, shape, self.tomogram.currentText() if self.tomogram.currentIndex() > 0 else None)
 
     def _fill(self, choices: Sequence[str]) -> None:
         self.tomogram.addItems(["choose…", *choices])
@@ -297,11 +229,11 @@ class ContextDialog(QDialog):
         self.tomogram.setAccessibleName("Tomogram in the file")
         self.volume.setAccessibleName("Volume that is open")
 
-    def _lay_out(self) -> None:
+    def _lay_out(self, otherwise: str) -> None:
         form = QFormLayout()
         if "tomogram" in self._missing:
             form.addRow("Tomogram", self.tomogram)
-        if self._asks_for_grid:
+        if "spacing_angstrom" in self._missing:
             if self._volumes:
                 form.addRow("Same as", self.volume)
             form.addRow("Voxel spacing", self.spacing)
@@ -312,9 +244,10 @@ class ContextDialog(QDialog):
             form.addRow("Voxels z, y, x", sizes)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         buttons.addButton(self.accept_button, QDialogButtonBox.ButtonRole.AcceptRole)
-        if self.without_button is not None:
-            buttons.addButton(self.without_button, QDialogButtonBox.ButtonRole.ActionRole)
-            self.without_button.clicked.connect(lambda _checked=False: self._go_without())
+        if otherwise:
+            without = QPushButton(otherwise)
+            buttons.addButton(without, QDialogButtonBox.ButtonRole.ActionRole)
+            without.clicked.connect(lambda _checked=False: self.done(_WITHOUT))
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
         column = QVBoxLayout(self)
@@ -330,13 +263,6 @@ class ContextDialog(QDialog):
             for box, size in zip(self.sizes_zyx, chosen.shape_zyx, strict=True):
                 box.setValue(size)
 
-    def _go_without(self) -> None:
-        self._goes_without = True
-        self.accept()
-
     def _set_state(self, _value: object = None) -> None:
         answer = self.answer
-        wanted = set(self._missing) | ({"spacing_angstrom"} if self._asks_for_grid else set())
-        lacking = [text for name, text in _TEXTS.items() if name in wanted and getattr(answer, name) is None]
-        self.accept_button.setEnabled(not lacking)
-        self.accept_button.setToolTip(f"Say {' and '.join(lacking)} first" if lacking else "")
+        self.accept_button.setEnabled(all(getattr(answer, name) is not None for name in self._missing))

@@ -8,7 +8,7 @@ are asked about here. Folders, such as OME-Zarr, are never replaced.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -23,11 +23,12 @@ from napari_cryoet._qt.files.questions import (
     may_write,
     relion_version,
     viewer_of_a_person,
-    window_to_ask_in,
+    viewer_to_ask_in,
 )
-from napari_cryoet._qt.layers.alignment import spacing_angstrom, spacing_angstrom_of
+from napari_cryoet._qt.layers.alignment import spacing_angstrom, spacing_angstrom_of, steps_and_start
 from napari_cryoet._qt.picks.layer_geometry import placed_picks_of
 from napari_cryoet._qt.tasks import Job, wait_for
+from napari_cryoet._qt.widgets.dialogs import main_window
 from napari_cryoet.download.plan import clean_name
 from napari_cryoet.exceptions import ExistsError, SaveError, StoppedError
 from napari_cryoet.files import refuse_existing, written_whole
@@ -55,10 +56,7 @@ _MASK_ENDING: Final = ".zarr"
 _NAPARIS: Final = {"points": ".csv", "labels": ".tif", "image": ".tif"}
 #: How names end that say a format. Names of layers, which napari proposes, may have points elsewhere: "80S (13.48 Å)".
 _ENDING: Final = re.compile(r".\.[a-z][a-z0-9]*$", re.IGNORECASE)
-#: What of a layer says where its points are and what is known of them.
-_MEANT: Final = frozenset(
-    {"name", "features", "metadata", "scale", "translate", "rotate", "shear", "affine", "units", "axis_labels"}
-)
+_PLACING: Final = ("scale", "translate", "rotate", "shear", "affine", "units")
 _MOVED: Final = "The layer is moved from the origin of the world; the file doesn't say so."
 _IN_MEMORY: Final = "saved from voxels in memory, which may have been edited since they were read from the source"
 _SCRIPT_HINT: Final = "Delete it first, or use `write_picks` or `write_mask` with overwrite=True."
@@ -70,17 +68,7 @@ _SCRIPT_HINT: Final = "Delete it first, or use `write_picks` or `write_mask` wit
 def write_points(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     """Write a Points layer as picks, in the format that the name asks for; what that can't hold is said before.
 
-    Parameters
-    ----------
-    path
-        Where to. A name without an ending gets that of the portal's format.
-    data, meta
-        The layer, as napari hands it to writers.
-
-    Raises
-    ------
-    ExistsError
-        If there is such a file, and no person agreed to replace it.
+    A name without an ending gets that of the portal's format.
     """
     place = with_ending(path, _PICKS_ENDING)
     picks = picks_in(data, meta)
@@ -88,8 +76,7 @@ def write_points(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     if name in ("relion5", "relion4", "relion3"):
         name = relion_version(picks)
     if name is None or not may_write(place.name, losses_to_say(picks, name)):
-        show_info("Nothing was written.")
-        return []
+        return _nothing_written()
     made = _written(
         lambda _job, *, overwrite: write_picks(picks, place, format=name, overwrite=overwrite),
         place,
@@ -97,35 +84,22 @@ def write_points(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     )
     if made is None:
         return []
-    said = f"Wrote {count_text(made.count, 'pick')} to {made.path.name} ({TITLES[made.format]})."
-    tell = show_warning if made.losses else show_info
-    tell("\n".join([said, *made.losses]))
+    _say(f"Wrote {count_text(made.count, 'pick')} to {made.path.name} ({TITLES[made.format]}).", made.losses)
     return [str(made.path), str(made.provenance_path)]
 
 
 def write_points_with_arrows(path: str, layers: list[Layer]) -> list[str]:
-    """Write a Points layer that is selected together with the arrows of its picks, which say no more.
-
-    Raises
-    ------
-    SaveError
-        If there are vectors that don't show picks, and would be lost.
-    """
+    """Write a Points layer that is selected together with the arrows of its picks, which say no more."""
     _refuse_other_vectors(layers)
     ((data, meta, _),) = (layer for layer in layers if layer[2] == "points")
     return write_points(path, data, meta)
 
 
 def picks_in(data: Any, meta: dict[str, Any]) -> Picks:
-    """The picks of a Points layer as napari hands it to writers.
-
-    Raises
-    ------
-    SaveError
-        If it has other than three axes, or is rotated or sheared.
-    """
+    """The picks of a Points layer as napari hands it to writers."""
     # nothing of how it looks, which napari doesn't always take back after features were edited in place
-    layer = Points(data, **{name: value for name, value in meta.items() if name in _MEANT})
+    meant = {"name", "features", "metadata", "axis_labels", *_PLACING}
+    layer = Points(data, **{name: value for name, value in meta.items() if name in meant})
     try:
         picks = placed_picks_of(layer)
     except ValueError as error:
@@ -151,22 +125,11 @@ def with_ending(path: str | Path, ending: str) -> Path:
 
 
 def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write a Labels layer as a mask, in full resolution; OME-Zarr without an ending.
-
-    Raises
-    ------
-    ExistsError
-        If there is such a file, and no person agreed to replace it, or such a folder.
-    SaveError
-        If the layer says no voxel spacing in a unit of length, is rotated or sheared, or its values don't fit the
-        format.
-    """
-    write = _mask_writer(data, meta)
+    """Write a Labels layer as a mask, in full resolution; OME-Zarr without an ending."""
+    write, lost = _mask_writer(data, meta)
     place = with_ending(path, _MASK_ENDING)
-    is_moved = _is_moved(meta)
-    if not may_write(place.name, [_MOVED] * is_moved):
-        show_info("Nothing was written.")
-        return []
+    if not may_write(place.name, lost):
+        return _nothing_written()
     made = _written(
         lambda job, *, overwrite: write(place, overwrite=overwrite, progress=job.progress, stop=job.stop),
         place,
@@ -176,41 +139,34 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     if made is None:
         return []
     kind = "instances" if made.is_instances else "mask"
-    said = f"Wrote {made.path.name} ({MASK_TITLES[made.format]}, {kind}, {made.dtype})."
-    tell = show_warning if is_moved else show_info
-    tell("\n".join([said, _MOVED][: 1 + is_moved]))
+    _say(f"Wrote {made.path.name} ({MASK_TITLES[made.format]}, {kind}, {made.dtype}).", lost)
     return [str(path) for path in (made.path, made.provenance_path) if path is not None]
 
 
-def _mask_writer(data: Any, meta: dict[str, Any]) -> Callable[..., WrittenMask]:
-    """`write_mask` for a Labels layer as napari hands it to writers; what is left to say is where to, and how."""
-    name, spacing = meta.get("name", ""), spacing_angstrom(meta.get("scale", ()), meta.get("units", ()))
+def _mask_writer(data: Any, meta: dict[str, Any]) -> tuple[Callable[..., WrittenMask], list[str]]:
+    """`write_mask` for a Labels layer, which is to be told where to and how, and what the file won't say."""
+    name, scale = meta.get("name", ""), meta.get("scale", ())
+    placed = Points(np.empty((0, len(scale))), **{key: meta[key] for key in _PLACING if key in meta})
+    placing = steps_and_start(placed)
+    if placing is None or (placing[0] < 0).any():
+        raise SaveError(f"The layer {name} is rotated or sheared, or flipped, in the viewer, and a mask can't be.")
+    spacing = spacing_angstrom(placing[0], placed.units)
     if spacing is None:
         raise SaveError(
             f"The layer {name} doesn't say how wide its voxels are.",
             hint="Give it a scale, the same along all axes, and a unit of length, such as angstrom.",
         )
-    for option in ("affine", "rotate", "shear"):
-        value = meta.get(option, 0)
-        if not np.allclose(value, np.eye(len(value)) if np.ndim(value) == 2 else 0):
-            raise SaveError(f"The layer {name} is rotated or sheared in the viewer, and a mask can't be.")
-    if np.min(meta["scale"]) < 0:
-        raise SaveError(f"The layer {name} is flipped in the viewer, and a mask can't be.")
     about = dict(meta.get("metadata", {}).get(METADATA_KEY, {}))
     is_of_source = not about or pyramid_of(data) is not None
-    return partial(
+    write = partial(
         write_mask,
-        data[0] if isinstance(data, list | tuple) or hasattr(data, "shapes") else data,
+        data[0] if _is_multiscale(data) else data,
         spacing_angstrom=spacing,
         about=about,
         alignment_id=about.get("alignment_id"),
         edits=() if is_of_source else [_IN_MEMORY],
     )
-
-
-def _is_moved(meta: dict[str, Any]) -> bool:
-    """Whether a layer is elsewhere than at the origin of the world."""
-    return bool(np.any(meta.get("translate", 0)))
+    return write, [_MOVED] if placing[1].any() else []
 
 
 # several layers
@@ -221,20 +177,6 @@ def write_folder(path: str, layers: list[Layer]) -> list[str]:
 
     napari's own writers lose rotations and voxel spacing. They still write images, and layers that say no spacing.
     Volumes that were opened, and surfaces, aren't written, and that is said.
-
-    Parameters
-    ----------
-    path
-        Of the folder.
-    layers
-        Data, options and kind of each, as napari hands them to writers.
-
-    Raises
-    ------
-    ExistsError
-        If there is something of that name.
-    SaveError
-        If a layer can't be written, or there are vectors that don't show picks, and would be lost.
     """
     _refuse_other_vectors(layers)
     if not any(_is_ours(layer) or _is_left_out(layer) for layer in layers):
@@ -257,8 +199,7 @@ def write_folder(path: str, layers: list[Layer]) -> list[str]:
             lost.setdefault(loss, []).append(name)
     said = [*left_out, *(f"{', '.join(names)}: {loss}" for loss, names in lost.items())]
     if not may_write(f"the folder {folder.name}", said):
-        show_info("Nothing was written.")
-        return []
+        return _nothing_written()
 
     def write_all(job: Job, *, overwrite: bool) -> Path:
         with written_whole(folder, overwrite=overwrite) as unfinished:
@@ -269,8 +210,7 @@ def write_folder(path: str, layers: list[Layer]) -> list[str]:
 
     if _written(write_all, folder, is_agreed=False, is_folder=True) is None:
         return []
-    tell = show_warning if said else show_info
-    tell("\n".join([f"Wrote {', '.join(writes)} into the folder {folder.name}.", *said]))
+    _say(f"Wrote {', '.join(writes)} into the folder {folder.name}.", said)
     return [str(folder / file) for file in writes]
 
 
@@ -306,8 +246,12 @@ def _is_placed(meta: dict[str, Any]) -> bool:
 def _is_left_out(layer: Layer) -> bool:
     """Whether a layer is no picks, mask or image, or one that was opened, or of levels, which napari's writer lacks."""
     data, meta, kind = layer
-    is_multiscale = isinstance(data, list | tuple) or hasattr(data, "shapes")
-    return kind not in _NAPARIS or (kind == "image" and (is_multiscale or METADATA_KEY in meta.get("metadata", {})))
+    is_opened = _is_multiscale(data) or METADATA_KEY in meta.get("metadata", {})
+    return kind not in _NAPARIS or (kind == "image" and is_opened)
+
+
+def _is_multiscale(data: Any) -> bool:
+    return isinstance(data, list | tuple) or hasattr(data, "shapes")
 
 
 def _ending_of(layer: Layer) -> str:
@@ -322,8 +266,8 @@ def _writing(layer: Layer, file: str) -> tuple[_Write, list[str]]:
     if not _is_ours(layer):
         return lambda path, _job: npe2.write(str(path), [layer], plugin_name="napari"), []
     if kind == "labels":
-        write = _mask_writer(data, meta)
-        return lambda path, job: write(path, progress=job.progress, stop=job.stop), [_MOVED] * _is_moved(meta)
+        write, lost = _mask_writer(data, meta)
+        return lambda path, job: write(path, progress=job.progress, stop=job.stop), lost
     picks = picks_in(data, meta)
     name = format_for(file, picks)
     return lambda path, _job: write_picks(picks, path, format=name), losses_to_say(picks, name)
@@ -335,28 +279,30 @@ def _writing(layer: Layer, file: str) -> tuple[_Write, list[str]]:
 def _written(write: Callable[..., Any], place: Path, *, is_agreed: bool, is_folder: bool = False) -> Any:
     """What ``write`` made, on another thread; None, and a message, if it was stopped or a file shall stay.
 
-    Parameters
-    ----------
-    is_agreed
-        Whether napari's dialog has asked a person about this very name.
+    A person's dialog of napari may have agreed to replace this very name.
     """
-    is_person = viewer_of_a_person() is not None
-
-    def run(*, overwrite: bool) -> Any:
-        title = f"Writing {place.name}…"
-        return wait_for(lambda job: write(job, overwrite=overwrite), title=title, parent=window_to_ask_in())
-
+    person, viewer = viewer_of_a_person(), viewer_to_ask_in()
+    overwrite, parent = is_agreed and person is not None, None if viewer is None else main_window(viewer)
     try:
-        try:
-            return run(overwrite=is_agreed and is_person)
-        except ExistsError as error:
-            if is_folder:
-                raise
-            if not is_person:
-                raise ExistsError(error.message, hint=_SCRIPT_HINT) from error
-            if may_replace(place):
-                return run(overwrite=True)
-            show_info("Nothing was written.")
+        return wait_for(lambda job: write(job, overwrite=overwrite), title=f"Writing {place.name}…", parent=parent)
     except StoppedError:
         show_info("Stopped; nothing was written.")
-    return None
+        return None
+    except ExistsError as error:
+        if is_folder:
+            raise
+        if person is None:
+            raise ExistsError(error.message, hint=_SCRIPT_HINT) from error
+    if may_replace(place):
+        return _written(write, place, is_agreed=True)
+    return _nothing_written() or None
+
+
+def _nothing_written() -> list[str]:
+    show_info("Nothing was written.")
+    return []
+
+
+def _say(made: str, losses: Sequence[str]) -> None:
+    tell = show_warning if losses else show_info
+    tell("\n".join([made, *losses]))
