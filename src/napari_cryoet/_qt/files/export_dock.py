@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 from napari_cryoet._qt.files.questions import RELION_VERSIONS, Answer, ContextDialog, may_replace
 from napari_cryoet._qt.layers.alignment import shown_volumes
 from napari_cryoet._qt.layers.ownership import about_of
-from napari_cryoet._qt.picks.layer_geometry import placed_picks_of
+from napari_cryoet._qt.picks.layer_geometry import are_picks, placed_picks_of
 from napari_cryoet._qt.picks.layer_picks import link_of
 from napari_cryoet._qt.picks.orientations import active_points
 from napari_cryoet._qt.tasks import single_shot
@@ -56,31 +56,25 @@ _KEY: Final = "export picks"
 _LOSSES: Final = "what a file won't hold"
 _OPEN_PICKS: Final = "Open picks to export: show an annotation from the portal's dock, or open a file of picks."
 _NO_REVIEW: Final = "No review has kept picks of this layer."
-_NONE_OF_THEM: Final = {
-    ALL: "This layer holds no picks.",
-    KEPT: "The review has kept none yet.",
-    SELECTED: "None is selected: select some in the viewer.",
+#: Which picks, in words, and what to say where there are none.
+_WHICH: Final = {
+    ALL: ("all", "This layer holds no picks."),
+    KEPT: ("kept in a review", "The review has kept none yet."),
+    SELECTED: ("selected in the viewer", "None is selected: select some in the viewer."),
 }
-_WHICH: Final = {ALL: "all", KEPT: "kept in a review", SELECTED: "selected in the viewer"}
 _NOT_IN_NAMES: Final = re.compile(r'[<>:"/\\|?*\s]+')
 _SETTLE_MS: Final = 50  # while a person drags points
 
 
 class ExportPicks(Dock):
-    """Which layer, which of its picks, in which format, where to.
-
-    Parameters
-    ----------
-    napari_viewer
-        Whose layers are offered.
-    """
+    """Which layer, which of its picks, in which format, where to."""
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer, "Export picks", tab_name="Export")
         self._said: dict[str, Answer] = {}  # by the layer's unique id
         self._followed: Points | None = None
         self._folder = Path.home()
-        self.layer = LayerCombo(napari_viewer, _is_of_picks, "Picks to export", NO_PICKS)
+        self.layer = LayerCombo(napari_viewer, are_picks, "Picks to export", NO_PICKS)
         self.which, self.format, self.version = QComboBox(), QComboBox(), QComboBox()
         self.path, self.choose = QLineEdit(), QPushButton("Choose…")
         self.who = QLineEdit()
@@ -124,16 +118,14 @@ class ExportPicks(Dock):
                 case "kept":
                     picks = link_of(layer).kept_picks
                 case "selected":
-                    rows = np.array(sorted(row for row in layer.selected_data if row < len(layer.data)), dtype=np.intp)
-                    whole = placed_picks_of(layer)
-                    picks = whole.take(rows, f"{len(rows):,} of {len(whole):,} picks chosen by hand")
+                    whole, ids = placed_picks_of(layer), link_of(layer).selected_ids
+                    picks = whole.take(np.isin(whole.ids, ids), f"{len(ids):,} of {len(whole):,} picks chosen by hand")
                 case _:
                     picks = placed_picks_of(layer)
         except ValueError as error:
             self.message.setText(f"This layer can't be exported: {error}.")
             return None
-        said = self._said.get(str(layer.unique_id), Answer())
-        return None if picks is None else _completed(picks, said)
+        return None if picks is None else _completed(picks, self._said.get(str(layer.unique_id), Answer()))
 
     def use_layer(self, layer: Points, which: Which = ALL) -> None:
         """Choose whose picks to export, and which of them."""
@@ -142,7 +134,7 @@ class ExportPicks(Dock):
         self.which.setFocus()
 
     def _lay_out(self) -> None:
-        for which, words in _WHICH.items():
+        for which, (words, _none) in _WHICH.items():
             self.which.addItem(words, which)
         newest, *older = RELION_VERSIONS
         for name in FORMATS:
@@ -177,26 +169,23 @@ class ExportPicks(Dock):
         form.addRow("By", self.who)
         column = QVBoxLayout(self)
         column.addLayout(form)
-        column.addWidget(self.count)
-        column.addWidget(self.losses)
-        column.addWidget(self.export)
-        column.addWidget(self.message)
+        for widget in (self.count, self.losses, self.export, self.message):
+            column.addWidget(widget)
         column.addStretch(1)
 
     def _connect(self) -> None:
         self.layer.layer_changed.connect(self._on_layer)
         self.which.currentIndexChanged.connect(self._on_choice)
-        self.format.currentIndexChanged.connect(self._on_format)
+        self.format.currentIndexChanged.connect(self._on_format_or_layer)
         self.version.currentIndexChanged.connect(self._on_choice)
         self.path.textEdited.connect(self._on_path)
         self.choose.clicked.connect(lambda _checked=False: self._on_choose())
         self.export.clicked.connect(lambda _checked=False: self._on_export())
-        self.tasks.finished.connect(self._on_finished)
+        self.tasks.finished.connect(lambda key: self._refresh_soon.start() if key == _KEY else None)
 
     def _on_layer(self) -> None:
         self._follow(self.layer.layer)
-        self._name_file()
-        self._on_choice()
+        self._on_format_or_layer()
 
     def _follow(self, layer: Points | None) -> None:
         """Keep what is said in step with this layer and no other."""
@@ -209,7 +198,7 @@ class ExportPicks(Dock):
     def _on_edit(self, _event: object = None, _removed: object = None) -> None:
         self._refresh_soon.start()
 
-    def _on_format(self, _index: int) -> None:
+    def _on_format_or_layer(self, _index: int = 0) -> None:
         self._name_file()
         self._on_choice()
 
@@ -235,10 +224,6 @@ class ExportPicks(Dock):
             # napari itself opens other names that end in .csv
             self.path.setText(f"{name}.picks.csv" if suffix == ".csv" else f"{name}{suffix}")
 
-    def _on_finished(self, key: object) -> None:
-        if key == _KEY:
-            self._on_edit()
-
     def _on_choose(self) -> None:
         suffix = SUFFIXES[self.chosen_format]
         options = QFileDialog.Option.DontConfirmOverwrite  # it is asked once the file is written
@@ -258,8 +243,8 @@ class ExportPicks(Dock):
         picks = self.chosen_picks()
         self._say_losses((), ())
         if picks is None or not len(picks):
-            has_no_review = picks is None and self.which.currentData() == KEPT
-            nothing = _NO_REVIEW if has_no_review else _NONE_OF_THEM[self.which.currentData()]
+            which = self.which.currentData()
+            nothing = _NO_REVIEW if picks is None and which == KEPT else _WHICH[which][1]
             self.count.setText(_OPEN_PICKS if self.layer.layer is None else nothing)
             self.export.setEnabled(False)
             return
@@ -288,16 +273,11 @@ class ExportPicks(Dock):
             return
         missing = missing_for(picks, name)
         if missing:
-            dialog = ContextDialog(
-                f"{TITLES[name]} needs {_in_words(missing)}.",
-                missing,
-                volumes=shown_volumes(self.viewer.layers),
-                parent=self,
-            )
+            needs, volumes = f"{TITLES[name]} needs {_in_words(missing)}.", shown_volumes(self.viewer.layers)
+            dialog = ContextDialog(needs, missing, volumes=volumes, parent=self)
             if not dialog.exec():
                 return
-            key = str(layer.unique_id)
-            self._said[key] = self._said.get(key, Answer()).updated(dialog.answer)
+            self._said[str(layer.unique_id)] = dialog.answer
             picks = _completed(picks, dialog.answer)
         self._write(picks, self.chosen_path, name, overwrite=False)
 
@@ -305,13 +285,12 @@ class ExportPicks(Dock):
         who = self.who.text().strip()
 
         def failed(error: CryoETError) -> None:
-            if isinstance(error, ExistsError) and not overwrite:
-                if may_replace(path, self):
-                    self._write(picks, path, name, overwrite=True)
-                else:
-                    self.message.setText("Nothing was written.")
-            else:
+            if not isinstance(error, ExistsError) or overwrite:
                 self.message.setText(str(error))
+            elif may_replace(path, self):
+                self._write(picks, path, name, overwrite=True)
+            else:
+                self.message.setText("Nothing was written.")
 
         self.export.setEnabled(False)
         self.message.setText("")
@@ -324,8 +303,8 @@ class ExportPicks(Dock):
         )
 
     def _on_written(self, made: Written) -> None:
-        beside = f" Where they come from: {made.provenance_path.name}."
-        self.message.setText(f"Wrote {count_text(made.count, 'pick')} to {made.path}.{beside}")
+        beside = f"Where they come from: {made.provenance_path.name}."
+        self.message.setText(f"Wrote {count_text(made.count, 'pick')} to {made.path}. {beside}")
 
 
 def file_stem(layer: Layer) -> str:
@@ -333,10 +312,6 @@ def file_stem(layer: Layer) -> str:
     about: dict[str, Any] = about_of(layer)
     parts = [str(about[key]) for key in ("run_name", "object_name") if about.get(key)]
     return clean_name(_NOT_IN_NAMES.sub("-", "_".join(parts) or layer.name))
-
-
-def _is_of_picks(layer: Layer) -> bool:
-    return isinstance(layer, Points) and layer.ndim == 3
 
 
 def _in_words(missing: tuple[Any, ...]) -> str:

@@ -75,7 +75,8 @@ class PicksLink(QObject):
         self._picks = picks_of(layer)
         self._first = self._picks  # rotations of picks that are cut and pasted
         self._kept: Callable[[], Picks] | None = None
-        self._is_writing = self._is_changing = False
+        self.is_writing = False  # while it is, the layer's rows are ahead of what was signalled
+        self._is_changing = False
         self._follows_scale = METADATA_KEY not in layer.metadata or self._picks.spacing_angstrom is None
         self._soon = single_shot(self, 0, self._settle_quietly)
         self._keep(layer)
@@ -100,10 +101,6 @@ class PicksLink(QObject):
         """
         self._settle()
         return self._picks
-
-    @property
-    def is_writing(self) -> bool:
-        return self._is_writing
 
     @property
     def selected_ids(self) -> NDArray[np.int64]:
@@ -138,12 +135,12 @@ class PicksLink(QObject):
             picks = picks.rescaled(spacing, before.shape_zyx)
         self._picks = picks.changed(edit, next_id=before.next_id)
         layer.metadata[PICKS_KEY] = self._picks  # from now on a layer of ours
-        self._is_writing = True
+        self.is_writing = True
         try:
             self._write_rows(layer, before, self._picks)
             self._keep(layer)
         finally:
-            self._is_writing = False
+            self.is_writing = False
         self.changed.emit()
 
     def select(self, ids: Iterable[int]) -> None:
@@ -155,7 +152,7 @@ class PicksLink(QObject):
 
     def _on_data(self, event: Any) -> None:
         layer = self.layer
-        if layer is None or self._is_writing:
+        if layer is None or self.is_writing:
             return
         if event.action not in _DONE:
             self._settle_quietly()  # an edit before this one is an edit of its own
@@ -172,12 +169,12 @@ class PicksLink(QObject):
             layer.set_view_slice()
 
     def _on_table(self, _event: Any = None) -> None:
-        if not self._is_writing:
+        if not self.is_writing:
             self._soon.start()
 
     def _on_selection(self, _added: object = None, _removed: object = None) -> None:
         layer = self.layer
-        if layer is not None and not self._is_writing and len(layer.data) != len(self._picks):
+        if layer is not None and not self.is_writing and len(layer.data) != len(self._picks):
             self._settle_quietly()  # napari pastes without an event
         self.selection_changed.emit()
 
@@ -189,7 +186,7 @@ class PicksLink(QObject):
     def _settle(self) -> None:
         """Take over what was done to the layer since it was last looked at."""
         layer = self.layer
-        if layer is None or self._is_writing or self._is_changing:
+        if layer is None or self.is_writing or self._is_changing:
             return
         self._soon.stop()
         self._take_spacing(layer)
@@ -217,11 +214,11 @@ class PicksLink(QObject):
             return
         layer.metadata[PICKS_KEY] = self._picks
         if not np.array_equal(layer.features.get(PICK_ID, ()), self._picks.ids):
-            self._is_writing = True
+            self.is_writing = True
             try:
                 _write_table(layer, self._picks)
             finally:
-                self._is_writing = False
+                self.is_writing = False
 
     def _write_rows(self, layer: Points, before: Picks, picks: Picks) -> None:
         rows = _rows_of(before, picks.ids)
