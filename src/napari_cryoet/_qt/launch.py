@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
 import napari
 from napari.utils.notifications import Notification, NotificationSeverity, notification_manager
@@ -101,7 +101,8 @@ def launch(order: Order, *, stop: threading.Event | None = None, qt_hint: str = 
             return 0
         try:
             _wait_until_drawn(viewer, browser, opening, stop)
-            save_picture(_main_window(browser), order.screenshot, must_show_data=order.run_id is not None)
+            window: Any = browser.window()  # napari's
+            save_picture(window, order.screenshot, must_show_data=order.run_id is not None)
         finally:
             viewer.close()
         return 0
@@ -114,7 +115,7 @@ def _open_window(order: Order, qt_hint: str) -> tuple[napari.Viewer, PortalBrows
         viewer.window.show()
     size_px = order.size_px or (PICTURE_SIZE_PX if order.screenshot else None)
     if size_px is not None:
-        _main_window(browser).showNormal()
+        browser.window().showNormal()
         viewer.window.resize(*size_px)
     return viewer, browser
 
@@ -313,12 +314,6 @@ def shows_data(canvas: QImage) -> bool:
     middle = range(_SIDE_PX // 4, 3 * _SIDE_PX // 4)
     greys = Counter(qGray(few.pixel(x, y)) for x in middle for y in middle)
     return len(greys) >= _MIN_GREYS and max(greys.values()) <= _MAX_BACKGROUND * greys.total()
-
-
-def _main_window(browser: PortalBrowser) -> QMainWindow:
-    window = browser.window()
-    assert isinstance(window, QMainWindow), "the dock is in napari's window"  # noqa: S101
-    return window
 
 
 @contextmanager

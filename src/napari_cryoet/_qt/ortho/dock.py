@@ -66,10 +66,6 @@ class OrthoViews(Dock):
         self.fit = QPushButton("Fit")
         self.fit.setToolTip("Show all of both planes")
         self.fit.clicked.connect(self._on_fit)
-        self.retry = QPushButton("Retry")
-        self.retry.setToolTip("Ask again for what failed or was stopped in these planes")
-        self.retry.clicked.connect(self._on_retry)
-        self.retry.hide()
         self.splitter = QSplitter(Qt.Orientation.Horizontal)
         self.splitter.setChildrenCollapsible(False)
         self._build_soon = single_shot(self, 0, self._build_next)
@@ -120,7 +116,6 @@ class OrthoViews(Dock):
             view.setToolTip(_HINT)
             view.fit_requested.connect(self._on_fit)
             view.camera_moved.connect(partial(self._on_plane_camera, view))
-            view.state_changed.connect(self._say_soon.start)
             view.context_lost.connect(self._replace_soon.start)
             self.splitter.addWidget(view)
             self.views.append(view)
@@ -189,13 +184,8 @@ class OrthoViews(Dock):
         for view in self.views:
             view.fit()
 
-    def _on_retry(self) -> None:
-        for view in self.views:
-            view.retry()
-
     def _say(self) -> None:
         """Show where the cursor is, and which layers can't be shown."""
-        self.retry.setVisible(any(view.can_retry for view in self.views))
         missing = [f"{layer.name} {why}." for layer in self.viewer.layers if (why := why_not_copied(layer))]
         if len(missing) < len(self.viewer.layers):
             position = self.shared_cursor.position[-3:]
@@ -210,8 +200,8 @@ class OrthoViews(Dock):
     def _lay_out(self) -> None:
         top = QHBoxLayout()
         top.addWidget(self.place, 1)
-        for control in (self.retry, self.link, self.fit):
-            top.addWidget(control)
+        top.addWidget(self.link)
+        top.addWidget(self.fit)
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 2, 6, 4)
         column.setSpacing(3)

@@ -15,7 +15,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QKeyEvent, QResizeEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_cryoet._qt.browser.status_bar import SETTLE_MS, can_go_on, words_of
+from napari_cryoet._qt.browser.status_bar import SETTLE_MS, words_of
 from napari_cryoet._qt.ortho.cursor import (
     CrosshairOverlay,
     SharedCursor,
@@ -31,7 +31,6 @@ from napari_cryoet._qt.widgets.dock import COMMAND_KEYS
 from napari_cryoet._qt.widgets.labels import ElidedLabel
 from napari_cryoet.wording import joined
 
-_FILLED: Final = 0.96
 _ZOOM_PER_NOTCH: Final = 1.15
 _AXIS_NAMES: Final = {-3: "z", -2: "y", -1: "x"}
 
@@ -65,7 +64,6 @@ class PlaneView(QWidget):
 
     camera_moved = Signal()  # by the user, not by `look_at`
     fit_requested = Signal()
-    state_changed = Signal()  # how far its pictures are
     context_lost = Signal()  # it came into another window: replace this view
 
     def __init__(self, plane: Plane, main: ViewerModel, cursor: SharedCursor) -> None:
@@ -140,14 +138,8 @@ class PlaneView(QWidget):
     def fit(self) -> None:
         """Show all of the plane, also after it is resized, until the user zooms."""
         self._is_fitted = True
-        if not self.model.layers or self.model.dims.ndim < 3 or self.qt_viewer is None:
-            return
-        extent, native = self.model.layers.extent, self.qt_viewer.canvas.native
-        sizes = extent.world[1, -3:] - extent.world[0, -3:] + extent.step[-3:]
-        width, height = sizes[self.plane.right], sizes[self.plane.down]
-        if min(native.width(), native.height()) > 0 and min(width, height) > 0:
-            zoom = _FILLED * min(native.width() / width, native.height() / height)
-            self.look_at(tuple((extent.world[0, -3:] + extent.world[1, -3:]) / 2), zoom)
+        if self.model.layers and self.qt_viewer is not None:
+            self.model.fit_to_view()
 
     def look_at(self, center_zyx: tuple[float, ...], zoom: float) -> None:
         """Put a place of the world in the middle; ``zoom`` is in canvas pixels for an ångström."""
@@ -165,20 +157,6 @@ class PlaneView(QWidget):
 
     # how far it is
 
-    @property
-    def can_retry(self) -> bool:
-        """Whether part of the plane failed or was stopped."""
-        return can_go_on(self._states())
-
-    def retry(self) -> None:
-        """Ask again for what failed or was stopped."""
-        for copy in self.copies:
-            if copy.stream is not None:
-                copy.stream.retry()
-
-    def _states(self) -> list[StreamState]:
-        return [state for copy in self.copies if (state := copy.state) is not None]
-
     def _on_stream(self, _state: StreamState) -> None:
         if not self._say_soon.isActive():
             self._say_soon.start()
@@ -186,10 +164,10 @@ class PlaneView(QWidget):
     def _say_state(self) -> None:
         """Show which plane it is, and how far its picture is until it is exact."""
         position = self._cursor.position
+        states = [state for copy in self.copies if (state := copy.state) is not None]
         if len(position) >= 3:
             place = f"{_AXIS_NAMES[self.plane.across]} {position[self.plane.across]:,.0f} {unit_of(self.model)}"
-            self.label.setText(joined(self.plane.name, place.rstrip(), words_of(self._states())))
-        self.state_changed.emit()
+            self.label.setText(joined(self.plane.name, place.rstrip(), words_of(states)))
 
     # layers
 
