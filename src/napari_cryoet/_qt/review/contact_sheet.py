@@ -73,18 +73,14 @@ class SheetModel(QStringListModel):
         self._feed = feed
         self._review: Review | None = None
         self.ids = np.empty(0, dtype=np.int64)
-        self._places = np.empty(0, dtype=np.intp)  # of each row, -1 where it isn't shown
-        feed.arrived.connect(self._on_crops)
+        feed.arrived.connect(self._on_crop)
         feed.contrast_changed.connect(self.refresh)
 
     def set_review(self, review: Review | None) -> None:
         """Show another review, or the same one in another order."""
-        rows, count = (np.empty(0, dtype=np.intp), 0) if review is None else (review.rows, len(review.picks))
         self._review = review
-        self.ids = np.empty(0, dtype=np.int64) if review is None else review.ids[rows]
-        self._places = np.full(count, -1, dtype=np.intp)
-        self._places[rows] = np.arange(len(rows))
-        self.setStringList([""] * len(rows))
+        self.ids = np.empty(0, dtype=np.int64) if review is None else review.ids[review.rows]
+        self.setStringList([""] * len(self.ids))
 
     def refresh(self) -> None:
         """Draw other verdicts or pictures in the same places."""
@@ -97,8 +93,10 @@ class SheetModel(QStringListModel):
 
     def place_of(self, row: int) -> int | None:
         """Where a pick is; None where it isn't shown."""
-        place = int(self._places[row]) if 0 <= row < len(self._places) else -1
-        return place if place >= 0 else None
+        if self._review is None:
+            return None
+        found = np.flatnonzero(self._review.rows == row)
+        return int(found[0]) if len(found) else None
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """A `Card`, or words about it."""
@@ -122,11 +120,10 @@ class SheetModel(QStringListModel):
                 return plain_tooltip("\n".join(lines))
         return None
 
-    def _on_crops(self, rows: list[int]) -> None:
-        for row in rows:
-            place = self.place_of(row)
-            if place is not None:
-                self.dataChanged.emit(self.index(place), self.index(place))
+    def _on_crop(self, row: int) -> None:
+        place = self.place_of(row)
+        if place is not None:
+            self.dataChanged.emit(self.index(place), self.index(place))
 
 
 def value_text(value: Any) -> str:

@@ -31,7 +31,7 @@ _READ: Final = "review crops"
 class CropFeed(QObject):
     """Keeps the crops of one set of picks in one frame, in bounded memory."""
 
-    arrived = Signal(object)  # rows whose crops are here
+    arrived = Signal(int)  # the row whose crop is here
     failed = Signal()  # see `error`
     contrast_changed = Signal()
 
@@ -108,7 +108,7 @@ class CropFeed(QObject):
             row, _ = self._crops.popitem(last=False)
             self._pixmaps.pop(row, None)
         self._set_contrast(crop.values)
-        self.arrived.emit([crop.row])
+        self.arrived.emit(crop.row)
 
     def _on_failed(self, error: CryoETError) -> None:
         log.info("Crops could not be read: %s", error)

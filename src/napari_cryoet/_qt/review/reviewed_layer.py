@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 from napari.components import ViewerModel
 from napari.components.overlays import ZoomOverlay
 from napari.layers import Layer, Points
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from qtpy.QtCore import QObject, QSignalBlocker, Signal
 
+from napari_cryoet._qt.layers.alignment import lengths_angstrom
 from napari_cryoet._qt.picks.layer_picks import link_of
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet.appearance.colors import rgba_of
@@ -172,9 +172,9 @@ class PickMark:
         viewer, layer, point = self._viewer, self._layer, self._point_zyx
         if point is None or not layer.visible or viewer.canvas.grid.enabled:
             return None
-        center = np.array(place_in(viewer, layer, point))
+        center = place_in(viewer, layer, point)
         size = float(np.median(layer.size)) if len(layer.size) else 1.0
-        radius = np.abs(np.array(place_in(viewer, layer, point + size / 2)) - center).max()
+        radius = np.abs(place_in(viewer, layer, point + size / 2) - center).max()
         dims, camera = viewer.dims, viewer.scene.camera
         first = dims.ndim - len(center)
         hidden = [axis for axis in dims.not_displayed if axis >= first]
@@ -197,21 +197,15 @@ class PickMark:
         return middle, max(radius * _MARK_DIAMETERS * camera.zoom, _LEAST_MARK_PX / 2)
 
 
-def place_in(viewer: ViewerModel, layer: Layer, data: Sequence[float] | NDArray[np.float64]) -> list[float]:
+def place_in(viewer: ViewerModel, layer: Layer, data: ArrayLike) -> NDArray[np.float64]:
     """Where a place of a layer's data is in a viewer's world, whose units may be others than the layer's."""
-    world = [float(part) for part in layer.data_to_world(data)]
-    units = viewer.layers.units
-    if not units:
-        return world
-    pairs = zip(layer.units, units[-len(world) :], strict=True)
-    return [part * _factor(own, theirs) for part, (own, theirs) in zip(world, pairs, strict=True)]
+    world = np.asarray(layer.data_to_world(data), dtype=np.float64)
+    units = viewer.layers.units or layer.units  # None where layers have units of several kinds
+    own, theirs = lengths_angstrom(layer.units), lengths_angstrom(units[-len(world) :])
+    return world if own is None or theirs is None else world * own / theirs
 
 
-def _factor(own: Any, theirs: Any) -> float:
-    return float((1 * own).to(theirs).magnitude) if own.is_compatible_with(theirs) else 1.0
-
-
-def fly_to(viewer: ViewerModel, world: Sequence[float]) -> None:
+def fly_to(viewer: ViewerModel, world: NDArray[np.float64]) -> None:
     """Show a place, in world coordinates of the viewer's last axes, in the middle of the canvas at the same zoom.
 
     In 2D all sliders go there, also those along the plane, so that views of other planes follow.
