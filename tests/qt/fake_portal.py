@@ -23,8 +23,6 @@ from napari_cryoet.portal.pages import (
 from napari_cryoet.portal.portal import Source
 from napari_cryoet.records import (
     PORTAL_TERMS,
-    Alignment,
-    Annotation,
     AnnotationFile,
     AnnotationShape,
     Author,
@@ -33,10 +31,20 @@ from napari_cryoet.records import (
     Run,
     ShapeType,
     TiltSeries,
-    Tomogram,
-    VoxelSpacing,
 )
 from qt.fake_depositions import DAY, FAS, FRESH, MEMBRANE, RIBOSOME, brought, deposition_page, picked
+from samples import (
+    make_annotation,
+    make_dataset,
+    make_file,
+    make_run,
+    make_run_page,
+    make_tomogram,
+    make_voxel_spacing,
+)
+
+BROUGHT = DepositionTitle(id=10300, title="S. pombe lamellae")
+PICKS = DepositionTitle(id=10310, title="Picks by <b>deep</b> learning & more")
 
 
 class FakePortal:
@@ -179,25 +187,17 @@ TITLES = (
 
 def dataset(dataset_id: int) -> Dataset:
     row = dataset_row(dataset_id)
-    return Dataset(
+    names = ("Sara K. Goetz", "Irene de Teresa", "Juergen Plitzko", "Julia Mahamid")
+    return make_dataset(
         terms=PORTAL_TERMS,
         id=dataset_id,
         deposition_id=row.deposition_id,
         title=row.title,
         description="Cells were plunge-frozen.\nThen <i>milled</i>.",
-        deposition_date=DAY,
-        release_date=row.release_date,
-        last_modified_date=DAY,
-        s3_prefix="s3://bucket/10000/",
-        https_prefix="https://files.invalid/10000/",
         organism_name=row.organism_name,
-        dataset_publications=row.dataset_publications,
         related_database_entries=row.related_database_entries,
-        file_size=412e9,
-        authors=tuple(
-            Author(name=name) for name in ("Sara K. Goetz", "Irene de Teresa", "Juergen Plitzko", "Julia Mahamid")
-        ),
-        deposition=DepositionTitle(id=10300, title="S. pombe lamellae"),
+        authors=tuple(Author(name=name) for name in names),
+        deposition=BROUGHT,
     )
 
 
@@ -210,137 +210,84 @@ def run_row(run_id: int, name: str) -> RunRow:
         annotation_count=7,
         objects=tuple(ObjectCount(object_name=name, count=2) for name, _ in (RIBOSOME, FAS, MEMBRANE)),
         voxel_spacing=13.48,
-        size_x=960,
-        size_y=928,
-        size_z=500,
         file_size_omezarr=1.66e9,
     )
 
 
 def run_page(run_id: int, name: str, freshness: Freshness = FRESH) -> RunPage:
     """Two tomograms and eight annotations of every kind that the page treats differently."""
-    run = Run(
-        id=run_id,
-        dataset_id=10000,
-        name=name,
-        s3_prefix=f"s3://bucket/10000/{name}/",
-        https_prefix=f"https://files.invalid/10000/{name}/",
-        dataset=dataset(10000),
-    )
-    fine = VoxelSpacing(id=1, voxel_spacing=13.48, s3_prefix="", https_prefix="", run_id=run_id)
-    coarse = VoxelSpacing(id=2, voxel_spacing=7.84, s3_prefix="", https_prefix="", run_id=run_id)
-    made = [
-        made_annotation(run, fine, 1, RIBOSOME, ShapeType.POINT, count=838, truth=True, best=True, default=True),
-        made_annotation(run, fine, 2, RIBOSOME, ShapeType.ORIENTED_POINT, count=795, method="automated"),
-        made_annotation(run, coarse, 3, FAS, ShapeType.POINT, count=17),
-        made_annotation(run, fine, 4, MEMBRANE, ShapeType.SEGMENTATION_MASK, formats=("mrc", "zarr")),
-        made_annotation(run, fine, 5, FAS, ShapeType.POINT, count=9, alignment_id=18),
-        made_annotation(run, fine, 6, MEMBRANE, ShapeType.MESH, formats=("glb",)),
-        made_annotation(run, fine, 8, RIBOSOME, ShapeType.ANNOTATION_CAPTION, count=0, formats=("json",)),
-        made_annotation(run, fine, 7, RIBOSOME, ShapeType.INSTANCE_SEGMENTATION, count=40, formats=()),
+    run = make_run(id=run_id, name=name, dataset=dataset(10000))
+    files = [
+        made_file(run, 1, RIBOSOME, ShapeType.POINT, "ndjson", object_count=838, is_default=True),
+        made_file(run, 2, RIBOSOME, ShapeType.ORIENTED_POINT, "ndjson", object_count=795, deposition=PICKS),
+        made_file(run, 3, FAS, ShapeType.POINT, "ndjson", object_count=17, spacing=7.84),
+        made_file(run, 4, MEMBRANE, ShapeType.SEGMENTATION_MASK, "zarr"),
+        made_file(run, 5, FAS, ShapeType.POINT, "ndjson", object_count=9, alignment_id=18),
+        made_file(run, 6, MEMBRANE, ShapeType.MESH, "glb"),
+        made_file(run, 8, RIBOSOME, ShapeType.ANNOTATION_CAPTION, "json"),
+        made_file(run, 7, RIBOSOME, ShapeType.INSTANCE_SEGMENTATION, "", object_count=40),
     ]
-    return RunPage(
-        run=run,
-        voxel_spacings=(fine, coarse),
-        tomograms=(
-            tomogram(run, 1, "raw", is_default=True),
-            tomogram(run, 2, "denoised", software="cryoCARE"),
-        ),
-        annotations=tuple(annotation for annotation, _, _ in made),
-        annotation_shapes=tuple(shape for _, shape, _ in made),
-        annotation_files=tuple(file for _, _, files in made for file in files),
-        alignments=(Alignment(id=17, run_id=run_id), Alignment(id=18, run_id=run_id)),
-        tilt_series=(tilt_series(run_id),),
-        freshness=freshness,
-    )
+    tomograms = [
+        make_tomogram(
+            id=run_id * 10 + number,
+            deposition_id=10300,
+            run_id=run_id,
+            run=run,
+            processing=processing,
+            size_x=960,
+            size_y=928,
+            size_z=500,
+            is_visualization_default=number == 1,
+            file_size_omezarr=1.66e9,
+        )
+        for number, processing in ((1, "raw"), (2, "denoised"))
+    ]
+    page = make_run_page(tomograms=tomograms, files=files, run=run)
+    with_files = tuple(file for file in files if file.format)  # the portal lists none of the last
+    return replace(page, annotation_files=with_files, tilt_series=(tilt_series(run_id),), freshness=freshness)
 
 
-def tomogram(
-    run: Run, number: int, processing: str, *, is_default: bool = False, software: str | None = None
-) -> Tomogram:
-    return Tomogram(
-        id=run.id * 10 + number,
-        deposition_id=10300,
-        run_id=run.id,
-        run=run,
-        alignment_id=17,
-        tomogram_voxel_spacing_id=1,
-        size_x=960,
-        size_y=928,
-        size_z=500,
-        voxel_spacing=13.48,
-        fiducial_alignment_status="NON_FIDUCIAL",
-        reconstruction_method="WBP",
-        processing=processing,
-        processing_software=software,
-        reconstruction_software="Dynamo",
-        offset_x=0,
-        offset_y=0,
-        offset_z=0,
-        is_visualization_default=is_default,
-        https_omezarr_dir=f"{run.https_prefix}{number}.zarr",
-        file_size_omezarr=1.66e9,
-        https_mrc_file=f"{run.https_prefix}{number}.mrc",
-        file_size_mrc=1.78e9,
-    )
-
-
-def made_annotation(
+def made_file(
     run: Run,
-    spacing: VoxelSpacing,
     number: int,
     named: tuple[str, str],
     shape_type: ShapeType,
+    file_format: str,
     *,
-    count: int | None = None,
-    truth: bool = False,
-    best: bool = False,
-    default: bool = False,
-    method: str = "manual",
-    formats: tuple[str, ...] = ("ndjson",),
+    is_default: bool = False,
     alignment_id: int = 17,
-) -> tuple[Annotation, AnnotationShape, tuple[AnnotationFile, ...]]:
-    """An annotation with its one shape, and a file for each format."""
-    annotation_id = run.id * 10 + number
-    path = f"{run.https_prefix}Annotations/{annotation_id}"
-    annotation = Annotation(
-        id=annotation_id,
+    spacing: float = 13.48,
+    deposition: DepositionTitle = BROUGHT,
+    **fields: Any,
+) -> AnnotationFile:
+    """The file of an annotation with one shape."""
+    annotation = make_annotation(
+        id=run.id * 10 + number,
         run_id=run.id,
         run=run,
-        deposition_id=10310 if number == 2 else 10300,
-        deposition=DepositionTitle(id=10310, title="Picks by <b>deep</b> learning & more") if number == 2 else None,
         object_name=named[0],
         object_id=named[1],
-        object_count=count,
-        method_type=method,
+        method_type="automated" if deposition is PICKS else "manual",
         annotation_method="template matching + <b>expert</b> curation",
-        ground_truth_status=truth,
-        is_curator_recommended=best,
-        authors=(Author(name="Irene de Teresa"), Author(name="Sara K. Goetz"), Author(name="Julia Mahamid")),
-        s3_metadata_path="",
-        https_metadata_path=f"{path}.json",
-        deposition_date=DAY,
-        release_date=DAY,
-        last_modified_date=DAY,
+        ground_truth_status=is_default,
+        is_curator_recommended=is_default,
+        deposition_id=deposition.id,
+        deposition=deposition,
+        **({"object_count": None} | fields),
     )
-    shape = AnnotationShape(id=annotation_id, annotation_id=annotation_id, shape_type=shape_type, annotation=annotation)
-    files = tuple(
-        AnnotationFile(
-            id=annotation_id * 10 + order,
-            format=file_format,
-            s3_path="",
-            https_path=f"{path}.{file_format}",
-            alignment_id=alignment_id,
-            annotation_shape_id=shape.id,
-            tomogram_voxel_spacing_id=spacing.id,
-            file_size=26_000 if file_format == "ndjson" else 2.6e6,
-            is_visualization_default=default,
-            shape=shape,
-            voxel_spacing=spacing,
-        )
-        for order, file_format in enumerate(formats)
+    shape = AnnotationShape(id=annotation.id, annotation_id=annotation.id, shape_type=shape_type, annotation=annotation)
+    return make_file(
+        shape_type,
+        id=annotation.id * 10,
+        format=file_format,
+        alignment_id=alignment_id,
+        voxel_spacing=make_voxel_spacing(id=round(spacing), voxel_spacing=spacing, run_id=run.id),
+        tomogram_voxel_spacing_id=round(spacing),
+        annotation_shape_id=shape.id,
+        shape=shape,
+        file_size=26_000,
+        is_visualization_default=is_default,
     )
-    return annotation, shape, files
 
 
 def tilt_series(run_id: int) -> TiltSeries:
@@ -367,7 +314,3 @@ def tilt_series(run_id: int) -> TiltSeries:
         pixel_spacing=3.37,
         size_z=41,
     )
-
-
-def without_tomograms(page: RunPage) -> RunPage:
-    return replace(page, tomograms=())

@@ -81,14 +81,6 @@ def test_a_source_that_takes_work_says_how_far_it_is_and_can_be_stopped(qtbot, m
     assert not browser.tasks.is_running("source")
 
 
-def test_a_pack_is_chosen_as_a_folder(qtbot, make_browser, portal, tmp_path, monkeypatch):
-    monkeypatch.setattr("napari_cryoet._qt.browser.dock.QFileDialog.getExistingDirectory", lambda *_args: str(tmp_path))
-    browser = make_browser(portal)
-    with qtbot.waitSignal(browser.session.opening) as opening:
-        qtbot.mouseClick(browser.screens.start.button("Open a pack…"), Qt.MouseButton.LeftButton)
-    assert opening.args == [str(tmp_path)]
-
-
 # the list of datasets
 
 
@@ -121,13 +113,6 @@ def test_an_id_or_link_of_a_dataset_jumps_there(qtbot, browser, text):
     press(qtbot, browser.screens.search, Qt.Key.Key_Return)
     assert current_screen(browser) is browser.screens.dataset
     assert browser.screens.breadcrumb.text == "Datasets › DS-10001"
-
-
-def test_an_annotation_jumps_to_its_run(qtbot, browser):
-    type_text(qtbot, browser, "AN-69546")
-    with qtbot.waitSignal(browser.navigator.run_arrived):
-        press(qtbot, browser.screens.search, Qt.Key.Key_Return)
-    assert browser.screens.run.page.run.id == 506
 
 
 def test_a_number_of_several_records_lets_the_person_choose(qtbot, browser):
@@ -214,7 +199,7 @@ def test_several_runs_are_shown_together_only_on_request(browser, make_browser, 
 # the keyboard
 
 
-@pytest.mark.parametrize("level", [0, 1, 2])
+@pytest.mark.parametrize("level", [0, 2])
 def test_a_click_on_a_crumb_leaves_the_keys_in_the_list(qtbot, browser, level):
     browser.activateWindow()
     qtbot.waitUntil(browser.isActiveWindow)
@@ -260,13 +245,12 @@ def test_what_is_shown_from_the_cache_says_since_when(qtbot, make_browser, porta
     assert browser.screens.source_bar.state.text() == "online"
 
 
-@pytest.mark.parametrize(("status", "words"), [(None, "not reached"), (503, "refused (503)")])
-def test_online_is_not_said_while_the_server_refuses(qtbot, browser, portal, status, words):
+def test_online_is_not_said_while_the_server_refuses(qtbot, browser, portal):
     state = browser.screens.source_bar.state
     assert state.text() == "online"
-    portal.error = NetworkError("The server gave no answer.", status=status)
+    portal.error = NetworkError("The server gave no answer.", status=503)
     open_dataset(qtbot, browser, answers=False)
-    qtbot.waitUntil(lambda: state.text() == words)
+    qtbot.waitUntil(lambda: state.text() == "refused (503)")
     portal.error = None
     qtbot.mouseClick(browser.screens.dataset.place.message.button("Retry"), Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: state.text() == "online")

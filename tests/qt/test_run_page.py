@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QApplication, QColorDialog, QMenu, QMessageBox
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.browser.run_layers import COMPARE, EXPORT, REVIEW
 from napari_cryoet._qt.browser.run_page import RunView
-from napari_cryoet._qt.browser.run_rows import SHOW, Shown, annotation_rows, titles_of
+from napari_cryoet._qt.browser.run_rows import SHOW, Shown, annotation_rows, key_of_row, titles_of
 from napari_cryoet._qt.layers.colors import Appearance
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.picks.popover import PicksPopover
@@ -176,10 +176,8 @@ def state(index: QModelIndex) -> Qt.CheckState:
 
 def toggle(index: QModelIndex) -> LayerKey | None:
     """Click on a tick; returns what it shows."""
-    model = index.model()
-    model.request_tick(index, SHOW)
-    file = model.record_at(index).shown_file
-    return None if file is None else LayerKey("annotation", file.id)
+    index.model().request_tick(index, SHOW)
+    return key_of_row(index.model().record_at(index))
 
 
 def is_points(row: AnnotationRow) -> bool:
@@ -255,13 +253,7 @@ def test_space_shows_hides_and_shows_again(qtbot, at_run, viewer_model):
         assert state(tick) == expected
         assert len(viewer_model.layers) > 1, "hiding keeps the layer"
         assert (names(viewer_model, only_visible=True) != ["my picks"]) is (expected == ON)
-
-
-def test_a_layer_that_the_person_deletes_unticks_its_row(qtbot, at_run, viewer_model):
-    tick = first_that(at_run.screens.run.annotations, is_points)
-    key = toggle(tick)
-    settle(qtbot, at_run)
-    viewer_model.layers.remove(at_run.link.layers_of(key)[0])
+    viewer_model.layers.remove(at_run.link.layers_of(key_of_row(run.annotations.record_at(tick)))[0])
     qtbot.waitUntil(lambda: state(tick) == OFF)
     qtbot.waitUntil(lambda: names(viewer_model) == ["my picks"])
 

@@ -48,11 +48,10 @@ def test_the_menu_drops_on_a_key_and_offers_every_kind_of_source(qtbot, make_bro
     assert opening.args == [str(tmp_path)]
 
 
-@pytest.mark.parametrize("kind", ["pack", "url"])
-def test_packs_and_addresses_are_remembered_wherever_they_lie(qtbot, make_browser, portal, memory, kind, monkeypatch):
+def test_packs_are_remembered_wherever_they_lie(qtbot, make_browser, portal, memory, monkeypatch):
     monkeypatch.setattr("pathlib.Path.is_dir", lambda path: pytest.fail(f"the window waits for {path}"))
-    place = {"pack": "/a/disk/that/sleeps", "url": "http://class:8000/graphql"}[kind]
-    portal.source = Source(kind, place, "Class 3")
+    place = "/a/disk/that/sleeps"
+    portal.source = Source("pack", place, "Class 3")
     browser = make_browser(portal)
     with qtbot.waitSignal(browser.session.catalogue_changed):
         browser.use_source(place)
