@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -80,14 +78,6 @@ class TestWhatIsDoneToTheLayer:
 
         assert heard == [[4, 5, 11]]
         assert link.picks.edits == ("moved 1 pick",)
-
-    def test_moving_picks_is_told_in_words_and_as_a_signal(self, qtbot, layer, link):
-        with qtbot.waitSignal(link.changed):
-            layer.data = np.add(PLACES, [[0, 0, 0], [1, 0, 0], [1, 0, 0]])
-
-        assert link.picks.points_zyx[:, 0].tolist() == [1, 5, 8]
-        assert link.picks.edits == ("moved 2 picks",)
-        assert picks_of(layer) is link.picks
 
     def test_a_new_point_is_a_pick_of_its_own_at_once_though_another_was_selected(self, layer, link):
         layer.selected_data = {0}  # whose features napari gives to the next point
@@ -167,14 +157,6 @@ class TestAPersonsOwnLayer:
         assert PICKS_KEY not in own.metadata
         assert type(own) is Points
 
-    def test_nothing_of_a_layer_that_is_gone_stays(self, qtbot):
-        own = Points(PLACES)
-        reference = weakref.ref(link_of(own))
-        del own
-        gc.collect()
-
-        assert reference() is None
-
 
 class TestWhereTheyAre:
     def test_points_of_uneven_voxels_are_placed_in_cubes(self):
@@ -186,16 +168,6 @@ class TestWhereTheyAre:
         assert found.edits[-1].startswith(
             "stretched with their layer by 4, 1, 1 (z, y, x), moved with their layer by 2"
         )
-
-    def test_anybodys_points_are_picks_in_their_own_voxels(self):
-        nanometres = Points(np.ones((2, 3)), scale=(1.0,) * 3, units=("nm",) * 3, features={"cc": [0.1, 0.2]})
-
-        assert picks_of(nanometres).spacing_angstrom == 10.0
-        assert picks_of(nanometres).features["cc"].tolist() == [0.1, 0.2]
-        assert picks_of(Points(np.ones((2, 3)))).spacing_angstrom is None
-        assert picks_of(Points(np.ones((2, 3)), scale=(1, 2, 2), units=("nm",) * 3)).spacing_angstrom is None
-        with pytest.raises(ValueError, match="three coordinates"):
-            picks_of(Points(np.ones((2, 2))))
 
     def test_picks_of_a_moved_layer_are_written_where_the_viewer_shows_them(self, layer):
         assert placed_picks_of(layer).points_zyx.tolist() == picks_of(layer).points_zyx.tolist()

@@ -1,4 +1,3 @@
-import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -6,7 +5,6 @@ import pytest
 from napari.layers import Image, Labels, Points, Vectors
 
 from napari_cryoet._qt.browser.dock import PortalBrowser
-from napari_cryoet._qt.layers import manager
 from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.picks.layer_geometry import volume_for
@@ -129,27 +127,6 @@ class TestShowing:
 
 
 class TestNothingHalf:
-    def test_a_stopped_tomogram_never_comes(self, qtbot, world, link, viewer_model, monkeypatch):
-        may_go_on, has_ended = threading.Event(), threading.Event()
-        load = manager.load_tomogram
-
-        def slow(tomogram, *, stop):
-            may_go_on.wait(30)
-            try:
-                return load(tomogram)
-            finally:
-                has_ended.set()
-
-        monkeypatch.setattr(manager, "load_tomogram", slow)
-        link.open_tomogram(world.first, world.first.tomograms[0])
-        link.stop()
-        may_go_on.set()
-        assert has_ended.wait(30)
-        qtbot.wait(50)
-
-        assert link.coming() == set()
-        assert not viewer_model.layers
-
     def test_a_failure_adds_nothing_and_says_why(self, qtbot, link, viewer_model, tmp_path):
         tomogram = make_tomogram(https_omezarr_dir=(tmp_path / "gone.zarr").as_uri())
 

@@ -61,12 +61,6 @@ class TestFollowing:
         points.visible = True
         assert display.layer.visible
 
-    def test_selected_picks_stand_out(self, qtbot, viewer, points, display):
-        points.selected_data = {1}
-        qtbot.waitUntil(lambda: viewer.layers["arrows"].edge_color[:, 3].tolist() == [0.25, 1])
-        points.selected_data = set()
-        qtbot.waitUntil(lambda: viewer.layers["arrows"].edge_color[:, 3].tolist() == [1, 1])
-
 
 class TestChoosing:
     def test_triads_have_the_colours_of_their_axes(self, viewer, points, display):

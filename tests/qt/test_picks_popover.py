@@ -101,19 +101,6 @@ def test_orientations_that_are_chosen_are_drawn(qtbot, viewer, open_popover):
     assert not popover.length.isEnabled()
 
 
-def test_slabs_that_are_typed_hold_in_the_view(qtbot, viewer, open_popover):
-    points, others = add_picks(viewer), add_picks(viewer, "others")
-    viewer.dims.set_current_step(0, 0)
-    popover = open_popover(points)
-    enter(qtbot, popover.slab, "40")
-    enter(qtbot, popover.density, "99")  # of which 32 are possible
-
-    assert len(points._view_size) == 3
-    assert len(viewer.layers["ribosomes arrows"]._view_indices) == 3
-    assert len(others._view_size) == 0
-    assert density_nm_of(viewer) == 32
-
-
 def test_the_example_runs_and_does_what_it_says(viewer, demo_pack, project_folder, monkeypatch, capsys):
     viewer.layers.clear()
     open_portal = napari_cryoet.open_portal

@@ -4,18 +4,12 @@ import numpy as np
 import pytest
 from napari.layers import Image
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QApplication, QLineEdit, QMessageBox, QPushButton, QVBoxLayout, QWidget
 
 from keyboard import has_keys, press
 from napari_cryoet._qt.widgets.dialogs import agrees
 from napari_cryoet._qt.widgets.layer_combo import LayerCombo
 from napari_cryoet._qt.widgets.messages import Action, MessagePanel
-from napari_cryoet._qt.widgets.theme import (
-    PLACEHOLDER_SHARE,
-    blend,
-    colors_of,
-)
 
 
 def test_tab_leads_from_what_is_before_a_message_to_its_buttons_and_then_to_what_is_after(qtbot):
@@ -84,33 +78,3 @@ class TestLayerCombo:
         with qtbot.waitSignal(combo.layer_changed):
             viewer_model.layers.remove(second)
         assert combo.layer is first
-
-
-def contrast(one: QColor, other: QColor) -> float:
-    """After WCAG 2: 4.5 is enough for text, 3 for marks."""
-    low, high = sorted(map(luminance, (one, other)))
-    return (high + 0.05) / (low + 0.05)
-
-
-def luminance(color: QColor) -> float:
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in color.getRgbF()[:3]]
-    return sum(share * part for share, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
-
-
-@pytest.fixture(params=["dark", "light"])
-def colors(request):
-    return colors_of(request.param)
-
-
-def test_text_can_be_read_wherever_it_stands(colors):
-    for text, background in [
-        (colors.text, colors.background),
-        (colors.text, colors.raised),
-        (colors.text, colors.border),
-        (colors.text, colors.selection),
-        (colors.dim, colors.background),
-        (colors.dim, colors.raised),
-        (colors.warning, colors.raised),
-        (blend(colors.text, colors.border, PLACEHOLDER_SHARE), colors.border),  # fields are of the border's colour
-    ]:
-        assert contrast(text, background) > 4.5
