@@ -106,7 +106,7 @@ def test_a_copy_of_a_streamed_mask_can_be_painted(qtbot, viewer, mask):
     make_editable_copy(viewer)
     qtbot.waitUntil(lambda: len(viewer.layers) == 2)
     copy = viewer.layers[1]
-    assert np.array_equal(copy.data, layer.data[0])
+    assert np.array_equal(copy.data, np.asarray(layer.data[0]))
     assert copy.scale.tolist() == [FINER] * 3
     copy.data_setitem((np.array([1]), np.array([2]), np.array([3])), 7)
     assert copy.data[1, 2, 3] == 7
