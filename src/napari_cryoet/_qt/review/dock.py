@@ -552,6 +552,8 @@ class ReviewDock(Dock):
         shown, total, unsorted = len(review.rows), review.counts.total, review.n_unsorted
         if total and not shown:
             return "No pick matches the filter. Clear it to see all."
+        if self.controls.sorting.column != review.order.column:  # measuring was stopped, or needs a tomogram
+            return f"Not sorted by {self.controls.order.currentText()}."
         if unsorted:
             return f"{count_text(unsorted, 'pick')} without that value {'comes' if unsorted == 1 else 'come'} last."
         return f"{shown:,} of {total:,} shown." if shown < total else KEYS if total else ""
