@@ -39,35 +39,17 @@ _MAX_BACKGROUND: Final = 0.8  # share of the commonest grey: an empty canvas wit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What to open.
+    """What to open, and where to draw it to."""
 
-    Attributes
-    ----------
-    source
-        As `open_portal` takes it.
-    deposition_id, dataset_id, run_id
-        What to show; a run's default tomogram is opened.
-    annotations
-        Which of the run's: "all" that fit the tomogram, "default", "none", or ids.
-    with_unaligned
-        Whether "all" and ids mean those of another alignment too.
-    screenshot
-        Where to draw the window to; None leaves it open.
-    size_px
-        Of the window; None leaves it as napari had it, or takes that of pictures.
-    timeout_s
-        How long it may take until everything is drawn.
-    """
-
-    source: str
+    source: str  # as `open_portal` takes it
     deposition_id: int | None = None
     dataset_id: int | None = None
-    run_id: int | None = None
-    annotations: str | tuple[int, ...] = "default"
-    with_unaligned: bool = False
-    screenshot: Path | None = None
-    size_px: tuple[int, int] | None = None
-    timeout_s: float = 120.0
+    run_id: int | None = None  # whose default tomogram is opened, too
+    annotations: str | tuple[int, ...] = "default"  # or "all" that fit the tomogram, "none", or ids
+    with_unaligned: bool = False  # whether "all" and ids mean those of another alignment too
+    screenshot: Path | None = None  # None leaves the window open
+    size_px: tuple[int, int] | None = None  # None leaves it as napari had it, or takes that of pictures
+    timeout_s: float = 120.0  # until everything is drawn
 
 
 def launch(order: Order, *, stop: threading.Event | None = None, qt_hint: str = "") -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -30,9 +31,22 @@ class Recent(NamedTuple):
     label: str
 
 
-def _flag(key: str, doc: str) -> property:
-    """A setting that is on or off."""
-    return property(lambda settings: settings._flag(key), lambda settings, is_on: settings._set(key, is_on), doc=doc)
+def _kept(key: str, doc: str, read: Callable[[str], Any]) -> property:
+    """A setting, kept as text: empty before it is set."""
+
+    def get(settings: Settings) -> Any:
+        value = settings.file.value(key)
+        return read(value if isinstance(value, str) else "")
+
+    def put(settings: Settings, value: Any) -> None:
+        settings.file.setValue(key, str(value))
+        settings.file.sync()
+
+    return property(get, put, doc=doc)
+
+
+def _is_on(text: str) -> bool:
+    return text.lower() == "true"
 
 
 class Settings:
@@ -44,66 +58,43 @@ class Settings:
         Where the file is; by default with the user's other settings.
     """
 
-    show_together = _flag("show_together", "Whether several runs may be shown at once.")
-    is_offline = _flag("is_offline", "Whether the user chose to work offline.")
+    source = _kept("source", "What `open_portal` took last; None before the first choice.", lambda text: text or None)
+    download_folder = _kept(
+        "download_folder", "Where to download to.", lambda text: Path(text or Path.home() / "cryoet-data")
+    )
+    show_together = _kept("show_together", "Whether several runs may be shown at once.", _is_on)
+    is_offline = _kept("is_offline", "Whether the user chose to work offline.", _is_on)
+    _mb_a_session = _kept(
+        "data_saver/mb_a_session", "", lambda text: int(text) if text.isascii() and text.isdigit() else 0
+    )
+    _coarse_only = _kept("data_saver/coarse_only", "", _is_on)
+    _recent = _kept("recent", "", str)
 
     def __init__(self, path: Path | None = None) -> None:
         path = path or user_config_path("napari-cryoet") / "browser.ini"
-        self._file = QSettings(str(path), QSettings.Format.IniFormat)
-
-    @property
-    def source(self) -> str | None:
-        """The source chosen last, as `open_portal` takes it; None before the first choice."""
-        return self._text("source") or None
-
-    @source.setter
-    def source(self, source: str) -> None:
-        self._set("source", source)
-
-    @property
-    def download_folder(self) -> Path:
-        """Where to download to."""
-        return Path(self._text("download_folder") or Path.home() / "cryoet-data")
-
-    @download_folder.setter
-    def download_folder(self, folder: Path) -> None:
-        self._set("download_folder", str(folder))
+        self.file = QSettings(str(path), QSettings.Format.IniFormat)
 
     @property
     def data_saver(self) -> DataSaver:
         """The limits that the user chose; none where they can't be understood."""
-        megabytes = self._text("data_saver/mb_a_session")
-        is_number = megabytes.isascii() and megabytes.isdigit()
-        return DataSaver(int(megabytes) if is_number else 0, self._flag("data_saver/coarse_only"))
+        return DataSaver(self._mb_a_session, self._coarse_only)
 
     @data_saver.setter
     def data_saver(self, saver: DataSaver) -> None:
-        self._set("data_saver/mb_a_session", str(saver.mb_a_session))
-        self._set("data_saver/coarse_only", saver.coarse_only)
+        self._mb_a_session, self._coarse_only = saver
 
     @property
     def recent(self) -> tuple[Recent, ...]:
         """Packs, addresses and runs, the one opened last first; whether they are still there isn't looked at."""
         try:
-            return tuple(msgspec.json.decode(self._text("recent") or "[]", type=list[Recent]))
+            return tuple(msgspec.json.decode(self._recent, type=list[Recent]))
         except msgspec.MsgspecError:
             return ()
 
     def remember(self, recent: Recent) -> None:
         """Put something on top of what was opened last."""
         kept = [recent, *(other for other in self.recent if other[:2] != recent[:2])]
-        self._set("recent", msgspec.json.encode(kept[:_MOST_RECENT]).decode())
-
-    def _text(self, key: str) -> str:
-        value = self._file.value(key)
-        return value if isinstance(value, str) else ""
-
-    def _flag(self, key: str) -> bool:
-        return self._file.value(key) in {True, "true"}  # ini files hold text
-
-    def _set(self, key: str, value: Any) -> None:
-        self._file.setValue(key, value)
-        self._file.sync()
+        self._recent = msgspec.json.encode(kept[:_MOST_RECENT]).decode()
 
 
 def recall(settings: Settings) -> None:

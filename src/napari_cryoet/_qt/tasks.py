@@ -48,13 +48,7 @@ class UnexpectedError(CryoETError):
 
 
 class Job:
-    """What a running task sees of itself.
-
-    Attributes
-    ----------
-    stop
-        Set when the answer isn't wanted any more; long work looks at it.
-    """
+    """What a running task sees of itself."""
 
     def __init__(
         self,
@@ -62,7 +56,7 @@ class Job:
         say: Callable[[float, str], None] = lambda _share, _words: None,
         hand_over: Callable[[Any], None] = lambda _part: None,
     ) -> None:
-        self.stop = threading.Event()
+        self.stop = threading.Event()  #: Set when the answer isn't wanted any more; long work looks at it.
         self.say = say  #: Report a share from 0 to 1, and what is being done.
         self.hand_over = hand_over  #: Deliver a part of the answer early; see ``part`` of `Tasks.run`.
         self._report = report
@@ -88,13 +82,7 @@ class _Task:
 
 
 class Tasks(QObject):
-    """Runs keyed tasks in the background for one widget.
-
-    Parameters
-    ----------
-    parent
-        Its destruction stops the tasks too.
-    """
+    """Runs keyed tasks in the background for its parent, whose destruction stops them too."""
 
     started = Signal(object, str)  # key, title
     progressed = Signal(object, object, object)  # key, bytes done, bytes in all or None

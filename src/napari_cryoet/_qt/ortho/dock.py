@@ -58,8 +58,7 @@ class OrthoViews(Dock):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)  # else napari adds empty room
         self._is_closed = False
         self.shared_cursor = SharedCursor(napari_viewer, self)
-        self.place = ElidedLabel()
-        self.place.setObjectName("dimText")
+        self.place = ElidedLabel(name="dimText")
         self.link = QCheckBox("Link zoom")
         self.link.setToolTip("Zoom the viewer and these planes together, around the cursor")
         self.link.toggled.connect(self._on_link)

@@ -86,8 +86,7 @@ class PlaneView(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)  # for the frame that shows the focus
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAccessibleName(f"{plane.name} plane")
-        self.label = ElidedLabel()
-        self.label.setObjectName("dimText")
+        self.label = ElidedLabel(name="dimText")
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(2, 1, 2, 2)
         self._column.setSpacing(2)

@@ -9,7 +9,7 @@ from napari.components import ViewerModel
 from napari.layers import Layer
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QPaintEvent
-from qtpy.QtWidgets import QComboBox, QSizePolicy, QStyle, QStyleOptionComboBox, QStylePainter, QWidget
+from qtpy.QtWidgets import QComboBox, QSizePolicy, QStyle, QStyleOptionComboBox, QStylePainter
 
 from napari_cryoet._qt.layers.watch import LayerWatch
 from napari_cryoet._qt.widgets.labels import plain_tooltip
@@ -37,15 +37,8 @@ class LayerCombo(QComboBox):
 
     layer_changed = Signal()
 
-    def __init__(
-        self,
-        viewer: ViewerModel,
-        accepts: Callable[[Layer], bool],
-        name: str,
-        nothing: str,
-        parent: QWidget | None = None,
-    ) -> None:
-        super().__init__(parent)
+    def __init__(self, viewer: ViewerModel, accepts: Callable[[Layer], bool], name: str, nothing: str) -> None:
+        super().__init__()
         self._viewer, self._accepts = viewer, accepts
         self.setAccessibleName(name)
         self.setPlaceholderText(nothing)
@@ -53,7 +46,8 @@ class LayerCombo(QComboBox):
         view = self.view()
         if view is not None:
             view.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        self.currentIndexChanged.connect(lambda _index: self._on_choice())
+        self.activated.connect(lambda _index: self._show_tooltip())
+        self.currentIndexChanged.connect(lambda _index: self.layer_changed.emit())
         self._watch = LayerWatch(viewer, self)
         for signal in (self._watch.inserted, self._watch.removed, self._watch.changed):
             signal.connect(self.fill)
@@ -69,6 +63,7 @@ class LayerCombo(QComboBox):
         for index in range(self.count()):
             if self.itemData(index) is layer:
                 self.setCurrentIndex(index)
+        self._show_tooltip()
 
     def fill(self, _layer: object = None) -> None:
         """List the layers again; keep the choice where it is still there."""
@@ -102,10 +97,6 @@ class LayerCombo(QComboBox):
             option.currentText = self.fontMetrics().elidedText(text, Qt.TextElideMode.ElideMiddle, field.width() - 2)
         painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
         painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
-
-    def _on_choice(self) -> None:
-        self._show_tooltip()
-        self.layer_changed.emit()
 
     def _show_tooltip(self) -> None:
         self.setToolTip(plain_tooltip("\n".join(filter(None, (self.currentText(), self.accessibleName())))))
