@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -23,31 +23,6 @@ def widths_angstrom(layer: Layer) -> NDArray[np.float64] | None:
     """How wide a layer's voxels are along each axis in ångström; None where one of its units is no length."""
     lengths = lengths_angstrom(layer.units)
     return None if lengths is None else np.multiply(layer.scale, lengths, dtype=np.float64)
-
-
-def widths_shown_angstrom(layer: Layer) -> NDArray[np.float64] | None:
-    """How far a layer's planes are apart along each axis as the viewer shows them, however it is turned or stretched.
-
-    None where one of its units is no length.
-    """
-    lengths = lengths_angstrom(layer.units)
-    return None if lengths is None else 1 / np.linalg.norm(steps_a_unit(layer) / lengths, axis=1)
-
-
-def steps_a_unit(layer: Layer) -> NDArray[np.float64]:
-    """How many voxels of a layer, along each of its axes (rows), one unit of each of the world's axes (columns) is."""
-    ends = np.array([layer.data_to_world(at) for at in np.vstack([np.eye(layer.ndim), np.zeros(layer.ndim)])])
-    steps: NDArray[np.float64] = np.linalg.inv((ends[:-1] - ends[-1]).T)
-    return steps
-
-
-def widths_in_sight(layer: Layer, displayed: Sequence[int]) -> NDArray[np.float64]:
-    """How far a layer's planes are apart along each axis, in voxels as wide as they are across the screen.
-
-    Points are drawn as large as that says, in whichever direction they lie.
-    """
-    steps = steps_a_unit(layer)
-    return np.asarray(np.linalg.norm(steps[:, displayed[-1]]) / np.linalg.norm(steps, axis=1))
 
 
 def spacing_angstrom(scales: Iterable[float], units: Iterable[Any]) -> float | None:

@@ -54,15 +54,8 @@ _WAITS: Final = "was_visible_with_its_run"
 class LayerManager(QObject):
     """Shows tomograms, annotations and tilt series as layers.
 
-    Loading runs in ``tasks`` under each `LayerKey`; layers are added whole or not at all. What has a layer already is
-    shown again instead of being loaded twice.
-
-    Parameters
-    ----------
-    viewer
-        Whose layers these are. Its camera and slice move only when a run is shown first, or another one.
-    tasks
-        Where loading runs; by default its own.
+    Loading runs in ``tasks`` under each `LayerKey`. What has a layer already is shown again instead of being loaded
+    twice. The camera and the slice move only when a run is shown first, or another one.
     """
 
     changed = Signal()  # ask `shown`, `is_visible` and `coming`
@@ -140,20 +133,12 @@ class LayerManager(QObject):
 
     def open_tomogram(self, page: RunPage, tomogram: Tomogram) -> None:
         """Show a tomogram."""
-
-        def work(job: Job) -> tuple[LayerSpec, ...]:
-            return (load_tomogram(tomogram, stop=job.stop),)
-
-        self._show(LayerKey("tomogram", tomogram.id), page, work, title=f"Opening {tomogram_name(tomogram)}")
+        title = f"Opening {tomogram_name(tomogram)}"
+        key = LayerKey("tomogram", tomogram.id)
+        self._show(key, page, lambda job: (load_tomogram(tomogram, stop=job.stop),), title=title)
 
     def show_annotation(self, page: RunPage, file: AnnotationFile, tomogram: Tomogram | None = None) -> None:
-        """Show an annotation file, whether it fits or not.
-
-        Parameters
-        ----------
-        tomogram
-            Lends its voxel spacing where the file's record lacks it.
-        """
+        """Show an annotation file, fitting or not; a tomogram lends its voxel spacing if the record has none."""
         annotation = file.shape.annotation if file.shape is not None else None
         color = None if annotation is None else annotation_colors(page.annotations).get(annotation.id)
 
@@ -164,11 +149,9 @@ class LayerManager(QObject):
 
     def show_tilt_series(self, page: RunPage, series: TiltSeries) -> None:
         """Show a tilt series; its axes differ from a tomogram's, so give it a viewer of its own."""
-
-        def work(job: Job) -> tuple[LayerSpec, ...]:
-            return (load_tilt_series(series, run=page.run, stop=job.stop),)
-
-        self._show(LayerKey("tilt series", series.id), page, work, title=f"Opening a tilt series of {page.run.name}")
+        title = f"Opening a tilt series of {page.run.name}"
+        key = LayerKey("tilt series", series.id)
+        self._show(key, page, lambda job: (load_tilt_series(series, run=page.run, stop=job.stop),), title=title)
 
     def hide(self, key: LayerKey) -> None:
         """Make the layers of something invisible; if it is being loaded, stop that."""
@@ -237,13 +220,13 @@ class LayerManager(QObject):
 
     def _limit_range(self, _event: Any = None) -> None:
         """Let sliders step through the planes of what is shown: napari counts those of hidden volumes, too."""
-        layers, dims, has_volume = self._viewer.layers, self._viewer.dims, bool(self._volumes())
-
-        def counts(layer: Layer) -> bool:
-            is_hidden_volume = has_volume and _is_volume(layer) and not layer.visible
-            return key_of(layer) is None or (self._belongs(group_of(layer)) and not is_hidden_volume)
-
-        counted = [layer for layer in layers if counts(layer)]
+        layers, dims, shown = self._viewer.layers, self._viewer.dims, self._volumes()
+        left_out = [
+            layer
+            for layer in self._ours()
+            if not self._belongs(group_of(layer)) or (shown and _is_volume(layer) and not layer.visible)
+        ]
+        counted = [layer for layer in layers if layer not in left_out]
         if not counted:
             return
         extent = layers.get_extent(counted)
@@ -259,10 +242,8 @@ class LayerManager(QObject):
 
     def _look_at_bounds(self) -> NDArray[np.float64] | None:
         """The corners of the box around the volumes that are visible, or were last."""
-        corners = [layer.extent.world for layer in self._volumes()]
-        if corners:
-            low, high = (np.array(side) for side in zip(*corners, strict=True))
-            self._bounds = np.stack([low.min(axis=0), high.max(axis=0)])
+        if volumes := self._volumes():
+            self._bounds = np.array(self._viewer.layers.get_extent(volumes).world)
         return self._bounds
 
     def _fit_if_elsewhere(self) -> None:

@@ -22,7 +22,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Layer, Points, Vectors
 from numpy.typing import NDArray
 
-from napari_cryoet._qt.layers.alignment import ANGSTROM_PER_NM, widths_in_sight, widths_shown_angstrom
+from napari_cryoet._qt.layers.alignment import ANGSTROM_PER_NM, widths_angstrom
 from napari_cryoet._qt.streaming import seam
 from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY
 
@@ -84,8 +84,8 @@ def density_nm_of(viewer: ViewerModel) -> float:
 
 def most_density_nm(viewer: ViewerModel) -> float:
     """How thick the slab of density can be: `MOST_PLANES` of the finest tomogram; 0 without one."""
-    found = (widths_shown_angstrom(layer) for layer in _tomograms(viewer))
-    finest = min((float(widths[-3:].min()) for widths in found if widths is not None), default=0.0)
+    found = (widths_angstrom(layer) for layer in _tomograms(viewer))
+    finest = min((float(np.abs(widths[-3:]).min()) for widths in found if widths is not None), default=0.0)
     return round(MOST_PLANES * finest / ANGSTROM_PER_NM, 9)
 
 
@@ -160,11 +160,9 @@ def _thick_request(
     request = make_request(slice_input, _thickened(data_slice, radius, is_exactly=is_exactly))
     if not slice_input.not_displayed:
         return request
-    widths_angstrom = widths_shown_angstrom(layer)
-    halves = np.zeros(layer.ndim)
-    if widths_angstrom is not None:
-        halves = slab_nm_of(layer) * ANGSTROM_PER_NM / 2 / widths_angstrom
-    return _in_slab(request, halves, widths_in_sight(layer, slice_input.displayed))
+    widths = widths_angstrom(layer)
+    halves = np.zeros(layer.ndim) if widths is None else slab_nm_of(layer) * ANGSTROM_PER_NM / 2 / np.abs(widths)
+    return _in_slab(request, halves, np.abs(layer.scale / layer.scale[slice_input.displayed[-1]]))
 
 
 def _thickened(data_slice: Any, radius: float, *, is_exactly: bool) -> Any:

@@ -207,11 +207,6 @@ class StreamStatus(QObject):
         """The viewer that the layer is in, where one was named: its layers are painted together."""
         return None if self._viewer is None else self._viewer()
 
-    @property
-    def shows_nothing(self) -> bool:
-        """Whether there was nothing at all to show when it was drawn."""
-        return self.display.is_blank
-
     def may_redraw_at(self) -> float:
         """From when on it may be drawn again."""
         layer = self._layer()
@@ -305,24 +300,10 @@ class StreamStatus(QObject):
 
 
 def attach(layer: Image | Labels, pyramid: Pyramid, *, viewer: ViewerModel | None = None) -> StreamStatus | None:
-    """Let a layer stream.
+    """Let a layer of a pyramid's levels stream; the status is kept alive by the layer.
 
-    To let no slice at all read exact values, not even those that napari takes while a layer is made, make the layer
-    with ``visible=False``, attach, and make it visible; or use `make_layer`, which does just that.
-
-    Parameters
-    ----------
-    layer
-        An Image or Labels layer whose data are ``pyramid.levels``.
-    pyramid
-        What is behind its data.
-    viewer
-        Nothing is fetched while the layer isn't in this viewer.
-
-    Returns
-    -------
-    StreamStatus, kept alive by the layer; None if this napari slices in a way we don't know: then it slices exact
-    arrays, on a thread of its own
+    Nothing is fetched while the layer isn't in ``viewer``. None if this napari slices in a way we don't know: then it
+    slices exact arrays, on a thread of its own.
     """
     status = seam.slicer_of(layer)
     if not isinstance(status, StreamStatus):
@@ -341,7 +322,7 @@ def _attach(layer: Image | Labels, display: Display, viewer: ViewerModel | None)
     display.placeholder = _placeholder_of(layer, display.pyramid)
     foresee(display, viewer, layer)
     for event in (layer.events.set_data, layer.events.plane, layer.events.depiction):
-        event.connect(_place_plane, position="last")  # after napari, which draws it elsewhere
+        event.connect(seam.on_plane, position="last")  # after napari, which draws it elsewhere
     QTimer.singleShot(0, status.begin)  # napari slices four times while it adds a layer
     if viewer is not None:
         status.follow(viewer)
@@ -401,10 +382,6 @@ def _weakly(method: Callable[[], None]) -> Callable[[], None]:
     return call
 
 
-def _place_plane(event: Any) -> None:
-    seam.place_plane(event.source)
-
-
 def slice_on_another_thread() -> None:
     """Turn napari's asynchronous slicing on as the variable NAPARI_ASYNC does: what a person has saved stays."""
     from napari.settings import get_settings
@@ -420,10 +397,10 @@ def slice_on_another_thread() -> None:
 
 def foresee(display: Display, viewer: ViewerModel | None, layer: Layer | None = None) -> None:
     """Have fetched what a viewer will show first, as soon as that can be told: napari takes a while to add a layer."""
-    is_coarse = display.pyramid.stays_coarse
-    view = None if viewer is None or is_coarse else first_view(display.pyramid, viewer, layer)
-    if view is not None:
-        display.foresee(*view)
+    if viewer is not None and not display.pyramid.stays_coarse:
+        view = first_view(display.pyramid, viewer, layer)
+        if view is not None:
+            display.foresee(*view)
 
 
 def first_view(pyramid: Pyramid, viewer: ViewerModel, layer: Layer | None = None) -> tuple[int, Box] | None:
@@ -451,11 +428,11 @@ def first_view(pyramid: Pyramid, viewer: ViewerModel, layer: Layer | None = None
 
 def _placeholder_of(layer: Layer, pyramid: Pyramid) -> float:
     """The value in the middle of what is visible: neither black nor white where nothing is known yet."""
-    limits = getattr(layer, "contrast_limits", None)
+    limits, dtype = getattr(layer, "contrast_limits", None), pyramid.dtype
     if limits is None or pyramid.is_labels:
         value: float = pyramid.fill_value
         return value
-    middle, dtype = (limits[0] + limits[1]) / 2, pyramid.dtype
-    if dtype.kind not in "iu":
-        return float(middle) if dtype.kind == "f" else float(round(middle))
-    return int(min(max(round(middle), np.iinfo(dtype).min), np.iinfo(dtype).max))
+    middle = (limits[0] + limits[1]) / 2
+    if dtype.kind in "iu":
+        return int(np.clip(round(middle), np.iinfo(dtype).min, np.iinfo(dtype).max))
+    return float(middle) if dtype.kind == "f" else float(round(middle))

@@ -29,7 +29,7 @@ class Redraws(QObject):
     def ask(self, stream: StreamStatus) -> None:
         """Draw a layer again as soon as it may be; at once where it shows nothing yet."""
         self._waiting[stream] = None
-        if stream.shows_nothing and stream.may_redraw_at() <= time.monotonic():
+        if stream.display.is_blank and stream.may_redraw_at() <= time.monotonic():
             self._on_time()  # a timer would come only after all that a window paints when it has a new layer
         else:
             self._start_timer()
@@ -44,7 +44,7 @@ class Redraws(QObject):
 
     def _may_redraw_at(self, stream: StreamStatus) -> float:
         own = stream.may_redraw_at()
-        return own if stream.shows_nothing else max(own, self._free_at)
+        return own if stream.display.is_blank else max(own, self._free_at)
 
     def _start_timer(self) -> None:
         if self._waiting:
@@ -55,7 +55,7 @@ class Redraws(QObject):
         """Draw what may be drawn by now of the view that comes first: views are painted one after the other."""
         began = time.monotonic()
         ready = [stream for stream in self._waiting if self._may_redraw_at(stream) <= began]
-        first = min(ready, key=lambda stream: not stream.shows_nothing, default=None)
+        first = min(ready, key=lambda stream: not stream.display.is_blank, default=None)
         try:
             for stream in ready:
                 if first is not None and stream.view is first.view:

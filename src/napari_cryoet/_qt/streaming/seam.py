@@ -111,8 +111,9 @@ def update_thumbnail(layer: Layer) -> None:
     layer._update_thumbnail()
 
 
-def place_plane(layer: Any) -> None:
+def on_plane(event: Any) -> None:
     """Draw a volume's oblique plane where the layer says: napari takes finest voxels for those of the level drawn."""
+    layer = event.source
     if str(layer.depiction) != "plane" or not is_sliced_in_3d(layer):
         return
     displayed = list(layer._slicing_state._slice_input.displayed)
