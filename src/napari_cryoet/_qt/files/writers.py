@@ -169,6 +169,10 @@ def _mask_writer(data: Any, meta: dict[str, Any]) -> tuple[Callable[..., Written
     return write, [_MOVED] if placing[1].any() else []
 
 
+def _is_multiscale(data: Any) -> bool:
+    return isinstance(data, list | tuple) or hasattr(data, "shapes")
+
+
 # several layers
 
 
@@ -179,9 +183,6 @@ def write_folder(path: str, layers: list[Layer]) -> list[str]:
     Volumes that were opened, and surfaces, aren't written, and that is said.
     """
     _refuse_other_vectors(layers)
-    if not any(_is_ours(layer) or _is_left_out(layer) for layer in layers):
-        found: list[str] = npe2.PluginManager.instance().commands.execute("napari.write_directory", args=(path, layers))
-        return found
     folder = Path(path)
     wait_for(lambda _job: refuse_existing(folder, overwrite=False))
     writes, left_out, lost = dict[str, _Write](), list[str](), dict[str, list[str]]()
@@ -190,11 +191,12 @@ def write_folder(path: str, layers: list[Layer]) -> list[str]:
         name = str(meta.get("name") or kind)
         if kind == "vectors":  # they say no more than the picks
             continue
-        if _is_left_out(layer):
+        writing = _writing(layer)
+        if writing is None:
             left_out.append(f"{name} isn't written: only picks and masks are.")
             continue
-        file = _free_name(name, _ending_of(layer), writes)
-        writes[file], losses_of_it = _writing(layer, file)
+        ending, write, losses_of_it = writing
+        writes[_free_name(name, ending, writes)] = write
         for loss in losses_of_it:
             lost.setdefault(loss, []).append(name)
     said = [*left_out, *(f"{', '.join(names)}: {loss}" for loss, names in lost.items())]
@@ -231,46 +233,21 @@ def _refuse_other_vectors(layers: list[Layer]) -> None:
             )
 
 
-def _is_ours(layer: Layer) -> bool:
-    """Whether something of a layer would be lost by napari's own writers."""
-    _, meta, kind = layer
-    return kind != "image" and ((kind in _NAPARIS and _is_placed(meta)) or PICKS_KEY in meta.get("metadata", {}))
-
-
-def _is_placed(meta: dict[str, Any]) -> bool:
-    """Whether a layer says how wide its voxels are."""
-    scale = meta.get("scale", ())
-    return len(scale) == 3 and spacing_angstrom(scale, meta.get("units", ())) is not None
-
-
-def _is_left_out(layer: Layer) -> bool:
-    """Whether a layer is no picks, mask or image, or one that was opened, or of levels, which napari's writer lacks."""
+def _writing(layer: Layer) -> tuple[str, _Write, list[str]] | None:
+    """The ending of a layer's file, what writes it, and what it won't hold; None for a layer that isn't written."""
     data, meta, kind = layer
-    is_opened = _is_multiscale(data) or METADATA_KEY in meta.get("metadata", {})
-    return kind not in _NAPARIS or (kind == "image" and is_opened)
-
-
-def _is_multiscale(data: Any) -> bool:
-    return isinstance(data, list | tuple) or hasattr(data, "shapes")
-
-
-def _ending_of(layer: Layer) -> str:
-    if not _is_ours(layer):
-        return _NAPARIS[layer[2]]
-    return _PICKS_ENDING if layer[2] == "points" else _MASK_ENDING
-
-
-def _writing(layer: Layer, file: str) -> tuple[_Write, list[str]]:
-    """What writes a layer to a path, and what of it won't be there, in words."""
-    data, meta, kind = layer
-    if not _is_ours(layer):
-        return lambda path, _job: npe2.write(str(path), [layer], plugin_name="napari"), []
-    if kind == "labels":
+    scale, metadata = meta.get("scale", ()), meta.get("metadata", {})
+    is_placed = len(scale) == 3 and spacing_angstrom(scale, meta.get("units", ())) is not None
+    if kind == "points" and (is_placed or PICKS_KEY in metadata):
+        picks = picks_in(data, meta)
+        return _PICKS_ENDING, lambda path, _job: write_picks(picks, path), losses_to_say(picks, "ndjson")
+    if kind == "labels" and is_placed:
         write, lost = _mask_writer(data, meta)
-        return lambda path, job: write(path, progress=job.progress, stop=job.stop), lost
-    picks = picks_in(data, meta)
-    name = format_for(file, picks)
-    return lambda path, _job: write_picks(picks, path, format=name), losses_to_say(picks, name)
+        return _MASK_ENDING, lambda path, job: write(path, progress=job.progress, stop=job.stop), lost
+    is_opened = kind == "image" and (_is_multiscale(data) or METADATA_KEY in metadata)
+    if kind not in _NAPARIS or is_opened:
+        return None
+    return _NAPARIS[kind], lambda path, _job: npe2.write(str(path), [layer], plugin_name="napari"), []
 
 
 # writing

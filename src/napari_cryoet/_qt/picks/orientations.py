@@ -113,7 +113,7 @@ class OrientationDisplay(QObject):
         self._link = link_of(points)
         self._vectors: weakref.ReferenceType[Vectors] | None = None
         self._layers: LayerList | None = None
-        self._orientation = Orientation.OFF
+        self.orientation = Orientation.OFF  # what is drawn; `show` sets it
         self._length_angstrom = 0.0
         self._drawn: tuple[Any, ...] = ()  # picks, which are shown, their sizes, what was drawn of them, how long
         self._rows: NDArray[np.intp] = np.empty(0, dtype=np.intp)
@@ -129,10 +129,6 @@ class OrientationDisplay(QObject):
         points.events.visible.connect(self._on_visible)
         for name in (*_PLACING, "units"):
             getattr(points.events, name).connect(self._on_placed)
-
-    @property
-    def orientation(self) -> Orientation:
-        return self._orientation
 
     @property
     def length_angstrom(self) -> float:
@@ -178,7 +174,7 @@ class OrientationDisplay(QObject):
         if length_angstrom is not None and not 0 < length_angstrom < np.inf:
             raise ValueError(f"an arrow can't be {length_angstrom} Å long")
         self._length_angstrom = length_angstrom if length_angstrom is not None else self._length_angstrom
-        self._orientation = Orientation(orientation) if orientation is not None else self._orientation
+        self.orientation = Orientation(orientation) if orientation is not None else self.orientation
         self._follow()
 
     def lie_in(self, viewer: ViewerModel) -> None:
@@ -191,14 +187,14 @@ class OrientationDisplay(QObject):
         """Let a layer that shows arrows of these picks follow them from now on."""
         points, picks = self._points, self._link.picks
         self._use(vectors)
-        self._orientation = Orientation.ARROWS
+        self.orientation = Orientation.ARROWS
         length = float(np.linalg.norm(vectors.data[0, 1]))
         is_diameter = np.isclose(length, 2 * radius_of(points))
         self._length_angstrom = 0.0 if is_diameter else length * self._spacing_angstrom
         if points.shown.all():
             self._rows = np.flatnonzero(picks.are_oriented)
             self._axes = np.full(len(self._rows), 2)
-            self._drawn = (picks, points.shown, points.size, self._orientation, length)  # as they were made
+            self._drawn = (picks, points.shown, points.size, self.orientation, length)  # as they were made
         else:
             self._follow()
 
@@ -247,7 +243,7 @@ class OrientationDisplay(QObject):
         if layer is self._points:
             self._remove_soon.start()  # not amid the removal
         elif self._vectors is not None and layer is self._vectors():
-            self._orientation, self._vectors = Orientation.OFF, None
+            self.orientation, self._vectors = Orientation.OFF, None
 
     def _remove_orphan(self) -> None:
         """Arrows go with their points."""
@@ -266,17 +262,17 @@ class OrientationDisplay(QObject):
         if vectors is None:
             return
         length = self.length_angstrom / self._spacing_angstrom
-        what = (picks, points.shown, points.size, self._orientation, length)
+        what = (picks, points.shown, points.size, self.orientation, length)
         if self._drawn and all(map(operator.is_, self._drawn[:3], what[:3])) and self._drawn[3:] == what[3:]:
             self._paint(vectors, points)
             return
-        arrows = orientation_vectors(picks, self._orientation, length, points.shown)
+        arrows = orientation_vectors(picks, self.orientation, length, points.shown)
         self._rows, self._axes, self._drawn = arrows.rows, arrows.axes, what
         columns = picks.table() | {PICK_ID: picks.ids}
         with vectors.events.blocker_all(), refresh_blocked(vectors):  # once is enough, and nobody edited them
             vectors.data = arrows.data
             vectors.features = {name: column[arrows.rows] for name, column in columns.items()}
-            vectors.edge_width = line_width(self._orientation, length)
+            vectors.edge_width = line_width(self.orientation, length)
             self._paint(vectors, points)
         vectors.refresh()
         if not vectors.visible:  # napari draws colours of rows that it hasn't sliced
@@ -290,7 +286,7 @@ class OrientationDisplay(QObject):
             is_faint[list(points.selected_data)] = False
             colors[is_faint, 3] *= _UNSELECTED_OPACITY
         colors = colors[self._rows]
-        if self._orientation == Orientation.TRIADS:
+        if self.orientation == Orientation.TRIADS:
             colors[:, :3] = np.array(AXIS_COLORS, dtype=np.float32)[self._axes, :3]
         if len(colors) and not np.array_equal(vectors.edge_color, colors):
             vectors.edge_color = colors
@@ -298,7 +294,7 @@ class OrientationDisplay(QObject):
     def _new_layer(self, points: Points, picks: Picks) -> Vectors | None:
         """A layer of arrows below the points, if there is something to draw and a viewer to draw it in."""
         layers = self._layers
-        is_wanted = self._orientation != Orientation.OFF and self.has_orientations
+        is_wanted = self.orientation != Orientation.OFF and self.has_orientations
         if not is_wanted or layers is None or points not in layers:
             return None
         vectors = OwnVectors(
