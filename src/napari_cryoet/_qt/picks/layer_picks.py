@@ -270,9 +270,9 @@ def read_picks(layer: Points, known: Picks | None, first: Picks | None = None) -
     columns = {str(name): _values(column) for name, column in layer.features.items()}
     column = columns.pop(PICK_ID, None)
     row_ids = None if column is None else _whole(column, NEW_PICK)
+    instances, scores = _take_instances(columns), _take_scores(columns)
     if known is None:
         spacing, about = spacing_angstrom_of(layer), layer.metadata.get(METADATA_KEY, {})
-        instances, scores = _take_instances(columns), _take_scores(columns)
         return Picks(places, spacing, instance_ids=instances, scores=scores, features=columns, about=about)
     if PICKS_KEY not in layer.metadata:
         row_ids = None  # a column of theirs, which napari fills for new points
@@ -282,14 +282,10 @@ def read_picks(layer: Points, known: Picks | None, first: Picks | None = None) -
     if row_ids is None:
         row_ids = known.ids if len(places) == len(known) else _ids_by_place(known, places)
     ids = _unique_ids(known, row_ids)
-    _blank(columns, OF_ONE_PARTICLE, np.flatnonzero(ids != row_ids))
+    _blank_copies(columns, np.flatnonzero(ids != row_ids))
+    rotations = _rotations(known, first, row_ids)
     return known.changed(
-        points_zyx=places,
-        rotations_zyx=_rotations(known, first, row_ids),
-        instance_ids=_take_instances(columns),
-        scores=_take_scores(columns),
-        features=columns,
-        ids=ids,
+        points_zyx=places, rotations_zyx=rotations, instance_ids=instances, scores=scores, features=columns, ids=ids
     )
 
 
@@ -307,13 +303,12 @@ def _take_scores(columns: dict[str, NDArray[Any]]) -> NDArray[np.float64] | None
     return columns.pop("score").astype(np.float64) if is_score else None
 
 
-def _blank(columns: dict[str, NDArray[Any]], names: Iterable[str], rows: NDArray[np.intp]) -> None:
+def _blank_copies(columns: dict[str, NDArray[Any]], rows: NDArray[np.intp]) -> None:
     """Take from copies what belongs to one particle, such as the image that RELION cut."""
-    for name in names if len(rows) else ():
-        if name in columns:
-            is_number = columns[name].dtype.kind in "iuf"
-            columns[name] = np.array(columns[name], dtype=None if is_number else object)
-            columns[name][rows] = 0 if is_number else ""
+    for name in columns.keys() & set(OF_ONE_PARTICLE) if len(rows) else ():
+        is_number = columns[name].dtype.kind in "iuf"
+        columns[name] = np.array(columns[name], dtype=None if is_number else object)
+        columns[name][rows] = 0 if is_number else ""
 
 
 def _shows(layer: Points, picks: Picks) -> bool:
