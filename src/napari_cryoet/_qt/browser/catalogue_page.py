@@ -39,8 +39,6 @@ class CataloguePage(QWidget, Generic[R]):
         Makes the row of a record, which names some objects first.
     """
 
-    opened = Signal(object)  # the record of a row
-    left_upwards = Signal()
     search_cleared = Signal()
 
     def __init__(
@@ -68,8 +66,6 @@ class CataloguePage(QWidget, Generic[R]):
         self.sort.currentTextChanged.connect(lambda _name: self._list())
         self.model = RecordModel(thumbnails, parent=self)
         self.view = RecordView(theme, self.model, f"{noun.capitalize()}s", uniform=True)
-        self.view.opened.connect(self.opened)
-        self.view.left_upwards.connect(self.left_upwards)
         self.place = Loadable(self.view)
         top = QHBoxLayout()
         top.addWidget(self.count, 1)

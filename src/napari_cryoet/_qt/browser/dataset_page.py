@@ -28,7 +28,6 @@ class DatasetView(QWidget):
     """Asks for pages of runs; whoever answers calls `add_page` or `show_error`."""
 
     page_requested = Signal(int, int, str)  # dataset, offset, what the names of runs have to contain
-    run_opened = Signal(object)  # RunRow
 
     def __init__(self, theme: Theme, thumbnails: Thumbnails) -> None:
         super().__init__()
@@ -44,7 +43,6 @@ class DatasetView(QWidget):
         self.model = RecordModel(thumbnails, parent=self)
         self.model.more_requested.connect(self._on_more)
         self.view = RecordView(theme, self.model, "Runs", uniform=True)
-        self.view.opened.connect(self.run_opened)
         self.view.left_upwards.connect(lambda: self.filter.setFocus(Qt.FocusReason.BacktabFocusReason))
         self.place = Loadable(self.view)
         row = QHBoxLayout()

@@ -64,7 +64,6 @@ class PortalBrowser(Dock):
         super().__init__(napari_viewer, "CryoET Data Portal", tab_name="Portal")
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)  # else napari adds empty room
         self._memory = memory or Settings()
-        self._download: DownloadDialog | None = None
         self._source_label = ""
         self._run_to_show = 0  # once its source is open
         self.session = Session(self.tasks, open_portal, self)
@@ -120,15 +119,15 @@ class PortalBrowser(Dock):
         screens, session = self.screens, self.session
         for chooser in (screens.source_bar, screens.start):
             chooser.chosen.connect(self._on_chosen)
-        screens.source_bar.show_together_changed.connect(self._on_show_together)
-        screens.source_bar.held_data_requested.connect(self._show_held_data)
-        screens.source_bar.refresh_requested.connect(session.retry)
+        screens.source_bar.show_together.triggered.connect(self._on_show_together)
+        screens.source_bar.held_data.triggered.connect(self._show_held_data)
+        screens.source_bar.refresh.triggered.connect(session.retry)
         session.opening.connect(lambda _source: self._thumbnails.clear())
         session.opened.connect(self._on_opened)
         session.opening.connect(lambda _source: warm_up(self.tasks))  # while its answer is waited for
         self.navigator.run_arrived.connect(self._on_run)
         screens.run.download_requested.connect(self._on_download)
-        screens.run.planes_requested.connect(lambda: open_dock(self.viewer, PLANES))
+        screens.run.planes.clicked.connect(lambda: open_dock(self.viewer, PLANES))
         self._connect_network()
         self.run_layers.dock_requested.connect(self._use_in_dock)
         self.run_layers.drawing_requested.connect(partial(show_picks_popover, self.viewer))
@@ -136,8 +135,8 @@ class PortalBrowser(Dock):
 
     def _connect_network(self) -> None:
         bar, network = self.screens.source_bar, self.network
-        bar.offline_changed.connect(network.set_offline)
-        bar.saver_requested.connect(network.ask_limits)
+        bar.work_offline.triggered.connect(network.set_offline)
+        bar.saver.triggered.connect(network.ask_limits)
         network.changed.connect(lambda text, is_offline: bar.set_network_use(text, is_offline=is_offline))
         network.changed.connect(self._update_detail)
         network.loosened.connect(self._on_network_loosened)
@@ -151,7 +150,7 @@ class PortalBrowser(Dock):
     def _recall(self) -> None:
         self._show_recent()
         self.link.show_together = self._memory.show_together
-        self.screens.source_bar.set_show_together(self.link.show_together)
+        self.screens.source_bar.show_together.setChecked(self.link.show_together)
         self.network.recall()
         if self._memory.source is not None:
             self.use_source(self._memory.source)
@@ -227,11 +226,11 @@ class PortalBrowser(Dock):
             self.screens.run.open_default()
 
     def _on_download(self, page: RunPage, tomograms: tuple[Tomogram, ...], rows: tuple[AnnotationRow, ...]) -> None:
-        if self._download is not None and self._download.is_downloading:
-            self._download.raise_()  # one at a time
-            return
-        if self._download is not None:
-            self._download.close()
+        for dialog in self.findChildren(DownloadDialog):
+            if dialog.is_downloading:
+                dialog.raise_()  # one at a time
+                return
+            dialog.close()
         dialog = DownloadDialog(
             self.tasks,
             self.theme,
@@ -243,13 +242,8 @@ class PortalBrowser(Dock):
             parent=self,
         )
         dialog.began.connect(self._on_download_began)
-        dialog.finished.connect(self._on_download_closed)
-        self._download = dialog
         dialog.show()
         dialog.activateWindow()  # so that it has the keys
 
     def _on_download_began(self, folder: Path) -> None:
         self._memory.download_folder = folder
-
-    def _on_download_closed(self, _result: int) -> None:
-        self._download = None

@@ -250,19 +250,18 @@ class Navigator(QObject):
         self._leave_soon = single_shot(self, _PATIENCE_MS, self._show_run_place)
         session.opening.connect(self._on_opening)
         session.preparing.connect(self._on_preparing)
-        session.given_up.connect(self._on_given_up)
         session.failed.connect(self._on_failed)
         session.unreachable.connect(screens.source_bar.set_unreachable)
         session.catalogue_changed.connect(self._on_catalogue)
         screens.switch.chosen.connect(lambda number: self.go_to_list(LISTS[number], takes_focus=False))
         screens.breadcrumb.level_chosen.connect(self.go_to_level)
-        screens.datasets.opened.connect(lambda dataset: self.go_to_dataset(dataset.id))
-        screens.depositions.opened.connect(lambda deposition: self.go_to_deposition(deposition.id))
+        screens.datasets.view.opened.connect(lambda dataset: self.go_to_dataset(dataset.id))
+        screens.depositions.view.opened.connect(lambda deposition: self.go_to_deposition(deposition.id))
         screens.deposition.page_requested.connect(self._ask_deposition)
         screens.deposition.dataset_opened.connect(lambda number: self.go_to_dataset(number, follows=True))
         screens.deposition.run_opened.connect(self._on_run_opened)
         screens.dataset.page_requested.connect(self._ask_runs)
-        screens.dataset.run_opened.connect(self._on_run_opened)
+        screens.dataset.view.opened.connect(self._on_run_opened)
         for link in (screens.dataset.header.deposition_requested, screens.run.deposition_requested):
             link.connect(lambda number: self.go_to_deposition(number, follows=True))
 
@@ -372,10 +371,11 @@ class Navigator(QObject):
     def _on_preparing(self, share: float, words: str) -> None:
         title, place = f"Preparing the demo… {share:.0%}", self._screens.datasets.place
         if place.message.bar.isHidden():
-            place.show_message(title, words, [Action("Stop", self._session.stop_opening)])
+            place.show_message(title, words, [Action("Stop", self._give_up)])
         place.message.show_progress(title, words, share)
 
-    def _on_given_up(self) -> None:
+    def _give_up(self) -> None:
+        self._session.close()
         self._screens.source_bar.set_source("", "")
         self._screens.show_start()
 
@@ -489,7 +489,7 @@ class Finder(QObject):
         screens.search.entered.connect(self._on_entered)
         screens.search.left_downwards.connect(navigator.focus_list)
         for page in (screens.datasets, screens.depositions):
-            page.left_upwards.connect(screens.focus_search)
+            page.view.left_upwards.connect(screens.focus_search)
             page.search_cleared.connect(self.clear)
 
     def clear(self) -> None:

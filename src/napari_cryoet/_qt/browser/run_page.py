@@ -53,7 +53,6 @@ class RunView(QWidget):
     tilt_series_hide_requested = Signal(object)  # TiltSeries
     deposition_requested = Signal(int)  # its id
     page_shown = Signal(object)  # RunPage
-    planes_requested = Signal()
     download_requested = Signal(object, object, object)  # RunPage, tuple[Tomogram, ...], tuple[AnnotationRow, ...]
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
@@ -154,7 +153,6 @@ class RunView(QWidget):
 
     def _connect(self) -> None:
         self.portal.clicked.connect(lambda _checked=False: open_in_browser(self.portal_url))
-        self.planes.clicked.connect(lambda _checked=False: self.planes_requested.emit())
         self.open.clicked.connect(self._on_open_clicked)
         self.tomograms.current_record_changed.connect(self._on_tomogram)
         self.tomograms.opened.connect(self._open)

@@ -42,7 +42,6 @@ class Session(QObject):
     catalogue_changed = Signal(object)  # Catalogue
     failed = Signal(object)  # CryoETError: the source can't be opened, or its catalogue can't be had
     unreachable = Signal(object)  # NetworkError: the server didn't answer, whatever it was asked
-    given_up = Signal()  # opening was stopped: no source is open
 
     def __init__(self, tasks: Tasks, open_portal: OpenPortal, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -87,10 +86,6 @@ class Session(QObject):
             self.open(self._asked_for)
         else:
             self.ask("catalogue", lambda portal, stop: portal.catalogue(refresh=True, stop=stop), self._on_catalogue)
-
-    def stop_opening(self) -> None:
-        self.close()
-        self.given_up.emit()
 
     def close(self) -> None:
         """Forget the source and whatever was asked of it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from textwrap import fill
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
@@ -121,11 +121,6 @@ class SourceBar(QWidget):
     """The source, whether it answers, the dock's menu, and below how the network may be used where that is limited."""
 
     chosen = Signal(object)  # Choice or Recent
-    refresh_requested = Signal()
-    show_together_changed = Signal(bool)
-    offline_changed = Signal(bool)
-    saver_requested = Signal()
-    held_data_requested = Signal()
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -144,12 +139,12 @@ class SourceBar(QWidget):
         self.options.setToolTip("Options")
         self.options.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.options_menu = QMenu(self.options)
-        self.refresh = self._add_option("Ask the source again", self.refresh_requested.emit)
-        self.show_together = self._add_option("Show runs together", self.show_together_changed.emit, checkable=True)
+        self.refresh = self._add_option("Ask the source again")
+        self.show_together = self._add_option("Show runs together", checkable=True)
         self.options_menu.addSeparator()
-        self.work_offline = self._add_option("Work offline", self.offline_changed.emit, checkable=True)
-        self.saver = self._add_option("Data saver…", self.saver_requested.emit)
-        self.held_data = self._add_option("Data on this computer…", self.held_data_requested.emit)
+        self.work_offline = self._add_option("Work offline", checkable=True)
+        self.saver = self._add_option("Data saver…")
+        self.held_data = self._add_option("Data on this computer…")
         self.options.clicked.connect(self._drop_options)
         self.network = ElidedLabel()
         self.network.setObjectName("networkUse")
@@ -199,9 +194,6 @@ class SourceBar(QWidget):
             style.polish(self.state)
         self._show_state()
 
-    def set_show_together(self, is_on: bool) -> None:
-        self.show_together.setChecked(is_on)
-
     def set_network_use(self, text: str, *, is_offline: bool) -> None:
         """Say how the network may be used; an empty text: freely."""
         self._is_working_offline = is_offline
@@ -222,18 +214,11 @@ class SourceBar(QWidget):
         self.state.setVisible(not is_outdated)
 
     def _on_switch(self) -> None:
-        if self._is_working_offline:
-            self.offline_changed.emit(False)
-        else:
-            self.saver_requested.emit()
+        (self.work_offline if self._is_working_offline else self.saver).trigger()
 
-    def _add_option(self, text: str, follow: Callable[..., object], *, checkable: bool = False) -> QAction:
+    def _add_option(self, text: str, *, checkable: bool = False) -> QAction:
         action = QAction(text, self.options_menu)
         action.setCheckable(checkable)
-        if checkable:
-            action.triggered.connect(follow)
-        else:
-            action.triggered.connect(lambda _checked=False: follow())
         self.options_menu.addAction(action)
         return action
 

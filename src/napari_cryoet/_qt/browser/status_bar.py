@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 from weakref import WeakSet
 
 from napari.layers import Layer
-from qtpy.QtCore import QObject, QPoint, Signal
+from qtpy.QtCore import QObject, QPoint
 from qtpy.QtGui import QActionGroup
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QMenu, QPushButton, QSizePolicy, QWidget
 
@@ -55,21 +55,18 @@ def words_of(states: Sequence[StreamState]) -> str:
 class StatusStrip(QFrame):
     """A line of text; a Stop while something streams, a Go on when it was stopped or failed, or another action."""
 
-    stop_requested = Signal()
-    retry_requested = Signal()
-    action_requested = Signal()
-
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("statusStrip")
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self.label = ElidedLabel()
         self.label.setObjectName("statusText")
-        self.levels = _button("3D detail", "Choose how fine volumes are shown", self._drop_levels)
+        self.levels = _button("3D detail", "Choose how fine volumes are shown")
+        self.levels.clicked.connect(self._drop_levels)
         self.levels_menu = QMenu(self.levels)
-        self.action = _button("", "", self.action_requested.emit)
-        self.retry = _button("Go on", "Go on loading", self.retry_requested.emit)
-        self.stop = _button("Stop", "Stop loading", self.stop_requested.emit)
+        self.action = _button("", "")
+        self.retry = _button("Go on", "Go on loading")
+        self.stop = _button("Stop", "Stop loading")
         row = QHBoxLayout(self)
         row.setContentsMargins(4, 2, 0, 2)
         row.addWidget(self.label, 1)
@@ -94,11 +91,10 @@ class StatusStrip(QFrame):
         self.levels_menu.popup(self.levels.mapToGlobal(corner - QPoint(size.width(), size.height())))
 
 
-def _button(text: str, purpose: str, follow: Callable[[], object]) -> QPushButton:
+def _button(text: str, purpose: str) -> QPushButton:
     button = QPushButton(text)
     button.setAccessibleName(purpose)
     button.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-    button.clicked.connect(lambda _checked=False: follow())
     return button
 
 
@@ -115,9 +111,9 @@ class StreamWatch(QObject):
         link.streams_changed.connect(self._on_layers)
         link.appearance_changed.connect(self._soon)
         strip.destroyed.connect(self.close)
-        strip.stop_requested.connect(self._stop)
-        strip.retry_requested.connect(self.retry)
-        strip.action_requested.connect(detail.load_full)
+        strip.stop.clicked.connect(self._stop)
+        strip.retry.clicked.connect(self.retry)
+        strip.action.clicked.connect(detail.load_full)
         detail.changed.connect(self._soon)
 
     def update(self) -> None:
