@@ -35,11 +35,7 @@ _collect = gc.collect  # which a test may put something else in place of
 
 @pytest.fixture(scope="session", autouse=True)
 def _modules_out_of_reach_of_collections() -> None:
-    """Let collections pass over what importing napari made.
-
-    napari looks for garbage each time that a layer is removed from a canvas, and its fixture for viewers after each
-    test: 0.2 s each time over all modules, which is half of what a test of a window takes.
-    """
+    """Let collections pass over what importing napari made: they take half the time of a test of a window."""
     import napari._qt.qt_main_window
     import napari._vispy.canvas  # noqa: F401
 
@@ -49,12 +45,7 @@ def _modules_out_of_reach_of_collections() -> None:
 
 @pytest.fixture(autouse=True)
 def _garbage_goes_on_the_gui_thread() -> Iterator[None]:
-    """Keep other threads from looking for garbage: which of them does is chance, and what they find is not theirs.
-
-    A widget that another thread finds is ended later, on the GUI thread. Python has taken apart by then what its
-    signals call, and the process crashes where Qt still calls that. Tests leave whole windows behind, and the worker of
-    some later test came upon them: that of a second download always upon the dialog of the first, still on screen.
-    """
+    """A window that another thread collects is deleted on that thread, and Qt crashes."""
     before = gc.get_threshold()
     gc.set_threshold(_NEVER, *before[1:])
     yield

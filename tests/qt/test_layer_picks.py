@@ -159,16 +159,6 @@ class TestAPersonsOwnLayer:
 
 
 class TestWhereTheyAre:
-    def test_points_of_uneven_voxels_are_placed_in_cubes(self):
-        deep = Points([[1.0, 4, 5]], scale=(40, 10, 10), translate=(20, 0, 0), units=("angstrom",) * 3)
-        found = placed_picks_of(deep)
-
-        assert found.points_zyx.tolist() == [[6, 4, 5]]
-        assert found.spacing_angstrom == 10
-        assert found.edits[-1].startswith(
-            "stretched with their layer by 4, 1, 1 (z, y, x), moved with their layer by 2"
-        )
-
     def test_picks_of_a_moved_layer_are_written_where_the_viewer_shows_them(self, layer):
         assert placed_picks_of(layer).points_zyx.tolist() == picks_of(layer).points_zyx.tolist()
         layer.translate = (20.0, 0.0, -5.0)

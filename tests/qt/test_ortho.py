@@ -245,18 +245,6 @@ class TestLayersInStep:
         show_orientations(main, points, "off")
         qtbot.waitUntil(lambda: are_arrows(0))
 
-    def test_what_cannot_be_shown_is_named(self, qtbot, emptied, main):
-        import dask.array as da
-
-        qtbot.waitUntil(lambda: emptied.place.text().startswith("Open a tomogram"))
-        main.add_image(np.zeros((8, 8)), name="flat")
-        main.add_shapes(name="outline", ndim=3)
-        main.add_image(da.zeros((8, 8, 8), chunks=8), name="lazy", contrast_limits=(0, 1))
-        qtbot.waitUntil(lambda: emptied.place.text().endswith("3 layers not shown here"))
-        assert emptied.place.text().startswith("Open a tomogram")
-        for words in ("flat has no depth.", "outline is a shapes layer.", "lazy is read from its file"):
-            assert words in emptied.place.toolTip()
-
 
 class TestStreaming:
     @pytest.fixture

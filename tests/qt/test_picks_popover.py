@@ -30,7 +30,7 @@ def add_picks(viewer, name="ribosomes"):
     picks = Picks(PLACES, 10.0, rotations_zyx=np.tile(np.eye(3), (3, 1, 1)))
     look = {"color": (1, 0, 0, 1), "diameter_angstrom": 300, "spacing_angstrom": 10}
     specs = [points_spec(picks, common, name=name, **look), arrows_spec(picks, common, name=f"{name} arrows", **look)]
-    add_layers(viewer, [spec for spec in specs if spec is not None])
+    add_layers(viewer, specs)
     return viewer.layers[name]
 
 

@@ -16,7 +16,7 @@ from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.engine import shared_engine
 from qt.docks import FINEST
 from qt.fake_link import NothingHeld, OneLayer
-from server import Server, garbled, saying, sent, status
+from server import Server, garbled, saying, sent
 
 SHAPE = (120, 280, 264)
 MIDDLE = 59  # where napari starts
@@ -24,7 +24,6 @@ PATIENCE_S = 0.5  # with a server that stalls; else longer: a busy machine stall
 FAULTS = {
     "drops the connection": sent("cut"),
     "stalls": sent("stalled"),
-    "has a problem of its own": status(500),
     "sends wrong bytes": garbled,
 }
 
