@@ -55,11 +55,10 @@ SELECTED: Final = "selected"
 _KEY: Final = "export picks"
 _LOSSES: Final = "what a file won't hold"
 _OPEN_PICKS: Final = "Open picks to export: show an annotation from the portal's dock, or open a file of picks."
-_NO_REVIEW: Final = "No review has kept picks of this layer."
 #: Which picks, in words, and what to say where there are none.
 _WHICH: Final = {
     ALL: ("all", "This layer holds no picks."),
-    KEPT: ("kept in a review", "The review has kept none yet."),
+    KEPT: ("kept in a review", "No review has kept picks of this layer."),
     SELECTED: ("selected in the viewer", "None is selected: select some in the viewer."),
 }
 _NOT_IN_NAMES: Final = re.compile(r'[<>:"/\\|?*\s]+')
@@ -116,7 +115,8 @@ class ExportPicks(Dock):
         try:
             match self.which.currentData():
                 case "kept":
-                    picks = link_of(layer).kept_picks
+                    read_kept = link_of(layer).read_kept
+                    picks = None if read_kept is None else read_kept()
                 case "selected":
                     whole, ids = placed_picks_of(layer), link_of(layer).selected_ids
                     picks = whole.take(np.isin(whole.ids, ids), f"{len(ids):,} of {len(whole):,} picks chosen by hand")
@@ -243,8 +243,7 @@ class ExportPicks(Dock):
         picks = self.chosen_picks()
         self._say_losses((), ())
         if picks is None or not len(picks):
-            which = self.which.currentData()
-            nothing = _NO_REVIEW if picks is None and which == KEPT else _WHICH[which][1]
+            _, nothing = _WHICH[self.which.currentData()]
             self.count.setText(_OPEN_PICKS if self.layer.layer is None else nothing)
             self.export.setEnabled(False)
             return

@@ -22,10 +22,8 @@ from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.crops import CropReader, open_for_review
 
-#: How wide a crop is at first, in diameters of the particle.
-CROP_DIAMETERS: Final = 1.6
-DEFAULT_SIDE_NM: Final = 40.0
-_USUAL_ANGSTROM: Final = DEFAULT_SIDE_NM * 10 / CROP_DIAMETERS
+_CROP_DIAMETERS: Final = 1.6  # how wide a crop is at first
+_USUAL_ANGSTROM: Final = 250.0
 
 
 def placed_picks_of(layer: Points) -> Picks:
@@ -113,7 +111,7 @@ def particle_angstrom(layer: Points) -> float:
 
 def crop_side_nm(layer: Points) -> float:
     """How wide crops around its points are at first."""
-    return round(particle_angstrom(layer) / 10 * CROP_DIAMETERS) or DEFAULT_SIDE_NM
+    return round(particle_angstrom(layer) / 10 * _CROP_DIAMETERS) or 40.0
 
 
 def _step_and_start(layer: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

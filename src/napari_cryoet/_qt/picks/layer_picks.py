@@ -74,7 +74,7 @@ class PicksLink(QObject):
         self._layer_reference = weakref.ref(layer)
         self._picks = picks_of(layer)
         self._first = self._picks  # rotations of picks that are cut and pasted
-        self._kept: Callable[[], Picks] | None = None
+        self.read_kept: Callable[[], Picks] | None = None  # the picks that a review keeps, while there is one
         self.is_writing = False  # while it is, the layer's rows are ahead of what was signalled
         self._is_changing = False
         self._follows_scale = METADATA_KEY not in layer.metadata or self._picks.spacing_angstrom is None
@@ -107,14 +107,6 @@ class PicksLink(QObject):
         """The ids of the picks that are selected in the layer, in its order."""
         ids, layer = self.picks.ids, self.layer
         return ids[sorted(layer.selected_data)] if layer is not None else ids[:0]
-
-    @property
-    def kept_picks(self) -> Picks | None:
-        return None if self._kept is None else self._kept()
-
-    def use_review(self, kept: Callable[[], Picks] | None) -> None:
-        """Say how to find the picks that a review keeps, or None once it ends."""
-        self._kept = kept
 
     def set(self, picks: Picks, edit: str = "") -> None:
         """Show other picks in the layer; those whose ids are known keep their looks.

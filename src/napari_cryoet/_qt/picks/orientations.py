@@ -124,7 +124,6 @@ class OrientationDisplay(QObject):
         self._link.selection_changed.connect(self._soon.start)
         points = getattr(points, "__wrapped__", points)  # napari's own, not a stand-in
         points.events.border_color.connect(self._on_looks)
-        points.events.size.connect(self._on_looks)
         points.events.set_data.connect(self._on_sliced)
         points.events.visible.connect(self._on_visible)
         for name in (*_PLACING, "units"):

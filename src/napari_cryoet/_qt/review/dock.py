@@ -182,7 +182,7 @@ class ReviewDock(Dock):
         self.review, layer = review, self._layer.layer
         if review.picks is not self._layer.picks:  # edited meanwhile
             review.set_picks(self._layer.picks)
-        self._layer.link.use_review(lambda: kept_picks(placed_picks_of(layer), review.decisions))
+        self._layer.link.read_kept = lambda: kept_picks(placed_picks_of(layer), review.decisions)
         looks = Looks(side_nm=crop_side_nm(layer)).recalled(review.view)
         self.controls.begin(looks, review.picks.table(), can_orient=bool(review.picks.are_oriented.any()))
         review.view = self.controls.looks.remembered()

@@ -73,7 +73,7 @@ class ReviewedLayer(QObject):
         """Stop following the layer, and let it look as before."""
         self._fade_soon.stop()
         self._mark.close()
-        self.link.use_review(None)
+        self.link.read_kept = None
         self.link.changed.disconnect(self._on_edited)
         for event, slot in self._events:
             event.disconnect(slot)
