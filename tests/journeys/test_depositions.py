@@ -79,7 +79,7 @@ def test_from_the_list_of_depositions_to_the_layers_of_a_run_and_back(qtbot, vie
     assert list(runs) == [run.name for run in page.runs]
 
     # down to the first run, and open it
-    tree = screens.deposition.tree
+    tree = screens.deposition.view
     qtbot.waitUntil(lambda: has_keys(tree))
     while tree.currentIndex() != runs["DEMO_001"]:
         before = tree.currentIndex()

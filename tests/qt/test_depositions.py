@@ -113,7 +113,7 @@ def test_an_id_or_link_of_a_deposition_opens_its_page(qtbot, browser, text):
 
 def test_a_run_of_the_page_opens_with_its_layers_and_back_leads_over_its_dataset(qtbot, browser):
     open_deposition(qtbot, browser, 10310)
-    tree = browser.screens.deposition.tree
+    tree = browser.screens.deposition.view
     tree.setCurrentIndex(index_of(browser, RunRow))
     with qtbot.waitSignal(browser.navigator.run_arrived) as arrived:
         press(qtbot, tree, Qt.Key.Key_Return)
@@ -138,7 +138,7 @@ def test_a_dataset_leads_to_its_deposition_and_back(qtbot, browser):
     link.trigger()
     wait_for_deposition(qtbot, browser)
     assert browser.screens.breadcrumb.text == "Datasets › DS-10000 › CZCDP-10300"
-    press(qtbot, browser.screens.deposition.tree, Qt.Key.Key_Backspace)
+    press(qtbot, browser.screens.deposition.view, Qt.Key.Key_Backspace)
     assert current_screen(browser) is browser.screens.dataset
 
 

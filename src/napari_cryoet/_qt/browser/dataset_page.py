@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QResizeEvent
-from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout
 
-from napari_cryoet._qt.browser.record_header import RecordHeader
+from napari_cryoet._qt.browser.record_header import RecordPage
 from napari_cryoet._qt.browser.source_bar import SearchBox
 from napari_cryoet._qt.widgets.labels import ElidedLabel
-from napari_cryoet._qt.widgets.messages import Action, Loadable
-from napari_cryoet._qt.widgets.record_model import Kind, RecordModel, Row
-from napari_cryoet._qt.widgets.record_view import RecordView
+from napari_cryoet._qt.widgets.messages import Action
+from napari_cryoet._qt.widgets.record_model import Kind, Row
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.exceptions import CryoETError
@@ -24,36 +22,27 @@ from napari_cryoet.wording import count_text, dimensions_text, joined, size_text
 OBJECTS_IN_TOOLTIP: Final = 20
 
 
-class DatasetView(QWidget):
+class DatasetView(RecordPage):
     """Asks for pages of runs; whoever answers calls `add_page` or `show_error`."""
 
     page_requested = Signal(int, int, str)  # dataset, offset, what the names of runs have to contain
 
     def __init__(self, theme: Theme, thumbnails: Thumbnails) -> None:
-        super().__init__()
+        super().__init__(theme, thumbnails, "dataset", "Runs", uniform=True)
         self.dataset_id: int | None = None
         self.runs: list[RunRow] = []
-        self.header = RecordHeader(theme, thumbnails, "dataset")
         self.filter = SearchBox(theme, "filter runs by name", "Filter the runs by name")
         self.filter.settled.connect(lambda _text: self.restart())
         self.filter.left_downwards.connect(self.focus_list)
         self.count = ElidedLabel()
         self.count.setObjectName("dimText")
         self.count.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        self.model = RecordModel(thumbnails, parent=self)
         self.model.more_requested.connect(self._on_more)
-        self.view = RecordView(theme, self.model, "Runs", uniform=True)
         self.view.left_upwards.connect(lambda: self.filter.setFocus(Qt.FocusReason.BacktabFocusReason))
-        self.place = Loadable(self.view)
         row = QHBoxLayout()
         row.addWidget(self.filter, 3)
         row.addWidget(self.count, 2)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(6)
-        column.addWidget(self.header)
-        column.addLayout(row)
-        column.addWidget(self.place, 1)
+        self.column.insertLayout(1, row)
 
     def start(self, dataset_id: int, row: CatalogueRow | None, deposition: DepositionRow | None = None) -> None:
         """Begin with a dataset: show what the catalogue knows, and ask for its first page."""
@@ -100,14 +89,6 @@ class DatasetView(QWidget):
         else:
             self.count.setText("")
             self.place.show_error(error, self.restart)
-
-    def focus_list(self) -> None:
-        self.view.stand_somewhere()
-        self.place.take_focus()
-
-    def resizeEvent(self, event: QResizeEvent | None) -> None:
-        super().resizeEvent(event)
-        self.header.fit_into(self.height())
 
     def _on_more(self) -> None:
         self.model.append_rows([_message("Loading more…")], is_asked=True)  # also after a failure

@@ -6,13 +6,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QResizeEvent
-from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_cryoet._qt.browser.record_header import RecordHeader
-from napari_cryoet._qt.widgets.messages import Loadable
-from napari_cryoet._qt.widgets.record_model import Kind, RecordModel, Row
-from napari_cryoet._qt.widgets.record_view import RecordView
+from napari_cryoet._qt.browser.record_header import RecordPage
+from napari_cryoet._qt.widgets.record_model import Kind, Row
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.exceptions import CryoETError
@@ -23,7 +19,7 @@ from napari_cryoet.wording import count_text, joined, plain, short_species
 UNFOLDED_ROWS: Final = 16  # datasets are unfolded from the beginning if no more rows than these are below them
 
 
-class DepositionView(QWidget):
+class DepositionView(RecordPage):
     """Asks for a deposition's page; whoever answers calls `set_page` or `show_error`."""
 
     page_requested = Signal(int)  # its id
@@ -31,19 +27,10 @@ class DepositionView(QWidget):
     run_opened = Signal(object)  # RunRow
 
     def __init__(self, theme: Theme, thumbnails: Thumbnails) -> None:
-        super().__init__()
+        super().__init__(theme, thumbnails, "deposition", "Datasets of the deposition", uniform=False)
         self.deposition_id: int | None = None
-        self.header = RecordHeader(theme, thumbnails, "deposition")
-        self.model = RecordModel(thumbnails, parent=self)
-        self.tree = RecordView(theme, self.model, "Datasets of the deposition")
-        self.tree.opened.connect(self._on_opened)
-        self.tree.left_upwards.connect(lambda: self.header.details.setFocus(Qt.FocusReason.BacktabFocusReason))
-        self.place = Loadable(self.tree)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(6)
-        column.addWidget(self.header)
-        column.addWidget(self.place, 1)
+        self.view.opened.connect(self._on_opened)
+        self.view.left_upwards.connect(lambda: self.header.details.setFocus(Qt.FocusReason.BacktabFocusReason))
 
     def start(self, deposition_id: int, row: DepositionRow | None) -> None:
         """Begin with a deposition: show what the catalogue knows, and ask for its page."""
@@ -67,14 +54,6 @@ class DepositionView(QWidget):
 
     def show_error(self, error: CryoETError) -> None:
         self.place.show_error(error, self.restart)
-
-    def focus_list(self) -> None:
-        self.tree.stand_somewhere()
-        self.place.take_focus()
-
-    def resizeEvent(self, event: QResizeEvent | None) -> None:
-        super().resizeEvent(event)
-        self.header.fit_into(self.height())
 
     def _on_opened(self, record: DatasetCount | RunRow) -> None:
         if isinstance(record, RunRow):

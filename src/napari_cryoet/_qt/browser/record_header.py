@@ -1,4 +1,4 @@
-"""The head of a dataset's or deposition's page: what it is, who made it, where it leads, and its description."""
+"""A dataset's or deposition's page: its head says what it is, who made it and where it leads; a list is below."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ from qtpy.QtWidgets import (
 from napari_cryoet._qt.widgets.dialogs import add_item, open_in_browser
 from napari_cryoet._qt.widgets.icons import icon
 from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label, plain_tooltip
+from napari_cryoet._qt.widgets.messages import Loadable
+from napari_cryoet._qt.widgets.record_model import RecordModel
+from napari_cryoet._qt.widgets.record_view import RecordView
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.portal.about import About
@@ -180,6 +183,30 @@ class RecordHeader(QWidget):
         column.addLayout(top)
         for part in (self.facts, self.counts, self.description):
             column.addWidget(part)
+
+
+class RecordPage(QWidget):
+    """A head, and below it a list or the message in its place."""
+
+    def __init__(self, theme: Theme, thumbnails: Thumbnails, noun: str, list_name: str, *, uniform: bool) -> None:
+        super().__init__()
+        self.header = RecordHeader(theme, thumbnails, noun)
+        self.model = RecordModel(thumbnails, parent=self)
+        self.view = RecordView(theme, self.model, list_name, uniform=uniform)
+        self.place = Loadable(self.view)
+        self.column = QVBoxLayout(self)
+        self.column.setContentsMargins(0, 0, 0, 0)
+        self.column.setSpacing(6)
+        self.column.addWidget(self.header)
+        self.column.addWidget(self.place, 1)
+
+    def focus_list(self) -> None:
+        self.view.stand_somewhere()
+        self.place.take_focus()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        super().resizeEvent(event)
+        self.header.fit_into(self.height())
 
 
 def _tool_button(text: str, purpose: str) -> QToolButton:
