@@ -191,19 +191,15 @@ def _visual_over(scene_visual: Any) -> type:
             self.reset()
             self._on_move()
 
-        def has_place(self) -> bool:
-            """Whether there is something to draw."""
-            dims = self.viewer.dims
-            return bool(dims.ndisplay == 2 and len(self.overlay.position) == dims.ndim)
-
         def _on_move(self, _event: Any = None) -> None:
-            if self.has_place():
-                y, x = (self.overlay.position[axis] for axis in self.viewer.dims.displayed)
+            dims = self.viewer.dims
+            ends = [(_FAR_ANGSTROM, _FAR_ANGSTROM)] * 8  # nothing to see
+            if dims.ndisplay == 2 and len(self.overlay.position) == dims.ndim:
+                y, x = (self.overlay.position[axis] for axis in dims.displayed)
                 gap = _GAP_PX / self.viewer.scene.camera.zoom
                 along = (-_FAR_ANGSTROM, -gap, gap, _FAR_ANGSTROM)
                 ends = [*((x + at, y) for at in along), *((x, y + at) for at in along)]
-                self.node.set_data(np.array(ends, np.float32))
-            self.look_again()
+            self.node.set_data(np.array(ends, np.float32))
 
         def close(self) -> None:
             """Disconnect; napari calls this."""

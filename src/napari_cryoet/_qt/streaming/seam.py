@@ -234,29 +234,14 @@ def refresh_blocked(layer: Layer) -> AbstractContextManager[Any]:
 def draw_overlays(kind: type, make_visual: Callable[[type], type]) -> bool:
     """Let napari draw overlays of a class in a viewer's scene; False if this napari draws them in another way.
 
-    ``make_visual`` gets a class and makes one over it, for vispy: `has_place` says whether there is something to draw,
-    `look_again` has that asked anew.
+    ``make_visual`` gets napari's class and makes one over it, for vispy.
     """
     try:
         bases, known = importlib.import_module(_OVERLAYS), importlib.import_module(_VISUALS).overlay_to_visual
-        base, mixin = bases.VispySceneOverlay, bases.ViewerOverlayMixin
+        known[kind] = make_visual(type("SceneVisual", (bases.ViewerOverlayMixin, bases.VispySceneOverlay), {}))
     except (ImportError, AttributeError) as error:
         log.warning("napari %s draws overlays in another way: %s", napari.__version__, error)
         return False
-    if not hasattr(base, "_on_visible_change") or not hasattr(base, "_should_be_visible"):
-        return False
-
-    class SceneVisual(mixin, base):  # type: ignore[misc, valid-type]
-        def has_place(self) -> bool:
-            return True
-
-        def look_again(self) -> None:
-            self._on_visible_change()
-
-        def _should_be_visible(self) -> bool:
-            return bool(super()._should_be_visible() and self.has_place())
-
-    known[kind] = make_visual(SceneVisual)
     return True
 
 
@@ -278,10 +263,9 @@ class NanometerScaleBar(ScaleBarOverlay):  # type: ignore[misc] # napari is not 
 def _can_draw_nanometers() -> bool:
     try:
         napari_visual = importlib.import_module(_SCALE_BAR).VispyScaleBarOverlay
+        attrgetter("_on_unit_change", "_on_size_or_zoom_change")(napari_visual)
         known = importlib.import_module(_VISUALS).overlay_to_visual
     except (ImportError, AttributeError):
-        return False
-    if not hasattr(napari_visual, "_on_unit_change") or not hasattr(napari_visual, "_on_size_or_zoom_change"):
         return False
 
     class Visual(napari_visual):  # type: ignore[misc, valid-type]

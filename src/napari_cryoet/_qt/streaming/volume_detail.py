@@ -126,7 +126,7 @@ class VolumeDetail(QObject):
     def volumes(self) -> tuple[LayerKey, ...]:
         """What has levels to choose from, from bottom to top."""
         layers = list(self._viewer.layers)
-        found = [key for key in self._link.shown() if self.levels(key)]
+        found = filter(self.levels, self._link.shown())
         return tuple(sorted(found, key=lambda key: layers.index(self._link.layers_of(key)[0])))
 
     def levels(self, key: LayerKey) -> Sequence[LevelCost]:
