@@ -91,12 +91,10 @@ class LayerManager(QObject):
         return {key for layer in self._ours() if is_main(layer) and (key := key_of(layer)) is not None}
 
     def is_visible(self, key: LayerKey) -> bool:
-        """Whether something has a layer that is visible."""
         layer = self._main(key)
         return layer is not None and bool(layer.visible)
 
     def coming(self) -> set[LayerKey]:
-        """What is being loaded."""
         return set(self._coming)
 
     def layers_of(self, key: LayerKey) -> list[Layer]:
@@ -105,17 +103,14 @@ class LayerManager(QObject):
         return sorted(found, key=lambda layer: not is_main(layer))
 
     def appearance(self, key: LayerKey) -> Appearance | None:
-        """How something looks; None where it has no layer."""
         layer = self._main(key)
         return None if layer is None else appearance_of(layer)
 
     def stream_of(self, key: LayerKey) -> StreamStatus | None:
-        """How the picture of something is coming along; None where nothing of it streams."""
         layer = self._main(key)
         return None if layer is None else stream_of(layer)
 
     def display_of(self, key: LayerKey) -> Display | None:
-        """What something's picture is made from; None where nothing of it streams."""
         layer = self._main(key)
         return None if layer is None else display_of(layer)
 
@@ -132,7 +127,6 @@ class LayerManager(QObject):
     # showing and hiding
 
     def open_tomogram(self, page: RunPage, tomogram: Tomogram) -> None:
-        """Show a tomogram."""
         title = f"Opening {tomogram_name(tomogram)}"
         key = LayerKey("tomogram", tomogram.id)
         self._show(key, page, lambda job: (load_tomogram(tomogram, stop=job.stop),), title=title)
@@ -180,7 +174,6 @@ class LayerManager(QObject):
 
     @property
     def show_together(self) -> bool:
-        """Whether several runs may be shown at once."""
         return self._shows_together
 
     @show_together.setter
@@ -273,7 +266,6 @@ class LayerManager(QObject):
     # how rows change layers
 
     def set_visible(self, key: LayerKey, is_visible: bool) -> None:
-        """Show or hide something, arrows included."""
         for layer in self.layers_of(key):
             layer.visible = is_visible
             _set_waiting(layer, False)
@@ -281,7 +273,6 @@ class LayerManager(QObject):
         self.changed.emit()
 
     def set_color(self, key: LayerKey, color: RGBA) -> None:
-        """Paint something, arrows included."""
         for layer in self.layers_of(key):
             paint(layer, color)
 

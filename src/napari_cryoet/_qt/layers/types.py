@@ -69,7 +69,6 @@ class _OfPyramid(LateThumbnail):
 
     @property
     def downsample_factors(self) -> NDArray[Any]:
-        """How many finest voxels a voxel of each level spans."""
         pyramid = pyramid_of(self.data)
         ratios: NDArray[Any] = super().downsample_factors  # type: ignore[misc]
         return ratios if pyramid is None else np.array(pyramid.factors)
@@ -81,7 +80,6 @@ class _OfPyramid(LateThumbnail):
         return whole._replace(world=_at_whole_steps(whole.world, whole.step))
 
     def as_layer_data_tuple(self) -> tuple[Any, Any, str]:
-        """What a copy is made of, and what writers get."""
         data, state, kind = super().as_layer_data_tuple()  # type: ignore[misc]
         if state.get("multiscale") and not isinstance(data, _NotOneArray):
             data = type("Levels", (_NotOneArray, type(data)), {})(list(data))
@@ -128,7 +126,6 @@ class Labels(StepsWithTomograms, _OfPyramid, NapariLabels):  # type: ignore[misc
 
     @property
     def editable(self) -> bool:
-        """Whether it can be painted."""
         return bool(NapariLabels.editable.fget(self)) and pyramid_of(self.data) is None
 
     @editable.setter
@@ -140,9 +137,10 @@ class Surface(StepsWithTomograms, NapariSurface):  # type: ignore[misc]
     """napari's Surface layer, stepping with the tomogram that it lies on."""
 
 
-class _FastCorners(OwnCorners, NapariPoints):  # type: ignore[misc]
+class Points(StepsWithTomograms, OwnCorners, NapariPoints):  # type: ignore[misc]
+    """napari's Points layer, stepping with the tomogram; fast to step through where there are many."""
+
     def corners(self) -> NDArray[np.float64]:
-        """Where the first and the last point are along each axis."""
         return corners_of(np.asarray(self.data))
 
     def as_layer_data_tuple(self) -> tuple[Any, Any, str]:
@@ -153,27 +151,11 @@ class _FastCorners(OwnCorners, NapariPoints):  # type: ignore[misc]
         return data, state, kind
 
 
-class Points(StepsWithTomograms, _FastCorners):
-    """napari's Points layer, stepping with the tomogram; fast to step through where there are many."""
-
-
-class _CornersOfStarts(SparseThumbnail, OwnCorners, NapariVectors):  # type: ignore[misc]
-    """As large as the points where the arrows begin: sliders step through the volume, not through its tips."""
-
-    _measured: tuple[Any, NDArray[np.float64]] | None = None
+class Vectors(StepsWithTomograms, SparseThumbnail, OwnCorners, NapariVectors):  # type: ignore[misc]
+    """napari's Vectors layer, as large as the points where its arrows begin: sliders don't step through their tips."""
 
     def corners(self) -> NDArray[np.float64]:
-        """Where the arrows begin, at least and at most; napari asks several times a step."""
-        data = self.data
-        if self._measured is None or self._measured[0] is not data:
-            rows = np.asarray(data)
-            n_axes = rows.shape[2]
-            self._measured = (data, corners_of(rows.reshape(-1, 2 * n_axes))[:, :n_axes])
-        return self._measured[1].copy()
-
-
-class Vectors(StepsWithTomograms, _CornersOfStarts):
-    """napari's Vectors layer, with the extent of the points where its arrows begin, stepping with the tomogram."""
+        return corners_of(np.asarray(self.data)[:, 0])
 
 
 #: What napari's own layers of our data become; see `become`.

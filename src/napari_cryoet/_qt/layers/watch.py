@@ -12,13 +12,7 @@ from napari_cryoet._qt.tasks import single_shot
 
 
 class LayerWatch(QObject):
-    """Reports changes of a viewer's layers until it is closed.
-
-    Parameters
-    ----------
-    viewer
-        Whose layers.
-    """
+    """Reports changes of a viewer's layers until it is closed."""
 
     changed = Signal()  # the list, names, order, or the data of images and labels; once for many changes
     inserted = Signal(object)  # Layer, at once
@@ -27,7 +21,6 @@ class LayerWatch(QObject):
     def __init__(self, viewer: ViewerModel, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._layers = viewer.layers
-        self._is_open = True
         self._soon = single_shot(self, 0, self.changed.emit)
         for emitter, slot in self._connections():
             emitter.connect(slot)
@@ -35,10 +28,6 @@ class LayerWatch(QObject):
             self._listen_to_data(layer)
 
     def close(self) -> None:
-        """Disconnect from the viewer and its layers."""
-        if not self._is_open:
-            return
-        self._is_open = False
         self._soon.stop()
         for emitter, slot in self._connections():
             emitter.disconnect(slot)

@@ -77,7 +77,6 @@ class StreamState:
 
     @property
     def is_coming(self) -> bool:
-        """Whether the picture will still get better."""
         return not self.is_exact and (self.missing_blocks > 0 or not self.is_limited)
 
 
@@ -208,7 +207,6 @@ class StreamStatus(QObject):
         return None if self._viewer is None else self._viewer()
 
     def may_redraw_at(self) -> float:
-        """From when on it may be drawn again."""
         layer = self._layer()
         is_volume = layer is not None and seam.is_sliced_in_3d(layer)
         return self._drawn_at + (_REFRESH_3D_S if is_volume and not self.display.has_all else _REFRESH_2D_S)
@@ -254,7 +252,6 @@ class StreamStatus(QObject):
     # how it is sliced; see `seam.Slicer`
 
     def begin_slice(self) -> None:
-        """Note that napari slices the layer, and so will show all that there is by now."""
         self._sliced_at = time.monotonic()
 
     def changed_request(self, request: Any) -> Any:
@@ -269,12 +266,10 @@ class StreamStatus(QObject):
         return streamed_request(request, self.display)
 
     def changed_response(self, response: Any) -> Any:
-        """Place what came of a request where it belongs."""
         self._is_beside = bool(response.empty)
         return response if self._had_others else placed_response(response, self.display)
 
     def end_slice(self) -> None:
-        """Note that napari shows what it began to slice."""
         shared_redraws().spent(time.monotonic() - self._sliced_at)
         if not self._is_redrawing:
             QTimer.singleShot(0, self._say_state)  # where all it shall show is here, nothing else will

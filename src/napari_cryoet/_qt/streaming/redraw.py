@@ -35,7 +35,6 @@ class Redraws(QObject):
             self._start_timer()
 
     def withdraw(self, stream: StreamStatus) -> None:
-        """Don't draw a layer again."""
         self._waiting.pop(stream, None)
 
     def spent(self, duration_s: float) -> None:

@@ -202,11 +202,13 @@ def can_slice_picks() -> bool:
 
 
 class OwnCorners:
-    """Over a napari layer: says itself where its data begin and end."""
+    """Over a napari layer: says itself where its data begin and end.
 
-    def corners(self) -> NDArray[Any]:
-        """The least and the largest coordinates, (2, n axes), in the layer's own; several times a step of a slider."""
-        return super()._extent_data  # type: ignore[misc, no-any-return]
+    `corners` gives the least and the largest coordinates, (2, n axes), in the layer's own; napari asks several times a
+    step of a slider.
+    """
+
+    corners: Callable[[], NDArray[Any]]
 
     @property
     def _extent_data(self) -> NDArray[Any]:

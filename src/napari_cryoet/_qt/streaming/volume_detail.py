@@ -17,7 +17,6 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.layers.ownership import LayerKey
-from napari_cryoet._qt.streaming.progressive import display_of
 from napari_cryoet._qt.streaming.seam import draws_in_software, largest_texture_side
 from napari_cryoet.streaming import Display
 from napari_cryoet.streaming.engine import shared_engine
@@ -48,7 +47,6 @@ class Detail(QObject):
 
     @property
     def is_held_coarse(self) -> bool:
-        """Whether a visible layer is shown coarser than it could be."""
         return any(self._is_held(display) for display in self._displays(only_visible=True))
 
     def load_full(self) -> None:
@@ -67,7 +65,6 @@ class Detail(QObject):
         self.update()
 
     def update(self) -> None:
-        """Set what each display may need."""
         for display in self._displays():
             usual = self._usual_bytes.setdefault(display, display.usual_view_bytes)
             asked = self._asked_bytes.get(display, 0)
@@ -85,8 +82,7 @@ class Detail(QObject):
         return display.pyramid.stays_coarse and not self._is_asked_for
 
     def _displays(self, *, only_visible: bool = False) -> list[Display]:
-        layers = [layer for layer, _ in self._link.streams() if layer.visible or not only_visible]
-        return [display for layer in layers if (display := display_of(layer)) is not None]
+        return [stream.display for layer, stream in self._link.streams() if layer.visible or not only_visible]
 
     def _moves(self) -> tuple[Any, ...]:
         events = self._viewer.dims.events
@@ -115,12 +111,10 @@ class VolumeDetail(QObject):
 
     @property
     def is_3d(self) -> bool:
-        """Whether volumes are shown."""
         return bool(self._viewer.dims.ndisplay == 3)
 
     @property
     def largest_bytes(self) -> int:
-        """How much memory one volume may take."""
         return int(shared_engine().memory.limit_bytes * _USABLE_SHARE)
 
     def volumes(self) -> tuple[LayerKey, ...]:
@@ -145,7 +139,6 @@ class VolumeDetail(QObject):
         return self._unasked(key) if level is None else level
 
     def choose(self, key: LayerKey, level: int) -> None:
-        """Show another level in 3D."""
         display = self._link.display_of(key)
         if display is not None:
             self._chosen[display] = level
@@ -154,7 +147,6 @@ class VolumeDetail(QObject):
         self.changed.emit()
 
     def close(self) -> None:
-        """Disconnect from the viewer and unlock its layers."""
         self._viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
         self._unlock()
 
