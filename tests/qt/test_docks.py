@@ -17,7 +17,7 @@ from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.widgets.dock import open_dock
 from napari_cryoet._qt.widgets.labels import ElidedLabel
 from napari_cryoet.exceptions import StoppedError
-from napari_cryoet.layers.specs import METADATA_KEY, points_spec
+from napari_cryoet.layers.load import load_picks
 from napari_cryoet.picks import Picks
 from napari_cryoet.review import Verdict
 
@@ -37,11 +37,9 @@ def window_with_picks(_shown_window):
     viewer = _shown_window
     viewer.add_layer(Image(np.random.default_rng(0).normal(size=(16, 32, 32)).astype("f4"), name="tomogram", **WORLD))
     viewer.add_labels(np.ones((16, 32, 32), int), name="mask", **WORLD)  # napari's largest controls
-    looks = {"color": (1, 0, 0, 1), "diameter_angstrom": 100, "spacing_angstrom": 10}
     for name in ("picks", "others"):
         picks = Picks([[8.0, 10.0, 10.0], [8.0, 20.0, 20.0], [9.0, 10.0, 24.0]], 10.0)
-        about = {METADATA_KEY: {"kind": "annotation", "annotation_file_id": len(name), "source_url": name}}
-        add_layers(viewer, [points_spec(picks, WORLD | {"metadata": about}, name=name, **looks)])
+        add_layers(viewer, load_picks(picks, name=name))
     return viewer
 
 

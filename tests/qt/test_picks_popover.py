@@ -16,7 +16,8 @@ from napari_cryoet._qt.picks.orientations import orientation_of
 from napari_cryoet._qt.picks.popover import PicksPopover, show_picks_popover
 from napari_cryoet._qt.picks.slabs import density_nm_of, slab_nm_of
 from napari_cryoet.appearance.diameters import diameter_angstrom
-from napari_cryoet.layers.specs import METADATA_KEY, arrows_spec, points_spec
+from napari_cryoet.layers.load import load_picks
+from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.picks import Picks
 from napari_cryoet.picks.orientations import Orientation
 
@@ -26,12 +27,8 @@ WORLD = {"scale": (10.0,) * 3, "units": ("angstrom",) * 3}
 
 def add_picks(viewer, name="ribosomes"):
     about = {"object_id": "GO:0022626", "object_name": "cytosolic ribosome"}
-    common = WORLD | {"metadata": {METADATA_KEY: about}}
-    picks = Picks(PLACES, 10.0, rotations_zyx=np.tile(np.eye(3), (3, 1, 1)))
-    look = {"color": (1, 0, 0, 1), "diameter_angstrom": 300, "spacing_angstrom": 10}
-    specs = [points_spec(picks, common, name=name, **look), arrows_spec(picks, common, name=f"{name} arrows", **look)]
-    add_layers(viewer, specs)
-    return viewer.layers[name]
+    picks = Picks(PLACES, 10.0, rotations_zyx=np.tile(np.eye(3), (3, 1, 1)), about=about)
+    return add_layers(viewer, load_picks(picks, name=name))[-1]
 
 
 @pytest.fixture
