@@ -291,17 +291,3 @@ def test_a_picture_is_read_from_the_source_that_named_it(qtbot, browser, portal,
         browser.use_source("second")
     read("file:///a.png", threading.Event())
     assert folders == [tmp_path / "first"]
-
-
-def test_a_failed_run_can_be_tried_again(qtbot, browser, portal):
-    open_dataset(qtbot, browser)
-    portal.error = NO_NETWORK
-    press(qtbot, browser.screens.dataset.view, Qt.Key.Key_Return)
-    browser.screens.dataset.view.setCurrentIndex(browser.screens.dataset.model.index(0))
-    press(qtbot, browser.screens.dataset.view, Qt.Key.Key_Return)
-    place = browser.screens.run_place
-    qtbot.waitUntil(lambda: current_screen(browser) is place and "no network" in place.message.text)
-    portal.error = None
-    with qtbot.waitSignal(browser.navigator.run_arrived) as arrived:
-        qtbot.mouseClick(place.message.button("Retry"), Qt.MouseButton.LeftButton)
-    assert arrived.args[1], "trying again still opens the layers"

@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QMenu
 
 from napari_cryoet._qt.browser.data_use import SaverDialog
 from napari_cryoet._qt.browser.dock import PortalBrowser
-from napari_cryoet._qt.settings import DataSaver, Settings
+from napari_cryoet._qt.settings import DataSaver
 from napari_cryoet.exceptions import WithheldError
 from napari_cryoet.network.policy import policy as shared_policy
 from napari_cryoet.network.policy import save_data
@@ -85,14 +85,6 @@ def test_the_data_saver_is_a_form_that_is_filled_by_keys(qtbot, browser, policy,
     assert words == "data saver: 0 of 200 MB · coarse only"
 
 
-def test_bytes_are_counted_while_one_looks(qtbot, browser, policy):
-    save_data(mb_a_session=200)
-    browser.network.look()
-    policy.receive(38_400_000, 0)
-    label = browser.screens.source_bar.network
-    qtbot.waitUntil(lambda: label.text() == "data saver: 38 of 200 MB")
-
-
 # remembering
 
 
@@ -102,11 +94,6 @@ def test_what_was_chosen_holds_in_the_next_session(make_browser, portal, policy,
     browser = make_browser(portal)
     assert (policy.offline, policy.max_session_bytes, policy.coarse_only) == (True, 70_000_000, True)
     assert browser.screens.source_bar.work_offline.isChecked()
-
-
-def test_a_settings_file_that_makes_no_sense_limits_nothing(tmp_path):
-    (tmp_path / "odd.ini").write_text("[data_saver]\nmb_a_session=-3\ncoarse_only=@Invalid()\n")
-    assert Settings(tmp_path / "odd.ini").data_saver == DataSaver()
 
 
 # refusals

@@ -109,12 +109,6 @@ def test_an_object_ticks_all_its_annotations_to_be_saved(qtbot, run_view):
     assert ids() == []
 
 
-def test_what_a_run_lacks_is_said(run_view):
-    run_view.set_page(make_run_page(tomograms=[], files=[]))
-    assert run_view.nothing.text() == "This run has no tomogram and no annotations."
-    assert not run_view.open.isVisible()
-
-
 def test_the_button_says_what_it_does_and_costs(run_view):
     for fields, text in (({"file_size_omezarr": 9_000.0}, "Open · 9 KB"), ({"https_omezarr_dir": None}, "No file")):
         tomogram = make_tomogram(**fields)

@@ -59,9 +59,7 @@ OLDER = StreamState(missing_blocks=2, as_of=datetime(2023, 6, 1, tzinfo=UTC))
 @pytest.mark.parametrize(
     ("states", "words"),
     [
-        ((EXACT,), ""),
         ((EXACT, OLD), "offline, as of 5 Mar 2024"),
-        ((COMING, COMING), "sharpening… 3 MB · 2 MB/s"),
         ((COMING, OTHER), "sharpening… 4 MB · 3 MB/s"),
         ((OLD, OLDER), "offline, as of 1 Jun 2023 · sharpening… 0 B"),
     ],

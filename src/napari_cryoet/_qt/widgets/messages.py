@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import zip_longest
 from typing import Final, NamedTuple
 
@@ -154,18 +155,16 @@ class Loadable(QStackedWidget):
             self._loading_soon.start()
 
     def show_message(self, title: str, hint: str = "", actions: Sequence[Action] = ()) -> None:
-        had_keys = _has_keys(self)  # buttons go
-        self.message.show_message(title, hint, actions)
-        self._turn_to_message(takes_focus=had_keys)
+        self._turn_to_message(partial(self.message.show_message, title, hint, actions))
 
     def show_error(self, error: CryoETError, retry: Callable[[], None] | None = None) -> None:
-        had_keys = _has_keys(self)
-        self.message.show_error(error, retry)
-        self._turn_to_message(takes_focus=had_keys)
+        self._turn_to_message(partial(self.message.show_error, error, retry))
 
-    def _turn_to_message(self, *, takes_focus: bool = False) -> None:
+    def _turn_to_message(self, change: Callable[[], None] | None = None) -> None:
         self._loading_soon.stop()
-        takes_focus = takes_focus or _has_keys(self)
+        takes_focus = _has_keys(self)  # before buttons go
+        if change is not None:
+            change()
         self.setCurrentWidget(self.message)
         if takes_focus:
             self.message.take_focus()

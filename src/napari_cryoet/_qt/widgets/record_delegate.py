@@ -9,7 +9,7 @@ from qtpy.QtGui import QColor, QFont, QFontMetrics, QPainter, QPainterPath, QPen
 from qtpy.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from napari_cryoet._qt.widgets import icons
-from napari_cryoet._qt.widgets.record_model import Index, Kind, RecordModel, Role, Row, Text, Tick, longest
+from napari_cryoet._qt.widgets.record_model import Index, Kind, RecordModel, Role, Row, Text, longest
 from napari_cryoet._qt.widgets.theme import Colors, Theme
 from napari_cryoet.wording import plain
 
@@ -99,7 +99,7 @@ class _Cell:
         self._painter.drawText(self._option.rect.adjusted(6, 2, -6, -2), wrapped, plain(longest(self._row.title)))
 
     def draw_tick(self, column: int) -> None:
-        painter, colors, tick = self._painter, self._colors, _tick(self._row, column)
+        painter, colors, tick = self._painter, self._colors, self._row.tick(column)
         if tick is None:
             return
         box = QRectF(0, 0, TICK_PX, TICK_PX)
@@ -214,10 +214,6 @@ class _Cell:
 def icon_color(row: Row, colors: Colors, *, is_selected: bool) -> QColor:
     """The colour of a row's icon."""
     return colors.text if is_selected else colors.dim if row.is_dim else colors.accent
-
-
-def _tick(row: Row, column: int) -> Tick | None:
-    return row.ticks[column] if column < len(row.ticks) else None
 
 
 def _picture_px(row: Row, text_height: int) -> int:

@@ -84,6 +84,10 @@ class Row:
     is_unfolded: bool = True  # when it is first listed
     children: tuple[Row, ...] = ()
 
+    def tick(self, column: int) -> Tick | None:
+        """The tick in a column of ticks, which begin at 0."""
+        return self.ticks[column] if 0 <= column < len(self.ticks) else None
+
 
 class RecordModel(QAbstractItemModel):
     """Rows of records; root rows have internal id 0, those below them 1 + the number of their root.
@@ -180,8 +184,7 @@ class RecordModel(QAbstractItemModel):
     def request_tick(self, index: Index, column: int) -> bool:
         """Ask for the other state of a tick; False if there is none."""
         row = self.row_at(index)
-        tick = row.ticks[column] if row is not None and column < len(row.ticks) else None
-        if row is None or tick is None:
+        if row is None or (tick := row.tick(column)) is None:
             return False
         self.tick_requested.emit(row.record, column, tick.state == Qt.CheckState.Unchecked)
         return True
@@ -220,13 +223,13 @@ class RecordModel(QAbstractItemModel):
         if row.kind is Kind.HEADING:
             return Qt.ItemFlag.ItemIsEnabled
         flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
-        return flags | Qt.ItemFlag.ItemIsUserCheckable if _tick_at(row, index) is not None else flags
+        return flags if row.tick(index.column() - 1) is None else flags | Qt.ItemFlag.ItemIsUserCheckable
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         row = self.row_at(index)
         if row is None:
             return None
-        tick = _tick_at(row, index)
+        tick = row.tick(index.column() - 1)
         match role:
             case Role.ROW:
                 return row
@@ -263,11 +266,6 @@ class RecordModel(QAbstractItemModel):
 
 def _keys(rows: Sequence[Row]) -> list[tuple[Hashable, ...]]:
     return [(row.key, row.kind, *(below.key for below in row.children)) for row in rows]
-
-
-def _tick_at(row: Row, index: Index) -> Tick | None:
-    column = index.column() - 1
-    return row.ticks[column] if 0 <= column < len(row.ticks) else None
 
 
 def longest(text: Text) -> str:
