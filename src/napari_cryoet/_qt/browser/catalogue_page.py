@@ -57,8 +57,7 @@ class CataloguePage(QWidget, Generic[R]):
         self._rows: dict[int, Row] = {}  # as they are without a search: typing shouldn't make hundreds of texts
         self._found: Sequence[R] = ()
         self._search = ""
-        self.count = ElidedLabel()
-        self.count.setObjectName("dimText")
+        self.count = ElidedLabel(name="dimText")
         self.sort = QComboBox()
         self.sort.addItems(list(sorts))
         self.sort.setAccessibleName(f"Order of the {noun}s")

@@ -51,9 +51,7 @@ class RecordHeader(QWidget):
         self.photo = QLabel()
         self.photo.setAccessibleName("Key photo")
         self.photo.setFixedSize(PHOTO_PX, PHOTO_PX)
-        self.authors, self.facts, self.counts = ElidedLabel(), ElidedLabel(), ElidedLabel()
-        for label in (self.authors, self.facts, self.counts):
-            label.setObjectName("dimText")
+        self.authors, self.facts, self.counts = (ElidedLabel(name="dimText") for _ in range(3))
         self.links = _tool_button(
             "Links", f"Links of this {noun}: deposition, papers, databases, its page on the portal"
         )

@@ -283,8 +283,7 @@ class RunView(QWidget):
             self.download_requested.emit(self.page, self._tomograms_to_download(), self.rows_to_download())
 
     def _lay_out(self) -> None:
-        heading = ElidedLabel("Tomograms")
-        heading.setObjectName("heading")
+        heading = ElidedLabel("Tomograms", name="heading")
         top, opening = QHBoxLayout(), QHBoxLayout()
         top.addWidget(heading, 1)
         top.addWidget(self.depositions)
