@@ -14,7 +14,6 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
-from journeys.proxy import Proxy
 from napari_cryoet._qt import launch as launch_module
 from napari_cryoet._qt.launch import Order, chosen_files, launch
 from napari_cryoet.cli.console import working
@@ -83,25 +82,6 @@ def test_ctrl_c_closes_the_window(
 def test_a_run_that_cannot_be_drawn_is_an_error(qtbot: QtBot, demo_pack: Path, picture: Path) -> None:
     with pytest.raises(CryoETError, match="DEMO_004 has no tomogram"):
         launch(Order(source=str(demo_pack), run_id=RUN_WITHOUT_TOMOGRAM, screenshot=picture))
-    assert not picture.exists()
-
-
-@pytest.mark.slow
-def test_what_takes_too_long_is_named(
-    qtbot: QtBot, served_demo: dict[str, str], picture: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begin = launch_module.Opening.begin
-
-    def begin_and_wait_for_the_rest(opening: launch_module.Opening) -> None:  # the time that is allowed begins after it
-        begin(opening)
-        qtbot.waitUntil(lambda: opening.missing().startswith("tomogram"))
-
-    monkeypatch.setattr(launch_module.Opening, "begin", begin_and_wait_for_the_rest)
-    with Proxy(served_demo["graphql"]) as server:
-        server.script(r"Tomograms.*\.zarr", None)
-        order = Order(source=f"{server.url}/graphql", run_id=CELL_RUN, screenshot=picture, timeout_s=1)
-        with pytest.raises(CryoETError, match=r"after 1 s: waiting for tomogram \d+"):
-            launch(order)
     assert not picture.exists()
 
 

@@ -8,7 +8,6 @@ from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.picks.layer_geometry import volume_for
-from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.formats.ndjson import lines_of
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.picks import Picks
@@ -126,20 +125,6 @@ class TestShowing:
         assert mine in viewer_model.layers[-2:]
 
 
-class TestNothingHalf:
-    def test_a_failure_adds_nothing_and_says_why(self, qtbot, link, viewer_model, tmp_path):
-        tomogram = make_tomogram(https_omezarr_dir=(tmp_path / "gone.zarr").as_uri())
-
-        with qtbot.waitSignal(link.failed) as heard:
-            link.open_tomogram(make_run_page(tomograms=[tomogram]), tomogram)
-
-        key, error = heard.args
-        assert key == LayerKey("tomogram", tomogram.id)
-        assert isinstance(error, CryoETError)
-        assert not viewer_model.layers
-        assert not link.coming()
-
-
 class TestHiding:
     def test_hides_and_removes_nothing(self, world, link, viewer_model, open_tomogram, show):
         image = open_tomogram(world.first)
@@ -254,24 +239,6 @@ class TestOtherPeoplesLayers:
 
 
 class TestInStep:
-    def test_rows_hear_of_name_eye_and_colour(self, qtbot, world, link, show):
-        (points,) = show(world.first, ShapeType.POINT)
-        key = key_of_file(world.first, ShapeType.POINT)
-
-        for change in (
-            lambda: setattr(points, "name", "My ribosomes"),
-            lambda: setattr(points, "visible", False),
-            lambda: setattr(points, "border_color", "red"),
-        ):
-            with qtbot.waitSignal(link.appearance_changed) as heard:
-                change()
-            assert heard.args == [key]
-
-        appearance = link.appearance(key)
-        assert appearance.name == "My ribosomes"
-        assert not appearance.is_visible
-        assert appearance.color == pytest.approx(RED)
-
     def test_layers_follow_their_rows(self, world, link, show):
         for shape_type in (ShapeType.ORIENTED_POINT, ShapeType.SEGMENTATION_MASK):
             layers = show(world.first, shape_type)

@@ -43,13 +43,6 @@ class TestByAScript:
             viewer.layers.save(str(tmp_path / "b.star"))
         assert not (tmp_path / "b.star").exists()
 
-    def test_what_a_format_cant_hold_is_told_in_words(self, viewer, tmp_path):
-        layer = add_picks(viewer)
-        layer.features["by"] = ["me", "you"]
-        layer.save(str(tmp_path / "a.tbl"), plugin=PLUGIN)
-
-        assert "A table has no column for by" in messages()
-
     def test_no_file_is_replaced(self, viewer, tmp_path):
         layer = add_picks(viewer)
         (tmp_path / "a.ndjson").write_text("precious")
