@@ -9,8 +9,6 @@ import numpy as np
 from napari.layers import Image, Labels, Layer
 from numpy.typing import NDArray
 
-from napari_cryoet.streaming import pyramid_of
-
 ANGSTROM_PER_NM: Final = 10.0
 
 
@@ -87,11 +85,6 @@ def shown_volumes(layers: Iterable[Layer]) -> list[ShownVolume]:
     for layer in layers:
         spacing = spacing_angstrom_of(layer) if isinstance(layer, Image | Labels) and layer.ndim == 3 else None
         if spacing is not None and not getattr(layer, "rgb", False):
-            found.append(ShownVolume(layer.name, spacing, _shape_zyx(layer)))
+            z, y, x = (int(size) for size in layer.level_shapes[0])
+            found.append(ShownVolume(layer.name, spacing, (z, y, x)))
     return found
-
-
-def _shape_zyx(layer: Image | Labels) -> tuple[int, int, int]:
-    pyramid = pyramid_of(layer.data)
-    shape = pyramid.shapes[0] if pyramid is not None else (layer.data[0] if layer.multiscale else layer.data).shape
-    return int(shape[0]), int(shape[1]), int(shape[2])

@@ -36,14 +36,9 @@ class LayerKey(NamedTuple):
 
 
 def add_layer(layers: ViewerModel | LayerList, layer: Layer, *, above: Layer | None = None) -> None:
-    """Add a layer to a viewer: tomograms lie below masks, meshes, arrows and points, in this order.
+    """Add a layer to a viewer or its list: tomograms lie below masks, meshes, arrows and points, in this order.
 
-    Parameters
-    ----------
-    layers
-        A viewer, or its list of layers.
-    above
-        Add it directly above this layer instead.
+    With ``above``, it is added directly above that layer instead.
     """
     layers = getattr(layers, "layers", layers)
     layers.insert(_place_for(layer, layers) if above is None else layers.index(above) + 1, layer)

@@ -23,7 +23,6 @@ from napari_cryoet.streaming import Display, Pyramid, pyramid_of
 from napari_cryoet.wording import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
     from napari.components import ViewerModel
@@ -77,6 +76,7 @@ class StreamState:
 
     @property
     def is_coming(self) -> bool:
+        """Whether the picture will still get better."""
         return not self.is_exact and (self.missing_blocks > 0 or not self.is_limited)
 
 
@@ -108,30 +108,27 @@ class StreamStatus(QObject):
         self._goes_ahead = False
         self._woken.connect(self._on_woken)
         layer.events.visible.connect(self._on_visible)
-        display.on_change = _weakly(self._wake)
+        wake = weakref.WeakMethod(self._wake)  # a display may outlive its layer
+        display.on_change = lambda: method() if (method := wake()) is not None else None
         self._leaving = weakref.finalize(layer, display.close)
 
     @property
     def state(self) -> StreamState:
         """How far the picture is now."""
         state, pyramid = self.display.state, self.display.pyramid
-        own = StreamState(
-            is_exact=True,
-            bytes_read=state.bytes_read,
-            bytes_per_s=self._speed(state.bytes_read),
-            is_stopped=state.is_stopped,
-            as_of=pyramid.as_of,
-            source_number=pyramid.source_number,
-        )
         if self._is_beside:  # then nothing is seen of it that could lack something
-            return own
-        return replace(
-            own,
+            state = replace(state, is_exact=True, missing_blocks=0, is_limited=False, full_bytes=0, error=None)
+        return StreamState(
             is_exact=state.is_exact,
             missing_blocks=state.missing_blocks,
             is_limited=state.is_limited,
             full_bytes=state.full_bytes,
+            bytes_read=state.bytes_read,
+            bytes_per_s=self._speed(state.bytes_read),
             error=state.error,
+            is_stopped=state.is_stopped,
+            as_of=pyramid.as_of,
+            source_number=pyramid.source_number,
         )
 
     def _speed(self, bytes_read: int) -> float:
@@ -364,17 +361,6 @@ def display_of(layer: Layer) -> Display | None:
     """What a layer's picture is made from; None where it doesn't stream, or has been given other data."""
     status = stream_of(layer)
     return None if status is None else status.display
-
-
-def _weakly(method: Callable[[], None]) -> Callable[[], None]:
-    """Call a method for as long as its object lives."""
-    reference = weakref.WeakMethod(method)
-
-    def call() -> None:
-        if (alive := reference()) is not None:
-            alive()
-
-    return call
 
 
 def slice_on_another_thread() -> None:

@@ -11,7 +11,7 @@ import dataclasses
 import importlib
 import logging
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cache, partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -119,13 +119,13 @@ def on_plane(event: Any) -> None:
     displayed = list(layer._slicing_state._slice_input.displayed)
     scale = np.asarray(layer._transforms[0].scale)[displayed]
     corner = np.asarray(layer._transforms[0].translate)[displayed] - 0.5
-    canvases = (getattr(getattr(viewer.window, "_qt_viewer", None), "canvas", None) for viewer in open_viewers())
-    for visual in (getattr(canvas, "layer_to_visual", {}).get(layer) for canvas in canvases):
-        node = getattr(visual, "node", None)
-        if node is not None and hasattr(node, "plane_position"):
-            node.plane_position = tuple((np.asarray(layer.plane.position) - corner) / scale - 0.5)
-            node.plane_normal = tuple(np.asarray(layer.plane.normal) * scale)
-            node.plane_thickness = max(1.0, layer.plane.thickness / float(scale.max()))
+    with suppress(AttributeError):  # another napari may draw it in another way
+        for viewer in open_viewers():
+            visual = viewer.window._qt_viewer.canvas.layer_to_visual.get(layer)
+            if visual is not None:
+                visual.node.plane_position = tuple((np.asarray(layer.plane.position) - corner) / scale - 0.5)
+                visual.node.plane_normal = tuple(np.asarray(layer.plane.normal) * scale)
+                visual.node.plane_thickness = max(1.0, layer.plane.thickness / float(scale.max()))
 
 
 class LateThumbnail:

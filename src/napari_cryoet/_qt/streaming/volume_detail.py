@@ -56,12 +56,9 @@ class Detail(QObject):
         for display in self._displays(only_visible=True):
             display.load_in_full()
 
-    def ask_for(self, display: Display, asked_bytes: int | None) -> None:
-        """Let a view of a display need so many bytes, because a user asked for it; None takes it back."""
-        if asked_bytes is None:
-            self._asked_bytes.pop(display, None)
-        else:
-            self._asked_bytes[display] = asked_bytes
+    def ask_for(self, display: Display, asked_bytes: int) -> None:
+        """Let a view of a display need so many bytes, because a user asked for it; 0 takes it back."""
+        self._asked_bytes[display] = asked_bytes
         self.update()
 
     def update(self) -> None:
@@ -156,7 +153,7 @@ class VolumeDetail(QObject):
             self._begin()
         else:
             for display in list(self._chosen):
-                self._detail.ask_for(display, None)
+                self._detail.ask_for(display, 0)
             self._unlock()
         self.changed.emit()
 
