@@ -23,7 +23,7 @@ WAITING = {
     "points": (ARROWS, POINTS),
     "a mask": (MASK, r"mask\.zarr"),
 }
-STAYING = tuple(f"napari-cryoet-{what}" for what in ("network", "calls", "decode", "disk"))
+STAYING = tuple(f"napari-cryoet-{what}" for what in ("network", "call", "decode", "disk", "review"))
 N_LAYERS = {TOMOGRAM: 1, ARROWS: 2, MASK: 1}
 
 

@@ -88,7 +88,7 @@ _VERDICTS: Final = {
 
 #: Reads and writes the files of all reviews, one after the other, so that a review that opens again finds what was
 #: saved last. Python waits for it at exit.
-_disk: Final = ThreadPoolExecutor(1, thread_name_prefix="napari-cryoet review")
+_disk: Final = ThreadPoolExecutor(1, thread_name_prefix="napari-cryoet-review")
 
 
 class ReviewDock(Dock):

@@ -48,7 +48,7 @@ class Redraws(QObject):
     def _start_timer(self) -> None:
         if self._waiting:
             wait_s = min(map(self._may_redraw_at, self._waiting)) - time.monotonic()
-            self._timer.start(max(0, round(1000 * wait_s)))
+            self._timer.start(round(1000 * max(0.0, wait_s)))  # -inf for a layer that was never drawn
 
     def _on_time(self) -> None:
         """Draw what may be drawn by now of the view that comes first: views are painted one after the other."""
