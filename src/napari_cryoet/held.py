@@ -1,4 +1,4 @@
-"""What is kept on this computer to be shown again, how large it is, and how to clear it."""
+"""Cached and downloaded data on this computer: sizes, folders and how to clear them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Kind: TypeAlias = Literal["metadata", "demo", "pixels", "other"]
 
 
 class Held(NamedTuple):
-    """One folder or file of what is kept."""
+    """One folder or file of cached or downloaded data."""
 
     kind: Kind
     path: Path

@@ -60,7 +60,7 @@ def date_text(date: datetime) -> str:
 
 
 def day_text(date: datetime, *, today: datetime | None = None) -> str:
-    """A recent day in short: its year stands only where it isn't this one.
+    """A recent day in short, with its year only if that isn't this one.
 
     >>> day_text(datetime(2026, 6, 1), today=datetime(2026, 7, 1))
     '1 Jun'

@@ -1,4 +1,4 @@
-"""What is remembered between sessions: sources, where downloads go, and how the network may be used."""
+"""Settings that persist between sessions: sources, the download folder and network limits."""
 
 from __future__ import annotations
 

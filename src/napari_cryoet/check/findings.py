@@ -54,7 +54,7 @@ class Statement:
     topic: Literal["density", "inside", "offset", "duplicates", "edge"]
     text: str
     mark: Mark
-    in_brief: str = ""  # of what is odd, for the headline
+    in_brief: str = ""  # a short form for the headline
 
     @property
     def is_odd(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a dataset or deposition says about itself, in words: at first what the catalogue knows, then all of it."""
+"""Texts about a dataset or deposition: first from the catalogue, then from its page."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class NetworkUse(QObject):
         dialog.open()
 
     def look(self) -> None:
-        """Tell what is new, and look again soon where bytes are counted."""
+        """Report changes, and check again soon while bytes are counted."""
         told = (network_use_text(self._policy), self._policy.offline)
         if told != self._told:
             self._told = told

@@ -23,7 +23,7 @@ OBJECTS_IN_TOOLTIP: Final = 20
 
 
 class DatasetView(RecordPage):
-    """Asks for pages of runs; whoever answers calls `add_page` or `show_error`."""
+    """Requests pages of runs; the answer goes to `add_page` or `show_error`."""
 
     page_requested = Signal(int, int, str)  # dataset, offset, what the names of runs have to contain
 

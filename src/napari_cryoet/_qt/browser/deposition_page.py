@@ -20,7 +20,7 @@ UNFOLDED_ROWS: Final = 16  # datasets are unfolded from the beginning if no more
 
 
 class DepositionView(RecordPage):
-    """Asks for a deposition's page; whoever answers calls `set_page` or `show_error`."""
+    """Requests a deposition's page; the answer goes to `set_page` or `show_error`."""
 
     page_requested = Signal(int)  # its id
     dataset_opened = Signal(int)  # its id

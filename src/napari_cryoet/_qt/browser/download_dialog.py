@@ -1,4 +1,4 @@
-"""Download what is ticked: where to, in which format, how much that is; then how far it is, with a Stop."""
+"""Download the ticked files: ask for folder and format, show the size, then progress with a Stop."""
 
 from __future__ import annotations
 

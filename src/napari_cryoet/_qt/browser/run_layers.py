@@ -215,7 +215,7 @@ class RunLayers(QObject):
             self._run.set_progress(done_bytes, total_bytes)
 
     def _update(self) -> None:
-        """Let the page show what is in the viewer."""
+        """Update the page from the layers in the viewer."""
         looks = {key: look for key in self._link.shown() if (look := self._link.appearance(key)) is not None}
         self._shown = Shown(looks, set(self._link.coming()))
         self._run.set_shown(self._shown)

@@ -29,7 +29,7 @@ _STATES: Final = {True: Qt.CheckState.Checked, False: Qt.CheckState.Unchecked}
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What of a run is a layer or a window now, and what is on its way."""
+    """Which parts of a run are shown as layers or windows, and which are loading."""
 
     looks: Mapping[LayerKey, Appearance] = field(default_factory=dict)
     coming: Set[LayerKey] = frozenset()

@@ -55,7 +55,7 @@ class Session(QObject):
 
     @property
     def portal(self) -> Portal:
-        """What is open; for work that asks by itself, on a thread of its own."""
+        """The open portal, for work that queries it on another thread."""
         return self._portals[-1]
 
     @property
@@ -64,7 +64,7 @@ class Session(QObject):
         return self.portal.source if self._is_open else None
 
     def open(self, source: str) -> None:
-        """Open a source and ask for its catalogue; what is on disk of it is shown meanwhile."""
+        """Open a source and fetch its catalogue; a cached one is shown meanwhile."""
         self.close()
         self._asked_for, portals = source, self._portals
         self.opening.emit(source)

@@ -172,7 +172,7 @@ class SourceBar(QWidget):
         self._recent = recent
 
     def set_freshness(self, freshness: Freshness) -> None:
-        """Say whether what is shown is live; what is on this computer always is."""
+        """Say whether the page is live or cached; local sources are always live."""
         text = "on this computer" if self._is_local else freshness.text
         self.set_state(text, is_offline=freshness.is_offline, reason=freshness.reason)
 

@@ -142,7 +142,7 @@ class LayerManager(QObject):
         self._show(LayerKey("annotation", file.id), page, work, title="Opening an annotation")
 
     def show_tilt_series(self, page: RunPage, series: TiltSeries) -> None:
-        """Show a tilt series; its axes differ from a tomogram's, so give it a viewer of its own."""
+        """Show a tilt series; use a separate viewer, since its axes differ from a tomogram's."""
         title = f"Opening a tilt series of {page.run.name}"
         key = LayerKey("tilt series", series.id)
         self._show(key, page, lambda job: (load_tilt_series(series, run=page.run, stop=job.stop),), title=title)
@@ -212,7 +212,7 @@ class LayerManager(QObject):
             self._viewer.layers.selection.active = shown[-1]
 
     def _limit_range(self, _event: Any = None) -> None:
-        """Let sliders step through the planes of what is shown: napari counts those of hidden volumes, too."""
+        """Limit sliders to the visible volumes; napari counts the planes of hidden ones, too."""
         layers, dims, shown = self._viewer.layers, self._viewer.dims, self._volumes()
         left_out = [
             layer
@@ -255,7 +255,7 @@ class LayerManager(QObject):
         self._fitted = self._camera()
 
     def _on_canvas_size(self, _event: Any = None) -> None:
-        """Fit again where a dock took room from the canvas, until somebody moves the camera."""
+        """Fit again when a dock takes room from the canvas, until the user moves the camera."""
         if self._fitted == self._camera():
             self._fit_soon.start()
 
@@ -452,7 +452,7 @@ def _on_inserted(viewer: ViewerModel, event: Any) -> None:
     own_type = OWN_TYPES.get(type(layer))
     pyramid = pyramid_of(layer.data) if isinstance(layer, Image | Labels) else None
     if own_type is not None:
-        become(layer, own_type)  # whoever keeps its extent is told below, if that is another
+        become(layer, own_type)  # a changed extent is announced below
     if isinstance(layer, StepsWithTomograms):
         layer.lie_beside(layers)
     if isinstance(layer, Image | Labels):

@@ -90,7 +90,7 @@ def tag(layer: Layer, key: LayerKey, run_id: object, *, is_main_layer: bool) -> 
 
 
 def about_of(layer: Layer) -> dict[str, Any]:
-    """What we know of a layer, whoever made it; empty where we don't."""
+    """Our metadata of a layer; empty if it has none."""
     about = layer.metadata.get(METADATA_KEY)
     return about if isinstance(about, dict) else {}
 
@@ -112,5 +112,5 @@ def group_of(layer: Layer) -> object:
 
 
 def is_main(layer: Layer) -> bool:
-    """Whether a layer stands for what it shows; arrows only go with it."""
+    """Whether a layer is the main one of its record; arrows only accompany it."""
     return bool(about_of(layer).get("is_main_layer"))

@@ -20,7 +20,7 @@ from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet.layers.specs import PICKS_KEY, LayerKind, LayerSpec
 from napari_cryoet.streaming import Display, pyramid_of
 
-#: What is copied, in the order in which it is set: what others depend on comes first.
+#: The properties to copy, in the order in which they are set: dependencies come first.
 _COMMON: Final = ("name", "visible", "opacity", "blending", "scale", "translate", "rotate", "shear", "affine", "units")
 _OF_TYPE: Final[dict[type[Layer], tuple[LayerKind, tuple[str, ...]]]] = {
     Image: (

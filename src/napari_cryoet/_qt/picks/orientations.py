@@ -102,7 +102,7 @@ def active_points(layers: LayerList) -> Layer | None:
 
 
 class OrientationDisplay(QObject):
-    """What is drawn of the orientations of one layer's picks. Made by `orientation_of`.
+    """The arrows or triads of one layer's picks. Made by `orientation_of`.
 
     Arrows are where the picks are, in the colour of each pick's ring, or for triads in that of the axis. They are
     hidden and faint with their picks. While picks are selected, the arrows of others are faint.
@@ -113,7 +113,7 @@ class OrientationDisplay(QObject):
         self._link = link_of(points)
         self._vectors: weakref.ReferenceType[Vectors] | None = None
         self._layers: LayerList | None = None
-        self.orientation = Orientation.OFF  # what is drawn; `show` sets it
+        self.orientation = Orientation.OFF  # set by `show`
         self._length_angstrom = 0.0
         self._drawn: tuple[Any, ...] = ()  # picks, which are shown, their sizes, what was drawn of them, how long
         self._rows: NDArray[np.intp] = np.empty(0, dtype=np.intp)

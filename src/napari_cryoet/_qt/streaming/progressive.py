@@ -295,7 +295,7 @@ def attach(layer: Image | Labels, pyramid: Pyramid, *, viewer: ViewerModel | Non
     """Let a layer of a pyramid's levels stream; the status is kept alive by the layer.
 
     Nothing is fetched while the layer isn't in ``viewer``. None if this napari slices in a way we don't know: then it
-    slices exact arrays, on a thread of its own.
+    slices exact arrays on its own thread.
     """
     status = seam.slicer_of(layer)
     if not isinstance(status, StreamStatus):

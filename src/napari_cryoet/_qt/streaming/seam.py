@@ -150,7 +150,7 @@ def can_stream() -> bool:
         )
         dataclasses.replace(request, **{name: getattr(request, name) for name in _REQUEST})
         attrgetter(*_RESPONSE)(dataclasses.replace(request()))
-    except Exception as error:  # noqa: BLE001 - whatever a napari may do that nobody knows yet
+    except Exception as error:  # noqa: BLE001 - a future napari may fail in any way
         log.warning("napari %s slices in another way: volumes don't sharpen (%r)", napari.__version__, error)
         return False
     return True
@@ -192,7 +192,7 @@ def can_slice_picks() -> bool:
             change_requests(layer, note)
             layer.set_view_slice()
             attrgetter(*_POINT_REQUEST)(made.pop())
-    except Exception as error:  # noqa: BLE001 - whatever a napari may do that nobody knows yet
+    except Exception as error:  # noqa: BLE001 - a future napari may fail in any way
         log.warning("napari %s slices in another way: picks show in one plane (%r)", napari.__version__, error)
         return False
     return True
@@ -225,7 +225,7 @@ class SparseThumbnail:
 
 
 def refresh_blocked(layer: Layer) -> AbstractContextManager[Any]:
-    """Keep a layer from being sliced anew with each change; whoever blocks it refreshes it afterwards."""
+    """Block slicing while a layer is changed; the caller refreshes it afterwards."""
     block = getattr(layer, "_block_refresh", nullcontext)
     return block()
 

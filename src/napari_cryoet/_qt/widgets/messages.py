@@ -118,7 +118,7 @@ class MessagePanel(QWidget):
 
 
 class Loadable(QStackedWidget):
-    """Content, or a message in its place; the keys stay with what is shown."""
+    """Content or a message in its place; the keyboard focus follows."""
 
     def __init__(self, content: QWidget, parent: QWidget | None = None) -> None:
         super().__init__(parent)

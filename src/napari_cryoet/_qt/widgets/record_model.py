@@ -69,7 +69,7 @@ class Row:
     kind: Kind = Kind.RECORD
     title_lines: int = 1  # or 2
     is_bold: bool = False
-    is_dim: bool = False  # the title stands back, as lines do
+    is_dim: bool = False  # the title has the dim colour of the other lines
     lines: tuple[Text, ...] = ()
     right: Text = ""  # at the end of the title's line; of several the first that leaves title and badges their room
     badges: tuple[str, ...] = ()  # short words in boxes after the title

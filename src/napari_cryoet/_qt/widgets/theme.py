@@ -88,7 +88,7 @@ class Theme(QObject):
 
 
 def style_sheet(colors: Colors) -> str:
-    """Rules for one of our docks or dialogs and what is in it."""
+    """The style sheet of one of our docks or dialogs."""
     size_pt = get_settings().appearance.font_size  # napari gives it to labels, buttons and lists alone
     return f"""
     QTreeView, QTableWidget, QHeaderView, QLineEdit, QPlainTextEdit, QToolButton, QTabBar, QAbstractSpinBox {{
