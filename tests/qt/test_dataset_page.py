@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from napari_cryoet._qt.browser.dataset_page import DatasetView, run_row
+from napari_cryoet._qt.browser.record_pages import DatasetView, run_row
 from napari_cryoet._qt.widgets.record_model import Kind
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails

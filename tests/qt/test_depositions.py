@@ -6,8 +6,8 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_cryoet._qt.browser.catalogue_page import deposition_row
-from napari_cryoet._qt.browser.deposition_page import holdings
 from napari_cryoet._qt.browser.dock import PortalBrowser
+from napari_cryoet._qt.browser.record_pages import holdings
 from napari_cryoet.exceptions import NetworkError
 from napari_cryoet.portal.pages import RunRow
 from qt.fake_depositions import brought, picked

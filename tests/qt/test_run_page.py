@@ -14,8 +14,7 @@ from qtpy.QtWidgets import QApplication, QColorDialog, QMenu, QMessageBox
 
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.browser.run_layers import COMPARE, EXPORT, REVIEW
-from napari_cryoet._qt.browser.run_page import RunView
-from napari_cryoet._qt.browser.run_rows import SHOW, Shown, annotation_rows, key_of_row, titles_of
+from napari_cryoet._qt.browser.run_page import SHOW, RunView, Shown, annotation_rows, key_of_row, titles_of
 from napari_cryoet._qt.layers.colors import Appearance
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.picks.popover import PicksPopover

@@ -7,9 +7,8 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication, QLineEdit, QMessageBox, QPushButton, QVBoxLayout, QWidget
 
 from keyboard import has_keys, press
-from napari_cryoet._qt.widgets.dialogs import agrees
 from napari_cryoet._qt.widgets.layer_combo import LayerCombo
-from napari_cryoet._qt.widgets.messages import Action, MessagePanel
+from napari_cryoet._qt.widgets.messages import Action, MessagePanel, agrees
 
 
 def test_tab_leads_from_what_is_before_a_message_to_its_buttons_and_then_to_what_is_after(qtbot):

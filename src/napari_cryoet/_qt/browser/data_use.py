@@ -14,8 +14,8 @@ from qtpy.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QPushButton, 
 
 from napari_cryoet._qt.settings import DataSaver, Settings, recall
 from napari_cryoet._qt.tasks import Job, Tasks
-from napari_cryoet._qt.widgets.dialogs import agrees
 from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label, plain_tooltip
+from napari_cryoet._qt.widgets.messages import agrees
 from napari_cryoet.held import Held, clear, held_data, size_bytes
 from napari_cryoet.network.policy import MEGABYTE, Policy, policy, save_data
 from napari_cryoet.wording import joined, size_text

@@ -23,18 +23,15 @@ from qtpy.QtWidgets import (
 )
 
 from napari_cryoet._qt.browser.catalogue_page import ListSwitch, dataset_list, deposition_list
-from napari_cryoet._qt.browser.dataset_page import DatasetView
-from napari_cryoet._qt.browser.deposition_page import DepositionView
+from napari_cryoet._qt.browser.record_pages import DatasetView, DepositionView
 from napari_cryoet._qt.browser.run_page import RunView
 from napari_cryoet._qt.browser.session import Found, Session
 from napari_cryoet._qt.browser.source_bar import SearchBox, SourceBar, StartPage
 from napari_cryoet._qt.browser.status_bar import StatusStrip
 from napari_cryoet._qt.tasks import single_shot
-from napari_cryoet._qt.widgets.dialogs import add_item
-from napari_cryoet._qt.widgets.icons import icon
 from napari_cryoet._qt.widgets.labels import ElidedLabel
-from napari_cryoet._qt.widgets.messages import Action, Loadable, NoticeBar
-from napari_cryoet._qt.widgets.theme import Theme
+from napari_cryoet._qt.widgets.messages import Action, Loadable, NoticeBar, add_item
+from napari_cryoet._qt.widgets.theme import Theme, icon
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.files import is_address

@@ -11,13 +11,11 @@ from qtpy.QtCore import QObject, QPoint, Qt, Signal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QApplication, QColorDialog, QMenu, QMessageBox
 
-from napari_cryoet._qt.browser.run_page import RunView
-from napari_cryoet._qt.browser.run_rows import Shown, key_of_row
+from napari_cryoet._qt.browser.run_page import RunView, Shown, key_of_row
 from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.layers.ownership import LayerKey, about_of
 from napari_cryoet._qt.tasks import Tasks
-from napari_cryoet._qt.widgets.dialogs import add_item, open_in_browser
-from napari_cryoet._qt.widgets.messages import NoticeBar
+from napari_cryoet._qt.widgets.messages import NoticeBar, add_item, open_in_browser
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.load import Caption, load_captions
 from napari_cryoet.portal.pages import RunPage

@@ -24,10 +24,9 @@ from qtpy.QtWidgets import (
 
 from napari_cryoet._qt.settings import Recent
 from napari_cryoet._qt.tasks import Tasks, single_shot
-from napari_cryoet._qt.widgets.dialogs import add_item
-from napari_cryoet._qt.widgets.icons import icon
 from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label, plain_tooltip
-from napari_cryoet._qt.widgets.theme import Theme
+from napari_cryoet._qt.widgets.messages import add_item
+from napari_cryoet._qt.widgets.theme import Theme, icon
 from napari_cryoet.exceptions import CryoETError, NetworkError
 from napari_cryoet.files import is_address
 from napari_cryoet.portal.portal import find_portal

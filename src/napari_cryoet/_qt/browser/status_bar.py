@@ -18,8 +18,8 @@ from napari_cryoet._qt.streaming.progressive import StreamState, StreamStatus
 from napari_cryoet._qt.streaming.seam import largest_texture_side
 from napari_cryoet._qt.streaming.volume_detail import Detail, VolumeDetail
 from napari_cryoet._qt.tasks import single_shot
-from napari_cryoet._qt.widgets.dialogs import add_item
 from napari_cryoet._qt.widgets.labels import ElidedLabel
+from napari_cryoet._qt.widgets.messages import add_item
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.streaming.plan import LevelCost
 from napari_cryoet.wording import date_text, joined, plain, size_text

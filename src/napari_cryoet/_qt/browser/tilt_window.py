@@ -15,8 +15,7 @@ from qtpy.QtCore import QObject, QSize, Qt, Signal
 from qtpy.QtGui import QHideEvent
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_cryoet._qt.browser.run_page import RunView
-from napari_cryoet._qt.browser.run_rows import Shown
+from napari_cryoet._qt.browser.run_page import RunView, Shown
 from napari_cryoet._qt.browser.status_bar import StatusStrip, StreamWatch
 from napari_cryoet._qt.layers.colors import Appearance
 from napari_cryoet._qt.layers.manager import LayerManager

@@ -26,12 +26,10 @@ from napari_cryoet._qt.layers.ownership import about_of
 from napari_cryoet._qt.picks.layer_geometry import are_picks, is_volume, lacks_unit, volume_for
 from napari_cryoet._qt.picks.layer_picks import picks_of
 from napari_cryoet._qt.tasks import Job
-from napari_cryoet._qt.widgets.controls import StartBar, number_box
 from napari_cryoet._qt.widgets.dock import Dock
-from napari_cryoet._qt.widgets.icons import pixmap
-from napari_cryoet._qt.widgets.labels import more_button, plain_label
+from napari_cryoet._qt.widgets.labels import StartBar, more_button, number_box, plain_label
 from napari_cryoet._qt.widgets.layer_combo import NO_PICKS, NO_TOMOGRAM, LayerCombo
-from napari_cryoet._qt.widgets.theme import Theme
+from napari_cryoet._qt.widgets.theme import Theme, pixmap
 from napari_cryoet.appearance.colors import PALETTE, rgba_of
 from napari_cryoet.check.findings import Findings, Mark, Statement, check_picks
 from napari_cryoet.exceptions import CryoETError, FormatError

@@ -29,9 +29,8 @@ from napari_cryoet._qt.layers.watch import LayerWatch
 from napari_cryoet._qt.picks.layer_geometry import lacks_unit, stretch_of
 from napari_cryoet._qt.picks.layer_picks import picks_of
 from napari_cryoet._qt.tasks import Job
-from napari_cryoet._qt.widgets.controls import StartBar, number_box
 from napari_cryoet._qt.widgets.dock import Dock
-from napari_cryoet._qt.widgets.labels import more_button
+from napari_cryoet._qt.widgets.labels import StartBar, more_button, number_box
 from napari_cryoet._qt.widgets.layer_combo import NO_ANNOTATION, LayerCombo
 from napari_cryoet._qt.widgets.messages import copy_text
 from napari_cryoet.appearance.diameters import diameter_angstrom

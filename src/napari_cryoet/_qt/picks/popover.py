@@ -23,9 +23,8 @@ from napari_cryoet._qt.picks.slabs import (
     show_slabs,
     slab_nm_of,
 )
-from napari_cryoet._qt.widgets.controls import number_box
-from napari_cryoet._qt.widgets.dialogs import main_window
-from napari_cryoet._qt.widgets.labels import plain_label
+from napari_cryoet._qt.widgets.labels import number_box, plain_label
+from napari_cryoet._qt.widgets.messages import main_window
 from napari_cryoet.appearance.diameters import LARGEST_ANGSTROM, SMALLEST_ANGSTROM
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.picks.orientations import Orientation

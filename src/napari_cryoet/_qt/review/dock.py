@@ -47,10 +47,10 @@ from napari_cryoet._qt.review.crops import CropFeed, measured, to_measure
 from napari_cryoet._qt.review.reviewed_layer import PLACING, ReviewedLayer, result_specs
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.dock import COMMAND_KEYS, Dock, open_dock
-from napari_cryoet._qt.widgets.icons import icon
 from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet._qt.widgets.layer_combo import NO_PICKS, NO_TOMOGRAM, LayerCombo
 from napari_cryoet._qt.widgets.messages import NoticeBar
+from napari_cryoet._qt.widgets.theme import icon
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.review.crops import CropReader, Cube, Frame
 from napari_cryoet.review.decisions import Counts, Verdict

@@ -1,19 +1,22 @@
-"""Messages in place of a list, notices above a page, and what their buttons do."""
+"""Messages in place of a list, notices above a page, questions, items of menus, and what their buttons do."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import zip_longest
-from typing import Final, NamedTuple
+from textwrap import shorten
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from qtpy.QtCore import Qt
-from qtpy.QtGui import QGuiApplication
+from qtpy.QtCore import Qt, QUrl
+from qtpy.QtGui import QAction, QDesktopServices, QGuiApplication
 from qtpy.QtWidgets import (
     QApplication,
     QFrame,
     QGridLayout,
     QLabel,
+    QMenu,
+    QMessageBox,
     QProgressBar,
     QPushButton,
     QSizePolicy,
@@ -24,10 +27,15 @@ from qtpy.QtWidgets import (
 )
 
 from napari_cryoet._qt.tasks import UnexpectedError, single_shot
-from napari_cryoet._qt.widgets.icons import icon, pixmap
-from napari_cryoet._qt.widgets.labels import plain_label
-from napari_cryoet._qt.widgets.theme import Theme
+from napari_cryoet._qt.widgets.labels import plain_label, wrappable
+from napari_cryoet._qt.widgets.theme import Theme, icon, pixmap
 from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.portal.links import is_web_address
+from napari_cryoet.wording import plain
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
 
 _MOST_ACTIONS: Final = 2
 _LOADING_AFTER_MS: Final = 200  # a quicker answer replaces the old content without a flash
@@ -259,3 +267,54 @@ def copy_text(text: str) -> None:
 
 def _has_keys(widget: QWidget) -> bool:
     return widget.hasFocus() or widget.isAncestorOf(QApplication.focusWidget())
+
+
+_MOST_LETTERS: Final = 80  # of a menu's item
+
+
+def main_window(viewer: Viewer) -> QWidget:
+    """The window that dialogs lie over: the one with napari's menus."""
+    window: QWidget = viewer.window.main_menu.window()
+    return window
+
+
+def agrees(
+    parent: QWidget | None, title: str, text: str, *, verb: str, details: str = "", is_harmless: bool = False
+) -> bool:
+    """Ask whether to do something; Escape never does it.
+
+    Parameters
+    ----------
+    title, text, details
+        Plain text: names in it are never taken for markup.
+    verb
+        What the button says that does it; the other one says Cancel.
+    is_harmless
+        Whether Enter does it; else Enter cancels.
+    """
+    box = QMessageBox(parent)
+    box.setWindowTitle(title)
+    box.setTextFormat(Qt.TextFormat.PlainText)
+    box.setText(wrappable(text))
+    box.setInformativeText(wrappable(details))
+    agree = box.addButton(verb, QMessageBox.ButtonRole.AcceptRole)
+    cancel = box.addButton("Cancel", QMessageBox.ButtonRole.RejectRole)
+    box.setDefaultButton(agree if is_harmless else cancel)
+    box.setEscapeButton(cancel)
+    box.exec()
+    box.deleteLater()
+    return box.clickedButton() is agree
+
+
+def add_item(menu: QMenu, text: str, then: Callable[[], object]) -> QAction:
+    """Add an item whose text may be remote: it is shortened, and an ampersand in it stands for itself."""
+    action = QAction(shorten(plain(text), _MOST_LETTERS, placeholder="…").replace("&", "&&"), menu)
+    action.triggered.connect(lambda _checked=False: then())
+    menu.addAction(action)
+    return action
+
+
+def open_in_browser(url: str) -> None:
+    """Open a web address; anything else, like a file or a script, is left alone."""
+    if is_web_address(url):
+        QDesktopServices.openUrl(QUrl(url))

@@ -8,9 +8,8 @@ from qtpy.QtCore import QEvent, QObject, QPointF, QRect, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QFont, QFontMetrics, QPainter, QPainterPath, QPen, QPixmap, QTextLayout
 from qtpy.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
-from napari_cryoet._qt.widgets import icons
 from napari_cryoet._qt.widgets.record_model import Index, Kind, RecordModel, Role, Row, Text, longest
-from napari_cryoet._qt.widgets.theme import Colors, Theme
+from napari_cryoet._qt.widgets.theme import Colors, Theme, draw_icon
 from napari_cryoet.wording import plain
 
 LEAST_PICTURE_PX, MOST_PICTURE_PX = 48, 64
@@ -113,7 +112,7 @@ class _Cell:
         painter.setBrush(fill)
         painter.drawRoundedRect(box, 3, 3)
         if tick.state == Qt.CheckState.Checked:
-            icons.draw(painter, "check", box, colors.faint if tick.is_hollow else mark)
+            draw_icon(painter, "check", box, colors.faint if tick.is_hollow else mark)
         elif tick.state == Qt.CheckState.PartiallyChecked:
             painter.fillRect(box.adjusted(4, 6, -4, -6), mark)
 
@@ -161,11 +160,11 @@ class _Cell:
         painter, row, colors, middle = self._painter, self._row, self._colors, line.center().y() + 0.5
         if row.is_chosen is not None:
             name, square = "chosen" if row.is_chosen else "choice", QRectF(line.left() - 1, middle - 8, 16, 16)
-            icons.draw(painter, name, square, colors.text if row.is_chosen else self._dim)
+            draw_icon(painter, name, square, colors.text if row.is_chosen else self._dim)
             line.setLeft(line.left() + 20)
         if row.icon and self._has_icon:
             square = QRectF(line.left(), middle - ICON_PX / 2, ICON_PX, ICON_PX)
-            icons.draw(painter, row.icon, square, icon_color(row, colors, is_selected=self._is_selected))
+            draw_icon(painter, row.icon, square, icon_color(row, colors, is_selected=self._is_selected))
             line.setLeft(line.left() + ICON_PX + 4)
         if row.color is not None:
             painter.setPen(QPen(self._dim, 1))

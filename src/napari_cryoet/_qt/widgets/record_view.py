@@ -10,10 +10,9 @@ from qtpy.QtGui import QContextMenuEvent, QFocusEvent, QKeyEvent, QPainter, QRes
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QSizePolicy, QTreeView
 
 from napari_cryoet._qt.tasks import single_shot
-from napari_cryoet._qt.widgets import icons
 from napari_cryoet._qt.widgets.record_delegate import ICON_PX, RecordDelegate, icon_color
 from napari_cryoet._qt.widgets.record_model import Kind, RecordModel, Row
-from napari_cryoet._qt.widgets.theme import Theme
+from napari_cryoet._qt.widgets.theme import Theme, draw_icon
 
 ENTER_KEYS: Final = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
 ARROW_PX, INDENTATION_PX, TICK_COLUMN_PX = 13, 12, 34
@@ -144,11 +143,11 @@ class RecordView(QTreeView):
             arrow = QRectF(0, 0, ARROW_PX, ARROW_PX)
             arrow.moveCenter(QRectF(rect).center())
             name = "down" if self.isExpanded(index) else "right"
-            icons.draw(painter, name, arrow, colors.text if is_selected else colors.dim)
+            draw_icon(painter, name, arrow, colors.text if is_selected else colors.dim)
         row = self._records.row_at(index)
         if row is not None and row.icon and index.parent().isValid():
             mark = QRectF(rect.right() - ICON_PX, rect.center().y() + 0.5 - ICON_PX / 2, ICON_PX, ICON_PX)
-            icons.draw(painter, row.icon, mark, icon_color(row, colors, is_selected=is_selected))
+            draw_icon(painter, row.icon, mark, icon_color(row, colors, is_selected=is_selected))
 
     # keys and clicks
 

@@ -1,0 +1,490 @@
+"""The pages of one dataset and of one deposition: a head, and below it the list of what it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QPixmap, QResizeEvent
+from qtpy.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QPlainTextEdit,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_cryoet._qt.browser.source_bar import SearchBox
+from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label, plain_tooltip
+from napari_cryoet._qt.widgets.messages import Action, Loadable, add_item, open_in_browser
+from napari_cryoet._qt.widgets.record_model import Kind, RecordModel, Row
+from napari_cryoet._qt.widgets.record_view import RecordView
+from napari_cryoet._qt.widgets.theme import Theme, icon
+from napari_cryoet._qt.widgets.thumbnails import Thumbnails
+from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.portal.about import (
+    About,
+    about_dataset,
+    about_deposition,
+    about_listed_dataset,
+    about_listed_deposition,
+)
+from napari_cryoet.portal.links import database_links, is_web_address, publication_links
+from napari_cryoet.portal.pages import (
+    CatalogueRow,
+    DatasetCount,
+    DatasetPage,
+    DepositionPage,
+    DepositionRow,
+    ObjectCount,
+    RunRow,
+    objects_text,
+)
+from napari_cryoet.wording import (
+    count_text,
+    dimensions_text,
+    joined,
+    names_text,
+    plain,
+    short_species,
+    size_text,
+    spacing_text,
+)
+
+PHOTO_PX: Final = 64
+FEW_LINES, MOST_FOLDED, MANY_LINES = 2, 5, 14  # of a description: while it is folded, and open
+
+
+class RecordHeader(QWidget):
+    """Shows an `About`: at first what the list knew, then all of it; ``noun`` is what the record is."""
+
+    deposition_requested = Signal(int)  # its id
+
+    def __init__(self, theme: Theme, thumbnails: Thumbnails, noun: str) -> None:
+        super().__init__()
+        self._theme = theme
+        self._thumbnails = thumbnails
+        self._noun = noun
+        self._about = About("")
+        self._page_height = 0
+        self.title = plain_label(name="pageTitle")
+        self.photo = QLabel()
+        self.photo.setAccessibleName("Key photo")
+        self.photo.setFixedSize(PHOTO_PX, PHOTO_PX)
+        self.authors, self.facts, self.counts = (ElidedLabel(name="dimText") for _ in range(3))
+        self.links = _tool_button(
+            "Links", f"Links of this {noun}: deposition, papers, databases, its page on the portal"
+        )
+        self.links.setMenu(QMenu(self.links))
+        self.links.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.details = _tool_button("Details", f"All that this {noun} says about itself")
+        self.details.setCheckable(True)
+        self.description = QPlainTextEdit()
+        self.description.setReadOnly(True)
+        self.description.setTabChangesFocus(True)
+        self.description.setFrameShape(QFrame.Shape.NoFrame)
+        self.description.setAccessibleName(f"Description of the {noun}")
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        self._lay_out()
+        self.details.toggled.connect(self._on_details)
+        thumbnails.arrived.connect(self._on_picture)
+        theme.changed.connect(self._draw_icons)
+        self._draw_icons()
+        self.show_about(About("…"))
+
+    def show_about(self, about: About) -> None:
+        """Show a record; details that are open stay so if it is the same."""
+        if about == self._about:
+            return
+        self._about = about
+        self.title.setText(plain(about.title))
+        self.authors.setText(names_text([plain(name) for name in about.authors]))
+        self.authors.setToolTip(plain_tooltip(", ".join(about.authors)))
+        self.facts.setText(about.facts)
+        self.counts.setText(about.counts)
+        self.counts.setVisible(bool(about.counts))
+        self.details.setChecked(False)
+        self.details.setVisible(bool(about.details))
+        self._show_description()
+        self.photo.setVisible(bool(about.picture_url))
+        self._show_picture()
+        self._fill_menu()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        super().resizeEvent(event)
+        self._fit_description()
+
+    def fit_into(self, page_height: int) -> None:
+        self._page_height = page_height
+        self._fit_description()
+
+    def _fit_description(self) -> None:
+        """A third of the page for an open description; while it is folded, what a high page has to spare."""
+        is_open, spacing = self.details.isChecked(), self.description.fontMetrics().lineSpacing()
+        document = self.description.document()
+        n_lines = max(1, document.lineCount() if document is not None else 1)
+        spare = min(MOST_FOLDED, (self._page_height - 420) // (3 * spacing))
+        shown = max(FEW_LINES, min(MANY_LINES, self._page_height // (3 * spacing))) if is_open else spare
+        self.description.setVisible(is_open or (bool(self._about.description) and shown >= FEW_LINES))
+        policy = Qt.ScrollBarPolicy
+        self.description.setVerticalScrollBarPolicy(policy.ScrollBarAsNeeded if is_open else policy.ScrollBarAlwaysOff)
+        margin = document.documentMargin() if document is not None else 0
+        margins = (2 if n_lines <= shown else 1.5) * margin  # below, the next line would be seen in part
+        self.description.setFixedHeight(max(1, min(n_lines, shown)) * spacing + round(margins))
+        if (bar := self.description.verticalScrollBar()) is not None:
+            bar.setValue(0)
+
+    def _show_description(self) -> None:
+        about, is_open = self._about, self.details.isChecked()
+        self.description.setPlainText(f"{about.description}\n\n{about.details}" if is_open else about.description)
+        self._fit_description()
+
+    def _on_details(self, _is_open: bool) -> None:
+        self._draw_icons()
+        self._show_description()
+
+    def _on_picture(self, url: str) -> None:
+        if url == self._about.picture_url:
+            self._show_picture()
+
+    def _show_picture(self) -> None:
+        picture = self._thumbnails.picture(self._about.picture_url)
+        if picture is not None:
+            picture = QPixmap(picture)
+            picture.setDevicePixelRatio(picture.width() / PHOTO_PX)
+        self.photo.setPixmap(picture if picture is not None else QPixmap())
+
+    def _fill_menu(self) -> None:
+        """List only what leads somewhere; without anything there is no button."""
+        menu, about, deposition = self.links.menu(), self._about, self._about.deposition
+        if menu is None:
+            return
+        menu.clear()
+        if deposition is not None:
+            text = f"Deposition CZCDP-{deposition.id} · {deposition.title}"
+            add_item(menu, text, partial(self.deposition_requested.emit, deposition.id))
+        if is_web_address(about.portal_page):
+            add_item(menu, f"This {self._noun} on the portal", partial(open_in_browser, about.portal_page))
+        sections = (
+            ("Publications", publication_links(about.publications)),
+            ("Databases", database_links(about.entries)),
+        )
+        for section, links in sections:
+            if links:
+                menu.addSection(section)
+            for link in links:
+                add_item(menu, link.text, partial(open_in_browser, link.url))
+        self.links.setVisible(not menu.isEmpty())
+
+    def _draw_icons(self) -> None:
+        color = self._theme.colors.text
+        self.details.setIcon(icon("down" if self.details.isChecked() else "right", color))
+        self.links.setIcon(icon("link", color))
+
+    def _lay_out(self) -> None:
+        people = QHBoxLayout()
+        people.setSpacing(4)
+        people.addWidget(self.authors, 1)
+        people.addWidget(self.links)
+        people.addWidget(self.details)
+        beside = QVBoxLayout()
+        beside.setSpacing(3)
+        beside.addWidget(self.title)
+        beside.addLayout(people)
+        top = QHBoxLayout()
+        top.setSpacing(8)
+        top.addWidget(self.photo, alignment=Qt.AlignmentFlag.AlignTop)
+        top.addLayout(beside, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(3)
+        column.addLayout(top)
+        for part in (self.facts, self.counts, self.description):
+            column.addWidget(part)
+
+
+class RecordPage(QWidget):
+    """A head, and below it a list or the message in its place."""
+
+    def __init__(self, theme: Theme, thumbnails: Thumbnails, noun: str, list_name: str, *, uniform: bool) -> None:
+        super().__init__()
+        self.header = RecordHeader(theme, thumbnails, noun)
+        self.model = RecordModel(thumbnails, parent=self)
+        self.view = RecordView(theme, self.model, list_name, uniform=uniform)
+        self.place = Loadable(self.view)
+        self.column = QVBoxLayout(self)
+        self.column.setContentsMargins(0, 0, 0, 0)
+        self.column.setSpacing(6)
+        self.column.addWidget(self.header)
+        self.column.addWidget(self.place, 1)
+
+    def focus_list(self) -> None:
+        self.view.stand_somewhere()
+        self.place.take_focus()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        super().resizeEvent(event)
+        self.header.fit_into(self.height())
+
+
+def _tool_button(text: str, purpose: str) -> QToolButton:
+    button = QToolButton()
+    button.setText(text)
+    button.setAccessibleName(purpose)
+    button.setToolTip(purpose)
+    button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+    button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    return button
+
+
+OBJECTS_IN_TOOLTIP: Final = 20
+
+
+class DatasetView(RecordPage):
+    """Requests pages of runs; the answer goes to `add_page` or `show_error`."""
+
+    page_requested = Signal(int, int, str)  # dataset, offset, what the names of runs have to contain
+
+    def __init__(self, theme: Theme, thumbnails: Thumbnails) -> None:
+        super().__init__(theme, thumbnails, "dataset", "Runs", uniform=True)
+        self.dataset_id: int | None = None
+        self.runs: list[RunRow] = []
+        self.filter = SearchBox(theme, "filter runs by name", "Filter the runs by name")
+        self.filter.settled.connect(lambda _text: self.restart())
+        self.filter.left_downwards.connect(self.focus_list)
+        self.count = ElidedLabel(name="dimText")
+        self.count.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.model.more_requested.connect(self._on_more)
+        self.view.left_upwards.connect(lambda: self.filter.setFocus(Qt.FocusReason.BacktabFocusReason))
+        row = QHBoxLayout()
+        row.addWidget(self.filter, 3)
+        row.addWidget(self.count, 2)
+        self.column.insertLayout(1, row)
+
+    def start(self, dataset_id: int, row: CatalogueRow | None, deposition: DepositionRow | None = None) -> None:
+        """Begin with a dataset: show what the catalogue knows, and ask for its first page."""
+        self.dataset_id = dataset_id
+        self.header.show_about(about_listed_dataset(dataset_id, row, deposition))
+        self.model.set_rows([])
+        self.count.setText("")
+        self.filter.clear_quietly()
+        self.restart()
+
+    def restart(self) -> None:
+        """Ask for the first page again; the runs so far stay until it comes, or is late."""
+        self.runs = []
+        self.place.show_loading("Loading runs…")
+        self.page_requested.emit(self.dataset_id, 0, self.filter.text().strip())
+
+    def add_page(self, page: DatasetPage, portal_page: str) -> None:
+        if page.offset == 0:
+            self.header.show_about(about_dataset(page.dataset, portal_page))
+        self.runs += page.runs
+        loaded, total = len(self.runs), page.run_total
+        rows = [run_row(run) for run in page.runs]
+        if page.runs and not page.is_last:
+            rows.append(_message(f"Loading more… {loaded:,} of {total:,}"))
+        elif not page.is_last:
+            rows.append(_message("The portal answered with fewer runs than it counted.", has_failed=True))
+        if page.offset == 0:
+            self.model.set_rows(rows)
+        else:
+            self.model.append_rows(rows)
+        self.count.setText(count_text(total, "run") if loaded >= total else f"{loaded:,} of {total:,} runs")
+        if total:
+            self.place.show_content()
+        elif self.filter.text():
+            clear = Action("Clear the filter", self._clear_filter)
+            self.place.show_message(f"No run's name contains “{self.filter.text().strip()}”.", "", [clear])
+        else:
+            self.place.show_message("This dataset has no runs yet.")
+
+    def show_error(self, error: CryoETError) -> None:
+        """Say why runs are missing: in the place of all, or in the last row where some are there."""
+        if self.runs:
+            self.model.append_rows([_message(error.message, has_failed=True)])
+        else:
+            self.count.setText("")
+            self.place.show_error(error, self.restart)
+
+    def _on_more(self) -> None:
+        self.model.append_rows([_message("Loading more…")], is_asked=True)  # also after a failure
+        self.page_requested.emit(self.dataset_id, len(self.runs), self.filter.text().strip())
+
+    def _clear_filter(self) -> None:
+        self.filter.clear_quietly()
+        self.restart()
+
+
+def run_row(run: RunRow) -> Row:
+    """A run in the list of its dataset; the size is that of its default tomogram."""
+    count = count_text(run.annotation_count, "annotation") if run.annotation_count else ""
+    size = size_text(run.file_size_omezarr)
+    facts: tuple[str, ...] = ("no tomogram",)
+    if run.tomogram_count:
+        tomograms, spacing = count_text(run.tomogram_count, "tomogram"), spacing_text(run.voxel_spacing)
+        facts = (joined(tomograms, spacing, size),)
+        if run.tomogram_count > 1 and size:
+            sizes = (f"{size} per tomogram", f"{size} each")
+            facts = (*(joined(tomograms, spacing, each) for each in sizes), joined(tomograms, sizes[1]))
+    objects = tuple(objects_text(run.objects, limit) for limit in (4, 3, 2, 1)) if run.objects else ("",)
+    size_xyz = dimensions_text(run.size_x, run.size_y, run.size_z)
+    about = (
+        f"{run.name} (RN-{run.id})",
+        joined(facts[0], f"{size_xyz} voxels" if size_xyz else ""),
+        *(f"{each.object_name}: {count_text(each.count, 'annotation')}" for each in run.objects[:OBJECTS_IN_TOOLTIP]),
+    )
+    return Row(
+        record=run,
+        key=run.id,
+        title=run.title,
+        is_bold=True,
+        lines=(facts, objects if run.annotation_count else "no annotations"),
+        right=(count, ""),
+        picture_url=run.key_photo_thumbnail_url or "",
+        tooltip="\n".join(line for line in about if line),
+    )
+
+
+def _message(text: str, *, has_failed: bool = False) -> Row:
+    title = f"{text} Press Enter to try again." if has_failed else text
+    return Row(record=None, title=title, kind=Kind.FAILURE if has_failed else Kind.MESSAGE)
+
+
+UNFOLDED_ROWS: Final = 16  # datasets are unfolded from the beginning if no more rows than these are below them
+
+
+class DepositionView(RecordPage):
+    """Requests a deposition's page; the answer goes to `set_page` or `show_error`."""
+
+    page_requested = Signal(int)  # its id
+    dataset_opened = Signal(int)  # its id
+    run_opened = Signal(object)  # RunRow
+
+    def __init__(self, theme: Theme, thumbnails: Thumbnails) -> None:
+        super().__init__(theme, thumbnails, "deposition", "Datasets of the deposition", uniform=False)
+        self.deposition_id: int | None = None
+        self.view.opened.connect(self._on_opened)
+        self.view.left_upwards.connect(lambda: self.header.details.setFocus(Qt.FocusReason.BacktabFocusReason))
+
+    def start(self, deposition_id: int, row: DepositionRow | None) -> None:
+        """Begin with a deposition: show what the catalogue knows, and ask for its page."""
+        self.deposition_id = deposition_id
+        self.header.show_about(about_listed_deposition(deposition_id, row))
+        self.model.set_rows([])
+        self.restart()
+
+    def restart(self) -> None:
+        self.place.show_loading("Loading the deposition…")
+        self.page_requested.emit(self.deposition_id)
+
+    def set_page(self, page: DepositionPage, portal_page: str) -> None:
+        """Show a deposition; ``portal_page`` is its address on the portal, or empty where it has none."""
+        self.header.show_about(about_deposition(page, portal_page))
+        self.model.set_rows(holdings(page))
+        if page.datasets:
+            self.place.show_content()
+        else:
+            self.place.show_message("This deposition holds nothing of any dataset yet.")
+
+    def show_error(self, error: CryoETError) -> None:
+        self.place.show_error(error, self.restart)
+
+    def _on_opened(self, record: DatasetCount | RunRow) -> None:
+        if isinstance(record, RunRow):
+            self.run_opened.emit(record)
+        else:
+            self.dataset_opened.emit(record.dataset_id)
+
+
+def holdings(page: DepositionPage) -> list[Row]:
+    """What a deposition holds: its datasets, those of others, and below them annotations by object, and runs."""
+    below = {dataset.dataset_id: _below(page, dataset) for dataset in page.datasets}
+    is_unfolded = sum(map(len, below.values())) <= UNFOLDED_ROWS
+    rows: list[Row] = []
+    for name, is_own in (("Its datasets", True), ("Added to datasets of others", False)):
+        datasets = [dataset for dataset in page.datasets if dataset.is_own == is_own]
+        if datasets:
+            rows.append(Row(None, f"{name} ({len(datasets):,})", ("heading", is_own), Kind.HEADING, is_bold=True))
+        rows += [_dataset_row(each, below[each.dataset_id], is_unfolded=is_unfolded) for each in datasets]
+    return rows
+
+
+def _dataset_row(dataset: DatasetCount, below: tuple[Row, ...], *, is_unfolded: bool) -> Row:
+    runs = count_text(dataset.run_count, "run")
+    organism = short_species(dataset.organism_name)
+    facts = joined(f"DS-{dataset.dataset_id}", organism, runs if dataset.is_own else f"in {runs}")
+    return Row(
+        record=dataset,
+        key=("dataset", dataset.dataset_id),
+        title=plain(dataset.title),
+        title_lines=2,
+        is_bold=True,
+        lines=(facts, _counts(dataset)),
+        picture_url=dataset.key_photo_thumbnail_url or "",
+        tooltip="\n".join([dataset.title, facts, _counts(dataset)]),
+        is_unfolded=is_unfolded,
+        children=below,
+    )
+
+
+def _below(page: DepositionPage, dataset: DatasetCount) -> tuple[Row, ...]:
+    """Annotations by object and method, then the runs if the dataset is another's."""
+    number = dataset.dataset_id
+    rows = [_object_row(dataset, name, found) for name, found in _objects_in(dataset)]
+    if dataset.is_own:
+        return tuple(rows)
+    runs = page.runs_of(number)
+    rows += map(_run_row, runs)
+    if (rest := dataset.run_count - len(runs)) > 0:
+        rows.append(
+            Row(dataset, f"… and {count_text(rest, 'more run')} of this dataset", ("runs", number), is_dim=True)
+        )
+    return tuple(rows)
+
+
+def _object_row(dataset: DatasetCount, name: str, found: Sequence[ObjectCount]) -> Row:
+    methods = _methods_text(found)
+    return Row(
+        record=dataset,
+        key=("object", dataset.dataset_id, name),
+        title=plain(name),
+        right=(methods, f"{sum(each.count for each in found):,}"),
+        tooltip=f"{name}\n{methods}",
+        is_dim=True,
+    )
+
+
+def _run_row(run: RunRow) -> Row:
+    return Row(
+        record=run,
+        key=("run", run.id),
+        title=run.title,
+        right=(_counts(run), count_text(run.annotation_count, "annotation")),
+        tooltip="\n".join([run.title, f"RN-{run.id}", _counts(run)]),
+    )
+
+
+def _counts(holding: DatasetCount | RunRow) -> str:
+    """How many tomograms and annotations of the deposition a dataset or run holds."""
+    counts = ((holding.tomogram_count, "tomogram"), (holding.annotation_count, "annotation"))
+    return joined(*(count_text(count, noun) for count, noun in counts if count))
+
+
+def _objects_in(dataset: DatasetCount) -> list[tuple[str, list[ObjectCount]]]:
+    """What a dataset holds of the deposition by object, most annotated first."""
+    found: dict[str, list[ObjectCount]] = {}
+    for each in dataset.objects:
+        found.setdefault(each.object_name, []).append(each)
+    return sorted(found.items(), key=lambda item: -sum(each.count for each in item[1]))
+
+
+def _methods_text(found: Sequence[ObjectCount]) -> str:
+    """How many annotations by which kind of method: ``12 automated · 1 manual``."""
+    return joined(*(f"{each.count:,} {plain(str(each.method_type))}" for each in found))
