@@ -24,7 +24,7 @@ viewer = napari.Viewer()
 add_layers(viewer, specs)
 picks_layer = next(layer for layer in viewer.layers if isinstance(layer, napari.layers.Points))
 
-show_slabs(viewer, picks_nm=30, density_nm=5)
+show_slabs(viewer, picks_nm=30)
 show_orientations(viewer, picks_layer, "triads", length_angstrom=300)
 show_diameter(viewer, picks_layer, 30)  # nm, for all ribosomes from now on
 

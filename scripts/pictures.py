@@ -174,7 +174,7 @@ def picks(stage: Stage) -> Picture.Image:
     stage.hide("layer controls", "layer list")
     (picks,) = stage.show(PLANTED)
     stage.viewer.layers.selection.active = picks
-    show_slabs(stage.viewer, picks_nm=30, density_nm=10)
+    show_slabs(stage.viewer, picks_nm=30)
     show_orientations(stage.viewer, picks, "triads", length_angstrom=400)
     stage.fit()
     return drawn(stage.window)

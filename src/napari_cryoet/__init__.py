@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_cryoet._qt.layers.manager import add_layers
     from napari_cryoet._qt.picks.layer_picks import PicksLink, link_of, picks_of
     from napari_cryoet._qt.picks.orientations import show_orientations
-    from napari_cryoet._qt.picks.sizes import show_diameter
+    from napari_cryoet._qt.picks.popover import show_diameter
     from napari_cryoet._qt.picks.slabs import show_slabs
     from napari_cryoet._qt.streaming.progressive import StreamState, StreamStatus, make_layer
     from napari_cryoet.check.findings import Findings, check_picks
@@ -110,7 +110,7 @@ _HOMES = {
     "_qt.layers.manager": ["add_layers"],
     "_qt.picks.layer_picks": ["PicksLink", "link_of", "picks_of"],
     "_qt.picks.orientations": ["show_orientations"],
-    "_qt.picks.sizes": ["show_diameter"],
+    "_qt.picks.popover": ["show_diameter"],
     "_qt.picks.slabs": ["show_slabs"],
     "_qt.streaming.progressive": ["StreamState", "StreamStatus", "make_layer"],
     "check.findings": ["Findings", "check_picks"],

@@ -1,4 +1,4 @@
-"""Slabs of density and of picks in the 2D view."""
+"""Slabs of picks, and thick planes, in the 2D view."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from napari.layers import Points
 
 from napari_cryoet._qt.layers.manager import add_layers
-from napari_cryoet._qt.picks.slabs import MOST_PLANES, density_nm_of, most_density_nm, show_as_discs, show_slabs
+from napari_cryoet._qt.picks.slabs import show_as_discs, show_slabs
 from napari_cryoet._qt.streaming.progressive import make_layer
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec, arrows_spec, points_spec
@@ -63,39 +63,27 @@ def wait_for(qtbot, layer, expected):
     qtbot.waitUntil(is_drawn)
 
 
-class TestDensity:
-    @pytest.mark.parametrize(("thickness_nm", "reach"), [(1, 0), (9.9, 4)])
-    def test_the_picture_is_the_mean_of_the_planes_whose_centres_lie_in_the_slab(
-        self, qtbot, viewer, tomogram, values, thickness_nm, reach
-    ):
-        viewer.dims.set_current_step(0, 20)
-        show_slabs(viewer, density_nm=thickness_nm)
+class TestThickPlanes:
+    """napari's own slice thickness, in ångström; a voxel is 10 Å wide."""
 
-        assert density_nm_of(viewer) == pytest.approx(thickness_nm)
+    @pytest.mark.parametrize(("thickness", "reach"), [(10, 0), (99, 4)])
+    def test_the_picture_is_the_mean_of_the_planes_whose_centres_lie_in_the_slab(
+        self, qtbot, viewer, tomogram, values, thickness, reach
+    ):
+        tomogram.projection_mode = "mean"
+        viewer.dims.set_current_step(0, 20)
+        viewer.dims.thickness = (thickness,) * 3
         wait_for(qtbot, tomogram, values[20 - reach : 21 + reach].mean(axis=0))
         viewer.dims.set_current_step(0, 11)
         wait_for(qtbot, tomogram, values[11 - reach : 12 + reach].mean(axis=0))
 
-    def test_it_lies_across_other_axes_too(self, qtbot, viewer, tomogram, values):
-        viewer.dims.order = (1, 0, 2)
-        viewer.dims.set_current_step(1, 8)
-        show_slabs(viewer, density_nm=4)
-
-        wait_for(qtbot, tomogram, values[:, 6:11].mean(axis=1))
-
     def test_a_coarser_level_shows_the_mean_of_its_planes_that_cover_the_slab(self, qtbot, viewer, tomogram, pyramid):
         tomogram.locked_data_level = 1
+        tomogram.projection_mode = "mean"
         viewer.dims.set_current_step(0, 20)
-        show_slabs(viewer, density_nm=5)  # planes 18 to 22
+        viewer.dims.thickness = (50,) * 3  # planes 18 to 22
 
         wait_for(qtbot, tomogram, pyramid.read(1)[9:12].mean(axis=0))
-
-    def test_what_is_too_thick_is_refused_with_the_reason(self, viewer, tomogram):
-        assert most_density_nm(viewer) == MOST_PLANES
-        with pytest.raises(ValueError, match="hold up each step"):
-            show_slabs(viewer, density_nm=33)
-        with pytest.raises(ValueError, match="can't be -1 nm"):
-            show_slabs(viewer, density_nm=-1)
 
 
 class TestPicks:

@@ -23,8 +23,7 @@ from qtpy.QtWidgets import (
 from napari_cryoet._qt.layers.alignment import lengths_angstrom, steps_and_start
 from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.layers.ownership import about_of
-from napari_cryoet._qt.picks.layer_geometry import are_picks, is_volume, lacks_unit, volume_for
-from napari_cryoet._qt.picks.layer_picks import picks_of
+from napari_cryoet._qt.picks.layer_picks import are_picks, is_volume, lacks_unit, picks_of, volume_for
 from napari_cryoet._qt.tasks import Job
 from napari_cryoet._qt.widgets.dock import Dock
 from napari_cryoet._qt.widgets.labels import StartBar, more_button, number_box, plain_label

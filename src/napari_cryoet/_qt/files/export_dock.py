@@ -24,8 +24,7 @@ from qtpy.QtWidgets import (
 from napari_cryoet._qt.files.questions import RELION_VERSIONS, Answer, ContextDialog, may_replace
 from napari_cryoet._qt.layers.alignment import shown_volumes
 from napari_cryoet._qt.layers.ownership import about_of
-from napari_cryoet._qt.picks.layer_geometry import are_picks, placed_picks_of
-from napari_cryoet._qt.picks.layer_picks import link_of
+from napari_cryoet._qt.picks.layer_picks import are_picks, link_of, placed_picks_of
 from napari_cryoet._qt.picks.orientations import active_points
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.dock import Dock

@@ -26,7 +26,7 @@ from napari_cryoet._qt.files.questions import (
     viewer_to_ask_in,
 )
 from napari_cryoet._qt.layers.alignment import spacing_angstrom, spacing_angstrom_of, steps_and_start
-from napari_cryoet._qt.picks.layer_geometry import placed_picks_of
+from napari_cryoet._qt.picks.layer_picks import placed_picks_of
 from napari_cryoet._qt.tasks import Job, wait_for
 from napari_cryoet._qt.widgets.messages import main_window
 from napari_cryoet.download.plan import clean_name

@@ -1,4 +1,4 @@
-"""The picks that a Points layer shows, and a link that keeps both in step.
+"""The picks that a Points layer shows, where they are, and a link that keeps both in step.
 
 A layer of ours holds its `Picks` in its metadata and a column of ids in its features, so ids follow points through
 whatever napari does to rows. Nothing is added to other people's layers: there, ids follow positions.
@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
-from napari.layers import Points
+from napari.layers import Image, Layer, Points
 from napari.layers.base import ActionType
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
-from napari_cryoet._qt.layers.alignment import spacing_angstrom_of
+from napari_cryoet._qt.layers.alignment import dragged_by, lengths_angstrom, spacing_angstrom_of, widths_angstrom
+from napari_cryoet._qt.layers.ownership import about_of
 from napari_cryoet._qt.streaming.seam import refresh_blocked
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet.formats.relion import OF_ONE_PARTICLE
@@ -134,13 +135,6 @@ class PicksLink(QObject):
         finally:
             self.is_writing = False
         self.changed.emit()
-
-    def select(self, ids: Iterable[int]) -> None:
-        """Select the picks with some ids in the layer, and no others; ids that aren't there are left out."""
-        rows = np.flatnonzero(np.isin(self.picks.ids, np.fromiter(ids, dtype=np.int64)))
-        layer = self.layer
-        if layer is not None:
-            layer.selected_data = set(rows.tolist())
 
     def _on_data(self, event: Any) -> None:
         layer = self.layer
@@ -401,3 +395,75 @@ def _unique_ids(known: Picks, row_ids: NDArray[np.int64]) -> NDArray[np.int64]:
     start = max(known.next_id, int(row_ids.max(initial=-1)) + 1)
     ids[~is_own] = np.arange(start, start + (~is_own).sum())
     return ids
+
+
+# where they are
+
+
+def placed_picks_of(layer: Points) -> Picks:
+    """The picks of a layer where the viewer shows them, counted from the origin of the world.
+
+    Voxels of other people's layers may not be cubes: then picks are counted in cubes. ValueError if the layer isn't
+    three-dimensional, is rotated or sheared, or is flipped and its picks have rotations.
+    """
+    picks = picks_of(layer)
+    dragged = dragged_by(layer)
+    if dragged is None or (dragged[0] < 0).any():
+        raise ValueError(f"the layer {layer.name!r} is rotated or sheared in the viewer")
+    widths, offset = dragged
+    sizes = widths_angstrom(layer) if picks.spacing_angstrom is None else None
+    if sizes is not None and not np.allclose(sizes, sizes[0]):
+        picks = picks.changed(spacing_angstrom=abs(sizes[-1]))
+    own_stretch = stretch_of(layer, picks)
+    stretch = widths * own_stretch
+    if picks.rotations_zyx is not None and (stretch < 0).any():
+        raise ValueError(f"the layer {layer.name!r} is flipped in the viewer, and its picks have rotations")
+    offset_voxels = (widths * layer.translate + offset) * own_stretch / layer.scale
+    done = []
+    if np.allclose(stretch, 1, rtol=1e-6):
+        stretch = np.ones(3)
+    else:
+        done.append(f"stretched with their layer by {_by(stretch)} (z, y, x)")
+    if offset_voxels.any():
+        done.append(f"moved with their layer by {_by(offset_voxels)} voxels (z, y, x)")
+    if not done:
+        return picks
+    return picks.changed(", ".join(done), points_zyx=picks.points_zyx * stretch + offset_voxels)
+
+
+def stretch_of(layer: Points, picks: Picks) -> NDArray[np.float64]:
+    """How much wider than their voxels the viewer shows the picks of a layer, by the layer's scale."""
+    units = lengths_angstrom(layer.units)
+    if picks.spacing_angstrom is None or units is None:
+        return np.ones(3)
+    return np.asarray(np.multiply(layer.scale, units) / picks.spacing_angstrom, dtype=np.float64)
+
+
+def _by(numbers: NDArray[np.float64]) -> str:
+    return ", ".join(f"{each:g}" for each in numbers)
+
+
+def are_picks(layer: Layer) -> bool:
+    """Whether a layer's points can be taken for picks."""
+    return isinstance(layer, Points) and layer.ndim == 3
+
+
+def is_volume(layer: Layer) -> bool:
+    """Whether picks can lie in what a layer shows."""
+    return isinstance(layer, Image) and layer.ndim == 3 and not layer.rgb
+
+
+def volume_for(layers: Sequence[Layer], layer: Points | None) -> Image | None:
+    """The visible volume that lies nearest below a layer, or else any; of its run, if there is one."""
+    run_id = None if layer is None else about_of(layer).get("run_id")
+    volumes = [other for other in layers if is_volume(other)]
+    volumes = [other for other in volumes if run_id is not None and about_of(other).get("run_id") == run_id] or volumes
+    below = [other for other in volumes if layer in layers and layers.index(other) < layers.index(layer)]
+    visible = [other for other in below or volumes if other.visible]
+    found: Image | None = next(reversed(visible or below or volumes), None)
+    return found
+
+
+def lacks_unit(layer: Layer | None) -> bool:
+    """Whether a layer's scale is in pixels, so the width of its voxels isn't known."""
+    return layer is not None and lengths_angstrom(layer.units) is None

@@ -1,32 +1,28 @@
-"""A popover of how the picks of a layer are drawn: size, orientations, slabs. Open from a row's or a layer's menu."""
+"""A popover of how the picks of a layer are drawn: size, orientations, slab. Open from a row's or a layer's menu."""
 
 from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Points
+from napari.layers import Layer, Points
 from napari.utils.notifications import show_info
 from napari.viewer import Viewer
 from qtpy.QtCore import QPoint, QSignalBlocker, Qt
 from qtpy.QtGui import QCursor
 from qtpy.QtWidgets import QComboBox, QFormLayout, QFrame, QWidget
 
-from napari_cryoet._qt.layers.alignment import ANGSTROM_PER_NM
+from napari_cryoet._qt.layers.alignment import ANGSTROM_PER_NM, spacing_angstrom_of
 from napari_cryoet._qt.picks.orientations import OrientationDisplay, active_points, orientation_of
-from napari_cryoet._qt.picks.sizes import diameter_nm_of, object_of, show_diameter
-from napari_cryoet._qt.picks.slabs import (
-    MOST_PICKS_NM,
-    density_nm_of,
-    most_density_nm,
-    show_slab,
-    show_slabs,
-    slab_nm_of,
-)
+from napari_cryoet._qt.picks.slabs import MOST_PICKS_NM, show_slab, slab_nm_of
 from napari_cryoet._qt.widgets.labels import number_box, plain_label
 from napari_cryoet._qt.widgets.messages import main_window
-from napari_cryoet.appearance.diameters import LARGEST_ANGSTROM, SMALLEST_ANGSTROM
+from napari_cryoet.appearance.colors import object_key
+from napari_cryoet.appearance.diameters import LARGEST_ANGSTROM, SMALLEST_ANGSTROM, diameter_angstrom, set_diameter
 from napari_cryoet.exceptions import FormatError
+from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY
+from napari_cryoet.picks import Picks
 from napari_cryoet.picks.orientations import Orientation
 from napari_cryoet.wording import count_text, plain
 
@@ -71,8 +67,7 @@ class PicksPopover(QFrame):
         self.orientation = QComboBox()
         self.length = number_box("Length of an arrow, or of the z axis of a triad", "nm", _MOST_LENGTH_NM, least=0.1)
         self.slab = number_box("Show the picks of a slab around the plane", "nm", MOST_PICKS_NM, unset="one plane")
-        self.density = number_box("Average images over a slab around the plane", "nm", MOST_PICKS_NM, unset="one plane")
-        for box in (self.diameter, self.length, self.slab, self.density):
+        for box in (self.diameter, self.length, self.slab):
             box.setKeyboardTracking(False)  # a number counts once it is whole
         self.remark = plain_label()
         self._lay_out()
@@ -81,7 +76,6 @@ class PicksPopover(QFrame):
         self.orientation.currentIndexChanged.connect(self._set_orientation)
         self.length.valueChanged.connect(lambda nm: self._display.show(length_angstrom=nm * ANGSTROM_PER_NM))
         self.slab.valueChanged.connect(self._set_slab)
-        self.density.valueChanged.connect(self._set_density)
 
     def open_at(self, where: QPoint) -> None:
         """Open at a place on the screen, all of it in sight."""
@@ -102,8 +96,7 @@ class PicksPopover(QFrame):
         """Show what holds now."""
         display, nm = self._display, diameter_nm_of(self._layer)
         values = ((self.diameter, nm), (self.length, display.length_angstrom / ANGSTROM_PER_NM))
-        settings = (*values, (self.slab, slab_nm_of(self._layer)), (self.density, density_nm_of(self._viewer)))
-        for box, value in settings:
+        for box, value in (*values, (self.slab, slab_nm_of(self._layer))):
             with QSignalBlocker(box):
                 box.setValue(value or box.minimum())
         with QSignalBlocker(self.orientation):
@@ -111,7 +104,6 @@ class PicksPopover(QFrame):
         self.diameter.setEnabled(nm is not None)
         self.orientation.setEnabled(display.has_orientations)
         self.length.setEnabled(display.has_orientations and display.orientation != Orientation.OFF)
-        self.density.setEnabled(most_density_nm(self._viewer) > 0)
         self._say(display.remark)
 
     def _lay_out(self) -> None:
@@ -132,8 +124,7 @@ class PicksPopover(QFrame):
             ("Diameter", self.diameter),
             ("Orientations", self.orientation),
             ("Length", self.length),
-            ("Slab of picks", self.slab),
-            ("Slab of density", self.density),
+            ("Slab", self.slab),
         ):
             form.addRow(text, field)
         form.addRow(self.remark)
@@ -152,14 +143,70 @@ class PicksPopover(QFrame):
         self._display.show(self.orientation.currentData())
         self.refresh()
 
-    def _set_density(self, nm: float) -> None:
-        most_nm = most_density_nm(self._viewer)
-        show_slabs(self._viewer, density_nm=min(nm, most_nm))
-        self.refresh()
-        if nm > most_nm:
-            self._say(f"Density is averaged over at most {most_nm:.3g} nm, so that stepping stays smooth.")
-
     def _set_slab(self, nm: float) -> None:
         for layer in (self._layer, self._display.layer):
             if layer is not None:
                 show_slab(layer, nm)
+
+
+# the size of an object, in all layers that show it
+
+
+def show_diameter(viewer: ViewerModel, layer: Points, diameter_nm: float) -> None:
+    """Draw the object of a layer's picks with another diameter, in all layers that show it, and remember that.
+
+    Raises
+    ------
+    ValueError
+        If there is no such diameter.
+    FormatError
+        If it can't be remembered.
+    """
+    object_id, name = object_of(layer)
+    set_diameter(object_id or name, diameter_nm * ANGSTROM_PER_NM)
+    keys = _keys(layer)
+    for other in viewer.layers:
+        if _is_of_particles(other) and not _keys(other).isdisjoint(keys):
+            _resize(other, diameter_angstrom(*object_of(other)))
+
+
+def diameter_nm_of(layer: Points) -> float | None:
+    """How large a layer's picks are drawn; None where they have several sizes, or no known spacing."""
+    spacing = spacing_angstrom_of(layer)
+    sizes = layer.size if len(layer.data) else np.array([layer.current_size])
+    if spacing is None or not np.allclose(sizes, sizes[0]):
+        return None
+    return float(sizes[0]) * spacing / ANGSTROM_PER_NM
+
+
+def object_of(layer: Points) -> tuple[str | None, str]:
+    """The id, if it is known, and the name of what a layer's picks are."""
+    about = layer.metadata.get(METADATA_KEY)
+    about = about if isinstance(about, dict) else {}
+    object_id, name = about.get("object_id"), about.get("object_name")
+    return (object_id if isinstance(object_id, str) and object_id else None), str(name or layer.name)
+
+
+def _is_of_particles(layer: Layer) -> bool:
+    picks = layer.metadata.get(PICKS_KEY)
+    return isinstance(layer, Points) and isinstance(picks, Picks) and not picks.is_cloud
+
+
+def _resize(layer: Points, angstrom: float) -> None:
+    spacing = spacing_angstrom_of(layer)
+    if spacing is None:
+        return
+    size = angstrom / spacing
+    if not np.allclose(layer.size, size):
+        layer.size = size
+    if not np.isclose(layer.current_size, size):
+        selected = set(layer.selected_data)
+        layer.selected_data = set()  # else napari gives it to what is selected, too
+        layer.current_size = size
+        layer.selected_data = selected
+
+
+def _keys(layer: Points) -> frozenset[str]:
+    """Of the object that a layer's picks are: of its id and its name, whichever the table of diameters knows."""
+    object_id, name = object_of(layer)
+    return frozenset({object_key(object_id), object_key(None, name)} - {""})

@@ -1,4 +1,4 @@
-"""Picks as discs in each plane that cuts their particle, and slabs of picks and of density in the 2D view.
+"""Picks as discs in each plane that cuts their particle, and slabs of picks in the 2D view.
 
 napari draws a point in a slice as the disc that the plane cuts out of its sphere (projection mode
 "rescale_spherical"), but only for points within the viewer's slice thickness. That thickness belongs to the whole
@@ -19,46 +19,29 @@ from typing import Any, Final
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Image, Layer, Points, Vectors
+from napari.layers import Layer, Points, Vectors
 from numpy.typing import NDArray
 
 from napari_cryoet._qt.layers.alignment import ANGSTROM_PER_NM, widths_angstrom
 from napari_cryoet._qt.streaming import seam
-from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY
+from napari_cryoet.layers.specs import PICKS_KEY
 
-#: A mean over more planes than this takes longer at each step of a slider than one can step through it smoothly.
-MOST_PLANES: Final = 32
 MOST_PICKS_NM: Final = 1000.0
 
 _OUR_MODES: Final = frozenset({"rescale_spherical", "fade"})
 
 
-# slabs, as scripts and the popover set them
-
-
-def show_slabs(viewer: ViewerModel, *, picks_nm: float | None = None, density_nm: float | None = None) -> None:
-    """Let the 2D view show a slab of picks, and of density, around its plane; what isn't given stays as it is.
-
-    Parameters
-    ----------
-    viewer
-        A `napari.Viewer`.
-    picks_nm
-        How thick the slab of picks is, in all layers of picks; at 0 only picks show that the plane cuts.
-    density_nm
-        How thick the slab is over which images are averaged; at 0 they show one plane.
+def show_slabs(viewer: ViewerModel, *, picks_nm: float) -> None:
+    """Let the 2D view show a slab of picks around its plane, in all layers of picks; 0 for what the plane cuts.
 
     Raises
     ------
     ValueError
-        If a thickness is negative, or too large; the message says why there is a limit.
+        If the thickness is negative, or too large.
     """
-    if density_nm is not None:
-        _show_density(viewer, density_nm)
-    if picks_nm is not None:
-        for layer in viewer.layers:
-            if isinstance(layer, Points | Vectors) and PICKS_KEY in layer.metadata:
-                show_slab(layer, picks_nm)
+    for layer in viewer.layers:
+        if isinstance(layer, Points | Vectors) and PICKS_KEY in layer.metadata:
+            show_slab(layer, picks_nm)
 
 
 def show_slab(layer: Points | Vectors, thickness_nm: float) -> None:
@@ -74,47 +57,6 @@ def slab_nm_of(layer: Layer) -> float:
     """How thick the slab is that a layer shows; 0 for the plane alone."""
     thickness: float = getattr(seam.slicing_state_of(layer), "slab_nm", 0.0)
     return thickness
-
-
-def density_nm_of(viewer: ViewerModel) -> float:
-    """How thick the slab of density is; 0 for one plane."""
-    thickness = viewer.dims.thickness
-    return round(float(max(thickness[-3:])) * _nm_per_unit(viewer), 6) if thickness else 0.0
-
-
-def most_density_nm(viewer: ViewerModel) -> float:
-    """How thick the slab of density can be: `MOST_PLANES` of the finest tomogram; 0 without one."""
-    found = (widths_angstrom(layer) for layer in _tomograms(viewer))
-    finest = min((float(np.abs(widths[-3:]).min()) for widths in found if widths is not None), default=0.0)
-    return round(MOST_PLANES * finest / ANGSTROM_PER_NM, 9)
-
-
-def _show_density(viewer: ViewerModel, thickness_nm: float) -> None:
-    most_nm = most_density_nm(viewer)
-    if thickness_nm and not 0 <= thickness_nm <= most_nm * (1 + 1e-9):
-        why = (
-            f"At most {most_nm:.3g} nm ({MOST_PLANES} planes): a mean over more would hold up each step."
-            if most_nm
-            else "Open a tomogram whose voxel size is known."
-        )
-        raise ValueError(f"a slab of density can't be {thickness_nm:g} nm thick. {why}")
-    for layer in _tomograms(viewer) if thickness_nm else ():
-        layer.projection_mode = "mean"
-    others = viewer.dims.thickness[:-3]
-    world = thickness_nm / _nm_per_unit(viewer)
-    viewer.dims.thickness = (*others, *([world] * (viewer.dims.ndim - len(others))))
-
-
-def _tomograms(viewer: ViewerModel) -> list[Layer]:
-    return [layer for layer in viewer.layers if isinstance(layer, Image) and METADATA_KEY in layer.metadata]
-
-
-def _nm_per_unit(viewer: ViewerModel) -> float:
-    """How many nanometres one unit of the viewer's world is; 1 where it isn't a length."""
-    units = viewer.layers.units
-    if not units or not units[-1].is_compatible_with("nanometer"):
-        return 1.0
-    return float((1 * units[-1]).to("nanometer").magnitude)
 
 
 # discs

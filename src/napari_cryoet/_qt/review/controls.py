@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cryoet._qt.picks.layer_geometry import lacks_unit
+from napari_cryoet._qt.picks.layer_picks import lacks_unit
 from napari_cryoet._qt.review.contact_sheet import LARGEST_PX, SMALLEST_PX
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.labels import plain_label

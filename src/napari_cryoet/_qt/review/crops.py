@@ -1,23 +1,27 @@
-"""Reads what the contact sheet shows: crops of the picks on screen, and the values that picks are sorted by."""
+"""Reads what a review shows of picks: crops, the values that picks are sorted by, and the average of the kept ones."""
 
 from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
+from napari.layers import Image, Points
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtGui import QImage, QPixmap
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QWidget
+from superqt import QElidingLabel
 
-from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet._qt.layers.alignment import length_angstrom, steps_and_start
+from napari_cryoet._qt.tasks import Job, Tasks, single_shot
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.specs import robust_limits
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.columns import Order
-from napari_cryoet.review.crops import Crop, CropReader, Frame
+from napari_cryoet.review.crops import Crop, CropReader, Cube, Frame, RunningMean, open_for_review
 from napari_cryoet.review.measure import DENSITY, MEASURED, NEAREST, densities_at, distances_nm, nearest_distances
 from napari_cryoet.review.review import Review
 
@@ -25,7 +29,49 @@ log = logging.getLogger(__name__)
 
 _CACHE_BYTES: Final = 64 * 2**20
 _CONTRAST_CROPS: Final = 64  # the first ones set the contrast of all
-_READ: Final = "review crops"
+_READ, _AVERAGE = "review crops", "review average"  # keys of tasks
+_CROP_DIAMETERS: Final = 1.6  # how wide a crop is at first
+_USUAL_ANGSTROM: Final = 250.0
+_SECTION_PX: Final = 56
+_SMOOTH: Final = Qt.TransformationMode.SmoothTransformation
+_SHOW_EVERY_MS: Final = 50
+
+
+def reader_for(points: Points, image: Image, picks: Picks) -> CropReader:
+    """Cuts crops from an image around picks, which may be counted in other voxels than the image."""
+    (own_step, own_start), (step, start) = _step_and_start(points), _step_and_start(image)
+    places = (picks.points_zyx * own_step + own_start - start) / step
+    rotations = picks.rotations_zyx
+    if rotations is not None and (own_step < 0).any():
+        rotations = np.sign(own_step)[:, None] * rotations  # the particles' axes are flipped with their layer
+    return CropReader(open_for_review(image.data, step), places, rotations, are_oriented=picks.are_oriented)
+
+
+def particle_angstrom(layer: Points) -> float:
+    """How large its particles are: as its points are drawn, or a usual size where that says nothing."""
+    size = float(np.median(layer.size)) if len(layer.size) else 0.0
+    try:
+        return size * float(np.mean(np.abs(_step_and_start(layer)[0]))) or _USUAL_ANGSTROM
+    except CryoETError:
+        return _USUAL_ANGSTROM  # what is wrong is said when crops are cut
+
+
+def crop_side_nm(layer: Points) -> float:
+    """How wide crops around its points are at first."""
+    return round(particle_angstrom(layer) / 10 * _CROP_DIAMETERS) or 40.0
+
+
+def _step_and_start(layer: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How a layer's voxels lie in the world, in ångström, or in voxels where it doesn't say how large they are."""
+    placing = steps_and_start(layer)
+    if placing is None:
+        raise CryoETError(
+            f"{layer.name} is rotated or sheared in the viewer, so crops can't be cut along its axes.",
+            hint="Reset its transform, or choose another layer.",
+        )
+    units = [length_angstrom(unit) or 1.0 for unit in layer.units]
+    step, start = placing
+    return step * units, start * units
 
 
 class CropFeed(QObject):
@@ -139,6 +185,102 @@ def grey_image(values: NDArray[np.float32], limits: tuple[float, float]) -> QIma
     height, width = pixels.shape
     image = QImage(pixels.tobytes(), width, height, 4 * width, QImage.Format.Format_ARGB32)
     return image.copy()  # which owns its pixels
+
+
+class AveragePanel(QWidget):
+    """Keeps a `RunningMean` in step with the kept picks while it is switched on."""
+
+    def __init__(self, tasks: Tasks, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._tasks = tasks
+        self._reader: CropReader | None = None
+        self._cube = Cube(400)
+        self._kept: Sequence[int] = ()
+        self._usable: frozenset[int] = frozenset()  # the kept picks that can be in it
+        self.mean = RunningMean()
+        self.switch = QCheckBox("Average of kept")
+        self.switch.setToolTip("Average the kept picks; the average follows each verdict")
+        self.note = QElidingLabel()
+        self.note.setObjectName("dimText")
+        self.sections = QLabel()
+        self.sections.setFixedHeight(_SECTION_PX)
+        self.sections.setToolTip("XY, XZ and YZ sections through the average of the kept picks")
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(3)
+        grid.setColumnStretch(0, 1)
+        grid.addWidget(self.switch, 0, 0)
+        grid.addWidget(self.note, 1, 0, Qt.AlignmentFlag.AlignTop)
+        grid.addWidget(self.sections, 0, 1, 2, 1)
+        self.switch.toggled.connect(lambda _on: self._read())
+        self._show_soon = single_shot(self, _SHOW_EVERY_MS, self._show)
+        self._show()
+
+    @property
+    def count(self) -> int:
+        """How many picks are in the average."""
+        return len(self.mean)
+
+    def use(self, reader: CropReader | None, cube: Cube) -> None:
+        """Start again with other picks, another volume or another cube."""
+        if reader is not self._reader or cube != self._cube:
+            self._reader, self._cube, self.mean = reader, cube, RunningMean()
+            self.want([])
+
+    def want(self, rows: Sequence[int]) -> None:
+        """Average these picks; with oriented cubes, those of them that have an orientation."""
+        reader = self._reader
+        self._kept = rows
+        self._usable = frozenset(
+            row for row in rows if reader is not None and (not self._cube.is_oriented or reader.are_oriented[row])
+        )
+        self._read()
+
+    def _read(self) -> None:
+        """Read the cubes that are to be added or taken away."""
+        reader, cube, rows = self._reader, self._cube, sorted(self._usable ^ self.mean.rows)
+        self._tasks.stop(_AVERAGE)
+        if reader is not None and rows and self.switch.isChecked():
+            rows = reader.near_each_other(rows)
+
+            def read(job: Job) -> None:
+                for crop in reader.read(rows, cube, stop=job.stop):
+                    job.hand_over(crop)
+
+            self._tasks.run(_AVERAGE, read, then=lambda _none: self._show(), part=self._on_cube)
+        self._show()
+
+    def _on_cube(self, crop: Crop) -> None:
+        self.mean.change(crop)
+        if not self._show_soon.isActive():
+            self._show_soon.start()
+
+    def _show(self) -> None:
+        is_on, picture = self.switch.isChecked(), QPixmap()
+        sections = self.mean.sections() if is_on else None
+        if sections is not None:
+            values = np.hstack([np.pad(section, ((0, 0), (0, 1)), constant_values=np.nan) for section in sections])
+            known = values[np.isfinite(values)]
+            limits = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
+            picture = QPixmap.fromImage(grey_image(values, limits)).scaledToHeight(_SECTION_PX, _SMOOTH)
+        self.sections.setPixmap(picture)
+        self.sections.setVisible(is_on)
+        self.note.setVisible(is_on)
+        self.note.setText(self._words())
+
+    def _words(self) -> str:
+        if self._reader is None:
+            return "needs a tomogram"
+        if not self._kept:
+            return "none is kept"
+        usable, count = len(self._usable), len(self.mean)
+        words = f"{count:,}" if count == usable else f"{count:,} of {usable:,}…"
+        left_out = len(self._kept) - usable
+        without = f"; {left_out:,} have no orientation" if left_out else ""
+        return words + (", aligned" if self._cube.is_oriented else ", not aligned") + without
+
+
+# the values that picks are sorted by
 
 
 def to_measure(review: Review, reader: CropReader | None, order: Order, filter_text: str) -> str | None:

@@ -29,21 +29,19 @@ from qtpy.QtWidgets import (
 from superqt import QElidingLabel
 
 from napari_cryoet._qt.layers.manager import add_layers
-from napari_cryoet._qt.picks.layer_geometry import (
-    are_picks,
-    crop_side_nm,
-    is_volume,
-    lacks_unit,
-    particle_angstrom,
-    placed_picks_of,
-    reader_for,
-    volume_for,
-)
+from napari_cryoet._qt.picks.layer_picks import are_picks, is_volume, lacks_unit, placed_picks_of, volume_for
 from napari_cryoet._qt.picks.orientations import active_points
-from napari_cryoet._qt.review.average import AveragePanel
 from napari_cryoet._qt.review.contact_sheet import SheetModel, SheetView, number_of
 from napari_cryoet._qt.review.controls import Looks, ReviewControls
-from napari_cryoet._qt.review.crops import CropFeed, measured, to_measure
+from napari_cryoet._qt.review.crops import (
+    AveragePanel,
+    CropFeed,
+    crop_side_nm,
+    measured,
+    particle_angstrom,
+    reader_for,
+    to_measure,
+)
 from napari_cryoet._qt.review.reviewed_layer import PLACING, ReviewedLayer, result_specs
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.dock import COMMAND_KEYS, Dock, open_dock
