@@ -12,7 +12,7 @@ from napari_cryoet.exceptions import NetworkError, PortalError
 from napari_cryoet.packs.pack import open_pack
 from napari_cryoet.portal.answers import Answer
 from napari_cryoet.portal.portal import LIVE_URL, Portal, Source, find_portal, open_portal
-from napari_cryoet.portal.transport import AnswerCache, asker_of_pack
+from napari_cryoet.portal.transport import AnswerCache, PackAsker
 from napari_cryoet.records import PORTAL_TERMS, Terms
 from portal_rows import Tables
 
@@ -21,7 +21,7 @@ class Asked:
     """A pack that remembers what it was asked, and fails when told to."""
 
     def __init__(self, folder: Path) -> None:
-        self.ask = asker_of_pack(open_pack(folder))
+        self.ask = PackAsker(open_pack(folder))
         self.requests: list[str] = []
         self.longest_page: int | None = None
         self.fault: Exception | None = None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from napari_cryoet.download.plan import Plan, plan_download, plan_ticked
-from napari_cryoet.download.rows import Rows, ask_rows
+from napari_cryoet.download.rows import ask_rows
 from napari_cryoet.download.run import DownloadReport, download_files
+from napari_cryoet.tables.database import Rows
 
 __all__ = ["DownloadReport", "Plan", "Rows", "ask_rows", "download_files", "plan_download", "plan_ticked"]

@@ -27,13 +27,14 @@ import msgspec
 from napari_cryoet import provenance
 from napari_cryoet._version import __version__
 from napari_cryoet.download.plan import FILES, Plan, PlannedItem
-from napari_cryoet.download.rows import Row, Rows, file_columns
+from napari_cryoet.download.rows import Row, file_columns
 from napari_cryoet.exceptions import DownloadError, raise_if_stopped
 from napari_cryoet.files import replace_file
 from napari_cryoet.packs.pack import MANIFEST_NAME as PACK_NAME
 from napari_cryoet.packs.pack import Manifest as PackManifest
 from napari_cryoet.packs.pack import Pack, open_pack, write_pack
 from napari_cryoet.records import AnnotationFile
+from napari_cryoet.tables.database import Rows
 from napari_cryoet.tables.schema import is_url, tables
 
 MANIFEST_NAME: Final = "manifest.json"

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import unquote, urlsplit
 
-from napari_cryoet.download.rows import FileColumn, Row, Rows, file_columns
+from napari_cryoet.download.rows import FileColumn, Row, file_columns
 from napari_cryoet.exceptions import DownloadError
 from napari_cryoet.portal.portal import Source
 from napari_cryoet.records import Terms, Tomogram, terms_of
 from napari_cryoet.run.outline import AnnotationRow
+from napari_cryoet.tables.database import Rows
 
 VolumeFormat = Literal["zarr", "mrc"]
 What = Literal["everything", "tomogram", "annotations", "metadata"]

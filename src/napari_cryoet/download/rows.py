@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -11,11 +11,10 @@ from typing import Any, Final
 
 from napari_cryoet.exceptions import NotFoundError
 from napari_cryoet.portal.portal import Portal
+from napari_cryoet.tables.database import Rows
 from napari_cryoet.tables.schema import Table, is_url, tables
 
 Row = dict[str, Any]
-Rows = Mapping[str, Sequence[Row]]
-"""Rows by table, spelled as in the API."""
 
 IN_FLIGHT: Final = 4
 ROWS_A_PAGE: Final = 1000

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from msgspec.structs import replace
@@ -28,8 +28,11 @@ from napari_cryoet.portal.pages import (
     RunRow,
 )
 from napari_cryoet.portal.search import rows_with, split_words
-from napari_cryoet.portal.transport import AnswerCache, Ask, ask_server, asker_of_pack
+from napari_cryoet.portal.transport import AnswerCache, Ask, PackAsker, ask_server
 from napari_cryoet.records import PORTAL_TERMS, AnnotationFile, Record, Terms
+
+if TYPE_CHECKING:
+    from napari_cryoet.tables.database import Database
 
 T = TypeVar("T")
 Row: TypeAlias = dict[str, Any]
@@ -227,6 +230,23 @@ class Portal:
         """The data that answers a query of one's own; nothing of it is kept."""
         return self._decoded(self._ask(text, variables, stop), lambda answer: answer.data)
 
+    def database(self, *, stop: threading.Event | None = None) -> Database | None:
+        """The tables of a pack or of the demo; None for a server, which has them itself."""
+        if self._cache is not None:
+            return None
+        ask = self._opened = self._opened or self._open_source(stop)
+        return ask.database if isinstance(ask, PackAsker) else None
+
+    @property
+    def cache_folder(self) -> Path | None:
+        """Where answers of a server are kept; None for a pack and the demo."""
+        return self._cache.folder if self._cache is not None else None
+
+    @property
+    def is_offline(self) -> bool:
+        """Whether the network isn't used."""
+        return self._is_offline
+
     def close(self) -> None:
         """Give up what the source holds in memory; a later question opens it again."""
         self._opened = None
@@ -287,11 +307,11 @@ def _open_pack(folder: Path) -> Portal:
 
     pack = open_pack(folder)
     source = Source("pack", str(folder.resolve()), pack.manifest.title or folder.name, pack.manifest.terms)
-    return Portal(source, lambda _: asker_of_pack(pack))
+    return Portal(source, lambda _: PackAsker(pack))
 
 
 def _open_demo(stop: threading.Event | None) -> Ask:
     from napari_cryoet.demo.write import ensure_demo_pack
     from napari_cryoet.packs.pack import open_pack
 
-    return asker_of_pack(open_pack(ensure_demo_pack(stop=stop)))
+    return PackAsker(open_pack(ensure_demo_pack(stop=stop)))

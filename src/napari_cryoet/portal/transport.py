@@ -66,18 +66,21 @@ def ask_server(url: str, query: str, variables: Variables, stop: threading.Event
     return Answer(reply.data, reply.extensions.terms if reply.extensions else None)
 
 
-def asker_of_pack(pack: Pack) -> Ask:
+class PackAsker:
     """Asks a pack's tables; the URLs of its files become ``file://`` URLs."""
-    from napari_cryoet.packs.graphql import execute
-    from napari_cryoet.tables.database import Database, Limits
 
-    database = Database(pack.tables)
+    def __init__(self, pack: Pack) -> None:
+        from napari_cryoet.tables.database import Database
 
-    def ask(query: str, variables: Variables, stop: threading.Event | None = None) -> Answer:
-        data = execute(database, query, variables, moved_url=pack.local_url, limits=Limits(stop))
-        return Answer(data, pack.manifest.terms)
+        self.pack = pack
+        self.database = Database(pack.tables)
 
-    return ask
+    def __call__(self, query: str, variables: Variables, stop: threading.Event | None = None) -> Answer:
+        from napari_cryoet.packs.graphql import execute
+        from napari_cryoet.tables.database import Limits
+
+        data = execute(self.database, query, variables, moved_url=self.pack.local_url, limits=Limits(stop))
+        return Answer(data, self.pack.manifest.terms)
 
 
 class AnswerCache:
@@ -99,6 +102,11 @@ class AnswerCache:
         with suppress(OSError):
             replace_file(self._path(asked), msgspec.json.encode(answer))
             self._shrink()
+
+    @property
+    def folder(self) -> Path:
+        """Where the answers are."""
+        return self._folder
 
     def _path(self, asked: tuple[Any, ...]) -> Path:
         text = json.dumps([_CACHE_VERSION, *asked], sort_keys=True)

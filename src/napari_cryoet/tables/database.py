@@ -6,11 +6,12 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
-from itertools import chain
+from itertools import chain, islice
+from pathlib import Path as FilePath
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -25,9 +26,12 @@ Clause = Mapping[str, Any]
 """A ``where`` argument of the API."""
 Path = Sequence[str]
 """A column, after the relations that lead to it."""
+Rows = Mapping[str, Sequence[dict[str, Any]]]
+"""Rows by table, spelled as in the API."""
 
 MAX_SECONDS: Final = 20.0
 
+_ROWS_AT_ONCE: Final = 5000  # are taken in: rows are larger in Python than in SQLite
 _STEPS_A_CHECK: Final = 20_000  # of SQLite's machine: about a millisecond
 _SQL_TYPES: Final[Mapping[Kind, str]] = {"int": "INTEGER", "float": "REAL", "bool": "INTEGER"}
 _TYPES: Final[Mapping[Kind, Any]] = {
@@ -72,19 +76,37 @@ class Limits:
 
 
 class Database:
-    """Tables in memory, each read when a query first needs it; safe to share by threads.
+    """Tables, each read when a query first needs it; safe to share by threads.
 
-    Methods raise PortalError for what can't be answered or takes too long, PackError where a table can't be read, and
+    They are in memory, or in a file: tables that it holds already are taken as they are. Methods raise PortalError for what can't be answered or takes too long, PackError where a table can't be read, and
     StoppedError where the limits' ``stop`` is set.
     """
 
-    def __init__(self, rows: Mapping[str, Iterable[Row]]) -> None:
+    def __init__(self, rows: Mapping[str, Iterable[Row]], *, path: FilePath | None = None) -> None:
         self._rows = rows
-        self._loaded: set[str] = set()
         self._lock = threading.RLock()
-        self._db = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        self._db = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
         self._db.execute("PRAGMA case_sensitive_like = ON")
+        self._db.execute("PRAGMA synchronous = OFF")  # whoever writes a file moves it to its place when it is whole
         self._db.create_function("folded", 1, _folded, deterministic=True)
+        self._loaded = {
+            name for (name,) in self._fetch("SELECT name FROM sqlite_master WHERE type = 'table'", (), None)
+        }
+
+    def close(self) -> None:
+        """Let go of the file, if the tables are in one."""
+        with self._lock:
+            self._db.close()
+
+    def cells(
+        self, table: str, columns: Sequence[str], *clauses: Clause | None, limits: Limits | None = None
+    ) -> list[tuple[Any, ...]]:
+        """Some columns of the rows that match all clauses, by id."""
+        statement = _Statement(self, table)
+        condition = statement.where(clauses)
+        names = ", ".join(f'{statement.place}."{tables()[table].columns[name].name}"' for name in columns)
+        sql = f'SELECT {names} FROM "{table}" {statement.place} WHERE {condition} ORDER BY {statement.place}.id'
+        return self._fetch(sql, statement.values, limits)
 
     def rows(
         self,
@@ -134,15 +156,23 @@ class Database:
             columns = [f'"{column.name}" {_SQL_TYPES.get(column.kind, "TEXT")}' for column in table.columns.values()]
             definitions = ", ".join(columns).replace('"id" INTEGER', '"id" INTEGER PRIMARY KEY')
             try:
-                rows = msgspec.convert(list(self._rows.get(name, ())), list[_row_type(name)])  # type: ignore[misc]
-                stored = ([_stored(each, getattr(row, each.name)) for each in table.columns.values()] for row in rows)
-                self._db.execute(f'CREATE TABLE IF NOT EXISTS "{name}" ({definitions})')
-                self._db.executemany(f'INSERT INTO "{name}" VALUES ({", ".join("?" * len(columns))})', stored)
+                self._db.execute("BEGIN")
+                self._db.execute(f'CREATE TABLE "{name}" ({definitions})')
+                insert = f'INSERT INTO "{name}" VALUES ({", ".join("?" * len(columns))})'
+                for rows in _converted(self._rows.get(name, ()), name):
+                    cells = (
+                        [_stored(each, getattr(row, each.name)) for each in table.columns.values()] for row in rows
+                    )
+                    self._db.executemany(insert, cells)
                 for relation in table.parents.values():
                     self._db.execute(f'CREATE INDEX "{name}.{relation.key}" ON "{name}" ("{relation.key}")')
                 self._db.execute(f'ANALYZE "{name}"')  # or SQLite may search by a key that all rows share
+                self._db.execute("COMMIT")
             except (msgspec.ValidationError, ValueError, OverflowError, sqlite3.Error) as error:
                 raise PackError(f"The table {name} isn't as it should be: {error}.") from error
+            finally:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
             self._loaded.add(name)
 
     def _fetch(self, sql: str, values: Sequence[Any], limits: Limits | None) -> list[tuple[Any, ...]]:
@@ -247,6 +277,13 @@ def _row_type(table: str) -> type[msgspec.Struct]:
     """What a row of a table must be."""
     columns = [column for column in tables()[table].columns.values() if column.name != "id"]
     return msgspec.defstruct(table, [("id", Id), *((each.name, _TYPES[each.kind] | None, None) for each in columns)])
+
+
+def _converted(rows: Iterable[Row], table: str) -> Iterator[list[Any]]:
+    """Some rows at a time, as what rows of the table must be."""
+    waiting = iter(rows)
+    while some := list(islice(waiting, _ROWS_AT_ONCE)):
+        yield msgspec.convert(some, list[_row_type(table)])  # type: ignore[misc]
 
 
 def _stored(column: Column, cell: Any) -> Any:
