@@ -156,7 +156,7 @@ def load_annotation(
         return _picks_specs(picks, name, color_chosen, diameter_angstrom(object_id, object_name))
     if shape_type == ShapeType.MESH:
         surface = mesh.read_mesh(fetch_file(file.https_path, mesh.MAX_FILE_BYTES, stop), where=name_of(file.https_path))
-        return (surface_spec(surface, about, spacing, name=name, color=color_chosen),)
+        return (surface_spec(surface, about, spacing, name=joined(name, "mesh"), color=color_chosen),)
     is_instances = shape_type == ShapeType.INSTANCE_SEGMENTATION_MASK
     with _opened(file.https_path, stop) as volume:
         if is_instances and volume.pyramid is not None:

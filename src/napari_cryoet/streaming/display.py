@@ -61,13 +61,13 @@ class DisplayState:
         Whether fetching was stopped or paused.
     """
 
-    is_exact: bool
-    missing_blocks: int
-    is_limited: bool
-    full_bytes: int
-    bytes_read: int
-    error: CryoETError | None
-    is_stopped: bool
+    is_exact: bool = False
+    missing_blocks: int = 0
+    is_limited: bool = False
+    full_bytes: int = 0
+    bytes_read: int = 0
+    error: CryoETError | None = None
+    is_stopped: bool = False
 
     @property
     def is_settled(self) -> bool:

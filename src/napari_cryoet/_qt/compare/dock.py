@@ -24,8 +24,7 @@ from qtpy.QtWidgets import (
 from napari_cryoet._qt.compare.results import CompareResults
 from napari_cryoet._qt.layers.alignment import steps_and_start, widths_angstrom
 from napari_cryoet._qt.layers.manager import add_layers
-from napari_cryoet._qt.layers.ownership import about_of
-from napari_cryoet._qt.layers.watch import LayerWatch
+from napari_cryoet._qt.layers.ownership import LayerWatch, about_of
 from napari_cryoet._qt.picks.layer_picks import lacks_unit, picks_of, stretch_of
 from napari_cryoet._qt.tasks import Job
 from napari_cryoet._qt.widgets.dock import Dock

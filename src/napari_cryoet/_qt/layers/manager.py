@@ -13,13 +13,14 @@ from typing import Any, Final
 import numpy as np
 from napari.components import ViewerModel
 from napari.components.dims import RangeTuple
-from napari.layers import Image, Labels, Layer, Points, Surface, Vectors
+from napari.layers import Image, Labels, Layer, Points, Vectors
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.layers.colors import Appearance, appearance_events, appearance_of, paint
 from napari_cryoet._qt.layers.ownership import (
     LayerKey,
+    LayerWatch,
     about_of,
     active_layer,
     add_layer,
@@ -30,7 +31,6 @@ from napari_cryoet._qt.layers.ownership import (
     tag,
 )
 from napari_cryoet._qt.layers.types import OWN_TYPES, StepsWithTomograms, become
-from napari_cryoet._qt.layers.watch import LayerWatch
 from napari_cryoet._qt.picks.orientations import adopt_arrows
 from napari_cryoet._qt.picks.slabs import show_as_discs
 from napari_cryoet._qt.streaming.progressive import StreamStatus, attach, display_of, make_layer, stream_of
@@ -43,7 +43,6 @@ from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY, LayerSpec
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationFile, TiltSeries, Tomogram
 from napari_cryoet.streaming import Display, pyramid_of
-from napari_cryoet.wording import joined
 
 __all__ = ["LayerKey", "LayerManager", "add_layer", "add_layers"]
 
@@ -329,7 +328,7 @@ class LayerManager(QObject):
                 _set_waiting(layer, layer.visible)
                 layer.visible = False
         for layer in layers:
-            _add_named(viewer, layer)
+            add_layer(viewer, layer)
             self._listen_to(layer)
         if was_empty:
             viewer.canvas.overlays.scale_bar.visible = True
@@ -391,21 +390,8 @@ def add_layers(viewer: ViewerModel, specs: Iterable[LayerSpec]) -> list[Layer]:
         viewer.canvas.overlays.scale_bar.visible = True
     added = [make_layer(spec, viewer=viewer)[0] for spec in specs]
     for layer in added:
-        _add_named(viewer, layer)
+        add_layer(viewer, layer)
     return sorted(added, key=viewer.layers.index)
-
-
-def _add_named(viewer: ViewerModel, layer: Layer) -> None:
-    """Add a layer; where a mask and a mesh of one object share a name, both say which they are."""
-    other = next((other for other in viewer.layers if other.name == layer.name and about_of(other)), None)
-    if other is not None and _shape_of(other) != _shape_of(layer):
-        for each in (other, layer):
-            each.name = joined(each.name, _shape_of(each))
-    add_layer(viewer, layer)
-
-
-def _shape_of(layer: Layer) -> str:
-    return "mask" if isinstance(layer, Labels) else "mesh" if isinstance(layer, Surface) else ""
 
 
 def _is_volume(layer: Layer) -> bool:
@@ -455,8 +441,6 @@ def _on_inserted(viewer: ViewerModel, event: Any) -> None:
         become(layer, own_type)  # a changed extent is announced below
     if isinstance(layer, StepsWithTomograms):
         layer.lie_beside(layers)
-    if isinstance(layer, Image | Labels):
-        _place_level(layer)
     if pyramid is not None:
         attach(layer, pyramid, viewer=viewer)
     show_as_discs(layer)
@@ -468,16 +452,6 @@ def _on_inserted(viewer: ViewerModel, event: Any) -> None:
             _start_in_the_middle(viewer)
     if layer.visible is NOT_YET:
         layer.visible = True
-
-
-def _place_level(layer: Image | Labels) -> None:
-    """Put a level that napari made a layer of where its voxels are: napari takes them for means of finer ones."""
-    parent = layer.source.parent and layer.source.parent()
-    pyramid = None if parent is None else pyramid_of(parent.data)
-    if pyramid is not None and pyramid.coarse_offset == "strided" and not layer.multiscale:
-        as_mean = parent.translate + (layer.scale - parent.scale) / 2
-        if np.allclose(layer.translate, as_mean):
-            layer.translate = parent.translate
 
 
 def _start_in_the_middle(viewer: ViewerModel) -> None:

@@ -1,4 +1,4 @@
-"""Which layers are ours, where a layer belongs in the list, and the only way into it and out of it.
+"""The layer list of a viewer: which layers are ours, where a layer belongs, and the observer that docks listen to.
 
 A layer is ours if its tag names it: a duplicate that a user makes carries the tag of the original, and is theirs.
 """
@@ -10,7 +10,9 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from napari.components import ViewerModel
 from napari.components.layerlist import LayerList
 from napari.layers import Image, Labels, Layer, Points, Surface, Vectors
+from qtpy.QtCore import QObject, Signal
 
+from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet.layers.specs import METADATA_KEY
 
 Kind = Literal["tomogram", "annotation", "tilt series"]
@@ -114,3 +116,54 @@ def group_of(layer: Layer) -> object:
 def is_main(layer: Layer) -> bool:
     """Whether a layer is the main one of its record; arrows only accompany it."""
     return bool(about_of(layer).get("is_main_layer"))
+
+
+# what happens to it
+
+
+class LayerWatch(QObject):
+    """Reports changes of a viewer's layers until it is closed."""
+
+    changed = Signal()  # the list, names, order, or the data of images and labels; once for many changes
+    inserted = Signal(object)  # Layer, at once
+    removed = Signal(object)  # Layer, at once
+
+    def __init__(self, viewer: ViewerModel, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._layers = viewer.layers
+        self._soon = single_shot(self, 0, self.changed.emit)
+        events = self._layers.events
+        self._connections = (
+            (events.inserted, self._on_inserted),
+            (events.removed, self._on_removed),
+            (events.renamed, self._on_change),
+            (events.reordered, self._on_change),
+        )
+        for emitter, slot in self._connections:
+            emitter.connect(slot)
+        for layer in self._layers:
+            self._listen_to_data(layer)
+
+    def close(self) -> None:
+        self._soon.stop()
+        for emitter, slot in self._connections:
+            emitter.disconnect(slot)
+        for layer in self._layers:
+            self._listen_to_data(layer, listens=False)
+
+    def _on_inserted(self, event: Any) -> None:
+        self._listen_to_data(event.value)
+        self._soon.start()
+        self.inserted.emit(event.value)
+
+    def _on_removed(self, event: Any) -> None:
+        self._listen_to_data(event.value, listens=False)
+        self._soon.start()
+        self.removed.emit(event.value)
+
+    def _on_change(self, _event: Any = None) -> None:
+        self._soon.start()
+
+    def _listen_to_data(self, layer: Layer, *, listens: bool = True) -> None:
+        if isinstance(layer, Image | Labels):
+            (layer.events.data.connect if listens else layer.events.data.disconnect)(self._on_change)

@@ -18,8 +18,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
 )
 
-from napari_cryoet._qt.layers.ownership import real
-from napari_cryoet._qt.layers.watch import LayerWatch
+from napari_cryoet._qt.layers.ownership import LayerWatch, real
 from napari_cryoet._qt.ortho.cursor import SharedCursor
 from napari_cryoet._qt.ortho.layer_copy import why_not_copied
 from napari_cryoet._qt.ortho.plane_view import XZ, YZ, PlaneView, unit_of

@@ -14,9 +14,17 @@ from napari.layers import Layer, Points, Vectors
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject
 
-from napari_cryoet._qt.layers.ownership import active_layer, add_layer, group_of, key_of, real, remove_layer, tag
+from napari_cryoet._qt.layers.ownership import (
+    LayerWatch,
+    active_layer,
+    add_layer,
+    group_of,
+    key_of,
+    real,
+    remove_layer,
+    tag,
+)
 from napari_cryoet._qt.layers.types import Vectors as OwnVectors
-from napari_cryoet._qt.layers.watch import LayerWatch
 from napari_cryoet._qt.picks.layer_picks import link_of
 from napari_cryoet._qt.picks.slabs import radius_of, show_as_discs, show_slab, slab_nm_of
 from napari_cryoet._qt.streaming.seam import refresh_blocked

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 import weakref
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -16,10 +17,9 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_cryoet._qt.layers.ownership import real
 from napari_cryoet._qt.layers.types import OWN_TYPES, Surface, Vectors
 from napari_cryoet._qt.streaming import seam
-from napari_cryoet._qt.streaming.redraw import shared_redraws
 from napari_cryoet._qt.streaming.slice_geometry import placed_response, streamed_request
 from napari_cryoet._qt.tasks import single_shot
-from napari_cryoet.streaming import Display, Pyramid, pyramid_of
+from napari_cryoet.streaming import Display, DisplayState, Pyramid, pyramid_of
 from napari_cryoet.wording import plain
 
 if TYPE_CHECKING:
@@ -27,50 +27,32 @@ if TYPE_CHECKING:
 
     from napari.components import ViewerModel
 
-    from napari_cryoet.exceptions import CryoETError
     from napari_cryoet.layers.specs import LayerSpec
     from napari_cryoet.streaming.grid import Box
 
 _REFRESH_2D_S, _REFRESH_3D_S = 0.05, 0.33  # uploading textures costs most, so pictures come at most this often
 _SAY_AGAIN_MS: Final = 500  # while more comes of which nothing can be drawn yet
 _THUMBNAIL_AFTER_MS: Final = 500  # made with each slice, as napari does, thumbnails cost as much as a small picture
+_REST: Final = 2.0  # times as long as drawing took, nothing is drawn again
+_LONGEST_REST_S: Final = 0.5
 _AHEAD_AFTER_MS: Final = 300  # so long a window draws a new layer, and fetching ahead would hold it up
 
 
 @dataclass(frozen=True, slots=True)
-class StreamState:
-    """How far a layer's picture is.
+class StreamState(DisplayState):
+    """How far a layer's picture is: the state of its display, and more of where its bytes come from.
 
     Attributes
     ----------
-    is_exact
-        Whether what is drawn has its exact values everywhere.
-    missing_blocks
-        How many blocks of the view are still to come.
-    is_limited
-        Whether the view is shown at a coarser level because its exact values would cost too much.
-    full_bytes
-        About how many bytes would have to come for its exact values, where it is limited; else 0.
-    bytes_read, bytes_per_s
-        How many bytes have come from the source so far, and how fast they come now.
-    error
-        What kept a part of the view from being read, or None.
-    is_stopped
-        Whether fetching was stopped.
+    bytes_per_s
+        How fast bytes come now.
     as_of
-        When its server last confirmed what is kept on disk, where it doesn't answer now; else None.
+        When the server last confirmed what is kept on disk, if it doesn't answer now; else None.
     source_number
-        The same for layers that have one source, as channels of an image and copies: their bytes are the same ones.
+        The same for layers that share their source and its bytes, as copies and channels of an image do.
     """
 
-    is_exact: bool = False
-    missing_blocks: int = 0
-    is_limited: bool = False
-    full_bytes: int = 0
-    bytes_read: int = 0
     bytes_per_s: float = 0.0
-    error: CryoETError | None = None
-    is_stopped: bool = False
     as_of: datetime | None = None
     source_number: int | None = None
 
@@ -119,14 +101,8 @@ class StreamStatus(QObject):
         if self._is_beside:  # then nothing is seen of it that could lack something
             state = replace(state, is_exact=True, missing_blocks=0, is_limited=False, full_bytes=0, error=None)
         return StreamState(
-            is_exact=state.is_exact,
-            missing_blocks=state.missing_blocks,
-            is_limited=state.is_limited,
-            full_bytes=state.full_bytes,
-            bytes_read=state.bytes_read,
+            **{field.name: getattr(state, field.name) for field in fields(state)},
             bytes_per_s=self._speed(state.bytes_read),
-            error=state.error,
-            is_stopped=state.is_stopped,
             as_of=pyramid.as_of,
             source_number=pyramid.source_number,
         )
@@ -160,8 +136,6 @@ class StreamStatus(QObject):
             timer.stop()
         self.display.close()
         self._leaving.detach()
-
-    # in which viewer
 
     def follow(self, viewer: ViewerModel) -> None:
         """Pause while the layer isn't in this viewer."""
@@ -209,7 +183,7 @@ class StreamStatus(QObject):
         return self._drawn_at + (_REFRESH_3D_S if is_volume and not self.display.has_all else _REFRESH_2D_S)
 
     def redraw(self) -> None:
-        """Slice the layer again from what is in memory now, unless napari has done so, and say how far it is."""
+        """Slice the layer again from what is in memory now, unless napari has done so."""
         layer = self._layer()
         if layer is None:
             return
@@ -312,7 +286,7 @@ def _attach(layer: Image | Labels, display: Display, viewer: ViewerModel | None)
         slice_on_another_thread()
         return None
     display.placeholder = _placeholder_of(layer, display.pyramid)
-    foresee(display, viewer, layer)
+    _foresee(display, viewer, layer)
     for event in (layer.events.set_data, layer.events.plane, layer.events.depiction):
         event.connect(seam.on_plane, position="last")  # after napari, which draws it elsewhere
     QTimer.singleShot(0, status.begin)  # napari slices four times while it adds a layer
@@ -344,7 +318,7 @@ def make_layer(spec: LayerSpec, *, viewer: ViewerModel | None = None) -> tuple[L
         return Layer.create(spec.data, dict(spec.options), spec.kind), None
     hidden = spec.options | {"visible": False, "cache": False}  # what is not visible is not sliced
     display = pyramid.display(is_held=True)
-    foresee(display, viewer)
+    _foresee(display, viewer)
     layer = OWN_TYPES[Image if spec.kind == "image" else Labels](spec.data, **hidden)
     status = _attach(layer, display, viewer)
     layer.visible = spec.options.get("visible", True)
@@ -376,19 +350,18 @@ def slice_on_another_thread() -> None:
 # what is shown first
 
 
-def foresee(display: Display, viewer: ViewerModel | None, layer: Layer | None = None) -> None:
+def _foresee(display: Display, viewer: ViewerModel | None, layer: Layer | None = None) -> None:
     """Have fetched what a viewer will show first, as soon as that can be told: napari takes a while to add a layer."""
     if viewer is not None and not display.pyramid.stays_coarse:
-        view = first_view(display.pyramid, viewer, layer)
+        view = _first_view(display.pyramid, viewer, layer)
         if view is not None:
             display.foresee(*view)
 
 
-def first_view(pyramid: Pyramid, viewer: ViewerModel, layer: Layer | None = None) -> tuple[int, Box] | None:
+def _first_view(pyramid: Pyramid, viewer: ViewerModel, layer: Layer | None) -> tuple[int, Box] | None:
     """The level and box that will be looked at first; None if that lies outside of the layer, or can't be told yet.
 
-    napari shows the middle of the first layer, which can be told before there is a layer, and goes on from where it is
-    with any other.
+    napari shows the middle of the first layer, and goes on from where it is with any other.
     """
     dims, shape = viewer.dims, pyramid.shapes[0]
     ndim = len(shape)
@@ -417,3 +390,60 @@ def _placeholder_of(layer: Layer, pyramid: Pyramid) -> float:
     if dtype.kind in "iu":
         return int(np.clip(round(middle), np.iinfo(dtype).min, np.iinfo(dtype).max))
     return float(middle) if dtype.kind == "f" else float(round(middle))
+
+
+# when it is drawn again
+
+
+class Redraws(QObject):
+    """Draws streamed layers again: together, longest waiting first, and not so often that a slider would stick."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: dict[StreamStatus, None] = {}
+        self._free_at = 0.0
+        self._timer = single_shot(self, 0, self._on_time)
+
+    def ask(self, stream: StreamStatus) -> None:
+        """Draw a layer again as soon as it may be; at once where it shows nothing yet."""
+        self._waiting[stream] = None
+        if stream.display.is_blank and stream.may_redraw_at() <= time.monotonic():
+            self._on_time()  # a timer would come only after all that a window paints when it has a new layer
+        else:
+            self._start_timer()
+
+    def withdraw(self, stream: StreamStatus) -> None:
+        self._waiting.pop(stream, None)
+
+    def spent(self, duration_s: float) -> None:
+        """Note that the window's thread was kept busy by drawing streamed layers, for whatever reason."""
+        self._free_at = max(self._free_at, time.monotonic() + min(_REST * duration_s, _LONGEST_REST_S))
+
+    def _may_redraw_at(self, stream: StreamStatus) -> float:
+        own = stream.may_redraw_at()
+        return own if stream.display.is_blank else max(own, self._free_at)
+
+    def _start_timer(self) -> None:
+        if self._waiting:
+            wait_s = min(map(self._may_redraw_at, self._waiting)) - time.monotonic()
+            self._timer.start(round(1000 * max(0.0, wait_s)))  # -inf for a layer that was never drawn
+
+    def _on_time(self) -> None:
+        """Draw what may be drawn by now of the view that comes first: views are painted one after the other."""
+        began = time.monotonic()
+        ready = [stream for stream in self._waiting if self._may_redraw_at(stream) <= began]
+        first = min(ready, key=lambda stream: not stream.display.is_blank, default=None)
+        try:
+            for stream in ready:
+                if first is not None and stream.view is first.view:
+                    del self._waiting[stream]
+                    stream.redraw()
+        finally:
+            self.spent(time.monotonic() - began)
+            self._start_timer()
+
+
+@cache
+def shared_redraws() -> Redraws:
+    """What draws the layers of all windows."""
+    return Redraws()

@@ -11,7 +11,7 @@ from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QPaintEvent
 from qtpy.QtWidgets import QComboBox, QSizePolicy, QStyle, QStyleOptionComboBox, QStylePainter
 
-from napari_cryoet._qt.layers.watch import LayerWatch
+from napari_cryoet._qt.layers.ownership import LayerWatch
 from napari_cryoet._qt.widgets.labels import plain_tooltip
 
 #: What the box says when no layer fits.
