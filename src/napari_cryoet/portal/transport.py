@@ -76,6 +76,7 @@ class PackAsker:
         self.database = Database(pack.tables)
 
     def __call__(self, query: str, variables: Variables, stop: threading.Event | None = None) -> Answer:
+        """The answer of the tables."""
         from napari_cryoet.packs.graphql import execute
         from napari_cryoet.tables.database import Limits
 

@@ -78,8 +78,9 @@ class Limits:
 class Database:
     """Tables, each read when a query first needs it; safe to share by threads.
 
-    They are in memory, or in a file: tables that it holds already are taken as they are. Methods raise PortalError for what can't be answered or takes too long, PackError where a table can't be read, and
-    StoppedError where the limits' ``stop`` is set.
+    They are in memory, or in a file: tables that it holds already are taken as they are. Methods raise PortalError for
+    what can't be answered or takes too long, PackError where a table can't be read, and StoppedError where the limits'
+    ``stop`` is set.
     """
 
     def __init__(self, rows: Mapping[str, Iterable[Row]], *, path: FilePath | None = None) -> None:
@@ -153,17 +154,16 @@ class Database:
             if name in self._loaded:
                 return
             table = tables()[name]
-            columns = [f'"{column.name}" {_SQL_TYPES.get(column.kind, "TEXT")}' for column in table.columns.values()]
+            kinds = table.columns.values()
+            columns = [f'"{each.name}" {_SQL_TYPES.get(each.kind, "TEXT")}' for each in kinds]
             definitions = ", ".join(columns).replace('"id" INTEGER', '"id" INTEGER PRIMARY KEY')
             try:
                 self._db.execute("BEGIN")
                 self._db.execute(f'CREATE TABLE "{name}" ({definitions})')
                 insert = f'INSERT INTO "{name}" VALUES ({", ".join("?" * len(columns))})'
                 for rows in _converted(self._rows.get(name, ()), name):
-                    cells = (
-                        [_stored(each, getattr(row, each.name)) for each in table.columns.values()] for row in rows
-                    )
-                    self._db.executemany(insert, cells)
+                    stored = ([_stored(each, getattr(row, each.name)) for each in kinds] for row in rows)
+                    self._db.executemany(insert, stored)
                 for relation in table.parents.values():
                     self._db.execute(f'CREATE INDEX "{name}.{relation.key}" ON "{name}" ("{relation.key}")')
                 self._db.execute(f'ANALYZE "{name}"')  # or SQLite may search by a key that all rows share
