@@ -26,9 +26,11 @@ What = Literal["everything", "tomogram", "annotations", "metadata"]
 #: Which annotations: all, those that the curators show by default, none, or those with these ids.
 WhichAnnotations = Literal["all", "default", "none"] | Collection[int]
 
+LEVELS: Final = 3  # of the portal's volumes
 FILES: Final = "files"  # where files go in the download's folder, as in a pack
 
-_Cell = tuple[str, Row, str]  # table, row, and the column of an https address
+Cell = tuple[str, Row, str]
+"""A file: its table, its row, and the column of its https address."""
 _VOLUME_COLUMNS: Final[dict[VolumeFormat, str]] = {"zarr": "httpsOmezarrDir", "mrc": "httpsMrcFile"}
 _MAX_NAME_BYTES: Final = 160  # of 255 that file systems hold; leaves room for a hash and for endings of ours
 _RESERVED: Final = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?", re.IGNORECASE)
@@ -44,7 +46,8 @@ class PlannedItem:
     url: str
     path: str  # in the download's folder, with / between names
     is_zarr: bool
-    size_bytes: int | None  # as the portal lists it
+    size_bytes: int | None  # as the portal lists it; estimated for a part of the levels
+    first_level: int = 0  # of an OME-Zarr, the finest level that is wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,14 +106,14 @@ def plan_download(
         If there is no such annotation or no tomogram, or the portal names something that may not be fetched.
     """
     if "everything" in what:
-        return _plan(rows, source, _everything(rows))
+        return plan_cells(rows, source, every_cell(rows))
     tomograms = _default_tomograms(rows)
     if "tomogram" in what and not tomograms:
         raise DownloadError("There is no tomogram.", hint="Ask for annotations or metadata only.")
     chosen = _chosen_annotations(rows, annotations)
     shapes = {row["id"] for row in rows["annotationShapes"] if row["annotationId"] in chosen}
     files = [row for row in rows["annotationFiles"] if row["annotationShapeId"] in shapes]
-    return _plan(rows, source, _cells(rows, what, tomograms, files, chosen, volume_format=volume_format))
+    return plan_cells(rows, source, _cells(rows, what, tomograms, files, chosen, volume_format=volume_format))
 
 
 def plan_ticked(
@@ -129,7 +132,40 @@ def plan_ticked(
     files = [row for row in rows["annotationFiles"] if row["id"] in file_ids]
     what: tuple[What, ...] = ("tomogram", "annotations", "metadata") if with_metadata else ("tomogram", "annotations")
     annotation_ids = {row.annotation.id for row in ticked}
-    return _plan(rows, source, _cells(rows, what, wanted, files, annotation_ids, volume_format=volume_format))
+    return plan_cells(rows, source, _cells(rows, what, wanted, files, annotation_ids, volume_format=volume_format))
+
+
+def plan_cells(rows: Rows, source: Source | None, cells: Iterable[Cell], *, first_level: int = 0) -> Plan:
+    """Plan to download the files of some cells, laid out as in the portal's bucket; raises as `plan_download`.
+
+    Of tomograms in OME-Zarr, the levels from ``first_level`` on are wanted; 0 is the finest.
+    """
+    nothing = DownloadError("Nothing is selected to download.", hint="Choose a tomogram or an annotation first.")
+    if (top := next(iter((*rows["datasets"], *rows["runs"])), None)) is None:
+        raise nothing
+    https_prefix, s3_prefix = _prefixes(top["httpsPrefix"], top["s3Prefix"])
+    items: dict[str, PlannedItem] = {}
+    taken: dict[str, str] = {}
+    for table, row, column in cells:
+        if url := row[column]:
+            path = _path(url, https_prefix, f"{table}/{row['id']}")
+            if taken.setdefault(path.casefold(), path) != path:  # another one but for its case
+                folder, _, name = path.rpartition("/")
+                path = f"{folder}/{_with_hash(name, path)}"
+            items[path] = _item(table, row, file_columns()[table][column], path, first_level)
+    if not items:
+        raise nothing
+    allowed = {"http", "https", urlsplit(https_prefix).scheme}
+    if odd := [item.url for item in items.values() if urlsplit(item.url).scheme not in allowed]:
+        raise DownloadError(f"The portal names a file that can't be fetched from there: {odd[0]!r}.")
+    return Plan(
+        items=tuple(items.values()),
+        rows=rows,
+        https_prefix=https_prefix,
+        s3_prefix=s3_prefix,
+        source="" if source is None else source.location if "://" in source.location else source.label,
+        terms=terms_of(s3_prefix, source.terms if source is not None else None),
+    )
 
 
 def clean_name(name: str) -> str:
@@ -156,9 +192,47 @@ def _with_hash(name: str, original: str) -> str:
 # which cells
 
 
-def _everything(rows: Rows) -> Iterator[_Cell]:
+def every_cell(rows: Rows) -> Iterator[Cell]:
+    """The files that any row lists."""
     for table, columns in file_columns().items():
-        yield from ((table, row, column) for row in rows[table] for column in columns)
+        for row in rows.get(table, ()):
+            yield from ((table, row, name) for name, column in columns.items() if has_file(row, column))
+
+
+def volume_cells(table: str, rows: Iterable[Row], volume_format: VolumeFormat) -> Iterator[Cell]:
+    """Each tomogram or tilt series in one format: this one where it is offered."""
+    names = sorted(_VOLUME_COLUMNS.values(), key=lambda name: name != _VOLUME_COLUMNS[volume_format])
+    columns = [file_columns()[table][name] for name in names]
+    for row in rows:
+        yield from [(table, row, column.https) for column in columns if has_file(row, column)][:1]
+
+
+def file_cells(files: Collection[Row], volume_format: VolumeFormat) -> Iterator[Cell]:
+    """Annotation files, of a mask in several formats one: this one where it is offered."""
+    offered = {_volume(row) for row in files if row["format"] == volume_format}
+    for row in files:
+        is_other_format = row["format"] in _VOLUME_COLUMNS and row["format"] != volume_format
+        if not (is_other_format and _volume(row) in offered):
+            yield "annotationFiles", row, "httpsPath"
+
+
+def metadata_cells(
+    rows: Rows, annotation_ids: Collection[int], alignment_ids: Collection[int | None]
+) -> Iterator[Cell]:
+    """The files that describe annotations and alignments."""
+    for table, ids, name in (
+        ("annotations", annotation_ids, "httpsMetadataPath"),
+        ("alignments", alignment_ids, "httpsAlignmentMetadata"),
+    ):
+        column = file_columns()[table][name]
+        yield from ((table, row, name) for row in rows.get(table, ()) if row["id"] in ids and has_file(row, column))
+
+
+def has_file(row: Row, column: FileColumn) -> bool:
+    """Whether a row lists a file; in rows without addresses, its size tells."""
+    if column.https in row:
+        return bool(row[column.https])
+    return column.size is not None and row.get(column.size) is not None
 
 
 def _default_tomograms(rows: Rows) -> list[Row]:
@@ -188,30 +262,19 @@ def _chosen_annotations(rows: Rows, which: WhichAnnotations) -> set[int]:
 def _cells(
     rows: Rows,
     what: Collection[What],
-    tomograms: Iterable[Row],
-    files: Iterable[Row],
+    tomograms: Collection[Row],
+    files: Collection[Row],
     annotation_ids: Collection[int],
     *,
     volume_format: VolumeFormat,
-) -> Iterator[_Cell]:
+) -> Iterator[Cell]:
     """The cells of some tomograms and annotation files, and of the metadata of annotations and alignments."""
     if "tomogram" in what:
-        columns = sorted(_VOLUME_COLUMNS.values(), key=lambda column: column != _VOLUME_COLUMNS[volume_format])
-        for row in tomograms:
-            yield from [("tomograms", row, column) for column in columns if row[column]][:1]
+        yield from volume_cells("tomograms", tomograms, volume_format)
     if "annotations" in what:
-        offered = {_volume(row) for row in files if row["format"] == volume_format}
-        for row in files:
-            is_other_format = row["format"] in _VOLUME_COLUMNS and row["format"] != volume_format
-            if not (is_other_format and _volume(row) in offered):
-                yield "annotationFiles", row, "httpsPath"
+        yield from file_cells(files, volume_format)
     if "metadata" in what:
-        alignment_ids = {row["alignmentId"] for row in (*tomograms, *files)}
-        for table, ids, column in (
-            ("annotations", annotation_ids, "httpsMetadataPath"),
-            ("alignments", alignment_ids, "httpsAlignmentMetadata"),
-        ):
-            yield from ((table, row, column) for row in rows[table] if row["id"] in ids)
+        yield from metadata_cells(rows, annotation_ids, {row["alignmentId"] for row in (*tomograms, *files)})
 
 
 def _volume(row: Row) -> tuple[int | None, ...]:
@@ -222,36 +285,9 @@ def _volume(row: Row) -> tuple[int | None, ...]:
 # where they go
 
 
-def _plan(rows: Rows, source: Source | None, cells: Iterable[_Cell]) -> Plan:
-    """The plan for some cells, laid out as in the portal's bucket."""
-    top = (*rows["datasets"], *rows["runs"])[0]
-    https_prefix, s3_prefix = _prefixes(top["httpsPrefix"], top["s3Prefix"])
-    items: dict[str, PlannedItem] = {}
-    taken: dict[str, str] = {}
-    for table, row, column in cells:
-        if url := row[column]:
-            path = _path(url, https_prefix, f"{table}/{row['id']}")
-            if taken.setdefault(path.casefold(), path) != path:  # another one but for its case
-                folder, _, name = path.rpartition("/")
-                path = f"{folder}/{_with_hash(name, path)}"
-            items[path] = _item(table, row, file_columns()[table][column], path)
-    if not items:
-        raise DownloadError("Nothing is selected to download.", hint="Choose a tomogram or an annotation first.")
-    allowed = {"http", "https", urlsplit(https_prefix).scheme}
-    if odd := [item.url for item in items.values() if urlsplit(item.url).scheme not in allowed]:
-        raise DownloadError(f"The portal names a file that can't be fetched from there: {odd[0]!r}.")
-    return Plan(
-        items=tuple(items.values()),
-        rows=rows,
-        https_prefix=https_prefix,
-        s3_prefix=s3_prefix,
-        source="" if source is None else source.location if "://" in source.location else source.label,
-        terms=terms_of(s3_prefix, source.terms if source is not None else None),
-    )
-
-
-def _item(table: str, row: Row, column: FileColumn, path: str) -> PlannedItem:
+def _item(table: str, row: Row, column: FileColumn, path: str, first_level: int) -> PlannedItem:
     size = row[column.size] if column.size else None
+    share = level_share(table, column.https, first_level)
     return PlannedItem(
         table=table,
         row_id=row["id"],
@@ -259,8 +295,17 @@ def _item(table: str, row: Row, column: FileColumn, path: str) -> PlannedItem:
         url=row[column.https],
         path=path,
         is_zarr=column.https == _VOLUME_COLUMNS["zarr"] or row.get("format") == "zarr",
-        size_bytes=None if size is None else max(0, int(size)),
+        size_bytes=None if size is None else round(max(0, size) * share),
+        first_level=first_level if share < 1 else 0,
     )
+
+
+def level_share(table: str, column: str, first_level: int) -> float:
+    """About how much of a file is wanted: the levels of a tomogram from one on, each an eighth of the one before."""
+    if not first_level or (table, column) != ("tomograms", _VOLUME_COLUMNS["zarr"]):
+        return 1.0
+    sizes = [8.0**-level for level in range(LEVELS)]
+    return sum(sizes[min(first_level, LEVELS - 1) :]) / sum(sizes)
 
 
 def _path(url: str, prefix: str, elsewhere: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -40,17 +40,25 @@ def file_columns() -> Mapping[str, Mapping[str, FileColumn]]:
 
 
 def ask_rows(
-    portal: Portal, *, dataset_id: int | None = None, run_ids: Iterable[int] = (), stop: threading.Event | None = None
+    portal: Portal,
+    *,
+    dataset_id: int | None = None,
+    run_ids: Iterable[int] = (),
+    names: Collection[str] | None = None,
+    stop: threading.Event | None = None,
 ) -> Rows:
-    """All rows of a dataset, or of runs, with their datasets and depositions; NotFoundError without them."""
-    wanted = set(run_ids)
+    """All rows of a dataset, or of runs, with their datasets and depositions; NotFoundError without them.
+
+    ``names`` are the tables that are asked for; by default all.
+    """
+    wanted, names = set(run_ids), tables().keys() if names is None else names
     rows: dict[str, list[Row]] = {}
     of_tops: dict[str, Row] = {"runs": {"datasetId": {"_eq": dataset_id}} if dataset_id else {"id": {"_in": [*wanted]}}}
 
     def ask(names: Iterable[str]) -> None:
         wheres = {name: where for name in names if name not in rows and (where := _where(name, of_tops))}
         with ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="napari-cryoet-rows") as pool:
-            found = pool.map(lambda name: list(_pages(portal, name, wheres[name], stop)), wheres)
+            found = pool.map(lambda name: ask_table(portal, name, wheres[name], stop=stop), wheres)
             rows.update(zip(wheres, found, strict=True))
 
     ask(["runs"])
@@ -58,13 +66,31 @@ def ask_rows(
         raise NotFoundError(f"The portal has no run {min(missing)}.")
     dataset_ids = {dataset_id} if dataset_id else {row["datasetId"] for row in rows["runs"]}
     of_tops["datasets"] = {"id": {"_in": [*dataset_ids]}}
-    ask(tables())
+    ask(names)
     if not rows["datasets"]:
         raise NotFoundError(f"The portal has no dataset {dataset_id}.")
     deposition_ids = {row.get("depositionId") for found in rows.values() for row in found} - {None}
     of_tops["depositions"] = {"id": {"_in": [*deposition_ids]}}
-    ask(tables())
+    ask(names)
     return rows
+
+
+def ask_table(
+    portal: Portal, name: str, where: Row, *, columns: Collection[str] = (), stop: threading.Event | None = None
+) -> list[Row]:
+    """The rows of a table that match, with all columns or some, in as many requests as it takes."""
+    table, rows = tables()[name], list[Row]()
+    wanted = " ".join(columns or (column for column in table.columns if column not in _LEFT_OUT))
+    query = (
+        f"query Rows($where: {table.type_name}WhereClause, $page: LimitOffsetClause) "
+        f"{{ rows: {name}(where: $where, limitOffset: $page, orderBy: [{{id: asc}}]) {{ {wanted} }} }}"
+    )
+    while True:
+        page = {"limit": ROWS_A_PAGE, "offset": len(rows)}
+        found = portal.query(query, {"where": where, "page": page}, stop=stop)["rows"]
+        rows += found
+        if len(found) < ROWS_A_PAGE:
+            return rows
 
 
 def _where(name: str, of_tops: Mapping[str, Row]) -> Row | None:
@@ -75,23 +101,6 @@ def _where(name: str, of_tops: Mapping[str, Row]) -> Row | None:
     owner = _OWNERS.get(name) or ("run" if "run" in parents else next(iter(parents)))
     where = _where(parents[owner].table, of_tops)
     return None if where is None else {owner: where}
-
-
-def _pages(portal: Portal, name: str, where: Row, stop: threading.Event | None) -> Iterator[Row]:
-    """The rows that match, in as many requests as it takes."""
-    table, offset = tables()[name], 0
-    columns = " ".join(column for column in table.columns if column not in _LEFT_OUT)
-    query = (
-        f"query Rows($where: {table.type_name}WhereClause, $page: LimitOffsetClause) "
-        f"{{ rows: {name}(where: $where, limitOffset: $page, orderBy: [{{id: asc}}]) {{ {columns} }} }}"
-    )
-    while True:
-        variables = {"where": where, "page": {"limit": ROWS_A_PAGE, "offset": offset}}
-        page = portal.query(query, variables, stop=stop)["rows"]
-        yield from page
-        offset += len(page)
-        if len(page) < ROWS_A_PAGE:
-            return
 
 
 def _file_columns(table: Table) -> Iterator[FileColumn]:

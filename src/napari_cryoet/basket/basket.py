@@ -1,0 +1,282 @@
+"""A basket: what was picked to download, as a small TOML file that people can read, edit and share."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+import tomllib
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+import msgspec
+from msgspec.structs import replace
+
+from napari_cryoet.exceptions import FormatError
+from napari_cryoet.files import without_password, written_whole
+from napari_cryoet.portal.portal import Source
+from napari_cryoet.records import Id
+
+Kind = Literal["datasets", "runs", "tomograms", "annotations", "annotation_shapes", "tilt_series"]
+"""What can be ticked: whole datasets, whole runs, and parts of runs."""
+Part = Literal["tomograms", "annotations", "tilt series", "frames", "metadata"]
+"""What files are: metadata are small files that describe others, and pictures."""
+SplitName = Literal["train", "validation", "test"]
+SearchDict = dict[str, Any]
+"""A search as plain data; only those who search know what is in it."""
+
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+PARTS: Final[tuple[Part, ...]] = get_args(Part)
+SPLIT_NAMES: Final[tuple[SplitName, ...]] = get_args(SplitName)
+
+_PREFIXES: Final[Mapping[str, Kind]] = {
+    "DS": "datasets",
+    "RN": "runs",
+    "TM": "tomograms",
+    "AN": "annotations",
+    "TS": "tilt_series",
+}
+_PORTAL_ID: Final = re.compile(r"\b(DS|RN|TM|AN|TS)-(\d{1,10})\b", re.IGNORECASE)
+_LINE_CHARACTERS: Final = 100
+_HEADER: Final = """\
+# A basket of napari-cryoet: what to download. Fetch it with: napari-cryoet download THIS_FILE --to FOLDER
+# You can edit it: ids are numbers, or as the portal shows them, such as "AN-9003".
+"""
+
+
+class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Base of what the file holds: a key that isn't known is an error."""
+
+
+class Choices(_Part, frozen=True):
+    """How the ticked things are fetched.
+
+    Attributes
+    ----------
+    volume_format
+        Of tomograms, masks and tilt series; another one where it isn't offered.
+    level
+        "all" levels of a tomogram's OME-Zarr, or this one (0 is the finest) and the coarser ones.
+    shapes
+        "richest": of an annotation's points, oriented before plain ones, and of its masks, instances before classes.
+        "all": each shape that it has.
+    with_tomogram
+        Adds a tomogram to each run with ticked annotations and no ticked tomogram: one of this processing, such as
+        "denoised", or the "default" one. Empty for annotations alone.
+    metadata
+        Whether the files that describe annotations and alignments are wanted.
+    leave_out
+        Parts that are left out of whole runs and datasets, such as "frames".
+    """
+
+    volume_format: Literal["zarr", "mrc"] = "zarr"
+    level: int | Literal["all"] = "all"
+    shapes: Literal["richest", "all"] = "richest"
+    with_tomogram: str = ""
+    metadata: bool = True
+    leave_out: tuple[Part, ...] = ()
+
+    @property
+    def first_level(self) -> int:
+        """The finest level that is wanted."""
+        return 0 if self.level == "all" else max(0, self.level)
+
+
+class Split(_Part, frozen=True):
+    """Which runs are for training, validation and test; made with a seed."""
+
+    seed: int = 0
+    train: tuple[Id, ...] = ()
+    validation: tuple[Id, ...] = ()
+    test: tuple[Id, ...] = ()
+
+    @property
+    def of_runs(self) -> dict[int, SplitName]:
+        """The name of the split by run id."""
+        return {run_id: name for name in SPLIT_NAMES for run_id in getattr(self, name)}
+
+
+class SavedSearch(_Part, frozen=True):
+    """A search whose matches were added, so that a later look finds new ones."""
+
+    search: SearchDict
+    adds: Kind = "annotations"  # what its matches are
+
+
+class Basket(_Part, frozen=True):
+    """What was picked from one source.
+
+    Attributes
+    ----------
+    source
+        As `open_portal` takes it: "live", "demo", the address of a server, or the folder of a pack.
+    catalogue_date
+        The day of the catalogue that it was picked from, such as "2026-11-30".
+    datasets, runs
+        Ids of those that are wanted whole, with all their files.
+    annotations
+        Ids; `choices` says which of their shapes are fetched.
+    annotation_shapes
+        Ids of single shapes of annotations that are wanted as they are.
+    seen
+        When a record was last modified, by kind and id, as it was when it was ticked. Unticked ones stay, so that they
+        don't count as new.
+    """
+
+    name: str = ""
+    source: str = "live"
+    catalogue_date: str = ""
+    datasets: tuple[Id, ...] = ()
+    runs: tuple[Id, ...] = ()
+    tomograms: tuple[Id, ...] = ()
+    annotations: tuple[Id, ...] = ()
+    annotation_shapes: tuple[Id, ...] = ()
+    tilt_series: tuple[Id, ...] = ()
+    choices: Choices = Choices()
+    split: Split | None = None
+    searches: tuple[SavedSearch, ...] = ()
+    seen: dict[Kind, dict[int, str]] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is ticked."""
+        return not any(self.ids(kind) for kind in KINDS)
+
+    def ids(self, kind: Kind) -> tuple[int, ...]:
+        """The ticked ids of a kind, in the order in which they were ticked."""
+        ids: tuple[int, ...] = getattr(self, kind)
+        return ids
+
+    def has(self, kind: Kind, record_id: int) -> bool:
+        """Whether a record is ticked itself; one in a ticked run or dataset needn't be."""
+        return record_id in self.ids(kind)
+
+    def with_ids(self, kind: Kind, ids: Iterable[int], *, modified: Mapping[int, str] | None = None) -> Basket:
+        """Tick some records; ``modified`` says when they were last modified, as the portal spells it."""
+        ticked = tuple(dict.fromkeys([*self.ids(kind), *ids]))
+        dates = self.seen.get(kind, {}) | {key: date for key, date in (modified or {}).items() if key in ticked}
+        return replace(self, **{kind: ticked}, seen=self.seen | ({kind: dates} if dates else {}))
+
+    def without_ids(self, kind: Kind, ids: Iterable[int]) -> Basket:
+        """Untick some records."""
+        gone = set(ids)
+        return replace(self, **{kind: tuple(each for each in self.ids(kind) if each not in gone)})
+
+    def with_choices(self, **choices: Any) -> Basket:
+        """Change some of `choices`, by name."""
+        return replace(self, choices=replace(self.choices, **choices))
+
+    def with_split(self, split: Split | None) -> Basket:
+        """Record which runs are for what."""
+        return replace(self, split=split)
+
+    def with_search(self, search: SearchDict, adds: Kind = "annotations") -> Basket:
+        """Remember a search whose matches were added; each is kept once."""
+        saved = SavedSearch(search=_without_nulls(search), adds=adds)
+        return replace(self, searches=(*(each for each in self.searches if each != saved), saved))
+
+    def renamed(self, name: str) -> Basket:
+        """Give it another name."""
+        return replace(self, name=name)
+
+    def emptied(self) -> Basket:
+        """An empty basket for the same source, with the same choices."""
+        return Basket(source=self.source, choices=self.choices)
+
+
+def source_text(source: Source) -> str:
+    """A portal's source as a basket names it, and as `open_portal` takes it."""
+    return source.kind if source.kind in {"live", "demo"} else source.location
+
+
+def ids_in(text: str, kind: Kind = "annotations") -> dict[Kind, list[int]]:
+    """The ids in a pasted text: those as the portal shows them, such as ``AN-9003``, and bare numbers of one kind.
+
+    >>> ids_in("RN-506, AN-9003 and 9004")
+    {'runs': [506], 'annotations': [9003, 9004]}
+    """
+    found: dict[Kind, list[int]] = {}
+    for match in re.finditer(rf"{_PORTAL_ID.pattern}|(?<![\w.-])(\d{{1,10}})(?![\w.-])", text, re.IGNORECASE):
+        prefix, number, bare = match.groups()
+        found.setdefault(_PREFIXES[prefix.upper()] if prefix else kind, []).append(int(number or bare))
+    return found
+
+
+# the file
+
+
+def read_basket(path: Path) -> Basket:
+    """Read a basket; FormatError where it isn't one, which names the line or the key."""
+    try:
+        plain = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise FormatError(f"{path.name} can't be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{path.name} isn't TOML: {error}.", hint="Mend the line that it names.") from error
+    try:
+        return _once(
+            msgspec.convert({key: _numbers(key, value) for key, value in plain.items()}, Basket, str_keys=True)
+        )
+    except (ValueError, RecursionError) as error:
+        words = str(error).replace("Object contains unknown field", "it has the unknown key").rstrip(".")
+        raise FormatError(f"{path.name} can't be used: {words}.", hint="Mend or remove that key.") from error
+
+
+def write_basket(basket: Basket, path: Path, *, overwrite: bool = True) -> None:
+    """Write a basket, whole or not at all; SaveError if the disk refuses."""
+    with written_whole(path, overwrite=overwrite) as place:
+        place.write_text(basket_text(basket), encoding="utf-8")
+
+
+def basket_text(basket: Basket) -> str:
+    """The basket as TOML."""
+    import tomli_w
+
+    plain = _without_nulls(msgspec.to_builtins(basket, str_keys=True)) | {"source": without_password(basket.source)}
+    first = {key: plain.pop(key) for key in ("name", "source") if key in plain}
+    return _HEADER + re.sub(r"\[\n(?: +\d+,\n)+ *\]", _wrapped, tomli_w.dumps(first | plain))
+
+
+def _wrapped(numbers: re.Match[str]) -> str:
+    """A list of numbers with several on a line: one on each would make a file that nobody reads."""
+    lines = textwrap.wrap(", ".join(re.findall(r"\d+", numbers[0])), _LINE_CHARACTERS)
+    if len(lines) == 1:
+        return f"[{lines[0]}]"
+    return "\n".join(["[", *(f"    {line}" for line in lines), "]"])
+
+
+def _numbers(key: str, value: Any) -> Any:
+    """A list of ids, where they may be texts such as "AN-9003"."""
+    if key not in KINDS or not isinstance(value, list):
+        return value
+    return [_number(key, each) if isinstance(each, str) else each for each in value]
+
+
+def _number(kind: str, text: str) -> int:
+    match = _PORTAL_ID.fullmatch(text.strip())
+    if match and _PREFIXES[match[1].upper()] == kind:
+        return int(match[2])
+    if text.strip().isdecimal():
+        return int(text)
+    raise ValueError(f"{text!r} in {kind} is no id of these")
+
+
+def _once(basket: Basket) -> Basket:
+    """The basket without ids that were pasted in twice."""
+    return replace(basket, **{kind: tuple(dict.fromkeys(basket.ids(kind))) for kind in KINDS})
+
+
+def _without_nulls(value: Any) -> Any:
+    """Plain data that TOML can hold."""
+    if isinstance(value, Mapping):
+        return {str(key): _without_nulls(each) for key, each in value.items() if each is not None}
+    if isinstance(value, Collection) and not isinstance(value, str | bytes):
+        return [_without_nulls(each) for each in value if each is not None]
+    return value
+
+
+def all_ids(basket: Basket) -> Iterator[tuple[Kind, int]]:
+    """Everything that is ticked."""
+    for kind in KINDS:
+        for record_id in basket.ids(kind):
+            yield kind, record_id

@@ -1,0 +1,367 @@
+"""What is in a basket: its runs, and its files with their sizes, before anything is fetched."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from typing import Final
+
+from napari_cryoet.basket.basket import PARTS, Basket, Kind, Part
+from napari_cryoet.download.plan import (
+    Cell,
+    Plan,
+    every_cell,
+    file_cells,
+    level_share,
+    metadata_cells,
+    plan_cells,
+    volume_cells,
+)
+from napari_cryoet.download.rows import Row, ask_rows, ask_table, file_columns
+from napari_cryoet.portal.portal import Portal
+from napari_cryoet.records import Record, ShapeType
+from napari_cryoet.tables.database import Rows
+from napari_cryoet.tables.schema import tables
+from napari_cryoet.wording import count_text, joined, size_text
+
+#: Tables of the API by kind.
+TABLES: Final[Mapping[Kind, str]] = {
+    "datasets": "datasets",
+    "runs": "runs",
+    "tomograms": "tomograms",
+    "annotations": "annotations",
+    "annotation_shapes": "annotationShapes",
+    "tilt_series": "tiltseries",
+}
+
+_PARTS: Final[Mapping[str, Part]] = {
+    "tomograms": "tomograms",
+    "annotationFiles": "annotations",
+    "tiltseries": "tilt series",
+    "frames": "frames",
+    "gainFiles": "frames",
+    "frameAcquisitionFiles": "frames",
+}
+#: Shapes that say the same of an annotation, the richest first.
+_SAME: Final = (
+    (ShapeType.ORIENTED_POINT, ShapeType.POINT),
+    (ShapeType.INSTANCE_SEGMENTATION_MASK, ShapeType.SEGMENTATION_MASK),
+)
+#: What is needed to know what there is and how large it is.
+_NEEDED: Final = frozenset(
+    {"annotations", "annotationShapes", "annotationFiles", "tomograms", "tomogramVoxelSpacings", "tiltseries"}
+    | {"alignments", "datasets"}
+)
+_OF_WHOLE_RUNS: Final = frozenset({"frames", "gainFiles", "frameAcquisitionFiles", "depositions"})
+
+
+class Amount(Record, frozen=True, kw_only=True):
+    """How many files, and the sum of the sizes that are known; an OME-Zarr counts as one file."""
+
+    n_files: int = 0
+    size_bytes: int = 0
+    n_unknown_sizes: int = 0
+
+
+class Contents(Record, frozen=True, kw_only=True):
+    """What is in a basket."""
+
+    run_ids: tuple[int, ...]  # of which there is anything
+    parts: dict[Part, Amount]  # those of which there is anything
+    missing: dict[Kind, tuple[int, ...]]  # ticked, and not on the portal
+
+    @property
+    def total(self) -> Amount:
+        """All parts together."""
+        return Amount(
+            n_files=sum(part.n_files for part in self.parts.values()),
+            size_bytes=sum(part.size_bytes for part in self.parts.values()),
+            n_unknown_sizes=sum(part.n_unknown_sizes for part in self.parts.values()),
+        )
+
+    @property
+    def summary(self) -> str:
+        """``3 runs · 12 files · 412 MB``."""
+        if not self.total.n_files:
+            return ""
+        total = self.total
+        return joined(
+            count_text(len(self.run_ids), "run") if self.run_ids else "",
+            count_text(total.n_files, "file"),
+            size_text(total.size_bytes),
+        )
+
+    @property
+    def sizes_text(self) -> str:
+        """``tomograms 18.1 GB · annotations 104 MB``."""
+        return joined(*(f"{name} {size_text(part.size_bytes)}" for name, part in self.parts.items() if part.size_bytes))
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The rows that a basket means, among the rows of its runs.
+
+    Attributes
+    ----------
+    tomograms, annotation_files, tilt_series
+        Rows of the tables of these names; those of whole runs and datasets too.
+    whole_runs
+        Ids of the runs that are wanted with all their files.
+    """
+
+    rows: Rows
+    tomograms: tuple[Row, ...]
+    annotation_files: tuple[Row, ...]
+    tilt_series: tuple[Row, ...]
+    whole_runs: frozenset[int]
+
+    @cached_property
+    def owners(self) -> Owners:
+        """What belongs to which run."""
+        return Owners(self.rows)
+
+
+class Owners:
+    """Finds the run that a row belongs to, and other rows that it leads to."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._by_id = {name: {row["id"]: row for row in rows.get(name, ())} for name in TABLES.values()}
+
+    def row(self, table: str, row_id: int | None) -> Row | None:
+        """A row by its id; None where it isn't known."""
+        return self._by_id[table].get(row_id) if row_id is not None else None
+
+    def annotation(self, table: str, row: Row) -> Row | None:
+        """The annotation that an annotation file or shape is of."""
+        shape = self.row("annotationShapes", row["annotationShapeId"]) if table == "annotationFiles" else row
+        return self.row("annotations", shape["annotationId"]) if shape else None
+
+    def run_id(self, table: str, row: Row) -> int | None:
+        """The run that a row belongs to; None for what is above runs."""
+        if table in {"annotationFiles", "annotationShapes"}:
+            row = self.annotation(table, row) or {}
+        run_id: int | None = row.get("id" if table == "runs" else "runId")
+        return run_id
+
+
+def choose(basket: Basket, rows: Rows) -> Chosen:
+    """The rows that a basket means, by its ids and its choices; ``rows`` are those of its runs."""
+    owners, left_out = Owners(rows), basket.choices.leave_out
+    whole = {row["id"] for row in rows["runs"] if row["id"] in basket.runs or row["datasetId"] in basket.datasets}
+
+    def wanted(table: str, part: Part, ids: Iterable[int]) -> list[Row]:
+        ticked, of_whole = set(ids), frozenset() if part in left_out else whole
+        return [row for row in rows[table] if row["id"] in ticked or owners.run_id(table, row) in of_whole]
+
+    annotation_files = wanted("annotationFiles", "annotations", _file_ids(basket, rows))
+    tomograms = wanted("tomograms", "tomograms", basket.tomograms)
+    if basket.choices.with_tomogram:
+        have = {row["runId"] for row in tomograms}
+        lacking = {owners.run_id("annotationFiles", row) for row in annotation_files} - have
+        tomograms += _one_each(rows["tomograms"], lacking, basket.choices.with_tomogram)
+    tilt_series = wanted("tiltseries", "tilt series", basket.tilt_series)
+    return Chosen(rows, tuple(tomograms), tuple(annotation_files), tuple(tilt_series), frozenset(whole))
+
+
+def contents_of(basket: Basket, rows: Rows) -> Contents:
+    """Count a basket's files; ``rows`` are those of its runs, which may lack addresses (see `ask_basket_rows`)."""
+    chosen = choose(basket, rows)
+    amounts: dict[Part, Amount] = {}
+    run_ids: set[int | None] = set()
+    for part, size_bytes, run_id in _sizes(basket, chosen):
+        before = amounts.get(part, Amount())
+        amounts[part] = Amount(
+            n_files=before.n_files + 1,
+            size_bytes=before.size_bytes + (size_bytes or 0),
+            n_unknown_sizes=before.n_unknown_sizes + (size_bytes is None),
+        )
+        run_ids.add(run_id)
+    return Contents(
+        run_ids=tuple(row["id"] for row in rows["runs"] if row["id"] in run_ids),
+        parts={part: amounts[part] for part in PARTS if part in amounts},
+        missing=_missing(basket, rows),
+    )
+
+
+def plan_basket(basket: Basket, rows: Rows, portal: Portal) -> Plan:
+    """Plan to download a basket; DownloadError where there is nothing to fetch. ``rows`` have all tables."""
+    return plan_cells(rows, portal.source, _cells(basket, choose(basket, rows)), first_level=basket.choices.first_level)
+
+
+def part_of(table: str, column: str) -> Part:
+    """What a file is, by the cell that names it."""
+    return "metadata" if column.startswith("keyPhoto") else _PARTS.get(table, "metadata")
+
+
+def _file_ids(basket: Basket, rows: Rows) -> set[int]:
+    """The annotation files of ticked annotations and ticked shapes."""
+    shapes = set(basket.annotation_shapes) | _shapes(rows, set(basket.annotations), basket.choices.shapes == "all")
+    return {row["id"] for row in rows["annotationFiles"] if row["annotationShapeId"] in shapes}
+
+
+def _shapes(rows: Rows, annotation_ids: Collection[int], are_all_wanted: bool) -> set[int]:
+    """The ids of all shapes of some annotations, or without those of which there is a richer one."""
+    with_files = {row["annotationShapeId"] for row in rows["annotationFiles"]}
+    by_annotation: dict[int, dict[str | None, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows["annotationShapes"]:
+        if row["annotationId"] in annotation_ids and row["id"] in with_files:
+            by_annotation[row["annotationId"]][row["shapeType"]].append(row["id"])
+    for shapes in () if are_all_wanted else by_annotation.values():
+        for richer, plainer in _SAME:
+            if richer in shapes:
+                shapes.pop(plainer, None)
+    return {each for shapes in by_annotation.values() for ids in shapes.values() for each in ids}
+
+
+def _one_each(tomograms: Iterable[Row], run_ids: Collection[int | None], processing: str) -> list[Row]:
+    """One tomogram of some processing, or the default one, for each run that has it."""
+    best: dict[int, Row] = {}
+    for row in sorted(tomograms, key=lambda row: (not row.get("isVisualizationDefault"), row["id"])):
+        if row["runId"] in run_ids and processing in {"default", row["processing"]}:
+            best.setdefault(row["runId"], row)
+    return list(best.values())
+
+
+def _cells(basket: Basket, chosen: Chosen) -> Iterator[Cell]:
+    """The cells of all files, each once."""
+    seen: set[tuple[str, int, str]] = set()
+    for table, row, column in chain(_cells_of_parts(basket, chosen), _cells_of_whole_runs(basket, chosen)):
+        if (table, row["id"], column) not in seen:
+            seen.add((table, row["id"], column))
+            yield table, row, column
+
+
+def _cells_of_parts(basket: Basket, chosen: Chosen) -> Iterator[Cell]:
+    """One format of each volume in runs of which only parts are wanted."""
+    choices, owners = basket.choices, chosen.owners
+
+    def in_parts(table: str, rows: Iterable[Row]) -> list[Row]:
+        return [row for row in rows if owners.run_id(table, row) not in chosen.whole_runs]
+
+    tomograms = in_parts("tomograms", chosen.tomograms)
+    files = in_parts("annotationFiles", chosen.annotation_files)
+    tilt_series = in_parts("tiltseries", chosen.tilt_series)
+    yield from volume_cells("tomograms", tomograms, choices.volume_format)
+    yield from file_cells(files, choices.volume_format)
+    yield from volume_cells("tiltseries", tilt_series, choices.volume_format)
+    yield from (cell for cell in every_cell({"tiltseries": tilt_series}) if cell[2] == "httpsAngleList")
+    if choices.metadata:
+        annotations = {row["id"] for file in files if (row := owners.annotation("annotationFiles", file))}
+        alignments = {row["alignmentId"] for row in (*tomograms, *files)}
+        yield from metadata_cells(chosen.rows, annotations, alignments)
+
+
+def _cells_of_whole_runs(basket: Basket, chosen: Chosen) -> Iterator[Cell]:
+    """All that the tables list for runs that are wanted whole, and for their datasets and depositions."""
+    rows, owners = chosen.rows, chosen.owners
+    datasets = {row["datasetId"] for row in rows["runs"] if row["id"] in chosen.whole_runs}
+    depositions = {row["depositionId"] for row in rows["datasets"] if row["id"] in datasets}
+    above = {"datasets": datasets, "depositions": depositions}
+    for table, row, column in every_cell(rows) if chosen.whole_runs else ():
+        is_whole = row["id"] in above[table] if table in above else owners.run_id(table, row) in chosen.whole_runs
+        if is_whole and part_of(table, column) not in basket.choices.leave_out:
+            yield table, row, column
+
+
+def _sizes(basket: Basket, chosen: Chosen) -> Iterator[tuple[Part, int | None, int | None]]:
+    """What each file is, its size, and its run."""
+    seen: set[str] = set()
+    for table, row, column in _cells(basket, chosen):
+        if (url := row.get(column)) in seen:
+            continue
+        seen |= {url} if url else set()
+        size = file_columns()[table][column].size
+        size_bytes = row.get(size) if size else None
+        share = level_share(table, column, basket.choices.first_level)
+        known = None if size_bytes is None else round(max(0, size_bytes) * share)
+        yield part_of(table, column), known, chosen.owners.run_id(table, row)
+
+
+def _missing(basket: Basket, rows: Rows) -> dict[Kind, tuple[int, ...]]:
+    """The ids of each kind that aren't among the rows."""
+    missing = {}
+    for kind, table in TABLES.items():
+        known = {row["id"] for row in rows.get(table, ())}
+        if gone := tuple(each for each in basket.ids(kind) if each not in known):
+            missing[kind] = gone
+    return missing
+
+
+# asking
+
+
+def ask_basket_rows(portal: Portal, basket: Basket, *, stop: threading.Event | None = None) -> Rows:
+    """All rows of a basket's runs, to plan its download. Records that the portal doesn't have are left out."""
+    return RowsOfRuns(portal, for_download=True).of(basket, stop=stop)
+
+
+class RowsOfRuns:
+    """Rows of runs, kept in memory: each change of a basket asks only for runs that weren't asked for before.
+
+    Without ``for_download`` only the tables come that `contents_of` needs, which is a small part.
+    """
+
+    def __init__(self, portal: Portal, *, for_download: bool = False) -> None:
+        self._portal, self._for_download = portal, for_download
+        self._lock = threading.Lock()
+        self._run_of: dict[tuple[Kind, int], int | None] = {}
+        self._known: dict[str, dict[int, Row]] = {name: {} for name in tables()}
+        self._whole: dict[int, bool] = {}  # runs that were asked for, and whether with all that is of whole runs
+
+    def of(self, basket: Basket, *, stop: threading.Event | None = None) -> Rows:
+        """The rows of a basket's runs; from any thread but those that may not wait."""
+        with self._lock:
+            whole = set(basket.runs) | self._runs_of_datasets(basket.datasets, stop)
+            run_ids = whole | self._runs_of_parts(basket, stop)
+            self._ask({each for each in whole if not self._whole.get(each)}, True, stop)
+            self._ask({each for each in run_ids if each not in self._whole}, False, stop)
+            return self._rows(run_ids)
+
+    def _runs_of_datasets(self, dataset_ids: Collection[int], stop: threading.Event | None) -> set[int]:
+        if not dataset_ids:
+            return set()
+        where = {"datasetId": {"_in": [*dataset_ids]}}
+        return {row["id"] for row in ask_table(self._portal, "runs", where, columns=["id"], stop=stop)}
+
+    def _runs_of_parts(self, basket: Basket, stop: threading.Event | None) -> set[int]:
+        """The runs of ticked tomograms, annotations, shapes and tilt series."""
+        run_ids: set[int | None] = set()
+        for kind in ("tomograms", "annotations", "annotation_shapes", "tilt_series"):
+            ids = basket.ids(kind)
+            unknown = [each for each in ids if (kind, each) not in self._run_of]
+            if unknown:
+                self._run_of |= {(kind, each): None for each in unknown}
+                columns = ["id", "annotation { runId }" if kind == "annotation_shapes" else "runId"]
+                for row in ask_table(self._portal, TABLES[kind], {"id": {"_in": unknown}}, columns=columns, stop=stop):
+                    self._run_of[kind, row["id"]] = (row.get("annotation") or row).get("runId")
+            run_ids |= {self._run_of[kind, each] for each in ids}
+        return {each for each in run_ids if each is not None}
+
+    def _ask(self, run_ids: Collection[int], whole: bool, stop: threading.Event | None) -> None:
+        if not run_ids:
+            return
+        there = {
+            row["id"] for row in ask_table(self._portal, "runs", {"id": {"_in": [*run_ids]}}, columns=["id"], stop=stop)
+        }
+        if there:
+            names = None if self._for_download else _NEEDED | (_OF_WHOLE_RUNS if whole else frozenset())
+            for name, found in ask_rows(self._portal, run_ids=there, names=names, stop=stop).items():
+                self._known[name] |= {row["id"]: row for row in found}
+        self._whole |= dict.fromkeys(run_ids, whole)
+
+    def _rows(self, run_ids: Collection[int]) -> Rows:
+        """The known rows of some runs, and all that describes these."""
+        rows = {name: list(found.values()) for name, found in self._known.items()}
+        owners, wanted = Owners(rows), {None, *run_ids}
+        return {name: [row for row in found if owners.run_id(name, row) in wanted] for name, found in rows.items()}
+
+
+def dates_of(rows: Rows) -> dict[Kind, dict[int, str]]:
+    """When records were last modified, for `Basket.with_ids` and for the aging of baskets."""
+    kinds: tuple[Kind, ...] = ("datasets", "tomograms", "annotations")
+    dated = {kind: [row for row in rows.get(TABLES[kind], ()) if row.get("lastModifiedDate")] for kind in kinds}
+    return {kind: {row["id"]: row["lastModifiedDate"] for row in found} for kind, found in dated.items()}

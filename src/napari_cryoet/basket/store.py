@@ -1,0 +1,60 @@
+"""The current basket of each source, kept in the user's data folder, shared by all windows and commands."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock
+from msgspec.structs import replace
+
+from napari_cryoet.basket.basket import Basket, read_basket, write_basket
+from napari_cryoet.exceptions import SaveError
+from napari_cryoet.files import data_path, without_password
+
+
+class BasketStore:
+    """Reads and changes the current baskets; each change is on disk when it returns.
+
+    Methods raise FormatError for a file that was edited and can't be read any more; SaveError if the disk refuses.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder or data_path() / "baskets"
+
+    def path(self, source: str) -> Path:
+        """Where the basket of a source is, whether it is there or not."""
+        source = without_password(source)
+        digits = hashlib.sha256(source.encode()).hexdigest()[:8]
+        words = re.sub(r"[^A-Za-z0-9]+", "-", re.sub(r"^\w+://", "", source)).strip("-")[-40:]
+        return self._folder / f"{words}-{digits}.toml"
+
+    def current(self, source: str) -> Basket:
+        """The basket of a source, as `basket.source_text` names it; an empty one where there is none."""
+        path = self.path(source)
+        return replace(read_basket(path), source=source) if path.exists() else Basket(source=source)
+
+    def change(self, source: str, change: Callable[[Basket], Basket]) -> Basket:
+        """Change the basket as it is on disk by now, also by another window, and give the new one."""
+        path = self.path(source)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(path.with_suffix(".lock"), timeout=10):
+                before = self.current(source)
+                after = replace(change(before), source=source)
+                if after != before:
+                    write_basket(after, path)
+                return after
+        except OSError as error:  # also when another process holds the lock for too long
+            raise SaveError(f"The basket can't be kept: {error.strerror or error}.") from error
+
+    def save_as(self, source: str, path: Path, *, overwrite: bool = False) -> None:
+        """Write a copy of the basket to share; ExistsError if there is a file already."""
+        write_basket(self.current(source), path, overwrite=overwrite)
+
+    def open(self, path: Path, source: str = "") -> Basket:
+        """Make a basket's file the current basket of its source, or of another one, and give it."""
+        opened = read_basket(path)
+        return self.change(source or opened.source, lambda _before: opened)

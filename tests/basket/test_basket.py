@@ -1,0 +1,155 @@
+"""A basket is frozen data, a file for people, and one for each source that survives restarts."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_cryoet.basket.basket import (
+    KINDS,
+    Basket,
+    Split,
+    basket_text,
+    ids_in,
+    read_basket,
+    source_text,
+    write_basket,
+)
+from napari_cryoet.basket.store import BasketStore
+from napari_cryoet.exceptions import ExistsError, FormatError
+from napari_cryoet.portal.portal import open_portal
+
+FULL = (
+    Basket(name="Ribosomes", source="demo", catalogue_date="2026-11-30")
+    .with_ids("annotations", range(9000, 9050), modified={9003: "2024-01-01T00:00:00+00:00", 1: "not ticked"})
+    .with_ids("runs", [506])
+    .with_search({"text": "ribosome", "annotations": [{"objects": ["ribosome"], "min_count": None}]})
+    .with_choices(level=1, with_tomogram="denoised", leave_out=("frames",))
+    .with_split(Split(seed=3, train=(1, 2), test=(3,)))
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "basket.toml"
+
+
+def test_ticks_are_kept_once_and_in_order() -> None:
+    basket = Basket().with_ids("annotations", [3, 1]).with_ids("annotations", [1, 2])
+    assert basket.annotations == (3, 1, 2)
+    assert basket.without_ids("annotations", [3, 9]).annotations == (1, 2)
+    assert basket.has("annotations", 3)
+    assert not basket.has("tomograms", 3)
+    assert Basket().is_empty
+    assert not basket.is_empty
+
+
+def test_what_was_unticked_is_still_known() -> None:
+    basket = FULL.without_ids("annotations", [9003])
+    assert basket.seen == FULL.seen == {"annotations": {9003: "2024-01-01T00:00:00+00:00"}}
+    assert basket.emptied().seen == {}
+    assert basket.emptied().choices == FULL.choices
+
+
+def test_a_file_gives_the_same_basket_and_is_short(path: Path) -> None:
+    write_basket(FULL, path)
+    assert read_basket(path) == FULL
+    assert len(path.read_text().splitlines()) < 45
+    assert 'level = "all"' not in basket_text(Basket())
+
+
+@given(
+    st.lists(st.integers(1, 2**31 - 1), unique=True), st.text(st.characters(codec="utf-8", exclude_categories=["C"]))
+)
+def test_any_ids_and_name_survive_the_file(tmp_path_factory: pytest.TempPathFactory, ids: list[int], name: str) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.toml"
+    basket = Basket(name=name).with_ids("tomograms", ids).with_ids("runs", ids[:2])
+    write_basket(basket, path)
+    assert read_basket(path) == basket
+
+
+def test_ids_can_be_pasted_in(path: Path) -> None:
+    path.write_text('annotations = ["AN-9003", 9004, "9005", 9004]\n[seen.annotations]\n9003 = "2024"\n')
+    assert read_basket(path).annotations == (9003, 9004, 9005)
+    assert ids_in("see RN-506, an-9003\n9004;9005 v1.2 TS_026", "tomograms") == {
+        "runs": [506],
+        "annotations": [9003],
+        "tomograms": [9004, 9005],
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "noun"),
+    [
+        ("annotation = [1]", "annotation"),
+        ("[choices]\nlevl = 1", "levl"),
+        ('annotations = ["RN-3"]', "RN-3"),
+        ("runs = [0]", "runs"),
+        ("runs = [1", "TOML"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_named(path: Path, text: str, noun: str) -> None:
+    path.write_text(text)
+    with pytest.raises(FormatError, match=noun):
+        read_basket(path)
+
+
+def test_a_password_is_never_written() -> None:
+    assert "secret" not in basket_text(Basket(source="https://me:secret@portal.example.org/graphql"))
+
+
+def test_a_source_is_named_as_it_is_opened(demo_pack: Path) -> None:
+    for source in ("live", "demo", "https://portal.example.org/graphql", str(demo_pack.resolve())):
+        assert source_text(open_portal(source).source) == source
+
+
+# the store
+
+
+def test_each_source_has_its_own_basket_that_survives_restarts() -> None:
+    BasketStore().change("demo", lambda basket: basket.with_ids("runs", [1]))
+    BasketStore().change("http://a.org/graphql", lambda basket: basket.with_ids("runs", [2]))
+
+    assert BasketStore().current("demo").runs == (1,)
+    assert BasketStore().current("http://a.org/graphql").runs == (2,)
+    assert BasketStore().current("live") == Basket()
+
+
+def test_no_tick_of_two_windows_is_lost() -> None:
+    def tick(ids: range) -> None:
+        store = BasketStore()
+        for each in ids:
+            store.change("demo", lambda basket: basket.with_ids("annotations", [each]))  # noqa: B023
+
+    threads = [threading.Thread(target=tick, args=[range(1 + 10 * n, 11 + 10 * n)]) for n in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(BasketStore().current("demo").annotations) == [*range(1, 31)]
+
+
+def test_a_basket_that_was_spoilt_by_hand_is_not_overwritten() -> None:
+    store = BasketStore()
+    store.change("demo", lambda basket: basket.with_ids("runs", [1]))
+    store.path("demo").write_text("runs = [1, 2")
+    with pytest.raises(FormatError):
+        store.change("demo", lambda basket: basket.with_ids("runs", [3]))
+    assert store.path("demo").read_text() == "runs = [1, 2"
+
+
+def test_a_basket_is_shared_as_a_file(path: Path) -> None:
+    store = BasketStore()
+    store.change("demo", lambda _basket: FULL)
+    store.save_as("demo", path)
+    with pytest.raises(ExistsError):
+        store.save_as("demo", path)
+    store.change("demo", Basket.emptied)
+
+    assert store.open(path) == store.current("demo") == FULL
+    assert store.open(path, "live").source == store.current("live").source == "live"
+    assert all(store.current("live").ids(kind) == FULL.ids(kind) for kind in KINDS)

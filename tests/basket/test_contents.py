@@ -1,0 +1,165 @@
+"""What a basket means among the rows of its runs: which files, how large, and the plan to fetch them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from download_samples import DATASET, OTHER_RUN, RUN, sample_files, sample_rows
+from napari_cryoet.basket.basket import Basket
+from napari_cryoet.basket.contents import RowsOfRuns, ask_basket_rows, contents_of, dates_of, plan_basket
+from napari_cryoet.download import plan_download
+from napari_cryoet.exceptions import DownloadError
+from napari_cryoet.packs.pack import Manifest, write_pack
+from napari_cryoet.portal.portal import Portal, open_portal
+from portal_rows import blank_row
+
+PREFIX = "https://files.example.org/"
+
+
+def rows_with_richer_shapes() -> Any:
+    """The sample, whose ribosomes are also oriented, and whose runs have more tomograms."""
+    rows = sample_rows(PREFIX)
+    file = next(row for row in rows["annotationFiles"] if row["id"] == 51)
+    rows["annotationShapes"].append(
+        blank_row("annotationShapes") | {"id": 63, "annotationId": 21, "shapeType": "OrientedPoint"}
+    )
+    rows["annotationFiles"].append(file | {"id": 54, "annotationShapeId": 63, "httpsPath": f"{file['httpsPath']}2"})
+    (tomogram,) = rows["tomograms"]
+    tomogram["processing"] = "raw"
+    other = {"id": 12, "processing": "denoised", "isVisualizationDefault": False}
+    rows["tomograms"].append(
+        tomogram | other | {"httpsOmezarrDir": f"{PREFIX}10000/denoised.zarr", "fileSizeOmezarr": 800.0}
+    )
+    return rows
+
+
+@pytest.fixture
+def portal(tmp_path: Path) -> Portal:
+    manifest = Manifest(title="Sample", https_prefix=PREFIX, s3_prefix="s3://bucket/")
+    return open_portal(write_pack(tmp_path / "pack", manifest, rows_with_richer_shapes()).folder)
+
+
+def cells_in(portal: Portal, basket: Basket) -> set[tuple[str, int]]:
+    plan = plan_basket(basket, ask_basket_rows(portal, basket), portal)
+    return {(item.table, item.row_id) for item in plan.items}
+
+
+def test_an_annotation_comes_in_its_richest_shape_with_what_describes_it(portal: Portal) -> None:
+    basket = Basket().with_ids("annotations", [21])
+    assert cells_in(portal, basket) == {("annotationFiles", 54), ("annotations", 21), ("alignments", 31)}
+    assert cells_in(portal, basket.with_choices(metadata=False)) == {("annotationFiles", 54)}
+    every = basket.with_choices(metadata=False, shapes="all")
+    assert cells_in(portal, every) == {("annotationFiles", 51), ("annotationFiles", 54)}
+
+
+def test_a_ticked_shape_comes_as_it_is(portal: Portal) -> None:
+    basket = Basket().with_ids("annotation_shapes", [61]).with_choices(metadata=False)
+    assert cells_in(portal, basket) == {("annotationFiles", 51)}
+
+
+def test_a_mask_comes_in_one_format(portal: Portal) -> None:
+    basket = Basket().with_ids("annotations", [22]).with_choices(metadata=False)
+    assert cells_in(portal, basket) == {("annotationFiles", 52)}
+    assert cells_in(portal, basket.with_choices(volume_format="mrc")) == {("annotationFiles", 53)}
+
+
+@pytest.mark.parametrize(
+    ("processing", "tomogram"), [("denoised", {12}), ("default", {11}), ("filtered", set()), ("", set())]
+)
+def test_annotations_can_bring_one_tomogram_of_a_processing(
+    portal: Portal, processing: str, tomogram: set[int]
+) -> None:
+    basket = Basket().with_ids("annotations", [21]).with_choices(with_tomogram=processing)
+    assert {row_id for table, row_id in cells_in(portal, basket) if table == "tomograms"} == tomogram
+    ticked = basket.with_ids("tomograms", [11])
+    assert {row_id for table, row_id in cells_in(portal, ticked) if table == "tomograms"} == {11}
+
+
+def test_a_tilt_series_comes_with_its_angles(portal: Portal) -> None:
+    basket = Basket().with_ids("tilt_series", [71])
+    rows = ask_basket_rows(portal, basket)
+    assert {item.column for item in plan_basket(basket, rows, portal).items} == {"httpsMrcFile", "httpsAngleList"}
+
+
+def test_whole_runs_and_datasets_are_every_file_that_the_tables_list(portal: Portal) -> None:
+    rows = ask_basket_rows(portal, Basket().with_ids("datasets", [DATASET]))
+    every = {item.path for item in plan_download(rows, what=["everything"]).items}
+    for basket in (Basket().with_ids("datasets", [DATASET]), Basket().with_ids("runs", [RUN, OTHER_RUN])):
+        assert {item.path for item in plan_basket(basket, rows, portal).items} == every
+    frames = {"frames", "gainFiles", "frameAcquisitionFiles"}
+    left = Basket().with_ids("datasets", [DATASET]).with_choices(leave_out=("frames",))
+    assert cells_in(portal, left) == {
+        (item.table, item.row_id) for item in plan_download(rows, what=["everything"]).items if item.table not in frames
+    }
+    assert cells_in(portal, Basket().with_ids("runs", [OTHER_RUN])) >= {("frames", 81), ("gainFiles", 91)}
+
+
+def test_the_contents_are_those_of_the_plan(portal: Portal) -> None:
+    for basket in (
+        Basket().with_ids("datasets", [DATASET]),
+        Basket().with_ids("annotations", [21, 22]).with_choices(with_tomogram="default"),
+        Basket().with_ids("tomograms", [11, 12]).with_choices(level=1),
+    ):
+        contents = contents_of(basket, RowsOfRuns(portal).of(basket))
+        plan = plan_basket(basket, ask_basket_rows(portal, basket), portal)
+        total = contents.total
+        assert (total.n_files, total.size_bytes, total.n_unknown_sizes) == (
+            len(plan.items),
+            plan.total_bytes,
+            plan.n_unknown_sizes,
+        )
+
+
+def test_contents_are_said_by_run_and_kind(portal: Portal) -> None:
+    basket = Basket().with_ids("annotations", [21, 22]).with_ids("tomograms", [12]).with_choices(metadata=False)
+    contents = contents_of(basket, RowsOfRuns(portal).of(basket))
+    size = sum(len(content) for key, content in sample_files().items() if "mask.zarr" in key) + 720
+    assert contents.run_ids == (RUN,)
+    assert contents.parts["tomograms"].size_bytes == 800
+    assert contents.parts["annotations"].size_bytes == size
+    assert contents.summary.startswith("1 run · 3 files · ")
+    assert contents_of(Basket(), RowsOfRuns(portal).of(Basket())).summary == ""
+
+
+def test_a_coarse_level_is_an_eighth_of_the_next_finer_one(portal: Portal) -> None:
+    def size(**choices: Any) -> int:
+        basket = Basket().with_ids("tomograms", [12]).with_choices(metadata=False, **choices)
+        return contents_of(basket, RowsOfRuns(portal).of(basket)).total.size_bytes
+
+    assert size(level="all") == size(level=0) == 800
+    assert size(level=0) - size(level=1) == pytest.approx(800 / (1 + 1 / 8 + 1 / 64), abs=1)
+
+
+def test_what_the_portal_does_not_have_is_listed(portal: Portal) -> None:
+    basket = Basket().with_ids("annotations", [21, 99]).with_ids("runs", [77]).with_ids("tomograms", [98])
+    contents = contents_of(basket, RowsOfRuns(portal).of(basket))
+    assert contents.missing == {"annotations": (99,), "runs": (77,), "tomograms": (98,)}
+    assert contents.run_ids == (RUN,)
+    gone = Basket().with_ids("annotations", [99])
+    with pytest.raises(DownloadError, match="Nothing"):
+        plan_basket(gone, ask_basket_rows(portal, gone), portal)
+
+
+def test_a_tick_in_a_known_run_asks_nothing(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = RowsOfRuns(portal)
+    basket = Basket().with_ids("annotations", [21])
+    known.of(basket)
+    asked: list[str] = []
+    query = portal.query
+    monkeypatch.setattr(
+        portal, "query", lambda text, *args, **kwargs: asked.append(text) or query(text, *args, **kwargs)
+    )
+
+    known.of(basket)
+    assert not asked
+    assert contents_of(basket, known.of(basket.with_ids("tomograms", [12]))).run_ids == (RUN,)
+    assert len(asked) == 1  # whose run the tomogram is
+    assert known.of(Basket())["runs"] == []
+
+
+def test_dates_are_those_of_the_rows(portal: Portal) -> None:
+    dates = dates_of(RowsOfRuns(portal).of(Basket().with_ids("annotations", [21])))
+    assert set(dates["annotations"]) == {21, 22}
