@@ -75,20 +75,10 @@ def test_a_failed_page_says_so_and_is_asked_for_again_once(qtbot, view, asked):
     assert len(view.runs) == 100
 
 
-def test_fewer_runs_than_counted_never_look_complete(view):
-    view.add_page(page(0), "")
-    view.add_page(replace(page(50), runs=()), "")
-    assert last_row(view).kind is Kind.FAILURE
-
-
 def test_a_run_says_whose_bytes_it_counts():
     run = RunRow(id=1, name="", dataset_id=1, tomogram_count=2, voxel_spacing=10.0, file_size_omezarr=1.66e9)
     assert run_row(run).title == "RN-1"
-    assert run_row(run).lines[0] == (
-        "2 tomograms · 10 Å · 1.66 GB per tomogram",
-        "2 tomograms · 10 Å · 1.66 GB each",
-        "2 tomograms · 1.66 GB each",
-    )
+    assert run_row(run).lines[0][0] == "2 tomograms · 10 Å · 1.66 GB per tomogram"
     assert run_row(replace(run, tomogram_count=1)).lines[0] == ("1 tomogram · 10 Å · 1.66 GB",)
 
 

@@ -148,9 +148,9 @@ class Opening(QObject):
         if tomogram is None:
             self._fail(CryoETError(f"Run {page.run.name} has no tomogram.", hint="Open another run."))
             return
-        run = self._browser.screens.run
+        layers = self._browser.run_layers
         self._wanted.add(LayerKey("tomogram", tomogram.id))
-        run.tomogram_open_requested.emit(page, tomogram)
+        layers.open_tomogram(page, tomogram)
         try:
             files = chosen_files(page, tomogram, self.order.annotations, with_unaligned=self.order.with_unaligned)
         except CryoETError as error:
@@ -158,7 +158,7 @@ class Opening(QObject):
             return
         self._wanted |= {LayerKey("annotation", file.id) for file in files}
         for file in files:
-            run.annotation_show_requested.emit(page, file)
+            layers.show_annotation(page, file)
 
     def _fail(self, error: CryoETError) -> None:
         self.error = error

@@ -24,7 +24,6 @@ class About:
     portal_page: str = ""
     publications: str | None = None
     entries: str | None = None
-    picture_url: str | None = None
 
 
 def about_listed_dataset(dataset_id: int, row: CatalogueRow | None, deposition: DepositionRow | None) -> About:
@@ -64,7 +63,6 @@ def about_listed_deposition(deposition_id: int, row: DepositionRow | None) -> Ab
         row.title,
         authors=tuple(author.name for author in row.authors),
         facts=joined(date_text(row.release_date), kinds_text(row.kinds)),
-        picture_url=row.key_photo_thumbnail_url,
     )
 
 
@@ -83,7 +81,6 @@ def about_deposition(page: DepositionPage, portal_page: str) -> About:
         portal_page=portal_page,
         publications=deposition.deposition_publications,
         entries=deposition.related_database_entries,
-        picture_url=deposition.key_photo_thumbnail_url or deposition.key_photo_url,
     )
 
 

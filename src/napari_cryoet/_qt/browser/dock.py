@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
     from napari_cryoet.portal.pages import RunPage
     from napari_cryoet.portal.portal import Portal, Source
-    from napari_cryoet.records import Tomogram
-    from napari_cryoet.run.outline import AnnotationRow
 
 
 def open_any(source: str, job: Job) -> Portal:
@@ -126,7 +124,7 @@ class PortalBrowser(Dock):
         session.opened.connect(self._on_opened)
         session.opening.connect(lambda _source: warm_up(self.tasks))  # while its answer is waited for
         self.navigator.run_arrived.connect(self._on_run)
-        screens.run.download_requested.connect(self._on_download)
+        screens.run.download.clicked.connect(self._on_download)
         screens.run.planes.clicked.connect(lambda: open_dock(self.viewer, PLANES))
         self._connect_network()
         self.run_layers.dock_requested.connect(self._use_in_dock)
@@ -223,9 +221,12 @@ class PortalBrowser(Dock):
     def _on_run(self, page: RunPage, opens_layers: bool) -> None:
         self._remember(page.run.id, f"{page.run.name} · DS-{page.run.dataset_id} · {self._source_label}")
         if opens_layers:
-            self.screens.run.open_default()
+            self.run_layers.open_default(page)
 
-    def _on_download(self, page: RunPage, tomograms: tuple[Tomogram, ...], rows: tuple[AnnotationRow, ...]) -> None:
+    def _on_download(self) -> None:
+        run = self.screens.run
+        if run.page is None:
+            return
         for dialog in self.findChildren(DownloadDialog):
             if dialog.is_downloading:
                 dialog.raise_()  # one at a time
@@ -235,9 +236,9 @@ class PortalBrowser(Dock):
             self.tasks,
             self.theme,
             self.session.portal,
-            page,
-            tomograms=tomograms,
-            rows=rows,
+            run.page,
+            tomograms=run.tomograms_to_download(),
+            rows=run.rows_to_download(),
             folder=self._memory.download_folder,
             parent=self,
         )

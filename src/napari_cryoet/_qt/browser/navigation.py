@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
-from qtpy.QtCore import QObject, QPoint, QSize, Qt, Signal
+from qtpy.QtCore import QObject, QPoint, Qt, Signal
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import (
     QApplication,
@@ -29,7 +29,7 @@ from napari_cryoet._qt.browser.session import Found, Session
 from napari_cryoet._qt.browser.source_bar import SearchBox, SourceBar, StartPage
 from napari_cryoet._qt.browser.status_bar import StatusStrip
 from napari_cryoet._qt.tasks import single_shot
-from napari_cryoet._qt.widgets.labels import ElidedLabel
+from napari_cryoet._qt.widgets.labels import ElidedLabel, tool_button
 from napari_cryoet._qt.widgets.messages import Action, Loadable, NoticeBar, add_item
 from napari_cryoet._qt.widgets.theme import Theme, icon
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
@@ -39,6 +39,7 @@ from napari_cryoet.network.policy import policy
 from napari_cryoet.portal.links import Jump, parse_jump
 from napari_cryoet.portal.pages import (
     Catalogue,
+    DatasetCount,
     DatasetPage,
     DepositionPage,
     Freshness,
@@ -77,8 +78,6 @@ Crumbs: TypeAlias = tuple[Place, ...]  # from a list to where you are
 
 def begin(place: Place) -> Crumbs:
     """From its list to a place."""
-    if place in LISTS:
-        return (place,)
     return (DEPOSITIONS if place.kind == "deposition" else DATASETS, place)
 
 
@@ -101,21 +100,23 @@ class Breadcrumb(QWidget):
 
     level_chosen = Signal(int)  # 0: the list
 
-    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
         self._theme = theme
         self._here = ElidedLabel(elide=Qt.TextElideMode.ElideMiddle)
         self._here.setMinimumHeight(self._here.fontMetrics().height() + 6)  # as the buttons beside it
         self._n_steps = 0
-        self.back = _crumb(lambda: self.level_chosen.emit(self._n_steps - 1))
-        self.back.setAccessibleName("Back one step")
-        self.back.setToolTip("Back one step (Backspace)")
-        self._steps = [_crumb(partial(self.level_chosen.emit, level)) for level in range(_MOST_CRUMBS - 1)]
+        self.back = tool_button("", "Back one step (Backspace)")
+        self.back.clicked.connect(lambda: self.level_chosen.emit(self._n_steps - 1))
+        self._steps = [tool_button("", "") for _ in range(_MOST_CRUMBS - 1)]
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(0)
-        for part in (self.back, *self._steps):
-            row.addWidget(part)
+        for level, button in enumerate((self.back, *self._steps), -1):
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys in the list
+            row.addWidget(button)
+            if level >= 0:
+                button.clicked.connect(lambda _checked=False, level=level: self.level_chosen.emit(level))
         row.addWidget(self._here, 1)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         theme.changed.connect(self._draw_icon)
@@ -144,19 +145,8 @@ class Breadcrumb(QWidget):
         """A click beside the buttons leaves the keys in the list, too."""
         self.level_chosen.emit(self._n_steps)
 
-    def minimumSizeHint(self) -> QSize:
-        return QSize(24, super().minimumSizeHint().height())
-
     def _draw_icon(self) -> None:
         self.back.setIcon(icon("back", self._theme.colors.text))
-
-
-def _crumb(follow: Callable[[], object]) -> QToolButton:
-    button = QToolButton()
-    button.setAutoRaise(True)
-    button.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys in the list
-    button.clicked.connect(lambda _checked=False: follow())
-    return button
 
 
 class Screens:
@@ -175,7 +165,12 @@ class Screens:
         self.deposition = DepositionView(theme, thumbnails)
         self.dataset = DatasetView(theme, thumbnails)
         self.run = RunView(theme)
-        self.run_place = Loadable(_scrolling(self.run))
+        area = QScrollArea()  # where the dock is too low for it
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        area.setWidgetResizable(True)
+        area.setFrameShape(QScrollArea.Shape.NoFrame)
+        area.setWidget(self.run)
+        self.run_place = Loadable(area)
         self.stack = QStackedWidget()
         self.pages: dict[Kind, Any] = {
             "datasets": self.datasets,
@@ -219,16 +214,6 @@ class Screens:
         self.search.selectAll()
 
 
-def _scrolling(page: QWidget) -> QScrollArea:
-    """A page that scrolls where the dock is too low for it."""
-    area = QScrollArea()
-    area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-    area.setWidgetResizable(True)
-    area.setFrameShape(QScrollArea.Shape.NoFrame)
-    area.setWidget(page)
-    return area
-
-
 class Navigator(QObject):
     """Moves between screens. Every move drops the run that the screen before still waited for.
 
@@ -255,12 +240,11 @@ class Navigator(QObject):
         screens.datasets.view.opened.connect(lambda dataset: self.go_to_dataset(dataset.id))
         screens.depositions.view.opened.connect(lambda deposition: self.go_to_deposition(deposition.id))
         screens.deposition.page_requested.connect(self._ask_deposition)
-        screens.deposition.dataset_opened.connect(lambda number: self.go_to_dataset(number, follows=True))
-        screens.deposition.run_opened.connect(self._on_run_opened)
+        screens.deposition.view.opened.connect(self._on_holding_opened)
         screens.dataset.page_requested.connect(self._ask_runs)
         screens.dataset.view.opened.connect(self._on_run_opened)
-        for link in (screens.dataset.header.deposition_requested, screens.run.deposition_requested):
-            link.connect(lambda number: self.go_to_deposition(number, follows=True))
+        for page in (screens.dataset.header, screens.run):
+            page.deposition_requested.connect(lambda number: self.go_to_deposition(number, follows=True))
 
     @property
     def level(self) -> int:
@@ -276,20 +260,18 @@ class Navigator(QObject):
 
     def go_to_dataset(self, dataset_id: int, *, follows: bool = False) -> None:
         """Show a dataset as it was left, or begin with the first page of its runs."""
-        place = Place("dataset", dataset_id)
-        self._go(follow(self._crumbs, place) if follows else begin(place))
+        self._go(Place("dataset", dataset_id), follows=follows)
 
     def go_to_deposition(self, deposition_id: int, *, follows: bool = False) -> None:
         """Show a deposition as it was left, or ask for it."""
-        place = Place("deposition", deposition_id)
-        self._go(follow(self._crumbs, place) if follows else begin(place))
+        self._go(Place("deposition", deposition_id), follows=follows)
 
     def go_to_run(self, run_id: int, name: str = "", *, opens_layers: bool = False) -> None:
         """Show a run; with ``opens_layers`` also what the curators show first."""
         self._ask_run(Place("run", run_id, name), (DATASETS,), opens_layers=opens_layers)
 
     def go_to_level(self, level: int) -> None:
-        self._go(self._crumbs[: level + 1])
+        self._go(self._crumbs[level], follows=True)
 
     def go_up(self) -> None:
         if self.level:
@@ -307,16 +289,19 @@ class Navigator(QObject):
 
     # moving
 
-    def _go(self, crumbs: Crumbs) -> None:
-        place = crumbs[-1]
+    def _go(self, place: Place, *, follows: bool) -> None:
+        crumbs = follow(self._crumbs, place) if follows else begin(place)
         if place.kind == "run" and not self._holds_run(place.id):
             self._ask_run(place, crumbs[:-1])
             return
         self._leave()
-        if place.kind == "dataset":
-            self._hold_dataset(place.id)
-        elif place.kind == "deposition":
-            self._hold_deposition(place.id)
+        screens, session = self._screens, self._session
+        if place.kind == "dataset" and place.id != screens.dataset.dataset_id:
+            row = session.row_of(place.id)
+            deposition = session.deposition_row_of(row.deposition_id if row is not None else None)
+            screens.dataset.start(place.id, row, deposition)
+        elif place.kind == "deposition" and place.id != screens.deposition.deposition_id:
+            screens.deposition.start(place.id, session.deposition_row_of(place.id))
         self._arrive(crumbs)
         self.focus_list()
 
@@ -330,16 +315,6 @@ class Navigator(QObject):
         screens.breadcrumb.set_steps([place.label for place in crumbs])
         screens.switch.set_current(LISTS.index(crumbs[0]))
         screens.show_page(crumbs[-1].kind)
-
-    def _hold_dataset(self, dataset_id: int) -> None:
-        if dataset_id != self._screens.dataset.dataset_id:
-            row = self._session.row_of(dataset_id)
-            deposition = self._session.deposition_row_of(row.deposition_id if row is not None else None)
-            self._screens.dataset.start(dataset_id, row, deposition)
-
-    def _hold_deposition(self, deposition_id: int) -> None:
-        if deposition_id != self._screens.deposition.deposition_id:
-            self._screens.deposition.start(deposition_id, self._session.deposition_row_of(deposition_id))
 
     def _holds_run(self, run_id: int) -> bool:
         page = self._screens.run.page
@@ -427,6 +402,12 @@ class Navigator(QObject):
     def _on_runs(self, page: DatasetPage) -> None:
         self._tell_freshness(page.freshness, self._screens.dataset.restart)
         self._screens.dataset.add_page(page, self._portal_page("dataset", page.dataset.id))
+
+    def _on_holding_opened(self, holding: DatasetCount | RunRow) -> None:
+        if isinstance(holding, RunRow):
+            self._on_run_opened(holding)
+        else:
+            self.go_to_dataset(holding.dataset_id, follows=True)
 
     def _on_run_opened(self, run: RunRow) -> None:
         crumbs = follow_to_run(self._crumbs, Place("dataset", run.dataset_id), Place("run", run.id, run.name))

@@ -7,25 +7,23 @@ from functools import partial
 from typing import Final
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QPixmap, QResizeEvent
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
-    QLabel,
     QMenu,
     QPlainTextEdit,
     QSizePolicy,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_cryoet._qt.browser.source_bar import SearchBox
-from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label, plain_tooltip
+from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label, plain_tooltip, tool_button
 from napari_cryoet._qt.widgets.messages import Action, Loadable, add_item, open_in_browser
 from napari_cryoet._qt.widgets.record_model import Kind, RecordModel, Row
 from napari_cryoet._qt.widgets.record_view import RecordView
-from napari_cryoet._qt.widgets.theme import Theme, icon
+from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.portal.about import (
@@ -57,8 +55,9 @@ from napari_cryoet.wording import (
     spacing_text,
 )
 
-PHOTO_PX: Final = 64
-FEW_LINES, MOST_FOLDED, MANY_LINES = 2, 5, 14  # of a description: while it is folded, and open
+FOLDED_LINES, ROOMY_PX = 3, 500  # a folded description, and how high a page has room for it
+OBJECTS_IN_TOOLTIP: Final = 20
+UNFOLDED_ROWS: Final = 16  # datasets are unfolded from the beginning if no more rows than these are below them
 
 
 class RecordHeader(QWidget):
@@ -66,36 +65,35 @@ class RecordHeader(QWidget):
 
     deposition_requested = Signal(int)  # its id
 
-    def __init__(self, theme: Theme, thumbnails: Thumbnails, noun: str) -> None:
+    def __init__(self, noun: str) -> None:
         super().__init__()
-        self._theme = theme
-        self._thumbnails = thumbnails
         self._noun = noun
         self._about = About("")
-        self._page_height = 0
         self.title = plain_label(name="pageTitle")
-        self.photo = QLabel()
-        self.photo.setAccessibleName("Key photo")
-        self.photo.setFixedSize(PHOTO_PX, PHOTO_PX)
         self.authors, self.facts, self.counts = (ElidedLabel(name="dimText") for _ in range(3))
-        self.links = _tool_button(
-            "Links", f"Links of this {noun}: deposition, papers, databases, its page on the portal"
+        self.links = tool_button(
+            "Links ▾", f"Links of this {noun}: deposition, papers, databases, its page on the portal"
         )
         self.links.setMenu(QMenu(self.links))
-        self.links.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.details = _tool_button("Details", f"All that this {noun} says about itself")
+        self.details = tool_button("Details", f"All that this {noun} says about itself")
         self.details.setCheckable(True)
         self.description = QPlainTextEdit()
         self.description.setReadOnly(True)
         self.description.setTabChangesFocus(True)
         self.description.setFrameShape(QFrame.Shape.NoFrame)
         self.description.setAccessibleName(f"Description of the {noun}")
+        people, column = QHBoxLayout(), QVBoxLayout(self)
+        people.addWidget(self.authors, 1)
+        people.addWidget(self.links)
+        people.addWidget(self.details)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(3)
+        column.addWidget(self.title)
+        column.addLayout(people)
+        for part in (self.facts, self.counts, self.description):
+            column.addWidget(part)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
-        self._lay_out()
-        self.details.toggled.connect(self._on_details)
-        thumbnails.arrived.connect(self._on_picture)
-        theme.changed.connect(self._draw_icons)
-        self._draw_icons()
+        self.details.toggled.connect(self._show_description)
         self.show_about(About("…"))
 
     def show_about(self, about: About) -> None:
@@ -112,53 +110,19 @@ class RecordHeader(QWidget):
         self.details.setChecked(False)
         self.details.setVisible(bool(about.details))
         self._show_description()
-        self.photo.setVisible(bool(about.picture_url))
-        self._show_picture()
         self._fill_menu()
 
-    def resizeEvent(self, event: QResizeEvent | None) -> None:
-        super().resizeEvent(event)
-        self._fit_description()
-
-    def fit_into(self, page_height: int) -> None:
-        self._page_height = page_height
-        self._fit_description()
-
-    def _fit_description(self) -> None:
+    def fit_description(self) -> None:
         """A third of the page for an open description; while it is folded, what a high page has to spare."""
-        is_open, spacing = self.details.isChecked(), self.description.fontMetrics().lineSpacing()
-        document = self.description.document()
-        n_lines = max(1, document.lineCount() if document is not None else 1)
-        spare = min(MOST_FOLDED, (self._page_height - 420) // (3 * spacing))
-        shown = max(FEW_LINES, min(MANY_LINES, self._page_height // (3 * spacing))) if is_open else spare
-        self.description.setVisible(is_open or (bool(self._about.description) and shown >= FEW_LINES))
-        policy = Qt.ScrollBarPolicy
-        self.description.setVerticalScrollBarPolicy(policy.ScrollBarAsNeeded if is_open else policy.ScrollBarAlwaysOff)
-        margin = document.documentMargin() if document is not None else 0
-        margins = (2 if n_lines <= shown else 1.5) * margin  # below, the next line would be seen in part
-        self.description.setFixedHeight(max(1, min(n_lines, shown)) * spacing + round(margins))
-        if (bar := self.description.verticalScrollBar()) is not None:
-            bar.setValue(0)
+        page, is_open = self.parentWidget(), self.details.isChecked()
+        page_px, line_px = page.height() if page is not None else 0, self.description.fontMetrics().lineSpacing()
+        self.description.setVisible(is_open or (bool(self._about.description) and page_px > ROOMY_PX))
+        self.description.setFixedHeight(page_px // 3 if is_open else FOLDED_LINES * line_px + 8)
 
     def _show_description(self) -> None:
         about, is_open = self._about, self.details.isChecked()
         self.description.setPlainText(f"{about.description}\n\n{about.details}" if is_open else about.description)
-        self._fit_description()
-
-    def _on_details(self, _is_open: bool) -> None:
-        self._draw_icons()
-        self._show_description()
-
-    def _on_picture(self, url: str) -> None:
-        if url == self._about.picture_url:
-            self._show_picture()
-
-    def _show_picture(self) -> None:
-        picture = self._thumbnails.picture(self._about.picture_url)
-        if picture is not None:
-            picture = QPixmap(picture)
-            picture.setDevicePixelRatio(picture.width() / PHOTO_PX)
-        self.photo.setPixmap(picture if picture is not None else QPixmap())
+        self.fit_description()
 
     def _fill_menu(self) -> None:
         """List only what leads somewhere; without anything there is no button."""
@@ -171,42 +135,9 @@ class RecordHeader(QWidget):
             add_item(menu, text, partial(self.deposition_requested.emit, deposition.id))
         if is_web_address(about.portal_page):
             add_item(menu, f"This {self._noun} on the portal", partial(open_in_browser, about.portal_page))
-        sections = (
-            ("Publications", publication_links(about.publications)),
-            ("Databases", database_links(about.entries)),
-        )
-        for section, links in sections:
-            if links:
-                menu.addSection(section)
-            for link in links:
-                add_item(menu, link.text, partial(open_in_browser, link.url))
+        for link in (*publication_links(about.publications), *database_links(about.entries)):
+            add_item(menu, link.text, partial(open_in_browser, link.url))
         self.links.setVisible(not menu.isEmpty())
-
-    def _draw_icons(self) -> None:
-        color = self._theme.colors.text
-        self.details.setIcon(icon("down" if self.details.isChecked() else "right", color))
-        self.links.setIcon(icon("link", color))
-
-    def _lay_out(self) -> None:
-        people = QHBoxLayout()
-        people.setSpacing(4)
-        people.addWidget(self.authors, 1)
-        people.addWidget(self.links)
-        people.addWidget(self.details)
-        beside = QVBoxLayout()
-        beside.setSpacing(3)
-        beside.addWidget(self.title)
-        beside.addLayout(people)
-        top = QHBoxLayout()
-        top.setSpacing(8)
-        top.addWidget(self.photo, alignment=Qt.AlignmentFlag.AlignTop)
-        top.addLayout(beside, 1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(3)
-        column.addLayout(top)
-        for part in (self.facts, self.counts, self.description):
-            column.addWidget(part)
 
 
 class RecordPage(QWidget):
@@ -214,7 +145,7 @@ class RecordPage(QWidget):
 
     def __init__(self, theme: Theme, thumbnails: Thumbnails, noun: str, list_name: str, *, uniform: bool) -> None:
         super().__init__()
-        self.header = RecordHeader(theme, thumbnails, noun)
+        self.header = RecordHeader(noun)
         self.model = RecordModel(thumbnails, parent=self)
         self.view = RecordView(theme, self.model, list_name, uniform=uniform)
         self.place = Loadable(self.view)
@@ -230,20 +161,7 @@ class RecordPage(QWidget):
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         super().resizeEvent(event)
-        self.header.fit_into(self.height())
-
-
-def _tool_button(text: str, purpose: str) -> QToolButton:
-    button = QToolButton()
-    button.setText(text)
-    button.setAccessibleName(purpose)
-    button.setToolTip(purpose)
-    button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-    button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-    return button
-
-
-OBJECTS_IN_TOOLTIP: Final = 20
+        self.header.fit_description()
 
 
 class DatasetView(RecordPage):
@@ -289,13 +207,8 @@ class DatasetView(RecordPage):
         loaded, total = len(self.runs), page.run_total
         rows = [run_row(run) for run in page.runs]
         if page.runs and not page.is_last:
-            rows.append(_message(f"Loading more… {loaded:,} of {total:,}"))
-        elif not page.is_last:
-            rows.append(_message("The portal answered with fewer runs than it counted.", has_failed=True))
-        if page.offset == 0:
-            self.model.set_rows(rows)
-        else:
-            self.model.append_rows(rows)
+            rows.append(Row(None, f"Loading more… {loaded:,} of {total:,}", kind=Kind.MESSAGE))
+        (self.model.append_rows if page.offset else self.model.set_rows)(rows)
         self.count.setText(count_text(total, "run") if loaded >= total else f"{loaded:,} of {total:,} runs")
         if total:
             self.place.show_content()
@@ -308,13 +221,13 @@ class DatasetView(RecordPage):
     def show_error(self, error: CryoETError) -> None:
         """Say why runs are missing: in the place of all, or in the last row where some are there."""
         if self.runs:
-            self.model.append_rows([_message(error.message, has_failed=True)])
+            self.model.append_rows([Row(None, f"{error.message} Press Enter to try again.", kind=Kind.FAILURE)])
         else:
             self.count.setText("")
             self.place.show_error(error, self.restart)
 
     def _on_more(self) -> None:
-        self.model.append_rows([_message("Loading more…")], is_asked=True)  # also after a failure
+        self.model.append_rows([Row(None, "Loading more…", kind=Kind.MESSAGE)], is_asked=True)  # also after a failure
         self.page_requested.emit(self.dataset_id, len(self.runs), self.filter.text().strip())
 
     def _clear_filter(self) -> None:
@@ -325,14 +238,10 @@ class DatasetView(RecordPage):
 def run_row(run: RunRow) -> Row:
     """A run in the list of its dataset; the size is that of its default tomogram."""
     count = count_text(run.annotation_count, "annotation") if run.annotation_count else ""
-    size = size_text(run.file_size_omezarr)
-    facts: tuple[str, ...] = ("no tomogram",)
-    if run.tomogram_count:
-        tomograms, spacing = count_text(run.tomogram_count, "tomogram"), spacing_text(run.voxel_spacing)
-        facts = (joined(tomograms, spacing, size),)
-        if run.tomogram_count > 1 and size:
-            sizes = (f"{size} per tomogram", f"{size} each")
-            facts = (*(joined(tomograms, spacing, each) for each in sizes), joined(tomograms, sizes[1]))
+    tomograms = count_text(run.tomogram_count, "tomogram") if run.tomogram_count else "no tomogram"
+    spacing, size = spacing_text(run.voxel_spacing), size_text(run.file_size_omezarr)
+    sizes = (f"{size} per tomogram", f"{size} each") if run.tomogram_count > 1 and size else (size,)
+    facts = tuple(joined(tomograms, spacing, each) for each in sizes)
     objects = tuple(objects_text(run.objects, limit) for limit in (4, 3, 2, 1)) if run.objects else ("",)
     size_xyz = dimensions_text(run.size_x, run.size_y, run.size_z)
     about = (
@@ -348,29 +257,18 @@ def run_row(run: RunRow) -> Row:
         lines=(facts, objects if run.annotation_count else "no annotations"),
         right=(count, ""),
         picture_url=run.key_photo_thumbnail_url or "",
-        tooltip="\n".join(line for line in about if line),
+        tooltip="\n".join(about),
     )
-
-
-def _message(text: str, *, has_failed: bool = False) -> Row:
-    title = f"{text} Press Enter to try again." if has_failed else text
-    return Row(record=None, title=title, kind=Kind.FAILURE if has_failed else Kind.MESSAGE)
-
-
-UNFOLDED_ROWS: Final = 16  # datasets are unfolded from the beginning if no more rows than these are below them
 
 
 class DepositionView(RecordPage):
     """Requests a deposition's page; the answer goes to `set_page` or `show_error`."""
 
     page_requested = Signal(int)  # its id
-    dataset_opened = Signal(int)  # its id
-    run_opened = Signal(object)  # RunRow
 
     def __init__(self, theme: Theme, thumbnails: Thumbnails) -> None:
         super().__init__(theme, thumbnails, "deposition", "Datasets of the deposition", uniform=False)
         self.deposition_id: int | None = None
-        self.view.opened.connect(self._on_opened)
         self.view.left_upwards.connect(lambda: self.header.details.setFocus(Qt.FocusReason.BacktabFocusReason))
 
     def start(self, deposition_id: int, row: DepositionRow | None) -> None:
@@ -395,12 +293,6 @@ class DepositionView(RecordPage):
 
     def show_error(self, error: CryoETError) -> None:
         self.place.show_error(error, self.restart)
-
-    def _on_opened(self, record: DatasetCount | RunRow) -> None:
-        if isinstance(record, RunRow):
-            self.run_opened.emit(record)
-        else:
-            self.dataset_opened.emit(record.dataset_id)
 
 
 def holdings(page: DepositionPage) -> list[Row]:
@@ -437,7 +329,11 @@ def _dataset_row(dataset: DatasetCount, below: tuple[Row, ...], *, is_unfolded: 
 def _below(page: DepositionPage, dataset: DatasetCount) -> tuple[Row, ...]:
     """Annotations by object and method, then the runs if the dataset is another's."""
     number = dataset.dataset_id
-    rows = [_object_row(dataset, name, found) for name, found in _objects_in(dataset)]
+    found: dict[str, list[ObjectCount]] = {}
+    for each in dataset.objects:
+        found.setdefault(each.object_name, []).append(each)
+    most_first = sorted(found.items(), key=lambda item: -sum(each.count for each in item[1]))
+    rows = [_object_row(dataset, name, counts) for name, counts in most_first]
     if dataset.is_own:
         return tuple(rows)
     runs = page.runs_of(number)
@@ -450,7 +346,8 @@ def _below(page: DepositionPage, dataset: DatasetCount) -> tuple[Row, ...]:
 
 
 def _object_row(dataset: DatasetCount, name: str, found: Sequence[ObjectCount]) -> Row:
-    methods = _methods_text(found)
+    """An object, and how many annotations by which kind of method: ``12 automated · 1 manual``."""
+    methods = joined(*(f"{each.count:,} {plain(str(each.method_type))}" for each in found))
     return Row(
         record=dataset,
         key=("object", dataset.dataset_id, name),
@@ -475,16 +372,3 @@ def _counts(holding: DatasetCount | RunRow) -> str:
     """How many tomograms and annotations of the deposition a dataset or run holds."""
     counts = ((holding.tomogram_count, "tomogram"), (holding.annotation_count, "annotation"))
     return joined(*(count_text(count, noun) for count, noun in counts if count))
-
-
-def _objects_in(dataset: DatasetCount) -> list[tuple[str, list[ObjectCount]]]:
-    """What a dataset holds of the deposition by object, most annotated first."""
-    found: dict[str, list[ObjectCount]] = {}
-    for each in dataset.objects:
-        found.setdefault(each.object_name, []).append(each)
-    return sorted(found.items(), key=lambda item: -sum(each.count for each in item[1]))
-
-
-def _methods_text(found: Sequence[ObjectCount]) -> str:
-    """How many annotations by which kind of method: ``12 automated · 1 manual``."""
-    return joined(*(f"{each.count:,} {plain(str(each.method_type))}" for each in found))

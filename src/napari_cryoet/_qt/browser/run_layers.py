@@ -54,9 +54,7 @@ class RunLayers(QObject):
         run.tomogram_open_requested.connect(self.open_tomogram)
         run.tomogram_stop_requested.connect(lambda tomogram: link.stop(LayerKey("tomogram", tomogram.id)))
         run.tomograms.menu_requested.connect(self._open_tomogram_menu)
-        run.annotation_show_requested.connect(self.show_annotation)
-        run.row_show_requested.connect(self.show_row)
-        run.row_hide_requested.connect(self.hide_row)
+        run.row_ticked.connect(lambda row, is_on: self.show_row(row) if is_on else self.hide_row(row))
         run.tree.menu_requested.connect(self._open_row_menu)
         run.page_shown.connect(self._on_page)
         link.changed.connect(self._on_layers)
@@ -72,6 +70,14 @@ class RunLayers(QObject):
         self._wanted = tomogram
         self._link.open_tomogram(page, tomogram)
         self._on_layers()
+
+    def open_default(self, page: RunPage) -> None:
+        """Show the default tomogram, and the annotations that the curators show with it."""
+        if page.default_tomogram is not None:
+            self._run.choose(page.default_tomogram)
+            self.open_tomogram(page, page.default_tomogram)
+            for file in outline_run(page, page.default_tomogram).defaults():
+                self.show_annotation(page, file)
 
     def show_annotation(self, page: RunPage, file: AnnotationFile) -> None:
         """Show an annotation file, whether it fits or not."""
@@ -179,7 +185,8 @@ class RunLayers(QObject):
         self._set_aside = (self._set_aside | misfits) - fitting
         if misfits:
             count = count_text(len(misfits), "annotation")
-            self._tell(partial(self._notice.show_news, f"Hid {count} made on another alignment of this run."))
+            words = f"Hid {count} made on another alignment of this run."
+            self._tell(partial(self._notice.show_notice, words, is_news=True))
 
     def _is_marked(self, key: LayerKey) -> bool:
         """Whether something was shown on request over a tomogram that it doesn't fit, and its name says so."""
@@ -239,7 +246,11 @@ class RunLayers(QObject):
             add_item(menu, "Compare with…", partial(self._use, row, partial(self.dock_requested.emit, COMPARE)))
             if shape in POINTS:
                 add_item(menu, "Export…", partial(self._use, row, partial(self.dock_requested.emit, EXPORT)))
-                add_item(menu, "How picks are drawn…", partial(self._use, row, partial(self._ask_to_draw, where)))
+                add_item(
+                    menu,
+                    "How picks are drawn…",
+                    partial(self._use, row, lambda layer: self.drawing_requested.emit(layer, where)),
+                )
             self._add_color(menu, LayerKey("annotation", file.id))
         self._add_ways(menu, f"AN-{row.annotation.id}")
         menu.popup(where)
@@ -291,9 +302,6 @@ class RunLayers(QObject):
             self._waiting[key] = then
             self.show_row(row)
             self._on_layers()
-
-    def _ask_to_draw(self, where: QPoint, layer: Layer) -> None:
-        self.drawing_requested.emit(layer, where)
 
     def _ask_color(self, key: LayerKey, now: QColor) -> None:
         chosen = QColorDialog.getColor(now, self._run, "Colour of the layer")

@@ -8,11 +8,11 @@ from functools import partial
 from typing import Final
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QHBoxLayout, QMenu, QPushButton, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.layers.colors import Appearance
 from napari_cryoet._qt.layers.ownership import LayerKey
-from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label
+from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label, tool_button
 from napari_cryoet._qt.widgets.messages import add_item, open_in_browser
 from napari_cryoet._qt.widgets.record_model import RecordModel, Row, Tick, TickColumn
 from napari_cryoet._qt.widgets.record_view import RecordView
@@ -39,17 +39,13 @@ class RunView(QWidget):
 
     tomogram_open_requested = Signal(object, object)  # RunPage, Tomogram
     tomogram_stop_requested = Signal(object)  # Tomogram
-    annotation_show_requested = Signal(object, object)  # RunPage, AnnotationFile: shown as it is, fitting or not
-    row_show_requested = Signal(object)  # AnnotationRow
-    row_hide_requested = Signal(object)  # AnnotationRow
-    tilt_series_show_requested = Signal(object, object)  # RunPage, TiltSeries
-    tilt_series_hide_requested = Signal(object)  # TiltSeries
+    row_ticked = Signal(object, bool)  # AnnotationRow, whether to show it
+    tilt_series_ticked = Signal(object, object, bool)  # RunPage, TiltSeries, whether to show it
     deposition_requested = Signal(int)  # its id
     page_shown = Signal(object)  # RunPage
-    download_requested = Signal(object, object, object)  # RunPage, tuple[Tomogram, ...], tuple[AnnotationRow, ...]
 
-    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
         self.page: RunPage | None = None
         self.tomogram: Tomogram | None = None  # that is chosen; None in a run without
         self.outline: RunOutline | None = None  # of the annotations, as they fit that tomogram
@@ -57,14 +53,13 @@ class RunView(QWidget):
         self._progress_text = ""
         self._saved: set[Hashable] = set()
         self.portal_url = ""
-        self.portal = _tool("Portal", "Show this run on the portal's site")
-        self.depositions = _tool("Depositions ▾", "Depositions that this run's data belong to")
-        self._depositions_menu = QMenu(self.depositions)
-        self.depositions.setMenu(self._depositions_menu)
+        self.portal = tool_button("Portal", "Show this run on the portal's site")
+        self.depositions = tool_button("Depositions ▾", "Depositions that this run's data belong to")
+        self.depositions.setMenu(QMenu(self.depositions))
         self.tomogram_model = RecordModel(tick_columns=TOMOGRAM_TICKS, parent=self)
         self.tomograms = RecordView(theme, self.tomogram_model, "Tomograms", most_rows=4)
         self.open = QPushButton()
-        self.planes = _tool("XZ YZ", "Orthogonal views: XZ and YZ beside the viewer, with one cursor")
+        self.planes = tool_button("XZ YZ", "Orthogonal views: XZ and YZ beside the viewer, with one cursor")
         self.annotations = RecordModel(title="Annotations", tick_columns=ANNOTATION_TICKS, parent=self)
         self.tree = RecordView(theme, self.annotations, "Annotations")
         self.tree.setMinimumHeight(LEAST_TREE_PX)
@@ -109,16 +104,6 @@ class RunView(QWidget):
             self.tomograms.select(LayerKey("tomogram", tomogram.id))
         self._list_annotations()
 
-    def open_default(self) -> None:
-        """Ask for the default tomogram and for the annotations that the curators show with it."""
-        page = self.page
-        if page is None or page.default_tomogram is None:
-            return
-        self.choose(page.default_tomogram)
-        self.tomogram_open_requested.emit(page, page.default_tomogram)
-        for file in self.outline.defaults() if self.outline is not None else ():
-            self.annotation_show_requested.emit(page, file)
-
     def set_shown(self, shown: Shown) -> None:
         """Say which tomograms and annotations are layers now, and how these look."""
         self._shown = shown
@@ -139,22 +124,25 @@ class RunView(QWidget):
         view.stand_somewhere()
         view.setFocus(Qt.FocusReason.TabFocusReason)
 
+    def tomograms_to_download(self) -> tuple[Tomogram, ...]:
+        tomograms = self.page.tomograms if self.page is not None else ()
+        return tuple(each for each in tomograms if LayerKey("tomogram", each.id) in self._saved)
+
     def rows_to_download(self) -> tuple[AnnotationRow, ...]:
         """The annotations that are ticked to be saved, in the order of the tree."""
         rows = self.outline.rows() if self.outline is not None else ()
         return tuple(row for row in rows if row.key in self._saved)
 
     def _connect(self) -> None:
-        self.portal.clicked.connect(lambda _checked=False: open_in_browser(self.portal_url))
+        self.portal.clicked.connect(lambda: open_in_browser(self.portal_url))
         self.open.clicked.connect(self._on_open_clicked)
         self.tomograms.current_record_changed.connect(self._on_tomogram)
         self.tomograms.opened.connect(self._open)
         self.tomogram_model.tick_requested.connect(self._on_tomogram_tick)
-        self.tree.opened.connect(self._toggle)
+        self.tree.opened.connect(lambda row: self.annotations.request_tick(self.annotations.index_of(row.key), SHOW))
         self.annotations.tick_requested.connect(self._on_annotation_tick)
         self.tilt_series.opened.connect(lambda series: self._on_tilt_series(series, 0, is_on=True))
         self.tilt_series_model.tick_requested.connect(self._on_tilt_series)
-        self.download.clicked.connect(self._on_download)
 
     # what the page says
 
@@ -176,7 +164,9 @@ class RunView(QWidget):
             self.tilt_series_model.set_rows(tilt_series_rows(self.page.tilt_series, self._shown_series))
 
     def _list_depositions(self, page: RunPage) -> None:
-        menu = self._depositions_menu
+        menu = self.depositions.menu()
+        if menu is None:
+            return
         menu.clear()
         for share in deposition_shares(page):
             text = joined(f"Deposition CZCDP-{share.id}", share.text, plain(share.title))
@@ -207,7 +197,7 @@ class RunView(QWidget):
         self.open.setEnabled(is_enabled)
 
     def _update_download(self) -> None:
-        tomograms, rows = self._tomograms_to_download(), self.rows_to_download()
+        tomograms, rows = self.tomograms_to_download(), self.rows_to_download()
         sizes = [tomogram.file_size_omezarr for tomogram in tomograms] + [row.files[0].file_size for row in rows]
         known = [size for size in sizes if size is not None]
         size = f"{'≈' if len(known) == len(sizes) else 'over'} {size_text(sum(known))}" if known else ""
@@ -217,7 +207,6 @@ class RunView(QWidget):
         self.download.setEnabled(bool(sizes))
         self.download.setText(f"Download…  {joined(items, size)}" if sizes else "Download…  tick Save first")
         self.download.setToolTip(joined(*counts, size) or "Tick what to download under Save (D)")
-        self.download.setAccessibleName(self.download.text())
 
     # what a person asks for
 
@@ -240,16 +229,11 @@ class RunView(QWidget):
             self._progress_text = ""
             self.tomogram_open_requested.emit(self.page, tomogram)
 
-    def _toggle(self, row: AnnotationRow) -> None:
-        """Enter does what Space does."""
-        self.annotations.request_tick(self.annotations.index_of(row.key), SHOW)
-
     def _on_annotation_tick(self, record: AnnotationRow | tuple[AnnotationRow, ...], column: int, is_on: bool) -> None:
-        rows = record if isinstance(record, tuple) else (record,)
-        if column == SHOW:
-            for row in rows:
-                (self.row_show_requested if is_on else self.row_hide_requested).emit(row)
+        if column == SHOW:  # which objects don't have
+            self.row_ticked.emit(record, is_on)
         else:
+            rows = record if isinstance(record, tuple) else (record,)
             self._save([row.key for row in rows if row.files], is_on)
             self._list_annotations()
 
@@ -262,23 +246,12 @@ class RunView(QWidget):
         self._update_download()
 
     def _on_tilt_series(self, series: TiltSeries, _column: int, is_on: bool) -> None:
-        if not is_on:
-            self.tilt_series_hide_requested.emit(series)
-        elif has_images(series):
-            self.tilt_series_show_requested.emit(self.page, series)
-
-    def _tomograms_to_download(self) -> tuple[Tomogram, ...]:
-        tomograms = self.page.tomograms if self.page is not None else ()
-        return tuple(each for each in tomograms if LayerKey("tomogram", each.id) in self._saved)
-
-    def _on_download(self) -> None:
-        if self.page is not None:
-            self.download_requested.emit(self.page, self._tomograms_to_download(), self.rows_to_download())
+        if has_images(series):
+            self.tilt_series_ticked.emit(self.page, series, is_on)
 
     def _lay_out(self) -> None:
-        heading = ElidedLabel("Tomograms", name="heading")
         top, opening = QHBoxLayout(), QHBoxLayout()
-        top.addWidget(heading, 1)
+        top.addWidget(ElidedLabel("Tomograms", name="heading"), 1)
         top.addWidget(self.depositions)
         top.addWidget(self.portal)
         opening.addWidget(self.open, 1)
@@ -294,18 +267,6 @@ class RunView(QWidget):
         column.addWidget(self.tilt_series)
         column.addWidget(self.download)
         column.addStretch(0)
-
-
-def _tool(text: str, purpose: str) -> QToolButton:
-    button = QToolButton()
-    button.setAutoRaise(True)
-    button.setText(text)
-    button.setAccessibleName(purpose)
-    button.setToolTip(purpose)
-    button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-    button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-    button.setStyleSheet("QToolButton::menu-indicator { image: none; }")  # it would lie on the text
-    return button
 
 
 SHOW, SAVE = 0, 1  # the columns of ticks of annotations

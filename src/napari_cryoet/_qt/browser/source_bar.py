@@ -17,20 +17,18 @@ from qtpy.QtWidgets import (
     QMenu,
     QPushButton,
     QSizePolicy,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_cryoet._qt.settings import Recent
 from napari_cryoet._qt.tasks import Tasks, single_shot
-from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label, plain_tooltip
+from napari_cryoet._qt.widgets.labels import ElidedLabel, explain, plain_label, plain_tooltip, push_button, tool_button
 from napari_cryoet._qt.widgets.messages import add_item
 from napari_cryoet._qt.widgets.theme import Theme, icon
 from napari_cryoet.exceptions import CryoETError, NetworkError
-from napari_cryoet.files import is_address
 from napari_cryoet.portal.portal import find_portal
-from napari_cryoet.wording import joined, plain
+from napari_cryoet.wording import plain
 
 if TYPE_CHECKING:
     from napari_cryoet.portal.pages import Freshness
@@ -56,19 +54,17 @@ class StartPage(QWidget):
 
     chosen = Signal(object)  # Choice or Recent
 
-    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
         self._theme = theme
-        title = plain_label("CryoET Data Portal", name="messageTitle")
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 18, 6, 6)
         column.setSpacing(4)
-        column.addWidget(title)
+        column.addWidget(plain_label("CryoET Data Portal", name="messageTitle"))
         self._buttons: list[tuple[QPushButton, str]] = []
         for choice, (text, explanation, icon_name) in CHOICES.items():
             button = QCommandLinkButton(text, explanation)
             button.setObjectName("startChoice")
-            button.setAccessibleName(joined(text, explanation))
             button.setAutoDefault(True)  # Enter presses it
             button.clicked.connect(lambda _checked=False, choice=choice: self.chosen.emit(choice))
             column.addWidget(button)
@@ -103,12 +99,10 @@ class StartPage(QWidget):
                 button.setToolTip(plain_tooltip(self._recent[number].source))
 
     def _recent_button(self, number: int) -> QPushButton:
-        button = QPushButton()
+        button = push_button("", lambda: self.chosen.emit(self._recent[number]))
         button.setObjectName("recordLink")
-        button.setFlat(True)
         button.setAutoDefault(True)
         button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        button.clicked.connect(lambda _checked=False: self.chosen.emit(self._recent[number]))
         return button
 
     def _draw_icons(self) -> None:
@@ -121,21 +115,17 @@ class SourceBar(QWidget):
 
     chosen = Signal(object)  # Choice or Recent
 
-    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
         self._theme = theme
-        self._is_local = self._is_working_offline = False
+        self._is_local = False
         self._recent: Sequence[Recent] = ()
-        self.button = QToolButton()
-        self.button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.button = tool_button("", "")
         self.sources = QMenu(self.button)
         self.sources.aboutToShow.connect(self._fill_sources)
         self.button.clicked.connect(self._drop_sources)
         self.state = ElidedLabel(name="sourceState")
-        self.options = QToolButton()
-        self.options.setAccessibleName("Options")
-        self.options.setToolTip("Options")
-        self.options.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.options = tool_button("", "Options")
         self.options_menu = QMenu(self.options)
         self.refresh = self._add_option("Ask the source again")
         self.show_together = self._add_option("Show runs together", checkable=True)
@@ -145,10 +135,17 @@ class SourceBar(QWidget):
         self.held_data = self._add_option("Data on this computer…")
         self.options.clicked.connect(self._drop_options)
         self.network = ElidedLabel(name="networkUse")
-        self.switch = QPushButton()
-        self.switch.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-        self.switch.clicked.connect(self._on_switch)
-        self._lay_out()
+        self.switch = push_button("", self._on_switch)
+        row, below, column = QHBoxLayout(), QHBoxLayout(), QVBoxLayout(self)
+        for part in (self.button, self.state, self.options):
+            row.addWidget(part, 1 if part is self.state else 0)
+        below.addWidget(self.network, 1)
+        below.addWidget(self.switch)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addLayout(row)
+        column.addLayout(below)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.set_source("", "")
         self.set_network_use("", is_offline=False)
         theme.changed.connect(self._draw_icons)
@@ -158,8 +155,7 @@ class SourceBar(QWidget):
         """Name the source that is browsed; an empty label: none was chosen yet."""
         self._is_local = is_local
         text = plain(label) or _NO_SOURCE
-        metrics = self.button.fontMetrics()
-        shown = metrics.elidedText(text, Qt.TextElideMode.ElideMiddle, _WIDEST_NAME_PX)
+        shown = self.button.fontMetrics().elidedText(text, Qt.TextElideMode.ElideMiddle, _WIDEST_NAME_PX)
         self.button.setText(f"{shown} ▾".replace("&", "&&"))
         self.button.setToolTip(plain_tooltip(f"{text}\n{location}".strip()))
         self.button.setAccessibleName(f"Source: {text}")
@@ -183,7 +179,6 @@ class SourceBar(QWidget):
     def set_state(self, text: str, *, is_offline: bool = False, reason: str = "") -> None:
         """Say how the source is, for example ``connecting…``."""
         self.state.setText(text)
-        self.state.setAccessibleName(f"Source is {text}" if text else "")
         self.state.setToolTip(plain_tooltip(reason or text))
         self.state.setProperty("hasProblem", is_offline)
         style = self.state.style()
@@ -193,13 +188,9 @@ class SourceBar(QWidget):
 
     def set_network_use(self, text: str, *, is_offline: bool) -> None:
         """Say how the network may be used; an empty text: freely."""
-        self._is_working_offline = is_offline
         self.network.setText(text)
-        self.network.setAccessibleName(text)
         self.switch.setText("Go online" if is_offline else "Change…")
-        purpose = "Turn offline mode off" if is_offline else "Change how much the data saver allows"
-        self.switch.setAccessibleName(purpose)
-        self.switch.setToolTip(purpose)
+        explain(self.switch, "Turn offline mode off" if is_offline else "Change how much the data saver allows")
         for part in (self.network, self.switch):
             part.setVisible(bool(text))
         self.work_offline.setChecked(is_offline)
@@ -207,11 +198,11 @@ class SourceBar(QWidget):
 
     def _show_state(self) -> None:
         """Leave out that a source was reached, while it may not be asked any more."""
-        is_outdated = self._is_working_offline and not self.state.property("hasProblem") and not self._is_local
-        self.state.setVisible(not is_outdated)
+        is_current = self._is_local or not self.work_offline.isChecked()
+        self.state.setVisible(is_current or bool(self.state.property("hasProblem")))
 
     def _on_switch(self) -> None:
-        (self.work_offline if self._is_working_offline else self.saver).trigger()
+        (self.work_offline if self.work_offline.isChecked() else self.saver).trigger()
 
     def _add_option(self, text: str, *, checkable: bool = False) -> QAction:
         action = QAction(text, self.options_menu)
@@ -229,31 +220,15 @@ class SourceBar(QWidget):
     def _fill_sources(self) -> None:
         self.sources.clear()
         for choice, (text, _, icon_name) in CHOICES.items():
-            self._add_source(text, icon_name, choice)
+            action = add_item(self.sources, text, partial(self.chosen.emit, choice))
+            action.setIcon(icon(icon_name, self._theme.colors.text))
         if self._recent:
             self.sources.addSection("Recent")
         for recent in self._recent:
-            icon_name = "volume" if recent.run_id else "link" if is_address(recent.source) else "folder"
-            self._add_source(recent.label, icon_name, recent)
-
-    def _add_source(self, text: str, icon_name: str, choice: Choice | Recent) -> None:
-        action = add_item(self.sources, text, partial(self.chosen.emit, choice))
-        action.setIcon(icon(icon_name, self._theme.colors.text))
+            add_item(self.sources, recent.label, partial(self.chosen.emit, recent))
 
     def _draw_icons(self) -> None:
         self.options.setIcon(icon("gear", self._theme.colors.text))
-
-    def _lay_out(self) -> None:
-        row, below, column = QHBoxLayout(), QHBoxLayout(), QVBoxLayout(self)
-        for part in (self.button, self.state, self.options):
-            row.addWidget(part, 1 if part is self.state else 0)
-        below.addWidget(self.network, 1)
-        below.addWidget(self.switch)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        column.addLayout(row)
-        column.addLayout(below)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
 
 class AddressDialog(QInputDialog):
@@ -291,13 +266,7 @@ class AddressDialog(QInputDialog):
 
 
 class SearchBox(QLineEdit):
-    """A search field that waits for a pause in typing.
-
-    Parameters
-    ----------
-    placeholder, name
-        What it is for, as a hint and as read aloud.
-    """
+    """A search field that waits for a pause in typing; its name is read aloud."""
 
     settled = Signal(str)  # the text, after a pause or Enter
     entered = Signal(str)  # the text, on Enter

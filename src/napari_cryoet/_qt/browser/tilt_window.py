@@ -42,24 +42,17 @@ class TiltWindows(QObject):
         super().__init__(parent)
         self._run, self._notice = run, notice
         self.windows: dict[int, TiltWindow] = {}
-        run.tilt_series_show_requested.connect(self.show)
-        run.tilt_series_hide_requested.connect(self.hide)
+        run.tilt_series_ticked.connect(self._on_ticked)
         run.page_shown.connect(lambda _page: self.update())
 
     def show(self, page: RunPage, series: TiltSeries) -> None:
         window = self.windows.get(series.id)
         if window is None:
-            window = TiltWindow(page, series, self)
-            self.windows[series.id] = window
+            window = self.windows[series.id] = TiltWindow(page, series, self)
             window.changed.connect(self.update)
             window.closed.connect(partial(self._on_closed, series.id))
             window.failed.connect(partial(self._on_failed, page, series))
         window.show()
-
-    def hide(self, series: TiltSeries) -> None:
-        window = self.windows.get(series.id)
-        if window is not None:
-            window.close()
 
     def update(self) -> None:
         windows = self.windows.values()
@@ -74,10 +67,14 @@ class TiltWindows(QObject):
         for window in tuple(self.windows.values()):
             window.close()
 
+    def _on_ticked(self, page: RunPage, series: TiltSeries, is_on: bool) -> None:
+        if is_on:
+            self.show(page, series)
+        elif series.id in self.windows:
+            self.windows[series.id].close()
+
     def _on_closed(self, series_id: int) -> None:
-        window = self.windows.pop(series_id, None)
-        if window is not None:
-            window.deleteLater()
+        self.windows.pop(series_id).deleteLater()
         self.update()
 
     def _on_failed(self, page: RunPage, series: TiltSeries, error: CryoETError) -> None:

@@ -220,7 +220,7 @@ class ReviewDock(Dock):
 
     def _on_saved(self, _answer: None) -> None:
         if not self._can_save:
-            self.notice.show_news("What could not be saved is saved now.")
+            self.notice.show_notice("What could not be saved is saved now.", is_news=True)
         self._can_save = True
 
     def _on_not_saved(self, error: CryoETError) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from html import escape
 from typing import Final
 
@@ -23,6 +23,8 @@ from superqt import QElidingLabel
 from napari_cryoet._qt.tasks import Tasks
 
 _NARROW_PX: Final = 60
+_DESCENDERS_PX: Final = 4  # Qt draws the last line so much lower than its font says
+BAR_STEPS: Final = 1000  # of a progress bar
 _NUMBER_AND_UNIT: Final = re.compile(r"(?<=\d) (?=(?:%|Å|nm|σ|MB|GB)(?!\w))")
 _LONG_WORD: Final = re.compile(r"\S{20,}")
 _PART_OF_WORD: Final = re.compile(r"(?:\S{0,14}?[/\\_.-]|\S{15})(?=\S)")
@@ -68,9 +70,6 @@ class WrappedLabel(QLabel):
         return QSize(min(hint.width(), _NARROW_PX), hint.height())
 
 
-_DESCENDERS_PX: Final = 4  # Qt draws the last line so much lower than its font says
-
-
 class ElidedLabel(QElidingLabel):
     """Plain text on one line that yields to any width; the tooltip has all of it."""
 
@@ -101,14 +100,48 @@ class ElidedLabel(QElidingLabel):
         return QSize(24, self.sizeHint().height())
 
 
-def more_button(part: QWidget, text: str = "More") -> QToolButton:
-    """A button that shows and hides a part of a dock; folded at first, so that Tab passes over the part."""
+def explain(control: QWidget, purpose: str) -> None:
+    """Say what a control is for, on hovering and to screen readers."""
+    control.setAccessibleName(purpose)
+    control.setToolTip(purpose)
+
+
+def push_button(text: str, press: Callable[[], object] | None = None, purpose: str = "") -> QPushButton:
+    """A button as wide as its text."""
+    button = QPushButton(text)
+    button.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+    button.setAccessibleName(purpose)
+    if press is not None:
+        button.clicked.connect(lambda _checked=False: press())
+    return button
+
+
+def tool_button(text: str, purpose: str) -> QToolButton:
+    """A flat button that Tab reaches, and that drops its menu at once."""
     button = QToolButton()
     button.setText(text)
-    button.setCheckable(True)
     button.setAutoRaise(True)
     button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-    button.setToolTip("Show what is rarely needed")
+    button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+    explain(button, purpose)
+    return button
+
+
+def progress_bar(name: str = "Progress") -> QProgressBar:
+    """A thin bar, from 0 to `BAR_STEPS`."""
+    bar = QProgressBar()
+    bar.setRange(0, BAR_STEPS)
+    bar.setTextVisible(False)
+    bar.setFixedHeight(6)
+    bar.setAccessibleName(name)
+    return bar
+
+
+def more_button(part: QWidget) -> QToolButton:
+    """A button that shows and hides a part of a dock; folded at first, so that Tab passes over the part."""
+    button = tool_button("More", "Show what is rarely needed")
+    button.setCheckable(True)
 
     def unfold(is_open: bool) -> None:
         button.setArrowType(Qt.ArrowType.DownArrow if is_open else Qt.ArrowType.RightArrow)
@@ -117,9 +150,6 @@ def more_button(part: QWidget, text: str = "More") -> QToolButton:
     button.toggled.connect(unfold)
     unfold(False)
     return button
-
-
-_STEPS: Final = 1000
 
 
 def number_box(
@@ -131,8 +161,7 @@ def number_box(
     box.setDecimals(decimals)
     box.setSuffix(f" {unit}")
     box.setSpecialValueText(unset)
-    box.setAccessibleName(purpose)
-    box.setToolTip(purpose)
+    explain(box, purpose)
     return box
 
 
@@ -147,11 +176,7 @@ class StartBar(QWidget):
         self._is_ready = True
         self.button = QPushButton()
         self.button.setToolTip(tooltip)
-        self.bar = QProgressBar()
-        self.bar.setRange(0, _STEPS)
-        self.bar.setTextVisible(False)
-        self.bar.setFixedHeight(6)
-        self.bar.setAccessibleName("Progress")
+        self.bar = progress_bar()
         self.message = plain_label(name="dimText")
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -191,5 +216,5 @@ class StartBar(QWidget):
 
     def _on_said(self, key: object, share: float, words: str) -> None:
         if key == self._key:
-            self.bar.setValue(round(share * _STEPS))
+            self.bar.setValue(round(share * BAR_STEPS))
             self.say(words)

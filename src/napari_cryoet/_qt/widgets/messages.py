@@ -17,17 +17,14 @@ from qtpy.QtWidgets import (
     QLabel,
     QMenu,
     QMessageBox,
-    QProgressBar,
     QPushButton,
-    QSizePolicy,
     QStackedWidget,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_cryoet._qt.tasks import UnexpectedError, single_shot
-from napari_cryoet._qt.widgets.labels import plain_label, wrappable
+from napari_cryoet._qt.widgets.labels import BAR_STEPS, plain_label, progress_bar, push_button, tool_button, wrappable
 from napari_cryoet._qt.widgets.theme import Theme, icon, pixmap
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.portal.links import is_web_address
@@ -39,7 +36,6 @@ if TYPE_CHECKING:
 
 _MOST_ACTIONS: Final = 2
 _LOADING_AFTER_MS: Final = 200  # a quicker answer replaces the old content without a flash
-_STEPS: Final = 1000
 
 
 class Action(NamedTuple):
@@ -55,13 +51,10 @@ class MessagePanel(QWidget):
     Its buttons are made once: Tab would lead to later ones after all of the window.
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._title, self._hint = plain_label(name="messageTitle"), plain_label(name="messageHint")
-        self.bar = QProgressBar()
-        self.bar.setRange(0, _STEPS)
-        self.bar.setTextVisible(False)
-        self.bar.setFixedHeight(6)
+        self.bar = progress_bar()
         self._actions: Sequence[Action] = ()
         self._buttons = [self._make_button(number) for number in range(_MOST_ACTIONS)]
         column = QVBoxLayout(self)
@@ -91,13 +84,12 @@ class MessagePanel(QWidget):
         self._actions = actions
         for button, action in zip_longest(self._buttons, actions):
             button.setText(action.text if action else "")
-            button.setAccessibleName(button.text())
             button.setVisible(action is not None)
 
     def show_progress(self, title: str, hint: str, share: float) -> None:
         """Change the words, show how far it is, and keep the buttons."""
         self._set_words(title, hint)
-        self.bar.setValue(round(share * _STEPS))
+        self.bar.setValue(round(share * BAR_STEPS))
         self.bar.show()
 
     def show_error(self, error: CryoETError, retry: Callable[[], None] | None = None) -> None:
@@ -116,20 +108,21 @@ class MessagePanel(QWidget):
         self._hint.setVisible(bool(hint))
         self.setAccessibleName(self.text)
 
+    def _run_action(self, number: int) -> None:
+        self._actions[number].run()
+
     def _make_button(self, number: int) -> QPushButton:
-        button = QPushButton()
-        button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        button = push_button("", partial(self._run_action, number))
         button.setMinimumWidth(200)
         button.setAutoDefault(True)
-        button.clicked.connect(lambda _checked=False: self._actions[number].run())
         return button
 
 
 class Loadable(QStackedWidget):
     """Content or a message in its place; the keyboard focus follows."""
 
-    def __init__(self, content: QWidget, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, content: QWidget) -> None:
+        super().__init__()
         self.message = MessagePanel()
         self._content = content
         self.addWidget(content)
@@ -152,7 +145,7 @@ class Loadable(QStackedWidget):
         takes_focus = _has_keys(self.message)
         self.setCurrentWidget(self._content)
         if takes_focus:
-            self._content.setFocus(Qt.FocusReason.OtherFocusReason)
+            self.take_focus()
 
     def show_loading(self, text: str, *, at_once: bool = False) -> None:
         """Say that the content is on its way, unless it comes within a blink."""
@@ -181,8 +174,8 @@ class Loadable(QStackedWidget):
 class NoticeBar(QFrame):
     """One notice above a page, until it is closed or another takes its place."""
 
-    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
         self._theme = theme
         self._on_action: Callable[[], None] | None = None
         self.topic = ""  #: Set after showing a notice, to withdraw it later.
@@ -190,12 +183,8 @@ class NoticeBar(QFrame):
         self._sign = QLabel()
         self._text = plain_label(name="noticeText")
         self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.action = QPushButton()
-        self.action.clicked.connect(self._run_action)
-        self.dismiss = QToolButton()
-        self.dismiss.setAutoRaise(True)
-        self.dismiss.setAccessibleName("Close this notice")
-        self.dismiss.setToolTip("Close this notice")
+        self.action = push_button("", self._run_action)
+        self.dismiss = tool_button("", "Close this notice")
         self.dismiss.clicked.connect(self.hide)
         grid = QGridLayout(self)
         grid.setContentsMargins(6, 4, 4, 4)
@@ -212,13 +201,21 @@ class NoticeBar(QFrame):
     def text(self) -> str:
         return self._text.text()
 
-    def show_notice(self, text: str, action_text: str = "", action: Callable[[], None] | None = None) -> None:
-        """Warn of something, with a button that does something about it."""
-        self._show(text, action_text, action, is_news=False)
-
-    def show_news(self, text: str, action_text: str = "", action: Callable[[], None] | None = None) -> None:
-        """Tell what went well, or an offer, without a warning's looks."""
-        self._show(text, action_text, action, is_news=True)
+    def show_notice(
+        self, text: str, action_text: str = "", action: Callable[[], None] | None = None, *, is_news: bool = False
+    ) -> None:
+        """Warn of something, or tell ``news`` without a warning's looks; with a button that does something about it."""
+        self.topic = ""
+        self.setProperty("isNews", is_news)
+        if (style := self.style()) is not None:
+            style.polish(self)
+        self._draw_icons()
+        self._text.setText(text)
+        self.setAccessibleName(text)
+        self._on_action = action
+        self.action.setText(action_text)
+        self.action.setVisible(action is not None)
+        self.show()
 
     def show_error(self, error: CryoETError, retry: Callable[[], None] | None = None) -> None:
         """Show an error, with the button that helps: copy the details of a fault, or Retry."""
@@ -231,20 +228,6 @@ class NoticeBar(QFrame):
         """Hide the notice if it is of this topic."""
         if self.topic == topic:
             self.hide()
-
-    def _show(self, text: str, action_text: str, action: Callable[[], None] | None, *, is_news: bool) -> None:
-        self.topic = ""
-        self.setProperty("isNews", is_news)
-        if (style := self.style()) is not None:
-            style.polish(self)
-        self._draw_icons()
-        self._text.setText(text)
-        self.setAccessibleName(text)
-        self._on_action = action
-        self.action.setText(action_text)
-        self.action.setAccessibleName(action_text)
-        self.action.setVisible(action is not None)
-        self.show()
 
     def _run_action(self) -> None:
         self.hide()

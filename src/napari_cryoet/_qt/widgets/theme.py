@@ -145,6 +145,7 @@ def style_sheet(colors: Colors) -> str:
     QPushButton:default:disabled {{ border: 1px solid {_css(colors.border)}; }}
     QToolButton:focus, QPushButton:focus, QLineEdit:focus,
     QComboBox:focus, QAbstractSpinBox:focus {{ border: 1px solid {_css(colors.accent)}; }}
+    QToolButton::menu-indicator {{ image: none; }}
     QToolButton:hover {{ background: {_css(colors.raised)}; }}
     QCheckBox {{ border: 1px solid transparent; border-radius: 2px; padding: 1px; }}
     QCheckBox:focus {{ border: 1px solid {_css(colors.accent)}; }}
