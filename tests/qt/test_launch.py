@@ -10,20 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.settings import get_settings
+from PIL import Image
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt import launch as launch_module
-from napari_cryoet._qt.launch import Order, chosen_files, launch
+from napari_cryoet._qt.launch import Order, launch
 from napari_cryoet.cli.console import working
 from napari_cryoet.exceptions import CryoETError, StoppedError
-from napari_cryoet.portal.pages import RunPage
-from napari_cryoet.portal.portal import open_portal
 from qt.fake_portal import FakePortal
 
 CELL_RUN, RUN_WITHOUT_TOMOGRAM = 9001, 9004
-RIBOSOMES, MEMBRANE, CAPTION, MISALIGNED = 9001, 9008, 9009, 9011
 
 
 @pytest.fixture(autouse=True)
@@ -39,23 +37,9 @@ def picture(tmp_path: Path) -> Path:
     return tmp_path / "picture.png"
 
 
-@pytest.fixture(scope="module")
-def page(demo_pack: Path) -> RunPage:
-    return open_portal(demo_pack).run_page(CELL_RUN)
-
-
-def colors_in(path: Path) -> np.ndarray:
-    from PIL import Image
-
-    return np.asarray(Image.open(path).convert("RGB"))
-
-
-# Pictures
-
-
 def test_a_run_is_drawn_with_its_tomogram_and_annotations(qtbot: QtBot, demo_pack: Path, picture: Path) -> None:
     assert launch(Order(source=str(demo_pack), run_id=CELL_RUN, screenshot=picture)) == 0
-    drawn = colors_in(picture)
+    drawn = np.asarray(Image.open(picture).convert("RGB"))
     assert drawn.shape == (800, 1280, 3)
     canvas = drawn[150:650, 450:850].astype(int)
     is_grey = np.ptp(canvas, axis=2) < 12
@@ -76,22 +60,10 @@ def test_ctrl_c_closes_the_window(
     assert not picture.exists()
 
 
-# What goes wrong
-
-
 def test_a_run_that_cannot_be_drawn_is_an_error(qtbot: QtBot, demo_pack: Path, picture: Path) -> None:
     with pytest.raises(CryoETError, match="DEMO_004 has no tomogram"):
         launch(Order(source=str(demo_pack), run_id=RUN_WITHOUT_TOMOGRAM, screenshot=picture))
     assert not picture.exists()
-
-
-# Which annotations
-
-
-def test_of_an_annotation_with_two_shapes_of_its_points_the_richer_one_is_shown(page: RunPage) -> None:
-    for which in ((RIBOSOMES,), "all"):
-        files = [file for file in chosen_files(page, page.tomograms[0], which) if file.shape.annotation_id == RIBOSOMES]
-        assert [str(file.shape.shape_type) for file in files] == ["OrientedPoint"]
 
 
 def test_a_run_is_asked_for_in_the_first_source_only(make_browser: Callable[..., Any], qtbot: QtBot) -> None:

@@ -6,7 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from napari_cryoet.portal.pages import RunPage
-from napari_cryoet.run.outline import deposition_shares, first_sight_bytes, outline_run
+from napari_cryoet.portal.portal import open_portal
+from napari_cryoet.run.outline import chosen_files, deposition_shares, first_sight_bytes, outline_run
 from qt.fake_portal import run_page
 
 
@@ -45,3 +46,10 @@ def test_the_depositions_of_a_run_begin_with_that_of_its_dataset(page):
         (10300, "S. pombe lamellae", "2 tomograms, 7 annotations"),
         (10310, "Picks by <b>deep</b> learning & more", "1 annotation"),
     ]
+
+
+def test_of_an_annotation_with_two_shapes_of_its_points_the_richer_one_is_chosen(demo_pack):
+    page, ribosomes = open_portal(demo_pack).run_page(9001), 9001
+    for which in ((ribosomes,), "all"):
+        files = [file for file in chosen_files(page, page.tomograms[0], which) if file.shape.annotation_id == ribosomes]
+        assert [str(file.shape.shape_type) for file in files] == ["OrientedPoint"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,8 +15,7 @@ from typing import Any, Final
 import napari
 from napari.utils.notifications import Notification, NotificationSeverity, notification_manager
 from qtpy.QtCore import QBuffer, QEventLoop, QIODevice, QObject, QTimer, QtMsgType, qInstallMessageHandler
-from qtpy.QtGui import QImage, qGray
-from qtpy.QtWidgets import QMainWindow
+from qtpy.QtWidgets import QWidget
 
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.layers.ownership import LayerKey
@@ -25,16 +23,11 @@ from napari_cryoet._qt.widgets.dock import open_dock
 from napari_cryoet.exceptions import CryoETError, StoppedError
 from napari_cryoet.files import replace_file
 from napari_cryoet.portal.pages import RunPage
-from napari_cryoet.records import AnnotationFile, ShapeType, Tomogram
-from napari_cryoet.run.outline import AnnotationRow, outline_run
+from napari_cryoet.run.outline import chosen_files
 
-DOCK_NAME: Final = "CryoET Data Portal"
-PICTURE_SIZE_PX: Final = (1280, 800)
+_PICTURE_SIZE_PX: Final = (1280, 800)
 _POLL_MS: Final = 100
 _QUIET_S: Final = 0.4  # nothing may happen for so long; one thing leads to the next within much less
-_SIDE_PX: Final = 200
-_MIN_GREYS: Final = 24  # a tomogram has a hundred
-_MAX_BACKGROUND: Final = 0.8  # share of the commonest grey: an empty canvas with its welcome text has more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +58,7 @@ def launch(order: Order, *, stop: threading.Event | None = None, qt_hint: str = 
     Raises
     ------
     CryoETError
-        If something that was asked for can't be shown, or the picture shows nothing.
+        If something that was asked for can't be shown.
     StoppedError
         If the program was interrupted.
     """
@@ -83,8 +76,7 @@ def launch(order: Order, *, stop: threading.Event | None = None, qt_hint: str = 
             return 0
         try:
             _wait_until_drawn(viewer, browser, opening, stop)
-            window: Any = browser.window()  # napari's
-            save_picture(window, order.screenshot, must_show_data=order.run_id is not None)
+            _save_picture(browser, order.screenshot)
         finally:
             viewer.close()
         return 0
@@ -93,9 +85,9 @@ def launch(order: Order, *, stop: threading.Event | None = None, qt_hint: str = 
 def _open_window(order: Order, qt_hint: str) -> tuple[napari.Viewer, PortalBrowser]:
     with _words_for_qt_faults(qt_hint):
         viewer = napari.Viewer(show=False)
-        browser = open_dock(viewer, DOCK_NAME)  # the first thing that fails with a broken Qt
+        browser = open_dock(viewer, "CryoET Data Portal")  # the first thing that fails with a broken Qt
         viewer.window.show()
-    size_px = order.size_px or (PICTURE_SIZE_PX if order.screenshot else None)
+    size_px = order.size_px or (_PICTURE_SIZE_PX if order.screenshot else None)
     if size_px is not None:
         browser.window().showNormal()
         viewer.window.resize(*size_px)
@@ -125,7 +117,7 @@ class Opening(QObject):
         """What isn't there yet, in words; empty once everything is."""
         if not self._has_arrived:
             return "the portal's answer"
-        return ", ".join(f"{kind} {record_id}" for kind, record_id in sorted(self._wanted - self._browser.link.shown()))
+        return ", ".join(f"{kind} {record_id}" for kind, record_id in self._wanted - self._browser.link.shown())
 
     def _on_opened(self, _source: object) -> None:
         self._browser.session.opened.disconnect(self._on_opened)  # the order says nothing of later sources
@@ -163,49 +155,6 @@ class Opening(QObject):
     def _fail(self, error: CryoETError) -> None:
         self.error = error
         self._browser.screens.notice.show_error(error)
-
-
-def chosen_files(
-    page: RunPage, tomogram: Tomogram, which: str | tuple[int, ...], *, with_unaligned: bool = False
-) -> tuple[AnnotationFile, ...]:
-    """Return the annotation files to show over a tomogram; of points with and without orientations, those with.
-
-    Raises
-    ------
-    CryoETError
-        If an annotation was named that the run doesn't have, or that can't be shown over this tomogram.
-    """
-    outline = outline_run(page, tomogram)
-    if which == "none":
-        return ()
-    if which == "default":
-        return outline.defaults()
-    rows = tuple(outline.rows())
-    shown = _richest([row for row in rows if row.shown_file is not None and (row.fits or with_unaligned)])
-    if which != "all":
-        for annotation_id in which:
-            if annotation_id not in {row.annotation.id for row in shown}:
-                raise _not_shown(page, int(annotation_id), [row for row in rows if row.annotation.id == annotation_id])
-        shown = [row for row in shown if row.annotation.id in which]
-    return tuple(row.shown_file for row in shown if row.shown_file is not None)
-
-
-def _richest(rows: list[AnnotationRow]) -> list[AnnotationRow]:
-    """Leave out plain points whose annotation has oriented points too."""
-
-    def kind(row: AnnotationRow) -> ShapeType | str | None:
-        return None if row.shape is None else row.shape.shape_type
-
-    oriented = {row.annotation.id for row in rows if kind(row) == ShapeType.ORIENTED_POINT}
-    return [row for row in rows if kind(row) != ShapeType.POINT or row.annotation.id not in oriented]
-
-
-def _not_shown(page: RunPage, annotation_id: int, rows: list[AnnotationRow]) -> CryoETError:
-    if not rows:
-        return CryoETError(f"Run {page.run.name} has no annotation {annotation_id}.")
-    could_be = any(row.shown_file is not None for row in rows)
-    hint = "--unaligned shows it all the same, beside where it belongs." if could_be else ""
-    return CryoETError(f"Annotation {annotation_id} can't be shown: {rows[0].reason}", hint=hint)
 
 
 # pictures
@@ -263,39 +212,16 @@ def _unfinished(viewer: napari.Viewer, browser: PortalBrowser) -> str:
     return ", ".join([*loading, *tasks])
 
 
-def save_picture(window: QMainWindow, path: Path, *, must_show_data: bool) -> None:
-    """Draw a window into a PNG file, which is replaced in one step.
-
-    Parameters
-    ----------
-    must_show_data
-        Whether the middle of the canvas has to show more than a background.
-
-    Raises
-    ------
-    CryoETError
-        If nothing is drawn, or the file can't be written.
-    """
-    image, canvas = window.grab().toImage(), window.centralWidget()
-    if image.isNull() or (must_show_data and not (canvas and shows_data(canvas.grab().toImage()))):
-        raise CryoETError(
-            "Nothing is drawn in the window's middle.", hint="OpenGL may not work here; napari --info tells more."
-        )
+def _save_picture(dock: QWidget, path: Path) -> None:
+    """Draw the window of a dock into a PNG file, which is replaced in one step."""
+    window: Any = dock.window()  # napari's
     content = QBuffer()
     content.open(QIODevice.OpenModeFlag.WriteOnly)
-    image.save(content, "PNG")
+    window.grab().save(content, "PNG")
     try:
         replace_file(path.expanduser().absolute(), content.data().data())
     except OSError as error:
         raise CryoETError(f"The picture can't be written to {path}: {error.strerror}.") from error
-
-
-def shows_data(canvas: QImage) -> bool:
-    """Whether the middle of a picture shows more than a background with a word or a line on it."""
-    few = canvas.scaled(_SIDE_PX, _SIDE_PX)  # leaves pixels out, and mixes none
-    middle = range(_SIDE_PX // 4, 3 * _SIDE_PX // 4)
-    greys = Counter(qGray(few.pixel(x, y)) for x in middle for y in middle)
-    return len(greys) >= _MIN_GREYS and max(greys.values()) <= _MAX_BACKGROUND * greys.total()
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from napari.viewer import Viewer
 from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt.files.questions import read_asking, viewer_to_ask_in
-from napari_cryoet._qt.layers.colors import with_own_color
+from napari_cryoet._qt.layers.colors import appearance_of
 from napari_cryoet._qt.layers.manager import NOT_YET, adopt_layers_of
 from napari_cryoet._qt.layers.ownership import add_layer
 from napari_cryoet._qt.settings import recall_once
@@ -91,7 +91,8 @@ def _read(read: ReaderFunction, path: Any) -> list[LayerData]:
     if not layers:
         return _NO_LAYERS
     if not any(_is_of_portal(options) for _, options, _ in layers):  # those have the colours of their objects
-        layers = with_own_color(layers, (layer for viewer in open_viewers() for layer in viewer.layers))
+        shown = (appearance_of(layer).color for viewer in open_viewers() for layer in viewer.layers)
+        layers = readers.with_own_color(layers, filter(None, shown))
     abouts = [options.get("metadata", {}).get(METADATA_KEY, {}) for _, options, _ in layers]
     for warning in dict.fromkeys(warning for about in abouts for warning in about.get("warnings", ())):
         show_warning(plain(warning))

@@ -12,7 +12,8 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
 from typing import Any, Final, TypeVar
@@ -76,8 +77,8 @@ class _Task:
     title: str
     then: Callable[[Any], None]
     failed: Callable[[CryoETError], None] | None
-    part: Callable[[Any], None] | None
-    job: Job
+    part: Callable[[Any], None]
+    job: Job = field(default_factory=Job)
     bar: progress | None = None
 
 
@@ -131,7 +132,7 @@ class Tasks(QObject):
         older = self._current.get(key)
         if older is not None:
             self._end(older)
-        task = _Task(key, title, then, failed, part, job=None)  # type: ignore[arg-type] # it needs the task
+        task = _Task(key, title, then, failed, part or (lambda _part: None))
         task.job = Job(*(partial(self._post, task, act) for act in (self._on_bytes, self._on_said, self._on_part)))
         self._current[key] = task
         if older is None:
@@ -154,7 +155,6 @@ class Tasks(QObject):
 
     @property
     def running(self) -> tuple[Hashable, ...]:
-        """The keys of all tasks that run."""
         return tuple(self._current)
 
     def is_running(self, key: Hashable) -> bool:
@@ -200,8 +200,7 @@ class Tasks(QObject):
         self._fill_bar(task, share)
 
     def _on_part(self, task: _Task, part: Any) -> None:
-        if task.part is not None:
-            task.part(part)
+        task.part(part)
 
     def _on_answer(self, task: _Task, answer: Any) -> None:
         self._end(task)
@@ -264,21 +263,14 @@ def wait_for(work: Callable[[Job], T], *, title: str = "", parent: QWidget | Non
     application = QCoreApplication.instance()
     if application is None or QThread.currentThread() is not application.thread():
         return work(Job())
-    share = 0.0
-
-    def on_progress(done: int, total: int | None) -> None:
-        nonlocal share
-        share = done / total if total else 0.0
-
-    job = Job(on_progress)
-    answer: list[T] = []
-    error: list[BaseException] = []
+    shares, answer = [0.0], Future[T]()
+    job = Job(lambda done, total: shares.append(done / total if total else 0.0))
 
     def run() -> None:
         try:
-            answer.append(work(job))
-        except BaseException as caught:  # noqa: BLE001 - raised again below
-            error.append(caught)
+            answer.set_result(work(job))
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            answer.set_exception(error)
 
     thread = threading.Thread(target=run, name="napari-cryoet wait", daemon=True)
     thread.start()
@@ -286,15 +278,13 @@ def wait_for(work: Callable[[Job], T], *, title: str = "", parent: QWidget | Non
     flags = QEventLoop.ProcessEventsFlag
     while thread.is_alive():
         if dialog is not None and not job.stop.is_set():
-            dialog.setValue(max(1, round(share * _BAR_STEPS)))  # shows it after a while
+            dialog.setValue(max(1, round(shares[-1] * _BAR_STEPS)))  # shows it after a while
         takes_input = dialog is not None and dialog.isVisible()
         application.processEvents(flags.AllEvents if takes_input else flags.ExcludeUserInputEvents, _POLL_MS)
         thread.join(_POLL_MS / 1000)
     if dialog is not None:
         dialog.deleteLater()
-    if error:
-        raise error[0]
-    return answer[0]
+    return answer.result()
 
 
 def _stop_dialog(title: str, job: Job, parent: QWidget) -> QProgressDialog:

@@ -14,13 +14,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from napari_cryoet.appearance.colors import annotation_colors
+from napari_cryoet.appearance.colors import RGBA, annotation_colors, own_color
 from napari_cryoet.exceptions import OtherKindError, PackError, StreamError
 from napari_cryoet.formats import ndjson
 from napari_cryoet.formats.notes import MASK_EXPORT, path_beside, read_beside
 from napari_cryoet.formats.registry import SUFFIXES, detect_format, read_picks
 from napari_cryoet.layers.load import downloaded_annotation, load_annotation, load_picks, load_tomogram
-from napari_cryoet.layers.specs import FROM_BOTTOM, LayerKind, LayerSpec
+from napari_cryoet.layers.specs import FROM_BOTTOM, LayerKind, LayerSpec, mesh_colormap
 from napari_cryoet.packs.pack import is_pack
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.portal.portal import Portal, open_portal
@@ -106,6 +106,12 @@ def read_demo_run(*, stop: threading.Event | None = None) -> list[LayerData]:
     return read_pack(ensure_demo_pack(stop=stop), RUNS[0].id, stop=stop)
 
 
+def with_own_color(layers: list[LayerData], taken: Iterable[RGBA]) -> list[LayerData]:
+    """Layers of a user's file in a colour that isn't taken; layers with several colours keep those."""
+    chosen = own_color(taken)  # points and their arrows have the same
+    return [(data, options | _painted(options, kind, chosen), kind) for data, options, kind in layers]
+
+
 def _first_run(portal: Portal, stop: threading.Event | None) -> RunPage:
     for dataset in portal.datasets(stop=stop):
         for run in portal.runs(dataset.id, stop=stop):
@@ -173,3 +179,17 @@ def _holds_points(path: str) -> bool:
 
 def _layer_data(specs: Iterable[LayerSpec]) -> list[LayerData]:
     return [tuple(spec) for spec in sorted(specs, key=lambda spec: FROM_BOTTOM.index(spec.kind))]
+
+
+def _painted(options: dict[str, Any], kind: LayerKind, color: RGBA) -> dict[str, Any]:
+    colormap = options.get("colormap")
+    match kind:
+        case "points" if np.asarray(options.get("border_color")).shape == (4,):
+            return {"border_color": list(color), "face_color": [*color[:3], options["face_color"][3]]}
+        case "vectors" if np.asarray(options.get("edge_color")).shape == (4,):
+            return {"edge_color": list(color)}
+        case "labels" if isinstance(colormap, dict):
+            return {"colormap": {**colormap, None: color, 1: color}}
+        case "surface":
+            return {"colormap": mesh_colormap(color)}
+    return {}

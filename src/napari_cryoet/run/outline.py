@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
+from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import Annotation, AnnotationFile, AnnotationShape, ShapeType, Tomogram
 from napari_cryoet.run.fit import SHAPES, Fit, fit, is_caption
@@ -208,3 +209,49 @@ def _row_order(row: AnnotationRow) -> tuple[bool, bool, bool, bool, bool, int, i
         -(annotation.object_count or 0),
         annotation.id,
     )
+
+
+# what is asked for by number
+
+
+def chosen_files(
+    page: RunPage, tomogram: Tomogram, which: str | tuple[int, ...], *, with_unaligned: bool = False
+) -> tuple[AnnotationFile, ...]:
+    """Return the annotation files to show over a tomogram; of points with and without orientations, those with.
+
+    Raises
+    ------
+    CryoETError
+        If an annotation was named that the run doesn't have, or that can't be shown over this tomogram.
+    """
+    outline = outline_run(page, tomogram)
+    if which == "none":
+        return ()
+    if which == "default":
+        return outline.defaults()
+    rows = tuple(outline.rows())
+    shown = _richest([row for row in rows if row.shown_file is not None and (row.fits or with_unaligned)])
+    if which != "all":
+        for annotation_id in which:
+            if annotation_id not in {row.annotation.id for row in shown}:
+                raise _not_shown(page, int(annotation_id), [row for row in rows if row.annotation.id == annotation_id])
+        shown = [row for row in shown if row.annotation.id in which]
+    return tuple(row.shown_file for row in shown if row.shown_file is not None)
+
+
+def _richest(rows: list[AnnotationRow]) -> list[AnnotationRow]:
+    """Leave out plain points whose annotation has oriented points too."""
+
+    def kind(row: AnnotationRow) -> ShapeType | str | None:
+        return None if row.shape is None else row.shape.shape_type
+
+    oriented = {row.annotation.id for row in rows if kind(row) == ShapeType.ORIENTED_POINT}
+    return [row for row in rows if kind(row) != ShapeType.POINT or row.annotation.id not in oriented]
+
+
+def _not_shown(page: RunPage, annotation_id: int, rows: list[AnnotationRow]) -> CryoETError:
+    if not rows:
+        return CryoETError(f"Run {page.run.name} has no annotation {annotation_id}.")
+    could_be = any(row.shown_file is not None for row in rows)
+    hint = "--unaligned shows it all the same, beside where it belongs." if could_be else ""
+    return CryoETError(f"Annotation {annotation_id} can't be shown: {rows[0].reason}", hint=hint)

@@ -1,8 +1,7 @@
-"""Reads and sets how a layer looks in its row of the dock: name, visibility, colour; and colours for a user's files."""
+"""Reads and sets how a layer looks in its row of the dock: name, visibility, colour."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +10,7 @@ from napari.layers import Labels, Layer, Points, Surface, Vectors
 from napari.utils.colormaps import Colormap, DirectLabelColormap
 from napari.utils.colormaps.standardize_color import transform_color
 
-from napari_cryoet.appearance.colors import RGBA, own_color
-from napari_cryoet.layers.readers import LayerData
-from napari_cryoet.layers.specs import LayerKind, mesh_colormap
+from napari_cryoet.appearance.colors import RGBA
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,27 +87,3 @@ def _single(colors: Any) -> RGBA | None:
         return None
     red, green, blue, alpha = (float(part) for part in array[0])
     return red, green, blue, alpha
-
-
-# for files of a user
-
-
-def with_own_color(layers: list[LayerData], shown: Iterable[Layer]) -> list[LayerData]:
-    """Layers of a user's file in a colour that no layer has; what has several colours keeps those."""
-    taken = [color for layer in shown if (color := appearance_of(layer).color) is not None]
-    chosen = own_color(taken)  # points and their arrows have the same
-    return [(data, options | _painted(options, kind, chosen), kind) for data, options, kind in layers]
-
-
-def _painted(options: dict[str, Any], kind: LayerKind, color: RGBA) -> dict[str, Any]:
-    colormap = options.get("colormap")
-    match kind:
-        case "points" if np.asarray(options.get("border_color")).shape == (4,):
-            return {"border_color": list(color), "face_color": [*color[:3], options["face_color"][3]]}
-        case "vectors" if np.asarray(options.get("edge_color")).shape == (4,):
-            return {"edge_color": list(color)}
-        case "labels" if isinstance(colormap, dict):
-            return {"colormap": {**colormap, None: color, 1: color}}
-        case "surface":
-            return {"colormap": mesh_colormap(color)}
-    return {}

@@ -220,7 +220,7 @@ class StreamStatus(QObject):
         if (layer := self._layer()) is not None and layer.visible and self._sliced_at == -math.inf:
             self._wake()
 
-    # how it is sliced; see `seam.Slicer`
+    # how it is sliced; see `seam.slice_by`
 
     def begin_slice(self) -> None:
         self._sliced_at = time.monotonic()
@@ -272,7 +272,7 @@ def attach(layer: Image | Labels, pyramid: Pyramid, *, viewer: ViewerModel | Non
     slices exact arrays on its own thread.
     """
     status = seam.slicer_of(layer)
-    if not isinstance(status, StreamStatus):
+    if status is None:
         return _attach(layer, pyramid.display(is_held=True), viewer)
     if viewer is not None:
         status.follow(viewer)
@@ -328,7 +328,7 @@ def make_layer(spec: LayerSpec, *, viewer: ViewerModel | None = None) -> tuple[L
 def stream_of(layer: Layer) -> StreamStatus | None:
     """How the picture of a layer is coming along; None where it doesn't stream, or has been given other data."""
     status = seam.slicer_of(layer)
-    return status if isinstance(status, StreamStatus) and status._has_own_data(layer) else None
+    return status if status is not None and status._has_own_data(layer) else None
 
 
 def display_of(layer: Layer) -> Display | None:

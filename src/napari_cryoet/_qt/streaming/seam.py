@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cache, partial
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import napari
 import numpy as np
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from napari.qt import QtViewer
     from napari.viewer import Viewer
     from qtpy.QtWidgets import QWidget
+
+    from napari_cryoet._qt.streaming.progressive import StreamStatus
 
 log = logging.getLogger(__name__)
 
@@ -51,22 +53,11 @@ _SOFTWARE: Final = ("llvmpipe", "softpipe", "software", "swiftshader", "gdi gene
 # how volumes are sliced
 
 
-class Slicer(Protocol):
-    """Changes what napari slices of a layer, and what it shows of that; thumbnails may be made later."""
-
-    def begin_slice(self) -> None: ...
-    def changed_request(self, request: Any) -> Any: ...
-    def changed_response(self, response: Any) -> Any: ...
-    def end_slice(self) -> None: ...
-    @property
-    def postpones_thumbnail(self) -> bool: ...
-
-
 class _Slicing:
     """Over the slicing state of an image or labels."""
 
     layer: Layer
-    slicer: Slicer
+    slicer: StreamStatus
 
     def _make_slice_request_internal(self, **arguments: Any) -> Any:
         self.slicer.begin_slice()
@@ -78,8 +69,8 @@ class _Slicing:
         self.slicer.end_slice()
 
 
-def slice_by(layer: Layer, slicer: Slicer) -> bool:
-    """Let a layer be sliced by a slicer from now on; False if this napari slices in another way."""
+def slice_by(layer: Layer, slicer: StreamStatus) -> bool:
+    """Let a stream change what napari slices of a layer and shows of it; False if this napari slices in another way."""
     if not can_stream():
         return False
     own: Any = layer._slicing_state
@@ -91,7 +82,7 @@ def slice_by(layer: Layer, slicer: Slicer) -> bool:
     return True
 
 
-def slicer_of(layer: Any) -> Slicer | None:
+def slicer_of(layer: Any) -> StreamStatus | None:
     """By what a layer is sliced; None where that is napari."""
     return getattr(getattr(layer, "_slicing_state", None), "slicer", None)
 
