@@ -62,7 +62,6 @@ def emptied(widget):
     """The widget as it is at first, on a viewer without layers."""
     widget.viewer.layers.clear()
     widget.resize(700, 300)
-    widget.link.setChecked(False)
     for view in widget.views:
         view.fit()
     yield widget
@@ -172,20 +171,6 @@ def test_keys_move_the_cursor_by_a_voxel(qtbot, views):
     np.testing.assert_allclose(views.shared_cursor.position, before + np.array([-14.0, 9.0, 6.0]))
 
 
-def test_linked_zoom_follows_both_ways_around_the_cursor(qtbot, views, main):
-    main.scene.camera.zoom = 2.0
-    views.shared_cursor.move_to(at((70, 90, 60)))
-    views.link.setChecked(True)
-    xz, yz = (by_name(views, name).model.scene.camera for name in ("XZ", "YZ"))
-    assert (xz.zoom, yz.zoom) == (2.0, 2.0)
-    assert (xz.center[1:], yz.center[1:]) == ((70, 60), (70, 90))
-    qtbot.keyClick(by_name(views, "XZ"), Qt.Key.Key_Plus)
-    assert main.scene.camera.zoom == yz.zoom == xz.zoom > 2
-    views.link.setChecked(False)
-    main.scene.camera.zoom = 3.0
-    assert xz.zoom < 3
-
-
 class TestLayersInStep:
     def test_looks_follow(self, qtbot, views, main):
         main.layers["volume"].contrast_limits = (0.1, 0.6)
@@ -275,7 +260,7 @@ def test_closing_leaves_no_layer_no_canvas_no_connection_and_no_thread(qtbot, pl
     main = ViewerModel()
     layer = main.add_image(planted, contrast_limits=(0, 1))
     emitters = [
-        *(main.layers.events.inserted, main.dims.events.point, main.scene.camera.events.zoom, main.events.theme),
+        *(main.layers.events.inserted, main.dims.events.point, main.events.theme),
         *(layer.events.visible, layer.events.contrast_limits),
     ]
     before = [len(emitter.callbacks) for emitter in emitters]

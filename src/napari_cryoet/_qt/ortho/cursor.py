@@ -27,7 +27,7 @@ _COLOR: Final = (1.0, 0.35, 0.35, 0.9)
 class SharedCursor(QObject):
     """The cursor of a viewer, in world coordinates of all its axes.
 
-    A click in the viewer's plane moves the cursor there, and so does dragging with Shift held.
+    A click in the viewer's plane moves the cursor there.
     """
 
     moved = Signal()
@@ -120,30 +120,18 @@ class SharedCursor(QObject):
         self._seen = tuple(float(at) for at in dims.point)
 
     def _on_drag(self, viewer: ViewerModel, event: Any) -> Iterator[None]:
-        """A click moves the cursor, a drag pans as ever; with Shift a drag moves the cursor."""
+        """A click moves the cursor, a drag pans as ever."""
         layer = active_layer(viewer.layers)
         is_free = layer is None or str(getattr(layer, "mode", "pan_zoom")) in _PLAIN_MODES
         if event.button != 1 or viewer.dims.ndisplay != 2 or not is_free:
             return
-        camera, moves = viewer.scene.camera, "Shift" in event.modifiers
-        pans, is_dragged = camera.mouse_pan, False
-        try:
-            if moves:
-                camera.mouse_pan = False
-                self._move_to_mouse(event)
+        is_dragged = False
+        yield
+        while event.type == "mouse_move":
+            is_dragged = True
             yield
-            while event.type == "mouse_move":
-                is_dragged = True
-                if moves:
-                    self._move_to_mouse(event)
-                yield
-        finally:
-            camera.mouse_pan = pans
-        if not is_dragged and not moves:
-            self._move_to_mouse(event)
-
-    def _move_to_mouse(self, event: Any) -> None:
-        self.move_to({axis: event.position[axis] for axis in self._viewer.dims.displayed})
+        if not is_dragged:
+            self.move_to({axis: event.position[axis] for axis in viewer.dims.displayed})
 
     def _draw(self) -> None:
         self._crosshair.position = self.position

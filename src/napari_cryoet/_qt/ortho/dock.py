@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QHideEvent, QResizeEvent, QShowEvent
 from qtpy.QtWidgets import (
-    QCheckBox,
     QDockWidget,
     QHBoxLayout,
     QMainWindow,
@@ -37,7 +35,7 @@ _DRAG_MS: Final = 200  # a dock that is dragged may come into several windows
 _NOTHING_YET: Final = "Open a tomogram to see its XZ and YZ planes."
 _HINT: Final = (
     "Click, drag or arrow keys: cursor · wheel, Page up or down: step · Ctrl+wheel, + or −: zoom · right drag: pan · "
-    "Home: fit · in the viewer itself: click, or Shift+drag"
+    "Home: fit · in the viewer itself: click"
 )
 
 
@@ -58,9 +56,6 @@ class OrthoViews(Dock):
         self._is_closed = False
         self.shared_cursor = SharedCursor(napari_viewer, self)
         self.place = ElidedLabel(name="dimText")
-        self.link = QCheckBox("Link zoom")
-        self.link.setToolTip("Zoom the viewer and these planes together, around the cursor")
-        self.link.toggled.connect(self._on_link)
         self.fit = QPushButton("Fit")
         self.fit.setToolTip("Show all of both planes")
         self.fit.clicked.connect(self._on_fit)
@@ -74,8 +69,6 @@ class OrthoViews(Dock):
         self._watch = LayerWatch(napari_viewer, self)
         self._watch.changed.connect(self._say_soon.start)
         self.shared_cursor.moved.connect(self._say_soon.start)
-        self.shared_cursor.moved.connect(self._on_link)
-        self.listen(napari_viewer.scene.camera.events.zoom, self._on_link)
         self.at_close(self._end)
         self._lay_out()
         self._say()
@@ -112,8 +105,6 @@ class OrthoViews(Dock):
         for plane in (XZ, YZ):
             view = PlaneView(plane, self.viewer, self.shared_cursor)
             view.setToolTip(_HINT)
-            view.fit_requested.connect(self._on_fit)
-            view.camera_moved.connect(partial(self._on_plane_camera, view))
             view.context_lost.connect(self._replace_soon.start)
             self.splitter.addWidget(view)
             self.views.append(view)
@@ -137,7 +128,6 @@ class OrthoViews(Dock):
         if any(view.build_next() for view in self.views):
             self._build_soon.start()
         else:
-            self._on_link()
             self.opened.emit()
 
     def _set_active(self, is_active: bool) -> None:
@@ -167,18 +157,7 @@ class OrthoViews(Dock):
 
     # what it says and does
 
-    def _on_link(self, _event: Any = None) -> None:
-        """While zoom is linked, show the cursor in the middle of each plane, as large as in the viewer."""
-        if self.link.isChecked() and len(self.shared_cursor.position) >= 3:
-            for view in self.views:
-                view.look_at(self.shared_cursor.position[-3:], self.viewer.scene.camera.zoom)
-
-    def _on_plane_camera(self, view: PlaneView) -> None:
-        if self.link.isChecked():
-            self.viewer.scene.camera.zoom = view.model.scene.camera.zoom
-
     def _on_fit(self) -> None:
-        self.link.setChecked(False)
         for view in self.views:
             view.fit()
 
@@ -198,7 +177,6 @@ class OrthoViews(Dock):
     def _lay_out(self) -> None:
         top = QHBoxLayout()
         top.addWidget(self.place, 1)
-        top.addWidget(self.link)
         top.addWidget(self.fit)
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 2, 6, 4)

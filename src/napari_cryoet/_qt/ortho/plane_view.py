@@ -62,8 +62,6 @@ class PlaneView(QWidget):
     left, pan. Arrow keys move the cursor by a voxel, Page up and down step, plus and minus zoom, Home fits.
     """
 
-    camera_moved = Signal()  # by the user, not by `look_at`
-    fit_requested = Signal()
     context_lost = Signal()  # it came into another window: replace this view
 
     def __init__(self, plane: Plane, main: ViewerModel, cursor: SharedCursor) -> None:
@@ -139,12 +137,6 @@ class PlaneView(QWidget):
         self._is_fitted = True
         if self.model.layers and self.qt_viewer is not None:
             self.model.fit_to_view()
-
-    def look_at(self, center_zyx: tuple[float, ...], zoom: float) -> None:
-        """Put a place of the world in the middle; ``zoom`` is in canvas pixels for an ångström."""
-        camera = self.model.scene.camera
-        camera.center = (0.0, float(center_zyx[self.plane.down]), float(center_zyx[self.plane.right]))
-        camera.zoom = float(zoom)
 
     def set_active(self, is_active: bool) -> None:
         """Fetch and draw, or pause while it is out of sight."""
@@ -289,7 +281,7 @@ class PlaneView(QWidget):
         camera = self.model.scene.camera
         _, down, right = camera.center
         camera.center = (0.0, down - moved_px[1] / camera.zoom, right - moved_px[0] / camera.zoom)
-        self._on_camera()
+        self._is_fitted = False
 
     def _zoom(self, factor: float, around: tuple[float, ...]) -> None:
         """Zoom so that a place stays where it is on screen."""
@@ -298,11 +290,7 @@ class PlaneView(QWidget):
         at_down, at_right = around[self.plane.down], around[self.plane.right]
         camera.center = (0.0, at_down + (down - at_down) / factor, at_right + (right - at_right) / factor)
         camera.zoom = camera.zoom * factor
-        self._on_camera()
-
-    def _on_camera(self) -> None:
         self._is_fitted = False
-        self.camera_moved.emit()
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         if event is None or event.modifiers() & COMMAND_KEYS or not self._press(event.key()):
@@ -325,7 +313,7 @@ class PlaneView(QWidget):
         elif key == Qt.Key.Key_Minus:
             self._zoom(1 / _ZOOM_PER_NOTCH, position)
         elif key == Qt.Key.Key_Home:
-            self.fit_requested.emit()
+            self.fit()
         else:
             return False
         return True
@@ -333,26 +321,13 @@ class PlaneView(QWidget):
     # Qt and napari
 
     def _main_events(self) -> Iterator[tuple[Any, Callable[..., None]]]:
-        layers, dims = self._main.layers.events, self._main.dims.events
+        layers = self._main.layers.events
         yield layers.inserted, self._on_inserted
         yield layers.removed, self._on_removed
         yield layers.reordered, self._sort
         yield layers.begin_batch, self._on_batch
         yield layers.end_batch, self._on_batch
-        yield dims.margin_left, self._set_thickness
-        yield dims.margin_right, self._set_thickness
         yield self._main.events.theme, self._set_theme
-
-    def _set_thickness(self, _event: Any = None) -> None:
-        """Show as thick a slab across this plane as the main viewer shows across its own."""
-        dims, main = self.model.dims, self._main.dims
-        if dims.ndim < 3 or not main.not_displayed:
-            return
-        across = dims.ndim + self.plane.across
-        for side in ("margin_left", "margin_right"):
-            margins = list(getattr(dims, side))
-            margins[across] = getattr(main, side)[main.not_displayed[-1]]
-            setattr(dims, side, tuple(margins))
 
     def _set_theme(self, _event: Any = None) -> None:
         self.model.theme = self._main.theme

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from qtpy.QtCore import QObject, QSignalBlocker, Signal
 
 from napari_cryoet._qt.layers.alignment import lengths_angstrom
+from napari_cryoet._qt.ortho.cursor import move_sliders
 from napari_cryoet._qt.picks.layer_picks import link_of
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet.appearance.colors import rgba_of
@@ -215,15 +216,9 @@ def fly_to(viewer: ViewerModel, world: NDArray[np.float64]) -> None:
     point = [*dims.point[:first], *map(float, world)]
     axes = range(first, dims.ndim)
     if any(axis >= first for axis in dims.not_displayed):
-        dims.set_current_step(axes, [_step_at(dims, axis, point[axis]) for axis in axes])
+        move_sliders(dims, {axis: point[axis] for axis in axes})
     center = [point[axis] for axis in dims.displayed]
     viewer.scene.camera.center = (*(0.0,) * (3 - len(center)), *center)
-
-
-def _step_at(dims: Any, axis: int, place: float) -> int:
-    """The nearest step: between two steps, napari would slice all layers twice."""
-    start, _, step = dims.range[axis]
-    return int(min(max(round((place - start) / step), 0), dims.nsteps[axis] - 1))
 
 
 def result_specs(layer: Points, review: Review) -> list[LayerSpec]:
