@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
 import threading
 
 import numpy as np
 import pytest
 from napari.layers import Labels, Points
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog
 
 from napari_cryoet import compare, load_annotation, open_portal
 from napari_cryoet._qt.compare.dock import KEY, CompareDock, likely_pair
@@ -159,13 +156,3 @@ class TestAfterwards:
         }
         assert picks_of(viewer_model.layers["only B · truth"]).ids.tolist() == [2, 3]
         assert {layer: layer.visible for layer in before} == before
-
-    def test_the_numbers_are_saved_while_the_window_goes_on(self, qtbot, compared, tmp_path, monkeypatch):
-        path, writers = tmp_path / "numbers.json", []
-        monkeypatch.setattr(os, "fsync", lambda _file: writers.append(threading.current_thread()))
-        monkeypatch.setattr(QFileDialog, "exec", lambda dialog: dialog.selectFile(str(path)) or True)
-        click(qtbot, compared.results.save)
-        qtbot.waitUntil(lambda: compared.message.text() == "Saved numbers.json.")
-        assert writers
-        assert threading.main_thread() not in writers
-        assert json.loads(path.read_text(encoding="utf-8")) == json.loads(json.dumps(compared.comparison.plain()))

@@ -361,7 +361,7 @@ def test_a_review_that_can_not_be_saved_goes_on_until_it_can(dock, viewer, folde
 
     folder.unlink()
     judge(dock, [2], Verdict.KEPT)
-    qtbot.waitUntil(lambda: "saved now" in dock.notice.text)
+    qtbot.waitUntil(dock.notice.isHidden)
     dock.review_layer(other)
     assert dock.layer is other
     dock.review_layer(viewer.layers["ribosomes"])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
@@ -13,7 +11,6 @@ from napari.layers import Labels, Layer, Points
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
-    QFileDialog,
     QFormLayout,
     QFrame,
     QScrollArea,
@@ -37,7 +34,6 @@ from napari_cryoet.comparison.masks import Mask, PicksInMask
 from napari_cryoet.comparison.picks import PicksComparison
 from napari_cryoet.comparison.report import SHOWN_NAME, Comparison, report_text
 from napari_cryoet.exceptions import ComparisonError, CryoETError
-from napari_cryoet.files import written_whole
 from napari_cryoet.layers.compared import comparison_layers
 from napari_cryoet.layers.specs import MAX_SPACING_ANGSTROM, LayerSpec
 from napari_cryoet.picks import Picks
@@ -46,7 +42,7 @@ if TYPE_CHECKING:
     import napari
 
 #: Keys of tasks.
-KEY, SAVE_KEY, RADIUS_KEY = "compare", "save the comparison", "suggest a radius"
+KEY, RADIUS_KEY = "compare", "suggest a radius"
 _NEEDS_TWO: Final = "Open two annotations to compare: picks or masks."
 #: Files round voxel widths, so widths this close are the same.
 _SAME_WIDTH: Final = 1e-3
@@ -119,7 +115,6 @@ class CompareDock(Dock):
         self.bar.start_requested.connect(self._on_start)
         self.results.part_requested.connect(self._on_part)
         self.results.copy_requested.connect(self._on_copy)
-        self.results.save_requested.connect(self._on_save)
         self._suggest_pair()
 
     def use_layer(self, layer: Layer) -> None:
@@ -237,24 +232,6 @@ class CompareDock(Dock):
         if self.comparison is not None:
             copy_text(report_text(self.comparison))
             self.bar.say("Copied.")
-
-    def _on_save(self) -> None:
-        dialog = QFileDialog(self, "Save the comparison", "comparison.json", "JSON (*.json)")
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setDefaultSuffix("json")
-        comparison = self.comparison
-        if not dialog.exec() or comparison is None:
-            return
-        path = Path(dialog.selectedFiles()[0])
-
-        def work(_job: Job) -> str:
-            text = json.dumps(comparison.plain(), indent=1, ensure_ascii=False, allow_nan=False)
-            with written_whole(path, overwrite=True) as unfinished:  # the dialog has asked
-                unfinished.write_text(f"{text}\n", encoding="utf-8", newline="\n")
-            return f"Saved {path.name}."
-
-        self.bar.say(f"Saving {path.name}…")
-        self.tasks.run(SAVE_KEY, work, then=self.bar.say, failed=self._on_failed, title="Saving the comparison")
 
     def _lay_out(self) -> None:
         form = self._form = QFormLayout()

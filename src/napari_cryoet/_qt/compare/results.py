@@ -33,11 +33,10 @@ _BARS_PX, _GAP_PX = 56, 3
 
 
 class CompareResults(QWidget):
-    """Shows one comparison; asks for layers, a copy or a file of it."""
+    """Shows one comparison; asks for layers or a copy of it."""
 
     part_requested = Signal(int)  # number in `comparison_layers`
     copy_requested = Signal()
-    save_requested = Signal()
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
@@ -61,11 +60,9 @@ class CompareResults(QWidget):
         self.plots = [HistogramPlot(self._theme, label_of(key).capitalize(), each) for key, each in spreads.items()]
         self.notes = plain_label("\n".join(remarks_of(comparison)), name="dimText")
         self.notes.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.copy, self.save = QPushButton("Copy as text"), QPushButton("Save JSON…")
+        self.copy = QPushButton("Copy as text")
         self.copy.clicked.connect(lambda _checked=False: self.copy_requested.emit())
-        self.save.clicked.connect(lambda _checked=False: self.save_requested.emit())
         self.copy.setToolTip("Copy all numbers, and what was compared how")
-        self.save.setToolTip("Write all numbers, histograms, settings and where A and B come from into a file")
         page = QWidget()
         column = QVBoxLayout(page)
         column.setContentsMargins(0, 6, 0, 0)
@@ -74,7 +71,7 @@ class CompareResults(QWidget):
         column.addLayout(_flow(self.show_buttons))
         for part in (self.table, *self.plots, self.notes):
             column.addWidget(part)
-        column.addLayout(_flow([self.copy, self.save]))
+        column.addWidget(self.copy)
         self._outer.replaceWidget(self._page, page)
         self._page.deleteLater()
         self._page = page

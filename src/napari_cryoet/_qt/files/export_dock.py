@@ -9,7 +9,6 @@ from typing import Any, Final, Literal
 import numpy as np
 from napari.layers import Layer, Points
 from napari.viewer import Viewer
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -28,7 +27,7 @@ from napari_cryoet._qt.picks.layer_picks import are_picks, link_of, placed_picks
 from napari_cryoet._qt.picks.orientations import active_points
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.dock import Dock
-from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label
+from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet._qt.widgets.layer_combo import NO_PICKS, LayerCombo
 from napari_cryoet.download.plan import clean_name
 from napari_cryoet.exceptions import CryoETError, ExistsError
@@ -71,12 +70,10 @@ class ExportPicks(Dock):
         super().__init__(napari_viewer, "Export picks", tab_name="Export")
         self._said: dict[str, Answer] = {}  # by the layer's unique id
         self._followed: Points | None = None
-        self._folder = Path.home()
         self.layer = LayerCombo(napari_viewer, are_picks, "Picks to export", NO_PICKS)
         self.which, self.format, self.version = QComboBox(), QComboBox(), QComboBox()
-        self.path, self.choose = QLineEdit(), QPushButton("Choose…")
+        self.path, self.choose = QLineEdit(), QPushButton("…")
         self.who = QLineEdit()
-        self.place = ElidedLabel(elide=Qt.TextElideMode.ElideMiddle, name="dimText")
         self.count, self.losses, self.message = plain_label(), plain_label(), plain_label()
         self.export = QPushButton("Export")
         self._refresh_soon = single_shot(self, _SETTLE_MS, self.refresh)
@@ -99,12 +96,12 @@ class ExportPicks(Dock):
 
     @property
     def chosen_path(self) -> Path:
-        """Where to, with the ending of the format; a name alone is in the folder of the last file."""
+        """Where to, with the ending of the format; a name alone is in the user's own folder."""
         path = Path(self.path.text().strip()).expanduser()
         suffix = SUFFIXES[self.chosen_format]
         if path.name and path.suffix.lower() != suffix:
             path = path.with_name(f"{path.name}{suffix}")
-        return self._folder / path
+        return Path.home() / path
 
     def chosen_picks(self) -> Picks | None:
         """What would be written; None where there is nothing to write."""
@@ -154,17 +151,16 @@ class ExportPicks(Dock):
         for widget, (called, purpose) in names.items():
             widget.setAccessibleName(called)
             widget.setToolTip(purpose)
-        folder, kind = QHBoxLayout(), QHBoxLayout()
-        folder.addWidget(self.place, 1)
-        folder.addWidget(self.choose)
+        file, kind = QHBoxLayout(), QHBoxLayout()
+        file.addWidget(self.path, 1)
+        file.addWidget(self.choose)
         kind.addWidget(self.format, 1)
         kind.addWidget(self.version)
         form = QFormLayout()
         form.addRow("Picks", self.layer)
         form.addRow("Which", self.which)
         form.addRow("Format", kind)
-        form.addRow("File", self.path)
-        form.addRow("", folder)
+        form.addRow("File", file)
         form.addRow("By", self.who)
         column = QVBoxLayout(self)
         column.addLayout(form)
@@ -177,7 +173,7 @@ class ExportPicks(Dock):
         self.which.currentIndexChanged.connect(self._on_choice)
         self.format.currentIndexChanged.connect(self._on_format_or_layer)
         self.version.currentIndexChanged.connect(self._on_choice)
-        self.path.textEdited.connect(self._on_path)
+        self.path.textEdited.connect(lambda _text: self.message.setText(""))
         self.choose.clicked.connect(lambda _checked=False: self._on_choose())
         self.export.clicked.connect(lambda _checked=False: self._on_export())
         self.tasks.finished.connect(lambda key: self._refresh_soon.start() if key == _KEY else None)
@@ -201,12 +197,8 @@ class ExportPicks(Dock):
         self._name_file()
         self._on_choice()
 
-    def _on_path(self, _text: str = "") -> None:
-        self.message.setText("")
-        self.place.setText(f"in {self.chosen_path.parent}")
-
     def _on_choice(self, _index: int = 0) -> None:
-        self._on_path()  # the message was about another file
+        self.message.setText("")  # it was about another file
         self.refresh()
 
     def _name_file(self) -> None:
@@ -220,8 +212,8 @@ class ExportPicks(Dock):
                 self.path.setModified(True)
         else:
             name = "picks" if layer is None else file_stem(layer)
-            # napari itself opens other names that end in .csv
-            self.path.setText(f"{name}.picks.csv" if suffix == ".csv" else f"{name}{suffix}")
+            ending = ".picks.csv" if suffix == ".csv" else suffix  # napari itself opens other names that end in .csv
+            self.path.setText(str(Path.home() / f"{name}{ending}"))
 
     def _on_choose(self) -> None:
         suffix = SUFFIXES[self.chosen_format]
@@ -229,8 +221,7 @@ class ExportPicks(Dock):
         kind = f"{self.format.currentText()} (*{suffix})"
         chosen, _ = QFileDialog.getSaveFileName(self, "Export picks", str(self.chosen_path), kind, options=options)
         if chosen:
-            self._folder = Path(chosen).parent
-            self.path.setText(Path(chosen).name)
+            self.path.setText(chosen)
             self.path.setModified(True)
             self._on_choice()
 

@@ -26,7 +26,6 @@ from qtpy.QtWidgets import (
 
 from napari_cryoet._qt.picks.layer_picks import lacks_unit
 from napari_cryoet._qt.review.contact_sheet import LARGEST_PX, SMALLEST_PX
-from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet._qt.widgets.layer_combo import LayerCombo
 from napari_cryoet.layers.specs import MAX_SPACING_ANGSTROM
@@ -42,7 +41,6 @@ _WORDS: Final = {
     NEAREST: "nearest pick, nm",
     EDGE: "edge, nm",
 }
-_TYPING_MS: Final = 300
 _SLIDER_PX: Final = 64
 _ORIENTED: Final = "Cut each crop along the particle's own axes"
 _NOT_ORIENTED: Final = "These picks have no orientations, so crops are cut along the volume's axes"
@@ -74,13 +72,7 @@ class Looks(msgspec.Struct, frozen=True):
 
 
 class ReviewControls(QWidget):
-    """Fields that tell what a person chose.
-
-    Parameters
-    ----------
-    image
-        Chooses the tomogram.
-    """
+    """Fields that hold what a person chose; only changes by a person are signalled."""
 
     looks_changed = Signal()
     order_changed = Signal()
@@ -116,7 +108,6 @@ class ReviewControls(QWidget):
         self.crop_size.setAccessibleName("Size of the crops on screen")
         self.crop_size.setToolTip(self.crop_size.accessibleName())
         self.crop_size.setFixedWidth(_SLIDER_PX)
-        self._typed = single_shot(self, _TYPING_MS, self.order_changed.emit)
         self._lay_out()
         self._connect()
         self.begin(Looks(), (), can_orient=False)
@@ -138,8 +129,6 @@ class ReviewControls(QWidget):
         """The filter as typed."""
         return self.filter.text().strip()
 
-    # none of these emits a signal
-
     def begin(self, looks: Looks, columns: Iterable[str], *, can_orient: bool) -> None:
         """Show how the crops of a review are cut, in file order and without a filter."""
         with QSignalBlocker(self):
@@ -150,7 +139,6 @@ class ReviewControls(QWidget):
             self.direction.setChecked(False)
             self.filter.clear()
             self.crop_size.setValue(looks.crop_px)
-        self._typed.stop()
         self.oriented.setEnabled(can_orient)
         self.oriented.setToolTip(_ORIENTED if can_orient else _NOT_ORIENTED)
         self.set_columns(columns, "")
@@ -183,10 +171,6 @@ class ReviewControls(QWidget):
         """Show what is wrong with the filter, if anything."""
         self.filter_problem.setText(problem)
         self.filter_problem.setVisible(bool(problem))
-        self.filter.setProperty("hasProblem", bool(problem))
-        style = self.filter.style()
-        if style is not None:
-            style.polish(self.filter)
 
     def _connect(self) -> None:
         for changed in (
@@ -201,8 +185,7 @@ class ReviewControls(QWidget):
         self.order.currentIndexChanged.connect(lambda _index: self.order_changed.emit())
         self.direction.toggled.connect(lambda is_on: self.direction.setText("↓" if is_on else "↑"))
         self.direction.toggled.connect(lambda _is_on: self.order_changed.emit())
-        self.filter.textChanged.connect(lambda _text: self._typed.start())
-        self.filter.returnPressed.connect(self.order_changed)
+        self.filter.editingFinished.connect(self.order_changed)  # also where the keys go elsewhere
 
     def _on_spacing(self, spacing_angstrom: float) -> None:
         image = self._asked

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -111,8 +110,7 @@ class ReviewDock(Dock):
         self._folder = folder
         self._layer: ReviewedLayer | None = None
         self._reader: CropReader | None = None
-        self._watched: list[Layer] = []  # crops are cut again when these are moved
-        self._can_save = True
+        self._watched: list[Any] = []  # events after which crops are cut again
         self._said = ""  # what the last key did
         self.points = LayerCombo(napari_viewer, are_picks, "Picks to review", NO_PICKS)
         self.image = LayerCombo(napari_viewer, is_volume, "Tomogram that crops are cut from", NO_TOMOGRAM)
@@ -148,7 +146,8 @@ class ReviewDock(Dock):
     def review_layer(self, layer: Points | None) -> None:
         """Judge the picks of a layer; earlier verdicts about them return. None ends the review."""
         review = self.review
-        if not self._can_save and review is not None and review.has_unsaved and self.layer in self.viewer.layers:
+        has_failed = review is not None and review.has_unsaved and not self.tasks.is_running(_SAVE)
+        if has_failed and self.layer in self.viewer.layers:
             self._save()  # stay with verdicts that can't be saved
         else:
             self._end()
@@ -216,16 +215,12 @@ class ReviewDock(Dock):
         if not review.has_unsaved:
             return
         saving = _disk.submit(review.save)
-        self.tasks.run(_SAVE, lambda _job: saving.result(), then=self._on_saved, failed=self._on_not_saved)
+        saved, failed = lambda _none: self.notice.withdraw(_SAVE), partial(self._show_problem, _SAVE)
+        self.tasks.run(_SAVE, lambda _job: saving.result(), then=saved, failed=failed)
 
-    def _on_saved(self, _answer: None) -> None:
-        if not self._can_save:
-            self.notice.show_notice("What could not be saved is saved now.", is_news=True)
-        self._can_save = True
-
-    def _on_not_saved(self, error: CryoETError) -> None:
-        self._can_save = False
+    def _show_problem(self, topic: str, error: CryoETError) -> None:
         self.notice.show_error(error)
+        self.notice.topic = topic
 
     # judging
 
@@ -331,19 +326,18 @@ class ReviewDock(Dock):
         try:
             reader = reader_for(layer, image, review.picks)
         except CryoETError as error:
-            self.notice.show_error(error)
-            self.notice.topic = _RECUT
+            self._show_problem(_RECUT, error)
             return None
         self.notice.withdraw(_RECUT)
         return reader
 
     def _watch(self, *layers: Layer | None) -> None:
         """Cut crops again when these layers are moved, and no others."""
-        for layer, name in product(self._watched, PLACING):
-            getattr(layer.events, name).disconnect(self._on_moved)
-        self._watched = [layer for layer in layers if layer is not None]
-        for layer, name in product(self._watched, PLACING):
-            getattr(layer.events, name).connect(self._on_moved)
+        for emitter in self._watched:
+            emitter.disconnect(self._on_moved)
+        self._watched = [getattr(layer.events, name) for layer in layers if layer is not None for name in PLACING]
+        for emitter in self._watched:
+            emitter.connect(self._on_moved)
 
     def _on_moved(self, _event: object = None) -> None:
         self._recut_soon.start()
@@ -546,14 +540,10 @@ class ReviewDock(Dock):
         self.retry.setVisible(error is not None)
 
     def _order_text(self, review: Review) -> str:
-        """What is special about the order or the filter; else the keys."""
-        shown, total, unsorted = len(review.rows), review.counts.total, review.n_unsorted
+        """How many picks the filter leaves; else the keys."""
+        shown, total = len(review.rows), review.counts.total
         if total and not shown:
             return "No pick matches the filter. Clear it to see all."
-        if self.controls.sorting.column != review.order.column:  # measuring was stopped, or needs a tomogram
-            return f"Not sorted by {self.controls.order.currentText()}."
-        if unsorted:
-            return f"{count_text(unsorted, 'pick')} without that value {'comes' if unsorted == 1 else 'come'} last."
         return f"{shown:,} of {total:,} shown." if shown < total else KEYS if total else ""
 
     # widgets

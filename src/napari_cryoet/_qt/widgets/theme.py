@@ -154,7 +154,6 @@ def style_sheet(colors: Colors) -> str:
     QScrollArea#findings {{ border: 1px solid transparent; border-radius: 3px; }}
     QScrollArea#findings:focus {{ border: 1px solid {_css(colors.accent)}; }}
     QLineEdit {{ placeholder-text-color: {_css(blend(colors.text, colors.border, PLACEHOLDER_SHARE))}; }}
-    QLineEdit[hasProblem="true"] {{ border: 1px solid {_css(colors.warning)}; }}
     QAbstractSpinBox:disabled, QLineEdit:disabled {{
         background: {_css(blend(colors.border, colors.background, 0.3))};
     }}
