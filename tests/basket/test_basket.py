@@ -50,7 +50,7 @@ def test_ticks_are_kept_once_and_in_order() -> None:
 
 def test_what_was_unticked_is_still_known() -> None:
     basket = FULL.without_ids("annotations", [9003])
-    assert basket.seen == FULL.seen == {"annotations": {9003: "2024-01-01T00:00:00+00:00"}}
+    assert basket.seen == FULL.seen == {"annotations": {9003: "2024-01-01"}}
     assert basket.emptied().seen == {}
     assert basket.emptied().choices == FULL.choices
 
@@ -73,7 +73,7 @@ def test_any_ids_and_name_survive_the_file(tmp_path_factory: pytest.TempPathFact
 
 
 def test_ids_can_be_pasted_in(path: Path) -> None:
-    path.write_text('annotations = ["AN-9003", 9004, "9005", 9004]\n[seen.annotations]\n9003 = "2024"\n')
+    path.write_text('annotations = ["AN-9003", 9004, "9005", 9004]\n[seen.annotations]\n2024-01-01 = [9003]\n')
     assert read_basket(path).annotations == (9003, 9004, 9005)
     assert ids_in("see RN-506, an-9003\n9004;9005 v1.2 TS_026", "tomograms") == {
         "runs": [506],

@@ -83,9 +83,10 @@ class Choices(_Part, frozen=True):
 
 
 class Split(_Part, frozen=True):
-    """Which runs are for training, validation and test; made with a seed."""
+    """Which runs are for training, validation and test, and how that was made: by shares in percent, with a seed."""
 
     seed: int = 0
+    shares: tuple[float, float, float] = (80, 10, 10)
     train: tuple[Id, ...] = ()
     validation: tuple[Id, ...] = ()
     test: tuple[Id, ...] = ()
@@ -153,8 +154,9 @@ class Basket(_Part, frozen=True):
 
     def with_ids(self, kind: Kind, ids: Iterable[int], *, modified: Mapping[int, str] | None = None) -> Basket:
         """Tick some records; ``modified`` says when they were last modified, as the portal spells it."""
-        ticked = tuple(dict.fromkeys([*self.ids(kind), *ids]))
-        dates = self.seen.get(kind, {}) | {key: date for key, date in (modified or {}).items() if key in ticked}
+        new = dict.fromkeys(ids)
+        ticked = tuple(dict.fromkeys([*self.ids(kind), *new]))
+        dates = self.seen.get(kind, {}) | {key: _day(date) for key, date in (modified or {}).items() if key in new}
         return replace(self, **{kind: ticked}, seen=self.seen | ({kind: dates} if dates else {}))
 
     def without_ids(self, kind: Kind, ids: Iterable[int]) -> Basket:
@@ -182,6 +184,13 @@ class Basket(_Part, frozen=True):
     def emptied(self) -> Basket:
         """An empty basket for the same source, with the same choices."""
         return Basket(source=self.source, choices=self.choices)
+
+
+def all_ids(basket: Basket) -> Iterator[tuple[Kind, int]]:
+    """Everything that is ticked."""
+    for kind in KINDS:
+        for record_id in basket.ids(kind):
+            yield kind, record_id
 
 
 def source_text(source: Source) -> str:
@@ -214,9 +223,7 @@ def read_basket(path: Path) -> Basket:
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{path.name} isn't TOML: {error}.", hint="Mend the line that it names.") from error
     try:
-        return _once(
-            msgspec.convert({key: _numbers(key, value) for key, value in plain.items()}, Basket, str_keys=True)
-        )
+        return _once(msgspec.convert({key: _read_value(key, value) for key, value in plain.items()}, Basket))
     except (ValueError, RecursionError) as error:
         words = str(error).replace("Object contains unknown field", "it has the unknown key").rstrip(".")
         raise FormatError(f"{path.name} can't be used: {words}.", hint="Mend or remove that key.") from error
@@ -232,7 +239,9 @@ def basket_text(basket: Basket) -> str:
     """The basket as TOML."""
     import tomli_w
 
-    plain = _without_nulls(msgspec.to_builtins(basket, str_keys=True)) | {"source": without_password(basket.source)}
+    plain = _without_nulls(msgspec.to_builtins(basket)) | {"source": without_password(basket.source)}
+    if basket.seen:
+        plain["seen"] = {kind: _by_date(dates) for kind, dates in basket.seen.items()}
     first = {key: plain.pop(key) for key in ("name", "source") if key in plain}
     return _HEADER + re.sub(r"\[\n(?: +\d+,\n)+ *\]", _wrapped, tomli_w.dumps(first | plain))
 
@@ -245,11 +254,22 @@ def _wrapped(numbers: re.Match[str]) -> str:
     return "\n".join(["[", *(f"    {line}" for line in lines), "]"])
 
 
-def _numbers(key: str, value: Any) -> Any:
-    """A list of ids, where they may be texts such as "AN-9003"."""
-    if key not in KINDS or not isinstance(value, list):
-        return value
-    return [_number(key, each) if isinstance(each, str) else each for each in value]
+def _by_date(dates: Mapping[int, str]) -> dict[str, list[int]]:
+    """Ids by date: many have the same one."""
+    found: dict[str, list[int]] = {}
+    for record_id, date in dates.items():
+        found.setdefault(date, []).append(record_id)
+    return found
+
+
+def _read_value(key: str, value: Any) -> Any:
+    """A value of the file, where ids may be texts such as "AN-9003", and dates have lists of ids."""
+    if key in KINDS and isinstance(value, list):
+        return [_number(key, each) if isinstance(each, str) else each for each in value]
+    if key == "seen" and isinstance(value, dict):
+        by_kind = msgspec.convert(value, dict[str, dict[str, list[int]]])
+        return {kind: {each: date for date, ids in dates.items() for each in ids} for kind, dates in by_kind.items()}
+    return value
 
 
 def _number(kind: str, text: str) -> int:
@@ -259,6 +279,11 @@ def _number(kind: str, text: str) -> int:
     if text.strip().isdecimal():
         return int(text)
     raise ValueError(f"{text!r} in {kind} is no id of these")
+
+
+def _day(date: str) -> str:
+    """A date as short as it can be: the portal has days, spelled as midnights in UTC."""
+    return re.sub(r"T00:00:00(\.0+)?(Z|\+00:00)?$", "", date)
 
 
 def _once(basket: Basket) -> Basket:
@@ -273,10 +298,3 @@ def _without_nulls(value: Any) -> Any:
     if isinstance(value, Collection) and not isinstance(value, str | bytes):
         return [_without_nulls(each) for each in value if each is not None]
     return value
-
-
-def all_ids(basket: Basket) -> Iterator[tuple[Kind, int]]:
-    """Everything that is ticked."""
-    for kind in KINDS:
-        for record_id in basket.ids(kind):
-            yield kind, record_id

@@ -1,0 +1,107 @@
+"""Splits for machine learning: whole runs for training, validation and test, with each object in all of them."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+
+from napari_cryoet.basket.basket import SPLIT_NAMES, Basket, Split
+from napari_cryoet.basket.contents import Chosen, choose
+from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.tables.database import Rows
+
+DEFAULT_SHARES = (80.0, 10.0, 10.0)
+
+
+def split_basket(basket: Basket, rows: Rows, shares: Sequence[float] = DEFAULT_SHARES, *, seed: int = 0) -> Basket:
+    """Record a split of a basket's runs in it; ``rows`` are those of its runs."""
+    return basket.with_split(split_runs(objects_of_runs(choose(basket, rows)), shares, seed=seed))
+
+
+def objects_of_runs(chosen: Chosen) -> dict[int, set[str]]:
+    """The names of the annotated objects of each chosen run; none for a run of which there are only images."""
+    found: dict[int, set[str]] = defaultdict(set)
+    for table, rows in (
+        ("annotationFiles", chosen.annotation_files),
+        ("tomograms", chosen.tomograms),
+        ("tiltseries", chosen.tilt_series),
+    ):
+        for row in rows:
+            if (run_id := chosen.owners.run_id(table, row)) is not None:
+                annotation = chosen.owners.annotation(table, row) if table == "annotationFiles" else None
+                found[run_id] |= {annotation["objectName"]} if annotation else set()
+    return dict(found)
+
+
+def split_runs(
+    objects: Mapping[int, Collection[str]], shares: Sequence[float] = DEFAULT_SHARES, *, seed: int = 0
+) -> Split:
+    """Split runs so that each object is in all parts as far as there are enough runs with it.
+
+    The rarest object is dealt out first (iterative stratification). The same runs, objects, shares and seed always give
+    the same split.
+
+    Parameters
+    ----------
+    objects
+        The names of each run's objects.
+    shares
+        How much is for training, validation and test; percent, or any numbers of which 0 leaves a part empty.
+    seed
+        Another one gives another split.
+
+    Raises
+    ------
+    CryoETError
+        If the shares aren't three numbers, or all of them are 0.
+    """
+    if len(shares) != len(SPLIT_NAMES) or min(shares) < 0 or not sum(shares):
+        raise CryoETError("A split has three shares.", hint="Say for example 80,10,10.")
+    run_ids = sorted(objects)
+    random.Random(seed).shuffle(run_ids)  # noqa: S311 - no secret
+    room = _sizes(len(run_ids), shares)
+    wanted = {name: _shares_of(count, shares) for name, count in _counts(objects).items()}
+    parts: list[list[int]] = [[] for _ in SPLIT_NAMES]
+
+    def place(run_id: int, scarce: str | None) -> None:
+        """Put a run where its scarce object is wanted most, and there is room."""
+        open_parts = [part for part in range(len(parts)) if room[part] > 0]
+        part = max(open_parts, key=lambda part: (wanted[scarce][part] if scarce else 0.0, room[part], -part))
+        parts[part].append(run_id)
+        room[part] -= 1
+        for name in set(objects[run_id]):
+            wanted[name][part] -= 1
+
+    waiting = dict.fromkeys(run_ids)
+    while waiting:
+        left = _counts({run_id: objects[run_id] for run_id in waiting})
+        scarce = min(left, key=lambda name: (left[name], name), default=None)
+        for run_id in [each for each in waiting if scarce is None or scarce in objects[each]]:
+            place(run_id, scarce)
+            del waiting[run_id]
+    train, validation, test = (tuple(sorted(part)) for part in parts)
+    return Split(seed=seed, shares=(shares[0], shares[1], shares[2]), train=train, validation=validation, test=test)
+
+
+def _counts(objects: Mapping[int, Collection[str]]) -> Counter[str]:
+    """In how many runs each object is."""
+    return Counter(name for names in objects.values() for name in set(names))
+
+
+def _shares_of(count: int, shares: Sequence[float]) -> list[float]:
+    return [count * share / sum(shares) for share in shares]
+
+
+def _sizes(count: int, shares: Sequence[float]) -> list[int]:
+    """How many runs each part gets: at least one where it has a share and there are enough runs."""
+    exact = _shares_of(count, shares)
+    sizes = [int(size) for size in exact]
+    while sum(sizes) < count:
+        part = max(range(len(sizes)), key=lambda part: exact[part] - sizes[part])
+        sizes[part] += 1
+    for part, share in enumerate(shares):
+        largest = max(range(len(sizes)), key=lambda other: sizes[other])
+        if share and not sizes[part] and sizes[largest] > 1:
+            sizes[part], sizes[largest] = 1, sizes[largest] - 1
+    return sizes

@@ -1,0 +1,57 @@
+"""A basket knows what changed, what was withdrawn and what newly matches its searches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from napari_cryoet.basket.aging import Age, age_of, ask_dates, brought_up_to_date
+from napari_cryoet.basket.basket import Basket, read_basket, write_basket
+from napari_cryoet.packs.pack import Manifest, write_pack
+from napari_cryoet.portal.portal import Portal, open_portal
+from portal_rows import blank_row
+
+THEN, NOW = "2024-01-01T00:00:00+00:00", "2025-06-01T00:00:00+00:00"
+
+
+def portal_with(folder: Path, **dates: str) -> Portal:
+    """A portal of nothing but annotations, whose ids are in their names."""
+    rows = [
+        blank_row("annotations") | {"id": int(name.strip("a")), "lastModifiedDate": date}
+        for name, date in dates.items()
+    ]
+    manifest = Manifest(title="Dates", https_prefix="https://x.org/", s3_prefix="s3://x/")
+    return open_portal(write_pack(folder, manifest, {"annotations": rows}).folder)
+
+
+def test_changes_withdrawals_and_new_matches_are_counted(tmp_path: Path) -> None:
+    basket = (
+        Basket()
+        .with_ids("annotations", [1, 2, 3, 4], modified=dict.fromkeys((1, 2, 3, 4), THEN))
+        .with_ids("annotations", [5])  # pasted in
+        .without_ids("annotations", [4])
+        .with_search({"text": "ribosome"})
+    )
+    write_basket(basket, tmp_path / "basket.toml")
+    today = ask_dates(portal_with(tmp_path / "pack", a1=THEN, a2=NOW, a4=NOW, a5=NOW, a6=NOW), basket)
+    age = age_of(read_basket(tmp_path / "basket.toml"), today, lambda search: [1, 4, 6])
+
+    assert age == Age(changed={"annotations": (2,)}, withdrawn={"annotations": (3,)}, new={"annotations": (6,)})
+    assert age.text == "1 changed, 1 withdrawn, 1 new match"
+    assert age_of(basket, today).new == {}
+
+
+def test_a_basket_that_is_brought_up_to_date_is_not_aged(tmp_path: Path) -> None:
+    basket = Basket().with_ids("annotations", [1, 2, 3], modified=dict.fromkeys((1, 2, 3), THEN)).with_search({})
+    portal = portal_with(tmp_path, a1=THEN, a2=NOW, a6=NOW)
+    today = ask_dates(portal, basket)
+    fresh = brought_up_to_date(basket, age_of(basket, today, lambda _search: [6]), today)
+
+    assert fresh.annotations == (1, 2, 6)
+    assert age_of(fresh, ask_dates(portal, fresh), lambda _search: [6]).text == ""
+
+
+def test_the_spelling_of_a_date_is_no_change(tmp_path: Path) -> None:
+    portal = portal_with(tmp_path, a1=THEN)
+    for spelling in (THEN, "2024-01-01", "2024-01-01T00:00:00Z", "2024-01-01T02:00:00+02:00"):
+        basket = Basket().with_ids("annotations", [1], modified={1: spelling})
+        assert age_of(basket, ask_dates(portal, basket)).text == ""
