@@ -17,7 +17,7 @@ from napari_cryoet.download import Plan, ask_rows, download_files, plan_download
 from napari_cryoet.download.rows import file_columns
 from napari_cryoet.exceptions import DownloadError
 from napari_cryoet.formats.registry import read_picks, write_picks
-from napari_cryoet.layers.load import load_annotation
+from napari_cryoet.layers.load import load_annotation, load_tomogram
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.packs.pack import Pack, open_pack
 from server import Server, status
@@ -171,6 +171,23 @@ def test_a_file_says_what_its_layer_from_the_portal_says(downloaded: Any, suffix
     assert {"authors", "licence", "object_name", "deposition_title", "annotation_method", "run_name"} <= known
     assert {key: ours.get(key) for key in known} == {key: theirs[key] for key in known}
     assert ours["downloaded_from"] == file.https_path
+
+
+@pytest.mark.parametrize("volume_format", ["zarr", "mrc"])
+def test_so_does_a_tomogram_which_has_its_name_too(
+    demo_pack: Path, tmp_path: Path, volume_format: Any
+) -> None:
+    portal = open_portal(demo_pack)
+    rows = ask_rows(portal, run_ids=[9001])
+    plan = plan_download(rows, portal.source, what=["tomogram"], volume_format=volume_format)
+    download_files(plan, tmp_path)
+    path = next(iter((tmp_path / "files").rglob(f"Tomograms/*/*.{volume_format}")))
+    ours = load_tomogram(path)
+    theirs = load_tomogram(portal.run_page(9001).default_tomogram)
+
+    assert ours.name == theirs.name
+    for key in ("authors", "dataset_title", "licence", "run_name", "alignment_id"):
+        assert ours.options["metadata"][METADATA_KEY][key] == theirs.options["metadata"][METADATA_KEY][key]
 
 
 def test_so_do_exports_of_it_and_changes_are_told(downloaded: Any, tmp_path: Path) -> None:

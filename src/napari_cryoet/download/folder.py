@@ -33,7 +33,7 @@ from napari_cryoet.files import replace_file
 from napari_cryoet.packs.pack import MANIFEST_NAME as PACK_NAME
 from napari_cryoet.packs.pack import Manifest as PackManifest
 from napari_cryoet.packs.pack import Pack, open_pack, write_pack
-from napari_cryoet.records import AnnotationFile
+from napari_cryoet.records import AnnotationFile, Tomogram
 from napari_cryoet.tables.database import Rows
 from napari_cryoet.tables.schema import is_url, tables
 
@@ -134,26 +134,34 @@ def note_items(
 
 
 def _sources(plan: Plan) -> Callable[[PlannedItem], Row | None]:
-    """What a layer of an annotation file says of where it comes from; nothing for other items."""
+    """What a layer of an annotation file or a tomogram says of where it comes from; nothing for other items."""
     rows = {name: {row["id"]: row for row in found} for name, found in plan.rows.items()}
-    authors: dict[int, list[Row]] = defaultdict(list)
-    for row in plan.rows["annotationAuthors"]:
-        authors[row["annotationId"]].append(row)
+    authors: dict[tuple[str, int], list[Row]] = defaultdict(list)
+    for table, key in (("annotationAuthors", "annotationId"), ("tomogramAuthors", "tomogramId")):
+        for row in plan.rows[table]:
+            authors[key, row[key]].append(row)
 
-    def source_of(item: PlannedItem) -> Row | None:
-        if item.table != "annotationFiles":
-            return None
-        row = rows["annotationFiles"][item.row_id]
-        shape = rows["annotationShapes"][row["annotationShapeId"]]
-        annotation = rows["annotations"][shape["annotationId"]]
-        run = rows["runs"][annotation["runId"]]
-        parents = {
-            "authors": authors[annotation["id"]],
-            "deposition": rows["depositions"].get(annotation["depositionId"]),
+    def whole(row: Row, key: str) -> Row:
+        """A row with the records that its provenance is made of."""
+        run = rows["runs"][row["runId"]]
+        return row | {
+            "authors": authors[key, row["id"]],
+            "deposition": rows["depositions"].get(row["depositionId"]),
             "run": run | {"dataset": rows["datasets"].get(run["datasetId"]), "terms": plan.terms},
         }
-        file = msgspec.convert(row | {"shape": shape | {"annotation": annotation | parents}}, AnnotationFile)
-        about = provenance.of_annotation_file(file, item.url, None)
+
+    def source_of(item: PlannedItem) -> Row | None:
+        if item.table == "tomograms":
+            tomogram = msgspec.convert(whole(rows["tomograms"][item.row_id], "tomogramId"), Tomogram)
+            about = provenance.of_tomogram(tomogram, item.url) | {"processing": tomogram.processing}
+        elif item.table == "annotationFiles":
+            row = rows["annotationFiles"][item.row_id]
+            shape = rows["annotationShapes"][row["annotationShapeId"]]
+            annotation = whole(rows["annotations"][shape["annotationId"]], "annotationId")
+            file = msgspec.convert(row | {"shape": shape | {"annotation": annotation}}, AnnotationFile)
+            about = provenance.of_annotation_file(file, item.url, None)
+        else:
+            return None
         known = {key: value for key, value in about.items() if key not in _OF_THE_PORTAL and value not in (None, [])}
         return known | {"downloaded_from": item.url}
 

@@ -79,6 +79,11 @@ def load_tomogram(
         address = _address(tomogram, "tomogram")
         with _opened(address, stop) as volume:
             options = {"name": _bare_name(address)} | _world_of_file(volume, address, spacing_angstrom)
+            source = _of_download(address)
+            if source.get("tomogram_id"):
+                options["metadata"][METADATA_KEY] |= source
+                said = (str(source.get(key) or "") for key in ("run_name", "processing"))
+                options["name"] = layer_name(*said, spacing_text(options["scale"][0]))
             return image_spec(volume, options, stop)
     url = tomogram.https_omezarr_dir or tomogram.https_mrc_file
     if not url:
@@ -291,8 +296,12 @@ def _load_bare_annotation(
 
 def downloaded_annotation(address: str) -> dict[str, Any]:
     """What the manifest of a download says of an annotation file in it; empty for any other file."""
-    source = {} if "://" in address else source_of(Path(address), None)
+    source = _of_download(address)
     return source if source.get("annotation_id") and source.get("object_name") else {}
+
+
+def _of_download(address: str) -> dict[str, Any]:
+    return {} if "://" in address else source_of(Path(address), None)
 
 
 def _picks_specs(picks: Picks, name: str, color: RGBA, diameter: float) -> tuple[LayerSpec, ...]:
