@@ -82,8 +82,8 @@ def load_tomogram(
             source = _of_download(address)
             if source.get("tomogram_id"):
                 options["metadata"][METADATA_KEY] |= source
-                said = (str(source.get(key) or "") for key in ("run_name", "processing"))
-                options["name"] = layer_name(*said, spacing_text(options["scale"][0]))
+                words = (str(source.get(key) or "") for key in ("run_name", "processing"))
+                options["name"] = layer_name(*words, spacing_text(options["scale"][0]))
             return image_spec(volume, options, stop)
     url = tomogram.https_omezarr_dir or tomogram.https_mrc_file
     if not url:
