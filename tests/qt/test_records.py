@@ -129,7 +129,7 @@ def test_more_rows_are_asked_for_once_when_their_place_is_seen(view, model, qtbo
 
 def test_rows_are_drawn_and_a_click_on_a_tick_asks(view, model, qtbot):
     row = Row(
-        record=1, key=1, title="85 oriented", badges=("ground truth",), right=("1.2 MB", ""), color=(1, 0, 0, 1),
+        record=1, key=1, title="85 oriented", badge="ground truth", right=("1.2 MB", ""), color=(1, 0, 0, 1),
         icon="star", is_chosen=True, lines=(("too long " * 30, "short"),), picture_url="",
         ticks=(Tick(ON, (0, 1, 0, 1)), Tick(Qt.CheckState.PartiallyChecked)),
     )  # fmt: skip

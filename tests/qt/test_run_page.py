@@ -14,13 +14,14 @@ from qtpy.QtWidgets import QApplication, QColorDialog, QMenu, QMessageBox
 
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.browser.run_layers import COMPARE, EXPORT, REVIEW
-from napari_cryoet._qt.browser.run_page import SHOW, RunView, Shown, annotation_rows, key_of_row, titles_of
+from napari_cryoet._qt.browser.run_page import SHOW, RunView, Shown, annotation_rows, key_of_row
 from napari_cryoet._qt.layers.colors import Appearance
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.picks.popover import PicksPopover
 from napari_cryoet._qt.widgets.record_model import RecordModel, Row, Tick
 from napari_cryoet.exceptions import StreamError
 from napari_cryoet.layers.specs import METADATA_KEY
+from napari_cryoet.run.about import titles_of
 from napari_cryoet.run.outline import AnnotationRow
 from qt.fake_portal import run_page
 from samples import make_run_page, make_tomogram
@@ -63,7 +64,7 @@ def test_objects_stand_above_their_annotations_and_what_does_not_fit_comes_last_
 
 def test_a_row_says_what_it_is_and_the_rest_on_hovering(run_view):
     row = annotation(run_view.annotations.rows, 5061)
-    assert (row.badges, row.icon) == (("ground truth",), "star")
+    assert (row.badge, row.icon) == ("ground truth", "star")
     assert row.title[0].startswith("838 ")
     assert "recommended by the portal's curators" in row.tooltip
     assert "<b>expert</b>" in row.tooltip

@@ -99,7 +99,7 @@ def test_what_is_held_here_is_listed_and_cleared(qtbot, browser, memory, tmp_pat
     memory.download_folder = tmp_path / "downloads"
     opened = []
     monkeypatch.setattr(
-        "napari_cryoet._qt.browser.data_use.QDesktopServices.openUrl", lambda url: opened.append(url.toLocalFile())
+        "napari_cryoet._qt.widgets.messages.QDesktopServices.openUrl", lambda url: opened.append(url.toLocalFile())
     )
     monkeypatch.setattr("napari_cryoet._qt.browser.data_use.agrees", lambda *_args, **_options: True)
     bar = browser.screens.source_bar

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from magicgui import magicgui
-from qtpy.QtCore import QObject, Qt, QTimer, QUrl, Signal
-from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import QObject, Qt, QTimer, Signal
+from qtpy.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.settings import DataSaver, Settings, recall
 from napari_cryoet._qt.tasks import Job, Tasks
-from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label, plain_tooltip
-from napari_cryoet._qt.widgets.messages import agrees
-from napari_cryoet.held import Held, clear, held_data, size_bytes
+from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label, plain_tooltip, push_button
+from napari_cryoet._qt.widgets.messages import agrees, open_folder
+from napari_cryoet.held import Held, held_data, size_bytes
+from napari_cryoet.held import clear as clear_held
 from napari_cryoet.network.policy import MEGABYTE, Policy, policy, save_data
 from napari_cryoet.wording import joined, size_text
 
@@ -43,7 +43,7 @@ class NetworkUse(QObject):
     def __init__(self, memory: Settings, parent: QWidget) -> None:
         super().__init__(parent)
         self._memory, self._widget, self._policy = memory, parent, policy()
-        self._told: tuple[str, bool] = ("", False)
+        self._told = ("", False)
         self._timer = QTimer(self)
         self._timer.setInterval(_LOOK_MS)
         self._timer.timeout.connect(self.look)
@@ -162,7 +162,7 @@ class HeldDataDialog(QDialog):
     def _look(self, then_clear: Held | None = None) -> None:
         def work(_job: Job) -> list[_Row]:
             if then_clear is not None:
-                clear(then_clear)
+                clear_held(then_clear)
             rows = [_Row(_HELD_NAMES[held.kind], held.path, held.size_bytes, held) for held in held_data()]
             if self._downloads.is_dir():
                 rows.append(_Row("Downloads", self._downloads, size_bytes(self._downloads), None))
@@ -179,26 +179,17 @@ class HeldDataDialog(QDialog):
             name.setToolTip(plain_tooltip(str(row.folder)))
             self._grid.addWidget(name, number, 0)
             self._grid.addWidget(size, number, 1)
-            self._add_button(number, 2, f"Open folder of {row.name}", "Open folder", partial(_open, row.folder))
+            show = push_button("Open folder", partial(open_folder, row.folder), f"Open folder of {row.name}")
+            self._grid.addWidget(show, number, 2)
             if row.held is not None and row.held.kind not in self._in_use:
-                self._add_button(number, 3, f"Clear {row.name}", "Clear", partial(self._ask_to_clear, row))
+                clear = push_button("Clear", partial(self._ask_to_clear, row), f"Clear {row.name}")
+                self._grid.addWidget(clear, number, 3)
         cached = sum(row.size_bytes for row in rows if row.held is not None)
         self.message.setText(f"{size_text(cached)} cached. It is loaded again when needed.")
         self.adjustSize()
-
-    def _add_button(self, row: int, column: int, name: str, text: str, follow: Callable[[], object]) -> None:
-        button = QPushButton(text)
-        button.setAccessibleName(name)
-        button.setAutoDefault(False)
-        button.clicked.connect(lambda _checked=False: follow())
-        self._grid.addWidget(button, row, column)
 
     def _ask_to_clear(self, row: _Row) -> None:
         text = f"Clear {size_text(row.size_bytes)} of “{row.name}”? It can't be seen offline then."
         if agrees(self, "Clear", text, verb="Clear"):
             self.message.setText("Clearing…")
             self._look(then_clear=row.held)
-
-
-def _open(folder: Path) -> None:
-    QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder if folder.is_dir() else folder.parent)))

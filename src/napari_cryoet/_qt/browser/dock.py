@@ -30,7 +30,6 @@ from napari_cryoet.files import is_address, without_login
 
 if TYPE_CHECKING:
     import napari
-    from napari.layers import Layer
 
     from napari_cryoet.portal.pages import RunPage
     from napari_cryoet.portal.portal import Portal, Source
@@ -79,7 +78,7 @@ class PortalBrowser(Dock):
         self.network = NetworkUse(self._memory, self)
         self.finder = Finder(self.screens, self.session, self.navigator, self)
         self._connect()
-        self._add_keys()
+        self._connect_network()
         self._recall()
 
     def use_source(self, source: str | Path) -> None:
@@ -126,10 +125,13 @@ class PortalBrowser(Dock):
         self.navigator.run_arrived.connect(self._on_run)
         screens.run.download.clicked.connect(self._on_download)
         screens.run.planes.clicked.connect(lambda: open_dock(self.viewer, PLANES))
-        self._connect_network()
-        self.run_layers.dock_requested.connect(self._use_in_dock)
+        self.run_layers.dock_requested.connect(lambda name, layer: open_dock(self.viewer, name).use_layer(layer))
         self.run_layers.drawing_requested.connect(partial(show_picks_popover, self.viewer))
         self.tasks.unhandled.connect(screens.notice.show_error)
+        for key, slot in (("/", screens.focus_search), ("Backspace", self.navigator.go_up)):
+            shortcut = QShortcut(QKeySequence(key), self)
+            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            shortcut.activated.connect(slot)
 
     def _connect_network(self) -> None:
         bar, network = self.screens.source_bar, self.network
@@ -138,12 +140,6 @@ class PortalBrowser(Dock):
         network.changed.connect(lambda text, is_offline: bar.set_network_use(text, is_offline=is_offline))
         network.changed.connect(self._update_detail)
         network.loosened.connect(self._on_network_loosened)
-
-    def _add_keys(self) -> None:
-        for key, slot in (("/", self.screens.focus_search), ("Backspace", self.navigator.go_up)):
-            shortcut = QShortcut(QKeySequence(key), self)
-            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-            shortcut.activated.connect(slot)
 
     def _recall(self) -> None:
         self._show_recent()
@@ -170,8 +166,7 @@ class PortalBrowser(Dock):
     def _choose_pack(self) -> None:
         packs = (Path(recent.source) for recent in self._memory.recent if not is_address(recent.source))
         last = next((pack.parent for pack in packs if pack.is_absolute()), Path.home())
-        folder = QFileDialog.getExistingDirectory(self, "Open a pack", str(last))
-        if folder:
+        if folder := QFileDialog.getExistingDirectory(self, "Open a pack", str(last)):
             self.use_source(folder)
 
     def _show_recent(self) -> None:
@@ -198,9 +193,6 @@ class PortalBrowser(Dock):
         if self._run_to_show:
             self.navigator.go_to_run(self._run_to_show)
             self._run_to_show = 0
-
-    def _use_in_dock(self, name: str, layer: Layer) -> None:
-        open_dock(self.viewer, name).use_layer(layer)
 
     def _on_network_loosened(self) -> None:
         if self.session.source is not None:
@@ -242,9 +234,6 @@ class PortalBrowser(Dock):
             folder=self._memory.download_folder,
             parent=self,
         )
-        dialog.began.connect(self._on_download_began)
+        dialog.began.connect(partial(setattr, self._memory, "download_folder"))
         dialog.show()
         dialog.activateWindow()  # so that it has the keys
-
-    def _on_download_began(self, folder: Path) -> None:
-        self._memory.download_folder = folder

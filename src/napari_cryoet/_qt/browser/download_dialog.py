@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 from magicgui import magicgui
-from qtpy.QtCore import Qt, QUrl, Signal
-from qtpy.QtGui import QCloseEvent, QDesktopServices
-from qtpy.QtWidgets import QDialog, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QCloseEvent
+from qtpy.QtWidgets import QDialog, QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.tasks import Job, Tasks
-from napari_cryoet._qt.widgets.labels import plain_label
-from napari_cryoet._qt.widgets.messages import NoticeBar
+from napari_cryoet._qt.widgets.labels import BAR_STEPS, plain_label, progress_bar, push_button
+from napari_cryoet._qt.widgets.messages import NoticeBar, open_folder
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.download import DownloadReport, Plan, Rows, ask_rows, download_files, plan_ticked
 from napari_cryoet.exceptions import CryoETError, DownloadError
@@ -25,7 +25,6 @@ from napari_cryoet.wording import count_text, joined, size_text
 
 KEY: Final = "download"
 _ROWS_KEY: Final = "download rows"
-_STEPS: Final = 1000
 
 
 def _options(folder: str, volume_format: str = "zarr", with_metadata: bool = True, overwrite: bool = False) -> None:
@@ -71,17 +70,21 @@ class DownloadDialog(QDialog):
         self.form.folder.choose_btn.text = "Choose…"
         self.form.volume_format.native.setAccessibleName("Format of volumes")
         self.size_label = plain_label("Looking up sizes…", name="downloadSize")
-        self.bar = QProgressBar()
-        self.bar.setRange(0, _STEPS)
-        self.bar.setAccessibleName("How far the download is")
+        self.bar = progress_bar("How far the download is")
         self.message = plain_label(name="downloadMessage")
         self.notice = NoticeBar(theme)
-        self.start = _button("Download", self._on_start)
-        self.stop = _button("Stop", lambda: tasks.stop(KEY))
-        self.show_folder = _button("Show folder", self._on_show_folder)
-        self.close_button = _button("Close", self.reject)
+        self.start = push_button("Download", self._on_start)
+        self.stop = push_button("Stop", lambda: tasks.stop(KEY))
+        self.show_folder = push_button("Show folder", lambda: open_folder(self.chosen_folder))
+        self.close_button = push_button("Close", self.reject)
         self.start.setDefault(True)  # else Enter in the field of the folder would choose another one
-        self._lay_out()
+        buttons, column = QHBoxLayout(), QVBoxLayout(self)
+        buttons.addStretch(1)
+        for button in (self.show_folder, self.stop, self.start, self.close_button):
+            buttons.addWidget(button)
+        for part in (self.form.native, self.size_label, self.bar, self.message, self.notice):
+            column.addWidget(part)
+        column.addLayout(buttons)
         self.form.volume_format.changed.connect(self._make_plan)
         self.form.with_metadata.changed.connect(self._make_plan)
         tasks.progressed.connect(self._on_progress)
@@ -162,7 +165,7 @@ class DownloadDialog(QDialog):
 
     def _on_progress(self, key: object, done_bytes: int, total_bytes: int | None) -> None:
         if key == KEY and total_bytes and self.is_downloading:
-            self.bar.setValue(min(_STEPS, done_bytes * _STEPS // total_bytes))
+            self.bar.setValue(done_bytes * BAR_STEPS // total_bytes)
             self.message.setText(f"{size_text(done_bytes)} of {size_text(total_bytes)}")
 
     def _on_finished(self, key: object) -> None:
@@ -190,21 +193,3 @@ class DownloadDialog(QDialog):
         for part in (self.bar, self.stop):
             part.setVisible(is_downloading)
         self.show_folder.hide()
-
-    def _on_show_folder(self) -> None:
-        QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.chosen_folder)))
-
-    def _lay_out(self) -> None:
-        buttons, column = QHBoxLayout(), QVBoxLayout(self)
-        buttons.addStretch(1)
-        for button in (self.show_folder, self.stop, self.start, self.close_button):
-            buttons.addWidget(button)
-        for part in (self.form.native, self.size_label, self.bar, self.message, self.notice):
-            column.addWidget(part)
-        column.addLayout(buttons)
-
-
-def _button(text: str, follow: Any) -> QPushButton:
-    button = QPushButton(text)
-    button.clicked.connect(lambda _checked=False: follow())
-    return button

@@ -13,7 +13,6 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import (
     QApplication,
     QHBoxLayout,
-    QMenu,
     QScrollArea,
     QSizePolicy,
     QStackedWidget,
@@ -30,7 +29,7 @@ from napari_cryoet._qt.browser.source_bar import SearchBox, SourceBar, StartPage
 from napari_cryoet._qt.browser.status_bar import StatusStrip
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.labels import ElidedLabel, tool_button
-from napari_cryoet._qt.widgets.messages import Action, Loadable, NoticeBar, add_item
+from napari_cryoet._qt.widgets.messages import Action, Loadable, NoticeBar, add_item, passing_menu
 from napari_cryoet._qt.widgets.theme import Theme, icon
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.exceptions import CryoETError
@@ -537,8 +536,7 @@ class Finder(QObject):
 
     def _let_choose(self, leads: list[tuple[LookupHit, Jump]]) -> None:
         """Ids of different kinds overlap."""
-        menu = QMenu(self._screens.search)
-        menu.aboutToHide.connect(menu.deleteLater)
+        menu = passing_menu(self._screens.search)
         for hit, lead in leads:
             add_item(menu, f"{hit.kind} {hit.id}: {hit.title or ''}", partial(self.jump, lead))
         menu.popup(self._screens.search.mapToGlobal(QPoint(0, self._screens.search.height())))

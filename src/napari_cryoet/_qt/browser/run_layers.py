@@ -9,24 +9,25 @@ from typing import Final
 from napari.layers import Layer
 from qtpy.QtCore import QObject, QPoint, Qt, Signal
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QApplication, QColorDialog, QMenu, QMessageBox
+from qtpy.QtWidgets import QColorDialog, QMenu, QMessageBox
 
 from napari_cryoet._qt.browser.run_page import RunView, Shown, key_of_row
 from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.layers.ownership import LayerKey, about_of
 from napari_cryoet._qt.tasks import Tasks
-from napari_cryoet._qt.widgets.messages import NoticeBar, add_item, open_in_browser
+from napari_cryoet._qt.widgets.messages import NoticeBar, add_item, copy_text, open_in_browser, passing_menu
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.load import Caption, load_captions
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationFile, ShapeType, Tomogram
+from napari_cryoet.run.about import tomogram_of
 from napari_cryoet.run.outline import AnnotationRow, is_openable, outline_run
 from napari_cryoet.wording import count_text, joined, plain
 
 POINTS: Final = frozenset({ShapeType.POINT, ShapeType.ORIENTED_POINT, ShapeType.INSTANCE_SEGMENTATION})
 MASKS: Final = frozenset({ShapeType.SEGMENTATION_MASK, ShapeType.INSTANCE_SEGMENTATION_MASK})
 REVIEW, COMPARE, EXPORT = "Review picks", "Compare annotations", "Export picks"  # docks, as the manifest names them
-_LONGEST_TEXT: Final = 2000  # characters; what is longer is scrolled
+_LONGEST_TEXT: Final = 2000  # characters of a caption
 _OF_A_RUN: Final = "a run's layers"  # topic of a notice
 
 
@@ -99,8 +100,11 @@ class RunLayers(QObject):
         """Hide a row's layer, or stop it from coming."""
         key = key_of_row(row)
         if key is not None:
-            self._waiting.pop(key, None)
-            self._link.hide(key)
+            self._hide(key)
+
+    def _hide(self, key: LayerKey) -> None:
+        self._waiting.pop(key, None)
+        self._link.hide(key)
 
     def _show_caption(self, row: AnnotationRow, file: AnnotationFile) -> None:
         def show(captions: tuple[Caption, ...]) -> None:
@@ -110,7 +114,6 @@ class RunLayers(QObject):
             box.setWindowTitle(joined(plain(row.annotation.object_name), row.summary))
             box.setTextFormat(Qt.TextFormat.PlainText)
             box.setText(text[:_LONGEST_TEXT])
-            box.setDetailedText(text if len(text) > _LONGEST_TEXT else "")
             box.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
             box.open()
 
@@ -231,10 +234,10 @@ class RunLayers(QObject):
         if isinstance(row, tuple):
             return  # of an object, which has no menu
         page, file, key = self._run.page, row.shown_file, key_of_row(row)
-        menu = self._new_menu()
+        menu = passing_menu(self._run)
         if key is not None:
             words = "Show" if row.fits else "Show…"
-            self._add_show(menu, key, words, partial(self.show_row, row), partial(self.hide_row, row))
+            self._add_show(menu, key, words, partial(self.show_row, row))
         tomogram = tomogram_of(page, row) if page is not None else None
         if page is not None and tomogram is not None and row.fit is not None and row.fit.is_unaligned:
             add_item(menu, "Open the tomogram it was made on", partial(self._open_made_on, page, row, tomogram))
@@ -251,7 +254,10 @@ class RunLayers(QObject):
                     "How picks are drawn…",
                     partial(self._use, row, lambda layer: self.drawing_requested.emit(layer, where)),
                 )
-            self._add_color(menu, LayerKey("annotation", file.id))
+            look = self._link.appearance(LayerKey("annotation", file.id))
+            if look is not None and look.color is not None:
+                now = QColor.fromRgbF(*look.color)
+                add_item(menu, "Colour…", partial(self._ask_color, LayerKey("annotation", file.id), now))
         self._add_ways(menu, f"AN-{row.annotation.id}")
         menu.popup(where)
 
@@ -259,41 +265,26 @@ class RunLayers(QObject):
         page, key = self._run.page, LayerKey("tomogram", tomogram.id)
         if page is None:
             return
-        menu = self._new_menu()
+        menu = passing_menu(self._run)
         if is_openable(tomogram):
             words = "Show" if key in self._shown.looks else "Open"
-            self._add_show(menu, key, words, partial(self.open_tomogram, page, tomogram), partial(self._link.hide, key))
+            self._add_show(menu, key, words, partial(self.open_tomogram, page, tomogram))
         self._add_ways(menu, f"TM-{tomogram.id}")
         menu.popup(where)
 
-    def _new_menu(self) -> QMenu:
-        menu = QMenu(self._run)
-        menu.aboutToHide.connect(menu.deleteLater)
-        return menu
-
-    def _add_show(
-        self, menu: QMenu, key: LayerKey, words: str, show: Callable[[], None], hide: Callable[[], None]
-    ) -> None:
+    def _add_show(self, menu: QMenu, key: LayerKey, words: str, show: Callable[[], None]) -> None:
         if key in self._shown.coming:
-            add_item(menu, "Stop opening", hide)
+            add_item(menu, "Stop opening", partial(self._hide, key))
         elif self._shown.is_visible(key):
-            add_item(menu, "Hide", hide)
+            add_item(menu, "Hide", partial(self._hide, key))
         else:
             add_item(menu, words, show)
 
-    def _add_color(self, menu: QMenu, key: LayerKey) -> None:
-        look = self._link.appearance(key)
-        if look is not None and look.color is not None:
-            menu.addSeparator()
-            add_item(menu, "Colour…", partial(self._ask_color, key, QColor.fromRgbF(*look.color)))
-
     def _add_ways(self, menu: QMenu, record_id: str) -> None:
         menu.addSeparator()
-        clipboard, url = QApplication.clipboard(), self._run.portal_url
-        if clipboard is not None:
-            add_item(menu, f"Copy id ({record_id})", partial(clipboard.setText, record_id))
-        if url:
-            add_item(menu, "Open on the portal", partial(open_in_browser, url))
+        add_item(menu, f"Copy id ({record_id})", partial(copy_text, record_id))
+        if self._run.portal_url:
+            add_item(menu, "Open on the portal", partial(open_in_browser, self._run.portal_url))
 
     def _use(self, row: AnnotationRow, then: Callable[[Layer], None]) -> None:
         """Show an annotation, and do something with its layer once it is there."""
@@ -307,13 +298,3 @@ class RunLayers(QObject):
         chosen = QColorDialog.getColor(now, self._run, "Colour of the layer")
         if chosen.isValid():
             self._link.set_color(key, (chosen.redF(), chosen.greenF(), chosen.blueF(), now.alphaF()))
-
-
-def tomogram_of(page: RunPage, row: AnnotationRow) -> Tomogram | None:
-    """The run's tomogram that an annotation was made on, or another one of the same alignment; None without one."""
-    if not row.files or row.files[0].alignment_id is None:
-        return None
-    file = row.files[0]
-    fitting = [each for each in page.tomograms if each.alignment_id == file.alignment_id]
-    spacing_id = file.tomogram_voxel_spacing_id
-    return min(fitting, key=lambda each: each.tomogram_voxel_spacing_id != spacing_id, default=None)

@@ -78,7 +78,7 @@ class Session(QObject):
             return portal.cached_catalogue()
 
         title = "Preparing the demo" if source == "demo" else ""
-        self._tasks.run("source", work, then=self._on_opened, failed=self._on_failed, title=title)
+        self._tasks.run("source", work, then=self._on_opened, failed=partial(self._on_failed, None), title=title)
 
     def retry(self) -> None:
         """Try again what failed: to open the source, or to have its catalogue."""
@@ -116,11 +116,7 @@ class Session(QObject):
             return
         portal = self.portal
 
-        def on_failed(error: CryoETError) -> None:
-            (failed or self.failed.emit)(error)
-            self._tell_unreachable(error)
-
-        self._tasks.run(key, lambda job: question(portal, job.stop), then=then, failed=on_failed)
+        self._tasks.run(key, lambda job: question(portal, job.stop), then=then, failed=partial(self._on_failed, failed))
 
     def row_of(self, dataset_id: int) -> CatalogueRow | None:
         rows = self.catalogue.rows if self.catalogue is not None else ()
@@ -139,10 +135,6 @@ class Session(QObject):
         """Reads pictures of the source that is open now, in workers, also after another one was opened."""
         return partial(_read_picture, self.source)
 
-    def _tell_unreachable(self, error: CryoETError) -> None:
-        if isinstance(error, NetworkError) and not isinstance(error, WithheldError):
-            self.unreachable.emit(error)
-
     def _on_opened(self, cached: Catalogue | None) -> None:
         self._is_open = True
         self.opened.emit(self.source)
@@ -150,9 +142,10 @@ class Session(QObject):
             self._on_catalogue(cached)
         self.retry()
 
-    def _on_failed(self, error: CryoETError) -> None:
-        self.failed.emit(error)
-        self._tell_unreachable(error)
+    def _on_failed(self, tell: Failed | None, error: CryoETError) -> None:
+        (tell or self.failed.emit)(error)
+        if isinstance(error, NetworkError) and not isinstance(error, WithheldError):
+            self.unreachable.emit(error)
 
     def _on_catalogue(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
@@ -164,15 +157,11 @@ class Session(QObject):
 
 
 def _read_picture(source: Source | None, url: str, stop: Event) -> bytes:
-    return read_picture(url, folder=_folder_of(source), stop=stop)
+    folder = None  # where the source's files are, if on this computer
+    if source is not None and source.kind == "pack":
+        folder = Path(source.location)
+    elif source is not None and source.kind == "demo":
+        from napari_cryoet.demo.write import demo_folder
 
-
-def _folder_of(source: Source | None) -> Path | None:
-    """Where the files of a source are, if they are on this computer."""
-    if source is None or source.kind not in {"demo", "pack"}:
-        return None
-    if source.kind == "pack":
-        return Path(source.location)
-    from napari_cryoet.demo.write import demo_folder
-
-    return demo_folder()
+        folder = demo_folder()
+    return read_picture(url, folder=folder, stop=stop)

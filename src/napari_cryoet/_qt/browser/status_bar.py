@@ -10,26 +10,19 @@ from weakref import WeakSet
 from napari.layers import Layer
 from qtpy.QtCore import QObject, QPoint
 from qtpy.QtGui import QActionGroup
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QMenu, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QMenu, QSizePolicy
 
 from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.streaming.progressive import StreamState, StreamStatus
-from napari_cryoet._qt.streaming.seam import largest_texture_side
 from napari_cryoet._qt.streaming.volume_detail import Detail, VolumeDetail
 from napari_cryoet._qt.tasks import single_shot
-from napari_cryoet._qt.widgets.labels import ElidedLabel
+from napari_cryoet._qt.widgets.labels import ElidedLabel, explain, push_button
 from napari_cryoet._qt.widgets.messages import add_item
 from napari_cryoet.layers.specs import METADATA_KEY
-from napari_cryoet.streaming.plan import LevelCost
 from napari_cryoet.wording import date_text, joined, plain, size_text
 
 SETTLE_MS: Final = 100  # states change with every block
-
-
-def can_go_on(states: Sequence[StreamState]) -> bool:
-    """Whether something failed or was stopped before it was exact, and can be asked for again."""
-    return any(state.error is not None or (state.is_stopped and not state.is_exact) for state in states)
 
 
 def traffic_of(states: Sequence[StreamState]) -> str:
@@ -55,17 +48,16 @@ def words_of(states: Sequence[StreamState]) -> str:
 class StatusStrip(QFrame):
     """A line of text; a Stop while something streams, a Go on when it was stopped or failed, or another action."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.setObjectName("statusStrip")
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self.label = ElidedLabel(name="statusText")
-        self.levels = _button("3D detail", "Choose how fine volumes are shown")
-        self.levels.clicked.connect(self._drop_levels)
+        self.levels = push_button("3D detail", self._drop_levels)
         self.levels_menu = QMenu(self.levels)
-        self.action = _button("", "")
-        self.retry = _button("Go on", "Go on loading")
-        self.stop = _button("Stop", "Stop loading")
+        self.action = push_button("")
+        self.retry = push_button("Go on", purpose="Go on loading")
+        self.stop = push_button("Stop", purpose="Stop loading")
         row = QHBoxLayout(self)
         row.setContentsMargins(4, 2, 0, 2)
         row.addWidget(self.label, 1)
@@ -82,19 +74,11 @@ class StatusStrip(QFrame):
         self.retry.setVisible(can_retry)
         self.action.setVisible(bool(action))
         self.action.setText(action)
-        self.action.setAccessibleName(action)
 
     def _drop_levels(self) -> None:
         """Open upwards: the strip is at the lower edge."""
         size, corner = self.levels_menu.sizeHint(), self.levels.rect().topRight()
         self.levels_menu.popup(self.levels.mapToGlobal(corner - QPoint(size.width(), size.height())))
-
-
-def _button(text: str, purpose: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setAccessibleName(purpose)
-    button.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-    return button
 
 
 class StreamWatch(QObject):
@@ -118,11 +102,10 @@ class StreamWatch(QObject):
     def update(self) -> None:
         if self._is_closed:
             return
-        visible = [(layer, stream.state) for layer, stream in self._link.streams() if layer.visible]
         if self._link.coming():
             self._strip.set_status("opening…", can_stop=True)
         else:
-            self._tell(visible)
+            self._tell([(layer, stream.state) for layer, stream in self._link.streams() if layer.visible])
 
     def retry(self) -> None:
         """Go on with everything that was stopped or failed."""
@@ -142,7 +125,7 @@ class StreamWatch(QObject):
             strip.set_status(joined(_name_of(failed[0]), plain(str(failed[1]))), can_retry=True)
         elif any(state.is_coming and not state.is_stopped for state in states):
             strip.set_status(joined(_as_of(states), f"sharpening… {traffic_of(states)}"), can_stop=True)
-        elif can_go_on(states):
+        elif any(state.is_stopped and not state.is_exact for state in states):
             strip.set_status("stopped", can_retry=True)
         elif any(state.is_limited for state in states):
             full_bytes = sum(state.full_bytes for state in states)
@@ -191,9 +174,7 @@ class LevelsMenu(QObject):
         for key in keys:
             menu.addSection(f"3D detail of {self._link.layers_of(key)[0].name}".replace("&", "&&"))
             shown += self._add_levels(key)
-        text = f"3D detail: {'; '.join(shown)}"
-        self._strip.levels.setAccessibleName(text)
-        self._strip.levels.setToolTip(text)
+        explain(self._strip.levels, f"3D detail: {'; '.join(shown)}")
         self._strip.levels.setVisible(bool(keys))
 
     def _add_levels(self, key: LayerKey) -> list[str]:
@@ -203,19 +184,13 @@ class LevelsMenu(QObject):
         for cost in volumes.levels(key):
             text, is_chosen = f"level {cost.level}, {size_text(cost.wire_bytes)}", cost.level == volumes.chosen(key)
             shown += [text] if is_chosen else []
-            limit = f" – too large for {_limit(cost, volumes)}" if cost.obstacle is not None else ""
+            limit = f" – too large for the {cost.obstacle}" if cost.obstacle is not None else ""
             action = add_item(menu, f"{text}{limit}", partial(volumes.choose, key, cost.level))
             action.setCheckable(True)
             action.setChecked(is_chosen)
             action.setEnabled(not limit)
             action.setActionGroup(group)
         return shown
-
-
-def _limit(cost: LevelCost, volumes: VolumeDetail) -> str:
-    if cost.obstacle == "graphics card":
-        return f"this graphics card ({cost.largest_side} of {largest_texture_side()} voxels a side)"
-    return f"memory ({size_text(cost.memory_bytes)} of {size_text(volumes.largest_bytes)})"
 
 
 def _name_of(layer: Layer) -> str:

@@ -6,7 +6,6 @@ tomogram's space. In its window both would share one slider and one camera. All 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -26,11 +25,11 @@ from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.widgets.labels import plain_label
 from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet._qt.widgets.theme import Theme
-from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import TiltSeries
-from napari_cryoet.wording import joined, plain
+from napari_cryoet.run.about import tilt_text
+from napari_cryoet.wording import plain
 
 WINDOW_SIZE: Final = QSize(760, 680)
 
@@ -51,7 +50,7 @@ class TiltWindows(QObject):
             window = self.windows[series.id] = TiltWindow(page, series, self)
             window.changed.connect(self.update)
             window.closed.connect(partial(self._on_closed, series.id))
-            window.failed.connect(partial(self._on_failed, page, series))
+            window.failed.connect(lambda error: self._notice.show_error(error, partial(self.show, page, series)))
         window.show()
 
     def update(self) -> None:
@@ -76,9 +75,6 @@ class TiltWindows(QObject):
     def _on_closed(self, series_id: int) -> None:
         self.windows.pop(series_id).deleteLater()
         self.update()
-
-    def _on_failed(self, page: RunPage, series: TiltSeries, error: CryoETError) -> None:
-        self._notice.show_error(error, partial(self.show, page, series))
 
 
 class TiltWindow(QObject):
@@ -127,10 +123,8 @@ class TiltWindow(QObject):
             return
         self._is_closed = True
         self.stream_watch.close()
-        for key in self.link.shown():
-            stream = self.link.stream_of(key)
-            if stream is not None:
-                stream.close()
+        for _layer, stream in self.link.streams():
+            stream.close()
         self.viewer.dims.events.current_step.disconnect(self._show_tilt)
         self.detail.close()
         self.link.close()
@@ -171,8 +165,8 @@ class TiltPanel(QWidget):
 
     window_closed = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self.label = plain_label(name="tiltText")
         self.label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.strip = StatusStrip()
@@ -188,14 +182,3 @@ class TiltPanel(QWidget):
         window = self.window()
         if event is not None and not event.spontaneous() and window is not None and not window.isVisible():
             self.window_closed.emit()
-
-
-def tilt_text(step: int, n_images: int, angles: Sequence[float] | None, warnings: Sequence[str] = ()) -> str:
-    """Which image is shown: ``image 21 of 41 · tilt −3°``.
-
-    >>> tilt_text(20, 41, None, ["There are 40 tilt angles for 41 images."])
-    'image 21 of 41 · There are 40 tilt angles for 41 images.'
-    """
-    is_known = angles is not None and 0 <= step < len(angles)
-    tilt = f"tilt {angles[step]:.4g}°".replace("-", "−") if is_known and angles is not None else ""
-    return joined(f"image {step + 1} of {n_images}", tilt, *map(plain, warnings))

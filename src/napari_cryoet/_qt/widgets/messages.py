@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import zip_longest
+from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -289,12 +290,24 @@ def agrees(
     return box.clickedButton() is agree
 
 
+def passing_menu(parent: QWidget) -> QMenu:
+    """A menu to be dropped once."""
+    menu = QMenu(parent)
+    menu.aboutToHide.connect(menu.deleteLater)
+    return menu
+
+
 def add_item(menu: QMenu, text: str, then: Callable[[], object]) -> QAction:
     """Add an item whose text may be remote: it is shortened, and an ampersand in it stands for itself."""
     action = QAction(shorten(plain(text), _MOST_LETTERS, placeholder="…").replace("&", "&&"), menu)
     action.triggered.connect(lambda _checked=False: then())
     menu.addAction(action)
     return action
+
+
+def open_folder(folder: Path) -> None:
+    """Show a folder in the system's file manager, or the folder above if it isn't there."""
+    QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder if folder.is_dir() else folder.parent)))
 
 
 def open_in_browser(url: str) -> None:

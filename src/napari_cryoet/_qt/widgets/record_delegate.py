@@ -133,14 +133,15 @@ class _Cell:
         line = self._draw_marks(QRect(line))
         regular, font = painter.font(), QFont(painter.font())
         font.setBold(row.is_bold)
-        badges_px = sum(map(self._badge_px, row.badges))
-        if right := self._fitting(row.right, self._room_at_right(line.width() - badges_px, QFontMetrics(font))):
+        badge_px = painter.fontMetrics().horizontalAdvance(row.badge) + 2 * BADGE_PADDING_PX if row.badge else 0
+        line.setRight(line.right() - badge_px - (GAP_PX if badge_px else 0))
+        if right := self._fitting(row.right, self._room_at_right(line.width(), QFontMetrics(font))):
             painter.setPen(self._dim)
-            self._draw_text(line, right, align=Qt.AlignmentFlag.AlignRight)
+            at_right = line.adjusted(0, 0, self._option.rect.right() - 3 - line.right(), 0)
+            self._draw_text(at_right, right, align=Qt.AlignmentFlag.AlignRight)
             line.setRight(line.right() - painter.fontMetrics().horizontalAdvance(right) - GAP_PX)
         painter.setFont(font)
         painter.setPen(self._dim if row.is_dim else self._colors.text)
-        line.setWidth(line.width() - badges_px)
         title = self._fitting(row.title, row.title_lines * line.width())
         elide = Qt.TextElideMode.ElideMiddle if row.is_bold else Qt.TextElideMode.ElideRight
         if row.title_lines > 1:
@@ -151,9 +152,14 @@ class _Cell:
             self._draw_text(line, title, elide=elide)
         left = line.left() + min(line.width(), painter.fontMetrics().horizontalAdvance(title))
         painter.setFont(regular)
-        for badge in row.badges:
-            self._draw_badge(QPointF(left + GAP_PX, line.center().y() + 1), badge)
-            left += self._badge_px(badge)
+        if row.badge:
+            height = painter.fontMetrics().height() + 2
+            box = QRectF(left + GAP_PX, line.center().y() + 1 - height / 2, badge_px, height)
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(self._box_color)
+            painter.drawRoundedRect(box, height / 2, height / 2)
+            painter.setPen(self._colors.text)
+            painter.drawText(box, int(Qt.AlignmentFlag.AlignCenter), row.badge)
 
     def _draw_marks(self, line: QRect) -> QRect:
         """Radio mark, icon and colour chip; returns the room that is left of the line."""
@@ -172,19 +178,6 @@ class _Cell:
             painter.drawRoundedRect(QRectF(line.left() + 1, middle - CHIP_PX / 2, CHIP_PX, CHIP_PX), 2.5, 2.5)
             line.setLeft(line.left() + CHIP_PX + 7)
         return line
-
-    def _draw_badge(self, left_center: QPointF, text: str) -> None:
-        painter, height = self._painter, self._painter.fontMetrics().height() + 2
-        box = QRectF(left_center.x(), left_center.y() - height / 2, self._badge_px(text) - GAP_PX, height)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(self._box_color)
-        painter.drawRoundedRect(box, height / 2, height / 2)
-        painter.setPen(self._colors.text)
-        painter.drawText(box, int(Qt.AlignmentFlag.AlignCenter), text)
-
-    def _badge_px(self, text: str) -> int:
-        """The room of a badge and the gap before it."""
-        return self._painter.fontMetrics().horizontalAdvance(text) + 2 * BADGE_PADDING_PX + GAP_PX
 
     def _room_at_right(self, width: int, title_metrics: QFontMetrics) -> int:
         """What the shortest title leaves; half of the line at least where there is only one text."""
@@ -235,7 +228,6 @@ def _first_line(text: str, font: QFont, width: int) -> str:
 
 
 def _readable_on(background: QColor) -> QColor:
-    """Black or white, whichever stands out more; after the relative luminance of WCAG 2."""
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in background.getRgbF()[:3]]
-    luminance = sum(share * part for share, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
-    return QColor("black") if luminance > 0.179 else QColor("white")
+    """Black or white, whichever stands out more."""
+    red, green, blue = (part**2.2 for part in background.getRgbF()[:3])
+    return QColor("black") if 0.21 * red + 0.72 * green + 0.07 * blue > 0.18 else QColor("white")

@@ -71,8 +71,8 @@ class Row:
     is_bold: bool = False
     is_dim: bool = False  # the title has the dim colour of the other lines
     lines: tuple[Text, ...] = ()
-    right: Text = ""  # at the end of the title's line; of several the first that leaves title and badges their room
-    badges: tuple[str, ...] = ()  # short words in boxes after the title
+    right: Text = ""  # at the end of the title's line; of several the first that leaves title and badge their room
+    badge: str = ""  # short words in a box after the title
     color: RGBA | None = None  # of a chip before the title
     icon: str = ""  # before the title; of rows below others, left of where titles begin
     is_chosen: bool | None = None  # a radio mark before the title; None draws none
@@ -274,5 +274,5 @@ def longest(text: Text) -> str:
 
 
 def _all_texts(row: Row) -> str:
-    texts = (row.title, *row.badges, row.right, *row.lines)
+    texts = (row.title, row.badge, row.right, *row.lines)
     return ", ".join(said for text in texts if (said := longest(text)))

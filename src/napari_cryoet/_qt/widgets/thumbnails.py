@@ -10,7 +10,7 @@ from threading import Event
 from qtpy.QtCore import QBuffer, QByteArray, QIODevice, QObject, QRect, QSize, Qt, Signal
 from qtpy.QtGui import QImage, QImageReader, QPixmap
 
-from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet.exceptions import FormatError
 
 SIDE_PX = 128  # 64 px on a screen of double density
@@ -78,9 +78,8 @@ class Thumbnails(QObject):
     def clear(self) -> None:
         for url in self._in_flight:
             self._tasks.stop(("thumbnail", url))
-        self._in_flight.clear()
-        self._waiting.clear()
-        self._kept.clear()
+        for held in (self._in_flight, self._waiting, self._kept):
+            held.clear()
 
     def _start_next(self) -> None:
         while self._waiting and len(self._in_flight) < IN_FLIGHT:
@@ -88,7 +87,7 @@ class Thumbnails(QObject):
             self._in_flight.add(url)
             self._tasks.run(
                 ("thumbnail", url),
-                partial(_load, self.fetch, url),
+                lambda job, fetch=self.fetch, url=url: decode_thumbnail(fetch(url, job.stop)),  # type: ignore[misc]
                 then=partial(self._keep, url),
                 failed=lambda _error, url=url: self._keep(url, None),  # type: ignore[misc]
             )
@@ -100,7 +99,3 @@ class Thumbnails(QObject):
             del self._kept[next(iter(self._kept))]
         self._start_next()
         self.arrived.emit(url)
-
-
-def _load(fetch: Fetch, url: str, job: Job) -> QImage:
-    return decode_thumbnail(fetch(url, job.stop))

@@ -1,0 +1,145 @@
+"""Texts about the tomograms, annotations and tilt series of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from napari_cryoet.portal.pages import RunPage
+from napari_cryoet.records import AnnotationFile, DepositionTitle, TiltSeries, Tomogram
+from napari_cryoet.run.outline import AnnotationRow
+from napari_cryoet.wording import dimensions_text, joined, plain, size_text, spacing_text
+
+RECOMMENDED: Final = "★ recommended by the portal's curators"
+
+
+def processing_text(tomogram: Tomogram) -> str:
+    """How a tomogram was made: ``denoised · WBP · 13.48 Å``."""
+    return joined(
+        plain(str(tomogram.processing)),
+        plain(str(tomogram.reconstruction_method)),
+        spacing_text(tomogram.voxel_spacing),
+        "CTF corrected" if tomogram.ctf_corrected else "",
+    )
+
+
+def about_tomogram(tomogram: Tomogram) -> str:
+    """All that a tomogram says about itself, in lines."""
+    alignment = "" if tomogram.alignment_id is None else f"AL-{tomogram.alignment_id}"
+    size = dimensions_text(tomogram.size_x, tomogram.size_y, tomogram.size_z)
+    return _lines(
+        joined(tomogram.name or "", f"TM-{tomogram.id}"),
+        joined(processing_text(tomogram), size and f"{size} voxels", alignment),
+        f"Reconstructed with {tomogram.reconstruction_software}",
+        f"Processed with {tomogram.processing_software}" if tomogram.processing_software else "",
+        f"Authors: {', '.join(author.name for author in tomogram.authors)}" if tomogram.authors else "",
+        f"Publications: {tomogram.publications}" if tomogram.publications else "",
+        deposition_text(tomogram.deposition_id, tomogram.deposition),
+        f"OME-Zarr {size_text(tomogram.file_size_omezarr)}" if tomogram.file_size_omezarr else "",
+        f"MRC {size_text(tomogram.file_size_mrc)}" if tomogram.file_size_mrc else "",
+    )
+
+
+def titles_of(row: AnnotationRow) -> tuple[str, ...]:
+    """How much of what: ``85 oriented``; on another alignment, where no object stands above: ``ribosome · 9 points``.
+
+    The first of several also names the alignment.
+    """
+    if row.fit is None or not row.fit.is_unaligned or not row.files:
+        return (row.summary,)
+    alignment_id = row.files[0].alignment_id
+    alignment = "alignment unknown" if alignment_id is None else f"AL-{alignment_id}"
+    named = joined(plain(row.annotation.object_name), row.summary)
+    return joined(named, alignment), named
+
+
+def tomogram_of(page: RunPage, row: AnnotationRow) -> Tomogram | None:
+    """The run's tomogram that an annotation was made on, or another one of the same alignment; None without one."""
+    if not row.files or row.files[0].alignment_id is None:
+        return None
+    file = row.files[0]
+    fitting = [each for each in page.tomograms if each.alignment_id == file.alignment_id]
+    spacing_id = file.tomogram_voxel_spacing_id
+    return min(fitting, key=lambda each: each.tomogram_voxel_spacing_id != spacing_id, default=None)
+
+
+def about_annotation(row: AnnotationRow) -> str:
+    """All that an annotation says about itself, in lines."""
+    annotation = row.annotation
+    precision, recall = annotation.confidence_precision, annotation.confidence_recall
+    return _lines(
+        joined(annotation.object_name, annotation.object_state or "", annotation.object_id, f"AN-{annotation.id}"),
+        joined(
+            titles_of(row)[0],
+            "ground truth" if annotation.ground_truth_status else "",
+            plain(str(annotation.method_type)),
+        ),
+        RECOMMENDED if annotation.is_curator_recommended else "",
+        annotation.object_description or "",
+        f"Method: {annotation.annotation_method}",
+        f"Software: {annotation.annotation_software}" if annotation.annotation_software else "",
+        f"Authors: {', '.join(author.name for author in annotation.authors)}" if annotation.authors else "",
+        f"Publication: {annotation.annotation_publication}" if annotation.annotation_publication else "",
+        deposition_text(annotation.deposition_id, annotation.deposition),
+        f"Precision {precision:g} %" if precision is not None else "",
+        f"Recall {recall:g} %" if recall is not None else "",
+        f"Files: {', '.join(map(_file_text, row.files))}" if row.files else "",
+        row.reason,
+    )
+
+
+def _file_text(file: AnnotationFile) -> str:
+    return " ".join(part for part in (file.format, size_text(file.file_size)) if part)
+
+
+def has_images(series: TiltSeries) -> bool:
+    """Whether the portal has the images of a tilt series."""
+    return bool(series.https_omezarr_dir or series.https_mrc_file)
+
+
+def tilt_series_text(series: TiltSeries, *, is_short: bool = False) -> str:
+    """A tilt series in one line: ``41 images · −60…60° by 3° · 3.37 Å · 1.2 GB``."""
+    size_bytes = series.file_size_omezarr if series.https_omezarr_dir else series.file_size_mrc
+    return joined(
+        "" if has_images(series) else "no images on the portal",
+        f"{series.size_z} images" if series.size_z else "",
+        f"{series.tilt_min:.3g}…{series.tilt_max:.3g}°".replace("-", "−")
+        + ("" if is_short else f" by {series.tilt_step:.3g}°"),
+        "" if is_short else spacing_text(series.pixel_spacing),
+        size_text(size_bytes),
+    )
+
+
+def about_tilt_series(series: TiltSeries) -> str:
+    """What is to be known of a tilt series, in lines."""
+    microscope = f"{series.microscope_manufacturer} {series.microscope_model}"
+    camera = f"{series.camera_manufacturer} {series.camera_model}"
+    return _lines(
+        joined(f"TS-{series.id}", tilt_series_text(series), f"quality {series.tilt_series_quality} of 5"),
+        joined(plain(microscope), f"{series.acceleration_voltage / 1000:g} kV", plain(camera)),
+        joined(f"{series.total_flux:g} e⁻/Å²", plain(series.tilting_scheme), f"tilt axis {series.tilt_axis:g}°"),
+        plain(series.data_acquisition_software),
+        "Opens in a window of its own: its images don't lie in the tomogram's space.",
+    )
+
+
+def tilt_text(step: int, n_images: int, angles: Sequence[float] | None, warnings: Sequence[str] = ()) -> str:
+    """Which image is shown: ``image 21 of 41 · tilt −3°``.
+
+    >>> tilt_text(20, 41, None, ["There are 40 tilt angles for 41 images."])
+    'image 21 of 41 · There are 40 tilt angles for 41 images.'
+    """
+    tilt = f"tilt {angles[step]:.4g}°".replace("-", "−") if angles is not None and step < len(angles) else ""
+    return joined(f"image {step + 1} of {n_images}", tilt, *map(plain, warnings))
+
+
+def deposition_text(deposition_id: int | None, deposition: DepositionTitle | None) -> str:
+    """Which deposition a record belongs to: ``Deposition: S. pombe lamellae (CZCDP-10301)``; empty without one."""
+    if deposition_id is None:
+        return ""
+    number = f"CZCDP-{deposition_id}"
+    return f"Deposition: {deposition.title} ({number})" if deposition is not None else f"Deposition: {number}"
+
+
+def _lines(*lines: str) -> str:
+    return "\n".join(line for line in lines if line)
