@@ -174,9 +174,7 @@ def test_a_file_says_what_its_layer_from_the_portal_says(downloaded: Any, suffix
 
 
 @pytest.mark.parametrize("volume_format", ["zarr", "mrc"])
-def test_so_does_a_tomogram_which_has_its_name_too(
-    demo_pack: Path, tmp_path: Path, volume_format: Any
-) -> None:
+def test_so_does_a_tomogram_which_has_its_name_too(demo_pack: Path, tmp_path: Path, volume_format: Any) -> None:
     portal = open_portal(demo_pack)
     rows = ask_rows(portal, run_ids=[9001])
     plan = plan_download(rows, portal.source, what=["tomogram"], volume_format=volume_format)
