@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from napari_cryoet.exceptions import WithheldError
+from napari_cryoet.wording import joined
 
 OFFLINE_VARIABLE: Final = "NAPARI_CRYOET_OFFLINE"
 MEGABYTE: Final = 1_000_000
@@ -132,3 +133,17 @@ def save_data(*, mb_a_session: int = 0, coarse_only: bool = False) -> None:
 
 def _megabytes(size_bytes: int) -> str:
     return f"{size_bytes / MEGABYTE:,.4g} MB"
+
+
+def network_use_text(policy: Policy) -> str:
+    """How the network may be used, empty where freely.
+
+    >>> network_use_text(Policy(max_session_bytes=200_000_000)), network_use_text(Policy(offline=True))
+    ('data saver: 0 of 200 MB', 'offline: only what was loaded before')
+    """
+    if policy.offline:
+        return "offline: only what was loaded before"
+    allowed, used = policy.max_session_bytes, policy.received_bytes
+    amount = f"{used / MEGABYTE:,.0f} of {allowed / MEGABYTE:,.4g} MB" if allowed is not None else ""
+    coarse = "coarse only" if policy.coarse_only else ""
+    return f"data saver: {joined(amount, coarse)}" if policy.saves_data else ""

@@ -6,27 +6,27 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QTabBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QTabBar
 
-from napari_cryoet._qt.widgets.labels import ElidedLabel
-from napari_cryoet._qt.widgets.messages import Action, Loadable
-from napari_cryoet._qt.widgets.record_model import RecordModel, Row
-from napari_cryoet._qt.widgets.record_view import RecordView
+from napari_cryoet._qt.widgets.labels import ElidedLabel, explain
+from napari_cryoet._qt.widgets.messages import Action
+from napari_cryoet._qt.widgets.record_model import Row
+from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.portal.about import dataset_tooltip, deposition_tooltip
 from napari_cryoet.portal.pages import CatalogueRow, DepositionRow, ObjectCount, objects_text
 from napari_cryoet.portal.search import found_first, split_words
-from napari_cryoet.wording import count_text, date_text, joined, kinds_text, names_text, plain, reported, short_species
+from napari_cryoet.wording import count_text, joined, plain, short_species
 
 R = TypeVar("R", CatalogueRow, DepositionRow)
 Objects: TypeAlias = tuple[ObjectCount, ...]
 
 LISTS: Final = ("Datasets", "Depositions")
-OBJECTS_IN_TOOLTIP: Final = 20
 
 
-class CataloguePage(QWidget, Generic[R]):
+class CataloguePage(ListPage, Generic[R]):
     """A list of the catalogue.
 
     Parameters
@@ -50,7 +50,7 @@ class CataloguePage(QWidget, Generic[R]):
         sorts: Mapping[str, Callable[[R], Any]],
         row_of: Callable[[R, Objects], Row],
     ) -> None:
-        super().__init__()
+        super().__init__(theme, thumbnails, f"{noun.capitalize()}s")
         self._noun = noun
         self._sorts: Mapping[str, Callable[[R], Any]] = sorts
         self._row_of: Callable[[R, Objects], Row] = row_of
@@ -60,20 +60,12 @@ class CataloguePage(QWidget, Generic[R]):
         self.count = ElidedLabel(name="dimText")
         self.sort = QComboBox()
         self.sort.addItems(list(sorts))
-        self.sort.setAccessibleName(f"Order of the {noun}s")
-        self.sort.setToolTip(f"Order of the {noun}s")
+        explain(self.sort, f"Order of the {noun}s")
         self.sort.currentTextChanged.connect(lambda _name: self._list())
-        self.model = RecordModel(thumbnails, parent=self)
-        self.view = RecordView(theme, self.model, f"{noun.capitalize()}s", uniform=True)
-        self.place = Loadable(self.view)
         top = QHBoxLayout()
         top.addWidget(self.count, 1)
         top.addWidget(self.sort)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        column.addLayout(top)
-        column.addWidget(self.place, 1)
+        self.column.insertLayout(0, top)
 
     def set_rows(self, found: Sequence[R], total: int, search: str) -> None:
         self._found, self._search = found, search
@@ -99,10 +91,6 @@ class CataloguePage(QWidget, Generic[R]):
     def show_error(self, error: CryoETError, retry: Callable[[], None]) -> None:
         self.count.setText("")
         self.place.show_error(error, retry)
-
-    def focus_list(self) -> None:
-        self.view.stand_somewhere()
-        self.place.take_focus()
 
     def _list(self) -> None:
         found = sorted(self._found, key=self._sorts[self.sort.currentText()])
@@ -176,12 +164,6 @@ def dataset_row(dataset: CatalogueRow, named: Objects) -> Row:
     annotations = count_text(dataset.annotation_count, "annotation") if dataset.annotation_count else ""
     head = (f"DS-{dataset.id}", short_species(dataset.organism_name), runs)
     objects = tuple(objects_text(named, limit) for limit in (3, 2, 1))
-    about = (
-        dataset.title,
-        joined(f"DS-{dataset.id}", date_text(dataset.release_date)),
-        joined(reported(dataset.organism_name), runs, annotations),
-        objects_text(named, OBJECTS_IN_TOOLTIP),
-    )
     return Row(
         record=dataset,
         key=dataset.id,
@@ -190,7 +172,7 @@ def dataset_row(dataset: CatalogueRow, named: Objects) -> Row:
         is_bold=True,
         lines=((joined(*head, annotations), joined(*head)), objects if dataset.objects else "no annotations"),
         picture_url=dataset.key_photo_thumbnail_url or "",
-        tooltip="\n".join(line for line in about if line),
+        tooltip=dataset_tooltip(dataset, named),
     )
 
 
@@ -202,13 +184,6 @@ def deposition_row(deposition: DepositionRow, named: Objects) -> Row:
     count = deposition.annotation_count
     annotations = count_text(count, "annotation") if count else "no annotations"
     contents = tuple(joined(annotations, objects_text(named, limit)) for limit in (3, 2, 1))
-    about = (
-        deposition.title,
-        names_text([author.name for author in deposition.authors], limit=8),
-        joined(facts, date_text(deposition.release_date)),
-        kinds_text(deposition.kinds),
-        objects_text(named, OBJECTS_IN_TOOLTIP),
-    )
     return Row(
         record=deposition,
         key=deposition.id,
@@ -217,5 +192,5 @@ def deposition_row(deposition: DepositionRow, named: Objects) -> Row:
         is_bold=True,
         lines=(facts, contents),
         picture_url=deposition.key_photo_thumbnail_url or "",
-        tooltip="\n".join(line for line in about if line),
+        tooltip=deposition_tooltip(deposition, facts, named),
     )

@@ -17,8 +17,8 @@ from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label, plain_too
 from napari_cryoet._qt.widgets.messages import agrees, open_folder
 from napari_cryoet.held import Held, held_data, size_bytes
 from napari_cryoet.held import clear as clear_held
-from napari_cryoet.network.policy import MEGABYTE, Policy, policy, save_data
-from napari_cryoet.wording import joined, size_text
+from napari_cryoet.network.policy import MEGABYTE, Policy, network_use_text, policy, save_data
+from napari_cryoet.wording import size_text
 
 _LOOK_MS: Final = 1000  # bytes come on other threads
 _MOST_MB: Final = 1_000_000
@@ -79,20 +79,6 @@ class NetworkUse(QObject):
         self._memory.data_saver = DataSaver((now.max_session_bytes or 0) // MEGABYTE, now.coarse_only)
         self.look()
         self.loosened.emit()
-
-
-def network_use_text(policy: Policy) -> str:
-    """How the network may be used, empty where freely.
-
-    >>> network_use_text(Policy(max_session_bytes=200_000_000)), network_use_text(Policy(offline=True))
-    ('data saver: 0 of 200 MB', 'offline: only what was loaded before')
-    """
-    if policy.offline:
-        return "offline: only what was loaded before"
-    allowed, used = policy.max_session_bytes, policy.received_bytes
-    amount = f"{used / MEGABYTE:,.0f} of {allowed / MEGABYTE:,.4g} MB" if allowed is not None else ""
-    coarse = "coarse only" if policy.coarse_only else ""
-    return f"data saver: {joined(amount, coarse)}" if policy.saves_data else ""
 
 
 class SaverDialog(QDialog):

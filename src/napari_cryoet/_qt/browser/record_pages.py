@@ -20,9 +20,9 @@ from qtpy.QtWidgets import (
 
 from napari_cryoet._qt.browser.source_bar import SearchBox
 from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label, plain_tooltip, tool_button
-from napari_cryoet._qt.widgets.messages import Action, Loadable, add_item, open_in_browser
-from napari_cryoet._qt.widgets.record_model import Kind, RecordModel, Row
-from napari_cryoet._qt.widgets.record_view import RecordView
+from napari_cryoet._qt.widgets.messages import Action, add_item, open_in_browser
+from napari_cryoet._qt.widgets.record_model import Kind, Row
+from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.exceptions import CryoETError
@@ -32,6 +32,7 @@ from napari_cryoet.portal.about import (
     about_deposition,
     about_listed_dataset,
     about_listed_deposition,
+    run_tooltip,
 )
 from napari_cryoet.portal.links import database_links, is_web_address, publication_links
 from napari_cryoet.portal.pages import (
@@ -46,7 +47,6 @@ from napari_cryoet.portal.pages import (
 )
 from napari_cryoet.wording import (
     count_text,
-    dimensions_text,
     joined,
     names_text,
     plain,
@@ -56,7 +56,6 @@ from napari_cryoet.wording import (
 )
 
 FOLDED_LINES, ROOMY_PX = 3, 500  # a folded description, and how high a page has room for it
-OBJECTS_IN_TOOLTIP: Final = 20
 UNFOLDED_ROWS: Final = 16  # datasets are unfolded from the beginning if no more rows than these are below them
 
 
@@ -140,24 +139,13 @@ class RecordHeader(QWidget):
         self.links.setVisible(not menu.isEmpty())
 
 
-class RecordPage(QWidget):
+class RecordPage(ListPage):
     """A head, and below it a list or the message in its place."""
 
     def __init__(self, theme: Theme, thumbnails: Thumbnails, noun: str, list_name: str, *, uniform: bool) -> None:
-        super().__init__()
+        super().__init__(theme, thumbnails, list_name, uniform=uniform)
         self.header = RecordHeader(noun)
-        self.model = RecordModel(thumbnails, parent=self)
-        self.view = RecordView(theme, self.model, list_name, uniform=uniform)
-        self.place = Loadable(self.view)
-        self.column = QVBoxLayout(self)
-        self.column.setContentsMargins(0, 0, 0, 0)
-        self.column.setSpacing(6)
-        self.column.addWidget(self.header)
-        self.column.addWidget(self.place, 1)
-
-    def focus_list(self) -> None:
-        self.view.stand_somewhere()
-        self.place.take_focus()
+        self.column.insertWidget(0, self.header)
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         super().resizeEvent(event)
@@ -243,12 +231,6 @@ def run_row(run: RunRow) -> Row:
     sizes = (f"{size} per tomogram", f"{size} each") if run.tomogram_count > 1 and size else (size,)
     facts = tuple(joined(tomograms, spacing, each) for each in sizes)
     objects = tuple(objects_text(run.objects, limit) for limit in (4, 3, 2, 1)) if run.objects else ("",)
-    size_xyz = dimensions_text(run.size_x, run.size_y, run.size_z)
-    about = (
-        f"{run.name} (RN-{run.id})",
-        joined(facts[0], f"{size_xyz} voxels" if size_xyz else ""),
-        *(f"{each.object_name}: {count_text(each.count, 'annotation')}" for each in run.objects[:OBJECTS_IN_TOOLTIP]),
-    )
     return Row(
         record=run,
         key=run.id,
@@ -257,7 +239,7 @@ def run_row(run: RunRow) -> Row:
         lines=(facts, objects if run.annotation_count else "no annotations"),
         right=(count, ""),
         picture_url=run.key_photo_thumbnail_url or "",
-        tooltip="\n".join(about),
+        tooltip=run_tooltip(run, facts[0]),
     )
 
 

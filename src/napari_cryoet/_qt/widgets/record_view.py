@@ -7,16 +7,36 @@ from typing import Final
 
 from qtpy.QtCore import QEvent, QModelIndex, QPoint, QRect, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QContextMenuEvent, QFocusEvent, QKeyEvent, QPainter, QResizeEvent
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QSizePolicy, QTreeView
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QSizePolicy, QTreeView, QVBoxLayout, QWidget
 
 from napari_cryoet._qt.tasks import single_shot
+from napari_cryoet._qt.widgets.messages import Loadable
 from napari_cryoet._qt.widgets.record_delegate import ICON_PX, RecordDelegate, icon_color
 from napari_cryoet._qt.widgets.record_model import Kind, RecordModel, Row
 from napari_cryoet._qt.widgets.theme import Theme, draw_icon
+from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 
 ENTER_KEYS: Final = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
 ARROW_PX, INDENTATION_PX, TICK_COLUMN_PX = 13, 12, 34
 LEAST_ROWS: Final = 2  # that are seen of a short list in the lowest of docks
+
+
+class ListPage(QWidget):
+    """A list that takes the room there is, or the message in its place."""
+
+    def __init__(self, theme: Theme, thumbnails: Thumbnails, name: str, *, uniform: bool = True) -> None:
+        super().__init__()
+        self.model = RecordModel(thumbnails, parent=self)
+        self.view = RecordView(theme, self.model, name, uniform=uniform)
+        self.place = Loadable(self.view)
+        self.column = QVBoxLayout(self)
+        self.column.setContentsMargins(0, 0, 0, 0)
+        self.column.setSpacing(4)
+        self.column.addWidget(self.place, 1)
+
+    def focus_list(self) -> None:
+        self.view.stand_somewhere()
+        self.place.take_focus()
 
 
 class RecordView(QTreeView):
