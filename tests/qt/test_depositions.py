@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from qtpy.QtCore import Qt
 
 from napari_cryoet._qt.browser.catalogue_page import deposition_row
@@ -75,16 +74,6 @@ def test_the_page_lists_own_datasets_and_what_was_added_to_others():
 # the list
 
 
-def test_depositions_are_listed_beside_datasets(qtbot, browser, portal):
-    n_asked = len(portal.asked)
-    list_depositions(qtbot, browser)
-    assert current_screen(browser) is browser.screens.depositions
-    assert browser.screens.depositions.count.text() == "2 depositions"
-    model = browser.screens.depositions.model
-    assert [model.record_at(model.index(row)).id for row in range(2)] == [10310, 10300], "newest first"
-    assert len(portal.asked) == n_asked, "the catalogue has them already"
-
-
 def test_a_search_finds_both_and_says_how_many(qtbot, browser):
     search_for(qtbot, browser, "deep learning")
     switch = browser.screens.switch
@@ -97,15 +86,6 @@ def test_a_search_finds_both_and_says_how_many(qtbot, browser):
     press(qtbot, browser.screens.search, Qt.Key.Key_Escape)
     assert [switch.tabText(number) for number in range(2)] == ["Datasets", "Depositions"]
     assert current_screen(browser) is browser.screens.depositions
-
-
-@pytest.mark.parametrize("text", ["CZCDP-10310", "10310"])
-def test_an_id_or_link_of_a_deposition_opens_its_page(qtbot, browser, text):
-    type_text(qtbot, browser, text)
-    press(qtbot, browser.screens.search, Qt.Key.Key_Return)
-    wait_for_deposition(qtbot, browser)
-    assert current_screen(browser) is browser.screens.deposition
-    assert browser.screens.breadcrumb.text == "Depositions › CZCDP-10310"
 
 
 # the page

@@ -74,8 +74,7 @@ def test_files_that_differ_are_not_overwritten_unasked(qtbot, tasks, make_dialog
     assert picks.read_text() != "my own"
 
 
-@pytest.mark.parametrize("by", ["button", "closing the portal's dock"])
-def test_stop_stops_and_says_that_it_can_go_on(by, qtbot, tasks, make_dialog, monkeypatch):
+def test_escape_stops_first_says_that_it_can_go_on_and_closes_then(qtbot, tasks, make_dialog, monkeypatch):
     stopped = threading.Event()
 
     def endless(plan, folder, *, overwrite, progress, stop):
@@ -87,25 +86,13 @@ def test_stop_stops_and_says_that_it_can_go_on(by, qtbot, tasks, make_dialog, mo
     click(qtbot, dialog.start)
     assert dialog.is_downloading
     assert not dialog.form.enabled
-    click(qtbot, dialog.stop) if by == "button" else tasks.stop_all()
+    qtbot.keyClick(dialog, Qt.Key.Key_Escape)
     assert stopped.wait(30)
-    assert not tasks.is_running(KEY)
-    assert dialog.message.text().startswith("Stopped.")
+    assert not dialog.is_downloading
     assert dialog.start.isVisible()
     assert dialog.form.enabled
     tasks.progressed.emit(KEY, 1, 2)
     assert dialog.message.text().startswith("Stopped.")
-
-
-def test_escape_stops_first_and_closes_then(qtbot, make_dialog, monkeypatch):
-    monkeypatch.setattr(
-        "napari_cryoet._qt.browser.download_dialog.download_files", lambda *_args, stop, **_options: stop.wait(60)
-    )
-    dialog = make_dialog()
-    click(qtbot, dialog.start)
-    qtbot.keyClick(dialog, Qt.Key.Key_Escape)
-    assert not dialog.is_downloading
-    assert dialog.isVisible()
     qtbot.keyClick(dialog, Qt.Key.Key_Escape)
     assert not dialog.isVisible()
 

@@ -85,17 +85,6 @@ def test_the_data_saver_is_a_form_that_is_filled_by_keys(qtbot, browser, policy,
     assert words == "data saver: 0 of 200 MB · coarse only"
 
 
-# remembering
-
-
-def test_what_was_chosen_holds_in_the_next_session(make_browser, portal, policy, memory):
-    memory.is_offline = True
-    memory.data_saver = DataSaver(mb_a_session=70, coarse_only=True)
-    browser = make_browser(portal)
-    assert (policy.offline, policy.max_session_bytes, policy.coarse_only) == (True, 70_000_000, True)
-    assert browser.screens.source_bar.work_offline.isChecked()
-
-
 # refusals
 
 
