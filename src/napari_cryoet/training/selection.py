@@ -1,0 +1,245 @@
+"""What is exported: runs in order, with the chosen tomograms and annotation files of each, as records."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from napari_cryoet import provenance
+from napari_cryoet.appearance.colors import object_key
+from napari_cryoet.download import Rows
+from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.formats import ndjson
+from napari_cryoet.formats.common import MAX_FILE_BYTES
+from napari_cryoet.picks import Picks
+from napari_cryoet.portal.portal import Source
+from napari_cryoet.records import Annotation, AnnotationFile, Run, ShapeType, Terms, Tomogram, terms_of
+from napari_cryoet.run.fit import fit, shape_zyx, spacing_angstrom
+from napari_cryoet.volumes import fetch_file, name_of
+
+Row = Mapping[str, Any]
+
+#: Shapes that are points and shapes that are masks; of each kind an export has one of an annotation, the first here.
+POINTS: Final[tuple[str | None, ...]] = (ShapeType.ORIENTED_POINT, ShapeType.POINT, ShapeType.INSTANCE_SEGMENTATION)
+MASKS: Final[tuple[str | None, ...]] = (ShapeType.SEGMENTATION_MASK, ShapeType.INSTANCE_SEGMENTATION_MASK)
+_FORMATS: Final = ("ndjson", "zarr")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectedRun:
+    """A run and what is exported of it; files know their annotation, and that its run and authors."""
+
+    run: Run
+    tomograms: tuple[Tomogram, ...]
+    files: tuple[AnnotationFile, ...]
+    all_tomograms: tuple[Tomogram, ...]  # chosen or not: they say how large grids are
+    split: str = ""
+
+    @property
+    def points(self) -> tuple[AnnotationFile, ...]:
+        """The files of points."""
+        return tuple(file for file in self.files if shape_of(file) in POINTS)
+
+    @property
+    def masks(self) -> tuple[AnnotationFile, ...]:
+        """The files of masks."""
+        return tuple(file for file in self.files if shape_of(file) in MASKS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What an export is made of."""
+
+    runs: tuple[SelectedRun, ...]
+    rows: Rows  # of these runs, for downloads
+    source: Source
+    left_out: tuple[str, ...] = ()  # what was chosen and can't be exported, and why
+
+    @property
+    def splits(self) -> dict[str, list[SelectedRun]]:
+        """The runs of each split, as far as there is one."""
+        found: dict[str, list[SelectedRun]] = defaultdict(list)
+        for run in self.runs:
+            if run.split:
+                found[run.split].append(run)
+        return dict(found)
+
+
+def select(
+    rows: Rows,
+    source: Source,
+    *,
+    objects: Collection[str] = (),
+    ground_truth: bool = False,
+    processing: str = "",
+    tomogram_ids: Collection[int] | None = None,
+    annotation_ids: Collection[int] | None = None,
+    split: Mapping[int, str] | None = None,
+) -> Selection:
+    """Choose what to export of some runs.
+
+    Of each annotation, the best shape is taken: oriented points before plain ones, a mask beside them, and of several
+    files that of the tomogram's own voxel spacing. Files that don't fit the run's tomogram are left out.
+
+    Parameters
+    ----------
+    rows
+        From `napari_cryoet.download.ask_rows`.
+    source
+        The portal's.
+    objects
+        Names or ids of objects; all by default.
+    ground_truth
+        Only annotations that are ground truth.
+    processing
+        Take each run's tomogram of this processing, such as ``"denoised"``; by default the one that is shown first.
+    tomogram_ids, annotation_ids
+        Exactly these, whatever else is said.
+    split
+        The name of each run's split, such as ``"train"``, by run id.
+
+    Raises
+    ------
+    CryoETError
+        If nothing is left.
+    """
+    terms = source.terms
+    datasets = {row["id"]: row for row in rows["datasets"]}
+    tomograms, files = _tomograms_of(rows), _files_of(rows, terms)
+    keys = {object_key(None, name) for name in objects}
+    runs, left_out = [], list[str]()
+    for row in rows["runs"]:
+        parents = {"dataset": datasets.get(row["datasetId"]), "terms": terms_of(row["s3Prefix"] or "", terms)}
+        run = msgspec.convert({**row, **parents}, Run)
+        known = sorted(tomograms[run.id], key=lambda each: (not each.is_visualization_default, each.id))
+        chosen = _chosen_tomograms(known, processing, tomogram_ids)
+        if not chosen and known and tomogram_ids is None:
+            left_out.append(f"{run.name} has no tomogram whose processing is {processing}.")
+        wanted = [
+            file
+            for file in files[run.id]
+            if _is_wanted(annotation_of(file), keys, ground_truth=ground_truth, ids=annotation_ids)
+        ]
+        kept = _best(wanted, chosen or tuple(known), left_out)
+        if chosen or kept:
+            name = (split or {}).get(run.id, "")
+            runs.append(SelectedRun(run=run, tomograms=chosen, files=kept, all_tomograms=tuple(known), split=name))
+    if not runs:
+        raise CryoETError("Nothing is selected to export.", hint="Choose runs that have annotations or a tomogram.")
+    return Selection(runs=tuple(runs), rows=rows, source=source, left_out=tuple(left_out))
+
+
+def annotation_of(file: AnnotationFile) -> Annotation:
+    """The annotation that a selected file shows."""
+    assert file.shape is not None and file.shape.annotation is not None  # noqa: S101, PT018 - `select` fills both
+    return file.shape.annotation
+
+
+def shape_of(file: AnnotationFile) -> str | None:
+    """How the annotation is drawn in a file."""
+    return None if file.shape is None else file.shape.shape_type
+
+
+def spacing_of(file: AnnotationFile) -> float:
+    """The voxel spacing of a selected file's grid, in ångström."""
+    spacing = spacing_angstrom(file)
+    assert spacing is not None  # noqa: S101 - `select` leaves others out
+    return spacing
+
+
+def read_points(file: AnnotationFile, run: SelectedRun, *, stop: threading.Event | None = None) -> Picks:
+    """Read the picks of a file, wherever it is, with the size of their grid and where they come from."""
+    spacing = spacing_of(file)
+    return ndjson.read_points(
+        fetch_file(file.https_path, MAX_FILE_BYTES, stop),
+        name_of(file.https_path),
+        spacing,
+        alignment_id=file.alignment_id,
+        shape_zyx=shape_zyx(file, run.all_tomograms),
+        about=provenance.of_annotation_file(file, file.https_path, spacing),
+    )
+
+
+def _is_wanted(
+    annotation: Annotation, keys: Collection[str], *, ground_truth: bool, ids: Collection[int] | None
+) -> bool:
+    if ids is not None:
+        return annotation.id in ids
+    own = {object_key(None, word) for word in (annotation.object_id, annotation.object_name)}
+    return (not keys or bool(own & set(keys))) and (not ground_truth or annotation.ground_truth_status is True)
+
+
+def _chosen_tomograms(known: Sequence[Tomogram], processing: str, ids: Collection[int] | None) -> tuple[Tomogram, ...]:
+    if ids is not None:
+        return tuple(each for each in known if each.id in ids)
+    return tuple(each for each in known if not processing or each.processing == processing)[:1]
+
+
+def _best(
+    files: Iterable[AnnotationFile], tomograms: Sequence[Tomogram], left_out: list[str]
+) -> tuple[AnnotationFile, ...]:
+    """One file of points and one of masks for each annotation; what doesn't fit the first tomogram is noted."""
+    ranked: dict[tuple[int, bool], list[tuple[Any, AnnotationFile]]] = defaultdict(list)
+    reasons: dict[tuple[int, bool], str] = {}
+    for file in files:
+        shape, annotation = shape_of(file), annotation_of(file)
+        order = next((kind for kind in (POINTS, MASKS) if shape in kind), None)
+        if order is None or file.format not in _FORMATS:
+            continue
+        key = annotation.id, order is MASKS
+        fits = fit(file, tomograms[0]) if tomograms else None
+        if spacing_angstrom(file) is None or (fits is not None and not fits.fits):
+            reasons[key] = (
+                f"AN-{annotation.id} ({annotation.object_name}): {fits.reason if fits else 'no voxel spacing.'}"
+            )
+            continue
+        rank = (order.index(shape), fits is not None and fits.kind == "rescaled", file.id)
+        ranked[key].append((rank, file))
+    left_out += [reason for key, reason in sorted(reasons.items()) if key not in ranked]
+    return tuple(min(found)[1] for _, found in sorted(ranked.items()))
+
+
+# records of rows
+
+
+def _tomograms_of(rows: Rows) -> dict[int | None, list[Tomogram]]:
+    found: dict[int | None, list[Tomogram]] = defaultdict(list)
+    for row in rows["tomograms"]:
+        found[row["runId"]].append(msgspec.convert(row, Tomogram))
+    return found
+
+
+def _files_of(rows: Rows, terms: Terms | None) -> dict[int, list[AnnotationFile]]:
+    """The annotation files of each run, with everything that they belong to."""
+    by_id = {
+        name: {row["id"]: row for row in rows[name]}
+        for name in ("annotationShapes", "annotations", "tomogramVoxelSpacings", "runs", "datasets", "depositions")
+    }
+    authors: dict[int, list[Row]] = defaultdict(list)
+    for row in rows["annotationAuthors"]:
+        authors[row["annotationId"]].append(row)
+    found: dict[int, list[AnnotationFile]] = defaultdict(list)
+    for row in rows["annotationFiles"]:
+        shape = by_id["annotationShapes"].get(row["annotationShapeId"], {})
+        annotation = by_id["annotations"].get(shape.get("annotationId"))
+        run = by_id["runs"].get(annotation["runId"]) if annotation else None
+        if annotation is None or run is None:
+            continue
+        parents = {
+            "authors": authors[annotation["id"]],
+            "deposition": by_id["depositions"].get(annotation["depositionId"]),
+            "run": {
+                **run,
+                "dataset": by_id["datasets"].get(run["datasetId"]),
+                "terms": terms_of(row["s3Path"] or "", terms),
+            },
+        }
+        spacing = by_id["tomogramVoxelSpacings"].get(row["tomogramVoxelSpacingId"])
+        record = {**row, "shape": {**shape, "annotation": {**annotation, **parents}}, "voxelSpacing": spacing}
+        found[run["id"]].append(msgspec.convert(record, AnnotationFile))
+    return found

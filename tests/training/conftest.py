@@ -1,0 +1,79 @@
+"""The demo's runs as what is exported, and other programs' own environments."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import venv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from napari_cryoet.download import Rows, ask_rows
+from napari_cryoet.portal.portal import open_portal
+from napari_cryoet.training.selection import Selection, select
+
+#: Runs with ground truth, masks and picks of others; and one that has nothing but a tomogram.
+RUNS = (9001, 9005, 9003)
+INSTALL_TIMEOUT_S = 300
+
+
+@pytest.fixture
+def demo_rows(demo_pack: Path) -> Rows:
+    return ask_rows(open_portal(demo_pack), run_ids=RUNS)
+
+
+@pytest.fixture
+def selection_of(demo_pack: Path, demo_rows: Rows) -> Callable[..., Selection]:
+    """Select from the demo's runs; rows may be changed before."""
+    source = open_portal(demo_pack).source
+    return lambda **options: select(demo_rows, source, **options)
+
+
+@pytest.fixture(scope="session")
+def python_with(make_once: Callable[[str, Callable[[Path], object]], Path]) -> Callable[[str], Callable[..., str]]:
+    """Run a script where a package is installed that doesn't go with ours; skips where it can't be installed.
+
+    Name an interpreter that has it to be quicker: ``PYTHON_WITH_COPICK=/path/to/python``.
+    """
+
+    def prepare(package: str) -> Callable[..., str]:
+        def install(folder: Path) -> None:
+            folder.mkdir()
+            venv.create(folder / "env", with_pip=True)
+            command = [python_in(folder), "-m", "pip", "install", "-q", "--only-binary", ":all:", package]
+            made = subprocess.run(command, check=False, capture_output=True, timeout=INSTALL_TIMEOUT_S)
+            (folder / "installed").write_text("" if made.returncode else "yes")
+
+        name = package.partition("==")[0]
+        python = os.environ.get(f"PYTHON_WITH_{name.upper()}", "")
+        if not python:
+            try:
+                folder = make_once(f"env-{name}", install)
+            except subprocess.TimeoutExpired:
+                pytest.skip(f"{package} takes too long to be installed here")
+            python = python_in(folder)
+            if not (folder / "installed").read_text():
+                pytest.skip(f"{package} can't be installed here")
+
+        def run(script: str, *arguments: Any) -> str:
+            command = [python, str(Path(__file__).with_name(script)), *map(str, arguments)]
+            done = subprocess.run(command, check=False, capture_output=True, text=True, env=_plain_environment())
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+
+        return run
+
+    return prepare
+
+
+def python_in(folder: Path) -> str:
+    return str(folder / "env" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python"))
+
+
+def _plain_environment() -> dict[str, str]:
+    """Without what leads Python to our own packages."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}

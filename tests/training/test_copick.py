@@ -1,0 +1,154 @@
+"""copick projects: what is called how, linked files, what stays out, and what copick itself finds."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_cryoet import read_picks
+from napari_cryoet.download import ask_rows
+from napari_cryoet.exceptions import CryoETError, ExistsError, StoppedError
+from napari_cryoet.portal.portal import open_portal
+from napari_cryoet.training.copick import export_copick
+from napari_cryoet.training.naming import name_all
+from napari_cryoet.training.selection import Selection, select
+
+Select = Callable[..., Selection]
+RIBOSOMES = "Picks/Ada-Vitreous_ground-truth_cytosolic-ribosome.json"
+
+
+def paths_in(folder: Path) -> set[str]:
+    """Volumes and files of picks of all runs, by their path."""
+    runs = folder / "static" / "ExperimentRuns"
+    found = [*runs.glob("*/*/*.zarr"), *runs.glob("*/Picks/[!.]*.json")]
+    return {path.relative_to(runs).as_posix() for path in found}
+
+
+def test_a_project_has_readable_names_and_the_portals_volumes(tmp_path: Path, selection_of: Select) -> None:
+    report = export_copick(selection_of(split={9001: "train"}), tmp_path / "project")
+    found = paths_in(tmp_path / "project")
+
+    assert {
+        "DEMO_001/VoxelSpacing40.048/wbp-denoised.zarr",
+        "DEMO_001/Segmentations/40.048_Ada-Vitreous_ground-truth_membrane.zarr",
+        f"DEMO_001/{RIBOSOMES}",
+        "DEMO_001/Picks/Ada-Vitreous_manual_cytosolic-ribosome.json",
+        "MIX_001/InstanceSegmentations/31.360_Gregor-Goldbead_ground-truth_ferritin-complex.zarr",
+        "DEMO_003/VoxelSpacing40.048/wbp-raw.zarr",
+    } <= found
+    assert len(found) == report.n_volumes + report.n_files
+    assert any("AN-9011" in reason for reason in report.left_out)  # on another alignment
+    assert json.loads((tmp_path / "project" / "splits.json").read_text()) == {"train": ["DEMO_001"]}
+    sources = json.loads((tmp_path / "project" / "sources.json").read_text())
+    assert {path.removeprefix("static/ExperimentRuns/") for path in sources} == {
+        path for path in found if path.endswith(".zarr")
+    }
+
+
+def test_picks_are_where_the_portal_has_them(tmp_path: Path, demo_pack: Path, selection_of: Select) -> None:
+    export_copick(selection_of(), tmp_path)
+    picks = read_picks(tmp_path / "static" / "ExperimentRuns" / "DEMO_001" / RIBOSOMES)
+    (portal,) = demo_pack.glob("files/*/DEMO_001/**/100/*ribosome*_orientedpoint.ndjson")
+    expected = read_picks(portal)
+
+    np.testing.assert_allclose(picks.points_zyx, expected.points_zyx, atol=1e-9)
+    np.testing.assert_allclose(picks.rotations_zyx, expected.rotations_zyx, atol=1e-9)
+    assert picks.spacing_angstrom == expected.spacing_angstrom
+    assert picks.about["licence"]
+
+
+def test_objects_have_the_tables_diameters_and_colours_of_their_own(tmp_path: Path, selection_of: Select) -> None:
+    export_copick(selection_of(), tmp_path)
+    objects = json.loads((tmp_path / "config.json").read_text())["pickable_objects"]
+    by_name = {each["name"]: each for each in objects}
+
+    assert by_name["cytosolic-ribosome"]["radius"] == 150
+    assert by_name["cytosolic-ribosome"]["is_particle"]
+    assert not by_name["membrane"]["is_particle"]
+    assert sorted(each["label"] for each in objects) == list(range(1, len(objects) + 1))
+    assert len({tuple(each["color"]) for each in objects}) == len(objects)
+
+
+def test_objects_ground_truth_and_processing_can_be_chosen(selection_of: Select) -> None:
+    names = name_all(selection_of(objects=["GO:0022626"], ground_truth=True, processing="denoised"))
+    assert {(each.object, each.session) for each in names.annotations} == {("cytosolic-ribosome", "ground-truth")}
+    assert {each.tomogram.processing for each in names.tomograms} == {"denoised"}
+
+    one = selection_of(annotation_ids=[names.annotations[0].file.shape.annotation.id], tomogram_ids=[])
+    assert [len(run.files) for run in one.runs] == [1]
+    with pytest.raises(CryoETError, match="selected"):
+        selection_of(objects=["unicorn"], tomogram_ids=[])
+
+
+def test_names_that_are_taken_get_a_number(demo_rows: Any, demo_pack: Path) -> None:
+    for row in demo_rows["runs"]:
+        row["name"] = row["name"].replace("MIX", "DEMO")
+    for row in demo_rows["annotations"]:
+        row |= {"groundTruthStatus": True, "methodType": "manual", "objectName": "A_b?", "objectId": ""}
+    names = name_all(select(demo_rows, open_portal(demo_pack).source))
+
+    assert [name for name, _ in names.runs] == ["90001-DEMO_001", "DEMO_003", "90002-DEMO_001"]
+    paths = [each.path for each in (*names.annotations, *names.tomograms)]
+    assert len(set(paths)) == len(paths)
+    assert {each.object for each in names.annotations} == {"a-b"}
+    assert any(each.user.endswith("-2") for each in names.annotations)
+
+
+def test_volumes_of_a_server_are_downloaded_once(tmp_path: Path, demo_pack: Path, served_demo: dict[str, str]) -> None:
+    portal = open_portal(served_demo["graphql"])
+    selection = select(ask_rows(portal, run_ids=[9001]), portal.source, processing="denoised")
+    export_copick(selection, tmp_path)
+    local = next((tmp_path / "static").glob("ExperimentRuns/DEMO_001/*/wbp-denoised.zarr/0/0/0/0"))
+    (original,) = demo_pack.glob("files/*/DEMO_001/**/VoxelSpacing40.048/Tomograms/101/*.zarr/0/0/0/0")
+
+    assert local.read_bytes() == original.read_bytes()
+    assert (tmp_path / "portal" / "pack.json").exists()
+    assert local.stat().st_nlink == 2
+    shutil.rmtree(tmp_path / "static")
+    export_copick(selection, tmp_path, overwrite=True)
+    assert local.exists()
+
+
+def test_a_project_is_replaced_only_if_you_say_so_and_is_none_before_its_end(
+    tmp_path: Path, selection_of: Select
+) -> None:
+    stop = threading.Event()
+    with pytest.raises(StoppedError):
+        export_copick(selection_of(), tmp_path, progress=lambda *_: stop.set(), stop=stop)
+    assert not (tmp_path / "config.json").exists()
+
+    export_copick(selection_of(), tmp_path)
+    (tmp_path / "overlay" / "mine").touch()
+    with pytest.raises(ExistsError, match="project"):
+        export_copick(selection_of(), tmp_path)
+    export_copick(selection_of(), tmp_path, overwrite=True)
+    assert (tmp_path / "overlay" / "mine").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_copick_itself_finds_everything_where_it_is(
+    tmp_path: Path, selection_of: Select, python_with: Callable[[str], Callable[..., str]]
+) -> None:
+    export_copick(selection_of(), tmp_path)
+    found = json.loads(python_with("copick==1.31.0")("copick_reads.py", tmp_path / "config.json"))
+    run = found["runs"]["DEMO_001"]
+    picks = run["picks"]["Ada-Vitreous ground-truth cytosolic-ribosome"]
+    ours = read_picks(tmp_path / "static" / "ExperimentRuns" / "DEMO_001" / RIBOSOMES)
+
+    assert found["objects"]["cytosolic-ribosome"] == [True, 2, 150.0, "GO:0022626"]
+    assert set(found["runs"]) == {"DEMO_001", "DEMO_003", "MIX_001"}
+    assert run["tomograms"] == {"40.048 wbp-denoised": [23, 77, 71]}
+    assert run["masks"]["40.048 Ada-Vitreous ground-truth membrane binary"][:3] == [23, 77, 71]
+    assert "Ada-Vitreous manual cytosolic-ribosome" in run["picks"]
+    assert "cytosolic-ribosome" in run["truth"]
+    np.testing.assert_allclose(np.array(picks["points"])[:, ::-1], ours.positions_angstrom_zyx, atol=1e-6)
+    np.testing.assert_allclose(np.array(picks["matrices"])[:, :3, :3], ours.rotations_xyz, atol=1e-9)
+    assert picks["trust"]
