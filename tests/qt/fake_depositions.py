@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from msgspec.structs import replace
+
 from napari_cryoet.portal.pages import (
     CatalogueRow,
     DatasetCount,
@@ -13,7 +15,7 @@ from napari_cryoet.portal.pages import (
     ObjectCount,
     RunRow,
 )
-from napari_cryoet.records import PORTAL_TERMS, Author, Deposition
+from napari_cryoet.records import PORTAL_TERMS, Deposition
 
 DAY = datetime(2023, 6, 1, tzinfo=UTC)
 FRESH = Freshness(fetched_at=DAY)
@@ -31,8 +33,6 @@ def brought(rows: tuple[CatalogueRow, ...]) -> DepositionRow:
         id=10300,
         title="S. pombe lamellae",
         release_date=DAY,
-        kinds=("dataset", "tomogram", "annotation"),
-        authors=(Author(name="Sara K. Goetz"), Author(name="Julia Mahamid")),
         dataset_ids=tuple(row.id for row in rows),
         annotation_count=309,
         objects=(ObjectCount(object_name=RIBOSOME[0], count=132),),
@@ -45,8 +45,6 @@ def picked(rows: tuple[CatalogueRow, ...]) -> DepositionRow:
         id=10310,
         title="Picks by <b>deep</b> learning & more",
         release_date=DAY.replace(year=2024),
-        kinds=("annotation", "hologram"),
-        authors=(Author(name="Zoë Müller", orcid="0000-0003-1111-2222"),),
         enriched_dataset_ids=tuple(row.id for row in rows[:1]),
         annotation_count=5,
         objects=(ObjectCount(object_name=RIBOSOME[0], count=4), ObjectCount(object_name=MEMBRANE[0], count=1)),
@@ -66,15 +64,10 @@ def deposition_page(
             terms=PORTAL_TERMS,
             id=row.id,
             title=row.title,
-            description="Template matching.\nThen <i>curated</i>.",
+            description="Template matching.",
             deposition_date=DAY,
             release_date=row.release_date,
             last_modified_date=DAY,
-            tag="ml competition",
-            deposition_publications="10.1101/2025.01.01.000001, javascript:alert(1)",
-            related_database_entries="EMPIAR-10988, file:///etc/passwd",
-            kinds=row.kinds,
-            authors=tuple(Author(name=author.name) for author in row.authors),
         ),
         datasets=(
             *(dataset_count(dataset, is_own=True) for dataset in own),
@@ -84,18 +77,7 @@ def deposition_page(
         tomogram_count=len(own),
         annotation_count=row.annotation_count,
         freshness=freshness,
-        runs=tuple(
-            RunRow(
-                id=run.id,
-                name=run.name,
-                dataset_id=10000,
-                tomogram_count=1,
-                annotation_count=5,
-                objects=(ribosomes, membranes),
-            )
-            for run in runs[6:7]
-            if others
-        ),
+        runs=tuple(replace(run, tomogram_count=1, annotation_count=5) for run in runs[6:7] if others),
     )
 
 

@@ -1,4 +1,4 @@
-"""A portal in memory, with a latency and a switch that makes it fail: canned pages that can be read at a glance."""
+"""A portal in memory, with a gate and a switch that makes it fail: canned pages that can be read at a glance."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ from napari_cryoet.records import (
     PORTAL_TERMS,
     AnnotationFile,
     AnnotationShape,
-    Author,
     Dataset,
     DepositionTitle,
     Run,
@@ -52,8 +51,6 @@ class FakePortal:
 
     Attributes
     ----------
-    latency_s
-        How long every answer takes; a set ``stop`` ends the wait.
     gate
         Cleared, it holds every answer until it is set again, or the answer is stopped.
     error
@@ -62,12 +59,11 @@ class FakePortal:
         Every question so far, as ``("run_page", 506)``.
     """
 
-    def __init__(self, *, n_datasets: int = 3, n_runs: int = 120, latency_s: float = 0.0) -> None:
+    def __init__(self, *, n_runs: int = 120) -> None:
         self.source = Source("live", "https://portal.invalid/graphql", "Fake portal", PORTAL_TERMS)
-        self.rows = tuple(dataset_row(10000 + number, n_runs=n_runs) for number in range(n_datasets))
+        self.rows = tuple(dataset_row(10000 + number, n_runs=n_runs) for number in range(len(TITLES)))
         self.runs = tuple(run_row(500 + number, f"TS_{number:03}") for number in range(n_runs))
         self.depositions = (brought(self.rows), picked(self.rows))
-        self.latency_s = latency_s
         self.gate = threading.Event()
         self.gate.set()
         self.error: CryoETError | None = None
@@ -104,31 +100,22 @@ class FakePortal:
 
     def run_page(self, run_id: int, *, stop: threading.Event | None = None) -> RunPage:
         self._answer(stop, "run_page", run_id)
-        names = {run.id: run.name for run in self.runs}
-        if run_id not in names:
+        name = next((run.name for run in self.runs if run.id == run_id), "")
+        if not name:
             raise NotFoundError(f"The portal has no run {run_id}.")
-        return run_page(run_id, names[run_id], self.freshness)
+        return run_page(run_id, name, self.freshness)
 
     def deposition_page(self, deposition_id: int, *, stop: threading.Event | None = None) -> DepositionPage:
         self._answer(stop, "deposition_page", deposition_id)
-        row = next((row for row in self.depositions if row.id == deposition_id), None)
-        if row is None:
-            raise NotFoundError(f"The portal has no deposition {deposition_id}.")
+        row = next(row for row in self.depositions if row.id == deposition_id)
         return deposition_page(row, self.rows, self.runs, self.freshness)
 
     def lookup(self, record_id: int, *, stop: threading.Event | None = None) -> tuple[LookupHit, ...]:
         self._answer(stop, "lookup", record_id)
         return tuple(self._hits(record_id))
 
-    def query(self, text: str, variables: dict[str, Any], *, stop: threading.Event | None = None) -> dict[str, Any]:
-        """The rows of downloads, of which there are none."""
-        return {"rows": []}
-
     def close(self) -> None:
         self.is_closed = True
-
-    def questions(self, kind: str) -> list[tuple[Any, ...]]:
-        return [question for question in self.asked if question[0] == kind]
 
     def _hits(self, record_id: int) -> Iterator[LookupHit]:
         for run in self.runs:
@@ -142,11 +129,8 @@ class FakePortal:
 
     def _answer(self, stop: threading.Event | None, *question: Any) -> None:
         self.asked.append(question)
-        stop = stop or threading.Event()
-        if stop.wait(self.latency_s):
-            raise StoppedError
         while not self.gate.wait(0.01):
-            if stop.is_set():
+            if stop is not None and stop.is_set():
                 raise StoppedError
         if self.error is not None:
             raise self.error
@@ -154,24 +138,17 @@ class FakePortal:
 
 def dataset_row(dataset_id: int, *, n_runs: int = 10) -> CatalogueRow:
     number = dataset_id - 10000
-    title, organism = TITLES[number % len(TITLES)]
+    title, organism = TITLES[number]
     return CatalogueRow(
         id=dataset_id,
         title=title,
         deposition_id=10300,
-        release_date=DAY.replace(day=1 + number % 28),
+        release_date=DAY.replace(day=1 + number),
         organism_name=organism,
-        sample_type="cell",
-        authors=(Author(name="Sara K. Goetz"), Author(name="Julia Mahamid")),
         run_count=n_runs,
         tomogram_count=n_runs,
         annotation_count=103 + number,
-        objects=tuple(
-            ObjectCount(object_name=name, count=count)
-            for name, count in ((RIBOSOME[0], 44), (FAS[0], 30), (MEMBRANE[0], 20), ("microtubule", 1))
-        ),
-        dataset_publications="10.1101/2022.04.12.488077",
-        related_database_entries="EMPIAR-10988",
+        objects=tuple(ObjectCount(object_name=name, count=30) for name, _ in (RIBOSOME, FAS, MEMBRANE)),
     )
 
 
@@ -187,7 +164,6 @@ TITLES = (
 
 def dataset(dataset_id: int) -> Dataset:
     row = dataset_row(dataset_id)
-    names = ("Sara K. Goetz", "Irene de Teresa", "Juergen Plitzko", "Julia Mahamid")
     return make_dataset(
         terms=PORTAL_TERMS,
         id=dataset_id,
@@ -195,8 +171,6 @@ def dataset(dataset_id: int) -> Dataset:
         title=row.title,
         description="Cells were plunge-frozen.\nThen <i>milled</i>.",
         organism_name=row.organism_name,
-        related_database_entries=row.related_database_entries,
-        authors=tuple(Author(name=name) for name in names),
         deposition=BROUGHT,
     )
 
