@@ -7,6 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -76,28 +77,31 @@ class Limits:
 
 
 class Database:
-    """Tables, each read when a query first needs it; safe to share by threads.
+    """Tables in memory, each read when a query first needs it; safe to share by threads.
 
-    They are in memory, or in a file: tables that it holds already are taken as they are. Methods raise PortalError for
-    what can't be answered or takes too long, PackError where a table can't be read, and StoppedError where the limits'
+    With ``saved``, a file that `save` wrote, its tables are there at once. Methods raise PortalError for what can't be
+    answered or takes too long, PackError where a table or the file can't be read, and StoppedError where the limits'
     ``stop`` is set.
     """
 
-    def __init__(self, rows: Mapping[str, Iterable[Row]], *, path: FilePath | None = None) -> None:
+    def __init__(self, rows: Mapping[str, Iterable[Row]], *, saved: FilePath | None = None) -> None:
         self._rows = rows
         self._lock = threading.RLock()
-        self._db = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
+        self._db = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        if saved is not None:
+            _read_saved(saved, self._db)
         self._db.execute("PRAGMA case_sensitive_like = ON")
-        self._db.execute("PRAGMA synchronous = OFF")  # whoever writes a file moves it to its place when it is whole
         self._db.create_function("folded", 1, _folded, deterministic=True)
-        self._loaded = {
-            name for (name,) in self._fetch("SELECT name FROM sqlite_master WHERE type = 'table'", (), None)
-        }
+        names = self._fetch("SELECT name FROM sqlite_master WHERE type = 'table'", (), None)
+        self._loaded = {name for (name,) in names}
 
-    def close(self) -> None:
-        """Let go of the file, if the tables are in one."""
-        with self._lock:
-            self._db.close()
+    def save(self, path: FilePath) -> None:
+        """Write all tables that were read until now to a new file; OSError if the disk refuses."""
+        with self._lock, closing(sqlite3.connect(path)) as file:
+            try:
+                self._db.backup(file)
+            except sqlite3.Error as error:
+                raise OSError(f"SQLite can't write {path.name}: {error}") from error
 
     def cells(
         self, table: str, columns: Sequence[str], *clauses: Clause | None, limits: Limits | None = None
@@ -270,6 +274,14 @@ class _Statement:
             value = [_moment(each) for each in value] if sign == "_in" else _moment(value)
         self.values.append(json.dumps(value) if sign == "_in" else value)
         return _CONDITIONS[sign].format(cell)
+
+
+def _read_saved(path: FilePath, target: sqlite3.Connection) -> None:
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as file:
+            file.backup(target)
+    except sqlite3.Error as error:
+        raise PackError(f"{path} can't be read: {error}.") from error
 
 
 @cache

@@ -1,0 +1,398 @@
+"""The index: the part of a portal's tables that questions are asked of, as columns of NumPy arrays.
+
+A pack has its tables at hand. A server is asked for whole tables, but only for the columns that are used, in pages, and
+the answer is kept as one SQLite file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import reduce
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cryoet.exceptions import NetworkError, PackError, PortalError, SaveError, raise_if_stopped
+from napari_cryoet.files import written_whole
+from napari_cryoet.portal.portal import Portal, Source
+from napari_cryoet.tables.database import Clause, Database, Rows
+from napari_cryoet.tables.schema import Relation, tables
+
+T = TypeVar("T")
+Mask = NDArray[np.bool_]
+"""For each row of a table, by id, whether it is meant."""
+Places = NDArray[np.int32]
+"""For each row of a table, by id, a place in another list; -1 for none."""
+Progress = Callable[[float, str], None]
+"""Takes the share that is done, from 0 to 1, and words about it; from any thread."""
+
+#: What is read of each table. URLs are left out: a download asks for them.
+COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
+    table: tuple(columns.split())
+    for table, columns in {
+        "depositions": "id title description tag releaseDate lastModifiedDate depositionPublications"
+        " relatedDatabaseEntries",
+        "depositionTypes": "id depositionId type",
+        "depositionAuthors": "id depositionId authorListOrder name orcid",
+        "datasets": "id depositionId title description organismName sampleType cellName tissueName cellStrainName"
+        " cellComponentName samplePreparation releaseDate lastModifiedDate datasetPublications relatedDatabaseEntries"
+        " fileSize",
+        "datasetAuthors": "id datasetId authorListOrder name orcid",
+        "runs": "id datasetId name",
+        "tiltseries": "id runId depositionId tiltMin tiltMax tiltRange tiltStep tiltSeriesQuality pixelSpacing"
+        " fileSizeOmezarr fileSizeMrc",
+        "alignments": "id runId depositionId tiltseriesId alignmentMethod isPortalStandard",
+        "tomogramVoxelSpacings": "id runId voxelSpacing",
+        "tomograms": "id runId depositionId alignmentId tomogramVoxelSpacingId name voxelSpacing sizeX sizeY sizeZ"
+        " processing processingSoftware reconstructionMethod reconstructionSoftware ctfCorrected"
+        " isVisualizationDefault isPortalStandard isAuthorSubmitted fileSizeOmezarr fileSizeMrc lastModifiedDate",
+        "annotations": "id runId depositionId objectId objectName objectState objectCount methodType annotationMethod"
+        " annotationSoftware groundTruthStatus isCuratorRecommended lastModifiedDate",
+        "annotationAuthors": "id annotationId name",
+        "annotationShapes": "id annotationId shapeType",
+        "annotationFiles": "id annotationShapeId alignmentId tomogramVoxelSpacingId format fileSize"
+        " isVisualizationDefault source",
+    }.items()
+}
+#: Runs that have what whole tables would be too large to ask for.
+RUNS_WITH: Final[Mapping[str, tuple[str, Clause]]] = {
+    "frames": ("frames", {}),
+    "ctf": ("perSectionParameters", {"majorDefocus": {"_is_null": False}}),
+}
+ROWS_A_PAGE: Final = 5000
+IN_FLIGHT: Final = 4
+
+_VERSION: Final = 1
+_RECENT: Final = 16
+_NOT_REPORTED: Final = frozenset({"", "not_reported"})
+#: The way up to a run or a dataset, where it isn't direct.
+_OWNERS: Final = {
+    "annotationShapes": "annotations",
+    "annotationFiles": "annotationShapes",
+    "annotationAuthors": "annotations",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A column of texts: each row's place in ``words``, or -1 where it has none. No word occurs twice."""
+
+    codes: Places
+    words: tuple[str, ...]
+
+    def rows_with(self, wanted: Iterable[str]) -> Mask:
+        """The rows that have one of some words."""
+        known = set(wanted)
+        return self.rows_at([word in known for word in self.words])
+
+    def rows_at(self, is_wanted: Sequence[bool] | Mask) -> Mask:
+        """The rows whose word is wanted; ``is_wanted`` has an item for each of `words`."""
+        mask: Mask = np.append(np.asarray(is_wanted, dtype=np.bool_), False)[self.codes]
+        return mask
+
+
+class Index:
+    """What is asked of one portal: its tables as columns whose rows are in the order of their ids.
+
+    `read_index` makes it. It never asks the network, doesn't change, and may be used from any thread. Tables and
+    columns have the API's names; `COLUMNS` lists them.
+
+    Attributes
+    ----------
+    source
+        Where the tables came from.
+    as_of
+        When they were read from there.
+    reason
+        Why an older answer is used, such as a server that can't be reached; empty where that isn't so.
+    """
+
+    def __init__(self, database: Database, source: Source, as_of: datetime, *, reason: str = "") -> None:
+        self.source = source
+        self.as_of = as_of
+        self.reason = reason
+        self._database = database
+        self._lock = threading.RLock()
+        self._made: dict[Any, Any] = {}
+        self._recent: dict[Any, Any] = {}
+
+    def count(self, table: str) -> int:
+        """How many rows a table has."""
+        return len(self.ids(table))
+
+    def ids(self, table: str) -> NDArray[np.int64]:
+        """The ids of all rows of a table, ascending."""
+        return self.made(("ids", table), lambda: np.fromiter(self._cells(table, "id"), np.int64))
+
+    def words(self, table: str, column: str) -> Words:
+        """A column of texts; texts that say that nothing is reported count as none."""
+        return self.made(("words", table, column), lambda: _coded(self._cells(table, column)))
+
+    def numbers(self, table: str, column: str) -> NDArray[np.float64]:
+        """A column of numbers, or of 1 and 0 for true and false; NaN for none."""
+        return self.made(
+            ("numbers", table, column),
+            lambda: np.array([np.nan if x is None else x for x in self._cells(table, column)], np.float64),
+        )
+
+    def texts(self, table: str, column: str) -> list[str]:
+        """A column of texts, one by one; empty for none."""
+        return self.made(("texts", table, column), lambda: [text or "" for text in self._cells(table, column)])
+
+    def places(self, table: str, above: str) -> Places:
+        """Where each row's parent, or its parent's parent, is in the table ``above``; -1 for none."""
+        return self.made(("places", table, above), lambda: self._places(table, above))
+
+    def runs_with(self, what: str) -> Mask:
+        """Which runs have rows in a table of `COLUMNS`, raw frames (``"frames"``) or a measured defocus (``"ctf"``)."""
+        return self.made(("runs with", what), lambda: self._runs_with(what))
+
+    def rows_of_runs(self, run_ids: Iterable[int]) -> Rows:
+        """The rows of `COLUMNS` that belong to runs, with their datasets and depositions; unknown ids are left out.
+
+        They lack what `COLUMNS` leaves out, above all URLs; `download.ask_rows` asks for whole rows.
+        """
+        found = {"runs": self.rows("runs", run_ids)}
+        wanted = [row["id"] for row in found["runs"]]
+        for table in COLUMNS:
+            if (clause := _clause_of_runs(table, wanted)) is not None:
+                found[table] = self._rows(table, clause)
+        dataset_ids = {row["datasetId"] for row in found["runs"]}
+        found["datasets"] = self.rows("datasets", dataset_ids)
+        found["datasetAuthors"] = self._rows("datasetAuthors", {"datasetId": {"_in": [*dataset_ids]}})
+        deposition_ids = {each for rows in found.values() for row in rows if (each := row.get("depositionId"))}
+        found["depositions"] = self.rows("depositions", deposition_ids)
+        for table in ("depositionTypes", "depositionAuthors"):
+            found[table] = self._rows(table, {"depositionId": {"_in": [*deposition_ids]}})
+        return found
+
+    def rows(self, table: str, ids: Iterable[int]) -> list[dict[str, Any]]:
+        """The rows with some ids, in the order of the ids in the table, as far as it has them."""
+        return self._rows(table, {"id": {"_in": [int(each) for each in ids]}})
+
+    def row(self, table: str, row_id: int) -> dict[str, Any] | None:
+        """The row with an id; None where there is none."""
+        return next(iter(self.rows(table, [row_id])), None)
+
+    def made(self, key: Any, make: Callable[[], T]) -> T:
+        """What was made of the tables under a key, made the first time."""
+        with self._lock:
+            if key not in self._made:
+                self._made[key] = make()
+            found: T = self._made[key]
+            return found
+
+    def recent(self, key: Any, make: Callable[[], T]) -> T:
+        """As `made`, for what is wanted again soon: only the latest few are kept."""
+        with self._lock:
+            found: T = self._recent.pop(key) if key in self._recent else make()
+            self._recent[key] = found
+            if len(self._recent) > _RECENT:
+                del self._recent[next(iter(self._recent))]
+            return found
+
+    def _cells(self, table: str, column: str) -> Iterator[Any]:
+        return (cell for (cell,) in self._database.cells(table, [column]))
+
+    def _rows(self, table: str, clause: Clause) -> list[dict[str, Any]]:
+        columns = COLUMNS[table]
+        return [dict(zip(columns, row, strict=True)) for row in self._database.cells(table, columns, clause)]
+
+    def _places(self, table: str, above: str) -> Places:
+        relation = _relation(table, above)
+        if relation is not None:
+            keys, ids = self.numbers(table, relation.key), self.ids(above)
+            places = np.minimum(np.searchsorted(ids, keys), max(0, len(ids) - 1))
+            is_there = ids[places] == keys if len(ids) else np.zeros(len(keys), np.bool_)
+            return np.where(is_there, places, -1).astype(np.int32)
+        middle = _OWNERS.get(table, "runs")
+        return np.append(self.places(middle, above), np.int32(-1))[self.places(table, middle)]
+
+    def _runs_with(self, what: str) -> Mask:
+        table, clause = RUNS_WITH.get(what, (what, {}))
+        if what in COLUMNS:
+            return marked(self.places(what, "runs"), self.count("runs"))
+        found = [row_id for (row_id,) in self._database.cells("runs", ["id"], {table: clause})]
+        return np.isin(self.ids("runs"), found)
+
+
+def marked(places: NDArray[np.integer[Any]], size: int) -> Mask:
+    """A mask of some size, true at some places; -1 is no place."""
+    mask = np.zeros(size + 1, np.bool_)
+    mask[places] = True
+    return mask[:size]
+
+
+def all_of(masks: Iterable[Mask], size: int) -> Mask:
+    """What is in all masks."""
+    return reduce(np.logical_and, masks, np.ones(size, np.bool_))
+
+
+def any_of(masks: Iterable[Mask | list[bool]]) -> Mask:
+    """What is in one of some masks of the same size."""
+    mask: Mask = np.any(np.array(list(masks), np.bool_), axis=0)
+    return mask
+
+
+def at(mask: Mask, places: Places) -> Mask:
+    """The mask at some places; false at -1."""
+    found: Mask = np.append(mask, False)[places]
+    return found
+
+
+def read_index(
+    portal: Portal, *, refresh: bool = False, progress: Progress | None = None, stop: threading.Event | None = None
+) -> Index:
+    """The index of a portal: at once for a pack and the demo, and for a server that was read before.
+
+    Parameters
+    ----------
+    refresh
+        Read a server's tables again. Otherwise those on disk are used, however old: see `Index.as_of`.
+    progress
+        Is called while a server's tables are fetched, which takes about a minute for the live portal.
+
+    Raises
+    ------
+    NetworkError
+        A server can't be reached and wasn't read before. Where it was, you get that, with a `Index.reason`.
+    PortalError
+        The tables can't be read, or you are offline and they weren't read before.
+    StoppedError
+        ``stop`` was set; what is on disk is as it was.
+    """
+    raise_if_stopped(stop)
+    database = portal.database(stop=stop)
+    if database is not None:
+        return Index(database, portal.source, datetime.now(UTC))
+    path = _kept_path(portal)
+    if (portal.is_offline or not refresh) and (kept := _kept(path, portal, "")):
+        return kept
+    if portal.is_offline:
+        hint = "Connect to the network and go online once."
+        raise PortalError("What could be searched wasn't loaded before, and you are working offline.", hint=hint)
+    try:
+        return _fetched(portal, path, progress or (lambda _share, _words: None), stop)
+    except NetworkError as error:
+        if kept := _kept(path, portal, error.message):
+            return kept
+        raise
+
+
+def _kept_path(portal: Portal) -> Path:
+    """Where the tables of a server are kept; a version that reads other columns has another place."""
+    asked = json.dumps([_VERSION, portal.source.location, COLUMNS])
+    folder = portal.cache_folder
+    assert folder is not None  # noqa: S101 - only packs have none
+    return folder / f"index-{hashlib.sha256(asked.encode()).hexdigest()[:32]}.sqlite"
+
+
+def _kept(path: Path, portal: Portal, reason: str) -> Index | None:
+    try:
+        as_of = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        return Index(Database({}, saved=path), portal.source, as_of, reason=reason)
+    except (OSError, PackError):
+        return None
+
+
+def _fetched(portal: Portal, path: Path, progress: Progress, stop: threading.Event | None) -> Index:
+    """The tables of a server, which are then kept."""
+    as_of = datetime.now(UTC)
+    names = [*COLUMNS, *RUNS_WITH]
+    totals = _totals(portal, stop)
+    ended, done, lock = threading.Event(), dict.fromkeys(names, 0), threading.Lock()
+    rows: dict[str, Iterable[dict[str, Any]]] = {}
+    database = Database(rows)
+
+    def fetch(name: str) -> list[bytes]:
+        pages = []
+        for page in _pages(portal, name, stop):
+            pages.append(msgspec.msgpack.encode(page))  # a tenth of what the rows take
+            with lock:
+                done[name] += len(page)
+                share = min(1.0, sum(done.values()) / max(1, sum(totals.values())))
+                progress(share, f"reading what can be searched: {sum(done.values()):,} rows")
+            if ended.is_set():
+                break
+        return pages
+
+    with ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="napari-cryoet-index") as pool:
+        tasks = {pool.submit(fetch, name): name for name in sorted(names, key=lambda name: -totals[name])}
+        try:
+            for task in as_completed(tasks):
+                table = RUNS_WITH.get(tasks[task], (tasks[task], {}))[0]
+                rows[table] = (row for page in task.result() for row in msgspec.msgpack.decode(page))
+                database.load(table)
+                rows[table] = ()
+        finally:
+            ended.set()
+            pool.shutdown(cancel_futures=True)
+    with suppress(OSError, SaveError), written_whole(path, overwrite=True, flush=False) as fresh:
+        database.save(fresh)
+    return Index(database, portal.source, as_of)
+
+
+def _totals(portal: Portal, stop: threading.Event | None) -> dict[str, int]:
+    """How many rows each list will have, or could have."""
+    fields = " ".join(f"{name}: {name}Aggregate {{ aggregate {{ count }} }}" for name in COLUMNS)
+    counts = portal.query(f"query Sizes {{ {fields} }}", {}, stop=stop)
+    totals = {name: sum(group["count"] for group in counts[name]["aggregate"]) for name in COLUMNS}
+    return totals | dict.fromkeys(RUNS_WITH, totals["runs"])
+
+
+def _pages(portal: Portal, name: str, stop: threading.Event | None) -> Iterator[list[dict[str, Any]]]:
+    """The rows of a table by id; for a name of `RUNS_WITH` the runs, as rows of the table that they have rows in.
+
+    Each page begins after the last id: rows that come or go meanwhile make no others appear twice or never.
+    """
+    table = "runs" if name in RUNS_WITH else name
+    columns = "id" if name in RUNS_WITH else " ".join(COLUMNS[name])
+    where: dict[str, Any] = dict([RUNS_WITH[name]]) if name in RUNS_WITH else {}
+    query = (
+        f"query Index($where: {tables()[table].type_name}WhereClause, $page: LimitOffsetClause) "
+        f"{{ rows: {table}(where: $where, limitOffset: $page, orderBy: [{{id: asc}}]) {{ {columns} }} }}"
+    )
+    last = 0
+    while True:
+        variables = {"where": where | {"id": {"_gt": last}}, "page": {"limit": ROWS_A_PAGE, "offset": 0}}
+        page = portal.query(query, variables, stop=stop)["rows"]
+        last = page[-1]["id"] if page else last
+        yield [_stand_in(name, row["id"]) for row in page] if name in RUNS_WITH else page
+        if len(page) < ROWS_A_PAGE:
+            return
+
+
+def _stand_in(name: str, run_id: int) -> dict[str, Any]:
+    """One row for all those that a run has in a table: it says no more than that there are any."""
+    return {"id": run_id, "runId": run_id} | ({"majorDefocus": 0.0} if name == "ctf" else {})
+
+
+def _clause_of_runs(table: str, run_ids: Sequence[int]) -> Clause | None:
+    """The condition that rows belong to runs; None for what isn't below a run."""
+    if "run" in tables()[table].parents:
+        return {"runId": {"_in": [*run_ids]}}
+    if table not in _OWNERS:
+        return None
+    above = _OWNERS[table]
+    (name,) = (name for name, each in tables()[table].parents.items() if each.table == above)
+    return {name: _clause_of_runs(above, run_ids)}
+
+
+def _relation(table: str, above: str) -> Relation | None:
+    return next((each for each in tables()[table].parents.values() if each.table == above), None)
+
+
+def _coded(cells: Iterable[str | None]) -> Words:
+    known: dict[str, int] = {}
+    codes = [-1 if not cell or cell in _NOT_REPORTED else known.setdefault(cell, len(known)) for cell in cells]
+    return Words(np.array(codes, np.int32), tuple(known))

@@ -1,0 +1,132 @@
+"""What objects are called and which is a kind of which, for those that the portal annotates most.
+
+Ids, other names and kinds are those of the Gene Ontology, where an object is in it. A part of something isn't a kind of
+it: a ribosomal subunit is no ribosome, and a nuclear envelope is no membrane.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+from napari_cryoet.discovery.words import tokens
+
+#: id or nothing | name, other names | what it is a kind of
+_TABLE: Final = """
+GO:0016020 | membrane
+GO:0005886 | plasma membrane, cell membrane, plasmalemma | membrane
+GO:0005741 | mitochondrial outer membrane, outer mitochondrial membrane | membrane
+GO:0005743 | mitochondrial inner membrane, inner mitochondrial membrane | membrane
+GO:0005789 | endoplasmic reticulum membrane, ER membrane | membrane
+GO:0009707 | chloroplast outer membrane, chloroplast outer envelope | membrane
+GO:0043231 | intracellular membrane-bounded organelle, membrane-bound organelle
+GO:0005634 | nucleus, cell nucleus | intracellular membrane-bounded organelle
+GO:0005739 | mitochondrion | intracellular membrane-bounded organelle
+GO:0005783 | endoplasmic reticulum, ER | intracellular membrane-bounded organelle
+GO:0005794 | Golgi apparatus, Golgi, Golgi complex | intracellular membrane-bounded organelle
+GO:0005773 | vacuole | intracellular membrane-bounded organelle
+GO:0005764 | lysosome | vacuole
+GO:0031982 | vesicle
+GO:0031410 | cytoplasmic vesicle | vesicle, intracellular membrane-bounded organelle
+GO:0005771 | multivesicular body, MVB, multivesicular endosome | cytoplasmic vesicle
+GO:0008021 | synaptic vesicle | cytoplasmic vesicle
+GO:0005811 | lipid droplet, lipid body, lipid particle, adiposome
+GO:0005840 | ribosome
+GO:0022626 | cytosolic ribosome | ribosome
+           | 80S ribosome, 80S | cytosolic ribosome
+           | 70S ribosome, 70S | cytosolic ribosome
+           | membrane bound ribosome | ribosome
+GO:0005761 | mitochondrial ribosome, mitoribosome | ribosome
+           | Yeast mitochondrial ribosome | mitochondrial ribosome
+GO:0015934 | large ribosomal subunit, ribosomal large subunit
+GO:0015935 | small ribosomal subunit, ribosomal small subunit
+GO:0000502 | proteasome complex, proteasome
+           | 26S proteasome, 26S | proteasome complex
+GO:0005835 | fatty acid synthase complex, fatty acid synthase, FAS
+GO:0070288 | ferritin complex, ferritin, apoferritin
+GO:0048492 | ribulose bisphosphate carboxylase complex, RubisCO, RubisCO complex
+           | chaperonin
+GO:0005832 | chaperonin-containing T-complex, TRiC, CCT, TCP-1 ring complex | chaperonin
+           | GroEL, chaperonin GroEL, GroEL-GroES complex | chaperonin
+GO:0000786 | nucleosome
+GO:0005643 | nuclear pore, nuclear pore complex, NPC
+GO:0005635 | nuclear envelope
+GO:0005874 | microtubule
+GO:0005884 | actin filament, F-actin, filamentous actin, microfilament
+GO:0005929 | cilium, eukaryotic flagellum
+GO:0009288 | bacterial-type flagellum, bacterial flagellum
+GO:0044096 | type IV pilus, type 4 pilus, T4P, TFP
+GO:0015627 | type II protein secretion system complex, T2SS, type II secretion system, type 2 secretion system
+GO:0043684 | type IV secretion system complex, T4SS, type 4 secretion system
+GO:0033176 | proton-transporting V-type ATPase complex, V-ATPase, vacuolar ATPase
+GO:0045259 | proton-transporting ATP synthase complex, ATP synthase, F1-F0 complex, F1F0 complex, FoF1
+GO:0170047 | virus-like capsid, virus-like particle, VLP
+           | GPCR, G protein-coupled receptor
+           | Class A GPCR | GPCR
+           | Metabotropic glutamate receptor 5, mGlu5, mGluR5 | GPCR
+           | NMDA selective glutamate receptor complex, NMDA receptor, NMDAR
+           | double-stranded DNA polynucleotide, double-stranded DNA, dsDNA
+           | SARS-CoV2 spike protein, SARS-CoV-2 spike, SARS-CoV-2 spike glycoprotein
+           | IFT A complex, IFT-A, intraflagellar transport A
+           | IFT B complex, IFT-B, intraflagellar transport B
+UniProtKB:P00722 | Beta-galactosidase, LacZ
+UniProtKB:P01267 | Thyroglobulin, Tg
+UniProtKB:P10537 | Beta-amylase
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Concept:
+    """An object by its name; ``object_id`` is empty where the ontologies don't have it."""
+
+    name: str
+    object_id: str
+    names: tuple[str, ...]  # the first is `name`
+    kind_of: tuple[str, ...]  # names
+
+
+def concept_of(name_or_id: str) -> Concept | None:
+    """What is called by a name, in whatever number and case, or has an id; None for what isn't in the table."""
+    return _by_id().get(name_or_id.strip().casefold()) or _by_name().get(tokens(name_or_id))
+
+
+def is_kind_of(concept: Concept, other: Concept) -> bool:
+    """Whether one concept is the other or, over whatever steps, a kind of it."""
+    return concept == other or any(is_kind_of(above, other) for above in _above(concept))
+
+
+def longest_name(words: tuple[str, ...]) -> int:
+    """How many of the first words together are a name in the table; 0 if not even the first is."""
+    lengths = range(min(len(words), _longest()), 0, -1)
+    return next((length for length in lengths if concept_of(" ".join(words[:length]))), 0)
+
+
+@cache
+def concepts() -> tuple[Concept, ...]:
+    """All of the table."""
+    found = []
+    for line in _TABLE.strip().splitlines():
+        object_id, names, *kinds = (part.strip() for part in line.split("|"))
+        listed = tuple(name.strip() for name in names.split(","))
+        found.append(Concept(listed[0], object_id, listed, tuple(k.strip() for each in kinds for k in each.split(","))))
+    return tuple(found)
+
+
+@cache
+def _by_name() -> dict[tuple[str, ...], Concept]:
+    return {tokens(name): each for each in concepts() for name in each.names}
+
+
+@cache
+def _by_id() -> dict[str, Concept]:
+    return {each.object_id.casefold(): each for each in concepts() if each.object_id}
+
+
+@cache
+def _longest() -> int:
+    return max(map(len, _by_name()))
+
+
+def _above(concept: Concept) -> tuple[Concept, ...]:
+    return tuple(_by_name()[tokens(name)] for name in concept.kind_of)

@@ -1,0 +1,147 @@
+"""Words that people type, and texts to look them up in: case, accents, number and typing errors are forgiven."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
+from urllib.parse import unquote
+
+from napari_cryoet.portal.links import AROUND
+
+_WORD: Final = re.compile(r'"([^"]*)"?|(\S+)')
+_TOKEN: Final = re.compile(r"[^\W_]+")
+#: A paper, an entry of EMDB or EMPIAR, or a person, in an address.
+_NAMED: Final = re.compile(r"10\.\d{4,9}/[^?#]+|EMD-\d+|EMPIAR-\d+|(?:\d{4}-){3}\d{3}[\dX]", re.IGNORECASE)
+_GREEK: Final = str.maketrans({"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "µ": "u", "μ": "u"})
+#: Plurals of Latin, Greek and old English that the field uses.
+_IRREGULAR: Final = {
+    "mitochondria": "mitochondrion",
+    "nuclei": "nucleus",
+    "bacteria": "bacterium",
+    "cilia": "cilium",
+    "flagella": "flagellum",
+    "pili": "pilus",
+    "reticula": "reticulum",
+    "septa": "septum",
+    "cristae": "crista",
+    "fimbriae": "fimbria",
+    "lamellae": "lamella",
+    "vertebrae": "vertebra",
+    "phages": "phage",
+    "axes": "axis",
+    "mice": "mouse",
+    "halves": "half",
+}
+_ENDS_ALONE: Final = ("ss", "us", "is", "as", "os")  # chaos, atlas, virus, axis: no plural
+_LEAST_LETTERS: Final = 4  # of a word in which a typing error is forgiven
+
+
+def split_words(text: str) -> tuple[str, ...]:
+    """The words of a search; what stands in double quotes is one word, with its quotes.
+
+    Of the address of a paper, of an entry of EMDB or EMPIAR and of an ORCID, what it names is the word.
+
+    >>> split_words('"fission yeast" https://doi.org/10.1038/s41592-022-01746-2')
+    ('"fission yeast"', '10.1038/s41592-022-01746-2')
+    """
+    words = (f'"{quoted.strip()}"' if quoted.strip() else _named(plain) for quoted, plain in _WORD.findall(text))
+    return tuple(word for word in words if word)
+
+
+def is_quoted(word: str) -> bool:
+    """Whether a word of a search is meant to the letter."""
+    return len(word) > 2 and word[0] == word[-1] == '"'
+
+
+@lru_cache(maxsize=100_000)
+def simplified(text: str) -> str:
+    """Text without case, accents and the many kinds of blanks."""
+    if not text.isascii():
+        text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return " ".join(text.casefold().split())
+
+
+def tokens(text: str) -> tuple[str, ...]:
+    """The words of a text in the singular, without punctuation.
+
+    >>> tokens("Mitochondria, 80S ribosomes & β-galactosidase")
+    ('mitochondrion', '80s', 'ribosome', 'beta', 'galactosidase')
+    """
+    return tuple(singular(word) for word in _TOKEN.findall(simplified(text).translate(_GREEK)))
+
+
+@lru_cache(maxsize=50_000)
+def singular(word: str) -> str:
+    """A word in the singular, as far as rules go; a word in the singular stays as it is.
+
+    >>> [singular(word) for word in ("vesicles", "bodies", "complexes", "virus", "cristae", "80s")]
+    ['vesicle', 'body', 'complex', 'virus', 'crista', '80s']
+    """
+    if word in _IRREGULAR:
+        return _IRREGULAR[word]
+    if len(word) < 4 or not word.endswith("s") or word.endswith(_ENDS_ALONE) or not word[-2].isalpha():
+        return word
+    if word.endswith("ies"):
+        return word[:-3] + "y"
+    if word.endswith(("xes", "ches", "shes", "sses", "uses")):
+        return word[:-2]
+    return word[:-1]
+
+
+class Texts:
+    """Texts to look words up in, one a record."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self.plain = [simplified(text) for text in texts]
+        self._tokens = [f" {' '.join(tokens(text))} " for text in self.plain]
+        self._vocabulary: frozenset[str] | None = None
+
+    def having(self, word: str) -> list[bool]:
+        """Which texts contain a word: as it is, wherever in a text, or in another number as a whole word."""
+        bare = simplified(word.strip('"'))
+        if not bare:
+            return [True] * len(self.plain)
+        whole = f" {' '.join(tokens(bare))} "
+        if not whole.strip():
+            return [bare in text for text in self.plain]
+        return [bare in text or whole in among for text, among in zip(self.plain, self._tokens, strict=True)]
+
+    def having_whole(self, word: str) -> list[bool]:
+        """Which texts contain a word or words as whole words that follow each other."""
+        whole = f" {' '.join(tokens(word))} "
+        return [whole in among for among in self._tokens] if whole.strip() else [False] * len(self.plain)
+
+    def like(self, word: str) -> tuple[str, ...]:
+        """The words of all texts that differ from a word by one letter: more, fewer, another, or two exchanged."""
+        bare = singular(simplified(word))
+        if len(bare) < _LEAST_LETTERS or not bare.isalpha():
+            return ()
+        if self._vocabulary is None:
+            self._vocabulary = frozenset(" ".join(self._tokens).split())
+        return tuple(sorted(each for each in self._vocabulary if is_one_letter_off(bare, each)))
+
+
+def is_one_letter_off(one: str, other: str) -> bool:
+    """Whether one letter more, fewer or changed, or two exchanged neighbours, make one word into another.
+
+    >>> [is_one_letter_off("ribosome", word) for word in ("ribsome", "ribosmoe", "ribozome", "ribosome", "lysosome")]
+    [True, True, True, False, False]
+    """
+    if one == other or abs(len(one) - len(other)) > 1:
+        return False
+    at = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    rest, others = one[at:], other[at:]
+    if len(one) > len(other):
+        return rest[1:] == others
+    if len(one) < len(other):
+        return rest == others[1:]
+    return rest[1:] == others[1:] or (rest[:2] == others[1::-1] and rest[2:] == others[2:])
+
+
+def _named(word: str) -> str:
+    """What the address of a paper, an entry or a person names; another word as it is."""
+    found = _NAMED.search(unquote(word)) if "/" in word else None
+    return word if found is None else found[0].rstrip(f"{AROUND}/")

@@ -1,0 +1,71 @@
+"""Facets count what a choice would find."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from napari_cryoet.discovery.facets import TITLES, count_facets, toggled
+from napari_cryoet.discovery.search import Condition, Search, find
+
+MASKS = Condition(shapes=("SegmentationMask",))
+SEARCHES = (
+    (Search(), 0),
+    (Search(text="ribosome", organisms=("pombe", "coli"), processing=("raw",)), 0),
+    (Search(annotations=(Condition(objects=("membrane",), methods=("manual",)), MASKS), tilt_quality=(5,)), 0),
+    (Search(annotations=(MASKS,), spacing_angstrom=(None, 10.0), has=("tiltseries", "frames")), 1),
+)
+
+
+@pytest.mark.parametrize("unit", ["datasets", "runs"])
+@pytest.mark.parametrize(("search", "condition"), SEARCHES)
+def test_a_count_is_what_is_found_with_just_that_choice_in_its_facet(index, search, condition, unit):
+    for facet in count_facets(index, search, unit, condition=condition):
+        for value in facet.values:
+            alone = cleared(search, facet, condition)
+            if facet.name == "has":  # of which all have to hold
+                alone = replace(search, has=tuple({*search.has, value.value}))
+            else:
+                alone = toggled(alone, facet, value.value, condition=condition)
+            found = find(index, alone)
+            n_found = len(found.run_ids if unit == "runs" else found.dataset_ids)
+            assert value.count == n_found, (facet.name, value)
+
+
+def cleared(search, facet, condition):
+    """The search without any choice in a facet."""
+    for value in facet.values:
+        if value.is_chosen:
+            search = toggled(search, facet, value.value, condition=condition)
+    changes = {facet.name: getattr(Condition() if facet.is_of_condition else Search(), facet.name)}
+    if not facet.is_of_condition:
+        return replace(search, **changes)
+    conditions = [*search.annotations, *[Condition()] * (condition + 1 - len(search.annotations))]
+    conditions[condition] = replace(conditions[condition], **changes)
+    return replace(search, annotations=tuple(conditions))
+
+
+def test_every_facet_is_there_and_says_what_is_chosen(index):
+    search = Search(organisms=('"Nobody"',), annotations=(Condition(objects=('"ribosome"',)),))
+    facets = {facet.name: facet for facet in count_facets(index, search)}
+    assert list(facets) == list(TITLES)
+    assert [(value.text, value.count) for value in facets["objects"].values] == [("ribosome", 0)]  # a choice stays
+    assert not facets["processing"].values
+
+
+def test_a_second_click_takes_a_choice_away(index):
+    for facet in count_facets(index, Search()):
+        value = facet.values[0].value
+        once = toggled(Search(), facet, value)
+        (again,) = (each for each in count_facets(index, once) if each.name == facet.name)
+        assert [each.value for each in again.values if each.is_chosen] == [value]
+        assert toggled(once, facet, value) == Search()
+
+
+def test_another_condition_is_counted_under_those_that_are_there(index):
+    points = Condition(objects=("ribosome",), shapes=("Point",))
+    facets = {facet.name: facet for facet in count_facets(index, Search(annotations=(points,)), "runs", condition=1)}
+    (masks,) = (value for value in facets["shapes"].values if value.value == "SegmentationMask")
+    both = toggled(Search(annotations=(points,)), facets["shapes"], masks.value, condition=1)
+    assert both.annotations == (points, MASKS)
+    assert len(find(index, both).run_ids) == masks.count

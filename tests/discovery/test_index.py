@@ -1,0 +1,119 @@
+"""The index has the rows of its portal, is kept, and says how old it is."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from napari_cryoet.discovery.index import COLUMNS, Index, read_index
+from napari_cryoet.discovery.search import Condition, Search, find
+from napari_cryoet.exceptions import NetworkError, PortalError, StoppedError
+from napari_cryoet.packs.pack import open_pack
+from napari_cryoet.portal.portal import Portal, Source
+from napari_cryoet.portal.transport import AnswerCache, PackAsker
+
+SEARCH = Search(text="ribosome", has=("frames",), annotations=(Condition(is_ground_truth=True),))
+
+
+class Server:
+    """A server of a pack: counts requests, and can be gone."""
+
+    def __init__(self, pack: Path, cache_dir: Path) -> None:
+        self._ask = PackAsker(open_pack(pack))
+        self._cache = AnswerCache(cache_dir)
+        self.n_asked, self.n_rows, self.is_gone = 0, [], False
+
+    def __call__(self, query, variables, stop):
+        self.n_asked += 1
+        if self.is_gone:
+            raise NetworkError("The server is gone.")
+        answer = self._ask(query, variables, stop)
+        self.n_rows.append(len(answer.data.get("rows", ())))
+        return answer
+
+    def portal(self, *, offline: bool = False) -> Portal:
+        source = Source("url", "https://portal.example.org/graphql", "portal.example.org")
+        return Portal(source, lambda _: self, cache=self._cache, offline=offline)
+
+
+@pytest.fixture
+def server(generated_pack: Path, tmp_path: Path) -> Iterator[Server]:
+    return Server(generated_pack, tmp_path / "answers")
+
+
+def same(one: Index, other: Index) -> bool:
+    return all(one.ids(table).tolist() == other.ids(table).tolist() for table in COLUMNS) and all(
+        find(one, search) == find(other, search) for search in (Search(), SEARCH)
+    )
+
+
+def test_a_server_is_read_in_pages_once_and_then_from_disk(server, index, monkeypatch):
+    monkeypatch.setattr("napari_cryoet.discovery.index.ROWS_A_PAGE", 100)
+    told = []
+    fetched = read_index(server.portal(), progress=lambda share, words: told.append(share))
+    n_asked = server.n_asked
+
+    assert same(fetched, index)
+    assert fetched.reason == ""
+    assert max(server.n_rows) == 100
+    assert n_asked < 1 + sum(index.count(table) // 100 + 1 for table in COLUMNS) + 10
+    assert told == sorted(told)
+    assert told[-1] > 0.9
+
+    kept = read_index(server.portal())
+    assert same(kept, index)
+    assert server.n_asked == n_asked
+    assert abs(kept.as_of - fetched.as_of).total_seconds() < 60
+
+    read_index(server.portal(), refresh=True)
+    assert server.n_asked == 2 * n_asked
+
+
+def test_without_a_network_the_kept_one_answers_and_says_so(server, index):
+    with pytest.raises(PortalError):
+        read_index(server.portal(offline=True))
+    server.is_gone = True
+    with pytest.raises(NetworkError):
+        read_index(server.portal())
+    server.is_gone = False
+    read_index(server.portal())
+    server.is_gone = True
+
+    kept = read_index(server.portal(), refresh=True)
+    assert same(kept, index)
+    assert "gone" in kept.reason
+    assert same(read_index(server.portal(offline=True)), index)
+
+
+def test_a_stop_and_a_damaged_file_lose_nothing(server, index):
+    stop = threading.Event()
+    with pytest.raises(StoppedError):
+        read_index(server.portal(), progress=lambda *_: stop.set(), stop=stop)
+    (path,) = [read_index(server.portal()), *server.portal().cache_folder.glob("index-*.sqlite")][1:]
+    path.write_bytes(b"damaged")
+    assert same(read_index(server.portal()), index)
+
+
+def test_rows_of_runs_are_whole_but_for_urls(index, rows):
+    run_ids = index.ids("runs")[[3, 7]].tolist()
+    found = index.rows_of_runs([*run_ids, 10**6])
+    assert [row["id"] for row in found["runs"]] == run_ids
+    for table in ("tomograms", "annotations", "tiltseries"):
+        assert [row["id"] for row in found[table]] == [row["id"] for row in rows[table] if row["runId"] in run_ids]
+    annotation_ids = {row["id"] for row in found["annotations"]}
+    shapes = [row["id"] for row in rows["annotationShapes"] if row["annotationId"] in annotation_ids]
+    assert [row["id"] for row in found["annotationShapes"]] == shapes
+    files = [row["id"] for row in rows["annotationFiles"] if row["annotationShapeId"] in shapes]
+    assert [row["id"] for row in found["annotationFiles"]] == files
+    assert {row["id"] for row in found["datasets"]} == {row["datasetId"] for row in found["runs"]}
+    assert found["depositions"]
+    assert found["datasetAuthors"]
+    assert set(found["tomograms"][0]) == set(COLUMNS["tomograms"])
+
+
+def test_a_row_is_found_by_its_id(index):
+    assert index.row("runs", int(index.ids("runs")[0]))["name"].startswith("TS_")
+    assert index.row("runs", 10**6) is None

@@ -1,0 +1,170 @@
+"""Searches find what they say, and all of it."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import date
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from napari_cryoet.discovery.index import Index, read_index
+from napari_cryoet.discovery.search import Condition, Search, chips, find, search_from
+from napari_cryoet.exceptions import FormatError
+from napari_cryoet.portal.portal import open_portal
+from portal_rows import Tables
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> Index:
+    """Two datasets; run A has ribosome points and a membrane mask, B the points, C a mask; E has nothing."""
+    tables = Tables()
+    tables.add("depositions", id=1, title="First")
+    tables.add("depositions", id=2, title="Second")
+    tables.add("datasets", id=10, depositionId=1, organismName="Homo sapiens", sampleType="cell_line", title="HeLa",
+               releaseDate="2024-03-01T00:00:00+00:00")  # fmt: skip
+    tables.add("datasets", id=11, depositionId=2, organismName="not_reported", sampleType="in_vitro", title="Liposomes",
+               releaseDate="2025-07-01T00:00:00+00:00")  # fmt: skip
+    tables.add("datasets", id=12, depositionId=2, title="No runs", releaseDate="2025-01-01T00:00:00+00:00")
+    for run, dataset, name in ((100, 10, "A"), (101, 10, "B"), (102, 10, "C"), (103, 11, "D"), (104, 11, "E")):
+        tables.add("runs", id=run, datasetId=dataset, name=name)
+    points, mask = {"Point": ["ndjson"], "OrientedPoint": ["ndjson"]}, {"SegmentationMask": ["mrc", "zarr"]}
+    annotations = (
+        (1, 100, "cytosolic ribosome", points, {"groundTruthStatus": True, "objectCount": 838, "methodType": "manual"}),
+        (2, 100, "membrane", mask, {"methodType": "automated", "annotationSoftware": "MemBrain-seg v2"}),
+        (3, 101, "80S ribosome", points, {"objectCount": 12, "methodType": "automated"}),
+        (4, 101, "ribosome", mask, {"groundTruthStatus": True, "methodType": "automated"}),
+        (5, 102, "plasma membrane", mask, {"methodType": "manual"}),
+        (6, 103, "large ribosomal subunit", points, {"objectCount": 5, "depositionId": 1, "methodType": "manual"}),
+    )
+    for number, run, name, shapes, cells in annotations:
+        tables.add_annotation(run, id=number, objectName=name, shapes=shapes, objectId="", **cells)
+    tables.add("annotationAuthors", annotationId=1, name="Irene de Teresa-Trueba")
+    tables.add("annotationAuthors", annotationId=3, name="Alba Trueba")
+    for tomogram, run, spacing, processing in (
+        (1, 100, 13.48, "raw"),
+        (2, 100, 10.012, "denoised"),
+        (3, 101, 7.8, "raw"),
+    ):
+        tables.add("tomograms", id=tomogram, runId=run, depositionId=2 if tomogram == 3 else 1, voxelSpacing=spacing,
+                   processing=processing, processingSoftware="cryoCARE" if tomogram == 2 else None)  # fmt: skip
+    tables.add("tiltseries", runId=100, depositionId=1, tiltRange=120.0, tiltSeriesQuality=5)
+    tables.add("tiltseries", runId=101, depositionId=1, tiltRange=78.0, tiltSeriesQuality=4)
+    frame = tables.add("frames", runId=100, depositionId=1)
+    tables.add("perSectionParameters", runId=100, frameId=frame, majorDefocus=30000.0)
+    tables.add("perSectionParameters", runId=101, frameId=frame)
+    return read_index(open_portal(tables.write(tmp_path_factory.mktemp("small"))))
+
+
+RIBOSOMES, MASKS = Condition(objects=("ribosomes",)), Condition(shapes=("SegmentationMask",))
+
+
+@pytest.mark.parametrize(
+    ("asked", "runs"),
+    [
+        ({}, [100, 101, 102, 103, 104]),
+        ({"organisms": ("sapiens",)}, [100, 101, 102]),
+        ({"organisms": ('"Homo"',)}, []),
+        ({"sample_types": ("in_vitro", "tissue")}, [103, 104]),
+        ({"depositions": (1,)}, [100, 101, 102, 103]),  # the dataset's, or that of an annotation
+        ({"depositions": (2,)}, [101, 103, 104]),  # or of a tomogram
+        ({"released": (date(2025, 7, 1), None)}, [103, 104]),
+        ({"released": (None, date(2025, 6, 30))}, [100, 101, 102]),
+        ({"processing": ("denoised",), "spacing_angstrom": (None, 10)}, [100]),  # 10.012 is called 10
+        ({"processing": ("denoised",), "spacing_angstrom": (13, None)}, []),  # of one tomogram
+        ({"processing_software": ("CryoCare",)}, [100]),
+        ({"tilt_range_degrees": (100, None)}, [100]),
+        ({"tilt_quality": (4, 5)}, [100, 101]),
+        ({"has": ("frames",)}, [100]),
+        ({"has": ("ctf", "tiltseries", "annotations", "tomograms")}, [100]),
+        ({"annotations": (RIBOSOMES,)}, [100, 101]),
+        ({"annotations": (RIBOSOMES, Condition(objects=("membrane",), shapes=("SegmentationMask",)))}, [100]),
+        ({"annotations": (Condition(objects=("ribosome",), shapes=("Point",), is_ground_truth=True),)}, [100]),
+        ({"annotations": (Condition(objects=('"ribosome"',)),)}, [101]),
+        ({"annotations": (Condition(objects=("80S", "plasma membrane")),)}, [101, 102]),
+        ({"annotations": (Condition(authors=("teresa trueba",)),)}, [100]),
+        ({"annotations": (Condition(authors=("trueba",), min_count=100),)}, [100]),
+        ({"annotations": (Condition(software=("membrain seg",)),)}, [100]),
+        ({"annotations": (Condition(methods=("manual",), is_ground_truth=False),)}, [102, 103]),
+        ({"text": "hela ribosome"}, [100, 101]),
+        ({"text": "B"}, [100, 101, 102, 103]),  # is in names of objects
+        ({"text": '"liposomes ribosomal"'}, []),
+        ({"text": "liposome ribosomal"}, [103]),
+    ],
+)  # fmt: skip
+def test_runs_that_meet_all_that_is_asked_are_found(small, asked, runs):
+    assert list(find(small, Search(**asked)).run_ids) == runs
+
+
+def test_a_match_names_datasets_and_rows_that_meet_each_condition(small):
+    found = find(small, Search(annotations=(RIBOSOMES, MASKS), processing=("denoised",)))
+    assert (found.dataset_ids, found.run_ids) == ((10,), (100,))
+    assert (found.annotation_ids, found.tomogram_ids) == (((1,), (2,)), (2,))
+    assert find(small, Search()).dataset_ids == (11, 12, 10)  # newest first
+    assert find(small, Search(annotations=(RIBOSOMES, MASKS))).annotation_ids == ((1, 3, 4), (2, 4))
+
+
+def test_the_text_of_a_dataset_may_be_spread_over_its_runs_but_that_of_a_run_may_not(small):
+    found = find(small, Search(text="80S plasma"))
+    assert (found.dataset_ids, found.run_ids) == ((10,), ())
+
+
+def test_ribosome_points_and_a_membrane_mask_in_one_run_are_those_of_plain_sql(index, rows):
+    database = sqlite3.connect(":memory:")
+    for table in ("annotations", "annotationShapes"):
+        names = list(rows[table][0])
+        database.execute(f"CREATE TABLE {table} ({', '.join(names)})")
+        cells = ([row[name] for name in names] for row in rows[table])
+        database.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(names))})", cells)
+    wanted = """
+        SELECT DISTINCT runId FROM annotations JOIN annotationShapes ON annotationShapes.annotationId = annotations.id
+        WHERE objectName IN ('ribosome', 'cytosolic ribosome', '70S ribosome', '80S ribosome with HCV-IRES')
+          AND shapeType IN ('Point', 'OrientedPoint') AND groundTruthStatus
+        INTERSECT
+        SELECT DISTINCT runId FROM annotations JOIN annotationShapes ON annotationShapes.annotationId = annotations.id
+        WHERE objectName IN ('membrane', 'plasma membrane', 'mitochondrial outer membrane')
+          AND shapeType = 'SegmentationMask'
+    """
+    points = Condition(objects=("ribosome",), shapes=("Point", "OrientedPoint"), is_ground_truth=True)
+    masks = Condition(objects=("membrane",), shapes=("SegmentationMask",))
+    found = find(index, Search(annotations=(points, masks)))
+
+    assert found.run_ids
+    assert set(found.run_ids) == {run for (run,) in database.execute(wanted)}
+
+
+def test_a_search_survives_as_plain_data():
+    search = Search(
+        text="hela",
+        released=(date(2024, 1, 1), None),
+        spacing_angstrom=(None, 10.0),
+        annotations=(Condition(objects=("ribosome",), is_ground_truth=False, min_count=10),),
+    )
+    plain = search.to_dict()
+    assert search_from(plain) == search
+    assert search_from(msgspec.toml.decode(msgspec.toml.encode(plain))) == search
+    assert Search().to_dict() == {}
+
+
+@pytest.mark.parametrize("data", [{"txt": "a"}, {"has": ["pixels"]}, {"spacing_angstrom": {"most": 1}}, {"text": 1}])
+def test_what_is_no_search_is_refused_by_the_name_of_the_field(data):
+    with pytest.raises(FormatError, match=next(iter(data))):
+        search_from(data)
+
+
+def test_each_choice_is_a_chip_that_can_be_taken_away():
+    search = Search(
+        text="hela",
+        organisms=('"Homo sapiens"', "mouse"),
+        spacing_angstrom=(None, 10.0),
+        has=("ctf",),
+        annotations=(Condition(objects=("ribosome",), is_ground_truth=True, min_count=100),),
+    )
+    found = chips(search)
+    texts = ["Homo sapiens", "mouse", "≤ 10 Å", "has CTF estimates", "ribosome", "ground truth", "≥ 100 picks"]
+    assert [chip.text for chip in found] == texts
+    assert found[0].without == replace(search, organisms=("mouse",))
+    while found := chips(search):
+        search = found[-1].without
+    assert search == Search(text="hela")

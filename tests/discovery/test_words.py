@@ -1,0 +1,129 @@
+"""Words that people type find what they mean, and say why."""
+
+from __future__ import annotations
+
+import pytest
+
+from napari_cryoet.discovery.index import Index, read_index
+from napari_cryoet.discovery.objects import concept_of, concepts, is_kind_of
+from napari_cryoet.discovery.search import Search, find
+from napari_cryoet.discovery.texts import reasons
+from napari_cryoet.discovery.words import split_words
+from napari_cryoet.portal.portal import open_portal
+from portal_rows import Tables
+
+DATE = "2024-01-01T00:00:00+00:00"
+
+
+@pytest.fixture(scope="module")
+def portal_index(tmp_path_factory) -> Index:
+    tables = Tables()
+    tables.add("depositions", id=10301, title="Lamellae and more")
+    tables.add("datasets", id=110001, title="Minicells with 10001 dots", depositionId=10301, releaseDate=DATE)
+    tables.add("datasets", id=10001, title="S. pombe cryo-FIB lamellae", depositionId=10301, releaseDate=DATE,
+               organismName="Schizosaccharomyces pombe", sampleType="cell_line", cellName="fission yeast",
+               description="Dividing cells, with many mitochondria.", relatedDatabaseEntries="EMPIAR-10988, EMD-14411",
+               datasetPublications="10.1038/s41592-022-01746-2")  # fmt: skip
+    tables.add("datasets", id=10002, title="Mouse hippocampus", tissueName="CA1 field", depositionId=10301,
+               releaseDate=DATE)  # fmt: skip
+    tables.add("datasetAuthors", datasetId=10001, name="Irene de Teresa-Trueba", orcid="0000-0002-1825-0097")
+    tables.add("datasetAuthors", datasetId=10002, name="Jörg Schäfer")
+    for run, dataset, name in ((1, 10001, "TS_026"), (2, 10001, "TS_027"), (3, 10002, "Position_3"), (4, 110001, "x")):
+        tables.add("runs", id=run, datasetId=dataset, name=name)
+    for run, name, method in (
+        (1, "cytosolic ribosome", "Template matching + CNN"),
+        (2, "chaperonin-containing T-complex", "manual"),
+        (3, "synaptic vesicle", "nnU-Net"),
+        (3, "plasma membrane", "MemBrain"),
+        (4, "β-galactosidase", "manual"),
+    ):
+        tables.add_annotation(run, objectName=name, annotationMethod=method, objectId="", shapes={})
+    return read_index(open_portal(tables.write(tmp_path_factory.mktemp("words"))))
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("", [10001, 10002, 110001]),
+        ("POMBE ribosome", [10001]),
+        ("ribosomes pombe", [10001]),
+        ("teresa", [10001]),
+        ("0000-0002-1825-0097", [10001]),
+        ("cell line", [10001]),
+        ("Scha\u0308fer", [10002]),
+        ("schafer", [10002]),
+        ("DS-10002", [10002]),
+        ('"mouse hippo', [10002]),
+        ('"hippocampus mouse"', []),
+        ("10001", [10001, 110001]),
+        ("https://doi.org/10.1038/s41592-022-01746-2", [10001]),
+        ("EMD-14411", [10001]),
+        ("mitochondrion", [10001]),
+        ("minicell", [110001]),
+        ("template matching", [10001]),
+        ("TS_027", [10001]),
+        ("TRiC", [10001]),
+        ("vesicles", [10002]),
+        ("membrane", [10002]),
+        ("cell membrane", [10002]),
+        ("beta-galactosidases", [110001]),
+        ("LacZ", [110001]),
+        ("ribsome", [10001]),  # typing errors, where nothing else matches
+        ("hippocmapus", [10002]),
+        ("hippxxmpus", []),
+        ("yeastcytosolic", []),
+    ],
+)
+def test_text_finds_datasets(portal_index, text, ids):
+    assert sorted(find(portal_index, Search(text=text)).dataset_ids) == ids
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("pombe", ("title", "S. pombe cryo-FIB lamellae", "")),
+        ("ribosomes", ("object", "cytosolic ribosome", "")),
+        ("TRiC", ("object", "chaperonin-containing T-complex", "another name of TRiC")),
+        ("ribsome", ("object", "cytosolic ribosome", "like ribsome")),
+        ("dividing", ("description", "Dividing cells, with many mitochondria.", "")),
+        ("ts_027", ("run", "TS_027", "")),
+    ],
+)
+def test_a_result_says_why_it_is_one(portal_index, text, why):
+    (reason,) = reasons(portal_index, text, 10001)
+    assert (reason.field, reason.text, reason.how) == why
+
+
+def test_a_kind_of_an_object_says_so(portal_index):
+    assert reasons(portal_index, '"intracellular membrane-bounded organelle"', 10002) == ()  # to the letter
+    found = reasons(portal_index, "intracellular membrane-bounded organelle", 10002)
+    assert ("synaptic vesicle", "a kind of intracellular membrane-bounded organelle") in [
+        (x.text, x.how) for x in found
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('"Two Words" three', ('"Two Words"', "three")),
+        ("http://dx.doi.org/10.1101%2F2022.04.12.488077?x=1", ("10.1101/2022.04.12.488077",)),
+        ("https://doi.org/10.1101/2022.04.12.488077).", ("10.1101/2022.04.12.488077",)),
+        ("https://www.ebi.ac.uk/empiar/EMPIAR-10988/", ("EMPIAR-10988",)),
+        ("https://orcid.org/0000-0002-9903-3667", ("0000-0002-9903-3667",)),
+        ("https://example.org/5", ("https://example.org/5",)),
+    ],
+)
+def test_the_address_of_a_paper_entry_or_person_is_searched_for_as_its_name(text, words):
+    assert split_words(text) == words
+
+
+def test_the_table_of_objects_is_whole():
+    names = [name.casefold() for concept in concepts() for name in concept.names]
+    assert len(set(names)) == len(names)
+    for concept in concepts():
+        assert is_kind_of(concept, concept)
+        for name in concept.kind_of:
+            above = concept_of(name)
+            assert above is not None
+            assert is_kind_of(concept, above)
+            assert not is_kind_of(above, concept)
