@@ -81,13 +81,6 @@ def nothing_goes_on(qtbot, server: Server) -> None:
     qtbot.waitUntil(lambda: not busy_threads())
 
 
-def tick(dock: PortalBrowser, qtbot, number: int = 0) -> None:
-    """Show the first annotation of a group, by key."""
-    tree = dock.screens.run.tree
-    tree.setCurrentIndex(tree.model().index(0, 0, tree.model().index(number, 0)))
-    qtbot.keyClick(tree, Qt.Key.Key_Space)
-
-
 def click(qtbot, widget) -> None:
     qtbot.mouseClick(widget, Qt.MouseButton.LeftButton)
 
@@ -140,29 +133,6 @@ def test_the_docks_button_stops_and_opens_again(qtbot, server, dock, viewer_mode
     click(qtbot, button)
     qtbot.waitUntil(lambda: dock.link.shown() == {TOMOGRAM})
     assert button.text() == "Shown"
-
-
-def test_the_docks_strip_stops_all_and_ticks_can_be_set_again(qtbot, server, dock, viewer_model):
-    strip, model = dock.screens.status, dock.screens.run.annotations
-    server.script(f"{POINTS}|{VOXELS}", sent("stalled"))
-    click(qtbot, dock.screens.run.open)
-    tick(dock, qtbot)
-    assert dock.link.coming() == {TOMOGRAM, ARROWS}
-    qtbot.waitUntil(lambda: server.held > 1)
-
-    click(qtbot, strip.stop)
-
-    assert not strip.stop.isVisible()
-    assert dock.link.coming() == set()
-    first = model.index(0, 0, model.index(0, 0))
-    assert first.siblingAtColumn(1).data(Qt.ItemDataRole.CheckStateRole) == Qt.CheckState.Unchecked
-    nothing_goes_on(qtbot, server)
-    assert not viewer_model.layers
-
-    server.end()
-    tick(dock, qtbot)
-    qtbot.waitUntil(lambda: dock.link.shown() == {ARROWS})
-    assert len(viewer_model.layers) == 2
 
 
 def test_taking_the_dock_out_of_its_window_stops_too(qtbot, server, page, memory, make_napari_viewer):

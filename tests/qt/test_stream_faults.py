@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt.browser.status_bar import StatusStrip, StreamWatch
 from napari_cryoet._qt.streaming.progressive import make_layer
@@ -12,6 +13,7 @@ from napari_cryoet.exceptions import ChangedError
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec
 from napari_cryoet.network import client
+from napari_cryoet.network.policy import policy, save_data
 from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.engine import shared_engine
 from qt.docks import FINEST
@@ -25,6 +27,7 @@ FAULTS = {
     "drops the connection": sent("cut"),
     "stalls": sent("stalled"),
     "sends wrong bytes": garbled,
+    "has sent what the data saver allows": None,
 }
 
 
@@ -93,11 +96,14 @@ def test_a_fault_while_scrubbing_is_told_and_can_be_gone_over(name, qtbot, viewe
     wait_exact(qtbot, shown, MIDDLE, truth)
     if name == "stalls":
         monkeypatch.setattr(client, "STALL_S", PATIENCE_S)
-    server.script(FINEST, FAULTS[name])
+    if FAULTS[name] is None:
+        policy().max_session_bytes = policy().received_bytes + 200_000
+    else:
+        server.script(FINEST, FAULTS[name])
     for z in range(95, 107):
         viewer.dims.set_current_step(0, z)
         assert_nothing_wrong_is_drawn(shown.layer, z, truth)
-        qtbot.wait(20)
+        QApplication.processEvents()
         assert_nothing_wrong_is_drawn(shown.layer, z, truth)
     qtbot.waitUntil(shown.strip.retry.isVisible)
 
@@ -106,6 +112,7 @@ def test_a_fault_while_scrubbing_is_told_and_can_be_gone_over(name, qtbot, viewe
     assert_nothing_wrong_is_drawn(shown.layer, 106, truth)
 
     server.end()
+    save_data()
 
     def press_until_exact():
         if shown.strip.retry.isVisible():
