@@ -176,7 +176,7 @@ def test_a_click_or_enter_flies_there_and_selects_the_pick(dock, press, viewer, 
     np.testing.assert_allclose(viewer.scene.camera.center[-2:], POINTS[7, 1:] * SPACING)
     assert viewer.scene.camera.zoom == zoom
 
-    assert all(viewer.canvas.overlays[key].visible for key in viewer.canvas.overlays if "review" in key)
+    assert viewer.scene.overlays["napari_cryoet_reviewed_pick"].visible
     press(Qt.Key.Key_K)
     qtbot.waitUntil(lambda: viewer.layers["ribosomes"].selected_data == {8})
     press(Qt.Key.Key_Left)
@@ -187,29 +187,24 @@ def test_a_click_or_enter_flies_there_and_selects_the_pick(dock, press, viewer, 
     assert dock.sheet.currentIndex().row() == 4
 
 
-@pytest.mark.parametrize("ndisplay", [2, 3])
-def test_the_mark_lies_on_the_pick_in_its_plane_and_goes_with_the_review(ndisplay):
-    viewer = ViewerModel(ndisplay=ndisplay)
+def test_the_mark_lies_on_the_pick_in_its_plane_and_goes_with_the_review():
+    viewer = ViewerModel()
     layer = viewer.add_points([[0, 0, 0], [5, 2, 40], [9, 49, 59]], size=4, scale=(2, 2, 2))
-    overlays = set(viewer.canvas.overlays)
+    overlays = set(viewer.scene.overlays)
     mark = PickMark(viewer, layer)
-    boxes = [viewer.canvas.overlays[key] for key in set(viewer.canvas.overlays) - overlays]
-    viewer.canvas.size = (200, 400)
+    (key,) = set(viewer.scene.overlays) - overlays
+    crosshair = viewer.scene.overlays[key]
     viewer.dims.set_point(0, 10)
-    viewer.scene.camera.center, viewer.scene.camera.zoom = (10, 40, 60), 2
     mark.show(layer.data[1])
-    assert all(box.visible for box in boxes)
-    # 36 above and 20 right of the middle of the canvas, at two pixels each
-    np.testing.assert_allclose(np.mean([box.position for box in boxes], axis=(0, 1)), (100 - 72, 200 + 40))
-
-    if ndisplay == 2:
-        viewer.dims.set_point(0, 2)
-        assert not any(box.visible for box in boxes)
-        viewer.dims.set_point(0, 10)
+    assert (crosshair.visible, crosshair.position, crosshair.gap) == (True, (10, 4, 80), 6)
+    viewer.dims.set_point(0, 2)
+    assert not crosshair.visible
+    viewer.dims.ndisplay = 3
+    assert crosshair.visible
     layer.visible = False
-    assert not any(box.visible for box in boxes)
+    assert not crosshair.visible
     mark.close()
-    assert set(viewer.canvas.overlays) == overlays
+    assert set(viewer.scene.overlays) == overlays
 
 
 def test_picks_are_sorted_and_filtered_as_the_fields_say(dock, qtbot):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -17,7 +16,6 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
     QInputDialog,
-    QPushButton,
     QSpinBox,
     QVBoxLayout,
     QWidget,
@@ -38,7 +36,6 @@ from napari_cryoet.wording import plain, spacing_text
 RELION_VERSIONS: Final[dict[PickFormat, str]] = {"relion5": "5", "relion4": "4", "relion3": "3.1"}
 
 _MAX_VOXELS: Final = 2**20
-_WITHOUT: Final = 2  # what the dialog ends with if one goes on without an answer
 
 
 # who is asked
@@ -126,9 +123,9 @@ def read_asking(read: Callable[[], list[LayerData]], path: Any) -> list[LayerDat
             message = _without_spacing(layers, path)
             if not is_person or not message:
                 return layers
-            given = _ask(message, ("spacing_angstrom",), (), otherwise="Open in voxels")
+            given = _ask(message, ("spacing_angstrom",), ())
             if given == Answer():
-                return layers
+                return layers  # in voxels
         if given is None:
             return []
         answer = answer.updated(given)
@@ -139,16 +136,13 @@ def _read_with(answer: Answer, path: Any) -> list[LayerData]:
     return wait_for(lambda _job: read_pick_file(only_path(path), **answer._asdict()))
 
 
-def _ask(message: str, missing: Any, choices: tuple[str, ...], otherwise: str = "") -> Answer | None:
+def _ask(message: str, missing: Any, choices: tuple[str, ...]) -> Answer | None:
     viewer = viewer_to_ask_in()
     if viewer is None:
         return None
     volumes = shown_volumes(viewer.layers)
-    dialog = ContextDialog(message, missing, choices, volumes, otherwise, parent=main_window(viewer))
-    ended = dialog.exec()
-    if ended == _WITHOUT:
-        return Answer()
-    return dialog.answer if ended else None
+    dialog = ContextDialog(message, missing, choices, volumes, parent=main_window(viewer))
+    return dialog.answer if dialog.exec() else None
 
 
 def _without_spacing(layers: list[LayerData], path: Any) -> str:
@@ -159,15 +153,13 @@ def _without_spacing(layers: list[LayerData], path: Any) -> str:
         picks = metadata.get(PICKS_KEY)
         if picks is not None and picks.spacing_angstrom is None and file.suffix:  # no pack
             why = [text for text in metadata.get(METADATA_KEY, {}).get("warnings", ()) if "pixel size" in text]
-            return " ".join([f"{file.name} doesn't say how wide its voxels are.", *why])
+            said = f"{file.name} doesn't say how wide its voxels are. If you don't know, it opens in voxels."
+            return " ".join([said, *why])
     return ""
 
 
 class ContextDialog(QDialog):
-    """Asks what a file doesn't say of its volume: which of its tomograms, or the spacing and size of an open volume.
-
-    None is chosen beforehand. A button with ``otherwise`` goes on without an answer.
-    """
+    """Asks what a file doesn't say of its volume: which of its tomograms, or the spacing and size of an open volume."""
 
     def __init__(
         self,
@@ -175,93 +167,67 @@ class ContextDialog(QDialog):
         missing: Sequence[Context],
         choices: Sequence[str] = (),
         volumes: Sequence[ShownVolume] = (),
-        otherwise: str = "",
         *,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle("What this file doesn't say")
         self.setMinimumWidth(360)
-        self._missing, self._volumes = {*missing}, tuple(volumes)
-        if "shape_zyx" in missing:  # which means something only with the width of the voxels
-            self._missing.add("spacing_angstrom")
+        self._volumes = tuple(volumes)
         self.message = plain_label(message)
-        self.tomogram, self.volume = QComboBox(), QComboBox()
+        self.tomogram = _combo("Tomogram in the file", choices)
+        self.volume = _combo("Volume that is open", map(_words_of, volumes))
         self.spacing = number_box("Voxel spacing in ångström", "Å", MAX_SPACING_ANGSTROM, decimals=6, unset="not known")
         self.sizes_zyx = [QSpinBox() for _ in "zyx"]
-        self.accept_button = QPushButton("Use this")
-        self._fill(choices)
-        self._lay_out(otherwise)
-        self.tomogram.currentIndexChanged.connect(self._set_state)
-        self.volume.currentIndexChanged.connect(self._on_volume)
-        self.spacing.valueChanged.connect(self._set_state)
-        for box in self.sizes_zyx:
-            box.valueChanged.connect(self._set_state)
-        self._set_state()
-
-    @property
-    def answer(self) -> Answer:
-        """What was said so far; a volume with the spacing that is typed gives all its digits, and its size."""
-        spacing, shape = self.spacing.value() or None, None
-        if self.volume.currentIndex() > 0:
-            chosen = self._volumes[self.volume.currentIndex() - 1]
-            if spacing is not None and math.isclose(spacing, chosen.spacing_angstrom, abs_tol=1e-6):
-                spacing, shape = chosen.spacing_angstrom, chosen.shape_zyx
-        if "shape_zyx" in self._missing:
-            z, y, x = (box.value() for box in self.sizes_zyx)
-            shape = (z, y, x) if z and y and x else None
-        return Answer(spacing, shape, self.tomogram.currentText() if self.tomogram.currentIndex() > 0 else None)
-
-    def _fill(self, choices: Sequence[str]) -> None:
-        self.tomogram.addItems(["choose…", *choices])
-        self.volume.addItem("choose, or type below…")
-        for volume in self._volumes:
-            size = " × ".join(map(str, volume.shape_zyx))
-            self.volume.addItem(f"{volume.name} ({spacing_text(volume.spacing_angstrom)}, {size})")
-        for combo in (self.tomogram, self.volume):  # names may be as long as they like
-            combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-            combo.setMinimumContentsLength(20)
+        sizes = QHBoxLayout()
         for axis, box in zip("zyx", self.sizes_zyx, strict=True):
             box.setRange(0, _MAX_VOXELS)
             box.setSpecialValueText(axis)
             box.setAccessibleName(f"Size along {axis} in voxels")
-        self.tomogram.setAccessibleName("Tomogram in the file")
-        self.volume.setAccessibleName("Volume that is open")
-
-    def _lay_out(self, otherwise: str) -> None:
+            sizes.addWidget(box, 1)
+        asks_size = "shape_zyx" in missing  # which means something only with the width of the voxels
+        asks_spacing = asks_size or "spacing_angstrom" in missing
         form = QFormLayout()
-        if "tomogram" in self._missing:
-            form.addRow("Tomogram", self.tomogram)
-        if "spacing_angstrom" in self._missing:
-            if self._volumes:
-                form.addRow("Same as", self.volume)
-            form.addRow("Voxel spacing", self.spacing)
-        if "shape_zyx" in self._missing:
-            sizes = QHBoxLayout()
-            for box in self.sizes_zyx:
-                sizes.addWidget(box, 1)
-            form.addRow("Voxels z, y, x", sizes)
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
-        buttons.addButton(self.accept_button, QDialogButtonBox.ButtonRole.AcceptRole)
-        if otherwise:
-            without = QPushButton(otherwise)
-            buttons.addButton(without, QDialogButtonBox.ButtonRole.ActionRole)
-            without.clicked.connect(lambda _checked=False: self.done(_WITHOUT))
+        form.addRow("Tomogram", self.tomogram)
+        form.addRow("Same as", self.volume)
+        form.addRow("Voxel spacing", self.spacing)
+        form.addRow("Voxels z, y, x", sizes)
+        form.setRowVisible(self.tomogram, "tomogram" in missing)
+        form.setRowVisible(self.volume, asks_spacing and bool(volumes))
+        form.setRowVisible(self.spacing, asks_spacing)
+        form.setRowVisible(sizes, asks_size)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
         column = QVBoxLayout(self)
         column.addWidget(self.message)
         column.addLayout(form)
         column.addWidget(buttons)
-        self.accept_button.setDefault(True)
+        self.volume.currentIndexChanged.connect(self._on_volume)
+
+    @property
+    def answer(self) -> Answer:
+        """What was said; an open volume says its spacing, with all digits, and its size."""
+        tomogram = self.tomogram.currentText() if self.tomogram.currentIndex() > 0 else None
+        if self.volume.currentIndex() > 0:
+            chosen = self._volumes[self.volume.currentIndex() - 1]
+            return Answer(chosen.spacing_angstrom, chosen.shape_zyx, tomogram)
+        z, y, x = (box.value() for box in self.sizes_zyx)
+        return Answer(self.spacing.value() or None, (z, y, x) if z and y and x else None, tomogram)
 
     def _on_volume(self, index: int) -> None:
-        if index > 0:
-            chosen = self._volumes[index - 1]
-            self.spacing.setValue(chosen.spacing_angstrom)
-            for box, size in zip(self.sizes_zyx, chosen.shape_zyx, strict=True):
-                box.setValue(size)
+        for box in (self.spacing, *self.sizes_zyx):
+            box.setEnabled(index == 0)
 
-    def _set_state(self, _value: object = None) -> None:
-        answer = self.answer
-        self.accept_button.setEnabled(all(getattr(answer, name) is not None for name in self._missing))
+
+def _combo(purpose: str, choices: Iterable[str]) -> QComboBox:
+    combo = QComboBox()
+    combo.addItems(["choose…", *choices])
+    combo.setAccessibleName(purpose)
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    combo.setMinimumContentsLength(20)  # names may be as long as they like
+    return combo
+
+
+def _words_of(volume: ShownVolume) -> str:
+    return f"{volume.name} ({spacing_text(volume.spacing_angstrom)}, {' × '.join(map(str, volume.shape_zyx))})"

@@ -18,7 +18,7 @@ from napari_cryoet._qt.tasks import single_shot
 _STILL_MS: Final = 150
 _APART_MS: Final = 12  # Qt paints 5 ms after a change
 _PLAIN_MODES: Final = frozenset({"pan_zoom", "transform"})  # in others the mouse edits the layer
-_OVERLAY: Final = "napari_cryoet_crosshair"
+CURSOR: Final = "napari_cryoet_crosshair"
 _GAP_PX: Final = 9.0  # around the cursor
 _FAR_ANGSTROM: Final = 1e7
 _COLOR: Final = (1.0, 0.35, 0.35, 0.9)
@@ -141,22 +141,23 @@ class SharedCursor(QObject):
 
 
 class CrosshairOverlay(SceneOverlay):  # type: ignore[misc] # napari is not typed
-    """Where the crosshair is, in world coordinates of all axes."""
+    """Where the crosshair is, in world coordinates of all axes, and how far from there its lines begin."""
 
     position: tuple[float, ...] = ()
+    gap: float = 0.0  # also in 3D where it is given
 
 
-def show_crosshair(viewer: ViewerModel) -> CrosshairOverlay:
-    """A viewer's crosshair, visible from now on where this napari can draw one."""
+def show_crosshair(viewer: ViewerModel, name: str = CURSOR) -> CrosshairOverlay:
+    """A viewer's crosshair of a name, visible from now on where this napari can draw one."""
     overlay = CrosshairOverlay(visible=True, blending="translucent_no_depth")
     if _can_draw():
-        viewer.scene.overlays[_OVERLAY] = overlay
+        viewer.scene.overlays[name] = overlay
     return overlay
 
 
-def remove_crosshair(viewer: ViewerModel) -> None:
+def remove_crosshair(viewer: ViewerModel, name: str = CURSOR) -> None:
     """Remove a viewer's crosshair."""
-    viewer.scene.overlays.pop(_OVERLAY, None)
+    viewer.scene.overlays.pop(name, None)
 
 
 @cache
@@ -168,10 +169,10 @@ def _visual_over(scene_visual: Any) -> type:
     from vispy.scene.visuals import Line
 
     class VispyCrosshair(scene_visual):  # type: ignore[misc]
-        """Draws the crosshair in a plane, with a gap around the cursor; in 3D there is none."""
+        """Draws lines along the axes that are displayed, with a gap around the position."""
 
         def __init__(self, **given: Any) -> None:
-            super().__init__(node=Line(np.zeros((8, 2), np.float32), color=_COLOR, connect="segments"), **given)
+            super().__init__(node=Line(np.zeros((8, 3), np.float32), color=_COLOR, connect="segments"), **given)
             dims, camera = self.viewer.dims, self.viewer.scene.camera
             self._events = (self.overlay.events.position, camera.events.zoom, dims.events.order, dims.events.ndisplay)
             for event in self._events:
@@ -180,14 +181,15 @@ def _visual_over(scene_visual: Any) -> type:
             self._on_move()
 
         def _on_move(self, _event: Any = None) -> None:
-            dims = self.viewer.dims
-            ends = [(_FAR_ANGSTROM, _FAR_ANGSTROM)] * 8  # nothing to see
-            if dims.ndisplay == 2 and len(self.overlay.position) == dims.ndim:
-                y, x = (self.overlay.position[axis] for axis in dims.displayed)
-                gap = _GAP_PX / self.viewer.scene.camera.zoom
-                along = (-_FAR_ANGSTROM, -gap, gap, _FAR_ANGSTROM)
-                ends = [*((x + at, y) for at in along), *((x, y + at) for at in along)]
-            self.node.set_data(np.array(ends, np.float32))
+            dims, overlay = self.viewer.dims, self.overlay
+            ends = np.full((8, 3), _FAR_ANGSTROM)  # nothing to see
+            if len(overlay.position) == dims.ndim and (dims.ndisplay == 2 or overlay.gap):
+                center = np.zeros(3)
+                center[: dims.ndisplay] = [overlay.position[axis] for axis in reversed(dims.displayed)]
+                gap = max(_GAP_PX / self.viewer.scene.camera.zoom, overlay.gap)
+                along = np.array([-_FAR_ANGSTROM, -gap, gap, _FAR_ANGSTROM])
+                ends = np.vstack([center + np.outer(along, axis) for axis in np.eye(3)[: dims.ndisplay]])
+            self.node.set_data(ends.astype(np.float32))
 
         def close(self) -> None:
             """Disconnect; napari calls this."""

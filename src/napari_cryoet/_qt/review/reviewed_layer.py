@@ -6,13 +6,12 @@ from typing import Any, Final
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.components.overlays import ZoomOverlay
 from napari.layers import Layer, Points
 from numpy.typing import ArrayLike, NDArray
 from qtpy.QtCore import QObject, QSignalBlocker, Signal
 
 from napari_cryoet._qt.layers.alignment import lengths_angstrom
-from napari_cryoet._qt.ortho.cursor import move_sliders
+from napari_cryoet._qt.ortho.cursor import move_sliders, remove_crosshair, show_crosshair
 from napari_cryoet._qt.picks.layer_picks import link_of
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet.appearance.colors import rgba_of
@@ -25,9 +24,8 @@ from napari_cryoet.review.review import Review, kept_picks, rejected_picks
 PLACING: Final = ("scale", "translate", "rotate", "shear", "affine", "units")
 #: What is left of the opacity of a rejected pick.
 FAINT: Final = 0.2
-_MARK_DIAMETERS: Final = 1.5  # of the particle, along a side of the mark
-_LEAST_MARK_PX: Final = 20
-_MARK_LINES: Final = 4  # napari draws lines one pixel wide
+_MARK: Final = "napari_cryoet_reviewed_pick"
+_MARK_RADII: Final = 1.5  # of the particle, from the pick to the lines of its mark
 #: The colours of the frames in the sheet, lighter, so that they stand out from a tomogram; and a symbol each.
 _LOOKS: Final = {Verdict.KEPT: ("#00d494", "disc"), Verdict.REJECTED: ("#ff6a3c", "x")}
 
@@ -132,28 +130,32 @@ class ReviewedLayer(QObject):
 
 
 class PickMark:
-    """A box around one pick, drawn over the canvas. It is no layer, so the layer list stays as it is."""
+    """A crosshair around one pick, while its plane is shown. It is no layer, so the layer list stays as it is."""
 
     def __init__(self, viewer: ViewerModel, layer: Points) -> None:
         self._viewer, self._layer = viewer, layer
         self._point_zyx: NDArray[np.float64] | None = None
-        self._boxes = {f"_review_mark_{n}": ZoomOverlay(box=False) for n in range(_MARK_LINES)}
-        viewer.canvas.overlays.update(self._boxes)
-        camera, dims = viewer.scene.camera.events, viewer.dims.events
+        self._crosshair = show_crosshair(viewer, _MARK)
+        dims, own = viewer.dims.events, layer.events
         self._events = [
-            *(camera.center, camera.zoom, camera.angles, camera.orientation, viewer.canvas.events.size),
-            *(dims.point, dims.ndisplay, dims.order, layer.events.visible, layer.events.size, layer.events.units),
-            *(layer.events.scale, layer.events.translate),
+            dims.point,
+            dims.order,
+            dims.ndisplay,
+            own.visible,
+            own.size,
+            own.units,
+            own.scale,
+            own.translate,
         ]
         for event in self._events:
             event.connect(self._draw)
+        self._draw()
 
     def close(self) -> None:
         """Remove it."""
         for event in self._events:
             event.disconnect(self._draw)
-        for key in self._boxes:
-            self._viewer.canvas.overlays.pop(key, None)
+        remove_crosshair(self._viewer, _MARK)
 
     def show(self, point_zyx: NDArray[np.float64] | None) -> None:
         """Mark a place of the layer, or none."""
@@ -161,41 +163,17 @@ class PickMark:
         self._draw()
 
     def _draw(self, _event: Any = None) -> None:
-        place = self._place_px()
-        for number, box in enumerate(self._boxes.values()):
-            if place is not None:
-                (down, right), reach = place[0], place[1] + number
-                box.position = ((down - reach, right - reach), (down + reach, right + reach))
-            box.visible = place is not None
-
-    def _place_px(self) -> tuple[tuple[float, float], float] | None:
-        """The middle of the box and half of its side in the canvas; None where the pick isn't seen."""
         viewer, layer, point = self._viewer, self._layer, self._point_zyx
-        if point is None or not layer.visible or viewer.canvas.grid.enabled:
-            return None
-        center = place_in(viewer, layer, point)
+        if point is None or not layer.visible:
+            self._crosshair.visible = False
+            return
+        center, dims = place_in(viewer, layer, point), viewer.dims
         size = float(np.median(layer.size)) if len(layer.size) else 1.0
-        radius = np.abs(place_in(viewer, layer, point + size / 2) - center).max()
-        dims, camera = viewer.dims, viewer.scene.camera
-        first = dims.ndim - len(center)
-        hidden = [axis for axis in dims.not_displayed if axis >= first]
-        if any(abs(dims.point[axis] - center[axis - first]) > radius for axis in hidden):
-            return None
-        displayed = [axis - first for axis in dims.displayed]
-        if min(displayed) < 0:
-            return None
-        offset = center[displayed] - np.array(camera.center[-len(displayed) :])
-        if len(displayed) == 2:
-            vertical, horizontal = camera.orientation2d
-            down = offset[0] if vertical == "down" else -offset[0]
-            right = offset[1] if horizontal == "right" else -offset[1]
-        else:
-            up = np.array(camera.up_direction)
-            to_right = np.cross(camera.view_direction, up) * (1 if camera.handedness == "right" else -1)
-            down, right = -offset @ up, offset @ to_right
-        height, width = viewer.canvas.size
-        middle = (height / 2 + down * camera.zoom, width / 2 + right * camera.zoom)
-        return middle, max(radius * _MARK_DIAMETERS * camera.zoom, _LEAST_MARK_PX / 2)
+        radius = float(np.abs(place_in(viewer, layer, point + size / 2) - center).max())
+        position = (*dims.point[: dims.ndim - len(center)], *map(float, center))
+        self._crosshair.gap = radius * _MARK_RADII
+        self._crosshair.position = position
+        self._crosshair.visible = all(abs(dims.point[axis] - position[axis]) <= radius for axis in dims.not_displayed)
 
 
 def place_in(viewer: ViewerModel, layer: Layer, data: ArrayLike) -> NDArray[np.float64]:
