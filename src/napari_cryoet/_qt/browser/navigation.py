@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
-from qtpy.QtCore import QObject, QPoint, Qt, Signal
+from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import (
     QApplication,
@@ -29,8 +29,8 @@ from napari_cryoet._qt.browser.source_bar import SearchBox, SourceBar, StartPage
 from napari_cryoet._qt.browser.status_bar import StatusStrip
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.labels import ElidedLabel, tool_button
-from napari_cryoet._qt.widgets.messages import Action, Loadable, NoticeBar, add_item, passing_menu
-from napari_cryoet._qt.widgets.theme import Theme, icon
+from napari_cryoet._qt.widgets.messages import Action, Loadable, NoticeBar, add_item, drop_menu, passing_menu
+from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.files import is_address
@@ -101,11 +101,11 @@ class Breadcrumb(QWidget):
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
-        self._theme = theme
         self._here = ElidedLabel(elide=Qt.TextElideMode.ElideMiddle)
         self._here.setMinimumHeight(self._here.fontMetrics().height() + 6)  # as the buttons beside it
         self._n_steps = 0
         self.back = tool_button("", "Back one step (Backspace)")
+        theme.set_icon(self.back, "back")
         self.back.clicked.connect(lambda: self.level_chosen.emit(self._n_steps - 1))
         self._steps = [tool_button("", "") for _ in range(_MOST_CRUMBS - 1)]
         row = QHBoxLayout(self)
@@ -118,8 +118,6 @@ class Breadcrumb(QWidget):
                 button.clicked.connect(lambda _checked=False, level=level: self.level_chosen.emit(level))
         row.addWidget(self._here, 1)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        theme.changed.connect(self._draw_icon)
-        self._draw_icon()
 
     @property
     def text(self) -> str:
@@ -143,9 +141,6 @@ class Breadcrumb(QWidget):
     def mousePressEvent(self, _event: QMouseEvent | None) -> None:
         """A click beside the buttons leaves the keys in the list, too."""
         self.level_chosen.emit(self._n_steps)
-
-    def _draw_icon(self) -> None:
-        self.back.setIcon(icon("back", self._theme.colors.text))
 
 
 class Screens:
@@ -539,7 +534,7 @@ class Finder(QObject):
         menu = passing_menu(self._screens.search)
         for hit, lead in leads:
             add_item(menu, f"{hit.kind} {hit.id}: {hit.title or ''}", partial(self.jump, lead))
-        menu.popup(self._screens.search.mapToGlobal(QPoint(0, self._screens.search.height())))
+        drop_menu(menu, self._screens.search)
 
 
 def _is_link(text: str) -> bool:

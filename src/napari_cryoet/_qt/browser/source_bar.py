@@ -7,7 +7,7 @@ from functools import partial
 from textwrap import fill
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from qtpy.QtCore import QPoint, Qt, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QAction, QKeyEvent
 from qtpy.QtWidgets import (
     QCommandLinkButton,
@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 from napari_cryoet._qt.settings import Recent
 from napari_cryoet._qt.tasks import Tasks, single_shot
 from napari_cryoet._qt.widgets.labels import ElidedLabel, explain, plain_label, plain_tooltip, push_button, tool_button
-from napari_cryoet._qt.widgets.messages import add_item
+from napari_cryoet._qt.widgets.messages import add_item, drop_menu
 from napari_cryoet._qt.widgets.theme import Theme, icon
 from napari_cryoet.exceptions import CryoETError, NetworkError
 from napari_cryoet.portal.portal import find_portal
@@ -56,19 +56,19 @@ class StartPage(QWidget):
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
-        self._theme = theme
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 18, 6, 6)
         column.setSpacing(4)
         column.addWidget(plain_label("CryoET Data Portal", name="messageTitle"))
-        self._buttons: list[tuple[QPushButton, str]] = []
+        self._buttons: list[QPushButton] = []
         for choice, (text, explanation, icon_name) in CHOICES.items():
             button = QCommandLinkButton(text, explanation)
             button.setObjectName("startChoice")
             button.setAutoDefault(True)  # Enter presses it
             button.clicked.connect(lambda _checked=False, choice=choice: self.chosen.emit(choice))
             column.addWidget(button)
-            self._buttons.append((button, icon_name))
+            theme.set_icon(button, icon_name, "accent")
+            self._buttons.append(button)
         self._heading = plain_label("Recent", name="heading")
         column.addSpacing(8)
         column.addWidget(self._heading)
@@ -78,15 +78,12 @@ class StartPage(QWidget):
             column.addWidget(recent_button)
         column.addStretch(1)
         self.set_recent(())
-        theme.changed.connect(self._draw_icons)
-        self._draw_icons()
 
     def button(self, text: str) -> QPushButton:
-        buttons = [button for button, _ in self._buttons] + self._recent_buttons
-        return next(button for button in buttons if button.text() == text)
+        return next(button for button in self._buttons + self._recent_buttons if button.text() == text)
 
     def take_focus(self) -> None:
-        self._buttons[0][0].setFocus(Qt.FocusReason.OtherFocusReason)
+        self._buttons[0].setFocus(Qt.FocusReason.OtherFocusReason)
 
     def set_recent(self, recent: Sequence[Recent]) -> None:
         """Offer what was opened last."""
@@ -105,10 +102,6 @@ class StartPage(QWidget):
         button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         return button
 
-    def _draw_icons(self) -> None:
-        for button, name in self._buttons:
-            button.setIcon(icon(name, self._theme.colors.accent))
-
 
 class SourceBar(QWidget):
     """The source, whether it answers, the dock's menu, and below how the network may be used where that is limited."""
@@ -123,9 +116,10 @@ class SourceBar(QWidget):
         self.button = tool_button("", "")
         self.sources = QMenu(self.button)
         self.sources.aboutToShow.connect(self._fill_sources)
-        self.button.clicked.connect(self._drop_sources)
+        self.button.clicked.connect(lambda: drop_menu(self.sources, self.button))
         self.state = ElidedLabel(name="sourceState")
         self.options = tool_button("", "Options")
+        theme.set_icon(self.options, "gear")
         self.options_menu = QMenu(self.options)
         self.refresh = self._add_option("Ask the source again")
         self.show_together = self._add_option("Show runs together", checkable=True)
@@ -133,7 +127,7 @@ class SourceBar(QWidget):
         self.work_offline = self._add_option("Work offline", checkable=True)
         self.saver = self._add_option("Data saver…")
         self.held_data = self._add_option("Data on this computer…")
-        self.options.clicked.connect(self._drop_options)
+        self.options.clicked.connect(lambda: drop_menu(self.options_menu, self.options))
         self.network = ElidedLabel(name="networkUse")
         self.switch = push_button("", self._on_switch)
         row, below, column = QHBoxLayout(), QHBoxLayout(), QVBoxLayout(self)
@@ -148,8 +142,6 @@ class SourceBar(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.set_source("", "")
         self.set_network_use("", is_offline=False)
-        theme.changed.connect(self._draw_icons)
-        self._draw_icons()
 
     def set_source(self, label: str, location: str, *, is_local: bool = False) -> None:
         """Name the source that is browsed; an empty label: none was chosen yet."""
@@ -210,13 +202,6 @@ class SourceBar(QWidget):
         self.options_menu.addAction(action)
         return action
 
-    def _drop_sources(self) -> None:
-        self.sources.popup(self.button.mapToGlobal(self.button.rect().bottomLeft()))
-
-    def _drop_options(self) -> None:
-        corner = self.options.rect().bottomRight()
-        self.options_menu.popup(self.options.mapToGlobal(corner - QPoint(self.options_menu.sizeHint().width(), 0)))
-
     def _fill_sources(self) -> None:
         self.sources.clear()
         for choice, (text, _, icon_name) in CHOICES.items():
@@ -226,9 +211,6 @@ class SourceBar(QWidget):
             self.sources.addSection("Recent")
         for recent in self._recent:
             add_item(self.sources, recent.label, partial(self.chosen.emit, recent))
-
-    def _draw_icons(self) -> None:
-        self.options.setIcon(icon("gear", self._theme.colors.text))
 
 
 class AddressDialog(QInputDialog):
@@ -274,19 +256,17 @@ class SearchBox(QLineEdit):
 
     def __init__(self, theme: Theme, placeholder: str, name: str) -> None:
         super().__init__()
-        self._theme = theme
         self._settled_text = ""
         self.setPlaceholderText(placeholder)
         self.setAccessibleName(name)
         self.setClearButtonEnabled(True)
         self.setMaxLength(500)
-        self._glass = QAction(self)
-        self.addAction(self._glass, QLineEdit.ActionPosition.LeadingPosition)
+        glass = QAction(self)
+        self.addAction(glass, QLineEdit.ActionPosition.LeadingPosition)
+        theme.set_icon(glass, "search", "dim")
         self._pause = single_shot(self, _SETTLE_MS, self._settle)
         self.textChanged.connect(lambda _text: self._pause.start())
         self.returnPressed.connect(self._on_return)
-        theme.changed.connect(self._draw_icon)
-        self._draw_icon()
 
     def clear_quietly(self) -> None:
         self.setText("")  # which can't be undone
@@ -312,6 +292,3 @@ class SearchBox(QLineEdit):
         if text != self._settled_text:
             self._settled_text = text
             self.settled.emit(text)
-
-    def _draw_icon(self) -> None:
-        self._glass.setIcon(icon("search", self._theme.colors.dim))

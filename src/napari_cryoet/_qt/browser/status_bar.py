@@ -8,7 +8,7 @@ from typing import Any, Final
 from weakref import WeakSet
 
 from napari.layers import Layer
-from qtpy.QtCore import QObject, QPoint
+from qtpy.QtCore import QObject
 from qtpy.QtGui import QActionGroup
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QMenu, QSizePolicy
 
@@ -18,7 +18,7 @@ from napari_cryoet._qt.streaming.progressive import StreamState, StreamStatus
 from napari_cryoet._qt.streaming.volume_detail import Detail, VolumeDetail
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.labels import ElidedLabel, explain, push_button
-from napari_cryoet._qt.widgets.messages import add_item
+from napari_cryoet._qt.widgets.messages import add_item, drop_menu
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.wording import date_text, joined, plain, size_text
 
@@ -53,7 +53,7 @@ class StatusStrip(QFrame):
         self.setObjectName("statusStrip")
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self.label = ElidedLabel(name="statusText")
-        self.levels = push_button("3D detail", self._drop_levels)
+        self.levels = push_button("3D detail", lambda: drop_menu(self.levels_menu, self.levels))
         self.levels_menu = QMenu(self.levels)
         self.action = push_button("")
         self.retry = push_button("Go on", purpose="Go on loading")
@@ -74,11 +74,6 @@ class StatusStrip(QFrame):
         self.retry.setVisible(can_retry)
         self.action.setVisible(bool(action))
         self.action.setText(action)
-
-    def _drop_levels(self) -> None:
-        """Open upwards: the strip is at the lower edge."""
-        size, corner = self.levels_menu.sizeHint(), self.levels.rect().topRight()
-        self.levels_menu.popup(self.levels.mapToGlobal(corner - QPoint(size.width(), size.height())))
 
 
 class StreamWatch(QObject):

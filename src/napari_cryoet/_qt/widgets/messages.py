@@ -26,7 +26,7 @@ from qtpy.QtWidgets import (
 
 from napari_cryoet._qt.tasks import UnexpectedError, single_shot
 from napari_cryoet._qt.widgets.labels import BAR_STEPS, plain_label, progress_bar, push_button, tool_button, wrappable
-from napari_cryoet._qt.widgets.theme import Theme, icon, pixmap
+from napari_cryoet._qt.widgets.theme import Theme, pixmap
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.portal.links import is_web_address
 from napari_cryoet.wording import plain
@@ -186,6 +186,7 @@ class NoticeBar(QFrame):
         self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.action = push_button("", self._run_action)
         self.dismiss = tool_button("", "Close this notice")
+        theme.set_icon(self.dismiss, "close")
         self.dismiss.clicked.connect(self.hide)
         grid = QGridLayout(self)
         grid.setContentsMargins(6, 4, 4, 4)
@@ -195,8 +196,7 @@ class NoticeBar(QFrame):
         grid.addWidget(self.dismiss, 0, 2)
         grid.addWidget(self.action, 1, 1, Qt.AlignmentFlag.AlignLeft)
         self.hide()
-        theme.changed.connect(self._draw_icons)
-        self._draw_icons()
+        theme.changed.connect(self._draw_sign)
 
     @property
     def text(self) -> str:
@@ -210,7 +210,7 @@ class NoticeBar(QFrame):
         self.setProperty("isNews", is_news)
         if (style := self.style()) is not None:
             style.polish(self)
-        self._draw_icons()
+        self._draw_sign()
         self._text.setText(text)
         self.setAccessibleName(text)
         self._on_action = action
@@ -235,11 +235,9 @@ class NoticeBar(QFrame):
         if self._on_action is not None:
             self._on_action()
 
-    def _draw_icons(self) -> None:
-        colors = self._theme.colors
-        is_news = bool(self.property("isNews"))
+    def _draw_sign(self) -> None:
+        colors, is_news = self._theme.colors, bool(self.property("isNews"))
         self._sign.setPixmap(pixmap("info", colors.dim) if is_news else pixmap("warning", colors.warning))
-        self.dismiss.setIcon(icon("close", colors.text))
 
 
 def copy_text(text: str) -> None:
@@ -288,6 +286,11 @@ def agrees(
     box.exec()
     box.deleteLater()
     return box.clickedButton() is agree
+
+
+def drop_menu(menu: QMenu, control: QWidget) -> None:
+    """Drop a menu below a control, or above it at the screen's edge."""
+    menu.popup(control.mapToGlobal(control.rect().bottomLeft()))
 
 
 def passing_menu(parent: QWidget) -> QMenu:

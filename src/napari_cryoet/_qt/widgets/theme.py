@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from napari.settings import get_settings
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QByteArray, QObject, QRectF, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
+from qtpy.QtGui import QAction, QColor, QIcon, QPainter, QPixmap
 from qtpy.QtSvg import QSvgRenderer
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QAbstractButton, QWidget
 
 if TYPE_CHECKING:
     import napari
@@ -78,6 +78,15 @@ class Theme(QObject):
         """Give a widget our style sheet, now and after each change."""
         widget.setStyleSheet(style_sheet(self.colors))
         self.changed.connect(lambda: widget.setStyleSheet(style_sheet(self.colors)))
+
+    def set_icon(self, control: QAbstractButton | QAction, name: str, color: str = "text") -> None:
+        """Give a control an icon, now and after each change."""
+
+        def draw() -> None:
+            control.setIcon(icon(name, getattr(self.colors, color)))
+
+        draw()
+        self.changed.connect(draw)
 
     def close(self) -> None:
         """Disconnect from the viewer."""
