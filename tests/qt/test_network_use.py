@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QMenu
 from napari_cryoet._qt.browser.data_use import SaverDialog
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.settings import DataSaver
+from napari_cryoet._qt.streaming.progressive import stream_of
 from napari_cryoet.exceptions import WithheldError
 from napari_cryoet.network.policy import policy as shared_policy
 from napari_cryoet.network.policy import save_data
@@ -148,7 +149,7 @@ def test_coarse_only_fetches_the_coarsest_level_until_more_is_asked_for(qtbot, d
     assert finest_blocks(served) == []
     assert strip.action.text() == "Load full detail"
     click(qtbot, strip.action)
-    qtbot.waitUntil(lambda: dock.link.stream_of(TOMOGRAM).state.is_exact and strip_says(dock, ""))
+    qtbot.waitUntil(lambda: stream_of(dock.link.layers_of(TOMOGRAM)[0]).state.is_exact and strip_says(dock, ""))
     assert finest_blocks(served)
     assert not strip.action.isVisible()
     dock.viewer.dims.set_current_step(0, 6)  # full detail was asked for of what was on screen
@@ -168,4 +169,4 @@ def test_pixels_that_were_withheld_come_when_they_are_allowed(qtbot, dock, serve
     qtbot.waitUntil(lambda: strip_says(dock, "offline mode is on"))
     assert served.requests == []
     click(qtbot, dock.screens.source_bar.switch)
-    qtbot.waitUntil(lambda: dock.link.stream_of(TOMOGRAM).state.is_exact and strip_says(dock, ""))
+    qtbot.waitUntil(lambda: stream_of(dock.link.layers_of(TOMOGRAM)[0]).state.is_exact and strip_says(dock, ""))

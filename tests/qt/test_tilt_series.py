@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QWidget
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.browser.tilt_window import TiltWindow
 from napari_cryoet._qt.layers.ownership import LayerKey
+from napari_cryoet._qt.streaming.progressive import stream_of
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.network.policy import save_data
@@ -106,7 +107,7 @@ def test_a_tick_opens_a_window_that_streams_and_leaves_the_tomogram_as_it_was(qt
     layer = window.link.layers_of(SERIES)[0]
 
     def is_exact():
-        assert window.link.stream_of(SERIES).state.is_exact
+        assert stream_of(layer).state.is_exact
         assert np.array_equal(layer._slice.image.raw, images[2])
 
     qtbot.waitUntil(is_exact, timeout=LONG_MS)

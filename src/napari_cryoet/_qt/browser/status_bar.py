@@ -13,7 +13,6 @@ from qtpy.QtGui import QActionGroup
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QMenu, QSizePolicy
 
 from napari_cryoet._qt.layers.manager import LayerManager
-from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.streaming.progressive import StreamState, StreamStatus
 from napari_cryoet._qt.streaming.volume_detail import Detail, VolumeDetail
 from napari_cryoet._qt.tasks import single_shot
@@ -156,31 +155,31 @@ class LevelsMenu(QObject):
         self, link: LayerManager, strip: StatusStrip, volumes: VolumeDetail, parent: QObject | None = None
     ) -> None:
         super().__init__(parent)
-        self._link, self._strip, self._volumes = link, strip, volumes
+        self._strip, self._volumes = strip, volumes
         link.changed.connect(self.update)
         volumes.changed.connect(self.update)
         self.update()
 
     def update(self) -> None:
         volumes, menu = self._volumes, self._strip.levels_menu
-        keys = volumes.volumes() if volumes.is_3d else ()
+        layers = volumes.volumes() if volumes.is_3d else ()
         menu.clear()
         shown = []
-        for key in keys:
-            menu.addSection(f"3D detail of {self._link.layers_of(key)[0].name}".replace("&", "&&"))
-            shown += self._add_levels(key)
+        for layer in layers:
+            menu.addSection(f"3D detail of {layer.name}".replace("&", "&&"))
+            shown += self._add_levels(layer)
         explain(self._strip.levels, f"3D detail: {'; '.join(shown)}")
-        self._strip.levels.setVisible(bool(keys))
+        self._strip.levels.setVisible(bool(layers))
 
-    def _add_levels(self, key: LayerKey) -> list[str]:
+    def _add_levels(self, layer: Layer) -> list[str]:
         """Add an item for each level, coarsest first; what is too large says for what. Returns what is shown."""
         menu, volumes = self._strip.levels_menu, self._volumes
         group, shown = QActionGroup(menu), []
-        for cost in volumes.levels(key):
-            text, is_chosen = f"level {cost.level}, {size_text(cost.wire_bytes)}", cost.level == volumes.chosen(key)
+        for cost in volumes.levels(layer):
+            text, is_chosen = f"level {cost.level}, {size_text(cost.wire_bytes)}", cost.level == volumes.chosen(layer)
             shown += [text] if is_chosen else []
             limit = f" – too large for the {cost.obstacle}" if cost.obstacle is not None else ""
-            action = add_item(menu, f"{text}{limit}", partial(volumes.choose, key, cost.level))
+            action = add_item(menu, f"{text}{limit}", partial(volumes.choose, layer, cost.level))
             action.setCheckable(True)
             action.setChecked(is_chosen)
             action.setEnabled(not limit)

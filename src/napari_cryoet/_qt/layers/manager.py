@@ -33,7 +33,7 @@ from napari_cryoet._qt.layers.ownership import (
 from napari_cryoet._qt.layers.types import OWN_TYPES, StepsWithTomograms, become
 from napari_cryoet._qt.picks.orientations import adopt_arrows
 from napari_cryoet._qt.picks.slabs import show_as_discs
-from napari_cryoet._qt.streaming.progressive import StreamStatus, attach, display_of, make_layer, stream_of
+from napari_cryoet._qt.streaming.progressive import StreamStatus, attach, make_layer, stream_of
 from napari_cryoet._qt.streaming.seam import count_in_nanometers, delete_in_own_canvas
 from napari_cryoet._qt.tasks import Job, Tasks, single_shot, warm_up_layers
 from napari_cryoet.appearance.colors import RGBA, annotation_colors
@@ -42,7 +42,7 @@ from napari_cryoet.layers.load import load_annotation, load_tilt_series, load_to
 from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY, LayerSpec
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationFile, TiltSeries, Tomogram
-from napari_cryoet.streaming import Display, pyramid_of
+from napari_cryoet.streaming import pyramid_of
 
 __all__ = ["LayerKey", "LayerManager", "add_layer", "add_layers"]
 
@@ -104,14 +104,6 @@ class LayerManager(QObject):
     def appearance(self, key: LayerKey) -> Appearance | None:
         layer = self._main(key)
         return None if layer is None else appearance_of(layer)
-
-    def stream_of(self, key: LayerKey) -> StreamStatus | None:
-        layer = self._main(key)
-        return None if layer is None else stream_of(layer)
-
-    def display_of(self, key: LayerKey) -> Display | None:
-        layer = self._main(key)
-        return None if layer is None else display_of(layer)
 
     def streams(self) -> list[tuple[Layer, StreamStatus]]:
         """Every layer that streams, from bottom to top: a user's copies and what napari opened as well."""

@@ -16,9 +16,10 @@ from napari.layers import Layer
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.layers.manager import LayerManager
-from napari_cryoet._qt.layers.ownership import LayerKey
+from napari_cryoet._qt.layers.ownership import key_of
+from napari_cryoet._qt.streaming.progressive import stream_of
 from napari_cryoet._qt.streaming.seam import draws_in_software, largest_texture_side
-from napari_cryoet.streaming import Display
+from napari_cryoet.streaming import Display, pyramid_of
 from napari_cryoet.streaming.engine import shared_engine
 from napari_cryoet.streaming.plan import LevelCost, level_costs
 
@@ -99,9 +100,9 @@ class VolumeDetail(QObject):
     def __init__(self, viewer: ViewerModel, link: LayerManager, detail: Detail, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer, self._link, self._detail = viewer, link, detail
-        self._chosen: WeakKeyDictionary[Display, int] = WeakKeyDictionary()
+        self._chosen: WeakKeyDictionary[Layer, int] = WeakKeyDictionary()
         self._locked: WeakKeyDictionary[Layer, int] = WeakKeyDictionary()
-        self._begun: WeakSet[Display] = WeakSet()  # since 3D is shown: users may unlock a level
+        self._begun: WeakSet[Layer] = WeakSet()  # since 3D is shown: users may unlock a level
         link.changed.connect(self._begin)
         link.streams_changed.connect(self._on_streams)
         viewer.dims.events.ndisplay.connect(self._on_ndisplay, position="last")  # napari slices first
@@ -114,46 +115,44 @@ class VolumeDetail(QObject):
     def largest_bytes(self) -> int:
         return int(shared_engine().memory.limit_bytes * _USABLE_SHARE)
 
-    def volumes(self) -> tuple[LayerKey, ...]:
-        """What has levels to choose from, from bottom to top."""
-        layers = list(self._viewer.layers)
-        found = filter(self.levels, self._link.shown())
-        return tuple(sorted(found, key=lambda key: layers.index(self._link.layers_of(key)[0])))
+    def volumes(self) -> list[Layer]:
+        """Our layers that have levels to choose from, from bottom to top."""
+        return [layer for layer in self._streamed() if self.levels(layer)]
 
-    def levels(self, key: LayerKey) -> Sequence[LevelCost]:
-        """The levels of something, coarsest first; none where there is nothing to choose."""
-        display = self._link.display_of(key)
-        if display is None or len(display.pyramid.shapes) < 2:
+    def levels(self, layer: Layer) -> Sequence[LevelCost]:
+        """The levels of a layer, coarsest first; none where there is nothing to choose."""
+        pyramid = pyramid_of(layer.data)
+        if pyramid is None or len(pyramid.shapes) < 2:
             return ()
-        return level_costs(display.pyramid, largest_side=largest_texture_side(), largest_bytes=self.largest_bytes)
+        return level_costs(pyramid, largest_side=largest_texture_side(), largest_bytes=self.largest_bytes)
 
-    def chosen(self, key: LayerKey) -> int:
+    def chosen(self, layer: Layer) -> int:
         """The level that is shown in 3D, now or the next time."""
         if self.is_3d:
-            return int(self._link.layers_of(key)[0].data_level)  # napari's own controls may have chosen
-        display = self._link.display_of(key)
-        level = None if display is None else self._chosen.get(display)
-        return self._unasked(key) if level is None else level
+            return int(layer.data_level)  # napari's own controls may have chosen
+        level = self._chosen.get(layer)
+        return self._unasked(layer) if level is None else level
 
-    def choose(self, key: LayerKey, level: int) -> None:
-        display = self._link.display_of(key)
-        if display is not None:
-            self._chosen[display] = level
-            if self.is_3d:
-                self._show_chosen(display, self._link.layers_of(key)[0])
+    def choose(self, layer: Layer, level: int) -> None:
+        self._chosen[layer] = level
+        if self.is_3d:
+            self._show_chosen(layer)
         self.changed.emit()
 
     def close(self) -> None:
         self._viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
         self._unlock()
 
+    def _streamed(self) -> list[Layer]:
+        return [layer for layer, _ in self._link.streams() if key_of(layer) is not None]
+
     def _on_ndisplay(self, _event: Any = None) -> None:
         self._begun.clear()
         if self.is_3d:
             self._begin()
         else:
-            for display in list(self._chosen):
-                self._detail.ask_for(display, 0)
+            for layer in list(self._chosen):
+                self._ask_for(layer, 0)
             self._unlock()
         self.changed.emit()
 
@@ -163,32 +162,34 @@ class VolumeDetail(QObject):
 
     def _begin(self) -> None:
         """Give each volume that has come into the 3D view a level, once."""
-        if not self.is_3d:
-            return
-        for key in self._link.shown():
-            layer, display = self._link.layers_of(key)[0], self._link.display_of(key)
-            if display is None or display in self._begun:
+        for layer in self._streamed() if self.is_3d else ():
+            if layer in self._begun:
                 continue
-            self._begun.add(display)
-            if display in self._chosen:
-                self._show_chosen(display, layer)
-            elif (level := self._unasked(key)) < len(layer.data) - 1 and layer.locked_data_level is None:
+            self._begun.add(layer)
+            if layer in self._chosen:
+                self._show_chosen(layer)
+            elif (level := self._unasked(layer)) < len(layer.data) - 1 and layer.locked_data_level is None:
                 self._lock(layer, level)
 
-    def _unasked(self, key: LayerKey) -> int:
+    def _unasked(self, layer: Layer) -> int:
         """The finest level that costs little, or the coarsest one; the coarsest while data are saved."""
-        display, coarsest = self._link.display_of(key), len(self._link.layers_of(key)[0].data) - 1
-        if display is None or display.pyramid.stays_coarse:
+        pyramid, coarsest = pyramid_of(layer.data), len(layer.data) - 1
+        if pyramid is None or pyramid.stays_coarse:
             return coarsest
-        most = _UNASKED_VOXELS if draws_in_software() is False else _UNASKED_VOXELS_IN_SOFTWARE
-        costs, shapes = self.levels(key), display.pyramid.shapes
+        most = _UNASKED_VOXELS if not draws_in_software() else _UNASKED_VOXELS_IN_SOFTWARE
+        costs, shapes = self.levels(layer), pyramid.shapes
         cheap = (cost.level for cost in costs if not cost.obstacle and math.prod(shapes[cost.level]) <= most)
         return min(cheap, default=coarsest)
 
-    def _show_chosen(self, display: Display, layer: Layer) -> None:
-        level = self._chosen[display]
-        self._detail.ask_for(display, display.pyramid.size_bytes(level))
-        self._lock(layer, level)
+    def _show_chosen(self, layer: Layer) -> None:
+        pyramid, level = pyramid_of(layer.data), self._chosen[layer]
+        if pyramid is not None:
+            self._ask_for(layer, pyramid.size_bytes(level))
+            self._lock(layer, level)
+
+    def _ask_for(self, layer: Layer, asked_bytes: int) -> None:
+        if (stream := stream_of(layer)) is not None:
+            self._detail.ask_for(stream.display, asked_bytes)
 
     def _lock(self, layer: Layer, level: int) -> None:
         self._locked[layer] = layer.locked_data_level = level
