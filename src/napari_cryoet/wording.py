@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -37,6 +38,19 @@ def count_text(count: int, noun: str, plural: str = "") -> str:
     ('1 run', '5,000 runs', '0 tilt series')
     """
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def duration_text(seconds: float) -> str:
+    """A time to wait, in one or two units.
+
+    >>> duration_text(4.2), duration_text(100), duration_text(5000)
+    ('5 s', '2 min', '1 h 24 min')
+    """
+    if seconds < 60:
+        return f"{math.ceil(seconds)} s"
+    minutes = math.ceil(seconds / 60)
+    hours, rest = divmod(minutes, 60)
+    return f"{minutes} min" if not hours else f"{hours:,} h {rest} min" if rest else f"{hours:,} h"
 
 
 def spacing_text(spacing_angstrom: float | None) -> str:

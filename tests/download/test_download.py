@@ -331,7 +331,7 @@ def test_the_keys_of_a_level_are_those_that_zarr_writes(
 
     on_disk = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     assert {*chunks, *documents} == on_disk
-    assert "/" not in documents[-1], "the root comes last"
+    assert "/" not in list(documents)[-1], "the root comes last"
     assert len(set(chunks)) == len(chunks)
 
 
@@ -354,7 +354,8 @@ def test_absurd_arrays_are_refused(tmp_path: Path, change: dict[str, Any]) -> No
     with pytest.raises(FormatError, match=r"\.zarray is missing"):
         keys_of(tmp_path)
     put(tmp_path, "0/.zarray", json.dumps(ARRAY).encode())
-    assert keys_of(tmp_path) == (["0/0"], ["0/.zarray", ".zattrs"])
+    chunks, documents = keys_of(tmp_path)
+    assert (chunks, list(documents)) == (["0/0"], ["0/.zarray", ".zattrs"])
     put(tmp_path, "0/.zarray", json.dumps(ARRAY | change).encode())
     with pytest.raises(FormatError):
         keys_of(tmp_path)

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from napari_cryoet.download.plan import Plan, plan_download, plan_ticked
 from napari_cryoet.download.rows import ask_rows
-from napari_cryoet.download.run import DownloadReport, download_files
+from napari_cryoet.download.run import Download, DownloadReport, check_place, download_files, incomplete
 from napari_cryoet.tables.database import Rows
 
-__all__ = ["DownloadReport", "Plan", "Rows", "ask_rows", "download_files", "plan_download", "plan_ticked"]
+__all__ = [
+    "Download",
+    "DownloadReport",
+    "Plan",
+    "Rows",
+    "ask_rows",
+    "check_place",
+    "download_files",
+    "incomplete",
+    "plan_download",
+    "plan_ticked",
+]

@@ -26,7 +26,7 @@ import msgspec
 
 from napari_cryoet import provenance
 from napari_cryoet._version import __version__
-from napari_cryoet.download.plan import FILES, Plan, PlannedItem
+from napari_cryoet.download.plan import FILES, LEVELS, Plan, PlannedItem, level_share
 from napari_cryoet.download.rows import Row, file_columns
 from napari_cryoet.exceptions import DownloadError, raise_if_stopped
 from napari_cryoet.files import replace_file
@@ -89,23 +89,27 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def note_file(folder: Path, path: str, url: str, size_bytes: int, sha256: str) -> None:
+def note_file(folder: Path, path: str, url: str, size_bytes: int, sha256: str) -> FileEntry:
     """Add a finished file to the journal."""
     entry = FileEntry(path=path, url=url, size_bytes=size_bytes, sha256=sha256, fetched_at=_now())
     with (folder / JOURNAL_NAME).open("ab") as journal:
         journal.write(msgspec.json.encode(entry) + b"\n")
+    return entry
 
 
 def note_items(
     folder: Path,
     plan: Plan,
     stop: threading.Event,
+    *,
     complete: Collection[str] = frozenset(),
     missing: Collection[str] = frozenset(),
+    errors: Mapping[str, str] | None = None,
 ) -> None:
     """Write the items of a plan and the files of the journal into the manifest.
 
-    ``complete`` are the paths of items of which everything is there, ``missing`` of files that aren't there any more.
+    ``complete`` are the paths of items of which everything is there, ``missing`` of files that aren't there any more,
+    and ``errors`` say by path why an item isn't complete.
     """
     manifest = read_manifest(folder)
     items = {item["path"]: item for item in manifest.items}
@@ -120,6 +124,7 @@ def note_items(
             "portal": plan.source,
             "licence": plan.terms.licence,
             "is_complete": item.path in complete,
+            "error": (errors or {}).get(item.path),
             "source": source_of(item),
         }
         items[item.path] = {key: value for key, value in row.items() if value not in (None, "")}
@@ -187,14 +192,38 @@ def write_tables(folder: Path, plan: Plan, complete: Collection[str]) -> None:
         for item in plan.items
         if item.path in complete
     }
+    levels = {item.row_id: item.first_level for item in plan.items if item.first_level and item.path in complete}
     merged = {name: {row["id"]: dict(row) for row in before.tables[name]} for name in before.tables} if before else {}
     for name, rows in _kept(plan.rows, {(table, row_id) for table, row_id, _ in paths}).items():
         known = merged.setdefault(name, {})
         for row in rows:
             own = _own(name, row, paths, plan, manifest)
             old = known.get(row["id"], {})
+            if name == "tomograms" and row["id"] in levels:
+                if _is_of_finest_level(old, row):
+                    continue
+                own, old = _of_level(own, levels[row["id"]]), {}
+            elif name == "tomograms" and not _is_of_finest_level(old, row):
+                old = {}
             known[row["id"]] = old | {key: value for key, value in own.items() if value is not None or key not in old}
     write_pack(folder, manifest, {name: list(rows.values()) for name, rows in merged.items() if rows})
+
+
+def _is_of_finest_level(known: Row, row: Row) -> bool:
+    """Whether a tomogram is in the folder as the portal has it."""
+    return bool(known) and known["voxelSpacing"] == row["voxelSpacing"]
+
+
+def _of_level(row: Row, level: int) -> Row:
+    """A tomogram's row of which only the levels from one on are in the folder: a smaller volume of larger voxels.
+
+    It has no voxel spacing of the portal, whose grid is that of the annotations.
+    """
+    sizes = {name: -(-row[name] // 2**level) for name in ("sizeX", "sizeY", "sizeZ")}
+    dimensions = {f"scale{n}Dimensions": row.get(f"scale{n + level}Dimensions") for n in range(LEVELS)}
+    spacing = {"voxelSpacing": row["voxelSpacing"] * 2**level, "tomogramVoxelSpacingId": None}
+    share = level_share("tomograms", "httpsOmezarrDir", level)
+    return row | sizes | dimensions | spacing | {"fileSizeOmezarr": (row.get("fileSizeOmezarr") or 0) * share or None}
 
 
 def _pack_manifest(plan: Plan) -> PackManifest:

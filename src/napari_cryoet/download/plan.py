@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import unquote, urlsplit
 
+from napari_cryoet.appearance.colors import object_key
 from napari_cryoet.download.rows import FileColumn, Row, file_columns
 from napari_cryoet.exceptions import DownloadError
 from napari_cryoet.portal.portal import Source
@@ -84,6 +85,8 @@ def plan_download(
     what: Collection[What] = ("tomogram", "annotations"),
     volume_format: VolumeFormat = "zarr",
     annotations: WhichAnnotations = "all",
+    objects: Collection[str] = (),
+    first_level: int = 0,
 ) -> Plan:
     """Plan to download everything, or each run's default tomogram, its annotations, and the metadata files of both.
 
@@ -99,6 +102,10 @@ def plan_download(
         Volumes come in this format where they are offered in it, else in the other; everything comes in both.
     annotations
         "all", "default" (those that the curators show), "none", or their ids.
+    objects
+        Names or ids of objects, such as "cytosolic ribosome" or "GO:0022626": only their annotations; all by default.
+    first_level
+        Of tomograms in OME-Zarr, only the levels from this one on; 0 is the finest.
 
     Raises
     ------
@@ -110,10 +117,11 @@ def plan_download(
     tomograms = _default_tomograms(rows)
     if "tomogram" in what and not tomograms:
         raise DownloadError("There is no tomogram.", hint="Ask for annotations or metadata only.")
-    chosen = _chosen_annotations(rows, annotations)
+    chosen = _chosen_annotations(rows, annotations, objects)
     shapes = {row["id"] for row in rows["annotationShapes"] if row["annotationId"] in chosen}
     files = [row for row in rows["annotationFiles"] if row["annotationShapeId"] in shapes]
-    return plan_cells(rows, source, _cells(rows, what, tomograms, files, chosen, volume_format=volume_format))
+    cells = _cells(rows, what, tomograms, files, chosen, volume_format=volume_format)
+    return plan_cells(rows, source, cells, first_level=first_level)
 
 
 def plan_ticked(
@@ -152,7 +160,8 @@ def plan_cells(rows: Rows, source: Source | None, cells: Iterable[Cell], *, firs
             if taken.setdefault(path.casefold(), path) != path:  # another one but for its case
                 folder, _, name = path.rpartition("/")
                 path = f"{folder}/{_with_hash(name, path)}"
-            items[path] = _item(table, row, file_columns()[table][column], path, first_level)
+            item = _item(table, row, file_columns()[table][column], path, first_level)
+            items[item.path] = item
     if not items:
         raise nothing
     allowed = {"http", "https", urlsplit(https_prefix).scheme}
@@ -243,20 +252,27 @@ def _default_tomograms(rows: Rows) -> list[Row]:
     return list(best.values())
 
 
-def _chosen_annotations(rows: Rows, which: WhichAnnotations) -> set[int]:
+def _chosen_annotations(rows: Rows, which: WhichAnnotations, objects: Collection[str]) -> set[int]:
     """The ids of the annotations that are meant."""
-    known = {row["id"] for row in rows["annotations"]}
+    keys = {object_key(None, name) for name in objects}
+    of_objects = {
+        row["id"]
+        for row in rows["annotations"]
+        if not keys or keys & {object_key(None, row["objectName"]), object_key(None, row["objectId"])}
+    }
+    if objects and not of_objects:
+        raise DownloadError(f"There is no annotation of {', '.join(objects)}.")
     match which:
         case "all":
-            return known
+            return of_objects
         case "none":
             return set()
         case "default":
             shown = {row["annotationShapeId"] for row in rows["annotationFiles"] if row["isVisualizationDefault"]}
-            return {row["annotationId"] for row in rows["annotationShapes"] if row["id"] in shown}
-    if unknown := set(which) - known:
+            return of_objects & {row["annotationId"] for row in rows["annotationShapes"] if row["id"] in shown}
+    if unknown := set(which) - {row["id"] for row in rows["annotations"]}:
         raise DownloadError(f"There is no annotation {', '.join(map(str, unknown))}.")
-    return set(which)
+    return of_objects & set(which)
 
 
 def _cells(
@@ -288,6 +304,10 @@ def _volume(row: Row) -> tuple[int | None, ...]:
 def _item(table: str, row: Row, column: FileColumn, path: str, first_level: int) -> PlannedItem:
     size = row[column.size] if column.size else None
     share = level_share(table, column.https, first_level)
+    if share == 1:
+        first_level = 0
+    elif path.endswith(".zarr"):
+        path = f"{path.removesuffix('.zarr')}.from-level-{first_level}.zarr"
     return PlannedItem(
         table=table,
         row_id=row["id"],
@@ -296,7 +316,7 @@ def _item(table: str, row: Row, column: FileColumn, path: str, first_level: int)
         path=path,
         is_zarr=column.https == _VOLUME_COLUMNS["zarr"] or row.get("format") == "zarr",
         size_bytes=None if size is None else round(max(0, size) * share),
-        first_level=first_level if share < 1 else 0,
+        first_level=first_level,
     )
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import errno
+import hashlib
+import os
 import re
 import shutil
 import threading
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -16,6 +20,7 @@ from urllib.parse import quote
 
 from napari_cryoet.download.folder import FileEntry, note_file, note_items, pack_of, read_manifest, write_tables
 from napari_cryoet.download.plan import Plan, PlannedItem
+from napari_cryoet.download.progress import Meter, QueueState
 from napari_cryoet.download.transfer import fetch_file, in_thread, sha256_of
 from napari_cryoet.download.zarr_keys import find_files
 from napari_cryoet.exceptions import (
@@ -26,7 +31,7 @@ from napari_cryoet.exceptions import (
     StoppedError,
     raise_if_stopped,
 )
-from napari_cryoet.files import local_path
+from napari_cryoet.files import host_of, local_path, replace_file
 from napari_cryoet.network import client
 from napari_cryoet.network.policy import policy
 from napari_cryoet.wording import count_text, size_text
@@ -35,7 +40,7 @@ T = TypeVar("T")
 Progress = Callable[[int, int], None]
 """Told how many bytes are there, and about how many there will be."""
 
-WORKERS: Final = 8
+WORKERS: Final = 8  # requests at once to one host
 
 _POLL_S: Final = 0.04
 _STOP_PATIENCE_S: Final = 0.12
@@ -53,6 +58,7 @@ class DownloadReport:
     n_skipped: int  # were complete already
     fetched_bytes: int
     n_missing_chunks: int  # hold the fill value, by the rules of Zarr
+    other_sizes: tuple[str, ...] = ()  # files that came whole, but are larger or smaller than the portal lists
 
 
 def download_files(
@@ -71,7 +77,7 @@ def download_files(
     Parameters
     ----------
     plan
-        From `plan_download` or `plan_ticked`.
+        From `plan_download`, `plan_ticked` or `incomplete`.
     folder
         Where to; it is made if need be.
     overwrite
@@ -90,34 +96,87 @@ def download_files(
     StoppedError
         If ``stop`` is set.
     """
-    folder, stop = Path(folder).expanduser().absolute(), stop or threading.Event()
-    try:
-        before, needed_bytes = _look(plan, folder, stop, overwrite=overwrite)
-        free_bytes = shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
-        if needed_bytes > free_bytes:
-            needed, free = size_text(needed_bytes), size_text(free_bytes)
-            raise DownloadError(f"{needed} are needed, but the disk of {folder} has {free} free.")
-        if not plan.is_local:
-            policy().require(needed_bytes)
-        note_items(folder, plan, stop)
-        work = _Work(plan, folder, before, stop)
+    return Download(plan, folder, overwrite=overwrite).run(progress=progress, stop=stop)
+
+
+def incomplete(plan: Plan, folder: str | Path) -> Plan:
+    """The part of a plan that isn't complete in a folder, by its manifest: what failed, or wasn't begun."""
+    manifest = read_manifest(Path(folder).expanduser())
+    complete = {item["path"] for item in manifest.items if item.get("is_complete") is True}
+    return replace(plan, items=tuple(item for item in plan.items if item.path not in complete))
+
+
+def check_place(folder: str | Path, needed_bytes: int) -> None:
+    """Raise DownloadError if a folder can't be written, or its disk is too small."""
+    place = Path(folder).expanduser().absolute()
+    there = next(each for each in (place, *place.parents) if each.exists())
+    if not there.is_dir():
+        raise DownloadError(f"{there}: {os.strerror(errno.EEXIST)}.", hint="Choose another folder.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise DownloadError(f"{there} can't be written to.", hint="Choose another folder.")
+    free_bytes = shutil.disk_usage(there).free
+    if needed_bytes > free_bytes:
+        needed, free = size_text(needed_bytes), size_text(free_bytes)
+        raise DownloadError(f"{needed} are needed, but the disk of {place} has {free} free.")
+
+
+class Download:
+    """A download that can be watched and paused from other threads while `run` works on one.
+
+    Parameters
+    ----------
+    plan, folder, overwrite
+        As for `download_files`.
+    """
+
+    def __init__(self, plan: Plan, folder: str | Path, *, overwrite: bool = False) -> None:
+        self.plan, self.folder = plan, Path(folder).expanduser().absolute()
+        self._overwrite = overwrite
+        self._meter = Meter(plan.items)
+        self._go_on = threading.Event()
+        self._go_on.set()
+
+    @property
+    def state(self) -> QueueState:
+        """How far it is."""
+        return self._meter.state()
+
+    def pause(self) -> None:
+        """Fetch nothing until `resume`; what came of large files is kept."""
+        self._go_on.clear()
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        self._go_on.set()
+
+    def run(self, *, progress: Progress | None = None, stop: threading.Event | None = None) -> DownloadReport:
+        """Do it; see `download_files`."""
+        plan, folder, stop = self.plan, self.folder, stop or threading.Event()
         try:
-            work.wait(progress or (lambda _done, _total: None))
-        finally:
-            if not stop.is_set():  # else the journal has what is complete
-                note_items(folder, plan, stop, work.complete, work.missing)
-                write_tables(folder, plan, work.complete)
-    except OSError as error:
-        raise DownloadError(f"{error.filename or folder}: {error.strerror or error}.") from error
-    if work.failures:
-        raise _failure(work.failures)
-    return DownloadReport(
-        folder=folder,
-        n_fetched=work.n_fetched,
-        n_skipped=work.n_skipped,
-        fetched_bytes=work.fetched_bytes,
-        n_missing_chunks=len(work.missing),
-    )
+            before, needed_bytes = _look(plan, folder, stop, overwrite=self._overwrite)
+            check_place(folder, needed_bytes)
+            if not plan.is_local:
+                policy().require(needed_bytes)
+            note_items(folder, plan, stop)
+            work = _Work(plan, folder, before, self._meter, stop)
+            try:
+                work.wait(progress or (lambda _done, _total: None), self._go_on)
+            finally:
+                if not stop.is_set():  # else the journal has what is complete
+                    note_items(folder, plan, stop, complete=work.complete, missing=work.missing, errors=work.errors)
+                    write_tables(folder, plan, work.complete)
+        except OSError as error:
+            raise DownloadError(f"{error.filename or folder}: {error.strerror or error}.") from error
+        if work.failures:
+            raise _failure(work.failures)
+        return DownloadReport(
+            folder=folder,
+            n_fetched=work.n_fetched,
+            n_skipped=work.n_skipped,
+            fetched_bytes=work.fetched_bytes,
+            n_missing_chunks=len(work.missing),
+            other_sizes=tuple(sorted(work.other_sizes)),
+        )
 
 
 def _look(plan: Plan, folder: Path, stop: threading.Event, *, overwrite: bool) -> tuple[dict[str, FileEntry], int]:
@@ -153,88 +212,156 @@ def _sizes_in(folder: Path, item: PlannedItem) -> dict[str, int]:
 class _Work:
     """What is done on the network's loop, and what was done."""
 
-    def __init__(self, plan: Plan, folder: Path, before: dict[str, FileEntry], stop: threading.Event) -> None:
-        self._plan, self._folder, self._before, self._stop = plan, folder, before, stop
-        self._slots = asyncio.Semaphore(WORKERS)
+    def __init__(
+        self, plan: Plan, folder: Path, before: dict[str, FileEntry], meter: Meter, stop: threading.Event
+    ) -> None:
+        self._plan, self._folder, self._before, self._meter, self._stop = plan, folder, before, meter, stop
+        self._slots: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(WORKERS))
         self._has_ended = threading.Event()
-        self.done_bytes = self.fetched_bytes = self.n_fetched = self.n_skipped = 0
+        self._whole: set[str] = set()  # files that were fetched or checked
+        self.fetched_bytes = self.n_fetched = self.n_skipped = 0
         self.complete: set[str] = set()
         self.missing: set[str] = set()
-        self.failures: dict[str, CryoETError] = {}
+        self.other_sizes: set[str] = set()
+        self.failures: dict[str, CryoETError] = {}  # by file
+        self.errors: dict[str, str] = {}  # by item
 
-    def wait(self, progress: Progress) -> None:
-        """Do it, and tell how far it is meanwhile."""
-        future, total_bytes = client.submit(self._run()), self._plan.total_bytes
+    def wait(self, progress: Progress, go_on: threading.Event) -> None:
+        """Do it, with pauses, and tell how far it is meanwhile."""
+        while not self._has_finished(progress, go_on):
+            self._meter.is_paused = True
+            self._meter.pause()
+            while not go_on.wait(_POLL_S):
+                self._raise_if_stopped()
+            self._meter.is_paused = False
+        progress(self._meter.done_bytes, self._meter.done_bytes)
+
+    def _has_finished(self, progress: Progress, go_on: threading.Event) -> bool:
+        """Work until all is done; False when it is to pause."""
+        self._has_ended.clear()
+        future = client.submit(self._run())
         try:
-            while not self._stop.is_set() and not concurrent.futures.wait([future], _POLL_S).done:
-                progress(self.done_bytes, max(self.done_bytes, total_bytes))
-            if self._stop.is_set():
-                raise StoppedError("The download was stopped. Started again, it continues where it is.")
+            while not concurrent.futures.wait([future], _POLL_S).done:
+                self._raise_if_stopped()
+                if not go_on.is_set():
+                    future.cancel()
+                    self._has_ended.wait()
+                    return False
+                progress(self._meter.done_bytes, self._meter.total_bytes)
+            self._raise_if_stopped()
             future.result()
-            progress(self.done_bytes, self.done_bytes)
+            return True
         finally:
             if future.cancel():
                 self._has_ended.wait(_STOP_PATIENCE_S)
 
+    def _raise_if_stopped(self) -> None:
+        if self._stop.is_set():
+            raise StoppedError("The download was stopped. Started again, it continues where it is.")
+
     async def _run(self) -> None:
         try:
-            await _side_by_side(self._item, self._plan.items)
+            await _side_by_side(self._item, [item for item in self._plan.items if item.path not in self.complete])
         finally:
             self._has_ended.set()
 
     async def _item(self, item: PlannedItem) -> bool:
-        is_there = await (self._zarr(item) if item.is_zarr else self._file(item.url, item.path))
+        if item.path in self.errors:
+            return False
+        self._meter.begin(item.path)
+        is_there = await (self._zarr(item) if item.is_zarr else self._file(item, item.url, item.path))
+        self._meter.end(item.path, self.errors.get(item.path, ""))
         if is_there:
             self.complete.add(item.path)
+            if not item.is_zarr and item.size_bytes is not None and self._meter.done(item.path) != item.size_bytes:
+                self.other_sizes.add(item.path)
         return is_there
 
     async def _zarr(self, item: PlannedItem) -> bool:
         """Fetch an OME-Zarr: its metadata last, so that one with holes can't be opened."""
         root = item.url.rstrip("/")
         try:
-            keys = await find_files(lambda key: _read(f"{root}/{quote(key)}"))
-            if keys is None:
+            files = await find_files(lambda key: self._document(f"{root}/{quote(key)}"), item.first_level)
+            if files is None:
                 raise NetworkError(f"There is no OME-Zarr at {root}.", url=root, status=404)
         except (NetworkError, FormatError) as error:
-            return self._fail(item.path, error)
+            return self._fail(item, item.path, error)
 
-        async def fetch(key: str, *, is_chunk: bool = True) -> bool:
-            return await self._file(f"{root}/{quote(key)}", f"{item.path}/{key}", is_chunk=is_chunk)
+        async def fetch(key: str) -> bool:
+            return await self._file(item, f"{root}/{quote(key)}", f"{item.path}/{key}", is_chunk=True)
 
-        chunks, documents = keys
-        if not await _side_by_side(fetch, chunks):
+        if not await _side_by_side(fetch, files.chunks):
             return False
-        return all([await fetch(key, is_chunk=False) for key in documents])
-
-    async def _file(self, url: str, path: str, *, is_chunk: bool = False) -> bool:
-        """Fetch a file unless it is there as it was fetched; whether it is there now, or needn't be."""
-        place, before = self._folder / path, self._before.get(path)
-        async with self._slots:
-            if before and before.url == url and await in_thread(_is_as_fetched, place, before, self._stop):
-                self.n_skipped += 1
-                self._count(before.size_bytes)
-                return True
-            on_whole = partial(note_file, self._folder, path, url)
-            try:
-                size_bytes = await fetch_file(url, place, on_bytes=self._count, on_whole=on_whole, stop=self._stop)
-            except NetworkError as error:
-                if not (is_chunk and error.status in _ABSENT):
-                    return self._fail(path, error)
-                place.unlink(missing_ok=True)  # an older chunk isn't part of this volume
-                self.missing.add(path)
-            else:
-                self.n_fetched += 1
-                self.fetched_bytes += size_bytes
+        for key, content in files.documents.items():
+            await self._keep_document(item, f"{root}/{quote(key)}", f"{item.path}/{key}", content)
         return True
 
-    def _count(self, n_bytes: int) -> None:
-        self.done_bytes += n_bytes
+    async def _document(self, url: str) -> bytes | None:
+        """A metadata document of an OME-Zarr; None if it is missing."""
+        if (path := local_path(url)) is not None:
+            return path.read_bytes() if path.is_file() and path.stat().st_size <= _MAX_METADATA_BYTES else None
+        async with self._slots[host_of(url)]:
+            answer = await client.get(url, limit_bytes=_MAX_METADATA_BYTES)
+        return answer.body if answer else None
 
-    def _fail(self, path: str, error: CryoETError) -> bool:
+    async def _keep_document(self, item: PlannedItem, url: str, path: str, content: bytes) -> None:
+        """Write a metadata document unless it is there."""
+        place, digest = self._folder / path, hashlib.sha256(content).hexdigest()
+        before = self._before.get(path)
+        if before and before.sha256 == digest and await self._is_as_fetched(place, before):
+            self.n_skipped += 1
+        else:
+            await in_thread(self._note, url, path, len(content), digest)
+            await in_thread(replace_file, place, content)
+            self.n_fetched += 1
+            self.fetched_bytes += len(content)
+        self._whole.add(path)
+        self._meter.count(item.path, len(content), came=False)
+        self._meter.keep(item.path, len(content))
+
+    async def _file(self, item: PlannedItem, url: str, path: str, *, is_chunk: bool = False) -> bool:
+        """Fetch a file unless it is there as it was fetched; whether it is there now, or needn't be."""
+        if path in self._whole or path in self.missing:
+            return True
+        place, before = self._folder / path, self._before.get(path)
+        async with self._slots[host_of(url)]:
+            if before and before.url == url and await self._is_as_fetched(place, before):
+                self.n_skipped += 1
+                size_bytes = before.size_bytes
+                self._meter.count(item.path, size_bytes, came=False)
+            else:
+                try:
+                    size_bytes = await fetch_file(
+                        url,
+                        place,
+                        on_bytes=lambda n_bytes, came: self._meter.count(item.path, n_bytes, came=came),
+                        on_whole=partial(self._note, url, path),
+                        stop=self._stop,
+                    )
+                except NetworkError as error:
+                    if not (is_chunk and error.status in _ABSENT):
+                        return self._fail(item, path, error)
+                    place.unlink(missing_ok=True)  # an older chunk isn't part of this volume
+                    self.missing.add(path)
+                    return True
+                self.n_fetched += 1
+                self.fetched_bytes += size_bytes
+        self._whole.add(path)
+        self._meter.keep(item.path, size_bytes)
+        return True
+
+    async def _is_as_fetched(self, place: Path, entry: FileEntry) -> bool:
+        return await in_thread(_is_as_fetched, place, entry, self._stop)
+
+    def _note(self, url: str, path: str, size_bytes: int, sha256: str) -> None:
+        self._before[path] = note_file(self._folder, path, url, size_bytes, sha256)
+
+    def _fail(self, item: PlannedItem, path: str, error: CryoETError) -> bool:
         """Note a failure; raise it where there is no network, or it may not be used."""
         if isinstance(error, NetworkError) and error.status is None:
             raise error
         self.failures[path] = error
+        self.errors.setdefault(item.path, error.message)
         return False
 
 
@@ -255,14 +382,6 @@ async def _side_by_side(call: Callable[[T], Awaitable[bool]], arguments: Iterabl
 
 def _is_as_fetched(place: Path, entry: FileEntry, stop: threading.Event) -> bool:
     return place.is_file() and place.stat().st_size == entry.size_bytes and sha256_of(place, stop) == entry.sha256
-
-
-async def _read(url: str) -> bytes | None:
-    """A metadata document of an OME-Zarr; None if it is missing."""
-    if (path := local_path(url)) is not None:
-        return path.read_bytes() if path.is_file() and path.stat().st_size <= _MAX_METADATA_BYTES else None
-    answer = await client.get(url, limit_bytes=_MAX_METADATA_BYTES)
-    return answer.body if answer else None
 
 
 def _failure(failures: dict[str, CryoETError]) -> DownloadError:

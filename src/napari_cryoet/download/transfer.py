@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeVar
 
@@ -16,6 +17,8 @@ from napari_cryoet.files import local_path
 from napari_cryoet.network import client
 
 T = TypeVar("T")
+OnBytes = Callable[[int, bool], None]
+"""Told how many more bytes are there, and whether they just came."""
 
 _ATTEMPTS: Final = 5  # in a row without a step forward; the client itself repeats requests that got no answer
 _PAUSE_S: Final = 0.5
@@ -28,7 +31,7 @@ async def fetch_file(
     url: str,
     place: Path,
     *,
-    on_bytes: Callable[[int], None],
+    on_bytes: OnBytes,
     on_whole: Callable[[int, str], None],
     stop: threading.Event,
 ) -> int:
@@ -121,7 +124,7 @@ class _State(msgspec.Struct):
 class _Part:
     """The unfinished file ``NAME.part``, and ``NAME.part.json``, which says what version it is of."""
 
-    def __init__(self, place: Path, url: str, on_bytes: Callable[[int], None], stop: threading.Event) -> None:
+    def __init__(self, place: Path, url: str, on_bytes: OnBytes, stop: threading.Event) -> None:
         self.url, self.size_bytes = url, 0
         self.etag: str | None = None
         self._place, self._on_bytes = place, on_bytes
@@ -137,7 +140,7 @@ class _Part:
             self.restart()
         else:
             self.etag = state.etag
-            _read_through(self._file, self._count, stop)
+            _read_through(self._file, partial(self._count, came=False), stop)
 
     def remember(self, etag: str | None, total_bytes: int | None) -> None:
         """Note which version this is; without an ETag, or for a small file, there is no continuing."""
@@ -148,7 +151,7 @@ class _Part:
     def write(self, content: bytes) -> None:
         """Write some more."""
         self._file.write(content)
-        self._count(content)
+        self._count(content, came=True)
 
     def copy(self, source: Path, stop: threading.Event) -> None:
         """Take all of a file of this computer."""
@@ -162,7 +165,7 @@ class _Part:
 
     def restart(self) -> None:
         """Forget what is there."""
-        self._on_bytes(-self.size_bytes)
+        self._on_bytes(-self.size_bytes, False)
         self.etag, self.size_bytes, self._digest = None, 0, hashlib.sha256()
         self._file.seek(0)
         self._file.truncate()
@@ -181,7 +184,7 @@ class _Part:
         if not self._state.exists():
             self._path.unlink(missing_ok=True)
 
-    def _count(self, content: bytes) -> None:
+    def _count(self, content: bytes, *, came: bool) -> None:
         self.size_bytes += len(content)
         self._digest.update(content)
-        self._on_bytes(len(content))
+        self._on_bytes(len(content), came)

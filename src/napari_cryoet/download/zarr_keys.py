@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import math
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -15,33 +16,57 @@ from napari_cryoet.formats.ome_zarr import find_multiscales, is_safe_path
 
 MAX_CHUNKS: Final = 500_000  # a tomogram has some hundreds; more is a mistake or an attack
 
+Read = Callable[[str], Awaitable[bytes | None]]
+"""Gives the content of a key, or None where it is missing."""
 
-async def find_files(read: Callable[[str], Awaitable[bytes | None]]) -> tuple[list[str], list[str]] | None:
-    """The keys of the chunks and of the metadata, the root's last, of an OME-Zarr; None where there is none.
 
-    ``read`` gives the content of a key, or None where it is missing. Chunks that hold the fill value may be.
+class ZarrFiles(NamedTuple):
+    """The keys of the chunks, some of which may be missing (they hold the fill value), and the metadata, root last."""
+
+    chunks: list[str]
+    documents: dict[str, bytes]
+
+
+async def find_files(read: Read, first_level: int = 0) -> ZarrFiles | None:
+    """The files of an OME-Zarr, or of its levels from one on; None where there is none.
+
+    Where finer levels are left out, the metadata name only the others, and say where their first voxels are.
     """
-    roots = {key: content for key in ("zarr.json", ".zattrs", ".zgroup") if (content := await read(key)) is not None}
+    roots = await _read_all(read, ("zarr.json", ".zattrs", ".zgroup"))
     if not roots.keys() & {"zarr.json", ".zattrs"}:
         return None
-    name = "zarr.json" if "zarr.json" in roots else ".zarray"
-    chunks, documents = list[str](), list[str]()
+    root, name = ("zarr.json", "zarr.json") if "zarr.json" in roots else (".zattrs", ".zarray")
+    chunks, documents = list[str](), dict[str, bytes]()
     try:
-        for path in _level_paths(roots):
-            if (content := await read(f"{path}/{name}")) is None:
+        if first_level:
+            roots[root] = _from_level(roots[root], first_level)
+        paths = list(_level_paths(roots[root]))
+        names = [name] if name == "zarr.json" else [".zattrs", name]
+        documents = await _read_all(read, [f"{path}/{each}" for path in paths for each in names])
+        for path in paths:
+            if f"{path}/{name}" not in documents:
                 raise ValueError(f"{path}/{name} is missing")
-            chunks += await in_thread(_chunk_keys, content, path)
-            if name == ".zarray" and await read(f"{path}/.zattrs") is not None:
-                documents.append(f"{path}/.zattrs")
-            documents.append(f"{path}/{name}")
+            chunks += await in_thread(_chunk_keys, documents[f"{path}/{name}"], path)
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError) as error:
         raise FormatError(f"The OME-Zarr's metadata can't be understood: {error}.") from error
-    return chunks, [*documents, *roots]
+    return ZarrFiles(chunks, documents | roots)
 
 
-def _level_paths(roots: dict[str, bytes]) -> Iterator[str]:
+async def _read_all(read: Read, keys: Iterable[str]) -> dict[str, bytes]:
+    """The contents of those that are there, read side by side."""
+    contents = await asyncio.gather(*(read(key) for key in keys))
+    return {key: content for key, content in zip(keys, contents, strict=True) if content is not None}
+
+
+def _attributes(document: dict[str, Any]) -> dict[str, Any]:
+    """A group's attributes, from its ``zarr.json`` or ``.zattrs``."""
+    found: dict[str, Any] = document.get("attributes", document)
+    return found
+
+
+def _level_paths(root: bytes) -> Iterator[str]:
     """The paths of the levels of all images that a group's attributes name, finest first."""
-    attributes = _parsed(roots["zarr.json"])["attributes"] if "zarr.json" in roots else _parsed(roots[".zattrs"])
+    attributes = _attributes(_parsed(root))
     paths = dict.fromkeys(level["path"] for image in find_multiscales(attributes) for level in image["datasets"])
     if not paths:
         raise ValueError("it names no levels")
@@ -49,6 +74,29 @@ def _level_paths(roots: dict[str, bytes]) -> Iterator[str]:
         if not is_safe_path(path):
             raise ValueError(f"a level has the unusable path {path!r}")
         yield path
+
+
+def _from_level(root: bytes, first_level: int) -> bytes:
+    """The metadata without the finer levels of each image."""
+    document = _parsed(root)
+    for image in find_multiscales(_attributes(document)):
+        finest, *_ = datasets = image["datasets"]
+        image["datasets"] = datasets[min(first_level, len(datasets) - 1) :]
+        for dataset in image["datasets"]:
+            _place(dataset, finest)
+    return msgspec.json.encode(document)
+
+
+def _place(dataset: dict[str, Any], finest: Mapping[str, Any]) -> None:
+    """Say where the first voxel of a level is: amid those of the finest level that it is the mean of."""
+    scales = [_transformation(each, "scale") for each in (finest, dataset)]
+    if all(scales) and not _transformation(dataset, "translation"):
+        shift = [(coarse - fine) / 2 for fine, coarse in zip(*scales, strict=True)]
+        dataset["coordinateTransformations"].append({"type": "translation", "translation": shift})
+
+
+def _transformation(dataset: Mapping[str, Any], kind: str) -> list[float]:
+    return next((each[kind] for each in dataset.get("coordinateTransformations") or () if each["type"] == kind), [])
 
 
 def _chunk_keys(document: bytes, path: str) -> list[str]:

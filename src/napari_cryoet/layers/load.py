@@ -93,10 +93,14 @@ def load_tomogram(
         if volume.shape_zyx != tomogram.shape_zyx:
             said, found = (" x ".join(map(str, shape)) for shape in (tomogram.shape_zyx, volume.shape_zyx))
             about = with_warnings(about, f"The portal says {said} voxels (z, y, x), the file has {found}.")
-        options = world(_with_remarks(about, volume), spacing) | {
+        # a download of coarse levels alone says in its file where they begin; an MRC's origin says nothing reliable
+        start = volume.origin_angstrom if tomogram.https_omezarr_dir else None
+        about = about if start else _with_remarks(about, volume)
+        # offsets are in voxels, from the canonical tomogram of the run, in whose frame its annotations are
+        offsets = (tomogram.offset_z, tomogram.offset_y, tomogram.offset_x)
+        options = world(about, spacing) | {
             "name": tomogram_name(tomogram),
-            # offsets are in voxels, from the canonical tomogram of the run, in whose frame its annotations are
-            "translate": tuple(n * spacing for n in (tomogram.offset_z, tomogram.offset_y, tomogram.offset_x)),
+            "translate": tuple(n * spacing + at for n, at in zip(offsets, start or (0.0, 0.0, 0.0), strict=True)),
             "rendering": "minip",  # protein is dark in the portal: in 3D the darkest voxel of a ray is what counts
         }
         return image_spec(volume, options, stop)

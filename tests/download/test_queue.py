@@ -1,0 +1,179 @@
+"""A download as a queue: how far it is, pauses, what failed, and parts of volumes."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from command_line import wait_until
+from download_samples import MASK, PICKS, TOMOGRAM, sample_files
+from napari_cryoet.basket.basket import Basket
+from napari_cryoet.basket.contents import ask_basket_rows, plan_basket
+from napari_cryoet.download import Download, Plan, ask_rows, check_place, download_files, incomplete, plan_download
+from napari_cryoet.exceptions import DownloadError, StoppedError
+from napari_cryoet.layers.load import load_annotation, load_tomogram
+from napari_cryoet.portal.portal import open_portal
+from server import Server, sent, status
+
+PlanOf = Callable[..., Plan]
+MRC, ZARR, POINTS = f"files/{TOMOGRAM}.mrc", f"files/{TOMOGRAM}.zarr", f"files/{PICKS}_point.ndjson"
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    found = (path for path in (folder / "files").rglob("*") if path.is_file())
+    return {path.relative_to(folder / "files").as_posix(): path.read_bytes() for path in found}
+
+
+def in_thread(work: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
+    """Start work on a thread; what it gives, or raises, is in the list at its end."""
+    results: list[Any] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except Exception as error:  # noqa: BLE001
+            results.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, results
+
+
+def test_the_state_tells_what_is_fetched_how_fast_and_for_how_long(
+    tmp_path: Path, bucket: Server, plan_of: PlanOf
+) -> None:
+    download = Download(plan_of("tomogram", volume_format="mrc"), tmp_path / "to")
+    assert (download.state.n_waiting, download.state.done_bytes) == (1, 0)
+    stalled = bucket.script(".mrc", sent("stalled"), times=1)
+    thread, results = in_thread(download.run)
+    bucket.wait_until(lambda: bucket.held == 1)
+    wait_until(lambda: download.state.done_bytes >= 2**19)
+    (file,) = download.state.files
+    assert (file.path, file.status, file.size_bytes) == (MRC, "fetching", 2**21)
+    assert file.bytes_per_s > 0
+    assert file.seconds_left is not None
+    assert "of 2.1 MB" in download.state.text
+
+    bucket.end(stalled)
+    thread.join()
+    assert results[0].n_fetched == 1
+    assert (download.state.n_done, download.state.done_bytes, download.state.files) == (1, 2**21, ())
+
+
+def test_a_pause_keeps_what_came_and_fetches_nothing_until_it_ends(
+    tmp_path: Path, bucket: Server, plan_of: PlanOf
+) -> None:
+    download = Download(plan_of(), tmp_path / "to")
+    stalled = bucket.script(f"{TOMOGRAM}.mrc", sent("stalled"), times=1)
+    thread, results = in_thread(download.run)
+    wait_until(lambda: [file.path for file in download.state.files if file.done_bytes >= 2**19] == [MRC])
+    wait_until(lambda: not download.state.n_waiting and len(download.state.files) == 1)
+    download.pause()
+    wait_until(lambda: download.state.is_paused)
+    bucket.end(stalled)
+    asked = len(bucket.requests)
+    assert "paused" in download.state.text
+    assert thread.is_alive()
+
+    download.resume()
+    thread.join()
+    assert results[0].n_fetched == len(sample_files())
+    assert files_in(tmp_path / "to") == sample_files()
+    (again,) = bucket.requests[asked:]
+    assert int(again.headers["range"].removeprefix("bytes=").removesuffix("-")) > 0
+    assert bucket.repeated_bytes() == 0
+
+
+def test_a_paused_download_can_be_stopped(tmp_path: Path, plan_of: PlanOf) -> None:
+    download, stop = Download(plan_of(), tmp_path / "to"), threading.Event()
+    download.pause()
+    thread, results = in_thread(lambda: download.run(stop=stop))
+    wait_until(lambda: download.state.is_paused)
+    stop.set()
+    thread.join()
+    assert isinstance(results[0], StoppedError)
+
+
+def test_what_failed_is_noted_and_can_be_fetched_alone(tmp_path: Path, bucket: Server, plan_of: PlanOf) -> None:
+    faults = bucket.script("ndjson", status(403)), bucket.script("mask.zarr/0/0/0/0", status(403))
+    download = Download(plan_of(), tmp_path)
+    with pytest.raises(DownloadError) as caught:
+        download.run()
+    mask = f"files/{MASK}_mask.zarr"
+    assert caught.value.files == (POINTS, f"{mask}/0/0/0/0")
+    assert {file.path for file in download.state.files if file.status == "failed" and file.error} == {mask, POINTS}
+    items = json.loads((tmp_path / "manifest.json").read_text())["items"]
+    assert {item["path"] for item in items if item.get("error")} == {mask, POINTS}
+
+    bucket.end(*faults)
+    bucket.reset()
+    rest = incomplete(plan_of(), tmp_path)
+    assert {item.path for item in rest.items} == {mask, POINTS}
+    download_files(rest, tmp_path)
+    assert not bucket.to("mrc$|TS_1.zarr")
+    assert files_in(tmp_path) == sample_files()
+    assert json.loads((tmp_path / "manifest.json").read_text())["is_complete"]
+    assert not incomplete(plan_of(), tmp_path).items
+
+
+def test_a_size_that_is_not_the_listed_one_is_reported(tmp_path: Path, plan_of: PlanOf) -> None:
+    def change(rows: Any) -> None:
+        rows["annotationFiles"][0]["fileSize"] += 1
+
+    assert download_files(plan_of(change=change), tmp_path).other_sizes == (POINTS,)
+
+
+def test_a_place_that_cannot_be_written_is_told_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_place(tmp_path / "new" / "folder", 1)
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setattr("os.access", lambda place, _mode: Path(place) != tmp_path)
+    for place, size, noun in (
+        (tmp_path / "file" / "a", 1, "file"),
+        (tmp_path / "a", 1, "written"),
+        ("/", 2**62, "free"),
+    ):
+        with pytest.raises(DownloadError, match=noun):
+            check_place(place, size)
+
+
+# parts of volumes
+
+
+def test_coarse_levels_alone_open_where_they_belong(tmp_path: Path, demo_pack: Path) -> None:
+    portal = open_portal(demo_pack)
+    (tomogram, *_) = portal.run_page(9001).tomograms
+    basket = Basket().with_ids("tomograms", [tomogram.id]).with_ids("annotations", [9001]).with_choices(level=1)
+    plan = plan_basket(basket, ask_basket_rows(portal, basket), portal)
+    download_files(plan, tmp_path)
+    page = open_portal(tmp_path).run_page(9001)
+    (coarse,) = page.tomograms
+
+    full, layer = load_tomogram(tomogram), load_tomogram(coarse)
+    assert coarse.https_omezarr_dir.endswith(".from-level-1.zarr")
+    assert coarse.voxel_spacing == 2 * tomogram.voxel_spacing
+    assert layer.data[0].shape == coarse.shape_zyx == full.data[1].shape
+    assert len(layer.data) == len(full.data) - 1
+    np.testing.assert_array_equal(np.asarray(layer.data[0]), np.asarray(full.data[1]))
+    assert layer.options["translate"] == pytest.approx((tomogram.voxel_spacing / 2,) * 3)
+    files = [file for file in page.annotation_files if file.format == "ndjson"]
+    assert load_annotation(files[0], coarse)[0].options["scale"] == pytest.approx((tomogram.voxel_spacing,) * 3)
+
+    download_files(plan_download(ask_rows(portal, run_ids=[9001]), portal.source, what=["tomogram"]), tmp_path)
+    (whole,) = open_portal(tmp_path).run_page(9001).tomograms
+    assert (whole.voxel_spacing, whole.shape_zyx) == (tomogram.voxel_spacing, tomogram.shape_zyx)
+    download_files(plan, tmp_path)
+    assert open_portal(tmp_path).run_page(9001).tomograms == (whole,)
+
+
+def test_the_annotations_of_one_object_alone(plan_of: PlanOf) -> None:
+    for name in ("Ribosome", "ribosome"):
+        plan = plan_of("annotations", objects=[name])
+        assert [item.path for item in plan.items] == [POINTS]
+    with pytest.raises(DownloadError, match="actin"):
+        plan_of("annotations", objects=["actin"])
