@@ -148,20 +148,6 @@ def test_k_and_x_go_on_u_stays_and_verdicts_are_undone(dock, press):
     assert dock.sheet.currentIndex().row() == 1
 
 
-def test_going_on_passes_judged_picks_and_ends_at_the_last(dock, press):
-    judge(dock, range(1, 9), Verdict.KEPT)
-    dock.sheet.go_to(0)
-    press(Qt.Key.Key_X)
-    assert dock.sheet.currentIndex().row() == 9
-    press(Qt.Key.Key_Space)
-    assert dock.sheet.currentIndex().row() == 9
-    press(Qt.Key.Key_X)
-    assert "All picks" in dock.status.text()
-    dock.sheet.go_to(4)
-    press(Qt.Key.Key_X)  # a second thought
-    assert dock.sheet.currentIndex().row() == 5
-
-
 @pytest.mark.parametrize("ndisplay", [2, 3])
 def test_a_click_or_enter_flies_there_and_selects_the_pick(dock, press, viewer, qtbot, ndisplay):
     viewer.dims.ndisplay = ndisplay
@@ -241,16 +227,6 @@ def test_only_picks_with_one_verdict_are_shown_until_asked_again(dock, press, qt
     assert dock.shown_verdict is Verdict.KEPT
     qtbot.mouseClick(dock.shown[Verdict.KEPT], LEFT)
     assert dock.model.rowCount() == 10
-
-
-def test_crops_are_cut_as_the_fields_say(dock, qtbot):
-    dock.controls.plane.setCurrentIndex(1)
-    dock.controls.side.setValue(12)
-    dock.controls.oriented.setChecked(True)
-    qtbot.waitUntil(lambda: dock.feed.frame.is_oriented)
-    until_open(qtbot, dock)
-
-    assert (dock.feed.frame.plane, dock.feed.frame.side_angstrom) == ("xz", 120)
 
 
 def test_the_average_follows_each_verdict(dock, press, qtbot):

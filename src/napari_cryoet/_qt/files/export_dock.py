@@ -17,7 +17,6 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QPushButton,
     QVBoxLayout,
-    QWidget,
 )
 
 from napari_cryoet._qt.files.questions import RELION_VERSIONS, Answer, ContextDialog, may_replace
@@ -27,7 +26,7 @@ from napari_cryoet._qt.picks.layer_picks import are_picks, link_of, placed_picks
 from napari_cryoet._qt.picks.orientations import active_points
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.dock import Dock
-from napari_cryoet._qt.widgets.labels import plain_label
+from napari_cryoet._qt.widgets.labels import StartBar, explain, plain_label
 from napari_cryoet._qt.widgets.layer_combo import NO_PICKS, LayerCombo
 from napari_cryoet.download.plan import clean_name
 from napari_cryoet.exceptions import CryoETError, ExistsError
@@ -74,8 +73,9 @@ class ExportPicks(Dock):
         self.which, self.format, self.version = QComboBox(), QComboBox(), QComboBox()
         self.path, self.choose = QLineEdit(), QPushButton("…")
         self.who = QLineEdit()
-        self.count, self.losses, self.message = plain_label(), plain_label(), plain_label()
-        self.export = QPushButton("Export")
+        self.count, self.losses = plain_label(), plain_label()
+        self.bar = StartBar(self.tasks, _KEY, "Export", "Write the file, beside it where the picks come from")
+        self.export, self.message = self.bar.button, self.bar.message
         self._refresh_soon = single_shot(self, _SETTLE_MS, self.refresh)
         self._lay_out()
         self._connect()
@@ -119,7 +119,7 @@ class ExportPicks(Dock):
                 case _:
                     picks = placed_picks_of(layer)
         except ValueError as error:
-            self.message.setText(f"This layer can't be exported: {error}.")
+            self.bar.say(f"This layer can't be exported: {error}.")
             return None
         return None if picks is None else _completed(picks, self._said.get(str(layer.unique_id), Answer()))
 
@@ -139,18 +139,12 @@ class ExportPicks(Dock):
         for relion, version in RELION_VERSIONS.items():
             self.version.addItem(f"version {version}", relion)
         self.who.setPlaceholderText("your name, for the record in the file")
-        names: dict[QWidget, tuple[str, str]] = {
-            self.which: ("Which of them", "All, those that a review kept, or those that are selected in the viewer"),
-            self.format: ("Format", "What it won't hold is said below"),
-            self.version: ("Version of RELION", "The version of RELION that shall read the file"),
-            self.path: ("File to write", "Its ending follows the format"),
-            self.choose: ("Choose the file to write", "Choose the folder, and the name of the file"),
-            self.who: ("Your name, for the record in the file", "Your name, for the record in the file; may be empty"),
-            self.export: ("Export the picks", "Write the file, beside it where the picks come from"),
-        }
-        for widget, (called, purpose) in names.items():
-            widget.setAccessibleName(called)
-            widget.setToolTip(purpose)
+        explain(self.which, "Which picks: all, those that a review kept, or those that are selected in the viewer")
+        explain(self.format, "Format; what it won't hold is said below")
+        explain(self.version, "Version of RELION that shall read the file")
+        explain(self.path, "File to write; its ending follows the format")
+        explain(self.choose, "Choose the folder, and the name of the file")
+        explain(self.who, "Your name, for the record in the file; may be empty")
         file, kind = QHBoxLayout(), QHBoxLayout()
         file.addWidget(self.path, 1)
         file.addWidget(self.choose)
@@ -164,7 +158,7 @@ class ExportPicks(Dock):
         form.addRow("By", self.who)
         column = QVBoxLayout(self)
         column.addLayout(form)
-        for widget in (self.count, self.losses, self.export, self.message):
+        for widget in (self.count, self.losses, self.bar):
             column.addWidget(widget)
         column.addStretch(1)
 
@@ -173,10 +167,9 @@ class ExportPicks(Dock):
         self.which.currentIndexChanged.connect(self._on_choice)
         self.format.currentIndexChanged.connect(self._on_format_or_layer)
         self.version.currentIndexChanged.connect(self._on_choice)
-        self.path.textEdited.connect(lambda _text: self.message.setText(""))
+        self.path.textEdited.connect(lambda _text: self.bar.say(""))
         self.choose.clicked.connect(lambda _checked=False: self._on_choose())
-        self.export.clicked.connect(lambda _checked=False: self._on_export())
-        self.tasks.finished.connect(lambda key: self._refresh_soon.start() if key == _KEY else None)
+        self.bar.start_requested.connect(self._on_export)
 
     def _on_layer(self) -> None:
         self._follow(self.layer.layer)
@@ -198,7 +191,7 @@ class ExportPicks(Dock):
         self._on_choice()
 
     def _on_choice(self, _index: int = 0) -> None:
-        self.message.setText("")  # it was about another file
+        self.bar.say("")  # it was about another file
         self.refresh()
 
     def _name_file(self) -> None:
@@ -235,10 +228,10 @@ class ExportPicks(Dock):
         if picks is None or not len(picks):
             _, nothing = _WHICH[self.which.currentData()]
             self.count.setText(_OPEN_PICKS if self.layer.layer is None else nothing)
-            self.export.setEnabled(False)
+            self.bar.set_ready(False)
             return
         self.count.setText(f"{count_text(len(picks), 'pick')} to write.")
-        self.export.setEnabled(not self.tasks.is_running(_KEY))
+        self.bar.set_ready(True)
         self.tasks.run(
             _LOSSES,
             lambda _job: losses(picks, name),
@@ -258,7 +251,7 @@ class ExportPicks(Dock):
         if picks is None:
             return
         if not self.path.text().strip():
-            self.message.setText("Say which file to write.")
+            self.bar.say("Say which file to write.")
             return
         missing = missing_for(picks, name)
         if missing:
@@ -268,6 +261,7 @@ class ExportPicks(Dock):
                 return
             self._said[str(layer.unique_id)] = dialog.answer
             picks = _completed(picks, dialog.answer)
+            self.refresh()
         self._write(picks, self.chosen_path, name, overwrite=False)
 
     def _write(self, picks: Picks, path: Path, name: PickFormat, *, overwrite: bool) -> None:
@@ -275,14 +269,12 @@ class ExportPicks(Dock):
 
         def failed(error: CryoETError) -> None:
             if not isinstance(error, ExistsError) or overwrite:
-                self.message.setText(str(error))
+                self.bar.say(str(error))
             elif may_replace(path, self):
                 self._write(picks, path, name, overwrite=True)
             else:
-                self.message.setText("Nothing was written.")
+                self.bar.say("Nothing was written.")
 
-        self.export.setEnabled(False)
-        self.message.setText("")
         self.tasks.run(
             _KEY,
             lambda _job: write_picks(picks, path, format=name, overwrite=overwrite, who=who),
@@ -293,7 +285,7 @@ class ExportPicks(Dock):
 
     def _on_written(self, made: Written) -> None:
         beside = f"Where they come from: {made.provenance_path.name}."
-        self.message.setText(f"Wrote {count_text(made.count, 'pick')} to {made.path}. {beside}")
+        self.bar.say(f"Wrote {count_text(made.count, 'pick')} to {made.path}. {beside}")
 
 
 def file_stem(layer: Layer) -> str:

@@ -185,7 +185,7 @@ def write_folder(path: str, layers: list[Layer]) -> list[str]:
     _refuse_other_vectors(layers)
     folder = Path(path)
     wait_for(lambda _job: refuse_existing(folder, overwrite=False))
-    writes, left_out, lost = dict[str, _Write](), list[str](), dict[str, list[str]]()
+    writes, said = dict[str, _Write](), list[str]()
     for layer in layers:
         _, meta, kind = layer
         name = str(meta.get("name") or kind)
@@ -193,13 +193,11 @@ def write_folder(path: str, layers: list[Layer]) -> list[str]:
             continue
         writing = _writing(layer)
         if writing is None:
-            left_out.append(f"{name} isn't written: only picks and masks are.")
+            said.append(f"{name} isn't written: only picks and masks are.")
             continue
-        ending, write, losses_of_it = writing
+        ending, write, lost = writing
         writes[_free_name(name, ending, writes)] = write
-        for loss in losses_of_it:
-            lost.setdefault(loss, []).append(name)
-    said = [*left_out, *(f"{', '.join(names)}: {loss}" for loss, names in lost.items())]
+        said += [f"{name}: {loss}" for loss in lost]
     if not may_write(f"the folder {folder.name}", said):
         return _nothing_written()
 

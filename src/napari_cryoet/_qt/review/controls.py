@@ -26,7 +26,7 @@ from qtpy.QtWidgets import (
 
 from napari_cryoet._qt.picks.layer_picks import lacks_unit
 from napari_cryoet._qt.review.contact_sheet import LARGEST_PX, SMALLEST_PX
-from napari_cryoet._qt.widgets.labels import plain_label
+from napari_cryoet._qt.widgets.labels import explain, plain_label
 from napari_cryoet._qt.widgets.layer_combo import LayerCombo
 from napari_cryoet.layers.specs import MAX_SPACING_ANGSTROM
 from napari_cryoet.review.columns import Order
@@ -95,8 +95,7 @@ class ReviewControls(QWidget):
         self.direction = QToolButton()
         self.direction.setCheckable(True)
         self.direction.setText("↑")
-        self.direction.setAccessibleName("Largest first")
-        self.direction.setToolTip("Largest first")
+        explain(self.direction, "Largest first")
         self.filter = QLineEdit()
         self.filter.setAccessibleName("Filter")
         self.filter.setToolTip(_FILTER)
@@ -105,8 +104,7 @@ class ReviewControls(QWidget):
         self.filter_problem.hide()
         self.crop_size = QSlider(Qt.Orientation.Horizontal)  # the dock shows it beside the gear
         self.crop_size.setRange(SMALLEST_PX, LARGEST_PX)
-        self.crop_size.setAccessibleName("Size of the crops on screen")
-        self.crop_size.setToolTip(self.crop_size.accessibleName())
+        explain(self.crop_size, "Size of the crops on screen")
         self.crop_size.setFixedWidth(_SLIDER_PX)
         self._lay_out()
         self._connect()
@@ -226,8 +224,7 @@ class _Length(QDoubleSpinBox):
         self.setRange(low, high)
         self.setDecimals(3)
         self.setSuffix(" nm")
-        self.setAccessibleName(name)
-        self.setToolTip(name)
+        explain(self, name)
         self.setKeyboardTracking(False)
         self.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
         self.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -247,8 +244,7 @@ class _Length(QDoubleSpinBox):
 
 def _combo(name: str) -> QComboBox:
     combo = QComboBox()
-    combo.setAccessibleName(name)
-    combo.setToolTip(name)
+    explain(combo, name)
     combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     combo.setMinimumContentsLength(2)
     combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)

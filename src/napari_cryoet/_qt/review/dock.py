@@ -17,7 +17,6 @@ from qtpy.QtWidgets import (
     QComboBox,
     QHBoxLayout,
     QLabel,
-    QProgressBar,
     QPushButton,
     QSizePolicy,
     QSlider,
@@ -44,7 +43,7 @@ from napari_cryoet._qt.review.crops import (
 from napari_cryoet._qt.review.reviewed_layer import PLACING, ReviewedLayer, result_specs
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.dock import COMMAND_KEYS, Dock, open_dock
-from napari_cryoet._qt.widgets.labels import plain_label
+from napari_cryoet._qt.widgets.labels import explain, plain_label, progress_bar
 from napari_cryoet._qt.widgets.layer_combo import NO_PICKS, NO_TOMOGRAM, LayerCombo
 from napari_cryoet._qt.widgets.messages import NoticeBar
 from napari_cryoet._qt.widgets.theme import icon
@@ -75,7 +74,6 @@ KEYS: Final = "Space: next undecided · Ctrl+Z: undo"
 ALL_JUDGED: Final = "All picks that are shown are judged."
 _FOLLOW_MS: Final = 120  # the viewer follows once keys rest: it takes longer than judging the next pick
 _RECUT_MS: Final = 150  # a layer that is dragged, or a slider, changes all the time
-_PROGRESS_PX: Final = 6
 _OPEN, _SAVE, _MEASURE, _RECUT = "open review", "save review", "measure picks", "cut crops"
 _VERDICTS: Final = {
     Qt.Key.Key_K: (Verdict.KEPT, "Keep"),
@@ -551,8 +549,7 @@ class ReviewDock(Dock):
     def _make_buttons(self) -> None:
         self.gear = QToolButton()
         self.gear.setCheckable(True)
-        self.gear.setAccessibleName("Settings")
-        self.gear.setToolTip("Tomogram, crop, order and filter")
+        explain(self.gear, "Settings: tomogram, crop, order and filter")
         self.shown, self.verdicts = {}, {}
         for key, (verdict, word) in _VERDICTS.items():
             shown = _button("", f"Show only {verdict.word} picks; once more: all", partial(self._on_shown, verdict))
@@ -563,9 +560,7 @@ class ReviewDock(Dock):
             judge.setObjectName(f"verdict{chr(key)}")
             self.shown[verdict], self.verdicts[verdict] = shown, judge
         self.hint = plain_label(name="dimText")
-        self.progress, self.counts = QProgressBar(), QLabel()
-        self.progress.setTextVisible(False)
-        self.progress.setFixedHeight(_PROGRESS_PX)
+        self.progress, self.counts = progress_bar(), QLabel()
         self.progress.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         tip = "Add the kept and the rejected picks as layers"
         self.as_layers = _button("As layers", tip, self.add_result_layers)
