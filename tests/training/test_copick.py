@@ -81,7 +81,7 @@ def test_objects_ground_truth_and_processing_can_be_chosen(selection_of: Select)
     assert {(each.object, each.session) for each in names.annotations} == {("cytosolic-ribosome", "ground-truth")}
     assert {each.tomogram.processing for each in names.tomograms} == {"denoised"}
 
-    one = selection_of(annotation_ids=[names.annotations[0].file.shape.annotation.id], tomogram_ids=[])
+    one = selection_of(file_ids=[names.annotations[0].file.id], tomogram_ids=[])
     assert [len(run.files) for run in one.runs] == [1]
     with pytest.raises(CryoETError, match="selected"):
         selection_of(objects=["unicorn"], tomogram_ids=[])

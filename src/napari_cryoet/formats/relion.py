@@ -136,28 +136,36 @@ def losses(picks: Picks, version: Version) -> list[str]:
 
 def write(picks: Picks, path: Path, _place: Path, version: Version) -> None:
     """Write ``optics`` and ``particles``, and the general block of the source's project, with all digits."""
-    import pandas as pd
-    import starfile
-
-    optics, groups = _optics_to_write(picks, _pixel_size_of(version))
-    columns = _particles_to_write(picks, version, optics, groups)
-    columns["rlnMicrographName" if version == "relion3" else "rlnTomoName"] = np.full(
-        len(picks), _tomogram_name(picks), dtype=object
-    )
-    columns |= {_GROUP: groups, _PICK_ID: picks.ids}
-    if picks.scores is not None:
-        columns[_SCORES[0]] = picks.scores
-    if picks.instance_ids is not None:
-        columns[_INSTANCE_ID] = picks.instance_ids
-    taken = {*columns, *_OWN, *_SCORES, *_OF_IMAGES}
-    for name, column in picks.features.items():
-        if name not in columns and not (version == "relion3" and name in _OF_IMAGES):
-            columns |= [_as_labelled(name, column, is_taken=name in taken)]
+    optics, particles = tables_of([picks], version)
     general = _source_project(picks).get("general")
     blocks: dict[str, Any] = {"general": general} if isinstance(general, dict) and general else {}
-    blocks |= {"optics": pd.DataFrame(optics), "particles": pd.DataFrame(columns)}
-    text = starfile.to_string(blocks, float_format=None, na_rep="nan")
+    write_blocks(path, blocks | {"optics": optics, "particles": particles}, version)
+
+
+def tables_of(several: Sequence[Picks], version: Version) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """``optics`` and ``particles`` of the picks of one or several tomograms; optics groups are those of the first."""
+    import pandas as pd
+
+    optics, _ = _optics_to_write(several[0], _pixel_size_of(version))
+    particles = pd.concat([pd.DataFrame(_columns_to_write(picks, version)) for picks in several], ignore_index=True)
+    if _has(particles, _ANGLES) and (are_missing := particles[_ANGLES[0]].isna()).any():
+        are_known = particles[_IS_ORIENTED].fillna(1) if _IS_ORIENTED in particles else 1
+        particles[_IS_ORIENTED] = np.where(are_missing, 0, are_known).astype(int)
+        particles = particles.fillna(dict.fromkeys(_ANGLES, 0.0))
+    return pd.DataFrame(optics), particles
+
+
+def write_blocks(path: Path, blocks: Mapping[str, Any], version: Version) -> None:
+    """Write blocks of a STAR file: tables, and dicts of facts."""
+    import starfile
+
+    text = starfile.to_string(dict(blocks), float_format=None, na_rep="nan")
     path.write_text(text.replace("\ndata_", f"\n# version {_FILE_VERSIONS[version]}\n\ndata_"), encoding="utf-8")
+
+
+def tomogram_word(name: str) -> str:
+    """A name of a tomogram as one word, which STAR files need."""
+    return name if _WORD.fullmatch(name) else re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-") or "tomogram"
 
 
 # reading
@@ -349,6 +357,24 @@ def _particles_to_write(
     return columns
 
 
+def _columns_to_write(picks: Picks, version: Version) -> dict[str, Any]:
+    optics, groups = _optics_to_write(picks, _pixel_size_of(version))
+    columns = _particles_to_write(picks, version, optics, groups)
+    columns["rlnMicrographName" if version == "relion3" else "rlnTomoName"] = np.full(
+        len(picks), _tomogram_name(picks), dtype=object
+    )
+    columns |= {_GROUP: groups, _PICK_ID: picks.ids}
+    if picks.scores is not None:
+        columns[_SCORES[0]] = picks.scores
+    if picks.instance_ids is not None:
+        columns[_INSTANCE_ID] = picks.instance_ids
+    taken = {*columns, *_OWN, *_SCORES, *_OF_IMAGES}
+    for name, column in picks.features.items():
+        if name not in columns and not (version == "relion3" and name in _OF_IMAGES):
+            columns |= [_as_labelled(name, column, is_taken=name in taken)]
+    return columns
+
+
 def _triple_of(picks: Picks, labels: tuple[str, ...], known: tuple[str, ...]) -> NDArray[np.float64]:
     """Three columns of numbers, 0 where nothing is said, or the label isn't among the known ones."""
     nothing = np.zeros(len(picks))
@@ -380,8 +406,7 @@ def _source_project(picks: Picks) -> Mapping[str, Any]:
 
 def _tomogram_name(picks: Picks) -> str:
     """What the tomogram is called, as one word."""
-    name = str(picks.about.get("tomogram_name") or picks.about.get("run_name") or "")
-    return name if _WORD.fullmatch(name) else re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-") or "tomogram"
+    return tomogram_word(str(picks.about.get("tomogram_name") or picks.about.get("run_name") or ""))
 
 
 def _as_labelled(name: str, column: NDArray[Any], *, is_taken: bool) -> tuple[str, NDArray[Any]]:

@@ -12,6 +12,8 @@ import msgspec
 
 from napari_cryoet import provenance
 from napari_cryoet.appearance.colors import object_key
+from napari_cryoet.basket.basket import Basket
+from napari_cryoet.basket.contents import choose
 from napari_cryoet.download import Rows
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.formats import ndjson
@@ -78,7 +80,7 @@ def select(
     ground_truth: bool = False,
     processing: str = "",
     tomogram_ids: Collection[int] | None = None,
-    annotation_ids: Collection[int] | None = None,
+    file_ids: Collection[int] | None = None,
     split: Mapping[int, str] | None = None,
 ) -> Selection:
     """Choose what to export of some runs.
@@ -93,13 +95,13 @@ def select(
     source
         The portal's.
     objects
-        Names or ids of objects; all by default.
+        Ids of objects, or words of their names; all by default.
     ground_truth
         Only annotations that are ground truth.
     processing
         Take each run's tomogram of this processing, such as ``"denoised"``; by default the one that is shown first.
-    tomogram_ids, annotation_ids
-        Exactly these, whatever else is said.
+    tomogram_ids, file_ids
+        Exactly these tomograms, and the best of these annotation files, whatever else is said.
     split
         The name of each run's split, such as ``"train"``, by run id.
 
@@ -111,7 +113,7 @@ def select(
     terms = source.terms
     datasets = {row["id"]: row for row in rows["datasets"]}
     tomograms, files = _tomograms_of(rows), _files_of(rows, terms)
-    keys = {object_key(None, name) for name in objects}
+    wanted_objects = {object_key(None, name) for name in objects}
     runs, left_out = [], list[str]()
     for row in rows["runs"]:
         parents = {"dataset": datasets.get(row["datasetId"]), "terms": terms_of(row["s3Prefix"] or "", terms)}
@@ -123,7 +125,11 @@ def select(
         wanted = [
             file
             for file in files[run.id]
-            if _is_wanted(annotation_of(file), keys, ground_truth=ground_truth, ids=annotation_ids)
+            if (
+                file.id in file_ids
+                if file_ids is not None
+                else _is_about(file, wanted_objects, ground_truth=ground_truth)
+            )
         ]
         kept = _best(wanted, chosen or tuple(known), left_out)
         if chosen or kept:
@@ -132,6 +138,18 @@ def select(
     if not runs:
         raise CryoETError("Nothing is selected to export.", hint="Choose runs that have annotations or a tomogram.")
     return Selection(runs=tuple(runs), rows=rows, source=source, left_out=tuple(left_out))
+
+
+def selection_of(basket: Basket, rows: Rows, source: Source) -> Selection:
+    """What a basket means, with its split; ``rows`` are all of its runs, from `ask_basket_rows`."""
+    chosen = choose(basket, rows)
+    return select(
+        rows,
+        source,
+        tomogram_ids={row["id"] for row in chosen.tomograms},
+        file_ids={row["id"] for row in chosen.annotation_files},
+        split=basket.split.of_runs if basket.split is not None else None,
+    )
 
 
 def annotation_of(file: AnnotationFile) -> Annotation:
@@ -165,13 +183,12 @@ def read_points(file: AnnotationFile, run: SelectedRun, *, stop: threading.Event
     )
 
 
-def _is_wanted(
-    annotation: Annotation, keys: Collection[str], *, ground_truth: bool, ids: Collection[int] | None
-) -> bool:
-    if ids is not None:
-        return annotation.id in ids
-    own = {object_key(None, word) for word in (annotation.object_id, annotation.object_name)}
-    return (not keys or bool(own & set(keys))) and (not ground_truth or annotation.ground_truth_status is True)
+def _is_about(file: AnnotationFile, objects: Collection[str], *, ground_truth: bool) -> bool:
+    annotation = annotation_of(file)
+    words = set(object_key(None, annotation.object_name).split())
+    own_id = annotation.object_id.casefold()
+    is_meant = not objects or any(name.casefold() == own_id or words >= set(name.split()) for name in objects)
+    return is_meant and (not ground_truth or annotation.ground_truth_status is True)
 
 
 def _chosen_tomograms(known: Sequence[Tomogram], processing: str, ids: Collection[int] | None) -> tuple[Tomogram, ...]:

@@ -1,0 +1,145 @@
+"""RELION 5: files that read back, by us and by what RELION does with them, and tilt series with their alignment."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import starfile
+from scipy.spatial.transform import Rotation
+
+from napari_cryoet import CryoETError, ExistsError, read_picks
+from napari_cryoet.portal.portal import open_portal
+from napari_cryoet.training.relion import export_relion5, in_plane
+from napari_cryoet.training.selection import Selection, read_points, select
+
+Select = Callable[..., Selection]
+CENTRED = [f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ"]
+SIZES = [f"rlnTomoSize{axis}" for axis in "XYZ"]
+
+
+def truth_of(selection: Selection, name: str) -> Any:
+    """The ground truth of ribosomes in a run, as the portal has it."""
+    run = next(run for run in selection.runs if run.run.name == name)
+    file = next(file for file in run.points if file.shape.annotation.object_name == "cytosolic ribosome")
+    assert file.shape.annotation.ground_truth_status
+    return read_points(file, run)
+
+
+def test_particles_are_where_relion_looks_for_them(tmp_path: Path, selection_of: Select) -> None:
+    report = export_relion5(selection_of(), tmp_path)
+    tomograms = starfile.read(tmp_path / "tomograms.star").set_index("rlnTomoName")
+    listed = starfile.read(tmp_path / "cytosolic-ribosome" / "import.star")
+    particles = starfile.read(tmp_path / "cytosolic-ribosome" / "particles.star", always_dict=True)
+
+    assert list(listed) == ["rlnTomoName", "rlnTomoImportParticleFile"]
+    assert list(listed["rlnTomoName"]) == ["DEMO_001", "MIX_001"]
+    assert set(particles["particles"]["rlnOpticsGroup"]) == set(particles["optics"]["rlnOpticsGroup"]) == {1, 2}
+    assert any("AN-9001 is taken" in reason for reason in report.left_out)
+    for name, path in listed.itertuples(index=False):
+        expected, table, tomogram = truth_of(selection_of(), name), starfile.read(tmp_path / path), tomograms.loc[name]
+        # Tomogram::centre: half the size, times the unbinned pixel
+        centre = tomogram[SIZES].to_numpy(float) / 2 * tomogram["rlnTomoTiltSeriesPixelSize"]
+        np.testing.assert_allclose((table[CENTRED] + centre).to_numpy()[:, ::-1], expected.positions_angstrom_zyx)
+        # ParticleSet::getMatrix4x4, from particle to tomogram
+        turns = Rotation.from_euler("ZYZ", table[["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]], degrees=True).inv()
+        np.testing.assert_allclose(turns.as_matrix(), expected.rotations_xyz, atol=1e-6)
+
+
+def test_our_own_reader_finds_each_tomogram_again(tmp_path: Path, selection_of: Select) -> None:
+    selection = selection_of()
+    export_relion5(selection, tmp_path)
+    expected = truth_of(selection, "MIX_001")
+    found = read_picks(
+        tmp_path / "cytosolic-ribosome" / "particles.star",
+        tomogram="MIX_001",
+        spacing_angstrom=expected.spacing_angstrom,
+        shape_zyx=expected.shape_zyx,
+    )
+    np.testing.assert_allclose(found.points_zyx, expected.points_zyx, atol=1e-9)
+    np.testing.assert_allclose(found.rotations_zyx, expected.rotations_zyx, atol=1e-9)
+
+
+def test_all_files_to_import_have_the_same_columns(tmp_path: Path, demo_rows: Any, demo_pack: Path) -> None:
+    of_first_run = [row for row in demo_rows["annotationFiles"] if "DEMO_001" in row["s3Path"]]
+    for row in of_first_run:
+        if "orientedpoint" in row["s3Path"]:
+            demo_rows["annotationFiles"].remove(row)
+    export_relion5(select(demo_rows, open_portal(demo_pack).source), tmp_path)
+    particles = starfile.read(tmp_path / "cytosolic-ribosome" / "particles.star", always_dict=True)["particles"]
+    files = (tmp_path / "cytosolic-ribosome" / "coordinates").glob("*.star")
+
+    assert len({tuple(starfile.read(path)) for path in files}) == 1
+    by_tomogram = particles.groupby("rlnTomoName")
+    assert (by_tomogram.get_group("DEMO_001")["rlnAngleTilt"] == 0).all()
+    assert by_tomogram["napariCryoetIsOriented"].max().to_dict() == {"DEMO_001": 0, "MIX_001": 1}
+
+
+@pytest.fixture
+def with_alignment(tmp_path: Path, demo_rows: Any, demo_pack: Path) -> Callable[[str], Selection]:
+    """The first run, with an alignment as a program wrote it, defocus and dose."""
+
+    def make(program: str) -> Selection:
+        sections = [
+            {"z_index": 1, "tilt_angle": 3.0, "volume_x_rotation": 0, "in_plane_rotation": [0, -1, 1, 0]}
+            | {"x_offset": 2.0, "y_offset": 5.0}
+        ]
+        path = tmp_path / "alignment.json"
+        path.write_text(json.dumps({"format": program, "per_section_alignment_parameters": sections}))
+        series = next(row for row in demo_rows["tiltseries"] if row["runId"] == 9001)
+        series |= {"pixelSpacing": 10.012}
+        for row in demo_rows["alignments"]:
+            row["httpsAlignmentMetadata"] = path.as_uri()
+        demo_rows["frames"].append({"id": 5, "runId": 9001, "accumulatedDose": 12.0})
+        facts = {"id": 1, "runId": 9001, "tiltseriesId": series["id"], "zIndex": 1, "frameId": 5, "rawAngle": 2.9}
+        facts |= {"majorDefocus": 31_000.0, "minorDefocus": 30_000.0, "astigmaticAngle": 45.0}
+        demo_rows["perSectionParameters"].append(facts)
+        return select(demo_rows, open_portal(demo_pack).source)
+
+    return make
+
+
+def test_tilts_have_their_alignment_defocus_and_dose(
+    tmp_path: Path, with_alignment: Callable[[str], Selection]
+) -> None:
+    export_relion5(with_alignment("ARETOMO3"), tmp_path / "relion")
+    tomogram = starfile.read(tmp_path / "relion" / "tomograms.star").set_index("rlnTomoName").loc["DEMO_001"]
+    tilts = starfile.read(tmp_path / "relion" / tomogram["rlnTomoTiltSeriesStarFile"])
+    facts = {label: float(tilts.iloc[0][label]) for label in tilts if label != "rlnMicrographName"}
+
+    assert facts["rlnTomoYTilt"] == 3.0
+    assert facts["rlnTomoZRot"] == pytest.approx(90.0)
+    assert (facts["rlnTomoXShiftAngst"], facts["rlnTomoYShiftAngst"]) == pytest.approx((20.024, 50.06))
+    assert (facts["rlnDefocusU"], facts["rlnDefocusAngle"], facts["rlnMicrographPreExposure"]) == (31_000, 45, 12)
+    assert str(tilts["rlnMicrographName"].iloc[0]).startswith("000002@")
+    assert tomogram["rlnTomoSizeX"] == 71 * 4  # counted in pixels of the tilt series
+    assert tomogram["rlnTomoTomogramBinning"] == pytest.approx(4)
+
+
+def test_an_unknown_program_gives_no_alignment(tmp_path: Path, with_alignment: Callable[[str], Selection]) -> None:
+    export_relion5(with_alignment("GUESSWORK"), tmp_path / "relion")
+    assert not (tmp_path / "relion" / "tilt_series").exists()
+
+
+def test_imod_and_aretomo_mean_the_same_place() -> None:
+    # IMOD: aligned = A p + d. RELION and AreTomo undo a shift first, then a rotation: aligned = Rz(-rot) (p - t)
+    angle, point = np.radians(85.3), np.array([100.0, -40.0])
+    matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    shift = np.array([3.0, -7.0])
+    rotation, x, y = in_plane(matrix.ravel().tolist(), *shift, "IMOD")
+    undone = np.radians(-rotation)
+    turn = np.array([[np.cos(undone), -np.sin(undone)], [np.sin(undone), np.cos(undone)]])
+
+    np.testing.assert_allclose(turn @ (point - [x, y]), matrix @ point + shift)
+
+
+def test_nothing_to_export_and_nothing_replaced(tmp_path: Path, selection_of: Select) -> None:
+    with pytest.raises(CryoETError, match="particles"):
+        export_relion5(selection_of(objects=["membrane"]), tmp_path)
+    export_relion5(selection_of(objects=["ribosome"]), tmp_path)
+    with pytest.raises(ExistsError, match="tomograms"):
+        export_relion5(selection_of(), tmp_path)
