@@ -147,9 +147,9 @@ def at_run(qtbot, dock) -> PortalBrowser:
     return dock
 
 
-def go_to(qtbot, dock, run_id: int, **options) -> RunView:
+def go_to(qtbot, dock, run_id: int) -> RunView:
     with qtbot.waitSignal(dock.navigator.run_arrived):
-        dock.navigator.go_to_run(run_id, **options)
+        dock.navigator.go_to_run(run_id)
     return dock.screens.run
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any, Final, Literal, TypeAlias
 
 from qtpy.QtCore import QObject, Qt, Signal
@@ -46,6 +47,7 @@ from napari_cryoet.portal.pages import (
     RunPage,
     RunRow,
 )
+from napari_cryoet.portal.portal import Portal
 from napari_cryoet.wording import plain
 
 _SEARCH_HINT: Final = "ribosome, membrane, 10000, a link …"
@@ -147,7 +149,7 @@ class Screens:
     """Every part of the dock by name, and how they are laid out."""
 
     def __init__(self, owner: QWidget, theme: Theme, thumbnails: Thumbnails) -> None:
-        self._owner = owner
+        self.owner = owner
         self.source_bar = SourceBar(theme)
         self.search = SearchBox(theme, _SEARCH_HINT, "Search datasets and depositions, or jump to an id or link")
         self.switch = ListSwitch()
@@ -184,9 +186,6 @@ class Screens:
         column.addWidget(self.stack, 1)
         column.addWidget(self.status)
         self.show_start()
-
-    def has_focus(self) -> bool:
-        return self._owner.isAncestorOf(QApplication.focusWidget())
 
     def show_start(self) -> None:
         """The first screen, where there is nothing to search yet."""
@@ -260,9 +259,8 @@ class Navigator(QObject):
         """Show a deposition as it was left, or ask for it."""
         self._go(Place("deposition", deposition_id), follows=follows)
 
-    def go_to_run(self, run_id: int, name: str = "", *, opens_layers: bool = False) -> None:
-        """Show a run; with ``opens_layers`` also what the curators show first."""
-        self._ask_run(Place("run", run_id, name), (DATASETS,), opens_layers=opens_layers)
+    def go_to_run(self, run_id: int) -> None:
+        self._ask_run(Place("run", run_id), (DATASETS,))
 
     def go_to_level(self, level: int) -> None:
         self._go(self._crumbs[level], follows=True)
@@ -329,7 +327,9 @@ class Navigator(QObject):
         screens.source_bar.set_source(_name_of(source), source)  # until it tells its own name
         screens.source_bar.set_state("opening…" if source == "demo" else "connecting…")
         screens.datasets.place.show_loading("Loading datasets…")
-        takes_focus = screens.has_focus()  # not where the dock opens what was open last time
+        takes_focus = screens.owner.isAncestorOf(
+            QApplication.focusWidget()
+        )  # not where the dock opens what was open last time
         self._arrive((DATASETS,))
         if takes_focus:
             screens.datasets.view.setFocus()  # also before there are rows
@@ -372,30 +372,28 @@ class Navigator(QObject):
     # pages
 
     def _ask_deposition(self, number: int) -> None:
-        self._session.ask(
-            "deposition",
-            lambda portal, stop: portal.deposition_page(number, stop=stop),
-            self._on_deposition,
-            self._screens.deposition.show_error,
-        )
+        view = self._screens.deposition
 
-    def _on_deposition(self, page: DepositionPage) -> None:
-        self._tell_freshness(page.freshness, self._screens.deposition.restart)
-        self._screens.deposition.set_page(page, self._portal_page("deposition", page.deposition.id))
+        def ask(portal: Portal, stop: Event) -> DepositionPage:
+            return portal.deposition_page(number, stop=stop)
 
-    def _ask_runs(self, number: int, offset: int, name_contains: str) -> None:
-        self._session.ask(
-            "runs",
-            lambda portal, stop: portal.dataset_page(
-                number, offset=offset, limit=_RUNS_A_PAGE, name_contains=name_contains, stop=stop
-            ),
-            self._on_runs,
-            self._screens.dataset.show_error,
-        )
+        def show(page: DepositionPage) -> None:
+            self._tell_freshness(page.freshness, view.restart)
+            view.set_page(page, self._portal_page("deposition", number))
 
-    def _on_runs(self, page: DatasetPage) -> None:
-        self._tell_freshness(page.freshness, self._screens.dataset.restart)
-        self._screens.dataset.add_page(page, self._portal_page("dataset", page.dataset.id))
+        self._session.ask("deposition", ask, show, view.show_error)
+
+    def _ask_runs(self, number: int, offset: int, name: str) -> None:
+        view = self._screens.dataset
+
+        def ask(portal: Portal, stop: Event) -> DatasetPage:
+            return portal.dataset_page(number, offset=offset, limit=_RUNS_A_PAGE, name_contains=name, stop=stop)
+
+        def show(page: DatasetPage) -> None:
+            self._tell_freshness(page.freshness, view.restart)
+            view.add_page(page, self._portal_page("dataset", number))
+
+        self._session.ask("runs", ask, show, view.show_error)
 
     def _on_holding_opened(self, holding: DatasetCount | RunRow) -> None:
         if isinstance(holding, RunRow):

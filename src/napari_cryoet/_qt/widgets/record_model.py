@@ -252,11 +252,10 @@ class RecordModel(QAbstractItemModel):
         for number, (old, new) in enumerate(zip(before, self._rows, strict=True)):
             if old == new:
                 continue
-            root = self.index(number)
+            root, n_below = self.index(number), len(new.children)
             self.dataChanged.emit(root, self.index(number, last))
-            for below, (old_child, new_child) in enumerate(zip(old.children, new.children, strict=True)):
-                if old_child != new_child:
-                    self.dataChanged.emit(self.index(below, 0, root), self.index(below, last, root))
+            if n_below:
+                self.dataChanged.emit(self.index(0, 0, root), self.index(n_below - 1, last, root))
 
     def _on_picture(self, url: str) -> None:
         for number, row in enumerate(self._rows):

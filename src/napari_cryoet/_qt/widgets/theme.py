@@ -134,16 +134,11 @@ def style_sheet(colors: Colors) -> str:
     }}
     QPushButton#recordLink:hover {{ text-decoration: underline; }}
     QPushButton#recordLink:focus {{ border: 1px solid {_css(colors.accent)}; }}
-    QListView, QTreeView {{
+    QListView, QTreeView, QTableWidget {{
         background: {_css(colors.background)}; border: 1px solid {_css(colors.border)}; border-radius: 3px;
         outline: none; padding: 0px;
     }}
-    QListView:focus, QTreeView:focus {{ border: 1px solid {_css(colors.accent)}; }}
     QListView::item, QTreeView::item {{ padding: 0px; margin: 0px; }}
-    QTableWidget {{
-        background: {_css(colors.background)}; border: 1px solid {_css(colors.border)}; border-radius: 3px;
-    }}
-    QTableWidget:focus {{ border: 1px solid {_css(colors.accent)}; }}
     QTableWidget::item {{ padding: 1px 4px; }}
     QTableWidget::item:selected {{ background: {_css(colors.selection)}; color: {_css(colors.text)}; }}
     QHeaderView::section {{
@@ -152,16 +147,12 @@ def style_sheet(colors: Colors) -> str:
     QPushButton {{ padding: 4px 12px; }}
     QPushButton:default {{ border: 1px solid {_css(colors.dim)}; }}
     QPushButton:default:disabled {{ border: 1px solid {_css(colors.border)}; }}
-    QToolButton:focus, QPushButton:focus, QLineEdit:focus,
-    QComboBox:focus, QAbstractSpinBox:focus {{ border: 1px solid {_css(colors.accent)}; }}
+    QToolButton:focus, QPushButton:focus, QLineEdit:focus, QComboBox:focus, QAbstractSpinBox:focus, QCheckBox:focus,
+    QListView:focus, QTreeView:focus, QTableWidget:focus,
+    QWidget#plane:focus, QScrollArea#findings:focus {{ border: 1px solid {_css(colors.accent)}; }}
     QToolButton::menu-indicator {{ image: none; }}
     QToolButton:hover {{ background: {_css(colors.raised)}; }}
-    QCheckBox {{ border: 1px solid transparent; border-radius: 2px; padding: 1px; }}
-    QCheckBox:focus {{ border: 1px solid {_css(colors.accent)}; }}
-    QWidget#plane {{ border: 1px solid transparent; border-radius: 3px; }}
-    QWidget#plane:focus {{ border: 1px solid {_css(colors.accent)}; }}
-    QScrollArea#findings {{ border: 1px solid transparent; border-radius: 3px; }}
-    QScrollArea#findings:focus {{ border: 1px solid {_css(colors.accent)}; }}
+    QCheckBox, QWidget#plane, QScrollArea#findings {{ border: 1px solid transparent; border-radius: 3px; }}
     QLineEdit {{ placeholder-text-color: {_css(blend(colors.text, colors.border, PLACEHOLDER_SHARE))}; }}
     QAbstractSpinBox:disabled, QLineEdit:disabled {{
         background: {_css(blend(colors.border, colors.background, 0.3))};
