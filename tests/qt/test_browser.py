@@ -84,16 +84,6 @@ def test_a_source_that_takes_work_says_how_far_it_is_and_can_be_stopped(qtbot, m
 # the list of datasets
 
 
-def test_no_result_says_what_to_do(qtbot, browser):
-    search_for(qtbot, browser, "unicorn")
-    place = browser.screens.datasets.place
-    assert not place.shows_content
-    assert "No dataset matches “unicorn”" in place.message.text
-    qtbot.mouseClick(place.message.button("Clear the search"), Qt.MouseButton.LeftButton)
-    assert place.shows_content
-    assert browser.screens.datasets.count.text() == "3 datasets"
-
-
 def test_a_catalogue_on_disk_is_shown_before_the_portal_answers(qtbot, make_browser, portal):
     portal.cached = Catalogue(rows=portal.rows[:2], freshness=Freshness(fetched_at=DAY))
     portal.gate.clear()

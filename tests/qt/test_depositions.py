@@ -7,13 +7,10 @@ from qtpy.QtCore import Qt
 from napari_cryoet._qt.browser.catalogue_page import deposition_row
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.browser.record_pages import holdings
-from napari_cryoet.exceptions import NetworkError
 from napari_cryoet.portal.pages import RunRow
 from qt.fake_depositions import brought, picked
 from qt.fake_portal import FakePortal
 from qt.test_browser import current_screen, open_dataset, open_run, press, search_for, type_text
-
-NO_NETWORK = NetworkError("Couldn't reach the portal (no network).", hint="Check the connection.")
 
 
 def activate(qtbot, browser: PortalBrowser) -> None:
@@ -137,20 +134,3 @@ def test_a_run_lists_the_depositions_of_its_data(qtbot, browser, portal):
     browser.navigator.go_up()
     assert current_screen(browser) is browser.screens.run_place
     assert len(portal.asked) == n_asked, "the run is still there"
-
-
-# when things go wrong
-
-
-def test_a_deposition_that_cannot_be_had_says_so_and_can_be_tried_again(qtbot, browser, portal):
-    portal.error = NO_NETWORK
-    browser.navigator.go_to_deposition(10310)
-    place = browser.screens.deposition.place
-    qtbot.waitUntil(lambda: not place.shows_content and "no network" in place.message.text)
-    assert browser.screens.deposition.header.title.text() == "Picks by <b>deep</b> learning & more", (
-        "known from the list"
-    )
-    portal.error = None
-    qtbot.mouseClick(place.message.button("Retry"), Qt.MouseButton.LeftButton)
-    wait_for_deposition(qtbot, browser)
-    assert place.shows_content

@@ -154,19 +154,3 @@ def test_coarse_only_fetches_the_coarsest_level_until_more_is_asked_for(qtbot, d
     assert not strip.action.isVisible()
     dock.viewer.dims.set_current_step(0, 6)  # full detail was asked for of what was on screen
     qtbot.waitUntil(lambda: strip_says(dock, "coarse only"))
-
-
-def test_pixels_that_were_withheld_come_when_they_are_allowed(qtbot, dock, served):
-    save_data(coarse_only=True)
-    dock.network.look()
-    open_tomogram(qtbot, dock)
-    strip = dock.screens.status
-    qtbot.waitUntil(lambda: strip_says(dock, "coarse only"))
-    dock.network.set_offline(True)
-    qtbot.waitUntil(lambda: not served.answering)  # what was asked for before may come yet
-    served.requests.clear()
-    click(qtbot, strip.action)
-    qtbot.waitUntil(lambda: strip_says(dock, "offline mode is on"))
-    assert served.requests == []
-    click(qtbot, dock.screens.source_bar.switch)
-    qtbot.waitUntil(lambda: stream_of(dock.link.layers_of(TOMOGRAM)[0]).state.is_exact and strip_says(dock, ""))

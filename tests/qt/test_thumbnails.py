@@ -7,8 +7,6 @@ import threading
 
 import pytest
 from PIL import Image
-from qtpy.QtCore import QThread
-from qtpy.QtGui import QPixmap
 
 from napari_cryoet._qt.widgets.thumbnails import IN_FLIGHT, SIDE_PX, WAITING, Thumbnails, decode_thumbnail
 from napari_cryoet.exceptions import FormatError
@@ -31,22 +29,6 @@ def test_a_picture_that_claims_a_billion_pixels_is_refused(qapp):
     bomb[16:24] = (50_000).to_bytes(4, "big") * 2
     with pytest.raises(FormatError, match="too large"):
         decode_thumbnail(bytes(bomb))
-
-
-def test_a_picture_arrives_once_and_is_kept(tasks, qtbot):
-    asked = []
-
-    def fetch(url, stop):
-        asked.append((url, QThread.currentThread() is tasks.thread()))
-        return picture_bytes()
-
-    thumbnails = Thumbnails(tasks, fetch)
-    with qtbot.waitSignal(thumbnails.arrived) as arrived:
-        assert thumbnails.picture("a.png") is None
-        assert thumbnails.picture("a.png") is None
-    assert arrived.args == ["a.png"]
-    assert isinstance(thumbnails.picture("a.png"), QPixmap)
-    assert asked == [("a.png", False)]
 
 
 def test_what_was_scrolled_past_is_not_fetched_and_the_latest_comes_first(tasks, qtbot):

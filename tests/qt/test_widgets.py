@@ -4,36 +4,10 @@ import numpy as np
 import pytest
 from napari.layers import Image
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QApplication, QLineEdit, QMessageBox, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QMessageBox
 
-from keyboard import has_keys, press
 from napari_cryoet._qt.widgets.layer_combo import LayerCombo
-from napari_cryoet._qt.widgets.messages import Action, MessagePanel, agrees
-
-
-def test_tab_leads_from_what_is_before_a_message_to_its_buttons_and_then_to_what_is_after(qtbot):
-    window = QWidget()
-    qtbot.addWidget(window)
-    before, panel, after = QLineEdit(), MessagePanel(), QPushButton()
-    column = QVBoxLayout(window)
-    for part in (before, panel, after):
-        column.addWidget(part)
-    window.show()
-    with qtbot.waitActive(window):
-        window.activateWindow()
-    done = []
-    panel.show_message(
-        "Nothing", actions=[Action("one", lambda: done.append(1)), Action("two", lambda: done.append(2))]
-    )
-
-    before.setFocus()
-    for text in ("one", "two"):
-        press(Qt.Key.Key_Tab)
-        assert has_keys(panel.button(text))
-        press(Qt.Key.Key_Return)
-    press(Qt.Key.Key_Tab)
-    assert has_keys(after)
-    assert done == [1, 2]
+from napari_cryoet._qt.widgets.messages import agrees
 
 
 @pytest.mark.parametrize(
