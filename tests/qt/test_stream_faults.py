@@ -8,7 +8,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt.browser.status_bar import StatusStrip, StreamWatch
+from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.streaming.progressive import make_layer
+from napari_cryoet._qt.streaming.volume_detail import Detail
 from napari_cryoet.exceptions import ChangedError
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.specs import METADATA_KEY, LayerSpec
@@ -17,7 +19,6 @@ from napari_cryoet.network.policy import policy, save_data
 from napari_cryoet.streaming import open_pyramid
 from napari_cryoet.streaming.engine import shared_engine
 from qt.docks import FINEST
-from qt.fake_link import NothingHeld, OneLayer
 from server import Server, garbled, saying, sent
 
 SHAPE = (120, 280, 264)
@@ -65,12 +66,12 @@ def shown(qtbot, viewer, server):
     strip = StatusStrip()
     qtbot.addWidget(strip)
     strip.show()
-    link = OneLayer(layer, stream)
-    detail = NothingHeld()
-    watch = StreamWatch(link, strip, detail)
-    link.changed.emit()
+    link = LayerManager(viewer)
+    watch = StreamWatch(link, strip, Detail(viewer, link))
     viewer.add_layer(layer)
-    return SimpleNamespace(layer=layer, stream=stream, strip=strip, watch=watch, detail=detail)
+    yield SimpleNamespace(layer=layer, stream=stream, strip=strip)
+    watch.close()
+    link.close()
 
 
 def assert_nothing_wrong_is_drawn(layer, z, truth):

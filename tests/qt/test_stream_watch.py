@@ -1,5 +1,6 @@
-"""The line at the dock's edge tells of every layer that streams, whoever added it, and stops all of them."""
+"""The line at the edge of the dock tells of every layer that streams, whoever added it, stops and loads them."""
 
+import re
 from datetime import UTC, datetime
 
 import numpy as np
@@ -14,10 +15,9 @@ from napari_cryoet._qt.streaming.progressive import StreamState, stream_of
 from napari_cryoet._qt.streaming.volume_detail import Detail
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.layers.load import load_tomogram
-from napari_cryoet.layers.specs import METADATA_KEY
-from napari_cryoet.network.policy import save_data
-from qt.fake_link import NothingHeld
 from server import Server
+
+SHAPE = (61, 302, 275)
 
 
 class Stream(QObject):
@@ -30,23 +30,23 @@ class Stream(QObject):
         self.state = state
 
 
-class Link(QObject):
-    """Stands for the link to a viewer that shows some streams."""
+@pytest.fixture
+def link(qtbot, viewer_model):
+    link = LayerManager(viewer_model)
+    yield link
+    link.close()
 
-    changed = Signal()
-    streams_changed = Signal()
-    appearance_changed = Signal(object)
 
-    def __init__(self, *states):
-        super().__init__()
-        layer = Image(np.zeros((2, 2)), metadata={METADATA_KEY: {"run_name": "TS_026"}})
-        self._streams = [(layer, Stream(state)) for state in states]
-
-    def coming(self):
-        return set()
-
-    def streams(self):
-        return self._streams
+@pytest.fixture
+def strip(qtbot, viewer_model, link):
+    """The line of a dock on a viewer, with what writes into it."""
+    strip, detail = StatusStrip(), Detail(viewer_model, link)
+    qtbot.addWidget(strip)
+    strip.show()
+    watch = StreamWatch(link, strip, detail)
+    yield strip
+    watch.close()
+    detail.close()
 
 
 EXACT = StreamState(is_exact=True)
@@ -64,47 +64,25 @@ OLDER = StreamState(missing_blocks=2, as_of=datetime(2023, 6, 1, tzinfo=UTC))
         ((OLD, OLDER), "offline, as of 1 Jun 2023 · sharpening… 0 B"),
     ],
 )
-def test_pixels_of_a_server_that_is_not_reached_say_of_which_day_they_are(qtbot, states, words):
-    strip, link = StatusStrip(), Link(*states)
-    qtbot.addWidget(strip)
-    watch = StreamWatch(link, strip, NothingHeld())
-    link.changed.emit()
-    assert strip.label.accessibleName() == words
-    watch.close()
+def test_pixels_of_a_server_that_is_not_reached_say_their_day(qtbot, monkeypatch, link, strip, states, words):
+    streams = [(Image(np.zeros((2, 2))), Stream(state)) for state in states]
+    with monkeypatch.context() as patch:
+        patch.setattr(link, "streams", lambda: streams)
+        link.appearance_changed.emit(None)
+        qtbot.waitUntil(lambda: strip.label.accessibleName() == words)
 
 
 @pytest.fixture
 def served(tmp_path):
-    write_pyramid(tmp_path / "v.zarr", np.random.default_rng(0).normal(size=(45, 300, 310)).astype("f4"), 10.0)
+    write_pyramid(tmp_path / "v.zarr", np.random.default_rng(0).normal(size=SHAPE).astype("f4"), 10.0)
     with Server(tmp_path) as server:
         yield server
-    save_data()
 
 
 @pytest.fixture
-def watch(qtbot, viewer_model):
-    """What writes into the line of a dock on a viewer."""
-    strip, link = StatusStrip(), LayerManager(viewer_model)
-    qtbot.addWidget(strip)
-    strip.show()
-    detail = Detail(viewer_model, link)
-    watch = StreamWatch(link, strip, detail)
-    yield watch
-    watch.close()
-    detail.close()
-    link.close()
-
-
-@pytest.fixture
-def strip(watch):
-    """The line."""
-    return watch._strip
-
-
-def opened(viewer, served, **options):
+def layer(viewer_model, served, strip):
     """A layer that the dock knows nothing of, as napari makes it of what its reader has read."""
-    spec = load_tomogram(f"{served.url}/v.zarr", spacing_angstrom=10.0)
-    (layer,) = add_layers(viewer, [spec._replace(options=spec.options | options)])
+    (layer,) = add_layers(viewer_model, [load_tomogram(f"{served.url}/v.zarr", spacing_angstrom=10.0)])
     layer.data_level = 0  # which napari chooses once it draws
     return layer
 
@@ -113,8 +91,7 @@ def layer_is_exact(layer, strip) -> bool:
     return stream_of(layer).state.is_exact and not strip.label.text()
 
 
-def test_a_layer_that_somebody_else_added_is_told_of_and_stopped(qtbot, viewer_model, served, strip):
-    layer = opened(viewer_model, served, name="mine")
+def test_a_layer_that_somebody_else_added_is_told_of_and_stopped(qtbot, viewer_model, served, strip, layer):
     qtbot.waitUntil(lambda: layer_is_exact(layer, strip))
     served.script("", None)
     viewer_model.dims.set_current_step(0, 44)
@@ -124,3 +101,17 @@ def test_a_layer_that_somebody_else_added_is_told_of_and_stopped(qtbot, viewer_m
     served.end()
     strip.retry.click()
     qtbot.waitUntil(lambda: layer_is_exact(layer, strip))
+
+
+def test_what_all_of_a_coarse_plane_costs_is_on_the_button_that_loads_it(qtbot, viewer_model, strip, layer, tmp_path):
+    stream_of(layer).display.largest_view_bytes = 24 * 2**20  # less than a plane across the blocks takes
+    viewer_model.dims.order = (1, 0, 2)
+    viewer_model.dims.set_current_step(1, 100)
+    qtbot.waitUntil(lambda: "coarser level" in strip.label.text())
+    assert not stream_of(layer).state.is_exact
+    told = re.fullmatch(r"Load full detail \((.+) MB\)", strip.action.text())
+    files = [tmp_path / "v.zarr" / "0" / "0" / "0" / name for name in "01"]  # whose blocks it all cuts
+    assert float(told[1]) * 1e6 == pytest.approx(sum(file.stat().st_size for file in files), rel=0.1)
+    strip.action.click()
+    qtbot.waitUntil(lambda: layer_is_exact(layer, strip))
+    assert not strip.action.isVisible()
