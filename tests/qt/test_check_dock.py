@@ -11,6 +11,7 @@ from check.scene import DIAMETER_ANGSTROM, SPACING_ANGSTROM, make_scene
 from napari_cryoet import add_layers, check_picks, load_picks, load_tomogram
 from napari_cryoet._qt.check import dock as check_dock
 from napari_cryoet._qt.check.dock import CheckDock
+from napari_cryoet._qt.files.questions import ContextDialog
 from napari_cryoet._qt.picks.layer_picks import picks_of
 from napari_cryoet.appearance import diameters
 from napari_cryoet.appearance.diameters import set_diameter
@@ -133,18 +134,18 @@ def test_the_numbers_are_those_of_a_script_and_no_file_is_read_on_the_gui_thread
     assert dock.found.as_data() == by_script.as_data()
 
 
-def test_a_tomogram_in_pixels_is_checked_with_the_voxel_spacing_that_is_entered(viewer_model, scene, qtbot):
+def test_a_tomogram_in_pixels_is_checked_with_the_voxel_spacing_that_is_entered(
+    viewer_model, scene, qtbot, monkeypatch
+):
     image = viewer_model.add_image(scene.grey, name="as napari opens a TIFF")
     viewer_model.add_points(scene.truth_zyx, name="mine", **IN_ANGSTROM)
     dock = CheckDock(viewer_model)
     qtbot.addWidget(dock)
     dock.show()
 
-    qtbot.mouseClick(dock.run, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: "How wide the voxels" in dock.message.text())
-    dock.spacing.setValue(SPACING_ANGSTROM)
+    monkeypatch.setattr(ContextDialog, "exec", lambda dialog: dialog.spacing.setValue(SPACING_ANGSTROM) or True)
     check(dock, qtbot)
 
     assert dock.found.frame.mean_spacing == SPACING_ANGSTROM
-    assert (image.scale == 1).all()
+    assert (image.scale == SPACING_ANGSTROM).all()
     dock.close_down()

@@ -8,6 +8,7 @@ from napari.components import ViewerModel
 from napari.layers import Points, Vectors
 from qtpy.QtCore import QPoint, Qt
 
+from napari_cryoet._qt.files.questions import ContextDialog
 from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.picks.layer_picks import link_of
 from napari_cryoet._qt.review.dock import ReviewDock
@@ -376,22 +377,16 @@ def test_crops_are_cut_anew_where_the_picks_lie_when_a_layer_is_moved(dock, view
     assert not dock.notice.isVisible()
 
 
-def test_a_tomogram_in_pixels_is_reviewed_once_somebody_says_how_wide_its_voxels_are(dock, viewer, qtbot):
+def test_a_tomogram_in_pixels_is_reviewed_once_somebody_says_how_wide_its_voxels_are(dock, viewer, qtbot, monkeypatch):
     image = viewer.add_image(volume(), name="as napari opens a TIFF")
     dock.image.choose(image)
-    assert "doesn't say how wide its voxels are" in dock.hint.text()
-    field = dock.controls.spacing
-    assert field.isVisible()
-    field.setFocus()
-    field.selectAll()
-    qtbot.keyClicks(field, f"{SPACING:g}")
-    qtbot.keyClick(field, Qt.Key.Key_Return)
-    qtbot.waitUntil(lambda: not dock.hint.isVisible())
+    assert "doesn't say how wide its voxels are" in dock.notice.text
+    monkeypatch.setattr(ContextDialog, "exec", lambda dialog: dialog.spacing.setValue(SPACING) or True)
+    qtbot.mouseClick(dock.notice.action, LEFT)
     until_open(qtbot, dock)
     np.testing.assert_array_equal(image.scale, (SPACING,) * 3)
-    assert dock.feed.crop(3).values.max() > 3
-    field.setValue(2 * SPACING)
-    np.testing.assert_array_equal(image.scale, (2 * SPACING,) * 3)
+    qtbot.waitUntil(lambda: dock.feed.crop(3) is not None and dock.feed.crop(3).values.max() > 3)
+    assert not dock.notice.isVisible()
 
 
 def test_keys_judge_after_a_click_anywhere_in_the_dock(dock, qtbot):

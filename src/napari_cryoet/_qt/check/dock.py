@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from napari.layers import Image, Layer, Points
 from numpy.typing import NDArray
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
@@ -20,6 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_cryoet._qt.files.questions import ask_spacing
 from napari_cryoet._qt.layers.alignment import lengths_angstrom, steps_and_start
 from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.layers.ownership import about_of
@@ -32,7 +32,7 @@ from napari_cryoet._qt.widgets.theme import Theme, pixmap
 from napari_cryoet.appearance.colors import PALETTE, rgba_of
 from napari_cryoet.check.findings import Findings, Mark, Statement, check_picks
 from napari_cryoet.exceptions import CryoETError, FormatError
-from napari_cryoet.layers.specs import MAX_SPACING_ANGSTROM, METADATA_KEY, arrows_spec, points_spec
+from napari_cryoet.layers.specs import METADATA_KEY, arrows_spec, points_spec
 from napari_cryoet.picks import Picks
 from napari_cryoet.volumes import Volume, checked_spacing
 from napari_cryoet.wording import count_text, plain
@@ -69,9 +69,6 @@ class CheckDock(Dock):
         self._checked: _Checked | None = None
         self.points = LayerCombo(napari_viewer, are_picks, "The picks to check", NO_PICKS)
         self.image = LayerCombo(napari_viewer, is_volume, "The tomogram that they lie in", NO_TOMOGRAM)
-        self.spacing = number_box(
-            "Voxel spacing of the tomogram", "Å", MAX_SPACING_ANGSTROM, decimals=3, unset="unknown"
-        )
         self.diameter_nm = number_box("Diameter of the particle", "nm", 1000, unset="of the object")
         self.bar = StartBar(self.tasks, _KEY, "Check", "See whether the picks fit the density; they stay as they are")
         self.run, self.message = self.bar.button, self.bar.message
@@ -81,8 +78,7 @@ class CheckDock(Dock):
         self._lay_out()
         self.bar.start_requested.connect(self.start)
         self.points.layer_changed.connect(self._on_points)
-        self.image.layer_changed.connect(self._on_image)
-        self.spacing.valueChanged.connect(self._on_choice)
+        self.image.layer_changed.connect(self._on_choice)
         self.diameter_nm.valueChanged.connect(self._on_choice)
         self.results.copy_requested.connect(self._add_copy)
         self.results.select_requested.connect(self._select)
@@ -96,14 +92,14 @@ class CheckDock(Dock):
     def start(self) -> None:
         """Check the chosen picks against the chosen tomogram."""
         points, image = self.points.layer, self.image.layer
-        spacing, diameter = self.spacing.value() or None, self.diameter_nm.value() * 10 or None
+        diameter = self.diameter_nm.value() * 10 or None
+        if lacks_unit(image) and not ask_spacing(image, self):
+            return
         try:
-            picks, volume = picks_in(points, image, spacing), volume_of(image)
+            picks, volume = picks_in(points, image), volume_of(image)
         except CryoETError as error:
             self._on_failed(error)
             return
-        if volume.spacing_angstrom is None and spacing:
-            volume = replace(volume, spacing_angstrom=(spacing,) * 3)
 
         def work(job: Job) -> Findings:
             return check_picks(picks, volume, diameter_angstrom=diameter, stop=job.stop, progress=job.say)
@@ -118,7 +114,6 @@ class CheckDock(Dock):
         self.tasks.stop(_KEY)
         self.found = None
         points, image = self.points.layer, self.image.layer
-        self._form.setRowVisible(self.spacing, lacks_unit(image))
         missing = _NO_PICKS if points is None else _NO_TOMOGRAM if image is None else ""
         self.bar.set_ready(not missing)
         self.results.clear()
@@ -131,11 +126,6 @@ class CheckDock(Dock):
             runs = {about_of(layer).get("run_id") for layer in (points, image)} - {None}
             if len(runs) == 2 and (own := volume_for(list(self.viewer.layers), points)) is not None:
                 self.image.choose(own)
-        self._on_choice()
-
-    def _on_image(self) -> None:
-        with QSignalBlocker(self.spacing):
-            self.spacing.setValue(0)  # it was that of the other tomogram
         self._on_choice()
 
     def _on_found(self, found: Findings) -> None:
@@ -183,17 +173,16 @@ class CheckDock(Dock):
 
     def _lay_out(self) -> None:
         options = QWidget()
-        self._form, more = QFormLayout(), QFormLayout(options)
-        for form in (self._form, more):
-            form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        self._form.addRow("Picks", self.points)
-        self._form.addRow("Tomogram", self.image)
-        self._form.addRow("Voxel spacing", self.spacing)
+        form, more = QFormLayout(), QFormLayout(options)
+        for each in (form, more):
+            each.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Picks", self.points)
+        form.addRow("Tomogram", self.image)
         more.addRow("Diameter", self.diameter_nm)
         more.setContentsMargins(0, 0, 0, 0)
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 6, 6, 4)
-        column.addLayout(self._form)
+        column.addLayout(form)
         for part in (more_button(options), options, self.bar):
             column.addWidget(part)
         column.addWidget(self.results, 1)
@@ -291,30 +280,23 @@ def volume_of(layer: Image) -> Volume:
     )
 
 
-def picks_in(layer: Points, image: Image, spacing_angstrom: float | None = None) -> Picks:
+def picks_in(layer: Points, image: Image) -> Picks:
     """The picks of a layer, counted from the first voxel of an image.
 
     Where the layer's unit is a length they are where the viewer draws them. Where it is pixels, its numbers are taken
     as they are.
-
-    Parameters
-    ----------
-    spacing_angstrom
-        The width of the image's voxels, if the image doesn't state it.
 
     Raises
     ------
     FormatError
         If it is rotated, sheared or flipped, or its points can't be picks, such as positions that aren't numbers.
     """
-    (steps, start), (image_steps, image_start) = _placing(layer), _placing(image)
+    (steps, start), (_, image_start) = _placing(layer), _placing(image)
     try:
         picks = picks_of(layer)
     except ValueError as error:
         raise FormatError(f"“{layer.name}” can't be taken for picks: {error}.") from error
     own, theirs = lengths_angstrom(layer.units), lengths_angstrom(image.units)
-    if theirs is None and spacing_angstrom is not None:
-        theirs = spacing_angstrom / image_steps
     is_in_its_grid = own is not None and (steps * own == picks.spacing_angstrom).all() and not np.any(start)
     if own is None or theirs is None or (is_in_its_grid and not np.any(image_start)):
         return picks  # to the last digit

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_cryoet._qt.compare.results import CompareResults
+from napari_cryoet._qt.files.questions import ask_spacing
 from napari_cryoet._qt.layers.alignment import steps_and_start, widths_angstrom
 from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.layers.ownership import LayerWatch, about_of
@@ -35,7 +36,7 @@ from napari_cryoet.comparison.picks import PicksComparison
 from napari_cryoet.comparison.report import SHOWN_NAME, Comparison, report_text
 from napari_cryoet.exceptions import ComparisonError, CryoETError
 from napari_cryoet.layers.compared import comparison_layers
-from napari_cryoet.layers.specs import MAX_SPACING_ANGSTROM, LayerSpec
+from napari_cryoet.layers.specs import LayerSpec
 from napari_cryoet.picks import Picks
 
 if TYPE_CHECKING:
@@ -87,9 +88,6 @@ class CompareDock(Dock):
             "Radius: how far apart two picks of one particle may be", "nm", 1000, least=0.1, decimals=2
         )
         self.radius.setValue(5)
-        self.spacing = number_box(
-            "Voxel spacing of the layer that doesn't state it", "Å", MAX_SPACING_ANGSTROM, decimals=3, unset="unknown"
-        )
         self.settings = magicgui(
             compare_settings,
             call_button=False,
@@ -160,7 +158,6 @@ class CompareDock(Dock):
         are_picks = isinstance(a, Points) and isinstance(b, Points)
         are_masks = isinstance(a, Labels) and isinstance(b, Labels)
         self._form.setRowVisible(self.radius, are_picks)
-        self._form.setRowVisible(self.spacing, lacks_unit(a) or lacks_unit(b))
         self.settings.method.visible = self.settings.symmetry.visible = are_picks
         self.settings.iou_threshold.visible = are_masks
         self.settings.beta.visible = are_picks or are_masks
@@ -193,9 +190,12 @@ class CompareDock(Dock):
     # comparing
 
     def _on_start(self) -> None:
-        spacing, settings = self.spacing.value() or None, self.settings()
+        settings, layers = self.settings(), (self.a.layer, self.b.layer)
+        is_in_nm = any(isinstance(layer, Points) for layer in layers)
+        if is_in_nm and not all(ask_spacing(layer, self) for layer in layers if lacks_unit(layer)):
+            return
         try:
-            a, b = side_of(self.a.layer, spacing), side_of(self.b.layer, spacing)
+            a, b = map(side_of, layers)
         except ComparisonError as error:
             self._on_failed(error)
             return
@@ -239,7 +239,6 @@ class CompareDock(Dock):
         form.addRow("A, judged", self.a)
         form.addRow("B, reference", self.b)
         form.addRow("Radius", self.radius)
-        form.addRow("Voxel spacing", self.spacing)
         page = QWidget()
         column = QVBoxLayout(page)
         column.setContentsMargins(6, 6, 6, 4)
@@ -292,13 +291,8 @@ def likely_pair(layers: Sequence[Layer], *, of: Layer | None = None) -> tuple[La
     return min(pairs, key=distance)
 
 
-def side_of(layer: Layer, spacing_angstrom: float | None = None) -> Picks | Mask:
+def side_of(layer: Layer) -> Picks | Mask:
     """A layer as `napari_cryoet.compare` takes it; no voxel is read.
-
-    Parameters
-    ----------
-    spacing_angstrom
-        The width of its voxels, if the layer doesn't state it.
 
     Raises
     ------
@@ -313,7 +307,7 @@ def side_of(layer: Layer, spacing_angstrom: float | None = None) -> Picks | Mask
         )
     widths = widths_angstrom(layer)
     scale = np.asarray(layer.scale) if widths is None else widths
-    spacing = spacing_angstrom if widths is None else float(scale[-1])
+    spacing = None if widths is None else float(scale[-1])
     about = about_of(layer) | {SHOWN_NAME: layer.name}
     try:
         if isinstance(layer, Points):

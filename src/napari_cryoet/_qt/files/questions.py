@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import numpy as np
+from napari.layers import Layer
 from napari.viewer import Viewer, current_viewer
 from qtpy.QtCore import QCoreApplication, QThread
 from qtpy.QtWidgets import (
@@ -130,6 +132,20 @@ def read_asking(read: Callable[[], list[LayerData]], path: Any) -> list[LayerDat
             return []
         answer = answer.updated(given)
         read = partial(_read_with, answer, path)
+
+
+def ask_spacing(layer: Layer, parent: QWidget) -> bool:
+    """Ask how wide the voxels of a layer in pixels are, and give it that scale; False if nobody says it."""
+    dialog = ContextDialog(
+        f"{plain(layer.name)} doesn't say how wide its voxels are.", ["spacing_angstrom"], parent=parent
+    )
+    spacing = dialog.answer.spacing_angstrom if dialog.exec() else None
+    if spacing is None:
+        return False
+    wider = spacing / np.abs(layer.scale)
+    layer.scale, layer.translate = layer.scale * wider, layer.translate * wider
+    layer.units = ("angstrom",) * layer.ndim
+    return True
 
 
 def _read_with(answer: Answer, path: Any) -> list[LayerData]:

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
-import numpy as np
-from napari.layers import Image, Layer
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
@@ -24,11 +22,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cryoet._qt.picks.layer_picks import lacks_unit
 from napari_cryoet._qt.review.contact_sheet import LARGEST_PX, SMALLEST_PX
 from napari_cryoet._qt.widgets.labels import explain, plain_label
 from napari_cryoet._qt.widgets.layer_combo import LayerCombo
-from napari_cryoet.layers.specs import MAX_SPACING_ANGSTROM
 from napari_cryoet.review.columns import Order
 from napari_cryoet.review.crops import Plane
 from napari_cryoet.review.measure import DENSITY, EDGE, NEAREST
@@ -80,10 +76,6 @@ class ReviewControls(QWidget):
     def __init__(self, image: LayerCombo, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.image = image
-        self._asked: Image | None = None  # whose voxel spacing is asked for
-        self.spacing = _Length("Voxel spacing of the tomogram: its layer gets this scale", 0, MAX_SPACING_ANGSTROM)
-        self.spacing.setSuffix(" Å")
-        self.spacing.setSpecialValueText("unknown")
         self.side = _Length("Side of a crop", 2, 500)
         self.slab = _Length("Thickness of the slab that is averaged in a crop", 0.5, 200)
         self.slab.setPrefix("slab ")
@@ -142,19 +134,6 @@ class ReviewControls(QWidget):
         self.set_columns(columns, "")
         self.set_filter_problem("")
 
-    def ask_spacing(self, image: Image | None, beside: Layer | None) -> bool:
-        """Whether to ask how wide an image's voxels are: its layer counts in pixels, and that of the picks doesn't.
-
-        The field stays until another image is chosen, so that what was typed can be changed.
-        """
-        is_missing = beside is not None and lacks_unit(image) and not lacks_unit(beside)
-        if image is not self._asked or image is None:
-            self._asked = image if is_missing else None
-            with QSignalBlocker(self.spacing):
-                self.spacing.setValue(0)
-        self._form.setRowVisible(self._spacing_row, self._asked is not None)
-        return is_missing
-
     def set_columns(self, names: Iterable[str], chosen: str) -> None:
         """Offer columns to sort by, and what can be measured."""
         names = list(names)
@@ -179,27 +158,18 @@ class ReviewControls(QWidget):
             self.crop_size.valueChanged,
         ):
             changed.connect(lambda _value: self.looks_changed.emit())
-        self.spacing.valueChanged.connect(self._on_spacing)
         self.order.currentIndexChanged.connect(lambda _index: self.order_changed.emit())
         self.direction.toggled.connect(lambda is_on: self.direction.setText("↓" if is_on else "↑"))
         self.direction.toggled.connect(lambda _is_on: self.order_changed.emit())
         self.filter.editingFinished.connect(self.order_changed)  # also where the keys go elsewhere
 
-    def _on_spacing(self, spacing_angstrom: float) -> None:
-        image = self._asked
-        if image is not None and spacing_angstrom:
-            wider = spacing_angstrom / np.abs(image.scale)
-            image.scale, image.translate = image.scale * wider, image.translate * wider
-            image.units = ("angstrom",) * image.ndim
-
     def _lay_out(self) -> None:
-        form = self._form = QFormLayout(self)
+        form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setHorizontalSpacing(6)
         form.setVerticalSpacing(4)
         for name, fields in (
             ("Tomogram", (self.image,)),
-            ("Voxel spacing", (self.spacing,)),
             ("Crop", (self.side, self.slab)),
             ("Plane", (self.plane, self.oriented)),
             ("Sort", (self.order, self.direction)),
@@ -210,9 +180,6 @@ class ReviewControls(QWidget):
             for field in fields:
                 row.addWidget(field, 0 if field is self.direction else 1)
             form.addRow(label, row)
-            if fields == (self.spacing,):
-                self._spacing_row = row
-                form.setRowVisible(row, False)
         form.addRow(self.filter_problem)
 
 

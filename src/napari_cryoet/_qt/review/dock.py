@@ -26,6 +26,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
+from napari_cryoet._qt.files.questions import ask_spacing
 from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.picks.layer_picks import are_picks, is_volume, lacks_unit, placed_picks_of, volume_for
 from napari_cryoet._qt.picks.orientations import active_points
@@ -66,15 +67,13 @@ ALL_OUTSIDE: Final = (
     "None of these picks lies inside this tomogram. Choose the one that they were made in, or let Check picks find out "
     "what is wrong."
 )
-IMAGE_WITHOUT_UNIT: Final = (
-    "This tomogram's layer doesn't say how wide its voxels are. Type their width under Voxel spacing, and the layer "
-    "gets that scale."
-)
+IMAGE_WITHOUT_UNIT: Final = "This tomogram's layer doesn't say how wide its voxels are, so the picks don't fit it."
 KEYS: Final = "Space: next undecided · Ctrl+Z: undo"
 ALL_JUDGED: Final = "All picks that are shown are judged."
 _FOLLOW_MS: Final = 120  # the viewer follows once keys rest: it takes longer than judging the next pick
 _RECUT_MS: Final = 150  # a layer that is dragged, or a slider, changes all the time
-_OPEN, _SAVE, _MEASURE, _RECUT = "open review", "save review", "measure picks", "cut crops"
+_OPEN, _SAVE, _MEASURE = "open review", "save review", "measure picks"
+_RECUT, _SPACING = "cut crops", "voxel spacing"
 _VERDICTS: Final = {
     Qt.Key.Key_K: (Verdict.KEPT, "Keep"),
     Qt.Key.Key_X: (Verdict.REJECTED, "Reject"),
@@ -485,9 +484,11 @@ class ReviewDock(Dock):
     def _show_review(self) -> None:
         """Show what there is to judge, or what is missing."""
         has_layer = self._layer is not None
-        if self.controls.ask_spacing(self.image.layer, self.layer):
-            self.gear.setChecked(True)
-        words = self._missing()
+        words, image = self._missing(), self.image.layer
+        self.notice.withdraw(_SPACING)
+        if image is not None and lacks_unit(image) and self.layer is not None and not lacks_unit(self.layer):
+            self.notice.show_notice(IMAGE_WITHOUT_UNIT, "Give it…", lambda: ask_spacing(image, self))
+            self.notice.topic = _SPACING
         self.hint.setText(words)
         self.hint.setVisible(bool(words))
         for part in self._judging:
@@ -504,8 +505,6 @@ class ReviewDock(Dock):
             return EMPTY
         if image is None:
             return NO_IMAGE
-        if lacks_unit(image) and not lacks_unit(layer):
-            return IMAGE_WITHOUT_UNIT
         if reader is not None and not are_inside(reader.points_zyx, reader.volume.shape).any():
             return ALL_OUTSIDE
         return ""

@@ -178,7 +178,7 @@ class NoticeBar(QFrame):
     def __init__(self, theme: Theme) -> None:
         super().__init__()
         self._theme = theme
-        self._on_action: Callable[[], None] | None = None
+        self._on_action: Callable[[], object] | None = None
         self.topic = ""  #: Set after showing a notice, to withdraw it later.
         self.setObjectName("noticeBar")
         self._sign = QLabel()
@@ -203,7 +203,7 @@ class NoticeBar(QFrame):
         return self._text.text()
 
     def show_notice(
-        self, text: str, action_text: str = "", action: Callable[[], None] | None = None, *, is_news: bool = False
+        self, text: str, action_text: str = "", action: Callable[[], object] | None = None, *, is_news: bool = False
     ) -> None:
         """Warn of something, or tell ``news`` without a warning's looks; with a button that does something about it."""
         self.topic = ""
