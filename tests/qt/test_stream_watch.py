@@ -69,7 +69,7 @@ def test_pixels_of_a_server_that_is_not_reached_say_their_day(qtbot, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr(link, "streams", lambda: streams)
         link.appearance_changed.emit(None)
-        qtbot.waitUntil(lambda: strip.label.accessibleName() == words)
+        qtbot.waitUntil(lambda: strip.label.text() == words)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from magicgui import magicgui
 from qtpy.QtCore import QObject, Qt, QTimer, Signal
@@ -89,11 +89,11 @@ class SaverDialog(QDialog):
         self.setWindowTitle("Data saver")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setMinimumWidth(340)
-        spin: dict[str, Any] = {"max": _MOST_MB, "step": 10, "tooltip": "0 is any amount"}
+        megabytes = (policy.max_session_bytes or 0) // MEGABYTE
         self.form = magicgui(
             save_data,
             call_button=False,
-            mb_a_session=spin | {"label": "MB a session", "value": (policy.max_session_bytes or 0) // MEGABYTE},
+            mb_a_session={"max": _MOST_MB, "step": 10, "label": "MB a session", "value": megabytes},
             coarse_only={"text": "coarse only, until I ask for more", "value": policy.coarse_only},
         )
         self.form.mb_a_session.native.setAccessibleName("MB a session, 0 is any amount")

@@ -106,7 +106,6 @@ class DownloadDialog(QDialog):
         return Path(str(self.form.folder.value)).expanduser()
 
     def closeEvent(self, event: QCloseEvent | None) -> None:
-        """Stop; what is complete stays."""
         self._tasks.stop(KEY)
         self._tasks.stop(_ROWS_KEY)
         super().closeEvent(event)

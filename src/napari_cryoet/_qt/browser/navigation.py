@@ -123,7 +123,6 @@ class Breadcrumb(QWidget):
 
     @property
     def text(self) -> str:
-        """All steps, as read aloud."""
         return self.accessibleName()
 
     def step(self, level: int) -> QToolButton:
@@ -188,7 +187,6 @@ class Screens:
         self.show_start()
 
     def show_start(self) -> None:
-        """The first screen, where there is nothing to search yet."""
         self.stack.setCurrentWidget(self.start)
         for part in (self.search, self.switch, self.breadcrumb, self.status):
             part.hide()
@@ -256,7 +254,6 @@ class Navigator(QObject):
         self._go(Place("dataset", dataset_id), follows=follows)
 
     def go_to_deposition(self, deposition_id: int, *, follows: bool = False) -> None:
-        """Show a deposition as it was left, or ask for it."""
         self._go(Place("deposition", deposition_id), follows=follows)
 
     def go_to_run(self, run_id: int) -> None:
@@ -274,7 +271,6 @@ class Navigator(QObject):
         (screens.run if kind == "run" else screens.pages[kind]).focus_list()
 
     def ask_again(self) -> None:
-        """Ask again for what is shown from the cache."""
         ask_again, self._ask_again = self._ask_again, None
         if ask_again is not None:
             ask_again()
@@ -528,7 +524,6 @@ class Finder(QObject):
         self._screens.notice.topic = _NOT_FOUND
 
     def _let_choose(self, leads: list[tuple[LookupHit, Jump]]) -> None:
-        """Ids of different kinds overlap."""
         menu = passing_menu(self._screens.search)
         for hit, lead in leads:
             add_item(menu, f"{hit.kind} {hit.id}: {hit.title or ''}", partial(self.jump, lead))

@@ -97,7 +97,6 @@ class RunLayers(QObject):
             self._ask_about_misfit(page, row, file)
 
     def hide_row(self, row: AnnotationRow) -> None:
-        """Hide a row's layer, or stop it from coming."""
         key = key_of_row(row)
         if key is not None:
             self._hide(key)
@@ -223,7 +222,6 @@ class RunLayers(QObject):
             self._run.set_progress(done_bytes, total_bytes)
 
     def _update(self) -> None:
-        """Update the page from the layers in the viewer."""
         looks = {key: look for key in self._link.shown() if (look := self._link.appearance(key)) is not None}
         self._shown = Shown(looks, set(self._link.coming()))
         self._run.set_shown(self._shown)

@@ -92,8 +92,8 @@ class RunView(QWidget):
         self._list_depositions(page)
         for widget in (self.tomograms, self.open, self.planes):
             widget.setVisible(bool(page.tomograms))
-        parts = (("tomogram", page.tomograms), ("annotations", page.annotations))
-        missing = [name for name, records in parts if not records]
+        missing = [] if page.tomograms else ["tomogram"]
+        missing += [] if page.annotations else ["annotations"]
         self.nothing.setText(f"This run has no {' and no '.join(missing)}.")
         self.nothing.setVisible(bool(missing))
         self.tree.setVisible(bool(page.annotations))
@@ -115,7 +115,6 @@ class RunView(QWidget):
         self._list_annotations()
 
     def set_shown(self, shown: Shown) -> None:
-        """Say which tomograms and annotations are layers now, and how these look."""
         self._shown = shown
         self._list_tomograms()
         self._list_annotations()

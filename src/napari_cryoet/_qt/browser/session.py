@@ -60,7 +60,6 @@ class Session(QObject):
 
     @property
     def source(self) -> Source | None:
-        """The source that is open."""
         return self.portal.source if self._is_open else None
 
     def open(self, source: str) -> None:

@@ -86,7 +86,6 @@ class StartPage(QWidget):
         self._buttons[0].setFocus(Qt.FocusReason.OtherFocusReason)
 
     def set_recent(self, recent: Sequence[Recent]) -> None:
-        """Offer what was opened last."""
         self._recent = list(recent[:_ON_START_PAGE])
         self._heading.setVisible(bool(self._recent))
         for number, button in enumerate(self._recent_buttons):
@@ -155,7 +154,6 @@ class SourceBar(QWidget):
         self.set_state("")
 
     def set_recent(self, recent: Sequence[Recent]) -> None:
-        """Offer what was opened last."""
         self._recent = recent
 
     def set_freshness(self, freshness: Freshness) -> None:
@@ -164,7 +162,6 @@ class SourceBar(QWidget):
         self.set_state(text, is_offline=freshness.is_offline, reason=freshness.reason)
 
     def set_unreachable(self, error: NetworkError) -> None:
-        """Say that the server didn't answer, or refused to."""
         text = "not reached" if error.status is None else f"refused ({error.status})"
         self.set_state(text, is_offline=True, reason=str(error))
 

@@ -68,7 +68,6 @@ class StatusStrip(QFrame):
     def set_status(self, text: str, *, can_stop: bool = False, can_retry: bool = False, action: str = "") -> None:
         self.label.setMinimumHeight(self.stop.sizeHint().height())  # always, so that nothing jumps when loading ends
         self.label.setText(text)
-        self.label.setAccessibleName(text)
         self.stop.setVisible(can_stop)
         self.retry.setVisible(can_retry)
         self.action.setVisible(bool(action))
@@ -102,13 +101,11 @@ class StreamWatch(QObject):
             self._tell([(layer, stream.state) for layer, stream in self._link.streams() if layer.visible])
 
     def retry(self) -> None:
-        """Go on with everything that was stopped or failed."""
         for _, stream in self._link.streams():
             stream.retry()
         self.update()
 
     def close(self) -> None:
-        """Write nothing any more: the strip is going."""
         self._is_closed = True
         self._settle.stop()
 

@@ -172,7 +172,6 @@ class Dock(QWidget):
                 label.setText(self.accessibleName())
 
     def _on_visibility(self, is_visible: bool) -> None:
-        """The dock was shown or hidden, or its tab was chosen or left."""
         holder = self.parent()
         if not isinstance(holder, QDockWidget):
             return

@@ -61,7 +61,6 @@ class WrappedLabel(QLabel):
         super().setText(wrappable(self._said))
 
     def text(self) -> str:
-        """The text as it was given."""
         return self._said
 
     def minimumSizeHint(self) -> QSize:
@@ -190,7 +189,6 @@ class StartBar(QWidget):
         self._on_change(key)
 
     def say(self, text: str) -> None:
-        """Show a message."""
         self.message.setText(text)
         self.message.setVisible(bool(text))
 

@@ -55,11 +55,9 @@ class LayerCombo(QComboBox):
 
     @property
     def layer(self) -> Any:
-        """The chosen layer, or None."""
         return self.currentData()
 
     def choose(self, layer: Layer) -> None:
-        """Choose a layer, if it is among them."""
         for index in range(self.count()):
             if self.itemData(index) is layer:
                 self.setCurrentIndex(index)
@@ -83,7 +81,6 @@ class LayerCombo(QComboBox):
             self.layer_changed.emit()
 
     def close_down(self) -> None:
-        """Disconnect from the viewer."""
         self._watch.close()
 
     def paintEvent(self, _event: QPaintEvent | None) -> None:

@@ -226,7 +226,6 @@ class NoticeBar(QFrame):
             self.show_notice(str(error), "Retry", retry)
 
     def withdraw(self, topic: str) -> None:
-        """Hide the notice if it is of this topic."""
         if self.topic == topic:
             self.hide()
 

@@ -69,7 +69,6 @@ class _Cell:
         self._box_color = colors.background if self._is_selected else colors.border
 
     def fill(self) -> None:
-        """The background, stronger where the keys go."""
         colors, option = self._colors, self._option
         if self._is_selected:
             self._painter.fillRect(option.rect, colors.selection if option.widget.hasFocus() else colors.border)

@@ -122,7 +122,6 @@ class RecordModel(QAbstractItemModel):
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        """The root rows, the one about missing rows included."""
         return self._rows
 
     def set_title(self, title: str) -> None:

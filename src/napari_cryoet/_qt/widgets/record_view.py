@@ -265,7 +265,6 @@ class RecordView(QTreeView):
         if header is None:
             return
         header.setStretchLastSection(False)
-        header.setSectionsMovable(False)
         header.setMinimumSectionSize(TICK_COLUMN_PX)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignCenter)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)

@@ -89,7 +89,6 @@ class Theme(QObject):
         self.changed.connect(draw)
 
     def close(self) -> None:
-        """Disconnect from the viewer."""
         self._viewer.events.theme.disconnect(self._on_theme)
         get_settings().appearance.events.font_size.disconnect(self._on_theme)
 
