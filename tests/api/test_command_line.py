@@ -26,6 +26,7 @@ OPTIONS = {
     "demo": "--annotations --unaligned --screenshot --size --timeout",
     "open": "--deposition --dataset --run --offline --max-mb --annotations --screenshot",
     "search": "--json",
+    "list": "--object --ground-truth --and --processing --spacing --released --sort --limit --ids --refresh --json",
     "download": "--run --dataset --what --format --annotations --to --dry-run --overwrite",
     "convert": "--unit --spacing --shape --tomogram --alignment --to --overwrite",
     "compare": "--unit --source --radius --beta --method --symmetry --iou --spacing --insist --json",

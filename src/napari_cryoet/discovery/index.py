@@ -209,6 +209,8 @@ class Index:
         return [dict(zip(columns, row, strict=True)) for row in self._database.cells(table, columns, clause)]
 
     def _places(self, table: str, above: str) -> Places:
+        if table == above:
+            return np.arange(self.count(table), dtype=np.int32)
         relation = _relation(table, above)
         if relation is not None:
             keys, ids = self.numbers(table, relation.key), self.ids(above)

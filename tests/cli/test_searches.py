@@ -1,0 +1,84 @@
+"""What a search looks like on the command line."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+
+import pytest
+import typer
+
+from napari_cryoet.cli import main
+from napari_cryoet.cli.searches import bounds, condition, days
+from napari_cryoet.discovery.search import CONTENTS, Condition
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("plasma membrane shape=SegmentationMask", {"objects": ("plasma membrane",), "shapes": ("SegmentationMask",)}),
+        ('object="beta amylase" object=actin', {"objects": ("beta amylase", "actin")}),
+        ("ground-truth shape=Point", {"is_ground_truth": True, "shapes": ("Point",)}),
+        ("no-ground-truth min-count=10 author=Peck", {"is_ground_truth": False, "min_count": 10, "authors": ("Peck",)}),
+    ],
+)  # fmt: skip
+def test_another_annotation_is_said_in_a_line(text: str, meant: dict[str, object]) -> None:
+    assert condition(text) == Condition(**meant)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("..10", (None, 10.0)),
+        ("8..14", (8.0, 14.0)),
+        ("100..", (100.0, None)),
+        ("13.48", (13.48, 13.48)),
+    ],
+)
+def test_ranges_have_two_dots(text: str, meant: object) -> None:
+    assert bounds(text) == meant
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("2024", (date(2024, 1, 1), date(2024, 12, 31))),
+        ("2024..2025", (date(2024, 1, 1), date(2025, 12, 31))),
+        ("2024-05-31..", (date(2024, 5, 31), None)),
+    ],
+)
+def test_days_may_be_years(text: str, meant: object) -> None:
+    assert days(text) == meant
+
+
+@pytest.mark.parametrize(("parse", "text"), [(condition, "colour=red"), (condition, '"'), (bounds, "x"), (days, "May")])
+def test_what_is_not_understood_is_refused(parse: object, text: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        parse(text)  # type: ignore[operator]
+
+
+def test_a_list_in_words_as_ids_and_as_json(demo_pack: object, capsys: Captured) -> None:
+    search = ["--object", "ribosomes", "--ground-truth", "--processing", "denoised", "--spacing", "..40"]
+    membrane = ["--and", "membrane shape=SegmentationMask"]
+    call = ["list", "runs", str(demo_pack), *search, *membrane]
+
+    assert main([*call, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["run"] for row in rows] == ["DEMO_001"]
+
+    assert main([*call, "--ids"]) == 0
+    assert capsys.readouterr().out.split() == [str(row["run_id"]) for row in rows]
+
+    assert main(["list", "annotations", str(demo_pack), *search, *membrane, "--sort", "count", "--limit", "1"]) == 0
+    printed = capsys.readouterr()
+    assert "cytosolic ribosome" in printed.out
+    assert "1 of" in printed.err
+
+    assert main(["list", "datasets", str(demo_pack), "ribsome"]) == 0
+    assert "ribosome" in capsys.readouterr().err
+    assert main(["list", "tomograms", str(demo_pack), "--has", "pixels"]) == 2
+    refusal = capsys.readouterr().err
+    assert all(each in refusal for each in CONTENTS)
+    assert main(["list", "runs", str(demo_pack), "--sort", "colour"]) == 1

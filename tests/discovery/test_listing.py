@@ -1,0 +1,96 @@
+"""Lists have a row for each match, with what the tables say of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from napari_cryoet.discovery.listing import list_matches, sorted_rows
+from napari_cryoet.discovery.search import Condition, Search, find
+from napari_cryoet.exceptions import FormatError
+
+SEARCH = Search(
+    processing=("raw",),
+    annotations=(Condition(objects=("ribosome",)), Condition(objects=("membrane",), shapes=("SegmentationMask",))),
+)
+
+
+@pytest.fixture(scope="module")
+def matches(index):
+    found = find(index, SEARCH)
+    assert found.run_ids
+    return found
+
+
+def by_id(rows, table):
+    return {row["id"]: row for row in rows[table]}
+
+
+def bytes_of(rows, annotation_id):
+    shapes = {row["id"] for row in rows["annotationShapes"] if row["annotationId"] == annotation_id}
+    return sum(row["fileSize"] for row in rows["annotationFiles"] if row["annotationShapeId"] in shapes)
+
+
+def test_annotations_are_those_that_the_conditions_are_about(index, matches, rows):
+    listed = list_matches(index, matches, "annotations")
+    assert {row.annotation_id for row in listed} == {each for ids in matches.annotation_ids for each in ids}
+    of_id, runs = by_id(rows, "annotations"), by_id(rows, "runs")
+    for row in listed:
+        annotation = of_id[row.annotation_id]
+        authors = [each["name"] for each in rows["annotationAuthors"] if each["annotationId"] == row.annotation_id]
+        assert (row.object, row.count, row.method) == tuple(
+            annotation[name] for name in ("objectName", "objectCount", "methodType")
+        )
+        assert row.is_ground_truth == annotation["groundTruthStatus"]
+        assert (row.run_id, row.run) == (annotation["runId"], runs[row.run_id]["name"])
+        assert row.dataset_id == runs[row.run_id]["datasetId"]
+        assert row.deposition_id == annotation["depositionId"]
+        assert row.size_bytes == bytes_of(rows, row.annotation_id)
+        assert list(row.authors) == authors
+
+
+def test_runs_and_datasets_count_what_matches_in_them(index, matches, rows):
+    runs = list_matches(index, matches, "runs")
+    assert sorted(row.run_id for row in runs) == list(matches.run_ids)
+    annotations = list_matches(index, matches, "annotations")
+    tomograms = list_matches(index, matches, "tomograms")
+    for row in runs:
+        own = [each for each in annotations if each.run_id == row.run_id]
+        volumes = [each for each in tomograms if each.run_id == row.run_id]
+        assert (row.n_annotations, row.n_tomograms) == (len(own), len(volumes))
+        assert row.size_bytes == sum(each.size_bytes for each in (*own, *volumes))
+        assert set(row.objects) == {each.object for each in own}
+        assert row.spacings_angstrom == tuple(sorted({each.spacing_angstrom for each in volumes}))
+        (series,) = (each for each in rows["tiltseries"] if each["runId"] == row.run_id)
+        assert row.tilt_quality == series["tiltSeriesQuality"]
+    datasets = list_matches(index, matches, "datasets")
+    assert [row.dataset_id for row in datasets] == list(matches.dataset_ids)
+    for row in datasets:
+        assert row.n_runs == sum(each.dataset_id == row.dataset_id for each in runs)
+        assert row.n_annotations == sum(each.dataset_id == row.dataset_id for each in annotations)
+        assert row.title == by_id(rows, "datasets")[row.dataset_id]["title"]
+
+
+def test_tomograms_are_those_that_are_asked_for(index, matches, rows):
+    listed = list_matches(index, matches, "tomograms")
+    assert {row.tomogram_id for row in listed} == set(matches.tomogram_ids)
+    of_id = by_id(rows, "tomograms")
+    for row in listed:
+        tomogram = of_id[row.tomogram_id]
+        assert (row.spacing_angstrom, row.processing) == (tomogram["voxelSpacing"], "raw")
+        assert (row.size_xyz, row.size_bytes) == ((960, 928, 500), 1_600_000_000)
+
+
+def test_without_a_condition_all_annotations_of_the_runs_are_listed(index, rows):
+    listed = list_matches(index, find(index, Search()), "annotations")
+    assert len(listed) == len(rows["annotations"])
+
+
+def test_lists_are_sorted_by_any_field(index, matches):
+    listed = list_matches(index, matches, "annotations")
+    counts = [row.count for row in sorted_rows(listed, "count")]
+    assert counts == sorted(counts, reverse=True)
+    names = [row.object for row in sorted_rows(listed, "object", descending=True)]
+    assert names == sorted(names, reverse=True, key=str.casefold)
+    with pytest.raises(FormatError, match="annotation_id"):
+        sorted_rows(listed, "colour")
+    assert sorted_rows((), "count") == ()
