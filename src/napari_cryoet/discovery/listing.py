@@ -51,7 +51,7 @@ class ListedRun(Listed, frozen=True, kw_only=True):
 
 
 class ListedAnnotation(Listed, frozen=True, kw_only=True):
-    """An annotation of a run that matches, one that meets a condition if there is any, and the size of all its files."""
+    """An annotation of a run that matches, where there are conditions one that meets them; with its size."""
 
     annotation_id: int
     object: str
