@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -31,22 +30,20 @@ class Recent(NamedTuple):
     label: str
 
 
-def _kept(key: str, doc: str, read: Callable[[str], Any]) -> property:
-    """A setting, kept as text: empty before it is set."""
+def _kept(key: str, kind: Any, default: Any, doc: str) -> property:
+    """A setting, kept as JSON; what can't be understood counts as not set."""
 
     def get(settings: Settings) -> Any:
-        value = settings.file.value(key)
-        return read(value if isinstance(value, str) else "")
+        try:
+            return msgspec.json.decode(settings.file.value(key), type=kind, dec_hook=lambda kind, value: kind(value))
+        except (msgspec.MsgspecError, TypeError):
+            return default
 
     def put(settings: Settings, value: Any) -> None:
-        settings.file.setValue(key, str(value))
+        settings.file.setValue(key, msgspec.json.encode(value, enc_hook=str).decode())
         settings.file.sync()
 
     return property(get, put, doc=doc)
-
-
-def _is_on(text: str) -> bool:
-    return text.lower() == "true"
 
 
 class Settings:
@@ -58,43 +55,23 @@ class Settings:
         Where the file is; by default with the user's other settings.
     """
 
-    source = _kept("source", "What `open_portal` took last; None before the first choice.", lambda text: text or None)
-    download_folder = _kept(
-        "download_folder", "Where to download to.", lambda text: Path(text or Path.home() / "cryoet-data")
+    source = _kept("source", str, None, "What `open_portal` took last; None before the first choice.")
+    download_folder = _kept("download_folder", Path, Path.home() / "cryoet-data", "Where to download to.")
+    show_together = _kept("show_together", bool, False, "Whether several runs may be shown at once.")
+    is_offline = _kept("is_offline", bool, False, "Whether the user chose to work offline.")
+    data_saver = _kept("data_saver", DataSaver, DataSaver(), "The limits that the user chose.")
+    recent = _kept(
+        "recent", tuple[Recent, ...], (), "What was opened, last first; whether it is still there isn't looked at."
     )
-    show_together = _kept("show_together", "Whether several runs may be shown at once.", _is_on)
-    is_offline = _kept("is_offline", "Whether the user chose to work offline.", _is_on)
-    _mb_a_session = _kept(
-        "data_saver/mb_a_session", "", lambda text: int(text) if text.isascii() and text.isdigit() else 0
-    )
-    _coarse_only = _kept("data_saver/coarse_only", "", _is_on)
-    _recent = _kept("recent", "", str)
 
     def __init__(self, path: Path | None = None) -> None:
         path = path or user_config_path("napari-cryoet") / "browser.ini"
         self.file = QSettings(str(path), QSettings.Format.IniFormat)
 
-    @property
-    def data_saver(self) -> DataSaver:
-        """The limits that the user chose; none where they can't be understood."""
-        return DataSaver(self._mb_a_session, self._coarse_only)
-
-    @data_saver.setter
-    def data_saver(self, saver: DataSaver) -> None:
-        self._mb_a_session, self._coarse_only = saver
-
-    @property
-    def recent(self) -> tuple[Recent, ...]:
-        """Packs, addresses and runs, the one opened last first; whether they are still there isn't looked at."""
-        try:
-            return tuple(msgspec.json.decode(self._recent, type=list[Recent]))
-        except msgspec.MsgspecError:
-            return ()
-
     def remember(self, recent: Recent) -> None:
         """Put something on top of what was opened last."""
         kept = [recent, *(other for other in self.recent if other[:2] != recent[:2])]
-        self._recent = msgspec.json.encode(kept[:_MOST_RECENT]).decode()
+        self.recent = kept[:_MOST_RECENT]
 
 
 def recall(settings: Settings) -> None:

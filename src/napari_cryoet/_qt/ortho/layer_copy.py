@@ -15,7 +15,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.layers.manager import adopt_layers_of
 from napari_cryoet._qt.picks.slabs import show_as_discs_like, show_slab, slab_nm_of
-from napari_cryoet._qt.streaming.progressive import StreamState, StreamStatus, display_of, make_layer, stream_of
+from napari_cryoet._qt.streaming.progressive import StreamState, StreamStatus, make_layer, stream_of
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet.layers.specs import PICKS_KEY, LayerKind, LayerSpec
 from napari_cryoet.streaming import Display, pyramid_of
@@ -97,7 +97,8 @@ class LayerCopy(QObject):
     @property
     def display(self) -> Display | None:
         """What the copy's picture is made from, if it streams."""
-        return display_of(self.copy)
+        stream = stream_of(self.copy)
+        return None if stream is None else stream.display
 
     @property
     def state(self) -> StreamState | None:

@@ -331,12 +331,6 @@ def stream_of(layer: Layer) -> StreamStatus | None:
     return status if status is not None and status._has_own_data(layer) else None
 
 
-def display_of(layer: Layer) -> Display | None:
-    """What a layer's picture is made from; None where it doesn't stream, or has been given other data."""
-    status = stream_of(layer)
-    return None if status is None else status.display
-
-
 def slice_on_another_thread() -> None:
     """Turn napari's asynchronous slicing on as the variable NAPARI_ASYNC does: what a person has saved stays."""
     from napari.settings import get_settings
