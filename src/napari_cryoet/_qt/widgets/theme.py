@@ -1,8 +1,10 @@
-"""The viewer's theme: colours for our own painting, rules that napari's style sheet lacks for us, and icons."""
+"""The theme: colours for our own painting, a style sheet (`style.qss`) for what napari's lacks, and icons."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
+from string import Template
 from typing import TYPE_CHECKING, Any, Final
 
 from napari.settings import get_settings
@@ -21,6 +23,7 @@ KEPT_COLOR = QColor(0, 148, 106)
 REJECTED_COLOR = QColor(222, 86, 42)
 #: Share of the text's colour in placeholders: Qt takes half, which is hard to read.
 PLACEHOLDER_SHARE: Final = 0.75
+_STYLE: Final = Template(Path(__file__).with_name("style.qss").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,76 +103,15 @@ class Theme(QObject):
 def style_sheet(colors: Colors) -> str:
     """The style sheet of one of our docks or dialogs."""
     size_pt = get_settings().appearance.font_size  # napari gives it to labels, buttons and lists alone
-    return f"""
-    QTreeView, QTableWidget, QHeaderView, QLineEdit, QPlainTextEdit, QToolButton, QTabBar, QAbstractSpinBox {{
-        font-size: {size_pt}pt;
-    }}
-    QLabel#dimText, QLabel#sourceState, QLabel#networkUse, QLabel#statusText, QLabel#messageHint {{
-        color: {_css(colors.dim)};
-    }}
-    QLabel#sourceState[hasProblem="true"] {{ color: {_css(colors.warning)}; }}
-    QPushButton#startChoice {{ text-align: left; padding: 6px; font-size: {size_pt}pt; }}
-    QLabel#pageTitle, QLabel#heading {{ font-weight: bold; }}
-    QLabel#messageTitle {{ font-weight: bold; font-size: 12pt; }}
-    QFrame#noticeBar {{
-        background: {_css(colors.raised)}; border: 1px solid {_css(colors.warning)}; border-radius: 4px;
-    }}
-    QFrame#noticeBar[isNews="true"] {{ border-color: {_css(colors.border)}; }}
-    QFrame#noticeBar QLabel {{ background: transparent; }}
-    QFrame#statusStrip {{ border-top: 1px solid {_css(colors.border)}; }}
-    QTabBar#listSwitch {{ background: transparent; border: none; }}
-    QTabBar#listSwitch::tab {{
-        background: transparent; border: none; border-bottom: 2px solid transparent; border-radius: 0px;
-        padding: 3px 2px; margin: 0px 12px 0px 0px; color: {_css(colors.dim)};
-    }}
-    QTabBar#listSwitch::tab:hover {{ color: {_css(colors.text)}; }}
-    QTabBar#listSwitch::tab:selected {{
-        color: {_css(colors.text)}; border-bottom: 2px solid {_css(colors.accent)};
-    }}
-    QTabBar#listSwitch::tab:focus {{ border: 1px solid {_css(colors.accent)}; }}
-    QPushButton#recordLink {{
-        background: transparent; border: 1px solid transparent; padding: 1px 0px; text-align: left;
-        color: {_css(colors.accent)};
-    }}
-    QPushButton#recordLink:hover {{ text-decoration: underline; }}
-    QPushButton#recordLink:focus {{ border: 1px solid {_css(colors.accent)}; }}
-    QListView, QTreeView, QTableWidget {{
-        background: {_css(colors.background)}; border: 1px solid {_css(colors.border)}; border-radius: 3px;
-        outline: none; padding: 0px;
-    }}
-    QListView::item, QTreeView::item {{ padding: 0px; margin: 0px; }}
-    QTableWidget::item {{ padding: 1px 4px; }}
-    QTableWidget::item:selected {{ background: {_css(colors.selection)}; color: {_css(colors.text)}; }}
-    QHeaderView::section {{
-        background: {_css(colors.background)}; color: {_css(colors.dim)}; border: none; padding: 2px 0px;
-    }}
-    QPushButton {{ padding: 4px 12px; }}
-    QPushButton:default {{ border: 1px solid {_css(colors.dim)}; }}
-    QPushButton:default:disabled {{ border: 1px solid {_css(colors.border)}; }}
-    QToolButton:focus, QPushButton:focus, QLineEdit:focus, QComboBox:focus, QAbstractSpinBox:focus, QCheckBox:focus,
-    QListView:focus, QTreeView:focus, QTableWidget:focus,
-    QWidget#plane:focus, QScrollArea#findings:focus {{ border: 1px solid {_css(colors.accent)}; }}
-    QToolButton::menu-indicator {{ image: none; }}
-    QToolButton:hover {{ background: {_css(colors.raised)}; }}
-    QCheckBox, QWidget#plane, QScrollArea#findings {{ border: 1px solid transparent; border-radius: 3px; }}
-    QLineEdit {{ placeholder-text-color: {_css(blend(colors.text, colors.border, PLACEHOLDER_SHARE))}; }}
-    QAbstractSpinBox:disabled, QLineEdit:disabled {{
-        background: {_css(blend(colors.border, colors.background, 0.3))};
-    }}
-    QLineEdit:disabled {{ color: {_css(colors.faint)}; placeholder-text-color: {_css(colors.faint)}; }}
-    QDoubleSpinBox {{ min-width: 0px; padding: 1px 2px; }}
-    QProgressBar {{ background: {_css(colors.raised)}; border: none; border-radius: 3px; }}
-    QProgressBar::chunk {{ background: {_css(colors.accent)}; border-radius: 3px; }}
-    QPushButton#verdictK, QPushButton#verdictX, QPushButton#verdictU {{
-        text-align: left; padding: 4px 8px; border-left: 3px solid {_css(colors.faint)};
-    }}
-    QPushButton#verdictK {{ border-left-color: {_css(KEPT_COLOR)}; }}
-    QPushButton#verdictX {{ border-left-color: {_css(REJECTED_COLOR)}; }}
-    """
-
-
-def _css(color: QColor) -> str:
-    return color.name()
+    names = {field.name: getattr(colors, field.name).name() for field in fields(colors)}
+    return _STYLE.substitute(
+        names,
+        size_pt=size_pt,
+        placeholder=blend(colors.text, colors.border, PLACEHOLDER_SHARE).name(),
+        disabled=blend(colors.border, colors.background, 0.3).name(),
+        kept=KEPT_COLOR.name(),
+        rejected=REJECTED_COLOR.name(),
+    )
 
 
 def _color(color: Any) -> QColor:
