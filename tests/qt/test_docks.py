@@ -11,7 +11,7 @@ from napari.settings import get_settings
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QAbstractButton, QApplication, QDockWidget, QLabel, QScrollArea, QWidget
 
-from keyboard import CONTROL, click, controls_by_tab, has_keys, press, spoken
+from keyboard import controls_by_tab, has_keys, press, spoken
 from napari_cryoet._qt.compare import dock as compare_dock
 from napari_cryoet._qt.layers.manager import add_layers
 from napari_cryoet._qt.widgets.dock import open_dock
@@ -19,7 +19,6 @@ from napari_cryoet._qt.widgets.labels import ElidedLabel
 from napari_cryoet.exceptions import StoppedError
 from napari_cryoet.layers.load import load_picks
 from napari_cryoet.picks import Picks
-from napari_cryoet.review import Verdict
 
 WORLD = {"scale": (10.0,) * 3, "units": ("angstrom",) * 3, "axis_labels": ("z", "y", "x")}
 DOCKS = {
@@ -132,15 +131,6 @@ def test_keys_go_to_the_dock_whose_tab_is_chosen_and_to_no_other_nor_to_the_laye
     plane = viewer.dims.current_step[0]
     press(Qt.Key.Key_Right)  # which no control takes
     assert viewer.dims.current_step[0] == plane + 1
-
-
-def test_verdicts_by_mouse_leave_the_keys_in_the_sheet(choose):
-    dock = choose("Review picks")
-    click(dock.verdicts[Verdict.KEPT])
-    assert dock.review.counts.kept == 1
-    assert has_keys(dock.sheet)
-    press(Qt.Key.Key_Z, CONTROL)
-    assert dock.review.counts.kept == 0
 
 
 def test_work_ends_when_napari_closes_a_dock(choose, viewer, qtbot, monkeypatch):

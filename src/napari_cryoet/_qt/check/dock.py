@@ -85,7 +85,6 @@ class CheckDock(Dock):
         self._on_choice()
 
     def choose(self, points: Layer, image: Layer) -> None:
-        """Choose what to check."""
         self.points.choose(points)
         self.image.choose(image)
 
@@ -212,7 +211,6 @@ class CheckResults(QScrollArea):
         self.clear()
 
     def clear(self) -> None:
-        """Show nothing."""
         self.headline, self.texts, self.buttons = "", list[str](), dict[str, QPushButton]()
         self._signs: list[tuple[QLabel, Mark]] = []
         page = QWidget()

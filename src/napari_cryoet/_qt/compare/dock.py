@@ -122,7 +122,6 @@ class CompareDock(Dock):
             self.choose(*likely_pair([layer, *others], of=layer))
 
     def choose(self, a: Layer, b: Layer) -> None:
-        """Choose what to judge, and by what."""
         self._is_chosen = True
         self._set_pair(a, b)
 

@@ -48,7 +48,6 @@ class CompareResults(QWidget):
         self.hide()
 
     def show_comparison(self, comparison: Comparison) -> None:
-        """Replace what is shown."""
         figures = comparison.figures
         settings = [f"{name} {value}" for name, value in rows_of({k: figures[k] for k in _SETTINGS if k in figures})]
         spreads = {key: value for key, value in figures.items() if isinstance(value, Spread)}

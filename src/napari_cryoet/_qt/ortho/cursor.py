@@ -75,7 +75,6 @@ class SharedCursor(QObject):
         self._crosshair.visible = is_shown
 
     def close(self) -> None:
-        """Disconnect from the viewer."""
         self._waiting.clear()
         self._next.stop()
         self._along.stop()
@@ -192,7 +191,6 @@ def _visual_over(scene_visual: Any) -> type:
             self.node.set_data(ends.astype(np.float32))
 
         def close(self) -> None:
-            """Disconnect; napari calls this."""
             for event in self._events:
                 event.disconnect(self._on_move)
             super().close()

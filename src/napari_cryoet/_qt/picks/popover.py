@@ -93,7 +93,6 @@ class PicksPopover(QFrame):
         self.diameter.selectAll()
 
     def refresh(self) -> None:
-        """Show what holds now."""
         display, nm = self._display, diameter_nm_of(self._layer)
         values = ((self.diameter, nm), (self.length, display.length_angstrom / ANGSTROM_PER_NM))
         for box, value in (*values, (self.slab, slab_nm_of(self._layer))):

@@ -148,11 +148,9 @@ class SheetDelegate(QStyledItemDelegate):
         self.cell = QSize(88, 100)
 
     def sizeHint(self, _option: QStyleOptionViewItem, _index: QModelIndex) -> QSize:
-        """The size of a cell."""
         return self.cell
 
     def paint(self, painter: QPainter | None, option: QStyleOptionViewItem, index: QModelIndex) -> None:
-        """Draw a pick."""
         card = index.data(Qt.ItemDataRole.UserRole)
         if painter is None or not isinstance(card, Card):
             return
@@ -316,7 +314,6 @@ class SheetView(QListView):
     # layout
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Fill the width with as many cells as fit."""
         self._fit_cells()
         super().resizeEvent(event)
         self.scrollTo(self.currentIndex())

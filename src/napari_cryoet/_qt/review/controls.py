@@ -56,7 +56,6 @@ class Looks(msgspec.Struct, frozen=True):
     crop_px: int = 80
 
     def remembered(self) -> dict[str, Any]:
-        """As plain data."""
         return msgspec.structs.asdict(self)
 
     def recalled(self, saved: Mapping[str, Any]) -> Looks:
@@ -104,19 +103,16 @@ class ReviewControls(QWidget):
 
     @property
     def looks(self) -> Looks:
-        """How crops are to be cut."""
         plane: Plane = self.plane.currentData()
         size = self.crop_size.value()
         return Looks(self.side.value(), self.slab.value(), plane, self.oriented.isChecked(), size)
 
     @property
     def sorting(self) -> Order:
-        """How picks are to be sorted."""
         return Order(str(self.order.currentData() or ""), self.direction.isChecked())
 
     @property
     def filter_text(self) -> str:
-        """The filter as typed."""
         return self.filter.text().strip()
 
     def begin(self, looks: Looks, columns: Iterable[str], *, can_orient: bool) -> None:
@@ -189,7 +185,7 @@ class _Length(QDoubleSpinBox):
     def __init__(self, name: str, low: float, high: float) -> None:
         super().__init__()
         self.setRange(low, high)
-        self.setDecimals(3)
+        self.setDecimals(1)
         self.setSuffix(" nm")
         explain(self, name)
         self.setKeyboardTracking(False)
@@ -197,12 +193,7 @@ class _Length(QDoubleSpinBox):
         self.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.setMinimumWidth(40)
 
-    def textFromValue(self, value: float) -> str:
-        """Without zeros that say nothing."""
-        return f"{value:.3f}".rstrip("0").rstrip(".")
-
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Leave letters to the dock."""
         if event is not None and event.text().isalpha() and not event.modifiers():
             event.ignore()
         else:

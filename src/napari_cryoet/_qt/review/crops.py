@@ -114,7 +114,6 @@ class CropFeed(QObject):
             self.retry()
 
     def crop(self, row: int) -> Crop | None:
-        """The crop of a pick, if it is here."""
         crop = self._crops.get(row)
         if crop is not None:
             self._crops.move_to_end(row)
@@ -128,7 +127,6 @@ class CropFeed(QObject):
         return self._pixmaps.get(row)
 
     def retry(self) -> None:
-        """Read again what failed."""
         self.error = None
         self._read()
 
@@ -218,7 +216,6 @@ class AveragePanel(QWidget):
 
     @property
     def count(self) -> int:
-        """How many picks are in the average."""
         return len(self.mean)
 
     def use(self, reader: CropReader | None, cube: Cube) -> None:

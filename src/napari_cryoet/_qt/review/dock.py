@@ -131,7 +131,6 @@ class ReviewDock(Dock):
 
     @property
     def layer(self) -> Points | None:
-        """The layer whose picks are judged."""
         return None if self._layer is None else self._layer.layer
 
     def use_layer(self, layer: Points) -> None:
@@ -185,7 +184,6 @@ class ReviewDock(Dock):
         self._show_verdicts()
 
     def _end(self) -> None:
-        """Save, and release the layer."""
         self._save()
         self.notice.hide()
         self.tasks.stop(_OPEN)

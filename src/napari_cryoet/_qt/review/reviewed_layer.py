@@ -94,7 +94,6 @@ class ReviewedLayer(QObject):
             self.layer.selected_data = {int(row)}
 
     def mark(self, row: int | None) -> None:
-        """Mark a pick in the canvas, or none."""
         self._mark.show(None if row is None or row >= len(self.picks) else self.picks.points_zyx[row])
 
     def _on_edited(self) -> None:
@@ -152,13 +151,11 @@ class PickMark:
         self._draw()
 
     def close(self) -> None:
-        """Remove it."""
         for event in self._events:
             event.disconnect(self._draw)
         remove_crosshair(self._viewer, _MARK)
 
     def show(self, point_zyx: NDArray[np.float64] | None) -> None:
-        """Mark a place of the layer, or none."""
         self._point_zyx = point_zyx
         self._draw()
 
