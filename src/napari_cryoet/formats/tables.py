@@ -114,7 +114,7 @@ def write_csv(picks: Picks, path: Path, _place: Path) -> None:
     from pyarrow import csv as arrow_csv
 
     with path.open("wb") as file:
-        arrow_csv.write_csv(_arrow_table(picks), file, arrow_csv.WriteOptions(quoting_style="needed"))
+        arrow_csv.write_csv(arrow_table(picks), file, arrow_csv.WriteOptions(quoting_style="needed"))
 
 
 def write_parquet(picks: Picks, path: Path, _place: Path) -> None:
@@ -122,7 +122,7 @@ def write_parquet(picks: Picks, path: Path, _place: Path) -> None:
     import pyarrow.parquet as pq
 
     with path.open("wb") as file:
-        pq.write_table(_arrow_table(picks), file)
+        pq.write_table(arrow_table(picks), file)
 
 
 def _separator(content: bytes) -> str:
@@ -217,7 +217,8 @@ def _stacked(path: Path, table: pd.DataFrame, names: Sequence[str]) -> NDArray[n
     return np.stack([numbers_of(path, name, table[name]) for name in names], axis=1)
 
 
-def _arrow_table(picks: Picks) -> pa.Table:
+def arrow_table(picks: Picks) -> pa.Table:
+    """Picks as the table that files hold."""
     import pyarrow as pa
 
     columns: dict[str, Any] = {_PICK_ID: picks.ids}

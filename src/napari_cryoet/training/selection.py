@@ -62,15 +62,6 @@ class Selection:
     source: Source
     left_out: tuple[str, ...] = ()  # what was chosen and can't be exported, and why
 
-    @property
-    def splits(self) -> dict[str, list[SelectedRun]]:
-        """The runs of each split, as far as there is one."""
-        found: dict[str, list[SelectedRun]] = defaultdict(list)
-        for run in self.runs:
-            if run.split:
-                found[run.split].append(run)
-        return dict(found)
-
 
 def select(
     rows: Rows,
@@ -101,7 +92,7 @@ def select(
     processing
         Take each run's tomogram of this processing, such as ``"denoised"``; by default the one that is shown first.
     tomogram_ids, file_ids
-        Exactly these tomograms, and the best of these annotation files, whatever else is said.
+        Among these: all of the tomograms, and the best annotation files.
     split
         The name of each run's split, such as ``"train"``, by run id.
 
@@ -120,7 +111,7 @@ def select(
         run = msgspec.convert({**row, **parents}, Run)
         known = sorted(tomograms[run.id], key=lambda each: (not each.is_visualization_default, each.id))
         chosen = _chosen_tomograms(known, processing, tomogram_ids)
-        if not chosen and known and tomogram_ids is None:
+        if not chosen and known and processing:
             left_out.append(f"{run.name} has no tomogram whose processing is {processing}.")
         wanted = [
             file
@@ -140,8 +131,11 @@ def select(
     return Selection(runs=tuple(runs), rows=rows, source=source, left_out=tuple(left_out))
 
 
-def selection_of(basket: Basket, rows: Rows, source: Source) -> Selection:
-    """What a basket means, with its split; ``rows`` are all of its runs, from `ask_basket_rows`."""
+def selection_of(basket: Basket, rows: Rows, source: Source, **choice: Any) -> Selection:
+    """What a basket means, with its split; ``rows`` are all of its runs, from `ask_basket_rows`.
+
+    ``choice`` are further conditions: ``objects``, ``ground_truth`` and ``processing`` of `select`.
+    """
     chosen = choose(basket, rows)
     return select(
         rows,
@@ -149,6 +143,7 @@ def selection_of(basket: Basket, rows: Rows, source: Source) -> Selection:
         tomogram_ids={row["id"] for row in chosen.tomograms},
         file_ids={row["id"] for row in chosen.annotation_files},
         split=basket.split.of_runs if basket.split is not None else None,
+        **choice,
     )
 
 
@@ -192,9 +187,8 @@ def _is_about(file: AnnotationFile, objects: Collection[str], *, ground_truth: b
 
 
 def _chosen_tomograms(known: Sequence[Tomogram], processing: str, ids: Collection[int] | None) -> tuple[Tomogram, ...]:
-    if ids is not None:
-        return tuple(each for each in known if each.id in ids)
-    return tuple(each for each in known if not processing or each.processing == processing)[:1]
+    fitting = tuple(each for each in known if not processing or each.processing == processing)
+    return fitting[:1] if ids is None else tuple(each for each in fitting if each.id in ids)
 
 
 def _best(

@@ -1,0 +1,20 @@
+"""Runs in an environment that has mlcroissant: say as JSON what records it finds in a description."""
+
+import json
+import sys
+
+import mlcroissant
+
+dataset = mlcroissant.Dataset(jsonld=sys.argv[1])
+assert not dataset.metadata.issues.errors, dataset.metadata.issues.errors
+
+
+def plain(value):
+    return value.decode() if isinstance(value, bytes) else value
+
+
+found = {
+    record_set.id: [{key: plain(value) for key, value in row.items()} for row in dataset.records(record_set.id)]
+    for record_set in dataset.metadata.record_sets
+}
+json.dump(found, sys.stdout, default=str)

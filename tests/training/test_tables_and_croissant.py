@@ -1,0 +1,96 @@
+"""The table of all picks, and the Croissant description: columns, splits, and what their own readers find."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from pyarrow import csv as arrow_csv
+
+from napari_cryoet import CryoETError, ExistsError, SaveError
+from napari_cryoet.training.croissant import export_croissant
+from napari_cryoet.training.selection import Selection
+from napari_cryoet.training.table import export_table
+
+Select = Callable[..., Selection]
+PythonWith = Callable[[str], Callable[..., str]]
+
+
+def test_a_table_has_the_picks_of_all_runs_with_units(tmp_path: Path, selection_of: Select) -> None:
+    selection = selection_of(split={9001: "train", 9005: "test"})
+    report = export_table(selection, tmp_path / "picks.parquet")
+    export_table(selection, tmp_path / "picks.csv")
+    table = pq.read_table(tmp_path / "picks.parquet")
+    again = arrow_csv.read_csv(
+        tmp_path / "picks.csv", convert_options=arrow_csv.ConvertOptions(strings_can_be_null=True)
+    )
+
+    assert table.num_rows == report.n_picks == again.num_rows
+    assert set(table["split"].to_pylist()) == {"train", "test"}
+    assert set(table["run_name"].to_pylist()) == {"DEMO_001", "MIX_001"}
+    assert {"z_angstrom", "z_voxel", "voxel_spacing_angstrom", "object_name", "is_ground_truth"} <= {
+        *table.column_names
+    }
+    np.testing.assert_allclose(
+        table["z_angstrom"].to_numpy(), table["z_voxel"].to_numpy() * table["voxel_spacing_angstrom"].to_numpy()
+    )
+    np.testing.assert_allclose(again["x_angstrom"].to_numpy(), table["x_angstrom"].to_numpy())
+
+
+def test_a_table_needs_picks_a_known_ending_and_a_free_name(tmp_path: Path, selection_of: Select) -> None:
+    with pytest.raises(SaveError, match="format"):
+        export_table(selection_of(), tmp_path / "picks.xlsx")
+    with pytest.raises(CryoETError, match="picks"):
+        export_table(selection_of(objects=["unicorn"]), tmp_path / "picks.csv")
+    (tmp_path / "picks.csv").touch()
+    with pytest.raises(ExistsError):
+        export_table(selection_of(), tmp_path / "picks.csv")
+
+
+def rows_in(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_description_names_everything_with_its_address_and_split(tmp_path: Path, selection_of: Select) -> None:
+    selection = selection_of(split={9001: "train", 9005: "mine"})
+    report = export_croissant(selection, tmp_path)
+    described = json.loads((tmp_path / "metadata.json").read_text())
+
+    assert {row["name"]: row["split"] for row in rows_in(tmp_path / "runs.csv")} == {
+        "DEMO_001": "train",
+        "DEMO_003": "",
+        "MIX_001": "mine",
+    }
+    picks = rows_in(tmp_path / "picks.csv")
+    assert len(picks) == report.n_files
+    assert {row["session_id"] for row in picks} >= {"ground-truth", "manual"}
+    assert all(row["url"].endswith(".ndjson") and row["voxel_size"] for row in picks)
+    (splits,) = (each for each in described["recordSet"] if each["@id"] == "copick/splits")
+    assert [row["copick/splits/name"] for row in splits["data"]] == ["mine", "train"]
+    assert described["license"].startswith("https://creativecommons.org")
+    with pytest.raises(ExistsError, match="metadata"):
+        export_croissant(selection, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_mlcroissant_reads_the_description_as_records(
+    tmp_path: Path, selection_of: Select, python_with: PythonWith
+) -> None:
+    export_croissant(selection_of(split={9001: "train"}), tmp_path)
+    found = json.loads(python_with("mlcroissant==1.1.1")("croissant_reads.py", tmp_path / "metadata.json"))
+
+    assert found["copick/runs"][0] == {
+        "copick/runs/name": "DEMO_001",
+        "copick/runs/portal_run_id": "9001",
+        "copick/runs/split": "train",
+    }
+    assert found["copick/splits"][0]["copick/splits/name"] == "train"
+    assert len(found["copick/picks"]) == len(rows_in(tmp_path / "picks.csv"))
+    assert found["copick/picks"][0]["copick/picks/voxel_size"] == 40.048
