@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 
@@ -105,3 +105,18 @@ def _simplified(text: str) -> str:
     if not text.isascii():
         text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     return " ".join(text.casefold().split())
+
+
+#: The orders in which lists can be read, by name.
+DATASET_ORDERS: Final[Mapping[str, Callable[[CatalogueRow], Any]]] = {
+    "newest": lambda row: (-row.release_date.timestamp(), row.id),
+    "title": lambda row: (row.title.casefold(), row.id),
+    "most runs": lambda row: (-row.run_count, row.id),
+    "most annotations": lambda row: (-row.annotation_count, row.id),
+}
+DEPOSITION_ORDERS: Final[Mapping[str, Callable[[DepositionRow], Any]]] = {
+    "newest": lambda row: (-row.release_date.timestamp(), row.id),
+    "title": lambda row: (row.title.casefold(), row.id),
+    "most datasets": lambda row: (-len(row.dataset_ids), -len(row.enriched_dataset_ids), row.id),
+    "most annotations": lambda row: (-row.annotation_count, row.id),
+}

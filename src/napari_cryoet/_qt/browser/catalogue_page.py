@@ -17,7 +17,7 @@ from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.portal.about import dataset_tooltip, deposition_tooltip
 from napari_cryoet.portal.pages import CatalogueRow, DepositionRow, ObjectCount, objects_text
-from napari_cryoet.portal.search import found_first, split_words
+from napari_cryoet.portal.search import DATASET_ORDERS, DEPOSITION_ORDERS, found_first, split_words
 from napari_cryoet.wording import count_text, joined, plain, short_species
 
 R = TypeVar("R", CatalogueRow, DepositionRow)
@@ -109,12 +109,12 @@ class CataloguePage(ListPage, Generic[R]):
 
 def dataset_list(theme: Theme, thumbnails: Thumbnails) -> CataloguePage[CatalogueRow]:
     """The list of all datasets."""
-    return CataloguePage(theme, thumbnails, "dataset", sorts=_DATASET_SORTS, row_of=dataset_row)
+    return CataloguePage(theme, thumbnails, "dataset", sorts=DATASET_ORDERS, row_of=dataset_row)
 
 
 def deposition_list(theme: Theme, thumbnails: Thumbnails) -> CataloguePage[DepositionRow]:
     """The list of all depositions."""
-    return CataloguePage(theme, thumbnails, "deposition", sorts=_DEPOSITION_SORTS, row_of=deposition_row)
+    return CataloguePage(theme, thumbnails, "deposition", sorts=DEPOSITION_ORDERS, row_of=deposition_row)
 
 
 class ListSwitch(QTabBar):
@@ -142,20 +142,6 @@ class ListSwitch(QTabBar):
         """Show how much a search found in each list; None without a search."""
         for number, name in enumerate(LISTS):
             self.setTabText(number, name if counts is None else f"{name} {counts[number]:,}")
-
-
-_DATASET_SORTS: Final[Mapping[str, Callable[[CatalogueRow], Any]]] = {
-    "newest": lambda row: (-row.release_date.timestamp(), row.id),
-    "title": lambda row: (row.title.casefold(), row.id),
-    "most runs": lambda row: (-row.run_count, row.id),
-    "most annotations": lambda row: (-row.annotation_count, row.id),
-}
-_DEPOSITION_SORTS: Final[Mapping[str, Callable[[DepositionRow], Any]]] = {
-    "newest": lambda row: (-row.release_date.timestamp(), row.id),
-    "title": lambda row: (row.title.casefold(), row.id),
-    "most datasets": lambda row: (-len(row.dataset_ids), -len(row.enriched_dataset_ids), row.id),
-    "most annotations": lambda row: (-row.annotation_count, row.id),
-}
 
 
 def dataset_row(dataset: CatalogueRow, named: Objects) -> Row:

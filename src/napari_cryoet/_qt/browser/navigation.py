@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final
 
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtGui import QMouseEvent
@@ -47,6 +46,7 @@ from napari_cryoet.portal.pages import (
     RunPage,
     RunRow,
 )
+from napari_cryoet.portal.places import DATASETS, LISTS, MOST_CRUMBS, Crumbs, Kind, Place, begin, follow, follow_to_run
 from napari_cryoet.portal.portal import Portal
 from napari_cryoet.wording import plain
 
@@ -54,46 +54,6 @@ _SEARCH_HINT: Final = "ribosome, membrane, 10000, a link …"
 _NOT_FOUND, _FROM_CACHE = "not found", "from the cache"  # topics of notices
 _RUNS_A_PAGE: Final = 50
 _PATIENCE_MS: Final = 200  # the old screen stays so long while the next one is on its way
-_MOST_CRUMBS: Final = 4
-
-Kind: TypeAlias = Literal["datasets", "depositions", "dataset", "deposition", "run"]
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A screen: one of the two lists, or the page of a record. Its name doesn't count in comparisons."""
-
-    kind: Kind
-    id: int = 0  # 0 for a list
-    name: str = field(default="", compare=False)
-
-    @property
-    def label(self) -> str:
-        prefix = {"dataset": "DS", "deposition": "CZCDP", "run": "RN"}.get(self.kind)
-        return self.name or (f"{prefix}-{self.id}" if prefix else self.kind.capitalize())
-
-
-DATASETS, DEPOSITIONS = LISTS = Place("datasets"), Place("depositions")
-Crumbs: TypeAlias = tuple[Place, ...]  # from a list to where you are
-
-
-def begin(place: Place) -> Crumbs:
-    """From its list to a place."""
-    return (DEPOSITIONS if place.kind == "deposition" else DATASETS, place)
-
-
-def follow(crumbs: Crumbs, place: Place) -> Crumbs:
-    """Go on to a place: back to it where the crumbs have it; else one longer, without the oldest after the list."""
-    if place in crumbs:
-        return (*crumbs[: crumbs.index(place)], place)
-    return (crumbs[0], *crumbs[1:][2 - _MOST_CRUMBS :], place)
-
-
-def follow_to_run(crumbs: Crumbs, dataset: Place, run: Place) -> Crumbs:
-    """Go on to a run, over its dataset and no other."""
-    if crumbs[-1].kind == "dataset":
-        crumbs = crumbs[:-1]
-    return follow(follow(crumbs, dataset), run)
 
 
 class Breadcrumb(QWidget):
@@ -109,7 +69,7 @@ class Breadcrumb(QWidget):
         self.back = tool_button("", "Back one step (Backspace)")
         theme.set_icon(self.back, "back")
         self.back.clicked.connect(lambda: self.level_chosen.emit(self._n_steps - 1))
-        self._steps = [tool_button("", "") for _ in range(_MOST_CRUMBS - 1)]
+        self._steps = [tool_button("", "") for _ in range(MOST_CRUMBS - 1)]
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(0)
@@ -131,7 +91,7 @@ class Breadcrumb(QWidget):
     def set_steps(self, names: Sequence[str]) -> None:
         *before, here = map(plain, names)
         self._n_steps = len(before)
-        for button, name in zip(self._steps, [*before, *[""] * _MOST_CRUMBS], strict=False):
+        for button, name in zip(self._steps, [*before, *[""] * MOST_CRUMBS], strict=False):
             button.setText(f"{name} ›".replace("&", "&&"))
             button.setAccessibleName(f"Back to {name}")
             button.setVisible(bool(name))

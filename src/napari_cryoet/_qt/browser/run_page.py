@@ -27,6 +27,7 @@ from napari_cryoet.run.about import (
     about_tomogram,
     has_images,
     processing_text,
+    ticked_texts,
     tilt_series_text,
     titles_of,
 )
@@ -206,16 +207,10 @@ class RunView(QWidget):
         self.open.setEnabled(is_enabled)
 
     def _update_download(self) -> None:
-        tomograms, rows = self.tomograms_to_download(), self.rows_to_download()
-        sizes = [tomogram.file_size_omezarr for tomogram in tomograms] + [row.files[0].file_size for row in rows]
-        known = [size for size in sizes if size is not None]
-        size = f"{'≈' if len(known) == len(sizes) else 'over'} {size_text(sum(known))}" if known else ""
-        parts = ((tomograms, "tomogram"), (rows, "annotation"))
-        counts = [count_text(len(ticked), noun) for ticked, noun in parts if ticked]
-        items = counts[0] if len(counts) == 1 else count_text(len(sizes), "item")
-        self.download.setEnabled(bool(sizes))
-        self.download.setText(f"Download…  {joined(items, size)}" if sizes else "Download…  tick Save first")
-        self.download.setToolTip(joined(*counts, size) or "Tick what to download under Save (D)")
+        short, long = ticked_texts(self.tomograms_to_download(), self.rows_to_download())
+        self.download.setEnabled(bool(short))
+        self.download.setText(f"Download…  {short or 'tick Save first'}")
+        self.download.setToolTip(long or "Tick what to download under Save (D)")
 
     # what a person asks for
 
