@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from typing import Final
 
-from napari_cryoet.basket.basket import PARTS, Basket, Kind, Part
+from napari_cryoet.basket.basket import PARTS, Basket, Kind, Part, basket_text
 from napari_cryoet.download.plan import (
     Cell,
     Plan,
@@ -189,7 +189,13 @@ def contents_of(basket: Basket, rows: Rows) -> Contents:
 
 def plan_basket(basket: Basket, rows: Rows, portal: Portal) -> Plan:
     """Plan to download a basket; DownloadError where there is nothing to fetch. ``rows`` have all tables."""
-    return plan_cells(rows, portal.source, _cells(basket, choose(basket, rows)), first_level=basket.choices.first_level)
+    plan = plan_cells(rows, portal.source, _cells(basket, choose(basket, rows)), first_level=basket.choices.first_level)
+    about = {
+        "basket": basket.name,
+        "catalogue_date": basket.catalogue_date,
+        "searches": [saved.search for saved in basket.searches],
+    }
+    return replace(plan, about=about, beside={"basket.toml": basket_text(basket)})
 
 
 def part_of(table: str, column: str) -> Part:

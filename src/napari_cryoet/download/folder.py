@@ -36,8 +36,10 @@ from napari_cryoet.packs.pack import Pack, open_pack, write_pack
 from napari_cryoet.records import AnnotationFile, Tomogram
 from napari_cryoet.tables.database import Rows
 from napari_cryoet.tables.schema import is_url, tables
+from napari_cryoet.wording import count_text
 
 MANIFEST_NAME: Final = "manifest.json"
+LICENCES_NAME: Final = "LICENCES.txt"
 JOURNAL_NAME: Final = "manifest.part.jsonl"
 
 #: What is true of the file on the portal, and not of a copy that a person may change.
@@ -66,6 +68,7 @@ class Manifest(msgspec.Struct, kw_only=True):
     is_complete: bool = True
     items: list[dict[str, Any]] = []
     files: list[FileEntry] = []
+    downloads: list[dict[str, Any]] = []  # when, from where, and what was asked for
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -102,13 +105,15 @@ def note_items(
     plan: Plan,
     stop: threading.Event,
     *,
+    begins: bool = False,
     complete: Collection[str] = frozenset(),
     missing: Collection[str] = frozenset(),
     errors: Mapping[str, str] | None = None,
 ) -> None:
     """Write the items of a plan and the files of the journal into the manifest.
 
-    ``complete`` are the paths of items of which everything is there, ``missing`` of files that aren't there any more,
+    ``begins`` also notes that a download begins, and what was asked for. ``complete`` are the paths of items of which
+    everything is there, ``missing`` of files that aren't there any more,
     and ``errors`` say by path why an item isn't complete.
     """
     manifest = read_manifest(folder)
@@ -129,6 +134,9 @@ def note_items(
         }
         items[item.path] = {key: value for key, value in row.items() if value not in (None, "")}
     manifest.updated = _now()
+    about = {"source": plan.source, "items": len(plan.items), **plan.about}
+    if begins and not plan.is_rest:
+        manifest.downloads = [*manifest.downloads, {"began": manifest.updated} | about]
     manifest.is_complete = all(item.get("is_complete") is True for item in items.values())
     manifest.items = [items[path] for path in sorted(items)]
     manifest.files = sorted(
@@ -136,6 +144,17 @@ def note_items(
     )
     replace_file(folder / MANIFEST_NAME, msgspec.json.format(msgspec.json.encode(manifest), indent=1))
     (folder / JOURNAL_NAME).unlink(missing_ok=True)
+
+
+def write_licences(folder: Path) -> None:
+    """Write which licence the items of the folder are under, as the portal says it."""
+    by_licence: dict[str, list[str]] = defaultdict(list)
+    for item in read_manifest(folder).items:
+        by_licence[item.get("licence", "")].append(item["path"])
+    lines = []
+    for licence, paths in sorted(by_licence.items()):
+        lines += [f"{licence or 'No licence is told'}: {count_text(len(paths), 'item')}", *sorted(paths), ""]
+    replace_file(folder / LICENCES_NAME, "\n".join(lines).encode())
 
 
 def _sources(plan: Plan) -> Callable[[PlannedItem], Row | None]:

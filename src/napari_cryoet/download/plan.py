@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Final, Literal
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
 from urllib.parse import unquote, urlsplit
 
 from napari_cryoet.appearance.colors import object_key
@@ -61,6 +61,9 @@ class Plan:
     s3_prefix: str
     source: str  # where it comes from
     terms: Terms
+    about: Mapping[str, Any] = field(default_factory=dict)  # what was asked for, for the manifest
+    is_rest: bool = False  # of a plan, what wasn't complete yet
+    beside: Mapping[str, str] = field(default_factory=dict)  # texts to write into the folder, by name
 
     @property
     def is_local(self) -> bool:

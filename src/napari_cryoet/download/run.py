@@ -18,10 +18,19 @@ from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import quote
 
-from napari_cryoet.download.folder import FileEntry, note_file, note_items, pack_of, read_manifest, write_tables
+from napari_cryoet.download.folder import (
+    FileEntry,
+    note_file,
+    note_items,
+    pack_of,
+    read_manifest,
+    write_licences,
+    write_tables,
+)
+from napari_cryoet.download.lists import write_lists
 from napari_cryoet.download.plan import Plan, PlannedItem
 from napari_cryoet.download.progress import Meter, QueueState
-from napari_cryoet.download.transfer import fetch_file, in_thread, sha256_of
+from napari_cryoet.download.transfer import WORKERS, fetch_file, in_thread, read_document, sha256_of
 from napari_cryoet.download.zarr_keys import find_files
 from napari_cryoet.exceptions import (
     CryoETError,
@@ -31,7 +40,7 @@ from napari_cryoet.exceptions import (
     StoppedError,
     raise_if_stopped,
 )
-from napari_cryoet.files import host_of, local_path, replace_file
+from napari_cryoet.files import host_of, replace_file
 from napari_cryoet.network import client
 from napari_cryoet.network.policy import policy
 from napari_cryoet.wording import count_text, size_text
@@ -40,11 +49,8 @@ T = TypeVar("T")
 Progress = Callable[[int, int], None]
 """Told how many bytes are there, and about how many there will be."""
 
-WORKERS: Final = 8  # requests at once to one host
-
 _POLL_S: Final = 0.04
 _STOP_PATIENCE_S: Final = 0.12
-_MAX_METADATA_BYTES: Final = 16 << 20  # the labels of an instance mask can fill a megabyte
 _ABSENT: Final = frozenset({404, 410})
 _ZARR_NAME: Final = re.compile(r"(?:c\.)?\d+(?:\.\d+)*|\.z(?:array|attrs|group)|zarr\.json")
 
@@ -103,7 +109,7 @@ def incomplete(plan: Plan, folder: str | Path) -> Plan:
     """The part of a plan that isn't complete in a folder, by its manifest: what failed, or wasn't begun."""
     manifest = read_manifest(Path(folder).expanduser())
     complete = {item["path"] for item in manifest.items if item.get("is_complete") is True}
-    return replace(plan, items=tuple(item for item in plan.items if item.path not in complete))
+    return replace(plan, items=tuple(item for item in plan.items if item.path not in complete), is_rest=True)
 
 
 def check_place(folder: str | Path, needed_bytes: int) -> None:
@@ -157,7 +163,9 @@ class Download:
             check_place(folder, needed_bytes)
             if not plan.is_local:
                 policy().require(needed_bytes)
-            note_items(folder, plan, stop)
+            note_items(folder, plan, stop, begins=True)
+            for name, text in plan.beside.items():
+                replace_file(folder / name, text.encode())
             work = _Work(plan, folder, before, self._meter, stop)
             try:
                 work.wait(progress or (lambda _done, _total: None), self._go_on)
@@ -165,6 +173,8 @@ class Download:
                 if not stop.is_set():  # else the journal has what is complete
                     note_items(folder, plan, stop, complete=work.complete, missing=work.missing, errors=work.errors)
                     write_tables(folder, plan, work.complete)
+                    write_licences(folder)
+                    write_lists(plan, folder, work.keys)
         except OSError as error:
             raise DownloadError(f"{error.filename or folder}: {error.strerror or error}.") from error
         if work.failures:
@@ -225,6 +235,7 @@ class _Work:
         self.other_sizes: set[str] = set()
         self.failures: dict[str, CryoETError] = {}  # by file
         self.errors: dict[str, str] = {}  # by item
+        self.keys: dict[str, list[str]] = {}  # of each OME-Zarr
 
     def wait(self, progress: Progress, go_on: threading.Event) -> None:
         """Do it, with pauses, and tell how far it is meanwhile."""
@@ -290,6 +301,7 @@ class _Work:
         async def fetch(key: str) -> bool:
             return await self._file(item, f"{root}/{quote(key)}", f"{item.path}/{key}", is_chunk=True)
 
+        self.keys[item.path] = [*files.chunks, *files.documents]
         if not await _side_by_side(fetch, files.chunks):
             return False
         for key, content in files.documents.items():
@@ -298,11 +310,8 @@ class _Work:
 
     async def _document(self, url: str) -> bytes | None:
         """A metadata document of an OME-Zarr; None if it is missing."""
-        if (path := local_path(url)) is not None:
-            return path.read_bytes() if path.is_file() and path.stat().st_size <= _MAX_METADATA_BYTES else None
         async with self._slots[host_of(url)]:
-            answer = await client.get(url, limit_bytes=_MAX_METADATA_BYTES)
-        return answer.body if answer else None
+            return await read_document(url)
 
     async def _keep_document(self, item: PlannedItem, url: str, path: str, content: bytes) -> None:
         """Write a metadata document unless it is there."""

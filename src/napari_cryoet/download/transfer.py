@@ -20,6 +20,8 @@ T = TypeVar("T")
 OnBytes = Callable[[int, bool], None]
 """Told how many more bytes are there, and whether they just came."""
 
+WORKERS: Final = 8  # requests at once to one host
+_MAX_METADATA_BYTES: Final = 16 << 20  # the labels of an instance mask can fill a megabyte
 _ATTEMPTS: Final = 5  # in a row without a step forward; the client itself repeats requests that got no answer
 _PAUSE_S: Final = 0.5
 _PIECE_BYTES: Final = 1 << 18
@@ -50,6 +52,14 @@ async def fetch_file(
         return part.size_bytes
     finally:
         part.close()
+
+
+async def read_document(url: str) -> bytes | None:
+    """A small file, such as the metadata of an OME-Zarr; None if it is missing."""
+    if (path := local_path(url)) is not None:
+        return path.read_bytes() if path.is_file() and path.stat().st_size <= _MAX_METADATA_BYTES else None
+    answer = await client.get(url, limit_bytes=_MAX_METADATA_BYTES)
+    return answer.body if answer else None
 
 
 async def in_thread(call: Callable[..., T], *arguments: object) -> T:

@@ -22,6 +22,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -188,7 +189,10 @@ class _Handlers:
         for path in sorted(path for path in found if path.is_file() and path.resolve().is_relative_to(self._root)):
             key = self._key_prefix + path.relative_to(self._root).as_posix()
             if key.startswith(prefix):
-                entries.append(f"<Contents><Key>{escape(key)}</Key><Size>{path.stat().st_size}</Size></Contents>")
+                about = path.stat()
+                changed = datetime.fromtimestamp(about.st_mtime, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+                details = f"<LastModified>{changed}</LastModified><Size>{about.st_size}</Size>"
+                entries.append(f"<Contents><Key>{escape(key)}</Key>{details}</Contents>")
         text = (
             '<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
             f"<IsTruncated>false</IsTruncated>{''.join(entries)}</ListBucketResult>"

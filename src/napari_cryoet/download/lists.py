@@ -1,0 +1,154 @@
+"""The same download for other tools: scripts for the AWS command line, curl and the portal's official client.
+
+They are run in the folder of the download, and put the files where the manifest has them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote, unquote
+
+from yarl import URL
+
+from napari_cryoet.download.plan import Plan, PlannedItem
+from napari_cryoet.download.rows import file_columns
+from napari_cryoet.download.transfer import WORKERS, read_document
+from napari_cryoet.download.zarr_keys import find_files
+from napari_cryoet.files import replace_file
+from napari_cryoet.network import client
+
+FOLDER: Final = "other-tools"
+
+#: What the official client calls a cell: its model, and its method.
+_METHODS: Final[Mapping[tuple[str, str], tuple[str, str]]] = {
+    ("tomograms", "httpsOmezarrDir"): ("Tomogram", "download_omezarr"),
+    ("tomograms", "httpsMrcFile"): ("Tomogram", "download_mrcfile"),
+    ("tiltseries", "httpsOmezarrDir"): ("TiltSeries", "download_omezarr"),
+    ("tiltseries", "httpsMrcFile"): ("TiltSeries", "download_mrcfile"),
+    ("tiltseries", "httpsAngleList"): ("TiltSeries", "download_angle_list"),
+    ("annotationFiles", "httpsPath"): ("AnnotationFile", "download"),
+    ("annotations", "httpsMetadataPath"): ("Annotation", "download_metadata"),
+}
+_CLIENT_SCRIPT: Final = '''\
+"""Fetches the files of a download with the portal's official client: pip install cryoet-data-portal."""
+
+from urllib.request import urlretrieve
+
+import cryoet_data_portal as cdp
+from pathlib import Path
+
+PORTAL = {portal!r}  # None for the live one
+# of each file: what the portal calls it, its id, how the client fetches it, and the folder that it goes to
+FILES = [
+{files}]
+# files that the client has no method for, and where they go
+OTHERS = [
+{others}]
+
+client = cdp.Client(PORTAL) if PORTAL else cdp.Client()
+for model, record_id, method, folder in FILES:
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    getattr(getattr(cdp, model).get_by_id(client, record_id), method)(folder)
+for url, path in OTHERS:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    urlretrieve(url, path)
+'''
+
+
+def write_lists(plan: Plan, folder: Path, keys: Mapping[str, Sequence[str]] | None = None) -> None:
+    """Write the scripts of a download into a folder; for files of this computer, and for the rest of a plan, none.
+
+    ``keys`` are those of each OME-Zarr by its path; without them, the metadata are read. Of a tomogram of which coarse
+    levels are wanted, other tools fetch all levels.
+    """
+    if plan.is_local or plan.is_rest:
+        return
+    keys = client.run(_keys(plan.items)) if keys is None else keys
+    texts = {"aws.sh": aws_script(plan), "curl.txt": curl_config(plan, keys), "official_client.py": client_script(plan)}
+    for name, text in texts.items():
+        replace_file(folder / FOLDER / name, text.encode())
+
+
+def aws_script(plan: Plan) -> str:
+    """A shell script that needs no account; files that have no place on S3 are comments in it."""
+    lines = ["#!/bin/sh", "# Run in the folder of the download: sh other-tools/aws.sh", "set -e"]
+    for item in plan.items:
+        place = s3_path(plan, item)
+        if not place:
+            lines.append(f"# not on S3: {_encoded(item.url)}")
+        else:
+            command = "sync" if item.is_zarr else "cp"
+            source, path = shlex.quote(place.rstrip("/")), shlex.quote(_whole_path(item))
+            lines.append(f"aws s3 {command} --no-sign-request --only-show-errors {source} {path}")
+    return "\n".join([*lines, ""])
+
+
+def curl_config(plan: Plan, keys: Mapping[str, Sequence[str]]) -> str:
+    """A configuration file for curl; ``keys`` are those of each OME-Zarr, by its path."""
+    lines = ["# Run in the folder of the download: curl -K other-tools/curl.txt", "create-dirs", "fail", "globoff"]
+    for item in plan.items:
+        root, path = _encoded(item.url).rstrip("/"), _whole_path(item)
+        of_zarr = ((f"{root}/{quote(key)}", f"{path}/{key}") for key in keys.get(item.path, ()))
+        files = of_zarr if item.is_zarr else [(root, path)]
+        for url, place in files:
+            lines += ["", f'url = "{_escaped(url)}"', f'output = "{_escaped(place)}"']
+    return "\n".join([*lines, ""])
+
+
+def client_script(plan: Plan) -> str:
+    """A Python script with the official client."""
+    files, others = [], []
+    for item in plan.items:
+        path = _whole_path(item)
+        folder, _, name = path.rpartition("/")
+        known = _METHODS.get((item.table, item.column))
+        if known and unquote(item.url.rstrip("/").rpartition("/")[2]) == name:
+            files.append(f"    {(known[0], item.row_id, known[1], folder)!r},\n")
+        else:
+            others.append(f"    {(_encoded(item.url), path)!r},\n")
+    portal = plan.source if "://" in plan.source else None
+    return _CLIENT_SCRIPT.format(portal=portal, files="".join(files), others="".join(others))
+
+
+def s3_path(plan: Plan, item: PlannedItem) -> str:
+    """Where an item is on S3; empty where that isn't known."""
+    column = file_columns()[item.table][item.column].s3
+    told = next((row.get(column) for row in plan.rows[item.table] if row["id"] == item.row_id), "") if column else ""
+    return told or ""
+
+
+async def _keys(items: Iterable[PlannedItem]) -> dict[str, list[str]]:
+    """The keys of the files of OME-Zarrs, by path; none for one that isn't there."""
+    zarrs = [item for item in items if item.is_zarr]
+    slots = asyncio.Semaphore(WORKERS)
+
+    async def read(url: str) -> bytes | None:
+        async with slots:
+            return await read_document(url)
+
+    async def keys(item: PlannedItem) -> list[str]:
+        root = item.url.rstrip("/")
+        found = await find_files(lambda key: read(f"{root}/{quote(key)}"))
+        return [*found.chunks, *found.documents] if found else []
+
+    found = await asyncio.gather(*map(keys, zarrs))
+    return {item.path: each for item, each in zip(zarrs, found, strict=True)}
+
+
+def _whole_path(item: PlannedItem) -> str:
+    """Where an item with all its levels goes."""
+    return item.path.replace(f".from-level-{item.first_level}.zarr", ".zarr") if item.first_level else item.path
+
+
+def _encoded(url: str) -> str:
+    """An address as it is sent: portals store them with or without percent signs."""
+    return str(URL(url, encoded=url.isascii() and " " not in url))
+
+
+def _escaped(text: str) -> str:
+    """A text in double quotes of curl's configuration."""
+    return text.replace("\\", "\\\\").replace('"', '\\"')

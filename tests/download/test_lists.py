@@ -1,0 +1,96 @@
+"""The scripts beside a download fetch the same files with other tools."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from napari_cryoet.basket.basket import Basket, read_basket
+from napari_cryoet.basket.contents import ask_basket_rows, plan_basket
+from napari_cryoet.download import Plan, download_files
+from napari_cryoet.download.folder import read_manifest
+from napari_cryoet.download.lists import write_lists
+from napari_cryoet.packs.serve import PackServer
+from napari_cryoet.portal.portal import open_portal
+
+
+@pytest.fixture(scope="module")
+def server(demo_pack: Path) -> Iterator[PackServer]:
+    with PackServer(demo_pack) as server:
+        yield server
+
+
+@pytest.fixture
+def plan(server: PackServer) -> Plan:
+    """A tomogram, a mask and points, with their metadata, and a whole run."""
+    portal = open_portal(server.graphql_url)
+    tomogram, *_ = portal.run_page(9001).tomograms
+    annotations = [each.id for each in portal.run_page(9001).annotations]
+    basket = Basket(name="Mixed").with_ids("tomograms", [tomogram.id]).with_ids("annotations", annotations)
+    basket = basket.with_ids("runs", [9002])
+    return plan_basket(basket, ask_basket_rows(portal, basket), portal)
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    found = (path for path in (folder / "files").rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+
+
+def run(command: list[str], folder: Path, **environment: str) -> None:
+    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    done = subprocess.run(command, cwd=folder, env=os.environ | environment, timeout=100, check=False, **output)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.fixture
+def ours(plan: Plan, tmp_path: Path) -> Path:
+    download_files(plan, tmp_path / "ours")
+    return tmp_path / "ours"
+
+
+@pytest.fixture
+def theirs(plan: Plan, tmp_path: Path) -> Path:
+    """A folder with nothing but the scripts."""
+    write_lists(plan, tmp_path / "theirs")
+    return tmp_path / "theirs"
+
+
+def test_the_scripts_of_a_plan_are_those_beside_its_download(ours: Path, theirs: Path) -> None:
+    for name in ("aws.sh", "curl.txt", "official_client.py"):
+        ours_text, theirs_text = ((each / "other-tools" / name).read_text() for each in (ours, theirs))
+        assert sorted(ours_text.splitlines()) == sorted(theirs_text.splitlines())
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_curl_fetches_the_same_files(ours: Path, theirs: Path) -> None:
+    run(["curl", "--silent", "--show-error", "-K", "other-tools/curl.txt"], theirs)
+    assert files_in(theirs) == files_in(ours)
+
+
+def test_the_official_client_fetches_the_same_files(server: PackServer, ours: Path, theirs: Path) -> None:
+    run([sys.executable, "other-tools/official_client.py"], theirs, BOTO_ENDPOINT_URL=server.s3_url)
+    assert files_in(theirs) == files_in(ours)
+
+
+@pytest.mark.skipif(shutil.which("aws") is None, reason="the AWS command line is not installed")
+def test_the_aws_command_line_fetches_the_same_files(server: PackServer, ours: Path, theirs: Path) -> None:
+    run(["sh", "other-tools/aws.sh"], theirs, AWS_ENDPOINT_URL=server.s3_url, AWS_DEFAULT_REGION="us-west-2")
+    not_on_s3 = [line for line in (theirs / "other-tools" / "aws.sh").read_text().splitlines() if "not on S3" in line]
+    expected = {path: content for path, content in files_in(ours).items() if not path.endswith(".png")}
+    assert files_in(theirs) == expected
+    assert len(not_on_s3) == len(files_in(ours)) - len(expected)
+
+
+def test_a_download_says_what_was_asked_for_and_under_which_licence(ours: Path, plan: Plan) -> None:
+    (asked,) = read_manifest(ours).downloads
+    assert (asked["basket"], asked["items"]) == ("Mixed", len(plan.items))
+    assert read_basket(ours / "basket.toml").runs == (9002,)
+    licences = (ours / "LICENCES.txt").read_text()
+    assert plan.terms.licence in licences
+    assert all(item.path in licences for item in plan.items)
