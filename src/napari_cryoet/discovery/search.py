@@ -32,7 +32,18 @@ CONTENTS: Final = {
 }
 
 
-class Condition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class _Asked(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    repr_omit_defaults=True,
+    forbid_unknown_fields=True,
+):
+    pass
+
+
+class Condition(_Asked, frozen=True, kw_only=True):
     """What one annotation has to be: all fields hold for the same annotation, and one value of each field is enough.
 
     Objects, authors and software are words that occur in the name, in any order and number; in double quotes, the whole
@@ -49,7 +60,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, f
     min_count: int | None = None  # points or instances; masks have none
 
 
-class Search(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class Search(_Asked, frozen=True, kw_only=True):
     """A question about runs. All fields have to hold; one value of a field is enough. An empty search finds everything.
 
     Use ``msgspec.structs.replace`` for a search that differs in a field, and `chips` for what can be taken away.
@@ -290,15 +301,21 @@ def annotation_masks(index: Index, condition: Condition) -> dict[str, Mask]:
 
 def named(column: Words, wanted: Iterable[str]) -> Mask:
     """The rows whose text has all words of one of some names, or is the name that stands in double quotes."""
-    return column.rows_at(any_of(_is_named(column.words, each) for each in wanted))
+    return column.rows_at(any_of(is_named(column.words, each) for each in wanted))
 
 
 def within(numbers: NDArray[np.float64], bounds: Range) -> Mask:
-    """Which numbers are in a range, to within half a percent: what is called 10 Å is often 10.012 Å."""
-    low, high = bounds
-    mask: Mask = numbers >= (-np.inf if low is None else low * (1 - _SLACK))
-    mask &= numbers <= (np.inf if high is None else high * (1 + _SLACK))
+    """Which numbers are in a `loosened` range."""
+    low, high = loosened(bounds)
+    mask: Mask = numbers >= (-np.inf if low is None else low)
+    mask &= numbers <= (np.inf if high is None else high)
     return mask
+
+
+def loosened(bounds: Range) -> Range:
+    """A range to within half a percent: what is called 10 Å is often 10.012 Å."""
+    low, high = bounds
+    return None if low is None else low * (1 - _SLACK), None if high is None else high * (1 + _SLACK)
 
 
 def release_days(index: Index) -> NDArray[np.str_]:
@@ -366,7 +383,7 @@ def _objects(index: Index, wanted: Sequence[str]) -> Mask:
 
 
 def _is_object(names: Sequence[str], wanted: str) -> list[bool]:
-    found = _is_named(names, wanted)
+    found = is_named(names, wanted)
     concept = None if is_quoted(wanted) else concept_of(wanted)
     if concept is None:
         return found
@@ -377,7 +394,8 @@ def _is_object(names: Sequence[str], wanted: str) -> list[bool]:
     ]
 
 
-def _is_named(names: Sequence[str], wanted: str) -> list[bool]:
+def is_named(names: Sequence[str], wanted: str) -> list[bool]:
+    """Which names have all words that are wanted, or are the name that stands in double quotes."""
     if is_quoted(wanted):
         exact = simplified(wanted[1:-1])
         return [simplified(name) == exact for name in names]
