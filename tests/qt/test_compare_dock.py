@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from napari.layers import Labels, Points
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFormLayout
 
 from napari_cryoet import compare, load_annotation, open_portal
 from napari_cryoet._qt.compare.dock import KEY, CompareDock, likely_pair
@@ -69,7 +70,8 @@ def ask(qtbot, dock):
 
 def numbers(dock):
     table = dock.results.table
-    return {table.item(line, 0).text(): table.item(line, 1).text() for line in range(table.rowCount())}
+    roles = (QFormLayout.ItemRole.LabelRole, QFormLayout.ItemRole.FieldRole)
+    return dict([table.itemAt(line, role).widget().text() for role in roles] for line in range(table.rowCount()))
 
 
 class TestChoosing:
@@ -110,7 +112,7 @@ class TestComparing:
         assert numbers(dock)["precision"] == "66.7 %"
         headline = dock.results.headline
         assert headline.text() == "67 % of A has a partner in B within 2.5 nm, and 50 % of B has one in A."
-        assert headline.y() < dock.results.table.y()
+        assert headline.y() < dock.results.table.geometry().y()
 
     def test_a_mask_that_streams_is_compared_in_the_background(self, qtbot, dock, show_files, monkeypatch):
         readers, read = set(), Mask.read

@@ -9,7 +9,6 @@ from napari.layers import Image, Layer, Points
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
-    QFormLayout,
     QHBoxLayout,
     QLabel,
     QPushButton,
@@ -26,7 +25,7 @@ from napari_cryoet._qt.layers.ownership import about_of
 from napari_cryoet._qt.picks.layer_picks import are_picks, is_volume, lacks_unit, picks_of, volume_for
 from napari_cryoet._qt.tasks import Job
 from napari_cryoet._qt.widgets.dock import Dock
-from napari_cryoet._qt.widgets.labels import StartBar, more_button, number_box, plain_label
+from napari_cryoet._qt.widgets.labels import StartBar, form_of, more_button, number_box, plain_label
 from napari_cryoet._qt.widgets.layer_combo import NO_PICKS, NO_TOMOGRAM, LayerCombo
 from napari_cryoet._qt.widgets.theme import Theme, pixmap
 from napari_cryoet.appearance.colors import PALETTE, rgba_of
@@ -172,16 +171,10 @@ class CheckDock(Dock):
 
     def _lay_out(self) -> None:
         options = QWidget()
-        form, more = QFormLayout(), QFormLayout(options)
-        for each in (form, more):
-            each.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("Picks", self.points)
-        form.addRow("Tomogram", self.image)
-        more.addRow("Diameter", self.diameter_nm)
-        more.setContentsMargins(0, 0, 0, 0)
+        form_of(("Diameter", self.diameter_nm), parent=options)
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 6, 6, 4)
-        column.addLayout(form)
+        column.addLayout(form_of(("Picks", self.points), ("Tomogram", self.image)))
         for part in (more_button(options), options, self.bar):
             column.addWidget(part)
         column.addWidget(self.results, 1)

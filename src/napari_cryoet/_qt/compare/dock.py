@@ -11,7 +11,6 @@ from napari.layers import Labels, Layer, Points
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
-    QFormLayout,
     QFrame,
     QScrollArea,
     QVBoxLayout,
@@ -26,7 +25,7 @@ from napari_cryoet._qt.layers.ownership import LayerWatch, about_of
 from napari_cryoet._qt.picks.layer_picks import lacks_unit, picks_of, stretch_of
 from napari_cryoet._qt.tasks import Job
 from napari_cryoet._qt.widgets.dock import Dock
-from napari_cryoet._qt.widgets.labels import StartBar, more_button, number_box
+from napari_cryoet._qt.widgets.labels import StartBar, form_of, more_button, number_box
 from napari_cryoet._qt.widgets.layer_combo import NO_ANNOTATION, LayerCombo
 from napari_cryoet._qt.widgets.messages import copy_text
 from napari_cryoet.appearance.diameters import diameter_angstrom
@@ -233,11 +232,7 @@ class CompareDock(Dock):
             self.bar.say("Copied.")
 
     def _lay_out(self) -> None:
-        form = self._form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("A, judged", self.a)
-        form.addRow("B, reference", self.b)
-        form.addRow("Radius", self.radius)
+        form = self._form = form_of(("A, judged", self.a), ("B, reference", self.b), ("Radius", self.radius))
         page = QWidget()
         column = QVBoxLayout(page)
         column.setContentsMargins(6, 6, 6, 4)

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from qtpy.QtCore import QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPainter, QPaintEvent, QPixmap
 from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QHeaderView,
+    QFormLayout,
     QPushButton,
     QSizePolicy,
-    QTableWidget,
-    QTableWidgetItem,
     QVBoxLayout,
     QWidget,
 )
 from superqt import QFlowLayout
 
-from napari_cryoet._qt.widgets.labels import plain_label
+from napari_cryoet._qt.widgets.labels import form_of, plain_label
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.appearance.colors import PALETTE
 from napari_cryoet.comparison.masks import PicksInMask
@@ -68,7 +65,8 @@ class CompareResults(QWidget):
         column.addWidget(self.headline)
         column.addWidget(self.setting)
         column.addLayout(_flow(self.show_buttons))
-        for part in (self.table, *self.plots, self.notes):
+        column.addLayout(self.table)
+        for part in (*self.plots, self.notes):
             column.addWidget(part)
         column.addWidget(self.copy)
         self._outer.replaceWidget(self._page, page)
@@ -120,26 +118,14 @@ def _swatch(color: str) -> QIcon:
     return QIcon(swatch)
 
 
-def _table(rows: list[tuple[str, str]]) -> QTableWidget:
-    table = QTableWidget(len(rows), 2)
-    table.setAccessibleName("Numbers of the comparison")
-    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-    table.setTabKeyNavigation(False)
-    table.setShowGrid(False)
-    table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    table.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-    table.setSizeAdjustPolicy(QAbstractItemView.SizeAdjustPolicy.AdjustToContents)
-    headers: tuple[Any, Any] = table.horizontalHeader(), table.verticalHeader()
-    for header in headers:
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.hide()
-    headers[0].setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-    for line, texts in enumerate(rows):
-        for column, text in enumerate(texts):
-            item = QTableWidgetItem(text)
-            if column:
-                item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-            table.setItem(line, column, item)
+def _table(rows: list[tuple[str, str]]) -> QFormLayout:
+    table = form_of()
+    table.setVerticalSpacing(2)
+    for name, text in rows:
+        value = plain_label(text)
+        value.setAlignment(Qt.AlignmentFlag.AlignRight)
+        value.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        table.addRow(name, value)
     return table
 
 

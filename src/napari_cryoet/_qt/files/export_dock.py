@@ -12,7 +12,6 @@ from napari.viewer import Viewer
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
-    QFormLayout,
     QHBoxLayout,
     QLineEdit,
     QPushButton,
@@ -26,7 +25,7 @@ from napari_cryoet._qt.picks.layer_picks import are_picks, link_of, placed_picks
 from napari_cryoet._qt.picks.orientations import active_points
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.dock import Dock
-from napari_cryoet._qt.widgets.labels import StartBar, explain, plain_label
+from napari_cryoet._qt.widgets.labels import StartBar, explain, form_of, plain_label
 from napari_cryoet._qt.widgets.layer_combo import NO_PICKS, LayerCombo
 from napari_cryoet.download.plan import clean_name
 from napari_cryoet.exceptions import CryoETError, ExistsError
@@ -150,14 +149,9 @@ class ExportPicks(Dock):
         file.addWidget(self.choose)
         kind.addWidget(self.format, 1)
         kind.addWidget(self.version)
-        form = QFormLayout()
-        form.addRow("Picks", self.layer)
-        form.addRow("Which", self.which)
-        form.addRow("Format", kind)
-        form.addRow("File", file)
-        form.addRow("By", self.who)
+        names = ("Picks", self.layer), ("Which", self.which), ("Format", kind), ("File", file), ("By", self.who)
         column = QVBoxLayout(self)
-        column.addLayout(form)
+        column.addLayout(form_of(*names))
         for widget in (self.count, self.losses, self.bar):
             column.addWidget(widget)
         column.addStretch(1)

@@ -11,12 +11,12 @@ from napari.utils.notifications import show_info
 from napari.viewer import Viewer
 from qtpy.QtCore import QPoint, QSignalBlocker, Qt
 from qtpy.QtGui import QCursor
-from qtpy.QtWidgets import QComboBox, QFormLayout, QFrame, QWidget
+from qtpy.QtWidgets import QComboBox, QFrame, QWidget
 
 from napari_cryoet._qt.layers.alignment import ANGSTROM_PER_NM, spacing_angstrom_of
 from napari_cryoet._qt.picks.orientations import OrientationDisplay, active_points, orientation_of
 from napari_cryoet._qt.picks.slabs import MOST_PICKS_NM, show_slab, slab_nm_of
-from napari_cryoet._qt.widgets.labels import number_box, plain_label
+from napari_cryoet._qt.widgets.labels import form_of, number_box, plain_label
 from napari_cryoet._qt.widgets.messages import main_window
 from napari_cryoet.appearance.colors import object_key
 from napari_cryoet.appearance.diameters import LARGEST_ANGSTROM, SMALLEST_ANGSTROM, diameter_angstrom, set_diameter
@@ -115,8 +115,8 @@ class PicksPopover(QFrame):
         )
         title = plain_label(plain(self._layer.name))
         title.setStyleSheet("font-weight: bold")
-        form = QFormLayout(self)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form = form_of(parent=self)
+        form.setContentsMargins(9, 9, 9, 9)
         form.addRow(title)
         form.addRow(plain_label(count_text(len(self._layer.data), "pick")))
         for text, field in (

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Hashable
 from html import escape
-from typing import Final
+from typing import Any, Final
 
 from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtWidgets import (
     QDoubleSpinBox,
+    QFormLayout,
     QLabel,
     QProgressBar,
     QPushButton,
@@ -136,6 +137,16 @@ def progress_bar(name: str = "Progress") -> QProgressBar:
     bar.setFixedHeight(6)
     bar.setAccessibleName(name)
     return bar
+
+
+def form_of(*rows: tuple[str, Any], parent: QWidget | None = None) -> QFormLayout:
+    """Names and fields, which take the width; a widget or a layout each."""
+    form = QFormLayout(parent)
+    form.setContentsMargins(0, 0, 0, 0)
+    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    for name, field in rows:
+        form.addRow(name, field)
+    return form
 
 
 def more_button(part: QWidget) -> QToolButton:
