@@ -16,7 +16,6 @@ from samples import make_annotation, make_dataset, make_file, make_run, make_run
 
 SHAPE_ZYX = (20, 30, 41)
 IDENTITY = np.eye(3)[None].repeat(2, axis=0)
-RED = (1.0, 0.0, 0.0, 1.0)
 
 
 def write_run(folder, run_id, name, shape_zyx=SHAPE_ZYX):
@@ -236,18 +235,6 @@ class TestOtherPeoplesLayers:
         assert viewer_model.dims.point[0] == pytest.approx(plane, abs=0.5)
         assert viewer_model.layers.selection.active is mine
         assert not viewer_model.canvas.overlays.scale_bar.visible
-
-
-class TestInStep:
-    def test_layers_follow_their_rows(self, world, link, show):
-        for shape_type in (ShapeType.ORIENTED_POINT, ShapeType.SEGMENTATION_MASK):
-            layers = show(world.first, shape_type)
-            key = key_of_file(world.first, shape_type)
-            link.set_visible(key, False)
-            link.set_color(key, RED)
-
-            assert not any(layer.visible for layer in layers)
-            assert link.appearance(key).color == pytest.approx(RED)
 
 
 class TestDockComesBack:

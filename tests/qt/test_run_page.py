@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from napari.layers import Image, Points
 from qtpy.QtCore import QModelIndex, QPoint, Qt
-from qtpy.QtWidgets import QApplication, QColorDialog, QMenu, QMessageBox
+from qtpy.QtWidgets import QApplication, QMenu, QMessageBox
 
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.browser.run_layers import COMPARE, EXPORT, REVIEW
@@ -231,7 +231,7 @@ def test_another_tomogram_of_the_run_takes_the_place_of_the_first(qtbot, at_run)
     assert [at_run.link.appearance(key).is_visible for key in (first, second)] == [True, False]
 
 
-def test_a_row_shows_the_colour_of_its_layer_and_whether_it_is_hidden(qtbot, at_run, monkeypatch):
+def test_a_row_shows_the_colour_of_its_layer_and_whether_it_is_hidden(qtbot, at_run):
     model = at_run.screens.run.annotations
     index = first_that(model, is_points)
     key = toggle(index)
@@ -243,8 +243,7 @@ def test_a_row_shows_the_colour_of_its_layer_and_whether_it_is_hidden(qtbot, at_
     assert tick().color[:3] == pytest.approx(model.row_at(index.parent()).color[:3], abs=0.01)
     (layer,) = [layer for layer in at_run.link.layers_of(key) if isinstance(layer, Points)]
     layer.visible = False
-    monkeypatch.setattr(QColorDialog, "getColor", lambda now, *_: type(now)("red"))
-    menu_at(at_run, index)["Colour…"]()
+    layer.border_color = "red"
     assert tick().is_hollow
     assert tick().color[:3] == pytest.approx(RED[:3], abs=0.01)
 

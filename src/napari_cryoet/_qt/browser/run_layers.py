@@ -8,8 +8,7 @@ from typing import Final
 
 from napari.layers import Layer
 from qtpy.QtCore import QObject, QPoint, Qt, Signal
-from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QColorDialog, QMenu, QMessageBox
+from qtpy.QtWidgets import QMenu, QMessageBox
 
 from napari_cryoet._qt.browser.run_page import RunView, Shown, key_of_row
 from napari_cryoet._qt.layers.manager import LayerManager
@@ -252,10 +251,6 @@ class RunLayers(QObject):
                     "How picks are drawn…",
                     partial(self._use, row, lambda layer: self.drawing_requested.emit(layer, where)),
                 )
-            look = self._link.appearance(LayerKey("annotation", file.id))
-            if look is not None and look.color is not None:
-                now = QColor.fromRgbF(*look.color)
-                add_item(menu, "Colour…", partial(self._ask_color, LayerKey("annotation", file.id), now))
         self._add_ways(menu, f"AN-{row.annotation.id}")
         menu.popup(where)
 
@@ -291,8 +286,3 @@ class RunLayers(QObject):
             self._waiting[key] = then
             self.show_row(row)
             self._on_layers()
-
-    def _ask_color(self, key: LayerKey, now: QColor) -> None:
-        chosen = QColorDialog.getColor(now, self._run, "Colour of the layer")
-        if chosen.isValid():
-            self._link.set_color(key, (chosen.redF(), chosen.greenF(), chosen.blueF(), now.alphaF()))

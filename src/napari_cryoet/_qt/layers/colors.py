@@ -1,4 +1,4 @@
-"""Reads and sets how a layer looks in its row of the dock: name, visibility, colour."""
+"""How a layer looks in its row of the dock: name, visibility, colour."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Labels, Layer, Points, Surface, Vectors
-from napari.utils.colormaps import Colormap, DirectLabelColormap
+from napari.utils.colormaps import DirectLabelColormap
 from napari.utils.colormaps.standardize_color import transform_color
 
 from napari_cryoet.appearance.colors import RGBA
@@ -25,23 +25,6 @@ class Appearance:
 def appearance_of(layer: Layer) -> Appearance:
     """How a layer looks now."""
     return Appearance(name=layer.name, is_visible=bool(layer.visible), color=_color_of(layer))
-
-
-def paint(layer: Layer, color: RGBA) -> None:
-    """Give a layer one colour; the fill of points keeps its opacity."""
-    if isinstance(layer, Points):
-        faint = np.array(layer.face_color)
-        faint[:, :3] = color[:3]
-        layer.border_color = np.tile(color, (len(layer.data), 1))
-        layer.face_color = faint
-        layer.current_border_color = list(color)
-        layer.current_face_color = [*color[:3], float(faint[:, 3].max()) if len(faint) else color[3]]
-    elif isinstance(layer, Vectors):
-        layer.edge_color = list(color)
-    elif isinstance(layer, Labels):
-        layer.colormap = DirectLabelColormap(color_dict={None: color, 0: (0, 0, 0, 0), 1: color})
-    elif isinstance(layer, Surface):
-        layer.colormap = Colormap([color, color])
 
 
 def appearance_events(layer: Layer) -> list[Any]:

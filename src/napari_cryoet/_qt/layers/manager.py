@@ -17,7 +17,7 @@ from napari.layers import Image, Labels, Layer, Points, Vectors
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
-from napari_cryoet._qt.layers.colors import Appearance, appearance_events, appearance_of, paint
+from napari_cryoet._qt.layers.colors import Appearance, appearance_events, appearance_of
 from napari_cryoet._qt.layers.ownership import (
     LayerKey,
     LayerWatch,
@@ -36,7 +36,7 @@ from napari_cryoet._qt.picks.slabs import show_as_discs
 from napari_cryoet._qt.streaming.progressive import StreamStatus, attach, make_layer, stream_of
 from napari_cryoet._qt.streaming.seam import count_in_nanometers, delete_in_own_canvas
 from napari_cryoet._qt.tasks import Job, Tasks, single_shot, warm_up_layers
-from napari_cryoet.appearance.colors import RGBA, annotation_colors
+from napari_cryoet.appearance.colors import annotation_colors
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.load import load_annotation, load_tilt_series, load_tomogram, tomogram_name
 from napari_cryoet.layers.specs import METADATA_KEY, PICKS_KEY, LayerSpec
@@ -262,10 +262,6 @@ class LayerManager(QObject):
             _set_waiting(layer, False)
         self._limit_range()
         self.changed.emit()
-
-    def set_color(self, key: LayerKey, color: RGBA) -> None:
-        for layer in self.layers_of(key):
-            paint(layer, color)
 
     # loading
 
