@@ -200,12 +200,10 @@ class CheckResults(QScrollArea):
         self.setWidgetResizable(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFrameShape(QScrollArea.Shape.NoFrame)
-        theme.changed.connect(self._draw_signs)
         self.clear()
 
     def clear(self) -> None:
         self.headline, self.texts, self.buttons = "", list[str](), dict[str, QPushButton]()
-        self._signs: list[tuple[QLabel, Mark]] = []
         page = QWidget()
         self._column = QVBoxLayout(page)
         self._column.setContentsMargins(0, 4, 0, 0)
@@ -231,12 +229,12 @@ class CheckResults(QScrollArea):
                 button.clicked.connect(lambda _checked=False, rows=rows: self.select_requested.emit(rows))
         column.addWidget(plain_label(found.basis, name="dimText"))
         column.addStretch(1)
-        self._draw_signs()
 
     def _line(self, statement: Statement) -> QHBoxLayout:
-        sign, label = QLabel(), plain_label(statement.text)
+        sign, label, colors = QLabel(), plain_label(statement.text), self._theme.colors
+        looks = {"odd": ("warning", colors.warning), "note": ("dot", colors.dim), "good": ("check", colors.dim)}
         sign.setFixedWidth(18)
-        self._signs.append((sign, statement.mark))
+        sign.setPixmap(pixmap(*looks[statement.mark]))
         label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         label.setAccessibleName(f"{'Odd: ' if statement.is_odd else ''}{statement.text}")
         row = QHBoxLayout()
@@ -250,12 +248,6 @@ class CheckResults(QScrollArea):
         button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self._column.addWidget(button)
         return button
-
-    def _draw_signs(self) -> None:
-        colors = self._theme.colors
-        looks = {"odd": ("warning", colors.warning), "note": ("dot", colors.dim), "good": ("check", colors.dim)}
-        for sign, mark in self._signs:
-            sign.setPixmap(pixmap(*looks[mark]))
 
 
 # layers as what `check_picks` takes
