@@ -30,8 +30,6 @@ class TestEveryPortal:
         row = catalogue.rows[1]
         assert (row.run_count, row.objects[0].object_name) == (4, "cytosolic ribosome")
         assert {"Point", "OrientedPoint", "SegmentationMask", "Mesh"} <= set(row.shapes)
-        found = [[row.id for row in any_portal.search(text)] for text in ("yeast RIBOSOME", "membrane fiducials", "")]
-        assert found == [[DATASET], [], [OTHER_DATASET, DATASET]]
 
     def test_lists_depositions_with_what_they_brought(self, any_portal):
         rows = {row.id: row for row in any_portal.depositions()}

@@ -1,4 +1,4 @@
-"""The portal: complete pages in one request each, its search, what can be a source, and answers without network."""
+"""The portal: complete pages in one request each, what can be a source, and answers without network."""
 
 from __future__ import annotations
 
@@ -103,13 +103,6 @@ def test_a_page_is_never_unbounded_and_a_wildcard_in_a_name_is_an_ordinary_chara
     assert portal.dataset_page(10_302, name_contains="TS%7").run_total == 0
 
 
-def test_the_server_finds_every_word_also_in_descriptions_and_names_of_runs(demo_pack):
-    portal = open_portal(demo_pack)
-    found = {'"ENDOPLASMIC reticulum" ribosome': [90001], "mix_00": [90002], "thyroglobulin fatty": []}
-    for text, ids in found.items():
-        assert [row.id for row in portal.search(text)] == ids
-
-
 def test_opening_asks_nobody(tmp_path):
     live = Source("live", LIVE_URL, "CryoET Data Portal", PORTAL_TERMS)
     assert open_portal("live", cache_dir=tmp_path).source == live
@@ -146,7 +139,7 @@ AWAY = NetworkError("The server is away.", status=503)
 
 def every_page(portal: Portal):
     pages = portal.catalogue(), portal.dataset_page(5), portal.run_page(6), portal.deposition_page(4)
-    return pages, (portal.lookup(6), portal.search("one"), portal.search("ts_1"))
+    return pages, portal.lookup(6)
 
 
 def test_without_network_all_that_was_seen_opens_with_its_date(remote, tmp_path):
@@ -163,15 +156,6 @@ def test_without_network_all_that_was_seen_opens_with_its_date(remote, tmp_path)
     assert again[2].run == seen[2].run
     assert same_lists == lists
     assert not any(b"secret" in path.read_bytes() for path in (tmp_path / "cache").iterdir())
-
-
-def test_a_search_is_answered_from_the_catalogue_where_the_server_is_away(remote):
-    open_remote, server = remote
-    open_remote().catalogue()
-    server.fault = AWAY
-    for portal in (open_remote(), open_remote(offline=True)):
-        assert [row.id for row in portal.search("one ds-5")] == [5]
-        assert portal.search("ts_1") == ()  # only the server looks through the names of runs
 
 
 def test_the_catalogue_is_asked_for_again_once_the_server_is_back(remote):

@@ -13,7 +13,7 @@ from napari_cryoet import records
 from napari_cryoet.portal import queries
 from portal_rows import portal_schema
 
-NAMES = ["CATALOGUE", "DATASET_PAGE", "RUN_PAGE", "DEPOSITION_PAGE", "LOOKUP", "FILE_RUN", "SEARCH"]
+NAMES = ["CATALOGUE", "DATASET_PAGE", "RUN_PAGE", "DEPOSITION_PAGE", "LOOKUP", "FILE_RUN"]
 all_queries = pytest.mark.parametrize("text", [getattr(queries, name) for name in NAMES], ids=NAMES)
 
 #: Connections that are asked for although they end at 100, and why that loses nothing.

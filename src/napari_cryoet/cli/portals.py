@@ -53,12 +53,12 @@ def search(
 
     napari-cryoet search live ribosome pombe
     """
+    from napari_cryoet.discovery.catalogue import CatalogueSearch
     from napari_cryoet.formats.notes import plain_data
-    from napari_cryoet.portal.search import search_catalogue
 
     with working() as (stop, steps), closing(open_source(source, steps, stop)) as portal:
         catalogue = portal.catalogue(stop=stop)
-    rows = search_catalogue(catalogue, " ".join(words or ()))
+    rows = CatalogueSearch(catalogue).datasets(" ".join(words or ()))
     if as_json:
         say(json.dumps(plain_data(rows), indent=1))
     else:

@@ -202,5 +202,14 @@ def _title(search: Search) -> str:
 
 
 def _search_text(search: Search) -> str:
-    """The search as Python writes it, without modules before names."""
-    return repr(search).replace("datetime.date(", "date(")
+    """The search as Python writes it, a field a line."""
+    default = Search()
+    fields = [
+        f"    {name}={getattr(search, name)!r},"
+        for name in search.__struct_fields__
+        if name != "annotations" and getattr(search, name) != getattr(default, name)
+    ]
+    if search.annotations:
+        conditions = [f"        {each!r}," for each in search.annotations]
+        fields = [*fields, "    annotations=(", *conditions, "    ),"]
+    return "\n".join(["Search(", *fields, ")"]).replace("datetime.date(", "date(") if fields else "Search()"

@@ -1,7 +1,8 @@
 """What objects are called and which is a kind of which, for those that the portal annotates most.
 
-Ids, other names and kinds are those of the Gene Ontology, where an object is in it. A part of something isn't a kind of
-it: a ribosomal subunit is no ribosome, and a nuclear envelope is no membrane.
+Ids and kinds are those of the Gene Ontology, where an object is in it (each was checked against its edition of December
+2021); other names are those of the field. A part of something isn't a kind of it: a ribosomal subunit is no ribosome,
+and a nuclear envelope is no membrane.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-from napari_cryoet.discovery.words import tokens
+from napari_cryoet.discovery.words import is_quoted, split_words, tokens
 
 #: id or nothing | name, other names | what it is a kind of
 _TABLE: Final = """
@@ -96,10 +97,35 @@ def is_kind_of(concept: Concept, other: Concept) -> bool:
     return concept == other or any(is_kind_of(above, other) for above in _above(concept))
 
 
-def longest_name(words: tuple[str, ...]) -> int:
-    """How many of the first words together are a name in the table; 0 if not even the first is."""
-    lengths = range(min(len(words), _longest()), 0, -1)
-    return next((length for length in lengths if concept_of(" ".join(words[:length]))), 0)
+def is_kind(name: str, concept: Concept) -> bool:
+    """Whether an object with a name is a kind of a concept."""
+    other = concept_of(name)
+    return other is not None and is_kind_of(other, concept)
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A word of a search, or some words that together are the name of an object."""
+
+    words: tuple[str, ...]
+    concept: Concept | None = None
+
+
+def terms_of(text: str) -> tuple[Term, ...]:
+    """The words of a text; those that name a known object together.
+
+    >>> [term.words for term in terms_of('yeast cell membrane "plasma membrane"')]
+    [('yeast',), ('cell', 'membrane'), ('"plasma membrane"',)]
+    """
+    waiting, found = list(split_words(text)), []
+    while waiting:
+        plain = tuple(waiting)
+        end = next((at for at, word in enumerate(plain) if is_quoted(word)), len(plain))
+        length = max(1, _longest_name(plain[:end]))
+        words = plain[:length]
+        found.append(Term(words, None if is_quoted(words[0]) else concept_of(" ".join(words))))
+        del waiting[:length]
+    return tuple(found)
 
 
 @cache
@@ -111,6 +137,12 @@ def concepts() -> tuple[Concept, ...]:
         listed = tuple(name.strip() for name in names.split(","))
         found.append(Concept(listed[0], object_id, listed, tuple(k.strip() for each in kinds for k in each.split(","))))
     return tuple(found)
+
+
+def _longest_name(words: tuple[str, ...]) -> int:
+    """How many of the first words together are a name in the table; 0 if not even the first is."""
+    lengths = range(min(len(words), _longest()), 0, -1)
+    return next((length for length in lengths if concept_of(" ".join(words[:length]))), 0)
 
 
 @cache

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from napari_cryoet.discovery.index import Index, Mask, Words, all_of, any_of, at, marked
-from napari_cryoet.discovery.objects import concept_of, is_kind_of
+from napari_cryoet.discovery.objects import concept_of, is_kind
 from napari_cryoet.discovery.texts import TextMatch, find_text
 from napari_cryoet.discovery.words import is_quoted, simplified, tokens
 from napari_cryoet.exceptions import FormatError
@@ -387,11 +387,7 @@ def _is_object(names: Sequence[str], wanted: str) -> list[bool]:
     concept = None if is_quoted(wanted) else concept_of(wanted)
     if concept is None:
         return found
-    concepts = map(concept_of, names)
-    return [
-        is_found or (other is not None and is_kind_of(other, concept))
-        for is_found, other in zip(found, concepts, strict=True)
-    ]
+    return [is_found or is_kind(name, concept) for is_found, name in zip(found, names, strict=True)]
 
 
 def is_named(names: Sequence[str], wanted: str) -> list[bool]:

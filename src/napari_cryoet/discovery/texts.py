@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 
 from napari_cryoet.discovery.index import Index, Mask, any_of, at, marked
-from napari_cryoet.discovery.objects import Concept, concept_of, is_kind_of, longest_name
-from napari_cryoet.discovery.words import Texts, is_quoted, simplified, split_words, tokens
+from napari_cryoet.discovery.objects import Term, concept_of, is_kind, terms_of
+from napari_cryoet.discovery.words import Texts, simplified, tokens
 
 _COLUMNS: Final = {
     "title": "title",
@@ -53,31 +53,6 @@ class Reason:
     how: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
-    """A word of a search, or some words that together are the name of an object."""
-
-    words: tuple[str, ...]
-    concept: Concept | None = None
-
-
-def terms_of(text: str) -> tuple[Term, ...]:
-    """The words of a text; those that name a known object together.
-
-    >>> [term.words for term in terms_of('yeast cell membrane "plasma membrane"')]
-    [('yeast',), ('cell', 'membrane'), ('"plasma membrane"',)]
-    """
-    waiting, found = list(split_words(text)), []
-    while waiting:
-        plain = tuple(waiting)
-        end = next((at for at, word in enumerate(plain) if is_quoted(word)), len(plain))
-        length = max(1, longest_name(plain[:end]))
-        words = plain[:length]
-        found.append(Term(words, None if is_quoted(words[0]) else concept_of(" ".join(words))))
-        del waiting[:length]
-    return tuple(found)
-
-
 def find_text(index: Index, text: str) -> TextMatch:
     """Where all words of a text occur; a word that occurs nowhere stands for those that differ by one letter."""
     datasets, runs = np.ones(index.count("datasets"), np.bool_), np.ones(index.count("runs"), np.bool_)
@@ -118,7 +93,7 @@ def _find_term(index: Index, term: Term) -> tuple[Mask, Mask]:
         runs &= at(own, owners) | of_runs
     if term.concept is not None:
         own = any_of(texts.having_whole(name) for texts in _prose(index) for name in term.concept.names)
-        codes = [_is_kind(name, term.concept) for name in index.words("annotations", "objectName").words]
+        codes = [is_kind(name, term.concept) for name in index.words("annotations", "objectName").words]
         of_runs = _runs_at(index, "objectName", codes)
         datasets |= own | marked(owners[of_runs], size)
         runs |= at(own, owners) | of_runs
@@ -138,7 +113,7 @@ def _reasons(index: Index, word: str, term: Term, place: int) -> Iterable[Reason
         for code in codes[np.array(word_texts(index, column).having(word), np.bool_)[codes]]:
             yield Reason(word, name, known.words[code])
         for code in codes if name == "object" else ():
-            if concept is not None and _is_kind(known.words[code], concept):
+            if concept is not None and is_kind(known.words[code], concept):
                 is_same = concept_of(known.words[code]) == concept
                 how = f"another name of {' '.join(term.words)}" if is_same else f"a kind of {concept.name}"
                 yield Reason(word, name, known.words[code], how)
@@ -219,11 +194,6 @@ def _like(index: Index, word: str) -> tuple[str, ...]:
         if found := sorted({each for texts in places for each in texts.like(word)}):
             return tuple(found[:_MOST_CORRECTIONS])
     return ()
-
-
-def _is_kind(name: str, concept: Concept) -> bool:
-    other = concept_of(name)
-    return other is not None and is_kind_of(other, concept)
 
 
 def _around(text: str, word: str, width: int = 60) -> str:

@@ -92,11 +92,11 @@ def singular(word: str) -> str:
 
 
 class Texts:
-    """Texts to look words up in, one a record."""
+    """Texts to look words up in, one a record. NUL splits a text into parts whose words don't belong together."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         self.plain = [simplified(text) for text in texts]
-        self._tokens = [f" {' '.join(tokens(text))} " for text in self.plain]
+        self._tokens = ["\0".join(f" {' '.join(tokens(part))} " for part in text.split("\0")) for text in self.plain]
         self._vocabulary: frozenset[str] | None = None
 
     def having(self, word: str) -> list[bool]:

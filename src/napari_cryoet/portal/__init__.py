@@ -1,1 +1,1 @@
-"""The portal's metadata: queries, where their answers come from, answers as records, and the search."""
+"""The portal's metadata: queries, where their answers come from, and answers as records."""

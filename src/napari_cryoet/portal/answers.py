@@ -225,11 +225,6 @@ def run_of_file(answer: Answer) -> int | None:
     return next((_at(row, "annotationShape.annotation.runId") for row in rows), None)
 
 
-def found_ids(answer: Answer) -> set[int]:
-    """The ids of all datasets that answer `queries.SEARCH`."""
-    return {row.id for name in answer.data for row in answer.rows(name, pages.LookupHit)}
-
-
 # records and their parts
 
 

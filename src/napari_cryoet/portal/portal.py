@@ -27,7 +27,6 @@ from napari_cryoet.portal.pages import (
     RunPage,
     RunRow,
 )
-from napari_cryoet.portal.search import rows_with, split_words
 from napari_cryoet.portal.transport import AnswerCache, Ask, PackAsker, ask_server
 from napari_cryoet.records import PORTAL_TERMS, AnnotationFile, Record, Terms
 
@@ -196,18 +195,6 @@ class Portal:
         """All records that carry an id: those of different kinds overlap."""
         return self._page(queries.LOOKUP, {"id": record_id}, answers.lookup, stop)
 
-    def search(self, text: str, *, stop: threading.Event | None = None) -> tuple[CatalogueRow, ...]:
-        """The datasets in which every word occurs, where `search_catalogue` looks or where the server does.
-
-        The server looks through descriptions, methods, run names and the like. Where it can't be reached, the catalogue
-        answers alone.
-        """
-        known = self.catalogue(stop=stop)
-        found = {row.id for row in known.rows}
-        for word in dict.fromkeys(split_words(text)):
-            found &= {row.id for row in rows_with(known, [word])} | self._found_by_server(word, stop)
-        return tuple(row for row in known.rows if row.id in found)
-
     def datasets(self, *, stop: threading.Event | None = None) -> tuple[CatalogueRow, ...]:
         """All datasets, newest first."""
         return self.catalogue(stop=stop).rows
@@ -250,15 +237,6 @@ class Portal:
     def close(self) -> None:
         """Give up what the source holds in memory; a later question opens it again."""
         self._opened = None
-
-    def _found_by_server(self, word: str, stop: threading.Event | None) -> set[int]:
-        """The datasets in which the server finds a word; none where it can't be asked."""
-        if self._is_offline:
-            return set()
-        try:
-            return self._page(queries.SEARCH, {"word": queries.containing(word)}, answers.found_ids, stop)
-        except NetworkError:
-            return set()
 
     def _page(self, query: str, variables: Row, decode: Callable[[Answer], T], stop: threading.Event | None) -> T:
         """One question and its decoded answer; without network, the answer that is kept."""

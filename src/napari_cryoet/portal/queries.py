@@ -171,18 +171,6 @@ query FileRun($id: Int!) {
 }
 """
 
-#: The datasets with a word in what the catalogue doesn't hold; the server has no "or", so each place is a list.
-SEARCH: Final = """
-query Search($word: String!) {
-  description: datasets(where: {description: {_ilike: $word}}) { id }
-  strain: datasets(where: {cellStrainName: {_ilike: $word}}) { id }
-  component: datasets(where: {cellComponentName: {_ilike: $word}}) { id }
-  preparation: datasets(where: {samplePreparation: {_ilike: $word}}) { id }
-  method: datasets(where: {runs: {annotations: {annotationMethod: {_ilike: $word}}}}) { id }
-  run: datasets(where: {runs: {name: {_ilike: $word}}}) { id }
-}
-"""
-
 
 def containing(text: str) -> str:
     r"""The LIKE pattern for texts that contain ``text`` as it is.

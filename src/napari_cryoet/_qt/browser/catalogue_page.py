@@ -14,10 +14,10 @@ from napari_cryoet._qt.widgets.record_model import Row
 from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
+from napari_cryoet.discovery.catalogue import DATASET_ORDERS, DEPOSITION_ORDERS, found_first
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.portal.about import dataset_tooltip, deposition_tooltip
 from napari_cryoet.portal.pages import CatalogueRow, DepositionRow, ObjectCount, objects_text
-from napari_cryoet.portal.search import DATASET_ORDERS, DEPOSITION_ORDERS, found_first, split_words
 from napari_cryoet.wording import count_text, joined, plain, short_species
 
 R = TypeVar("R", CatalogueRow, DepositionRow)
@@ -94,11 +94,10 @@ class CataloguePage(ListPage, Generic[R]):
 
     def _list(self) -> None:
         found = sorted(self._found, key=self._sorts[self.sort.currentText()])
-        words = split_words(self._search)
-        self.model.set_rows([self._row(record, words) for record in found])
+        self.model.set_rows([self._row(record) for record in found])
 
-    def _row(self, record: R, words: Sequence[str]) -> Row:
-        named = found_first(record.objects, words)
+    def _row(self, record: R) -> Row:
+        named = found_first(record.objects, self._search)
         if named is not record.objects:
             return self._row_of(record, named)
         row = self._rows.get(record.id)

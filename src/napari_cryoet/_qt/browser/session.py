@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet.discovery.catalogue import CatalogueSearch
 from napari_cryoet.exceptions import CryoETError, NetworkError, WithheldError, raise_if_stopped
 from napari_cryoet.portal.pages import Catalogue, CatalogueRow, DepositionRow
-from napari_cryoet.portal.search import search_catalogue, search_depositions
 from napari_cryoet.portal.transport import read_picture
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class Session(QObject):
         self._asked_for = ""
         self._is_open = False
         self.catalogue: Catalogue | None = None
+        self._words: CatalogueSearch | None = None
         tasks.said.connect(self._on_said)
 
     @property
@@ -96,14 +97,14 @@ class Session(QObject):
 
     def search(self, text: str, then: Callable[[Found], None]) -> None:
         """Find datasets and depositions by words, locally."""
-        catalogue = self.catalogue
-        if catalogue is None or not text:
+        catalogue, words = self.catalogue, self._words
+        if catalogue is None or words is None or not text:
             self._tasks.stop("search")
             then(Found((), ()) if catalogue is None else Found(catalogue.rows, catalogue.depositions))
             return
         self._tasks.run(
             "search",
-            lambda _job: Found(search_catalogue(catalogue, text), search_depositions(catalogue, text)),
+            lambda _job: Found(words.datasets(text), words.depositions(text)),
             then=then,
         )
 
@@ -147,7 +148,7 @@ class Session(QObject):
             self.unreachable.emit(error)
 
     def _on_catalogue(self, catalogue: Catalogue) -> None:
-        self.catalogue = catalogue
+        self.catalogue, self._words = catalogue, CatalogueSearch(catalogue)
         self.catalogue_changed.emit(catalogue)
 
     def _on_said(self, key: object, share: float, words: str) -> None:

@@ -1,4 +1,4 @@
-"""The search in a catalogue."""
+"""The search in a catalogue, before there is an index."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from napari_cryoet.discovery.catalogue import CatalogueSearch, found_first
 from napari_cryoet.portal.pages import Catalogue, CatalogueRow, DepositionRow, Freshness, ObjectCount
-from napari_cryoet.portal.search import found_first, search_catalogue, search_depositions, split_words
 from napari_cryoet.records import Author
 
 
@@ -54,6 +54,8 @@ CATALOGUE = Catalogue(
     ),
 )
 
+SEARCH = CatalogueSearch(CATALOGUE)
+
 
 @pytest.mark.parametrize(
     ("text", "ids"),
@@ -69,10 +71,16 @@ CATALOGUE = Catalogue(
         ("110001", [110001]),
         ("10001", [10001, 110001]),  # the dataset with that very id first
         ("yeastcytosolic", []),
+        ('"yeast cytosolic"', []),  # of two texts
+        ("ribosomes", [10001]),
+        ("ribsome", [10001]),
+        ("80S", []),
+        ("ribosome hippocampus", []),
+        ("ribosome line", [10001]),
     ],
 )
 def test_every_word_must_occur_somewhere(text, ids):
-    assert [found.id for found in search_catalogue(CATALOGUE, text)] == ids
+    assert [found.id for found in SEARCH.datasets(text)] == ids
 
 
 @pytest.mark.parametrize(
@@ -83,28 +91,16 @@ def test_every_word_must_occur_somewhere(text, ids):
         ("ribosome annotation", [10310]),
         ("pombe", [10301, 10310]),  # the organism of a dataset that it brought or added to
         ("DS-10002", [10301]),
+        ("ribosomes", [10310]),
     ],
 )
 def test_depositions_are_found_by_words_of_their_own_and_by_their_datasets(text, ids):
-    assert [found.id for found in search_depositions(CATALOGUE, text)] == ids
-
-
-@pytest.mark.parametrize(
-    ("text", "word"),
-    [
-        ("http://dx.doi.org/10.1101%2F2022.04.12.488077?x=1", "10.1101/2022.04.12.488077"),
-        ("https://doi.org/10.1101/2022.04.12.488077).", "10.1101/2022.04.12.488077"),
-        ("https://www.ebi.ac.uk/empiar/EMPIAR-10988/", "EMPIAR-10988"),
-        ("https://orcid.org/0000-0002-9903-3667", "0000-0002-9903-3667"),
-        ("https://example.org/5", "https://example.org/5"),
-    ],
-)
-def test_the_address_of_a_paper_entry_or_person_is_searched_for_as_its_name(text, word):
-    assert split_words(f'"Two Words" {text}') == ("Two Words", word)
+    assert [found.id for found in SEARCH.depositions(text)] == ids
 
 
 def test_objects_that_are_searched_for_come_first():
     objects = tuple(ObjectCount(object_name=name, count=1) for name in ("ribosome", "FAS", "Nup–pore", "actin"))
-    named = [each.object_name for each in found_first(objects, ("pombe", "NUP"))]
+    named = [each.object_name for each in found_first(objects, "pombe NUP")]
     assert named == ["Nup–pore", "ribosome", "FAS", "actin"]
-    assert found_first(objects, ()) is objects
+    assert found_first(objects, "fatty acid synthase")[0].object_name == "FAS"
+    assert found_first(objects, "") is objects

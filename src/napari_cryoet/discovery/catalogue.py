@@ -1,0 +1,127 @@
+"""Search in a catalogue, which is there before the index: datasets and depositions by words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, Final, Generic, TypeVar
+
+from napari_cryoet.discovery.objects import Term, concept_of, is_kind, terms_of
+from napari_cryoet.discovery.words import Texts, simplified
+from napari_cryoet.portal.pages import Catalogue, CatalogueRow, DepositionRow, ObjectCount
+from napari_cryoet.records import Author
+
+R = TypeVar("R", CatalogueRow, DepositionRow)
+
+
+#: The orders in which rows can be listed.
+DATASET_ORDERS: Final[Mapping[str, Callable[[CatalogueRow], Any]]] = {
+    "newest": lambda row: (-row.release_date.timestamp(), row.id),
+    "title": lambda row: (row.title.casefold(), row.id),
+    "most runs": lambda row: (-row.run_count, row.id),
+    "most annotations": lambda row: (-row.annotation_count, row.id),
+}
+DEPOSITION_ORDERS: Final[Mapping[str, Callable[[DepositionRow], Any]]] = {
+    "newest": lambda row: (-row.release_date.timestamp(), row.id),
+    "title": lambda row: (row.title.casefold(), row.id),
+    "most datasets": lambda row: (-len(row.dataset_ids), -len(row.enriched_dataset_ids), row.id),
+    "most annotations": lambda row: (-row.annotation_count, row.id),
+}
+
+
+class CatalogueSearch:
+    """Finds the rows of a catalogue in which every word occurs; texts are prepared once, so typing is followed at once.
+
+    Case, accents, number and order don't matter, objects are found by other names and with all their kinds, and a word
+    that occurs nowhere stands for those that differ by a letter. Words in "double quotes" belong together. A record
+    whose very id is searched for comes first.
+    """
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+
+    def datasets(self, text: str) -> tuple[CatalogueRow, ...]:
+        """The datasets that match, in the catalogue's order."""
+        return self._datasets.find(text)
+
+    def depositions(self, text: str) -> tuple[DepositionRow, ...]:
+        """The depositions that match by their own words, or by the ids and organisms of their datasets."""
+        return self._depositions.find(text)
+
+    @cached_property
+    def _datasets(self) -> _Rows[CatalogueRow]:
+        return _Rows(self._catalogue.rows, map(_about_dataset, self._catalogue.rows))
+
+    @cached_property
+    def _depositions(self) -> _Rows[DepositionRow]:
+        organisms = {row.id: row.organism_name or "" for row in self._catalogue.rows}
+        rows = self._catalogue.depositions
+        return _Rows(rows, (_about_deposition(row, organisms) for row in rows))
+
+
+def found_first(objects: tuple[ObjectCount, ...], text: str) -> tuple[ObjectCount, ...]:
+    """Objects in their order, but first those that a word of a search names."""
+    terms = terms_of(text)
+    found = [each for each in objects if terms and any(_names(term, each.object_name) for term in terms)]
+    return (*found, *(each for each in objects if each not in found)) if found else objects
+
+
+class _Rows(Generic[R]):
+    """Rows with all that is known of each as one text."""
+
+    def __init__(self, rows: Sequence[R], texts: Iterable[Iterable[str | None]]) -> None:
+        self._rows: Sequence[R] = rows
+        self._texts = Texts("\0".join(each for each in parts if each) for parts in texts)
+
+    def find(self, text: str) -> tuple[R, ...]:
+        terms = terms_of(text)
+        found = [True] * len(self._rows)
+        for term in terms:
+            matches = self._having(term)
+            if not any(matches) and len(term.words) == 1:
+                others = [self._having(Term((word,), concept_of(word))) for word in self._texts.like(term.words[0])]
+                matches = [any(each) for each in zip(*others, strict=True)] or matches
+            found = [a and b for a, b in zip(found, matches, strict=True)]
+        rows = [row for row, is_found in zip(self._rows, found, strict=True) if is_found]
+        words = {word for term in terms for word in term.words}
+        return tuple(sorted(rows, key=lambda row: str(row.id) not in words))
+
+    def _having(self, term: Term) -> list[bool]:
+        """Which rows have all words of a term, or the object that it names."""
+        matches = [all(each) for each in zip(*map(self._texts.having, term.words), strict=True)]
+        concept = term.concept
+        if concept is None:
+            return matches
+        named = [any(each) for each in zip(*map(self._texts.having_whole, concept.names), strict=True)]
+        return [
+            has_words or has_name or any(is_kind(each.object_name, concept) for each in row.objects)
+            for has_words, has_name, row in zip(matches, named, self._rows, strict=True)
+        ]
+
+
+def _about_dataset(row: CatalogueRow) -> Iterable[str | None]:
+    sample = (row.sample_type or "").replace("_", " ")
+    yield from (row.title, row.organism_name, sample, row.cell_name, row.tissue_name)
+    yield from (row.dataset_publications, row.related_database_entries, f"DS-{row.id}", f"CZCDP-{row.deposition_id}")
+    yield from _people(row.authors)
+    yield from (each.object_name for each in row.objects)
+    yield from row.shapes
+
+
+def _about_deposition(row: DepositionRow, organisms: dict[int, str]) -> Iterable[str | None]:
+    yield from (row.title, row.tag, row.deposition_publications, row.related_database_entries, f"CZCDP-{row.id}")
+    for each in row.dataset_ids + row.enriched_dataset_ids:
+        yield from (f"DS-{each}", organisms.get(each))
+    yield from _people(row.authors)
+    yield from (each.object_name for each in row.objects)
+    yield from row.kinds
+
+
+def _people(authors: Iterable[Author]) -> Iterable[str | None]:
+    for author in authors:
+        yield from (author.name, author.orcid)
+
+
+def _names(term: Term, name: str) -> bool:
+    is_kind_of_it = term.concept is not None and is_kind(name, term.concept)
+    return is_kind_of_it or any(simplified(word.strip('"')) in simplified(name) for word in term.words)
