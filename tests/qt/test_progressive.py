@@ -91,15 +91,6 @@ def test_planes_across_the_other_axes_end_exact(qtbot, viewer, served, tmp_path)
         wait_exact(qtbot, status, layer, np.take(values, 33, axis))
 
 
-def test_three_dimensions_end_exact_at_the_chosen_level(qtbot, viewer, served, tmp_path):
-    pyramid = stream(served, tmp_path, noise())
-    layer, status = add(viewer, pyramid)
-    viewer.dims.ndisplay = 3
-    wait_exact(qtbot, status, layer, pyramid.read(2))
-    layer.locked_data_level = 1
-    wait_exact(qtbot, status, layer, pyramid.read(1))
-
-
 def test_nothing_is_read_on_the_gui_thread_and_no_exact_array_is_computed(qtbot, viewer, served, tmp_path, monkeypatch):
     values = noise()
     pyramid = stream(served, tmp_path, values)
