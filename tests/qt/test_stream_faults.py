@@ -72,6 +72,7 @@ def shown(qtbot, viewer, server):
     yield SimpleNamespace(layer=layer, stream=stream, strip=strip)
     watch.close()
     link.close()
+    save_data()
 
 
 def assert_nothing_wrong_is_drawn(layer, z, truth):
@@ -108,7 +109,7 @@ def test_a_fault_while_scrubbing_is_told_and_can_be_gone_over(name, qtbot, viewe
         assert_nothing_wrong_is_drawn(shown.layer, z, truth)
     qtbot.waitUntil(shown.strip.retry.isVisible)
 
-    assert "TS_026" in shown.strip.label.accessibleName()
+    assert "TS_026" in shown.strip.label.text()
     assert not shown.stream.state.is_exact
     assert_nothing_wrong_is_drawn(shown.layer, 106, truth)
 
@@ -122,7 +123,7 @@ def test_a_fault_while_scrubbing_is_told_and_can_be_gone_over(name, qtbot, viewe
 
     qtbot.waitUntil(press_until_exact)
     wait_exact(qtbot, shown, 106, truth)
-    qtbot.waitUntil(lambda: not shown.strip.label.accessibleName())
+    qtbot.waitUntil(lambda: not shown.strip.label.text())
 
 
 def test_an_image_that_changed_says_so_and_shows_nothing_of_the_new_one(qtbot, viewer, server, shown, truth):
@@ -130,7 +131,7 @@ def test_an_image_that_changed_says_so_and_shows_nothing_of_the_new_one(qtbot, v
     server.script(FINEST, saying(ETag='"another"'))
     viewer.dims.set_current_step(0, 95)
     qtbot.waitUntil(lambda: isinstance(shown.stream.state.error, ChangedError))
-    qtbot.waitUntil(lambda: "image.zarr" in shown.strip.label.accessibleName())
+    qtbot.waitUntil(lambda: "image.zarr" in shown.strip.label.text())
     assert_nothing_wrong_is_drawn(shown.layer, 95, truth)
     qtbot.waitUntil(lambda: shared_engine().is_idle)  # what was about to be sent takes no place of that server's
 
