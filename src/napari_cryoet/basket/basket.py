@@ -243,15 +243,13 @@ def basket_text(basket: Basket) -> str:
     if basket.seen:
         plain["seen"] = {kind: _by_date(dates) for kind, dates in basket.seen.items()}
     first = {key: plain.pop(key) for key in ("name", "source") if key in plain}
-    return _HEADER + re.sub(r"\[\n(?: +\d+,\n)+ *\]", _wrapped, tomli_w.dumps(first | plain))
+    return _HEADER + re.sub(r"\[\n(?: +[\d.]+,\n)+ *\]", _wrapped, tomli_w.dumps(first | plain))
 
 
-def _wrapped(numbers: re.Match[str]) -> str:
-    """A list of numbers with several on a line: one on each would make a file that nobody reads."""
-    lines = textwrap.wrap(", ".join(re.findall(r"\d+", numbers[0])), _LINE_CHARACTERS)
-    if len(lines) == 1:
-        return f"[{lines[0]}]"
-    return "\n".join(["[", *(f"    {line}" for line in lines), "]"])
+def _wrapped(values: re.Match[str]) -> str:
+    """A list with several values on a line: one on each would make a file that nobody reads."""
+    lines = textwrap.wrap(" ".join(values[0].split())[1:-1].strip().rstrip(","), _LINE_CHARACTERS)
+    return f"[{lines[0]}]" if len(lines) == 1 else "\n".join(["[", *(f"    {line}" for line in lines), "]"])
 
 
 def _by_date(dates: Mapping[int, str]) -> dict[str, list[int]]:

@@ -1,4 +1,4 @@
-"""``napari-cryoet search``, ``download``, ``pack`` and ``serve``."""
+"""``napari-cryoet search``, ``pack`` and ``serve``."""
 
 from __future__ import annotations
 
@@ -7,24 +7,20 @@ import signal
 import threading
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from typer import Argument, BadParameter, Option, Typer
+from typer import Argument, Option, Typer
 
 from napari_cryoet.cli.console import Steps, say, say_table, tell, working
-from napari_cryoet.cli.options import WHAT, Annotations, Dataset, Json, Run, Source, what
+from napari_cryoet.cli.options import Json, Source
 from napari_cryoet.exceptions import PackError
-from napari_cryoet.wording import count_text, plain, reported, size_text
+from napari_cryoet.wording import count_text, plain, reported
 
 if TYPE_CHECKING:
     from napari_cryoet.portal.pages import CatalogueRow
     from napari_cryoet.portal.portal import Portal
 
 app = Typer()
-
-_WHAT_HELP: Final = (
-    f"{', '.join(WHAT)}; several with commas. By default everything of a dataset, tomogram,annotations of a run."
-)
 
 
 def open_source(source: str, steps: Steps, stop: threading.Event) -> Portal:
@@ -65,50 +61,6 @@ def search(
         say_table(("id", "title", "organism", ">runs", ">annotations", "objects"), map(_cells_of, rows))
     state = f", {catalogue.freshness.text}" if catalogue.freshness.is_offline else ""
     tell(f"{len(rows)} of {count_text(len(catalogue.rows), 'dataset')}{state}")
-
-
-@app.command()
-def download(
-    source: Source,
-    to: Annotated[Path, Option(metavar="FOLDER", help="Where to. It becomes a pack: a SOURCE.")],
-    run: Run = None,
-    dataset: Dataset = None,
-    wanted: Annotated[Any, Option("--what", parser=what, metavar="WHAT", help=_WHAT_HELP)] = None,
-    volume_format: Annotated[Literal["zarr", "mrc"], Option("--format", help="Of tomograms and masks.")] = "zarr",
-    which: Annotations = "all",
-    dry_run: Annotated[bool, Option("--dry-run", help="Say what would be fetched and how large it is.")] = False,
-    overwrite: Annotated[bool, Option("--overwrite", help="Replace files that are there and differ.")] = False,
-) -> None:
-    """Download files of a dataset or of a run. Started again, a download fetches only what isn't complete.
-
-    \b
-    napari-cryoet download live --run 506 --to runs --dry-run   # says what and how big
-    napari-cryoet download live --run 506 --what tomogram --format mrc --to runs
-    napari-cryoet download live --dataset 10000 --to data       # all its files
-    """
-    from napari_cryoet.download import ask_rows, download_files, plan_download
-
-    if (run is None) == (dataset is None):
-        raise BadParameter("say --run or --dataset")
-    wanted = wanted or (("everything",) if run is None else ("tomogram", "annotations"))
-    with working() as (stop, steps):
-        with closing(open_source(source, steps, stop)) as portal:
-            rows = ask_rows(portal, dataset_id=dataset, run_ids=[] if run is None else [run], stop=stop)
-            plan = plan_download(rows, portal.source, what=wanted, volume_format=volume_format, annotations=which)
-        if dry_run:
-            say_table((">size", "file"), ((size_text(item.size_bytes) or "?", item.path) for item in plan.items))
-            unknown = f", and {count_text(n, 'item')} of unknown size" if (n := plan.n_unknown_sizes) else ""
-            say(f"{count_text(len(plan.items) - n, 'item')}, {size_text(plan.total_bytes)}{unknown}")
-            return
-
-        def show(done_bytes: int, total_bytes: int) -> None:
-            steps.show(done_bytes / max(1, total_bytes), f"{size_text(done_bytes)} of {size_text(total_bytes)}")
-
-        report = download_files(plan, to, overwrite=overwrite, progress=show, stop=stop)
-    skipped = f"; {count_text(report.n_skipped, 'file')} complete already" if report.n_skipped else ""
-    say(f"{count_text(report.n_fetched, 'file')}, {size_text(report.fetched_bytes)}, in {report.folder}{skipped}")
-    if report.n_missing_chunks:
-        say(f"{count_text(report.n_missing_chunks, 'chunk')} not stored on the server: they hold the fill value")
 
 
 def _cells_of(row: CatalogueRow) -> tuple[str, ...]:

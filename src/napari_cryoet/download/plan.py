@@ -244,7 +244,7 @@ def has_file(row: Row, column: FileColumn) -> bool:
     """Whether a row lists a file; in rows without addresses, its size tells."""
     if column.https in row:
         return bool(row[column.https])
-    return column.size is not None and row.get(column.size) is not None
+    return column.is_required or (column.size is not None and row.get(column.size) is not None)
 
 
 def _default_tomograms(rows: Rows) -> list[Row]:

@@ -30,6 +30,7 @@ class FileColumn:
     https: str
     s3: str | None
     size: str | None
+    is_required: bool = False  # whether every row has it
 
 
 @cache
@@ -111,4 +112,5 @@ def _file_columns(table: Table) -> Iterator[FileColumn]:
         of_kind = next((kind for kind in ("Omezarr", "Mrc") if what.startswith(kind)), "")
         s3, size = f"s3{what}", f"fileSize{of_kind}"
         has_size = size in table.columns and column.name.startswith("https")
-        yield FileColumn(column.name, s3 if s3 in table.columns else None, size if has_size else None)
+        known_s3, known_size = (s3 if s3 in table.columns else None), (size if has_size else None)
+        yield FileColumn(column.name, known_s3, known_size, column.is_required)

@@ -1,0 +1,75 @@
+"""What a search finds goes into a basket, and is found again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from napari_cryoet.basket.aging import age_of, ask_dates
+from napari_cryoet.basket.basket import Basket, read_basket, write_basket
+from napari_cryoet.basket.contents import RowsOfRuns, contents_of
+from napari_cryoet.basket.matches import add_matches, kinds_asked, matching, matching_ids
+from napari_cryoet.discovery.index import Index, read_index
+from napari_cryoet.discovery.search import Condition, Search, find
+from napari_cryoet.portal.portal import Portal, open_portal
+
+RIBOSOMES = Search(annotations=(Condition(objects=("ribosome",)),))
+
+
+@pytest.fixture
+def portal(demo_pack: Path) -> Portal:
+    return open_portal(demo_pack)
+
+
+@pytest.fixture
+def index(portal: Portal) -> Index:
+    return read_index(portal)
+
+
+@pytest.mark.parametrize(
+    ("search", "kinds"),
+    [
+        (Search(), ("annotations",)),
+        (RIBOSOMES, ("annotations",)),
+        (Search(processing=("raw",)), ("tomograms",)),
+        (Search(spacing_angstrom=(None, 10.0), annotations=RIBOSOMES.annotations), ("annotations", "tomograms")),
+    ],
+)
+def test_what_is_added_is_what_is_asked_for(search: Search, kinds: tuple[str, ...]) -> None:
+    assert kinds_asked(search) == kinds
+
+
+def test_one_tomogram_of_each_run_and_all_annotations(index: Index) -> None:
+    every = find(index, Search())
+    tomograms = index.rows("tomograms", matching_ids(index, Search(), "tomograms"))
+    assert len({row["runId"] for row in tomograms}) == len(tomograms) < len(every.tomogram_ids)
+    assert len(matching_ids(index, Search(), "annotations")) == index.count("annotations")
+    assert matching_ids(index, Search(), "runs") == every.run_ids
+    assert matching_ids(index, Search(), "datasets") == every.dataset_ids
+
+
+def test_a_search_that_was_added_finds_what_is_new(index: Index, portal: Portal, tmp_path: Path) -> None:
+    basket = add_matches(Basket(source="demo"), index, RIBOSOMES)
+    assert basket.catalogue_date == index.as_of.date().isoformat()
+    write_basket(basket, tmp_path / "basket.toml")
+    kept = read_basket(tmp_path / "basket.toml")
+    today = ask_dates(portal, kept)
+    assert age_of(kept, today, matching(index)).text == ""
+
+    unticked = kept.without_ids("annotations", kept.annotations[:1])
+    assert age_of(unticked, today, matching(index)).text == ""
+    narrow = add_matches(Basket(), index, Search(text="90002", annotations=RIBOSOMES.annotations))
+    wider = narrow.with_search(RIBOSOMES.to_dict())
+    new = age_of(wider, ask_dates(portal, wider), matching(index)).new["annotations"]
+    assert sorted((*narrow.annotations, *new)) == sorted(basket.annotations)
+
+
+def test_the_index_tells_the_contents_without_a_question(index: Index, portal: Portal) -> None:
+    basket = add_matches(Basket(), index, Search(spacing_angstrom=(None, 35.0), annotations=RIBOSOMES.annotations))
+    asked = contents_of(basket, RowsOfRuns(portal).of(basket))
+    known = contents_of(basket, index.rows_of_runs(asked.run_ids))
+    assert known.run_ids == asked.run_ids
+    assert {name: known.parts[name] for name in ("tomograms", "annotations")} == {
+        name: asked.parts[name] for name in ("tomograms", "annotations")
+    }

@@ -1,0 +1,118 @@
+"""``napari-cryoet basket`` and ``download``: from a question to files in two commands."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+
+from napari_cryoet.basket.basket import read_basket, write_basket
+from napari_cryoet.basket.store import BasketStore
+from napari_cryoet.cli import main
+from napari_cryoet.cli.app import app
+from napari_cryoet.portal.portal import open_portal
+
+Captured = pytest.CaptureFixture[str]
+
+
+def run(*arguments: object) -> int:
+    return main([*map(str, arguments)])
+
+
+@pytest.mark.parametrize("command", ["add", "show", "check", "split", "save", "clear"])
+def test_baskets_explain_themselves_with_examples_that_can_be_typed(command: str, capsys: Captured) -> None:
+    assert run("basket", command, "-h") == 0
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    examples = [line for line in lines if line.startswith("napari-cryoet basket ")]
+    assert examples
+    group = typer.main.get_command(app).get_command(None, "basket")
+    for line in examples:
+        name, *rest = shlex.split(line)[2:]
+        assert name == command
+        assert group.get_command(None, name).make_context(name, rest).params
+
+
+def test_a_question_becomes_files_in_two_commands(demo_pack: Path, tmp_path: Path, capsys: Captured) -> None:
+    question = ["--object", "ribosome", "--ground-truth", "--spacing", "..35"]
+    assert run("basket", "add", demo_pack, *question) == 0
+    assert run("download", demo_pack, "--to", tmp_path / "data") == 0
+
+    portal = open_portal(tmp_path / "data")
+    pages = [portal.run_page(row.id) for dataset in portal.datasets() for row in portal.runs(dataset.id)]
+    assert len(pages) > 1
+    for page in pages:
+        (tomogram,) = page.tomograms
+        assert tomogram.voxel_spacing <= 35
+        assert all(each.ground_truth_status and "ribosome" in each.object_name for each in page.annotations)
+        assert all(file.shape and file.shape.shape_type != "Point" for file in page.annotation_files)
+    assert read_basket(tmp_path / "data" / "basket.toml").searches
+    assert capsys.readouterr().out.splitlines()[0].startswith(f"{len(pages)} runs · ")
+
+
+@pytest.fixture
+def basket(demo_pack: Path, tmp_path: Path, capsys: Captured) -> Path:
+    """A basket's file with all membranes of the demo."""
+    run("basket", "add", demo_pack, "--object", "membrane", "--format", "mrc")
+    run("basket", "save", demo_pack, tmp_path / "membranes.toml")
+    capsys.readouterr()
+    return tmp_path / "membranes.toml"
+
+
+def test_a_file_is_a_basket_too(basket: Path, demo_pack: Path, capsys: Captured) -> None:
+    before = read_basket(basket)
+    assert run("basket", "add", basket, "--annotation-id", "AN-9001", "--with-tomogram", "default") == 0
+    assert read_basket(basket).annotations == (*before.annotations, 9001)
+    assert BasketStore().current(str(demo_pack)) == before
+
+    capsys.readouterr()
+    assert run("basket", "show", basket, "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["basket"]["annotations"][-1] == 9001
+    assert shown["contents"]["parts"]["tomograms"]["n_files"] > 0
+
+
+def test_a_split_is_recorded(basket: Path, capsys: Captured) -> None:
+    assert run("basket", "split", basket, "50,25,25", "--seed", 3) == 0
+    split = read_basket(basket).split
+    assert split is not None
+    assert (split.seed, split.shares) == (3, (50.0, 25.0, 25.0))
+    assert run("basket", "show", basket) == 0
+    assert "seed 3" in capsys.readouterr().out
+    assert run("basket", "split", basket, "x") == 2
+
+
+def test_what_has_aged_ends_with_one_until_it_is_updated(basket: Path, capsys: Captured) -> None:
+    before = read_basket(basket)
+    assert run("basket", "check", basket) == 0
+    gone = before.with_ids("annotations", [77])
+    aged = gone.with_ids("annotations", before.annotations[:1], modified={before.annotations[0]: "1999-01-01"})
+    write_basket(aged, basket)
+    assert run("basket", "check", basket) == 1
+    assert "1 changed, 1 withdrawn" in capsys.readouterr().out
+    assert run("basket", "check", basket, "--update") == 0
+    assert run("basket", "check", basket) == 0
+    assert read_basket(basket).annotations == before.annotations
+
+
+def test_a_dry_run_says_what_and_how_large(basket: Path, tmp_path: Path, capsys: Captured) -> None:
+    assert run("download", basket, "--to", tmp_path / "to", "--dry-run") == 0
+    assert not (tmp_path / "to").exists()
+    assert ".mrc" in capsys.readouterr().out
+
+
+def test_an_empty_basket_is_told(demo_pack: Path, tmp_path: Path, capsys: Captured) -> None:
+    run("basket", "add", demo_pack, "--run-id", 9001)
+    assert run("basket", "clear", demo_pack) == 0
+    assert run("download", demo_pack, "--to", tmp_path / "to") == 1
+    assert "basket is empty" in capsys.readouterr().err
+    assert run("download", demo_pack, "--to", tmp_path, "--what", "metadata") == 2
+
+
+def test_only_what_failed_is_fetched_again(demo_pack: Path, tmp_path: Path, capsys: Captured) -> None:
+    command = ("download", demo_pack, "--run", 9001, "--to", tmp_path / "to", "--what", "annotations")
+    assert run(*command) == 0
+    assert run(*command, "--retry-failed") == 0
+    assert "Everything is complete" in capsys.readouterr().out
