@@ -68,6 +68,7 @@ class StatusStrip(QFrame):
     def set_status(self, text: str, *, can_stop: bool = False, can_retry: bool = False, action: str = "") -> None:
         self.label.setMinimumHeight(self.stop.sizeHint().height())  # always, so that nothing jumps when loading ends
         self.label.setText(text)
+        self.label.setAccessibleName(text)
         self.stop.setVisible(can_stop)
         self.retry.setVisible(can_retry)
         self.action.setVisible(bool(action))
