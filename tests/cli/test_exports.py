@@ -22,7 +22,7 @@ def run(*arguments: object) -> int:
     return main([*map(str, arguments)])
 
 
-@pytest.mark.parametrize("command", ["copick", "relion5", "table", "croissant"])
+@pytest.mark.parametrize("command", ["copick", "relion5", "table", "croissant", "crops"])
 def test_exports_explain_themselves_with_examples_that_can_be_typed(command: str, capsys: Captured) -> None:
     assert run("export", command, "-h") == 0
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
@@ -63,3 +63,9 @@ def test_a_basket_is_exported_with_its_split(tmp_path: Path, demo_pack: Path, ca
     BasketStore().change(source, lambda _: basket)
     assert run("export", "table", demo_pack, tmp_path / "picks.csv") == 0
     assert "picks of 2 runs" in capsys.readouterr().out
+
+
+def test_crops_are_cut_on_this_computer_by_default(tmp_path: Path, demo_pack: Path, capsys: Captured) -> None:
+    assert run("export", "crops", demo_pack, tmp_path / "c.zarr", "--run", "9001", "--size", "4") == 0
+    assert "108 crops of 1 run" in capsys.readouterr().out
+    assert run("export", "crops", demo_pack, tmp_path / "c.zarr", "--run", "9001", "--size", "0") == 2

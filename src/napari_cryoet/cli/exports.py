@@ -1,4 +1,4 @@
-"""``napari-cryoet export copick|relion5|table|croissant``."""
+"""``napari-cryoet export copick|relion5|table|croissant|crops``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option, Typer
 
 from napari_cryoet.cli.console import Steps, say, tell, working
-from napari_cryoet.cli.options import record_id
+from napari_cryoet.cli.options import positive, record_id
 from napari_cryoet.cli.portals import open_source
 from napari_cryoet.exceptions import CryoETError, ExistsError
 from napari_cryoet.wording import count_text
@@ -136,6 +136,37 @@ def croissant(
     report = _export(export_croissant, folder, what, run, dataset, objects, ground_truth, processing, overwrite)
     counts = f"{count_text(report.n_volumes, 'volume')}, {count_text(report.n_files, 'file')} of picks"
     say(f"{report.path / METADATA_NAME}: {count_text(report.n_runs, 'run')}, {counts}")
+
+
+@app.command()
+def crops(
+    what: _What,
+    file: Annotated[Path, Argument(metavar="FILE", help="Where to; it ends in .zarr.")],
+    run: _Runs = None,
+    dataset: _Dataset = None,
+    objects: _Objects = None,
+    ground_truth: _Truth = False,
+    processing: _Processing = "",
+    size: Annotated[int, Option(min=1, max=512, metavar="VOXELS", help="Of each cube.")] = 32,
+    spacing: Annotated[
+        float | None, Option(parser=positive, metavar="Å", help="Take the level whose voxels are about this wide.")
+    ] = None,
+    scheduler: Annotated[
+        str, Option("--dask-scheduler", metavar="ADDRESS", help="Cut on a dask.distributed cluster.")
+    ] = "",
+    overwrite: _Overwrite = False,
+) -> None:
+    """Cut a cube around each particle into one Zarr with labels and splits; started again, it continues.
+
+    \b
+    napari-cryoet export crops ribosomes.toml crops.zarr --size 48 --spacing 10
+    napari-cryoet export crops ribosomes.toml crops.zarr --dask-scheduler tcp://host:8786
+    """
+    from napari_cryoet.training.crops import export_crops
+
+    options = {"size": size, "spacing_angstrom": spacing, "scheduler": scheduler}
+    report = _export(export_crops, file, what, run, dataset, objects, ground_truth, processing, overwrite, **options)
+    say(f"{report.path}: {count_text(report.n_picks, 'crop')} of {count_text(report.n_runs, 'run')}")
 
 
 def _export(

@@ -141,6 +141,28 @@ def name_all(selection: Selection) -> Names:
     )
 
 
+def one_each(annotations: Iterable[NamedAnnotation], left_out: list[str]) -> list[NamedAnnotation]:
+    """One annotation of each object in a run: ground truth, else recommended, else the first; others are noted."""
+    found: dict[tuple[str, str], list[NamedAnnotation]] = defaultdict(list)
+    for named in annotations:
+        found[named.run, named.object].append(named)
+    chosen = []
+    for (run, name), several in found.items():
+        order = [
+            (named.session != GROUND_TRUTH, not annotation_of(named.file).is_curator_recommended, at)
+            for at, named in enumerate(several)
+        ]
+        best = several[min(order)[-1]]
+        chosen.append(best)
+        taken = annotation_of(best.file).id
+        left_out += [
+            f"AN-{annotation_of(named.file).id} ({name} of {run}): AN-{taken} is taken."
+            for named in several
+            if named is not best
+        ]
+    return chosen
+
+
 def run_names(runs: Sequence[SelectedRun]) -> list[str]:
     """The runs' own names; with the dataset before those that several have."""
     names = [clean_name(run.run.name) for run in runs]

@@ -23,7 +23,7 @@ import json
 import math
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -38,7 +38,7 @@ from napari_cryoet.picks import Picks
 from napari_cryoet.records import Tomogram
 from napari_cryoet.run.fit import shape_zyx
 from napari_cryoet.training.copick import ExportReport, Progress
-from napari_cryoet.training.naming import GROUND_TRUTH, NamedAnnotation, name_all
+from napari_cryoet.training.naming import NamedAnnotation, name_all, one_each
 from napari_cryoet.training.selection import Selection, annotation_of, read_points, spacing_of
 from napari_cryoet.volumes import fetch_file
 
@@ -87,7 +87,7 @@ def export_relion5(
     if (folder / "tomograms.star").exists() and not overwrite:
         raise ExistsError(f"There is a tomograms.star in {folder} already.", hint="Choose another folder.")
     names, left_out = name_all(selection), list(selection.left_out)
-    chosen = _one_each([named for named in names.annotations if named.is_particles], left_out)
+    chosen = one_each([named for named in names.annotations if named.is_particles], left_out)
     if not chosen:
         raise CryoETError("There are no particles to export.", hint="Choose annotations that are points.")
     tell = progress or (lambda _share, _words: None)
@@ -113,28 +113,6 @@ def export_relion5(
         n_picks=sum(len(picks) for several in by_object.values() for picks in several),
         left_out=tuple(left_out),
     )
-
-
-def _one_each(annotations: Iterable[NamedAnnotation], left_out: list[str]) -> list[NamedAnnotation]:
-    """One annotation of each object in a run: ground truth, else recommended, else the first."""
-    found: dict[tuple[str, str], list[NamedAnnotation]] = defaultdict(list)
-    for named in annotations:
-        found[named.run, named.object].append(named)
-    chosen = []
-    for (run, name), several in found.items():
-        order = [
-            (named.session != GROUND_TRUTH, not annotation_of(named.file).is_curator_recommended, at)
-            for at, named in enumerate(several)
-        ]
-        best = several[min(order)[-1]]
-        chosen.append(best)
-        taken = annotation_of(best.file).id
-        left_out += [
-            f"AN-{annotation_of(named.file).id} ({name} of {run}): AN-{taken} is taken."
-            for named in several
-            if named is not best
-        ]
-    return chosen
 
 
 class _Tomograms:

@@ -1,0 +1,408 @@
+"""Crops around the picks of many runs in one Zarr, with labels, split and provenance; cut by threads or on a cluster.
+
+::
+
+    FILE.zarr/crops               (n, size, size, size) float32, z, y, x; a chunk holds some crops
+    FILE.zarr/label, run, split   (n,) numbers, whose names are in the attributes; -1 for no split
+    FILE.zarr/annotation_id, pick_id
+    FILE.zarr/position_angstrom   (n, 3) z, y, x of the pick in its tomogram
+    FILE.zarr/shift               (n, 3) z, y, x from the crop's middle voxel, ``size // 2``, to the pick, in voxels
+    FILE.zarr/rotation            (n, 3, 3) as `Picks.rotations_zyx`; NaN without one
+
+The attributes name objects, runs (with the tomogram of each, its address, level and spacing) and splits, and say when
+all is there. A task cuts one chunk and writes one file, so tasks share nothing: each may run anywhere, and again.
+Values are those of the tomogram's level, without any scaling; what sticks out of the tomogram is the crop's mean.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cryoet._version import __version__
+from napari_cryoet.exceptions import CryoETError, ExistsError, raise_if_stopped
+from napari_cryoet.files import path_to_write, written_whole
+from napari_cryoet.formats.notes import plain_data
+from napari_cryoet.training.copick import ExportReport, Progress, object_config
+from napari_cryoet.training.naming import NamedAnnotation, Names, name_all, one_each
+from napari_cryoet.training.selection import Selection, annotation_of, read_points
+from napari_cryoet.volumes import are_inside, open_volume
+from napari_cryoet.wording import count_text, spacing_text
+
+if TYPE_CHECKING:
+    from napari_cryoet.records import Tomogram
+    from napari_cryoet.volumes import Volume
+
+THREADS: Final = 4
+
+_FORMAT: Final = "napari-cryoet-crops"
+_CHUNK_BYTES: Final = 8 << 20
+_MOST_IN_A_CHUNK: Final = 64
+_LARGEST: Final = 512
+_READS: Final = 4  # at once, of one task
+_SAME_SPACING: Final = 0.05  # how far spacings may differ for crops to be of one scale
+_RETRIES: Final = 3  # of a task whose worker was lost
+_OPEN_VOLUMES: Final = 4
+_POLL_S: Final = 0.2
+
+_Start = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Some crops that lie in one chunk; what a worker needs to cut them."""
+
+    store: str
+    first: int
+    size: int
+    parts: tuple[tuple[str, int, tuple[_Start, ...]], ...]  # address of a volume, its level, and where crops start
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """The crops of one annotation file."""
+
+    named: NamedAnnotation
+    tomogram: Tomogram
+    level: int
+    spacing_angstrom: float
+    columns: Mapping[str, NDArray[Any]]  # in an order in which neighbours are near each other
+
+    @property
+    def url(self) -> str:
+        return self.tomogram.https_omezarr_dir or ""
+
+
+def export_crops(
+    selection: Selection,
+    path: str | Path,
+    *,
+    size: int = 32,
+    spacing_angstrom: float | None = None,
+    scheduler: str = "",
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
+) -> ExportReport:
+    """Cut a cube around each particle out of its run's tomogram, into one Zarr.
+
+    Started again after a stop or a crash, it cuts only what is missing. An object that is annotated several times in a
+    run is taken once, its ground truth first.
+
+    Parameters
+    ----------
+    selection
+        From `select` or `selection_of`.
+    path
+        Where to; it ends in ``.zarr``. Workers of a cluster must be able to write there too.
+    size
+        Of a cube, in voxels.
+    spacing_angstrom
+        Take the level whose voxels are nearest to this size; by default the finest of the first tomogram. Tomograms
+        without a level of about that size are left out: nothing is resampled.
+    scheduler
+        The address of a dask.distributed scheduler, such as ``tcp://host:8786``; threads by default.
+    overwrite
+        Replace crops of something else that are there.
+    progress, stop
+        As for `export_copick`.
+
+    Raises
+    ------
+    ExistsError
+        If there is something else at the path.
+    CryoETError
+        If there are no particles with a tomogram, or ``distributed`` isn't installed.
+    StreamError
+        If a volume can't be read.
+    StoppedError
+        When ``stop`` is set.
+    """
+    import zarr
+
+    path = path_to_write(path).expanduser().absolute()
+    tell, names = progress or (lambda _share, _words: None), name_all(selection)
+    parts, left_out = _planned(names, size, spacing_angstrom, tell, stop)
+    chunk = max(1, min(_MOST_IN_A_CHUNK, _CHUNK_BYTES // (4 * size**3)))
+    attributes = _attributes(names, parts, size, selection)
+    _prepare(path, parts, size, chunk, attributes, overwrite=overwrite)
+    tasks = [task for task in _tasks(path, parts, size, chunk) if not _is_done(task, chunk)]
+    count = _count(parts)
+
+    def show(n_done: int) -> None:
+        crops = count - (len(tasks) - n_done) * chunk
+        tell(n_done / len(tasks), f"{max(0, crops):,} of {count_text(count, 'crop')}")
+
+    if scheduler:
+        _on_cluster(tasks, scheduler, show, stop)
+    else:
+        _on_threads(tasks, show, stop)
+    zarr.open_group(path, mode="r+").attrs["is_complete"] = True
+    return ExportReport(
+        path=path,
+        n_runs=len({part.named.run for part in parts}),
+        n_files=len(tasks),
+        n_picks=count,
+        left_out=(*selection.left_out, *left_out),
+    )
+
+
+def cut(task: Task) -> int:
+    """Cut the crops of a task and write their chunk; gives how many they are."""
+    import zarr
+
+    with ThreadPoolExecutor(_READS, thread_name_prefix="napari-cryoet-crops") as pool:
+        found = [
+            pool.submit(_read_cube, url, level, start, task.size)
+            for url, level, starts in task.parts
+            for start in starts
+        ]
+        cubes = np.stack([future.result() for future in found])
+    zarr.open_array(f"{task.store}/crops", mode="r+")[task.first : task.first + len(cubes)] = cubes
+    return len(cubes)
+
+
+@lru_cache(maxsize=_OPEN_VOLUMES)
+def _opened(url: str) -> Volume:
+    return open_volume(url)
+
+
+def _read_cube(url: str, level: int, start: _Start, size: int) -> NDArray[np.float32]:
+    """A cube of a level that starts at a voxel, which may lie outside."""
+    volume = _opened(url)
+    shape = volume.levels[level].shape
+    box = tuple((max(0, at), min(at + size, length)) for at, length in zip(start, shape, strict=True))
+    values = volume.read(level, box).astype(np.float32)
+    around = [(low - at, at + size - high) for at, (low, high) in zip(start, box, strict=True)]
+    return np.pad(values, around, constant_values=values.mean()) if np.any(around) else values
+
+
+# the plan
+
+
+def _planned(
+    names: Names, size: int, wanted: float | None, tell: Progress, stop: threading.Event | None
+) -> tuple[list[_Part], list[str]]:
+    """Where all crops are, and what is left out; reads picks and the metadata of tomograms, a few at once."""
+    if not 1 <= size <= _LARGEST:
+        raise CryoETError(f"A crop can't be {size} voxels wide.", hint=f"Choose 1 to {_LARGEST}.")
+    left_out = list[str]()
+    chosen = one_each([named for named in names.annotations if named.is_particles], left_out)
+    first = next((named.selected.tomograms[0] for named in chosen if named.selected.tomograms), None)
+    if first is None:
+        raise CryoETError("There are no particles in a tomogram to cut out.", hint="Choose points and tomograms.")
+    spacing, parts = wanted or first.voxel_spacing, list[_Part]()
+    with ThreadPoolExecutor(_READS, thread_name_prefix="napari-cryoet-crops") as pool:
+        found = [pool.submit(_part_of, named, size, spacing, stop) for named in chosen]
+        for number, (named, future) in enumerate(zip(chosen, found, strict=True)):
+            raise_if_stopped(stop)
+            tell(0.0, f"reading picks: {number} of {len(chosen)}")
+            part = future.result()
+            if isinstance(part, str):
+                left_out.append(f"AN-{annotation_of(named.file).id} ({named.object} of {named.run}): {part}")
+            elif len(part.columns["pick_id"]):
+                parts.append(part)
+    if not parts:
+        raise CryoETError(f"No particle is in a tomogram with voxels of about {spacing_text(spacing)}.")
+    return parts, left_out
+
+
+def _part_of(named: NamedAnnotation, size: int, wanted: float, stop: threading.Event | None) -> _Part | str:
+    """The crops of a file; in words why there are none."""
+    tomogram = next((each for each in named.selected.tomograms if each.https_omezarr_dir), None)
+    if tomogram is None:
+        return "no tomogram is chosen."
+    raise_if_stopped(stop)
+    volume = _opened(tomogram.https_omezarr_dir or "")
+    factors = [
+        np.round(np.array(volume.levels[0].shape) / np.array(level.shape)).astype(int) for level in volume.levels
+    ]
+    spacings = [tomogram.voxel_spacing * factor.max() for factor in factors]
+    level = min(range(len(spacings)), key=lambda each: abs(math.log(spacings[each] / wanted)))
+    if abs(spacings[level] / wanted - 1) > _SAME_SPACING:
+        return f"its tomogram has no level with voxels of about {spacing_text(wanted)}."
+    picks = read_points(named.file, named.selected, stop=stop)
+    at_full = picks.positions_angstrom_zyx / tomogram.voxel_spacing
+    are_in = are_inside(at_full, volume.shape_zyx)
+    at_level = (at_full - (factors[level] - 1) / 2) / factors[level]  # a coarse voxel is amid those it is the mean of
+    middles = np.round(at_level).astype(np.int64)
+    # chunk by chunk of the file, so that what one crop fetched serves the next
+    order = np.lexsort((middles[:, 2], middles[:, 1], middles[:, 0], *(middles // 256).T[::-1]))
+    rows = order[are_in[order]]
+    rotations = np.full((len(picks), 3, 3), np.nan) if picks.rotations_zyx is None else picks.rotations_zyx
+    columns = {
+        "start": middles[rows] - size // 2,
+        "shift": (at_level - middles)[rows],
+        "position_angstrom": picks.positions_angstrom_zyx[rows],
+        "rotation": rotations[rows],
+        "pick_id": picks.ids[rows],
+    }
+    return _Part(named=named, tomogram=tomogram, level=level, spacing_angstrom=float(spacings[level]), columns=columns)
+
+
+def _count(parts: Sequence[_Part]) -> int:
+    return sum(len(part.columns["pick_id"]) for part in parts)
+
+
+def _tasks(path: Path, parts: Sequence[_Part], size: int, chunk: int) -> Iterator[Task]:
+    """One task for each chunk; a chunk may hold the last crops of a volume and the first of the next."""
+    crops = [(part.url, part.level, tuple(start)) for part in parts for start in part.columns["start"].tolist()]
+    for first in range(0, len(crops), chunk):
+        grouped = itertools.groupby(crops[first : first + chunk], key=lambda crop: crop[:2])
+        places = tuple((url, level, tuple(start for _, _, start in several)) for (url, level), several in grouped)
+        yield Task(str(path), first, size, places)
+
+
+def _is_done(task: Task, chunk: int) -> bool:
+    """Whether a chunk is there: its file gets its name when it is whole."""
+    return Path(task.store, "crops", f"{task.first // chunk}.0.0.0").is_file()
+
+
+# the file
+
+
+def _attributes(names: Names, parts: Sequence[_Part], size: int, selection: Selection) -> dict[str, Any]:
+    """What the crops are, and of what."""
+    runs: dict[str, dict[str, Any]] = {}
+    for part in parts:
+        run, about = part.named.selected.run, part.named.about
+        runs[part.named.run] = {
+            "name": part.named.run,
+            "run_id": run.id,
+            "dataset_id": run.dataset_id,
+            "split": part.named.selected.split,
+            "tomogram_id": part.tomogram.id,
+            "tomogram_url": part.url,
+            "level": part.level,
+            "spacing_angstrom": part.spacing_angstrom,
+            **{key: about.get(key) for key in ("licence", "dataset_title", "dois", "portal_url")},
+        }
+    found: dict[str, Any] = plain_data(
+        {
+            "format": _FORMAT,
+            "version": 1,
+            "source": selection.source.location,
+            "size_voxels": size,
+            "axes": ["z", "y", "x"],
+            "objects": [object_config(each) for each in names.objects],
+            "runs": list(runs.values()),
+            "splits": list(names.splits),
+            "authors": {str(annotation_of(part.named.file).id): part.named.about.get("authors") for part in parts},
+        }
+    )
+    starts = [(annotation_of(part.named.file).id, part.columns["start"].tolist()) for part in parts]
+    plan = hashlib.sha256(json.dumps([found, starts]).encode()).hexdigest()
+    return found | {"plan": plan, "software": f"napari-cryoet {__version__}", "is_complete": False}
+
+
+def _prepare(
+    path: Path, parts: Sequence[_Part], size: int, chunk: int, attributes: dict[str, Any], *, overwrite: bool
+) -> None:
+    """Make the file without its crops, unless it is there from the last time."""
+    import zarr
+
+    if path.exists():
+        before = _plan_in(path)
+        if before == attributes["plan"]:
+            return
+        if not (overwrite and before):
+            raise ExistsError(f"There is a {path.name} already, of something else.", hint="Choose another name.")
+    count = _count(parts)
+    with written_whole(path, overwrite=overwrite, flush=False) as unfinished:
+        group = zarr.open_group(unfinished, mode="w-", zarr_format=2)
+        group.create_array(
+            "crops",
+            shape=(count, size, size, size),
+            chunks=(chunk, size, size, size),
+            dtype="float32",
+            fill_value=0,
+            config={"write_empty_chunks": True},
+            chunk_key_encoding={"name": "v2", "separator": "."},
+        )
+        for name, column in _columns(parts, attributes).items():
+            group.create_array(name, data=column, chunks=column.shape)
+        group.attrs.update(attributes)
+
+
+def _columns(parts: Sequence[_Part], attributes: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """One value a crop."""
+    labels = {each["name"]: each["label"] for each in attributes["objects"]}
+    runs = {each["name"]: number for number, each in enumerate(attributes["runs"])}
+    splits = {name: number for number, name in enumerate(attributes["splits"])}
+    of_part = {
+        "label": [labels[part.named.object] for part in parts],
+        "run": [runs[part.named.run] for part in parts],
+        "split": [splits.get(part.named.selected.split, -1) for part in parts],
+        "annotation_id": [annotation_of(part.named.file).id for part in parts],
+    }
+    counts = [len(part.columns["pick_id"]) for part in parts]
+    found = {name: np.repeat(np.array(values, dtype=np.int64), counts) for name, values in of_part.items()}
+    own = ("pick_id", "position_angstrom", "shift", "rotation")
+    return found | {name: np.concatenate([part.columns[name] for part in parts]) for name in own}
+
+
+def _plan_in(path: Path) -> str:
+    """The plan of crops that are there; empty if it is something else."""
+    try:
+        found = json.loads((path / ".zattrs").read_bytes())
+        return str(found["plan"]) if found["format"] == _FORMAT else ""
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+# who cuts
+
+
+def _on_threads(tasks: Sequence[Task], show: Callable[[int], None], stop: threading.Event | None) -> None:
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="napari-cryoet-cut") as pool:
+        waiting = {pool.submit(cut, task) for task in tasks}
+        try:
+            while waiting:
+                raise_if_stopped(stop)
+                done, waiting = wait(waiting, _POLL_S, FIRST_COMPLETED)
+                for future in done:
+                    future.result()
+                show(len(tasks) - len(waiting))
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _on_cluster(
+    tasks: Sequence[Task], scheduler: str, show: Callable[[int], None], stop: threading.Event | None
+) -> None:
+    try:
+        import distributed
+    except ImportError as error:
+        hint = "Install it: pip install 'napari-cryoet[cluster]'."
+        raise CryoETError("A cluster needs dask.distributed, which isn't installed.", hint=hint) from error
+    try:
+        client: Any = distributed.Client(scheduler, set_as_default=False)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError) as error:
+        raise CryoETError(f"There is no scheduler at {scheduler} ({error}).") from error
+    with client:
+        waiting = set(client.map(cut, tasks, pure=False, retries=_RETRIES))
+        try:
+            while waiting:
+                raise_if_stopped(stop)
+                done = {future for future in waiting if future.done()}
+                for future in done:
+                    future.result()
+                waiting -= done
+                show(len(tasks) - len(waiting))
+                if not done:
+                    threading.Event().wait(_POLL_S)
+        finally:
+            client.cancel(list(waiting))

@@ -1,0 +1,148 @@
+"""Crops: which voxels they hold, what is said of each, what a second start does, and a cluster that loses a worker."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+
+from napari_cryoet import CryoETError, ExistsError, StoppedError
+from napari_cryoet.training import crops
+from napari_cryoet.training.crops import export_crops
+from napari_cryoet.training.selection import Selection
+
+Select = Callable[..., Selection]
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many tasks of a few crops each."""
+    monkeypatch.setattr(crops, "_MOST_IN_A_CHUNK", 4)
+
+
+@pytest.fixture
+def ribosomes(selection_of: Select) -> Selection:
+    return selection_of(objects=["ribosome"], split={9001: "train", 9005: "test"})
+
+
+def opened(path: Path) -> Any:
+    return zarr.open_group(path, mode="r")
+
+
+@pytest.mark.parametrize(("spacing", "level"), [(None, 0), (80.0, 1)])
+def test_a_crop_is_the_tomogram_around_its_pick(
+    tmp_path: Path, ribosomes: Selection, spacing: float | None, level: int
+) -> None:
+    report = export_crops(ribosomes, tmp_path / "c.zarr", size=5, spacing_angstrom=spacing)
+    found, run = opened(tmp_path / "c.zarr"), ribosomes.runs[0]
+    tomogram = zarr.open_array(Path(run.tomograms[0].https_omezarr_dir.removeprefix("file://"), str(level)), mode="r")[
+        :
+    ]
+    spacing_at_level = 40.048 * 2**level
+
+    assert found.attrs["is_complete"]
+    assert found["crops"].shape == (report.n_picks, 5, 5, 5)
+    for crop, angstrom, shift in zip(
+        *(found[name][:] for name in ("crops", "position_angstrom", "shift")), strict=True
+    ):
+        # the mean of 2 voxels is amid them: half a fine voxel beyond the first
+        middle = (angstrom - (spacing_at_level - 40.048) / 2) / spacing_at_level - shift
+        np.testing.assert_allclose(middle, np.round(middle), atol=1e-6)
+        box = [slice(int(at) - 2, int(at) + 3) for at in np.round(middle)]
+        if all(span.start >= 0 and span.stop <= size for span, size in zip(box, tomogram.shape, strict=True)):
+            np.testing.assert_array_equal(crop, tomogram[tuple(box)])
+        assert np.isfinite(crop).all()
+    assert (np.abs(found["shift"][:]) <= 0.5 + 1e-9).all()
+
+
+def test_each_crop_has_its_label_run_split_and_annotation(tmp_path: Path, selection_of: Select) -> None:
+    selection = selection_of(split={9001: "train"}, ground_truth=True, processing="denoised")
+    report = export_crops(selection, tmp_path / "c.zarr", size=4, spacing_angstrom=40)
+    found = opened(tmp_path / "c.zarr")
+    runs, objects = found.attrs["runs"], {each["label"]: each["name"] for each in found.attrs["objects"]}
+
+    assert [run["name"] for run in runs] == ["DEMO_001"]  # the other run's voxels are of another size
+    assert any("voxels of about" in reason for reason in report.left_out)
+    assert {objects[label] for label in found["label"][:]} >= {"cytosolic-ribosome", "proteasome-complex"}
+    assert found.attrs["splits"][found["split"][0]] == "train"
+    assert set(found["annotation_id"][:]) >= {9001}
+    assert (runs[0]["tomogram_id"], runs[0]["licence"]) == (9002, "CC0-1.0")
+    rotations = found["rotation"][:][found["annotation_id"][:] == 9001]
+    np.testing.assert_allclose(np.linalg.det(rotations), 1, atol=1e-6)
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_second_start_cuts_only_what_is_missing(tmp_path: Path, ribosomes: Selection) -> None:
+    path, stop = tmp_path / "c.zarr", threading.Event()
+    with pytest.raises(StoppedError):
+        export_crops(ribosomes, path, size=4, progress=lambda share, _: stop.set() if share else None, stop=stop)
+    assert not opened(path).attrs["is_complete"]
+
+    export_crops(ribosomes, path, size=4)
+    whole = opened(path)["crops"][:]
+    (path / "crops" / "3.0.0.0").unlink()
+    assert export_crops(ribosomes, path, size=4).n_files == 1
+    np.testing.assert_array_equal(opened(path)["crops"][:], whole)
+    assert export_crops(ribosomes, path, size=4).n_files == 0
+
+
+def test_something_else_is_replaced_only_if_it_is_crops_and_you_say_so(tmp_path: Path, ribosomes: Selection) -> None:
+    export_crops(ribosomes, tmp_path / "c.zarr", size=4)
+    with pytest.raises(ExistsError, match="else"):
+        export_crops(ribosomes, tmp_path / "c.zarr", size=6)
+    export_crops(ribosomes, tmp_path / "c.zarr", size=6, overwrite=True)
+    assert opened(tmp_path / "c.zarr")["crops"].shape[1:] == (6, 6, 6)
+
+    (tmp_path / "work").mkdir()
+    with pytest.raises(ExistsError, match="else"):
+        export_crops(ribosomes, tmp_path / "work", size=4, overwrite=True)
+
+
+def test_what_can_not_be_cut_is_said(tmp_path: Path, selection_of: Select, ribosomes: Selection) -> None:
+    with pytest.raises(CryoETError, match="voxels"):
+        export_crops(ribosomes, tmp_path / "c.zarr", spacing_angstrom=3)
+    with pytest.raises(CryoETError, match="particles"):
+        export_crops(selection_of(objects=["ribosome"], tomogram_ids=[]), tmp_path / "c.zarr")
+    with pytest.raises(CryoETError, match="wide"):
+        export_crops(ribosomes, tmp_path / "c.zarr", size=0)
+
+
+@pytest.fixture
+def cluster() -> Iterator[dict[str, Any]]:
+    command = [sys.executable, str(Path(__file__).with_name("cluster.py"))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield json.loads(process.stdout.readline())
+        process.communicate("", timeout=60)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("small_chunks")
+def test_a_cluster_ends_right_though_a_worker_is_killed_midway(
+    tmp_path: Path, ribosomes: Selection, cluster: dict[str, Any]
+) -> None:
+    killed: list[float] = []
+
+    def kill_one(share: float, _words: str) -> None:
+        if 0 < share < 1 and not killed:
+            killed.append(share)
+            os.kill(cluster["pids"][0], signal.SIGKILL)
+
+    export_crops(ribosomes, tmp_path / "here.zarr", size=8)
+    export_crops(ribosomes, tmp_path / "there.zarr", size=8, scheduler=cluster["address"], progress=kill_one)
+
+    assert killed
+    assert opened(tmp_path / "there.zarr").attrs["is_complete"]
+    here, there = (opened(tmp_path / name)["crops"][:] for name in ("here.zarr", "there.zarr"))
+    np.testing.assert_array_equal(there, here)
