@@ -39,6 +39,7 @@ def test_those_that_the_docs_name_are_there(benchmarks: Path, project_folder: Pa
         ("compare_and_add", ["--repeats=1", "--counts", "100"], "delete one of 100"),
         ("soak", ["--minutes=0.01", "--actions=3", "--faults=0"], '"tours": 1'),
         ("check_rates", ["--cases=4", "--source"], "right answer"),
+        ("discovery", ["--datasets=5", "--runs=50", "--annotations=100"], "find, ms"),
     ],
 )
 def test_it_measures(benchmarks: Path, demo_pack: Path, name: str, options: list[str], figure: str) -> None:
