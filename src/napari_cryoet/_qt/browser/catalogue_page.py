@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QTabBar
 
 from napari_cryoet._qt.widgets.labels import ElidedLabel, explain
@@ -14,7 +14,7 @@ from napari_cryoet._qt.widgets.record_model import Row
 from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
-from napari_cryoet.discovery.catalogue import DATASET_ORDERS, DEPOSITION_ORDERS, found_first
+from napari_cryoet.discovery.catalogue import found_first
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.portal.about import dataset_tooltip, deposition_tooltip
 from napari_cryoet.portal.pages import CatalogueRow, DepositionRow, ObjectCount, objects_text
@@ -27,17 +27,7 @@ LISTS: Final = ("Datasets", "Depositions")
 
 
 class CataloguePage(ListPage, Generic[R]):
-    """A list of the catalogue.
-
-    Parameters
-    ----------
-    noun
-        What a row is: "dataset".
-    sorts
-        The orders that are offered, by name.
-    row_of
-        Makes the row of a record, which names some objects first.
-    """
+    """The list of all datasets or depositions, as ``noun`` says; a row names those objects first that were found."""
 
     search_cleared = Signal()
 
@@ -46,20 +36,19 @@ class CataloguePage(ListPage, Generic[R]):
         theme: Theme,
         thumbnails: Thumbnails,
         noun: str,
-        *,
-        sorts: Mapping[str, Callable[[R], Any]],
+        orders: Mapping[str, Callable[[R], Any]],
         row_of: Callable[[R, Objects], Row],
     ) -> None:
         super().__init__(theme, thumbnails, f"{noun.capitalize()}s")
         self._noun = noun
-        self._sorts: Mapping[str, Callable[[R], Any]] = sorts
+        self._orders: Mapping[str, Callable[[R], Any]] = orders
         self._row_of: Callable[[R, Objects], Row] = row_of
         self._rows: dict[int, Row] = {}  # as they are without a search: typing shouldn't make hundreds of texts
         self._found: Sequence[R] = ()
         self._search = ""
         self.count = ElidedLabel(name="dimText")
         self.sort = QComboBox()
-        self.sort.addItems(list(sorts))
+        self.sort.addItems(list(orders))
         explain(self.sort, f"Order of the {noun}s")
         self.sort.currentTextChanged.connect(lambda _name: self._list())
         top = QHBoxLayout()
@@ -93,7 +82,7 @@ class CataloguePage(ListPage, Generic[R]):
         self.place.show_error(error, retry)
 
     def _list(self) -> None:
-        found = sorted(self._found, key=self._sorts[self.sort.currentText()])
+        found = sorted(self._found, key=self._orders[self.sort.currentText()])
         self.model.set_rows([self._row(record) for record in found])
 
     def _row(self, record: R) -> Row:
@@ -104,16 +93,6 @@ class CataloguePage(ListPage, Generic[R]):
         if row is None or row.record is not record:
             row = self._rows[record.id] = self._row_of(record, record.objects)
         return row
-
-
-def dataset_list(theme: Theme, thumbnails: Thumbnails) -> CataloguePage[CatalogueRow]:
-    """The list of all datasets."""
-    return CataloguePage(theme, thumbnails, "dataset", sorts=DATASET_ORDERS, row_of=dataset_row)
-
-
-def deposition_list(theme: Theme, thumbnails: Thumbnails) -> CataloguePage[DepositionRow]:
-    """The list of all depositions."""
-    return CataloguePage(theme, thumbnails, "deposition", sorts=DEPOSITION_ORDERS, row_of=deposition_row)
 
 
 class ListSwitch(QTabBar):
@@ -133,9 +112,8 @@ class ListSwitch(QTabBar):
         self.currentChanged.connect(self.chosen)
 
     def set_current(self, number: int) -> None:
-        self.blockSignals(True)
-        self.setCurrentIndex(number)
-        self.blockSignals(False)
+        with QSignalBlocker(self):
+            self.setCurrentIndex(number)
 
     def set_found(self, counts: tuple[int, int] | None) -> None:
         """Show how much a search found in each list; None without a search."""

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cryoet._qt.browser.catalogue_page import ListSwitch, dataset_list, deposition_list
+from napari_cryoet._qt.browser.catalogue_page import CataloguePage, ListSwitch, dataset_row, deposition_row
 from napari_cryoet._qt.browser.record_pages import DatasetView, DepositionView
 from napari_cryoet._qt.browser.run_page import RunView
 from napari_cryoet._qt.browser.session import Found, Session
@@ -32,6 +32,7 @@ from napari_cryoet._qt.widgets.labels import ElidedLabel, tool_button
 from napari_cryoet._qt.widgets.messages import Action, Loadable, NoticeBar, add_item, drop_menu, passing_menu
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
+from napari_cryoet.discovery.catalogue import DATASET_ORDERS, DEPOSITION_ORDERS
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.files import is_address
 from napari_cryoet.network.policy import policy
@@ -115,8 +116,8 @@ class Screens:
         self.breadcrumb = Breadcrumb(theme)
         self.notice = NoticeBar(theme)
         self.start = StartPage(theme)
-        self.datasets = dataset_list(theme, thumbnails)
-        self.depositions = deposition_list(theme, thumbnails)
+        self.datasets = CataloguePage(theme, thumbnails, "dataset", DATASET_ORDERS, dataset_row)
+        self.depositions = CataloguePage(theme, thumbnails, "deposition", DEPOSITION_ORDERS, deposition_row)
         self.deposition = DepositionView(theme, thumbnails)
         self.dataset = DatasetView(theme, thumbnails)
         self.run = RunView(theme)
