@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from napari_cryoet.discovery.facets import TITLES, count_facets, toggled
+from napari_cryoet.discovery.facets import count_facets, toggled
+from napari_cryoet.discovery.fields import FIELDS
 from napari_cryoet.discovery.search import Condition, Search, find
 
 MASKS = Condition(shapes=("SegmentationMask",))
@@ -48,7 +49,7 @@ def cleared(search, facet, condition):
 def test_every_facet_is_there_and_says_what_is_chosen(index):
     search = Search(organisms=('"Nobody"',), annotations=(Condition(objects=('"ribosome"',)),))
     facets = {facet.name: facet for facet in count_facets(index, search)}
-    assert list(facets) == list(TITLES)
+    assert list(facets) == [field.name for field in FIELDS]
     assert [(value.text, value.count) for value in facets["objects"].values] == [("ribosome", 0)]  # a choice stays
     assert not facets["processing"].values
 

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import pprint
+import re
 from collections.abc import Iterable, Sequence
 from itertools import product
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
-from napari_cryoet.discovery.index import Index, Mask, any_of
-from napari_cryoet.discovery.search import (
-    Condition,
-    Narrowed,
-    Search,
-    annotation_masks,
-    chips,
-    dataset_masks,
-    is_named,
-    loosened,
-    tomogram_masks,
-)
-from napari_cryoet.portal.portal import LIVE_URL, Source
+from napari_cryoet.discovery.fields import FIELDS, NO_BOUNDS, Field, loosened, rows_that_meet
+from napari_cryoet.discovery.index import Index
+from napari_cryoet.discovery.search import Narrowed, Search, chips
+from napari_cryoet.portal.portal import Source
 from napari_cryoet.wording import date_text
 
 Filters = tuple[str, ...]
@@ -29,6 +21,15 @@ Filters = tuple[str, ...]
 
 _WIDTH: Final = 100
 _SERVED: Final = "http://127.0.0.1:8000/graphql"
+#: How the client goes from a run to a table.
+_PATHS: Final = {
+    "datasets": "dataset",
+    "annotations": "annotations",
+    "annotationShapes": "annotations.annotation_shapes",
+    "annotationAuthors": "annotations.authors",
+    "tomograms": "tomograms",
+    "tiltseries": "tiltseries",
+}
 _HAS: Final = {
     "annotations": "Run.annotations.id > 0",
     "tomograms": "Run.tomograms.id > 0",
@@ -68,7 +69,6 @@ def client_script(index: Index, search: Search) -> str:
     source = index.source
     served = "  # napari-cryoet serve FOLDER says the address" if source.kind in {"pack", "demo"} else ""
     address = {"live": "", "url": repr(source.location)}.get(source.kind, repr(_SERVED))
-    assert address != repr(LIVE_URL)  # noqa: S101 - such a source is "live"
     steps: list[str] = []
     for words, options in _parts(index, search):
         sign = "&=" if steps else "="
@@ -91,15 +91,15 @@ def client_script(index: Index, search: Search) -> str:
 def _parts(index: Index, search: Search) -> Iterable[tuple[str, list[Filters]]]:
     """What a run has to meet, each part in words and as filters of which one option has to hold."""
     if search.text:
-        narrowed = Narrowed(index, Search(text=search.text))
-        ids = index.ids("runs")[narrowed.runs()].tolist()
+        ids = index.ids("runs")[Narrowed(index, Search(text=search.text)).runs()].tolist()
         yield f"has the text {search.text!r}", [(f"Run.id._in({_list(ids)})",)]
-    if filters := _of_dataset(index, search):
-        yield "of such datasets", [filters]
-    if filters := _of_tomogram(index, search):
-        yield "with such a tomogram", [filters]
-    if filters := _of_tilt_series(search):
-        yield "with such a tilt series", [filters]
+    for subject, words in (
+        ("datasets", "of"),
+        ("tomograms", "with one tomogram"),
+        ("tiltseries", "with a tilt series"),
+    ):
+        if options := _options(index, search, subject):
+            yield f"{words} that meets all of this", options
     for what in search.has:
         yield f"with {what}", [(_HAS[what],)]
     if search.depositions:
@@ -108,82 +108,41 @@ def _parts(index: Index, search: Search) -> Iterable[tuple[str, list[Filters]]]:
         yield "of these depositions", [(f"Run.{owner}.deposition_id._in({ids})",) for owner in owners]
     for condition in search.annotations:
         words = ", ".join(chip.text for chip in chips(Search(annotations=(condition,))))
-        yield f"with one annotation: {words}", _of_annotation(index, condition)
+        yield f"with one annotation: {words}", _options(index, condition, "annotations")
 
 
-def _of_dataset(index: Index, search: Search) -> Filters:
-    filters = []
-    if search.organisms:
-        mask = dataset_masks(index, Search(organisms=search.organisms))["organisms"]
-        filters.append(f"Run.dataset.organism_name._in({_names(index, 'datasets', 'organismName', mask)})")
-    if search.sample_types:
-        filters.append(f"Run.dataset.sample_type._in({_list(search.sample_types)})")
-    first, last = search.released
-    if first is not None:
-        filters.append(f'Run.dataset.release_date >= "{first}T00:00:00+00:00"')
-    if last is not None:
-        filters.append(f'Run.dataset.release_date <= "{last}T23:59:59+00:00"')
-    return tuple(filters)
+def _options(index: Index, asked: Any, subject: str) -> list[Filters]:
+    """The filters for one row of a subject; the client merges those that begin alike, so all hold for the same row."""
+    asked_fields = [(field, getattr(asked, field.name)) for field in FIELDS if field.subject == subject]
+    filters = [_filters(index, field, value) for field, value in asked_fields if value not in ((), NO_BOUNDS, None)]
+    return [tuple(each for each in option if each) for option in product(*filters)] if filters else []
 
 
-def _of_tomogram(index: Index, search: Search) -> Filters:
-    filters = []
-    if search.processing:
-        filters.append(f"Run.tomograms.processing._in({_list(search.processing)})")
-    if search.processing_software:
-        software = Search(processing_software=search.processing_software)
-        names = _names(index, "tomograms", "processingSoftware", tomogram_masks(index, software)["processing_software"])
-        filters.append(f"Run.tomograms.processing_software._in({names})")
-    if search.reconstruction:
-        filters.append(f"Run.tomograms.reconstruction_method._in({_list(search.reconstruction)})")
-    return (*filters, *_within("Run.tomograms.voxel_spacing", search.spacing_angstrom))
+def _filters(index: Index, field: Field, wanted: Any) -> list[str]:
+    """What the client is told of a field, as options."""
+    column = re.sub("([A-Z])", r"_\1", field.column).lower()
+    path = f"Run.{_PATHS[field.table]}.{column}"
+    match field.kind:
+        case "name" | "object":
+            known = index.words(field.table, field.column)
+            codes = np.unique(known.codes[rows_that_meet(index, field, wanted) & (known.codes >= 0)])
+            return [f"{path}._in({_list(sorted(known.words[code] for code in codes))})"]
+        case "range":
+            low, high = loosened(wanted)
+            return [_both(path, None if low is None else f"{low:g}", None if high is None else f"{high:g}")]
+        case "days":
+            first, last = wanted
+            return [_both(path, first and f'"{first}T00:00:00+00:00"', last and f'"{last}T23:59:59+00:00"')]
+        case "least":
+            return [f"{path} >= {wanted}"]
+        case "truth":
+            return [f"{path} == True"] if wanted else [f"{path} == False", f"{path}.is_null()"]
+    return [f"{path}._in({_list(wanted)})"]
 
 
-def _of_tilt_series(search: Search) -> Filters:
-    filters = _within("Run.tiltseries.tilt_range", search.tilt_range_degrees)
-    if search.tilt_quality:
-        filters = (*filters, f"Run.tiltseries.tilt_series_quality._in({_list(search.tilt_quality)})")
-    return filters
-
-
-def _of_annotation(index: Index, condition: Condition) -> list[Filters]:
-    """All filters for one annotation; the client merges those that begin alike, so that they hold for the same one."""
-    fields: list[list[str]] = []
-    if condition.objects:
-        mask = annotation_masks(index, Condition(objects=condition.objects))["objects"]
-        fields.append([f"Run.annotations.object_name._in({_names(index, 'annotations', 'objectName', mask)})"])
-    if condition.shapes:
-        fields.append([f"Run.annotations.annotation_shapes.shape_type._in({_list(condition.shapes)})"])
-    if condition.methods:
-        fields.append([f"Run.annotations.method_type._in({_list(condition.methods)})"])
-    if condition.is_ground_truth is not None:
-        status = "Run.annotations.ground_truth_status"
-        unsaid = [] if condition.is_ground_truth else [f"{status}.is_null()"]
-        fields.append([f"{status} == {condition.is_ground_truth}", *unsaid])
-    if condition.authors:
-        known = index.words("annotationAuthors", "name")
-        is_meant = any_of(is_named(known.words, author) for author in condition.authors)
-        names = _list(sorted(known.words[code] for code in np.flatnonzero(is_meant)))
-        fields.append([f"Run.annotations.authors.name._in({names})"])
-    if condition.software:
-        mask = annotation_masks(index, Condition(software=condition.software))["software"]
-        names = _names(index, "annotations", "annotationSoftware", mask)
-        fields.append([f"Run.annotations.annotation_software._in({names})"])
-    if condition.min_count is not None:
-        fields.append([f"Run.annotations.object_count >= {condition.min_count}"])
-    return list(product(*fields))
-
-
-def _names(index: Index, table: str, column: str, rows: Mask) -> str:
-    """The texts in a column of some rows."""
-    known = index.words(table, column)
-    return _list(sorted(known.words[code] for code in np.unique(known.codes[rows & (known.codes >= 0)])))
-
-
-def _within(field: str, bounds: tuple[float | None, float | None]) -> Filters:
-    low, high = loosened(bounds)
-    lowest = () if low is None else (f"{field} >= {low:g}",)
-    return (*lowest, *(() if high is None else (f"{field} <= {high:g}",)))
+def _both(path: str, low: str | None, high: str | None) -> str:
+    bounds = [f"{path} >= {low}"] if low else []
+    return ",\n".join([*bounds, f"{path} <= {high}"] if high else bounds)
 
 
 def _list(values: Iterable[object]) -> str:

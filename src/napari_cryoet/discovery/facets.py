@@ -5,33 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import partial
 from typing import Any, Final, Literal
 
 import numpy as np
 from msgspec.structs import replace
 
+from napari_cryoet.discovery.fields import CONTENTS, FIELDS, Field, masks_of, release_days, rows_that_meet
 from napari_cryoet.discovery.index import Index, Mask, Places, all_of, at, marked
-from napari_cryoet.discovery.search import (
-    CONTENTS,
-    Condition,
-    Narrowed,
-    Range,
-    Search,
-    annotation_masks,
-    bare,
-    range_text,
-    release_days,
-    tilt_masks,
-    tomogram_masks,
-    within,
-)
+from napari_cryoet.discovery.search import Condition, Narrowed, Search
 
 Unit = Literal["datasets", "runs"]
 
-_SPACINGS: Final = (5.0, 8.0, 10.0, 14.0)  # Å, at most
-_TILT_RANGES: Final = (80.0, 100.0, 120.0)  # degrees, at least
-_COUNTS: Final = (10, 100, 1000)  # points, at least
 _MOST_CELLS: Final = 1 << 25  # of a table of units and values: bytes that it takes for a moment
 
 
@@ -72,9 +56,7 @@ def count_facets(index: Index, search: Search, unit: Unit = "datasets", *, condi
         more, to be met in the same run as the others.
     """
     counting = _Counting(index, search, unit, condition)
-    facets = (*counting.of_datasets(), *counting.of_annotations(), *counting.of_tomograms(), *counting.of_the_rest())
-    order = {name: place for place, name in enumerate(TITLES)}
-    return tuple(sorted(facets, key=lambda facet: order[facet.name]))
+    return tuple(counting.facet(field) for field in FIELDS)
 
 
 def toggled(search: Search, facet: Facet, value: Any, *, condition: int = 0) -> Search:
@@ -93,30 +75,6 @@ def toggled(search: Search, facet: Facet, value: Any, *, condition: int = 0) -> 
     return replace(holder, **changes)
 
 
-#: All facets in the order in which people narrow.
-TITLES: Final = {
-    "objects": "Object",
-    "shapes": "Shape",
-    "is_ground_truth": "Ground truth",
-    "methods": "Method",
-    "min_count": "Picks",
-    "organisms": "Organism",
-    "sample_types": "Sample",
-    "processing": "Processing",
-    "spacing_angstrom": "Voxel spacing",
-    "processing_software": "Processing software",
-    "reconstruction": "Reconstruction",
-    "has": "Has",
-    "tilt_quality": "Tilt series quality",
-    "tilt_range_degrees": "Tilt range",
-    "authors": "Annotation author",
-    "software": "Annotation software",
-    "depositions": "Deposition",
-    "released": "Released",
-}
-_SINGLE: Final = frozenset({"is_ground_truth", "min_count", "spacing_angstrom", "tilt_range_degrees", "released"})
-
-
 class _Counting:
     """Counts units by the values of facets."""
 
@@ -128,118 +86,78 @@ class _Counting:
         self._size = index.count(unit)
         every_run = np.arange(index.count("runs"), dtype=np.int32)
         self._unit_of_run = every_run if self._is_of_runs else index.places("runs", "datasets")
-
-    def of_datasets(self) -> Iterable[Facet]:
-        index = self._index
-        for name, column in (("organisms", "organismName"), ("sample_types", "sampleType")):
-            known = index.words("datasets", column)
-            counts = self._counts(self._units(name), self._of_units(known.codes), len(known.words))
-            values = [f'"{word}"' if name == "organisms" else word for word in known.words]
-            yield self._facet(name, values, counts)
-        years = np.array([int(day[:4] or 0) for day in release_days(index)], np.int32)
-        known_years = sorted(set(years.tolist()) - {0}, reverse=True)
-        left = self._units("released")
-        ranges = [(date(year, 1, 1), date(year, 12, 31)) for year in known_years]
-        counts = [int((left & (self._of_units(years) == year)).sum()) for year in known_years]
-        yield self._facet("released", ranges, counts, [str(year) for year in known_years])
-
-    def of_annotations(self) -> Iterable[Facet]:
-        index = self._index
-        masks = annotation_masks(index, self._condition)
-        left = at(self._runs(f"annotations {self._number}"), index.places("annotations", "runs"))
-        rows = {
-            name: left & all_of((mask for other, mask in masks.items() if other != name), index.count("annotations"))
-            for name in Condition.__struct_fields__
+        self._masks = {
+            subject: masks_of(index, self._condition if subject == "annotations" else search, subject)
+            for subject in ("annotations", "tomograms", "tiltseries")
         }
-        units = self._units_of("annotations")
-        for name, column in (("objects", "objectName"), ("methods", "methodType"), ("software", "annotationSoftware")):
-            known = index.words("annotations", column)
-            counts = self._counts(rows[name], known.codes, len(known.words), units)
-            values = [word if name == "methods" else f'"{word}"' for word in known.words]
-            yield self._facet(name, values, counts)
-        for name, table, column in (
-            ("shapes", "annotationShapes", "shapeType"),
-            ("authors", "annotationAuthors", "name"),
-        ):
-            known, owners = index.words(table, column), index.places(table, "annotations")
-            counts = self._counts(at(rows[name], owners), known.codes, len(known.words), self._units_of(table))
-            yield self._facet(name, [f'"{word}"' if name == "authors" else word for word in known.words], counts)
-        truth = index.numbers("annotations", "groundTruthStatus") == 1
-        counts = [self._count(rows["is_ground_truth"] & (truth == value), units) for value in (True, False)]
-        yield self._facet("is_ground_truth", (True, False), counts, ("yes", "no"))
-        sizes = index.numbers("annotations", "objectCount")
-        counts = [self._count(rows["min_count"] & (sizes >= least), units) for least in _COUNTS]
-        yield self._facet("min_count", _COUNTS, counts, [f"≥ {least:,}" for least in _COUNTS])
 
-    def of_tomograms(self) -> Iterable[Facet]:
-        index, masks = self._index, tomogram_masks(self._index, self._search)
-        left = at(self._runs("tomograms"), index.places("tomograms", "runs"))
-        units, size = self._units_of("tomograms"), index.count("tomograms")
-        for name, column in (
-            ("processing", "processing"),
-            ("processing_software", "processingSoftware"),
-            ("reconstruction", "reconstructionMethod"),
-        ):
-            known = index.words("tomograms", column)
-            rows = left & all_of((mask for other, mask in masks.items() if other != name), size)
-            values = [f'"{word}"' if name == "processing_software" else word for word in known.words]
-            yield self._facet(name, values, self._counts(rows, known.codes, len(known.words), units))
-        rows = left & all_of((mask for other, mask in masks.items() if other != "spacing_angstrom"), size)
-        ranges: list[Range] = [*((None, most) for most in _SPACINGS), (_SPACINGS[-1], None)]
-        spacings = index.numbers("tomograms", "voxelSpacing")
-        yield self._ranges("spacing_angstrom", ranges, lambda bounds: rows & within(spacings, bounds), units, " Å")
+    def facet(self, field: Field) -> Facet:
+        """A field with the values that leave something, or are chosen."""
+        chosen = getattr(self._condition if field.is_of_annotation else self._search, field.name)
+        found = []
+        for value, count, text in self._values(field):
+            is_chosen = chosen == value if field.is_single else value in chosen
+            if count or is_chosen:
+                found.append(FacetValue(value, text or field.text_of(value), int(count), is_chosen))
+        if field.is_coded or field.kind == "deposition":
+            found.sort(key=lambda each: (-each.count, each.text.casefold()))
+        return Facet(field.name, field.title, tuple(found), field.is_of_annotation, field.is_single)
 
-    def of_the_rest(self) -> Iterable[Facet]:
-        index, masks = self._index, tilt_masks(self._index, self._search)
-        left = at(self._runs("tiltseries"), index.places("tiltseries", "runs"))
-        units, ranges = self._units_of("tiltseries"), index.numbers("tiltseries", "tiltRange")
-        rows = left & masks.get("tilt_quality", np.True_)
-        least: list[Range] = [(degrees, None) for degrees in _TILT_RANGES]
-        yield self._ranges("tilt_range_degrees", least, lambda bounds: rows & within(ranges, bounds), units, "°")
-        qualities, others = index.numbers("tiltseries", "tiltSeriesQuality"), masks.get("tilt_range_degrees", np.True_)
-        counts = [self._count(left & others & (qualities == quality), units) for quality in range(5, 0, -1)]
-        yield self._facet("tilt_quality", range(5, 0, -1), counts)
-        counts = [
-            self._count(self._runs(f"has {what}") & index.runs_with(what), self._unit_of_run) for what in CONTENTS
-        ]
-        yield self._facet("has", tuple(CONTENTS), counts, tuple(CONTENTS.values()))
-        yield self._depositions()
+    def _values(self, field: Field) -> Iterable[tuple[Any, int, str]]:
+        """What can be chosen, with counts and, where the value doesn't say it, a text."""
+        if field.kind == "content":
+            return [(what, self._count_runs_with(what), "") for what in CONTENTS]
+        if field.kind == "deposition":
+            return self._depositions()
+        rows, units = self._rows(field)
+        if field.is_coded:
+            known = self._index.words(field.table, field.column)
+            codes = self._of_units(known.codes) if field.subject == "datasets" else known.codes
+            counts = self._counts(rows, codes, len(known.words), units)
+            return [(field.value_of(word), count, "") for word, count in zip(known.words, counts, strict=True)]
+        choices = field.choices if field.kind != "days" else self._years()
+        return [(choice, self._count(rows & self._meeting(field, choice), units), "") for choice in choices]
 
-    def _depositions(self) -> Facet:
+    def _rows(self, field: Field) -> tuple[Mask, Places]:
+        """The rows of the field's table that are left without a choice in it, and the unit of each."""
+        index, subject = self._index, field.subject
+        if subject == "datasets":
+            left = self._narrowed.runs(field.name) if self._is_of_runs else self._narrowed.datasets(field.name)
+            return left, np.arange(self._size, dtype=np.int32)
+        part = f"annotations {self._number}" if subject == "annotations" else subject
+        others = [mask for name, mask in self._masks[subject].items() if name != field.name]
+        left = at(self._runs(part), index.places(subject, "runs")) & all_of(others, index.count(subject))
+        if field.table != subject:
+            left = at(left, index.places(field.table, subject))
+        return left, self._units_of(field.table)
+
+    def _meeting(self, field: Field, choice: Any) -> Mask:
+        rows = rows_that_meet(self._index, field, (choice,) if field.kind == "number" else choice)
+        by_run = field.subject == "datasets" and self._is_of_runs
+        return at(rows, self._index.places("runs", "datasets")) if by_run else rows
+
+    def _years(self) -> list[tuple[date, date]]:
+        """The years in which datasets were released, the latest first."""
+        years = sorted({int(day[:4]) for day in release_days(self._index) if day}, reverse=True)
+        return [(date(year, 1, 1), date(year, 12, 31)) for year in years]
+
+    def _count_runs_with(self, what: str) -> int:
+        return self._count(self._runs(f"has {what}") & self._index.runs_with(what), self._unit_of_run)
+
+    def _depositions(self) -> Iterable[tuple[int, int, str]]:
         index, left = self._index, self._runs("depositions")
         pairs = [(left, index.places("datasets", "depositions")[index.places("runs", "datasets")], self._unit_of_run)]
         for table in ("tomograms", "annotations"):
             rows = at(left, index.places(table, "runs"))
             pairs.append((rows, index.places(table, "depositions"), self._units_of(table)))
         rows, places, units = (np.concatenate(each) for each in zip(*pairs, strict=True))
-        ids = index.ids("depositions").tolist()
-        names = [f"CZCDP-{each} {title}" for each, title in zip(ids, index.texts("depositions", "title"), strict=True)]
-        return self._facet("depositions", ids, self._counts(rows, places, len(ids), units), names)
-
-    def _ranges(self, name: str, ranges: Sequence[Range], rows_in: Any, units: Places, unit: str) -> Facet:
-        counts = [self._count(rows_in(bounds), units) for bounds in ranges]
-        return self._facet(name, ranges, counts, [range_text(bounds, unit) for bounds in ranges])
-
-    def _facet(self, name: str, values: Sequence[Any], counts: Sequence[int], texts: Sequence[str] = ()) -> Facet:
-        is_of_condition = name in Condition.__struct_fields__
-        chosen = getattr(self._condition if is_of_condition else self._search, name)
-        is_chosen = partial(_is_chosen, chosen, name in _SINGLE)
-        shown = texts or [bare(str(value)).replace("_", " ") for value in values]
-        found = [
-            FacetValue(value, text, int(count), is_chosen(value))
-            for value, text, count in zip(values, shown, counts, strict=True)
-            if count or is_chosen(value)
-        ]
-        if not texts or name == "depositions":
-            found.sort(key=lambda each: (-each.count, each.text.casefold()))
-        return Facet(name, TITLES[name], tuple(found), is_of_condition, name in _SINGLE)
+        ids, titles = index.ids("depositions").tolist(), index.texts("depositions", "title")
+        names = [f"CZCDP-{each} {title}" for each, title in zip(ids, titles, strict=True)]
+        return zip(ids, self._counts(rows, places, len(ids), units), names, strict=True)
 
     def _runs(self, without: str) -> Mask:
         """The runs that are left: those with the text, where runs are counted; else those of datasets with the text."""
         return self._narrowed.runs(without, with_text=self._is_of_runs)
-
-    def _units(self, without: str) -> Mask:
-        return self._narrowed.runs(without) if self._is_of_runs else self._narrowed.datasets(without)
 
     def _of_units(self, of_datasets: Places) -> Places:
         """What each dataset has, for each unit."""
@@ -247,18 +165,15 @@ class _Counting:
 
     def _units_of(self, table: str) -> Places:
         """The unit of each row."""
-        runs = self._index.places(table, "runs")
-        units: Places = np.append(self._unit_of_run, np.int32(-1))[runs]
+        units: Places = np.append(self._unit_of_run, np.int32(-1))[self._index.places(table, "runs")]
         return units
 
     def _count(self, rows: Mask, units: Places) -> int:
         """How many units have one of some rows."""
         return int(marked(units[rows], self._size).sum())
 
-    def _counts(self, rows: Mask, codes: Places, n_values: int, units: Places | None = None) -> Sequence[int]:
+    def _counts(self, rows: Mask, codes: Places, n_values: int, units: Places) -> Sequence[int]:
         """For each value, how many units have a row with it."""
-        if units is None:
-            return list(np.bincount(codes[rows & (codes >= 0)], minlength=n_values))
         kept = rows & (codes >= 0) & (units >= 0)
         keys = units[kept].astype(np.int64) * n_values + codes[kept]
         if self._size * n_values <= _MOST_CELLS:  # several times as fast as to sort
@@ -267,7 +182,3 @@ class _Counting:
             keys = np.unique(keys)
         counts: list[int] = np.bincount(keys % n_values, minlength=n_values).tolist() if n_values else []
         return counts
-
-
-def _is_chosen(chosen: Any, is_single: bool, value: Any) -> bool:
-    return bool(chosen == value if is_single else value in chosen)

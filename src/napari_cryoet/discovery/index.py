@@ -293,10 +293,13 @@ def read_index(
 
 def _kept_path(portal: Portal) -> Path:
     """Where the tables of a server are kept; a version that reads other columns has another place."""
-    asked = json.dumps([_VERSION, portal.source.location, COLUMNS])
     folder = portal.cache_folder
     assert folder is not None  # noqa: S101 - only packs have none
-    return folder / f"index-{hashlib.sha256(asked.encode()).hexdigest()[:32]}.sqlite"
+    place, version = (
+        hashlib.sha256(json.dumps(each).encode()).hexdigest()[:16]
+        for each in (portal.source.location, [_VERSION, COLUMNS, list(RUNS_WITH)])
+    )
+    return folder / f"index-{place}-{version}.sqlite"
 
 
 def _kept(path: Path, portal: Portal, reason: str) -> Index | None:
@@ -341,6 +344,8 @@ def _fetched(portal: Portal, path: Path, progress: Progress, stop: threading.Eve
             pool.shutdown(cancel_futures=True)
     with suppress(OSError, SaveError), written_whole(path, overwrite=True, flush=False) as fresh:
         database.save(fresh)
+        for older in set(path.parent.glob(f"{path.stem.rpartition('-')[0]}-*.sqlite")) - {path}:
+            older.unlink()
     return Index(database, portal.source, as_of)
 
 

@@ -10,8 +10,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_cryoet.discovery.fields import release_days
 from napari_cryoet.discovery.index import Index, Mask, any_of, at
-from napari_cryoet.discovery.search import Matches, release_days
+from napari_cryoet.discovery.search import Matches
 from napari_cryoet.exceptions import FormatError
 
 Kind = Literal["datasets", "runs", "annotations", "tomograms"]

@@ -1,0 +1,254 @@
+"""What a search can ask: each field and the column that it is about. Rows, facets, chips and scripts follow from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_cryoet.discovery.index import Index, Mask, any_of, marked
+from napari_cryoet.discovery.objects import concept_of, is_kind
+from napari_cryoet.discovery.words import is_quoted, simplified, tokens
+
+Range = tuple[float | None, float | None]
+"""From a number to a number, both included; None for no bound."""
+Days = tuple[date | None, date | None]
+"""From a day to a day, both included; None for no bound."""
+Kind = Literal["word", "name", "object", "number", "range", "least", "truth", "days", "deposition", "content"]
+
+#: What `Search.has` can name, a table with rows of the run or one of `index.RUNS_WITH`, and what to call it.
+CONTENTS: Final = {
+    "annotations": "annotations",
+    "tomograms": "tomograms",
+    "tiltseries": "tilt series",
+    "alignments": "alignments",
+    "frames": "raw frames",
+    "ctf": "CTF estimates",
+}
+NO_BOUNDS: Final = (None, None)
+
+_SLACK: Final = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of `Search`, or of `Condition` where its subject is an annotation.
+
+    One row of the subject has to meet all fields about it. Values are words of the column (``word``), words that a name
+    has or in double quotes the whole name (``name``, ``object``), numbers, a range of numbers or days, the least number
+    or a truth. Depositions and contents are those of a run.
+    """
+
+    name: str
+    title: str
+    kind: Kind
+    subject: str  # a table
+    table: str
+    column: str
+    choices: tuple[Any, ...] = ()  # that are offered, where they aren't the words of the column
+    chip: str = "{}"
+    unit: str = ""
+
+    @property
+    def is_of_annotation(self) -> bool:
+        """Whether it is a field of `Condition`."""
+        return self.subject == "annotations"
+
+    @property
+    def is_single(self) -> bool:
+        """Whether it has one value, and not several of which one has to hold."""
+        return self.kind in {"range", "least", "truth", "days"}
+
+    @property
+    def is_coded(self) -> bool:
+        """Whether the words of the column are what can be chosen."""
+        return self.kind in {"word", "name", "object"}
+
+    def value_of(self, word: str) -> str:
+        """A word of the column as a value that means just that."""
+        return word if self.kind == "word" else f'"{word}"'
+
+    def text_of(self, value: Any) -> str:
+        """A value as people read it."""
+        match self.kind:
+            case "content":
+                return CONTENTS[value]
+            case "range" | "days":
+                return _range_text(value, self.unit)
+            case "least":
+                return _range_text((value, None), self.unit)
+            case "truth":
+                return "yes" if value else "no"
+        return bare(str(value)).replace("_", " ")
+
+
+def _of_tomogram(name: str, title: str, kind: Kind, column: str, **more: Any) -> Field:
+    return Field(name, title, kind, "tomograms", "tomograms", column, **more)
+
+
+def _of_annotation(name: str, title: str, kind: Kind, column: str, table: str = "annotations", **more: Any) -> Field:
+    return Field(name, title, kind, "annotations", table, column, **more)
+
+
+#: All fields in the order in which people narrow.
+FIELDS: Final = (
+    _of_annotation("objects", "Object", "object", "objectName"),
+    _of_annotation("shapes", "Shape", "word", "shapeType", "annotationShapes"),
+    _of_annotation("is_ground_truth", "Ground truth", "truth", "groundTruthStatus", choices=(True, False)),
+    _of_annotation("methods", "Method", "word", "methodType"),
+    _of_annotation("min_count", "Picks", "least", "objectCount", choices=(10, 100, 1000), unit=" picks"),
+    Field("organisms", "Organism", "name", "datasets", "datasets", "organismName"),
+    Field("sample_types", "Sample", "word", "datasets", "datasets", "sampleType"),
+    _of_tomogram("processing", "Processing", "word", "processing"),
+    _of_tomogram(
+        "spacing_angstrom",
+        "Voxel spacing",
+        "range",
+        "voxelSpacing",
+        choices=((None, 5.0), (None, 8.0), (None, 10.0), (None, 14.0), (14.0, None)),
+        unit=" Å",
+    ),
+    _of_tomogram("processing_software", "Processing software", "name", "processingSoftware"),
+    _of_tomogram("reconstruction", "Reconstruction", "word", "reconstructionMethod"),
+    Field("has", "Has", "content", "runs", "", "", choices=tuple(CONTENTS), chip="has {}"),
+    Field(
+        "tilt_quality",
+        "Tilt series quality",
+        "number",
+        "tiltseries",
+        "tiltseries",
+        "tiltSeriesQuality",
+        choices=(5, 4, 3, 2, 1),
+        chip="tilt quality {}",
+    ),
+    Field(
+        "tilt_range_degrees",
+        "Tilt range",
+        "range",
+        "tiltseries",
+        "tiltseries",
+        "tiltRange",
+        choices=((80.0, None), (100.0, None), (120.0, None)),
+        chip="tilts {}",
+        unit="°",
+    ),
+    _of_annotation("authors", "Annotation author", "name", "name", "annotationAuthors"),
+    _of_annotation("software", "Annotation software", "name", "annotationSoftware"),
+    Field("depositions", "Deposition", "deposition", "runs", "", "", chip="CZCDP-{}"),
+    Field("released", "Released", "days", "datasets", "datasets", "releaseDate", chip="released {}"),
+)
+
+
+def rows_that_meet(index: Index, field: Field, wanted: Any) -> Mask:
+    """The rows of a field's table that meet what is wanted."""
+    table, column = field.table, field.column
+    match field.kind:
+        case "word":
+            return index.words(table, column).rows_with(wanted)
+        case "name":
+            known = index.words(table, column)
+            return known.rows_at(any_of(_is_named(known.words, each) for each in wanted))
+        case "object":
+            return _objects(index, wanted)
+        case "number":
+            return np.isin(index.numbers(table, column), wanted)
+        case "range":
+            low, high = loosened(wanted)
+            numbers = index.numbers(table, column)
+            return _within(numbers, -np.inf if low is None else low, np.inf if high is None else high)
+        case "days":
+            first, last = wanted
+            return _within(release_days(index), str(first or ""), str(last or "9999"))
+        case "least":
+            return _within(index.numbers(table, column), wanted, np.inf)
+    is_true: Mask = index.numbers(table, column) == 1  # what isn't said isn't true
+    return is_true if wanted else ~is_true
+
+
+def masks_of(index: Index, asked: Any, subject: str) -> dict[str, Mask]:
+    """For each field about a subject that a `Search` or `Condition` asks for, the rows of the subject that meet it."""
+    masks = {}
+    for field in FIELDS:
+        if field.subject == subject and (wanted := getattr(asked, field.name)) not in ((), NO_BOUNDS, None):
+            rows = rows_that_meet(index, field, wanted)
+            masks[field.name] = lifted(index, rows, field.table, subject)
+    return masks
+
+
+def lifted(index: Index, rows: Mask, table: str, above: str) -> Mask:
+    """The rows of a table that some rows belong to."""
+    return rows if table == above else marked(index.places(table, above)[rows], index.count(above))
+
+
+def loosened(bounds: Range) -> Range:
+    """A range to within half a percent: what is called 10 Å is often 10.012 Å."""
+    low, high = bounds
+    return None if low is None else low * (1 - _SLACK), None if high is None else high * (1 + _SLACK)
+
+
+def release_days(index: Index) -> NDArray[np.str_]:
+    """The day on which each dataset was released, such as ``2024-05-31``."""
+    return index.made("release days", lambda: np.array([x[:10] for x in index.texts("datasets", "releaseDate")], "U10"))
+
+
+def bare(value: str) -> str:
+    """A value of a search without the quotes that make it exact."""
+    return value[1:-1] if is_quoted(value) else value
+
+
+def _within(values: NDArray[Any], low: Any, high: Any) -> Mask:
+    mask: Mask = (values >= low) & (values <= high)
+    return mask
+
+
+def _objects(index: Index, wanted: Sequence[str]) -> Mask:
+    names, ids = index.words("annotations", "objectName"), index.words("annotations", "objectId")
+    masks = [names.rows_at(any_of(_is_object(names.words, each) for each in wanted))]
+    keys = {each.casefold() for each in wanted if ":" in each or each.upper().startswith("PDB-")}
+    if keys:
+        masks.append(ids.rows_at([each.casefold() in keys for each in ids.words]))
+    return any_of(masks)
+
+
+def _is_object(names: Sequence[str], wanted: str) -> list[bool]:
+    found = _is_named(names, wanted)
+    concept = None if is_quoted(wanted) else concept_of(wanted)
+    if concept is None:
+        return found
+    return [is_found or is_kind(name, concept) for is_found, name in zip(found, names, strict=True)]
+
+
+def _is_named(names: Sequence[str], wanted: str) -> list[bool]:
+    """Which names have all words that are wanted, or are the name that stands in double quotes."""
+    if is_quoted(wanted):
+        exact = bare(wanted)
+        return [name == exact for name in names] if exact in names else _alike(names, exact)
+    words = set(tokens(wanted))
+    return [bool(words) and words <= set(tokens(name)) for name in names]
+
+
+def _alike(names: Iterable[str], wanted: str) -> list[bool]:
+    return [simplified(name) == simplified(wanted) for name in names]
+
+
+def _range_text(bounds: tuple[Any, Any], unit: str = "") -> str:
+    """A range in words.
+
+    >>> _range_text((None, 10.0), " Å"), _range_text((100, None), "°"), _range_text((8.0, 12.5), " Å")
+    ('≤ 10 Å', '≥ 100°', '8–12.5 Å')
+    """
+    low, high = bounds
+    if (
+        isinstance(low, date)
+        and isinstance(high, date)
+        and (low, high) == (date(low.year, 1, 1), date(low.year, 12, 31))
+    ):
+        return str(low.year)
+    low, high = (f"{end:,g}" if isinstance(end, int | float) else end and str(end) for end in bounds)
+    if low is None or high is None:
+        return f"≤ {high}{unit}" if low is None else f"≥ {low}{unit}"
+    return f"{low}{unit}" if low == high else f"{low}–{high}{unit}"
