@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from napari_cryoet.discovery.index import Index, read_index
-from napari_cryoet.discovery.objects import concept_of, concepts, is_kind_of
+from napari_cryoet.discovery.objects import concept_of, concepts, is_kind, is_kind_of
 from napari_cryoet.discovery.search import Search, find
 from napari_cryoet.discovery.texts import reasons
 from napari_cryoet.discovery.words import split_words
@@ -68,6 +68,10 @@ def portal_index(tmp_path_factory) -> Index:
         ("cell membrane", [10002]),
         ("beta-galactosidases", [110001]),
         ("LacZ", [110001]),
+        ("yeasts", [10001]),
+        ("mitocondria", [10001]),
+        ("plasma membranes", [10002]),
+        ("line membrane", []),
         ("ribsome", [10001]),  # typing errors, where nothing else matches
         ("hippocmapus", [10002]),
         ("hippxxmpus", []),
@@ -115,6 +119,30 @@ def test_a_kind_of_an_object_says_so(portal_index):
 )
 def test_the_address_of_a_paper_entry_or_person_is_searched_for_as_its_name(text, words):
     assert split_words(text) == words
+
+
+@pytest.mark.parametrize(
+    ("word", "names"),
+    [
+        ("ribosome", ["70S ribosome", "80S ribosome with HCV-IRES", "Yeast mitochondrial ribosome"]),
+        ("ribosome", ["membrane bound ribosome"]),
+        ("membranes", ["mitochondrial inner membrane", "plasma membrane", "thylakoid membrane"]),
+        ("vesicle", ["synaptic vesicle", "multivesicular body"]),
+        ("ATP synthase", ["F1-F0 complex"]),
+        ("proteasome", ["20S proteasome", "proteasome complex"]),
+    ],
+)
+def test_kinds_of_an_object_are_known_by_their_last_words(word, names):
+    parts = ("30S subunit of ribosome", "large ribosomal subunit", "gas vesicle shell", "nuclear envelope")
+    others = (
+        *parts,
+        "Bovine ATP synthase stator",
+        "intracellular membrane-bounded organelle",
+        "membrane-enclosed lumen",
+    )
+    concept = concept_of(word)
+    assert [name for name in names if not is_kind(name, concept)] == []
+    assert [name for name in others if is_kind(name, concept)] == []
 
 
 def test_the_table_of_objects_is_whole():

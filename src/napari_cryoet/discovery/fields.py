@@ -215,11 +215,8 @@ def _objects(index: Index, wanted: Sequence[str]) -> Mask:
 
 
 def _is_object(names: Sequence[str], wanted: str) -> list[bool]:
-    found = _is_named(names, wanted)
     concept = None if is_quoted(wanted) else concept_of(wanted)
-    if concept is None:
-        return found
-    return [is_found or is_kind(name, concept) for is_found, name in zip(found, names, strict=True)]
+    return _is_named(names, wanted) if concept is None else [is_kind(name, concept) for name in names]
 
 
 def _is_named(names: Sequence[str], wanted: str) -> list[bool]:

@@ -342,8 +342,9 @@ def _fetched(portal: Portal, path: Path, progress: Progress, stop: threading.Eve
         finally:
             ended.set()
             pool.shutdown(cancel_futures=True)
-    with suppress(OSError, SaveError), written_whole(path, overwrite=True, flush=False) as fresh:
-        database.save(fresh)
+    with suppress(OSError, SaveError):
+        with written_whole(path, overwrite=True, flush=False) as fresh:
+            database.save(fresh)
         for older in set(path.parent.glob(f"{path.stem.rpartition('-')[0]}-*.sqlite")) - {path}:
             older.unlink()
     return Index(database, portal.source, as_of)

@@ -7,12 +7,14 @@ and a nuclear envelope is no membrane.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 from napari_cryoet.discovery.words import is_quoted, split_words, tokens
 
+_ATTACHED: Final = re.compile(r"\s(?:of|with|in|from|bound to)\s")
 #: id or nothing | name, other names | what it is a kind of
 _TABLE: Final = """
 GO:0016020 | membrane
@@ -21,7 +23,7 @@ GO:0005741 | mitochondrial outer membrane, outer mitochondrial membrane | membra
 GO:0005743 | mitochondrial inner membrane, inner mitochondrial membrane | membrane
 GO:0005789 | endoplasmic reticulum membrane, ER membrane | membrane
 GO:0009707 | chloroplast outer membrane, chloroplast outer envelope | membrane
-GO:0043231 | intracellular membrane-bounded organelle, membrane-bound organelle
+GO:0043231 | intracellular membrane-bounded organelle, membrane-bound organelle, organelle
 GO:0005634 | nucleus, cell nucleus | intracellular membrane-bounded organelle
 GO:0005739 | mitochondrion | intracellular membrane-bounded organelle
 GO:0005783 | endoplasmic reticulum, ER | intracellular membrane-bounded organelle
@@ -37,13 +39,10 @@ GO:0005840 | ribosome
 GO:0022626 | cytosolic ribosome | ribosome
            | 80S ribosome, 80S | cytosolic ribosome
            | 70S ribosome, 70S | cytosolic ribosome
-           | membrane bound ribosome | ribosome
 GO:0005761 | mitochondrial ribosome, mitoribosome | ribosome
-           | Yeast mitochondrial ribosome | mitochondrial ribosome
 GO:0015934 | large ribosomal subunit, ribosomal large subunit
 GO:0015935 | small ribosomal subunit, ribosomal small subunit
 GO:0000502 | proteasome complex, proteasome
-           | 26S proteasome, 26S | proteasome complex
 GO:0005835 | fatty acid synthase complex, fatty acid synthase, FAS
 GO:0070288 | ferritin complex, ferritin, apoferritin
 GO:0048492 | ribulose bisphosphate carboxylase complex, RubisCO, RubisCO complex
@@ -54,7 +53,7 @@ GO:0000786 | nucleosome
 GO:0005643 | nuclear pore, nuclear pore complex, NPC
 GO:0005635 | nuclear envelope
 GO:0005874 | microtubule
-GO:0005884 | actin filament, F-actin, filamentous actin, microfilament
+GO:0005884 | actin filament, actin, F-actin, filamentous actin, microfilament
 GO:0005929 | cilium, eukaryotic flagellum
 GO:0009288 | bacterial-type flagellum, bacterial flagellum
 GO:0044096 | type IV pilus, type 4 pilus, T4P, TFP
@@ -75,6 +74,20 @@ UniProtKB:P00722 | Beta-galactosidase, LacZ
 UniProtKB:P01267 | Thyroglobulin, Tg
 UniProtKB:P10537 | Beta-amylase
 """
+
+#: What organisms are called beside their names.
+COMMON_NAMES: Final = {
+    "Homo sapiens": "human",
+    "Mus musculus": "mouse",
+    "Rattus norvegicus": "rat",
+    "Saccharomyces cerevisiae": "budding yeast, baker's yeast",
+    "Schizosaccharomyces pombe": "fission yeast",
+    "Drosophila melanogaster": "fruit fly",
+    "Caenorhabditis elegans": "worm, nematode",
+    "Danio rerio": "zebrafish",
+    "Chlamydomonas reinhardtii": "green alga, algae",
+    "Arabidopsis thaliana": "thale cress",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +112,23 @@ def is_kind_of(concept: Concept, other: Concept) -> bool:
 
 def is_kind(name: str, concept: Concept) -> bool:
     """Whether an object with a name is a kind of a concept."""
-    other = concept_of(name)
+    other = concept_of_object(name)
     return other is not None and is_kind_of(other, concept)
+
+
+@lru_cache(maxsize=10_000)
+def concept_of_object(name: str) -> Concept | None:
+    """What an object is, which may have a longer name than any in the table: its last words say it.
+
+    >>> [concept_of_object(name) for name in ("Bovine ATP synthase stator", "30S subunit of ribosome")]
+    [None, None]
+    >>> concept_of_object("80S ribosome with HCV-IRES").name, concept_of_object("thylakoid membrane").name
+    ('80S ribosome', 'membrane')
+    """
+    if known := concept_of(name):
+        return known
+    words = tokens(_ATTACHED.split(name, maxsplit=1)[0])
+    return next((each for at in range(len(words)) if (each := _by_name().get(words[at:]))), None)
 
 
 @dataclass(frozen=True, slots=True)

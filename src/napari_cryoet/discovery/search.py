@@ -35,8 +35,8 @@ class Condition(_Asked, frozen=True, kw_only=True):
     """What one annotation has to be: all fields hold for the same annotation, and one value of each field is enough.
 
     Objects, authors and software are words that occur in the name, in any order and number; in double quotes, the whole
-    name. Objects may also be ids, such as ``GO:0022626``. A word finds an object by its other names too, and finds all
-    kinds of it: ``ribosome`` finds a cytosolic ribosome.
+    name. Objects may also be ids, such as ``GO:0022626``. An object that is known (`objects.concepts`) is found by its
+    other names, and with all kinds of it and nothing else: ``ribosome`` finds a cytosolic ribosome, and no subunit.
     """
 
     objects: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from napari_cryoet.discovery.index import Index, Mask, any_of, at, marked
-from napari_cryoet.discovery.objects import Term, concept_of, is_kind, terms_of
+from napari_cryoet.discovery.objects import COMMON_NAMES, Term, concept_of, is_kind, terms_of
 from napari_cryoet.discovery.words import Texts, simplified, tokens
 
 _COLUMNS: Final = {
@@ -69,17 +69,18 @@ def find_text(index: Index, text: str) -> TextMatch:
 
 
 def reasons(index: Index, text: str, dataset_id: int) -> tuple[Reason, ...]:
-    """Why a text finds a dataset: for each word, where it first occurs in what is known of it and of its runs."""
+    """Why a text finds a dataset: where each word first occurs in what is known of it and of its runs."""
     (place,) = np.flatnonzero(index.ids("datasets") == dataset_id)
-    corrections, found = find_text(index, text).corrections, []
+    corrections = find_text(index, text).corrections
+    found: dict[tuple[str, str, str], Reason] = {}
     for term in terms_of(text):
         for word in term.words:
             others = corrections.get(word, (word,))
             options = (reason for each in others for reason in _reasons(index, each, term, int(place)))
             if reason := next(options, None):
-                like = f"like {word}" if word in corrections else reason.how
-                found.append(Reason(word, reason.field, reason.text, like))
-    return tuple(dict.fromkeys(found))
+                how = f"like {word}" if word in corrections else reason.how
+                found.setdefault((reason.field, reason.text, how), Reason(word, reason.field, reason.text, how))
+    return tuple(found.values())
 
 
 def _find_term(index: Index, term: Term) -> tuple[Mask, Mask]:
@@ -87,8 +88,9 @@ def _find_term(index: Index, term: Term) -> tuple[Mask, Mask]:
     owners, size = index.places("runs", "datasets"), index.count("datasets")
     datasets, runs = np.ones(size, np.bool_), np.ones(index.count("runs"), np.bool_)
     for word in term.words:
-        own = any_of(texts.having(word) for texts in dataset_texts(index).values())
-        of_runs = _runs_having(index, word)
+        is_part = len(term.words) > 1  # of a name: as a whole word, so that plasma isn't found in mycoplasma
+        own = any_of((texts.having_whole if is_part else texts.having)(word) for texts in dataset_texts(index).values())
+        of_runs = _runs_having(index, word, is_whole=is_part)
         datasets &= own | marked(owners[of_runs], size)
         runs &= at(own, owners) | of_runs
     if term.concept is not None:
@@ -106,7 +108,7 @@ def _reasons(index: Index, word: str, term: Term, place: int) -> Iterable[Reason
     rows = index.places("annotations", "datasets") == place
     for name, texts in dataset_texts(index).items():
         if name not in {"preparation", "description"} and texts.having(word)[place]:
-            yield Reason(word, name, _raw(index, name)[place])
+            yield Reason(word, name, _part_with(word, _raw(index, name)[place]))
     for name, column in _OF_ANNOTATIONS.items():
         known = index.words("annotations", column)
         codes = np.unique(known.codes[rows & (known.codes >= 0)])
@@ -150,6 +152,9 @@ def _raw(index: Index, name: str) -> list[str]:
         titles = dict(zip(index.ids("depositions").tolist(), index.texts("depositions", "title"), strict=True))
         ids = index.numbers("datasets", "depositionId").astype(int).tolist()
         return [f"CZCDP-{each} {titles.get(each, '')}".strip() for each in ids]
+    if name == "organism":
+        organisms = index.texts("datasets", "organismName")
+        return ["\0".join([each, *COMMON_NAMES.get(each, "").split(", ")]) for each in organisms]
     if name == "id":
         return [f"DS-{each}" for each in index.ids("datasets")]
     return index.texts("datasets", _COLUMNS[name])
@@ -170,8 +175,11 @@ def _prose(index: Index) -> tuple[Texts, ...]:
     return texts["title"], texts["description"]
 
 
-def _runs_having(index: Index, word: str) -> Mask:
-    masks = [_runs_at(index, column, word_texts(index, column).having(word)) for column in _OF_ANNOTATIONS.values()]
+def _runs_having(index: Index, word: str, *, is_whole: bool) -> Mask:
+    masks = []
+    for column in _OF_ANNOTATIONS.values():
+        texts = word_texts(index, column)
+        masks.append(_runs_at(index, column, texts.having_whole(word) if is_whole else texts.having(word)))
     bare = simplified(word.strip('"'))
     names = index.made("run names", lambda: [simplified(name) for name in index.texts("runs", "name")])
     masks.append(np.fromiter((bare in name for name in names), np.bool_, len(names)))
@@ -194,6 +202,12 @@ def _like(index: Index, word: str) -> tuple[str, ...]:
         if found := sorted({each for texts in places for each in texts.like(word)}):
             return tuple(found[:_MOST_CORRECTIONS])
     return ()
+
+
+def _part_with(word: str, text: str) -> str:
+    """The part of a text that has a word, such as one of the authors."""
+    parts = text.split("\0")
+    return next((part for part, has_word in zip(parts, Texts(parts).having(word), strict=True) if has_word), parts[0])
 
 
 def _around(text: str, word: str, width: int = 60) -> str:

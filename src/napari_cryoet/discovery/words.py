@@ -100,14 +100,17 @@ class Texts:
         self._vocabulary: frozenset[str] | None = None
 
     def having(self, word: str) -> list[bool]:
-        """Which texts contain a word: as it is, wherever in a text, or in another number as a whole word."""
+        """Which texts contain a word: anywhere as it is or in the singular, or as a whole word in another number."""
         bare = simplified(word.strip('"'))
         if not bare:
             return [True] * len(self.plain)
         whole = f" {' '.join(tokens(bare))} "
         if not whole.strip():
             return [bare in text for text in self.plain]
-        return [bare in text or whole in among for text, among in zip(self.plain, self._tokens, strict=True)]
+        stem = singular(bare)
+        return [
+            bare in text or stem in text or whole in among for text, among in zip(self.plain, self._tokens, strict=True)
+        ]
 
     def having_whole(self, word: str) -> list[bool]:
         """Which texts contain a word or words as whole words that follow each other."""
@@ -116,12 +119,13 @@ class Texts:
 
     def like(self, word: str) -> tuple[str, ...]:
         """The words of all texts that differ from a word by one letter: more, fewer, another, or two exchanged."""
-        bare = singular(simplified(word))
-        if len(bare) < _LEAST_LETTERS or not bare.isalpha():
+        typed = simplified(word)
+        if len(typed) < _LEAST_LETTERS or not typed.isalpha():
             return ()
         if self._vocabulary is None:
-            self._vocabulary = frozenset(" ".join(self._tokens).split())
-        return tuple(sorted(each for each in self._vocabulary if is_one_letter_off(bare, each)))
+            words = {each for text in (*self.plain, *self._tokens) for each in _TOKEN.findall(text)}
+            self._vocabulary = frozenset(words.union(many for many, one in _IRREGULAR.items() if one in words))
+        return tuple(sorted(each for each in self._vocabulary if is_one_letter_off(typed, each)))
 
 
 def is_one_letter_off(one: str, other: str) -> bool:
