@@ -37,6 +37,7 @@ def test_those_that_the_docs_name_are_there(benchmarks: Path, project_folder: Pa
         ("bulk_read", ["--repeats=1", "--line=near"], "near, portal, whole"),
         ("cache", ["--repeats=1", "--line=near"], "find 0.5 MB, ms"),
         ("compare_and_add", ["--repeats=1", "--counts", "100"], "delete one of 100"),
+        ("download", ["--repeats=1", "--line=near"], "annotations, s"),
         ("soak", ["--minutes=0.01", "--actions=3", "--faults=0"], '"tours": 1'),
         ("check_rates", ["--cases=4", "--source"], "right answer"),
         ("discovery", ["--datasets=5", "--runs=50", "--annotations=100"], "find, ms"),

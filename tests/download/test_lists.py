@@ -16,6 +16,7 @@ from napari_cryoet.basket.contents import ask_basket_rows, plan_basket
 from napari_cryoet.download import Plan, download_files
 from napari_cryoet.download.folder import read_manifest
 from napari_cryoet.download.lists import write_lists
+from napari_cryoet.packs.pack import open_pack
 from napari_cryoet.packs.serve import PackServer
 from napari_cryoet.portal.portal import open_portal
 
@@ -91,6 +92,9 @@ def test_a_download_says_what_was_asked_for_and_under_which_licence(ours: Path, 
     (asked,) = read_manifest(ours).downloads
     assert (asked["basket"], asked["items"]) == ("Mixed", len(plan.items))
     assert read_basket(ours / "basket.toml").runs == (9002,)
+    citation = (ours / "CITATION.bib").read_text()
+    assert citation.count("@") > 1
+    assert all(row["title"] in citation for row in open_pack(ours).tables["datasets"])
     licences = (ours / "LICENCES.txt").read_text()
     assert plan.terms.licence in licences
     assert all(item.path in licences for item in plan.items)

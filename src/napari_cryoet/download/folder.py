@@ -26,6 +26,7 @@ import msgspec
 
 from napari_cryoet import provenance
 from napari_cryoet._version import __version__
+from napari_cryoet.discovery.citation import citations, cite
 from napari_cryoet.download.plan import FILES, LEVELS, Plan, PlannedItem, level_share
 from napari_cryoet.download.rows import Row, file_columns
 from napari_cryoet.exceptions import DownloadError, raise_if_stopped
@@ -39,6 +40,7 @@ from napari_cryoet.tables.schema import is_url, tables
 from napari_cryoet.wording import count_text
 
 MANIFEST_NAME: Final = "manifest.json"
+CITATION_NAME: Final = "CITATION.bib"
 LICENCES_NAME: Final = "LICENCES.txt"
 JOURNAL_NAME: Final = "manifest.part.jsonl"
 
@@ -203,7 +205,7 @@ def pack_of(folder: Path, plan: Plan) -> Pack | None:
 
 
 def write_tables(folder: Path, plan: Plan, complete: Collection[str]) -> None:
-    """Add the rows of the items of which everything is there to the tables of the folder."""
+    """Add the rows of the items of which everything is there to the tables of the folder, and whom to cite for all."""
     before = pack_of(folder, plan)
     manifest = before.manifest if before else _pack_manifest(plan)
     paths = {
@@ -225,7 +227,9 @@ def write_tables(folder: Path, plan: Plan, complete: Collection[str]) -> None:
             elif name == "tomograms" and not _is_of_finest_level(old, row):
                 old = {}
             known[row["id"]] = old | {key: value for key, value in own.items() if value is not None or key not in old}
-    write_pack(folder, manifest, {name: list(rows.values()) for name, rows in merged.items() if rows})
+    found = {name: list(rows.values()) for name, rows in merged.items() if rows}
+    write_pack(folder, manifest, found)
+    replace_file(folder / CITATION_NAME, cite(citations(found, site=plan.terms.site), "bibtex").encode())
 
 
 def _is_of_finest_level(known: Row, row: Row) -> bool:

@@ -30,7 +30,7 @@ from napari_cryoet.download.folder import (
 from napari_cryoet.download.lists import write_lists
 from napari_cryoet.download.plan import Plan, PlannedItem
 from napari_cryoet.download.progress import Meter, QueueState
-from napari_cryoet.download.transfer import WORKERS, fetch_file, in_thread, read_document, sha256_of
+from napari_cryoet.download.transfer import WORKERS, fetch_file, in_thread, read_document, sha256_of, write_document
 from napari_cryoet.download.zarr_keys import find_files
 from napari_cryoet.exceptions import (
     CryoETError,
@@ -321,7 +321,7 @@ class _Work:
             self.n_skipped += 1
         else:
             await in_thread(self._note, url, path, len(content), digest)
-            await in_thread(replace_file, place, content)
+            await in_thread(write_document, place, content)
             self.n_fetched += 1
             self.fetched_bytes += len(content)
         self._whole.add(path)

@@ -62,6 +62,14 @@ async def read_document(url: str) -> bytes | None:
     return answer.body if answer else None
 
 
+def write_document(place: Path, content: bytes) -> None:
+    """Write a small file, whole or not at all."""
+    part = place.with_name(f"{place.name}.part")  # of the same name each time: a killed download leaves none behind
+    part.parent.mkdir(parents=True, exist_ok=True)
+    part.write_bytes(content)
+    part.replace(place)
+
+
 async def in_thread(call: Callable[..., T], *arguments: object) -> T:
     """Make a blocking call on a thread; its end is waited for even where the task is cancelled."""
     running = asyncio.ensure_future(asyncio.to_thread(call, *arguments))

@@ -1,0 +1,67 @@
+"""A download that is killed again and again ends with the same bytes, and fetches nothing twice that was whole."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from download_samples import sample_files, sample_rows
+from napari_cryoet.download import download_files, plan_download
+from server import Server
+
+N_KILLS = 20
+SCRIPT = (
+    "import sys; from download_samples import sample_rows; from napari_cryoet.download import *\n"
+    "download_files(plan_download(sample_rows(sys.argv[1]), what=['everything']), sys.argv[2])"
+)
+
+
+@pytest.mark.slow
+def test_twenty_kills_at_random_moments_end_with_identical_bytes(
+    tmp_path: Path, bucket: Server, project_folder: Path
+) -> None:
+    seed = random.randrange(2**32)
+    print("seed", seed)  # noqa: T201 - says how to see it again
+    dice, to = random.Random(seed), tmp_path / "to"
+    bucket.latency_s, bucket.total_bytes_s = 0.02, 200_000  # 2 MiB take longer than all rounds together
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(project_folder / "tests"), *sys.path])}
+    for _ in range(N_KILLS):
+        asked = len(bucket.requests)
+        with subprocess.Popen([sys.executable, "-c", SCRIPT, f"{bucket.url}/", str(to)], env=environment) as process:
+            bucket.wait_until(lambda asked=asked: len(bucket.requests) > asked)
+            time.sleep(dice.uniform(0, 0.6))
+            process.kill()
+    bucket.total_bytes_s = 1e9
+    whole = {path.relative_to(to).as_posix(): path.stat().st_mtime_ns for path in in_place(to)}
+    asked = len(bucket.requests)
+    report = download_files(plan_download(sample_rows(f"{bucket.url}/"), what=["everything"]), to)
+
+    files = {
+        path.relative_to(to / "files").as_posix(): path.read_bytes()
+        for path in (to / "files").rglob("*")
+        if path.is_file()
+    }
+    assert files == sample_files()
+    assert report.n_skipped >= len(whole)
+    assert all((to / path).stat().st_mtime_ns == changed for path, changed in whole.items())
+    assert not list(to.rglob("*.part*"))
+    assert no_file_twice(bucket.requests[asked:])
+
+
+def in_place(folder: Path) -> list[Path]:
+    """The files that have their names already."""
+    found = (folder / "files").rglob("*")
+    return [path for path in found if path.is_file() and ".part" not in path.name and ".unfinished" not in path.name]
+
+
+def no_file_twice(requests: list[Any]) -> bool:
+    """Whether no file but metadata, which are read again, was asked for more than once."""
+    paths = [request.path for request in requests if not request.path.rpartition("/")[2].startswith(".z")]
+    return len(paths) == len(set(paths))
