@@ -21,12 +21,20 @@ if TYPE_CHECKING:
     from napari_cryoet._qt.picks.popover import show_diameter
     from napari_cryoet._qt.picks.slabs import show_slabs
     from napari_cryoet._qt.streaming.progressive import StreamState, StreamStatus, make_layer
+    from napari_cryoet.basket.basket import Basket, read_basket, write_basket
+    from napari_cryoet.basket.contents import download_basket
+    from napari_cryoet.basket.matches import add_matches
+    from napari_cryoet.basket.split import split_basket
     from napari_cryoet.check.findings import Findings, check_picks
     from napari_cryoet.comparison.comparing import compare
     from napari_cryoet.comparison.inputs import open_annotation
     from napari_cryoet.comparison.masks import Mask, MaskComparison, PicksInMask
     from napari_cryoet.comparison.picks import PicksComparison
     from napari_cryoet.comparison.report import report_text
+    from napari_cryoet.discovery.facets import count_facets
+    from napari_cryoet.discovery.index import Index, read_index
+    from napari_cryoet.discovery.listing import list_matches
+    from napari_cryoet.discovery.search import Condition, Matches, Search, find
     from napari_cryoet.exceptions import (
         ComparisonError,
         CryoETError,
@@ -52,18 +60,28 @@ if TYPE_CHECKING:
     from napari_cryoet.portal.portal import Portal, open_portal
     from napari_cryoet.run.fit import Fit, fit
     from napari_cryoet.run.outline import outline_run
+    from napari_cryoet.training.copick import export_copick
+    from napari_cryoet.training.croissant import export_croissant
+    from napari_cryoet.training.crops import export_crops
+    from napari_cryoet.training.relion import export_relion5
+    from napari_cryoet.training.selection import Selection, select_basket
+    from napari_cryoet.training.table import export_table
 
 __all__ = [
+    "Basket",
     "ComparisonError",
+    "Condition",
     "CryoETError",
     "DownloadError",
     "ExistsError",
     "Findings",
     "Fit",
     "FormatError",
+    "Index",
     "LayerSpec",
     "Mask",
     "MaskComparison",
+    "Matches",
     "MissingContextError",
     "NetworkError",
     "NotFoundError",
@@ -75,18 +93,30 @@ __all__ = [
     "Portal",
     "PortalError",
     "SaveError",
+    "Search",
+    "Selection",
     "StoppedError",
     "StreamError",
     "StreamState",
     "StreamStatus",
     "__version__",
     "add_layers",
+    "add_matches",
     "check_picks",
     "compare",
     "comparison_layers",
+    "count_facets",
+    "download_basket",
+    "export_copick",
+    "export_croissant",
+    "export_crops",
+    "export_relion5",
+    "export_table",
+    "find",
     "fit",
     "layer_specs",
     "link_of",
+    "list_matches",
     "load_annotation",
     "load_captions",
     "load_picks",
@@ -97,11 +127,16 @@ __all__ = [
     "open_portal",
     "outline_run",
     "picks_of",
+    "read_basket",
+    "read_index",
     "read_picks",
     "report_text",
+    "select_basket",
     "show_diameter",
     "show_orientations",
     "show_slabs",
+    "split_basket",
+    "write_basket",
     "write_mask",
     "write_picks",
 ]
@@ -113,12 +148,20 @@ _HOMES = {
     "_qt.picks.popover": ["show_diameter"],
     "_qt.picks.slabs": ["show_slabs"],
     "_qt.streaming.progressive": ["StreamState", "StreamStatus", "make_layer"],
+    "basket.basket": ["Basket", "read_basket", "write_basket"],
+    "basket.contents": ["download_basket"],
+    "basket.matches": ["add_matches"],
+    "basket.split": ["split_basket"],
     "check.findings": ["Findings", "check_picks"],
     "comparison.comparing": ["compare"],
     "comparison.inputs": ["open_annotation"],
     "comparison.masks": ["Mask", "MaskComparison", "PicksInMask"],
     "comparison.picks": ["PicksComparison"],
     "comparison.report": ["report_text"],
+    "discovery.facets": ["count_facets"],
+    "discovery.index": ["Index", "read_index"],
+    "discovery.listing": ["list_matches"],
+    "discovery.search": ["Condition", "Matches", "Search", "find"],
     "formats.masks": ["write_mask"],
     "formats.registry": ["read_picks", "write_picks"],
     "layers.compared": ["comparison_layers"],
@@ -129,6 +172,12 @@ _HOMES = {
     "portal.portal": ["Portal", "open_portal"],
     "run.fit": ["Fit", "fit"],
     "run.outline": ["outline_run"],
+    "training.copick": ["export_copick"],
+    "training.crops": ["export_crops"],
+    "training.croissant": ["export_croissant"],
+    "training.relion": ["export_relion5"],
+    "training.selection": ["Selection", "select_basket"],
+    "training.table": ["export_table"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -19,7 +19,8 @@ from server import Server
 def run(project_folder, demo_pack, tmp_path, monkeypatch, capsys):
     """Run an example in an empty folder, with the small demo as its portal; gives its names and what it printed."""
     open_portal = napari_cryoet.open_portal
-    monkeypatch.setattr("napari_cryoet.open_portal", lambda _source: open_portal(demo_pack))
+    folders = {"demo": demo_pack}
+    monkeypatch.setattr("napari_cryoet.open_portal", lambda source: open_portal(folders.get(source, source)))
     monkeypatch.chdir(tmp_path)
 
     def run_example(name, *arguments):
@@ -131,8 +132,17 @@ def test_export_picks_writes_for_three_programs(run, tmp_path):
 
 
 def test_download_run_downloads_and_then_finds_it_complete(run, tmp_path):
-    first, second = (run("download_run.py", tmp_path / "runs")[1] for _ in range(2))
+    first, second = (run("download_run.py", "demo", tmp_path / "runs")[1] for _ in range(2))
 
     assert json.loads((tmp_path / "runs" / "manifest.json").read_text())["is_complete"]
     assert "0 complete already" in first
     assert "0 files fetched" in second
+
+
+def test_ribosomes_to_train_makes_a_project_of_what_was_downloaded(run, tmp_path):
+    names, told = run("ribosomes_to_train.py", tmp_path, 40)  # the small demo is coarse
+
+    assert told.splitlines()[0].startswith("DEMO_001")
+    assert names["project"].n_picks > 10
+    assert json.loads((tmp_path / "pack" / "manifest.json").read_text())["is_complete"]
+    assert (tmp_path / "copick" / "config.json").is_file()

@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 from napari_cryoet.basket.basket import PARTS, Basket, Kind, Part, basket_text
 from napari_cryoet.download.plan import (
@@ -22,6 +23,7 @@ from napari_cryoet.download.plan import (
     volume_cells,
 )
 from napari_cryoet.download.rows import Row, ask_rows, ask_table, file_columns
+from napari_cryoet.download.run import DownloadReport, download_files
 from napari_cryoet.portal.portal import Portal
 from napari_cryoet.records import Record, ShapeType
 from napari_cryoet.tables.database import Rows
@@ -196,6 +198,14 @@ def plan_basket(basket: Basket, rows: Rows, portal: Portal) -> Plan:
         "searches": [saved.search for saved in basket.searches],
     }
     return replace(plan, about=about, beside={"basket.toml": basket_text(basket)})
+
+
+def download_basket(
+    basket: Basket, portal: Portal, folder: str | Path, *, stop: threading.Event | None = None, **options: Any
+) -> DownloadReport:
+    """Download a basket into a folder, which becomes a pack; ``options`` and errors are those of `download_files`."""
+    rows = ask_basket_rows(portal, basket, stop=stop)
+    return download_files(plan_basket(basket, rows, portal), folder, stop=stop, **options)
 
 
 def part_of(table: str, column: str) -> Part:

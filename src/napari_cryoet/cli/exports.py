@@ -204,10 +204,9 @@ def _selected(
 ) -> Selection:
     """What a basket, or the rest of the command, means."""
     from napari_cryoet.basket.basket import read_basket, source_text
-    from napari_cryoet.basket.contents import ask_basket_rows
     from napari_cryoet.basket.store import BasketStore
     from napari_cryoet.download import ask_rows
-    from napari_cryoet.training.selection import select, selection_of
+    from napari_cryoet.training.selection import select, select_basket
 
     basket = read_basket(Path(what)) if what.lower().endswith(".toml") else None
     with closing(open_source(what if basket is None else basket.source, steps, stop)) as portal:
@@ -217,5 +216,4 @@ def _selected(
         basket = basket or BasketStore().current(source_text(portal.source))
         if basket.is_empty:
             raise CryoETError("The basket is empty.", hint="Say --run or --dataset, or put something into it.")
-        rows = ask_basket_rows(portal, basket, stop=stop)
-        return selection_of(basket, rows, portal.source, **choice)
+        return select_basket(basket, portal, stop=stop, **choice)

@@ -104,7 +104,7 @@ def export_crops(
     Parameters
     ----------
     selection
-        From `select` or `selection_of`.
+        From `select` or `select_basket`.
     path
         Where to; it ends in ``.zarr``. Workers of a cluster must be able to write there too.
     size

@@ -13,13 +13,13 @@ import msgspec
 from napari_cryoet import provenance
 from napari_cryoet.appearance.colors import object_key
 from napari_cryoet.basket.basket import Basket
-from napari_cryoet.basket.contents import choose
+from napari_cryoet.basket.contents import ask_basket_rows, choose
 from napari_cryoet.download import Rows
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.formats import ndjson
 from napari_cryoet.formats.common import MAX_FILE_BYTES
 from napari_cryoet.picks import Picks
-from napari_cryoet.portal.portal import Source
+from napari_cryoet.portal.portal import Portal, Source
 from napari_cryoet.records import Annotation, AnnotationFile, Run, ShapeType, Terms, Tomogram, terms_of
 from napari_cryoet.run.fit import fit, shape_zyx, spacing_angstrom
 from napari_cryoet.volumes import fetch_file, name_of
@@ -131,15 +131,17 @@ def select(
     return Selection(runs=tuple(runs), rows=rows, source=source, left_out=tuple(left_out))
 
 
-def selection_of(basket: Basket, rows: Rows, source: Source, **choice: Any) -> Selection:
-    """What a basket means, with its split; ``rows`` are all of its runs, from `ask_basket_rows`.
+def select_basket(basket: Basket, portal: Portal, *, stop: threading.Event | None = None, **choice: Any) -> Selection:
+    """What a basket means, with its split, to be exported.
 
-    ``choice`` are further conditions: ``objects``, ``ground_truth`` and ``processing`` of `select`.
+    ``choice`` are further conditions: ``objects``, ``ground_truth`` and ``processing`` of `select`. Raises CryoETError
+    if nothing is left, and what asking the portal raises.
     """
+    rows = ask_basket_rows(portal, basket, stop=stop)
     chosen = choose(basket, rows)
     return select(
         rows,
-        source,
+        portal.source,
         tomogram_ids={row["id"] for row in chosen.tomograms},
         file_ids={row["id"] for row in chosen.annotation_files},
         split=basket.split.of_runs if basket.split is not None else None,
