@@ -44,14 +44,11 @@ def own_script(search: Search, source: Source) -> str:
     """A script that finds the runs of a search with this package, in whatever the source has when it is run."""
     place = source.location if source.kind != "live" else "live"
     imports = ["from datetime import date\n"] if search.released != (None, None) else []
-    names = "Condition, Search, find" if search.annotations else "Search, find"
+    names = ["Condition"] * bool(search.annotations) + ["Search", "find", "list_matches", "open_portal", "read_index"]
     lines = [
         f'"""{_title(search)}"""\n',
         *imports,
-        "from napari_cryoet import open_portal",
-        "from napari_cryoet.discovery.index import read_index",
-        "from napari_cryoet.discovery.listing import list_matches",
-        f"from napari_cryoet.discovery.search import {names}\n",
+        f"from napari_cryoet import {', '.join(names)}\n",
         f"index = read_index(open_portal({place!r}))",
         f"search = {_search_text(search)}",
         'for run in list_matches(index, find(index, search), "runs"):',
