@@ -266,6 +266,7 @@ def test_a_killed_download_continues_and_fetches_nothing_twice(
     journal, wanted = to / "manifest.part.jsonl", len(sample_files()) - 1
     with subprocess.Popen([sys.executable, "-c", script, f"{bucket.url}/", str(to)], env=environment) as process:
         wait_until(lambda: journal.exists() and len(journal.read_bytes().splitlines()) == wanted)
+        wait_until(lambda: files_in(to).keys() >= sample_files().keys() - {f"{TOMOGRAM}.mrc"})  # noted, then put there
         process.kill()
     bucket.end()
 
