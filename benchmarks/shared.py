@@ -40,6 +40,7 @@ PLUGIN: Final = "napari-cryoet"
 LINES: Final = {
     "near": {"latency": 0.02, "connection_mb": 300, "total_mb": 300},
     "middle": {"latency": 0.06, "connection_mb": 20, "total_mb": 50},
+    "cloud": {"latency": 0.06, "connection_mb": 20, "total_mb": 1000},
     "far": {"latency": 0.2, "connection_mb": 2, "total_mb": 2},
 }
 _TIMEOUT_S: Final = 900

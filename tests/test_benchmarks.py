@@ -36,6 +36,7 @@ def test_those_that_the_docs_name_are_there(benchmarks: Path, project_folder: Pa
         ("first_plane", ["--repeats=1", "--line=near"], "first exact plane"),
         ("bulk_read", ["--repeats=1", "--line=near"], "near, portal, whole"),
         ("cache", ["--repeats=1", "--line=near"], "find 0.5 MB, ms"),
+        ("crops", ["--repeats=1", "--line=near"], "crops a second"),
         ("compare_and_add", ["--repeats=1", "--counts", "100"], "delete one of 100"),
         ("download", ["--repeats=1", "--line=near"], "annotations, s"),
         ("soak", ["--minutes=0.01", "--actions=3", "--faults=0"], '"tours": 1'),

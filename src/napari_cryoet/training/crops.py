@@ -65,9 +65,15 @@ class Task:
     """Some crops that lie in one chunk; what a worker needs to cut them."""
 
     store: str
-    first: int
+    number: int  # of the chunk
+    first: int  # crop in it
     size: int
     parts: tuple[tuple[str, int, tuple[_Start, ...]], ...]  # address of a volume, its level, and where crops start
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the chunk is there: its file gets its name when it is whole."""
+        return Path(self.store, "crops", f"{self.number}.0.0.0").is_file()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +144,7 @@ def export_crops(
     chunk = max(1, min(_MOST_IN_A_CHUNK, _CHUNK_BYTES // (4 * size**3)))
     attributes = _attributes(names, parts, size, selection)
     _prepare(path, parts, size, chunk, attributes, overwrite=overwrite)
-    tasks = [task for task in _tasks(path, parts, size, chunk) if not _is_done(task, chunk)]
+    tasks = [task for task in _tasks(path, parts, size, chunk) if not task.is_done]
     count = _count(parts)
 
     def show(n_done: int) -> None:
@@ -159,8 +165,15 @@ def export_crops(
     )
 
 
-def cut(task: Task) -> int:
-    """Cut the crops of a task and write their chunk; gives how many they are."""
+def cut_all(tasks: Sequence[Task]) -> None:
+    """Cut tasks of one volume in turns, but for those that are done: a worker may have been lost amid them."""
+    for task in tasks:
+        if not task.is_done:
+            cut(task)
+
+
+def cut(task: Task) -> None:
+    """Cut the crops of a task and write their chunk."""
     import zarr
 
     with ThreadPoolExecutor(_READS, thread_name_prefix="napari-cryoet-crops") as pool:
@@ -171,7 +184,6 @@ def cut(task: Task) -> int:
         ]
         cubes = np.stack([future.result() for future in found])
     zarr.open_array(f"{task.store}/crops", mode="r+")[task.first : task.first + len(cubes)] = cubes
-    return len(cubes)
 
 
 @lru_cache(maxsize=_OPEN_VOLUMES)
@@ -262,12 +274,7 @@ def _tasks(path: Path, parts: Sequence[_Part], size: int, chunk: int) -> Iterato
     for first in range(0, len(crops), chunk):
         grouped = itertools.groupby(crops[first : first + chunk], key=lambda crop: crop[:2])
         places = tuple((url, level, tuple(start for _, _, start in several)) for (url, level), several in grouped)
-        yield Task(str(path), first, size, places)
-
-
-def _is_done(task: Task, chunk: int) -> bool:
-    """Whether a chunk is there: its file gets its name when it is whole."""
-    return Path(task.store, "crops", f"{task.first // chunk}.0.0.0").is_file()
+        yield Task(str(path), first // chunk, first, size, places)
 
 
 # the file
@@ -392,17 +399,18 @@ def _on_cluster(
         client: Any = distributed.Client(scheduler, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         raise CryoETError(f"There is no scheduler at {scheduler} ({error}).") from error
+    # what a crop fetched serves its neighbours, if the same worker cuts them
+    by_volume = [list(several) for _, several in itertools.groupby(tasks, key=lambda task: task.parts[0][0])]
     with client:
-        waiting = set(client.map(cut, tasks, pure=False, retries=_RETRIES))
+        waiting = client.map(cut_all, by_volume, pure=False, retries=_RETRIES)
         try:
             while waiting:
                 raise_if_stopped(stop)
-                done = {future for future in waiting if future.done()}
-                for future in done:
-                    future.result()
-                waiting -= done
-                show(len(tasks) - len(waiting))
-                if not done:
-                    threading.Event().wait(_POLL_S)
+                for future in waiting:
+                    if future.done():
+                        future.result()
+                waiting = [future for future in waiting if not future.done()]
+                show(sum(task.is_done for task in tasks))
+                threading.Event().wait(_POLL_S)
         finally:
-            client.cancel(list(waiting))
+            client.cancel(waiting)

@@ -19,7 +19,7 @@ from napari_cryoet.appearance.colors import annotation_colors, object_key
 from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.download.plan import clean_name
 from napari_cryoet.records import Annotation, AnnotationFile, ShapeType, Tomogram
-from napari_cryoet.training.selection import SelectedRun, Selection, annotation_of, shape_of, spacing_of
+from napari_cryoet.training.selection import POINTS, SelectedRun, Selection, annotation_of, shape_of, spacing_of
 
 GROUND_TRUTH: Final = "ground-truth"
 #: What copick refuses in a name: what Windows does, spaces, and the underscore.
@@ -96,7 +96,7 @@ class NamedAnnotation:
     @property
     def is_points(self) -> bool:
         """Whether it is picks; else it is a mask."""
-        return self.file in self.selected.points
+        return shape_of(self.file) in POINTS
 
     @property
     def is_particles(self) -> bool:
@@ -242,7 +242,7 @@ def _named_annotations(run: str, selected: SelectedRun, object_names: dict[str, 
     taken: dict[tuple[bool, str, str], set[str]] = defaultdict(set)
     for file in selected.files:
         annotation = annotation_of(file)
-        name, session, is_points = object_names[_key_of(annotation)], _session_of(annotation), file in selected.points
+        name, session, is_points = object_names[_key_of(annotation)], _session_of(annotation), shape_of(file) in POINTS
         users = taken[is_points, session, name]
         user = _free(_user_of(annotation), users)
         users.add(user)

@@ -1,0 +1,113 @@
+"""How fast crops around picks are cut, by threads and by 1, 2 and 4 workers of a dask cluster.
+
+    python benchmarks/crops.py [--line middle] [--repeats 3]
+
+Eight runs, a tomogram and 128 picks each, are served over a connection; cubes of 32 voxels are cut by processes that
+start with empty caches. Prints medians: seconds in all, crops a second, and MB that the server sent.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from shared import SHAPE, Noise, Result, counts_of, finish, fresh_process, in_turns, line_server, options_of, report
+
+from portal_rows import Tables
+
+RUNS, PICKS, CUBE, SPACING_ANGSTROM = 8, 128, 32, 10.0
+CROPS_SHAPE = (min(128, SHAPE[0]), min(512, SHAPE[1]), min(512, SHAPE[2]))
+WORKERS = ("threads", "1 worker", "2 workers", "4 workers")
+
+
+def make_files(folder: Path) -> None:
+    """Write the tomograms and the picks, where they aren't yet."""
+    from napari_cryoet.formats.ome_zarr import write_pyramid
+
+    for run in range(RUNS):
+        if not (folder / f"{run}.zarr" / ".zattrs").exists():
+            write_pyramid(folder / f"{run}.zarr", Noise(CROPS_SHAPE), SPACING_ANGSTROM)
+        points = np.random.default_rng(run).uniform(0, np.array(CROPS_SHAPE) - 1, (PICKS, 3))
+        lines = ({"type": "point", "location": {"x": x, "y": y, "z": z}} for z, y, x in points.tolist())
+        (folder / f"{run}.ndjson").write_text("\n".join(map(json.dumps, lines)))
+
+
+def rows_at(url: str) -> dict[str, list[dict[str, Any]]]:
+    """The rows of a portal that has these runs."""
+    rows = Tables()
+    for name in ("annotationAuthors", "depositions", "datasets"):
+        rows[name] = []
+    size_z, size_y, size_x = CROPS_SHAPE
+    for number in range(RUNS):
+        run = rows.add("runs", name=f"run{number}", datasetId=1)
+        spacing = rows.add("tomogramVoxelSpacings", runId=run, voxelSpacing=SPACING_ANGSTROM)
+        grid = {"alignmentId": 1, "tomogramVoxelSpacingId": spacing}
+        rows.add(
+            "tomograms",
+            runId=run,
+            voxelSpacing=SPACING_ANGSTROM,
+            sizeX=size_x,
+            sizeY=size_y,
+            sizeZ=size_z,
+            httpsOmezarrDir=f"{url}/{number}.zarr",
+            **grid,
+        )
+        annotation = rows.add("annotations", runId=run, objectName="ribosome", groundTruthStatus=True)
+        shape = rows.add("annotationShapes", annotationId=annotation, shapeType="Point")
+        path = f"{url}/{number}.ndjson"
+        rows.add("annotationFiles", annotationShapeId=shape, format="ndjson", httpsPath=path, **grid)
+    return rows
+
+
+def measure(workers: str, url: str) -> Result:
+    """Cut everything once, in this process or on a cluster of its own."""
+    from napari_cryoet.portal.portal import Source
+    from napari_cryoet.training.crops import export_crops
+    from napari_cryoet.training.selection import select
+
+    selection = select(rows_at(url), Source("url", url, "benchmark"))
+    with tempfile.TemporaryDirectory() as folder:
+
+        def cut(scheduler: str = "") -> float:
+            path = Path(folder, "crops.zarr")
+            started = time.perf_counter()
+            done = export_crops(selection, path, size=CUBE, scheduler=scheduler)
+            took = time.perf_counter() - started
+            assert done.n_picks == RUNS * PICKS
+            return took
+
+        if workers == "threads":
+            took = cut()
+        else:
+            from distributed import LocalCluster
+
+            count = int(workers.partition(" ")[0])
+            with LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None) as cluster:
+                took = cut(cluster.scheduler_address)
+    return {"all, s": round(took, 2), "crops a second": round(RUNS * PICKS / took, 1)}
+
+
+def main() -> None:
+    given = options_of(__doc__).parse_args()
+    if given.child:
+        finish(measure(" ".join(given.child), given.url))
+    with tempfile.TemporaryDirectory() as fresh:
+        folder = given.data or Path(fresh)
+        make_files(folder)
+        with line_server(folder, given.line) as url:
+
+            def measure_one(workers: str) -> Result:
+                counts_of(url)
+                found = fresh_process(__file__, "--child", *workers.split(), "--url", url)
+                return found | {"fetched, MB": round(counts_of(url)["bytes"] / 1e6)}
+
+            runs = in_turns(WORKERS, measure_one, given.repeats)
+    report(given, runs)
+
+
+if __name__ == "__main__":
+    main()
