@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from napari_cryoet.discovery.facets import count_facets
 from napari_cryoet.discovery.index import COLUMNS, Index, read_index
 from napari_cryoet.discovery.search import Condition, Search, find
 from napari_cryoet.exceptions import NetworkError, PortalError, StoppedError
@@ -24,10 +25,12 @@ class Server:
     def __init__(self, pack: Path, cache_dir: Path) -> None:
         self._ask = PackAsker(open_pack(pack))
         self._cache = AnswerCache(cache_dir)
-        self.n_asked, self.n_rows, self.is_gone = 0, [], False
+        self.n_asked, self.n_rows, self.is_gone, self.refused = 0, [], False, ""
 
     def __call__(self, query, variables, stop):
         self.n_asked += 1
+        if self.refused and self.refused in str(variables):
+            raise PortalError("The portal couldn't answer: Unexpected error.")
         if self.is_gone:
             raise NetworkError("The server is gone.")
         answer = self._ask(query, variables, stop)
@@ -86,6 +89,20 @@ def test_without_a_network_the_kept_one_answers_and_says_so(server, index):
     assert same(kept, index)
     assert "gone" in kept.reason
     assert same(read_index(server.portal(offline=True)), index)
+
+
+def test_what_a_server_cannot_tell_is_not_searched_for(server):
+    server.refused = "perSectionParameters"
+    for _ in ("fetched", "kept"):
+        index = read_index(server.portal())
+        assert index.unknown == {"ctf"}
+        assert find(index, Search(has=("frames",))).run_ids
+        (has,) = (facet for facet in count_facets(index, Search()) if facet.name == "has")
+        assert "frames" in {each.value for each in has.values}
+        with pytest.raises(PortalError):
+            find(index, Search(has=("ctf",)))
+    server.refused = ""
+    assert not read_index(server.portal(), refresh=True).unknown
 
 
 def test_a_stop_and_a_damaged_file_lose_nothing(server, index):

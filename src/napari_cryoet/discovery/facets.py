@@ -106,7 +106,7 @@ class _Counting:
     def _values(self, field: Field) -> Iterable[tuple[Any, int, str]]:
         """What can be chosen, with counts and, where the value doesn't say it, a text."""
         if field.kind == "content":
-            return [(what, self._count_runs_with(what), "") for what in CONTENTS]
+            return [(what, self._count_runs_with(what), "") for what in CONTENTS if what not in self._index.unknown]
         if field.kind == "deposition":
             return self._depositions()
         rows, units = self._rows(field)

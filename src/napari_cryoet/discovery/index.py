@@ -115,12 +115,17 @@ class Index:
         When they were read from there.
     reason
         Why an older answer is used, such as a server that can't be reached; empty where that isn't so.
+    unknown
+        Of `RUNS_WITH`, what the server couldn't tell: it can't be searched for.
     """
 
-    def __init__(self, database: Database, source: Source, as_of: datetime, *, reason: str = "") -> None:
+    def __init__(
+        self, database: Database, source: Source, as_of: datetime, *, reason: str = "", unknown: Iterable[str] = ()
+    ) -> None:
         self.source = source
         self.as_of = as_of
         self.reason = reason
+        self.unknown = frozenset(unknown)
         self._database = database
         self._lock = threading.RLock()
         self._made: dict[Any, Any] = {}
@@ -154,7 +159,14 @@ class Index:
         return self.made(("places", table, above), lambda: self._places(table, above))
 
     def runs_with(self, what: str) -> Mask:
-        """Which runs have rows in a table of `COLUMNS`, raw frames (``"frames"``) or a measured defocus (``"ctf"``)."""
+        """Which runs have rows in a table of `COLUMNS`, raw frames (``"frames"``) or a measured defocus (``"ctf"``).
+
+        PortalError for what is `unknown`.
+        """
+        if what in self.unknown:
+            raise PortalError(
+                f"The portal couldn't tell which runs have {what}.", hint="Read what can be searched again."
+            )
         return self.made(("runs with", what), lambda: self._runs_with(what))
 
     def rows_of_runs(self, run_ids: Iterable[int]) -> Rows:
@@ -305,9 +317,14 @@ def _kept_path(portal: Portal) -> Path:
 def _kept(path: Path, portal: Portal, reason: str) -> Index | None:
     try:
         as_of = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-        return Index(Database({}, saved=path), portal.source, as_of, reason=reason)
+        return _index(Database({}, saved=path), portal, as_of, reason)
     except (OSError, PackError):
         return None
+
+
+def _index(database: Database, portal: Portal, as_of: datetime, reason: str = "") -> Index:
+    unknown = (what for what, (table, _) in RUNS_WITH.items() if not database.is_loaded(table))
+    return Index(database, portal.source, as_of, reason=reason, unknown=unknown)
 
 
 def _fetched(portal: Portal, path: Path, progress: Progress, stop: threading.Event | None) -> Index:
@@ -319,7 +336,15 @@ def _fetched(portal: Portal, path: Path, progress: Progress, stop: threading.Eve
     rows: dict[str, Iterable[dict[str, Any]]] = {}
     database = Database(rows)
 
-    def fetch(name: str) -> list[bytes]:
+    def fetch(name: str) -> list[bytes] | None:
+        try:
+            return fetch_pages(name)
+        except PortalError:
+            if name in RUNS_WITH:  # asks most of a server
+                return None
+            raise
+
+    def fetch_pages(name: str) -> list[bytes]:
         pages = []
         for page in _pages(portal, name, stop):
             pages.append(msgspec.msgpack.encode(page))  # a tenth of what the rows take
@@ -335,8 +360,11 @@ def _fetched(portal: Portal, path: Path, progress: Progress, stop: threading.Eve
         tasks = {pool.submit(fetch, name): name for name in sorted(names, key=lambda name: -totals[name])}
         try:
             for task in as_completed(tasks):
+                pages = task.result()
+                if pages is None:
+                    continue
                 table = RUNS_WITH.get(tasks[task], (tasks[task], {}))[0]
-                rows[table] = (row for page in task.result() for row in msgspec.msgpack.decode(page))
+                rows[table] = (row for page in pages for row in msgspec.msgpack.decode(page))
                 database.load(table)
                 rows[table] = ()
         finally:
@@ -347,7 +375,7 @@ def _fetched(portal: Portal, path: Path, progress: Progress, stop: threading.Eve
             database.save(fresh)
         for older in set(path.parent.glob(f"{path.stem.rpartition('-')[0]}-*.sqlite")) - {path}:
             older.unlink()
-    return Index(database, portal.source, as_of)
+    return _index(database, portal, as_of)
 
 
 def _totals(portal: Portal, stop: threading.Event | None) -> dict[str, int]:

@@ -95,6 +95,10 @@ class Database:
         names = self._fetch("SELECT name FROM sqlite_master WHERE type = 'table'", (), None)
         self._loaded = {name for (name,) in names}
 
+    def is_loaded(self, table: str) -> bool:
+        """Whether the rows of a table were read."""
+        return table in self._loaded
+
     def save(self, path: FilePath) -> None:
         """Write all tables that were read until now to a new file; OSError if the disk refuses."""
         with self._lock, closing(sqlite3.connect(path)) as file:
