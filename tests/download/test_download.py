@@ -257,7 +257,7 @@ def test_a_stopped_download_continues_where_it_was(to: Path, bucket: Server, mrc
 def test_a_killed_download_continues_and_fetches_nothing_twice(
     to: Path, bucket: Server, plan_of: PlanOf, project_folder: Path
 ) -> None:
-    bucket.script("TS_1.mrc", sent("stalled"), times=1)
+    bucket.script(f"{TOMOGRAM}.mrc", sent("stalled"), times=1)
     script = (
         "import sys; from download_samples import sample_rows; from napari_cryoet.download import *\n"
         "download_files(plan_download(sample_rows(sys.argv[1]), what=['everything']), sys.argv[2])"
