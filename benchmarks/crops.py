@@ -12,12 +12,11 @@ import json
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from shared import SHAPE, Noise, Result, counts_of, finish, fresh_process, in_turns, line_server, options_of, report
 
-from portal_rows import Tables
+from run_rows import rows_of_runs
 
 RUNS, PICKS, CUBE, SPACING_ANGSTROM = 8, 128, 32, 10.0
 CROPS_SHAPE = (min(128, SHAPE[0]), min(512, SHAPE[1]), min(512, SHAPE[2]))
@@ -36,40 +35,13 @@ def make_files(folder: Path) -> None:
         (folder / f"{run}.ndjson").write_text("\n".join(map(json.dumps, lines)))
 
 
-def rows_at(url: str) -> dict[str, list[dict[str, Any]]]:
-    """The rows of a portal that has these runs."""
-    rows = Tables()
-    for name in ("annotationAuthors", "depositions", "datasets"):
-        rows[name] = []
-    size_z, size_y, size_x = CROPS_SHAPE
-    for number in range(RUNS):
-        run = rows.add("runs", name=f"run{number}", datasetId=1)
-        spacing = rows.add("tomogramVoxelSpacings", runId=run, voxelSpacing=SPACING_ANGSTROM)
-        grid = {"alignmentId": 1, "tomogramVoxelSpacingId": spacing}
-        rows.add(
-            "tomograms",
-            runId=run,
-            voxelSpacing=SPACING_ANGSTROM,
-            sizeX=size_x,
-            sizeY=size_y,
-            sizeZ=size_z,
-            httpsOmezarrDir=f"{url}/{number}.zarr",
-            **grid,
-        )
-        annotation = rows.add("annotations", runId=run, objectName="ribosome", groundTruthStatus=True)
-        shape = rows.add("annotationShapes", annotationId=annotation, shapeType="Point")
-        path = f"{url}/{number}.ndjson"
-        rows.add("annotationFiles", annotationShapeId=shape, format="ndjson", httpsPath=path, **grid)
-    return rows
-
-
 def measure(workers: str, url: str) -> Result:
     """Cut everything once, in this process or on a cluster of its own."""
     from napari_cryoet.portal.portal import Source
     from napari_cryoet.training.crops import export_crops
     from napari_cryoet.training.selection import select
 
-    selection = select(rows_at(url), Source("url", url, "benchmark"))
+    selection = select(rows_of_runs(url, RUNS, CROPS_SHAPE, SPACING_ANGSTROM), Source("url", url, "benchmark"))
     with tempfile.TemporaryDirectory() as folder:
 
         def cut(scheduler: str = "") -> float:

@@ -17,9 +17,13 @@ import pytest
 import zarr
 
 from napari_cryoet import CryoETError, ExistsError, StoppedError
+from napari_cryoet.formats.ome_zarr import write_pyramid
+from napari_cryoet.portal.portal import Source
 from napari_cryoet.training import crops
 from napari_cryoet.training.crops import export_crops
-from napari_cryoet.training.selection import Selection
+from napari_cryoet.training.selection import Selection, select
+from run_rows import rows_of_runs
+from server import Server
 
 Select = Callable[..., Selection]
 
@@ -126,23 +130,41 @@ def cluster() -> Iterator[dict[str, Any]]:
         process.communicate("", timeout=60)
 
 
+@pytest.fixture
+def six_runs(tmp_path: Path) -> Iterator[Selection]:
+    """Six tomograms, each with picks, on a server that takes its time."""
+    shape, folder = (20, 60, 60), tmp_path / "served"
+    folder.mkdir()
+    for number in range(6):
+        random = np.random.default_rng(number)
+        write_pyramid(folder / f"{number}.zarr", random.random(shape, dtype="f4"), 10.0)
+        points = random.uniform(0, 19, (24, 3))
+        lines = [{"type": "point", "location": dict(zip("xyz", point, strict=True))} for point in points.tolist()]
+        (folder / f"{number}.ndjson").write_text("\n".join(map(json.dumps, lines)))
+    with Server(folder, 0.3) as server:
+        yield select(rows_of_runs(server.url, 6, shape, 10.0), Source("url", server.url, "six runs"))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.usefixtures("small_chunks")
-def test_a_cluster_ends_right_though_a_worker_is_killed_midway(
-    tmp_path: Path, ribosomes: Selection, cluster: dict[str, Any]
+def test_a_cluster_ends_right_though_workers_are_killed_midway(
+    tmp_path: Path, six_runs: Selection, cluster: dict[str, Any]
 ) -> None:
     killed: list[float] = []
 
-    def kill_one(share: float, _words: str) -> None:
+    def kill_two(share: float, _words: str) -> None:
         if 0 < share < 1 and not killed:
             killed.append(share)
-            os.kill(cluster["pids"][0], signal.SIGKILL)
+            for process in cluster["pids"][:2]:
+                os.kill(process, signal.SIGKILL)
 
-    export_crops(ribosomes, tmp_path / "here.zarr", size=8)
-    export_crops(ribosomes, tmp_path / "there.zarr", size=8, scheduler=cluster["address"], progress=kill_one)
+    export_crops(six_runs, tmp_path / "here.zarr", size=8)
+    report = export_crops(six_runs, tmp_path / "there.zarr", size=8, scheduler=cluster["address"], progress=kill_two)
 
     assert killed
+    assert report.n_picks == 6 * 24
     assert opened(tmp_path / "there.zarr").attrs["is_complete"]
     here, there = (opened(tmp_path / name)["crops"][:] for name in ("here.zarr", "there.zarr"))
     np.testing.assert_array_equal(there, here)
+    assert (there != 0).any(axis=(1, 2, 3)).all()
