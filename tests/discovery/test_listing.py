@@ -77,7 +77,15 @@ def test_tomograms_are_those_that_are_asked_for(index, matches, rows):
     for row in listed:
         tomogram = of_id[row.tomogram_id]
         assert (row.spacing_angstrom, row.processing) == (tomogram["voxelSpacing"], "raw")
-        assert (row.size_xyz, row.size_bytes) == ((960, 928, 500), 1_600_000_000)
+        assert (row.size_x, row.size_z, row.size_bytes) == (960, 500, 1_600_000_000)
+
+
+@pytest.mark.parametrize("kind", ["datasets", "runs", "annotations", "tomograms"])
+def test_rows_of_some_matches_are_those_of_the_whole_list(index, matches, kind):
+    whole = list_matches(index, matches, kind)
+    ids = [getattr(row, f"{kind[:-1]}_id") for row in whole]
+    assert list_matches(index, matches, kind, ids=ids[1:3]) == whole[1:3]
+    assert list_matches(index, matches, kind, ids=()) == ()
 
 
 def test_without_a_condition_all_annotations_of_the_runs_are_listed(index, rows):

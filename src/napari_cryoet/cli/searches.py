@@ -17,7 +17,7 @@ from typer import Argument, BadParameter, Option, Typer
 from napari_cryoet.cli.console import Steps, say, say_table, tell, working
 from napari_cryoet.cli.options import Json, Source, record_id
 from napari_cryoet.cli.portals import open_source
-from napari_cryoet.wording import count_text, day_text, plain, size_text, spacing_text
+from napari_cryoet.wording import count_text, day_text, dimensions_text, plain, size_text, spacing_text
 
 if TYPE_CHECKING:
     import threading
@@ -241,7 +241,7 @@ def _annotation_cells(row: ListedAnnotation) -> tuple[str, ...]:
 def _tomogram_cells(row: ListedTomogram) -> tuple[str, ...]:
     how = spacing_text(row.spacing_angstrom), row.processing, plain(row.software), row.reconstruction
     where = f"RN-{row.run_id} {plain(row.run)}", f"DS-{row.dataset_id}"
-    return f"TM-{row.tomogram_id}", *how, "×".join(map(str, row.size_xyz)), *where, _size(row)
+    return f"TM-{row.tomogram_id}", *how, dimensions_text(row.size_x, row.size_y, row.size_z), *where, _size(row)
 
 
 _TABLES: Final[dict[str, tuple[tuple[str, ...], Callable[[Any], tuple[str, ...]]]]] = {

@@ -164,9 +164,7 @@ class Index:
         PortalError for what is `unknown`.
         """
         if what in self.unknown:
-            raise PortalError(
-                f"The portal couldn't tell which runs have {what}.", hint="Read what can be searched again."
-            )
+            raise PortalError(f"The portal couldn't tell which runs have {what}.", hint="Ask it again later.")
         return self.made(("runs with", what), lambda: self._runs_with(what))
 
     def rows_of_runs(self, run_ids: Iterable[int]) -> Rows:
