@@ -81,6 +81,14 @@ def test_objects_ground_truth_and_processing_can_be_chosen(selection_of: Select)
     assert {(each.object, each.session) for each in names.annotations} == {("cytosolic-ribosome", "ground-truth")}
     assert {each.tomogram.processing for each in names.tomograms} == {"denoised"}
 
+    assert {each.object for each in name_all(selection_of(objects=["ribosomes", "FAS"])).annotations} == {
+        "cytosolic-ribosome",
+        "fatty-acid-synthase-complex",
+    }
+    chosen = [each.file.id for each in names.annotations]
+    with pytest.raises(CryoETError, match="selected"):
+        selection_of(file_ids=chosen, objects=["membrane"], tomogram_ids=[])
+
     one = selection_of(file_ids=[names.annotations[0].file.id], tomogram_ids=[])
     assert [len(run.files) for run in one.runs] == [1]
     with pytest.raises(CryoETError, match="selected"):

@@ -91,7 +91,7 @@ def with_alignment(tmp_path: Path, demo_rows: Any, demo_pack: Path) -> Callable[
         path = tmp_path / "alignment.json"
         path.write_text(json.dumps({"format": program, "per_section_alignment_parameters": sections}))
         series = next(row for row in demo_rows["tiltseries"] if row["runId"] == 9001)
-        series |= {"pixelSpacing": 10.012}
+        series |= {"pixelSpacing": 10.012, "isAligned": False}
         for row in demo_rows["alignments"]:
             row["httpsAlignmentMetadata"] = path.as_uri()
         demo_rows["frames"].append({"id": 5, "runId": 9001, "accumulatedDose": 12.0})
@@ -135,6 +135,9 @@ def test_imod_and_aretomo_mean_the_same_place() -> None:
     turn = np.array([[np.cos(undone), -np.sin(undone)], [np.sin(undone), np.cos(undone)]])
 
     np.testing.assert_allclose(turn @ (point - [x, y]), matrix @ point + shift)
+    # newer records are as AreTomo has it, whoever made them: their rotations are rows
+    as_rows = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    assert in_plane(as_rows, 3.0, -7.0, "IMOD") == pytest.approx((85.3, 3.0, -7.0))
 
 
 def test_nothing_to_export_and_nothing_replaced(tmp_path: Path, selection_of: Select) -> None:

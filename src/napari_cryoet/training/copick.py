@@ -30,7 +30,7 @@ from napari_cryoet.formats.notes import plain_data
 from napari_cryoet.formats.registry import write_picks
 from napari_cryoet.run.outline import AnnotationRow
 from napari_cryoet.training.naming import NamedAnnotation, NamedObject, NamedTomogram, Names, name_all
-from napari_cryoet.training.selection import Selection, annotation_of, read_points
+from napari_cryoet.training.selection import Selection, annotation_of, read_each
 from napari_cryoet.wording import size_text
 
 #: Told which share of the work is done, and in words what is going on.
@@ -99,10 +99,10 @@ def export_copick(
     for volume in volumes:
         raise_if_stopped(stop)
         _link(local[volume.url], static / volume.path)
-    for number, each in enumerate(picks):
+    read = read_each([(each.file, each.selected) for each in picks], stop=stop)
+    for number, (each, found) in enumerate(zip(picks, read, strict=True)):
         raise_if_stopped(stop)
         tell(_SHARE_OF_DOWNLOAD + (1 - _SHARE_OF_DOWNLOAD) * number / len(picks), f"picks of {each.run}")
-        found = read_points(each.file, each.selected, stop=stop)
         write_picks(found, static / each.path, format="copick", overwrite=True)
         n_picks += len(found)
     sources = {f"static/{volume.path}": _without_records(volume.about) for volume in volumes}

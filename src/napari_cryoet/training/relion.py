@@ -12,9 +12,10 @@
 Start RELION in FOLDER: paths are relative to it. Positions are in ångström from the centre of the tomogram, which is
 half its size (see `formats.relion`).
 
-The portal keeps alignments as their programs wrote them, shifts in pixels of the tilt series though documented as
-ångström. IMOD's (``.xf``): a point p of an image, from its centre, is at A p + d in the aligned one. AreTomo's
-(``.aln``): ROT and TX, TY, which is A = Rz(-ROT), d = -A t. RELION's ZRot, X and Y shift are those of AreTomo.
+The portal keeps alignments as AreTomo means them, also IMOD's: a rotation by ROT, and shifts TX and TY in pixels of the
+tilt series, though they are documented as ångström. RELION's ZRot, X and Y shift are the same. Older records of IMOD's,
+whose rotations are four numbers in a row, are as in its ``.xf`` file: a point p of an image, from its centre, is at
+A p + d in the aligned one, which is A = Rz(-ROT), d = -A t.
 """
 
 from __future__ import annotations
@@ -36,10 +37,9 @@ from napari_cryoet.files import local_path, path_to_write, written_whole
 from napari_cryoet.formats.relion import tables_of, tomogram_word, write_blocks
 from napari_cryoet.picks import Picks
 from napari_cryoet.records import Tomogram
-from napari_cryoet.run.fit import shape_zyx
 from napari_cryoet.training.copick import ExportReport, Progress
 from napari_cryoet.training.naming import NamedAnnotation, name_all, one_each
-from napari_cryoet.training.selection import Selection, annotation_of, read_points, spacing_of
+from napari_cryoet.training.selection import Selection, annotation_of, read_each, spacing_of
 from napari_cryoet.volumes import fetch_file
 
 if TYPE_CHECKING:
@@ -93,10 +93,11 @@ def export_relion5(
     tell = progress or (lambda _share, _words: None)
     tomograms = _Tomograms(selection)
     by_object: dict[str, list[Picks]] = defaultdict(list)
-    for number, named in enumerate(chosen):
+    read = read_each([(named.file, named.selected) for named in chosen], stop=stop)
+    for number, (named, found) in enumerate(zip(chosen, read, strict=True)):
         raise_if_stopped(stop)
         tell(number / len(chosen), f"{named.object} of {named.run}")
-        picks = tomograms.add(named, stop)
+        picks = tomograms.add(named, found, stop)
         if picks is None:
             left_out.append(f"AN-{annotation_of(named.file).id} ({named.object}): the size of its grid isn't known.")
         else:
@@ -124,12 +125,11 @@ class _Tomograms:
         self._selection = selection
         self._optics: dict[tuple[Any, ...], dict[str, Any]] = {}
 
-    def add(self, named: NamedAnnotation, stop: threading.Event | None) -> Picks | None:
+    def add(self, named: NamedAnnotation, picks: Picks, stop: threading.Event | None) -> Picks | None:
         """The picks of an annotation, with the name and the optics group of their tomogram."""
-        size = shape_zyx(named.file, named.selected.all_tomograms)
+        size, name = picks.shape_zyx, tomogram_word(named.run)
         if size is None:
             return None
-        picks, name = read_points(named.file, named.selected, stop=stop), tomogram_word(named.run)
         if name not in self.rows:
             self._add_row(name, named, size, stop)
         group = self._optics_of(self.rows[name])["rlnOpticsGroup"]
@@ -249,8 +249,10 @@ def _tilts(
     import pandas as pd
 
     read = _read_alignment(alignment["httpsAlignmentMetadata"], stop)
-    if not read.per_section_alignment_parameters or read.format.upper() not in {"IMOD", "ARETOMO3"}:
-        return None
+    is_moved = any(alignment[f"volume{axis}Offset"] for axis in "XYZ")
+    is_known = read.format.upper() in {"IMOD", "ARETOMO3"} and not is_moved
+    if not read.per_section_alignment_parameters or not is_known or series["isAligned"]:
+        return None  # shifts of an aligned series say where its images came from
     frames = {row["id"]: row for row in rows["frames"]}
     measured = {row["zIndex"]: row for row in rows["perSectionParameters"] if row["tiltseriesId"] == series["id"]}
     found = []
@@ -284,7 +286,7 @@ def in_plane(rotation: Sequence[Any], x_offset: float, y_offset: float, written_
     """Rotation in degrees and shift in pixels as AreTomo and RELION mean them, of a section of the portal's."""
     matrix = np.array(rotation, dtype=np.float64).reshape(2, 2)
     shift = np.array([x_offset, y_offset])
-    if written_by.upper() == "IMOD":
+    if written_by.upper() == "IMOD" and len(rotation) == 4:
         matrix, shift = matrix.T, -matrix.T @ shift
     angle = math.degrees(math.atan2(matrix[1, 0], matrix[0, 0]))
     return angle, float(shift[0]), float(shift[1])

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 
 from napari_cryoet import provenance
-from napari_cryoet.appearance.colors import object_key
 from napari_cryoet.basket.basket import Basket
 from napari_cryoet.basket.contents import ask_basket_rows, choose
+from napari_cryoet.discovery.objects import concept_of, is_kind
+from napari_cryoet.discovery.words import tokens
 from napari_cryoet.download import Rows
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.formats import ndjson
@@ -29,6 +31,7 @@ Row = Mapping[str, Any]
 #: Shapes that are points and shapes that are masks; of each kind an export has one of an annotation, the first here.
 POINTS: Final[tuple[str | None, ...]] = (ShapeType.ORIENTED_POINT, ShapeType.POINT, ShapeType.INSTANCE_SEGMENTATION)
 MASKS: Final[tuple[str | None, ...]] = (ShapeType.SEGMENTATION_MASK, ShapeType.INSTANCE_SEGMENTATION_MASK)
+_READS: Final = 8  # files at once
 _FORMATS: Final = ("ndjson", "zarr")
 
 
@@ -104,7 +107,6 @@ def select(
     terms = source.terms
     datasets = {row["id"]: row for row in rows["datasets"]}
     tomograms, files = _tomograms_of(rows), _files_of(rows, terms)
-    wanted_objects = {object_key(None, name) for name in objects}
     runs, left_out = [], list[str]()
     for row in rows["runs"]:
         parents = {"dataset": datasets.get(row["datasetId"]), "terms": terms_of(row["s3Prefix"] or "", terms)}
@@ -116,11 +118,9 @@ def select(
         wanted = [
             file
             for file in files[run.id]
-            if (
-                file.id in file_ids
-                if file_ids is not None
-                else _is_about(file, wanted_objects, ground_truth=ground_truth)
-            )
+            if (file_ids is None or file.id in file_ids)
+            and (not ground_truth or annotation_of(file).ground_truth_status)
+            and (not objects or any(_is_object(annotation_of(file), each) for each in objects))
         ]
         kept = _best(wanted, chosen or tuple(known), left_out)
         if chosen or kept:
@@ -180,12 +180,32 @@ def read_points(file: AnnotationFile, run: SelectedRun, *, stop: threading.Event
     )
 
 
-def _is_about(file: AnnotationFile, objects: Collection[str], *, ground_truth: bool) -> bool:
-    annotation = annotation_of(file)
-    words = set(object_key(None, annotation.object_name).split())
-    own_id = annotation.object_id.casefold()
-    is_meant = not objects or any(name.casefold() == own_id or words >= set(name.split()) for name in objects)
-    return is_meant and (not ground_truth or annotation.ground_truth_status is True)
+def read_each(
+    files: Iterable[tuple[AnnotationFile, SelectedRun]], *, stop: threading.Event | None = None
+) -> Iterator[Picks]:
+    """Read the picks of files in order, a few of them ahead."""
+    pool = ThreadPoolExecutor(_READS, thread_name_prefix="napari-cryoet-picks")
+    waiting: deque[Future[Picks]] = deque()
+    try:
+        for file, run in files:
+            waiting.append(pool.submit(read_points, file, run, stop=stop))
+            if len(waiting) > 2 * _READS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _is_object(annotation: Annotation, wanted: str) -> bool:
+    """Whether an annotation is of an object: by its id, by what the table of objects knows, else by words."""
+    if wanted.casefold() == annotation.object_id.casefold():
+        return True
+    concept = concept_of(wanted)
+    if concept is not None:
+        return is_kind(annotation.object_name, concept)
+    words = set(tokens(wanted))
+    return bool(words) and words <= set(tokens(annotation.object_name))
 
 
 def _chosen_tomograms(known: Sequence[Tomogram], processing: str, ids: Collection[int] | None) -> tuple[Tomogram, ...]:

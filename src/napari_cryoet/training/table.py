@@ -15,7 +15,7 @@ from napari_cryoet.files import path_to_write, written_whole
 from napari_cryoet.formats.tables import arrow_table
 from napari_cryoet.training.copick import ExportReport, Progress
 from napari_cryoet.training.naming import run_names
-from napari_cryoet.training.selection import SelectedRun, Selection, annotation_of, read_points, shape_of
+from napari_cryoet.training.selection import SelectedRun, Selection, annotation_of, read_each, shape_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,10 +60,11 @@ def _table_of(selection: Selection, tell: Progress, stop: threading.Event | None
     if not files:
         raise CryoETError("There are no picks to export.", hint="Choose annotations that are points.")
     tables = []
-    for number, (name, run, file) in enumerate(files):
+    read = read_each([(file, run) for _, run, file in files], stop=stop)
+    for number, ((name, run, file), picks) in enumerate(zip(files, read, strict=True)):
         raise_if_stopped(stop)
         tell(number / len(files), name)
-        table = arrow_table(read_points(file, run, stop=stop))
+        table = arrow_table(picks)
         facts = {key: pa.scalar(value, kind) for key, (value, kind) in _facts(name, run, file, pa).items()}
         columns = {key: pa.repeat(value, table.num_rows) for key, value in facts.items()}
         tables.append(pa.table(columns | {key: table[key] for key in table.column_names if key not in columns}))
