@@ -116,3 +116,12 @@ def test_only_what_failed_is_fetched_again(demo_pack: Path, tmp_path: Path, caps
     assert run(*command) == 0
     assert run(*command, "--retry-failed") == 0
     assert "Everything is complete" in capsys.readouterr().out
+
+
+def test_a_region_of_a_tomogram(demo_pack: Path, tmp_path: Path, capsys: Captured) -> None:
+    command = ("download", demo_pack, "--to", tmp_path / "to", "--region", "0:8,2:9,4:20")
+    assert run(*command) == 2
+    assert run(*command, "--run", 9001) == 0
+    (tomogram,) = open_portal(tmp_path / "to").run_page(9001).tomograms
+    assert (tomogram.shape_zyx, tomogram.offset_x) == ((8, 7, 16), 4)
+    assert run(*command[:-1], "1,2,3", "--run", 9001) == 2

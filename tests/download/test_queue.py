@@ -15,8 +15,17 @@ from command_line import wait_until
 from download_samples import MASK, PICKS, TOMOGRAM, sample_files
 from napari_cryoet.basket.basket import Basket
 from napari_cryoet.basket.contents import ask_basket_rows, plan_basket
-from napari_cryoet.download import Download, Plan, ask_rows, check_place, download_files, incomplete, plan_download
-from napari_cryoet.exceptions import DownloadError, StoppedError
+from napari_cryoet.download import (
+    Download,
+    Plan,
+    ask_rows,
+    check_place,
+    download_files,
+    download_region,
+    incomplete,
+    plan_download,
+)
+from napari_cryoet.exceptions import DownloadError, NotFoundError, StoppedError
 from napari_cryoet.layers.load import load_annotation, load_tomogram
 from napari_cryoet.portal.portal import open_portal
 from server import Server, sent, status
@@ -169,6 +178,48 @@ def test_coarse_levels_alone_open_where_they_belong(tmp_path: Path, demo_pack: P
     assert (whole.voxel_spacing, whole.shape_zyx) == (tomogram.voxel_spacing, tomogram.shape_zyx)
     download_files(plan, tmp_path)
     assert open_portal(tmp_path).run_page(9001).tomograms == (whole,)
+
+
+def test_a_region_lies_where_it_was_cut_out(tmp_path: Path, demo_pack: Path) -> None:
+    portal = open_portal(demo_pack)
+    (tomogram, *_) = portal.run_page(9001).tomograms
+    box = ((3, 20), (0, 31), (5, 9))
+    place = download_region(portal, tomogram.id, box, tmp_path)
+    page = open_portal(tmp_path).run_page(9001)
+    (region,) = page.tomograms
+
+    assert place.is_dir()
+    assert region.https_omezarr_dir == place.as_uri()
+    full, layer = load_tomogram(tomogram), load_tomogram(region)
+    cut = tuple(slice(*span) for span in box)
+    np.testing.assert_array_equal(np.asarray(layer.data[0]), np.asarray(full.data[0])[cut])
+    spacing = tomogram.voxel_spacing
+    assert layer.options["translate"] == pytest.approx((3 * spacing, 0, 5 * spacing))
+    assert layer.options["scale"] == full.options["scale"]
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["is_complete"]
+    assert manifest["downloads"][0]["box_zyx"] == [[3, 20], [0, 31], [5, 9]]
+
+    rows = ask_rows(portal, run_ids=[9001])
+    download_files(plan_download(rows, portal.source, what=["tomogram"], volume_format="mrc"), tmp_path)
+    (whole,) = open_portal(tmp_path).run_page(9001).tomograms
+    assert (whole.shape_zyx, whole.offset_z, whole.https_omezarr_dir) == (tomogram.shape_zyx, 0, None)
+    with pytest.raises(DownloadError, match="whole"):
+        download_region(portal, tomogram.id, box, tmp_path)
+
+
+def test_a_region_that_cannot_be_had_leaves_nothing(tmp_path: Path, demo_pack: Path) -> None:
+    portal, stop = open_portal(demo_pack), threading.Event()
+    (tomogram, *_) = portal.run_page(9001).tomograms
+    with pytest.raises(NotFoundError):
+        download_region(portal, 1, ((0, 1),) * 3, tmp_path / "to")
+    for box in (((0, 9999), (0, 1), (0, 1)), ((2, 2), (0, 1), (0, 1)), ((-1, 2), (0, 1), (0, 1))):
+        with pytest.raises(DownloadError, match="region"):
+            download_region(portal, tomogram.id, box, tmp_path / "to")
+    progress = lambda _done, _total: stop.set()  # noqa: E731
+    with pytest.raises(StoppedError):
+        download_region(portal, tomogram.id, ((0, 8), (0, 8), (0, 8)), tmp_path / "to", progress=progress, stop=stop)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_the_annotations_of_one_object_alone(plan_of: PlanOf) -> None:

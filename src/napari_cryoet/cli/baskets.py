@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast
 from typer import Argument, BadParameter, Exit, Option, Typer
 
 from napari_cryoet.cli.console import say, say_table, tell, working
-from napari_cryoet.cli.options import WHAT, Annotations, Dataset, Json, Run, record_id, what
+from napari_cryoet.cli.options import WHAT, Annotations, Dataset, Json, Run, record_id, region, what
 from napari_cryoet.cli.portals import open_source
 from napari_cryoet.cli.searches import index_of, with_search
 from napari_cryoet.exceptions import CryoETError
@@ -33,6 +33,7 @@ _WHAT_HELP: Final = f"{', '.join(WHAT)}; several with commas. Of a dataset every
 _BASKET_HELP: Final = "A basket's file; or live, demo, an address or a pack, for the current basket of it."
 
 _SOURCE_HELP: Final = f"{_BASKET_HELP} With --run or --dataset, a source."
+_REGION_HELP: Final = "Of --run's tomogram only these voxels, such as 100:356,0:256,0:256."
 _KINDS_HELP: Final = f"What of the matches: {', '.join(_KINDS)}; repeatable."
 
 _Basket = Annotated[str, Argument(metavar="BASKET|SOURCE", help=_BASKET_HELP)]
@@ -246,6 +247,7 @@ def download(
     ] = None,
     volume_format: _Format = None,
     level: _Level = None,
+    box: Annotated[Any, Option("--region", parser=region, metavar="Z:Z,Y:Y,X:X", help=_REGION_HELP)] = None,
     dry_run: Annotated[bool, Option("--dry-run", help="Say what would be fetched and how large it is.")] = False,
     scripts: Annotated[
         bool, Option("--scripts", help="Write scripts for aws, curl and the official client only.")
@@ -259,6 +261,7 @@ def download(
     napari-cryoet download live --to data                       # the current basket
     napari-cryoet download ribosomes.toml --to data --dry-run   # says what and how big
     napari-cryoet download live --run 506 --to runs --object ribosome
+    napari-cryoet download live --run 506 --to parts --region 100:356,0:256,0:256
     napari-cryoet download live --dataset 10000 --to data       # all its files
     """
     from napari_cryoet.download import Download, incomplete
@@ -268,7 +271,12 @@ def download(
         raise BadParameter("say --run or --dataset")
     if run is None and dataset is None and (wanted or which != "all" or objects):
         raise BadParameter("--what, --annotations and --object go with --run or --dataset")
+    if box is not None and run is None:
+        raise BadParameter("--region goes with --run")
     place = _Place(basket)
+    if box is not None and run is not None:
+        _download_region(place.source, run, box, to)
+        return
     options = {"what": wanted, "annotations": which, "objects": objects or ()}
     with working() as (stop, steps):
         with closing(open_source(place.source, steps, stop)) as portal:
@@ -371,6 +379,19 @@ def _plan(
     rows = ask_rows(portal, dataset_id=dataset, run_ids=[] if run is None else [run], stop=stop)
     options["what"] = options["what"] or (("everything",) if run is None else ("tomogram", "annotations"))
     return plan_download(rows, portal.source, volume_format=volume_format or "zarr", first_level=level or 0, **options)
+
+
+def _download_region(source: str, run: int, box: Any, to: Path) -> None:
+    from napari_cryoet.download import download_region
+
+    def show_bytes(done_bytes: int, total_bytes: int) -> None:
+        steps.show(done_bytes / total_bytes, f"{size_text(done_bytes)} of {size_text(total_bytes)}")
+
+    with working() as (stop, steps), closing(open_source(source, steps, stop)) as portal:
+        tomogram = portal.run_page(run, stop=stop).default_tomogram
+        if tomogram is None:
+            raise CryoETError("The run has no tomogram.")
+        say(f"{download_region(portal, tomogram.id, box, to, progress=show_bytes, stop=stop)}")
 
 
 def _say_plan(plan: Plan) -> None:

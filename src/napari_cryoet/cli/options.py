@@ -69,6 +69,14 @@ def sizes(text: str, count: int, least: int, example: str) -> tuple[int, ...]:
     return found
 
 
+def region(text: str) -> tuple[tuple[int, int], ...]:
+    """A box of voxels: the first and the one after the last along z, y, x."""
+    spans = re.findall(r"(?:^|,)([0-9]{1,6}):([0-9]{1,6})(?=,|$)", text.replace(" ", ""))
+    if len(spans) != 3 or text.count(",") != 2:
+        raise BadParameter(f"{text!r}: say for example 100:356,0:256,0:256")
+    return tuple((int(start), int(end)) for start, end in spans)
+
+
 def symmetry(text: str) -> str:
     """A rotational symmetry, such as C4."""
     if not re.fullmatch("[Cc][1-9][0-9]{0,2}", text):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from napari_cryoet.download.plan import Plan, plan_download, plan_ticked
+from napari_cryoet.download.region import download_region
 from napari_cryoet.download.rows import ask_rows
 from napari_cryoet.download.run import Download, DownloadReport, check_place, download_files, incomplete
 from napari_cryoet.tables.database import Rows
@@ -15,6 +16,7 @@ __all__ = [
     "ask_rows",
     "check_place",
     "download_files",
+    "download_region",
     "incomplete",
     "plan_download",
     "plan_ticked",

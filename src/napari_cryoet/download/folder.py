@@ -221,10 +221,10 @@ def write_tables(folder: Path, plan: Plan, complete: Collection[str]) -> None:
             own = _own(name, row, paths, plan, manifest)
             old = known.get(row["id"], {})
             if name == "tomograms" and row["id"] in levels:
-                if _is_of_finest_level(old, row):
+                if is_whole_tomogram(old, row):
                     continue
                 own, old = _of_level(own, levels[row["id"]]), {}
-            elif name == "tomograms" and not _is_of_finest_level(old, row):
+            elif name == "tomograms" and not is_whole_tomogram(old, row):
                 old = {}
             known[row["id"]] = old | {key: value for key, value in own.items() if value is not None or key not in old}
     found = {name: list(rows.values()) for name, rows in merged.items() if rows}
@@ -232,9 +232,10 @@ def write_tables(folder: Path, plan: Plan, complete: Collection[str]) -> None:
     replace_file(folder / CITATION_NAME, cite(citations(found, site=plan.terms.site), "bibtex").encode())
 
 
-def _is_of_finest_level(known: Row, row: Row) -> bool:
-    """Whether a tomogram is in the folder as the portal has it."""
-    return bool(known) and known["voxelSpacing"] == row["voxelSpacing"]
+def is_whole_tomogram(known: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
+    """Whether a folder's row of a tomogram is that of the portal: not of coarse levels or of a region alone."""
+    placed = ("voxelSpacing", *(f"{what}{axis}" for what in ("size", "offset") for axis in "XYZ"))
+    return bool(known) and all(known.get(name) == row.get(name) for name in placed)
 
 
 def _of_level(row: Row, level: int) -> Row:
