@@ -9,7 +9,10 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from napari_cryoet.discovery.as_python import client_script
+from napari_cryoet.discovery.facets import count_facets
 from napari_cryoet.discovery.index import Index, read_index
+from napari_cryoet.discovery.listing import list_matches
 from napari_cryoet.discovery.search import Condition, Search, chips, find, search_from
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.portal.portal import open_portal
@@ -168,3 +171,20 @@ def test_each_choice_is_a_chip_that_can_be_taken_away():
     while found := chips(search):
         search = found[-1].without
     assert search == Search(text="hela")
+
+
+@pytest.mark.parametrize("tables", [Tables(), None])
+def test_a_portal_without_runs_or_without_anything_is_searched_too(tmp_path, tables):
+    if tables is None:
+        tables = Tables()
+        tables.add("datasets", id=10, depositionId=tables.add("depositions"), title="Lonely")
+    index = read_index(open_portal(tables.write(tmp_path)))
+    n_datasets = len(tables.get("datasets", ()))
+    full = Search(text="lonly", processing=("raw",), annotations=(Condition(objects=("ribosome",), authors=("a",)),))
+    assert len(find(index, Search(text="lonely")).dataset_ids) == n_datasets
+    assert find(index, full).run_ids == ()
+    for unit in ("datasets", "runs"):
+        assert count_facets(index, full, unit)
+    for kind in ("datasets", "runs", "annotations", "tomograms"):
+        assert len(list_matches(index, find(index, Search()), kind)) == (n_datasets if kind == "datasets" else 0)
+    assert client_script(index, full)

@@ -1,0 +1,88 @@
+"""Searches in real tables, and for the real catalogue's names."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from napari_cryoet.discovery.facets import count_facets
+from napari_cryoet.discovery.index import Index, read_index
+from napari_cryoet.discovery.listing import list_matches
+from napari_cryoet.discovery.search import Condition, Search, find
+from napari_cryoet.portal.portal import Source, open_portal
+from napari_cryoet.tables.database import Database
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def index(real_pack):
+    return read_index(open_portal(real_pack.folder))
+
+
+def dumped(real_data, table):
+    return json.loads((real_data / "dataset_10000" / f"{table}.json").read_text())
+
+
+def test_lipid_droplets_and_true_ribosomes_in_one_run_are_those_of_the_dump(index, real_data):
+    annotations = dumped(real_data, "annotations")
+    ribosomes = {
+        row["run_id"] for row in annotations if "ribosome" in row["object_name"] and row["ground_truth_status"]
+    }
+    droplets = {row["run_id"] for row in annotations if row["object_name"] == "lipid droplet"}
+    conditions = Condition(objects=("ribosomes",), is_ground_truth=True), Condition(objects=("lipid body",))
+    found = find(index, Search(annotations=conditions))
+
+    assert found.run_ids
+    assert set(found.run_ids) == ribosomes & droplets
+    counts = {row["id"]: row["object_count"] for row in annotations}
+    for row in list_matches(index, found, "annotations"):
+        assert row.count == counts[row.annotation_id]
+
+
+@pytest.fixture(scope="module")
+def catalogue(real_data):
+    """The real catalogue, with one run for each dataset and one annotation for each of its objects."""
+    data = json.loads((real_data / "catalog.reply.json").read_text())["data"]
+    groups = [group["groupBy"] for group in data["objects"]["aggregate"]]
+    tables = {
+        "datasets": [{name: cell for name, cell in row.items() if name != "authors"} for row in data["datasets"]],
+        "runs": [{"id": row["id"], "datasetId": row["id"], "name": "run"} for row in data["datasets"]],
+        "annotations": [
+            {"id": number, "runId": group["id"], "objectName": group["runs"]["annotations"]["objectName"]}
+            for number, group in enumerate(groups, 1)
+        ],
+    }
+    return Index(Database(tables), Source("url", "", ""), datetime.now(UTC))
+
+
+def objects_of(index, *objects):
+    matches = find(index, Search(annotations=(Condition(objects=objects),)))
+    return {row.object for row in list_matches(index, matches, "annotations")}
+
+
+@pytest.mark.parametrize(
+    ("word", "names"),
+    [
+        (
+            "ribosome",
+            {"ribosome", "cytosolic ribosome", "70S ribosome", "80S ribosome with HCV-IRES", "membrane bound ribosome"}
+            | {"Yeast mitochondrial ribosome"},
+        ),
+        ("RubisCO", {"RubisCO complex", "RuBisCO"}),
+        ("TRiC", {"TRiC", "chaperonin-containing T-complex"}),
+        ("proteasomes", {"proteasome complex", "20S proteasome", "26S proteasome"}),
+        ("FAS", {"Fatty acid synthase", "fatty acid synthase complex"}),
+        ("T4SS", {"type IV secretion system complex"}),
+    ],
+)
+def test_real_objects_are_found_by_other_names_and_with_their_kinds(catalogue, word, names):
+    assert objects_of(catalogue, word) == names
+
+
+def test_each_real_object_is_found_by_its_very_name(catalogue):
+    (facet,) = (each for each in count_facets(catalogue, Search()) if each.name == "objects")
+    for value in facet.values:
+        assert objects_of(catalogue, value.value) == {value.text}
