@@ -25,7 +25,7 @@ class Server:
     def __init__(self, pack: Path, cache_dir: Path) -> None:
         self._ask = PackAsker(open_pack(pack))
         self._cache = AnswerCache(cache_dir)
-        self.n_asked, self.n_rows, self.is_gone, self.refused = 0, [], False, ""
+        self.n_asked, self.n_rows, self.is_gone, self.refused, self.is_stuck = 0, [], False, "", False
 
     def __call__(self, query, variables, stop):
         self.n_asked += 1
@@ -33,6 +33,8 @@ class Server:
             raise PortalError("The portal couldn't answer: Unexpected error.")
         if self.is_gone:
             raise NetworkError("The server is gone.")
+        if self.is_stuck and "where" in variables:
+            variables = variables | {"where": {}}
         answer = self._ask(query, variables, stop)
         self.n_rows.append(len(answer.data.get("rows", ())))
         return answer
@@ -103,6 +105,13 @@ def test_what_a_server_cannot_tell_is_not_searched_for(server):
             find(index, Search(has=("ctf",)))
     server.refused = ""
     assert not read_index(server.portal(), refresh=True).unknown
+
+
+def test_a_server_that_does_not_go_on_is_left(server, monkeypatch):
+    monkeypatch.setattr("napari_cryoet.discovery.index.ROWS_A_PAGE", 10)
+    monkeypatch.setattr(server, "is_stuck", True)
+    with pytest.raises(PortalError, match="again"):
+        read_index(server.portal())
 
 
 def test_a_stop_and_a_damaged_file_lose_nothing(server, index):

@@ -400,6 +400,8 @@ def _pages(portal: Portal, name: str, stop: threading.Event | None) -> Iterator[
     while True:
         variables = {"where": where | {"id": {"_gt": last}}, "page": {"limit": ROWS_A_PAGE, "offset": 0}}
         page = portal.query(query, variables, stop=stop)["rows"]
+        if page and page[-1]["id"] <= last:
+            raise PortalError(f"The server gives the same rows of {table} again and again.")
         last = page[-1]["id"] if page else last
         yield [_stand_in(name, row["id"]) for row in page] if name in RUNS_WITH else page
         if len(page) < ROWS_A_PAGE:

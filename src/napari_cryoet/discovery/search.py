@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from napari_cryoet.discovery.fields import CONTENTS, FIELDS, NO_BOUNDS, Days, Range, lifted, masks_of, release_days
 from napari_cryoet.discovery.index import Index, Mask, all_of, any_of, at
-from napari_cryoet.discovery.texts import TextMatch, find_text
+from napari_cryoet.discovery.texts import text_match
 from napari_cryoet.exceptions import FormatError
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -169,7 +169,7 @@ class Narrowed:
 
     def __init__(self, index: Index, search: Search) -> None:
         self._index, self._search = index, search
-        self.text: TextMatch = index.recent(("text", search.text), lambda: find_text(index, search.text))
+        self.text = text_match(index, search.text)
         self._rows = {
             subject: all_of(masks.values(), index.count(subject))
             for subject in ("tomograms", "tiltseries")

@@ -68,10 +68,15 @@ def find_text(index: Index, text: str) -> TextMatch:
     return TextMatch(datasets, runs, corrections)
 
 
+def text_match(index: Index, text: str) -> TextMatch:
+    """As `find_text`, kept for a while: an answer, its facets and its reasons all need it."""
+    return index.recent(("text", text), lambda: find_text(index, text))
+
+
 def reasons(index: Index, text: str, dataset_id: int) -> tuple[Reason, ...]:
     """Why a text finds a dataset: where each word first occurs in what is known of it and of its runs."""
     (place,) = np.flatnonzero(index.ids("datasets") == dataset_id)
-    corrections = find_text(index, text).corrections
+    corrections = text_match(index, text).corrections
     found: dict[tuple[str, str, str], Reason] = {}
     for term in terms_of(text):
         for word in term.words:
@@ -107,7 +112,7 @@ def _reasons(index: Index, word: str, term: Term, place: int) -> Iterable[Reason
     concept = term.concept
     rows = index.places("annotations", "datasets") == place
     for name, texts in dataset_texts(index).items():
-        if name not in {"preparation", "description"} and texts.having(word)[place]:
+        if name not in {"preparation", "description"} and texts.has(word, place):
             yield Reason(word, name, _part_with(word, _raw(index, name)[place]))
     for name, column in _OF_ANNOTATIONS.items():
         known = index.words("annotations", column)
@@ -120,7 +125,7 @@ def _reasons(index: Index, word: str, term: Term, place: int) -> Iterable[Reason
                 how = f"another name of {' '.join(term.words)}" if is_same else f"a kind of {concept.name}"
                 yield Reason(word, name, known.words[code], how)
     for name in ("preparation", "description"):
-        if dataset_texts(index)[name].having(word)[place]:
+        if dataset_texts(index)[name].has(word, place):
             yield Reason(word, name, _around(_raw(index, name)[place], word))
     names = index.texts("runs", "name")
     for run in np.flatnonzero(index.places("runs", "datasets") == place):
@@ -150,7 +155,7 @@ def _raw(index: Index, name: str) -> list[str]:
         return index.made("authors", lambda: _authors(index))
     if name == "deposition":
         titles = dict(zip(index.ids("depositions").tolist(), index.texts("depositions", "title"), strict=True))
-        ids = index.numbers("datasets", "depositionId").astype(int).tolist()
+        ids = np.nan_to_num(index.numbers("datasets", "depositionId")).astype(int).tolist()
         return [f"CZCDP-{each} {titles.get(each, '')}".strip() for each in ids]
     if name == "organism":
         organisms = index.texts("datasets", "organismName")
@@ -207,7 +212,7 @@ def _like(index: Index, word: str) -> tuple[str, ...]:
 def _part_with(word: str, text: str) -> str:
     """The part of a text that has a word, such as one of the authors."""
     parts = text.split("\0")
-    return next((part for part, has_word in zip(parts, Texts(parts).having(word), strict=True) if has_word), parts[0])
+    return next((part for part in parts if Texts([part]).has(word, 0)), parts[0])
 
 
 def _around(text: str, word: str, width: int = 60) -> str:

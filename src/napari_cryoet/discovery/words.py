@@ -101,21 +101,24 @@ class Texts:
 
     def having(self, word: str) -> list[bool]:
         """Which texts contain a word: anywhere as it is or in the singular, or as a whole word in another number."""
-        bare = simplified(word.strip('"'))
-        if not bare:
-            return [True] * len(self.plain)
-        whole = f" {' '.join(tokens(bare))} "
-        if not whole.strip():
-            return [bare in text for text in self.plain]
-        stem = singular(bare)
-        return [
-            bare in text or stem in text or whole in among for text, among in zip(self.plain, self._tokens, strict=True)
-        ]
+        return self._having(word, zip(self.plain, self._tokens, strict=True))
+
+    def has(self, word: str, place: int) -> bool:
+        """Whether the text at a place contains a word, as `having` finds it."""
+        return self._having(word, [(self.plain[place], self._tokens[place])])[0]
 
     def having_whole(self, word: str) -> list[bool]:
         """Which texts contain a word or words as whole words that follow each other."""
         whole = f" {' '.join(tokens(word))} "
         return [whole in among for among in self._tokens] if whole.strip() else [False] * len(self.plain)
+
+    @staticmethod
+    def _having(word: str, texts: Iterable[tuple[str, str]]) -> list[bool]:
+        bare = simplified(word.strip('"'))
+        stem, whole = singular(bare), f" {' '.join(tokens(bare))} "
+        if not whole.strip():  # nothing but signs, or nothing
+            return [bare in text for text, _ in texts]
+        return [bare in text or stem in text or whole in among for text, among in texts]
 
     def like(self, word: str) -> tuple[str, ...]:
         """The words of all texts that differ from a word by one letter: more, fewer, another, or two exchanged."""
