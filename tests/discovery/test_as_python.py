@@ -29,6 +29,7 @@ SEARCHES = {
         released=(date(2023, 1, 1), date(2027, 12, 31)),
         annotations=(Condition(methods=("manual", "hybrid"), min_count=5),),
     ),
+    "words in datasets and in runs": Search(text="pombe TS_00"),
     "people and software": Search(
         processing_software=("cryocare", "isonet"),
         annotations=(Condition(software=("relion",), authors=("Jörg", "Mei")),),

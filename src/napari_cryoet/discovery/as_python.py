@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from napari_cryoet.discovery.fields import FIELDS, NO_BOUNDS, Field, loosened, rows_that_meet
-from napari_cryoet.discovery.index import Index
+from napari_cryoet.discovery.index import Index, Mask, at, marked
 from napari_cryoet.discovery.search import Narrowed, Search, chips
 from napari_cryoet.portal.portal import Source
 from napari_cryoet.wording import date_text
@@ -88,8 +88,7 @@ def client_script(index: Index, search: Search) -> str:
 def _parts(index: Index, search: Search) -> Iterable[tuple[str, list[Filters]]]:
     """What a run has to meet, each part in words and as filters of which one option has to hold."""
     if search.text:
-        ids = index.ids("runs")[Narrowed(index, Search(text=search.text)).runs()].tolist()
-        yield f"has the text {search.text!r}", [(f"Run.id._in({_list(ids)})",)]
+        yield f"has the text {search.text!r}", _runs_with(index, Narrowed(index, Search(text=search.text)).runs())
     for subject, words in (
         ("datasets", "of"),
         ("tomograms", "with one tomogram"),
@@ -106,6 +105,16 @@ def _parts(index: Index, search: Search) -> Iterable[tuple[str, list[Filters]]]:
     for condition in search.annotations:
         words = ", ".join(chip.text for chip in chips(Search(annotations=(condition,))))
         yield f"with one annotation: {words}", _options(index, condition, "annotations")
+
+
+def _runs_with(index: Index, runs: Mask) -> list[Filters]:
+    """Some runs by their ids, or by that of their dataset where all of it is meant."""
+    owners, size = index.places("runs", "datasets"), index.count("datasets")
+    has_other = marked(owners[~runs], size)
+    whole = marked(owners[runs], size) & ~has_other
+    rest = index.ids("runs")[runs & ~at(whole, owners)].tolist()
+    options: list[Filters] = [(f"Run.dataset_id._in({_list(index.ids('datasets')[whole].tolist())})",)]
+    return [*options, (f"Run.id._in({_list(rest)})",)] if rest else options
 
 
 def _options(index: Index, asked: Any, subject: str) -> list[Filters]:
