@@ -14,7 +14,9 @@ from napari_cryoet.cli.options import record_id, shape, window_size
 Captured = pytest.CaptureFixture[str]
 
 
-@pytest.mark.parametrize("command", ["demo", "open", "search", "list", "download", "convert", "compare", "check"])
+@pytest.mark.parametrize(
+    "command", ["demo", "open", "search", "list", "download", "convert", "compare", "check", "export"]
+)
 def test_commands_explain_themselves_with_examples_that_can_be_typed(command: str, capsys: Captured) -> None:
     assert main([command, "-h"]) == 0
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]

@@ -13,7 +13,6 @@ import io
 import json
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +20,7 @@ from typing import Any, Final
 from napari_cryoet.exceptions import ExistsError, raise_if_stopped
 from napari_cryoet.files import path_to_write, replace_file
 from napari_cryoet.training.copick import ExportReport, Progress, object_config
-from napari_cryoet.training.naming import NamedAnnotation, Names, name_all
+from napari_cryoet.training.naming import Names, name_all
 from napari_cryoet.training.selection import Selection, annotation_of, spacing_of
 
 CONFORMS_TO: Final = "http://mlcommons.org/croissant/1.1"
@@ -31,13 +30,21 @@ _SPLIT_URLS: Final = {
     "validation": "https://mlcommons.org/definitions/validation_split",
     "test": "https://mlcommons.org/definitions/test_split",
 }
-_TEXT, _NUMBER, _BOOLEAN = "sc:Text", "sc:Float", "sc:Boolean"
-_OF_ANNOTATION: Final = {
-    "portal_object_name": _TEXT,
-    "portal_session_id": _TEXT,
-    "portal_annotation_id": _TEXT,
-    "portal_annotation_file_id": _TEXT,
+_ANNOTATION: Final = "portal_object_name portal_session_id portal_annotation_id portal_annotation_file_id"
+#: copick's CSV files and their columns; it wants all files, also empty ones.
+_COLUMNS: Final[dict[str, str]] = {
+    "runs": "name portal_run_id split",
+    "voxel_spacings": "run voxel_size",
+    "tomograms": "run voxel_size tomo_type url portal_tomo_type portal_tomogram_id",
+    "features": "run voxel_size tomo_type feature_type url",
+    "picks": f"run user_id session_id object_name voxel_size url sha256 {_ANNOTATION}",
+    "meshes": "run user_id session_id object_name url sha256",
+    "segmentations": f"run voxel_size user_id session_id name is_multilabel url {_ANNOTATION}",
+    "instance_segmentations": f"run voxel_size user_id session_id name url {_ANNOTATION}",
+    "panoptic_segmentations": f"run voxel_size user_id session_id name url {_ANNOTATION}",
+    "objects": "name url",
 }
+_TYPES: Final = {"voxel_size": "sc:Float", "is_multilabel": "sc:Boolean"}  # all others are texts
 _TERMS: Final = (
     *("citeAs", "column", "containedIn", "extract", "field", "fileObject", "fileProperty", "fileSet", "format"),
     *("includes", "isLiveDataset", "jsonPath", "key", "md5", "parentField", "path", "recordSet", "references"),
@@ -71,14 +78,6 @@ _CONTEXT: Final[dict[str, Any]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Records:
-    """A CSV file and what its columns hold."""
-
-    columns: Mapping[str, str]
-    rows: Sequence[Mapping[str, Any]] = ()
-
-
 def export_croissant(
     selection: Selection,
     folder: str | Path,
@@ -98,11 +97,10 @@ def export_croissant(
     if progress is not None:
         progress(0.0, "describing")
     names = name_all(selection)
-    records = _records_of(names)
-    files = {name: _csv_of(each) for name, each in records.items()}
+    files = {name: _csv_of(name, rows) for name, rows in _rows_of(names).items()}
     for name, content in files.items():
         replace_file(folder / f"{name}.csv", content)
-    described = _description(selection, names, records, files, folder.name)
+    described = _description(selection, names, files, folder.name)
     replace_file(folder / METADATA_NAME, (json.dumps(described, indent=2, ensure_ascii=False) + "\n").encode())
     masks = [named for named in names.annotations if not named.is_points]
     return ExportReport(
@@ -114,16 +112,11 @@ def export_croissant(
     )
 
 
-def _records_of(names: Names) -> dict[str, _Records]:
-    """The rows of each CSV file; copick wants all of its own, also empty ones."""
-    place = {"run": _TEXT, "voxel_size": _NUMBER}
-    made_by = {"user_id": _TEXT, "session_id": _TEXT}
-    mask = {**place, **made_by, "name": _TEXT}
-    picks = [_pick_row(named) for named in names.annotations if named.is_points]
-    masks = [named for named in names.annotations if not named.is_points]
-    plain = [_mask_row(named) | {"is_multilabel": "false"} for named in masks if not named.is_instances]
-    instances = [_mask_row(named) for named in masks if named.is_instances]
-    tomograms = [
+def _rows_of(names: Names) -> dict[str, list[dict[str, Any]]]:
+    """The rows of each CSV file."""
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in _COLUMNS}
+    found["runs"] = [{"name": name, "portal_run_id": run.run.id, "split": run.split} for name, run in names.runs]
+    found["tomograms"] = [
         {
             "run": named.run,
             "voxel_size": named.tomogram.voxel_spacing,
@@ -134,74 +127,44 @@ def _records_of(names: Names) -> dict[str, _Records]:
         for named in names.tomograms
         if named.url
     ]
-    runs = [{"name": name, "portal_run_id": run.run.id, "split": run.split} for name, run in names.runs]
-    spacings = dict.fromkeys((row["run"], row["voxel_size"]) for row in (*tomograms, *plain, *instances))
-    return {
-        "runs": _Records({"name": _TEXT, "portal_run_id": _TEXT, "split": _TEXT}, runs),
-        "voxel_spacings": _Records(place, [{"run": run, "voxel_size": spacing} for run, spacing in spacings]),
-        "tomograms": _Records(
-            {**place, "tomo_type": _TEXT, "url": _TEXT, "portal_tomo_type": _TEXT, "portal_tomogram_id": _TEXT},
-            tomograms,
-        ),
-        "features": _Records({**place, "tomo_type": _TEXT, "feature_type": _TEXT, "url": _TEXT}),
-        "picks": _Records(
-            {
-                "run": _TEXT,
-                **made_by,
-                "object_name": _TEXT,
-                "voxel_size": _NUMBER,
-                "url": _TEXT,
-                "sha256": _TEXT,
-                **_OF_ANNOTATION,
-            },
-            picks,
-        ),
-        "meshes": _Records({"run": _TEXT, **made_by, "object_name": _TEXT, "url": _TEXT, "sha256": _TEXT}),
-        "segmentations": _Records({**mask, "is_multilabel": _BOOLEAN, "url": _TEXT, **_OF_ANNOTATION}, plain),
-        "instance_segmentations": _Records({**mask, "url": _TEXT, **_OF_ANNOTATION}, instances),
-        "panoptic_segmentations": _Records({**mask, "url": _TEXT, **_OF_ANNOTATION}),
-        "objects": _Records({"name": _TEXT, "url": _TEXT}),
-    }
+    for named in names.annotations:
+        row = {
+            "run": named.run,
+            "user_id": named.user,
+            "session_id": named.session,
+            "object_name" if named.is_points else "name": named.object,
+            "voxel_size": spacing_of(named.file),
+            "url": named.url,
+            "portal_object_name": annotation_of(named.file).object_name,
+            "portal_annotation_id": annotation_of(named.file).id,
+            "portal_annotation_file_id": named.file.id,
+        }
+        if named.is_points:
+            found["picks"].append(row)
+        elif named.is_instances:
+            found["instance_segmentations"].append(row)
+        else:
+            found["segmentations"].append(row | {"is_multilabel": "false"})
+    volumes = (found[name] for name in ("tomograms", "segmentations", "instance_segmentations"))
+    spacings = dict.fromkeys((row["run"], row["voxel_size"]) for rows in volumes for row in rows)
+    found["voxel_spacings"] = [{"run": run, "voxel_size": spacing} for run, spacing in spacings]
+    return found
 
 
-def _pick_row(named: NamedAnnotation) -> dict[str, Any]:
-    return _row_of(named) | {"object_name": named.object}
-
-
-def _mask_row(named: NamedAnnotation) -> dict[str, Any]:
-    return _row_of(named) | {"name": named.object}
-
-
-def _row_of(named: NamedAnnotation) -> dict[str, Any]:
-    annotation = annotation_of(named.file)
-    return {
-        "run": named.run,
-        "user_id": named.user,
-        "session_id": named.session,
-        "voxel_size": spacing_of(named.file),
-        "url": named.url,
-        "portal_object_name": annotation.object_name,
-        "portal_annotation_id": annotation.id,
-        "portal_annotation_file_id": named.file.id,
-    }
-
-
-def _csv_of(records: _Records) -> bytes:
+def _csv_of(name: str, rows: Sequence[Mapping[str, Any]]) -> bytes:
     text = io.StringIO()
-    writer = csv.DictWriter(text, records.columns, restval="")
+    writer = csv.DictWriter(text, _COLUMNS[name].split(), restval="")
     writer.writeheader()
-    writer.writerows(records.rows)
+    writer.writerows(rows)
     return text.getvalue().encode()
 
 
-def _description(
-    selection: Selection, names: Names, records: Mapping[str, _Records], files: Mapping[str, bytes], title: str
-) -> dict[str, Any]:
+def _description(selection: Selection, names: Names, files: Mapping[str, bytes], title: str) -> dict[str, Any]:
     """What metadata.json holds."""
     datasets = {run.run.dataset_id: run.run.dataset for run in selection.runs}
     terms = next((run.run.terms for run in selection.runs if run.run.terms), None)
     titles = [f"{dataset.title} (DS-{number})" for number, dataset in datasets.items() if dataset is not None]
-    record_sets = [_record_set(name, each) for name, each in records.items()]
+    record_sets = [_record_set(name, has_splits=bool(names.splits)) for name in _COLUMNS]
     if names.splits:
         record_sets.append(_splits(names))
     return {
@@ -241,18 +204,18 @@ def _file_id(name: str) -> str:
     return f"{name.replace('_', '-')}-csv"
 
 
-def _record_set(name: str, records: _Records) -> dict[str, Any]:
+def _record_set(name: str, *, has_splits: bool) -> dict[str, Any]:
     fields = [
         {
             "@type": "cr:Field",
             "@id": f"copick/{name}/{column}",
             "name": column,
-            "dataType": kind,
+            "dataType": _TYPES.get(column, "sc:Text"),
             "source": {"fileObject": {"@id": _file_id(name)}, "extract": {"column": column}},
         }
-        for column, kind in records.columns.items()
+        for column in _COLUMNS[name].split()
     ]
-    if name == "runs" and any(row["split"] for row in records.rows):
+    if name == "runs" and has_splits:
         fields[-1]["references"] = {"field": {"@id": "copick/splits/name"}}
     return {"@type": "cr:RecordSet", "@id": f"copick/{name}", "name": name, "field": fields}
 

@@ -22,8 +22,8 @@ from napari_cryoet.records import Annotation, AnnotationFile, ShapeType, Tomogra
 from napari_cryoet.training.selection import POINTS, SelectedRun, Selection, annotation_of, shape_of, spacing_of
 
 GROUND_TRUTH: Final = "ground-truth"
-#: What copick refuses in a name: what Windows does, spaces, and the underscore.
-_REFUSED: Final = re.compile(r'[<>:"/\\|?*\x00-\x20\x7f_]+')
+#: What copick refuses in a name (what Windows does, spaces, and the underscore), and signs between words.
+_REFUSED: Final = re.compile(r'[<>:"/\\|?*\x00-\x20\x7f_+,;&-]+')
 _NOBODY: Final = "portal"
 
 
