@@ -138,8 +138,3 @@ def test_rows_of_runs_are_whole_but_for_urls(index, rows):
     assert found["depositions"]
     assert found["datasetAuthors"]
     assert set(found["tomograms"][0]) == set(COLUMNS["tomograms"])
-
-
-def test_a_row_is_found_by_its_id(index):
-    assert index.row("runs", int(index.ids("runs")[0]))["name"].startswith("TS_")
-    assert index.row("runs", 10**6) is None

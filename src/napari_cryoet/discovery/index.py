@@ -190,10 +190,6 @@ class Index:
         """The rows with some ids, in the order of the ids in the table, as far as it has them."""
         return self._rows(table, {"id": {"_in": [int(each) for each in ids]}})
 
-    def row(self, table: str, row_id: int) -> dict[str, Any] | None:
-        """The row with an id; None where there is none."""
-        return next(iter(self.rows(table, [row_id])), None)
-
     def made(self, key: Any, make: Callable[[], T]) -> T:
         """What was made of the tables under a key, made the first time."""
         with self._lock:
