@@ -62,7 +62,7 @@ def test_from_the_list_of_depositions_to_the_layers_of_a_run_and_back(qtbot, vie
         browser.use_source(f"{proxy.url}/graphql" if proxy else str(demo_pack))
     with qtbot.waitActive(browser.window()):
         browser.window().activateWindow()
-    qtbot.mouseClick(screens.switch, Qt.MouseButton.LeftButton, pos=screens.switch.tabRect(1).center())
+    qtbot.mouseClick(screens.switch, Qt.MouseButton.LeftButton, pos=screens.switch.tabRect(2).center())
     assert screens.depositions.count.text() == "3 depositions"
     view = screens.depositions.view
     view.setFocus()

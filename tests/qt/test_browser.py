@@ -125,7 +125,7 @@ def test_a_source_that_cannot_be_opened_is_named_and_nothing_is_left_of_the_one_
     with qtbot.waitSignal(browser.session.failed):
         browser.use_source("/packs/gone")
         assert browser.screens.source_bar.button.text() == "gone ▾"  # until it tells its own name
-    assert [switch.tabText(number) for number in range(2)] == ["Datasets", "Depositions"]
+    assert [switch.tabText(number) for number in range(3)] == ["Datasets", "Runs", "Depositions"]
 
 
 def test_a_pasted_link_jumps_by_itself_opens_no_layer_and_narrows_no_list(qtbot, browser):

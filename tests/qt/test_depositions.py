@@ -7,6 +7,8 @@ from qtpy.QtCore import Qt
 from napari_cryoet._qt.browser.catalogue_page import deposition_row
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.browser.record_pages import holdings
+from napari_cryoet.discovery.answers import Answer
+from napari_cryoet.discovery.search import Search
 from napari_cryoet.portal.pages import RunRow
 from qt.fake_depositions import brought, picked
 from qt.fake_portal import FakePortal
@@ -21,7 +23,7 @@ def activate(qtbot, browser: PortalBrowser) -> None:
 
 def list_depositions(qtbot, browser: PortalBrowser) -> None:
     switch = browser.screens.switch
-    qtbot.mouseClick(switch, Qt.MouseButton.LeftButton, pos=switch.tabRect(1).center())
+    qtbot.mouseClick(switch, Qt.MouseButton.LeftButton, pos=switch.tabRect(2).center())
 
 
 def open_deposition(qtbot, browser: PortalBrowser, deposition_id: int) -> None:
@@ -45,7 +47,7 @@ def index_of(browser: PortalBrowser, kind: type):
 
 def test_a_row_says_what_a_deposition_brought_and_what_it_added_to():
     rows = FakePortal().rows
-    added, own = (deposition_row(row, row.objects) for row in (picked(rows), brought(rows)))
+    added, own = (deposition_row(row, Answer(Search())) for row in (picked(rows), brought(rows)))
     assert added.title == "Picks by <b>deep</b> learning & more"
     assert added.lines[0] == "CZCDP-10310 · adds to 1 dataset"
     assert own.lines[0] == "CZCDP-10300 · 3 datasets"
@@ -74,14 +76,14 @@ def test_the_page_lists_own_datasets_and_what_was_added_to_others():
 def test_a_search_finds_both_and_says_how_many(qtbot, browser):
     search_for(qtbot, browser, "deep learning")
     switch = browser.screens.switch
-    assert [switch.tabText(number) for number in range(2)] == ["Datasets 0", "Depositions 1"]
+    assert [switch.tabText(number) for number in range(3)] == ["Datasets 0", "Runs", "Depositions 1"]
     place = browser.screens.datasets.place
     assert "No dataset matches “deep learning”" in place.message.text
     list_depositions(qtbot, browser)
     assert current_screen(browser) is browser.screens.depositions
     assert browser.screens.depositions.count.text() == "1 of 2 depositions"
     press(qtbot, browser.screens.search, Qt.Key.Key_Escape)
-    assert [switch.tabText(number) for number in range(2)] == ["Datasets", "Depositions"]
+    assert [switch.tabText(number) for number in range(3)] == ["Datasets", "Runs", "Depositions"]
     assert current_screen(browser) is browser.screens.depositions
 
 

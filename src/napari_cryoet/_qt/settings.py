@@ -30,6 +30,13 @@ class Recent(NamedTuple):
     label: str
 
 
+class SavedSearch(NamedTuple):
+    """A search with the name that it was given; see `Search.to_dict`."""
+
+    name: str
+    search: dict[str, Any]
+
+
 def _kept(key: str, kind: Any, default: Any, doc: str) -> property:
     """A setting, kept as JSON; what can't be understood counts as not set."""
 
@@ -60,6 +67,7 @@ class Settings:
     show_together = _kept("show_together", bool, False, "Whether several runs may be shown at once.")
     is_offline = _kept("is_offline", bool, False, "Whether the user chose to work offline.")
     data_saver = _kept("data_saver", DataSaver, DataSaver(), "The limits that the user chose.")
+    searches = _kept("searches", tuple[SavedSearch, ...], (), "Saved searches, in their order.")
     recent = _kept(
         "recent", tuple[Recent, ...], (), "What was opened, last first; whether it is still there isn't looked at."
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, Literal
 
 from napari_cryoet.portal.links import database_links, publication_links
+from napari_cryoet.portal.pages import CatalogueRow, DepositionRow
 from napari_cryoet.records import PORTAL_TERMS, Record
 from napari_cryoet.tables.database import Rows
 from napari_cryoet.wording import plain
@@ -45,6 +46,23 @@ def citations(rows: Rows, *, site: str = PORTAL_TERMS.site) -> tuple[Citation, .
     return (
         *_all_of(rows, "DS", "dataset", rows.get("datasets", ()), site),
         *_all_of(rows, "CZCDP", "deposition", depositions, site),
+    )
+
+
+def citation_of(record: CatalogueRow | DepositionRow, url: str = "") -> Citation:
+    """A dataset or a deposition as the catalogue knows it, with the address of its page."""
+    if isinstance(record, CatalogueRow):
+        name, publications = f"DS-{record.id}", record.dataset_publications
+    else:
+        name, publications = f"CZCDP-{record.id}", record.deposition_publications
+    return Citation(
+        name=name,
+        title=plain(record.title),
+        authors=tuple(dict.fromkeys(plain(each.name) for each in record.authors)),
+        year=str(record.release_date.year),
+        url=url,
+        dois=tuple(link.text for link in publication_links(publications)),
+        entries=tuple(link.text for link in database_links(record.related_database_entries)),
     )
 
 

@@ -51,7 +51,9 @@ class ListedRun(Listed, frozen=True, kw_only=True):
     n_tomograms: int = 0
     n_annotations: int = 0
     objects: tuple[str, ...] = ()  # of these annotations, most first
+    object_counts: tuple[int, ...] = ()  # points or instances of each of them, 0 for masks
     spacings_angstrom: tuple[float, ...] = ()  # of these tomograms
+    processing: tuple[str, ...] = ()  # of these tomograms
     tilt_quality: int | None = None  # 1 to 5, the best of its tilt series
 
 
@@ -133,13 +135,17 @@ class _Sum:
     n_annotations: int = 0
     size_bytes: int = 0
     spacings: set[float] = field(default_factory=set)
+    processing: set[str] = field(default_factory=set)
     objects: Counter[str] = field(default_factory=Counter)
+    object_counts: Counter[str] = field(default_factory=Counter)
 
     def row(self) -> Row:
         """Its part of a row."""
         names = tuple(name for name, _ in self.objects.most_common())
         counts = {"n_runs": self.n_runs, "n_tomograms": self.n_tomograms, "n_annotations": self.n_annotations}
-        return {**counts, "size_bytes": self.size_bytes, "objects": names, "spacings_angstrom": sorted(self.spacings)}
+        volumes = {"spacings_angstrom": sorted(self.spacings), "processing": sorted(self.processing)}
+        objects = {"objects": names, "object_counts": [self.object_counts[name] for name in names]}
+        return {**counts, **volumes, **objects, "size_bytes": self.size_bytes}
 
 
 class _Found:
@@ -167,21 +173,27 @@ class _Found:
             found[owner].n_runs += 1
         spacings = index.numbers("tomograms", "voxelSpacing")[self.masks["tomograms"]].tolist()
         volumes = np.nan_to_num(index.numbers("tomograms", "fileSizeOmezarr"))[self.masks["tomograms"]].tolist()
-        for owner, spacing, size in zip(self._owners("tomograms", above), spacings, volumes, strict=True):
+        kinds = index.words("tomograms", "processing")
+        codes = kinds.codes[self.masks["tomograms"]].tolist()
+        for owner, spacing, size, code in zip(self._owners("tomograms", above), spacings, volumes, codes, strict=True):
             each = found[owner]
             each.n_tomograms += 1
             each.size_bytes += int(size)
             each.spacings.add(spacing)
+            if code >= 0:
+                each.processing.add(kinds.words[code])
         names, places = index.words("annotations", "objectName"), np.flatnonzero(self.masks["annotations"])
         sizes = self.annotation_sizes()[places].tolist()
-        for owner, code, size in zip(
-            self._owners("annotations", above), names.codes[places].tolist(), sizes, strict=True
+        counts = np.nan_to_num(index.numbers("annotations", "objectCount"))[places].tolist()
+        for owner, code, size, count in zip(
+            self._owners("annotations", above), names.codes[places].tolist(), sizes, counts, strict=True
         ):
             each = found[owner]
             each.n_annotations += 1
             each.size_bytes += int(size)
             if code >= 0:
                 each.objects[names.words[code]] += 1
+                each.object_counts[names.words[code]] += int(count)
         return found
 
     def annotation_sizes(self) -> Any:

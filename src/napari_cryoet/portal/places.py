@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 MOST_CRUMBS: Final = 4
-Kind: TypeAlias = Literal["datasets", "depositions", "dataset", "deposition", "run"]
+Kind: TypeAlias = Literal["datasets", "runs", "depositions", "dataset", "deposition", "run"]
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A screen: one of the two lists, or the page of a record. Its name doesn't count in comparisons."""
+    """A screen: one of the three lists, or the page of a record. Its name doesn't count in comparisons."""
 
     kind: Kind
     id: int = 0  # 0 for a list
@@ -24,7 +24,7 @@ class Place:
         return self.name or (f"{prefix}-{self.id}" if prefix else self.kind.capitalize())
 
 
-DATASETS, DEPOSITIONS = LISTS = Place("datasets"), Place("depositions")
+DATASETS, RUNS, DEPOSITIONS = LISTS = Place("datasets"), Place("runs"), Place("depositions")
 Crumbs: TypeAlias = tuple[Place, ...]  # from a list to where you are
 
 

@@ -1,4 +1,4 @@
-"""The lists of all datasets and all depositions: what a search found, sorted, and what to do where it found nothing."""
+"""The lists of datasets, runs and depositions: what a search found, sorted, and what to do where it found nothing."""
 
 from __future__ import annotations
 
@@ -6,30 +6,46 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QTabBar
 
-from napari_cryoet._qt.widgets.labels import ElidedLabel, explain
+from napari_cryoet._qt.widgets.labels import ElidedLabel, explain, tool_button
 from napari_cryoet._qt.widgets.messages import Action
-from napari_cryoet._qt.widgets.record_model import Row
+from napari_cryoet._qt.widgets.record_model import Kind, Row
 from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
+from napari_cryoet.discovery.answers import Answer
 from napari_cryoet.discovery.catalogue import found_first
+from napari_cryoet.discovery.listing import ListedRun
+from napari_cryoet.discovery.search import Search
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.portal.about import dataset_tooltip, deposition_tooltip
 from napari_cryoet.portal.pages import CatalogueRow, DepositionRow, ObjectCount, objects_text
-from napari_cryoet.wording import count_text, joined, plain, short_species
+from napari_cryoet.portal.places import LISTS, Place
+from napari_cryoet.wording import count_text, joined, plain, short_species, size_text, spacing_text
 
-R = TypeVar("R", CatalogueRow, DepositionRow)
+R = TypeVar("R", CatalogueRow, DepositionRow, ListedRun)
 Objects: TypeAlias = tuple[ObjectCount, ...]
 
-LISTS: Final = ("Datasets", "Depositions")
+ROWS_AT_ONCE: Final = 100  # more are made as the list is scrolled: there can be 25,000 runs
+_ORDER_LETTERS: Final = 9
+#: The orders of runs: the list comes by dataset and name.
+RUN_ORDERS: Final[Mapping[str, Callable[[ListedRun], Any]]] = {
+    "by dataset": lambda _run: 0,
+    "by name": lambda run: (run.run.casefold(), run.run_id),
+    "most picks": lambda run: -sum(run.object_counts),
+    "most annotations": lambda run: -run.n_annotations,
+    "finest": lambda run: run.spacings_angstrom or (float("inf"),),
+    "best tilts": lambda run: -(run.tilt_quality or 0),
+    "smallest": lambda run: run.size_bytes,
+}
 
 
 class CataloguePage(ListPage, Generic[R]):
-    """The list of all datasets or depositions, as ``noun`` says; a row names those objects first that were found."""
+    """The list of datasets, runs or depositions, as ``noun`` says; ``row_of`` shows a record of an answer."""
 
-    search_cleared = Signal()
+    menu_requested = Signal(object)  # the button below which it is to be dropped
 
     def __init__(
         self,
@@ -37,66 +53,95 @@ class CataloguePage(ListPage, Generic[R]):
         thumbnails: Thumbnails,
         noun: str,
         orders: Mapping[str, Callable[[R], Any]],
-        row_of: Callable[[R, Objects], Row],
+        row_of: Callable[[R, Answer], Row],
     ) -> None:
         super().__init__(theme, thumbnails, f"{noun.capitalize()}s")
         self._noun = noun
         self._orders: Mapping[str, Callable[[R], Any]] = orders
-        self._row_of: Callable[[R, Objects], Row] = row_of
-        self._rows: dict[int, Row] = {}  # as they are without a search: typing shouldn't make hundreds of texts
+        self._row_of: Callable[[R, Answer], Row] = row_of
+        self._answer = Answer(Search())
         self._found: Sequence[R] = ()
-        self._search = ""
+        self._waiting: list[R] = []  # of which no rows are made yet
+        self._is_listed = True  # not while another list is shown
         self.count = ElidedLabel(name="dimText")
+        self.menu_button = tool_button("⋯", f"What to do with all {noun}s of the list")
+        self.menu_button.clicked.connect(lambda: self.menu_requested.emit(self.menu_button))
         self.sort = QComboBox()
         self.sort.addItems(list(orders))
+        self.sort.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.sort.setMinimumContentsLength(_ORDER_LETTERS)
+        if (view := self.sort.view()) is not None:
+            view.setMinimumWidth(view.sizeHintForColumn(0) + 2 * _ORDER_LETTERS)
         explain(self.sort, f"Order of the {noun}s")
         self.sort.currentTextChanged.connect(lambda _name: self._list())
+        self.model.more_requested.connect(self._list_more)
+        self.remark = ElidedLabel(name="dimText")
+        self.remark.hide()
         top = QHBoxLayout()
         top.addWidget(self.count, 1)
+        top.addWidget(self.menu_button)
         top.addWidget(self.sort)
         self.column.insertLayout(0, top)
+        self.column.insertWidget(1, self.remark)
 
-    def set_rows(self, found: Sequence[R], total: int, search: str) -> None:
-        self._found, self._search = found, search
-        self._list()
+    def set_found(self, found: Sequence[R], total: int, answer: Answer, actions: Sequence[Action]) -> None:
+        """List what a search found; ``actions`` are offered where that is nothing."""
+        self._found, self._answer = found, answer
+        self._is_listed = self.isVisible()
+        if self._is_listed:
+            self._list()
         of_all = count_text(total, self._noun)
         self.count.setText(of_all if len(found) == total else f"{len(found):,} of {of_all}")
+        corrections = answer.matches.corrections.items() if answer.matches is not None else ()
+        self.remark.setText(
+            " ".join(f"Nothing has “{word}”: showing {' or '.join(like)}." for word, like in corrections)
+        )
+        self.remark.setVisible(bool(found and corrections))
         if found:
             self.place.show_content()
-        elif search:
-            self.place.show_message(
-                f"No {self._noun} matches “{search}”.",
-                "Every word has to match. Try fewer or shorter words. Enter leads to an id like 10000.",
-                [Action("Clear the search", self.search_cleared.emit)],
-            )
-        else:
+        elif answer.search == Search():
             self.place.show_message(f"This source has no {self._noun}s.")
+        elif (chip := answer.to_drop) is not None:
+            left = "there is 1" if answer.n_without == 1 else f"there are {answer.n_without:,}"
+            self.place.show_message(f"No {self._noun} matches all of this.", f"Without “{chip.text}” {left}.", actions)
+        else:
+            text, hint = answer.search.text, "Every word has to match. Try fewer or shorter words."
+            what = f"“{text}”" if text else "this"
+            self.place.show_message(
+                f"No {self._noun} matches {what}.", f"{hint} Enter leads to an id like 10000.", actions
+            )
 
     def clear(self) -> None:
-        self._found, self._search = (), ""
+        self._found, self._answer = (), Answer(Search())
         self._list()
         self.count.setText("")
+        self.remark.hide()
 
     def show_error(self, error: CryoETError, retry: Callable[[], None]) -> None:
         self.count.setText("")
         self.place.show_error(error, retry)
 
-    def _list(self) -> None:
-        found = sorted(self._found, key=self._orders[self.sort.currentText()])
-        self.model.set_rows([self._row(record) for record in found])
+    def showEvent(self, event: QShowEvent | None) -> None:
+        super().showEvent(event)
+        if not self._is_listed:
+            self._is_listed = True
+            self._list()
 
-    def _row(self, record: R) -> Row:
-        named = found_first(record.objects, self._search)
-        if named is not record.objects:
-            return self._row_of(record, named)
-        row = self._rows.get(record.id)
-        if row is None or row.record is not record:
-            row = self._rows[record.id] = self._row_of(record, record.objects)
-        return row
+    def _list(self) -> None:
+        self._waiting = sorted(self._found, key=self._orders[self.sort.currentText()])
+        self.model.set_rows(self._next_rows())
+
+    def _list_more(self) -> None:
+        self.model.append_rows(self._next_rows())
+
+    def _next_rows(self) -> list[Row]:
+        now, self._waiting = self._waiting[:ROWS_AT_ONCE], self._waiting[ROWS_AT_ONCE:]
+        rows: list[Row] = [self._row_of(record, self._answer) for record in now]
+        return [*rows, Row(None, f"{len(self._waiting):,} more…", kind=Kind.MESSAGE)] if self._waiting else rows
 
 
 class ListSwitch(QTabBar):
-    """Which of the two lists is shown, and how much a search found in each."""
+    """Which list is shown, and how much a search found in each."""
 
     chosen = Signal(int)  # by the person: the number in `LISTS`
 
@@ -107,40 +152,71 @@ class ListSwitch(QTabBar):
         self.setDrawBase(False)
         self.setExpanding(False)
         self.setUsesScrollButtons(False)
-        for name in LISTS:
-            self.addTab(name)
+        for place in LISTS:
+            self.addTab(place.label)
         self.currentChanged.connect(self.chosen)
+
+    @property
+    def current(self) -> Place:
+        return LISTS[self.currentIndex()]
 
     def set_current(self, number: int) -> None:
         with QSignalBlocker(self):
             self.setCurrentIndex(number)
 
-    def set_found(self, counts: tuple[int, int] | None) -> None:
-        """Show how much a search found in each list; None without a search."""
-        for number, name in enumerate(LISTS):
-            self.setTabText(number, name if counts is None else f"{name} {counts[number]:,}")
+    def set_found(self, counts: Sequence[int | None] = (None, None, None)) -> None:
+        """Show how much a search found in each list, as far as that is known."""
+        for number, (place, count) in enumerate(zip(LISTS, counts, strict=True)):
+            self.setTabText(number, place.label if count is None else f"{place.label} {count:,}")
 
 
-def dataset_row(dataset: CatalogueRow, named: Objects) -> Row:
-    """A dataset in the list of all datasets."""
-    runs = count_text(dataset.run_count, "run")
+def dataset_row(dataset: CatalogueRow, answer: Answer) -> Row:
+    """A dataset in the list of all datasets: first the objects that were asked for, or why it was found."""
+    named = found_first(dataset.objects, answer.words)
+    n_runs, n_found = dataset.run_count, answer.run_counts.get(dataset.id, dataset.run_count)
+    runs = count_text(n_runs, "run") if n_found in (0, n_runs) else f"{n_found:,} of {count_text(n_runs, 'run')}"
     annotations = count_text(dataset.annotation_count, "annotation") if dataset.annotation_count else ""
     head = (f"DS-{dataset.id}", short_species(dataset.organism_name), runs)
     objects = tuple(objects_text(named, limit) for limit in (3, 2, 1))
+    reason = plain(answer.reasons.get(dataset.id, ""))
+    contents = reason or (objects if dataset.objects else "no annotations")
     return Row(
         record=dataset,
         key=dataset.id,
         title=plain(dataset.title),
         title_lines=2,
         is_bold=True,
-        lines=((joined(*head, annotations), joined(*head)), objects if dataset.objects else "no annotations"),
+        lines=((joined(*head, annotations), joined(*head), joined(head[0], runs)), contents),
         picture_url=dataset.key_photo_thumbnail_url or "",
-        tooltip=dataset_tooltip(dataset, named),
+        tooltip="\n".join(filter(None, (dataset_tooltip(dataset, named), reason))),
     )
 
 
-def deposition_row(deposition: DepositionRow, named: Objects) -> Row:
+def found_run_row(run: ListedRun, _answer: Answer) -> Row:
+    """A run in the list of all runs that match, with what of it matches."""
+    counts = zip(run.object_counts, run.objects, strict=True)
+    objects = [f"{plain(name)} {count:,}" if count else plain(name) for count, name in counts]
+    spacings = ", ".join(map(spacing_text, run.spacings_angstrom))
+    facts = joined(f"DS-{run.dataset_id}", spacings, ", ".join(run.processing))
+    return Row(
+        record=run,
+        key=run.run_id,
+        title=plain(run.run),
+        is_bold=True,
+        right=(size_text(run.size_bytes), ""),
+        lines=(facts, tuple(few_text(objects, limit) for limit in (4, 3, 2, 1)) if objects else "no annotations"),
+        tooltip="\n".join((run.run, f"RN-{run.run_id}", facts, *objects)),
+    )
+
+
+def few_text(names: Sequence[str], limit: int) -> str:
+    named = " · ".join(names[:limit])
+    return named if len(names) <= limit else f"{named}  +{len(names) - limit}"
+
+
+def deposition_row(deposition: DepositionRow, answer: Answer) -> Row:
     """A deposition in the list of all depositions."""
+    named = found_first(deposition.objects, answer.words)
     brought, enriched = len(deposition.dataset_ids), len(deposition.enriched_dataset_ids)
     added = f"adds to {count_text(enriched, 'other dataset' if brought else 'dataset')}" if enriched else ""
     facts = joined(f"CZCDP-{deposition.id}", count_text(brought, "dataset") if brought else "", added)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,8 @@ from qtpy.QtWidgets import QFileDialog, QSizePolicy, QWidget
 
 from napari_cryoet._qt.browser.data_use import HeldDataDialog, NetworkUse
 from napari_cryoet._qt.browser.download_dialog import DownloadDialog
-from napari_cryoet._qt.browser.navigation import Finder, Navigator, Screens
+from napari_cryoet._qt.browser.finder import Finder
+from napari_cryoet._qt.browser.navigation import Navigator, Screens
 from napari_cryoet._qt.browser.run_layers import RunLayers
 from napari_cryoet._qt.browser.session import OpenPortal, Session
 from napari_cryoet._qt.browser.source_bar import AddressDialog, Choice
@@ -26,6 +28,8 @@ from napari_cryoet._qt.streaming.volume_detail import Detail, VolumeDetail
 from napari_cryoet._qt.tasks import Job, warm_up
 from napari_cryoet._qt.widgets.dock import Dock, open_dock
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
+from napari_cryoet.basket.basket import Basket, source_text
+from napari_cryoet.basket.store import BasketStore
 from napari_cryoet.files import is_address, without_login
 
 if TYPE_CHECKING:
@@ -76,7 +80,7 @@ class PortalBrowser(Dock):
         self.levels_menu = LevelsMenu(self.link, self.screens.status, self.volumes, self)
         self.stream_watch = StreamWatch(self.link, self.screens.status, self.detail, self)
         self.network = NetworkUse(self._memory, self)
-        self.finder = Finder(self.screens, self.session, self.navigator, self)
+        self.finder = Finder(self.screens, self.session, self.navigator, self._memory, self)
         self._connect()
         self._connect_network()
         self._recall()
@@ -123,6 +127,7 @@ class PortalBrowser(Dock):
         session.opened.connect(self._on_opened)
         session.opening.connect(lambda _source: warm_up(self.tasks))  # while its answer is waited for
         self.navigator.run_arrived.connect(self._on_run)
+        self.finder.basket_change_requested.connect(self._change_basket)
         screens.run.download.clicked.connect(self._on_download)
         screens.run.planes.clicked.connect(lambda: open_dock(self.viewer, PLANES))
         self.run_layers.dock_requested.connect(lambda name, layer: open_dock(self.viewer, name).use_layer(layer))
@@ -213,7 +218,13 @@ class PortalBrowser(Dock):
     def _on_run(self, page: RunPage, opens_layers: bool) -> None:
         self._remember(page.run.id, f"{page.run.name} · DS-{page.run.dataset_id} · {self._source_label}")
         if opens_layers:
-            self.run_layers.open_default(page)
+            matches = self.finder.answer.matches
+            ids = matches.annotation_ids if matches is not None else ()
+            self.run_layers.open_default(page, frozenset(each for of_one in ids for each in of_one))
+
+    def _change_basket(self, change: Callable[[Basket], Basket]) -> None:
+        source = source_text(self.session.portal.source)
+        self.tasks.run("basket", lambda _job: BasketStore().change(source, change), then=lambda _basket: None)
 
     def _on_download(self) -> None:
         run = self.screens.run

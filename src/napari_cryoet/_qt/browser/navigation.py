@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any, Final
@@ -21,29 +20,36 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cryoet._qt.browser.catalogue_page import CataloguePage, ListSwitch, dataset_row, deposition_row
+from napari_cryoet._qt.browser.catalogue_page import (
+    RUN_ORDERS,
+    CataloguePage,
+    ListSwitch,
+    dataset_row,
+    deposition_row,
+    found_run_row,
+)
+from napari_cryoet._qt.browser.filters import FacetPanel, FilterBar
 from napari_cryoet._qt.browser.record_pages import DatasetView, DepositionView
 from napari_cryoet._qt.browser.run_page import RunView
-from napari_cryoet._qt.browser.session import Found, Session
+from napari_cryoet._qt.browser.session import Session
 from napari_cryoet._qt.browser.source_bar import SearchBox, SourceBar, StartPage
 from napari_cryoet._qt.browser.status_bar import StatusStrip
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.labels import ElidedLabel, tool_button
-from napari_cryoet._qt.widgets.messages import Action, Loadable, NoticeBar, add_item, drop_menu, passing_menu
+from napari_cryoet._qt.widgets.messages import Action, Loadable, NoticeBar
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.discovery.catalogue import DATASET_ORDERS, DEPOSITION_ORDERS
+from napari_cryoet.discovery.listing import ListedRun
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.files import is_address
 from napari_cryoet.network.policy import policy
-from napari_cryoet.portal.links import Jump, parse_jump
 from napari_cryoet.portal.pages import (
     Catalogue,
     DatasetCount,
     DatasetPage,
     DepositionPage,
     Freshness,
-    LookupHit,
     RunPage,
     RunRow,
 )
@@ -52,7 +58,8 @@ from napari_cryoet.portal.portal import Portal
 from napari_cryoet.wording import plain
 
 _SEARCH_HINT: Final = "ribosome, membrane, 10000, a link …"
-_NOT_FOUND, _FROM_CACHE = "not found", "from the cache"  # topics of notices
+_FROM_CACHE = "from the cache"  # topic of notices
+_TYPING_PAUSE_MS: Final = 60  # all is searched on this computer
 _RUNS_A_PAGE: Final = 50
 _PATIENCE_MS: Final = 200  # the old screen stays so long while the next one is on its way
 
@@ -111,13 +118,17 @@ class Screens:
     def __init__(self, owner: QWidget, theme: Theme, thumbnails: Thumbnails) -> None:
         self.owner = owner
         self.source_bar = SourceBar(theme)
-        self.search = SearchBox(theme, _SEARCH_HINT, "Search datasets and depositions, or jump to an id or link")
+        self.search = SearchBox(theme, _SEARCH_HINT, "Search, or jump to an id or link", pause_ms=_TYPING_PAUSE_MS)
+        self.filter_bar = FilterBar()
+        self.facets = FacetPanel(theme)
         self.switch = ListSwitch()
         self.breadcrumb = Breadcrumb(theme)
         self.notice = NoticeBar(theme)
         self.start = StartPage(theme)
         self.datasets = CataloguePage(theme, thumbnails, "dataset", DATASET_ORDERS, dataset_row)
+        self.runs = CataloguePage(theme, thumbnails, "run", RUN_ORDERS, found_run_row)
         self.depositions = CataloguePage(theme, thumbnails, "deposition", DEPOSITION_ORDERS, deposition_row)
+        self.lists: tuple[CataloguePage[Any], ...] = (self.datasets, self.runs, self.depositions)
         self.deposition = DepositionView(theme, thumbnails)
         self.dataset = DatasetView(theme, thumbnails)
         self.run = RunView(theme)
@@ -130,6 +141,7 @@ class Screens:
         self.stack = QStackedWidget()
         self.pages: dict[Kind, Any] = {
             "datasets": self.datasets,
+            "runs": self.runs,
             "depositions": self.depositions,
             "dataset": self.dataset,
             "deposition": self.deposition,
@@ -141,24 +153,27 @@ class Screens:
         column = QVBoxLayout(owner)
         column.setContentsMargins(6, 6, 6, 4)
         column.setSpacing(6)
-        for part in (self.source_bar, self.search, self.switch, self.breadcrumb, self.notice):
+        for part in (self.source_bar, self.search, self.filter_bar, self.switch, self.breadcrumb, self.notice):
             column.addWidget(part)
-        column.addWidget(self.stack, 1)
+        column.addWidget(self.facets, 2)
+        column.addWidget(self.stack, 3)
         column.addWidget(self.status)
         self.show_start()
 
     def show_start(self) -> None:
         self.stack.setCurrentWidget(self.start)
-        for part in (self.search, self.switch, self.breadcrumb, self.status):
+        for part in (self.search, self.filter_bar, self.facets, self.switch, self.breadcrumb, self.status):
             part.hide()
 
     def show_page(self, kind: Kind) -> None:
         """One of the other screens, with the switch above the lists and the breadcrumb above the rest."""
-        is_list = kind in {"datasets", "depositions"}
+        is_list = self.pages[kind] in self.lists
         self.stack.setCurrentWidget(self.pages[kind])
         self.search.show()
         self.status.show()
         self.switch.setVisible(is_list)
+        self.filter_bar.setVisible(is_list)
+        self.facets.setVisible(is_list and self.filter_bar.filters.isChecked())
         self.breadcrumb.setVisible(not is_list)
 
     def focus_search(self) -> None:
@@ -189,6 +204,7 @@ class Navigator(QObject):
         session.catalogue_changed.connect(self._on_catalogue)
         screens.switch.chosen.connect(lambda number: self.go_to_list(LISTS[number], takes_focus=False))
         screens.breadcrumb.level_chosen.connect(self.go_to_level)
+        screens.runs.view.opened.connect(self._on_found_run_opened)
         screens.datasets.view.opened.connect(lambda dataset: self.go_to_dataset(dataset.id))
         screens.depositions.view.opened.connect(lambda deposition: self.go_to_deposition(deposition.id))
         screens.deposition.page_requested.connect(self._ask_deposition)
@@ -277,9 +293,9 @@ class Navigator(QObject):
         self._leave()
         screens.dataset.dataset_id = screens.deposition.deposition_id = screens.run.page = self._ask_again = None
         screens.notice.hide()
-        screens.datasets.clear()
-        screens.depositions.clear()
-        screens.switch.set_found(None)
+        for page in screens.lists:
+            page.clear()
+        screens.switch.set_found()
         screens.switch.setEnabled(False)  # there is nothing of either kind yet
         screens.source_bar.set_source(_name_of(source), source)  # until it tells its own name
         screens.source_bar.set_state("opening…" if source == "demo" else "connecting…")
@@ -359,7 +375,13 @@ class Navigator(QObject):
             self.go_to_dataset(holding.dataset_id, follows=True)
 
     def _on_run_opened(self, run: RunRow) -> None:
-        crumbs = follow_to_run(self._crumbs, Place("dataset", run.dataset_id), Place("run", run.id, run.name))
+        self._open_run(Place("dataset", run.dataset_id), Place("run", run.id, run.name))
+
+    def _on_found_run_opened(self, run: ListedRun) -> None:
+        self._open_run(Place("dataset", run.dataset_id), Place("run", run.run_id, run.run))
+
+    def _open_run(self, dataset: Place, run: Place) -> None:
+        crumbs = follow_to_run(self._crumbs, dataset, run)
         self._ask_run(crumbs[-1], crumbs[:-1], opens_layers=True)
 
     def _ask_run(self, run: Place, crumbs: Crumbs, *, opens_layers: bool = False) -> None:
@@ -399,108 +421,6 @@ class Navigator(QObject):
         """Where the source's site shows a record; empty where it has none."""
         source = self._session.source
         return source.page_url(kind, record_id) if source is not None else ""
-
-
-class Finder(QObject):
-    """What typing into the search field does: words narrow the lists, ids and links lead to their record."""
-
-    def __init__(self, screens: Screens, session: Session, navigator: Navigator, parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self._screens = screens
-        self._session = session
-        self._navigator = navigator
-        session.opening.connect(lambda _source: screens.search.clear_quietly())
-        session.catalogue_changed.connect(lambda _catalogue: self._search())
-        screens.search.textChanged.connect(lambda _text: screens.notice.withdraw(_NOT_FOUND))
-        screens.search.settled.connect(self._on_settled)
-        screens.search.entered.connect(self._on_entered)
-        screens.search.left_downwards.connect(navigator.focus_list)
-        for page in (screens.datasets, screens.depositions):
-            page.view.left_upwards.connect(screens.focus_search)
-            page.search_cleared.connect(self.clear)
-
-    def clear(self) -> None:
-        self._screens.search.clear_quietly()
-        self._search()
-        self._screens.focus_search()
-
-    def jump(self, jump: Jump) -> None:
-        self._screens.notice.withdraw(_NOT_FOUND)
-        is_listed = self._session.row_of(jump.id) is not None
-        if jump.kind == "run":
-            self._navigator.go_to_run(jump.id)
-        elif jump.kind == "dataset" or (jump.kind is None and is_listed):
-            self._navigator.go_to_dataset(jump.id)
-        elif jump.kind == "deposition":
-            self._navigator.go_to_deposition(jump.id)
-        else:
-            self._session.ask(
-                "lookup",
-                lambda portal, stop: portal.lookup(jump.id, stop=stop),
-                partial(self._on_hits, jump),
-                self._on_failed,
-            )
-
-    def _on_settled(self, text: str) -> None:
-        if self._navigator.level:
-            self._navigator.go_to_list(takes_focus=False)
-        self._search()
-        if _is_link(text):
-            self._on_entered(text)
-
-    def _on_entered(self, text: str) -> None:
-        jump = parse_jump(text)
-        if jump is not None:
-            self.jump(jump)
-        elif text:
-            self._navigator.focus_list()
-
-    def _search(self) -> None:
-        text = self._screens.search.text().strip()
-        if _is_link(text):
-            text = ""  # it leads somewhere; no title has it in it
-        self._session.search(text, partial(self._show_found, text))
-
-    def _show_found(self, text: str, found: Found) -> None:
-        catalogue = self._session.catalogue
-        if catalogue is None:
-            return
-        screens = self._screens
-        screens.switch.set_found((len(found.datasets), len(found.depositions)) if text else None)
-        screens.datasets.set_rows(found.datasets, len(catalogue.rows), text)
-        screens.depositions.set_rows(found.depositions, len(catalogue.depositions), text)
-
-    def _on_hits(self, jump: Jump, hits: tuple[LookupHit, ...]) -> None:
-        wanted = (hit for hit in hits if jump.kind in (None, hit.kind))
-        leads = [(hit, lead) for hit in wanted if (lead := _lead_of(hit)) is not None]
-        if not leads:
-            self._on_failed(CryoETError(f"This source has no {jump.kind or 'record'} with the id {jump.id}."))
-        elif len(leads) == 1:
-            self.jump(leads[0][1])
-        else:
-            self._let_choose(leads)
-
-    def _on_failed(self, error: CryoETError) -> None:
-        self._screens.notice.show_error(error)
-        self._screens.notice.topic = _NOT_FOUND
-
-    def _let_choose(self, leads: list[tuple[LookupHit, Jump]]) -> None:
-        menu = passing_menu(self._screens.search)
-        for hit, lead in leads:
-            add_item(menu, f"{hit.kind} {hit.id}: {hit.title or ''}", partial(self.jump, lead))
-        drop_menu(menu, self._screens.search)
-
-
-def _is_link(text: str) -> bool:
-    """Whether a text is a link to a record: a word that no title has in it."""
-    return "/" in text and parse_jump(text) is not None
-
-
-def _lead_of(hit: LookupHit) -> Jump | None:
-    """The screen that shows a record: its own, or its run's; None where it belongs to no run."""
-    if hit.kind in {"dataset", "run", "deposition"}:
-        return Jump(hit.kind, hit.id)
-    return None if hit.run_id is None else Jump("run", hit.run_id)
 
 
 def _name_of(source: str) -> str:

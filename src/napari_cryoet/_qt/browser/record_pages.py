@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -20,11 +20,12 @@ from qtpy.QtWidgets import (
 
 from napari_cryoet._qt.browser.source_bar import SearchBox
 from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label, plain_tooltip, tool_button
-from napari_cryoet._qt.widgets.messages import Action, add_item, open_in_browser
+from napari_cryoet._qt.widgets.messages import Action, add_item, add_menu, copy_text, open_in_browser
 from napari_cryoet._qt.widgets.record_model import Kind, Row
 from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
+from napari_cryoet.discovery.citation import Citation, Style, citation_of, cite
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.portal.about import (
     About,
@@ -68,6 +69,7 @@ class RecordHeader(QWidget):
         super().__init__()
         self._noun = noun
         self._about = About("")
+        self.cited: CatalogueRow | DepositionRow | None = None  #: What to offer citations of.
         self.title = plain_label(name="pageTitle")
         self.authors, self.facts, self.counts = (ElidedLabel(name="dimText") for _ in range(3))
         self.links = tool_button(
@@ -136,7 +138,16 @@ class RecordHeader(QWidget):
             add_item(menu, f"This {self._noun} on the portal", partial(open_in_browser, about.portal_page))
         for link in (*publication_links(about.publications), *database_links(about.entries)):
             add_item(menu, link.text, partial(open_in_browser, link.url))
+        if (cited := self.cited) is not None:
+            add_citation_items(add_menu(menu, "Copy citation"), lambda: [citation_of(cited, about.portal_page)])
         self.links.setVisible(not menu.isEmpty())
+
+
+def add_citation_items(menu: QMenu, cited: Callable[[], Sequence[Citation]]) -> None:
+    """Offer to copy citations in each style."""
+    styles: tuple[tuple[str, Style], ...] = (("As text", "plain"), ("BibTeX", "bibtex"), ("RIS", "ris"))
+    for name, style in styles:
+        add_item(menu, name, lambda style=style: copy_text(cite(cited(), style)))  # type: ignore[misc]
 
 
 class RecordPage(ListPage):
@@ -175,11 +186,11 @@ class DatasetView(RecordPage):
 
     def start(self, dataset_id: int, row: CatalogueRow | None, deposition: DepositionRow | None = None) -> None:
         """Begin with a dataset: show what the catalogue knows, and ask for its first page."""
-        self.dataset_id = dataset_id
+        self.dataset_id, self.header.cited = dataset_id, row
         self.header.show_about(about_listed_dataset(dataset_id, row, deposition))
         self.model.set_rows([])
         self.count.setText("")
-        self.filter.clear_quietly()
+        self.filter.set_quietly("")
         self.restart()
 
     def restart(self) -> None:
@@ -219,7 +230,7 @@ class DatasetView(RecordPage):
         self.page_requested.emit(self.dataset_id, len(self.runs), self.filter.text().strip())
 
     def _clear_filter(self) -> None:
-        self.filter.clear_quietly()
+        self.filter.set_quietly("")
         self.restart()
 
 
@@ -255,7 +266,7 @@ class DepositionView(RecordPage):
 
     def start(self, deposition_id: int, row: DepositionRow | None) -> None:
         """Begin with a deposition: show what the catalogue knows, and ask for its page."""
-        self.deposition_id = deposition_id
+        self.deposition_id, self.header.cited = deposition_id, row
         self.header.show_about(about_listed_deposition(deposition_id, row))
         self.model.set_rows([])
         self.restart()

@@ -6,12 +6,16 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet.discovery.answers import Answer, Question, answer, answer_from_catalogue, with_reasons
 from napari_cryoet.discovery.catalogue import CatalogueSearch
+from napari_cryoet.discovery.facets import count_facets
+from napari_cryoet.discovery.index import Index, read_index
+from napari_cryoet.discovery.search import Search, find
 from napari_cryoet.exceptions import CryoETError, NetworkError, WithheldError, raise_if_stopped
 from napari_cryoet.portal.pages import Catalogue, CatalogueRow, DepositionRow
 from napari_cryoet.portal.transport import read_picture
@@ -23,14 +27,7 @@ T = TypeVar("T")
 Failed = Callable[[CryoETError], None]
 OpenPortal: TypeAlias = "Callable[[str, Job], Portal]"
 
-_QUESTIONS = ("catalogue", "search", "runs", "run", "deposition", "lookup")
-
-
-class Found(NamedTuple):
-    """What a search finds."""
-
-    datasets: tuple[CatalogueRow, ...]
-    depositions: tuple[DepositionRow, ...]
+_QUESTIONS = ("catalogue", "index", "search", "runs", "run", "deposition", "lookup")
 
 
 class Session(QObject):
@@ -41,6 +38,9 @@ class Session(QObject):
     opened = Signal(object)  # Source
     catalogue_changed = Signal(object)  # Catalogue
     failed = Signal(object)  # CryoETError: the source can't be opened, or its catalogue can't be had
+    index_said = Signal(float, str)  # share of the index that is read, and words
+    index_read = Signal(object)  # Index
+    index_failed = Signal(object)  # CryoETError
     unreachable = Signal(object)  # NetworkError: the server didn't answer, whatever it was asked
 
     def __init__(self, tasks: Tasks, open_portal: OpenPortal, parent: QObject | None = None) -> None:
@@ -51,6 +51,7 @@ class Session(QObject):
         self._asked_for = ""
         self._is_open = False
         self.catalogue: Catalogue | None = None
+        self.index: Index | None = None
         self._words: CatalogueSearch | None = None
         tasks.said.connect(self._on_said)
 
@@ -93,20 +94,43 @@ class Session(QObject):
             self._tasks.stop(key)
         for portal in self._portals:
             portal.close()
-        self._portals, self._is_open, self.catalogue = [], False, None
+        self._portals, self._is_open, self.catalogue, self.index = [], False, None, None
 
-    def search(self, text: str, then: Callable[[Found], None]) -> None:
-        """Find datasets and depositions by words, locally."""
-        catalogue, words = self.catalogue, self._words
-        if catalogue is None or words is None or not text:
-            self._tasks.stop("search")
-            then(Found((), ()) if catalogue is None else Found(catalogue.rows, catalogue.depositions))
+    def read_index(self, *, refresh: bool = False) -> None:
+        """Read what filters and lists of runs need, once; ``refresh`` reads it anew from the source."""
+        if self._is_open and (self.index is None or refresh) and not self._tasks.is_running("index"):
+            self.index_said.emit(0.0, "")
+            self._tasks.run(
+                "index",
+                partial(_read_index, self.portal, refresh),
+                then=self._on_index,
+                failed=partial(self._on_failed, self.index_failed.emit),
+            )
+
+    def stop_index(self) -> None:
+        self._tasks.stop("index")
+
+    def search(self, question: Question, show: Callable[[Answer], None]) -> None:
+        """Find locally what a search asks for: in the index, or in the catalogue as long as there is none.
+
+        ``show`` gets the answer, and then again with the reasons.
+        """
+        catalogue, words, index = self.catalogue, self._words, self.index
+        if catalogue is None or words is None:
             return
-        self._tasks.run(
-            "search",
-            lambda _job: Found(words.datasets(text), words.depositions(text)),
-            then=then,
-        )
+        if index is None and not question.search.text:
+            self._tasks.stop("search")
+            show(answer_from_catalogue(catalogue, words, question.search))
+            return
+
+        def work(job: Job) -> Answer:
+            if index is None:
+                return answer_from_catalogue(catalogue, words, question.search)
+            found = answer(index, catalogue, words, question)
+            job.hand_over(found)
+            return with_reasons(index, found)
+
+        self._tasks.run("search", work, part=show, then=show)
 
     def ask(
         self, key: str, question: Callable[[Portal, Event], T], then: Callable[[T], None], failed: Failed | None = None
@@ -151,9 +175,22 @@ class Session(QObject):
         self.catalogue, self._words = catalogue, CatalogueSearch(catalogue)
         self.catalogue_changed.emit(catalogue)
 
+    def _on_index(self, index: Index) -> None:
+        self.index = index
+        self.index_read.emit(index)
+
     def _on_said(self, key: object, share: float, words: str) -> None:
         if key == "source":
             self.preparing.emit(share, words)
+        elif key == "index":
+            self.index_said.emit(share, words)
+
+
+def _read_index(portal: Portal, refresh: bool, job: Job) -> Index:
+    index = read_index(portal, refresh=refresh, progress=job.say, stop=job.stop)
+    count_facets(index, Search())  # these two prepare what each answer needs
+    find(index, Search(text="a"))
+    return index
 
 
 def _read_picture(source: Source | None, url: str, stop: Event) -> bytes:

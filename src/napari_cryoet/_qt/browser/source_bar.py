@@ -251,7 +251,7 @@ class SearchBox(QLineEdit):
     entered = Signal(str)  # the text, on Enter
     left_downwards = Signal()  # the list below shall have the keys
 
-    def __init__(self, theme: Theme, placeholder: str, name: str) -> None:
+    def __init__(self, theme: Theme, placeholder: str, name: str, *, pause_ms: int = _SETTLE_MS) -> None:
         super().__init__()
         self._settled_text = ""
         self.setPlaceholderText(placeholder)
@@ -261,14 +261,14 @@ class SearchBox(QLineEdit):
         glass = QAction(self)
         self.addAction(glass, QLineEdit.ActionPosition.LeadingPosition)
         theme.set_icon(glass, "search", "dim")
-        self._pause = single_shot(self, _SETTLE_MS, self._settle)
+        self._pause = single_shot(self, pause_ms, self._settle)
         self.textChanged.connect(lambda _text: self._pause.start())
         self.returnPressed.connect(self._on_return)
 
-    def clear_quietly(self) -> None:
-        self.setText("")  # which can't be undone
+    def set_quietly(self, text: str) -> None:
+        self.setText(text)  # which can't be undone
         self._pause.stop()
-        self._settled_text = ""
+        self._settled_text = text.strip()
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         if event is not None and event.key() == Qt.Key.Key_Escape and self.text():

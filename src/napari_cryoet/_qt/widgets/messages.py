@@ -307,6 +307,13 @@ def add_item(menu: QMenu, text: str, then: Callable[[], object]) -> QAction:
     return action
 
 
+def add_menu(menu: QMenu, text: str) -> QMenu:
+    """Add a menu below a menu."""
+    below = QMenu(text, menu)
+    menu.addMenu(below)
+    return below
+
+
 def open_folder(folder: Path) -> None:
     """Show a folder in the system's file manager, or the folder above if it isn't there."""
     QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder if folder.is_dir() else folder.parent)))

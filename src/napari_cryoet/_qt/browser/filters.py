@@ -1,0 +1,249 @@
+"""Filters of a search: chips of what is chosen, and above the lists the facets with their counts to choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date
+from typing import Any, Final
+
+from qtpy.QtCore import QModelIndex, Qt, Signal
+from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from superqt import QFlowLayout
+
+from napari_cryoet._qt.widgets.labels import ElidedLabel, explain, tool_button
+from napari_cryoet._qt.widgets.messages import Action, Loadable
+from napari_cryoet._qt.widgets.record_model import Kind, RecordModel, Row, Tick, TickColumn
+from napari_cryoet._qt.widgets.record_view import RecordView
+from napari_cryoet._qt.widgets.theme import Theme
+from napari_cryoet.discovery.facets import Facet, FacetValue, toggled
+from napari_cryoet.discovery.search import Search, chips
+from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.wording import joined, plain
+
+_FEW: Final = 8  # values of a long facet, before "more…"
+_WIDEST_CHIP_PX: Final = 180
+_IN_CONDITION: Final = ("objects", "shapes", "is_ground_truth", "methods")  # of further annotations
+_ANNOTATION_FACETS: Final = (*_IN_CONDITION, "min_count")  # above the others
+#: The facets that take any range, and its unit.
+_UNITS: Final = {"spacing_angstrom": "Å", "min_count": "picks", "tilt_range_degrees": "°", "released": "year or day"}
+_ANOTHER: Final = "another"
+_CHECK: Final = {True: Qt.CheckState.Checked, False: Qt.CheckState.Unchecked}
+
+
+class FilterBar(QWidget):
+    """One line or more of chips, each with a cross, and the button that opens the facets."""
+
+    search_changed = Signal(object)  # Search
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.filters = tool_button("Filters ▾", "Narrow the lists by object, method, processing and more")
+        self.filters.setCheckable(True)
+        self.clear = tool_button("Clear", "Remove all filters")
+        self._chips: list[QToolButton] = []
+        self._search = Search()
+        self._flow = QFlowLayout(self)
+        self._flow.setContentsMargins(0, 0, 0, 0)
+        self._flow.setHorizontalSpacing(4)
+        self._flow.setVerticalSpacing(3)
+        self._flow.addWidget(self.filters)
+        policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        policy.setHeightForWidth(True)
+        self.setSizePolicy(policy)
+        self.clear.clicked.connect(lambda: self.search_changed.emit(Search(text=self._search.text)))
+        self.show_search(self._search)
+
+    def chip(self, text: str) -> QToolButton:
+        """The chip that says a text, shortened or not."""
+        return next(chip for chip in self._chips if chip.accessibleName() == f"Remove the filter {text}")
+
+    def show_search(self, search: Search) -> None:
+        self._search = search
+        if any(chip.hasFocus() for chip in (*self._chips, self.clear)):
+            self.filters.setFocus(Qt.FocusReason.OtherFocusReason)
+        for chip in self._chips:
+            self._flow.removeWidget(chip)
+            chip.deleteLater()
+        self._flow.removeWidget(self.clear)
+        self._chips = [self._make_chip(plain(chip.text), chip.without) for chip in chips(search)]
+        before = self.filters
+        for button in (*self._chips, self.clear):  # Tab leads to new ones last
+            self._flow.addWidget(button)
+            QWidget.setTabOrder(before, button)
+            before = button
+        self.clear.setVisible(bool(self._chips))
+        self.updateGeometry()
+
+    def _make_chip(self, text: str, without: Search) -> QToolButton:
+        shown = self.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, _WIDEST_CHIP_PX)
+        chip = tool_button(f"{shown} ×".replace("&", "&&"), f"Remove the filter {text}")
+        chip.setObjectName("chip")
+        chip.clicked.connect(lambda: self.search_changed.emit(without))
+        return chip
+
+
+class FacetPanel(QWidget):
+    """A tree of facets and their values; a click, Space or Enter chooses a value or takes it back."""
+
+    search_changed = Signal(object)  # Search
+    more_requested = Signal()  # the facets of one more annotation
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self._search = Search()
+        self._sets: Sequence[tuple[Facet, ...]] = ()
+        self._long: set[object] = set()  # facets of which all values are listed
+        self.model = RecordModel(tick_columns=[TickColumn("", "Choose it (Space)", Qt.Key.Key_Space)], parent=self)
+        self.view = RecordView(theme, self.model, "Filters")
+        self.place = Loadable(self.view)
+        self.bounds = _Bounds()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(3)
+        column.addWidget(self.place, 1)
+        column.addWidget(self.bounds)
+        self.model.tick_requested.connect(lambda record, _column, _on: self._act(record))
+        self.view.clicked.connect(self._on_click)
+        self.view.opened.connect(self._act)
+        self.bounds.entered.connect(self._toggle)
+
+    def show_facets(self, search: Search, facet_sets: Sequence[tuple[Facet, ...]]) -> None:
+        """Show the facets; from the second set on, those about a further annotation of the same run."""
+        is_longer = 1 <= len(self._sets) < len(facet_sets)
+        self._search, self._sets = search, facet_sets
+        self.model.set_rows(list(self._rows()) if facet_sets else [])
+        self.place.show_content()
+        if is_longer and len(facet_sets) > 1:
+            number, top = len(facet_sets) - 1, self.view.ScrollHint.PositionAtTop
+            self.view.select((number, "objects"))
+            self.view.scrollTo(self.model.index_of(("heading", number)), top)
+
+    def _rows(self) -> Iterable[Row]:
+        first, *others = self._sets
+        of_annotations = [facet for facet in first if facet.name in _ANNOTATION_FACETS]
+        yield from self._facet_rows(of_annotations, 0)
+        for number, facets in enumerate(others, 1):
+            yield Row(None, "And in the same run", ("heading", number), Kind.HEADING, is_bold=True)
+            yield from self._facet_rows([facet for facet in facets if facet.name in _IN_CONDITION], number)
+        if len(self._sets) <= len(self._search.annotations):
+            yield Row(_ANOTHER, "Another annotation in the same run…", _ANOTHER, is_dim=True)
+        yield from self._facet_rows([facet for facet in first if facet not in of_annotations], 0)
+
+    def _facet_rows(self, facets: Iterable[Facet], condition: int) -> Iterable[Row]:
+        for facet in facets:
+            key = (condition, facet.name)
+            shown = facet.values if key in self._long else facet.values[:_FEW]
+            shown += tuple(value for value in facet.values[len(shown) :] if value.is_chosen)
+            rows = [_value_row(facet, value, condition) for value in shown]
+            if rest := len(facet.values) - len(shown):
+                rows.append(Row(key, f"{rest:,} more…", ("more", *key), is_dim=True))
+            if facet.name in _UNITS:
+                rows.append(Row((facet, None, condition), "from … to …", ("bounds", *key), is_dim=True))
+            chosen = joined(*(plain(value.text) for value in facet.values if value.is_chosen))
+            if facet.values:
+                is_open = facet.name == "objects"
+                yield Row(None, facet.title, key, right=chosen, opens=False, is_unfolded=is_open, children=tuple(rows))
+
+    def _on_click(self, index: QModelIndex) -> None:
+        row = self.model.row_at(index)
+        if row is not None and row.children:
+            self.view.setExpanded(index.siblingAtColumn(0), not self.view.isExpanded(index.siblingAtColumn(0)))
+        elif row is not None and index.column() == 0:  # a click on a tick is a request by itself
+            self._act(row.record)
+
+    def _act(self, record: Any) -> None:
+        match record:
+            case (Facet() as facet, None, int(condition)):
+                self.bounds.ask(facet, condition)
+            case (Facet() as facet, FacetValue() as value, int(condition)):
+                self._toggle(facet, value.value, condition)
+            case (int(), str()):
+                self._long.add(record)
+                self.show_facets(self._search, self._sets)
+            case str():
+                self.more_requested.emit()
+
+    def _toggle(self, facet: Facet, value: Any, condition: int) -> None:
+        self.search_changed.emit(toggled(self._search, facet, value, condition=condition))
+
+    def show_progress(self, title: str, words: str, share: float, stop: Callable[[], None]) -> None:
+        show_reading(self.place, title, words, share, stop)
+
+    def show_error(self, error: CryoETError, retry: Callable[[], None]) -> None:
+        self.place.show_error(error, retry)
+
+
+class _Bounds(QWidget):
+    """Two fields for a range of any facet that has one."""
+
+    entered = Signal(object, object, int)  # Facet, what it shall be, number of the condition
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._asked: tuple[Facet, int] | None = None
+        self._title = ElidedLabel(name="dimText")
+        self.low, self.high = QLineEdit(), QLineEdit()
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self._title, 2)
+        for field, name in ((self.low, "from"), (self.high, "to")):
+            field.setPlaceholderText(name)
+            field.returnPressed.connect(self._enter)
+            row.addWidget(field, 1)
+        self.hide()
+
+    def ask(self, facet: Facet, condition: int) -> None:
+        self._asked = facet, condition
+        self._title.setText(f"{facet.title}, {_UNITS[facet.name]}")
+        self.high.setVisible(facet.name != "min_count")
+        for field, name in ((self.low, "from"), (self.high, "to")):
+            field.clear()
+            explain(field, f"{facet.title}: {name}, {_UNITS[facet.name]}")
+        self.show()
+        self.low.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _enter(self) -> None:
+        if self._asked is None:
+            return
+        facet, condition = self._asked
+        bounds: list[Any] = []
+        for field, is_last in ((self.low, False), (self.high, True)):
+            try:
+                bounds.append(_bound(facet.name, field.text().strip(), is_last=is_last))
+            except ValueError:
+                field.setFocus(Qt.FocusReason.OtherFocusReason)
+                field.selectAll()
+                return
+        self.hide()
+        value = bounds[0] if facet.name == "min_count" else (bounds[0], bounds[1])
+        self.entered.emit(facet, value, condition)
+
+
+def show_reading(place: Loadable, title: str, words: str, share: float, stop: Callable[[], None]) -> None:
+    """Say in the place of a list how far its rows are, with a Stop."""
+    if place.shows_content or place.message.bar.isHidden():
+        place.show_message(title, words, [Action("Stop", stop)])
+    place.message.show_progress(title, words, share)
+
+
+def _value_row(facet: Facet, value: FacetValue, condition: int) -> Row:
+    return Row(
+        record=(facet, value, condition),
+        key=(condition, facet.name, value.value),
+        title=plain(value.text),
+        right=f"{value.count:,}",
+        ticks=(Tick(_CHECK[value.is_chosen]),),
+    )
+
+
+def _bound(name: str, text: str, *, is_last: bool) -> Any:
+    """An end of a range as a search has it; ValueError if the text is none.
+
+    >>> _bound("released", "2024", is_last=True), _bound("spacing_angstrom", "", is_last=False)
+    (datetime.date(2024, 12, 31), None)
+    """
+    if not text:
+        return None
+    if name == "released":
+        return date.fromisoformat(text if len(text) > 4 else f"{text}-{'12-31' if is_last else '01-01'}")
+    return int(text) if name == "min_count" else float(text.replace(",", "."))

@@ -1,0 +1,286 @@
+"""Searching: words and filters narrow the lists, ids and links lead to a record, and what to do with all matches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+from msgspec.structs import replace
+from qtpy.QtCore import QObject, Signal
+from qtpy.QtWidgets import QInputDialog, QMenu, QWidget
+
+from napari_cryoet._qt.browser.filters import show_reading
+from napari_cryoet._qt.browser.navigation import Navigator, Screens
+from napari_cryoet._qt.browser.record_pages import add_citation_items
+from napari_cryoet._qt.browser.session import Session
+from napari_cryoet._qt.settings import SavedSearch, Settings
+from napari_cryoet._qt.widgets.messages import Action, add_item, add_menu, copy_text, drop_menu, passing_menu
+from napari_cryoet.basket.basket import Kind
+from napari_cryoet.basket.matches import add_matches, matching_ids
+from napari_cryoet.discovery.answers import Answer, Question
+from napari_cryoet.discovery.as_python import client_script, own_script
+from napari_cryoet.discovery.citation import Citation, citation_of
+from napari_cryoet.discovery.index import Index
+from napari_cryoet.discovery.search import Search, chips, find, search_from
+from napari_cryoet.exceptions import CryoETError, FormatError
+from napari_cryoet.portal.links import Jump, parse_jump
+from napari_cryoet.portal.pages import CatalogueRow, DepositionRow, LookupHit
+from napari_cryoet.portal.places import DEPOSITIONS, RUNS
+from napari_cryoet.wording import count_text, day_text, joined
+
+_NOT_FOUND: Final = "not found"  # topic of notices
+#: What can be put into the basket of all that match, and what it is called.
+_ADDS: Final[dict[tuple[Kind, ...], tuple[tuple[str, str], ...]]] = {
+    ("annotations",): (("annotation", ""),),
+    ("annotations", "tomograms"): (("annotation", ""), ("tomogram, one of each run", "tomograms, one of each run")),
+    ("tomograms",): (("tomogram, one of each run", "tomograms, one of each run"),),
+    ("runs",): (("run with everything", "runs with everything"),),
+}
+_READING: Final = "Reading what the portal holds…"
+
+
+class Finder(QObject):
+    """What typing, filters and saved searches do to the lists."""
+
+    basket_change_requested = Signal(object)  # takes a Basket and gives the one with what was added; takes a moment
+
+    def __init__(
+        self, screens: Screens, session: Session, navigator: Navigator, memory: Settings, parent: QObject | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._screens = screens
+        self._session = session
+        self._navigator = navigator
+        self._memory = memory
+        self._search = Search()
+        self._wants_another = False  # facets of one annotation more than the search has
+        self._answer = Answer(Search())
+        search, bar, panel = screens.search, screens.filter_bar, screens.facets
+        session.opening.connect(self._on_opening)
+        session.catalogue_changed.connect(lambda _catalogue: self._find())
+        session.index_said.connect(self._on_reading)
+        session.index_read.connect(lambda _index: self._find())
+        session.index_failed.connect(partial(self._say_unread, session.read_index))
+        search.textChanged.connect(lambda _text: screens.notice.withdraw(_NOT_FOUND))
+        search.settled.connect(self._on_settled)
+        search.entered.connect(self._on_entered)
+        search.left_downwards.connect(navigator.focus_list)
+        bar.filters.toggled.connect(self._on_filters)
+        bar.search_changed.connect(self.set_search)
+        panel.search_changed.connect(self.set_search)
+        panel.more_requested.connect(self._add_condition)
+        screens.switch.chosen.connect(lambda _number: self._find())
+        for page in screens.lists:
+            page.view.left_upwards.connect(screens.focus_search)
+            page.menu_requested.connect(self._drop_menu)
+
+    @property
+    def answer(self) -> Answer:
+        """What is listed."""
+        return self._answer
+
+    def set_search(self, search: Search) -> None:
+        """Search for something else, from wherever it came."""
+        self._search, self._wants_another = search, False
+        if search.text != self._screens.search.text().strip():
+            self._screens.search.set_quietly(search.text)
+        self._screens.filter_bar.show_search(search)
+        self._find()
+
+    def jump(self, jump: Jump) -> None:
+        self._screens.notice.withdraw(_NOT_FOUND)
+        is_listed = self._session.row_of(jump.id) is not None
+        if jump.kind == "run":
+            self._navigator.go_to_run(jump.id)
+        elif jump.kind == "dataset" or (jump.kind is None and is_listed):
+            self._navigator.go_to_dataset(jump.id)
+        elif jump.kind == "deposition":
+            self._navigator.go_to_deposition(jump.id)
+        else:
+            self._session.ask(
+                "lookup",
+                lambda portal, stop: portal.lookup(jump.id, stop=stop),
+                partial(self._on_hits, jump),
+                self._on_failed,
+            )
+
+    # what is typed
+
+    def _on_settled(self, text: str) -> None:
+        if self._navigator.level:
+            self._navigator.go_to_list(takes_focus=False)
+        is_link = _is_link(text)  # it leads somewhere; no title has it in it
+        self._search = replace(self._search, text="" if is_link else text)
+        self._find()
+        if is_link:
+            self._on_entered(text)
+
+    def _on_entered(self, text: str) -> None:
+        jump = parse_jump(text)
+        if jump is not None:
+            self.jump(jump)
+        elif text:
+            self._navigator.focus_list()
+
+    def _on_hits(self, jump: Jump, hits: tuple[LookupHit, ...]) -> None:
+        wanted = (hit for hit in hits if jump.kind in (None, hit.kind))
+        leads = [(hit, lead) for hit in wanted if (lead := _lead_of(hit)) is not None]
+        if not leads:
+            self._on_failed(CryoETError(f"This source has no {jump.kind or 'record'} with the id {jump.id}."))
+        elif len(leads) == 1:
+            self.jump(leads[0][1])
+        else:
+            self._let_choose(leads)
+
+    def _on_failed(self, error: CryoETError) -> None:
+        self._screens.notice.show_error(error)
+        self._screens.notice.topic = _NOT_FOUND
+
+    def _let_choose(self, leads: list[tuple[LookupHit, Jump]]) -> None:
+        menu = passing_menu(self._screens.search)
+        for hit, lead in leads:
+            add_item(menu, f"{hit.kind} {hit.id}: {hit.title or ''}", partial(self.jump, lead))
+        drop_menu(menu, self._screens.search)
+
+    # finding
+
+    def _find(self) -> None:
+        screens, session, is_open = self._screens, self._session, self._screens.filter_bar.filters.isChecked()
+        is_of_runs = screens.switch.current is RUNS
+        if session.index is None and session.catalogue is not None and (is_open or is_of_runs or chips(self._search)):
+            session.read_index()
+        n_sets = max(1, len(self._search.annotations) + self._wants_another) if is_open else 0
+        session.search(Question(self._search, "runs" if is_of_runs else "datasets", n_sets), self._show)
+
+    def _show(self, answer: Answer) -> None:
+        catalogue, index, screens = self._session.catalogue, self._session.index, self._screens
+        if catalogue is None:
+            return
+        self._answer, search, matches = answer, answer.search, answer.matches
+        n_runs = len(matches.run_ids) if matches is not None else None
+        counts = (len(answer.datasets), n_runs, len(answer.depositions))
+        screens.switch.set_found(*([counts] if search != Search() else []))
+        actions = [Action("Clear the search", partial(self.set_search, Search()))]
+        if answer.to_drop is not None:
+            actions.insert(0, Action(f"Drop “{answer.to_drop.text}”", partial(self.set_search, answer.to_drop.without)))
+        screens.datasets.set_found(answer.datasets, len(catalogue.rows), answer, actions)
+        screens.depositions.set_found(answer.depositions, len(catalogue.depositions), answer, actions)
+        if index is not None:
+            if screens.switch.current is RUNS:
+                screens.runs.set_found(answer.runs, index.count("runs"), answer, actions)
+            screens.facets.show_facets(search, answer.facets)
+
+    def _add_condition(self) -> None:
+        self._wants_another = True
+        self._find()
+
+    # the index
+
+    def _on_opening(self, _source: str) -> None:
+        self._screens.search.set_quietly("")
+        self._screens.filter_bar.filters.setChecked(False)
+        self.set_search(Search())
+
+    def _on_filters(self, is_open: bool) -> None:
+        if self._navigator.level:
+            self._navigator.go_to_list(takes_focus=False)
+        self._screens.facets.setVisible(is_open)
+        self._find()
+        if is_open:
+            self._screens.facets.place.take_focus()
+
+    def _on_reading(self, share: float, words: str) -> None:
+        for page in (self._screens.facets, self._screens.runs):
+            show_reading(page.place, _READING, words, share, self._stop_reading)
+
+    def _stop_reading(self) -> None:
+        self._session.stop_index()
+        self._say_unread(self._session.read_index, CryoETError("The filters and the list of runs aren't there yet."))
+
+    def _say_unread(self, read: Callable[[], None], error: CryoETError) -> None:
+        for page in (self._screens.facets, self._screens.runs):
+            page.place.show_error(error, read)
+
+    # the menu of a list
+
+    def _drop_menu(self, button: QWidget) -> None:
+        menu, index, search = passing_menu(button), self._session.index, self._search
+        if index is not None and self._answer.matches is not None:
+            self._add_basket_items(menu, index)
+        add_item(menu, "Save this search…", self._save).setEnabled(search != Search())
+        if self._memory.searches:
+            saved = add_menu(menu, "Saved searches")
+            for each in self._memory.searches:
+                add_item(saved, each.name, partial(self._use_saved, each))
+            saved.addSeparator()
+            for each in self._memory.searches:
+                add_item(saved, f"Forget “{each.name}”", partial(self._forget, each))
+        if index is not None:
+            scripts = add_menu(menu, "Copy as Python")
+            add_item(scripts, "For napari-cryoet", lambda: copy_text(own_script(search, index.source)))
+            add_item(scripts, "For the official client", lambda: copy_text(client_script(index, search)))
+        is_of_depositions = self._screens.switch.current is DEPOSITIONS
+        if records := self._answer.depositions if is_of_depositions else self._answer.datasets:
+            of_what = count_text(len(records), "deposition" if is_of_depositions else "dataset")
+            add_citation_items(add_menu(menu, f"Copy citation of {of_what}"), partial(self._citations, records))
+        if index is not None and index.source.kind in {"live", "url"}:
+            menu.addSeparator()
+            read_again = partial(self._session.read_index, refresh=True)
+            add_item(menu, f"Read again what the portal holds (as of {day_text(index.as_of)})", read_again)
+        drop_menu(menu, button)
+
+    def _citations(self, records: Sequence[CatalogueRow | DepositionRow]) -> list[Citation]:
+        source = self._session.source
+        kinds = ["dataset" if isinstance(record, CatalogueRow) else "deposition" for record in records]
+        urls = [source.page_url(kind, record.id) if source else "" for kind, record in zip(kinds, records, strict=True)]
+        return [citation_of(record, url) for record, url in zip(records, urls, strict=True)]
+
+    def _add_basket_items(self, menu: QMenu, index: Index) -> None:
+        """Offer what a search can add, with how much that is."""
+        search, adds = self._search, add_menu(menu, "Add all that match to the basket")
+        n_runs = len(find(index, search).run_ids)
+        adds.setEnabled(bool(n_runs))
+        for kinds, noun in _ADDS.items():
+            counts = [len(matching_ids(index, search, kind)) for kind in kinds]
+            words = " and ".join(count_text(count, *nouns) for count, nouns in zip(counts, noun, strict=True))
+            add_item(adds, words, partial(self._add, index, kinds, words)).setEnabled(all(counts))
+
+    def _add(self, index: Index, kinds: tuple[Kind, ...], words: str) -> None:
+        search = self._search
+        self.basket_change_requested.emit(lambda basket: add_matches(basket, index, search, kinds))
+        self._screens.notice.show_notice(f"Added {words} to the basket.", is_news=True)
+
+    def _save(self) -> None:
+        words = joined(self._search.text, *(chip.text for chip in chips(self._search)))
+        dialog = QInputDialog(self._screens.owner)
+        dialog.setWindowTitle("Save this search")
+        dialog.setLabelText("Name of the search")
+        dialog.setTextValue(words)
+        dialog.textValueSelected.connect(partial(self._keep_search, self._search))
+        dialog.open()
+
+    def _keep_search(self, search: Search, name: str) -> None:
+        others = [each for each in self._memory.searches if each.name != name]
+        self._memory.searches = (*others, SavedSearch(name, search.to_dict()))
+
+    def _use_saved(self, saved: SavedSearch) -> None:
+        try:
+            self.set_search(search_from(saved.search))
+        except FormatError as error:
+            self._screens.notice.show_error(error)
+
+    def _forget(self, saved: SavedSearch) -> None:
+        self._memory.searches = tuple(each for each in self._memory.searches if each != saved)
+
+
+def _is_link(text: str) -> bool:
+    """Whether a text is a link to a record: a word that no title has in it."""
+    return "/" in text and parse_jump(text) is not None
+
+
+def _lead_of(hit: LookupHit) -> Jump | None:
+    """The screen that shows a record: its own, or its run's; None where it belongs to no run."""
+    if hit.kind in {"dataset", "run", "deposition"}:
+        return Jump(hit.kind, hit.id)
+    return None if hit.run_id is None else Jump("run", hit.run_id)

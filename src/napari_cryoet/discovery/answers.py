@@ -1,0 +1,124 @@
+"""What a window shows for a search: lists, counts of facets, why a dataset matched, and what to drop if nothing did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from dataclasses import replace as with_changes
+from typing import Final
+
+import numpy as np
+from msgspec.structs import replace
+
+from napari_cryoet.discovery.catalogue import CatalogueSearch
+from napari_cryoet.discovery.facets import Facet, Unit, count_facets
+from napari_cryoet.discovery.index import Index
+from napari_cryoet.discovery.listing import ListedRun, list_matches
+from napari_cryoet.discovery.search import Chip, Matches, Search, chips, find
+from napari_cryoet.discovery.texts import Reason, reasons
+from napari_cryoet.portal.pages import Catalogue, CatalogueRow, DepositionRow
+
+_MOST_REASONS: Final = 60  # datasets
+_SEEN: Final = frozenset({"title", "organism", "object", "id"})  # fields that a row of a dataset shows anyway
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A search, and what is shown of its answer."""
+
+    search: Search
+    unit: Unit = "datasets"  # what facets count; the runs themselves are listed only for "runs"
+    n_facet_sets: int = 0  # of facets about annotations: one for each condition
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a search found. Without an index it is what the catalogue has of its text."""
+
+    search: Search
+    datasets: tuple[CatalogueRow, ...] = ()
+    depositions: tuple[DepositionRow, ...] = ()
+    matches: Matches | None = None  # None without an index
+    runs: tuple[ListedRun, ...] = ()
+    run_counts: Mapping[int, int] = field(default_factory=dict)  # runs that match, by dataset
+    facets: tuple[tuple[Facet, ...], ...] = ()
+    reasons: Mapping[int, str] = field(default_factory=dict)  # why datasets match of which a row doesn't show it
+    to_drop: Chip | None = None  # where nothing is found: the choice without which most is found
+    n_without: int = 0  # how much is found then
+
+    @property
+    def words(self) -> str:
+        """The text, and the objects that are asked for: what is named first in a row."""
+        conditions = self.search.annotations
+        return " ".join((self.search.text, *(name for condition in conditions for name in condition.objects)))
+
+
+def answer_from_catalogue(catalogue: Catalogue, words: CatalogueSearch, search: Search) -> Answer:
+    """What the catalogue alone finds: it knows nothing of the choices of a search."""
+    if not search.text:
+        return Answer(search, catalogue.rows, catalogue.depositions)
+    return Answer(search, words.datasets(search.text), words.depositions(search.text))
+
+
+def answer(index: Index, catalogue: Catalogue, words: CatalogueSearch, question: Question) -> Answer:
+    """What an index finds, as rows of the catalogue; in some milliseconds, or a few hundred for 25,000 runs."""
+    search, is_of_runs = question.search, question.unit == "runs"
+    matches = find(index, search)
+    known = {row.id: row for row in catalogue.rows}
+    datasets = tuple(known[each] for each in matches.dataset_ids if each in known)
+    facets = tuple(
+        count_facets(index, search, question.unit, condition=number) for number in range(question.n_facet_sets)
+    )
+    places = index.places("runs", "datasets")[np.searchsorted(index.ids("runs"), matches.run_ids)]
+    counts = np.bincount(places[places >= 0], minlength=index.count("datasets")).tolist()
+    is_empty = not (matches.run_ids if is_of_runs else datasets)
+    to_drop, n_without = _to_drop(index, search, is_of_runs=is_of_runs) if is_empty else (None, 0)
+    return Answer(
+        search,
+        datasets,
+        _depositions(index, catalogue, words, search, facets),
+        matches,
+        list_matches(index, matches, "runs") if is_of_runs else (),
+        dict(zip(index.ids("datasets").tolist(), counts, strict=True)),
+        facets,
+        to_drop=to_drop,
+        n_without=n_without,
+    )
+
+
+def with_reasons(index: Index, found: Answer) -> Answer:
+    """The answer with the reasons that a row wouldn't show: ``description: … of yeast cells …``."""
+    if not found.search.text:
+        return found
+    hidden: dict[int, str] = {}
+    for row in found.datasets[:_MOST_REASONS]:
+        texts = [_text(each) for each in reasons(index, found.search.text, row.id) if each.field not in _SEEN]
+        if texts:
+            hidden[row.id] = " · ".join(texts)
+    return with_changes(found, reasons=hidden)
+
+
+def _text(reason: Reason) -> str:
+    how = f" ({reason.how})" if reason.how else ""
+    return f"{reason.field}: {reason.text}{how}".replace("\0", ", ")
+
+
+def _depositions(
+    index: Index, catalogue: Catalogue, words: CatalogueSearch, search: Search, facets: tuple[tuple[Facet, ...], ...]
+) -> tuple[DepositionRow, ...]:
+    """Those that match by their own words; once more than words are asked for, those that what matches belongs to."""
+    if not chips(search):
+        return words.depositions(search.text) if search.text else catalogue.depositions
+    (facet,) = (each for each in (facets[0] if facets else count_facets(index, search)) if each.name == "depositions")
+    ids = {each.value for each in facet.values if each.count and (each.is_chosen or not search.depositions)}
+    return tuple(row for row in catalogue.depositions if row.id in ids)
+
+
+def _to_drop(index: Index, search: Search, *, is_of_runs: bool) -> tuple[Chip | None, int]:
+    choices = [*chips(search)]
+    if search.text and choices:
+        choices.append(Chip(search.text, replace(search, text="")))
+    found = [(find(index, choice.without), choice) for choice in choices]
+    counts = [(len(each.run_ids if is_of_runs else each.dataset_ids), choice) for each, choice in found]
+    best = max(counts, key=lambda each: each[0], default=(0, None))
+    return (best[1], best[0]) if best[0] else (None, 0)

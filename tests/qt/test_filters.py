@@ -1,0 +1,240 @@
+"""Narrowing the lists of the demo by clicks and keys: filters, runs, saved searches, what is done with all matches."""
+
+from __future__ import annotations
+
+import pytest
+from qtpy.QtCore import QModelIndex, QPoint, Qt
+from qtpy.QtWidgets import QApplication, QInputDialog, QMenu
+
+from napari_cryoet._qt.browser.dock import PortalBrowser
+from napari_cryoet._qt.layers.ownership import LayerKey
+from napari_cryoet.basket.basket import source_text
+from napari_cryoet.basket.store import BasketStore
+from napari_cryoet.discovery.search import Condition, Search, find
+from napari_cryoet.exceptions import raise_if_stopped
+
+RIBOSOME = "cytosolic ribosome"
+
+
+@pytest.fixture
+def browser(qtbot, viewer_model, memory, demo_pack) -> PortalBrowser:
+    browser = PortalBrowser(viewer_model, memory=memory)
+    qtbot.addWidget(browser)
+    browser.resize(380, 760)
+    browser.show()
+    with qtbot.waitSignal(browser.session.catalogue_changed):
+        browser.use_source(demo_pack)
+    yield browser
+    browser.close_down()
+
+
+def wait(qtbot, browser: PortalBrowser) -> None:
+    qtbot.waitUntil(lambda: not {"index", "search"} & set(browser.tasks.running))
+
+
+def click(qtbot, browser: PortalBrowser, widget, place: QPoint | None = None) -> None:
+    qtbot.mouseClick(widget, Qt.MouseButton.LeftButton, pos=place or QPoint())
+    wait(qtbot, browser)
+
+
+def open_filters(qtbot, browser: PortalBrowser) -> None:
+    click(qtbot, browser, browser.screens.filter_bar.filters)
+
+
+def show_list(qtbot, browser: PortalBrowser, number: int) -> None:
+    click(qtbot, browser, browser.screens.switch, browser.screens.switch.tabRect(number).center())
+
+
+def click_row(qtbot, browser: PortalBrowser, index: QModelIndex, column: int = 0) -> None:
+    view = browser.screens.facets.view
+    view.setExpanded(index.parent(), True)
+    view.scrollTo(index)
+    click(qtbot, browser, view.viewport(), view.visualRect(index.siblingAtColumn(column)).center())
+
+
+def value(browser: PortalBrowser, title: str, text: str, condition: int = 0) -> QModelIndex:
+    """Where a value of a facet is."""
+    model = browser.screens.facets.model
+    for index in model.indexes():
+        facet = model.row_at(index.parent())
+        if facet and facet.title == title and facet.key[0] == condition and model.row_at(index).title == text:
+            return index
+    raise AssertionError(f"{title} has no {text}")
+
+
+def menu_of(browser: PortalBrowser, page) -> dict[str, QMenu | object]:
+    """What the menu of a list offers, with what is below it."""
+    page.menu_button.click()
+    actions = QApplication.activePopupWidget().actions()
+    return {action.text(): action.menu() or action for action in actions}
+
+
+def item(menu: QMenu, text: str):
+    return next(action for action in menu.actions() if text in action.text())
+
+
+def expected(browser: PortalBrowser, **fields):
+    return find(browser.session.index, Search(**fields))
+
+
+def test_a_value_narrows_all_lists_until_its_chip_is_clicked(qtbot, browser):
+    screens = browser.screens
+    assert browser.session.index is None, "nothing is read before it is needed"
+    open_filters(qtbot, browser)
+    click_row(qtbot, browser, value(browser, "Object", RIBOSOME))
+    click_row(qtbot, browser, value(browser, "Ground truth", "yes"), column=1)
+    matches = expected(browser, annotations=(Condition(objects=(f'"{RIBOSOME}"',), is_ground_truth=True),))
+    assert [row.record.id for row in screens.datasets.model.rows] == list(matches.dataset_ids)
+    assert screens.switch.tabText(1) == f"Runs {len(matches.run_ids)}"
+    show_list(qtbot, browser, 1)
+    assert {row.record.run_id for row in screens.runs.model.rows} == set(matches.run_ids)
+    assert all(RIBOSOME in row.lines[1][0] for row in screens.runs.model.rows)
+    for text in (RIBOSOME, "ground truth"):
+        click(qtbot, browser, screens.filter_bar.chip(text))
+    assert screens.runs.count.text() == "7 runs"
+
+
+def test_filters_are_chosen_with_the_keys_alone(qtbot, browser):
+    view = browser.screens.facets.view
+    browser.activateWindow()
+    qtbot.waitUntil(browser.isActiveWindow)
+    browser.screens.filter_bar.filters.setFocus()
+    qtbot.keyClick(browser.screens.filter_bar.filters, Qt.Key.Key_Space)
+    wait(qtbot, browser)
+    qtbot.waitUntil(view.hasFocus)
+    qtbot.keyClick(view, Qt.Key.Key_Down)
+    first = view.current_row.title
+    for key in (Qt.Key.Key_Space, Qt.Key.Key_Return):
+        qtbot.keyClick(view, key)
+        wait(qtbot, browser)
+        assert view.current_row.title == first
+        assert (browser.finder.answer.search == Search()) == (key == Qt.Key.Key_Return), "Enter takes it back"
+
+
+def test_another_annotation_is_asked_of_the_same_run(qtbot, browser):
+    open_filters(qtbot, browser)
+    click_row(qtbot, browser, value(browser, "Object", RIBOSOME))
+    click_row(qtbot, browser, browser.screens.facets.model.index_of("another"))
+    click_row(qtbot, browser, value(browser, "Object", "membrane", condition=1))
+    conditions = Condition(objects=(f'"{RIBOSOME}"',)), Condition(objects=('"membrane"',))
+    assert browser.finder.answer.matches.run_ids == expected(browser, annotations=conditions).run_ids
+    assert browser.screens.filter_bar.chip("membrane").isVisible()
+
+
+def test_a_range_is_typed(qtbot, browser):
+    open_filters(qtbot, browser)
+    bounds = browser.screens.facets.bounds
+    click_row(qtbot, browser, value(browser, "Voxel spacing", "from … to …"))
+    qtbot.keyClicks(bounds.low, "twelve")
+    qtbot.keyClick(bounds.low, Qt.Key.Key_Return)
+    assert bounds.isVisible(), "that is no number"
+    bounds.low.clear()
+    qtbot.keyClicks(bounds.high, "12")
+    qtbot.keyClick(bounds.high, Qt.Key.Key_Return)
+    wait(qtbot, browser)
+    assert browser.finder.answer.search == Search(spacing_angstrom=(None, 12.0))
+    assert browser.screens.filter_bar.chip("≤ 12 Å").isVisible()
+
+
+def test_a_run_opens_with_the_annotations_that_were_asked_for(qtbot, browser):
+    open_filters(qtbot, browser)
+    click_row(qtbot, browser, value(browser, "Object", "membrane"))
+    show_list(qtbot, browser, 1)
+    view = browser.screens.runs.view
+    view.setCurrentIndex(browser.screens.runs.model.index(0))
+    with qtbot.waitSignal(browser.navigator.run_arrived) as arrived:
+        qtbot.keyClick(view, Qt.Key.Key_Return)
+    (ids,) = browser.finder.answer.matches.annotation_ids
+    rows = browser.session.index.rows_of_runs([arrived.args[0].run.id])
+    shapes = {row["id"] for row in rows["annotationShapes"] if row["annotationId"] in ids}
+    files = {row["id"] for row in rows["annotationFiles"] if row["annotationShapeId"] in shapes}
+    qtbot.waitUntil(lambda: not browser.link.coming())
+    shown = {key for key in browser.link.shown() if key.kind == "annotation"}
+    assert shown
+    assert shown <= {LayerKey("annotation", each) for each in files}
+    assert browser.screens.breadcrumb.text.startswith("Runs › DS-")
+
+
+def test_where_nothing_is_found_it_says_what_to_drop(qtbot, browser):
+    open_filters(qtbot, browser)
+    click_row(qtbot, browser, value(browser, "Object", "membrane"))
+    qtbot.keyClicks(browser.screens.search, "fiducials")
+    qtbot.waitUntil(lambda: not browser.screens.datasets.place.shows_content)
+    click(qtbot, browser, browser.screens.datasets.place.message.button("Drop “membrane”"))
+    assert browser.finder.answer.search == Search(text="fiducials")
+    assert len(browser.screens.datasets.model.rows) == 1
+
+
+def test_what_is_found_otherwise_is_said(qtbot, browser):
+    open_filters(qtbot, browser)
+    qtbot.keyClicks(browser.screens.search, "ribsome")
+    qtbot.waitUntil(browser.screens.datasets.remark.isVisible)
+    assert "ribosome" in browser.screens.datasets.remark.text()
+
+
+def test_reading_what_filters_need_can_be_stopped_and_tried_again(qtbot, browser, monkeypatch):
+    read = "napari_cryoet._qt.browser.session.read_index"
+
+    def wait_for_stop(_portal, *, refresh, progress, stop):
+        progress(0.25, "runs")
+        stop.wait(30)
+        raise_if_stopped(stop)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(read, wait_for_stop)
+        qtbot.mouseClick(
+            browser.screens.switch, Qt.MouseButton.LeftButton, pos=browser.screens.switch.tabRect(1).center()
+        )
+        message = browser.screens.runs.place.message
+        qtbot.waitUntil(lambda: "runs" in message.text)
+        click(qtbot, browser, message.button("Stop"))
+    click(qtbot, browser, message.button("Retry"))
+    assert len(browser.screens.runs.model.rows) == 7
+
+
+def test_all_that_match_go_into_the_basket(qtbot, browser):
+    open_filters(qtbot, browser)
+    click_row(qtbot, browser, value(browser, "Object", RIBOSOME))
+    adds = menu_of(browser, browser.screens.datasets)["Add all that match to the basket"]
+    item(adds, "annotations and").trigger()
+    wanted, source = browser.finder.answer.matches, source_text(browser.session.source)
+    qtbot.waitUntil(lambda: not BasketStore().current(source).is_empty)
+    basket = BasketStore().current(source)
+    assert set(basket.annotations) == set(wanted.annotation_ids[0])
+    assert len(basket.tomograms) == len(wanted.run_ids)
+    assert "annotations" in browser.screens.notice.text
+
+
+def test_a_search_is_saved_and_used_again(qtbot, browser, memory):
+    open_filters(qtbot, browser)
+    click_row(qtbot, browser, value(browser, "Object", RIBOSOME))
+    menu_of(browser, browser.screens.datasets)["Save this search…"].trigger()
+    dialog = browser.findChild(QInputDialog)
+    dialog.setTextValue("for training")
+    dialog.accept()
+    search = browser.finder.answer.search
+    click(qtbot, browser, browser.screens.filter_bar.clear)
+    assert browser.finder.answer.search == Search()
+    item(menu_of(browser, browser.screens.datasets)["Saved searches"], "for training").trigger()
+    wait(qtbot, browser)
+    assert browser.finder.answer.search == search
+    item(menu_of(browser, browser.screens.datasets)["Saved searches"], "Forget").trigger()
+    assert not memory.searches
+
+
+def test_scripts_and_citations_of_what_is_listed_are_copied(qtbot, browser):
+    open_filters(qtbot, browser)
+    qtbot.keyClicks(browser.screens.search, "yeast")
+    qtbot.waitUntil(lambda: len(browser.screens.datasets.model.rows) == 1)
+    wait(qtbot, browser)
+    menus = menu_of(browser, browser.screens.datasets)
+    clipboard = QApplication.clipboard()
+    for text, said in (("napari-cryoet", "text='yeast'"), ("official", "cryoet_data_portal")):
+        item(menus["Copy as Python"], text).trigger()
+        assert said in clipboard.text()
+    item(menus["Copy citation of 1 dataset"], "BibTeX").trigger()
+    assert clipboard.text().startswith("@misc{DS90001")
+    browser.navigator.go_to_dataset(90001)
+    links = browser.screens.dataset.header.links.menu()
+    item(next(action.menu() for action in links.actions() if action.menu()), "RIS").trigger()
+    assert "ID  - DS-90001" in clipboard.text()
