@@ -22,7 +22,8 @@ import json
 import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -151,10 +152,7 @@ def export_crops(
         crops = count - (len(tasks) - n_done) * chunk
         tell(n_done / len(tasks), f"{max(0, crops):,} of {count_text(count, 'crop')}")
 
-    if scheduler:
-        _on_cluster(tasks, scheduler, show, stop)
-    else:
-        _on_threads(tasks, show, stop)
+    _cut_side_by_side(tasks, scheduler, show, stop)
     zarr.open_group(path, mode="r+").attrs["is_complete"] = True
     return ExportReport(
         path=path,
@@ -165,25 +163,16 @@ def export_crops(
     )
 
 
-def cut_all(tasks: Sequence[Task]) -> None:
-    """Cut tasks of one volume in turns, but for those that are done: a worker may have been lost amid them."""
-    for task in tasks:
-        if not task.is_done:
-            cut(task)
-
-
-def cut(task: Task) -> None:
-    """Cut the crops of a task and write their chunk."""
+def cut(tasks: Sequence[Task]) -> None:
+    """Cut tasks in turns and write their chunks, but for those that are there since another worker was lost."""
     import zarr
 
     with ThreadPoolExecutor(_READS, thread_name_prefix="napari-cryoet-crops") as pool:
-        found = [
-            pool.submit(_read_cube, url, level, start, task.size)
-            for url, level, starts in task.parts
-            for start in starts
-        ]
-        cubes = np.stack([future.result() for future in found])
-    zarr.open_array(f"{task.store}/crops", mode="r+")[task.first : task.first + len(cubes)] = cubes
+        for task in tasks:
+            if not task.is_done:
+                crops = [(url, level, start, task.size) for url, level, starts in task.parts for start in starts]
+                cubes = np.stack(list(pool.map(lambda crop: _read_cube(*crop), crops)))
+                zarr.open_array(f"{task.store}/crops", mode="r+")[task.first : task.first + len(cubes)] = cubes
 
 
 @lru_cache(maxsize=_OPEN_VOLUMES)
@@ -372,45 +361,40 @@ def _plan_in(path: Path) -> str:
 # who cuts
 
 
-def _on_threads(tasks: Sequence[Task], show: Callable[[int], None], stop: threading.Event | None) -> None:
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="napari-cryoet-cut") as pool:
-        waiting = {pool.submit(cut, task) for task in tasks}
+def _cut_side_by_side(
+    tasks: Sequence[Task], scheduler: str, show: Callable[[int], None], stop: threading.Event | None
+) -> None:
+    """Cut everything; a worker of a cluster cuts a volume by itself, as what a crop fetched serves its neighbours."""
+    by_volume = itertools.groupby(tasks, key=lambda task: task.parts[0][0] if scheduler else task)
+    with _executor(scheduler) as executor:
+        waiting = {executor.submit(cut, tuple(several)) for _, several in by_volume}
         try:
             while waiting:
                 raise_if_stopped(stop)
                 done, waiting = wait(waiting, _POLL_S, FIRST_COMPLETED)
                 for future in done:
                     future.result()
-                show(len(tasks) - len(waiting))
+                show(sum(task.is_done for task in tasks))
         finally:
             for future in waiting:
                 future.cancel()
 
 
-def _on_cluster(
-    tasks: Sequence[Task], scheduler: str, show: Callable[[int], None], stop: threading.Event | None
-) -> None:
+@contextmanager
+def _executor(scheduler: str) -> Iterator[Executor]:
+    """Threads, or the workers of a scheduler."""
+    if not scheduler:
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="napari-cryoet-cut") as pool:
+            yield pool
+        return
     try:
-        import distributed
+        from distributed import Client
     except ImportError as error:
         hint = "Install it: pip install 'napari-cryoet[cluster]'."
         raise CryoETError("A cluster needs dask.distributed, which isn't installed.", hint=hint) from error
     try:
-        client: Any = distributed.Client(scheduler, set_as_default=False)  # type: ignore[no-untyped-call]
+        client: Any = Client(scheduler, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         raise CryoETError(f"There is no scheduler at {scheduler} ({error}).") from error
-    # what a crop fetched serves its neighbours, if the same worker cuts them
-    by_volume = [list(several) for _, several in itertools.groupby(tasks, key=lambda task: task.parts[0][0])]
     with client:
-        waiting = client.map(cut_all, by_volume, pure=False, retries=_RETRIES)
-        try:
-            while waiting:
-                raise_if_stopped(stop)
-                for future in waiting:
-                    if future.done():
-                        future.result()
-                waiting = [future for future in waiting if not future.done()]
-                show(sum(task.is_done for task in tasks))
-                threading.Event().wait(_POLL_S)
-        finally:
-            client.cancel(waiting)
+        yield client.get_executor(pure=False, retries=_RETRIES)
