@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from napari_cryoet.download.rows import file_columns
 from napari_cryoet.packs.pack import Manifest, Pack, write_pack
 from portal_rows import blank_row
 
@@ -166,11 +167,25 @@ def generated_tables(
 
 
 def write_generated_pack(folder: Path, **sizes: int) -> Pack:
-    """A pack with the tables and no files; rows have all that the schema wants of them."""
+    """A pack with the tables and no files; rows have all that the schema wants, and say where files would be."""
     tables = {
-        name: [blank_row(name) | _filled(row) for row in rows] for name, rows in generated_tables(**sizes).items()
+        name: [blank_row(name) | _places(name, row) | _filled(row) for row in rows]
+        for name, rows in generated_tables(**sizes).items()
     }
     return write_pack(folder, Manifest(title="A generated portal", https_prefix=HTTPS, s3_prefix=S3), tables)
+
+
+def _places(name: str, row: Row) -> Row:
+    """The addresses of the files whose sizes are listed, and of those that every row has."""
+    places: Row = {}
+    if name in {"datasets", "runs"}:
+        path = f"{row.get('datasetId', row['id'])}/" + (f"{row['name']}/" if name == "runs" else "")
+        places |= {"httpsPrefix": HTTPS + path, "s3Prefix": S3 + path}
+    for each in file_columns().get(name, {}).values():
+        if each.is_required or (each.size and row.get(each.size)):
+            path = f"{name}/{row['id']}/{each.https.removeprefix('https')}"
+            places |= {each.https: HTTPS + path} | ({each.s3: S3 + path} if each.s3 else {})
+    return places
 
 
 def _filled(row: Row) -> Row:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from download_samples import DATASET, OTHER_RUN, RUN, sample_files, sample_rows
 from napari_cryoet.basket.basket import Basket
 from napari_cryoet.basket.contents import RowsOfRuns, ask_basket_rows, contents_of, dates_of, plan_basket
 from napari_cryoet.download import plan_download
-from napari_cryoet.exceptions import DownloadError
+from napari_cryoet.exceptions import DownloadError, StoppedError
 from napari_cryoet.packs.pack import Manifest, write_pack
 from napari_cryoet.portal.portal import Portal, open_portal
 from portal_rows import blank_row
@@ -163,3 +164,12 @@ def test_a_tick_in_a_known_run_asks_nothing(portal: Portal, monkeypatch: pytest.
 def test_dates_are_those_of_the_rows(portal: Portal) -> None:
     dates = dates_of(RowsOfRuns(portal).of(Basket().with_ids("annotations", [21])))
     assert set(dates["annotations"]) == {21, 22}
+
+
+def test_what_a_stop_kept_from_being_asked_is_not_missing(portal: Portal) -> None:
+    known, stop = RowsOfRuns(portal), threading.Event()
+    stop.set()
+    basket = Basket().with_ids("annotations", [21])
+    with pytest.raises(StoppedError):
+        known.of(basket, stop=stop)
+    assert contents_of(basket, known.of(basket)).missing == {}

@@ -25,6 +25,7 @@ from napari_cryoet.download import (
     incomplete,
     plan_download,
 )
+from napari_cryoet.download.transfer import WORKERS
 from napari_cryoet.exceptions import DownloadError, NotFoundError, StoppedError
 from napari_cryoet.layers.load import load_annotation, load_tomogram
 from napari_cryoet.portal.portal import open_portal
@@ -97,6 +98,12 @@ def test_a_pause_keeps_what_came_and_fetches_nothing_until_it_ends(
     (again,) = bucket.requests[asked:]
     assert int(again.headers["range"].removeprefix("bytes=").removesuffix("-")) > 0
     assert bucket.repeated_bytes() == 0
+
+
+def test_a_server_gets_few_requests_at_once(tmp_path: Path, bucket: Server, plan_of: PlanOf) -> None:
+    bucket.latency_s = 0.05
+    download_files(plan_of(), tmp_path / "to")
+    assert 2 <= bucket.most_at_once <= WORKERS
 
 
 def test_a_paused_download_can_be_stopped(tmp_path: Path, plan_of: PlanOf) -> None:

@@ -350,10 +350,10 @@ class RowsOfRuns:
             ids = basket.ids(kind)
             unknown = [each for each in ids if (kind, each) not in self._run_of]
             if unknown:
-                self._run_of |= {(kind, each): None for each in unknown}
                 columns = ["id", "annotation { runId }" if kind == "annotation_shapes" else "runId"]
-                for row in ask_table(self._portal, TABLES[kind], {"id": {"_in": unknown}}, columns=columns, stop=stop):
-                    self._run_of[kind, row["id"]] = (row.get("annotation") or row).get("runId")
+                found = ask_table(self._portal, TABLES[kind], {"id": {"_in": unknown}}, columns=columns, stop=stop)
+                runs = {(kind, row["id"]): (row.get("annotation") or row).get("runId") for row in found}
+                self._run_of |= {(kind, each): runs.get((kind, each)) for each in unknown}
             run_ids |= {self._run_of[kind, each] for each in ids}
         return {each for each in run_ids if each is not None}
 

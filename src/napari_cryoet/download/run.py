@@ -239,7 +239,7 @@ class _Work:
 
     def wait(self, progress: Progress, go_on: threading.Event) -> None:
         """Do it, with pauses, and tell how far it is meanwhile."""
-        while not self._has_finished(progress, go_on):
+        while not (go_on.is_set() and self._has_finished(progress, go_on)):
             self._meter.is_paused = True
             self._meter.pause()
             while not go_on.wait(_POLL_S):
