@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from napari_cryoet import read_picks
-from napari_cryoet.download import ask_rows
+from napari_cryoet.download import ask_rows, download_files, plan_download
 from napari_cryoet.exceptions import CryoETError, ExistsError, StoppedError
 from napari_cryoet.portal.portal import open_portal
 from napari_cryoet.training.copick import export_copick
@@ -103,7 +103,7 @@ def test_names_that_are_taken_get_a_number(demo_rows: Any, demo_pack: Path) -> N
     names = name_all(select(demo_rows, open_portal(demo_pack).source))
 
     assert [name for name, _ in names.runs] == ["90001-DEMO_001", "DEMO_003", "90002-DEMO_001"]
-    paths = [each.path for each in (*names.annotations, *names.tomograms)]
+    paths = [*(each.path for each in names.annotations), *(each.path() for each in names.tomograms)]
     assert len(set(paths)) == len(paths)
     assert {each.object for each in names.annotations} == {"a-b"}
     assert any(each.user.endswith("-2") for each in names.annotations)
@@ -122,6 +122,39 @@ def test_volumes_of_a_server_are_downloaded_once(tmp_path: Path, demo_pack: Path
     shutil.rmtree(tmp_path / "static")
     export_copick(selection, tmp_path, overwrite=True)
     assert local.exists()
+
+
+def test_a_project_of_coarse_levels_has_them_as_its_finest(
+    tmp_path: Path, demo_rows: Any, demo_pack: Path, served_demo: dict[str, str]
+) -> None:
+    served = open_portal(served_demo["graphql"])
+    fine = select(demo_rows, open_portal(demo_pack).source, first_level=1)
+    remote = select(ask_rows(served, run_ids=[9001]), served.source, first_level=1)
+    download_files(
+        plan_download(demo_rows, what=["tomogram", "annotations"], first_level=1), tmp_path / "pack", overwrite=True
+    )
+    pack = open_portal(tmp_path / "pack")
+    coarse = select(ask_rows(pack, run_ids=[9001]), pack.source)
+    found = []
+    for name, selection in (("fine", fine), ("remote", remote), ("coarse", coarse)):
+        export_copick(selection, tmp_path / name)
+        root = tmp_path / name / "static" / "ExperimentRuns" / "DEMO_001" / "VoxelSpacing80.096" / "wbp-denoised.zarr"
+        found.append((read_files(root / "0"), sorted(path.name for path in root.iterdir())))
+
+    assert found[0] == found[1] == found[2]
+    assert found[0][1] == [".zattrs", ".zgroup", "0", "1"]
+
+
+def read_files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_region_is_left_out(demo_rows: Any, demo_pack: Path) -> None:
+    for row in demo_rows["tomograms"]:
+        row["offsetX"] = 5
+    selection = select(demo_rows, open_portal(demo_pack).source)
+    assert not any(run.tomograms for run in selection.runs)
+    assert any("region" in reason for reason in selection.left_out)
 
 
 def test_a_project_is_replaced_only_if_you_say_so_and_is_none_before_its_end(

@@ -9,7 +9,8 @@
     PROJECT/overlay/                            for your own picks and segmentations
     PROJECT/portal/                             volumes as they were downloaded: a pack, to which the project is linked
 
-Volumes on this computer are linked, not copied, where the disk can do that.
+Volumes on this computer are linked, not copied, where the disk can do that. A project of coarse levels has them as its
+finest ones, as copick reads these.
 """
 
 from __future__ import annotations
@@ -23,14 +24,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from napari_cryoet.download import download_files, plan_ticked
+from napari_cryoet.download import download_files
+from napari_cryoet.download.plan import plan_cells
 from napari_cryoet.exceptions import ExistsError, raise_if_stopped
 from napari_cryoet.files import local_path, path_to_write, replace_file, written_whole
 from napari_cryoet.formats.notes import plain_data
+from napari_cryoet.formats.ome_zarr import find_multiscales
 from napari_cryoet.formats.registry import write_picks
-from napari_cryoet.run.outline import AnnotationRow
 from napari_cryoet.training.naming import NamedAnnotation, NamedObject, NamedTomogram, Names, name_all
-from napari_cryoet.training.selection import Selection, annotation_of, read_each
+from napari_cryoet.training.selection import Selection, read_each
 from napari_cryoet.wording import size_text
 
 #: Told which share of the work is done, and in words what is going on.
@@ -50,6 +52,22 @@ class ExportReport:
     n_files: int = 0  # of picks
     n_picks: int = 0
     left_out: tuple[str, ...] = ()  # what was chosen and isn't there, and why
+
+
+@dataclass(frozen=True, slots=True)
+class _Volume:
+    """An OME-Zarr of a project: where it goes, and the finest level that is wanted of it."""
+
+    named: NamedTomogram | NamedAnnotation
+    path: str
+    first_level: int = 0
+
+    @property
+    def cell(self) -> tuple[str, int, str]:
+        """What a download knows it by: table, id, and column of its address."""
+        if isinstance(self.named, NamedTomogram):
+            return "tomograms", self.named.tomogram.id, "httpsOmezarrDir"
+        return "annotationFiles", self.named.file.id, "httpsPath"
 
 
 def export_copick(
@@ -91,21 +109,25 @@ def export_copick(
     if config.exists() and not overwrite:
         raise ExistsError(f"There is a project in {folder} already.", hint="Choose another folder, or say --overwrite.")
     names = name_all(selection)
-    masks = [named for named in names.annotations if not named.is_points]
     picks = [named for named in names.annotations if named.is_points]
-    volumes: list[NamedTomogram | NamedAnnotation] = [*(named for named in names.tomograms if named.url), *masks]
+    volumes = [
+        _Volume(named, named.path(selection.first_level), selection.first_level)
+        for named in names.tomograms
+        if named.url
+    ]
+    volumes += [_Volume(named, named.path) for named in names.annotations if not named.is_points]
     local = _local_volumes(selection, volumes, folder / "portal", tell, stop)
     static, n_picks = folder / "static", 0
     for volume in volumes:
         raise_if_stopped(stop)
-        _link(local[volume.url], static / volume.path)
+        _link(local[volume.named.url], static / volume.path, volume.first_level)
     read = read_each([(each.file, each.selected) for each in picks], stop=stop)
     for number, (each, found) in enumerate(zip(picks, read, strict=True)):
         raise_if_stopped(stop)
         tell(_SHARE_OF_DOWNLOAD + (1 - _SHARE_OF_DOWNLOAD) * number / len(picks), f"picks of {each.run}")
         write_picks(found, static / each.path, format="copick", overwrite=True)
         n_picks += len(found)
-    sources = {f"static/{volume.path}": _without_records(volume.about) for volume in volumes}
+    sources = {f"static/{volume.path}": _without_records(volume.named.about) for volume in volumes}
     (folder / "overlay").mkdir(parents=True, exist_ok=True)
     _write_json(folder / "sources.json", sources)
     if names.splits:
@@ -148,20 +170,15 @@ def _config(names: Names, selection: Selection, folder: Path) -> dict[str, Any]:
 
 
 def _local_volumes(
-    selection: Selection,
-    volumes: Sequence[NamedTomogram | NamedAnnotation],
-    folder: Path,
-    tell: Progress,
-    stop: threading.Event | None,
+    selection: Selection, volumes: Sequence[_Volume], folder: Path, tell: Progress, stop: threading.Event | None
 ) -> dict[str, Path]:
     """Where each volume is on this computer, by its address; what isn't yet is downloaded."""
-    local = {volume.url: path for volume in volumes if (path := local_path(volume.url)) is not None}
-    if all(volume.url in local for volume in volumes):
+    local = {volume.named.url: path for volume in volumes if (path := local_path(volume.named.url)) is not None}
+    if all(volume.named.url in local for volume in volumes):
         return local
-    tomograms = [volume.tomogram for volume in volumes if isinstance(volume, NamedTomogram)]
-    files = [volume.file for volume in volumes if isinstance(volume, NamedAnnotation)]
-    ticked = [AnnotationRow(annotation=annotation_of(file), files=(file,)) for file in files]
-    plan = plan_ticked(selection.rows, selection.source, tomograms, ticked, with_metadata=False)
+    rows = {name: {row["id"]: row for row in selection.rows[name]} for name in ("tomograms", "annotationFiles")}
+    cells = [(table, rows[table][row_id], column) for table, row_id, column in (volume.cell for volume in volumes)]
+    plan = plan_cells(selection.rows, selection.source, cells, first_level=selection.first_level)
 
     def show(done_bytes: int, total_bytes: int) -> None:
         words = f"{size_text(done_bytes)} of {size_text(total_bytes)}"
@@ -171,17 +188,29 @@ def _local_volumes(
     return local | {item.url: folder / item.path for item in plan.items}
 
 
-def _link(source: Path, place: Path) -> None:
-    """Put the files of a folder at another place too: as links where the disk has them, else as copies."""
+def _link(source: Path, place: Path, first_level: int) -> None:
+    """Put the levels of an OME-Zarr from one on at another place too, where they are called 0, 1, 2...
 
-    def link_or_copy(file: str, target: str) -> None:
-        try:
-            os.link(file, target)
-        except OSError:
-            shutil.copyfile(file, target)
-
+    Their files are links where the disk has them, else copies. What a download left out of finer levels is left out.
+    """
+    attributes = json.loads((source / ".zattrs").read_bytes())
+    image = find_multiscales(attributes)[0]
+    is_whole = image["datasets"][0]["path"] == "0"
+    image["datasets"] = image["datasets"][first_level if is_whole else 0 :]
     with written_whole(place, overwrite=True, flush=False) as unfinished:
-        shutil.copytree(source, unfinished, copy_function=link_or_copy)
+        unfinished.mkdir()
+        for number, dataset in enumerate(image["datasets"]):
+            shutil.copytree(source / dataset["path"], unfinished / str(number), copy_function=_link_or_copy)
+            dataset["path"] = str(number)
+        (unfinished / ".zgroup").write_text('{"zarr_format": 2}')
+        (unfinished / ".zattrs").write_text(json.dumps(attributes))
+
+
+def _link_or_copy(file: str, target: str) -> None:
+    try:
+        os.link(file, target)
+    except OSError:
+        shutil.copyfile(file, target)
 
 
 def _without_records(about: Mapping[str, Any]) -> dict[str, Any]:

@@ -235,7 +235,9 @@ def _part_of(named: NamedAnnotation, size: int, wanted: float, stop: threading.E
     if abs(spacings[level] / wanted - 1) > _SAME_SPACING:
         return f"its tomogram has no level with voxels of about {spacing_text(wanted)}."
     picks = read_points(named.file, named.selected, stop=stop)
-    at_full = picks.positions_angstrom_zyx / tomogram.voxel_spacing
+    # of a tomogram that was downloaded without its finest levels, the first voxel isn't at 0
+    origin = np.array((volume.origin_angstrom if tomogram.tomogram_voxel_spacing_id is None else None) or (0, 0, 0))
+    at_full = (picks.positions_angstrom_zyx - origin) / tomogram.voxel_spacing
     are_in = are_inside(at_full, volume.shape_zyx)
     at_level = (at_full - (factors[level] - 1) / 2) / factors[level]  # a coarse voxel is amid those it is the mean of
     middles = np.round(at_level).astype(np.int64)

@@ -47,10 +47,10 @@ class NamedTomogram:
     kind: str
     tomogram: Tomogram
 
-    @property
-    def path(self) -> str:
-        """Where copick looks for it, below the root of its project."""
-        return f"ExperimentRuns/{self.run}/VoxelSpacing{self.tomogram.voxel_spacing:.3f}/{self.kind}.zarr"
+    def path(self, first_level: int = 0) -> str:
+        """Where copick looks for it, or for its levels from one on, below the root of its project."""
+        spacing = self.tomogram.voxel_spacing * 2**first_level
+        return f"ExperimentRuns/{self.run}/VoxelSpacing{spacing:.3f}/{self.kind}.zarr"
 
     @property
     def url(self) -> str:

@@ -63,6 +63,7 @@ class Selection:
     runs: tuple[SelectedRun, ...]
     rows: Rows  # of these runs, for downloads
     source: Source
+    first_level: int = 0  # of tomograms, the finest that a copy of them has
     left_out: tuple[str, ...] = ()  # what was chosen and can't be exported, and why
 
 
@@ -75,6 +76,7 @@ def select(
     processing: str = "",
     tomogram_ids: Collection[int] | None = None,
     file_ids: Collection[int] | None = None,
+    first_level: int = 0,
     split: Mapping[int, str] | None = None,
 ) -> Selection:
     """Choose what to export of some runs.
@@ -96,6 +98,8 @@ def select(
         Take each run's tomogram of this processing, such as ``"denoised"``; by default the one that is shown first.
     tomogram_ids, file_ids
         Among these: all of the tomograms, and the best annotation files.
+    first_level
+        Of tomograms that are copied, only the levels from this one on: half, a quarter... of the resolution.
     split
         The name of each run's split, such as ``"train"``, by run id.
 
@@ -112,7 +116,7 @@ def select(
         parents = {"dataset": datasets.get(row["datasetId"]), "terms": terms_of(row["s3Prefix"] or "", terms)}
         run = msgspec.convert({**row, **parents}, Run)
         known = sorted(tomograms[run.id], key=lambda each: (not each.is_visualization_default, each.id))
-        chosen = _chosen_tomograms(known, processing, tomogram_ids)
+        chosen = _chosen_tomograms(known, processing, tomogram_ids, left_out)
         if not chosen and known and processing:
             left_out.append(f"{run.name} has no tomogram whose processing is {processing}.")
         wanted = [
@@ -128,7 +132,7 @@ def select(
             runs.append(SelectedRun(run=run, tomograms=chosen, files=kept, all_tomograms=tuple(known), split=name))
     if not runs:
         raise CryoETError("Nothing is selected to export.", hint="Choose runs that have annotations or a tomogram.")
-    return Selection(runs=tuple(runs), rows=rows, source=source, left_out=tuple(left_out))
+    return Selection(runs=tuple(runs), rows=rows, source=source, first_level=first_level, left_out=tuple(left_out))
 
 
 def select_basket(basket: Basket, portal: Portal, *, stop: threading.Event | None = None, **choice: Any) -> Selection:
@@ -144,6 +148,7 @@ def select_basket(basket: Basket, portal: Portal, *, stop: threading.Event | Non
         portal.source,
         tomogram_ids={row["id"] for row in chosen.tomograms},
         file_ids={row["id"] for row in chosen.annotation_files},
+        first_level=basket.choices.first_level,
         split=basket.split.of_runs if basket.split is not None else None,
         **choice,
     )
@@ -208,9 +213,15 @@ def _is_object(annotation: Annotation, wanted: str) -> bool:
     return bool(words) and words <= set(tokens(annotation.object_name))
 
 
-def _chosen_tomograms(known: Sequence[Tomogram], processing: str, ids: Collection[int] | None) -> tuple[Tomogram, ...]:
-    fitting = tuple(each for each in known if not processing or each.processing == processing)
-    return fitting[:1] if ids is None else tuple(each for each in fitting if each.id in ids)
+def _chosen_tomograms(
+    known: Sequence[Tomogram], processing: str, ids: Collection[int] | None, left_out: list[str]
+) -> tuple[Tomogram, ...]:
+    """The tomograms that are meant; those that begin elsewhere, as downloaded regions do, are noted: picks don't."""
+    fitting = [each for each in known if not processing or each.processing == processing]
+    meant = fitting[:1] if ids is None else [each for each in fitting if each.id in ids]
+    parts = [each for each in meant if each.offset_x or each.offset_y or each.offset_z]
+    left_out += [f"Tomogram {each.id} is a region of the volume that positions are counted in." for each in parts]
+    return tuple(each for each in meant if each not in parts)
 
 
 def _best(
