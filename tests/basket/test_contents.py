@@ -10,7 +10,7 @@ import pytest
 
 from download_samples import DATASET, OTHER_RUN, RUN, sample_files, sample_rows
 from napari_cryoet.basket.basket import Basket
-from napari_cryoet.basket.contents import RowsOfRuns, ask_basket_rows, contents_of, dates_of, plan_basket
+from napari_cryoet.basket.contents import RowsOfRuns, ask_basket_rows, contents_of, plan_basket
 from napari_cryoet.download import plan_download
 from napari_cryoet.exceptions import DownloadError, StoppedError
 from napari_cryoet.packs.pack import Manifest, write_pack
@@ -159,11 +159,6 @@ def test_a_tick_in_a_known_run_asks_nothing(portal: Portal, monkeypatch: pytest.
     assert contents_of(basket, known.of(basket.with_ids("tomograms", [12]))).run_ids == (RUN,)
     assert len(asked) == 1  # whose run the tomogram is
     assert known.of(Basket())["runs"] == []
-
-
-def test_dates_are_those_of_the_rows(portal: Portal) -> None:
-    dates = dates_of(RowsOfRuns(portal).of(Basket().with_ids("annotations", [21])))
-    assert set(dates["annotations"]) == {21, 22}
 
 
 def test_what_a_stop_kept_from_being_asked_is_not_missing(portal: Portal) -> None:

@@ -374,10 +374,3 @@ class RowsOfRuns:
         rows = {name: list(found.values()) for name, found in self._known.items()}
         owners, wanted = Owners(rows), {None, *run_ids}
         return {name: [row for row in found if owners.run_id(name, row) in wanted] for name, found in rows.items()}
-
-
-def dates_of(rows: Rows) -> dict[Kind, dict[int, str]]:
-    """When records were last modified, for `Basket.with_ids` and for the aging of baskets."""
-    kinds: tuple[Kind, ...] = ("datasets", "tomograms", "annotations")
-    dated = {kind: [row for row in rows.get(TABLES[kind], ()) if row.get("lastModifiedDate")] for kind in kinds}
-    return {kind: {row["id"]: row["lastModifiedDate"] for row in found} for kind, found in dated.items()}
