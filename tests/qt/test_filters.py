@@ -118,7 +118,7 @@ def test_another_annotation_is_asked_of_the_same_run(qtbot, browser):
     click_row(qtbot, browser, value(browser, "Object", "membrane", condition=1))
     conditions = Condition(objects=(f'"{RIBOSOME}"',)), Condition(objects=('"membrane"',))
     assert browser.finder.answer.matches.run_ids == expected(browser, annotations=conditions).run_ids
-    assert browser.screens.filter_bar.chip("membrane").isVisible()
+    assert browser.screens.filter_bar.chip("and membrane").isVisible()
 
 
 def test_a_range_is_typed(qtbot, browser):

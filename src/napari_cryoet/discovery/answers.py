@@ -18,6 +18,7 @@ from napari_cryoet.discovery.search import Chip, Matches, Search, chips, find
 from napari_cryoet.discovery.texts import Reason, reasons
 from napari_cryoet.portal.pages import Catalogue, CatalogueRow, DepositionRow
 
+_FIRST_RUNS: Final = 100
 _MOST_REASONS: Final = 60  # datasets
 _SEEN: Final = frozenset({"title", "organism", "object", "id"})  # fields that a row of a dataset shows anyway
 
@@ -61,7 +62,7 @@ def answer_from_catalogue(catalogue: Catalogue, words: CatalogueSearch, search: 
 
 
 def answer(index: Index, catalogue: Catalogue, words: CatalogueSearch, question: Question) -> Answer:
-    """What an index finds, as rows of the catalogue; in some milliseconds, or a few hundred for 25,000 runs."""
+    """What an index finds, as rows of the catalogue, in some milliseconds: of runs the first. Then `completed`."""
     search, is_of_runs = question.search, question.unit == "runs"
     matches = find(index, search)
     known = {row.id: row for row in catalogue.rows}
@@ -78,7 +79,7 @@ def answer(index: Index, catalogue: Catalogue, words: CatalogueSearch, question:
         datasets,
         _depositions(index, catalogue, words, search, facets),
         matches,
-        list_matches(index, matches, "runs") if is_of_runs else (),
+        list_matches(index, matches, "runs", ids=matches.run_ids[:_FIRST_RUNS]) if is_of_runs else (),
         dict(zip(index.ids("datasets").tolist(), counts, strict=True)),
         facets,
         to_drop=to_drop,
@@ -86,16 +87,17 @@ def answer(index: Index, catalogue: Catalogue, words: CatalogueSearch, question:
     )
 
 
-def with_reasons(index: Index, found: Answer) -> Answer:
-    """The answer with the reasons that a row wouldn't show: ``description: … of yeast cells …``."""
-    if not found.search.text:
-        return found
+def completed(index: Index, found: Answer) -> Answer:
+    """The answer with all runs, and the reasons that a row wouldn't show: ``description: … of yeast cells …``."""
+    matches, runs = found.matches, found.runs
+    if matches is not None and len(runs) == _FIRST_RUNS:
+        runs = list_matches(index, matches, "runs")
     hidden: dict[int, str] = {}
-    for row in found.datasets[:_MOST_REASONS]:
+    for row in found.datasets[:_MOST_REASONS] if found.search.text else ():
         texts = [_text(each) for each in reasons(index, found.search.text, row.id) if each.field not in _SEEN]
         if texts:
             hidden[row.id] = " · ".join(texts)
-    return with_changes(found, reasons=hidden)
+    return with_changes(found, runs=runs, reasons=hidden)
 
 
 def _text(reason: Reason) -> str:

@@ -207,6 +207,7 @@ def objects_text(objects: Sequence[ObjectCount], limit: int = 3, *, with_counts:
     With counts also how many annotations each of them has: ``ribosome 5 · FAS 1 · membrane 2  +4``.
     """
     named = " · ".join(
-        plain(found.object_name) + (f" {found.count:,}" if with_counts else "") for found in objects[:limit]
+        plain(found.object_name) + (f" {found.count:,}" if with_counts and found.count else "")
+        for found in objects[:limit]
     )
     return named if len(objects) <= limit else f"{named}  +{len(objects) - limit}"

@@ -84,14 +84,18 @@ class CataloguePage(ListPage, Generic[R]):
         self.column.insertLayout(0, top)
         self.column.insertWidget(1, self.remark)
 
-    def set_found(self, found: Sequence[R], total: int, answer: Answer, actions: Sequence[Action]) -> None:
-        """List what a search found; ``actions`` are offered where that is nothing."""
+    def set_found(
+        self, found: Sequence[R], n_found: int, total: int, answer: Answer, actions: Sequence[Action]
+    ) -> None:
+        """List what a search found, or at first the beginning; ``actions`` are offered where that is nothing."""
+        if len(found) < n_found and self.sort.currentIndex():
+            return  # sorted, it could begin otherwise
         self._found, self._answer = found, answer
         self._is_listed = self.isVisible()
         if self._is_listed:
             self._list()
         of_all = count_text(total, self._noun)
-        self.count.setText(of_all if len(found) == total else f"{len(found):,} of {of_all}")
+        self.count.setText(of_all if n_found == total else f"{n_found:,} of {of_all}")
         corrections = answer.matches.corrections.items() if answer.matches is not None else ()
         self.remark.setText(
             " ".join(f"Nothing has “{word}”: showing {' or '.join(like)}." for word, like in corrections)
@@ -194,8 +198,9 @@ def dataset_row(dataset: CatalogueRow, answer: Answer) -> Row:
 
 def found_run_row(run: ListedRun, _answer: Answer) -> Row:
     """A run in the list of all runs that match, with what of it matches."""
-    counts = zip(run.object_counts, run.objects, strict=True)
-    objects = [f"{plain(name)} {count:,}" if count else plain(name) for count, name in counts]
+    counts = zip(run.objects, run.object_counts, strict=True)
+    objects = [ObjectCount(object_name=name, count=count) for name, count in counts]
+    contents = tuple(objects_text(objects, limit, with_counts=True) for limit in (len(objects), 4, 3, 2, 1))
     spacings = ", ".join(map(spacing_text, run.spacings_angstrom))
     facts = joined(f"DS-{run.dataset_id}", spacings, ", ".join(run.processing))
     return Row(
@@ -204,14 +209,9 @@ def found_run_row(run: ListedRun, _answer: Answer) -> Row:
         title=plain(run.run),
         is_bold=True,
         right=(size_text(run.size_bytes), ""),
-        lines=(facts, tuple(few_text(objects, limit) for limit in (4, 3, 2, 1)) if objects else "no annotations"),
-        tooltip="\n".join((run.run, f"RN-{run.run_id}", facts, *objects)),
+        lines=(facts, contents if objects else "no annotations"),
+        tooltip="\n".join((run.run, f"RN-{run.run_id}", facts, contents[0])),
     )
-
-
-def few_text(names: Sequence[str], limit: int) -> str:
-    named = " · ".join(names[:limit])
-    return named if len(names) <= limit else f"{named}  +{len(names) - limit}"
 
 
 def deposition_row(deposition: DepositionRow, answer: Answer) -> Row:

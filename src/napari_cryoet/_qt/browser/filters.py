@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from typing import Any, Final
 
+from msgspec.structs import replace
 from qtpy.QtCore import QModelIndex, Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 from superqt import QFlowLayout
@@ -17,7 +18,6 @@ from napari_cryoet._qt.widgets.record_view import RecordView
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.discovery.facets import Facet, FacetValue, toggled
 from napari_cryoet.discovery.search import Search, chips
-from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.wording import joined, plain
 
 _FEW: Final = 8  # values of a long facet, before "more…"
@@ -65,7 +65,9 @@ class FilterBar(QWidget):
             self._flow.removeWidget(chip)
             chip.deleteLater()
         self._flow.removeWidget(self.clear)
-        self._chips = [self._make_chip(plain(chip.text), chip.without) for chip in chips(search)]
+        n_first = len(chips(replace(search, annotations=search.annotations[:1])))
+        texts = [plain(chip.text) if n < n_first else f"and {plain(chip.text)}" for n, chip in enumerate(chips(search))]
+        self._chips = [self._make_chip(text, chip.without) for text, chip in zip(texts, chips(search), strict=True)]
         before = self.filters
         for button in (*self._chips, self.clear):  # Tab leads to new ones last
             self._flow.addWidget(button)
@@ -165,12 +167,6 @@ class FacetPanel(QWidget):
 
     def _toggle(self, facet: Facet, value: Any, condition: int) -> None:
         self.search_changed.emit(toggled(self._search, facet, value, condition=condition))
-
-    def show_progress(self, title: str, words: str, share: float, stop: Callable[[], None]) -> None:
-        show_reading(self.place, title, words, share, stop)
-
-    def show_error(self, error: CryoETError, retry: Callable[[], None]) -> None:
-        self.place.show_error(error, retry)
 
 
 class _Bounds(QWidget):

@@ -159,16 +159,17 @@ class Finder(QObject):
             return
         self._answer, search, matches = answer, answer.search, answer.matches
         n_runs = len(matches.run_ids) if matches is not None else None
-        counts = (len(answer.datasets), n_runs, len(answer.depositions))
+        n_datasets, n_depositions = len(answer.datasets), len(answer.depositions)
+        counts = (n_datasets, n_runs, n_depositions)
         screens.switch.set_found(*([counts] if search != Search() else []))
         actions = [Action("Clear the search", partial(self.set_search, Search()))]
         if answer.to_drop is not None:
             actions.insert(0, Action(f"Drop “{answer.to_drop.text}”", partial(self.set_search, answer.to_drop.without)))
-        screens.datasets.set_found(answer.datasets, len(catalogue.rows), answer, actions)
-        screens.depositions.set_found(answer.depositions, len(catalogue.depositions), answer, actions)
+        screens.datasets.set_found(answer.datasets, n_datasets, len(catalogue.rows), answer, actions)
+        screens.depositions.set_found(answer.depositions, n_depositions, len(catalogue.depositions), answer, actions)
         if index is not None:
             if screens.switch.current is RUNS:
-                screens.runs.set_found(answer.runs, index.count("runs"), answer, actions)
+                screens.runs.set_found(answer.runs, n_runs or 0, index.count("runs"), answer, actions)
             screens.facets.show_facets(search, answer.facets)
 
     def _add_condition(self) -> None:
@@ -180,11 +181,10 @@ class Finder(QObject):
     def _on_opening(self, _source: str) -> None:
         self._screens.search.set_quietly("")
         self._screens.filter_bar.filters.setChecked(False)
+        self._answer = Answer(Search())
         self.set_search(Search())
 
     def _on_filters(self, is_open: bool) -> None:
-        if self._navigator.level:
-            self._navigator.go_to_list(takes_focus=False)
         self._screens.facets.setVisible(is_open)
         self._find()
         if is_open:

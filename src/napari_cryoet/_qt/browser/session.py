@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.tasks import Job, Tasks
-from napari_cryoet.discovery.answers import Answer, Question, answer, answer_from_catalogue, with_reasons
+from napari_cryoet.discovery.answers import Answer, Question, answer, answer_from_catalogue, completed
 from napari_cryoet.discovery.catalogue import CatalogueSearch
 from napari_cryoet.discovery.facets import count_facets
 from napari_cryoet.discovery.index import Index, read_index
@@ -113,7 +113,7 @@ class Session(QObject):
     def search(self, question: Question, show: Callable[[Answer], None]) -> None:
         """Find locally what a search asks for: in the index, or in the catalogue as long as there is none.
 
-        ``show`` gets the answer, and then again with the reasons.
+        ``show`` gets the answer, and again once it is complete.
         """
         catalogue, words, index = self.catalogue, self._words, self.index
         if catalogue is None or words is None:
@@ -128,7 +128,8 @@ class Session(QObject):
                 return answer_from_catalogue(catalogue, words, question.search)
             found = answer(index, catalogue, words, question)
             job.hand_over(found)
-            return with_reasons(index, found)
+            raise_if_stopped(job.stop)  # who types on doesn't wait for the rest
+            return completed(index, found)
 
         self._tasks.run("search", work, part=show, then=show)
 

@@ -1,0 +1,62 @@
+"""What a window shows for a search of a generated portal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from napari_cryoet.discovery.answers import Answer, Question, answer, answer_from_catalogue, completed
+from napari_cryoet.discovery.catalogue import CatalogueSearch
+from napari_cryoet.discovery.index import Index
+from napari_cryoet.discovery.search import Condition, Search
+from napari_cryoet.portal.pages import Catalogue
+from napari_cryoet.portal.portal import open_portal
+
+
+@pytest.fixture(scope="module")
+def catalogue(generated_pack: Path) -> Catalogue:
+    return open_portal(generated_pack).catalogue()
+
+
+def ask(index: Index, catalogue: Catalogue, unit="datasets", **fields) -> Answer:
+    return answer(index, catalogue, CatalogueSearch(catalogue), Question(Search(**fields), unit, 1))
+
+
+def test_an_empty_search_finds_all_with_and_without_an_index(index, catalogue):
+    found = ask(index, catalogue)
+    before = answer_from_catalogue(catalogue, CatalogueSearch(catalogue), Search())
+    assert {row.id for row in found.datasets} == {row.id for row in before.datasets}
+    assert set(found.depositions) == set(before.depositions)
+    assert found.run_counts == {row.id: row.run_count for row in catalogue.rows}
+
+
+def test_depositions_are_those_that_what_matches_belongs_to(index, catalogue, rows):
+    found = ask(index, catalogue, organisms=(f'"{catalogue.rows[0].organism_name}"',))
+    ids = set(found.matches.dataset_ids)
+    runs = {row["id"] for row in rows["runs"] if row["datasetId"] in ids}
+    tables = (rows["tomograms"], rows["annotations"])
+    expected = {row["depositionId"] for table in tables for row in table if row["runId"] in runs}
+    expected |= {row["depositionId"] for row in rows["datasets"] if row["id"] in ids}
+    assert {row.id for row in found.depositions} == expected - {None}
+
+
+def test_the_first_runs_come_at_once_and_all_when_it_is_complete(index, catalogue):
+    first = ask(index, catalogue, "runs")
+    whole = completed(index, first)
+    assert len(first.runs) < len(whole.runs) == len(first.matches.run_ids)
+    assert set(first.runs) <= set(whole.runs)
+
+
+def test_a_reason_is_given_where_no_row_shows_it(index, catalogue):
+    author = catalogue.rows[0].authors[0].name
+    found = completed(index, ask(index, catalogue, text=author))
+    assert author in found.reasons[catalogue.rows[0].id]
+    assert not completed(index, ask(index, catalogue, text=f"DS-{catalogue.rows[0].id}")).reasons
+
+
+def test_where_nothing_is_found_it_knows_what_to_drop(index, catalogue):
+    condition = Condition(objects=("membrane",))
+    found = ask(index, catalogue, text="zzzz", annotations=(condition,))
+    assert found.to_drop.without == Search(annotations=(condition,))
+    assert found.n_without == len(ask(index, catalogue, annotations=(condition,)).datasets)
