@@ -25,6 +25,7 @@ def rows_of_runs(
             sizeX=size_x,
             sizeY=size_y,
             sizeZ=size_z,
+            **dict.fromkeys(("offsetX", "offsetY", "offsetZ"), 0),
             httpsOmezarrDir=f"{url}/{number}.zarr",
             **grid,
         )
