@@ -101,6 +101,10 @@ def test_a_dry_run_says_what_and_how_large(basket: Path, tmp_path: Path, capsys:
     assert run("download", basket, "--to", tmp_path / "to", "--dry-run") == 0
     assert not (tmp_path / "to").exists()
     assert ".mrc" in capsys.readouterr().out
+    (tmp_path / "file").touch()
+    assert run("download", basket, "--to", tmp_path / "file" / "to", "--dry-run") == 0
+    assert "! " in capsys.readouterr().err
+    assert run("download", basket, "--to", tmp_path / "to", "--scripts") == 1
 
 
 def test_an_empty_basket_is_told(demo_pack: Path, tmp_path: Path, capsys: Captured) -> None:

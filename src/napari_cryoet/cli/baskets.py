@@ -15,7 +15,7 @@ from napari_cryoet.cli.console import say, say_table, tell, working
 from napari_cryoet.cli.options import WHAT, Annotations, Dataset, Json, Run, record_id, region, what
 from napari_cryoet.cli.portals import open_source
 from napari_cryoet.cli.searches import index_of, with_search
-from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.exceptions import CryoETError, DownloadError
 from napari_cryoet.wording import count_text, size_text
 
 if TYPE_CHECKING:
@@ -234,9 +234,7 @@ def clear(basket: _Basket) -> None:
 
 @download_app.command()
 def download(
-    basket: Annotated[
-        str, Argument(metavar="BASKET|SOURCE", help=f"{_BASKET_HELP} With --run or --dataset: a source.")
-    ],
+    basket: Annotated[str, Argument(metavar="BASKET|SOURCE", help=_SOURCE_HELP)],
     to: Annotated[Path, Option(metavar="FOLDER", help="Where to. It becomes a pack: a SOURCE.")],
     run: Run = None,
     dataset: Dataset = None,
@@ -249,9 +247,7 @@ def download(
     level: _Level = None,
     box: Annotated[Any, Option("--region", parser=region, metavar="Z:Z,Y:Y,X:X", help=_REGION_HELP)] = None,
     dry_run: Annotated[bool, Option("--dry-run", help="Say what would be fetched and how large it is.")] = False,
-    scripts: Annotated[
-        bool, Option("--scripts", help="Write scripts for aws, curl and the official client only.")
-    ] = False,
+    scripts: Annotated[bool, Option("--scripts", help="Only write scripts for other tools: aws, curl, …")] = False,
     retry_failed: Annotated[bool, Option("--retry-failed", help="Fetch only what isn't complete in FOLDER.")] = False,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace files that are there and differ.")] = False,
 ) -> None:
@@ -265,7 +261,6 @@ def download(
     napari-cryoet download live --dataset 10000 --to data       # all its files
     """
     from napari_cryoet.download import Download, incomplete
-    from napari_cryoet.download.lists import FOLDER, write_lists
 
     if run is not None and dataset is not None:
         raise BadParameter("say --run or --dataset")
@@ -285,11 +280,10 @@ def download(
             else:
                 plan = _plan(portal, run, dataset, options, volume_format, level, stop)
         if dry_run:
-            _say_plan(plan)
+            _say_plan(plan, to)
             return
         if scripts:
-            write_lists(plan, to)
-            say(f"{to / FOLDER}")
+            _write_scripts(plan, to)
             return
         if retry_failed:
             plan = incomplete(plan, to)
@@ -394,7 +388,22 @@ def _download_region(source: str, run: int, box: Any, to: Path) -> None:
         say(f"{download_region(portal, tomogram.id, box, to, progress=show_bytes, stop=stop)}")
 
 
-def _say_plan(plan: Plan) -> None:
+def _write_scripts(plan: Plan, to: Path) -> None:
+    from napari_cryoet.download.lists import FOLDER, write_lists
+
+    if plan.is_local:
+        raise CryoETError("The files are on this computer already.", hint="Copy them.")
+    write_lists(plan, to)
+    say(f"{to / FOLDER}")
+
+
+def _say_plan(plan: Plan, to: Path) -> None:
+    from napari_cryoet.download import check_place
+
     say_table((">size", "file"), ((size_text(item.size_bytes) or "?", item.path) for item in plan.items))
     unknown = f", and {count_text(n, 'item')} of unknown size" if (n := plan.n_unknown_sizes) else ""
     say(f"{count_text(len(plan.items) - n, 'item')}, {size_text(plan.total_bytes)}{unknown}")
+    try:
+        check_place(to, plan.total_bytes)
+    except DownloadError as error:
+        tell(f"! {error}")
