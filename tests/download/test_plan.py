@@ -14,14 +14,13 @@ from hypothesis import strategies as st
 
 from download_samples import DATASET, FRAME, OTHER_RUN, PICKS, RUN, TOMOGRAM, sample_files, sample_rows
 from napari_cryoet import open_portal
-from napari_cryoet.download import Plan, ask_rows, plan_download, plan_ticked
+from napari_cryoet.download import Plan, ask_rows, plan_download
 from napari_cryoet.download import rows as rows_module
 from napari_cryoet.download.plan import clean_name
 from napari_cryoet.download.rows import file_columns
 from napari_cryoet.exceptions import DownloadError, NotFoundError, StoppedError
 from napari_cryoet.packs.pack import Manifest, write_pack
 from napari_cryoet.records import PORTAL_TERMS, Terms
-from napari_cryoet.run.outline import outline_run
 from portal_rows import portal_schema
 
 PREFIX = "https://files.example.org/"
@@ -140,19 +139,6 @@ def test_the_default_tomogram_of_each_run_is_chosen() -> None:
     rows["tomograms"] += [other, other | {"id": 12, "runId": 2, "httpsOmezarrDir": f"{PREFIX}10000/a.zarr"}]
 
     assert [item.row_id for item in plan_of(rows, what=["tomogram"]).items] == [11, 12]
-
-
-def test_what_is_ticked_makes_the_same_plan(demo_pack: Path) -> None:
-    portal = open_portal(demo_pack)
-    page, rows = portal.run_page(9001), ask_rows(portal, run_ids=[9001])
-    ticked = [row for row in outline_run(page, page.default_tomogram).rows() if row.files]
-    for form in ("zarr", "mrc"):
-        plan = plan_ticked(rows, portal.source, [page.default_tomogram], ticked, volume_format=form)
-        every = plan_download(rows, what=["tomogram", "annotations", "metadata"], volume_format=form)
-        assert set(plan.items) == set(every.items)
-        assert (plan.terms, plan.source) == (portal.source.terms, portal.source.label)
-    bare = plan_ticked(rows, portal.source, [], ticked[:1], with_metadata=False)
-    assert {item.row_id for item in bare.items} <= {file.id for file in ticked[0].files}
 
 
 def test_what_is_not_there_is_an_error() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.browser.record_pages import DatasetView, run_row
 from napari_cryoet._qt.widgets.record_model import Kind
 from napari_cryoet._qt.widgets.theme import Theme
@@ -23,9 +24,9 @@ def asked() -> list[int]:
 
 
 @pytest.fixture
-def view(qtbot, tasks, viewer_model, asked):
+def view(qtbot, tasks, viewer_model, asked, tmp_path):
     theme = Theme(viewer_model)
-    view = DatasetView(theme, Thumbnails(tasks, lambda url, stop: b""))
+    view = DatasetView(theme, Thumbnails(tasks, lambda url, stop: b""), BasketState(tasks, tmp_path))
     qtbot.addWidget(view)
     view.page_requested.connect(lambda _number, offset, _name: asked.append(offset))
     view.resize(360, 700)

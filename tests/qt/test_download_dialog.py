@@ -1,34 +1,37 @@
-"""Downloading what is ticked, from a demo pack on this machine."""
+"""Downloading the basket, from a demo pack on this machine."""
 
 from __future__ import annotations
 
+import shutil
 import threading
 
 import pytest
+from msgspec.structs import replace
 from qtpy.QtCore import Qt
 
-from napari_cryoet._qt.browser.download_dialog import KEY, DownloadDialog
+from napari_cryoet._qt.basket.state import BasketState
+from napari_cryoet._qt.browser import download_dialog
+from napari_cryoet._qt.browser.download_dialog import DownloadDialog
+from napari_cryoet.download.progress import FileState, QueueState
 from napari_cryoet.portal.portal import open_portal
-from napari_cryoet.run.outline import outline_run
 
 
 @pytest.fixture
-def portal(demo_pack):
-    return open_portal(demo_pack)
+def pack(demo_pack, tmp_path):
+    return shutil.copytree(demo_pack, tmp_path / "pack")
 
 
 @pytest.fixture
-def page(portal):
-    run = next(run for dataset in portal.datasets() for run in portal.runs(dataset.id) if run.annotation_count)
-    return portal.run_page(run.id)
+def make_dialog(qtbot, tasks, theme, pack, tmp_path):
+    """Make a dialog on a basket with a tomogram and the annotations of a run."""
+    portal = open_portal(pack)
+    page, state = portal.run_page(9001), BasketState(tasks, tmp_path / "data")
+    state.open(portal)
+    ids = [annotation.id for annotation in page.annotations]
+    state.change(lambda basket: basket.with_ids("annotations", ids).with_ids("tomograms", [page.tomograms[0].id]))
 
-
-@pytest.fixture
-def make_dialog(qtbot, tasks, theme, portal, page, tmp_path):
     def make() -> DownloadDialog:
-        rows = [row for row in outline_run(page, page.default_tomogram).rows() if row.files]
-        tomograms, folder = page.tomograms[:1], tmp_path / "data"
-        dialog = DownloadDialog(tasks, theme, portal, page, tomograms=tomograms, rows=rows, folder=folder)
+        dialog = DownloadDialog(tasks, theme, state)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, False)
         qtbot.addWidget(dialog)
         dialog.show()
@@ -43,8 +46,7 @@ def click(qtbot, button) -> None:
 
 
 def download(qtbot, tasks, dialog) -> None:
-    with qtbot.waitSignal(tasks.finished):
-        click(qtbot, dialog.start)
+    click(qtbot, dialog.start)
     qtbot.waitUntil(lambda: not dialog.is_downloading and not dialog.stop.isVisible())
 
 
@@ -74,27 +76,60 @@ def test_files_that_differ_are_not_overwritten_unasked(qtbot, tasks, make_dialog
     assert picks.read_text() != "my own"
 
 
-def test_escape_stops_first_says_that_it_can_go_on_and_closes_then(qtbot, tasks, make_dialog, monkeypatch):
+class Waiting:
+    """A download whose first file is on its way until it is stopped."""
+
     stopped = threading.Event()
 
-    def endless(plan, folder, *, overwrite, progress, stop):
-        if stop.wait(60):
-            stopped.set()
+    def __init__(self, plan, folder, *, overwrite):
+        file = FileState(path="a/b.zarr", status="fetching", done_bytes=1000, size_bytes=3000, bytes_per_s=100)
+        amounts = {"done_bytes": 1000, "total_bytes": 9000, "bytes_per_s": 100, "n_done": 0, "n_waiting": 2}
+        self.state = QueueState(**amounts, is_paused=False, files=(file,))
 
-    monkeypatch.setattr("napari_cryoet._qt.browser.download_dialog.download_files", endless)
+    def pause(self):
+        self.state = replace(self.state, is_paused=True)
+
+    def run(self, *, progress, stop):
+        if stop.wait(60):
+            self.stopped.set()
+
+
+def test_escape_stops_first_says_that_it_can_go_on_and_closes_then(qtbot, make_dialog, monkeypatch):
+    monkeypatch.setattr(download_dialog, "Download", Waiting)
     dialog = make_dialog()
     click(qtbot, dialog.start)
     assert dialog.is_downloading
     assert not dialog.form.enabled
+    words = "1 KB of 9 KB · 100 B/s · 2 min left · 2 files wait"
+    qtbot.waitUntil(lambda: dialog.message.text() == words)
+    assert (dialog.model.rows[0].title, dialog.model.rows[0].right[0]) == (
+        "b.zarr",
+        "1 KB of 3 KB · 100 B/s · 20 s left",
+    )
+    click(qtbot, dialog.pause)
+    qtbot.waitUntil(lambda: "paused" in dialog.message.text())
+    assert dialog.pause.text() == "Go on"
     qtbot.keyClick(dialog, Qt.Key.Key_Escape)
-    assert stopped.wait(30)
+    assert Waiting.stopped.wait(30)
     assert not dialog.is_downloading
     assert dialog.start.isVisible()
     assert dialog.form.enabled
-    tasks.progressed.emit(KEY, 1, 2)
     assert dialog.message.text().startswith("Stopped.")
     qtbot.keyClick(dialog, Qt.Key.Key_Escape)
     assert not dialog.isVisible()
+
+
+def test_what_failed_is_listed_and_can_be_retried_alone(qtbot, tasks, make_dialog, pack):
+    gone = next(path for path in (pack / "files").rglob("*.ndjson") if "DEMO_001" in path.parts)
+    gone.rename(gone.with_suffix(".gone"))
+    dialog = make_dialog()
+    download(qtbot, tasks, dialog)
+    qtbot.waitUntil(dialog.notice.isVisible)
+    assert any(gone.name in row.title for row in dialog.model.rows)
+    gone.with_suffix(".gone").rename(gone)
+    click(qtbot, dialog.notice.action)
+    qtbot.waitUntil(lambda: "1 file downloaded" in dialog.message.text())
+    assert dialog.browse.isVisible()
 
 
 def test_a_folder_has_to_be_said(qtbot, make_dialog):

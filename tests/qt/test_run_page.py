@@ -12,6 +12,7 @@ from napari.layers import Image, Points
 from qtpy.QtCore import QModelIndex, QPoint, Qt
 from qtpy.QtWidgets import QApplication, QMenu, QMessageBox
 
+from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.browser.run_layers import COMPARE, EXPORT, REVIEW
 from napari_cryoet._qt.browser.run_page import SHOW, RunView, Shown, annotation_rows, key_of_row
@@ -34,9 +35,9 @@ RED = (1.0, 0.0, 0.0, 1.0)
 
 
 @pytest.fixture
-def run_view(qtbot, theme) -> RunView:
+def run_view(qtbot, theme, tasks, tmp_path) -> RunView:
     """The page of a canned run."""
-    view = RunView(theme)
+    view = RunView(theme, BasketState(tasks, tmp_path))
     qtbot.addWidget(view)
     view.resize(360, 700)
     view.show()
@@ -80,32 +81,13 @@ def test_the_tick_of_a_row_follows_its_layer(run_view):
     key, outline = LayerKey("annotation", 50610), run_view.outline
 
     def tick(shown: Shown) -> Tick:
-        return annotation(annotation_rows(outline, {}, shown, set()), 5061).ticks[SHOW]
+        return annotation(annotation_rows(outline, {}, shown), 5061).ticks[SHOW]
 
     assert tick(Shown()) == Tick(OFF)
     assert tick(Shown(coming={key})) == Tick(HALF)
     assert tick(Shown({key: Appearance("a", True, RED)})) == Tick(ON, RED)
     assert tick(Shown({key: Appearance("a", False, RED)})) == Tick(OFF, RED, is_hollow=True)
-    assert annotation(annotation_rows(outline, {}, Shown(), set()), 5067).ticks[SHOW] is None, "nothing to draw"
-
-
-def test_an_object_ticks_all_its_annotations_to_be_saved(qtbot, run_view):
-    def ids() -> list[int]:
-        return [row.annotation.id for row in run_view.rows_to_download()]
-
-    run_view.tree.setCurrentIndex(run_view.annotations.index(0, 0))
-    qtbot.keyClick(run_view.tree, Qt.Key.Key_D)
-    assert ids() == [5061, 5062, 5068]
-    run_view.tree.select(annotation(run_view.annotations.rows, 5061).key)
-    qtbot.keyClick(run_view.tree, Qt.Key.Key_D)
-    assert ids() == [5062, 5068]
-    assert run_view.annotations.rows[0].ticks[1] == Tick(HALF)
-    assert run_view.download.text().startswith("Download…  2 annotations")
-    qtbot.keyClick(run_view.tomograms, Qt.Key.Key_Down)
-    assert run_view.tomogram.id == 5062
-    assert ids() == [5062, 5068], "ticks stay with another tomogram"
-    run_view.set_page(run_page(507, "TS_007"))
-    assert ids() == []
+    assert annotation(annotation_rows(outline, {}, Shown()), 5067).ticks[SHOW] is None, "nothing to draw"
 
 
 def test_the_button_says_what_it_does_and_costs(run_view):

@@ -41,8 +41,10 @@ def ask_dates(portal: Portal, basket: Basket, *, stop: threading.Event | None = 
         if ids := basket.ids(kind):
             name = TABLES[kind]
             columns = [column for column in ("id", "lastModifiedDate") if column in tables()[name].columns]
+            if kind == "annotation_shapes":
+                columns.append("annotation { lastModifiedDate }")
             rows = ask_table(portal, name, {"id": {"_in": [*ids]}}, columns=columns, stop=stop)
-            dates[kind] = {row["id"]: row.get("lastModifiedDate") or "" for row in rows}
+            dates[kind] = {row["id"]: (row.get("annotation") or row).get("lastModifiedDate") or "" for row in rows}
     return dates
 
 

@@ -174,19 +174,33 @@ def contents_of(basket: Basket, rows: Rows) -> Contents:
     chosen = choose(basket, rows)
     amounts: dict[Part, Amount] = {}
     run_ids: set[int | None] = set()
-    for part, size_bytes, run_id in _sizes(basket, chosen):
+    for table, row, column, size_bytes in file_sizes(basket, chosen):
+        part = part_of(table, column)
         before = amounts.get(part, Amount())
         amounts[part] = Amount(
             n_files=before.n_files + 1,
             size_bytes=before.size_bytes + (size_bytes or 0),
             n_unknown_sizes=before.n_unknown_sizes + (size_bytes is None),
         )
-        run_ids.add(run_id)
+        run_ids.add(chosen.owners.run_id(table, row))
     return Contents(
         run_ids=tuple(row["id"] for row in rows["runs"] if row["id"] in run_ids),
         parts={part: amounts[part] for part in PARTS if part in amounts},
         missing=_missing(basket, rows),
     )
+
+
+def file_sizes(basket: Basket, chosen: Chosen) -> Iterator[tuple[str, Row, str, int | None]]:
+    """Each file of a basket once: its table, row and column, and its size where that is known."""
+    seen: set[str] = set()
+    for table, row, column in _cells(basket, chosen):
+        if (url := row.get(column)) in seen:
+            continue
+        seen |= {url} if url else set()
+        size = file_columns()[table][column].size
+        size_bytes = row.get(size) if size else None
+        share = level_share(table, column, basket.choices.first_level)
+        yield table, row, column, None if size_bytes is None else round(max(0, size_bytes) * share)
 
 
 def plan_basket(basket: Basket, rows: Rows, portal: Portal) -> Plan:
@@ -281,20 +295,6 @@ def _cells_of_whole_runs(basket: Basket, chosen: Chosen) -> Iterator[Cell]:
         is_whole = row["id"] in above[table] if table in above else owners.run_id(table, row) in chosen.whole_runs
         if is_whole and part_of(table, column) not in basket.choices.leave_out:
             yield table, row, column
-
-
-def _sizes(basket: Basket, chosen: Chosen) -> Iterator[tuple[Part, int | None, int | None]]:
-    """What each file is, its size, and its run."""
-    seen: set[str] = set()
-    for table, row, column in _cells(basket, chosen):
-        if (url := row.get(column)) in seen:
-            continue
-        seen |= {url} if url else set()
-        size = file_columns()[table][column].size
-        size_bytes = row.get(size) if size else None
-        share = level_share(table, column, basket.choices.first_level)
-        known = None if size_bytes is None else round(max(0, size_bytes) * share)
-        yield part_of(table, column), known, chosen.owners.run_id(table, row)
 
 
 def _missing(basket: Basket, rows: Rows) -> dict[Kind, tuple[int, ...]]:

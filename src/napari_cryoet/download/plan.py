@@ -18,8 +18,7 @@ from napari_cryoet.appearance.colors import object_key
 from napari_cryoet.download.rows import FileColumn, Row, file_columns
 from napari_cryoet.exceptions import DownloadError
 from napari_cryoet.portal.portal import Source
-from napari_cryoet.records import Terms, Tomogram, terms_of
-from napari_cryoet.run.outline import AnnotationRow
+from napari_cryoet.records import Terms, terms_of
 from napari_cryoet.tables.database import Rows
 
 VolumeFormat = Literal["zarr", "mrc"]
@@ -125,25 +124,6 @@ def plan_download(
     files = [row for row in rows["annotationFiles"] if row["annotationShapeId"] in shapes]
     cells = _cells(rows, what, tomograms, files, chosen, volume_format=volume_format)
     return plan_cells(rows, source, cells, first_level=first_level)
-
-
-def plan_ticked(
-    rows: Rows,
-    source: Source,
-    tomograms: Collection[Tomogram],
-    ticked: Collection[AnnotationRow],
-    *,
-    volume_format: VolumeFormat = "zarr",
-    with_metadata: bool = True,
-) -> Plan:
-    """Plan to download what is ticked on a run's page, whose rows these are; otherwise as `plan_download`."""
-    tomogram_ids = {tomogram.id for tomogram in tomograms}
-    file_ids = {file.id for row in ticked for file in row.files}
-    wanted = [row for row in rows["tomograms"] if row["id"] in tomogram_ids]
-    files = [row for row in rows["annotationFiles"] if row["id"] in file_ids]
-    what: tuple[What, ...] = ("tomogram", "annotations", "metadata") if with_metadata else ("tomogram", "annotations")
-    annotation_ids = {row.annotation.id for row in ticked}
-    return plan_cells(rows, source, _cells(rows, what, wanted, files, annotation_ids, volume_format=volume_format))
 
 
 def plan_cells(rows: Rows, source: Source | None, cells: Iterable[Cell], *, first_level: int = 0) -> Plan:

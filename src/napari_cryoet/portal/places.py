@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 MOST_CRUMBS: Final = 4
-Kind: TypeAlias = Literal["datasets", "runs", "depositions", "dataset", "deposition", "run"]
+Kind: TypeAlias = Literal["datasets", "runs", "depositions", "dataset", "deposition", "run", "basket"]
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A screen: one of the three lists, or the page of a record. Its name doesn't count in comparisons."""
+    """A screen: a list, the page of a record, or the basket. Its name doesn't count in comparisons."""
 
     kind: Kind
-    id: int = 0  # 0 for a list
+    id: int = 0  # 0 for a list and the basket
     name: str = field(default="", compare=False)
 
     @property
@@ -25,6 +25,7 @@ class Place:
 
 
 DATASETS, RUNS, DEPOSITIONS = LISTS = Place("datasets"), Place("runs"), Place("depositions")
+BASKET: Final = Place("basket")
 Crumbs: TypeAlias = tuple[Place, ...]  # from a list to where you are
 
 

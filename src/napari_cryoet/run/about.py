@@ -8,7 +8,7 @@ from typing import Final
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import AnnotationFile, DepositionTitle, TiltSeries, Tomogram
 from napari_cryoet.run.outline import AnnotationRow
-from napari_cryoet.wording import count_text, dimensions_text, joined, plain, size_text, spacing_text
+from napari_cryoet.wording import dimensions_text, joined, plain, size_text, spacing_text
 
 RECOMMENDED: Final = "★ recommended by the portal's curators"
 
@@ -90,17 +90,6 @@ def about_annotation(row: AnnotationRow) -> str:
 
 def _file_text(file: AnnotationFile) -> str:
     return " ".join(part for part in (file.format, size_text(file.file_size)) if part)
-
-
-def ticked_texts(tomograms: Sequence[Tomogram], rows: Sequence[AnnotationRow]) -> tuple[str, str]:
-    """What is ticked to be downloaded, in short and in full; empty if nothing is."""
-    sizes = [tomogram.file_size_omezarr for tomogram in tomograms] + [row.files[0].file_size for row in rows]
-    known = [size for size in sizes if size is not None]
-    size = f"{'≈' if len(known) == len(sizes) else 'over'} {size_text(sum(known))}" if known else ""
-    parts = ((tomograms, "tomogram"), (rows, "annotation"))
-    counts = [count_text(len(ticked), noun) for ticked, noun in parts if ticked]
-    items = counts[0] if len(counts) == 1 else count_text(len(sizes), "item")
-    return (joined(items, size), joined(*counts, size)) if sizes else ("", "")
 
 
 def has_images(series: TiltSeries) -> bool:

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QTabBar
 
 from napari_cryoet._qt.widgets.labels import ElidedLabel, explain, tool_button
 from napari_cryoet._qt.widgets.messages import Action
-from napari_cryoet._qt.widgets.record_model import Kind, Row
+from napari_cryoet._qt.widgets.record_model import Kind, Row, TickColumn
 from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
@@ -54,8 +54,10 @@ class CataloguePage(ListPage, Generic[R]):
         noun: str,
         orders: Mapping[str, Callable[[R], Any]],
         row_of: Callable[[R, Answer], Row],
+        *,
+        tick_columns: Sequence[TickColumn] = (),
     ) -> None:
-        super().__init__(theme, thumbnails, f"{noun.capitalize()}s")
+        super().__init__(theme, thumbnails, f"{noun.capitalize()}s", tick_columns=tick_columns)
         self._noun = noun
         self._orders: Mapping[str, Callable[[R], Any]] = orders
         self._row_of: Callable[[R, Answer], Row] = row_of

@@ -11,6 +11,7 @@ from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QHideEvent, QKeySequence, QShortcut
 from qtpy.QtWidgets import QFileDialog, QSizePolicy, QWidget
 
+from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.browser.data_use import HeldDataDialog, NetworkUse
 from napari_cryoet._qt.browser.download_dialog import DownloadDialog
 from napari_cryoet._qt.browser.finder import Finder
@@ -28,8 +29,6 @@ from napari_cryoet._qt.streaming.volume_detail import Detail, VolumeDetail
 from napari_cryoet._qt.tasks import Job, warm_up
 from napari_cryoet._qt.widgets.dock import Dock, open_dock
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
-from napari_cryoet.basket.basket import Basket, source_text
-from napari_cryoet.basket.store import BasketStore
 from napari_cryoet.files import is_address, without_login
 
 if TYPE_CHECKING:
@@ -69,7 +68,8 @@ class PortalBrowser(Dock):
         self._run_to_show = 0  # once its source is open
         self.session = Session(self.tasks, open_portal, self)
         self._thumbnails = Thumbnails(self.tasks, self.session.picture_reader(), self)
-        self.screens = Screens(self, self.theme, self._thumbnails)
+        self.basket = BasketState(self.tasks, self._memory.download_folder, self)
+        self.screens = Screens(self, self.theme, self._thumbnails, self.basket)
         self.navigator = Navigator(self.screens, self.session, self)
         self.link = LayerManager(napari_viewer, self.tasks, parent=self)
         self.detail = Detail(napari_viewer, self.link, self)
@@ -110,6 +110,7 @@ class PortalBrowser(Dock):
 
     def close_down(self) -> None:
         self.session.close()
+        self.basket.close()
         self.tilt_windows.close()
         self.volumes.close()
         self.detail.close()
@@ -127,13 +128,21 @@ class PortalBrowser(Dock):
         session.opened.connect(self._on_opened)
         session.opening.connect(lambda _source: warm_up(self.tasks))  # while its answer is waited for
         self.navigator.run_arrived.connect(self._on_run)
-        self.finder.basket_change_requested.connect(self._change_basket)
-        screens.run.download.clicked.connect(self._on_download)
+        self.finder.basket_change_requested.connect(partial(self.basket.change, is_slow=True))
+        screens.basket.download_requested.connect(self._on_download)
+        screens.basket.source_requested.connect(self.use_source)
+        session.opening.connect(lambda _source: self.basket.close())
+        self.basket.refused.connect(screens.notice.show_notice)
+        self.basket.failed.connect(screens.notice.show_error)
         screens.run.planes.clicked.connect(lambda: open_dock(self.viewer, PLANES))
         self.run_layers.dock_requested.connect(lambda name, layer: open_dock(self.viewer, name).use_layer(layer))
         self.run_layers.drawing_requested.connect(partial(show_picks_popover, self.viewer))
         self.tasks.unhandled.connect(screens.notice.show_error)
-        for key, slot in (("/", screens.focus_search), ("Backspace", self.navigator.go_up)):
+        for key, slot in (
+            ("/", screens.focus_search),
+            ("Backspace", self.navigator.go_up),
+            ("B", self.navigator.go_to_basket),
+        ):
             shortcut = QShortcut(QKeySequence(key), self)
             shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
             shortcut.activated.connect(slot)
@@ -189,6 +198,7 @@ class PortalBrowser(Dock):
 
     def _on_opened(self, source: Source) -> None:
         self._thumbnails.fetch = self.session.picture_reader()
+        self.basket.open(self.session.portal)
         label = self._source_label = "Live portal" if source.kind == "live" else source.label
         is_local = source.kind in {"demo", "pack"}
         self.screens.source_bar.set_source(label, without_login(source.location), is_local=is_local)
@@ -222,29 +232,17 @@ class PortalBrowser(Dock):
             ids = matches.annotation_ids if matches is not None else ()
             self.run_layers.open_default(page, frozenset(each for of_one in ids for each in of_one))
 
-    def _change_basket(self, change: Callable[[Basket], Basket]) -> None:
-        source = source_text(self.session.portal.source)
-        self.tasks.run("basket", lambda _job: BasketStore().change(source, change), then=lambda _basket: None)
-
     def _on_download(self) -> None:
-        run = self.screens.run
-        if run.page is None:
-            return
         for dialog in self.findChildren(DownloadDialog):
             if dialog.is_downloading:
                 dialog.raise_()  # one at a time
                 return
             dialog.close()
-        dialog = DownloadDialog(
-            self.tasks,
-            self.theme,
-            self.session.portal,
-            run.page,
-            tomograms=run.tomograms_to_download(),
-            rows=run.rows_to_download(),
-            folder=self._memory.download_folder,
-            parent=self,
-        )
-        dialog.began.connect(partial(setattr, self._memory, "download_folder"))
+        dialog = DownloadDialog(self.tasks, self.theme, self.basket, self)
+        dialog.began.connect(self._on_began)
+        dialog.opened.connect(self.use_source)
         dialog.show()
         dialog.activateWindow()  # so that it has the keys
+
+    def _on_began(self, folder: Path) -> None:
+        self._memory.download_folder = self.basket.folder = folder

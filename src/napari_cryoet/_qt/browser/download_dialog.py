@@ -1,33 +1,36 @@
-"""Download the ticked files: ask for folder and format, show the size, then progress with a Stop."""
+"""Download the basket: ask for folder and format, show the size, then the queue with Pause, Stop and Retry."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal, cast
+from typing import Any, Final
 
 from magicgui import magicgui
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QDialog, QHBoxLayout, QVBoxLayout, QWidget
 
+from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.tasks import Job, Tasks
 from napari_cryoet._qt.widgets.labels import BAR_STEPS, plain_label, progress_bar, push_button
 from napari_cryoet._qt.widgets.messages import NoticeBar, open_folder
+from napari_cryoet._qt.widgets.record_model import RecordModel, Row
+from napari_cryoet._qt.widgets.record_view import RecordView
 from napari_cryoet._qt.widgets.theme import Theme
-from napari_cryoet.download import DownloadReport, Plan, Rows, ask_rows, download_files, plan_ticked
+from napari_cryoet.basket.basket import Basket
+from napari_cryoet.basket.contents import ask_basket_rows, plan_basket
+from napari_cryoet.download import Download, DownloadReport, Plan, Rows, incomplete
+from napari_cryoet.download.progress import FileState
 from napari_cryoet.exceptions import CryoETError, DownloadError
-from napari_cryoet.portal.pages import RunPage
-from napari_cryoet.portal.portal import Portal
-from napari_cryoet.records import Tomogram
-from napari_cryoet.run.outline import AnnotationRow
-from napari_cryoet.wording import count_text, joined, size_text
+from napari_cryoet.wording import count_text, duration_text, joined, size_text
 
 KEY: Final = "download"
 _ROWS_KEY: Final = "download rows"
+_LOOK_MS: Final = 200  # how often the queue is looked at
 
 
-def _options(folder: str, volume_format: str = "zarr", with_metadata: bool = True, overwrite: bool = False) -> None:
+def _options(folder: str, volume_format: str = "zarr", metadata: bool = True, overwrite: bool = False) -> None:
     """What the form asks for."""
 
 
@@ -35,34 +38,29 @@ class DownloadDialog(QDialog):
     """Asks, then downloads; closing it while it downloads stops it, and starting again goes on from there."""
 
     began = Signal(object)  # the folder that was chosen
+    opened = Signal(object)  # a folder with a download, to browse
 
-    def __init__(
-        self,
-        tasks: Tasks,
-        theme: Theme,
-        portal: Portal,
-        page: RunPage,
-        *,
-        tomograms: Collection[Tomogram],
-        rows: Collection[AnnotationRow],
-        folder: Path,
-        parent: QWidget | None = None,
-    ) -> None:
+    def __init__(self, tasks: Tasks, theme: Theme, state: BasketState, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._title = f"Download from {page.run.name}"
+        self._title = f"Download {state.basket.name or 'the basket'}"
         self.setWindowTitle(self._title)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setMinimumWidth(420)
-        self._tasks, self._portal = tasks, portal
-        self._ticked = tuple(tomograms), tuple(rows)
+        self._tasks, self._state = tasks, state
+        self._basket, self._portal, choices = state.basket, state.portal, state.basket.choices
         self._rows: Rows | None = None
         self._plan: Plan | None = None
+        self._queue: Download | None = None
         self.form: Any = magicgui(
             _options,
             call_button=False,
-            folder={"widget_type": "FileEdit", "mode": "d", "value": folder, "label": "Folder"},
-            volume_format={"choices": [("OME-Zarr", "zarr"), ("MRC", "mrc")], "label": "Volumes as"},
-            with_metadata={"text": "with metadata files"},
+            folder={"widget_type": "FileEdit", "mode": "d", "value": state.folder, "label": "Folder"},
+            volume_format={
+                "choices": [("OME-Zarr", "zarr"), ("MRC", "mrc")],
+                "value": choices.volume_format,
+                "label": "Volumes as",
+            },
+            metadata={"text": "with metadata files", "value": choices.metadata},
             overwrite={"text": "replace files that differ"},
         )
         self.form.folder.line_edit.native.setAccessibleName("Folder to download to")
@@ -72,27 +70,34 @@ class DownloadDialog(QDialog):
         self.size_label = plain_label("Looking up sizes…", name="downloadSize")
         self.bar = progress_bar("How far the download is")
         self.message = plain_label(name="downloadMessage")
+        self.model = RecordModel(parent=self)
+        self.files = RecordView(theme, self.model, "Files that are fetched or failed", uniform=True)
         self.notice = NoticeBar(theme)
         self.start = push_button("Download", self._on_start)
+        self.pause = push_button("Pause", self._on_pause)
         self.stop = push_button("Stop", lambda: tasks.stop(KEY))
         self.show_folder = push_button("Show folder", lambda: open_folder(self.chosen_folder))
+        self.browse = push_button("Browse it", self._on_browse, "Browse what was downloaded, without a network")
         self.close_button = push_button("Close", self.reject)
         self.start.setDefault(True)  # else Enter in the field of the folder would choose another one
+        self._look = QTimer(self)
+        self._look.setInterval(_LOOK_MS)
+        self._look.timeout.connect(self._show_queue)
         buttons, column = QHBoxLayout(), QVBoxLayout(self)
         buttons.addStretch(1)
-        for button in (self.show_folder, self.stop, self.start, self.close_button):
+        for button in (self.show_folder, self.browse, self.pause, self.stop, self.start, self.close_button):
             buttons.addWidget(button)
-        for part in (self.form.native, self.size_label, self.bar, self.message, self.notice):
+        for part in (self.form.native, self.size_label, self.bar, self.message, self.files, self.notice):
             column.addWidget(part)
         column.addLayout(buttons)
         self.form.volume_format.changed.connect(self._make_plan)
-        self.form.with_metadata.changed.connect(self._make_plan)
-        tasks.progressed.connect(self._on_progress)
+        self.form.metadata.changed.connect(self._make_plan)
         tasks.finished.connect(self._on_finished)
+        self.files.hide()
         self._show_state()
         tasks.run(
             _ROWS_KEY,
-            lambda job: ask_rows(portal, run_ids=[page.run.id], stop=job.stop),
+            lambda job: ask_basket_rows(self._portal, self._basket, stop=job.stop),
             then=self._on_rows,
             failed=lambda error: self.size_label.setText(str(error)),
         )
@@ -121,17 +126,15 @@ class DownloadDialog(QDialog):
         self._rows = rows
         self._make_plan()
 
+    def _chosen(self, basket: Basket) -> Basket:
+        form = self.form
+        return basket.with_choices(volume_format=form.volume_format.value, metadata=form.metadata.value)
+
     def _make_plan(self, _value: Any = None) -> None:
         if self._rows is None:
             return
         try:
-            self._plan = plan_ticked(
-                self._rows,
-                self._portal.source,
-                *self._ticked,
-                volume_format=cast(Literal["zarr", "mrc"], self.form.volume_format.value),
-                with_metadata=self.form.with_metadata.value,
-            )
+            self._plan = plan_basket(self._chosen(self._basket), self._rows, self._portal)
         except DownloadError as error:
             self._plan = None
             self.size_label.setText(str(error))
@@ -143,33 +146,69 @@ class DownloadDialog(QDialog):
         self._show_state()
 
     def _on_start(self) -> None:
-        plan = self._plan
-        if plan is None:
+        if self._plan is None:
             return
         if not self.form.folder.line_edit.value.strip():
             self.message.setText("Choose a folder to download to.")
             self.form.folder.line_edit.native.setFocus(Qt.FocusReason.OtherFocusReason)
             return
+        self._state.change(self._chosen)  # the basket remembers it
+        self._run(self._plan)
+
+    def _retry(self) -> None:
+        if self._plan is not None:
+            self._run(self._plan, is_rest=True)
+
+    def _run(self, plan: Plan, *, is_rest: bool = False) -> None:
         folder, overwrite = self.chosen_folder, self.form.overwrite.value
 
         def work(job: Job) -> DownloadReport:
-            return download_files(plan, folder, overwrite=overwrite, progress=job.progress, stop=job.stop)
+            queue = Download(incomplete(plan, folder) if is_rest else plan, folder, overwrite=overwrite)
+            job.hand_over(queue)
+            return queue.run(progress=job.progress, stop=job.stop)
 
-        self._tasks.run(KEY, work, then=self._on_done, failed=self._on_failed, title=self._title)
+        self._queue = None
+        self._tasks.run(
+            KEY,
+            work,
+            then=self._on_done,
+            failed=self._on_failed,
+            part=partial(setattr, self, "_queue"),
+            title=self._title,
+        )
         self.began.emit(folder)
+        self._look.start()
         self.bar.setValue(0)
         self.notice.hide()
+        self.model.set_rows([])
         self.message.setText("Looking at what is there…")
         self._show_state()
 
-    def _on_progress(self, key: object, done_bytes: int, total_bytes: int | None) -> None:
-        if key == KEY and total_bytes and self.is_downloading:
-            self.bar.setValue(done_bytes * BAR_STEPS // total_bytes)
-            self.message.setText(f"{size_text(done_bytes)} of {size_text(total_bytes)}")
+    def _on_pause(self) -> None:
+        if self._queue is not None:
+            (self._queue.resume if self._queue.state.is_paused else self._queue.pause)()
+            self._look.start()
+
+    def _show_queue(self) -> None:
+        """How far it is in all, and each file that is being fetched or that failed."""
+        if self._queue is None:
+            return
+        state = self._queue.state
+        self.pause.setText("Go on" if state.is_paused else "Pause")
+        self.model.set_rows([_file_row(file) for file in state.files])
+        self.files.setVisible(bool(state.files))
+        if self.is_downloading and state.done_bytes:
+            left = joined(
+                state.text, count_text(state.n_waiting, "file waits", "files wait") if state.n_waiting else ""
+            )
+            self.bar.setValue(state.done_bytes * BAR_STEPS // max(1, state.total_bytes))
+            self.message.setText(left)
 
     def _on_finished(self, key: object) -> None:
         """An answer follows, unless it was stopped, here or in napari's activity dock."""
         if key == KEY:
+            self._look.stop()
+            self._show_queue()
             self.message.setText("Stopped. What is complete stays; Download goes on from there.")
             self._show_state()
 
@@ -178,10 +217,18 @@ class DownloadDialog(QDialog):
         skipped = f"{count_text(report.n_skipped, 'file')} there already" if report.n_skipped else ""
         self.message.setText(joined(fetched, skipped))
         self.show_folder.show()
+        self.browse.show()
 
     def _on_failed(self, error: CryoETError) -> None:
         self.message.setText("")
-        self.notice.show_error(error)
+        if isinstance(error, DownloadError) and self._queue is not None and self._queue.state.n_done:
+            self.notice.show_notice(str(error), "Retry those", self._retry)
+        else:
+            self.notice.show_error(error, partial(self._on_start))
+
+    def _on_browse(self) -> None:
+        self.opened.emit(self.chosen_folder)
+        self.close()
 
     def _show_state(self) -> None:
         is_downloading = self.is_downloading
@@ -189,6 +236,17 @@ class DownloadDialog(QDialog):
         self.start.setEnabled(self._plan is not None)
         for button in (self.start, self.close_button):
             button.setVisible(not is_downloading)
-        for part in (self.bar, self.stop):
+        for part in (self.bar, self.pause, self.stop):
             part.setVisible(is_downloading)
         self.show_folder.hide()
+        self.browse.hide()
+
+
+def _file_row(file: FileState) -> Row:
+    """``membrane.zarr  3.1 MB of 7 MB · 2 MB/s · 2 s left``, or why it failed."""
+    name = file.path.rpartition("/")[2]
+    done = f"{size_text(file.done_bytes)} of {size_text(file.size_bytes)}" if file.size_bytes else ""
+    speed = f"{size_text(file.bytes_per_s)}/s" if file.bytes_per_s else ""
+    left = f"{duration_text(file.seconds_left)} left" if file.seconds_left else ""
+    texts = (joined(done, speed, left), joined(done, speed), done, "")
+    return Row(file, (file.error and f"{name}: {file.error}") or name, file.path, right="" if file.error else texts)

@@ -20,6 +20,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_cryoet._qt.basket.page import BasketPage, BasketStrip
+from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.browser.catalogue_page import (
     RUN_ORDERS,
     CataloguePage,
@@ -39,6 +41,7 @@ from napari_cryoet._qt.widgets.labels import ElidedLabel, tool_button
 from napari_cryoet._qt.widgets.messages import Action, Loadable, NoticeBar
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
+from napari_cryoet.basket.outline import Entry
 from napari_cryoet.discovery.catalogue import DATASET_ORDERS, DEPOSITION_ORDERS
 from napari_cryoet.discovery.listing import ListedRun
 from napari_cryoet.exceptions import CryoETError
@@ -53,7 +56,18 @@ from napari_cryoet.portal.pages import (
     RunPage,
     RunRow,
 )
-from napari_cryoet.portal.places import DATASETS, LISTS, MOST_CRUMBS, Crumbs, Kind, Place, begin, follow, follow_to_run
+from napari_cryoet.portal.places import (
+    BASKET,
+    DATASETS,
+    LISTS,
+    MOST_CRUMBS,
+    Crumbs,
+    Kind,
+    Place,
+    begin,
+    follow,
+    follow_to_run,
+)
 from napari_cryoet.portal.portal import Portal
 from napari_cryoet.wording import plain
 
@@ -115,7 +129,7 @@ class Breadcrumb(QWidget):
 class Screens:
     """Every part of the dock by name, and how they are laid out."""
 
-    def __init__(self, owner: QWidget, theme: Theme, thumbnails: Thumbnails) -> None:
+    def __init__(self, owner: QWidget, theme: Theme, thumbnails: Thumbnails, basket: BasketState) -> None:
         self.owner = owner
         self.source_bar = SourceBar(theme)
         self.search = SearchBox(theme, _SEARCH_HINT, "Search, or jump to an id or link", pause_ms=_TYPING_PAUSE_MS)
@@ -125,13 +139,15 @@ class Screens:
         self.breadcrumb = Breadcrumb(theme)
         self.notice = NoticeBar(theme)
         self.start = StartPage(theme)
-        self.datasets = CataloguePage(theme, thumbnails, "dataset", DATASET_ORDERS, dataset_row)
-        self.runs = CataloguePage(theme, thumbnails, "run", RUN_ORDERS, found_run_row)
+        ticks = [basket.column]
+        self.datasets = CataloguePage(theme, thumbnails, "dataset", DATASET_ORDERS, dataset_row, tick_columns=ticks)
+        self.runs = CataloguePage(theme, thumbnails, "run", RUN_ORDERS, found_run_row, tick_columns=ticks)
         self.depositions = CataloguePage(theme, thumbnails, "deposition", DEPOSITION_ORDERS, deposition_row)
         self.lists: tuple[CataloguePage[Any], ...] = (self.datasets, self.runs, self.depositions)
-        self.deposition = DepositionView(theme, thumbnails)
-        self.dataset = DatasetView(theme, thumbnails)
-        self.run = RunView(theme)
+        self.deposition = DepositionView(theme, thumbnails, basket)
+        self.dataset = DatasetView(theme, thumbnails, basket)
+        self.run = RunView(theme, basket)
+        self.basket = BasketPage(theme, basket)
         area = QScrollArea()  # where the dock is too low for it
         area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         area.setWidgetResizable(True)
@@ -146,9 +162,11 @@ class Screens:
             "dataset": self.dataset,
             "deposition": self.deposition,
             "run": self.run_place,
+            "basket": self.basket,
         }
         for page in (self.start, *self.pages.values()):
             self.stack.addWidget(page)
+        self.basket_strip = BasketStrip(basket)
         self.status = StatusStrip()
         column = QVBoxLayout(owner)
         column.setContentsMargins(6, 6, 6, 4)
@@ -157,12 +175,14 @@ class Screens:
             column.addWidget(part)
         column.addWidget(self.facets, 2)
         column.addWidget(self.stack, 3)
+        column.addWidget(self.basket_strip)
         column.addWidget(self.status)
         self.show_start()
 
     def show_start(self) -> None:
         self.stack.setCurrentWidget(self.start)
-        for part in (self.search, self.filter_bar, self.facets, self.switch, self.breadcrumb, self.status):
+        below = (self.basket_strip, self.status)
+        for part in (self.search, self.filter_bar, self.facets, self.switch, self.breadcrumb, *below):
             part.hide()
 
     def show_page(self, kind: Kind) -> None:
@@ -171,6 +191,7 @@ class Screens:
         self.stack.setCurrentWidget(self.pages[kind])
         self.search.show()
         self.status.show()
+        self.basket_strip.setVisible(kind != "basket")
         self.switch.setVisible(is_list)
         self.filter_bar.setVisible(is_list)
         self.facets.setVisible(is_list and self.filter_bar.filters.isChecked())
@@ -211,6 +232,8 @@ class Navigator(QObject):
         screens.deposition.view.opened.connect(self._on_holding_opened)
         screens.dataset.page_requested.connect(self._ask_runs)
         screens.dataset.view.opened.connect(self._on_run_opened)
+        screens.basket_strip.clicked.connect(self.go_to_basket)
+        screens.basket.entry_opened.connect(self._on_entry_opened)
         for page in (screens.dataset.header, screens.run):
             page.deposition_requested.connect(lambda number: self.go_to_deposition(number, follows=True))
 
@@ -235,6 +258,10 @@ class Navigator(QObject):
 
     def go_to_run(self, run_id: int) -> None:
         self._ask_run(Place("run", run_id), (DATASETS,))
+
+    def go_to_basket(self) -> None:
+        if self._session.source is not None:
+            self._go(BASKET, follows=True)
 
     def go_to_level(self, level: int) -> None:
         self._go(self._crumbs[level], follows=True)
@@ -383,6 +410,12 @@ class Navigator(QObject):
     def _open_run(self, dataset: Place, run: Place) -> None:
         crumbs = follow_to_run(self._crumbs, dataset, run)
         self._ask_run(crumbs[-1], crumbs[:-1], opens_layers=True)
+
+    def _on_entry_opened(self, entry: Entry) -> None:
+        if entry.run_id is not None:
+            self._ask_run(Place("run", entry.run_id), self._crumbs, opens_layers=True)
+        elif entry.dataset_id is not None:
+            self.go_to_dataset(entry.dataset_id, follows=True)
 
     def _ask_run(self, run: Place, crumbs: Crumbs, *, opens_layers: bool = False) -> None:
         """Ask for a run; the old screen stays for a moment, in case the answer is quick."""

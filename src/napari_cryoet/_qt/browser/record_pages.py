@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.browser.source_bar import SearchBox
 from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label, plain_tooltip, tool_button
 from napari_cryoet._qt.widgets.messages import Action, add_item, add_menu, copy_text, open_in_browser
@@ -153,8 +154,10 @@ def add_citation_items(menu: QMenu, cited: Callable[[], Sequence[Citation]]) -> 
 class RecordPage(ListPage):
     """A head, and below it a list or the message in its place."""
 
-    def __init__(self, theme: Theme, thumbnails: Thumbnails, noun: str, list_name: str, *, uniform: bool) -> None:
-        super().__init__(theme, thumbnails, list_name, uniform=uniform)
+    def __init__(
+        self, theme: Theme, thumbnails: Thumbnails, basket: BasketState, noun: str, list_name: str, *, uniform: bool
+    ) -> None:
+        super().__init__(theme, thumbnails, list_name, uniform=uniform, tick_columns=[basket.column])
         self.header = RecordHeader(noun)
         self.column.insertWidget(0, self.header)
 
@@ -168,8 +171,8 @@ class DatasetView(RecordPage):
 
     page_requested = Signal(int, int, str)  # dataset, offset, what the names of runs have to contain
 
-    def __init__(self, theme: Theme, thumbnails: Thumbnails) -> None:
-        super().__init__(theme, thumbnails, "dataset", "Runs", uniform=True)
+    def __init__(self, theme: Theme, thumbnails: Thumbnails, basket: BasketState) -> None:
+        super().__init__(theme, thumbnails, basket, "dataset", "Runs", uniform=True)
         self.dataset_id: int | None = None
         self.runs: list[RunRow] = []
         self.filter = SearchBox(theme, "filter runs by name", "Filter the runs by name")
@@ -259,8 +262,8 @@ class DepositionView(RecordPage):
 
     page_requested = Signal(int)  # its id
 
-    def __init__(self, theme: Theme, thumbnails: Thumbnails) -> None:
-        super().__init__(theme, thumbnails, "deposition", "Datasets of the deposition", uniform=False)
+    def __init__(self, theme: Theme, thumbnails: Thumbnails, basket: BasketState) -> None:
+        super().__init__(theme, thumbnails, basket, "deposition", "Datasets of the deposition", uniform=False)
         self.deposition_id: int | None = None
         self.view.left_upwards.connect(lambda: self.header.details.setFocus(Qt.FocusReason.BacktabFocusReason))
 

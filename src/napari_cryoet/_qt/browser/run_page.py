@@ -1,18 +1,19 @@
-"""The page of a run: its tomograms, its annotations, its tilt series, and what to download of it."""
+"""The page of a run: its tomograms, its annotations and its tilt series, to show and for the basket."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QHBoxLayout, QMenu, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QMenu, QPushButton, QVBoxLayout, QWidget
 
+from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.layers.colors import Appearance
 from napari_cryoet._qt.layers.ownership import LayerKey
-from napari_cryoet._qt.widgets.labels import ElidedLabel, plain_label, tool_button
+from napari_cryoet._qt.widgets.labels import ElidedLabel, explain, plain_label, tool_button
 from napari_cryoet._qt.widgets.messages import add_item, open_in_browser
 from napari_cryoet._qt.widgets.record_model import RecordModel, Row, Tick, TickColumn
 from napari_cryoet._qt.widgets.record_view import RecordView
@@ -27,7 +28,6 @@ from napari_cryoet.run.about import (
     about_tomogram,
     has_images,
     processing_text,
-    ticked_texts,
     tilt_series_text,
     titles_of,
 )
@@ -55,40 +55,38 @@ class RunView(QWidget):
     deposition_requested = Signal(int)  # its id
     page_shown = Signal(object)  # RunPage
 
-    def __init__(self, theme: Theme) -> None:
+    def __init__(self, theme: Theme, basket: BasketState) -> None:
         super().__init__()
         self.page: RunPage | None = None
         self.tomogram: Tomogram | None = None  # that is chosen; None in a run without
         self.outline: RunOutline | None = None  # of the annotations, as they fit that tomogram
         self._shown, self._shown_series = Shown(), Shown()
         self._progress_text = ""
-        self._saved: set[Hashable] = set()
+        self._basket = basket
         self.portal_url = ""
         self.portal = tool_button("Portal", "Show this run on the portal's site")
         self.depositions = tool_button("Depositions ▾", "Depositions that this run's data belong to")
         self.depositions.setMenu(QMenu(self.depositions))
-        self.tomogram_model = RecordModel(tick_columns=TOMOGRAM_TICKS, parent=self)
+        self.whole = QCheckBox("Whole run")
+        explain(self.whole, "Put all files of this run into the basket, with frames, tilt series and alignments")
+        self.tomogram_model = RecordModel(tick_columns=[basket.column], parent=self)
         self.tomograms = RecordView(theme, self.tomogram_model, "Tomograms", most_rows=4)
         self.open = QPushButton()
         self.planes = tool_button("XZ YZ", "Orthogonal views: XZ and YZ beside the viewer, with one cursor")
-        self.annotations = RecordModel(title="Annotations", tick_columns=ANNOTATION_TICKS, parent=self)
+        self.annotations = RecordModel(title="Annotations", tick_columns=[SHOW_LAYER, basket.column], parent=self)
         self.tree = RecordView(theme, self.annotations, "Annotations")
         self.tree.setMinimumHeight(LEAST_TREE_PX)
         self.nothing = plain_label(name="dimText")
-        self.tilt_series_model = RecordModel(tick_columns=TILT_SERIES_TICKS, parent=self)
+        self.tilt_series_model = RecordModel(tick_columns=[SHOW_WINDOW, basket.column], parent=self)
         self.tilt_series = RecordView(theme, self.tilt_series_model, "Tilt series", most_rows=3)
-        self.download = QPushButton()
         self._connect()
         self._lay_out()
-        self._update_download()
 
     def set_page(self, page: RunPage, portal_url: str = "") -> None:
         """Show a run with its default tomogram chosen; nothing is opened. The address may be empty."""
         is_same_run = self.page is not None and self.page.run.id == page.run.id
         chosen_id = self.tomogram.id if is_same_run and self.tomogram is not None else None
         self.page, self.portal_url = page, portal_url
-        if not is_same_run:
-            self._saved.clear()
         self.portal.setVisible(bool(portal_url))
         self._list_depositions(page)
         for widget in (self.tomograms, self.open, self.planes):
@@ -101,7 +99,7 @@ class RunView(QWidget):
         self.tilt_series.setVisible(bool(page.tilt_series))
         self.choose(next((each for each in page.tomograms if each.id == chosen_id), page.default_tomogram))
         self._list_tilt_series()
-        self._update_download()
+        self._update_whole()
         self.page_shown.emit(page)
 
     def choose(self, tomogram: Tomogram | None) -> None:
@@ -134,23 +132,15 @@ class RunView(QWidget):
         view.stand_somewhere()
         view.setFocus(Qt.FocusReason.TabFocusReason)
 
-    def tomograms_to_download(self) -> tuple[Tomogram, ...]:
-        tomograms = self.page.tomograms if self.page is not None else ()
-        return tuple(each for each in tomograms if LayerKey("tomogram", each.id) in self._saved)
-
-    def rows_to_download(self) -> tuple[AnnotationRow, ...]:
-        """The annotations that are ticked to be saved, in the order of the tree."""
-        rows = self.outline.rows() if self.outline is not None else ()
-        return tuple(row for row in rows if row.key in self._saved)
-
     def _connect(self) -> None:
+        self.whole.clicked.connect(self._on_whole_clicked)
+        self._basket.changed.connect(self._update_whole)
         self.portal.clicked.connect(lambda: open_in_browser(self.portal_url))
         self.open.clicked.connect(self._on_open_clicked)
         self.tomograms.current_record_changed.connect(self._on_tomogram)
         self.tomograms.opened.connect(self._open)
-        self.tomogram_model.tick_requested.connect(self._on_tomogram_tick)
         self.tree.opened.connect(lambda row: self.annotations.request_tick(self.annotations.index_of(row.key), SHOW))
-        self.annotations.tick_requested.connect(self._on_annotation_tick)
+        self.annotations.tick_requested.connect(lambda row, _column, is_on: self.row_ticked.emit(row, is_on))
         self.tilt_series.opened.connect(lambda series: self._on_tilt_series(series, 0, is_on=True))
         self.tilt_series_model.tick_requested.connect(self._on_tilt_series)
 
@@ -158,7 +148,7 @@ class RunView(QWidget):
 
     def _list_tomograms(self) -> None:
         tomograms = self.page.tomograms if self.page is not None else ()
-        self.tomogram_model.set_rows(tomogram_rows(tomograms, self.tomogram, self._shown, self._saved))
+        self.tomogram_model.set_rows(tomogram_rows(tomograms, self.tomogram, self._shown))
         self._update_open()
 
     def _list_annotations(self) -> None:
@@ -167,7 +157,7 @@ class RunView(QWidget):
         has_stars = any(row.annotation.is_curator_recommended for row in self.outline.rows())
         self.annotations.set_title("Annotations  (★ recommended)" if has_stars else "Annotations")
         colors = annotation_colors(self.page.annotations)
-        self.annotations.set_rows(annotation_rows(self.outline, colors, self._shown, self._saved))
+        self.annotations.set_rows(annotation_rows(self.outline, colors, self._shown))
 
     def _list_tilt_series(self) -> None:
         if self.page is not None:
@@ -206,11 +196,9 @@ class RunView(QWidget):
         self.open.setAccessibleName(f"{text}. {purpose}")
         self.open.setEnabled(is_enabled)
 
-    def _update_download(self) -> None:
-        short, long = ticked_texts(self.tomograms_to_download(), self.rows_to_download())
-        self.download.setEnabled(bool(short))
-        self.download.setText(f"Download…  {short or 'tick Save first'}")
-        self.download.setToolTip(long or "Tick what to download under Save (D)")
+    def _update_whole(self) -> None:
+        if self.page is not None and (tick := self._basket.tick_of(self.page.run)) is not None:
+            self.whole.setChecked(tick.state == Qt.CheckState.Checked)
 
     # what a person asks for
 
@@ -233,21 +221,10 @@ class RunView(QWidget):
             self._progress_text = ""
             self.tomogram_open_requested.emit(self.page, tomogram)
 
-    def _on_annotation_tick(self, record: AnnotationRow | tuple[AnnotationRow, ...], column: int, is_on: bool) -> None:
-        if column == SHOW:  # which objects don't have
-            self.row_ticked.emit(record, is_on)
-        else:
-            rows = record if isinstance(record, tuple) else (record,)
-            self._save([row.key for row in rows if row.files], is_on)
-            self._list_annotations()
-
-    def _on_tomogram_tick(self, tomogram: Tomogram, _column: int, is_on: bool) -> None:
-        self._save([LayerKey("tomogram", tomogram.id)], is_on)
-        self._list_tomograms()
-
-    def _save(self, keys: Iterable[Hashable], is_on: bool) -> None:
-        (self._saved.update if is_on else self._saved.difference_update)(keys)
-        self._update_download()
+    def _on_whole_clicked(self) -> None:
+        if self.page is not None:
+            self._basket.toggle(self.page.run)
+        self._update_whole()
 
     def _on_tilt_series(self, series: TiltSeries, _column: int, is_on: bool) -> None:
         if has_images(series):
@@ -256,6 +233,7 @@ class RunView(QWidget):
     def _lay_out(self) -> None:
         top, opening = QHBoxLayout(), QHBoxLayout()
         top.addWidget(ElidedLabel("Tomograms", name="heading"), 1)
+        top.addWidget(self.whole)
         top.addWidget(self.depositions)
         top.addWidget(self.portal)
         opening.addWidget(self.open, 1)
@@ -269,17 +247,12 @@ class RunView(QWidget):
         column.addWidget(self.nothing)
         column.addWidget(self.tree, 1)
         column.addWidget(self.tilt_series)
-        column.addWidget(self.download)
         column.addStretch(0)
 
 
-SHOW, SAVE = 0, 1  # the columns of ticks of annotations
-ANNOTATION_TICKS: Final = (
-    TickColumn("Show", "Show as a layer (Space)", Qt.Key.Key_Space),
-    TickColumn("Save", "Include in the download (D)", Qt.Key.Key_D),
-)
-TOMOGRAM_TICKS: Final = ANNOTATION_TICKS[SAVE:]
-TILT_SERIES_TICKS: Final = (TickColumn("Show", "Show in a window of its own (Space)", Qt.Key.Key_Space),)
+SHOW = 0  # the column of ticks
+SHOW_LAYER: Final = TickColumn("Show", "Show as a layer (Space)", Qt.Key.Key_Space)
+SHOW_WINDOW: Final = TickColumn("Show", "Show in a window of its own (Space)", Qt.Key.Key_Space)
 _STATES: Final = {True: Qt.CheckState.Checked, False: Qt.CheckState.Unchecked}
 
 
@@ -313,9 +286,7 @@ def key_of_row(row: AnnotationRow) -> LayerKey | None:
 # tomograms
 
 
-def tomogram_rows(
-    tomograms: Sequence[Tomogram], chosen: Tomogram | None, shown: Shown, saved: Set[Hashable]
-) -> list[Row]:
+def tomogram_rows(tomograms: Sequence[Tomogram], chosen: Tomogram | None, shown: Shown) -> list[Row]:
     """A run's tomograms, the default one first; one is chosen."""
     several_alignments = len({tomogram.alignment_id for tomogram in tomograms}) > 1
     rows = []
@@ -332,7 +303,6 @@ def tomogram_rows(
                 badge="default" if number == 0 and len(tomograms) > 1 else "",
                 is_chosen=chosen is not None and chosen.id == tomogram.id,
                 icon="eye" if shown.is_visible(key) else "",
-                ticks=(Tick(_STATES[key in saved]),),
                 tooltip=about_tomogram(tomogram),
             )
         )
@@ -342,12 +312,12 @@ def tomogram_rows(
 # annotations
 
 
-def annotation_rows(outline: RunOutline, colors: Mapping[int, RGBA], shown: Shown, saved: Set[Hashable]) -> list[Row]:
+def annotation_rows(outline: RunOutline, colors: Mapping[int, RGBA], shown: Shown) -> list[Row]:
     """Objects with their annotations below, then what was made on another alignment.
 
     The record of an object's row is the tuple of its `AnnotationRow`.
     """
-    rows = [_object_row(group, colors, shown, saved) for group in outline.groups]
+    rows = [_object_row(group, colors, shown) for group in outline.groups]
     if outline.other_alignment:
         rows.append(
             Row(
@@ -355,17 +325,16 @@ def annotation_rows(outline: RunOutline, colors: Mapping[int, RGBA], shown: Show
                 key="on another alignment",
                 title=f"On another alignment ({len(outline.other_alignment)})",
                 is_dim=True,
-                ticks=(None, _saved_tick(outline.other_alignment, saved)),
                 tooltip="Their positions don't fit this tomogram.",
                 opens=False,
                 is_unfolded=False,
-                children=tuple(_annotation_row(row, shown, saved) for row in outline.other_alignment),
+                children=tuple(_annotation_row(row, shown) for row in outline.other_alignment),
             )
         )
     return rows
 
 
-def _object_row(group: ObjectGroup, colors: Mapping[int, RGBA], shown: Shown, saved: Set[Hashable]) -> Row:
+def _object_row(group: ObjectGroup, colors: Mapping[int, RGBA], shown: Shown) -> Row:
     count = count_text(len(group.rows), "annotation")
     return Row(
         record=group.rows,
@@ -373,15 +342,14 @@ def _object_row(group: ObjectGroup, colors: Mapping[int, RGBA], shown: Shown, sa
         title=plain(group.object_name),
         is_bold=True,
         color=colors.get(min(row.annotation.id for row in group.rows)),
-        ticks=(None, _saved_tick(group.rows, saved)),
         tooltip=f"{plain(group.object_name)}\n{joined(plain(group.object_id), count)}",
         spoken=f"{plain(group.object_name)}, {count}",
         opens=False,
-        children=tuple(_annotation_row(row, shown, saved) for row in group.rows),
+        children=tuple(_annotation_row(row, shown) for row in group.rows),
     )
 
 
-def _annotation_row(row: AnnotationRow, shown: Shown, saved: Set[Hashable]) -> Row:
+def _annotation_row(row: AnnotationRow, shown: Shown) -> Row:
     annotation, key = row.annotation, key_of_row(row)
     method = plain(str(annotation.method_type))
     truth = "ground truth" if annotation.ground_truth_status else ""
@@ -394,17 +362,10 @@ def _annotation_row(row: AnnotationRow, shown: Shown, saved: Set[Hashable]) -> R
         right=(method, f"{method[:5]}…", ""),
         icon="star" if star else "",
         is_dim=not row.fits or key is None,
-        ticks=(None if key is None else shown.tick(key), _saved_tick((row,), saved)),
+        ticks=(None if key is None else shown.tick(key),),
         tooltip=about_annotation(row),
         spoken=joined(titles_of(row)[0], truth, method, star, row.reason),
     )
-
-
-def _saved_tick(rows: Sequence[AnnotationRow], saved: Set[Hashable]) -> Tick | None:
-    ticks = {row.key in saved for row in rows if row.files}
-    if len(ticks) == 2:
-        return Tick(Qt.CheckState.PartiallyChecked)
-    return Tick(_STATES[ticks.pop()]) if ticks else None
 
 
 # tilt series

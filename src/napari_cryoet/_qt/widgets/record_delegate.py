@@ -8,7 +8,7 @@ from qtpy.QtCore import QEvent, QObject, QPointF, QRect, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QFont, QFontMetrics, QPainter, QPainterPath, QPen, QPixmap, QTextLayout
 from qtpy.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
-from napari_cryoet._qt.widgets.record_model import Index, Kind, RecordModel, Role, Row, Text, longest
+from napari_cryoet._qt.widgets.record_model import Index, Kind, RecordModel, Role, Row, Text, Tick, longest
 from napari_cryoet._qt.widgets.theme import Colors, Theme, draw_icon
 from napari_cryoet.wording import plain
 
@@ -41,7 +41,7 @@ class RecordDelegate(QStyledItemDelegate):
         cell = _Cell(painter, row, self._theme.colors, option, has_icon=not index.parent().isValid())
         cell.fill()
         if index.column():
-            cell.draw_tick(index.column() - 1)
+            cell.draw_tick(index.data(Role.TICK))
         elif row.kind in (Kind.MESSAGE, Kind.FAILURE):
             cell.draw_message()
         else:
@@ -96,8 +96,8 @@ class _Cell:
         wrapped = int(Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap)
         self._painter.drawText(self._option.rect.adjusted(6, 2, -6, -2), wrapped, plain(longest(self._row.title)))
 
-    def draw_tick(self, column: int) -> None:
-        painter, colors, tick = self._painter, self._colors, self._row.tick(column)
+    def draw_tick(self, tick: Tick | None) -> None:
+        painter, colors = self._painter, self._colors
         if tick is None:
             return
         box = QRectF(0, 0, TICK_PX, TICK_PX)

@@ -6,7 +6,7 @@ that are equal to those before are left alone, so selection, folding and scrolli
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import Any, Final, TypeAlias
@@ -30,6 +30,7 @@ class Role(IntEnum):
 
     ROW = Qt.ItemDataRole.UserRole + 1
     PICTURE = Qt.ItemDataRole.UserRole + 2  # QPixmap, or None until it has arrived
+    TICK = Qt.ItemDataRole.UserRole + 3  # of a column of ticks
 
 
 class Kind(Enum):
@@ -52,11 +53,18 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class TickColumn:
-    """A column of ticks at the right of the rows, and the key that ticks."""
+    """A column of ticks at the right of the rows, and the key that ticks.
+
+    The ticks are those of the rows, or what ``tick_of`` says of a record; then ``toggle`` changes it, and a signal
+    tells when it is another.
+    """
 
     title: str
     tooltip: str
     key: Qt.Key
+    tick_of: Callable[[Any], Tick | None] | None = None
+    toggle: Callable[[Any], None] = lambda _record: None
+    changed: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +85,12 @@ class Row:
     icon: str = ""  # before the title; of rows below others, left of where titles begin
     is_chosen: bool | None = None  # a radio mark before the title; None draws none
     picture_url: str | None = None  # of root rows; "" keeps room for a picture that isn't there, None doesn't
-    ticks: tuple[Tick | None, ...] = ()  # by column; None where there is nothing to tick
+    ticks: tuple[Tick | None, ...] = ()  # by column, from the first; None where there is nothing to tick
     tooltip: str = ""
     spoken: str = ""  # by a screen reader, instead of all texts
     opens: bool = True  # on Enter and a double click; otherwise these fold and unfold the row
     is_unfolded: bool = True  # when it is first listed
     children: tuple[Row, ...] = ()
-
-    def tick(self, column: int) -> Tick | None:
-        """The tick in a column of ticks, which begin at 0."""
-        return self.ticks[column] if 0 <= column < len(self.ticks) else None
 
 
 class RecordModel(QAbstractItemModel):
@@ -119,6 +123,9 @@ class RecordModel(QAbstractItemModel):
         self._is_asked = False
         if thumbnails is not None:
             thumbnails.arrived.connect(self._on_picture)
+        for column in self.tick_columns:
+            if column.changed is not None:
+                column.changed.connect(self._on_ticks)
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -180,11 +187,22 @@ class RecordModel(QAbstractItemModel):
             yield root
             yield from (self.index(below, 0, root) for below in range(len(row.children)))
 
+    def tick(self, row: Row, column: int) -> Tick | None:
+        """The tick of a row in a column of ticks, which begin at 0."""
+        if not 0 <= column < len(self.tick_columns):
+            return None
+        if (tick_of := self.tick_columns[column].tick_of) is not None:
+            return tick_of(row.record)
+        return row.ticks[column] if column < len(row.ticks) else None
+
     def request_tick(self, index: Index, column: int) -> bool:
         """Ask for the other state of a tick; False if there is none."""
         row = self.row_at(index)
-        if row is None or (tick := row.tick(column)) is None:
+        if row is None or (tick := self.tick(row, column)) is None:
             return False
+        if self.tick_columns[column].tick_of is not None:
+            self.tick_columns[column].toggle(row.record)
+            return True
         self.tick_requested.emit(row.record, column, tick.state == Qt.CheckState.Unchecked)
         return True
 
@@ -222,16 +240,18 @@ class RecordModel(QAbstractItemModel):
         if row.kind is Kind.HEADING:
             return Qt.ItemFlag.ItemIsEnabled
         flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
-        return flags if row.tick(index.column() - 1) is None else flags | Qt.ItemFlag.ItemIsUserCheckable
+        return flags if self.tick(row, index.column() - 1) is None else flags | Qt.ItemFlag.ItemIsUserCheckable
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         row = self.row_at(index)
         if row is None:
             return None
-        tick = row.tick(index.column() - 1)
+        tick = self.tick(row, index.column() - 1)
         match role:
             case Role.ROW:
                 return row
+            case Role.TICK:
+                return tick
             case Role.PICTURE:
                 return self._thumbnails.picture(row.picture_url) if self._thumbnails is not None else None
             case Qt.ItemDataRole.CheckStateRole:
@@ -255,6 +275,15 @@ class RecordModel(QAbstractItemModel):
             self.dataChanged.emit(root, self.index(number, last))
             if n_below:
                 self.dataChanged.emit(self.index(0, 0, root), self.index(n_below - 1, last, root))
+
+    def _on_ticks(self) -> None:
+        last = self.columnCount() - 1
+        for number, row in enumerate(self._rows):
+            root, n_below = self.index(number), len(row.children)
+            if n_below:
+                self.dataChanged.emit(self.index(0, last, root), self.index(n_below - 1, last, root))
+        if self._rows:
+            self.dataChanged.emit(self.index(0, last), self.index(len(self._rows) - 1, last))
 
     def _on_picture(self, url: str) -> None:
         for number, row in enumerate(self._rows):

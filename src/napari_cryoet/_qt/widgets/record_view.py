@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Final
 
 from qtpy.QtCore import QEvent, QModelIndex, QPoint, QRect, QRectF, QSize, Qt, Signal
@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QSizePolicy, QTreeVie
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.messages import Loadable
 from napari_cryoet._qt.widgets.record_delegate import ICON_PX, RecordDelegate, icon_color
-from napari_cryoet._qt.widgets.record_model import Kind, RecordModel, Row
+from napari_cryoet._qt.widgets.record_model import Kind, RecordModel, Row, TickColumn
 from napari_cryoet._qt.widgets.theme import Theme, draw_icon
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 
@@ -24,9 +24,17 @@ LEAST_ROWS: Final = 2  # that are seen of a short list in the lowest of docks
 class ListPage(QWidget):
     """A list that takes the room there is, or the message in its place."""
 
-    def __init__(self, theme: Theme, thumbnails: Thumbnails, name: str, *, uniform: bool = True) -> None:
+    def __init__(
+        self,
+        theme: Theme,
+        thumbnails: Thumbnails,
+        name: str,
+        *,
+        uniform: bool = True,
+        tick_columns: Sequence[TickColumn] = (),
+    ) -> None:
         super().__init__()
-        self.model = RecordModel(thumbnails, parent=self)
+        self.model = RecordModel(thumbnails, title=name if tick_columns else "", tick_columns=tick_columns, parent=self)
         self.view = RecordView(theme, self.model, name, uniform=uniform)
         self.place = Loadable(self.view)
         self.column = QVBoxLayout(self)
@@ -223,7 +231,7 @@ class RecordView(QTreeView):
         for number, root in enumerate(self._records.rows):
             if root.children:
                 self.setExpanded(self._records.index(number), not self._folded.get(root.key, not root.is_unfolded))
-            if self._records.tick_columns and not root.ticks:
+            if self._records.tick_columns and not self._has_ticks(root):
                 self.setFirstColumnSpanned(number, QModelIndex(), True)
         kept = self._records.index_of(self._kept) if self._kept is not None else QModelIndex()
         self.setCurrentIndex(kept)
@@ -235,6 +243,9 @@ class RecordView(QTreeView):
                 self.stand_somewhere()
         self._indent()
         self._settle_soon.start()
+
+    def _has_ticks(self, row: Row) -> bool:
+        return any(self._records.tick(row, column) for column in range(len(self._records.tick_columns)))
 
     def _settle(self) -> None:
         """What waits until rows have their places."""

@@ -1,0 +1,304 @@
+"""The basket of the open source: ticks in all lists change it, and it is on disk at once."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from qtpy.QtCore import QObject, Qt, Signal
+
+from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet._qt.widgets.record_model import Tick, TickColumn
+from napari_cryoet.basket.basket import KINDS, Basket, Kind, source_text
+from napari_cryoet.basket.contents import Chosen, Contents, RowsOfRuns, choose, contents_of
+from napari_cryoet.basket.outline import Entry, outline_basket
+from napari_cryoet.basket.remarks import Remark, remarks_on
+from napari_cryoet.basket.store import BasketStore
+from napari_cryoet.discovery.listing import ListedRun
+from napari_cryoet.exceptions import CryoETError, FormatError, SaveError
+from napari_cryoet.portal.pages import CatalogueRow, RunRow
+from napari_cryoet.portal.portal import Portal
+from napari_cryoet.records import Run, TiltSeries, Tomogram
+from napari_cryoet.run.outline import AnnotationRow
+from napari_cryoet.wording import count_text, joined
+
+Change = Callable[[Basket], Basket]
+
+_KEEP, _ASK = "basket", "contents of the basket"
+_NOUNS: Final[Mapping[Kind, str]] = {
+    "datasets": "dataset",
+    "runs": "whole run",
+    "tomograms": "tomogram",
+    "annotations": "annotation",
+    "annotation_shapes": "annotation",
+    "tilt_series": "tilt series",
+}
+
+
+class Part(NamedTuple):
+    """Something that can be ticked, and what it belongs to."""
+
+    kind: Kind
+    id: int
+    run_id: int | None = None
+    dataset_id: int | None = None
+    annotation_id: int | None = None  # of a shape
+    modified: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a basket amounts to by the portal's tables."""
+
+    basket: Basket
+    chosen: Chosen
+    contents: Contents
+    remarks: tuple[Remark, ...]
+    entries: tuple[Entry, ...]
+
+
+class BasketState(QObject):
+    """Changes show at once; they are written, and what they amount to is asked for, in tasks."""
+
+    changed = Signal()  # what is ticked, or what that amounts to
+    failed = Signal(object)  # CryoETError: it can't be read or written
+    refused = Signal(str, str, object)  # why a tick can't be taken away, a button's text, and what it does
+
+    def __init__(self, tasks: Tasks, folder: Path, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.folder = folder  #: Where downloads go; its disk has to have the room.
+        self.column = TickColumn(
+            "Basket", "Put into the basket (D)", Qt.Key.Key_D, self.tick_of, self.toggle, self.changed
+        )
+        self.tasks, self._store = tasks, BasketStore()
+        self._writing = threading.Lock()
+        self._waiting: deque[tuple[str, Change]] = deque()  # changes that aren't on disk yet, with their sources
+        self._forget()
+
+    def _forget(self) -> None:
+        self._portal: Portal | None = None
+        self._known: RowsOfRuns | None = None
+        self.basket = Basket()
+        self.found: Found | None = None  # None while nothing is known
+        self._ids: dict[Kind, frozenset[int]] = {}
+        self._touched: dict[Kind, frozenset[int]] = {}
+
+    # one source at a time
+
+    def open(self, portal: Portal) -> None:
+        """Read the basket of a portal."""
+        self._portal, self._known = portal, RowsOfRuns(portal)
+        self._keep()
+
+    def close(self) -> None:
+        """Forget the source, with all on disk."""
+        for key in (_KEEP, _ASK):
+            self.tasks.stop(key)
+        with suppress(CryoETError):  # the failure was shown when it was first tried
+            self._write()
+        self._forget()
+        self.changed.emit()
+
+    @property
+    def portal(self) -> Portal:
+        """The open portal, for work that queries it on another thread."""
+        assert self._portal is not None  # noqa: S101 - nothing can be ticked or opened before
+        return self._portal
+
+    @property
+    def source(self) -> str:
+        """The source as baskets name it."""
+        return source_text(self.portal.source)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether `found` is about the basket as it is now."""
+        return self.found is not None and self.found.basket == self.basket
+
+    @property
+    def text(self) -> str:
+        """``3 runs · 12 files · 412 MB``; what is ticked where that isn't known; empty for an empty basket."""
+        if self.found is not None and self.found.contents.total.n_files:
+            return self.found.contents.summary + ("" if self.is_settled else " …")
+        counts: dict[str, int] = {}
+        for kind in KINDS:
+            counts[_NOUNS[kind]] = counts.get(_NOUNS[kind], 0) + len(self.basket.ids(kind))
+        return joined(*(count_text(n, noun, noun if noun.endswith("s") else "") for noun, n in counts.items() if n))
+
+    # ticks
+
+    def toggle(self, record: Any) -> None:
+        """Tick a record that isn't ticked, or only in part; untick one that is."""
+        parts = parts_of(record)
+        if any(not self._holds(part) for part in parts):
+            self.change(partial(_with, parts=parts))
+        elif whole := next((whole for part in parts if (whole := self._whole_of(part)) is not None), None):
+            kind, whole_id = whole
+            name = f"{'DS' if kind == 'datasets' else 'RN'}-{whole_id}"
+            take_out = partial(self.change, lambda basket: basket.without_ids(kind, [whole_id]))
+            self.refused.emit(f"All of {name} is in the basket.", "Take it out", take_out)
+        else:
+            self.change(partial(_without, parts=parts))
+
+    def tick_of(self, record: Any) -> Tick | None:
+        """The tick of a record; faint where a whole run or dataset has it, half where only some of it is ticked."""
+        parts = parts_of(record)
+        if not parts:
+            return None
+        n_held = sum(map(self._holds, parts))
+        if n_held == len(parts):
+            return Tick(Qt.CheckState.Checked, is_hollow=any(self._whole_of(part) for part in parts))
+        has_some = n_held or any(part.id in self._touched.get(part.kind, ()) for part in parts)
+        return Tick(Qt.CheckState.PartiallyChecked if has_some else Qt.CheckState.Unchecked)
+
+    def _has(self, kind: Kind, record_id: int | None) -> bool:
+        return record_id in self._ids.get(kind, ())
+
+    def _holds(self, part: Part) -> bool:
+        if self._has(part.kind, part.id) or self._whole_of(part):
+            return True
+        is_plainer = self.is_settled and part.id not in self._touched.get("annotation_shapes", ())
+        return self._has("annotations", part.annotation_id) and not is_plainer
+
+    def _whole_of(self, part: Part) -> tuple[Kind, int] | None:
+        """The ticked run or dataset that a part is in."""
+        dataset_id, run_id = part.dataset_id, part.run_id
+        if dataset_id is None and self.found is not None:
+            dataset_id = (self.found.chosen.owners.row("runs", run_id) or {}).get("datasetId")
+        if run_id is not None and part.kind != "runs" and self._has("runs", run_id):
+            return "runs", run_id
+        return ("datasets", dataset_id) if dataset_id is not None and self._has("datasets", dataset_id) else None
+
+    # changing and keeping it
+
+    def change(self, change: Change, *, source: str = "", is_slow: bool = False) -> None:
+        """Change the basket, or that of another source; what takes time is done in the task alone."""
+        is_here = source in {"", self.source}
+        self._waiting.append((source or self.source, change))
+        if is_here and not is_slow:
+            self._set(change(self.basket))
+        self._keep()
+
+    # keeping it
+
+    def _keep(self) -> None:
+        source = self.source
+
+        def work(_job: Job) -> Basket:
+            self._write()
+            return self._store.current(source)
+
+        self.tasks.run(_KEEP, work, then=self._set, failed=self.failed.emit)
+
+    def _write(self) -> None:
+        with self._writing:
+            while self._waiting:
+                waiting = self._waiting.popleft()
+                try:
+                    self._store.change(*waiting)
+                except (FormatError, SaveError):
+                    self._waiting.appendleft(waiting)  # to be tried again with the next change
+                    raise
+
+    def _set(self, basket: Basket) -> None:
+        if basket == self.basket and self.is_settled:
+            return
+        self.basket = basket
+        self._ids = {kind: frozenset(basket.ids(kind)) for kind in KINDS}
+        self.changed.emit()
+        self.ask()
+
+    # what it amounts to
+
+    def ask(self) -> None:
+        """Find out what the basket amounts to."""
+        basket, known, folder = self.basket, self._known, self.folder
+        if basket.is_empty or known is None:
+            self.tasks.stop(_ASK)
+            self._on_found(None)
+            return
+
+        def work(job: Job) -> Found:
+            rows = known.of(basket, stop=job.stop)
+            place = next(each for each in (folder, *folder.parents) if each.exists())
+            chosen = choose(basket, rows)
+            return Found(
+                basket=basket,
+                chosen=chosen,
+                contents=contents_of(basket, rows),
+                remarks=remarks_on(basket, rows, free_bytes=shutil.disk_usage(place).free),
+                entries=outline_basket(basket, chosen),
+            )
+
+        self.tasks.run(_ASK, work, then=self._on_found, failed=lambda _error: self._on_found(None))
+
+    def _on_found(self, found: Found | None) -> None:
+        self.found = found
+        self._touched = {} if found is None else _touched_by(found)
+        self.changed.emit()
+
+
+def parts_of(record: Any) -> tuple[Part, ...]:
+    """What a tick beside a record stands for; nothing where there is nothing to fetch."""
+    match record:
+        case CatalogueRow():
+            return (Part("datasets", record.id, dataset_id=None),)
+        case RunRow() | Run():
+            return (Part("runs", record.id, record.id, record.dataset_id),)
+        case ListedRun():
+            return (Part("runs", record.run_id, record.run_id, record.dataset_id),)
+        case Tomogram():
+            modified = _day(record.last_modified_date)
+            return (Part("tomograms", record.id, record.run_id, modified=modified),)
+        case TiltSeries():
+            return (Part("tilt_series", record.id, record.run_id),)
+        case AnnotationRow(annotation=annotation, shape=shape) if record.files and shape is not None:
+            modified = _day(annotation.last_modified_date)
+            return (Part("annotation_shapes", shape.id, annotation.run_id, None, annotation.id, modified),)
+        case Entry():
+            return tuple(Part(kind, record_id) for kind, record_id in record.parts)
+        case tuple():
+            return tuple(part for each in record for part in parts_of(each))
+    return ()
+
+
+def _day(date: datetime | None) -> str:
+    return "" if date is None else date.isoformat()
+
+
+def _by_kind(parts: Iterable[Part]) -> dict[Kind, dict[int, str]]:
+    """Dates by kind and id."""
+    found: dict[Kind, dict[int, str]] = {}
+    for part in parts:
+        found.setdefault(part.kind, {})[part.id] = part.modified
+    return found
+
+
+def _with(basket: Basket, parts: Iterable[Part]) -> Basket:
+    for kind, dates in _by_kind(parts).items():
+        basket = basket.with_ids(kind, dates, modified={key: date for key, date in dates.items() if date})
+    return basket
+
+
+def _without(basket: Basket, parts: Collection[Part]) -> Basket:
+    for kind, ids in _by_kind(parts).items():
+        basket = basket.without_ids(kind, ids)
+    return basket.without_ids("annotations", {part.annotation_id or 0 for part in parts})
+
+
+def _touched_by(found: Found) -> dict[Kind, frozenset[int]]:
+    """The shapes that are fetched, and the runs and datasets of which anything is."""
+    chosen, run_ids = found.chosen, set(found.contents.run_ids)
+    return {
+        "annotation_shapes": frozenset(file["annotationShapeId"] for file in chosen.annotation_files),
+        "runs": frozenset(run_ids),
+        "datasets": frozenset(row["datasetId"] for row in chosen.rows["runs"] if row["id"] in run_ids),
+    }

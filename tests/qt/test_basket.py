@@ -1,0 +1,265 @@
+"""The basket by clicks and keys, in a dock on the demo: ticks in all lists, its page, its files, exports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QPushButton
+
+from napari_cryoet._qt.basket import page as page_module
+from napari_cryoet._qt.basket.page import EXPORT
+from napari_cryoet._qt.browser.dock import PortalBrowser
+from napari_cryoet._qt.widgets.record_model import Row
+from napari_cryoet._qt.widgets.record_view import RecordView
+from napari_cryoet.basket.basket import Basket, read_basket, write_basket
+from napari_cryoet.basket.store import BasketStore
+
+ON, OFF, HALF = Qt.CheckState.Checked, Qt.CheckState.Unchecked, Qt.CheckState.PartiallyChecked
+CELL_RUN, CELLS, MIXES = 9001, 90001, 90002
+
+
+@pytest.fixture
+def make_dock(qtbot, viewer_model, memory, demo_pack) -> Iterator:
+    """Make a dock on the demo; a second one is as after a restart."""
+    made: list[PortalBrowser] = []
+
+    def make() -> PortalBrowser:
+        browser = PortalBrowser(viewer_model, memory=memory)
+        made.append(browser)
+        qtbot.addWidget(browser)
+        browser.resize(322, 760)
+        browser.show()
+        with qtbot.waitSignal(browser.session.catalogue_changed):
+            browser.use_source(demo_pack)
+        settle(qtbot, browser)
+        return browser
+
+    yield make
+    for browser in made:
+        browser.close_down()
+
+
+@pytest.fixture
+def dock(make_dock) -> PortalBrowser:
+    return make_dock()
+
+
+def settle(qtbot, dock: PortalBrowser) -> None:
+    """Wait until the basket is on disk and its contents are known."""
+    qtbot.waitUntil(lambda: not {"basket", "contents of the basket"} & set(dock.tasks.running))
+
+
+def go_to_run(qtbot, dock: PortalBrowser, run_id: int = CELL_RUN):
+    with qtbot.waitSignal(dock.navigator.run_arrived):
+        dock.navigator.go_to_run(run_id)
+    return dock.screens.run
+
+
+def press(qtbot, dock: PortalBrowser, view: RecordView, key, row_key: Qt.Key = Qt.Key.Key_D) -> None:
+    """Press a key on a row."""
+    view.select(key)
+    qtbot.keyClick(view, row_key)
+    settle(qtbot, dock)
+
+
+def state(view: RecordView, key) -> Qt.CheckState:
+    """The tick of a row in the last column."""
+    index = view.model().index_of(key)
+    last = index.siblingAtColumn(view.model().columnCount() - 1)
+    return Qt.CheckState(last.data(Qt.ItemDataRole.CheckStateRole))
+
+
+def ribosomes(run) -> Row:
+    """The rows of an object with several annotations."""
+    return next(row for row in run.annotations.rows if len(row.children) > 1)
+
+
+@pytest.fixture
+def filled(qtbot, dock) -> PortalBrowser:
+    """The dock at the page of a basket with a tomogram and all annotations of one object."""
+    run = go_to_run(qtbot, dock)
+    press(qtbot, dock, run.tomograms, run.tomogram_model.rows[0].key)
+    press(qtbot, dock, run.tree, ribosomes(run).key)
+    qtbot.mouseClick(dock.screens.basket_strip, Qt.MouseButton.LeftButton)
+    assert dock.screens.breadcrumb.text.endswith("DEMO_001 › Basket")
+    return dock
+
+
+# ticks
+
+
+def test_ticks_stay_when_one_leaves_the_page_and_over_a_restart(qtbot, make_dock):
+    dock = make_dock()
+    assert dock.screens.basket_strip.text().startswith("The basket is empty")
+    run = go_to_run(qtbot, dock)
+    group = ribosomes(run)
+    press(qtbot, dock, run.tree, group.key)
+    assert {state(run.tree, row.key) for row in (group, *group.children)} == {ON}
+    press(qtbot, dock, run.tree, group.children[0].key)
+    assert (state(run.tree, group.key), state(run.tree, group.children[0].key)) == (HALF, OFF)
+    press(qtbot, dock, run.tomograms, run.tomogram_model.rows[0].key)
+    strip = dock.screens.basket_strip.text()
+    assert strip.startswith("Basket: 1 run · ")
+    assert "MB" in strip
+    again = make_dock()
+    assert again.screens.basket_strip.text() == strip
+    run = go_to_run(qtbot, again)
+    assert state(run.tree, group.key) == HALF
+    assert state(run.tomograms, run.tomogram_model.rows[0].key) == ON
+    assert not run.whole.isChecked()
+
+
+def test_whole_runs_and_datasets_are_ticked_in_their_lists_and_what_is_in_them_is_faint(qtbot, dock):
+    screens = dock.screens
+    press(qtbot, dock, screens.datasets.view, CELLS)
+    assert screens.basket_strip.text().startswith("Basket: 4 runs")
+    dock.navigator.go_to_dataset(CELLS)
+    qtbot.waitUntil(lambda: len(screens.dataset.runs) > 0)
+    assert state(screens.dataset.view, CELL_RUN) == ON
+    run = go_to_run(qtbot, dock)
+    assert run.whole.isChecked()
+    press(qtbot, dock, run.tree, ribosomes(run).key)
+    assert state(run.tree, ribosomes(run).key) == ON, "it is in the dataset"
+    assert screens.notice.text == f"All of DS-{CELLS} is in the basket."
+    qtbot.mouseClick(screens.notice.action, Qt.MouseButton.LeftButton)
+    settle(qtbot, dock)
+    assert state(run.tree, ribosomes(run).key) == OFF
+    run.whole.click()
+    settle(qtbot, dock)
+    assert dock.basket.basket.runs == (CELL_RUN,)
+    assert state(screens.datasets.view, CELLS) == HALF
+
+
+def test_a_basket_file_that_cannot_be_read_is_said_and_left_alone(qtbot, dock):
+    path = BasketStore().path(dock.basket.source)
+    path.parent.mkdir(exist_ok=True, parents=True)
+    path.write_text("runs = [1\n")
+    press(qtbot, dock, dock.screens.datasets.view, CELLS)
+    assert "isn't TOML" in dock.screens.notice.text
+    assert path.read_text() == "runs = [1\n"
+    path.write_text("runs = [9001]\n")
+    press(qtbot, dock, dock.screens.datasets.view, MIXES)
+    assert read_basket(path).datasets == (CELLS, MIXES), "the tick before wasn't lost"
+    assert dock.basket.basket.runs == (CELL_RUN,)
+
+
+# its page
+
+
+def test_the_page_lists_what_is_in_it_unticks_and_leads_to_the_run(qtbot, filled):
+    page = filled.screens.basket
+    (run,) = page.model.rows
+    assert run.title == "DEMO_001"
+    assert len(run.children) > 2
+    assert page.sizes.text().startswith("tomograms ")
+    gone = run.children[0]
+    press(qtbot, filled, page.tree, gone.key)
+    assert gone.key not in [row.key for row in page.model.rows[0].children]
+    with qtbot.waitSignal(filled.navigator.run_arrived):
+        press(qtbot, filled, page.tree, page.model.rows[0].key, Qt.Key.Key_Return)
+    assert filled.screens.breadcrumb.text == f"Datasets › DS-{CELLS} › DEMO_001"
+    filled.navigator.go_to_basket()
+    press(qtbot, filled, page.tree, page.model.rows[0].key)
+    assert "The basket is empty." in page.place.message.text
+    assert not page.download.isEnabled()
+
+
+def test_a_remark_has_a_button_that_mends_it(qtbot, filled):
+    page = filled.screens.basket
+    ids = {below.record.annotation.id for below in ribosomes(filled.screens.run).children}
+    filled.basket.change(lambda basket: basket.emptied().with_ids("annotations", ids))
+    settle(qtbot, filled)
+    button = next(each for each in page.remarks.findChildren(QPushButton) if each.text() == "Keep the best")
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    settle(qtbot, filled)
+    assert len(filled.basket.basket.annotations) < len(ids)
+
+
+def test_what_to_fetch_and_the_split_are_chosen_in_menus(qtbot, filled):
+    page, before = filled.screens.basket, filled.basket.found.contents.total.size_bytes
+
+    def choose(menu, text: str) -> None:
+        menu.aboutToShow.emit()
+        next(action for action in menu.actions() if action.text() == text).trigger()
+        settle(qtbot, filled)
+
+    choose(page.choices.menu(), "From level 1: an eighth")
+    assert filled.basket.found.contents.total.size_bytes < before / 4
+    choose(page.split.menu(), "80/10/10")
+    assert page.split.text() == "Split 1/0/0 ▾"
+    assert "train" in page.model.rows[0].right[0]
+    choose(page.split.menu(), "No split")
+    assert filled.basket.basket.split is None
+
+
+def test_it_is_saved_emptied_opened_and_filled_by_pasted_ids(qtbot, filled, monkeypatch, tmp_path):
+    page, path = filled.screens.basket, tmp_path / "mine.toml"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_args: (str(path), ""))
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_args: (str(path), ""))
+    monkeypatch.setattr(QInputDialog, "getMultiLineText", lambda *_args: ("RN-9005 and DS-90002", True))
+    monkeypatch.setattr(page_module, "agrees", lambda *_args, **_options: True)
+    actions = {action.text(): action for action in page.file.menu().actions()}
+    page.name.setFocus()
+    qtbot.keyClicks(page.name, "mine")
+    qtbot.keyClick(page.name, Qt.Key.Key_Return)
+    actions["Save as…"].trigger()
+    qtbot.waitUntil(path.exists)
+    before = filled.basket.basket
+    assert read_basket(path) == before
+    assert before.name == "mine"
+    actions["Empty…"].trigger()
+    settle(qtbot, filled)
+    assert filled.basket.basket.is_empty
+    actions["Paste ids…"].trigger()
+    settle(qtbot, filled)
+    assert (filled.basket.basket.runs, filled.basket.basket.datasets) == ((9005,), (MIXES,))
+    actions["Open…"].trigger()
+    qtbot.waitUntil(lambda: filled.basket.basket == before)
+
+
+def test_a_basket_of_another_source_leads_there(qtbot, filled, monkeypatch, tmp_path):
+    write_basket(Basket(source="http://127.0.0.1:9/graphql", runs=(1,)), tmp_path / "other.toml")
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_args: (str(tmp_path / "other.toml"), ""))
+    monkeypatch.setattr(page_module, "agrees", lambda *_args, **_options: True)
+    before = filled.basket.basket
+    with qtbot.waitSignal(filled.session.opening) as opening:
+        filled.screens.basket.file.menu().actions()[0].trigger()
+    assert opening.args == ["http://127.0.0.1:9/graphql"]
+    assert BasketStore().current(before.source) == before
+
+
+def test_what_changed_on_the_portal_since_is_said_and_brought_up_to_date(qtbot, filled):
+    page = filled.screens.basket
+    old = dict.fromkeys(filled.basket.basket.tomograms, "2020-01-01")
+    filled.basket.change(lambda basket: basket.with_ids("tomograms", old, modified=old).with_ids("runs", [77]))
+    settle(qtbot, filled)
+    page.ask_age()
+    buttons = page.remarks.findChildren
+    qtbot.waitUntil(lambda: any(button.text() == "Update" for button in buttons(QPushButton)))
+    (button,) = [button for button in buttons(QPushButton) if button.text() == "Update"]
+    assert "1 changed, 1 withdrawn" in button.accessibleName()
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    settle(qtbot, filled)
+    assert filled.basket.basket.runs == ()
+
+
+@pytest.mark.parametrize("kind", ["copick project…", "Table…"])
+def test_it_is_exported_with_progress_and_asks_before_it_replaces(qtbot, filled, monkeypatch, tmp_path, kind):
+    page = filled.screens.basket
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_args: str(tmp_path))
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_args: (str(tmp_path / "basket.csv"), ""))
+    asked = []
+    monkeypatch.setattr(page_module, "agrees", lambda *args, **_options: bool(asked.append(args)) or True)
+    qtbot.mouseClick(page.export, Qt.MouseButton.LeftButton)
+    page.exports.close()
+    (action,) = [action for action in page.exports.actions() if action.text() == kind]
+    for _ in range(2):
+        page.notice.hide()
+        action.trigger()
+        assert page.stop.isVisible()
+        qtbot.waitUntil(lambda: not filled.tasks.is_running(EXPORT) and page.notice.isVisible())
+        assert "1 run" in page.notice.text
+    assert len(asked) == (kind != "Table…")
+    assert (tmp_path / ("basket.csv" if kind == "Table…" else "basket-copick")).exists()
