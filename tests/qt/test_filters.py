@@ -89,9 +89,12 @@ def test_a_value_narrows_all_lists_until_its_chip_is_clicked(qtbot, browser):
     show_list(qtbot, browser, 1)
     assert {row.record.run_id for row in screens.runs.model.rows} == set(matches.run_ids)
     assert all(RIBOSOME in row.lines[1][0] for row in screens.runs.model.rows)
+    qtbot.keyClicks(screens.search, "yeast")
+    qtbot.waitUntil(lambda: browser.finder.answer.search.text == "yeast")
     for text in (RIBOSOME, "ground truth"):
         click(qtbot, browser, screens.filter_bar.chip(text))
-    assert screens.runs.count.text() == "7 runs"
+    assert browser.finder.answer.search == Search(text="yeast")
+    assert screens.runs.count.text() == "4 of 7 runs"
 
 
 def test_filters_are_chosen_with_the_keys_alone(qtbot, browser):

@@ -112,6 +112,7 @@ class Finder(QObject):
             self._navigator.go_to_list(takes_focus=False)
         is_link = _is_link(text)  # it leads somewhere; no title has it in it
         self._search = replace(self._search, text="" if is_link else text)
+        self._screens.filter_bar.show_search(self._search)
         self._find()
         if is_link:
             self._on_entered(text)

@@ -26,7 +26,6 @@ from napari_cryoet.wording import count_text, joined, plain
 POINTS: Final = frozenset({ShapeType.POINT, ShapeType.ORIENTED_POINT, ShapeType.INSTANCE_SEGMENTATION})
 MASKS: Final = frozenset({ShapeType.SEGMENTATION_MASK, ShapeType.INSTANCE_SEGMENTATION_MASK})
 REVIEW, COMPARE, EXPORT = "Review picks", "Compare annotations", "Export picks"  # docks, as the manifest names them
-_MOST_FOUND: Final = 8  # annotations of a search that are shown at once
 _LONGEST_TEXT: Final = 2000  # characters of a caption
 _OF_A_RUN: Final = "a run's layers"  # topic of a notice
 
@@ -72,15 +71,14 @@ class RunLayers(QObject):
         self._link.open_tomogram(page, tomogram)
         self._on_layers()
 
-    def open_default(self, page: RunPage, annotation_ids: Collection[int] = ()) -> None:
-        """Show the default tomogram, and the annotations that the curators show with it, or those of some ids."""
+    def open_default(self, page: RunPage, ids: Collection[int] = ()) -> None:
+        """Show the default tomogram, and what the curators show with it: or of some annotations one of each object."""
         if page.default_tomogram is not None:
             self._run.choose(page.default_tomogram)
             self.open_tomogram(page, page.default_tomogram)
             outline = outline_run(page, page.default_tomogram)
-            rows = (row for group in outline.groups for row in group.rows)
-            wanted = {row.annotation.id: row.shown_file for row in rows if row.annotation.id in annotation_ids}
-            files = [file for file in wanted.values() if file is not None][:_MOST_FOUND]
+            found = ([row.shown_file for row in group.rows if row.annotation.id in ids] for group in outline.groups)
+            files = [file for of_object in found for file in of_object[:1] if file is not None]
             for file in files or outline.defaults():
                 self.show_annotation(page, file)
 
