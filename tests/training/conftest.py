@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
-import venv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from napari_cryoet.training.selection import Selection, select
 
 #: Runs with ground truth, masks and picks of others; and one that has nothing but a tomogram.
 RUNS = (9001, 9005, 9003)
-INSTALL_TIMEOUT_S = 300
+INSTALL_TIMEOUT_S = 600
 
 
 @pytest.fixture
@@ -43,8 +43,10 @@ def python_with(make_once: Callable[[str, Callable[[Path], object]], Path]) -> C
     def prepare(package: str) -> Callable[..., str]:
         def install(folder: Path) -> None:
             folder.mkdir()
-            venv.create(folder / "env", with_pip=True)
-            command = [python_in(folder), "-m", "pip", "install", "-q", "--only-binary", ":all:", package]
+            # older packages have no wheels for the newest Python
+            others = filter(can_make_environments, ("python3.12", "python3.11", "python3"))
+            subprocess.run([next(others, sys.executable), "-m", "venv", folder / "env"], check=True)
+            command = [python_in(folder), "-m", "pip", "install", "-q", "--prefer-binary", package]
             made = subprocess.run(command, check=False, capture_output=True, timeout=INSTALL_TIMEOUT_S)
             (folder / "installed").write_text("" if made.returncode else "yes")
 
@@ -68,6 +70,13 @@ def python_with(make_once: Callable[[str, Callable[[Path], object]], Path]) -> C
         return run
 
     return prepare
+
+
+def can_make_environments(python: str) -> bool:
+    is_there = shutil.which(python) is not None
+    return (
+        is_there and not subprocess.run([python, "-c", "import ensurepip"], check=False, capture_output=True).returncode
+    )
 
 
 def python_in(folder: Path) -> str:

@@ -174,7 +174,7 @@ def test_a_project_is_replaced_only_if_you_say_so_and_is_none_before_its_end(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_copick_itself_finds_everything_where_it_is(
     tmp_path: Path, selection_of: Select, python_with: Callable[[str], Callable[..., str]]
 ) -> None:

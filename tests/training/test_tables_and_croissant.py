@@ -79,7 +79,7 @@ def test_a_description_names_everything_with_its_address_and_split(tmp_path: Pat
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_mlcroissant_reads_the_description_as_records(
     tmp_path: Path, selection_of: Select, python_with: PythonWith
 ) -> None:
