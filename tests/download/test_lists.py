@@ -45,7 +45,7 @@ def files_in(folder: Path) -> dict[str, bytes]:
 
 def run(command: list[str], folder: Path, **environment: str) -> None:
     output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    done = subprocess.run(command, cwd=folder, env=os.environ | environment, timeout=100, check=False, **output)
+    done = subprocess.run(command, cwd=folder, env=os.environ | environment, timeout=400, check=False, **output)
     assert done.returncode == 0, done.stdout
 
 
@@ -74,11 +74,14 @@ def test_curl_fetches_the_same_files(ours: Path, theirs: Path) -> None:
     assert files_in(theirs) == files_in(ours)
 
 
+@pytest.mark.slow
 def test_the_official_client_fetches_the_same_files(server: PackServer, ours: Path, theirs: Path) -> None:
     run([sys.executable, "other-tools/official_client.py"], theirs, BOTO_ENDPOINT_URL=server.s3_url)
     assert files_in(theirs) == files_in(ours)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(500)
 @pytest.mark.skipif(shutil.which("aws") is None, reason="the AWS command line is not installed")
 def test_the_aws_command_line_fetches_the_same_files(server: PackServer, ours: Path, theirs: Path) -> None:
     run(["sh", "other-tools/aws.sh"], theirs, AWS_ENDPOINT_URL=server.s3_url, AWS_DEFAULT_REGION="us-west-2")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable
 from typing import Final, Literal
 
@@ -73,6 +73,8 @@ class Meter:
 
     def __init__(self, items: Iterable[PlannedItem]) -> None:
         self._items = {item.path: _Item(item) for item in items}
+        self._shown: dict[str, _Item] = {}  # being fetched, or failed
+        self._n_done = 0
         self._speed = _Speed()
         self._total_bytes = sum(item.size_bytes or 0 for item in self._items.values())
         self.done_bytes = 0
@@ -85,29 +87,30 @@ class Meter:
 
     def state(self) -> QueueState:
         """How far everything is now."""
-        items = list(self._items.values())
-        counts = Counter(item.status for item in items)
-        now = time.monotonic()
-        shown = sorted((item for item in items if item.status in {"fetching", "failed"}), key=lambda item: item.error)
+        shown = sorted(self._shown.copy().values(), key=lambda item: item.error)
+        n_done, now = self._n_done, time.monotonic()
         return QueueState(
             done_bytes=self.done_bytes,
             total_bytes=self.total_bytes,
             bytes_per_s=0.0 if self.is_paused else self._speed.at(now),
-            n_done=counts["done"],
-            n_waiting=counts["waiting"],
+            n_done=n_done,
+            n_waiting=max(0, len(self._items) - n_done - len(shown)),
             is_paused=self.is_paused,
             files=tuple(item.state(now) for item in shown),
         )
 
     def begin(self, path: str) -> None:
         """An item is being fetched."""
-        self._items[path].status = "fetching"
+        self._shown[path] = item = self._items[path]
+        item.status = "fetching"
 
     def end(self, path: str, error: str = "") -> None:
         """An item is there, or failed."""
         item = self._items[path]
         item.status, item.error = ("failed" if error else "done"), error
         if not error:
+            self._shown.pop(path, None)
+            self._n_done += 1
             self._total_bytes += item.done_bytes - (item.size_bytes or 0)
             item.size_bytes = item.done_bytes
 
@@ -129,9 +132,10 @@ class Meter:
 
     def pause(self) -> None:
         """Count only what is whole, and let all else wait."""
-        for item in self._items.values():
+        for path, item in list(self._shown.items()):
             if item.status == "fetching":
                 item.status, item.done_bytes = "waiting", item.whole_bytes
+                del self._shown[path]
         self.done_bytes = sum(item.done_bytes for item in self._items.values())
 
 
