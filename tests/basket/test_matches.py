@@ -9,7 +9,7 @@ import pytest
 from napari_cryoet.basket.aging import age_of, ask_dates
 from napari_cryoet.basket.basket import Basket, read_basket, write_basket
 from napari_cryoet.basket.contents import RowsOfRuns, contents_of
-from napari_cryoet.basket.matches import add_matches, kinds_asked, matching, matching_ids
+from napari_cryoet.basket.matches import add_matches, kinds_asked, matching, matching_amounts, matching_ids
 from napari_cryoet.discovery.index import Index, read_index
 from napari_cryoet.discovery.search import Condition, Search, find
 from napari_cryoet.portal.portal import Portal, open_portal
@@ -47,6 +47,12 @@ def test_one_tomogram_of_each_run_and_all_annotations(index: Index) -> None:
     assert len(matching_ids(index, Search(), "annotations")) == index.count("annotations")
     assert matching_ids(index, Search(), "runs") == every.run_ids
     assert matching_ids(index, Search(), "datasets") == every.dataset_ids
+
+
+def test_amounts_are_known_before_anything_is_added(index: Index) -> None:
+    for search in (Search(), RIBOSOMES, Search(text="yeast", processing=("denoised",))):
+        amounts = matching_amounts(index, find(index, search))
+        assert amounts == {kind: len(matching_ids(index, search, kind)) for kind in amounts}
 
 
 def test_a_search_that_was_added_finds_what_is_new(index: Index, portal: Portal, tmp_path: Path) -> None:

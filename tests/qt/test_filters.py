@@ -216,11 +216,16 @@ def test_a_search_is_saved_and_used_again(qtbot, browser, memory):
     dialog.setTextValue("for training")
     dialog.accept()
     search = browser.finder.answer.search
-    click(qtbot, browser, browser.screens.filter_bar.clear)
+    view = browser.screens.facets.view
+    view.setExpanded(browser.screens.facets.model.index_of((0, "methods")), True)
+    for widget in (browser.screens.filter_bar.filters, browser.screens.filter_bar.clear):
+        click(qtbot, browser, widget)
     assert browser.finder.answer.search == Search()
     item(menu_of(browser, browser.screens.datasets)["Saved searches"], "for training").trigger()
     wait(qtbot, browser)
     assert browser.finder.answer.search == search
+    open_filters(qtbot, browser)
+    assert view.isExpanded(browser.screens.facets.model.index_of((0, "methods"))), "as it was left"
     item(menu_of(browser, browser.screens.datasets)["Saved searches"], "Forget").trigger()
     assert not memory.searches
 

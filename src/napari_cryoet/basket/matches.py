@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
+import numpy as np
 from msgspec.structs import replace
 
 from napari_cryoet.basket.basket import Basket, Kind, SavedSearch
 from napari_cryoet.basket.contents import TABLES
-from napari_cryoet.discovery.index import Index
-from napari_cryoet.discovery.search import Condition, Search, find, search_from
+from napari_cryoet.discovery.index import Index, at
+from napari_cryoet.discovery.search import Condition, Matches, Search, find, search_from
 
 _OF_TOMOGRAMS: Final = ("processing", "processing_software", "reconstruction", "spacing_angstrom")
 
@@ -59,6 +60,19 @@ def matching_ids(index: Index, search: Search, kind: Kind) -> tuple[int, ...]:
                 best.setdefault(row["runId"], row["id"])
             return tuple(sorted(best.values()))
     return ()
+
+
+def matching_amounts(index: Index, matches: Matches) -> dict[Kind, int]:
+    """How many ids `matching_ids` gives of what a search found."""
+    runs = np.isin(index.ids("runs"), matches.run_ids)
+    tomograms = np.isin(index.ids("tomograms"), matches.tomogram_ids)
+    met = len(set().union(*matches.annotation_ids))
+    return {
+        "datasets": len(matches.dataset_ids),
+        "runs": len(matches.run_ids),
+        "annotations": met if matches.annotation_ids else int(at(runs, index.places("annotations", "runs")).sum()),
+        "tomograms": len(np.unique(index.places("tomograms", "runs")[tomograms])),
+    }
 
 
 def matching(index: Index) -> Callable[[SavedSearch], tuple[int, ...]]:

@@ -97,7 +97,7 @@ def completed(index: Index, found: Answer) -> Answer:
         texts = [_text(each) for each in reasons(index, found.search.text, row.id) if each.field not in _SEEN]
         if texts:
             hidden[row.id] = " · ".join(texts)
-    return with_changes(found, runs=runs, reasons=hidden)
+    return with_changes(found, runs=runs, reasons=hidden) if hidden or runs is not found.runs else found
 
 
 def _text(reason: Reason) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtGui import QShowEvent
@@ -26,7 +26,6 @@ from napari_cryoet.portal.places import LISTS, Place
 from napari_cryoet.wording import count_text, joined, plain, short_species, size_text, spacing_text
 
 R = TypeVar("R", CatalogueRow, DepositionRow, ListedRun)
-Objects: TypeAlias = tuple[ObjectCount, ...]
 
 ROWS_AT_ONCE: Final = 100  # more are made as the list is scrolled: there can be 25,000 runs
 _ORDER_LETTERS: Final = 9

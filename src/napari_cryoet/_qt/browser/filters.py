@@ -113,7 +113,7 @@ class FacetPanel(QWidget):
         """Show the facets; from the second set on, those about a further annotation of the same run."""
         is_longer = 1 <= len(self._sets) < len(facet_sets)
         self._search, self._sets = search, facet_sets
-        self.model.set_rows(list(self._rows()) if facet_sets else [])
+        self.model.set_rows(list(self._rows()))
         self.place.show_content()
         if is_longer and len(facet_sets) > 1:
             number, top = len(facet_sets) - 1, self.view.ScrollHint.PositionAtTop

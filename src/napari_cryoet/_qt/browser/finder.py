@@ -17,12 +17,12 @@ from napari_cryoet._qt.browser.session import Session
 from napari_cryoet._qt.settings import SavedSearch, Settings
 from napari_cryoet._qt.widgets.messages import Action, add_item, add_menu, copy_text, drop_menu, passing_menu
 from napari_cryoet.basket.basket import Kind
-from napari_cryoet.basket.matches import add_matches, matching_ids
+from napari_cryoet.basket.matches import add_matches, matching_amounts
 from napari_cryoet.discovery.answers import Answer, Question
 from napari_cryoet.discovery.as_python import client_script, own_script
 from napari_cryoet.discovery.citation import Citation, citation_of
 from napari_cryoet.discovery.index import Index
-from napari_cryoet.discovery.search import Search, chips, find, search_from
+from napari_cryoet.discovery.search import Matches, Search, chips, search_from
 from napari_cryoet.exceptions import CryoETError, FormatError
 from napari_cryoet.portal.links import Jump, parse_jump
 from napari_cryoet.portal.pages import CatalogueRow, DepositionRow, LookupHit
@@ -33,8 +33,8 @@ _NOT_FOUND: Final = "not found"  # topic of notices
 #: What can be put into the basket of all that match, and what it is called.
 _ADDS: Final[dict[tuple[Kind, ...], tuple[tuple[str, str], ...]]] = {
     ("annotations",): (("annotation", ""),),
-    ("annotations", "tomograms"): (("annotation", ""), ("tomogram, one of each run", "tomograms, one of each run")),
-    ("tomograms",): (("tomogram, one of each run", "tomograms, one of each run"),),
+    ("annotations", "tomograms"): (("annotation", ""), ("tomogram (one of each run)", "tomograms (one of each run)")),
+    ("tomograms",): (("tomogram (one of each run)", "tomograms (one of each run)"),),
     ("runs",): (("run with everything", "runs with everything"),),
 }
 _READING: Final = "Reading what the portal holds…"
@@ -171,7 +171,8 @@ class Finder(QObject):
         if index is not None:
             if screens.switch.current is RUNS:
                 screens.runs.set_found(answer.runs, n_runs or 0, index.count("runs"), answer, actions)
-            screens.facets.show_facets(search, answer.facets)
+            if answer.facets:
+                screens.facets.show_facets(search, answer.facets)
 
     def _add_condition(self) -> None:
         self._wants_another = True
@@ -208,7 +209,7 @@ class Finder(QObject):
     def _drop_menu(self, button: QWidget) -> None:
         menu, index, search = passing_menu(button), self._session.index, self._search
         if index is not None and self._answer.matches is not None:
-            self._add_basket_items(menu, index)
+            self._add_basket_items(menu, index, self._answer.matches)
         add_item(menu, "Save this search…", self._save).setEnabled(search != Search())
         if self._memory.searches:
             saved = add_menu(menu, "Saved searches")
@@ -237,18 +238,16 @@ class Finder(QObject):
         urls = [source.page_url(kind, record.id) if source else "" for kind, record in zip(kinds, records, strict=True)]
         return [citation_of(record, url) for record, url in zip(records, urls, strict=True)]
 
-    def _add_basket_items(self, menu: QMenu, index: Index) -> None:
+    def _add_basket_items(self, menu: QMenu, index: Index, matches: Matches) -> None:
         """Offer what a search can add, with how much that is."""
-        search, adds = self._search, add_menu(menu, "Add all that match to the basket")
-        n_runs = len(find(index, search).run_ids)
-        adds.setEnabled(bool(n_runs))
-        for kinds, noun in _ADDS.items():
-            counts = [len(matching_ids(index, search, kind)) for kind in kinds]
-            words = " and ".join(count_text(count, *nouns) for count, nouns in zip(counts, noun, strict=True))
-            add_item(adds, words, partial(self._add, index, kinds, words)).setEnabled(all(counts))
+        adds, amounts = add_menu(menu, "Add all that match to the basket"), matching_amounts(index, matches)
+        adds.setEnabled(bool(matches.run_ids))
+        for kinds, nouns in _ADDS.items():
+            counts = [amounts[kind] for kind in kinds]
+            words = " and ".join(count_text(count, *noun) for count, noun in zip(counts, nouns, strict=True))
+            add_item(adds, words, partial(self._add, index, matches.search, kinds, words)).setEnabled(all(counts))
 
-    def _add(self, index: Index, kinds: tuple[Kind, ...], words: str) -> None:
-        search = self._search
+    def _add(self, index: Index, search: Search, kinds: tuple[Kind, ...], words: str) -> None:
         self.basket_change_requested.emit(lambda basket: add_matches(basket, index, search, kinds))
         self._screens.notice.show_notice(f"Added {words} to the basket.", is_news=True)
 

@@ -123,15 +123,16 @@ class Session(QObject):
             show(answer_from_catalogue(catalogue, words, question.search))
             return
 
-        def work(job: Job) -> Answer:
+        def work(job: Job) -> Answer | None:
             if index is None:
                 return answer_from_catalogue(catalogue, words, question.search)
             found = answer(index, catalogue, words, question)
             job.hand_over(found)
             raise_if_stopped(job.stop)  # who types on doesn't wait for the rest
-            return completed(index, found)
+            whole = completed(index, found)
+            return None if whole is found else whole
 
-        self._tasks.run("search", work, part=show, then=show)
+        self._tasks.run("search", work, part=show, then=lambda whole: None if whole is None else show(whole))
 
     def ask(
         self, key: str, question: Callable[[Portal, Event], T], then: Callable[[T], None], failed: Failed | None = None
