@@ -121,8 +121,10 @@ def test_tilts_have_their_alignment_defocus_and_dose(
 
 
 def test_an_unknown_program_gives_no_alignment(tmp_path: Path, with_alignment: Callable[[str], Selection]) -> None:
-    export_relion5(with_alignment("GUESSWORK"), tmp_path / "relion")
+    report = export_relion5(with_alignment("GUESSWORK"), tmp_path / "relion")
     assert not (tmp_path / "relion" / "tilt_series").exists()
+    assert "rlnTomoTiltSeriesStarFile" not in starfile.read(tmp_path / "relion" / "tomograms.star")
+    assert any("2 tilt series:" in reason for reason in report.left_out)
 
 
 def test_imod_and_aretomo_mean_the_same_place() -> None:

@@ -41,6 +41,7 @@ from napari_cryoet.training.copick import ExportReport, Progress
 from napari_cryoet.training.naming import NamedAnnotation, name_all, one_each
 from napari_cryoet.training.selection import Selection, annotation_of, read_each, spacing_of
 from napari_cryoet.volumes import fetch_file
+from napari_cryoet.wording import count_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,6 +105,10 @@ def export_relion5(
             by_object[named.object].append(picks)
     for name, several in by_object.items():
         _write_object(folder, name, [replace(picks, about=tomograms.about(picks)) for picks in several])
+    if unaligned := len(tomograms.rows.keys() - tomograms.series.keys()):
+        left_out.append(
+            f"{count_text(unaligned, 'tilt series', 'tilt series')}: the portal has no alignment for RELION."
+        )
     for name, table in tomograms.series.items():
         _write(folder / "tilt_series" / f"{name}.star", {name: table})
     _write(folder / "tomograms.star", {"global": tomograms.table()})  # last: with it the export is whole
@@ -150,7 +155,8 @@ class _Tomograms:
         """The rows of tomograms.star."""
         import pandas as pd
 
-        return pd.DataFrame(list(self.rows.values()))
+        table = pd.DataFrame(list(self.rows.values()))
+        return table if self.series else table.drop(columns="rlnTomoTiltSeriesStarFile", errors="ignore")
 
     def _add_row(
         self, name: str, named: NamedAnnotation, size_zyx: tuple[int, int, int], stop: threading.Event | None
