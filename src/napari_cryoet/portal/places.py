@@ -41,6 +41,11 @@ def follow(crumbs: Crumbs, place: Place) -> Crumbs:
     return (crumbs[0], *crumbs[1:][2 - MOST_CRUMBS :], place)
 
 
+def follow_to_basket(crumbs: Crumbs) -> Crumbs:
+    """Go on to the basket, from where you are and no further place."""
+    return follow(crumbs if BASKET in crumbs else (crumbs[0], *crumbs[1:][-1:]), BASKET)
+
+
 def follow_to_run(crumbs: Crumbs, dataset: Place, run: Place) -> Crumbs:
     """Go on to a run, over its dataset and no other."""
     if crumbs[-1].kind == "dataset":

@@ -56,14 +56,15 @@ _FILES: Final = "Baskets (*.toml)"
 _EXPORTS: Final = {"copick": "copick project…", "relion5": "RELION 5…", "csv": "Table…", "croissant": "Croissant…"}
 _SHARES: Final = (DEFAULT_SHARES, (70.0, 15.0, 15.0), (80.0, 20.0, 0.0))
 #: What can be chosen one of, by the name in `Choices`.
-_CHOICES: Final[dict[str, tuple[str, dict[str, Any]]]] = {
-    "volume_format": ("Volumes as", {"OME-Zarr": "zarr", "MRC": "mrc"}),
-    "level": ("Levels of tomograms", {"All": "all", "From level 1: an eighth": 1, "From level 2: a sixtieth": 2}),
-    "with_tomogram": (
-        "With annotations",
-        {"No tomogram": "", "The default tomogram": "default", "A denoised tomogram": "denoised"},
-    ),
-    "shapes": ("Of each annotation", {"The richest shape": "richest", "All shapes": "all"}),
+_CHOICES: Final[dict[str, dict[str, Any]]] = {
+    "with_tomogram": {
+        "Annotations without a tomogram": "",
+        "Annotations with the default tomogram": "default",
+        "Annotations with a denoised tomogram": "denoised",
+    },
+    "shapes": {"Of each annotation the richest shape": "richest", "Of each annotation all shapes": "all"},
+    "level": {"All levels of tomograms": "all", "Level 1 and coarser: an eighth": 1, "Level 2 and coarser: a 60th": 2},
+    "volume_format": {"Volumes as OME-Zarr": "zarr", "Volumes as MRC": "mrc"},
 }
 
 
@@ -143,7 +144,8 @@ class BasketPage(QWidget):
         self.sizes.setText("" if found is None else found.contents.sizes_text)
         self.remarks.show_remarks(self._remarks())
         entries = () if found is None else found.entries
-        rows = [_row(entry, is_unfolded=len(entries) <= _UNFOLDED_ROWS) for entry in entries[:_MOST_ROWS]]
+        is_unfolded = len(entries) <= _UNFOLDED_ROWS
+        rows = [_row(entry, is_root=True, is_unfolded=is_unfolded) for entry in entries[:_MOST_ROWS]]
         if len(entries) > _MOST_ROWS:
             rows.append(Row(None, f"… and {count_text(len(entries) - _MOST_ROWS, 'more run')}", "more", is_dim=True))
         self.model.set_rows(rows)
@@ -326,15 +328,14 @@ class BasketPage(QWidget):
             action.setCheckable(True)
             action.setChecked(is_on)
 
-        for name, (title, values) in _CHOICES.items():
-            menu.addSection(title)
+        for name, values in _CHOICES.items():
             for text, value in values.items():
                 add(text, getattr(choices, name) == value, **{name: value})
-        menu.addSection("Of whole runs")
+            menu.addSeparator()
         for part in PARTS:
             others = tuple(each for each in choices.leave_out if each != part)
             is_in = part not in choices.leave_out
-            add(part.capitalize(), is_in, leave_out=(*others, part) if is_in else others)
+            add(f"Whole runs with {part}", is_in, leave_out=(*others, part) if is_in else others)
 
     def _lay_out(self) -> None:
         top, running, buttons, column = QHBoxLayout(), QHBoxLayout(), QGridLayout(), QVBoxLayout(self)
@@ -397,14 +398,15 @@ class Remarks(QWidget):
             fix()
 
 
-def _row(entry: Entry, *, is_unfolded: bool = False) -> Row:
+def _row(entry: Entry, *, is_root: bool = False, is_unfolded: bool = False) -> Row:
+    size = size_text(entry.size_bytes)
     return Row(
         record=entry,
         key=(entry.run_id, entry.dataset_id, entry.title, entry.parts[:1]),
         title=entry.title,
-        is_bold=bool(entry.below) or entry.dataset_id is not None,
+        is_bold=is_root,
         is_dim=not entry.parts,
-        right=(joined(entry.detail, size_text(entry.size_bytes)), size_text(entry.size_bytes), ""),
+        right=(joined(entry.detail, size), entry.detail or size, ""),
         is_unfolded=is_unfolded,
         children=tuple(_row(each) for each in entry.below),
     )

@@ -52,6 +52,7 @@ class Part(NamedTuple):
     dataset_id: int | None = None
     annotation_id: int | None = None  # of a shape
     modified: str = ""
+    shapes: tuple[int, ...] = ()  # of an annotation
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +166,8 @@ class BasketState(QObject):
     def _holds(self, part: Part) -> bool:
         if self._has(part.kind, part.id) or self._whole_of(part):
             return True
+        if any(self._has("annotation_shapes", shape_id) for shape_id in part.shapes):
+            return True
         is_plainer = self.is_settled and part.id not in self._touched.get("annotation_shapes", ())
         return self._has("annotations", part.annotation_id) and not is_plainer
 
@@ -266,8 +269,18 @@ def parts_of(record: Any) -> tuple[Part, ...]:
         case Entry():
             return tuple(Part(kind, record_id) for kind, record_id in record.parts)
         case tuple():
-            return tuple(part for each in record for part in parts_of(each))
+            return _annotations([part for row in record for part in parts_of(row)])
     return ()
+
+
+def _annotations(shapes: Iterable[Part]) -> tuple[Part, ...]:
+    """The annotations of some shapes: the choices of the basket say which of these are fetched."""
+    found: dict[int, Part] = {}
+    for part in shapes:
+        number = part.annotation_id or 0
+        before = found.get(number, Part("annotations", number, part.run_id, modified=part.modified))
+        found[number] = before._replace(shapes=(*before.shapes, part.id))
+    return tuple(found.values())
 
 
 def _day(date: datetime | None) -> str:
@@ -291,6 +304,7 @@ def _with(basket: Basket, parts: Iterable[Part]) -> Basket:
 def _without(basket: Basket, parts: Collection[Part]) -> Basket:
     for kind, ids in _by_kind(parts).items():
         basket = basket.without_ids(kind, ids)
+    basket = basket.without_ids("annotation_shapes", {shape_id for part in parts for shape_id in part.shapes})
     return basket.without_ids("annotations", {part.annotation_id or 0 for part in parts})
 
 

@@ -66,6 +66,7 @@ from napari_cryoet.portal.places import (
     Place,
     begin,
     follow,
+    follow_to_basket,
     follow_to_run,
 )
 from napari_cryoet.portal.portal import Portal
@@ -261,7 +262,9 @@ class Navigator(QObject):
 
     def go_to_basket(self) -> None:
         if self._session.source is not None:
-            self._go(BASKET, follows=True)
+            self._leave()
+            self._arrive(follow_to_basket(self._crumbs))
+            self.focus_list()
 
     def go_to_level(self, level: int) -> None:
         self._go(self._crumbs[level], follows=True)
@@ -413,7 +416,7 @@ class Navigator(QObject):
 
     def _on_entry_opened(self, entry: Entry) -> None:
         if entry.run_id is not None:
-            self._ask_run(Place("run", entry.run_id), self._crumbs, opens_layers=True)
+            self._ask_run(Place("run", entry.run_id), (self._crumbs[0], BASKET), opens_layers=True)
         elif entry.dataset_id is not None:
             self.go_to_dataset(entry.dataset_id, follows=True)
 
