@@ -90,6 +90,7 @@ def aws_script(plan: Plan) -> str:
 def curl_config(plan: Plan, keys: Mapping[str, Sequence[str]]) -> str:
     """A configuration file for curl; ``keys`` are those of each OME-Zarr, by its path."""
     lines = ["# Run in the folder of the download: curl -K other-tools/curl.txt", "create-dirs", "fail", "globoff"]
+    lines += ["parallel", f"parallel-max = {WORKERS}"]
     for item in plan.items:
         root, path = _encoded(item.url).rstrip("/"), _whole_path(item)
         of_zarr = ((f"{root}/{quote(key)}", f"{path}/{key}") for key in keys.get(item.path, ()))
