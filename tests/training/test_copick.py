@@ -47,6 +47,7 @@ def test_a_project_has_readable_names_and_the_portals_volumes(tmp_path: Path, se
     assert any("AN-9011" in reason for reason in report.left_out)  # on another alignment
     assert json.loads((tmp_path / "project" / "splits.json").read_text()) == {"train": ["DEMO_001"]}
     sources = json.loads((tmp_path / "project" / "sources.json").read_text())
+    assert all(each["licence"] == "CC0-1.0" and each["authors"] for each in sources.values())
     assert {path.removeprefix("static/ExperimentRuns/") for path in sources} == {
         path for path in found if path.endswith(".zarr")
     }

@@ -28,13 +28,12 @@ from napari_cryoet import provenance
 from napari_cryoet._version import __version__
 from napari_cryoet.discovery.citation import citations, cite
 from napari_cryoet.download.plan import FILES, LEVELS, Plan, PlannedItem, level_share
-from napari_cryoet.download.rows import Row, file_columns
+from napari_cryoet.download.rows import Records, Row, file_columns
 from napari_cryoet.exceptions import DownloadError, raise_if_stopped
 from napari_cryoet.files import replace_file
 from napari_cryoet.packs.pack import MANIFEST_NAME as PACK_NAME
 from napari_cryoet.packs.pack import Manifest as PackManifest
 from napari_cryoet.packs.pack import Pack, open_pack, write_pack
-from napari_cryoet.records import AnnotationFile, Tomogram
 from napari_cryoet.tables.database import Rows
 from napari_cryoet.tables.schema import is_url, tables
 from napari_cryoet.wording import count_text
@@ -161,31 +160,14 @@ def write_licences(folder: Path) -> None:
 
 def _sources(plan: Plan) -> Callable[[PlannedItem], Row | None]:
     """What a layer of an annotation file or a tomogram says of where it comes from; nothing for other items."""
-    rows = {name: {row["id"]: row for row in found} for name, found in plan.rows.items()}
-    authors: dict[tuple[str, int], list[Row]] = defaultdict(list)
-    for table, key in (("annotationAuthors", "annotationId"), ("tomogramAuthors", "tomogramId")):
-        for row in plan.rows[table]:
-            authors[key, row[key]].append(row)
-
-    def whole(row: Row, key: str) -> Row:
-        """A row with the records that its provenance is made of."""
-        run = rows["runs"][row["runId"]]
-        return row | {
-            "authors": authors[key, row["id"]],
-            "deposition": rows["depositions"].get(row["depositionId"]),
-            "run": run | {"dataset": rows["datasets"].get(run["datasetId"]), "terms": plan.terms},
-        }
+    records = Records(plan.rows, plan.terms)
 
     def source_of(item: PlannedItem) -> Row | None:
         if item.table == "tomograms":
-            tomogram = msgspec.convert(whole(rows["tomograms"][item.row_id], "tomogramId"), Tomogram)
+            tomogram = records.tomogram(item.row_id)
             about = provenance.of_tomogram(tomogram, item.url) | {"processing": tomogram.processing}
         elif item.table == "annotationFiles":
-            row = rows["annotationFiles"][item.row_id]
-            shape = rows["annotationShapes"][row["annotationShapeId"]]
-            annotation = whole(rows["annotations"][shape["annotationId"]], "annotationId")
-            file = msgspec.convert(row | {"shape": shape | {"annotation": annotation}}, AnnotationFile)
-            about = provenance.of_annotation_file(file, item.url, None)
+            about = provenance.of_annotation_file(records.annotation_file(item.row_id), item.url, None)
         else:
             return None
         known = {key: value for key, value in about.items() if key not in _OF_THE_PORTAL and value not in (None, [])}

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
+import msgspec
+
 from napari_cryoet.exceptions import NotFoundError
 from napari_cryoet.portal.portal import Portal
+from napari_cryoet.records import AnnotationFile, Run, Terms, Tomogram, terms_of
 from napari_cryoet.tables.database import Rows
 from napari_cryoet.tables.schema import Table, is_url, tables
 
@@ -38,6 +42,49 @@ def file_columns() -> Mapping[str, Mapping[str, FileColumn]]:
     """The columns that name files, by table and name; those of folders with a whole dataset or run are left out."""
     found = {name: {each.https: each for each in _file_columns(table)} for name, table in tables().items()}
     return {name: columns for name, columns in found.items() if columns}
+
+
+class Records:
+    """Makes records of rows, with everything that they belong to; ``told`` are the terms of their source."""
+
+    def __init__(self, rows: Rows, told: Terms | None) -> None:
+        self._by_id = {name: {row["id"]: row for row in found} for name, found in rows.items()}
+        self._told = told
+        self._authors: dict[tuple[str, int], list[Row]] = defaultdict(list)
+        for key in ("annotationId", "tomogramId"):
+            for row in rows.get(f"{key.removesuffix('Id')}Authors", ()):
+                self._authors[key, row[key]].append(row)
+
+    def run(self, row_id: int) -> Run:
+        """A run."""
+        return msgspec.convert(self._run(row_id), Run)
+
+    def tomogram(self, row_id: int) -> Tomogram:
+        """A tomogram of a run."""
+        return msgspec.convert(self._whole(self._by_id["tomograms"][row_id], "tomogramId"), Tomogram)
+
+    def annotation_file(self, row_id: int) -> AnnotationFile:
+        """An annotation file whose annotation is of a run."""
+        row = self._by_id["annotationFiles"][row_id]
+        shape = self._by_id["annotationShapes"][row["annotationShapeId"]]
+        annotation = self._whole(self._by_id["annotations"][shape["annotationId"]], "annotationId")
+        spacing = self._by_id.get("tomogramVoxelSpacings", {}).get(row["tomogramVoxelSpacingId"])
+        return msgspec.convert(
+            {**row, "shape": {**shape, "annotation": annotation}, "voxelSpacing": spacing}, AnnotationFile
+        )
+
+    def _whole(self, row: Row, key: str) -> Row:
+        return {
+            **row,
+            "authors": self._authors[key, row["id"]],
+            "deposition": self._by_id["depositions"].get(row["depositionId"]),
+            "run": self._run(row["runId"]),
+        }
+
+    def _run(self, row_id: int) -> Row:
+        row = self._by_id["runs"][row_id]
+        terms = terms_of(row["s3Prefix"] or "", self._told)
+        return {**row, "dataset": self._by_id["datasets"].get(row["datasetId"]), "terms": terms}
 
 
 def ask_rows(

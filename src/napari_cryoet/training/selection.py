@@ -9,20 +9,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
-import msgspec
-
 from napari_cryoet import provenance
 from napari_cryoet.basket.basket import Basket
 from napari_cryoet.basket.contents import ask_basket_rows, choose
 from napari_cryoet.discovery.objects import concept_of, is_kind
 from napari_cryoet.discovery.words import tokens
 from napari_cryoet.download import Rows
+from napari_cryoet.download.rows import Records
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.formats import ndjson
 from napari_cryoet.formats.common import MAX_FILE_BYTES
 from napari_cryoet.picks import Picks
 from napari_cryoet.portal.portal import Portal, Source
-from napari_cryoet.records import Annotation, AnnotationFile, Run, ShapeType, Terms, Tomogram, terms_of
+from napari_cryoet.records import Annotation, AnnotationFile, Run, ShapeType, Tomogram
 from napari_cryoet.run.fit import fit, shape_zyx, spacing_angstrom
 from napari_cryoet.volumes import fetch_file, name_of
 
@@ -108,20 +107,18 @@ def select(
     CryoETError
         If nothing is left.
     """
-    terms = source.terms
-    datasets = {row["id"]: row for row in rows["datasets"]}
-    tomograms, files = _tomograms_of(rows), _files_of(rows, terms)
+    records, (tomograms, files) = Records(rows, source.terms), _ids_of_runs(rows)
     runs, left_out = [], list[str]()
     for row in rows["runs"]:
-        parents = {"dataset": datasets.get(row["datasetId"]), "terms": terms_of(row["s3Prefix"] or "", terms)}
-        run = msgspec.convert({**row, **parents}, Run)
-        known = sorted(tomograms[run.id], key=lambda each: (not each.is_visualization_default, each.id))
+        run = records.run(row["id"])
+        known = [records.tomogram(tomogram_id) for tomogram_id in tomograms[run.id]]
+        known.sort(key=lambda each: (not each.is_visualization_default, each.id))
         chosen = _chosen_tomograms(known, processing, tomogram_ids, left_out)
         if not chosen and known and processing:
             left_out.append(f"{run.name} has no tomogram whose processing is {processing}.")
         wanted = [
             file
-            for file in files[run.id]
+            for file in map(records.annotation_file, files[run.id])
             if (file_ids is None or file.id in file_ids)
             and (not ground_truth or annotation_of(file).ground_truth_status)
             and (not objects or any(_is_object(annotation_of(file), each) for each in objects))
@@ -248,42 +245,15 @@ def _best(
     return tuple(min(found)[1] for _, found in sorted(ranked.items()))
 
 
-# records of rows
-
-
-def _tomograms_of(rows: Rows) -> dict[int | None, list[Tomogram]]:
-    found: dict[int | None, list[Tomogram]] = defaultdict(list)
+def _ids_of_runs(rows: Rows) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
+    """The ids of the tomograms, and of the annotation files, of each run."""
+    tomograms, files = defaultdict[int, list[int]](list), defaultdict[int, list[int]](list)
     for row in rows["tomograms"]:
-        found[row["runId"]].append(msgspec.convert(row, Tomogram))
-    return found
-
-
-def _files_of(rows: Rows, terms: Terms | None) -> dict[int, list[AnnotationFile]]:
-    """The annotation files of each run, with everything that they belong to."""
-    by_id = {
-        name: {row["id"]: row for row in rows[name]}
-        for name in ("annotationShapes", "annotations", "tomogramVoxelSpacings", "runs", "datasets", "depositions")
-    }
-    authors: dict[int, list[Row]] = defaultdict(list)
-    for row in rows["annotationAuthors"]:
-        authors[row["annotationId"]].append(row)
-    found: dict[int, list[AnnotationFile]] = defaultdict(list)
+        tomograms[row["runId"]].append(row["id"])
+    run_of = {row["id"]: row["runId"] for row in rows["annotations"]}
+    annotation_of_shape = {row["id"]: row["annotationId"] for row in rows["annotationShapes"]}
     for row in rows["annotationFiles"]:
-        shape = by_id["annotationShapes"].get(row["annotationShapeId"], {})
-        annotation = by_id["annotations"].get(shape.get("annotationId"))
-        run = by_id["runs"].get(annotation["runId"]) if annotation else None
-        if annotation is None or run is None:
-            continue
-        parents = {
-            "authors": authors[annotation["id"]],
-            "deposition": by_id["depositions"].get(annotation["depositionId"]),
-            "run": {
-                **run,
-                "dataset": by_id["datasets"].get(run["datasetId"]),
-                "terms": terms_of(row["s3Path"] or "", terms),
-            },
-        }
-        spacing = by_id["tomogramVoxelSpacings"].get(row["tomogramVoxelSpacingId"])
-        record = {**row, "shape": {**shape, "annotation": {**annotation, **parents}}, "voxelSpacing": spacing}
-        found[run["id"]].append(msgspec.convert(record, AnnotationFile))
-    return found
+        run_id = run_of.get(annotation_of_shape.get(row["annotationShapeId"]))
+        if run_id is not None:
+            files[run_id].append(row["id"])
+    return tomograms, files
