@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from dataclasses import replace as with_changes
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -20,7 +21,7 @@ from napari_cryoet.portal.pages import Catalogue, CatalogueRow, DepositionRow
 
 _FIRST_RUNS: Final = 100
 _MOST_REASONS: Final = 60  # datasets
-_SEEN: Final = frozenset({"title", "organism", "object", "id"})  # fields that a row of a dataset shows anyway
+_SEEN: Final = frozenset({"title", "object", "id"})  # fields that a row of a dataset shows anyway, beside the organism
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +50,10 @@ class Answer:
 
     @property
     def words(self) -> str:
-        """The text, and the objects that are asked for: what is named first in a row."""
-        conditions = self.search.annotations
-        return " ".join((self.search.text, *(name for condition in conditions for name in condition.objects)))
+        """The text, what was taken instead of its words, and the objects asked for: what is named first in a row."""
+        instead = self.matches.corrections.values() if self.matches is not None else ()
+        objects = (condition.objects for condition in self.search.annotations)
+        return " ".join((self.search.text, *chain(*instead, *objects)))
 
 
 def answer_from_catalogue(catalogue: Catalogue, words: CatalogueSearch, search: Search) -> Answer:
@@ -94,8 +96,8 @@ def completed(index: Index, found: Answer) -> Answer:
         runs = list_matches(index, matches, "runs")
     hidden: dict[int, str] = {}
     for row in found.datasets[:_MOST_REASONS] if found.search.text else ():
-        texts = [_text(each) for each in reasons(index, found.search.text, row.id) if each.field not in _SEEN]
-        if texts:
+        known = reasons(index, found.search.text, row.id)
+        if texts := [_text(each) for each in known if each.field not in _SEEN and each.text != row.organism_name]:
             hidden[row.id] = " · ".join(texts)
     return with_changes(found, runs=runs, reasons=hidden) if hidden or runs is not found.runs else found
 
