@@ -8,7 +8,6 @@ import pytest
 
 from napari_cryoet.basket.aging import age_of, ask_dates
 from napari_cryoet.basket.basket import Basket, read_basket, write_basket
-from napari_cryoet.basket.contents import RowsOfRuns, contents_of
 from napari_cryoet.basket.matches import add_matches, kinds_asked, matching, matching_amounts, matching_ids
 from napari_cryoet.discovery.index import Index, read_index
 from napari_cryoet.discovery.search import Condition, Search, find
@@ -69,13 +68,3 @@ def test_a_search_that_was_added_finds_what_is_new(index: Index, portal: Portal,
     wider = narrow.with_search(RIBOSOMES.to_dict())
     new = age_of(wider, ask_dates(portal, wider), matching(index)).new["annotations"]
     assert sorted((*narrow.annotations, *new)) == sorted(basket.annotations)
-
-
-def test_the_index_tells_the_contents_without_a_question(index: Index, portal: Portal) -> None:
-    basket = add_matches(Basket(), index, Search(spacing_angstrom=(None, 35.0), annotations=RIBOSOMES.annotations))
-    asked = contents_of(basket, RowsOfRuns(portal).of(basket))
-    known = contents_of(basket, index.rows_of_runs(asked.run_ids))
-    assert known.run_ids == asked.run_ids
-    assert {name: known.parts[name] for name in ("tomograms", "annotations")} == {
-        name: asked.parts[name] for name in ("tomograms", "annotations")
-    }

@@ -121,20 +121,3 @@ def test_a_stop_and_a_damaged_file_lose_nothing(server, index):
     (path,) = [read_index(server.portal()), *server.portal().cache_folder.glob("index-*.sqlite")][1:]
     path.write_bytes(b"damaged")
     assert same(read_index(server.portal()), index)
-
-
-def test_rows_of_runs_are_whole_but_for_urls(index, rows):
-    run_ids = index.ids("runs")[[3, 7]].tolist()
-    found = index.rows_of_runs([*run_ids, 10**6])
-    assert [row["id"] for row in found["runs"]] == run_ids
-    for table in ("tomograms", "annotations", "tiltseries"):
-        assert [row["id"] for row in found[table]] == [row["id"] for row in rows[table] if row["runId"] in run_ids]
-    annotation_ids = {row["id"] for row in found["annotations"]}
-    shapes = [row["id"] for row in rows["annotationShapes"] if row["annotationId"] in annotation_ids]
-    assert [row["id"] for row in found["annotationShapes"]] == shapes
-    files = [row["id"] for row in rows["annotationFiles"] if row["annotationShapeId"] in shapes]
-    assert [row["id"] for row in found["annotationFiles"]] == files
-    assert {row["id"] for row in found["datasets"]} == {row["datasetId"] for row in found["runs"]}
-    assert found["depositions"]
-    assert found["datasetAuthors"]
-    assert set(found["tomograms"][0]) == set(COLUMNS["tomograms"])

@@ -39,7 +39,7 @@ class Citation(Record, frozen=True, kw_only=True):
 def citations(rows: Rows, *, site: str = PORTAL_TERMS.site) -> tuple[Citation, ...]:
     """The datasets in some rows, then the depositions that they or their runs' tomograms and annotations belong to.
 
-    ``rows`` are those of `Index.rows_of_runs` or of `download.ask_rows`; ``site`` has the pages, see `Terms.site`.
+    ``site`` has the pages, see `Terms.site`.
     """
     used = {row.get("depositionId") for table in rows for row in rows[table]} - {None}
     depositions = [row for row in rows.get("depositions", ()) if row["id"] in used]

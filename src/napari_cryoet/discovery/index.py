@@ -14,19 +14,19 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import reduce
+from functools import lru_cache, reduce
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import NetworkError, PackError, PortalError, SaveError, raise_if_stopped
 from napari_cryoet.files import written_whole
 from napari_cryoet.portal.portal import Portal, Source
-from napari_cryoet.tables.database import Clause, Database, Rows
-from napari_cryoet.tables.schema import Relation, tables
+from napari_cryoet.tables.database import Clause, Database
+from napari_cryoet.tables.schema import tables
 
 T = TypeVar("T")
 Mask = NDArray[np.bool_]
@@ -40,28 +40,21 @@ Progress = Callable[[float, str], None]
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     table: tuple(columns.split())
     for table, columns in {
-        "depositions": "id title description tag releaseDate lastModifiedDate depositionPublications"
-        " relatedDatabaseEntries",
-        "depositionTypes": "id depositionId type",
-        "depositionAuthors": "id depositionId authorListOrder name orcid",
+        "depositions": "id title",
         "datasets": "id depositionId title description organismName sampleType cellName tissueName cellStrainName"
         " cellComponentName samplePreparation releaseDate lastModifiedDate datasetPublications relatedDatabaseEntries"
         " fileSize",
-        "datasetAuthors": "id datasetId authorListOrder name orcid",
+        "datasetAuthors": "id datasetId name orcid",
         "runs": "id datasetId name",
-        "tiltseries": "id runId depositionId tiltMin tiltMax tiltRange tiltStep tiltSeriesQuality pixelSpacing"
-        " fileSizeOmezarr fileSizeMrc",
-        "alignments": "id runId depositionId tiltseriesId alignmentMethod isPortalStandard",
-        "tomogramVoxelSpacings": "id runId voxelSpacing",
-        "tomograms": "id runId depositionId alignmentId tomogramVoxelSpacingId name voxelSpacing sizeX sizeY sizeZ"
-        " processing processingSoftware reconstructionMethod reconstructionSoftware ctfCorrected"
-        " isVisualizationDefault isPortalStandard isAuthorSubmitted fileSizeOmezarr fileSizeMrc lastModifiedDate",
-        "annotations": "id runId depositionId objectId objectName objectState objectCount methodType annotationMethod"
-        " annotationSoftware groundTruthStatus isCuratorRecommended lastModifiedDate",
+        "tiltseries": "id runId tiltRange tiltSeriesQuality",
+        "alignments": "id runId",
+        "tomograms": "id runId depositionId alignmentId voxelSpacing sizeX sizeY sizeZ processing processingSoftware"
+        " reconstructionMethod isVisualizationDefault fileSizeOmezarr lastModifiedDate",
+        "annotations": "id runId depositionId objectId objectName objectCount methodType annotationMethod"
+        " annotationSoftware groundTruthStatus lastModifiedDate",
         "annotationAuthors": "id annotationId name",
         "annotationShapes": "id annotationId shapeType",
-        "annotationFiles": "id annotationShapeId alignmentId tomogramVoxelSpacingId format fileSize"
-        " isVisualizationDefault source",
+        "annotationFiles": "id annotationShapeId fileSize",
     }.items()
 }
 #: Runs that have what whole tables would be too large to ask for.
@@ -72,8 +65,8 @@ RUNS_WITH: Final[Mapping[str, tuple[str, Clause]]] = {
 ROWS_A_PAGE: Final = 5000
 IN_FLIGHT: Final = 4
 
-_VERSION: Final = 1
-_RECENT: Final = 16
+#: What a row that stands for all those of a run has to have, so that `RUNS_WITH` finds it.
+_CELLS: Final = {"ctf": {"majorDefocus": 0.0}}
 _NOT_REPORTED: Final = frozenset({"", "not_reported"})
 #: The way up to a run or a dataset, where it isn't direct.
 _OWNERS: Final = {
@@ -109,10 +102,8 @@ class Index:
 
     Attributes
     ----------
-    source
-        Where the tables came from.
     as_of
-        When they were read from there.
+        When the tables were read from the source.
     reason
         Why an older answer is used, such as a server that can't be reached; empty where that isn't so.
     unknown
@@ -129,7 +120,8 @@ class Index:
         self._database = database
         self._lock = threading.RLock()
         self._made: dict[Any, Any] = {}
-        self._recent: dict[Any, Any] = {}
+        #: Calls a function with the index and a value, unless it was called with them just now.
+        self.recent = lru_cache(maxsize=16)(lambda make, value: make(self, value))
 
     def count(self, table: str) -> int:
         """How many rows a table has."""
@@ -167,28 +159,10 @@ class Index:
             raise PortalError(f"The portal couldn't tell which runs have {what}.", hint="Ask it again later.")
         return self.made(("runs with", what), lambda: self._runs_with(what))
 
-    def rows_of_runs(self, run_ids: Iterable[int]) -> Rows:
-        """The rows of `COLUMNS` that belong to runs, with their datasets and depositions; unknown ids are left out.
-
-        They lack what `COLUMNS` leaves out, above all URLs; `download.ask_rows` asks for whole rows.
-        """
-        found = {"runs": self.rows("runs", run_ids)}
-        wanted = [row["id"] for row in found["runs"]]
-        for table in COLUMNS:
-            if (clause := _clause_of_runs(table, wanted)) is not None:
-                found[table] = self._rows(table, clause)
-        dataset_ids = {row["datasetId"] for row in found["runs"]}
-        found["datasets"] = self.rows("datasets", dataset_ids)
-        found["datasetAuthors"] = self._rows("datasetAuthors", {"datasetId": {"_in": [*dataset_ids]}})
-        deposition_ids = {each for rows in found.values() for row in rows if (each := row.get("depositionId"))}
-        found["depositions"] = self.rows("depositions", deposition_ids)
-        for table in ("depositionTypes", "depositionAuthors"):
-            found[table] = self._rows(table, {"depositionId": {"_in": [*deposition_ids]}})
-        return found
-
     def rows(self, table: str, ids: Iterable[int]) -> list[dict[str, Any]]:
-        """The rows with some ids, in the order of the ids in the table, as far as it has them."""
-        return self._rows(table, {"id": {"_in": [int(each) for each in ids]}})
+        """The columns of `COLUMNS` of the rows with some ids, by id, as far as the table has them."""
+        columns, clause = COLUMNS[table], {"id": {"_in": [int(each) for each in ids]}}
+        return [dict(zip(columns, row, strict=True)) for row in self._database.cells(table, columns, clause)]
 
     def made(self, key: Any, make: Callable[[], T]) -> T:
         """What was made of the tables under a key, made the first time."""
@@ -198,26 +172,13 @@ class Index:
             found: T = self._made[key]
             return found
 
-    def recent(self, key: Any, make: Callable[[], T]) -> T:
-        """As `made`, for what is wanted again soon: only the latest few are kept."""
-        with self._lock:
-            found: T = self._recent.pop(key) if key in self._recent else make()
-            self._recent[key] = found
-            if len(self._recent) > _RECENT:
-                del self._recent[next(iter(self._recent))]
-            return found
-
     def _cells(self, table: str, column: str) -> Iterator[Any]:
         return (cell for (cell,) in self._database.cells(table, [column]))
-
-    def _rows(self, table: str, clause: Clause) -> list[dict[str, Any]]:
-        columns = COLUMNS[table]
-        return [dict(zip(columns, row, strict=True)) for row in self._database.cells(table, columns, clause)]
 
     def _places(self, table: str, above: str) -> Places:
         if table == above:
             return np.arange(self.count(table), dtype=np.int32)
-        relation = _relation(table, above)
+        relation = next((each for each in tables()[table].parents.values() if each.table == above), None)
         if relation is not None:
             keys, ids = self.numbers(table, relation.key), self.ids(above)
             places = np.minimum(np.searchsorted(ids, keys), max(0, len(ids) - 1))
@@ -263,17 +224,13 @@ def read_index(
 ) -> Index:
     """The index of a portal: at once for a pack and the demo, and for a server that was read before.
 
-    Parameters
-    ----------
-    refresh
-        Read a server's tables again. Otherwise those on disk are used, however old: see `Index.as_of`.
-    progress
-        Is called while a server's tables are fetched, which takes about a minute for the live portal.
+    With ``refresh`` a server's tables are fetched again, which takes a minute for the live portal; otherwise, and where
+    the server can't be reached (see `Index.reason`), those on disk are used, however old.
 
     Raises
     ------
     NetworkError
-        A server can't be reached and wasn't read before. Where it was, you get that, with a `Index.reason`.
+        A server can't be reached and wasn't read before.
     PortalError
         The tables can't be read, or you are offline and they weren't read before.
     StoppedError
@@ -303,7 +260,7 @@ def _kept_path(portal: Portal) -> Path:
     assert folder is not None  # noqa: S101 - only packs have none
     place, version = (
         hashlib.sha256(json.dumps(each).encode()).hexdigest()[:16]
-        for each in (portal.source.location, [_VERSION, COLUMNS, list(RUNS_WITH)])
+        for each in (portal.source.location, [COLUMNS, [*RUNS_WITH]])
     )
     return folder / f"index-{place}-{version}.sqlite"
 
@@ -324,43 +281,38 @@ def _index(database: Database, portal: Portal, as_of: datetime, reason: str = ""
 def _fetched(portal: Portal, path: Path, progress: Progress, stop: threading.Event | None) -> Index:
     """The tables of a server, which are then kept."""
     as_of = datetime.now(UTC)
-    names = [*COLUMNS, *RUNS_WITH]
-    totals = _totals(portal, stop)
-    ended, done, lock = threading.Event(), dict.fromkeys(names, 0), threading.Lock()
+    names = (*RUNS_WITH, *reversed([*COLUMNS]))  # the largest first
+    ended, lock, n_rows, done = threading.Event(), threading.Lock(), dict.fromkeys(names, 0), set[str]()
     rows: dict[str, Iterable[dict[str, Any]]] = {}
     database = Database(rows)
 
-    def fetch(name: str) -> list[bytes] | None:
+    def tell() -> None:
+        with lock:
+            progress(len(done) / len(names), f"reading what can be searched: {sum(n_rows.values()):,} rows")
+
+    def fetch(name: str) -> None:
+        pages = []
         try:
-            return fetch_pages(name)
+            for page in _pages(portal, name, stop):
+                raise_if_stopped(ended)
+                pages.append(page)
+                n_rows[name] += len(page)
+                tell()
         except PortalError:
             if name in RUNS_WITH:  # asks most of a server
-                return None
+                return
             raise
-
-    def fetch_pages(name: str) -> list[bytes]:
-        pages = []
-        for page in _pages(portal, name, stop):
-            pages.append(msgspec.msgpack.encode(page))  # a tenth of what the rows take
-            with lock:
-                done[name] += len(page)
-                share = min(1.0, sum(done.values()) / max(1, sum(totals.values())))
-                progress(share, f"reading what can be searched: {sum(done.values()):,} rows")
-            if ended.is_set():
-                break
-        return pages
+        table = RUNS_WITH.get(name, (name, {}))[0]
+        rows[table] = chain.from_iterable(pages)
+        database.load(table)
+        rows[table] = ()
+        done.add(name)
+        tell()
 
     with ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="napari-cryoet-index") as pool:
-        tasks = {pool.submit(fetch, name): name for name in sorted(names, key=lambda name: -totals[name])}
         try:
-            for task in as_completed(tasks):
-                pages = task.result()
-                if pages is None:
-                    continue
-                table = RUNS_WITH.get(tasks[task], (tasks[task], {}))[0]
-                rows[table] = (row for page in pages for row in msgspec.msgpack.decode(page))
-                database.load(table)
-                rows[table] = ()
+            for task in as_completed([pool.submit(fetch, name) for name in names]):
+                task.result()
         finally:
             ended.set()
             pool.shutdown(cancel_futures=True)
@@ -372,56 +324,27 @@ def _fetched(portal: Portal, path: Path, progress: Progress, stop: threading.Eve
     return _index(database, portal, as_of)
 
 
-def _totals(portal: Portal, stop: threading.Event | None) -> dict[str, int]:
-    """How many rows each list will have, or could have."""
-    fields = " ".join(f"{name}: {name}Aggregate {{ aggregate {{ count }} }}" for name in COLUMNS)
-    counts = portal.query(f"query Sizes {{ {fields} }}", {}, stop=stop)
-    totals = {name: sum(group["count"] for group in counts[name]["aggregate"]) for name in COLUMNS}
-    return totals | dict.fromkeys(RUNS_WITH, totals["runs"])
-
-
 def _pages(portal: Portal, name: str, stop: threading.Event | None) -> Iterator[list[dict[str, Any]]]:
-    """The rows of a table by id; for a name of `RUNS_WITH` the runs, as rows of the table that they have rows in.
+    """The rows of a table by id; for a name of `RUNS_WITH` one row for all those that a run has in that table.
 
     Each page begins after the last id: rows that come or go meanwhile make no others appear twice or never.
     """
-    table = "runs" if name in RUNS_WITH else name
-    columns = "id" if name in RUNS_WITH else " ".join(COLUMNS[name])
-    where: dict[str, Any] = dict([RUNS_WITH[name]]) if name in RUNS_WITH else {}
+    table, columns, where = name, " ".join(COLUMNS.get(name, ["id"])), dict[str, Any]()
+    if name in RUNS_WITH:
+        table, where = "runs", dict([RUNS_WITH[name]])
     query = (
         f"query Index($where: {tables()[table].type_name}WhereClause, $page: LimitOffsetClause) "
         f"{{ rows: {table}(where: $where, limitOffset: $page, orderBy: [{{id: asc}}]) {{ {columns} }} }}"
     )
-    last = 0
-    while True:
+    last, is_last = 0, False
+    while not is_last:
         variables = {"where": where | {"id": {"_gt": last}}, "page": {"limit": ROWS_A_PAGE, "offset": 0}}
         page = portal.query(query, variables, stop=stop)["rows"]
+        is_last = len(page) < ROWS_A_PAGE
         if page and page[-1]["id"] <= last:
             raise PortalError(f"The server gives the same rows of {table} again and again.")
         last = page[-1]["id"] if page else last
-        yield [_stand_in(name, row["id"]) for row in page] if name in RUNS_WITH else page
-        if len(page) < ROWS_A_PAGE:
-            return
-
-
-def _stand_in(name: str, run_id: int) -> dict[str, Any]:
-    """One row for all those that a run has in a table: it says no more than that there are any."""
-    return {"id": run_id, "runId": run_id} | ({"majorDefocus": 0.0} if name == "ctf" else {})
-
-
-def _clause_of_runs(table: str, run_ids: Sequence[int]) -> Clause | None:
-    """The condition that rows belong to runs; None for what isn't below a run."""
-    if "run" in tables()[table].parents:
-        return {"runId": {"_in": [*run_ids]}}
-    if table not in _OWNERS:
-        return None
-    above = _OWNERS[table]
-    (name,) = (name for name, each in tables()[table].parents.items() if each.table == above)
-    return {name: _clause_of_runs(above, run_ids)}
-
-
-def _relation(table: str, above: str) -> Relation | None:
-    return next((each for each in tables()[table].parents.values() if each.table == above), None)
+        yield (page if name in COLUMNS else [row | {"runId": row["id"]} | _CELLS.get(name, {}) for row in page])
 
 
 def _coded(cells: Iterable[str | None]) -> Words:

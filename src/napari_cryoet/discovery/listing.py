@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_cryoet.discovery.index import Index, any_of, at
 from napari_cryoet.discovery.search import Matches
@@ -92,111 +93,77 @@ class ListedTomogram(_OfRun, frozen=True, kw_only=True):
     alignment_id: int | None = _column("alignmentId", None)
 
 
-def list_matches(index: Index, matches: Matches, kind: Kind, *, ids: Collection[int] | None = None) -> tuple[Any, ...]:
+def list_matches(index: Index, matches: Matches, kind: Kind) -> tuple[Any, ...]:
     """What a search found as rows of a kind: `ListedDataset`, `ListedRun`, `ListedAnnotation` or `ListedTomogram`.
 
-    Datasets are in the order of the matches, the others by dataset and id. With ``ids`` there are rows of these
-    matches only, such as those on screen: all rows of tens of thousands take some tenths of a second.
+    Datasets are in the order of the matches, the others by dataset and id. The tens of thousands of runs of the whole
+    portal take some tenths of a second.
     """
     rows, row_type = _LISTS[kind]
-    found = rows(_Found(index, matches, kind, ids))
+    found = rows(_Found(index, matches))
     known = [{name: cell for name, cell in row.items() if cell is not None} for row in found]
     return tuple(msgspec.convert(known, list[row_type], strict=False))  # type: ignore[valid-type]
 
 
-def sorted_rows(rows: Sequence[Any], field: str, *, descending: bool | None = None) -> tuple[Any, ...]:
-    """Rows by a field, those that don't say it last; texts from a to z, numbers from the largest, or as you say.
+def sorted_rows(rows: Sequence[Any], field: str) -> tuple[Any, ...]:
+    """Rows by a field, texts from a to z and numbers from the largest, those that don't say it last.
 
-    Raises
-    ------
-    FormatError
-        The rows have no such field.
+    FormatError where the rows have no such field.
     """
     fields = type(rows[0]).__struct_fields__ if rows else (field,)
     if field not in fields:
         raise FormatError(f"There is no {field} to sort by.", hint=f"There are {', '.join(fields)}.")
-    known = [row for row in rows if getattr(row, field) is not None]
-    rest = [row for row in rows if getattr(row, field) is None]
-    is_number = bool(known) and isinstance(getattr(known[0], field), int | float)
-    known.sort(key=lambda row: _key(getattr(row, field)), reverse=is_number if descending is None else descending)
-    return (*known, *rest)
 
+    def key(row: Any) -> tuple[bool, Any]:
+        value = getattr(row, field)
+        if isinstance(value, int | float):
+            return False, -value
+        return value is None, value.casefold() if isinstance(value, str) else value
 
-def _key(value: Any) -> Any:
-    return value.casefold() if isinstance(value, str) else value
-
-
-@dataclass(slots=True)
-class _Sum:
-    """What matches in a run or in a dataset."""
-
-    n_runs: int = 0
-    n_tomograms: int = 0
-    n_annotations: int = 0
-    size_bytes: int = 0
-    spacings: set[float] = field(default_factory=set)
-    processing: set[str] = field(default_factory=set)
-    objects: Counter[str] = field(default_factory=Counter)
-    object_counts: Counter[str] = field(default_factory=Counter)
-
-    def row(self) -> Row:
-        """Its part of a row."""
-        names = tuple(name for name, _ in self.objects.most_common())
-        counts = {"n_runs": self.n_runs, "n_tomograms": self.n_tomograms, "n_annotations": self.n_annotations}
-        volumes = {"spacings_angstrom": sorted(self.spacings), "processing": sorted(self.processing)}
-        objects = {"objects": names, "object_counts": [self.object_counts[name] for name in names]}
-        return {**counts, **volumes, **objects, "size_bytes": self.size_bytes}
+    return tuple(sorted(rows, key=key))
 
 
 class _Found:
-    """The rows of an index that a search found, or those that belong to some of them, and what goes with them."""
+    """The rows of an index that a search found, and what goes with them."""
 
-    def __init__(self, index: Index, matches: Matches, kind: Kind, ids: Collection[int] | None) -> None:
-        self.index = index
-        wanted = np.ones(index.count(kind), np.bool_) if ids is None else np.isin(index.ids(kind), list(ids))
-        kept = set(matches.dataset_ids if ids is None else ids)
-        self.dataset_ids = [each for each in matches.dataset_ids if each in kept]  # of a list of datasets
+    def __init__(self, index: Index, matches: Matches) -> None:
+        self.index, self.dataset_ids = index, matches.dataset_ids
         met = [np.isin(index.ids("annotations"), each) for each in matches.annotation_ids]
         runs = np.isin(index.ids("runs"), matches.run_ids)
-        found = {
+        self.masks = {
             "runs": runs,
             "annotations": any_of(met) if met else at(runs, index.places("annotations", "runs")),
             "tomograms": np.isin(index.ids("tomograms"), matches.tomogram_ids),
         }
-        below = {"datasets": found, "runs": found}.get(kind, [kind])
-        self.masks = {table: found[table] & at(wanted, index.places(table, kind)) for table in below}
 
-    def sums(self, above: str) -> dict[int, _Sum]:
-        """What matches in each run or dataset, by id."""
-        index, found = self.index, defaultdict[int, _Sum](_Sum)
-        for owner in self._owners("runs", above):
-            found[owner].n_runs += 1
-        spacings = index.numbers("tomograms", "voxelSpacing")[self.masks["tomograms"]].tolist()
-        volumes = np.nan_to_num(index.numbers("tomograms", "fileSizeOmezarr"))[self.masks["tomograms"]].tolist()
-        kinds = index.words("tomograms", "processing")
-        codes = kinds.codes[self.masks["tomograms"]].tolist()
-        for owner, spacing, size, code in zip(self._owners("tomograms", above), spacings, volumes, codes, strict=True):
-            each = found[owner]
-            each.n_tomograms += 1
-            each.size_bytes += int(size)
-            each.spacings.add(spacing)
-            if code >= 0:
-                each.processing.add(kinds.words[code])
-        names, places = index.words("annotations", "objectName"), np.flatnonzero(self.masks["annotations"])
-        sizes = self.annotation_sizes()[places].tolist()
-        counts = np.nan_to_num(index.numbers("annotations", "objectCount"))[places].tolist()
-        for owner, code, size, count in zip(
-            self._owners("annotations", above), names.codes[places].tolist(), sizes, counts, strict=True
-        ):
-            each = found[owner]
-            each.n_annotations += 1
-            each.size_bytes += int(size)
-            if code >= 0:
-                each.objects[names.words[code]] += 1
-                each.object_counts[names.words[code]] += int(count)
-        return found
+    def summaries(self, above: str) -> Callable[[int], Row]:
+        """Tells what matches in a run or dataset, by its id."""
+        index = self.index
+        runs = Counter(self._owners("runs", above))
+        sizes = np.nan_to_num(index.numbers("tomograms", "fileSizeOmezarr"))
+        columns = index.numbers("tomograms", "voxelSpacing"), index.texts("tomograms", "processing"), sizes
+        volumes = self._grouped("tomograms", above, columns)
+        counts = np.nan_to_num(index.numbers("annotations", "objectCount"))
+        columns = counts, index.texts("annotations", "objectName"), self.annotation_sizes()
+        annotations = self._grouped("annotations", above, columns)
 
-    def annotation_sizes(self) -> Any:
+        def summary(owner: int) -> Row:
+            own = volumes[owner], annotations[owner]
+            objects = Counter(name for _, name, _ in own[1] if name).most_common()
+            return {
+                "n_runs": runs[owner],
+                "n_tomograms": len(own[0]),
+                "n_annotations": len(own[1]),
+                "size_bytes": sum(int(size) for *_, size in chain(*own)),
+                "spacings_angstrom": sorted({spacing for spacing, _, _ in own[0]}),
+                "processing": sorted({processing for _, processing, _ in own[0] if processing}),
+                "objects": [name for name, _ in objects],
+                "object_counts": [sum(int(count) for count, each, _ in own[1] if each == name) for name, _ in objects],
+            }
+
+        return summary
+
+    def annotation_sizes(self) -> NDArray[Any]:
         """The bytes of all files of each annotation of the index."""
         owners = self.index.places("annotationFiles", "annotations")
         sizes = np.nan_to_num(self.index.numbers("annotationFiles", "fileSize"))
@@ -213,12 +180,18 @@ class _Found:
     def texts_of(self, table: str, column: str) -> dict[int, list[str]]:
         """The texts of a table by the id of the annotation that they belong to."""
         index, found = self.index, defaultdict[int, list[str]](list)
-        known, owners = index.words(table, column), index.places(table, "annotations")
-        rows = at(self.masks["annotations"], owners) & (known.codes >= 0)
-        for owner, code in zip(
-            index.ids("annotations")[owners[rows]].tolist(), known.codes[rows].tolist(), strict=True
-        ):
-            found[owner].append(known.words[code])
+        ids = np.append(index.ids("annotations"), 0)[index.places(table, "annotations")].tolist()
+        for owner, text in zip(ids, index.texts(table, column), strict=True):
+            found[owner].append(text)
+        return found
+
+    def _grouped(self, table: str, above: str, columns: Iterable[Any]) -> dict[int, list[tuple[Any, ...]]]:
+        """Cells of the rows that were found, by the id of what these belong to."""
+        rows = self.masks[table]
+        cells = zip(*(np.asarray(column, object)[rows].tolist() for column in columns), strict=True)
+        found = defaultdict[int, list[tuple[Any, ...]]](list)
+        for owner, row in zip(self._owners(table, above), cells, strict=True):
+            found[owner].append(row)
         return found
 
     def _owners(self, table: str, above: str) -> list[int]:
@@ -229,23 +202,21 @@ class _Found:
 
 
 def _datasets(found: _Found) -> Iterable[Row]:
-    sums = found.sums("datasets")
+    summary = found.summaries("datasets")
     rows = {row["id"]: row for row in found.index.rows("datasets", found.dataset_ids)}
-    for row in map(rows.__getitem__, found.dataset_ids):
-        own = {"size_bytes": row["fileSize"], "releaseDate": (row["releaseDate"] or "")[:10]}
-        yield row | sums[row["id"]].row() | own
+    for each in found.dataset_ids:
+        row = rows[each]
+        yield row | summary(each) | {"size_bytes": row["fileSize"], "releaseDate": (row["releaseDate"] or "")[:10]}
 
 
 def _runs(found: _Found) -> Iterable[Row]:
-    index, sums = found.index, found.sums("runs")
-    ids, best = index.ids("runs"), dict[int, int]()
-    qualities = index.numbers("tiltseries", "tiltSeriesQuality").tolist()
-    for run, quality in zip(ids[index.places("tiltseries", "runs")].tolist(), qualities, strict=True):
-        if not np.isnan(quality):
-            best[run] = max(int(quality), best.get(run, 0))
-    rows = index.rows("runs", ids[found.masks["runs"]])
-    for row in sorted(rows, key=lambda row: (row["datasetId"], row["id"])):
-        yield row | sums[row["id"]].row() | {"tilt_quality": best.get(row["id"])}
+    index, summary = found.index, found.summaries("runs")
+    best = np.full(index.count("runs") + 1, -np.inf)  # one more for -1
+    np.fmax.at(best, index.places("tiltseries", "runs"), index.numbers("tiltseries", "tiltSeriesQuality"))
+    best = best[:-1][found.masks["runs"]].tolist()
+    rows = zip(index.rows("runs", index.ids("runs")[found.masks["runs"]]), best, strict=True)
+    for row, quality in sorted(rows, key=lambda each: (each[0]["datasetId"], each[0]["id"])):
+        yield row | summary(row["id"]) | {"tilt_quality": quality if quality > 0 else None}
 
 
 def _annotations(found: _Found) -> Iterable[Row]:

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from napari_cryoet.discovery.index import Index, Mask, any_of, at, marked
-from napari_cryoet.discovery.objects import COMMON_NAMES, Term, concept_of, is_kind, terms_of
-from napari_cryoet.discovery.words import Texts, simplified, tokens
+from napari_cryoet.discovery.fields import lifted
+from napari_cryoet.discovery.index import Index, Mask, Words, any_of, at
+from napari_cryoet.discovery.objects import COMMON_NAMES, Concept, Term, concept_of, is_kind, terms_of
+from napari_cryoet.discovery.words import Texts, tokens
 
-_COLUMNS: Final = {
-    "title": "title",
-    "organism": "organismName",
-    "sample": "sampleType",
-    "cell": "cellName",
-    "tissue": "tissueName",
-    "strain": "cellStrainName",
-    "cell component": "cellComponentName",
-    "publication": "datasetPublications",
-    "database entry": "relatedDatabaseEntries",
-    "preparation": "samplePreparation",
-    "description": "description",
-}
-#: Columns of annotations that are looked in, each as a few distinct texts.
-_OF_ANNOTATIONS: Final = {"object": "objectName", "method": "annotationMethod", "software": "annotationSoftware"}
+#: Where words are looked for: what to call it, table and column; what says most first.
+_COLUMNS: Final = (
+    ("title", "datasets", "title"),
+    ("organism", "datasets", "organismName"),
+    ("sample", "datasets", "sampleType"),
+    ("cell", "datasets", "cellName"),
+    ("tissue", "datasets", "tissueName"),
+    ("strain", "datasets", "cellStrainName"),
+    ("cell component", "datasets", "cellComponentName"),
+    ("publication", "datasets", "datasetPublications"),
+    ("database entry", "datasets", "relatedDatabaseEntries"),
+    ("author", "datasetAuthors", "name"),
+    ("ORCID", "datasetAuthors", "orcid"),
+    ("object", "annotations", "objectName"),
+    ("method", "annotations", "annotationMethod"),
+    ("software", "annotations", "annotationSoftware"),
+    ("preparation", "datasets", "samplePreparation"),
+    ("description", "datasets", "description"),
+    ("run", "runs", "name"),
+)
+_OF_DATASETS: Final = frozenset({"datasets", "datasetAuthors"})
 _MOST_CORRECTIONS: Final = 5
 
 
@@ -41,20 +48,58 @@ class TextMatch:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a word of a search finds a dataset.
+    """Why a word of a search finds a dataset."""
 
-    ``how`` is empty where the text has the word itself; else it is ``another name of …``, ``a kind of …`` or
-    ``like …``.
-    """
-
-    word: str
     field: str  # "title", "author", "object", "run", …
     text: str
-    how: str = ""
+    how: str = ""  # where the text hasn't the word itself: "another name of …", "a kind of …" or "like …"
 
 
-def find_text(index: Index, text: str) -> TextMatch:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Column:
+    """A column to look words up in."""
+
+    field: str
+    table: str
+    words: Words
+    texts: Texts
+
+    def having(self, word: str, *, is_part: bool = False) -> list[bool]:
+        """Which of its words have a word; a part of a name as a whole word: plasma isn't found in mycoplasma."""
+        return self.texts.having_whole(word) if is_part else self.texts.having(word)
+
+    def naming(self, concept: Concept) -> list[bool]:
+        """Which of its words name an object or, where they are names of objects, a kind of it."""
+        if self.field == "object":
+            return [is_kind(name, concept) for name in self.words.words]
+        if self.field not in {"title", "description"}:
+            return [False] * len(self.words.words)
+        return [any(each) for each in zip(*map(self.texts.having_whole, concept.names), strict=True)]
+
+
+def text_match(index: Index, text: str) -> TextMatch:
     """Where all words of a text occur; a word that occurs nowhere stands for those that differ by one letter."""
+    match: TextMatch = index.recent(_match, text)
+    return match
+
+
+def reasons(index: Index, text: str, dataset_id: int) -> tuple[Reason, ...]:
+    """Why a text finds a dataset: where each word first occurs in what is known of it and of its runs."""
+    place, corrections = np.searchsorted(index.ids("datasets"), dataset_id), text_match(index, text).corrections
+    rows = [(column, index.places(column.table, "datasets") == place) for column in _columns(index)]
+    codes = [
+        (column, code) for column, own in rows for code in np.unique(column.words.codes[own]).tolist() if code >= 0
+    ]
+    found: dict[Reason, None] = {}
+    for term in terms_of(text):
+        for word in term.words:
+            others = corrections.get(word, (word,))
+            if reason := next((reason for each in others for reason in _reasons(codes, each, term)), None):
+                found[replace(reason, how=f"like {word}") if word in corrections else reason] = None
+    return tuple(found)
+
+
+def _match(index: Index, text: str) -> TextMatch:
     datasets, runs = np.ones(index.count("datasets"), np.bool_), np.ones(index.count("runs"), np.bool_)
     corrections = {}
     for term in terms_of(text):
@@ -68,156 +113,70 @@ def find_text(index: Index, text: str) -> TextMatch:
     return TextMatch(datasets, runs, corrections)
 
 
-def text_match(index: Index, text: str) -> TextMatch:
-    """As `find_text`, kept for a while: an answer, its facets and its reasons all need it."""
-    return index.recent(("text", text), lambda: find_text(index, text))
-
-
-def reasons(index: Index, text: str, dataset_id: int) -> tuple[Reason, ...]:
-    """Why a text finds a dataset: where each word first occurs in what is known of it and of its runs."""
-    (place,) = np.flatnonzero(index.ids("datasets") == dataset_id)
-    corrections = text_match(index, text).corrections
-    found: dict[tuple[str, str, str], Reason] = {}
-    for term in terms_of(text):
-        for word in term.words:
-            others = corrections.get(word, (word,))
-            options = (reason for each in others for reason in _reasons(index, each, term, int(place)))
-            if reason := next(options, None):
-                how = f"like {word}" if word in corrections else reason.how
-                found.setdefault((reason.field, reason.text, how), Reason(word, reason.field, reason.text, how))
-    return tuple(found.values())
-
-
 def _find_term(index: Index, term: Term) -> tuple[Mask, Mask]:
     """The datasets, and the runs, that have all words of a term or the object that it names."""
-    owners, size = index.places("runs", "datasets"), index.count("datasets")
-    datasets, runs = np.ones(size, np.bool_), np.ones(index.count("runs"), np.bool_)
+    columns, is_part = _columns(index), len(term.words) > 1
+    datasets, runs = np.ones(index.count("datasets"), np.bool_), np.ones(index.count("runs"), np.bool_)
     for word in term.words:
-        is_part = len(term.words) > 1  # of a name: as a whole word, so that plasma isn't found in mycoplasma
-        own = any_of((texts.having_whole if is_part else texts.having)(word) for texts in dataset_texts(index).values())
-        of_runs = _runs_having(index, word, is_whole=is_part)
-        datasets &= own | marked(owners[of_runs], size)
-        runs &= at(own, owners) | of_runs
+        found, found_runs = _lifted(index, ((column, column.having(word, is_part=is_part)) for column in columns))
+        datasets &= found
+        runs &= found_runs
     if term.concept is not None:
-        own = any_of(texts.having_whole(name) for texts in _prose(index) for name in term.concept.names)
-        codes = [is_kind(name, term.concept) for name in index.words("annotations", "objectName").words]
-        of_runs = _runs_at(index, "objectName", codes)
-        datasets |= own | marked(owners[of_runs], size)
-        runs |= at(own, owners) | of_runs
+        found, found_runs = _lifted(index, ((column, column.naming(term.concept)) for column in columns))
+        datasets |= found
+        runs |= found_runs
     return datasets, runs
 
 
-def _reasons(index: Index, word: str, term: Term, place: int) -> Iterable[Reason]:
-    """All places of a dataset in which a word occurs: short ones first, the names of runs last."""
-    concept = term.concept
-    rows = index.places("annotations", "datasets") == place
-    for name, texts in dataset_texts(index).items():
-        if name not in {"preparation", "description"} and texts.has(word, place):
-            yield Reason(word, name, _part_with(word, _raw(index, name)[place]))
-    for name, column in _OF_ANNOTATIONS.items():
-        known = index.words("annotations", column)
-        codes = np.unique(known.codes[rows & (known.codes >= 0)])
-        for code in codes[np.array(word_texts(index, column).having(word), np.bool_)[codes]]:
-            yield Reason(word, name, known.words[code])
-        for code in codes if name == "object" else ():
-            if concept is not None and is_kind(known.words[code], concept):
-                is_same = concept_of(known.words[code]) == concept
-                how = f"another name of {' '.join(term.words)}" if is_same else f"a kind of {concept.name}"
-                yield Reason(word, name, known.words[code], how)
-    for name in ("preparation", "description"):
-        if dataset_texts(index)[name].has(word, place):
-            yield Reason(word, name, _around(_raw(index, name)[place], word))
-    names = index.texts("runs", "name")
-    for run in np.flatnonzero(index.places("runs", "datasets") == place):
-        if simplified(word.strip('"')) in simplified(names[run]):
-            yield Reason(word, "run", names[run])
-    for texts in _prose(index) if concept is not None else ():
-        if concept is not None and any(texts.having_whole(name)[place] for name in concept.names):
-            yield Reason(word, "description", concept.name, f"another name of {' '.join(term.words)}")
+def _lifted(index: Index, wanted: Iterable[tuple[_Column, list[bool]]]) -> tuple[Mask, Mask]:
+    """The datasets, and the runs, that have one of the words that are wanted of each column."""
+    own, runs = np.zeros(index.count("datasets"), np.bool_), np.zeros(index.count("runs"), np.bool_)
+    for column, is_wanted in wanted:
+        if any(is_wanted):
+            above, mask = ("datasets", own) if column.table in _OF_DATASETS else ("runs", runs)
+            mask |= lifted(index, column.words.rows_at(is_wanted), column.table, above)
+    return own | lifted(index, runs, "runs", "datasets"), runs | at(own, index.places("runs", "datasets"))
 
 
-def dataset_texts(index: Index) -> dict[str, Texts]:
-    """What is known of each dataset itself, by field."""
-    names = (*_COLUMNS, "author", "deposition", "id")
-    return index.made("dataset texts", lambda: {name: Texts(_raw(index, name)) for name in names})
+def _reasons(codes: list[tuple[_Column, int]], word: str, term: Term) -> Iterable[Reason]:
+    """All places of a dataset in which a word occurs, then those of the object that it names."""
+    for column, code in codes:
+        if column.texts.has(word, code):
+            yield Reason(column.field, _around(column.words.words[code], word))
+    if (concept := term.concept) is None:
+        return
+    named = {column: column.naming(concept) for column in {column for column, _ in codes}}
+    for column, code in codes:
+        if named[column][code]:
+            text = column.words.words[code]
+            is_kind_of_it = column.field == "object" and concept_of(text) != concept
+            how = f"a kind of {concept.name}" if is_kind_of_it else f"another name of {' '.join(term.words)}"
+            yield Reason(column.field, _around(text, concept.name), how)
 
 
-def word_texts(index: Index, column: str) -> Texts:
-    """The distinct texts of a column of annotations."""
-    return index.made(("word texts", column), lambda: Texts(index.words("annotations", column).words))
+def _columns(index: Index) -> tuple[_Column, ...]:
+    return index.made("columns of text", lambda: tuple(_read_columns(index)))
 
 
-def _raw(index: Index, name: str) -> list[str]:
-    """A field of all datasets as it is shown."""
-    if name == "sample":
-        return [text.replace("_", " ") for text in index.texts("datasets", "sampleType")]
-    if name == "author":
-        return index.made("authors", lambda: _authors(index))
-    if name == "deposition":
-        titles = dict(zip(index.ids("depositions").tolist(), index.texts("depositions", "title"), strict=True))
-        ids = np.nan_to_num(index.numbers("datasets", "depositionId")).astype(int).tolist()
-        return [f"CZCDP-{each} {titles.get(each, '')}".strip() for each in ids]
-    if name == "organism":
-        organisms = index.texts("datasets", "organismName")
-        return ["\0".join([each, *COMMON_NAMES.get(each, "").split(", ")]) for each in organisms]
-    if name == "id":
-        return [f"DS-{each}" for each in index.ids("datasets")]
-    return index.texts("datasets", _COLUMNS[name])
-
-
-def _authors(index: Index) -> list[str]:
-    found: list[list[str]] = [[] for _ in range(index.count("datasets"))]
-    names, orcids = index.texts("datasetAuthors", "name"), index.texts("datasetAuthors", "orcid")
-    for place, name, orcid in zip(index.places("datasetAuthors", "datasets"), names, orcids, strict=True):
-        if place >= 0:
-            found[place].append(f"{name} {orcid}".strip())
-    return ["\0".join(each) for each in found]
-
-
-def _prose(index: Index) -> tuple[Texts, ...]:
-    """Where an object may go by another name."""
-    texts = dataset_texts(index)
-    return texts["title"], texts["description"]
-
-
-def _runs_having(index: Index, word: str, *, is_whole: bool) -> Mask:
-    masks = []
-    for column in _OF_ANNOTATIONS.values():
-        texts = word_texts(index, column)
-        masks.append(_runs_at(index, column, texts.having_whole(word) if is_whole else texts.having(word)))
-    bare = simplified(word.strip('"'))
-    names = index.made("run names", lambda: [simplified(name) for name in index.texts("runs", "name")])
-    masks.append(np.fromiter((bare in name for name in names), np.bool_, len(names)))
-    return any_of(masks)
-
-
-def _runs_at(index: Index, column: str, is_wanted: Sequence[bool]) -> Mask:
-    rows = index.words("annotations", column).rows_at(is_wanted)
-    return marked(index.places("annotations", "runs")[rows], index.count("runs"))
+def _read_columns(index: Index) -> Iterable[_Column]:
+    for field, table, name in _COLUMNS:
+        words = index.words(table, name)
+        yield _Column(field, table, words, Texts(f"{each}\0{COMMON_NAMES.get(each, '')}" for each in words.words))
+    ids = tuple(f"DS-{each}" for each in index.ids("datasets"))
+    titles = zip(index.ids("depositions"), index.texts("depositions", "title"), strict=True)
+    depositions = tuple(f"CZCDP-{each} {title}" for each, title in titles)
+    yield _Column("id", "datasets", Words(index.places("datasets", "datasets"), ids), Texts(ids))
+    places = index.places("datasets", "depositions")
+    yield _Column("deposition", "datasets", Words(places, depositions), Texts(depositions))
 
 
 def _like(index: Index, word: str) -> tuple[str, ...]:
-    """Words of titles, objects and the like that differ from a word by a letter; rarer places where these have none."""
-    own = dataset_texts(index)
-    short = [
-        word_texts(index, "objectName"),
-        *(own[name] for name in ("title", "organism", "cell", "tissue", "author")),
-    ]
-    for places in (short, [own["description"], word_texts(index, "annotationMethod")]):
-        if found := sorted({each for texts in places for each in texts.like(word)}):
-            return tuple(found[:_MOST_CORRECTIONS])
-    return ()
-
-
-def _part_with(word: str, text: str) -> str:
-    """The part of a text that has a word, such as one of the authors."""
-    parts = text.split("\0")
-    return next((part for part in parts if Texts([part]).has(word, 0)), parts[0])
+    """Words that differ from a word by a letter."""
+    return tuple(sorted({each for column in _columns(index) for each in column.texts.like(word)})[:_MOST_CORRECTIONS])
 
 
 def _around(text: str, word: str, width: int = 60) -> str:
     """The part of a long text that has a word."""
-    first = next(iter(tokens(word)), word)
-    at = max(0, text.casefold().find(first))
-    start, end = max(0, at - width // 2), at + width
+    place = max(0, text.casefold().find(next(iter(tokens(word)), word)))
+    start, end = max(0, place - width // 2), place + width
     return f"{'…' if start else ''}{text[start:end].strip()}{'…' if end < len(text) else ''}"
