@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import threading
 
     from napari_cryoet.discovery.index import Index
-    from napari_cryoet.discovery.listing import Listed, ListedAnnotation, ListedDataset, ListedRun, ListedTomogram
     from napari_cryoet.discovery.search import Condition, Search
     from napari_cryoet.portal.portal import Portal
 
@@ -35,60 +34,56 @@ _HAS: Final = ("annotations", "tomograms", "tiltseries", "alignments", "frames",
 
 def bounds(text: str) -> tuple[float | None, float | None]:
     """A range of numbers: ``8..14``, ``..10``, ``100..``, or one number."""
-    return _ends(text, float, "8..14, ..10 or 100..")
+    return _ends(text, lambda part, _: float(part), "8..14, ..10 or 100..")
 
 
 def days(text: str) -> tuple[date | None, date | None]:
     """A range of days: ``2024-01-01..``, ``2024..2025``, or a year."""
 
-    def day(part: str, *, is_last: bool = False) -> date:
-        if re.fullmatch("[0-9]{4}", part):
-            part += "-12-31" if is_last else "-01-01"
-        return date.fromisoformat(part)
+    def day(part: str, is_last: bool) -> date:
+        is_year = re.fullmatch("[0-9]{4}", part)
+        return date.fromisoformat(f"{part}-{'12-31' if is_last else '01-01'}" if is_year else part)
 
+    return _ends(text, day, "2024, 2024..2025 or 2024-05-31..")
+
+
+def _ends(text: str, read: Callable[[str, bool], Any], example: str) -> tuple[Any, Any]:
     first, dots, last = text.partition("..")
+    ends = (first, False), (last if dots else first, True)
     try:
-        if not dots:
-            return day(first), day(first, is_last=True)
-        return (day(first) if first else None), (day(last, is_last=True) if last else None)
+        low, high = (read(part, is_last) if part else None for part, is_last in ends)
     except ValueError:
-        raise BadParameter(f"{text!r}: say 2024, 2024..2025 or 2024-05-31..") from None
+        raise BadParameter(f"{text!r}: say {example}") from None
+    return low, high
 
 
 def condition(text: str) -> Any:
     """A condition on an annotation as one text: the object's name, then fields such as ``shape=Point``."""
     from napari_cryoet.discovery.search import Condition
 
-    names: list[str] = []
     fields: dict[str, Any] = {}
+    names: list[str] = []
     try:
-        parts = shlex.split(text)
-    except ValueError as error:
-        raise BadParameter(f"{text!r}: {error}") from None
-    for part in parts:
-        name, sign, value = part.partition("=")
-        if part in {"ground-truth", "no-ground-truth"}:
-            fields["is_ground_truth"] = part == "ground-truth"
-        elif not sign:
-            names.append(part)
-        elif name == "min-count" and value.isdecimal():
-            fields["min_count"] = int(value)
-        elif name in _OF_CONDITION:
-            fields[_OF_CONDITION[name]] = (*fields.get(_OF_CONDITION[name], ()), value)
-        else:
-            known = ", ".join(f"{each}=" for each in (*_OF_CONDITION, "min-count"))
-            raise BadParameter(f"{part!r} isn't understood; say an object, {known} or ground-truth")
+        for part in shlex.split(text):
+            name, sign, value = part.partition("=")
+            if part in {"ground-truth", "no-ground-truth"}:
+                fields["is_ground_truth"] = part == "ground-truth"
+            elif name == "min-count":
+                fields["min_count"] = int(value)
+            elif sign:
+                fields[_OF_CONDITION[name]] = (*fields.get(_OF_CONDITION[name], ()), value)
+            else:
+                names.append(part)
+    except (ValueError, KeyError):
+        known = ", ".join(f"{each}=" for each in (*_OF_CONDITION, "min-count"))
+        raise BadParameter(f"{text!r} isn't understood; say an object, {known} or ground-truth") from None
     if names:
         fields["objects"] = (*fields.get("objects", ()), " ".join(names))
     return Condition(**fields)
 
 
-_OF_CONDITION: Final = {
-    "object": "objects",
-    "shape": "shapes",
-    "method": "methods",
-    "author": "authors",
-    "software": "software",
+_OF_CONDITION: Final = {name.removesuffix("s"): name for name in ("objects", "shapes", "methods", "authors")} | {
+    "software": "software"
 }
 
 
@@ -192,12 +187,11 @@ def list_(
         for row in shown:
             say(f"{getattr(row, f'{kind[:-1]}_id')}")
     else:
-        say_table(*_table(kind, shown))
+        say_table(_COLUMNS[kind], [tuple(_cell(row, column) for column in _COLUMNS[kind]) for row in shown])
     for word, others in matches.corrections.items():
         tell(f"nothing has “{word}”; taken for {' or '.join(others)}")
-    total = sum(row.size_bytes for row in rows)
     of_all = "" if len(shown) == len(rows) else f"{len(shown)} of "
-    tell(f"{of_all}{count_text(len(rows), kind[:-1])}, {size_text(total)}")
+    tell(f"{of_all}{count_text(len(rows), kind[:-1])}, {size_text(sum(row.size_bytes for row in rows))}")
 
 
 def _search(given: dict[str, Any]) -> Search:
@@ -206,71 +200,49 @@ def _search(given: dict[str, Any]) -> Search:
     for word in given["has"] or ():
         if word not in _HAS:
             raise BadParameter(f"--has {word}: say {', '.join(_HAS)}")
-    said = {name: value for name, value in given.items() if value is not None}
-    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in said.items()}
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in given.items() if value is not None
+    }
     text = " ".join(fields.pop("text", ()))
     others: tuple[Condition, ...] = fields.pop("annotations", ())
     first = {name: fields.pop(name) for name in Condition.__struct_fields__ if name in fields}
     return Search(text=text, annotations=((Condition(**first), *others) if first else others), **fields)
 
 
-def _table(kind: str, rows: tuple[Any, ...]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """The columns of a list, and its rows in words."""
-    columns, cells = _TABLES[kind]
-    return columns, [cells(row) for row in rows]
-
-
-def _dataset_cells(row: ListedDataset) -> tuple[str, ...]:
-    counts = f"{row.n_runs:,}", f"{row.n_annotations:,}"
-    return f"DS-{row.dataset_id}", plain(row.title), row.organism, *counts, _size(row), _few(row.objects)
-
-
-def _run_cells(row: ListedRun) -> tuple[str, ...]:
-    counts = f"{row.n_tomograms:,}", f"{row.n_annotations:,}"
-    spacings = ", ".join(map(spacing_text, row.spacings_angstrom))
-    return f"RN-{row.run_id}", plain(row.run), f"DS-{row.dataset_id}", *counts, spacings, _size(row), _few(row.objects)
-
-
-def _annotation_cells(row: ListedAnnotation) -> tuple[str, ...]:
-    what = plain(row.object), f"{row.count:,}" if row.count else "", "truth" if row.is_ground_truth else ""
-    how = row.method, ", ".join(row.shapes)
-    where = f"RN-{row.run_id} {plain(row.run)}", f"DS-{row.dataset_id}"
-    return f"AN-{row.annotation_id}", *what, *how, *where, _size(row), _few(row.authors)
-
-
-def _tomogram_cells(row: ListedTomogram) -> tuple[str, ...]:
-    how = spacing_text(row.spacing_angstrom), row.processing, plain(row.software), row.reconstruction
-    where = f"RN-{row.run_id} {plain(row.run)}", f"DS-{row.dataset_id}"
-    return f"TM-{row.tomogram_id}", *how, dimensions_text(row.size_x, row.size_y, row.size_z), *where, _size(row)
-
-
-_TABLES: Final[dict[str, tuple[tuple[str, ...], Callable[[Any], tuple[str, ...]]]]] = {
-    "datasets": (("id", "title", "organism", ">runs", ">annotations", ">size", "objects"), _dataset_cells),
-    "runs": (("id", "run", "dataset", ">tomograms", ">annotations", "spacing", ">size", "objects"), _run_cells),
+_COLUMNS: Final = {
+    "datasets": ("dataset", "title", "organism", ">runs", ">annotations", ">size", "objects"),
+    "runs": ("run", "dataset", ">tomograms", ">annotations", "spacings", ">size", "objects"),
     "annotations": (
-        ("id", "object", ">count", "truth", "method", "shapes", "run", "dataset", ">size", "authors"),
-        _annotation_cells,
+        *("annotation", "object", ">count", "truth", "method", "shapes", "run", "dataset", ">size", "authors"),
     ),
     "tomograms": (
-        ("id", "spacing", "processing", "software", "reconstruction", "voxels", "run", "dataset", ">size"),
-        _tomogram_cells,
+        *("tomogram", "spacing", "processing", "software", "reconstruction", "voxels", "run", "dataset", ">size"),
     ),
+}
+#: How cells are written that aren't the text of a field.
+_CELLS: Final[dict[str, Callable[[Any], str]]] = {
+    "dataset": lambda row: f"DS-{row.dataset_id}",
+    "run": lambda row: f"RN-{row.run_id} {plain(row.run)}",
+    "annotation": lambda row: f"AN-{row.annotation_id}",
+    "tomogram": lambda row: f"TM-{row.tomogram_id}",
+    ">runs": lambda row: f"{row.n_runs:,}",
+    ">tomograms": lambda row: f"{row.n_tomograms:,}",
+    ">annotations": lambda row: f"{row.n_annotations:,}",
+    ">count": lambda row: f"{row.count:,}" if row.count else "",
+    ">size": lambda row: size_text(row.size_bytes) if row.size_bytes else "",
+    "truth": lambda row: "truth" if row.is_ground_truth else "",
+    "objects": lambda row: _few(row.objects),
+    "authors": lambda row: _few(row.authors),
+    "shapes": lambda row: ", ".join(row.shapes),
+    "spacing": lambda row: spacing_text(row.spacing_angstrom),
+    "spacings": lambda row: ", ".join(map(spacing_text, row.spacings_angstrom)),
+    "voxels": lambda row: dimensions_text(row.size_x, row.size_y, row.size_z),
 }
 
 
-def _size(row: Listed) -> str:
-    return size_text(row.size_bytes) if row.size_bytes else ""
+def _cell(row: Any, column: str) -> str:
+    return _CELLS[column](row) if column in _CELLS else plain(getattr(row, column))
 
 
 def _few(names: tuple[str, ...], limit: int = 3) -> str:
     return ", ".join(map(plain, names[:limit])) + (f" +{len(names) - limit}" if len(names) > limit else "")
-
-
-def _ends(text: str, read: Callable[[str], Any], example: str) -> tuple[Any, Any]:
-    first, dots, last = text.partition("..")
-    try:
-        if not dots:
-            return read(first), read(first)
-        return (read(first) if first else None), (read(last) if last else None)
-    except ValueError:
-        raise BadParameter(f"{text!r}: say {example}") from None

@@ -6,6 +6,7 @@ import pprint
 import re
 from collections.abc import Iterable, Sequence
 from itertools import product
+from textwrap import indent
 from typing import Any, Final
 
 import numpy as np
@@ -24,33 +25,23 @@ _SERVED: Final = "http://127.0.0.1:8000/graphql"
 #: How the client goes from a run to a table.
 _PATHS: Final = {
     "datasets": "dataset",
-    "annotations": "annotations",
     "annotationShapes": "annotations.annotation_shapes",
     "annotationAuthors": "annotations.authors",
-    "tomograms": "tomograms",
-    "tiltseries": "tiltseries",
-}
-_HAS: Final = {
-    "annotations": "Run.annotations.id > 0",
-    "tomograms": "Run.tomograms.id > 0",
-    "tiltseries": "Run.tiltseries.id > 0",
-    "alignments": "Run.alignments.id > 0",
-    "frames": "Run.frames.id > 0",
-    "ctf": "Run.per_section_parameters.major_defocus.is_null(False)",
 }
 
 
 def own_script(search: Search, source: Source) -> str:
     """A script that finds the runs of a search with this package, in whatever the source has when it is run."""
     place = source.location if source.kind != "live" else "live"
-    imports = ["from datetime import date\n"] if search.released != (None, None) else []
+    own = [f"    {name}={value!r}," for name in search.__struct_fields__ if (value := getattr(search, name))]
+    own = [line for line in own if "=(None, None)," not in line]
     names = ["Condition"] * bool(search.annotations) + ["Search", "find", "list_matches", "open_portal", "read_index"]
     lines = [
         f'"""{_title(search)}"""\n',
-        *imports,
+        *(["import datetime\n"] if search.released != NO_BOUNDS else []),
         f"from napari_cryoet import {', '.join(names)}\n",
         f"index = read_index(open_portal({place!r}))",
-        f"search = {_search_text(search)}",
+        *["search = Search(", *own, ")"],
         'for run in list_matches(index, find(index, search), "runs"):',
         "    print(run.run_id, run.run)",
     ]
@@ -89,22 +80,21 @@ def _parts(index: Index, search: Search) -> Iterable[tuple[str, list[Filters]]]:
     """What a run has to meet, each part in words and as filters of which one option has to hold."""
     if search.text:
         yield f"has the text {search.text!r}", _runs_with(index, Narrowed(index, Search(text=search.text)).runs())
-    for subject, words in (
-        ("datasets", "of"),
-        ("tomograms", "with one tomogram"),
-        ("tiltseries", "with a tilt series"),
-    ):
+    words = {"datasets": "of", "tomograms": "with one tomogram", "tiltseries": "with a tilt series"}
+    for subject, meeting in words.items():
         if options := _options(index, search, subject):
-            yield f"{words} that meets all of this", options
+            yield f"{meeting} that meets all of this", options
     for what in search.has:
-        yield f"with {what}", [(_HAS[what],)]
+        is_ctf = what == "ctf"
+        has = "per_section_parameters.major_defocus.is_null(False)" if is_ctf else f"{what}.id > 0"
+        yield f"with {what}", [(f"Run.{has}",)]
     if search.depositions:
         ids = _list(search.depositions)
         owners = ("dataset", "tomograms", "annotations")
         yield "of these depositions", [(f"Run.{owner}.deposition_id._in({ids})",) for owner in owners]
     for condition in search.annotations:
-        words = ", ".join(chip.text for chip in chips(Search(annotations=(condition,))))
-        yield f"with one annotation: {words}", _options(index, condition, "annotations")
+        asked = ", ".join(chip.text for chip in chips(Search(annotations=(condition,))))
+        yield f"with one annotation: {asked}", _options(index, condition, "annotations")
 
 
 def _runs_with(index: Index, runs: Mask) -> list[Filters]:
@@ -127,15 +117,14 @@ def _options(index: Index, asked: Any, subject: str) -> list[Filters]:
 def _filters(index: Index, field: Field, wanted: Any) -> list[str]:
     """What the client is told of a field, as options."""
     column = re.sub("([A-Z])", r"_\1", field.column).lower()
-    path = f"Run.{_PATHS[field.table]}.{column}"
+    path = f"Run.{_PATHS.get(field.table, field.table)}.{column}"
     match field.kind:
         case "name" | "object":
             known = index.words(field.table, field.column)
             codes = np.unique(known.codes[rows_that_meet(index, field, wanted) & (known.codes >= 0)])
             return [f"{path}._in({_list(sorted(known.words[code] for code in codes))})"]
         case "range":
-            low, high = loosened(wanted)
-            return [_both(path, None if low is None else f"{low:g}", None if high is None else f"{high:g}")]
+            return [_both(path, *(None if end is None else f"{end:g}" for end in loosened(wanted)))]
         case "days":
             first, last = wanted
             return [_both(path, first and f'"{first}T00:00:00+00:00"', last and f'"{last}T23:59:59+00:00"')]
@@ -156,25 +145,10 @@ def _list(values: Iterable[object]) -> str:
 
 
 def _indented(filters: Sequence[str]) -> str:
-    lines = "\n".join(f"{filters_text}," for filters_text in filters)
-    return "\n" + "\n".join(f"    {line}" for line in lines.splitlines()) + "\n"
+    return "\n" + indent("\n".join(f"{each}," for each in filters), "    ") + "\n"
 
 
 def _title(search: Search) -> str:
     words = [chip.text for chip in chips(search)]
     asked = ", ".join([search.text, *words] if search.text else words).replace("\\", "").replace('"', "'")
     return f"Runs of the CryoET Data Portal: {asked or 'all'}."
-
-
-def _search_text(search: Search) -> str:
-    """The search as Python writes it, a field a line."""
-    default = Search()
-    fields = [
-        f"    {name}={getattr(search, name)!r},"
-        for name in search.__struct_fields__
-        if name != "annotations" and getattr(search, name) != getattr(default, name)
-    ]
-    if search.annotations:
-        conditions = [f"        {each!r}," for each in search.annotations]
-        fields = [*fields, "    annotations=(", *conditions, "    ),"]
-    return "\n".join(["Search(", *fields, ")"]).replace("datetime.date(", "date(") if fields else "Search()"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
 from typing import Any, Final, Generic, TypeVar
 
 from napari_cryoet.discovery.objects import Term, concept_of, is_kind, terms_of
@@ -38,7 +37,10 @@ class CatalogueSearch:
     """
 
     def __init__(self, catalogue: Catalogue) -> None:
-        self._catalogue = catalogue
+        self._datasets = _Rows(catalogue.rows, map(_about_dataset, catalogue.rows))
+        organisms = {row.id: row.organism_name or "" for row in catalogue.rows}
+        about = (_about_deposition(row, organisms) for row in catalogue.depositions)
+        self._depositions = _Rows(catalogue.depositions, about)
 
     def datasets(self, text: str) -> tuple[CatalogueRow, ...]:
         """The datasets that match, in the catalogue's order."""
@@ -47,16 +49,6 @@ class CatalogueSearch:
     def depositions(self, text: str) -> tuple[DepositionRow, ...]:
         """The depositions that match by their own words, or by the ids and organisms of their datasets."""
         return self._depositions.find(text)
-
-    @cached_property
-    def _datasets(self) -> _Rows[CatalogueRow]:
-        return _Rows(self._catalogue.rows, map(_about_dataset, self._catalogue.rows))
-
-    @cached_property
-    def _depositions(self) -> _Rows[DepositionRow]:
-        organisms = {row.id: row.organism_name or "" for row in self._catalogue.rows}
-        rows = self._catalogue.depositions
-        return _Rows(rows, (_about_deposition(row, organisms) for row in rows))
 
 
 def found_first(objects: tuple[ObjectCount, ...], text: str) -> tuple[ObjectCount, ...]:
@@ -89,14 +81,11 @@ class _Rows(Generic[R]):
     def _having(self, term: Term) -> list[bool]:
         """Which rows have all words of a term, or the object that it names."""
         matches = [all(each) for each in zip(*map(self._texts.having, term.words), strict=True)]
-        concept = term.concept
-        if concept is None:
+        if (concept := term.concept) is None:
             return matches
-        named = [any(each) for each in zip(*map(self._texts.having_whole, concept.names), strict=True)]
-        return [
-            has_words or has_name or any(is_kind(each.object_name, concept) for each in row.objects)
-            for has_words, has_name, row in zip(matches, named, self._rows, strict=True)
-        ]
+        named = map(self._texts.having_whole, concept.names)
+        kinds = [any(is_kind(each.object_name, concept) for each in row.objects) for row in self._rows]
+        return [any(each) for each in zip(matches, kinds, *named, strict=True)]
 
 
 def _about_dataset(row: CatalogueRow) -> Iterable[str | None]:

@@ -16,7 +16,7 @@ from napari_cryoet.discovery.search import Condition, Narrowed, Search
 
 Unit = Literal["datasets", "runs"]
 
-_MOST_CELLS: Final = 1 << 25  # of a table of units and values: bytes that it takes for a moment
+_MOST_CELLS: Final = 1 << 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,9 @@ class FacetValue:
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """A field of a search with its values: most first, or ranges in their order.
+    """A field of a search with its values: most first, or ranges in their order; those that leave nothing are left out.
 
-    Values that would leave nothing are left out. Several values may be chosen at once, of which one has to hold. Of a
-    range, of ground truth and of the least count there is one; of ``has`` all have to hold.
+    Unless it ``is_single``, several may be chosen at once, of which one has to hold; of ``has`` all.
     """
 
     name: str  # the field of `Search`, or of `Condition`
@@ -47,13 +46,8 @@ class Facet:
 def count_facets(index: Index, search: Search, unit: Unit = "datasets", *, condition: int = 0) -> tuple[Facet, ...]:
     """All facets of a search, counted in some milliseconds.
 
-    Parameters
-    ----------
-    unit
-        What is counted. A count says how many datasets, or runs, `find` would find with just this choice in the facet.
-    condition
-        Which condition on annotations the facets about annotations are for. ``len(search.annotations)`` is for one
-        more, to be met in the same run as the others.
+    A count says how many datasets, or runs, `find` would find with just this choice in the facet. ``condition`` says
+    which condition the facets about annotations are for; ``len(search.annotations)`` is one more, met in the same run.
     """
     counting = _Counting(index, search, unit, condition)
     return tuple(counting.facet(field) for field in FIELDS)
@@ -65,14 +59,11 @@ def toggled(search: Search, facet: Facet, value: Any, *, condition: int = 0) -> 
     holder = search if not facet.is_of_condition else (*conditions, Condition())[min(condition, len(conditions))]
     chosen = getattr(holder, facet.name)
     if facet.is_single:
-        empty = getattr(type(holder)(), facet.name)
-        changed = empty if chosen == value else value
+        changed = getattr(type(holder)(), facet.name) if chosen == value else value
     else:
         changed = tuple(each for each in chosen if each != value) if value in chosen else (*chosen, value)
-    changes = {facet.name: changed}
-    if isinstance(holder, Condition):
-        return search.with_condition(condition, replace(holder, **changes))
-    return replace(holder, **changes)
+    holder = replace(holder, **{facet.name: changed})
+    return search.with_condition(condition, holder) if isinstance(holder, Condition) else holder
 
 
 class _Counting:
@@ -112,7 +103,9 @@ class _Counting:
         rows, units = self._rows(field)
         if field.is_coded:
             known = self._index.words(field.table, field.column)
-            codes = self._of_units(known.codes) if field.subject == "datasets" else known.codes
+            codes = known.codes
+            if field.subject == "datasets" and self._is_of_runs:
+                codes = codes[self._index.places("runs", "datasets")]
             counts = self._counts(rows, codes, len(known.words), units)
             return [(field.value_of(word), count, "") for word, count in zip(known.words, counts, strict=True)]
         choices = field.choices if field.kind != "days" else self._years()
@@ -159,10 +152,6 @@ class _Counting:
         """The runs that are left: those with the text, where runs are counted; else those of datasets with the text."""
         return self._narrowed.runs(without, with_text=self._is_of_runs)
 
-    def _of_units(self, of_datasets: Places) -> Places:
-        """What each dataset has, for each unit."""
-        return of_datasets[self._index.places("runs", "datasets")] if self._is_of_runs else of_datasets
-
     def _units_of(self, table: str) -> Places:
         """The unit of each row."""
         units: Places = np.append(self._unit_of_run, np.int32(-1))[self._index.places(table, "runs")]
@@ -176,9 +165,7 @@ class _Counting:
         """For each value, how many units have a row with it."""
         kept = rows & (codes >= 0) & (units >= 0)
         keys = units[kept].astype(np.int64) * n_values + codes[kept]
-        if self._size * n_values <= _MOST_CELLS:  # several times as fast as to sort
-            keys = np.flatnonzero(marked(keys, self._size * n_values))
-        else:
-            keys = np.unique(keys)
+        n_cells = self._size * n_values  # to mark them is several times as fast as to sort, and takes a byte for each
+        keys = np.flatnonzero(marked(keys, n_cells)) if n_cells <= _MOST_CELLS else np.unique(keys)
         counts: list[int] = np.bincount(keys % n_values, minlength=n_values).tolist() if n_values else []
         return counts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final, Literal
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_cryoet.discovery.index import Index, Mask, any_of, marked
 from napari_cryoet.discovery.objects import concept_of, is_kind
-from napari_cryoet.discovery.words import is_quoted, simplified, tokens
+from napari_cryoet.discovery.words import is_quoted, tokens
 
 Range = tuple[float | None, float | None]
 """From a number to a number, both included; None for no bound."""
@@ -38,9 +38,8 @@ _SLACK: Final = 0.005
 class Field:
     """A field of `Search`, or of `Condition` where its subject is an annotation.
 
-    One row of the subject has to meet all fields about it. Values are words of the column (``word``), words that a name
-    has or in double quotes the whole name (``name``, ``object``), numbers, a range of numbers or days, the least number
-    or a truth. Depositions and contents are those of a run.
+    One row of the subject has to meet all fields about it. Values are words of the column (``word``), or words that a
+    name has or in double quotes the whole name (``name``, ``object``).
     """
 
     name: str
@@ -86,13 +85,17 @@ class Field:
         return bare(str(value)).replace("_", " ")
 
 
-def _of_tomogram(name: str, title: str, kind: Kind, column: str, **more: Any) -> Field:
-    return Field(name, title, kind, "tomograms", "tomograms", column, **more)
-
-
 def _of_annotation(name: str, title: str, kind: Kind, column: str, table: str = "annotations", **more: Any) -> Field:
     return Field(name, title, kind, "annotations", table, column, **more)
 
+
+def _of(subject: str, name: str, title: str, kind: Kind, column: str = "", **more: Any) -> Field:
+    return Field(name, title, kind, subject, subject, column, **more)
+
+
+_SPACINGS: Final = ((None, 5.0), (None, 8.0), (None, 10.0), (None, 14.0), (14.0, None))
+_TILTS: Final = ((80.0, None), (100.0, None), (120.0, None))
+_QUALITIES: Final = (5, 4, 3, 2, 1)
 
 #: All fields in the order in which people narrow.
 FIELDS: Final = (
@@ -101,45 +104,36 @@ FIELDS: Final = (
     _of_annotation("is_ground_truth", "Ground truth", "truth", "groundTruthStatus", choices=(True, False)),
     _of_annotation("methods", "Method", "word", "methodType"),
     _of_annotation("min_count", "Picks", "least", "objectCount", choices=(10, 100, 1000), unit=" picks"),
-    Field("organisms", "Organism", "name", "datasets", "datasets", "organismName"),
-    Field("sample_types", "Sample", "word", "datasets", "datasets", "sampleType"),
-    _of_tomogram("processing", "Processing", "word", "processing"),
-    _of_tomogram(
-        "spacing_angstrom",
-        "Voxel spacing",
-        "range",
-        "voxelSpacing",
-        choices=((None, 5.0), (None, 8.0), (None, 10.0), (None, 14.0), (14.0, None)),
-        unit=" Å",
-    ),
-    _of_tomogram("processing_software", "Processing software", "name", "processingSoftware"),
-    _of_tomogram("reconstruction", "Reconstruction", "word", "reconstructionMethod"),
-    Field("has", "Has", "content", "runs", "", "", choices=tuple(CONTENTS), chip="has {}"),
-    Field(
+    _of("datasets", "organisms", "Organism", "name", "organismName"),
+    _of("datasets", "sample_types", "Sample", "word", "sampleType"),
+    _of("tomograms", "processing", "Processing", "word", "processing"),
+    _of("tomograms", "spacing_angstrom", "Voxel spacing", "range", "voxelSpacing", choices=_SPACINGS, unit=" Å"),
+    _of("tomograms", "processing_software", "Processing software", "name", "processingSoftware"),
+    _of("tomograms", "reconstruction", "Reconstruction", "word", "reconstructionMethod"),
+    _of("runs", "has", "Has", "content", choices=tuple(CONTENTS), chip="has {}"),
+    _of(
+        "tiltseries",
         "tilt_quality",
         "Tilt series quality",
         "number",
-        "tiltseries",
-        "tiltseries",
         "tiltSeriesQuality",
-        choices=(5, 4, 3, 2, 1),
+        choices=_QUALITIES,
         chip="tilt quality {}",
     ),
-    Field(
+    _of(
+        "tiltseries",
         "tilt_range_degrees",
         "Tilt range",
         "range",
-        "tiltseries",
-        "tiltseries",
         "tiltRange",
-        choices=((80.0, None), (100.0, None), (120.0, None)),
+        choices=_TILTS,
         chip="tilts {}",
         unit="°",
     ),
     _of_annotation("authors", "Annotation author", "name", "name", "annotationAuthors"),
     _of_annotation("software", "Annotation software", "name", "annotationSoftware"),
-    Field("depositions", "Deposition", "deposition", "runs", "", "", chip="CZCDP-{}"),
-    Field("released", "Released", "days", "datasets", "datasets", "releaseDate", chip="released {}"),
+    _of("runs", "depositions", "Deposition", "deposition", chip="CZCDP-{}"),
+    _of("datasets", "released", "Released", "days", "releaseDate", chip="released {}"),
 )
 
 
@@ -222,14 +216,9 @@ def _is_object(names: Sequence[str], wanted: str) -> list[bool]:
 def _is_named(names: Sequence[str], wanted: str) -> list[bool]:
     """Which names have all words that are wanted, or are the name that stands in double quotes."""
     if is_quoted(wanted):
-        exact = bare(wanted)
-        return [name == exact for name in names] if exact in names else _alike(names, exact)
+        return [name == bare(wanted) for name in names]
     words = set(tokens(wanted))
     return [bool(words) and words <= set(tokens(name)) for name in names]
-
-
-def _alike(names: Iterable[str], wanted: str) -> list[bool]:
-    return [simplified(name) == simplified(wanted) for name in names]
 
 
 def _range_text(bounds: tuple[Any, Any], unit: str = "") -> str:
@@ -238,14 +227,9 @@ def _range_text(bounds: tuple[Any, Any], unit: str = "") -> str:
     >>> _range_text((None, 10.0), " Å"), _range_text((100, None), "°"), _range_text((8.0, 12.5), " Å")
     ('≤ 10 Å', '≥ 100°', '8–12.5 Å')
     """
-    low, high = bounds
-    if (
-        isinstance(low, date)
-        and isinstance(high, date)
-        and (low, high) == (date(low.year, 1, 1), date(low.year, 12, 31))
-    ):
-        return str(low.year)
     low, high = (f"{end:,g}" if isinstance(end, int | float) else end and str(end) for end in bounds)
+    if low and low.endswith("-01-01") and high == f"{low[:4]}-12-31":
+        return low[:4]
     if low is None or high is None:
         return f"≤ {high}{unit}" if low is None else f"≥ {low}{unit}"
     return f"{low}{unit}" if low == high else f"{low}–{high}{unit}"

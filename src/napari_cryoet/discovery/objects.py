@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from itertools import takewhile
 from typing import Final
 
 from napari_cryoet.discovery.words import is_quoted, split_words, tokens
@@ -145,14 +146,13 @@ def terms_of(text: str) -> tuple[Term, ...]:
     >>> [term.words for term in terms_of('yeast cell membrane "plasma membrane"')]
     [('yeast',), ('cell', 'membrane'), ('"plasma membrane"',)]
     """
-    waiting, found = list(split_words(text)), []
+    waiting, found = split_words(text), []
     while waiting:
-        plain = tuple(waiting)
-        end = next((at for at, word in enumerate(plain) if is_quoted(word)), len(plain))
-        length = max(1, _longest_name(plain[:end]))
-        words = plain[:length]
-        found.append(Term(words, None if is_quoted(words[0]) else concept_of(" ".join(words))))
-        del waiting[:length]
+        plain = tuple(takewhile(lambda word: not is_quoted(word), waiting))
+        lengths = range(min(len(plain), _longest()), 0, -1)
+        length = next((length for length in lengths if concept_of(" ".join(plain[:length]))), 1)
+        words, waiting = waiting[:length], waiting[length:]
+        found.append(Term(words, concept_of(" ".join(words)) if plain else None))
     return tuple(found)
 
 
@@ -165,12 +165,6 @@ def concepts() -> tuple[Concept, ...]:
         listed = tuple(name.strip() for name in names.split(","))
         found.append(Concept(listed[0], object_id, listed, tuple(k.strip() for each in kinds for k in each.split(","))))
     return tuple(found)
-
-
-def _longest_name(words: tuple[str, ...]) -> int:
-    """How many of the first words together are a name in the table; 0 if not even the first is."""
-    lengths = range(min(len(words), _longest()), 0, -1)
-    return next((length for length in lengths if concept_of(" ".join(words[:length]))), 0)
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -70,11 +70,7 @@ class Search(_Asked, frozen=True, kw_only=True):
 
     def to_dict(self) -> dict[str, Any]:
         """The fields that aren't empty as plain data, for JSON or TOML; `search_from` reads it."""
-        data: dict[str, Any] = msgspec.to_builtins(self, builtin_types=(date,))
-        for name in _RANGES:
-            if name in data:  # TOML has no null
-                data[name] = {end: value for end, value in zip(_ENDS, data[name], strict=True) if value is not None}
-        return data
+        return _with(msgspec.to_builtins(self, builtin_types=(date,)), None, "")  # TOML has no null
 
     def with_condition(self, number: int, condition: Condition) -> Search:
         """The search with a condition in place of the one with this number, or after all; an empty one is left out."""
@@ -83,20 +79,10 @@ class Search(_Asked, frozen=True, kw_only=True):
         return replace(self, annotations=tuple(each for each in conditions if each != Condition()))
 
 
-_ENDS: Final = ("from", "to")
-_RANGES: Final = tuple(field.name for field in FIELDS if field.kind in {"range", "days"})
-
-
 def search_from(data: dict[str, Any]) -> Search:
     """The search that `Search.to_dict` made plain; FormatError, with the name of the field, for what is none."""
-    fields = dict(data)
-    for name in _RANGES:
-        if isinstance(ends := fields.get(name), dict):
-            if unknown := set(ends) - set(_ENDS):
-                raise FormatError(f"The search can't be read: {name} has a {min(unknown)}, and may have from and to.")
-            fields[name] = [ends.get(end) for end in _ENDS]
     try:
-        search = msgspec.convert(fields, Search)
+        search = msgspec.convert(_with(data, "", None), Search)
     except msgspec.ValidationError as error:
         raise FormatError(f"The search can't be read: {error}.") from error
     if unknown := set(search.has) - set(CONTENTS):
@@ -155,17 +141,7 @@ def chips(search: Search) -> tuple[Chip, ...]:
 
 
 class Narrowed:
-    """Which rows of an index meet each part of a search; `find` and the facets put them together.
-
-    Attributes
-    ----------
-    text
-        Where the text occurs.
-    tomograms
-        The rows that meet all that is asked of a tomogram.
-    annotations
-        For each condition, the rows that meet it.
-    """
+    """Which rows of an index meet each part of a search; `find` and the facets put them together."""
 
     def __init__(self, index: Index, search: Search) -> None:
         self._index, self._search = index, search
@@ -176,7 +152,7 @@ class Narrowed:
             if (masks := masks_of(index, search, subject))
         }
         self.tomograms = self._rows.get("tomograms", np.ones(index.count("tomograms"), np.bool_))
-        self.annotations = [
+        self.annotations = [  # for each condition, the rows that meet it
             all_of(masks_of(index, each, "annotations").values(), index.count("annotations"))
             for each in search.annotations
         ]
@@ -221,7 +197,14 @@ class Narrowed:
 
 def newest_first(index: Index) -> NDArray[np.intp]:
     """The places of all datasets, the latest released first."""
-    return index.made("newest first", lambda: np.lexsort((index.ids("datasets"), _backwards(release_days(index)))))
+    return index.made("newest first", lambda: np.lexsort((index.ids("datasets"), release_days(index)))[::-1])
+
+
+def _with(data: dict[str, Any], old: Any, new: Any) -> dict[str, Any]:
+    return {
+        name: [new if each == old else each for each in value] if isinstance(value, list | tuple) else value
+        for name, value in data.items()
+    }
 
 
 def _without_each(asked: T, *, is_of_annotation: bool) -> Iterable[tuple[str, T]]:
@@ -251,7 +234,3 @@ def _runs_of_depositions(index: Index, deposition_ids: Sequence[int]) -> Mask:
 
 def _of_runs(index: Index, table: str, rows: Mask, runs: Mask) -> Mask:
     return rows & at(runs, index.places(table, "runs"))
-
-
-def _backwards(days: NDArray[np.str_]) -> NDArray[np.int64]:
-    return -np.array([int(day.replace("-", "") or 0) for day in days], np.int64)

@@ -18,22 +18,9 @@ _NAMED: Final = re.compile(r"10\.\d{4,9}/[^?#]+|EMD-\d+|EMPIAR-\d+|(?:\d{4}-){3}
 _GREEK: Final = str.maketrans({"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "µ": "u", "μ": "u"})
 #: Plurals of Latin, Greek and old English that the field uses.
 _IRREGULAR: Final = {
-    "mitochondria": "mitochondrion",
-    "nuclei": "nucleus",
-    "bacteria": "bacterium",
-    "cilia": "cilium",
-    "flagella": "flagellum",
-    "pili": "pilus",
-    "reticula": "reticulum",
-    "septa": "septum",
-    "cristae": "crista",
-    "fimbriae": "fimbria",
-    "lamellae": "lamella",
-    "vertebrae": "vertebra",
-    "phages": "phage",
-    "axes": "axis",
-    "mice": "mouse",
-    "halves": "half",
+    **{f"{stem}a": f"{stem}um" for stem in ("bacteri", "cili", "flagell", "reticul", "sept")},
+    **{f"{stem}ae": f"{stem}a" for stem in ("crist", "fimbri", "lamell")},
+    **{"mitochondria": "mitochondrion", "nuclei": "nucleus", "pili": "pilus", "axes": "axis", "mice": "mouse"},
 }
 _ENDS_ALONE: Final = ("ss", "us", "is", "as", "os")  # chaos, atlas, virus, axis: no plural
 _LEAST_LETTERS: Final = 4  # of a word in which a typing error is forgiven
@@ -95,22 +82,23 @@ class Texts:
     """Texts to look words up in, one a record. NUL splits a text into parts whose words don't belong together."""
 
     def __init__(self, texts: Iterable[str]) -> None:
-        self.plain = [simplified(text) for text in texts]
-        self._tokens = ["\0".join(f" {' '.join(tokens(part))} " for part in text.split("\0")) for text in self.plain]
+        plain = [simplified(text) for text in texts]
+        tokened = ["\0".join(f" {' '.join(tokens(part))} " for part in text.split("\0")) for text in plain]
+        self._texts = list(zip(plain, tokened, strict=True))
         self._vocabulary: frozenset[str] | None = None
 
     def having(self, word: str) -> list[bool]:
         """Which texts contain a word: anywhere as it is or in the singular, or as a whole word in another number."""
-        return self._having(word, zip(self.plain, self._tokens, strict=True))
+        return self._having(word, self._texts)
 
     def has(self, word: str, place: int) -> bool:
         """Whether the text at a place contains a word, as `having` finds it."""
-        return self._having(word, [(self.plain[place], self._tokens[place])])[0]
+        return self._having(word, [self._texts[place]])[0]
 
     def having_whole(self, word: str) -> list[bool]:
         """Which texts contain a word or words as whole words that follow each other."""
         whole = f" {' '.join(tokens(word))} "
-        return [whole in among for among in self._tokens] if whole.strip() else [False] * len(self.plain)
+        return [bool(whole.strip()) and whole in among for _, among in self._texts]
 
     @staticmethod
     def _having(word: str, texts: Iterable[tuple[str, str]]) -> list[bool]:
@@ -126,7 +114,7 @@ class Texts:
         if len(typed) < _LEAST_LETTERS or not typed.isalpha():
             return ()
         if self._vocabulary is None:
-            words = {each for text in (*self.plain, *self._tokens) for each in _TOKEN.findall(text)}
+            words = {each for texts in self._texts for text in texts for each in _TOKEN.findall(text)}
             self._vocabulary = frozenset(words.union(many for many, one in _IRREGULAR.items() if one in words))
         return tuple(sorted(each for each in self._vocabulary if is_one_letter_off(typed, each)))
 
@@ -137,15 +125,10 @@ def is_one_letter_off(one: str, other: str) -> bool:
     >>> [is_one_letter_off("ribosome", word) for word in ("ribsome", "ribosmoe", "ribozome", "ribosome", "lysosome")]
     [True, True, True, False, False]
     """
-    if one == other or abs(len(one) - len(other)) > 1:
-        return False
-    at = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
-    rest, others = one[at:], other[at:]
-    if len(one) > len(other):
-        return rest[1:] == others
-    if len(one) < len(other):
-        return rest == others[1:]
-    return rest[1:] == others[1:] or (rest[:2] == others[1::-1] and rest[2:] == others[2:])
+    pairs = zip(one, other, strict=False)
+    alike = next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+    rest, others = one[alike:], other[alike:]
+    return one != other and (rest[1:] in {others, others[1:]} or rest == others[1:] or rest[1::-1] + rest[2:] == others)
 
 
 def _named(word: str) -> str:
