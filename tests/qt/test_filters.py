@@ -145,10 +145,12 @@ def test_a_run_opens_with_the_annotations_that_were_asked_for(qtbot, browser):
     show_list(qtbot, browser, 1)
     view = browser.screens.runs.view
     view.setCurrentIndex(browser.screens.runs.model.index(0))
-    with qtbot.waitSignal(browser.navigator.run_arrived) as arrived:
+    with qtbot.waitSignal(browser.navigator.run_arrived):
         qtbot.keyClick(view, Qt.Key.Key_Return)
     (ids,) = browser.finder.answer.matches.annotation_ids
-    rows = browser.session.index.rows_of_runs([arrived.args[0].run.id])
+    index, rows = browser.session.index, {}
+    for table in ("annotationShapes", "annotationFiles"):
+        rows[table] = index.rows(table, index.ids(table))
     shapes = {row["id"] for row in rows["annotationShapes"] if row["annotationId"] in ids}
     files = {row["id"] for row in rows["annotationFiles"] if row["annotationShapeId"] in shapes}
     qtbot.waitUntil(lambda: not browser.link.coming())

@@ -81,7 +81,7 @@ def answer(index: Index, catalogue: Catalogue, words: CatalogueSearch, question:
         datasets,
         _depositions(index, catalogue, words, search, facets),
         matches,
-        list_matches(index, matches, "runs", ids=matches.run_ids[:_FIRST_RUNS]) if is_of_runs else (),
+        list_matches(index, with_changes(matches, run_ids=matches.run_ids[:_FIRST_RUNS]), "runs") if is_of_runs else (),
         dict(zip(index.ids("datasets").tolist(), counts, strict=True)),
         facets,
         to_drop=to_drop,
@@ -103,8 +103,7 @@ def completed(index: Index, found: Answer) -> Answer:
 
 
 def _text(reason: Reason) -> str:
-    how = f" ({reason.how})" if reason.how else ""
-    return f"{reason.field}: {reason.text}{how}".replace("\0", ", ")
+    return f"{reason.field}: {reason.text}" + (f" ({reason.how})" if reason.how else "")
 
 
 def _depositions(

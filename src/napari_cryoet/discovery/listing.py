@@ -130,11 +130,12 @@ class _Found:
         self.index, self.dataset_ids = index, matches.dataset_ids
         met = [np.isin(index.ids("annotations"), each) for each in matches.annotation_ids]
         runs = np.isin(index.ids("runs"), matches.run_ids)
-        self.masks = {
-            "runs": runs,
-            "annotations": any_of(met) if met else at(runs, index.places("annotations", "runs")),
-            "tomograms": np.isin(index.ids("tomograms"), matches.tomogram_ids),
+        self.masks = {"runs": runs} | {
+            table: at(runs, index.places(table, "runs")) for table in ("annotations", "tomograms")
         }
+        self.masks["tomograms"] &= np.isin(index.ids("tomograms"), matches.tomogram_ids)
+        if met:
+            self.masks["annotations"] &= any_of(met)
 
     def summaries(self, above: str) -> Callable[[int], Row]:
         """Tells what matches in a run or dataset, by its id."""

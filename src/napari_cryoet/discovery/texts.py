@@ -62,6 +62,7 @@ class _Column:
     field: str
     table: str
     words: Words
+    shown: tuple[str, ...]  # the words, with other names after a NUL
     texts: Texts
 
     def having(self, word: str, *, is_part: bool = False) -> list[bool]:
@@ -142,7 +143,7 @@ def _reasons(codes: list[tuple[_Column, int]], word: str, term: Term) -> Iterabl
     """All places of a dataset in which a word occurs, then those of the object that it names."""
     for column, code in codes:
         if column.texts.has(word, code):
-            yield Reason(column.field, _around(column.words.words[code], word))
+            yield Reason(column.field, _around(column.shown[code], word))
     if (concept := term.concept) is None:
         return
     named = {column: column.naming(concept) for column in {column for column, _ in codes}}
@@ -161,13 +162,16 @@ def _columns(index: Index) -> tuple[_Column, ...]:
 def _read_columns(index: Index) -> Iterable[_Column]:
     for field, table, name in _COLUMNS:
         words = index.words(table, name)
-        yield _Column(field, table, words, Texts(f"{each}\0{COMMON_NAMES.get(each, '')}" for each in words.words))
-    ids = tuple(f"DS-{each}" for each in index.ids("datasets"))
+        yield _column(field, table, words, tuple(f"{each}\0{COMMON_NAMES.get(each, '')}" for each in words.words))
+    places, ids = index.places("datasets", "datasets"), tuple(f"DS-{each}" for each in index.ids("datasets"))
+    yield _column("id", "datasets", Words(places, ids), ids)
     titles = zip(index.ids("depositions"), index.texts("depositions", "title"), strict=True)
-    depositions = tuple(f"CZCDP-{each} {title}" for each, title in titles)
-    yield _Column("id", "datasets", Words(index.places("datasets", "datasets"), ids), Texts(ids))
-    places = index.places("datasets", "depositions")
-    yield _Column("deposition", "datasets", Words(places, depositions), Texts(depositions))
+    names = tuple(f"CZCDP-{each} {title}" for each, title in titles)
+    yield _column("deposition", "datasets", Words(index.places("datasets", "depositions"), names), names)
+
+
+def _column(field: str, table: str, words: Words, shown: tuple[str, ...]) -> _Column:
+    return _Column(field, table, words, shown, Texts(shown))
 
 
 def _like(index: Index, word: str) -> tuple[str, ...]:
@@ -177,6 +181,8 @@ def _like(index: Index, word: str) -> tuple[str, ...]:
 
 def _around(text: str, word: str, width: int = 60) -> str:
     """The part of a long text that has a word."""
+    parts = text.split("\0")
+    text = next((part for part in parts if Texts([part]).has(word, 0)), parts[0])
     place = max(0, text.casefold().find(next(iter(tokens(word)), word)))
     start, end = max(0, place - width // 2), place + width
     return f"{'…' if start else ''}{text[start:end].strip()}{'…' if end < len(text) else ''}"
