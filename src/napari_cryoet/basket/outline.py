@@ -51,7 +51,11 @@ def outline_basket(basket: Basket, chosen: Chosen) -> tuple[Entry, ...]:
     runs = sorted(chosen.rows["runs"], key=lambda row: (row["datasetId"], row["name"], row["id"]))
     runs = [row for row in runs if row["datasetId"] not in basket.datasets]
     wanted = [row for row in runs if row["id"] in basket.runs or below[row["id"]]]
-    return (*found, *(_run(row, basket, of_runs[row["id"]], below[row["id"]]) for row in wanted))
+    names_dataset = len({row["datasetId"] for row in wanted}) > 1
+    for row in wanted:
+        dataset = f"DS-{row['datasetId']}" if names_dataset else ""
+        found.append(_run(row, basket, dataset, of_runs[row["id"]], below[row["id"]]))
+    return tuple(found)
 
 
 def _dataset(row: Row, chosen: Chosen, sizes: dict[int, int]) -> Entry:
@@ -65,13 +69,13 @@ def _dataset(row: Row, chosen: Chosen, sizes: dict[int, int]) -> Entry:
     )
 
 
-def _run(row: Row, basket: Basket, size_bytes: int, below: Iterable[Entry]) -> Entry:
+def _run(row: Row, basket: Basket, dataset: str, size_bytes: int, below: Iterable[Entry]) -> Entry:
     is_whole = row["id"] in basket.runs
     split = basket.split.of_runs.get(row["id"], "") if basket.split is not None else ""
     whole: tuple[tuple[Kind, int], ...] = (("runs", row["id"]),) if is_whole else ()
     return Entry(
         title=plain(row["name"]),
-        detail=joined("all of it" if is_whole else "", split),
+        detail=joined(dataset, "all of it" if is_whole else "", split),
         size_bytes=size_bytes,
         parts=whole + tuple(part for entry in below for part in entry.parts),
         run_id=row["id"],

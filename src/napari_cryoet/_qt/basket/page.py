@@ -96,6 +96,7 @@ class BasketPage(QWidget):
         super().__init__()
         self._basket, self._tasks = basket, basket.tasks
         self._age: tuple[Basket, Age, Dates] | None = None
+        self._listed: tuple[Entry, ...] | None = None
         self.name = QLineEdit()
         self.name.setPlaceholderText("Name of this basket")
         explain(self.name, "Name of this basket")
@@ -132,23 +133,21 @@ class BasketPage(QWidget):
 
     def showEvent(self, event: QShowEvent | None) -> None:
         super().showEvent(event)
+        self._update()
         self.ask_age()
 
     # what it says
 
     def _update(self) -> None:
+        if not self.isVisible():
+            return
         basket, found = self._basket.basket, self._basket.found
         if not self.name.hasFocus():
             self.name.setText(basket.name)
         self.summary.setText(self._basket.text)
         self.sizes.setText("" if found is None else found.contents.sizes_text)
         self.remarks.show_remarks(self._remarks())
-        entries = () if found is None else found.entries
-        is_unfolded = len(entries) <= _UNFOLDED_ROWS
-        rows = [_row(entry, is_root=True, is_unfolded=is_unfolded) for entry in entries[:_MOST_ROWS]]
-        if len(entries) > _MOST_ROWS:
-            rows.append(Row(None, f"… and {count_text(len(entries) - _MOST_ROWS, 'more run')}", "more", is_dim=True))
-        self.model.set_rows(rows)
+        self._list(() if found is None else found.entries)
         if basket.is_empty:
             actions = [Action("Open a basket…", self._open), Action("Paste ids…", self._paste)]
             self.place.show_message("The basket is empty.", _EMPTY_HINT, actions)
@@ -161,6 +160,15 @@ class BasketPage(QWidget):
         self.split.setText(f"Split {counts} ▾" if counts else "Split ▾")
         for control in (self.split, self.choices, self.download, self.export):
             control.setEnabled(not basket.is_empty)
+
+    def _list(self, entries: tuple[Entry, ...]) -> None:
+        if entries is self._listed:
+            return
+        self._listed, is_unfolded = entries, len(entries) <= _UNFOLDED_ROWS
+        rows = [_row(entry, is_root=True, is_unfolded=is_unfolded) for entry in entries[:_MOST_ROWS]]
+        if len(entries) > _MOST_ROWS:
+            rows.append(Row(None, f"… and {count_text(len(entries) - _MOST_ROWS, 'more run')}", "more", is_dim=True))
+        self.model.set_rows(rows)
 
     def _remarks(self) -> list[_Remark]:
         found, age = self._basket.found, self._age
