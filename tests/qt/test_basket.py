@@ -14,7 +14,9 @@ from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.widgets.record_model import Row
 from napari_cryoet._qt.widgets.record_view import RecordView
 from napari_cryoet.basket.basket import Basket, read_basket, write_basket
+from napari_cryoet.basket.contents import RowsOfRuns
 from napari_cryoet.basket.store import BasketStore
+from napari_cryoet.exceptions import NetworkError
 
 ON, OFF, HALF = Qt.CheckState.Checked, Qt.CheckState.Unchecked, Qt.CheckState.PartiallyChecked
 CELL_RUN, CELLS, MIXES = 9001, 90001, 90002
@@ -145,6 +147,22 @@ def test_a_basket_file_that_cannot_be_read_is_said_and_left_alone(qtbot, dock):
     assert dock.basket.basket.runs == (CELL_RUN,)
 
 
+def test_without_a_network_it_says_what_is_ticked_and_can_be_asked_again(qtbot, dock, monkeypatch):
+    def fail(*_args, **_options):
+        raise NetworkError("Couldn't reach the portal.")
+
+    with monkeypatch.context() as without_network:
+        without_network.setattr(RowsOfRuns, "of", fail)
+        press(qtbot, dock, dock.screens.datasets.view, CELLS)
+        assert dock.screens.basket_strip.text() == "Basket: 1 dataset ▸"
+        dock.navigator.go_to_basket()
+        message = dock.screens.basket.place.message
+        assert message.text == "Couldn't reach the portal."
+    qtbot.mouseClick(message.button("Retry"), Qt.MouseButton.LeftButton)
+    settle(qtbot, dock)
+    assert dock.screens.basket.model.rows[0].record.dataset_id == CELLS
+
+
 # its page
 
 
@@ -223,10 +241,13 @@ def test_a_basket_of_another_source_leads_there(qtbot, filled, monkeypatch, tmp_
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_args: (str(tmp_path / "other.toml"), ""))
     monkeypatch.setattr(page_module, "agrees", lambda *_args, **_options: True)
     before = filled.basket.basket
+    filled.screens.basket.name.setFocus()
+    qtbot.keyClicks(filled.screens.basket.name, "never mind")
     with qtbot.waitSignal(filled.session.opening) as opening:
         filled.screens.basket.file.menu().actions()[0].trigger()
     assert opening.args == ["http://127.0.0.1:9/graphql"]
-    assert BasketStore().current(before.source) == before
+    assert BasketStore().current(before.source).tomograms == before.tomograms
+    assert not filled.basket.basket.name
 
 
 def test_what_changed_on_the_portal_since_is_said_and_brought_up_to_date(qtbot, filled):

@@ -43,6 +43,7 @@ from napari_cryoet.basket.basket import PARTS, Basket, Kind, ids_in, read_basket
 from napari_cryoet.basket.matches import matching
 from napari_cryoet.basket.outline import Entry
 from napari_cryoet.basket.split import DEFAULT_SHARES, split_basket
+from napari_cryoet.basket.store import BasketStore
 from napari_cryoet.discovery.index import read_index
 from napari_cryoet.download.plan import clean_name
 from napari_cryoet.exceptions import CryoETError, ExistsError
@@ -151,6 +152,8 @@ class BasketPage(QWidget):
         if basket.is_empty:
             actions = [Action("Open a basket…", self._open), Action("Paste ids…", self._paste)]
             self.place.show_message("The basket is empty.", _EMPTY_HINT, actions)
+        elif self._basket.error is not None:
+            self.place.show_error(self._basket.error, self._basket.ask)
         elif found is None:
             self.place.show_loading("Looking up what is in it…")
         else:
@@ -225,12 +228,17 @@ class BasketPage(QWidget):
 
     def _open(self) -> None:
         if path := QFileDialog.getOpenFileName(self, "Open a basket", "", _FILES)[0]:
-            self._tasks.run(_FILE, lambda _job: read_basket(Path(path)), then=self._on_read, failed=self._fail)
 
-    def _on_read(self, opened: Basket) -> None:
-        if self._basket.text and not agrees(
-            self, "Open a basket", f"Replace the basket? {self._basket.text} are ticked.", verb="Replace"
-        ):
+            def read(_job: Job) -> tuple[Basket, Basket]:
+                opened = read_basket(Path(path))
+                return opened, BasketStore().current(opened.source)
+
+            self._tasks.run(_FILE, read, then=self._on_read, failed=self._fail)
+
+    def _on_read(self, baskets: tuple[Basket, Basket]) -> None:
+        opened, before = baskets
+        question = f"Replace the basket of {opened.source}? What is ticked there is lost unless you saved it."
+        if not before.is_empty and not agrees(self, "Open a basket", question, verb="Replace"):
             return
         self._basket.change(lambda _before: opened, source=opened.source)
         if opened.source != self._basket.source:

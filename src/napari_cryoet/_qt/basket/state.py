@@ -89,6 +89,7 @@ class BasketState(QObject):
         self._known: RowsOfRuns | None = None
         self.basket = Basket()
         self.found: Found | None = None  # None while nothing is known
+        self.error: CryoETError | None = None  # why it isn't
         self._ids: dict[Kind, frozenset[int]] = {}
         self._touched: dict[Kind, frozenset[int]] = {}
 
@@ -184,6 +185,8 @@ class BasketState(QObject):
 
     def change(self, change: Change, *, source: str = "", is_slow: bool = False) -> None:
         """Change the basket, or that of another source; what takes time is done in the task alone."""
+        if self._portal is None:
+            return
         is_here = source in {"", self.source}
         self._waiting.append((source or self.source, change))
         if is_here and not is_slow:
@@ -241,10 +244,10 @@ class BasketState(QObject):
                 entries=outline_basket(basket, chosen),
             )
 
-        self.tasks.run(_ASK, work, then=self._on_found, failed=lambda _error: self._on_found(None))
+        self.tasks.run(_ASK, work, then=self._on_found, failed=partial(self._on_found, None))
 
-    def _on_found(self, found: Found | None) -> None:
-        self.found = found
+    def _on_found(self, found: Found | None, error: CryoETError | None = None) -> None:
+        self.found, self.error = found, error
         self._touched = {} if found is None else _touched_by(found)
         self.changed.emit()
 
