@@ -187,14 +187,19 @@ def test_reading_what_filters_need_can_be_stopped_and_tried_again(qtbot, browser
 
     with monkeypatch.context() as patch:
         patch.setattr(read, wait_for_stop)
-        qtbot.mouseClick(
-            browser.screens.switch, Qt.MouseButton.LeftButton, pos=browser.screens.switch.tabRect(1).center()
-        )
+        switch = browser.screens.switch
+        qtbot.mouseClick(switch, Qt.MouseButton.LeftButton, pos=switch.tabRect(1).center())
         message = browser.screens.runs.place.message
         qtbot.waitUntil(lambda: "runs" in message.text)
         click(qtbot, browser, message.button("Stop"))
     click(qtbot, browser, message.button("Retry"))
     assert len(browser.screens.runs.model.rows) == 7
+    with monkeypatch.context() as patch:
+        patch.setattr(read, wait_for_stop)
+        browser.session.read_index(refresh=True)
+        qtbot.waitUntil(lambda: "runs" in message.text)
+        click(qtbot, browser, message.button("Stop"))
+    assert browser.screens.runs.place.shows_content, "what was read before"
 
 
 def test_all_that_match_go_into_the_basket(qtbot, browser):

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 from qtpy.QtCore import QModelIndex, Qt, Signal
+from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 from superqt import QFlowLayout
 
@@ -108,6 +109,7 @@ class FacetPanel(QWidget):
         self.view.clicked.connect(self._on_click)
         self.view.opened.connect(self._act)
         self.bounds.entered.connect(self._toggle)
+        self.bounds.closed.connect(lambda: self.view.setFocus(Qt.FocusReason.OtherFocusReason))
 
     def show_facets(self, search: Search, facet_sets: Sequence[tuple[Facet, ...]]) -> None:
         """Show the facets; from the second set on, those about a further annotation of the same run."""
@@ -173,6 +175,7 @@ class _Bounds(QWidget):
     """Two fields for a range of any facet that has one."""
 
     entered = Signal(object, object, int)  # Facet, what it shall be, number of the condition
+    closed = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -198,6 +201,16 @@ class _Bounds(QWidget):
         self.show()
         self.low.setFocus(Qt.FocusReason.OtherFocusReason)
 
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        if event is not None and event.key() == Qt.Key.Key_Escape:
+            self._close()
+        else:
+            super().keyPressEvent(event)
+
+    def _close(self) -> None:
+        self.closed.emit()
+        self.hide()
+
     def _enter(self) -> None:
         if self._asked is None:
             return
@@ -210,7 +223,7 @@ class _Bounds(QWidget):
                 field.setFocus(Qt.FocusReason.OtherFocusReason)
                 field.selectAll()
                 return
-        self.hide()
+        self._close()
         value = bounds[0] if facet.name == "min_count" else (bounds[0], bounds[1])
         self.entered.emit(facet, value, condition)
 

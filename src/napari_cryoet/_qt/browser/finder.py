@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -60,8 +60,8 @@ class Finder(QObject):
         session.opening.connect(self._on_opening)
         session.catalogue_changed.connect(lambda _catalogue: self._find())
         session.index_said.connect(self._on_reading)
-        session.index_read.connect(lambda _index: self._find())
-        session.index_failed.connect(partial(self._say_unread, session.read_index))
+        session.index_read.connect(self._on_index)
+        session.index_failed.connect(self._on_unread)
         search.textChanged.connect(lambda _text: screens.notice.withdraw(_NOT_FOUND))
         search.settled.connect(self._on_settled)
         search.entered.connect(self._on_entered)
@@ -198,11 +198,20 @@ class Finder(QObject):
 
     def _stop_reading(self) -> None:
         self._session.stop_index()
-        self._say_unread(self._session.read_index, CryoETError("The filters and the list of runs aren't there yet."))
+        self._on_unread(CryoETError("What the portal holds wasn't read.", hint="Filters and the list of runs need it."))
 
-    def _say_unread(self, read: Callable[[], None], error: CryoETError) -> None:
+    def _on_index(self, index: Index) -> None:
+        if index.reason:
+            self._screens.notice.show_notice(f"{index.reason} Searching in what was read on {day_text(index.as_of)}.")
+        self._find()
+
+    def _on_unread(self, error: CryoETError) -> None:
+        if self._session.index is not None:  # it was to be read anew
+            self._screens.notice.show_error(error)
+            self._find()
+            return
         for page in (self._screens.facets, self._screens.runs):
-            page.place.show_error(error, read)
+            page.place.show_error(error, self._session.read_index)
 
     # the menu of a list
 
