@@ -154,7 +154,7 @@ def test_without_a_network_it_says_what_is_ticked_and_can_be_asked_again(qtbot, 
     with monkeypatch.context() as without_network:
         without_network.setattr(RowsOfRuns, "of", fail)
         press(qtbot, dock, dock.screens.datasets.view, CELLS)
-        assert dock.screens.basket_strip.text() == "Basket: 1 dataset ▸"
+        assert dock.screens.basket_strip.text() == "Basket: 1 ticked ▸"
         dock.navigator.go_to_basket()
         message = dock.screens.basket.place.message
         assert message.text == "Couldn't reach the portal."
@@ -272,13 +272,13 @@ def test_it_is_exported_with_progress_and_asks_before_it_replaces(qtbot, filled,
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_args: (str(tmp_path / "basket.csv"), ""))
     asked = []
     monkeypatch.setattr(page_module, "agrees", lambda *args, **_options: bool(asked.append(args)) or True)
-    qtbot.mouseClick(page.export, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(page.export.button, Qt.MouseButton.LeftButton)
     page.exports.close()
     (action,) = [action for action in page.exports.actions() if action.text() == kind]
     for _ in range(2):
         page.notice.hide()
         action.trigger()
-        assert page.stop.isVisible()
+        assert page.export.button.text() == "Stop"
         qtbot.waitUntil(lambda: not filled.tasks.is_running(EXPORT) and page.notice.isVisible())
         assert "1 run" in page.notice.text
     assert len(asked) == (kind != "Table…")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QFileDialog,
@@ -25,15 +25,7 @@ from qtpy.QtWidgets import (
 
 from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.tasks import Job
-from napari_cryoet._qt.widgets.labels import (
-    BAR_STEPS,
-    ElidedLabel,
-    explain,
-    plain_label,
-    progress_bar,
-    push_button,
-    tool_button,
-)
+from napari_cryoet._qt.widgets.labels import ElidedLabel, StartBar, explain, plain_label, push_button, tool_button
 from napari_cryoet._qt.widgets.messages import Action, Loadable, NoticeBar, add_item, agrees, drop_menu, open_folder
 from napari_cryoet._qt.widgets.record_model import RecordModel, Row
 from napari_cryoet._qt.widgets.record_view import RecordView
@@ -108,24 +100,18 @@ class BasketPage(QWidget):
         self.model = RecordModel(tick_columns=[basket.column], parent=self)
         self.tree = RecordView(theme, self.model, "What is in the basket", uniform=True)
         self.place = Loadable(self.tree)
-        self.progress, self.bar = ElidedLabel(name="dimText"), progress_bar("How far the export is")
-        self.stop = push_button("Stop", partial(self._tasks.stop, EXPORT), "Stop the export")
         self.split = tool_button("Split ▾", "Split the runs for training, validation and test")
         self.choices = tool_button("What to fetch ▾", "Formats, levels and shapes, and what to leave out")
         self.download = QPushButton("Download…")
-        self.export = QPushButton("Export as ▾")
-        explain(self.export, "Export for training and processing")
-        self.export.clicked.connect(lambda: drop_menu(self.exports, self.export))
+        self.export = StartBar(self._tasks, EXPORT, "Export as ▾", "Export for training and processing")
         self.exports = QMenu(self.export)
+        self.export.start_requested.connect(lambda: drop_menu(self.exports, self.export.button))
         self._lay_out()
         self._fill_menus()
         basket.changed.connect(self._update)
         self.name.editingFinished.connect(self._on_named)
         self.tree.opened.connect(self.entry_opened)
         self.download.clicked.connect(self.download_requested)
-        self._tasks.said.connect(self._on_said)
-        self._tasks.finished.connect(self._on_finished)
-        self._on_finished(EXPORT)
         self._update()
 
     def focus_list(self) -> None:
@@ -161,8 +147,9 @@ class BasketPage(QWidget):
         split = basket.split
         counts = "" if split is None else "/".join(str(len(ids)) for ids in (split.train, split.validation, split.test))
         self.split.setText(f"Split {counts} ▾" if counts else "Split ▾")
-        for control in (self.split, self.choices, self.download, self.export):
+        for control in (self.split, self.choices, self.download):
             control.setEnabled(not basket.is_empty)
+        self.export.set_ready(not basket.is_empty)
 
     def _list(self, entries: tuple[Entry, ...]) -> None:
         if entries is self._listed:
@@ -173,15 +160,16 @@ class BasketPage(QWidget):
             rows.append(Row(None, f"… and {count_text(len(entries) - _MOST_ROWS, 'more run')}", "more", is_dim=True))
         self.model.set_rows(rows)
 
-    def _remarks(self) -> list[_Remark]:
+    def _remarks(self) -> dict[tuple[str, str], Callable[[], None] | None]:
+        """Remarks and what their buttons say, and what these do."""
         found, age = self._basket.found, self._age
-        shown = []
+        shown: dict[tuple[str, str], Callable[[], None] | None] = {}
         if age is not None and age[1].text and age[0] == self._basket.basket:
             up_to_date = partial(brought_up_to_date, age=age[1], today=age[2])
-            shown.append(_Remark(f"Since this was ticked: {age[1].text}.", "Update", partial(self._change, up_to_date)))
+            shown[f"Since this was ticked: {age[1].text}.", "Update"] = partial(self._change, up_to_date)
         for each in found.remarks if found is not None else ():
             mend = partial(self._change, partial(_other, each.fix)) if each.fix is not None else None
-            shown.append(_Remark(each.text, each.fix_text, mend))
+            shown[each.text, each.fix_text] = mend
         return shown
 
     def _change(self, change: Callable[[Basket], Basket]) -> None:
@@ -297,8 +285,6 @@ class BasketPage(QWidget):
                 self._export(kind, place, overwrite=True)
 
         self._tasks.run(EXPORT, work, then=self._on_exported, failed=fail, title=f"Export {place.name}")
-        self._on_said(EXPORT, 0, "…")
-        self._on_finished(EXPORT)
 
     def _on_exported(self, report: Any) -> None:
         nouns = {"run": report.n_runs, "volume": report.n_volumes, "pick": report.n_picks}
@@ -309,15 +295,6 @@ class BasketPage(QWidget):
 
     def _fail(self, error: CryoETError) -> None:
         self.notice.show_error(error)
-
-    def _on_said(self, key: object, share: float, words: str) -> None:
-        if key == EXPORT:
-            self.progress.setText(words)
-            self.bar.setValue(round(share * BAR_STEPS))
-
-    def _on_finished(self, key: object) -> None:
-        for part in (self.progress, self.bar, self.stop) if key == EXPORT else ():
-            part.setVisible(self._tasks.is_running(EXPORT))
 
     # menus and layout
 
@@ -354,29 +331,19 @@ class BasketPage(QWidget):
             add(f"Whole runs with {part}", is_in, leave_out=(*others, part) if is_in else others)
 
     def _lay_out(self) -> None:
-        top, running, buttons, column = QHBoxLayout(), QHBoxLayout(), QGridLayout(), QVBoxLayout(self)
+        top, buttons, column = QHBoxLayout(), QGridLayout(), QVBoxLayout(self)
         top.addWidget(self.name, 1)
         top.addWidget(self.file)
-        running.addWidget(self.progress, 1)
-        running.addWidget(self.stop)
         for number, part in enumerate((self.split, self.choices, self.download, self.export)):
             part.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-            buttons.addWidget(part, number // 2, number % 2)
+            buttons.addWidget(part, number // 2, number % 2, Qt.AlignmentFlag.AlignTop)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
         column.addLayout(top)
         for widget in (self.summary, self.sizes, self.remarks, self.notice):
             column.addWidget(widget)
         column.addWidget(self.place, 1)
-        column.addLayout(running)
-        column.addWidget(self.bar)
         column.addLayout(buttons)
-
-
-class _Remark(NamedTuple):
-    text: str
-    fix_text: str
-    fix: Callable[[], None] | None
 
 
 class Remarks(QWidget):
@@ -384,33 +351,28 @@ class Remarks(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._texts: list[tuple[str, str]] = []
-        self._fixes: list[Callable[[], None] | None] = []
+        self._shown: dict[tuple[str, str], Callable[[], None] | None] = {}
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setColumnStretch(0, 1)
 
-    def show_remarks(self, remarks: Iterable[_Remark]) -> None:
-        """Show these; lines that stay the same aren't made anew, so that a button keeps the keys."""
-        shown = list(remarks)
-        self._fixes = [each.fix for each in shown]
-        texts = [(each.text, each.fix_text) for each in shown]
-        if texts == self._texts:
+    def show_remarks(self, remarks: dict[tuple[str, str], Callable[[], None] | None]) -> None:
+        """Show these; where the words are the same, nothing is made anew, so that a button keeps the keys."""
+        is_same, self._shown = remarks.keys() == self._shown.keys(), remarks
+        if is_same:
             return
-        self._texts = texts
         while (item := self._grid.takeAt(0)) is not None:
             if (widget := item.widget()) is not None:
                 widget.deleteLater()
-        for number, (text, fix_text) in enumerate(texts):
-            self._grid.addWidget(plain_label(f"⚠ {text}", name="remark"), number, 0)
-            if self._fixes[number] is not None:
-                self._grid.addWidget(
-                    push_button(fix_text, partial(self._mend, number), f"{fix_text}: {text}"), number, 1
-                )
-        self.setVisible(bool(texts))
+        for number, ((text, fix_text), fix) in enumerate(remarks.items()):
+            self._grid.addWidget(plain_label(f"⚠ {text}"), number, 0)
+            if fix is not None:
+                button = push_button(fix_text, partial(self._mend, (text, fix_text)), f"{fix_text}: {text}")
+                self._grid.addWidget(button, number, 1)
+        self.setVisible(bool(remarks))
 
-    def _mend(self, number: int) -> None:
-        if (fix := self._fixes[number]) is not None:
+    def _mend(self, remark: tuple[str, str]) -> None:
+        if (fix := self._shown.get(remark)) is not None:
             fix()
 
 

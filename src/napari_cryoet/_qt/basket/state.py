@@ -5,13 +5,12 @@ from __future__ import annotations
 import shutil
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from qtpy.QtCore import QObject, Qt, Signal
 
@@ -28,19 +27,10 @@ from napari_cryoet.portal.pages import CatalogueRow, RunRow
 from napari_cryoet.portal.portal import Portal
 from napari_cryoet.records import Run, TiltSeries, Tomogram
 from napari_cryoet.run.outline import AnnotationRow
-from napari_cryoet.wording import count_text, joined
 
 Change = Callable[[Basket], Basket]
 
 _KEEP, _ASK = "basket", "contents of the basket"
-_NOUNS: Final[Mapping[Kind, str]] = {
-    "datasets": "dataset",
-    "runs": "whole run",
-    "tomograms": "tomogram",
-    "annotations": "annotation",
-    "annotation_shapes": "annotation",
-    "tilt_series": "tilt series",
-}
 
 
 class Part(NamedTuple):
@@ -127,13 +117,10 @@ class BasketState(QObject):
 
     @property
     def text(self) -> str:
-        """``3 runs · 12 files · 412 MB``; what is ticked where that isn't known; empty for an empty basket."""
+        """``3 runs · 12 files · 412 MB``, or ``5 ticked`` while that isn't known; empty for an empty basket."""
         if self.found is not None and self.found.contents.total.n_files:
             return self.found.contents.summary + ("" if self.is_settled else " …")
-        counts: dict[str, int] = {}
-        for kind in KINDS:
-            counts[_NOUNS[kind]] = counts.get(_NOUNS[kind], 0) + len(self.basket.ids(kind))
-        return joined(*(count_text(n, noun, noun if noun.endswith("s") else "") for noun, n in counts.items() if n))
+        return "" if self.basket.is_empty else f"{sum(map(len, self._ids.values())):,} ticked"
 
     # ticks
 
@@ -192,8 +179,6 @@ class BasketState(QObject):
         if is_here and not is_slow:
             self._set(change(self.basket))
         self._keep()
-
-    # keeping it
 
     def _keep(self) -> None:
         source = self.source
@@ -256,18 +241,18 @@ def parts_of(record: Any) -> tuple[Part, ...]:
     """What a tick beside a record stands for; nothing where there is nothing to fetch."""
     match record:
         case CatalogueRow():
-            return (Part("datasets", record.id, dataset_id=None),)
+            return (Part("datasets", record.id),)
         case RunRow() | Run():
             return (Part("runs", record.id, record.id, record.dataset_id),)
         case ListedRun():
             return (Part("runs", record.run_id, record.run_id, record.dataset_id),)
         case Tomogram():
-            modified = _day(record.last_modified_date)
-            return (Part("tomograms", record.id, record.run_id, modified=modified),)
+            date = record.last_modified_date
+            return (Part("tomograms", record.id, record.run_id, modified=date.isoformat() if date else ""),)
         case TiltSeries():
             return (Part("tilt_series", record.id, record.run_id),)
         case AnnotationRow(annotation=annotation, shape=shape) if record.files and shape is not None:
-            modified = _day(annotation.last_modified_date)
+            modified = annotation.last_modified_date.isoformat()
             return (Part("annotation_shapes", shape.id, annotation.run_id, None, annotation.id, modified),)
         case Entry():
             return tuple(Part(kind, record_id) for kind, record_id in record.parts)
@@ -284,10 +269,6 @@ def _annotations(shapes: Iterable[Part]) -> tuple[Part, ...]:
         before = found.get(number, Part("annotations", number, part.run_id, modified=part.modified))
         found[number] = before._replace(shapes=(*before.shapes, part.id))
     return tuple(found.values())
-
-
-def _day(date: datetime | None) -> str:
-    return "" if date is None else date.isoformat()
 
 
 def _by_kind(parts: Iterable[Part]) -> dict[Kind, dict[int, str]]:
