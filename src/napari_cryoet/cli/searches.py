@@ -17,7 +17,7 @@ from typer import Argument, BadParameter, Option, Typer
 from napari_cryoet.cli.console import Steps, say, say_table, tell, working
 from napari_cryoet.cli.options import Json, Source, record_id
 from napari_cryoet.cli.portals import open_source
-from napari_cryoet.wording import count_text, day_text, dimensions_text, plain, size_text, spacing_text
+from napari_cryoet.wording import count_text, day_text, dimensions_text, names_text, plain, size_text, spacing_text
 
 if TYPE_CHECKING:
     import threading
@@ -231,8 +231,8 @@ _CELLS: Final[dict[str, Callable[[Any], str]]] = {
     ">count": lambda row: f"{row.count:,}" if row.count else "",
     ">size": lambda row: size_text(row.size_bytes) if row.size_bytes else "",
     "truth": lambda row: "truth" if row.is_ground_truth else "",
-    "objects": lambda row: _few(row.objects),
-    "authors": lambda row: _few(row.authors),
+    "objects": lambda row: plain(names_text(row.objects)),
+    "authors": lambda row: plain(names_text(row.authors)),
     "shapes": lambda row: ", ".join(row.shapes),
     "spacing": lambda row: spacing_text(row.spacing_angstrom),
     "spacings": lambda row: ", ".join(map(spacing_text, row.spacings_angstrom)),
@@ -242,7 +242,3 @@ _CELLS: Final[dict[str, Callable[[Any], str]]] = {
 
 def _cell(row: Any, column: str) -> str:
     return _CELLS[column](row) if column in _CELLS else plain(getattr(row, column))
-
-
-def _few(names: tuple[str, ...], limit: int = 3) -> str:
-    return ", ".join(map(plain, names[:limit])) + (f" +{len(names) - limit}" if len(names) > limit else "")

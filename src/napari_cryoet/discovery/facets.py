@@ -96,20 +96,31 @@ class _Counting:
 
     def _values(self, field: Field) -> Iterable[tuple[Any, int, str]]:
         """What can be chosen, with counts and, where the value doesn't say it, a text."""
+        index = self._index
         if field.kind == "content":
-            return [(what, self._count_runs_with(what), "") for what in CONTENTS if what not in self._index.unknown]
+            known = [what for what in CONTENTS if what not in index.unknown]
+            runs = [self._runs(f"has {what}") & index.runs_with(what) for what in known]
+            return [(what, self._count(mask, self._unit_of_run), "") for what, mask in zip(known, runs, strict=True)]
         if field.kind == "deposition":
             return self._depositions()
         rows, units = self._rows(field)
+        is_of_owner = field.subject == "datasets" and self._is_of_runs  # what a run has of its dataset
         if field.is_coded:
-            known = self._index.words(field.table, field.column)
-            codes = known.codes
-            if field.subject == "datasets" and self._is_of_runs:
-                codes = codes[self._index.places("runs", "datasets")]
-            counts = self._counts(rows, codes, len(known.words), units)
-            return [(field.value_of(word), count, "") for word, count in zip(known.words, counts, strict=True)]
-        choices = field.choices if field.kind != "days" else self._years()
-        return [(choice, self._count(rows & self._meeting(field, choice), units), "") for choice in choices]
+            words = index.words(field.table, field.column)
+            codes = words.codes[index.places("runs", "datasets")] if is_of_owner else words.codes
+            counts = self._counts(rows, codes, len(words.words), units)
+            quote = "" if field.kind == "word" else '"'  # a whole name
+            return [(f"{quote}{word}{quote}", count, "") for word, count in zip(words.words, counts, strict=True)]
+        choices = field.choices
+        if field.kind == "days":
+            years = sorted({int(day[:4]) for day in release_days(index) if day}, reverse=True)
+            choices = tuple((date(year, 1, 1), date(year, 12, 31)) for year in years)
+        found = []
+        for choice in choices:
+            meeting = rows_that_meet(index, field, (choice,) if field.kind == "number" else choice)
+            meeting = at(meeting, index.places("runs", "datasets")) if is_of_owner else meeting
+            found.append((choice, self._count(rows & meeting, units), ""))
+        return found
 
     def _rows(self, field: Field) -> tuple[Mask, Places]:
         """The rows of the field's table that are left without a choice in it, and the unit of each."""
@@ -123,19 +134,6 @@ class _Counting:
         if field.table != subject:
             left = at(left, index.places(field.table, subject))
         return left, self._units_of(field.table)
-
-    def _meeting(self, field: Field, choice: Any) -> Mask:
-        rows = rows_that_meet(self._index, field, (choice,) if field.kind == "number" else choice)
-        by_run = field.subject == "datasets" and self._is_of_runs
-        return at(rows, self._index.places("runs", "datasets")) if by_run else rows
-
-    def _years(self) -> list[tuple[date, date]]:
-        """The years in which datasets were released, the latest first."""
-        years = sorted({int(day[:4]) for day in release_days(self._index) if day}, reverse=True)
-        return [(date(year, 1, 1), date(year, 12, 31)) for year in years]
-
-    def _count_runs_with(self, what: str) -> int:
-        return self._count(self._runs(f"has {what}") & self._index.runs_with(what), self._unit_of_run)
 
     def _depositions(self) -> Iterable[tuple[int, int, str]]:
         index, left = self._index, self._runs("depositions")

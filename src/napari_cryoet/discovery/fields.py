@@ -67,10 +67,6 @@ class Field:
         """Whether the words of the column are what can be chosen."""
         return self.kind in {"word", "name", "object"}
 
-    def value_of(self, word: str) -> str:
-        """A word of the column as a value that means just that."""
-        return word if self.kind == "word" else f'"{word}"'
-
     def text_of(self, value: Any) -> str:
         """A value as people read it."""
         match self.kind:
@@ -142,7 +138,8 @@ def rows_that_meet(index: Index, field: Field, wanted: Any) -> Mask:
     table, column = field.table, field.column
     match field.kind:
         case "word":
-            return index.words(table, column).rows_with(wanted)
+            known = index.words(table, column)
+            return known.rows_at([word in wanted for word in known.words])
         case "name":
             known = index.words(table, column)
             return known.rows_at(any_of(_is_named(known.words, each) for each in wanted))

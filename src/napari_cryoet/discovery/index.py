@@ -83,11 +83,6 @@ class Words:
     codes: Places
     words: tuple[str, ...]
 
-    def rows_with(self, wanted: Iterable[str]) -> Mask:
-        """The rows that have one of some words."""
-        known = set(wanted)
-        return self.rows_at([word in known for word in self.words])
-
     def rows_at(self, is_wanted: Sequence[bool] | Mask) -> Mask:
         """The rows whose word is wanted; ``is_wanted`` has an item for each of `words`."""
         mask: Mask = np.append(np.asarray(is_wanted, dtype=np.bool_), False)[self.codes]
@@ -110,13 +105,9 @@ class Index:
         Of `RUNS_WITH`, what the server couldn't tell: it can't be searched for.
     """
 
-    def __init__(
-        self, database: Database, source: Source, as_of: datetime, *, reason: str = "", unknown: Iterable[str] = ()
-    ) -> None:
-        self.source = source
-        self.as_of = as_of
-        self.reason = reason
-        self.unknown = frozenset(unknown)
+    def __init__(self, database: Database, source: Source, as_of: datetime, reason: str = "") -> None:
+        self.source, self.as_of, self.reason = source, as_of, reason
+        self.unknown = frozenset(what for what, (table, _) in RUNS_WITH.items() if not database.is_loaded(table))
         self._database = database
         self._lock = threading.RLock()
         self._made: dict[Any, Any] = {}
@@ -151,10 +142,7 @@ class Index:
         return self.made(("places", table, above), lambda: self._places(table, above))
 
     def runs_with(self, what: str) -> Mask:
-        """Which runs have rows in a table of `COLUMNS`, raw frames (``"frames"``) or a measured defocus (``"ctf"``).
-
-        PortalError for what is `unknown`.
-        """
+        """Which runs have rows of a table, or what `RUNS_WITH` names; PortalError for what is `unknown`."""
         if what in self.unknown:
             raise PortalError(f"The portal couldn't tell which runs have {what}.", hint="Ask it again later.")
         return self.made(("runs with", what), lambda: self._runs_with(what))
@@ -239,6 +227,8 @@ def read_index(
     raise_if_stopped(stop)
     database = portal.database(stop=stop)
     if database is not None:
+        for table, _ in RUNS_WITH.values():
+            database.load(table)
         return Index(database, portal.source, datetime.now(UTC))
     path = _kept_path(portal)
     if (portal.is_offline or not refresh) and (kept := _kept(path, portal, "")):
@@ -268,14 +258,9 @@ def _kept_path(portal: Portal) -> Path:
 def _kept(path: Path, portal: Portal, reason: str) -> Index | None:
     try:
         as_of = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-        return _index(Database({}, saved=path), portal, as_of, reason)
+        return Index(Database({}, saved=path), portal.source, as_of, reason)
     except (OSError, PackError):
         return None
-
-
-def _index(database: Database, portal: Portal, as_of: datetime, reason: str = "") -> Index:
-    unknown = (what for what, (table, _) in RUNS_WITH.items() if not database.is_loaded(table))
-    return Index(database, portal.source, as_of, reason=reason, unknown=unknown)
 
 
 def _fetched(portal: Portal, path: Path, progress: Progress, stop: threading.Event | None) -> Index:
@@ -321,7 +306,7 @@ def _fetched(portal: Portal, path: Path, progress: Progress, stop: threading.Eve
             database.save(fresh)
         for older in set(path.parent.glob(f"{path.stem.rpartition('-')[0]}-*.sqlite")) - {path}:
             older.unlink()
-    return _index(database, portal, as_of)
+    return Index(database, portal.source, as_of)
 
 
 def _pages(portal: Portal, name: str, stop: threading.Event | None) -> Iterator[list[dict[str, Any]]]:

@@ -16,6 +16,7 @@ from typing import Final
 from napari_cryoet.discovery.words import is_quoted, split_words, tokens
 
 _ATTACHED: Final = re.compile(r"\s(?:of|with|in|from|bound to)\s")
+_MOST_WORDS: Final = 8  # of a name
 #: id or nothing | name, other names | what it is a kind of
 _TABLE: Final = """
 GO:0016020 | membrane
@@ -103,12 +104,12 @@ class Concept:
 
 def concept_of(name_or_id: str) -> Concept | None:
     """What is called by a name, in whatever number and case, or has an id; None for what isn't in the table."""
-    return _by_id().get(name_or_id.strip().casefold()) or _by_name().get(tokens(name_or_id))
+    return _by_name().get(tokens(name_or_id))
 
 
 def is_kind_of(concept: Concept, other: Concept) -> bool:
     """Whether one concept is the other or, over whatever steps, a kind of it."""
-    return concept == other or any(is_kind_of(above, other) for above in _above(concept))
+    return concept == other or any(is_kind_of(_by_name()[tokens(name)], other) for name in concept.kind_of)
 
 
 def is_kind(name: str, concept: Concept) -> bool:
@@ -149,7 +150,7 @@ def terms_of(text: str) -> tuple[Term, ...]:
     waiting, found = split_words(text), []
     while waiting:
         plain = tuple(takewhile(lambda word: not is_quoted(word), waiting))
-        lengths = range(min(len(plain), _longest()), 0, -1)
+        lengths = range(min(len(plain), _MOST_WORDS), 0, -1)
         length = next((length for length in lengths if concept_of(" ".join(plain[:length]))), 1)
         words, waiting = waiting[:length], waiting[length:]
         found.append(Term(words, concept_of(" ".join(words)) if plain else None))
@@ -169,18 +170,4 @@ def concepts() -> tuple[Concept, ...]:
 
 @cache
 def _by_name() -> dict[tuple[str, ...], Concept]:
-    return {tokens(name): each for each in concepts() for name in each.names}
-
-
-@cache
-def _by_id() -> dict[str, Concept]:
-    return {each.object_id.casefold(): each for each in concepts() if each.object_id}
-
-
-@cache
-def _longest() -> int:
-    return max(map(len, _by_name()))
-
-
-def _above(concept: Concept) -> tuple[Concept, ...]:
-    return tuple(_by_name()[tokens(name)] for name in concept.kind_of)
+    return {tokens(name): each for each in concepts() for name in (*each.names, each.object_id) if name}

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 import msgspec
 import numpy as np
 from msgspec.structs import replace
-from numpy.typing import NDArray
 
 from napari_cryoet.discovery.fields import CONTENTS, FIELDS, NO_BOUNDS, Days, Range, lifted, masks_of, release_days
 from napari_cryoet.discovery.index import Index, Mask, all_of, any_of, at
@@ -110,14 +109,20 @@ def find(index: Index, search: Search) -> Matches:
     """What answers a search, in some milliseconds."""
     narrowed = Narrowed(index, search)
     datasets, runs = narrowed.datasets(), narrowed.runs()
-    order = newest_first(index)
-    annotations = [_of_runs(index, "annotations", rows, runs) for rows in narrowed.annotations]
+    order = index.made("newest first", lambda: np.lexsort((index.ids("datasets"), release_days(index)))[::-1])
+    tomograms, *annotations = (
+        tuple(index.ids(table)[rows & at(runs, index.places(table, "runs"))].tolist())
+        for table, rows in [
+            ("tomograms", narrowed.tomograms),
+            *(("annotations", each) for each in narrowed.annotations),
+        ]
+    )
     return Matches(
         search=search,
         dataset_ids=tuple(index.ids("datasets")[order[datasets[order]]].tolist()),
         run_ids=tuple(index.ids("runs")[runs].tolist()),
-        annotation_ids=tuple(tuple(index.ids("annotations")[rows].tolist()) for rows in annotations),
-        tomogram_ids=tuple(index.ids("tomograms")[_of_runs(index, "tomograms", narrowed.tomograms, runs)].tolist()),
+        annotation_ids=tuple(annotations),
+        tomogram_ids=tomograms,
         corrections=narrowed.text.corrections,
     )
 
@@ -166,7 +171,7 @@ class Narrowed:
         if without != "text":
             masks.append(self.text.datasets)
         if runs:
-            masks.append(self._with_runs(all_of(runs, self._index.count("runs"))))
+            masks.append(lifted(self._index, all_of(runs, self._index.count("runs")), "runs", "datasets"))
         return all_of(masks, self._index.count("datasets"))
 
     def runs(self, without: str = "", *, with_text: bool = True) -> Mask:
@@ -190,14 +195,6 @@ class Narrowed:
         for number, rows in enumerate(self.annotations):
             masks[f"annotations {number}"] = lifted(index, rows, "annotations", "runs")
         return masks
-
-    def _with_runs(self, runs: Mask) -> Mask:
-        return lifted(self._index, runs, "runs", "datasets")
-
-
-def newest_first(index: Index) -> NDArray[np.intp]:
-    """The places of all datasets, the latest released first."""
-    return index.made("newest first", lambda: np.lexsort((index.ids("datasets"), release_days(index)))[::-1])
 
 
 def _with(data: dict[str, Any], old: Any, new: Any) -> dict[str, Any]:
@@ -230,7 +227,3 @@ def _runs_of_depositions(index: Index, deposition_ids: Sequence[int]) -> Mask:
 
     of_datasets = at(rows("datasets"), index.places("runs", "datasets"))
     return any_of([of_datasets, *(lifted(index, rows(table), table, "runs") for table in ("tomograms", "annotations"))])
-
-
-def _of_runs(index: Index, table: str, rows: Mask, runs: Mask) -> Mask:
-    return rows & at(runs, index.places(table, "runs"))
