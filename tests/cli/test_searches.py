@@ -10,7 +10,8 @@ import typer
 
 from napari_cryoet.cli import main
 from napari_cryoet.cli.searches import bounds, condition, days
-from napari_cryoet.discovery.search import CONTENTS, Condition
+from napari_cryoet.discovery.fields import CONTENTS
+from napari_cryoet.discovery.search import Condition
 
 Captured = pytest.CaptureFixture[str]
 

@@ -7,8 +7,9 @@ from datetime import date
 import pytest
 
 from napari_cryoet.discovery.as_python import client_script, own_script
+from napari_cryoet.discovery.fields import CONTENTS
 from napari_cryoet.discovery.index import read_index
-from napari_cryoet.discovery.search import CONTENTS, Condition, Search, find
+from napari_cryoet.discovery.search import Condition, Search, find
 from napari_cryoet.packs.serve import PackServer
 from napari_cryoet.portal.portal import open_portal
 

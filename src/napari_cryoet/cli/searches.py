@@ -197,9 +197,8 @@ def list_(
 def _search(given: dict[str, Any]) -> Search:
     from napari_cryoet.discovery.search import Condition, Search
 
-    for word in given["has"] or ():
-        if word not in _HAS:
-            raise BadParameter(f"--has {word}: say {', '.join(_HAS)}")
+    if unknown := set(given["has"] or ()) - set(_HAS):
+        raise BadParameter(f"--has {min(unknown)}: say {', '.join(_HAS)}")
     fields: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in given.items() if value is not None
     }

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from napari_cryoet.discovery.fields import FIELDS, NO_BOUNDS, Field, loosened, rows_that_meet
+from napari_cryoet.discovery.fields import NO_BOUNDS, Field, asked_for, loosened, rows_that_meet
 from napari_cryoet.discovery.index import Index, Mask, at, marked
 from napari_cryoet.discovery.search import Narrowed, Search, chips
 from napari_cryoet.portal.portal import Source
@@ -109,8 +109,7 @@ def _runs_with(index: Index, runs: Mask) -> list[Filters]:
 
 def _options(index: Index, asked: Any, subject: str) -> list[Filters]:
     """The filters for one row of a subject; the client merges those that begin alike, so all hold for the same row."""
-    asked_fields = [(field, getattr(asked, field.name)) for field in FIELDS if field.subject == subject]
-    filters = [_filters(index, field, value) for field, value in asked_fields if value not in ((), NO_BOUNDS, None)]
+    filters = [_filters(index, field, value) for field, value in asked_for(asked, subject)]
     return [tuple(each for each in option if each) for option in product(*filters)] if filters else []
 
 

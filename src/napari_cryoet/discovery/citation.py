@@ -53,10 +53,8 @@ def citations(rows: Rows, *, site: str = PORTAL_TERMS.site) -> tuple[Citation, .
     """
     used = {row.get("depositionId") for table in rows for row in rows[table]} - {None}
     depositions = [row for row in rows.get("depositions", ()) if row["id"] in used]
-    return (
-        *_all_of(rows, "dataset", rows.get("datasets", ()), site),
-        *_all_of(rows, "deposition", depositions, site),
-    )
+    datasets = _all_of(rows, "dataset", rows.get("datasets", ()), site)
+    return (*datasets, *_all_of(rows, "deposition", depositions, site))
 
 
 def citation_of(record: CatalogueRow | DepositionRow, url: str = "") -> Citation:

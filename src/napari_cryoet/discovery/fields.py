@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final, Literal
@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.discovery.index import Index, Mask, any_of, marked
+from napari_cryoet.discovery.index import Index, Mask, Words, marked
 from napari_cryoet.discovery.objects import concept_of, is_kind
 from napari_cryoet.discovery.words import is_quoted, tokens
 
@@ -20,14 +20,12 @@ Days = tuple[date | None, date | None]
 """From a day to a day, both included; None for no bound."""
 Kind = Literal["word", "name", "object", "number", "range", "least", "truth", "days", "deposition", "content"]
 
-#: What `Search.has` can name, a table with rows of the run or one of `index.RUNS_WITH`, and what to call it.
-CONTENTS: Final = {
-    "annotations": "annotations",
-    "tomograms": "tomograms",
-    "tiltseries": "tilt series",
-    "alignments": "alignments",
-    "frames": "raw frames",
-    "ctf": "CTF estimates",
+Content = Literal["annotations", "tomograms", "tiltseries", "alignments", "frames", "ctf"]
+
+#: What to call what `Search.has` names: a table with rows of the run, or one of `index.RUNS_WITH`.
+CONTENTS: Final[dict[Content, str]] = {
+    **{"annotations": "annotations", "tomograms": "tomograms", "tiltseries": "tilt series", "alignments": "alignments"},
+    **{"frames": "raw frames", "ctf": "CTF estimates"},
 }
 NO_BOUNDS: Final = (None, None)
 
@@ -78,15 +76,13 @@ class Field:
                 return _range_text((value, None), self.unit)
             case "truth":
                 return "yes" if value else "no"
-        return bare(str(value)).replace("_", " ")
+        return str(value).strip('"').replace("_", " ")
 
 
-def _of_annotation(name: str, title: str, kind: Kind, column: str, table: str = "annotations", **more: Any) -> Field:
-    return Field(name, title, kind, "annotations", table, column, **more)
-
-
-def _of(subject: str, name: str, title: str, kind: Kind, column: str = "", **more: Any) -> Field:
-    return Field(name, title, kind, subject, subject, column, **more)
+def _of(subject: str, name: str, title: str, kind: Kind, column: str = "", *more: Any) -> Field:
+    """A field; a column of another table than the subject's is written with it."""
+    table, dot, of_table = column.partition(".")
+    return Field(name, title, kind, subject, table if dot else subject, of_table if dot else column, *more)
 
 
 _SPACINGS: Final = ((None, 5.0), (None, 8.0), (None, 10.0), (None, 14.0), (14.0, None))
@@ -95,41 +91,32 @@ _QUALITIES: Final = (5, 4, 3, 2, 1)
 
 #: All fields in the order in which people narrow.
 FIELDS: Final = (
-    _of_annotation("objects", "Object", "object", "objectName"),
-    _of_annotation("shapes", "Shape", "word", "shapeType", "annotationShapes"),
-    _of_annotation("is_ground_truth", "Ground truth", "truth", "groundTruthStatus", choices=(True, False)),
-    _of_annotation("methods", "Method", "word", "methodType"),
-    _of_annotation("min_count", "Picks", "least", "objectCount", choices=(10, 100, 1000), unit=" picks"),
+    _of("annotations", "objects", "Object", "object", "objectName"),
+    _of("annotations", "shapes", "Shape", "word", "annotationShapes.shapeType"),
+    _of("annotations", "is_ground_truth", "Ground truth", "truth", "groundTruthStatus", (True, False)),
+    _of("annotations", "methods", "Method", "word", "methodType"),
+    _of("annotations", "min_count", "Picks", "least", "objectCount", (10, 100, 1000), "{}", " picks"),
     _of("datasets", "organisms", "Organism", "name", "organismName"),
     _of("datasets", "sample_types", "Sample", "word", "sampleType"),
     _of("tomograms", "processing", "Processing", "word", "processing"),
-    _of("tomograms", "spacing_angstrom", "Voxel spacing", "range", "voxelSpacing", choices=_SPACINGS, unit=" Å"),
+    _of("tomograms", "spacing_angstrom", "Voxel spacing", "range", "voxelSpacing", _SPACINGS, "{}", " Å"),
     _of("tomograms", "processing_software", "Processing software", "name", "processingSoftware"),
     _of("tomograms", "reconstruction", "Reconstruction", "word", "reconstructionMethod"),
-    _of("runs", "has", "Has", "content", choices=tuple(CONTENTS), chip="has {}"),
+    _of("runs", "has", "Has", "content", "", tuple(CONTENTS), "has {}"),
     _of(
         "tiltseries",
         "tilt_quality",
         "Tilt series quality",
         "number",
         "tiltSeriesQuality",
-        choices=_QUALITIES,
-        chip="tilt quality {}",
+        _QUALITIES,
+        "tilt quality {}",
     ),
-    _of(
-        "tiltseries",
-        "tilt_range_degrees",
-        "Tilt range",
-        "range",
-        "tiltRange",
-        choices=_TILTS,
-        chip="tilts {}",
-        unit="°",
-    ),
-    _of_annotation("authors", "Annotation author", "name", "name", "annotationAuthors"),
-    _of_annotation("software", "Annotation software", "name", "annotationSoftware"),
-    _of("runs", "depositions", "Deposition", "deposition", chip="CZCDP-{}"),
-    _of("datasets", "released", "Released", "days", "releaseDate", chip="released {}"),
+    _of("tiltseries", "tilt_range_degrees", "Tilt range", "range", "tiltRange", _TILTS, "tilts {}", "°"),
+    _of("annotations", "authors", "Annotation author", "name", "annotationAuthors.name"),
+    _of("annotations", "software", "Annotation software", "name", "annotationSoftware"),
+    _of("runs", "depositions", "Deposition", "deposition", "", (), "CZCDP-{}"),
+    _of("datasets", "released", "Released", "days", "releaseDate", (), "released {}"),
 )
 
 
@@ -141,10 +128,11 @@ def rows_that_meet(index: Index, field: Field, wanted: Any) -> Mask:
             known = index.words(table, column)
             return known.rows_at([word in wanted for word in known.words])
         case "name":
-            known = index.words(table, column)
-            return known.rows_at(any_of(_is_named(known.words, each) for each in wanted))
+            return _rows_named(index.words(table, column), wanted, _is_named)
         case "object":
-            return _objects(index, wanted)
+            ids, keys = index.words(table, "objectId"), {each.casefold() for each in wanted}
+            by_id = ids.rows_at([each.casefold() in keys for each in ids.words])
+            return by_id | _rows_named(index.words(table, column), wanted, _is_object)
         case "number":
             return np.isin(index.numbers(table, column), wanted)
         case "range":
@@ -160,14 +148,19 @@ def rows_that_meet(index: Index, field: Field, wanted: Any) -> Mask:
     return is_true if wanted else ~is_true
 
 
+def asked_for(asked: Any, subject: str = "") -> Iterator[tuple[Field, Any]]:
+    """The fields, of one subject or all, that a `Search` or `Condition` has a value of."""
+    for field in FIELDS:
+        if subject in {"", field.subject} and (wanted := getattr(asked, field.name, None)) not in ((), NO_BOUNDS, None):
+            yield field, wanted
+
+
 def masks_of(index: Index, asked: Any, subject: str) -> dict[str, Mask]:
     """For each field about a subject that a `Search` or `Condition` asks for, the rows of the subject that meet it."""
-    masks = {}
-    for field in FIELDS:
-        if field.subject == subject and (wanted := getattr(asked, field.name)) not in ((), NO_BOUNDS, None):
-            rows = rows_that_meet(index, field, wanted)
-            masks[field.name] = lifted(index, rows, field.table, subject)
-    return masks
+    return {
+        field.name: lifted(index, rows_that_meet(index, field, wanted), field.table, subject)
+        for field, wanted in asked_for(asked, subject)
+    }
 
 
 def lifted(index: Index, rows: Mask, table: str, above: str) -> Mask:
@@ -186,36 +179,26 @@ def release_days(index: Index) -> NDArray[np.str_]:
     return index.made("release days", lambda: np.array([x[:10] for x in index.texts("datasets", "releaseDate")], "U10"))
 
 
-def bare(value: str) -> str:
-    """A value of a search without the quotes that make it exact."""
-    return value[1:-1] if is_quoted(value) else value
-
-
 def _within(values: NDArray[Any], low: Any, high: Any) -> Mask:
     mask: Mask = (values >= low) & (values <= high)
     return mask
 
 
-def _objects(index: Index, wanted: Sequence[str]) -> Mask:
-    names, ids = index.words("annotations", "objectName"), index.words("annotations", "objectId")
-    masks = [names.rows_at(any_of(_is_object(names.words, each) for each in wanted))]
-    keys = {each.casefold() for each in wanted if ":" in each or each.upper().startswith("PDB-")}
-    if keys:
-        masks.append(ids.rows_at([each.casefold() in keys for each in ids.words]))
-    return any_of(masks)
+def _rows_named(known: Words, wanted: Sequence[str], is_meant: Callable[[str, str], bool]) -> Mask:
+    return known.rows_at([any(is_meant(name, each) for each in wanted) for name in known.words])
 
 
-def _is_object(names: Sequence[str], wanted: str) -> list[bool]:
+def _is_object(name: str, wanted: str) -> bool:
     concept = None if is_quoted(wanted) else concept_of(wanted)
-    return _is_named(names, wanted) if concept is None else [is_kind(name, concept) for name in names]
+    return _is_named(name, wanted) if concept is None else is_kind(name, concept)
 
 
-def _is_named(names: Sequence[str], wanted: str) -> list[bool]:
-    """Which names have all words that are wanted, or are the name that stands in double quotes."""
+def _is_named(name: str, wanted: str) -> bool:
+    """Whether a name has all words that are wanted, or is the name that stands in double quotes."""
     if is_quoted(wanted):
-        return [name == bare(wanted) for name in names]
+        return name == wanted[1:-1]
     words = set(tokens(wanted))
-    return [bool(words) and words <= set(tokens(name)) for name in names]
+    return bool(words) and words <= set(tokens(name))
 
 
 def _range_text(bounds: tuple[Any, Any], unit: str = "") -> str:

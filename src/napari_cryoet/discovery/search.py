@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 
-from napari_cryoet.discovery.fields import CONTENTS, FIELDS, NO_BOUNDS, Days, Range, lifted, masks_of, release_days
+from napari_cryoet.discovery.fields import NO_BOUNDS, Content, Days, Range, asked_for, lifted, masks_of, release_days
 from napari_cryoet.discovery.index import Index, Mask, all_of, any_of, at
 from napari_cryoet.discovery.texts import text_match
 from napari_cryoet.exceptions import FormatError
@@ -19,14 +19,7 @@ from napari_cryoet.exceptions import FormatError
 T = TypeVar("T", bound=msgspec.Struct)
 
 
-class _Asked(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    omit_defaults=True,
-    repr_omit_defaults=True,
-    forbid_unknown_fields=True,
-):
+class _Asked(msgspec.Struct, frozen=True, omit_defaults=True, repr_omit_defaults=True, forbid_unknown_fields=True):
     pass
 
 
@@ -64,7 +57,7 @@ class Search(_Asked, frozen=True, kw_only=True):
     spacing_angstrom: Range = NO_BOUNDS
     tilt_range_degrees: Range = NO_BOUNDS  # this and the next are about one tilt series: the sum of both sides
     tilt_quality: tuple[int, ...] = ()  # 1 to 5, the best
-    has: tuple[str, ...] = ()  # of `CONTENTS`; here all of them
+    has: tuple[Content, ...] = ()  # here all of them
     annotations: tuple[Condition, ...] = ()  # each is met by an annotation of the same run
 
     def to_dict(self) -> dict[str, Any]:
@@ -81,12 +74,9 @@ class Search(_Asked, frozen=True, kw_only=True):
 def search_from(data: dict[str, Any]) -> Search:
     """The search that `Search.to_dict` made plain; FormatError, with the name of the field, for what is none."""
     try:
-        search = msgspec.convert(_with(data, "", None), Search)
+        return msgspec.convert(_with(data, "", None), Search)
     except msgspec.ValidationError as error:
         raise FormatError(f"The search can't be read: {error}.") from error
-    if unknown := set(search.has) - set(CONTENTS):
-        raise FormatError(f"The search can't be read: has may name {', '.join(CONTENTS)}, and not {min(unknown)}.")
-    return search
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +129,9 @@ def chips(search: Search) -> tuple[Chip, ...]:
     """All choices of a search but its text, those about annotations first, each to be taken away by itself."""
     found = []
     for number, condition in enumerate(search.annotations):
-        for text, rest in _without_each(condition, is_of_annotation=True):
+        for text, rest in _without_each(condition):
             found.append(Chip(text, search.with_condition(number, rest)))
-    found += [Chip(text, rest) for text, rest in _without_each(search, is_of_annotation=False)]
+    found += [Chip(text, rest) for text, rest in _without_each(search)]
     return tuple(found)
 
 
@@ -204,12 +194,9 @@ def _with(data: dict[str, Any], old: Any, new: Any) -> dict[str, Any]:
     }
 
 
-def _without_each(asked: T, *, is_of_annotation: bool) -> Iterable[tuple[str, T]]:
+def _without_each(asked: T) -> Iterable[tuple[str, T]]:
     """Each choice in words, and what is asked without it."""
-    for field in FIELDS:
-        value = getattr(asked, field.name) if field.is_of_annotation == is_of_annotation else ()
-        if value in ((), NO_BOUNDS, None):
-            continue
+    for field, value in asked_for(asked):
         if field.kind == "truth":
             yield "ground truth" if value else "not ground truth", replace(asked, **{field.name: None})
         elif field.is_single:

@@ -51,6 +51,7 @@ def simplified(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
+@lru_cache(maxsize=100_000)
 def tokens(text: str) -> tuple[str, ...]:
     """The words of a text in the singular, without punctuation.
 
