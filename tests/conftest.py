@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,6 +130,24 @@ def make_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callab
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def scripts(project_folder: Path) -> Iterator[str]:
+    """The folder of scripts, importable."""
+    folder = str(project_folder / "scripts")
+    sys.path.insert(0, folder)
+    yield folder
+    sys.path.remove(folder)
+
+
+@pytest.fixture(scope="session")
+def real_pack(real_data: Path, scripts: str, make_once: Callable[[str, Callable[[Path], object]], Path]) -> Any:
+    """The pack made from real data, whose largest run is small here: read it, never write into it."""
+    from napari_cryoet.packs.pack import open_pack
+
+    build = import_module("build_real_pack").build_real_pack
+    return open_pack(make_once("real-pack", lambda folder: build(real_data, folder, full_shape_zyx=(90, 230, 220))))
 
 
 @pytest.fixture(scope="session")

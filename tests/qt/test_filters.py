@@ -139,9 +139,10 @@ def test_a_range_is_typed(qtbot, browser):
     assert browser.screens.filter_bar.chip("≤ 12 Å").isVisible()
 
 
-def test_a_run_opens_with_the_annotations_that_were_asked_for(qtbot, browser):
+def test_a_run_opens_with_the_tomogram_and_annotations_that_were_asked_for(qtbot, browser):
     open_filters(qtbot, browser)
     click_row(qtbot, browser, value(browser, "Object", "membrane"))
+    click_row(qtbot, browser, value(browser, "Processing", "denoised"))
     show_list(qtbot, browser, 1)
     view = browser.screens.runs.view
     view.setCurrentIndex(browser.screens.runs.model.index(0))
@@ -157,6 +158,7 @@ def test_a_run_opens_with_the_annotations_that_were_asked_for(qtbot, browser):
     shown = {key for key in browser.link.shown() if key.kind == "annotation"}
     assert shown
     assert shown <= {LayerKey("annotation", each) for each in files}
+    assert browser.screens.run.tomogram.processing == "denoised"
     assert browser.screens.breadcrumb.text.startswith("Runs › DS-")
 
 

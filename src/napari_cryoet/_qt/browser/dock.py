@@ -227,9 +227,7 @@ class PortalBrowser(Dock):
     def _on_run(self, page: RunPage, opens_layers: bool) -> None:
         self._remember(page.run.id, f"{page.run.name} · DS-{page.run.dataset_id} · {self._source_label}")
         if opens_layers:
-            matches = self.finder.answer.matches
-            ids = matches.annotation_ids if matches is not None else ()
-            self.run_layers.open_default(page, frozenset(each for of_one in ids for each in of_one))
+            self.run_layers.open_default(page, self.finder.answer.matches)
 
     def _on_download(self) -> None:
         for dialog in self.findChildren(DownloadDialog):

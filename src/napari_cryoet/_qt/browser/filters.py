@@ -22,6 +22,7 @@ from napari_cryoet.discovery.search import Search, chips
 from napari_cryoet.wording import joined, plain
 
 _FEW: Final = 8  # values of a long facet, before "more…"
+_SHORT: Final = 3  # values of a facet that needn't be folded
 _WIDEST_CHIP_PX: Final = 180
 _IN_CONDITION: Final = ("objects", "shapes", "is_ground_truth", "methods")  # of further annotations
 _ANNOTATION_FACETS: Final = (*_IN_CONDITION, "min_count")  # above the others
@@ -145,7 +146,7 @@ class FacetPanel(QWidget):
                 rows.append(Row((facet, None, condition), "from … to …", ("bounds", *key), is_dim=True))
             chosen = joined(*(plain(value.text) for value in facet.values if value.is_chosen))
             if facet.values:
-                is_open = facet.name == "objects"
+                is_open = facet.name == "objects" or len(facet.values) <= _SHORT
                 yield Row(None, facet.title, key, right=chosen, opens=False, is_unfolded=is_open, children=tuple(rows))
 
     def _on_click(self, index: QModelIndex) -> None:

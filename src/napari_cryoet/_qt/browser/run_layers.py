@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import partial
+from itertools import chain
 from typing import Final
 
 from napari.layers import Layer
@@ -15,6 +16,7 @@ from napari_cryoet._qt.layers.manager import LayerManager
 from napari_cryoet._qt.layers.ownership import LayerKey, about_of
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.widgets.messages import NoticeBar, add_item, copy_text, open_in_browser, passing_menu
+from napari_cryoet.discovery.search import Matches
 from napari_cryoet.exceptions import CryoETError
 from napari_cryoet.layers.load import Caption, load_captions
 from napari_cryoet.portal.pages import RunPage
@@ -71,14 +73,20 @@ class RunLayers(QObject):
         self._link.open_tomogram(page, tomogram)
         self._on_layers()
 
-    def open_default(self, page: RunPage, ids: Collection[int] = ()) -> None:
-        """Show the default tomogram, and what the curators show with it: or of some annotations one of each object."""
-        if page.default_tomogram is not None:
-            self._run.choose(page.default_tomogram)
-            self.open_tomogram(page, page.default_tomogram)
-            outline = outline_run(page, page.default_tomogram)
-            found = ([row.shown_file for row in group.rows if row.annotation.id in ids] for group in outline.groups)
-            files = [file for of_object in found for file in of_object[:1] if file is not None]
+    def open_default(self, page: RunPage, found: Matches | None = None) -> None:
+        """Show the default tomogram and what the curators show with it, or what a search found of the run.
+
+        Of the annotations that were found, one of each object is shown.
+        """
+        ids = frozenset(chain(*found.annotation_ids)) if found is not None else frozenset()
+        tomogram_ids = frozenset(found.tomogram_ids) if found is not None else frozenset()
+        tomogram = next((each for each in page.tomograms if each.id in tomogram_ids), page.default_tomogram)
+        if tomogram is not None:
+            self._run.choose(tomogram)
+            self.open_tomogram(page, tomogram)
+            outline = outline_run(page, tomogram)
+            wanted = ([row.shown_file for row in group.rows if row.annotation.id in ids] for group in outline.groups)
+            files = [file for of_object in wanted for file in of_object[:1] if file is not None]
             for file in files or outline.defaults():
                 self.show_annotation(page, file)
 

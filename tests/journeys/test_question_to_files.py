@@ -1,0 +1,177 @@
+"""The question of the guide, from asking to files: in the window, in two commands, and in Python.
+
+"All ground-truth ribosome picks at 10 Å or finer with the denoised tomogram, from many runs", where a source has such;
+it is answered by SQL that was written apart.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from napari.components import ViewerModel
+from qtpy.QtCore import QModelIndex, QPoint, Qt
+from qtpy.QtWidgets import QApplication, QMenu
+
+from generated_portal import write_generated_pack
+from napari_cryoet import Basket, Condition, Search, add_matches, open_portal, read_index
+from napari_cryoet._qt.browser.dock import PortalBrowser
+from napari_cryoet._qt.browser.download_dialog import DownloadDialog
+from napari_cryoet.basket.contents import ask_basket_rows, plan_basket
+from napari_cryoet.cli import main
+from napari_cryoet.packs.pack import Pack, open_pack
+
+SQL = """
+SELECT DISTINCT a.id, a.runId FROM annotations a JOIN tomograms t ON t.runId = a.runId
+WHERE a.objectName LIKE '%ribosome%' AND a.groundTruthStatus = ? AND t.processing = ? AND t.voxelSpacing <= ? * 1.005
+"""
+
+
+class Source(NamedTuple):
+    """A portal, what is asked of it, and the pack that it is or serves."""
+
+    name: str
+    pack: Pack
+    is_ground_truth: bool
+    processing: str
+    coarsest: float
+
+    @property
+    def answer(self) -> tuple[set[int], set[int]]:
+        """The annotations and the runs, by SQL."""
+        with sqlite3.connect(":memory:") as db:
+            for table, columns in COLUMNS.items():
+                db.execute(f"CREATE TABLE {table} ({', '.join(columns)})")
+                cells = ([row.get(name) for name in columns] for row in self.pack.tables[table])
+                db.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(columns))})", cells)
+            found = db.execute(SQL, (self.is_ground_truth, self.processing, self.coarsest)).fetchall()
+        return {row[0] for row in found}, {row[1] for row in found}
+
+    @property
+    def search(self) -> Search:
+        condition = Condition(objects=("ribosome",), is_ground_truth=self.is_ground_truth)
+        return Search(processing=(self.processing,), spacing_angstrom=(None, self.coarsest), annotations=(condition,))
+
+    @property
+    def options(self) -> list[str]:
+        truth = "--ground-truth" if self.is_ground_truth else "--no-ground-truth"
+        return ["--object", "ribosome", truth, "--processing", self.processing, "--spacing", f"..{self.coarsest}"]
+
+
+BUSY = {"index", "search", "basket", "contents of the basket"}
+COLUMNS: Mapping[str, Sequence[str]] = {
+    "annotations": ("id", "runId", "objectName", "groundTruthStatus"),
+    "tomograms": ("id", "runId", "processing", "voxelSpacing"),
+}
+
+
+@pytest.fixture(params=["served demo", "real tables", pytest.param("370 datasets", marks=pytest.mark.slow)])
+def source(request: pytest.FixtureRequest) -> Source:
+    """The three sources; the small demo is coarser than the one that users have."""
+    match request.param:
+        case "served demo":
+            served, pack = request.getfixturevalue("served_demo"), request.getfixturevalue("demo_pack")
+            return Source(served["graphql"], open_pack(pack), True, "denoised", 41)
+        case "real tables":
+            pack = request.getfixturevalue("real_pack")
+            return Source(str(pack.folder), pack, True, "raw", 14)
+    folder = request.getfixturevalue("tmp_path") / "generated"
+    return Source(str(folder), write_generated_pack(folder), True, "denoised", 10)
+
+
+def test_two_commands(source: Source, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    annotation_ids, run_ids = source.answer
+    assert main(["basket", "add", source.name, *source.options]) == 0
+    has_files = source.pack.files.exists() and any(source.pack.files.iterdir())
+    to_see = [] if has_files else ["--dry-run"]
+    assert main(["download", source.name, "--to", str(tmp_path / "data"), *to_see]) == 0
+    assert f"{len(run_ids):,} runs · " in capsys.readouterr().out
+    if has_files:
+        check_folder(tmp_path / "data", annotation_ids, run_ids)
+
+
+def test_a_few_lines_of_python(source: Source) -> None:
+    annotation_ids, run_ids = source.answer
+    portal = open_portal(source.name)
+    basket = add_matches(Basket(source=source.name), read_index(portal), source.search)
+    plan = plan_basket(basket, ask_basket_rows(portal, basket), portal)
+    assert set(basket.annotations) == annotation_ids
+    assert len(basket.tomograms) == len(run_ids)
+    assert {item.table for item in plan.items} >= {"tomograms", "annotationFiles"}
+
+
+def test_ten_clicks_in_the_window(qtbot, memory, served_demo, demo_pack, tmp_path) -> None:
+    browser = PortalBrowser(ViewerModel(), memory=memory)
+    qtbot.addWidget(browser)
+    browser.resize(380, 760)
+    browser.show()
+    with qtbot.waitSignal(browser.session.catalogue_changed):
+        browser.use_source(served_demo["graphql"])
+    screens, clicks = browser.screens, []
+
+    def click(widget: Any, place: QPoint | None = None) -> None:
+        clicks.append(widget)
+        qtbot.mouseClick(widget, Qt.MouseButton.LeftButton, pos=place or QPoint())
+        qtbot.waitUntil(
+            lambda: not {"index", "search", "basket", "contents of the basket"} & set(browser.tasks.running)
+        )
+
+    def click_value(facet: str, text: str) -> None:
+        """Click a value of a facet, after its facet where that is folded."""
+        view, index = screens.facets.view, index_of(screens.facets.model, facet, text)
+        for each in (index.parent(), index):
+            if each == index or not view.isExpanded(each):
+                view.scrollTo(each)
+                click(view.viewport(), view.visualRect(each).center())
+
+    click(screens.filter_bar.filters)
+    click_value("Object", "cytosolic ribosome")
+    click_value("Ground truth", "yes")
+    click_value("Processing", "denoised")
+    click_value("Voxel spacing", "from … to …")
+    qtbot.keyClicks(screens.facets.bounds.high, "41")
+    qtbot.keyClick(screens.facets.bounds.high, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: not BUSY & set(browser.tasks.running))
+
+    click(screens.datasets.menu_button)
+    menu = QApplication.activePopupWidget()
+    assert isinstance(menu, QMenu)
+    adds = next(action.menu() for action in menu.actions() if "Add all that match" in action.text())
+    item = next(action for action in adds.actions() if "annotations and" in action.text())
+    adds.popup(menu.pos())  # as the mouse over it does
+    click(adds, adds.actionGeometry(item).center())
+    qtbot.waitUntil(lambda: "2 runs" in screens.basket_strip.text())
+    click(screens.basket_strip)
+    click(screens.basket.download)
+    dialog = next(each for each in QApplication.topLevelWidgets() if isinstance(each, DownloadDialog))
+    dialog.form.folder.value = tmp_path / "data"
+    qtbot.waitUntil(dialog.start.isEnabled)
+    qtbot.keyClick(dialog, Qt.Key.Key_Return)
+    qtbot.waitUntil(dialog.show_folder.isVisible)
+    browser.close_down()
+
+    assert len(clicks) <= 10
+    check_folder(tmp_path / "data", *Source("", open_pack(demo_pack), True, "denoised", 41).answer)
+
+
+def index_of(model: Any, facet: str, text: str) -> QModelIndex:
+    """Where a value of a facet is in the tree."""
+    for index in model.indexes():
+        above = model.row_at(index.parent())
+        if above and above.title == facet and model.row_at(index).title == text:
+            return index
+    raise AssertionError(f"{facet} has no {text}")
+
+
+def check_folder(folder: Path, annotation_ids: set[int], run_ids: set[int]) -> None:
+    """What was downloaded is whole, and a pack with what was asked for."""
+    assert json.loads((folder / "manifest.json").read_text())["is_complete"]
+    portal = open_portal(folder)
+    pages = [portal.run_page(row.id) for dataset in portal.datasets() for row in portal.runs(dataset.id)]
+    assert {page.run.id for page in pages} == run_ids
+    assert {annotation.id for page in pages for annotation in page.annotations} == annotation_ids
+    assert all(len(page.tomograms) == 1 for page in pages)
