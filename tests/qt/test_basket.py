@@ -168,6 +168,9 @@ def test_without_a_network_it_says_what_is_ticked_and_can_be_asked_again(qtbot, 
 
 def test_the_page_lists_what_is_in_it_unticks_and_leads_to_the_run(qtbot, filled):
     page = filled.screens.basket
+    filled.navigator.go_up()
+    assert filled.screens.breadcrumb.text == f"Datasets › DS-{CELLS} › DEMO_001"
+    filled.navigator.go_to_basket()
     (run,) = page.model.rows
     assert run.title == "DEMO_001"
     assert len(run.children) > 2

@@ -291,7 +291,9 @@ class Navigator(QObject):
             return
         self._leave()
         screens, session = self._screens, self._session
-        if place.kind == "dataset" and place.id != screens.dataset.dataset_id:
+        if place.kind == "run" and screens.run.page is not None:
+            crumbs = follow_to_run(crumbs[:-1], Place("dataset", screens.run.page.run.dataset_id), place)
+        elif place.kind == "dataset" and place.id != screens.dataset.dataset_id:
             row = session.row_of(place.id)
             deposition = session.deposition_row_of(row.deposition_id if row is not None else None)
             screens.dataset.start(place.id, row, deposition)
