@@ -170,16 +170,17 @@ def official(what: str, url: str, folder: Path) -> None:
 def ours(what: str, url: str, folder: Path) -> None:
     """Fetch with this package."""
     from napari_cryoet import open_portal
-    from napari_cryoet.download import ask_rows, download_files, plan_download
-    from napari_cryoet.download.plan import every_cell, plan_cells
+    from napari_cryoet.download import ask_rows, download_files
+    from napari_cryoet.download.plan import every_cell, file_cells, metadata_cells, plan_cells
 
     portal = open_portal(f"{url}/graphql")
     rows = ask_rows(portal, run_ids=[run.id for run in portal.runs(portal.datasets()[0].id)])
     if what == "annotations":
-        plan = plan_download(rows, portal.source, what=["annotations", "metadata"])
+        metadata = metadata_cells(rows, {row["id"] for row in rows["annotations"]}, ())
+        cells = [*file_cells(rows["annotationFiles"], "zarr"), *metadata]
     else:
-        plan = plan_cells(rows, portal.source, every_cell({"tomograms": rows["tomograms"]}))
-    download_files(plan, folder)
+        cells = [*every_cell({"tomograms": rows["tomograms"]})]
+    download_files(plan_cells(rows, portal.source, cells), folder)
 
 
 def measure(client: str, what: str, url: str) -> Result:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from napari_cryoet import open_portal
-from napari_cryoet.download import ask_rows, download_files, plan_download
+from napari_cryoet import Basket, download_basket, open_portal
 
 source = sys.argv[1] if len(sys.argv) > 1 else "demo"  # or "live", a pack's folder
 folder = sys.argv[2] if len(sys.argv) > 2 else "runs"
@@ -20,10 +19,10 @@ portal = open_portal(source)
 dataset = portal.datasets()[-1]
 run = next(run for run in portal.runs(dataset.id) if run.tomogram_count)
 
-rows = ask_rows(portal, run_ids=[run.id])  # or dataset_id=dataset.id, and what=["everything"]
-plan = plan_download(rows, portal.source, what=["tomogram", "annotations", "metadata"], annotations="default")
-print(f"{len(plan.items)} items of {run.name}, {plan.total_bytes / 1e6:.1f} MB")
+page = portal.run_page(run.id)
+basket = Basket().with_ids("annotations", [each.id for each in page.annotations])
+basket = basket.with_choices(with_tomogram="default")  # all of a run would be Basket().with_ids("runs", [run.id])
 
-report = download_files(plan, folder, progress=show)
+report = download_basket(basket, portal, folder, progress=show)
 print(f"\n{report.n_fetched} files fetched, {report.n_skipped} complete already; see {report.folder}")
 print("downloaded runs:", *(run.name for run in open_portal(folder).runs(dataset.id)))

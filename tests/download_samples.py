@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from napari_cryoet.download import DownloadReport, download_files
+from napari_cryoet.download.plan import every_cell, plan_cells
 from portal_rows import blank_row
 
 DATASET, RUN, OTHER_RUN = 10000, 1, 2
@@ -117,3 +119,9 @@ def sample_rows(prefix: str) -> Rows:
         "frameAcquisitionFiles": [{"id": 95, "runId": 2, **at("10000/TS_2/Frames/TS_2.mdoc", "MdocPath")}],
     }
     return {name: [blank_row(name) | row for row in found] for name, found in rows.items()}
+
+
+def download_everything(prefix: str, folder: str | Path) -> DownloadReport:
+    """Download all files of the sample, whose addresses begin with a prefix."""
+    rows = sample_rows(prefix)
+    return download_files(plan_cells(rows, None, every_cell(rows)), folder)

@@ -27,7 +27,7 @@ OPTIONS = {
     "open": "--deposition --dataset --run --offline --max-mb --annotations --screenshot",
     "search": "--json",
     "list": "--object --ground-truth --and --processing --spacing --released --sort --limit --ids --refresh --json",
-    "download": "--run --dataset --what --format --annotations --to --dry-run --overwrite",
+    "download": "--run --dataset --what --format --object --to --dry-run --overwrite",
     "convert": "--unit --spacing --shape --tomogram --alignment --to --overwrite",
     "compare": "--unit --source --radius --beta --method --symmetry --iou --spacing --insist --json",
     "check": "--unit --spacing --diameter --tomogram --json",

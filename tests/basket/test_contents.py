@@ -11,7 +11,7 @@ import pytest
 from download_samples import DATASET, OTHER_RUN, RUN, sample_files, sample_rows
 from napari_cryoet.basket.basket import Basket
 from napari_cryoet.basket.contents import RowsOfRuns, ask_basket_rows, contents_of, plan_basket
-from napari_cryoet.download import plan_download
+from napari_cryoet.download.plan import every_cell, plan_cells
 from napari_cryoet.exceptions import DownloadError, StoppedError
 from napari_cryoet.packs.pack import Manifest, write_pack
 from napari_cryoet.portal.portal import Portal, open_portal
@@ -61,10 +61,14 @@ def test_a_ticked_shape_comes_as_it_is(portal: Portal) -> None:
     assert cells_in(portal, basket) == {("annotationFiles", 51)}
 
 
-def test_a_mask_comes_in_one_format(portal: Portal) -> None:
+def test_a_mask_comes_in_one_format_and_in_another_where_it_lacks_that(portal: Portal) -> None:
     basket = Basket().with_ids("annotations", [22]).with_choices(metadata=False)
     assert cells_in(portal, basket) == {("annotationFiles", 52)}
-    assert cells_in(portal, basket.with_choices(volume_format="mrc")) == {("annotationFiles", 53)}
+    basket = basket.with_choices(volume_format="mrc")
+    assert cells_in(portal, basket) == {("annotationFiles", 53)}
+    rows = ask_basket_rows(portal, basket)
+    rows = {**rows, "annotationFiles": [row for row in rows["annotationFiles"] if row["format"] != "mrc"]}
+    assert [item.row_id for item in plan_basket(basket, rows, portal).items] == [52]
 
 
 @pytest.mark.parametrize(
@@ -87,14 +91,12 @@ def test_a_tilt_series_comes_with_its_angles(portal: Portal) -> None:
 
 def test_whole_runs_and_datasets_are_every_file_that_the_tables_list(portal: Portal) -> None:
     rows = ask_basket_rows(portal, Basket().with_ids("datasets", [DATASET]))
-    every = {item.path for item in plan_download(rows, what=["everything"]).items}
+    every = plan_cells(rows, None, every_cell(rows)).items
     for basket in (Basket().with_ids("datasets", [DATASET]), Basket().with_ids("runs", [RUN, OTHER_RUN])):
-        assert {item.path for item in plan_basket(basket, rows, portal).items} == every
+        assert {item.path for item in plan_basket(basket, rows, portal).items} == {item.path for item in every}
     frames = {"frames", "gainFiles", "frameAcquisitionFiles"}
     left = Basket().with_ids("datasets", [DATASET]).with_choices(leave_out=("frames",))
-    assert cells_in(portal, left) == {
-        (item.table, item.row_id) for item in plan_download(rows, what=["everything"]).items if item.table not in frames
-    }
+    assert cells_in(portal, left) == {(item.table, item.row_id) for item in every if item.table not in frames}
     assert cells_in(portal, Basket().with_ids("runs", [OTHER_RUN])) >= {("frames", 81), ("gainFiles", 91)}
 
 

@@ -63,7 +63,7 @@ def basket(demo_pack: Path, tmp_path: Path, capsys: Captured) -> Path:
 
 def test_a_file_is_a_basket_too(basket: Path, demo_pack: Path, capsys: Captured) -> None:
     before = read_basket(basket)
-    assert run("basket", "add", basket, "--annotation-id", "AN-9001", "--with-tomogram", "default") == 0
+    assert run("basket", "add", basket, "--id", "AN-9001", "--with-tomogram", "default") == 0
     assert read_basket(basket).annotations == (*before.annotations, 9001)
     assert BasketStore().current(str(demo_pack)) == before
 
@@ -108,7 +108,7 @@ def test_a_dry_run_says_what_and_how_large(basket: Path, tmp_path: Path, capsys:
 
 
 def test_an_empty_basket_is_told(demo_pack: Path, tmp_path: Path, capsys: Captured) -> None:
-    run("basket", "add", demo_pack, "--run-id", 9001)
+    run("basket", "add", demo_pack, "--id", "RN-9001")
     assert run("basket", "clear", demo_pack) == 0
     assert run("download", demo_pack, "--to", tmp_path / "to") == 1
     assert "basket is empty" in capsys.readouterr().err
@@ -120,6 +120,14 @@ def test_only_what_failed_is_fetched_again(demo_pack: Path, tmp_path: Path, caps
     assert run(*command) == 0
     assert run(*command, "--retry-failed") == 0
     assert "Everything is complete" in capsys.readouterr().out
+
+
+def test_the_annotations_of_one_object_alone(demo_pack: Path, tmp_path: Path, capsys: Captured) -> None:
+    command = ("download", demo_pack, "--run", 9001, "--what", "annotations", "--to", tmp_path / "to")
+    assert run(*command, "--object", "Membrane") == 0
+    annotations = open_portal(tmp_path / "to").run_page(9001).annotations
+    assert {each.object_name for each in annotations} == {"membrane"}
+    assert run(*command, "--object", "unheard of") == 1
 
 
 def test_a_region_of_a_tomogram(demo_pack: Path, tmp_path: Path, capsys: Captured) -> None:

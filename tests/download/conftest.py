@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from download_samples import sample_rows, write_files
-from napari_cryoet.download import Plan, plan_download
+from napari_cryoet.download import Plan
+from napari_cryoet.download.plan import every_cell, file_cells, plan_cells, volume_cells
 from napari_cryoet.network import client
 from napari_cryoet.network.policy import policy, save_data
 from server import Server
@@ -27,10 +29,18 @@ def bucket(tmp_path: Path) -> Iterator[Server]:
 def plan_of(bucket: Server) -> Callable[..., Plan]:
     """Make a plan of the sample on the server, by default of everything; ``change`` changes rows before."""
 
-    def make(*what: str, change: Callable[[Any], None] = lambda _rows: None, **options: Any) -> Plan:
+    def make(*what: str, change: Callable[[Any], None] = lambda _rows: None, volume_format: Any = "zarr") -> Plan:
         rows = sample_rows(f"{bucket.url}/")
         change(rows)
-        return plan_download(rows, what=what or ("everything",), **options)
+        tomograms = volume_cells("tomograms", rows["tomograms"], volume_format)
+        files = rows["annotationFiles"]
+        parts = {
+            "tomogram": tomograms,
+            "annotations": file_cells(files, volume_format),
+            "points": file_cells(files[:1], volume_format),
+        }
+        cells = chain.from_iterable(parts[each] for each in what) if what else every_cell(rows)
+        return plan_cells(rows, None, cells)
 
     return make
 

@@ -20,7 +20,8 @@ import zarr
 
 from command_line import wait_until
 from download_samples import FRAME, MASK, PICKS, TOMOGRAM, sample_files, sample_rows, write_files, zarr_files
-from napari_cryoet.download import Plan, download_files, plan_download
+from napari_cryoet.download import Plan, download_files
+from napari_cryoet.download.plan import every_cell, plan_cells
 from napari_cryoet.download.zarr_keys import find_files
 from napari_cryoet.exceptions import CryoETError, DownloadError, FormatError, NetworkError, StoppedError, WithheldError
 from napari_cryoet.network.policy import policy
@@ -56,7 +57,8 @@ def assert_is_whole(to: Path) -> None:
 
 
 def test_everything_arrives_byte_for_byte_from_a_folder_and_over_http(tmp_path: Path, plan_of: PlanOf) -> None:
-    local = plan_download(sample_rows(write_files(tmp_path / "pack")), what=["everything"])
+    rows = sample_rows(write_files(tmp_path / "pack"))
+    local = plan_cells(rows, None, every_cell(rows))
     for name, plan in (("local", local), ("http", plan_of())):
         seen: list[tuple[int, int]] = []
         report = download_files(plan, tmp_path / name, progress=lambda *each: seen.append(each))  # noqa: B023
@@ -220,7 +222,8 @@ def test_offline_and_beyond_the_limit_of_the_session_nothing_is_asked_for(
         download_files(plan_of("tomogram"), tmp_path / "to")
     assert not bucket.requests
 
-    local = plan_download(sample_rows(write_files(tmp_path / "pack")))
+    rows = sample_rows(write_files(tmp_path / "pack"))
+    local = plan_cells(rows, None, every_cell(rows))
     assert download_files(local, tmp_path / "local").n_fetched
 
 
@@ -259,8 +262,7 @@ def test_a_killed_download_continues_and_fetches_nothing_twice(
 ) -> None:
     bucket.script(f"{TOMOGRAM}.mrc", sent("stalled"), times=1)
     script = (
-        "import sys; from download_samples import sample_rows; from napari_cryoet.download import *\n"
-        "download_files(plan_download(sample_rows(sys.argv[1]), what=['everything']), sys.argv[2])"
+        "import sys; from download_samples import download_everything; download_everything(sys.argv[1], sys.argv[2])"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(project_folder / "tests"), *sys.path])}
     journal, wanted = to / "manifest.part.jsonl", len(sample_files()) - 1

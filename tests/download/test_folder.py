@@ -12,8 +12,10 @@ import pytest
 
 from download_samples import FRAME, TOMOGRAM, sample_files, sample_rows
 from napari_cryoet import open_portal
+from napari_cryoet.basket.basket import Basket
+from napari_cryoet.basket.contents import download_basket
 from napari_cryoet.cli import main
-from napari_cryoet.download import Plan, ask_rows, download_files, plan_download
+from napari_cryoet.download import Plan, ask_rows, download_files
 from napari_cryoet.download.rows import file_columns
 from napari_cryoet.exceptions import DownloadError
 from napari_cryoet.formats.registry import read_picks, write_picks
@@ -45,7 +47,7 @@ def test_everything_gives_the_tables_of_the_portal(tmp_path: Path, bucket: Serve
 
 
 def test_a_part_gives_the_rows_that_it_needs_without_addresses_of_other_files(tmp_path: Path, plan_of: PlanOf) -> None:
-    download_files(plan_of("annotations", annotations="default"), tmp_path / "to")
+    download_files(plan_of("points"), tmp_path / "to")
     pack = open_pack(tmp_path / "to")
 
     assert ids(pack) == {
@@ -110,7 +112,7 @@ def test_a_download_can_be_downloaded_and_stays_under_its_terms(tmp_path: Path, 
     source = demo_pack
     for name in ("first", "second"):
         portal = open_portal(source)
-        download_files(plan_download(ask_rows(portal, run_ids=[9001]), portal.source), tmp_path / name)
+        download_basket(Basket().with_ids("runs", [9001]), portal, tmp_path / name)
         source = tmp_path / name
         assert open_pack(source).manifest.terms == open_pack(demo_pack).manifest.terms
     first, second = ({path.relative_to(each) for path in each.rglob("*")} for each in (tmp_path / "first", source))
@@ -151,7 +153,8 @@ def test_a_dataset_of_the_served_demo_downloads_whole(
 def downloaded(demo_pack: Path, tmp_path: Path) -> Callable[[str], tuple[Any, Path]]:
     """Give a record of a run of the demo with a suffix, and the file that was downloaded of it."""
     portal = open_portal(demo_pack)
-    download_files(plan_download(ask_rows(portal, run_ids=[9001]), portal.source, what=["annotations"]), tmp_path)
+    ids = [each.id for each in portal.run_page(9001).annotations]
+    download_basket(Basket().with_ids("annotations", ids).with_choices(shapes="all"), portal, tmp_path)
 
     def find(suffix: str) -> tuple[Any, Path]:
         file = next(each for each in portal.run_page(9001).annotation_files if each.https_path.endswith(suffix))
@@ -176,12 +179,12 @@ def test_a_file_says_what_its_layer_from_the_portal_says(downloaded: Any, suffix
 @pytest.mark.parametrize("volume_format", ["zarr", "mrc"])
 def test_so_does_a_tomogram_which_has_its_name_too(demo_pack: Path, tmp_path: Path, volume_format: Any) -> None:
     portal = open_portal(demo_pack)
-    rows = ask_rows(portal, run_ids=[9001])
-    plan = plan_download(rows, portal.source, what=["tomogram"], volume_format=volume_format)
-    download_files(plan, tmp_path)
+    tomogram = portal.run_page(9001).default_tomogram
+    basket = Basket().with_ids("tomograms", [tomogram.id]).with_choices(volume_format=volume_format)
+    download_basket(basket, portal, tmp_path)
     path = next(iter((tmp_path / "files").rglob(f"Tomograms/*/*.{volume_format}")))
     ours = load_tomogram(path)
-    theirs = load_tomogram(portal.run_page(9001).default_tomogram)
+    theirs = load_tomogram(tomogram)
 
     assert ours.name == theirs.name
     for key in ("authors", "dataset_title", "licence", "run_name", "alignment_id"):

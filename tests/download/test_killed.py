@@ -12,15 +12,11 @@ from typing import Any
 
 import pytest
 
-from download_samples import sample_files, sample_rows
-from napari_cryoet.download import download_files, plan_download
+from download_samples import download_everything, sample_files
 from server import Server
 
 N_KILLS = 20
-SCRIPT = (
-    "import sys; from download_samples import sample_rows; from napari_cryoet.download import *\n"
-    "download_files(plan_download(sample_rows(sys.argv[1]), what=['everything']), sys.argv[2])"
-)
+SCRIPT = "import sys; from download_samples import download_everything; download_everything(sys.argv[1], sys.argv[2])"
 
 
 @pytest.mark.slow
@@ -41,7 +37,7 @@ def test_twenty_kills_at_random_moments_end_with_identical_bytes(
     bucket.total_bytes_s = 1e9
     whole = {path.relative_to(to).as_posix(): path.stat().st_mtime_ns for path in in_place(to)}
     asked = len(bucket.requests)
-    report = download_files(plan_download(sample_rows(f"{bucket.url}/"), what=["everything"]), to)
+    report = download_everything(f"{bucket.url}/", to)
 
     files = {
         path.relative_to(to / "files").as_posix(): path.read_bytes()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import unicodedata
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import graphql
@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from download_samples import DATASET, FRAME, OTHER_RUN, PICKS, RUN, TOMOGRAM, sample_files, sample_rows
 from napari_cryoet import open_portal
-from napari_cryoet.download import Plan, ask_rows, plan_download
+from napari_cryoet.download import Plan, ask_rows
 from napari_cryoet.download import rows as rows_module
-from napari_cryoet.download.plan import clean_name
+from napari_cryoet.download.plan import clean_name, every_cell, plan_cells
 from napari_cryoet.download.rows import file_columns
 from napari_cryoet.exceptions import DownloadError, NotFoundError, StoppedError
 from napari_cryoet.packs.pack import Manifest, write_pack
@@ -24,15 +24,11 @@ from napari_cryoet.records import PORTAL_TERMS, Terms
 from portal_rows import portal_schema
 
 PREFIX = "https://files.example.org/"
-EVERYTHING = {"what": ["everything"]}
 
 
-def plan_of(rows: Any = None, **options: Any) -> Plan:
-    return plan_download(rows or sample_rows(PREFIX), **options)
-
-
-def names_in(plan: Plan) -> set[str]:
-    return {PurePosixPath(item.path).name for item in plan.items}
+def plan_of(rows: Any = None) -> Plan:
+    rows = rows or sample_rows(PREFIX)
+    return plan_cells(rows, None, every_cell(rows))
 
 
 # rows
@@ -98,7 +94,7 @@ def test_every_address_of_the_schema_is_a_file_but_for_those_of_whole_folders() 
 
 def test_everything_is_every_file_that_the_tables_list_with_its_size() -> None:
     expected = {f"files/{key.partition('.zarr/')[0]}" for key in sample_files()}
-    plan = plan_of(**EVERYTHING)
+    plan = plan_of()
     sizes = {item.path.removeprefix("files/"): item.size_bytes for item in plan.items}
 
     assert {item.path.removesuffix(".zarr") for item in plan.items} == expected
@@ -106,50 +102,6 @@ def test_everything_is_every_file_that_the_tables_list_with_its_size() -> None:
     assert (sizes[f"{TOMOGRAM}.mrc"], sizes[FRAME], sizes[f"{PICKS}.json"]) == (2**21, 100, None)
     assert plan.total_bytes == sum(size for size in sizes.values() if size is not None)
     assert plan.n_unknown_sizes == 8
-
-
-@pytest.mark.parametrize(
-    ("options", "names"),
-    [
-        ({}, {"TS_1.zarr", "ribosome-1.0_point.ndjson", "membrane-1.0_mask.zarr"}),
-        ({"volume_format": "mrc"}, {"TS_1.mrc", "ribosome-1.0_point.ndjson", "membrane-1.0_mask.mrc"}),
-        ({"what": ["tomogram"]}, {"TS_1.zarr"}),
-        ({"what": ["annotations"], "annotations": "default"}, {"ribosome-1.0_point.ndjson"}),
-        ({"what": ["annotations"], "annotations": [22]}, {"membrane-1.0_mask.zarr"}),
-        ({"annotations": "none"}, {"TS_1.zarr"}),
-        ({"what": ["metadata"]}, {"ribosome-1.0.json", "membrane-1.0.json", "alignment_metadata.json"}),
-        ({"what": ["metadata"], "annotations": "none"}, {"alignment_metadata.json"}),
-    ],
-)
-def test_a_part_can_be_selected_in_one_format_a_volume(options: Any, names: set[str]) -> None:
-    assert names_in(plan_of(**options)) == names
-
-
-def test_a_volume_that_lacks_the_wanted_format_comes_in_the_other() -> None:
-    rows = sample_rows(PREFIX)
-    rows["tomograms"][0]["httpsOmezarrDir"] = None
-    rows["annotationFiles"] = [row for row in rows["annotationFiles"] if row["format"] != "zarr"]
-
-    assert names_in(plan_of(rows)) == {"TS_1.mrc", "ribosome-1.0_point.ndjson", "membrane-1.0_mask.mrc"}
-
-
-def test_the_default_tomogram_of_each_run_is_chosen() -> None:
-    rows = sample_rows(PREFIX)
-    other = rows["tomograms"][0] | {"id": 5, "isVisualizationDefault": None}
-    rows["tomograms"] += [other, other | {"id": 12, "runId": 2, "httpsOmezarrDir": f"{PREFIX}10000/a.zarr"}]
-
-    assert [item.row_id for item in plan_of(rows, what=["tomogram"]).items] == [11, 12]
-
-
-def test_what_is_not_there_is_an_error() -> None:
-    rows = sample_rows(PREFIX)
-    for options, noun in (
-        ({"rows": rows | {"tomograms": []}}, "tomogram"),
-        ({"annotations": [99]}, "annotation 99"),
-        ({"what": ["annotations"], "annotations": "none"}, "Nothing"),
-    ):
-        with pytest.raises(DownloadError, match=noun):
-            plan_of(**options)
 
 
 def test_the_portal_s_own_files_are_under_its_terms() -> None:
@@ -177,7 +129,7 @@ def test_the_portal_s_own_files_are_under_its_terms() -> None:
 def test_an_address_tells_the_place_which_stays_inside_with_valid_names(url: str, path: str | None) -> None:
     rows = sample_rows(PREFIX)
     rows["annotationFiles"][0]["httpsPath"] = url
-    (item,) = plan_of(rows, what=["annotations"], annotations=[21]).items
+    (item,) = (item for item in plan_of(rows).items if (item.table, item.row_id) == ("annotationFiles", 51))
 
     assert item.path.startswith("files/")
     assert not {"..", ".", "", "CON"} & set(item.path.split("/"))
@@ -198,9 +150,9 @@ def test_names_that_differ_by_case_alone_are_two_files_and_shared_files_one() ->
     rows = sample_rows(PREFIX)
     other = PREFIX + FRAME.replace("TS_2", "ts_2")
     rows["frames"] += [rows["frames"][0] | {"id": 82, "httpsFramePath": other}, rows["frames"][0] | {"id": 83}]
-    paths = [item.path for item in plan_of(rows, **EVERYTHING).items]
+    paths = [item.path for item in plan_of(rows).items]
 
-    assert len({path.casefold() for path in paths}) == len(paths) == len(plan_of(**EVERYTHING).items) + 1
+    assert len({path.casefold() for path in paths}) == len(paths) == len(plan_of().items) + 1
     assert f"files/{FRAME}" in paths
 
 

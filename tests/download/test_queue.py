@@ -14,16 +14,14 @@ import pytest
 from command_line import wait_until
 from download_samples import MASK, PICKS, TOMOGRAM, sample_files
 from napari_cryoet.basket.basket import Basket
-from napari_cryoet.basket.contents import ask_basket_rows, plan_basket
+from napari_cryoet.basket.contents import ask_basket_rows, download_basket, plan_basket
 from napari_cryoet.download import (
     Download,
     Plan,
-    ask_rows,
     check_place,
     download_files,
     download_region,
     incomplete,
-    plan_download,
 )
 from napari_cryoet.download.transfer import WORKERS
 from napari_cryoet.exceptions import DownloadError, NotFoundError, StoppedError
@@ -180,7 +178,7 @@ def test_coarse_levels_alone_open_where_they_belong(tmp_path: Path, demo_pack: P
     files = [file for file in page.annotation_files if file.format == "ndjson"]
     assert load_annotation(files[0], coarse)[0].options["scale"] == pytest.approx((tomogram.voxel_spacing,) * 3)
 
-    download_files(plan_download(ask_rows(portal, run_ids=[9001]), portal.source, what=["tomogram"]), tmp_path)
+    download_basket(basket.with_choices(level="all"), portal, tmp_path)
     (whole,) = open_portal(tmp_path).run_page(9001).tomograms
     assert (whole.voxel_spacing, whole.shape_zyx) == (tomogram.voxel_spacing, tomogram.shape_zyx)
     download_files(plan, tmp_path)
@@ -207,8 +205,8 @@ def test_a_region_lies_where_it_was_cut_out(tmp_path: Path, demo_pack: Path) -> 
     assert manifest["is_complete"]
     assert manifest["downloads"][0]["box_zyx"] == [[3, 20], [0, 31], [5, 9]]
 
-    rows = ask_rows(portal, run_ids=[9001])
-    download_files(plan_download(rows, portal.source, what=["tomogram"], volume_format="mrc"), tmp_path)
+    basket = Basket().with_ids("tomograms", [tomogram.id]).with_choices(volume_format="mrc")
+    download_basket(basket, portal, tmp_path)
     (whole,) = open_portal(tmp_path).run_page(9001).tomograms
     assert (whole.shape_zyx, whole.offset_z, whole.https_omezarr_dir) == (tomogram.shape_zyx, 0, None)
     with pytest.raises(DownloadError, match="whole"):
@@ -227,11 +225,3 @@ def test_a_region_that_cannot_be_had_leaves_nothing(tmp_path: Path, demo_pack: P
     with pytest.raises(StoppedError):
         download_region(portal, tomogram.id, ((0, 8), (0, 8), (0, 8)), tmp_path / "to", progress=progress, stop=stop)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
-
-
-def test_the_annotations_of_one_object_alone(plan_of: PlanOf) -> None:
-    for name in ("Ribosome", "ribosome"):
-        plan = plan_of("annotations", objects=[name])
-        assert [item.path for item in plan.items] == [POINTS]
-    with pytest.raises(DownloadError, match="actin"):
-        plan_of("annotations", objects=["actin"])

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from napari_cryoet import read_picks
-from napari_cryoet.download import ask_rows, download_files, plan_download
+from napari_cryoet.download import ask_rows, download_files
+from napari_cryoet.download.plan import file_cells, plan_cells, volume_cells
 from napari_cryoet.exceptions import CryoETError, ExistsError, StoppedError
 from napari_cryoet.portal.portal import open_portal
 from napari_cryoet.training.copick import export_copick
@@ -131,9 +132,11 @@ def test_a_project_of_coarse_levels_has_them_as_its_finest(
     served = open_portal(served_demo["graphql"])
     fine = select(demo_rows, open_portal(demo_pack).source, first_level=1)
     remote = select(ask_rows(served, run_ids=[9001]), served.source, first_level=1)
-    download_files(
-        plan_download(demo_rows, what=["tomogram", "annotations"], first_level=1), tmp_path / "pack", overwrite=True
-    )
+    cells = [
+        *file_cells(demo_rows["annotationFiles"], "zarr"),
+        *volume_cells("tomograms", demo_rows["tomograms"], "zarr"),
+    ]
+    download_files(plan_cells(demo_rows, None, cells, first_level=1), tmp_path / "pack", overwrite=True)
     pack = open_portal(tmp_path / "pack")
     coarse = select(ask_rows(pack, run_ids=[9001]), pack.source)
     found = []

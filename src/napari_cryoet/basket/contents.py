@@ -164,9 +164,19 @@ def choose(basket: Basket, rows: Rows) -> Chosen:
     if basket.choices.with_tomogram:
         have = {row["runId"] for row in tomograms}
         lacking = {owners.run_id("annotationFiles", row) for row in annotation_files} - have
-        tomograms += _one_each(rows["tomograms"], lacking, basket.choices.with_tomogram)
+        added = default_tomograms(rows, basket.choices.with_tomogram)
+        tomograms += [row for row in added if row["runId"] in lacking]
     tilt_series = wanted("tiltseries", "tilt series", basket.tilt_series)
     return Chosen(rows, tuple(tomograms), tuple(annotation_files), tuple(tilt_series), frozenset(whole))
+
+
+def default_tomograms(rows: Rows, processing: str = "default") -> list[Row]:
+    """Of each run the tomogram that its page opens first, or the first one of a processing."""
+    best: dict[int | None, Row] = {}
+    for row in sorted(rows["tomograms"], key=lambda row: (not row.get("isVisualizationDefault"), row["id"])):
+        if processing in {"default", row["processing"]}:
+            best.setdefault(row["runId"], row)
+    return list(best.values())
 
 
 def contents_of(basket: Basket, rows: Rows) -> Contents:
@@ -245,15 +255,6 @@ def _shapes(rows: Rows, annotation_ids: Collection[int], are_all_wanted: bool) -
             if richer in shapes:
                 shapes.pop(plainer, None)
     return {each for shapes in by_annotation.values() for ids in shapes.values() for each in ids}
-
-
-def _one_each(tomograms: Iterable[Row], run_ids: Collection[int | None], processing: str) -> list[Row]:
-    """One tomogram of some processing, or the default one, for each run that has it."""
-    best: dict[int, Row] = {}
-    for row in sorted(tomograms, key=lambda row: (not row.get("isVisualizationDefault"), row["id"])):
-        if row["runId"] in run_ids and processing in {"default", row["processing"]}:
-            best.setdefault(row["runId"], row)
-    return list(best.values())
 
 
 def _cells(basket: Basket, chosen: Chosen) -> Iterator[Cell]:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, cast
 
 from typer import Argument, BadParameter, Exit, Option, Typer
 
-from napari_cryoet.cli.console import say, say_table, tell, working
-from napari_cryoet.cli.options import WHAT, Annotations, Dataset, Json, Run, record_id, region, what
+from napari_cryoet.cli.console import Steps, say, say_table, tell, working
+from napari_cryoet.cli.options import WHAT, Dataset, Json, Run, region, what
 from napari_cryoet.cli.portals import open_source
 from napari_cryoet.cli.searches import index_of, with_search
 from napari_cryoet.exceptions import CryoETError, DownloadError
 from napari_cryoet.wording import count_text, size_text
 
 if TYPE_CHECKING:
+    import threading
+
     from napari_cryoet.basket.basket import Basket, Kind
+    from napari_cryoet.basket.contents import Contents
     from napari_cryoet.basket.remarks import Remark
     from napari_cryoet.discovery.search import Search
     from napari_cryoet.download import Plan
@@ -28,13 +30,11 @@ if TYPE_CHECKING:
 app = Typer(help="Collect what to download or to export: the current basket of a source, or a file.")
 download_app = Typer()
 
-_KINDS: Final = ("annotations", "tomograms", "runs", "datasets")
 _WHAT_HELP: Final = f"{', '.join(WHAT)}; several with commas. Of a dataset everything, of a run tomogram,annotations."
+_KINDS: Final = ("annotations", "tomograms", "runs", "datasets")
 _BASKET_HELP: Final = "A basket's file; or live, demo, an address or a pack, for the current basket of it."
-
 _SOURCE_HELP: Final = f"{_BASKET_HELP} With --run or --dataset, a source."
 _REGION_HELP: Final = "Of --run's tomogram only these voxels, such as 100:356,0:256,0:256."
-_KINDS_HELP: Final = f"What of the matches: {', '.join(_KINDS)}; repeatable."
 
 _Basket = Annotated[str, Argument(metavar="BASKET|SOURCE", help=_BASKET_HELP)]
 _Format = Annotated[Literal["zarr", "mrc"] | None, Option("--format", help="Of tomograms and masks.")]
@@ -46,13 +46,6 @@ _Tomogram = Annotated[
 ]
 
 
-def _ids(kind: str) -> Any:
-    return Annotated[
-        list[int] | None,
-        Option(f"--{kind}-id", parser=record_id(kind), metavar="ID", help=f"Also this {kind}; repeatable."),
-    ]
-
-
 @app.command()
 @with_search
 def add(
@@ -62,15 +55,12 @@ def add(
         list[str] | None,
         Option("--what", metavar="KIND", help=f"What of the matches: {', '.join(_KINDS)}; repeatable."),
     ] = None,
-    run_ids: _ids("run") = None,  # type: ignore[valid-type]
-    dataset_ids: _ids("dataset") = None,  # type: ignore[valid-type]
-    annotation_ids: _ids("annotation") = None,  # type: ignore[valid-type]
+    ids: Annotated[
+        list[str] | None, Option("--id", metavar="ID", help="Also these, such as RN-506 or AN-9003; repeatable.")
+    ] = None,
     volume_format: _Format = None,
     level: _Level = None,
     with_tomogram: _Tomogram = None,
-    all_shapes: Annotated[
-        bool | None, Option("--all-shapes/--one-shape", help="Of an annotation with oriented and plain points.")
-    ] = None,
     leave_out: Annotated[
         list[str] | None, Option("--without", metavar="PART", help="Of whole runs and datasets: frames, …; repeatable.")
     ] = None,
@@ -79,40 +69,37 @@ def add(
 
     \b
     napari-cryoet basket add live --object ribosome --ground-truth --processing denoised --spacing ..10
-    napari-cryoet basket add ribosomes.toml --annotation-id AN-9003 --with-tomogram denoised
+    napari-cryoet basket add ribosomes.toml --id AN-9003 --with-tomogram denoised
     """
-    from napari_cryoet.basket.basket import PARTS
+    from napari_cryoet.basket.basket import PARTS, ids_in
     from napari_cryoet.basket.matches import add_matches
     from napari_cryoet.discovery.search import Search as AnySearch
 
-    if unknown := set(wanted or ()) - set(_KINDS):
-        raise BadParameter(f"--what {min(unknown)}: say {', '.join(_KINDS)}")
-    if unknown := set(leave_out or ()) - set(PARTS):
-        raise BadParameter(f"--without {min(unknown)}: say {', '.join(PARTS)}")
-    choices: dict[str, Any] = {
-        "volume_format": volume_format,
-        "level": level if level else ("all" if level == 0 else None),
-        "with_tomogram": "" if with_tomogram == "none" else with_tomogram,
-        "shapes": None if all_shapes is None else "all" if all_shapes else "richest",
-        "leave_out": None if leave_out is None else tuple(leave_out),
-    }
-    choices = {name: value for name, value in choices.items() if value is not None}
-    by_id: dict[Kind, list[int] | None] = {
-        "runs": run_ids,
-        "datasets": dataset_ids,
-        "annotations": annotation_ids,
-    }
-    place = _Place(basket)
-    with working() as (stop, steps), closing(open_source(place.source, steps, stop)) as portal:
-        index = index_of(portal, steps, stop) if search != AnySearch() or wanted else None
+    for words, known in ((wanted, _KINDS), (leave_out, PARTS)):
+        if unknown := set(words or ()) - set(known):
+            raise BadParameter(f"{min(unknown)}: say {', '.join(known)}")
+    choices = _choices(
+        volume_format=volume_format,
+        level="all" if level == 0 else level,
+        with_tomogram="" if with_tomogram == "none" else with_tomogram,
+        leave_out=None if leave_out is None else tuple(leave_out),
+    )
+    by_kind = ids_in(" ".join(ids or ()))
+    if ids and not by_kind:
+        raise BadParameter(f"--id {ids[0]}: say for example RN-506")
+    with _opened(basket) as place:
+        index = index_of(place.portal, place.steps, place.stop) if search != AnySearch() or wanted else None
 
         def change(before: Basket) -> Basket:
-            after = before.with_choices(**choices) if choices else before
-            for kind, ids in by_id.items():
-                after = after.with_ids(kind, ids) if ids else after
-            return add_matches(after, index, search, cast("list[Kind]", wanted or ())) if index else after
+            after = before.with_choices(**choices)
+            for kind, found in by_kind.items():
+                after = after.with_ids(kind, found)
+            return add_matches(after, index, search, cast("list[Kind]", wanted or [])) if index else after
 
-        _tell_contents(place.change(portal, change), portal, stop)
+        contents, remarks = place.contents(place.change(change))
+    say(contents.summary or "The basket is empty.")
+    for remark in remarks:
+        tell(f"! {remark.text}")
 
 
 @app.command()
@@ -125,10 +112,9 @@ def show(basket: _Basket, as_json: Json = False) -> None:
     """
     from napari_cryoet.formats.notes import plain_data
 
-    place = _Place(basket)
-    with working() as (stop, steps), closing(open_source(place.source, steps, stop)) as portal:
-        known = place.read(portal)
-        contents, remarks = _contents(known, portal, stop)
+    with _opened(basket) as place:
+        known = place.read()
+        contents, remarks = place.contents(known)
     if as_json:
         say(json.dumps(plain_data({"basket": known, "contents": contents, "remarks": remarks}), indent=1))
         return
@@ -158,18 +144,18 @@ def check(
     from napari_cryoet.basket.aging import age_of, ask_dates, brought_up_to_date
     from napari_cryoet.basket.matches import matching
 
-    place = _Place(basket)
-    with working() as (stop, steps), closing(open_source(place.source, steps, stop)) as portal:
-        known = place.read(portal)
-        today = ask_dates(portal, known, stop=stop)
-        matches = matching(index_of(portal, steps, stop)) if known.searches else lambda _search: ()
+    with _opened(basket) as place:
+        known = place.read()
+        today = ask_dates(place.portal, known, stop=place.stop)
+        has_searches = bool(known.searches)  # else no index is needed
+        matches = matching(index_of(place.portal, place.steps, place.stop)) if has_searches else lambda _search: ()
         age = age_of(known, today, matches)
-        for words, found in (("changed", age.changed), ("withdrawn", age.withdrawn), ("new", age.new)):
-            for kind, ids in found.items():
-                say(f"{words} {kind}: {', '.join(map(str, ids))}")
-        say(age.text or "Nothing changed.")
         if update:
-            place.change(portal, lambda before: brought_up_to_date(before, age, today))
+            place.change(lambda before: brought_up_to_date(before, age, today))
+    for words, found in (("changed", age.changed), ("withdrawn", age.withdrawn), ("new", age.new)):
+        for kind, ids in found.items():
+            say(f"{words} {kind}: {', '.join(map(str, ids))}")
+    say(age.text or "Nothing changed.")
     if age.text and not update:
         raise Exit(1)
 
@@ -191,10 +177,9 @@ def split(
         numbers = [float(part) for part in shares.split(",")]
     except ValueError:
         raise BadParameter(f"{shares!r}: say for example 80,10,10") from None
-    place = _Place(basket)
-    with working() as (stop, steps), closing(open_source(place.source, steps, stop)) as portal:
-        rows = RowsOfRuns(portal).of(place.read(portal), stop=stop)
-        found = place.change(portal, lambda before: split_basket(before, rows, numbers, seed=seed)).split
+    with _opened(basket) as place:
+        rows = RowsOfRuns(place.portal).of(place.read(), stop=place.stop)
+        found = place.change(lambda before: split_basket(before, rows, numbers, seed=seed)).split
     for name in ("train", "validation", "test"):
         say(f"{name}: {count_text(len(getattr(found, name)), 'run')}")
 
@@ -213,9 +198,8 @@ def save(
 
     if file.suffix.lower() != ".toml":
         raise BadParameter("say a file that ends in .toml")
-    place = _Place(source)
-    with working() as (stop, steps), closing(open_source(place.source, steps, stop)) as portal:
-        write_basket(place.read(portal), file, overwrite=overwrite)
+    with _opened(source) as place:
+        write_basket(place.read(), file, overwrite=overwrite)
     say(f"{file}")
 
 
@@ -227,9 +211,8 @@ def clear(basket: _Basket) -> None:
     """
     from napari_cryoet.basket.basket import Basket
 
-    place = _Place(basket)
-    with working() as (stop, steps), closing(open_source(place.source, steps, stop)) as portal:
-        place.change(portal, Basket.emptied)
+    with _opened(basket) as place:
+        place.change(Basket.emptied)
 
 
 @download_app.command()
@@ -239,7 +222,6 @@ def download(
     run: Run = None,
     dataset: Dataset = None,
     wanted: Annotated[Any, Option("--what", parser=what, metavar="WHAT", help=_WHAT_HELP)] = None,
-    which: Annotations = "all",
     objects: Annotated[
         list[str] | None, Option("--object", metavar="NAME", help="Only annotations of it: name or id; repeatable.")
     ] = None,
@@ -264,21 +246,20 @@ def download(
 
     if run is not None and dataset is not None:
         raise BadParameter("say --run or --dataset")
-    if run is None and dataset is None and (wanted or which != "all" or objects):
-        raise BadParameter("--what, --annotations and --object go with --run or --dataset")
+    if run is None and dataset is None and (wanted or objects):
+        raise BadParameter("--what and --object go with --run or --dataset")
     if box is not None and run is None:
         raise BadParameter("--region goes with --run")
-    place = _Place(basket)
-    if box is not None and run is not None:
-        _download_region(place.source, run, box, to)
-        return
-    options = {"what": wanted, "annotations": which, "objects": objects or ()}
-    with working() as (stop, steps):
-        with closing(open_source(place.source, steps, stop)) as portal:
-            if run is None and dataset is None:
-                plan = _basket_plan(place.read(portal), portal, volume_format, level, stop)
-            else:
-                plan = _plan(portal, run, dataset, options, volume_format, level, stop)
+    choices = _choices(volume_format=volume_format, level=level)
+    with _opened(basket) as place:
+        if box is not None and run is not None:
+            _download_region(place, run, box, to)
+            return
+        if run is None and dataset is None:
+            plan = _plan_basket(place, choices)
+        else:
+            wanted = wanted or (("everything",) if run is None else ("tomogram", "annotations"))
+            plan = _plan(place, run, dataset, wanted, objects or (), choices)
         if dry_run:
             _say_plan(plan, to)
             return
@@ -293,9 +274,9 @@ def download(
         queue = Download(plan, to, overwrite=overwrite)
 
         def show_state(done_bytes: int, total_bytes: int) -> None:
-            steps.show(done_bytes / max(1, total_bytes), queue.state.text)
+            place.steps.show(done_bytes / max(1, total_bytes), queue.state.text)
 
-        report = queue.run(progress=show_state, stop=stop)
+        report = queue.run(progress=show_state, stop=place.stop)
     skipped = f"; {count_text(report.n_skipped, 'file')} complete already" if report.n_skipped else ""
     say(f"{count_text(report.n_fetched, 'file')}, {size_text(report.fetched_bytes)}, in {report.folder}{skipped}")
     if report.n_missing_chunks:
@@ -304,88 +285,108 @@ def download(
         tell(f"not as large as the portal lists it: {path}")
 
 
-class _Place:
-    """Where a basket is: a file, or the store of current baskets."""
+class _Place(NamedTuple):
+    """Where a basket is, a file or the store of current baskets, and the open portal of its source."""
 
-    def __init__(self, text: str) -> None:
-        from napari_cryoet.basket.basket import read_basket
-        from napari_cryoet.basket.store import BasketStore
+    path: Path | None
+    portal: Portal
+    steps: Steps
+    stop: threading.Event
 
-        self._path = Path(text) if text.lower().endswith(".toml") else None
-        self._store = BasketStore()
-        self.source = text if self._path is None else read_basket(self._path).source
-
-    def read(self, portal: Portal) -> Basket:
+    def read(self) -> Basket:
         """The basket."""
         from napari_cryoet.basket.basket import read_basket, source_text
+        from napari_cryoet.basket.store import BasketStore
 
-        return self._store.current(source_text(portal.source)) if self._path is None else read_basket(self._path)
+        return BasketStore().current(source_text(self.portal.source)) if self.path is None else read_basket(self.path)
 
-    def change(self, portal: Portal, change: Callable[[Basket], Basket]) -> Basket:
+    def change(self, change: Callable[[Basket], Basket]) -> Basket:
         """Change the basket, and give the new one."""
-        from napari_cryoet.basket.basket import read_basket, source_text, write_basket
+        from napari_cryoet.basket.basket import source_text, write_basket
+        from napari_cryoet.basket.store import BasketStore
 
-        if self._path is None:
-            return self._store.change(source_text(portal.source), change)
-        after = change(read_basket(self._path))
-        write_basket(after, self._path)
+        if self.path is None:
+            return BasketStore().change(source_text(self.portal.source), change)
+        after = change(self.read())
+        write_basket(after, self.path)
         return after
 
+    def contents(self, basket: Basket) -> tuple[Contents, Sequence[Remark]]:
+        """What is in it, and what to know of it."""
+        from napari_cryoet.basket.contents import RowsOfRuns, contents_of
+        from napari_cryoet.basket.remarks import remarks_on
 
-def _contents(basket: Basket, portal: Portal, stop: threading.Event) -> tuple[Any, Sequence[Remark]]:
-    from napari_cryoet.basket.contents import RowsOfRuns, contents_of
-    from napari_cryoet.basket.remarks import remarks_on
-
-    rows = RowsOfRuns(portal).of(basket, stop=stop)
-    return contents_of(basket, rows), remarks_on(basket, rows)
-
-
-def _tell_contents(basket: Basket, portal: Portal, stop: threading.Event) -> None:
-    contents, remarks = _contents(basket, portal, stop)
-    say(contents.summary or "The basket is empty.")
-    for remark in remarks:
-        tell(f"! {remark.text}")
+        rows = RowsOfRuns(self.portal).of(basket, stop=self.stop)
+        return contents_of(basket, rows), remarks_on(basket, rows)
 
 
-def _basket_plan(
-    basket: Basket, portal: Portal, volume_format: str | None, level: int | None, stop: threading.Event
-) -> Plan:
+@contextmanager
+def _opened(text: str) -> Iterator[_Place]:
+    from napari_cryoet.basket.basket import read_basket
+
+    path = Path(text) if text.lower().endswith(".toml") else None
+    source = text if path is None else read_basket(path).source
+    with working() as (stop, steps), closing(open_source(source, steps, stop)) as portal:
+        yield _Place(path, portal, steps, stop)
+
+
+def _choices(**given: Any) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _plan_basket(place: _Place, choices: dict[str, Any]) -> Plan:
     from napari_cryoet.basket.contents import ask_basket_rows, plan_basket
 
+    basket = place.read().with_choices(**choices)
     if basket.is_empty:
         raise CryoETError("The basket is empty.", hint="Say --run or --dataset, or put something into it: basket add.")
-    choices = {"volume_format": volume_format, "level": level}
-    basket = basket.with_choices(**{name: value for name, value in choices.items() if value is not None})
-    return plan_basket(basket, ask_basket_rows(portal, basket, stop=stop), portal)
+    return plan_basket(basket, ask_basket_rows(place.portal, basket, stop=place.stop), place.portal)
 
 
 def _plan(
-    portal: Portal,
+    place: _Place,
     run: int | None,
     dataset: int | None,
-    options: dict[str, Any],
-    volume_format: Literal["zarr", "mrc"] | None,
-    level: int | None,
-    stop: threading.Event,
+    wanted: Sequence[str],
+    objects: Sequence[str],
+    choices: dict[str, Any],
 ) -> Plan:
-    from napari_cryoet.download import ask_rows, plan_download
+    """A run or a dataset as a basket: all of it, or its default tomograms, and its annotations in all shapes."""
+    from napari_cryoet.appearance.colors import object_key
+    from napari_cryoet.basket.basket import Basket
+    from napari_cryoet.basket.contents import default_tomograms, plan_basket
+    from napari_cryoet.download import ask_rows
 
-    rows = ask_rows(portal, dataset_id=dataset, run_ids=[] if run is None else [run], stop=stop)
-    options["what"] = options["what"] or (("everything",) if run is None else ("tomogram", "annotations"))
-    return plan_download(rows, portal.source, volume_format=volume_format or "zarr", first_level=level or 0, **options)
+    rows = ask_rows(place.portal, dataset_id=dataset, run_ids=[] if run is None else [run], stop=place.stop)
+    basket = Basket().with_choices(shapes="all", metadata="metadata" in wanted or "everything" in wanted, **choices)
+    if "everything" in wanted:
+        kind: Kind = "datasets" if run is None else "runs"
+        basket = basket.with_ids(kind, [row["id"] for row in rows[kind]])
+    if "tomogram" in wanted:
+        basket = basket.with_ids("tomograms", [row["id"] for row in default_tomograms(rows)])
+    if "annotations" in wanted:
+        keys = {object_key(None, name) for name in objects}
+        found = [
+            row["id"]
+            for row in rows["annotations"]
+            if not keys or keys & {object_key(None, row["objectName"]), object_key(None, row["objectId"])}
+        ]
+        if objects and not found:
+            raise DownloadError(f"There is no annotation of {', '.join(objects)}.")
+        basket = basket.with_ids("annotations", found)
+    return plan_basket(basket, rows, place.portal)
 
 
-def _download_region(source: str, run: int, box: Any, to: Path) -> None:
+def _download_region(place: _Place, run: int, box: Any, to: Path) -> None:
     from napari_cryoet.download import download_region
 
     def show_bytes(done_bytes: int, total_bytes: int) -> None:
-        steps.show(done_bytes / total_bytes, f"{size_text(done_bytes)} of {size_text(total_bytes)}")
+        place.steps.show(done_bytes / total_bytes, f"{size_text(done_bytes)} of {size_text(total_bytes)}")
 
-    with working() as (stop, steps), closing(open_source(source, steps, stop)) as portal:
-        tomogram = portal.run_page(run, stop=stop).default_tomogram
-        if tomogram is None:
-            raise CryoETError("The run has no tomogram.")
-        say(f"{download_region(portal, tomogram.id, box, to, progress=show_bytes, stop=stop)}")
+    tomogram = place.portal.run_page(run, stop=place.stop).default_tomogram
+    if tomogram is None:
+        raise CryoETError("The run has no tomogram.")
+    say(f"{download_region(place.portal, tomogram.id, box, to, progress=show_bytes, stop=place.stop)}")
 
 
 def _write_scripts(plan: Plan, to: Path) -> None:

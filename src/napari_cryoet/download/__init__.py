@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_cryoet.download.plan import Plan, plan_download
+from napari_cryoet.download.plan import Plan
 from napari_cryoet.download.region import download_region
 from napari_cryoet.download.rows import ask_rows
 from napari_cryoet.download.run import Download, DownloadReport, check_place, download_files, incomplete
@@ -18,5 +18,4 @@ __all__ = [
     "download_files",
     "download_region",
     "incomplete",
-    "plan_download",
 ]

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 from urllib.parse import unquote, urlsplit
 
-from napari_cryoet.appearance.colors import object_key
 from napari_cryoet.download.rows import FileColumn, Row, file_columns
 from napari_cryoet.exceptions import DownloadError
 from napari_cryoet.portal.portal import Source
@@ -22,9 +21,6 @@ from napari_cryoet.records import Terms, terms_of
 from napari_cryoet.tables.database import Rows
 
 VolumeFormat = Literal["zarr", "mrc"]
-What = Literal["everything", "tomogram", "annotations", "metadata"]
-#: Which annotations: all, those that the curators show by default, none, or those with these ids.
-WhichAnnotations = Literal["all", "default", "none"] | Collection[int]
 
 LEVELS: Final = 3  # of the portal's volumes
 FILES: Final = "files"  # where files go in the download's folder, as in a pack
@@ -80,56 +76,11 @@ class Plan:
         return sum(item.size_bytes is None for item in self.items)
 
 
-def plan_download(
-    rows: Rows,
-    source: Source | None = None,
-    *,
-    what: Collection[What] = ("tomogram", "annotations"),
-    volume_format: VolumeFormat = "zarr",
-    annotations: WhichAnnotations = "all",
-    objects: Collection[str] = (),
-    first_level: int = 0,
-) -> Plan:
-    """Plan to download everything, or each run's default tomogram, its annotations, and the metadata files of both.
-
-    Parameters
-    ----------
-    rows
-        From `ask_rows`.
-    source
-        The portal's, for the notes on where files come from.
-    what
-        One or several of "everything", "tomogram", "annotations" and "metadata".
-    volume_format
-        Volumes come in this format where they are offered in it, else in the other; everything comes in both.
-    annotations
-        "all", "default" (those that the curators show), "none", or their ids.
-    objects
-        Names or ids of objects, such as "cytosolic ribosome" or "GO:0022626": only their annotations; all by default.
-    first_level
-        Of tomograms in OME-Zarr, only the levels from this one on; 0 is the finest.
-
-    Raises
-    ------
-    DownloadError
-        If there is no such annotation or no tomogram, or the portal names something that may not be fetched.
-    """
-    if "everything" in what:
-        return plan_cells(rows, source, every_cell(rows))
-    tomograms = _default_tomograms(rows)
-    if "tomogram" in what and not tomograms:
-        raise DownloadError("There is no tomogram.", hint="Ask for annotations or metadata only.")
-    chosen = _chosen_annotations(rows, annotations, objects)
-    shapes = {row["id"] for row in rows["annotationShapes"] if row["annotationId"] in chosen}
-    files = [row for row in rows["annotationFiles"] if row["annotationShapeId"] in shapes]
-    cells = _cells(rows, what, tomograms, files, chosen, volume_format=volume_format)
-    return plan_cells(rows, source, cells, first_level=first_level)
-
-
 def plan_cells(rows: Rows, source: Source | None, cells: Iterable[Cell], *, first_level: int = 0) -> Plan:
-    """Plan to download the files of some cells, laid out as in the portal's bucket; raises as `plan_download`.
+    """Plan to download the files of some cells, laid out as in the portal's bucket.
 
-    Of tomograms in OME-Zarr, the levels from ``first_level`` on are wanted; 0 is the finest.
+    Of tomograms in OME-Zarr, the levels from ``first_level`` on are wanted; 0 is the finest. DownloadError if there is
+    nothing to fetch, or the portal names something that may not be fetched.
     """
     nothing = DownloadError("Nothing is selected to download.", hint="Choose a tomogram or an annotation first.")
     if (top := next(iter((*rows["datasets"], *rows["runs"])), None)) is None:
@@ -225,55 +176,6 @@ def has_file(row: Row, column: FileColumn) -> bool:
     if column.https in row:
         return bool(row[column.https])
     return column.is_required or (column.size is not None and row.get(column.size) is not None)
-
-
-def _default_tomograms(rows: Rows) -> list[Row]:
-    """The tomogram of each run that its page opens first."""
-    best: dict[int | None, Row] = {}
-    for row in sorted(rows["tomograms"], key=lambda row: (not row["isVisualizationDefault"], row["id"])):
-        best.setdefault(row["runId"], row)
-    return list(best.values())
-
-
-def _chosen_annotations(rows: Rows, which: WhichAnnotations, objects: Collection[str]) -> set[int]:
-    """The ids of the annotations that are meant."""
-    keys = {object_key(None, name) for name in objects}
-    of_objects = {
-        row["id"]
-        for row in rows["annotations"]
-        if not keys or keys & {object_key(None, row["objectName"]), object_key(None, row["objectId"])}
-    }
-    if objects and not of_objects:
-        raise DownloadError(f"There is no annotation of {', '.join(objects)}.")
-    match which:
-        case "all":
-            return of_objects
-        case "none":
-            return set()
-        case "default":
-            shown = {row["annotationShapeId"] for row in rows["annotationFiles"] if row["isVisualizationDefault"]}
-            return of_objects & {row["annotationId"] for row in rows["annotationShapes"] if row["id"] in shown}
-    if unknown := set(which) - {row["id"] for row in rows["annotations"]}:
-        raise DownloadError(f"There is no annotation {', '.join(map(str, unknown))}.")
-    return of_objects & set(which)
-
-
-def _cells(
-    rows: Rows,
-    what: Collection[What],
-    tomograms: Collection[Row],
-    files: Collection[Row],
-    annotation_ids: Collection[int],
-    *,
-    volume_format: VolumeFormat,
-) -> Iterator[Cell]:
-    """The cells of some tomograms and annotation files, and of the metadata of annotations and alignments."""
-    if "tomogram" in what:
-        yield from volume_cells("tomograms", tomograms, volume_format)
-    if "annotations" in what:
-        yield from file_cells(files, volume_format)
-    if "metadata" in what:
-        yield from metadata_cells(rows, annotation_ids, {row["alignmentId"] for row in (*tomograms, *files)})
 
 
 def _volume(row: Row) -> tuple[int | None, ...]:

@@ -83,7 +83,7 @@ def download_files(
     Parameters
     ----------
     plan
-        From `plan_download`, `plan_basket` or `incomplete`.
+        From `plan_basket` or `incomplete`.
     folder
         Where to; it is made if need be.
     overwrite
