@@ -30,10 +30,14 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QDialog, QDockWidget, QMessageBox, QWidget
 
 from napari_cryoet import (
+    Condition,
+    Search,
     add_layers,
+    add_matches,
     load_annotation,
     load_tomogram,
     open_portal,
+    read_index,
     show_orientations,
     show_slabs,
     write_picks,
@@ -49,6 +53,11 @@ RUN_ID = 9001
 PLANTED, MATCHED, CARELESS, MEMBRANES = 9001, 9003, 9004, 9008  # annotations
 ELSEWHERE = 9011  # an annotation on another alignment
 PATIENCE_S = 120
+QUESTION = Search(
+    processing=("denoised",),
+    spacing_angstrom=(None, 10),
+    annotations=(Condition(objects=('"cytosolic ribosome"',), is_ground_truth=True),),
+)
 
 
 class Stage:
@@ -157,6 +166,30 @@ def search(stage: Stage) -> Picture.Image:
     return drawn(browser)
 
 
+def filters(stage: Stage) -> Picture.Image:
+    browser = stage.dock("CryoET Data Portal")
+    browser.use_source("demo")
+    until(lambda: browser.session.catalogue is not None)
+    browser.finder.set_search(QUESTION)
+    browser.screens.switch.setCurrentIndex(1)
+    click(browser.screens.filter_bar.filters)
+    until(lambda: browser.screens.runs.model.rows)
+    stage.settle()
+    return drawn(browser)
+
+
+def basket(stage: Stage) -> Picture.Image:
+    browser = stage.dock("CryoET Data Portal")
+    browser.use_source("demo")
+    until(lambda: browser.session.catalogue is not None)
+    index = read_index(open_portal("demo"))
+    browser.basket.change(lambda basket: add_matches(basket, index, QUESTION).renamed("ribosomes for training"))
+    until(lambda: browser.basket.is_settled and not browser.basket.text.startswith("The basket is empty"))
+    click(browser.screens.basket_strip)
+    stage.settle()
+    return drawn(browser)
+
+
 def annotations(stage: Stage) -> Picture.Image:
     browser = stage.browse()
     row = tick(browser, lambda row: row.annotation.id == ELSEWHERE)
@@ -252,6 +285,8 @@ def views(stage: Stage) -> Picture.Image:
 PICTURES: dict[str, tuple[Callable[[Stage], Picture.Image], tuple[int, int]]] = {
     "demo": (demo, (1280, 800)),
     "search": (search, (1280, 420)),
+    "filters": (filters, (1280, 680)),
+    "basket": (basket, (1280, 620)),
     "annotations": (annotations, (1280, 800)),
     "views": (views, (1280, 800)),
     "picks": (picks, (980, 720)),
