@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_cryoet.basket.basket import (
-    KINDS,
     Basket,
     Split,
     basket_text,
@@ -20,7 +19,7 @@ from napari_cryoet.basket.basket import (
     write_basket,
 )
 from napari_cryoet.basket.store import BasketStore
-from napari_cryoet.exceptions import ExistsError, FormatError
+from napari_cryoet.exceptions import FormatError
 from napari_cryoet.portal.portal import open_portal
 
 FULL = (
@@ -42,8 +41,6 @@ def test_ticks_are_kept_once_and_in_order() -> None:
     basket = Basket().with_ids("annotations", [3, 1]).with_ids("annotations", [1, 2])
     assert basket.annotations == (3, 1, 2)
     assert basket.without_ids("annotations", [3, 9]).annotations == (1, 2)
-    assert basket.has("annotations", 3)
-    assert not basket.has("tomograms", 3)
     assert Basket().is_empty
     assert not basket.is_empty
 
@@ -140,16 +137,3 @@ def test_a_basket_that_was_spoilt_by_hand_is_not_overwritten() -> None:
     with pytest.raises(FormatError):
         store.change("demo", lambda basket: basket.with_ids("runs", [3]))
     assert store.path("demo").read_text() == "runs = [1, 2"
-
-
-def test_a_basket_is_shared_as_a_file(path: Path) -> None:
-    store = BasketStore()
-    store.change("demo", lambda _basket: FULL)
-    store.save_as("demo", path)
-    with pytest.raises(ExistsError):
-        store.save_as("demo", path)
-    store.change("demo", Basket.emptied)
-
-    assert store.open(path) == store.current("demo") == FULL
-    assert store.open(path, "live").source == store.current("live").source == "live"
-    assert all(store.current("live").ids(kind) == FULL.ids(kind) for kind in KINDS)

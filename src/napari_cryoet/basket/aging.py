@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from napari_cryoet.basket.basket import KINDS, Basket, Kind, SavedSearch, all_ids
+from napari_cryoet.basket.basket import KINDS, Basket, Kind, SavedSearch
 from napari_cryoet.basket.contents import TABLES
 from napari_cryoet.download.rows import ask_table
 from napari_cryoet.portal.portal import Portal
@@ -60,19 +60,19 @@ def age_of(basket: Basket, today: Dates, matches: Callable[[SavedSearch], Iterab
     matches
         Gives the ids that match a saved search today, of the kind that it adds.
     """
-    changed: dict[Kind, tuple[int, ...]] = {}
-    withdrawn: dict[Kind, tuple[int, ...]] = {}
-    for kind, record_id in all_ids(basket):
-        now, then = today.get(kind, {}).get(record_id), basket.seen.get(kind, {}).get(record_id)
-        if now is None:
-            withdrawn[kind] = (*withdrawn.get(kind, ()), record_id)
-        elif now and then and _moment(now) != _moment(then):
-            changed[kind] = (*changed.get(kind, ()), record_id)
-    new: dict[Kind, dict[int, None]] = {}
+    changed, withdrawn, new = ({kind: list[int]() for kind in KINDS} for _ in range(3))
+    for kind in KINDS:
+        for record_id in basket.ids(kind):
+            now, then = today.get(kind, {}).get(record_id), basket.seen.get(kind, {}).get(record_id)
+            if now is None:
+                withdrawn[kind].append(record_id)
+            elif now and then and _moment(now) != _moment(then):
+                changed[kind].append(record_id)
     for search in basket.searches:
-        known = {*basket.ids(search.adds), *basket.seen.get(search.adds, {})}
-        new.setdefault(search.adds, {}).update(dict.fromkeys(each for each in matches(search) if each not in known))
-    return Age(changed=changed, withdrawn=withdrawn, new={kind: tuple(ids) for kind, ids in new.items() if ids})
+        known = {*basket.ids(search.adds), *basket.seen.get(search.adds, {}), *new[search.adds]}
+        new[search.adds] += (each for each in matches(search) if each not in known)
+    found = ({kind: tuple(ids) for kind, ids in each.items() if ids} for each in (changed, withdrawn, new))
+    return Age(**dict(zip(("changed", "withdrawn", "new"), found, strict=True)))
 
 
 def brought_up_to_date(basket: Basket, age: Age, today: Dates) -> Basket:

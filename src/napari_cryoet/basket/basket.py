@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 import tomllib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
@@ -148,10 +148,6 @@ class Basket(_Part, frozen=True):
         ids: tuple[int, ...] = getattr(self, kind)
         return ids
 
-    def has(self, kind: Kind, record_id: int) -> bool:
-        """Whether a record is ticked itself; one in a ticked run or dataset needn't be."""
-        return record_id in self.ids(kind)
-
     def with_ids(self, kind: Kind, ids: Iterable[int], *, modified: Mapping[int, str] | None = None) -> Basket:
         """Tick some records; ``modified`` says when they were last modified, as the portal spells it."""
         new = dict.fromkeys(ids)
@@ -186,13 +182,6 @@ class Basket(_Part, frozen=True):
         return Basket(source=self.source, choices=self.choices)
 
 
-def all_ids(basket: Basket) -> Iterator[tuple[Kind, int]]:
-    """Everything that is ticked."""
-    for kind in KINDS:
-        for record_id in basket.ids(kind):
-            yield kind, record_id
-
-
 def source_text(source: Source) -> str:
     """A portal's source as a basket names it, and as `open_portal` takes it."""
     return source.kind if source.kind in {"live", "demo"} else source.location
@@ -223,7 +212,7 @@ def read_basket(path: Path) -> Basket:
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{path.name} isn't TOML: {error}.", hint="Mend the line that it names.") from error
     try:
-        return _once(msgspec.convert({key: _read_value(key, value) for key, value in plain.items()}, Basket))
+        return msgspec.convert({key: _read_value(key, value) for key, value in plain.items()}, Basket)
     except (ValueError, RecursionError) as error:
         words = str(error).replace("Object contains unknown field", "it has the unknown key").rstrip(".")
         raise FormatError(f"{path.name} can't be used: {words}.", hint="Mend or remove that key.") from error
@@ -263,30 +252,24 @@ def _by_date(dates: Mapping[int, str]) -> dict[str, list[int]]:
 def _read_value(key: str, value: Any) -> Any:
     """A value of the file, where ids may be texts such as "AN-9003", and dates have lists of ids."""
     if key in KINDS and isinstance(value, list):
-        return [_number(key, each) if isinstance(each, str) else each for each in value]
+        kind: Kind = key
+        return [*dict.fromkeys(_number(kind, each) if isinstance(each, str) else each for each in value)]
     if key == "seen" and isinstance(value, dict):
         by_kind = msgspec.convert(value, dict[str, dict[str, list[int]]])
         return {kind: {each: date for date, ids in dates.items() for each in ids} for kind, dates in by_kind.items()}
     return value
 
 
-def _number(kind: str, text: str) -> int:
-    match = _PORTAL_ID.fullmatch(text.strip())
-    if match and _PREFIXES[match[1].upper()] == kind:
-        return int(match[2])
-    if text.strip().isdecimal():
-        return int(text)
-    raise ValueError(f"{text!r} in {kind} is no id of these")
+def _number(kind: Kind, text: str) -> int:
+    found = ids_in(text, kind)
+    if found.keys() != {kind} or len(found[kind]) != 1:
+        raise ValueError(f"{text!r} in {kind} is no id of these")
+    return found[kind][0]
 
 
 def _day(date: str) -> str:
     """A date as short as it can be: the portal has days, spelled as midnights in UTC."""
     return re.sub(r"T00:00:00(\.0+)?(Z|\+00:00)?$", "", date)
-
-
-def _once(basket: Basket) -> Basket:
-    """The basket without ids that were pasted in twice."""
-    return replace(basket, **{kind: tuple(dict.fromkeys(basket.ids(kind))) for kind in KINDS})
 
 
 def _without_nulls(value: Any) -> Any:

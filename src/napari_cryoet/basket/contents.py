@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -66,7 +66,6 @@ class Amount(Record, frozen=True, kw_only=True):
 
     n_files: int = 0
     size_bytes: int = 0
-    n_unknown_sizes: int = 0
 
 
 class Contents(Record, frozen=True, kw_only=True):
@@ -79,23 +78,15 @@ class Contents(Record, frozen=True, kw_only=True):
     @property
     def total(self) -> Amount:
         """All parts together."""
-        return Amount(
-            n_files=sum(part.n_files for part in self.parts.values()),
-            size_bytes=sum(part.size_bytes for part in self.parts.values()),
-            n_unknown_sizes=sum(part.n_unknown_sizes for part in self.parts.values()),
-        )
+        parts = self.parts.values()
+        return Amount(n_files=sum(part.n_files for part in parts), size_bytes=sum(part.size_bytes for part in parts))
 
     @property
     def summary(self) -> str:
         """``3 runs · 12 files · 412 MB``."""
-        if not self.total.n_files:
-            return ""
         total = self.total
-        return joined(
-            count_text(len(self.run_ids), "run") if self.run_ids else "",
-            count_text(total.n_files, "file"),
-            size_text(total.size_bytes),
-        )
+        runs = count_text(len(self.run_ids), "run") if self.run_ids else ""
+        return joined(runs, count_text(total.n_files, "file"), size_text(total.size_bytes)) if total.n_files else ""
 
     @property
     def sizes_text(self) -> str:
@@ -182,31 +173,25 @@ def default_tomograms(rows: Rows, processing: str = "default") -> list[Row]:
 def contents_of(basket: Basket, rows: Rows) -> Contents:
     """Count a basket's files; ``rows`` are those of its runs, which may lack addresses (see `ask_basket_rows`)."""
     chosen = choose(basket, rows)
-    amounts: dict[Part, Amount] = {}
+    sizes: dict[Part, list[int]] = defaultdict(list)
     run_ids: set[int | None] = set()
     for table, row, column, size_bytes in file_sizes(basket, chosen):
-        part = part_of(table, column)
-        before = amounts.get(part, Amount())
-        amounts[part] = Amount(
-            n_files=before.n_files + 1,
-            size_bytes=before.size_bytes + (size_bytes or 0),
-            n_unknown_sizes=before.n_unknown_sizes + (size_bytes is None),
-        )
+        sizes[part_of(table, column)].append(size_bytes or 0)
         run_ids.add(chosen.owners.run_id(table, row))
+    missing = {
+        kind: tuple(each for each in basket.ids(kind) if chosen.owners.row(table, each) is None)
+        for kind, table in TABLES.items()
+    }
     return Contents(
         run_ids=tuple(row["id"] for row in rows["runs"] if row["id"] in run_ids),
-        parts={part: amounts[part] for part in PARTS if part in amounts},
-        missing=_missing(basket, rows),
+        parts={part: Amount(n_files=len(sizes[part]), size_bytes=sum(sizes[part])) for part in PARTS if part in sizes},
+        missing={kind: ids for kind, ids in missing.items() if ids},
     )
 
 
 def file_sizes(basket: Basket, chosen: Chosen) -> Iterator[tuple[str, Row, str, int | None]]:
     """Each file of a basket once: its table, row and column, and its size where that is known."""
-    seen: set[str] = set()
     for table, row, column in _cells(basket, chosen):
-        if (url := row.get(column)) in seen:
-            continue
-        seen |= {url} if url else set()
         size = file_columns()[table][column].size
         size_bytes = row.get(size) if size else None
         share = level_share(table, column, basket.choices.first_level)
@@ -238,31 +223,28 @@ def part_of(table: str, column: str) -> Part:
 
 
 def _file_ids(basket: Basket, rows: Rows) -> set[int]:
-    """The annotation files of ticked annotations and ticked shapes."""
-    shapes = set(basket.annotation_shapes) | _shapes(rows, set(basket.annotations), basket.choices.shapes == "all")
-    return {row["id"] for row in rows["annotationFiles"] if row["annotationShapeId"] in shapes}
-
-
-def _shapes(rows: Rows, annotation_ids: Collection[int], are_all_wanted: bool) -> set[int]:
-    """The ids of all shapes of some annotations, or without those of which there is a richer one."""
-    with_files = {row["annotationShapeId"] for row in rows["annotationFiles"]}
+    """The annotation files of ticked shapes, and of ticked annotations' shapes but those of which there is a richer."""
+    annotations, with_files = {*basket.annotations}, {row["annotationShapeId"] for row in rows["annotationFiles"]}
     by_annotation: dict[int, dict[str | None, list[int]]] = defaultdict(lambda: defaultdict(list))
     for row in rows["annotationShapes"]:
-        if row["annotationId"] in annotation_ids and row["id"] in with_files:
+        if row["annotationId"] in annotations and row["id"] in with_files:
             by_annotation[row["annotationId"]][row["shapeType"]].append(row["id"])
-    for shapes in () if are_all_wanted else by_annotation.values():
+    for shapes in by_annotation.values() if basket.choices.shapes == "richest" else ():
         for richer, plainer in _SAME:
             if richer in shapes:
                 shapes.pop(plainer, None)
-    return {each for shapes in by_annotation.values() for ids in shapes.values() for each in ids}
+    wanted = {each for shapes in by_annotation.values() for ids in shapes.values() for each in ids}
+    wanted |= {*basket.annotation_shapes}
+    return {row["id"] for row in rows["annotationFiles"] if row["annotationShapeId"] in wanted}
 
 
 def _cells(basket: Basket, chosen: Chosen) -> Iterator[Cell]:
-    """The cells of all files, each once."""
-    seen: set[tuple[str, int, str]] = set()
+    """The cells of all files, each once, also those that several rows name."""
+    seen: set[Any] = set()
     for table, row, column in chain(_cells_of_parts(basket, chosen), _cells_of_whole_runs(basket, chosen)):
-        if (table, row["id"], column) not in seen:
-            seen.add((table, row["id"], column))
+        key = row.get(column) or (table, row["id"], column)
+        if key not in seen:
+            seen.add(key)
             yield table, row, column
 
 
@@ -298,16 +280,6 @@ def _cells_of_whole_runs(basket: Basket, chosen: Chosen) -> Iterator[Cell]:
             yield table, row, column
 
 
-def _missing(basket: Basket, rows: Rows) -> dict[Kind, tuple[int, ...]]:
-    """The ids of each kind that aren't among the rows."""
-    missing = {}
-    for kind, table in TABLES.items():
-        known = {row["id"] for row in rows.get(table, ())}
-        if gone := tuple(each for each in basket.ids(kind) if each not in known):
-            missing[kind] = gone
-    return missing
-
-
 # asking
 
 
@@ -325,53 +297,38 @@ class RowsOfRuns:
     def __init__(self, portal: Portal, *, for_download: bool = False) -> None:
         self._portal, self._for_download = portal, for_download
         self._lock = threading.Lock()
-        self._run_of: dict[tuple[Kind, int], int | None] = {}
+        self._run_of: dict[tuple[Kind, int], int | None] = {}  # None for what isn't on the portal
         self._known: dict[str, dict[int, Row]] = {name: {} for name in tables()}
-        self._whole: dict[int, bool] = {}  # runs that were asked for, and whether with all that is of whole runs
+        self._asked: dict[int, frozenset[str]] = {}  # tables, by run
 
     def of(self, basket: Basket, *, stop: threading.Event | None = None) -> Rows:
         """The rows of a basket's runs; from any thread but those that may not wait."""
         with self._lock:
-            whole = set(basket.runs) | self._runs_of_datasets(basket.datasets, stop)
-            run_ids = whole | self._runs_of_parts(basket, stop)
-            self._ask({each for each in whole if not self._whole.get(each)}, True, stop)
-            self._ask({each for each in run_ids if each not in self._whole}, False, stop)
-            return self._rows(run_ids)
+            where = {"datasetId": {"_in": [*basket.datasets]}}
+            found = ask_table(self._portal, "runs", where, columns=["id"], stop=stop) if basket.datasets else ()
+            whole = {row["id"] for row in found} | self._runs(basket, ("runs",), stop)
+            run_ids = whole | self._runs(basket, ("tomograms", "annotations", "annotation_shapes", "tilt_series"), stop)
+            for wanted, names in ((whole, _NEEDED | _OF_WHOLE_RUNS), (run_ids - whole, _NEEDED)):
+                if new := {each for each in wanted if not names <= self._asked.get(each, frozenset())}:
+                    asked = None if self._for_download else names
+                    for name, rows in ask_rows(self._portal, run_ids=new, names=asked, stop=stop).items():
+                        self._known[name] |= {row["id"]: row for row in rows}
+                    self._asked |= dict.fromkeys(new, names)
+            known = {name: list(rows.values()) for name, rows in self._known.items()}
+            owners, around = Owners(known), {None, *run_ids}
+            return {name: [row for row in rows if owners.run_id(name, row) in around] for name, rows in known.items()}
 
-    def _runs_of_datasets(self, dataset_ids: Collection[int], stop: threading.Event | None) -> set[int]:
-        if not dataset_ids:
-            return set()
-        where = {"datasetId": {"_in": [*dataset_ids]}}
-        return {row["id"] for row in ask_table(self._portal, "runs", where, columns=["id"], stop=stop)}
-
-    def _runs_of_parts(self, basket: Basket, stop: threading.Event | None) -> set[int]:
-        """The runs of ticked tomograms, annotations, shapes and tilt series."""
-        run_ids: set[int | None] = set()
-        for kind in ("tomograms", "annotations", "annotation_shapes", "tilt_series"):
-            ids = basket.ids(kind)
-            unknown = [each for each in ids if (kind, each) not in self._run_of]
-            if unknown:
-                columns = ["id", "annotation { runId }" if kind == "annotation_shapes" else "runId"]
-                found = ask_table(self._portal, TABLES[kind], {"id": {"_in": unknown}}, columns=columns, stop=stop)
-                runs = {(kind, row["id"]): (row.get("annotation") or row).get("runId") for row in found}
-                self._run_of |= {(kind, each): runs.get((kind, each)) for each in unknown}
-            run_ids |= {self._run_of[kind, each] for each in ids}
+    def _runs(self, basket: Basket, kinds: Iterable[Kind], stop: threading.Event | None) -> set[int]:
+        """The runs that ticked records of some kinds are, or belong to."""
+        kinds, columns = tuple(kinds), {"runs": ("id",), "annotation_shapes": ("id", "annotation { runId }")}
+        for kind in kinds:
+            if unknown := [each for each in basket.ids(kind) if (kind, each) not in self._run_of]:
+                wanted = columns.get(kind, ("id", "runId"))
+                found = ask_table(self._portal, TABLES[kind], {"id": {"_in": unknown}}, columns=wanted, stop=stop)
+                runs = {
+                    row["id"]: row["id"] if kind == "runs" else (row.get("annotation") or row).get("runId")
+                    for row in found
+                }
+                self._run_of |= {(kind, each): runs.get(each) for each in unknown}
+        run_ids = (self._run_of[kind, each] for kind in kinds for each in basket.ids(kind))
         return {each for each in run_ids if each is not None}
-
-    def _ask(self, run_ids: Collection[int], whole: bool, stop: threading.Event | None) -> None:
-        if not run_ids:
-            return
-        there = {
-            row["id"] for row in ask_table(self._portal, "runs", {"id": {"_in": [*run_ids]}}, columns=["id"], stop=stop)
-        }
-        if there:
-            names = None if self._for_download else _NEEDED | (_OF_WHOLE_RUNS if whole else frozenset())
-            for name, found in ask_rows(self._portal, run_ids=there, names=names, stop=stop).items():
-                self._known[name] |= {row["id"]: row for row in found}
-        self._whole |= dict.fromkeys(run_ids, whole)
-
-    def _rows(self, run_ids: Collection[int]) -> Rows:
-        """The known rows of some runs, and all that describes these."""
-        rows = {name: list(found.values()) for name, found in self._known.items()}
-        owners, wanted = Owners(rows), {None, *run_ids}
-        return {name: [row for row in found if owners.run_id(name, row) in wanted] for name, found in rows.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import pairwise
 from typing import Any, Final, Literal
 
@@ -74,7 +74,6 @@ class _Parts:
 
     def __init__(self, chosen: Chosen) -> None:
         self.owners = chosen.owners
-        self.names = {row["id"]: row["name"] for row in chosen.rows["runs"]}
         self.tomograms = [row for row in chosen.tomograms if row["runId"] not in chosen.whole_runs]
         self.files: list[tuple[Row, Row, Row]] = []  # annotation, shape, file
         for file in chosen.annotation_files:
@@ -139,14 +138,18 @@ def _on_twice(basket: Basket, parts: _Parts) -> Remark | None:
     surplus -= {min(rows, key=_worth)["id"] for rows in several.values()}  # a mask and points of one annotation
     names = names_text(sorted({plain(row["objectName"]) for rows in several.values() for row in rows}))
     runs = count_text(len({run_id for run_id, _, _ in several}), "run")
-    ticked = tuple(each for each in basket.annotations if each in surplus)
     return Remark(
         kind="twice",
         text=f"One object is annotated more than once in {runs}: {names}.",
         ids={"annotations": tuple(sorted({row["id"] for rows in several.values() for row in rows}))},
-        fix_text="Keep the best" if ticked else "",
-        fix=basket.without_ids("annotations", ticked) if ticked else None,
+        **_fix("Keep the best", basket, surplus),
     )
+
+
+def _fix(text: str, basket: Basket, annotation_ids: Collection[int]) -> dict[str, Any]:
+    """The fix that unticks annotations; none where no such annotation is ticked by itself."""
+    is_ticked = not {*basket.annotations}.isdisjoint(annotation_ids)
+    return {"fix_text": text, "fix": basket.without_ids("annotations", annotation_ids)} if is_ticked else {}
 
 
 def _worth(annotation: Row) -> tuple[bool, bool, int, int]:
@@ -168,25 +171,17 @@ def _on_alignments(basket: Basket, parts: _Parts) -> Remark | None:
     for annotation, _, file in parts.files:
         of_files[annotation["runId"]][file["alignmentId"]] += 1
     fitting = {run_id: of_tomograms.get(run_id) or {counts.most_common(1)[0][0]} for run_id, counts in of_files.items()}
-    off: dict[int, int] = {}
-    has_fit = set()
-    for annotation, _, file in parts.files:
-        if file["alignmentId"] in fitting[annotation["runId"]]:
-            has_fit.add(annotation["id"])
-        else:
-            off[annotation["id"]] = annotation["runId"]
-    off = {key: run_id for key, run_id in off.items() if key not in has_fit}
+    has_fit = {row["id"] for row, _, file in parts.files if file["alignmentId"] in fitting[row["runId"]]}
+    off = {key: row["runId"] for key, row in parts.annotations.items() if key not in has_fit}
     if not off:
         return None
     are = "annotation was" if len(off) == 1 else "annotations were"
     runs = count_text(len(set(off.values())), "run")
-    ticked = tuple(each for each in basket.annotations if each in off)
     return Remark(
         kind="alignment",
         text=f"{len(off):,} {are} made on another alignment in {runs}, and won't fit the tomogram there.",
         ids={"annotations": tuple(off)},
-        fix_text="Untick" if ticked else "",
-        fix=basket.without_ids("annotations", ticked) if ticked else None,
+        **_fix("Untick", basket, off),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from napari_cryoet.basket.basket import SPLIT_NAMES, Basket, Split
@@ -21,17 +21,11 @@ def split_basket(basket: Basket, rows: Rows, shares: Sequence[float] = DEFAULT_S
 
 def objects_of_runs(chosen: Chosen) -> dict[int, set[str]]:
     """The names of the annotated objects of each chosen run; none for a run of which there are only images."""
-    found: dict[int, set[str]] = defaultdict(set)
-    for table, rows in (
-        ("annotationFiles", chosen.annotation_files),
-        ("tomograms", chosen.tomograms),
-        ("tiltseries", chosen.tilt_series),
-    ):
-        for row in rows:
-            if (run_id := chosen.owners.run_id(table, row)) is not None:
-                annotation = chosen.owners.annotation(table, row) if table == "annotationFiles" else None
-                found[run_id] |= {annotation["objectName"]} if annotation else set()
-    return dict(found)
+    found: dict[int, set[str]] = {row["runId"]: set() for row in (*chosen.tomograms, *chosen.tilt_series)}
+    for file in chosen.annotation_files:
+        if annotation := chosen.owners.annotation("annotationFiles", file):
+            found.setdefault(annotation["runId"], set()).add(annotation["objectName"])
+    return found
 
 
 def split_runs(

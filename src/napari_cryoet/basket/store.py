@@ -49,12 +49,3 @@ class BasketStore:
                 return after
         except OSError as error:  # also when another process holds the lock for too long
             raise SaveError(f"The basket can't be kept: {error.strerror or error}.") from error
-
-    def save_as(self, source: str, path: Path, *, overwrite: bool = False) -> None:
-        """Write a copy of the basket to share; ExistsError if there is a file already."""
-        write_basket(self.current(source), path, overwrite=overwrite)
-
-    def open(self, path: Path, source: str = "") -> Basket:
-        """Make a basket's file the current basket of its source, or of another one, and give it."""
-        opened = read_basket(path)
-        return self.change(source or opened.source, lambda _before: opened)
