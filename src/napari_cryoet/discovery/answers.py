@@ -16,7 +16,7 @@ from napari_cryoet.discovery.facets import Facet, Unit, count_facets
 from napari_cryoet.discovery.index import Index
 from napari_cryoet.discovery.listing import ListedRun, list_matches
 from napari_cryoet.discovery.search import Chip, Matches, Search, chips, find
-from napari_cryoet.discovery.texts import Reason, reasons
+from napari_cryoet.discovery.texts import reasons
 from napari_cryoet.portal.pages import Catalogue, CatalogueRow, DepositionRow
 
 _FIRST_RUNS: Final = 100
@@ -75,7 +75,7 @@ def answer(index: Index, catalogue: Catalogue, words: CatalogueSearch, question:
     places = index.places("runs", "datasets")[np.searchsorted(index.ids("runs"), matches.run_ids)]
     counts = np.bincount(places[places >= 0], minlength=index.count("datasets")).tolist()
     is_empty = not (matches.run_ids if is_of_runs else datasets)
-    to_drop, n_without = _to_drop(index, search, is_of_runs=is_of_runs) if is_empty else (None, 0)
+    n_without, to_drop = _to_drop(index, search, is_of_runs=is_of_runs) if is_empty else (0, None)
     return Answer(
         search,
         datasets,
@@ -84,7 +84,7 @@ def answer(index: Index, catalogue: Catalogue, words: CatalogueSearch, question:
         list_matches(index, with_changes(matches, run_ids=matches.run_ids[:_FIRST_RUNS]), "runs") if is_of_runs else (),
         dict(zip(index.ids("datasets").tolist(), counts, strict=True)),
         facets,
-        to_drop=to_drop,
+        to_drop=to_drop if n_without else None,
         n_without=n_without,
     )
 
@@ -97,13 +97,9 @@ def completed(index: Index, found: Answer) -> Answer:
     hidden: dict[int, str] = {}
     for row in found.datasets[:_MOST_REASONS] if found.search.text else ():
         known = reasons(index, found.search.text, row.id)
-        if texts := [_text(each) for each in known if each.field not in _SEEN and each.text != row.organism_name]:
+        if texts := [str(each) for each in known if each.field not in _SEEN and each.text != row.organism_name]:
             hidden[row.id] = " · ".join(texts)
     return with_changes(found, runs=runs, reasons=hidden) if hidden or runs is not found.runs else found
-
-
-def _text(reason: Reason) -> str:
-    return f"{reason.field}: {reason.text}" + (f" ({reason.how})" if reason.how else "")
 
 
 def _depositions(
@@ -117,11 +113,10 @@ def _depositions(
     return tuple(row for row in catalogue.depositions if row.id in ids)
 
 
-def _to_drop(index: Index, search: Search, *, is_of_runs: bool) -> tuple[Chip | None, int]:
+def _to_drop(index: Index, search: Search, *, is_of_runs: bool) -> tuple[int, Chip | None]:
     choices = [*chips(search)]
     if search.text and choices:
         choices.append(Chip(search.text, replace(search, text="")))
-    found = [(find(index, choice.without), choice) for choice in choices]
-    counts = [(len(each.run_ids if is_of_runs else each.dataset_ids), choice) for each, choice in found]
-    best = max(counts, key=lambda each: each[0], default=(0, None))
-    return (best[1], best[0]) if best[0] else (None, 0)
+    found = [find(index, choice.without) for choice in choices]
+    counts = [len(each.run_ids if is_of_runs else each.dataset_ids) for each in found]
+    return max(zip(counts, choices, strict=True), key=lambda each: each[0], default=(0, None))

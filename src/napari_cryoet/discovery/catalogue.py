@@ -8,7 +8,6 @@ from typing import Any, Final, Generic, TypeVar
 from napari_cryoet.discovery.objects import Term, concept_of, is_kind, terms_of
 from napari_cryoet.discovery.words import Texts, simplified
 from napari_cryoet.portal.pages import Catalogue, CatalogueRow, DepositionRow, ObjectCount
-from napari_cryoet.records import Author
 
 R = TypeVar("R", CatalogueRow, DepositionRow)
 
@@ -29,11 +28,9 @@ DEPOSITION_ORDERS: Final[Mapping[str, Callable[[DepositionRow], Any]]] = {
 
 
 class CatalogueSearch:
-    """Finds the rows of a catalogue in which every word occurs; texts are prepared once, so typing is followed at once.
+    """Finds the rows of a catalogue in which every word occurs, as `texts.text_match` does in an index.
 
-    Case, accents, number and order don't matter, objects are found by other names and with all their kinds, and a word
-    that occurs nowhere stands for those that differ by a letter. Words in "double quotes" belong together. A record
-    whose very id is searched for comes first.
+    A record whose very id is searched for comes first.
     """
 
     def __init__(self, catalogue: Catalogue) -> None:
@@ -92,7 +89,7 @@ def _about_dataset(row: CatalogueRow) -> Iterable[str | None]:
     sample = (row.sample_type or "").replace("_", " ")
     yield from (row.title, row.organism_name, sample, row.cell_name, row.tissue_name)
     yield from (row.dataset_publications, row.related_database_entries, f"DS-{row.id}", f"CZCDP-{row.deposition_id}")
-    yield from _people(row.authors)
+    yield from (each for author in row.authors for each in (author.name, author.orcid))
     yield from (each.object_name for each in row.objects)
     yield from row.shapes
 
@@ -101,14 +98,9 @@ def _about_deposition(row: DepositionRow, organisms: dict[int, str]) -> Iterable
     yield from (row.title, row.tag, row.deposition_publications, row.related_database_entries, f"CZCDP-{row.id}")
     for each in row.dataset_ids + row.enriched_dataset_ids:
         yield from (f"DS-{each}", organisms.get(each))
-    yield from _people(row.authors)
+    yield from (each for author in row.authors for each in (author.name, author.orcid))
     yield from (each.object_name for each in row.objects)
     yield from row.kinds
-
-
-def _people(authors: Iterable[Author]) -> Iterable[str | None]:
-    for author in authors:
-        yield from (author.name, author.orcid)
 
 
 def _names(term: Term, name: str) -> bool:

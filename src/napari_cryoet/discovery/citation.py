@@ -122,18 +122,16 @@ def _bibtex(each: Citation) -> str:
 
 def _ris(each: Citation) -> str:
     lines = [
-        "TY  - DATA",
-        f"ID  - {each.name}",
-        f"TI  - {each.title}",
-        *(f"AU  - {_family_first(author)}" for author in each.authors),
-        *([f"PY  - {each.year}"] if each.year else []),
-        f"PB  - {each.publisher}",
-        *([f"UR  - {each.url}"] if each.url else []),
-        *(f"N1  - https://doi.org/{doi}" for doi in each.dois),
-        *(f"N1  - {entry}" for entry in each.entries),
-        "ER  - ",
+        ("TY", "DATA"),
+        ("ID", each.name),
+        ("TI", each.title),
+        *(("AU", _family_first(author)) for author in each.authors),
+        ("PY", each.year),
+        ("PB", each.publisher),
+        ("UR", each.url),
+        *(("N1", note) for note in (*(f"https://doi.org/{doi}" for doi in each.dois), *each.entries)),
     ]
-    return "\n".join(lines)
+    return "\n".join([*(f"{tag}  - {text}" for tag, text in lines if text), "ER  - "])
 
 
 def _family_first(name: str) -> str:

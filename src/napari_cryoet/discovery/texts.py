@@ -54,6 +54,9 @@ class Reason:
     text: str
     how: str = ""  # where the text hasn't the word itself: "another name of …", "a kind of …" or "like …"
 
+    def __str__(self) -> str:
+        return f"{self.field}: {self.text}" + (f" ({self.how})" if self.how else "")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Column:
