@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import compress
 from typing import Any, Final, Generic, TypeVar
 
-from napari_cryoet.discovery.objects import Term, concept_of, is_kind, terms_of
-from napari_cryoet.discovery.words import Texts, simplified
+import numpy as np
+
+from napari_cryoet.discovery.index import Mask, all_of, any_of
+from napari_cryoet.discovery.objects import Term, is_kind, terms_of
+from napari_cryoet.discovery.texts import find_terms
+from napari_cryoet.discovery.words import Texts, simplified, split_words
 from napari_cryoet.portal.pages import Catalogue, CatalogueRow, DepositionRow, ObjectCount
 
 R = TypeVar("R", CatalogueRow, DepositionRow)
@@ -63,26 +68,17 @@ class _Rows(Generic[R]):
         self._texts = Texts("\0".join(each for each in parts if each) for parts in texts)
 
     def find(self, text: str) -> tuple[R, ...]:
-        terms = terms_of(text)
-        found = [True] * len(self._rows)
-        for term in terms:
-            matches = self._having(term)
-            if not any(matches) and len(term.words) == 1:
-                others = [self._having(Term((word,), concept_of(word))) for word in self._texts.like(term.words[0])]
-                matches = [any(each) for each in zip(*others, strict=True)] or matches
-            found = [a and b for a, b in zip(found, matches, strict=True)]
-        rows = [row for row, is_found in zip(self._rows, found, strict=True) if is_found]
-        words = {word for term in terms for word in term.words}
-        return tuple(sorted(rows, key=lambda row: str(row.id) not in words))
+        found, _ = find_terms(text, len(self._rows), self._having, self._texts.like)
+        words = split_words(text)
+        return tuple(sorted(compress(self._rows, found), key=lambda row: str(row.id) not in words))
 
-    def _having(self, term: Term) -> list[bool]:
+    def _having(self, term: Term) -> Mask:
         """Which rows have all words of a term, or the object that it names."""
-        matches = [all(each) for each in zip(*map(self._texts.having, term.words), strict=True)]
+        found = all_of([np.array(self._texts.having(word)) for word in term.words], len(self._rows))
         if (concept := term.concept) is None:
-            return matches
-        named = map(self._texts.having_whole, concept.names)
-        kinds = [any(is_kind(each.object_name, concept) for each in row.objects) for row in self._rows]
-        return [any(each) for each in zip(matches, kinds, *named, strict=True)]
+            return found
+        named = any_of(self._texts.having_whole(name) for name in concept.names)
+        return found | named | [any(is_kind(each.object_name, concept) for each in row.objects) for row in self._rows]
 
 
 def _about_dataset(row: CatalogueRow) -> Iterable[str | None]:

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from msgspec.structs import replace
 
-from napari_cryoet.discovery.fields import CONTENTS, FIELDS, Field, masks_of, release_days, rows_that_meet
+from napari_cryoet.discovery.fields import CONTENTS, FIELDS, Field, release_days, rows_that_meet
 from napari_cryoet.discovery.index import Index, Mask, Places, all_of, at, marked
 from napari_cryoet.discovery.search import Condition, Narrowed, Search
 
@@ -77,10 +77,6 @@ class _Counting:
         self._size = index.count(unit)
         every_run = np.arange(index.count("runs"), dtype=np.int32)
         self._unit_of_run = every_run if self._is_of_runs else index.places("runs", "datasets")
-        self._masks = {
-            subject: masks_of(index, self._condition if subject == "annotations" else search, subject)
-            for subject in ("annotations", "tomograms", "tiltseries")
-        }
 
     def facet(self, field: Field) -> Facet:
         """A field with the values that leave something, or are chosen."""
@@ -129,7 +125,7 @@ class _Counting:
             left = self._narrowed.runs(field.name) if self._is_of_runs else self._narrowed.datasets(field.name)
             return left, np.arange(self._size, dtype=np.int32)
         part = f"annotations {self._number}" if subject == "annotations" else subject
-        others = [mask for name, mask in self._masks[subject].items() if name != field.name]
+        others = [mask for name, mask in self._narrowed.masks.get(part, {}).items() if name != field.name]
         left = at(self._runs(part), index.places(subject, "runs")) & all_of(others, index.count(subject))
         if field.table != subject:
             left = at(left, index.places(field.table, subject))

@@ -100,19 +100,16 @@ def find(index: Index, search: Search) -> Matches:
     narrowed = Narrowed(index, search)
     datasets, runs = narrowed.datasets(), narrowed.runs()
     order = index.made("newest first", lambda: np.lexsort((index.ids("datasets"), release_days(index)))[::-1])
-    tomograms, *annotations = (
-        tuple(index.ids(table)[rows & at(runs, index.places(table, "runs"))].tolist())
-        for table, rows in [
-            ("tomograms", narrowed.tomograms),
-            *(("annotations", each) for each in narrowed.annotations),
-        ]
-    )
+
+    def of_runs(table: str, part: str) -> tuple[int, ...]:
+        return tuple(index.ids(table)[narrowed.rows(part) & at(runs, index.places(table, "runs"))].tolist())
+
     return Matches(
         search=search,
         dataset_ids=tuple(index.ids("datasets")[order[datasets[order]]].tolist()),
         run_ids=tuple(index.ids("runs")[runs].tolist()),
-        annotation_ids=tuple(annotations),
-        tomogram_ids=tomograms,
+        annotation_ids=tuple(of_runs("annotations", f"annotations {each}") for each in range(len(search.annotations))),
+        tomogram_ids=of_runs("tomograms", "tomograms"),
         corrections=narrowed.text.corrections,
     )
 
@@ -139,20 +136,23 @@ class Narrowed:
     """Which rows of an index meet each part of a search; `find` and the facets put them together."""
 
     def __init__(self, index: Index, search: Search) -> None:
-        self._index, self._search = index, search
-        self.text = text_match(index, search.text)
-        self._rows = {
-            subject: all_of(masks.values(), index.count(subject))
-            for subject in ("tomograms", "tiltseries")
-            if (masks := masks_of(index, search, subject))
-        }
-        self.tomograms = self._rows.get("tomograms", np.ones(index.count("tomograms"), np.bool_))
-        self.annotations = [  # for each condition, the rows that meet it
-            all_of(masks_of(index, each, "annotations").values(), index.count("annotations"))
-            for each in search.annotations
-        ]
+        self._index, self.text = index, text_match(index, search.text)
+        asked: dict[str, Any] = {"tomograms": search, "tiltseries": search}
+        asked |= {f"annotations {number}": each for number, each in enumerate(search.annotations)}
+        #: For each part, a table and for annotations the number of the condition, the rows that meet each field.
+        self.masks = {part: masks_of(index, each, part.partition(" ")[0]) for part, each in asked.items()}
         self._of_datasets = masks_of(index, search, "datasets")
-        self._of_runs = self._masks_of_runs()
+        self._of_runs = {f"has {what}": index.runs_with(what) for what in search.has}
+        for part, masks in self.masks.items():
+            table, *number = part.split()
+            if masks or number:  # a condition without fields is met by any annotation
+                self._of_runs[part] = lifted(index, self.rows(part), table, "runs")
+        if search.depositions:
+            self._of_runs["depositions"] = _runs_of_depositions(index, search.depositions)
+
+    def rows(self, part: str) -> Mask:
+        """The rows that meet all fields of a part."""
+        return all_of(self.masks[part].values(), self._index.count(part.partition(" ")[0]))
 
     def datasets(self, without: str = "") -> Mask:
         """The datasets that meet all parts but one, by its field; ``annotations 0`` is the first condition."""
@@ -175,16 +175,6 @@ class Narrowed:
                 masks.append(self.text.runs)
         masks.append(at(all_of(datasets, index.count("datasets")), index.places("runs", "datasets")))
         return all_of(masks, index.count("runs"))
-
-    def _masks_of_runs(self) -> dict[str, Mask]:
-        index, search = self._index, self._search
-        masks = {f"has {what}": index.runs_with(what) for what in search.has}
-        masks |= {subject: lifted(index, rows, subject, "runs") for subject, rows in self._rows.items()}
-        if search.depositions:
-            masks["depositions"] = _runs_of_depositions(index, search.depositions)
-        for number, rows in enumerate(self.annotations):
-            masks[f"annotations {number}"] = lifted(index, rows, "annotations", "runs")
-        return masks
 
 
 def _with(data: dict[str, Any], old: Any, new: Any) -> dict[str, Any]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import numpy as np
 
 from napari_cryoet.discovery.fields import lifted
-from napari_cryoet.discovery.index import Index, Mask, Words, any_of, at
+from napari_cryoet.discovery.index import Index, Mask, Words, all_of, any_of, at
 from napari_cryoet.discovery.objects import COMMON_NAMES, Concept, Term, concept_of, is_kind, terms_of
 from napari_cryoet.discovery.words import Texts, tokens
 
@@ -103,43 +104,47 @@ def reasons(index: Index, text: str, dataset_id: int) -> tuple[Reason, ...]:
     return tuple(found)
 
 
-def _match(index: Index, text: str) -> TextMatch:
-    datasets, runs = np.ones(index.count("datasets"), np.bool_), np.ones(index.count("runs"), np.bool_)
-    corrections = {}
+def find_terms(
+    text: str, size: int, having: Callable[[Term], Mask], like: Callable[[str], Sequence[str]]
+) -> tuple[Mask, dict[str, tuple[str, ...]]]:
+    """Where all terms of a text are, and what was taken instead of words that are nowhere: those `like` them."""
+    found, corrections = np.ones(size, np.bool_), dict[str, tuple[str, ...]]()
     for term in terms_of(text):
-        found, found_runs = _find_term(index, term)
-        if not found.any() and len(term.words) == 1 and (others := _like(index, term.words[0])):
-            corrections[term.words[0]] = others
-            pairs = [_find_term(index, Term((word,), concept_of(word))) for word in others]
-            found, found_runs = (any_of(masks) for masks in zip(*pairs, strict=True))
-        datasets &= found
-        runs &= found_runs
-    return TextMatch(datasets, runs, corrections)
+        mask = having(term)
+        if not mask.any() and len(term.words) == 1 and (others := like(term.words[0])):
+            corrections[term.words[0]] = tuple(others)
+            mask = any_of(having(Term((word,), concept_of(word))) for word in others)
+        found &= mask
+    return found, corrections
 
 
-def _find_term(index: Index, term: Term) -> tuple[Mask, Mask]:
-    """The datasets, and the runs, that have all words of a term or the object that it names."""
+def _match(index: Index, text: str) -> TextMatch:
+    n_datasets, size = index.count("datasets"), index.count("datasets") + index.count("runs")
+    found, corrections = find_terms(text, size, partial(_find_term, index), partial(_like, index))
+    return TextMatch(found[:n_datasets], found[n_datasets:], corrections)
+
+
+def _find_term(index: Index, term: Term) -> Mask:
+    """The datasets, and after them the runs, that have all words of a term or the object that it names."""
     columns, is_part = _columns(index), len(term.words) > 1
-    datasets, runs = np.ones(index.count("datasets"), np.bool_), np.ones(index.count("runs"), np.bool_)
-    for word in term.words:
-        found, found_runs = _lifted(index, ((column, column.having(word, is_part=is_part)) for column in columns))
-        datasets &= found
-        runs &= found_runs
-    if term.concept is not None:
-        found, found_runs = _lifted(index, ((column, column.naming(term.concept)) for column in columns))
-        datasets |= found
-        runs |= found_runs
-    return datasets, runs
+    found = [
+        _lifted(index, ((column, column.having(word, is_part=is_part)) for column in columns)) for word in term.words
+    ]
+    mask = all_of(found, len(found[0]))
+    if (concept := term.concept) is None:
+        return mask
+    return mask | _lifted(index, ((column, column.naming(concept)) for column in columns))
 
 
-def _lifted(index: Index, wanted: Iterable[tuple[_Column, list[bool]]]) -> tuple[Mask, Mask]:
-    """The datasets, and the runs, that have one of the words that are wanted of each column."""
+def _lifted(index: Index, wanted: Iterable[tuple[_Column, list[bool]]]) -> Mask:
+    """The datasets, and after them the runs, that have one of the words that are wanted of each column."""
     own, runs = np.zeros(index.count("datasets"), np.bool_), np.zeros(index.count("runs"), np.bool_)
     for column, is_wanted in wanted:
         if any(is_wanted):
             above, mask = ("datasets", own) if column.table in _OF_DATASETS else ("runs", runs)
             mask |= lifted(index, column.words.rows_at(is_wanted), column.table, above)
-    return own | lifted(index, runs, "runs", "datasets"), runs | at(own, index.places("runs", "datasets"))
+    in_datasets = own | lifted(index, runs, "runs", "datasets")
+    return np.concatenate([in_datasets, runs | at(own, index.places("runs", "datasets"))])
 
 
 def _reasons(codes: list[tuple[_Column, int]], word: str, term: Term) -> Iterable[Reason]:
