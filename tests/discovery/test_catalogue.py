@@ -67,6 +67,10 @@ def test_every_word_must_occur_somewhere():
         assert [found.id for found in SEARCH.datasets(text)] == ids, text
 
 
+def test_an_empty_catalogue_is_searched_too():
+    assert CatalogueSearch(Catalogue(rows=(), freshness=CATALOGUE.freshness)).datasets("ribosome") == ()
+
+
 def test_depositions_are_found_by_words_of_their_own_and_by_their_datasets():
     for text, ids in {
         "": [10301, 10310],

@@ -78,7 +78,8 @@ class _Rows(Generic[R]):
         if (concept := term.concept) is None:
             return found
         named = any_of(self._texts.having_whole(name) for name in concept.names)
-        return found | named | [any(is_kind(each.object_name, concept) for each in row.objects) for row in self._rows]
+        kinds = [any(is_kind(each.object_name, concept) for each in row.objects) for row in self._rows]
+        return found | named | np.array(kinds, np.bool_)
 
 
 def _about_dataset(row: CatalogueRow) -> Iterable[str | None]:
