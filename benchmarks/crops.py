@@ -37,11 +37,14 @@ def make_files(folder: Path) -> None:
 
 def measure(workers: str, url: str) -> Result:
     """Cut everything once, in this process or on a cluster of its own."""
+    from napari_cryoet.basket.basket import Basket
     from napari_cryoet.portal.portal import Source
     from napari_cryoet.training.crops import export_crops
     from napari_cryoet.training.selection import select
 
-    selection = select(rows_of_runs(url, RUNS, CROPS_SHAPE, SPACING_ANGSTROM), Source("url", url, "benchmark"))
+    rows = rows_of_runs(url, RUNS, CROPS_SHAPE, SPACING_ANGSTROM)
+    basket = Basket(runs=tuple(row["id"] for row in rows["runs"]))
+    selection = select(basket, rows, Source("url", url, "benchmark"))
     with tempfile.TemporaryDirectory() as folder:
 
         def cut(scheduler: str = "") -> float:

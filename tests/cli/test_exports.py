@@ -19,19 +19,19 @@ def run(*arguments: object) -> int:
     return main([*map(str, arguments)])
 
 
-def test_runs_of_a_source_are_exported_and_what_stays_out_is_said(
+def test_what_a_search_finds_is_exported_and_what_stays_out_is_said(
     tmp_path: Path, demo_pack: Path, capsys: Captured
 ) -> None:
-    assert run("export", "copick", demo_pack, tmp_path / "project", "--run", "9001", "--ground-truth") == 0
-    said = capsys.readouterr()
-
-    assert "1 run, 3 volumes" in said.out
+    wanted = ("DEMO_001", "--object", "ribosome")
+    assert run("export", "copick", demo_pack, tmp_path / "project", *wanted, "--ground-truth") == 0
+    assert "1 run, 1 volume, 85 picks" in capsys.readouterr().out
     assert json.loads((tmp_path / "project" / "config.json").read_text())["pickable_objects"]
-    assert run("export", "relion5", demo_pack, tmp_path / "relion", "--run", "9001", "--object", "ribosome") == 0
+
+    assert run("export", "relion5", demo_pack, tmp_path / "relion", *wanted) == 0
     said = capsys.readouterr()
     assert "1 run, 85 picks" in said.out
     assert "AN-9011" in said.err
-    assert run("export", "relion5", demo_pack, tmp_path / "relion", "--run", "9001") == 1
+    assert run("export", "relion5", demo_pack, tmp_path / "relion", *wanted) == 1
     assert "--overwrite" in capsys.readouterr().err
 
 
@@ -43,14 +43,14 @@ def test_a_basket_is_exported_with_its_split(tmp_path: Path, demo_pack: Path, ca
     assert "2 runs, 3 volumes" in capsys.readouterr().out
 
     assert run("export", "table", demo_pack, tmp_path / "picks.csv") == 1
-    assert "empty" in capsys.readouterr().err
+    assert "nothing" in capsys.readouterr().err
     BasketStore().change(source, lambda _: basket)
     assert run("export", "table", demo_pack, tmp_path / "picks.csv") == 0
     assert "2 runs, " in capsys.readouterr().out
 
 
 def test_crops_are_cut_on_this_computer_by_default(tmp_path: Path, demo_pack: Path, capsys: Captured) -> None:
-    assert run("export", "crops", demo_pack, tmp_path / "c.zarr", "--run", "9001", "--size", "4") == 0
+    assert run("export", "crops", demo_pack, tmp_path / "c.zarr", "DEMO_001", "--size", "4") == 0
     assert "1 run, 108 picks" in capsys.readouterr().out
-    assert run("export", "crops", demo_pack, tmp_path / "c.zarr", "--run", "9001", "--size", "0") == 2
+    assert run("export", "crops", demo_pack, tmp_path / "c.zarr", "DEMO_001", "--size", "0") == 2
     assert run("export", "unicorn", demo_pack, tmp_path / "c.zarr") == 2

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from napari_cryoet.basket.basket import Basket, Choices, Split
 from napari_cryoet.download import Rows, ask_rows
 from napari_cryoet.portal.portal import open_portal
 from napari_cryoet.training.selection import Selection, select
@@ -28,9 +29,17 @@ def demo_rows(demo_pack: Path) -> Rows:
 
 @pytest.fixture
 def selection_of(demo_pack: Path, demo_rows: Rows) -> Callable[..., Selection]:
-    """Select from the demo's runs; rows may be changed before."""
-    source = open_portal(demo_pack).source
-    return lambda **options: select(demo_rows, source, **options)
+    """Select annotations of the demo's runs, of some objects or of all; rows may be changed before."""
+
+    def make(*objects: str, tomogram: str = "default") -> Selection:
+        rows = demo_rows["annotations"]
+        annotations = tuple(row["id"] for row in rows if not objects or row["objectName"] in objects)
+        runs, choices = () if objects else (9003,), Choices(with_tomogram=tomogram)
+        split = Split(train=(9001,), test=(9005,))
+        basket = Basket(runs=runs, annotations=annotations, choices=choices, split=split)
+        return select(basket, demo_rows, open_portal(demo_pack).source)
+
+    return make
 
 
 @pytest.fixture(scope="session")

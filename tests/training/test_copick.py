@@ -12,14 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_cryoet import read_picks
-from napari_cryoet.download import ask_rows, download_files
-from napari_cryoet.download.plan import file_cells, plan_cells, volume_cells
-from napari_cryoet.exceptions import CryoETError, ExistsError, StoppedError
+from napari_cryoet import CryoETError, ExistsError, StoppedError, download_basket, read_picks
+from napari_cryoet.basket.basket import Basket
 from napari_cryoet.portal.portal import open_portal
 from napari_cryoet.training.copick import export_copick
-from napari_cryoet.training.naming import name_all
-from napari_cryoet.training.selection import Selection, select
+from napari_cryoet.training.selection import Selection, select_basket
 
 Select = Callable[..., Selection]
 RIBOSOMES = "Picks/Ada-Vitreous_ground-truth_cytosolic-ribosome.json"
@@ -33,8 +30,7 @@ def paths_in(folder: Path) -> set[str]:
 
 
 def test_a_project_has_readable_names_and_the_portals_volumes(tmp_path: Path, selection_of: Select) -> None:
-    report = export_copick(selection_of(split={9001: "train"}), tmp_path / "project")
-    found = paths_in(tmp_path / "project")
+    report = export_copick(selection_of(), tmp_path)
 
     assert {
         "DEMO_001/VoxelSpacing40.048/wbp-denoised.zarr",
@@ -43,19 +39,13 @@ def test_a_project_has_readable_names_and_the_portals_volumes(tmp_path: Path, se
         "DEMO_001/Picks/Ada-Vitreous_manual_cytosolic-ribosome.json",
         "MIX_001/InstanceSegmentations/31.360_Gregor-Goldbead_ground-truth_ferritin-complex.zarr",
         "DEMO_003/VoxelSpacing40.048/wbp-raw.zarr",
-    } <= found
-    assert len(found) == report.n_volumes + report.n_files
+    } <= paths_in(tmp_path)
     assert any("AN-9011" in reason for reason in report.left_out)  # on another alignment
-    assert json.loads((tmp_path / "project" / "splits.json").read_text()) == {"train": ["DEMO_001"]}
-    sources = json.loads((tmp_path / "project" / "sources.json").read_text())
-    assert all(each["licence"] == "CC0-1.0" and each["authors"] for each in sources.values())
-    assert {path.removeprefix("static/ExperimentRuns/") for path in sources} == {
-        path for path in found if path.endswith(".zarr")
-    }
+    assert json.loads((tmp_path / "splits.json").read_text()) == {"train": ["DEMO_001"], "test": ["MIX_001"]}
 
 
 def test_picks_are_where_the_portal_has_them(tmp_path: Path, demo_pack: Path, selection_of: Select) -> None:
-    export_copick(selection_of(), tmp_path)
+    export_copick(selection_of("cytosolic ribosome"), tmp_path)
     picks = read_picks(tmp_path / "static" / "ExperimentRuns" / "DEMO_001" / RIBOSOMES)
     (portal,) = demo_pack.glob("files/*/DEMO_001/**/100/*ribosome*_orientedpoint.ndjson")
     expected = read_picks(portal)
@@ -66,54 +56,45 @@ def test_picks_are_where_the_portal_has_them(tmp_path: Path, demo_pack: Path, se
     assert picks.about["licence"]
 
 
-def test_objects_have_the_tables_diameters_and_colours_of_their_own(tmp_path: Path, selection_of: Select) -> None:
-    export_copick(selection_of(), tmp_path)
-    objects = json.loads((tmp_path / "config.json").read_text())["pickable_objects"]
+def test_objects_have_the_tables_diameters_and_colours_of_their_own(selection_of: Select) -> None:
+    objects = selection_of().objects
     by_name = {each["name"]: each for each in objects}
 
     assert by_name["cytosolic-ribosome"]["radius"] == 150
     assert by_name["cytosolic-ribosome"]["is_particle"]
     assert not by_name["membrane"]["is_particle"]
-    assert sorted(each["label"] for each in objects) == list(range(1, len(objects) + 1))
+    assert [each["label"] for each in objects] == list(range(1, len(objects) + 1))
     assert len({tuple(each["color"]) for each in objects}) == len(objects)
 
 
-def test_objects_ground_truth_and_processing_can_be_chosen(selection_of: Select) -> None:
-    names = name_all(selection_of(objects=["GO:0022626"], ground_truth=True, processing="denoised"))
-    assert {(each.object, each.session) for each in names.annotations} == {("cytosolic-ribosome", "ground-truth")}
-    assert {each.tomogram.processing for each in names.tomograms} == {"denoised"}
-
-    assert {each.object for each in name_all(selection_of(objects=["ribosomes", "FAS"])).annotations} == {
-        "cytosolic-ribosome",
-        "fatty-acid-synthase-complex",
-    }
-    chosen = [each.file.id for each in names.annotations]
-    with pytest.raises(CryoETError, match="selected"):
-        selection_of(file_ids=chosen, objects=["membrane"], tomogram_ids=[])
-
-    one = selection_of(file_ids=[names.annotations[0].file.id], tomogram_ids=[])
-    assert [len(run.files) for run in one.runs] == [1]
-    with pytest.raises(CryoETError, match="selected"):
-        selection_of(objects=["unicorn"], tomogram_ids=[])
-
-
-def test_names_that_are_taken_get_a_number(demo_rows: Any, demo_pack: Path) -> None:
+def test_names_that_are_taken_get_a_number(tmp_path: Path, demo_rows: Any, selection_of: Select) -> None:
     for row in demo_rows["runs"]:
         row["name"] = row["name"].replace("MIX", "DEMO")
     for row in demo_rows["annotations"]:
         row |= {"groundTruthStatus": True, "methodType": "manual", "objectName": "A_b?", "objectId": ""}
-    names = name_all(select(demo_rows, open_portal(demo_pack).source))
+    selection = selection_of()
+    report = export_copick(selection, tmp_path)
 
-    assert [name for name, _ in names.runs] == ["90001-DEMO_001", "DEMO_003", "90002-DEMO_001"]
-    paths = [*(each.path for each in names.annotations), *(each.path() for each in names.tomograms)]
-    assert len(set(paths)) == len(paths)
-    assert {each.object for each in names.annotations} == {"a-b"}
-    assert any(each.user.endswith("-2") for each in names.annotations)
+    assert [run.name for run in selection.runs] == ["90001-DEMO_001", "DEMO_003", "90002-DEMO_001"]
+    n_points = sum(each.is_points for each in selection.annotations)
+    assert len(paths_in(tmp_path)) == report.n_volumes + n_points
+    assert {each.object for each in selection.annotations} == {"a-b"}
+    assert any(each.user.endswith("-2") for each in selection.annotations)
+
+
+def test_a_region_is_left_out_and_nothing_is_no_selection(demo_rows: Any, selection_of: Select) -> None:
+    for row in demo_rows["tomograms"]:
+        row["offsetX"] = 5
+    selection = selection_of()
+    assert not any(run.tomograms for run in selection.runs)
+    assert any("region" in reason for reason in selection.left_out)
+    with pytest.raises(CryoETError, match="selected"):
+        selection_of("unicorn")
 
 
 def test_volumes_of_a_server_are_downloaded_once(tmp_path: Path, demo_pack: Path, served_demo: dict[str, str]) -> None:
-    portal = open_portal(served_demo["graphql"])
-    selection = select(ask_rows(portal, run_ids=[9001]), portal.source, processing="denoised")
+    basket = Basket(annotations=(9001,), tomograms=(9002,))
+    selection = select_basket(basket, open_portal(served_demo["graphql"]))
     export_copick(selection, tmp_path)
     local = next((tmp_path / "static").glob("ExperimentRuns/DEMO_001/*/wbp-denoised.zarr/0/0/0/0"))
     (original,) = demo_pack.glob("files/*/DEMO_001/**/VoxelSpacing40.048/Tomograms/101/*.zarr/0/0/0/0")
@@ -127,20 +108,18 @@ def test_volumes_of_a_server_are_downloaded_once(tmp_path: Path, demo_pack: Path
 
 
 def test_a_project_of_coarse_levels_has_them_as_its_finest(
-    tmp_path: Path, demo_rows: Any, demo_pack: Path, served_demo: dict[str, str]
+    tmp_path: Path, demo_pack: Path, served_demo: dict[str, str]
 ) -> None:
-    served = open_portal(served_demo["graphql"])
-    fine = select(demo_rows, open_portal(demo_pack).source, first_level=1)
-    remote = select(ask_rows(served, run_ids=[9001]), served.source, first_level=1)
-    cells = [
-        *file_cells(demo_rows["annotationFiles"], "zarr"),
-        *volume_cells("tomograms", demo_rows["tomograms"], "zarr"),
-    ]
-    download_files(plan_cells(demo_rows, None, cells, first_level=1), tmp_path / "pack", overwrite=True)
-    pack = open_portal(tmp_path / "pack")
-    coarse = select(ask_rows(pack, run_ids=[9001]), pack.source)
+    portal, whole = open_portal(demo_pack), Basket(tomograms=(9002,))
+    coarse = whole.with_choices(level=1)
+    download_basket(coarse, portal, tmp_path / "pack")
+    selections = {
+        "here": select_basket(coarse, portal),
+        "served": select_basket(coarse, open_portal(served_demo["graphql"])),
+        "downloaded": select_basket(whole, open_portal(tmp_path / "pack")),
+    }
     found = []
-    for name, selection in (("fine", fine), ("remote", remote), ("coarse", coarse)):
+    for name, selection in selections.items():
         export_copick(selection, tmp_path / name)
         root = tmp_path / name / "static" / "ExperimentRuns" / "DEMO_001" / "VoxelSpacing80.096" / "wbp-denoised.zarr"
         found.append((read_files(root / "0"), sorted(path.name for path in root.iterdir())))
@@ -153,27 +132,19 @@ def read_files(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_region_is_left_out(demo_rows: Any, demo_pack: Path) -> None:
-    for row in demo_rows["tomograms"]:
-        row["offsetX"] = 5
-    selection = select(demo_rows, open_portal(demo_pack).source)
-    assert not any(run.tomograms for run in selection.runs)
-    assert any("region" in reason for reason in selection.left_out)
-
-
 def test_a_project_is_replaced_only_if_you_say_so_and_is_none_before_its_end(
     tmp_path: Path, selection_of: Select
 ) -> None:
-    stop = threading.Event()
+    selection, stop = selection_of("cytosolic ribosome"), threading.Event()
     with pytest.raises(StoppedError):
-        export_copick(selection_of(), tmp_path, progress=lambda *_: stop.set(), stop=stop)
+        export_copick(selection, tmp_path, progress=lambda *_: stop.set(), stop=stop)
     assert not (tmp_path / "config.json").exists()
 
-    export_copick(selection_of(), tmp_path)
+    export_copick(selection, tmp_path)
     (tmp_path / "overlay" / "mine").touch()
-    with pytest.raises(ExistsError, match="project"):
-        export_copick(selection_of(), tmp_path)
-    export_copick(selection_of(), tmp_path, overwrite=True)
+    with pytest.raises(ExistsError, match="config"):
+        export_copick(selection, tmp_path)
+    export_copick(selection, tmp_path, overwrite=True)
     assert (tmp_path / "overlay" / "mine").exists()
 
 

@@ -17,6 +17,7 @@ import pytest
 import zarr
 
 from napari_cryoet import CryoETError, ExistsError, StoppedError
+from napari_cryoet.basket.basket import Basket
 from napari_cryoet.formats.ome_zarr import write_pyramid
 from napari_cryoet.portal.portal import Source
 from napari_cryoet.training import crops
@@ -36,7 +37,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def ribosomes(selection_of: Select) -> Selection:
-    return selection_of(objects=["ribosome"], split={9001: "train", 9005: "test"})
+    return selection_of("cytosolic ribosome")
 
 
 def opened(path: Path) -> Any:
@@ -49,9 +50,7 @@ def test_a_crop_is_the_tomogram_around_its_pick(
 ) -> None:
     report = export_crops(ribosomes, tmp_path / "c.zarr", size=5, spacing_angstrom=spacing)
     found, run = opened(tmp_path / "c.zarr"), ribosomes.runs[0]
-    tomogram = zarr.open_array(Path(run.tomograms[0].https_omezarr_dir.removeprefix("file://"), str(level)), mode="r")[
-        :
-    ]
+    tomogram = zarr.open_array(Path(run.tomograms[0].url.removeprefix("file://"), str(level)), mode="r")[:]
     spacing_at_level = 40.048 * 2**level
 
     assert found.attrs["is_complete"]
@@ -70,8 +69,7 @@ def test_a_crop_is_the_tomogram_around_its_pick(
 
 
 def test_each_crop_has_its_label_run_split_and_annotation(tmp_path: Path, selection_of: Select) -> None:
-    selection = selection_of(split={9001: "train"}, ground_truth=True, processing="denoised")
-    report = export_crops(selection, tmp_path / "c.zarr", size=4, spacing_angstrom=40)
+    report = export_crops(selection_of(tomogram="denoised"), tmp_path / "c.zarr", size=4, spacing_angstrom=40)
     found = opened(tmp_path / "c.zarr")
     runs, objects = found.attrs["runs"], {each["label"]: each["name"] for each in found.attrs["objects"]}
 
@@ -93,11 +91,12 @@ def test_a_second_start_cuts_only_what_is_missing(tmp_path: Path, ribosomes: Sel
     assert not opened(path).attrs["is_complete"]
 
     export_crops(ribosomes, path, size=4)
-    whole = opened(path)["crops"][:]
-    (path / "crops" / "3.0.0.0").unlink()
-    assert export_crops(ribosomes, path, size=4).n_files == 1
+    whole, kept, lost = opened(path)["crops"][:], *(path / "crops" / f"{number}.0.0.0" for number in (2, 3))
+    written = kept.stat().st_mtime_ns
+    lost.unlink()
+    export_crops(ribosomes, path, size=4)
     np.testing.assert_array_equal(opened(path)["crops"][:], whole)
-    assert export_crops(ribosomes, path, size=4).n_files == 0
+    assert kept.stat().st_mtime_ns == written
 
 
 def test_something_else_is_replaced_only_if_it_is_crops_and_you_say_so(tmp_path: Path, ribosomes: Selection) -> None:
@@ -115,8 +114,8 @@ def test_something_else_is_replaced_only_if_it_is_crops_and_you_say_so(tmp_path:
 def test_what_can_not_be_cut_is_said(tmp_path: Path, selection_of: Select, ribosomes: Selection) -> None:
     with pytest.raises(CryoETError, match="voxels"):
         export_crops(ribosomes, tmp_path / "c.zarr", spacing_angstrom=3)
-    with pytest.raises(CryoETError, match="particles"):
-        export_crops(selection_of(objects=["ribosome"], tomogram_ids=[]), tmp_path / "c.zarr")
+    with pytest.raises(CryoETError, match="tomogram"):
+        export_crops(selection_of("cytosolic ribosome", tomogram=""), tmp_path / "c.zarr")
     with pytest.raises(CryoETError, match="wide"):
         export_crops(ribosomes, tmp_path / "c.zarr", size=0)
 
@@ -142,7 +141,9 @@ def six_runs(tmp_path: Path) -> Iterator[Selection]:
         lines = [{"type": "point", "location": dict(zip("xyz", point, strict=True))} for point in points.tolist()]
         (folder / f"{number}.ndjson").write_text("\n".join(map(json.dumps, lines)))
     with Server(folder, 0.3) as server:
-        yield select(rows_of_runs(server.url, 6, shape, 10.0), Source("url", server.url, "six runs"))
+        rows = rows_of_runs(server.url, 6, shape, 10.0)
+        basket = Basket(runs=tuple(row["id"] for row in rows["runs"]))
+        yield select(basket, rows, Source("url", server.url, "six runs"))
 
 
 @pytest.mark.slow

@@ -13,9 +13,8 @@ import starfile
 from scipy.spatial.transform import Rotation
 
 from napari_cryoet import CryoETError, ExistsError, read_picks
-from napari_cryoet.portal.portal import open_portal
 from napari_cryoet.training.relion import export_relion5, in_plane
-from napari_cryoet.training.selection import Selection, read_points, select
+from napari_cryoet.training.selection import Selection, read_points
 
 Select = Callable[..., Selection]
 CENTRED = [f"rlnCenteredCoordinate{axis}Angst" for axis in "XYZ"]
@@ -24,10 +23,8 @@ SIZES = [f"rlnTomoSize{axis}" for axis in "XYZ"]
 
 def truth_of(selection: Selection, name: str) -> Any:
     """The ground truth of ribosomes in a run, as the portal has it."""
-    run = next(run for run in selection.runs if run.run.name == name)
-    file = next(file for file in run.points if file.shape.annotation.object_name == "cytosolic ribosome")
-    assert file.shape.annotation.ground_truth_status
-    return read_points(file, run)
+    truths = (each for each in selection.annotations if each.session == "ground-truth" and each.is_points)
+    return read_points(next(each for each in truths if (each.run.name, each.object) == (name, "cytosolic-ribosome")))
 
 
 def test_particles_are_where_relion_looks_for_them(tmp_path: Path, selection_of: Select) -> None:
@@ -64,12 +61,12 @@ def test_our_own_reader_finds_each_tomogram_again(tmp_path: Path, selection_of: 
     np.testing.assert_allclose(found.rotations_zyx, expected.rotations_zyx, atol=1e-9)
 
 
-def test_all_files_to_import_have_the_same_columns(tmp_path: Path, demo_rows: Any, demo_pack: Path) -> None:
+def test_all_files_to_import_have_the_same_columns(tmp_path: Path, demo_rows: Any, selection_of: Select) -> None:
     of_first_run = [row for row in demo_rows["annotationFiles"] if "DEMO_001" in row["s3Path"]]
     for row in of_first_run:
         if "orientedpoint" in row["s3Path"]:
             demo_rows["annotationFiles"].remove(row)
-    export_relion5(select(demo_rows, open_portal(demo_pack).source), tmp_path)
+    export_relion5(selection_of(), tmp_path)
     particles = starfile.read(tmp_path / "cytosolic-ribosome" / "particles.star", always_dict=True)["particles"]
     files = (tmp_path / "cytosolic-ribosome" / "coordinates").glob("*.star")
 
@@ -80,7 +77,7 @@ def test_all_files_to_import_have_the_same_columns(tmp_path: Path, demo_rows: An
 
 
 @pytest.fixture
-def with_alignment(tmp_path: Path, demo_rows: Any, demo_pack: Path) -> Callable[[str], Selection]:
+def with_alignment(tmp_path: Path, demo_rows: Any, selection_of: Select) -> Callable[[str], Selection]:
     """The first run, with an alignment as a program wrote it, defocus and dose."""
 
     def make(program: str) -> Selection:
@@ -98,7 +95,7 @@ def with_alignment(tmp_path: Path, demo_rows: Any, demo_pack: Path) -> Callable[
         facts = {"id": 1, "runId": 9001, "tiltseriesId": series["id"], "zIndex": 1, "frameId": 5, "rawAngle": 2.9}
         facts |= {"majorDefocus": 31_000.0, "minorDefocus": 30_000.0, "astigmaticAngle": 45.0}
         demo_rows["perSectionParameters"].append(facts)
-        return select(demo_rows, open_portal(demo_pack).source)
+        return selection_of()
 
     return make
 
@@ -144,7 +141,7 @@ def test_imod_and_aretomo_mean_the_same_place() -> None:
 
 def test_nothing_to_export_and_nothing_replaced(tmp_path: Path, selection_of: Select) -> None:
     with pytest.raises(CryoETError, match="particles"):
-        export_relion5(selection_of(objects=["membrane"]), tmp_path)
-    export_relion5(selection_of(objects=["ribosome"]), tmp_path)
+        export_relion5(selection_of("membrane"), tmp_path)
+    export_relion5(selection_of("cytosolic ribosome"), tmp_path)
     with pytest.raises(ExistsError, match="tomograms"):
         export_relion5(selection_of(), tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ PythonWith = Callable[[str], Callable[..., str]]
 
 
 def test_a_table_has_the_picks_of_all_runs_with_units(tmp_path: Path, selection_of: Select) -> None:
-    selection = selection_of(split={9001: "train", 9005: "test"})
+    selection = selection_of()
     report = export_table(selection, tmp_path / "picks.parquet")
     export_table(selection, tmp_path / "picks.csv")
     table = pq.read_table(tmp_path / "picks.parquet")
@@ -46,7 +47,7 @@ def test_a_table_needs_picks_a_known_ending_and_a_free_name(tmp_path: Path, sele
     with pytest.raises(SaveError, match="format"):
         export_table(selection_of(), tmp_path / "picks.xlsx")
     with pytest.raises(CryoETError, match="picks"):
-        export_table(selection_of(objects=["unicorn"]), tmp_path / "picks.csv")
+        export_table(replace(selection_of(), annotations=()), tmp_path / "picks.csv")
     (tmp_path / "picks.csv").touch()
     with pytest.raises(ExistsError):
         export_table(selection_of(), tmp_path / "picks.csv")
@@ -58,21 +59,20 @@ def rows_in(path: Path) -> list[dict[str, str]]:
 
 
 def test_a_description_names_everything_with_its_address_and_split(tmp_path: Path, selection_of: Select) -> None:
-    selection = selection_of(split={9001: "train", 9005: "mine"})
-    report = export_croissant(selection, tmp_path)
+    selection = selection_of()
+    export_croissant(selection, tmp_path)
     described = json.loads((tmp_path / "metadata.json").read_text())
 
     assert {row["name"]: row["split"] for row in rows_in(tmp_path / "runs.csv")} == {
         "DEMO_001": "train",
         "DEMO_003": "",
-        "MIX_001": "mine",
+        "MIX_001": "test",
     }
     picks = rows_in(tmp_path / "picks.csv")
-    assert len(picks) == report.n_files
     assert {row["session_id"] for row in picks} >= {"ground-truth", "manual"}
     assert all(row["url"].endswith(".ndjson") and row["voxel_size"] for row in picks)
     (splits,) = (each for each in described["recordSet"] if each["@id"] == "copick/splits")
-    assert [row["copick/splits/name"] for row in splits["data"]] == ["mine", "train"]
+    assert [row["copick/splits/name"] for row in splits["data"]] == ["test", "train"]
     assert described["license"].startswith("https://creativecommons.org")
     with pytest.raises(ExistsError, match="metadata"):
         export_croissant(selection, tmp_path)
@@ -83,7 +83,7 @@ def test_a_description_names_everything_with_its_address_and_split(tmp_path: Pat
 def test_mlcroissant_reads_the_description_as_records(
     tmp_path: Path, selection_of: Select, python_with: PythonWith
 ) -> None:
-    export_croissant(selection_of(split={9001: "train"}), tmp_path)
+    export_croissant(selection_of(), tmp_path)
     found = json.loads(python_with("mlcroissant==1.1.1")("croissant_reads.py", tmp_path / "metadata.json"))
 
     assert found["copick/runs"][0] == {
@@ -91,6 +91,6 @@ def test_mlcroissant_reads_the_description_as_records(
         "copick/runs/portal_run_id": "9001",
         "copick/runs/split": "train",
     }
-    assert found["copick/splits"][0]["copick/splits/name"] == "train"
+    assert [each["copick/splits/name"] for each in found["copick/splits"]] == ["test", "train"]
     assert len(found["copick/picks"]) == len(rows_in(tmp_path / "picks.csv"))
     assert found["copick/picks"][0]["copick/picks/voxel_size"] == 40.048

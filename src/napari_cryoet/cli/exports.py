@@ -2,52 +2,39 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from typer import Argument, Option, Typer
 
-from napari_cryoet.cli.console import Steps, say, tell, working
-from napari_cryoet.cli.options import Dataset, positive, record_id
+from napari_cryoet.cli.console import say, tell, working
+from napari_cryoet.cli.options import positive
 from napari_cryoet.cli.portals import open_source
+from napari_cryoet.cli.searches import index_of, with_search
 from napari_cryoet.exceptions import CryoETError, ExistsError
 from napari_cryoet.wording import count_text
 
 if TYPE_CHECKING:
-    from napari_cryoet.training.copick import ExportReport
-    from napari_cryoet.training.selection import Selection
+    from napari_cryoet.discovery.search import Search
+    from napari_cryoet.training.selection import ExportReport
 
 app = Typer()
 
-Kind = Literal["copick", "relion5", "table", "croissant", "crops"]
+_Kind = Literal["copick", "relion5", "table", "croissant", "crops"]
+_BASKET_HELP = "A basket's file; or live, demo, an address or a pack, for what a search finds, else for its basket."
 
 
 @app.command()
+@with_search
 def export(
-    kind: Annotated[Kind, Argument(help="As what.")],
-    what: Annotated[
-        str,
-        Argument(
-            metavar="BASKET|SOURCE",
-            help="A basket's file; or live, demo, an address or a pack, for what --run and --dataset say of it, or for "
-            "its current basket.",
-        ),
-    ],
+    kind: Annotated[_Kind, Argument(help="As what.")],
+    basket: Annotated[str, Argument(metavar="BASKET|SOURCE", help=_BASKET_HELP)],
     to: Annotated[Path, Argument(metavar="TO", help="A folder; for table a .csv or .parquet, for crops a .zarr.")],
-    runs: Annotated[
-        list[int] | None, Option("--run", parser=record_id("run"), metavar="ID", help="A run; repeatable.")
-    ] = None,
-    dataset: Dataset = None,
-    objects: Annotated[
-        list[str] | None, Option("--object", metavar="NAME", help="Words of its name, or its id; repeatable.")
-    ] = None,
-    ground_truth: Annotated[bool, Option("--ground-truth", help="Only annotations that are ground truth.")] = False,
-    processing: Annotated[str, Option(metavar="WORD", help="Of tomograms, such as denoised.")] = "",
+    search: Search,
     size: Annotated[int, Option(min=1, max=512, metavar="VOXELS", help="Of a crop.")] = 32,
-    spacing: Annotated[
+    voxel_size: Annotated[
         float | None, Option(parser=positive, metavar="Å", help="Crop levels whose voxels are about this wide.")
     ] = None,
     scheduler: Annotated[
@@ -63,18 +50,27 @@ def export(
 
     \b
     napari-cryoet export copick ribosomes.toml project
-    napari-cryoet export relion5 live relion --dataset 10440 --object ribosome --ground-truth
-    napari-cryoet export table demo picks.csv --run 9001 --run 9005
-    napari-cryoet export crops ribosomes.toml crops.zarr --size 48 --spacing 10 --dask-scheduler tcp://host:8786
+    napari-cryoet export relion5 live relion --object ribosome --ground-truth --spacing ..10
+    napari-cryoet export crops ribosomes.toml crops.zarr --size 48 --voxel-size 10 --dask-scheduler tcp://host:8786
     """
-    exporter, options = _exporter(kind), dict[str, Any]()
-    if kind == "crops":
-        options = {"size": size, "spacing_angstrom": spacing, "scheduler": scheduler}
-    choice = {"objects": objects or (), "ground_truth": ground_truth, "processing": processing}
-    with working() as (stop, steps):
-        selection = _selected(what, runs or [], dataset, choice, steps, stop)
+    from napari_cryoet.basket.basket import Basket, Choices, read_basket, source_text
+    from napari_cryoet.basket.matches import add_matches
+    from napari_cryoet.basket.store import BasketStore
+    from napari_cryoet.discovery.search import Search as AnySearch
+    from napari_cryoet.training.selection import select_basket
+
+    read = read_basket(Path(basket)) if basket.lower().endswith(".toml") else None
+    crops = {"size": size, "spacing_angstrom": voxel_size, "scheduler": scheduler} if kind == "crops" else {}
+    with working() as (stop, steps), closing(open_source(read.source if read else basket, steps, stop)) as portal:
+        if search != AnySearch():
+            before = read or Basket(choices=Choices(with_tomogram="default"))
+            read = add_matches(before, index_of(portal, steps, stop), search)
+        chosen = read or BasketStore().current(source_text(portal.source))
+        if chosen.is_empty:
+            raise CryoETError("There is nothing to export.", hint="Say for example --object, or fill a basket first.")
+        selection = select_basket(chosen, portal, stop=stop)
         try:
-            report = exporter(selection, to, overwrite=overwrite, progress=steps.show, stop=stop, **options)
+            report = _exporter(kind)(selection, to, overwrite=overwrite, progress=steps.show, stop=stop, **crops)
         except ExistsError as error:
             raise ExistsError(error.message, hint="Choose another place, or say --overwrite.") from error
     for reason in report.left_out:
@@ -83,10 +79,10 @@ def export(
     say(f"{report.path}: {', '.join(count_text(count, noun) for count, noun in counts if count)}")
 
 
-def _exporter(kind: Kind) -> Callable[..., ExportReport]:
+def _exporter(kind: _Kind) -> Callable[..., ExportReport]:
     from napari_cryoet.training import copick, croissant, crops, relion, table
 
-    exporters: dict[Kind, Callable[..., ExportReport]] = {
+    exporters: dict[_Kind, Callable[..., ExportReport]] = {
         "copick": copick.export_copick,
         "relion5": relion.export_relion5,
         "table": table.export_table,
@@ -94,23 +90,3 @@ def _exporter(kind: Kind) -> Callable[..., ExportReport]:
         "crops": crops.export_crops,
     }
     return exporters[kind]
-
-
-def _selected(
-    what: str, runs: list[int], dataset: int | None, choice: dict[str, Any], steps: Steps, stop: threading.Event
-) -> Selection:
-    """What a basket, or the rest of the command, means."""
-    from napari_cryoet.basket.basket import read_basket, source_text
-    from napari_cryoet.basket.store import BasketStore
-    from napari_cryoet.download import ask_rows
-    from napari_cryoet.training.selection import select, select_basket
-
-    basket = read_basket(Path(what)) if what.lower().endswith(".toml") else None
-    with closing(open_source(what if basket is None else basket.source, steps, stop)) as portal:
-        if basket is None and (runs or dataset is not None):
-            rows = ask_rows(portal, dataset_id=dataset, run_ids=runs, stop=stop)
-            return select(rows, portal.source, **choice)
-        basket = basket or BasketStore().current(source_text(portal.source))
-        if basket.is_empty:
-            raise CryoETError("The basket is empty.", hint="Say --run or --dataset, or put something into it.")
-        return select_basket(basket, portal, stop=stop, **choice)

@@ -17,11 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from napari_cryoet.exceptions import ExistsError, raise_if_stopped
-from napari_cryoet.files import path_to_write, replace_file
-from napari_cryoet.training.copick import ExportReport, Progress, object_config
-from napari_cryoet.training.naming import Names, name_all
-from napari_cryoet.training.selection import Selection, annotation_of, spacing_of
+from napari_cryoet.exceptions import raise_if_stopped
+from napari_cryoet.files import replace_file
+from napari_cryoet.training.selection import ExportReport, Progress, Selection, folder_to_write
 
 CONFORMS_TO: Final = "http://mlcommons.org/croissant/1.1"
 METADATA_NAME: Final = "metadata.json"
@@ -44,26 +42,17 @@ _COLUMNS: Final[dict[str, str]] = {
     "panoptic_segmentations": f"run voxel_size user_id session_id name url {_ANNOTATION}",
     "objects": "name url",
 }
+_VOLUMES: Final = ("tomograms", "segmentations", "instance_segmentations")
 _TYPES: Final = {"voxel_size": "sc:Float", "is_multilabel": "sc:Boolean"}  # all others are texts
 _TERMS: Final = (
-    *("citeAs", "column", "containedIn", "extract", "field", "fileObject", "fileProperty", "fileSet", "format"),
-    *("includes", "isLiveDataset", "jsonPath", "key", "md5", "parentField", "path", "recordSet", "references"),
-    *(
-        "equivalentProperty",
-        "regex",
-        "repeated",
-        "replace",
-        "samplingRate",
-        "separator",
-        "source",
-        "subField",
-        "transform",
-    ),
+    "citeAs column containedIn equivalentProperty extract field fileObject fileProperty fileSet format includes "
+    "isLiveDataset jsonPath key md5 parentField path recordSet references regex repeated replace samplingRate "
+    "separator source subField transform"
 )
 _CONTEXT: Final[dict[str, Any]] = {
     "@language": "en",
     "@vocab": "https://schema.org/",
-    **{term: f"cr:{term}" for term in _TERMS},
+    **{term: f"cr:{term}" for term in _TERMS.split()},
     "conformsTo": "dct:conformsTo",
     "copick": "https://copick.org/schema/",
     "copick:baseUrl": "copick:baseUrl",
@@ -91,62 +80,50 @@ def export_croissant(
     Parameters and errors are those of `export_copick`.
     """
     raise_if_stopped(stop)
-    folder = path_to_write(folder).expanduser().absolute()
-    if (folder / METADATA_NAME).exists() and not overwrite:
-        raise ExistsError(f"There is a {METADATA_NAME} in {folder} already.", hint="Choose another folder.")
+    folder = folder_to_write(folder, METADATA_NAME, overwrite=overwrite)
     if progress is not None:
         progress(0.0, "describing")
-    names = name_all(selection)
-    files = {name: _csv_of(name, rows) for name, rows in _rows_of(names).items()}
+    rows = _rows_of(selection)
+    files = {name: _csv_of(name, found) for name, found in rows.items()}
     for name, content in files.items():
         replace_file(folder / f"{name}.csv", content)
-    described = _description(selection, names, files, folder.name)
+    described = _description(selection, files, folder.name)
     replace_file(folder / METADATA_NAME, (json.dumps(described, indent=2, ensure_ascii=False) + "\n").encode())
-    masks = [named for named in names.annotations if not named.is_points]
-    return ExportReport(
-        path=folder,
-        n_runs=len(names.runs),
-        n_volumes=len(names.tomograms) + len(masks),
-        n_files=len(names.annotations) - len(masks),
-        left_out=selection.left_out,
-    )
+    n_volumes = sum(len(rows[name]) for name in _VOLUMES)
+    return ExportReport(path=folder, n_runs=len(selection.runs), n_volumes=n_volumes, left_out=selection.left_out)
 
 
-def _rows_of(names: Names) -> dict[str, list[dict[str, Any]]]:
+def _rows_of(selection: Selection) -> dict[str, list[dict[str, Any]]]:
     """The rows of each CSV file."""
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in _COLUMNS}
-    found["runs"] = [{"name": name, "portal_run_id": run.run.id, "split": run.split} for name, run in names.runs]
-    found["tomograms"] = [
-        {
-            "run": named.run,
-            "voxel_size": named.tomogram.voxel_spacing,
-            "tomo_type": named.kind,
-            "url": named.url,
-            "portal_tomogram_id": named.tomogram.id,
-        }
-        for named in names.tomograms
-        if named.url
-    ]
-    for named in names.annotations:
+    for run in selection.runs:
+        found["runs"].append({"name": run.name, "portal_run_id": run.run.id, "split": run.split})
+        found["tomograms"] += [
+            {
+                "run": run.name,
+                "voxel_size": each.tomogram.voxel_spacing,
+                "tomo_type": each.kind,
+                "url": each.url,
+                "portal_tomogram_id": each.tomogram.id,
+            }
+            for each in run.tomograms
+            if each.url
+        ]
+    for each in selection.annotations:
+        kind = "picks" if each.is_points else "instance_segmentations" if each.is_instances else "segmentations"
         row = {
-            "run": named.run,
-            "user_id": named.user,
-            "session_id": named.session,
-            "object_name" if named.is_points else "name": named.object,
-            "voxel_size": spacing_of(named.file),
-            "url": named.url,
-            "portal_object_name": annotation_of(named.file).object_name,
-            "portal_annotation_id": annotation_of(named.file).id,
-            "portal_annotation_file_id": named.file.id,
+            "run": each.run.name,
+            "user_id": each.user,
+            "session_id": each.session,
+            "object_name" if each.is_points else "name": each.object,
+            "voxel_size": each.spacing_angstrom,
+            "url": each.file.https_path,
+            "portal_object_name": each.annotation.object_name,
+            "portal_annotation_id": each.annotation.id,
+            "portal_annotation_file_id": each.file.id,
         }
-        if named.is_points:
-            found["picks"].append(row)
-        elif named.is_instances:
-            found["instance_segmentations"].append(row)
-        else:
-            found["segmentations"].append(row | {"is_multilabel": "false"})
-    volumes = (found[name] for name in ("tomograms", "segmentations", "instance_segmentations"))
-    spacings = dict.fromkeys((row["run"], row["voxel_size"]) for rows in volumes for row in rows)
+        found[kind].append(row | ({"is_multilabel": "false"} if kind == "segmentations" else {}))
+    spacings = dict.fromkeys((row["run"], row["voxel_size"]) for name in _VOLUMES for row in found[name])
     found["voxel_spacings"] = [{"run": run, "voxel_size": spacing} for run, spacing in spacings]
     return found
 
@@ -159,19 +136,20 @@ def _csv_of(name: str, rows: Sequence[Mapping[str, Any]]) -> bytes:
     return text.getvalue().encode()
 
 
-def _description(selection: Selection, names: Names, files: Mapping[str, bytes], title: str) -> dict[str, Any]:
+def _description(selection: Selection, files: Mapping[str, bytes], title: str) -> dict[str, Any]:
     """What metadata.json holds."""
     datasets = {run.run.dataset_id: run.run.dataset for run in selection.runs}
     terms = next((run.run.terms for run in selection.runs if run.run.terms), None)
     titles = [f"{dataset.title} (DS-{number})" for number, dataset in datasets.items() if dataset is not None]
-    record_sets = [_record_set(name, has_splits=bool(names.splits)) for name in _COLUMNS]
-    if names.splits:
-        record_sets.append(_splits(names))
+    about = f"{len(selection.runs)} runs of"
+    record_sets = [_record_set(name, has_splits=bool(selection.splits)) for name in _COLUMNS]
+    if selection.splits:
+        record_sets.append(_splits(selection))
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "name": title,
-        "description": f"{len(names.runs)} runs of {'; '.join(titles)}",
+        "description": f"{about} {'; '.join(titles)}",
         "conformsTo": CONFORMS_TO,
         "version": "1.0.0",
         "license": (terms.licence_url or terms.licence if terms else "") or "unknown",
@@ -181,9 +159,9 @@ def _description(selection: Selection, names: Names, files: Mapping[str, bytes],
         "copick:baseUrl": "",
         "copick:config": {
             "name": title,
-            "description": f"{len(names.runs)} runs of {selection.source.label}",
+            "description": f"{about} {selection.source.label}",
             "version": "1.0.0",
-            "pickable_objects": [object_config(each) for each in names.objects],
+            "pickable_objects": selection.objects,
         },
         "distribution": [
             {
@@ -220,10 +198,11 @@ def _record_set(name: str, *, has_splits: bool) -> dict[str, Any]:
     return {"@type": "cr:RecordSet", "@id": f"copick/{name}", "name": name, "field": fields}
 
 
-def _splits(names: Names) -> dict[str, Any]:
+def _splits(selection: Selection) -> dict[str, Any]:
     """What each name of a split means."""
     rows = [
-        {"copick/splits/name": name, "copick/splits/url": _SPLIT_URLS.get(name, "")} for name in sorted(names.splits)
+        {"copick/splits/name": name, "copick/splits/url": _SPLIT_URLS.get(name, "")}
+        for name in sorted(selection.splits)
     ]
     kinds = {"name": "sc:Text", "url": "sc:URL"}
     return {

@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,9 +36,15 @@ from napari_cryoet._version import __version__
 from napari_cryoet.exceptions import CryoETError, ExistsError, raise_if_stopped
 from napari_cryoet.files import path_to_write, written_whole
 from napari_cryoet.formats.notes import plain_data
-from napari_cryoet.training.copick import ExportReport, Progress, object_config
-from napari_cryoet.training.naming import NamedAnnotation, Names, name_all, one_each
-from napari_cryoet.training.selection import Selection, annotation_of, read_points
+from napari_cryoet.training.selection import (
+    ExportReport,
+    Progress,
+    SelectedAnnotation,
+    Selection,
+    one_each,
+    read_points,
+    side_by_side,
+)
 from napari_cryoet.volumes import are_inside, open_volume
 from napari_cryoet.wording import count_text, spacing_text
 
@@ -81,7 +87,7 @@ class Task:
 class _Part:
     """The crops of one annotation file."""
 
-    named: NamedAnnotation
+    of: SelectedAnnotation
     tomogram: Tomogram
     level: int
     spacing_angstrom: float
@@ -111,7 +117,7 @@ def export_crops(
     Parameters
     ----------
     selection
-        From `select` or `select_basket`.
+        From `select_basket`.
     path
         Where to; it ends in ``.zarr``. Workers of a cluster must be able to write there too.
     size
@@ -140,10 +146,10 @@ def export_crops(
     import zarr
 
     path = path_to_write(path).expanduser().absolute()
-    tell, names = progress or (lambda _share, _words: None), name_all(selection)
-    parts, left_out = _planned(names, size, spacing_angstrom, tell, stop)
+    tell = progress or (lambda _share, _words: None)
+    parts, left_out = _planned(selection, size, spacing_angstrom, lambda _share, words: tell(0.0, words), stop)
     chunk = max(1, min(_MOST_IN_A_CHUNK, _CHUNK_BYTES // (4 * size**3)))
-    attributes = _attributes(names, parts, size, selection)
+    attributes = _attributes(parts, size, selection)
     _prepare(path, parts, size, chunk, attributes, overwrite=overwrite)
     tasks = [task for task in _tasks(path, parts, size, chunk) if not task.is_done]
     count = _count(parts)
@@ -156,8 +162,7 @@ def export_crops(
     zarr.open_group(path, mode="r+").attrs["is_complete"] = True
     return ExportReport(
         path=path,
-        n_runs=len({part.named.run for part in parts}),
-        n_files=len(tasks),
+        n_runs=len({part.of.run.name for part in parts}),
         n_picks=count,
         left_out=(*selection.left_out, *left_out),
     )
@@ -194,47 +199,42 @@ def _read_cube(url: str, level: int, start: _Start, size: int) -> NDArray[np.flo
 
 
 def _planned(
-    names: Names, size: int, wanted: float | None, tell: Progress, stop: threading.Event | None
+    selection: Selection, size: int, wanted: float | None, progress: Progress | None, stop: threading.Event | None
 ) -> tuple[list[_Part], list[str]]:
     """Where all crops are, and what is left out; reads picks and the metadata of tomograms, a few at once."""
     if not 1 <= size <= _LARGEST:
         raise CryoETError(f"A crop can't be {size} voxels wide.", hint=f"Choose 1 to {_LARGEST}.")
-    left_out = list[str]()
-    chosen = one_each([named for named in names.annotations if named.is_particles], left_out)
-    first = next((named.selected.tomograms[0] for named in chosen if named.selected.tomograms), None)
-    if first is None:
-        raise CryoETError("There are no particles in a tomogram to cut out.", hint="Choose points and tomograms.")
-    spacing, parts = wanted or first.voxel_spacing, list[_Part]()
-    with ThreadPoolExecutor(_READS, thread_name_prefix="napari-cryoet-crops") as pool:
-        found = [pool.submit(_part_of, named, size, spacing, stop) for named in chosen]
-        for number, (named, future) in enumerate(zip(chosen, found, strict=True)):
-            raise_if_stopped(stop)
-            tell(0.0, f"reading picks: {number} of {len(chosen)}")
-            part = future.result()
-            if isinstance(part, str):
-                left_out.append(f"AN-{annotation_of(named.file).id} ({named.object} of {named.run}): {part}")
-            elif len(part.columns["pick_id"]):
-                parts.append(part)
+    left_out, parts = list[str](), list[_Part]()
+    chosen = one_each(selection.annotations, left_out)
+    volumes = [each.tomogram.voxel_spacing for run in selection.runs for each in run.tomograms if each.url]
+    if not volumes:
+        raise CryoETError("There is no tomogram to cut particles out of.", hint="Choose one of each run.")
+    spacing = wanted or volumes[0]
+    work = partial(_part_of, size=size, wanted=spacing, stop=stop)
+    for each, part in side_by_side(work, chosen, progress, stop):
+        if isinstance(part, str):
+            left_out.append(f"{each.label}: {part}")
+        elif len(part.columns["pick_id"]):
+            parts.append(part)
     if not parts:
         raise CryoETError(f"No particle is in a tomogram with voxels of about {spacing_text(spacing)}.")
     return parts, left_out
 
 
-def _part_of(named: NamedAnnotation, size: int, wanted: float, stop: threading.Event | None) -> _Part | str:
+def _part_of(each: SelectedAnnotation, size: int, wanted: float, stop: threading.Event | None) -> _Part | str:
     """The crops of a file; in words why there are none."""
-    tomogram = next((each for each in named.selected.tomograms if each.https_omezarr_dir), None)
+    tomogram = next((named.tomogram for named in each.run.tomograms if named.url), None)
     if tomogram is None:
         return "no tomogram is chosen."
-    raise_if_stopped(stop)
     volume = _opened(tomogram.https_omezarr_dir or "")
     factors = [
         np.round(np.array(volume.levels[0].shape) / np.array(level.shape)).astype(int) for level in volume.levels
     ]
     spacings = [tomogram.voxel_spacing * factor.max() for factor in factors]
-    level = min(range(len(spacings)), key=lambda each: abs(math.log(spacings[each] / wanted)))
+    level = min(range(len(spacings)), key=lambda at: abs(math.log(spacings[at] / wanted)))
     if abs(spacings[level] / wanted - 1) > _SAME_SPACING:
         return f"its tomogram has no level with voxels of about {spacing_text(wanted)}."
-    picks = read_points(named.file, named.selected, stop=stop)
+    picks = read_points(each, stop)
     # of a tomogram that was downloaded without its finest levels, the first voxel isn't at 0
     origin = np.array((volume.origin_angstrom if tomogram.tomogram_voxel_spacing_id is None else None) or (0, 0, 0))
     at_full = (picks.positions_angstrom_zyx - origin) / tomogram.voxel_spacing
@@ -252,7 +252,7 @@ def _part_of(named: NamedAnnotation, size: int, wanted: float, stop: threading.E
         "rotation": rotations[rows],
         "pick_id": picks.ids[rows],
     }
-    return _Part(named=named, tomogram=tomogram, level=level, spacing_angstrom=float(spacings[level]), columns=columns)
+    return _Part(of=each, tomogram=tomogram, level=level, spacing_angstrom=float(spacings[level]), columns=columns)
 
 
 def _count(parts: Sequence[_Part]) -> int:
@@ -271,16 +271,16 @@ def _tasks(path: Path, parts: Sequence[_Part], size: int, chunk: int) -> Iterato
 # the file
 
 
-def _attributes(names: Names, parts: Sequence[_Part], size: int, selection: Selection) -> dict[str, Any]:
+def _attributes(parts: Sequence[_Part], size: int, selection: Selection) -> dict[str, Any]:
     """What the crops are, and of what."""
     runs: dict[str, dict[str, Any]] = {}
     for part in parts:
-        run, about = part.named.selected.run, part.named.about
-        runs[part.named.run] = {
-            "name": part.named.run,
+        run, about = part.of.run.run, part.of.about
+        runs[part.of.run.name] = {
+            "name": part.of.run.name,
             "run_id": run.id,
             "dataset_id": run.dataset_id,
-            "split": part.named.selected.split,
+            "split": part.of.run.split,
             "tomogram_id": part.tomogram.id,
             "tomogram_url": part.url,
             "level": part.level,
@@ -294,13 +294,13 @@ def _attributes(names: Names, parts: Sequence[_Part], size: int, selection: Sele
             "source": selection.source.location,
             "size_voxels": size,
             "axes": ["z", "y", "x"],
-            "objects": [object_config(each) for each in names.objects],
+            "objects": selection.objects,
             "runs": list(runs.values()),
-            "splits": list(names.splits),
-            "authors": {str(annotation_of(part.named.file).id): part.named.about.get("authors") for part in parts},
+            "splits": list(selection.splits),
+            "authors": {str(part.of.annotation.id): part.of.about.get("authors") for part in parts},
         }
     )
-    starts = [(annotation_of(part.named.file).id, part.columns["start"].tolist()) for part in parts]
+    starts = [(part.of.annotation.id, part.columns["start"].tolist()) for part in parts]
     plan = hashlib.sha256(json.dumps([found, starts]).encode()).hexdigest()
     return found | {"plan": plan, "software": f"napari-cryoet {__version__}", "is_complete": False}
 
@@ -340,10 +340,10 @@ def _columns(parts: Sequence[_Part], attributes: Mapping[str, Any]) -> dict[str,
     runs = {each["name"]: number for number, each in enumerate(attributes["runs"])}
     splits = {name: number for number, name in enumerate(attributes["splits"])}
     of_part = {
-        "label": [labels[part.named.object] for part in parts],
-        "run": [runs[part.named.run] for part in parts],
-        "split": [splits.get(part.named.selected.split, -1) for part in parts],
-        "annotation_id": [annotation_of(part.named.file).id for part in parts],
+        "label": [labels[part.of.object] for part in parts],
+        "run": [runs[part.of.run.name] for part in parts],
+        "split": [splits.get(part.of.run.split, -1) for part in parts],
+        "annotation_id": [part.of.annotation.id for part in parts],
     }
     counts = [len(part.columns["pick_id"]) for part in parts]
     found = {name: np.repeat(np.array(values, dtype=np.int64), counts) for name, values in of_part.items()}

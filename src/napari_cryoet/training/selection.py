@@ -1,58 +1,129 @@
-"""What is exported: runs in order, with the chosen tomograms and annotation files of each, as records."""
+"""What is exported: runs in order, with the chosen tomograms and annotation files of each, and what these are called.
+
+Names suit copick, which takes file names apart at ``_``, so none of ours holds one. They are for people: an annotation
+is called by who made it, an author or a program, and its session is ``ground-truth``, or else how it was made
+(``automated``, ``manual``), so one session picks the ground truth of a whole project.
+"""
 
 from __future__ import annotations
 
+import re
 import threading
-from collections import defaultdict, deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final
+from itertools import count
+from pathlib import Path
+from typing import Any, Final, TypeVar
 
 from napari_cryoet import provenance
+from napari_cryoet.appearance.colors import annotation_colors, object_key
+from napari_cryoet.appearance.diameters import diameter_angstrom
 from napari_cryoet.basket.basket import Basket
 from napari_cryoet.basket.contents import ask_basket_rows, choose
-from napari_cryoet.discovery.objects import concept_of, is_kind
-from napari_cryoet.discovery.words import tokens
-from napari_cryoet.download import Rows
+from napari_cryoet.download.plan import clean_name
 from napari_cryoet.download.rows import Records
-from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.exceptions import CryoETError, raise_if_stopped
+from napari_cryoet.files import path_to_write, refuse_existing
 from napari_cryoet.formats import ndjson
 from napari_cryoet.formats.common import MAX_FILE_BYTES
 from napari_cryoet.picks import Picks
 from napari_cryoet.portal.portal import Portal, Source
 from napari_cryoet.records import Annotation, AnnotationFile, Run, ShapeType, Tomogram
 from napari_cryoet.run.fit import fit, shape_zyx, spacing_angstrom
+from napari_cryoet.tables.database import Rows
 from napari_cryoet.volumes import fetch_file, name_of
 
-Row = Mapping[str, Any]
+T = TypeVar("T")
+_Kept = tuple[Annotation, str, float, AnnotationFile]  # with the shape and the voxel spacing
 
+#: Told which share of the work is done, and in words what is going on.
+Progress = Callable[[float, str], None]
+
+GROUND_TRUTH: Final = "ground-truth"
 #: Shapes that are points and shapes that are masks; of each kind an export has one of an annotation, the first here.
-POINTS: Final[tuple[str | None, ...]] = (ShapeType.ORIENTED_POINT, ShapeType.POINT, ShapeType.INSTANCE_SEGMENTATION)
-MASKS: Final[tuple[str | None, ...]] = (ShapeType.SEGMENTATION_MASK, ShapeType.INSTANCE_SEGMENTATION_MASK)
-_READS: Final = 8  # files at once
+_POINTS: Final[tuple[str | None, ...]] = (ShapeType.ORIENTED_POINT, ShapeType.POINT, ShapeType.INSTANCE_SEGMENTATION)
+_MASKS: Final[tuple[str | None, ...]] = (ShapeType.SEGMENTATION_MASK, ShapeType.INSTANCE_SEGMENTATION_MASK)
 _FORMATS: Final = ("ndjson", "zarr")
+#: What copick refuses in a name (what Windows does, spaces, and the underscore), and signs between words.
+_REFUSED: Final = re.compile(r'[<>:"/\\|?*\x00-\x20\x7f_+,;&-]+')
+_NOBODY: Final = "portal"
+_AT_ONCE: Final = 8  # annotation files that are read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportReport:
+    """What an export wrote."""
+
+    path: Path
+    n_runs: int
+    n_volumes: int = 0
+    n_picks: int = 0
+    left_out: tuple[str, ...] = ()  # what was chosen and isn't there, and why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectedTomogram:
+    """A tomogram; ``kind`` is copick's type of it, such as ``wbp-denoised-topaz``."""
+
+    kind: str
+    tomogram: Tomogram
+
+    @property
+    def url(self) -> str:
+        """Where its OME-Zarr is; empty without one."""
+        return self.tomogram.https_omezarr_dir or ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectedRun:
-    """A run and what is exported of it; files know their annotation, and that its run and authors."""
+    """A run, under a name that no other has."""
 
+    name: str
     run: Run
-    tomograms: tuple[Tomogram, ...]
-    files: tuple[AnnotationFile, ...]
+    split: str
+    tomograms: tuple[SelectedTomogram, ...]
     all_tomograms: tuple[Tomogram, ...]  # chosen or not: they say how large grids are
-    split: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectedAnnotation:
+    """An annotation file: points, a mask, or instances."""
+
+    run: SelectedRun
+    user: str
+    session: str
+    object: str
+    annotation: Annotation
+    file: AnnotationFile
+    shape: str
+    spacing_angstrom: float
 
     @property
-    def points(self) -> tuple[AnnotationFile, ...]:
-        """The files of points."""
-        return tuple(file for file in self.files if shape_of(file) in POINTS)
+    def label(self) -> str:
+        """What a person knows it by."""
+        return f"AN-{self.annotation.id} ({self.object} of {self.run.name})"
 
     @property
-    def masks(self) -> tuple[AnnotationFile, ...]:
-        """The files of masks."""
-        return tuple(file for file in self.files if shape_of(file) in MASKS)
+    def about(self) -> dict[str, Any]:
+        """Where it comes from."""
+        return provenance.of_annotation_file(self.file, self.file.https_path, self.spacing_angstrom)
+
+    @property
+    def is_points(self) -> bool:
+        """Whether it is picks; else it is a mask."""
+        return self.shape in _POINTS
+
+    @property
+    def is_particles(self) -> bool:
+        """Whether each point is a particle, and not one of many that outline an instance."""
+        return self.is_points and self.shape != ShapeType.INSTANCE_SEGMENTATION
+
+    @property
+    def is_instances(self) -> bool:
+        """Whether it is a mask that tells instances apart."""
+        return self.shape == ShapeType.INSTANCE_SEGMENTATION_MASK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,200 +131,244 @@ class Selection:
     """What an export is made of."""
 
     runs: tuple[SelectedRun, ...]
+    annotations: tuple[SelectedAnnotation, ...]
     rows: Rows  # of these runs, for downloads
     source: Source
     first_level: int = 0  # of tomograms, the finest that a copy of them has
     left_out: tuple[str, ...] = ()  # what was chosen and can't be exported, and why
 
+    @property
+    def objects(self) -> list[dict[str, Any]]:
+        """The objects as copick's configurations have them: with labels 1, 2, 3… and colours of their own."""
+        first: dict[str, Annotation] = {}
+        for each in self.annotations:
+            first.setdefault(each.object, each.annotation)
+        colors = annotation_colors(first.values())
+        particles = {each.object for each in self.annotations if each.is_particles}
+        return [
+            {
+                "name": name,
+                "is_particle": name in particles,
+                "label": label,
+                "color": [round(255 * share) for share in colors[annotation.id]],
+                "radius": diameter_angstrom(annotation.object_id, annotation.object_name) / 2,
+                "identifier": annotation.object_id or None,
+            }
+            for label, (name, annotation) in enumerate(sorted(first.items()), start=1)
+        ]
 
-def select(
-    rows: Rows,
-    source: Source,
-    *,
-    objects: Collection[str] = (),
-    ground_truth: bool = False,
-    processing: str = "",
-    tomogram_ids: Collection[int] | None = None,
-    file_ids: Collection[int] | None = None,
-    first_level: int = 0,
-    split: Mapping[int, str] | None = None,
-) -> Selection:
-    """Choose what to export of some runs.
+    @property
+    def splits(self) -> dict[str, list[str]]:
+        """The names of the runs of each split."""
+        found: dict[str, list[str]] = {}
+        for run in self.runs:
+            if run.split:
+                found.setdefault(run.split, []).append(run.name)
+        return found
+
+
+def select_basket(basket: Basket, portal: Portal, *, stop: threading.Event | None = None) -> Selection:
+    """What a basket means, with its split, to be exported; CryoETError if that is nothing.
 
     Of each annotation, the best shape is taken: oriented points before plain ones, a mask beside them, and of several
     files that of the tomogram's own voxel spacing. Files that don't fit the run's tomogram are left out.
-
-    Parameters
-    ----------
-    rows
-        From `napari_cryoet.download.ask_rows`.
-    source
-        The portal's.
-    objects
-        Ids of objects, or words of their names; all by default.
-    ground_truth
-        Only annotations that are ground truth.
-    processing
-        Take each run's tomogram of this processing, such as ``"denoised"``; by default the one that is shown first.
-    tomogram_ids, file_ids
-        Among these: all of the tomograms, and the best annotation files.
-    first_level
-        Of tomograms that are copied, only the levels from this one on: half, a quarter... of the resolution.
-    split
-        The name of each run's split, such as ``"train"``, by run id.
-
-    Raises
-    ------
-    CryoETError
-        If nothing is left.
     """
-    records, (tomograms, files) = Records(rows, source.terms), _ids_of_runs(rows)
-    runs, left_out = [], list[str]()
-    for row in rows["runs"]:
-        run = records.run(row["id"])
-        known = [records.tomogram(tomogram_id) for tomogram_id in tomograms[run.id]]
-        known.sort(key=lambda each: (not each.is_visualization_default, each.id))
-        chosen = _chosen_tomograms(known, processing, tomogram_ids, left_out)
-        if not chosen and known and processing:
-            left_out.append(f"{run.name} has no tomogram whose processing is {processing}.")
-        wanted = [
-            file
-            for file in map(records.annotation_file, files[run.id])
-            if (file_ids is None or file.id in file_ids)
-            and (not ground_truth or annotation_of(file).ground_truth_status)
-            and (not objects or any(_is_object(annotation_of(file), each) for each in objects))
-        ]
-        kept = _best(wanted, chosen or tuple(known), left_out)
-        if chosen or kept:
-            name = (split or {}).get(run.id, "")
-            runs.append(SelectedRun(run=run, tomograms=chosen, files=kept, all_tomograms=tuple(known), split=name))
+    return select(basket, ask_basket_rows(portal, basket, stop=stop), portal.source)
+
+
+def select(basket: Basket, rows: Rows, source: Source) -> Selection:
+    """As `select_basket`, of rows that are there."""
+    records, chosen = Records(rows, source.terms), choose(basket, rows)
+    tomograms, files = defaultdict[int, list[Tomogram]](list), defaultdict[int | None, list[AnnotationFile]](list)
+    for row in sorted(rows["tomograms"], key=lambda row: (not row["isVisualizationDefault"], row["id"])):
+        tomograms[row["runId"]].append(records.tomogram(row["id"]))
+    for row in chosen.annotation_files:
+        files[chosen.owners.run_id("annotationFiles", row)].append(records.annotation_file(row["id"]))
+    tomogram_ids = {row["id"] for row in chosen.tomograms}
+    split = basket.split.of_runs if basket.split is not None else {}
+    runs, annotations, left_out = list[SelectedRun](), list[SelectedAnnotation](), list[str]()
+    objects: dict[str, str] = {}
+    for row, name in zip(rows["runs"], _run_names(rows["runs"]), strict=True):
+        known = tomograms[row["id"]]
+        wanted = [each for each in known if each.id in tomogram_ids]
+        parts = [each for each in wanted if each.offset_x or each.offset_y or each.offset_z]
+        left_out += [f"Tomogram {each.id} is a region of the volume that positions are counted in." for each in parts]
+        wanted = [each for each in wanted if each not in parts]
+        kept = _best(files[row["id"]], (wanted or known)[:1], left_out)
+        if wanted or kept:
+            run = SelectedRun(
+                name=name,
+                run=records.run(row["id"]),
+                split=split.get(row["id"], ""),
+                tomograms=tuple(_named_tomograms(wanted)),
+                all_tomograms=tuple(known),
+            )
+            runs.append(run)
+            annotations += _named_annotations(run, kept, objects)
     if not runs:
         raise CryoETError("Nothing is selected to export.", hint="Choose runs that have annotations or a tomogram.")
-    return Selection(runs=tuple(runs), rows=rows, source=source, first_level=first_level, left_out=tuple(left_out))
-
-
-def select_basket(basket: Basket, portal: Portal, *, stop: threading.Event | None = None, **choice: Any) -> Selection:
-    """What a basket means, with its split, to be exported.
-
-    ``choice`` are further conditions: ``objects``, ``ground_truth`` and ``processing`` of `select`. Raises CryoETError
-    if nothing is left, and what asking the portal raises.
-    """
-    rows = ask_basket_rows(portal, basket, stop=stop)
-    chosen = choose(basket, rows)
-    return select(
-        rows,
-        portal.source,
-        tomogram_ids={row["id"] for row in chosen.tomograms},
-        file_ids={row["id"] for row in chosen.annotation_files},
+    return Selection(
+        runs=tuple(runs),
+        annotations=tuple(annotations),
+        rows=rows,
+        source=source,
         first_level=basket.choices.first_level,
-        split=basket.split.of_runs if basket.split is not None else None,
-        **choice,
+        left_out=tuple(left_out),
     )
 
 
-def annotation_of(file: AnnotationFile) -> Annotation:
-    """The annotation that a selected file shows."""
-    assert file.shape is not None and file.shape.annotation is not None  # noqa: S101, PT018 - `select` fills both
-    return file.shape.annotation
+# what exports have in common
 
 
-def shape_of(file: AnnotationFile) -> str | None:
-    """How the annotation is drawn in a file."""
-    return None if file.shape is None else file.shape.shape_type
+def folder_to_write(folder: str | Path, last: str, *, overwrite: bool) -> Path:
+    """The folder of an export; ExistsError if the file that is written last is there and may not be replaced."""
+    folder = path_to_write(folder).expanduser().absolute()
+    refuse_existing(folder / last, overwrite=overwrite)
+    return folder
 
 
-def spacing_of(file: AnnotationFile) -> float:
-    """The voxel spacing of a selected file's grid, in ångström."""
-    spacing = spacing_angstrom(file)
-    assert spacing is not None  # noqa: S101 - `select` leaves others out
-    return spacing
+def one_each(annotations: Iterable[SelectedAnnotation], left_out: list[str]) -> list[SelectedAnnotation]:
+    """The particles of each object in a run: ground truth, else what is recommended, else the first; others are noted.
+
+    CryoETError if there are none.
+    """
+    particles, best = [each for each in annotations if each.is_particles], dict[tuple[str, str], int]()
+    for each in sorted(
+        particles, key=lambda each: (each.session != GROUND_TRUTH, not each.annotation.is_curator_recommended)
+    ):
+        best.setdefault((each.run.name, each.object), each.annotation.id)
+    if not best:
+        raise CryoETError("There are no particles to export.", hint="Choose annotations that are points.")
+    taken = [(each, best[each.run.name, each.object]) for each in particles]
+    left_out += [f"{each.label}: AN-{taken_id} is taken." for each, taken_id in taken if each.annotation.id != taken_id]
+    return [each for each, taken_id in taken if each.annotation.id == taken_id]
 
 
-def read_points(file: AnnotationFile, run: SelectedRun, *, stop: threading.Event | None = None) -> Picks:
-    """Read the picks of a file, wherever it is, with the size of their grid and where they come from."""
-    spacing = spacing_of(file)
-    return ndjson.read_points(
-        fetch_file(file.https_path, MAX_FILE_BYTES, stop),
-        name_of(file.https_path),
-        spacing,
-        alignment_id=file.alignment_id,
-        shape_zyx=shape_zyx(file, run.all_tomograms),
-        about=provenance.of_annotation_file(file, file.https_path, spacing),
-    )
-
-
-def read_each(
-    files: Iterable[tuple[AnnotationFile, SelectedRun]], *, stop: threading.Event | None = None
-) -> Iterator[Picks]:
-    """Read the picks of files in order, a few of them ahead."""
-    pool = ThreadPoolExecutor(_READS, thread_name_prefix="napari-cryoet-picks")
-    waiting: deque[Future[Picks]] = deque()
+def side_by_side(
+    work: Callable[[SelectedAnnotation], T],
+    annotations: Sequence[SelectedAnnotation],
+    progress: Progress | None,
+    stop: threading.Event | None,
+) -> Iterator[tuple[SelectedAnnotation, T]]:
+    """What some work makes of each annotation, in order; several are worked on at once."""
+    pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="napari-cryoet-picks")
     try:
-        for file, run in files:
-            waiting.append(pool.submit(read_points, file, run, stop=stop))
-            if len(waiting) > 2 * _READS:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        for number, (each, found) in enumerate(zip(annotations, pool.map(work, annotations), strict=True)):
+            raise_if_stopped(stop)
+            if progress is not None:
+                progress(number / len(annotations), f"picks of {each.run.name}")
+            yield each, found
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _is_object(annotation: Annotation, wanted: str) -> bool:
-    """Whether an annotation is of an object: by its id, by what the table of objects knows, else by words."""
-    if wanted.casefold() == annotation.object_id.casefold():
-        return True
-    concept = concept_of(wanted)
-    if concept is not None:
-        return is_kind(annotation.object_name, concept)
-    words = set(tokens(wanted))
-    return bool(words) and words <= set(tokens(annotation.object_name))
+def read_points(each: SelectedAnnotation, stop: threading.Event | None = None) -> Picks:
+    """Read the picks of a file, wherever it is, with the size of their grid and where they come from."""
+    return ndjson.read_points(
+        fetch_file(each.file.https_path, MAX_FILE_BYTES, stop),
+        name_of(each.file.https_path),
+        each.spacing_angstrom,
+        alignment_id=each.file.alignment_id,
+        shape_zyx=shape_zyx(each.file, each.run.all_tomograms),
+        about=each.about,
+    )
 
 
-def _chosen_tomograms(
-    known: Sequence[Tomogram], processing: str, ids: Collection[int] | None, left_out: list[str]
-) -> tuple[Tomogram, ...]:
-    """The tomograms that are meant; those that begin elsewhere, as downloaded regions do, are noted: picks don't."""
-    fitting = [each for each in known if not processing or each.processing == processing]
-    meant = fitting[:1] if ids is None else [each for each in fitting if each.id in ids]
-    parts = [each for each in meant if each.offset_x or each.offset_y or each.offset_z]
-    left_out += [f"Tomogram {each.id} is a region of the volume that positions are counted in." for each in parts]
-    return tuple(each for each in meant if each not in parts)
+# which files
 
 
-def _best(
-    files: Iterable[AnnotationFile], tomograms: Sequence[Tomogram], left_out: list[str]
-) -> tuple[AnnotationFile, ...]:
+def _best(files: Iterable[AnnotationFile], tomograms: Sequence[Tomogram], left_out: list[str]) -> list[_Kept]:
     """One file of points and one of masks for each annotation; what doesn't fit the first tomogram is noted."""
-    ranked: dict[tuple[int, bool], list[tuple[Any, AnnotationFile]]] = defaultdict(list)
+    ranked: dict[tuple[int, bool], list[tuple[Any, _Kept]]] = defaultdict(list)
     reasons: dict[tuple[int, bool], str] = {}
     for file in files:
-        shape, annotation = shape_of(file), annotation_of(file)
-        order = next((kind for kind in (POINTS, MASKS) if shape in kind), None)
-        if order is None or file.format not in _FORMATS:
+        annotation, shape = (file.shape.annotation, file.shape.shape_type) if file.shape is not None else (None, None)
+        order = next((kind for kind in (_POINTS, _MASKS) if shape in kind), None)
+        if annotation is None or shape is None or order is None or file.format not in _FORMATS:
             continue
-        key = annotation.id, order is MASKS
+        key = annotation.id, order is _MASKS
         fits = fit(file, tomograms[0]) if tomograms else None
-        if spacing_angstrom(file) is None or (fits is not None and not fits.fits):
-            reasons[key] = (
-                f"AN-{annotation.id} ({annotation.object_name}): {fits.reason if fits else 'no voxel spacing.'}"
-            )
-            continue
-        rank = (order.index(shape), fits is not None and fits.kind == "rescaled", file.id)
-        ranked[key].append((rank, file))
+        spacing = spacing_angstrom(file)
+        if spacing is None or (fits is not None and not fits.fits):
+            reason = fits.reason if fits else "no voxel spacing."
+            reasons[key] = f"AN-{annotation.id} ({annotation.object_name}): {reason}"
+        else:
+            rank = (order.index(shape), fits is not None and fits.kind == "rescaled", file.id)
+            ranked[key].append((rank, (annotation, shape, spacing, file)))
     left_out += [reason for key, reason in sorted(reasons.items()) if key not in ranked]
-    return tuple(min(found)[1] for _, found in sorted(ranked.items()))
+    return [min(found)[1] for _, found in sorted(ranked.items())]
 
 
-def _ids_of_runs(rows: Rows) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
-    """The ids of the tomograms, and of the annotation files, of each run."""
-    tomograms, files = defaultdict[int, list[int]](list), defaultdict[int, list[int]](list)
-    for row in rows["tomograms"]:
-        tomograms[row["runId"]].append(row["id"])
-    run_of = {row["id"]: row["runId"] for row in rows["annotations"]}
-    annotation_of_shape = {row["id"]: row["annotationId"] for row in rows["annotationShapes"]}
-    for row in rows["annotationFiles"]:
-        run_id = run_of.get(annotation_of_shape.get(row["annotationShapeId"]))
-        if run_id is not None:
-            files[run_id].append(row["id"])
-    return tomograms, files
+# names
+
+
+def _run_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The runs' own names; with the dataset before those that several have."""
+    names = [clean_name(row["name"]) for row in rows]
+    counts = Counter(name.casefold() for name in names)
+    return [
+        name if counts[name.casefold()] == 1 else f"{row['datasetId']}-{name}"
+        for name, row in zip(names, rows, strict=True)
+    ]
+
+
+def _plain_name(text: str | None) -> str:
+    """A text as a part of copick's names; empty if nothing is left.
+
+    >>> _plain_name("Cytosolic ribosome"), _plain_name(" 70S_ribosome ")
+    ('Cytosolic-ribosome', '70S-ribosome')
+    """
+    return _REFUSED.sub("-", text or "").strip("-.")
+
+
+def _named_tomograms(tomograms: Iterable[Tomogram]) -> Iterator[SelectedTomogram]:
+    taken: dict[float, set[str]] = defaultdict(set)
+    for tomogram in tomograms:
+        words = (tomogram.reconstruction_method, tomogram.processing, tomogram.processing_software)
+        parts = [_camel(word) for word in words if word and _plain_name(word)]
+        kind = "-".join([*parts, *(["ctfdeconv"] if tomogram.ctf_corrected else [])]) or "tomogram"
+        yield SelectedTomogram(kind=_free(kind, taken[tomogram.voxel_spacing]), tomogram=tomogram)
+
+
+def _camel(words: str) -> str:
+    """As copick does with the portal's words: each with a capital but for the first letter."""
+    joined = _plain_name(re.sub("[_-]+", " ", words).title().replace(" ", ""))
+    return joined[:1].lower() + joined[1:]
+
+
+def _named_annotations(
+    run: SelectedRun, kept: Iterable[_Kept], objects: dict[str, str]
+) -> Iterator[SelectedAnnotation]:
+    """Names for a run's annotations; ``objects`` has the name that was given to each object by its key."""
+    taken: dict[tuple[bool, str, str], set[str]] = defaultdict(set)
+    for annotation, shape, spacing, file in kept:
+        key = object_key(annotation.object_id, annotation.object_name)
+        name = objects.setdefault(key, _plain_name(annotation.object_name).lower() or "object")
+        method = _plain_name(annotation.method_type).lower() or _NOBODY
+        session = GROUND_TRUTH if annotation.ground_truth_status else method
+        yield SelectedAnnotation(
+            run=run,
+            user=_free(_user_of(annotation), taken[shape in _POINTS, session, name]),
+            session=session,
+            object=name,
+            annotation=annotation,
+            file=file,
+            shape=shape,
+            spacing_angstrom=spacing,
+        )
+
+
+def _user_of(annotation: Annotation) -> str:
+    """The program that made it where nobody looked at it, else its first author."""
+    authors = sorted(annotation.authors, key=lambda each: (not each.primary_author_status, each.author_list_order))
+    people = [_plain_name(author.name) for author in authors]
+    program = _plain_name(annotation.annotation_software)
+    names = [program, *people] if annotation.method_type == "automated" else [*people, program]
+    return next(filter(None, names), _NOBODY)
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """The name, with a number if it is taken; it is then."""
+    free = name if name not in taken else next(each for n in count(2) if (each := f"{name}-{n}") not in taken)
+    taken.add(free)
+    return free
