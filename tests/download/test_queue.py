@@ -63,7 +63,7 @@ def test_the_state_tells_what_is_fetched_how_fast_and_for_how_long(
     bucket.wait_until(lambda: bucket.held == 1)
     wait_until(lambda: download.state.done_bytes >= 2**19)
     (file,) = download.state.files
-    assert (file.path, file.status, file.size_bytes) == (MRC, "fetching", 2**21)
+    assert (file.path, file.error, file.size_bytes) == (MRC, "", 2**21)
     assert file.bytes_per_s > 0
     assert file.seconds_left is not None
     assert "of 2.1 MB" in download.state.text
@@ -121,7 +121,7 @@ def test_what_failed_is_noted_and_can_be_fetched_alone(tmp_path: Path, bucket: S
         download.run()
     mask = f"files/{MASK}_mask.zarr"
     assert caught.value.files == (POINTS, f"{mask}/0/0/0/0")
-    assert {file.path for file in download.state.files if file.status == "failed" and file.error} == {mask, POINTS}
+    assert {file.path for file in download.state.files if file.error} == {mask, POINTS}
     items = json.loads((tmp_path / "manifest.json").read_text())["items"]
     assert {item["path"] for item in items if item.get("error")} == {mask, POINTS}
 

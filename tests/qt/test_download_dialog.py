@@ -82,7 +82,7 @@ class Waiting:
     stopped = threading.Event()
 
     def __init__(self, plan, folder, *, overwrite):
-        file = FileState(path="a/b.zarr", status="fetching", done_bytes=1000, size_bytes=3000, bytes_per_s=100)
+        file = FileState(path="a/b.zarr", done_bytes=1000, size_bytes=3000, bytes_per_s=100)
         amounts = {"done_bytes": 1000, "total_bytes": 9000, "bytes_per_s": 100, "n_done": 0, "n_waiting": 2}
         self.state = QueueState(**amounts, is_paused=False, files=(file,))
 

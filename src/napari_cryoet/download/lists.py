@@ -63,63 +63,38 @@ def write_lists(plan: Plan, folder: Path, keys: Mapping[str, Sequence[str]] | No
     """Write the scripts of a download into a folder; for files of this computer, and for the rest of a plan, none.
 
     ``keys`` are those of each OME-Zarr by its path; without them, the metadata are read. Of a tomogram of which coarse
-    levels are wanted, other tools fetch all levels.
+    levels are wanted, other tools fetch all levels. Files that have no place on S3 are comments in the script for AWS.
     """
     if plan.is_local or plan.is_rest:
         return
     keys = client.run(_keys(plan.items)) if keys is None else keys
-    texts = {"aws.sh": aws_script(plan), "curl.txt": curl_config(plan, keys), "official_client.py": client_script(plan)}
+    aws = ["#!/bin/sh", f"# Run in the folder of the download: sh {FOLDER}/aws.sh", "set -e"]
+    curl = [f"# Run in the folder of the download: curl -K {FOLDER}/curl.txt", "create-dirs", "fail", "globoff"]
+    curl += ["parallel", f"parallel-max = {WORKERS}"]
+    files, others = [], []
+    rows = {name: {row["id"]: row for row in found} for name, found in plan.rows.items()}
+    for item in plan.items:
+        path = item.path.replace(f".from-level-{item.first_level}.zarr", ".zarr") if item.first_level else item.path
+        url = str(URL(item.url, encoded=item.url.isascii() and " " not in item.url))  # stored with or without percents
+        if s3 := rows[item.table][item.row_id].get(file_columns()[item.table][item.column].s3 or ""):
+            command = "sync" if item.is_zarr else "cp"
+            places = shlex.join([s3.rstrip("/"), path])
+            aws.append(f"aws s3 {command} --no-sign-request --only-show-errors {places}")
+        else:
+            aws.append(f"# not on S3: {url}")
+        for key in keys.get(item.path, ()) if item.is_zarr else [""]:
+            below = f"/{key}" if key else ""
+            curl += ["", f"url = {_quoted(url.rstrip('/') + quote(below))}", f"output = {_quoted(path + below)}"]
+        method, (parent, _, name) = _METHODS.get((item.table, item.column)), path.rpartition("/")
+        if method and unquote(item.url.rstrip("/").rpartition("/")[2]) == name:
+            files.append(f"    {(method[0], item.row_id, method[1], parent)!r},\n")
+        else:
+            others.append(f"    {(url, path)!r},\n")
+    portal = plan.source if "://" in plan.source else None
+    script = _CLIENT_SCRIPT.format(portal=portal, files="".join(files), others="".join(others))
+    texts = {"aws.sh": "\n".join([*aws, ""]), "curl.txt": "\n".join([*curl, ""]), "official_client.py": script}
     for name, text in texts.items():
         replace_file(folder / FOLDER / name, text.encode())
-
-
-def aws_script(plan: Plan) -> str:
-    """A shell script that needs no account; files that have no place on S3 are comments in it."""
-    lines = ["#!/bin/sh", "# Run in the folder of the download: sh other-tools/aws.sh", "set -e"]
-    for item in plan.items:
-        place = s3_path(plan, item)
-        if not place:
-            lines.append(f"# not on S3: {_encoded(item.url)}")
-        else:
-            command = "sync" if item.is_zarr else "cp"
-            source, path = shlex.quote(place.rstrip("/")), shlex.quote(_whole_path(item))
-            lines.append(f"aws s3 {command} --no-sign-request --only-show-errors {source} {path}")
-    return "\n".join([*lines, ""])
-
-
-def curl_config(plan: Plan, keys: Mapping[str, Sequence[str]]) -> str:
-    """A configuration file for curl; ``keys`` are those of each OME-Zarr, by its path."""
-    lines = ["# Run in the folder of the download: curl -K other-tools/curl.txt", "create-dirs", "fail", "globoff"]
-    lines += ["parallel", f"parallel-max = {WORKERS}"]
-    for item in plan.items:
-        root, path = _encoded(item.url).rstrip("/"), _whole_path(item)
-        of_zarr = ((f"{root}/{quote(key)}", f"{path}/{key}") for key in keys.get(item.path, ()))
-        files = of_zarr if item.is_zarr else [(root, path)]
-        for url, place in files:
-            lines += ["", f'url = "{_escaped(url)}"', f'output = "{_escaped(place)}"']
-    return "\n".join([*lines, ""])
-
-
-def client_script(plan: Plan) -> str:
-    """A Python script with the official client."""
-    files, others = [], []
-    for item in plan.items:
-        path = _whole_path(item)
-        folder, _, name = path.rpartition("/")
-        known = _METHODS.get((item.table, item.column))
-        if known and unquote(item.url.rstrip("/").rpartition("/")[2]) == name:
-            files.append(f"    {(known[0], item.row_id, known[1], folder)!r},\n")
-        else:
-            others.append(f"    {(_encoded(item.url), path)!r},\n")
-    portal = plan.source if "://" in plan.source else None
-    return _CLIENT_SCRIPT.format(portal=portal, files="".join(files), others="".join(others))
-
-
-def s3_path(plan: Plan, item: PlannedItem) -> str:
-    """Where an item is on S3; empty where that isn't known."""
-    column = file_columns()[item.table][item.column].s3
-    told = next((row.get(column) for row in plan.rows[item.table] if row["id"] == item.row_id), "") if column else ""
-    return told or ""
 
 
 async def _keys(items: Iterable[PlannedItem]) -> dict[str, list[str]]:
@@ -140,16 +115,7 @@ async def _keys(items: Iterable[PlannedItem]) -> dict[str, list[str]]:
     return {item.path: each for item, each in zip(zarrs, found, strict=True)}
 
 
-def _whole_path(item: PlannedItem) -> str:
-    """Where an item with all its levels goes."""
-    return item.path.replace(f".from-level-{item.first_level}.zarr", ".zarr") if item.first_level else item.path
-
-
-def _encoded(url: str) -> str:
-    """An address as it is sent: portals store them with or without percent signs."""
-    return str(URL(url, encoded=url.isascii() and " " not in url))
-
-
-def _escaped(text: str) -> str:
-    """A text in double quotes of curl's configuration."""
-    return text.replace("\\", "\\\\").replace('"', '\\"')
+def _quoted(text: str) -> str:
+    """A text in curl's configuration."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

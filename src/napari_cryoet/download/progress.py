@@ -5,13 +5,11 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable
-from typing import Final, Literal
+from typing import Final
 
 from napari_cryoet.download.plan import PlannedItem
 from napari_cryoet.records import Record
 from napari_cryoet.wording import duration_text, joined, size_text
-
-FileStatus = Literal["waiting", "fetching", "done", "failed"]
 
 _WINDOW_S: Final = 5.0  # over which speed is measured
 _LEAST_S: Final = 0.2
@@ -21,11 +19,10 @@ class FileState(Record, frozen=True, kw_only=True):
     """How far a file is, or an OME-Zarr, which counts as one."""
 
     path: str
-    status: FileStatus
     done_bytes: int
     size_bytes: int | None  # as the portal lists it
     bytes_per_s: float
-    error: str = ""
+    error: str = ""  # why it failed; empty while it is being fetched
 
     @property
     def seconds_left(self) -> float | None:
@@ -101,13 +98,12 @@ class Meter:
 
     def begin(self, path: str) -> None:
         """An item is being fetched."""
-        self._shown[path] = item = self._items[path]
-        item.status = "fetching"
+        self._shown[path] = self._items[path]
 
     def end(self, path: str, error: str = "") -> None:
         """An item is there, or failed."""
         item = self._items[path]
-        item.status, item.error = ("failed" if error else "done"), error
+        item.error = error
         if not error:
             self._shown.pop(path, None)
             self._n_done += 1
@@ -133,8 +129,8 @@ class Meter:
     def pause(self) -> None:
         """Count only what is whole, and let all else wait."""
         for path, item in list(self._shown.items()):
-            if item.status == "fetching":
-                item.status, item.done_bytes = "waiting", item.whole_bytes
+            if not item.error:
+                item.done_bytes = item.whole_bytes
                 del self._shown[path]
         self.done_bytes = sum(item.done_bytes for item in self._items.values())
 
@@ -144,18 +140,17 @@ class _Item:
 
     def __init__(self, planned: PlannedItem) -> None:
         self.path, self.size_bytes = planned.path, planned.size_bytes
-        self.status: FileStatus = "waiting"
         self.done_bytes = self.whole_bytes = 0
         self.error = ""
         self.speed = _Speed()
 
     def state(self, now: float) -> FileState:
+        speed = 0.0 if self.error else self.speed.at(now)
         return FileState(
             path=self.path,
-            status=self.status,
             done_bytes=self.done_bytes,
             size_bytes=self.size_bytes,
-            bytes_per_s=self.speed.at(now) if self.status == "fetching" else 0.0,
+            bytes_per_s=speed,
             error=self.error,
         )
 
@@ -168,16 +163,12 @@ class _Speed:
 
     def add(self, n_bytes: int) -> None:
         now = time.monotonic()
-        if self._came and now - self._came[-1][0] < _LEAST_S / 4:
-            at, before = self._came[-1]
-            self._came[-1] = at, before + n_bytes
-        else:
-            self._came.append((now, n_bytes))
+        self._came.append((now, n_bytes))
         while self._came[0][0] < now - _WINDOW_S:
             self._came.popleft()
 
     def at(self, now: float) -> float:
-        recent = [(at, n_bytes) for at, n_bytes in list(self._came) if at >= now - _WINDOW_S]
+        recent = [(at, n_bytes) for at, n_bytes in self._came.copy() if at >= now - _WINDOW_S]
         return sum(n_bytes for _, n_bytes in recent) / max(_LEAST_S, now - recent[0][0]) if recent else 0.0
 
 
