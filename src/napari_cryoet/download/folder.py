@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -113,13 +113,11 @@ def note_items(
 ) -> None:
     """Write the items of a plan and the files of the journal into the manifest.
 
-    ``begins`` also notes that a download begins, and what was asked for. ``complete`` are the paths of items of which
-    everything is there, ``missing`` of files that aren't there any more,
-    and ``errors`` say by path why an item isn't complete.
+    ``begins`` also notes what was asked for. ``complete`` are the paths of items of which everything is there,
+    ``missing`` of files that aren't there any more, and ``errors`` say by path why an item isn't complete.
     """
-    manifest = read_manifest(folder)
+    manifest, records = read_manifest(folder), Records(plan.rows, plan.terms)
     items = {item["path"]: item for item in manifest.items}
-    source_of = _sources(plan)
     for item in plan.items:
         raise_if_stopped(stop)
         row = {
@@ -131,49 +129,32 @@ def note_items(
             "licence": plan.terms.licence,
             "is_complete": item.path in complete,
             "error": (errors or {}).get(item.path),
-            "source": source_of(item),
+            "source": _source(records, item),
         }
         items[item.path] = {key: value for key, value in row.items() if value not in (None, "")}
     manifest.updated = _now()
-    about = {"source": plan.source, "items": len(plan.items), **plan.about}
     if begins and not plan.is_rest:
-        manifest.downloads = [*manifest.downloads, {"began": manifest.updated} | about]
+        about = {"began": manifest.updated, "source": plan.source, "items": len(plan.items), **plan.about}
+        manifest.downloads.append(about)
     manifest.is_complete = all(item.get("is_complete") is True for item in items.values())
     manifest.items = [items[path] for path in sorted(items)]
-    manifest.files = sorted(
-        (entry for entry in manifest.files if entry.path not in missing), key=lambda file: file.path
-    )
+    there = (entry for entry in manifest.files if entry.path not in missing)
+    manifest.files = sorted(there, key=lambda file: file.path)
     replace_file(folder / MANIFEST_NAME, msgspec.json.format(msgspec.json.encode(manifest), indent=1))
     (folder / JOURNAL_NAME).unlink(missing_ok=True)
 
 
-def write_licences(folder: Path) -> None:
-    """Write which licence the items of the folder are under, as the portal says it."""
-    by_licence: dict[str, list[str]] = defaultdict(list)
-    for item in read_manifest(folder).items:
-        by_licence[item.get("licence", "")].append(item["path"])
-    lines = []
-    for licence, paths in sorted(by_licence.items()):
-        lines += [f"{licence or 'No licence is told'}: {count_text(len(paths), 'item')}", *sorted(paths), ""]
-    replace_file(folder / LICENCES_NAME, "\n".join(lines).encode())
-
-
-def _sources(plan: Plan) -> Callable[[PlannedItem], Row | None]:
+def _source(records: Records, item: PlannedItem) -> Row | None:
     """What a layer of an annotation file or a tomogram says of where it comes from; nothing for other items."""
-    records = Records(plan.rows, plan.terms)
-
-    def source_of(item: PlannedItem) -> Row | None:
-        if item.table == "tomograms":
-            tomogram = records.tomogram(item.row_id)
-            about = provenance.of_tomogram(tomogram, item.url) | {"processing": tomogram.processing}
-        elif item.table == "annotationFiles":
-            about = provenance.of_annotation_file(records.annotation_file(item.row_id), item.url, None)
-        else:
-            return None
-        known = {key: value for key, value in about.items() if key not in _OF_THE_PORTAL and value not in (None, [])}
-        return known | {"downloaded_from": item.url}
-
-    return source_of
+    if item.table == "tomograms":
+        tomogram = records.tomogram(item.row_id)
+        about = provenance.of_tomogram(tomogram, item.url) | {"processing": tomogram.processing}
+    elif item.table == "annotationFiles":
+        about = provenance.of_annotation_file(records.annotation_file(item.row_id), item.url, None)
+    else:
+        return None
+    known = {key: value for key, value in about.items() if key not in _OF_THE_PORTAL and value not in (None, [])}
+    return known | {"downloaded_from": item.url}
 
 
 def pack_of(folder: Path, plan: Plan) -> Pack | None:
@@ -187,7 +168,10 @@ def pack_of(folder: Path, plan: Plan) -> Pack | None:
 
 
 def write_tables(folder: Path, plan: Plan, complete: Collection[str]) -> None:
-    """Add the rows of the items of which everything is there to the tables of the folder, and whom to cite for all."""
+    """Add the rows of the items of which everything is there to the tables of the folder.
+
+    Beside them it says whom to cite for all, and under which licence each item is.
+    """
     before = pack_of(folder, plan)
     manifest = before.manifest if before else _pack_manifest(plan)
     paths = {
@@ -212,6 +196,13 @@ def write_tables(folder: Path, plan: Plan, complete: Collection[str]) -> None:
     found = {name: list(rows.values()) for name, rows in merged.items() if rows}
     write_pack(folder, manifest, found)
     replace_file(folder / CITATION_NAME, cite(citations(found, site=plan.terms.site), "bibtex").encode())
+    by_licence: dict[str, list[str]] = defaultdict(list)
+    for item in read_manifest(folder).items:
+        by_licence[item.get("licence", "No licence is told")].append(item["path"])
+    lines = []
+    for licence, names in sorted(by_licence.items()):
+        lines += [f"{licence}: {count_text(len(names), 'item')}", *names, ""]
+    replace_file(folder / LICENCES_NAME, "\n".join(lines).encode())
 
 
 def is_whole_tomogram(known: Mapping[str, Any], row: Mapping[str, Any]) -> bool:

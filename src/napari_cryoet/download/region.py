@@ -11,14 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.download.folder import (
-    is_whole_tomogram,
-    note_file,
-    note_items,
-    pack_of,
-    write_licences,
-    write_tables,
-)
+from napari_cryoet.download.folder import is_whole_tomogram, note_file, note_items, pack_of, write_tables
 from napari_cryoet.download.plan import Plan, plan_cells
 from napari_cryoet.download.rows import Row, ask_rows, ask_table
 from napari_cryoet.download.run import check_place
@@ -64,7 +57,11 @@ def download_region(
         If ``stop`` is set; nothing is left then.
     """
     folder, stop = Path(folder).expanduser().absolute(), stop or threading.Event()
-    rows, row = _rows_of(portal, tomogram_id, stop)
+    found = ask_table(portal, "tomograms", {"id": {"_eq": tomogram_id}}, columns=["runId"], stop=stop)
+    if not found:
+        raise NotFoundError(f"The portal has no tomogram {tomogram_id}.")
+    rows = ask_rows(portal, run_ids=[found[0]["runId"]], stop=stop)
+    row = next(row for row in rows["tomograms"] if row["id"] == tomogram_id)
     plan = _plan(portal, rows, row, box_zyx)
     (item,) = plan.items
     place = folder / item.path
@@ -82,21 +79,11 @@ def download_region(
             note_file(folder, path.relative_to(folder).as_posix(), item.url, path.stat().st_size, sha256_of(path, stop))
         note_items(folder, plan, stop, complete={item.path})
         write_tables(folder, plan, {item.path})
-        write_licences(folder)
     except OSError as error:
         raise DownloadError(f"{error.filename or folder}: {error.strerror or error}.") from error
     finally:
         volume.close()
     return place
-
-
-def _rows_of(portal: Portal, tomogram_id: int, stop: threading.Event) -> tuple[Rows, Row]:
-    """The rows of a tomogram's run, and its own."""
-    found = ask_table(portal, "tomograms", {"id": {"_eq": tomogram_id}}, columns=["runId"], stop=stop)
-    if not found:
-        raise NotFoundError(f"The portal has no tomogram {tomogram_id}.")
-    rows = ask_rows(portal, run_ids=[found[0]["runId"]], stop=stop)
-    return rows, next(row for row in rows["tomograms"] if row["id"] == tomogram_id)
 
 
 def _plan(portal: Portal, rows: Rows, row: Row, box_zyx: Box) -> Plan:

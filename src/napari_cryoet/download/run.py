@@ -18,15 +18,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import quote
 
-from napari_cryoet.download.folder import (
-    FileEntry,
-    note_file,
-    note_items,
-    pack_of,
-    read_manifest,
-    write_licences,
-    write_tables,
-)
+from napari_cryoet.download.folder import FileEntry, note_file, note_items, pack_of, read_manifest, write_tables
 from napari_cryoet.download.lists import write_lists
 from napari_cryoet.download.plan import Plan, PlannedItem
 from napari_cryoet.download.progress import Meter, QueueState
@@ -64,7 +56,7 @@ class DownloadReport:
     n_skipped: int  # were complete already
     fetched_bytes: int
     n_missing_chunks: int  # hold the fill value, by the rules of Zarr
-    other_sizes: tuple[str, ...] = ()  # files that came whole, but are larger or smaller than the portal lists
+    other_sizes: tuple[str, ...]  # files that came whole, but are larger or smaller than the portal lists
 
 
 def download_files(
@@ -127,13 +119,7 @@ def check_place(folder: str | Path, needed_bytes: int) -> None:
 
 
 class Download:
-    """A download that can be watched and paused from other threads while `run` works on one.
-
-    Parameters
-    ----------
-    plan, folder, overwrite
-        As for `download_files`.
-    """
+    """A download that can be watched and paused from other threads while `run` works on one; see `download_files`."""
 
     def __init__(self, plan: Plan, folder: str | Path, *, overwrite: bool = False) -> None:
         self.plan, self.folder = plan, Path(folder).expanduser().absolute()
@@ -173,12 +159,16 @@ class Download:
                 if not stop.is_set():  # else the journal has what is complete
                     note_items(folder, plan, stop, complete=work.complete, missing=work.missing, errors=work.errors)
                     write_tables(folder, plan, work.complete)
-                    write_licences(folder)
                     write_lists(plan, folder, work.keys)
         except OSError as error:
             raise DownloadError(f"{error.filename or folder}: {error.strerror or error}.") from error
         if work.failures:
-            raise _failure(work.failures)
+            first = next(iter(work.failures.values())).message.rstrip(".")
+            raise DownloadError(
+                f"{count_text(len(work.failures), 'file')} could not be downloaded ({first}). The rest is complete.",
+                hint="Start the same download again: it fetches only what is not complete.",
+                files=tuple(sorted(work.failures)),
+            )
         return DownloadReport(
             folder=folder,
             n_fetched=work.n_fetched,
@@ -391,13 +381,3 @@ async def _side_by_side(call: Callable[[T], Awaitable[bool]], arguments: Iterabl
 
 def _is_as_fetched(place: Path, entry: FileEntry, stop: threading.Event) -> bool:
     return place.is_file() and place.stat().st_size == entry.size_bytes and sha256_of(place, stop) == entry.sha256
-
-
-def _failure(failures: dict[str, CryoETError]) -> DownloadError:
-    """The error that tells of all failures."""
-    first = next(iter(failures.values())).message.rstrip(".")
-    return DownloadError(
-        f"{count_text(len(failures), 'file')} could not be downloaded ({first}). The rest is complete.",
-        hint="Start the same download again: it fetches only what is not complete.",
-        files=tuple(sorted(failures)),
-    )
