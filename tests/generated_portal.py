@@ -26,29 +26,17 @@ OBJECTS = (
     ("membrane", "GO:0016020", 180, "mask"),
     ("cytosolic ribosome", "GO:0022626", 90, "points"),
     ("ribosome", "GO:0005840", 60, "points"),
-    ("bacterial-type flagellum motor", "GO:0120100", 50, "points"),
-    ("cytoplasm", "GO:0005737", 50, "mask"),
-    ("type IV pilus", "GO:0044096", 45, "mask"),
     ("nuclear envelope", "GO:0005635", 40, "mask"),
     ("mitochondrion", "GO:0005739", 40, "mask"),
-    ("Golgi apparatus", "GO:0005794", 40, "mask"),
     ("RubisCO complex", "GO:0048492", 40, "points"),
-    ("cytoplasmic vesicle", "GO:0031410", 35, "mask"),
-    ("endoplasmic reticulum", "GO:0005783", 35, "mask"),
     ("synaptic vesicle", "GO:0008021", 30, "mask"),
     ("plasma membrane", "GO:0005886", 30, "mask"),
-    ("proteasome complex", "GO:0000502", 30, "points"),
     ("chaperonin-containing T-complex", "GO:0005832", 30, "points"),
-    ("virus-like capsid", "GO:0170047", 25, "points"),
-    ("microtubule", "GO:0005874", 25, "mask"),
-    ("Beta-galactosidase", "UniProtKB:P00722", 20, "points"),
     ("Thyroglobulin", "UniProtKB:P01267", 20, "points"),
-    ("ferritin complex", "GO:0070288", 20, "points"),
     ("80S ribosome with HCV-IRES", "PDB-4UJD", 10, "points"),
     ("70S ribosome", "PDB-5MDZ", 10, "points"),
     ("mitochondrial outer membrane", "GO:0005741", 10, "mask"),
     ("actin filament", "GO:0005884", 10, "mask"),
-    ("nuclear pore", "GO:0005643", 10, "points"),
     *((f"protein complex {number}", f"PDB-{1000 + number}", 0.1, "points") for number in range(150)),
 )
 ORGANISMS = (
@@ -108,13 +96,8 @@ def generated_tables(
         for number in range(size):
             run = add("runs", datasetId=dataset, name=f"TS_{number:03d}")
             quality, degrees = chance.randrange(1, 6), chance.choice((78.0, 100.0, 120.0))
-            tilts = {
-                "tiltMin": -degrees / 2,
-                "tiltMax": degrees / 2,
-                "tiltRange": degrees,
-                "tiltSeriesQuality": quality,
-            }
-            series = add("tiltseries", runId=run, depositionId=deposition, fileSizeMrc=2.3e9, **tilts)
+            tilts = {"tiltRange": degrees, "tiltSeriesQuality": quality, "fileSizeMrc": 2.3e9}
+            series = add("tiltseries", runId=run, depositionId=deposition, **tilts)
             alignment = add("alignments", runId=run, depositionId=deposition, tiltseriesId=series)
             spacing = add("tomogramVoxelSpacings", runId=run, voxelSpacing=kinds[0][0])
             for angstrom, processing, software in kinds:
