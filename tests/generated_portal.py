@@ -132,7 +132,7 @@ def generated_tables(
             depositionId=chance.choice(depositions),
             objectName=name,
             objectId=object_id,
-            objectCount=0 if is_mask else int(chance.paretovariate(0.6) * 5),
+            objectCount=0 if is_mask else min(10**6, int(chance.paretovariate(0.6) * 5)),
             methodType=chance.choices(METHODS, (5, 2, 1))[0],
             annotationMethod=f"Method {chance.randrange(60)}",
             annotationSoftware=chance.choice(SOFTWARE),
