@@ -107,27 +107,28 @@ def _plain(each: Citation) -> str:
 
 
 def _bibtex(each: Citation) -> str:
+    kind, publisher = ("article", "journal") if each is _PAPER else ("misc", "publisher")
     notes = [each.name, *(f"doi:{doi}" for doi in each.dois), *each.entries]
     fields = {
         "title": f"{{{_latex(each.title)}}}",
         "author": " and ".join(map(_latex, map(_family_first, each.authors))),
         "year": each.year,
-        "publisher": each.publisher,
+        publisher: each.publisher,
         "url": each.url,
         "note": _latex(", ".join(notes)),
     }
     lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
-    return "\n".join([f"@misc{{{each.name.replace('-', '')},", *lines, "}"])
+    return "\n".join([f"@{kind}{{{each.name.replace('-', '')},", *lines, "}"])
 
 
 def _ris(each: Citation) -> str:
     lines = [
-        ("TY", "DATA"),
+        ("TY", "JOUR" if each is _PAPER else "DATA"),
         ("ID", each.name),
         ("TI", each.title),
         *(("AU", _family_first(author)) for author in each.authors),
         ("PY", each.year),
-        ("PB", each.publisher),
+        ("JO" if each is _PAPER else "PB", each.publisher),
         ("UR", each.url),
         *(("N1", note) for note in (*(f"https://doi.org/{doi}" for doi in each.dois), *each.entries)),
     ]
