@@ -152,7 +152,7 @@ class TestDownload:
         assert [Path(path).name for path in contents(tmp_path / "to")] == ["DEMO_001.mrc"]
 
     def test_ends_with_one_where_something_is_missing(self, run, demo_pack, tmp_path):
-        for arguments, noun in ((("--run", 1), "run 1"), (("--run", 9004), "tomogram")):
+        for arguments, noun in ((("--run", 1), "run 1"), (("--run", 9004, "--what", "tomogram"), "tomogram")):
             done = run("download", demo_pack, *arguments, "--to", tmp_path / "none")
             assert done.code == 1
             assert noun in done

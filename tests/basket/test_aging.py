@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from napari_cryoet.basket.aging import Age, age_of, ask_dates, brought_up_to_date
+from napari_cryoet.basket.aging import Age, age_of, ask_dates
 from napari_cryoet.basket.basket import Basket, read_basket, write_basket
 from napari_cryoet.packs.pack import Manifest, write_pack
 from napari_cryoet.portal.portal import Portal, open_portal
@@ -38,16 +38,6 @@ def test_changes_withdrawals_and_new_matches_are_counted(tmp_path: Path) -> None
     assert age == Age(changed={"annotations": (2,)}, withdrawn={"annotations": (3,)}, new={"annotations": (6,)})
     assert age.text == "1 changed, 1 withdrawn, 1 new match"
     assert age_of(basket, today).new == {}
-
-
-def test_a_basket_that_is_brought_up_to_date_is_not_aged(tmp_path: Path) -> None:
-    basket = Basket().with_ids("annotations", [1, 2, 3], modified=dict.fromkeys((1, 2, 3), THEN)).with_search({})
-    portal = portal_with(tmp_path, a1=THEN, a2=NOW, a6=NOW)
-    today = ask_dates(portal, basket)
-    fresh = brought_up_to_date(basket, age_of(basket, today, lambda _search: [6]), today)
-
-    assert fresh.annotations == (1, 2, 6)
-    assert age_of(fresh, ask_dates(portal, fresh), lambda _search: [6]).text == ""
 
 
 def test_the_spelling_of_a_date_is_no_change(tmp_path: Path) -> None:

@@ -41,8 +41,6 @@ def test_ticks_are_kept_once_and_in_order() -> None:
     basket = Basket().with_ids("annotations", [3, 1]).with_ids("annotations", [1, 2])
     assert basket.annotations == (3, 1, 2)
     assert basket.without_ids("annotations", [3, 9]).annotations == (1, 2)
-    assert Basket().is_empty
-    assert not basket.is_empty
 
 
 def test_what_was_unticked_is_still_known() -> None:

@@ -111,7 +111,7 @@ def test_an_empty_basket_is_told(demo_pack: Path, tmp_path: Path, capsys: Captur
     run("basket", "add", demo_pack, "--id", "RN-9001")
     assert run("basket", "clear", demo_pack) == 0
     assert run("download", demo_pack, "--to", tmp_path / "to") == 1
-    assert "basket is empty" in capsys.readouterr().err
+    assert "fill the basket" in capsys.readouterr().err
     assert run("download", demo_pack, "--to", tmp_path, "--what", "metadata") == 2
 
 

@@ -242,6 +242,7 @@ def download(
     napari-cryoet download live --run 506 --to parts --region 100:356,0:256,0:256
     napari-cryoet download live --dataset 10000 --to data       # all its files
     """
+    from napari_cryoet.basket.contents import ask_basket_rows, plan_basket
     from napari_cryoet.download import Download, incomplete
 
     if run is not None and dataset is not None:
@@ -255,11 +256,9 @@ def download(
         if box is not None and run is not None:
             _download_region(place, run, box, to)
             return
-        if run is None and dataset is None:
-            plan = _plan_basket(place, choices)
-        else:
-            wanted = wanted or (("everything",) if run is None else ("tomogram", "annotations"))
-            plan = _plan(place, run, dataset, wanted, objects or (), choices)
+        chosen = _chosen(place, run, dataset, wanted, objects or ())
+        rows = ask_basket_rows(place.portal, chosen, stop=place.stop)
+        plan = plan_basket(chosen.with_choices(**choices), rows, place.portal)
         if dry_run:
             _say_plan(plan, to)
             return
@@ -334,31 +333,21 @@ def _choices(**given: Any) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _plan_basket(place: _Place, choices: dict[str, Any]) -> Plan:
-    from napari_cryoet.basket.contents import ask_basket_rows, plan_basket
-
-    basket = place.read().with_choices(**choices)
-    if basket.is_empty:
-        raise CryoETError("The basket is empty.", hint="Say --run or --dataset, or put something into it: basket add.")
-    return plan_basket(basket, ask_basket_rows(place.portal, basket, stop=place.stop), place.portal)
-
-
-def _plan(
-    place: _Place,
-    run: int | None,
-    dataset: int | None,
-    wanted: Sequence[str],
-    objects: Sequence[str],
-    choices: dict[str, Any],
-) -> Plan:
-    """A run or a dataset as a basket: all of it, or its default tomograms, and its annotations in all shapes."""
+def _chosen(
+    place: _Place, run: int | None, dataset: int | None, wanted: Sequence[str] | None, objects: Sequence[str]
+) -> Basket:
+    """The basket; or a run or a dataset as one: all of it, or its default tomograms, and annotations in all shapes."""
     from napari_cryoet.appearance.colors import object_key
     from napari_cryoet.basket.basket import Basket
-    from napari_cryoet.basket.contents import default_tomograms, plan_basket
+    from napari_cryoet.basket.contents import default_tomograms
     from napari_cryoet.download import ask_rows
 
-    rows = ask_rows(place.portal, dataset_id=dataset, run_ids=[] if run is None else [run], stop=place.stop)
-    basket = Basket().with_choices(shapes="all", metadata="metadata" in wanted or "everything" in wanted, **choices)
+    if run is None and dataset is None:
+        return place.read()
+    wanted = wanted or (("everything",) if run is None and not objects else ("tomogram", "annotations"))
+    names, run_ids = {"datasets", "tomograms", "annotations"}, [] if run is None else [run]
+    rows = ask_rows(place.portal, dataset_id=dataset, run_ids=run_ids, names=names, stop=place.stop)
+    basket = Basket().with_choices(shapes="all", metadata="metadata" in wanted or "everything" in wanted)
     if "everything" in wanted:
         kind: Kind = "datasets" if run is None else "runs"
         basket = basket.with_ids(kind, [row["id"] for row in rows[kind]])
@@ -374,7 +363,7 @@ def _plan(
         if objects and not found:
             raise DownloadError(f"There is no annotation of {', '.join(objects)}.")
         basket = basket.with_ids("annotations", found)
-    return plan_basket(basket, rows, place.portal)
+    return basket
 
 
 def _download_region(place: _Place, run: int, box: Any, to: Path) -> None:

@@ -82,7 +82,9 @@ def plan_cells(rows: Rows, source: Source | None, cells: Iterable[Cell], *, firs
     Of tomograms in OME-Zarr, the levels from ``first_level`` on are wanted; 0 is the finest. DownloadError if there is
     nothing to fetch, or the portal names something that may not be fetched.
     """
-    nothing = DownloadError("Nothing is selected to download.", hint="Choose a tomogram or an annotation first.")
+    nothing = DownloadError(
+        "Nothing is selected to download.", hint="Choose a tomogram or an annotation, or fill the basket."
+    )
     if (top := next(iter((*rows["datasets"], *rows["runs"])), None)) is None:
         raise nothing
     https_prefix, s3_prefix = _prefixes(top["httpsPrefix"], top["s3Prefix"])
