@@ -11,7 +11,7 @@ def rows_of_runs(
     url: str, n_runs: int, shape_zyx: tuple[int, ...], spacing_angstrom: float
 ) -> dict[str, list[dict[str, Any]]]:
     rows = Tables()
-    for name in ("annotationAuthors", "depositions", "datasets"):
+    for name in ("annotationAuthors", "depositions", "datasets", "tiltseries"):
         rows[name] = []
     size_z, size_y, size_x = shape_zyx
     for number in range(n_runs):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -48,13 +47,12 @@ def python_with(make_once: Callable[[str, Callable[[Path], object]], Path]) -> C
 
     Name an interpreter that has it to be quicker: ``PYTHON_WITH_COPICK=/path/to/python``.
     """
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}  # without our own
 
     def prepare(package: str) -> Callable[..., str]:
         def install(folder: Path) -> None:
             folder.mkdir()
-            # older packages have no wheels for the newest Python
-            others = filter(can_make_environments, ("python3.12", "python3.11", "python3"))
-            subprocess.run([next(others, sys.executable), "-m", "venv", folder / "env"], check=True)
+            subprocess.run([sys.executable, "-m", "venv", folder / "env"], check=True)
             command = [python_in(folder), "-m", "pip", "install", "-q", "--prefer-binary", package]
             made = subprocess.run(command, check=False, capture_output=True, timeout=INSTALL_TIMEOUT_S)
             (folder / "installed").write_text("" if made.returncode else "yes")
@@ -62,17 +60,14 @@ def python_with(make_once: Callable[[str, Callable[[Path], object]], Path]) -> C
         name = package.partition("==")[0]
         python = os.environ.get(f"PYTHON_WITH_{name.upper()}", "")
         if not python:
-            try:
-                folder = make_once(f"env-{name}", install)
-            except subprocess.TimeoutExpired:
-                pytest.skip(f"{package} takes too long to be installed here")
+            folder = make_once(f"env-{name}", install)
             python = python_in(folder)
             if not (folder / "installed").read_text():
                 pytest.skip(f"{package} can't be installed here")
 
         def run(script: str, *arguments: Any) -> str:
             command = [python, str(Path(__file__).with_name(script)), *map(str, arguments)]
-            done = subprocess.run(command, check=False, capture_output=True, text=True, env=_plain_environment())
+            done = subprocess.run(command, check=False, capture_output=True, text=True, env=plain)
             assert done.returncode == 0, done.stderr
             return done.stdout
 
@@ -81,17 +76,5 @@ def python_with(make_once: Callable[[str, Callable[[Path], object]], Path]) -> C
     return prepare
 
 
-def can_make_environments(python: str) -> bool:
-    is_there = shutil.which(python) is not None
-    return (
-        is_there and not subprocess.run([python, "-c", "import ensurepip"], check=False, capture_output=True).returncode
-    )
-
-
 def python_in(folder: Path) -> str:
     return str(folder / "env" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python"))
-
-
-def _plain_environment() -> dict[str, str]:
-    """Without what leads Python to our own packages."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}

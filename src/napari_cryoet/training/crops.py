@@ -40,6 +40,7 @@ from napari_cryoet.training.selection import (
     ExportReport,
     Progress,
     SelectedAnnotation,
+    SelectedTomogram,
     Selection,
     one_each,
     read_points,
@@ -49,7 +50,6 @@ from napari_cryoet.volumes import are_inside, open_volume
 from napari_cryoet.wording import count_text, spacing_text
 
 if TYPE_CHECKING:
-    from napari_cryoet.records import Tomogram
     from napari_cryoet.volumes import Volume
 
 THREADS: Final = 4
@@ -88,14 +88,10 @@ class _Part:
     """The crops of one annotation file."""
 
     of: SelectedAnnotation
-    tomogram: Tomogram
+    tomogram: SelectedTomogram
     level: int
     spacing_angstrom: float
     columns: Mapping[str, NDArray[Any]]  # in an order in which neighbours are near each other
-
-    @property
-    def url(self) -> str:
-        return self.tomogram.https_omezarr_dir or ""
 
 
 def export_crops(
@@ -137,11 +133,7 @@ def export_crops(
     ExistsError
         If there is something else at the path.
     CryoETError
-        If there are no particles with a tomogram, or ``distributed`` isn't installed.
-    StreamError
-        If a volume can't be read.
-    StoppedError
-        When ``stop`` is set.
+        If there are no particles with a tomogram, or a volume can't be read; others as of `export_copick`.
     """
     import zarr
 
@@ -149,10 +141,10 @@ def export_crops(
     tell = progress or (lambda _share, _words: None)
     parts, left_out = _planned(selection, size, spacing_angstrom, lambda _share, words: tell(0.0, words), stop)
     chunk = max(1, min(_MOST_IN_A_CHUNK, _CHUNK_BYTES // (4 * size**3)))
-    attributes = _attributes(parts, size, selection)
-    _prepare(path, parts, size, chunk, attributes, overwrite=overwrite)
+    attributes, columns = _described(parts, size, selection)
+    count = len(columns["pick_id"])
+    _prepare(path, attributes, columns, (count, size, size, size), chunk, overwrite=overwrite)
     tasks = [task for task in _tasks(path, parts, size, chunk) if not task.is_done]
-    count = _count(parts)
 
     def show(n_done: int) -> None:
         crops = count - (len(tasks) - n_done) * chunk
@@ -223,10 +215,10 @@ def _planned(
 
 def _part_of(each: SelectedAnnotation, size: int, wanted: float, stop: threading.Event | None) -> _Part | str:
     """The crops of a file; in words why there are none."""
-    tomogram = next((named.tomogram for named in each.run.tomograms if named.url), None)
-    if tomogram is None:
+    chosen = next((tomogram for tomogram in each.run.tomograms if tomogram.url), None)
+    if chosen is None:
         return "no tomogram is chosen."
-    volume = _opened(tomogram.https_omezarr_dir or "")
+    volume, tomogram = _opened(chosen.url), chosen.tomogram
     factors = [
         np.round(np.array(volume.levels[0].shape) / np.array(level.shape)).astype(int) for level in volume.levels
     ]
@@ -252,16 +244,14 @@ def _part_of(each: SelectedAnnotation, size: int, wanted: float, stop: threading
         "rotation": rotations[rows],
         "pick_id": picks.ids[rows],
     }
-    return _Part(of=each, tomogram=tomogram, level=level, spacing_angstrom=float(spacings[level]), columns=columns)
-
-
-def _count(parts: Sequence[_Part]) -> int:
-    return sum(len(part.columns["pick_id"]) for part in parts)
+    return _Part(of=each, tomogram=chosen, level=level, spacing_angstrom=float(spacings[level]), columns=columns)
 
 
 def _tasks(path: Path, parts: Sequence[_Part], size: int, chunk: int) -> Iterator[Task]:
     """One task for each chunk; a chunk may hold the last crops of a volume and the first of the next."""
-    crops = [(part.url, part.level, tuple(start)) for part in parts for start in part.columns["start"].tolist()]
+    crops = [
+        (part.tomogram.url, part.level, tuple(start)) for part in parts for start in part.columns["start"].tolist()
+    ]
     for first in range(0, len(crops), chunk):
         grouped = itertools.groupby(crops[first : first + chunk], key=lambda crop: crop[:2])
         places = tuple((url, level, tuple(start for _, _, start in several)) for (url, level), several in grouped)
@@ -271,42 +261,62 @@ def _tasks(path: Path, parts: Sequence[_Part], size: int, chunk: int) -> Iterato
 # the file
 
 
-def _attributes(parts: Sequence[_Part], size: int, selection: Selection) -> dict[str, Any]:
-    """What the crops are, and of what."""
+def _described(
+    parts: Sequence[_Part], size: int, selection: Selection
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """What the crops are, and of what; and one value a crop."""
     runs: dict[str, dict[str, Any]] = {}
     for part in parts:
-        run, about = part.of.run.run, part.of.about
-        runs[part.of.run.name] = {
-            "name": part.of.run.name,
-            "run_id": run.id,
-            "dataset_id": run.dataset_id,
-            "split": part.of.run.split,
-            "tomogram_id": part.tomogram.id,
-            "tomogram_url": part.url,
+        run, about = part.of.run, part.of.about
+        runs[run.name] = {
+            "name": run.name,
+            "run_id": run.run.id,
+            "dataset_id": run.run.dataset_id,
+            "split": run.split,
+            "tomogram_id": part.tomogram.tomogram.id,
+            "tomogram_url": part.tomogram.url,
             "level": part.level,
             "spacing_angstrom": part.spacing_angstrom,
             **{key: about.get(key) for key in ("licence", "dataset_title", "dois", "portal_url")},
         }
-    found: dict[str, Any] = plain_data(
+    objects, run_names, splits = selection.objects, list(runs), list(selection.splits)
+    attributes: dict[str, Any] = plain_data(
         {
             "format": _FORMAT,
             "version": 1,
             "source": selection.source.location,
             "size_voxels": size,
             "axes": ["z", "y", "x"],
-            "objects": selection.objects,
+            "objects": objects,
             "runs": list(runs.values()),
-            "splits": list(selection.splits),
+            "splits": splits,
             "authors": {str(part.of.annotation.id): part.of.about.get("authors") for part in parts},
         }
     )
-    starts = [(part.of.annotation.id, part.columns["start"].tolist()) for part in parts]
-    plan = hashlib.sha256(json.dumps([found, starts]).encode()).hexdigest()
-    return found | {"plan": plan, "software": f"napari-cryoet {__version__}", "is_complete": False}
+    labels = {each["name"]: each["label"] for each in objects}
+    of_parts = {
+        "label": [labels[part.of.object] for part in parts],
+        "run": [run_names.index(part.of.run.name) for part in parts],
+        "split": [splits.index(part.of.run.split) if part.of.run.split else -1 for part in parts],
+        "annotation_id": [part.of.annotation.id for part in parts],
+    }
+    counts = [len(part.columns["pick_id"]) for part in parts]
+    columns = {name: np.repeat(np.array(values, dtype=np.int64), counts) for name, values in of_parts.items()}
+    columns |= {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
+    plan = hashlib.sha256(json.dumps(attributes).encode())
+    plan.update(columns.pop("start").tobytes() + columns["annotation_id"].tobytes())
+    about = {"plan": plan.hexdigest(), "software": f"napari-cryoet {__version__}", "is_complete": False}
+    return attributes | about, columns
 
 
 def _prepare(
-    path: Path, parts: Sequence[_Part], size: int, chunk: int, attributes: dict[str, Any], *, overwrite: bool
+    path: Path,
+    attributes: Mapping[str, Any],
+    columns: Mapping[str, NDArray[Any]],
+    shape: tuple[int, ...],
+    chunk: int,
+    *,
+    overwrite: bool,
 ) -> None:
     """Make the file without its crops, unless it is there from the last time."""
     import zarr
@@ -317,38 +327,20 @@ def _prepare(
             return
         if not (overwrite and before):
             raise ExistsError(f"There is a {path.name} already, of something else.", hint="Choose another name.")
-    count = _count(parts)
     with written_whole(path, overwrite=overwrite, flush=False) as unfinished:
         group = zarr.open_group(unfinished, mode="w-", zarr_format=2)
         group.create_array(
             "crops",
-            shape=(count, size, size, size),
-            chunks=(chunk, size, size, size),
+            shape=shape,
+            chunks=(chunk, *shape[1:]),
             dtype="float32",
             fill_value=0,
             config={"write_empty_chunks": True},
             chunk_key_encoding={"name": "v2", "separator": "."},
         )
-        for name, column in _columns(parts, attributes).items():
+        for name, column in columns.items():
             group.create_array(name, data=column, chunks=column.shape)
         group.attrs.update(attributes)
-
-
-def _columns(parts: Sequence[_Part], attributes: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    """One value a crop."""
-    labels = {each["name"]: each["label"] for each in attributes["objects"]}
-    runs = {each["name"]: number for number, each in enumerate(attributes["runs"])}
-    splits = {name: number for number, name in enumerate(attributes["splits"])}
-    of_part = {
-        "label": [labels[part.of.object] for part in parts],
-        "run": [runs[part.of.run.name] for part in parts],
-        "split": [splits.get(part.of.run.split, -1) for part in parts],
-        "annotation_id": [part.of.annotation.id for part in parts],
-    }
-    counts = [len(part.columns["pick_id"]) for part in parts]
-    found = {name: np.repeat(np.array(values, dtype=np.int64), counts) for name, values in of_part.items()}
-    own = ("pick_id", "position_angstrom", "shift", "rotation")
-    return found | {name: np.concatenate([part.columns[name] for part in parts]) for name in own}
 
 
 def _plan_in(path: Path) -> str:
