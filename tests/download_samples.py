@@ -121,6 +121,12 @@ def sample_rows(prefix: str) -> Rows:
     return {name: [blank_row(name) | row for row in found] for name, found in rows.items()}
 
 
+def files_in(folder: Path) -> dict[str, bytes]:
+    """What was downloaded into a folder, by its path in the bucket."""
+    found = (path for path in (folder / "files").rglob("*") if path.is_file())
+    return {path.relative_to(folder / "files").as_posix(): path.read_bytes() for path in found}
+
+
 def download_everything(prefix: str, folder: str | Path) -> DownloadReport:
     """Download all files of the sample, whose addresses begin with a prefix."""
     rows = sample_rows(prefix)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import hashlib
 import json
 import os
@@ -19,7 +18,7 @@ import pytest
 import zarr
 
 from command_line import wait_until
-from download_samples import FRAME, MASK, PICKS, TOMOGRAM, sample_files, sample_rows, write_files, zarr_files
+from download_samples import FRAME, MASK, PICKS, TOMOGRAM, files_in, sample_files, sample_rows, write_files, zarr_files
 from napari_cryoet.download import Plan, download_files
 from napari_cryoet.download.plan import every_cell, plan_cells
 from napari_cryoet.download.zarr_keys import find_files
@@ -29,12 +28,6 @@ from server import Server, garbled, saying, sent, status, without_ranges
 
 MRC, ZARR, POINTS = f"files/{TOMOGRAM}.mrc", f"files/{TOMOGRAM}.zarr", f"files/{PICKS}_point.ndjson"
 PlanOf = Callable[..., Plan]
-
-
-def files_in(folder: Path) -> dict[str, bytes]:
-    """What was downloaded, by its path in the bucket."""
-    found = (path for path in (folder / "files").rglob("*") if path.is_file())
-    return {path.relative_to(folder / "files").as_posix(): path.read_bytes() for path in found}
 
 
 def manifest_of(folder: Path) -> Any:
@@ -296,12 +289,6 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(
     with pytest.raises(DownloadError, match="free"):
         download_files(mrc, to)
     assert not bucket.requests
-
-
-def test_what_the_disk_refuses_ends_the_download_in_words(to: Path, plan_of: PlanOf) -> None:
-    put(to.parent, "file", b"")
-    with pytest.raises(DownloadError, match=os.strerror(errno.EEXIST)):
-        download_files(plan_of(), to.parent / "file")
 
 
 # the files of an OME-Zarr

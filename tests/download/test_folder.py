@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from download_samples import FRAME, TOMOGRAM, sample_files, sample_rows
+from download_samples import FRAME, TOMOGRAM, sample_files
 from napari_cryoet import open_portal
 from napari_cryoet.basket.basket import Basket
 from napari_cryoet.basket.contents import download_basket
@@ -33,17 +33,6 @@ def ids(pack: Pack) -> dict[str, list[int]]:
 
 def path_of(pack: Pack, address: str) -> Path:
     return pack.files / unquote(address.removeprefix(pack.manifest.https_prefix))
-
-
-def test_everything_gives_the_tables_of_the_portal(tmp_path: Path, bucket: Server, plan_of: PlanOf) -> None:
-    download_files(plan_of(), tmp_path / "to")
-    pack, rows = open_pack(tmp_path / "to"), sample_rows(f"{bucket.url}/")
-
-    assert ids(pack) == {name: [row["id"] for row in found] for name, found in rows.items()}
-    for name, columns in file_columns().items():
-        for row in pack.tables[name]:
-            assert all(path_of(pack, row[column]).exists() for column in columns if row.get(column))
-    assert list(pack.tables["tomograms"]) == rows["tomograms"]
 
 
 def test_a_part_gives_the_rows_that_it_needs_without_addresses_of_other_files(tmp_path: Path, plan_of: PlanOf) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from download_samples import files_in
 from napari_cryoet.basket.basket import Basket, read_basket
 from napari_cryoet.basket.contents import ask_basket_rows, plan_basket
 from napari_cryoet.download import Plan, download_files
@@ -38,11 +39,6 @@ def plan(server: PackServer) -> Plan:
     return plan_basket(basket, ask_basket_rows(portal, basket), portal)
 
 
-def files_in(folder: Path) -> dict[str, bytes]:
-    found = (path for path in (folder / "files").rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
-
-
 def run(command: list[str], folder: Path, **environment: str) -> None:
     output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     done = subprocess.run(command, cwd=folder, env=os.environ | environment, timeout=400, check=False, **output)
@@ -60,12 +56,6 @@ def theirs(plan: Plan, tmp_path: Path) -> Path:
     """A folder with nothing but the scripts."""
     write_lists(plan, tmp_path / "theirs")
     return tmp_path / "theirs"
-
-
-def test_the_scripts_of_a_plan_are_those_beside_its_download(ours: Path, theirs: Path) -> None:
-    for name in ("aws.sh", "curl.txt", "official_client.py"):
-        ours_text, theirs_text = ((each / "other-tools" / name).read_text() for each in (ours, theirs))
-        assert sorted(ours_text.splitlines()) == sorted(theirs_text.splitlines())
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from command_line import wait_until
-from download_samples import MASK, PICKS, TOMOGRAM, sample_files
+from download_samples import MASK, PICKS, TOMOGRAM, files_in, sample_files
 from napari_cryoet.basket.basket import Basket
 from napari_cryoet.basket.contents import ask_basket_rows, download_basket, plan_basket
 from napari_cryoet.download import (
@@ -31,11 +31,6 @@ from server import Server, sent, status
 
 PlanOf = Callable[..., Plan]
 MRC, ZARR, POINTS = f"files/{TOMOGRAM}.mrc", f"files/{TOMOGRAM}.zarr", f"files/{PICKS}_point.ndjson"
-
-
-def files_in(folder: Path) -> dict[str, bytes]:
-    found = (path for path in (folder / "files").rglob("*") if path.is_file())
-    return {path.relative_to(folder / "files").as_posix(): path.read_bytes() for path in found}
 
 
 def in_thread(work: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
