@@ -10,7 +10,7 @@ import pytest
 
 from download_samples import DATASET, OTHER_RUN, RUN, sample_files, sample_rows
 from napari_cryoet.basket.basket import Basket
-from napari_cryoet.basket.contents import RowsOfRuns, ask_basket_rows, contents_of, plan_basket
+from napari_cryoet.basket.contents import RowsOfRuns, ask_basket_rows, choose, contents_of, plan_basket
 from napari_cryoet.download.plan import every_cell, plan_cells
 from napari_cryoet.exceptions import DownloadError, StoppedError
 from napari_cryoet.packs.pack import Manifest, write_pack
@@ -103,7 +103,7 @@ def test_the_contents_are_those_of_the_plan(portal: Portal) -> None:
         Basket().with_ids("annotations", [21, 22]).with_choices(with_tomogram="default"),
         Basket().with_ids("tomograms", [11, 12]).with_choices(level=1),
     ):
-        contents = contents_of(basket, RowsOfRuns(portal).of(basket))
+        contents = contents_of(choose(basket, RowsOfRuns(portal).of(basket)))
         plan = plan_basket(basket, ask_basket_rows(portal, basket), portal)
         total = contents.total
         assert (total.n_files, total.size_bytes) == (len(plan.items), plan.total_bytes)
@@ -111,24 +111,24 @@ def test_the_contents_are_those_of_the_plan(portal: Portal) -> None:
 
 def test_contents_are_said_by_run_and_kind(portal: Portal) -> None:
     basket = Basket().with_ids("annotations", [21, 22]).with_ids("tomograms", [12]).with_choices(metadata=False)
-    contents = contents_of(basket, RowsOfRuns(portal).of(basket))
+    contents = contents_of(choose(basket, RowsOfRuns(portal).of(basket)))
     size = sum(len(content) for key, content in sample_files().items() if "mask.zarr" in key) + 720
     assert contents.run_ids == (RUN,)
     assert contents.parts["tomograms"].size_bytes == 800
     assert contents.parts["annotations"].size_bytes == size
     assert contents.summary.startswith("1 run · 3 files · ")
-    assert contents_of(Basket(), RowsOfRuns(portal).of(Basket())).summary == ""
+    assert contents_of(choose(Basket(), RowsOfRuns(portal).of(Basket()))).summary == ""
 
 
 def test_a_coarse_level_is_an_eighth_of_the_next_finer_one(portal: Portal) -> None:
     basket = Basket().with_ids("tomograms", [12]).with_choices(level=1)
-    size = contents_of(basket, RowsOfRuns(portal).of(basket)).total.size_bytes
+    size = contents_of(choose(basket, RowsOfRuns(portal).of(basket))).total.size_bytes
     assert 800 - size == pytest.approx(800 / (1 + 1 / 8 + 1 / 64), abs=1)
 
 
 def test_what_the_portal_does_not_have_is_listed(portal: Portal) -> None:
     basket = Basket().with_ids("annotations", [21, 99]).with_ids("runs", [77]).with_ids("tomograms", [98])
-    contents = contents_of(basket, RowsOfRuns(portal).of(basket))
+    contents = contents_of(choose(basket, RowsOfRuns(portal).of(basket)))
     assert contents.missing == {"annotations": (99,), "runs": (77,), "tomograms": (98,)}
     assert contents.run_ids == (RUN,)
     gone = Basket().with_ids("annotations", [99])
@@ -148,7 +148,7 @@ def test_a_tick_in_a_known_run_asks_nothing(portal: Portal, monkeypatch: pytest.
 
     known.of(basket)
     assert not asked
-    assert contents_of(basket, known.of(basket.with_ids("tomograms", [12]))).run_ids == (RUN,)
+    assert contents_of(choose(basket, known.of(basket.with_ids("tomograms", [12])))).run_ids == (RUN,)
     assert len(asked) == 1  # whose run the tomogram is
     assert known.of(Basket())["runs"] == []
 
@@ -159,4 +159,4 @@ def test_what_a_stop_kept_from_being_asked_is_not_missing(portal: Portal) -> Non
     basket = Basket().with_ids("annotations", [21])
     with pytest.raises(StoppedError):
         known.of(basket, stop=stop)
-    assert contents_of(basket, known.of(basket)).missing == {}
+    assert contents_of(choose(basket, known.of(basket))).missing == {}

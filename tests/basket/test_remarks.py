@@ -10,6 +10,7 @@ import pytest
 
 from download_samples import OTHER_RUN, RUN, sample_rows
 from napari_cryoet.basket.basket import Basket, Split
+from napari_cryoet.basket.contents import choose, contents_of
 from napari_cryoet.basket.remarks import Remark, remarks_on
 from portal_rows import blank_row
 
@@ -24,6 +25,11 @@ def rows() -> Any:
         row |= {"groundTruthStatus": True, "methodType": "manual"}
     rows["tomograms"][0]["voxelSpacing"] = 10.0
     return rows
+
+
+def remarks(basket, rows, **options) -> tuple[Remark, ...]:
+    chosen = choose(basket, rows)
+    return remarks_on(chosen, contents_of(chosen), **options)
 
 
 def add_annotation(rows: Any, row_id: int, **cells: Any) -> None:
@@ -47,12 +53,12 @@ def only(remarks: tuple[Remark, ...], kind: str) -> Remark:
 
 
 def test_a_sound_basket_has_no_remarks(rows: Any) -> None:
-    assert remarks_on(ALL, rows, free_bytes=10**12) == ()
+    assert remarks(ALL, rows, free_bytes=10**12) == ()
 
 
 def test_one_object_annotated_twice_keeps_the_best(rows: Any) -> None:
     add_annotation(rows, 25, groundTruthStatus=False)
-    remark = only(remarks_on(ALL.with_ids("annotations", [25]), rows), "twice")
+    remark = only(remarks(ALL.with_ids("annotations", [25]), rows), "twice")
     assert remark.ids == {"annotations": (21, 25)}
     assert "1 run: ribosome" in remark.text
     assert remark.fix == ALL
@@ -60,26 +66,26 @@ def test_one_object_annotated_twice_keeps_the_best(rows: Any) -> None:
 
 def test_another_alignment_is_told(rows: Any) -> None:
     add_annotation(rows, 25, objectName="proteasome", objectId="x", alignmentId=32)
-    remark = only(remarks_on(ALL.with_ids("annotations", [25]), rows), "alignment")
+    remark = only(remarks(ALL.with_ids("annotations", [25]), rows), "alignment")
     assert remark.ids == {"annotations": (25,)}
     assert remark.fix == ALL
     without_tomogram = ALL.without_ids("tomograms", [11]).with_ids("annotations", [25])
-    assert only(remarks_on(without_tomogram, rows), "alignment").ids == {"annotations": (25,)}
+    assert only(remarks(without_tomogram, rows), "alignment").ids == {"annotations": (25,)}
 
 
 @pytest.mark.parametrize(("spacing", "kinds"), [(10.01, []), (5.0, ["spacing"])])
 def test_mixed_spacings_are_told_but_not_rounding(rows: Any, spacing: float, kinds: list[str]) -> None:
     rows["tomograms"].append(rows["tomograms"][0] | {"id": 12, "voxelSpacing": spacing})
-    remarks = remarks_on(ALL.with_ids("tomograms", [12]), rows)
-    assert [remark.kind for remark in remarks] == kinds
+    found = remarks(ALL.with_ids("tomograms", [12]), rows)
+    assert [remark.kind for remark in found] == kinds
 
 
 def test_only_automated_annotations_are_told(rows: Any) -> None:
     for row in rows["annotations"]:
         row |= {"groundTruthStatus": False, "methodType": "automated"}
-    assert only(remarks_on(ALL, rows), "automated").ids == {"annotations": (21, 22)}
+    assert only(remarks(ALL, rows), "automated").ids == {"annotations": (21, 22)}
     rows["annotations"][0]["methodType"] = "hybrid"
-    assert remarks_on(ALL, rows) == ()
+    assert remarks(ALL, rows) == ()
 
 
 @pytest.mark.parametrize(
@@ -91,7 +97,7 @@ def test_only_automated_annotations_are_told(rows: Any) -> None:
 )
 def test_what_has_no_file_is_told(rows: Any, spoil: Callable[[Any], None]) -> None:
     spoil(rows)
-    remark = only(remarks_on(ALL, rows), "missing")
+    remark = only(remarks(ALL, rows), "missing")
     assert remark.ids == {"annotations": (21,)}
     assert remark.fix == ALL.without_ids("annotations", [21])
 
@@ -99,13 +105,13 @@ def test_what_has_no_file_is_told(rows: Any, spoil: Callable[[Any], None]) -> No
 def test_a_small_disk_and_many_frames_are_told(rows: Any) -> None:
     rows["frames"][0]["fileSize"] = 3e11
     basket = Basket().with_ids("runs", [OTHER_RUN])
-    disk, frames = remarks_on(basket, rows, free_bytes=10**9)
+    disk, frames = remarks(basket, rows, free_bytes=10**9)
     assert (disk.kind, frames.kind) == ("disk", "frames")
     assert "300 GB" in frames.text
     assert frames.fix is not None
-    assert remarks_on(frames.fix, rows, free_bytes=10**9) == ()
+    assert remarks(frames.fix, rows, free_bytes=10**9) == ()
 
 
 def test_runs_outside_the_split_are_told(rows: Any, tmp_path: Path) -> None:
     basket = ALL.with_split(Split(train=(OTHER_RUN,)))
-    assert only(remarks_on(basket, rows), "split").ids == {"runs": (RUN,)}
+    assert only(remarks(basket, rows), "split").ids == {"runs": (RUN,)}

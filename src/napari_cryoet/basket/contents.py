@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from napari_cryoet.basket.basket import PARTS, Basket, Kind, Part, basket_text
 from napari_cryoet.download.plan import (
@@ -94,6 +94,16 @@ class Contents(Record, frozen=True, kw_only=True):
         return joined(*(f"{name} {size_text(part.size_bytes)}" for name, part in self.parts.items() if part.size_bytes))
 
 
+class File(NamedTuple):
+    """A file, or an OME-Zarr: the row that names it, and its size, 0 where that isn't known."""
+
+    table: str
+    row_id: int
+    run_id: int | None
+    part: Part
+    size_bytes: int
+
+
 @dataclass(frozen=True)
 class Chosen:
     """The rows that a basket means, among the rows of its runs.
@@ -106,16 +116,24 @@ class Chosen:
         Ids of the runs that are wanted with all their files.
     """
 
+    basket: Basket
     rows: Rows
+    owners: Owners
     tomograms: tuple[Row, ...]
     annotation_files: tuple[Row, ...]
     tilt_series: tuple[Row, ...]
     whole_runs: frozenset[int]
 
     @cached_property
-    def owners(self) -> Owners:
-        """What belongs to which run."""
-        return Owners(self.rows)
+    def files(self) -> tuple[File, ...]:
+        """Each file once, also those that several rows name."""
+        found, first_level = [], self.basket.choices.first_level
+        for table, row, column in _cells(self):
+            size = file_columns()[table][column].size
+            known = max(0, row.get(size) or 0) if size else 0
+            size_bytes = round(known * level_share(table, column, first_level))
+            found.append(File(table, row["id"], self.owners.run_id(table, row), part_of(table, column), size_bytes))
+        return tuple(found)
 
 
 class Owners:
@@ -143,8 +161,8 @@ class Owners:
 
 def choose(basket: Basket, rows: Rows) -> Chosen:
     """The rows that a basket means, by its ids and its choices; ``rows`` are those of its runs."""
-    owners, left_out = Owners(rows), basket.choices.leave_out
-    whole = {row["id"] for row in rows["runs"] if row["id"] in basket.runs or row["datasetId"] in basket.datasets}
+    owners, left_out, runs, datasets = Owners(rows), basket.choices.leave_out, {*basket.runs}, {*basket.datasets}
+    whole = {row["id"] for row in rows["runs"] if row["id"] in runs or row["datasetId"] in datasets}
 
     def wanted(table: str, part: Part, ids: Iterable[int]) -> list[Row]:
         ticked, of_whole = set(ids), frozenset() if part in left_out else whole
@@ -158,7 +176,8 @@ def choose(basket: Basket, rows: Rows) -> Chosen:
         added = default_tomograms(rows, basket.choices.with_tomogram)
         tomograms += [row for row in added if row["runId"] in lacking]
     tilt_series = wanted("tiltseries", "tilt series", basket.tilt_series)
-    return Chosen(rows, tuple(tomograms), tuple(annotation_files), tuple(tilt_series), frozenset(whole))
+    parts = map(tuple, (tomograms, annotation_files, tilt_series))
+    return Chosen(basket, rows, owners, *parts, frozenset(whole))
 
 
 def default_tomograms(rows: Rows, processing: str = "default") -> list[Row]:
@@ -170,37 +189,26 @@ def default_tomograms(rows: Rows, processing: str = "default") -> list[Row]:
     return list(best.values())
 
 
-def contents_of(basket: Basket, rows: Rows) -> Contents:
-    """Count a basket's files; ``rows`` are those of its runs, which may lack addresses (see `ask_basket_rows`)."""
-    chosen = choose(basket, rows)
+def contents_of(chosen: Chosen) -> Contents:
+    """Count a basket's files."""
     sizes: dict[Part, list[int]] = defaultdict(list)
-    run_ids: set[int | None] = set()
-    for table, row, column, size_bytes in file_sizes(basket, chosen):
-        sizes[part_of(table, column)].append(size_bytes or 0)
-        run_ids.add(chosen.owners.run_id(table, row))
+    for file in chosen.files:
+        sizes[file.part].append(file.size_bytes)
+    run_ids = {file.run_id for file in chosen.files}
     missing = {
-        kind: tuple(each for each in basket.ids(kind) if chosen.owners.row(table, each) is None)
+        kind: tuple(each for each in chosen.basket.ids(kind) if chosen.owners.row(table, each) is None)
         for kind, table in TABLES.items()
     }
     return Contents(
-        run_ids=tuple(row["id"] for row in rows["runs"] if row["id"] in run_ids),
+        run_ids=tuple(row["id"] for row in chosen.rows["runs"] if row["id"] in run_ids),
         parts={part: Amount(n_files=len(sizes[part]), size_bytes=sum(sizes[part])) for part in PARTS if part in sizes},
         missing={kind: ids for kind, ids in missing.items() if ids},
     )
 
 
-def file_sizes(basket: Basket, chosen: Chosen) -> Iterator[tuple[str, Row, str, int | None]]:
-    """Each file of a basket once: its table, row and column, and its size where that is known."""
-    for table, row, column in _cells(basket, chosen):
-        size = file_columns()[table][column].size
-        size_bytes = row.get(size) if size else None
-        share = level_share(table, column, basket.choices.first_level)
-        yield table, row, column, None if size_bytes is None else round(max(0, size_bytes) * share)
-
-
 def plan_basket(basket: Basket, rows: Rows, portal: Portal) -> Plan:
     """Plan to download a basket; DownloadError where there is nothing to fetch. ``rows`` have all tables."""
-    plan = plan_cells(rows, portal.source, _cells(basket, choose(basket, rows)), first_level=basket.choices.first_level)
+    plan = plan_cells(rows, portal.source, _cells(choose(basket, rows)), first_level=basket.choices.first_level)
     about = {
         "basket": basket.name,
         "catalogue_date": basket.catalogue_date,
@@ -238,19 +246,19 @@ def _file_ids(basket: Basket, rows: Rows) -> set[int]:
     return {row["id"] for row in rows["annotationFiles"] if row["annotationShapeId"] in wanted}
 
 
-def _cells(basket: Basket, chosen: Chosen) -> Iterator[Cell]:
+def _cells(chosen: Chosen) -> Iterator[Cell]:
     """The cells of all files, each once, also those that several rows name."""
     seen: set[Any] = set()
-    for table, row, column in chain(_cells_of_parts(basket, chosen), _cells_of_whole_runs(basket, chosen)):
+    for table, row, column in chain(_cells_of_parts(chosen), _cells_of_whole_runs(chosen)):
         key = row.get(column) or (table, row["id"], column)
         if key not in seen:
             seen.add(key)
             yield table, row, column
 
 
-def _cells_of_parts(basket: Basket, chosen: Chosen) -> Iterator[Cell]:
+def _cells_of_parts(chosen: Chosen) -> Iterator[Cell]:
     """One format of each volume in runs of which only parts are wanted."""
-    choices, owners = basket.choices, chosen.owners
+    choices, owners = chosen.basket.choices, chosen.owners
 
     def in_parts(table: str, rows: Iterable[Row]) -> list[Row]:
         return [row for row in rows if owners.run_id(table, row) not in chosen.whole_runs]
@@ -268,7 +276,7 @@ def _cells_of_parts(basket: Basket, chosen: Chosen) -> Iterator[Cell]:
         yield from metadata_cells(chosen.rows, annotations, alignments)
 
 
-def _cells_of_whole_runs(basket: Basket, chosen: Chosen) -> Iterator[Cell]:
+def _cells_of_whole_runs(chosen: Chosen) -> Iterator[Cell]:
     """All that the tables list for runs that are wanted whole, and for their datasets and depositions."""
     rows, owners = chosen.rows, chosen.owners
     datasets = {row["datasetId"] for row in rows["runs"] if row["id"] in chosen.whole_runs}
@@ -276,7 +284,7 @@ def _cells_of_whole_runs(basket: Basket, chosen: Chosen) -> Iterator[Cell]:
     above = {"datasets": datasets, "depositions": depositions}
     for table, row, column in every_cell(rows) if chosen.whole_runs else ():
         is_whole = row["id"] in above[table] if table in above else owners.run_id(table, row) in chosen.whole_runs
-        if is_whole and part_of(table, column) not in basket.choices.leave_out:
+        if is_whole and part_of(table, column) not in chosen.basket.choices.leave_out:
             yield table, row, column
 
 

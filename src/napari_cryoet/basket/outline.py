@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 
-from napari_cryoet.basket.basket import KINDS, Basket, Kind
-from napari_cryoet.basket.contents import Chosen, file_sizes
+from napari_cryoet.basket.basket import KINDS, Kind
+from napari_cryoet.basket.contents import TABLES, Chosen, Owners
 from napari_cryoet.download.rows import Row
 from napari_cryoet.records import Record
 from napari_cryoet.wording import count_text, joined, plain, spacing_text
 
+_MOST_RUNS: Final = 1000  # by name; of the others the number
 
-class Entry(Record, frozen=True, kw_only=True):
+
+class Entry(Record, frozen=True, kw_only=True, gc=False):
     """A dataset, a run, or something of a run.
 
     Attributes
@@ -32,73 +35,87 @@ class Entry(Record, frozen=True, kw_only=True):
     below: tuple[Entry, ...] = ()
 
 
-def outline_basket(basket: Basket, chosen: Chosen) -> tuple[Entry, ...]:
+def outline_basket(chosen: Chosen) -> tuple[Entry, ...]:
     """The whole datasets of a basket, then its runs by name, with what is wanted of each."""
-    runs = {row["id"]: row for row in chosen.rows["runs"]}
-    sizes: Counter[tuple[str, int]] = Counter()  # by table and id
-    for table, row, _column, size_bytes in file_sizes(basket, chosen):
-        run = runs.get(chosen.owners.run_id(table, row) or 0)
-        above = [("runs", run["id"]), ("datasets", run["datasetId"])] if run is not None else []
-        for key in ((table, row["id"]), *above):
-            sizes[key] += size_bytes or 0
-    below: dict[int | None, list[Entry]] = defaultdict(list)
-    for entry in _parts(basket, chosen, sizes):
-        below[entry.run_id].append(entry)
+    basket, ids = chosen.basket, {kind: frozenset(chosen.basket.ids(kind)) for kind in KINDS}
+    sizes: Counter[tuple[str, int | None]] = Counter()  # by table and id
+    for file in chosen.files:
+        for key in {(file.table, file.row_id), ("runs", file.run_id)}:
+            sizes[key] += file.size_bytes
+    of_runs: dict[int | None, list[tuple[str, Row]]] = defaultdict(list)
+    for table, rows in (
+        ("tomograms", chosen.tomograms),
+        ("annotationFiles", chosen.annotation_files),
+        ("tiltseries", chosen.tilt_series),
+    ):
+        for row in rows:
+            of_runs[chosen.owners.run_id(table, row)].append((table, row))
+    of_datasets: dict[int, list[Row]] = defaultdict(list)
+    for row in chosen.rows["runs"]:
+        of_datasets[row["datasetId"]].append(row)
     found = [
         Entry(
             title=f"DS-{row['id']} {plain(row['title'])}",
-            detail=f"all of {count_text(sum(run['datasetId'] == row['id'] for run in runs.values()), 'run')}",
-            size_bytes=sizes["datasets", row["id"]],
+            detail=f"all of {count_text(len(of_datasets[row['id']]), 'run')}",
+            size_bytes=sizes["datasets", row["id"]] + sum(sizes["runs", run["id"]] for run in of_datasets[row["id"]]),
             parts=(("datasets", row["id"]),),
             dataset_id=row["id"],
         )
         for row in chosen.rows["datasets"]
-        if row["id"] in basket.datasets
+        if row["id"] in ids["datasets"]
     ]
-    of_runs = basket.split.of_runs if basket.split is not None else {}
-    wanted = [row for row in runs.values() if row["datasetId"] not in basket.datasets]
+    split = basket.split.of_runs if basket.split is not None else {}
+    in_parts = [row for row in chosen.rows["runs"] if row["datasetId"] not in ids["datasets"]]
+    wanted = [row for row in in_parts if row["id"] in of_runs or row["id"] in ids["runs"]]
     has_several = len({row["datasetId"] for row in wanted}) > 1
-    for row in sorted(wanted, key=lambda row: (row["datasetId"], row["name"], row["id"])):
-        run_id, parts = row["id"], below[row["id"]]
-        whole: tuple[tuple[Kind, int], ...] = (("runs", run_id),) if run_id in basket.runs else ()
+    wanted.sort(key=lambda row: (row["datasetId"], row["name"], row["id"]))
+    for row in wanted[:_MOST_RUNS]:
+        run_id, is_whole = row["id"], row["id"] in ids["runs"]
+        parts = tuple(_parts(of_runs[run_id], ids, chosen.owners, sizes))
         dataset = f"DS-{row['datasetId']}" if has_several else ""
-        if whole or parts:
-            found.append(
-                Entry(
-                    title=plain(row["name"]),
-                    detail=joined(dataset, "all of it" if whole else "", of_runs.get(run_id, "")),
-                    size_bytes=sizes["runs", run_id],
-                    parts=whole + tuple(part for entry in parts for part in entry.parts),
-                    run_id=run_id,
-                    below=() if whole else tuple(parts),
-                )
+        found.append(
+            Entry(
+                title=plain(row["name"]),
+                detail=joined(dataset, "all of it" if is_whole else "", split.get(run_id, "")),
+                size_bytes=sizes["runs", run_id],
+                parts=((("runs", run_id),) if is_whole else ()) + tuple(part for each in parts for part in each.parts),
+                run_id=run_id,
+                below=() if is_whole else parts,
             )
+        )
+    if n_more := len(wanted[_MOST_RUNS:]):
+        found.append(Entry(title=f"… and {count_text(n_more, 'more run')}"))
     return tuple(found)
 
 
-def _parts(basket: Basket, chosen: Chosen, sizes: Mapping[tuple[str, int], int]) -> Iterator[Entry]:
-    """What is wanted of runs; what comes with a whole run isn't named."""
-    ids = {kind: frozenset(basket.ids(kind)) for kind in KINDS}
-
-    def entry(row: Row, title: str, detail: str, files: Iterable[tuple[str, int]], *parts: tuple[Kind, int]) -> Entry:
-        ticked = tuple((kind, record_id) for kind, record_id in parts if record_id in ids[kind])
-        size_bytes = sum(sizes[file] for file in files)
-        return Entry(title=title, detail=detail, size_bytes=size_bytes, parts=ticked, run_id=row["runId"])
-
-    for row in chosen.tomograms:
-        title, added = joined(row["processing"], spacing_text(row["voxelSpacing"])), row["id"] not in ids["tomograms"]
-        files = [("tomograms", row["id"])]
-        yield entry(row, title, "with annotations" if added else "", files, ("tomograms", row["id"]))
-    shown: dict[int, list[Row]] = defaultdict(list)
-    for file in chosen.annotation_files:
-        if annotation := chosen.owners.annotation("annotationFiles", file):
-            shown[annotation["id"]].append(file)
-    for annotation_id, of_annotation in shown.items():
-        row = chosen.owners.row("annotations", annotation_id) or {}
-        title = joined(plain(row["objectName"]), f"{row['objectCount']:,}" if row["objectCount"] else "")
-        detail = "ground truth" if row["groundTruthStatus"] else row["methodType"]
-        files = [("annotationFiles", file["id"]) for file in of_annotation]
-        shapes: list[tuple[Kind, int]] = [("annotation_shapes", file["annotationShapeId"]) for file in of_annotation]
-        yield entry(row, title, detail, files, ("annotations", annotation_id), *shapes)
-    for row in chosen.tilt_series:
-        yield entry(row, "tilt series", "", [("tiltseries", row["id"])], ("tilt_series", row["id"]))
+def _parts(
+    rows: Iterable[tuple[str, Row]],
+    ids: Mapping[Kind, frozenset[int]],
+    owners: Owners,
+    sizes: Mapping[tuple[str, int | None], int],
+) -> Iterator[Entry]:
+    """What is wanted of a run; the files of an annotation are one."""
+    found: dict[tuple[Kind, int], list[Row]] = defaultdict(list)
+    for table, row in rows:
+        if table != "annotationFiles":
+            found["tomograms" if table == "tomograms" else "tilt_series", row["id"]].append(row)
+        elif annotation := owners.annotation(table, row):
+            found["annotations", annotation["id"]].append(row)
+    for (kind, row_id), of_it in found.items():
+        row, shapes, table = of_it[0], list[tuple[Kind, int]](), TABLES[kind]
+        title, detail = "tilt series", ""
+        if kind == "tomograms":
+            title = joined(row["processing"], spacing_text(row["voxelSpacing"]))
+            detail = "" if row_id in ids[kind] else "with annotations"
+        elif kind == "annotations":
+            row, table = owners.row("annotations", row_id) or row, "annotationFiles"
+            title = joined(plain(row["objectName"]), f"{row['objectCount']:,}" if row["objectCount"] else "")
+            detail = "ground truth" if row["groundTruthStatus"] else row["methodType"]
+            shapes = [("annotation_shapes", file["annotationShapeId"]) for file in of_it]
+        yield Entry(
+            title=title,
+            detail=detail,
+            size_bytes=sum(sizes[table, each["id"]] for each in of_it),
+            parts=tuple((kind, each) for kind, each in ((kind, row_id), *shapes) if each in ids[kind]),
+            run_id=row["runId"],
+        )

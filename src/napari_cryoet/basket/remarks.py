@@ -11,9 +11,8 @@ import msgspec
 
 from napari_cryoet.appearance.colors import object_key
 from napari_cryoet.basket.basket import Basket, Kind
-from napari_cryoet.basket.contents import Chosen, Contents, choose, contents_of
+from napari_cryoet.basket.contents import Chosen, Contents
 from napari_cryoet.records import Record, ShapeType
-from napari_cryoet.tables.database import Rows
 from napari_cryoet.wording import count_text, names_text, plain, size_text, spacing_text
 
 RemarkKind = Literal["twice", "alignment", "spacing", "automated", "missing", "disk", "frames", "split"]
@@ -44,18 +43,15 @@ class Remark(Record, frozen=True, kw_only=True):
     fix: Basket | None = None
 
 
-def remarks_on(basket: Basket, rows: Rows, *, free_bytes: int | None = None) -> tuple[Remark, ...]:
+def remarks_on(chosen: Chosen, contents: Contents, *, free_bytes: int | None = None) -> tuple[Remark, ...]:
     """All remarks on a basket, the most pressing first.
 
     Parameters
     ----------
-    rows
-        Of the basket's runs, as for `contents_of`.
     free_bytes
         How much the disk has free that it is to be downloaded to, where that is known.
     """
-    chosen, contents = choose(basket, rows), contents_of(basket, rows)
-    parts = _Parts(chosen)
+    basket, parts = chosen.basket, _Parts(chosen)
     found = (
         _on_missing(basket, chosen, contents),
         _on_disk(contents, free_bytes),

@@ -312,11 +312,13 @@ class _Place(NamedTuple):
 
     def contents(self, basket: Basket) -> tuple[Contents, Sequence[Remark]]:
         """What is in it, and what to know of it."""
-        from napari_cryoet.basket.contents import RowsOfRuns, contents_of
+        from napari_cryoet.basket.contents import RowsOfRuns, choose, contents_of
         from napari_cryoet.basket.remarks import remarks_on
 
         rows = RowsOfRuns(self.portal).of(basket, stop=self.stop)
-        return contents_of(basket, rows), remarks_on(basket, rows)
+        chosen = choose(basket, rows)
+        contents = contents_of(chosen)
+        return contents, remarks_on(chosen, contents)
 
 
 @contextmanager

@@ -42,7 +42,6 @@ from napari_cryoet.exceptions import CryoETError, ExistsError
 from napari_cryoet.wording import count_text, joined, size_text
 
 EXPORT, _AGE, _FILE = "export of the basket", "age of the basket", "file of a basket"
-_MOST_ROWS: Final = 1000
 _UNFOLDED_ROWS: Final = 12
 _EMPTY_HINT: Final = "Tick what you want in any list, with D or a click: datasets, runs, tomograms, annotations."
 _FILES: Final = "Baskets (*.toml)"
@@ -155,10 +154,7 @@ class BasketPage(QWidget):
         if entries is self._listed:
             return
         self._listed, is_unfolded = entries, len(entries) <= _UNFOLDED_ROWS
-        rows = [_row(entry, is_root=True, is_unfolded=is_unfolded) for entry in entries[:_MOST_ROWS]]
-        if len(entries) > _MOST_ROWS:
-            rows.append(Row(None, f"… and {count_text(len(entries) - _MOST_ROWS, 'more run')}", "more", is_dim=True))
-        self.model.set_rows(rows)
+        self.model.set_rows([_row(entry, is_root=True, is_unfolded=is_unfolded) for entry in entries])
 
     def _remarks(self) -> dict[tuple[str, str], Callable[[], None] | None]:
         """Remarks and what their buttons say, and what these do."""

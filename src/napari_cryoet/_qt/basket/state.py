@@ -49,11 +49,11 @@ class Part(NamedTuple):
 class Found:
     """What a basket amounts to by the portal's tables."""
 
-    basket: Basket
     chosen: Chosen
     contents: Contents
     remarks: tuple[Remark, ...]
     entries: tuple[Entry, ...]
+    touched: dict[Kind, frozenset[int]]  # the shapes that are fetched, and the runs and datasets of which anything is
 
 
 class BasketState(QObject):
@@ -113,7 +113,7 @@ class BasketState(QObject):
     @property
     def is_settled(self) -> bool:
         """Whether `found` is about the basket as it is now."""
-        return self.found is not None and self.found.basket == self.basket
+        return self.found is not None and self.found.chosen.basket is self.basket
 
     @property
     def text(self) -> str:
@@ -200,7 +200,7 @@ class BasketState(QObject):
                     raise
 
     def _set(self, basket: Basket) -> None:
-        if basket == self.basket and self.is_settled:
+        if basket == self.basket:  # it is asked for already
             return
         self.basket = basket
         self._ids = {kind: frozenset(basket.ids(kind)) for kind in KINDS}
@@ -221,19 +221,15 @@ class BasketState(QObject):
             rows = known.of(basket, stop=job.stop)
             place = next(each for each in (folder, *folder.parents) if each.exists())
             chosen = choose(basket, rows)
-            return Found(
-                basket=basket,
-                chosen=chosen,
-                contents=contents_of(basket, rows),
-                remarks=remarks_on(basket, rows, free_bytes=shutil.disk_usage(place).free),
-                entries=outline_basket(basket, chosen),
-            )
+            contents = contents_of(chosen)
+            remarks = remarks_on(chosen, contents, free_bytes=shutil.disk_usage(place).free)
+            return Found(chosen, contents, remarks, outline_basket(chosen), _touched_by(chosen, contents))
 
         self.tasks.run(_ASK, work, then=self._on_found, failed=partial(self._on_found, None))
 
     def _on_found(self, found: Found | None, error: CryoETError | None = None) -> None:
         self.found, self.error = found, error
-        self._touched = {} if found is None else _touched_by(found)
+        self._touched = {} if found is None else found.touched
         self.changed.emit()
 
 
@@ -292,9 +288,8 @@ def _without(basket: Basket, parts: Collection[Part]) -> Basket:
     return basket.without_ids("annotations", {part.annotation_id or 0 for part in parts})
 
 
-def _touched_by(found: Found) -> dict[Kind, frozenset[int]]:
-    """The shapes that are fetched, and the runs and datasets of which anything is."""
-    chosen, run_ids = found.chosen, set(found.contents.run_ids)
+def _touched_by(chosen: Chosen, contents: Contents) -> dict[Kind, frozenset[int]]:
+    run_ids = {*contents.run_ids}
     return {
         "annotation_shapes": frozenset(file["annotationShapeId"] for file in chosen.annotation_files),
         "runs": frozenset(run_ids),

@@ -278,11 +278,7 @@ class RecordModel(QAbstractItemModel):
 
     def _on_ticks(self) -> None:
         last = self.columnCount() - 1
-        for number, row in enumerate(self._rows):
-            root, n_below = self.index(number), len(row.children)
-            if n_below:
-                self.dataChanged.emit(self.index(0, last, root), self.index(n_below - 1, last, root))
-        if self._rows:
+        if self._rows:  # views paint the rows below these as well
             self.dataChanged.emit(self.index(0, last), self.index(len(self._rows) - 1, last))
 
     def _on_picture(self, url: str) -> None:
