@@ -176,7 +176,7 @@ def choose(basket: Basket, rows: Rows) -> Chosen:
         added = default_tomograms(rows, basket.choices.with_tomogram)
         tomograms += [row for row in added if row["runId"] in lacking]
     tilt_series = wanted("tiltseries", "tilt series", basket.tilt_series)
-    parts = map(tuple, (tomograms, annotation_files, tilt_series))
+    parts = tuple(tomograms), tuple(annotation_files), tuple(tilt_series)
     return Chosen(basket, rows, owners, *parts, frozenset(whole))
 
 
