@@ -127,6 +127,8 @@ def test_the_annotations_of_one_object_alone(demo_pack: Path, tmp_path: Path, ca
     assert run(*command, "--object", "Membrane") == 0
     annotations = open_portal(tmp_path / "to").run_page(9001).annotations
     assert {each.object_name for each in annotations} == {"membrane"}
+    asked = read_basket(tmp_path / "to" / "basket.toml")
+    assert (asked.name, asked.source) == ("RN-9001", str(demo_pack))
     assert run(*command, "--object", "unheard of") == 1
 
 

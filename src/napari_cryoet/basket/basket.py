@@ -36,7 +36,7 @@ _PREFIXES: Final[Mapping[str, Kind]] = {
     "AN": "annotations",
     "TS": "tilt_series",
 }
-_PORTAL_ID: Final = re.compile(r"\b(DS|RN|TM|AN|TS)-(\d{1,10})\b", re.IGNORECASE)
+_ID: Final = re.compile(r"\b(DS|RN|TM|AN|TS)-(\d{1,10})\b|(?<![\w.-])(\d{1,10})(?![\w.-])", re.IGNORECASE)
 _LINE_CHARACTERS: Final = 100
 _HEADER: Final = """\
 # A basket of napari-cryoet: what to download. Fetch it with: napari-cryoet download THIS_FILE --to FOLDER
@@ -194,7 +194,7 @@ def ids_in(text: str, kind: Kind = "annotations") -> dict[Kind, list[int]]:
     {'runs': [506], 'annotations': [9003, 9004]}
     """
     found: dict[Kind, list[int]] = {}
-    for match in re.finditer(rf"{_PORTAL_ID.pattern}|(?<![\w.-])(\d{{1,10}})(?![\w.-])", text, re.IGNORECASE):
+    for match in _ID.finditer(text):
         prefix, number, bare = match.groups()
         found.setdefault(_PREFIXES[prefix.upper()] if prefix else kind, []).append(int(number or bare))
     return found

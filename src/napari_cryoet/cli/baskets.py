@@ -340,7 +340,7 @@ def _chosen(
 ) -> Basket:
     """The basket; or a run or a dataset as one: all of it, or its default tomograms, and annotations in all shapes."""
     from napari_cryoet.appearance.colors import object_key
-    from napari_cryoet.basket.basket import Basket
+    from napari_cryoet.basket.basket import Basket, Choices, source_text
     from napari_cryoet.basket.contents import default_tomograms
     from napari_cryoet.download import ask_rows
 
@@ -349,7 +349,9 @@ def _chosen(
     wanted = wanted or (("everything",) if run is None and not objects else ("tomogram", "annotations"))
     names, run_ids = {"datasets", "tomograms", "annotations"}, [] if run is None else [run]
     rows = ask_rows(place.portal, dataset_id=dataset, run_ids=run_ids, names=names, stop=place.stop)
-    basket = Basket().with_choices(shapes="all", metadata="metadata" in wanted or "everything" in wanted)
+    name, source = f"DS-{dataset}" if run is None else f"RN-{run}", source_text(place.portal.source)
+    choices = Choices(shapes="all", metadata="metadata" in wanted or "everything" in wanted)
+    basket = Basket(name=name, source=source, choices=choices)
     if "everything" in wanted:
         kind: Kind = "datasets" if run is None else "runs"
         basket = basket.with_ids(kind, [row["id"] for row in rows[kind]])
