@@ -82,10 +82,9 @@ def export_copick(
     tell, static, n_picks = progress or (lambda _share, _words: None), folder / "static", 0
     volumes = dict(_volumes(selection))
     local = _local_volumes(selection, volumes.values(), folder / "portal", tell, stop)
-    for path, (_, row, column) in volumes.items():
+    for path, (table, row, column) in volumes.items():
         raise_if_stopped(stop)
-        is_tomogram = "VoxelSpacing" in path
-        _link(local[row[column]], static / path, selection.first_level if is_tomogram else 0)
+        _link(local[row[column]], static / path, selection.first_level if table == "tomograms" else 0)
 
     def tell_rest(share: float, words: str) -> None:
         tell(_SHARE_OF_DOWNLOAD + (1 - _SHARE_OF_DOWNLOAD) * share, words)

@@ -64,7 +64,7 @@ _RETRIES: Final = 3  # of a task whose worker was lost
 _OPEN_VOLUMES: Final = 4
 _POLL_S: Final = 0.2
 
-_Start = tuple[int, int, int]
+_Crop = tuple[str, int, tuple[int, int, int]]  # address of a volume, its level, and where the crop starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Task:
     number: int  # of the chunk
     first: int  # crop in it
     size: int
-    parts: tuple[tuple[str, int, tuple[_Start, ...]], ...]  # address of a volume, its level, and where crops start
+    crops: tuple[_Crop, ...]
 
     @property
     def is_done(self) -> bool:
@@ -167,8 +167,7 @@ def cut(tasks: Sequence[Task]) -> None:
     with ThreadPoolExecutor(_READS, thread_name_prefix="napari-cryoet-crops") as pool:
         for task in tasks:
             if not task.is_done:
-                crops = [(url, level, start, task.size) for url, level, starts in task.parts for start in starts]
-                cubes = np.stack(list(pool.map(lambda crop: _read_cube(*crop), crops)))
+                cubes = np.stack(list(pool.map(partial(_read_cube, task.size), task.crops)))
                 zarr.open_array(f"{task.store}/crops", mode="r+")[task.first : task.first + len(cubes)] = cubes
 
 
@@ -177,8 +176,9 @@ def _opened(url: str) -> Volume:
     return open_volume(url)
 
 
-def _read_cube(url: str, level: int, start: _Start, size: int) -> NDArray[np.float32]:
+def _read_cube(size: int, crop: _Crop) -> NDArray[np.float32]:
     """A cube of a level that starts at a voxel, which may lie outside."""
+    url, level, start = crop
     volume = _opened(url)
     shape = volume.levels[level].shape
     box = tuple((max(0, at), min(at + size, length)) for at, length in zip(start, shape, strict=True))
@@ -252,10 +252,8 @@ def _tasks(path: Path, parts: Sequence[_Part], size: int, chunk: int) -> Iterato
     crops = [
         (part.tomogram.url, part.level, tuple(start)) for part in parts for start in part.columns["start"].tolist()
     ]
-    for first in range(0, len(crops), chunk):
-        grouped = itertools.groupby(crops[first : first + chunk], key=lambda crop: crop[:2])
-        places = tuple((url, level, tuple(start for _, _, start in several)) for (url, level), several in grouped)
-        yield Task(str(path), first // chunk, first, size, places)
+    for number, first in enumerate(range(0, len(crops), chunk)):
+        yield Task(str(path), number, first, size, tuple(crops[first : first + chunk]))
 
 
 # the file
@@ -279,7 +277,7 @@ def _described(
             "spacing_angstrom": part.spacing_angstrom,
             **{key: about.get(key) for key in ("licence", "dataset_title", "dois", "portal_url")},
         }
-    objects, run_names, splits = selection.objects, list(runs), list(selection.splits)
+    objects, splits = selection.objects, list(selection.splits)
     attributes: dict[str, Any] = plain_data(
         {
             "format": _FORMAT,
@@ -293,10 +291,10 @@ def _described(
             "authors": {str(part.of.annotation.id): part.of.about.get("authors") for part in parts},
         }
     )
-    labels = {each["name"]: each["label"] for each in objects}
+    labels, numbers = {each["name"]: each["label"] for each in objects}, {name: at for at, name in enumerate(runs)}
     of_parts = {
         "label": [labels[part.of.object] for part in parts],
-        "run": [run_names.index(part.of.run.name) for part in parts],
+        "run": [numbers[part.of.run.name] for part in parts],
         "split": [splits.index(part.of.run.split) if part.of.run.split else -1 for part in parts],
         "annotation_id": [part.of.annotation.id for part in parts],
     }
@@ -359,7 +357,7 @@ def _cut_side_by_side(
     tasks: Sequence[Task], scheduler: str, show: Callable[[int], None], stop: threading.Event | None
 ) -> None:
     """Cut everything; a worker of a cluster cuts a volume by itself, as what a crop fetched serves its neighbours."""
-    by_volume = itertools.groupby(tasks, key=lambda task: task.parts[0][0] if scheduler else task)
+    by_volume = itertools.groupby(tasks, key=lambda task: task.crops[0][0] if scheduler else task)
     with _executor(scheduler) as executor:
         waiting = {executor.submit(cut, tuple(several)) for _, several in by_volume}
         try:

@@ -160,11 +160,8 @@ class Selection:
     @property
     def splits(self) -> dict[str, list[str]]:
         """The names of the runs of each split."""
-        found: dict[str, list[str]] = {}
-        for run in self.runs:
-            if run.split:
-                found.setdefault(run.split, []).append(run.name)
-        return found
+        names = dict.fromkeys(run.split for run in self.runs if run.split)
+        return {name: [run.name for run in self.runs if run.split == name] for name in names}
 
 
 def select_basket(basket: Basket, portal: Portal, *, stop: threading.Event | None = None) -> Selection:
