@@ -12,7 +12,7 @@ from napari_cryoet.download.rows import Row
 from napari_cryoet.records import Record
 from napari_cryoet.wording import count_text, joined, plain, spacing_text
 
-_MOST_RUNS: Final = 1000  # by name; of the others the number
+_MOST_RUNS: Final = 500  # by name; of the others the number
 
 
 class Entry(Record, frozen=True, kw_only=True, gc=False):

@@ -30,8 +30,8 @@ from napari_cryoet._qt.widgets.messages import Action, Loadable, NoticeBar, add_
 from napari_cryoet._qt.widgets.record_model import RecordModel, Row
 from napari_cryoet._qt.widgets.record_view import RecordView
 from napari_cryoet._qt.widgets.theme import Theme
-from napari_cryoet.basket.aging import Age, Dates, age_of, ask_dates, brought_up_to_date
-from napari_cryoet.basket.basket import PARTS, Basket, Kind, ids_in, read_basket, write_basket
+from napari_cryoet.basket.aging import Age, age_of, ask_dates, brought_up_to_date
+from napari_cryoet.basket.basket import PARTS, Basket, ids_in, read_basket, write_basket
 from napari_cryoet.basket.matches import matching
 from napari_cryoet.basket.outline import Entry
 from napari_cryoet.basket.split import DEFAULT_SHARES, split_basket
@@ -47,17 +47,19 @@ _EMPTY_HINT: Final = "Tick what you want in any list, with D or a click: dataset
 _FILES: Final = "Baskets (*.toml)"
 _EXPORTS: Final = {"copick": "copick project…", "relion5": "RELION 5…", "csv": "Table…", "croissant": "Croissant…"}
 _SHARES: Final = (DEFAULT_SHARES, (70.0, 15.0, 15.0), (80.0, 20.0, 0.0))
-#: What can be chosen one of, by the name in `Choices`.
-_CHOICES: Final[dict[str, dict[str, Any]]] = {
-    "with_tomogram": {
-        "Annotations without a tomogram": "",
-        "Annotations with the default tomogram": "default",
-        "Annotations with a denoised tomogram": "denoised",
-    },
-    "shapes": {"Of each annotation the richest shape": "richest", "Of each annotation all shapes": "all"},
-    "level": {"All levels of tomograms": "all", "Level 1 and coarser: an eighth": 1, "Level 2 and coarser: a 60th": 2},
-    "volume_format": {"Volumes as OME-Zarr": "zarr", "Volumes as MRC": "mrc"},
-}
+#: What can be chosen, and what that is in `Choices`.
+_CHOICES: Final[tuple[tuple[str, str, Any], ...]] = (
+    ("Annotations without a tomogram", "with_tomogram", ""),
+    ("Annotations with the default tomogram", "with_tomogram", "default"),
+    ("Annotations with a denoised tomogram", "with_tomogram", "denoised"),
+    ("Of each annotation the richest shape", "shapes", "richest"),
+    ("Of each annotation all shapes", "shapes", "all"),
+    ("All levels of tomograms", "level", "all"),
+    ("Level 1 and coarser: an eighth", "level", 1),
+    ("Level 2 and coarser: a 60th", "level", 2),
+    ("Volumes as OME-Zarr", "volume_format", "zarr"),
+    ("Volumes as MRC", "volume_format", "mrc"),
+)
 
 
 class BasketStrip(QPushButton):
@@ -87,7 +89,7 @@ class BasketPage(QWidget):
     def __init__(self, theme: Theme, basket: BasketState) -> None:
         super().__init__()
         self._basket, self._tasks = basket, basket.tasks
-        self._age: tuple[Basket, Age, Dates] | None = None
+        self._age: tuple[Basket, Age, Basket] | None = None  # of which basket, and that brought up to date
         self._listed: tuple[Entry, ...] | None = None
         self.name = QLineEdit()
         self.name.setPlaceholderText("Name of this basket")
@@ -110,6 +112,7 @@ class BasketPage(QWidget):
         basket.changed.connect(self._update)
         self.name.editingFinished.connect(self._on_named)
         self.tree.opened.connect(self.entry_opened)
+        self.remarks.mended.connect(self._mend)
         self.download.clicked.connect(self.download_requested)
         self._update()
 
@@ -156,21 +159,17 @@ class BasketPage(QWidget):
         self._listed, is_unfolded = entries, len(entries) <= _UNFOLDED_ROWS
         self.model.set_rows([_row(entry, is_root=True, is_unfolded=is_unfolded) for entry in entries])
 
-    def _remarks(self) -> dict[tuple[str, str], Callable[[], None] | None]:
-        """Remarks and what their buttons say, and what these do."""
+    def _remarks(self) -> dict[tuple[str, str], Basket | None]:
+        """Remarks and what their buttons say, and the basket after that."""
         found, age = self._basket.found, self._age
-        shown: dict[tuple[str, str], Callable[[], None] | None] = {}
+        shown: dict[tuple[str, str], Basket | None] = {}
         if age is not None and age[1].text and age[0] == self._basket.basket:
-            up_to_date = partial(brought_up_to_date, age=age[1], today=age[2])
-            shown[f"Since this was ticked: {age[1].text}.", "Update"] = partial(self._change, up_to_date)
-        for each in found.remarks if found is not None else ():
-            mend = partial(self._change, partial(_other, each.fix)) if each.fix is not None else None
-            shown[each.text, each.fix_text] = mend
-        return shown
+            shown[f"Since this was ticked: {age[1].text}.", "Update"] = age[2]
+        return shown | {(each.text, each.fix_text): each.fix for each in (found.remarks if found is not None else ())}
 
-    def _change(self, change: Callable[[Basket], Basket]) -> None:
+    def _mend(self, mended: Basket) -> None:
         if self._basket.is_settled:  # else a remark is about another one
-            self._basket.change(change)
+            self._basket.change(lambda _before: mended)
 
     def ask_age(self) -> None:
         """Compare the basket with today's portal."""
@@ -179,17 +178,17 @@ class BasketPage(QWidget):
             return
         portal = self._basket.portal
 
-        def work(job: Job) -> tuple[Basket, Age, Dates]:
+        def work(job: Job) -> tuple[Basket, Age, Basket]:
             today = ask_dates(portal, basket, stop=job.stop)
-            if not basket.searches:
-                return basket, age_of(basket, today), today
-            return basket, age_of(basket, today, matching(read_index(portal, stop=job.stop))), today
+            matches = (matching(read_index(portal, stop=job.stop)),) if basket.searches else ()
+            age = age_of(basket, today, *matches)
+            return basket, age, brought_up_to_date(basket, age, today)
 
-        def show(age: tuple[Basket, Age, Dates]) -> None:
-            self._age = age
-            self._update()
+        self._tasks.run(_AGE, work, then=self._on_age, failed=lambda _error: None)  # no network is no news
 
-        self._tasks.run(_AGE, work, then=show, failed=lambda _error: None)  # it is no news that there is no network
+    def _on_age(self, age: tuple[Basket, Age, Basket]) -> None:
+        self._age = age
+        self._update()
 
     # changing it
 
@@ -202,7 +201,7 @@ class BasketPage(QWidget):
         text, is_given = QInputDialog.getMultiLineText(self, "Paste ids", "Ids like DS-10000, RN-506, TM-7 or AN-9003:")
         found = ids_in(text) if is_given else {}
         for kind, ids in found.items():
-            self._basket.change(partial(_with_ids, kind=kind, ids=ids))
+            self._basket.change(partial(Basket.with_ids, kind=kind, ids=ids))
         if is_given and not found:
             self.notice.show_notice("There is no id in this text.")
 
@@ -217,7 +216,7 @@ class BasketPage(QWidget):
                 opened = read_basket(Path(path))
                 return opened, BasketStore().current(opened.source)
 
-            self._tasks.run(_FILE, read, then=self._on_read, failed=self._fail)
+            self._tasks.run(_FILE, read, then=self._on_read, failed=self.notice.show_error)
 
     def _on_read(self, baskets: tuple[Basket, Basket]) -> None:
         opened, before = baskets
@@ -235,17 +234,15 @@ class BasketPage(QWidget):
             place = Path(path).with_suffix(".toml")
             saved = partial(self.notice.show_notice, f"Saved as {place}.", is_news=True)
             write = partial(write_basket, basket, place)
-            self._tasks.run(_FILE, lambda _job: write(), then=lambda _none: saved(), failed=self._fail)
+            self._tasks.run(_FILE, lambda _job: write(), then=lambda _none: saved(), failed=self.notice.show_error)
 
-    def _set_split(self, shares: tuple[float, ...] | None) -> None:
+    def _set_split(self, shares: tuple[float, ...]) -> None:
         """Split anew; asked for again, the same shares give another split."""
         found, before = self._basket.found, self._basket.basket.split
-        if shares is None or found is None:
-            self._basket.change(lambda basket: basket.with_split(None))
-            return
-        seed = before.seed + 1 if before is not None and before.shares == shares else 0
-        rows = found.chosen.rows
-        self._basket.change(lambda basket: split_basket(basket, rows, shares, seed=seed), is_slow=True)
+        if found is not None:
+            seed = before.seed + 1 if before is not None and before.shares == shares else 0
+            split = partial(split_basket, rows=found.chosen.rows, shares=shares, seed=seed)
+            self._basket.change(split, is_slow=True)
 
     # exporting it
 
@@ -276,7 +273,7 @@ class BasketPage(QWidget):
 
         def fail(error: CryoETError) -> None:
             if not isinstance(error, ExistsError):
-                self._fail(error)
+                self.notice.show_error(error)
             elif agrees(self, "Export", f"{place.name} is there already. Replace it?", verb="Replace"):
                 self._export(kind, place, overwrite=True)
 
@@ -289,42 +286,35 @@ class BasketPage(QWidget):
         show = partial(open_folder, report.path if report.path.is_dir() else report.path.parent)
         self.notice.show_notice(f"{report.path.name}: {counts}.{left_out}", "Show folder", show, is_news=True)
 
-    def _fail(self, error: CryoETError) -> None:
-        self.notice.show_error(error)
-
     # menus and layout
 
     def _fill_menus(self) -> None:
-        splits = {"/".join(f"{each:g}" for each in shares): partial(self._set_split, shares) for shares in _SHARES}
-        empty = {"Empty…": self._empty}
-        for menu, items in (
-            (_menu_of(self.file), {"Open…": self._open, "Save as…": self._save_as, "Paste ids…": self._paste, **empty}),
-            (self.exports, {text: partial(self._ask_export, kind) for kind, text in _EXPORTS.items()}),
-            (_menu_of(self.split), splits | {"No split": partial(self._set_split, None)}),
-        ):
-            for text, then in items.items():
-                add_item(menu, text, then)
-        _menu_of(self.choices).aboutToShow.connect(self._fill_choices)
+        file, split = _menu_of(self.file), _menu_of(self.split)
+        add_item(file, "Open…", self._open)
+        add_item(file, "Save as…", self._save_as)
+        add_item(file, "Paste ids…", self._paste)
+        add_item(file, "Empty…", self._empty)
+        for kind, text in _EXPORTS.items():
+            add_item(self.exports, text, partial(self._ask_export, kind))
+        for shares in _SHARES:
+            add_item(split, "/".join(f"{each:g}" for each in shares), partial(self._set_split, shares))
+        add_item(split, "No split", partial(self._basket.change, lambda basket: basket.with_split(None)))
+        self._choices_menu = _menu_of(self.choices)
+        self._choices_menu.aboutToShow.connect(self._fill_choices)
 
     def _fill_choices(self) -> None:
-        menu, choices = self.choices.menu(), self._basket.basket.choices
-        if menu is None:
-            return
-        menu.clear()
-
-        def add(text: str, is_on: bool, **changed: Any) -> None:
-            action = add_item(menu, text, lambda: self._basket.change(lambda basket: basket.with_choices(**changed)))
+        choices = self._basket.basket.choices
+        out, change = choices.leave_out, self._basket.change
+        items = [(text, getattr(choices, name) == value, {name: value}) for text, name, value in _CHOICES]
+        for part in PARTS:
+            left = tuple(each for each in out if each != part) if part in out else (*out, part)
+            items.append((f"Whole runs with {part}", part not in out, {"leave_out": left}))
+        self._choices_menu.clear()
+        for text, is_on, changed in items:
+            set_choice = partial(Basket.with_choices, **changed)
+            action = add_item(self._choices_menu, text, partial(change, set_choice))
             action.setCheckable(True)
             action.setChecked(is_on)
-
-        for name, values in _CHOICES.items():
-            for text, value in values.items():
-                add(text, getattr(choices, name) == value, **{name: value})
-            menu.addSeparator()
-        for part in PARTS:
-            others = tuple(each for each in choices.leave_out if each != part)
-            is_in = part not in choices.leave_out
-            add(f"Whole runs with {part}", is_in, leave_out=(*others, part) if is_in else others)
 
     def _lay_out(self) -> None:
         top, buttons, column = QHBoxLayout(), QGridLayout(), QVBoxLayout(self)
@@ -345,14 +335,16 @@ class BasketPage(QWidget):
 class Remarks(QWidget):
     """A line for each remark, with a button where something mends it."""
 
+    mended = Signal(object)  # Basket
+
     def __init__(self) -> None:
         super().__init__()
-        self._shown: dict[tuple[str, str], Callable[[], None] | None] = {}
+        self._shown: dict[tuple[str, str], Basket | None] = {}
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setColumnStretch(0, 1)
 
-    def show_remarks(self, remarks: dict[tuple[str, str], Callable[[], None] | None]) -> None:
+    def show_remarks(self, remarks: dict[tuple[str, str], Basket | None]) -> None:
         """Show these; where the words are the same, nothing is made anew, so that a button keeps the keys."""
         is_same, self._shown = remarks.keys() == self._shown.keys(), remarks
         if is_same:
@@ -363,13 +355,12 @@ class Remarks(QWidget):
         for number, ((text, fix_text), fix) in enumerate(remarks.items()):
             self._grid.addWidget(plain_label(f"⚠ {text}"), number, 0)
             if fix is not None:
-                button = push_button(fix_text, partial(self._mend, (text, fix_text)), f"{fix_text}: {text}")
-                self._grid.addWidget(button, number, 1)
+                mend = partial(self._mend, (text, fix_text))
+                self._grid.addWidget(push_button(fix_text, mend, f"{fix_text}: {text}"), number, 1)
         self.setVisible(bool(remarks))
 
     def _mend(self, remark: tuple[str, str]) -> None:
-        if (fix := self._shown.get(remark)) is not None:
-            fix()
+        self.mended.emit(self._shown[remark])
 
 
 def _row(entry: Entry, *, is_root: bool = False, is_unfolded: bool = False) -> Row:
@@ -390,11 +381,3 @@ def _menu_of(button: QToolButton) -> QMenu:
     menu = QMenu(button)
     button.setMenu(menu)
     return menu
-
-
-def _with_ids(basket: Basket, kind: Kind, ids: list[int]) -> Basket:
-    return basket.with_ids(kind, ids)
-
-
-def _other(basket: Basket, _before: Basket) -> Basket:
-    return basket

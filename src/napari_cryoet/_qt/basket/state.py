@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -81,7 +81,6 @@ class BasketState(QObject):
         self.found: Found | None = None  # None while nothing is known
         self.error: CryoETError | None = None  # why it isn't
         self._ids: dict[Kind, frozenset[int]] = {}
-        self._touched: dict[Kind, frozenset[int]] = {}
 
     # one source at a time
 
@@ -92,8 +91,8 @@ class BasketState(QObject):
 
     def close(self) -> None:
         """Forget the source, with all on disk."""
-        for key in (_KEEP, _ASK):
-            self.tasks.stop(key)
+        self.tasks.stop(_KEEP)
+        self.tasks.stop(_ASK)
         with suppress(CryoETError):  # the failure was shown when it was first tried
             self._write()
         self._forget()
@@ -145,7 +144,7 @@ class BasketState(QObject):
         n_held = sum(map(self._holds, parts))
         if n_held == len(parts):
             return Tick(Qt.CheckState.Checked, is_hollow=any(self._whole_of(part) for part in parts))
-        has_some = n_held or any(part.id in self._touched.get(part.kind, ()) for part in parts)
+        has_some = n_held or any(map(self._touches, parts))
         return Tick(Qt.CheckState.PartiallyChecked if has_some else Qt.CheckState.Unchecked)
 
     def _has(self, kind: Kind, record_id: int | None) -> bool:
@@ -156,8 +155,11 @@ class BasketState(QObject):
             return True
         if any(self._has("annotation_shapes", shape_id) for shape_id in part.shapes):
             return True
-        is_plainer = self.is_settled and part.id not in self._touched.get("annotation_shapes", ())
+        is_plainer = self.is_settled and not self._touches(part)
         return self._has("annotations", part.annotation_id) and not is_plainer
+
+    def _touches(self, part: Part) -> bool:
+        return self.found is not None and part.id in self.found.touched.get(part.kind, ())
 
     def _whole_of(self, part: Part) -> tuple[Kind, int] | None:
         """The ticked run or dataset that a part is in."""
@@ -229,7 +231,6 @@ class BasketState(QObject):
 
     def _on_found(self, found: Found | None, error: CryoETError | None = None) -> None:
         self.found, self.error = found, error
-        self._touched = {} if found is None else found.touched
         self.changed.emit()
 
 
@@ -259,33 +260,29 @@ def parts_of(record: Any) -> tuple[Part, ...]:
 
 def _annotations(shapes: Iterable[Part]) -> tuple[Part, ...]:
     """The annotations of some shapes: the choices of the basket say which of these are fetched."""
-    found: dict[int, Part] = {}
+    found: dict[int | None, Part] = {}
     for part in shapes:
-        number = part.annotation_id or 0
-        before = found.get(number, Part("annotations", number, part.run_id, modified=part.modified))
-        found[number] = before._replace(shapes=(*before.shapes, part.id))
+        before = found.get(part.annotation_id, part._replace(kind="annotations", id=part.annotation_id or 0))
+        found[part.annotation_id] = before._replace(annotation_id=None, shapes=(*before.shapes, part.id))
     return tuple(found.values())
 
 
-def _by_kind(parts: Iterable[Part]) -> dict[Kind, dict[int, str]]:
-    """Dates by kind and id."""
-    found: dict[Kind, dict[int, str]] = {}
-    for part in parts:
-        found.setdefault(part.kind, {})[part.id] = part.modified
-    return found
-
-
-def _with(basket: Basket, parts: Iterable[Part]) -> Basket:
-    for kind, dates in _by_kind(parts).items():
+def _with(basket: Basket, parts: Collection[Part]) -> Basket:
+    for kind in {part.kind for part in parts}:
+        dates = {part.id: part.modified for part in parts if part.kind == kind}
         basket = basket.with_ids(kind, dates, modified={key: date for key, date in dates.items() if date})
     return basket
 
 
 def _without(basket: Basket, parts: Collection[Part]) -> Basket:
-    for kind, ids in _by_kind(parts).items():
+    gone: dict[Kind, set[int]] = defaultdict(set)
+    for part in parts:
+        gone[part.kind].add(part.id)
+        gone["annotation_shapes"].update(part.shapes)
+        gone["annotations"].add(part.annotation_id or 0)
+    for kind, ids in gone.items():
         basket = basket.without_ids(kind, ids)
-    basket = basket.without_ids("annotation_shapes", {shape_id for part in parts for shape_id in part.shapes})
-    return basket.without_ids("annotations", {part.annotation_id or 0 for part in parts})
+    return basket
 
 
 def _touched_by(chosen: Chosen, contents: Contents) -> dict[Kind, frozenset[int]]:

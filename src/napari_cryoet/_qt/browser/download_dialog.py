@@ -92,6 +92,7 @@ class DownloadDialog(QDialog):
         column.addLayout(buttons)
         self.form.volume_format.changed.connect(self._make_plan)
         self.form.metadata.changed.connect(self._make_plan)
+        self.form.folder.changed.connect(self._show_state)
         tasks.finished.connect(self._on_finished)
         self.files.hide()
         self._show_state()
@@ -139,28 +140,18 @@ class DownloadDialog(QDialog):
             self._plan = None
             self.size_label.setText(str(error))
         else:
-            unknown = self._plan.n_unknown_sizes
-            more = f"and {count_text(unknown, 'small file')} of unknown size" if unknown else ""
-            known = f"{size_text(self._plan.total_bytes)} in {count_text(len(self._plan.items) - unknown, 'item')}"
-            self.size_label.setText(f"{known} {more}".strip())
+            items, more = count_text(len(self._plan.items), "item"), " or more" if self._plan.n_unknown_sizes else ""
+            self.size_label.setText(f"{size_text(self._plan.total_bytes)}{more} in {items}")
         self._show_state()
 
     def _on_start(self) -> None:
-        if self._plan is None:
-            return
-        if not self.form.folder.line_edit.value.strip():
-            self.message.setText("Choose a folder to download to.")
-            self.form.folder.line_edit.native.setFocus(Qt.FocusReason.OtherFocusReason)
-            return
         self._state.change(self._chosen)  # the basket remembers it
-        self._run(self._plan)
+        self._run()
 
-    def _retry(self) -> None:
-        if self._plan is not None:
-            self._run(self._plan, is_rest=True)
-
-    def _run(self, plan: Plan, *, is_rest: bool = False) -> None:
-        folder, overwrite = self.chosen_folder, self.form.overwrite.value
+    def _run(self, *, is_rest: bool = False) -> None:
+        plan, folder, overwrite = self._plan, self.chosen_folder, self.form.overwrite.value
+        if plan is None:
+            return
 
         def work(job: Job) -> DownloadReport:
             queue = Download(incomplete(plan, folder) if is_rest else plan, folder, overwrite=overwrite)
@@ -198,11 +189,9 @@ class DownloadDialog(QDialog):
         self.model.set_rows([_file_row(file) for file in state.files])
         self.files.setVisible(bool(state.files))
         if self.is_downloading and state.done_bytes:
-            left = joined(
-                state.text, count_text(state.n_waiting, "file waits", "files wait") if state.n_waiting else ""
-            )
+            waiting = count_text(state.n_waiting, "file waits", "files wait") if state.n_waiting else ""
             self.bar.setValue(state.done_bytes * BAR_STEPS // max(1, state.total_bytes))
-            self.message.setText(left)
+            self.message.setText(joined(state.text, waiting))
 
     def _on_finished(self, key: object) -> None:
         """An answer follows, unless it was stopped, here or in napari's activity dock."""
@@ -222,18 +211,18 @@ class DownloadDialog(QDialog):
     def _on_failed(self, error: CryoETError) -> None:
         self.message.setText("")
         if isinstance(error, DownloadError) and self._queue is not None and self._queue.state.n_done:
-            self.notice.show_notice(str(error), "Retry those", self._retry)
+            self.notice.show_notice(str(error), "Retry those", partial(self._run, is_rest=True))
         else:
-            self.notice.show_error(error, partial(self._on_start))
+            self.notice.show_error(error, self._on_start)
 
     def _on_browse(self) -> None:
         self.opened.emit(self.chosen_folder)
         self.close()
 
-    def _show_state(self) -> None:
+    def _show_state(self, _value: Any = None) -> None:
         is_downloading = self.is_downloading
         self.form.enabled = not is_downloading
-        self.start.setEnabled(self._plan is not None)
+        self.start.setEnabled(self._plan is not None and bool(self.form.folder.line_edit.value.strip()))
         for button in (self.start, self.close_button):
             button.setVisible(not is_downloading)
         for part in (self.bar, self.pause, self.stop):

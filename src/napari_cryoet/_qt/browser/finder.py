@@ -30,13 +30,14 @@ from napari_cryoet.portal.places import DEPOSITIONS, RUNS
 from napari_cryoet.wording import count_text, day_text, joined
 
 _NOT_FOUND: Final = "not found"  # topic of notices
-#: What can be put into the basket of all that match, and what it is called.
-_ADDS: Final[dict[tuple[Kind, ...], tuple[tuple[str, str], ...]]] = {
-    ("annotations",): (("annotation", ""),),
-    ("annotations", "tomograms"): (("annotation", ""), ("tomogram (one of each run)", "tomograms (one of each run)")),
-    ("tomograms",): (("tomogram (one of each run)", "tomograms (one of each run)"),),
-    ("runs",): (("run with everything", "runs with everything"),),
-}
+#: What can be put into the basket of all that match.
+_ADDS: Final[tuple[tuple[Kind, ...], ...]] = (
+    ("annotations",),
+    ("annotations", "tomograms"),
+    ("tomograms",),
+    ("runs",),
+)
+_NOTES: Final = {"tomograms": " (one of each run)", "runs": " with everything"}
 _READING: Final = "Reading what the portal holds…"
 
 
@@ -132,17 +133,14 @@ class Finder(QObject):
         elif len(leads) == 1:
             self.jump(leads[0][1])
         else:
-            self._let_choose(leads)
+            menu = passing_menu(self._screens.search)
+            for hit, lead in leads:
+                add_item(menu, f"{hit.kind} {hit.id}: {hit.title or ''}", partial(self.jump, lead))
+            drop_menu(menu, self._screens.search)
 
     def _on_failed(self, error: CryoETError) -> None:
         self._screens.notice.show_error(error)
         self._screens.notice.topic = _NOT_FOUND
-
-    def _let_choose(self, leads: list[tuple[LookupHit, Jump]]) -> None:
-        menu = passing_menu(self._screens.search)
-        for hit, lead in leads:
-            add_item(menu, f"{hit.kind} {hit.id}: {hit.title or ''}", partial(self.jump, lead))
-        drop_menu(menu, self._screens.search)
 
     # finding
 
@@ -243,18 +241,17 @@ class Finder(QObject):
 
     def _citations(self, records: Sequence[CatalogueRow | DepositionRow]) -> list[Citation]:
         source = self._session.source
-        kinds = ["dataset" if isinstance(record, CatalogueRow) else "deposition" for record in records]
-        urls = [source.page_url(kind, record.id) if source else "" for kind, record in zip(kinds, records, strict=True)]
-        return [citation_of(record, url) for record, url in zip(records, urls, strict=True)]
+        kind = "dataset" if isinstance(records[0], CatalogueRow) else "deposition"
+        return [citation_of(record, source.page_url(kind, record.id) if source else "") for record in records]
 
     def _add_basket_items(self, menu: QMenu, index: Index, matches: Matches) -> None:
         """Offer what a search can add, with how much that is."""
         adds, amounts = add_menu(menu, "Add all that match to the basket"), matching_amounts(index, matches)
         adds.setEnabled(bool(matches.run_ids))
-        for kinds, nouns in _ADDS.items():
-            counts = [amounts[kind] for kind in kinds]
-            words = " and ".join(count_text(count, *noun) for count, noun in zip(counts, nouns, strict=True))
-            add_item(adds, words, partial(self._add, index, matches.search, kinds, words)).setEnabled(all(counts))
+        for kinds in _ADDS:
+            words = " and ".join(count_text(amounts[kind], kind[:-1]) + _NOTES.get(kind, "") for kind in kinds)
+            add = add_item(adds, words, partial(self._add, index, matches.search, kinds, words))
+            add.setEnabled(all(amounts[kind] for kind in kinds))
 
     def _add(self, index: Index, search: Search, kinds: tuple[Kind, ...], words: str) -> None:
         self.basket_change_requested.emit(lambda basket: add_matches(basket, index, search, kinds))
