@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +54,15 @@ def python_with(make_once: Callable[[str, Callable[[Path], object]], Path]) -> C
     def prepare(package: str) -> Callable[..., str]:
         def install(folder: Path) -> None:
             folder.mkdir()
-            subprocess.run([sys.executable, "-m", "venv", folder / "env"], check=True)
+            (folder / "installed").write_text("")
             command = [python_in(folder), "-m", "pip", "install", "-q", "--prefer-binary", package]
-            made = subprocess.run(command, check=False, capture_output=True, timeout=INSTALL_TIMEOUT_S)
-            (folder / "installed").write_text("" if made.returncode else "yes")
+            # older packages have no wheels for the newest Python
+            for python in filter(shutil.which, ("python3.12", "python3.11", sys.executable)):
+                if not subprocess.run([python, "-m", "venv", folder / "env"], check=False).returncode:
+                    break
+            with suppress(subprocess.SubprocessError):
+                subprocess.run(command, check=True, capture_output=True, timeout=INSTALL_TIMEOUT_S)
+                (folder / "installed").write_text("yes")
 
         name = package.partition("==")[0]
         python = os.environ.get(f"PYTHON_WITH_{name.upper()}", "")
