@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -305,13 +306,15 @@ class BasketPage(QWidget):
     def _fill_choices(self) -> None:
         choices = self._basket.basket.choices
         out, change = choices.leave_out, self._basket.change
-        items = [(text, getattr(choices, name) == value, {name: value}) for text, name, value in _CHOICES]
+        items = [(text, name, value, getattr(choices, name) == value) for text, name, value in _CHOICES]
         for part in PARTS:
             left = tuple(each for each in out if each != part) if part in out else (*out, part)
-            items.append((f"Whole runs with {part}", part not in out, {"leave_out": left}))
+            items.append((f"Whole runs with {part}", "leave_out", left, part not in out))
         self._choices_menu.clear()
-        for text, is_on, changed in items:
-            set_choice = partial(Basket.with_choices, **changed)
+        for (_, before, *_), (text, name, value, is_on) in pairwise([items[0], *items]):
+            if name != before:
+                self._choices_menu.addSeparator()
+            set_choice = partial(Basket.with_choices, **{name: value})
             action = add_item(self._choices_menu, text, partial(change, set_choice))
             action.setCheckable(True)
             action.setChecked(is_on)

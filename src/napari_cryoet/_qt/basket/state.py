@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from qtpy.QtCore import QObject, Qt, Signal
 
@@ -22,7 +22,7 @@ from napari_cryoet.basket.outline import Entry, outline_basket
 from napari_cryoet.basket.remarks import Remark, remarks_on
 from napari_cryoet.basket.store import BasketStore
 from napari_cryoet.discovery.listing import ListedRun
-from napari_cryoet.exceptions import CryoETError, FormatError, SaveError
+from napari_cryoet.exceptions import CryoETError, FormatError, SaveError, raise_if_stopped
 from napari_cryoet.portal.pages import CatalogueRow, RunRow
 from napari_cryoet.portal.portal import Portal
 from napari_cryoet.records import Run, TiltSeries, Tomogram
@@ -31,6 +31,7 @@ from napari_cryoet.run.outline import AnnotationRow
 Change = Callable[[Basket], Basket]
 
 _KEEP, _ASK = "basket", "contents of the basket"
+_PAUSE_S: Final = 0.1  # the window paints ticks first: a thread that computes delays each call of a model by 5 ms
 
 
 class Part(NamedTuple):
@@ -220,6 +221,8 @@ class BasketState(QObject):
             return
 
         def work(job: Job) -> Found:
+            job.stop.wait(_PAUSE_S)
+            raise_if_stopped(job.stop)
             rows = known.of(basket, stop=job.stop)
             place = next(each for each in (folder, *folder.parents) if each.exists())
             chosen = choose(basket, rows)
