@@ -69,9 +69,7 @@ def answer(index: Index, catalogue: Catalogue, words: CatalogueSearch, question:
     matches = find(index, search)
     known = {row.id: row for row in catalogue.rows}
     datasets = tuple(known[each] for each in matches.dataset_ids if each in known)
-    facets = tuple(
-        count_facets(index, search, question.unit, condition=number) for number in range(question.n_facet_sets)
-    )
+    facets = tuple(count_facets(index, search, question.unit, condition=n) for n in range(question.n_facet_sets))
     places = index.places("runs", "datasets")[np.searchsorted(index.ids("runs"), matches.run_ids)]
     counts = np.bincount(places[places >= 0], minlength=index.count("datasets")).tolist()
     is_empty = not (matches.run_ids if is_of_runs else datasets)

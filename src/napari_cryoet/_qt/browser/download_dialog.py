@@ -19,14 +19,14 @@ from napari_cryoet._qt.widgets.record_model import RecordModel, Row
 from napari_cryoet._qt.widgets.record_view import RecordView
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.basket.basket import Basket
-from napari_cryoet.basket.contents import ask_basket_rows, plan_basket
-from napari_cryoet.download import Download, DownloadReport, Plan, Rows, incomplete
+from napari_cryoet.basket.contents import RowsOfRuns, plan_basket
+from napari_cryoet.download import Download, DownloadReport, Plan, incomplete
 from napari_cryoet.download.progress import FileState
 from napari_cryoet.exceptions import CryoETError, DownloadError
 from napari_cryoet.wording import count_text, duration_text, joined, size_text
 
 KEY: Final = "download"
-_ROWS_KEY: Final = "download rows"
+_PLAN_KEY: Final = "download plan"
 _LOOK_MS: Final = 200  # how often the queue is looked at
 
 
@@ -47,8 +47,8 @@ class DownloadDialog(QDialog):
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setMinimumWidth(420)
         self._tasks, self._state = tasks, state
-        self._basket, self._portal, choices = state.basket, state.portal, state.basket.choices
-        self._rows: Rows | None = None
+        self._basket, choices = state.basket, state.basket.choices
+        self._rows = RowsOfRuns(state.portal, for_download=True)
         self._plan: Plan | None = None
         self._queue: Download | None = None
         self.form: Any = magicgui(
@@ -67,7 +67,7 @@ class DownloadDialog(QDialog):
         self.form.folder.choose_btn.native.setAccessibleName("Choose the folder to download to")
         self.form.folder.choose_btn.text = "Choose…"
         self.form.volume_format.native.setAccessibleName("Format of volumes")
-        self.size_label = plain_label("Looking up sizes…", name="downloadSize")
+        self.size_label = plain_label(name="downloadSize")
         self.bar = progress_bar("How far the download is")
         self.message = plain_label(name="downloadMessage")
         self.model = RecordModel(parent=self)
@@ -95,13 +95,7 @@ class DownloadDialog(QDialog):
         self.form.folder.changed.connect(self._show_state)
         tasks.finished.connect(self._on_finished)
         self.files.hide()
-        self._show_state()
-        tasks.run(
-            _ROWS_KEY,
-            lambda job: ask_basket_rows(self._portal, self._basket, stop=job.stop),
-            then=self._on_rows,
-            failed=lambda error: self.size_label.setText(str(error)),
-        )
+        self._make_plan()
 
     @property
     def is_downloading(self) -> bool:
@@ -113,7 +107,7 @@ class DownloadDialog(QDialog):
 
     def closeEvent(self, event: QCloseEvent | None) -> None:
         self._tasks.stop(KEY)
-        self._tasks.stop(_ROWS_KEY)
+        self._tasks.stop(_PLAN_KEY)
         super().closeEvent(event)
 
     def reject(self) -> None:
@@ -123,25 +117,26 @@ class DownloadDialog(QDialog):
         else:
             super().reject()
 
-    def _on_rows(self, rows: Rows) -> None:
-        self._rows = rows
-        self._make_plan()
-
     def _chosen(self, basket: Basket) -> Basket:
         form = self.form
         return basket.with_choices(volume_format=form.volume_format.value, metadata=form.metadata.value)
 
     def _make_plan(self, _value: Any = None) -> None:
-        if self._rows is None:
-            return
-        try:
-            self._plan = plan_basket(self._chosen(self._basket), self._rows, self._portal)
-        except DownloadError as error:
-            self._plan = None
-            self.size_label.setText(str(error))
-        else:
-            items, more = count_text(len(self._plan.items), "item"), " or more" if self._plan.n_unknown_sizes else ""
-            self.size_label.setText(f"{size_text(self._plan.total_bytes)}{more} in {items}")
+        basket, rows, portal = self._chosen(self._basket), self._rows, self._state.portal
+        self._on_plan(None, "Looking up sizes…")
+        self._tasks.run(
+            _PLAN_KEY,
+            lambda job: plan_basket(basket, rows.of(basket, stop=job.stop), portal),
+            then=self._on_plan,
+            failed=partial(self._on_plan, None),
+        )
+
+    def _on_plan(self, plan: Plan | None, words: object = "") -> None:
+        self._plan = plan
+        if plan is not None:
+            more = " or more" if plan.n_unknown_sizes else ""
+            words = f"{size_text(plan.total_bytes)}{more} in {count_text(len(plan.items), 'item')}"
+        self.size_label.setText(str(words))
         self._show_state()
 
     def _on_start(self) -> None:

@@ -68,8 +68,10 @@ class FilterBar(QWidget):
             chip.deleteLater()
         self._flow.removeWidget(self.clear)
         n_first = len(chips(replace(search, annotations=search.annotations[:1])))
-        texts = [plain(chip.text) if n < n_first else f"and {plain(chip.text)}" for n, chip in enumerate(chips(search))]
-        self._chips = [self._make_chip(text, chip.without) for text, chip in zip(texts, chips(search), strict=True)]
+        self._chips = [
+            self._make_chip(plain(chip.text) if number < n_first else f"and {plain(chip.text)}", chip.without)
+            for number, chip in enumerate(chips(search))
+        ]
         before = self.filters
         for button in (*self._chips, self.clear):  # Tab leads to new ones last
             self._flow.addWidget(button)
@@ -118,10 +120,10 @@ class FacetPanel(QWidget):
         self._search, self._sets = search, facet_sets
         self.model.set_rows(list(self._rows()))
         self.place.show_content()
-        if is_longer and len(facet_sets) > 1:
-            number, top = len(facet_sets) - 1, self.view.ScrollHint.PositionAtTop
+        if is_longer:
+            number = len(facet_sets) - 1
             self.view.select((number, "objects"))
-            self.view.scrollTo(self.model.index_of(("heading", number)), top)
+            self.view.scrollTo(self.model.index_of(("heading", number)), self.view.ScrollHint.PositionAtTop)
 
     def _rows(self) -> Iterable[Row]:
         first, *others = self._sets
@@ -217,16 +219,15 @@ class _Bounds(QWidget):
             return
         facet, condition = self._asked
         bounds: list[Any] = []
-        for field, is_last in ((self.low, False), (self.high, True)):
+        for field in (self.low, self.high):
             try:
-                bounds.append(_bound(facet.name, field.text().strip(), is_last=is_last))
+                bounds.append(_bound(facet.name, field.text().strip(), is_last=field is self.high))
             except ValueError:
                 field.setFocus(Qt.FocusReason.OtherFocusReason)
                 field.selectAll()
                 return
         self._close()
-        value = bounds[0] if facet.name == "min_count" else (bounds[0], bounds[1])
-        self.entered.emit(facet, value, condition)
+        self.entered.emit(facet, bounds[0] if facet.name == "min_count" else tuple(bounds), condition)
 
 
 def show_reading(place: Loadable, title: str, words: str, share: float, stop: Callable[[], None]) -> None:
