@@ -8,8 +8,6 @@ from qtpy.QtWidgets import QApplication, QInputDialog, QMenu
 
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.layers.ownership import LayerKey
-from napari_cryoet.basket.basket import source_text
-from napari_cryoet.basket.store import BasketStore
 from napari_cryoet.discovery.search import Condition, Search, find
 from napari_cryoet.exceptions import raise_if_stopped
 
@@ -202,19 +200,6 @@ def test_reading_what_filters_need_can_be_stopped_and_tried_again(qtbot, browser
         qtbot.waitUntil(lambda: "runs" in message.text)
         click(qtbot, browser, message.button("Stop"))
     assert browser.screens.runs.place.shows_content, "what was read before"
-
-
-def test_all_that_match_go_into_the_basket(qtbot, browser):
-    open_filters(qtbot, browser)
-    click_row(qtbot, browser, value(browser, "Object", RIBOSOME))
-    adds = menu_of(browser, browser.screens.datasets)["Add all that match to the basket"]
-    item(adds, "annotations and").trigger()
-    wanted, source = browser.finder.answer.matches, source_text(browser.session.source)
-    qtbot.waitUntil(lambda: not BasketStore().current(source).is_empty)
-    basket = BasketStore().current(source)
-    assert set(basket.annotations) == set(wanted.annotation_ids[0])
-    assert len(basket.tomograms) == len(wanted.run_ids)
-    assert "annotations" in browser.screens.notice.text
 
 
 def test_a_search_is_saved_and_used_again(qtbot, browser, memory):

@@ -111,7 +111,7 @@ class Finder(QObject):
     def _on_settled(self, text: str) -> None:
         if self._navigator.level:
             self._navigator.go_to_list(takes_focus=False)
-        is_link = _is_link(text)  # it leads somewhere; no title has it in it
+        is_link = "/" in text and parse_jump(text) is not None  # no title has it in it
         self._search = replace(self._search, text="" if is_link else text)
         self._screens.filter_bar.show_search(self._search)
         self._find()
@@ -278,11 +278,6 @@ class Finder(QObject):
 
     def _forget(self, saved: SavedSearch) -> None:
         self._memory.searches = tuple(each for each in self._memory.searches if each != saved)
-
-
-def _is_link(text: str) -> bool:
-    """Whether a text is a link to a record: a word that no title has in it."""
-    return "/" in text and parse_jump(text) is not None
 
 
 def _lead_of(hit: LookupHit) -> Jump | None:
