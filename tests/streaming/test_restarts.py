@@ -30,6 +30,7 @@ for z in planes:
     plane = pyramid.read(0, ((int(z), int(z) + 1), *((0, size) for size in pyramid.shapes[0][1:])))
     print(hashlib.sha256(plane.tobytes()).hexdigest(), flush=True)
 pyramid.close()
+cache.flush(60)  # at exit it waits for 3 s only, which a slow disk can take
 cache.close()
 """
 
