@@ -340,7 +340,7 @@ def _chosen(
 ) -> Basket:
     """The basket; or a run or a dataset as one: all of it, or its default tomograms, and annotations in all shapes."""
     from napari_cryoet.appearance.colors import object_key
-    from napari_cryoet.basket.basket import Basket, Choices, source_text
+    from napari_cryoet.basket.basket import PARTS, Basket, Choices, source_text
     from napari_cryoet.basket.contents import default_tomograms
     from napari_cryoet.download import ask_rows
 
@@ -350,9 +350,15 @@ def _chosen(
     names, run_ids = {"datasets", "tomograms", "annotations"}, [] if run is None else [run]
     rows = ask_rows(place.portal, dataset_id=dataset, run_ids=run_ids, names=names, stop=place.stop)
     name, source = f"DS-{dataset}" if run is None else f"RN-{run}", source_text(place.portal.source)
-    choices = Choices(shapes="all", metadata="metadata" in wanted or "everything" in wanted)
+    is_metadata_alone = set(wanted) == {"metadata"}
+    others = tuple(part for part in PARTS if part != "metadata")
+    choices = Choices(
+        shapes="all",
+        metadata="metadata" in wanted or "everything" in wanted,
+        leave_out=others if is_metadata_alone else (),
+    )
     basket = Basket(name=name, source=source, choices=choices)
-    if "everything" in wanted:
+    if "everything" in wanted or is_metadata_alone:
         kind: Kind = "datasets" if run is None else "runs"
         basket = basket.with_ids(kind, [row["id"] for row in rows[kind]])
     if "tomogram" in wanted:
