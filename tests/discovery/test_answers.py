@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_cryoet.discovery.answers import Answer, Question, answer, answer_from_catalogue, completed
+from napari_cryoet.discovery.answers import Answer, Question, all_runs, answer, answer_from_catalogue, with_reasons
 from napari_cryoet.discovery.catalogue import CatalogueSearch
 from napari_cryoet.discovery.index import Index
 from napari_cryoet.discovery.search import Condition, Search
@@ -41,19 +41,19 @@ def test_depositions_are_those_that_what_matches_belongs_to(index, catalogue, ro
     assert {row.id for row in found.depositions} == expected - {None}
 
 
-def test_the_first_runs_come_at_once_and_all_when_it_is_complete(index, catalogue):
+def test_the_first_runs_come_at_once_and_all_when_they_are_wanted(index, catalogue):
     first = ask(index, catalogue, "runs")
-    whole = completed(index, first)
+    whole = all_runs(index, first)
     assert len(first.runs) < len(whole.runs) == len(first.matches.run_ids)
-    assert set(first.runs) <= set(whole.runs)
+    assert first.runs == whole.runs[: len(first.runs)]
 
 
 def test_a_reason_is_given_where_no_row_shows_it(index, catalogue):
     author = catalogue.rows[0].authors[0].name
-    found = completed(index, ask(index, catalogue, text=author))
+    found = with_reasons(index, ask(index, catalogue, text=author))
     assert author in found.reasons[catalogue.rows[0].id]
     for text, is_hidden in (("Mus musculus", False), ("mouse", True), (f"DS-{catalogue.rows[0].id}", False)):
-        assert bool(completed(index, ask(index, catalogue, text=text)).reasons) == is_hidden
+        assert bool(with_reasons(index, ask(index, catalogue, text=text)).reasons) == is_hidden
 
 
 def test_where_nothing_is_found_it_knows_what_to_drop(index, catalogue):

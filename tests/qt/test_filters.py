@@ -6,6 +6,7 @@ import pytest
 from qtpy.QtCore import QModelIndex, QPoint, Qt
 from qtpy.QtWidgets import QApplication, QInputDialog, QMenu
 
+from generated_portal import write_generated_pack
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet.discovery.search import Condition, Search, find
@@ -93,6 +94,28 @@ def test_a_value_narrows_all_lists_until_its_chip_is_clicked(qtbot, browser):
         click(qtbot, browser, screens.filter_bar.chip(text))
     assert browser.finder.answer.search == Search(text="yeast")
     assert screens.runs.count.text() == "4 of 7 runs"
+
+
+def test_of_many_runs_the_first_are_listed_and_the_rest_where_it_is_wanted(qtbot, browser, tmp_path):
+    write_generated_pack(tmp_path / "pack", n_datasets=3, n_runs=250, n_annotations=20)
+    with qtbot.waitSignal(browser.session.catalogue_changed):
+        browser.use_source(str(tmp_path / "pack"))
+    show_list(qtbot, browser, 1)
+    page, view = browser.screens.runs, browser.screens.runs.view
+    first = [row.key for row in page.model.rows]
+    assert page.model.rows[-1].title == "150 more…"
+    assert len(browser.finder.answer.runs) == 100, "listing all takes time"
+    view.scrollToBottom()
+    qtbot.waitUntil(lambda: page.model.rows[-1].title == "50 more…")
+    keys = [row.key for row in page.model.rows]
+    assert keys[:100] == first[:100], "what was listed stays where it was"
+    assert view.verticalScrollBar().value() > 0
+    qtbot.keyClicks(browser.screens.search, "TS")
+    wait(qtbot, browser)
+    page.sort.setCurrentText("by name")
+    wait(qtbot, browser)
+    names = [run.run.casefold() for run in browser.finder.answer.runs]
+    assert [row.title.casefold() for row in page.model.rows[:-1]] == sorted(names)[:100]
 
 
 def test_filters_are_chosen_with_the_keys_alone(qtbot, browser):

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from napari_cryoet.discovery.catalogue import CatalogueSearch
 from napari_cryoet.discovery.facets import Facet, Unit, count_facets
-from napari_cryoet.discovery.index import Index
+from napari_cryoet.discovery.index import Index, Places
 from napari_cryoet.discovery.listing import ListedRun, list_matches
 from napari_cryoet.discovery.search import Chip, Matches, Search, chips, find
 from napari_cryoet.discovery.texts import reasons
@@ -64,7 +64,7 @@ def answer_from_catalogue(catalogue: Catalogue, words: CatalogueSearch, search: 
 
 
 def answer(index: Index, catalogue: Catalogue, words: CatalogueSearch, question: Question) -> Answer:
-    """What an index finds, as rows of the catalogue, in some milliseconds: of runs the first. Then `completed`."""
+    """What an index finds, as rows of the catalogue, in some milliseconds: of runs the first, see `all_runs`."""
     search, is_of_runs = question.search, question.unit == "runs"
     matches = find(index, search)
     known = {row.id: row for row in catalogue.rows}
@@ -79,7 +79,7 @@ def answer(index: Index, catalogue: Catalogue, words: CatalogueSearch, question:
         datasets,
         _depositions(index, catalogue, words, search, facets),
         matches,
-        list_matches(index, with_changes(matches, run_ids=matches.run_ids[:_FIRST_RUNS]), "runs") if is_of_runs else (),
+        _first_runs(index, matches, places) if is_of_runs else (),
         dict(zip(index.ids("datasets").tolist(), counts, strict=True)),
         facets,
         to_drop=to_drop if n_without else None,
@@ -87,17 +87,26 @@ def answer(index: Index, catalogue: Catalogue, words: CatalogueSearch, question:
     )
 
 
-def completed(index: Index, found: Answer) -> Answer:
-    """The answer with all runs, and the reasons that a row wouldn't show: ``description: … of yeast cells …``."""
-    matches, runs = found.matches, found.runs
-    if matches is not None and len(runs) == _FIRST_RUNS:
-        runs = list_matches(index, matches, "runs")
+def all_runs(index: Index, found: Answer) -> Answer:
+    """The answer with all runs; the whole portal's take some tenths of a second."""
+    return with_changes(found, runs=list_matches(index, found.matches, "runs") if found.matches is not None else ())
+
+
+def with_reasons(index: Index, found: Answer) -> Answer:
+    """The answer with why datasets match of which a row wouldn't show it: ``description: … of yeast cells …``."""
     hidden: dict[int, str] = {}
     for row in found.datasets[:_MOST_REASONS] if found.search.text else ():
         known = reasons(index, found.search.text, row.id)
         if texts := [str(each) for each in known if each.field not in _SEEN and each.text != row.organism_name]:
             hidden[row.id] = " · ".join(texts)
-    return with_changes(found, runs=runs, reasons=hidden) if hidden or runs is not found.runs else found
+    return with_changes(found, reasons=hidden)
+
+
+def _first_runs(index: Index, matches: Matches, datasets: Places) -> tuple[ListedRun, ...]:
+    """The beginning of the list of all runs, which is by dataset and id."""
+    first = np.argsort(datasets, kind="stable")[:_FIRST_RUNS]
+    run_ids = tuple(matches.run_ids[each] for each in first.tolist())
+    return list_matches(index, with_changes(matches, run_ids=run_ids), "runs")
 
 
 def _depositions(

@@ -45,6 +45,7 @@ class CataloguePage(ListPage, Generic[R]):
     """The list of datasets, runs or depositions, as ``noun`` says; ``row_of`` shows a record of an answer."""
 
     menu_requested = Signal(object)  # the button below which it is to be dropped
+    rest_requested = Signal()  # more is wanted than the beginning of what was found
 
     def __init__(
         self,
@@ -62,6 +63,7 @@ class CataloguePage(ListPage, Generic[R]):
         self._row_of: Callable[[R, Answer], Row] = row_of
         self._answer = Answer(Search())
         self._found: Sequence[R] = ()
+        self._n_found = 0  # of which those may be the beginning
         self._waiting: list[R] = []  # of which no rows are made yet
         self._is_listed = True  # not while another list is shown
         self.count = ElidedLabel(name="dimText")
@@ -88,12 +90,16 @@ class CataloguePage(ListPage, Generic[R]):
     def set_found(
         self, found: Sequence[R], n_found: int, total: int, answer: Answer, actions: Sequence[Action]
     ) -> None:
-        """List what a search found, or at first the beginning; ``actions`` are offered where that is nothing."""
-        if len(found) < n_found and self.sort.currentIndex():
-            return  # sorted, it could begin otherwise
-        self._found, self._answer = found, answer
+        """List what a search found, or the beginning; ``actions`` are offered where that is nothing."""
+        begins_alike = 0 < len(self._found) < len(found) and found[: len(self._found)] == self._found
+        is_rest = begins_alike and answer.search == self._answer.search and not self.sort.currentIndex()
+        n_listed = len(self._found) - len(self._waiting)
+        self._found, self._n_found, self._answer = found, n_found, answer
         self._is_listed = self.isVisible()
-        if self._is_listed:
+        if is_rest and self._is_listed:
+            self._waiting = list(found[n_listed:])
+            self._list_more()
+        elif self._is_listed:
             self._list()
         of_all = count_text(total, self._noun)
         self.count.setText(of_all if n_found == total else f"{n_found:,} of {of_all}")
@@ -117,7 +123,7 @@ class CataloguePage(ListPage, Generic[R]):
             )
 
     def clear(self) -> None:
-        self._found, self._answer = (), Answer(Search())
+        self._found, self._n_found, self._answer = (), 0, Answer(Search())
         self._list()
         self.count.setText("")
         self.remark.hide()
@@ -133,16 +139,23 @@ class CataloguePage(ListPage, Generic[R]):
             self._list()
 
     def _list(self) -> None:
+        if self._n_found > len(self._found) and self.sort.currentIndex():
+            self.rest_requested.emit()  # sorted, the list could begin otherwise
+            return
         self._waiting = sorted(self._found, key=self._orders[self.sort.currentText()])
         self.model.set_rows(self._next_rows())
 
     def _list_more(self) -> None:
+        if not self._waiting:
+            self.rest_requested.emit()
+            return
         self.model.append_rows(self._next_rows())
 
     def _next_rows(self) -> list[Row]:
         now, self._waiting = self._waiting[:ROWS_AT_ONCE], self._waiting[ROWS_AT_ONCE:]
         rows: list[Row] = [self._row_of(record, self._answer) for record in now]
-        return [*rows, Row(None, f"{len(self._waiting):,} more…", kind=Kind.MESSAGE)] if self._waiting else rows
+        n_more = self._n_found - len(self._found) + len(self._waiting)
+        return [*rows, Row(None, f"{n_more:,} more…", kind=Kind.MESSAGE)] if n_more else rows
 
 
 class ListSwitch(QTabBar):

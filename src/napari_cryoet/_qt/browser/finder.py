@@ -71,6 +71,7 @@ class Finder(QObject):
         bar.search_changed.connect(self.set_search)
         panel.search_changed.connect(self.set_search)
         panel.more_requested.connect(self._add_condition)
+        screens.runs.rest_requested.connect(lambda: session.list_all_runs(self._answer, self._show))
         screens.switch.chosen.connect(lambda _number: self._find())
         for page in screens.lists:
             page.view.left_upwards.connect(screens.focus_search)

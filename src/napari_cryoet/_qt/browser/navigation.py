@@ -74,7 +74,7 @@ from napari_cryoet.wording import plain
 
 _SEARCH_HINT: Final = "ribosome, membrane, 10000, a link …"
 _FROM_CACHE = "from the cache"  # topic of notices
-_TYPING_PAUSE_MS: Final = 60  # all is searched on this computer
+_TYPING_PAUSE_MS: Final = 30  # all is searched on this computer
 _RUNS_A_PAGE: Final = 50
 _PATIENCE_MS: Final = 200  # the old screen stays so long while the next one is on its way
 

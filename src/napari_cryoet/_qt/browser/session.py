@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from qtpy.QtCore import QObject, Signal
 
 from napari_cryoet._qt.tasks import Job, Tasks
-from napari_cryoet.discovery.answers import Answer, Question, answer, answer_from_catalogue, completed
+from napari_cryoet.discovery.answers import Answer, Question, all_runs, answer, answer_from_catalogue, with_reasons
 from napari_cryoet.discovery.catalogue import CatalogueSearch
 from napari_cryoet.discovery.facets import count_facets
 from napari_cryoet.discovery.index import Index, read_index
@@ -27,6 +27,7 @@ T = TypeVar("T")
 Failed = Callable[[CryoETError], None]
 OpenPortal: TypeAlias = "Callable[[str, Job], Portal]"
 
+_PAUSE_S = 0.1  # before reasons are looked for: what was found is painted first
 _QUESTIONS = ("catalogue", "index", "search", "runs", "run", "deposition", "lookup")
 
 
@@ -113,7 +114,7 @@ class Session(QObject):
     def search(self, question: Question, show: Callable[[Answer], None]) -> None:
         """Find locally what a search asks for: in the index, or in the catalogue as long as there is none.
 
-        ``show`` gets the answer, and again once it is complete.
+        ``show`` gets the answer, and again once it says why each dataset matched.
         """
         catalogue, words, index = self.catalogue, self._words, self.index
         if catalogue is None or words is None:
@@ -123,16 +124,23 @@ class Session(QObject):
             show(answer_from_catalogue(catalogue, words, question.search))
             return
 
-        def work(job: Job) -> Answer | None:
+        def work(job: Job) -> Answer:
             if index is None:
                 return answer_from_catalogue(catalogue, words, question.search)
             found = answer(index, catalogue, words, question)
+            if question.unit == "runs" or not question.search.text:
+                return found
             job.hand_over(found)
-            raise_if_stopped(job.stop)  # who types on doesn't wait for the rest
-            whole = completed(index, found)
-            return None if whole is found else whole
+            job.stop.wait(_PAUSE_S)
+            raise_if_stopped(job.stop)
+            return with_reasons(index, found)
 
-        self._tasks.run("search", work, part=show, then=lambda whole: None if whole is None else show(whole))
+        self._tasks.run("search", work, part=show, then=show)
+
+    def list_all_runs(self, found: Answer, show: Callable[[Answer], None]) -> None:
+        """Complete an answer that has only the first runs."""
+        if (index := self.index) is not None:
+            self._tasks.run("search", lambda _job: all_runs(index, found), then=show)
 
     def ask(
         self, key: str, question: Callable[[Portal, Event], T], then: Callable[[T], None], failed: Failed | None = None
