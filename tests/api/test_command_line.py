@@ -25,7 +25,6 @@ RUN = 9001
 OPTIONS = {
     "demo": "--annotations --unaligned --screenshot --size --timeout",
     "open": "--deposition --dataset --run --offline --max-mb --annotations --screenshot",
-    "search": "--json",
     "list": "--object --ground-truth --and --processing --spacing --released --sort --limit --ids --refresh --json",
     "download": "--run --dataset --what --format --object --to --dry-run --overwrite",
     "convert": "--unit --spacing --shape --tomogram --alignment --to --overwrite",
@@ -105,23 +104,23 @@ class TestHelp:
             assert "usage" in done.err.lower()
 
 
-class TestSearch:
+class TestList:
     def test_lists_the_datasets_with_all_words(self, run, demo_pack, served_demo):
-        done = run("search", demo_pack, "yeast", "ribosome")
+        done = run("list", "datasets", demo_pack, "yeast", "ribosome")
 
         assert done.code == 0
         assert "DS-90001" in done.out
         assert "DS-90002" not in done.out
         for source in (demo_pack, served_demo["graphql"]):
-            rows = json.loads(run("search", source, "--json").out)
-            assert {row["id"] for row in rows} == {90001, 90002}
+            rows = json.loads(run("list", "datasets", source, "--json").out)
+            assert {row["dataset_id"] for row in rows} == {90001, 90002}
 
     @POSIX
     def test_ends_well_when_its_reader_leaves_early(self, demo_pack):
         reading, writing = os.pipe()
         os.close(reading)
         with os.fdopen(writing, "w") as nobody:
-            process = start("search", demo_pack, "--json", stdout=nobody)
+            process = start("list", "datasets", demo_pack, "--json", stdout=nobody)
             _, told = process.communicate(timeout=100)
 
         assert process.returncode == 0

@@ -43,7 +43,7 @@ def test_opening_a_tomogram_imports_no_tables_and_no_scipy(tmp_path):
 def test_only_what_opens_a_window_imports_qt(demo_pack):
     code = "from napari_cryoet.cli import main; main(sys.argv[1:])"
 
-    assert not modules_after(code, "search", demo_pack, "yeast") & QT
+    assert not modules_after(code, "list", "datasets", demo_pack, "yeast") & QT
 
 
 def test_every_public_name_is_there_and_listed():

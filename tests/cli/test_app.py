@@ -15,7 +15,7 @@ Captured = pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize(
-    "command", ["demo", "open", "search", "list", "download", "convert", "compare", "check", "export"]
+    "command", ["demo", "open", "list", "download", "convert", "compare", "check", "export"]
 )
 def test_commands_explain_themselves_with_examples_that_can_be_typed(command: str, capsys: Captured) -> None:
     assert main([command, "-h"]) == 0
@@ -71,7 +71,7 @@ def test_sizes_are_taken_with_commas_or_an_x() -> None:
 
 
 def test_debug_is_understood_before_and_after_the_command() -> None:
-    for arguments in (["--debug", "search", "no/such"], ["search", "no/such", "--debug"]):
+    for arguments in (["--debug", "list", "runs", "no/such"], ["list", "runs", "no/such", "--debug"]):
         with pytest.raises(Exception, match="no folder"):
             main(arguments)
-    assert main(["search", "no/such"]) == 1
+    assert main(["list", "runs", "no/such"]) == 1

@@ -1,23 +1,18 @@
-"""``napari-cryoet search``, ``pack`` and ``serve``."""
+"""``napari-cryoet pack`` and ``serve``, and how a command opens its SOURCE."""
 
 from __future__ import annotations
 
-import json
 import signal
 import threading
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from typer import Argument, Option, Typer
 
-from napari_cryoet.cli.console import Steps, say, say_table, tell, working
-from napari_cryoet.cli.options import Json, Source
+from napari_cryoet.cli.console import Steps, say, working
 from napari_cryoet.exceptions import PackError
-from napari_cryoet.wording import count_text, plain, reported
 
 if TYPE_CHECKING:
-    from napari_cryoet.portal.pages import CatalogueRow
     from napari_cryoet.portal.portal import Portal
 
 app = Typer()
@@ -37,37 +32,6 @@ def make_demo(steps: Steps, stop: threading.Event) -> None:
     from napari_cryoet.demo.write import ensure_demo_pack
 
     ensure_demo_pack(progress=steps.show, stop=stop)
-
-
-@app.command()
-def search(
-    source: Source,
-    words: Annotated[list[str] | None, Argument(metavar="[WORD]...", help="Nothing lists every dataset.")] = None,
-    as_json: Json = False,
-) -> None:
-    """List the datasets with all words in title, organism, authors, annotated objects or ids.
-
-    napari-cryoet search live ribosome pombe
-    """
-    from napari_cryoet.discovery.catalogue import CatalogueSearch
-    from napari_cryoet.formats.notes import plain_data
-
-    with working() as (stop, steps), closing(open_source(source, steps, stop)) as portal:
-        catalogue = portal.catalogue(stop=stop)
-    rows = CatalogueSearch(catalogue).datasets(" ".join(words or ()))
-    if as_json:
-        say(json.dumps(plain_data(rows), indent=1))
-    else:
-        say_table(("id", "title", "organism", ">runs", ">annotations", "objects"), map(_cells_of, rows))
-    state = f", {catalogue.freshness.text}" if catalogue.freshness.is_offline else ""
-    tell(f"{len(rows)} of {count_text(len(catalogue.rows), 'dataset')}{state}")
-
-
-def _cells_of(row: CatalogueRow) -> tuple[str, ...]:
-    from napari_cryoet.portal.pages import objects_text
-
-    counts = f"{row.run_count:,}", f"{row.annotation_count:,}"
-    return f"DS-{row.id}", plain(row.title), reported(row.organism_name), *counts, objects_text(row.objects)
 
 
 @app.command()
