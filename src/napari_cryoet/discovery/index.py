@@ -65,15 +65,7 @@ RUNS_WITH: Final[Mapping[str, tuple[str, Clause]]] = {
 ROWS_A_PAGE: Final = 5000
 IN_FLIGHT: Final = 4
 
-#: What a row that stands for all those of a run has to have, so that `RUNS_WITH` finds it.
-_CELLS: Final = {"ctf": {"majorDefocus": 0.0}}
 _NOT_REPORTED: Final = frozenset({"", "not_reported"})
-#: The way up to a run or a dataset, where it isn't direct.
-_OWNERS: Final = {
-    "annotationShapes": "annotations",
-    "annotationFiles": "annotationShapes",
-    "annotationAuthors": "annotations",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,10 +161,9 @@ class Index:
         relation = next((each for each in tables()[table].parents.values() if each.table == above), None)
         if relation is not None:
             keys, ids = self.numbers(table, relation.key), self.ids(above)
-            places = np.minimum(np.searchsorted(ids, keys), max(0, len(ids) - 1))
-            is_there = ids[places] == keys if len(ids) else np.zeros(len(keys), np.bool_)
-            return np.where(is_there, places, -1).astype(np.int32)
-        middle = _OWNERS.get(table, "runs")
+            places = np.searchsorted(ids, keys)
+            return np.where(np.append(ids, 0)[places] == keys, places, -1).astype(np.int32)
+        middle = tables()[table].parents[tables()[table].owner or ""].table
         return np.append(self.places(middle, above), np.int32(-1))[self.places(table, middle)]
 
     def _runs_with(self, what: str) -> Mask:
@@ -310,26 +301,13 @@ def _fetched(portal: Portal, path: Path, progress: Progress, stop: threading.Eve
 
 
 def _pages(portal: Portal, name: str, stop: threading.Event | None) -> Iterator[list[dict[str, Any]]]:
-    """The rows of a table by id; for a name of `RUNS_WITH` one row for all those that a run has in that table.
-
-    Each page begins after the last id: rows that come or go meanwhile make no others appear twice or never.
-    """
-    table, columns, where = name, " ".join(COLUMNS.get(name, ["id"])), dict[str, Any]()
-    if name in RUNS_WITH:
-        table, where = "runs", dict([RUNS_WITH[name]])
-    query = (
-        f"query Index($where: {tables()[table].type_name}WhereClause, $page: LimitOffsetClause) "
-        f"{{ rows: {table}(where: $where, limitOffset: $page, orderBy: [{{id: asc}}]) {{ {columns} }} }}"
-    )
-    last, is_last = 0, False
-    while not is_last:
-        variables = {"where": where | {"id": {"_gt": last}}, "page": {"limit": ROWS_A_PAGE, "offset": 0}}
-        page = portal.query(query, variables, stop=stop)["rows"]
-        is_last = len(page) < ROWS_A_PAGE
-        if page and page[-1]["id"] <= last:
-            raise PortalError(f"The server gives the same rows of {table} again and again.")
-        last = page[-1]["id"] if page else last
-        yield (page if name in COLUMNS else [row | {"runId": row["id"]} | _CELLS.get(name, {}) for row in page])
+    """The rows of a table; for a name of `RUNS_WITH` one row that stands for all those that a run has in that table."""
+    if name in COLUMNS:
+        yield from portal.pages(name, COLUMNS[name], {}, size=ROWS_A_PAGE, stop=stop)
+        return
+    table, clause = RUNS_WITH[name]
+    for page in portal.pages("runs", (), {table: clause}, size=ROWS_A_PAGE, stop=stop):
+        yield [row | {"runId": row["id"]} | dict.fromkeys(clause, 0.0) for row in page]
 
 
 def _coded(cells: Iterable[str | None]) -> Words:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
@@ -24,7 +25,6 @@ IN_FLIGHT: Final = 4
 ROWS_A_PAGE: Final = 1000
 
 _LEFT_OUT: Final = frozenset({"neuroglancerConfig"})  # 14 kB a tomogram, for another viewer
-_OWNERS: Final = {"annotationFiles": "annotationShape"}  # of several parents, the one that every row has
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,29 +126,18 @@ def ask_rows(
 def ask_table(
     portal: Portal, name: str, where: Row, *, columns: Collection[str] = (), stop: threading.Event | None = None
 ) -> list[Row]:
-    """The rows of a table that match, with all columns or some, in as many requests as it takes."""
-    table, rows = tables()[name], list[Row]()
-    wanted = " ".join(columns or (column for column in table.columns if column not in _LEFT_OUT))
-    query = (
-        f"query Rows($where: {table.type_name}WhereClause, $page: LimitOffsetClause) "
-        f"{{ rows: {name}(where: $where, limitOffset: $page, orderBy: [{{id: asc}}]) {{ {wanted} }} }}"
-    )
-    while True:
-        page = {"limit": ROWS_A_PAGE, "offset": len(rows)}
-        found = portal.query(query, {"where": where, "page": page}, stop=stop)["rows"]
-        rows += found
-        if len(found) < ROWS_A_PAGE:
-            return rows
+    """The rows of a table that match, with all columns or the id and some, in as many requests as it takes."""
+    wanted = columns or [column for column in tables()[name].columns if column not in _LEFT_OUT]
+    return [*chain.from_iterable(portal.pages(name, wanted, where, size=ROWS_A_PAGE, stop=stop))]
 
 
 def _where(name: str, of_tops: Mapping[str, Row]) -> Row | None:
     """The condition on a table that follows from the one on its run, dataset or deposition; None if that is unknown."""
-    parents = tables()[name].parents
-    if name in of_tops or not parents:
+    table = tables()[name]
+    if name in of_tops or table.owner is None:
         return of_tops.get(name)
-    owner = _OWNERS.get(name) or ("run" if "run" in parents else next(iter(parents)))
-    where = _where(parents[owner].table, of_tops)
-    return None if where is None else {owner: where}
+    where = _where(table.parents[table.owner].table, of_tops)
+    return None if where is None else {table.owner: where}
 
 
 def _file_columns(table: Table) -> Iterator[FileColumn]:

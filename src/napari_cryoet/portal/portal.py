@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
@@ -216,6 +216,29 @@ class Portal:
     def query(self, text: str, variables: Row, *, stop: threading.Event | None = None) -> Row:
         """The data that answers a query of one's own; nothing of it is kept."""
         return self._decoded(self._ask(text, variables, stop), lambda answer: answer.data)
+
+    def pages(
+        self, table: str, columns: Iterable[str], where: Row, *, size: int, stop: threading.Event | None = None
+    ) -> Iterator[list[Row]]:
+        """The rows of a table that match, by id: the id and some columns, ``size`` rows a request.
+
+        Each page begins after the last id: rows that come or go meanwhile make no others appear twice or never.
+        """
+        from napari_cryoet.tables.schema import tables
+
+        query = (
+            f"query Rows($where: {tables()[table].type_name}WhereClause, $page: LimitOffsetClause) {{ "
+            f"rows: {table}(where: $where, limitOffset: $page, orderBy: [{{id: asc}}]) {{ id {' '.join(columns)} }} }}"
+        )
+        last, is_last = 0, False
+        while not is_last:
+            beyond = {"id": where.get("id", {}) | {"_gt": last}}
+            variables = {"where": where | beyond, "page": {"limit": size, "offset": 0}}
+            rows = self.query(query, variables, stop=stop)["rows"]
+            if rows and rows[-1]["id"] <= last:
+                raise PortalError(f"The server gives the same rows of {table} again and again.")
+            last, is_last = rows[-1]["id"] if rows else last, len(rows) < size
+            yield rows
 
     def database(self, *, stop: threading.Event | None = None) -> Database | None:
         """The tables of a pack or of the demo; None for a server, which has them itself."""

@@ -65,6 +65,11 @@ class Table:
     parents: Mapping[str, Relation]
     children: Mapping[str, Relation]
 
+    @property
+    def owner(self) -> str | None:
+        """The name of the parent that every row has, of several the run or the shape of an annotation."""
+        return min(self.parents, key=lambda name: name not in {"run", "annotationShape"}, default=None)
+
 
 @cache
 def portal_schema() -> GraphQLSchema:
