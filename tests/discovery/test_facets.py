@@ -38,8 +38,8 @@ def cleared(search, facet, condition):
     for value in facet.values:
         if value.is_chosen:
             search = toggled(search, facet, value.value, condition=condition)
-    changes = {facet.name: getattr(Condition() if facet.is_of_condition else Search(), facet.name)}
-    if not facet.is_of_condition:
+    changes = {facet.name: getattr(Condition() if facet.field.is_of_annotation else Search(), facet.name)}
+    if not facet.field.is_of_annotation:
         return replace(search, **changes)
     conditions = [*search.annotations, *[Condition()] * (condition + 1 - len(search.annotations))]
     conditions[condition] = replace(conditions[condition], **changes)

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.discovery.index import Index, Mask, Words, marked
+from napari_cryoet.discovery.index import Index, Mask, Places, Words, all_of, at, marked
 from napari_cryoet.discovery.objects import concept_of, is_kind
 from napari_cryoet.discovery.words import is_quoted, tokens
 
@@ -60,11 +60,6 @@ class Field:
         """Whether it has one value, and not several of which one has to hold."""
         return self.kind in {"range", "least", "truth", "days"}
 
-    @property
-    def is_coded(self) -> bool:
-        """Whether the words of the column are what can be chosen."""
-        return self.kind in {"word", "name", "object"}
-
     def text_of(self, value: Any) -> str:
         """A value as people read it."""
         match self.kind:
@@ -77,6 +72,16 @@ class Field:
             case "truth":
                 return "yes" if value else "no"
         return str(value).strip('"').replace("_", " ")
+
+    def chip_of(self, value: Any) -> str:
+        """A value as people read it where nothing else says what it is about."""
+        if self.kind == "truth":
+            return "ground truth" if value else "not ground truth"
+        return self.chip.format(self.text_of(value))
+
+    def is_chosen(self, value: Any, wanted: Any) -> bool:
+        """Whether a value is what is wanted of the field, or one of several."""
+        return bool(value == wanted if self.is_single else value in wanted)
 
 
 def _of(subject: str, name: str, title: str, kind: Kind, column: str = "", *more: Any) -> Field:
@@ -103,15 +108,7 @@ FIELDS: Final = (
     _of("tomograms", "processing_software", "Processing software", "name", "processingSoftware"),
     _of("tomograms", "reconstruction", "Reconstruction", "word", "reconstructionMethod"),
     _of("runs", "has", "Has", "content", "", tuple(CONTENTS), "has {}"),
-    _of(
-        "tiltseries",
-        "tilt_quality",
-        "Tilt series quality",
-        "number",
-        "tiltSeriesQuality",
-        _QUALITIES,
-        "tilt quality {}",
-    ),
+    _of("tiltseries", "tilt_quality", "Tilt quality", "number", "tiltSeriesQuality", _QUALITIES, "tilt quality {}"),
     _of("tiltseries", "tilt_range_degrees", "Tilt range", "range", "tiltRange", _TILTS, "tilts {}", "°"),
     _of("annotations", "authors", "Annotation author", "name", "annotationAuthors.name"),
     _of("annotations", "software", "Annotation software", "name", "annotationSoftware"),
@@ -144,6 +141,12 @@ def rows_that_meet(index: Index, field: Field, wanted: Any) -> Mask:
             return _within(release_days(index), str(first or ""), str(last or "9999"))
         case "least":
             return _within(index.numbers(table, column), wanted, np.inf)
+        case "content":
+            return all_of((index.runs_with(what) for what in wanted), index.count("runs"))
+        case "deposition":
+            runs, depositions = depositions_of_runs(index)
+            is_wanted = at(np.isin(index.ids("depositions"), wanted), depositions)
+            return marked(runs[is_wanted], index.count("runs"))
     is_true: Mask = index.numbers(table, column) == 1  # what isn't said isn't true
     return is_true if wanted else ~is_true
 
@@ -177,6 +180,21 @@ def loosened(bounds: Range) -> Range:
 def release_days(index: Index) -> NDArray[np.str_]:
     """The day on which each dataset was released, such as ``2024-05-31``."""
     return index.made("release days", lambda: np.array([x[:10] for x in index.texts("datasets", "releaseDate")], "U10"))
+
+
+def depositions_of_runs(index: Index) -> tuple[Places, Places]:
+    """Pairs of runs and the depositions that brought their dataset, or a tomogram or an annotation of them."""
+
+    def places(above: str) -> Places:
+        return np.concatenate([index.places(table, above) for table in ("runs", "tomograms", "annotations")])
+
+    return index.made("depositions of runs", lambda: (places("runs"), places("depositions")))
+
+
+def deposition_names(index: Index) -> list[str]:
+    """The depositions as they are listed, such as ``CZCDP-10301 Lamellae``."""
+    titles = zip(index.ids("depositions"), index.texts("depositions", "title"), strict=True)
+    return [f"CZCDP-{each} {title}" for each, title in titles]
 
 
 def _within(values: NDArray[Any], low: Any, high: Any) -> Mask:

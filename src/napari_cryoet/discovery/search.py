@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 import numpy as np
 from msgspec.structs import replace
 
-from napari_cryoet.discovery.fields import NO_BOUNDS, Content, Days, Range, asked_for, lifted, masks_of, release_days
-from napari_cryoet.discovery.index import Index, Mask, all_of, any_of, at
+from napari_cryoet.discovery.fields import (
+    NO_BOUNDS,
+    Content,
+    Days,
+    Field,
+    Range,
+    asked_for,
+    lifted,
+    masks_of,
+    release_days,
+)
+from napari_cryoet.discovery.index import Index, Mask, all_of, at
 from napari_cryoet.discovery.texts import text_match
 from napari_cryoet.exceptions import FormatError
 
 T = TypeVar("T", bound=msgspec.Struct)
+Part = tuple[str, int]
+"""What is asked of one row: its table, and for annotations the number of the condition."""
+
+_DATASETS: Final = ("datasets", 0)
+_ASKED_BY_SEARCH: Final = ("datasets", "runs", "tomograms", "tiltseries")
 
 
 class _Asked(msgspec.Struct, frozen=True, omit_defaults=True, repr_omit_defaults=True, forbid_unknown_fields=True):
@@ -64,6 +79,10 @@ class Search(_Asked, frozen=True, kw_only=True):
         """The fields that aren't empty as plain data, for JSON or TOML; `search_from` reads it."""
         return _with(msgspec.to_builtins(self, builtin_types=(date,)), None, "")  # TOML has no null
 
+    def condition(self, number: int) -> Condition:
+        """The condition with this number; an empty one after all."""
+        return self.annotations[number] if number < len(self.annotations) else Condition()
+
     def with_condition(self, number: int, condition: Condition) -> Search:
         """The search with a condition in place of the one with this number, or after all; an empty one is left out."""
         conditions = list(self.annotations)
@@ -101,15 +120,16 @@ def find(index: Index, search: Search) -> Matches:
     datasets, runs = narrowed.datasets(), narrowed.runs()
     order = index.made("newest first", lambda: np.lexsort((index.ids("datasets"), release_days(index)))[::-1])
 
-    def of_runs(table: str, part: str) -> tuple[int, ...]:
-        return tuple(index.ids(table)[narrowed.rows(part) & at(runs, index.places(table, "runs"))].tolist())
+    def of_runs(table: str, number: int = 0) -> tuple[int, ...]:
+        met = narrowed.rows((table, number)) & at(runs, index.places(table, "runs"))
+        return tuple(index.ids(table)[met].tolist())
 
     return Matches(
         search=search,
         dataset_ids=tuple(index.ids("datasets")[order[datasets[order]]].tolist()),
         run_ids=tuple(index.ids("runs")[runs].tolist()),
-        annotation_ids=tuple(of_runs("annotations", f"annotations {each}") for each in range(len(search.annotations))),
-        tomogram_ids=of_runs("tomograms", "tomograms"),
+        annotation_ids=tuple(of_runs("annotations", number) for number in range(len(search.annotations))),
+        tomogram_ids=of_runs("tomograms"),
         corrections=narrowed.text.corrections,
     )
 
@@ -124,12 +144,20 @@ class Chip:
 
 def chips(search: Search) -> tuple[Chip, ...]:
     """All choices of a search but its text, those about annotations first, each to be taken away by itself."""
-    found = []
-    for number, condition in enumerate(search.annotations):
-        for text, rest in _without_each(condition):
-            found.append(Chip(text, search.with_condition(number, rest)))
-    found += [Chip(text, rest) for text, rest in _without_each(search)]
+    found = [
+        Chip(field.chip_of(value), search.with_condition(number, without(condition, field, value)))
+        for number, condition in enumerate(search.annotations)
+        for field, value in _choices(condition)
+    ]
+    found += [Chip(field.chip_of(value), without(search, field, value)) for field, value in _choices(search)]
     return tuple(found)
+
+
+def without(asked: T, field: Field, value: Any) -> T:
+    """What is asked but for one value of a field."""
+    wanted, nothing = getattr(asked, field.name), getattr(type(asked)(), field.name)
+    rest = nothing if field.is_single else tuple(each for each in wanted if each != value)
+    return replace(asked, **{field.name: rest})
 
 
 class Narrowed:
@@ -137,44 +165,35 @@ class Narrowed:
 
     def __init__(self, index: Index, search: Search) -> None:
         self._index, self.text = index, text_match(index, search.text)
-        asked: dict[str, Any] = {"tomograms": search, "tiltseries": search}
-        asked |= {f"annotations {number}": each for number, each in enumerate(search.annotations)}
-        #: For each part, a table and for annotations the number of the condition, the rows that meet each field.
-        self.masks = {part: masks_of(index, each, part.partition(" ")[0]) for part, each in asked.items()}
-        self._of_datasets = masks_of(index, search, "datasets")
-        self._of_runs = {f"has {what}": index.runs_with(what) for what in search.has}
-        for part, masks in self.masks.items():
-            table, *number = part.split()
-            if masks or number:  # a condition without fields is met by any annotation
-                self._of_runs[part] = lifted(index, self.rows(part), table, "runs")
-        if search.depositions:
-            self._of_runs["depositions"] = _runs_of_depositions(index, search.depositions)
+        asked: dict[Part, Search | Condition] = {(table, 0): search for table in _ASKED_BY_SEARCH}
+        asked |= {("annotations", number): each for number, each in enumerate(search.annotations)}
+        self._masks = {part: masks_of(index, each, part[0]) for part, each in asked.items()}
+        self._of_runs = {
+            part: lifted(index, self.rows(part), part[0], "runs")
+            for part, masks in self._masks.items()
+            if part[0] != "datasets" and (masks or part[0] == "annotations")  # any meets an empty condition
+        }
 
-    def rows(self, part: str) -> Mask:
-        """The rows that meet all fields of a part."""
-        return all_of(self.masks[part].values(), self._index.count(part.partition(" ")[0]))
+    def rows(self, part: Part, without: object = None) -> Mask:
+        """The rows that meet all fields of a part but one, by its name."""
+        masks = [mask for name, mask in self._masks.get(part, {}).items() if name != without]
+        return all_of(masks, self._index.count(part[0]))
 
-    def datasets(self, without: str = "") -> Mask:
-        """The datasets that meet all parts but one, by its field; ``annotations 0`` is the first condition."""
-        masks = [mask for name, mask in self._of_datasets.items() if name != without]
-        runs = [mask for name, mask in self._of_runs.items() if name != without]
-        if without != "text":
-            masks.append(self.text.datasets)
+    def datasets(self, without: Part | str | None = None) -> Mask:
+        """The datasets that meet everything but a part, or but a field about datasets."""
+        runs = [mask for part, mask in self._of_runs.items() if part != without]
+        datasets = self.text.datasets & self.rows(_DATASETS, without)
         if runs:
-            masks.append(lifted(self._index, all_of(runs, self._index.count("runs")), "runs", "datasets"))
-        return all_of(masks, self._index.count("datasets"))
+            datasets &= lifted(self._index, all_of(runs, self._index.count("runs")), "runs", "datasets")
+        return datasets
 
-    def runs(self, without: str = "", *, with_text: bool = True) -> Mask:
-        """The runs that meet all parts but one; without the text, it is asked of their datasets only."""
-        index = self._index
-        masks = [mask for name, mask in self._of_runs.items() if name != without]
-        datasets = [mask for name, mask in self._of_datasets.items() if name != without]
-        if without != "text":
-            datasets.append(self.text.datasets)
-            if with_text:
-                masks.append(self.text.runs)
-        masks.append(at(all_of(datasets, index.count("datasets")), index.places("runs", "datasets")))
-        return all_of(masks, index.count("runs"))
+    def runs(self, without: Part | str | None = None, *, with_text: bool = True) -> Mask:
+        """The same for runs; without the text, it is asked of their datasets only."""
+        masks = [mask for part, mask in self._of_runs.items() if part != without]
+        if with_text:
+            masks.append(self.text.runs)
+        datasets = self.text.datasets & self.rows(_DATASETS, without)
+        return all_of(masks, self._index.count("runs")) & at(datasets, self._index.places("runs", "datasets"))
 
 
 def _with(data: dict[str, Any], old: Any, new: Any) -> dict[str, Any]:
@@ -184,23 +203,5 @@ def _with(data: dict[str, Any], old: Any, new: Any) -> dict[str, Any]:
     }
 
 
-def _without_each(asked: T) -> Iterable[tuple[str, T]]:
-    """Each choice in words, and what is asked without it."""
-    for field, value in asked_for(asked):
-        if field.kind == "truth":
-            yield "ground truth" if value else "not ground truth", replace(asked, **{field.name: None})
-        elif field.is_single:
-            empty = None if field.kind == "least" else NO_BOUNDS
-            yield field.chip.format(field.text_of(value)), replace(asked, **{field.name: empty})
-        else:
-            for each in value:
-                rest = tuple(other for other in value if other != each)
-                yield field.chip.format(field.text_of(each)), replace(asked, **{field.name: rest})
-
-
-def _runs_of_depositions(index: Index, deposition_ids: Sequence[int]) -> Mask:
-    def rows(table: str) -> Mask:
-        return np.isin(index.numbers(table, "depositionId"), deposition_ids)
-
-    of_datasets = at(rows("datasets"), index.places("runs", "datasets"))
-    return any_of([of_datasets, *(lifted(index, rows(table), table, "runs") for table in ("tomograms", "annotations"))])
+def _choices(asked: Search | Condition) -> Iterable[tuple[Field, Any]]:
+    return ((field, each) for field, wanted in asked_for(asked) for each in ((wanted,) if field.is_single else wanted))

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from napari_cryoet.discovery.fields import lifted
+from napari_cryoet.discovery.fields import deposition_names, lifted
 from napari_cryoet.discovery.index import Index, Mask, Words, all_of, any_of, at
 from napari_cryoet.discovery.objects import COMMON_NAMES, Concept, Term, concept_of, is_kind, terms_of
 from napari_cryoet.discovery.words import Texts, tokens
@@ -173,8 +173,7 @@ def _read_columns(index: Index) -> Iterable[_Column]:
         yield _column(field, table, words, tuple(f"{each}\0{COMMON_NAMES.get(each, '')}" for each in words.words))
     places, ids = index.places("datasets", "datasets"), tuple(f"DS-{each}" for each in index.ids("datasets"))
     yield _column("id", "datasets", Words(places, ids), ids)
-    titles = zip(index.ids("depositions"), index.texts("depositions", "title"), strict=True)
-    names = tuple(f"CZCDP-{each} {title}" for each, title in titles)
+    names = tuple(deposition_names(index))
     yield _column("deposition", "datasets", Words(index.places("datasets", "depositions"), names), names)
 
 
