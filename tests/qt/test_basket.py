@@ -275,10 +275,10 @@ def test_it_is_exported_with_progress_and_asks_before_it_replaces(qtbot, filled,
     qtbot.mouseClick(page.export.button, Qt.MouseButton.LeftButton)
     page.exports.close()
     for _ in range(2):
-        page.notice.hide()
+        filled.screens.notice.hide()
         page.exports.actions()[0].trigger()
         assert page.export.button.text() == "Stop"
-        qtbot.waitUntil(lambda: not filled.tasks.is_running(EXPORT) and page.notice.isVisible())
-        assert "1 run" in page.notice.text
+        qtbot.waitUntil(lambda: not filled.tasks.is_running(EXPORT) and filled.screens.notice.isVisible())
+        assert "1 run" in filled.screens.notice.text
     assert len(asked) == 1
     assert (tmp_path / "basket-copick").exists()

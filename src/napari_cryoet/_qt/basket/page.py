@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QShowEvent
@@ -40,13 +40,25 @@ from napari_cryoet.basket.store import BasketStore
 from napari_cryoet.discovery.index import read_index
 from napari_cryoet.download.plan import clean_name
 from napari_cryoet.exceptions import CryoETError, ExistsError
+from napari_cryoet.training.copick import export_copick
+from napari_cryoet.training.croissant import export_croissant
+from napari_cryoet.training.relion import export_relion5
+from napari_cryoet.training.selection import ExportReport, select_basket
+from napari_cryoet.training.table import export_table
 from napari_cryoet.wording import count_text, joined, size_text
+
+T = TypeVar("T")
 
 EXPORT, _AGE, _FILE = "export of the basket", "age of the basket", "file of a basket"
 _UNFOLDED_ROWS: Final = 12
 _EMPTY_HINT: Final = "Tick what you want in any list, with D or a click: datasets, runs, tomograms, annotations."
 _FILES: Final = "Baskets (*.toml)"
-_EXPORTS: Final = {"copick": "copick project…", "relion5": "RELION 5…", "csv": "Table…", "croissant": "Croissant…"}
+_EXPORTS: Final[tuple[tuple[str, str, Callable[..., ExportReport]], ...]] = (
+    ("copick project…", "copick", export_copick),
+    ("RELION 5…", "relion5", export_relion5),
+    ("Table…", "csv", export_table),
+    ("Croissant…", "croissant", export_croissant),
+)
 _SHARES: Final = (DEFAULT_SHARES, (70.0, 15.0, 15.0), (80.0, 20.0, 0.0))
 #: What can be chosen, and what that is in `Choices`.
 _CHOICES: Final[tuple[tuple[str, str, Any], ...]] = (
@@ -87,9 +99,9 @@ class BasketPage(QWidget):
     source_requested = Signal(str)  # as `open_portal` takes it
     download_requested = Signal()
 
-    def __init__(self, theme: Theme, basket: BasketState) -> None:
+    def __init__(self, theme: Theme, basket: BasketState, notice: NoticeBar) -> None:
         super().__init__()
-        self._basket, self._tasks = basket, basket.tasks
+        self._basket, self._tasks, self._notice = basket, basket.tasks, notice
         self._age: tuple[Basket, Age, Basket] | None = None  # of which basket, and that brought up to date
         self._listed: tuple[Entry, ...] | None = None
         self.name = QLineEdit()
@@ -98,7 +110,6 @@ class BasketPage(QWidget):
         self.file = tool_button("File ▾", "Open, save, paste or empty the basket")
         self.summary, self.sizes = ElidedLabel(name="heading"), ElidedLabel(name="dimText")
         self.remarks = Remarks()
-        self.notice = NoticeBar(theme)
         self.model = RecordModel(tick_columns=[basket.column], parent=self)
         self.tree = RecordView(theme, self.model, "What is in the basket", uniform=True)
         self.place = Loadable(self.tree)
@@ -204,7 +215,7 @@ class BasketPage(QWidget):
         for kind, ids in found.items():
             self._basket.change(partial(Basket.with_ids, kind=kind, ids=ids))
         if is_given and not found:
-            self.notice.show_notice("There is no id in this text.")
+            self._notice.show_notice("There is no id in this text.")
 
     def _empty(self) -> None:
         if agrees(self, "Empty the basket", f"Untick everything? {self._basket.text}", verb="Empty"):
@@ -213,29 +224,33 @@ class BasketPage(QWidget):
     def _open(self) -> None:
         if path := QFileDialog.getOpenFileName(self, "Open a basket", "", _FILES)[0]:
 
-            def read(_job: Job) -> tuple[Basket, Basket]:
+            def read() -> tuple[Basket, Basket]:
                 opened = read_basket(Path(path))
                 return opened, BasketStore().current(opened.source)
 
-            self._tasks.run(_FILE, read, then=self._on_read, failed=self.notice.show_error)
+            self._in_background(read, self._on_read)
 
     def _on_read(self, baskets: tuple[Basket, Basket]) -> None:
         opened, before = baskets
         question = f"Replace the basket of {opened.source}? What is ticked there is lost unless you saved it."
         if not before.is_empty and not agrees(self, "Open a basket", question, verb="Replace"):
             return
-        self._basket.change(lambda _before: opened, source=opened.source)
-        if opened.source != self._basket.source:
-            self.source_requested.emit(opened.source)
+        if opened.source == self._basket.source:
+            self._basket.change(lambda _before: opened)
+        else:
+            keep = partial(BasketStore().change, opened.source, lambda _before: opened)
+            self._in_background(keep, lambda _basket: self.source_requested.emit(opened.source))
 
     def _save_as(self) -> None:
         basket = self._basket.basket
         name = f"{clean_name(basket.name or 'basket')}.toml"
         if path := QFileDialog.getSaveFileName(self, "Save the basket", name, _FILES)[0]:
             place = Path(path).with_suffix(".toml")
-            saved = partial(self.notice.show_notice, f"Saved as {place}.", is_news=True)
-            write = partial(write_basket, basket, place)
-            self._tasks.run(_FILE, lambda _job: write(), then=lambda _none: saved(), failed=self.notice.show_error)
+            saved = partial(self._notice.show_notice, f"Saved as {place}.", is_news=True)
+            self._in_background(partial(write_basket, basket, place), lambda _none: saved())
+
+    def _in_background(self, work: Callable[[], T], then: Callable[[T], None]) -> None:
+        self._tasks.run(_FILE, lambda _job: work(), then=then, failed=self._notice.show_error)
 
     def _set_split(self, shares: tuple[float, ...]) -> None:
         """Split anew; asked for again, the same shares give another split."""
@@ -247,45 +262,37 @@ class BasketPage(QWidget):
 
     # exporting it
 
-    def _ask_export(self, kind: str) -> None:
+    def _ask_export(self, kind: str, export: Callable[..., ExportReport]) -> None:
         name = clean_name(self._basket.basket.name or "basket")
         if kind == "csv":
             path = QFileDialog.getSaveFileName(self, "Export a table", f"{name}.csv", "Tables (*.csv *.parquet)")[0]
             if path:
-                self._export(kind, Path(path), overwrite=True)  # the dialog asked
+                self._export(partial(export, overwrite=True), Path(path))  # the dialog asked
         elif folder := QFileDialog.getExistingDirectory(self, f"Where to put {name}-{kind}"):
-            self._export(kind, Path(folder, f"{name}-{kind}"))
+            self._export(export, Path(folder, f"{name}-{kind}"))
 
-    def _export(self, kind: str, place: Path, *, overwrite: bool = False) -> None:
+    def _export(self, export: Callable[..., ExportReport], place: Path) -> None:
         basket, portal = self._basket.basket, self._basket.portal
 
-        def work(job: Job) -> Any:
-            from napari_cryoet.training import copick, croissant, relion, selection, table
-
-            exports: dict[str, Callable[..., Any]] = {
-                "copick": copick.export_copick,
-                "relion5": relion.export_relion5,
-                "csv": table.export_table,
-                "croissant": croissant.export_croissant,
-            }
+        def work(job: Job) -> ExportReport:
             job.say(0, "looking up rows")
-            chosen = selection.select_basket(basket, portal, stop=job.stop)
-            return exports[kind](chosen, place, overwrite=overwrite, progress=job.say, stop=job.stop)
+            chosen = select_basket(basket, portal, stop=job.stop)
+            return export(chosen, place, progress=job.say, stop=job.stop)
 
         def fail(error: CryoETError) -> None:
             if not isinstance(error, ExistsError):
-                self.notice.show_error(error)
+                self._notice.show_error(error)
             elif agrees(self, "Export", f"{place.name} is there already. Replace it?", verb="Replace"):
-                self._export(kind, place, overwrite=True)
+                self._export(partial(export, overwrite=True), place)
 
         self._tasks.run(EXPORT, work, then=self._on_exported, failed=fail, title=f"Export {place.name}")
 
-    def _on_exported(self, report: Any) -> None:
+    def _on_exported(self, report: ExportReport) -> None:
         nouns = {"run": report.n_runs, "volume": report.n_volumes, "pick": report.n_picks}
         counts = joined(*(count_text(count, noun) for noun, count in nouns.items() if count))
         left_out = "".join(f"\nLeft out: {reason}" for reason in report.left_out[:5])
         show = partial(open_folder, report.path if report.path.is_dir() else report.path.parent)
-        self.notice.show_notice(f"{report.path.name}: {counts}.{left_out}", "Show folder", show, is_news=True)
+        self._notice.show_notice(f"{report.path.name}: {counts}.{left_out}", "Show folder", show, is_news=True)
 
     # menus and layout
 
@@ -295,8 +302,8 @@ class BasketPage(QWidget):
         add_item(file, "Save as…", self._save_as)
         add_item(file, "Paste ids…", self._paste)
         add_item(file, "Empty…", self._empty)
-        for kind, text in _EXPORTS.items():
-            add_item(self.exports, text, partial(self._ask_export, kind))
+        for text, kind, export in _EXPORTS:
+            add_item(self.exports, text, partial(self._ask_export, kind, export))
         for shares in _SHARES:
             add_item(split, "/".join(f"{each:g}" for each in shares), partial(self._set_split, shares))
         add_item(split, "No split", partial(self._basket.change, lambda basket: basket.with_split(None)))
@@ -329,7 +336,7 @@ class BasketPage(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
         column.addLayout(top)
-        for widget in (self.summary, self.sizes, self.remarks, self.notice):
+        for widget in (self.summary, self.sizes, self.remarks):
             column.addWidget(widget)
         column.addWidget(self.place, 1)
         column.addLayout(buttons)

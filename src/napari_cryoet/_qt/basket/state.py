@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -43,7 +43,11 @@ class Part(NamedTuple):
     dataset_id: int | None = None
     annotation_id: int | None = None  # of a shape
     modified: str = ""
-    shapes: tuple[int, ...] = ()  # of an annotation
+
+    @property
+    def annotation(self) -> Part:
+        """The annotation of a shape; the choices of the basket say which of its shapes are fetched."""
+        return self._replace(kind="annotations", id=self.annotation_id or 0, annotation_id=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +130,11 @@ class BasketState(QObject):
 
     def toggle(self, record: Any) -> None:
         """Tick a record that isn't ticked, or only in part; untick one that is."""
-        parts = parts_of(record)
-        if any(not self._holds(part) for part in parts):
-            self.change(partial(_with, parts=parts))
-        elif whole := next((whole for part in parts if (whole := self._whole_of(part)) is not None), None):
+        parts, tick = parts_of(record), self.tick_of(record)
+        if tick is None or tick.state != Qt.CheckState.Checked:
+            of_object = isinstance(record, tuple)
+            self.change(partial(_with, parts=[part.annotation for part in parts] if of_object else parts))
+        elif whole := next(filter(None, map(self._whole_of, parts)), None):
             kind, whole_id = whole
             name = f"{'DS' if kind == 'datasets' else 'RN'}-{whole_id}"
             take_out = partial(self.change, lambda basket: basket.without_ids(kind, [whole_id]))
@@ -142,10 +147,10 @@ class BasketState(QObject):
         parts = parts_of(record)
         if not parts:
             return None
-        n_held = sum(map(self._holds, parts))
-        if n_held == len(parts):
-            return Tick(Qt.CheckState.Checked, is_hollow=any(self._whole_of(part) for part in parts))
-        has_some = n_held or any(map(self._touches, parts))
+        held = {part.annotation_id or part.id for part in parts if self._holds(part)}
+        if held == {part.annotation_id or part.id for part in parts}:
+            return Tick(Qt.CheckState.Checked, is_hollow=any(map(self._whole_of, parts)))
+        has_some = held or any(map(self._touches, parts))
         return Tick(Qt.CheckState.PartiallyChecked if has_some else Qt.CheckState.Unchecked)
 
     def _has(self, kind: Kind, record_id: int | None) -> bool:
@@ -153,8 +158,6 @@ class BasketState(QObject):
 
     def _holds(self, part: Part) -> bool:
         if self._has(part.kind, part.id) or self._whole_of(part):
-            return True
-        if any(self._has("annotation_shapes", shape_id) for shape_id in part.shapes):
             return True
         is_plainer = self.is_settled and not self._touches(part)
         return self._has("annotations", part.annotation_id) and not is_plainer
@@ -167,19 +170,18 @@ class BasketState(QObject):
         dataset_id, run_id = part.dataset_id, part.run_id
         if dataset_id is None and self.found is not None:
             dataset_id = (self.found.chosen.owners.row("runs", run_id) or {}).get("datasetId")
-        if run_id is not None and part.kind != "runs" and self._has("runs", run_id):
+        if run_id is not None and self._has("runs", run_id):
             return "runs", run_id
         return ("datasets", dataset_id) if dataset_id is not None and self._has("datasets", dataset_id) else None
 
     # changing and keeping it
 
-    def change(self, change: Change, *, source: str = "", is_slow: bool = False) -> None:
-        """Change the basket, or that of another source; what takes time is done in the task alone."""
+    def change(self, change: Change, *, is_slow: bool = False) -> None:
+        """Change the basket; what takes time is done in the task alone."""
         if self._portal is None:
             return
-        is_here = source in {"", self.source}
-        self._waiting.append((source or self.source, change))
-        if is_here and not is_slow:
+        self._waiting.append((self.source, change))
+        if not is_slow:
             self._set(change(self.basket))
         self._keep()
 
@@ -243,9 +245,9 @@ def parts_of(record: Any) -> tuple[Part, ...]:
         case CatalogueRow():
             return (Part("datasets", record.id),)
         case RunRow() | Run():
-            return (Part("runs", record.id, record.id, record.dataset_id),)
+            return (Part("runs", record.id, dataset_id=record.dataset_id),)
         case ListedRun():
-            return (Part("runs", record.run_id, record.run_id, record.dataset_id),)
+            return (Part("runs", record.run_id, dataset_id=record.dataset_id),)
         case Tomogram():
             date = record.last_modified_date
             return (Part("tomograms", record.id, record.run_id, modified=date.isoformat() if date else ""),)
@@ -257,17 +259,8 @@ def parts_of(record: Any) -> tuple[Part, ...]:
         case Entry():
             return tuple(Part(kind, record_id) for kind, record_id in record.parts)
         case tuple():
-            return _annotations([part for row in record for part in parts_of(row)])
+            return tuple(part for row in record for part in parts_of(row))
     return ()
-
-
-def _annotations(shapes: Iterable[Part]) -> tuple[Part, ...]:
-    """The annotations of some shapes: the choices of the basket say which of these are fetched."""
-    found: dict[int | None, Part] = {}
-    for part in shapes:
-        before = found.get(part.annotation_id, part._replace(kind="annotations", id=part.annotation_id or 0))
-        found[part.annotation_id] = before._replace(annotation_id=None, shapes=(*before.shapes, part.id))
-    return tuple(found.values())
 
 
 def _with(basket: Basket, parts: Collection[Part]) -> Basket:
@@ -281,8 +274,8 @@ def _without(basket: Basket, parts: Collection[Part]) -> Basket:
     gone: dict[Kind, set[int]] = defaultdict(set)
     for part in parts:
         gone[part.kind].add(part.id)
-        gone["annotation_shapes"].update(part.shapes)
-        gone["annotations"].add(part.annotation_id or 0)
+        if part.annotation_id is not None:
+            gone["annotations"].add(part.annotation_id)
     for kind, ids in gone.items():
         basket = basket.without_ids(kind, ids)
     return basket

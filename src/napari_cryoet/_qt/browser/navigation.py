@@ -148,7 +148,7 @@ class Screens:
         self.deposition = DepositionView(theme, thumbnails, basket)
         self.dataset = DatasetView(theme, thumbnails, basket)
         self.run = RunView(theme, basket)
-        self.basket = BasketPage(theme, basket)
+        self.basket = BasketPage(theme, basket, self.notice)
         area = QScrollArea()  # where the dock is too low for it
         area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         area.setWidgetResizable(True)
