@@ -133,8 +133,7 @@ def test_ten_clicks_in_the_window(qtbot, memory, served_demo, demo_pack, tmp_pat
     click_value("Ground truth", "yes")
     click_value("Processing", "denoised")
     click_value("Voxel spacing", "from … to …")
-    qtbot.keyClicks(screens.facets.bounds.high, "41")
-    qtbot.keyClick(screens.facets.bounds.high, Qt.Key.Key_Return)
+    qtbot.keyClicks(screens.facets.range, "..41\r")
     qtbot.waitUntil(lambda: not BUSY & set(browser.tasks.running))
 
     click(screens.datasets.menu_button)

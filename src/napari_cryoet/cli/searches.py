@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import re
 import shlex
 from collections.abc import Callable
 from contextlib import closing
@@ -34,27 +33,21 @@ _HAS: Final = ("annotations", "tomograms", "tiltseries", "alignments", "frames",
 
 def bounds(text: str) -> tuple[float | None, float | None]:
     """A range of numbers: ``8..14``, ``..10``, ``100..``, or one number."""
-    return _ends(text, lambda part, _: float(part), "8..14, ..10 or 100..")
+    return _range(text, "8..14, ..10 or 100..")
 
 
 def days(text: str) -> tuple[date | None, date | None]:
     """A range of days: ``2024-01-01..``, ``2024..2025``, or a year."""
-
-    def day(part: str, is_last: bool) -> date:
-        is_year = re.fullmatch("[0-9]{4}", part)
-        return date.fromisoformat(f"{part}-{'12-31' if is_last else '01-01'}" if is_year else part)
-
-    return _ends(text, day, "2024, 2024..2025 or 2024-05-31..")
+    return _range(text, "2024, 2024..2025 or 2024-05-31..", of_days=True)
 
 
-def _ends(text: str, read: Callable[[str, bool], Any], example: str) -> tuple[Any, Any]:
-    first, dots, last = text.partition("..")
-    ends = (first, False), (last if dots else first, True)
+def _range(text: str, example: str, *, of_days: bool = False) -> tuple[Any, Any]:
+    from napari_cryoet.discovery.fields import typed_range
+
     try:
-        low, high = (read(part, is_last) if part else None for part, is_last in ends)
+        return typed_range(text, of_days=of_days)
     except ValueError:
         raise BadParameter(f"{text!r}: say {example}") from None
-    return low, high
 
 
 def condition(text: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -231,3 +232,20 @@ def _range_text(bounds: tuple[Any, Any], unit: str = "") -> str:
     if low is None or high is None:
         return f"≤ {high}{unit}" if low is None else f"≥ {low}{unit}"
     return f"{low}{unit}" if low == high else f"{low}–{high}{unit}"
+
+
+def typed_range(text: str, *, of_days: bool = False) -> tuple[Any, Any]:
+    """A range as people type it, ``8..14``, ``..10`` or one number; of days also years. ValueError for what is none.
+
+    >>> typed_range("..10"), typed_range("2024", of_days=True)
+    ((None, 10.0), (datetime.date(2024, 1, 1), datetime.date(2024, 12, 31)))
+    """
+
+    def end(part: str, day_of_year: str) -> float | date | None:
+        if not part:
+            return None
+        is_year = re.fullmatch("[0-9]{4}", part)
+        return date.fromisoformat(f"{part}-{day_of_year}" if is_year else part) if of_days else float(part)
+
+    first, dots, last = map(str.strip, text.partition(".."))
+    return end(first, "01-01"), end(last if dots else first, "12-31")

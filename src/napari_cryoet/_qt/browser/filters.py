@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date
 from typing import Any, Final
 
 from msgspec.structs import replace
 from qtpy.QtCore import QModelIndex, Qt, Signal
-from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtGui import QKeySequence, QShortcut
+from qtpy.QtWidgets import QLineEdit, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 from superqt import QFlowLayout
 
-from napari_cryoet._qt.widgets.labels import ElidedLabel, explain, tool_button
+from napari_cryoet._qt.widgets.labels import tool_button
 from napari_cryoet._qt.widgets.messages import Action, Loadable
 from napari_cryoet._qt.widgets.record_model import Kind, RecordModel, Row, Tick, TickColumn
 from napari_cryoet._qt.widgets.record_view import RecordView
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.discovery.facets import Facet, FacetValue, toggled
+from napari_cryoet.discovery.fields import typed_range
 from napari_cryoet.discovery.search import Search, chips
 from napari_cryoet.wording import joined, plain
 
@@ -26,8 +26,13 @@ _SHORT: Final = 3  # values of a facet that needn't be folded
 _WIDEST_CHIP_PX: Final = 180
 _IN_CONDITION: Final = ("objects", "shapes", "is_ground_truth", "methods")  # of further annotations
 _ANNOTATION_FACETS: Final = (*_IN_CONDITION, "min_count")  # above the others
-#: The facets that take any range, and its unit.
-_UNITS: Final = {"spacing_angstrom": "Å", "min_count": "picks", "tilt_range_degrees": "°", "released": "year or day"}
+#: The facets that take any range, and how it is typed.
+_RANGES: Final = {
+    "spacing_angstrom": " in Å, such as ..10 or 8..14",
+    "min_count": ", at least",
+    "tilt_range_degrees": " in °, such as 100.. or 90..120",
+    "released": ", such as 2024.. or 2023-05-31..",
+}
 _ANOTHER: Final = "another"
 _CHECK: Final = {True: Qt.CheckState.Checked, False: Qt.CheckState.Unchecked}
 
@@ -102,17 +107,21 @@ class FacetPanel(QWidget):
         self.model = RecordModel(tick_columns=[TickColumn("", "Choose it (Space)", Qt.Key.Key_Space)], parent=self)
         self.view = RecordView(theme, self.model, "Filters")
         self.place = Loadable(self.view)
-        self.bounds = _Bounds()
+        self.range = QLineEdit()
+        self.range.hide()
+        self._ranged: tuple[Facet, int] | None = None  # of which a range is typed
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(3)
         column.addWidget(self.place, 1)
-        column.addWidget(self.bounds)
+        column.addWidget(self.range)
         self.model.tick_requested.connect(lambda record, _column, _on: self._act(record))
         self.view.clicked.connect(self._on_click)
         self.view.opened.connect(self._act)
-        self.bounds.entered.connect(self._toggle)
-        self.bounds.closed.connect(lambda: self.view.setFocus(Qt.FocusReason.OtherFocusReason))
+        self.range.returnPressed.connect(self._on_range)
+        escape = QShortcut(QKeySequence(Qt.Key.Key_Escape), self.range)
+        escape.setContext(Qt.ShortcutContext.WidgetShortcut)
+        escape.activated.connect(self._close_range)
 
     def show_facets(self, search: Search, facet_sets: Sequence[tuple[Facet, ...]]) -> None:
         """Show the facets; from the second set on, those about a further annotation of the same run."""
@@ -144,7 +153,7 @@ class FacetPanel(QWidget):
             rows = [_value_row(facet, value, condition) for value in shown]
             if rest := len(facet.values) - len(shown):
                 rows.append(Row(key, f"{rest:,} more…", ("more", *key), is_dim=True))
-            if facet.name in _UNITS:
+            if facet.name in _RANGES:
                 rows.append(Row((facet, None, condition), "from … to …", ("bounds", *key), is_dim=True))
             chosen = joined(*(plain(value.text) for value in facet.values if value.is_chosen))
             if facet.values:
@@ -161,7 +170,7 @@ class FacetPanel(QWidget):
     def _act(self, record: Any) -> None:
         match record:
             case (Facet() as facet, None, int(condition)):
-                self.bounds.ask(facet, condition)
+                self._ask_range(facet, condition)
             case (Facet() as facet, FacetValue() as value, int(condition)):
                 self._toggle(facet, value.value, condition)
             case (int(), str()):
@@ -173,61 +182,30 @@ class FacetPanel(QWidget):
     def _toggle(self, facet: Facet, value: Any, condition: int) -> None:
         self.search_changed.emit(toggled(self._search, facet, value, condition=condition))
 
+    def _ask_range(self, facet: Facet, condition: int) -> None:
+        self._ranged = facet, condition
+        self.range.clear()
+        self.range.setPlaceholderText(f"{facet.title}{_RANGES[facet.name]}")
+        self.range.setAccessibleName(self.range.placeholderText())
+        self.range.show()
+        self.range.setFocus(Qt.FocusReason.OtherFocusReason)
 
-class _Bounds(QWidget):
-    """Two fields for a range of any facet that has one."""
+    def _close_range(self) -> None:
+        self.view.setFocus(Qt.FocusReason.OtherFocusReason)
+        self.range.hide()
 
-    entered = Signal(object, object, int)  # Facet, what it shall be, number of the condition
-    closed = Signal()
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._asked: tuple[Facet, int] | None = None
-        self._title = ElidedLabel(name="dimText")
-        self.low, self.high = QLineEdit(), QLineEdit()
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self._title, 2)
-        for field, name in ((self.low, "from"), (self.high, "to")):
-            field.setPlaceholderText(name)
-            field.returnPressed.connect(self._enter)
-            row.addWidget(field, 1)
-        self.hide()
-
-    def ask(self, facet: Facet, condition: int) -> None:
-        self._asked = facet, condition
-        self._title.setText(f"{facet.title}, {_UNITS[facet.name]}")
-        self.high.setVisible(facet.name != "min_count")
-        for field, name in ((self.low, "from"), (self.high, "to")):
-            field.clear()
-            explain(field, f"{facet.title}: {name}, {_UNITS[facet.name]}")
-        self.show()
-        self.low.setFocus(Qt.FocusReason.OtherFocusReason)
-
-    def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        if event is not None and event.key() == Qt.Key.Key_Escape:
-            self._close()
-        else:
-            super().keyPressEvent(event)
-
-    def _close(self) -> None:
-        self.closed.emit()
-        self.hide()
-
-    def _enter(self) -> None:
-        if self._asked is None:
+    def _on_range(self) -> None:
+        if self._ranged is None:
             return
-        facet, condition = self._asked
-        bounds: list[Any] = []
-        for field in (self.low, self.high):
-            try:
-                bounds.append(_bound(facet.name, field.text().strip(), is_last=field is self.high))
-            except ValueError:
-                field.setFocus(Qt.FocusReason.OtherFocusReason)
-                field.selectAll()
-                return
-        self._close()
-        self.entered.emit(facet, bounds[0] if facet.name == "min_count" else tuple(bounds), condition)
+        facet, condition = self._ranged
+        text, is_least = self.range.text().replace(",", "."), facet.name == "min_count"
+        try:
+            value = int(text) if is_least else typed_range(text, of_days=facet.name == "released")
+        except ValueError:
+            self.range.selectAll()
+            return
+        self._close_range()
+        self._toggle(facet, value, condition)
 
 
 def show_reading(place: Loadable, title: str, words: str, share: float, stop: Callable[[], None]) -> None:
@@ -245,16 +223,3 @@ def _value_row(facet: Facet, value: FacetValue, condition: int) -> Row:
         right=f"{value.count:,}",
         ticks=(Tick(_CHECK[value.is_chosen]),),
     )
-
-
-def _bound(name: str, text: str, *, is_last: bool) -> Any:
-    """An end of a range as a search has it; ValueError if the text is none.
-
-    >>> _bound("released", "2024", is_last=True), _bound("spacing_angstrom", "", is_last=False)
-    (datetime.date(2024, 12, 31), None)
-    """
-    if not text:
-        return None
-    if name == "released":
-        return date.fromisoformat(text if len(text) > 4 else f"{text}-{'12-31' if is_last else '01-01'}")
-    return int(text) if name == "min_count" else float(text.replace(",", "."))
