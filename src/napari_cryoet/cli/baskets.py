@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from typer import Argument, BadParameter, Exit, Option, Typer
 
-from napari_cryoet.cli.console import Steps, say, say_table, tell, working
-from napari_cryoet.cli.options import WHAT, Dataset, Json, Run, region, what
-from napari_cryoet.cli.portals import open_source
-from napari_cryoet.cli.searches import index_of, with_search
+from napari_cryoet.cli.console import say, say_json, say_table, tell
+from napari_cryoet.cli.options import Dataset, Json, Run, one_of, region
+from napari_cryoet.cli.portals import Opened, opened
+from napari_cryoet.cli.searches import with_search
 from napari_cryoet.exceptions import CryoETError, DownloadError
 from napari_cryoet.wording import count_text, size_text
 
 if TYPE_CHECKING:
-    import threading
-
-    from napari_cryoet.basket.basket import Basket, Kind
+    from napari_cryoet.basket.basket import Basket
     from napari_cryoet.basket.contents import Contents
     from napari_cryoet.basket.remarks import Remark
     from napari_cryoet.discovery.search import Search
     from napari_cryoet.download import Plan
-    from napari_cryoet.portal.portal import Portal
 
 app = Typer(help="Collect what to download or to export: the current basket of a source, or a file.")
 download_app = Typer()
 
-_WHAT_HELP: Final = f"{', '.join(WHAT)}; several with commas. Of a dataset everything, of a run tomogram,annotations."
 _KINDS: Final = ("annotations", "tomograms", "runs", "datasets")
+_PARTS: Final = ("tomograms", "annotations", "tilt series", "frames", "metadata")
+_WHAT: Final = ("everything", "tomogram", "annotations", "metadata")
+_WHAT_HELP: Final = f"{', '.join(_WHAT)}; repeatable. Of a dataset everything, of a run tomogram and annotations."
 _BASKET_HELP: Final = "A basket's file; or live, demo, an address or a pack, for the current basket of it."
 _SOURCE_HELP: Final = f"{_BASKET_HELP} With --run or --dataset, a source."
 _REGION_HELP: Final = "Of --run's tomogram only these voxels, such as 100:356,0:256,0:256."
@@ -52,8 +49,8 @@ def add(
     basket: _Basket,
     search: Search,
     wanted: Annotated[
-        list[str] | None,
-        Option("--what", metavar="KIND", help=f"What of the matches: {', '.join(_KINDS)}; repeatable."),
+        list[Any] | None,
+        Option("--what", parser=one_of(*_KINDS), metavar="KIND", help=f"Of the matches: {', '.join(_KINDS)}."),
     ] = None,
     ids: Annotated[
         list[str] | None, Option("--id", metavar="ID", help="Also these, such as RN-506 or AN-9003; repeatable.")
@@ -62,7 +59,8 @@ def add(
     level: _Level = None,
     with_tomogram: _Tomogram = None,
     leave_out: Annotated[
-        list[str] | None, Option("--without", metavar="PART", help="Of whole runs and datasets: frames, …; repeatable.")
+        list[Any] | None,
+        Option("--without", parser=one_of(*_PARTS), metavar="PART", help="Of whole runs and datasets: frames, …"),
     ] = None,
 ) -> None:
     """Add all that a search finds: annotations, and one tomogram of each run if the search asks for tomograms.
@@ -71,35 +69,30 @@ def add(
     napari-cryoet basket add live --object ribosome --ground-truth --processing denoised --spacing ..10
     napari-cryoet basket add ribosomes.toml --id AN-9003 --with-tomogram denoised
     """
-    from napari_cryoet.basket.basket import PARTS, ids_in
+    from napari_cryoet.basket.basket import ids_in
     from napari_cryoet.basket.matches import add_matches
     from napari_cryoet.discovery.search import Search as AnySearch
 
-    for words, known in ((wanted, _KINDS), (leave_out, PARTS)):
-        if unknown := set(words or ()) - set(known):
-            raise BadParameter(f"{min(unknown)}: say {', '.join(known)}")
     choices = _choices(
         volume_format=volume_format,
-        level="all" if level == 0 else level,
+        level=level,
         with_tomogram="" if with_tomogram == "none" else with_tomogram,
-        leave_out=None if leave_out is None else tuple(leave_out),
+        leave_out=leave_out and tuple(leave_out),
     )
     by_kind = ids_in(" ".join(ids or ()))
     if ids and not by_kind:
         raise BadParameter(f"--id {ids[0]}: say for example RN-506")
-    with _opened(basket) as place:
-        index = index_of(place.portal, place.steps, place.stop) if search != AnySearch() or wanted else None
+    with opened(basket) as place:
+        index = place.read_index() if search != AnySearch() or wanted else None
 
         def change(before: Basket) -> Basket:
             after = before.with_choices(**choices)
             for kind, found in by_kind.items():
                 after = after.with_ids(kind, found)
-            return add_matches(after, index, search, cast("list[Kind]", wanted or [])) if index else after
+            return add_matches(after, index, search, wanted or ()) if index else after
 
-        contents, remarks = place.contents(place.change(change))
-    say(contents.summary or "The basket is empty.")
-    for remark in remarks:
-        tell(f"! {remark.text}")
+        contents, remarks = _contents(place, place.change_basket(change))
+    _say_contents(contents, remarks)
 
 
 @app.command()
@@ -110,24 +103,20 @@ def show(basket: _Basket, as_json: Json = False) -> None:
     napari-cryoet basket show live
     napari-cryoet basket show ribosomes.toml --json
     """
-    from napari_cryoet.formats.notes import plain_data
-
-    with _opened(basket) as place:
-        known = place.read()
-        contents, remarks = place.contents(known)
+    with opened(basket) as place:
+        known = place.read_basket()
+        contents, remarks = _contents(place, known)
     if as_json:
-        say(json.dumps(plain_data({"basket": known, "contents": contents, "remarks": remarks}), indent=1))
+        say_json({"basket": known, "contents": contents, "remarks": remarks})
         return
     say_table(
         ("what", ">files", ">size"),
         [(name, f"{part.n_files:,}", size_text(part.size_bytes)) for name, part in contents.parts.items()],
     )
-    say(contents.summary or "The basket is empty.")
     if known.split is not None:
         counts = ((name, len(getattr(known.split, name))) for name in ("train", "validation", "test"))
         say(f"split with seed {known.split.seed}: {', '.join(f'{name} {count}' for name, count in counts)}")
-    for remark in remarks:
-        say(f"! {remark.text}")
+    _say_contents(contents, remarks)
 
 
 @app.command()
@@ -144,14 +133,14 @@ def check(
     from napari_cryoet.basket.aging import age_of, ask_dates, brought_up_to_date
     from napari_cryoet.basket.matches import matching
 
-    with _opened(basket) as place:
-        known = place.read()
+    with opened(basket) as place:
+        known = place.read_basket()
         today = ask_dates(place.portal, known, stop=place.stop)
         has_searches = bool(known.searches)  # else no index is needed
-        matches = matching(index_of(place.portal, place.steps, place.stop)) if has_searches else lambda _search: ()
+        matches = matching(place.read_index()) if has_searches else lambda _search: ()
         age = age_of(known, today, matches)
         if update:
-            place.change(lambda before: brought_up_to_date(before, age, today))
+            place.change_basket(lambda before: brought_up_to_date(before, age, today))
     for words, found in (("changed", age.changed), ("withdrawn", age.withdrawn), ("new", age.new)):
         for kind, ids in found.items():
             say(f"{words} {kind}: {', '.join(map(str, ids))}")
@@ -177,9 +166,9 @@ def split(
         numbers = [float(part) for part in shares.split(",")]
     except ValueError:
         raise BadParameter(f"{shares!r}: say for example 80,10,10") from None
-    with _opened(basket) as place:
-        rows = RowsOfRuns(place.portal).of(place.read(), stop=place.stop)
-        found = place.change(lambda before: split_basket(before, rows, numbers, seed=seed)).split
+    with opened(basket) as place:
+        rows = RowsOfRuns(place.portal).of(place.read_basket(), stop=place.stop)
+        found = place.change_basket(lambda before: split_basket(before, rows, numbers, seed=seed)).split
     for name in ("train", "validation", "test"):
         say(f"{name}: {count_text(len(getattr(found, name)), 'run')}")
 
@@ -198,8 +187,8 @@ def save(
 
     if file.suffix.lower() != ".toml":
         raise BadParameter("say a file that ends in .toml")
-    with _opened(source) as place:
-        write_basket(place.read(), file, overwrite=overwrite)
+    with opened(source) as place:
+        write_basket(place.read_basket(), file, overwrite=overwrite)
     say(f"{file}")
 
 
@@ -211,8 +200,8 @@ def clear(basket: _Basket) -> None:
     """
     from napari_cryoet.basket.basket import Basket
 
-    with _opened(basket) as place:
-        place.change(Basket.emptied)
+    with opened(basket) as place:
+        place.change_basket(Basket.emptied)
 
 
 @download_app.command()
@@ -221,7 +210,9 @@ def download(
     to: Annotated[Path, Option(metavar="FOLDER", help="Where to. It becomes a pack: a SOURCE.")],
     run: Run = None,
     dataset: Dataset = None,
-    wanted: Annotated[Any, Option("--what", parser=what, metavar="WHAT", help=_WHAT_HELP)] = None,
+    wanted: Annotated[
+        list[Any] | None, Option("--what", parser=one_of(*_WHAT), metavar="WHAT", help=_WHAT_HELP)
+    ] = None,
     objects: Annotated[
         list[str] | None, Option("--object", metavar="NAME", help="Only annotations of it: name or id; repeatable.")
     ] = None,
@@ -252,11 +243,12 @@ def download(
     if box is not None and run is None:
         raise BadParameter("--region goes with --run")
     choices = _choices(volume_format=volume_format, level=level)
-    with _opened(basket) as place:
+    with opened(basket) as place:
         if box is not None and run is not None:
             _download_region(place, run, box, to)
             return
-        chosen = _chosen(place, run, dataset, wanted, objects or ())
+        is_current = run is None and dataset is None
+        chosen = place.read_basket() if is_current else _basket_of(place, run, dataset, wanted, objects or ())
         rows = ask_basket_rows(place.portal, chosen, stop=place.stop)
         plan = plan_basket(chosen.with_choices(**choices), rows, place.portal)
         if dry_run:
@@ -284,86 +276,51 @@ def download(
         tell(f"not as large as the portal lists it: {path}")
 
 
-class _Place(NamedTuple):
-    """Where a basket is, a file or the store of current baskets, and the open portal of its source."""
+def _contents(place: Opened, basket: Basket) -> tuple[Contents, Sequence[Remark]]:
+    """What is in a basket, and what to know of it."""
+    from napari_cryoet.basket.contents import RowsOfRuns, choose, contents_of
+    from napari_cryoet.basket.remarks import remarks_on
 
-    path: Path | None
-    portal: Portal
-    steps: Steps
-    stop: threading.Event
-
-    def read(self) -> Basket:
-        """The basket."""
-        from napari_cryoet.basket.basket import read_basket, source_text
-        from napari_cryoet.basket.store import BasketStore
-
-        return BasketStore().current(source_text(self.portal.source)) if self.path is None else read_basket(self.path)
-
-    def change(self, change: Callable[[Basket], Basket]) -> Basket:
-        """Change the basket, and give the new one."""
-        from napari_cryoet.basket.basket import source_text, write_basket
-        from napari_cryoet.basket.store import BasketStore
-
-        if self.path is None:
-            return BasketStore().change(source_text(self.portal.source), change)
-        after = change(self.read())
-        write_basket(after, self.path)
-        return after
-
-    def contents(self, basket: Basket) -> tuple[Contents, Sequence[Remark]]:
-        """What is in it, and what to know of it."""
-        from napari_cryoet.basket.contents import RowsOfRuns, choose, contents_of
-        from napari_cryoet.basket.remarks import remarks_on
-
-        rows = RowsOfRuns(self.portal).of(basket, stop=self.stop)
-        chosen = choose(basket, rows)
-        contents = contents_of(chosen)
-        return contents, remarks_on(chosen, contents)
+    chosen = choose(basket, RowsOfRuns(place.portal).of(basket, stop=place.stop))
+    contents = contents_of(chosen)
+    return contents, remarks_on(chosen, contents)
 
 
-@contextmanager
-def _opened(text: str) -> Iterator[_Place]:
-    from napari_cryoet.basket.basket import read_basket
-
-    path = Path(text) if text.lower().endswith(".toml") else None
-    source = text if path is None else read_basket(path).source
-    with working() as (stop, steps), closing(open_source(source, steps, stop)) as portal:
-        yield _Place(path, portal, steps, stop)
+def _say_contents(contents: Contents, remarks: Sequence[Remark]) -> None:
+    say(contents.summary or "The basket is empty.")
+    for remark in remarks:
+        say(f"! {remark.text}")
 
 
 def _choices(**given: Any) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _chosen(
-    place: _Place, run: int | None, dataset: int | None, wanted: Sequence[str] | None, objects: Sequence[str]
+def _basket_of(
+    place: Opened, run: int | None, dataset: int | None, wanted: Sequence[str] | None, objects: Sequence[str]
 ) -> Basket:
-    """The basket; or a run or a dataset as one: all of it, or its default tomograms, and annotations in all shapes."""
+    """A run or a dataset as a basket: all of it, or its default tomograms, and annotations in all shapes."""
     from napari_cryoet.appearance.colors import object_key
-    from napari_cryoet.basket.basket import PARTS, Basket, Choices, source_text
+    from napari_cryoet.basket.basket import Basket, Choices, source_text
     from napari_cryoet.basket.contents import default_tomograms
     from napari_cryoet.download import ask_rows
 
-    if run is None and dataset is None:
-        return place.read()
-    wanted = wanted or (("everything",) if run is None and not objects else ("tomogram", "annotations"))
+    what = {*(wanted or (["everything"] if run is None and not objects else ["tomogram", "annotations"]))}
     names, run_ids = {"datasets", "tomograms", "annotations"}, [] if run is None else [run]
     rows = ask_rows(place.portal, dataset_id=dataset, run_ids=run_ids, names=names, stop=place.stop)
-    name, source = f"DS-{dataset}" if run is None else f"RN-{run}", source_text(place.portal.source)
-    is_metadata_alone = set(wanted) == {"metadata"}
-    others = tuple(part for part in PARTS if part != "metadata")
+    is_metadata = what == {"metadata"}
     choices = Choices(
         shapes="all",
-        metadata="metadata" in wanted or "everything" in wanted,
-        leave_out=others if is_metadata_alone else (),
+        metadata=bool(what & {"metadata", "everything"}),
+        leave_out=tuple(part for part in _PARTS if part != "metadata") if is_metadata else (),
     )
-    basket = Basket(name=name, source=source, choices=choices)
-    if "everything" in wanted or is_metadata_alone:
-        kind: Kind = "datasets" if run is None else "runs"
-        basket = basket.with_ids(kind, [row["id"] for row in rows[kind]])
-    if "tomogram" in wanted:
+    name = f"DS-{dataset}" if run is None else f"RN-{run}"
+    basket = Basket(name=name, source=source_text(place.portal.source), choices=choices)
+    if is_metadata or "everything" in what:
+        basket = basket.with_ids("runs", run_ids).with_ids("datasets", [] if dataset is None else [dataset])
+    if "tomogram" in what:
         basket = basket.with_ids("tomograms", [row["id"] for row in default_tomograms(rows)])
-    if "annotations" in wanted:
+    if "annotations" in what:
         keys = {object_key(None, name) for name in objects}
         found = [
             row["id"]
@@ -376,7 +333,7 @@ def _chosen(
     return basket
 
 
-def _download_region(place: _Place, run: int, box: Any, to: Path) -> None:
+def _download_region(place: Opened, run: int, box: Any, to: Path) -> None:
     from napari_cryoet.download import download_region
 
     def show_bytes(done_bytes: int, total_bytes: int) -> None:

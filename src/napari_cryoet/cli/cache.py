@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
 from napari_cryoet.cli.console import say, say_table
+from napari_cryoet.cli.options import one_of
 from napari_cryoet.files import cache_path
 from napari_cryoet.held import clear as clear_held
 from napari_cryoet.held import held_data
 from napari_cryoet.wording import size_text
 
 app = typer.Typer(help="Show, limit or clear what is kept on this computer.", rich_markup_mode=None)
-
-
-class Kind(StrEnum):
-    """What can be cleared by itself."""
-
-    METADATA = "metadata"
-    DEMO = "demo"
-    PIXELS = "pixels"
 
 
 def _limit_of(text: str) -> Any:
@@ -68,7 +60,11 @@ def limit(
 
 
 @app.command()
-def clear(what: Annotated[list[Kind] | None, typer.Argument(metavar="[WHAT]...")] = None) -> None:
+def clear(
+    what: Annotated[
+        list[Any] | None, typer.Argument(parser=one_of("metadata", "demo", "pixels"), metavar="[WHAT]...")
+    ] = None,
+) -> None:
     """Delete what is kept on this computer: all of it, or metadata, demo or pixels."""
     rows = []
     for held in list(held_data()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import signal
@@ -43,6 +44,13 @@ def say(text: str) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit from None
+
+
+def say_json(value: Any) -> None:
+    """Print records, or what is made of them, as JSON."""
+    from napari_cryoet.formats.notes import plain_data
+
+    say(json.dumps(plain_data(value), indent=1))
 
 
 def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

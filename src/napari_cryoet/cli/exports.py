@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from typer import Argument, Option, Typer
 
-from napari_cryoet.cli.console import say, tell, working
+from napari_cryoet.cli.console import say, tell
 from napari_cryoet.cli.options import positive
-from napari_cryoet.cli.portals import open_source
-from napari_cryoet.cli.searches import index_of, with_search
+from napari_cryoet.cli.portals import opened
+from napari_cryoet.cli.searches import with_search
 from napari_cryoet.exceptions import CryoETError, ExistsError
 from napari_cryoet.wording import count_text
 
@@ -53,24 +52,24 @@ def export(
     napari-cryoet export relion5 live relion --object ribosome --ground-truth --spacing ..10
     napari-cryoet export crops ribosomes.toml crops.zarr --size 48 --voxel-size 10 --dask-scheduler tcp://host:8786
     """
-    from napari_cryoet.basket.basket import Basket, Choices, read_basket, source_text
+    from napari_cryoet.basket.basket import Basket, Choices
     from napari_cryoet.basket.matches import add_matches
-    from napari_cryoet.basket.store import BasketStore
     from napari_cryoet.discovery.search import Search as AnySearch
     from napari_cryoet.training.selection import select_basket
 
-    read = read_basket(Path(basket)) if basket.lower().endswith(".toml") else None
     crops = {"size": size, "spacing_angstrom": voxel_size, "scheduler": scheduler} if kind == "crops" else {}
-    with working() as (stop, steps), closing(open_source(read.source if read else basket, steps, stop)) as portal:
-        if search != AnySearch():
-            before = read or Basket(choices=Choices(with_tomogram="default"))
-            read = add_matches(before, index_of(portal, steps, stop), search)
-        chosen = read or BasketStore().current(source_text(portal.source))
+    with opened(basket) as place:
+        if search == AnySearch():
+            chosen = place.read_basket()
+        else:
+            before = place.read_basket() if place.file else Basket(choices=Choices(with_tomogram="default"))
+            chosen = add_matches(before, place.read_index(), search)
         if chosen.is_empty:
             raise CryoETError("There is nothing to export.", hint="Say for example --object, or fill a basket first.")
-        selection = select_basket(chosen, portal, stop=stop)
+        selection = select_basket(chosen, place.portal, stop=place.stop)
         try:
-            report = _exporter(kind)(selection, to, overwrite=overwrite, progress=steps.show, stop=stop, **crops)
+            watched = {"progress": place.steps.show, "stop": place.stop}
+            report = _exporter(kind)(selection, to, overwrite=overwrite, **watched, **crops)
         except ExistsError as error:
             raise ExistsError(error.message, hint="Choose another place, or say --overwrite.") from error
     for reason in report.left_out:

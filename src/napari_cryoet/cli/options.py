@@ -9,36 +9,40 @@ from typing import Annotated, Any, Final, Literal
 
 from typer import Argument, BadParameter, Option
 
-WHAT: Final = ("everything", "tomogram", "annotations", "metadata")
-
 _PREFIXES: Final = {"deposition": "CZCDP", "dataset": "DS", "run": "RN", "annotation": "AN", "alignment": "AL"}
+_SIZE: Final = "([1-9][0-9]{0,6})"
+_SPAN: Final = "([0-9]{1,6}):([0-9]{1,6})"
+
+
+def matched(pattern: str, text: str, example: str) -> tuple[str, ...]:
+    """The groups of a regular expression that the whole text has to match."""
+    found = re.fullmatch(pattern, text.strip(), re.IGNORECASE)
+    if not found:
+        raise BadParameter(f"{text!r}: say for example {example}")
+    return found.groups()
+
+
+def one_of(*known: str) -> Callable[[str], str]:
+    """A parser of some words, for options that are repeatable; others have a Literal."""
+
+    def word(text: str) -> str:
+        if text not in known:
+            raise BadParameter(f"{text!r}: say {', '.join(known)}")
+        return text
+
+    return word
 
 
 def record_id(kind: str) -> Callable[[str], int]:
     """A parser of ids of one kind as the portal writes them, such as ``506`` or ``RN-506``."""
     prefix = _PREFIXES[kind]
-
-    def number(text: str) -> int:
-        match = re.fullmatch(rf"(?:{prefix}-)?([0-9]{{1,9}})", text.strip(), re.IGNORECASE)
-        if not match:
-            raise BadParameter(f"{text!r} is no {kind}; ids look like 506 or {prefix}-506")
-        return int(match[1])
-
-    return number
+    return lambda text: int(matched(f"(?:{prefix}-)?([0-9]{{1,9}})", text, f"506 or {prefix}-506")[0])
 
 
 def which_annotations(text: str) -> Any:
     """A word, or ids with commas."""
     is_word = text in {"all", "default", "none"}
     return text if is_word else tuple(record_id("annotation")(part) for part in text.split(","))
-
-
-def what(text: str) -> tuple[str, ...]:
-    """Some of the words for what can be downloaded, with commas."""
-    words = tuple(part.strip() for part in text.split(","))
-    if not set(words) <= set(WHAT):
-        raise BadParameter(f"{text!r}: say {', '.join(WHAT)}, several with commas")
-    return words
 
 
 def positive(text: str) -> float:
@@ -60,38 +64,25 @@ def spacings(text: str) -> tuple[float, ...]:
     return found
 
 
-def sizes(text: str, count: int, least: int, example: str) -> tuple[int, ...]:
-    """So many whole numbers, with commas or an x between them."""
-    parts = re.split("[,x×]", text.replace(" ", ""))
-    found = tuple(int(part) for part in parts if re.fullmatch("[0-9]{1,7}", part))
-    if len(parts) != count or len(found) != count or min(found) < least:
-        raise BadParameter(f"{text!r}: say for example {example}")
-    return found
-
-
 def region(text: str) -> tuple[tuple[int, int], ...]:
     """A box of voxels: the first and the one after the last along z, y, x."""
-    spans = re.findall(r"(?:^|,)([0-9]{1,6}):([0-9]{1,6})(?=,|$)", text.replace(" ", ""))
-    if len(spans) != 3 or text.count(",") != 2:
-        raise BadParameter(f"{text!r}: say for example 100:356,0:256,0:256")
-    return tuple((int(start), int(end)) for start, end in spans)
+    ends = [int(end) for end in matched(f"{_SPAN}, *{_SPAN}, *{_SPAN}", text, "100:356,0:256,0:256")]
+    return tuple(zip(ends[::2], ends[1::2], strict=True))
 
 
 def symmetry(text: str) -> str:
     """A rotational symmetry, such as C4."""
-    if not re.fullmatch("[Cc][1-9][0-9]{0,2}", text):
-        raise BadParameter(f"{text!r}: say C1, C2, C3, …")
-    return text.upper()
+    return matched("(C[1-9][0-9]{0,2})", text, "C4")[0].upper()
 
 
 def shape(text: str) -> tuple[int, ...]:
     """How many voxels a volume has along z, y, x."""
-    return sizes(text, 3, 1, "1000,928,960")
+    return tuple(map(int, matched(f"{_SIZE}, *{_SIZE}, *{_SIZE}", text, "1000,928,960")))
 
 
 def window_size(text: str) -> tuple[int, ...]:
-    """A window's width and height in pixels."""
-    return sizes(text, 2, 200, "1280x800")
+    """A window's width and height in pixels, from 100 on."""
+    return tuple(map(int, matched("([1-9][0-9]{2,3})x([1-9][0-9]{2,3})", text, "1280x800")))
 
 
 _WHICH: Final = "all, default (the curators' choice), none, or ids with commas."

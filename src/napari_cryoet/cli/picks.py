@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -12,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from typer import Argument, Option, Typer
 
-from napari_cryoet.cli.console import Steps, say, working
+from napari_cryoet.cli.console import say, say_json, working
 from napari_cryoet.cli.options import Json, Shape, Tomogram, Unit, positive, record_id, spacings, symmetry
-from napari_cryoet.cli.portals import open_source
-from napari_cryoet.exceptions import ComparisonError, CryoETError, ExistsError, FormatError, MissingContextError
+from napari_cryoet.cli.portals import opened
+from napari_cryoet.exceptions import ComparisonError, CryoETError, ExistsError, MissingContextError
 from napari_cryoet.wording import count_text, spacing_text
 
 if TYPE_CHECKING:
@@ -98,7 +96,7 @@ def check(
         found = check_picks(read, opened, diameter_angstrom=diameter, stop=stop, progress=steps.show)
     notes = [*read.about.get("warnings", ()), *opened.remarks]
     if as_json:
-        say(json.dumps(found.as_data() | {"notes": notes}, indent=1, ensure_ascii=False))
+        say_json(found.as_data() | {"notes": notes})
         return
     say(found.headline)
     say(f"  {found.basis}")
@@ -138,9 +136,9 @@ def compare(
     from napari_cryoet.comparison.report import report_text
 
     given = {"shape_zyx": shape, "tomogram": tomogram, "unit": unit, "insist": insist}
+    meant = _meant((a, b), source)
     with working() as (stop, steps):
-        meant = _meant((a, b), source, steps, stop)
-        sides = [_opened_side(each, spacing or (), letter, stop, given) for letter, each in enumerate(meant)]
+        sides = [_opened_side(each, spacing or (), number, stop, given) for number, each in enumerate(meant)]
         found = comparing.compare(
             *sides,
             radius_angstrom=radius,
@@ -153,7 +151,7 @@ def compare(
             stop=stop,
         )
     if as_json:
-        say(json.dumps(found.plain(), indent=1, ensure_ascii=False, allow_nan=False))
+        say_json(found.plain())
         return
     say(report_text(found).rstrip("\n"))
     for letter, side in zip("AB", sides, strict=True):
@@ -178,23 +176,17 @@ def _read_picks(path: str, spacing: float | None, volume: Volume, given: dict[st
         return read_picks(path, spacing_angstrom=widths[0], shape_zyx=volume.shape_zyx, **given)
 
 
-def _meant(
-    texts: tuple[str, str], source: str | None, steps: Steps, stop: threading.Event
-) -> list[AnnotationFile | str]:
+def _meant(texts: tuple[str, str], source: str | None) -> list[AnnotationFile | str]:
     """The files of a portal that ids mean, and paths or addresses as they are."""
     from napari_cryoet.comparison.inputs import ANNOTATION_ID, named_file
-    from napari_cryoet.files import is_address, path_to_read
 
     ids = [text for text in texts if ANNOTATION_ID.fullmatch(text) and not Path(text).exists()]
-    for text in texts:
-        if text not in ids and not is_address(text) and not os.path.lexists(path_to_read(text).expanduser()):
-            raise FormatError(f"{text} is no file here, and no id.", hint="Ids look like AN-9003 or AF-9001.")
-    if ids and source is None:
-        raise ComparisonError("An id needs a portal in which it is looked up.", hint="Add --source, such as live.")
     if not ids:
         return list(texts)
-    with closing(open_source(str(source), steps, stop)) as portal:
-        return [named_file(portal, text, stop=stop) if text in ids else text for text in texts]
+    if source is None:
+        raise ComparisonError("An id needs a portal in which it is looked up.", hint="Add --source, such as live.")
+    with opened(source) as place:
+        return [named_file(place.portal, text, stop=place.stop) if text in ids else text for text in texts]
 
 
 def _opened_side(

@@ -1,34 +1,80 @@
-"""``napari-cryoet pack`` and ``serve``, and how a command opens its SOURCE."""
+"""What a SOURCE opens, and ``napari-cryoet pack`` and ``serve``."""
 
 from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from typer import Argument, Option, Typer
 
-from napari_cryoet.cli.console import Steps, say, working
-from napari_cryoet.exceptions import PackError
+from napari_cryoet.cli.console import Steps, say, tell, working
+from napari_cryoet.wording import day_text
 
 if TYPE_CHECKING:
+    from napari_cryoet.basket.basket import Basket
+    from napari_cryoet.discovery.index import Index
     from napari_cryoet.portal.portal import Portal
 
 app = Typer()
 
 
-def open_source(source: str, steps: Steps, stop: threading.Event) -> Portal:
-    """The portal of a SOURCE; the demo is made first where this computer doesn't have it yet."""
+class Opened(NamedTuple):
+    """The portal of a SOURCE, and a basket: that of a file, or else the current one of the source."""
+
+    portal: Portal
+    file: Path | None
+    steps: Steps
+    stop: threading.Event
+
+    def read_index(self, *, refresh: bool = False) -> Index:
+        """What is searched; a server's is fetched the first time, and how old it is is said."""
+        from napari_cryoet.discovery.index import read_index
+
+        index = read_index(self.portal, refresh=refresh, progress=self.steps.show, stop=self.stop)
+        if self.portal.cache_folder is not None:
+            tell(f"as of {day_text(index.as_of)}{f': {index.reason}' if index.reason else ''}")
+        return index
+
+    def read_basket(self) -> Basket:
+        """The basket."""
+        from napari_cryoet.basket.basket import read_basket, source_text
+        from napari_cryoet.basket.store import BasketStore
+
+        return BasketStore().current(source_text(self.portal.source)) if self.file is None else read_basket(self.file)
+
+    def change_basket(self, change: Callable[[Basket], Basket]) -> Basket:
+        """Change the basket, and give the new one."""
+        from napari_cryoet.basket.basket import source_text, write_basket
+        from napari_cryoet.basket.store import BasketStore
+
+        if self.file is None:
+            return BasketStore().change(source_text(self.portal.source), change)
+        after = change(self.read_basket())
+        write_basket(after, self.file)
+        return after
+
+
+@contextmanager
+def opened(text: str) -> Iterator[Opened]:
+    """Open a SOURCE, or that of a basket's file, while a command works."""
+    from napari_cryoet.basket.basket import read_basket
     from napari_cryoet.portal.portal import open_portal
 
-    if source == "demo":
-        make_demo(steps, stop)
-    return open_portal(source)
+    file = Path(text) if text.lower().endswith(".toml") else None
+    source = text if file is None else read_basket(file).source
+    with working() as (stop, steps):
+        if source == "demo":
+            make_demo(steps, stop)
+        with closing(open_portal(source)) as portal:
+            yield Opened(portal, file, steps, stop)
 
 
 def make_demo(steps: Steps, stop: threading.Event) -> None:
-    """Make the demo if need be."""
+    """Make the demo where this computer doesn't have it yet."""
     from napari_cryoet.demo.write import ensure_demo_pack
 
     ensure_demo_pack(progress=steps.show, stop=stop)
@@ -42,8 +88,6 @@ def pack(
     """Write a pack: a folder that can be opened and served like a portal."""
     from napari_cryoet.demo.write import write_demo_pack
 
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise PackError(f"{folder} is there already and isn't an empty folder.", hint="Choose a new folder.")
     with working() as (stop, steps):
         write_demo_pack(folder, progress=steps.show, stop=stop)
     say(f"{folder}")

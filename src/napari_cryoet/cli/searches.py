@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import inspect
-import json
 import shlex
 from collections.abc import Callable
-from contextlib import closing
 from datetime import date
-from functools import wraps
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from typer import Argument, BadParameter, Option, Typer
 
-from napari_cryoet.cli.console import Steps, say, say_table, tell, working
-from napari_cryoet.cli.options import Json, Source, record_id
-from napari_cryoet.cli.portals import open_source
-from napari_cryoet.wording import count_text, day_text, dimensions_text, names_text, plain, size_text, spacing_text
+from napari_cryoet.cli.console import say, say_json, say_table, tell
+from napari_cryoet.cli.options import Json, Source, one_of, record_id
+from napari_cryoet.cli.portals import opened
+from napari_cryoet.wording import count_text, names_text, plain, size_text
 
 if TYPE_CHECKING:
-    import threading
-
-    from napari_cryoet.discovery.index import Index
-    from napari_cryoet.discovery.search import Condition, Search
-    from napari_cryoet.portal.portal import Portal
+    from napari_cryoet.discovery.search import Search
 
 app = Typer()
 
 _ANOTHER: Final = "Another annotation of the same run, such as 'membrane shape=SegmentationMask'; repeatable."
 _HAS: Final = ("annotations", "tomograms", "tiltseries", "alignments", "frames", "ctf")
+#: The fields of `Condition` by what ``--and`` calls them.
+_OF_CONDITION: Final = {
+    each.removesuffix("s"): each for each in ("objects", "shapes", "methods", "authors", "software")
+}
 
 
 def bounds(text: str) -> tuple[float | None, float | None]:
@@ -55,7 +52,7 @@ def condition(text: str) -> Any:
     from napari_cryoet.discovery.search import Condition
 
     fields: dict[str, Any] = {}
-    names: list[str] = []
+    names = []
     try:
         for part in shlex.split(text):
             name, sign, value = part.partition("=")
@@ -64,7 +61,8 @@ def condition(text: str) -> Any:
             elif name == "min-count":
                 fields["min_count"] = int(value)
             elif sign:
-                fields[_OF_CONDITION[name]] = (*fields.get(_OF_CONDITION[name], ()), value)
+                field = _OF_CONDITION[name]
+                fields[field] = (*fields.get(field, ()), value)
             else:
                 names.append(part)
     except (ValueError, KeyError):
@@ -75,73 +73,49 @@ def condition(text: str) -> Any:
     return Condition(**fields)
 
 
-_OF_CONDITION: Final = {name.removesuffix("s"): name for name in ("objects", "shapes", "methods", "authors")} | {
-    "software": "software"
-}
+def _option(kind: Any, name: str, help_text: str, metavar: str = "NAME", **more: Any) -> Any:
+    return Annotated[kind | None, Option(name, metavar=metavar, help=help_text, **more)]
 
 
-def _repeated(help_text: str, name: str, metavar: str = "NAME", **more: Any) -> Any:
-    return Annotated[list[str] | None, Option(name, metavar=metavar, help=help_text, **more)]
-
-
-def _ranged(help_text: str, name: str, parser: Callable[[str], Any], metavar: str) -> Any:
-    return Annotated[Any, Option(name, parser=parser, metavar=metavar, help=help_text)]
-
-
-#: The options that make a search, by the field of `Search`, or of its first `Condition`.
+_RELEASED: Final = "When the dataset was released: 2024, 2024.. or a day."
+#: The options that make a search, by the field of `Search`, or of its first `Condition`; lists are repeatable.
 _OPTIONS: Final[dict[str, Any]] = {
     "text": Annotated[list[str] | None, Argument(metavar="[WORD]...", help="In whatever is known of dataset and run.")],
-    "objects": _repeated('Annotated object: words, an id such as GO:0022626, or a "whole name".', "--object"),
-    "shapes": _repeated("Point, OrientedPoint, SegmentationMask, InstanceSegmentationMask, …", "--shape", "SHAPE"),
-    "methods": _repeated("manual, automated, hybrid or simulated.", "--method", "METHOD"),
+    "objects": _option(list[str], "--object", 'Annotated: words, an id such as GO:0022626, or a "whole name".'),
+    "shapes": _option(list[str], "--shape", "Point, OrientedPoint, SegmentationMask, …", "SHAPE"),
+    "methods": _option(list[str], "--method", "manual, automated, hybrid or simulated.", "METHOD"),
     "is_ground_truth": Annotated[bool | None, Option("--ground-truth/--no-ground-truth", help="Of the annotation.")],
-    "authors": _repeated("Author of the annotation.", "--author"),
-    "software": _repeated("Software of the annotation.", "--software"),
-    "min_count": Annotated[int | None, Option("--min-count", min=1, metavar="N", help="Least number of picks.")],
-    "annotations": Annotated[list[Any] | None, Option("--and", parser=condition, metavar="ANNOTATION", help=_ANOTHER)],
-    "organisms": _repeated("Organism.", "--organism"),
-    "sample_types": _repeated("Such as cell_line or in_vitro.", "--sample", "TYPE"),
-    "processing": _repeated("Of a tomogram: raw, denoised, filtered.", "--processing", "WORD"),
-    "processing_software": _repeated("Of a tomogram.", "--processing-software"),
-    "reconstruction": _repeated("Of a tomogram: WBP, SIRT, …", "--reconstruction", "METHOD"),
-    "spacing_angstrom": _ranged("Voxel spacing of a tomogram: ..10 is 10 Å or finer.", "--spacing", bounds, "Å..Å"),
-    "tilt_range_degrees": _ranged("Of a tilt series: 100.. is 100° or more.", "--tilt-range", bounds, "°..°"),
-    "tilt_quality": Annotated[list[int] | None, Option("--quality", min=1, max=5, help="Of a tilt series, 5 is best.")],
-    "has": _repeated(f"What else a run must have: {', '.join(_HAS)}.", "--has", "WHAT"),
-    "depositions": Annotated[
-        list[int] | None, Option("--deposition", parser=record_id("deposition"), metavar="ID", help="A deposition.")
-    ],
-    "released": _ranged("When the dataset was released: 2024, 2024.. or a day.", "--released", days, "DATE..DATE"),
+    "authors": _option(list[str], "--author", "Author of the annotation."),
+    "software": _option(list[str], "--software", "Software of the annotation."),
+    "min_count": _option(int, "--min-count", "Least number of picks.", "N", min=1),
+    "annotations": _option(list[Any], "--and", _ANOTHER, "ANNOTATION", parser=condition),
+    "organisms": _option(list[str], "--organism", "Organism."),
+    "sample_types": _option(list[str], "--sample", "Such as cell_line or in_vitro.", "TYPE"),
+    "processing": _option(list[str], "--processing", "Of a tomogram: raw, denoised, filtered.", "WORD"),
+    "processing_software": _option(list[str], "--processing-software", "Of a tomogram."),
+    "reconstruction": _option(list[str], "--reconstruction", "Of a tomogram: WBP, SIRT, …", "METHOD"),
+    "spacing_angstrom": _option(Any, "--spacing", "Of a tomogram: ..10 is 10 Å or finer.", "Å..Å", parser=bounds),
+    "tilt_range_degrees": _option(Any, "--tilt-range", "100.. is 100° or more.", "°..°", parser=bounds),
+    "tilt_quality": _option(list[int], "--quality", "Of a tilt series, 5 is best.", "1-5", min=1, max=5),
+    "has": _option(list[Any], "--has", f"A run must have {', '.join(_HAS)}.", "WHAT", parser=one_of(*_HAS)),
+    "depositions": _option(list[int], "--deposition", "A deposition.", "ID", parser=record_id("deposition")),
+    "released": _option(Any, "--released", _RELEASED, "DATE..DATE", parser=days),
 }
 
 
 def with_search(command: Callable[..., Any]) -> Callable[..., Any]:
     """The command with the options of a search in place of its parameter ``search``."""
-    hints = get_type_hints(command, localns={"Search": Any}, include_extras=True)  # isn't imported, and isn't shown
-    own = inspect.signature(command)
 
-    @wraps(command)
     def wrapped(**given: Any) -> Any:
         return command(search=_search({name: given.pop(name) for name in _OPTIONS}), **given)
 
+    own = inspect.signature(command, locals={"Search": Any}, eval_str=True)  # it isn't imported, and isn't shown
     kind = inspect.Parameter.KEYWORD_ONLY
-    parameters = [
-        each.replace(annotation=hints[name], kind=kind) for name, each in own.parameters.items() if name != "search"
-    ]
+    parameters = [each.replace(kind=kind) for name, each in own.parameters.items() if name != "search"]
     parameters += [inspect.Parameter(name, kind, default=None, annotation=hint) for name, hint in _OPTIONS.items()]
+    wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
     wrapped.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
-    wrapped.__annotations__ = {each.name: each.annotation for each in parameters}
     return wrapped
-
-
-def index_of(portal: Portal, steps: Steps, stop: threading.Event, *, refresh: bool = False) -> Index:
-    """The index of a portal; a server's is fetched the first time, and how old it is is said."""
-    from napari_cryoet.discovery.index import read_index
-
-    index = read_index(portal, refresh=refresh, progress=steps.show, stop=stop)
-    if portal.cache_folder is not None:
-        tell(f"as of {day_text(index.as_of)}{f': {index.reason}' if index.reason else ''}")
-    return index
 
 
 @app.command(name="list")
@@ -167,20 +141,20 @@ def list_(
     """
     from napari_cryoet.discovery.listing import list_matches, sorted_rows
     from napari_cryoet.discovery.search import find
-    from napari_cryoet.formats.notes import plain_data
 
-    with working() as (stop, steps), closing(open_source(source, steps, stop)) as portal:
-        index = index_of(portal, steps, stop, refresh=refresh)
+    with opened(source) as place:
+        index = place.read_index(refresh=refresh)
     matches = find(index, search)
     rows = list_matches(index, matches, kind)
     shown = (sorted_rows(rows, sort) if sort else rows)[:limit]
     if as_json:
-        say(json.dumps(plain_data(shown), indent=1))
+        say_json(shown)
     elif ids:
         for row in shown:
             say(f"{getattr(row, f'{kind[:-1]}_id')}")
     else:
-        say_table(_COLUMNS[kind], [tuple(_cell(row, column) for column in _COLUMNS[kind]) for row in shown])
+        columns = _COLUMNS[kind].split()
+        say_table(columns, [[_cell(name.strip(">"), row) for name in columns] for row in shown])
     for word, others in matches.corrections.items():
         tell(f"nothing has “{word}”; taken for {' or '.join(others)}")
     of_all = "" if len(shown) == len(rows) else f"{len(shown)} of "
@@ -190,47 +164,40 @@ def list_(
 def _search(given: dict[str, Any]) -> Search:
     from napari_cryoet.discovery.search import Condition, Search
 
-    if unknown := set(given["has"] or ()) - set(_HAS):
-        raise BadParameter(f"--has {min(unknown)}: say {', '.join(_HAS)}")
     fields: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in given.items() if value is not None
     }
-    text = " ".join(fields.pop("text", ()))
-    others: tuple[Condition, ...] = fields.pop("annotations", ())
-    first = {name: fields.pop(name) for name in Condition.__struct_fields__ if name in fields}
-    return Search(text=text, annotations=((Condition(**first), *others) if first else others), **fields)
+    text, others = " ".join(fields.pop("text", ())), fields.pop("annotations", ())
+    first = Condition(**{name: fields.pop(name) for name in Condition.__struct_fields__ if name in fields})
+    return Search(text=text, annotations=others if first == Condition() else (first, *others), **fields)
 
 
+_IDS: Final = {"dataset_id": "DS", "run_id": "RN", "annotation_id": "AN", "tomogram_id": "TM"}
+#: The fields that tables show; ">" aligns to the right.
 _COLUMNS: Final = {
-    "datasets": ("dataset", "title", "organism", ">runs", ">annotations", ">size", "objects"),
-    "runs": ("run", "dataset", ">tomograms", ">annotations", "spacings", ">size", "objects"),
-    "annotations": (
-        *("annotation", "object", ">count", "truth", "method", "shapes", "run", "dataset", ">size", "authors"),
-    ),
+    "datasets": "dataset_id title organism >n_runs >n_annotations >size_bytes objects",
+    "runs": "run_id run dataset_id >n_tomograms >n_annotations spacings_angstrom >size_bytes objects",
+    "annotations": ("annotation_id object >count is_ground_truth method shapes run_id dataset_id >size_bytes authors"),
     "tomograms": (
-        *("tomogram", "spacing", "processing", "software", "reconstruction", "voxels", "run", "dataset", ">size"),
+        "tomogram_id spacing_angstrom processing software reconstruction size_x size_y size_z run_id dataset_id "
+        ">size_bytes"
     ),
 }
-#: How cells are written that aren't the text of a field.
-_CELLS: Final[dict[str, Callable[[Any], str]]] = {
-    "dataset": lambda row: f"DS-{row.dataset_id}",
-    "run": lambda row: f"RN-{row.run_id} {plain(row.run)}",
-    "annotation": lambda row: f"AN-{row.annotation_id}",
-    "tomogram": lambda row: f"TM-{row.tomogram_id}",
-    ">runs": lambda row: f"{row.n_runs:,}",
-    ">tomograms": lambda row: f"{row.n_tomograms:,}",
-    ">annotations": lambda row: f"{row.n_annotations:,}",
-    ">count": lambda row: f"{row.count:,}" if row.count else "",
-    ">size": lambda row: size_text(row.size_bytes) if row.size_bytes else "",
-    "truth": lambda row: "truth" if row.is_ground_truth else "",
-    "objects": lambda row: plain(names_text(row.objects)),
-    "authors": lambda row: plain(names_text(row.authors)),
-    "shapes": lambda row: ", ".join(row.shapes),
-    "spacing": lambda row: spacing_text(row.spacing_angstrom),
-    "spacings": lambda row: ", ".join(map(spacing_text, row.spacings_angstrom)),
-    "voxels": lambda row: dimensions_text(row.size_x, row.size_y, row.size_z),
-}
 
 
-def _cell(row: Any, column: str) -> str:
-    return _CELLS[column](row) if column in _CELLS else plain(getattr(row, column))
+def _cell(name: str, row: Any) -> str:
+    """A field as people read it; empty where the portal doesn't say it."""
+    match value := getattr(row, name):
+        case None | False | 0:
+            return ""
+        case True:
+            return "yes"
+        case int() if name in _IDS:
+            return f"{_IDS[name]}-{value}"
+        case int():
+            return size_text(value) if name == "size_bytes" else f"{value:,}"
+        case float():
+            return f"{value:g}"
+        case tuple():
+            return names_text([f"{each:g}" if isinstance(each, float) else plain(each) for each in value])
+    return plain(value)

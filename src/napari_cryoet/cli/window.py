@@ -14,6 +14,7 @@ from napari_cryoet.cli.console import working
 from napari_cryoet.cli.options import Annotations, Dataset, Deposition, Run, Source, positive, window_size
 from napari_cryoet.cli.portals import make_demo
 from napari_cryoet.exceptions import CryoETError
+from napari_cryoet.network.policy import MEGABYTE, policy
 
 app = Typer()
 
@@ -48,12 +49,8 @@ def demo(
     """
     from napari_cryoet.demo.rows import RUNS
 
-    if screenshot is not None:  # else the window shows how far the demo is
-        with working() as (stop, steps):
-            make_demo(steps, stop)
-    window = {"screenshot": screenshot, "size_px": size, "timeout_s": timeout}
-    shown = {"source": "demo", "run_id": RUNS[0].id, "annotations": which, "with_unaligned": unaligned}
-    return _open(context.obj, **window, **shown)
+    window = {"which": which, "unaligned": unaligned, "screenshot": screenshot, "size": size, "timeout": timeout}
+    return open_source(context, "demo", run=RUNS[0].id, **window)
 
 
 @app.command("open")
@@ -78,16 +75,26 @@ def open_source(
     napari-cryoet open live --run 506 --annotations all  # a run with all its annotations
     napari-cryoet open my-pack --dataset 10000           # a dataset of a pack
     """
-    from napari_cryoet.network.policy import MEGABYTE, policy
-
     if sum(each is not None for each in (deposition, dataset, run)) > 1:
         raise BadParameter("say only one of --deposition, --dataset and --run")
     policy().offline |= offline
     if max_mb is not None:
         policy().max_session_bytes = max_mb * MEGABYTE
-    window = {"screenshot": screenshot, "size_px": size, "timeout_s": timeout}
-    shown = {"source": source, "deposition_id": deposition, "dataset_id": dataset, "run_id": run}
-    return _open(context.obj, **window, **shown, annotations=which, with_unaligned=unaligned)
+    if source == "demo" and screenshot is not None:  # else the window shows how far the demo is
+        with working() as (stop, steps):
+            make_demo(steps, stop)
+    return _open(
+        context.obj,
+        source=source,
+        deposition_id=deposition,
+        dataset_id=dataset,
+        run_id=run,
+        annotations=which,
+        with_unaligned=unaligned,
+        screenshot=screenshot,
+        size_px=size,
+        timeout_s=timeout,
+    )
 
 
 def _open(arguments: list[str], **order: Any) -> int:
