@@ -12,5 +12,5 @@ from portal_images import write_portal_images
 
 @pytest.fixture(scope="session")
 def portal_images(make_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
-    """A folder with the images of `portal_images.write_portal_images`: read it, never write into it."""
+    """A folder with the images of `portal_images.write_portal_images`; don't write into it."""
     return make_once("portal-images", write_portal_images)

@@ -10,7 +10,7 @@ MB = 10**6
 
 
 class Traffic:
-    """Requests on a connection, with a clock that the test moves."""
+    """Requests on a connection, with a clock that the test advances."""
 
     def __init__(self):
         self.bandwidth, self.now = Bandwidth(), 100.0

@@ -1,4 +1,4 @@
-"""Blosc frames read in parts hold what numcodecs put in."""
+"""Parts of Blosc frames decode to what numcodecs encoded."""
 
 import struct
 
@@ -24,7 +24,7 @@ DTYPES = ["b1", "i1", "u1", "<i2", "<u2", ">i2", "<f2", "<f4", "<i4", "<f8", "<c
 
 
 def content(dtype: str, size: int, seed: int, kind: str) -> bytes:
-    """Some array's bytes: noise does not compress, steps do, zeros vanish."""
+    """Bytes of an array: noise doesn't compress, steps do, zeros compress to almost nothing."""
     random = np.random.default_rng(seed)
     nbytes = min(size, 1_000_000 // np.dtype(dtype).itemsize) * np.dtype(dtype).itemsize
     match kind:

@@ -1,4 +1,4 @@
-"""What is kept on disk is shown again without asking more than once, and never beside what the server has by now."""
+"""Cached data is shown again after a single check, and never mixed with newer data from the server."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def server(image: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def open_image(server: Server, tmp_path: Path) -> Open:
-    """Opens the image once more, as another process would."""
+    """A function that reopens the image, as another process would."""
     cache = DiskCache(tmp_path / "pixels", 100 * MB, keep_free_bytes=0)
 
     def open_image(ask_again_after_s: float = 3600) -> CachedSource:
@@ -62,7 +62,7 @@ def read_all(source: CachedSource) -> None:
 
 
 def replace(image: Path, *, since: float = 1e9) -> None:
-    """Write the same metadata and other voxels."""
+    """Rewrite the image with the same metadata and other voxels."""
     (image / "0" / "0").write_bytes(CHUNK[::-1])
     os.utime(image / ".zattrs", (since, since))
 

@@ -1,4 +1,4 @@
-"""What is kept on disk is what was put there or nothing, whatever happens to disk, program and neighbours."""
+"""The disk cache returns what was stored or nothing, whatever happens to the disk and to other processes."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def content_of(key: str, version: str) -> bytes:
 @settings(max_examples=15)
 @given(st.lists(STEPS, max_size=14), SPANS)
 def test_it_behaves_like_a_dictionary_of_bytes(steps, asked) -> None:
-    """The model: for each file its version and which bytes are known; another version wipes the image."""
+    """The model: for each file its version and the known bytes; a new version clears the image."""
     model: dict[str, tuple[str, set[int]]] = {}
     with tempfile.TemporaryDirectory() as name:
         cache = DiskCache(Path(name), 10 * MB, keep_free_bytes=0)

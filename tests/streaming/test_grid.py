@@ -1,4 +1,4 @@
-"""Blocks cover an array once, and levels lie over each other by exact factors."""
+"""Blocks cover an array exactly once, and levels are aligned by exact factors."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Images with further axes, their parts and labels, and files of bare values: each is exactly what numpy has there."""
+"""Images with extra axes, their parts and labels, and raw files: values equal those of numpy."""
 
 import pickle
 import struct

@@ -1,4 +1,4 @@
-"""Whatever the layout, values are those that were written: zarr itself wrote them, and numpy says what they are."""
+"""Whatever the layout, values equal those that zarr wrote."""
 
 import json
 import tempfile
@@ -75,7 +75,7 @@ def test_every_layout_is_read_exactly_from_a_folder_and_a_server(layout, dtype, 
 
 @st.composite
 def arrays(draw):
-    """The shape and layout of an array of any axes, and a box in it."""
+    """The shape and layout of an array with any number of axes, and a box in it."""
     shape = draw(st.lists(st.integers(1, 20), min_size=2, max_size=4).map(tuple))
     chunks = tuple(draw(st.integers(1, size + 3)) for size in shape)
     options = {"chunks": chunks, "zarr_format": draw(st.sampled_from([2, 3]))}

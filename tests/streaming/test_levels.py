@@ -1,4 +1,4 @@
-"""A pyramid's levels are arrays like any others: in every expression, in every thread, and in other processes."""
+"""A pyramid's levels behave like other arrays: in expressions, in threads and in other processes."""
 
 import concurrent.futures
 import pickle

@@ -1,4 +1,4 @@
-"""What is kept in memory: bounded, forgotten when an image is closed, and as much of a view as fits."""
+"""The memory cache: bounded, emptied when an image is closed, and holding as much of a view as fits."""
 
 import gc
 import threading
@@ -34,7 +34,7 @@ def test_it_holds_the_last_used_within_its_limit(puts):
 
 @pytest.fixture
 def memory(monkeypatch):
-    """That of this process, empty."""
+    """The memory cache of this process, emptied."""
     memory = shared_engine().memory
     monkeypatch.setattr(memory, "limit_bytes", 64 * MIB)
     memory.put(("all else goes",), None, 64 * MIB - 200)
@@ -48,7 +48,7 @@ def stored(tmp_path):
 
 
 class Window:
-    """Draws a display again whenever it says so."""
+    """Redraws a display whenever it changes."""
 
     def __init__(self, pyramid):
         self.changed = threading.Event()

@@ -1,4 +1,4 @@
-"""What a plan asks for, in which order, and what it leaves alone."""
+"""What a plan requests, in which order, and what it leaves out."""
 
 import math
 
@@ -39,7 +39,7 @@ def parts(image, view, motion=None, *, bytes_per_s=math.inf, needs_coarse=False,
 
 
 def ahead_of(image, view, motion):
-    """Where on the axis it moves along each block ahead is, nearest first."""
+    """Start and stop of each block ahead along the axis of motion, nearest first."""
     found = [part for part in parts(image, view, motion) if part.priority == Priority.AHEAD]
     return [part.box[motion.axis] for part in found if part.level == view.level and not part.is_table]
 

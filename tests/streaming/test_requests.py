@@ -1,4 +1,4 @@
-"""How many requests and bytes reading takes: bounds follow from the format that the portal writes."""
+"""The requests and bytes that reading takes, bounded by what the portal's format implies."""
 
 import concurrent.futures
 import threading

@@ -1,4 +1,4 @@
-"""What came from a server is there again for the next process, within a limit, and whatever happened meanwhile."""
+"""Data fetched by one process is available to the next, within a limit and despite faults."""
 
 import hashlib
 import os

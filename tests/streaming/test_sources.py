@@ -1,4 +1,4 @@
-"""Sources of bytes: every one of them behaves the same; then what is special of each."""
+"""Sources of bytes: what all have in common, then what is special about each."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def server(folder: Path) -> Iterator[Server]:
 
 @pytest.fixture(params=["folder", "http", "no ranges", "cached"])
 def open_it(request: pytest.FixtureRequest, folder: Path, server: Server, tmp_path: Path) -> Open:
-    """Opens the files below the folder in some way."""
+    """A function that opens the folder through each kind of source."""
     url = f"{server.url}/a%20b.zarr"
     match request.param:
         case "folder":

@@ -1,4 +1,4 @@
-"""A set `stop` ends every call that waits for a server, whichever way that server leaves it waiting."""
+"""Setting `stop` ends every call that waits for a server, however the server stalls."""
 
 import concurrent.futures
 import json

@@ -1,4 +1,4 @@
-"""A display never waits: it shows the best there is, asks for what it lacks, and says when that has come."""
+"""A display never waits: it shows the best available picture and reports when a better one arrives."""
 
 import threading
 
@@ -26,7 +26,7 @@ def server(portal_images):
 
 
 class Viewer:
-    """Shows planes of a display, and draws again whenever that says so, as viewers do."""
+    """Shows planes of a display and redraws whenever it changes, as viewers do."""
 
     def __init__(self, address, **options):
         self.changed = threading.Event()
@@ -37,7 +37,7 @@ class Viewer:
         return np.asarray(self.display.levels[level][z])
 
     def wait_until(self, condition, z, level=0):
-        """Draw until something is so of the display's state."""
+        """Redraw until the display's state meets a condition."""
         while True:
             self.changed.clear()
             picture, state = self.show(z, level), self.display.state
@@ -58,7 +58,7 @@ def viewer(server):
 
 
 def upscaled(values, level, plane):
-    """What the voxels of a coarser level show of a finest plane."""
+    """A plane of the finest level, as a coarser level shows it."""
     coarse = values[:: 2**level, :: 2**level, :: 2**level]
     return coarse[plane // 2**level].repeat(2**level, 0).repeat(2**level, 1)[: SHAPE[1], : SHAPE[2]]
 
@@ -76,7 +76,7 @@ def test_a_picture_comes_at_once_and_ends_exact(server, viewer, values):
 
 
 def is_of_levels(picture, values, levels):
-    """Whether each pixel of plane 30 is empty, or that of one of the levels."""
+    """Whether each pixel of plane 30 is empty or taken from one of the levels."""
     shown = [upscaled(values, level, 30) for level in levels]
     return (np.isnan(picture) | np.any([picture == each for each in shown], axis=0)).all()
 

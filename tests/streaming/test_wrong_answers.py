@@ -48,7 +48,7 @@ def plane():
 
 
 def outcomes(folder, faults, pattern, *, times=float("inf")):
-    """What reading gives under each fault, all at once since they take their time: (fault, values or error, later)."""
+    """Read under all faults concurrently, since they are slow: (fault, values or error, values of a second read)."""
 
     def read(fault):
         with Server(folder) as server:
@@ -88,7 +88,7 @@ def test_habits_that_do_no_harm_cost_nothing_but_time(portal_images, plane):
 
 
 def read_at_last(pyramid):
-    """Read, and again where that joined a request of before."""
+    """Read, and retry if that joined an earlier request."""
     for _ in range(10):
         with contextlib.suppress(StreamError):
             return pyramid.read(0)
@@ -136,7 +136,7 @@ def test_a_server_that_stalls_once_is_asked_again(portal_images, plane):
 
 
 class TestLimits:
-    """Of bodies that don't end."""
+    """Bodies that don't end."""
 
     @pytest.mark.parametrize("compressors", [None, "auto"])
     def test_an_endless_chunk_is_not_read_beyond_what_it_can_hold(self, compressors, tmp_path):
@@ -158,7 +158,7 @@ class TestLimits:
 
 
 class TestChanges:
-    """A file that becomes another one while the image is open."""
+    """A file that is replaced while the image is open."""
 
     SHAPE = (40, 180, 160)  # too large to be read whole at once
     LAYOUTS = (  # of one chunk: how others were before they were read, nobody can know
@@ -169,7 +169,7 @@ class TestChanges:
 
     @pytest.fixture(params=LAYOUTS, ids=["blosc", "plain", "shards"])
     def versions(self, request, tmp_path):
-        """Old values, which are served, new ones, and a function that puts these in their place."""
+        """The old values, which are served, the new ones, and a function that replaces the files."""
         old, new = noise(self.SHAPE, seed=1), noise(self.SHAPE, seed=2)
         write_image(tmp_path / "a.zarr", old, **request.param)
 

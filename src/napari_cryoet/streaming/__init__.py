@@ -1,4 +1,4 @@
-"""Bytes to arrays: remote or local OME-Zarr as exact lazy arrays, and as a picture that sharpens while it loads.
+"""Stream remote or local OME-Zarr as exact lazy arrays, or as a picture that sharpens while it loads.
 
 Nothing here knows the portal, cryo-ET, Qt or napari.
 """
@@ -26,7 +26,7 @@ __all__ = [
     "split_pyramid",
 ]
 
-_HOMES = {
+_MODULES = {
     "DiskCache": "disk_cache",
     "Display": "display",
     "DisplayLevel": "display",
@@ -36,7 +36,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what reads only when something is to be read: aiohttp alone takes a quarter of a second."""
+    """Import names at first use: aiohttp alone takes a quarter of a second."""
     if name in __all__:
-        return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'pyramid')}"), name)
+        return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'pyramid')}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,7 @@
 """The levels of a pyramid as dask arrays that compute exact values, in any thread and in other processes.
 
-dask reads block by block and then copies all blocks into one array: twice the memory, and on one core. So an unmodified
-box of a level is read straight into one array instead. Everything derived from it is an ordinary dask array.
+dask reads block by block and then copies all blocks into one array, on one core and with twice the memory. So an
+unmodified box of a level is read straight into one array. Everything derived from it is an ordinary dask array.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.chunks import Block
     from napari_cryoet.streaming.pyramid import Pyramid
 
-_IN_A_ROW = 3  # fewer consecutive blocks may be chance
-_AHEAD = 8
+_CONSECUTIVE_BLOCKS = 3  # fewer consecutive blocks may be a coincidence
+_BLOCKS_AHEAD = 8
 
 
 class ExactLevel:
-    """One level of a pyramid as dask reads it, a block for each task.
+    """One level of a pyramid as dask reads it, one block per task.
 
-    dask runs as many tasks as there are cores, far fewer than the requests that a connection can carry. So where
-    blocks of a chunk are read in sequence, the next ones are fetched together.
+    dask runs as many tasks as there are cores, far fewer than the requests that a connection can carry. So if blocks
+    of a chunk are read in sequence, the next ones are prefetched together.
     """
 
     def __init__(self, pyramid: Pyramid, level: int) -> None:
@@ -44,7 +44,7 @@ class ExactLevel:
         return ExactLevel, (self._pyramid, self._level)
 
     def __getitem__(self, index: tuple[int | slice, ...]) -> Block:
-        """Read a part, given by integers and slices."""
+        """Read the part selected by integers and slices."""
         ranges = [
             range(*each.indices(size)) if isinstance(each, slice) else range(each, each + 1)
             for each, size in zip(index, self.shape, strict=True)
@@ -58,19 +58,19 @@ class ExactLevel:
         if self._axis is None or self._grid.count(box) != 1 or self._pyramid.has(self._level, box):
             return
         block = next(self._grid.covering(box))
-        chunk, place = self._grid.chunk(block), block[self._axis]
-        last, in_a_row = self._rows.get(chunk, (-2, 0))
-        in_a_row = in_a_row + 1 if place > last >= place - _AHEAD else 1
-        self._rows[chunk] = place, in_a_row
-        if in_a_row < _IN_A_ROW:
+        chunk, position = self._grid.chunk(block), block[self._axis]
+        last, consecutive = self._rows.get(chunk, (-2, 0))
+        consecutive = consecutive + 1 if position > last >= position - _BLOCKS_AHEAD else 1
+        self._rows[chunk] = position, consecutive
+        if consecutive < _CONSECUTIVE_BLOCKS:
             return
         start, end = box[self._axis][0], (chunk[self._axis] + 1) * self._grid.chunk_shape[self._axis]
-        stop = min(start + _AHEAD * self._grid.block_shape[self._axis], end, self.shape[self._axis])
+        stop = min(start + _BLOCKS_AHEAD * self._grid.block_shape[self._axis], end, self.shape[self._axis])
         self._pyramid.fetch(self._level, (*box[: self._axis], (start, stop), *box[self._axis + 1 :]))
 
 
 def exact_array(pyramid: Pyramid, level: int, name: str) -> ExactArray:
-    """A level as a dask array of a name."""
+    """A level as a dask array with the given name."""
     exact = ExactLevel(pyramid, level)
     meta = np.empty((0,) * exact.ndim, exact.dtype)
     array = da.from_array(exact, exact.chunks, name, asarray=False, inline_array=True, meta=meta)  # type: ignore[no-untyped-call]
@@ -78,38 +78,38 @@ def exact_array(pyramid: Pyramid, level: int, name: str) -> ExactArray:
 
 
 class ExactArray(da.Array):
-    """A level of a pyramid, or a box of one; along axes that aren't ``kept`` its box is one voxel wide."""
+    """A level of a pyramid, or a box of it; the box is one voxel wide along axes that aren't ``kept``."""
 
     pyramid: Pyramid
     level: int
     box: Box
     kept: tuple[int, ...]
-    _name_as_made: str
+    _original_name: str
 
     @classmethod
     def of(cls, array: da.Array, pyramid: Pyramid, level: int, box: Box, kept: tuple[int, ...]) -> Self:
         """Wrap a dask array whose values are a box of a level."""
-        made: Self = cls(array.dask, array.name, array.chunks, meta=array._meta)
-        made.pyramid, made.level, made.box, made.kept = pyramid, level, box, kept
-        made._name_as_made = array.name
-        return made
+        exact: Self = cls(array.dask, array.name, array.chunks, meta=array._meta)
+        exact.pyramid, exact.level, exact.box, exact.kept = pyramid, level, box, kept
+        exact._original_name = array.name
+        return exact
 
     @property
-    def _is_as_made(self) -> bool:
-        """Whether it is unmodified: writing into it changes its dask name."""
-        return bool(self.name == self._name_as_made)
+    def _is_unmodified(self) -> bool:
+        """Whether the array is unmodified; writing into it changes its dask name."""
+        return bool(self.name == self._original_name)
 
     def __getitem__(self, index: Any) -> da.Array:
-        """A part of it."""
+        """A part of the array."""
         plain = da.Array(self.dask, self.name, self.chunks, meta=self._meta)  # type: ignore[no-untyped-call]
         array: da.Array = plain[index]
-        part = cut_part(self.box, self.kept, index) if self._is_as_made else None
+        part = cut_part(self.box, self.kept, index) if self._is_unmodified else None
         return array if part is None else ExactArray.of(array, self.pyramid, self.level, *part)
 
     def compute(self, **options: Any) -> Any:
-        """The values, read in one go unless a dask scheduler or callback is set."""
-        is_daskly = "scheduler" in options or dask.config.get("scheduler", None) is not None or Callback.active
-        if is_daskly or not self._is_as_made:
+        """Compute the values, read at once unless a dask scheduler or callback is set."""
+        uses_dask = "scheduler" in options or dask.config.get("scheduler", None) is not None or Callback.active
+        if uses_dask or not self._is_unmodified:
             return super().compute(**options)  # type: ignore[no-untyped-call]
         values = self.pyramid.read(self.level, self.box)
         return values.reshape([stop - start for axis, (start, stop) in enumerate(self.box) if axis in self.kept])

@@ -1,8 +1,8 @@
 """Blosc 1 frames: parse header and table, decode some of the blocks.
 
 A frame is a 16-byte header, a table of little-endian int32 start offsets, one for each block, and the blocks, which are
-compressed independently and stand in any order. All hold ``blocksize`` bytes of content, the last one perhaps fewer.
-Content that doesn't compress follows the header as it is, without a table. The format is described in c-blosc's
+compressed independently and stored in any order. Each holds ``blocksize`` bytes of content, the last one perhaps fewer.
+Incompressible content follows the header uncompressed, without a table. The format is described in c-blosc's
 ``README_CHUNK_FORMAT.rst``. All sizes are checked before they are used.
 """
 
@@ -26,11 +26,11 @@ Bytes = bytes | bytearray | memoryview
 HEADER_BYTES = 16
 
 _HEADER = struct.Struct("<BBBBIII")
-_FORMAT_VERSION = 2  # of all of Blosc 1.x; Blosc 2 writes other numbers
+_FORMAT_VERSION = 2  # of all Blosc 1.x; Blosc 2 writes other numbers
 _MEMCPYED, _DONT_SPLIT = 0x02, 0x10
 _MAX_BYTES = 2**31 - 1
-_SMALLEST_BLOCK_BYTES = 32  # no writer cuts more finely; a table of smaller ones would outgrow its content ...
-_SMALL_BYTES = 256  # ... unless there is less content than one value may have
+_SMALLEST_BLOCK_BYTES = 32  # no writer uses smaller blocks: their table would outgrow the content ...
+_SMALL_BYTES = 256  # ... unless the content is smaller than the largest value
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Header:
 
     @property
     def is_memcpyed(self) -> bool:
-        """Whether the content is stored as it is, right after the header."""
+        """Whether the content is stored uncompressed, right after the header."""
         return bool(self.flags & _MEMCPYED)
 
     @property
@@ -57,11 +57,11 @@ class Header:
 
     @property
     def table_end(self) -> int:
-        """Position of the first byte that is neither header nor table."""
+        """Position of the first byte after the header and the table."""
         return HEADER_BYTES if self.is_memcpyed else HEADER_BYTES + 4 * self.n_blocks
 
     def span_size(self, first: int, stop: int) -> int:
-        """How many bytes the blocks ``first`` to ``stop`` (exclusive) hold once they are decompressed."""
+        """Decompressed size of the blocks ``first`` to ``stop`` (exclusive)."""
         return min(stop * self.blocksize, self.nbytes) - first * self.blocksize
 
     def blocks_of(self, start: int, stop: int) -> range:
@@ -71,7 +71,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """A frame's header and where each of its blocks starts and ends, in bytes from the frame's start."""
+    """A frame's header and the start and end of each block, in bytes from the frame's start."""
 
     header: Header
     starts: NDArray[np.int64]
@@ -79,7 +79,7 @@ class Frame:
 
 
 def parse_header(prefix: Bytes) -> Header:
-    """Read and check the first 16 bytes of a frame; FormatError if they can't be the start of a frame."""
+    """Parse and check the first 16 bytes of a frame; FormatError if they aren't a valid header."""
     if len(prefix) < HEADER_BYTES:
         raise FormatError(f"The Blosc header is cut short: {len(prefix)} of {HEADER_BYTES} bytes.")
     header = Header(*_HEADER.unpack_from(prefix))
@@ -98,7 +98,7 @@ def parse_header(prefix: Bytes) -> Header:
 
 
 def parse_frame(prefix: Bytes) -> Frame:
-    """Read header and table from at least ``table_end`` bytes; FormatError if they are cut short or impossible."""
+    """Parse header and table from at least ``table_end`` bytes; FormatError if they are cut short or invalid."""
     header = parse_header(prefix)
     if header.is_memcpyed:
         starts = HEADER_BYTES + header.blocksize * np.arange(header.n_blocks, dtype=np.int64)
@@ -117,13 +117,13 @@ def parse_frame(prefix: Bytes) -> Frame:
 
 
 def cut_frame(frame: Frame, blocks: range, bodies: Mapping[int, Bytes]) -> bytes:
-    """Make a smaller valid frame of consecutive blocks, given the compressed bytes of (at least) these."""
+    """Make a smaller valid frame of consecutive blocks; ``bodies`` holds the compressed bytes of at least these."""
     header = frame.header
     nbytes = header.span_size(blocks.start, blocks.stop)
     flags, blocksize = header.flags, header.blocksize
     if nbytes < blocksize:
-        # A last block that is shorter than the others is never split by byte planes, but here it stands alone and
-        # would count as a whole one. The flag says so explicitly.
+        # A shorter last block is never split into byte planes. Alone in a frame it would count as a full block, so
+        # the flag rules splitting out.
         blocksize, flags = nbytes, flags | _DONT_SPLIT
     parts = [bodies[block] for block in blocks]
     position = HEADER_BYTES if header.is_memcpyed else HEADER_BYTES + 4 * len(parts)
@@ -137,7 +137,7 @@ def cut_frame(frame: Frame, blocks: range, bodies: Mapping[int, Bytes]) -> bytes
 
 
 def decode_blocks(frame: Frame, blocks: range, bodies: Mapping[int, Bytes]) -> bytes:
-    """The content of consecutive blocks; FormatError if they don't decompress to the size that the frame says."""
+    """The content of consecutive blocks; FormatError if they don't decompress to the size in the header."""
     if frame.header.is_memcpyed:
         content = b"".join(bodies[block] for block in blocks)
     else:
@@ -149,7 +149,7 @@ def decode_blocks(frame: Frame, blocks: range, bodies: Mapping[int, Bytes]) -> b
 
 
 def decode_frame(encoded: Bytes) -> bytes:
-    """The content of a whole frame whose header was checked; FormatError if it doesn't decompress."""
+    """The content of a frame with a checked header; FormatError if it doesn't decompress."""
     from numcodecs.blosc import decompress
 
     try:

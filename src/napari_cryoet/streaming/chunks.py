@@ -1,7 +1,7 @@
 """Read and decode the blocks of an array.
 
-Of Blosc frames and uncompressed chunks only the needed bytes are read; small or otherwise compressed chunks are read
-whole. Rare codecs are left to zarr. Every request and every decoded chunk is bounded by the size it can have.
+Only the needed bytes of Blosc frames and uncompressed chunks are read; small or otherwise compressed chunks are read
+whole. Rare codecs are left to zarr. Every request and every decoded chunk has a size limit.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 K = TypeVar("K")
 Block = npt.NDArray[Any]
-#: Start and stop of bytes in a file; without a stop, to its end.
+#: Start and stop of bytes in a file; a stop of None means its end.
 Span = tuple[int, int | None]
 
-_RUN_BYTES = 4 * 2**20  # neighbouring spans are read in one request up to this size
+_RUN_BYTES = 4 * 2**20  # neighbouring spans are merged into requests up to this size
 _WHOLE_CHUNK_BYTES = 4 * 2**20  # smaller chunks are read whole: reading parts costs more than it saves
-_SMALL_CHUNK_BYTES = 2**19  # chunks that compress to less are read whole: the table alone takes as long
+_SMALL_CHUNK_BYTES = 2**19  # compressed chunks below this are read whole: the table alone would take as long
 _MAX_GAP_BYTES = 2**18  # larger gaps between wanted bytes split a request
 _SMALLEST_BLOCK_BYTES = 2**17  # smaller blocks take longer to manage than to decode
 _USUAL_BLOCK_BYTES, _BLOCK_BYTES_IN_SMALL_CHUNKS = 2**19, 2**20
@@ -55,7 +55,7 @@ class Files:
         self._versions: dict[str, str | int | None] = dict(etags)
 
     async def read(self, key: str, *, start: int = 0, length: int | None = None, limit_bytes: int) -> Piece | None:
-        """Read a file or a part of it; None if it doesn't exist, ChangedError if it changed since."""
+        """Read a file or a part of it; None if it doesn't exist, ChangedError if it has changed."""
         known = self._versions.get(key)
         etag = known if isinstance(known, str) else None
         piece = await self.source.read(key, start=start, length=length, etag=etag or None, limit_bytes=limit_bytes)
@@ -99,7 +99,7 @@ class Chunks:
         return f"{self._files.source.place}/{self._file_key(chunk)}"
 
     def distrust(self, chunk: tuple[int, ...]) -> None:
-        """Drop everything cached of a chunk's file, because a part of it was damaged."""
+        """Drop everything cached from a chunk's file, because a part of it was damaged."""
         self._files.source.forget(self._file_key(chunk))
         for key in ((*self._owner, "chunk", chunk), (*self._owner, "index", self._file(chunk))):
             self._memory.discard(key)
@@ -112,9 +112,9 @@ class Chunks:
     # blocks as bytes of a decoded chunk
 
     def _cut(self, block_bytes: int) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
-        """The axis that is cut into blocks, the shape of a block, and that of a run.
+        """The axis that is cut into blocks, the block shape and the run shape.
 
-        Along earlier axes a block has one voxel, so that it is contiguous in its chunk.
+        A block is one voxel wide along earlier axes, so that it is contiguous in its chunk.
         """
         chunk = self.layout.chunk_shape
         long_axes = [axis for axis, size in enumerate(chunk) if size > 1] or [0]
@@ -126,7 +126,7 @@ class Chunks:
         return axis, (*(1 for _ in chunk[:axis]), planes, *chunk[axis + 1 :]), chunk
 
     def _bytes_below(self, axis: int) -> int:
-        """Bytes of one step along an axis in a chunk."""
+        """Bytes in a chunk from one index along an axis to the next."""
         return math.prod(self.layout.chunk_shape[axis + 1 :]) * self.layout.stored_dtype.itemsize
 
     def _byte_span(self, block: BlockIndex) -> tuple[int, int]:
@@ -151,7 +151,7 @@ class Chunks:
         value = np.asarray(self.layout.fill_value, self.layout.dtype)
         return {block: np.broadcast_to(value, box_shape(self.grid.box(block))) for block in blocks}
 
-    # where chunks are
+    # positions of chunks in files
 
     def _file(self, chunk: tuple[int, ...]) -> tuple[int, ...]:
         shards = self.layout.chunks_per_shard or (1,) * len(chunk)
@@ -161,12 +161,12 @@ class Chunks:
         return self.layout.file_key(self._file(chunk))
 
     async def _span(self, chunk: tuple[int, ...]) -> Span | None:
-        """Where a chunk is in its file; None if the shard or the chunk in it doesn't exist."""
+        """Byte span of a chunk in its file; None if the shard or the chunk in it doesn't exist."""
         shards = self.layout.chunks_per_shard
         return (0, None) if shards is None else await self._span_in_shard(chunk, shards)
 
     async def _span_in_shard(self, chunk: tuple[int, ...], shards: tuple[int, ...]) -> tuple[int, int] | None:
-        spans = await self._once("index", self._file(chunk), lambda: self._read_index(chunk, shards))
+        spans = await self._load_once("index", self._file(chunk), lambda: self._read_index(chunk, shards))
         if spans is None:
             return None
         start, stop = spans[tuple(i % n for i, n in zip(chunk, shards, strict=True))].tolist()
@@ -193,8 +193,8 @@ class Chunks:
         )
 
     async def _read_spans(self, key: str, spans: Mapping[K, tuple[int, int]]) -> dict[K, blosc.Bytes] | None:
-        """Read spans of a file, neighbours in one request; None if the file doesn't exist."""
-        found: dict[K, blosc.Bytes] = {}
+        """Read spans of a file, merging neighbours; None if the file doesn't exist."""
+        contents: dict[K, blosc.Bytes] = {}
         for start, stop, names in _merged(spans):
             piece = await self._read(key, start, stop)
             if piece is None:
@@ -202,14 +202,14 @@ class Chunks:
             if len(piece.content) != stop - start:
                 raise FormatError(f"It ends after {len(piece.content)} of {stop - start} bytes.")
             view = memoryview(piece.content)
-            found |= {name: view[spans[name][0] - start : spans[name][1] - start] for name in names}
-        return found
+            contents |= {name: view[spans[name][0] - start : spans[name][1] - start] for name in names}
+        return contents
 
-    async def _once(self, kind: str, which: Any, load: Callable[[], Coroutine[Any, Any, tuple[Any, int]]]) -> Any:
+    async def _load_once(self, kind: str, index: Any, load: Callable[[], Coroutine[Any, Any, tuple[Any, int]]]) -> Any:
         """Load something once: from memory, from a load in progress, or with ``load``."""
-        key = (*self._owner, kind, which)
-        if (kept := self._memory.get(key)) is not None:
-            return kept[0]
+        key = (*self._owner, kind, index)
+        if (cached := self._memory.get(key)) is not None:
+            return cached[0]
         if (joined := self._loading.get(key)) is not None:
             with contextlib.suppress(CryoETError):  # it may have started before a retry: load again
                 return await self._wait(key, joined)
@@ -219,7 +219,7 @@ class Chunks:
         return await self._wait(key, loading)
 
     async def _wait(self, key: tuple[Any, ...], loading: _Load) -> Any:
-        """Wait for a load; it is cancelled once nobody waits for it."""
+        """Wait for a load; cancel it once nothing waits for it."""
         loading.waiting += 1
         try:
             value, size_bytes = await asyncio.shield(loading.task)
@@ -232,7 +232,7 @@ class Chunks:
         self._memory.put(key, (value,), size_bytes)
         return value
 
-    def _note_size(self, chunk: tuple[int, ...], stored_bytes: int) -> None:
+    def _record_size(self, chunk: tuple[int, ...], stored_bytes: int) -> None:
         """Count a chunk's stored size, and its content without the part beyond the end of the array."""
         if chunk in self._measured:
             return
@@ -245,14 +245,14 @@ class Chunks:
 
 @dataclass(slots=True)
 class _Load:
-    """A load in progress, and how many wait for it."""
+    """A load in progress, and the number of its waiters."""
 
     task: asyncio.Task[tuple[Any, int]]
     waiting: int = 0
 
 
 class WholeChunks(Chunks):
-    """Chunks that are read whole; neighbours in a shard in one request."""
+    """Chunks that are read whole; neighbours in a shard share a request."""
 
     async def fetch(self, blocks: Sequence[BlockIndex]) -> Callable[[], dict[BlockIndex, Block]]:
         """Read whole chunks of one file; see `Chunks`."""
@@ -266,14 +266,16 @@ class WholeChunks(Chunks):
             spans = {block: await self._span_in_shard(chunk, shards) for block, chunk in chunks.items()}
             contents = await self._read_spans(key, {block: span for block, span in spans.items() if span}) or {}
         for block, chunk in chunks.items():
-            self._note_size(chunk, len(contents.get(block, b"")))
+            self._record_size(chunk, len(contents.get(block, b"")))
         return partial(self._decode, blocks, contents)
 
     def _decode(
         self, blocks: Sequence[BlockIndex], contents: Mapping[BlockIndex, blosc.Bytes]
     ) -> dict[BlockIndex, Block]:
-        found = self._filled(block for block in blocks if block not in contents)
-        return found | {block: self._as_array(block, unpack(each, self.layout)) for block, each in contents.items()}
+        blank = self._filled(block for block in blocks if block not in contents)
+        return blank | {
+            block: self._as_array(block, unpack(content, self.layout)) for block, content in contents.items()
+        }
 
 
 class PlainChunks(Chunks):
@@ -296,13 +298,13 @@ class PlainChunks(Chunks):
         contents = await self._read_spans(self._file_key(chunk), spans)
         if contents is None:
             return partial(self._filled, blocks)
-        self._note_size(chunk, self.layout.chunk_bytes)
+        self._record_size(chunk, self.layout.chunk_bytes)
         return lambda: {block: self._as_array(block, content) for block, content in contents.items()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _HeldFrame:
-    """A chunk's Blosc table and its start in the file; ``content`` holds all of it if it is small."""
+    """A chunk's Blosc table and its start in the file; ``content`` is the whole chunk if it is small."""
 
     start: int
     frame: blosc.Frame
@@ -310,9 +312,9 @@ class _HeldFrame:
 
 
 class FrameChunks(Chunks):
-    """Chunks that are Blosc frames: a frame's table is read once, then only the parts that hold the wanted blocks.
+    """Chunks that are Blosc frames: read the table once, then only the parts that hold the wanted blocks.
 
-    Chunks that compress to little, as masks do, are kept compressed in memory. ``head``, the first bytes of the first
+    Chunks that compress well, such as masks, are kept compressed in memory. ``head``, the first bytes of the first
     chunk, gives the block size of all chunks.
     """
 
@@ -327,7 +329,7 @@ class FrameChunks(Chunks):
             block_bytes = max(block_bytes, _BLOCK_BYTES_IN_SMALL_CHUNKS)
         super().__init__(files, layout, block_bytes=block_bytes, **options)
         if sample is not None:
-            self._note_size((0,) * len(layout.shape), sample.cbytes)
+            self._record_size((0,) * len(layout.shape), sample.cbytes)
 
     async def fetch(self, blocks: Sequence[BlockIndex]) -> Callable[[], dict[BlockIndex, Block]]:
         """Read parts of one chunk; see `Chunks`."""
@@ -349,7 +351,7 @@ class FrameChunks(Chunks):
                 self._file_key(chunk), {part: (starts[part], ends[part]) for part in needed}
             )
         if bodies is None:
-            raise FormatError("It is gone.")
+            raise FormatError("It no longer exists.")
         return partial(self._decode, frame, spans, parts, bodies)
 
     def _decode(
@@ -373,14 +375,14 @@ class FrameChunks(Chunks):
             await self._held(chunk)
 
     async def _held(self, chunk: tuple[int, ...]) -> _HeldFrame | None:
-        held: _HeldFrame | None = await self._once("chunk", chunk, lambda: self._read_frame(chunk))
+        held: _HeldFrame | None = await self._load_once("chunk", chunk, lambda: self._read_frame(chunk))
         return held
 
     async def _read_frame(self, chunk: tuple[int, ...]) -> tuple[_HeldFrame | None, int]:
         span = await self._span(chunk)
         piece = await self._read_start(chunk, span) if span is not None else None
         if span is None or piece is None:
-            self._note_size(chunk, 0)
+            self._record_size(chunk, 0)
             return None, 0
         content, header = piece.content, blosc.parse_header(piece.content)
         size = piece.total_bytes if span[1] is None else span[1] - span[0]
@@ -389,7 +391,7 @@ class FrameChunks(Chunks):
         if size not in {None, header.cbytes}:
             raise FormatError(f"It has {size} bytes instead of {header.cbytes}.")
         self._is_small &= header.cbytes <= _SMALL_CHUNK_BYTES
-        self._note_size(chunk, header.cbytes)
+        self._record_size(chunk, header.cbytes)
         if len(content) < header.table_end:
             rest = await self._read(self._file_key(chunk), span[0] + len(content), span[0] + header.table_end)
             content += rest.content if rest is not None else b""
@@ -419,7 +421,7 @@ def make_chunks(
 
 
 def _is_split(layout: ArrayLayout) -> bool:
-    """Whether parts of chunks are read."""
+    """Whether chunks are read in parts."""
     return layout.codecs in ((), ("blosc",)) and layout.chunk_bytes > _WHOLE_CHUNK_BYTES
 
 
@@ -428,7 +430,7 @@ def _sample_header(head: Piece | None, layout: ArrayLayout) -> blosc.Header | No
     try:
         header = blosc.parse_header(head.content if head is not None else b"")
     except FormatError:
-        return None  # missing or damaged: reading that chunk will say so
+        return None  # missing or damaged: reading the chunk will raise the error
     return header if header.nbytes == layout.chunk_bytes else None
 
 
@@ -500,7 +502,7 @@ def without_checksum(content: blosc.Bytes) -> blosc.Bytes:
 def _unpack_blosc(content: blosc.Bytes, nbytes: int) -> bytes:
     header = blosc.parse_header(content)
     if header.nbytes != nbytes or header.cbytes != len(content):
-        raise FormatError(f"Its Blosc frame says {header.nbytes} bytes in {header.cbytes}; {len(content)} came.")
+        raise FormatError(f"Its Blosc frame says {header.nbytes} bytes in {header.cbytes}, but it has {len(content)}.")
     return blosc.decode_frame(content) if nbytes else b""
 
 
@@ -553,6 +555,6 @@ def _unpack_by_zarr(content: blosc.Bytes, layout: ArrayLayout) -> bytes:
     store = MemoryStore({key: default_buffer_prototype().buffer.from_bytes(bytes(content))})
     try:
         values = np.asarray(zarr.Array.from_dict(StorePath(store), layout.chunk_document)[...])
-    except Exception as error:  # codecs raise whatever they like
+    except Exception as error:  # codecs may raise anything
         raise FormatError(f"It is damaged, or in a form that zarr can't decode ({error}).") from error
     return np.ascontiguousarray(values, dtype=layout.stored_dtype).tobytes()

@@ -24,7 +24,7 @@ _PLANE_AXES = 2
 class Picture:
     """Values of a box of a level: exact but for the ``missing`` blocks, which are coarse.
 
-    Unknown voxels hold the placeholder; a picture of nothing else ``is_blank``.
+    Unknown voxels hold the placeholder; ``is_blank`` if all are unknown.
     """
 
     values: Block
@@ -33,7 +33,7 @@ class Picture:
 
 
 def missing_keys(image: Image, memory: MemoryCache, level: int, box: Box) -> list[Key]:
-    """The blocks of a box that aren't in memory, neither whole nor as the needed plane."""
+    """The keys of a box's blocks that are in memory neither whole nor as the needed plane."""
     owner, plane = image.owner, plane_of(box)
     keys = ((owner, level, block) for block in image.levels[level].grid.covering(box))
     return [key for key in keys if key not in memory and (plane is None or (*key, plane) not in memory)]
@@ -42,7 +42,7 @@ def missing_keys(image: Image, memory: MemoryCache, level: int, box: Box) -> lis
 def compose(image: Image, memory: MemoryCache, level: int, box: Box, placeholder: float) -> Picture:
     """Compose the picture of a box of a level; never waits.
 
-    A blank volume is one broadcast, read-only value.
+    A blank volume is a single broadcast value and read-only.
     """
     part = _Part(image, memory, level, box)
     missing = part.missing()
@@ -50,9 +50,9 @@ def compose(image: Image, memory: MemoryCache, level: int, box: Box, placeholder
         values = np.empty(box_shape(box), image.dtype)
         part.paint(values)
         return Picture(values, (), is_blank=False)
-    around = intersect(part.around_holes(), box) or box
+    around = intersect(part.around_missing(), box) or box
     coarser = _coarser_parts(part, memory, around)
-    is_blank = part.is_empty and all(found.is_empty for found in coarser)
+    is_blank = part.is_empty and all(coarse.is_empty for coarse in coarser)
     if is_blank and sum(size > 1 for size in box_shape(box)) > _PLANE_AXES:
         return Picture(np.broadcast_to(np.array(placeholder, image.dtype), box_shape(box)), missing, is_blank)
     values = np.empty(box_shape(box), image.dtype)
@@ -64,7 +64,7 @@ def compose(image: Image, memory: MemoryCache, level: int, box: Box, placeholder
 class _Part:
     """A box of a level and its blocks in memory, in the order of the grid.
 
-    A plane across the blocks has thousands of them, and pictures are made often. So no object is kept for each block:
+    A plane across the blocks has thousands of them, and pictures are made often. So no object is kept per block, or
     Python's garbage collector would stall the viewer.
     """
 
@@ -94,12 +94,12 @@ class _Part:
         contents = zip(self._grid.covering(self.box), self._wholes, self._cuts, strict=True)
         return tuple((owner, level, block) for block, whole, cut in contents if whole is None and cut is None)
 
-    def around_holes(self) -> Box:
+    def around_missing(self) -> Box:
         """The smallest box of whole blocks around all missing ones."""
-        places = np.nonzero(~self.present())
+        indices = np.nonzero(~self.present())
         return tuple(
-            (borders[first + int(at.min())], borders[first + int(at.max()) + 1])
-            for borders, (first, _), at in zip(self._grid.borders, self._spans, places, strict=True)
+            (borders[first + int(index.min())], borders[first + int(index.max()) + 1])
+            for borders, (first, _), index in zip(self._grid.borders, self._spans, indices, strict=True)
         )
 
     def paint(self, values: Block) -> None:
@@ -109,18 +109,20 @@ class _Part:
             blocks = [(begin, max(begin, start), min(end, stop)) for begin, end in pairwise(borders[first : last + 1])]
             targets.append([slice(low - start, high - start) for _, low, high in blocks])
             sources.append([slice(low - begin, high - begin) for begin, low, high in blocks])
-        thin = list(sources)
+        plane_sources = list(sources)
         for axis, _ in self._plane or ():
-            thin[axis] = [slice(0, 1)] * len(sources[axis])
-        places = zip(product(*targets), product(*sources), product(*thin), self._wholes, self._cuts, strict=True)
-        for target, source, thin_source, whole, cut in places:
+            plane_sources[axis] = [slice(0, 1)] * len(sources[axis])
+        positions = zip(
+            product(*targets), product(*sources), product(*plane_sources), self._wholes, self._cuts, strict=True
+        )
+        for target, source, plane_source, whole, cut in positions:
             if whole is not None:
                 values[target] = whole[source]
             elif cut is not None:
-                values[target] = cut[thin_source]
+                values[target] = cut[plane_source]
 
     def known(self, indices: list[npt.NDArray[np.intp]]) -> npt.NDArray[np.bool_]:
-        """Which of the voxels at ``indices`` (one array an axis) are in memory."""
+        """Which of the voxels at ``indices`` (one array per axis) are in memory."""
         blocks = [
             np.searchsorted(borders, index, "right") - 1 - first
             for borders, (first, _), index in zip(self._grid.borders, self._spans, indices, strict=True)
@@ -130,13 +132,13 @@ class _Part:
 
 
 def _coarser_parts(part: _Part, memory: MemoryCache, box: Box) -> list[_Part]:
-    """Coarser levels of a box, up to the first that covers it completely."""
-    image, found = part.image, []
+    """The box in coarser levels, up to the first that is completely in memory."""
+    image, parts = part.image, []
     for coarse in range(part.level + 1, len(image.levels)):
-        found.append(_Part(image, memory, coarse, image.box_at(part.level, box, coarse)))
-        if not found[-1].missing():
+        parts.append(_Part(image, memory, coarse, image.box_at(part.level, box, coarse)))
+        if not parts[-1].missing():
             break
-    return found
+    return parts
 
 
 def _fill(level: int, box: Box, coarser: list[_Part], values: Block, placeholder: float) -> None:

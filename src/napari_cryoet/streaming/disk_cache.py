@@ -1,11 +1,11 @@
-"""The disk cache of network reads: least recently used out first, bounded in bytes, shared by processes.
+"""The disk cache of network reads: bounded in bytes, least recently used evicted first, shared by processes.
 
 An *image* is an address that was opened. A *part* is a range of a file below it with the ETag of its server, or the
 fact that the file doesn't exist. All parts are in one SQLite database. A checksum covers a part's bytes and its row;
 parts that don't match are never used. A damaged database is deleted and created again.
 
-One thread writes in the background, many parts in one transaction. Environment variables, settings and defaults give
-the folder, the size limit and how long an image counts as current.
+One thread writes in the background, many parts per transaction. The folder, the size limit and how long an image counts
+as current come from the environment, the settings or defaults.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ import xxhash
 from napari_cryoet.files import cache_path, config_path, replace_file
 from napari_cryoet.streaming.sources import Piece
 
-OWN_FOLDER: Final = "napari-cryoet-parts"  # in the folder that the user chose: nothing else there is touched
+OWN_FOLDER: Final = "napari-cryoet-parts"  # within the user's folder, where nothing else is touched
 LIMIT_VARIABLE: Final = "NAPARI_CRYOET_CACHE_LIMIT"
 FOLDER_VARIABLE: Final = "NAPARI_CRYOET_CACHE_DIR"
 ASK_AGAIN_VARIABLE: Final = "NAPARI_CRYOET_CACHE_ASK_AGAIN"
@@ -42,7 +42,7 @@ _SCHEMA = (
     "CREATE TABLE images (id INTEGER PRIMARY KEY AUTOINCREMENT, digest BLOB UNIQUE, checked_at REAL)",
     "CREATE TABLE parts (id INTEGER PRIMARY KEY, image INTEGER, key TEXT, start INTEGER, stop INTEGER, etag TEXT, "
     "modified TEXT, total INTEGER, stored_at REAL, checksum BLOB, cost INTEGER, used_at REAL)",
-    "CREATE TABLE contents (part INTEGER PRIMARY KEY, content BLOB)",  # apart, since using a part rewrites its row
+    "CREATE TABLE contents (part INTEGER PRIMARY KEY, content BLOB)",  # separate, because using a part rewrites its row
     "CREATE INDEX parts_by_place ON parts (image, key, start)",
     "CREATE INDEX parts_by_use ON parts (used_at, cost)",
     "CREATE TRIGGER part_deleted AFTER DELETE ON parts BEGIN DELETE FROM contents WHERE part = old.id; END",
@@ -54,13 +54,13 @@ _SIZE = "SELECT coalesce(sum(cost), 0) FROM parts"
 _WHOLE_FILE = 2**62  # the stop of a missing file
 
 _LARGEST_PART_BYTES = 64 * 2**20
-_PART_COST_BYTES = 400  # beside its content
+_PART_COST_BYTES = 400  # in addition to its content
 _QUEUE_BYTES, _BATCH_BYTES = 64 * 2**20, 16 * 2**20
 _KEEP_FREE_BYTES = 2**30
 _GATHER_S, _BUSY_S, _EXIT_FLUSH_S = 0.25, 5.0, 3.0
 _PAUSE_S = 30.0  # after a failed write
 
-_LARGEST_BYTES, _SHARE_OF_FREE = 10 * 10**9, 0.1
+_LARGEST_BYTES, _FREE_FRACTION = 10 * 10**9, 0.1
 _ASK_AGAIN_AFTER_S = 3600.0
 _LIMIT_NAME = "disk_cache_limit_bytes"
 _SIZES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
@@ -69,9 +69,9 @@ _TIMES = {"": 1, "s": 1, "min": 60, "h": 3600, "d": 86400}
 
 @dataclass(slots=True)
 class Image:
-    """An address in the cache: its row id, and when its server last confirmed it; None for an address without parts.
+    """An address in the cache: its row id, and when its server last confirmed it; both None if it has no parts.
 
-    Nothing of a dropped image is found or stored any more.
+    Parts of a dropped image are neither found nor stored.
     """
 
     digest: bytes
@@ -82,7 +82,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A cached range of a file, and when it came in seconds since 1970; no piece if the file doesn't exist."""
+    """A cached range of a file, and when it was stored (seconds since 1970); no piece if the file doesn't exist."""
 
     piece: Piece | None
     stored_at: float
@@ -91,7 +91,7 @@ class Part:
 class DiskCache:
     """The cache in one folder. All methods may be called from any thread; only `clear` and `shrink` raise OSError.
 
-    Folder and limit come from the settings by default. ``keep_free_bytes`` of the disk are never used.
+    Folder and limit come from the settings by default. At least ``keep_free_bytes`` of the disk stay free.
     """
 
     def __init__(
@@ -116,17 +116,17 @@ class DiskCache:
     @property
     def size_bytes(self) -> int:
         """The size of all parts on disk."""
-        rows = self._ask(_SIZE)
+        rows = self._query(_SIZE)
         return int(rows[0][0]) if rows else 0
 
     def image(self, address: str) -> Image:
         """The image of an address."""
         digest = xxhash.xxh3_128_digest(address.encode())  # addresses may hold secrets, so only their hash is stored
-        rows = self._ask("SELECT id, checked_at FROM images WHERE digest = ?", digest)
+        rows = self._query("SELECT id, checked_at FROM images WHERE digest = ?", digest)
         return Image(digest, *rows[0]) if rows else Image(digest)
 
     def find(self, image: Image, key: str, start: int = 0, length: int | None = None) -> Part | None:
-        """A range of a file, given as for `Source.read`, if all of it is cached."""
+        """A range of a file, as in `Source.read`; None unless all of it is cached."""
         if image.number is None or image.is_dropped:
             return None
         total = None
@@ -168,18 +168,18 @@ class DiskCache:
             stop, total = start + len(content), piece.total_bytes
             row = row._replace(stop=stop, etag=piece.etag, modified=piece.modified, total=total)
         if len(content) <= min(_LARGEST_PART_BYTES, self.limit_bytes // 2):
-            self._later(lambda sql: _keep(sql, image, row, content), len(content))
+            self._enqueue(lambda sql: _store(sql, image, row, content), len(content))
 
     def confirm(self, image: Image) -> Image:
         """Record that the server has just confirmed the image; returns it."""
         image.checked_at = time.time()
         values = image.checked_at, image.number
-        self._later(lambda sql: sql.execute("UPDATE images SET checked_at = ? WHERE id = ?", values))
+        self._enqueue(lambda sql: sql.execute("UPDATE images SET checked_at = ? WHERE id = ?", values))
         return image
 
     def forget(self, image: Image, key: str) -> None:
         """Delete all parts of a file."""
-        self._later(lambda sql: sql.execute("DELETE FROM parts WHERE image = ? AND key = ?", (image.number, key)))
+        self._enqueue(lambda sql: sql.execute("DELETE FROM parts WHERE image = ? AND key = ?", (image.number, key)))
 
     def drop(self, image: Image) -> Image:
         """Delete all parts of an image that changed on its server. Returns a fresh image."""
@@ -189,7 +189,7 @@ class DiskCache:
             sql.execute("DELETE FROM parts WHERE image IN (SELECT id FROM images WHERE digest = ?)", (image.digest,))
             sql.execute("DELETE FROM images WHERE digest = ?", (image.digest,))
 
-        self._later(forget)
+        self._enqueue(forget)
         return Image(image.digest)
 
     def flush(self, timeout_s: float = _EXIT_FLUSH_S) -> bool:
@@ -199,10 +199,10 @@ class DiskCache:
     def close(self) -> None:
         """Write the queue and close the database; it opens again at the next use."""
         self.flush()
-        self._leave()
+        self._disconnect()
 
     def clear(self) -> None:
-        """Delete everything, also for other processes; OSError if that fails."""
+        """Delete everything, for other processes too; OSError if that fails."""
         self.shrink(0)
 
     def shrink(self, limit_bytes: int) -> None:
@@ -228,7 +228,7 @@ class DiskCache:
     # Reading
 
     def _joined(self, image: Image, rows: list[_Row], start: int, stop: int) -> bytes | None:
-        """Join parts of one version to the bytes ``start`` to ``stop``; None if some are missing."""
+        """Join parts of one version into the bytes ``start`` to ``stop``; None if any are missing."""
         chunks, position = [], start
         while position < stop:
             best = max((row for row in rows if row.start <= position), key=lambda row: row.stop, default=None)
@@ -243,22 +243,22 @@ class DiskCache:
 
     def _touch(self, part: int) -> None:
         values = time.time(), part
-        self._later(lambda sql: sql.execute("UPDATE parts SET used_at = ? WHERE id = ?", values))
+        self._enqueue(lambda sql: sql.execute("UPDATE parts SET used_at = ? WHERE id = ?", values))
 
     def _content(self, image: Image, row: _Row) -> bytes | None:
         """The bytes of a part if its checksum matches; else the part is deleted."""
-        found = self._ask("SELECT content FROM contents WHERE part = ?", row.id)
+        found = self._query("SELECT content FROM contents WHERE part = ?", row.id)
         content = found[0][0] if found else None
-        if isinstance(content, bytes) and row.sum_with(image.digest, content) == row.checksum:
+        if isinstance(content, bytes) and row.checksum_with(image.digest, content) == row.checksum:
             return content
-        self._later(lambda sql: sql.execute("DELETE FROM parts WHERE id = ?", (row.id,)))
+        self._enqueue(lambda sql: sql.execute("DELETE FROM parts WHERE id = ?", (row.id,)))
         return None
 
     def _rows(self, where: str, *values: Any) -> list[_Row]:
-        rows = self._ask(f"SELECT {_COLUMNS} FROM parts WHERE {where}", *values)  # noqa: S608 - constants of this module
+        rows = self._query(f"SELECT {_COLUMNS} FROM parts WHERE {where}", *values)  # noqa: S608 - constants of this module
         return [_Row(*row) for row in rows if all(map(isinstance, row, _TYPES))]
 
-    def _ask(self, query: str, *values: Any) -> list[Any]:
+    def _query(self, query: str, *values: Any) -> list[Any]:
         """Query the database; an empty list if that fails."""
         if self._pid != os.getpid():  # a forked process must not use its parent's connection
             return []
@@ -270,12 +270,12 @@ class DiskCache:
                     self._reader.execute("PRAGMA query_only = ON")
                 return self._reader.execute(query, values).fetchall() if self._reader is not None else []
         except (sqlite3.Error, UnicodeDecodeError, OverflowError) as error:
-            self._leave()
+            self._disconnect()
             if _is_damage(error):
-                self._later(_report_damage)
+                self._enqueue(_report_damage)
             return []
 
-    def _leave(self) -> None:
+    def _disconnect(self) -> None:
         """Close the reading connection."""
         if self._pid == os.getpid():
             with self._lock:
@@ -285,12 +285,12 @@ class DiskCache:
 
     # Writing, on the writer's thread
 
-    def _later(self, job: _Job, size_bytes: int = 0) -> None:
+    def _enqueue(self, job: _Job, size_bytes: int = 0) -> None:
         if self._pid == os.getpid():
             self._writer.add(job, size_bytes)
 
     def _write(self, jobs: list[_Job]) -> None:
-        """Run jobs in one transaction; sqlite3.Error or OSError if the disk refuses."""
+        """Run jobs in one transaction; sqlite3.Error or OSError if writing fails."""
         try:
             with contextlib.closing(self._open_index()) as sql:
                 with _transaction(sql):
@@ -301,8 +301,8 @@ class DiskCache:
                 sql.execute("PRAGMA incremental_vacuum(1000)").fetchall()
         except (sqlite3.Error, UnicodeDecodeError) as error:
             if _is_damage(error):
-                self._leave()
-                self._begin_anew()
+                self._disconnect()
+                self._discard_damaged()
             raise
 
     def _open_index(self) -> sqlite3.Connection:
@@ -322,8 +322,8 @@ class DiskCache:
             raise
         return sql
 
-    def _begin_anew(self) -> None:
-        """Move a damaged cache aside, for all processes at once, and delete it."""
+    def _discard_damaged(self) -> None:
+        """Rename a damaged cache, for all processes at once, and delete it."""
         with contextlib.suppress(OSError):
             self._folder.rename(self._folder.with_name(f"{OWN_FOLDER}.broken-{secrets.token_hex(4)}"))
         for broken in self._folder.parent.glob(f"{OWN_FOLDER}.broken-*"):
@@ -331,7 +331,7 @@ class DiskCache:
 
 
 class _Row(NamedTuple):
-    """A row of parts; not to be trusted before its checksum was compared."""
+    """A row of the table of parts; don't trust it before comparing its checksum."""
 
     id: int
     key: str
@@ -343,8 +343,8 @@ class _Row(NamedTuple):
     stored_at: float
     checksum: bytes
 
-    def sum_with(self, digest: bytes, content: bytes) -> bytes:
-        """The checksum of this row with ``content``, in the image of ``digest``."""
+    def checksum_with(self, digest: bytes, content: bytes) -> bytes:
+        """The checksum of this row with ``content``, for the image with this ``digest``."""
         checksum = xxhash.xxh3_128(repr((digest, *self[1:8])).encode())
         checksum.update(content)
         return checksum.digest()
@@ -354,7 +354,7 @@ _TYPES = (int, str, int, int, str | None, str | None, int | None, float, bytes)
 _Job = Callable[[sqlite3.Connection], object]
 
 
-def _keep(sql: sqlite3.Connection, image: Image, row: _Row, content: bytes) -> None:
+def _store(sql: sqlite3.Connection, image: Image, row: _Row, content: bytes) -> None:
     """Store a part, unless its image was dropped meanwhile, here or by another process."""
     if image.number is None and not image.is_dropped:
         values = image.digest, row.stored_at
@@ -369,14 +369,14 @@ def _keep(sql: sqlite3.Connection, image: Image, row: _Row, content: bytes) -> N
         sql.execute("DELETE FROM parts WHERE image = ?", (number,))  # of the previous version
     within = "image = ? AND key = ? AND start BETWEEN ? AND ? AND stop <= ?"
     sql.execute(f"DELETE FROM parts WHERE {within}", (number, row.key, row.start, row.stop, row.stop))  # noqa: S608
-    checksum, cost = row.sum_with(image.digest, content), _PART_COST_BYTES + len(content)
+    checksum, cost = row.checksum_with(image.digest, content), _PART_COST_BYTES + len(content)
     insert = "INSERT INTO parts VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     part = sql.execute(insert, (number, *row[1:8], checksum, cost, row.stored_at)).lastrowid
     sql.execute("INSERT OR REPLACE INTO contents VALUES (?, ?)", (part, content))
 
 
 class _Writer:
-    """A thread that runs jobs in batches; it ends when there are none."""
+    """A thread that runs jobs in batches, and ends when there are none."""
 
     def __init__(self, write: Callable[[list[_Job]], None]) -> None:
         self._write, self._state = write, threading.Condition()
@@ -385,7 +385,7 @@ class _Writer:
         self._is_running = self._is_urgent = False
 
     def add(self, job: _Job, size_bytes: int) -> None:
-        """Queue a job, unless the queue is full or a write has failed lately."""
+        """Queue a job, unless the queue is full or a write failed recently."""
         with self._state:
             if time.monotonic() < self._paused_until or self._queued_bytes + size_bytes > _QUEUE_BYTES:
                 return
@@ -409,13 +409,13 @@ class _Writer:
         while jobs := self._take():
             try:
                 self._write(jobs)
-            except Exception:  # noqa: BLE001 - a cache that can't be written is no reason to fail
+            except Exception:  # noqa: BLE001 - the cache is optional, so a failed write is no error
                 with self._state:
                     self._paused_until = time.monotonic() + _PAUSE_S
                     self._jobs, self._queued_bytes = [], 0
 
     def _take(self) -> list[_Job]:
-        """Wait a moment for more jobs and take them all; none means that the thread ends."""
+        """Wait briefly for more jobs and take them all; an empty list ends the thread."""
         with self._state:
             self._state.wait_for(lambda: self._is_urgent or self._queued_bytes > _BATCH_BYTES, _GATHER_S)
             jobs, self._jobs, self._queued_bytes = self._jobs, [], 0
@@ -467,7 +467,7 @@ def _is_damage(error: Exception) -> bool:
 
 
 def _report_damage(_sql: sqlite3.Connection) -> None:
-    raise sqlite3.DatabaseError("the database is damaged, or of another version")
+    raise sqlite3.DatabaseError("the database is damaged or has another version")
 
 
 def shared_disk_cache() -> DiskCache | None:
@@ -486,29 +486,29 @@ def _cache_in(folder: Path) -> DiskCache:
 
 def cache_folder() -> Path:
     """The folder of the disk cache."""
-    named = os.environ.get(FOLDER_VARIABLE)
-    return Path(os.path.expanduser(named)).absolute() if named else cache_path() / "pixels"
+    path = os.environ.get(FOLDER_VARIABLE)
+    return Path(os.path.expanduser(path)).absolute() if path else cache_path() / "pixels"
 
 
 def limit_bytes() -> int:
     """The size limit of the disk cache; 0 turns it off.
 
-    From the environment, else the setting, else the smaller of 10 GB and a tenth of the free disk.
+    It comes from the environment, else the setting, else it is 10 GB or a tenth of the free disk, whichever is less.
     """
-    if (named := named_limit_bytes()) is not None:
-        return named
+    if (chosen := named_limit_bytes()) is not None:
+        return chosen
     folder = cache_folder()
-    there = next((parent for parent in (folder, *folder.parents) if os.path.exists(parent)), folder)
+    existing = next((parent for parent in (folder, *folder.parents) if os.path.exists(parent)), folder)
     try:
-        return int(min(_LARGEST_BYTES, _SHARE_OF_FREE * shutil.disk_usage(there).free))
+        return int(min(_LARGEST_BYTES, _FREE_FRACTION * shutil.disk_usage(existing).free))
     except OSError:
         return 0
 
 
 def named_limit_bytes() -> int | None:
-    """The limit of the environment, else of `choose_limit`; None if neither is set."""
-    if (named := environment_limit_bytes()) is not None:
-        return named
+    """The limit from the environment, else from `choose_limit`; None if neither is set."""
+    if (limit := environment_limit_bytes()) is not None:
+        return limit
     try:
         value = json.loads(_settings_path().read_bytes())[_LIMIT_NAME]
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
@@ -517,14 +517,14 @@ def named_limit_bytes() -> int | None:
 
 
 def environment_limit_bytes() -> int | None:
-    """The limit of the environment; None if it is unset or not a size."""
+    """The limit from the environment; None if it is unset or not a size."""
     with contextlib.suppress(ValueError):
         return parse_size(os.environ.get(LIMIT_VARIABLE, ""))
     return None
 
 
 def choose_limit(size_bytes: int | None) -> None:
-    """Set the limit, also for running processes; None restores the default. OSError if it can't be saved."""
+    """Set the limit, for running processes too; None restores the default. OSError if it can't be saved."""
     if size_bytes is None:
         _settings_path().unlink(missing_ok=True)
     else:
@@ -532,9 +532,9 @@ def choose_limit(size_bytes: int | None) -> None:
 
 
 def ask_again_after_s() -> float:
-    """Seconds until a cached image is checked with its server again."""
-    named = _amount(os.environ.get(ASK_AGAIN_VARIABLE, ""), _TIMES)
-    return _ASK_AGAIN_AFTER_S if named is None else named
+    """Seconds before a cached image is checked with its server again."""
+    seconds = _amount(os.environ.get(ASK_AGAIN_VARIABLE, ""), _TIMES)
+    return _ASK_AGAIN_AFTER_S if seconds is None else seconds
 
 
 def parse_size(text: str) -> int:
@@ -547,13 +547,13 @@ def parse_size(text: str) -> int:
     """
     size = 0.0 if text.strip().lower() == "off" else _amount(text, _SIZES)
     if size is None:
-        raise ValueError(f"{text!r} is no size; sizes look like 5GB, 500MB, 0 or off")
+        raise ValueError(f"{text!r} is not a size; sizes look like 5GB, 500MB, 0 or off")
     return int(size)
 
 
 def _amount(text: str, units: dict[str, int]) -> float | None:
-    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,3})?)\s*([a-z]*)", text.strip().lower(), re.ASCII)
-    return float(found[1]) * units[found[2]] if found and found[2] in units else None
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,3})?)\s*([a-z]*)", text.strip().lower(), re.ASCII)
+    return float(match[1]) * units[match[2]] if match and match[2] in units else None
 
 
 def _settings_path() -> Path:

@@ -1,7 +1,7 @@
 """Arrays that a viewer can slice without waiting: exact where blocks are in memory, coarse elsewhere.
 
-A viewer slices `Display.levels` like any arrays and gets what is in memory at once. Missing blocks are fetched in the
-order of `plan`; ``on_change`` tells the viewer to slice again.
+A viewer slices `Display.levels` like any arrays and gets the best picture in memory at once. Missing blocks are fetched
+in the order of `plan`; ``on_change`` tells the viewer to slice again.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class DisplayState:
     full_bytes
         The estimated download for the exact view, if it is limited; else 0.
     bytes_read
-        How many bytes were read from the source so far.
+        How many bytes have been read from the source.
     error
         Why a part of the view couldn't be read, or None.
     is_stopped
@@ -116,7 +116,7 @@ class Display:
         self._engine = engine
         self._usual_view_bytes = min(_LARGEST_VIEW_BYTES, engine.memory.limit_bytes // 2)
         self._chosen_view_bytes: int | None = None
-        self._is_held, self._goes_ahead = is_held, not is_held
+        self._is_held, self._prefetches = is_held, not is_held
         self._is_stopped = self._is_paused = self._is_closed = False
         # the view, on the viewer's thread
         self._view: View | None = None
@@ -124,19 +124,19 @@ class Display:
         self._foreseen: View | None = None
         self._is_exact = False
         self._latest: tuple[int, Box, weakref.ref[Block]] | None = None  # the last picture of the view
-        # what is fetched for it, on the loop thread
+        # its requests, on the loop thread
         self._planned_view: View | None = None
         self._motion: Motion | None = None
         self._moved_at = -math.inf
         self._awaited: set[Key] = set()  # blocks that would improve the picture
         self._arrived: set[Key] = set()  # awaited blocks that have arrived for this view
-        self._lost = 0  # how many of them were evicted again
+        self._evicted = 0  # how many of these were evicted again
         self._arrivals = 0  # how often blocks of the image arrived
-        self._lacked_at: int | None = None  # arrivals before the last picture, if it was incomplete
+        self._incomplete_at: int | None = None  # arrivals before the last picture, if that was incomplete
         self._failed: dict[Key, tuple[float, CryoETError]] = {}
-        self._asked_again_at = -math.inf
+        self._retried_at = -math.inf
         self._timer: asyncio.TimerHandle | None = None
-        self._telling: asyncio.Handle | None = None
+        self._notification: asyncio.Handle | None = None
 
     @property
     def usual_view_bytes(self) -> int:
@@ -148,7 +148,7 @@ class Display:
         """The limit of decoded bytes in a view; half of it for planes across the blocks.
 
         Larger views are shown at a coarser level. 0 keeps views coarse, as the data saver does. Setting it applies to
-        the current view at once, and None goes back to the usual limit.
+        the current view at once; None restores the usual limit.
         """
         is_coarse = self._chosen_view_bytes is None and self.pyramid.stays_coarse
         return 0 if is_coarse else self.usual_view_bytes
@@ -190,24 +190,24 @@ class Display:
             # napari makes a thumbnail after each picture; composing a volume again would take long
             latest, self._latest = self._latest[2](), None
             if latest is not None:
-                return self.pyramid.seen(latest)
+                return self.pyramid.from_stored(latest)
         picture = compose(self.image, self._engine.memory, level, stored, self.placeholder)
         if is_view:
             self._view = View(level, stored)
             self._latest = level, stored, weakref.ref(picture.values)
             self._is_exact, self.is_blank = not picture.missing, picture.is_blank
-            self._engine.call(self._looked, self._view, time.monotonic(), arrivals if picture.missing else None)
-        return self.pyramid.seen(picture.values)
+            self._engine.call(self._record_picture, self._view, time.monotonic(), arrivals if picture.missing else None)
+        return self.pyramid.from_stored(picture.values)
 
     def foresee(self, level: int, box: Box) -> None:
-        """Fetch the first view early, while held: a box of a level, start and stop on each axis."""
+        """Fetch the first view early, while held; ``box`` is start and stop on each axis."""
         self._foreseen = View(level, self.pyramid.stored_box(box))
         self._engine.call(self._plan)
 
     def load_in_full(self) -> None:
         """Fetch the current plane in full, whatever it costs, until the view changes.
 
-        Does nothing for a volume: `largest_view_bytes` decides about those.
+        Has no effect on volumes, which `largest_view_bytes` limits.
         """
         if self._view is not None and plane_of(self._view.box) is not None:
             self._full_view = self._view
@@ -215,7 +215,7 @@ class Display:
 
     def release(self, *, ahead: bool = True) -> None:
         """Start fetching; without ``ahead``, prefetch only once the view moves."""
-        self._is_held, self._goes_ahead = False, ahead
+        self._is_held, self._prefetches = False, ahead
         self._engine.call(self._plan)
 
     def stop(self) -> None:
@@ -224,7 +224,7 @@ class Display:
         self._start_over()
 
     def retry(self) -> None:
-        """Fetch again what failed or was stopped."""
+        """Resume after `stop` and fetch failed blocks again."""
         self._is_stopped = False
         self._start_over()
 
@@ -234,31 +234,31 @@ class Display:
         self._start_over()
 
     def resume(self) -> None:
-        """Go on after `pause`, and retry what failed."""
+        """Resume after `pause` and fetch failed blocks again."""
         if self._is_paused:
             self._is_paused = False
             self._start_over()
 
     def close(self) -> None:
-        """Fetch nothing and report nothing any more."""
+        """Stop fetching and reporting for good."""
         self._is_closed = True
         self.on_change = lambda: None
         self._engine.call(self._plan)
 
     def _start_over(self) -> None:
-        """Forget failures and plan again."""
+        """Clear failures and plan again."""
 
         def start_over() -> None:
             self._failed.clear()
-            self._asked_again_at = self._engine.loop.time()
+            self._retried_at = self._engine.loop.time()
             self._arrived.clear()
-            self._lost = 0
+            self._evicted = 0
             self._plan()
-            self._tell_soon()
+            self._notify_soon()
 
         self._engine.call(start_over)
 
-    # what to fetch for a view
+    # choosing blocks for a view
 
     def _target(self, view: View) -> tuple[int, Box]:
         """The level to fetch for a view, and the box of the view there."""
@@ -270,39 +270,39 @@ class Display:
     def _plane(self, level: int, box: Box) -> Plane | None:
         """The plane to keep of each block, if whole blocks would take too much memory."""
         plane, limit = plane_of(box), self._engine.memory.limit_bytes
-        is_thin = kept_bytes(self.image, level, box, is_thin=False) > limit // 2
-        is_thin |= self._lost > self.image.levels[level].grid.count(box) // 4  # other blocks evict them
-        return plane if is_thin else None
+        is_cut = kept_bytes(self.image, level, box, is_cut=False) > limit // 2
+        is_cut |= self._evicted > self.image.levels[level].grid.count(box) // 4  # other blocks evict them
+        return plane if is_cut else None
 
     def _missing(self) -> list[Key]:
         """The missing blocks of the view."""
         return [] if self._view is None else missing_keys(self.image, self._engine.memory, *self._target(self._view))
 
     def _does_not_fit(self) -> StreamError | None:
-        """An error if the blocks of the view would evict each other for ever."""
+        """An error if the blocks of the view would keep evicting each other."""
         if self._view is None:
             return None
         (target, box), limit = self._target(self._view), self._engine.memory.limit_bytes
-        is_thin = self._plane(target, box) is not None
-        is_lost = self._lost > 2 * self.image.levels[target].grid.count(box) + 2
-        if not is_lost and kept_bytes(self.image, target, box, is_thin=is_thin) <= limit:
+        is_cut = self._plane(target, box) is not None
+        is_thrashing = self._evicted > 2 * self.image.levels[target].grid.count(box) + 2
+        if not is_thrashing and kept_bytes(self.image, target, box, is_cut=is_cut) <= limit:
             return None
         message = f"This view needs more than the {limit / 1e6:,.0f} MB of memory that pixels may use."
         return StreamError(message, hint="Look at a plane, a smaller part or a coarser level.")
 
     # on the loop thread
 
-    def _looked(self, view: View, at: float, lacked_at: int | None) -> None:
-        """Record that a picture was made; ``lacked_at`` counts the arrivals before it, if it was incomplete."""
-        self._lacked_at = lacked_at
+    def _record_picture(self, view: View, at: float, incomplete_at: int | None) -> None:
+        """Record the last picture; ``incomplete_at`` counts the arrivals before it if it was incomplete, else None."""
+        self._incomplete_at = incomplete_at
         if view != self._planned_view:
             before = None if self._is_held else self._planned_view  # a held viewer still moves
             self._motion = motion_between(before, view, self._motion, at - self._moved_at)
             self._planned_view, self._moved_at = view, at
-            self._arrived, self._lost = set(), 0
+            self._arrived, self._evicted = set(), 0
             if not self._is_held:
                 self._plan_after(_SETTLE_S)
-        elif lacked_at is not None and not self._awaited:  # its blocks were evicted
+        elif incomplete_at is not None and not self._awaited:  # its blocks were evicted
             self._plan_after(_SETTLE_S)
 
     def _plan_after(self, after_s: float) -> None:
@@ -330,18 +330,18 @@ class Display:
         if motion is not None and still_for_s >= again_s:
             motion = Motion(motion.axis, motion.sign)
         wants = every_want = list(self._wants(view, target, motion))
-        if self._is_held or (motion is None and not self._goes_ahead):
+        if self._is_held or (motion is None and not self._prefetches):
             wants = [want for want in wants if want.priority <= Priority.VIEW]
         elif self.image.size_bytes(target, box) > _COSTLY_BYTES:
             again_s = max(again_s, _COSTLY_SETTLE_S)
             if still_for_s < again_s:
                 wants = [want for want in wants if want.priority < Priority.VIEW]
-        looked_at = [want for want in every_want if want.priority <= Priority.VIEW]
-        self._awaited = {key for want in looked_at for key in want.keys(self.image.owner)}
-        self._lost += len(self._awaited & self._arrived)
+        visible = [want for want in every_want if want.priority <= Priority.VIEW]
+        self._awaited = {key for want in visible for key in want.keys(self.image.owner)}
+        self._evicted += len(self._awaited & self._arrived)
         self._arrived -= self._awaited
-        if self._lacked_at not in {None, self._arrivals}:
-            self._tell_soon()  # blocks arrived while the picture was made
+        if self._incomplete_at not in {None, self._arrivals}:
+            self._notify_soon()  # blocks arrived while the picture was made
         self._engine.want(self, wants, in_flight=every_want)
         if still_for_s < again_s:
             self._timer = self._engine.loop.call_later(again_s - still_for_s, self._plan)
@@ -388,33 +388,33 @@ class Display:
         if not self._awaited.isdisjoint(keys):
             self._arrived.update(self._awaited.intersection(keys))
             self._awaited.difference_update(keys)
-            self._tell_soon()
+            self._notify_soon()
 
-    def blocks_failed(self, keys: Sequence[Key], error: CryoETError, asked_at: float) -> None:
+    def blocks_failed(self, keys: Sequence[Key], error: CryoETError, requested_at: float) -> None:
         """Blocks could not be read; see `engine.Viewer`."""
-        if asked_at < self._asked_again_at:
+        if requested_at < self._retried_at:
             self._plan_after(_SETTLE_S)
         elif (self.image.error is not None and not keys) or not self._awaited.isdisjoint(keys):
             self._failed.update(dict.fromkeys((key[:3] for key in keys), (time.monotonic(), error)))
-            self._tell_soon()
+            self._notify_soon()
 
-    def _tell_soon(self) -> None:
-        if self._telling is None:
-            self._telling = self._engine.loop.call_soon(self._tell)
+    def _notify_soon(self) -> None:
+        if self._notification is None:
+            self._notification = self._engine.loop.call_soon(self._notify)
 
-    def _tell(self) -> None:
-        self._telling = None
+    def _notify(self) -> None:
+        self._notification = None
         try:
             if not self._is_closed:
                 self.on_change()
-        except Exception:  # noqa: BLE001 - a fault of the viewer must not end the loop
+        except Exception:  # noqa: BLE001 - an error in the viewer must not stop the loop
             threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
 
 
 class DisplayLevel:
     """One level of a display, or a part of it, as a lazy array-like.
 
-    Integers, slices without steps and ``...`` stay lazy; any other index makes values first.
+    Integers, slices without steps and ``...`` stay lazy; any other index computes the values.
     """
 
     def __init__(
@@ -434,7 +434,7 @@ class DisplayLevel:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """In voxels."""
+        """Shape in voxels."""
         sizes = box_shape(self._box)
         return tuple(sizes[axis] for axis in self._kept)
 
@@ -452,7 +452,7 @@ class DisplayLevel:
         return self.shape[0]
 
     def __getitem__(self, index: Any) -> Any:
-        """A part, still lazy."""
+        """A lazy part."""
         cut = cut_part(self._box, self._kept, index)
         if cut is None:
             return np.asarray(self)[index]
@@ -461,7 +461,7 @@ class DisplayLevel:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Block:
         """The best picture available now; never waits. Raises ValueError with ``copy=False``."""
         if copy is False:
-            raise ValueError("a picture is always made anew: copy=False isn't possible")
+            raise ValueError("a picture is always a new array: copy=False isn't possible")
         if not all(box_shape(self._box)):
             return np.empty(self.shape, dtype or self.dtype)
         values = self._display.picture(self._level, self._box, is_view=self._is_view).reshape(self.shape)

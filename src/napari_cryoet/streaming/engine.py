@@ -32,16 +32,16 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.grid import BlockIndex, Plane
     from napari_cryoet.streaming.pyramid import Image
 
-    Place = Callable[[dict[BlockIndex, Block]], None]
+    PlaceBlocks = Callable[[dict[BlockIndex, Block]], None]
 
-REQUESTS = 16  # transferring from one server; half as many more may be decoding
+REQUESTS = 16  # transferring from one server; half as many again may be decoding
 _RUN_BYTES = 4 * 2**20  # decoded bytes in one request of a reader
 
 _LOCAL_S = 0.005  # faster answers come from this machine and say nothing about a network
 _GROWTH, _ANSWERS_TO_GROW = 1.3, 10  # raise the estimate while the connection is used but not full
-_ROUNDS, _MOST_JUDGED = 2.5, 64  # rounds of answers before the estimate changes; answers that are averaged
-_LONG_S = 1.0  # one round is enough on a connection this slow
-_AHEAD_S = 0.15  # how long prefetching may delay a more urgent request, beside one round trip
+_ROUNDS, _MOST_AVERAGED = 2.5, 64  # rounds of answers before the estimate changes; answers to average
+_LONG_S = 1.0  # after this long, one round is enough
+_AHEAD_S = 0.15  # how long prefetching may delay a more urgent request, in addition to one round trip
 _CANCEL_S = 0.3  # cancelling a request pays off if more than this is left; a new connection costs about as much
 
 
@@ -76,17 +76,20 @@ class Want:
 
 
 class Viewer(Protocol):
-    """Wants blocks of an image; its methods are called on the loop thread, also for blocks of other images."""
+    """A client that wants blocks of an image.
+
+    Its methods are called on the loop thread, also for blocks of other images.
+    """
 
     @property
     def image(self) -> Image:
-        """The image that is shown."""
+        """The displayed image."""
 
     def blocks_arrived(self, keys: Sequence[Key]) -> None:
         """Blocks are in memory."""
 
-    def blocks_failed(self, keys: Sequence[Key], error: CryoETError, asked_at: float) -> None:
-        """Blocks requested at ``asked_at`` (loop time) could not be read."""
+    def blocks_failed(self, keys: Sequence[Key], error: CryoETError, requested_at: float) -> None:
+        """Blocks requested at ``requested_at`` (loop time) could not be read."""
 
 
 class Bandwidth:
@@ -105,21 +108,21 @@ class Bandwidth:
 
     def __init__(self) -> None:
         self.bytes_per_s, self.quickest_s = math.inf, 0.0
-        self._in_flight, self._judged_at = 0, 0.0
+        self._in_flight, self._updated_at = 0, 0.0
         self._full_since: float | None = None
-        self._ended: deque[tuple[float, int]] = deque(maxlen=_MOST_JUDGED)  # since it is full
-        self._durations: deque[float] = deque(maxlen=_MOST_JUDGED // 2)
+        self._ended: deque[tuple[float, int]] = deque(maxlen=_MOST_AVERAGED)  # since the connection is full
+        self._durations: deque[float] = deque(maxlen=_MOST_AVERAGED // 2)
 
     def began(self, now: float) -> None:
         """A request was sent."""
         if self._in_flight == 0:
-            self._judged_at = now
+            self._updated_at = now
         self._in_flight += 1
         if self._in_flight >= REQUESTS * 3 // 4:
             self.filled(now)
 
     def filled(self, now: float) -> None:
-        """As many requests are in flight as are allowed."""
+        """The allowed number of requests is in flight."""
         if self._full_since is None:
             self._full_since = now
             self._ended.clear()
@@ -130,24 +133,24 @@ class Bandwidth:
         if size_bytes > 0 and duration_s >= _LOCAL_S:
             self._durations.append(duration_s)
             self.quickest_s = min(self._durations)
-            self._judge(now, size_bytes)
-            self._judged_at = now
+            self._update(now, size_bytes)
+            self._updated_at = now
         if self._in_flight < REQUESTS // 2:
             self._full_since = None
 
-    def _judge(self, now: float, size_bytes: int) -> None:
+    def _update(self, now: float, size_bytes: int) -> None:
         if self._full_since is None:
-            answers = (now - self._judged_at) / max(self.quickest_s, _LOCAL_S)
+            answers = (now - self._updated_at) / max(self.quickest_s, _LOCAL_S)
             self.bytes_per_s *= _GROWTH ** min(1.0, answers / _ANSWERS_TO_GROW)
             return
         self._ended.append((now, size_bytes))
         rounds, full_s = len(self._ended) / (self._in_flight + 1), now - self._full_since
         if rounds >= _ROUNDS or (rounds >= 1 and full_s >= _LONG_S):
-            since, came_bytes = self._full_since, sum(size for _, size in self._ended)
-            if len(self._ended) == _MOST_JUDGED:
+            since, received_bytes = self._full_since, sum(size for _, size in self._ended)
+            if len(self._ended) == _MOST_AVERAGED:
                 since, first_bytes = self._ended[0]
-                came_bytes -= first_bytes
-            self.bytes_per_s = came_bytes / max(_LOCAL_S, now - since)
+                received_bytes -= first_bytes
+            self.bytes_per_s = received_bytes / max(_LOCAL_S, now - since)
 
     def may_carry_more(self, bytes_in_flight: int, size_bytes: int) -> bool:
         """Whether one more prefetch request would delay an urgent one only briefly."""
@@ -167,9 +170,9 @@ class _Request:
     keys: tuple[Key, ...]
     done: asyncio.Future[None]
     size_bytes: int  # compressed, estimated
-    is_read: bool = False  # a reader waits for it
+    is_read: bool = False  # made by a reader
     keep: bool = False  # in memory, even if no display wants it
-    place: Place | None = None
+    place: PlaceBlocks | None = None
     readers: int = 0
     began_at: float | None = None
     is_transferring: bool = False
@@ -201,24 +204,24 @@ class _Queue:
         self.is_displays_turn = False
 
     def next_read(self) -> _Request | None:
-        """The next queued request of a reader, skipping those that have started or were cancelled."""
+        """The next queued request of a reader, skipping started and cancelled ones."""
         while self.reads and (self.reads[0].began_at is not None or self.reads[0].done.done()):
             self.reads.popleft()
         return self.reads[0] if self.reads else None
 
     def next_wanted(self, lowest: Priority) -> tuple[Viewer, _Wanted] | None:
         """The display with the most important want; displays with equal priority take turns."""
-        ready = [each for each in self.wanted.items() if each[1].wants and each[1].wants[0].priority <= lowest]
-        return min(ready, key=lambda each: (each[1].wants[0].priority, each[1].served_at), default=None)
+        ready = [item for item in self.wanted.items() if item[1].wants and item[1].wants[0].priority <= lowest]
+        return min(ready, key=lambda item: (item[1].wants[0].priority, item[1].served_at), default=None)
 
     def any_wants(self, keys: Iterable[Key]) -> bool:
-        """Whether some display wants any of these blocks."""
+        """Whether any display wants any of these blocks."""
         keys = tuple(keys)
         return any(not wanted.keys.isdisjoint(keys) for wanted in self.wanted.values())
 
     def unwanted(self) -> list[_Request]:
-        """Requests in flight that nobody needs any more."""
-        return [each for each in self.in_flight if not each.readers and not self.any_wants(each.keys)]
+        """Requests in flight that are no longer needed."""
+        return [request for request in self.in_flight if not request.readers and not self.any_wants(request.keys)]
 
     def lowest_priority(self) -> Priority:
         """The least important priority that may be sent now."""
@@ -231,7 +234,7 @@ class _Queue:
 
     def has_room_ahead(self, request: _Request) -> bool:
         """Whether the connection has room for this prefetch request."""
-        ahead = sum(each.size_bytes for each in self.in_flight if each.is_ahead and each.is_transferring)
+        ahead = sum(other.size_bytes for other in self.in_flight if other.is_ahead and other.is_transferring)
         return self.bandwidth.may_carry_more(ahead, request.size_bytes)
 
 
@@ -249,7 +252,7 @@ class Engine:
     # for any thread
 
     def call(self, function: Callable[..., object], *arguments: object) -> None:
-        """Have a function called on the loop thread."""
+        """Call a function on the loop thread."""
         with contextlib.suppress(RuntimeError):  # the loop is closed at exit
             self.loop.call_soon_threadsafe(partial(function, *arguments))
 
@@ -271,7 +274,9 @@ class Engine:
         """The estimated bandwidth to the image's server; infinite while unknown."""
         return self._queue(image).bandwidth.bytes_per_s
 
-    async def read(self, image: Image, level: int, blocks: Iterable[BlockIndex], place: Place, *, keep: bool) -> None:
+    async def read(
+        self, image: Image, level: int, blocks: Iterable[BlockIndex], place: PlaceBlocks, *, keep: bool
+    ) -> None:
         """Call ``place`` with each block at least once, on any thread.
 
         With ``keep`` the blocks stay in the memory cache. Raises the first CryoETError of any request.
@@ -291,11 +296,11 @@ class Engine:
                     missing.discard(block)
             shared = {block for request in joined for block in request.want.blocks} & missing
             runs = image.runs(level, sorted(missing - shared), _RUN_BYTES)
-            own = [self._register(image, Want(Priority.VIEW, level, run)) for run in runs]
-            for request in own:
+            new = [self._register(image, Want(Priority.VIEW, level, run)) for run in runs]
+            for request in new:
                 request.is_read, request.keep, request.place = True, keep, place
-            queue.reads.extend(own)
-            await self._wait(queue, [*own, *joined])
+            queue.reads.extend(new)
+            await self._wait(queue, [*new, *joined])
             missing = shared
 
     async def _wait(self, queue: _Queue, requests: list[_Request]) -> None:
@@ -316,12 +321,12 @@ class Engine:
                     self._end(request, StoppedError())
 
     def want(self, viewer: Viewer, wants: Iterable[Want], in_flight: Iterable[Want] = ()) -> None:
-        """Replace the wants of a display; those of ``in_flight`` count only if they are in flight already."""
+        """Replace the wants of a display; ``in_flight`` keeps running requests alive but starts none."""
         queue = self._queue(viewer.image)
         wanted = queue.wanted.setdefault(viewer, _Wanted())
         wanted.wants = deque(wants)
         wanted.keys = {key for want in (*wanted.wants, *in_flight) for key in want.keys(viewer.image.owner)}
-        self._give_up(queue)
+        self._cancel_slow(queue)
         self._dispatch(queue)
 
     def forget(self, viewer: Viewer) -> None:
@@ -330,7 +335,7 @@ class Engine:
         self.cancel_unwanted(viewer.image)
 
     def cancel_unwanted(self, image: Image) -> None:
-        """Cancel the requests of an image that nobody needs."""
+        """Cancel the requests of an image that are no longer needed."""
         for request in self._queue(image).unwanted():
             if request.image is image:
                 self._end(request, StoppedError())
@@ -377,20 +382,20 @@ class Engine:
 
     def _next(self, queue: _Queue) -> _Request | None:
         """Alternate between readers and visible blocks."""
-        waiting = queue.next_read()
-        if waiting is None:
+        read = queue.next_read()
+        if read is None:
             return self._next_wanted(queue, queue.lowest_priority())
         wanted = self._next_wanted(queue, Priority.VIEW) if queue.is_displays_turn else None
         queue.is_displays_turn = wanted is None
-        return wanted or waiting
+        return wanted or read
 
     def _next_wanted(self, queue: _Queue, lowest: Priority) -> _Request | None:
-        while (found := queue.next_wanted(lowest)) is not None:
-            viewer, wanted = found
+        while (candidate := queue.next_wanted(lowest)) is not None:
+            viewer, wanted = candidate
             want = wanted.wants[0]
             keys = want.keys(viewer.image.owner)
             if (queued := self._queued(keys)) is not None:
-                return queued  # a reader waits for it, too
+                return queued  # a reader waits for it too
             is_missing = [key not in self._requests and key not in self.memory for key in keys]
             if any(is_missing):
                 if want.blocks:
@@ -410,8 +415,8 @@ class Engine:
         requests = (self._requests.get(key) for key in keys)
         return next((request for request in requests if request is not None and request.began_at is None), None)
 
-    def _give_up(self, queue: _Queue) -> None:
-        """Cancel requests that nobody needs, where that saves time."""
+    def _cancel_slow(self, queue: _Queue) -> None:
+        """Cancel unneeded requests if that saves time."""
         now = self.loop.time()
         for request in queue.unwanted():
             age_s = now - (request.began_at or now)
@@ -419,7 +424,7 @@ class Engine:
                 self._end(request, StoppedError())
 
     def _end(self, request: _Request, error: CryoETError | None = None) -> None:
-        """Finish a request, sent or not, and tell those who wait for it."""
+        """Finish a request, sent or not, and resolve its future."""
         for key in request.keys:
             if self._requests.get(key) is request:
                 del self._requests[key]
@@ -429,7 +434,7 @@ class Engine:
             request.done.set_result(None)
             return
         request.done.set_exception(error)
-        request.done.exception()  # mark it as retrieved: perhaps nobody waits
+        request.done.exception()  # mark it as retrieved, in case nothing awaits it
         if request.task is not None:
             request.task.cancel()
 
@@ -488,7 +493,7 @@ class Engine:
                 is_last_try = True
 
     def _end_transfer(self, queue: _Queue, request: _Request, size_bytes: int) -> None:
-        """Record that a request's bytes have arrived (0: none), so that others may start while these are decoded."""
+        """Record that a request's bytes arrived (0: none), so that others can start during decoding."""
         if request.is_transferring:
             now = self.loop.time()
             request.is_transferring = False

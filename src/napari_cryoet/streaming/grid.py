@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: Start and stop on each axis.
 Box = tuple[tuple[int, int], ...]
-#: The number of a block along each axis.
+#: The index of a block along each axis.
 BlockIndex = tuple[int, ...]
 #: A plane of an array: (axis, position) for each axis along which it is one voxel wide.
 Plane = tuple[tuple[int, int], ...]
@@ -54,14 +54,14 @@ def intersect(box: Box, other: Box) -> Box | None:
 
 
 def plane_of(box: Box) -> Plane | None:
-    """The plane that a box lies in, or None."""
+    """The plane that contains a box, or None."""
     return tuple((axis, start) for axis, (start, stop) in enumerate(box) if stop - start == 1) or None
 
 
 def cut_box(box: Box, plane: Plane) -> Box:
     """The part of a box that lies in a plane."""
-    places = dict(plane)
-    return tuple((places[axis], places[axis] + 1) if axis in places else span for axis, span in enumerate(box))
+    positions = dict(plane)
+    return tuple((positions[axis], positions[axis] + 1) if axis in positions else span for axis, span in enumerate(box))
 
 
 def cut_part(box: Box, kept: tuple[int, ...], index: Any) -> tuple[Box, tuple[int, ...]] | None:
@@ -70,33 +70,33 @@ def cut_part(box: Box, kept: tuple[int, ...], index: Any) -> tuple[Box, tuple[in
     None if the result is no box; IndexError if the index is out of bounds.
     """
     index = index if isinstance(index, tuple) else (index,)
-    dots = [at for at, each in enumerate(index) if each is Ellipsis]
-    if len(dots) == 1:
-        index = (*index[: dots[0]], *[slice(None)] * (len(kept) + 1 - len(index)), *index[dots[0] + 1 :])
+    ellipses = [at for at, item in enumerate(index) if item is Ellipsis]
+    if len(ellipses) == 1:
+        index = (*index[: ellipses[0]], *[slice(None)] * (len(kept) + 1 - len(index)), *index[ellipses[0] + 1 :])
     if len(index) > len(kept):
         return None
-    cut, left = list(box), list(kept)
-    for each, axis in zip(index, kept, strict=False):
+    cut, remaining = list(box), list(kept)
+    for item, axis in zip(index, kept, strict=False):
         start, stop = box[axis]
-        if isinstance(each, slice) and each.step in {None, 1}:
-            first, last, _ = each.indices(stop - start)
+        if isinstance(item, slice) and item.step in {None, 1}:
+            first, last, _ = item.indices(stop - start)
             cut[axis] = (start + first, start + max(first, last))
-        elif isinstance(each, int | np.integer) and not isinstance(each, bool):
-            if not start - stop <= each < stop - start:
-                raise IndexError(f"index {each} is out of bounds for an axis of {stop - start}")
-            at = start + int(each) % (stop - start)
+        elif isinstance(item, int | np.integer) and not isinstance(item, bool):
+            if not start - stop <= item < stop - start:
+                raise IndexError(f"index {item} is out of bounds for an axis of {stop - start}")
+            at = start + int(item) % (stop - start)
             cut[axis] = (at, at + 1)
-            left.remove(axis)
+            remaining.remove(axis)
         else:
             return None
-    return tuple(cut), tuple(left)
+    return tuple(cut), tuple(remaining)
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
     """The blocks of an array, the units that are fetched, decoded and cached.
 
-    ``borders`` holds the start of each block along an axis, and the end of the last. A block lies in one chunk. Blocks
+    ``borders`` holds the start of each block along an axis, and the end of the last. No block spans two chunks. Blocks
     in the same box of ``run_shape`` (a chunk, or a file of small ones) may share a request.
     """
 
@@ -106,7 +106,7 @@ class Grid:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the array, in voxels."""
+        """Shape of the array in voxels."""
         return tuple(borders[-1] for borders in self.borders)
 
     @property
@@ -124,14 +124,14 @@ class Grid:
         return tuple((borders[i], borders[i + 1]) for borders, i in zip(self.borders, block, strict=True))
 
     def chunk(self, block: BlockIndex) -> tuple[int, ...]:
-        """The chunk that a block lies in."""
+        """The chunk that contains a block."""
         return self._within(block, self.chunk_shape)
 
     def _within(self, block: BlockIndex, shape: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(borders[i] // size for borders, i, size in zip(self.borders, block, shape, strict=True))
 
     def span(self, box: Box) -> list[tuple[int, int]]:
-        """On each axis the first block that overlaps a box, and the one after the last."""
+        """On each axis, the first block that overlaps a box and one past the last."""
         return [
             (bisect_right(borders, start) - 1, bisect_right(borders, stop - 1)) if start < stop else (0, 0)
             for (start, stop), borders in zip(box, self.borders, strict=True)
@@ -159,12 +159,12 @@ class Grid:
 
     def runs(self, blocks: Iterable[BlockIndex], longest: int) -> list[tuple[BlockIndex, ...]]:
         """Group blocks that can share a request, at most ``longest`` in one."""
-        by_place: dict[tuple[int, ...], list[BlockIndex]] = {}
+        by_run: dict[tuple[int, ...], list[BlockIndex]] = {}
         for block in blocks:
-            by_place.setdefault(self._within(block, self.run_shape), []).append(block)
+            by_run.setdefault(self._within(block, self.run_shape), []).append(block)
         return [
             tuple(group[start : start + longest])
-            for group in by_place.values()
+            for group in by_run.values()
             for start in range(0, len(group), longest)
         ]
 
@@ -221,22 +221,22 @@ def coarse_indices(
 ) -> list[npt.NDArray[np.intp]]:
     """For each voxel of a box and each axis, the index of the coarse voxel there.
 
-    In a level of block means that is the voxel it was averaged into, in a strided level the nearest one.
+    In a level of block means that is the voxel it was averaged into; in a strided level, the nearest one.
     """
     indices = []
     for (start, stop), ratio, size in zip(box, ratios, coarse_shape, strict=True):
         voxels = np.arange(start, stop)
-        found = np.floor((voxels + 0.5) / ratio) if offset == "mean" else np.floor(voxels / ratio + 0.5)
-        indices.append(np.clip(found, 0, size - 1).astype(np.intp))
+        nearest = np.floor((voxels + 0.5) / ratio) if offset == "mean" else np.floor(voxels / ratio + 0.5)
+        indices.append(np.clip(nearest, 0, size - 1).astype(np.intp))
     return indices
 
 
 def coarse_box(box: Box, ratios: Sequence[float], coarse_shape: Sequence[int], offset: CoarseOffset) -> Box:
     """The box of a coarser level that covers a box."""
     ends = [(start, stop - 1) for start, stop in box]
-    found = []
+    spans = []
     for (first, last), ratio, size in zip(ends, ratios, coarse_shape, strict=True):
         shift = (0.5, 0.0) if offset == "mean" else (0.0, 0.5)
         low, high = (math.floor((voxel + shift[0]) / ratio + shift[1]) for voxel in (first, last))
-        found.append((min(max(low, 0), size - 1), min(max(high, 0), size - 1) + 1))
-    return tuple(found)
+        spans.append((min(max(low, 0), size - 1), min(max(high, 0), size - 1) + 1))
+    return tuple(spans)

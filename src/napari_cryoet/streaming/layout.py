@@ -1,6 +1,6 @@
-"""Find and parse the metadata of an OME-Zarr image or a zarr array (v2, v3, shards) in few rounds of requests.
+"""Find and parse the metadata of an OME-Zarr image or zarr array (v2, v3, shards) in a few rounds of requests.
 
-The first round requests all documents of the usual layout at once; a second one fetches what differs. zarr-python
+The first round requests all documents of the usual layout at once; a second one fetches the rest. zarr-python
 parses the metadata of arrays, once their codecs are known to be safe.
 """
 
@@ -75,13 +75,13 @@ class ArrayLayout:
         The codecs of a chunk in the order of writing: at most one compressor, then perhaps a checksum. None if only
         zarr can decode it.
     chunks_per_shard
-        How many chunks share a file along each axis; None where each has a file of its own.
+        How many chunks share a file along each axis; None if each chunk is a file.
     chunk_document
         The metadata of an array that consists of one such chunk.
     file_name
-        Gives the name of the file of a chunk or shard, relative to the array.
+        Maps the index of a chunk or shard to its file name, relative to the array.
     dimension_names
-        The array's own names of its axes; empty unless it names them all.
+        The array's own axis names; empty unless all axes are named.
     """
 
     path: str
@@ -112,13 +112,13 @@ class ArrayLayout:
         return tuple(n * count for n, count in zip(self.chunk_shape, shards, strict=True))
 
     def file_key(self, file: tuple[int, ...]) -> str:
-        """The file of a chunk, or of a shard, relative to the image."""
+        """The file of a chunk or shard, relative to the image."""
         return _below(self.path, self.file_name(file))
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The metadata at an address; a single array has no ``multiscale``. ``pieces`` maps keys to what was read."""
+    """The metadata at an address; a single array has no ``multiscale``. ``pieces`` maps keys to the pieces read."""
 
     attributes: dict[str, Any]
     multiscale: Multiscale | None
@@ -127,7 +127,7 @@ class Found:
 
     @property
     def etags(self) -> tuple[tuple[str, str | None], ...]:
-        """The versions of all files that were read."""
+        """The versions of all files read."""
         return tuple(sorted((key, piece.etag) for key, piece in self.pieces.items()))
 
     def head_of(self, array: ArrayLayout) -> Piece | None:
@@ -136,13 +136,13 @@ class Found:
 
     @property
     def dimension_names(self) -> tuple[str, ...]:
-        """The arrays' own names of their axes; empty unless all are named."""
+        """The arrays' own axis names; empty unless all axes are named."""
         finest = self.arrays[0]
         return finest.dimension_names or _all_names(self.attributes.get("_ARRAY_DIMENSIONS"), len(finest.shape))
 
 
 def find(source: Source, stop: threading.Event | None = None) -> Found:
-    """Read all metadata of an image or array, and the first bytes of its first chunks where they help.
+    """Read all metadata of an image or array, and the first bytes of its first chunks if useful.
 
     FormatError if there is none; OtherKindError for anything else, such as a zarr group.
     """
@@ -169,7 +169,7 @@ def find(source: Source, stop: threading.Event | None = None) -> Found:
 
 
 def _find(documents: _Documents, attributes: dict[str, Any], name: str, paths: list[str] | None) -> Found:
-    """Read the arrays at ``paths``, by default those that the image's attributes name."""
+    """Read the arrays at ``paths``, by default those in the image's attributes."""
     where, multiscale = documents.where, None
     if paths is None:
         _require_image(documents, attributes)
@@ -186,7 +186,7 @@ def _find(documents: _Documents, attributes: dict[str, Any], name: str, paths: l
 
 
 def _head_key(array: ArrayLayout) -> str | None:
-    """The file of the first chunk, if it holds a Blosc frame of its own."""
+    """The file of the first chunk, if that chunk is a Blosc frame."""
     return (
         array.file_key((0,) * len(array.shape))
         if array.codecs == ("blosc",) and array.chunks_per_shard is None
@@ -196,8 +196,8 @@ def _head_key(array: ArrayLayout) -> str | None:
 
 def _require_image(documents: _Documents, attributes: dict[str, Any]) -> None:
     ome = attributes.get("ome")
-    places = [attributes, ome] if isinstance(ome, dict) else [attributes]
-    if any("multiscales" in place for place in places):
+    objects = [attributes, ome] if isinstance(ome, dict) else [attributes]
+    if any("multiscales" in item for item in objects):
         return
     documents.raise_first_error()  # it may be an array
     hint = "It may be a collection of images: open one of those in it."
@@ -205,13 +205,13 @@ def _require_image(documents: _Documents, attributes: dict[str, Any]) -> None:
 
 
 def _check_levels(multiscale: Multiscale | None, arrays: list[ArrayLayout], where: str) -> None:
-    """Refuse levels that don't belong to one image."""
+    """Raise FormatError for levels that don't belong to one image."""
     finest = arrays[0]
     names, own = tuple(axis.name for axis in multiscale.axes) if multiscale else (), finest.dimension_names
     if names and len(names) != len(finest.shape):
         raise FormatError(f"{where}: {len(names)} axes are named, but the array has {len(finest.shape)}.")
     if names != own and sorted(names) == sorted(own):
-        raise FormatError(f"{where}: its axes are {', '.join(names)}, but those of its arrays {', '.join(own)}.")
+        raise FormatError(f"{where}: its axes are {', '.join(names)}, but its arrays' axes are {', '.join(own)}.")
     for array in arrays:
         if not all(array.shape):
             raise FormatError(f"{where}: level {array.path!r} is empty.")
@@ -223,21 +223,21 @@ def _check_levels(multiscale: Multiscale | None, arrays: list[ArrayLayout], wher
 
 
 class _Documents:
-    """The documents read so far; an error is raised only once its document is needed."""
+    """The documents read so far; errors are raised only when a document is needed."""
 
     def __init__(self, source: Source, stop: threading.Event | None) -> None:
         self.where = source.place
         self.pieces: dict[str, Piece] = {}
         self._source, self._stop = source, stop
-        self._asked: set[str] = set()
+        self._requested: set[str] = set()
         self._errors: dict[str, StreamError] = {}
 
     def read(self, documents: Iterable[str], *, heads: Iterable[str] = ()) -> None:
         """Read documents and the first bytes of chunks in one round, each at most once."""
-        # ask for ranges of documents, too: the answers then hold their size twice
+        # request ranges of documents too: the responses then give the size twice
         wanted = dict.fromkeys(documents, _MAX_METADATA_BYTES) | dict.fromkeys(heads, HEAD_BYTES)
-        wanted = {key: length for key, length in wanted.items() if key not in self._asked}
-        self._asked.update(wanted)
+        wanted = {key: length for key, length in wanted.items() if key not in self._requested}
+        self._requested.update(wanted)
         client.run(self._read_all(wanted), self._stop)
 
     async def _read_all(self, wanted: dict[str, int]) -> None:
@@ -289,7 +289,7 @@ def parse_json(content: bytes, where: str) -> dict[str, Any]:
 
 
 def parse_array(document: dict[str, Any], path: str, where: str) -> ArrayLayout:
-    """Parse an array's ``.zarray`` or ``zarr.json``."""
+    """Parse an array's ``.zarray`` or ``zarr.json``; FormatError if it isn't supported."""
     import zarr
     from zarr.storage import MemoryStore, StorePath
 
@@ -331,13 +331,13 @@ def parse_array(document: dict[str, Any], path: str, where: str) -> ArrayLayout:
 
 
 def _check_sizes(layout: ArrayLayout, where: str) -> None:
-    """Refuse sizes that no real file has."""
+    """Raise FormatError for sizes that no real file has."""
     if layout.codecs != () and layout.chunk_bytes > _MAX_CHUNK_BYTES:
         raise FormatError(f"{where}: chunks of {layout.chunk_bytes / 2**30:.1f} GiB are too large to read.")
     if any(n > m * _MAX_CHUNKS_ALONG_AN_AXIS for n, m in zip(layout.shape, layout.chunk_shape, strict=True)):
-        raise FormatError(f"{where}: {layout.shape} voxels in chunks of {layout.chunk_shape} are too many.")
+        raise FormatError(f"{where}: {layout.shape} voxels in chunks of {layout.chunk_shape} make too many chunks.")
     if math.prod(layout.chunks_per_shard or ()) > _MAX_CHUNKS_PER_SHARD:
-        raise FormatError(f"{where}: shards of {layout.chunks_per_shard} chunks are too finely cut.")
+        raise FormatError(f"{where}: shards of {layout.chunks_per_shard} chunks are too large.")
 
 
 def _require_lengths(values: Any, what: str) -> None:
@@ -380,7 +380,7 @@ def _safe_name(codec: Any, field: str, safe: frozenset[str], where: str) -> str:
 
 
 def _is_usual_shard(codecs: list[dict[str, Any]]) -> bool:
-    """Whether a shard is its chunks followed by the usual index."""
+    """Whether a shard consists of its chunks followed by the usual index."""
     options = codecs[0].get("configuration") or {}
     index = [(codec["name"], codec.get("configuration") or {}) for codec in options.get("index_codecs", [])]
     is_usual_index = [name for name, _ in index] == ["bytes", "crc32c"] and index[0][1].get("endian") == "little"
@@ -388,7 +388,7 @@ def _is_usual_shard(codecs: list[dict[str, Any]]) -> bool:
 
 
 def _all_names(names: Any, count: int) -> tuple[str, ...]:
-    """The names of all axes, or nothing if one is missing."""
+    """The names of all axes; empty if any is missing."""
     is_complete = isinstance(names, list) and len(names) == count and all(isinstance(n, str) and n for n in names)
     return tuple(names) if is_complete else ()
 
@@ -415,14 +415,14 @@ def find_labels(
     elif (attributes := documents.get(".zattrs")) is None:
         documents.raise_first_error()
         return []
-    place = attributes.get("ome", attributes) if isinstance(attributes, dict) else {}
-    names = place.get("labels") if isinstance(place, dict) else None
+    group = attributes.get("ome", attributes) if isinstance(attributes, dict) else {}
+    names = group.get("labels") if isinstance(group, dict) else None
     names = names[:_MAX_LABELS] if isinstance(names, list) else []
     return [_label_address(address, name) for name in names if isinstance(name, str) and is_safe_path(name)]
 
 
 def _label_address(address: str, name: str) -> str:
-    """The address of a label image, or of their group if ``name`` is empty."""
+    """The address of a label image, or of the labels group if ``name`` is empty."""
     name = name.strip("/")
     if "://" not in address or address.lower().startswith("s3://"):  # ? and # are ordinary characters in S3 keys
         return f"{address.rstrip('/')}/labels/{name}"

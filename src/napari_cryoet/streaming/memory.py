@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-#: Bytes of an entry beside its content.
+#: Overhead of an entry, beside its content.
 OVERHEAD_BYTES = 200
 
 _SMALLEST_BYTES, _LARGEST_BYTES = 128 * 2**20, 512 * 2**20
 
-#: The number of an image, then what identifies the entry.
+#: The image number, followed by what identifies the entry.
 Key = tuple[Any, ...]
 
 
@@ -48,7 +48,7 @@ class MemoryCache:
             if entry is None:
                 yield None
                 continue
-            with contextlib.suppress(KeyError):  # it may just have been evicted
+            with contextlib.suppress(KeyError):  # another thread may have evicted it
                 move_to_end(key)
             yield entry[0]
 
@@ -61,8 +61,8 @@ class MemoryCache:
         self._entries[key] = (value, size_bytes)
         self.size_bytes += size_bytes
         while self.size_bytes > self.limit_bytes:
-            _, (_, forgotten_bytes) = self._entries.popitem(last=False)
-            self.size_bytes -= forgotten_bytes
+            _, (_, evicted_bytes) = self._entries.popitem(last=False)
+            self.size_bytes -= evicted_bytes
 
     def forget(self, owner: int) -> None:
         """Remove all entries of an image."""
@@ -76,12 +76,12 @@ class MemoryCache:
 
 
 def owned_bytes(block: npt.NDArray[Any]) -> int:
-    """Bytes that an array owns; 0 for one broadcast value."""
+    """Bytes of memory that an array takes; 0 for a broadcast value."""
     return block.nbytes if any(block.strides) else 0
 
 
 def default_limit_bytes() -> int:
-    """A sixteenth of the machine's memory, within 128 and 512 MiB."""
+    """A sixteenth of the machine's memory, between 128 and 512 MiB."""
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         return max(_SMALLEST_BYTES, min(_LARGEST_BYTES, total // 16))

@@ -42,7 +42,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Motion:
-    """How a plane moves along its axis: ``sign`` is 1 or -1; 0 planes a second after a single step."""
+    """How a plane moves along its axis: ``sign`` is 1 or -1; ``planes_per_s`` is 0 after a single step."""
 
     axis: int
     sign: int
@@ -87,7 +87,7 @@ def motion_between(before: View | None, now: View, motion: Motion | None, after_
 def affordable_level(image: Image, view: View, largest_bytes: int) -> int:
     """The finest level, starting at the view's, whose blocks take at most ``largest_bytes`` for the view.
 
-    The limit is half of that where most of the bytes aren't in view, as for a plane across the blocks.
+    The limit is half of that if most of these bytes aren't in view, as for a plane across the blocks.
     """
     for level in range(view.level, image.coarsest):
         box = image.box_at(view.level, view.box, level)
@@ -98,10 +98,10 @@ def affordable_level(image: Image, view: View, largest_bytes: int) -> int:
     return image.coarsest
 
 
-def kept_bytes(image: Image, level: int, box: Box, *, is_thin: bool) -> int:
-    """Bytes of memory for a box: whole blocks, or with ``is_thin`` only a plane of each."""
+def kept_bytes(image: Image, level: int, box: Box, *, is_cut: bool) -> int:
+    """Bytes of memory for a box: whole blocks, or only a plane of each if ``is_cut``."""
     outer = image.levels[level].grid.enclosing(box)
-    outer = cut_box(outer, plane_of(box) or ()) if is_thin else outer
+    outer = cut_box(outer, plane_of(box) or ()) if is_cut else outer
     return math.prod(box_shape(outer)) * image.dtype.itemsize + image.levels[level].grid.count(box) * OVERHEAD_BYTES
 
 
@@ -150,14 +150,14 @@ def plan(
         needed = motion.planes_per_s * _LEAD_S / max(1.0, _planes_a_block(image, view, pace, motion.axis))
         blocks = max(_FEWEST_BLOCKS_AHEAD, min(_MOST_BLOCKS_AHEAD, math.ceil(needed) + 1))
         box = image.box_at(view.level, view.box, pace)
-        for beyond in _beyond(image, pace, box, motion, blocks):
-            yield Part(Priority.AHEAD, pace, beyond)
+        for ahead in _boxes_ahead(image, pace, box, motion, blocks):
+            yield Part(Priority.AHEAD, pace, ahead)
         if motion.planes_per_s:
             return
     box = image.box_at(view.level, view.box, target)
-    for way in [Motion(axis, sign) for axis in axes for sign in (1, -1) if motion is None]:
-        for beyond in _beyond(image, target, box, way, 1):
-            yield Part(Priority.BACKGROUND, target, beyond)
+    for direction in [Motion(axis, sign) for axis in axes for sign in (1, -1) if motion is None]:
+        for ahead in _boxes_ahead(image, target, box, direction, 1):
+            yield Part(Priority.BACKGROUND, target, ahead)
     if image.size_bytes(coarsest) <= min(_LARGEST_BACKGROUND_BYTES, memory_bytes // 4):
         yield Part(Priority.BACKGROUND, coarsest, whole_box(image.shapes[coarsest]))
     if image.levels[target].grid.n_chunks <= _MOST_TABLES:
@@ -165,18 +165,18 @@ def plan(
 
 
 def _coarse_ahead(image: Image, view: View, motion: Motion) -> Iterator[Part]:
-    """Coarse blocks for the planes of the next moments, so that none is empty."""
+    """Coarse blocks for the planes that come next, so that none is shown empty."""
     axis, coarsest = motion.axis, image.coarsest
     here, reach = view.box[axis][0], math.ceil(motion.planes_per_s * _COARSE_LEAD_S)
     last = max(0, min(image.shapes[view.level][axis] - 1, here + motion.sign * reach))
-    beyond = (*view.box[:axis], (min(here, last), max(here, last) + 1), *view.box[axis + 1 :])
-    box = image.box_at(view.level, beyond, coarsest)
+    ahead = (*view.box[:axis], (min(here, last), max(here, last) + 1), *view.box[axis + 1 :])
+    box = image.box_at(view.level, ahead, coarsest)
     if image.size_bytes(coarsest, box) <= _LARGEST_AHEAD_BYTES:
         yield Part(Priority.AHEAD, coarsest, box)
 
 
-def _beyond(image: Image, level: int, box: Box, motion: Motion, blocks: int) -> Iterator[Box]:
-    """The blocks that a moving plane reaches next, nearest first."""
+def _boxes_ahead(image: Image, level: int, box: Box, motion: Motion, blocks: int) -> Iterator[Box]:
+    """The boxes of blocks that a moving plane reaches next, nearest first."""
     axis = motion.axis
     if box[axis][1] - box[axis][0] > 1:
         return
@@ -185,10 +185,10 @@ def _beyond(image: Image, level: int, box: Box, motion: Motion, blocks: int) -> 
     for there in range(here + motion.sign, here + motion.sign * (blocks + 1), motion.sign):
         if not 0 <= there < len(borders) - 1:
             return
-        beyond = (*box[:axis], (borders[there], borders[there + 1]), *box[axis + 1 :])
-        if image.size_bytes(level, beyond) > _LARGEST_AHEAD_BYTES:
+        ahead = (*box[:axis], (borders[there], borders[there + 1]), *box[axis + 1 :])
+        if image.size_bytes(level, ahead) > _LARGEST_AHEAD_BYTES:
             return
-        yield beyond
+        yield ahead
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +218,7 @@ def level_costs(pyramid: Pyramid, *, largest_side: int | None, largest_bytes: in
             max(pyramid.shapes[level]),
             pyramid.wire_bytes(level),
         )
-        if costs:  # the fine chunks met so far may be an empty corner; surfaces need half as much for each voxel
+        if costs:  # chunks read so far may be an empty corner: assume at least half the coarser bytes per voxel
             wire_bytes = max(wire_bytes, round(costs[-1].wire_bytes * memory_bytes / costs[-1].memory_bytes / 2))
         obstacle: Literal["graphics card", "memory"] | None = None
         if largest_side is not None and side > largest_side:

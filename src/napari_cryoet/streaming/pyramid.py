@@ -48,11 +48,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_LARGEST_SHARE_KEPT = 4  # of the memory cache; larger reads would evict the view
-_MOST_OPENED_AGAIN = 16
+_KEPT_DIVISOR = 4  # reads above this fraction of the memory cache aren't kept: they would evict the view
+_MOST_REOPENED = 16
 _token = secrets.token_hex(8)
 _alive: WeakValueDictionary[str, Pyramid] = WeakValueDictionary()
-_owners = itertools.count()  # numbers that no other image of this process has
+_owners = itertools.count()  # unique image numbers in this process
 
 
 def open_pyramid(
@@ -78,7 +78,7 @@ def open_pyramid(
     Raises
     ------
     FormatError
-        If it is something else or damaged; the message names the problem.
+        If it isn't an image or is damaged; the message names the problem.
     StreamError
         If the server or the disk doesn't answer.
     """
@@ -118,20 +118,20 @@ def open_raw(
     axes: tuple[str, ...] = (),
     order: tuple[int, ...] | None = None,
 ) -> Pyramid:
-    """A pyramid of one level over a file of uncompressed values in C order, which start at byte ``offset``.
+    """Open a file of uncompressed values in C order, from byte ``offset`` on, as a pyramid of one level.
 
-    ``shape`` and ``dtype`` are those of the stored values, and ``axes`` the names of the pyramid's. ``order`` says
-    which of the stored axes these are, as of `numpy.transpose`. With an ``etag``, no other version is read.
+    ``shape`` and ``dtype`` describe the stored values; ``axes`` names the pyramid's axes. ``order`` gives the stored
+    axis of each, as in `numpy.transpose`. With an ``etag``, reading another version of the file is a ChangedError.
     """
     source = open_source(url_or_path)
     layout = ArrayLayout("", shape, shape, dtype, dtype.type(0), (), None, {}, lambda _chunk: "")
     files, owner = Files(source, {"": etag} if etag else {}), next(_owners)
     chunks = PlainChunks(files, layout, offset=offset, memory=shared_engine().memory, owner=(owner, 0))
     image = Image(files, owner, [chunks], scales=(None,), coarse_offset="mean")
-    turned = order or tuple(range(len(shape)))
-    about = _About(axes=tuple(axes[turned.index(axis)] for axis in range(len(shape))) if axes else ())
+    stored_axes = order or tuple(range(len(shape)))
+    about = _About(axes=tuple(axes[stored_axes.index(axis)] for axis in range(len(shape))) if axes else ())
     origin = _Origin(source.url, raw=(shape, dtype.str, offset, etag, axes, order))
-    return Pyramid(image, about, origin, order=turned)
+    return Pyramid(image, about, origin, order=stored_axes)
 
 
 class Image:
@@ -156,7 +156,7 @@ class Image:
         self.coarse_offset = coarse_offset
         self.error: CryoETError | None = None
         engine = shared_engine()
-        finalize(self, engine.call, engine.memory.forget, owner).atexit = False  # if it is never closed
+        finalize(self, engine.call, engine.memory.forget, owner).atexit = False  # in case it is never closed
 
     @property
     def coarsest(self) -> int:
@@ -210,7 +210,7 @@ class _Origin:
 
     url: str
     is_labels: bool = False
-    is_kept: bool = True
+    is_cached: bool = True
     etags: tuple[tuple[str, str | None], ...] = ()
     raw: tuple[Any, ...] | None = None
 
@@ -218,17 +218,17 @@ class _Origin:
 class Pyramid:
     """An image in several resolutions, made by `open_pyramid`. All methods may be called from any thread.
 
-    In another process, an unpickled pyramid is opened again. Files are pinned to the version read first: if one
-    changes, reading raises `ChangedError` until the image is opened again.
+    In another process, an unpickled pyramid is reopened. Files are pinned to the version read first: if one
+    changes, reading raises `ChangedError` until the image is reopened.
 
     Attributes
     ----------
     url, place
         Its address; ``place`` is for display, without secrets.
     shapes
-        Of the levels, finest first.
+        Shapes of the levels, finest first.
     dtype
-        In this machine's byte order.
+        Data type in this machine's byte order.
     fill_value
         The value of voxels in missing chunks.
     axes, units
@@ -267,26 +267,26 @@ class Pyramid:
         _alive[self.name] = self
         source = image.files.source
         self.url, self.place, self.server = source.url, source.place, image.server
-        self.shapes = tuple(map(self._seen, image.shapes))
-        self.factors = tuple(map(self._seen, image.factors))
+        self.shapes = tuple(map(self._in_order, image.shapes))
+        self.factors = tuple(map(self._in_order, image.factors))
         self.dtype, self.fill_value = image.dtype, image.levels[0].layout.fill_value
-        self.axes, self.units = self._seen(about.axes), self._seen(about.units)
-        self.dimension_names = self._seen(about.dimension_names)
-        self.scales = tuple(None if scale is None else self._seen(scale) for scale in about.scales)
-        self.translation = None if about.translation is None else self._seen(about.translation)
+        self.axes, self.units = self._in_order(about.axes), self._in_order(about.units)
+        self.dimension_names = self._in_order(about.dimension_names)
+        self.scales = tuple(None if scale is None else self._in_order(scale) for scale in about.scales)
+        self.translation = None if about.translation is None else self._in_order(about.translation)
         self.is_labels, self.metadata = about.is_labels, about.metadata
 
     def __repr__(self) -> str:
         return f"<Pyramid {self.place} {self.shapes[0]} {self.dtype}, {len(self.shapes)} levels>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _received, (self.name, self._origin, self.coarse_offset, self._order, self._fixed)
+        return _unpickled, (self.name, self._origin, self.coarse_offset, self._order, self._fixed)
 
     @property
     def coarse_offset(self) -> CoarseOffset:
         """Position of a coarse voxel: ``"mean"``, the centre of the voxels it spans, or ``"strided"``, the first.
 
-        Set it if you know better than the file.
+        Set it if the file is wrong.
         """
         return self._image.coarse_offset
 
@@ -296,17 +296,17 @@ class Pyramid:
 
     @property
     def bytes_read(self) -> int:
-        """How many bytes were read from the source so far."""
+        """How many bytes have been read from the source."""
         return self._image.files.source.bytes_read
 
     @property
     def source_number(self) -> int:
-        """The same number for pyramids of one image, such as channels: they share `bytes_read`."""
+        """The number of the image; pyramids with the same number, such as channels, share `bytes_read`."""
         return self._image.owner
 
     @property
     def as_of(self) -> datetime | None:
-        """When the server last confirmed the disk cache, if it doesn't answer now; else None."""
+        """When the server last confirmed the disk cache, if it is unreachable now; else None."""
         return self._image.files.source.as_of
 
     @property
@@ -336,7 +336,7 @@ class Pyramid:
         Raises
         ------
         StreamError
-            If something of it can't be read; a ChangedError if a file changed since the image was opened.
+            If a part can't be read; ChangedError if a file changed since the image was opened.
         StoppedError
             When ``stop`` is set or the pyramid is closed.
         """
@@ -348,7 +348,7 @@ class Pyramid:
         values = np.empty(box_shape(box), self.dtype)
         self._require_open(stop)
         stored, grid = self.stored_box(box), self._image.levels[level].grid
-        assembly = _Assembly(self._as_stored(values), stored, grid)
+        assembly = _Assembly(self._to_stored(values), stored, grid)
         memory, owner = shared_engine().memory, self._image.owner
         missing = []
         for block in grid.covering(stored):
@@ -357,7 +357,7 @@ class Pyramid:
             else:
                 missing.append(block)
         if missing:
-            keep = self.size_bytes(level, box) <= memory.limit_bytes // _LARGEST_SHARE_KEPT
+            keep = self.size_bytes(level, box) <= memory.limit_bytes // _KEPT_DIVISOR
             with closing(assembly):
                 client.run(shared_engine().read(self._image, level, missing, assembly.place, keep=keep), stop)
         return values
@@ -371,7 +371,7 @@ class Pyramid:
     def grid(self, level: int) -> Grid:
         """The grid of blocks of a level."""
         grid = self._image.levels[level].grid
-        return Grid(self._seen(grid.borders), self._seen(grid.chunk_shape), self._seen(grid.run_shape))
+        return Grid(self._in_order(grid.borders), self._in_order(grid.chunk_shape), self._in_order(grid.run_shape))
 
     def has(self, level: int, box: Box) -> bool:
         """Whether all of a box is in memory."""
@@ -389,7 +389,7 @@ class Pyramid:
 
     def box_at(self, level: int, box: Box, coarse: int) -> Box:
         """The box at level ``coarse`` (the same or a coarser one) that covers a box of ``level``."""
-        return self._seen(self._image.box_at(level, self.stored_box(box), coarse))
+        return self._in_order(self._image.box_at(level, self.stored_box(box), coarse))
 
     def display(self, **options: Any) -> Display:
         """A picture of this pyramid that never waits; see `Display` for the options."""
@@ -398,7 +398,7 @@ class Pyramid:
         return Display(self, self._image, shared_engine(), **options)
 
     def close(self) -> None:
-        """End all reading and free the memory; closing a part of `split_pyramid` closes only that part."""
+        """Stop all reading and free the memory; closing a part of `split_pyramid` closes only that part."""
         self._is_closed = True
         if not self._is_part:
             self._image.error = self._image.error or StoppedError("It was closed.")
@@ -411,10 +411,10 @@ class Pyramid:
             raise ValueError(f"{self.place} has more than one position along some of the axes {tuple(axes)}")
         return self._fixed_at(dict.fromkeys(axes, 0), is_part=self._is_part)
 
-    def _fixed_at(self, places: dict[int, int], *, is_part: bool) -> Pyramid:
+    def _fixed_at(self, positions: dict[int, int], *, is_part: bool) -> Pyramid:
         """Fix the position along some axes and drop them."""
-        order = tuple(stored for axis, stored in enumerate(self._order) if axis not in places)
-        fixed = self._fixed | {self._order[axis]: index for axis, index in places.items()}
+        order = tuple(stored for axis, stored in enumerate(self._order) if axis not in positions)
+        fixed = self._fixed | {self._order[axis]: index for axis, index in positions.items()}
         return Pyramid(self._image, self._about, self._origin, order=order, fixed=fixed, is_part=is_part)
 
     # axes of the pyramid and of the files
@@ -424,7 +424,7 @@ class Pyramid:
         """The stored axis of each axis of the pyramid."""
         return self._order
 
-    def _seen(self, values: tuple[T, ...]) -> tuple[T, ...]:
+    def _in_order(self, values: tuple[T, ...]) -> tuple[T, ...]:
         """Reorder values of the stored axes to the pyramid's axes."""
         return tuple(values[axis] for axis in self._order) if values else values
 
@@ -434,16 +434,16 @@ class Pyramid:
         stored |= dict(zip(self._order, box, strict=True))
         return tuple(stored[axis] for axis in range(len(stored)))
 
-    def seen(self, values: Block) -> Block:
+    def from_stored(self, values: Block) -> Block:
         """A view of values in stored axis order, with the pyramid's axes."""
         index = tuple(0 if axis in self._fixed else slice(None) for axis in range(values.ndim))
         kept = sorted(self._order)
         return values[index].transpose([kept.index(axis) for axis in self._order])
 
-    def _as_stored(self, values: Block) -> Block:
+    def _to_stored(self, values: Block) -> Block:
         """A view of values with the pyramid's axes, in stored axis order."""
-        turned = values.transpose([self._order.index(axis) for axis in sorted(self._order)])
-        return np.expand_dims(turned, tuple(self._fixed)) if self._fixed else turned
+        transposed = values.transpose([self._order.index(axis) for axis in sorted(self._order)])
+        return np.expand_dims(transposed, tuple(self._fixed)) if self._fixed else transposed
 
     def _require_open(self, stop: threading.Event | None) -> None:
         if self._is_closed or (stop is not None and stop.is_set()):
@@ -460,15 +460,15 @@ class _Assembly:
         self._lock, self._is_closed = threading.Lock(), False
 
     def place(self, blocks: dict[BlockIndex, Block]) -> None:
-        """Copy blocks to their place."""
+        """Copy blocks into the array."""
         with self._lock:
             for block, content in blocks.items() if not self._is_closed else ():
-                place = self._grid.box(block)
-                if (common := intersect(place, self._box)) is not None:
-                    self._values[box_slices(common, self._box)] = content[box_slices(common, place)]
+                block_box = self._grid.box(block)
+                if (common := intersect(block_box, self._box)) is not None:
+                    self._values[box_slices(common, self._box)] = content[box_slices(common, block_box)]
 
     def close(self) -> None:
-        """Write nothing from now on: after a stop, the caller may reuse the array."""
+        """Stop writing: after a stop, the caller may reuse the array."""
         with self._lock:
             self._is_closed = True
 
@@ -476,7 +476,7 @@ class _Assembly:
 def split_pyramid(pyramid: Pyramid, axis: int) -> list[Pyramid]:
     """Split a pyramid along an axis, such as channels, into pyramids with one axis less.
 
-    Parts share blocks, so a block with several positions is read once. Closing the pyramid closes all parts.
+    Parts share blocks, so a block that spans several positions is read once. Closing the pyramid closes all parts.
     ValueError if levels have different sizes along the axis.
     """
     axis = range(len(pyramid.shapes[0]))[axis]
@@ -486,39 +486,39 @@ def split_pyramid(pyramid: Pyramid, axis: int) -> list[Pyramid]:
 
 
 def pyramid_of(levels: Any) -> Pyramid | None:
-    """The pyramid behind its own ``levels``, from the finest on, or behind the finest alone; else None."""
+    """The pyramid that made these ``levels``, finest first, or the finest alone; else None."""
     is_alone = not isinstance(levels, Sequence) or not levels  # indexing an array would read it
-    pyramid, level = _behind(levels if is_alone else levels[0])
-    if level != 0 or not (is_alone or all(_behind(each) == (pyramid, at) for at, each in enumerate(levels))):
+    pyramid, level = _pyramid_and_level(levels if is_alone else levels[0])
+    if level != 0 or not (is_alone or all(_pyramid_and_level(each) == (pyramid, at) for at, each in enumerate(levels))):
         return None  # a coarse level alone is an image with larger voxels
     return pyramid
 
 
-def _behind(array: Any) -> tuple[Pyramid | None, int]:
-    """The pyramid and level of a dask array, by its name; None for other arrays."""
+def _pyramid_and_level(array: Any) -> tuple[Pyramid | None, int]:
+    """The pyramid and level that a dask array's name refers to; None for other arrays."""
     name, _, level = str(getattr(array, "name", "")).rpartition("-")
     pyramid = _alive.get(name)
     return pyramid, -1 if pyramid is None else int(level)
 
 
-def _received(
+def _unpickled(
     name: str, origin: _Origin, coarse_offset: CoarseOffset, order: tuple[int, ...], fixed: dict[int, int]
 ) -> Pyramid:
-    """Unpickle a pyramid: the same object in this process, else the address opened again."""
+    """Unpickle a pyramid: the same object in this process, else reopened."""
     if (pyramid := _alive.get(name)) is not None:
         return pyramid
-    whole = _opened_again(origin)
+    whole = _reopened(origin)
     whole.coarse_offset = coarse_offset
     return Pyramid(whole._image, whole._about, origin, order=order, fixed=fixed, is_part=True)
 
 
-@lru_cache(maxsize=_MOST_OPENED_AGAIN)
-def _opened_again(origin: _Origin) -> Pyramid:
-    """Open an image again, once for all its arrays and tasks."""
+@lru_cache(maxsize=_MOST_REOPENED)
+def _reopened(origin: _Origin) -> Pyramid:
+    """Reopen an image, once for all its arrays and tasks."""
     if origin.raw is not None:
         shape, dtype, offset, etag, axes, order = origin.raw
         return open_raw(origin.url, shape, np.dtype(dtype), offset=offset, etag=etag, axes=axes, order=order)
-    pyramid = open_pyramid(origin.url, is_labels=origin.is_labels, cache="shared" if origin.is_kept else None)
+    pyramid = open_pyramid(origin.url, is_labels=origin.is_labels, cache="shared" if origin.is_cached else None)
     if pyramid._origin.etags != origin.etags:
         raise ChangedError(f"{pyramid.place} changed since it was opened.", hint="Reopen it.")
     return pyramid

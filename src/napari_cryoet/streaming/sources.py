@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 DOCUMENTS: Final = frozenset({"zarr.json", ".zattrs", ".zarray", ".zgroup"})
 
-_LARGEST_WHOLE_BYTES = 256 * 2**20  # of one whole file, and of all that an image holds, from a server without ranges
-_PATIENCE_S = 5.0  # for the check whether the cached image is current
+_LARGEST_WHOLE_BYTES = 256 * 2**20  # of one file, or of all files held, from a server without ranges
+_CHECK_TIMEOUT_S = 5.0  # to check whether the cached image is current
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 
 
@@ -63,7 +63,7 @@ class Source(Protocol):
 
     @property
     def bytes_read(self) -> int:
-        """How many bytes were read so far."""
+        """How many bytes have been read."""
 
     @property
     def as_of(self) -> datetime | None:
@@ -74,20 +74,20 @@ class Source(Protocol):
     ) -> Piece | None:
         """Read a file or a part of it; None if it doesn't exist.
 
-        ``key`` is relative to the source, empty for the source itself. A negative ``start`` counts from the end. Fewer
-        than ``length`` bytes come only at the end of the file, more than ``limit_bytes`` never. A version other than
-        ``etag`` raises ChangedError.
+        ``key`` is relative to the source, empty for the source itself. A negative ``start`` counts from the end. The
+        result has fewer than ``length`` bytes only at the end of the file, and never more than ``limit_bytes``. A
+        version other than ``etag`` raises ChangedError.
         """
 
     def forget(self, key: str) -> None:
-        """Drop everything cached of a file, because it was damaged."""
+        """Drop everything cached from a file, because it was damaged."""
 
     def forget_all(self) -> None:
         """Drop everything cached, because a file changed."""
 
 
 class HttpSource:
-    """Files below an http(s) address; its query (of a signed address) is sent with every file."""
+    """Files below an http(s) address; its query, as in signed addresses, is sent with every request."""
 
     as_of = None
 
@@ -96,7 +96,7 @@ class HttpSource:
         self._parts = urlsplit(url)
         self.server = f"{self._parts.scheme}://{self._parts.hostname}:{self._parts.port or ''}"
         self.bytes_read = 0
-        self._sends_parts = True
+        self._sends_ranges = True
         self._wholes = _WholeFiles()
 
     async def read(
@@ -105,11 +105,11 @@ class HttpSource:
         """See `Source`."""
         path = f"{self._parts.path.rstrip('/')}/{quote(key)}" if key else self._parts.path
         url, is_part = urlunsplit(self._parts._replace(path=path)), start != 0 or length is not None
-        if not is_part or self._sends_parts:
+        if not is_part or self._sends_ranges:
             try:
                 return await self._get(url, start, length, etag, limit_bytes)
-            except _NoPartsError:
-                self._sends_parts = False
+            except _NoRangesError:
+                self._sends_ranges = False
         whole = await self._wholes.read(url, etag, self._get_whole)
         if etag is not None and (whole is None or whole.etag != etag):
             raise _changed(file_at(self.url, key))
@@ -130,13 +130,13 @@ class HttpSource:
             raise
         except NetworkError as error:
             if error.status == 200 and is_part:
-                raise _NoPartsError from error
+                raise _NoRangesError from error
             raise StreamError(error.message, hint=error.hint) from error
         if answer is None:
             return None
         self.bytes_read += len(answer.body)
         if answer.status == 200 and is_part and answer.total_bytes != len(answer.body):
-            self._sends_parts = False
+            self._sends_ranges = False
         return Piece(answer.body, answer.etag, answer.total_bytes, answer.headers.get("Last-Modified"))
 
     def forget(self, key: str) -> None:  # noqa: ARG002 - few are held; drop them all
@@ -148,7 +148,7 @@ class HttpSource:
         self._wholes.held.clear()
 
 
-class _NoPartsError(Exception):
+class _NoRangesError(Exception):
     """The server sent a whole file where a range was requested."""
 
 
@@ -160,7 +160,7 @@ class _WholeFiles:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def read(self, url: str, etag: str | None, get: Callable[[str], Awaitable[Piece | None]]) -> Piece | None:
-        """A held file, or a fetched one; concurrent readers share one request."""
+        """A file, held or freshly fetched; concurrent readers share one request."""
         async with self._locks.setdefault(url, asyncio.Lock()):
             piece = self.held.pop(url, None)
             if piece is None or etag not in {None, piece.etag}:
@@ -227,9 +227,9 @@ def _read_piece(file: BinaryIO, path: Path, start: int, length: int | None, limi
     return Piece(content, version_of(before), before.st_size)
 
 
-def version_of(about: os.stat_result) -> str:
+def version_of(stat_result: os.stat_result) -> str:
     """The version of a local file. Inodes don't count: network drives renumber them."""
-    return f"{about.st_mtime_ns} {about.st_size}"
+    return f"{stat_result.st_mtime_ns} {stat_result.st_size}"
 
 
 def _changed(place: str) -> ChangedError:
@@ -240,8 +240,8 @@ class CachedSource:
     """A network source with a disk cache.
 
     Before cached parts are used, one request checks whether the image's first document is unchanged. Within
-    ``ask_again_after_s`` of the last check, that waits until something is fetched: old and new parts must not mix. If
-    the server is unreachable, cached parts stay readable, and `as_of` gives their date.
+    ``ask_again_after_s`` of the last check, this is put off until something is fetched: old and new parts must not mix.
+    If the server is unreachable, cached parts stay readable, and `as_of` gives their date.
     """
 
     def __init__(self, source: Source, cache: DiskCache, *, ask_again_after_s: float) -> None:
@@ -255,7 +255,7 @@ class CachedSource:
 
     @property
     def bytes_read(self) -> int:
-        """How many bytes came over the network so far."""
+        """How many bytes have come over the network."""
         return self._source.bytes_read
 
     async def read(
@@ -311,41 +311,41 @@ class CachedSource:
                 self._unconfirmed = first
             else:
                 try:
-                    is_still = await self._is_still(*first)
+                    is_unchanged = await self._is_unchanged(*first)
                 except StreamError as error:
-                    if not _is_silence(error):
+                    if not _is_unavailable(error):
                         raise
                     self.as_of, self._unconfirmed = datetime.fromtimestamp(checked_at, UTC), first
                 else:
-                    image = self._cache.confirm(image) if is_still else self._cache.drop(image)
+                    image = self._cache.confirm(image) if is_unchanged else self._cache.drop(image)
             self._image = image
             return image
 
     async def _confirm(self, image: Image) -> None:
-        """Check the cached document now that something is fetched; ChangedError if it changed."""
+        """Check the cached document before something fetched is used; ChangedError if it changed."""
         if self._unconfirmed is None:
             return
         async with self._lock:
             if self._unconfirmed is None:
                 return
-            if not await self._is_still(*self._unconfirmed):
+            if not await self._is_unchanged(*self._unconfirmed):
                 self._cache.drop(image)
                 raise _changed(self.place)
             self._cache.confirm(image)
             self._unconfirmed = self.as_of = None
 
-    async def _is_still(self, key: str, kept: Piece) -> bool:
+    async def _is_unchanged(self, key: str, kept: Piece) -> bool:
         """Whether the server still has the cached version of a file."""
         try:
-            async with asyncio.timeout(_PATIENCE_S):
+            async with asyncio.timeout(_CHECK_TIMEOUT_S):
                 piece = await self._source.read(key, 0, 1, limit_bytes=1)
         except TimeoutError as error:
             raise StreamError(f"The server of {self.place} doesn't answer.", hint="Try again later.") from error
         return piece is not None and (piece.etag, piece.modified) == (kept.etag, kept.modified)
 
 
-def _is_silence(error: StreamError) -> bool:
-    """Whether the server gave no usable answer (unreachable, busy or broken)."""
+def _is_unavailable(error: StreamError) -> bool:
+    """Whether the server is unreachable, busy or broken."""
     cause = error.__cause__
     if isinstance(error, WithheldError) or isinstance(cause, TimeoutError):
         return True
@@ -360,7 +360,7 @@ def open_source(url_or_path: str | Path, *, cache: DiskCache | Literal["shared"]
     text = str(url_or_path)
     if "://" not in text:
         return FolderSource(path_of(text))
-    text = text.strip()  # pasted text may end in a blank or line break
+    text = text.strip()  # pasted text may end in a space or line break
     try:
         scheme = urlsplit(text).scheme.lower()
     except ValueError as error:
@@ -381,8 +381,8 @@ def open_source(url_or_path: str | Path, *, cache: DiskCache | Literal["shared"]
     disk = shared_disk_cache() if cache == "shared" else cache
     if disk is None:
         return source
-    is_near = is_this_computer(urlsplit(text).hostname or "")  # a check costs little, and test data change often
-    return CachedSource(source, disk, ask_again_after_s=0.0 if is_near else ask_again_after_s())
+    is_local = is_this_computer(urlsplit(text).hostname or "")  # a check costs little, and test data change often
+    return CachedSource(source, disk, ask_again_after_s=0.0 if is_local else ask_again_after_s())
 
 
 def read_file(
@@ -400,7 +400,7 @@ def read_file(
 def https_address(s3_url: str) -> str:
     """The https address of an object in a public S3 bucket.
 
-    ``AWS_ENDPOINT_URL_S3`` or ``AWS_ENDPOINT_URL`` in the environment name another S3 store, as for Amazon's tools.
+    ``AWS_ENDPOINT_URL_S3`` or ``AWS_ENDPOINT_URL`` in the environment select another S3 store, as in Amazon's tools.
 
     Examples
     --------
