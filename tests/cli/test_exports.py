@@ -24,12 +24,12 @@ def test_what_a_search_finds_is_exported_and_what_stays_out_is_said(
 ) -> None:
     wanted = ("DEMO_001", "--object", "ribosome")
     assert run("export", "copick", demo_pack, tmp_path / "project", *wanted, "--ground-truth") == 0
-    assert "1 run, 1 volume, 85 picks" in capsys.readouterr().out
+    assert "1 run · 1 volume · 85 picks" in capsys.readouterr().out
     assert json.loads((tmp_path / "project" / "config.json").read_text())["pickable_objects"]
 
     assert run("export", "relion5", demo_pack, tmp_path / "relion", *wanted) == 0
     said = capsys.readouterr()
-    assert "1 run, 85 picks" in said.out
+    assert "1 run · 85 picks" in said.out
     assert "AN-9011" in said.err
     assert run("export", "relion5", demo_pack, tmp_path / "relion", *wanted) == 1
     assert "--overwrite" in capsys.readouterr().err
@@ -40,17 +40,17 @@ def test_a_basket_is_exported_with_its_split(tmp_path: Path, demo_pack: Path, ca
     basket = Basket(source=source, annotations=(9001, 9017), choices=Choices(with_tomogram="denoised"))
     write_basket(basket, tmp_path / "mine.toml")
     assert run("export", "croissant", tmp_path / "mine.toml", tmp_path / "described") == 0
-    assert "2 runs, 3 volumes" in capsys.readouterr().out
+    assert "2 runs · 3 volumes" in capsys.readouterr().out
 
     assert run("export", "table", demo_pack, tmp_path / "picks.csv") == 1
     assert "nothing" in capsys.readouterr().err
     BasketStore().change(source, lambda _: basket)
     assert run("export", "table", demo_pack, tmp_path / "picks.csv") == 0
-    assert "2 runs, " in capsys.readouterr().out
+    assert "2 runs · " in capsys.readouterr().out
 
 
 def test_crops_are_cut_on_this_computer_by_default(tmp_path: Path, demo_pack: Path, capsys: Captured) -> None:
     assert run("export", "crops", demo_pack, tmp_path / "c.zarr", "DEMO_001", "--size", "4") == 0
-    assert "1 run, 108 picks" in capsys.readouterr().out
+    assert "1 run · 108 picks" in capsys.readouterr().out
     assert run("export", "crops", demo_pack, tmp_path / "c.zarr", "DEMO_001", "--size", "0") == 2
     assert run("export", "unicorn", demo_pack, tmp_path / "c.zarr") == 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,11 +12,9 @@ from napari_cryoet.cli.options import positive
 from napari_cryoet.cli.portals import opened
 from napari_cryoet.cli.searches import with_search
 from napari_cryoet.exceptions import CryoETError, ExistsError
-from napari_cryoet.wording import count_text
 
 if TYPE_CHECKING:
     from napari_cryoet.discovery.search import Search
-    from napari_cryoet.training.selection import ExportReport
 
 app = Typer()
 
@@ -55,6 +52,7 @@ def export(
     from napari_cryoet.basket.basket import Basket, Choices
     from napari_cryoet.basket.matches import add_matches
     from napari_cryoet.discovery.search import Search as AnySearch
+    from napari_cryoet.training import EXPORTERS
     from napari_cryoet.training.selection import select_basket
 
     crops = {"size": size, "spacing_angstrom": voxel_size, "scheduler": scheduler} if kind == "crops" else {}
@@ -69,23 +67,9 @@ def export(
         selection = select_basket(chosen, place.portal, stop=place.stop)
         try:
             watched = {"progress": place.steps.show, "stop": place.stop}
-            report = _exporter(kind)(selection, to, overwrite=overwrite, **watched, **crops)
+            report = EXPORTERS[kind](selection, to, overwrite=overwrite, **watched, **crops)
         except ExistsError as error:
             raise ExistsError(error.message, hint="Choose another place, or say --overwrite.") from error
     for reason in report.left_out:
         tell(f"left out: {reason}")
-    counts = ((report.n_runs, "run"), (report.n_volumes, "volume"), (report.n_picks, "pick"))
-    say(f"{report.path}: {', '.join(count_text(count, noun) for count, noun in counts if count)}")
-
-
-def _exporter(kind: _Kind) -> Callable[..., ExportReport]:
-    from napari_cryoet.training import copick, croissant, crops, relion, table
-
-    exporters: dict[_Kind, Callable[..., ExportReport]] = {
-        "copick": copick.export_copick,
-        "relion5": relion.export_relion5,
-        "table": table.export_table,
-        "croissant": croissant.export_croissant,
-        "crops": crops.export_crops,
-    }
-    return exporters[kind]
+    say(f"{report.path}: {report.counts_text}")

@@ -19,7 +19,6 @@ import os
 import shutil
 import threading
 from collections.abc import Iterable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,7 +40,7 @@ from napari_cryoet.training.selection import (
 from napari_cryoet.wording import size_text
 
 CONFIG_NAME: Final = "config.json"
-_SHARE_OF_DOWNLOAD: Final = 0.9
+_SHARE_OF_VOLUMES: Final = 0.9
 
 
 def export_copick(
@@ -49,7 +48,7 @@ def export_copick(
     folder: str | Path,
     *,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = lambda _share, _words: None,
     stop: threading.Event | None = None,
 ) -> ExportReport:
     """Write a copick project; volumes that aren't on this computer are downloaded, and that continues after a stop.
@@ -79,18 +78,19 @@ def export_copick(
         When ``stop`` is set.
     """
     folder = folder_to_write(folder, CONFIG_NAME, overwrite=overwrite)
-    tell, static, n_picks = progress or (lambda _share, _words: None), folder / "static", 0
-    volumes = dict(_volumes(selection))
-    local = _local_volumes(selection, volumes.values(), folder / "portal", tell, stop)
+    static, volumes, n_picks = folder / "static", dict(_volumes(selection)), 0
+    downloaded = _download(selection, volumes.values(), folder / "portal", progress, stop)
     for path, (table, row, column) in volumes.items():
         raise_if_stopped(stop)
-        _link(local[row[column]], static / path, selection.first_level if table == "tomograms" else 0)
+        local = local_path(row[column])
+        skipped = selection.first_level if local and table == "tomograms" else 0  # a download has no finer levels
+        _link(local or downloaded[row[column]], static / path, skipped)
 
-    def tell_rest(share: float, words: str) -> None:
-        tell(_SHARE_OF_DOWNLOAD + (1 - _SHARE_OF_DOWNLOAD) * share, words)
+    def show(share: float, words: str) -> None:
+        progress(_SHARE_OF_VOLUMES + (1 - _SHARE_OF_VOLUMES) * share, words)
 
     points = [each for each in selection.annotations if each.is_points]
-    for each, picks in side_by_side(partial(read_points, stop=stop), points, tell_rest, stop):
+    for each, picks in side_by_side(read_points, points, show, stop):
         write_picks(picks, static / _path(each), format="copick", overwrite=True)
         n_picks += len(picks)
     (folder / "overlay").mkdir(parents=True, exist_ok=True)
@@ -126,10 +126,9 @@ def _volumes(selection: Selection) -> Iterator[tuple[str, Cell]]:
     tomograms, files = ({row["id"]: row for row in selection.rows[name]} for name in tables)
     for run in selection.runs:
         for each in run.tomograms:
-            if each.url:
-                spacing = each.tomogram.voxel_spacing * 2**selection.first_level
-                path = f"ExperimentRuns/{run.name}/VoxelSpacing{spacing:.3f}/{each.kind}.zarr"
-                yield path, ("tomograms", tomograms[each.tomogram.id], "httpsOmezarrDir")
+            spacing = each.tomogram.voxel_spacing * 2**selection.first_level
+            path = f"ExperimentRuns/{run.name}/VoxelSpacing{spacing:.3f}/{each.kind}.zarr"
+            yield path, ("tomograms", tomograms[each.tomogram.id], "httpsOmezarrDir")
     for mask in selection.annotations:
         if not mask.is_points:
             yield _path(mask), ("annotationFiles", files[mask.file.id], "httpsPath")
@@ -144,33 +143,31 @@ def _path(each: SelectedAnnotation) -> str:
     return f"ExperimentRuns/{each.run.name}/{folder}/{each.spacing_angstrom:.3f}_{name}.zarr"
 
 
-def _local_volumes(
-    selection: Selection, cells: Iterable[Cell], folder: Path, tell: Progress, stop: threading.Event | None
+def _download(
+    selection: Selection, cells: Iterable[Cell], folder: Path, progress: Progress, stop: threading.Event | None
 ) -> dict[str, Path]:
-    """Where each volume is on this computer, by its address; what isn't yet is downloaded."""
-    local = {row[column]: local_path(row[column]) for _, row, column in cells}
-    found = {url: path for url, path in local.items() if path is not None}
-    if len(found) == len(local):
-        return found
-    plan = plan_cells(selection.rows, selection.source, cells, first_level=selection.first_level)
+    """Download the volumes that aren't on this computer; where each is then, by its address."""
+    remote = [cell for cell in cells if local_path(cell[1][cell[2]]) is None]
+    if not remote:
+        return {}
+    plan = plan_cells(selection.rows, selection.source, remote, first_level=selection.first_level)
 
     def show(done_bytes: int, total_bytes: int) -> None:
         words = f"{size_text(done_bytes)} of {size_text(total_bytes)}"
-        tell(_SHARE_OF_DOWNLOAD * done_bytes / max(1, total_bytes), words)
+        progress(_SHARE_OF_VOLUMES * done_bytes / max(1, total_bytes), words)
 
     download_files(plan, folder, progress=show, stop=stop)
-    return found | {item.url: folder / item.path for item in plan.items}
+    return {item.url: folder / item.path for item in plan.items}
 
 
-def _link(source: Path, place: Path, first_level: int) -> None:
-    """Put the levels of an OME-Zarr from one on at another place too, where they are called 0, 1, 2...
+def _link(source: Path, place: Path, skipped: int) -> None:
+    """Put the levels of an OME-Zarr but for the finest at another place too, where they are called 0, 1, 2...
 
-    Their files are links where the disk has them, else copies. What a download left out of finer levels is left out.
+    Their files are links where the disk has them, else copies.
     """
     attributes = json.loads((source / ".zattrs").read_bytes())
     image = find_multiscales(attributes)[0]
-    is_whole = image["datasets"][0]["path"] == "0"
-    image["datasets"] = image["datasets"][first_level if is_whole else 0 :]
+    image["datasets"] = image["datasets"][skipped:]
     with written_whole(place, overwrite=True, flush=False) as unfinished:
         unfinished.mkdir()
         for number, dataset in enumerate(image["datasets"]):

@@ -2,17 +2,16 @@
 
 A folder of ``metadata.json`` and small CSV files whose ``url`` columns lead to the portal. The record sets are those of
 copick's own Croissant, so that mlcroissant reads them as records, and copick opens them as a project; see
-https://docs.mlcommons.org/croissant.
+https://docs.mlcommons.org/croissant. Record sets without records are left out.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -21,33 +20,19 @@ from napari_cryoet.exceptions import raise_if_stopped
 from napari_cryoet.files import replace_file
 from napari_cryoet.training.selection import ExportReport, Progress, Selection, folder_to_write
 
-CONFORMS_TO: Final = "http://mlcommons.org/croissant/1.1"
+CONFORMS_TO: Final = "http://mlcommons.org/croissant/1.0"
 METADATA_NAME: Final = "metadata.json"
 _SPLIT_URLS: Final = {
     "train": "https://mlcommons.org/definitions/training_split",
     "validation": "https://mlcommons.org/definitions/validation_split",
     "test": "https://mlcommons.org/definitions/test_split",
 }
-_ANNOTATION: Final = "portal_object_name portal_session_id portal_annotation_id portal_annotation_file_id"
-#: copick's CSV files and their columns; it wants all files, also empty ones.
-_COLUMNS: Final[dict[str, str]] = {
-    "runs": "name portal_run_id split",
-    "voxel_spacings": "run voxel_size",
-    "tomograms": "run voxel_size tomo_type url portal_tomo_type portal_tomogram_id",
-    "features": "run voxel_size tomo_type feature_type url",
-    "picks": f"run user_id session_id object_name voxel_size url sha256 {_ANNOTATION}",
-    "meshes": "run user_id session_id object_name url sha256",
-    "segmentations": f"run voxel_size user_id session_id name is_multilabel url {_ANNOTATION}",
-    "instance_segmentations": f"run voxel_size user_id session_id name url {_ANNOTATION}",
-    "panoptic_segmentations": f"run voxel_size user_id session_id name url {_ANNOTATION}",
-    "objects": "name url",
-}
 _VOLUMES: Final = ("tomograms", "segmentations", "instance_segmentations")
-_TYPES: Final = {"voxel_size": "sc:Float", "is_multilabel": "sc:Boolean"}  # all others are texts
+#: mlcroissant wants all terms of the standard, also those that aren't used.
 _TERMS: Final = (
-    "citeAs column containedIn equivalentProperty extract field fileObject fileProperty fileSet format includes "
-    "isLiveDataset jsonPath key md5 parentField path recordSet references regex repeated replace samplingRate "
-    "separator source subField transform"
+    "citeAs column equivalentProperty extract field fileObject fileProperty fileSet format includes isLiveDataset "
+    "jsonPath key md5 parentField path recordSet references regex repeated replace samplingRate separator source "
+    "subField transform"
 )
 _CONTEXT: Final[dict[str, Any]] = {
     "@language": "en",
@@ -55,7 +40,6 @@ _CONTEXT: Final[dict[str, Any]] = {
     **{term: f"cr:{term}" for term in _TERMS.split()},
     "conformsTo": "dct:conformsTo",
     "copick": "https://copick.org/schema/",
-    "copick:baseUrl": "copick:baseUrl",
     "copick:config": {"@id": "copick:config", "@type": "@json"},
     "cr": "http://mlcommons.org/croissant/",
     "data": {"@id": "cr:data", "@type": "@json"},
@@ -65,6 +49,7 @@ _CONTEXT: Final[dict[str, Any]] = {
     "rai": "http://mlcommons.org/croissant/RAI/",
     "sc": "https://schema.org/",
 }
+_Rows = Mapping[str, list[dict[str, Any]]]  # by record set
 
 
 def export_croissant(
@@ -72,43 +57,43 @@ def export_croissant(
     folder: str | Path,
     *,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = lambda _share, _words: None,
     stop: threading.Event | None = None,
 ) -> ExportReport:
     """Write ``metadata.json`` and its CSV files into a folder; nothing is downloaded, so it takes no time.
 
     Parameters and errors are those of `export_copick`.
     """
+    import pandas as pd
+
     raise_if_stopped(stop)
     folder = folder_to_write(folder, METADATA_NAME, overwrite=overwrite)
-    if progress is not None:
-        progress(0.0, "describing")
+    progress(0.0, "describing")
     rows = _rows_of(selection)
-    files = {name: _csv_of(name, found) for name, found in rows.items()}
+    files = {name: pd.DataFrame(found).to_csv(index=False).encode() for name, found in rows.items()}
     for name, content in files.items():
         replace_file(folder / f"{name}.csv", content)
-    described = _description(selection, files, folder.name)
+    described = _description(selection, rows, files, folder.name)
     replace_file(folder / METADATA_NAME, (json.dumps(described, indent=2, ensure_ascii=False) + "\n").encode())
-    n_volumes = sum(len(rows[name]) for name in _VOLUMES)
+    n_volumes = sum(len(rows.get(name, ())) for name in _VOLUMES)
     return ExportReport(path=folder, n_runs=len(selection.runs), n_volumes=n_volumes, left_out=selection.left_out)
 
 
-def _rows_of(selection: Selection) -> dict[str, list[dict[str, Any]]]:
-    """The rows of each CSV file."""
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in _COLUMNS}
+def _rows_of(selection: Selection) -> _Rows:
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for run in selection.runs:
-        found["runs"].append({"name": run.name, "portal_run_id": run.run.id, "split": run.split})
-        found["tomograms"] += [
-            {
-                "run": run.name,
-                "voxel_size": each.tomogram.voxel_spacing,
-                "tomo_type": each.kind,
-                "url": each.url,
-                "portal_tomogram_id": each.tomogram.id,
-            }
-            for each in run.tomograms
-            if each.url
-        ]
+        split = {"split": run.split} if selection.splits else {}
+        found["runs"].append({"name": run.name, "portal_run_id": run.run.id, **split})
+        for tomogram in run.tomograms:
+            found["tomograms"].append(
+                {
+                    "run": run.name,
+                    "voxel_size": tomogram.tomogram.voxel_spacing,
+                    "tomo_type": tomogram.kind,
+                    "url": tomogram.url,
+                    "portal_tomogram_id": tomogram.tomogram.id,
+                }
+            )
     for each in selection.annotations:
         kind = "picks" if each.is_points else "instance_segmentations" if each.is_instances else "segmentations"
         row = {
@@ -122,29 +107,18 @@ def _rows_of(selection: Selection) -> dict[str, list[dict[str, Any]]]:
             "portal_annotation_id": each.annotation.id,
             "portal_annotation_file_id": each.file.id,
         }
-        found[kind].append(row | ({"is_multilabel": "false"} if kind == "segmentations" else {}))
+        found[kind].append(row)
     spacings = dict.fromkeys((row["run"], row["voxel_size"]) for name in _VOLUMES for row in found[name])
     found["voxel_spacings"] = [{"run": run, "voxel_size": spacing} for run, spacing in spacings]
-    return found
+    return {name: rows for name, rows in found.items() if rows}
 
 
-def _csv_of(name: str, rows: Sequence[Mapping[str, Any]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, _COLUMNS[name].split(), restval="")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
-
-
-def _description(selection: Selection, files: Mapping[str, bytes], title: str) -> dict[str, Any]:
+def _description(selection: Selection, rows: _Rows, files: Mapping[str, bytes], title: str) -> dict[str, Any]:
     """What metadata.json holds."""
     datasets = {run.run.dataset_id: run.run.dataset for run in selection.runs}
     terms = next((run.run.terms for run in selection.runs if run.run.terms), None)
     titles = [f"{dataset.title} (DS-{number})" for number, dataset in datasets.items() if dataset is not None]
     about = f"{len(selection.runs)} runs of"
-    record_sets = [_record_set(name, has_splits=bool(selection.splits)) for name in _COLUMNS]
-    if selection.splits:
-        record_sets.append(_splits(selection))
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
@@ -156,7 +130,6 @@ def _description(selection: Selection, files: Mapping[str, bytes], title: str) -
         "citeAs": "; ".join(titles),
         "datePublished": datetime.now(UTC).date().isoformat(),
         "url": terms.site if terms and terms.site else selection.source.location,
-        "copick:baseUrl": "",
         "copick:config": {
             "name": title,
             "description": f"{about} {selection.source.label}",
@@ -174,7 +147,10 @@ def _description(selection: Selection, files: Mapping[str, bytes], title: str) -
             }
             for name, content in files.items()
         ],
-        "recordSet": record_sets,
+        "recordSet": [
+            *(_record_set(name, found[0]) for name, found in rows.items()),
+            *([_splits(selection)] if selection.splits else []),
+        ],
     }
 
 
@@ -182,14 +158,15 @@ def _file_id(name: str) -> str:
     return f"{name.replace('_', '-')}-csv"
 
 
-def _record_set(name: str, *, has_splits: bool) -> dict[str, Any]:
-    fields = [
-        _field(name, column, _TYPES.get(column, "sc:Text"))
-        | {"source": {"fileObject": {"@id": _file_id(name)}, "extract": {"column": column}}}
-        for column in _COLUMNS[name].split()
-    ]
-    if name == "runs" and has_splits:
-        fields[-1]["references"] = {"field": {"@id": "copick/splits/name"}}
+def _record_set(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    """The records of a CSV file, by one of its rows."""
+    fields = []
+    for column, value in row.items():
+        field = _field(name, column, "sc:Float" if isinstance(value, float) else "sc:Text")
+        field["source"] = {"fileObject": {"@id": _file_id(name)}, "extract": {"column": column}}
+        if column == "split":
+            field["references"] = {"field": {"@id": "copick/splits/name"}}
+        fields.append(field)
     return {"@type": "cr:RecordSet", "@id": f"copick/{name}", "name": name, "field": fields}
 
 

@@ -36,6 +36,7 @@ from napari_cryoet._version import __version__
 from napari_cryoet.exceptions import CryoETError, ExistsError, raise_if_stopped
 from napari_cryoet.files import path_to_write, written_whole
 from napari_cryoet.formats.notes import plain_data
+from napari_cryoet.review.crops import open_for_review
 from napari_cryoet.training.selection import (
     ExportReport,
     Progress,
@@ -73,7 +74,6 @@ class Task:
 
     store: str
     number: int  # of the chunk
-    first: int  # crop in it
     size: int
     crops: tuple[_Crop, ...]
 
@@ -102,7 +102,7 @@ def export_crops(
     spacing_angstrom: float | None = None,
     scheduler: str = "",
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = lambda _share, _words: None,
     stop: threading.Event | None = None,
 ) -> ExportReport:
     """Cut a cube around each particle out of its run's tomogram, into one Zarr.
@@ -138,8 +138,7 @@ def export_crops(
     import zarr
 
     path = path_to_write(path).expanduser().absolute()
-    tell = progress or (lambda _share, _words: None)
-    parts, left_out = _planned(selection, size, spacing_angstrom, lambda _share, words: tell(0.0, words), stop)
+    parts, left_out = _planned(selection, size, spacing_angstrom, lambda _share, words: progress(0.0, words), stop)
     chunk = max(1, min(_MOST_IN_A_CHUNK, _CHUNK_BYTES // (4 * size**3)))
     attributes, columns = _described(parts, size, selection)
     count = len(columns["pick_id"])
@@ -148,7 +147,7 @@ def export_crops(
 
     def show(n_done: int) -> None:
         crops = count - (len(tasks) - n_done) * chunk
-        tell(n_done / len(tasks), f"{max(0, crops):,} of {count_text(count, 'crop')}")
+        progress(n_done / len(tasks), f"{max(0, crops):,} of {count_text(count, 'crop')}")
 
     _cut_side_by_side(tasks, scheduler, show, stop)
     zarr.open_group(path, mode="r+").attrs["is_complete"] = True
@@ -168,7 +167,7 @@ def cut(tasks: Sequence[Task]) -> None:
         for task in tasks:
             if not task.is_done:
                 cubes = np.stack(list(pool.map(partial(_read_cube, task.size), task.crops)))
-                zarr.open_array(f"{task.store}/crops", mode="r+")[task.first : task.first + len(cubes)] = cubes
+                zarr.open_array(f"{task.store}/crops", mode="r+").blocks[task.number] = cubes
 
 
 @lru_cache(maxsize=_OPEN_VOLUMES)
@@ -191,19 +190,18 @@ def _read_cube(size: int, crop: _Crop) -> NDArray[np.float32]:
 
 
 def _planned(
-    selection: Selection, size: int, wanted: float | None, progress: Progress | None, stop: threading.Event | None
+    selection: Selection, size: int, wanted: float | None, progress: Progress, stop: threading.Event | None
 ) -> tuple[list[_Part], list[str]]:
     """Where all crops are, and what is left out; reads picks and the metadata of tomograms, a few at once."""
     if not 1 <= size <= _LARGEST:
         raise CryoETError(f"A crop can't be {size} voxels wide.", hint=f"Choose 1 to {_LARGEST}.")
     left_out, parts = list[str](), list[_Part]()
     chosen = one_each(selection.annotations, left_out)
-    volumes = [each.tomogram.voxel_spacing for run in selection.runs for each in run.tomograms if each.url]
-    if not volumes:
+    tomograms = [each.tomogram for run in selection.runs for each in run.tomograms]
+    if not tomograms:
         raise CryoETError("There is no tomogram to cut particles out of.", hint="Choose one of each run.")
-    spacing = wanted or volumes[0]
-    work = partial(_part_of, size=size, wanted=spacing, stop=stop)
-    for each, part in side_by_side(work, chosen, progress, stop):
+    spacing = wanted or tomograms[0].voxel_spacing
+    for each, part in side_by_side(partial(_part_of, size=size, wanted=spacing), chosen, progress, stop):
         if isinstance(part, str):
             left_out.append(f"{each.label}: {part}")
         elif len(part.columns["pick_id"]):
@@ -213,29 +211,26 @@ def _planned(
     return parts, left_out
 
 
-def _part_of(each: SelectedAnnotation, size: int, wanted: float, stop: threading.Event | None) -> _Part | str:
+def _part_of(each: SelectedAnnotation, stop: threading.Event | None, *, size: int, wanted: float) -> _Part | str:
     """The crops of a file; in words why there are none."""
-    chosen = next((tomogram for tomogram in each.run.tomograms if tomogram.url), None)
-    if chosen is None:
+    if not each.run.tomograms:
         return "no tomogram is chosen."
-    volume, tomogram = _opened(chosen.url), chosen.tomogram
-    factors = [
-        np.round(np.array(volume.levels[0].shape) / np.array(level.shape)).astype(int) for level in volume.levels
-    ]
-    spacings = [tomogram.voxel_spacing * factor.max() for factor in factors]
-    level = min(range(len(spacings)), key=lambda at: abs(math.log(spacings[at] / wanted)))
+    chosen = each.run.tomograms[0]
+    opened, tomogram = _opened(chosen.url), chosen.tomogram
+    volume = open_for_review(opened.levels, (tomogram.voxel_spacing,) * 3)
+    spacings = np.array([volume.voxel_angstrom(level) for level in range(len(volume.shapes))])
+    level = int(np.abs(np.log(spacings / wanted)).argmin())
     if abs(spacings[level] / wanted - 1) > _SAME_SPACING:
         return f"its tomogram has no level with voxels of about {spacing_text(wanted)}."
     picks = read_points(each, stop)
     # of a tomogram that was downloaded without its finest levels, the first voxel isn't at 0
-    origin = np.array((volume.origin_angstrom if tomogram.tomogram_voxel_spacing_id is None else None) or (0, 0, 0))
-    at_full = (picks.positions_angstrom_zyx - origin) / tomogram.voxel_spacing
-    are_in = are_inside(at_full, volume.shape_zyx)
-    at_level = (at_full - (factors[level] - 1) / 2) / factors[level]  # a coarse voxel is amid those it is the mean of
+    origin = np.array((opened.origin_angstrom if tomogram.tomogram_voxel_spacing_id is None else None) or (0, 0, 0))
+    at_finest = (picks.positions_angstrom_zyx - origin) / tomogram.voxel_spacing
+    at_level = volume.to_level(level, at_finest)
     middles = np.round(at_level).astype(np.int64)
     # chunk by chunk of the file, so that what one crop fetched serves the next
     order = np.lexsort((middles[:, 2], middles[:, 1], middles[:, 0], *(middles // 256).T[::-1]))
-    rows = order[are_in[order]]
+    rows = order[are_inside(at_finest, volume.shape)[order]]
     rotations = np.full((len(picks), 3, 3), np.nan) if picks.rotations_zyx is None else picks.rotations_zyx
     columns = {
         "start": middles[rows] - size // 2,
@@ -252,8 +247,8 @@ def _tasks(path: Path, parts: Sequence[_Part], size: int, chunk: int) -> Iterato
     crops = [
         (part.tomogram.url, part.level, tuple(start)) for part in parts for start in part.columns["start"].tolist()
     ]
-    for number, first in enumerate(range(0, len(crops), chunk)):
-        yield Task(str(path), number, first, size, tuple(crops[first : first + chunk]))
+    for number in range(math.ceil(len(crops) / chunk)):
+        yield Task(str(path), number, size, tuple(crops[number * chunk :][:chunk]))
 
 
 # the file

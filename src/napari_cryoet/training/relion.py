@@ -24,14 +24,13 @@ import math
 import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import numpy as np
 
-from napari_cryoet.exceptions import FormatError, StreamError
+from napari_cryoet.exceptions import CryoETError, FormatError, StreamError
 from napari_cryoet.files import local_path, written_whole
 from napari_cryoet.formats.relion import tables_of, tomogram_word, write_blocks
 from napari_cryoet.picks import Picks
@@ -83,7 +82,7 @@ def export_relion5(
     folder: str | Path,
     *,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = lambda _share, _words: None,
     stop: threading.Event | None = None,
 ) -> ExportReport:
     """Write the particles of each object, and their tomograms, for RELION 5; images stay where they are.
@@ -94,27 +93,32 @@ def export_relion5(
     import pandas as pd
 
     folder, left_out = folder_to_write(folder, "tomograms.star", overwrite=overwrite), list(selection.left_out)
-    chosen = one_each(selection.annotations, left_out)
     tomograms: dict[str, dict[str, Any]] = {}
-    optics: list[dict[str, Any]] = []  # one group for each set of facts
     by_object: dict[str, list[Picks]] = defaultdict(list)
-    for each, found in side_by_side(partial(read_points, stop=stop), chosen, progress, stop):
-        if found.shape_zyx is None:
+    for each, picks in side_by_side(read_points, one_each(selection.annotations, left_out), progress, stop):
+        if picks.shape_zyx is None:
             left_out.append(f"{each.label}: the size of its grid isn't known.")
             continue
         name = tomogram_word(each.run.name)
         if name not in tomograms:
-            tomograms[name], tilts = _tomogram(name, each, found.shape_zyx, selection.rows, stop)
+            tomograms[name], tilts = _tomogram(name, each, picks.shape_zyx, selection.rows, stop)
             if tilts is not None:
                 tomograms[name]["rlnTomoTiltSeriesStarFile"] = f"tilt_series/{name}.star"
                 _write(folder / "tilt_series" / f"{name}.star", {name: tilts})
-        by_object[each.object].append(_particles(found, tomograms[name], optics))
-    for name, several in by_object.items():
-        _write_object(folder, name, several)
+        by_object[each.object].append(_in_pixels(picks, tomograms[name]))
+    if not tomograms:
+        raise CryoETError("RELION needs the sizes of tomograms, and none is known.")
     if unaligned := sum("rlnTomoTiltSeriesStarFile" not in row for row in tomograms.values()):
         count = count_text(unaligned, "tilt series", "tilt series")
         left_out.append(f"{count}: the portal has no alignment for RELION.")
     table = pd.DataFrame(list(tomograms.values())).fillna("none")
+    groups = table.groupby(list(_OPTICS), sort=False).ngroup() + 1
+    table["rlnOpticsGroupName"] = "opticsGroup" + groups.astype(str)
+    optics = table[["rlnOpticsGroupName", *_OPTICS]].assign(rlnOpticsGroup=groups).drop_duplicates()
+    for name, several in by_object.items():
+        _, particles = tables_of(several, "relion5")
+        particles["rlnOpticsGroup"] = particles["rlnTomoName"].map(dict(zip(tomograms, groups, strict=True)))
+        _write_object(folder, name, optics, particles.drop(columns=["napariCryoetPickId"]))
     _write(folder / "tomograms.star", {"global": table})  # last: with it the export is whole
     n_picks = sum(len(picks) for several in by_object.values() for picks in several)
     return ExportReport(path=folder, n_runs=len(tomograms), n_picks=n_picks, left_out=tuple(left_out))
@@ -133,7 +137,7 @@ def _tomogram(
     size_z, size_y, size_x = (round(n * each.spacing_angstrom / pixel) for n in size_zyx)
     voltage = float(series.get("accelerationVoltage") or 300.0)
     volumes = [tomogram for tomogram in each.run.all_tomograms if tomogram.alignment_id == each.file.alignment_id]
-    url = next((tomogram.https_mrc_file for tomogram in (*volumes, *each.run.all_tomograms)), None) or "none"
+    url = next((tomogram.https_mrc_file for tomogram in volumes if tomogram.https_mrc_file), "none")
     row = {
         "rlnTomoName": name,
         "rlnVoltage": voltage / 1000 if voltage > 10_000 else voltage,  # in volts, and some deposited kilovolts
@@ -151,31 +155,22 @@ def _tomogram(
     return row, _tilts(series, alignment, rows, stop) if series and alignment is not None else None
 
 
-def _particles(picks: Picks, row: dict[str, Any], optics: list[dict[str, Any]]) -> Picks:
-    """The picks in pixels of the tilt series, with their optics group, which the tomogram's row gets too."""
-    facts = {label: row[label] for label in _OPTICS}
-    group = next((each for each in optics if facts.items() <= each.items()), None)
-    if group is None:
-        number = len(optics) + 1
-        optics.append(group := {"rlnOpticsGroup": number, "rlnOpticsGroupName": f"opticsGroup{number}", **facts})
-    row["rlnOpticsGroupName"] = group["rlnOpticsGroupName"]
-    pixel = row["rlnTomoTiltSeriesPixelSize"]
+def _in_pixels(picks: Picks, tomogram: Mapping[str, Any]) -> Picks:
+    """The picks in pixels of the tilt series."""
+    pixel = tomogram["rlnTomoTiltSeriesPixelSize"]
     return Picks(
         picks.positions_angstrom_zyx / pixel,
         pixel,
         rotations_zyx=picks.rotations_zyx,
-        features={"rlnOpticsGroup": np.full(len(picks), group["rlnOpticsGroup"])},
-        shape_zyx=(row["rlnTomoSizeZ"], row["rlnTomoSizeY"], row["rlnTomoSizeX"]),
-        about={"tomogram_name": row["rlnTomoName"], "relion": {"optics": optics}},
+        shape_zyx=(tomogram["rlnTomoSizeZ"], tomogram["rlnTomoSizeY"], tomogram["rlnTomoSizeX"]),
+        about={"tomogram_name": tomogram["rlnTomoName"]},
     )
 
 
-def _write_object(folder: Path, name: str, several: Sequence[Picks]) -> None:
+def _write_object(folder: Path, name: str, optics: pd.DataFrame, particles: pd.DataFrame) -> None:
     """The files of one object."""
     import pandas as pd
 
-    optics, particles = tables_of(several, "relion5")
-    particles = particles.drop(columns=["napariCryoetPickId"])
     _write(folder / name / "particles.star", {"optics": optics, "particles": particles})
     # RELION appends these files to each other and refuses files with different columns
     columns = [label for label in (*_POSITIONS, *_ANGLES) if label in particles]
@@ -214,23 +209,22 @@ def _tilts(
             section.in_plane_rotation, section.x_offset, section.y_offset, read.format
         )
         facts = measured.get(section.z_index, {})
-        frame = frames.get(facts.get("frameId"), {})
-        row = {
-            "rlnMicrographName": f"{section.z_index + 1:06d}@{series['httpsMrcFile'] or 'tilt_series.mrcs'}",
-            "rlnTomoXTilt": section.volume_x_rotation,
-            "rlnTomoYTilt": section.tilt_angle,
-            "rlnTomoZRot": rotation,
-            "rlnTomoXShiftAngst": shift_x * series["pixelSpacing"],
-            "rlnTomoYShiftAngst": shift_y * series["pixelSpacing"],
-            "rlnTomoNominalStageTiltAngle": facts.get("rawAngle", section.tilt_angle),
-            "rlnCtfScalefactor": math.cos(math.radians(section.tilt_angle)),
-        }
-        if frame.get("accumulatedDose") is not None:
-            row["rlnMicrographPreExposure"] = frame["accumulatedDose"]
-        if facts.get("majorDefocus") is not None and facts.get("minorDefocus") is not None:
-            row["rlnDefocusU"], row["rlnDefocusV"] = facts["majorDefocus"], facts["minorDefocus"]
-            row["rlnDefocusAngle"] = facts.get("astigmaticAngle") or 0.0
-        found.append(row)
+        found.append(
+            {
+                "rlnMicrographName": f"{section.z_index + 1:06d}@{series['httpsMrcFile'] or 'tilt_series.mrcs'}",
+                "rlnTomoXTilt": section.volume_x_rotation,
+                "rlnTomoYTilt": section.tilt_angle,
+                "rlnTomoZRot": rotation,
+                "rlnTomoXShiftAngst": shift_x * series["pixelSpacing"],
+                "rlnTomoYShiftAngst": shift_y * series["pixelSpacing"],
+                "rlnTomoNominalStageTiltAngle": facts.get("rawAngle", section.tilt_angle),
+                "rlnCtfScalefactor": math.cos(math.radians(section.tilt_angle)),
+                "rlnMicrographPreExposure": frames.get(facts.get("frameId"), {}).get("accumulatedDose"),
+                "rlnDefocusU": facts.get("majorDefocus"),
+                "rlnDefocusV": facts.get("minorDefocus"),
+                "rlnDefocusAngle": facts.get("astigmaticAngle"),
+            }
+        )
     return pd.DataFrame(found).dropna(axis=1)  # a column that some tilts lack is no use to RELION
 
 

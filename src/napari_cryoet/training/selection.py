@@ -12,8 +12,8 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import count
+from dataclasses import dataclass, replace
+from itertools import count, repeat
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -31,20 +31,20 @@ from napari_cryoet.formats.common import MAX_FILE_BYTES
 from napari_cryoet.picks import Picks
 from napari_cryoet.portal.portal import Portal, Source
 from napari_cryoet.records import Annotation, AnnotationFile, Run, ShapeType, Tomogram
-from napari_cryoet.run.fit import fit, shape_zyx, spacing_angstrom
+from napari_cryoet.run.fit import Fit, fit, shape_zyx, spacing_angstrom
 from napari_cryoet.tables.database import Rows
 from napari_cryoet.volumes import fetch_file, name_of
+from napari_cryoet.wording import count_text, joined
 
 T = TypeVar("T")
-_Kept = tuple[Annotation, str, float, AnnotationFile]  # with the shape and the voxel spacing
 
 #: Told which share of the work is done, and in words what is going on.
 Progress = Callable[[float, str], None]
 
 GROUND_TRUTH: Final = "ground-truth"
 #: Shapes that are points and shapes that are masks; of each kind an export has one of an annotation, the first here.
-_POINTS: Final[tuple[str | None, ...]] = (ShapeType.ORIENTED_POINT, ShapeType.POINT, ShapeType.INSTANCE_SEGMENTATION)
-_MASKS: Final[tuple[str | None, ...]] = (ShapeType.SEGMENTATION_MASK, ShapeType.INSTANCE_SEGMENTATION_MASK)
+_POINTS: Final = (ShapeType.ORIENTED_POINT, ShapeType.POINT, ShapeType.INSTANCE_SEGMENTATION)
+_SHAPES: Final = (*_POINTS, ShapeType.SEGMENTATION_MASK, ShapeType.INSTANCE_SEGMENTATION_MASK)
 _FORMATS: Final = ("ndjson", "zarr")
 #: What copick refuses in a name (what Windows does, spaces, and the underscore), and signs between words.
 _REFUSED: Final = re.compile(r'[<>:"/\\|?*\x00-\x20\x7f_+,;&-]+')
@@ -62,18 +62,20 @@ class ExportReport:
     n_picks: int = 0
     left_out: tuple[str, ...] = ()  # what was chosen and isn't there, and why
 
+    @property
+    def counts_text(self) -> str:
+        """``3 runs · 4 volumes · 1,200 picks``."""
+        counts = ((self.n_runs, "run"), (self.n_volumes, "volume"), (self.n_picks, "pick"))
+        return joined(*(count_text(count, noun) for count, noun in counts if count))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectedTomogram:
-    """A tomogram; ``kind`` is copick's type of it, such as ``wbp-denoised-topaz``."""
+    """A tomogram in OME-Zarr; ``kind`` is copick's type of it, such as ``wbp-denoised-topaz``."""
 
     kind: str
     tomogram: Tomogram
-
-    @property
-    def url(self) -> str:
-        """Where its OME-Zarr is; empty without one."""
-        return self.tomogram.https_omezarr_dir or ""
+    url: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,22 +188,28 @@ def select(basket: Basket, rows: Rows, source: Source) -> Selection:
     runs, annotations, left_out = list[SelectedRun](), list[SelectedAnnotation](), list[str]()
     objects: dict[str, str] = {}
     for row, name in zip(rows["runs"], _run_names(rows["runs"]), strict=True):
-        known = tomograms[row["id"]]
-        wanted = [each for each in known if each.id in tomogram_ids]
-        parts = [each for each in wanted if each.offset_x or each.offset_y or each.offset_z]
-        left_out += [f"Tomogram {each.id} is a region of the volume that positions are counted in." for each in parts]
-        wanted = [each for each in wanted if each not in parts]
-        kept = _best(files[row["id"]], (wanted or known)[:1], left_out)
-        if wanted or kept:
-            run = SelectedRun(
-                name=name,
-                run=records.run(row["id"]),
-                split=split.get(row["id"], ""),
-                tomograms=tuple(_named_tomograms(wanted)),
-                all_tomograms=tuple(known),
-            )
+        known, wanted = tomograms[row["id"]], list[Tomogram]()
+        for each in known:
+            if each.id not in tomogram_ids:
+                continue
+            if each.offset_x or each.offset_y or each.offset_z:
+                left_out.append(f"Tomogram {each.id} is a region of the volume that positions are counted in.")
+            elif not each.https_omezarr_dir:
+                left_out.append(f"Tomogram {each.id} isn't there in OME-Zarr.")
+            else:
+                wanted.append(each)
+        run = SelectedRun(
+            name=name,
+            run=records.run(row["id"]),
+            split=split.get(row["id"], ""),
+            tomograms=tuple(_named_tomograms(wanted)),
+            all_tomograms=tuple(known),
+        )
+        over = next(iter(wanted or known), None)
+        of_run = _annotations_of(run, files[row["id"]], over, objects, left_out)
+        if wanted or of_run:
             runs.append(run)
-            annotations += _named_annotations(run, kept, objects)
+            annotations += of_run
     if not runs:
         raise CryoETError("Nothing is selected to export.", hint="Choose runs that have annotations or a tomogram.")
     return Selection(
@@ -229,31 +237,32 @@ def one_each(annotations: Iterable[SelectedAnnotation], left_out: list[str]) -> 
 
     CryoETError if there are none.
     """
-    particles, best = [each for each in annotations if each.is_particles], dict[tuple[str, str], int]()
+    particles = [each for each in annotations if each.is_particles]
+    best: dict[tuple[str, str], SelectedAnnotation] = {}
     for each in sorted(
         particles, key=lambda each: (each.session != GROUND_TRUTH, not each.annotation.is_curator_recommended)
     ):
-        best.setdefault((each.run.name, each.object), each.annotation.id)
+        taken = best.setdefault((each.run.name, each.object), each)
+        if taken is not each:
+            left_out.append(f"{each.label}: AN-{taken.annotation.id} is taken.")
     if not best:
         raise CryoETError("There are no particles to export.", hint="Choose annotations that are points.")
-    taken = [(each, best[each.run.name, each.object]) for each in particles]
-    left_out += [f"{each.label}: AN-{taken_id} is taken." for each, taken_id in taken if each.annotation.id != taken_id]
-    return [each for each, taken_id in taken if each.annotation.id == taken_id]
+    return [each for each in particles if best[each.run.name, each.object] is each]
 
 
 def side_by_side(
-    work: Callable[[SelectedAnnotation], T],
+    work: Callable[[SelectedAnnotation, threading.Event | None], T],
     annotations: Sequence[SelectedAnnotation],
-    progress: Progress | None,
+    progress: Progress,
     stop: threading.Event | None,
 ) -> Iterator[tuple[SelectedAnnotation, T]]:
     """What some work makes of each annotation, in order; several are worked on at once."""
     pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="napari-cryoet-picks")
     try:
-        for number, (each, found) in enumerate(zip(annotations, pool.map(work, annotations), strict=True)):
+        made = pool.map(work, annotations, repeat(stop))
+        for number, (each, found) in enumerate(zip(annotations, made, strict=True)):
             raise_if_stopped(stop)
-            if progress is not None:
-                progress(number / len(annotations), f"picks of {each.run.name}")
+            progress(number / len(annotations), f"picks of {each.run.name}")
             yield each, found
     finally:
         pool.shutdown(cancel_futures=True)
@@ -274,26 +283,45 @@ def read_points(each: SelectedAnnotation, stop: threading.Event | None = None) -
 # which files
 
 
-def _best(files: Iterable[AnnotationFile], tomograms: Sequence[Tomogram], left_out: list[str]) -> list[_Kept]:
-    """One file of points and one of masks for each annotation; what doesn't fit the first tomogram is noted."""
-    ranked: dict[tuple[int, bool], list[tuple[Any, _Kept]]] = defaultdict(list)
+def _annotations_of(
+    run: SelectedRun,
+    files: Iterable[AnnotationFile],
+    tomogram: Tomogram | None,
+    objects: dict[str, str],
+    left_out: list[str],
+) -> list[SelectedAnnotation]:
+    """One file of points and one of masks for each annotation; what doesn't fit the tomogram is noted.
+
+    ``objects`` has the name that was given to each object by its key.
+    """
+    ranked: dict[tuple[int, bool], list[tuple[Any, SelectedAnnotation]]] = defaultdict(list)
     reasons: dict[tuple[int, bool], str] = {}
     for file in files:
         annotation, shape = (file.shape.annotation, file.shape.shape_type) if file.shape is not None else (None, None)
-        order = next((kind for kind in (_POINTS, _MASKS) if shape in kind), None)
-        if annotation is None or shape is None or order is None or file.format not in _FORMATS:
+        if annotation is None or shape not in _SHAPES or file.format not in _FORMATS:
             continue
-        key = annotation.id, order is _MASKS
-        fits = fit(file, tomograms[0]) if tomograms else None
-        spacing = spacing_angstrom(file)
-        if spacing is None or (fits is not None and not fits.fits):
-            reason = fits.reason if fits else "no voxel spacing."
-            reasons[key] = f"AN-{annotation.id} ({annotation.object_name}): {reason}"
+        fits, spacing = fit(file, tomogram) if tomogram else Fit("same"), spacing_angstrom(file, tomogram)
+        name = _plain_name(annotation.object_name).lower() or "object"
+        method = _plain_name(annotation.method_type).lower() or _NOBODY
+        each = SelectedAnnotation(
+            run=run,
+            user=_user_of(annotation),
+            session=GROUND_TRUTH if annotation.ground_truth_status else method,
+            object=objects.setdefault(object_key(annotation.object_id, annotation.object_name), name),
+            annotation=annotation,
+            file=file,
+            shape=shape,
+            spacing_angstrom=spacing or 0.0,
+        )
+        if spacing and fits.fits:
+            rank = (_SHAPES.index(shape), fits.kind != "same", file.id)
+            ranked[annotation.id, each.is_points].append((rank, each))
         else:
-            rank = (order.index(shape), fits is not None and fits.kind == "rescaled", file.id)
-            ranked[key].append((rank, (annotation, shape, spacing, file)))
+            reasons[annotation.id, each.is_points] = f"{each.label}: {fits.reason}"
     left_out += [reason for key, reason in sorted(reasons.items()) if key not in ranked]
-    return [min(found)[1] for _, found in sorted(ranked.items())]
+    best = [min(several)[1] for _, several in sorted(ranked.items())]
+    taken: dict[tuple[bool, str, str], set[str]] = defaultdict(set)
+    return [replace(each, user=_free(each.user, taken[each.is_points, each.session, each.object])) for each in best]
 
 
 # names
@@ -320,39 +348,11 @@ def _plain_name(text: str | None) -> str:
 
 def _named_tomograms(tomograms: Iterable[Tomogram]) -> Iterator[SelectedTomogram]:
     taken: dict[float, set[str]] = defaultdict(set)
-    for tomogram in tomograms:
-        words = (tomogram.reconstruction_method, tomogram.processing, tomogram.processing_software)
-        parts = [_camel(word) for word in words if word and _plain_name(word)]
-        kind = "-".join([*parts, *(["ctfdeconv"] if tomogram.ctf_corrected else [])]) or "tomogram"
-        yield SelectedTomogram(kind=_free(kind, taken[tomogram.voxel_spacing]), tomogram=tomogram)
-
-
-def _camel(words: str) -> str:
-    """As copick does with the portal's words: each with a capital but for the first letter."""
-    joined = _plain_name(re.sub("[_-]+", " ", words).title().replace(" ", ""))
-    return joined[:1].lower() + joined[1:]
-
-
-def _named_annotations(
-    run: SelectedRun, kept: Iterable[_Kept], objects: dict[str, str]
-) -> Iterator[SelectedAnnotation]:
-    """Names for a run's annotations; ``objects`` has the name that was given to each object by its key."""
-    taken: dict[tuple[bool, str, str], set[str]] = defaultdict(set)
-    for annotation, shape, spacing, file in kept:
-        key = object_key(annotation.object_id, annotation.object_name)
-        name = objects.setdefault(key, _plain_name(annotation.object_name).lower() or "object")
-        method = _plain_name(annotation.method_type).lower() or _NOBODY
-        session = GROUND_TRUTH if annotation.ground_truth_status else method
-        yield SelectedAnnotation(
-            run=run,
-            user=_free(_user_of(annotation), taken[shape in _POINTS, session, name]),
-            session=session,
-            object=name,
-            annotation=annotation,
-            file=file,
-            shape=shape,
-            spacing_angstrom=spacing,
-        )
+    for each in tomograms:
+        words = (each.reconstruction_method, each.processing, each.processing_software)
+        parts = [*map(_plain_name, words), "ctfdeconv" if each.ctf_corrected else ""]
+        kind = _free("-".join(filter(None, parts)).lower() or "tomogram", taken[each.voxel_spacing])
+        yield SelectedTomogram(kind=kind, tomogram=each, url=each.https_omezarr_dir or "")
 
 
 def _user_of(annotation: Annotation) -> str:

@@ -7,7 +7,6 @@ them whose picks of what they are: the run, the object, the annotation, its auth
 from __future__ import annotations
 
 import threading
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,7 +30,7 @@ def export_table(
     path: str | Path,
     *,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = lambda _share, _words: None,
     stop: threading.Event | None = None,
 ) -> ExportReport:
     """Write the picks of all runs into one ``.csv`` or ``.parquet`` file.
@@ -50,7 +49,7 @@ def export_table(
         raise CryoETError("There are no picks to export.", hint="Choose annotations that are points.")
     with written_whole(path, overwrite=overwrite) as unfinished:
         tables = []
-        for each, picks in side_by_side(partial(read_points, stop=stop), points, progress, stop):
+        for each, picks in side_by_side(read_points, points, progress, stop):
             own = arrow_table(picks)
             facts = {
                 name: pa.repeat(pa.scalar(value, kind), own.num_rows)

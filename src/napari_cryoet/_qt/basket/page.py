@@ -40,12 +40,9 @@ from napari_cryoet.basket.store import BasketStore
 from napari_cryoet.discovery.index import read_index
 from napari_cryoet.download.plan import clean_name
 from napari_cryoet.exceptions import CryoETError, ExistsError
-from napari_cryoet.training.copick import export_copick
-from napari_cryoet.training.croissant import export_croissant
-from napari_cryoet.training.relion import export_relion5
+from napari_cryoet.training import EXPORTERS
 from napari_cryoet.training.selection import ExportReport, select_basket
-from napari_cryoet.training.table import export_table
-from napari_cryoet.wording import count_text, joined, size_text
+from napari_cryoet.wording import joined, size_text
 
 T = TypeVar("T")
 
@@ -53,12 +50,7 @@ EXPORT, _AGE, _FILE = "export of the basket", "age of the basket", "file of a ba
 _UNFOLDED_ROWS: Final = 12
 _EMPTY_HINT: Final = "Tick what you want in any list, with D or a click: datasets, runs, tomograms, annotations."
 _FILES: Final = "Baskets (*.toml)"
-_EXPORTS: Final[tuple[tuple[str, str, Callable[..., ExportReport]], ...]] = (
-    ("copick project…", "copick", export_copick),
-    ("RELION 5…", "relion5", export_relion5),
-    ("Table…", "csv", export_table),
-    ("Croissant…", "croissant", export_croissant),
-)
+_EXPORTS: Final = {"copick": "copick project…", "relion5": "RELION 5…", "table": "Table…", "croissant": "Croissant…"}
 _SHARES: Final = (DEFAULT_SHARES, (70.0, 15.0, 15.0), (80.0, 20.0, 0.0))
 #: What can be chosen, and what that is in `Choices`.
 _CHOICES: Final[tuple[tuple[str, str, Any], ...]] = (
@@ -262,14 +254,14 @@ class BasketPage(QWidget):
 
     # exporting it
 
-    def _ask_export(self, kind: str, export: Callable[..., ExportReport]) -> None:
+    def _ask_export(self, kind: str) -> None:
         name = clean_name(self._basket.basket.name or "basket")
-        if kind == "csv":
+        if kind == "table":
             path = QFileDialog.getSaveFileName(self, "Export a table", f"{name}.csv", "Tables (*.csv *.parquet)")[0]
             if path:
-                self._export(partial(export, overwrite=True), Path(path))  # the dialog asked
+                self._export(partial(EXPORTERS[kind], overwrite=True), Path(path))  # the dialog asked
         elif folder := QFileDialog.getExistingDirectory(self, f"Where to put {name}-{kind}"):
-            self._export(export, Path(folder, f"{name}-{kind}"))
+            self._export(EXPORTERS[kind], Path(folder, f"{name}-{kind}"))
 
     def _export(self, export: Callable[..., ExportReport], place: Path) -> None:
         basket, portal = self._basket.basket, self._basket.portal
@@ -288,11 +280,10 @@ class BasketPage(QWidget):
         self._tasks.run(EXPORT, work, then=self._on_exported, failed=fail, title=f"Export {place.name}")
 
     def _on_exported(self, report: ExportReport) -> None:
-        nouns = {"run": report.n_runs, "volume": report.n_volumes, "pick": report.n_picks}
-        counts = joined(*(count_text(count, noun) for noun, count in nouns.items() if count))
         left_out = "".join(f"\nLeft out: {reason}" for reason in report.left_out[:5])
         show = partial(open_folder, report.path if report.path.is_dir() else report.path.parent)
-        self._notice.show_notice(f"{report.path.name}: {counts}.{left_out}", "Show folder", show, is_news=True)
+        text = f"{report.path.name}: {report.counts_text}.{left_out}"
+        self._notice.show_notice(text, "Show folder", show, is_news=True)
 
     # menus and layout
 
@@ -302,8 +293,8 @@ class BasketPage(QWidget):
         add_item(file, "Save as…", self._save_as)
         add_item(file, "Paste ids…", self._paste)
         add_item(file, "Empty…", self._empty)
-        for text, kind, export in _EXPORTS:
-            add_item(self.exports, text, partial(self._ask_export, kind, export))
+        for kind, text in _EXPORTS.items():
+            add_item(self.exports, text, partial(self._ask_export, kind))
         for shares in _SHARES:
             add_item(split, "/".join(f"{each:g}" for each in shares), partial(self._set_split, shares))
         add_item(split, "No split", partial(self._basket.change, lambda basket: basket.with_split(None)))
