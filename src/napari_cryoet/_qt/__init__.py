@@ -1,1 +1,1 @@
-"""Everything that needs Qt or napari: a thin skin over the rest of the package."""
+"""The graphical interface: all code that needs Qt or napari, as a thin layer over the rest of the package."""

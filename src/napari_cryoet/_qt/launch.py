@@ -1,4 +1,4 @@
-"""Start napari with the dock for the command line, open what was asked for, and draw a picture of it if wanted."""
+"""Start napari with the dock from the command line, open the requested data, and take a screenshot if asked."""
 
 from __future__ import annotations
 
@@ -27,49 +27,49 @@ from napari_cryoet.run.outline import chosen_files
 
 _PICTURE_SIZE_PX: Final = (1280, 800)
 _POLL_MS: Final = 100
-_QUIET_S: Final = 0.4  # nothing may happen for so long; one thing leads to the next within much less
+_IDLE_S: Final = 0.4  # the window counts as drawn after this long without pending work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What to open, and where to draw it to."""
+    """The data to open, and the file for a screenshot."""
 
     source: str  # as `open_portal` takes it
     deposition_id: int | None = None
     dataset_id: int | None = None
-    run_id: int | None = None  # whose default tomogram is opened, too
-    annotations: str | tuple[int, ...] = "default"  # or "all" that fit the tomogram, "none", or ids
-    with_unaligned: bool = False  # whether "all" and ids mean those of another alignment too
-    screenshot: Path | None = None  # None leaves the window open
-    size_px: tuple[int, int] | None = None  # None leaves it as napari had it, or takes that of pictures
-    timeout_s: float = 120.0  # until everything is drawn
+    run_id: int | None = None  # its default tomogram is opened too
+    annotations: str | tuple[int, ...] = "default"  # or "all" (that fit the tomogram), "none", or ids
+    with_unaligned: bool = False  # "all" and ids include annotations of other alignments
+    screenshot: Path | None = None  # None keeps the window open
+    size_px: tuple[int, int] | None = None  # None keeps napari's size; screenshots have a default size
+    timeout_s: float = 120.0  # for drawing everything
 
 
 def launch(order: Order, *, stop: threading.Event | None = None, qt_hint: str = "") -> int:
-    """Open napari with the dock; returns 0 when the window is closed, or its picture is drawn.
+    """Open napari with the dock; return 0 once the window is closed or the screenshot is saved.
 
     Parameters
     ----------
     stop
-        Set at Ctrl+C.
+        Set by Ctrl+C.
     qt_hint
-        What to say where Qt can't start, which ends the program.
+        Advice to print if Qt can't start, which ends the program.
 
     Raises
     ------
     CryoETError
-        If something that was asked for can't be shown.
+        If the requested data can't be shown.
     StoppedError
         If the program was interrupted.
     """
     stop = stop or threading.Event()
-    with notification_manager:  # else an error in a paint event would end the program without a word
+    with notification_manager:  # else an error in a paint event would end the program silently
         viewer, browser = _open_window(order, qt_hint)
         opening = Opening(browser, order)
         opening.begin()
         if order.screenshot is None:
             if not stop.is_set():
-                napari.run()  # ends by itself at Ctrl+C
+                napari.run()  # returns on Ctrl+C
             if stop.is_set():
                 viewer.close()
                 raise StoppedError
@@ -83,9 +83,9 @@ def launch(order: Order, *, stop: threading.Event | None = None, qt_hint: str = 
 
 
 def _open_window(order: Order, qt_hint: str) -> tuple[napari.Viewer, PortalBrowser]:
-    with _words_for_qt_faults(qt_hint):
+    with _explain_qt_failure(qt_hint):
         viewer = napari.Viewer(show=False)
-        browser = open_dock(viewer, "CryoET Data Portal")  # the first thing that fails with a broken Qt
+        browser = open_dock(viewer, "CryoET Data Portal")  # a broken Qt fails here first
         viewer.window.show()
     size_px = order.size_px or (_PICTURE_SIZE_PX if order.screenshot else None)
     if size_px is not None:
@@ -95,7 +95,7 @@ def _open_window(order: Order, qt_hint: str) -> tuple[napari.Viewer, PortalBrows
 
 
 class Opening(QObject):
-    """Leads the dock to what was ordered: the source, then a record's page, then a run's layers."""
+    """Opens the ordered source, then the record's page, then the run's layers."""
 
     def __init__(self, browser: PortalBrowser, order: Order) -> None:
         super().__init__(browser)
@@ -106,7 +106,7 @@ class Opening(QObject):
         self.error: CryoETError | None = None
 
     def begin(self) -> None:
-        """Open the source; the rest follows."""
+        """Open the source; signals trigger the later steps."""
         session = self._browser.session
         session.opened.connect(self._on_opened)
         session.catalogue_changed.connect(self._on_catalogue)
@@ -114,13 +114,13 @@ class Opening(QObject):
         self._browser.use_source(self.order.source)
 
     def missing(self) -> str:
-        """What isn't there yet, in words; empty once everything is."""
+        """A description of the records that aren't shown yet; empty when all are."""
         if not self._has_arrived:
             return "the portal's answer"
         return ", ".join(f"{kind} {record_id}" for kind, record_id in self._wanted - self._browser.link.shown())
 
     def _on_opened(self, _source: object) -> None:
-        self._browser.session.opened.disconnect(self._on_opened)  # the order says nothing of later sources
+        self._browser.session.opened.disconnect(self._on_opened)  # the order doesn't apply to later sources
         order, navigator = self.order, self._browser.navigator
         if order.run_id is not None:
             navigator.go_to_run(order.run_id)
@@ -161,33 +161,33 @@ class Opening(QObject):
 
 
 def _wait_until_drawn(viewer: napari.Viewer, browser: PortalBrowser, opening: Opening, stop: threading.Event) -> None:
-    """Return when the window has come to rest; raise what goes wrong meanwhile."""
-    loop, faults = QEventLoop(), list[CryoETError]()
+    """Wait until nothing is loading; raise the first error that occurs."""
+    loop, errors = QEventLoop(), list[CryoETError]()
     timeout_s = opening.order.timeout_s
-    deadline, quiet_since = monotonic() + timeout_s, monotonic()
+    deadline, idle_since = monotonic() + timeout_s, monotonic()
 
-    def look() -> None:
-        nonlocal quiet_since
-        faults.extend(stream.state.error for _, stream in browser.link.streams() if stream.state.error is not None)
-        faults.extend(filter(None, [opening.error]))
-        waits_for = opening.missing() or _unfinished(viewer, browser)
-        if waits_for:
-            quiet_since = monotonic()
-        if waits_for and monotonic() > deadline:
-            faults.append(CryoETError(f"Not everything was drawn after {timeout_s:g} s: waiting for {waits_for}."))
-        if faults or stop.is_set() or monotonic() > quiet_since + _QUIET_S:
+    def check_state() -> None:
+        nonlocal idle_since
+        errors.extend(stream.state.error for _, stream in browser.link.streams() if stream.state.error is not None)
+        errors.extend(filter(None, [opening.error]))
+        pending = opening.missing() or _unfinished(viewer, browser)
+        if pending:
+            idle_since = monotonic()
+        if pending and monotonic() > deadline:
+            errors.append(CryoETError(f"Not everything was drawn after {timeout_s:g} s: waiting for {pending}."))
+        if errors or stop.is_set() or monotonic() > idle_since + _IDLE_S:
             loop.quit()
 
     def on_error(key: object, error: CryoETError) -> None:
-        if not (isinstance(key, tuple) and key[:1] == ("thumbnail",)):  # a row without its picture is no failure
-            faults.append(error)
+        if not (isinstance(key, tuple) and key[:1] == ("thumbnail",)):  # a missing thumbnail is no failure
+            errors.append(error)
 
     def on_notification(notification: Notification) -> None:
         if notification.severity >= NotificationSeverity.ERROR:
-            faults.append(CryoETError(f"napari reports: {notification.message}"))
+            errors.append(CryoETError(f"napari reports: {notification.message}"))
 
     timer = QTimer()
-    timer.timeout.connect(look)
+    timer.timeout.connect(check_state)
     browser.tasks.erred.connect(on_error)
     notification_manager.notification_ready.connect(on_notification)
     try:
@@ -198,12 +198,12 @@ def _wait_until_drawn(viewer: napari.Viewer, browser: PortalBrowser, opening: Op
         notification_manager.notification_ready.disconnect(on_notification)
     if stop.is_set():
         raise StoppedError
-    if faults:
-        raise faults[0]
+    if errors:
+        raise errors[0]
 
 
 def _unfinished(viewer: napari.Viewer, browser: PortalBrowser) -> str:
-    """Which layers aren't drawn in full and which tasks run, in words."""
+    """The names of layers that aren't fully drawn and of running tasks."""
     loading = [layer.name for layer in viewer.layers if not layer.loaded]
     for layer, stream in browser.link.streams():
         if stream.state.is_coming or stream.postpones_thumbnail:
@@ -213,7 +213,7 @@ def _unfinished(viewer: napari.Viewer, browser: PortalBrowser) -> str:
 
 
 def _save_picture(dock: QWidget, path: Path) -> None:
-    """Draw the window of a dock into a PNG file, which is replaced in one step."""
+    """Save the dock's window as a PNG file, atomically."""
     window: Any = dock.window()  # napari's
     content = QBuffer()
     content.open(QIODevice.OpenModeFlag.WriteOnly)
@@ -225,14 +225,14 @@ def _save_picture(dock: QWidget, path: Path) -> None:
 
 
 @contextmanager
-def _words_for_qt_faults(hint: str) -> Iterator[None]:
-    """Say in a sentence why Qt can't start; it ends the program by itself if it finds no display to draw on."""
-    told: list[str] = []
+def _explain_qt_failure(hint: str) -> Iterator[None]:
+    """Print why Qt can't start; without a display, Qt itself aborts the program."""
+    messages: list[str] = []
 
-    def on_message(kind: QtMsgType, _context: object, text: str | None) -> None:
-        told.append(text or "")
-        if kind == QtMsgType.QtFatalMsg:
-            reasons = " ".join(" ".join(dict.fromkeys(told)).split())
+    def on_message(severity: QtMsgType, _context: object, text: str | None) -> None:
+        messages.append(text or "")
+        if severity == QtMsgType.QtFatalMsg:
+            reasons = " ".join(" ".join(dict.fromkeys(messages)).split())
             sys.stderr.write(f"napari-cryoet: Qt can't start: {reasons} {hint}\n")
             sys.stderr.flush()
             os._exit(1)

@@ -1,7 +1,7 @@
-"""What napari's menus call: readers and sample data whose layers stream, and a command about citing.
+"""The plugin's entry points for napari: the reader, sample data and menu commands.
 
-napari wants layers at once, on its GUI thread. They are made on another thread, while the window goes on drawing, and
-stream from their first slice on.
+napari calls readers on its GUI thread and waits for the layers. Files are read on another thread so that the window
+keeps drawing, and the layers stream from their first slice.
 """
 
 from __future__ import annotations
@@ -33,28 +33,28 @@ from napari_cryoet.wording import count_text, plain
 
 T = TypeVar("T")
 
-#: How napari is told that there is nothing to add, and that this is no error.
+#: Tells napari that there is nothing to add, without an error.
 _NO_LAYERS = cast(list[LayerData], [(None,)])
 
 
 def get_reader(path: str | Sequence[str]) -> ReaderFunction | None:
-    """As that of `napari_cryoet.layers.readers`; the layers stream, and what is declined is told why."""
+    """Like `readers.find_reader`, but layers stream and refused paths show the reason."""
     recall_once()
-    read, reason = _said(lambda: wait_for(lambda _job: readers.find_reader(path)))
+    read, reason = _show_errors(lambda: wait_for(lambda _job: readers.find_reader(path)))
     if read is not None:
         return partial(_read, read)
-    if reason and viewer_to_ask_in() is not None:  # napari says only that a plugin refused, if it tries no other
+    if reason and viewer_to_ask_in() is not None:  # napari itself doesn't show the reason
         show_info(plain(f"The CryoET Data Portal plugin leaves this to other readers. {reason}"))
     return None
 
 
 def demo_run() -> list[LayerData]:
-    """The demo's default run; the first time it is generated, which takes a while."""
-    return _adopted(wait_for(lambda _job: readers.read_demo_run()))
+    """The layers of the demo's default run; the first call generates the demo, which takes a while."""
+    return _prepared(wait_for(lambda _job: readers.read_demo_run()))
 
 
 def copy_citations(viewer: Viewer) -> None:
-    """Copy whom to cite for the selected layers, or for all of ours where none is selected; and say so."""
+    """Copy the citations of the selected layers, or of all layers if none is selected, to the clipboard."""
     layers = list(viewer.layers.selection or viewer.layers)
     abouts = [about for layer in layers if isinstance(about := layer.metadata.get(METADATA_KEY), dict)]
     texts = [text for text in map(citation, abouts) if text]
@@ -70,7 +70,7 @@ def copy_citations(viewer: Viewer) -> None:
 
 
 def make_editable_copy(viewer: Viewer) -> None:
-    """Add a copy in memory of each selected mask that streams, once all of its voxels have come."""
+    """Download each selected mask that streams, and add an editable copy of it."""
     masks = [layer for layer in viewer.layers.selection if isinstance(layer, Labels)]
     pyramids = {mask: pyramid for mask in masks if (pyramid := pyramid_of(mask.data)) is not None}
     if not pyramids:
@@ -87,10 +87,10 @@ def _read(read: ReaderFunction, path: Any) -> list[LayerData]:
         warm_up_layers()
         return read(path)
 
-    layers = _said(lambda: _adopted(read_asking(lambda: wait_for(read_warm), path)))
+    layers = _show_errors(lambda: _prepared(read_asking(lambda: wait_for(read_warm), path)))
     if not layers:
         return _NO_LAYERS
-    if not any(_is_of_portal(options) for _, options, _ in layers):  # those have the colours of their objects
+    if not any(_is_of_portal(options) for _, options, _ in layers):  # portal annotations are coloured by object
         shown = (appearance_of(layer).color for viewer in open_viewers() for layer in viewer.layers)
         layers = readers.with_own_color(layers, filter(None, shown))
     abouts = [options.get("metadata", {}).get(METADATA_KEY, {}) for _, options, _ in layers]
@@ -104,8 +104,8 @@ def _is_of_portal(options: dict[str, Any]) -> bool:
     return bool(about.get("annotation_id")) and not about.get("edits")
 
 
-def _said(work: Callable[[], T]) -> T:
-    """What a function gives; an error of ours is shown where there is a window, for napari says only that it failed."""
+def _show_errors(work: Callable[[], T]) -> T:
+    """Return the function's result; show its CryoETError in the window, since napari hides the message."""
     try:
         return work()
     except CryoETError as error:
@@ -114,16 +114,16 @@ def _said(work: Callable[[], T]) -> T:
         raise
 
 
-def _adopted(layers: list[LayerData]) -> list[LayerData]:
-    """See to it that what napari is about to make layers of becomes layers like the dock's, in whichever viewer."""
-    viewers = open_viewers()  # napari doesn't say which of them asks
+def _prepared(layers: list[LayerData]) -> list[LayerData]:
+    """Prepare layer data so that napari's new layers become our own types, like those that the dock opens."""
+    viewers = open_viewers()  # napari doesn't tell readers which viewer the layers are for
     for viewer in viewers:
         adopt_layers_of(viewer)
     return [_hidden(*layer) for layer in layers] if viewers else layers
 
 
 def _hidden(data: Any, options: dict[str, Any], kind: LayerKind) -> LayerData:
-    """What streams, hidden until it does: of a visible layer napari would read exact values, and wait for them."""
+    """Hide a layer until it streams: napari would block while it reads exact values for a visible one."""
     if kind not in {"image", "labels"} or pyramid_of(data) is None or not options.get("visible", True):
         return data, options, kind
     return data, options | {"visible": NOT_YET}, kind

@@ -16,14 +16,14 @@ _MOST_RECENT: Final = 8
 
 
 class DataSaver(NamedTuple):
-    """How much of the network may be used; 0 is any amount."""
+    """Limits on network use; 0 MB means no limit."""
 
     mb_a_session: int = 0
     coarse_only: bool = False
 
 
 class Recent(NamedTuple):
-    """Something that was opened: a source, or one of its runs."""
+    """A recently opened source or run."""
 
     source: str  # as `open_portal` takes it
     run_id: int  # 0 for the source itself
@@ -31,14 +31,14 @@ class Recent(NamedTuple):
 
 
 class SavedSearch(NamedTuple):
-    """A search with the name that it was given; see `Search.to_dict`."""
+    """A named search; ``search`` is from `Search.to_dict`."""
 
     name: str
     search: dict[str, Any]
 
 
 def _kept(key: str, kind: Any, default: Any, doc: str) -> property:
-    """A setting, kept as JSON; what can't be understood counts as not set."""
+    """A property that stores a setting as JSON; an unreadable value yields the default."""
 
     def get(settings: Settings) -> Any:
         try:
@@ -54,36 +54,34 @@ def _kept(key: str, kind: Any, default: Any, doc: str) -> property:
 
 
 class Settings:
-    """A small settings file of our own; where it can't be written, nothing is remembered and nothing fails.
+    """The plugin's settings file; if it can't be written, settings are lost without an error.
 
     Parameters
     ----------
     path
-        Where the file is; by default with the user's other settings.
+        The file; by default in the user's configuration folder.
     """
 
-    source = _kept("source", str, None, "What `open_portal` took last; None before the first choice.")
-    download_folder = _kept("download_folder", Path, Path.home() / "cryoet-data", "Where to download to.")
+    source = _kept("source", str, None, "The last source, as `open_portal` takes it; None before the first choice.")
+    download_folder = _kept("download_folder", Path, Path.home() / "cryoet-data", "The folder to download to.")
     show_together = _kept("show_together", bool, False, "Whether several runs may be shown at once.")
     is_offline = _kept("is_offline", bool, False, "Whether the user chose to work offline.")
-    data_saver = _kept("data_saver", DataSaver, DataSaver(), "The limits that the user chose.")
-    searches = _kept("searches", tuple[SavedSearch, ...], (), "Saved searches, in their order.")
-    recent = _kept(
-        "recent", tuple[Recent, ...], (), "What was opened, last first; whether it is still there isn't looked at."
-    )
+    data_saver = _kept("data_saver", DataSaver, DataSaver(), "The network limits that the user chose.")
+    searches = _kept("searches", tuple[SavedSearch, ...], (), "Saved searches, in order.")
+    recent = _kept("recent", tuple[Recent, ...], (), "Recently opened entries, newest first; they may no longer exist.")
 
     def __init__(self, path: Path | None = None) -> None:
         path = path or user_config_path("napari-cryoet") / "browser.ini"
         self.file = QSettings(str(path), QSettings.Format.IniFormat)
 
     def remember(self, recent: Recent) -> None:
-        """Put something on top of what was opened last."""
+        """Put an entry at the top of the recently opened ones."""
         kept = [recent, *(other for other in self.recent if other[:2] != recent[:2])]
         self.recent = kept[:_MOST_RECENT]
 
 
 def recall(settings: Settings) -> None:
-    """Restore how the network may be used; this tightens what holds already, and never loosens it."""
+    """Apply the saved network limits; current limits are tightened, never relaxed."""
     kept, ours = settings.data_saver, policy()
     ours.offline = ours.offline or settings.is_offline
     if not ours.saves_data:
@@ -92,5 +90,5 @@ def recall(settings: Settings) -> None:
 
 @cache
 def recall_once() -> None:
-    """Do so before anything is sent in a session in which the dock wasn't opened yet, and may never be."""
+    """Apply the saved limits once, before the first request of a session without the dock."""
     recall(Settings())

@@ -1,7 +1,7 @@
-"""Work off the GUI thread: keyed tasks whose newest answer wins, and whose answers arrive on the GUI thread.
+"""Background tasks with keys: results arrive on the GUI thread, and a newer task replaces one with the same key.
 
-Each task has a daemon thread of its own. Pools of Qt and Python wait for their threads when they end, so a request that
-hangs would keep a closed window's process alive.
+Each task runs in its own daemon thread. The thread pools of Qt and Python wait for their threads at exit, so a hanging
+request would keep the process alive after its window is closed.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _REPORT_INTERVAL_S: Final = 0.05
-_BAR_AFTER_MS: Final = 500  # napari handles other events while it makes a bar, so quick tasks get none
-_BAR_STEPS: Final = 1000  # napari's bars count in 32 bits, files are larger
+_BAR_AFTER_MS: Final = 500  # napari processes events while it creates a bar, so quick tasks get none
+_BAR_STEPS: Final = 1000  # napari's bars count in 32 bits, too few for bytes
 _POLL_MS: Final = 10
-_SLOW_IMPORTS: Final = ("napari_cryoet.streaming.pyramid", "zarr", "dask.array")  # what reads pixels
-_warming: Final = threading.Lock()  # two threads that make pint's registry at once disturb each other
+_SLOW_IMPORTS: Final = ("napari_cryoet.streaming.pyramid", "zarr", "dask.array")  # for reading pixels
+_warming: Final = threading.Lock()  # creating pint's registry isn't thread-safe
 
 
 class UnexpectedError(CryoETError):
-    """A fault in napari-cryoet itself; ``details`` holds the traceback for a report."""
+    """A bug in napari-cryoet; ``details`` holds the traceback for a report."""
 
     def __init__(self, details: str) -> None:
         super().__init__(
@@ -49,22 +49,22 @@ class UnexpectedError(CryoETError):
 
 
 class Job:
-    """What a running task sees of itself."""
+    """The handle of a running task: progress reports, partial results and the stop event."""
 
     def __init__(
         self,
         report: Callable[[int, int | None], None] = lambda _done, _total: None,
-        say: Callable[[float, str], None] = lambda _share, _words: None,
+        say: Callable[[float, str], None] = lambda _fraction, _message: None,
         hand_over: Callable[[Any], None] = lambda _part: None,
     ) -> None:
-        self.stop = threading.Event()  #: Set when the answer isn't wanted any more; long work looks at it.
-        self.say = say  #: Report a share from 0 to 1, and what is being done.
-        self.hand_over = hand_over  #: Deliver a part of the answer early; see ``part`` of `Tasks.run`.
+        self.stop = threading.Event()  #: Set when the result is no longer needed; long work should check it.
+        self.say = say  #: Report the fraction done, from 0 to 1, and a status message.
+        self.hand_over = hand_over  #: Deliver a partial result; see ``part`` of `Tasks.run`.
         self._report = report
         self._reported_at = 0.0
 
     def progress(self, done_bytes: int, total_bytes: int | None = None) -> None:
-        """Report bytes; cheap enough to call for every block, since most calls are swallowed."""
+        """Report bytes done; calls are throttled, so it is cheap enough to call for every block."""
         now = time.monotonic()
         if now - self._reported_at >= _REPORT_INTERVAL_S or done_bytes == total_bytes:
             self._reported_at = now
@@ -83,14 +83,14 @@ class _Task:
 
 
 class Tasks(QObject):
-    """Runs keyed tasks in the background for its parent, whose destruction stops them too."""
+    """Runs background tasks by key; destroying the parent stops them."""
 
     started = Signal(object, str)  # key, title
-    progressed = Signal(object, object, object)  # key, bytes done, bytes in all or None
-    said = Signal(object, float, str)  # key, share that is done, what is being done
-    finished = Signal(object)  # key; once for each key that started, however it ended
-    unhandled = Signal(object)  # CryoETError of a task that has no ``failed``
-    erred = Signal(object, object)  # key, CryoETError; of every task that failed
+    progressed = Signal(object, object, object)  # key, bytes done, total bytes or None
+    said = Signal(object, float, str)  # key, fraction done, status message
+    finished = Signal(object)  # key; once per started key, whether it succeeded, failed or was stopped
+    unhandled = Signal(object)  # CryoETError of a task without ``failed``
+    erred = Signal(object, object)  # key, CryoETError; for every failed task
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -111,19 +111,19 @@ class Tasks(QObject):
         part: Callable[[Any], None] | None = None,
         title: str = "",
     ) -> None:
-        """Start ``work`` on another thread; exactly one of ``then`` and ``failed`` follows, unless `stop` is called.
+        """Run ``work`` on another thread, then call exactly one of ``then`` and ``failed`` unless it is stopped.
 
         Parameters
         ----------
         key
-            What the task is for. An older task of the same key is stopped, and its answer dropped.
+            The task's purpose. An older task with the same key is stopped and its result dropped.
         work
-            Called off the GUI thread; its return value goes to ``then``.
+            Called off the GUI thread; its return value is passed to ``then``.
         then, failed
-            Called on the GUI thread. A fault of ours arrives as `UnexpectedError`. Without ``failed`` errors are
-            emitted as ``unhandled``.
+            Called on the GUI thread. Exceptions other than `CryoETError` arrive as `UnexpectedError`. Without
+            ``failed``, errors are emitted as ``unhandled``.
         part
-            Called on the GUI thread with what the job hands over, in that order, and before ``then``.
+            Called on the GUI thread with each partial result of ``Job.hand_over``, in order and before ``then``.
         title
             Shown in napari's activity dock if the task takes a while.
         """
@@ -142,14 +142,13 @@ class Tasks(QObject):
         threading.Thread(target=self._work, args=(task, work), name=f"napari-cryoet {key}", daemon=True).start()
 
     def stop(self, key: Hashable) -> None:
-        """Stop the task of that key and drop its answer; does nothing if there is none."""
+        """Stop the key's task and drop its result; do nothing if none is running."""
         task = self._current.get(key)
         if task is not None:
             self._end(task)
             self.finished.emit(key)
 
     def stop_all(self) -> None:
-        """Stop every task."""
         for key in self.running:
             self.stop(key)
 
@@ -158,16 +157,16 @@ class Tasks(QObject):
         return tuple(self._current)
 
     def is_running(self, key: Hashable) -> bool:
-        """Whether a task of that key has neither answered nor been stopped."""
+        """Whether a task with this key is running."""
         return key in self._current
 
     def close(self) -> None:
-        """Stop every task, and run no more."""
+        """Stop all tasks and ignore new ones."""
         self._is_closed = True
         self.stop_all()
 
     def _work(self, task: _Task, work: Callable[[Job], Any]) -> None:
-        """Run in the worker: whatever happens becomes one delivery."""
+        """Run the work in its thread, and post either its result or its error."""
         try:
             answer = work(task.job)
         except CryoETError as error:
@@ -179,7 +178,7 @@ class Tasks(QObject):
             self._post(task, self._on_answer, answer)
 
     def _post(self, task: _Task, act: Callable[..., None], *arguments: Any) -> None:
-        """Call something on the GUI thread later, unless the task was stopped meanwhile."""
+        """Call ``act`` on the GUI thread, unless the task has been stopped by then."""
         if QCoreApplication.instance() is not None:
             _deliver(lambda: act(task, *arguments) if self._current.get(task.key) is task else None)
 
@@ -195,9 +194,9 @@ class Tasks(QObject):
         if total_bytes:
             self._fill_bar(task, done_bytes / total_bytes)
 
-    def _on_said(self, task: _Task, share: float, words: str) -> None:
-        self.said.emit(task.key, share, words)
-        self._fill_bar(task, share)
+    def _on_said(self, task: _Task, fraction: float, message: str) -> None:
+        self.said.emit(task.key, fraction, message)
+        self._fill_bar(task, fraction)
 
     def _on_part(self, task: _Task, part: Any) -> None:
         task.part(part)
@@ -217,30 +216,30 @@ class Tasks(QObject):
             task.failed(error)
 
     def _show_bar(self, task: _Task) -> None:
-        """Show a task in napari's activity dock; without a Cancel, which napari flashes as a window of its own."""
+        """Show a task in napari's activity dock, without a Cancel button: napari briefly shows that as a window."""
         if self._current.get(task.key) is not task:
             return
-        bar = progress(desc=task.title, total=0, file=io.StringIO())  # without a window tqdm would draw into a terminal
+        bar = progress(desc=task.title, total=0, file=io.StringIO())  # without a window, tqdm would print to stderr
         if self._current.get(task.key) is task:
             task.bar = bar
         else:
             bar.close()
 
-    def _fill_bar(self, task: _Task, share: float) -> None:
+    def _fill_bar(self, task: _Task, fraction: float) -> None:
         bar = task.bar
         if bar is not None:
             bar.total = _BAR_STEPS
-            bar.update(max(0, round(min(share, 1.0) * _BAR_STEPS) - bar.n))
+            bar.update(max(0, round(min(fraction, 1.0) * _BAR_STEPS) - bar.n))
 
 
 class _StopAll:
-    """Stops the workers of a `Tasks` that was destroyed; holds no reference to it."""
+    """Stops the workers of a destroyed `Tasks`, without a reference to it."""
 
     def __init__(self, current: dict[Hashable, _Task]) -> None:
         self._current = current
 
     def __call__(self, *_destroyed: object) -> None:
-        current = self.__dict__.get("_current", {})  # empty where the garbage collector took it apart before
+        current = self.__dict__.get("_current", {})  # missing if the garbage collector has cleared the object
         for task in current.values():
             task.job.stop.set()
         current.clear()
@@ -252,19 +251,19 @@ def _deliver(act: Callable[[], None]) -> None:
 
 
 def wait_for(work: Callable[[Job], T], *, title: str = "", parent: QWidget | None = None) -> T:
-    """Run ``work`` on another thread and return its answer; the window is drawn meanwhile.
+    """Run ``work`` on another thread and return its result, while the window keeps drawing.
 
     Parameters
     ----------
     title, parent
-        Over ``parent``, if there is one, a dialog offers a Stop once this takes a while. ``work`` then raises
+        If ``parent`` is given and the work takes a while, a dialog over it offers to stop. ``work`` must then raise
         `StoppedError`.
     """
     application = QCoreApplication.instance()
     if application is None or QThread.currentThread() is not application.thread():
         return work(Job())
-    shares, answer = [0.0], Future[T]()
-    job = Job(lambda done, total: shares.append(done / total if total else 0.0))
+    fractions, answer = [0.0], Future[T]()
+    job = Job(lambda done, total: fractions.append(done / total if total else 0.0))
 
     def run() -> None:
         try:
@@ -278,7 +277,7 @@ def wait_for(work: Callable[[Job], T], *, title: str = "", parent: QWidget | Non
     flags = QEventLoop.ProcessEventsFlag
     while thread.is_alive():
         if dialog is not None and not job.stop.is_set():
-            dialog.setValue(max(1, round(shares[-1] * _BAR_STEPS)))  # shows it after a while
+            dialog.setValue(max(1, round(fractions[-1] * _BAR_STEPS)))  # opens the dialog after its minimum duration
         takes_input = dialog is not None and dialog.isVisible()
         application.processEvents(flags.AllEvents if takes_input else flags.ExcludeUserInputEvents, _POLL_MS)
         thread.join(_POLL_MS / 1000)
@@ -297,7 +296,7 @@ def _stop_dialog(title: str, job: Job, parent: QWidget) -> QProgressDialog:
 
 
 def single_shot(parent: QObject, interval_ms: int, slot: Callable[[], object]) -> QTimer:
-    """A timer that calls ``slot`` once, ``interval_ms`` after its last start."""
+    """A timer that calls ``slot`` once, ``interval_ms`` after it was last started."""
     timer = QTimer(parent)
     timer.setSingleShot(True)
     timer.setInterval(interval_ms)
@@ -306,16 +305,16 @@ def single_shot(parent: QObject, interval_ms: int, slot: Callable[[], object]) -
 
 
 def warm_up_layers(*, with_features: bool = False) -> None:
-    """Import and make what the first layers of a process need; call it in a worker, before they are made."""
+    """Import and initialize everything the process's first layers need; call it off the GUI thread."""
     with _warming:
         for name in ("scipy.ndimage", "scipy.linalg", *(("pandas",) if with_features else ())):
             import_module(name)
-        registry: Any = import_module("pint")  # which is typed only in part
+        registry: Any = import_module("pint")  # only partly typed
         registry.get_application_registry().parse_units("angstrom")
 
 
 def warm_up(tasks: Tasks) -> None:
-    """Import in a worker what reading and the first layers would else import on the GUI thread."""
+    """Import slow modules in the background, before the GUI thread needs them."""
 
     def work(_job: Job) -> None:
         warm_up_layers(with_features=True)

@@ -1,1 +1,1 @@
-"""Widgets that the docks share."""
+"""Widgets shared by the docks."""

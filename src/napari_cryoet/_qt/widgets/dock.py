@@ -1,4 +1,4 @@
-"""The base of all docks: viewer, theme and tasks, a tab beside our other docks, and keys that stay in the dock."""
+"""The base class of all docks: viewer, theme, tasks, placement as a tab, and keyboard focus."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ _EDITING: Final = (
     QKeySequence.StandardKey.Cut,
     QKeySequence.StandardKey.Paste,
 )
-_LEAST_PX: Final = QSize(320, 280)
-_WIDEST_NEED_PX: Final = 360  # a window of 1280 pixels has no more beside napari's own columns
+_MINIMUM_PX: Final = QSize(320, 280)
+_MAX_MINIMUM_WIDTH_PX: Final = 360  # all that a 1280 px wide window leaves beside napari's own docks
 
 
 def open_dock(viewer: napari.Viewer, name: str) -> Any:
-    """Open one of our docks as napari's menu does, so that the menu knows it; or bring it to the front."""
+    """Open one of our docks as napari's menu does, or bring it to the front if it is open."""
     manifest = PluginManager.instance().get_manifest(PLUGIN_NAME)
     full_name = f"{name} ({manifest.display_name})"
     dock = viewer.window.dock_widgets.get(full_name)
     if dock is None:
-        command = next(each.command for each in manifest.contributions.widgets or () if each.display_name == name)
-        commands = {each.id: each.python_name or "" for each in manifest.contributions.commands or ()}
+        command = next(widget.command for widget in manifest.contributions.widgets or () if widget.display_name == name)
+        commands = {command.id: command.python_name or "" for command in manifest.contributions.commands or ()}
         dock = import_python_name(commands[command])(viewer)
         viewer.window.add_dock_widget(dock, name=full_name)
     dock.come_forward()
@@ -58,19 +58,18 @@ def open_dock(viewer: napari.Viewer, name: str) -> Any:
 
 
 class Dock(QWidget):
-    """A widget for napari's docks.
+    """A dock widget that opens as a tab beside our other docks and takes the focus when its tab is chosen.
 
-    It opens as a tab beside our other docks and takes the keys when its tab is chosen. Keys typed in it never reach
-    napari's layers: there, 1 or Delete would delete the selected points.
+    Keys typed in it never reach napari's layers, where 1 or Delete would delete the selected points.
 
     Parameters
     ----------
     viewer
-        The viewer that the dock works for.
+        The viewer that the dock belongs to.
     name
-        Its name in napari's menu.
+        The dock's name in napari's menu.
     tab_name
-        A name so short that six tabs have room.
+        The tab's title; short, so that six tabs fit.
     """
 
     def __init__(self, viewer: napari.Viewer, name: str, *, tab_name: str) -> None:
@@ -82,8 +81,8 @@ class Dock(QWidget):
         self._at_close = ExitStack()
         self._is_placed = False
         self._is_behind = False  # another tab is in front
-        self._wants_keys = False
-        self._arrive_soon = single_shot(self, 0, self._arrive)  # once napari has placed it
+        self._wants_focus = False
+        self._arrive_soon = single_shot(self, 0, self._arrive)  # after napari has placed it
         self._come_forward_soon = single_shot(self, 0, self.come_forward)
         self.theme = Theme(viewer, self)
         self.theme.style(self)
@@ -91,7 +90,7 @@ class Dock(QWidget):
         self.tasks = Tasks(self)
         self.at_close(self.tasks.close)
 
-    # what docks use and override
+    # for subclasses
 
     def listen(self, emitter: Any, slot: Callable[..., object]) -> None:
         """Connect a napari event until the dock closes."""
@@ -99,34 +98,33 @@ class Dock(QWidget):
         self.at_close(lambda: emitter.disconnect(slot))
 
     def at_close(self, end: Callable[[], object]) -> None:
-        """Call ``end`` once when the dock closes; what was added last ends first."""
+        """Call ``end`` once when the dock closes, in reverse order of registration."""
         self._at_close.callback(end)
 
     def take_keys(self) -> None:
-        """Focus the control where work begins: by default the first."""
+        """Focus the dock's main control; by default the first one."""
         next(self._controls_after(self), self).setFocus(Qt.FocusReason.OtherFocusReason)
 
     def place_in(self, window: QMainWindow, holder: QDockWidget) -> None:
-        """Find a place in the window: by default as a tab over another of our docks."""
+        """Place the dock in the window; by default as a tab over another of our docks."""
         _tabify(window, holder)
 
     def close_down(self) -> None:
-        """End the tasks and disconnect from the viewer, for good; a second call does nothing."""
+        """Stop the tasks and disconnect from the viewer; a second call does nothing."""
         self._at_close.close()
 
     def sizeHint(self) -> QSize:
         return QSize(380, 720)
 
     def minimumSizeHint(self) -> QSize:
-        """Everything is usable down to this; large fonts take a little more, and what needs still more scrolls."""
         width = super().minimumSizeHint().width()
-        height = _LEAST_PX.height() if self._is_placed else 1  # before it is a tab, the window would grow
-        return QSize(min(max(_LEAST_PX.width(), width), _WIDEST_NEED_PX), height)
+        height = _MINIMUM_PX.height() if self._is_placed else 1  # the window would grow before the dock is a tab
+        return QSize(min(max(_MINIMUM_PX.width(), width), _MAX_MINIMUM_WIDTH_PX), height)
 
-    # how it comes and goes
+    # showing and closing
 
     def event(self, event: QEvent | None) -> bool:
-        """Drop the focus before the dock leaves its holder: Qt would keep a pointer to the control, and crash."""
+        """Clear the focus before the dock is reparented: Qt would keep a pointer to the control and crash."""
         if event is not None and event.type() == QEvent.Type.ParentAboutToChange:
             control = QApplication.focusWidget()
             if control is not None and (control is self or self.isAncestorOf(control)):
@@ -141,7 +139,7 @@ class Dock(QWidget):
         if isinstance(holder, QDockWidget):
             holder.visibilityChanged.connect(self._on_visibility)
             holder.dockLocationChanged.connect(self._arrive_soon.start)
-        elif holder is None:  # napari has closed the dock
+        elif holder is None:  # napari closed the dock
             self.close_down()
 
     def closeEvent(self, event: QCloseEvent | None) -> None:
@@ -149,20 +147,20 @@ class Dock(QWidget):
         super().closeEvent(event)
 
     def showEvent(self, event: QShowEvent | None) -> None:
-        """Come to the front where napari's menu shows it; napari would leave it behind another tab."""
+        """Come to the front when napari's menu shows the dock; napari would leave it behind another tab."""
         super().showEvent(event)
         if event is not None and not event.spontaneous() and self.isActiveWindow():
             self._come_forward_soon.start()
 
     def hideEvent(self, event: QHideEvent | None) -> None:
-        """Come to the front where napari's menu would hide a dock that is behind another tab."""
+        """Come to the front instead when napari's menu hides a dock that is behind another tab."""
         super().hideEvent(event)
         holder = self.parent()
         if self._is_behind and isinstance(holder, QDockWidget) and holder.isHidden():
             self._come_forward_soon.start()
 
     def _shorten_titles(self, holder: QDockWidget) -> None:
-        """Take the plugin's name out of the title and the tab; napari makes the title anew when a dock is moved."""
+        """Remove the plugin's name from the title and the tab; napari resets the title when a dock is moved."""
         holder.setWindowTitle(self.tab_name)
         bar, action = holder.titleBarWidget(), holder.toggleViewAction()
         if action is not None:
@@ -178,7 +176,7 @@ class Dock(QWidget):
         if is_visible or not holder.isHidden():
             self._is_behind = not is_visible
         if is_visible:
-            self._wants_keys = holder.isActiveWindow()  # not where it opens together with its window
+            self._wants_focus = holder.isActiveWindow()  # not if it opens together with its window
             self._arrive_soon.start()
 
     def _arrive(self) -> None:
@@ -191,22 +189,22 @@ class Dock(QWidget):
             self.updateGeometry()
         self._shorten_titles(holder)
         _show_whole_names(window, holder)
-        if self._wants_keys and not self._is_behind and not self.isAncestorOf(QApplication.focusWidget()):
+        if self._wants_focus and not self._is_behind and not self.isAncestorOf(QApplication.focusWidget()):
             self.take_keys()
 
     def come_forward(self) -> None:
-        """Show the dock, in front of other tabs, and give it the keys."""
+        """Show the dock in front of other tabs and focus it."""
         holder = self.parent()
         if isinstance(holder, QDockWidget):
             holder.show()
             holder.raise_()
-            self._wants_keys = True
+            self._wants_focus = True
             self._arrive_soon.start()
 
     # keys
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Press a button with Enter; keep other keys from napari's layers."""
+        """Click the focused button on Enter; keep other keys from napari's layers."""
         if event is None:
             return
         has_command, control = bool(event.modifiers() & COMMAND_KEYS), QApplication.focusWidget()
@@ -219,18 +217,18 @@ class Dock(QWidget):
             super().keyPressEvent(event)
 
     def focusNextPrevChild(self, forwards: bool) -> bool:
-        """Keep the keys in the dock where a control with the keys is hidden or disabled, as a pressed Stop is."""
+        """Keep the focus in the dock when the focused control is hidden or disabled, as a clicked Stop is."""
         here = self.focusWidget()
         if here is None or not self.isVisible() or not self.isAncestorOf(here):
             return super().focusNextPrevChild(forwards)
         if here.isVisible() and here.isEnabled():
             return super().focusNextPrevChild(forwards)
-        heir = next(self._controls_after(here), self)
-        heir.setFocus(Qt.FocusReason.OtherFocusReason)
+        control = next(self._controls_after(here), self)
+        control.setFocus(Qt.FocusReason.OtherFocusReason)
         return True
 
     def _controls_after(self, here: QWidget) -> Iterator[QWidget]:
-        """What Tab leads to from here to the end of the dock."""
+        """The controls after ``here`` in tab order."""
         control = here.nextInFocusChain()
         while control is not None and self.isAncestorOf(control):
             takes_tab = control.focusPolicy().value & Qt.FocusPolicy.TabFocus.value
@@ -240,7 +238,7 @@ class Dock(QWidget):
 
 
 def _show_whole_names(window: QMainWindow, holder: QDockWidget) -> None:
-    """Let the tabs scroll where there is no room for all: Qt shortens them until all look alike."""
+    """Make the tabs scroll if they don't fit, since Qt would elide their titles beyond recognition."""
     for bar in window.findChildren(QTabBar, options=Qt.FindChildOption.FindDirectChildrenOnly):
         is_ours = holder.windowTitle() in {bar.tabText(number) for number in range(bar.count())}
         if is_ours and bar.elideMode() != Qt.TextElideMode.ElideNone:
@@ -250,7 +248,7 @@ def _show_whole_names(window: QMainWindow, holder: QDockWidget) -> None:
 
 
 def _tabify(window: QMainWindow, holder: QDockWidget) -> None:
-    """Lay a dock over another of ours at the same edge of the window, unless it is a tab already or floats."""
+    """Tabify a dock with another of ours in the same dock area, unless it is a tab already or floats."""
     if holder.isFloating() or window.tabifiedDockWidgets(holder):
         return
     area = window.dockWidgetArea(holder)

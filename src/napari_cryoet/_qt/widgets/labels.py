@@ -1,4 +1,4 @@
-"""Labels for remote text, which is never taken for markup, and small controls that docks share."""
+"""Labels that show remote text as plain text, and small controls shared by the docks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from superqt import QElidingLabel
 from napari_cryoet._qt.tasks import Tasks
 
 _NARROW_PX: Final = 60
-_DESCENDERS_PX: Final = 4  # Qt draws the last line so much lower than its font says
+_DESCENDERS_PX: Final = 4  # Qt draws the last line this much lower than the font metrics say
 BAR_STEPS: Final = 1000  # of a progress bar
 _NUMBER_AND_UNIT: Final = re.compile(r"(?<=\d) (?=(?:%|Å|nm|σ|MB|GB)(?!\w))")
 _LONG_WORD: Final = re.compile(r"\S{20,}")
@@ -32,18 +32,18 @@ _PART_OF_WORD: Final = re.compile(r"(?:\S{0,14}?[/\\_.-]|\S{15})(?=\S)")
 
 
 def plain_tooltip(text: str) -> str:
-    """A text as a tooltip that Qt wraps but doesn't take for markup of its own."""
+    """A text as a tooltip that Qt wraps but doesn't interpret as markup."""
     return f"<qt>{escape(text).replace(chr(10), '<br>')}</qt>" if text else ""
 
 
 def wrappable(text: str) -> str:
-    """A text whose long words may be broken, and whose numbers stay with their units: ``30 nm``, ``85.9 %``."""
+    """A text with break points in long words and no-break spaces before units: ``30 nm``, ``85.9 %``."""
     text = _LONG_WORD.sub(lambda word: _PART_OF_WORD.sub("\\g<0>\N{ZERO WIDTH SPACE}", word[0]), text)
     return _NUMBER_AND_UNIT.sub("\N{NO-BREAK SPACE}", text)
 
 
 def plain_label(text: str = "", *, parent: QWidget | None = None, name: str = "") -> QLabel:
-    """A wrapping label that never takes its text for markup, and breaks words that are longer than a line."""
+    """A wrapping label for plain text that breaks words longer than a line."""
     label = WrappedLabel(parent)
     label.setTextFormat(Qt.TextFormat.PlainText)
     label.setWordWrap(True)
@@ -53,7 +53,7 @@ def plain_label(text: str = "", *, parent: QWidget | None = None, name: str = ""
 
 
 class WrappedLabel(QLabel):
-    """Wraps long names too, so that they don't widen a dock."""
+    """A label that also wraps long words, so that they don't widen a dock."""
 
     _said = ""
 
@@ -65,13 +65,12 @@ class WrappedLabel(QLabel):
         return self._said
 
     def minimumSizeHint(self) -> QSize:
-        """A few letters, however long a word is."""
         hint = super().minimumSizeHint()
         return QSize(min(hint.width(), _NARROW_PX), hint.height())
 
 
 class ElidedLabel(QElidingLabel):
-    """Plain text on one line that yields to any width; the tooltip has all of it."""
+    """A single line of plain text that is elided to any width; the tooltip shows the whole text."""
 
     def __init__(
         self,
@@ -93,7 +92,7 @@ class ElidedLabel(QElidingLabel):
         self.setToolTip(plain_tooltip(text or ""))
 
     def sizeHint(self) -> QSize:
-        """As high for a short text as for a long one, so that nothing below it jumps."""
+        """The same height for every text, so that nothing below it jumps."""
         return QSize(100, self.fontMetrics().lineSpacing() + _DESCENDERS_PX)
 
     def minimumSizeHint(self) -> QSize:
@@ -101,7 +100,7 @@ class ElidedLabel(QElidingLabel):
 
 
 def explain(control: QWidget, purpose: str) -> None:
-    """Say what a control is for, on hovering and to screen readers."""
+    """Set a control's tooltip and accessible name to its purpose."""
     control.setAccessibleName(purpose)
     control.setToolTip(purpose)
 
@@ -117,7 +116,7 @@ def push_button(text: str, press: Callable[[], object] | None = None, purpose: s
 
 
 def tool_button(text: str, purpose: str) -> QToolButton:
-    """A flat button that Tab reaches, and that drops its menu at once."""
+    """A flat button that takes the focus by Tab and opens its menu immediately."""
     button = QToolButton()
     button.setText(text)
     button.setAutoRaise(True)
@@ -140,7 +139,7 @@ def progress_bar(name: str = "Progress") -> QProgressBar:
 
 
 def form_of(*rows: tuple[str, Any], parent: QWidget | None = None) -> QFormLayout:
-    """Names and fields, which take the width; a widget or a layout each."""
+    """A form of labelled fields, each a widget or a layout; fields take the remaining width."""
     form = QFormLayout(parent)
     form.setContentsMargins(0, 0, 0, 0)
     form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
@@ -150,7 +149,7 @@ def form_of(*rows: tuple[str, Any], parent: QWidget | None = None) -> QFormLayou
 
 
 def more_button(part: QWidget) -> QToolButton:
-    """A button that shows and hides a part of a dock; folded at first, so that Tab passes over the part."""
+    """A button that shows and hides a part of a dock, hidden at first so that Tab skips it."""
     button = tool_button("More", "Show what is rarely needed")
     button.setCheckable(True)
 
@@ -166,7 +165,7 @@ def more_button(part: QWidget) -> QToolButton:
 def number_box(
     purpose: str, unit: str, largest: float, *, least: float = 0, decimals: int = 1, unset: str = ""
 ) -> QDoubleSpinBox:
-    """A box for a number; while it holds the least one, it says ``unset``."""
+    """A spin box with a unit; it shows ``unset`` at its minimum."""
     box = QDoubleSpinBox()
     box.setRange(least, largest)
     box.setDecimals(decimals)
@@ -177,7 +176,7 @@ def number_box(
 
 
 class StartBar(QWidget):
-    """A button that starts a task, then a Stop and how far the task is; below it a message."""
+    """A button that starts and stops a task, with a progress bar and a message."""
 
     start_requested = Signal()
 
@@ -204,7 +203,7 @@ class StartBar(QWidget):
         self.message.setVisible(bool(text))
 
     def set_ready(self, is_ready: bool) -> None:
-        """Whether there is something to start."""
+        """Enable or disable starting the task."""
         self._is_ready = is_ready
         self.button.setEnabled(is_ready or self._tasks.is_running(self._key))
 
@@ -224,7 +223,7 @@ class StartBar(QWidget):
             self.set_ready(self._is_ready)
             self.say("")
 
-    def _on_said(self, key: object, share: float, words: str) -> None:
+    def _on_said(self, key: object, fraction: float, message: str) -> None:
         if key == self._key:
-            self.bar.setValue(round(share * BAR_STEPS))
-            self.say(words)
+            self.bar.setValue(round(fraction * BAR_STEPS))
+            self.say(message)

@@ -1,4 +1,4 @@
-"""A box to choose one of the viewer's layers from, always up to date."""
+"""A combo box of the viewer's layers that stays up to date."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from qtpy.QtWidgets import QComboBox, QSizePolicy, QStyle, QStyleOptionComboBox,
 from napari_cryoet._qt.layers.ownership import LayerWatch
 from napari_cryoet._qt.widgets.labels import plain_tooltip
 
-#: What the box says when no layer fits.
+#: Placeholders for when no layer fits.
 NO_PICKS: Final = "no picks are open"
 NO_TOMOGRAM: Final = "no tomogram is open"
 NO_ANNOTATION: Final = "no annotation is open"
 
 
 class LayerCombo(QComboBox):
-    """The layers of a viewer that a test accepts, the topmost first; long names lose their middle.
+    """A combo box of the layers that a predicate accepts, topmost first; long names are elided in the middle.
 
     Parameters
     ----------
     viewer
-        Whose layers.
+        The viewer whose layers are listed.
     accepts
-        Which of them.
+        Whether to list a layer.
     name
-        What is chosen, for the tooltip and for screen readers.
+        The purpose of the choice, for the tooltip and screen readers.
     nothing
-        What it says when no layer fits.
+        The placeholder when no layer fits.
     """
 
     layer_changed = Signal()
@@ -64,14 +64,14 @@ class LayerCombo(QComboBox):
         self._show_tooltip()
 
     def fill(self, _layer: object = None) -> None:
-        """List the layers again; keep the choice where it is still there."""
+        """List the layers again, and keep the choice if it is still in the list."""
         chosen = self.layer
         layers = [layer for layer in reversed(self._viewer.layers) if self._accepts(layer)]
         with QSignalBlocker(self):
             self.clear()
             for layer in layers:
                 self.addItem(layer.name, layer)
-            visible = next((place for place, layer in enumerate(layers) if layer.visible), 0)  # of the run in sight
+            visible = next((index for index, layer in enumerate(layers) if layer.visible), 0)  # of the current run
             self.setCurrentIndex(visible if layers else -1)
             if chosen is not None:
                 self.choose(chosen)
@@ -84,7 +84,7 @@ class LayerCombo(QComboBox):
         self._watch.close()
 
     def paintEvent(self, _event: QPaintEvent | None) -> None:
-        """Leave out the middle of a long name: the end tells layers of one run apart."""
+        """Elide long names in the middle: layers of one run differ at the end."""
         painter, option = QStylePainter(self), QStyleOptionComboBox()
         self.initStyleOption(option)
         style, part = self.style(), QStyle.SubControl.SC_ComboBoxEditField

@@ -1,4 +1,4 @@
-"""Messages in place of a list, notices above a page, questions, items of menus, and what their buttons do."""
+"""Messages in place of a list, notices above a page, confirmation dialogs, and menu and desktop helpers."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 
-_MOST_ACTIONS: Final = 2
-_LOADING_AFTER_MS: Final = 200  # a quicker answer replaces the old content without a flash
+_MAX_ACTIONS: Final = 2
+_LOADING_AFTER_MS: Final = 200  # faster answers replace the old content without flicker
 
 
 class Action(NamedTuple):
@@ -47,9 +47,9 @@ class Action(NamedTuple):
 
 
 class MessagePanel(QWidget):
-    """A message in the middle of the room that a list would take.
+    """A message in place of a list, with up to two buttons.
 
-    Its buttons are made once: Tab would lead to later ones after all of the window.
+    The buttons are created once: later ones would come last in the window's tab order.
     """
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class MessagePanel(QWidget):
         self._title, self._hint = plain_label(name="messageTitle"), plain_label(name="messageHint")
         self.bar = progress_bar()
         self._actions: Sequence[Action] = ()
-        self._buttons = [self._make_button(number) for number in range(_MOST_ACTIONS)]
+        self._buttons = [self._make_button(number) for number in range(_MAX_ACTIONS)]
         column = QVBoxLayout(self)
         column.setContentsMargins(24, 24, 24, 24)
         column.setSpacing(8)
@@ -79,18 +79,18 @@ class MessagePanel(QWidget):
         return next(button for button in self._buttons[: len(self._actions)] if button.text() == text)
 
     def show_message(self, title: str, hint: str = "", actions: Sequence[Action] = ()) -> None:
-        """Replace the message, with up to two actions; Enter takes the first."""
-        self._set_words(title, hint)
+        """Replace the message and its actions, at most two; Enter triggers the first."""
+        self._set_text(title, hint)
         self.bar.hide()
         self._actions = actions
         for button, action in zip_longest(self._buttons, actions):
             button.setText(action.text if action else "")
             button.setVisible(action is not None)
 
-    def show_progress(self, title: str, hint: str, share: float) -> None:
-        """Change the words, show how far it is, and keep the buttons."""
-        self._set_words(title, hint)
-        self.bar.setValue(round(share * BAR_STEPS))
+    def show_progress(self, title: str, hint: str, fraction: float) -> None:
+        """Change the text, show the fraction done, and keep the buttons."""
+        self._set_text(title, hint)
+        self.bar.setValue(round(fraction * BAR_STEPS))
         self.bar.show()
 
     def show_error(self, error: CryoETError, retry: Callable[[], None] | None = None) -> None:
@@ -103,7 +103,7 @@ class MessagePanel(QWidget):
         first: QWidget = self._buttons[0] if self._actions else self
         first.setFocus(Qt.FocusReason.OtherFocusReason)
 
-    def _set_words(self, title: str, hint: str) -> None:
+    def _set_text(self, title: str, hint: str) -> None:
         self._title.setText(title)
         self._hint.setText(hint)
         self._hint.setVisible(bool(hint))
@@ -128,14 +128,14 @@ class Loadable(QStackedWidget):
         self._content = content
         self.addWidget(content)
         self.addWidget(self.message)
-        self._loading_soon = single_shot(self, _LOADING_AFTER_MS, self._turn_to_message)
+        self._loading_soon = single_shot(self, _LOADING_AFTER_MS, self._switch_to_message)
 
     @property
     def shows_content(self) -> bool:
         return self.currentWidget() is self._content
 
     def take_focus(self) -> None:
-        """Give the keys to the content, or to the button of the message in its place."""
+        """Focus the content, or the message's first button if the message is shown."""
         if self.shows_content:
             self._content.setFocus(Qt.FocusReason.TabFocusReason)
         else:
@@ -149,22 +149,22 @@ class Loadable(QStackedWidget):
             self.take_focus()
 
     def show_loading(self, text: str, *, at_once: bool = False) -> None:
-        """Say that the content is on its way, unless it comes within a blink."""
+        """Show a loading message after a short delay, or immediately with ``at_once``."""
         self.message.show_message(text)
         if at_once:
-            self._turn_to_message()
+            self._switch_to_message()
         else:
             self._loading_soon.start()
 
     def show_message(self, title: str, hint: str = "", actions: Sequence[Action] = ()) -> None:
-        self._turn_to_message(partial(self.message.show_message, title, hint, actions))
+        self._switch_to_message(partial(self.message.show_message, title, hint, actions))
 
     def show_error(self, error: CryoETError, retry: Callable[[], None] | None = None) -> None:
-        self._turn_to_message(partial(self.message.show_error, error, retry))
+        self._switch_to_message(partial(self.message.show_error, error, retry))
 
-    def _turn_to_message(self, change: Callable[[], None] | None = None) -> None:
+    def _switch_to_message(self, change: Callable[[], None] | None = None) -> None:
         self._loading_soon.stop()
-        takes_focus = _has_keys(self)  # before buttons go
+        takes_focus = _has_keys(self)  # before buttons are hidden
         if change is not None:
             change()
         self.setCurrentWidget(self.message)
@@ -173,15 +173,15 @@ class Loadable(QStackedWidget):
 
 
 class NoticeBar(QFrame):
-    """One notice above a page, until it is closed or another takes its place."""
+    """A notice above a page, shown until it is closed or replaced."""
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
         self._theme = theme
         self._on_action: Callable[[], object] | None = None
-        self.topic = ""  #: Set after showing a notice, to withdraw it later.
+        self.topic = ""  #: Set it after showing a notice to withdraw that notice later.
         self.setObjectName("noticeBar")
-        self._sign = QLabel()
+        self._icon = QLabel()
         self._text = plain_label(name="noticeText")
         self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.action = push_button("", self._run_action)
@@ -191,12 +191,12 @@ class NoticeBar(QFrame):
         grid = QGridLayout(self)
         grid.setContentsMargins(6, 4, 4, 4)
         grid.setColumnStretch(1, 1)
-        grid.addWidget(self._sign, 0, 0)
+        grid.addWidget(self._icon, 0, 0)
         grid.addWidget(self._text, 0, 1)
         grid.addWidget(self.dismiss, 0, 2)
         grid.addWidget(self.action, 1, 1, Qt.AlignmentFlag.AlignLeft)
         self.hide()
-        theme.changed.connect(self._draw_sign)
+        theme.changed.connect(self._draw_icon)
 
     @property
     def text(self) -> str:
@@ -205,12 +205,12 @@ class NoticeBar(QFrame):
     def show_notice(
         self, text: str, action_text: str = "", action: Callable[[], object] | None = None, *, is_news: bool = False
     ) -> None:
-        """Warn of something, or tell ``news`` without a warning's looks; with a button that does something about it."""
+        """Show a warning, or neutral information if ``is_news``, with an optional action button."""
         self.topic = ""
         self.setProperty("isNews", is_news)
         if (style := self.style()) is not None:
             style.polish(self)
-        self._draw_sign()
+        self._draw_icon()
         self._text.setText(text)
         self.setAccessibleName(text)
         self._on_action = action
@@ -219,7 +219,7 @@ class NoticeBar(QFrame):
         self.show()
 
     def show_error(self, error: CryoETError, retry: Callable[[], None] | None = None) -> None:
-        """Show an error, with the button that helps: copy the details of a fault, or Retry."""
+        """Show an error with a Retry button, or with a button that copies the details of a bug."""
         if isinstance(error, UnexpectedError):
             self.show_notice(str(error), "Copy details", lambda: copy_text(error.details))
         else:
@@ -234,9 +234,9 @@ class NoticeBar(QFrame):
         if self._on_action is not None:
             self._on_action()
 
-    def _draw_sign(self) -> None:
+    def _draw_icon(self) -> None:
         colors, is_news = self._theme.colors, bool(self.property("isNews"))
-        self._sign.setPixmap(pixmap("info", colors.dim) if is_news else pixmap("warning", colors.warning))
+        self._icon.setPixmap(pixmap("info", colors.dim) if is_news else pixmap("warning", colors.warning))
 
 
 def copy_text(text: str) -> None:
@@ -250,11 +250,11 @@ def _has_keys(widget: QWidget) -> bool:
     return widget.hasFocus() or widget.isAncestorOf(QApplication.focusWidget())
 
 
-_MOST_LETTERS: Final = 80  # of a menu's item
+_MAX_LETTERS: Final = 80  # in a menu item
 
 
 def main_window(viewer: Viewer) -> QWidget:
-    """The window that dialogs lie over: the one with napari's menus."""
+    """The viewer's main window, the parent of dialogs."""
     window: QWidget = viewer.window.main_menu.window()
     return window
 
@@ -262,16 +262,16 @@ def main_window(viewer: Viewer) -> QWidget:
 def agrees(
     parent: QWidget | None, title: str, text: str, *, verb: str, details: str = "", is_harmless: bool = False
 ) -> bool:
-    """Ask whether to do something; Escape never does it.
+    """Ask the user to confirm an action; Escape cancels.
 
     Parameters
     ----------
     title, text, details
-        Plain text: names in it are never taken for markup.
+        Plain text, never interpreted as markup.
     verb
-        What the button says that does it; the other one says Cancel.
+        The text of the button that confirms.
     is_harmless
-        Whether Enter does it; else Enter cancels.
+        Whether Enter confirms; otherwise Enter cancels.
     """
     box = QMessageBox(parent)
     box.setWindowTitle(title)
@@ -288,38 +288,38 @@ def agrees(
 
 
 def drop_menu(menu: QMenu, control: QWidget) -> None:
-    """Drop a menu below a control, or above it at the screen's edge."""
+    """Open a menu below a control, or above it at the screen's edge."""
     menu.popup(control.mapToGlobal(control.rect().bottomLeft()))
 
 
 def passing_menu(parent: QWidget) -> QMenu:
-    """A menu to be dropped once."""
+    """A menu that is deleted after it closes."""
     menu = QMenu(parent)
     menu.aboutToHide.connect(menu.deleteLater)
     return menu
 
 
 def add_item(menu: QMenu, text: str, then: Callable[[], object]) -> QAction:
-    """Add an item whose text may be remote: it is shortened, and an ampersand in it stands for itself."""
-    action = QAction(shorten(plain(text), _MOST_LETTERS, placeholder="…").replace("&", "&&"), menu)
+    """Add a menu item whose text may be remote: shorten it, and escape ampersands."""
+    action = QAction(shorten(plain(text), _MAX_LETTERS, placeholder="…").replace("&", "&&"), menu)
     action.triggered.connect(lambda _checked=False: then())
     menu.addAction(action)
     return action
 
 
 def add_menu(menu: QMenu, text: str) -> QMenu:
-    """Add a menu below a menu."""
-    below = QMenu(text, menu)
-    menu.addMenu(below)
-    return below
+    """Add a submenu."""
+    submenu = QMenu(text, menu)
+    menu.addMenu(submenu)
+    return submenu
 
 
 def open_folder(folder: Path) -> None:
-    """Show a folder in the system's file manager, or the folder above if it isn't there."""
+    """Show a folder in the system's file manager, or its parent if the folder doesn't exist."""
     QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder if folder.is_dir() else folder.parent)))
 
 
 def open_in_browser(url: str) -> None:
-    """Open a web address; anything else, like a file or a script, is left alone."""
+    """Open a web address in the browser; ignore other URLs, such as files and scripts."""
     if is_web_address(url):
         QDesktopServices.openUrl(QUrl(url))

@@ -1,4 +1,4 @@
-"""Draws any `Row`: picture, colour chip, title with badges, further lines, and ticks in columns of their own."""
+"""Draws a `Row`: picture, colour chip, title with badge, further lines, and columns of tick boxes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PRESSES: Final = (QEvent.Type.MouseButtonPress, QEvent.Type.MouseButtonRelease,
 
 
 class RecordDelegate(QStyledItemDelegate):
-    """Draws rows in the colours of the theme; a row is as high as what it has."""
+    """Draws rows in the theme's colours; the row height follows the content."""
 
     def __init__(self, theme: Theme, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -57,13 +57,13 @@ class RecordDelegate(QStyledItemDelegate):
 
 
 class _Cell:
-    """One row while it is drawn."""
+    """Draws one cell of a row."""
 
     def __init__(
         self, painter: QPainter, row: Row, colors: Colors, option: QStyleOptionViewItem, *, has_icon: bool
     ) -> None:
         self._painter, self._row, self._colors, self._option = painter, row, colors, option
-        self._has_icon = has_icon  # the view draws those of rows below others
+        self._has_icon = has_icon  # the view draws the icons of child rows
         self._is_selected = row.kind is not Kind.HEADING and bool(option.state & QStyle.StateFlag.State_Selected)
         self._dim = colors.text if self._is_selected else colors.dim
         self._box_color = colors.background if self._is_selected else colors.border
@@ -116,7 +116,7 @@ class _Cell:
             painter.fillRect(box.adjusted(4, 6, -4, -6), mark)
 
     def _draw_picture(self, square: QRect, picture: QPixmap | None) -> None:
-        """A picture that fills a rounded square, or the place where it will be."""
+        """Draw the picture clipped to a rounded square, or a placeholder until it arrives."""
         outline = QPainterPath()
         outline.addRoundedRect(QRectF(square), 4, 4)
         self._painter.save()
@@ -161,7 +161,7 @@ class _Cell:
             painter.drawText(box, int(Qt.AlignmentFlag.AlignCenter), row.badge)
 
     def _draw_marks(self, line: QRect) -> QRect:
-        """Radio mark, icon and colour chip; returns the room that is left of the line."""
+        """Draw the radio mark, icon and colour chip; return the rest of the line."""
         painter, row, colors, middle = self._painter, self._row, self._colors, line.center().y() + 0.5
         if row.is_chosen is not None:
             name, square = "chosen" if row.is_chosen else "choice", QRectF(line.left() - 1, middle - 8, 16, 16)
@@ -179,7 +179,7 @@ class _Cell:
         return line
 
     def _room_at_right(self, width: int, title_metrics: QFontMetrics) -> int:
-        """What the shortest title leaves; half of the line at least where there is only one text."""
+        """The width that the shortest title leaves; at least half of the line if the right text has no alternatives."""
         title = self._row.title if isinstance(self._row.title, str) else self._row.title[-1]
         left = width - title_metrics.horizontalAdvance(plain(title)) - GAP_PX
         return max(left, width // 2 if isinstance(self._row.right, str) else 0)
@@ -196,7 +196,7 @@ class _Cell:
         self._painter.drawText(line, int(align | Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextSingleLine), shortened)
 
     def _fitting(self, text: Text, width: int) -> str:
-        """The longest of some texts that fits, or the shortest."""
+        """The longest alternative that fits, or the shortest."""
         choices = (text,) if isinstance(text, str) else text
         metrics = self._painter.fontMetrics()
         return plain(next((each for each in choices if metrics.horizontalAdvance(each) <= width), choices[-1]))
@@ -216,7 +216,7 @@ def _margin_px(row: Row) -> int:
 
 
 def _first_line(text: str, font: QFont, width: int) -> str:
-    """As many whole words of a text as fit into one line."""
+    """As many whole words as fit on one line."""
     layout = QTextLayout(text, font)
     layout.beginLayout()
     line = layout.createLine()
@@ -227,6 +227,6 @@ def _first_line(text: str, font: QFont, width: int) -> str:
 
 
 def _readable_on(background: QColor) -> QColor:
-    """Black or white, whichever stands out more."""
+    """Black or white, whichever has more contrast."""
     red, green, blue = (part**2.2 for part in background.getRgbF()[:3])
     return QColor("black") if 0.21 * red + 0.72 * green + 0.07 * blue > 0.18 else QColor("white")

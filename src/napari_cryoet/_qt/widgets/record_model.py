@@ -1,7 +1,7 @@
-"""Records in a list or a tree of two levels: what each row says, which ticks it has, and whether more rows will come.
+"""The Qt model of record lists and two-level trees: rows, tick boxes, and loading of more rows.
 
-Pages build `Row` objects from records and hand them to `RecordModel.set_rows`, again whenever something changes. Rows
-that are equal to those before are left alone, so selection, folding and scrolling stay.
+Pages build `Row` objects from records and pass them to `RecordModel.set_rows` whenever something changes. Rows with
+the same keys are updated in place, so selection, folding and scroll position are kept.
 """
 
 from __future__ import annotations
@@ -19,44 +19,44 @@ from napari_cryoet.appearance.colors import RGBA
 from napari_cryoet.wording import joined
 
 ROOT: Final = QModelIndex()
-#: Where a row is; Qt passes either.
+#: Qt passes either kind of index.
 Index: TypeAlias = QModelIndex | QPersistentModelIndex
-#: A text, or several from the longest to the shortest of which the first that fits is shown.
+#: A text, or alternatives from longest to shortest; the first that fits is shown.
 Text: TypeAlias = str | tuple[str, ...]
 
 
 class Role(IntEnum):
-    """Data roles of our models."""
+    """Data roles of `RecordModel`."""
 
     ROW = Qt.ItemDataRole.UserRole + 1
     PICTURE = Qt.ItemDataRole.UserRole + 2  # QPixmap, or None until it has arrived
-    TICK = Qt.ItemDataRole.UserRole + 3  # of a column of ticks
+    TICK = Qt.ItemDataRole.UserRole + 3  # `Tick` of a tick column, or None
 
 
 class Kind(Enum):
-    """What a row is."""
+    """The kind of a row."""
 
     RECORD = "record"
-    HEADING = "heading"  # is read, not chosen
-    MESSAGE = "message"  # as the last row: more rows are coming
-    FAILURE = "failure"  # as the last row: they didn't come; Enter or a click asks again
+    HEADING = "heading"  # can't be selected
+    MESSAGE = "message"  # last row: more rows are loading
+    FAILURE = "failure"  # last row: loading failed; Enter or a click retries
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A tick box: on, off, or half; with the colour of the layer that it stands for."""
+    """The state of a tick box, with the colour of its layer."""
 
     state: Qt.CheckState = Qt.CheckState.Unchecked
     color: RGBA | None = None
-    is_hollow: bool = False  # the layer is hidden: only the frame has its colour
+    is_hollow: bool = False  # for a hidden layer, only the frame is coloured
 
 
 @dataclass(frozen=True, slots=True)
 class TickColumn:
-    """A column of ticks at the right of the rows, and the key that ticks.
+    """A column of tick boxes at the right of the rows, with its shortcut key.
 
-    The ticks are those of the rows, or what ``tick_of`` says of a record; then ``toggle`` changes it, and a signal
-    tells when it is another.
+    The ticks come from the rows, or from ``tick_of``, a function of the record. With ``tick_of``, ``toggle`` changes
+    the tick and the signal ``changed`` reports changes.
     """
 
     title: str
@@ -69,42 +69,42 @@ class TickColumn:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a row says and shows; everything but record and title is optional."""
+    """The content of a row; all fields but ``record`` and ``title`` are optional."""
 
-    record: Any  # what signals hand over
+    record: Any  # emitted by the view's signals
     title: Text
-    key: Hashable = None  # the row with the same key stays selected and unfolded when rows change
+    key: Hashable = None  # selection and folding follow the key when rows change
     kind: Kind = Kind.RECORD
     title_lines: int = 1  # or 2
     is_bold: bool = False
-    is_dim: bool = False  # the title has the dim colour of the other lines
+    is_dim: bool = False  # draws the title in the dim colour of the other lines
     lines: tuple[Text, ...] = ()
-    right: Text = ""  # at the end of the title's line; of several the first that leaves title and badge their room
-    badge: str = ""  # short words in a box after the title
+    right: Text = ""  # right-aligned on the title's line; alternatives must leave room for title and badge
+    badge: str = ""  # short text in a box after the title
     color: RGBA | None = None  # of a chip before the title
-    icon: str = ""  # before the title; of rows below others, left of where titles begin
+    icon: str = ""  # before the title; for child rows, in the indentation
     is_chosen: bool | None = None  # a radio mark before the title; None draws none
-    picture_url: str | None = None  # of root rows; "" keeps room for a picture that isn't there, None doesn't
-    ticks: tuple[Tick | None, ...] = ()  # by column, from the first; None where there is nothing to tick
+    picture_url: str | None = None  # for root rows; "" draws a placeholder, None leaves no room
+    ticks: tuple[Tick | None, ...] = ()  # by tick column; None draws no box
     tooltip: str = ""
-    spoken: str = ""  # by a screen reader, instead of all texts
-    opens: bool = True  # on Enter and a double click; otherwise these fold and unfold the row
+    spoken: str = ""  # for screen readers, instead of all texts
+    opens: bool = True  # on Enter or double click; otherwise they fold and unfold the row
     is_unfolded: bool = True  # when it is first listed
     children: tuple[Row, ...] = ()
 
 
 class RecordModel(QAbstractItemModel):
-    """Rows of records; root rows have internal id 0, those below them 1 + the number of their root.
+    """A Qt model of rows; the internal id is 0 for root rows and 1 + the root's row number for child rows.
 
     Parameters
     ----------
     thumbnails
-        Where pictures come from.
+        Provides the pictures.
     title, tick_columns
-        What stands above the columns. Ticks are requests: they change when `set_rows` says so.
+        The column headers. Clicking a tick emits a request; the tick changes with the next `set_rows`.
     """
 
-    tick_requested = Signal(object, int, bool)  # record, number of the column of ticks, whether to tick
+    tick_requested = Signal(object, int, bool)  # record, tick column number, whether to tick
     more_requested = Signal()
 
     def __init__(
@@ -136,7 +136,7 @@ class RecordModel(QAbstractItemModel):
         self.headerDataChanged.emit(Qt.Orientation.Horizontal, 0, 0)
 
     def set_rows(self, rows: Sequence[Row]) -> None:
-        """List these rows. If their keys are those before, only what differs is changed."""
+        """Replace the rows. If the keys are unchanged, update only the rows that differ."""
         self._is_asked = False
         if _keys(rows) == _keys(self._rows):
             before, self._rows = self._rows, tuple(rows)
@@ -147,7 +147,7 @@ class RecordModel(QAbstractItemModel):
             self.endResetModel()
 
     def append_rows(self, rows: Sequence[Row], *, is_asked: bool = False) -> None:
-        """Add rows at the end, in place of the row about missing rows; ``is_asked`` if these are asked for already."""
+        """Append rows, replacing a final message row; ``is_asked`` if the next rows were requested already."""
         self._is_asked = is_asked
         if self._rows and self._rows[-1].kind in (Kind.MESSAGE, Kind.FAILURE):
             last = len(self._rows) - 1
@@ -160,7 +160,7 @@ class RecordModel(QAbstractItemModel):
             self.endInsertRows()
 
     def ask_for_more(self, *, again: bool = False) -> None:
-        """Ask for the rows that are missing, once; ``again`` also where that failed."""
+        """Request the missing rows once; with ``again``, also after a failure."""
         last = self._rows[-1].kind if self._rows else Kind.RECORD
         if (last is Kind.MESSAGE and not self._is_asked) or (last is Kind.FAILURE and again):
             self._is_asked = True
@@ -177,18 +177,18 @@ class RecordModel(QAbstractItemModel):
         return None if row is None else row.record
 
     def index_of(self, key: Hashable) -> QModelIndex:
-        """Where the row of a key is; invalid if it isn't listed."""
+        """The index of the row with a key; invalid if it isn't listed."""
         return next((index for index in self.indexes() if (row := self.row_at(index)) and row.key == key), ROOT)
 
     def indexes(self) -> Iterator[QModelIndex]:
-        """The index of every row, from top to bottom as if all were unfolded."""
+        """The indexes of all rows from top to bottom, including folded ones."""
         for number, row in enumerate(self._rows):
             root = self.index(number)
             yield root
             yield from (self.index(below, 0, root) for below in range(len(row.children)))
 
     def tick(self, row: Row, column: int) -> Tick | None:
-        """The tick of a row in a column of ticks, which begin at 0."""
+        """The tick of a row in a tick column, counted from 0; None if there is none."""
         if not 0 <= column < len(self.tick_columns):
             return None
         if (tick_of := self.tick_columns[column].tick_of) is not None:
@@ -196,7 +196,7 @@ class RecordModel(QAbstractItemModel):
         return row.ticks[column] if column < len(row.ticks) else None
 
     def request_tick(self, index: Index, column: int) -> bool:
-        """Ask for the other state of a tick; False if there is none."""
+        """Request toggling a tick; False if there is none."""
         row = self.row_at(index)
         if row is None or (tick := self.tick(row, column)) is None:
             return False
@@ -206,7 +206,7 @@ class RecordModel(QAbstractItemModel):
         self.tick_requested.emit(row.record, column, tick.state == Qt.CheckState.Unchecked)
         return True
 
-    # what Qt asks
+    # the Qt model
 
     def index(self, row: int, column: int = 0, parent: Index = ROOT) -> QModelIndex:
         if not self.hasIndex(row, column, QModelIndex(parent)):
@@ -278,7 +278,7 @@ class RecordModel(QAbstractItemModel):
 
     def _on_ticks(self) -> None:
         last = self.columnCount() - 1
-        if self._rows:  # views paint the rows below these as well
+        if self._rows:  # views repaint the child rows too
             self.dataChanged.emit(self.index(0, last), self.index(len(self._rows) - 1, last))
 
     def _on_picture(self, url: str) -> None:
@@ -292,7 +292,7 @@ def _keys(rows: Sequence[Row]) -> list[tuple[Hashable, ...]]:
 
 
 def longest(text: Text) -> str:
-    """The text, or the longest of several."""
+    """The text, or its longest alternative."""
     return text if isinstance(text, str) else text[0]
 
 

@@ -18,11 +18,11 @@ from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 
 ENTER_KEYS: Final = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
 ARROW_PX, INDENTATION_PX, TICK_COLUMN_PX = 13, 12, 34
-LEAST_ROWS: Final = 2  # that are seen of a short list in the lowest of docks
+LEAST_ROWS: Final = 2  # a short list shows at least this many, even in a very low dock
 
 
 class ListPage(QWidget):
-    """A list that takes the room there is, or the message in its place."""
+    """A list that takes the available room, or a message in its place."""
 
     def __init__(
         self,
@@ -53,16 +53,16 @@ class RecordView(QTreeView):
     Parameters
     ----------
     name
-        What a screen reader calls the list.
+        The list's name for screen readers.
     most_rows
-        The list is as high as its rows, up to so many; None lets it take the room that there is.
+        Fit the height to the rows, up to this many; None takes the available room.
     uniform
-        All rows have one height, which lists of thousands of rows need.
+        Whether all rows have the same height, which lists of thousands of rows need.
     """
 
     opened = Signal(object)  # the record of a row
-    current_record_changed = Signal(object)  # None where no row is current
-    menu_requested = Signal(object, QPoint)  # record, where on the screen
+    current_record_changed = Signal(object)  # None if no row is current
+    menu_requested = Signal(object, QPoint)  # record, position on the screen
     left_upwards = Signal()  # Up on the first row
 
     def __init__(
@@ -101,11 +101,11 @@ class RecordView(QTreeView):
         return self._records.row_at(self.currentIndex())
 
     def select(self, key: Hashable) -> None:
-        """Make the row of a key the current one; none if it isn't listed."""
+        """Make the row with a key current; no row if it isn't listed."""
         self.setCurrentIndex(self._records.index_of(key))
 
     def stand_somewhere(self) -> None:
-        """Keep the keys on a row, so that Enter opens something."""
+        """Make the first selectable row current if none is, so that Enter opens something."""
         here = self.currentIndex()
         if not here.isValid():
             rows = (index for index in self._records.indexes() if index.flags() & Qt.ItemFlag.ItemIsSelectable)
@@ -113,7 +113,7 @@ class RecordView(QTreeView):
         if not self.selectedIndexes():
             self.setCurrentIndex(here)
 
-    # what Qt calls
+    # Qt events
 
     def sizeHint(self) -> QSize:
         hint = super().sizeHint()
@@ -138,7 +138,7 @@ class RecordView(QTreeView):
             pass
         elif event.key() == Qt.Key.Key_Space and self._records.rowCount(here):
             self.setExpanded(here, not self.isExpanded(here))
-        elif event.key() == Qt.Key.Key_M:  # not every keyboard has a key for menus
+        elif event.key() == Qt.Key.Key_M:  # not every keyboard has a menu key
             self._request_menu(here)
         elif event.key() == Qt.Key.Key_Up and self._is_first(here):
             self.left_upwards.emit()
@@ -201,7 +201,7 @@ class RecordView(QTreeView):
                 self.setExpanded(index, not self.isExpanded(index))
 
     def _tick(self, index: QModelIndex, key: int) -> bool:
-        """Ask for the other state of the tick that a key stands for; False if the row has none."""
+        """Request toggling the tick whose shortcut was pressed; False if the row has none."""
         columns = (number for number, column in enumerate(self._records.tick_columns) if column.key == key)
         column = next(columns, None)
         return column is not None and self._records.request_tick(index, column)
@@ -213,13 +213,13 @@ class RecordView(QTreeView):
             self.menu_requested.emit(row.record, where or below)
 
     def _is_first(self, index: QModelIndex) -> bool:
-        """Whether no row that can be chosen is above."""
+        """Whether no selectable row is above."""
         above = self.indexAbove(index)
         while above.isValid() and not above.flags() & Qt.ItemFlag.ItemIsSelectable:
             above = self.indexAbove(above)
         return not above.isValid()
 
-    # rows that come and go
+    # changed rows
 
     def _remember(self) -> None:
         row = self.current_row
@@ -248,7 +248,7 @@ class RecordView(QTreeView):
         return any(self._records.tick(row, column) for column in range(len(self._records.tick_columns)))
 
     def _settle(self) -> None:
-        """What waits until rows have their places."""
+        """Update what depends on the layout of the rows."""
         if self.hasFocus():
             self.stand_somewhere()
         self._fit_ticks()
@@ -265,7 +265,7 @@ class RecordView(QTreeView):
         self.updateGeometry()
 
     def _ask_for_more(self) -> None:
-        """Ask for the rows that are missing as soon as the row about them is seen."""
+        """Request more rows once the last row is visible."""
         last, viewport = self._records.index(self._records.rowCount() - 1), self.viewport()
         if viewport is not None and self.isVisible() and viewport.rect().intersects(self.visualRect(last)):
             self._records.ask_for_more()
@@ -283,7 +283,7 @@ class RecordView(QTreeView):
         self._fit_ticks()
 
     def _fit_ticks(self) -> None:
-        """Columns of ticks are as wide as their titles: the texts need the room."""
+        """Make tick columns only as wide as their titles, to leave room for the texts."""
         header = self.header()
         for number, column in enumerate(self._records.tick_columns, 1):
             if header is not None:

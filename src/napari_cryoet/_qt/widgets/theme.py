@@ -1,4 +1,4 @@
-"""The theme: colours for our own painting, a style sheet (`style.qss`) for what napari's lacks, and icons."""
+"""The theme: colours for custom painting, the style sheet `style.qss` that extends napari's, and icons."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ if TYPE_CHECKING:
     import napari
 
 
-#: What was kept and what was rejected: told apart with every kind of colour vision, and in both themes.
+#: Kept and rejected picks: distinguishable with every kind of colour vision, in both themes.
 KEPT_COLOR = QColor(0, 148, 106)
 REJECTED_COLOR = QColor(222, 86, 42)
-#: Share of the text's colour in placeholders: Qt takes half, which is hard to read.
+#: Fraction of the text colour in placeholders; Qt's half is hard to read.
 PLACEHOLDER_SHARE: Final = 0.75
 _STYLE: Final = Template(Path(__file__).with_name("style.qss").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True, slots=True)
 class Colors:
-    """Colours by what they are for; text colours keep a contrast of 4.5 or more on ``background``."""
+    """Colours by purpose; text colours have a contrast of at least 4.5 on ``background``."""
 
     background: QColor
     raised: QColor  # fields, chips and placeholders on the background
     border: QColor
     text: QColor
-    dim: QColor  # text of second rank
-    faint: QColor  # lines and icons that must not draw the eye
+    dim: QColor  # secondary text
+    faint: QColor  # lines and icons that must not draw attention
     selection: QColor
-    accent: QColor  # marks that should draw the eye, on the background
+    accent: QColor  # marks on the background that should draw attention
     warning: QColor
 
 
@@ -48,7 +48,7 @@ def blend(front: QColor, back: QColor, share: float) -> QColor:
 
 
 def colors_of(theme_name: str) -> Colors:
-    """The colours that belong to one of napari's themes."""
+    """The colours for one of napari's themes."""
     theme = get_theme(theme_name)
     background, text = _color(theme.background), _color(theme.text)
     is_dark = background.lightnessF() < 0.5
@@ -66,7 +66,7 @@ def colors_of(theme_name: str) -> Colors:
 
 
 class Theme(QObject):
-    """The colours of a viewer's theme; ``changed`` tells of another theme or font size."""
+    """The colours of a viewer's theme; ``changed`` reports a new theme or font size."""
 
     changed = Signal()
 
@@ -78,12 +78,12 @@ class Theme(QObject):
         get_settings().appearance.events.font_size.connect(self._on_theme)
 
     def style(self, widget: QWidget) -> None:
-        """Give a widget our style sheet, now and after each change."""
+        """Apply our style sheet to a widget, now and after each theme change."""
         widget.setStyleSheet(style_sheet(self.colors))
         self.changed.connect(lambda: widget.setStyleSheet(style_sheet(self.colors)))
 
     def set_icon(self, control: QAbstractButton | QAction, name: str, color: str = "text") -> None:
-        """Give a control an icon, now and after each change."""
+        """Set a control's icon, now and after each theme change."""
 
         def draw() -> None:
             control.setIcon(icon(name, getattr(self.colors, color)))
@@ -102,7 +102,7 @@ class Theme(QObject):
 
 def style_sheet(colors: Colors) -> str:
     """The style sheet of one of our docks or dialogs."""
-    size_pt = get_settings().appearance.font_size  # napari gives it to labels, buttons and lists alone
+    size_pt = get_settings().appearance.font_size  # napari sets it only for labels, buttons and lists
     names = {field.name: getattr(colors, field.name).name() for field in fields(colors)}
     return _STYLE.substitute(
         names,
@@ -120,12 +120,12 @@ def _color(color: Any) -> QColor:
 
 GRID: Final = 16
 _FINER: Final = 2
-_DISABLED_OPACITY: Final = 0.35  # about as faint as napari makes a text then
+_DISABLED_OPACITY: Final = 0.35  # about as faint as napari draws disabled text
 _CIRCLE: Final = "M{left} 8a{r} {r} 0 1 0 {d} 0a{r} {r} 0 1 0 -{d} 0"
 
 
 def icon(name: str, color: QColor) -> QIcon:
-    """An icon for a button, faint where that can't be pressed."""
+    """An icon for a button, faint when the button is disabled."""
     made, faint = QIcon(pixmap(name, color)), QColor(color)
     faint.setAlphaF(_DISABLED_OPACITY * color.alphaF())
     made.addPixmap(pixmap(name, faint), QIcon.Mode.Disabled)
@@ -133,7 +133,7 @@ def icon(name: str, color: QColor) -> QIcon:
 
 
 def pixmap(name: str, color: QColor) -> QPixmap:
-    """An icon as pixels, finer than its grid for dense screens."""
+    """An icon as a pixmap at twice its grid's resolution, for high-density screens."""
     image = QPixmap(QSize(GRID * _FINER, GRID * _FINER))
     image.setDevicePixelRatio(_FINER)
     image.fill(Qt.GlobalColor.transparent)
@@ -157,11 +157,11 @@ def draw_icon(painter: QPainter, name: str, rect: QRectF, color: QColor) -> None
 
 
 def _circle(radius: float) -> str:
-    """A circle around the middle."""
+    """The SVG path of a circle around the centre."""
     return _CIRCLE.format(left=8 - radius, r=radius, d=2 * radius)
 
 
-#: What is stroked and what is filled.
+#: SVG paths to stroke and to fill.
 _PATHS: Final = {
     "back": ("M9.5 4L5.5 8L9.5 12", ""),
     "check": ("M3.5 8.5L6.8 11.8L12.5 4.8", ""),

@@ -1,4 +1,4 @@
-"""Small pictures for rows: fetched and decoded in the background for what is on screen, bounded in size and number."""
+"""Thumbnails of rows on screen: fetched and decoded in the background, bounded in size and number."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from qtpy.QtGui import QImage, QImageReader, QPixmap
 from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet.exceptions import FormatError
 
-SIDE_PX = 128  # 64 px on a screen of double density
+SIDE_PX = 128  # 64 px on a high-density screen
 MAX_PIXELS = 40_000_000
 KEPT = 600  # pictures in memory: 40 MB at most
 IN_FLIGHT = 3
-WAITING = 48  # what was scrolled past long ago is not fetched
+WAITING = 48  # older requests are dropped: their rows were scrolled past
 
 _SIGNATURES = ((b"\x89PNG\r\n\x1a\n", b"png"), (b"\xff\xd8\xff", b"jpeg"), (b"GIF87a", b"gif"), (b"GIF89a", b"gif"))
 
@@ -25,7 +25,13 @@ Fetch = Callable[[str, Event], bytes]
 
 
 def decode_thumbnail(content: bytes) -> QImage:
-    """A picture as a square of `SIDE_PX`, its middle cut out; FormatError unless it is a sane PNG, JPEG or GIF."""
+    """Decode a picture and crop its centre to a square of `SIDE_PX`.
+
+    Raises
+    ------
+    FormatError
+        Unless it is a valid PNG, JPEG or GIF of reasonable size.
+    """
     image_format = next((name for signature, name in _SIGNATURES if content.startswith(signature)), None)
     if image_format is None:
         raise FormatError("The picture is neither PNG nor JPEG nor GIF.")
@@ -47,20 +53,20 @@ def decode_thumbnail(content: bytes) -> QImage:
 
 
 class Thumbnails(QObject):
-    """Pictures by address, for whichever rows are being painted; ``fetch`` gets the bytes of one, in a worker."""
+    """Thumbnails by URL, requested while rows are painted; ``fetch`` downloads one in a worker."""
 
-    arrived = Signal(str)  # address
+    arrived = Signal(str)  # URL
 
     def __init__(self, tasks: Tasks, fetch: Fetch, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._tasks = tasks
-        self.fetch = fetch  # another one for another source
-        self._kept: dict[str, QPixmap | None] = {}  # None: tried, and there is no picture
+        self.fetch = fetch  # replaced with the source
+        self._kept: dict[str, QPixmap | None] = {}  # None if fetching failed
         self._waiting: deque[str] = deque(maxlen=WAITING)  # the newest last
         self._in_flight: set[str] = set()
 
     def picture(self, url: str | None) -> QPixmap | None:
-        """The picture if it is in memory; otherwise it is asked for, and ``arrived`` tells when it came."""
+        """The thumbnail if it is in memory; otherwise request it, and emit ``arrived`` once it is loaded."""
         if not url or url in self._kept:
             return self._kept.get(url or "")
         if url in self._waiting:
