@@ -1,1 +1,1 @@
-"""Layers of picks."""
+"""Picks shown as napari layers."""

@@ -1,7 +1,7 @@
-"""The picks that a Points layer shows, where they are, and a link that keeps both in step.
+"""The picks of a Points layer, their positions, and a link that keeps layer and picks in sync.
 
-A layer of ours holds its `Picks` in its metadata and a column of ids in its features, so ids follow points through
-whatever napari does to rows. Nothing is added to other people's layers: there, ids follow positions.
+Our layers store their `Picks` in the metadata and pick ids in a feature column, so ids follow points when napari
+reorders rows. Other layers stay unchanged: their ids are matched by position.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from napari_cryoet.layers.specs import METADATA_KEY, NEW_PICK, PICK_ID, PICKS_KE
 from napari_cryoet.picks import NO_INSTANCE, Picks
 from napari_cryoet.picks.history import same_values, what_changed
 
-_LINK: Final = "_napari_cryoet_link"  # the attribute of a layer that holds its link
+_LINK: Final = "_napari_cryoet_link"  # the layer attribute that holds the link
 _DONE: Final = frozenset({ActionType.ADDED, ActionType.REMOVED, ActionType.CHANGED})
 _LOOKS: Final = ("size", "border_width", "symbol", "border_color", "face_color", "shown")  # of each point
 
@@ -34,14 +34,13 @@ _LOOKS: Final = ("size", "border_width", "symbol", "border_color", "face_color",
 def picks_of(layer: Points) -> Picks:
     """A layer's points as picks, in the layer's order.
 
-    Picks of ours keep their ids and rotations wherever they were moved; copies and new points get ids of their own.
-    Their ``edits`` say what was done. The scale of other people's layers is their voxel spacing, if it is a length and
-    the same along all axes.
+    In our layers, moved points keep their ids and rotations; copies and new points get new ids. ``edits`` describes
+    the changes. For other layers, the scale is taken as the voxel spacing if it is a length and isotropic.
 
     Raises
     ------
     ValueError
-        If the layer isn't three-dimensional, or has points without a place.
+        If the layer isn't three-dimensional, or a coordinate isn't finite.
     """
     link = _link_if_any(layer)
     if link is not None:
@@ -53,30 +52,30 @@ def picks_of(layer: Points) -> Picks:
 
 
 def link_of(layer: Points) -> PicksLink:
-    """The link of a Points layer, which lives as long as the layer; made if there is none yet.
+    """The link of a Points layer, created at the first call; it lives as long as the layer.
 
     Raises
     ------
     ValueError
-        If the layer isn't three-dimensional, or has points without a place.
+        If the layer isn't three-dimensional, or a coordinate isn't finite.
     """
     return _link_if_any(layer) or PicksLink(layer)
 
 
 class PicksLink(QObject):
-    """The picks of one layer, now, and the way to change them. Made by `link_of`."""
+    """Reads and changes the picks of one layer. Created by `link_of`."""
 
-    changed = Signal()  # ask `picks`
-    selection_changed = Signal()  # ask `selected_ids`
+    changed = Signal()  # of `picks`
+    selection_changed = Signal()  # of `selected_ids`
 
     def __init__(self, layer: Points) -> None:
         super().__init__()
-        layer = getattr(layer, "__wrapped__", layer)  # napari hands out stand-ins that hide attributes
+        layer = getattr(layer, "__wrapped__", layer)  # napari's public proxies hide private attributes
         self._layer_reference = weakref.ref(layer)
         self._picks = picks_of(layer)
-        self._first = self._picks  # rotations of picks that are cut and pasted
-        self.read_kept: Callable[[], Picks] | None = None  # the picks that a review keeps, while there is one
-        self.is_writing = False  # while it is, the layer's rows are ahead of what was signalled
+        self._first_picks = self._picks  # to restore rotations after cut and paste
+        self.read_kept: Callable[[], Picks] | None = None  # the kept picks while the layer is reviewed
+        self.is_writing = False  # the layer's rows are changing, and `changed` follows
         self._is_changing = False
         self._follows_scale = METADATA_KEY not in layer.metadata or self._picks.spacing_angstrom is None
         self._soon = single_shot(self, 0, self._settle_quietly)
@@ -93,31 +92,31 @@ class PicksLink(QObject):
 
     @property
     def picks(self) -> Picks:
-        """The picks that the layer shows now, in its order; their ``edits`` say what was done to them.
+        """The layer's current picks, in its order; ``edits`` describes their changes.
 
         Raises
         ------
         ValueError
-            If it has points without a place.
+            If a coordinate isn't finite.
         """
         self._settle()
         return self._picks
 
     @property
     def selected_ids(self) -> NDArray[np.int64]:
-        """The ids of the picks that are selected in the layer, in its order."""
+        """The ids of the selected picks, in the layer's order."""
         ids, layer = self.picks.ids, self.layer
         return ids[sorted(layer.selected_data)] if layer is not None else ids[:0]
 
     def set(self, picks: Picks, edit: str = "") -> None:
-        """Show other picks in the layer; those whose ids are known keep their looks.
+        """Replace the layer's picks; those with known ids keep their size, symbol and colours.
 
         Parameters
         ----------
         picks
-            Rescaled if they are counted in other voxels than the layer's.
+            Rescaled if their voxel spacing differs from the layer's.
         edit
-            What was done, in words, if their ``edits`` don't say it yet.
+            A description of the change, unless ``edits`` contains it already.
         """
         self._settle()
         layer, before = self.layer, self._picks
@@ -127,7 +126,7 @@ class PicksLink(QObject):
         if spacing is not None and picks.spacing_angstrom not in {None, spacing}:
             picks = picks.rescaled(spacing, before.shape_zyx)
         self._picks = picks.changed(edit, next_id=before.next_id)
-        layer.metadata[PICKS_KEY] = self._picks  # from now on a layer of ours
+        layer.metadata[PICKS_KEY] = self._picks  # makes the layer one of ours
         self.is_writing = True
         try:
             self._write_rows(layer, before, self._picks)
@@ -141,17 +140,17 @@ class PicksLink(QObject):
         if layer is None or self.is_writing:
             return
         if event.action not in _DONE:
-            self._settle_quietly()  # an edit before this one is an edit of its own
+            self._settle_quietly()  # record earlier changes as a separate edit
             self._is_changing = True
             return
         self._is_changing = False
-        there = {row for row in layer.selected_data if row < len(layer.data)}
-        if len(there) < len(layer.selected_data):  # napari keeps rows selected that a script took away
-            layer.selected_data = there
+        selected_rows = {row for row in layer.selected_data if row < len(layer.data)}
+        if len(selected_rows) < len(layer.selected_data):  # napari keeps rows selected that a script removed
+            layer.selected_data = selected_rows
         if PICKS_KEY in layer.metadata:
             _blank_new_rows(layer, self._picks)
         self._settle_quietly()
-        if not layer.visible:  # napari draws colours of rows that it hasn't sliced
+        if not layer.visible:  # napari doesn't slice hidden layers, but draws their new colours
             layer.set_view_slice()
 
     def _on_table(self, _event: Any = None) -> None:
@@ -165,29 +164,29 @@ class PicksLink(QObject):
         self.selection_changed.emit()
 
     def _settle_quietly(self) -> None:
-        """As `_settle`, for events: points without a place are an error once their picks are asked for."""
+        """Like `_settle`, but ignore invalid points: reading `picks` raises for them."""
         with contextlib.suppress(ValueError):
             self._settle()
 
     def _settle(self) -> None:
-        """Take over what was done to the layer since it was last looked at."""
+        """Read the layer if it changed since the last call."""
         layer = self.layer
         if layer is None or self.is_writing or self._is_changing:
             return
         self._soon.stop()
         self._take_spacing(layer)
-        if _shows(layer, self._picks):
+        if _is_shown(layer, self._picks):
             return
-        found = read_picks(layer, self._picks, self._first)
-        edit = what_changed(self._picks, found)
+        current = read_picks(layer, self._picks, self._first_picks)
+        edit = what_changed(self._picks, current)
         if edit:
-            self._picks = found.changed(edit)
+            self._picks = current.changed(edit)
         self._keep(layer)
         if edit:
             self.changed.emit()
 
     def _take_spacing(self, layer: Points) -> None:
-        """Where no file says how wide voxels are, the layer's scale does."""
+        """Take the voxel spacing from the layer's scale if the source didn't define it."""
         spacing = spacing_angstrom_of(layer)
         if self._follows_scale and spacing != self._picks.spacing_angstrom:
             self._picks = self._picks.changed(spacing_angstrom=spacing)
@@ -195,7 +194,7 @@ class PicksLink(QObject):
             self.changed.emit()
 
     def _keep(self, layer: Points) -> None:
-        """Let a layer of ours hold its picks, and each row which of them it is."""
+        """Store the picks in the metadata of our layer, and their ids in its features."""
         if PICKS_KEY not in layer.metadata:
             return
         layer.metadata[PICKS_KEY] = self._picks
@@ -212,10 +211,10 @@ class PicksLink(QObject):
         looks = {name: np.asarray(getattr(layer, name)) for name in _LOOKS}
         layer.selected_data = set()
         layer.data = np.array(picks.points_zyx)
-        with refresh_blocked(layer):  # once is enough
+        with refresh_blocked(layer):  # refresh once, below
             for name, values in looks.items() if len(before) and len(picks) else ():
                 if not name.endswith("color") or str(getattr(layer, f"{name}_mode")) == "direct":
-                    setattr(layer, name, values[rows])  # new points look like the last one
+                    setattr(layer, name, values[rows])  # row -1, for new points, copies the last point
             _write_table(layer, picks)
             layer.selected_data = set(np.flatnonzero(np.isin(picks.ids, selected)).tolist())
         layer.refresh()
@@ -232,10 +231,7 @@ def _write_table(layer: Points, picks: Picks) -> None:
 
 
 def _blank_new_rows(layer: Points, known: Picks) -> None:
-    """Take from new rows what can't be true of them.
-
-    napari gives new points the features of the selected one: its id, score, instance, and the image that RELION cut.
-    """
+    """Clear ids, scores and instances of new rows: napari copies them from the selected point."""
     features, n_known = layer.features, len(known)
     if n_known >= len(layer.data) or PICK_ID not in features:
         return
@@ -249,56 +245,64 @@ def _blank_new_rows(layer: Points, known: Picks) -> None:
 
 
 def read_picks(layer: Points, known: Picks | None, first: Picks | None = None) -> Picks:
-    """The picks of a layer's rows, from those it showed before, if any, and at first, whose rotations may come back."""
+    """The picks of a layer's rows.
+
+    Parameters
+    ----------
+    known
+        The layer's previous picks, if any.
+    first
+        The layer's first picks, for the rotations of rows that were cut and pasted.
+    """
     if layer.ndim != 3:
         raise ValueError(f"picks have three coordinates, and the layer {layer.name!r} has {layer.ndim}")
-    places = np.asarray(layer.data, dtype=np.float64)
+    positions = np.asarray(layer.data, dtype=np.float64)
     columns = {str(name): _values(column) for name, column in layer.features.items()}
     column = columns.pop(PICK_ID, None)
-    row_ids = None if column is None else _whole(column, NEW_PICK)
+    row_ids = None if column is None else _as_integers(column, NEW_PICK)
     instances, scores = _take_instances(columns), _take_scores(columns)
     if known is None:
         spacing, about = spacing_angstrom_of(layer), layer.metadata.get(METADATA_KEY, {})
-        return Picks(places, spacing, instance_ids=instances, scores=scores, features=columns, about=about)
+        return Picks(positions, spacing, instance_ids=instances, scores=scores, features=columns, about=about)
     if PICKS_KEY not in layer.metadata:
-        row_ids = None  # a column of theirs, which napari fills for new points
-    rows = _rows_shown(known, places, row_ids)
-    if rows is not None:  # napari has cut the table at its end, so it tells of other picks
+        row_ids = None  # not our column; napari fills it for new points
+    rows = _rows_shown(known, positions, row_ids)
+    if rows is not None:  # napari truncated the table, so its rows belong to other picks
         return known.take(rows)
     if row_ids is None:
-        row_ids = known.ids if len(places) == len(known) else _ids_by_place(known, places)
+        row_ids = known.ids if len(positions) == len(known) else _ids_by_position(known, positions)
     ids = _unique_ids(known, row_ids)
     _blank_copies(columns, np.flatnonzero(ids != row_ids))
     rotations = _rotations(known, first, row_ids)
     return known.changed(
-        points_zyx=places, rotations_zyx=rotations, instance_ids=instances, scores=scores, features=columns, ids=ids
+        points_zyx=positions, rotations_zyx=rotations, instance_ids=instances, scores=scores, features=columns, ids=ids
     )
 
 
 def _take_instances(columns: dict[str, NDArray[Any]]) -> NDArray[np.int64] | None:
-    """Take the column of instances, unless it holds something else."""
-    instances = _whole(columns["instance_id"], NO_INSTANCE) if "instance_id" in columns else None
+    """Pop the column of instance ids, unless it holds other values."""
+    instances = _as_integers(columns["instance_id"], NO_INSTANCE) if "instance_id" in columns else None
     if instances is not None:
         del columns["instance_id"]
     return instances
 
 
 def _take_scores(columns: dict[str, NDArray[Any]]) -> NDArray[np.float64] | None:
-    """Take the column of scores, unless it holds something else."""
+    """Pop the column of scores, unless it holds other values."""
     is_score = "score" in columns and columns["score"].dtype.kind in "iufb"
     return columns.pop("score").astype(np.float64) if is_score else None
 
 
 def _blank_copies(columns: dict[str, NDArray[Any]], rows: NDArray[np.intp]) -> None:
-    """Take from copies what belongs to one particle, such as the image that RELION cut."""
+    """Clear columns of copies that belong to one particle, such as RELION's particle image."""
     for name in columns.keys() & set(OF_ONE_PARTICLE) if len(rows) else ():
         is_number = columns[name].dtype.kind in "iuf"
         columns[name] = np.array(columns[name], dtype=None if is_number else object)
         columns[name][rows] = 0 if is_number else ""
 
 
-def _shows(layer: Points, picks: Picks) -> bool:
-    """Whether a layer's rows are just these picks; quicker than to read them."""
+def _is_shown(layer: Points, picks: Picks) -> bool:
+    """Whether a layer's rows equal these picks; faster than reading them."""
     features, columns = layer.features, picks.table()
     if PICKS_KEY in layer.metadata:
         if layer.metadata[PICKS_KEY] is not picks:
@@ -312,7 +316,7 @@ def _shows(layer: Points, picks: Picks) -> bool:
 
 
 def _values(column: Any) -> NDArray[Any]:
-    """A column of a layer's table; missing values of pandas' own types are None."""
+    """A column of a layer's table, with pandas' NA values as None."""
     values = np.asarray(column.to_numpy())
     if values.dtype == object and type(getattr(column.dtype, "na_value", None)).__name__ == "NAType":
         values = np.array(values)
@@ -320,8 +324,8 @@ def _values(column: Any) -> NDArray[Any]:
     return values
 
 
-def _whole(column: NDArray[Any], missing: int) -> NDArray[np.int64] | None:
-    """A column as whole numbers, NaN and None as ``missing``; None if it holds anything else."""
+def _as_integers(column: NDArray[Any], missing: int) -> NDArray[np.int64] | None:
+    """A column as integers, with ``missing`` for NaN and None; None if it holds other values."""
     if column.dtype.kind == "i":
         return column.astype(np.int64)
     try:
@@ -333,46 +337,46 @@ def _whole(column: NDArray[Any], missing: int) -> NDArray[np.int64] | None:
     return whole if (whole == numbers)[is_known].all() else None
 
 
-def _rows_shown(known: Picks, places: NDArray[np.float64], row_ids: NDArray[np.int64] | None) -> Any:
-    """Which picks a layer shows that a script gave some of its points, or all in another order; None if it didn't.
+def _rows_shown(known: Picks, positions: NDArray[np.float64], row_ids: NDArray[np.int64] | None) -> Any:
+    """The known picks' rows if a script filtered or reordered ``layer.data``; None otherwise.
 
-    As ``layer.data = layer.data[mask]`` does. Nobody drags points exactly to where others were.
+    As in ``layer.data = layer.data[mask]``. It is recognized by points at the exact positions of other picks.
     """
-    if row_ids is None or not 0 < len(places) <= len(known):
+    if row_ids is None or not 0 < len(positions) <= len(known):
         return None
     rows = _rows_of(known, row_ids)
-    is_other = (rows < 0) | (places != known.points_zyx[rows]).any(axis=1)
-    if not is_other.any() or not np.isin(places[is_other], known.points_zyx).all():
+    is_other = (rows < 0) | (positions != known.points_zyx[rows]).any(axis=1)
+    if not is_other.any() or not np.isin(positions[is_other], known.points_zyx).all():
         return None
-    at = _rows_at(known.points_zyx, places)
+    at = _rows_at(known.points_zyx, positions)
     return at if (at >= 0).all() else None
 
 
-def _rows_at(points: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Which point is exactly at each place, each of them once; -1 where none is."""
+def _rows_at(points: NDArray[np.float64], positions: NDArray[np.float64]) -> NDArray[np.intp]:
+    """The row of the point at each exact position, using each row once; -1 if there is none."""
     rows: dict[tuple[float, ...], list[int]] = {}
-    for row, place in reversed(list(enumerate(map(tuple, points.tolist())))):
-        rows.setdefault(place, []).append(row)
-    found = (rows.get(place) for place in map(tuple, places.tolist()))
-    return np.array([left.pop() if left else -1 for left in found], dtype=np.intp)
+    for row, position in reversed(list(enumerate(map(tuple, points.tolist())))):
+        rows.setdefault(position, []).append(row)
+    matches = (rows.get(position) for position in map(tuple, positions.tolist()))
+    return np.array([unused.pop() if unused else -1 for unused in matches], dtype=np.intp)
 
 
-def _ids_by_place(known: Picks, places: NDArray[np.float64]) -> NDArray[np.int64]:
-    rows = _rows_at(known.points_zyx, places)
+def _ids_by_position(known: Picks, positions: NDArray[np.float64]) -> NDArray[np.int64]:
+    rows = _rows_at(known.points_zyx, positions)
     return np.where(rows >= 0, known.ids[rows] if len(known) else NEW_PICK, NEW_PICK)
 
 
 def _rows_of(known: Picks, ids: NDArray[np.int64]) -> NDArray[np.intp]:
-    """For each id, which row of the known picks has it; -1 for none."""
+    """The row of each id in the known picks; -1 if there is none."""
     if not len(known):
         return np.full(len(ids), -1)
     order = np.argsort(known.ids)
-    found = order[np.minimum(np.searchsorted(known.ids, ids, sorter=order), len(order) - 1)]
-    return np.where(known.ids[found] == ids, found, -1)
+    rows = order[np.minimum(np.searchsorted(known.ids, ids, sorter=order), len(order) - 1)]
+    return np.where(known.ids[rows] == ids, rows, -1)
 
 
 def _rotations(known: Picks, first: Picks | None, row_ids: NDArray[np.int64]) -> NDArray[np.float64] | None:
-    """The rotation of each row: that of the pick that it is or was copied from."""
+    """The rotation of each row, from its pick or the pick it was copied from."""
     if known.rotations_zyx is not None and np.array_equal(row_ids, known.ids):
         return known.rotations_zyx
     rotations = np.full((len(row_ids), 3, 3), np.nan)
@@ -387,7 +391,7 @@ def _rotations(known: Picks, first: Picks | None, row_ids: NDArray[np.int64]) ->
 
 
 def _unique_ids(known: Picks, row_ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The id of each row; copies and new rows get ids that no pick ever had."""
+    """The id of each row; copies and new rows get unused ids."""
     is_own = np.zeros(len(row_ids), dtype=bool)
     is_own[np.unique(row_ids, return_index=True)[1]] = True
     is_own &= row_ids != NEW_PICK
@@ -397,14 +401,18 @@ def _unique_ids(known: Picks, row_ids: NDArray[np.int64]) -> NDArray[np.int64]:
     return ids
 
 
-# where they are
+# positions
 
 
 def placed_picks_of(layer: Points) -> Picks:
-    """The picks of a layer where the viewer shows them, counted from the origin of the world.
+    """A layer's picks at their positions in the viewer, in voxels from the world's origin.
 
-    Voxels of other people's layers may not be cubes: then picks are counted in cubes. ValueError if the layer isn't
-    three-dimensional, is rotated or sheared, or is flipped and its picks have rotations.
+    If the voxels aren't cubes, positions are converted to cubic voxels.
+
+    Raises
+    ------
+    ValueError
+        If the layer isn't three-dimensional, is rotated or sheared, or is flipped and its picks have rotations.
     """
     picks = picks_of(layer)
     dragged = dragged_by(layer)
@@ -419,51 +427,54 @@ def placed_picks_of(layer: Points) -> Picks:
     if picks.rotations_zyx is not None and (stretch < 0).any():
         raise ValueError(f"the layer {layer.name!r} is flipped in the viewer, and its picks have rotations")
     offset_voxels = (widths * layer.translate + offset) * own_stretch / layer.scale
-    done = []
+    edits = []
     if np.allclose(stretch, 1, rtol=1e-6):
         stretch = np.ones(3)
     else:
-        done.append(f"stretched with their layer by {_by(stretch)} (z, y, x)")
+        edits.append(f"stretched with their layer by {_numbers_text(stretch)} (z, y, x)")
     if offset_voxels.any():
-        done.append(f"moved with their layer by {_by(offset_voxels)} voxels (z, y, x)")
-    if not done:
+        edits.append(f"moved with their layer by {_numbers_text(offset_voxels)} voxels (z, y, x)")
+    if not edits:
         return picks
-    return picks.changed(", ".join(done), points_zyx=picks.points_zyx * stretch + offset_voxels)
+    return picks.changed(", ".join(edits), points_zyx=picks.points_zyx * stretch + offset_voxels)
 
 
 def stretch_of(layer: Points, picks: Picks) -> NDArray[np.float64]:
-    """How much wider than their voxels the viewer shows the picks of a layer, by the layer's scale."""
+    """The layer's scale relative to the picks' voxel spacing, along z, y and x."""
     units = lengths_angstrom(layer.units)
     if picks.spacing_angstrom is None or units is None:
         return np.ones(3)
     return np.asarray(np.multiply(layer.scale, units) / picks.spacing_angstrom, dtype=np.float64)
 
 
-def _by(numbers: NDArray[np.float64]) -> str:
-    return ", ".join(f"{each:g}" for each in numbers)
+def _numbers_text(numbers: NDArray[np.float64]) -> str:
+    return ", ".join(f"{number:g}" for number in numbers)
 
 
 def are_picks(layer: Layer) -> bool:
-    """Whether a layer's points can be taken for picks."""
+    """Whether a layer can hold picks: three-dimensional points."""
     return isinstance(layer, Points) and layer.ndim == 3
 
 
 def is_volume(layer: Layer) -> bool:
-    """Whether picks can lie in what a layer shows."""
+    """Whether a layer is a three-dimensional grey image."""
     return isinstance(layer, Image) and layer.ndim == 3 and not layer.rgb
 
 
 def volume_for(layers: Sequence[Layer], layer: Points | None) -> Image | None:
-    """The visible volume that lies nearest below a layer, or else any; of its run, if there is one."""
+    """The volume that a layer of picks most likely belongs to.
+
+    Volumes of the same run come first, then those below the layer, then visible ones, then the topmost.
+    """
     run_id = None if layer is None else about_of(layer).get("run_id")
     volumes = [other for other in layers if is_volume(other)]
     volumes = [other for other in volumes if run_id is not None and about_of(other).get("run_id") == run_id] or volumes
     below = [other for other in volumes if layer in layers and layers.index(other) < layers.index(layer)]
     visible = [other for other in below or volumes if other.visible]
-    found: Image | None = next(reversed(visible or below or volumes), None)
-    return found
+    volume: Image | None = next(reversed(visible or below or volumes), None)
+    return volume
 
 
 def lacks_unit(layer: Layer | None) -> bool:
-    """Whether a layer's scale is in pixels, so the width of its voxels isn't known."""
+    """Whether a layer's scale is in pixels, so its voxel spacing is unknown."""
     return layer is not None and lengths_angstrom(layer.units) is None

@@ -1,4 +1,4 @@
-"""The orientations of a layer's picks, drawn as a Vectors layer that follows the points in whatever is done to them."""
+"""The orientations of a layer's picks, drawn as a Vectors layer that follows changes of the points."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ from napari_cryoet.layers.specs import METADATA_KEY, PICK_ID, PICKS_KEY, UNKNOWN
 from napari_cryoet.picks import Picks
 from napari_cryoet.picks.orientations import AXIS_COLORS, Orientation, line_width, orientation_vectors
 
-#: While some picks are selected, the arrows of the others are so faint.
+#: Opacity of arrows of unselected picks while others are selected.
 _UNSELECTED_OPACITY: Final = 0.25
 _PLACING: Final = ("scale", "translate", "rotate", "shear", "affine")
-_POINTS: Final = "_napari_cryoet_points"  # the attribute of arrows that refers to their points
+_POINTS: Final = "_napari_cryoet_points"  # the attribute of a Vectors layer that refers to its points
 
 
 def show_orientations(
@@ -46,28 +46,28 @@ def show_orientations(
     *,
     length_angstrom: float | None = None,
 ) -> str:
-    """Draw the orientations of a layer's picks as arrows, as triads or not at all; what isn't given stays as it is.
+    """Draw the orientations of a layer's picks as arrows or triads, or hide them; None keeps a setting.
 
     Parameters
     ----------
     viewer
-        In whose layers the arrows are put.
+        The viewer to add the arrows to.
     layer
-        Of picks; the arrows follow it from then on.
+        A layer of picks; the arrows follow its changes.
     orientation
         ``"arrows"`` along the particles' z axes, ``"triads"`` of all three axes, or ``"off"``.
     length_angstrom
-        Of an arrow, or of a triad's z axis; until it is given, the particle's diameter.
+        The length of an arrow or of a triad's z axis; the particle's diameter by default.
 
     Returns
     -------
     str
-        What to know of what is drawn, such as how many picks have no valid orientation; empty if nothing.
+        A remark, such as how many picks have no valid orientation; may be empty.
 
     Raises
     ------
     ValueError
-        If there is no such orientation or length.
+        If the orientation or the length is invalid.
     """
     display = orientation_of(layer, viewer)
     display.show(orientation, length_angstrom)
@@ -75,7 +75,7 @@ def show_orientations(
 
 
 def orientation_of(points: Points, viewer: ViewerModel | None = None) -> OrientationDisplay:
-    """How the orientations of a Points layer are drawn; made at the first call. Arrows are put into the viewer."""
+    """The orientation display of a Points layer, created at the first call; it adds arrows to the viewer."""
     link = link_of(points)
     display = next((child for child in link.children() if isinstance(child, OrientationDisplay)), None)
     display = display or OrientationDisplay(points, link)
@@ -85,7 +85,7 @@ def orientation_of(points: Points, viewer: ViewerModel | None = None) -> Orienta
 
 
 def adopt_arrows(layer: Points | Vectors, viewer: ViewerModel) -> None:
-    """Let arrows of the same picks belong to points in the same viewer, whichever of the two came first."""
+    """Link points and arrows of the same picks in one viewer, whichever was added first."""
     for points in [layer] if isinstance(layer, Points) else list(viewer.layers):
         if not isinstance(points, Points) or PICKS_KEY not in points.metadata:
             continue
@@ -96,7 +96,7 @@ def adopt_arrows(layer: Points | Vectors, viewer: ViewerModel) -> None:
 
 
 def points_of(vectors: Vectors) -> Points | None:
-    """The points that arrows follow; None where they follow none."""
+    """The points that a layer of arrows follows, if any."""
     vectors = getattr(vectors, "__wrapped__", vectors)
     reference = vars(vectors).get(_POINTS)
     points: Points | None = None if reference is None else reference()
@@ -104,16 +104,16 @@ def points_of(vectors: Vectors) -> Points | None:
 
 
 def active_points(layers: LayerList) -> Layer | None:
-    """The layer that is active in a viewer's list; for arrows the points that they follow."""
+    """The active layer; for arrows, the points that they follow."""
     active = active_layer(layers)
     return (points_of(active) if isinstance(active, Vectors) else None) or active
 
 
 class OrientationDisplay(QObject):
-    """The arrows or triads of one layer's picks. Made by `orientation_of`.
+    """The arrows or triads of one layer's picks. Created by `orientation_of`.
 
-    Arrows are where the picks are, in the colour of each pick's ring, or for triads in that of the axis. They are
-    hidden and faint with their picks. While picks are selected, the arrows of others are faint.
+    Arrows start at the picks and have their border colours; triads are coloured by axis. Arrows are hidden and faded
+    with their picks. While picks are selected, the arrows of the others are faint.
     """
 
     def __init__(self, points: Points, parent: QObject) -> None:
@@ -123,14 +123,14 @@ class OrientationDisplay(QObject):
         self._layers: LayerList | None = None
         self.orientation = Orientation.OFF  # set by `show`
         self._length_angstrom = 0.0
-        self._drawn: tuple[Any, ...] = ()  # picks, which are shown, their sizes, what was drawn of them, how long
+        self._drawn: tuple[Any, ...] = ()  # picks, shown mask, sizes, orientation and length that were drawn
         self._rows: NDArray[np.intp] = np.empty(0, dtype=np.intp)
         self._axes: NDArray[np.intp] = np.empty(0, dtype=np.intp)
         self._is_hidden_with_points = False
         self._soon, self._remove_soon = single_shot(self, 0, self._follow), single_shot(self, 0, self._remove_orphan)
         self._link.changed.connect(self._follow)
         self._link.selection_changed.connect(self._soon.start)
-        points = getattr(points, "__wrapped__", points)  # napari's own, not a stand-in
+        points = getattr(points, "__wrapped__", points)  # the layer behind napari's proxy
         points.events.border_color.connect(self._on_looks)
         points.events.set_data.connect(self._on_sliced)
         points.events.visible.connect(self._on_visible)
@@ -139,23 +139,23 @@ class OrientationDisplay(QObject):
 
     @property
     def length_angstrom(self) -> float:
-        """How long an arrow, or the z axis of a triad, is; by default the particle's diameter."""
+        """The length of an arrow or of a triad's z axis; by default the particle's diameter."""
         return self._length_angstrom or 2 * radius_of(self._points) * self._spacing_angstrom
 
     @property
     def has_orientations(self) -> bool:
-        """Whether any pick has a proper rotation, so that there is something to draw."""
+        """Whether any pick has a valid rotation."""
         return bool(self._link.picks.are_oriented.any())
 
     @property
     def layer(self) -> Vectors | None:
-        """The layer of arrows; None where nothing was ever drawn, or a person removed it."""
+        """The layer of arrows; None if it was never drawn or was removed."""
         vectors = self._vectors() if self._vectors is not None else None
         return vectors if vectors is not None and vectors in (self._layers or ()) else None
 
     @property
     def remark(self) -> str:
-        """What to know of what is drawn; empty where it is all there is."""
+        """A remark about missing orientations or an unknown voxel size; may be empty."""
         picks = self._link.picks
         n_oriented = int(picks.are_oriented.sum())
         if not n_oriented:
@@ -168,7 +168,7 @@ class OrientationDisplay(QObject):
         return " ".join(parts)
 
     def can_take(self, vectors: Vectors) -> bool:
-        """Whether arrows follow no points yet, and one begins at each pick that has an orientation."""
+        """Whether arrows follow no points yet and start at exactly the picks with an orientation."""
         if PICKS_KEY not in vectors.metadata or points_of(vectors) is not None:
             return False
         rows = np.flatnonzero(self._link.picks.are_oriented)
@@ -177,7 +177,7 @@ class OrientationDisplay(QObject):
         return np.allclose(vectors.data[:, 0], self._points.data[rows], atol=1e-3)
 
     def show(self, orientation: Orientation | str | None = None, length_angstrom: float | None = None) -> None:
-        """As `show_orientations`."""
+        """Set what is drawn; see `show_orientations`."""
         if length_angstrom is not None and not 0 < length_angstrom < np.inf:
             raise ValueError(f"an arrow can't be {length_angstrom} Å long")
         self._length_angstrom = length_angstrom if length_angstrom is not None else self._length_angstrom
@@ -185,13 +185,13 @@ class OrientationDisplay(QObject):
         self._follow()
 
     def lie_in(self, viewer: ViewerModel) -> None:
-        """Say in which viewer the points are."""
+        """Set the viewer that the points belong to."""
         if self._layers is None:
             self._layers = real(viewer).layers
             LayerWatch(viewer, self).removed.connect(self._on_removed)
 
     def take_over(self, vectors: Vectors) -> None:
-        """Let a layer that shows arrows of these picks follow them from now on."""
+        """Make an existing layer of arrows follow these picks."""
         points, picks = self._points, self._link.picks
         self._use(vectors)
         self.orientation = Orientation.ARROWS
@@ -201,15 +201,15 @@ class OrientationDisplay(QObject):
         if points.shown.all():
             self._rows = np.flatnonzero(picks.are_oriented)
             self._axes = np.full(len(self._rows), 2)
-            self._drawn = (picks, points.shown, points.size, self.orientation, length)  # as they were made
+            self._drawn = (picks, points.shown, points.size, self.orientation, length)  # nothing to redraw
         else:
             self._follow()
 
-    # how the points are followed
+    # following the points
 
     @property
     def _points(self) -> Points:
-        return cast(Points, self._link.layer)  # whose events, or their timers, call
+        return cast(Points, self._link.layer)  # alive, since its events and timers call us
 
     @property
     def _spacing_angstrom(self) -> float:
@@ -227,12 +227,12 @@ class OrientationDisplay(QObject):
         self._soon.start()
 
     def _on_sliced(self, _event: Any = None) -> None:
-        """Also at each step of a slider; napari has no event for which points are shown, nor always for sizes."""
+        """Redraw after changes of ``shown`` and ``size``, for which napari lacks reliable events."""
         if self._drawn and not all(map(operator.is_, self._drawn[1:3], (self._points.shown, self._points.size))):
             self._soon.start()
 
     def _on_visible(self, _event: Any = None) -> None:
-        """Arrows are hidden with their points, and shown with them again unless a person had hidden them alone."""
+        """Hide and show arrows with their points, unless the user hid the arrows alone."""
         points, vectors = self._points, self.layer
         if vectors is None:
             return
@@ -248,18 +248,18 @@ class OrientationDisplay(QObject):
 
     def _on_removed(self, layer: Layer) -> None:
         if layer is self._points:
-            self._remove_soon.start()  # not amid the removal
+            self._remove_soon.start()  # not during the removal
         elif self._vectors is not None and layer is self._vectors():
             self.orientation, self._vectors = Orientation.OFF, None
 
     def _remove_orphan(self) -> None:
-        """Arrows go with their points."""
+        """Remove the arrows if their points were removed."""
         vectors, layers = self.layer, self._layers
         if vectors is not None and layers is not None and self._points not in layers:
             remove_layer(layers, vectors)
 
     def _follow(self) -> None:
-        with contextlib.suppress(ValueError):  # points without a place, which are no picks
+        with contextlib.suppress(ValueError):  # points with coordinates that aren't finite
             self._draw(self._points)
 
     def _draw(self, points: Points) -> None:
@@ -269,24 +269,24 @@ class OrientationDisplay(QObject):
         if vectors is None:
             return
         length = self.length_angstrom / self._spacing_angstrom
-        what = (picks, points.shown, points.size, self.orientation, length)
-        if self._drawn and all(map(operator.is_, self._drawn[:3], what[:3])) and self._drawn[3:] == what[3:]:
+        drawn = (picks, points.shown, points.size, self.orientation, length)
+        if self._drawn and all(map(operator.is_, self._drawn[:3], drawn[:3])) and self._drawn[3:] == drawn[3:]:
             self._paint(vectors, points)
             return
         arrows = orientation_vectors(picks, self.orientation, length, points.shown)
-        self._rows, self._axes, self._drawn = arrows.rows, arrows.axes, what
+        self._rows, self._axes, self._drawn = arrows.rows, arrows.axes, drawn
         columns = picks.table() | {PICK_ID: picks.ids}
-        with vectors.events.blocker_all(), refresh_blocked(vectors):  # once is enough, and nobody edited them
+        with vectors.events.blocker_all(), refresh_blocked(vectors):  # one refresh, and no events: it's no user edit
             vectors.data = arrows.data
             vectors.features = {name: column[arrows.rows] for name, column in columns.items()}
             vectors.edge_width = line_width(self.orientation, length)
             self._paint(vectors, points)
         vectors.refresh()
-        if not vectors.visible:  # napari draws colours of rows that it hasn't sliced
+        if not vectors.visible:  # napari doesn't slice hidden layers, but draws their new colours
             vectors.set_view_slice()
 
     def _paint(self, vectors: Vectors, points: Points) -> None:
-        """Let arrows have the colours of their points, or of their axes; fainter while other points are selected."""
+        """Colour arrows like their points, or by axis, and fade them while other points are selected."""
         colors: NDArray[np.float32] = points.border_color.astype(np.float32)
         if points.selected_data:
             is_faint = np.ones(len(colors), dtype=bool)
@@ -299,7 +299,7 @@ class OrientationDisplay(QObject):
             vectors.edge_color = colors
 
     def _new_layer(self, points: Points, picks: Picks) -> Vectors | None:
-        """A layer of arrows below the points, if there is something to draw and a viewer to draw it in."""
+        """Add a layer of arrows below the points; None if there is nothing to draw or no viewer."""
         layers = self._layers
         is_wanted = self.orientation != Orientation.OFF and self.has_orientations
         if not is_wanted or layers is None or points not in layers:

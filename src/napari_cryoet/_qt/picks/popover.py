@@ -1,4 +1,4 @@
-"""A popover of how the picks of a layer are drawn: size, orientations, slab. Open from a row's or a layer's menu."""
+"""A popover to set how a layer's picks are drawn: diameter, orientations and slab."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _WIDTH_PX: Final = 300
 
 
 def show_popover_of_active(viewer: Viewer) -> None:
-    """Open the popover of the layer of picks that is selected in the viewer."""
+    """Open the popover of the viewer's active layer of picks."""
     points = active_points(viewer.layers)
     if not isinstance(points, Points) or points.ndim != 3:
         show_info("Select a layer of picks first.")
@@ -39,20 +39,20 @@ def show_popover_of_active(viewer: Viewer) -> None:
     show_picks_popover(viewer, points)
 
 
-def show_picks_popover(viewer: ViewerModel, layer: Points, where: QPoint | None = None) -> PicksPopover | None:
-    """Open the popover of a layer of picks, by default where the mouse is."""
+def show_picks_popover(viewer: ViewerModel, layer: Points, position: QPoint | None = None) -> PicksPopover | None:
+    """Open the popover of a layer of picks, by default at the mouse."""
     try:
         popover = PicksPopover(viewer, layer, main_window(viewer) if isinstance(viewer, Viewer) else None)
     except ValueError as error:
         show_info(plain(f"{layer.name} holds no picks: {error}."))
         return None
     popover.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    popover.open_at(where or QCursor.pos())
+    popover.open_at(position or QCursor.pos())
     return popover
 
 
 class PicksPopover(QFrame):
-    """Sets how the picks of a layer are drawn; a click beside it or Escape closes it."""
+    """A popover to set how picks are drawn; a click outside or Escape closes it."""
 
     def __init__(self, viewer: ViewerModel, layer: Points, parent: QWidget | None = None) -> None:
         super().__init__(parent, Qt.WindowType.Popup)
@@ -68,7 +68,7 @@ class PicksPopover(QFrame):
         self.length = number_box("Length of an arrow, or of the z axis of a triad", "nm", _MOST_LENGTH_NM, least=0.1)
         self.slab = number_box("Show the picks of a slab around the plane", "nm", MOST_PICKS_NM, unset="one plane")
         for box in (self.diameter, self.length, self.slab):
-            box.setKeyboardTracking(False)  # a number counts once it is whole
+            box.setKeyboardTracking(False)  # apply a number once it is typed in full
         self.remark = plain_label()
         self._lay_out()
         self.refresh()
@@ -77,17 +77,17 @@ class PicksPopover(QFrame):
         self.length.valueChanged.connect(lambda nm: self._display.show(length_angstrom=nm * ANGSTROM_PER_NM))
         self.slab.valueChanged.connect(self._set_slab)
 
-    def open_at(self, where: QPoint) -> None:
-        """Open at a place on the screen, all of it in sight."""
+    def open_at(self, position: QPoint) -> None:
+        """Open at a screen position, moved so that the whole popover is visible."""
         self.adjustSize()
         screen = self.screen()
         if screen is not None:
-            room = screen.availableGeometry()
-            where = QPoint(
-                max(room.left(), min(where.x(), room.right() - self.width())),
-                max(room.top(), min(where.y(), room.bottom() - self.height())),
+            available = screen.availableGeometry()
+            position = QPoint(
+                max(available.left(), min(position.x(), available.right() - self.width())),
+                max(available.top(), min(position.y(), available.bottom() - self.height())),
             )
-        self.move(where)
+        self.move(position)
         self.show()
         self.diameter.setFocus(Qt.FocusReason.PopupFocusReason)
         self.diameter.selectAll()
@@ -148,18 +148,18 @@ class PicksPopover(QFrame):
                 show_slab(layer, nm)
 
 
-# the size of an object, in all layers that show it
+# the diameter of an object in all its layers
 
 
 def show_diameter(viewer: ViewerModel, layer: Points, diameter_nm: float) -> None:
-    """Draw the object of a layer's picks with another diameter, in all layers that show it, and remember that.
+    """Set and save the diameter of a layer's object, and apply it to all layers of this object.
 
     Raises
     ------
     ValueError
-        If there is no such diameter.
+        If the diameter is out of range.
     FormatError
-        If it can't be remembered.
+        If it can't be saved.
     """
     object_id, name = object_of(layer)
     set_diameter(object_id or name, diameter_nm * ANGSTROM_PER_NM)
@@ -170,7 +170,7 @@ def show_diameter(viewer: ViewerModel, layer: Points, diameter_nm: float) -> Non
 
 
 def diameter_nm_of(layer: Points) -> float | None:
-    """How large a layer's picks are drawn; None where they have several sizes, or no known spacing."""
+    """The diameter of a layer's picks; None if sizes differ or the voxel spacing is unknown."""
     spacing = spacing_angstrom_of(layer)
     sizes = layer.size if len(layer.data) else np.array([layer.current_size])
     if spacing is None or not np.allclose(sizes, sizes[0]):
@@ -179,7 +179,7 @@ def diameter_nm_of(layer: Points) -> float | None:
 
 
 def object_of(layer: Points) -> tuple[str | None, str]:
-    """The id, if it is known, and the name of what a layer's picks are."""
+    """The id, if known, and the name of the object of a layer's picks."""
     about = layer.metadata.get(METADATA_KEY)
     about = about if isinstance(about, dict) else {}
     object_id, name = about.get("object_id"), about.get("object_name")
@@ -200,12 +200,12 @@ def _resize(layer: Points, angstrom: float) -> None:
         layer.size = size
     if not np.isclose(layer.current_size, size):
         selected = set(layer.selected_data)
-        layer.selected_data = set()  # else napari gives it to what is selected, too
+        layer.selected_data = set()  # else napari resizes the selected points too
         layer.current_size = size
         layer.selected_data = selected
 
 
 def _keys(layer: Points) -> frozenset[str]:
-    """Of the object that a layer's picks are: of its id and its name, whichever the table of diameters knows."""
+    """The keys of a layer's object in the table of diameters, by its id and by its name."""
     object_id, name = object_of(layer)
     return frozenset({object_key(object_id), object_key(None, name)} - {""})

@@ -1,13 +1,12 @@
-"""Picks as discs in each plane that cuts their particle, and slabs of picks in the 2D view.
+"""Picks as discs in every plane that cuts their particle, and slabs of picks in the 2D view.
 
-napari draws a point in a slice as the disc that the plane cuts out of its sphere (projection mode
-"rescale_spherical"), but only for points within the viewer's slice thickness. That thickness belongs to the whole
-viewer: it would average all images and show all points from afar. So here the slice is widened for one layer only, in
-the requests that its slicing state makes. A napari without that seam draws picks in their own plane only.
+With the projection mode "rescale_spherical", napari draws a point in a slice as the disc that the plane cuts out of its
+sphere, but only within the viewer's slice thickness. A thicker slice for the whole viewer would also average images and
+show distant points. So this module widens the slice of single layers, by changing the requests of their slicing state.
+If this napari doesn't allow that, picks show only in the plane of their centre.
 
-A slab of picks works by the same seam: points in the slab are drawn as if they were in the plane. napari compares how
-far points are from the plane with their size on the screen in numbers of voxels. Where voxels aren't cubes, points are
-moved so that this holds.
+Slabs use the same requests: points in the slab are moved into the plane. napari compares a point's distance from the
+plane with its size on screen, both in voxels. If voxels aren't cubes, points are moved to correct for that.
 """
 
 from __future__ import annotations
@@ -32,12 +31,12 @@ _OUR_MODES: Final = frozenset({"rescale_spherical", "fade"})
 
 
 def show_slabs(viewer: ViewerModel, *, picks_nm: float) -> None:
-    """Let the 2D view show a slab of picks around its plane, in all layers of picks; 0 for what the plane cuts.
+    """Show a slab of picks around the plane of the 2D view, in all layers of picks; 0 turns it off.
 
     Raises
     ------
     ValueError
-        If the thickness is negative, or too large.
+        If the thickness is negative or too large.
     """
     for layer in viewer.layers:
         if isinstance(layer, Points | Vectors) and PICKS_KEY in layer.metadata:
@@ -45,7 +44,7 @@ def show_slabs(viewer: ViewerModel, *, picks_nm: float) -> None:
 
 
 def show_slab(layer: Points | Vectors, thickness_nm: float) -> None:
-    """Show all points of a slab around the plane, where this napari can do that."""
+    """Show all points of a slab around the plane, if this napari supports it."""
     if not 0 <= thickness_nm <= MOST_PICKS_NM:
         raise ValueError(f"a slab of picks can be 0 to {MOST_PICKS_NM:g} nm thick, not {thickness_nm}")
     if show_as_discs(layer) and slab_nm_of(layer) != thickness_nm:
@@ -54,7 +53,7 @@ def show_slab(layer: Points | Vectors, thickness_nm: float) -> None:
 
 
 def slab_nm_of(layer: Layer) -> float:
-    """How thick the slab is that a layer shows; 0 for the plane alone."""
+    """The thickness of a layer's slab; 0 if it shows only the plane."""
     thickness: float = getattr(seam.slicing_state_of(layer), "slab_nm", 0.0)
     return thickness
 
@@ -63,9 +62,13 @@ def slab_nm_of(layer: Layer) -> float:
 
 
 def show_as_discs(layer: Layer, *, radius: Callable[[], float] | None = None) -> bool:
-    """Let points, or arrows, show in all planes within their radius; False for other layers and an unknown napari.
+    """Show points or arrows in all planes within their radius; False if this layer or napari doesn't support it.
 
-    The radius of the particles that arrows belong to is in the layer's own units; by default half of the longest arrow.
+    Parameters
+    ----------
+    radius
+        The radius of the particles in the layer's own units; by default that of the largest point, or half of the
+        longest arrow.
     """
     if not isinstance(layer, Points | Vectors) or not seam.can_slice_picks():
         return False
@@ -79,7 +82,7 @@ def show_as_discs(layer: Layer, *, radius: Callable[[], float] | None = None) ->
 
 
 def show_as_discs_like(copy: Layer, layer: Layer) -> None:
-    """Show a copy as discs, and as thick a slab, where the layer does that."""
+    """Copy the disc and slab settings of a layer to its copy."""
     state = seam.slicing_state_of(layer)
     if isinstance(copy, Points | Vectors) and getattr(state, "shows_discs", False):
         show_as_discs(copy, radius=getattr(state, "radius", None))
@@ -87,7 +90,7 @@ def show_as_discs_like(copy: Layer, layer: Layer) -> None:
 
 
 def radius_of(layer: Points | Vectors) -> float:
-    """Of the largest point, or of the particle that an arrow belongs to; in the layer's own units."""
+    """The radius of the largest point, or half of the longest arrow, in the layer's own units."""
     if isinstance(layer, Points):
         return float(layer.size.max()) / 2 if len(layer.size) else 0.0
     lengths = np.linalg.norm(layer.data[:, 1], axis=1)
@@ -108,7 +111,7 @@ def _thick_request(
 
 
 def _thickened(data_slice: Any, radius: float, *, is_exactly: bool) -> Any:
-    """A slice that reaches at least this far to both sides, or exactly so far whatever the viewer's thickness is."""
+    """Widen a slice to at least ``radius`` on both sides, or to exactly ``radius`` with ``is_exactly``."""
     margins = {
         side: tuple(
             (radius if not np.isnan(margin) else margin) if is_exactly else float(np.fmax(margin, radius))
@@ -120,18 +123,23 @@ def _thickened(data_slice: Any, radius: float, *, is_exactly: bool) -> Any:
 
 
 def _in_slab(request: Any, halves: NDArray[np.float64], widths: NDArray[np.float64]) -> Any:
-    """A request whose points are nearer to the plane by half of a slab, in the layer's units, or in it.
+    """Move a request's points towards the plane by up to half of the slab.
 
-    The widths are of voxels along each axis, in those that are seen in the plane, by which points are sized.
+    Parameters
+    ----------
+    halves
+        Half of the slab along each axis, in the layer's units.
+    widths
+        Voxel widths along each axis, relative to those in the plane, which determine point sizes.
     """
     axes = [axis for axis in request.slice_input.not_displayed if halves[axis] > 0 or not np.isclose(widths[axis], 1)]
     if not axes or not len(request.data):
         return request
     data = np.asarray(request.data)
-    points = np.array(data[:, :1] if data.ndim == 3 else data, dtype=np.float64)  # slices ask for starts of vectors
-    places: NDArray[np.float64] = points[:, 0] if data.ndim == 3 else points
+    points = np.array(data[:, :1] if data.ndim == 3 else data, dtype=np.float64)  # only the starts of vectors matter
+    positions: NDArray[np.float64] = points[:, 0] if data.ndim == 3 else points
     for axis in axes:
-        beyond = places[:, axis] - request.data_slice.point[axis]
+        beyond = positions[:, axis] - request.data_slice.point[axis]
         beyond -= np.clip(beyond, -halves[axis], halves[axis])
-        places[:, axis] = request.data_slice.point[axis] + beyond * widths[axis]
+        positions[:, axis] = request.data_slice.point[axis] + beyond * widths[axis]
     return dataclasses.replace(request, data=points)
