@@ -67,4 +67,4 @@ def test_objects_that_are_searched_for_come_first():
     named = [each.object_name for each in found_first(objects, "pombe NUP")]
     assert named == ["Nup–pore", "ribosome", "FAS", "actin"]
     assert found_first(objects, "fatty acid synthase")[0].object_name == "FAS"
-    assert found_first(objects, "") is objects
+    assert found_first(objects, "") == objects

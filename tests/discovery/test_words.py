@@ -19,7 +19,8 @@ DATE = "2024-01-01T00:00:00+00:00"
 def portal_index(tmp_path_factory) -> Index:
     tables = Tables()
     tables.add("depositions", id=10301, title="Lamellae and more")
-    tables.add("datasets", id=110001, title="Minicells with 10001 dots", depositionId=10301, releaseDate=DATE)
+    tables.add("datasets", id=110001, title="Minicells with 10001 dots", depositionId=10301, releaseDate=DATE,
+               organismName="Saccharomyces cerevisiae S288C")  # fmt: skip
     tables.add("datasets", id=10001, title="S. pombe cryo-FIB lamellae", depositionId=10301, releaseDate=DATE,
                organismName="Schizosaccharomyces pombe", sampleType="cell_line", cellName="fission yeast",
                description="Dividing cells, with many mitochondria.", relatedDatabaseEntries="EMPIAR-10988, EMD-14411",
@@ -57,6 +58,7 @@ def test_text_finds_datasets(portal_index):
         "template matching": [10001],
         "TS_027": [10001],
         "TRiC": [10001],
+        "baker's yeast": [110001],
         "membrane": [10002],
         "cell membranes": [10002],
         "beta-galactosidases": [110001],

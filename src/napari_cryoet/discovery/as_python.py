@@ -33,8 +33,8 @@ _PATHS: Final = {
 def own_script(search: Search, source: Source) -> str:
     """A script that finds the runs of a search with this package, in whatever the source has when it is run."""
     place = source.location if source.kind != "live" else "live"
-    own = [f"    {name}={value!r}," for name in search.__struct_fields__ if (value := getattr(search, name))]
-    own = [line for line in own if "=(None, None)," not in line]
+    asked = {name: getattr(search, name) for name in search.__struct_fields__}
+    own = [f"    {name}={value!r}," for name, value in asked.items() if value != getattr(Search(), name)]
     names = ["Condition"] * bool(search.annotations) + ["Search", "find", "list_matches", "open_portal", "read_index"]
     lines = [
         f'"""{_title(search)}"""\n',

@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 import numpy as np
 
 from napari_cryoet.discovery.index import Mask, all_of, any_of
-from napari_cryoet.discovery.objects import Term, is_kind, terms_of
+from napari_cryoet.discovery.objects import Term, common_names, is_kind, terms_of
 from napari_cryoet.discovery.texts import find_terms
 from napari_cryoet.discovery.words import Texts, simplified, split_words
 from napari_cryoet.portal.pages import Catalogue, CatalogueRow, DepositionRow, ObjectCount
@@ -56,8 +56,7 @@ class CatalogueSearch:
 def found_first(objects: tuple[ObjectCount, ...], text: str) -> tuple[ObjectCount, ...]:
     """Objects in their order, but first those that a word of a search names."""
     terms = terms_of(text)
-    found = [each for each in objects if terms and any(_names(term, each.object_name) for term in terms)]
-    return (*found, *(each for each in objects if each not in found)) if found else objects
+    return tuple(sorted(objects, key=lambda each: not any(_names(term, each.object_name) for term in terms)))
 
 
 class _Rows(Generic[R]):
@@ -84,7 +83,8 @@ class _Rows(Generic[R]):
 
 def _about_dataset(row: CatalogueRow) -> Iterable[str | None]:
     sample = (row.sample_type or "").replace("_", " ")
-    yield from (row.title, row.organism_name, sample, row.cell_name, row.tissue_name)
+    yield from (row.title, row.organism_name, common_names(row.organism_name or ""), sample)
+    yield from (row.cell_name, row.tissue_name)
     yield from (row.dataset_publications, row.related_database_entries, f"DS-{row.id}", f"CZCDP-{row.deposition_id}")
     yield from (each for author in row.authors for each in (author.name, author.orcid))
     yield from (each.object_name for each in row.objects)

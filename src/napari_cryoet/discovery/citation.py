@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final, Literal
 
+import msgspec
+
 from napari_cryoet.portal.links import database_links, publication_links
 from napari_cryoet.portal.pages import CatalogueRow, DepositionRow
 from napari_cryoet.records import PORTAL_TERMS, Record
@@ -59,13 +61,8 @@ def citations(rows: Rows, *, site: str = PORTAL_TERMS.site) -> tuple[Citation, .
 
 def citation_of(record: CatalogueRow | DepositionRow, url: str = "") -> Citation:
     """A dataset or a deposition as the catalogue knows it, with the address of its page."""
-    if isinstance(record, CatalogueRow):
-        kind, publications = "dataset", record.dataset_publications
-    else:
-        kind, publications = "deposition", record.deposition_publications
-    row = {"id": record.id, "title": record.title, "releaseDate": record.release_date.isoformat()}
-    row |= {f"{kind}Publications": publications, "relatedDatabaseEntries": record.related_database_entries}
-    return _citation(kind, row, [each.name for each in record.authors], url)
+    kind = "dataset" if isinstance(record, CatalogueRow) else "deposition"
+    return _citation(kind, msgspec.to_builtins(record), [each.name for each in record.authors], url)
 
 
 def cite(cited: Iterable[Citation], style: Style = "plain") -> str:

@@ -16,7 +16,6 @@ from typing import Final
 from napari_cryoet.discovery.words import is_quoted, split_words, tokens
 
 _ATTACHED: Final = re.compile(r"\s(?:of|with|in|from|bound to)\s")
-_MOST_WORDS: Final = 8  # of a name
 #: id or nothing | name, other names | what it is a kind of
 _TABLE: Final = """
 GO:0016020 | membrane
@@ -77,8 +76,7 @@ UniProtKB:P01267 | Thyroglobulin, Tg
 UniProtKB:P10537 | Beta-amylase
 """
 
-#: What organisms are called beside their names.
-COMMON_NAMES: Final = {
+_COMMON_NAMES: Final = {
     "Homo sapiens": "human",
     "Mus musculus": "mouse",
     "Rattus norvegicus": "rat",
@@ -100,6 +98,11 @@ class Concept:
     object_id: str
     names: tuple[str, ...]  # the first is `name`
     kind_of: tuple[str, ...]  # names
+
+
+def common_names(organism: str) -> str:
+    """What an organism, or its species if a strain is named, is called in English; empty if that isn't known."""
+    return next((names for species, names in _COMMON_NAMES.items() if organism.startswith(species)), "")
 
 
 def concept_of(name_or_id: str) -> Concept | None:
@@ -150,8 +153,7 @@ def terms_of(text: str) -> tuple[Term, ...]:
     waiting, found = split_words(text), []
     while waiting:
         plain = tuple(takewhile(lambda word: not is_quoted(word), waiting))
-        lengths = range(min(len(plain), _MOST_WORDS), 0, -1)
-        length = next((length for length in lengths if concept_of(" ".join(plain[:length]))), 1)
+        length = next((length for length in range(len(plain), 0, -1) if concept_of(" ".join(plain[:length]))), 1)
         words, waiting = waiting[:length], waiting[length:]
         found.append(Term(words, concept_of(" ".join(words)) if plain else None))
     return tuple(found)

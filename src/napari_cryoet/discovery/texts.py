@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_cryoet.discovery.fields import deposition_names, lifted
 from napari_cryoet.discovery.index import Index, Mask, Words, all_of, any_of, at
-from napari_cryoet.discovery.objects import COMMON_NAMES, Concept, Term, concept_of, is_kind, terms_of
+from napari_cryoet.discovery.objects import Concept, Term, common_names, concept_of, is_kind, terms_of
 from napari_cryoet.discovery.words import Texts, tokens
 
 #: Where words are looked for: what to call it, table and column; what says most first.
@@ -66,7 +66,6 @@ class _Column:
     field: str
     table: str
     words: Words
-    shown: tuple[str, ...]  # the words, with other names after a NUL
     texts: Texts
 
     def having(self, word: str, *, is_part: bool = False) -> list[bool]:
@@ -151,7 +150,7 @@ def _reasons(codes: list[tuple[_Column, int]], word: str, term: Term) -> Iterabl
     """All places of a dataset in which a word occurs, then those of the object that it names."""
     for column, code in codes:
         if column.texts.has(word, code):
-            yield Reason(column.field, _around(column.shown[code], word))
+            yield Reason(column.field, _around(column.words.words[code], word))
     if (concept := term.concept) is None:
         return
     named = {column: column.naming(concept) for column in {column for column, _ in codes}}
@@ -170,15 +169,14 @@ def _columns(index: Index) -> tuple[_Column, ...]:
 def _read_columns(index: Index) -> Iterable[_Column]:
     for field, table, name in _COLUMNS:
         words = index.words(table, name)
-        yield _column(field, table, words, tuple(f"{each}\0{COMMON_NAMES.get(each, '')}" for each in words.words))
-    places, ids = index.places("datasets", "datasets"), tuple(f"DS-{each}" for each in index.ids("datasets"))
-    yield _column("id", "datasets", Words(places, ids), ids)
-    names = tuple(deposition_names(index))
-    yield _column("deposition", "datasets", Words(index.places("datasets", "depositions"), names), names)
-
-
-def _column(field: str, table: str, words: Words, shown: tuple[str, ...]) -> _Column:
-    return _Column(field, table, words, shown, Texts(shown))
+        yield _Column(field, table, words, Texts(words.words))
+    organisms, places = index.words("datasets", "organismName"), index.places("datasets", "datasets")
+    for field, words in (
+        ("organism", Words(organisms.codes, tuple(map(common_names, organisms.words)))),
+        ("id", Words(places, tuple(f"DS-{each}" for each in index.ids("datasets")))),
+        ("deposition", Words(index.places("datasets", "depositions"), tuple(deposition_names(index)))),
+    ):
+        yield _Column(field, "datasets", words, Texts(words.words))
 
 
 def _like(index: Index, word: str) -> tuple[str, ...]:
@@ -188,8 +186,6 @@ def _like(index: Index, word: str) -> tuple[str, ...]:
 
 def _around(text: str, word: str, width: int = 60) -> str:
     """The part of a long text that has a word."""
-    parts = text.split("\0")
-    text = next((part for part in parts if Texts([part]).has(word, 0)), parts[0])
     place = max(0, text.casefold().find(next(iter(tokens(word)), word)))
     start, end = max(0, place - width // 2), place + width
     return f"{'…' if start else ''}{text[start:end].strip()}{'…' if end < len(text) else ''}"

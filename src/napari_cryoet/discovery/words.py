@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final
 from urllib.parse import unquote
 
@@ -86,7 +86,6 @@ class Texts:
         plain = [simplified(text) for text in texts]
         tokened = ["\0".join(f" {' '.join(tokens(part))} " for part in text.split("\0")) for text in plain]
         self._texts = list(zip(plain, tokened, strict=True))
-        self._vocabulary: frozenset[str] | None = None
 
     def having(self, word: str) -> list[bool]:
         """Which texts contain a word: anywhere as it is or in the singular, or as a whole word in another number."""
@@ -114,10 +113,11 @@ class Texts:
         typed = simplified(word)
         if len(typed) < _LEAST_LETTERS or not typed.isalpha():
             return ()
-        if self._vocabulary is None:
-            words = {each for texts in self._texts for text in texts for each in _TOKEN.findall(text)}
-            self._vocabulary = frozenset(words.union(many for many, one in _IRREGULAR.items() if one in words))
         return tuple(sorted(each for each in self._vocabulary if is_one_letter_off(typed, each)))
+
+    @cached_property
+    def _vocabulary(self) -> frozenset[str]:
+        return frozenset(word for texts in self._texts for text in texts for word in _TOKEN.findall(text))
 
 
 def is_one_letter_off(one: str, other: str) -> bool:
