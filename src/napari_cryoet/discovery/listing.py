@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.discovery.index import Index, any_of, at
+from napari_cryoet.discovery.index import Index, at
 from napari_cryoet.discovery.search import Matches
 from napari_cryoet.exceptions import FormatError
 
@@ -47,8 +47,8 @@ class ListedRun(Listed, frozen=True, kw_only=True):
     """A run that matches; counts and the size are those of its tomograms (as OME-Zarr) and annotations that match."""
 
     run_id: int = _column("id")
-    run: str = _column("name")
-    dataset_id: int = _column("datasetId")
+    run: str = ""
+    dataset_id: int = _column("datasetId", 0)
     n_tomograms: int = 0
     n_annotations: int = 0
     objects: tuple[str, ...] = ()  # of these annotations, most first
@@ -61,7 +61,7 @@ class ListedRun(Listed, frozen=True, kw_only=True):
 class _OfRun(Listed, frozen=True, kw_only=True):
     run_id: int = _column("runId")
     run: str = ""
-    dataset_id: int = 0
+    dataset_id: int = _column("datasetId", 0)
     deposition_id: int | None = _column("depositionId", None)
 
 
@@ -124,35 +124,49 @@ def sorted_rows(rows: Sequence[Any], field: str) -> tuple[Any, ...]:
 
 
 class _Found:
-    """The rows of an index that a search found, and what goes with them."""
+    """The rows of an index that a search found, and what belongs to them."""
 
     def __init__(self, index: Index, matches: Matches) -> None:
         self.index, self.dataset_ids = index, matches.dataset_ids
-        met = [np.isin(index.ids("annotations"), each) for each in matches.annotation_ids]
         runs = np.isin(index.ids("runs"), matches.run_ids)
-        self.masks = {"runs": runs} | {
-            table: at(runs, index.places(table, "runs")) for table in ("annotations", "tomograms")
-        }
-        self.masks["tomograms"] &= np.isin(index.ids("tomograms"), matches.tomogram_ids)
-        if met:
-            self.masks["annotations"] &= any_of(met)
+        below = ("runs", "tiltseries", "tomograms", "annotations")
+        self._masks = masks = {table: at(runs, index.places(table, "runs")) for table in below}
+        masks["tomograms"] &= np.isin(index.ids("tomograms"), matches.tomogram_ids)
+        if matches.annotation_ids:
+            masks["annotations"] &= np.isin(index.ids("annotations"), [*chain(*matches.annotation_ids)])
+        for table in ("annotationShapes", "annotationAuthors"):
+            masks[table] = at(masks["annotations"], index.places(table, "annotations"))
+
+    def rows(self, table: str) -> list[Row]:
+        """The runs, or the rows of a table below them, that were found, with run and dataset, by dataset and id."""
+        rows, runs = (self.index.rows(each, self.index.ids(each)[self._masks[each]]) for each in (table, "runs"))
+        about = {run["id"]: {"run": run["name"], "datasetId": run["datasetId"]} for run in runs}
+        found = [row | about[row.get("runId", row["id"])] for row in rows]
+        return sorted(found, key=lambda row: (row["datasetId"], row["id"]))
+
+    def below(self, above: str, table: str, *columns: Any) -> dict[int, list[list[Any]]]:
+        """Cells of the rows of a table that were found, by the id of what these belong to."""
+        rows, found = self._masks[table], defaultdict[int, list[list[Any]]](list)
+        owners = np.append(self.index.ids(above), 0)[self.index.places(table, above)[rows]].tolist()
+        for owner, *cells in zip(owners, *(np.asarray(each, object)[rows].tolist() for each in columns), strict=True):
+            found[owner].append(cells)
+        return found
 
     def summaries(self, above: str) -> Callable[[int], Row]:
         """Tells what matches in a run or dataset, by its id."""
         index = self.index
-        runs = Counter(self._owners("runs", above))
         sizes = np.nan_to_num(index.numbers("tomograms", "fileSizeOmezarr"))
         columns = index.numbers("tomograms", "voxelSpacing"), index.texts("tomograms", "processing"), sizes
-        volumes = self._grouped("tomograms", above, columns)
+        volumes = self.below(above, "tomograms", *columns)
         counts = np.nan_to_num(index.numbers("annotations", "objectCount"))
         columns = counts, index.texts("annotations", "objectName"), self.annotation_sizes()
-        annotations = self._grouped("annotations", above, columns)
+        annotations, runs = self.below(above, "annotations", *columns), self.below(above, "runs")
 
         def summary(owner: int) -> Row:
             own = volumes[owner], annotations[owner]
             objects = Counter(name for _, name, _ in own[1] if name).most_common()
             return {
-                "n_runs": runs[owner],
+                "n_runs": len(runs[owner]),
                 "n_tomograms": len(own[0]),
                 "n_annotations": len(own[1]),
                 "size_bytes": sum(int(size) for *_, size in chain(*own)),
@@ -170,37 +184,6 @@ class _Found:
         sizes = np.nan_to_num(self.index.numbers("annotationFiles", "fileSize"))
         return np.bincount(owners[owners >= 0], sizes[owners >= 0], minlength=self.index.count("annotations"))
 
-    def rows(self, table: str) -> list[Row]:
-        """The rows of a table below runs that were found, with their run and dataset, by dataset and id."""
-        index, rows = self.index, self.masks[table]
-        names, runs = index.texts("runs", "name"), index.places(table, "runs")[rows].tolist()
-        whole = zip(index.rows(table, index.ids(table)[rows]), runs, self._owners(table, "datasets"), strict=True)
-        found = [row | {"run": names[run], "dataset_id": dataset} for row, run, dataset in whole]
-        return sorted(found, key=lambda row: (row["dataset_id"], row["id"]))
-
-    def texts_of(self, table: str, column: str) -> dict[int, list[str]]:
-        """The texts of a table by the id of the annotation that they belong to."""
-        index, found = self.index, defaultdict[int, list[str]](list)
-        ids = np.append(index.ids("annotations"), 0)[index.places(table, "annotations")].tolist()
-        for owner, text in zip(ids, index.texts(table, column), strict=True):
-            found[owner].append(text)
-        return found
-
-    def _grouped(self, table: str, above: str, columns: Iterable[Any]) -> dict[int, list[tuple[Any, ...]]]:
-        """Cells of the rows that were found, by the id of what these belong to."""
-        rows = self.masks[table]
-        cells = zip(*(np.asarray(column, object)[rows].tolist() for column in columns), strict=True)
-        found = defaultdict[int, list[tuple[Any, ...]]](list)
-        for owner, row in zip(self._owners(table, above), cells, strict=True):
-            found[owner].append(row)
-        return found
-
-    def _owners(self, table: str, above: str) -> list[int]:
-        """The id of what each row that was found belongs to; 0 for nothing."""
-        places = self.index.places(table, above)[self.masks[table]]
-        owners: list[int] = np.append(self.index.ids(above), 0)[places].tolist()
-        return owners
-
 
 def _datasets(found: _Found) -> Iterable[Row]:
     summary = found.summaries("datasets")
@@ -211,21 +194,21 @@ def _datasets(found: _Found) -> Iterable[Row]:
 
 
 def _runs(found: _Found) -> Iterable[Row]:
-    index, summary = found.index, found.summaries("runs")
-    best = np.full(index.count("runs") + 1, -np.inf)  # one more for -1
-    np.fmax.at(best, index.places("tiltseries", "runs"), index.numbers("tiltseries", "tiltSeriesQuality"))
-    best = best[:-1][found.masks["runs"]].tolist()
-    rows = zip(index.rows("runs", index.ids("runs")[found.masks["runs"]]), best, strict=True)
-    for row, quality in sorted(rows, key=lambda each: (each[0]["datasetId"], each[0]["id"])):
-        yield row | summary(row["id"]) | {"tilt_quality": quality if quality > 0 else None}
+    qualities = np.nan_to_num(found.index.numbers("tiltseries", "tiltSeriesQuality"))
+    summary, tilts = found.summaries("runs"), found.below("runs", "tiltseries", qualities)
+    for row in found.rows("runs"):
+        yield row | summary(row["id"]) | {"tilt_quality": max(chain(*tilts[row["id"]]), default=0) or None}
 
 
 def _annotations(found: _Found) -> Iterable[Row]:
-    shapes, authors = found.texts_of("annotationShapes", "shapeType"), found.texts_of("annotationAuthors", "name")
-    sizes = dict(zip(found.index.ids("annotations").tolist(), found.annotation_sizes().tolist(), strict=True))
+    index = found.index
+    shapes = found.below("annotations", "annotationShapes", index.texts("annotationShapes", "shapeType"))
+    authors = found.below("annotations", "annotationAuthors", index.texts("annotationAuthors", "name"))
+    sizes = dict(zip(index.ids("annotations").tolist(), found.annotation_sizes().tolist(), strict=True))
     for row in found.rows("annotations"):
         each = row["id"]
-        yield row | {"shapes": tuple(dict.fromkeys(shapes[each])), "authors": authors[each], "size_bytes": sizes[each]}
+        of_it = {"shapes": [*dict.fromkeys(chain(*shapes[each]))], "authors": [*chain(*authors[each])]}
+        yield row | of_it | {"size_bytes": sizes[each]}
 
 
 def _tomograms(found: _Found) -> Iterable[Row]:
