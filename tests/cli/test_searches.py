@@ -6,7 +6,6 @@ import json
 from datetime import date
 
 import pytest
-import typer
 
 from napari_cryoet.cli import main
 from napari_cryoet.cli.searches import bounds, condition, days
@@ -30,14 +29,13 @@ def test_another_annotation_is_said_in_a_line() -> None:
 
 def test_ranges_have_two_dots_and_days_may_be_years() -> None:
     assert [bounds(text) for text in ("..10", "8..14", "13.48")] == [(None, 10.0), (8.0, 14.0), (13.48, 13.48)]
-    assert days("2024") == (date(2024, 1, 1), date(2024, 12, 31))
     assert days("2024-05-31..2025") == (date(2024, 5, 31), date(2025, 12, 31))
 
 
-def test_what_is_not_understood_is_refused() -> None:
-    for parse, text in ((condition, "colour=red"), (condition, '"'), (bounds, "x"), (days, "May")):
-        with pytest.raises(typer.BadParameter):
-            parse(text)
+def test_what_is_not_understood_is_refused(capsys: Captured) -> None:
+    for option, text in (("--and", "colour=red"), ("--and", '"'), ("--spacing", "x"), ("--released", "May")):
+        assert main(["list", "runs", "demo", option, text]) == 2
+        assert option in capsys.readouterr().err
 
 
 def test_a_list_in_words_as_ids_and_as_json(demo_pack: object, capsys: Captured) -> None:

@@ -12,7 +12,7 @@ import typer
 from napari_cryoet._version import __version__
 from napari_cryoet.cli import baskets, cache, exports, picks, portals, searches, window
 from napari_cryoet.cli.console import harmless, prepare_streams, say, tell
-from napari_cryoet.exceptions import CryoETError, DownloadError
+from napari_cryoet.exceptions import CryoETError, DownloadError, ExistsError, MissingContextError
 
 FAILED: Final = 1
 MISUSED: Final = 2
@@ -20,6 +20,8 @@ STOPPED: Final = 130
 
 _DEBUG: Final = "--debug"
 _MOST_LISTED: Final = 20
+#: What says what a file doesn't.
+_OPTIONS: Final = {"spacing_angstrom": "--spacing Å", "shape_zyx": "--shape Z,Y,X", "tomogram": "--tomogram NAME"}
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # typer has no public name for it
 
 # plain help comes three times as fast as rich help
@@ -66,10 +68,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _failed(error: CryoETError | OSError) -> int:
-    """Say what went wrong."""
-    words = str(error)
-    if isinstance(error, OSError) and error.strerror:
-        words = ": ".join(filter(None, [error.strerror, error.filename]))
+    """Say what went wrong, and which options help."""
+    match error:
+        case MissingContextError():
+            words = f"{error.message} Say {' and '.join(_OPTIONS[name] for name in error.missing)}."
+        case ExistsError():
+            words = f"{error.message} Choose another place, or say --overwrite where that is an option."
+        case OSError() if error.strerror:
+            words = ": ".join(filter(None, [error.strerror, error.filename]))
+        case _:
+            words = str(error)
     tell(f"napari-cryoet: {words}")
     files = error.files if isinstance(error, DownloadError) else ()
     for file in files[:_MOST_LISTED]:

@@ -113,9 +113,7 @@ def show(basket: _Basket, as_json: Json = False) -> None:
         ("what", ">files", ">size"),
         [(name, f"{part.n_files:,}", size_text(part.size_bytes)) for name, part in contents.parts.items()],
     )
-    if known.split is not None:
-        counts = ((name, len(getattr(known.split, name))) for name in ("train", "validation", "test"))
-        say(f"split with seed {known.split.seed}: {', '.join(f'{name} {count}' for name, count in counts)}")
+    _say_split(known)
     _say_contents(contents, remarks)
 
 
@@ -136,8 +134,7 @@ def check(
     with opened(basket) as place:
         known = place.read_basket()
         today = ask_dates(place.portal, known, stop=place.stop)
-        has_searches = bool(known.searches)  # else no index is needed
-        matches = matching(place.read_index()) if has_searches else lambda _search: ()
+        matches = matching(place.read_index()) if known.searches else lambda _search: ()
         age = age_of(known, today, matches)
         if update:
             place.change_basket(lambda before: brought_up_to_date(before, age, today))
@@ -149,10 +146,14 @@ def check(
         raise Exit(1)
 
 
+def _shares(text: str) -> list[float]:
+    return [float(part) for part in text.split(",")]
+
+
 @app.command()
 def split(
     basket: _Basket,
-    shares: Annotated[str, Argument(metavar="TRAIN,VALIDATION,TEST", help="In percent.")] = "80,10,10",
+    shares: Annotated[Any, Argument(parser=_shares, metavar="TRAIN,VALIDATION,TEST", help="In percent.")] = "80,10,10",
     seed: Annotated[int, Option(help="Another one gives another split.")] = 0,
 ) -> None:
     """Split the runs of a basket for training, validation and test, each object in all of them; recorded in it.
@@ -162,15 +163,10 @@ def split(
     from napari_cryoet.basket.contents import RowsOfRuns
     from napari_cryoet.basket.split import split_basket
 
-    try:
-        numbers = [float(part) for part in shares.split(",")]
-    except ValueError:
-        raise BadParameter(f"{shares!r}: say for example 80,10,10") from None
     with opened(basket) as place:
         rows = RowsOfRuns(place.portal).of(place.read_basket(), stop=place.stop)
-        found = place.change_basket(lambda before: split_basket(before, rows, numbers, seed=seed)).split
-    for name in ("train", "validation", "test"):
-        say(f"{name}: {count_text(len(getattr(found, name)), 'run')}")
+        after = place.change_basket(lambda before: split_basket(before, rows, shares, seed=seed))
+    _say_split(after)
 
 
 @app.command()
@@ -290,6 +286,12 @@ def _say_contents(contents: Contents, remarks: Sequence[Remark]) -> None:
     say(contents.summary or "The basket is empty.")
     for remark in remarks:
         say(f"! {remark.text}")
+
+
+def _say_split(basket: Basket) -> None:
+    if split := basket.split:
+        counts = ", ".join(f"{name} {len(getattr(split, name))}" for name in ("train", "validation", "test"))
+        say(f"split with seed {split.seed}: {counts}")
 
 
 def _choices(**given: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from napari_cryoet.cli.console import say, tell
 from napari_cryoet.cli.options import positive
 from napari_cryoet.cli.portals import opened
 from napari_cryoet.cli.searches import with_search
-from napari_cryoet.exceptions import CryoETError, ExistsError
+from napari_cryoet.exceptions import CryoETError
 
 if TYPE_CHECKING:
     from napari_cryoet.discovery.search import Search
@@ -65,11 +65,8 @@ def export(
         if chosen.is_empty:
             raise CryoETError("There is nothing to export.", hint="Say for example --object, or fill a basket first.")
         selection = select_basket(chosen, place.portal, stop=place.stop)
-        try:
-            watched = {"progress": place.steps.show, "stop": place.stop}
-            report = EXPORTERS[kind](selection, to, overwrite=overwrite, **watched, **crops)
-        except ExistsError as error:
-            raise ExistsError(error.message, hint="Choose another place, or say --overwrite.") from error
+        watched = {"progress": place.steps.show, "stop": place.stop}
+        report = EXPORTERS[kind](selection, to, overwrite=overwrite, **watched, **crops)
     for reason in report.left_out:
         tell(f"left out: {reason}")
     say(f"{report.path}: {report.counts_text}")

@@ -13,7 +13,7 @@ from typer import Argument, Option, Typer
 from napari_cryoet.cli.console import say, say_json, working
 from napari_cryoet.cli.options import Json, Shape, Tomogram, Unit, positive, record_id, spacings, symmetry
 from napari_cryoet.cli.portals import opened
-from napari_cryoet.exceptions import ComparisonError, CryoETError, ExistsError, MissingContextError
+from napari_cryoet.exceptions import ComparisonError, MissingContextError
 from napari_cryoet.wording import count_text, spacing_text
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ Spacing = Annotated[
     float | None, Option(parser=positive, metavar="Å", help="Voxel spacing where a file doesn't say it.")
 ]
 
-_OPTIONS: Final = {"spacing_angstrom": "--spacing Å", "shape_zyx": "--shape Z,Y,X", "tomogram": "--tomogram NAME"}
 _SAME_WIDTH: Final = 1e-3  # of widths that headers keep as rounded lengths of the whole volume
 _BETA: Final = "How many times as important recall is as precision; the CZII challenge took 4."
 _METHOD: Final = "As many matches as can be at the least total distance, or the nearest two first."
@@ -56,19 +55,13 @@ def convert(
     """
     from napari_cryoet.formats.registry import TITLES, format_for, losses, missing_for, read_picks, write_picks
 
-    try:
-        given = {"spacing_angstrom": spacing, "shape_zyx": shape, "tomogram": tomogram, "unit": unit}
-        picks = read_picks(source, alignment_id=alignment, **given)
-        name = to or format_for(target, picks)
-        if not missing_for(picks, name):
-            for note in (*picks.about.get("warnings", ()), *losses(picks, name)):
-                say(f"note: {note}")
-        made = write_picks(picks, target, format=name, overwrite=overwrite)
-    except MissingContextError as error:
-        options = " and ".join(_OPTIONS[name] for name in error.missing)
-        raise CryoETError(error.message, hint=f"Say {options}.") from error
-    except ExistsError as error:
-        raise ExistsError(error.message, hint="Choose another name, or say --overwrite.") from error
+    given = {"spacing_angstrom": spacing, "shape_zyx": shape, "tomogram": tomogram, "unit": unit}
+    picks = read_picks(source, alignment_id=alignment, **given)
+    name = to or format_for(target, picks)
+    if not missing_for(picks, name):
+        for note in (*picks.about.get("warnings", ()), *losses(picks, name)):
+            say(f"note: {note}")
+    made = write_picks(picks, target, format=name, overwrite=overwrite)
     counted = f", counted in voxels of {spacing_text(picks.spacing_angstrom)}" if picks.spacing_angstrom else ""
     say(f"{made.path}: {count_text(made.count, 'pick')} as {TITLES[made.format]}{counted}")
 
@@ -167,10 +160,9 @@ def _read_picks(path: str, spacing: float | None, volume: Volume, given: dict[st
     try:
         return read_in_own_grid(path, Context(spacing, **given))
     except MissingContextError as error:
-        if "tomogram" in error.missing:
-            raise CryoETError(error.message, hint="Say --tomogram NAME.") from error
         widths = volume.spacing_angstrom or (math.nan,)
-        if not all(math.isclose(width, widths[0], rel_tol=_SAME_WIDTH) for width in widths):
+        is_cubic = all(math.isclose(width, widths[0], rel_tol=_SAME_WIDTH) for width in widths)
+        if "tomogram" in error.missing or not is_cubic:
             raise
         # what counts from the centre is in ångström: whichever voxels are taken, the places are the same
         return read_picks(path, spacing_angstrom=widths[0], shape_zyx=volume.shape_zyx, **given)

@@ -30,21 +30,16 @@ _OF_CONDITION: Final = {
 
 def bounds(text: str) -> tuple[float | None, float | None]:
     """A range of numbers: ``8..14``, ``..10``, ``100..``, or one number."""
-    return _range(text, "8..14, ..10 or 100..")
+    from napari_cryoet.discovery.fields import typed_range
+
+    return typed_range(text)
 
 
 def days(text: str) -> tuple[date | None, date | None]:
     """A range of days: ``2024-01-01..``, ``2024..2025``, or a year."""
-    return _range(text, "2024, 2024..2025 or 2024-05-31..", of_days=True)
-
-
-def _range(text: str, example: str, *, of_days: bool = False) -> tuple[Any, Any]:
     from napari_cryoet.discovery.fields import typed_range
 
-    try:
-        return typed_range(text, of_days=of_days)
-    except ValueError:
-        raise BadParameter(f"{text!r}: say {example}") from None
+    return typed_range(text, of_days=True)
 
 
 def condition(text: str) -> Any:
