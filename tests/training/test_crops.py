@@ -76,7 +76,7 @@ def test_each_crop_has_its_label_run_split_and_annotation(tmp_path: Path, select
     assert [run["name"] for run in runs] == ["DEMO_001"]  # the other run's voxels are of another size
     assert any("voxels of about" in reason for reason in report.left_out)
     assert {objects[label] for label in found["label"][:]} >= {"cytosolic-ribosome", "proteasome-complex"}
-    assert found.attrs["splits"][found["split"][0]] == "train"
+    assert (found["run"][0], found["split"][0]) == ("DEMO_001", "train")
     assert set(found["annotation_id"][:]) >= {9001}
     assert (runs[0]["tomogram_id"], runs[0]["licence"]) == (9002, "CC0-1.0")
     rotations = found["rotation"][:][found["annotation_id"][:] == 9001]

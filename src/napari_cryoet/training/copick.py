@@ -57,12 +57,8 @@ def export_copick(
     ----------
     selection
         From `select_basket`.
-    folder
-        Where to.
     overwrite
         Replace a project that is there; what is in its ``overlay`` stays.
-    progress
-        Told how far it is, on this thread.
     stop
         Set it to end; what is there then is taken up by the next export into the folder.
 
@@ -70,10 +66,8 @@ def export_copick(
     ------
     ExistsError
         If there is a project already, and ``overwrite`` isn't set.
-    DownloadError, NetworkError
-        If something can't be fetched.
-    SaveError
-        If something can't be written.
+    DownloadError, NetworkError, SaveError
+        If something can't be fetched or written.
     StoppedError
         When ``stop`` is set.
     """

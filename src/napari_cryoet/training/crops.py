@@ -3,15 +3,16 @@
 ::
 
     FILE.zarr/crops               (n, size, size, size) float32, z, y, x; a chunk holds some crops
-    FILE.zarr/label, run, split   (n,) numbers, whose names are in the attributes; -1 for no split
+    FILE.zarr/label               (n,) the object's label, which the attributes explain
+    FILE.zarr/run, split          (n,) names; empty for no split
     FILE.zarr/annotation_id, pick_id
     FILE.zarr/position_angstrom   (n, 3) z, y, x of the pick in its tomogram
     FILE.zarr/shift               (n, 3) z, y, x from the crop's middle voxel, ``size // 2``, to the pick, in voxels
     FILE.zarr/rotation            (n, 3, 3) as `Picks.rotations_zyx`; NaN without one
 
-The attributes name objects, runs (with the tomogram of each, its address, level and spacing) and splits, and say when
-all is there. A task cuts one chunk and writes one file, so tasks share nothing: each may run anywhere, and again.
-Values are those of the tomogram's level, without any scaling; what sticks out of the tomogram is the crop's mean.
+The attributes describe objects and runs (with the tomogram of each, its address, level and spacing), and say when all
+is there. A task cuts one chunk and writes one file, so tasks share nothing: each may run anywhere, and again. Values
+are those of the tomogram's level, without any scaling; what sticks out of the tomogram is the crop's mean.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import itertools
 import json
 import math
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ from napari_cryoet.wording import count_text, spacing_text
 if TYPE_CHECKING:
     from napari_cryoet.volumes import Volume
 
-THREADS: Final = 4
+_THREADS: Final = 4
 
 _FORMAT: Final = "napari-cryoet-crops"
 _CHUNK_BYTES: Final = 8 << 20
@@ -91,7 +92,8 @@ class _Part:
     tomogram: SelectedTomogram
     level: int
     spacing_angstrom: float
-    columns: Mapping[str, NDArray[Any]]  # in an order in which neighbours are near each other
+    starts: NDArray[np.int64]  # (n, 3) z, y, x in the level, in an order in which neighbours are near each other
+    columns: Mapping[str, NDArray[Any]]
 
 
 def export_crops(
@@ -112,8 +114,8 @@ def export_crops(
 
     Parameters
     ----------
-    selection
-        From `select_basket`.
+    selection, overwrite, progress, stop
+        As for `export_copick`.
     path
         Where to; it ends in ``.zarr``. Workers of a cluster must be able to write there too.
     size
@@ -123,10 +125,6 @@ def export_crops(
         without a level of about that size are left out: nothing is resampled.
     scheduler
         The address of a dask.distributed scheduler, such as ``tcp://host:8786``; threads by default.
-    overwrite
-        Replace crops of something else that are there.
-    progress, stop
-        As for `export_copick`.
 
     Raises
     ------
@@ -141,20 +139,13 @@ def export_crops(
     parts, left_out = _planned(selection, size, spacing_angstrom, lambda _share, words: progress(0.0, words), stop)
     chunk = max(1, min(_MOST_IN_A_CHUNK, _CHUNK_BYTES // (4 * size**3)))
     attributes, columns = _described(parts, size, selection)
-    count = len(columns["pick_id"])
-    _prepare(path, attributes, columns, (count, size, size, size), chunk, overwrite=overwrite)
-    tasks = [task for task in _tasks(path, parts, size, chunk) if not task.is_done]
-
-    def show(n_done: int) -> None:
-        crops = count - (len(tasks) - n_done) * chunk
-        progress(n_done / len(tasks), f"{max(0, crops):,} of {count_text(count, 'crop')}")
-
-    _cut_side_by_side(tasks, scheduler, show, stop)
+    _prepare(path, attributes, columns, size, chunk, overwrite=overwrite)
+    _cut_all([task for task in _tasks(path, parts, size, chunk) if not task.is_done], scheduler, progress, stop)
     zarr.open_group(path, mode="r+").attrs["is_complete"] = True
     return ExportReport(
         path=path,
-        n_runs=len({part.of.run.name for part in parts}),
-        n_picks=count,
+        n_runs=len(attributes["runs"]),
+        n_picks=len(columns["pick_id"]),
         left_out=(*selection.left_out, *left_out),
     )
 
@@ -204,7 +195,7 @@ def _planned(
     for each, part in side_by_side(partial(_part_of, size=size, wanted=spacing), chosen, progress, stop):
         if isinstance(part, str):
             left_out.append(f"{each.label}: {part}")
-        elif len(part.columns["pick_id"]):
+        elif len(part.starts):
             parts.append(part)
     if not parts:
         raise CryoETError(f"No particle is in a tomogram with voxels of about {spacing_text(spacing)}.")
@@ -232,21 +223,24 @@ def _part_of(each: SelectedAnnotation, stop: threading.Event | None, *, size: in
     order = np.lexsort((middles[:, 2], middles[:, 1], middles[:, 0], *(middles // 256).T[::-1]))
     rows = order[are_inside(at_finest, volume.shape)[order]]
     rotations = np.full((len(picks), 3, 3), np.nan) if picks.rotations_zyx is None else picks.rotations_zyx
-    columns = {
-        "start": middles[rows] - size // 2,
-        "shift": (at_level - middles)[rows],
-        "position_angstrom": picks.positions_angstrom_zyx[rows],
-        "rotation": rotations[rows],
-        "pick_id": picks.ids[rows],
-    }
-    return _Part(of=each, tomogram=chosen, level=level, spacing_angstrom=float(spacings[level]), columns=columns)
+    return _Part(
+        of=each,
+        tomogram=chosen,
+        level=level,
+        spacing_angstrom=float(spacings[level]),
+        starts=middles[rows] - size // 2,
+        columns={
+            "shift": (at_level - middles)[rows],
+            "position_angstrom": picks.positions_angstrom_zyx[rows],
+            "rotation": rotations[rows],
+            "pick_id": picks.ids[rows],
+        },
+    )
 
 
 def _tasks(path: Path, parts: Sequence[_Part], size: int, chunk: int) -> Iterator[Task]:
     """One task for each chunk; a chunk may hold the last crops of a volume and the first of the next."""
-    crops = [
-        (part.tomogram.url, part.level, tuple(start)) for part in parts for start in part.columns["start"].tolist()
-    ]
+    crops = [(part.tomogram.url, part.level, tuple(start)) for part in parts for start in part.starts.tolist()]
     for number in range(math.ceil(len(crops) / chunk)):
         yield Task(str(path), number, size, tuple(crops[number * chunk :][:chunk]))
 
@@ -272,7 +266,6 @@ def _described(
             "spacing_angstrom": part.spacing_angstrom,
             **{key: about.get(key) for key in ("licence", "dataset_title", "dois", "portal_url")},
         }
-    objects, splits = selection.objects, list(selection.splits)
     attributes: dict[str, Any] = plain_data(
         {
             "format": _FORMAT,
@@ -280,24 +273,22 @@ def _described(
             "source": selection.source.location,
             "size_voxels": size,
             "axes": ["z", "y", "x"],
-            "objects": objects,
+            "objects": selection.objects,
             "runs": list(runs.values()),
-            "splits": splits,
             "authors": {str(part.of.annotation.id): part.of.about.get("authors") for part in parts},
         }
     )
-    labels, numbers = {each["name"]: each["label"] for each in objects}, {name: at for at, name in enumerate(runs)}
+    labels = {each["name"]: each["label"] for each in selection.objects}
     of_parts = {
         "label": [labels[part.of.object] for part in parts],
-        "run": [numbers[part.of.run.name] for part in parts],
-        "split": [splits.index(part.of.run.split) if part.of.run.split else -1 for part in parts],
+        "run": [part.of.run.name for part in parts],
+        "split": [part.of.run.split for part in parts],
         "annotation_id": [part.of.annotation.id for part in parts],
     }
-    counts = [len(part.columns["pick_id"]) for part in parts]
-    columns = {name: np.repeat(np.array(values, dtype=np.int64), counts) for name, values in of_parts.items()}
+    counts = [len(part.starts) for part in parts]
+    columns = {name: np.repeat(np.array(values), counts) for name, values in of_parts.items()}
     columns |= {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
-    plan = hashlib.sha256(json.dumps(attributes).encode())
-    plan.update(columns.pop("start").tobytes() + columns["annotation_id"].tobytes())
+    plan = hashlib.sha256(json.dumps(attributes).encode() + b"".join(each.tobytes() for each in columns.values()))
     about = {"plan": plan.hexdigest(), "software": f"napari-cryoet {__version__}", "is_complete": False}
     return attributes | about, columns
 
@@ -306,7 +297,7 @@ def _prepare(
     path: Path,
     attributes: Mapping[str, Any],
     columns: Mapping[str, NDArray[Any]],
-    shape: tuple[int, ...],
+    size: int,
     chunk: int,
     *,
     overwrite: bool,
@@ -324,8 +315,8 @@ def _prepare(
         group = zarr.open_group(unfinished, mode="w-", zarr_format=2)
         group.create_array(
             "crops",
-            shape=shape,
-            chunks=(chunk, *shape[1:]),
+            shape=(len(columns["pick_id"]), size, size, size),
+            chunks=(chunk, size, size, size),
             dtype="float32",
             fill_value=0,
             config={"write_empty_chunks": True},
@@ -348,9 +339,7 @@ def _plan_in(path: Path) -> str:
 # who cuts
 
 
-def _cut_side_by_side(
-    tasks: Sequence[Task], scheduler: str, show: Callable[[int], None], stop: threading.Event | None
-) -> None:
+def _cut_all(tasks: Sequence[Task], scheduler: str, progress: Progress, stop: threading.Event | None) -> None:
     """Cut everything; a worker of a cluster cuts a volume by itself, as what a crop fetched serves its neighbours."""
     by_volume = itertools.groupby(tasks, key=lambda task: task.crops[0][0] if scheduler else task)
     with _executor(scheduler) as executor:
@@ -361,7 +350,8 @@ def _cut_side_by_side(
                 done, waiting = wait(waiting, _POLL_S, FIRST_COMPLETED)
                 for future in done:
                     future.result()
-                show(sum(task.is_done for task in tasks))
+                n_done = sum(task.is_done for task in tasks)
+                progress(n_done / len(tasks), f"{n_done:,} of {count_text(len(tasks), 'chunk')} of crops")
         finally:
             for future in waiting:
                 future.cancel()
@@ -371,7 +361,7 @@ def _cut_side_by_side(
 def _executor(scheduler: str) -> Iterator[Executor]:
     """Threads, or the workers of a scheduler."""
     if not scheduler:
-        with ThreadPoolExecutor(THREADS, thread_name_prefix="napari-cryoet-cut") as pool:
+        with ThreadPoolExecutor(_THREADS, thread_name_prefix="napari-cryoet-cut") as pool:
             yield pool
         return
     try:

@@ -131,8 +131,8 @@ def _tomogram(
     alignment = next((row for row in rows["alignments"] if row["id"] == each.file.alignment_id), None)
     # without a word of which tilt series was aligned, the only one of the run
     own = [row for row in rows["tiltseries"] if row["runId"] == each.run.run.id]
-    aligned = [row for row in own if alignment and row["id"] == alignment["tiltseriesId"]]
-    series = next(iter(aligned or own), {}) if aligned or len(own) == 1 else {}
+    only = own[0] if len(own) == 1 else {}
+    series = next((row for row in own if alignment and row["id"] == alignment["tiltseriesId"]), only)
     pixel = series.get("pixelSpacing") or each.spacing_angstrom
     size_z, size_y, size_x = (round(n * each.spacing_angstrom / pixel) for n in size_zyx)
     voltage = float(series.get("accelerationVoltage") or 300.0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import count, repeat
@@ -188,26 +188,15 @@ def select(basket: Basket, rows: Rows, source: Source) -> Selection:
     runs, annotations, left_out = list[SelectedRun](), list[SelectedAnnotation](), list[str]()
     objects: dict[str, str] = {}
     for row, name in zip(rows["runs"], _run_names(rows["runs"]), strict=True):
-        known, wanted = tomograms[row["id"]], list[Tomogram]()
-        for each in known:
-            if each.id not in tomogram_ids:
-                continue
-            if each.offset_x or each.offset_y or each.offset_z:
-                left_out.append(f"Tomogram {each.id} is a region of the volume that positions are counted in.")
-            elif not each.https_omezarr_dir:
-                left_out.append(f"Tomogram {each.id} isn't there in OME-Zarr.")
-            else:
-                wanted.append(each)
         run = SelectedRun(
             name=name,
             run=records.run(row["id"]),
             split=split.get(row["id"], ""),
-            tomograms=tuple(_named_tomograms(wanted)),
-            all_tomograms=tuple(known),
+            tomograms=tuple(_tomograms_of(tomograms[row["id"]], tomogram_ids, left_out)),
+            all_tomograms=tuple(tomograms[row["id"]]),
         )
-        over = next(iter(wanted or known), None)
-        of_run = _annotations_of(run, files[row["id"]], over, objects, left_out)
-        if wanted or of_run:
+        of_run = _annotations_of(run, files[row["id"]], objects, left_out)
+        if run.tomograms or of_run:
             runs.append(run)
             annotations += of_run
     if not runs:
@@ -280,20 +269,34 @@ def read_points(each: SelectedAnnotation, stop: threading.Event | None = None) -
     )
 
 
-# which files
+# of one run
+
+
+def _tomograms_of(known: Iterable[Tomogram], wanted: Container[int], left_out: list[str]) -> Iterator[SelectedTomogram]:
+    """The wanted ones that can be exported; others are noted."""
+    taken: dict[float, set[str]] = defaultdict(set)
+    for each in known:
+        if each.id not in wanted:
+            continue
+        if each.offset_x or each.offset_y or each.offset_z:
+            left_out.append(f"Tomogram {each.id} is a region of the volume that positions are counted in.")
+        elif not each.https_omezarr_dir:
+            left_out.append(f"Tomogram {each.id} isn't there in OME-Zarr.")
+        else:
+            words = (each.reconstruction_method, each.processing, each.processing_software)
+            parts = [*map(_plain_name, words), "ctfdeconv" if each.ctf_corrected else ""]
+            kind = _free("-".join(filter(None, parts)).lower() or "tomogram", taken[each.voxel_spacing])
+            yield SelectedTomogram(kind=kind, tomogram=each, url=each.https_omezarr_dir)
 
 
 def _annotations_of(
-    run: SelectedRun,
-    files: Iterable[AnnotationFile],
-    tomogram: Tomogram | None,
-    objects: dict[str, str],
-    left_out: list[str],
+    run: SelectedRun, files: Iterable[AnnotationFile], objects: dict[str, str], left_out: list[str]
 ) -> list[SelectedAnnotation]:
-    """One file of points and one of masks for each annotation; what doesn't fit the tomogram is noted.
+    """One file of points and one of masks for each annotation; what doesn't fit the run's tomogram is noted.
 
     ``objects`` has the name that was given to each object by its key.
     """
+    tomogram = next(iter([*(each.tomogram for each in run.tomograms), *run.all_tomograms]), None)
     ranked: dict[tuple[int, bool], list[tuple[Any, SelectedAnnotation]]] = defaultdict(list)
     reasons: dict[tuple[int, bool], str] = {}
     for file in files:
@@ -344,15 +347,6 @@ def _plain_name(text: str | None) -> str:
     ('Cytosolic-ribosome', '70S-ribosome')
     """
     return _REFUSED.sub("-", text or "").strip("-.")
-
-
-def _named_tomograms(tomograms: Iterable[Tomogram]) -> Iterator[SelectedTomogram]:
-    taken: dict[float, set[str]] = defaultdict(set)
-    for each in tomograms:
-        words = (each.reconstruction_method, each.processing, each.processing_software)
-        parts = [*map(_plain_name, words), "ctfdeconv" if each.ctf_corrected else ""]
-        kind = _free("-".join(filter(None, parts)).lower() or "tomogram", taken[each.voxel_spacing])
-        yield SelectedTomogram(kind=kind, tomogram=each, url=each.https_omezarr_dir or "")
 
 
 def _user_of(annotation: Annotation) -> str:
