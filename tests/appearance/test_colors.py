@@ -1,4 +1,4 @@
-"""Colours of objects: fixed, apart from each other, and told apart by colour-blind people."""
+"""Colours of objects: stable, distinct, and safe for colour-blind people."""
 
 from __future__ import annotations
 

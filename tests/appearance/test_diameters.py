@@ -1,4 +1,4 @@
-"""Diameters of objects: known ones, and the user's own."""
+"""Known diameters of objects, and the user's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The network is used as far as the person allows, and a refusal says why."""
+"""Network use stays within the user's limits, and a refusal says why."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_the_environment_may_say_offline(said: str, offline: bool, monkeypatch: 
 
 
 def test_nothing_but_the_client_speaks_to_servers() -> None:
-    """Anything else would obey neither limits nor offline mode."""
+    """Other code would ignore the limits and offline mode."""
     folder = Path(module.__file__).parent.parent
     speaking = ("import aiohttp", "import urllib3", "import requests", "import http.client", "urlopen")
     found = {

@@ -1,4 +1,4 @@
-"""Checks a whole pack against the portal's schema: columns, cells that rows must have, keys, and files of URLs."""
+"""Check a whole pack against the portal's schema: columns, required cells, keys, and the files of URLs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_PROBLEMS: Final = 100
 
 
 def problems_of(pack: Pack, *, with_files: bool = False) -> tuple[str, ...]:
-    """What is wrong with a pack, a sentence each, the first 100; packs of tables without files are good packs too."""
+    """The first 100 problems of a pack, as sentences; a pack may have tables without files."""
     return tuple(islice(_problems(pack, with_files), MAX_PROBLEMS))
 
 

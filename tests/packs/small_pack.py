@@ -1,4 +1,4 @@
-"""Rows and packs small enough to know by heart."""
+"""Small packs and their rows."""
 
 from napari_cryoet.packs.graphql import execute
 from napari_cryoet.packs.pack import Manifest
@@ -11,12 +11,12 @@ MANIFEST = Manifest(title="Small", https_prefix=HTTPS, s3_prefix=S3, source="a t
 
 
 def row(table, **cells):
-    """A row with what every row must have; a column that isn't named is as plain as can be."""
+    """A row with defaults for all required columns that aren't given."""
     return blank_row(table) | cells
 
 
 def placed(name, path):
-    """The URLs of something below the prefixes."""
+    """The URLs of a path below the prefixes."""
     return {f"https{name}": HTTPS + path, f"s3{name}": S3 + path}
 
 
@@ -80,10 +80,10 @@ def small_tables():
 
 
 def database(tables=None):
-    """The database of these tables, by default the small ones."""
+    """A database of tables, by default the small ones."""
     return Database(small_tables() if tables is None else tables)
 
 
 def ask(source, query, limits=None, **variables):
-    """The data that answers a query."""
+    """The data of a query's answer."""
     return execute(source, query, variables, moved_url=str, limits=limits)

@@ -1,4 +1,4 @@
-"""GraphQL over tables: rows, counts, limits, and the shape of the portal's own replies."""
+"""GraphQL over tables: rows, counts, limits, and replies shaped like the portal's."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""The folder format: what is written opens, what is damaged is named, and URLs lead to the pack's files only."""
+"""The folder format: written packs open, damage is reported, and URLs lead only to the pack's files."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A served pack: GraphQL and files over HTTP, for whom it is meant, and nothing but the pack's own files."""
+"""A served pack: GraphQL and files over HTTP, for allowed hosts and origins, and only the pack's own files."""
 
 import http.client
 import json
@@ -60,7 +60,7 @@ def raw(server, source="127.0.0.1"):
 
 
 def is_cut(connection):
-    """Whether the other end has closed a connection, politely or not."""
+    """Whether the other end has closed or reset a connection."""
     try:
         return connection.recv(1) == b""
     except ConnectionError:

@@ -17,7 +17,7 @@ from napari_cryoet.streaming.layout import HEAD_BYTES
 from qt.docks import TOMOGRAM, VOXELS, dock_at_run, page_at, write_run
 from server import Server
 
-OFFLINE = WithheldError("This isn't kept on this computer, and offline mode is on.")
+OFFLINE = WithheldError("This isn't on this computer, and offline mode is on.")
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""The tables in SQLite answer as the portal does, and within limits."""
+"""The tables in SQLite answer like the portal, within limits."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_names_from_outside_are_never_sql(small):
 
 
 def endless():
-    """A database and a clause that takes SQLite hours: no row matches, and each is compared with each."""
+    """A database and a clause that would take SQLite hours: it compares all pairs of rows and matches none."""
     database = Database({"runs": [row("runs", id=n, datasetId=1, name="a" * 200) for n in range(1, 3000)]})
     database.rows("runs")
     clause = {"name": {"_like": "%" + "a%" * 60 + "b"}}

@@ -1,1 +1,1 @@
-"""How objects look: a stable colour and a diameter for each."""
+"""The appearance of objects: a stable colour and a diameter for each."""

@@ -1,8 +1,8 @@
-"""One colour an object: the same in every session, and told apart by colour-blind people.
+"""One colour per object, the same in every session and safe for colour-blind people.
 
-The twelve colours of `PALETTE` are bright, stand out from the greys of a tomogram, and have a closest pair that is as
-far apart as possible (distance in OKLab) to ordinary, protanope, deuteranope and tritanope eyes: 0.105, against 0.076
-for the eight colours of Okabe and Ito. The twelve of `FURTHER_PALETTE` follow where a run has more to tell apart.
+The twelve colours of `PALETTE` are bright and stand out from the greys of a tomogram. They maximise the smallest OKLab
+distance of any pair for normal, protanope, deuteranope and tritanope vision: 0.105, against 0.076 for the eight colours
+of Okabe and Ito. The twelve of `FURTHER_PALETTE` are used if a run needs more.
 """
 
 from __future__ import annotations
@@ -37,13 +37,12 @@ FURTHER_PALETTE: Final = (
     *("#77bb77", "#559955", "#bb77bb", "#bb2299", "#446699", "#aaddbb"),
     *("#993300", "#0077cc", "#66aa66", "#8800cc", "#662277", "#0000bb"),
 )
-#: For files that users open themselves: no annotation has these colours.
+#: For the user's own files; annotations never have these colours.
 OWN_PALETTE: Final = ("#ff88ff", "#00ee00", "#ee22ee", "#ffffff")
 
-#: What the portal annotates most: colour and diameter in ångström, where known, and the ids and names that mean it.
-#: Objects that share a run differ in colour. The diameter is that of the sphere that holds most of the particle. Those
-#: of the CZII challenge (2024) are twice the radii that its organisers gave; the others are rounded from the structures
-#: in the PDB and EMDB.
+#: The objects annotated most in the portal: colour, diameter in ångström (0: unknown), and their ids and names.
+#: Objects in the same run differ in colour. The diameter is that of a sphere that holds most of the particle: for those
+#: of the CZII challenge (2024) twice the radius published by its organisers, for others rounded from the PDB and EMDB.
 KNOWN_OBJECTS: Final[tuple[tuple[str, float, tuple[str, ...]], ...]] = (
     ("yellow", 300, ("GO:0022626", "GO:0005840", "cytosolic ribosome", "ribosome", "80s ribosome")),
     ("yellow", 250, ("70s ribosome",)),
@@ -72,12 +71,12 @@ KNOWN_OBJECTS: Final[tuple[tuple[str, float, tuple[str, ...]], ...]] = (
     ("", 450, ("bacterial-type flagellum motor",)),
 )
 _ID = re.compile(r"[A-Za-z]+[:-]\w+")
-#: Colours nearer to each other than this, as a distance in RGB from 0 to 1, can be confused.
+#: Colours closer than this can be confused; a distance in RGB from 0 to 1.
 _ALIKE: Final = 0.15
 
 
 def object_key(object_id: str | None, object_name: str | None = None) -> str:
-    """The key of an object: its id where it has one, else its name, tidied.
+    """The key of an object: its id if it has one, else its name, normalised.
 
     >>> object_key(None, "Cytosolic_Ribosome "), object_key("go:0005874", "microtubule")
     ('cytosolic ribosome', 'go:0005874')
@@ -94,27 +93,26 @@ _SLOT_OF: Final = {
 
 
 def color_of(object_name_or_id: str) -> RGBA:
-    """The colour of an object by itself; red, green, blue and opacity from 0 to 1."""
+    """The default colour of an object; red, green, blue and opacity from 0 to 1."""
     return _rgba(_slot_of(object_key(None, object_name_or_id)))
 
 
 def annotation_colors(annotations: Iterable[Annotation]) -> dict[int, RGBA]:
     """The colour of each annotation of a run, by annotation id.
 
-    The first annotation of an object (by id) has the object's colour, unless another object of the run has it already.
-    Further annotations of the object get colours that are still free. The answer doesn't depend on the order of the
-    annotations.
+    The first annotation of an object (by id) has the object's colour, unless another object of the run already has it.
+    Further annotations of the object get free colours. The result doesn't depend on the order of the annotations.
     """
     keys = {each.id: object_key(each.object_id, each.object_name) for each in sorted(annotations, key=lambda a: a.id)}
     first_of = {key: annotation_id for annotation_id, key in reversed(keys.items())}
 
-    def turn(annotation_id: int) -> tuple[bool, bool, str, int]:
+    def order(annotation_id: int) -> tuple[bool, bool, str, int]:
         key = keys[annotation_id]
         return first_of[key] != annotation_id, key not in _SLOT_OF, key, annotation_id
 
     uses = [0] * len(PALETTE)
     colors = {}
-    for annotation_id in sorted(keys, key=turn):
+    for annotation_id in sorted(keys, key=order):
         wanted = _slot_of(keys[annotation_id])
         slot = min(range(len(uses)), key=lambda slot: (uses[slot], (slot - wanted) % len(uses)))
         colors[annotation_id] = _rgba(slot, uses[slot])
@@ -123,27 +121,27 @@ def annotation_colors(annotations: Iterable[Annotation]) -> dict[int, RGBA]:
 
 
 def own_color(taken: Iterable[RGBA], preferred: Iterable[str] = ()) -> RGBA:
-    """A colour for a layer of the user's own that no other layer has; codes in ``preferred`` come first."""
+    """A colour for the user's own layer that isn't ``taken``; codes in ``preferred`` are tried first."""
     others = np.array([color[:3] for color in taken], dtype=np.float64).reshape(-1, 3)
-    codes = dict.fromkeys([*preferred, *OWN_PALETTE, *PALETTE.values(), *FURTHER_PALETTE])
-    distances = {code: np.linalg.norm(others - rgba_of(code)[:3], axis=1).min(initial=2.0) for code in codes}
+    candidates = dict.fromkeys([*preferred, *OWN_PALETTE, *PALETTE.values(), *FURTHER_PALETTE])
+    distances = {code: np.linalg.norm(others - rgba_of(code)[:3], axis=1).min(initial=2.0) for code in candidates}
     free = (code for code, distance in distances.items() if distance >= _ALIKE)
     return rgba_of(next(free, None) or max(distances, key=lambda code: distances[code]))
 
 
 def instance_colors(instance_ids: ArrayLike) -> NDArray[np.float64]:
-    """Colours (n, 4) of instances, in cycles of the palette, as `instance_colormap` colours masks."""
+    """Colours of instances, shape (n, 4), cycling through the palette like `instance_colormap`."""
     cycle = np.array([_rgba(slot) for slot in range(len(PALETTE))])
     return cycle[(np.asarray(instance_ids, dtype=np.int64) - 1) % len(cycle)]
 
 
 def instance_colormap() -> list[RGBA]:
-    """A cyclic colormap for napari's Labels: the background, then one cycle of the palette."""
+    """A cyclic colormap for napari's Labels layers: the background, then one cycle of the palette."""
     return [(0.0, 0.0, 0.0, 0.0), *(_rgba(slot) for slot in range(len(PALETTE)))]
 
 
 def rgba_of(code: str) -> RGBA:
-    """The colour of a code such as ``#ffff11``."""
+    """The colour for a code such as ``#ffff11``."""
     red, green, blue = (int(code[at : at + 2], 16) / 255 for at in (1, 3, 5))
     return red, green, blue, 1.0
 
@@ -151,7 +149,7 @@ def rgba_of(code: str) -> RGBA:
 def _slot_of(key: str) -> int:
     if key in _SLOT_OF:
         return _SLOT_OF[key]
-    digest = hashlib.blake2b(key.encode(), digest_size=8).digest()  # `hash` changes with every session
+    digest = hashlib.blake2b(key.encode(), digest_size=8).digest()  # `hash` differs between sessions
     return int.from_bytes(digest, "big") % len(PALETTE)
 
 

@@ -1,6 +1,6 @@
-"""How large a particle is, so that picks are drawn at their true size.
+"""Diameters of particles, so that picks are drawn at their true size.
 
-The user's own diameters are kept in ``diameters.json`` in the user's configuration folder.
+The user's own diameters are stored in ``diameters.json`` in the configuration folder.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FIRST_WORD: Final = {
 
 
 def diameter_angstrom(object_id: str | None, object_name: str | None = None) -> float:
-    """The diameter to draw an object with, by its id or else its name: the user's own, or the known one.
+    """The diameter at which to draw an object, by its id or else its name: the user's own, else the known one.
 
     >>> diameter_angstrom("GO:0022626"), diameter_angstrom(None, "Ribosome"), diameter_angstrom(None, "Snoopy")
     (300.0, 300.0, 100.0)
@@ -35,24 +35,24 @@ def diameter_angstrom(object_id: str | None, object_name: str | None = None) -> 
 
 
 def known_diameter(object_id: str | None, object_name: str | None = None) -> float | None:
-    """As `diameter_angstrom`, or None for an object that neither the user nor the table knows."""
+    """Like `diameter_angstrom`, but None if neither the user nor the table has one."""
     known = _KNOWN_ANGSTROM | _read_own()
     keys = (_table_key(word) for word in (object_id, object_name) if word)
     return next((known[key] for key in keys if key in known), None)
 
 
 def set_diameter(object_id_or_name: str, angstrom: float) -> None:
-    """Draw an object with this diameter from now on, in later sessions too; FormatError if it can't be saved."""
+    """Save the diameter at which to draw an object, also in later sessions; FormatError if that fails."""
     key = _table_key(object_id_or_name)
     if not key:
         raise ValueError("an object needs a name or an id")
     if not SMALLEST_ANGSTROM <= angstrom <= LARGEST_ANGSTROM:
-        raise ValueError(f"a particle can't be {angstrom / 10:g} nm wide: 0.5 nm to 10 µm can be")
+        raise ValueError(f"the diameter of a particle must be between 0.5 nm and 10 µm, not {angstrom / 10:g} nm")
     _write_own(_read_own() | {key: float(angstrom)})
 
 
 def _table_key(word: str) -> str:
-    """One key for all ids and names of an object."""
+    """The same key for all ids and names of an object."""
     key = object_key(None, word)
     return _FIRST_WORD.get(key, key)
 
@@ -62,7 +62,7 @@ def _path() -> Path:
 
 
 def _read_own() -> dict[str, float]:
-    """The user's diameters by key. Rows that make no sense are passed over: sizes are then the known ones."""
+    """The user's diameters by key; invalid rows are skipped."""
     try:
         with _path().open("rb") as file:
             rows = json.loads(file.read(_MAX_FILE_BYTES))[_FIELD].items()

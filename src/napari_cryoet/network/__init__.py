@@ -1,1 +1,1 @@
-"""What goes over the network: one HTTP client, and one policy that says how much it may be used."""
+"""Network access: one HTTP client, and one policy that limits its use."""

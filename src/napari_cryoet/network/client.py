@@ -1,8 +1,8 @@
 """HTTP for metadata, pictures, pixels and downloads.
 
-`get`, `post_json` and `stream` are coroutines for one background event loop. `run` and `submit` start
-coroutines on it from any other thread; `fetch` is the blocking twin of `get`. Every body is bounded while it arrives,
-every request obeys `policy`, and every failure is a `NetworkError` in plain words.
+`get`, `post_json` and `stream` run on one background event loop. `run` and `submit` start coroutines on it from any
+other thread; `fetch` is the blocking version of `get`. Body sizes are limited, every request obeys `policy`, and every
+failure is a `NetworkError` with a message for the user.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from napari_cryoet.network.policy import Receipt, policy
 P = ParamSpec("P")
 T = TypeVar("T")
 
-STALL_S = 30.0  # a server that sends less than _LEAST_BYTES in this time is given up
+STALL_S = 30.0  # give up on a server that sends less than _LEAST_BYTES in this time
 
 _LEAST_BYTES = 2**16
 _POLL_S = 0.05
@@ -40,7 +40,7 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0
 _LONGEST_RETRY_AFTER_S = 60.0
 _MOST_REDIRECTS = 5
 _DRAIN_S, _MOST_DRAINED_BYTES = 1.0, 2**18
-_MOST_SKIPPED_BYTES = 4 * 2**20  # of a whole file, to get at a part
+_MOST_SKIPPED_BYTES = 4 * 2**20  # of a whole file, to reach a part
 
 _MISSING_STATUSES = frozenset({404, 410})
 _RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -50,11 +50,11 @@ _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What a server answered.
+    """A server's response.
 
-    The ``status`` is 206 for a part, and 200 also for a part that was cut out of a whole file: the server sends no
-    parts. ``etag`` tells this version of the file from others: its ETag, else when it was changed and its size, else
-    None. ``total_bytes`` is the size of the whole file, where it is known.
+    ``status`` is 206 for a part, or 200 for a part that was cut from a whole file because the server ignores ranges.
+    ``etag`` identifies the version of the file: its ETag, else its modification date and size, else None.
+    ``total_bytes`` is the size of the whole file, or None if unknown.
     """
 
     url: str
@@ -66,7 +66,7 @@ class Response:
 
 
 def loop() -> asyncio.AbstractEventLoop:
-    """The event loop on which all coroutines of this module run; a forked process gets its own."""
+    """The event loop for all coroutines of this module; a forked process gets its own."""
     return network().loop()
 
 
@@ -76,9 +76,9 @@ def submit(coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
 
 
 def run(coroutine: Coroutine[Any, Any, T], stop: threading.Event | None = None) -> T:
-    """Wait for a coroutine on the loop, from any thread but the loop's own.
+    """Run a coroutine on the loop and wait for it, from any thread but the loop's own.
 
-    StoppedError within 0.1 s after ``stop`` is set; the coroutine is cancelled.
+    Once ``stop`` is set, it is cancelled, and a StoppedError is raised within 0.1 s.
     """
     if stop is not None and stop.is_set():
         coroutine.close()
@@ -89,7 +89,7 @@ def run(coroutine: Coroutine[Any, Any, T], stop: threading.Event | None = None) 
             if stop is not None and stop.is_set():
                 raise StoppedError
         return future.result()
-    except concurrent.futures.CancelledError as error:  # the program ends
+    except concurrent.futures.CancelledError as error:  # at exit
         raise StoppedError from error
     finally:
         future.cancel()
@@ -108,24 +108,24 @@ def fetch(
     return run(get(url, start=start, length=length, etag=etag, limit_bytes=limit_bytes), stop)
 
 
-def _retried(once: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Try again what may work later, after pauses that grow, or that the server asks for."""
+def _retried(attempt: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Retry after transient errors, with growing pauses or those that the server requests."""
 
-    @functools.wraps(once)
-    async def several_times(*args: P.args, **kwargs: P.kwargs) -> T:
-        attempt = 0
+    @functools.wraps(attempt)
+    async def with_retries(*args: P.args, **kwargs: P.kwargs) -> T:
+        number = 0
         while True:
-            attempt += 1
+            number += 1
             try:
-                return await once(*args, **kwargs)
+                return await attempt(*args, **kwargs)
             except _TransientError as error:
-                if attempt >= error.attempts or error.retry_after_s > _LONGEST_RETRY_AFTER_S:
+                if number >= error.attempts or error.retry_after_s > _LONGEST_RETRY_AFTER_S:
                     raise
-                longest_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (attempt - 1))
+                longest_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** (number - 1))
                 pause_s = error.retry_after_s + random.uniform(longest_s / 2, longest_s)  # noqa: S311 - no secret
             await asyncio.sleep(pause_s)
 
-    return several_times
+    return with_retries
 
 
 @_retried
@@ -139,22 +139,22 @@ async def get(
     start
         The first byte; negative counts from the end.
     length
-        How many bytes; fewer come only where the file ends. None reads to the end.
+        How many bytes; the result is shorter only at the end of the file. None reads to the end.
     etag
-        What an earlier `Response` said; any other version of the file is a ChangedError.
+        That of an earlier `Response`; any other version of the file is a ChangedError.
     limit_bytes
-        The most that may come.
+        The size limit of the body.
 
     Returns
     -------
     Response or None
-        None where the server has no such file. Beyond the end of a file, an empty body with the status 416.
+        None if the server has no such file; an empty body with status 416 beyond the end of a file.
 
     Raises
     ------
     NetworkError
-        With the HTTP status where there was an answer. The status is 200 where a server sends no parts, and the wanted
-        one is far into the file.
+        With the HTTP status if there was a response. It is 200 if the server ignores ranges and the part is far into
+        the file.
     """
     is_part = start != 0 or length is not None
     headers = {"Range": _range_header(start, length)} if is_part else {}
@@ -184,7 +184,7 @@ def _range_header(start: int, length: int | None) -> str:
 
 
 async def _read_part(body: Body, start: int, length: int | None, limit_bytes: int) -> bytes:
-    """A part of a file: all of a partial answer, or cut out of a whole one, of which not much more is read."""
+    """A part of a file: a partial response, or cut from a whole one, reading little beyond the part."""
     total = body.total_bytes
     if start < 0 and total is not None:
         start = max(0, total + start)
@@ -196,7 +196,7 @@ async def _read_part(body: Body, start: int, length: int | None, limit_bytes: in
             raise _error(body.url, "too large", limit=limit_bytes)
         content = await body.read(stop - start)
         if len(content) != stop - start:
-            raise _error(body.url, "broken off")
+            raise _error(body.url, "interrupted")
         return content
     if start > _MOST_SKIPPED_BYTES:
         raise _error(body.url, "wrong part", status=200)
@@ -208,9 +208,9 @@ async def _read_part(body: Body, start: int, length: int | None, limit_bytes: in
 
 @_retried
 async def post_json(url: str, payload: Mapping[str, Any], *, limit_bytes: int) -> Response:
-    """Send JSON, and get the answer. It is sent again where the server stumbles, so that must be safe.
+    """Post JSON and return the response. Retries, so posting twice must be safe.
 
-    Answers with the status 400 and 422 are returned too: GraphQL servers say in them what is wrong with a query.
+    Responses with status 400 and 422 are returned too: in GraphQL they explain what is wrong with a query.
     """
     headers = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "gzip"}
     async with _respond("POST", url, headers, content=json.dumps(payload).encode()) as body:
@@ -223,8 +223,8 @@ async def post_json(url: str, payload: Mapping[str, Any], *, limit_bytes: int) -
 async def stream(url: str, *, start: int = 0, etag: str | None = None) -> AsyncIterator[Body]:
     """Read a file chunk by chunk, from ``start`` on if it is still the version ``etag``.
 
-    Look at ``body.start``: it is 0 where the file changed, or where the server can't begin in the middle. Any status
-    but 200 and 206 is a NetworkError, 404 as well.
+    Check ``body.start``: it is 0 if the file changed or the server ignores ranges. Any status but 200 and 206 is a
+    NetworkError, including 404.
     """
     headers = {"Range": f"bytes={start}-"} if start else {}
     if start and etag:
@@ -232,7 +232,7 @@ async def stream(url: str, *, start: int = 0, etag: str | None = None) -> AsyncI
     async with AsyncExitStack() as stack:
 
         @_retried
-        async def begun() -> Body:
+        async def open_body() -> Body:
             async with AsyncExitStack() as opening:
                 body = await opening.enter_async_context(_respond("GET", url, headers))
                 body.require_success()
@@ -241,39 +241,39 @@ async def stream(url: str, *, start: int = 0, etag: str | None = None) -> AsyncI
                 stack.push_async_exit(opening.pop_all())
                 return body
 
-        yield await begun()
+        yield await open_body()
 
 
 class Body:
-    """An answer whose body is still to come; ``start`` and ``stop`` say which part of its file a partial one holds."""
+    """A response whose body isn't read yet; ``start`` and ``stop`` delimit a partial response in its file."""
 
     def __init__(self, url: str, answer: aiohttp.ClientResponse, receipt: Receipt) -> None:
         self.url, self.status, self.headers = url, answer.status, answer.headers
         self.is_encoded = self.headers.get("Content-Encoding", "").lower() not in {"", "identity", "aws-chunked"}
         self.start, self.stop, self.total_bytes = 0, 0, None if self.is_encoded else answer.content_length
         if self.status == 206:
-            found = _CONTENT_RANGE.fullmatch(self.headers.get("Content-Range", "").strip())
-            first, last, total = map(int, found.groups()) if found else (-1, -1, -1)
-            self.start, self.stop, self.total_bytes = first, last + 1, total if found else None
+            content_range = _CONTENT_RANGE.fullmatch(self.headers.get("Content-Range", "").strip())
+            first, last, total = map(int, content_range.groups()) if content_range else (-1, -1, -1)
+            self.start, self.stop, self.total_bytes = first, last + 1, total if content_range else None
         changed = self.headers.get("Last-Modified")
         self.etag = self.headers.get("ETag") or (f"{changed} {self.total_bytes}" if changed else None)
         self._answer, self._receipt = answer, receipt
-        self._came_bytes = self._came_lately_bytes = 0
-        self._give_up_at = asyncio.get_running_loop().time() + STALL_S
+        self._received_bytes = self._recent_bytes = 0
+        self._deadline = asyncio.get_running_loop().time() + STALL_S
 
     def response(self, content: bytes) -> Response:
-        """The answer with what came of its body."""
+        """The response with its body."""
         return Response(self.url, self.status, self.headers, content, self.etag, self.total_bytes)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """The chunks in order; NetworkError where the body ends too early."""
+        """Yield the chunks in order; NetworkError if the body ends too early."""
         while data := await self._next():
             yield data
-        if self.total_bytes is not None and self.start + self._came_bytes != self.total_bytes:
-            raise _error(self.url, "broken off")
+        if self.total_bytes is not None and self.start + self._received_bytes != self.total_bytes:
+            raise _error(self.url, "interrupted")
 
     async def read(self, limit_bytes: int, *, is_enough: bool = False) -> bytes:
-        """The body, if it isn't longer than ``limit_bytes``; where that ``is_enough``, its beginning."""
+        """Read the body; beyond ``limit_bytes`` a NetworkError, or cut if the beginning ``is_enough``."""
         announced = self._answer.content_length or 0
         if announced > limit_bytes and not is_enough:
             raise _error(self.url, "too large", limit=limit_bytes)
@@ -281,9 +281,9 @@ class Body:
         chunks = []
         while data := await self._next():
             chunks.append(data)
-            if self._came_bytes >= limit_bytes and is_enough:
+            if self._received_bytes >= limit_bytes and is_enough:
                 break
-            if self._came_bytes > limit_bytes:
+            if self._received_bytes > limit_bytes:
                 raise _error(self.url, "too large", limit=limit_bytes)
         content = b"".join(chunks)
         if self.status == 200 and not is_enough:
@@ -291,16 +291,16 @@ class Body:
         return content
 
     async def _next(self) -> bytes:
-        """Some more of the body; nothing at its end."""
+        """Read the next bytes of the body; empty at its end."""
         try:
-            async with asyncio.timeout_at(self._give_up_at):
+            async with asyncio.timeout_at(self._deadline):
                 data = await self._answer.content.readany()
         except (aiohttp.ClientError, OSError) as error:
-            raise _explained(self.url, error) from error
-        self._came_bytes += len(data)
-        self._came_lately_bytes += len(data)
-        if self._came_lately_bytes >= _LEAST_BYTES:
-            self._came_lately_bytes, self._give_up_at = 0, asyncio.get_running_loop().time() + STALL_S
+            raise _network_error(self.url, error) from error
+        self._received_bytes += len(data)
+        self._recent_bytes += len(data)
+        if self._recent_bytes >= _LEAST_BYTES:
+            self._recent_bytes, self._deadline = 0, asyncio.get_running_loop().time() + STALL_S
         self._receipt.add(len(data))
         return data
 
@@ -319,37 +319,37 @@ class Body:
 async def _respond(
     method: str, url: str, headers: Mapping[str, str], *, content: bytes | None = None, wanted_bytes: int = 0
 ) -> AsyncIterator[Body]:
-    """The answer to a request, after redirects; its connection is kept if the body is read to its end."""
-    ours = network()
-    target = first = _checked(url)
-    async with ours.slot(method, first), AsyncExitStack() as stack:
+    """Send a request and follow redirects; the connection is reused if the body is read to its end."""
+    connections = network()
+    target = first = _parse_url(url)
+    async with connections.slot(method, first), AsyncExitStack() as stack:
         receipt = stack.enter_context(policy().request(wanted_bytes))
         for _ in range(_MOST_REDIRECTS + 1):
             try:
                 async with asyncio.timeout(STALL_S):
-                    answer = await ours.session().request(
+                    answer = await connections.session().request(
                         method,
                         target,
                         headers={"Accept-Encoding": "identity", **headers},
                         data=content,
                         allow_redirects=False,
-                        proxy=await ours.proxy_for(target),
+                        proxy=await connections.proxy_for(target),
                         ssl=tls() if target.scheme == "https" else True,
                     )
             except (aiohttp.ClientError, OSError) as error:
-                ours.forget_proxies()
-                raise _explained(url, error) from error
+                connections.forget_proxies()
+                raise _network_error(url, error) from error
             stack.push_async_callback(_release, answer)
             location = answer.headers.get("Location", "") if answer.status in _REDIRECT_STATUSES else ""
             if not location or (method == "POST" and answer.status not in {307, 308}):
                 yield Body(url, answer, receipt)
                 return
-            target = _redirected(url, first, target, location)
-    raise _error(url, "circle")
+            target = _redirect_target(url, first, target, location)
+    raise _error(url, "redirect loop")
 
 
 async def _release(answer: aiohttp.ClientResponse) -> None:
-    """Give a connection back, to be used again if its body was read or is short, as that of an error."""
+    """Release a connection, for reuse if its body was read or is short, as those of errors are."""
     if answer.status not in {200, 206}:
         with suppress(aiohttp.ClientError, OSError, asyncio.IncompleteReadError):
             async with asyncio.timeout(_DRAIN_S):
@@ -357,32 +357,32 @@ async def _release(answer: aiohttp.ClientResponse) -> None:
     answer.release()
 
 
-def _checked(address: str) -> URL:
-    """An address that may be asked for: of http or https, and not link-local."""
+def _parse_url(address: str) -> URL:
+    """Parse and check an address: it must be http or https, and not link-local."""
     try:
         target = URL(address, encoded=address.isascii() and " " not in address)
         host = target.host if target.scheme in {"http", "https"} and address.isprintable() else ""
     except ValueError:
         host = ""
     if not host:
-        raise _error(address, "no address")
+        raise _error(address, "invalid")
     if is_link_local(host):
         raise _error(address, "link-local")
     return target
 
 
-def _redirected(url: str, first: URL, target: URL, location: str) -> URL:
-    """Where a redirect leads; a user and a password in the address go on to the same server only."""
-    found = _checked(str(target.join(URL(location, encoded=location.isascii()))))
-    if target.scheme == "https" and found.scheme != "https":
-        raise _error(url, "unsafe")
-    if found.origin() in {first.origin(), first.origin().with_scheme("https")}:
-        return found.with_user(first.user).with_password(first.password)
-    return found.with_user(None)
+def _redirect_target(url: str, first: URL, target: URL, location: str) -> URL:
+    """The target of a redirect; a login in the address is passed on to the same server only."""
+    redirected = _parse_url(str(target.join(URL(location, encoded=location.isascii()))))
+    if target.scheme == "https" and redirected.scheme != "https":
+        raise _error(url, "insecure redirect")
+    if redirected.origin() in {first.origin(), first.origin().with_scheme("https")}:
+        return redirected.with_user(first.user).with_password(first.password)
+    return redirected.with_user(None)
 
 
 class _TransientError(NetworkError):
-    """What may work if it is tried again, so many times in all, not before some time has passed."""
+    """An error that may pass: retry up to ``attempts`` times in all, each after ``retry_after_s``."""
 
     def __init__(self, error: NetworkError, attempts: int, retry_after_s: float = 0.0) -> None:
         super().__init__(error.message, hint=error.hint, url=error.url, status=error.status)
@@ -390,10 +390,10 @@ class _TransientError(NetworkError):
 
 
 def _error(url: str, kind: str, *, status: int | None = None, limit: int = 0) -> NetworkError:
-    """What went wrong, in plain words."""
-    message, hint = _WORDS[kind]
-    words = {"host": host_of(url), "file": file_of(url) or "the file"}
-    message = message.format(**words, status=status, limit=limit)
+    """A NetworkError with the message for a kind of failure."""
+    message, hint = _MESSAGES[kind]
+    names = {"host": host_of(url), "file": file_of(url) or "the file"}
+    message = message.format(**names, status=status, limit=limit)
     error = NetworkError(message, hint=hint, url=without_login(url), status=status)
     return _TransientError(error, _RETRIED[kind]) if kind in _RETRIED else error
 
@@ -403,43 +403,43 @@ def _changed(url: str) -> ChangedError:
     return ChangedError(message, hint="Reopen it.")
 
 
-def _explained(url: str, error: Exception) -> NetworkError:
-    """What aiohttp or the sockets below it raised."""
+def _network_error(url: str, error: Exception) -> NetworkError:
+    """The NetworkError for an error of aiohttp or of the sockets below it."""
     match error:
         case aiohttp.ClientHttpProxyError() | aiohttp.ClientProxyConnectionError():
             return _error(url, "proxy")
         case ssl.SSLError() | aiohttp.ClientSSLError():
             return _error(url, "insecure")
         case aiohttp.ClientConnectorError():
-            return _error(url, "out of reach")
+            return _error(url, "unreachable")
         case TimeoutError():
-            return _error(url, "silent")
-    return _error(url, "broken off")
+            return _error(url, "timeout")
+    return _error(url, "interrupted")
 
 
 _NETWORK = "Check the internet connection, then try again."
-_WORDS = {  # what happened, and what to do about it
-    "no address": ("{host!r} isn't a web address.", "Check the address."),
-    "link-local": ("Nothing is read from {host}: only machines of a cloud may use that address.", ""),
-    "unsafe": ("The server {host} points to an unsafe place.", ""),
-    "circle": ("The server {host} sends us round in circles.", "Try again later."),
-    "out of reach": ("The server {host} can't be reached.", _NETWORK),
-    "silent": ("The server {host} didn't answer in time.", _NETWORK),
-    "broken off": ("The server {host} broke off in the middle of {file}.", _NETWORK),
-    "proxy": ("This network's proxy doesn't let us reach {host}.", "Check the proxy settings."),
+_MESSAGES = {  # message and hint
+    "invalid": ("{host!r} isn't a web address.", "Check the address."),
+    "link-local": ("{host} can't be used: such addresses are reserved for cloud machines.", ""),
+    "insecure redirect": ("The server {host} redirects to an insecure address.", ""),
+    "redirect loop": ("The server {host} redirects in a loop.", "Try again later."),
+    "unreachable": ("The server {host} can't be reached.", _NETWORK),
+    "timeout": ("The server {host} didn't answer in time.", _NETWORK),
+    "interrupted": ("The connection to {host} was lost in the middle of {file}.", _NETWORK),
+    "proxy": ("This network's proxy blocks access to {host}.", "Check the proxy settings."),
     "insecure": (
         "No secure connection to {host} could be made.",
         "Check the computer's date; a filter or proxy of this network may be in the way.",
     ),
     "web page": (
-        "A web page came from {host} instead of {file}.",
+        "The server {host} sent a web page instead of {file}.",
         "This network may want you to sign in: open any web page in a browser, then try again.",
     ),
-    "wrong part": ("The server {host} can't send the part of {file} that is needed.", "Download the whole file."),
-    "too large": ("The answer of {host} for {file} is larger than the {limit:,} bytes expected.", ""),
+    "wrong part": ("The server {host} can't send the requested part of {file}.", "Download the whole file."),
+    "too large": ("The server {host} sent more than the {limit:,} bytes expected for {file}.", ""),
     "forbidden": ("The server {host} doesn't allow access to {file} (status {status}).", ""),
     "missing": ("The server {host} doesn't have {file} (status {status}).", ""),
     "refused": ("The server {host} can't answer the request for {file} (status {status}).", "Try again later."),
 }
 _STATUSES = {401: "forbidden", 403: "forbidden", 404: "missing", 407: "proxy", 410: "missing"}
-_RETRIED = {"broken off": _ATTEMPTS, "silent": 2, "out of reach": 2}
+_RETRIED = {"interrupted": _ATTEMPTS, "timeout": 2, "unreachable": 2}

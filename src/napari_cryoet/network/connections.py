@@ -25,16 +25,16 @@ from napari_cryoet._version import __version__
 T = TypeVar("T")
 
 CONNECTIONS: Final = 24  # to one server at once
-POSTS: Final = 4  # the portal answers queries one after another: more at once only make each wait
+POSTS: Final = 4  # the portal answers queries one by one, so more at once would only wait
 
 _CONNECT_S = 10.0
 _IDLE_S = 60.0
-_PROXY_S = 5.0  # for how long the system's answer about a proxy is used
+_PROXY_S = 5.0  # how long to remember the system's proxy for a server
 _USER_AGENT = f"napari-cryoet/{__version__} (+python {platform.python_version()})"
 
 
 class Network:
-    """The loop, its session, and how many requests each server gets at once."""
+    """The event loop, its session, and the limits on concurrent requests to each server."""
 
     def __init__(self) -> None:
         self._lock, self._pid = threading.Lock(), os.getpid()
@@ -44,7 +44,7 @@ class Network:
         self._proxies: dict[URL, tuple[float, str]] = {}
 
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop, started at first use; from any thread."""
+        """The loop, started at first use; may be called from any thread."""
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
@@ -54,7 +54,7 @@ class Network:
             return self._loop
 
     def session(self) -> aiohttp.ClientSession:
-        """The session; for the loop's own thread, like all that follows."""
+        """The session. This and the methods below are for the loop's own thread."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_S, resolver=_Resolver()),
@@ -66,12 +66,12 @@ class Network:
         return self._session
 
     def slot(self, method: str, url: URL) -> asyncio.Semaphore:
-        """Hold this during a request, so that no server gets too many at once."""
+        """The semaphore to hold during a request, which limits concurrent requests to a server."""
         limit = POSTS if method == "POST" else CONNECTIONS
         return self._slots.setdefault((method, url.origin()), asyncio.Semaphore(limit))
 
     async def proxy_for(self, url: URL) -> str | None:
-        """The proxy that the system names for a server just now."""
+        """The system's proxy for a server, or None."""
         server, now = url.origin(), time.monotonic()
         until, proxy = self._proxies.get(server, (0.0, ""))
         if now > until:
@@ -80,11 +80,11 @@ class Network:
         return proxy or None
 
     def forget_proxies(self) -> None:
-        """Ask the system again: the network may be another one by now."""
+        """Ask the system for proxies again, because the network may have changed."""
         self._proxies.clear()
 
     def _close(self) -> None:
-        """Close all connections, when the program ends."""
+        """Close all connections at exit."""
         if self._loop is None or self._pid != os.getpid():
             return
 
@@ -98,17 +98,17 @@ class Network:
         self._loop.call_soon_threadsafe(self._loop.stop)
 
 
-_networks: dict[int, Network] = {}  # by process: a forked one can't use the thread and the connections of its parent
+_networks: dict[int, Network] = {}  # by process id: a forked process can't use its parent's thread and connections
 
 
 def network() -> Network:
-    """What this process uses."""
+    """The `Network` of this process."""
     return _networks.get(os.getpid()) or _networks.setdefault(os.getpid(), Network())
 
 
 @functools.cache
 def tls() -> ssl.SSLContext:
-    """The computer's own certificate authorities and Mozilla's: some Pythons come with none."""
+    """A TLS context with the system's certificate authorities and Mozilla's: some Pythons come with none."""
     import certifi
 
     context = ssl.create_default_context()
@@ -117,7 +117,7 @@ def tls() -> ssl.SSLContext:
 
 
 def is_this_computer(host: str) -> bool:
-    """Whether a server of this name is on this computer.
+    """Whether a host name refers to this computer.
 
     Examples
     --------
@@ -129,7 +129,7 @@ def is_this_computer(host: str) -> bool:
 
 
 def is_link_local(host: str) -> bool:
-    """Whether a host is an address of the nearest network only: machines in a cloud are told secrets there.
+    """Whether a host is a link-local address, which in clouds gives access to secrets.
 
     Examples
     --------
@@ -149,7 +149,7 @@ def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | No
 
 
 def _system_proxy(scheme: str, host: str) -> str:
-    """The http(s) proxy that the system names for a host, or nothing."""
+    """The system's http(s) proxy for a host, or an empty string."""
     if is_this_computer(host) or proxy_bypass(host):
         return ""
     proxies = getproxies()
@@ -159,15 +159,15 @@ def _system_proxy(scheme: str, host: str) -> str:
 
 
 class _Resolver(AbstractResolver):
-    """The system's name server, without link-local addresses."""
+    """The system's name resolver, without link-local addresses."""
 
     def __init__(self) -> None:
         self._system = aiohttp.ThreadedResolver()
 
     async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[ResolveResult]:
-        """The addresses of a name; OSError where none is left."""
-        found = await self._system.resolve(host, port, family)
-        if allowed := [each for each in found if not is_link_local(each["host"])]:
+        """The allowed addresses of a host name; OSError if there are none."""
+        addresses = await self._system.resolve(host, port, family)
+        if allowed := [address for address in addresses if not is_link_local(address["host"])]:
             return allowed
         raise OSError(f"{host} has no address that may be used")
 
@@ -176,16 +176,16 @@ class _Resolver(AbstractResolver):
 
 
 class _DaemonThreads(concurrent.futures.ThreadPoolExecutor):
-    """A thread for each blocking call; one that waits for a silent name server or disk doesn't delay the exit."""
+    """A daemon thread for each blocking call, so that a stalled name server or disk doesn't delay the exit."""
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> concurrent.futures.Future[T]:
-        """Start a call."""
+        """Start a call in a new thread."""
         future: concurrent.futures.Future[T] = concurrent.futures.Future()
 
         def call() -> None:
             try:
                 future.set_result(fn(*args, **kwargs))
-            except BaseException as error:  # noqa: BLE001 - it is raised where the result is awaited
+            except BaseException as error:  # noqa: BLE001 - raised where the result is awaited
                 future.set_exception(error)
 
         future.set_running_or_notify_cancel()

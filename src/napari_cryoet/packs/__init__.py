@@ -1,1 +1,1 @@
-"""Offline slices of the portal: a folder with tables and files that is browsed, streamed and served like the portal."""
+"""Packs: offline parts of the portal, as folders that can be browsed, streamed and served like the portal."""

@@ -1,8 +1,8 @@
-"""Answers GraphQL queries over tables: the official client's schema, with resolvers that follow from its structure.
+"""Answer GraphQL queries from tables: the official client's schema, with resolvers derived from its structure.
 
-The same query text that goes to the live portal runs here. As there, a nested connection ends after 100 edges in
-silence, and a reply with an error has no data. What neither our queries nor the official client ask for is refused:
-cursors, conditions on counts, and aggregates other than plain counts.
+The queries for the live portal run here unchanged. As there, a nested connection silently ends after 100 edges, and a
+reply with an error has no data. Features that neither our queries nor the official client use are refused: cursors,
+conditions on counts, and aggregates other than plain counts.
 """
 
 from __future__ import annotations
@@ -47,15 +47,15 @@ def execute(
     moved_url: Callable[[str], str],
     limits: Limits | None = None,
 ) -> dict[str, Any]:
-    """The data that answers a query; ``moved_url`` says what URLs of rows become.
+    """The data of a query's answer; ``moved_url`` maps the URLs of rows.
 
-    Raises PortalError where the query can't be answered, PackError where the tables are damaged.
+    Raises PortalError if the query can't be answered, PackError if the tables are damaged.
     """
     try:
         result = execute_sync(
             _executable_schema(),
             _document(query),
-            context_value=_Asked(database, moved_url, limits or Limits()),
+            context_value=_Context(database, moved_url, limits or Limits()),
             variable_values=dict(variables or {}),
             operation_name=operation_name,
             field_resolver=_cell,
@@ -70,15 +70,15 @@ def execute(
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """What the resolvers of one query share."""
+class _Context:
+    """Context shared by the resolvers of one query."""
 
     database: Database
     moved_url: Callable[[str], str]
     limits: Limits
 
 
-@lru_cache(maxsize=64)  # a program asks the same few queries again and again
+@lru_cache(maxsize=64)  # programs repeat the same few queries
 def _document(text: str) -> DocumentNode:
     """Parse and validate a query."""
     document = parse(text, max_tokens=MAX_TOKENS, no_location=True)
@@ -92,7 +92,7 @@ def _executable_schema() -> GraphQLSchema:
     schema = portal_schema()
     for graphql_type in schema.type_map.values():
         if is_enum_type(graphql_type) and not graphql_type.name.startswith("__"):
-            # lets words through that came later than the schema
+            # accept values added after the schema was released
             graphql_type.coerce_output_value = str  # type: ignore[method-assign,assignment]
     query_type = assert_object_type(schema.query_type)
     for table in tables().values():
@@ -117,11 +117,11 @@ def _attach_to_rows(row_type: GraphQLObjectType, table: Table) -> None:
 
 
 def _cell(row: Row, info: Info) -> Any:
-    """What a row, a group or a connection has under the name of a field."""
-    asked: _Asked = info.context
-    asked.limits.check()
+    """The default resolver: a field of a row, a group or a connection by name."""
+    context: _Context = info.context
+    context.limits.check()
     cell = row.get(info.field_name)
-    return asked.moved_url(cell) if isinstance(cell, str) and is_url(info.field_name) else cell
+    return context.moved_url(cell) if isinstance(cell, str) and is_url(info.field_name) else cell
 
 
 def _root(
@@ -130,22 +130,24 @@ def _root(
     info: Info,
     *,
     where: Clause | None = None,
-    orderBy: Sequence[Clause] | None = None,  # noqa: N803 - the schema's own names
+    orderBy: Sequence[Clause] | None = None,  # noqa: N803 - names from the schema
     limitOffset: Mapping[str, int | None] | None = None,  # noqa: N803
 ) -> Sequence[Row]:
-    """The rows of a root list; all of them where no limit is given."""
-    asked: _Asked = info.context
+    """Resolve a root list; all its rows unless there is a limit."""
+    context: _Context = info.context
     page = limitOffset or {}
     limit, offset = page.get("limit"), page.get("offset") or 0
-    return asked.database.rows(table, where, order_by=orderBy or (), limit=limit, offset=offset, limits=asked.limits)
+    return context.database.rows(
+        table, where, order_by=orderBy or (), limit=limit, offset=offset, limits=context.limits
+    )
 
 
 def _parent(relation: Relation, row: Row, info: Info, **others: Any) -> Row | None:
-    """The row that a row belongs to."""
+    """Resolve the parent of a row."""
     _refuse(others)
-    asked: _Asked = info.context
-    own = {"id": {"_in": [row[relation.key]]}}  # none where there is no key
-    return next(iter(asked.database.rows(relation.table, own, limits=asked.limits)), None)
+    context: _Context = info.context
+    own = {"id": {"_in": [row[relation.key]]}}  # None if the key is null
+    return next(iter(context.database.rows(relation.table, own, limits=context.limits)), None)
 
 
 def _children(
@@ -158,43 +160,43 @@ def _children(
     first: int | None = None,
     **others: Any,
 ) -> dict[str, Any]:
-    """The first rows that belong to a row."""
+    """Resolve the first children of a row."""
     _refuse(others)
     limit = PAGE if first is None else first
     if not 0 < limit <= PAGE:
-        raise PortalError(f"Argument 'first' has to be between 1 and {PAGE}.")
-    asked: _Asked = info.context
+        raise PortalError(f"The argument 'first' must be between 1 and {PAGE}.")
+    context: _Context = info.context
     own = {relation.key: {"_eq": row["id"]}}
-    rows = asked.database.rows(relation.table, own, where, order_by=orderBy or (), limit=limit, limits=asked.limits)
+    rows = context.database.rows(relation.table, own, where, order_by=orderBy or (), limit=limit, limits=context.limits)
     return {"edges": [{"node": each} for each in rows]}
 
 
 def _refuse(arguments: Mapping[str, Any]) -> None:
-    """Raise PortalError for arguments that aren't answered; the schema gives empty ones where a query has none."""
+    """Raise PortalError for unsupported arguments; absent ones are empty."""
     for name, value in arguments.items():
         if value:
-            raise PortalError(f"The argument '{name}' isn't answered here.")
+            raise PortalError(f"The argument '{name}' isn't supported.")
 
 
 def _aggregate(
     table: str, key: str | None, row: Row | None, _: Info, *, where: Clause | None = None
 ) -> tuple[str, Clause | None, Clause | None]:
-    """What an ``aggregate`` counts: the rows of a table, or the children of a row, and which of them."""
+    """What an ``aggregate`` counts: rows of a table or children of a row, filtered by ``where``."""
     return table, None if row is None else {str(key): {"_eq": row["id"]}}, where
 
 
 def _groups(source: tuple[str, Clause | None, Clause | None], info: Info) -> list[dict[str, Any]]:
-    """The counts of an aggregate by group; without ``groupBy`` one, or none where a nested one has no rows."""
+    """Resolve the counts of an aggregate by group; without ``groupBy`` one count, or none if a nested one is 0."""
     table, own, where = source
-    asked: _Asked = info.context
+    context: _Context = info.context
     paths: list[Path] = []
     for node in _fields(*(node.selection_set for node in info.field_nodes)):
         if node.name.value == "groupBy":
             paths += _paths(node.selection_set)
         elif node.name.value != "count":
-            raise PortalError("Only counts are answered here.")
+            raise PortalError("Only counts are supported in aggregates.")
     groups = []
-    for count, *cells in asked.database.counts(table, own, where, group_by=paths, limits=asked.limits):
+    for count, *cells in context.database.counts(table, own, where, group_by=paths, limits=context.limits):
         if count or own is None:
             group: dict[str, Any] = {}
             for path, cell in zip(paths, cells, strict=True):
@@ -212,13 +214,13 @@ def _fields(*selections: SelectionSetNode | None) -> Iterator[FieldNode]:
     """The fields of an aggregate."""
     for node in (node for selection in selections if selection for node in selection.selections):
         if not isinstance(node, FieldNode):
-            raise PortalError("Aggregates can't be asked for in fragments.")
+            raise PortalError("Fragments aren't supported in aggregates.")
         if node.name.value != "__typename":
             yield node
 
 
 def _paths(selection: SelectionSetNode | None) -> Iterator[Path]:
-    """The columns of a ``groupBy``, each after the relations that lead to it."""
+    """The columns of a ``groupBy``, each preceded by the relations that lead to it."""
     for node in _fields(selection):
         inner = _paths(node.selection_set) if node.selection_set else [()]
         yield from ((node.name.value, *path) for path in inner)

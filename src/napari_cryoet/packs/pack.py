@@ -2,12 +2,12 @@
 
 ::
 
-    PACK/pack.json                 what it is, where it came from, its licence, the URL prefixes of its rows
-    PACK/tables/datasets.json ...  one list of rows a table, as the portal's API spells them; a missing table is empty
-    PACK/files/10000/TS_026/ ...   what lies below the prefixes
+    PACK/pack.json                 title, origin, licence, and the prefixes of URLs in its rows
+    PACK/tables/datasets.json ...  a list of rows per table, spelled as in the portal's API; a missing table is empty
+    PACK/files/10000/TS_026/ ...   the files below the prefixes
 
-A pack may come from anybody: sizes are bounded, paths that leave its folder are refused, and every fault is a
-`PackError` that says which file is wrong and how.
+Packs aren't trusted: sizes are limited, paths that leave the folder are refused, and every fault is a `PackError` that
+names the file and the problem.
 """
 
 from __future__ import annotations
@@ -34,45 +34,45 @@ MAX_MANIFEST_BYTES: Final = 1 << 20
 MAX_TABLE_BYTES: Final = 1 << 30
 
 Row = Mapping[str, Any]
-"""A row: text, numbers, true, false and None by column; rows of numbers for a matrix."""
+"""A row: text, numbers, booleans and None by column; a matrix is a list of rows."""
 
 _ELSEWHERE: Final = ("https://", "http://", "s3://")
-_PLAIN: Final = "/~!$&'()*,;=:@"  # all that a path may hold unencoded, but for "+", which some servers take for a space
+_PLAIN: Final = "/~!$&'()*,;=:@"  # allowed unencoded in a path, except "+", which some servers read as a space
 _DRIVE: Final = re.compile("[A-Za-z]:")
 _TABLE: Final = re.compile("[A-Za-z]{1,40}")
 _Web = Annotated[str, msgspec.Meta(pattern="^(https?://|$)")]
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", tag_field="format", tag=FORMAT):
-    """What a pack says about itself.
+    """The manifest of a pack.
 
-    The prefixes are how the URLs of its rows begin, up to and with the slash before the dataset's folder. What follows
-    such a prefix in a row is a path below ``PACK/files``.
+    URLs in rows start with one of the prefixes, which end with the slash before the dataset's folder. The rest of such
+    a URL is a path below ``PACK/files``.
     """
 
     version: int = VERSION
-    title: str  # what a person calls it
-    source: str = ""  # where the content came from
+    title: str  # shown to users
+    source: str = ""  # the origin of the content
     created: str = ""  # ISO 8601
     licence: str = ""
     licence_url: _Web = ""
-    site: _Web = ""  # which has pages about its datasets and runs, without a slash at its end
+    site: _Web = ""  # with pages about its datasets and runs; no trailing slash
     https_prefix: Annotated[str, msgspec.Meta(pattern="^https?://[^/].*/$")]
     s3_prefix: Annotated[str, msgspec.Meta(pattern="^s3://[^/].*/$")]
 
     def __post_init__(self) -> None:
         if not 1 <= self.version <= VERSION:
-            raise ValueError(f"the format version {self.version} is unknown here; a newer napari-cryoet may read it")
+            raise ValueError(f"the format version {self.version} is unknown; a newer napari-cryoet may read it")
 
     @property
     def terms(self) -> Terms:
-        """The licence and the site; the portal's for its own files, where the manifest doesn't say them."""
+        """The licence and the site; if the manifest has none, the portal's for the portal's own files."""
         own = Terms(licence=self.licence, licence_url=self.licence_url, site=self.site)
         return terms_of(self.s3_prefix, own if self.licence or self.site else None)
 
 
 class Pack:
-    """An open pack: the manifest is read, a table is read each time it is asked for."""
+    """An open pack. The manifest is in memory; a table is read at each access."""
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder = folder.absolute()
@@ -81,18 +81,18 @@ class Pack:
 
     @property
     def files(self) -> Path:
-        """The folder that the manifest's prefixes stand for."""
+        """The folder that replaces the manifest's prefixes."""
         return self.folder / "files"
 
     def local_url(self, url: str) -> str:
-        """Where a URL of a row leads: a ``file://`` URL for the pack's own files; see `moved_url`."""
+        """A URL of a row, with ``file://`` URLs for the pack's own files; see `moved_url`."""
         return self.moved_url(url, self.files.as_uri() + "/")
 
     def moved_url(self, url: str, base: str) -> str:
-        """A URL of the pack's files, percent-encoded below ``base``; others of the web and of S3 as they are.
+        """A URL of a row: below ``base``, percent-encoded, for the pack's files; other web and S3 URLs unchanged.
 
-        What else a row calls a URL could name any file of this computer, and becomes empty. Raises PackError where a
-        URL leads out of the pack's files.
+        Anything else could name any file on this computer and becomes empty. Raises PackError if a URL leads out of
+        the pack's files.
         """
         prefix = self.manifest.https_prefix
         if url.startswith(prefix):
@@ -100,10 +100,10 @@ class Pack:
         return url if url.lower().startswith(_ELSEWHERE) else ""
 
     def path_below(self, rest: str) -> str:
-        """The path below `files` that the rest of a URL means, with slashes; a slash at its end stays.
+        """The path below `files` for the rest of a URL, with slashes; a trailing slash is kept.
 
-        Portals store paths plainly (``run 1/``) or percent-encoded (``run%201/``). A percent sign may be the name's
-        own: a file of just that name goes before the decoded name.
+        Portals store paths plainly (``run 1/``) or percent-encoded (``run%201/``). A percent sign may be part of the
+        name, so a file with exactly that name takes precedence over the decoded name.
         """
         if "%" in rest and not (is_safe(rest) and (self.files / rest).exists()):
             rest = unquote(rest)
@@ -113,7 +113,7 @@ class Pack:
 
 
 def is_pack(folder: Path | str) -> bool:
-    """Whether a folder has the manifest of a pack."""
+    """Whether a folder has a valid pack manifest."""
     try:
         _read_manifest(Path(folder))
     except PackError:
@@ -122,29 +122,29 @@ def is_pack(folder: Path | str) -> bool:
 
 
 def open_pack(folder: Path | str) -> Pack:
-    """Open a pack; reads the manifest only, and raises PackError where there is none or it is damaged."""
+    """Open a pack and read only its manifest; PackError if that is missing or damaged."""
     folder = Path(folder)
     return Pack(folder, _read_manifest(folder))
 
 
 def write_pack(folder: Path | str, manifest: Manifest, tables: Mapping[str, Iterable[Row]]) -> Pack:
-    """Write a pack's tables, then its manifest; ``folder/files`` is left as it is.
+    """Write a pack's tables, then its manifest; ``folder/files`` stays unchanged.
 
-    Raises PackError, and writes nothing, where rows can't be JSON.
+    Raises PackError before writing anything if rows can't be stored as JSON.
     """
     folder = Path(folder)
     texts = {name: _table_text(name, rows) for name, rows in tables.items()}
     (folder / "files").mkdir(parents=True, exist_ok=True)
-    with written_whole(folder / "tables", overwrite=True, flush=False) as fresh:
-        fresh.mkdir()
+    with written_whole(folder / "tables", overwrite=True, flush=False) as unfinished:
+        unfinished.mkdir()
         for name, text in texts.items():
-            (fresh / f"{name}.json").write_text(text, encoding="utf-8")
+            (unfinished / f"{name}.json").write_text(text, encoding="utf-8")
     replace_file(folder / MANIFEST_NAME, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
     return Pack(folder, manifest)
 
 
 def is_safe(path: str) -> bool:
-    """Whether a relative path with slashes stays where it begins, on every system."""
+    """Whether a relative path with slashes stays within its folder, on every system."""
     return not (
         path.startswith("/")
         or _DRIVE.match(path)
@@ -154,7 +154,7 @@ def is_safe(path: str) -> bool:
 
 
 class _Tables(Mapping[str, "Sequence[Row]"]):
-    """The rows of every table, read from its file."""
+    """The rows of every table, read from its file at each access."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -201,4 +201,4 @@ def _read(path: Path, kind: type[T], max_bytes: int) -> T:
     try:
         return msgspec.json.decode(content, type=kind)
     except (msgspec.MsgspecError, RecursionError) as error:
-        raise PackError(f"{path} isn't as it should be: {error}.") from error
+        raise PackError(f"{path} is invalid: {error}.") from error

@@ -1,13 +1,13 @@
-"""Serves a pack over HTTP as the portal does: GraphQL, files with ranges, and the S3 listing of its bucket.
+"""Serve a pack over HTTP like the portal: GraphQL, files with ranges, and the S3 listing of its bucket.
 
 ::
 
-    POST /graphql                    {"query", "variables", "operationName"}; errors with status 200, as the portal's
-    GET, HEAD /files/10000/...       bytes of a file, whole or a range
-    GET, HEAD /s3/BUCKET[/KEY]       keys with a prefix, or bytes of a file; BOTO_ENDPOINT_URL for the official client
+    POST /graphql                    {"query", "variables", "operationName"}; errors have status 200, as in the portal
+    GET, HEAD /files/10000/...       a file or a range of it
+    GET, HEAD /s3/BUCKET[/KEY]       keys with a prefix, or a file; the BOTO_ENDPOINT_URL of the official client
 
-Web pages can't read a pack: there are no CORS headers unless an origin is named, and requests for another host than the
-ones served are refused, so that no page can give its own name to this computer.
+Web pages can't read a pack: there are no CORS headers unless you name an origin. Requests for other host names are
+refused, so that no page can use its own host name for this computer (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ _OWN_NAMES: Final = ("localhost", "127.0.0.1", "[::1]", socket.gethostname(), f"
 
 
 class PackServer(AbstractContextManager["PackServer"]):
-    """A pack that is being served, until `close`; a context too. NetworkError where the address can't be had.
+    """Serves a pack until `close`; also a context manager. NetworkError if the address isn't available.
 
-    By default only this machine can connect, at a free port. ``names`` are further names of this computer under which
-    clients may ask, such as the one that a router gives it, ``cors`` origins whose web pages may read.
+    By default only this machine can connect, at a free port. ``names`` are further host names that clients may use,
+    such as one given by a router; ``cors`` are origins whose web pages may read the pack.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class PackServer(AbstractContextManager["PackServer"]):
         self.pack = open_pack(folder)
         self._socket = _listening_socket(host, port)
         self.port = int(self._socket.getsockname()[1])
-        name = _outward_name(host)
+        name = _public_host(host)
         self.graphql_url, self.files_url, self.s3_url = (
             f"http://{name}:{self.port}/{place}" for place in ("graphql", "files/", "s3")
         )
@@ -99,7 +99,7 @@ class PackServer(AbstractContextManager["PackServer"]):
         self._thread.start()
 
     def close(self) -> None:
-        """Stop: no new connections, the open ones cut, no thread left. A second call does nothing."""
+        """Refuse new connections, close open ones and end the thread; further calls do nothing."""
         self._server.should_exit = self._server.force_exit = True
         self._thread.join(_STOP_S)
         self._socket.close()
@@ -109,9 +109,9 @@ class PackServer(AbstractContextManager["PackServer"]):
 
 
 def serve_until_signalled(folder: Path | str, *args: Any, **options: Any) -> signal.Signals:
-    """Serve a pack as `PackServer` does until SIGINT or SIGTERM, and give that; for the main thread of a program.
+    """Serve a pack with `PackServer` until SIGINT or SIGTERM, and return that signal; for the main thread only.
 
-    When ready, prints one line of JSON: ``{"graphql": URL, "files": URL, "s3": URL}``.
+    Once ready, prints one line of JSON: ``{"graphql": URL, "files": URL, "s3": URL}``.
     """
     received: list[signal.Signals] = []
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -126,7 +126,7 @@ def serve_until_signalled(folder: Path | str, *args: Any, **options: Any) -> sig
 
 
 class _Connection(H11Protocol):
-    """A connection that is refused where its client has many."""
+    """A connection that is refused if its client has too many."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -136,13 +136,13 @@ class _Connection(H11Protocol):
 
 
 class PackFile(FileResponse):
-    """A file, in chunks that are worth the way to a thread."""
+    """A file response with chunks large enough to be worth a thread switch."""
 
     chunk_size = 1 << 20
 
 
 class _Files(StaticFiles):
-    """The plain files below a folder, links that lead out of it left out; a browser shows none of them as a page."""
+    """The files below a folder, without links that lead out of it; browsers don't show them as pages."""
 
     def file_response(self, full_path: Any, stat_result: os.stat_result, *_: Any, **__: Any) -> Response:
         headers = {"X-Content-Type-Options": "nosniff"}
@@ -172,26 +172,26 @@ class _Handlers:
         async for part in request.stream():
             body += part
             if len(body) > MAX_BODY_BYTES:
-                return PlainTextResponse(f"A request may have {MAX_BODY_BYTES} bytes at most.", 413)
+                return PlainTextResponse(f"A request may have at most {MAX_BODY_BYTES} bytes.", 413)
         try:
             query = msgspec.json.decode(body, type=_Query)
         except (msgspec.MsgspecError, RecursionError):
-            return PlainTextResponse("A request is a JSON object with a query, and variables if need be.", 400)
+            return PlainTextResponse("A request is a JSON object with a query and optional variables.", 400)
         reply = await run_in_threadpool(self._answer, query, f"{request.base_url}files/")
         return Response(msgspec.json.encode(reply), media_type="application/json")
 
     def listing(self, request: Request) -> Response:
-        """All keys with a prefix, as ``ListObjectsV2`` gives them."""
+        """List all keys with a prefix, like ``ListObjectsV2``."""
         prefix = request.query_params.get("prefix", "")
         start = prefix.removeprefix(self._key_prefix)
-        found = (self._root / start.rpartition("/")[0]).rglob("*") if is_safe(start) else ()
+        paths = (self._root / start.rpartition("/")[0]).rglob("*") if is_safe(start) else ()
         entries = []
-        for path in sorted(path for path in found if path.is_file() and path.resolve().is_relative_to(self._root)):
+        for path in sorted(path for path in paths if path.is_file() and path.resolve().is_relative_to(self._root)):
             key = self._key_prefix + path.relative_to(self._root).as_posix()
             if key.startswith(prefix):
-                about = path.stat()
-                changed = datetime.fromtimestamp(about.st_mtime, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-                details = f"<LastModified>{changed}</LastModified><Size>{about.st_size}</Size>"
+                stat_result = path.stat()
+                changed = datetime.fromtimestamp(stat_result.st_mtime, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+                details = f"<LastModified>{changed}</LastModified><Size>{stat_result.st_size}</Size>"
                 entries.append(f"<Contents><Key>{escape(key)}</Key>{details}</Contents>")
         text = (
             '<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
@@ -199,12 +199,14 @@ class _Handlers:
         )
         return Response(text, media_type="application/xml")
 
-    def _answer(self, asked: _Query, files_url: str) -> dict[str, Any]:
+    def _answer(self, request: _Query, files_url: str) -> dict[str, Any]:
         def moved_url(url: str) -> str:
             return self._pack.moved_url(url, files_url)
 
         try:
-            data = execute(self._database, asked.query, asked.variables, asked.operation_name, moved_url=moved_url)
+            data = execute(
+                self._database, request.query, request.variables, request.operation_name, moved_url=moved_url
+            )
         except PortalError as error:
             return {"data": None, "errors": [{"message": str(error)}]}
         return {"data": data, "extensions": {"terms": self._pack.manifest.terms}}
@@ -238,17 +240,17 @@ def _listening_socket(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=128)
     except (OSError, OverflowError) as error:
-        words = getattr(error, "strerror", None) or error
-        raise NetworkError(f"{host}, port {port}, can't be served from: {words}.") from error
+        reason = getattr(error, "strerror", None) or error
+        raise NetworkError(f"Can't serve at {host}, port {port}: {reason}.") from error
 
 
-def _outward_name(host: str) -> str:
-    """The host in URLs; where all addresses of this machine are listened at, the one that others reach."""
+def _public_host(host: str) -> str:
+    """The host in URLs; when listening on all addresses, the one that other machines can reach."""
     if host in {"0.0.0.0", "::"}:  # noqa: S104 - the user's choice
         family, elsewhere = (socket.AF_INET6, "2001:db8::1") if host == "::" else (socket.AF_INET, "192.0.2.1")
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             try:
-                probe.connect((elsewhere, 9))  # sends nothing: it only chooses the address to send from
+                probe.connect((elsewhere, 9))  # sends nothing, only selects the outgoing address
                 host = str(probe.getsockname()[0])
             except OSError:  # no network
                 host = "::1" if host == "::" else "127.0.0.1"

@@ -1,1 +1,1 @@
-"""The portal's tables: their schema, and their rows in SQLite."""
+"""The portal's tables: their schema and their rows, held in SQLite."""

@@ -1,4 +1,4 @@
-"""The portal's tables in SQLite: takes rows, and answers the API's ``where``, ``orderBy`` and ``groupBy``."""
+"""The portal's tables in SQLite, queried with the API's ``where``, ``orderBy`` and ``groupBy``."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from napari_cryoet.records import MAX_ID, Id
 from napari_cryoet.tables.schema import Column, Kind, tables
 
 Row = Mapping[str, Any]
-"""A row by column; in one that a `Database` gives, columns without a value hold None."""
+"""A row by column; in the rows of a `Database`, columns without a value hold None."""
 Clause = Mapping[str, Any]
 """A ``where`` argument of the API."""
 Path = Sequence[str]
-"""A column, after the relations that lead to it."""
+"""The relations that lead to a column, then the column."""
 Rows = Mapping[str, Sequence[dict[str, Any]]]
 """Rows by table, spelled as in the API."""
 
 MAX_SECONDS: Final = 20.0
 
-_ROWS_AT_ONCE: Final = 5000  # are taken in: rows are larger in Python than in SQLite
-_STEPS_A_CHECK: Final = 20_000  # of SQLite's machine: about a millisecond
+_ROWS_AT_ONCE: Final = 5000  # inserted at once: rows are larger in Python than in SQLite
+_STEPS_A_CHECK: Final = 20_000  # SQLite instructions between checks: about a millisecond
 _SQL_TYPES: Final[Mapping[Kind, str]] = {"int": "INTEGER", "float": "REAL", "bool": "INTEGER"}
 _TYPES: Final[Mapping[Kind, Any]] = {
     "int": Annotated[int, msgspec.Meta(ge=-MAX_ID, le=MAX_ID)],
@@ -60,7 +60,7 @@ _PLAIN_DIRECTIONS: Final = {"asc": "asc_nulls_last", "desc": "desc_nulls_first"}
 
 @dataclass(slots=True)
 class Limits:
-    """What a query may take: its end, and who may stop it."""
+    """The deadline of a query, and an event that stops it."""
 
     stop: threading.Event | None = None
     deadline: float = field(default_factory=lambda: time.monotonic() + MAX_SECONDS)
@@ -70,17 +70,17 @@ class Limits:
         return (self.stop is not None and self.stop.is_set()) or time.monotonic() > self.deadline
 
     def check(self) -> None:
-        """Raise StoppedError on a stop, and PortalError after the deadline."""
+        """Raise StoppedError if stopped, PortalError after the deadline."""
         if self.is_over():
             raise_if_stopped(self.stop)
-            raise PortalError("The query takes too long.", hint="Ask for less at once.")
+            raise PortalError("The query takes too long.", hint="Request less at once.")
 
 
 class Database:
-    """Tables in memory, each read when a query first needs it; safe to share by threads.
+    """Tables in memory, each loaded when a query first needs it; thread-safe.
 
-    With ``saved``, a file that `save` wrote, its tables are there at once. Methods raise PortalError for what can't be
-    answered or takes too long, PackError where a table or the file can't be read, and StoppedError where the limits'
+    ``saved`` is a file written by `save`, whose tables are loaded at once. Methods raise PortalError for queries that
+    are invalid or take too long, PackError if a table or the file can't be read, and StoppedError if the limits'
     ``stop`` is set.
     """
 
@@ -96,11 +96,11 @@ class Database:
         self._loaded = {name for (name,) in names}
 
     def is_loaded(self, table: str) -> bool:
-        """Whether the rows of a table were read."""
+        """Whether the rows of a table are in memory."""
         return table in self._loaded
 
     def save(self, path: FilePath) -> None:
-        """Write all tables that were read until now to a new file; OSError if the disk refuses."""
+        """Write all loaded tables to a new file; OSError if that fails."""
         with self._lock, closing(sqlite3.connect(path)) as file:
             try:
                 self._db.backup(file)
@@ -110,11 +110,11 @@ class Database:
     def cells(
         self, table: str, columns: Sequence[str], *clauses: Clause | None, limits: Limits | None = None
     ) -> list[tuple[Any, ...]]:
-        """Some columns of the rows that match all clauses, by id."""
+        """Cells of some columns of the rows that match all clauses, sorted by id."""
         statement = _Statement(self, table)
         condition = statement.where(clauses)
-        names = ", ".join(f'{statement.place}."{tables()[table].columns[name].name}"' for name in columns)
-        sql = f'SELECT {names} FROM "{table}" {statement.place} WHERE {condition} ORDER BY {statement.place}.id'
+        names = ", ".join(f'{statement.alias}."{tables()[table].columns[name].name}"' for name in columns)
+        sql = f'SELECT {names} FROM "{table}" {statement.alias} WHERE {condition} ORDER BY {statement.alias}.id'
         return self._fetch(sql, statement.values, limits)
 
     def rows(
@@ -126,15 +126,15 @@ class Database:
         offset: int = 0,
         limits: Limits | None = None,
     ) -> list[dict[str, Any]]:
-        """The rows that match all clauses, in order; rows that are equal under it come by id."""
+        """The rows that match all clauses, in order; ties are sorted by id."""
         statement = _Statement(self, table)
         condition = statement.where(clauses)
         columns = tables()[table].columns
-        cells = ", ".join(f'{statement.place}."{name}"' for name in columns)
-        sql = f'SELECT {cells} FROM "{table}" {statement.place} WHERE {condition}'
+        cells = ", ".join(f'{statement.alias}."{name}"' for name in columns)
+        sql = f'SELECT {cells} FROM "{table}" {statement.alias} WHERE {condition}'
         sql += f" ORDER BY {statement.order(order_by)} LIMIT ? OFFSET ?"
-        found = self._fetch(sql, [*statement.values, limit or -1, offset], limits)
-        rows = [dict(zip(columns, row, strict=True)) for row in found]
+        matches = self._fetch(sql, [*statement.values, limit or -1, offset], limits)
+        rows = [dict(zip(columns, row, strict=True)) for row in matches]
         for name in [column.name for column in columns.values() if column.kind == "matrix"]:
             for row in rows:
                 row[name] = row[name] and json.loads(row[name])
@@ -143,21 +143,21 @@ class Database:
     def counts(
         self, table: str, *clauses: Clause | None, group_by: Sequence[Path] = (), limits: Limits | None = None
     ) -> list[tuple[Any, ...]]:
-        """Counts of the rows that match all clauses, each with the cells of its group.
+        """Count the rows that match all clauses; each count is followed by the cells of its group.
 
-        Every relation of a path is joined: rows without a partner are left out, and a row counts once for each
+        Every relation of a path is an inner join: rows without a partner are left out, and a row counts once per
         combination of partners.
         """
         statement = _Statement(self, table)
         joins, cells = statement.group(group_by)
         condition = statement.where(clauses)
-        sql = f'SELECT {", ".join(["COUNT(*)", *cells])} FROM "{table}" {statement.place} {joins} WHERE {condition}'
+        sql = f'SELECT {", ".join(["COUNT(*)", *cells])} FROM "{table}" {statement.alias} {joins} WHERE {condition}'
         if cells:
-            sql += f" GROUP BY {', '.join(cells)} ORDER BY MIN({statement.place}.id)"
+            sql += f" GROUP BY {', '.join(cells)} ORDER BY MIN({statement.alias}.id)"
         return self._fetch(sql, statement.values, limits)
 
     def load(self, name: str) -> None:
-        """Take in the rows of a table, once."""
+        """Load the rows of a table, once."""
         with self._lock:
             if name in self._loaded:
                 return
@@ -169,15 +169,15 @@ class Database:
                 self._db.execute("BEGIN")
                 self._db.execute(f'CREATE TABLE "{name}" ({definitions})')
                 insert = f'INSERT INTO "{name}" VALUES ({", ".join("?" * len(columns))})'
-                for rows in _converted(self._rows.get(name, ()), name):
+                for rows in _validated(self._rows.get(name, ()), name):
                     stored = ([_stored(each, getattr(row, each.name)) for each in kinds] for row in rows)
                     self._db.executemany(insert, stored)
                 for relation in table.parents.values():
                     self._db.execute(f'CREATE INDEX "{name}.{relation.key}" ON "{name}" ("{relation.key}")')
-                self._db.execute(f'ANALYZE "{name}"')  # or SQLite may search by a key that all rows share
+                self._db.execute(f'ANALYZE "{name}"')  # else SQLite may search by a key that all rows share
                 self._db.execute("COMMIT")
             except (msgspec.ValidationError, ValueError, OverflowError, sqlite3.Error) as error:
-                raise PackError(f"The table {name} isn't as it should be: {error}.") from error
+                raise PackError(f"The table {name} is invalid: {error}.") from error
             finally:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
@@ -198,73 +198,73 @@ class Database:
 
 
 class _Statement:
-    """A statement about a table that is being written: its places (aliases of tables) and its values."""
+    """Builds a SQL statement about a table: aliases of tables, and values to bind."""
 
     def __init__(self, database: Database, table: str) -> None:
         self._database = database
         self._table = table
         self._count = 0
         self.values: list[Any] = []
-        self.place = self._new_place(table)
+        self.alias = self._new_alias(table)
 
     def where(self, clauses: Iterable[Clause | None]) -> str:
-        """The condition that clauses mean."""
-        return " AND ".join(self._where(self._table, self.place, clause or {}) for clause in clauses) or "1"
+        """The SQL condition for clauses."""
+        return " AND ".join(self._where(self._table, self.alias, clause or {}) for clause in clauses) or "1"
 
     def order(self, order_by: Iterable[Clause]) -> str:
-        """The terms to sort by."""
+        """The SQL terms to sort by."""
         terms = []
         for name, direction in chain.from_iterable(clause.items() for clause in order_by):
             if name not in tables()[self._table].columns or not isinstance(direction, str):
                 raise PortalError(f"{self._table} can't be ordered by {name}.")
             words = _PLAIN_DIRECTIONS.get(direction, direction).replace("_", " ")
-            terms.append(f'{self.place}."{name}" {words}')
-        return ", ".join([*terms, f"{self.place}.id"])
+            terms.append(f'{self.alias}."{name}" {words}')
+        return ", ".join([*terms, f"{self.alias}.id"])
 
     def group(self, paths: Sequence[Path]) -> tuple[str, list[str]]:
-        """Joins, and the cells at the ends of paths; paths that begin alike share their joins."""
-        ends: dict[tuple[str, ...], tuple[str, str]] = {(): (self._table, self.place)}
+        """SQL joins, and the cells at the ends of paths; paths with a common start share joins."""
+        ends: dict[tuple[str, ...], tuple[str, str]] = {(): (self._table, self.alias)}
         joins, cells = [], []
         for *relations, column in paths:
             for length in range(len(relations)):
-                above, here = tuple(relations[:length]), tuple(relations[: length + 1])
-                if here not in ends:
-                    target, inner, join = self._follow(*ends[above], here[-1])
+                source, path = tuple(relations[:length]), tuple(relations[: length + 1])
+                if path not in ends:
+                    target, inner, join = self._follow(*ends[source], path[-1])
                     joins.append(f'JOIN "{target}" {inner} ON {join}')
-                    ends[here] = target, inner
+                    ends[path] = target, inner
             target, inner = ends[tuple(relations)]
             if column not in tables()[target].columns:
                 raise PortalError(f"{target} has no {column}.")
             cells.append(f'{inner}."{column}"')
         return " ".join(joins), cells
 
-    def _new_place(self, table: str) -> str:
+    def _new_alias(self, table: str) -> str:
         self._database.load(table)
         self._count += 1
         return f"t{self._count}"
 
-    def _where(self, table: str, place: str, clause: Clause) -> str:
+    def _where(self, table: str, alias: str, clause: Clause) -> str:
         columns, terms = tables()[table].columns, ["1"]
         for name, condition in clause.items():
             if condition is None:
                 raise PortalError(f"The condition on {name} is null; leave it out.")
             if name in columns:
-                cell = f'{place}."{name}"'
+                cell = f'{alias}."{name}"'
                 terms += [self._compare(columns[name], cell, sign, value) for sign, value in condition.items()]
             else:
-                target, inner, join = self._follow(table, place, name)
+                target, inner, join = self._follow(table, alias, name)
                 matches = self._where(target, inner, condition)
                 terms.append(f'EXISTS (SELECT 1 FROM "{target}" {inner} WHERE {join} AND {matches})')
         return " AND ".join(terms)
 
-    def _follow(self, table: str, place: str, name: str) -> tuple[str, str, str]:
-        """The table that a relation leads to, a place for its row, and how the two are joined."""
+    def _follow(self, table: str, alias: str, name: str) -> tuple[str, str, str]:
+        """The table that a relation leads to, a new alias for it, and the join condition."""
         shape = tables()[table]
         relation = shape.parents.get(name) or shape.children.get(name)
         if relation is None:
             raise PortalError(f"{table} has no {name}.")
-        inner = self._new_place(relation.table)
-        child, parent = (place, inner) if name in shape.parents else (inner, place)
+        inner = self._new_alias(relation.table)
+        child, parent = (alias, inner) if name in shape.parents else (inner, alias)
         return relation.table, inner, f'{child}."{relation.key}" = {parent}.id'
 
     def _compare(self, column: Column, cell: str, sign: str, value: Any) -> str:
@@ -273,9 +273,9 @@ class _Statement:
                 raise PortalError(f"The condition {sign} on {column.name} is null; leave it out.")
             sign, value = "_is_null", sign == "_eq"
         if sign not in _CONDITIONS:
-            raise PortalError(f"The condition {sign} isn't answered here.")
+            raise PortalError(f"The condition {sign} isn't supported.")
         if column.kind == "date" and sign != "_is_null":
-            value = [_moment(each) for each in value] if sign == "_in" else _moment(value)
+            value = [_parse_date(each) for each in value] if sign == "_in" else _parse_date(value)
         self.values.append(json.dumps(value) if sign == "_in" else value)
         return _CONDITIONS[sign].format(cell)
 
@@ -290,32 +290,32 @@ def _read_saved(path: FilePath, target: sqlite3.Connection) -> None:
 
 @cache
 def _row_type(table: str) -> type[msgspec.Struct]:
-    """What a row of a table must be."""
+    """The type that rows of a table must have."""
     columns = [column for column in tables()[table].columns.values() if column.name != "id"]
     return msgspec.defstruct(table, [("id", Id), *((each.name, _TYPES[each.kind] | None, None) for each in columns)])
 
 
-def _converted(rows: Iterable[Row], table: str) -> Iterator[list[Any]]:
-    """Some rows at a time, as what rows of the table must be."""
-    waiting = iter(rows)
-    while some := list(islice(waiting, _ROWS_AT_ONCE)):
-        yield msgspec.convert(some, list[_row_type(table)])  # type: ignore[misc]
+def _validated(rows: Iterable[Row], table: str) -> Iterator[list[Any]]:
+    """Validate rows in batches."""
+    remaining = iter(rows)
+    while batch := list(islice(remaining, _ROWS_AT_ONCE)):
+        yield msgspec.convert(batch, list[_row_type(table)])  # type: ignore[misc]
 
 
 def _stored(column: Column, cell: Any) -> Any:
-    """A cell as SQLite keeps it."""
+    """A cell as stored in SQLite."""
     if cell is None or column.kind not in {"date", "matrix"}:
         return cell
     return normalised(cell) if column.kind == "date" else json.dumps(cell)
 
 
 def normalised(date: str) -> str:
-    """A date of the API in UTC, so that equal moments are equal texts; one without a time zone is in UTC."""
-    moment = datetime.fromisoformat(date)
-    return (moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
+    """An API date in UTC, so that equal times are equal texts; dates without a time zone are in UTC."""
+    parsed = datetime.fromisoformat(date)
+    return (parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)).isoformat()
 
 
-def _moment(date: str) -> str:
+def _parse_date(date: str) -> str:
     try:
         return normalised(date)
     except (ValueError, OverflowError) as error:

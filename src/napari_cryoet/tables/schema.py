@@ -1,8 +1,7 @@
 """The tables of the portal, read from the GraphQL schema that the official client bundles.
 
-A type with a root list field is a table, and its scalar fields are columns. A field that leads to one record is a
-parent, found by the column ``xxxId``. A field that leads to a connection is a set of children, found by their column
-that leads back here.
+A type with a root list field is a table, and its scalar fields are columns. A field of a record type is a parent, found
+by the column ``xxxId``. A field of a connection type is a set of children, found by their foreign key.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ _KINDS: Final[Mapping[str, Kind]] = {
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A scalar of a table, or a matrix: rows of numbers."""
+    """A scalar column, or a matrix: rows of numbers."""
 
     name: str
     kind: Kind
@@ -49,7 +48,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A way from one table to another: ``key`` is the column of the child that holds the parent's id."""
+    """A relation to another table; ``key`` is the child's column with the parent's id."""
 
     table: str
     key: str
@@ -57,7 +56,7 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What a table has; ``name`` is its root list field, ``type_name`` the type of its rows."""
+    """A table; ``name`` is its root list field, ``type_name`` the type of its rows."""
 
     name: str
     type_name: str
@@ -67,13 +66,13 @@ class Table:
 
     @property
     def owner(self) -> str | None:
-        """The name of the parent that every row has, of several the run or the shape of an annotation."""
+        """The name of the parent of every row; if there are several, the run or the annotation shape."""
         return min(self.parents, key=lambda name: name not in {"run", "annotationShape"}, default=None)
 
 
 @cache
 def portal_schema() -> GraphQLSchema:
-    """The schema, parsed once a process."""
+    """The schema, parsed once per process."""
     # importing the client would cost half a second
     path = distribution("cryoet-data-portal").locate_file("cryoet_data_portal/data/schema.graphql")
     return build_schema(Path(str(path)).read_text(encoding="utf-8"), assume_valid=True, no_location=True)
@@ -88,7 +87,7 @@ def tables() -> Mapping[str, Table]:
 
 
 def is_url(column: str) -> bool:
-    """Whether a column of that name says where a file or a folder is."""
+    """Whether a column holds the URL of a file or folder, judged by its name."""
     return column.startswith(("https", "s3")) or column.endswith("Url")
 
 
@@ -101,8 +100,8 @@ def _table(name: str, type_name: str, names: Mapping[str, str]) -> Table:
         child = target.removesuffix("Connection")
         if target in names and f"{key}Id" in columns:
             parents[key] = Relation(names[target], f"{key}Id")
-        elif child != target and child in names and (back := _key_of_parent(child, type_name)):
-            children[key] = Relation(names[child], back)
+        elif child != target and child in names and (foreign_key := _key_of_parent(child, type_name)):
+            children[key] = Relation(names[child], foreign_key)
     return Table(name, type_name, columns, parents, children)
 
 
