@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QApplication
 
 from napari_cryoet._qt.widgets.record_model import Kind, RecordModel, Row, Tick, TickColumn
@@ -14,24 +14,47 @@ from napari_cryoet._qt.widgets.theme import Theme
 
 CHECK = Qt.ItemDataRole.CheckStateRole
 ON, OFF = Qt.CheckState.Checked, Qt.CheckState.Unchecked
-SHOW = TickColumn("Show", "Show as a layer", Qt.Key.Key_Space)
-SAVE = TickColumn("Save", "Download", Qt.Key.Key_D)
 
 
-def rows(*names: str, ticks: tuple[Tick | None, ...] = ()) -> list[Row]:
-    return [Row(record=name, key=name, title=name, ticks=ticks) for name in names]
+class Ticks(QObject):
+    """Columns of ticks that only ask."""
+
+    changed = Signal()
+    asked = Signal(object, str)  # record, title of the column
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: dict[str, Tick] = {"ribosome 1": Tick(), "ribosome 2": Tick()}
+        self.saved = self.shown | {"membrane": Tick()}
+
+    @property
+    def columns(self) -> list[TickColumn]:
+        return [
+            TickColumn(title, f"{title} it", key, lambda record, ticks=ticks: ticks.get(record),
+                       lambda record, title=title: self.asked.emit(record, title), self.changed)
+            for title, key, ticks in (("Show", Qt.Key.Key_Space, self.shown), ("Save", Qt.Key.Key_D, self.saved))
+        ]  # fmt: skip
+
+
+def rows(*names: str) -> list[Row]:
+    return [Row(record=name, key=name, title=name) for name in names]
 
 
 def tree() -> list[Row]:
-    leaves = tuple(rows("ribosome 1", "ribosome 2", ticks=(Tick(), Tick())))
+    leaves = tuple(rows("ribosome 1", "ribosome 2"))
     heading = Row(record=None, key="heading", title="Objects", kind=Kind.HEADING)
     group = Row(record="ribosome", key="group", title="ribosome", is_bold=True, opens=False, children=leaves)
-    return [heading, group, *rows("membrane", ticks=(None, Tick()))]
+    return [heading, group, *rows("membrane")]
 
 
 @pytest.fixture
-def model() -> RecordModel:
-    return RecordModel(title="Annotations", tick_columns=(SHOW, SAVE))
+def ticks() -> Ticks:
+    return Ticks()
+
+
+@pytest.fixture
+def model(ticks) -> RecordModel:
+    return RecordModel(title="Annotations", tick_columns=ticks.columns)
 
 
 @pytest.fixture
@@ -60,26 +83,30 @@ def test_rows_that_are_equal_to_those_before_are_left_alone(model, qtbot):
     with qtbot.assertNotEmitted(model.modelReset), qtbot.assertNotEmitted(model.dataChanged):
         model.set_rows(tree())
     heading, group, *others = tree()
-    leaves = (group.children[0], replace(group.children[1], ticks=(Tick(ON), Tick())))
+    leaves = (group.children[0], replace(group.children[1], title="80S"))
     with qtbot.assertNotEmitted(model.modelReset), qtbot.waitSignal(model.dataChanged):
         model.set_rows([heading, replace(group, children=leaves), *others])
-    assert model.index_of("ribosome 2").siblingAtColumn(1).data(CHECK) == ON
+    assert model.index_of("ribosome 2").data() == "80S"
 
 
-def test_a_tick_asks_and_changes_only_with_its_row(model, qtbot):
+def test_a_tick_asks_and_changes_with_its_column(model, ticks, qtbot):
     model.set_rows(tree())
     tick = model.index_of("ribosome 1").siblingAtColumn(1)
-    with qtbot.waitSignal(model.tick_requested) as asked:
+    with qtbot.waitSignal(ticks.asked) as asked:
         model.request_tick(tick, 0)
-    assert asked.args == ["ribosome 1", 0, True]
+    assert asked.args == ["ribosome 1", "Show"]
     assert tick.data(CHECK) == OFF
+    with qtbot.waitSignal(model.dataChanged):
+        ticks.shown["ribosome 1"] = Tick(ON)
+        ticks.changed.emit()
+    assert tick.data(CHECK) == ON
     nothing = model.index_of("membrane").siblingAtColumn(1)
     assert nothing.data(CHECK) is None
-    with qtbot.assertNotEmitted(model.tick_requested):
+    with qtbot.assertNotEmitted(ticks.asked):
         assert not model.request_tick(nothing, 0)
 
 
-def test_keys_open_tick_fold_and_leave(view, model, qtbot):
+def test_keys_open_tick_fold_and_leave(view, model, ticks, qtbot):
     model.set_rows(tree())
     group = model.index_of("group")
     qtbot.waitUntil(lambda: view.currentIndex() == group)  # the heading can't be chosen
@@ -90,10 +117,10 @@ def test_keys_open_tick_fold_and_leave(view, model, qtbot):
     with qtbot.waitSignal(view.left_upwards):
         qtbot.keyClick(view, Qt.Key.Key_Up)
     qtbot.keyClick(view, Qt.Key.Key_Down)
-    for key, column in ((Qt.Key.Key_Space, 0), (Qt.Key.Key_D, 1)):
-        with qtbot.waitSignal(model.tick_requested) as asked:
+    for key, column in ((Qt.Key.Key_Space, "Show"), (Qt.Key.Key_D, "Save")):
+        with qtbot.waitSignal(ticks.asked) as asked:
             qtbot.keyClick(view, key)
-        assert asked.args == ["ribosome 1", column, True]
+        assert asked.args == ["ribosome 1", column]
     with qtbot.waitSignal(view.opened) as opened:
         qtbot.keyClick(view, Qt.Key.Key_Return)
     assert opened.args == ["ribosome 1"]
@@ -129,17 +156,17 @@ def test_more_rows_are_asked_for_once_when_their_place_is_seen(view, model, qtbo
         qtbot.keyClick(view, Qt.Key.Key_Return)
 
 
-def test_rows_are_drawn_and_a_click_on_a_tick_asks(view, model, qtbot):
+def test_rows_are_drawn_and_a_click_on_a_tick_asks(view, model, ticks, qtbot):
+    ticks.shown["membrane"] = Tick(ON, (0, 1, 0, 1))
     row = Row(
-        record=1, key=1, title="85 oriented", badge="ground truth", right=("1.2 MB", ""), color=(1, 0, 0, 1),
+        record="membrane", key=1, title="85 oriented", badge="ground truth", right=("1.2 MB", ""), color=(1, 0, 0, 1),
         icon="star", is_chosen=True, lines=(("too long " * 30, "short"),), picture_url="",
-        ticks=(Tick(ON, (0, 1, 0, 1)), Tick(Qt.CheckState.PartiallyChecked)),
     )  # fmt: skip
     model.set_rows([row, Row(record=None, title="Loading…", kind=Kind.MESSAGE)])
     picture = view.viewport().grab().toImage()
     colors = {picture.pixelColor(x, y).name() for x in range(picture.width()) for y in range(picture.height())}
     assert {"#ff0000", "#00ff00"} <= colors
     where = view.visualRect(model.index(0, 2)).center()
-    with qtbot.waitSignal(model.tick_requested) as asked:
+    with qtbot.waitSignal(ticks.asked) as asked:
         qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=where)
-    assert asked.args == [1, 1, False]
+    assert asked.args == ["membrane", "Save"]

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QApplication, QMenu, QMessageBox
 from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.browser.run_layers import COMPARE, EXPORT, REVIEW
-from napari_cryoet._qt.browser.run_page import SHOW, RunView, Shown, annotation_rows, key_of_row
+from napari_cryoet._qt.browser.run_page import SHOW, RunView, Shown, key_of_row
 from napari_cryoet._qt.layers.colors import Appearance
 from napari_cryoet._qt.layers.ownership import LayerKey
 from napari_cryoet._qt.picks.popover import PicksPopover
@@ -78,16 +78,17 @@ def test_a_row_says_what_it_is_and_the_rest_on_hovering(run_view):
 
 
 def test_the_tick_of_a_row_follows_its_layer(run_view):
-    key, outline = LayerKey("annotation", 50610), run_view.outline
+    key, model = LayerKey("annotation", 50610), run_view.annotations
 
-    def tick(shown: Shown) -> Tick:
-        return annotation(annotation_rows(outline, {}, shown), 5061).ticks[SHOW]
+    def tick(shown: Shown, annotation_id: int = 5061) -> Tick | None:
+        run_view.set_shown(shown)
+        return model.tick(annotation(model.rows, annotation_id), SHOW)
 
     assert tick(Shown()) == Tick(OFF)
     assert tick(Shown(coming={key})) == Tick(HALF)
     assert tick(Shown({key: Appearance("a", True, RED)})) == Tick(ON, RED)
     assert tick(Shown({key: Appearance("a", False, RED)})) == Tick(OFF, RED, is_hollow=True)
-    assert annotation(annotation_rows(outline, {}, Shown()), 5067).ticks[SHOW] is None, "nothing to draw"
+    assert tick(Shown(), 5067) is None, "nothing to draw"
 
 
 def test_the_button_says_what_it_does_and_costs(run_view):
@@ -220,7 +221,7 @@ def test_a_row_shows_the_colour_of_its_layer_and_whether_it_is_hidden(qtbot, at_
     settle(qtbot, at_run)
 
     def tick() -> Tick:
-        return model.row_at(index).ticks[SHOW]
+        return model.tick(model.row_at(index), SHOW)
 
     assert tick().color[:3] == pytest.approx(model.row_at(index.parent()).color[:3], abs=0.01)
     (layer,) = [layer for layer in at_run.link.layers_of(key) if isinstance(layer, Points)]
@@ -306,6 +307,7 @@ def test_what_does_not_fit_is_shown_only_if_the_person_insists(qtbot, at_run):
     assert state(tick) == ON
     (layer,) = at_run.link.layers_of(key)
     assert "made on AL-" in layer.name
+    assert not at_run.screens.notice.isVisible(), "the question said it"
     assert layer.metadata[METADATA_KEY]["fit"]["kind"] == "other_alignment"
 
 

@@ -80,7 +80,8 @@ def tick(qtbot, dock: PortalBrowser) -> None:
 
 
 def is_ticked(dock: PortalBrowser) -> bool:
-    return dock.screens.run.tilt_series_model.rows[0].ticks[0].state == Qt.CheckState.Checked
+    model = dock.screens.run.tilt_series_model
+    return model.tick(model.rows[0], 0).state == Qt.CheckState.Checked
 
 
 def open_series(qtbot, dock: PortalBrowser) -> TiltWindow:

@@ -34,7 +34,6 @@ _RANGES: Final = {
     "released": ", such as 2024.. or 2023-05-31..",
 }
 _ANOTHER: Final = "another"
-_CHECK: Final = {True: Qt.CheckState.Checked, False: Qt.CheckState.Unchecked}
 
 
 class FilterBar(QWidget):
@@ -104,7 +103,8 @@ class FacetPanel(QWidget):
         self._search = Search()
         self._sets: Sequence[tuple[Facet, ...]] = ()
         self._long: set[object] = set()  # facets of which all values are listed
-        self.model = RecordModel(tick_columns=[TickColumn("", "Choose it (Space)", Qt.Key.Key_Space)], parent=self)
+        chosen = TickColumn("", "Choose it (Space)", Qt.Key.Key_Space, _tick_of, self._act)
+        self.model = RecordModel(tick_columns=[chosen], parent=self)
         self.view = RecordView(theme, self.model, "Filters")
         self.place = Loadable(self.view)
         self.range = QLineEdit()
@@ -115,7 +115,6 @@ class FacetPanel(QWidget):
         column.setSpacing(3)
         column.addWidget(self.place, 1)
         column.addWidget(self.range)
-        self.model.tick_requested.connect(lambda record, _column, _on: self._act(record))
         self.view.clicked.connect(self._on_click)
         self.view.opened.connect(self._act)
         self.range.returnPressed.connect(self._on_range)
@@ -221,5 +220,11 @@ def _value_row(facet: Facet, value: FacetValue, condition: int) -> Row:
         key=(condition, facet.name, value.value),
         title=plain(value.text),
         right=f"{value.count:,}",
-        ticks=(Tick(_CHECK[value.is_chosen]),),
     )
+
+
+def _tick_of(record: Any) -> Tick | None:
+    match record:
+        case (Facet(), FacetValue(is_chosen=is_chosen), int()):
+            return Tick(Qt.CheckState.Checked if is_chosen else Qt.CheckState.Unchecked)
+    return None

@@ -140,8 +140,7 @@ class Finder(QObject):
             drop_menu(menu, self._screens.search)
 
     def _on_failed(self, error: CryoETError) -> None:
-        self._screens.notice.show_error(error)
-        self._screens.notice.topic = _NOT_FOUND
+        self._screens.notice.show_error(error, topic=_NOT_FOUND)
 
     # finding
 

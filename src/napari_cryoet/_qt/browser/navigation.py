@@ -371,8 +371,7 @@ class Navigator(QObject):
             notice.withdraw(_FROM_CACHE)
         elif not policy().offline:  # offline by choice is said by the source bar alone
             words = f"{freshness.reason} Showing what was loaded before ({freshness.text})."
-            notice.show_notice(plain(words), "Retry", ask_again)
-            notice.topic = _FROM_CACHE
+            notice.show_notice(plain(words), "Retry", ask_again, topic=_FROM_CACHE)
 
     # pages
 

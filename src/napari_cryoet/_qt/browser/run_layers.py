@@ -29,7 +29,7 @@ POINTS: Final = frozenset({ShapeType.POINT, ShapeType.ORIENTED_POINT, ShapeType.
 MASKS: Final = frozenset({ShapeType.SEGMENTATION_MASK, ShapeType.INSTANCE_SEGMENTATION_MASK})
 REVIEW, COMPARE, EXPORT = "Review picks", "Compare annotations", "Export picks"  # docks, as the manifest names them
 _LONGEST_TEXT: Final = 2000  # characters of a caption
-_OF_A_RUN: Final = "a run's layers"  # topic of a notice
+_OF_A_RUN: Final = "a run's layers"  # topic of notices, which go when another run is shown
 
 
 class RunLayers(QObject):
@@ -52,17 +52,17 @@ class RunLayers(QObject):
         self._wanted: Tomogram | None = None  # to be shown in place of the run's other tomograms
         self._set_aside: set[LayerKey] = set()  # hidden with the tomogram that they fit
         self._waiting: dict[LayerKey, Callable[[Layer], None]] = {}  # for layers that are being loaded
-        self._shown = Shown()
+        self._agreed: dict[LayerKey, str] = {}  # what was agreed to, which needn't be said again
         run.tomogram_open_requested.connect(self.open_tomogram)
         run.tomogram_stop_requested.connect(lambda tomogram: link.stop(LayerKey("tomogram", tomogram.id)))
         run.tomograms.menu_requested.connect(self._open_tomogram_menu)
-        run.row_ticked.connect(lambda row, is_on: self.show_row(row) if is_on else self.hide_row(row))
+        run.row_toggled.connect(self._toggle_row)
         run.tree.menu_requested.connect(self._open_row_menu)
         run.page_shown.connect(self._on_page)
         link.changed.connect(self._on_layers)
         link.appearance_changed.connect(lambda _key: self._update())
         link.failed.connect(self._on_failed)
-        link.remarked.connect(lambda _key, remark: self._tell(partial(notice.show_notice, remark)))
+        link.remarked.connect(self._on_remarked)
         tasks.progressed.connect(self._on_progressed)
 
     # showing and hiding
@@ -106,10 +106,12 @@ class RunLayers(QObject):
         else:
             self._ask_about_misfit(page, row, file)
 
-    def hide_row(self, row: AnnotationRow) -> None:
+    def _toggle_row(self, row: AnnotationRow) -> None:
         key = key_of_row(row)
-        if key is not None:
+        if key is not None and (key in self._run.shown.coming or self._run.shown.is_visible(key)):
             self._hide(key)
+        else:
+            self.show_row(row)
 
     def _hide(self, key: LayerKey) -> None:
         self._waiting.pop(key, None)
@@ -127,7 +129,7 @@ class RunLayers(QObject):
             box.open()
 
         def fail(error: CryoETError) -> None:
-            self._tell(partial(self._notice.show_error, error, partial(self._show_caption, row, file)))
+            self._notice.show_error(error, partial(self._show_caption, row, file), topic=_OF_A_RUN)
 
         self._tasks.run("caption", lambda job: load_captions(file, stop=job.stop), then=show, failed=fail)
 
@@ -155,6 +157,7 @@ class RunLayers(QObject):
             if tomogram is not None and box.clickedButton() is better:
                 self._open_made_on(page, row, tomogram)
             elif box.clickedButton() is insist:
+                self._agreed[LayerKey("annotation", file.id)] = row.reason
                 self.show_annotation(page, file)
             else:
                 self._waiting.pop(LayerKey("annotation", file.id), None)
@@ -198,7 +201,7 @@ class RunLayers(QObject):
         if misfits:
             count = count_text(len(misfits), "annotation")
             words = f"Hid {count} made on another alignment of this run."
-            self._tell(partial(self._notice.show_notice, words, is_news=True))
+            self._notice.show_notice(words, is_news=True, topic=_OF_A_RUN)
 
     def _is_marked(self, key: LayerKey) -> bool:
         """Whether something was shown on request over a tomogram that it doesn't fit, and its name says so."""
@@ -206,14 +209,13 @@ class RunLayers(QObject):
         fit = about_of(layers[0]).get("fit") if layers else None
         return isinstance(fit, dict) and fit.get("kind") in {"other_alignment", "unknown_alignment"}
 
-    def _tell(self, show: Callable[[], None]) -> None:
-        """Tell something of a layer of this run, until another run is shown."""
-        show()
-        self._notice.topic = _OF_A_RUN
+    def _on_remarked(self, key: LayerKey, remark: str) -> None:
+        if words := remark.replace(self._agreed.get(key, ""), "").strip():
+            self._notice.show_notice(words, topic=_OF_A_RUN)
 
     def _on_failed(self, key: LayerKey, error: CryoETError) -> None:
         self._waiting.pop(key, None)
-        self._tell(partial(self._notice.show_error, error, partial(self._try_again, key)))
+        self._notice.show_error(error, partial(self._try_again, key), topic=_OF_A_RUN)
 
     def _try_again(self, key: LayerKey) -> None:
         page = self._run.page
@@ -233,8 +235,7 @@ class RunLayers(QObject):
 
     def _update(self) -> None:
         looks = {key: look for key in self._link.shown() if (look := self._link.appearance(key)) is not None}
-        self._shown = Shown(looks, set(self._link.coming()))
-        self._run.set_shown(self._shown)
+        self._run.set_shown(Shown(looks, set(self._link.coming())))
 
     # menus
 
@@ -271,15 +272,15 @@ class RunLayers(QObject):
             return
         menu = passing_menu(self._run)
         if is_openable(tomogram):
-            words = "Show" if key in self._shown.looks else "Open"
+            words = "Show" if key in self._run.shown.looks else "Open"
             self._add_show(menu, key, words, partial(self.open_tomogram, page, tomogram))
         self._add_ways(menu, f"TM-{tomogram.id}")
         menu.popup(where)
 
     def _add_show(self, menu: QMenu, key: LayerKey, words: str, show: Callable[[], None]) -> None:
-        if key in self._shown.coming:
+        if key in self._run.shown.coming:
             add_item(menu, "Stop opening", partial(self._hide, key))
-        elif self._shown.is_visible(key):
+        elif self._run.shown.is_visible(key):
             add_item(menu, "Hide", partial(self._hide, key))
         else:
             add_item(menu, words, show)

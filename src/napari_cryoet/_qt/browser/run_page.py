@@ -50,17 +50,18 @@ class RunView(QWidget):
 
     tomogram_open_requested = Signal(object, object)  # RunPage, Tomogram
     tomogram_stop_requested = Signal(object)  # Tomogram
-    row_ticked = Signal(object, bool)  # AnnotationRow, whether to show it
-    tilt_series_ticked = Signal(object, object, bool)  # RunPage, TiltSeries, whether to show it
+    row_toggled = Signal(object)  # AnnotationRow, to be shown or hidden
+    tilt_series_toggled = Signal(object)  # TiltSeries
     deposition_requested = Signal(int)  # its id
     page_shown = Signal(object)  # RunPage
+    shown_changed = Signal()
 
     def __init__(self, theme: Theme, basket: BasketState) -> None:
         super().__init__()
         self.page: RunPage | None = None
         self.tomogram: Tomogram | None = None  # that is chosen; None in a run without
         self.outline: RunOutline | None = None  # of the annotations, as they fit that tomogram
-        self._shown, self._shown_series = Shown(), Shown()
+        self.shown, self._shown_series = Shown(), Shown()
         self._progress_text = ""
         self._basket = basket
         self.portal_url = ""
@@ -73,11 +74,15 @@ class RunView(QWidget):
         self.tomograms = RecordView(theme, self.tomogram_model, "Tomograms", most_rows=4)
         self.open = QPushButton()
         self.planes = tool_button("XZ YZ", "Orthogonal views: XZ and YZ beside the viewer, with one cursor")
-        self.annotations = RecordModel(title="Annotations", tick_columns=[SHOW_LAYER, basket.column], parent=self)
+        layer, window, space = "Show as a layer (Space)", "Show in a window of its own (Space)", Qt.Key.Key_Space
+        show_layer = TickColumn("Show", layer, space, self._tick_of_row, self.row_toggled.emit, self.shown_changed)
+        toggle_window = self.tilt_series_toggled.emit
+        show_window = TickColumn("Show", window, space, self._tick_of_series, toggle_window, self.shown_changed)
+        self.annotations = RecordModel(title="Annotations", tick_columns=[show_layer, basket.column], parent=self)
         self.tree = RecordView(theme, self.annotations, "Annotations")
         self.tree.setMinimumHeight(LEAST_TREE_PX)
         self.nothing = plain_label(name="dimText")
-        self.tilt_series_model = RecordModel(tick_columns=[SHOW_WINDOW, basket.column], parent=self)
+        self.tilt_series_model = RecordModel(tick_columns=[show_window, basket.column], parent=self)
         self.tilt_series = RecordView(theme, self.tilt_series_model, "Tilt series", most_rows=3)
         self._connect()
         self._lay_out()
@@ -98,7 +103,7 @@ class RunView(QWidget):
         self.tree.setVisible(bool(page.annotations))
         self.tilt_series.setVisible(bool(page.tilt_series))
         self.choose(next((each for each in page.tomograms if each.id == chosen_id), page.default_tomogram))
-        self._list_tilt_series()
+        self.tilt_series_model.set_rows(tilt_series_rows(page.tilt_series))
         self._update_whole()
         self.page_shown.emit(page)
 
@@ -114,13 +119,13 @@ class RunView(QWidget):
         self._list_annotations()
 
     def set_shown(self, shown: Shown) -> None:
-        self._shown = shown
+        self.shown = shown
         self._list_tomograms()
-        self._list_annotations()
+        self.shown_changed.emit()
 
     def set_shown_tilt_series(self, shown: Shown) -> None:
         self._shown_series = shown
-        self._list_tilt_series()
+        self.shown_changed.emit()
 
     def set_progress(self, done_bytes: int, total_bytes: int | None) -> None:
         done = size_text(done_bytes) if done_bytes else ""
@@ -139,16 +144,13 @@ class RunView(QWidget):
         self.open.clicked.connect(self._on_open_clicked)
         self.tomograms.current_record_changed.connect(self._on_tomogram)
         self.tomograms.opened.connect(self._open)
-        self.tree.opened.connect(lambda row: self.annotations.request_tick(self.annotations.index_of(row.key), SHOW))
-        self.annotations.tick_requested.connect(lambda row, _column, is_on: self.row_ticked.emit(row, is_on))
-        self.tilt_series.opened.connect(lambda series: self._on_tilt_series(series, 0, is_on=True))
-        self.tilt_series_model.tick_requested.connect(self._on_tilt_series)
+        self.tree.opened.connect(self.row_toggled)
 
     # what the page says
 
     def _list_tomograms(self) -> None:
         tomograms = self.page.tomograms if self.page is not None else ()
-        self.tomogram_model.set_rows(tomogram_rows(tomograms, self.tomogram, self._shown))
+        self.tomogram_model.set_rows(tomogram_rows(tomograms, self.tomogram, self.shown))
         self._update_open()
 
     def _list_annotations(self) -> None:
@@ -157,11 +159,7 @@ class RunView(QWidget):
         has_stars = any(row.annotation.is_curator_recommended for row in self.outline.rows())
         self.annotations.set_title("Annotations  (★ recommended)" if has_stars else "Annotations")
         colors = annotation_colors(self.page.annotations)
-        self.annotations.set_rows(annotation_rows(self.outline, colors, self._shown))
-
-    def _list_tilt_series(self) -> None:
-        if self.page is not None:
-            self.tilt_series_model.set_rows(tilt_series_rows(self.page.tilt_series, self._shown_series))
+        self.annotations.set_rows(annotation_rows(self.outline, colors))
 
     def _list_depositions(self, page: RunPage) -> None:
         menu = self.depositions.menu()
@@ -180,11 +178,11 @@ class RunView(QWidget):
             return
         key = LayerKey("tomogram", tomogram.id)
         is_enabled = True
-        if key in self._shown.coming:
+        if key in self.shown.coming:
             text, purpose = joined("Stop", self._progress_text), "Stop opening the tomogram"
-        elif self._shown.is_visible(key):
+        elif self.shown.is_visible(key):
             text, purpose, is_enabled = "Shown", "This tomogram is shown in the viewer", False
-        elif key in self._shown.looks:
+        elif key in self.shown.looks:
             text, purpose = "Show", "Show the tomogram again, which is hidden (Enter)"
         elif is_openable(tomogram):
             cost = size_text(first_sight_bytes(tomogram))
@@ -211,7 +209,7 @@ class RunView(QWidget):
         tomogram = self.tomogram
         if tomogram is None:
             return
-        if LayerKey("tomogram", tomogram.id) in self._shown.coming:
+        if LayerKey("tomogram", tomogram.id) in self.shown.coming:
             self.tomogram_stop_requested.emit(tomogram)
         else:
             self._open(tomogram)
@@ -226,9 +224,12 @@ class RunView(QWidget):
             self._basket.toggle(self.page.run)
         self._update_whole()
 
-    def _on_tilt_series(self, series: TiltSeries, _column: int, is_on: bool) -> None:
-        if has_images(series):
-            self.tilt_series_ticked.emit(self.page, series, is_on)
+    def _tick_of_row(self, row: AnnotationRow | tuple[AnnotationRow, ...]) -> Tick | None:
+        key = None if isinstance(row, tuple) else key_of_row(row)
+        return None if key is None else self.shown.tick(key)
+
+    def _tick_of_series(self, series: TiltSeries) -> Tick | None:
+        return self._shown_series.tick(LayerKey("tilt series", series.id)) if has_images(series) else None
 
     def _lay_out(self) -> None:
         top, opening = QHBoxLayout(), QHBoxLayout()
@@ -251,8 +252,6 @@ class RunView(QWidget):
 
 
 SHOW = 0  # the column of ticks
-SHOW_LAYER: Final = TickColumn("Show", "Show as a layer (Space)", Qt.Key.Key_Space)
-SHOW_WINDOW: Final = TickColumn("Show", "Show in a window of its own (Space)", Qt.Key.Key_Space)
 _STATES: Final = {True: Qt.CheckState.Checked, False: Qt.CheckState.Unchecked}
 
 
@@ -312,12 +311,12 @@ def tomogram_rows(tomograms: Sequence[Tomogram], chosen: Tomogram | None, shown:
 # annotations
 
 
-def annotation_rows(outline: RunOutline, colors: Mapping[int, RGBA], shown: Shown) -> list[Row]:
+def annotation_rows(outline: RunOutline, colors: Mapping[int, RGBA]) -> list[Row]:
     """Objects with their annotations below, then what was made on another alignment.
 
     The record of an object's row is the tuple of its `AnnotationRow`.
     """
-    rows = [_object_row(group, colors, shown) for group in outline.groups]
+    rows = [_object_row(group, colors) for group in outline.groups]
     if outline.other_alignment:
         rows.append(
             Row(
@@ -328,13 +327,13 @@ def annotation_rows(outline: RunOutline, colors: Mapping[int, RGBA], shown: Show
                 tooltip="Their positions don't fit this tomogram.",
                 opens=False,
                 is_unfolded=False,
-                children=tuple(_annotation_row(row, shown) for row in outline.other_alignment),
+                children=tuple(map(_annotation_row, outline.other_alignment)),
             )
         )
     return rows
 
 
-def _object_row(group: ObjectGroup, colors: Mapping[int, RGBA], shown: Shown) -> Row:
+def _object_row(group: ObjectGroup, colors: Mapping[int, RGBA]) -> Row:
     count = count_text(len(group.rows), "annotation")
     return Row(
         record=group.rows,
@@ -345,12 +344,12 @@ def _object_row(group: ObjectGroup, colors: Mapping[int, RGBA], shown: Shown) ->
         tooltip=f"{plain(group.object_name)}\n{joined(plain(group.object_id), count)}",
         spoken=f"{plain(group.object_name)}, {count}",
         opens=False,
-        children=tuple(_annotation_row(row, shown) for row in group.rows),
+        children=tuple(map(_annotation_row, group.rows)),
     )
 
 
-def _annotation_row(row: AnnotationRow, shown: Shown) -> Row:
-    annotation, key = row.annotation, key_of_row(row)
+def _annotation_row(row: AnnotationRow) -> Row:
+    annotation = row.annotation
     method = plain(str(annotation.method_type))
     truth = "ground truth" if annotation.ground_truth_status else ""
     star = RECOMMENDED if annotation.is_curator_recommended else ""
@@ -361,8 +360,7 @@ def _annotation_row(row: AnnotationRow, shown: Shown) -> Row:
         badge=truth,
         right=(method, f"{method[:5]}…", ""),
         icon="star" if star else "",
-        is_dim=not row.fits or key is None,
-        ticks=(None if key is None else shown.tick(key),),
+        is_dim=not row.fits or key_of_row(row) is None,
         tooltip=about_annotation(row),
         spoken=joined(titles_of(row)[0], truth, method, star, row.reason),
     )
@@ -371,7 +369,7 @@ def _annotation_row(row: AnnotationRow, shown: Shown) -> Row:
 # tilt series
 
 
-def tilt_series_rows(series: Sequence[TiltSeries], shown: Shown) -> list[Row]:
+def tilt_series_rows(series: Sequence[TiltSeries]) -> list[Row]:
     """A run's tilt series."""
     return [
         Row(
@@ -379,7 +377,6 @@ def tilt_series_rows(series: Sequence[TiltSeries], shown: Shown) -> list[Row]:
             key=each.id,
             title=(f"Tilt series · {tilt_series_text(each)}", f"Tilt series · {tilt_series_text(each, is_short=True)}"),
             is_dim=not has_images(each),
-            ticks=(shown.tick(LayerKey("tilt series", each.id)) if has_images(each) else None,),
             tooltip=about_tilt_series(each),
         )
         for each in series

@@ -28,7 +28,7 @@ from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.portal.pages import RunPage
 from napari_cryoet.records import TiltSeries
-from napari_cryoet.run.about import tilt_text
+from napari_cryoet.run.about import has_images, tilt_text
 from napari_cryoet.wording import plain
 
 WINDOW_SIZE: Final = QSize(760, 680)
@@ -41,7 +41,8 @@ class TiltWindows(QObject):
         super().__init__(parent)
         self._run, self._notice = run, notice
         self.windows: dict[int, TiltWindow] = {}
-        run.tilt_series_ticked.connect(self._on_ticked)
+        run.tilt_series_toggled.connect(self._on_toggled)
+        run.tilt_series.opened.connect(self._on_opened)
         run.page_shown.connect(lambda _page: self.update())
 
     def show(self, page: RunPage, series: TiltSeries) -> None:
@@ -66,11 +67,15 @@ class TiltWindows(QObject):
         for window in tuple(self.windows.values()):
             window.close()
 
-    def _on_ticked(self, page: RunPage, series: TiltSeries, is_on: bool) -> None:
-        if is_on:
-            self.show(page, series)
-        elif series.id in self.windows:
+    def _on_toggled(self, series: TiltSeries) -> None:
+        if series.id in self.windows:
             self.windows[series.id].close()
+        else:
+            self._on_opened(series)
+
+    def _on_opened(self, series: TiltSeries) -> None:
+        if self._run.page is not None and has_images(series):
+            self.show(self._run.page, series)
 
     def _on_closed(self, series_id: int) -> None:
         self.windows.pop(series_id).deleteLater()

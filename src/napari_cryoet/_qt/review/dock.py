@@ -214,8 +214,7 @@ class ReviewDock(Dock):
         self.tasks.run(_SAVE, lambda _job: saving.result(), then=saved, failed=failed)
 
     def _show_problem(self, topic: str, error: CryoETError) -> None:
-        self.notice.show_error(error)
-        self.notice.topic = topic
+        self.notice.show_error(error, topic=topic)
 
     # judging
 
@@ -485,8 +484,7 @@ class ReviewDock(Dock):
         words, image = self._missing(), self.image.layer
         self.notice.withdraw(_SPACING)
         if image is not None and lacks_unit(image) and self.layer is not None and not lacks_unit(self.layer):
-            self.notice.show_notice(IMAGE_WITHOUT_UNIT, "Give it…", lambda: ask_spacing(image, self))
-            self.notice.topic = _SPACING
+            self.notice.show_notice(IMAGE_WITHOUT_UNIT, "Give it…", lambda: ask_spacing(image, self), topic=_SPACING)
         self.hint.setText(words)
         self.hint.setVisible(bool(words))
         for part in self._judging:

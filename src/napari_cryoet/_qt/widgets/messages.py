@@ -179,7 +179,7 @@ class NoticeBar(QFrame):
         super().__init__()
         self._theme = theme
         self._on_action: Callable[[], object] | None = None
-        self.topic = ""  #: Set it after showing a notice to withdraw that notice later.
+        self._topic = ""
         self.setObjectName("noticeBar")
         self._icon = QLabel()
         self._text = plain_label(name="noticeText")
@@ -203,10 +203,19 @@ class NoticeBar(QFrame):
         return self._text.text()
 
     def show_notice(
-        self, text: str, action_text: str = "", action: Callable[[], object] | None = None, *, is_news: bool = False
+        self,
+        text: str,
+        action_text: str = "",
+        action: Callable[[], object] | None = None,
+        *,
+        is_news: bool = False,
+        topic: str = "",
     ) -> None:
-        """Show a warning, or neutral information if ``is_news``, with an optional action button."""
-        self.topic = ""
+        """Show a warning, or neutral information if ``is_news``, with an optional action button.
+
+        `withdraw` hides it by its ``topic``.
+        """
+        self._topic = topic
         self.setProperty("isNews", is_news)
         if (style := self.style()) is not None:
             style.polish(self)
@@ -218,15 +227,15 @@ class NoticeBar(QFrame):
         self.action.setVisible(action is not None)
         self.show()
 
-    def show_error(self, error: CryoETError, retry: Callable[[], None] | None = None) -> None:
+    def show_error(self, error: CryoETError, retry: Callable[[], None] | None = None, *, topic: str = "") -> None:
         """Show an error with a Retry button, or with a button that copies the details of a bug."""
         if isinstance(error, UnexpectedError):
-            self.show_notice(str(error), "Copy details", lambda: copy_text(error.details))
+            self.show_notice(str(error), "Copy details", lambda: copy_text(error.details), topic=topic)
         else:
-            self.show_notice(str(error), "Retry", retry)
+            self.show_notice(str(error), "Retry", retry, topic=topic)
 
     def withdraw(self, topic: str) -> None:
-        if self.topic == topic:
+        if self._topic == topic:
             self.hide()
 
     def _run_action(self) -> None:

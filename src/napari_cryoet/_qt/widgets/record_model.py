@@ -55,15 +55,15 @@ class Tick:
 class TickColumn:
     """A column of tick boxes at the right of the rows, with its shortcut key.
 
-    The ticks come from the rows, or from ``tick_of``, a function of the record. With ``tick_of``, ``toggle`` changes
-    the tick and the signal ``changed`` reports changes.
+    ``tick_of`` returns the tick of a record, or None for no box; ``toggle`` is called to change it. The signal
+    ``changed`` reports changed ticks of unchanged records.
     """
 
     title: str
     tooltip: str
     key: Qt.Key
-    tick_of: Callable[[Any], Tick | None] | None = None
-    toggle: Callable[[Any], None] = lambda _record: None
+    tick_of: Callable[[Any], Tick | None]
+    toggle: Callable[[Any], None]
     changed: Any = None
 
 
@@ -85,7 +85,6 @@ class Row:
     icon: str = ""  # before the title; for child rows, in the indentation
     is_chosen: bool | None = None  # a radio mark before the title; None draws none
     picture_url: str | None = None  # for root rows; "" draws a placeholder, None leaves no room
-    ticks: tuple[Tick | None, ...] = ()  # by tick column; None draws no box
     tooltip: str = ""
     spoken: str = ""  # for screen readers, instead of all texts
     opens: bool = True  # on Enter or double click; otherwise they fold and unfold the row
@@ -101,10 +100,9 @@ class RecordModel(QAbstractItemModel):
     thumbnails
         Provides the pictures.
     title, tick_columns
-        The column headers. Clicking a tick emits a request; the tick changes with the next `set_rows`.
+        The column headers.
     """
 
-    tick_requested = Signal(object, int, bool)  # record, tick column number, whether to tick
     more_requested = Signal()
 
     def __init__(
@@ -189,21 +187,14 @@ class RecordModel(QAbstractItemModel):
 
     def tick(self, row: Row, column: int) -> Tick | None:
         """The tick of a row in a tick column, counted from 0; None if there is none."""
-        if not 0 <= column < len(self.tick_columns):
-            return None
-        if (tick_of := self.tick_columns[column].tick_of) is not None:
-            return tick_of(row.record)
-        return row.ticks[column] if column < len(row.ticks) else None
+        return self.tick_columns[column].tick_of(row.record) if 0 <= column < len(self.tick_columns) else None
 
     def request_tick(self, index: Index, column: int) -> bool:
         """Request toggling a tick; False if there is none."""
         row = self.row_at(index)
-        if row is None or (tick := self.tick(row, column)) is None:
+        if row is None or self.tick(row, column) is None:
             return False
-        if self.tick_columns[column].tick_of is not None:
-            self.tick_columns[column].toggle(row.record)
-            return True
-        self.tick_requested.emit(row.record, column, tick.state == Qt.CheckState.Unchecked)
+        self.tick_columns[column].toggle(row.record)
         return True
 
     # the Qt model
@@ -279,7 +270,7 @@ class RecordModel(QAbstractItemModel):
     def _on_ticks(self) -> None:
         last = self.columnCount() - 1
         if self._rows:  # views repaint the child rows too
-            self.dataChanged.emit(self.index(0, last), self.index(len(self._rows) - 1, last))
+            self.dataChanged.emit(self.index(0, 1), self.index(len(self._rows) - 1, last))
 
     def _on_picture(self, url: str) -> None:
         for number, row in enumerate(self._rows):
