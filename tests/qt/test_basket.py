@@ -176,13 +176,13 @@ def test_the_page_lists_what_is_in_it_unticks_and_leads_to_the_run(qtbot, filled
     assert len(run.children) > 2
     assert page.sizes.text().startswith("tomograms ")
     gone = run.children[0]
-    press(qtbot, filled, page.tree, gone.key)
+    press(qtbot, filled, page.view, gone.key)
     assert gone.key not in [row.key for row in page.model.rows[0].children]
     with qtbot.waitSignal(filled.navigator.run_arrived):
-        press(qtbot, filled, page.tree, page.model.rows[0].key, Qt.Key.Key_Return)
+        press(qtbot, filled, page.view, page.model.rows[0].key, Qt.Key.Key_Return)
     assert filled.screens.breadcrumb.text == f"Datasets › Basket › DS-{CELLS} › DEMO_001"
     filled.navigator.go_to_basket()
-    press(qtbot, filled, page.tree, page.model.rows[0].key)
+    press(qtbot, filled, page.view, page.model.rows[0].key)
     assert "The basket is empty." in page.place.message.text
     assert not page.download.isEnabled()
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QShowEvent
@@ -43,8 +43,6 @@ from napari_cryoet.exceptions import CryoETError, ExistsError
 from napari_cryoet.training import EXPORTERS
 from napari_cryoet.training.selection import ExportReport, select_basket
 from napari_cryoet.wording import joined, size_text
-
-T = TypeVar("T")
 
 EXPORT, _AGE, _FILE = "export of the basket", "age of the basket", "file of a basket"
 _UNFOLDED_ROWS: Final = 12
@@ -87,7 +85,6 @@ class BasketStrip(QPushButton):
 class BasketPage(QWidget):
     """Shows a `BasketState`; exports and files are handled here, the rest is asked for."""
 
-    entry_opened = Signal(object)  # Entry
     source_requested = Signal(str)  # as `open_portal` takes it
     download_requested = Signal()
 
@@ -103,8 +100,8 @@ class BasketPage(QWidget):
         self.summary, self.sizes = ElidedLabel(name="heading"), ElidedLabel(name="dimText")
         self.remarks = Remarks()
         self.model = RecordModel(tick_columns=[basket.column], parent=self)
-        self.tree = RecordView(theme, self.model, "What is in the basket", uniform=True)
-        self.place = Loadable(self.tree)
+        self.view = RecordView(theme, self.model, "What is in the basket", uniform=True)
+        self.place = Loadable(self.view)
         self.split = tool_button("Split ▾", "Split the runs for training, validation and test")
         self.choices = tool_button("What to fetch ▾", "Formats, levels and shapes, and what to leave out")
         self.download = QPushButton("Download…")
@@ -115,13 +112,12 @@ class BasketPage(QWidget):
         self._fill_menus()
         basket.changed.connect(self._update)
         self.name.editingFinished.connect(self._on_named)
-        self.tree.opened.connect(self.entry_opened)
         self.remarks.mended.connect(self._mend)
         self.download.clicked.connect(self.download_requested)
         self._update()
 
     def focus_list(self) -> None:
-        self.tree.stand_somewhere()
+        self.view.stand_somewhere()
         self.place.take_focus()
 
     def showEvent(self, event: QShowEvent | None) -> None:
@@ -241,7 +237,7 @@ class BasketPage(QWidget):
             saved = partial(self._notice.show_notice, f"Saved as {place}.", is_news=True)
             self._in_background(partial(write_basket, basket, place), lambda _none: saved())
 
-    def _in_background(self, work: Callable[[], T], then: Callable[[T], None]) -> None:
+    def _in_background(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
         self._tasks.run(_FILE, lambda _job: work(), then=then, failed=self._notice.show_error)
 
     def _set_split(self, shares: tuple[float, ...]) -> None:

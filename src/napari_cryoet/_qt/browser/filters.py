@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QLineEdit, QSizePolicy, QToolButton, QVBoxLayout, QWi
 from superqt import QFlowLayout
 
 from napari_cryoet._qt.widgets.labels import tool_button
-from napari_cryoet._qt.widgets.messages import Action, Loadable
+from napari_cryoet._qt.widgets.messages import Loadable
 from napari_cryoet._qt.widgets.record_model import Kind, RecordModel, Row, Tick, TickColumn
 from napari_cryoet._qt.widgets.record_view import RecordView
 from napari_cryoet._qt.widgets.theme import Theme
@@ -205,13 +205,6 @@ class FacetPanel(QWidget):
             return
         self._close_range()
         self._toggle(facet, value, condition)
-
-
-def show_reading(place: Loadable, title: str, words: str, share: float, stop: Callable[[], None]) -> None:
-    """Say in the place of a list how far its rows are, with a Stop."""
-    if place.shows_content or place.message.bar.isHidden():
-        place.show_message(title, words, [Action("Stop", stop)])
-    place.message.show_progress(title, words, share)
 
 
 def _value_row(facet: Facet, value: FacetValue, condition: int) -> Row:

@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QInputDialog, QMenu, QWidget
 
-from napari_cryoet._qt.browser.filters import show_reading
 from napari_cryoet._qt.browser.navigation import Navigator, Screens
 from napari_cryoet._qt.browser.record_pages import add_citation_items
 from napari_cryoet._qt.browser.session import Session
@@ -192,7 +191,7 @@ class Finder(QObject):
 
     def _on_reading(self, share: float, words: str) -> None:
         for page in (self._screens.facets, self._screens.runs):
-            show_reading(page.place, _READING, words, share, self._stop_reading)
+            page.place.show_progress(_READING, words, share, self._stop_reading)
 
     def _stop_reading(self) -> None:
         self._session.stop_index()

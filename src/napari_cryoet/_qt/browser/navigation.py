@@ -38,7 +38,7 @@ from napari_cryoet._qt.browser.source_bar import SearchBox, SourceBar, StartPage
 from napari_cryoet._qt.browser.status_bar import StatusStrip
 from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet._qt.widgets.labels import ElidedLabel, tool_button
-from napari_cryoet._qt.widgets.messages import Action, Loadable, NoticeBar
+from napari_cryoet._qt.widgets.messages import Loadable, NoticeBar
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet._qt.widgets.thumbnails import Thumbnails
 from napari_cryoet.basket.outline import Entry
@@ -49,9 +49,11 @@ from napari_cryoet.files import is_address
 from napari_cryoet.network.policy import policy
 from napari_cryoet.portal.pages import (
     Catalogue,
+    CatalogueRow,
     DatasetCount,
     DatasetPage,
     DepositionPage,
+    DepositionRow,
     Freshness,
     RunPage,
     RunRow,
@@ -226,15 +228,12 @@ class Navigator(QObject):
         session.catalogue_changed.connect(self._on_catalogue)
         screens.switch.chosen.connect(lambda number: self.go_to_list(LISTS[number], takes_focus=False))
         screens.breadcrumb.level_chosen.connect(self.go_to_level)
-        screens.runs.view.opened.connect(self._on_found_run_opened)
-        screens.datasets.view.opened.connect(lambda dataset: self.go_to_dataset(dataset.id))
-        screens.depositions.view.opened.connect(lambda deposition: self.go_to_deposition(deposition.id))
         screens.deposition.page_requested.connect(self._ask_deposition)
-        screens.deposition.view.opened.connect(self._on_holding_opened)
         screens.dataset.page_requested.connect(self._ask_runs)
-        screens.dataset.view.opened.connect(self._on_run_opened)
         screens.basket_strip.clicked.connect(self.go_to_basket)
-        screens.basket.entry_opened.connect(self._on_entry_opened)
+        pages = (screens.deposition, screens.dataset, *screens.lists)
+        for view in (screens.basket.view, *(page.view for page in pages)):
+            view.opened.connect(self._on_opened)
         for page in (screens.dataset.header, screens.run):
             page.deposition_requested.connect(lambda number: self.go_to_deposition(number, follows=True))
 
@@ -340,10 +339,8 @@ class Navigator(QObject):
             screens.datasets.view.setFocus()  # also before there are rows
 
     def _on_preparing(self, share: float, words: str) -> None:
-        title, place = f"Preparing the demo… {share:.0%}", self._screens.datasets.place
-        if place.message.bar.isHidden():
-            place.show_message(title, words, [Action("Stop", self._give_up)])
-        place.message.show_progress(title, words, share)
+        place = self._screens.datasets.place
+        place.show_progress(f"Preparing the demo… {share:.0%}", words, share, self._give_up)
 
     def _give_up(self) -> None:
         self._session.close()
@@ -399,27 +396,24 @@ class Navigator(QObject):
 
         self._session.ask("runs", ask, show, view.show_error)
 
-    def _on_holding_opened(self, holding: DatasetCount | RunRow) -> None:
-        if isinstance(holding, RunRow):
-            self._on_run_opened(holding)
-        else:
-            self.go_to_dataset(holding.dataset_id, follows=True)
+    def _on_opened(self, record: CatalogueRow | DepositionRow | DatasetCount | RunRow | ListedRun | Entry) -> None:
+        match record:
+            case CatalogueRow():
+                self.go_to_dataset(record.id)
+            case DepositionRow():
+                self.go_to_deposition(record.id)
+            case RunRow():
+                self._open_run(record.dataset_id, Place("run", record.id, record.name))
+            case ListedRun():
+                self._open_run(record.dataset_id, Place("run", record.run_id, record.run))
+            case Entry(run_id=int(run_id)):
+                self._ask_run(Place("run", run_id), (self._crumbs[0], BASKET), opens_layers=True)
+            case DatasetCount(dataset_id=dataset_id) | Entry(dataset_id=int(dataset_id)):
+                self.go_to_dataset(dataset_id, follows=True)
 
-    def _on_run_opened(self, run: RunRow) -> None:
-        self._open_run(Place("dataset", run.dataset_id), Place("run", run.id, run.name))
-
-    def _on_found_run_opened(self, run: ListedRun) -> None:
-        self._open_run(Place("dataset", run.dataset_id), Place("run", run.run_id, run.run))
-
-    def _open_run(self, dataset: Place, run: Place) -> None:
-        crumbs = follow_to_run(self._crumbs, dataset, run)
+    def _open_run(self, dataset_id: int, run: Place) -> None:
+        crumbs = follow_to_run(self._crumbs, Place("dataset", dataset_id), run)
         self._ask_run(crumbs[-1], crumbs[:-1], opens_layers=True)
-
-    def _on_entry_opened(self, entry: Entry) -> None:
-        if entry.run_id is not None:
-            self._ask_run(Place("run", entry.run_id), (self._crumbs[0], BASKET), opens_layers=True)
-        elif entry.dataset_id is not None:
-            self.go_to_dataset(entry.dataset_id, follows=True)
 
     def _ask_run(self, run: Place, crumbs: Crumbs, *, opens_layers: bool = False) -> None:
         """Ask for a run; the old screen stays for a moment, in case the answer is quick."""

@@ -159,6 +159,12 @@ class Loadable(QStackedWidget):
     def show_message(self, title: str, hint: str = "", actions: Sequence[Action] = ()) -> None:
         self._switch_to_message(partial(self.message.show_message, title, hint, actions))
 
+    def show_progress(self, title: str, words: str, share: float, stop: Callable[[], None]) -> None:
+        """Say how far the content is, with a Stop."""
+        if self.shows_content or self.message.bar.isHidden():
+            self.show_message(title, words, [Action("Stop", stop)])
+        self.message.show_progress(title, words, share)
+
     def show_error(self, error: CryoETError, retry: Callable[[], None] | None = None) -> None:
         self._switch_to_message(partial(self.message.show_error, error, retry))
 
