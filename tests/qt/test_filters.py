@@ -140,9 +140,12 @@ def test_another_annotation_is_asked_of_the_same_run(qtbot, browser):
     click_row(qtbot, browser, value(browser, "Object", RIBOSOME))
     click_row(qtbot, browser, browser.screens.facets.model.index_of("another"))
     click_row(qtbot, browser, value(browser, "Object", "membrane", condition=1))
+    click_row(qtbot, browser, value(browser, "Processing", "denoised"))
     conditions = Condition(objects=(f'"{RIBOSOME}"',)), Condition(objects=('"membrane"',))
-    assert browser.finder.answer.matches.run_ids == expected(browser, annotations=conditions).run_ids
-    assert browser.screens.filter_bar.chip("and membrane").isVisible()
+    matches = expected(browser, annotations=conditions, processing=("denoised",))
+    assert browser.finder.answer.matches.run_ids == matches.run_ids
+    for text in (RIBOSOME, "and membrane", "denoised"):
+        assert browser.screens.filter_bar.chip(text).isVisible()
 
 
 def test_a_range_is_typed(qtbot, browser):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -159,13 +159,13 @@ class BasketPage(QWidget):
         self._listed, is_unfolded = entries, len(entries) <= _UNFOLDED_ROWS
         self.model.set_rows([_row(entry, is_root=True, is_unfolded=is_unfolded) for entry in entries])
 
-    def _remarks(self) -> dict[tuple[str, str], Basket | None]:
+    def _remarks(self) -> list[tuple[str, str, Basket | None]]:
         """Remarks and what their buttons say, and the basket after that."""
         found, age = self._basket.found, self._age
-        shown: dict[tuple[str, str], Basket | None] = {}
+        remarks = [(each.text, each.fix_text, each.fix) for each in (found.remarks if found is not None else ())]
         if age is not None and age[1].text and age[0] == self._basket.basket:
-            shown[f"Since this was ticked: {age[1].text}.", "Update"] = age[2]
-        return shown | {(each.text, each.fix_text): each.fix for each in (found.remarks if found is not None else ())}
+            remarks.insert(0, (f"Since this was ticked: {age[1].text}.", "Update", age[2]))
+        return remarks
 
     def _mend(self, mended: Basket) -> None:
         if self._basket.is_settled:  # else a remark is about another one
@@ -336,28 +336,25 @@ class Remarks(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._shown: dict[tuple[str, str], Basket | None] = {}
+        self._shown: Sequence[tuple[str, str, Basket | None]] = ()
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setColumnStretch(0, 1)
 
-    def show_remarks(self, remarks: dict[tuple[str, str], Basket | None]) -> None:
-        """Show these; where the words are the same, nothing is made anew, so that a button keeps the keys."""
-        is_same, self._shown = remarks.keys() == self._shown.keys(), remarks
-        if is_same:
+    def show_remarks(self, remarks: Sequence[tuple[str, str, Basket | None]]) -> None:
+        """Show texts, what their buttons say, and what the basket is then; the same ones are left alone."""
+        if remarks == self._shown:
             return
+        self._shown = remarks
         while (item := self._grid.takeAt(0)) is not None:
             if (widget := item.widget()) is not None:
                 widget.deleteLater()
-        for number, ((text, fix_text), fix) in enumerate(remarks.items()):
+        for number, (text, fix_text, fix) in enumerate(remarks):
             self._grid.addWidget(plain_label(f"⚠ {text}"), number, 0)
             if fix is not None:
-                mend = partial(self._mend, (text, fix_text))
-                self._grid.addWidget(push_button(fix_text, mend, f"{fix_text}: {text}"), number, 1)
+                button = push_button(fix_text, partial(self.mended.emit, fix), f"{fix_text}: {text}")
+                self._grid.addWidget(button, number, 1)
         self.setVisible(bool(remarks))
-
-    def _mend(self, remark: tuple[str, str]) -> None:
-        self.mended.emit(self._shown[remark])
 
 
 def _row(entry: Entry, *, is_root: bool = False, is_unfolded: bool = False) -> Row:

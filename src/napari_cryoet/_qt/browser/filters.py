@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from msgspec.structs import replace
 from qtpy.QtCore import QModelIndex, Qt, Signal
 from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QLineEdit, QSizePolicy, QToolButton, QVBoxLayout, QWidget
@@ -71,9 +70,9 @@ class FilterBar(QWidget):
             self._flow.removeWidget(chip)
             chip.deleteLater()
         self._flow.removeWidget(self.clear)
-        n_first = len(chips(replace(search, annotations=search.annotations[:1])))
+        further = range(*(len(chips(Search(annotations=search.annotations[:end]))) for end in (1, None)))
         self._chips = [
-            self._make_chip(plain(chip.text) if number < n_first else f"and {plain(chip.text)}", chip.without)
+            self._make_chip(f"and {plain(chip.text)}" if number in further else plain(chip.text), chip.without)
             for number, chip in enumerate(chips(search))
         ]
         before = self.filters
