@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,8 +21,8 @@ from urllib.parse import quote
 from napari_cryoet.download.folder import FileEntry, note_file, note_items, pack_of, read_manifest, write_tables
 from napari_cryoet.download.lists import write_lists
 from napari_cryoet.download.plan import Plan, PlannedItem
-from napari_cryoet.download.progress import Meter, QueueState
-from napari_cryoet.download.transfer import WORKERS, fetch_file, in_thread, read_document, sha256_of, write_document
+from napari_cryoet.download.progress import QueueState
+from napari_cryoet.download.transfer import WORKERS, fetch_file, in_thread, read_document, sha256_of
 from napari_cryoet.download.zarr_keys import find_files
 from napari_cryoet.exceptions import (
     CryoETError,
@@ -123,15 +123,10 @@ class Download:
 
     def __init__(self, plan: Plan, folder: str | Path, *, overwrite: bool = False) -> None:
         self.plan, self.folder = plan, Path(folder).expanduser().absolute()
+        self.state = QueueState(plan.items)  #: How far it is.
         self._overwrite = overwrite
-        self._meter = Meter(plan.items)
         self._go_on = threading.Event()
         self._go_on.set()
-
-    @property
-    def state(self) -> QueueState:
-        """How far it is."""
-        return self._meter.state()
 
     def pause(self) -> None:
         """Fetch nothing until `resume`; what came of large files is kept."""
@@ -152,9 +147,9 @@ class Download:
             note_items(folder, plan, stop, begins=True)
             for name, text in plan.beside.items():
                 replace_file(folder / name, text.encode())
-            work = _Work(plan, folder, before, self._meter, stop)
+            work = _Work(plan, folder, before, self.state, stop)
             try:
-                work.wait(progress or (lambda _done, _total: None), self._go_on)
+                work.run(progress or (lambda _done, _total: None), self._go_on)
             finally:
                 if not stop.is_set():  # else the journal has what is complete
                     note_items(folder, plan, stop, complete=work.complete, missing=work.missing, errors=work.errors)
@@ -163,19 +158,21 @@ class Download:
         except OSError as error:
             raise DownloadError(f"{error.filename or folder}: {error.strerror or error}.") from error
         if work.failures:
-            first = next(iter(work.failures.values())).message.rstrip(".")
+            first = next(iter(work.errors.values())).rstrip(".")
             raise DownloadError(
                 f"{count_text(len(work.failures), 'file')} could not be downloaded ({first}). The rest is complete.",
                 hint="Start the same download again: it fetches only what is not complete.",
                 files=tuple(sorted(work.failures)),
             )
+        fetched = work.whole - work.skipped
+        sizes = {item.path: item.size_bytes for item in plan.items if not item.is_zarr}
         return DownloadReport(
             folder=folder,
-            n_fetched=work.n_fetched,
-            n_skipped=work.n_skipped,
-            fetched_bytes=work.fetched_bytes,
+            n_fetched=len(fetched),
+            n_skipped=len(work.skipped),
+            fetched_bytes=sum(work.sizes[path] for path in fetched),
             n_missing_chunks=len(work.missing),
-            other_sizes=tuple(sorted(work.other_sizes)),
+            other_sizes=tuple(sorted(path for path, size in sizes.items() if size not in {None, work.sizes[path]})),
         )
 
 
@@ -213,29 +210,28 @@ class _Work:
     """What is done on the network's loop, and what was done."""
 
     def __init__(
-        self, plan: Plan, folder: Path, before: dict[str, FileEntry], meter: Meter, stop: threading.Event
+        self, plan: Plan, folder: Path, before: dict[str, FileEntry], state: QueueState, stop: threading.Event
     ) -> None:
-        self._plan, self._folder, self._before, self._meter, self._stop = plan, folder, before, meter, stop
+        self._plan, self._folder, self._before, self._state, self._stop = plan, folder, before, state, stop
         self._slots: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(WORKERS))
         self._has_ended = threading.Event()
-        self._whole: set[str] = set()  # files that were fetched or checked
-        self.fetched_bytes = self.n_fetched = self.n_skipped = 0
-        self.complete: set[str] = set()
-        self.missing: set[str] = set()
-        self.other_sizes: set[str] = set()
-        self.failures: dict[str, CryoETError] = {}  # by file
+        self.sizes: Counter[str] = Counter()  # how much of each file is there
+        self.whole: set[str] = set()  # files
+        self.skipped: set[str] = set()  # files that were there already
+        self.missing: set[str] = set()  # chunks
+        self.failures: set[str] = set()  # files
+        self.complete: set[str] = set()  # items
         self.errors: dict[str, str] = {}  # by item
         self.keys: dict[str, list[str]] = {}  # of each OME-Zarr
 
-    def wait(self, progress: Progress, go_on: threading.Event) -> None:
+    def run(self, progress: Progress, go_on: threading.Event) -> None:
         """Do it, with pauses, and tell how far it is meanwhile."""
         while not (go_on.is_set() and self._has_finished(progress, go_on)):
-            self._meter.is_paused = True
-            self._meter.pause()
+            self._state.is_paused = True
             while not go_on.wait(_POLL_S):
                 self._raise_if_stopped()
-            self._meter.is_paused = False
-        progress(self._meter.done_bytes, self._meter.done_bytes)
+            self._state.is_paused = False
+        progress(self._state.done_bytes, self._state.done_bytes)
 
     def _has_finished(self, progress: Progress, go_on: threading.Event) -> bool:
         """Work until all is done; False when it is to pause."""
@@ -248,7 +244,7 @@ class _Work:
                     future.cancel()
                     self._has_ended.wait()
                     return False
-                progress(self._meter.done_bytes, self._meter.total_bytes)
+                progress(self._state.done_bytes, self._state.total_bytes)
             self._raise_if_stopped()
             future.result()
             return True
@@ -262,20 +258,17 @@ class _Work:
 
     async def _run(self) -> None:
         try:
-            await _side_by_side(self._item, [item for item in self._plan.items if item.path not in self.complete])
+            ended = self.complete | self.errors.keys()  # before a pause
+            await _side_by_side(self._item, [item for item in self._plan.items if item.path not in ended])
         finally:
             self._has_ended.set()
 
     async def _item(self, item: PlannedItem) -> bool:
-        if item.path in self.errors:
-            return False
-        self._meter.begin(item.path)
+        self._state.begin(item)
         is_there = await (self._zarr(item) if item.is_zarr else self._file(item, item.url, item.path))
-        self._meter.end(item.path, self.errors.get(item.path, ""))
+        self._state.end(item.path, self.errors.get(item.path, ""))
         if is_there:
             self.complete.add(item.path)
-            if not item.is_zarr and item.size_bytes is not None and self._meter.done(item.path) != item.size_bytes:
-                self.other_sizes.add(item.path)
         return is_there
 
     async def _zarr(self, item: PlannedItem) -> bool:
@@ -295,7 +288,7 @@ class _Work:
         if not await _side_by_side(fetch, files.chunks):
             return False
         for key, content in files.documents.items():
-            await self._keep_document(item, f"{root}/{quote(key)}", f"{item.path}/{key}", content)
+            await self._file(item, f"{root}/{quote(key)}", f"{item.path}/{key}", content=content)
         return True
 
     async def _document(self, url: str) -> bytes | None:
@@ -303,54 +296,41 @@ class _Work:
         async with self._slots[host_of(url)]:
             return await read_document(url)
 
-    async def _keep_document(self, item: PlannedItem, url: str, path: str, content: bytes) -> None:
-        """Write a metadata document unless it is there."""
-        place, digest = self._folder / path, hashlib.sha256(content).hexdigest()
-        before = self._before.get(path)
-        if before and before.sha256 == digest and await self._is_as_fetched(place, before):
-            self.n_skipped += 1
-        else:
-            await in_thread(self._note, url, path, len(content), digest)
-            await in_thread(write_document, place, content)
-            self.n_fetched += 1
-            self.fetched_bytes += len(content)
-        self._whole.add(path)
-        self._meter.count(item.path, len(content), came=False)
-        self._meter.keep(item.path, len(content))
-
-    async def _file(self, item: PlannedItem, url: str, path: str, *, is_chunk: bool = False) -> bool:
+    async def _file(
+        self, item: PlannedItem, url: str, path: str, *, content: bytes | None = None, is_chunk: bool = False
+    ) -> bool:
         """Fetch a file unless it is there as it was fetched; whether it is there now, or needn't be."""
-        if path in self._whole or path in self.missing:
+        if path in self.whole or path in self.missing:
             return True
-        place, before = self._folder / path, self._before.get(path)
+        place, note = self._folder / path, partial(self._note, url, path)
+        count = partial(self._count, item, path)
+        count(-self.sizes[path], False)  # what came before a pause counts when it is taken up
         async with self._slots[host_of(url)]:
-            if before and before.url == url and await self._is_as_fetched(place, before):
-                self.n_skipped += 1
-                size_bytes = before.size_bytes
-                self._meter.count(item.path, size_bytes, came=False)
+            if await in_thread(self._is_as_fetched, url, path, content):
+                self.skipped.add(path)
+                count(self._before[path].size_bytes, False)
             else:
                 try:
-                    size_bytes = await fetch_file(
-                        url,
-                        place,
-                        on_bytes=lambda n_bytes, came: self._meter.count(item.path, n_bytes, came=came),
-                        on_whole=partial(self._note, url, path),
-                        stop=self._stop,
-                    )
+                    await fetch_file(url, place, content=content, on_bytes=count, on_whole=note, stop=self._stop)
                 except NetworkError as error:
                     if not (is_chunk and error.status in _ABSENT):
                         return self._fail(item, path, error)
                     place.unlink(missing_ok=True)  # an older chunk isn't part of this volume
                     self.missing.add(path)
                     return True
-                self.n_fetched += 1
-                self.fetched_bytes += size_bytes
-        self._whole.add(path)
-        self._meter.keep(item.path, size_bytes)
+        self.whole.add(path)
         return True
 
-    async def _is_as_fetched(self, place: Path, entry: FileEntry) -> bool:
-        return await in_thread(_is_as_fetched, place, entry, self._stop)
+    def _count(self, item: PlannedItem, path: str, n_bytes: int, came: bool) -> None:
+        self.sizes[path] += n_bytes
+        self._state.count(item.path, n_bytes, came=came)
+
+    def _is_as_fetched(self, url: str, path: str, content: bytes | None) -> bool:
+        entry, place = self._before.get(path), self._folder / path
+        if entry is None or entry.url != url or not place.is_file() or place.stat().st_size != entry.size_bytes:
+            return False
+        is_new = content is not None and hashlib.sha256(content).hexdigest() != entry.sha256
+        return not is_new and sha256_of(place, self._stop) == entry.sha256
 
     def _note(self, url: str, path: str, size_bytes: int, sha256: str) -> None:
         self._before[path] = note_file(self._folder, path, url, size_bytes, sha256)
@@ -359,7 +339,7 @@ class _Work:
         """Note a failure; raise it where there is no network, or it may not be used."""
         if isinstance(error, NetworkError) and error.status is None:
             raise error
-        self.failures[path] = error
+        self.failures.add(path)
         self.errors.setdefault(item.path, error.message)
         return False
 
@@ -377,7 +357,3 @@ async def _side_by_side(call: Callable[[T], Awaitable[bool]], arguments: Iterabl
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from errors
     return all(worker.result() for worker in workers)
-
-
-def _is_as_fetched(place: Path, entry: FileEntry, stop: threading.Event) -> bool:
-    return place.is_file() and place.stat().st_size == entry.size_bytes and sha256_of(place, stop) == entry.sha256

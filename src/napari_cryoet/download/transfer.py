@@ -33,23 +33,26 @@ async def fetch_file(
     url: str,
     place: Path,
     *,
+    content: bytes | None = None,
     on_bytes: OnBytes,
     on_whole: Callable[[int, str], None],
     stop: threading.Event,
-) -> int:
-    """Fetch a file to its place, replacing what is there; gives its size.
+) -> None:
+    """Fetch a file to its place, replacing what is there; or write ``content`` there, if that is known already.
 
     ``on_bytes`` is told how much more of it is there, less than nothing where it starts anew; ``on_whole`` its size and
     its SHA-256, on a thread, right before it gets its name. What came before an error is kept for the next time.
     """
     part = await in_thread(_Part, place, url, on_bytes, stop)
     try:
-        if (source := local_path(url)) is not None:
+        if content is not None:
+            part.restart()
+            await in_thread(part.write, content)
+        elif (source := local_path(url)) is not None:
             await in_thread(part.copy, source, stop)
         else:
             await _fill(part)
         await in_thread(part.publish, on_whole)
-        return part.size_bytes
     finally:
         part.close()
 
@@ -60,14 +63,6 @@ async def read_document(url: str) -> bytes | None:
         return path.read_bytes() if path.is_file() and path.stat().st_size <= _MAX_METADATA_BYTES else None
     answer = await client.get(url, limit_bytes=_MAX_METADATA_BYTES)
     return answer.body if answer else None
-
-
-def write_document(place: Path, content: bytes) -> None:
-    """Write a small file, whole or not at all."""
-    part = place.with_name(f"{place.name}.part")  # of the same name each time: a killed download leaves none behind
-    part.parent.mkdir(parents=True, exist_ok=True)
-    part.write_bytes(content)
-    part.replace(place)
 
 
 async def in_thread(call: Callable[..., T], *arguments: object) -> T:
