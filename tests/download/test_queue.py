@@ -173,7 +173,7 @@ def test_coarse_levels_alone_open_where_they_belong(tmp_path: Path, demo_pack: P
     files = [file for file in page.annotation_files if file.format == "ndjson"]
     assert load_annotation(files[0], coarse)[0].options["scale"] == pytest.approx((tomogram.voxel_spacing,) * 3)
 
-    download_basket(basket.with_choices(level="all"), portal, tmp_path)
+    download_basket(basket.with_choices(level=0), portal, tmp_path)
     (whole,) = open_portal(tmp_path).run_page(9001).tomograms
     assert (whole.voxel_spacing, whole.shape_zyx) == (tomogram.voxel_spacing, tomogram.shape_zyx)
     download_files(plan, tmp_path)

@@ -7,7 +7,7 @@ import textwrap
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 from msgspec.structs import replace
@@ -56,7 +56,7 @@ class Choices(_Part, frozen=True):
     volume_format
         Of tomograms, masks and tilt series; another one where it isn't offered.
     level
-        "all" levels of a tomogram's OME-Zarr, or this one (0 is the finest) and the coarser ones.
+        The finest level of a tomogram's OME-Zarr that is wanted; 0 for all levels.
     shapes
         "richest": of an annotation's points, oriented before plain ones, and of its masks, instances before classes.
         "all": each shape that it has.
@@ -70,16 +70,11 @@ class Choices(_Part, frozen=True):
     """
 
     volume_format: Literal["zarr", "mrc"] = "zarr"
-    level: int | Literal["all"] = "all"
+    level: Annotated[int, msgspec.Meta(ge=0)] = 0
     shapes: Literal["richest", "all"] = "richest"
     with_tomogram: str = ""
     metadata: bool = True
     leave_out: tuple[Part, ...] = ()
-
-    @property
-    def first_level(self) -> int:
-        """The finest level that is wanted."""
-        return 0 if self.level == "all" else max(0, self.level)
 
 
 class Split(_Part, frozen=True):

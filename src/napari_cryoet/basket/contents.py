@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from napari_cryoet.basket.basket import PARTS, Basket, Kind, Part, basket_text
+from napari_cryoet.basket.basket import KINDS, PARTS, Basket, Kind, Part, basket_text
 from napari_cryoet.download.plan import (
     Cell,
     Plan,
     every_cell,
     file_cells,
-    level_share,
     metadata_cells,
     plan_cells,
+    size_of,
     volume_cells,
 )
-from napari_cryoet.download.rows import Row, ask_rows, ask_table, file_columns
+from napari_cryoet.download.rows import Row, ask_rows, ask_table, by_id
 from napari_cryoet.download.run import DownloadReport, download_files
 from napari_cryoet.portal.portal import Portal
 from napari_cryoet.records import Record, ShapeType
@@ -127,20 +127,19 @@ class Chosen:
     @cached_property
     def files(self) -> tuple[File, ...]:
         """Each file once, also those that several rows name."""
-        found, first_level = [], self.basket.choices.first_level
-        for table, row, column in _cells(self):
-            size = file_columns()[table][column].size
-            known = max(0, row.get(size) or 0) if size else 0
-            size_bytes = round(known * level_share(table, column, first_level))
-            found.append(File(table, row["id"], self.owners.run_id(table, row), part_of(table, column), size_bytes))
+        found, first_level = [], self.basket.choices.level
+        for cell in _cells(self):
+            table, row, column = cell
+            run_id, size_bytes = self.owners.run_id(table, row), size_of(cell, first_level) or 0
+            found.append(File(table, row["id"], run_id, part_of(table, column), size_bytes))
         return tuple(found)
 
 
 class Owners:
     """Finds the run that a row belongs to, and other rows that it leads to."""
 
-    def __init__(self, rows: Rows) -> None:
-        self._by_id = {name: {row["id"]: row for row in rows.get(name, ())} for name in TABLES.values()}
+    def __init__(self, rows: Mapping[str, Mapping[int, Row]]) -> None:
+        self._by_id = rows  # by table and id
 
     def row(self, table: str, row_id: int | None) -> Row | None:
         """A row by its id; None where it isn't known."""
@@ -161,7 +160,7 @@ class Owners:
 
 def choose(basket: Basket, rows: Rows) -> Chosen:
     """The rows that a basket means, by its ids and its choices; ``rows`` are those of its runs."""
-    owners, left_out, runs, datasets = Owners(rows), basket.choices.leave_out, {*basket.runs}, {*basket.datasets}
+    owners, left_out, runs, datasets = Owners(by_id(rows)), basket.choices.leave_out, {*basket.runs}, {*basket.datasets}
     whole = {row["id"] for row in rows["runs"] if row["id"] in runs or row["datasetId"] in datasets}
 
     def wanted(table: str, part: Part, ids: Iterable[int]) -> list[Row]:
@@ -208,7 +207,7 @@ def contents_of(chosen: Chosen) -> Contents:
 
 def plan_basket(basket: Basket, rows: Rows, portal: Portal) -> Plan:
     """Plan to download a basket; DownloadError where there is nothing to fetch. ``rows`` have all tables."""
-    plan = plan_cells(rows, portal.source, _cells(choose(basket, rows)), first_level=basket.choices.first_level)
+    plan = plan_cells(rows, portal.source, _cells(choose(basket, rows)), first_level=basket.choices.level)
     about = {
         "basket": basket.name,
         "catalogue_date": basket.catalogue_date,
@@ -303,40 +302,37 @@ class RowsOfRuns:
     """
 
     def __init__(self, portal: Portal, *, for_download: bool = False) -> None:
-        self._portal, self._for_download = portal, for_download
+        self._portal, self._needed = portal, tables().keys() if for_download else _NEEDED
         self._lock = threading.Lock()
-        self._run_of: dict[tuple[Kind, int], int | None] = {}  # None for what isn't on the portal
         self._known: dict[str, dict[int, Row]] = {name: {} for name in tables()}
-        self._asked: dict[int, frozenset[str]] = {}  # tables, by run
+        self._owners = Owners(self._known)
+        self._asked: dict[int, Set[str]] = {}  # tables, by run
 
     def of(self, basket: Basket, *, stop: threading.Event | None = None) -> Rows:
         """The rows of a basket's runs; from any thread but those that may not wait."""
         with self._lock:
-            where = {"datasetId": {"_in": [*basket.datasets]}}
-            found = ask_table(self._portal, "runs", where, columns=["id"], stop=stop) if basket.datasets else ()
-            whole = {row["id"] for row in found} | self._runs(basket, ("runs",), stop)
-            run_ids = whole | self._runs(basket, ("tomograms", "annotations", "annotation_shapes", "tilt_series"), stop)
-            for wanted, names in ((whole, _NEEDED | _OF_WHOLE_RUNS), (run_ids - whole, _NEEDED)):
+            whole, parts = (self._run_ids(basket, kinds, stop) for kinds in (KINDS[:2], KINDS[2:]))
+            for wanted, names in ((whole, self._needed | _OF_WHOLE_RUNS), (parts - whole, self._needed)):
                 if new := {each for each in wanted if not names <= self._asked.get(each, frozenset())}:
-                    asked = None if self._for_download else names
-                    for name, rows in ask_rows(self._portal, run_ids=new, names=asked, stop=stop).items():
+                    for name, rows in ask_rows(self._portal, run_ids=new, names=names, stop=stop).items():
                         self._known[name] |= {row["id"]: row for row in rows}
                     self._asked |= dict.fromkeys(new, names)
-            known = {name: list(rows.values()) for name, rows in self._known.items()}
-            owners, around = Owners(known), {None, *run_ids}
-            return {name: [row for row in rows if owners.run_id(name, row) in around] for name, rows in known.items()}
+            around = {None, *whole, *parts}
+            return {
+                name: [row for row in rows.values() if self._owners.run_id(name, row) in around]
+                for name, rows in self._known.items()
+            }
 
-    def _runs(self, basket: Basket, kinds: Iterable[Kind], stop: threading.Event | None) -> set[int]:
-        """The runs that ticked records of some kinds are, or belong to."""
-        kinds, columns = tuple(kinds), {"runs": ("id",), "annotation_shapes": ("id", "annotation { runId }")}
+    def _run_ids(self, basket: Basket, kinds: Iterable[Kind], stop: threading.Event | None) -> set[int]:
+        """The runs that ticked records of some kinds are, or belong to; none for what isn't on the portal."""
+        run_ids: set[int | None] = set()
         for kind in kinds:
-            if unknown := [each for each in basket.ids(kind) if (kind, each) not in self._run_of]:
-                wanted = columns.get(kind, ("id", "runId"))
-                found = ask_table(self._portal, TABLES[kind], {"id": {"_in": unknown}}, columns=wanted, stop=stop)
-                runs = {
-                    row["id"]: row["id"] if kind == "runs" else (row.get("annotation") or row).get("runId")
-                    for row in found
-                }
-                self._run_of |= {(kind, each): runs.get(each) for each in unknown}
-        run_ids = (self._run_of[kind, each] for kind in kinds for each in basket.ids(kind))
+            table, key, known = TABLES[kind], "id", self._known[TABLES[kind]]
+            if kind == "datasets":
+                table, key, known = "runs", "datasetId", {}  # asked for each time: not all of its runs may be known
+            run_ids |= {self._owners.run_id(table, known[each]) for each in basket.ids(kind) if each in known}
+            if unknown := [each for each in basket.ids(kind) if each not in known]:
+                column = {"runs": "runId: id", "annotationShapes": "annotation { runId }"}.get(table, "runId")
+                found = ask_table(self._portal, table, {key: {"_in": unknown}}, columns=[column], stop=stop)
+                run_ids |= {(row.get("annotation") or row).get("runId") for row in found}
         return {each for each in run_ids if each is not None}

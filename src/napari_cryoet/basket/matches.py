@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 from napari_cryoet.basket.basket import Basket, Kind, SavedSearch
 from napari_cryoet.basket.contents import TABLES
 from napari_cryoet.discovery.index import Index, at
-from napari_cryoet.discovery.search import Condition, Matches, Search, find, search_from
+from napari_cryoet.discovery.search import Matches, Search, find, search_from
 
 _OF_TOMOGRAMS: Final = ("processing", "processing_software", "reconstruction", "spacing_angstrom")
 
@@ -25,8 +26,9 @@ def add_matches(basket: Basket, index: Index, search: Search, kinds: Iterable[Ki
         What of it: "annotations" (those that the search asks for, or all of the runs that it finds), "tomograms" (one
         of each run, of those that it asks for), whole "runs" or whole "datasets". By default what it asks for.
     """
+    matches = find(index, search)
     for kind in tuple(kinds) or kinds_asked(search):
-        ids = matching_ids(index, search, kind)
+        ids = matching_ids(index, matches, kind)
         rows = index.rows(TABLES[kind], ids)
         dates = {row["id"]: row.get("lastModifiedDate") or "" for row in rows}
         basket = basket.with_ids(kind, ids, modified=dates).with_search(search.to_dict(), kind)
@@ -41,40 +43,26 @@ def kinds_asked(search: Search) -> tuple[Kind, ...]:
     return (*kinds, "tomograms") if of_tomograms else kinds
 
 
-def matching_ids(index: Index, search: Search, kind: Kind) -> tuple[int, ...]:
-    """The ids of a kind that a search finds; see `add_matches`."""
-    if kind == "annotations" and not search.annotations:
-        search = replace(search, annotations=(Condition(),))  # any
-    matches = find(index, search)
+def matching_ids(index: Index, matches: Matches, kind: Kind) -> tuple[int, ...]:
+    """The ids of a kind among what a search found; see `add_matches`."""
     match kind:
         case "datasets":
             return matches.dataset_ids
         case "runs":
             return matches.run_ids
+        case "annotations" if matches.annotation_ids:
+            return tuple(dict.fromkeys(chain.from_iterable(matches.annotation_ids)))
         case "annotations":
-            return tuple(dict.fromkeys(each for ids in matches.annotation_ids for each in ids))
+            runs = np.isin(index.ids("runs"), matches.run_ids)
+            return tuple(index.ids(kind)[at(runs, index.places(kind, "runs"))].tolist())
         case "tomograms":
-            best: dict[int, int] = {}
-            rows = index.rows("tomograms", matches.tomogram_ids)
-            for row in sorted(rows, key=lambda row: (not row["isVisualizationDefault"], row["id"])):
-                best.setdefault(row["runId"], row["id"])
-            return tuple(sorted(best.values()))
+            found = np.flatnonzero(np.isin(index.ids(kind), matches.tomogram_ids))
+            found = found[np.argsort(-index.numbers(kind, "isVisualizationDefault")[found], kind="stable")]
+            _, first = np.unique(index.places(kind, "runs")[found], return_index=True)
+            return tuple(np.sort(index.ids(kind)[found[first]]).tolist())
     return ()
-
-
-def matching_amounts(index: Index, matches: Matches) -> dict[Kind, int]:
-    """How many ids `matching_ids` gives of what a search found."""
-    runs = np.isin(index.ids("runs"), matches.run_ids)
-    tomograms = np.isin(index.ids("tomograms"), matches.tomogram_ids)
-    met = len(set().union(*matches.annotation_ids))
-    return {
-        "datasets": len(matches.dataset_ids),
-        "runs": len(matches.run_ids),
-        "annotations": met if matches.annotation_ids else int(at(runs, index.places("annotations", "runs")).sum()),
-        "tomograms": len(np.unique(index.places("tomograms", "runs")[tomograms])),
-    }
 
 
 def matching(index: Index) -> Callable[[SavedSearch], tuple[int, ...]]:
     """Finds a saved search again, for `aging.age_of`."""
-    return lambda saved: matching_ids(index, search_from(saved.search), saved.adds)
+    return lambda saved: matching_ids(index, find(index, search_from(saved.search)), saved.adds)

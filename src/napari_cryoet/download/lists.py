@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote
 from yarl import URL
 
 from napari_cryoet.download.plan import Plan, PlannedItem
-from napari_cryoet.download.rows import file_columns
+from napari_cryoet.download.rows import by_id, file_columns
 from napari_cryoet.download.transfer import WORKERS, read_document
 from napari_cryoet.download.zarr_keys import find_files
 from napari_cryoet.files import replace_file
@@ -72,7 +72,7 @@ def write_lists(plan: Plan, folder: Path, keys: Mapping[str, Sequence[str]] | No
     curl = [f"# Run in the folder of the download: curl -K {FOLDER}/curl.txt", "create-dirs", "fail", "globoff"]
     curl += ["parallel", f"parallel-max = {WORKERS}"]
     files, others = [], []
-    rows = {name: {row["id"]: row for row in found} for name, found in plan.rows.items()}
+    rows = by_id(plan.rows)
     for item in plan.items:
         path = item.path.replace(f".from-level-{item.first_level}.zarr", ".zarr") if item.first_level else item.path
         url = str(URL(item.url, encoded=item.url.isascii() and " " not in item.url))  # stored with or without percents

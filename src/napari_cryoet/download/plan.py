@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 from urllib.parse import unquote, urlsplit
 
-from napari_cryoet.download.rows import FileColumn, Row, file_columns
+from napari_cryoet.download.rows import Row, file_columns
 from napari_cryoet.exceptions import DownloadError
 from napari_cryoet.portal.portal import Source
 from napari_cryoet.records import Terms, terms_of
@@ -96,7 +96,7 @@ def plan_cells(rows: Rows, source: Source | None, cells: Iterable[Cell], *, firs
             if taken.setdefault(path.casefold(), path) != path:  # another one but for its case
                 folder, _, name = path.rpartition("/")
                 path = f"{folder}/{_with_hash(name, path)}"
-            item = _item(table, row, file_columns()[table][column], path, first_level)
+            item = _item((table, row, column), path, first_level)
             items[item.path] = item
     if not items:
         raise nothing
@@ -141,15 +141,14 @@ def every_cell(rows: Rows) -> Iterator[Cell]:
     """The files that any row lists."""
     for table, columns in file_columns().items():
         for row in rows.get(table, ()):
-            yield from ((table, row, name) for name, column in columns.items() if has_file(row, column))
+            yield from ((table, row, name) for name in columns if row[name])
 
 
 def volume_cells(table: str, rows: Iterable[Row], volume_format: VolumeFormat) -> Iterator[Cell]:
     """Each tomogram or tilt series in one format: this one where it is offered."""
     names = sorted(_VOLUME_COLUMNS.values(), key=lambda name: name != _VOLUME_COLUMNS[volume_format])
-    columns = [file_columns()[table][name] for name in names]
     for row in rows:
-        yield from [(table, row, column.https) for column in columns if has_file(row, column)][:1]
+        yield from [(table, row, name) for name in names if row[name]][:1]
 
 
 def file_cells(files: Collection[Row], volume_format: VolumeFormat) -> Iterator[Cell]:
@@ -169,15 +168,7 @@ def metadata_cells(
         ("annotations", annotation_ids, "httpsMetadataPath"),
         ("alignments", alignment_ids, "httpsAlignmentMetadata"),
     ):
-        column = file_columns()[table][name]
-        yield from ((table, row, name) for row in rows.get(table, ()) if row["id"] in ids and has_file(row, column))
-
-
-def has_file(row: Row, column: FileColumn) -> bool:
-    """Whether a row lists a file; in rows without addresses, its size tells."""
-    if column.https in row:
-        return bool(row[column.https])
-    return column.is_required or (column.size is not None and row.get(column.size) is not None)
+        yield from ((table, row, name) for row in rows[table] if row["id"] in ids and row[name])
 
 
 def _volume(row: Row) -> tuple[int | None, ...]:
@@ -188,23 +179,29 @@ def _volume(row: Row) -> tuple[int | None, ...]:
 # where they go
 
 
-def _item(table: str, row: Row, column: FileColumn, path: str, first_level: int) -> PlannedItem:
-    size = row[column.size] if column.size else None
-    share = level_share(table, column.https, first_level)
-    if share == 1:
+def _item(cell: Cell, path: str, first_level: int) -> PlannedItem:
+    table, row, column = cell
+    if level_share(table, column, first_level) == 1:
         first_level = 0
     elif path.endswith(".zarr"):
         path = f"{path.removesuffix('.zarr')}.from-level-{first_level}.zarr"
     return PlannedItem(
         table=table,
         row_id=row["id"],
-        column=column.https,
-        url=row[column.https],
+        column=column,
+        url=row[column],
         path=path,
-        is_zarr=column.https == _VOLUME_COLUMNS["zarr"] or row.get("format") == "zarr",
-        size_bytes=None if size is None else round(max(0, size) * share),
+        is_zarr=column == _VOLUME_COLUMNS["zarr"] or row.get("format") == "zarr",
+        size_bytes=size_of(cell, first_level),
         first_level=first_level,
     )
+
+
+def size_of(cell: Cell, first_level: int) -> int | None:
+    """The size of a file as the portal lists it, estimated for a part of the levels; None where it lists none."""
+    table, row, column = cell
+    size = row[name] if (name := file_columns()[table][column].size) else None
+    return None if size is None else round(max(0, size) * level_share(table, column, first_level))
 
 
 def level_share(table: str, column: str, first_level: int) -> float:

@@ -34,7 +34,6 @@ class FileColumn:
     https: str
     s3: str | None
     size: str | None
-    is_required: bool = False  # whether every row has it
 
 
 @cache
@@ -44,12 +43,16 @@ def file_columns() -> Mapping[str, Mapping[str, FileColumn]]:
     return {name: columns for name, columns in found.items() if columns}
 
 
+def by_id(rows: Rows) -> dict[str, dict[int, Row]]:
+    """Rows by table and id."""
+    return {name: {row["id"]: row for row in found} for name, found in rows.items()}
+
+
 class Records:
     """Makes records of rows, with everything that they belong to; ``told`` are the terms of their source."""
 
     def __init__(self, rows: Rows, told: Terms | None) -> None:
-        self._by_id = {name: {row["id"]: row for row in found} for name, found in rows.items()}
-        self._told = told
+        self._by_id, self._told = by_id(rows), told
         self._authors: dict[tuple[str, int], list[Row]] = defaultdict(list)
         for key in ("annotationId", "tomogramId"):
             for row in rows.get(f"{key.removesuffix('Id')}Authors", ()):
@@ -148,5 +151,4 @@ def _file_columns(table: Table) -> Iterator[FileColumn]:
         of_kind = next((kind for kind in ("Omezarr", "Mrc") if what.startswith(kind)), "")
         s3, size = f"s3{what}", f"fileSize{of_kind}"
         has_size = size in table.columns and column.name.startswith("https")
-        known_s3, known_size = (s3 if s3 in table.columns else None), (size if has_size else None)
-        yield FileColumn(column.name, known_s3, known_size, column.is_required)
+        yield FileColumn(column.name, s3 if s3 in table.columns else None, size if has_size else None)

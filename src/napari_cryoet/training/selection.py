@@ -206,7 +206,7 @@ def select(basket: Basket, rows: Rows, source: Source) -> Selection:
         annotations=tuple(annotations),
         rows=rows,
         source=source,
-        first_level=basket.choices.first_level,
+        first_level=basket.choices.level,
         left_out=tuple(left_out),
     )
 

@@ -57,7 +57,7 @@ _CHOICES: Final[tuple[tuple[str, str, Any], ...]] = (
     ("Annotations with a denoised tomogram", "with_tomogram", "denoised"),
     ("Of each annotation the richest shape", "shapes", "richest"),
     ("Of each annotation all shapes", "shapes", "all"),
-    ("All levels of tomograms", "level", "all"),
+    ("All levels of tomograms", "level", 0),
     ("Level 1 and coarser: an eighth", "level", 1),
     ("Level 2 and coarser: a 60th", "level", 2),
     ("Volumes as OME-Zarr", "volume_format", "zarr"),

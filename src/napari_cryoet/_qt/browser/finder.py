@@ -16,7 +16,7 @@ from napari_cryoet._qt.browser.session import Session
 from napari_cryoet._qt.settings import SavedSearch, Settings
 from napari_cryoet._qt.widgets.messages import Action, add_item, add_menu, copy_text, drop_menu, passing_menu
 from napari_cryoet.basket.basket import Kind
-from napari_cryoet.basket.matches import add_matches, matching_amounts
+from napari_cryoet.basket.matches import add_matches, matching_ids
 from napari_cryoet.discovery.answers import Answer, Question
 from napari_cryoet.discovery.as_python import client_script, own_script
 from napari_cryoet.discovery.citation import Citation, citation_of
@@ -245,12 +245,13 @@ class Finder(QObject):
 
     def _add_basket_items(self, menu: QMenu, index: Index, matches: Matches) -> None:
         """Offer what a search can add, with how much that is."""
-        adds, amounts = add_menu(menu, "Add all that match to the basket"), matching_amounts(index, matches)
+        adds = add_menu(menu, "Add all that match to the basket")
         adds.setEnabled(bool(matches.run_ids))
         for kinds in _ADDS:
-            words = " and ".join(count_text(amounts[kind], kind[:-1]) + _NOTES.get(kind, "") for kind in kinds)
+            counts = {kind: len(matching_ids(index, matches, kind)) for kind in kinds}
+            words = " and ".join(count_text(n, kind[:-1]) + _NOTES.get(kind, "") for kind, n in counts.items())
             add = add_item(adds, words, partial(self._add, index, matches.search, kinds, words))
-            add.setEnabled(all(amounts[kind] for kind in kinds))
+            add.setEnabled(all(counts.values()))
 
     def _add(self, index: Index, search: Search, kinds: tuple[Kind, ...], words: str) -> None:
         self.basket_change_requested.emit(lambda basket: add_matches(basket, index, search, kinds))
