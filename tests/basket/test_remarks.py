@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from download_samples import OTHER_RUN, RUN, sample_rows
-from napari_cryoet.basket.basket import Basket, Split
+from download_samples import OTHER_RUN, sample_rows
+from napari_cryoet.basket.basket import Basket
 from napari_cryoet.basket.contents import choose, contents_of
 from napari_cryoet.basket.remarks import Remark, remarks_on
 from portal_rows import blank_row
@@ -110,8 +109,3 @@ def test_a_small_disk_and_many_frames_are_told(rows: Any) -> None:
     assert "300 GB" in frames.text
     assert frames.fix is not None
     assert remarks(frames.fix, rows, free_bytes=10**9) == ()
-
-
-def test_runs_outside_the_split_are_told(rows: Any, tmp_path: Path) -> None:
-    basket = ALL.with_split(Split(train=(OTHER_RUN,)))
-    assert only(remarks(basket, rows), "split").ids == {"runs": (RUN,)}

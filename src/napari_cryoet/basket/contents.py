@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -17,7 +16,6 @@ from napari_cryoet.download.plan import (
     Plan,
     every_cell,
     file_cells,
-    metadata_cells,
     plan_cells,
     size_of,
     volume_cells,
@@ -145,15 +143,15 @@ class Owners:
         """A row by its id; None where it isn't known."""
         return self._by_id[table].get(row_id) if row_id is not None else None
 
-    def annotation(self, table: str, row: Row) -> Row | None:
+    def annotation(self, row: Row) -> Row | None:
         """The annotation that an annotation file or shape is of."""
-        shape = self.row("annotationShapes", row["annotationShapeId"]) if table == "annotationFiles" else row
+        shape = self.row("annotationShapes", row["annotationShapeId"]) if "annotationShapeId" in row else row
         return self.row("annotations", shape["annotationId"]) if shape else None
 
     def run_id(self, table: str, row: Row) -> int | None:
         """The run that a row belongs to; None for what is above runs."""
         if table in {"annotationFiles", "annotationShapes"}:
-            row = self.annotation(table, row) or {}
+            row = self.annotation(row) or {}
         run_id: int | None = row.get("id" if table == "runs" else "runId")
         return run_id
 
@@ -245,14 +243,10 @@ def _file_ids(basket: Basket, rows: Rows) -> set[int]:
     return {row["id"] for row in rows["annotationFiles"] if row["annotationShapeId"] in wanted}
 
 
-def _cells(chosen: Chosen) -> Iterator[Cell]:
+def _cells(chosen: Chosen) -> Iterable[Cell]:
     """The cells of all files, each once, also those that several rows name."""
-    seen: set[Any] = set()
-    for table, row, column in chain(_cells_of_parts(chosen), _cells_of_whole_runs(chosen)):
-        key = row.get(column) or (table, row["id"], column)
-        if key not in seen:
-            seen.add(key)
-            yield table, row, column
+    cells = (*_cells_of_whole_runs(chosen), *_cells_of_parts(chosen))
+    return {row[column]: (table, row, column) for table, row, column in cells}.values()
 
 
 def _cells_of_parts(chosen: Chosen) -> Iterator[Cell]:
@@ -268,11 +262,12 @@ def _cells_of_parts(chosen: Chosen) -> Iterator[Cell]:
     yield from volume_cells("tomograms", tomograms, choices.volume_format)
     yield from file_cells(files, choices.volume_format)
     yield from volume_cells("tiltseries", tilt_series, choices.volume_format)
-    yield from (cell for cell in every_cell({"tiltseries": tilt_series}) if cell[2] == "httpsAngleList")
+    yield from (("tiltseries", row, "httpsAngleList") for row in tilt_series if row["httpsAngleList"])
     if choices.metadata:
-        annotations = {row["id"] for file in files if (row := owners.annotation("annotationFiles", file))}
-        alignments = {row["alignmentId"] for row in (*tomograms, *files)}
-        yield from metadata_cells(chosen.rows, annotations, alignments)
+        annotations = {row["id"]: row for file in files if (row := owners.annotation(file))}
+        alignment_ids = {row["alignmentId"] for row in (*tomograms, *files)}
+        alignments = [row for row in chosen.rows["alignments"] if row["id"] in alignment_ids]
+        yield from every_cell({"annotations": [*annotations.values()], "alignments": alignments})
 
 
 def _cells_of_whole_runs(chosen: Chosen) -> Iterator[Cell]:

@@ -99,7 +99,7 @@ def _parts(
     for table, row in rows:
         if table != "annotationFiles":
             found["tomograms" if table == "tomograms" else "tilt_series", row["id"]].append(row)
-        elif annotation := owners.annotation(table, row):
+        elif annotation := owners.annotation(row):
             found["annotations", annotation["id"]].append(row)
     for (kind, row_id), of_it in found.items():
         row, shapes, table = of_it[0], list[tuple[Kind, int]](), TABLES[kind]

@@ -23,7 +23,7 @@ def objects_of_runs(chosen: Chosen) -> dict[int, set[str]]:
     """The names of the annotated objects of each chosen run; none for a run of which there are only images."""
     found: dict[int, set[str]] = {row["runId"]: set() for row in (*chosen.tomograms, *chosen.tilt_series)}
     for file in chosen.annotation_files:
-        if annotation := chosen.owners.annotation("annotationFiles", file):
+        if annotation := chosen.owners.annotation(file):
             found.setdefault(annotation["runId"], set()).add(annotation["objectName"])
     return found
 

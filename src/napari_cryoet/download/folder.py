@@ -28,7 +28,7 @@ from napari_cryoet import provenance
 from napari_cryoet._version import __version__
 from napari_cryoet.discovery.citation import citations, cite
 from napari_cryoet.download.plan import FILES, LEVELS, Plan, PlannedItem, level_share
-from napari_cryoet.download.rows import Records, Row, file_columns
+from napari_cryoet.download.rows import Records, Row, by_id, file_columns
 from napari_cryoet.exceptions import DownloadError, raise_if_stopped
 from napari_cryoet.files import replace_file
 from napari_cryoet.packs.pack import MANIFEST_NAME as PACK_NAME
@@ -70,6 +70,11 @@ class Manifest(msgspec.Struct, kw_only=True):
     items: list[dict[str, Any]] = []
     files: list[FileEntry] = []
     downloads: list[dict[str, Any]] = []  # when, from where, and what was asked for
+
+    @property
+    def complete(self) -> set[str]:
+        """The paths of the items that are complete."""
+        return {item["path"] for item in self.items if item.get("is_complete") is True}
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -136,8 +141,8 @@ def note_items(
     if begins and not plan.is_rest:
         about = {"began": manifest.updated, "source": plan.source, "items": len(plan.items), **plan.about}
         manifest.downloads.append(about)
-    manifest.is_complete = all(item.get("is_complete") is True for item in items.values())
     manifest.items = [items[path] for path in sorted(items)]
+    manifest.is_complete = manifest.complete == items.keys()
     there = (entry for entry in manifest.files if entry.path not in missing)
     manifest.files = sorted(there, key=lambda file: file.path)
     replace_file(folder / MANIFEST_NAME, msgspec.json.format(msgspec.json.encode(manifest), indent=1))
@@ -174,34 +179,33 @@ def write_tables(folder: Path, plan: Plan, complete: Collection[str]) -> None:
     """
     before = pack_of(folder, plan)
     manifest = before.manifest if before else _pack_manifest(plan)
-    paths = {
-        (item.table, item.row_id, item.column): item.path.removeprefix(f"{FILES}/")
-        for item in plan.items
-        if item.path in complete
-    }
-    levels = {item.row_id: item.first_level for item in plan.items if item.first_level and item.path in complete}
-    merged = {name: {row["id"]: dict(row) for row in before.tables[name]} for name in before.tables} if before else {}
-    for name, rows in _kept(plan.rows, {(table, row_id) for table, row_id, _ in paths}).items():
+    there = [item for item in plan.items if item.path in complete]
+    paths = {(item.table, item.row_id, item.column): item.path.removeprefix(f"{FILES}/") for item in there}
+    levels = {item.row_id: item.first_level for item in there if item.first_level}
+    merged = by_id(before.tables) if before else {}
+    for name, rows in _kept(plan.rows, {(item.table, item.row_id) for item in there}).items():
         known = merged.setdefault(name, {})
         for row in rows:
-            own = _own(name, row, paths, plan, manifest)
-            old = known.get(row["id"], {})
-            if name == "tomograms" and row["id"] in levels:
-                if is_whole_tomogram(old, row):
+            own, old = _own(name, row, paths, plan, manifest), known.get(row["id"], {})
+            if name == "tomograms":
+                level, is_whole = levels.get(row["id"], 0), is_whole_tomogram(old, row)
+                if level and is_whole:
                     continue
-                own, old = _of_level(own, levels[row["id"]]), {}
-            elif name == "tomograms" and not is_whole_tomogram(old, row):
-                old = {}
+                own, old = _of_level(own, level) if level else own, old if is_whole else {}
             known[row["id"]] = old | {key: value for key, value in own.items() if value is not None or key not in old}
     found = {name: list(rows.values()) for name, rows in merged.items() if rows}
     write_pack(folder, manifest, found)
     replace_file(folder / CITATION_NAME, cite(citations(found, site=plan.terms.site), "bibtex").encode())
+    _write_licences(folder)
+
+
+def _write_licences(folder: Path) -> None:
     by_licence: dict[str, list[str]] = defaultdict(list)
     for item in read_manifest(folder).items:
         by_licence[item.get("licence", "No licence is told")].append(item["path"])
     lines = []
-    for licence, names in sorted(by_licence.items()):
-        lines += [f"{licence}: {count_text(len(names), 'item')}", *names, ""]
+    for licence, paths in sorted(by_licence.items()):
+        lines += [f"{licence}: {count_text(len(paths), 'item')}", *paths, ""]
     replace_file(folder / LICENCES_NAME, "\n".join(lines).encode())
 
 

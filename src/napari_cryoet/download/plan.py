@@ -160,17 +160,6 @@ def file_cells(files: Collection[Row], volume_format: VolumeFormat) -> Iterator[
             yield "annotationFiles", row, "httpsPath"
 
 
-def metadata_cells(
-    rows: Rows, annotation_ids: Collection[int], alignment_ids: Collection[int | None]
-) -> Iterator[Cell]:
-    """The files that describe annotations and alignments."""
-    for table, ids, name in (
-        ("annotations", annotation_ids, "httpsMetadataPath"),
-        ("alignments", alignment_ids, "httpsAlignmentMetadata"),
-    ):
-        yield from ((table, row, name) for row in rows[table] if row["id"] in ids and row[name])
-
-
 def _volume(row: Row) -> tuple[int | None, ...]:
     """What the formats of one mask have in common."""
     return row["annotationShapeId"], row["alignmentId"], row["tomogramVoxelSpacingId"]

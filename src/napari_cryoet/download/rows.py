@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -43,7 +43,7 @@ def file_columns() -> Mapping[str, Mapping[str, FileColumn]]:
     return {name: columns for name, columns in found.items() if columns}
 
 
-def by_id(rows: Rows) -> dict[str, dict[int, Row]]:
+def by_id(rows: Mapping[str, Sequence[Any]]) -> dict[str, dict[int, Row]]:
     """Rows by table and id."""
     return {name: {row["id"]: row for row in found} for name, found in rows.items()}
 

@@ -99,8 +99,7 @@ def download_files(
 
 def incomplete(plan: Plan, folder: str | Path) -> Plan:
     """The part of a plan that isn't complete in a folder, by its manifest: what failed, or wasn't begun."""
-    manifest = read_manifest(Path(folder).expanduser())
-    complete = {item["path"] for item in manifest.items if item.get("is_complete") is True}
+    complete = read_manifest(Path(folder).expanduser()).complete
     return replace(plan, items=tuple(item for item in plan.items if item.path not in complete), is_rest=True)
 
 
@@ -180,8 +179,7 @@ def _look(plan: Plan, folder: Path, stop: threading.Event, *, overwrite: bool) -
     """The files that downloads brought, and about how much is still to come; DownloadError if others are in the way."""
     pack_of(folder, plan)
     manifest = read_manifest(folder)
-    files = {entry.path: entry for entry in manifest.files}
-    complete = {item["path"] for item in manifest.items if item.get("is_complete") is True}
+    files, complete = {entry.path: entry for entry in manifest.files}, manifest.complete
     others: list[str] = []
     needed_bytes = 0
     for item in plan.items:
