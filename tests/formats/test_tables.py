@@ -92,7 +92,7 @@ def test_columns_of_numbers_are_numbers(tmp_path, texts, values):
         (f"{HEADER}\n1,2,x\n", "x_voxel"),
         (f"{HEADER}\n1,2,\n", "pick 1"),
         (f"{HEADER}\n1,2,3,4\n", "4"),
-        (f"{HEADER},z_voxel\n1,2,3,4\n", "one name"),
+        (f"{HEADER},z_voxel\n1,2,3,4\n", "same name"),
         (f"{HEADER},pick_id\n1,2,3,7\n1,2,3,7\n", "unique"),
         (f"{HEADER},pick_id\n1,2,3,0.5\n", "pick_id"),
         (f"{HEADER},pick_id\n1,2,3,{2**63 - 1}\n", "2\\^62"),

@@ -70,7 +70,7 @@ def test_what_is_of_another_kind_is_left_to_others_and_why_is_known(tmp_path, na
             zarr.create_group(path, zarr_format=2)
         case "treasure.map":
             path.write_text("Here be dragons. " * 100)
-            reason = "no MRC file"
+            reason = "MRC file"
         case _:
             path.write_text('{"a": 1}\n')
 

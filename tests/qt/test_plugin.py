@@ -72,7 +72,7 @@ def test_what_is_declined_says_why_and_what_is_damaged_what_is_wrong(tmp_path, m
         plugin.get_reader(str(tmp_path / "packed.mrc.gz"))(str(tmp_path / "packed.mrc.gz"))
 
     assert "leaves this to other readers" in said[0]
-    assert "treasure.map is no MRC file" in said[0]
+    assert "treasure.map isn't an MRC file" in said[0]
     assert "packed.mrc.gz is compressed" in said[1]
 
 

@@ -1,1 +1,1 @@
-"""One module for each file format; xyz and zyx, ångström and voxels are converted only here."""
+"""One module per file format. Only these modules convert between xyz and zyx, and between ångström and voxels."""

@@ -1,4 +1,4 @@
-"""What all formats of picks share: what a reader is told besides the file, checks, columns, and Euler angles."""
+"""Shared by all pick formats: the reader's context, file checks, columns and Euler angles."""
 
 from __future__ import annotations
 
@@ -20,108 +20,108 @@ from napari_cryoet.exceptions import FormatError, MissingContextError
 from napari_cryoet.files import brief
 from napari_cryoet.picks import Picks
 
-#: Far above any known file of picks.
+#: Well above any known pick file.
 MAX_FILE_BYTES: Final = 512 * 2**20
 MAX_PICKS: Final = 3_000_000
-_PACKED: Final = (b"\x1f\x8b", b"BZh", b"\xfd7zX", b"PK\x03\x04")
-_NO_NUMBER: Final = ["nan", "NaN", "NA"]
+_COMPRESSED: Final = (b"\x1f\x8b", b"BZh", b"\xfd7zX", b"PK\x03\x04")
+_NOT_A_NUMBER: Final = ["nan", "NaN", "NA"]
 _PICK_ID: Final = "pick_id"
 _SPACING_FOLDER: Final = re.compile(r"/VoxelSpacing(\d{1,6}(?:\.\d{1,6})?)/")
 
-#: What to call what a file or a format needs to know of a volume.
+#: How messages name missing context.
 MISSING_WORDS: Final[dict[Missing, str]] = {
     "spacing_angstrom": "the voxel spacing",
     "shape_zyx": "the size of the volume",
     "tomogram": "the tomogram",
 }
-#: What positions may count.
+#: Units of positions.
 Unit = Literal["voxel", "angstrom", "nanometer"]
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the caller knows about a file's picks; its grid is used if the file names none."""
+    """What the caller knows about a file's picks. Its grid is used if the file specifies none."""
 
     spacing_angstrom: float | None = None
     shape_zyx: tuple[int, int, int] | None = None
-    tomogram: str | None = None  # which one of several
-    unit: Unit | None = None  # what columns x, y, z of a table count
+    tomogram: str | None = None  # needed if the file has several
+    unit: Unit | None = None  # of columns x, y, z in a table
 
 
 def check_file(path: Path) -> None:
-    """Refuse what no reader can use: no file, a compressed or a huge one."""
+    """Raise `FormatError` if a file is missing, compressed or too large."""
     try:
         size_bytes = path.stat().st_size
         with path.open("rb") as file:
-            is_packed = file.read(4).startswith(_PACKED)
+            is_compressed = file.read(4).startswith(_COMPRESSED)
     except OSError as error:
         raise FormatError(f"{path.name!r} can't be read: {error.strerror or error}.") from error
     if size_bytes > MAX_FILE_BYTES:
-        raise FormatError(f"{path.name} is too large for a file of picks ({size_bytes:,} bytes).")
-    if is_packed:
+        raise FormatError(f"{path.name} is too large for a pick file ({size_bytes:,} bytes).")
+    if is_compressed:
         raise FormatError(f"{path.name} is compressed (gzip, bzip2, xz or zip).", hint="Unpack it first.")
 
 
 def lacking(message: str, *missing: Missing, way_out: str = "") -> MissingContextError:
-    """The error that asks for what isn't known of the volume."""
+    """Create the error that asks the caller for missing context."""
     words = " and ".join(MISSING_WORDS[name] for name in missing)
     return MissingContextError(f"{message}.", hint=f"Give {words}{way_out}.", missing=missing)
 
 
 def choose_tomogram(names: Sequence[str], wanted: str | None, file_name: str) -> str | None:
-    """The chosen one of a file's tomograms, by its name or the end of its path; None if the file names none."""
-    found = tuple(dict.fromkeys(names))
-    if wanted is None and len(found) > 1:
+    """Select one of a file's tomograms by its name or the end of its path; None if the file names none."""
+    known = tuple(dict.fromkeys(names))
+    if wanted is None and len(known) > 1:
         raise MissingContextError(
-            f"{file_name} holds the picks of {len(found)} tomograms: {listed(found)}.",
-            hint="Say which one.",
+            f"{file_name} holds the picks of {len(known)} tomograms: {listed(known)}.",
+            hint="Specify one.",
             missing=("tomogram",),
-            choices=found,
+            choices=known,
         )
     if wanted is None:
-        return found[0] if found else None
-    matching = [name for name in found if name == wanted] or [name for name in found if name.endswith(f"/{wanted}")]
+        return known[0] if known else None
+    matching = [name for name in known if name == wanted] or [name for name in known if name.endswith(f"/{wanted}")]
     if len(matching) != 1:
         raise FormatError(
-            f"{file_name} has no picks of a tomogram {wanted!r}.", hint=f"It has those of {listed(found) or 'none'}."
+            f"{file_name} has no picks of tomogram {wanted!r}.", hint=f"It has picks of {listed(known) or 'none'}."
         )
     return matching[0]
 
 
 def picks_of_file(path: Path, **columns: Any) -> Picks:
-    """Picks of a file's columns, or a `FormatError` with what is wrong with them."""
+    """Create picks from a file's columns; `FormatError` if they are invalid."""
     features = dict(columns.pop("features", {}))
-    if _PICK_ID in features:  # whose name layers have for our own ids
+    if _PICK_ID in features:  # layers use this name for our own ids
         features[f"{_PICK_ID}_of_file"] = features.pop(_PICK_ID)
     try:
         picks = Picks(**columns, features=features)
     except (ValueError, TypeError, OverflowError) as error:
         raise FormatError(f"{path.name} can't be used: {error}.") from error
     if f"{_PICK_ID}_of_file" in features:
-        picks = with_warning(picks, f"Its column {_PICK_ID} isn't ours: it is called {_PICK_ID}_of_file here.")
-    n_bad = _count_improper(picks)
-    said = f"{n_bad:,} of {len(picks):,} orientations aren't rotations, so not drawn."
-    return with_warning(picks, said) if n_bad else picks
+        picks = with_warning(picks, f"The file's own column {_PICK_ID} was renamed to {_PICK_ID}_of_file.")
+    n_improper = _count_improper(picks)
+    warning = f"{n_improper:,} of {len(picks):,} orientations aren't rotations and aren't drawn."
+    return with_warning(picks, warning) if n_improper else picks
 
 
 def with_warning(picks: Picks, warning: str) -> Picks:
-    """The same picks with a further warning for whoever uses them."""
+    """A copy of the picks with one more warning."""
     return replace(picks, about=dict(picks.about) | {"warnings": [*picks.about.get("warnings", ()), warning]})
 
 
 def spacing_in_layout(url_or_path: str | Path) -> float | None:
-    """The voxel spacing of the portal's folders, which downloads keep: ``…/VoxelSpacing13.480/…``, or None."""
+    """The voxel spacing in a portal or download path such as ``…/VoxelSpacing13.480/…``, or None."""
     text = str(url_or_path)
-    place = unquote(text.partition("?")[0]) if "://" in text else Path(text).absolute().as_posix()
-    found = _SPACING_FOLDER.search(place)
-    return float(found[1]) or None if found else None
+    full_path = unquote(text.partition("?")[0]) if "://" in text else Path(text).absolute().as_posix()
+    match = _SPACING_FOLDER.search(full_path)
+    return float(match[1]) or None if match else None
 
 
 # rotations
 
 
 def known_rotations(picks: Picks) -> tuple[NDArray[np.float64], NDArray[np.bool_]] | None:
-    """The picks' rotations in x, y, z, the identity for picks without, and which have one; None if none has."""
+    """Rotations in x, y, z (identity where missing) and a mask of the known ones; None if no pick has one."""
     matrices, are_known = picks.rotations_xyz, picks.are_oriented
     if matrices is None or not are_known.any():
         return None
@@ -129,13 +129,13 @@ def known_rotations(picks: Picks) -> tuple[NDArray[np.float64], NDArray[np.bool_
 
 
 def rotation_losses(picks: Picks) -> list[str]:
-    """What becomes of matrices that angles can't hold."""
+    """Messages about matrices that angles can't represent."""
     count = _count_improper(picks)
-    return [f"{count:,} of the matrices are no rotations; they are written as no orientation."] if count else []
+    return [f"{count:,} of the matrices aren't rotations; they are written as no orientation."] if count else []
 
 
 def _count_improper(picks: Picks) -> int:
-    """How many picks have a matrix that is no rotation."""
+    """The number of picks whose matrix isn't a rotation."""
     if picks.rotations_zyx is None:
         return 0
     return int((~np.isnan(picks.rotations_zyx).all(axis=(1, 2)) & ~picks.are_oriented).sum())
@@ -145,20 +145,20 @@ def _count_improper(picks: Picks) -> int:
 
 
 def numbers_of(path: Path, name: str, column: Any) -> NDArray[np.float64]:
-    """A column of a file as numbers, NaN where it has no value."""
+    """A file's column as numbers, NaN where empty."""
     return _numeric(path, name, column).astype(np.float64)
 
 
 def whole_numbers_of(path: Path, name: str, column: Any, missing: int | None = None) -> NDArray[np.int64]:
-    """A column as whole numbers, also if written ``7.0``; ``missing`` stands for none, where there may be none."""
+    """A column as integers, including ones written as ``7.0``; empty values become ``missing`` if it is given."""
     numbers = _numeric(path, name, column)
     if numbers.dtype.kind == "f" and missing is not None:
         numbers = np.where(np.isnan(numbers), missing, numbers)
     with np.errstate(invalid="ignore"):
-        whole = numbers.astype(np.int64)
-    if not (whole == numbers).all():
+        integers = numbers.astype(np.int64)
+    if not (integers == numbers).all():
         raise FormatError(f"{path.name}: {name} isn't a column of whole numbers.")
-    return whole
+    return integers
 
 
 def _numeric(path: Path, name: str, column: Any) -> NDArray[Any]:
@@ -168,13 +168,13 @@ def _numeric(path: Path, name: str, column: Any) -> NDArray[Any]:
     if values.dtype.kind in "iuf":
         return values
     try:
-        return np.asarray(pd.to_numeric(pd.Series(column).replace(_NO_NUMBER, "")))
+        return np.asarray(pd.to_numeric(pd.Series(column).replace(_NOT_A_NUMBER, "")))
     except (ValueError, TypeError) as error:
         raise FormatError(f"{path.name}: {name} isn't a column of numbers ({error}).") from error
 
 
 def plain_columns(columns: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    """Columns as files have them: truth values, whole numbers, reals and texts; all else as texts."""
+    """Convert columns to types that files can hold: bool, int, float, or str for everything else."""
     return {name: _plain(np.asarray(column)) for name, column in columns.items()}
 
 
@@ -183,21 +183,21 @@ def _plain(column: NDArray[Any]) -> NDArray[Any]:
     if kind in "biuf":
         return column
     values = ["" if np.isnat(time) else str(time) for time in column] if kind in "mM" else column.tolist()
-    given = [value for value in values if not is_missing(value)]
-    if given and all(isinstance(value, Real) and not isinstance(value, bool) for value in given):
+    present = [value for value in values if not is_missing(value)]
+    if present and all(isinstance(value, Real) and not isinstance(value, bool) for value in present):
         return np.array([math.nan if is_missing(value) else float(value) for value in values])
     return np.array(["" if is_missing(value) else str(value) for value in values], dtype=object)
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a value stands for none: None, NaN, an empty text, or pandas' NA and NaT."""
+    """Whether a value is None, NaN, an empty string, or pandas' NA or NaT."""
     if isinstance(value, float):
         return math.isnan(value)
     return value is None or value == "" or type(value).__name__ in {"NAType", "NaTType"}
 
 
 def listed(names: Sequence[str], most: int = 20) -> str:
-    """Names in a sentence, not more than fit into one."""
+    """Join names for a message, truncating long lists."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return brief(", ".join(names[:most])) + more
 
@@ -206,26 +206,26 @@ def listed(names: Sequence[str], most: int = 20) -> str:
 
 Convention = Literal["relion", "dynamo"]
 
-#: As scipy names them: capitals are intrinsic, small letters extrinsic. Ours is the inverse of these.
+#: SciPy's notation: upper case is intrinsic, lower case extrinsic. Our matrices are the inverses.
 _SEQUENCES: Final = {"relion": "ZYZ", "dynamo": "zxz"}
 
 
 def matrices_of(angles_degree: NDArray[np.float64], convention: Convention) -> NDArray[np.float64]:
-    """Matrices (n, 3, 3) acting on x, y, z, of angles (n, 3) in the file's order; NaN where an angle is missing.
+    """Rotation matrices (n, 3, 3) acting on x, y, z, from angles (n, 3) in the file's order; NaN for missing angles.
 
-    Matrices are those of the portal's files: active, on column vectors, from the particle's frame into the tomogram's;
+    Matrices follow the portal's files: active, on column vectors, from the particle's frame to the tomogram's. Their
     columns are the particle's axes in the tomogram.
 
-    RELION: rot, tilt, psi. ``Euler_angles2matrix`` (``src/euler.cpp``) makes a matrix A, and
-    ``ParticleSet::getMatrix4x4`` (``src/jaz/tomography/particle_set.cpp``) says that A "maps coordinates from particle
-    space to tomogram space", so A is ours. With rotations that are counter-clockwise for positive angles,
-    A = Rz(-psi) Ry(-tilt) Rz(-rot): the inverse of the intrinsic ZYZ rotation by (rot, tilt, psi). Other programs call
-    this "intrinsic ZYZ, passive" (eulerangles) or "clockwise" (pytom-match-pick).
+    RELION: rot, tilt, psi. ``Euler_angles2matrix`` (``src/euler.cpp``) computes a matrix A. According to
+    ``ParticleSet::getMatrix4x4`` (``src/jaz/tomography/particle_set.cpp``), A "maps coordinates from particle space to
+    tomogram space", so A is our matrix. If positive angles turn counter-clockwise, A = Rz(-psi) Ry(-tilt) Rz(-rot):
+    the inverse of the intrinsic ZYZ rotation by (rot, tilt, psi). Other programs call this "intrinsic ZYZ, passive"
+    (eulerangles) or "clockwise" (pytom-match-pick).
 
-    Dynamo: tdrot, tilt, narot. Its wiki (*Euler angles convention*): the particle turns clockwise about its z axis,
-    then about its new x axis, then about its new z axis. So our matrix is Rz(-tdrot) Rx(-tilt) Rz(-narot): the inverse
-    of the extrinsic ZXZ rotation by (tdrot, tilt, narot), and of what ``dynamo_euler2matrix`` gives, which turns
-    coordinates back into the template's.
+    Dynamo: tdrot, tilt, narot. Its wiki (*Euler angles convention*) turns the particle clockwise about its z axis,
+    then about its new x axis, then about its new z axis. Our matrix is therefore Rz(-tdrot) Rx(-tilt) Rz(-narot): the
+    inverse of the extrinsic ZXZ rotation by (tdrot, tilt, narot). It is also the inverse of ``dynamo_euler2matrix``,
+    which maps coordinates back to the template.
     """
     from scipy.spatial.transform import Rotation
 
@@ -238,9 +238,9 @@ def matrices_of(angles_degree: NDArray[np.float64], convention: Convention) -> N
 
 
 def angles_of(matrices_xyz: NDArray[np.float64], convention: Convention) -> NDArray[np.float64]:
-    """Angles (n, 3) in degrees, in the file's order, of rotations (n, 3, 3) acting on x, y, z; NaN for NaN.
+    """Euler angles (n, 3) in degrees, in the file's order, of rotations (n, 3, 3) acting on x, y, z; NaN for NaN.
 
-    Where tilt is 0 or 180, only the sum or difference of the other two means something: the last is 0 then.
+    At a tilt of 0 or 180, only the sum or difference of the other two angles is defined; the last one is set to 0.
     """
     from scipy.spatial.transform import Rotation
 

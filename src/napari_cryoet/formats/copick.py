@@ -1,11 +1,11 @@
-"""copick's files of picks: JSON with positions in ångström, one file an object, run, user and session.
+"""copick's pick files: JSON with positions in ångström, one file per object, run, user and session.
 
 Conventions, from copick's source (``models.py``): ``location`` is x, y, z in ångström, 0 at the centre of the first
 voxel. ``transformation_`` is a 4 x 4 matrix from the object's space to the tomogram's: active, on column vectors in
-x, y, z, and its last column is added to the location. The identity for all points, or ``trust_orientation`` false,
-means no orientation; likewise instance ids 0 and scores 1 for all points are copick's defaults. Scores may be NaN.
+x, y, z. Its last column is added to the location. The identity for all points, or ``trust_orientation`` false, means
+no orientation. Likewise, copick's defaults are instance id 0 and score 1 for all points. Scores may be NaN.
 
-A file lies at ``ExperimentRuns/{run}/Picks/{user}_{session}_{object}.json`` of its project; copick goes by its name.
+In a project, the path is ``ExperimentRuns/{run}/Picks/{user}_{session}_{object}.json``. copick relies on this name.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from napari_cryoet.formats.common import Context, lacking, listed, picks_of_file
 from napari_cryoet.formats.notes import run_of_copick_project
 from napari_cryoet.picks import NO_INSTANCE, Picks
 
-#: Who we are if nothing else is known; session 0 is copick's for picks that a tool made.
+#: Written if no user or session is known; copick uses session 0 for picks made by a tool.
 _USER, _SESSION = "napari-cryoet", "0"
-#: copick takes names apart at each "_".
+#: copick splits names at each "_".
 _NAME: Final = re.compile(r"(?P<user_id>[^_\s]+)_(?P<session_id>[^_\s]+)_(?P<object_name>[^_\s]+)")
 _KEYS: Final = (b'"pickable_object_name"', b'"user_id"', b'"session_id"', b'"points"')
 
@@ -59,19 +59,19 @@ class _File(msgspec.Struct):
 
 
 def holds(path: Path, _head: bytes) -> bool:
-    """Whether a JSON file holds copick's picks."""
+    """Whether a JSON file contains copick picks."""
     content = path.read_bytes()
     return all(key in content for key in _KEYS)
 
 
 def read(path: Path, context: Context) -> Picks:
-    """The picks of a file; `about` has whose picks of what they are."""
+    """Read a file; `about` has the user, session, object and run."""
     try:
         document = msgspec.convert(json.loads(path.read_text(encoding="utf-8-sig")), _File)
     except (ValueError, RecursionError) as error:
-        raise FormatError(f"{path.name} isn't a file of copick's picks ({error}).") from error
+        raise FormatError(f"{path.name} isn't a copick pick file ({error}).") from error
     if document.unit != "angstrom":
-        raise FormatError(f"{path.name} counts in {document.unit!r}; copick's positions are in angstrom.")
+        raise FormatError(f"{path.name} has positions in {document.unit!r}; copick's are in angstrom.")
     spacing = document.voxel_spacing or context.spacing_angstrom
     if spacing is None:
         raise lacking(
@@ -82,7 +82,7 @@ def read(path: Path, context: Context) -> Picks:
     transformations = np.array([point.transformation_ or identity for point in points], float).reshape(-1, 4, 4)
     if (transformations[:, 3] != identity[3]).any():
         raise FormatError(f"{path.name}: the last row of a transformation_ isn't 0, 0, 0, 1.")
-    locations = np.array([(each.location.x, each.location.y, each.location.z) for each in points]).reshape(-1, 3)
+    locations = np.array([(point.location.x, point.location.y, point.location.z) for point in points]).reshape(-1, 3)
     rotations = transformations[:, :3, :3]
     has_rotations = document.trust_orientation is not False and bool((rotations != np.eye(3)).any())
     instances = [NO_INSTANCE if point.instance_id is None else point.instance_id for point in points]
@@ -99,20 +99,20 @@ def read(path: Path, context: Context) -> Picks:
 
 
 def losses(picks: Picks) -> list[str]:
-    """What a file can't hold."""
-    said = []
-    are_given = np.zeros(0, dtype=bool) if picks.rotations_zyx is None else ~np.isnan(picks.rotations_zyx[:, 0, 0])
-    if are_given.any() and not are_given.all():
-        said.append("Picks without orientation get the identity, which copick takes for one.")
+    """Warnings about data that the format can't hold."""
+    warnings = []
+    have_rotation = np.zeros(0, dtype=bool) if picks.rotations_zyx is None else ~np.isnan(picks.rotations_zyx[:, 0, 0])
+    if have_rotation.any() and not have_rotation.all():
+        warnings.append("Picks without orientation get the identity matrix, which copick treats as an orientation.")
     if not np.array_equal(picks.ids, np.arange(len(picks))):
-        said.append("copick counts points by their place in the file: the picks' own ids are left out.")
+        warnings.append("copick numbers points by their order in the file: the picks' own ids are left out.")
     if picks.features:
-        said.append(f"A point of copick has no {listed(list(picks.features))}.")
-    return said
+        warnings.append(f"copick points can't hold {listed(list(picks.features))}.")
+    return warnings
 
 
-def write(picks: Picks, path: Path, place: Path) -> None:
-    """Write a file that is to lie at ``place``, whose names count if that is in a copick project."""
+def write(picks: Picks, path: Path, final_path: Path) -> None:
+    """Write a file; names come from ``final_path`` if that is in a copick project."""
     assert picks.spacing_angstrom is not None  # noqa: S101 - see `registry.missing_for`
     transformations = np.tile(np.eye(4), (len(picks), 1, 1))
     are_turned = np.zeros(len(picks), dtype=bool)
@@ -133,7 +133,7 @@ def write(picks: Picks, path: Path, place: Path) -> None:
             locations, transformations.tolist(), instances, scores, strict=True
         )
     ]
-    names = _names_to_write(place, picks.about)
+    names = _names_to_write(final_path, picks.about)
     document = _File(
         names["object_name"],
         names["user_id"],
@@ -147,7 +147,7 @@ def write(picks: Picks, path: Path, place: Path) -> None:
 
 
 def _names_of(path: Path, document: _File) -> dict[str, str]:
-    """Whose picks of what they are: in a project by its folders and the file's name, as copick goes by these."""
+    """User, session, object and run; in a project from the path, as in copick."""
     names = {
         "object_name": document.pickable_object_name,
         "user_id": document.user_id,
@@ -157,19 +157,19 @@ def _names_of(path: Path, document: _File) -> dict[str, str]:
     return {key: value for key, value in (names | _names_in_project(path)).items() if value}
 
 
-def _names_to_write(place: Path, about: Mapping[str, Any]) -> dict[str, str]:
-    names = {"object_name": place.stem, "user_id": _USER, "session_id": _SESSION, "run_name": ""}
+def _names_to_write(final_path: Path, about: Mapping[str, Any]) -> dict[str, str]:
+    names = {"object_name": final_path.stem, "user_id": _USER, "session_id": _SESSION, "run_name": ""}
     names |= {key: str(about[key]) for key in names if about.get(key)}
-    in_project = _names_in_project(place)
-    if not in_project and run_of_copick_project(place):
+    in_project = _names_in_project(final_path)
+    if not in_project and run_of_copick_project(final_path):
         raise SaveError(
-            f"copick won't find a file called {place.name}.",
+            f"copick won't find a file called {final_path.name}.",
             hint="In a project, call it USER_SESSION_OBJECT.json, without further underscores or spaces.",
         )
     return names | in_project
 
 
 def _names_in_project(path: Path) -> dict[str, str]:
-    """User, session, object and run by the name and folders of a file; empty outside of a copick project."""
-    run, named = run_of_copick_project(path), _NAME.fullmatch(path.stem)
-    return {**named.groupdict(), "run_name": run} if run and named is not None else {}
+    """User, session, object and run from a file's path; empty outside a copick project."""
+    run, match = run_of_copick_project(path), _NAME.fullmatch(path.stem)
+    return {**match.groupdict(), "run_name": run} if run and match is not None else {}

@@ -1,11 +1,11 @@
-"""Dynamo tables (.tbl): 26 to 42 columns of numbers without a header, a row a particle.
+"""Dynamo tables (.tbl): 26 to 42 columns of numbers without a header, one row per particle.
 
-Conventions, from Dynamo's wiki (*Table convention*): x, y, z (columns 24 to 26) are the position "in original volume"
-and dx, dy, dz (4 to 6) a shift that is added to it, all in voxels. Dynamo indexes volumes as MATLAB does, so here the
-centre of the first voxel is 1, 1, 1; copick, ArtiaX and dynamo2m count from 0 and differ by this voxel. `matrices_of`
-has the meaning of tdrot, tilt, narot (7 to 9). ``tag`` (1) tells particles apart, ``cc`` (10) is the score, ``tomo``
-(20) the number of the tomogram, ``reg`` (21) a region of it (here: instances), ``apix`` (36) the voxel size in
-ångström. A column of zeros says nothing, nor do tags that only count the rows.
+Conventions, from Dynamo's wiki (*Table convention*): x, y, z (columns 24 to 26) are the position "in original volume".
+dx, dy, dz (4 to 6) are a shift that is added to it. Both are in voxels. Dynamo indexes volumes like MATLAB, so the
+centre of the first voxel is 1, 1, 1 here; copick, ArtiaX and dynamo2m count from 0 and differ by one voxel.
+`matrices_of` explains tdrot, tilt, narot (7 to 9). ``tag`` (1) identifies a particle, ``cc`` (10) is the score,
+``tomo`` (20) the tomogram number, ``reg`` (21) a region of it (read as instances), ``apix`` (36) the voxel size in
+ångström. Columns of zeros are treated as unset, and so are tags that only number the rows.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _FIRST_VOXEL: Final = 1.0
 _OWN: Final = frozenset({*_ANGLES, *_POSITION, *_SHIFTS, "tag", "cc", "tomo", "reg", "apix"})
 _TOMOGRAM_NUMBER: Final = "tomogram_number"
 _LEAST_COLUMNS: Final = 26
-_SHIFTED: Final = "The table's shifts (dx, dy, dz) are part of the positions: crop anew if you write them for Dynamo."
+_SHIFTED: Final = "The table's shifts (dx, dy, dz) were added to the positions: crop again if you export to Dynamo."
 _COUNTED_FROM_1: Final = (
     "Positions in Dynamo tables are counted from 1, as in MATLAB; copick, ArtiaX and dynamo2m count from 0 and are one "
     "voxel off."
@@ -50,7 +50,7 @@ _COUNTED_FROM_1: Final = (
 
 
 def read(path: Path, context: Context) -> Picks:
-    """The picks of one tomogram, which is named by its number."""
+    """Read the picks of one tomogram; its name is its number."""
     table = _read_table(path)
     numbers = np.array([f"{number:.15g}" for number in table["tomo"].tolist()], dtype=object)
     tomogram = choose_tomogram(numbers.tolist(), context.tomogram, path.name)
@@ -58,7 +58,7 @@ def read(path: Path, context: Context) -> Picks:
     pixels, shifts, angles = table["apix"], table[list(_SHIFTS)].to_numpy(), table[list(_ANGLES)].to_numpy()
     tags = whole_numbers_of(path, "tag", table["tag"])
     has_tags = len(np.unique(tags)) == len(tags) and not np.array_equal(tags, np.arange(1, len(tags) + 1))
-    kept = [name for name in table if name not in _OWN and _says_something(name, table[name].to_numpy())]
+    kept = [name for name in table if name not in _OWN and _is_set(name, table[name].to_numpy())]
     return picks_of_file(
         path,
         points_zyx=(table[list(_POSITION)].to_numpy() + shifts - _FIRST_VOXEL)[:, ::-1],
@@ -76,22 +76,22 @@ def read(path: Path, context: Context) -> Picks:
 
 
 def losses(picks: Picks) -> list[str]:
-    """What a table can't hold."""
+    """Warnings about data that a table can't hold."""
     if not len(picks):
         return []
-    said = [*rotation_losses(picks), _COUNTED_FROM_1]
+    warnings = [*rotation_losses(picks), _COUNTED_FROM_1]
     known = known_rotations(picks)
     if known is None or not known[1].all():
-        said.append("Picks without orientation get the angles 0, 0, 0, which Dynamo takes for an orientation.")
+        warnings.append("Picks without orientation get the angles 0, 0, 0, which Dynamo treats as an orientation.")
     if picks.ids.min() < 1 and not np.array_equal(picks.ids, np.arange(len(picks))):
-        said.append("Tags start at 1: the picks are numbered anew.")
+        warnings.append("Tags start at 1: the picks are renumbered.")
     unnamed = [name for name in picks.features if name not in _further_columns(picks)]
     if unnamed:
-        said.append(f"A table has no column for {listed(unnamed)}.")
-    return said
+        warnings.append(f"A table has no column for {listed(unnamed)}.")
+    return warnings
 
 
-def write(picks: Picks, path: Path, _place: Path) -> None:
+def write(picks: Picks, path: Path, _final_path: Path) -> None:
     """Write a table of 42 columns."""
     import pyarrow as pa
     from pyarrow import csv
@@ -111,7 +111,7 @@ def write(picks: Picks, path: Path, _place: Path) -> None:
     if picks.spacing_angstrom is not None:
         columns["apix"] = np.full(len(picks), picks.spacing_angstrom)
     columns |= _further_columns(picks)
-    table = {name: columns.get(name, np.full(len(picks), _unsaid(name))) for name in _column_names()}
+    table = {name: columns.get(name, np.full(len(picks), _default(name))) for name in _column_names()}
     with path.open("wb") as file:
         csv.write_csv(
             pa.table(table), file, csv.WriteOptions(include_header=False, delimiter=" ", quoting_style="none")
@@ -128,9 +128,9 @@ def _read_table(path: Path) -> pd.DataFrame:
     except pd.errors.EmptyDataError:
         return pd.DataFrame(np.zeros((0, len(known))), columns=known)
     except ValueError as error:
-        raise FormatError(f"{path.name} is no Dynamo table ({brief(error)}).") from error
+        raise FormatError(f"{path.name} isn't a Dynamo table ({brief(error)}).") from error
     if table.shape[1] < _LEAST_COLUMNS:
-        raise FormatError(f"{path.name} is no Dynamo table: it has {table.shape[1]} columns of at least 26.")
+        raise FormatError(f"{path.name} isn't a Dynamo table: it has {table.shape[1]} columns; at least 26 are needed.")
     if table.iloc[:, -1].isna().any():
         _refuse_short_rows(path, table.shape[1])
     columns = {
@@ -142,7 +142,7 @@ def _read_table(path: Path) -> pd.DataFrame:
 
 
 def _refuse_short_rows(path: Path, n_columns: int) -> None:
-    """Refuse a row that lacks a value: pandas would take all after it for those of the columns before."""
+    """Refuse rows with missing values: pandas would shift the values after them."""
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         rows = filter(None, (line.split() for line in file))
         short = next(((number, len(words)) for number, words in enumerate(rows, 1) if len(words) < n_columns), None)
@@ -156,12 +156,12 @@ def _column_names() -> list[str]:
     return list(COLUMN_NAME_TO_COLUMN_NUMBER)
 
 
-def _unsaid(name: str) -> int:
+def _default(name: str) -> int:
     return 1 if name == "aligned_value" else 0
 
 
-def _says_something(name: str, column: NDArray[Any]) -> bool:
-    return bool((np.isfinite(column) & (column != _unsaid(name))).any())
+def _is_set(name: str, column: NDArray[Any]) -> bool:
+    return bool((np.isfinite(column) & (column != _default(name))).any())
 
 
 def _narrowed(column: NDArray[Any]) -> NDArray[Any]:
@@ -170,6 +170,6 @@ def _narrowed(column: NDArray[Any]) -> NDArray[Any]:
 
 
 def _further_columns(picks: Picks) -> dict[str, NDArray[Any]]:
-    """The picks' own columns that a table has a place for."""
-    free = {*_column_names()} - _OWN
-    return {name: column for name, column in picks.features.items() if name in free and column.dtype.kind in "iuf"}
+    """The picks' features that have a column in a table."""
+    available = {*_column_names()} - _OWN
+    return {name: column for name, column in picks.features.items() if name in available and column.dtype.kind in "iuf"}

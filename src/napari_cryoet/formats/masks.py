@@ -1,7 +1,7 @@
-"""Masks in files: OME-Zarr as the portal writes it (0.4), OME-Zarr 0.5, and MRC; lazily, whole or not at all.
+"""Write masks as OME-Zarr 0.4 (like the portal), OME-Zarr 0.5 or MRC. Writing is lazy and atomic.
 
-A mask is read twice, some planes at a time: for its largest value, so that an id that doesn't fit is refused before
-anything is written, and to be written.
+A mask is read twice, a few planes at a time. The first pass finds the largest value, so that ids that don't fit are
+refused before anything is written.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ _TYPES: Final[dict[MaskFormat, tuple[str, ...]]] = {
     "mrc": ("int8", "int16", "uint16"),
 }
 _OF_SUFFIX: Final[dict[str, MaskFormat]] = {".zarr": "ome-zarr-0.4", ".mrc": "mrc"}
-_PLANES: Final = 64  # looked through at a time
+_PLANES: Final = 64  # read at a time
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenMask:
-    """What was written: where, as what, and in which type of numbers."""
+    """A mask file that was written: its path, format and data type."""
 
     path: Path
     format: MaskFormat
     dtype: str
-    is_instances: bool  # or just 0 and 1
-    provenance_path: Path | None  # the file beside it that says where it comes from, unless the file itself does
+    is_instances: bool  # False if it has only 0 and 1
+    provenance_path: Path | None  # the provenance file beside it; None if the mask itself has the provenance
 
 
 def write_mask(
@@ -65,35 +65,35 @@ def write_mask(
     progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> WrittenMask:
-    """Write a mask or instances, with where they come from.
+    """Write a mask or instances with their provenance.
 
     Parameters
     ----------
     mask_zyx
-        Whole numbers from 0, or truth values. Only some planes, and an eighth of it all, are ever in memory.
+        Non-negative integers or booleans. Only a few planes and an eighth of the volume are in memory at once.
     path
-        Ending in ``.zarr`` or ``.mrc``.
+        Ends in ``.zarr`` or ``.mrc``.
     spacing_angstrom
         The voxel size.
     format
-        By default MRC for ``.mrc``, and for ``.zarr`` OME-Zarr 0.4, or 0.5 if ids don't fit 16 bits.
+        By default MRC for ``.mrc``. For ``.zarr``, OME-Zarr 0.4, or 0.5 if ids don't fit 16 bits.
     about, alignment_id, edits, who
-        For the record: its provenance, its alignment, what was done to it, and who exports it.
+        Recorded with the mask: its provenance, its alignment, its edits, and the person who exports it.
     overwrite
-        Whether to replace what is there.
+        Whether to replace an existing file or folder.
     progress
-        Called with how many bytes are done, of how many.
+        Called with the number of bytes done and the total.
     stop
-        Set it to give up; then nothing is written.
+        Set it to cancel; nothing is written then.
 
     Raises
     ------
     ExistsError
-        If there is something at ``path``, and ``overwrite`` isn't set.
+        If ``path`` exists and ``overwrite`` isn't set.
     SaveError
-        If a value doesn't fit the format, or the disk refuses.
+        If a value doesn't fit the format, or writing fails.
     StoppedError
-        When ``stop`` is set.
+        If ``stop`` is set.
     """
     path = path_to_write(path)
     name = _format_to_write(path, format)
@@ -135,16 +135,16 @@ def write_mask(
 
 
 class _Source:
-    """A mask that is read some planes at a time, the second time as the type that it is written in."""
+    """A mask that is read a few planes at a time; set ``dtype`` to the type to write before the second pass."""
 
     def __init__(self, voxels: VoxelSource, progress: Progress | None) -> None:
         self.dtype = np.dtype(voxels.dtype)
         if len(voxels.shape) != 3 or 0 in voxels.shape:
-            raise SaveError(f"A mask has three axes, none of them empty; this one has the shape {tuple(voxels.shape)}.")
+            raise SaveError(f"A mask needs three axes that aren't empty; this one has the shape {tuple(voxels.shape)}.")
         if self.dtype.kind not in "biu":
             raise SaveError(
-                f"A mask holds whole numbers, and this one holds {voxels.dtype}.",
-                hint="Decide first which values belong to the mask, with a threshold.",
+                f"A mask needs whole numbers; this one has {voxels.dtype} values.",
+                hint="Apply a threshold first.",
             )
         size_z, size_y, size_x = voxels.shape
         self.shape = (int(size_z), int(size_y), int(size_x))
@@ -152,11 +152,11 @@ class _Source:
         self._bytes_done, self._bytes = 0, 2 * math.prod(self.shape) * self.dtype.itemsize
 
     def largest(self, stop: threading.Event | None) -> int:
-        """The largest value; the smallest must be 0 or more."""
+        """The largest value. Negative values raise `SaveError`."""
         largest = 0
         for _, slab in slabs(self, _PLANES, stop):
             if slab.dtype.kind == "i" and int(slab.min()) < 0:
-                raise SaveError(f"A mask has no values below 0, and this one has {int(slab.min())}.")
+                raise SaveError(f"A mask can't have values below 0; this one has {int(slab.min())}.")
             largest = max(largest, int(slab.max()))
         return largest
 
@@ -177,18 +177,18 @@ def _format_to_write(path: Path, wanted: MaskFormat | None) -> MaskFormat:
     of_suffix = _OF_SUFFIX.get(path.suffix.lower())
     name = wanted or of_suffix
     if name is None:
-        raise SaveError(f"A name like {path.name} doesn't say in which format.", hint="Let it end in .zarr or .mrc.")
+        raise SaveError(f"The name {path.name} doesn't tell the format.", hint="Use a name that ends in .zarr or .mrc.")
     if of_suffix is not None and (of_suffix == "mrc") != (name == "mrc"):
-        raise SaveError(f"{path.name} has the name of another format than {TITLES[name]}.", hint="Choose another name.")
+        raise SaveError(f"The suffix of {path.name} doesn't fit {TITLES[name]}.", hint="Choose another name.")
     return name
 
 
 def _dtype_for(largest: int, name: MaskFormat) -> np.dtype[Any]:
-    """The smallest type of the format that holds all values; int8 for a plain mask, as the portal has it."""
+    """The smallest type of the format that fits all values; int8 for a plain mask, like the portal's."""
     for dtype in map(np.dtype, ("int8",) if largest <= 1 else _TYPES[name]):
         if largest <= np.iinfo(dtype).max:
             return dtype
     raise SaveError(
-        f"Its largest id, {largest:,}, doesn't fit the 16 bits that {TITLES[name]} has for one.",
-        hint=f"Choose {TITLES['ome-zarr-0.5']}, or number the instances anew.",
+        f"The mask's largest id, {largest:,}, doesn't fit the 16 bits of {TITLES[name]}.",
+        hint=f"Choose {TITLES['ome-zarr-0.5']}, or renumber the instances.",
     )

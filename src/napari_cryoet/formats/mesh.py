@@ -1,8 +1,7 @@
-"""Meshes of binary glTF files (.glb), as vertices in z, y, x and triangles.
+"""Read meshes from binary glTF files (.glb), as vertices in z, y, x and triangles.
 
-A .glb says nothing of cryo-ET. What is assumed, and said in every layer: vertices are in **ångström**, in x, y, z, with
-the origin of the voxel grid, as copick keeps meshes and the portal passes them on; glTF's metres and "y is up" mean
-nothing here.
+A .glb has no cryo-ET metadata. Like copick, whose meshes the portal distributes, we assume vertices in **ångström**, in
+x, y, z, relative to the origin of the voxel grid. Every layer states this. glTF's metres and "y is up" are ignored.
 """
 
 from __future__ import annotations
@@ -20,29 +19,27 @@ from napari_cryoet.exceptions import FormatError
 from napari_cryoet.files import brief
 
 MAX_FILE_BYTES: Final = 512 * 2**20
-#: Of all instances of all parts.
+#: Over all instances of all parts.
 MAX_CORNERS: Final = 60_000_000
 
-ASSUMED_UNIT: Final = (
-    "The mesh's file doesn't say its unit: it is drawn as ångström, in x, y, z, as copick keeps meshes."
-)
-ONLY_IN_3D: Final = "Meshes are drawn in 3D; a plane shows nothing of them."
+ASSUMED_UNIT: Final = "The mesh file has no unit: it is drawn in ångström, in x, y, z, like copick's meshes."
+ONLY_IN_3D: Final = "Meshes are drawn only in 3D."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mesh:
-    """A surface of triangles; the corners of a face are reversed with the axes, so that outside stays outside."""
+    """A surface of triangles; corners of faces are reversed like the axes, so that normals keep pointing outwards."""
 
-    vertices_zyx: NDArray[np.float64]  # (n, 3), in ångström as far as is known
+    vertices_zyx: NDArray[np.float64]  # (n, 3), presumably in ångström
     faces: NDArray[np.int64]  # (m, 3), indices of vertices
 
 
 def read_mesh(content: bytes, where: str) -> Mesh:
-    """Read the content of a .glb file, which needs no other file; ``where`` is what to call it in messages."""
+    """Parse the content of a self-contained .glb file; ``where`` names it in messages."""
     import trimesh
 
     if len(content) > MAX_FILE_BYTES:
-        raise FormatError(f"{where} is too large for a mesh ({MAX_FILE_BYTES >> 20} MB are read at most).")
+        raise FormatError(f"{where} is too large for a mesh (the limit is {MAX_FILE_BYTES >> 20} MB).")
     try:
         _check_description(content)
         scene = trimesh.load_scene(io.BytesIO(content), file_type="glb", skip_materials=True, process=False)
@@ -54,23 +51,23 @@ def read_mesh(content: bytes, where: str) -> Mesh:
             raise ValueError("it holds no triangles")
         if faces.min() < 0 or faces.max() >= len(vertices) or not np.isfinite(vertices).all():
             raise ValueError("a corner of it is nowhere")
-    except Exception as error:  # trimesh raises errors of every kind at damaged files
+    except Exception as error:  # trimesh raises all kinds of errors for damaged files
         raise FormatError(f"{where} can't be shown as a mesh: {brief(error)}.") from error
     return Mesh(np.ascontiguousarray(vertices[:, ::-1]), np.ascontiguousarray(faces[:, ::-1]))
 
 
 def _check_description(content: bytes) -> None:
-    """Bound what the file says of itself: trimesh makes zeros of an accessor without data, however many it names."""
+    """Refuse accessors without data: trimesh would allocate zeros of whatever size they state."""
     magic, version, _, length, kind = struct.unpack_from("<4sIII4s", content)
     if magic != b"glTF" or version != 2 or kind != b"JSON":
-        raise ValueError("it is no binary glTF 2 file")
+        raise ValueError("it isn't a binary glTF 2 file")
     header: dict[str, Any] = json.loads(content[20 : 20 + length])
     if any("bufferView" not in accessor for accessor in header.get("accessors", ())):
-        raise ValueError("some of its data aren't in it")
+        raise ValueError("some of its data is missing")
 
 
 def _check_size(scene: Any) -> None:
-    """Bound what all instances of all parts come to."""
+    """Limit the number of corners of all instances of all parts."""
     parts = [scene.geometry[scene.graph[node][1]] for node in scene.graph.nodes_geometry]
     n_corners = sum(len(part.vertices) + 3 * len(getattr(part, "faces", ())) for part in parts)
     if n_corners > MAX_CORNERS:

@@ -1,16 +1,16 @@
-"""MRC2014 volumes (.mrc, .map, .rec), opened lazily from disk or over HTTP, and written.
+"""MRC2014 volumes (.mrc, .map, .rec): write them, and open them lazily from disk or over HTTP.
 
-The format: a header of 1,024 bytes, an extended header of ``nsymbt`` bytes, then the voxels, sections slowest; see
+A file has a header of 1,024 bytes, an extended header of ``nsymbt`` bytes, then the voxels, sections slowest; see
 https://www.ccpem.ac.uk/mrc_format.
 
-IMOD departs from it (https://bio3d.colorado.edu/imod/doc/mrc_format.txt). Files that bear its stamp (word 39) have
-flags (word 40): 1 for signed bytes, 4 for an origin whose sign is the standard's, 16 for two values in a byte. Without
-the first, bytes (mode 0) are unsigned. Without the second, unless the version is one of the standard's, the origin is
-that of the coordinates as seen from the first voxel. A file without the stamp has unsigned bytes if its densities
-(words 20 and 21) go from 0 or more to 128 or more.
+IMOD deviates from the standard (https://bio3d.colorado.edu/imod/doc/mrc_format.txt). Files with its stamp (word 39)
+have flags (word 40): 1 for signed bytes, 4 for an origin with the standard's sign, 16 for two values per byte. Without
+the first flag, bytes (mode 0) are unsigned. Without the second, unless the version is one of the standard's, the
+origin has the opposite sign. A file without the stamp has unsigned bytes if its minimum density (word 20) is at least
+0 and its maximum (word 21) at least 128.
 
-Words 17 to 19 name the axis (1 is x, 2 is y, 3 is z) of columns, rows and sections. Sizes and first positions (words 1
-to 3, 5 to 7) are of columns, rows and sections; the grid and the cell (words 8 to 13) are of x, y and z.
+Words 17 to 19 assign axes (1 is x, 2 is y, 3 is z) to columns, rows and sections. Sizes and first positions (words 1
+to 3, 5 to 7) refer to columns, rows and sections; grid and cell (words 8 to 13) to x, y and z.
 """
 
 from __future__ import annotations
@@ -47,24 +47,24 @@ _PLANES_WRITTEN: Final = 64  # at a time
 
 @dataclass(frozen=True, slots=True)
 class MrcHeader:
-    """What a header says; None for what it doesn't say."""
+    """The parsed header; None for values that it doesn't define."""
 
     shape_zyx: tuple[int, int, int]
     dtype: np.dtype[Any]  # in the file's byte order
     offset: int  # of the first voxel, in bytes
     spacing_angstrom: Triple | None
     origin_angstrom: Triple | None = None  # position of the first voxel, z, y, x
-    axis_order: tuple[int, int, int] = AS_STORED  # which of sections 0, rows 1, columns 2 are z, y and x
+    axis_order: tuple[int, int, int] = AS_STORED  # stored axes (0: sections, 1: rows, 2: columns) of z, y and x
 
     @property
     def stored_shape(self) -> tuple[int, int, int]:
-        """How many sections, rows and columns there are."""
+        """The number of sections, rows and columns."""
         sections, rows, columns = (self.shape_zyx[self.axis_order.index(axis)] for axis in range(3))
         return sections, rows, columns
 
 
 def open_mrc(url_or_path: str | Path, *, stop: threading.Event | None = None) -> tuple[list[da.Array], MrcHeader]:
-    """An MRC file as one dask array in z, y, x in a list, and its header; only that is read."""
+    """Open an MRC file as a list of one dask array in z, y, x, and its header. Only the header is read."""
     from napari_cryoet.streaming.pyramid import open_raw
     from napari_cryoet.streaming.sources import read_file
 
@@ -95,7 +95,7 @@ def open_mrc(url_or_path: str | Path, *, stop: threading.Event | None = None) ->
 def write_mrc(
     path: Path | str, volume_zyx: VoxelSource, spacing_angstrom: float, stop: threading.Event | None = None
 ) -> int:
-    """Write a volume of int8, int16, uint16 or float32 as an MRC file and give its size in bytes."""
+    """Write a volume of int8, int16, uint16 or float32 as an MRC file; return its size in bytes."""
     import mrcfile
 
     path = Path(path)
@@ -104,7 +104,7 @@ def write_mrc(
     lowest, highest, total, total_of_squares = math.inf, -math.inf, 0.0, 0.0
     mode = mrcfile.utils.mode_from_dtype(np.dtype(volume_zyx.dtype))
     with mrcfile.new_mmap(path, volume_zyx.shape, mode, overwrite=True) as mrc:
-        with path.open("rb+") as file:  # on a full disk, writing into the memory map would end the process
+        with path.open("rb+") as file:  # writing to the memory map would crash the process on a full disk
             file.seek(mrc.header.nbytes)
             for _, slab in slabs(volume_zyx, _PLANES_WRITTEN, stop):
                 file.write(np.ascontiguousarray(slab).data)
@@ -116,19 +116,19 @@ def write_mrc(
         header.dmin, header.dmax, header.dmean = lowest, highest, total / n_voxels
         header.rms = math.sqrt(max(0.0, total_of_squares / n_voxels - (total / n_voxels) ** 2))
         header.nlabl = 1
-        header.label = np.array([_LABEL.encode(), *[b""] * 9], dtype="S80")  # the library's has the time in it
+        header.label = np.array([_LABEL.encode(), *[b""] * 9], dtype="S80")  # the library's label contains the time
     return path.stat().st_size
 
 
 def parse_header(content: bytes, where: str) -> MrcHeader:
-    """Read and check the first 1,024 bytes of a file; OtherKindError if it was never meant to be an MRC file."""
+    """Parse and check the first 1,024 bytes of a file; OtherKindError if it isn't an MRC file at all."""
     if content.startswith((b"\x1f\x8b", b"BZ")):
         raise FormatError(f"{where} is compressed with gzip or bzip2.", hint="Unpack it first.")
     if not content:
         raise FormatError(f"{where} is empty: it has 0 bytes.", hint="Copy or download it again.")
     if len(content) < HEADER_BYTES:
-        raise _no_mrc(content, f"{where} is no MRC file: it has only {len(content):,} bytes.")
-    header = _in_its_byte_order(content, where)
+        raise _no_mrc(content, f"{where} isn't an MRC file: it has only {len(content):,} bytes.")
+    header = _header_in_byte_order(content, where)
     axes_crs = [int(header[name]) for name in ("mapc", "mapr", "maps")]
     if any(axes_crs) and sorted(axes_crs) != [1, 2, 3]:
         raise FormatError(f"{where} names its axes {', '.join(map(str, axes_crs))}; they are 1, 2 and 3 in some order.")
@@ -152,8 +152,8 @@ def parse_header(content: bytes, where: str) -> MrcHeader:
     )
 
 
-def _in_its_byte_order(content: bytes, where: str) -> Any:
-    """The header in the byte order in which its mode exists, and sizes can be such; programs write wrong stamps."""
+def _header_in_byte_order(content: bytes, where: str) -> Any:
+    """The header in the byte order that gives a valid mode and sizes, because programs write wrong stamps."""
     from mrcfile.dtypes import HEADER_DTYPE
 
     headers = [np.frombuffer(content, HEADER_DTYPE.newbyteorder(order), 1)[0] for order in "<>"]
@@ -165,16 +165,16 @@ def _in_its_byte_order(content: bytes, where: str) -> Any:
     if other is not None:
         raise FormatError(f"{where} holds {other}, which can't be shown.")
     sizes = " x ".join(str(int(headers[0][name])) for name in ("nx", "ny", "nz"))
-    raise _no_mrc(content, f"{where} is no MRC file: its header names {sizes} voxels of data mode {modes[0]}.")
+    raise _no_mrc(content, f"{where} isn't an MRC file: its header states {sizes} voxels of data mode {modes[0]}.")
 
 
 def _no_mrc(content: bytes, message: str) -> FormatError:
-    """A damaged MRC file if it bears the format's name (word 53), else something of another kind."""
+    """`FormatError` for a damaged MRC file, which has the format's name in word 53; else `OtherKindError`."""
     return FormatError(message) if content[208:211] == b"MAP" else OtherKindError(message)
 
 
 def _imod_flags(header: Any) -> int | None:
-    """The flags of a file with IMOD's stamp (words 39 and 40, bytes 44 to 52 of mrcfile's ``extra2``)."""
+    """The flags of a file with IMOD's stamp; words 39 and 40 are in mrcfile's ``extra2``."""
     words = np.frombuffer(header["extra2"].tobytes()[40:48], np.dtype("i4").newbyteorder(header.dtype["nx"].byteorder))
     return int(words[1]) if words[0] == _IMOD_STAMP else None
 
@@ -186,7 +186,7 @@ def _has_unsigned_bytes(header: Any, flags: int | None) -> bool:
 
 
 def _spacing(header: Any) -> Triple | None:
-    """Cell size over grid size along z, y, x."""
+    """Voxel size: cell size divided by grid size along z, y, x."""
     cell_zyx = [float(header["cella"][axis]) for axis in "zyx"]
     grid_zyx = [int(header[name]) for name in ("mz", "my", "mx")]
     if not all(math.isfinite(cell) and cell > 0 and grid > 0 for cell, grid in zip(cell_zyx, grid_zyx, strict=True)):
@@ -196,9 +196,9 @@ def _spacing(header: Any) -> Triple | None:
 
 
 def _origin(header: Any, flags: int | None, spacing: Triple | None, order: tuple[int, int, int]) -> Triple | None:
-    """Position of the first voxel: words 50 to 52 of headers of 2000 and later, else words 5 to 7, in voxels."""
-    is_imods = flags is not None and not flags & _IMOD_OTHER_ORIGIN and int(header["nversion"]) < _FIRST_VERSION
-    z, y, x = (_rounded(float(header["origin"][axis]) * (-1 if is_imods else 1)) for axis in "zyx")
+    """Position of the first voxel: words 50 to 52 in headers since 2000, else words 5 to 7, in voxels."""
+    has_imod_sign = flags is not None and not flags & _IMOD_OTHER_ORIGIN and int(header["nversion"]) < _FIRST_VERSION
+    z, y, x = (_rounded(float(header["origin"][axis]) * (-1 if has_imod_sign else 1)) for axis in "zyx")
     if bytes(header["map"])[:3] == b"MAP" and any((z, y, x)) and all(map(math.isfinite, (z, y, x))):
         return z, y, x
     stored = [int(header[name]) for name in ("nzstart", "nystart", "nxstart")]
@@ -209,5 +209,5 @@ def _origin(header: Any, flags: int | None, spacing: Triple | None, order: tuple
 
 
 def _rounded(value: float) -> float:
-    """The digits that the header's 32-bit floats hold."""
+    """Round to the digits of the header's 32-bit floats."""
     return float(f"{value:.6g}")

@@ -7,8 +7,8 @@ The portal writes three kinds of line::
     {"type": "instancePoint", "location": {...}, "instance_id": 3}
 
 Coordinates are 0-based voxel indices of the volume that the file was made on, not ångström. A rotation matrix is
-active, turns the particle's frame into the tomogram's, and acts on column vectors in x, y, z. An ``instance_id`` of
-null or -1 is none. Our exports add ``score``, further columns, and ``pick_id`` if ids aren't 0, 1, 2...
+active, maps the particle's frame to the tomogram's, and acts on column vectors in x, y, z. An ``instance_id`` of null
+or -1 means no instance. Our exports add ``score``, features, and ``pick_id`` if ids aren't 0, 1, 2...
 """
 
 from __future__ import annotations
@@ -53,18 +53,18 @@ class _Line(msgspec.Struct):
 
 
 def holds(_path: Path, head: bytes) -> bool:
-    """Whether one of the first lines is a point of a known kind; an empty file holds no points."""
+    """Whether a file is empty or one of its first lines is a known kind of point."""
     lines = [line for line in head.split(b"\n") if line.strip()][:_HEAD_LINES]
     return not lines or any(map(_is_point, lines))
 
 
 def read(path: Path, context: Context) -> Picks:
-    """The picks of a file, counted in voxels of the context's spacing."""
+    """Read a file; the context gives the voxel spacing."""
     return read_points(path.read_bytes(), path.name, context.spacing_angstrom)
 
 
 def read_points(content: bytes, where: str, spacing_angstrom: float | None = None, **known: Any) -> Picks:
-    """The points of a file's content, with what else is known of the picks; ``where`` is its name in messages."""
+    """Parse a file's content. ``known`` are further attributes of the picks; ``where`` names the file in messages."""
     if len(content) > MAX_FILE_BYTES:
         raise FormatError(f"{where} is too large for point annotations ({len(content):,} bytes).")
     columns = _Columns()
@@ -76,7 +76,7 @@ def read_points(content: bytes, where: str, spacing_angstrom: float | None = Non
                 shown = line.strip()[:_SHOWN_CHARACTERS].decode(errors="replace")
                 raise FormatError(f"{where}, line {number} is not a portal point ({error}): {shown}") from error
     if columns.n_unknown and not columns.n_points:
-        raise FormatError(f"None of the {columns.n_unknown:,} lines of {where} is a point.")
+        raise FormatError(f"None of the {columns.n_unknown:,} lines in {where} is a point.")
     about = dict(known.pop("about", {}))
     if warnings := columns.warnings():
         about["warnings"] = [*about.get("warnings", ()), *warnings]
@@ -85,25 +85,25 @@ def read_points(content: bytes, where: str, spacing_angstrom: float | None = Non
 
 
 def losses(picks: Picks) -> list[str]:
-    """What a file can't hold."""
-    said = []
+    """Warnings about data that the format can't hold."""
+    warnings = []
     taken = [name for name in picks.features if name in _TAKEN]
     if taken:
-        said.append(f"Columns called {listed(taken)} would be taken for something else; they are left out.")
+        warnings.append(f"Columns named {listed(taken)} would be misread; they are left out.")
     columns = [*picks.features.values(), *([] if picks.scores is None else [picks.scores])]
     if any(column.dtype.kind == "f" and np.isinf(column).any() for column in columns):
-        said.append("JSON has no infinite numbers; they are left out.")
-    return said
+        warnings.append("JSON has no infinite numbers; they are left out.")
+    return warnings
 
 
-def write(picks: Picks, path: Path, _place: Path) -> None:
-    """Write a file."""
+def write(picks: Picks, path: Path, _final_path: Path) -> None:
+    """Write picks to a file."""
     with path.open("wb") as file:
         file.writelines(lines_of(picks))
 
 
 def lines_of(picks: Picks) -> Iterator[bytes]:
-    """The lines of a file."""
+    """Encode picks, one line each."""
     encode = msgspec.json.Encoder().encode
     matrices = picks.rotations_xyz
     instances = np.full(len(picks), NO_INSTANCE) if picks.instance_ids is None else picks.instance_ids
@@ -150,7 +150,7 @@ class _Columns:
         self._decode = msgspec.json.Decoder().decode
 
     def add(self, line: bytes) -> None:
-        """Take a line, or raise ValueError with what is wrong."""
+        """Add a line; ValueError if it is invalid."""
         record = self._decode(line)
         if not isinstance(record, dict):
             raise ValueError("it isn't a JSON object")
@@ -173,45 +173,46 @@ class _Columns:
             self._instances[index] = point.instance_id
         for name, value in record.items():
             if name not in _POINT_KEYS:
-                self._take_further(index, name, value)
+                self._add_feature(index, name, value)
 
-    def _take_further(self, index: int, name: str, value: Any) -> None:
-        has_room = name in self._further or len(self._further) < MAX_COLUMNS  # a hostile file may name millions
+    def _add_feature(self, index: int, name: str, value: Any) -> None:
+        has_room = name in self._further or len(self._further) < MAX_COLUMNS  # a malicious file may have millions
         if has_room and isinstance(value, str | bool | int | float):
             self._further.setdefault(name, {})[index] = value
         elif value is not None:
             self._left_out.add(name)
 
     def as_picks(self) -> dict[str, Any]:
-        """The attributes of `Picks` in z, y, x."""
+        """Attributes for `Picks`, in z, y, x."""
         count = self.n_points
         features = {name: _column(values, count) for name, values in self._further.items()}
-        found: dict[str, Any] = {"points_zyx": np.array(self._xyz).reshape(count, 3)[:, ::-1], "features": features}
+        points_zyx = np.array(self._xyz).reshape(count, 3)[:, ::-1]
+        attributes: dict[str, Any] = {"points_zyx": points_zyx, "features": features}
         if self._oriented:
-            found["rotations_zyx"] = np.full((count, 3, 3), np.nan)
-            found["rotations_zyx"][self._oriented] = np.array(self._rotations).reshape(-1, 3, 3)[:, ::-1, ::-1]
+            attributes["rotations_zyx"] = np.full((count, 3, 3), np.nan)
+            attributes["rotations_zyx"][self._oriented] = np.array(self._rotations).reshape(-1, 3, 3)[:, ::-1, ::-1]
         if self._instances:
-            found["instance_ids"] = [self._instances.get(index, NO_INSTANCE) for index in range(count)]
+            attributes["instance_ids"] = [self._instances.get(index, NO_INSTANCE) for index in range(count)]
         if "score" in features and features["score"].dtype.kind in "if":
-            found["scores"] = features.pop("score")
+            attributes["scores"] = features.pop("score")
         ids = features.get("pick_id")
         if ids is not None and ids.dtype.kind == "i" and len(np.unique(ids)) == count:
-            found["ids"] = features.pop("pick_id")
-        return found
+            attributes["ids"] = features.pop("pick_id")
+        return attributes
 
     def warnings(self) -> list[str]:
-        """What was left out."""
-        said = []
+        """Warnings about ignored lines and columns."""
+        messages = []
         if self.n_unknown:
-            said.append(f"{self.n_unknown:,} of the file's lines are no known kind of point and were left out.")
+            messages.append(f"{self.n_unknown:,} lines of the file aren't a known kind of point and were left out.")
         if self._left_out:
             names = listed(sorted(self._left_out))
-            said.append(f"Columns that aren't plain numbers or texts, or too many, were left out: {names}.")
-        return said
+            messages.append(f"Columns that aren't numbers or text, or exceed the limit, were left out: {names}.")
+        return messages
 
 
 def _column(values: dict[int, Any], count: int) -> NDArray[Any]:
-    """Truth values or whole numbers if every point has one, else reals with NaN, or texts with ""."""
+    """An array of bool or int if every point has a value, else float with NaN, or str with ""."""
     kinds = {type(value) for value in values.values()}
     are_numbers = kinds <= {int, float} and all(-(2**63) <= value < 2**63 for value in values.values())
     if len(values) == count and (kinds == {bool} or (kinds == {int} and are_numbers)):

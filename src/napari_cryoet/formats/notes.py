@@ -1,7 +1,7 @@
-"""Where an export comes from: a ``.provenance.json`` beside it, or an attribute of an OME-Zarr.
+"""Provenance notes of exports, in a ``.provenance.json`` beside the file or in an attribute of an OME-Zarr.
 
-The file beside holds a checksum and counts only as long as the export is unchanged. In a copick project its name starts
-with a dot, because copick takes every other JSON file beside picks for picks.
+The notes file has a checksum and is ignored once the export has changed. In a copick project its name starts with a
+dot, because copick treats every other JSON file beside picks as picks.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from napari_cryoet.exceptions import FormatError, SaveError
 from napari_cryoet.files import without_login, written_whole
 
 SUFFIX: Final = ".provenance.json"
-#: The attribute of an OME-Zarr that has the notes of an export.
+#: The OME-Zarr attribute with the notes.
 ATTRIBUTE: Final = "napari_cryoet"
-#: The key of `about` for the position of a volume's first voxel, z, y, x, in ångström, if its file gives one.
+#: The key in `about` for the position of a volume's first voxel, z, y, x, in ångström, if its file has one.
 ORIGIN_KEY: Final = "origin_zyx_angstrom"
 _EXPORT: Final = "{} exported by napari-cryoet"
 #: The kind of an exported mask.
 MASK_EXPORT: Final = _EXPORT.format("mask")
-#: What a source says of its own file or layer, and not of an export of it.
+#: Keys that describe only the source's own file or layer, not an export of it.
 _OF_THE_SOURCE_ONLY: Final = frozenset(
     {"warnings", "voxel_spacing_angstrom", ORIGIN_KEY, "software", "layer_id", "group", "is_main_layer"}
 )
@@ -41,7 +41,7 @@ _Size = Annotated[int, msgspec.Meta(gt=0, lt=2**31)]
 
 
 class Notes(msgspec.Struct, frozen=True):
-    """The notes of an export, as far as reading goes by them."""
+    """The part of the notes that reading uses."""
 
     sha256: str = ""
     kind: str = ""
@@ -53,7 +53,7 @@ class Notes(msgspec.Struct, frozen=True):
 
 
 def of_bare_file(kind: str, address: str, spacing_angstrom: float | tuple[float, ...] | None) -> dict[str, Any]:
-    """The provenance of a file without records: nothing is known of its licence or authors."""
+    """The provenance of a file without portal records, hence without licence or authors."""
     return {
         "kind": kind,
         "source_url": without_login(address),
@@ -72,7 +72,7 @@ def of_export(
     edits: Iterable[str],
     who: str,
 ) -> dict[str, Any]:
-    """The notes of an export, "picks" or "mask", as plain data; ``source`` is the provenance of what is exported."""
+    """Create notes for an export of "picks" or a "mask"; ``source`` is the provenance of what is exported."""
     return {
         "kind": _EXPORT.format(what),
         "software": f"napari-cryoet {__version__}",
@@ -87,9 +87,10 @@ def of_export(
 
 
 def plain_data(value: Any) -> Any:
-    """A record, or anything in one, as dicts, lists, texts and numbers.
+    """Convert a record, or any value in one, to dicts, lists, strings and numbers.
 
-    Dates become ISO texts, numbers that JSON can't hold None, numpy's numbers Python's, and what else there is texts.
+    Dates become ISO strings, NaN and infinity become None, and NumPy numbers become Python numbers. Anything else
+    becomes a string.
     """
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
@@ -110,49 +111,50 @@ def plain_data(value: Any) -> Any:
 
 
 def source_of(path: Path | None, notes: Notes | None) -> dict[str, Any]:
-    """What is known of where a file comes from, with its ``edits`` and ``alignment_id``.
+    """A file's provenance, with ``edits`` and ``alignment_id``; empty if unknown.
 
-    By the notes of our export, else by the manifest of a download around it; ``path`` is None for an address.
+    It comes from the notes of our export, else from the manifest of the download that the file is in. ``path`` is None
+    for a URL.
     """
     if notes is None:
         return {} if path is None else _source_of_download(path)
-    source = _lasting(notes.source)
+    source = _portable(notes.source)
     edits = [*(source.get("edits") or ()), *notes.edits]
     alignment = {} if notes.alignment_id is None else {"alignment_id": notes.alignment_id}
     return source | ({"edits": edits} if edits else {}) | alignment
 
 
 def path_beside(path: Path) -> Path:
-    """Where the notes of a file are."""
+    """The path of a file's notes."""
     name = f"{path.name}{SUFFIX}"
     return path.with_name(f".{name}" if run_of_copick_project(path) else name)
 
 
 def run_of_copick_project(path: Path) -> str:
-    """The run that a file in a copick project belongs to, by its folders; empty outside of one."""
+    """The run of a file in a copick project, from its path; empty outside a project."""
     folders = [folder.name for folder in path.absolute().parents[:3]]
     return folders[1] if len(folders) == 3 and (folders[0], folders[2]) == ("Picks", "ExperimentRuns") else ""
 
 
 @contextmanager
 def written_with_notes(path: Path, notes: Mapping[str, Any], *, overwrite: bool = False) -> Iterator[Path]:
-    """As `written_whole`, with the notes beside the file: both are whole before either shows."""
+    """Like `written_whole`, but also write the notes; both files are complete before either appears."""
     beside = path_beside(path)
     if overwrite and os.path.exists(beside) and not _read(beside).sha256:
-        raise SaveError(f"{beside.name} isn't a file of ours.", hint="Choose another name, or move it.")
+        raise SaveError(f"{beside.name} wasn't written by napari-cryoet.", hint="Choose another name, or move it.")
     with written_whole(beside, overwrite=overwrite) as hidden_notes, written_whole(path, overwrite=overwrite) as hidden:
         yield hidden
         hidden_notes.write_text(json.dumps({**notes, "file": path.name, "sha256": _sha256(hidden)}, indent=1))
 
 
 def read_beside(path: Path) -> Notes | None:
-    """The notes beside a file if they are of this very file."""
+    """The notes beside a file if their checksum matches it."""
     notes = _read(path_beside(path))
     return notes if notes.sha256 and notes.sha256 == _sha256(path) else None
 
 
 def as_notes(content: Any) -> Notes:
-    """Notes from plain data; empty ones if it isn't of the kind that we write."""
+    """Parse notes; empty notes if the data is invalid."""
     try:
         return msgspec.convert(content, Notes)
     except msgspec.ValidationError:
@@ -167,25 +169,25 @@ def _read(beside: Path) -> Notes:
 
 
 def _source_of_download(path: Path) -> dict[str, Any]:
-    """The provenance of a file or folder that was downloaded, from the manifest of a folder above; else empty."""
+    """The provenance of a downloaded file or folder, from the manifest in a parent folder; else empty."""
     path = path.absolute()
     for folder in path.parents:
         try:
             manifest = json.loads((folder / _MANIFEST).read_bytes())
             name = path.relative_to(folder).as_posix()
-            source = _lasting(next(row["source"] for row in manifest["items"] if row["path"] == name))
+            source = _portable(next(row["source"] for row in manifest["items"] if row["path"] == name))
             digest = next((row["sha256"] for row in manifest["files"] if row["path"] == name), None)
         except (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration, RecursionError):
             continue
         edits = source.pop("edits", None) or ()
-        if digest is not None and "tomogram_id" not in source and digest != _sha256(path):  # which may be gigabytes
+        if digest is not None and "tomogram_id" not in source and digest != _sha256(path):  # tomograms are huge
             edits = [*edits, "changed since its download"]
         return source | ({"edits": list(edits)} if edits else {})
     return {}
 
 
-def _lasting(source: Mapping[str, Any]) -> dict[str, Any]:
-    """A source without what is true only of its own file."""
+def _portable(source: Mapping[str, Any]) -> dict[str, Any]:
+    """A source without the keys that describe only its own file."""
     return {key: value for key, value in source.items() if key not in _OF_THE_SOURCE_ONLY}
 
 

@@ -1,11 +1,11 @@
-"""OME-Zarr: the metadata of one image (0.1 to 0.5), and writing pyramids as the portal has them (0.4), or in 0.5.
+"""OME-Zarr: parse the metadata of an image (0.1 to 0.5); write pyramids in 0.4, like the portal's, or in 0.5.
 
-Versions to 0.4 keep the metadata in the group's attributes, 0.5 in their ``ome`` part; see
+Up to 0.4, the metadata is in the group's attributes; in 0.5, it is in their ``ome`` entry. See
 https://ngff.openmicroscopy.org.
 
-The portal's pyramids have the levels ``0``, ``1``, ``2``; chunks of 256 x 256 x 256, full size also where the array
-ends; ``/`` between chunk indices; Blosc with lz4, level 5, byte shuffle; no ``.zmetadata``; a scale in ångström and no
-translation. Tilt series have chunks of 1 x 1024 x 1024, and all their images at every level.
+The portal's pyramids have the levels ``0``, ``1``, ``2``; chunks of 256 x 256 x 256, full size even at the edges; ``/``
+between chunk indices; Blosc with lz4, level 5, byte shuffle; no ``.zmetadata``; a scale in ångström and no translation.
+Tilt series have chunks of 1 x 1024 x 1024 and the full number of images at every level.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from napari_cryoet.exceptions import FormatError, raise_if_stopped
 
-#: Where a coarse voxel is: amid the voxels it was averaged from, or on the one it was picked from.
+#: The position of a coarse voxel: at the centre of the voxels it averages, or at the one it was sampled from.
 CoarseOffset = Literal["mean", "strided"]
 
 Kind = Literal["tomogram", "mask", "instances", "tiltseries"]
@@ -34,12 +34,12 @@ Version = Literal["0.4", "0.5"]
 _LEVELS_WRITTEN: Final = 3
 _MAX_LEVELS: Final = 32
 _MAX_CHANNELS: Final = 4096
-#: Products and ratios of what is beyond may be no numbers any more.
+#: Beyond these limits, products and ratios may overflow.
 _LARGEST, _SMALLEST = 1e50, 1e-50
 
 
 class Axis(msgspec.Struct, frozen=True):
-    """One axis of the arrays, in their order."""
+    """One axis of the arrays."""
 
     name: Annotated[str, msgspec.Meta(min_length=1)]
     unit: str | None = None
@@ -50,11 +50,11 @@ _OLD_AXES: Final = tuple(map(Axis, "tczyx"))
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One resolution: its array, relative to the image, and its place along each axis; None where nothing is said."""
+    """One resolution level; scale and translation are per axis, None if not given."""
 
-    path: str
-    scale: tuple[float, ...] | None = None  # the voxel size, in the unit of the axis
-    translation: tuple[float, ...] | None = None  # the position of the first voxel
+    path: str  # relative to the image
+    scale: tuple[float, ...] | None = None  # voxel size, in the unit of the axis
+    translation: tuple[float, ...] | None = None  # position of the first voxel
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +63,17 @@ class Multiscale:
 
     axes: tuple[Axis, ...]
     levels: tuple[Level, ...]
-    is_labels: bool  # as far as the file says it
+    is_labels: bool  # False if the file doesn't say
     coarse_offset: CoarseOffset | None
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """How a channel is to be shown; empty or None where the file doesn't say."""
+    """Display settings of a channel; empty or None if not given."""
 
     name: str = ""
     color: str = ""  # as #rrggbb
-    window: tuple[float, float] | None = None  # the values that are drawn darkest and brightest
+    window: tuple[float, float] | None = None  # contrast limits
     is_visible: bool = True
 
 
@@ -100,14 +100,14 @@ class _Image(msgspec.Struct, rename="camel"):
 
 
 def find_multiscales(attributes: dict[str, Any]) -> list[Any]:
-    """The ``multiscales`` of a group's attributes, in any version; empty if there are none."""
+    """The ``multiscales`` in a group's attributes, for any version; empty if there are none."""
     ome = attributes.get("ome")
     multiscales = (ome if isinstance(ome, dict) else attributes).get("multiscales")
     return multiscales if isinstance(multiscales, list) else []
 
 
 def parse_multiscale(attributes: dict[str, Any], where: str) -> Multiscale:
-    """Read the first image of a group's attributes; ``where`` is what to call the group in messages."""
+    """Parse the first image in a group's attributes; ``where`` names the group in messages."""
     multiscales = find_multiscales(attributes)
     if not multiscales or not isinstance(multiscales[0], dict):
         raise FormatError(f"{where} holds no OME-Zarr image: there are no multiscales in its attributes.")
@@ -119,34 +119,34 @@ def parse_multiscale(attributes: dict[str, Any], where: str) -> Multiscale:
     common = _scale_and_translation(image.coordinate_transformations)
     levels = tuple(_level(dataset, common, len(axes), where) for dataset in image.datasets)
     ome = attributes.get("ome")
-    # some writers leave image-label in the nested places
+    # some writers put image-label into nested metadata
     is_labels = any(
-        isinstance(place, dict) and "image-label" in place
-        for place in (attributes, ome, multiscales[0], image.metadata)
+        isinstance(metadata, dict) and "image-label" in metadata
+        for metadata in (attributes, ome, multiscales[0], image.metadata)
     )
     offset = _coarse_offset(str(image.type or ""), levels) or ("strided" if is_labels else None)
     return Multiscale(axes, levels, is_labels, offset)
 
 
 def with_old_axes(multiscale: Multiscale, n_axes: int) -> Multiscale:
-    """An image with names for its axes: those of versions 0.1 and 0.2 have none and are always the same five."""
+    """Name the axes of an image of version 0.1 or 0.2, which are always the same five."""
     is_old = not multiscale.axes and multiscale.levels[0].scale is None and n_axes == len(_OLD_AXES)
     return replace(multiscale, axes=_OLD_AXES) if is_old else multiscale
 
 
 def as_labels(multiscale: Multiscale) -> Multiscale:
-    """An image whose values are labels; its coarse voxels were picked, unless it says otherwise."""
+    """A copy of the image marked as labels; its coarse levels count as strided unless it says otherwise."""
     return replace(multiscale, is_labels=True, coarse_offset=multiscale.coarse_offset or "strided")
 
 
 def is_safe_path(path: str) -> bool:
-    """Whether a relative path stays below where it starts."""
+    """Whether a path is relative and doesn't leave its folder."""
     is_relative = not path.startswith("/") and "\\" not in path and ":" not in path
     return is_relative and path.isprintable() and not {"", ".", ".."} & set(path.strip("/").split("/"))
 
 
 def parse_channels(attributes: dict[str, Any]) -> tuple[Channel, ...]:
-    """The channels of a group's ``omero`` attributes, in their order; anything odd counts as not said."""
+    """Parse the channels in a group's ``omero`` attributes; invalid values are ignored."""
     ome = attributes.get("ome")
     omero = (ome if isinstance(ome, dict) else attributes).get("omero")
     channels = omero.get("channels") if isinstance(omero, dict) else None
@@ -154,11 +154,9 @@ def parse_channels(attributes: dict[str, Any]) -> tuple[Channel, ...]:
 
 
 def _level(dataset: _Dataset, common: tuple[Any, Any], n_axes: int, where: str) -> Level:
-    """A level, with what holds for all levels applied after what holds for it alone."""
+    """Create a level; the transformations of the image are applied after its own."""
     if not is_safe_path(dataset.path):
-        raise FormatError(
-            f"{where}: a path of its datasets, {dataset.path!r}, isn't the name of an array in this image."
-        )
+        raise FormatError(f"{where}: the dataset path {dataset.path!r} isn't the name of an array in this image.")
     scale, translation = _scale_and_translation(dataset.coordinate_transformations)
     for values in (scale, translation, *common):
         if values is not None and n_axes and len(values) != n_axes:
@@ -176,14 +174,14 @@ def _level(dataset: _Dataset, common: tuple[Any, Any], n_axes: int, where: str) 
 
 def _scale_and_translation(transformations: list[_Transformation] | None) -> tuple[Any, Any]:
     scale = translation = None
-    for each in transformations or ():
-        scale = each.scale if each.type == "scale" else scale
-        translation = each.translation if each.type == "translation" else translation
+    for transformation in transformations or ():
+        scale = transformation.scale if transformation.type == "scale" else scale
+        translation = transformation.translation if transformation.type == "translation" else translation
     return scale, translation
 
 
 def _coarse_offset(method: str, levels: tuple[Level, ...]) -> CoarseOffset | None:
-    """Where coarse voxels are, by the translations of the levels, or by the method's name."""
+    """The position of coarse voxels, from the translations of the levels or the name of the method."""
     first, last = levels[0], levels[-1]
     if first.scale and last.scale and first.translation and last.translation and last.scale != first.scale:
         shifts = [b - a for a, b in zip(first.translation, last.translation, strict=False)]
@@ -212,7 +210,7 @@ def _channel(entry: Any) -> Channel:
 
 
 class VoxelSource(Protocol):
-    """Anything that gives boxes of voxels in z, y, x: a NumPy, dask or zarr array, or a lazy tiling."""
+    """An array that can be sliced in z, y, x, such as a NumPy, dask or zarr array."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -220,7 +218,7 @@ class VoxelSource(Protocol):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of the voxels."""
+        """Data type of the voxels."""
 
     def __getitem__(self, region: tuple[slice, slice, slice], /) -> Any: ...
 
@@ -236,40 +234,42 @@ def write_pyramid(
     attributes: Mapping[str, Any] | None = None,
     stop: threading.Event | None = None,
 ) -> int:
-    """Write a volume as an OME-Zarr pyramid to a folder that doesn't exist, and give its size in bytes.
+    """Write a volume as an OME-Zarr pyramid to a new folder; return its size in bytes.
 
-    The portal has float32 for tomograms and tilt series, int8 for masks, uint16 for instances. A slab of planes is read
-    at a time; the coarser levels are kept in memory. They are the mean of 2 x 2 x 2 voxels of a tomogram (zero beyond
-    its end), or of 1 x 2 x 2 pixels of a tilt series; one where any voxel of a mask is; every second voxel of
-    instances, which are always said to be labels. After a stop, what was written so far is left.
+    The portal uses float32 for tomograms and tilt series, int8 for masks, uint16 for instances. One slab of planes is
+    read at a time; the coarser levels stay in memory.
+
+    A coarse voxel of a tomogram is the mean of 2 x 2 x 2 voxels, padded with zeros; of a tilt series, of 1 x 2 x 2
+    pixels. In a mask, it is one if any of its voxels is. Of instances, every second voxel is kept; they are always
+    marked as labels. Files written before a stop are not removed.
     """
     import zarr
 
     group = zarr.open_group(path, mode="w-", zarr_format=2 if version == "0.4" else 3)
     level = volume_zyx
     for number in range(_LEVELS_WRITTEN):
-        level = _write_level(_created(group, str(number), level, kind, version), level, kind, stop)
+        level = _write_level(_create_array(group, str(number), level, kind, version), level, kind, stop)
     ome: dict[str, Any] = {"multiscales": [_multiscale(spacing_angstrom, kind, version)]}
     if is_labels or kind == "instances":
         ome["image-label"] = {}
-    # last of all: without them, the folder is no image
+    # written last: without attributes, the folder isn't an image
     group.attrs.update((ome if version == "0.4" else {"ome": {"version": version} | ome}) | dict(attributes or {}))
     return folder_bytes(path)
 
 
 def slabs(volume_zyx: VoxelSource, planes: int, stop: threading.Event | None) -> Iterator[tuple[int, NDArray[Any]]]:
-    """All planes in order, some at a time, each time with the number of the first."""
+    """Iterate over slabs of planes, each with the index of its first plane."""
     for start in range(0, volume_zyx.shape[0], planes):
         raise_if_stopped(stop)
         yield start, np.asarray(volume_zyx[start : start + planes, slice(None), slice(None)])
 
 
 def folder_bytes(folder: Path | str) -> int:
-    """Bytes of all files below a folder, as the portal counts the size of a Zarr."""
+    """The total size of all files in a folder, which is how the portal gives the size of a Zarr."""
     return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
 
 
-def _created(group: Any, name: str, volume: VoxelSource, kind: Kind, version: Version) -> Any:
+def _create_array(group: Any, name: str, volume: VoxelSource, kind: Kind, version: Version) -> Any:
     chunks = (1, 1024, 1024) if kind == "tiltseries" else (256,) * 3
     options: dict[str, Any] = {"chunks": chunks}
     if version == "0.4":
@@ -284,7 +284,7 @@ def _created(group: Any, name: str, volume: VoxelSource, kind: Kind, version: Ve
 
 
 def _write_level(array: Any, volume: VoxelSource, kind: Kind, stop: threading.Event | None) -> NDArray[Any]:
-    """Write one level and give the next coarser one."""
+    """Write one level and return the next coarser one."""
     factor = _factor(kind)
     coarse = np.zeros([-(-size // step) for size, step in zip(array.shape, factor, strict=True)], array.dtype)
     _, rows, columns = array.chunks
@@ -293,13 +293,13 @@ def _write_level(array: Any, volume: VoxelSource, kind: Kind, stop: threading.Ev
             raise_if_stopped(stop)
             box = (slice(y, y + rows), slice(x, x + columns))
             array[(slice(z, z + len(slab)), *box)] = slab[:, *box]
-        below = _coarser(slab, kind)
-        coarse[z // factor[0] : z // factor[0] + len(below)] = below
+        coarse_slab = _coarser(slab, kind)
+        coarse[z // factor[0] : z // factor[0] + len(coarse_slab)] = coarse_slab
     return coarse
 
 
 def _coarser(block: NDArray[Any], kind: Kind) -> NDArray[Any]:
-    """The next coarser level of a box that starts at an even index; see `write_pyramid`."""
+    """Downsample a block that starts at an even index; see `write_pyramid`."""
     if kind == "instances":
         return block[::2, ::2, ::2]
     factor = _factor(kind)
@@ -319,7 +319,7 @@ def _multiscale(spacing_angstrom: float, kind: Kind, version: Version) -> dict[s
     for level in range(_LEVELS_WRITTEN):
         scale = [spacing_angstrom * step**level for step in _factor(kind)]
         transformations: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
-        if version == "0.5":  # a coarse voxel is amid those it stands for, or on the one that it was taken from
+        if version == "0.5":  # see `CoarseOffset`
             shift = [0.0 if kind == "instances" else (width - spacing_angstrom) / 2 for width in scale]
             transformations.append({"type": "translation", "translation": shift})
         datasets.append({"path": str(level), "coordinateTransformations": transformations})

@@ -1,7 +1,7 @@
-"""Reading and writing picks in every format; what each format needs, and what it can't hold.
+"""Read and write picks in every format; what each format requires and can't hold.
 
-Reading guesses nothing: a file that doesn't say how wide a voxel is, or how large the volume is from whose centre it
-counts, raises `MissingContextError`, which names what to say.
+Reading doesn't guess. If a file needs the voxel spacing or the size of its volume and doesn't have it,
+`MissingContextError` names the missing arguments.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ class _Format:
     title: str
     suffix: str
     read: Callable[[Path, Context], Picks]
-    write: Callable[[Picks, Path, Path], None]  # to the path of a hidden file, which gets the second one
+    write: Callable[[Picks, Path, Path], None]  # to a temporary path; the second is the final one
     losses: Callable[[Picks], list[str]]
-    needs: tuple[Missing, ...] = ()  # what picks have to say before they can be written
-    holds: Callable[[Path, bytes], bool] = lambda _path, _head: True  # by a file's path and its first bytes
+    needs: tuple[Missing, ...] = ()  # attributes that picks must have to be written
+    holds: Callable[[Path, bytes], bool] = lambda _path, _head: True  # from a file's path and its first bytes
 
 
 def _relion(title: str, version: relion.Version, *needs: Missing) -> _Format:
@@ -52,7 +52,7 @@ def _relion(title: str, version: relion.Version, *needs: Missing) -> _Format:
     return _Format(title, ".star", relion.read, write, losses_of, needs)
 
 
-_OF_NAME: Final[dict[PickFormat, _Format]] = {
+_FORMATS: Final[dict[PickFormat, _Format]] = {
     "ndjson": _Format("portal ndjson", ".ndjson", ndjson.read, ndjson.write, ndjson.losses, (), ndjson.holds),
     "relion5": _relion("RELION 5 STAR", "relion5", "spacing_angstrom", "shape_zyx"),
     "relion4": _relion("RELION 4 STAR", "relion4", "spacing_angstrom"),
@@ -66,19 +66,19 @@ _OF_NAME: Final[dict[PickFormat, _Format]] = {
         "Parquet", ".parquet", tables.read_parquet, tables.write_parquet, tables.losses, (), tables.holds_parquet
     ),
 }
-#: What to call a format in a list, and how its files end.
-TITLES: Final[dict[PickFormat, str]] = {name: each.title for name, each in _OF_NAME.items()}
-SUFFIXES: Final[dict[PickFormat, str]] = {name: each.suffix for name, each in _OF_NAME.items()}
+#: Titles for menus and messages, and suffixes of files.
+TITLES: Final[dict[PickFormat, str]] = {name: entry.title for name, entry in _FORMATS.items()}
+SUFFIXES: Final[dict[PickFormat, str]] = {name: entry.suffix for name, entry in _FORMATS.items()}
 _OF_SUFFIX: Final[dict[str, PickFormat]] = {suffix: name for name, suffix in reversed(SUFFIXES.items())}
-#: Files of other programs, with a way out.
+#: Other programs' formats, with how to convert them.
 _FOREIGN: Final = {
     ".em": (
         "an EM file, such as a motive list of TOM, AV3 or STOPGAP",
         "Convert it to a RELION STAR file or a Dynamo table first, for example with ArtiaX.",
     ),
     ".mod": (
-        "a model of IMOD",
-        "Write its points as text with IMOD's model2point, and save them as a CSV file whose first line is "
+        "an IMOD model",
+        "Export its points with IMOD's model2point, and save them as a CSV file whose first line is "
         "x_voxel,y_voxel,z_voxel.",
     ),
 }
@@ -88,17 +88,17 @@ _ALIGNMENT: Final = "alignment_id"
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was written: where, as what, and how many picks."""
+    """A pick file that was written."""
 
     path: Path
     format: PickFormat
     count: int
-    losses: tuple[str, ...]  # what the file can't hold
-    provenance_path: Path  # the file beside it that says where the picks come from
+    losses: tuple[str, ...]  # warnings about data that the file can't hold
+    provenance_path: Path  # the provenance file beside it
 
 
 def detect_format(path: str | Path) -> PickFormat | None:
-    """The format of a file, by its suffix and its content; None if it holds no picks. "relion5" for any STAR file."""
+    """A file's format, from suffix and content; None if it has no picks. Any STAR file is "relion5"."""
     path = path_to_read(path)
     name = format_of_name(path)
     if name is None:
@@ -106,34 +106,34 @@ def detect_format(path: str | Path) -> PickFormat | None:
     check_file(path)
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
-    return name if _OF_NAME[name].holds(path, head) else None
+    return name if _FORMATS[name].holds(path, head) else None
 
 
 def format_of_name(path: str | Path) -> PickFormat | None:
-    """The format that a file's suffix means; "relion5" for any STAR file."""
+    """The format of a suffix, or None. Any STAR file is "relion5"."""
     return _OF_SUFFIX.get(Path(path).suffix.lower())
 
 
 def format_for(path: str | Path, picks: Picks) -> PickFormat:
-    """The format to write for a name; for ``.star``, RELION's newest for which enough is known. Else SaveError."""
+    """The format to write for a file name, or SaveError. For ``.star``, the newest version that the picks allow."""
     name = format_of_name(path)
     if name is None:
         raise SaveError(
-            f"A name like {Path(path).name or path} doesn't say in which format.",
-            hint=f"Let it end in {', '.join(_OF_SUFFIX)}.",
+            f"The name {Path(path).name or path} doesn't tell the format.",
+            hint=f"Use a name that ends in {', '.join(_OF_SUFFIX)}.",
         )
-    of_suffix = [each for each in FORMATS if SUFFIXES[each] == SUFFIXES[name]]
-    return next((each for each in of_suffix if not missing_for(picks, each)), name)
+    candidates = (other for other in FORMATS if SUFFIXES[other] == SUFFIXES[name])
+    return next((other for other in candidates if not missing_for(picks, other)), name)
 
 
 def losses(picks: Picks, format: PickFormat) -> tuple[str, ...]:  # noqa: A002
-    """What a file of this format would not hold of these picks."""
-    return tuple(_OF_NAME[format].losses(picks))
+    """Warnings about what a file of this format can't hold of the picks."""
+    return tuple(_FORMATS[format].losses(picks))
 
 
 def missing_for(picks: Picks, format: PickFormat) -> tuple[Missing, ...]:  # noqa: A002
-    """What has to be known of the picks' volume before they can be written in this format, and isn't."""
-    return tuple(name for name in _OF_NAME[format].needs if getattr(picks, name) is None)
+    """The attributes that the picks lack for this format."""
+    return tuple(name for name in _FORMATS[format].needs if getattr(picks, name) is None)
 
 
 def _refuse_unknown(format: str | None) -> None:  # noqa: A002
@@ -154,40 +154,40 @@ def read_picks(
     alignment_id: int | None = None,
     unit: Unit | None = None,
 ) -> Picks:
-    """The picks of a file, with what is known of where they come from.
+    """Read picks and their provenance from a file.
 
     Parameters
     ----------
     path
-        On this computer.
+        A local file.
     format
-        If the suffix shall not decide; any of RELION's reads all STAR files.
+        By default from the suffix. Any RELION format reads all STAR files.
     spacing_angstrom
-        The voxel size of the grid in which positions shall be counted: of the volume on which a file without one was
-        made, else whichever you like.
+        The voxel size of the grid for the returned positions. If the file has none, give that of the volume on which
+        the picks were made; else choose any.
     shape_zyx
         The size of that grid in voxels.
     tomogram
-        Which one of several, by its name or the end of its path; for STAR files and Dynamo tables.
+        The name of a tomogram, or the end of its path, if a STAR file or Dynamo table has several.
     alignment_id
-        Of the portal's alignment. If a column ``alignment_id`` names several, only its picks are read; picks of a file
-        that names none are taken to belong to it.
+        The portal's alignment. If a column ``alignment_id`` has several, only picks of this one are read. If the file
+        names none, its picks are assigned to it.
     unit
-        What the columns x, y, z of a table count, where their names don't say it.
+        The unit of columns x, y, z of a table, if their names don't tell.
 
     Raises
     ------
     FormatError
-        If there are no picks that can be read.
+        If the file has no readable picks.
     MissingContextError
-        If positions can't be told from the file alone; its ``missing`` names the arguments that help.
+        If the file alone doesn't define positions; ``missing`` names the arguments to give.
     """
     picks = read_in_own_grid(path, Context(spacing_angstrom, shape_zyx, tomogram, unit), format=format)
     return _in_grid(_of_alignment(picks, alignment_id, Path(path).name), spacing_angstrom, shape_zyx)
 
 
 def read_in_own_grid(path: str | Path, known: Context, *, format: PickFormat | None = None) -> Picks:  # noqa: A002
-    """As `read_picks`, but counted as the file counts: what is given stands in for what it doesn't say."""
+    """Like `read_picks`, but in the file's own grid; ``known`` is used only where the file lacks a value."""
     path = path_to_read(path)
     _refuse_unknown(format)
     spacing_angstrom, shape_zyx = known.spacing_angstrom, known.shape_zyx
@@ -200,7 +200,7 @@ def read_in_own_grid(path: str | Path, known: Context, *, format: PickFormat | N
     if notes is not None and noted is not None:
         spacing_angstrom, shape_zyx = noted, notes.shape_zyx
     spacing = spacing_angstrom or spacing_in_layout(path)
-    picks = _OF_NAME[name].read(path, replace(known, spacing_angstrom=spacing, shape_zyx=shape_zyx))
+    picks = _FORMATS[name].read(path, replace(known, spacing_angstrom=spacing, shape_zyx=shape_zyx))
     source = of_bare_file("picks", str(path), picks.spacing_angstrom)
     source |= {key: value for key, value in picks.about.items() if value not in (None, [])} | source_of(path, notes)
     edits, alignment = source.pop("edits", ()), source.get(_ALIGNMENT)
@@ -216,18 +216,18 @@ def read_in_own_grid(path: str | Path, known: Context, *, format: PickFormat | N
 def _format_to_read(path: Path) -> PickFormat:
     name = format_of_name(path)
     if name is not None:
-        return name  # its reader says what is wrong
+        return name  # the reader explains what is wrong
     check_file(path)
     if path.suffix.lower() in _FOREIGN:
         what, hint = _FOREIGN[path.suffix.lower()]
-        raise FormatError(f"{path.name} is {what}, which isn't read here.", hint=hint)
+        raise FormatError(f"{path.name} is {what}, which can't be read here.", hint=hint)
     raise FormatError(
-        f"{path.name} is no file of picks that can be read.", hint=f"These can: {', '.join(TITLES.values())}."
+        f"{path.name} isn't a known kind of pick file.", hint=f"Supported formats: {', '.join(TITLES.values())}."
     )
 
 
 def _in_grid(picks: Picks, spacing_angstrom: float | None, shape_zyx: tuple[int, int, int] | None) -> Picks:
-    """The picks counted in voxels of a grid, as far as that is known."""
+    """Convert picks to a grid, as far as both grids are known."""
     own = picks.spacing_angstrom
     if spacing_angstrom is not None and own is not None and own != spacing_angstrom:
         return picks.rescaled(spacing_angstrom, shape_zyx)
@@ -235,17 +235,17 @@ def _in_grid(picks: Picks, spacing_angstrom: float | None, shape_zyx: tuple[int,
 
 
 def _of_alignment(picks: Picks, wanted: int | None, file_name: str) -> Picks:
-    """The picks of an alignment, as far as the file names any; with a warning if several stay."""
+    """Select the picks of an alignment if the file names any; warn if several remain."""
     column = picks.features.get(_ALIGNMENT, np.zeros(0))
     numbers = np.array([str(value).removeprefix("AL-").removesuffix(".0") for value in column.tolist()], dtype=object)
     known = sorted({*numbers.tolist()} - {"", "nan"})
     if wanted is None:
-        said = f"Its picks are of several alignments ({listed(known)}), which don't fit each other."
-        return with_warning(picks, said) if len(known) > 1 else picks
+        warning = f"Its picks belong to several alignments ({listed(known)}), whose coordinates don't match."
+        return with_warning(picks, warning) if len(known) > 1 else picks
     own = known or ([] if picks.alignment_id is None else [str(picks.alignment_id)])
     if own and str(wanted) not in own:
-        found = listed([f"AL-{number}" for number in own])
-        raise FormatError(f"{file_name} has no picks of AL-{wanted}.", hint=f"It has those of {found}.")
+        names = listed([f"AL-{number}" for number in own])
+        raise FormatError(f"{file_name} has no picks of AL-{wanted}.", hint=f"It has picks of {names}.")
     if len(known) > 1:
         picks = picks.take(numbers == str(wanted), f"kept those of AL-{wanted}")
     return replace(picks, alignment_id=wanted)
@@ -262,29 +262,29 @@ def write_picks(
     overwrite: bool = False,
     who: str = "",
 ) -> Written:
-    """Write picks, whole or not at all, and beside them where they come from.
+    """Write picks to a file, atomically, with a provenance file beside it.
 
     Parameters
     ----------
     picks
-        With all that is known of them.
+        The picks to write.
     path
-        Where to.
+        The file to write.
     format
-        By default the one of the suffix; for ``.star``, the newest version for which enough is known.
+        By default from the suffix; for ``.star``, the newest version that the picks allow.
     overwrite
-        Whether to replace what is there.
+        Whether to replace an existing file.
     who
-        Who does this, for the record.
+        The person who exports, recorded as ``written_by``.
 
     Raises
     ------
     ExistsError
-        If there is a file, and ``overwrite`` isn't set.
+        If the file exists and ``overwrite`` isn't set.
     MissingContextError
-        If the format needs to know more of the volume than the picks say.
+        If the picks lack attributes that the format needs.
     SaveError
-        If the file can't be written, or its suffix is that of another format or of none.
+        If the file can't be written, or its suffix doesn't fit the format.
     """
     path = path_to_write(path)
     _refuse_unknown(format)
@@ -292,10 +292,10 @@ def write_picks(
     title, suffix = TITLES[name], SUFFIXES[name]
     other, missing = format_of_name(path), missing_for(picks, name)
     if other is not None and SUFFIXES[other] != suffix:
-        raise SaveError(f"{path.name} has the name of another format than {title}.", hint=f"Let it end in {suffix}.")
+        raise SaveError(f"The suffix of {path.name} doesn't fit {title}.", hint=f"Use a name that ends in {suffix}.")
     if missing:
-        raise lacking(f"These picks can't be written as {title} yet", *missing, way_out=", or choose another format")
-    said = losses(picks, name)
+        raise lacking(f"These picks can't be written as {title}", *missing, way_out=", or choose another format")
+    warnings = losses(picks, name)
     notes = of_export(
         "picks",
         picks.about,
@@ -305,9 +305,9 @@ def write_picks(
         edits=picks.edits,
         who=who,
     )
-    with written_with_notes(path, notes | {"format": name, "losses": said}, overwrite=overwrite) as unfinished:
+    with written_with_notes(path, notes | {"format": name, "losses": warnings}, overwrite=overwrite) as unfinished:
         try:
-            _OF_NAME[name].write(replace(picks, features=plain_columns(picks.features)), unfinished, path)
-        except (ValueError, TypeError, NotImplementedError) as error:  # of the libraries
+            _FORMATS[name].write(replace(picks, features=plain_columns(picks.features)), unfinished, path)
+        except (ValueError, TypeError, NotImplementedError) as error:  # raised by libraries
             raise SaveError(f"These picks can't be written as {title} ({error}).") from error
-    return Written(path, name, len(picks), said, path_beside(path))
+    return Written(path, name, len(picks), warnings, path_beside(path))

@@ -1,20 +1,18 @@
-"""RELION STAR files of particles in a tomogram: versions 3.1, 4 and 5, in and out.
+"""Read and write RELION STAR files of particles in tomograms, versions 3.1, 4 and 5.
 
 Conventions, from RELION's source (``src/jaz/tomography/particle_set.cpp`` of 5.0; labels in ``metadata_label.h``):
 
-- Positions are 0-based: 0 is the centre of the first pixel. 3.1 counts in pixels of the micrograph (here: the
-  tomogram), ``rlnMicrographPixelSize`` wide. 4 counts in pixels of the unbinned tilt series,
-  ``rlnTomoTiltSeriesPixelSize`` wide. 5 writes ångström from the tomogram's centre, which is half its size: voxel N / 2
-  of N voxels, also for odd N (``Tomogram::centre``). N is in unbinned pixels, ``rlnTomoSizeX/Y/Z`` of
-  ``tomograms.star``.
-- ``rlnOriginX/Y/ZAngst`` is subtracted from the position, after it was turned by the subtomogram's matrix
-  (``getPosition``).
-- Orientation is A_subtomogram A_particle (``getMatrix3x3``) of ``rlnTomoSubtomogramRot/Tilt/Psi`` and
-  ``rlnAngleRot/Tilt/Psi``; `matrices_of` has the meaning of these angles.
-- Shifts and the subtomogram's angles say where the particle's image was cut out. They stay columns of the picks, and
-  files for 4 and 5 are written with them: same place, orientation and image.
+- Positions are 0-based: 0 is the centre of the first pixel. 3.1 uses pixels of the micrograph (here: the tomogram),
+  whose size is ``rlnMicrographPixelSize``. 4 uses pixels of the unbinned tilt series, ``rlnTomoTiltSeriesPixelSize``.
+  5 uses ångström from the tomogram's centre, which is half its size: voxel N / 2 of N voxels, even for odd N
+  (``Tomogram::centre``). N is in unbinned pixels, ``rlnTomoSizeX/Y/Z`` in ``tomograms.star``.
+- ``rlnOriginX/Y/ZAngst`` is rotated by the subtomogram's matrix, then subtracted from the position (``getPosition``).
+- The orientation is A_subtomogram A_particle (``getMatrix3x3``), from ``rlnTomoSubtomogramRot/Tilt/Psi`` and
+  ``rlnAngleRot/Tilt/Psi``; `matrices_of` explains these angles.
+- Shifts and the subtomogram's angles define where the particle's image was extracted. They are kept as features and
+  written for 4 and 5, so that position, orientation and image stay the same.
 
-RELION keeps labels that it doesn't know; ours start with ``napariCryoet``.
+RELION keeps unknown labels; ours start with ``napariCryoet``.
 """
 
 from __future__ import annotations
@@ -62,37 +60,37 @@ _ANGLES: Final = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 _SIZES: Final = ("rlnTomoSizeX", "rlnTomoSizeY", "rlnTomoSizeZ")
 _PIXEL_SIZES: Final = ("rlnTomoTiltSeriesPixelSize", "rlnMicrographPixelSize")
 _TOMOGRAM_NAMES: Final = ("rlnTomoName", "rlnMicrographName")
-#: The first that a file has is the score: RELION's own, then those of pytom-match-pick.
+#: Candidates for the score, in order of preference: RELION's own, then those of pytom-match-pick.
 _SCORES: Final = ("rlnAutopickFigureOfMerit", "rlnLCCmax", "ptmLCCmax")
 _GROUP, _GROUP_NAME = "rlnOpticsGroup", "rlnOpticsGroupName"
 _PICK_ID, _INSTANCE_ID, _IS_ORIENTED = "napariCryoetPickId", "napariCryoetInstanceId", "napariCryoetIsOriented"
 _OF_IMAGES: Final = (*_SHIFTS, *_SUBTOMOGRAM_ANGLES)
-#: Columns that are true of one particle's image, and not of a copy of the particle.
+#: Columns that describe one particle's image and don't apply to a copy of the particle.
 OF_ONE_PARTICLE: Final = (*_OF_IMAGES, "rlnImageName", "rlnTomoParticleName")
 _OWN: Final = frozenset(
     {*_CENTRED, *_PIXELS, *_SHIFTS_OF_3_0, *_ANGLES, *_SIZES, *_PIXEL_SIZES}
     | {*_TOMOGRAM_NAMES, _PICK_ID, _INSTANCE_ID, _IS_ORIENTED}
 )
-#: Under this key `about` has the optics groups and the general block of the file.
+#: The key in `about` for the file's optics groups and general block.
 _PROJECT: Final = "relion"
 
 #: starfile takes quadratic time for wide tables, and RELION has some 400 labels.
 _MAX_LABELS: Final = 2_000
 _FILE_VERSIONS: Final = {"relion3": 30001, "relion4": 30001, "relion5": 50001}
-#: What every STAR reader takes for one word.
+#: Texts that every STAR reader parses as one word.
 _WORD: Final = re.compile(r"[A-Za-z0-9._/@:+\-\[\](),=]+")
-#: How labels of columns start whose names or texts aren't words: both are percent-encoded then.
+#: Label prefix of columns whose name or texts aren't words; both are percent-encoded.
 _ENCODED: Final = "napariCryoet:"
 
 
 def read(path: Path, context: Context) -> Picks:
-    """The picks of one tomogram, counted in the file's own pixels if it says how wide these are."""
+    """Read the picks of one tomogram, in the file's own pixels if it states their size."""
     blocks = _read_blocks(path)
     table = next((block for block in blocks.values() if _has(block, _PIXELS) or _has(block, _CENTRED)), None)
     if table is None:
         raise FormatError(
-            f"{path.name} holds no positions of particles in a volume.",
-            hint="Choose the file of particles, with rlnCoordinateX/Y/Z or rlnCenteredCoordinateX/Y/ZAngst.",
+            f"{path.name} has no particle positions.",
+            hint="Choose the particle file, with rlnCoordinateX/Y/Z or rlnCenteredCoordinateX/Y/ZAngst.",
         )
     name_label = next((label for label in _TOMOGRAM_NAMES if label in table), None)
     names = [] if name_label is None else table[name_label].astype(str).tolist()
@@ -123,19 +121,19 @@ def read(path: Path, context: Context) -> Picks:
 
 
 def losses(picks: Picks, version: Version) -> list[str]:
-    """What a file can't hold."""
-    said = rotation_losses(picks)
+    """Warnings about data that the format can't hold."""
+    warnings = rotation_losses(picks)
     name = _tomogram_name(picks)
     if name not in (picks.about.get("tomogram_name"), picks.about.get("run_name")):
-        said.append(f"The tomogram is called {name!r} there.")
+        warnings.append(f"The tomogram is named {name!r} in the file.")
     images = [label for label in _OF_IMAGES if label in picks.features]
     if version == "relion3" and images:
-        said.append(f"{listed(images)} become part of positions and angles: extract the particles anew.")
-    return said
+        warnings.append(f"{listed(images)} are merged into positions and angles: extract the particles again.")
+    return warnings
 
 
-def write(picks: Picks, path: Path, _place: Path, version: Version) -> None:
-    """Write ``optics`` and ``particles``, and the general block of the source's project, with all digits."""
+def write(picks: Picks, path: Path, _final_path: Path, version: Version) -> None:
+    """Write ``optics``, ``particles`` and the source's general block, with full precision."""
     optics, particles = tables_of([picks], version)
     general = _source_project(picks).get("general")
     blocks: dict[str, Any] = {"general": general} if isinstance(general, dict) and general else {}
@@ -143,7 +141,7 @@ def write(picks: Picks, path: Path, _place: Path, version: Version) -> None:
 
 
 def tables_of(several: Sequence[Picks], version: Version) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """``optics`` and ``particles`` of the picks of one or several tomograms; optics groups are those of the first."""
+    """``optics`` and ``particles`` for picks of one or more tomograms; optics groups come from the first."""
     import pandas as pd
 
     optics, _ = _optics_to_write(several[0], _pixel_size_of(version))
@@ -156,7 +154,7 @@ def tables_of(several: Sequence[Picks], version: Version) -> tuple[pd.DataFrame,
 
 
 def write_blocks(path: Path, blocks: Mapping[str, Any], version: Version) -> None:
-    """Write blocks of a STAR file: tables, and dicts of facts."""
+    """Write a STAR file; data frames become loops, dicts become simple blocks."""
     import starfile
 
     text = starfile.to_string(dict(blocks), float_format=None, na_rep="nan")
@@ -164,7 +162,7 @@ def write_blocks(path: Path, blocks: Mapping[str, Any], version: Version) -> Non
 
 
 def tomogram_word(name: str) -> str:
-    """A name of a tomogram as one word, which STAR files need."""
+    """A tomogram's name as one word, which STAR files require."""
     return name if _WORD.fullmatch(name) else re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-") or "tomogram"
 
 
@@ -172,7 +170,7 @@ def tomogram_word(name: str) -> str:
 
 
 def _read_blocks(path: Path) -> dict[str, pd.DataFrame]:
-    """All blocks as tables; facts are tables of one row."""
+    """All blocks as tables; simple blocks have one row."""
     import pandas as pd
     import starfile
 
@@ -180,16 +178,16 @@ def _read_blocks(path: Path) -> dict[str, pd.DataFrame]:
     try:
         blocks = starfile.read(path, always_dict=True, parse_as_string=names)
     except (ValueError, TypeError, IndexError, OSError) as error:
-        linecache.clearcache()  # starfile leaves a file there that it couldn't parse
+        linecache.clearcache()  # starfile leaves a file in it if parsing fails
         raise FormatError(
-            f"{path.name} is no STAR file that can be read ({brief(error)}).",
-            hint="Each row needs one value for each label.",
+            f"{path.name} isn't a valid STAR file ({brief(error)}).",
+            hint="Each row needs one value per label.",
         ) from error
     return {name: pd.DataFrame([block]) if isinstance(block, dict) else block for name, block in blocks.items()}
 
 
 def _checked_labels(path: Path) -> set[str]:
-    """The labels of all blocks; FormatError if they are too many, or a row lacks values, which pandas would fill up."""
+    """The labels of all blocks; FormatError for too many labels or short rows, which pandas would pad."""
     labels: set[str] = set()
     n_labels = 0
     try:
@@ -211,13 +209,13 @@ def _checked_labels(path: Path) -> set[str]:
 
 
 def _project_of(blocks: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
-    """What a RELION project has beside its particles."""
+    """The optics groups and the general block of a file."""
     optics, general = (blocks[name].to_dict("records") if name in blocks else [] for name in ("optics", "general"))
     return {"optics": optics, "general": general[0] if general else {}}
 
 
 def _tomogram_beside(path: Path, tomogram: str | None) -> dict[str, Any]:
-    """What ``tomograms.star`` beside a file of particles says of a tomogram; empty if there is no such thing."""
+    """The row of a tomogram in the ``tomograms.star`` beside a particle file; empty if there is none."""
     beside = path.with_name("tomograms.star")
     if tomogram is None or beside == path or not beside.is_file():
         return {}
@@ -231,20 +229,20 @@ def _has(block: Any, labels: tuple[str, ...]) -> bool:
 
 
 def _decoded(columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Further columns with their own names and texts; see `_as_labelled`."""
-    found = {}
+    """Undo the encoding of `_as_labelled`."""
+    decoded = {}
     for label, column in columns.items():
         is_encoded = label.startswith(_ENCODED)
         name = unquote(label.removeprefix(_ENCODED)) if is_encoded else label
         texts = [unquote(text) for text in column] if is_encoded and column.dtype.kind == "O" else None
-        found[name] = column if texts is None else np.array(texts, dtype=object)
-    return found
+        decoded[name] = column if texts is None else np.array(texts, dtype=object)
+    return decoded
 
 
 def _with_widths_and_sizes(
     table: pd.DataFrame, optics: pd.DataFrame | None, tomogram: Mapping[str, Any]
 ) -> pd.DataFrame:
-    """The particles with what their optics groups, or else the tomogram, say of pixels and of the tomogram's size."""
+    """Add pixel size and tomogram size to the particles, from their optics groups or the tomogram."""
     table = table.copy()
     for label in (*_PIXEL_SIZES, *_SIZES):
         if label in table:
@@ -259,14 +257,14 @@ def _with_widths_and_sizes(
 
 
 def _positions(path: Path, table: pd.DataFrame, context: Context) -> tuple[NDArray[np.float64], float | None]:
-    """Positions in voxels, x, y, z, after shifts; and the voxel size if it is known."""
+    """Positions in voxels, x, y, z, with shifts applied; and the voxel size if known."""
     spacing, shifts = context.spacing_angstrom, _shifts_angstrom(path, table)
     widths = np.full((len(table), 1), spacing or 1.0)
     label = next((label for label in _PIXEL_SIZES if label in table), None)
     if label is not None and len(table):
         widths = _columns_of(path, table, [label])
         if not (np.isfinite(widths) & (widths > 0)).all():
-            raise FormatError(f"{path.name} doesn't say of all particles how wide their pixels are.")
+            raise FormatError(f"{path.name} doesn't state how wide the pixels of all particles are.")
         spacing = float(widths[0, 0])
     size_xyz = None
     if _has(table, _SIZES):
@@ -276,28 +274,28 @@ def _positions(path: Path, table: pd.DataFrame, context: Context) -> tuple[NDArr
     if _has(table, _CENTRED) and size_xyz is not None and spacing is not None:
         return (_columns_of(path, table, _CENTRED) + size_xyz / 2 - shifts) / spacing, spacing
     if not _has(table, _PIXELS):
-        said = f"{path.name} counts from the centre of the tomogram, but doesn't say how large the tomogram is"
+        message = f"{path.name} has positions from the tomogram's centre, but doesn't state how large the tomogram is"
         needed: tuple[Missing, ...] = ("spacing_angstrom", "shape_zyx")
         missing = [name for name in needed if getattr(context, name) is None]
-        raise lacking(said, *missing, way_out=", or put its tomograms.star beside the file")
+        raise lacking(message, *missing, way_out=", or put its tomograms.star beside the file")
     if spacing is None and shifts.any():
-        said = f"{path.name} shifts positions by ångström, but doesn't say how wide pixels are"
-        raise lacking(said, "spacing_angstrom")
+        message = f"{path.name} has shifts in ångström, but doesn't state how wide the pixels are"
+        raise lacking(message, "spacing_angstrom")
     return (_columns_of(path, table, _PIXELS) * widths - shifts) / (spacing or 1.0), spacing
 
 
 def _shifts_angstrom(path: Path, table: pd.DataFrame) -> NDArray[np.float64]:
-    """What is subtracted from positions, in the tomogram's axes."""
+    """Shifts to subtract from positions, in the tomogram's axes."""
     if _columns_of(path, table, _SHIFTS_OF_3_0, 0.0).any():
         raise FormatError(
-            f"{path.name} shifts its positions by pixels of images, as RELION 3.0 does.",
+            f"{path.name} has shifts in image pixels, like RELION 3.0.",
             hint="Convert it with relion_convert_star, which writes shifts in ångström.",
         )
     shifts = _columns_of(path, table, _SHIFTS, 0.0)
     if not shifts.any():
         return shifts
-    turns = matrices_of(_columns_of(path, table, _SUBTOMOGRAM_ANGLES, 0.0), "relion")
-    return (turns @ shifts[:, :, None])[:, :, 0]
+    matrices = matrices_of(_columns_of(path, table, _SUBTOMOGRAM_ANGLES, 0.0), "relion")
+    return (matrices @ shifts[:, :, None])[:, :, 0]
 
 
 def _rotations_zyx(path: Path, table: pd.DataFrame) -> NDArray[np.float64] | None:
@@ -313,9 +311,9 @@ def _rotations_zyx(path: Path, table: pd.DataFrame) -> NDArray[np.float64] | Non
 
 
 def _columns_of(path: Path, table: pd.DataFrame, labels: Sequence[str], missing: float = np.nan) -> NDArray[np.float64]:
-    """Columns of numbers side by side, filled where there is no such column."""
-    nothing = np.full(len(table), missing)
-    return np.stack([numbers_of(path, label, table[label]) if label in table else nothing for label in labels], axis=1)
+    """Stack columns of numbers; absent columns are filled with ``missing``."""
+    filler = np.full(len(table), missing)
+    return np.stack([numbers_of(path, label, table[label]) if label in table else filler for label in labels], axis=1)
 
 
 # writing
@@ -328,17 +326,17 @@ def _pixel_size_of(version: Version) -> str:
 def _particles_to_write(
     picks: Picks, version: Version, optics: list[dict[str, Any]], groups: NDArray[np.int64]
 ) -> dict[str, Any]:
-    """Positions and angles, beside the shifts and angles of the particles' images if the version has any.
+    """Positions and angles, with the shifts and angles of the particles' images if the version has them.
 
-    Positions come first: a line that starts with a number can't be taken for the start of a block.
+    Positions come first: a line that starts with a number can't be mistaken for the start of a block.
     """
     points_xyz, spacing, known = picks.points_xyz, picks.spacing_angstrom, known_rotations(picks)
     of_images = () if version == "relion3" else _OF_IMAGES
     shifts = _triple_of(picks, _SHIFTS, of_images)
-    angles = _triple_of(picks, _SUBTOMOGRAM_ANGLES, of_images if known is not None else ())
-    turns = matrices_of(angles, "relion")
+    image_angles = _triple_of(picks, _SUBTOMOGRAM_ANGLES, of_images if known is not None else ())
+    matrices_of_images = matrices_of(image_angles, "relion")
     if spacing is not None:
-        points_xyz = points_xyz + (turns @ shifts[:, :, None])[:, :, 0] / spacing
+        points_xyz = points_xyz + (matrices_of_images @ shifts[:, :, None])[:, :, 0] / spacing
     if version == "relion5":
         assert spacing is not None and picks.shape_zyx is not None  # noqa: S101, PT018 - see `registry.missing_for`
         points_xyz = (points_xyz - np.array(picks.shape_zyx[::-1]) / 2) * spacing
@@ -346,12 +344,12 @@ def _particles_to_write(
         pixels = {row[_GROUP]: float(row[_pixel_size_of(version)]) for row in optics}
         points_xyz = points_xyz * (spacing / np.array([pixels[group] for group in groups.tolist()])[:, None])
     columns: dict[str, Any] = dict(zip(_CENTRED if version == "relion5" else _PIXELS, points_xyz.T, strict=True))
-    values = zip(_OF_IMAGES, [*shifts.T, *angles.T], strict=True)
+    values = zip(_OF_IMAGES, [*shifts.T, *image_angles.T], strict=True)
     columns |= {label: value for label, value in values if label in picks.features and label in of_images}
     if known is not None:
         matrices, are_known = known
-        of_particles = angles_of(np.swapaxes(turns, 1, 2) @ matrices, "relion")
-        columns |= dict(zip(_ANGLES, of_particles.T, strict=True))
+        particle_angles = angles_of(np.swapaxes(matrices_of_images, 1, 2) @ matrices, "relion")
+        columns |= dict(zip(_ANGLES, particle_angles.T, strict=True))
         if not are_known.all():
             columns[_IS_ORIENTED] = are_known.astype(int)
     return columns
@@ -376,17 +374,17 @@ def _columns_to_write(picks: Picks, version: Version) -> dict[str, Any]:
 
 
 def _triple_of(picks: Picks, labels: tuple[str, ...], known: tuple[str, ...]) -> NDArray[np.float64]:
-    """Three columns of numbers, 0 where nothing is said, or the label isn't among the known ones."""
-    nothing = np.zeros(len(picks))
-    columns = [picks.features.get(label, nothing) if label in known else nothing for label in labels]
+    """Three columns of numbers, 0 where a value is missing or its label isn't ``known``."""
+    zeros = np.zeros(len(picks))
+    columns = [picks.features.get(label, zeros) if label in known else zeros for label in labels]
     values = np.stack([np.asarray(column, dtype=np.float64) for column in columns], axis=1)
     return np.where(np.isfinite(values), values, 0.0)
 
 
 def _optics_to_write(picks: Picks, label: str) -> tuple[list[dict[str, Any]], NDArray[np.int64]]:
-    """The rows of the optics table with the width of a pixel, and the group of each pick.
+    """Rows of the optics table with the pixel size, and the group of each pick.
 
-    Picks of which no group is known, such as added ones, are in the first.
+    Picks without a known group, such as added ones, get the first.
     """
     rows = [row for row in _source_project(picks).get("optics") or () if _GROUP in row] or [{_GROUP: 1}]
     known = [row[_GROUP] for row in rows]
@@ -394,23 +392,23 @@ def _optics_to_write(picks: Picks, label: str) -> tuple[list[dict[str, Any]], ND
     groups = np.full(len(picks), known[0]) if column is None else np.where(np.isin(column, known), column, known[0])
     if picks.spacing_angstrom is not None:
         width = picks.spacing_angstrom
-        rows = [{**row, label: next((row[each] for each in _PIXEL_SIZES if each in row), width)} for row in rows]
+        rows = [{**row, label: next((row[size] for size in _PIXEL_SIZES if size in row), width)} for row in rows]
     return [{_GROUP_NAME: f"opticsGroup{row[_GROUP]}", **row} for row in rows], groups.astype(np.int64)
 
 
 def _source_project(picks: Picks) -> Mapping[str, Any]:
-    """What `_project_of` gave; provenance that went through a file can be anything."""
+    """The result of `_project_of`, if still valid: provenance read from a file can be anything."""
     project = picks.about.get(_PROJECT)
     return project if isinstance(project, Mapping) else {}
 
 
 def _tomogram_name(picks: Picks) -> str:
-    """What the tomogram is called, as one word."""
+    """The tomogram's name as one word."""
     return tomogram_word(str(picks.about.get("tomogram_name") or picks.about.get("run_name") or ""))
 
 
 def _as_labelled(name: str, column: NDArray[Any], *, is_taken: bool) -> tuple[str, NDArray[Any]]:
-    """A further column with its label; both are percent-encoded if they can't be there as they are."""
+    """Label and values of a feature, percent-encoded if they can't be written as they are."""
     if column.dtype.kind == "b":
         column = column.astype(int)
     texts = column.tolist() if column.dtype.kind == "O" else []

@@ -1,15 +1,15 @@
-"""Picks as a table, CSV or Parquet, whose column names say axis, unit and frame.
+"""Picks as CSV or Parquet tables, whose column names give axis, unit and frame.
 
 | columns | meaning |
 |---|---|
-| ``z_voxel``, ``y_voxel``, ``x_voxel`` | 0-based voxel indices; whole numbers are voxel centres |
+| ``z_voxel``, ``y_voxel``, ``x_voxel`` | 0-based voxel indices; integers are voxel centres |
 | ``z_angstrom``, ``y_angstrom``, ``x_angstrom`` | from the centre of the first voxel; also ``_nanometer``, ``Z [A]`` |
 | ``voxel_spacing_angstrom`` | the voxel size, the same in all rows |
-| ``particle_x_axis_z``, ... (nine) | component along the volume's z of the particle's own x axis |
-| ``pick_id``, ``instance_id``, ``score`` | as in `Picks`; empty where a pick has none |
+| ``particle_x_axis_z``, ... (nine) | z component of the particle's x axis, in the volume's frame |
+| ``pick_id``, ``instance_id``, ``score`` | as in `Picks`; empty if a pick has none |
 
-Positions in several units must agree. Further columns are kept. Columns x, y, z without a unit are refused, unless the
-caller says what they count.
+Positions in several units must agree. Other columns are kept. Columns x, y, z without a unit are refused, unless the
+caller gives the unit.
 """
 
 from __future__ import annotations
@@ -49,27 +49,27 @@ _SPACING, _PICK_ID, _INSTANCE_ID, _SCORE = "voxel_spacing_angstrom", "pick_id", 
 _OWN: Final = frozenset(
     {*_ROTATION, *(name for names in _POSITIONS.values() for name in names), _SPACING, _PICK_ID, _INSTANCE_ID, _SCORE}
 )
-#: How other programs spell positions in ångström and nanometres: ``X [A]``, ``x (Å)``, ``Z[nm]``.
-_SPELLED_OTHERWISE: Final = re.compile(r"([xyz])\s*[\[(]\s*(?:(å|a|ang|angstroms?)|(nm))\s*[\])]", re.IGNORECASE)
+#: Other programs' names for positions in ångström and nanometres: ``X [A]``, ``x (Å)``, ``Z[nm]``.
+_OTHER_SPELLING: Final = re.compile(r"([xyz])\s*[\[(]\s*(?:(å|a|ang|angstroms?)|(nm))\s*[\])]", re.IGNORECASE)
 _SEPARATORS: Final = ",;\t"
 _MISSING: Final = ["", "NA", "NaN", "nan"]
-#: How far positions in two units may be apart, in voxels: as far as rounding to one decimal brings them.
+#: Tolerance between positions in two units, in voxels; allows for rounding to one decimal.
 _ROUNDING_VOXELS: Final = 0.5
 
 
 def holds_csv(_path: Path, head: bytes) -> bool:
-    """Whether a header has positions with a unit."""
+    """Whether the header has position columns with a unit."""
     first_line = head.decode("utf-8-sig", errors="replace").partition("\n")[0]
     return _has_positions(next(csv.reader([first_line], delimiter=_separator(head)), []))
 
 
 def holds_parquet(path: Path, head: bytes) -> bool:
-    """Whether a Parquet file has columns of positions with a unit."""
+    """Whether a Parquet file has position columns with a unit."""
     return head.startswith(b"PAR1") and _has_positions(_parquet_file(path).schema_arrow.names)
 
 
 def read_csv(path: Path, context: Context) -> Picks:
-    """The picks of a CSV file, in voxels of its own spacing, else of the context's."""
+    """Read a CSV file; its own voxel spacing takes precedence over the context's."""
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
@@ -80,44 +80,44 @@ def read_csv(path: Path, context: Context) -> Picks:
     try:
         table = arrow_csv.read_csv(
             pa.BufferReader(content),
-            arrow_csv.ReadOptions(block_size=len(content) + 1),  # the types of columns are those of the first block
+            arrow_csv.ReadOptions(block_size=len(content) + 1),  # column types are inferred from the first block
             arrow_csv.ParseOptions(delimiter=_separator(content), newlines_in_values=True),
             arrow_csv.ConvertOptions(null_values=_MISSING, strings_can_be_null=True),
         )
     except pa.ArrowException as error:
-        raise FormatError(f"{path.name} is no CSV file that can be read ({brief(error)}).") from error
+        raise FormatError(f"{path.name} isn't a valid CSV file ({brief(error)}).") from error
     return _picks_of(path, table.to_pandas(), context)
 
 
 def read_parquet(path: Path, context: Context) -> Picks:
-    """The picks of a Parquet file, likewise."""
+    """Read a Parquet file; its own voxel spacing takes precedence over the context's."""
     import pyarrow as pa
 
     file = _parquet_file(path)
-    if file.metadata.num_rows > MAX_PICKS:  # compressed, any number of rows takes next to nothing
+    if file.metadata.num_rows > MAX_PICKS:  # a small compressed file can have billions of rows
         raise FormatError(f"{path.name} has more than {MAX_PICKS:,} picks.")
     try:
         table = file.read().to_pandas()
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise FormatError(f"{path.name} is no Parquet file that can be read ({brief(error)}).") from error
+        raise FormatError(f"{path.name} isn't a valid Parquet file ({brief(error)}).") from error
     return _picks_of(path, table, context)
 
 
 def losses(picks: Picks) -> list[str]:
-    """What a table can't hold."""
+    """Warnings about data that a table can't hold."""
     taken = [name for name in picks.features if _recognized(name) in _OWN]
-    return [f"Columns called {listed(taken)} would be taken for something else; they are left out."] if taken else []
+    return [f"Columns named {listed(taken)} would be misread; they are left out."] if taken else []
 
 
-def write_csv(picks: Picks, path: Path, _place: Path) -> None:
-    """Write a CSV file in UTF-8, with all digits."""
+def write_csv(picks: Picks, path: Path, _final_path: Path) -> None:
+    """Write a CSV file in UTF-8, with full precision."""
     from pyarrow import csv as arrow_csv
 
     with path.open("wb") as file:
         arrow_csv.write_csv(arrow_table(picks), file, arrow_csv.WriteOptions(quoting_style="needed"))
 
 
-def write_parquet(picks: Picks, path: Path, _place: Path) -> None:
+def write_parquet(picks: Picks, path: Path, _final_path: Path) -> None:
     """Write a Parquet file."""
     import pyarrow.parquet as pq
 
@@ -126,7 +126,7 @@ def write_parquet(picks: Picks, path: Path, _place: Path) -> None:
 
 
 def _separator(content: bytes) -> str:
-    """What separates the names in the first line."""
+    """The separator in the first line."""
     return max(_SEPARATORS, key=content.partition(b"\n")[0].decode(errors="replace").count)
 
 
@@ -135,16 +135,16 @@ def _parquet_file(path: Path) -> Any:
     import pyarrow.parquet as pq
 
     try:
-        return pq.ParquetFile(pa.BufferReader(path.read_bytes()))  # Arrow's threads may hold files until the end
+        return pq.ParquetFile(pa.BufferReader(path.read_bytes()))  # Arrow's threads may keep files open until exit
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise FormatError(f"{path.name} is no Parquet file that can be read ({brief(error)}).") from error
+        raise FormatError(f"{path.name} isn't a valid Parquet file ({brief(error)}).") from error
 
 
 def _recognized(name: str) -> str:
-    """One of our names if a column means the same; any other as it is."""
-    found = _SPELLED_OTHERWISE.fullmatch(name.strip())
-    if found:
-        return f"{found[1].lower()}_{'angstrom' if found[2] else 'nanometer'}"
+    """Convert a column name to ours if it means the same; else return it unchanged."""
+    match = _OTHER_SPELLING.fullmatch(name.strip())
+    if match:
+        return f"{match[1].lower()}_{'angstrom' if match[2] else 'nanometer'}"
     return name.strip() if name.strip() in _OWN else name
 
 
@@ -157,7 +157,7 @@ def _picks_of(path: Path, table: pd.DataFrame, context: Context) -> Picks:
     if context.unit is not None and not _has_positions(names):
         names = [f"{name.lower()}_{context.unit}" if name.lower() in set(_AXES) else name for name in names]
     if len(set(names)) < len(names):
-        raise FormatError(f"{path.name} has several columns of one name.")
+        raise FormatError(f"{path.name} has several columns with the same name.")
     table = table.set_axis(names, axis=1)
     points_zyx, spacing = _positions(path, table, context)
     absent = [name for name in _ROTATION if name not in table]
@@ -178,28 +178,28 @@ def _picks_of(path: Path, table: pd.DataFrame, context: Context) -> Picks:
 
 
 def _positions(path: Path, table: pd.DataFrame, context: Context) -> tuple[NDArray[np.float64], float | None]:
-    """Voxel indices in z, y, x, and the voxel spacing if it is known."""
-    given = [unit for unit, names in _POSITIONS.items() if all(name in table for name in names)]
-    if not given:
+    """Voxel indices in z, y, x, and the voxel spacing if known."""
+    units = [unit for unit, names in _POSITIONS.items() if all(name in table for name in names)]
+    if not units:
         raise FormatError(
-            f"{path.name} has no columns of positions that say what they count (it has {listed(list(table))}).",
-            hint="Name them z_voxel, y_voxel, x_voxel (counted from 0) or z_angstrom, y_angstrom, x_angstrom; or say "
-            "which unit x, y and z are in (--unit on the command line).",
+            f"{path.name} has no position columns with a unit (it has {listed(list(table))}).",
+            hint="Name them z_voxel, y_voxel, x_voxel (counted from 0) or z_angstrom, y_angstrom, x_angstrom; or give "
+            "the unit of x, y and z (--unit on the command line).",
         )
     spacing = _own_spacing(path, table) or context.spacing_angstrom
-    if spacing is None and given == ["voxel"]:
+    if spacing is None and units == ["voxel"]:
         return _stacked(path, table, _POSITIONS["voxel"]), None
     if spacing is None:
-        said = f"{path.name} has its positions in {given[-1]} and doesn't say how wide a voxel is"
-        raise lacking(said, "spacing_angstrom", way_out=f", or add a column {_SPACING}")
+        message = f"{path.name} has its positions in {units[-1]} and doesn't state how wide a voxel is"
+        raise lacking(message, "spacing_angstrom", way_out=f", or add a column {_SPACING}")
     widths = {"voxel": spacing} | _UNITS_ANGSTROM
-    points, *others = (_stacked(path, table, _POSITIONS[unit]) * (widths[unit] / spacing) for unit in given)
+    points, *others = (_stacked(path, table, _POSITIONS[unit]) * (widths[unit] / spacing) for unit in units)
     for other in others:
         differ = (np.abs(other - points) > _ROUNDING_VOXELS).any(axis=1)
         if differ.any():
             raise FormatError(
-                f"{path.name}, row {np.argmax(differ) + 1}: positions in {' and '.join(given)} aren't the same place.",
-                hint="Remove the columns that are wrong; those of one unit are enough.",
+                f"{path.name}, row {np.argmax(differ) + 1}: positions in {' and '.join(units)} disagree.",
+                hint="Remove the wrong columns; one unit is enough.",
             )
     return points, spacing
 
@@ -218,7 +218,7 @@ def _stacked(path: Path, table: pd.DataFrame, names: Sequence[str]) -> NDArray[n
 
 
 def arrow_table(picks: Picks) -> pa.Table:
-    """Picks as the table that files hold."""
+    """Convert picks to an Arrow table with the columns above."""
     import pyarrow as pa
 
     columns: dict[str, Any] = {_PICK_ID: picks.ids}

@@ -1,7 +1,7 @@
-"""TIFF volumes (.tif, .tiff), opened lazily from this computer's disk through tifffile: planes are read as asked for.
+"""Local TIFF volumes (.tif, .tiff), opened lazily with tifffile: planes are read on demand.
 
-Voxel sizes are taken from ImageJ's description (``unit``, ``spacing``, and the resolution tags) or from OME-XML
-(``PhysicalSizeX`` …, in µm by default); the resolution of any other file is one for printing.
+Voxel sizes come from ImageJ's description (``unit``, ``spacing``, and the resolution tags) or from OME-XML
+(``PhysicalSizeX`` …, in µm by default). Resolution tags of other files are for printing and ignored.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _BYTES_AT_ONCE: Final = 2**24
 _LARGEST_PLANE_BYTES: Final = 2**30
-#: Axes of planes that are one behind another: z, and those without a name.
+#: Axes that count as z: z itself and unnamed ones.
 _ALONG_Z: Final = "ZIQ"
 _MICROMETRES: Final = ("um", "µm", "μm", "\\u00b5m", "micron", "microns")  # ImageJ escapes what isn't ASCII
 _ANGSTROMS: Final = ("å", "\u212b", "\\u00c5", "angstrom")
@@ -38,7 +38,7 @@ Spacing = tuple[float, float, float]
 
 
 def open_tiff(path: Path) -> tuple[da.Array, Spacing | None]:
-    """A TIFF file as a dask array in z, y, x, and its voxel size; OtherKindError if it is no volume."""
+    """Open a TIFF file as a dask array in z, y, x, with its voxel size; OtherKindError if it isn't a volume."""
     from dask.array import from_array
     from tifffile import TiffFile
 
@@ -50,7 +50,7 @@ def open_tiff(path: Path) -> tuple[da.Array, Spacing | None]:
             if len(file.series) != 1:
                 raise OtherKindError(f"{path.name} holds {len(file.series)} images, not one volume.")
             shape = _shape(path, file.series[0])
-            _refuse_cut(path, file, shape[0])
+            _refuse_truncated(path, file, shape[0])
             spacing, dtype = _spacing(file), file.series[0].dtype
     planes = _Planes(path.absolute(), version, shape, dtype)
     at_once = max(1, _BYTES_AT_ONCE // (math.prod(shape[1:]) * dtype.itemsize))
@@ -61,7 +61,7 @@ def open_tiff(path: Path) -> tuple[da.Array, Spacing | None]:
 
 
 class _Planes:
-    """The voxels of a file that must stay as it is, for dask. It stays open; other processes open it anew."""
+    """Array interface for dask. The file must not change; it stays open, and is reopened after unpickling."""
 
     ndim = 3
 
@@ -74,10 +74,10 @@ class _Planes:
     def __getitem__(self, region: tuple[Any, ...]) -> NDArray[Any]:
         with _damage_explained(self._path, StreamError):
             has_z = len(self._array.shape) == 3
-            found = np.asarray(self._array[region if has_z else region[1:]])
+            planes = np.asarray(self._array[region if has_z else region[1:]])
             if _version_of(self._path) != self._version:
                 raise ChangedError(f"{self._path.name} changed since it was opened.", hint="Reopen it.")
-        return found if has_z else found[np.newaxis][region[0]]
+        return planes if has_z else planes[np.newaxis][region[0]]
 
     @cached_property
     def _array(self) -> Any:
@@ -89,15 +89,15 @@ class _Planes:
 
 @contextmanager
 def _damage_explained(path: Path, kind: type[CryoETError]) -> Iterator[None]:
-    """Turn what a damaged file makes others raise into our errors."""
+    """Convert errors that libraries raise for damaged files to ours."""
     try:
         yield
     except CryoETError:
         raise
     except OSError as error:
         raise StreamError(f"{path.name} can't be read ({error.strerror or error}).") from error
-    except Exception as error:  # tifffile and its codecs raise errors of every kind; also for a codec that isn't there
-        raise kind(f"{path.name} is no TIFF file that can be read ({brief(error)}).", hint="Save it again.") from error
+    except Exception as error:  # tifffile and its codecs raise all kinds of errors, also for a missing codec
+        raise kind(f"{path.name} isn't a valid TIFF file ({brief(error)}).", hint="Save it again.") from error
 
 
 def _version_of(path: Path) -> tuple[int, int]:
@@ -106,63 +106,63 @@ def _version_of(path: Path) -> tuple[int, int]:
 
 
 def _shape(path: Path, series: TiffPageSeries) -> tuple[int, int, int]:
-    """Size along z, y, x; an `OtherKindError` for what is no single volume with its axes in that order."""
+    """Size along z, y, x; OtherKindError unless the file is a single volume with axes in that order."""
     axes, full_shape = series.get_axes(squeeze=False), series.get_shape(squeeze=False)
     kept = [(axis, int(size)) for axis, size in zip(axes, full_shape, strict=True) if axis in "YX" or size != 1]
     names, sizes = "".join(axis for axis, _ in kept), [size for _, size in kept]
     is_volume = (len(names) == 3 and names[0] in _ALONG_Z) or (len(names) == 2 and "Z" in axes)
     if not is_volume or not names.endswith("YX") or series.dtype.kind not in "biuf":
         raise OtherKindError(
-            f"{path.name} is no single volume of numbers along z, y, x: it has the axes {axes.lower()}, the shape "
+            f"{path.name} isn't a single volume of numbers along z, y, x: it has the axes {axes.lower()}, the shape "
             f"{full_shape} and {series.dtype} values.",
-            hint="Save one volume of it, with its planes along an axis z.",
+            hint="Save a single volume, with its planes along z.",
         )
     z, y, x = sizes if len(sizes) == 3 else (1, *sizes)
     if not 0 < y * x * series.dtype.itemsize <= _LARGEST_PLANE_BYTES or not z:
-        raise FormatError(f"{path.name} is a damaged TIFF file: it says that it has {z} x {y} x {x} voxels.")
+        raise FormatError(f"{path.name} is a damaged TIFF file: it states a size of {z} x {y} x {x} voxels.")
     return z, y, x
 
 
-def _refuse_cut(path: Path, file: TiffFile, n_planes: int) -> None:
-    """Refuse a file that lacks planes, or parts of them: it would look like a smaller volume, or like zeros."""
+def _refuse_truncated(path: Path, file: TiffFile, n_planes: int) -> None:
+    """Refuse truncated files: they would look like smaller volumes, or contain zeros."""
     series = file.series[0]
     parts = [part for page in file.pages for part in zip(page.dataoffsets, page.databytecounts, strict=False)]
-    n_there, n_named = n_planes, (file.imagej_metadata or {}).get("images", n_planes)
-    if series.dataoffset is not None:  # all planes are behind the first one, whatever pages there are
+    n_present, n_stated = n_planes, (file.imagej_metadata or {}).get("images", n_planes)
+    if series.dataoffset is not None:  # all planes follow the first one, whatever the pages say
         parts.append((series.dataoffset, series.nbytes))
     else:
-        n_there = sum(page is not None for page in series.pages)
+        n_present = sum(page is not None for page in series.pages)
     file.filehandle.seek(file.pages.next_page_offset or 0)
     ends_well = file.filehandle.read(file.tiff.offsetsize) == bytes(file.tiff.offsetsize)
     is_whole = all(count and offset + count <= file.filehandle.size for offset, count in parts)
-    if not (ends_well and is_whole and n_named == n_there == n_planes):
-        raise StreamError(f"{path.name} is cut short, or lacks some of its planes.", hint="Copy or save it again.")
+    if not (ends_well and is_whole and n_stated == n_present == n_planes):
+        raise StreamError(f"{path.name} is truncated or lacks some of its planes.", hint="Copy or save it again.")
 
 
 def _spacing(file: TiffFile) -> Spacing | None:
-    """Voxel sizes along z, y, x in ångström, as ImageJ or OME say them; None if one isn't said."""
+    """Voxel sizes along z, y, x in ångström, from ImageJ's or OME's metadata; None if one is missing."""
     from tifffile import xml2dict
 
     if file.ome_metadata:
         image = xml2dict(file.ome_metadata)["OME"]["Image"]
-        said = (image[0] if isinstance(image, list) else image)["Pixels"]
-        lengths = {axis: said.get(f"PhysicalSize{axis.upper()}") for axis in "zyx"}
-        units = {axis: said.get(f"PhysicalSize{axis.upper()}Unit", "µm") for axis in "zyx"}
+        metadata = (image[0] if isinstance(image, list) else image)["Pixels"]
+        lengths = {axis: metadata.get(f"PhysicalSize{axis.upper()}") for axis in "zyx"}
+        units = {axis: metadata.get(f"PhysicalSize{axis.upper()}Unit", "µm") for axis in "zyx"}
     else:
-        said, tags = file.imagej_metadata or {}, file.pages.first.tags
-        lengths = {"z": said.get("spacing")}
+        metadata, tags = file.imagej_metadata or {}, file.pages.first.tags
+        lengths = {"z": metadata.get("spacing")}
         for axis, tag in (("y", _Y_RESOLUTION), ("x", _X_RESOLUTION)):
             pixels, width = tags.valueof(tag, default=(0, 1))
             lengths[axis] = width / pixels if pixels else None
-        units = {axis: said.get(f"{axis}unit", said.get("unit", "")) for axis in "zyx"}
+        units = {axis: metadata.get(f"{axis}unit", metadata.get("unit", "")) for axis in "zyx"}
     z, y, x = (_angstrom(lengths[axis], str(units[axis])) for axis in "zyx")
     return (z, y, x) if z and y and x else None
 
 
 def _angstrom(length: Any, unit: str) -> float:
-    """A length in ångström, 0 if it is none."""
+    """Convert a length to ångström; 0 if it is invalid."""
     try:
-        angstrom = float(f"{float(length) * _ANGSTROM_PER[unit.strip().lower()]:.6g}")  # programs keep few digits of it
+        angstrom = float(f"{float(length) * _ANGSTROM_PER[unit.strip().lower()]:.6g}")  # programs store few digits
     except (TypeError, ValueError, KeyError):
         return 0.0
     return angstrom if 0 < angstrom < math.inf else 0.0
