@@ -50,7 +50,7 @@ def test_what_copick_writes_by_default_means_nothing(tmp_path, more):
         ([point(transformation_=np.ones((4, 4)).tolist())], "transformation_"),
         ([point(score="high")], "score"),
         ([point(instance_id=3.7)], "instance_id"),
-        ([point(location={"x": 1, "y": 2, "z": float("inf")})], "nowhere"),
+        ([point(location={"x": 1, "y": 2, "z": float("inf")})], "finite"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, points, noun):

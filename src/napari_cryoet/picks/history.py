@@ -1,4 +1,4 @@
-"""Edits of picks: what changed between two states, in words ("moved 3 picks, deleted 1")."""
+"""Describe the changes between two versions of picks ("moved 3 picks, deleted 1 pick")."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from napari_cryoet.picks.picks import NO_INSTANCE, Picks
 
 
 def what_changed(before: Picks, after: Picks) -> str:
-    """How some picks became others, compared by their ids; empty if they are equal."""
+    """Describe how ``after`` differs from ``before``, matched by id; empty if they are equal."""
     _, rows_before, rows_after = np.intersect1d(before.ids, after.ids, assume_unique=True, return_indices=True)
 
     def differing(one: NDArray[Any], other: NDArray[Any]) -> int:
@@ -24,19 +24,19 @@ def what_changed(before: Picks, after: Picks) -> str:
         "moved": differing(before.points_zyx, after.points_zyx),
         "turned": differing(_rotations(before), _rotations(after)),
     }
-    done = [f"{verb} {_picks(count)}" for verb, count in counts.items() if count]
+    changes = [f"{verb} {_picks(count)}" for verb, count in counts.items() if count]
     one, other = _columns(before), _columns(after)
     for name in dict.fromkeys([*one, *other]):
         count = differing(one[name], other[name]) if name in one and name in other else len(rows_after)
         if count:
-            done.append(f"changed {name} of {_picks(count)}")
-    if not done and not np.array_equal(before.ids, after.ids):
+            changes.append(f"changed {name} of {_picks(count)}")
+    if not changes and not np.array_equal(before.ids, after.ids):
         return f"put {_picks(len(after))} in another order"
-    return ", ".join(done)
+    return ", ".join(changes)
 
 
 def same_values(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
-    """Element by element, whether two columns are equal; missing values equal each other."""
+    """Elementwise equality of two columns; missing values equal each other."""
     if "O" in (one.dtype.kind, other.dtype.kind):
         one, other = _without_na(one), _without_na(other)
     with np.errstate(invalid="ignore"):
@@ -47,10 +47,10 @@ def same_values(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _without_na(column: NDArray[Any]) -> NDArray[Any]:
-    """A column with None for pandas' NA, which can't be compared."""
-    found = np.empty(len(column), dtype=object)
-    found[:] = [None if type(value).__name__ == "NAType" else value for value in column.tolist()]
-    return found
+    """Replace pandas' NA, which can't be compared, with None."""
+    comparable = np.empty(len(column), dtype=object)
+    comparable[:] = [None if type(value).__name__ == "NAType" else value for value in column.tolist()]
+    return comparable
 
 
 def _rotations(picks: Picks) -> NDArray[np.float64]:

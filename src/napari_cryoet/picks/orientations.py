@@ -1,4 +1,4 @@
-"""How orientations are drawn: an arrow along each particle's z axis, or all three axes as a triad."""
+"""Draw orientations as an arrow along each particle's z axis, or as a triad of its three axes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from napari_cryoet.picks.picks import Picks
 
 
 class Orientation(StrEnum):
-    """What is drawn of an orientation."""
+    """How to draw an orientation."""
 
     ARROWS = "arrows"
     TRIADS = "triads"
@@ -29,11 +29,11 @@ _AXES_DRAWN: Final = {Orientation.OFF: (), Orientation.ARROWS: (2,), Orientation
 
 @dataclass(frozen=True, slots=True)
 class OrientationVectors:
-    """Arrows to draw; those of a pick follow each other."""
+    """Arrows to draw, grouped by pick."""
 
     data: NDArray[np.float64]  # (n, 2, 3), start and direction, z, y, x, in voxels of the picks' grid
-    rows: NDArray[np.intp]  # of the picks that they belong to
-    axes: NDArray[np.intp]  # of the particle that they show: 0 for x, 1 for y, 2 for z
+    rows: NDArray[np.intp]  # of the arrows' picks
+    axes: NDArray[np.intp]  # of the particle: 0 for x, 1 for y, 2 for z
 
     def __len__(self) -> int:
         return len(self.data)
@@ -42,21 +42,21 @@ class OrientationVectors:
 def orientation_vectors(
     picks: Picks, orientation: Orientation, length_voxels: float, which: NDArray[np.bool_] | None = None
 ) -> OrientationVectors:
-    """The arrows of the picks, or of a mask of them, that have a proper rotation; the length is that of z."""
+    """Arrows for picks with a proper rotation, optionally limited to a mask; ``length_voxels`` is the length of z."""
     is_drawn = picks.are_oriented if which is None else picks.are_oriented & which
     rows = np.flatnonzero(is_drawn)
     axes = _AXES_DRAWN[orientation]
     data = np.zeros((len(rows), len(axes), 2, 3))
     data[:, :, 0] = picks.points_zyx[rows, None]
-    for place, axis in enumerate(axes):
+    for column, axis in enumerate(axes):
         directions = picks.particle_axes_zyx(axis)
         if directions is not None:
-            data[:, place, 1] = directions[rows] * (length_voxels * AXIS_SHARES[axis])
+            data[:, column, 1] = directions[rows] * (length_voxels * AXIS_SHARES[axis])
     return OrientationVectors(
         data.reshape(-1, 2, 3), np.repeat(rows, len(axes)), np.tile(np.array(axes, dtype=np.intp), len(rows))
     )
 
 
 def line_width(orientation: Orientation, length: float) -> float:
-    """The width of arrows of a length, in the same unit."""
+    """The line width for arrows of a length, in the same unit."""
     return length / (16.0 if orientation == Orientation.TRIADS else 12.0)

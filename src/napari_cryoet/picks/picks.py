@@ -1,7 +1,7 @@
-"""The frozen type of picks: positions, rotations, instances, scores and further columns, one row a pick.
+"""Picks as a frozen dataclass: positions, rotations, instances, scores and features, one row per pick.
 
-Changes make new picks and are noted in their `edits`. A pick keeps its id through all of them, which links it to its
-row in a layer, its line in a file and its verdict in a review.
+Every change creates new picks and is recorded in their `edits`. A pick keeps its id, which links it to its row in a
+layer, its line in a file and its verdict in a review.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 
 #: The instance id of a pick that belongs to no instance.
 NO_INSTANCE: Final = -1
-#: Ids lie within ±`LARGEST_ID`, in memory and in every file, so that there are always ids left for added picks.
+#: Ids are within ±`LARGEST_ID`, in memory and in files, so that added picks can always get a new one.
 LARGEST_ID: Final = 2**62
-#: How far a matrix may be from a rotation; the portal's files keep three or four digits at worst.
+#: Tolerance for rotation matrices; some of the portal's files have only three or four digits.
 ROTATION_TOLERANCE: Final = 1e-2
 
 _COLUMNS: Final = ("points_zyx", "rotations_zyx", "instance_ids", "scores", "ids")
@@ -27,23 +27,23 @@ _COLUMNS: Final = ("points_zyx", "rotations_zyx", "instance_ids", "scores", "ids
 
 @dataclass(frozen=True, eq=False)
 class Picks:
-    """Points of one volume. Arrays are read-only; row i of each belongs to pick i.
+    """Points in one volume. Arrays are read-only; row i of each belongs to pick i.
 
     Attributes
     ----------
     points_zyx
-        float64 (n, 3), voxel indices in the grid of the file; whole numbers are voxel centres.
+        float64 (n, 3), voxel indices in the file's grid; integers are voxel centres.
     spacing_angstrom
         Voxel size of that grid; None if unknown.
     rotations_zyx
         float64 (n, 3, 3), active, particle to volume, acting on z, y, x vectors: columns are the particle's z, y and
         x axes. NaN for picks without a rotation; None if no pick has one.
     instance_ids
-        int64 (n,), `NO_INSTANCE` for picks without; None if no pick has one.
+        int64 (n,), `NO_INSTANCE` for picks without an instance; None if no pick has one.
     scores
-        float64 (n,), higher is better, NaN for picks without; None if no pick has one.
+        float64 (n,), higher is better, NaN for picks without a score; None if no pick has one.
     features
-        Further columns by name.
+        Other columns by name.
     ids
         int64 (n,), unique; 0, 1, 2... by default.
     shape_zyx
@@ -51,11 +51,11 @@ class Picks:
     alignment_id
         The portal's alignment that the positions belong to, if known.
     about
-        Where the picks come from, as plain data.
+        Provenance, as plain data.
     edits
-        What was done to them since they were read, oldest first.
+        Changes since the picks were read, oldest first.
     next_id
-        The first id for added picks: larger than any that was ever among them.
+        The id for the next added pick, larger than any id used before.
     """
 
     points_zyx: NDArray[np.float64]
@@ -73,13 +73,13 @@ class Picks:
 
     def __post_init__(self) -> None:
         points = _frozen(self.points_zyx, np.float64, (-1, 3), "points_zyx")
-        _refuse_nowhere(points)
+        _refuse_infinite(points)
         count = len(points)
-        given_ids: Any = self.ids
-        ids = _frozen(np.arange(count) if given_ids is None else given_ids, np.int64, (count,), "ids")
-        in_order = np.sort(ids)  # quicker than numpy's `unique`
+        ids_or_none: Any = self.ids
+        ids = _frozen(np.arange(count) if ids_or_none is None else ids_or_none, np.int64, (count,), "ids")
+        in_order = np.sort(ids)  # faster than `np.unique`
         if (in_order[1:] == in_order[:-1]).any() or (count and not -LARGEST_ID <= ids.min() <= ids.max() <= LARGEST_ID):
-            raise ValueError("ids must be unique, and lie within 2^62 of 0")
+            raise ValueError("ids must be unique and within ±2^62")
         values: dict[str, Any] = {
             "points_zyx": points,
             "spacing_angstrom": None if self.spacing_angstrom is None else _checked_spacing(self.spacing_angstrom),
@@ -98,8 +98,8 @@ class Picks:
             object.__setattr__(self, name, value)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle and copy without the read-only views of dicts."""
-        state = {each.name: getattr(self, each.name) for each in fields(self)}
+        """Pickle and copy with plain dicts: mapping proxies can't be pickled."""
+        state = {item.name: getattr(self, item.name) for item in fields(self)}
         state |= {"features": dict(self.features), "about": dict(self.about)}
         return partial(Picks, **state), ()
 
@@ -108,14 +108,14 @@ class Picks:
 
     @property
     def positions_angstrom_zyx(self) -> NDArray[np.float64]:
-        """Positions in the world: ångström in z, y, x from the centre of voxel (0, 0, 0)."""
+        """World positions: ångström in z, y, x from the centre of voxel (0, 0, 0)."""
         if self.spacing_angstrom is None:
             raise ValueError("picks without a voxel spacing have no position in ångström")
         return self.points_zyx * self.spacing_angstrom
 
     @property
     def points_xyz(self) -> NDArray[np.float64]:
-        """Voxel indices in x, y, z, as most files have them."""
+        """Voxel indices in x, y, z."""
         return np.ascontiguousarray(self.points_zyx[:, ::-1])
 
     @property
@@ -125,19 +125,19 @@ class Picks:
 
     @cached_property
     def are_oriented(self) -> NDArray[np.bool_]:
-        """Which picks have a matrix that is a proper rotation (orthonormal, determinant +1)."""
+        """Mask of picks whose matrix is a proper rotation (orthonormal, determinant +1)."""
         if self.rotations_zyx is None:
             return np.zeros(len(self), dtype=bool)
         return are_rotations(self.rotations_zyx)
 
     @property
     def is_cloud(self) -> bool:
-        """Whether they outline instances, as points of a segmentation do, instead of marking particles."""
+        """Whether the points outline instances, like points of a segmentation, instead of marking particles."""
         ids = self.instance_ids
         return ids is not None and self.rotations_zyx is None and len(self) > 0 and bool((ids != NO_INSTANCE).all())
 
     def particle_axes_zyx(self, axis: int = 2) -> NDArray[np.float64] | None:
-        """Unit vectors (n, 3), z, y, x, of the particles' own x (0), y (1) or z (2) axis; NaN for picks without."""
+        """Unit vectors (n, 3), z, y, x, along the particles' x (0), y (1) or z (2) axis; NaN where unknown."""
         if self.rotations_zyx is None:
             return None
         columns = self.rotations_zyx[:, :, 2 - axis]
@@ -145,7 +145,7 @@ class Picks:
             return np.asarray(columns / np.linalg.norm(columns, axis=1, keepdims=True))
 
     def table(self) -> dict[str, NDArray[Any]]:
-        """All columns but position and rotation by name, as a layer's features show them."""
+        """All columns except position and rotation, by name, for a layer's features."""
         columns: dict[str, NDArray[Any]] = {}
         if self.instance_ids is not None and (self.instance_ids != NO_INSTANCE).any():
             columns["instance_id"] = self.instance_ids
@@ -154,7 +154,7 @@ class Picks:
         return columns | {name: column for name, column in self.features.items() if name not in columns}
 
     def take(self, which: ArrayLike, edit: str = "") -> Picks:
-        """Some of the picks, by a mask or by row numbers in any order."""
+        """Select picks by a mask, or by row numbers in any order."""
         rows = np.asarray(which)
         if rows.dtype == bool and len(rows) != len(self):
             raise ValueError(f"a mask of {len(rows)} doesn't fit {len(self)} picks")
@@ -172,14 +172,14 @@ class Picks:
         return self.changed(edit, **columns, features=features)
 
     def rescaled(self, spacing_angstrom: float, shape_zyx: tuple[int, int, int] | None = None) -> Picks:
-        """The same places counted in voxels of another size, with the size of the new grid if it is known."""
+        """Convert positions to another voxel size; ``shape_zyx`` is the size of the new grid, if known."""
         if self.spacing_angstrom is None:
             raise ValueError("picks without a voxel spacing can't be rescaled")
         points = self.points_zyx * (self.spacing_angstrom / _checked_spacing(spacing_angstrom))
         return replace(self, points_zyx=points, spacing_angstrom=spacing_angstrom, shape_zyx=shape_zyx)
 
     def added(self, points_zyx: ArrayLike, edit: str = "") -> Picks:
-        """With further picks at the end, of which only the position is known, in voxels of the picks' own grid."""
+        """Append picks at positions in voxels of the same grid; their other values are missing."""
         points = np.asarray(points_zyx, dtype=np.float64).reshape(-1, 3)
         count = len(points)
         return self.changed(
@@ -193,19 +193,19 @@ class Picks:
         )
 
     def changed(self, edit: str = "", **columns: Any) -> Picks:
-        """With other values of some attributes, and a note of what was done."""
+        """Replace some attributes and record the edit."""
         return replace(self, **columns, edits=(*self.edits, edit) if edit else self.edits)
 
 
 def are_rotations(matrices: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which of (n, 3, 3) matrices are proper rotations within `ROTATION_TOLERANCE`; NaN ones aren't."""
+    """Mask of (n, 3, 3) matrices that are proper rotations within `ROTATION_TOLERANCE`; NaN ones aren't."""
     with np.errstate(invalid="ignore", over="ignore"):
         identity_error = np.abs(np.swapaxes(matrices, 1, 2) @ matrices - np.eye(3)).max(axis=(1, 2))
         return np.asarray((identity_error <= ROTATION_TOLERANCE) & (np.linalg.det(matrices) > 0), dtype=bool)
 
 
 def _checked_shape(shape: Any) -> tuple[int, int, int]:
-    """Three whole numbers above 0 as a tuple, or ValueError."""
+    """Convert to a tuple of three positive integers, or raise ValueError."""
     sizes = tuple(shape) if np.iterable(shape) else ()
     if len(sizes) != 3 or not all(isinstance(size, int | np.integer) and size > 0 for size in sizes):
         raise ValueError(f"shape_zyx must be three whole numbers above 0, not {shape!r}")
@@ -224,39 +224,39 @@ def _checked_alignment(alignment_id: Any) -> int:
     return int(alignment_id)
 
 
-def _refuse_nowhere(points_zyx: NDArray[np.float64]) -> None:
+def _refuse_infinite(points_zyx: NDArray[np.float64]) -> None:
     are_finite = np.isfinite(points_zyx).all(axis=1)
     if not are_finite.all():
         row = int(np.argmin(are_finite))
         z, y, x = points_zyx[row]
-        raise ValueError(f"pick {row + 1:,} is nowhere: its place is {z:g}, {y:g}, {x:g} (z, y, x)")
+        raise ValueError(f"pick {row + 1:,} has no finite position: {z:g}, {y:g}, {x:g} (z, y, x)")
 
 
 def _frozen(values: Any, dtype: Any, shape: tuple[int, ...], name: str) -> NDArray[Any]:
-    """A read-only array of a shape, in which -1 is any length; copied unless it is read-only already."""
+    """Convert to a read-only array, copying unless it already is one; -1 in ``shape`` allows any length."""
     is_frozen = isinstance(values, np.ndarray) and values.flags.owndata and not values.flags.writeable
-    given = np.asarray(values)
+    unchecked = np.asarray(values)
     if dtype is np.int64:
-        _refuse_rounding(given, name)
-    array = np.asarray(given, dtype) if is_frozen else np.array(given, dtype)
+        _refuse_rounding(unchecked, name)
+    array = np.asarray(unchecked, dtype) if is_frozen else np.array(unchecked, dtype)
     if array.size == 0 and shape[0] in (-1, 0):
         array = array.reshape(0, *shape[1:])
     if array.ndim != len(shape) or any(want not in (-1, have) for want, have in zip(shape, array.shape, strict=True)):
         wanted = ", ".join("n" if size == -1 else str(size) for size in shape)
-        raise ValueError(f"{name} has the shape {array.shape}, and must have ({wanted})")
+        raise ValueError(f"{name} must have the shape ({wanted}), not {array.shape}")
     array.setflags(write=False)
     return array
 
 
-def _refuse_rounding(given: NDArray[Any], name: str) -> None:
-    """Raise ValueError if an int64 can't hold a number exactly."""
+def _refuse_rounding(numbers: NDArray[Any], name: str) -> None:
+    """Raise ValueError for numbers that int64 can't represent exactly."""
     try:
         with np.errstate(invalid="ignore"):
-            is_exact = bool((given.astype(np.int64) == given).all())
+            is_exact = bool((numbers.astype(np.int64) == numbers).all())
     except (TypeError, ValueError, OverflowError):
         is_exact = False
     if not is_exact:
-        raise ValueError(f"{name} must be whole numbers of 64 bits")
+        raise ValueError(f"{name} must be 64-bit integers")
 
 
 def _frozen_or_none(values: Any, dtype: Any, shape: tuple[int, ...], name: str) -> NDArray[Any] | None:
@@ -266,12 +266,12 @@ def _frozen_or_none(values: Any, dtype: Any, shape: tuple[int, ...], name: str) 
 def _frozen_features(features: Mapping[str, Any], count: int) -> dict[str, NDArray[Any]]:
     for name in features:
         if not isinstance(name, str):
-            raise TypeError(f"names of columns are texts, not {name!r}")
+            raise TypeError(f"column names must be strings, not {name!r}")
     return {name: _frozen(column, None, (count,), name) for name, column in features.items()}
 
 
 def _extended(column: NDArray[Any] | None, count: int, missing: float) -> Any:
-    """A column with more rows, of which nothing is known: for texts and truth values an empty text stands there."""
+    """Append missing values to a column; empty strings to columns of text or booleans."""
     if column is None or not count:
         return column
     if column.dtype.kind not in "iuf":
