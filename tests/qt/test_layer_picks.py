@@ -122,7 +122,7 @@ class TestWhatIsDoneToTheLayer:
 
     def test_points_without_a_place_are_refused_until_they_are_gone(self, layer, link):
         layer.add([np.nan, 0, 0])
-        with pytest.raises(ValueError, match="nowhere"):
+        with pytest.raises(ValueError, match="finite"):
             picks_of(layer)
         layer.remove([3])
         assert link.picks.ids.tolist() == [0, 1, 2]

@@ -46,7 +46,7 @@ def test_a_filter_means_what_it_says(text, rows):
         ("size > 3", "nearest_nm"),
         ("score >", "score >"),
         ("score > high", "high"),
-        ("'picked by' > 3", "texts"),
+        ("'picked by' > 3", "text"),
         ("score > 3 nearest_nm < 2", "nearest_nm"),
         ("score in 3 4", "score in 3 4"),
         ("__import__('os').system('true')", "__import__"),

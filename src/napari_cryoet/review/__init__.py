@@ -1,4 +1,4 @@
-"""Judging picks: crops around them, orders to look at them in, decisions that survive a crash, and what was kept."""
+"""Review picks: crops around them, sorting and filtering, verdicts that survive a crash, and kept picks."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""Sorts and filters picks by their columns.
+"""Sort and filter picks by their columns.
 
-A filter is text such as ``score > 0.4 and nearest_nm > 20``. It is read word by word and never executed::
+A filter is text such as ``score > 0.4 and nearest_nm > 20``. It is parsed, never executed::
 
     filter     = all { "or" all }
     all        = condition { "and" condition }
     condition  = column comparison value | column "is missing" | column "is known"
     comparison = ">" | ">=" | "<" | "<=" | "=" | "!=" | "contains" | "in" low ".." high
 
-Names and values that have blanks are written in quotes.
+Names and values with spaces are quoted.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ _HINT: Final = "Write it like: score > 0.4 and density in -2..0.5 (or: method co
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """How to sort: by a column, or in the order of the file where that is empty."""
+    """A sort order: by a column, or file order if ``column`` is empty."""
 
     column: str = ""
     is_descending: bool = False
 
 
 def sorted_rows(column: NDArray[Any], *, is_descending: bool = False) -> tuple[NDArray[np.intp], int]:
-    """Row numbers in the order of a column, and how many values are missing.
+    """Sort rows by a column; also return the number of missing values.
 
-    Rows of equal value keep their order in both directions; missing values (NaN, None, empty) come last in both.
+    Sorting is stable in both directions. Missing values (NaN, None, empty) come last in both.
     """
     missing = is_missing(column)
     known, unknown = np.flatnonzero(~missing), np.flatnonzero(missing)
@@ -55,7 +55,7 @@ def sorted_rows(column: NDArray[Any], *, is_descending: bool = False) -> tuple[N
 
 
 def matching(filter_text: str, columns: Columns) -> Mask:
-    """Which rows a filter lets through: all where it is empty. Missing values pass no comparison."""
+    """Mask of rows that match a filter; all rows if it is empty. Missing values never match a comparison."""
     tokens = _TOKEN.findall(filter_text)
     if not tokens:
         return np.ones(len(next(iter(columns.values()))), dtype=bool)
@@ -75,7 +75,7 @@ def _split(tokens: list[str], keyword: str) -> list[list[str]]:
 
 def _condition(tokens: list[str], columns: Columns) -> Mask:
     if len(tokens) < 3:
-        raise FormatError(f"“{' '.join(tokens)}” is no condition.", hint=_HINT)
+        raise FormatError(f"“{' '.join(tokens)}” isn't a condition.", hint=_HINT)
     name, operator = _column_name(_unquoted(tokens[0]), columns), tokens[1].lower()
     column, values = columns[name], list(map(_unquoted, tokens[2:]))
     known: Mask = ~is_missing(column)
@@ -91,7 +91,7 @@ def _condition(tokens: list[str], columns: Columns) -> Mask:
         case "in", _ if ".." in "".join(values):
             numbers, (low, _, high) = _numbers(column, name), "".join(values).partition("..")
             return np.asarray((numbers >= _number(low, name)) & (numbers <= _number(high, name)), dtype=bool)
-    raise FormatError(f"“{' '.join(tokens)}” isn't understood.", hint=_HINT)
+    raise FormatError(f"“{' '.join(tokens)}” isn't a valid condition.", hint=_HINT)
 
 
 def _unquoted(token: str) -> str:
@@ -101,7 +101,7 @@ def _unquoted(token: str) -> str:
 def _column_name(word: str, columns: Columns) -> str:
     alike = [name for name in columns if name.lower() == word.lower()]
     if word not in columns and not alike:
-        raise FormatError(f"There is no column “{word}”; there are: {', '.join(columns)}.", hint=_HINT)
+        raise FormatError(f"There is no column “{word}”. Columns: {', '.join(columns)}.", hint=_HINT)
     return word if word in columns else alike[0]
 
 
@@ -109,18 +109,18 @@ def _number(text: str, name: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise FormatError(f"“{text}” is no number to compare {name} with.", hint=_HINT) from None
+        raise FormatError(f"“{text}” isn't a number, so it can't be compared with {name}.", hint=_HINT) from None
 
 
 def _numbers(column: NDArray[Any], name: str) -> NDArray[Any]:
     numbers = _numbers_of(column)
     if numbers is None:
-        raise FormatError(f"{name} holds texts; compare it with =, != or contains.", hint=_HINT)
+        raise FormatError(f"{name} is text; use =, != or contains.", hint=_HINT)
     return numbers
 
 
 def _numbers_of(column: NDArray[Any]) -> NDArray[Any] | None:
-    """A column as numbers, NaN where a value is missing; None where any value is text that is no number."""
+    """Convert a column to numbers, NaN where missing; None if a value isn't a number."""
     if column.dtype.kind in "iufb":
         return column
     try:
@@ -130,16 +130,16 @@ def _numbers_of(column: NDArray[Any]) -> NDArray[Any] | None:
 
 
 def _equals(column: NDArray[Any], value: str) -> Mask:
-    """Equal as numbers where both sides are numbers, else as texts in any case."""
+    """Compare as numbers if both sides are numbers, else as text, ignoring case."""
     numbers = _numbers_of(column)
     with suppress(FormatError):
         if numbers is not None:
             return np.asarray(numbers == _number(value, ""), dtype=bool)
-    return np.array([str(each).lower() == value.lower() for each in column.tolist()], dtype=bool)
+    return np.array([str(entry).lower() == value.lower() for entry in column.tolist()], dtype=bool)
 
 
 def is_missing(column: NDArray[Any]) -> Mask:
-    """Which values are NaN, None or empty."""
+    """Mask of values that are NaN, None or empty."""
     import pandas as pd
 
     return np.asarray(pd.isna(column) | (column == ""), dtype=bool)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 
 class Verdict(IntEnum):
-    """What a pick was judged to be."""
+    """The verdict on a pick."""
 
     UNDECIDED = 0
     KEPT = 1
@@ -22,12 +22,12 @@ class Verdict(IntEnum):
 
     @property
     def word(self) -> str:
-        """Such as ``kept``."""
+        """The verdict in lower case, such as ``kept``."""
         return self.name.lower()
 
     @property
     def letter(self) -> str:
-        """K, X or nothing: shown beside a colour, for those who can't tell the colours apart."""
+        """K, X or empty: shown with the colour, for colour-blind people."""
         return ("", "K", "X")[self]
 
 
@@ -39,21 +39,21 @@ class _Step:
 
 
 class Decisions:
-    """Verdicts by pick id. A pick that isn't in it is undecided, and what it begins with can't be undone."""
+    """Verdicts by pick id, undecided by default. The initial verdicts can't be undone."""
 
     def __init__(self, verdicts: Mapping[int, Verdict] = MappingProxyType({})) -> None:
         self._codes = {int(pick_id): int(verdict) for pick_id, verdict in verdicts.items()}
-        self._past: list[_Step] = []
-        self._future: list[_Step] = []
+        self._undo_stack: list[_Step] = []
+        self._redo_stack: list[_Step] = []
 
     def __getitem__(self, pick_id: int) -> Verdict:
         return Verdict(self._codes.get(pick_id, 0))
 
     def codes(self, pick_ids: NDArray[np.int64]) -> NDArray[np.int8]:
-        """The verdict of each pick, as a number."""
+        """The verdicts of picks, as integers."""
         return np.fromiter(map(self._codes.get, pick_ids.tolist(), repeat(0)), dtype=np.int8, count=len(pick_ids))
 
-    # each of these returns the ids of the picks whose verdict it changed
+    # these methods return the ids of the picks whose verdict changed
 
     def judge(self, pick_ids: Iterable[int] | NDArray[np.int64], verdict: Verdict) -> NDArray[np.int64]:
         """Give picks a verdict, as one step."""
@@ -63,24 +63,24 @@ class Decisions:
         if not is_changed.any():
             return ids[:0]
         step = _Step(ids[is_changed], before[is_changed], np.full(is_changed.sum(), verdict, dtype=np.int8))
-        self._past.append(step)
-        self._future.clear()
+        self._undo_stack.append(step)
+        self._redo_stack.clear()
         return self._set(step.ids, step.after)
 
     def undo(self) -> NDArray[np.int64]:
-        """Take back the last step."""
-        if not self._past:
+        """Undo the last step."""
+        if not self._undo_stack:
             return np.empty(0, dtype=np.int64)
-        step = self._past.pop()
-        self._future.append(step)
+        step = self._undo_stack.pop()
+        self._redo_stack.append(step)
         return self._set(step.ids, step.before)
 
     def redo(self) -> NDArray[np.int64]:
-        """Take the step again that was undone last."""
-        if not self._future:
+        """Redo the last undone step."""
+        if not self._redo_stack:
             return np.empty(0, dtype=np.int64)
-        step = self._future.pop()
-        self._past.append(step)
+        step = self._redo_stack.pop()
+        self._undo_stack.append(step)
         return self._set(step.ids, step.after)
 
     def _set(self, ids: NDArray[np.int64], codes: NDArray[np.int8]) -> NDArray[np.int64]:
@@ -90,7 +90,7 @@ class Decisions:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many picks there are, and how many of them were kept and rejected."""
+    """The number of picks, in total, kept and rejected."""
 
     total: int
     kept: int
@@ -98,13 +98,13 @@ class Counts:
 
     @classmethod
     def of(cls, codes: NDArray[np.integer[Any]]) -> Counts:
-        """Count verdicts, given as numbers."""
+        """Count verdicts from their integers."""
         _, kept, rejected = np.bincount(codes, minlength=len(Verdict)).tolist()
         return cls(len(codes), kept, rejected)
 
     @property
     def judged(self) -> int:
-        """Kept or rejected."""
+        """The number of kept or rejected picks."""
         return self.kept + self.rejected
 
     def __str__(self) -> str:

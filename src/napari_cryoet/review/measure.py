@@ -1,4 +1,4 @@
-"""What is measured of picks in a volume: local density, and how far the next pick and the edge are."""
+"""Measure picks in a volume: local density, and distances to the nearest pick and to the edge."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ EDGE: Final = "edge_nm"
 DENSITY: Final = "density"
 MEASURED: Final = (DENSITY, NEAREST, EDGE)
 
-_VOXELS_ACROSS: Final = 6  # of a ball, at least, at the level that is read
-_MOST_STEPS: Final = 16  # from the middle of a ball to its surface
-_CELL_VOXELS: Final = 96  # picks in one cell of the volume are read together
+_VOXELS_ACROSS: Final = 6  # minimum across a ball at the level that is read
+_MOST_STEPS: Final = 16  # maximum of samples along the radius
+_CELL_VOXELS: Final = 96  # picks in the same cell of the volume are read together
 _SAMPLES_AT_ONCE: Final = 2**21
 
 
 def distances_nm(
     points_zyx: NDArray[np.float64], shape_zyx: tuple[int, ...], spacing_zyx: NDArray[np.float64]
 ) -> dict[str, NDArray[Any]]:
-    """For each pick, given in voxels of a volume, how far the nearest other one is and the edge, as columns."""
+    """Distances of picks, given in voxels of the volume, to the nearest other pick and to the edge, as columns."""
     nearest = nearest_distances(points_zyx * spacing_zyx) / 10
     return {NEAREST: nearest, EDGE: edge_distances(points_zyx, shape_zyx, spacing_zyx) / 10}
 
 
 def nearest_distances(points_zyx: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How far the nearest other point is from each; NaN where there is only one."""
+    """The distance from each point to its nearest neighbour; NaN for a single point."""
     from scipy.spatial import KDTree
 
     if len(points_zyx) < 2:
@@ -51,35 +51,35 @@ def densities_at(
     stop: threading.Event | None = None,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> NDArray[np.float64]:
-    """The mean density in a ball around each place, in voxels of the finest level; NaN where all of it lies outside.
+    """The mean density in a ball around each point, in voxels of the finest level; NaN if the ball is outside.
 
-    It reads the coarsest level with six voxels across the ball, cell by cell, so the work grows with the part of the
-    volume that has picks rather than with their number. ``progress`` gets how many picks are done, and how many of all.
+    Reads the coarsest level with six voxels across the ball, cell by cell. The cost grows with the occupied part of the
+    volume rather than with the number of picks. ``progress`` is called with the number of picks done and the total.
 
     Raises
     ------
     StreamError
         If the volume can't be read.
     StoppedError
-        When ``stop`` is set.
+        If ``stop`` is set.
     """
     level = volume.level_for(diameter_angstrom / _VOXELS_ACROSS)
     radius = diameter_angstrom / 2
     offsets = _ball(radius, max(volume.voxel_angstrom(level), radius / _MOST_STEPS)) / volume.spacing_zyx
-    at_once = max(1, _SAMPLES_AT_ONCE // len(offsets))
-    found, n_done = np.full(len(points_zyx), np.nan), 0
+    batch_size = max(1, _SAMPLES_AT_ONCE // len(offsets))
+    densities, n_done = np.full(len(points_zyx), np.nan), 0
     for cell in _cells(volume.to_level(level, points_zyx)):
-        for rows in np.split(cell, range(at_once, len(cell), at_once)):
+        for rows in np.split(cell, range(batch_size, len(cell), batch_size)):
             raise_if_stopped(stop)
             values = volume.sample(points_zyx[rows, None] + offsets, level, stop)
-            found[rows] = mean_of_known(values, axis=1)
+            densities[rows] = mean_of_known(values, axis=1)
         n_done += len(cell)
         progress(n_done, len(points_zyx))
-    return found
+    return densities
 
 
 def _cells(points_zyx: NDArray[np.float64]) -> list[NDArray[np.intp]]:
-    """The rows of points that lie in the same cell, cell by cell."""
+    """Group row numbers of points by cell."""
     if not len(points_zyx):
         return []
     cells = np.floor(points_zyx / _CELL_VOXELS)
@@ -88,8 +88,8 @@ def _cells(points_zyx: NDArray[np.float64]) -> list[NDArray[np.intp]]:
 
 
 def _ball(radius: float, step: float) -> NDArray[np.float64]:
-    """Vectors from the middle of a ball to evenly spaced places in it."""
+    """Vectors from the centre of a ball to evenly spaced points in it."""
     reach = int(radius / step)
     along = np.arange(-reach, reach + 1) * step
-    places = np.stack(np.meshgrid(along, along, along, indexing="ij"), axis=-1).reshape(-1, 3)
-    return np.asarray(places[np.linalg.norm(places, axis=1) <= radius * 1.0001], dtype=np.float64)
+    vectors = np.stack(np.meshgrid(along, along, along, indexing="ij"), axis=-1).reshape(-1, 3)
+    return np.asarray(vectors[np.linalg.norm(vectors, axis=1) <= radius * 1.0001], dtype=np.float64)

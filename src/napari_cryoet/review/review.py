@@ -1,4 +1,4 @@
-"""A review of one set of picks: what is judged, in which order it is looked at, and how far one is."""
+"""A review of one set of picks: verdicts, sorting and filtering, and progress."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ from napari_cryoet.review.decisions import Counts, Decisions, Verdict
 from napari_cryoet.review.session import Decision, SessionFile, Subject, rows_of
 from napari_cryoet.wording import count_text
 
-#: The column that can be filtered by what was decided.
+#: The column with the verdicts.
 VERDICT = "verdict"
 
 
 class Review:
-    """Judges picks. An earlier review of the same picks goes on where it ended.
+    """A review of picks. It resumes an earlier review of the same picks.
 
-    Nothing is written before `save` is called, which may be on any thread while the review goes on.
+    Nothing is written until you call `save`, which is thread-safe.
 
     Attributes
     ----------
     picks, decisions
-        As they are now. Decisions about picks that were deleted since stay.
+        The current picks and decisions. Decisions about deleted picks are kept.
     rows
-        The picks that are looked at, as row numbers, in order. They stay when verdicts change, until `look_at`.
+        Row numbers of the shown picks, in order. They don't change with verdicts, only with `look_at`.
     sort_values, n_unsorted
-        What all picks are sorted by, None in file order; and how many have no such value and come last.
+        The values that all picks are sorted by, None for file order; and the number of picks without a value.
     remark
-        What was found of an earlier review, in words; or empty.
+        A message about the earlier review, or empty.
     view
-        How the picks were looked at, as plain data.
+        The view settings, as plain data.
 
     Raises
     ------
     FormatError
-        If there is an earlier review that can't be read.
+        If an earlier review can't be read.
     """
 
     def __init__(self, picks: Picks, subject: Subject, folder: Path | None = None) -> None:
@@ -64,42 +64,43 @@ class Review:
         saved, self.view = self._file.read()
         decisions = list(saved.values())
         rows = rows_of(decisions, self.picks)
-        verdicts = {int(self.ids[row]): each.verdict for each, row in zip(decisions, rows, strict=True) if row >= 0}
+        pairs = list(zip(decisions, rows, strict=True))
+        verdicts = {int(self.ids[row]): decision.verdict for decision, row in pairs if row >= 0}
         self.decisions = Decisions(verdicts)
-        self._unsaved += [  # a pick that has another id now is called by that from now on
-            replace(each, verdict=Verdict.UNDECIDED)
-            for each, row in zip(decisions, rows, strict=True)
-            if row >= 0 and self.ids[row] != each.pick_id
+        self._unsaved += [  # if a pick's id changed, clear the decision for the old id
+            replace(decision, verdict=Verdict.UNDECIDED)
+            for decision, row in pairs
+            if row >= 0 and self.ids[row] != decision.pick_id
         ]
         if self._unsaved:
-            self._remember(np.array(list(verdicts)))
+            self._queue(np.array(list(verdicts)))
         self.remark = _remark(len(verdicts), len(decisions) - len(verdicts))
 
-    # what there is
+    # state
 
     @property
     def path(self) -> Path:
-        """The file that the review is kept in."""
+        """The review's file."""
         return self._file.path
 
     @property
     def ids(self) -> NDArray[np.int64]:
-        """Of all picks, in their own order."""
+        """The ids of all picks, in file order."""
         return self.picks.ids
 
     @property
     def counts(self) -> Counts:
-        """How far one is with all picks."""
+        """The number of kept and rejected picks."""
         return Counts.of(self.decisions.codes(self.ids))
 
     @property
     def columns(self) -> dict[str, NDArray[Any]]:
-        """All that picks can be sorted and filtered by."""
+        """All columns to sort and filter by."""
         verdicts = np.array([verdict.word for verdict in Verdict])[self.decisions.codes(self.ids)]
         return {VERDICT: verdicts, **self.picks.table(), **self._measured}
 
     def verdict(self, row: int) -> Verdict:
-        """Of a pick, by its row."""
+        """The verdict on the pick in a row."""
         return self.decisions[int(self.ids[row])]
 
     def rows_with(self, verdict: Verdict) -> NDArray[np.intp]:
@@ -107,47 +108,47 @@ class Review:
         return np.flatnonzero(self.decisions.codes(self.ids) == verdict)
 
     def next_undecided(self, after: int, step: int = 1) -> int | None:
-        """The place in ``rows`` of the next undecided pick behind a place, round the end; None where all are judged."""
+        """The index in ``rows`` of the next undecided pick after one, wrapping around; None if all are judged."""
         count = len(self.rows)
-        places = (after + step * np.arange(1, count + 1)) % max(count, 1)
-        undecided = np.flatnonzero(self.decisions.codes(self.ids[self.rows[places]]) == Verdict.UNDECIDED)
-        return int(places[undecided[0]]) if len(undecided) else None
+        indices = (after + step * np.arange(1, count + 1)) % max(count, 1)
+        undecided = np.flatnonzero(self.decisions.codes(self.ids[self.rows[indices]]) == Verdict.UNDECIDED)
+        return int(indices[undecided[0]]) if len(undecided) else None
 
-    # judging; each of these returns the ids of the picks whose verdict it changed
+    # judging; these methods return the ids of the picks whose verdict changed
 
     def judge(self, rows: Iterable[int] | NDArray[np.intp], verdict: Verdict) -> NDArray[np.int64]:
         """Give some picks a verdict, as one step."""
-        places = rows if isinstance(rows, np.ndarray) else np.fromiter(rows, dtype=np.intp)
-        return self._remember(self.decisions.judge(self.ids[places], verdict))
+        indices = rows if isinstance(rows, np.ndarray) else np.fromiter(rows, dtype=np.intp)
+        return self._queue(self.decisions.judge(self.ids[indices], verdict))
 
     def undo(self) -> NDArray[np.int64]:
-        """Take back the last step."""
-        return self._remember(self.decisions.undo())
+        """Undo the last step."""
+        return self._queue(self.decisions.undo())
 
     def redo(self) -> NDArray[np.int64]:
-        """Take the step again that was taken back last."""
-        return self._remember(self.decisions.redo())
+        """Redo the last undone step."""
+        return self._queue(self.decisions.redo())
 
-    def _remember(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Have the verdicts of picks written by the next `save`."""
+    def _queue(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Queue the verdicts of picks for the next `save`."""
         rows = np.flatnonzero(np.isin(self.ids, ids))
         verdicts = map(Verdict, self.decisions.codes(self.ids[rows]))
-        places = self.picks.points_zyx[rows].tolist()
+        positions = self.picks.points_zyx[rows].tolist()
         self._unsaved += [
-            Decision(pick_id, verdict, place, self.picks.spacing_angstrom)
-            for pick_id, verdict, place in zip(self.ids[rows].tolist(), verdicts, places, strict=True)
+            Decision(pick_id, verdict, position, self.picks.spacing_angstrom)
+            for pick_id, verdict, position in zip(self.ids[rows].tolist(), verdicts, positions, strict=True)
         ]
         return ids
 
-    # what is looked at
+    # sorting and filtering
 
     def look_at(self, order: Order, filter_text: str, verdict: Verdict | None = None) -> None:
-        """Sort and filter; with a verdict, show only the picks that have it now.
+        """Sort and filter; with a verdict, show only picks that currently have it.
 
         Raises
         ------
         FormatError
-            If the filter isn't understood, or there is no such column; all stays as it was.
+            If the filter is invalid or names an unknown column; nothing changes then.
         """
         columns = self.columns
         shown, n_unsorted = matching(filter_text, columns), 0
@@ -165,61 +166,61 @@ class Review:
         self.shown_verdict = verdict
 
     def set_measured(self, columns: Mapping[str, ArrayLike]) -> None:
-        """Let picks be sorted and filtered by something that was measured: one value a pick."""
+        """Add measured columns to sort and filter by, with one value per pick."""
         self._measured.update({name: np.asarray(column) for name, column in columns.items()})
 
     def forget_measured(self) -> None:
-        """Drop what was measured, as in another volume."""
+        """Remove measured columns, for example when the volume changes."""
         self._measured.clear()
 
     def set_picks(self, picks: Picks) -> None:
-        """Go on with picks that were moved, added or deleted. Verdicts stay with the ids of their picks."""
+        """Replace the picks after an edit. Verdicts are kept by pick id."""
         self.picks = picks
         self._measured.clear()
         try:
             self.look_at(self.order, self.filter_text, self.shown_verdict)
-        except FormatError:  # it names a column that is gone
+        except FormatError:  # it names a removed column
             self.look_at(self.order, "", self.shown_verdict)
 
-    # keeping it
+    # saving
 
     def remember_view(self, view: Mapping[str, Any]) -> None:
-        """Keep with the review how the picks are looked at."""
+        """Save the view settings with the review."""
         self.view = dict(view)
         self._unsaved.append(self.view)
 
     @property
     def has_unsaved(self) -> bool:
-        """Whether something was decided that isn't in the file."""
+        """Whether there are unsaved decisions or view settings."""
         return bool(self._unsaved)
 
     def save(self) -> None:
-        """Append what was decided since to the file. May be called on any thread.
+        """Append unsaved decisions to the file. Thread-safe.
 
         Raises
         ------
         SaveError
-            If it can't be written. The next call tries again.
+            If writing fails. The next call tries again.
         """
         with self._saving:
             lines = list(self._unsaved)
             if lines:
                 self._file.append(lines)
-                del self._unsaved[: len(lines)]  # more may have come meanwhile
+                del self._unsaved[: len(lines)]  # others may have been added meanwhile
 
 
 def kept_picks(picks: Picks, decisions: Decisions, *, by: str = "") -> Picks:
-    """The picks that were kept; their `edits` end with how many of how many, by whom and when."""
+    """The kept picks; the last of their `edits` has the counts, reviewer and date."""
     return _judged(picks, decisions, Verdict.KEPT, by)
 
 
 def rejected_picks(picks: Picks, decisions: Decisions, *, by: str = "") -> Picks:
-    """The picks that were rejected; as `kept_picks`."""
+    """The rejected picks; see `kept_picks`."""
     return _judged(picks, decisions, Verdict.REJECTED, by)
 
 
 def reviewer() -> str:
-    """The name of the account on this computer, or nothing where it has none."""
+    """The user's account name, or empty."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -237,4 +238,4 @@ def _judged(picks: Picks, decisions: Decisions, verdict: Verdict, by: str) -> Pi
 
 def _remark(n_found: int, n_lost: int) -> str:
     resumed = f"Resumed {count_text(n_found, 'decision')} of an earlier review." if n_found or n_lost else ""
-    return resumed + (f" {n_lost:,} more found no pick in their place; kept in the file." if n_lost else "")
+    return resumed + (f" {n_lost:,} more match no pick; they are kept in the file." if n_lost else "")

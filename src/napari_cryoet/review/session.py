@@ -1,10 +1,10 @@
-"""The file that a review is kept in: JSON lines, only ever appended to, and replayed when the same picks open again.
+"""A review's file: append-only JSON lines, replayed when the same picks are opened again.
 
-The first line says what is reviewed. Each line after it is one decision, ``[pick id, verdict, z, y, x, spacing]``, or
-how the picks are looked at, ``{"view": {...}}``. Places count voxels, and the spacing is their width in ångström, or
-null where nobody knows it. Of two lines about a pick the later one counts, whichever of several windows wrote it.
+The first line identifies the picks. Every other line is a decision, ``[pick id, verdict, z, y, x, spacing]``, or the
+view settings, ``{"view": {...}}``. Positions are in voxels; the spacing is in ångström, or null if unknown. The last
+line about a pick wins, even if several windows write to the file.
 
-A line begins, rather than ends, with its line break: so a line that was torn by a kill doesn't spoil the next.
+Lines start, rather than end, with a line break. A line that was cut off by a crash can't corrupt the next one.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from napari_cryoet.files import data_path
 from napari_cryoet.picks import Picks
 from napari_cryoet.review.decisions import Verdict
 
-_REACH_VOXELS: Final = 0.5
+_TOLERANCE_VOXELS: Final = 0.5
 _VERDICTS: Final = {verdict.word: verdict for verdict in Verdict}
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is judged. Whatever has the same key is the same thing, in whichever session it is opened."""
+    """The picks under review, identified by ``key`` across sessions."""
 
-    key: str  # an annotation file of the portal, or the path of a file
-    name: str  # for people; it may change
+    key: str  # from a portal annotation file or a path
+    name: str  # for display; it may change
 
     @classmethod
     def of(cls, picks: Picks, *, name: str, path: str | Path | None = None) -> Subject:
-        """What picks are: of the portal, by what they know about that; of a file, by its path; else by their name."""
+        """Identify picks by their portal annotation file, else by their path, else by their name."""
         about = picks.about
         file_id, source = about.get("annotation_file_id"), about.get("source_url")
-        if file_id is not None and (s3_path := _s3_path(about)):  # the same from the portal, a pack, and a server
+        if file_id is not None and (s3_path := _s3_path(about)):  # the same for the portal, packs and servers
             return cls(f"annotation file {file_id} of {s3_path}", name)
         if source or file_id is not None:
             key = f"annotation file {file_id} of {_resolved(source)}"
@@ -53,25 +53,25 @@ class Subject:
         else:
             return cls(f"layer {name}", name)
         tomogram = about.get("tomogram_name") or about.get("tomogram_number")
-        is_of_one = tomogram is None or file_id is not None
-        return cls(key if is_of_one else f"{key}, tomogram {tomogram}", name)
+        is_single = tomogram is None or file_id is not None
+        return cls(key if is_single else f"{key}, tomogram {tomogram}", name)
 
     @property
     def file_name(self) -> str:
-        """A name of its own, which a person recognises."""
+        """A unique and recognisable file name."""
         words = re.sub(r"[^A-Za-z0-9]+", "-", self.key)[-40:].strip("-") or "picks"
         return f"{words}.{hashlib.sha256(self.key.encode(errors='surrogatepass')).hexdigest()[:16]}.review.jsonl"
 
 
 def _s3_path(about: Mapping[str, Any]) -> str:
-    found: Any = about
+    value: Any = about
     for name in ("records", "annotation_file", "s3_path"):
-        found = found.get(name) if isinstance(found, Mapping) else None
-    return found if isinstance(found, str) else ""
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value if isinstance(value, str) else ""
 
 
 def _resolved(source: Any) -> Any:
-    """The same file, from whichever folder it is named."""
+    """Make a local path absolute."""
     if isinstance(source, str) and source and "://" not in source:
         with suppress(OSError, ValueError, RuntimeError):
             return Path(source).resolve()
@@ -80,28 +80,28 @@ def _resolved(source: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A line of a session file: what was decided about a pick, and where the pick was."""
+    """A line of the file: the verdict on a pick, and the pick's position."""
 
     pick_id: int
     verdict: Verdict
-    place_zyx: Sequence[float]
-    spacing_angstrom: float | None  # of the voxels that the place counts in
+    position_zyx: Sequence[float]  # in voxels
+    spacing_angstrom: float | None
 
     def line(self) -> str:
-        """As it is written."""
-        places = [round(each, 4) for each in self.place_zyx]
-        return json.dumps([self.pick_id, self.verdict.word, *places, self.spacing_angstrom])
+        """Encode as JSON."""
+        rounded = [round(coordinate, 4) for coordinate in self.position_zyx]
+        return json.dumps([self.pick_id, self.verdict.word, *rounded, self.spacing_angstrom])
 
 
 class SessionFile:
-    """The file of one review, by default in the folder ``reviews`` of the user's data folder."""
+    """The file of one review, by default in ``reviews`` in the user's data folder."""
 
     def __init__(self, subject: Subject, folder: Path | None = None) -> None:
         self._subject = subject
         self.path = (data_path() / "reviews" if folder is None else Path(folder)) / subject.file_name
 
     def read(self) -> tuple[dict[int, Decision], dict[str, Any]]:
-        """The last decision about each pick that is decided, and how the picks were looked at."""
+        """The last decision about each decided pick, and the view settings."""
         try:
             content = self.path.read_bytes()
         except FileNotFoundError:
@@ -110,13 +110,13 @@ class SessionFile:
             raise FormatError(f"The saved review can't be read: {error.strerror}.", hint=str(self.path)) from error
         return _replayed(content.decode("utf-8", errors="replace").split("\n"))
 
-    def append(self, what: Iterable[Decision | Mapping[str, Any]]) -> None:
-        """Write decisions, or how picks are looked at, behind what is there, onto the disk.
+    def append(self, entries: Iterable[Decision | Mapping[str, Any]]) -> None:
+        """Append decisions or view settings, and flush them to disk.
 
-        They may be written again after an error: a line that is there twice counts once.
+        After an error you can append the same entries again: duplicate lines do no harm.
         """
         header = {"format": "napari-cryoet review", "key": self._subject.key, "name": self._subject.name}
-        lines = [each.line() if isinstance(each, Decision) else json.dumps({"view": each}) for each in what]
+        lines = [entry.line() if isinstance(entry, Decision) else json.dumps({"view": entry}) for entry in entries]
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("ab") as file:
@@ -127,12 +127,12 @@ class SessionFile:
         except OSError as error:
             raise SaveError(
                 f"The review can't be saved: {error.strerror}.",
-                hint=f"Once {self.path.parent} can be written to, judge one more.",
+                hint=f"Make {self.path.parent} writable, then judge one more pick.",
             ) from error
 
 
 def _replayed(lines: list[str]) -> tuple[dict[int, Decision], dict[str, Any]]:
-    """What lines say; those that mean nothing, such as one that was torn by a kill, are left out."""
+    """Parse lines, ignoring invalid ones, such as one cut off by a crash."""
     decisions: dict[int, Decision] = {}
     latest_view: dict[str, Any] = {}
     for line in lines:
@@ -146,40 +146,40 @@ def _replayed(lines: list[str]) -> tuple[dict[int, Decision], dict[str, Any]]:
             case [int(pick_id), str(word), float(z), float(y), float(x), float() | None as spacing]:
                 if word in _VERDICTS:
                     decisions[pick_id] = Decision(pick_id, _VERDICTS[word], (z, y, x), spacing)
-    return {pick_id: each for pick_id, each in decisions.items() if each.verdict}, latest_view
+    return {pick_id: decision for pick_id, decision in decisions.items() if decision.verdict}, latest_view
 
 
 def rows_of(decisions: Sequence[Decision], picks: Picks) -> NDArray[np.intp]:
-    """Which pick each decision is about, by its row; -1 where there is none.
+    """The row of each decision's pick; -1 if there is none.
 
-    An id counts if its pick lies within half a voxel of the saved place. What is left goes to the nearest picks within
-    that, each of which takes one decision.
+    A decision matches the pick with its id if that is within half a voxel of the saved position. Remaining decisions
+    are assigned to the nearest remaining picks within that distance, one per pick.
     """
     if not len(decisions) or not len(picks):
         return np.full(len(decisions), -1, dtype=np.intp)
     widths = [(decision.spacing_angstrom, picks.spacing_angstrom) for decision in decisions]
     factors = np.array([own / width if own and width else 1.0 for own, width in widths])
-    places = np.array([decision.place_zyx for decision in decisions], dtype=np.float64) * factors[:, None]
+    positions = np.array([decision.position_zyx for decision in decisions], dtype=np.float64) * factors[:, None]
     ids = np.array([decision.pick_id for decision in decisions])
 
     order = np.argsort(picks.ids)
-    at = order[np.minimum(np.searchsorted(picks.ids, ids, sorter=order), len(order) - 1)]
-    is_near = np.linalg.norm(picks.points_zyx[at] - places, axis=1) <= _REACH_VOXELS
-    rows = np.where(is_near & (picks.ids[at] == ids), at, -1)
+    candidates = order[np.minimum(np.searchsorted(picks.ids, ids, sorter=order), len(order) - 1)]
+    is_near = np.linalg.norm(picks.points_zyx[candidates] - positions, axis=1) <= _TOLERANCE_VOXELS
+    rows = np.where(is_near & (picks.ids[candidates] == ids), candidates, -1)
 
     unmatched = np.flatnonzero(rows < 0)
     unclaimed = np.setdiff1d(np.arange(len(picks)), rows)
     if len(unmatched) and len(unclaimed):
-        for decision, row in _nearest_first(places[unmatched], picks.points_zyx[unclaimed]):
+        for decision, row in _nearest_first(positions[unmatched], picks.points_zyx[unclaimed]):
             if rows[unmatched[decision]] < 0 and unclaimed[row] >= 0:
                 rows[unmatched[decision]], unclaimed[row] = unclaimed[row], -1
     return rows
 
 
-def _nearest_first(places: NDArray[np.float64], points: NDArray[np.float64]) -> list[tuple[int, int]]:
-    """Which place and which point are within reach of each other, the nearest pairs first."""
+def _nearest_first(positions: NDArray[np.float64], points: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """Index pairs of positions and points within half a voxel, nearest first."""
     from scipy.spatial import KDTree
 
-    pairs = KDTree(places).sparse_distance_matrix(KDTree(points), _REACH_VOXELS, output_type="ndarray")
+    pairs = KDTree(positions).sparse_distance_matrix(KDTree(points), _TOLERANCE_VOXELS, output_type="ndarray")
     pairs.sort(order=["v", "i", "j"])
     return list(zip(pairs["i"].tolist(), pairs["j"].tolist(), strict=True))
