@@ -88,21 +88,6 @@ class TestHelp:
             assert [option for option in options.split() if option not in done.out] == []
         assert run("--version").out.split()[-1] == __version__
 
-    def test_is_shown_for_what_is_not_understood(self, run):
-        for arguments in (
-            "fly",
-            "download live --run 1 --dataset 2 --to y",
-            "download live --run DS-10000 --to y",
-            "download live --run 1 --to y --what nonsense",
-            "compare a.ndjson b.ndjson --radius 0",
-            "convert a.ndjson b.star --shape 1,2",
-            "serve pack --port 99999",
-            "cache limit much",
-        ):
-            done = run(*arguments.split())
-            assert done.code == 2, arguments
-            assert "usage" in done.err.lower()
-
 
 class TestList:
     def test_lists_the_datasets_with_all_words(self, run, demo_pack, served_demo):

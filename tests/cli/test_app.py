@@ -14,34 +14,41 @@ from napari_cryoet.cli.options import record_id, shape, window_size
 Captured = pytest.CaptureFixture[str]
 
 
-@pytest.mark.parametrize("command", ["demo", "open", "list", "download", "convert", "compare", "check", "export"])
-def test_commands_explain_themselves_with_examples_that_can_be_typed(command: str, capsys: Captured) -> None:
-    assert main([command, "-h"]) == 0
-    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
-    examples = [line for line in lines if line.startswith("napari-cryoet ")]
-    assert examples
-    for line in examples:
-        _, name, *rest = shlex.split(line, comments=True)
-        assert name == command
-        assert typer.main.get_command(app).get_command(None, name).make_context(name, rest).params
+def test_commands_explain_themselves_with_examples_that_can_be_typed(capsys: Captured) -> None:
+    group = typer.main.get_command(app)
+    commands = group.commands | {f"basket {name}": each for name, each in group.commands["basket"].commands.items()}
+    for words in commands.keys() - {"basket", "cache", "pack", "serve"}:
+        assert main([*words.split(), "-h"]) == 0
+        lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+        examples = [line for line in lines if line.startswith(f"napari-cryoet {words} ")]
+        assert examples
+        for line in examples:
+            given = shlex.split(line, comments=True)[1 + len(words.split()) :]
+            assert commands[words].make_context(words, given).params
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
         "",
+        "fly",
         "download live",
-        "download live --run 1 --to y --what ,",
+        "download live --run 1 --to y --what nonsense",
+        "download live --run 1 --dataset 2 --to y",
+        "download live --run DS-10000 --to y",
         "open live --deposition 1 --dataset 2",
         "open live --annotations some",
-        "open live --run DS-1",
         "open live --max-mb 0",
         "compare a.ndjson b.ndjson --radius inf",
+        "compare a.ndjson b.ndjson --radius 0",
         "compare a.ndjson b.ndjson --spacing 1,2,3",
+        "convert a.ndjson b.star --shape 1,2",
         "compare a.ndjson b.ndjson --iou 2",
         "demo --size 10x10",
         "demo --timeout -1",
         "cache clear everything",
+        "cache limit much",
+        "serve pack --port 99999",
     ],
 )
 def test_what_is_not_understood_ends_with_two(arguments: str, capsys: Captured) -> None:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 
 import pytest
-import typer
 
 from napari_cryoet.basket.basket import read_basket, write_basket
 from napari_cryoet.basket.store import BasketStore
 from napari_cryoet.cli import main
-from napari_cryoet.cli.app import app
 from napari_cryoet.portal.portal import open_portal
 
 Captured = pytest.CaptureFixture[str]
@@ -20,19 +17,6 @@ Captured = pytest.CaptureFixture[str]
 
 def run(*arguments: object) -> int:
     return main([*map(str, arguments)])
-
-
-@pytest.mark.parametrize("command", ["add", "show", "check", "split", "save", "clear"])
-def test_baskets_explain_themselves_with_examples_that_can_be_typed(command: str, capsys: Captured) -> None:
-    assert run("basket", command, "-h") == 0
-    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
-    examples = [line for line in lines if line.startswith("napari-cryoet basket ")]
-    assert examples
-    group = typer.main.get_command(app).get_command(None, "basket")
-    for line in examples:
-        name, *rest = shlex.split(line)[2:]
-        assert name == command
-        assert group.get_command(None, name).make_context(name, rest).params
 
 
 def test_a_question_becomes_files_in_two_commands(demo_pack: Path, tmp_path: Path, capsys: Captured) -> None:

@@ -24,11 +24,15 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_on_a_terminal_progress_is_a_bar_that_goes_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_terminal_progress_is_a_bar_beside_the_result(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     with closing(Steps()) as steps:
         steps.show(0.25, "reading [a]")
+        say("result")
+    assert capsys.readouterr().out == "result\n"
     assert "25%" in terminal.getvalue()
     assert "reading [a]" in terminal.getvalue()
 

@@ -103,7 +103,7 @@ def _started_bar() -> Any:
 
     described = TextColumn("{task.description}", markup=False)
     columns = (BarColumn(bar_width=20), TaskProgressColumn(), TimeRemainingColumn(), described)
-    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    bar = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False)
     bar.add_task("", total=1.0)
     bar.start()
     return bar
@@ -116,8 +116,7 @@ def working() -> Iterator[tuple[threading.Event, Steps]]:
     A second signal acts as usual. Work that ends with StoppedError ends the command as a shell expects it.
     """
     stop, steps, received = threading.Event(), Steps(), list[int]()
-    is_main = threading.current_thread() is threading.main_thread()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)} if is_main else {}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         received.append(number)
