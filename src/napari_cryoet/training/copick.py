@@ -18,12 +18,12 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from napari_cryoet.download import download_files
-from napari_cryoet.download.plan import Cell, plan_cells
+from napari_cryoet.download.plan import every_cell, plan_cells
 from napari_cryoet.exceptions import raise_if_stopped
 from napari_cryoet.files import local_path, replace_file, written_whole
 from napari_cryoet.formats.ome_zarr import find_multiscales
@@ -40,7 +40,6 @@ from napari_cryoet.training.selection import (
 from napari_cryoet.wording import size_text
 
 CONFIG_NAME: Final = "config.json"
-_SHARE_OF_VOLUMES: Final = 0.9
 
 
 def export_copick(
@@ -72,21 +71,17 @@ def export_copick(
         When ``stop`` is set.
     """
     folder = folder_to_write(folder, CONFIG_NAME, overwrite=overwrite)
-    static, volumes, n_picks = folder / "static", dict(_volumes(selection)), 0
-    downloaded = _download(selection, volumes.values(), folder / "portal", progress, stop)
-    for path, (table, row, column) in volumes.items():
-        raise_if_stopped(stop)
-        local = local_path(row[column])
-        skipped = selection.first_level if local and table == "tomograms" else 0  # a download has no finer levels
-        _link(local or downloaded[row[column]], static / path, skipped)
-
-    def show(share: float, words: str) -> None:
-        progress(_SHARE_OF_VOLUMES + (1 - _SHARE_OF_VOLUMES) * share, words)
-
+    static, n_picks = folder / "static", 0
     points = [each for each in selection.annotations if each.is_points]
-    for each, picks in side_by_side(read_points, points, show, stop):
+    for each, picks in side_by_side(read_points, points, lambda _share, words: progress(0.0, words), stop):
         write_picks(picks, static / _path(each), format="copick", overwrite=True)
         n_picks += len(picks)
+    volumes = dict(_volumes(selection))
+    downloaded = _download(selection, {url for url, _ in volumes.values()}, folder / "portal", progress, stop)
+    for path, (url, first_level) in volumes.items():
+        raise_if_stopped(stop)
+        local = local_path(url)
+        _link(local or downloaded[url], static / path, first_level if local else 0)  # a download has no finer levels
     (folder / "overlay").mkdir(parents=True, exist_ok=True)
     if selection.splits:
         _write_json(folder / "splits.json", selection.splits)
@@ -114,18 +109,14 @@ def _config(selection: Selection, folder: Path) -> dict[str, Any]:
     }
 
 
-def _volumes(selection: Selection) -> Iterator[tuple[str, Cell]]:
-    """Where copick looks for each OME-Zarr, below the root of its project, and the cell that names it."""
-    tables = ("tomograms", "annotationFiles")
-    tomograms, files = ({row["id"]: row for row in selection.rows[name]} for name in tables)
+def _volumes(selection: Selection) -> Iterator[tuple[str, tuple[str, int]]]:
+    """Where copick looks for each OME-Zarr, below the root of its project; its address and the first level."""
+    first_level = selection.first_level
     for run in selection.runs:
         for each in run.tomograms:
-            spacing = each.tomogram.voxel_spacing * 2**selection.first_level
-            path = f"ExperimentRuns/{run.name}/VoxelSpacing{spacing:.3f}/{each.kind}.zarr"
-            yield path, ("tomograms", tomograms[each.tomogram.id], "httpsOmezarrDir")
-    for mask in selection.annotations:
-        if not mask.is_points:
-            yield _path(mask), ("annotationFiles", files[mask.file.id], "httpsPath")
+            folder = f"ExperimentRuns/{run.name}/VoxelSpacing{each.tomogram.voxel_spacing * 2**first_level:.3f}"
+            yield f"{folder}/{each.kind}.zarr", (each.url, first_level)
+    yield from ((_path(mask), (mask.file.https_path, 0)) for mask in selection.annotations if not mask.is_points)
 
 
 def _path(each: SelectedAnnotation) -> str:
@@ -138,18 +129,17 @@ def _path(each: SelectedAnnotation) -> str:
 
 
 def _download(
-    selection: Selection, cells: Iterable[Cell], folder: Path, progress: Progress, stop: threading.Event | None
+    selection: Selection, urls: Container[str], folder: Path, progress: Progress, stop: threading.Event | None
 ) -> dict[str, Path]:
     """Download the volumes that aren't on this computer; where each is then, by its address."""
-    remote = [cell for cell in cells if local_path(cell[1][cell[2]]) is None]
-    if not remote:
+    cells = [cell for cell in every_cell(selection.rows) if (url := cell[1][cell[2]]) in urls and not local_path(url)]
+    if not cells:
         return {}
-    plan = plan_cells(selection.rows, selection.source, remote, first_level=selection.first_level)
 
     def show(done_bytes: int, total_bytes: int) -> None:
-        words = f"{size_text(done_bytes)} of {size_text(total_bytes)}"
-        progress(_SHARE_OF_VOLUMES * done_bytes / max(1, total_bytes), words)
+        progress(done_bytes / max(1, total_bytes), f"{size_text(done_bytes)} of {size_text(total_bytes)}")
 
+    plan = plan_cells(selection.rows, selection.source, cells, first_level=selection.first_level)
     download_files(plan, folder, progress=show, stop=stop)
     return {item.url: folder / item.path for item in plan.items}
 

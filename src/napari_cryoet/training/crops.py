@@ -257,25 +257,22 @@ def _described(
         run, about = part.of.run, part.of.about
         runs[run.name] = {
             "name": run.name,
-            "run_id": run.run.id,
-            "dataset_id": run.run.dataset_id,
             "split": run.split,
             "tomogram_id": part.tomogram.tomogram.id,
             "tomogram_url": part.tomogram.url,
             "level": part.level,
             "spacing_angstrom": part.spacing_angstrom,
-            **{key: about.get(key) for key in ("licence", "dataset_title", "dois", "portal_url")},
+            **{key: about[key] for key in ("run_id", "dataset_id", "dataset_title", "licence", "dois", "portal_url")},
         }
     attributes: dict[str, Any] = plain_data(
         {
             "format": _FORMAT,
-            "version": 1,
             "source": selection.source.location,
             "size_voxels": size,
             "axes": ["z", "y", "x"],
             "objects": selection.objects,
             "runs": list(runs.values()),
-            "authors": {str(part.of.annotation.id): part.of.about.get("authors") for part in parts},
+            "authors": {str(part.of.annotation.id): part.of.about["authors"] for part in parts},
         }
     )
     labels = {each["name"]: each["label"] for each in selection.objects}

@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from napari_cryoet.exceptions import CryoETError, SaveError
 from napari_cryoet.files import path_to_write, written_whole
 from napari_cryoet.formats.tables import arrow_table
-from napari_cryoet.training.selection import (
-    ExportReport,
-    Progress,
-    SelectedAnnotation,
-    Selection,
-    read_points,
-    side_by_side,
-)
+from napari_cryoet.training.selection import ExportReport, Progress, Selection, read_points, side_by_side
 
-SUFFIXES: Final = (".csv", ".parquet")
+_SUFFIXES: Final = (".csv", ".parquet")
+#: Columns of what is the same for all picks of a file.
+_FACTS: Final = (
+    *("dataset_id", "run_id", "run_name", "split", "object_name", "object_id", "annotation_id", "annotation_file_id"),
+    *("alignment_id", "shape_type", "is_ground_truth", "method_type", "annotation_software", "authors"),
+)
 
 
 def export_table(
@@ -42,7 +40,7 @@ def export_table(
     import pyarrow.parquet
 
     path = path_to_write(path).expanduser()
-    if path.suffix.lower() not in SUFFIXES:
+    if path.suffix.lower() not in _SUFFIXES:
         raise SaveError(f"A name like {path.name} doesn't say in which format.", hint="Let it end in .csv or .parquet.")
     points = [each for each in selection.annotations if each.is_points]
     if not points:
@@ -51,10 +49,9 @@ def export_table(
         tables = []
         for each, picks in side_by_side(read_points, points, progress, stop):
             own = arrow_table(picks)
-            facts = {
-                name: pa.repeat(pa.scalar(value, kind), own.num_rows)
-                for name, (value, kind) in _facts(each, pa).items()
-            }
+            authors = "; ".join(picks.about["authors"])
+            about = {**picks.about, "run_name": each.run.name, "split": each.run.split, "authors": authors}
+            facts = {name: pa.repeat(about[name], own.num_rows) for name in _FACTS}
             tables.append(pa.table(facts | {name: own[name] for name in own.column_names if name not in facts}))
         table = pa.concat_tables(tables, promote_options="permissive")
         if path.suffix.lower() == ".parquet":
@@ -63,25 +60,3 @@ def export_table(
             pa.csv.write_csv(table, str(unfinished), pa.csv.WriteOptions(quoting_style="needed"))
     n_runs = len({each.run.name for each in points})
     return ExportReport(path=path, n_runs=n_runs, n_picks=table.num_rows, left_out=selection.left_out)
-
-
-def _facts(each: SelectedAnnotation, pa: Any) -> dict[str, tuple[Any, Any]]:
-    """What is the same for all picks of a file: value and type."""
-    annotation, run, text, number = each.annotation, each.run.run, pa.string(), pa.int64()
-    people = sorted(annotation.authors, key=lambda author: author.author_list_order)
-    return {
-        "dataset_id": (run.dataset_id, number),
-        "run_id": (run.id, number),
-        "run_name": (each.run.name, text),
-        "split": (each.run.split or None, text),
-        "object_name": (annotation.object_name, text),
-        "object_id": (annotation.object_id, text),
-        "annotation_id": (annotation.id, number),
-        "annotation_file_id": (each.file.id, number),
-        "alignment_id": (each.file.alignment_id, number),
-        "shape": (each.shape, text),
-        "is_ground_truth": (annotation.ground_truth_status, pa.bool_()),
-        "method_type": (annotation.method_type, text),
-        "software": (annotation.annotation_software, text),
-        "authors": ("; ".join(author.name for author in people), text),
-    }
