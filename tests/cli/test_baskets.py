@@ -84,7 +84,8 @@ def test_what_has_aged_ends_with_one_until_it_is_updated(basket: Path, capsys: C
 def test_a_dry_run_says_what_and_how_large(basket: Path, tmp_path: Path, capsys: Captured) -> None:
     assert run("download", basket, "--to", tmp_path / "to", "--dry-run") == 0
     assert not (tmp_path / "to").exists()
-    assert ".mrc" in capsys.readouterr().out
+    assert " KB" in (said := capsys.readouterr().out)
+    assert ".mrc" in said
     (tmp_path / "file").touch()
     assert run("download", basket, "--to", tmp_path / "file" / "to", "--dry-run") == 0
     assert "! " in capsys.readouterr().err

@@ -55,8 +55,11 @@ def test_a_list_in_words_as_ids_and_as_json(demo_pack: object, capsys: Captured)
     assert "cytosolic ribosome" in printed.out
     assert "1 of" in printed.err
 
-    assert main(["list", "datasets", str(demo_pack), "ribsome"]) == 0
-    assert "ribosome" in capsys.readouterr().err
+    assert main(["list", "datasets", str(demo_pack), "yeast", "ribsome"]) == 0
+    printed = capsys.readouterr()
+    assert "DS-90001" in printed.out
+    assert "DS-90002" not in printed.out
+    assert "ribosome" in printed.err
     assert main(["list", "tomograms", str(demo_pack), "--has", "pixels"]) == 2
     refusal = capsys.readouterr().err
     assert all(each in refusal for each in CONTENTS)

@@ -71,7 +71,7 @@ def add(
     """
     from napari_cryoet.basket.basket import ids_in
     from napari_cryoet.basket.matches import add_matches
-    from napari_cryoet.discovery.search import Search as AnySearch
+    from napari_cryoet.discovery.search import Search
 
     choices = _choices(
         volume_format=volume_format,
@@ -83,7 +83,7 @@ def add(
     if ids and not by_kind:
         raise BadParameter(f"--id {ids[0]}: say for example RN-506")
     with opened(basket) as place:
-        index = place.read_index() if search != AnySearch() or wanted else None
+        index = place.read_index() if search != Search() or wanted else None
 
         def change(before: Basket) -> Basket:
             after = before.with_choices(**choices)

@@ -8,22 +8,16 @@ import typer
 
 from napari_cryoet.cli.console import say, say_table
 from napari_cryoet.cli.options import one_of
-from napari_cryoet.files import cache_path
-from napari_cryoet.held import clear as clear_held
-from napari_cryoet.held import held_data
 from napari_cryoet.wording import size_text
 
 app = typer.Typer(help="Show, limit or clear what is kept on this computer.", rich_markup_mode=None)
 
 
-def _limit_of(text: str) -> Any:
+def _limit_of(text: str) -> int | str:
     """A number of bytes, or "default"."""
     from napari_cryoet.streaming.disk_cache import parse_size
 
-    try:
-        return text if text == "default" else parse_size(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{error}, or default") from error
+    return text if text == "default" else parse_size(text)
 
 
 @app.callback(invoke_without_command=True)
@@ -35,6 +29,8 @@ def _cache(context: typer.Context) -> None:
 @app.command()
 def show() -> None:
     """Show what is kept on this computer (default)."""
+    from napari_cryoet.files import cache_path
+    from napari_cryoet.held import held_data
     from napari_cryoet.portal.transport import MAX_CACHE_BYTES
     from napari_cryoet.streaming.disk_cache import cache_folder
 
@@ -66,11 +62,13 @@ def clear(
     ] = None,
 ) -> None:
     """Delete what is kept on this computer: all of it, or metadata, demo or pixels."""
+    from napari_cryoet import held
+
     rows = []
-    for held in list(held_data()):
-        if not what or held.kind in what:
-            rows.append((size_text(held.size_bytes), held.kind, "deleted"))
-            clear_held(held)
+    for each in list(held.held_data()):
+        if not what or each.kind in what:
+            rows.append((size_text(each.size_bytes), each.kind, "deleted"))
+            held.clear(each)
     if rows:
         say_table((">size", "kind", ""), rows)
     else:

@@ -51,13 +51,13 @@ def export(
     """
     from napari_cryoet.basket.basket import Basket, Choices
     from napari_cryoet.basket.matches import add_matches
-    from napari_cryoet.discovery.search import Search as AnySearch
+    from napari_cryoet.discovery.search import Search
     from napari_cryoet.training import EXPORTERS
     from napari_cryoet.training.selection import select_basket
 
     crops = {"size": size, "spacing_angstrom": voxel_size, "scheduler": scheduler} if kind == "crops" else {}
     with opened(basket) as place:
-        if search == AnySearch():
+        if search == Search():
             chosen = place.read_basket()
         else:
             before = place.read_basket() if place.file else Basket(choices=Choices(with_tomogram="default"))

@@ -47,10 +47,7 @@ def which_annotations(text: str) -> Any:
 
 def positive(text: str) -> float:
     """A number above 0."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
+    number = float(text)
     if not 0 < number < math.inf:
         raise BadParameter(f"{text!r} is no positive number")
     return number
