@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 from unittest.mock import patch
 
 import pytest
@@ -24,9 +25,8 @@ from qtpy.QtWidgets import QApplication
 from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.settings import Settings
 from napari_cryoet._qt.streaming import seam
-from napari_cryoet._qt.tasks import Job, Tasks
+from napari_cryoet._qt.tasks import Tasks
 from napari_cryoet._qt.widgets.theme import Theme
-from napari_cryoet.exceptions import raise_if_stopped
 from qt.fake_portal import FakePortal
 
 _NEVER: Final = 2**31 - 1  # objects
@@ -92,21 +92,16 @@ def portal() -> FakePortal:
 
 
 @pytest.fixture
-def make_preparing_browser(
-    qtbot: QtBot, viewer_model: ViewerModel, memory: Settings
-) -> Iterator[Callable[..., PortalBrowser]]:
-    """Make a dock whose sources report how far they are and never get there."""
+def make_browser(qtbot: QtBot, viewer_model: ViewerModel, memory: Settings) -> Iterator[Callable[..., PortalBrowser]]:
+    """Make a dock; on a fake portal, if one is given, whatever source is chosen."""
     made: list[PortalBrowser] = []
 
-    def make(share: float, words: str) -> PortalBrowser:
-        def prepare(_source: str, job: Job) -> FakePortal:
-            job.say(share, words)
-            job.stop.wait(30)
-            raise_if_stopped(job.stop)
-            return FakePortal()
-
-        browser = PortalBrowser(viewer_model, open_portal=prepare, memory=memory)
+    def make(portal: FakePortal | None = None, *, width: int = 380, **options: Any) -> PortalBrowser:
+        if portal is not None:
+            options["open_portal"] = lambda _source, _job: portal
+        browser = PortalBrowser(viewer_model, memory=memory, **options)
         qtbot.addWidget(browser)
+        browser.resize(width, 760)
         browser.show()
         made.append(browser)
         return browser
@@ -117,21 +112,18 @@ def make_preparing_browser(
 
 
 @pytest.fixture
-def make_browser(qtbot: QtBot, viewer_model: ViewerModel, memory: Settings) -> Iterator[Callable[..., PortalBrowser]]:
-    """Make a dock that browses a fake portal, whatever source is chosen."""
-    made: list[PortalBrowser] = []
+def make_demo_browser(
+    qtbot: QtBot, make_browser: Callable[..., PortalBrowser], demo_pack: Path
+) -> Callable[..., PortalBrowser]:
+    """Make a dock at the list of the demo's datasets; a second one is as after a restart."""
 
-    def make(portal: FakePortal, memory: Settings = memory) -> PortalBrowser:
-        browser = PortalBrowser(viewer_model, open_portal=lambda _source, _job: portal, memory=memory)
-        qtbot.addWidget(browser)
-        browser.resize(380, 760)
-        browser.show()
-        made.append(browser)
+    def make(**options: Any) -> PortalBrowser:
+        browser = make_browser(**options)
+        with qtbot.waitSignal(browser.session.catalogue_changed):
+            browser.use_source(demo_pack)
         return browser
 
-    yield make
-    for browser in made:
-        browser.close_down()
+    return make
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QPushButton
@@ -23,24 +21,15 @@ CELL_RUN, CELLS, MIXES = 9001, 90001, 90002
 
 
 @pytest.fixture
-def make_dock(qtbot, viewer_model, memory, demo_pack) -> Iterator:
-    """Make a dock on the demo; a second one is as after a restart."""
-    made: list[PortalBrowser] = []
+def make_dock(qtbot, make_demo_browser):
+    """Make a narrow dock on the demo that has read its basket."""
 
     def make() -> PortalBrowser:
-        browser = PortalBrowser(viewer_model, memory=memory)
-        made.append(browser)
-        qtbot.addWidget(browser)
-        browser.resize(322, 760)
-        browser.show()
-        with qtbot.waitSignal(browser.session.catalogue_changed):
-            browser.use_source(demo_pack)
+        browser = make_demo_browser(width=322)
         settle(qtbot, browser)
         return browser
 
-    yield make
-    for browser in made:
-        browser.close_down()
+    return make
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QApplication, QMenu
 
 from keyboard import click
 from napari_cryoet._qt.browser.dock import PortalBrowser
-from napari_cryoet.exceptions import NetworkError
+from napari_cryoet.exceptions import NetworkError, raise_if_stopped
 from napari_cryoet.portal.pages import Catalogue, Freshness
 from napari_cryoet.portal.portal import Source
 from qt.fake_portal import DAY, FakePortal
@@ -71,8 +71,13 @@ def test_after_the_choice_the_keys_go_to_the_first_dataset(qtbot, make_browser, 
     qtbot.waitUntil(lambda: runs.hasFocus() and runs.currentIndex().row() == 0)
 
 
-def test_a_source_that_takes_work_says_how_far_it_is_and_can_be_stopped(qtbot, make_preparing_browser):
-    browser = make_preparing_browser(0.25, "Simulating run DEMO_001")
+def test_a_source_that_takes_work_says_how_far_it_is_and_can_be_stopped(qtbot, make_browser):
+    def prepare(_source, job):
+        job.say(0.25, "Simulating run DEMO_001")
+        job.stop.wait(30)
+        raise_if_stopped(job.stop)
+
+    browser = make_browser(open_portal=prepare)
     message = browser.screens.datasets.place.message
     qtbot.mouseClick(browser.screens.start.button("Explore the demo"), Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: message.text == "Preparing the demo… 25% Simulating run DEMO_001")

@@ -16,15 +16,8 @@ RIBOSOME = "cytosolic ribosome"
 
 
 @pytest.fixture
-def browser(qtbot, viewer_model, memory, demo_pack) -> PortalBrowser:
-    browser = PortalBrowser(viewer_model, memory=memory)
-    qtbot.addWidget(browser)
-    browser.resize(380, 760)
-    browser.show()
-    with qtbot.waitSignal(browser.session.catalogue_changed):
-        browser.use_source(demo_pack)
-    yield browser
-    browser.close_down()
+def browser(make_demo_browser) -> PortalBrowser:
+    return make_demo_browser()
 
 
 def wait(qtbot, browser: PortalBrowser) -> None:
@@ -226,13 +219,11 @@ def test_reading_what_filters_need_can_be_stopped_and_tried_again(qtbot, browser
     assert browser.screens.runs.place.shows_content, "what was read before"
 
 
-def test_a_search_is_saved_and_used_again(qtbot, browser, memory):
+def test_a_search_is_saved_and_used_again(qtbot, browser, memory, monkeypatch):
     open_filters(qtbot, browser)
     click_row(qtbot, browser, value(browser, "Object", RIBOSOME))
+    monkeypatch.setattr(QInputDialog, "getText", lambda *_args, **_options: ("for training", True))
     menu_of(browser, browser.screens.datasets)["Save this search…"].trigger()
-    dialog = browser.findChild(QInputDialog)
-    dialog.setTextValue("for training")
-    dialog.accept()
     search = browser.finder.answer.search
     view = browser.screens.facets.view
     view.setExpanded(browser.screens.facets.model.index_of((0, "methods")), True)

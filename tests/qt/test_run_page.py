@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -110,17 +110,10 @@ def test_the_button_says_what_it_does_and_costs(run_view):
 
 
 @pytest.fixture
-def dock(qtbot, viewer_model, memory, demo_pack) -> Iterator[PortalBrowser]:
+def dock(viewer_model, make_demo_browser) -> PortalBrowser:
     """The dock on the demo, and a layer of the person's own."""
     viewer_model.add_points(np.zeros((1, 3)), name="my picks")
-    browser = PortalBrowser(viewer_model, memory=memory)
-    qtbot.addWidget(browser)
-    browser.resize(380, 760)
-    browser.show()
-    with qtbot.waitSignal(browser.session.catalogue_changed):
-        browser.use_source(demo_pack)
-    yield browser
-    browser.close_down()
+    return make_demo_browser()
 
 
 @pytest.fixture

@@ -35,19 +35,19 @@ _PAUSE_S: Final = 0.1  # the window paints ticks first: a thread that computes d
 
 
 class Part(NamedTuple):
-    """Something that can be ticked, and what it belongs to."""
+    """Something that can be ticked, and the ids of what it belongs to, 0 where that isn't known."""
 
     kind: Kind
     id: int
-    run_id: int | None = None
-    dataset_id: int | None = None
-    annotation_id: int | None = None  # of a shape
+    run_id: int = 0
+    dataset_id: int = 0
+    annotation_id: int = 0  # of a shape
     modified: str = ""
 
     @property
     def annotation(self) -> Part:
         """The annotation of a shape; the choices of the basket say which of its shapes are fetched."""
-        return self._replace(kind="annotations", id=self.annotation_id or 0, annotation_id=None)
+        return self._replace(kind="annotations", id=self.annotation_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class BasketState(QObject):
         self.basket = Basket()
         self.found: Found | None = None  # None while nothing is known
         self.error: CryoETError | None = None  # why it isn't
-        self._ids: dict[Kind, frozenset[int]] = {}
+        self._ids: dict[Kind, frozenset[int]] = dict.fromkeys(KINDS, frozenset())
 
     # one source at a time
 
@@ -153,14 +153,11 @@ class BasketState(QObject):
         has_some = held or any(map(self._touches, parts))
         return Tick(Qt.CheckState.PartiallyChecked if has_some else Qt.CheckState.Unchecked)
 
-    def _has(self, kind: Kind, record_id: int | None) -> bool:
-        return record_id in self._ids.get(kind, ())
-
     def _holds(self, part: Part) -> bool:
-        if self._has(part.kind, part.id) or self._whole_of(part):
+        if part.id in self._ids[part.kind] or self._whole_of(part):
             return True
         is_plainer = self.is_settled and not self._touches(part)
-        return self._has("annotations", part.annotation_id) and not is_plainer
+        return part.annotation_id in self._ids["annotations"] and not is_plainer
 
     def _touches(self, part: Part) -> bool:
         return self.found is not None and part.id in self.found.touched.get(part.kind, ())
@@ -168,11 +165,11 @@ class BasketState(QObject):
     def _whole_of(self, part: Part) -> tuple[Kind, int] | None:
         """The ticked run or dataset that a part is in."""
         dataset_id, run_id = part.dataset_id, part.run_id
-        if dataset_id is None and self.found is not None:
-            dataset_id = (self.found.chosen.owners.row("runs", run_id) or {}).get("datasetId")
-        if run_id is not None and self._has("runs", run_id):
+        if not dataset_id and self.found is not None:
+            dataset_id = (self.found.chosen.owners.row("runs", run_id) or {}).get("datasetId", 0)
+        if run_id in self._ids["runs"]:
             return "runs", run_id
-        return ("datasets", dataset_id) if dataset_id is not None and self._has("datasets", dataset_id) else None
+        return ("datasets", dataset_id) if dataset_id in self._ids["datasets"] else None
 
     # changing and keeping it
 
@@ -250,12 +247,12 @@ def parts_of(record: Any) -> tuple[Part, ...]:
             return (Part("runs", record.run_id, dataset_id=record.dataset_id),)
         case Tomogram():
             date = record.last_modified_date
-            return (Part("tomograms", record.id, record.run_id, modified=date.isoformat() if date else ""),)
+            return (Part("tomograms", record.id, record.run_id or 0, modified=date.isoformat() if date else ""),)
         case TiltSeries():
             return (Part("tilt_series", record.id, record.run_id),)
         case AnnotationRow(annotation=annotation, shape=shape) if record.files and shape is not None:
             modified = annotation.last_modified_date.isoformat()
-            return (Part("annotation_shapes", shape.id, annotation.run_id, None, annotation.id, modified),)
+            return (Part("annotation_shapes", shape.id, annotation.run_id or 0, 0, annotation.id, modified),)
         case Entry():
             return tuple(Part(kind, record_id) for kind, record_id in record.parts)
         case tuple():
@@ -274,8 +271,7 @@ def _without(basket: Basket, parts: Collection[Part]) -> Basket:
     gone: dict[Kind, set[int]] = defaultdict(set)
     for part in parts:
         gone[part.kind].add(part.id)
-        if part.annotation_id is not None:
-            gone["annotations"].add(part.annotation_id)
+        gone["annotations"].add(part.annotation_id)
     for kind, ids in gone.items():
         basket = basket.without_ids(kind, ids)
     return basket

@@ -239,9 +239,8 @@ class Finder(QObject):
         drop_menu(menu, button)
 
     def _citations(self, records: Sequence[CatalogueRow | DepositionRow]) -> list[Citation]:
-        source = self._session.source
         kind = "dataset" if isinstance(records[0], CatalogueRow) else "deposition"
-        return [citation_of(record, source.page_url(kind, record.id) if source else "") for record in records]
+        return [citation_of(record, self._session.page_url(kind, record.id)) for record in records]
 
     def _add_basket_items(self, menu: QMenu, index: Index, matches: Matches) -> None:
         """Offer what a search can add, with how much that is."""
@@ -259,16 +258,11 @@ class Finder(QObject):
 
     def _save(self) -> None:
         words = joined(self._search.text, *(chip.text for chip in chips(self._search)))
-        dialog = QInputDialog(self._screens.owner)
-        dialog.setWindowTitle("Save this search")
-        dialog.setLabelText("Name of the search")
-        dialog.setTextValue(words)
-        dialog.textValueSelected.connect(partial(self._keep_search, self._search))
-        dialog.open()
-
-    def _keep_search(self, search: Search, name: str) -> None:
-        others = [each for each in self._memory.searches if each.name != name]
-        self._memory.searches = (*others, SavedSearch(name, search.to_dict()))
+        title, label = "Save this search", "Name of the search"
+        name, is_given = QInputDialog.getText(self._screens.owner, title, label, text=words)
+        if is_given:
+            others = [each for each in self._memory.searches if each.name != name]
+            self._memory.searches = (*others, SavedSearch(name, self._search.to_dict()))
 
     def _use_saved(self, saved: SavedSearch) -> None:
         try:

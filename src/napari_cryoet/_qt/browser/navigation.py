@@ -380,7 +380,7 @@ class Navigator(QObject):
 
         def show(page: DepositionPage) -> None:
             self._tell_freshness(page.freshness, view.restart)
-            view.set_page(page, self._portal_page("deposition", number))
+            view.set_page(page, self._session.page_url("deposition", number))
 
         self._session.ask("deposition", ask, show, view.show_error)
 
@@ -392,7 +392,7 @@ class Navigator(QObject):
 
         def show(page: DatasetPage) -> None:
             self._tell_freshness(page.freshness, view.restart)
-            view.add_page(page, self._portal_page("dataset", number))
+            view.add_page(page, self._session.page_url("dataset", number))
 
         self._session.ask("runs", ask, show, view.show_error)
 
@@ -437,7 +437,7 @@ class Navigator(QObject):
         self._leave_soon.stop()
         run = Place("run", page.run.id, page.run.name)
         self._tell_freshness(page.freshness, lambda: self._ask_run(run, crumbs))
-        self._screens.run.set_page(page, self._portal_page("run", page.run.id))
+        self._screens.run.set_page(page, self._session.page_url("run", page.run.id))
         self._screens.run_place.show_content()
         self._arrive(follow_to_run(crumbs, Place("dataset", page.run.dataset_id), run))
         self.focus_list()
@@ -447,11 +447,6 @@ class Navigator(QObject):
         self._leave_soon.stop()
         self._screens.run_place.show_loading(f"Loading {plain(self._coming[-1].label)}…", at_once=True)
         self._arrive(self._coming)
-
-    def _portal_page(self, kind: str, record_id: int) -> str:
-        """Where the source's site shows a record; empty where it has none."""
-        source = self._session.source
-        return source.page_url(kind, record_id) if source is not None else ""
 
 
 def _name_of(source: str) -> str:

@@ -160,6 +160,10 @@ class Session(QObject):
         rows = self.catalogue.depositions if self.catalogue is not None else ()
         return next((row for row in rows if row.id == deposition_id), None)
 
+    def page_url(self, kind: str, record_id: int) -> str:
+        """Where the source's site shows a record; empty where it has none."""
+        return self.portal.source.page_url(kind, record_id) if self._is_open else ""
+
     def forget_run(self) -> None:
         """The user went elsewhere: no run is waited for any more."""
         self._tasks.stop("run")
