@@ -21,6 +21,9 @@ Filters = tuple[str, ...]
 """Expressions in the client's language that hold together."""
 
 _WIDTH: Final = 100
+_SUBJECTS: Final = {
+    **{"datasets": "its dataset", "runs": "the run", "tomograms": "one tomogram", "tiltseries": "one tilt series"}
+}
 _SERVED: Final = "http://127.0.0.1:8000/graphql"
 #: How the client goes from a run to a table.
 _PATHS: Final = {
@@ -28,6 +31,8 @@ _PATHS: Final = {
     "annotationShapes": "annotations.annotation_shapes",
     "annotationAuthors": "annotations.authors",
 }
+#: What rows of a run its contents are, where they aren't those of a table.
+_CONTENTS: Final = {"ctf": "Run.per_section_parameters.major_defocus.is_null(False)"}
 
 
 def own_script(search: Search, source: Source) -> str:
@@ -76,25 +81,20 @@ def client_script(index: Index, search: Search) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _parts(index: Index, search: Search) -> Iterable[tuple[str, list[Filters]]]:
-    """What a run has to meet, each part in words and as filters of which one option has to hold."""
+def _parts(index: Index, search: Search) -> Iterable[tuple[str, Iterable[Filters]]]:
+    """What a run has to meet, each part in words and as filters of which one option has to hold.
+
+    The client merges filters that begin alike: all of an option hold for the same row.
+    """
     if search.text:
-        yield f"has the text {search.text!r}", _runs_with(index, Narrowed(index, Search(text=search.text)).runs())
-    words = {"datasets": "of", "tomograms": "with one tomogram", "tiltseries": "with a tilt series"}
-    for subject, meeting in words.items():
-        if options := _options(index, search, subject):
-            yield f"{meeting} that meets all of this", options
-    for what in search.has:
-        is_ctf = what == "ctf"
-        has = "per_section_parameters.major_defocus.is_null(False)" if is_ctf else f"{what}.id > 0"
-        yield f"with {what}", [(f"Run.{has}",)]
-    if search.depositions:
-        ids = _list(search.depositions)
-        owners = ("dataset", "tomograms", "annotations")
-        yield "of these depositions", [(f"Run.{owner}.deposition_id._in({ids})",) for owner in owners]
-    for condition in search.annotations:
-        asked = ", ".join(chip.text for chip in chips(Search(annotations=(condition,))))
-        yield f"with one annotation: {asked}", _options(index, condition, "annotations")
+        yield f"text: {search.text!r}", _runs_with(index, Narrowed(index, Search(text=search.text)).runs())
+    parts: list[tuple[str, Any, str]] = [(name, search, table) for table, name in _SUBJECTS.items()]
+    parts += [("one annotation", condition, "annotations") for condition in search.annotations]
+    for words, asked, subject in parts:
+        if found := [*asked_for(asked, subject)]:
+            chosen = (field.chip_of(value) for field, wanted in found for value in field.values_of(wanted))
+            options = product(*(_filters(index, field, wanted) for field, wanted in found))
+            yield f"{words}: {', '.join(chosen)}", options
 
 
 def _runs_with(index: Index, runs: Mask) -> list[Filters]:
@@ -105,12 +105,6 @@ def _runs_with(index: Index, runs: Mask) -> list[Filters]:
     rest = index.ids("runs")[runs & ~at(whole, owners)].tolist()
     options: list[Filters] = [(f"Run.dataset_id._in({_list(index.ids('datasets')[whole].tolist())})",)]
     return [*options, (f"Run.id._in({_list(rest)})",)] if rest else options
-
-
-def _options(index: Index, asked: Any, subject: str) -> list[Filters]:
-    """The filters for one row of a subject; the client merges those that begin alike, so all hold for the same row."""
-    filters = [_filters(index, field, value) for field, value in asked_for(asked, subject)]
-    return [tuple(each for each in option if each) for option in product(*filters)] if filters else []
 
 
 def _filters(index: Index, field: Field, wanted: Any) -> list[str]:
@@ -131,6 +125,12 @@ def _filters(index: Index, field: Field, wanted: Any) -> list[str]:
             return [f"{path} >= {wanted}"]
         case "truth":
             return [f"{path} == True"] if wanted else [f"{path} == False", f"{path}.is_null()"]
+        case "content":
+            return [",\n".join(_CONTENTS.get(what, f"Run.{what}.id > 0") for what in wanted)]
+        case "deposition":
+            return [
+                f"Run.{each}.deposition_id._in({_list(wanted)})" for each in ("dataset", "tomograms", "annotations")
+            ]
     return [f"{path}._in({_list(wanted)})"]
 
 

@@ -72,7 +72,7 @@ def toggled(search: Search, facet: Facet, value: Any, *, condition: int = 0) -> 
     field = facet.field
     asked: Search | Condition = search.condition(condition) if field.is_of_annotation else search
     chosen = getattr(asked, field.name)
-    if field.is_chosen(value, chosen):
+    if value in field.values_of(chosen):
         asked = without(asked, field, value)
     else:
         asked = replace(asked, **{field.name: value if field.is_single else (*chosen, value)})
@@ -91,7 +91,7 @@ class _Counting:
         """A field with the values that leave something, or are chosen."""
         chosen = getattr(self._search.condition(self._number) if field.is_of_annotation else self._search, field.name)
         counted = self._counted(field)
-        values = (FacetValue(value, text, n, field.is_chosen(value, chosen)) for value, text, n in counted)
+        values = (FacetValue(value, text, n, value in field.values_of(chosen)) for value, text, n in counted)
         return Facet(field, tuple(each for each in values if each.count or each.is_chosen))
 
     def _counted(self, field: Field) -> Iterable[tuple[Any, str, int]]:

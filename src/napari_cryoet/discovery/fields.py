@@ -80,9 +80,9 @@ class Field:
             return "ground truth" if value else "not ground truth"
         return self.chip.format(self.text_of(value))
 
-    def is_chosen(self, value: Any, wanted: Any) -> bool:
-        """Whether a value is what is wanted of the field, or one of several."""
-        return bool(value == wanted if self.is_single else value in wanted)
+    def values_of(self, wanted: Any) -> tuple[Any, ...]:
+        """The values of what is wanted of the field, be it one or several."""
+        return (wanted,) if self.is_single else tuple(wanted)
 
 
 def _of(subject: str, name: str, title: str, kind: Kind, column: str = "", *more: Any) -> Field:

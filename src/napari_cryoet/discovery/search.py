@@ -204,4 +204,4 @@ def _with(data: dict[str, Any], old: Any, new: Any) -> dict[str, Any]:
 
 
 def _choices(asked: Search | Condition) -> Iterable[tuple[Field, Any]]:
-    return ((field, each) for field, wanted in asked_for(asked) for each in ((wanted,) if field.is_single else wanted))
+    return ((field, value) for field, wanted in asked_for(asked) for value in field.values_of(wanted))
