@@ -15,7 +15,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache, reduce
-from itertools import chain
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -186,12 +185,6 @@ def all_of(masks: Iterable[Mask], size: int) -> Mask:
     return reduce(np.logical_and, masks, np.ones(size, np.bool_))
 
 
-def any_of(masks: Iterable[Mask | list[bool]]) -> Mask:
-    """What is in one of some masks of the same size."""
-    mask: Mask = np.any(np.array(list(masks), np.bool_), axis=0)
-    return mask
-
-
 def at(mask: Mask, places: Places) -> Mask:
     """The mask at some places; false at -1."""
     found: Mask = np.append(mask, False)[places]
@@ -258,37 +251,29 @@ def _fetched(portal: Portal, path: Path, progress: Progress, stop: threading.Eve
     """The tables of a server, which are then kept."""
     as_of = datetime.now(UTC)
     names = (*RUNS_WITH, *reversed([*COLUMNS]))  # the largest first
-    ended, lock, n_rows, done = threading.Event(), threading.Lock(), dict.fromkeys(names, 0), set[str]()
-    rows: dict[str, Iterable[dict[str, Any]]] = {}
-    database = Database(rows)
+    database, ended, n_rows = Database({}), threading.Event(), 0
 
-    def tell() -> None:
-        with lock:
-            progress(len(done) / len(names), f"reading what can be searched: {sum(n_rows.values()):,} rows")
-
-    def fetch(name: str) -> None:
-        pages = []
+    def fetch(name: str) -> list[dict[str, Any]] | None:
+        rows = []
         try:
             for page in _pages(portal, name, stop):
                 raise_if_stopped(ended)
-                pages.append(page)
-                n_rows[name] += len(page)
-                tell()
+                rows += page
         except PortalError:
-            if name in RUNS_WITH:  # asks most of a server
-                return
-            raise
-        table = RUNS_WITH.get(name, (name, {}))[0]
-        rows[table] = chain.from_iterable(pages)
-        database.load(table)
-        rows[table] = ()
-        done.add(name)
-        tell()
+            if name not in RUNS_WITH:  # which ask most of a server
+                raise
+            return None
+        return rows
 
     with ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="napari-cryoet-index") as pool:
+        tasks = {pool.submit(fetch, name): name for name in names}
         try:
-            for task in as_completed([pool.submit(fetch, name) for name in names]):
-                task.result()
+            for n_done, task in enumerate(as_completed(tasks), 1):
+                name, rows = tasks.pop(task), task.result()
+                if rows is not None:
+                    database.load(RUNS_WITH[name][0] if name in RUNS_WITH else name, rows)
+                    n_rows += len(rows)
+                progress(n_done / len(names), f"reading what can be searched: {n_rows:,} rows")
         finally:
             ended.set()
             pool.shutdown(cancel_futures=True)

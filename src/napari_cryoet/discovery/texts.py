@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from napari_cryoet.discovery.fields import deposition_names, lifted
-from napari_cryoet.discovery.index import Index, Mask, Words, all_of, any_of, at
+from napari_cryoet.discovery.index import Index, Mask, Words, all_of, at
 from napari_cryoet.discovery.objects import Concept, Term, common_names, concept_of, is_kind, terms_of
 from napari_cryoet.discovery.words import Texts, tokens
 
@@ -112,7 +112,7 @@ def find_terms(
         mask = having(term)
         if not mask.any() and len(term.words) == 1 and (others := like(term.words[0])):
             corrections[term.words[0]] = tuple(others)
-            mask = any_of(having(Term((word,), concept_of(word))) for word in others)
+            mask = np.logical_or.reduce([having(Term((word,), concept_of(word))) for word in others])
         found &= mask
     return found, corrections
 

@@ -156,8 +156,8 @@ class Database:
             sql += f" GROUP BY {', '.join(cells)} ORDER BY MIN({statement.alias}.id)"
         return self._fetch(sql, statement.values, limits)
 
-    def load(self, name: str) -> None:
-        """Load the rows of a table, once."""
+    def load(self, name: str, rows: Iterable[Row] | None = None) -> None:
+        """Load the rows of a table, once: those that are given, or the database's own."""
         with self._lock:
             if name in self._loaded:
                 return
@@ -169,8 +169,8 @@ class Database:
                 self._db.execute("BEGIN")
                 self._db.execute(f'CREATE TABLE "{name}" ({definitions})')
                 insert = f'INSERT INTO "{name}" VALUES ({", ".join("?" * len(columns))})'
-                for rows in _validated(self._rows.get(name, ()), name):
-                    stored = ([_stored(each, getattr(row, each.name)) for each in kinds] for row in rows)
+                for some in _validated(self._rows.get(name, ()) if rows is None else rows, name):
+                    stored = ([_stored(each, getattr(row, each.name)) for each in kinds] for row in some)
                     self._db.executemany(insert, stored)
                 for relation in table.parents.values():
                     self._db.execute(f'CREATE INDEX "{name}.{relation.key}" ON "{name}" ("{relation.key}")')
