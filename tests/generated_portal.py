@@ -15,6 +15,7 @@ from typing import Any
 
 from napari_cryoet.download.rows import file_columns
 from napari_cryoet.packs.pack import Manifest, Pack, write_pack
+from napari_cryoet.tables.schema import tables
 from portal_rows import blank_row
 
 Row = dict[str, Any]
@@ -165,7 +166,7 @@ def _places(name: str, row: Row) -> Row:
         path = f"{row.get('datasetId', row['id'])}/" + (f"{row['name']}/" if name == "runs" else "")
         places |= {"httpsPrefix": HTTPS + path, "s3Prefix": S3 + path}
     for each in file_columns().get(name, {}).values():
-        if each.is_required or (each.size and row.get(each.size)):
+        if tables()[name].columns[each.https].is_required or (each.size and row.get(each.size)):
             path = f"{name}/{row['id']}/{each.https.removeprefix('https')}"
             places |= {each.https: HTTPS + path} | ({each.s3: S3 + path} if each.s3 else {})
     return places
