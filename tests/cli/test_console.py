@@ -55,7 +55,7 @@ def test_what_a_terminal_would_obey_is_spelled_out(capsys: pytest.CaptureFixture
 
 
 def test_a_table_has_one_line_a_row_whatever_is_in_it(capsys: pytest.CaptureFixture[str]) -> None:
-    say_table((">size", "file"), [("1 KB", "long " * 60 + "[bold]"), ("10 MB", ODD_NAME)])
+    say_table((">size", "file"), [("1 KB", "long\n" * 60 + "[bold]"), ("10 MB", ODD_NAME)])
     first, second, third = capsys.readouterr().out.splitlines()
 
     assert first.split() == ["size", "file"]

@@ -54,7 +54,7 @@ def say_json(value: Any) -> None:
 
 
 def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows below each other; columns whose name begins with ">" are aligned to the right."""
+    """Print a line for each row; columns whose name begins with ">" are aligned to the right."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -63,7 +63,7 @@ def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for name in columns:
         table.add_column(name.removeprefix(">"), justify="right" if name.startswith(">") else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(harmless(cell)) for cell in row))
+        table.add_row(*(Text(harmless(" ".join(cell.split()))) for cell in row))
     console = Console(width=None if sys.stdout.isatty() else 1000, color_system=None)
     with console.capture() as captured:
         console.print(table)

@@ -13,7 +13,7 @@ from typer import Argument, BadParameter, Option, Typer
 from napari_cryoet.cli.console import say, say_json, say_table, tell
 from napari_cryoet.cli.options import Json, Source, one_of, record_id
 from napari_cryoet.cli.portals import opened
-from napari_cryoet.wording import count_text, names_text, plain, size_text
+from napari_cryoet.wording import count_text, names_text, size_text
 
 if TYPE_CHECKING:
     from napari_cryoet.discovery.search import Search
@@ -194,5 +194,5 @@ def _cell(name: str, row: Any) -> str:
         case float():
             return f"{value:g}"
         case tuple():
-            return names_text([f"{each:g}" if isinstance(each, float) else plain(each) for each in value])
-    return plain(value)
+            return names_text([f"{each:g}" if isinstance(each, float) else each for each in value])
+    return str(value)
