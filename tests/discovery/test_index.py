@@ -110,7 +110,7 @@ def test_what_a_server_cannot_tell_is_not_searched_for(server):
 def test_a_server_that_does_not_go_on_is_left(server, monkeypatch):
     monkeypatch.setattr("napari_cryoet.discovery.index.ROWS_A_PAGE", 10)
     monkeypatch.setattr(server, "is_stuck", True)
-    with pytest.raises(PortalError, match="again"):
+    with pytest.raises(PortalError, match="same rows"):
         read_index(server.portal())
 
 

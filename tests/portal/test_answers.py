@@ -1,4 +1,4 @@
-"""Pages: from the portal's own replies, records that point at their parents, in the order in which people want them."""
+"""Pages from the portal's replies: sorted records that refer to their parents."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def run_in(tables: Tables, **values) -> int:
 
 @pytest.fixture
 def real_reply(real_data: Path):
-    """The catalogue's reply; ours is flat, and asks for depositions too."""
+    """The catalogue's reply; ours is flat and includes depositions."""
     data = json.loads((real_data / "catalog.reply.json").read_text())["data"]
     data["datasetAuthors"] = [
         {"datasetId": dataset["id"], **edge["node"]}
@@ -136,7 +136,7 @@ def test_runs_show_how_much_there_is_and_nothing_where_there_is_nothing(portal_o
 
 @pytest.fixture
 def shared(portal_of):
-    """One deposition that brought a dataset and also annotated another's: the portal, and ids by name."""
+    """A deposition with its own dataset and annotations in another's: the portal, and ids by name."""
     tables = Tables()
     ids = {"ours": tables.add("depositions", title="Ours"), "theirs": tables.add("depositions", title="Theirs")}
     ours, theirs = ids.values()

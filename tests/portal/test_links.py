@@ -1,4 +1,4 @@
-"""What pasted ids and links lead to, and the web addresses of what records refer to."""
+"""Pasted ids and links, and links to publications and database entries."""
 
 from __future__ import annotations
 

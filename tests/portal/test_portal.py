@@ -1,4 +1,4 @@
-"""The portal: complete pages in one request each, what can be a source, and answers without network."""
+"""The portal: complete pages in one request each, valid sources, and answers without network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from portal_rows import Tables
 
 
 class Asked:
-    """A pack that remembers what it was asked, and fails when told to."""
+    """A pack that records its queries and can be made to fail."""
 
     def __init__(self, folder: Path) -> None:
         self.ask = PackAsker(open_pack(folder))
@@ -121,7 +121,7 @@ def test_only_the_live_portal_leads_to_its_own_site():
 
 @pytest.fixture
 def remote(tmp_path):
-    """Opens portals to one server that share a cache, and the server; dataset 5 has run 6."""
+    """A function that opens portals with a shared cache, and their server; dataset 5 has run 6."""
     tables = Tables()
     tables.add("datasets", id=5, depositionId=tables.add("depositions", id=4), title="One")
     tables.add("runs", id=6, datasetId=5, name="TS_1")

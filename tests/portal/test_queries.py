@@ -1,4 +1,4 @@
-"""Queries: each is valid for the portal's own schema and keeps the rules that its server sets without saying so."""
+"""Queries: each is valid in the portal's schema and avoids the undocumented limits of its server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def schema() -> graphql.GraphQLSchema:
 
 
 def fields_of(text: str, schema: graphql.GraphQLSchema) -> list[tuple[str, str, FieldNode]]:
-    """Every field that a query asks for: the type it belongs to, its name and its node."""
+    """Every field of a query: its parent type, name and node."""
     found = []
     types = TypeInfo(schema)
 

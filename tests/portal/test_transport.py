@@ -1,4 +1,4 @@
-"""The HTTP transport: what a server says in whatever form becomes data or one of our errors."""
+"""The HTTP transport: any reply of a server becomes data or one of our errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def server():
 
 @pytest.fixture
 def ask(server):
-    """Asks the server, which says what is given."""
+    """Ask a server that sends a given reply."""
 
     def ask_for(body: bytes, code: int = 200, stop=None):
         server.script("graphql", lambda _: Answer(code, body=body))
@@ -46,7 +46,7 @@ def test_an_answer_with_errors_is_a_portal_error_and_says_why(server, ask):
         ask(b'{"data": {"runs": []}, "errors": [{"message": "Cannot query field x", "locations": []}]}', 400)
     (request,) = server.requests
     assert json.loads(request.body) == {"query": QUERY, "variables": {"id": 5}}
-    with pytest.raises(PortalError, match="why"):
+    with pytest.raises(PortalError, match="reason"):
         ask(b'{"errors": [{"code": 5}]}')
 
 

@@ -1,4 +1,4 @@
-"""Which voxel spacing and size an annotation file counts in; which file fits which tomogram is in tests/api."""
+"""The voxel spacing and shape of an annotation file's grid; fits to tomograms are tested in tests/api."""
 
 from __future__ import annotations
 

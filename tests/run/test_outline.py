@@ -1,4 +1,4 @@
-"""What a run's page lists, and in which order."""
+"""The rows of a run's page, and their order."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The portal's metadata: queries, where their answers come from, and answers as records."""
+"""The portal's metadata: queries, the sources that answer them, and answers as records."""

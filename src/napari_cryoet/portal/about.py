@@ -1,4 +1,4 @@
-"""Texts about a dataset or deposition: first from the catalogue, then from its page."""
+"""Texts about a dataset or deposition, from the catalogue at first and from its page later."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OBJECTS_IN_TOOLTIP: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """The head of a record's page; what isn't known is empty or None."""
+    """The header of a record's page; unknown fields are empty or None."""
 
     title: str
     authors: tuple[str, ...] = ()
@@ -34,14 +34,14 @@ class About:
     counts: str = ""
     deposition: DepositionTitle | None = None
     description: str = ""
-    details: str = ""  # all else that the record says, a line each
+    details: str = ""  # the other fields, one per line
     portal_page: str = ""
     publications: str | None = None
     entries: str | None = None
 
 
 def about_listed_dataset(dataset_id: int, row: CatalogueRow | None, deposition: DepositionRow | None) -> About:
-    """What the catalogue knows of a dataset."""
+    """A dataset's header, from the catalogue."""
     if row is None:
         return About(f"DS-{dataset_id}")
     return About(
@@ -53,7 +53,7 @@ def about_listed_dataset(dataset_id: int, row: CatalogueRow | None, deposition: 
 
 
 def about_dataset(dataset: Dataset, portal_page: str) -> About:
-    """All about a dataset; ``portal_page`` is its address on the portal, or empty where it has none."""
+    """A dataset's header; ``portal_page`` is its URL on the portal, or empty."""
     licence = plain(dataset.terms.licence) if dataset.terms is not None else ""
     organism, released = short_species(dataset.organism_name), date_text(dataset.release_date)
     return About(
@@ -70,7 +70,7 @@ def about_dataset(dataset: Dataset, portal_page: str) -> About:
 
 
 def about_listed_deposition(deposition_id: int, row: DepositionRow | None) -> About:
-    """What the catalogue knows of a deposition."""
+    """A deposition's header, from the catalogue."""
     if row is None:
         return About(f"CZCDP-{deposition_id}")
     return About(
@@ -81,7 +81,7 @@ def about_listed_deposition(deposition_id: int, row: DepositionRow | None) -> Ab
 
 
 def about_deposition(page: DepositionPage, portal_page: str) -> About:
-    """All about a deposition; ``portal_page`` is its address on the portal, or empty where it has none."""
+    """A deposition's header; ``portal_page`` is its URL on the portal, or empty."""
     deposition = page.deposition
     licence = plain(deposition.terms.licence) if deposition.terms is not None else ""
     released, kinds = date_text(deposition.release_date), kinds_text(deposition.kinds)
@@ -144,19 +144,19 @@ def _lines(facts: Sequence[tuple[str, str]]) -> str:
 
 
 def _counts_text(page: DepositionPage) -> str:
-    """How much a deposition holds, in one line."""
-    brought = sum(dataset.is_own for dataset in page.datasets)
-    enriched = len(page.datasets) - brought
+    """The counts of a deposition in one line."""
+    own = sum(dataset.is_own for dataset in page.datasets)
+    enriched = len(page.datasets) - own
     counts = ((page.tomogram_count, "tomogram"), (page.annotation_count, "annotation"))
     return joined(
-        count_text(brought, "dataset") if brought else "",
-        f"adds to {count_text(enriched, 'other dataset' if brought else 'dataset')}" if enriched else "",
+        count_text(own, "dataset") if own else "",
+        f"adds to {count_text(enriched, 'other dataset' if own else 'dataset')}" if enriched else "",
         *(count_text(count, noun) for count, noun in counts if count),
     )
 
 
 def _methods(contributions: Iterable[ObjectCount]) -> list[str]:
-    """How many annotations each kind of method made, most first."""
+    """The number of annotations by method type, in descending order."""
     counts: dict[str, int] = {}
     for each in contributions:
         counts[str(each.method_type)] = counts.get(str(each.method_type), 0) + each.count
@@ -164,7 +164,7 @@ def _methods(contributions: Iterable[ObjectCount]) -> list[str]:
 
 
 def dataset_tooltip(dataset: CatalogueRow, named: Sequence[ObjectCount]) -> str:
-    """What the list of datasets says on hovering; it names some objects first."""
+    """The tooltip in the list of datasets, with the objects ``named``."""
     runs = count_text(dataset.run_count, "run")
     annotations = count_text(dataset.annotation_count, "annotation") if dataset.annotation_count else ""
     return _joined_lines(
@@ -176,7 +176,7 @@ def dataset_tooltip(dataset: CatalogueRow, named: Sequence[ObjectCount]) -> str:
 
 
 def deposition_tooltip(deposition: DepositionRow, facts: str, named: Sequence[ObjectCount]) -> str:
-    """What the list of depositions says on hovering."""
+    """The tooltip in the list of depositions, with the objects ``named``."""
     return _joined_lines(
         deposition.title,
         names_text([author.name for author in deposition.authors], limit=8),
@@ -187,7 +187,7 @@ def deposition_tooltip(deposition: DepositionRow, facts: str, named: Sequence[Ob
 
 
 def run_tooltip(run: RunRow, facts: str) -> str:
-    """What a list of runs says on hovering."""
+    """The tooltip in a list of runs."""
     size = dimensions_text(run.size_x, run.size_y, run.size_z)
     counts = (
         f"{each.object_name}: {count_text(each.count, 'annotation')}" for each in run.objects[:OBJECTS_IN_TOOLTIP]

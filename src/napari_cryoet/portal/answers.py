@@ -1,4 +1,4 @@
-"""The portal's answers as pages: replies to records that point at their parents, in the order people want them."""
+"""Turn the portal's answers into pages: sorted records that refer to their parents."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from napari_cryoet.records import Author, Record, Terms, terms_of
 R = TypeVar("R", bound=Record)
 
 Counts: TypeAlias = Counter[tuple[Any, ...]]
-"""Counts by group: the cells at the ends of some paths."""
+"""Counts by group: the cells at the ends of paths."""
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """The data that answers a query, when it came, and the terms that its source tells."""
+    """The data of an answer, when it was fetched, and the terms of its source."""
 
     data: dict[str, Any]
     terms: Terms | None = None
@@ -35,20 +35,20 @@ class Answer(msgspec.Struct, frozen=True):
         return rows
 
     def rows_by(self, key: str, name: str, kind: type[R]) -> dict[Any, tuple[R, ...]]:
-        """The rows of a root list as records, by a column that isn't in these."""
-        found = defaultdict(list)
+        """The rows of a root list as records, grouped by a column that the records lack."""
+        groups = defaultdict(list)
         for row, record in zip(self.data.get(name) or (), self.rows(name, kind), strict=True):
-            found[row.get(key)].append(record)
-        return {value: tuple(records) for value, records in found.items()}
+            groups[row.get(key)].append(record)
+        return {value: tuple(records) for value, records in groups.items()}
 
     def the_row(self, name: str, kind: type[R], wanted: str) -> R:
-        """The one row of a root list that was asked for by its id; ``wanted`` says what it is."""
+        """The only row of a root list requested by id; ``wanted`` names the record in the NotFoundError."""
         for record in self.rows(name, kind):
             return record
         raise NotFoundError(f"The portal has no {wanted}.", hint="It may have been withdrawn or renumbered.")
 
     def counts(self, name: str, *paths: str) -> Counts:
-        """The counts of a root aggregate by the cells at the ends of paths."""
+        """The counts of a root aggregate, grouped by the cells at the ends of paths."""
         return _counts(self.data.get(name), name, *paths)
 
 
@@ -58,7 +58,7 @@ class _Group(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class _Aggregate(msgspec.Struct, frozen=True):
-    aggregate: list[_Group]  # empty where there are no rows
+    aggregate: list[_Group]  # empty if there are no rows
 
 
 class _Edge(msgspec.Struct, frozen=True):
@@ -66,7 +66,7 @@ class _Edge(msgspec.Struct, frozen=True):
 
 
 def catalogue(answer: Answer) -> pages.Catalogue:
-    """All datasets and depositions, as `queries.CATALOGUE` asks for them."""
+    """The catalogue, from `queries.CATALOGUE`."""
     authors = answer.rows_by("datasetId", "datasetAuthors", Author)
     runs = answer.counts("runCounts", "dataset.id")
     tomograms = answer.counts("tomogramCounts", "run.dataset.id")
@@ -114,7 +114,7 @@ def _deposition_rows(answer: Answer, datasets: Iterable[pages.CatalogueRow]) -> 
 
 
 def dataset_page(dataset_id: int, offset: int, answer: Answer) -> pages.DatasetPage:
-    """A dataset and some of its runs, as `queries.DATASET_PAGE` asks for them."""
+    """A dataset and a page of its runs, from `queries.DATASET_PAGE`."""
     dataset = answer.the_row("datasets", records.Dataset, f"dataset {dataset_id}")
     return pages.DatasetPage(
         dataset=_whole_dataset(dataset, answer),
@@ -126,7 +126,7 @@ def dataset_page(dataset_id: int, offset: int, answer: Answer) -> pages.DatasetP
 
 
 def run_page(run_id: int, answer: Answer) -> pages.RunPage:
-    """Everything of a run, as `queries.RUN_PAGE` asks for it."""
+    """A run with all its records, from `queries.RUN_PAGE`."""
     run = answer.the_row("runs", records.Run, f"run {run_id}")
     dataset = None if run.dataset is None else _whole_dataset(run.dataset, answer)
     run = replace(run, dataset=dataset, terms=terms_of(run.s3_prefix, answer.terms))
@@ -168,7 +168,7 @@ def run_page(run_id: int, answer: Answer) -> pages.RunPage:
 
 
 def deposition_page(deposition_id: int, answer: Answer) -> pages.DepositionPage:
-    """A deposition, as `queries.DEPOSITION_PAGE` asks for it."""
+    """A deposition, from `queries.DEPOSITION_PAGE`."""
     deposition = answer.the_row("depositions", records.Deposition, f"deposition {deposition_id}")
     authors, kinds = tuple(answer.rows("depositionAuthors", Author)), _kinds(answer).get(deposition_id, ())
     runs = {run.id: run for name in ("annotatedRuns", "reconstructedRuns") for run in _run_rows(answer, name)}
@@ -185,7 +185,7 @@ def deposition_page(deposition_id: int, answer: Answer) -> pages.DepositionPage:
 
 
 def _dataset_counts(answer: Answer, listed: Iterable[pages.RunRow]) -> tuple[pages.DatasetCount, ...]:
-    """The datasets that a deposition brought, then those that it only added to."""
+    """A deposition's own datasets, then those that it only added to."""
     runs = Counter((run.dataset_id,) for run in listed)
     for name in ("ownRunCounts", "annotatedRunCounts", "reconstructedRunCounts"):
         runs |= answer.counts(name, "dataset.id")
@@ -195,7 +195,7 @@ def _dataset_counts(answer: Answer, listed: Iterable[pages.RunRow]) -> tuple[pag
     paths = [f"run.dataset.{name}" for name in names]
     cells = answer.counts("tomogramCounts", *paths) | answer.counts("annotationCounts", *paths)
     rows = [dict(zip(names, each, strict=True)) for each in cells]
-    touched: list[pages.DatasetCount] = _converted(rows, list[pages.DatasetCount], "tomogramCounts")
+    enriched: list[pages.DatasetCount] = _converted(rows, list[pages.DatasetCount], "tomogramCounts")
     own = [replace(each, is_own=True) for each in answer.rows("datasets", pages.DatasetCount)]
     counts = [
         replace(
@@ -205,13 +205,13 @@ def _dataset_counts(answer: Answer, listed: Iterable[pages.RunRow]) -> tuple[pag
             annotation_count=objects[key].total(),
             objects=_objects(objects[key]),
         )
-        for key, each in {each.dataset_id: each for each in (*touched, *own)}.items()
+        for key, each in {each.dataset_id: each for each in (*enriched, *own)}.items()
     ]
     return tuple(sorted(counts, key=lambda each: (not each.is_own, each.dataset_id)))
 
 
 def lookup(answer: Answer) -> tuple[pages.LookupHit, ...]:
-    """All records that carry one id, as `queries.LOOKUP` asks for them."""
+    """All records with an id, from `queries.LOOKUP`."""
     return tuple(
         replace(hit, kind=kind)
         for kind in ("dataset", "deposition", "run", "tomogram", "annotation", "alignment", "tilt series")
@@ -220,25 +220,25 @@ def lookup(answer: Answer) -> tuple[pages.LookupHit, ...]:
 
 
 def run_of_file(answer: Answer) -> int | None:
-    """The run that an annotation file belongs to, as `queries.FILE_RUN` asks for it; None where there is none."""
+    """The id of an annotation file's run, from `queries.FILE_RUN`; None if there is none."""
     rows: list[dict[str, Any]] = _converted(answer.data.get("annotationFiles"), list[dict[str, Any]], "annotationFiles")
     return next((_at(row, "annotationShape.annotation.runId") for row in rows), None)
 
 
-# records and their parts
+# conversion to records
 
 
 def _run_rows(answer: Answer, name: str) -> tuple[pages.RunRow, ...]:
-    """Runs with their counts, and with what their first tomogram says."""
-    found = []
+    """Runs with their counts and the fields of their first tomogram."""
+    runs = []
     for row in _converted(answer.data.get(name), list[dict[str, Any]], name):
         edges = _converted(_at(row, "tomograms.edges") or [], list[_Edge], name)
         run: pages.RunRow = _converted((edges[0].node if edges else {}) | row, pages.RunRow, name)
         tomograms = _counts(row.get("tomogramsAggregate"), name)
         annotations = _counts(row.get("annotationsAggregate"), name, "objectName", "methodType")
         counts = {"tomogram_count": tomograms.total(), "annotation_count": annotations.total()}
-        found.append(replace(run, **counts, objects=_objects(annotations)))
-    return tuple(found)
+        runs.append(replace(run, **counts, objects=_objects(annotations)))
+    return tuple(runs)
 
 
 def _whole_dataset(dataset: records.Dataset, answer: Answer) -> records.Dataset:
@@ -255,13 +255,13 @@ class _Kind(Record, frozen=True):
 
 
 def _kinds(answer: Answer) -> dict[Any, tuple[str, ...]]:
-    """What each deposition holds."""
+    """The kinds of data in each deposition."""
     rows = answer.rows_by("depositionId", "depositionTypes", _Kind)
-    return {key: tuple(dict.fromkeys(each.type for each in found if each.type)) for key, found in rows.items()}
+    return {key: tuple(dict.fromkeys(each.type for each in members if each.type)) for key, members in rows.items()}
 
 
 def _objects(counts: Counts) -> tuple[pages.ObjectCount, ...]:
-    """Counts by object, or by object and kind of method, most first."""
+    """Counts by object, or by object and method type, in descending order."""
     return tuple(
         pages.ObjectCount(object_name=name or "", count=count, method_type=(method or [""])[0] or "")
         for (name, *method), count in _most_first(counts)
@@ -269,16 +269,16 @@ def _objects(counts: Counts) -> tuple[pages.ObjectCount, ...]:
 
 
 def _most_first(counts: Counts) -> list[tuple[tuple[Any, ...], int]]:
-    """Counts in falling order, equal ones by name."""
+    """Counts in descending order; ties are sorted by name."""
     return sorted(counts.items(), key=lambda item: (-item[1], [(str(cell).casefold(), str(cell)) for cell in item[0]]))
 
 
 def _by_first(counts: Counts) -> dict[Any, Counts]:
-    """Counts by the first cell of their group, then by the others."""
-    found: dict[Any, Counts] = defaultdict(Counter)
+    """Nest counts by the first cell of their group."""
+    nested: dict[Any, Counts] = defaultdict(Counter)
     for (first, *others), count in counts.items():
-        found[first][tuple(others)] += count
-    return found
+        nested[first][tuple(others)] += count
+    return nested
 
 
 def _counts(value: Any, name: str, *paths: str) -> Counts:
@@ -290,19 +290,19 @@ def _counts(value: Any, name: str, *paths: str) -> Counts:
 
 
 def _at(row: Mapping[str, Any] | None, path: str) -> Any:
-    """What is at the end of a path, or None where something on it is null."""
-    place: Any = row
+    """The value at the end of a path, or None if any part of the path is null."""
+    value: Any = row
     for name in path.split("."):
-        place = place.get(name) if isinstance(place, dict) else None
-    return place
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
 
 
 def _converted(value: Any, kind: Any, name: str) -> Any:
-    """A part of a reply as what it should be."""
+    """Convert a part of an answer to a type; PortalError if it doesn't fit."""
     try:
         return msgspec.convert(value, kind)
     except (msgspec.ValidationError, RecursionError) as error:
         raise PortalError(
-            f"The portal's answer can't be understood: {error}, in {name}.",
+            f"The portal's answer is invalid: {error}, in {name}.",
             hint="The portal may have changed; look for a newer version of napari-cryoet.",
         ) from error

@@ -1,4 +1,4 @@
-"""What ids and links that people paste lead to, and the web addresses of what records refer to."""
+"""Parse pasted ids and links, and link to the publications and database entries of records."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FILE: Final = re.compile(
     r"(?:s3://[^/\s]+|(?:https?://)?(?:files|cryoet-data-portal-public\.s3)\.[^/\s]+)/([0-9]{5,10})(?:/\S*)?"
 )
 _DOI: Final = re.compile(r"10\.\d{4,9}/[^\s,]+")
-#: What may stand around an address in a text.
+#: Characters that may surround an address in a text.
 AROUND: Final = "<>()[]{}'\"“”‘’«».,;"
 _DATABASES: Final = {
     "EMPIAR": "https://www.ebi.ac.uk/empiar/EMPIAR-{}/",
@@ -39,7 +39,7 @@ _DATABASES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Jump:
-    """A record that was named outright; ``kind`` is None where only a number was."""
+    """A record given by its id; ``kind`` is None if there was only a number."""
 
     kind: str | None
     id: int
@@ -53,7 +53,7 @@ class Link(NamedTuple):
 
 
 def parse_jump(text: str) -> Jump | None:
-    """What an id or a link of the portal leads to, or None for ordinary search words.
+    """The record that an id or a portal link refers to, or None for other search text.
 
     >>> parse_jump("DS-10000"), parse_jump("https://cryoetdataportal.czscience.com/runs/506?tab=x").kind
     (Jump(kind='dataset', id=10000), 'run')
@@ -61,25 +61,25 @@ def parse_jump(text: str) -> Jump | None:
     text = text.strip()
     link = text.strip(AROUND)
     kind: str | None
-    if found := _ID.fullmatch(text):
-        kind, number = _PREFIXES.get((found[1] or "").upper()), int(found[2])
-    elif found := _PAGE.fullmatch(link):
-        kind, number = found[1], int(found[2])
-    elif found := _FILE.fullmatch(link):
-        kind, number = "dataset", int(found[1])
+    if match := _ID.fullmatch(text):
+        kind, number = _PREFIXES.get((match[1] or "").upper()), int(match[2])
+    elif match := _PAGE.fullmatch(link):
+        kind, number = match[1], int(match[2])
+    elif match := _FILE.fullmatch(link):
+        kind, number = "dataset", int(match[1])
     else:
         return None
     return Jump(kind, number) if 0 < number <= MAX_ID else None
 
 
 def publication_links(publications: str | None) -> tuple[Link, ...]:
-    """Links to papers, from the portal's comma-separated DOIs; what is no DOI has no link."""
+    """Links to papers, from the portal's comma-separated DOIs; other text is skipped."""
     dois = dict.fromkeys(doi.rstrip(".") for doi in _DOI.findall(publications or ""))
     return tuple(Link(doi, f"https://doi.org/{quote(doi, safe='/')}") for doi in dois)
 
 
 def database_links(entries: str | None) -> tuple[Link, ...]:
-    """Links to entries of other databases, from the portal's comma-separated names; unknown databases have no link."""
+    """Links to entries of other databases, from the portal's comma-separated names; unknown databases are skipped."""
     links = []
     for entry in dict.fromkeys(part.strip() for part in (entries or "").split(",")):
         database, _, number = entry.partition("-")
@@ -90,7 +90,7 @@ def database_links(entries: str | None) -> tuple[Link, ...]:
 
 
 def is_web_address(url: str) -> bool:
-    """Whether a link leads to the web, and not to a file, a script or another program."""
+    """Whether a URL is an http(s) address, not a file, a script or another program."""
     try:
         parts = urlsplit(url)
     except ValueError:

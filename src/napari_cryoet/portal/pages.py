@@ -1,4 +1,4 @@
-"""What one screen shows, as one frozen answer: the catalogue, a dataset, a run, a deposition, a look-up."""
+"""The content of each screen as frozen data: the catalogue, a dataset, a run, a deposition, a look-up."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from napari_cryoet.wording import day_text, plain
 
 
 class Freshness(Record, frozen=True, kw_only=True):
-    """When an answer left the portal, and whether it is shown because the portal can't be reached now."""
+    """When an answer was fetched, and whether it is shown because the portal is unreachable now."""
 
     fetched_at: datetime
     is_offline: bool = False
@@ -34,12 +34,12 @@ class Freshness(Record, frozen=True, kw_only=True):
 
     @property
     def text(self) -> str:
-        """Whether the answer is live: ``online``, or ``offline, as of 12 Nov``."""
+        """``online``, or ``offline, as of 12 Nov``."""
         return f"offline, as of {day_text(self.fetched_at)}" if self.is_offline else "online"
 
 
 class ObjectCount(Record, frozen=True, kw_only=True):
-    """How many annotations name an object; in a deposition, those made by one kind of method."""
+    """The number of annotations of an object; in a deposition, those made by one type of method."""
 
     object_name: str
     count: int
@@ -47,7 +47,7 @@ class ObjectCount(Record, frozen=True, kw_only=True):
 
 
 class CatalogueRow(Record, frozen=True, kw_only=True):
-    """A dataset as the list of all datasets shows it."""
+    """A dataset in the list of all datasets."""
 
     id: Id
     title: str
@@ -60,7 +60,7 @@ class CatalogueRow(Record, frozen=True, kw_only=True):
     dataset_publications: str | None = None
     related_database_entries: str | None = None
     key_photo_thumbnail_url: str | None = None
-    authors: tuple[Author, ...] = ()  # their names and ORCIDs only
+    authors: tuple[Author, ...] = ()  # names and ORCIDs only
     run_count: int = 0
     tomogram_count: int = 0
     annotation_count: int = 0
@@ -69,7 +69,7 @@ class CatalogueRow(Record, frozen=True, kw_only=True):
 
 
 class DepositionRow(Record, frozen=True, kw_only=True):
-    """A deposition as the list of all depositions shows it."""
+    """A deposition in the list of all depositions."""
 
     id: Id
     title: str
@@ -79,9 +79,9 @@ class DepositionRow(Record, frozen=True, kw_only=True):
     related_database_entries: str | None = None
     key_photo_thumbnail_url: str | None = None
     kinds: tuple[str, ...] = ()
-    authors: tuple[Author, ...] = ()  # their names and ORCIDs only
-    dataset_ids: tuple[int, ...] = ()  # that it brought
-    enriched_dataset_ids: tuple[int, ...] = ()  # of others, to which it added tomograms or annotations
+    authors: tuple[Author, ...] = ()  # names and ORCIDs only
+    dataset_ids: tuple[int, ...] = ()  # its own
+    enriched_dataset_ids: tuple[int, ...] = ()  # of other depositions, to which it added tomograms or annotations
     tomogram_count: int = 0
     annotation_count: int = 0
     objects: tuple[ObjectCount, ...] = ()  # most annotated first
@@ -96,9 +96,9 @@ class Catalogue(Record, frozen=True, kw_only=True):
 
 
 class RunRow(Record, frozen=True, kw_only=True):
-    """A run in a list: of its dataset, or of a deposition, which counts what it added.
+    """A run in the list of a dataset, or of a deposition, whose counts cover only what it added.
 
-    Spacing and sizes are those of the default tomogram, in the list of a dataset.
+    In the list of a dataset, spacing and sizes are those of the default tomogram.
     """
 
     id: Id
@@ -116,7 +116,7 @@ class RunRow(Record, frozen=True, kw_only=True):
 
     @property
     def title(self) -> str:
-        """The run's name, or its id where the name is blank."""
+        """The run's name, or its id if the name is blank."""
         return plain(self.name) or f"RN-{self.id}"
 
 
@@ -125,18 +125,18 @@ class DatasetPage(Record, frozen=True, kw_only=True):
 
     dataset: Dataset
     runs: tuple[RunRow, ...]
-    run_total: int  # of all pages, under the same filter
+    run_total: int  # on all pages, with the same filter
     offset: int
     freshness: Freshness
 
     @property
     def is_last(self) -> bool:
-        """Whether no run follows this page."""
+        """Whether this is the last page."""
         return self.offset + len(self.runs) >= self.run_total
 
 
 class RunPage(Record, frozen=True, kw_only=True):
-    """Everything of a run: flat tuples of records that point at their parents."""
+    """A run with all its records: flat tuples of records that refer to their parents."""
 
     run: Run
     voxel_spacings: tuple[VoxelSpacing, ...]
@@ -150,34 +150,34 @@ class RunPage(Record, frozen=True, kw_only=True):
 
     @property
     def default_tomogram(self) -> Tomogram | None:
-        """The tomogram to open first, or None where the run has none."""
+        """The tomogram to open first, or None if the run has none."""
         return self.tomograms[0] if self.tomograms else None
 
     def files_of(self, shape: AnnotationShape) -> tuple[AnnotationFile, ...]:
-        """The files of one annotation shape."""
+        """The files of an annotation shape."""
         return tuple(file for file in self.annotation_files if file.annotation_shape_id == shape.id)
 
     def shapes_of(self, annotation: Annotation) -> tuple[AnnotationShape, ...]:
-        """The shapes of one annotation."""
+        """The shapes of an annotation."""
         return tuple(shape for shape in self.annotation_shapes if shape.annotation_id == annotation.id)
 
 
 class DatasetCount(Record, frozen=True, kw_only=True):
-    """How much of a deposition is in one dataset."""
+    """The part of a deposition in one dataset."""
 
     dataset_id: Id = msgspec.field(name="id")
     title: str
     organism_name: str | None = None
-    run_count: int = 0  # all of a dataset that the deposition brought; of another, those that it added to
+    run_count: int = 0  # of the deposition's own dataset, all; of another, those that it added to
     tomogram_count: int = 0
     annotation_count: int = 0
     objects: tuple[ObjectCount, ...] = ()  # most annotated first
     key_photo_thumbnail_url: str | None = None
-    is_own: bool = False  # the deposition brought the dataset itself
+    is_own: bool = False  # the dataset belongs to the deposition
 
 
 class DepositionPage(Record, frozen=True, kw_only=True):
-    """A deposition with the datasets that it brought, and those of others that it added to."""
+    """A deposition with its own datasets, and those of others that it added to."""
 
     deposition: Deposition
     datasets: tuple[DatasetCount, ...]
@@ -185,15 +185,15 @@ class DepositionPage(Record, frozen=True, kw_only=True):
     tomogram_count: int
     annotation_count: int
     freshness: Freshness
-    runs: tuple[RunRow, ...] = ()  # of others' datasets, by name; of very many only the first
+    runs: tuple[RunRow, ...] = ()  # in others' datasets, by name; only the first if there are very many
 
     def runs_of(self, dataset_id: int) -> tuple[RunRow, ...]:
-        """The runs of another's dataset that the deposition added to."""
+        """The runs of another deposition's dataset that this one added to."""
         return tuple(run for run in self.runs if run.dataset_id == dataset_id)
 
 
 class LookupHit(Record, frozen=True, kw_only=True):
-    """One record that carries a looked-up id; ids of different kinds overlap."""
+    """A record with the looked-up id; ids of different kinds overlap."""
 
     kind: str = ""  # "deposition", "dataset", "run", "tomogram", "annotation", "alignment" or "tilt series"
     id: Id
@@ -202,12 +202,11 @@ class LookupHit(Record, frozen=True, kw_only=True):
 
 
 def objects_text(objects: Sequence[ObjectCount], limit: int = 3, *, with_counts: bool = False) -> str:
-    """The most annotated objects and how many more there are: ``ribosome · FAS · membrane  +4``.
+    """The most annotated objects, and the number of others: ``ribosome · FAS · membrane  +4``.
 
-    With counts also how many annotations each of them has: ``ribosome 5 · FAS 1 · membrane 2  +4``.
+    With counts: ``ribosome 5 · FAS 1 · membrane 2  +4``.
     """
     named = " · ".join(
-        plain(found.object_name) + (f" {found.count:,}" if with_counts and found.count else "")
-        for found in objects[:limit]
+        plain(item.object_name) + (f" {item.count:,}" if with_counts and item.count else "") for item in objects[:limit]
     )
     return named if len(objects) <= limit else f"{named}  +{len(objects) - limit}"

@@ -1,4 +1,4 @@
-"""Places among the pages of a portal, and the crumbs that lead back."""
+"""The browser's screens as places, and the breadcrumbs to them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Kind: TypeAlias = Literal["datasets", "runs", "depositions", "dataset", "deposit
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A screen: a list, the page of a record, or the basket. Its name doesn't count in comparisons."""
+    """A screen: a list, a record's page, or the basket. Comparisons ignore the name."""
 
     kind: Kind
     id: int = 0  # 0 for a list and the basket
@@ -19,7 +19,7 @@ class Place:
 
     @property
     def label(self) -> str:
-        """Its name, or its id."""
+        """The name, or else the id."""
         prefix = {"dataset": "DS", "deposition": "CZCDP", "run": "RN"}.get(self.kind)
         return self.name or (f"{prefix}-{self.id}" if prefix else self.kind.capitalize())
 
@@ -30,24 +30,24 @@ Crumbs: TypeAlias = tuple[Place, ...]  # from a list to where you are
 
 
 def begin(place: Place) -> Crumbs:
-    """From its list to a place."""
+    """The breadcrumbs of a place: its list, then the place."""
     return (DEPOSITIONS if place.kind == "deposition" else DATASETS, place)
 
 
 def follow(crumbs: Crumbs, place: Place) -> Crumbs:
-    """Go on to a place: back to it where the crumbs have it; else one longer, without the oldest after the list."""
+    """Append a place, or go back to it if it is a crumb already; the oldest crumb after the list may be dropped."""
     if place in crumbs:
         return (*crumbs[: crumbs.index(place)], place)
     return (crumbs[0], *crumbs[1:][2 - MOST_CRUMBS :], place)
 
 
 def follow_to_basket(crumbs: Crumbs) -> Crumbs:
-    """Go on to the basket, from where you are and no further place."""
+    """Append the basket, keeping only the list and the current place before it."""
     return follow(crumbs if BASKET in crumbs else (crumbs[0], *crumbs[1:][-1:]), BASKET)
 
 
 def follow_to_run(crumbs: Crumbs, dataset: Place, run: Place) -> Crumbs:
-    """Go on to a run, over its dataset and no other."""
+    """Append a run after its dataset, dropping another dataset."""
     if crumbs[-1].kind == "dataset":
         crumbs = crumbs[:-1]
     return follow(follow(crumbs, dataset), run)

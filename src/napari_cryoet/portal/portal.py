@@ -1,4 +1,4 @@
-"""A portal to ask: live, a server of one's own, the demo or a pack; one request a page, shown again without network."""
+"""Read a portal: the live one, another server, the demo or a pack. A page is one request, cached for offline use."""
 
 from __future__ import annotations
 
@@ -39,22 +39,22 @@ Row: TypeAlias = dict[str, Any]
 LIVE_URL: Final = "https://graphql.cryoetdataportal.czscience.com/graphql"
 RUNS_A_PAGE: Final = 50
 
-_MAX_RUNS_A_PAGE: Final = 500  # the server takes 0 for "all" and has no bound of its own
+_MAX_RUNS_A_PAGE: Final = 500  # the server reads 0 as "all" and has no limit of its own
 _SOURCE_HINT: Final = 'Name "live", "demo", an address that begins with https:// or http://, or the folder of a pack.'
 
 
 class Source(Record, frozen=True):
-    """Where a portal's answers come from."""
+    """The source of a portal's data."""
 
     kind: Literal["live", "url", "demo", "pack"]
-    location: str  # the URL of the endpoint, or the folder; for the demo "demo"
-    label: str  # what a person calls it
-    terms: Terms | None = None  # None as long as they aren't known
+    location: str  # the URL of the endpoint, the folder, or "demo"
+    label: str  # shown to users
+    terms: Terms | None = None  # None while unknown
 
     def page_url(self, kind: str, record_id: int) -> str:
-        """The page of a dataset, run or deposition on the source's own site; empty where there is none.
+        """URL of the page of a dataset, run or deposition on the source's site; empty if there is none.
 
-        A pack or another server may give its own ids to records, so it never leads to the live portal.
+        Packs and other servers may use other ids, so their records never link to the live portal.
         """
         if self.terms is None or (self.terms.site == PORTAL_TERMS.site and self.kind != "live"):
             return ""
@@ -65,23 +65,23 @@ _LIVE: Final = Source("live", LIVE_URL, "CryoET Data Portal", PORTAL_TERMS)
 
 
 def open_portal(source: str | Path = "live", *, cache_dir: Path | None = None, offline: bool = False) -> Portal:
-    """Open a portal without asking it anything yet.
+    """Open a portal; nothing is requested yet.
 
     Parameters
     ----------
     source
         ``"live"``, ``"demo"`` (generated on first use), the URL of a GraphQL endpoint, or the folder of a pack.
     cache_dir
-        Where answers are kept; the user's cache folder by default.
+        The folder for cached answers; by default the user's cache folder.
     offline
-        Never use the network: only what was seen before.
+        Never use the network; return only cached answers.
 
     Raises
     ------
     PackError
-        The folder isn't a pack.
+        If the folder isn't a pack.
     PortalError
-        The source is empty, or an address that isn't one of the web.
+        If the source is empty, or an address but not a web address.
     """
     text = os.fspath(source).strip()
     if text == "demo":
@@ -98,9 +98,9 @@ def open_portal(source: str | Path = "live", *, cache_dir: Path | None = None, o
 
 
 def find_portal(address: str, *, stop: threading.Event | None = None) -> str:
-    """The endpoint of the portal at an address as a user types it; asks the server whether it answers as a portal does.
+    """The endpoint for a portal's address as typed by a user; checks that a portal answers there.
 
-    Without a path, ``/graphql`` is meant; without a scheme, ``https``, or ``http`` for a port or a number.
+    The default path is ``/graphql``. The default scheme is ``https``, or ``http`` for ports and IP addresses.
 
     Raises
     ------
@@ -112,8 +112,8 @@ def find_portal(address: str, *, stop: threading.Event | None = None) -> str:
     text = address.strip()
     if "://" not in text:
         host = text.partition("/")[0]
-        is_near = host == "localhost" or ":" in host or host.replace(".", "").isdigit()
-        text = f"{'http' if is_near else 'https'}://{text}"
+        is_plain = host == "localhost" or ":" in host or host.replace(".", "").isdigit()
+        text = f"{'http' if is_plain else 'https'}://{text}"
     if not is_web_address(text):
         raise PortalError(f"{without_login(address.strip())!r} isn't the address of a portal.", hint=_SOURCE_HINT)
     url = text if urlsplit(text).path.strip("/") else f"{text.rstrip('/')}/graphql"
@@ -122,10 +122,10 @@ def find_portal(address: str, *, stop: threading.Event | None = None) -> str:
 
 
 class Portal:
-    """Answers about depositions, datasets and runs, from any thread; `open_portal` makes it.
+    """The depositions, datasets and runs of a portal, made by `open_portal`. Methods may be called from any thread.
 
-    Without network you get the answer that was seen before, and its ``freshness`` says so; without one, a NetworkError.
-    An answer that can't be understood is a PortalError, a record that isn't there a NotFoundError.
+    Without network, methods return the cached answer, and its ``freshness`` says so; NetworkError if there is none. An
+    invalid answer is a PortalError, a missing record a NotFoundError.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class Portal:
         self._catalogue: Catalogue | None = None
 
     def catalogue(self, *, refresh: bool = False, stop: threading.Event | None = None) -> Catalogue:
-        """All datasets and depositions; asked for once a session unless ``refresh`` is wanted."""
+        """All datasets and depositions, requested once per session unless ``refresh`` is set."""
         known = self._catalogue
         if known is not None and not refresh:
             return known
@@ -153,8 +153,8 @@ class Portal:
         return fetched
 
     def cached_catalogue(self) -> Catalogue | None:
-        """The catalogue as it was last seen, without asking anybody; None where it never was."""
-        return self._catalogue or self._kept(queries.CATALOGUE, {}, answers.catalogue)
+        """The last catalogue, without a request; None if there is none."""
+        return self._catalogue or self._cached(queries.CATALOGUE, {}, answers.catalogue)
 
     def dataset_page(
         self,
@@ -165,7 +165,7 @@ class Portal:
         name_contains: str = "",
         stop: threading.Event | None = None,
     ) -> DatasetPage:
-        """A dataset and ``limit`` of its runs by name, from the ``offset``-th on, whose names contain some text."""
+        """A dataset and one page of its runs, sorted by name; ``name_contains`` filters the runs."""
         offset, limit = max(0, offset), min(max(1, limit), _MAX_RUNS_A_PAGE)
         runs: Row = {"datasetId": {"_eq": dataset_id}}
         if name := name_contains.strip():
@@ -174,11 +174,11 @@ class Portal:
         return self._page(queries.DATASET_PAGE, variables, partial(answers.dataset_page, dataset_id, offset), stop)
 
     def run_page(self, run_id: int, *, stop: threading.Event | None = None) -> RunPage:
-        """Everything of a run, however much it is, in one request."""
+        """A run with all its records, in one request."""
         return self._page(queries.RUN_PAGE, {"id": run_id}, partial(answers.run_page, run_id), stop)
 
     def annotation_file(self, file_id: int, *, stop: threading.Event | None = None) -> AnnotationFile:
-        """One annotation file with its parents, in two requests: for its run, and for everything of that."""
+        """An annotation file with its parents, in two requests: for the id of its run, and for the run's page."""
         run_id = self._page(queries.FILE_RUN, {"id": file_id}, answers.run_of_file, stop)
         files = self.run_page(run_id, stop=stop).annotation_files if run_id is not None else ()
         for file in files:
@@ -187,12 +187,12 @@ class Portal:
         raise NotFoundError(f"The portal has no annotation file {file_id}.")
 
     def deposition_page(self, deposition_id: int, *, stop: threading.Event | None = None) -> DepositionPage:
-        """A deposition, the datasets that it brought or added to, and the runs of others that it added to."""
+        """A deposition, its own datasets, and the datasets and runs of others that it added to."""
         variables = {"id": deposition_id, "page": {"limit": queries.MAX_CONTRIBUTED_RUNS, "offset": 0}}
         return self._page(queries.DEPOSITION_PAGE, variables, partial(answers.deposition_page, deposition_id), stop)
 
     def lookup(self, record_id: int, *, stop: threading.Event | None = None) -> tuple[LookupHit, ...]:
-        """All records that carry an id: those of different kinds overlap."""
+        """All records with an id; ids of different kinds overlap."""
         return self._page(queries.LOOKUP, {"id": record_id}, answers.lookup, stop)
 
     def datasets(self, *, stop: threading.Event | None = None) -> tuple[CatalogueRow, ...]:
@@ -204,7 +204,7 @@ class Portal:
         return self.catalogue(stop=stop).depositions
 
     def runs(self, dataset_id: int, *, stop: threading.Event | None = None) -> Iterator[RunRow]:
-        """All runs of a dataset by name, asked for page by page as they are used."""
+        """All runs of a dataset, sorted by name and fetched page by page during iteration."""
         offset = 0
         while True:
             page = self.dataset_page(dataset_id, offset=offset, stop=stop)
@@ -214,15 +214,15 @@ class Portal:
                 return
 
     def query(self, text: str, variables: Row, *, stop: threading.Event | None = None) -> Row:
-        """The data that answers a query of one's own; nothing of it is kept."""
+        """The data for any query; the answer isn't cached."""
         return self._decoded(self._ask(text, variables, stop), lambda answer: answer.data)
 
     def pages(
         self, table: str, columns: Iterable[str], where: Row, *, size: int, stop: threading.Event | None = None
     ) -> Iterator[list[Row]]:
-        """The rows of a table that match, by id: the id and some columns, ``size`` rows a request.
+        """Pages of matching rows of a table, sorted by id: the id and some columns, ``size`` rows per request.
 
-        Each page begins after the last id: rows that come or go meanwhile make no others appear twice or never.
+        Each page starts after the last id, so rows added or removed meanwhile cause no duplicates or gaps.
         """
         from napari_cryoet.tables.schema import tables
 
@@ -232,16 +232,16 @@ class Portal:
         )
         last, is_last = 0, False
         while not is_last:
-            beyond = {"id": where.get("id", {}) | {"_gt": last}}
-            variables = {"where": where | beyond, "page": {"limit": size, "offset": 0}}
+            after = {"id": where.get("id", {}) | {"_gt": last}}
+            variables = {"where": where | after, "page": {"limit": size, "offset": 0}}
             rows = self.query(query, variables, stop=stop)["rows"]
             if rows and rows[-1]["id"] <= last:
-                raise PortalError(f"The server gives the same rows of {table} again and again.")
+                raise PortalError(f"The server keeps sending the same rows of {table}.")
             last, is_last = rows[-1]["id"] if rows else last, len(rows) < size
             yield rows
 
     def database(self, *, stop: threading.Event | None = None) -> Database | None:
-        """The tables of a pack or of the demo; None for a server, which has them itself."""
+        """The tables of a pack or the demo; None for a server."""
         if self._cache is not None:
             return None
         ask = self._opened = self._opened or self._open_source(stop)
@@ -249,23 +249,23 @@ class Portal:
 
     @property
     def cache_folder(self) -> Path | None:
-        """Where answers of a server are kept; None for a pack and the demo."""
+        """The folder of a server's cached answers; None for a pack and the demo."""
         return self._cache.folder if self._cache is not None else None
 
     @property
     def is_offline(self) -> bool:
-        """Whether the network isn't used."""
+        """Whether the portal never uses the network."""
         return self._is_offline
 
     def close(self) -> None:
-        """Give up what the source holds in memory; a later question opens it again."""
+        """Free the source's memory; the next request reopens it."""
         self._opened = None
 
     def _page(self, query: str, variables: Row, decode: Callable[[Answer], T], stop: threading.Event | None) -> T:
-        """One question and its decoded answer; without network, the answer that is kept."""
+        """Run a query and decode its answer; without network, use the cached answer."""
         raise_if_stopped(stop)
         if self._is_offline:
-            page = self._kept(query, variables, decode, "Working offline.")
+            page = self._cached(query, variables, decode, "Working offline.")
             if page is None:
                 hint = "Connect to the network and go online to see it."
                 raise PortalError("This wasn't loaded before, and you are working offline.", hint=hint)
@@ -273,7 +273,7 @@ class Portal:
         try:
             answer = self._ask(query, variables, stop)
         except NetworkError as error:
-            page = self._kept(query, variables, decode, error.message)
+            page = self._cached(query, variables, decode, error.message)
             if page is None:
                 raise
             return page
@@ -286,19 +286,19 @@ class Portal:
         ask = self._opened = self._opened or self._open_source(stop)
         return ask(query, variables, stop)
 
-    def _kept(self, query: str, variables: Row, decode: Callable[[Answer], T], reason: str = "") -> T | None:
-        """The answer on disk; with a reason, as one that is shown instead of a fresh one."""
+    def _cached(self, query: str, variables: Row, decode: Callable[[Answer], T], reason: str = "") -> T | None:
+        """The cached answer, or None; a ``reason`` marks it as offline."""
         answer = self._cache.get(self.source.location, query, variables) if self._cache is not None else None
         if answer is None:
             return None
         freshness = replace(answer.freshness, is_offline=bool(reason), reason=reason)
         try:
             return self._decoded(replace(answer, freshness=freshness), decode)
-        except PortalError:  # kept by a version that asked for less
+        except PortalError:  # cached by an older version that requested less
             return None
 
     def _decoded(self, answer: Answer, decode: Callable[[Answer], T]) -> T:
-        """What an answer says; its terms, or those known before, become the source's."""
+        """Decode an answer; its terms, if any, become the source's."""
         self.source = replace(self.source, terms=answer.terms or self.source.terms)
         return decode(replace(answer, terms=self.source.terms))
 

@@ -1,16 +1,16 @@
-"""What we ask the portal: one query, and so one request, a screen.
+"""The portal's queries: one per screen, so each screen takes one request.
 
-Rules that the portal's server sets (each was measured, none is announced by an error):
+Limitations of the portal's server, all measured; it reports no errors for them:
 
-- A nested connection ends after 100 edges in silence: whatever can be longer is a root list, filtered by its parent.
-- Without ``orderBy`` the order is undefined, and ordering or grouping through a nullable relation drops rows.
-- Two aliased counts in one aggregate, or two aliased aggregates of one relation, both get the last one's value: each
-  count has a root field, or a relation, of its own.
-- A root list without a filter has no limit; none of ours has a nested relation.
-- `neuroglancerConfig` is most of a tomogram's bytes and of no use to us: never asked for.
+- Nested connections end silently after 100 edges. So lists that may be longer are root lists, filtered by the parent.
+- Without ``orderBy`` the order is undefined. Ordering or grouping through a nullable relation drops rows.
+- Aliased counts in one aggregate, or aliased aggregates of one relation, all get the last one's value. So each count
+  has its own root field or relation.
+- A root list without a filter has no limit. So ours have no nested relations.
+- `neuroglancerConfig` makes up most of a tomogram's bytes and isn't needed. So it is never requested.
 
-``...Name`` stands for what is written in its place: the fields of a record, so that it is complete whichever query made
-it, or a text of `_SHARED`. (The server's aggregates fail in real fragments.)
+``...Name`` is replaced by the fields of a record, so that records are complete in every query, or by a text of
+`_SHARED`. (The server's aggregates fail in real fragments.)
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import msgspec
 
 from napari_cryoet import records
 
-MAX_CONTRIBUTED_RUNS: Final = 500  # of other people's datasets, on a deposition's page; their numbers are complete
+MAX_CONTRIBUTED_RUNS: Final = 500  # in others' datasets, on a deposition's page; their counts are complete
 
 _SHARED: Final = {
     "DefaultTomogramFirst": """
@@ -41,7 +41,7 @@ _SHARED: Final = {
 
 
 def fields_of(record: type[msgspec.Struct]) -> str:
-    """The scalars of a record as the API spells them; nested records are left out."""
+    """The scalar fields of a record, spelled as in the API; nested records are left out."""
     return " ".join(field.encode_name for field in msgspec.structs.fields(record) if not _is_nested(field.type))
 
 
@@ -51,9 +51,9 @@ def _is_nested(hint: Any) -> bool:
     return is_record or typing.get_origin(hint) is tuple
 
 
-def _whole(query: str) -> str:
-    """A query with texts in place of ``...Name``."""
-    return re.sub(r"\.\.\.(\w+)", lambda name: _SHARED.get(name[1]) or fields_of(getattr(records, name[1])), query)
+def _expanded(query: str) -> str:
+    """Expand each ``...Name`` in a query."""
+    return re.sub(r"\.\.\.(\w+)", lambda match: _SHARED.get(match[1]) or fields_of(getattr(records, match[1])), query)
 
 
 CATALOGUE: Final = """
@@ -80,7 +80,7 @@ query Catalogue {
 }
 """
 
-DATASET_PAGE: Final = _whole("""
+DATASET_PAGE: Final = _expanded("""
 query DatasetPage($id: Int!, $runs: RunWhereClause!, $page: LimitOffsetClause!) {
   datasets(where: {id: {_eq: $id}}) { ...Dataset deposition { id title } }
   datasetAuthors(where: {datasetId: {_eq: $id}}, orderBy: [{authorListOrder: asc}, {id: asc}]) { ...Author }
@@ -97,7 +97,7 @@ query DatasetPage($id: Int!, $runs: RunWhereClause!, $page: LimitOffsetClause!) 
 }
 """)
 
-RUN_PAGE: Final = _whole("""
+RUN_PAGE: Final = _expanded("""
 query RunPage($id: Int!) {
   runs(where: {id: {_eq: $id}}) { ...Run dataset { ...Dataset deposition { id title } } }
   datasetAuthors(
@@ -127,7 +127,7 @@ query RunPage($id: Int!) {
 }
 """)
 
-DEPOSITION_PAGE: Final = _whole("""
+DEPOSITION_PAGE: Final = _expanded("""
 query DepositionPage($id: Int!, $page: LimitOffsetClause!) {
   depositions(where: {id: {_eq: $id}}) { ...Deposition }
   depositionAuthors(where: {depositionId: {_eq: $id}}, orderBy: [{authorListOrder: asc}, {id: asc}]) { ...Author }
@@ -173,7 +173,7 @@ query FileRun($id: Int!) {
 
 
 def containing(text: str) -> str:
-    r"""The LIKE pattern for texts that contain ``text`` as it is.
+    r"""The LIKE pattern for texts that contain ``text`` literally.
 
     >>> containing("TS_026")
     '%TS\\_026%'

@@ -1,4 +1,4 @@
-"""Where answers come from: a GraphQL server, the tables of a pack, or the disk, which keeps what was seen before."""
+"""The sources of answers: a GraphQL server, the tables of a pack, or the cache on disk."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ _CACHE_VERSION: Final = 3
 
 Variables: TypeAlias = Mapping[str, Any]
 Ask: TypeAlias = Callable[[str, Variables, threading.Event | None], Answer]
-"""Answers a query; from any thread. Raises PortalError, NetworkError where no answer came, StoppedError on a stop."""
+"""Answers a query, on any thread. Raises PortalError, NetworkError if there is no answer, StoppedError if stopped."""
 
 
-class _Problem(msgspec.Struct):
-    message: str = "it doesn't say why"
+class _Error(msgspec.Struct):
+    message: str = "it gave no reason"
 
 
 class _Extensions(msgspec.Struct):
-    terms: Terms | None = None  # servers of packs send them along
+    terms: Terms | None = None  # sent by servers of packs
 
 
 class _Reply(msgspec.Struct):
     data: dict[str, Any] | None = None
-    errors: list[_Problem] | None = None
+    errors: list[_Error] | None = None
     extensions: _Extensions | None = None
 
 
 def ask_server(url: str, query: str, variables: Variables, stop: threading.Event | None = None) -> Answer:
-    """The answer of a GraphQL server; the HTTP client sees to retries, and to few requests at once."""
+    """Ask a GraphQL server; the HTTP client retries and limits concurrent requests."""
     from napari_cryoet.network import client
 
     payload = {"query": query, "variables": variables}
@@ -56,10 +56,10 @@ def ask_server(url: str, query: str, variables: Variables, stop: threading.Event
         reply = msgspec.json.decode(response.body, type=_Reply)
     except (msgspec.MsgspecError, RecursionError):
         reply = _Reply()
-    for problem in reply.errors or ():
-        raise PortalError(f"The portal couldn't answer: {brief(problem.message).rstrip('.')}.", hint="Try again later.")
+    for error in reply.errors or ():
+        raise PortalError(f"The portal couldn't answer: {brief(error.message).rstrip('.')}.", hint="Try again later.")
     if reply.data is None:
-        message = f"The server {host_of(url)} doesn't answer as a portal does (status {response.status})."
+        message = f"The server {host_of(url)} doesn't answer like a portal (status {response.status})."
         hint = "Check the address; a sign-in page of this network may be in the way."
         raise NetworkError(message, hint=hint, url=without_login(url), status=response.status)
     _blank_unsafe_urls(reply.data)
@@ -67,7 +67,7 @@ def ask_server(url: str, query: str, variables: Variables, stop: threading.Event
 
 
 class PackAsker:
-    """Asks a pack's tables; the URLs of its files become ``file://`` URLs."""
+    """Answers queries from a pack's tables; the URLs of its files become ``file://`` URLs."""
 
     def __init__(self, pack: Pack) -> None:
         from napari_cryoet.tables.database import Database
@@ -76,7 +76,7 @@ class PackAsker:
         self.database = Database(pack.tables)
 
     def __call__(self, query: str, variables: Variables, stop: threading.Event | None = None) -> Answer:
-        """The answer of the tables."""
+        """Answer a query; see `Ask`."""
         from napari_cryoet.packs.graphql import execute
         from napari_cryoet.tables.database import Limits
 
@@ -85,32 +85,32 @@ class PackAsker:
 
 
 class AnswerCache:
-    """Keeps answers in a folder that programs can share: one JSON file each, named after the hash of what was asked."""
+    """Caches answers in a folder that processes can share: one JSON file each, named after the hash of the request."""
 
     def __init__(self, folder: Path, *, max_bytes: int = MAX_CACHE_BYTES) -> None:
         self._folder = folder
         self._max_bytes = max_bytes
 
-    def get(self, *asked: Any) -> Answer | None:
-        """What was kept under some plain data; None where there is nothing that can be read."""
+    def get(self, *request: Any) -> Answer | None:
+        """The cached answer for a request, given as plain data; None if it is missing or unreadable."""
         try:
-            return msgspec.json.decode(self._path(asked).read_bytes(), type=Answer)
+            return msgspec.json.decode(self._path(request).read_bytes(), type=Answer)
         except (OSError, msgspec.MsgspecError, RecursionError):
             return None
 
-    def put(self, answer: Answer, *asked: Any) -> None:
-        """Keep an answer, if the disk lets us."""
+    def put(self, answer: Answer, *request: Any) -> None:
+        """Cache an answer, ignoring write errors."""
         with suppress(OSError):
-            replace_file(self._path(asked), msgspec.json.encode(answer))
+            replace_file(self._path(request), msgspec.json.encode(answer))
             self._shrink()
 
     @property
     def folder(self) -> Path:
-        """Where the answers are."""
+        """The folder of cached answers."""
         return self._folder
 
-    def _path(self, asked: tuple[Any, ...]) -> Path:
-        text = json.dumps([_CACHE_VERSION, *asked], sort_keys=True)
+    def _path(self, request: tuple[Any, ...]) -> Path:
+        text = json.dumps([_CACHE_VERSION, *request], sort_keys=True)
         return self._folder / f"{hashlib.sha256(text.encode()).hexdigest()}.json"
 
     def _shrink(self) -> None:
@@ -123,7 +123,7 @@ class AnswerCache:
 
 
 def read_picture(url: str, *, folder: Path | None = None, stop: threading.Event | None = None) -> bytes:
-    """The bytes of a key photo or thumbnail; a ``file:`` address is read only below ``folder``, the pack's."""
+    """The bytes of a key photo or thumbnail; ``file:`` URLs are read only below the pack's ``folder``."""
     if is_web_address(url):
         from napari_cryoet.network.client import fetch
 
@@ -139,15 +139,15 @@ def read_picture(url: str, *, folder: Path | None = None, stop: threading.Event 
 
 
 def _blank_unsafe_urls(data: Any) -> None:
-    """Blank, in place, the URLs that aren't web addresses: only a pack on this computer may name files on it."""
-    waiting = [data]
-    while waiting:
-        place = waiting.pop()
-        if isinstance(place, list):
-            waiting.extend(place)
-        elif isinstance(place, dict):
-            waiting.extend(place.values())
-            for name, value in place.items():
+    """Blank URLs that aren't web addresses, in place: only a local pack may refer to local files."""
+    pending = [data]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, list):
+            pending.extend(item)
+        elif isinstance(item, dict):
+            pending.extend(item.values())
+            for name, value in item.items():
                 is_url = isinstance(value, str) and (name.startswith("https") or name.endswith("Url"))
                 if is_url and not value.lower().startswith(("https://", "http://")):
-                    place[name] = ""
+                    item[name] = ""

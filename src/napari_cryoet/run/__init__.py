@@ -1,1 +1,1 @@
-"""What a run offers: its annotations in order, and which of them fit which tomogram."""
+"""The annotations of a run in order, and which of them fit which tomogram."""

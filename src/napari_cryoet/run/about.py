@@ -24,7 +24,7 @@ def processing_text(tomogram: Tomogram) -> str:
 
 
 def about_tomogram(tomogram: Tomogram) -> str:
-    """All that a tomogram says about itself, in lines."""
+    """The details of a tomogram, one per line."""
     alignment = "" if tomogram.alignment_id is None else f"AL-{tomogram.alignment_id}"
     size = dimensions_text(tomogram.size_x, tomogram.size_y, tomogram.size_z)
     return _lines(
@@ -41,9 +41,9 @@ def about_tomogram(tomogram: Tomogram) -> str:
 
 
 def titles_of(row: AnnotationRow) -> tuple[str, ...]:
-    """How much of what: ``85 oriented``; on another alignment, where no object stands above: ``ribosome · 9 points``.
+    """Titles of an annotation row, longest first: ``85 oriented``.
 
-    The first of several also names the alignment.
+    On another alignment, where rows aren't grouped by object, they name the object: ``ribosome · 9 points · AL-17``.
     """
     if row.fit is None or not row.fit.is_unaligned or not row.files:
         return (row.summary,)
@@ -54,17 +54,17 @@ def titles_of(row: AnnotationRow) -> tuple[str, ...]:
 
 
 def tomogram_of(page: RunPage, row: AnnotationRow) -> Tomogram | None:
-    """The run's tomogram that an annotation was made on, or another one of the same alignment; None without one."""
+    """The tomogram that an annotation was made on, or another one with the same alignment; None if there is none."""
     if not row.files or row.files[0].alignment_id is None:
         return None
     file = row.files[0]
-    fitting = [each for each in page.tomograms if each.alignment_id == file.alignment_id]
+    aligned = [tomogram for tomogram in page.tomograms if tomogram.alignment_id == file.alignment_id]
     spacing_id = file.tomogram_voxel_spacing_id
-    return min(fitting, key=lambda each: each.tomogram_voxel_spacing_id != spacing_id, default=None)
+    return min(aligned, key=lambda tomogram: tomogram.tomogram_voxel_spacing_id != spacing_id, default=None)
 
 
 def about_annotation(row: AnnotationRow) -> str:
-    """All that an annotation says about itself, in lines."""
+    """The details of an annotation, one per line."""
     annotation = row.annotation
     precision, recall = annotation.confidence_precision, annotation.confidence_recall
     return _lines(
@@ -111,7 +111,7 @@ def tilt_series_text(series: TiltSeries, *, is_short: bool = False) -> str:
 
 
 def about_tilt_series(series: TiltSeries) -> str:
-    """What is to be known of a tilt series, in lines."""
+    """The details of a tilt series, one per line."""
     microscope = f"{series.microscope_manufacturer} {series.microscope_model}"
     camera = f"{series.camera_manufacturer} {series.camera_model}"
     return _lines(
@@ -119,12 +119,12 @@ def about_tilt_series(series: TiltSeries) -> str:
         joined(plain(microscope), f"{series.acceleration_voltage / 1000:g} kV", plain(camera)),
         joined(f"{series.total_flux:g} e⁻/Å²", plain(series.tilting_scheme), f"tilt axis {series.tilt_axis:g}°"),
         plain(series.data_acquisition_software),
-        "Opens in a window of its own: its images don't lie in the tomogram's space.",
+        "Opens in its own window, because its images aren't in the tomogram's space.",
     )
 
 
 def tilt_text(step: int, n_images: int, angles: Sequence[float] | None, warnings: Sequence[str] = ()) -> str:
-    """Which image is shown: ``image 21 of 41 · tilt −3°``.
+    """The number and tilt of an image: ``image 21 of 41 · tilt −3°``.
 
     >>> tilt_text(20, 41, None, ["There are 40 tilt angles for 41 images."])
     'image 21 of 41 · There are 40 tilt angles for 41 images.'
@@ -134,7 +134,7 @@ def tilt_text(step: int, n_images: int, angles: Sequence[float] | None, warnings
 
 
 def deposition_text(deposition_id: int | None, deposition: DepositionTitle | None) -> str:
-    """Which deposition a record belongs to: ``Deposition: S. pombe lamellae (CZCDP-10301)``; empty without one."""
+    """The deposition of a record: ``Deposition: S. pombe lamellae (CZCDP-10301)``; empty if unknown."""
     if deposition_id is None:
         return ""
     number = f"CZCDP-{deposition_id}"

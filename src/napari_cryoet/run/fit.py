@@ -1,7 +1,8 @@
-"""Which annotation fits which tomogram: the alignment is the frame of its positions, the spacing only scales them.
+"""Which annotations fit which tomogram: the alignment defines the frame of positions, the spacing only their scale.
 
-Same alignment: drawn over the tomogram, each with its own spacing in ångström. Another or an unknown alignment: listed
-with the reason and drawn only on request. Nothing is transformed: the portal's affine matrices are placeholders.
+Annotations of the same alignment are drawn over the tomogram, each at its own spacing. Those of another or an unknown
+alignment are listed with the reason and drawn only on request. The portal's affine matrices are placeholders, so
+nothing is transformed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _CAPTIONS: Final[dict[str, str]] = {
     ShapeType.GLOBAL_CAPTION: "This is a text about the whole tomogram: it can be read, not drawn.",
     ShapeType.ANNOTATION_CAPTION: "This is a text about an annotation: it can be read, not drawn.",
 }
-#: What each shape that can be drawn is called, one and several, and its formats, the best for streaming first.
+#: Drawable shapes: singular and plural name, and formats, the best for streaming first.
 SHAPES: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
     ShapeType.POINT: ("point", "points", ("ndjson",)),
     ShapeType.ORIENTED_POINT: ("oriented point", "oriented points", ("ndjson",)),
@@ -33,7 +34,7 @@ SHAPES: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """How an annotation file lies over a tomogram.
+    """How an annotation file fits a tomogram.
 
     Attributes
     ----------
@@ -41,9 +42,9 @@ class Fit:
         ``"same"`` grid; ``"rescaled"`` from another voxel spacing; made on an ``"other_alignment"`` or an
         ``"unknown_alignment"``; a ``"text"``; ``"not_drawable"``.
     reason
-        Why, in a sentence for the user; empty for ``"same"``.
+        An explanation for the user; empty for ``"same"``.
     mark
-        What a layer's name says of it where it doesn't fit: ``made on AL-17``.
+        The suffix of the layer's name if it doesn't fit: ``made on AL-17``.
     """
 
     kind: FitKind
@@ -52,7 +53,7 @@ class Fit:
 
     @property
     def fits(self) -> bool:
-        """Whether it may be drawn over the tomogram without asking."""
+        """Whether to draw it over the tomogram without asking."""
         return self.kind in {"same", "rescaled"}
 
     @property
@@ -62,12 +63,12 @@ class Fit:
 
     @property
     def is_unaligned(self) -> bool:
-        """Whether its positions don't belong over the tomogram, or may not."""
+        """Whether its positions don't fit the tomogram, or might not."""
         return self.kind in {"other_alignment", "unknown_alignment"}
 
 
 def fit(file: AnnotationFile, tomogram: Tomogram) -> Fit:
-    """How an annotation file lies over a tomogram of its run."""
+    """How an annotation file fits a tomogram of its run."""
     if obstacle := why_not_drawable(file):
         return Fit("text" if is_caption(file) else "not_drawable", obstacle)
     spacing = spacing_angstrom(file, tomogram)
@@ -93,12 +94,12 @@ def fit(file: AnnotationFile, tomogram: Tomogram) -> Fit:
 
 
 def is_caption(file: AnnotationFile) -> bool:
-    """Whether a file is a text to read, in the portal's form."""
+    """Whether a file is a caption in the portal's format."""
     return file.shape is not None and file.shape.shape_type in _CAPTIONS and file.format == "json"
 
 
 def why_not_drawable(file: AnnotationFile) -> str:
-    """Why no layer can be made of a file, in a sentence; empty where one can."""
+    """Why a file can't be drawn as a layer, in a sentence; empty if it can."""
     shape = None if file.shape is None else file.shape.shape_type
     if shape is None:
         return "The portal doesn't say what shape this annotation has."
@@ -112,9 +113,9 @@ def why_not_drawable(file: AnnotationFile) -> str:
 
 
 def spacing_angstrom(file: AnnotationFile, tomogram: Tomogram | None = None) -> float | None:
-    """The voxel spacing of the grid in which a file's positions are counted, or None where nothing says it.
+    """The voxel spacing of a file's positions, or None if unknown.
 
-    A tomogram helps where the file names the tomogram's voxel spacing without its value.
+    ``tomogram`` supplies the value if the file gives only the id of its voxel spacing.
     """
     spacing_id = file.tomogram_voxel_spacing_id
     if file.voxel_spacing is not None:
@@ -127,9 +128,9 @@ def spacing_angstrom(file: AnnotationFile, tomogram: Tomogram | None = None) -> 
 
 
 def shape_zyx(file: AnnotationFile, tomograms: Iterable[Tomogram]) -> tuple[int, int, int] | None:
-    """The size of the grid in which a file's positions are counted, in voxels.
+    """The shape in voxels of the grid of a file's positions.
 
-    None where no tomogram of the run has that grid, or those that have it differ.
+    None if no tomogram of the run has that grid, or if those that do differ in shape.
     """
     sizes = {
         tomogram.shape_zyx

@@ -1,4 +1,4 @@
-"""What a run's page lists, and in which order: annotations by object, those that fit the chosen tomogram first."""
+"""The rows of a run's page in order: annotations by object, those that fit the chosen tomogram first."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from napari_cryoet.records import Annotation, AnnotationFile, AnnotationShape, S
 from napari_cryoet.run.fit import SHAPES, Fit, fit, is_caption
 from napari_cryoet.wording import count_text, plain
 
-#: What we draw first; other formats of the same content follow.
+#: The preferred formats to draw, best first.
 _FORMAT_ORDER: Final = ("ndjson", "zarr", "mrc", "glb", "json")
 
 _UNCOUNTED: Final[dict[str, str]] = {
@@ -26,45 +26,45 @@ _UNCOUNTED: Final[dict[str, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnnotationRow:
-    """One annotation shape at one voxel spacing and alignment, in every format that it has."""
+    """One annotation shape at one voxel spacing and alignment, in all its formats."""
 
     annotation: Annotation
     shape: AnnotationShape | None = None
-    files: tuple[AnnotationFile, ...] = ()  # one for each format, what we draw first
-    fit: Fit | None = None  # of the first file over the chosen tomogram, if there are both
+    files: tuple[AnnotationFile, ...] = ()  # one per format, the preferred first
+    fit: Fit | None = None  # of the first file to the chosen tomogram, if both exist
 
     @property
     def key(self) -> tuple[int, ...]:
-        """The same for this row whenever its run's page is fetched again."""
+        """A key that stays the same when the run's page is fetched again."""
         return (self.annotation.id, *(file.id for file in self.files[:1]))
 
     @property
     def shown_file(self) -> AnnotationFile | None:
-        """The file that *show* adds as a layer, or None where nothing can be drawn."""
+        """The file that *show* adds as a layer, or None if none can be drawn."""
         if not self.files or (self.fit is not None and not self.fit.is_drawable) or self.caption_file is not None:
             return None
         return self.files[0]
 
     @property
     def caption_file(self) -> AnnotationFile | None:
-        """The file whose text *show* opens, or None where there is no text."""
+        """The file whose text *show* opens, or None."""
         return next((file for file in self.files if is_caption(file)), None)
 
     @property
     def fits(self) -> bool:
-        """Whether it belongs over the chosen tomogram without asking."""
+        """Whether to draw it over the chosen tomogram without asking."""
         return self.fit is None or self.fit.kind in {"same", "rescaled", "text"}
 
     @property
     def reason(self) -> str:
-        """Why it isn't simply shown, or a remark on how it is drawn; often empty."""
+        """Why it isn't shown, or a remark on how it is drawn; often empty."""
         if not self.files:
             return "The portal lists no file for this annotation."
         return self.fit.reason if self.fit is not None else ""
 
     @property
     def summary(self) -> str:
-        """How much of what: ``838 points``, ``795 oriented``."""
+        """The count and kind: ``838 points``, ``795 oriented``."""
         kind = None if self.shape is None else self.shape.shape_type
         if kind is None:
             return "no shape"
@@ -79,7 +79,7 @@ class AnnotationRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectGroup:
-    """All rows of one object, best first."""
+    """The rows of one object, best first."""
 
     object_name: str
     object_id: str
@@ -88,34 +88,34 @@ class ObjectGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOutline:
-    """A run's annotations as its page lists them for one tomogram."""
+    """A run's annotations as listed for one tomogram."""
 
-    groups: tuple[ObjectGroup, ...]  # objects whose annotations fit the tomogram, or can't be drawn at all
+    groups: tuple[ObjectGroup, ...]  # annotations that fit the tomogram or can't be drawn at all
     other_alignment: tuple[AnnotationRow, ...]  # made on another alignment of the run, or on an unknown one
 
     def rows(self) -> Iterator[AnnotationRow]:
-        """Every row, in the order of the page."""
+        """All rows, in the order of the page."""
         for group in self.groups:
             yield from group.rows
         yield from self.other_alignment
 
     def defaults(self) -> tuple[AnnotationFile, ...]:
-        """The files that the curators show by default and that fit the tomogram."""
+        """The files shown by default on the portal that fit the tomogram."""
         shown = (row.shown_file for row in self.rows() if row.fits)
         return tuple(file for file in shown if file is not None and file.is_visualization_default)
 
 
 def outline_run(page: RunPage, tomogram: Tomogram | None) -> RunOutline:
-    """Every annotation of a run, sorted for one of its tomograms."""
+    """All annotations of a run, sorted for one of its tomograms."""
     rows = [row for annotation in page.annotations for row in _rows_of(page, annotation, tomogram)]
-    here = [row for row in rows if row.fit is None or not row.fit.is_unaligned]
-    there = [row for row in rows if row.fit is not None and row.fit.is_unaligned]
-    return RunOutline(groups=_grouped(here), other_alignment=tuple(sorted(there, key=_row_order)))
+    aligned = [row for row in rows if row.fit is None or not row.fit.is_unaligned]
+    unaligned = [row for row in rows if row.fit is not None and row.fit.is_unaligned]
+    return RunOutline(groups=_grouped(aligned), other_alignment=tuple(sorted(unaligned, key=_row_order)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DepositionShare:
-    """How much of a run belongs to one deposition."""
+    """The part of a run that belongs to one deposition."""
 
     id: int
     title: str
@@ -124,13 +124,13 @@ class DepositionShare:
 
     @property
     def text(self) -> str:
-        """``1 tomogram, 3 annotations``; empty for a deposition that brought only the dataset."""
+        """``1 tomogram, 3 annotations``; empty for a deposition with only the dataset."""
         counts = ((self.tomogram_count, "tomogram"), (self.annotation_count, "annotation"))
         return ", ".join(count_text(count, noun) for count, noun in counts if count)
 
 
 def deposition_shares(page: RunPage) -> tuple[DepositionShare, ...]:
-    """The depositions that a run's data belong to: that of its dataset first, then by how much they brought."""
+    """The depositions of a run's data: that of its dataset first, then by their share."""
     dataset = page.run.dataset
     titles: dict[int, str] = {}
     for record in (dataset, *page.tomograms, *page.annotations):
@@ -148,10 +148,10 @@ def deposition_shares(page: RunPage) -> tuple[DepositionShare, ...]:
 
 
 def first_sight_bytes(tomogram: Tomogram) -> int:
-    """About how many bytes are fetched before the middle plane of a portal tomogram is sharp.
+    """Estimated bytes to fetch until the middle plane of a portal tomogram is sharp.
 
-    Of an MRC file that is one plane. The portal's blocks hold two z planes of 256 x 256 float32 voxels, and noise
-    hardly compresses.
+    For an MRC file that is one plane. Blocks of the portal's OME-Zarr hold two z planes of 256 x 256 float32 voxels,
+    and noise hardly compresses.
     """
     if not tomogram.https_omezarr_dir and tomogram.https_mrc_file:
         return 4 * tomogram.size_x * tomogram.size_y
@@ -161,7 +161,7 @@ def first_sight_bytes(tomogram: Tomogram) -> int:
 
 
 def is_openable(tomogram: Tomogram) -> bool:
-    """Whether the portal lists a file that can be streamed."""
+    """Whether the portal lists a streamable file."""
     return bool(tomogram.https_omezarr_dir or tomogram.https_mrc_file)
 
 
@@ -173,13 +173,13 @@ def _rows_of(page: RunPage, annotation: Annotation, tomogram: Tomogram | None) -
         files = page.files_of(shape)
         if not files:
             yield AnnotationRow(annotation=annotation, shape=shape)
-        for _, same_place in groupby(sorted(files, key=_place), key=_place):
-            ordered = tuple(sorted(same_place, key=_format_order))
+        for _, group in groupby(sorted(files, key=_grid_key), key=_grid_key):
+            ordered = tuple(sorted(group, key=_format_order))
             fitted = None if tomogram is None else fit(ordered[0], tomogram)
             yield AnnotationRow(annotation=annotation, shape=shape, files=ordered, fit=fitted)
 
 
-def _place(file: AnnotationFile) -> tuple[int, int]:
+def _grid_key(file: AnnotationFile) -> tuple[int, int]:
     return file.alignment_id or -1, file.tomogram_voxel_spacing_id or -1
 
 
@@ -211,18 +211,18 @@ def _row_order(row: AnnotationRow) -> tuple[bool, bool, bool, bool, bool, int, i
     )
 
 
-# what is asked for by number
+# annotations chosen by id
 
 
 def chosen_files(
     page: RunPage, tomogram: Tomogram, which: str | tuple[int, ...], *, with_unaligned: bool = False
 ) -> tuple[AnnotationFile, ...]:
-    """Return the annotation files to show over a tomogram; of points with and without orientations, those with.
+    """The annotation files to show over a tomogram; oriented points replace plain points of the same annotation.
 
     Raises
     ------
     CryoETError
-        If an annotation was named that the run doesn't have, or that can't be shown over this tomogram.
+        If a chosen annotation doesn't exist or can't be shown over this tomogram.
     """
     outline = outline_run(page, tomogram)
     if which == "none":
@@ -230,7 +230,9 @@ def chosen_files(
     if which == "default":
         return outline.defaults()
     rows = tuple(outline.rows())
-    shown = _richest([row for row in rows if row.shown_file is not None and (row.fits or with_unaligned)])
+    shown = _without_duplicate_points(
+        [row for row in rows if row.shown_file is not None and (row.fits or with_unaligned)]
+    )
     if which != "all":
         for annotation_id in which:
             if annotation_id not in {row.annotation.id for row in shown}:
@@ -239,8 +241,8 @@ def chosen_files(
     return tuple(row.shown_file for row in shown if row.shown_file is not None)
 
 
-def _richest(rows: list[AnnotationRow]) -> list[AnnotationRow]:
-    """Leave out plain points whose annotation has oriented points too."""
+def _without_duplicate_points(rows: list[AnnotationRow]) -> list[AnnotationRow]:
+    """Leave out plain points if their annotation also has oriented points."""
 
     def kind(row: AnnotationRow) -> ShapeType | str | None:
         return None if row.shape is None else row.shape.shape_type
@@ -253,5 +255,5 @@ def _not_shown(page: RunPage, annotation_id: int, rows: list[AnnotationRow]) -> 
     if not rows:
         return CryoETError(f"Run {page.run.name} has no annotation {annotation_id}.")
     could_be = any(row.shown_file is not None for row in rows)
-    hint = "--unaligned shows it all the same, beside where it belongs." if could_be else ""
+    hint = "Use --unaligned to show it anyway, out of place." if could_be else ""
     return CryoETError(f"Annotation {annotation_id} can't be shown: {rows[0].reason}", hint=hint)
