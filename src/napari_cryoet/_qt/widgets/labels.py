@@ -55,14 +55,14 @@ def plain_label(text: str = "", *, parent: QWidget | None = None, name: str = ""
 class WrappedLabel(QLabel):
     """A label that also wraps long words, so that they don't widen a dock."""
 
-    _said = ""
+    _plain_text = ""
 
     def setText(self, text: str | None) -> None:
-        self._said = text or ""
-        super().setText(wrappable(self._said))
+        self._plain_text = text or ""
+        super().setText(wrappable(self._plain_text))
 
     def text(self) -> str:
-        return self._said
+        return self._plain_text
 
     def minimumSizeHint(self) -> QSize:
         hint = super().minimumSizeHint()

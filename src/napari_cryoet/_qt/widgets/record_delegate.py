@@ -199,7 +199,7 @@ class _Cell:
         """The longest alternative that fits, or the shortest."""
         choices = (text,) if isinstance(text, str) else text
         metrics = self._painter.fontMetrics()
-        return plain(next((each for each in choices if metrics.horizontalAdvance(each) <= width), choices[-1]))
+        return plain(next((choice for choice in choices if metrics.horizontalAdvance(choice) <= width), choices[-1]))
 
 
 def icon_color(row: Row, colors: Colors, *, is_selected: bool) -> QColor:

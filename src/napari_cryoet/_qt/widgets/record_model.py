@@ -167,8 +167,8 @@ class RecordModel(QAbstractItemModel):
     def row_at(self, index: Index) -> Row | None:
         if not index.isValid():
             return None
-        place = int(QModelIndex(index).internalId())
-        return self._rows[index.row()] if place == 0 else self._rows[place - 1].children[index.row()]
+        internal_id = int(QModelIndex(index).internalId())
+        return self._rows[index.row()] if internal_id == 0 else self._rows[internal_id - 1].children[index.row()]
 
     def record_at(self, index: Index) -> Any:
         row = self.row_at(index)
@@ -205,8 +205,8 @@ class RecordModel(QAbstractItemModel):
         return self.createIndex(row, column, parent.row() + 1 if parent.isValid() else 0)
 
     def parent(self, index: QModelIndex) -> QModelIndex:  # type: ignore[override] # the other overload is QObject's
-        place = int(index.internalId()) if index.isValid() else 0
-        return QModelIndex() if place == 0 else self.createIndex(place - 1, 0, 0)
+        internal_id = int(index.internalId()) if index.isValid() else 0
+        return QModelIndex() if internal_id == 0 else self.createIndex(internal_id - 1, 0, 0)
 
     def rowCount(self, parent: Index = ROOT) -> int:
         if not parent.isValid():
@@ -289,4 +289,4 @@ def longest(text: Text) -> str:
 
 def _all_texts(row: Row) -> str:
     texts = (row.title, row.badge, row.right, *row.lines)
-    return ", ".join(said for text in texts if (said := longest(text)))
+    return ", ".join(longest_text for text in texts if (longest_text := longest(text)))

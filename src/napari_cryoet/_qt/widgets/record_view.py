@@ -106,12 +106,12 @@ class RecordView(QTreeView):
 
     def stand_somewhere(self) -> None:
         """Make the first selectable row current if none is, so that Enter opens something."""
-        here = self.currentIndex()
-        if not here.isValid():
+        index = self.currentIndex()
+        if not index.isValid():
             rows = (index for index in self._records.indexes() if index.flags() & Qt.ItemFlag.ItemIsSelectable)
-            here = next(rows, QModelIndex())
+            index = next(rows, QModelIndex())
         if not self.selectedIndexes():
-            self.setCurrentIndex(here)
+            self.setCurrentIndex(index)
 
     # Qt events
 
@@ -131,16 +131,16 @@ class RecordView(QTreeView):
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         if event is None:
             return
-        here = self.currentIndex().siblingAtColumn(0)
-        if event.key() in ENTER_KEYS and here.isValid():
-            self._open(here)
-        elif self._tick(here, event.key()):
+        index = self.currentIndex().siblingAtColumn(0)
+        if event.key() in ENTER_KEYS and index.isValid():
+            self._open(index)
+        elif self._tick(index, event.key()):
             pass
-        elif event.key() == Qt.Key.Key_Space and self._records.rowCount(here):
-            self.setExpanded(here, not self.isExpanded(here))
+        elif event.key() == Qt.Key.Key_Space and self._records.rowCount(index):
+            self.setExpanded(index, not self.isExpanded(index))
         elif event.key() == Qt.Key.Key_M:  # not every keyboard has a menu key
-            self._request_menu(here)
-        elif event.key() == Qt.Key.Key_Up and self._is_first(here):
+            self._request_menu(index)
+        elif event.key() == Qt.Key.Key_Up and self._is_first(index):
             self.left_upwards.emit()
         else:
             super().keyPressEvent(event)
@@ -206,11 +206,11 @@ class RecordView(QTreeView):
         column = next(columns, None)
         return column is not None and self._records.request_tick(index, column)
 
-    def _request_menu(self, index: QModelIndex, where: QPoint | None = None) -> None:
+    def _request_menu(self, index: QModelIndex, position: QPoint | None = None) -> None:
         row, viewport = self._records.row_at(index), self.viewport()
         if row is not None and row.kind is Kind.RECORD and viewport is not None:
             below = viewport.mapToGlobal(self.visualRect(index).bottomLeft())
-            self.menu_requested.emit(row.record, where or below)
+            self.menu_requested.emit(row.record, position or below)
 
     def _is_first(self, index: QModelIndex) -> bool:
         """Whether no selectable row is above."""

@@ -41,10 +41,10 @@ class Colors:
     warning: QColor
 
 
-def blend(front: QColor, back: QColor, share: float) -> QColor:
-    """``front`` over ``back`` with an opacity of ``share``."""
+def blend(front: QColor, back: QColor, opacity: float) -> QColor:
+    """``front`` over ``back`` with the given opacity."""
     channels = zip(front.getRgb()[:3], back.getRgb()[:3], strict=True)
-    return QColor(*(round(share * over + (1 - share) * under) for over, under in channels))
+    return QColor(*(round(opacity * over + (1 - opacity) * under) for over, under in channels))
 
 
 def colors_of(theme_name: str) -> Colors:
@@ -126,10 +126,10 @@ _CIRCLE: Final = "M{left} 8a{r} {r} 0 1 0 {d} 0a{r} {r} 0 1 0 -{d} 0"
 
 def icon(name: str, color: QColor) -> QIcon:
     """An icon for a button, faint when the button is disabled."""
-    made, faint = QIcon(pixmap(name, color)), QColor(color)
+    result, faint = QIcon(pixmap(name, color)), QColor(color)
     faint.setAlphaF(_DISABLED_OPACITY * color.alphaF())
-    made.addPixmap(pixmap(name, faint), QIcon.Mode.Disabled)
-    return made
+    result.addPixmap(pixmap(name, faint), QIcon.Mode.Disabled)
+    return result
 
 
 def pixmap(name: str, color: QColor) -> QPixmap:
