@@ -1,1 +1,1 @@
-"""Streamed layers in napari: what is drawn comes from a display that never waits, `layer.data` stays exact."""
+"""Streamed layers in napari: drawing never blocks, and `layer.data` stays exact."""

@@ -1,4 +1,4 @@
-"""Let napari draw a streamed layer from what is in memory, while ``layer.data`` stays exact for everybody else."""
+"""Streamed layers: napari draws them from the data in memory, while ``layer.data`` stays exact."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ if TYPE_CHECKING:
     from napari_cryoet.layers.specs import LayerSpec
     from napari_cryoet.streaming.grid import Box
 
-_REFRESH_2D_S, _REFRESH_3D_S = 0.05, 0.33  # uploading textures costs most, so pictures come at most this often
-_SAY_AGAIN_MS: Final = 500  # while more comes of which nothing can be drawn yet
-_THUMBNAIL_AFTER_MS: Final = 500  # made with each slice, as napari does, thumbnails cost as much as a small picture
-_REST: Final = 2.0  # times as long as drawing took, nothing is drawn again
+_REFRESH_2D_S, _REFRESH_3D_S = 0.05, 0.33  # minimum intervals: uploading textures is the slowest step
+_SAY_AGAIN_MS: Final = 500  # between state updates while nothing new can be drawn
+_THUMBNAIL_AFTER_MS: Final = 500  # a thumbnail with each slice, as in napari, would be slow
+_REST: Final = 2.0  # pause between redraws, relative to their duration
 _LONGEST_REST_S: Final = 0.5
-_AHEAD_AFTER_MS: Final = 300  # so long a window draws a new layer, and fetching ahead would hold it up
+_AHEAD_AFTER_MS: Final = 300  # prefetching earlier would slow down the first drawing of a layer
 
 
 @dataclass(frozen=True, slots=True)
 class StreamState(DisplayState):
-    """How far a layer's picture is: the state of its display, and more of where its bytes come from.
+    """The loading state of a layer: its display's state, transfer rate and source.
 
     Attributes
     ----------
     bytes_per_s
-        How fast bytes come now.
+        The current transfer rate.
     as_of
-        When the server last confirmed what is kept on disk, if it doesn't answer now; else None.
+        When the server last confirmed the cached data, if it doesn't respond now; otherwise None.
     source_number
-        The same for layers that share their source and its bytes, as copies and channels of an image do.
+        Identifies the source; copies of a layer and channels of an image share it.
     """
 
     bytes_per_s: float = 0.0
@@ -58,17 +58,17 @@ class StreamState(DisplayState):
 
     @property
     def is_coming(self) -> bool:
-        """Whether the picture will still get better."""
+        """Whether the picture will still improve."""
         return not self.is_exact and (self.missing_blocks > 0 or not self.is_limited)
 
 
 class StreamStatus(QObject):
-    """How a streamed layer is doing, and the way to stop it.
+    """The state of a streamed layer, and methods to stop and retry it.
 
-    Made by `attach`; lives as long as the layer.
+    Created by `attach`; lives as long as the layer.
     """
 
-    changed = Signal(object)  # StreamState, also when the layer is shown or hidden
+    changed = Signal(object)  # StreamState; also when the layer is shown or hidden
     stopped = Signal()  # by `stop`
     retried = Signal()
     _woken = Signal()
@@ -81,24 +81,24 @@ class StreamStatus(QObject):
         self._drawn_at = self._sliced_at = self._woken_at = -math.inf
         self._is_redrawing = self._is_beside = self._had_others = False
         self._viewer: weakref.ref[ViewerModel] | None = None
-        #: Whether something else tells users what goes wrong; if not, napari's notifications do.
+        #: Whether another widget shows errors; otherwise napari's notifications do.
         self.is_watched = False
-        self._told = ""  # the last error
+        self._told = ""  # the last error shown
         self._say_again = single_shot(self, _SAY_AGAIN_MS, self._say_state)
         self._thumbnail = single_shot(self, _THUMBNAIL_AFTER_MS, self._make_thumbnail)
         self._ahead = single_shot(self, _AHEAD_AFTER_MS, display.release)
         self._goes_ahead = False
         self._woken.connect(self._on_woken)
         layer.events.visible.connect(self._on_visible)
-        wake = weakref.WeakMethod(self._wake)  # a display may outlive its layer
+        wake = weakref.WeakMethod(self._wake)  # the display may outlive its layer
         display.on_change = lambda: method() if (method := wake()) is not None else None
         self._leaving = weakref.finalize(layer, display.close)
 
     @property
     def state(self) -> StreamState:
-        """How far the picture is now."""
+        """The current loading state."""
         state, pyramid = self.display.state, self.display.pyramid
-        if self._is_beside:  # then nothing is seen of it that could lack something
+        if self._is_beside:  # no part of the layer is in view
             state = replace(state, is_exact=True, missing_blocks=0, is_limited=False, full_bytes=0, error=None)
         return StreamState(
             **{field.name: getattr(state, field.name) for field in fields(state)},
@@ -108,7 +108,7 @@ class StreamStatus(QObject):
         )
 
     def _speed(self, bytes_read: int) -> float:
-        """Bytes a second over the last second or so."""
+        """The mean transfer rate over about the last second, in bytes per second."""
         now = time.monotonic()
         self._samples = [(at, count) for at, count in self._samples if now - at <= 1.5]
         self._samples.append((now, bytes_read))
@@ -116,21 +116,21 @@ class StreamStatus(QObject):
         return (bytes_read - first_count) / (now - first_at) if now - first_at > 0.1 else 0.0
 
     def stop(self) -> None:
-        """Ask for nothing any more until `retry`; the layer shows what is in memory."""
+        """Stop fetching until `retry`; the layer shows the data in memory."""
         self.display.stop()
         self.stopped.emit()
 
     def retry(self) -> None:
-        """Ask again for what failed or was stopped."""
+        """Resume requests that failed or were stopped."""
         self.display.retry()
         self.retried.emit()
 
     def load_in_full(self) -> None:
-        """Fetch the exact values of what is looked at, whatever they cost, until something else is looked at."""
+        """Fetch the current view at full resolution, regardless of its size, until the view changes."""
         self.display.load_in_full()
 
     def close(self) -> None:
-        """Ask for nothing ever again."""
+        """Stop fetching for good."""
         shared_redraws().withdraw(self)
         for timer in (self._say_again, self._thumbnail, self._ahead):
             timer.stop()
@@ -160,7 +160,7 @@ class StreamStatus(QObject):
             self._on_visible()
 
     def _on_visible(self, _event: Any = None) -> None:
-        """Fetch nothing for a hidden layer, as those of another run are."""
+        """Pause while the layer is hidden."""
         layer, viewer = self._layer(), self.view
         if layer is None:
             return
@@ -170,11 +170,11 @@ class StreamStatus(QObject):
             self.display.resume()
         self._say_state()
 
-    # how it is drawn again
+    # redrawing
 
     @property
     def view(self) -> ViewerModel | None:
-        """The viewer that the layer is in, where one was named: its layers are painted together."""
+        """The viewer passed to `follow`, if any; layers of one viewer are redrawn together."""
         return None if self._viewer is None else self._viewer()
 
     def may_redraw_at(self) -> float:
@@ -183,21 +183,21 @@ class StreamStatus(QObject):
         return self._drawn_at + (_REFRESH_3D_S if is_volume and not self.display.has_all else _REFRESH_2D_S)
 
     def redraw(self) -> None:
-        """Slice the layer again from what is in memory now, unless napari has done so."""
+        """Slice the layer again if new data arrived since napari last did."""
         layer = self._layer()
         if layer is None:
             return
         try:
             if self._woken_at >= self._sliced_at and self._has_own_data(layer):
                 self._is_redrawing = True
-                layer.refresh(extent=False, thumbnail=False, highlight=False)  # which calls whoever hears of slices
+                layer.refresh(extent=False, thumbnail=False, highlight=False)  # may raise errors of other listeners
                 self._drawn_at = time.monotonic()
         finally:
             self._is_redrawing = False
             self._say_state()
 
     def _wake(self) -> None:
-        """Called on any thread when there is something new."""
+        """Schedule a redraw; called on any thread when new data arrives."""
         self._woken_at = time.monotonic()
         self._woken.emit()
 
@@ -215,18 +215,18 @@ class StreamStatus(QObject):
         self.changed.emit(state)
 
     def begin(self) -> None:
-        """Fetch from now on, first only what is looked at; a picture from before it streamed is made again."""
+        """Start fetching, at first only the current view, and redraw a slice from before streaming."""
         self.display.release(ahead=False)
         if (layer := self._layer()) is not None and layer.visible and self._sliced_at == -math.inf:
             self._wake()
 
-    # how it is sliced; see `seam.slice_by`
+    # slicing; called by `seam.slice_by`
 
     def begin_slice(self) -> None:
         self._sliced_at = time.monotonic()
 
     def changed_request(self, request: Any) -> Any:
-        """Let napari slice the display, unless the layer was given other data."""
+        """Make napari slice the display, unless the layer's data were replaced."""
         layer = self._layer()
         had_others, self._had_others = self._had_others, layer is None or not self._has_own_data(layer)
         if self._had_others:
@@ -243,7 +243,7 @@ class StreamStatus(QObject):
     def end_slice(self) -> None:
         shared_redraws().spent(time.monotonic() - self._sliced_at)
         if not self._is_redrawing:
-            QTimer.singleShot(0, self._say_state)  # where all it shall show is here, nothing else will
+            QTimer.singleShot(0, self._say_state)  # no redraw will follow if everything is in memory
         if not self._is_redrawing or not self._thumbnail.isActive():
             self._thumbnail.start()
         if not self._goes_ahead and self.display.state.is_settled:
@@ -257,7 +257,7 @@ class StreamStatus(QObject):
 
     @property
     def postpones_thumbnail(self) -> bool:
-        """Whether the thumbnail is made later, whatever asks for it now."""
+        """Whether an update of the thumbnail is scheduled, so that earlier ones can be skipped."""
         return self._thumbnail.isActive()
 
     def _make_thumbnail(self) -> None:
@@ -266,10 +266,10 @@ class StreamStatus(QObject):
 
 
 def attach(layer: Image | Labels, pyramid: Pyramid, *, viewer: ViewerModel | None = None) -> StreamStatus | None:
-    """Let a layer of a pyramid's levels stream; the status is kept alive by the layer.
+    """Stream a layer whose data are a pyramid's levels; the layer keeps the status alive.
 
-    Nothing is fetched while the layer isn't in ``viewer``. None if this napari slices in a way we don't know: then it
-    slices exact arrays on its own thread.
+    Fetching pauses while the layer isn't in ``viewer``. Return None if this napari's slicing isn't supported: it then
+    slices exact arrays asynchronously.
     """
     status = seam.slicer_of(layer)
     if status is None:
@@ -288,7 +288,7 @@ def _attach(layer: Image | Labels, display: Display, viewer: ViewerModel | None)
     display.placeholder = _placeholder_of(layer, display.pyramid)
     _foresee(display, viewer, layer)
     for event in (layer.events.set_data, layer.events.plane, layer.events.depiction):
-        event.connect(seam.on_plane, position="last")  # after napari, which draws it elsewhere
+        event.connect(seam.on_plane, position="last")  # after napari, which misplaces the plane
     QTimer.singleShot(0, status.begin)  # napari slices four times while it adds a layer
     if viewer is not None:
         status.follow(viewer)
@@ -296,18 +296,20 @@ def _attach(layer: Image | Labels, display: Display, viewer: ViewerModel | None)
 
 
 def make_layer(spec: LayerSpec, *, viewer: ViewerModel | None = None) -> tuple[Layer, StreamStatus | None]:
-    """Make the layer of a spec, streaming from its first slice on if its data are a pyramid's levels.
+    """Create the layer of a spec; it streams from its first slice if its data are a pyramid's levels.
 
     Parameters
     ----------
     spec
-        What to make. An image should have ``contrast_limits``, since there are no values yet to find them from.
+        An image should have ``contrast_limits``, since no values are available yet to compute them.
     viewer
         As in `attach`; the caller adds the layer to it.
 
     Returns
     -------
-    Layer, StreamStatus or None where the data don't stream
+    layer : Layer
+    status : StreamStatus or None
+        None if the data don't stream.
     """
     pyramid = pyramid_of(spec.data) if spec.kind in {"image", "labels"} else None
     if spec.kind == "vectors":
@@ -316,7 +318,7 @@ def make_layer(spec: LayerSpec, *, viewer: ViewerModel | None = None) -> tuple[L
         return Surface(spec.data, **spec.options), None
     if pyramid is None:
         return Layer.create(spec.data, dict(spec.options), spec.kind), None
-    hidden = spec.options | {"visible": False, "cache": False}  # what is not visible is not sliced
+    hidden = spec.options | {"visible": False, "cache": False}  # napari doesn't slice hidden layers
     display = pyramid.display(is_held=True)
     _foresee(display, viewer)
     layer = OWN_TYPES[Image if spec.kind == "image" else Labels](spec.data, **hidden)
@@ -326,26 +328,26 @@ def make_layer(spec: LayerSpec, *, viewer: ViewerModel | None = None) -> tuple[L
 
 
 def stream_of(layer: Layer) -> StreamStatus | None:
-    """How the picture of a layer is coming along; None where it doesn't stream, or has been given other data."""
+    """The status of a streamed layer; None if it doesn't stream or its data were replaced."""
     status = seam.slicer_of(layer)
     return status if status is not None and status._has_own_data(layer) else None
 
 
 def slice_on_another_thread() -> None:
-    """Turn napari's asynchronous slicing on as the variable NAPARI_ASYNC does: what a person has saved stays."""
+    """Turn on napari's asynchronous slicing like the variable NAPARI_ASYNC, without changing saved settings."""
     from napari.settings import get_settings
 
     settings = get_settings()
     if not settings.experimental.async_:
-        settings.env_settings.setdefault("experimental", {})["async_"] = True  # what is there, napari doesn't save
+        settings.env_settings.setdefault("experimental", {})["async_"] = True  # napari doesn't save values from here
         settings.experimental.async_ = True
 
 
-# what is shown first
+# prefetching the first view
 
 
 def _foresee(display: Display, viewer: ViewerModel | None, layer: Layer | None = None) -> None:
-    """Have fetched what a viewer will show first, as soon as that can be told: napari takes a while to add a layer."""
+    """Start fetching a viewer's first view, if it can be predicted, before napari has added the layer."""
     if viewer is not None and not display.pyramid.stays_coarse:
         view = _first_view(display.pyramid, viewer, layer)
         if view is not None:
@@ -353,13 +355,13 @@ def _foresee(display: Display, viewer: ViewerModel | None, layer: Layer | None =
 
 
 def _first_view(pyramid: Pyramid, viewer: ViewerModel, layer: Layer | None) -> tuple[int, Box] | None:
-    """The level and box that will be looked at first; None if that lies outside of the layer, or can't be told yet.
+    """The level and box of the first view; None if it is outside of the layer or can't be predicted.
 
-    napari shows the middle of the first layer, and goes on from where it is with any other.
+    napari shows the middle of a viewer's first layer, and keeps the current position for later ones.
     """
     dims, shape = viewer.dims, pyramid.shapes[0]
     ndim = len(shape)
-    order = dims.order if dims.ndim >= ndim else tuple(range(ndim))  # napari adds the axes that it lacks
+    order = dims.order if dims.ndim >= ndim else tuple(range(ndim))  # napari will add the missing axes
     displayed = [axis - len(order) + ndim for axis in order[-dims.ndisplay :]]
     if len(displayed) == 3:
         coarsest = len(pyramid.shapes) - 1
@@ -375,7 +377,7 @@ def _first_view(pyramid: Pyramid, viewer: ViewerModel, layer: Layer | None) -> t
 
 
 def _placeholder_of(layer: Layer, pyramid: Pyramid) -> float:
-    """The value in the middle of what is visible: neither black nor white where nothing is known yet."""
+    """The value for missing data: the middle of the contrast limits, or the fill value."""
     limits, dtype = getattr(layer, "contrast_limits", None), pyramid.dtype
     if limits is None or pyramid.is_labels:
         value: float = pyramid.fill_value
@@ -386,11 +388,11 @@ def _placeholder_of(layer: Layer, pyramid: Pyramid) -> float:
     return float(middle) if dtype.kind == "f" else float(round(middle))
 
 
-# when it is drawn again
+# scheduling redraws
 
 
 class Redraws(QObject):
-    """Draws streamed layers again: together, longest waiting first, and not so often that a slider would stick."""
+    """Redraws streamed layers in batches, at a rate that keeps sliders responsive."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -399,10 +401,10 @@ class Redraws(QObject):
         self._timer = single_shot(self, 0, self._on_time)
 
     def ask(self, stream: StreamStatus) -> None:
-        """Draw a layer again as soon as it may be; at once where it shows nothing yet."""
+        """Redraw a layer as soon as its interval allows; immediately if it is still blank."""
         self._waiting[stream] = None
         if stream.display.is_blank and stream.may_redraw_at() <= time.monotonic():
-            self._on_time()  # a timer would come only after all that a window paints when it has a new layer
+            self._on_time()  # a timer would fire only after the window has painted everything else
         else:
             self._start_timer()
 
@@ -410,7 +412,7 @@ class Redraws(QObject):
         self._waiting.pop(stream, None)
 
     def spent(self, duration_s: float) -> None:
-        """Note that the window's thread was kept busy by drawing streamed layers, for whatever reason."""
+        """Report time that the GUI thread spent drawing streamed layers; the next redraw waits accordingly."""
         self._free_at = max(self._free_at, time.monotonic() + min(_REST * duration_s, _LONGEST_REST_S))
 
     def _may_redraw_at(self, stream: StreamStatus) -> float:
@@ -423,7 +425,7 @@ class Redraws(QObject):
             self._timer.start(round(1000 * max(0.0, wait_s)))  # -inf for a layer that was never drawn
 
     def _on_time(self) -> None:
-        """Draw what may be drawn by now of the view that comes first: views are painted one after the other."""
+        """Redraw the layers that are due, of one view at a time; views with blank layers come first."""
         began = time.monotonic()
         ready = [stream for stream in self._waiting if self._may_redraw_at(stream) <= began]
         first = min(ready, key=lambda stream: not stream.display.is_blank, default=None)
@@ -439,5 +441,5 @@ class Redraws(QObject):
 
 @cache
 def shared_redraws() -> Redraws:
-    """What draws the layers of all windows."""
+    """The scheduler shared by the layers of all windows."""
     return Redraws()

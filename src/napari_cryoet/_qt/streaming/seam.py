@@ -1,8 +1,8 @@
-"""All that is touched of napari beyond what it promises, with a plain fallback for each.
+"""All uses of napari's private API, each with a fallback.
 
-How napari slices and draws layers is its own affair. Streaming, picks that show as discs and overlays need a little of
-it. `can_stream` and `can_slice_picks` try the names once: without them napari slices exact arrays, and picks show in
-the plane of their centre. Nothing else here fails if a name is gone.
+Streaming, picks as discs and overlays depend on how napari slices and draws layers. `can_stream` and `can_slice_picks`
+test the private names once. Without them, napari slices exact arrays, and picks show only in the plane of their centre.
+The other functions here don't fail if a name is missing.
 """
 
 from __future__ import annotations
@@ -41,27 +41,27 @@ _REQUEST: Final = (
     *("corner_pixels", "downsample_factors", "level_shapes", "projection_mode", "slice_input"),
 )
 _RESPONSE: Final = ("image.raw", "tile_to_data", "slice_input", "empty")
-_POINT_REQUESTS: Final = ("make_slice_request_internal", "_make_slice_request_internal")  # of points, of vectors
+_POINT_REQUESTS: Final = ("make_slice_request_internal", "_make_slice_request_internal")  # for points, for vectors
 _POINT_REQUEST: Final = ("data", "slice_input", "data_slice.point", "data_slice.margin_left", "data_slice.margin_right")
 
 _GL_RENDERER: Final = 0x1F01
 _GL_MAX_3D_TEXTURE_SIZE: Final = 0x8073
-#: How drivers call themselves that draw with the processor: Mesa's, Chromium's, those of Windows and of macOS.
+#: Renderer names of software drivers: Mesa, Chromium, Windows and macOS.
 _SOFTWARE: Final = ("llvmpipe", "softpipe", "software", "swiftshader", "gdi generic", "microsoft basic render")
 
 
-# how volumes are sliced
+# slicing of volumes
 
 
 class _Slicing:
-    """Over the slicing state of an image or labels."""
+    """A mixin for the slicing state of an image or labels."""
 
     layer: Layer
     slicer: StreamStatus
 
     def _make_slice_request_internal(self, **arguments: Any) -> Any:
         self.slicer.begin_slice()
-        _read_no_level_whole(self.layer)  # once more: it may have been given data since
+        _read_no_level_whole(self.layer)  # again, since the data may have been replaced
         return self.slicer.changed_request(super()._make_slice_request_internal(**arguments))  # type: ignore[misc]
 
     def _update_slice_response(self, response: Any) -> None:
@@ -70,7 +70,7 @@ class _Slicing:
 
 
 def slice_by(layer: Layer, slicer: StreamStatus) -> bool:
-    """Let a stream change what napari slices of a layer and shows of it; False if this napari slices in another way."""
+    """Route a layer's slice requests and responses through a stream; False if this napari doesn't support it."""
     if not can_stream():
         return False
     own: Any = layer._slicing_state
@@ -83,12 +83,12 @@ def slice_by(layer: Layer, slicer: StreamStatus) -> bool:
 
 
 def slicer_of(layer: Any) -> StreamStatus | None:
-    """By what a layer is sliced; None where that is napari."""
+    """The stream that slices a layer; None if napari does."""
     return getattr(getattr(layer, "_slicing_state", None), "slicer", None)
 
 
 def _read_no_level_whole(layer: Any) -> None:
-    """Have napari ask for what it draws of a picture without depth; else it reads all of the coarsest level before."""
+    """Stop napari from reading the whole coarsest level of a 2D picture before it draws."""
     layer._level_materializer = None
 
 
@@ -98,19 +98,19 @@ def is_sliced_in_3d(layer: Layer) -> bool:
 
 
 def update_thumbnail(layer: Layer) -> None:
-    """Make a layer's thumbnail anew from the slice that it has."""
+    """Update a layer's thumbnail from its current slice."""
     layer._update_thumbnail()
 
 
 def on_plane(event: Any) -> None:
-    """Draw a volume's oblique plane where the layer says: napari takes finest voxels for those of the level drawn."""
+    """Correct the position of a volume's oblique plane: napari ignores the scale of the level that it draws."""
     layer = event.source
     if str(layer.depiction) != "plane" or not is_sliced_in_3d(layer):
         return
     displayed = list(layer._slicing_state._slice_input.displayed)
     scale = np.asarray(layer._transforms[0].scale)[displayed]
     corner = np.asarray(layer._transforms[0].translate)[displayed] - 0.5
-    with suppress(AttributeError):  # another napari may draw it in another way
+    with suppress(AttributeError):  # other versions of napari may draw it differently
         for viewer in open_viewers():
             visual = viewer.window._qt_viewer.canvas.layer_to_visual.get(layer)
             if visual is not None:
@@ -120,7 +120,7 @@ def on_plane(event: Any) -> None:
 
 
 class LateThumbnail:
-    """Over a napari layer: its thumbnail waits where its slicer says so."""
+    """A mixin for a napari layer that skips thumbnails while its stream postpones them."""
 
     def _update_thumbnail(self) -> None:
         slicer = slicer_of(self)
@@ -130,7 +130,7 @@ class LateThumbnail:
 
 @cache
 def can_stream() -> bool:
-    """Whether this napari has all that; tried once, on a layer of a few voxels."""
+    """Whether this napari supports streaming; tested once on a tiny layer."""
     levels = [np.zeros((4, 4, 4)), np.zeros((2, 2, 2))]
     try:
         layer = Image(levels, multiscale=True, contrast_limits=(0, 1), cache=False, visible=False)
@@ -147,19 +147,22 @@ def can_stream() -> bool:
     return True
 
 
-# how points and vectors are sliced
+# slicing of points and vectors
 
 
 def slicing_state_of(layer: Any) -> Any:
-    """What slices a layer, and where those may leave a note who change how; None where there is no such thing."""
+    """The object that slices a layer, which also stores our settings for it; None if napari has none."""
     return getattr(layer, "_slicing_state", None)
 
 
-Requests = Callable[[Any, Any], Any]  # napari's slice input and data slice to a request
+Requests = Callable[[Any, Any], Any]  # makes a request from napari's slice input and data slice
 
 
 def change_requests(layer: Points | Vectors, change: Callable[[Requests, Any, Any], Any]) -> bool:
-    """Let another function make a layer's slice requests, given napari's own and its arguments; False if none do."""
+    """Wrap the function that makes a layer's slice requests; False if napari has none.
+
+    ``change`` is called with napari's function and its arguments.
+    """
     state = slicing_state_of(layer)
     name = next((name for name in _POINT_REQUESTS if hasattr(state, name)), None)
     if name is None:
@@ -170,7 +173,7 @@ def change_requests(layer: Points | Vectors, change: Callable[[Requests, Any, An
 
 @cache
 def can_slice_picks() -> bool:
-    """Whether this napari makes slice requests of points and vectors that can be changed; tried once."""
+    """Whether slice requests of points and vectors can be changed in this napari; tested once."""
     made: list[Any] = []
 
     def note(make: Requests, *arguments: Any) -> Any:
@@ -189,14 +192,13 @@ def can_slice_picks() -> bool:
     return True
 
 
-# how large layers are
+# extents of layers
 
 
 class OwnCorners:
-    """Over a napari layer: says itself where its data begin and end.
+    """A mixin for a napari layer that computes its own extent, which napari reads at every slider step.
 
-    `corners` gives the least and the largest coordinates, (2, n axes), in the layer's own; napari asks several times a
-    step of a slider.
+    `corners` returns the smallest and largest data coordinates, of shape (2, n axes).
     """
 
     corners: Callable[[], NDArray[Any]]
@@ -206,28 +208,28 @@ class OwnCorners:
         return self.corners()
 
 
-# what is drawn of arrows and points
+# drawing of arrows and points
 
 
 class SparseThumbnail:
-    """Over a Vectors layer: few arrows in its thumbnail, since napari draws them one by one, at each step."""
+    """A mixin for a Vectors layer with few arrows in its thumbnail, which napari draws one by one at each step."""
 
     _max_vectors_thumbnail = 128
 
 
 def refresh_blocked(layer: Layer) -> AbstractContextManager[Any]:
-    """Block slicing while a layer is changed; the caller refreshes it afterwards."""
+    """Block slicing while a layer is changed; the caller must refresh it afterwards."""
     block = getattr(layer, "_block_refresh", nullcontext)
     return block()
 
 
-# what is drawn over layers
+# overlays
 
 
 def draw_overlays(kind: type, make_visual: Callable[[type], type]) -> bool:
-    """Let napari draw overlays of a class in a viewer's scene; False if this napari draws them in another way.
+    """Register a class of scene overlays with napari; False if this napari doesn't support it.
 
-    ``make_visual`` gets napari's class and makes one over it, for vispy.
+    ``make_visual`` is called with napari's base class and returns the vispy visual's class.
     """
     try:
         bases, known = importlib.import_module(_OVERLAYS), importlib.import_module(_VISUALS).overlay_to_visual
@@ -239,10 +241,10 @@ def draw_overlays(kind: type, make_visual: Callable[[type], type]) -> bool:
 
 
 def count_in_nanometers(viewer: ViewerModel) -> None:
-    """Let a viewer's scale bar count in nm and µm, where napari would say kÅ; another napari keeps its own."""
+    """Show a viewer's scale bar in nm and µm instead of napari's kÅ, if this napari supports it."""
     overlays = viewer.canvas.overlays
     if hasattr(viewer, "window") and type(overlays.scale_bar) is ScaleBarOverlay and _can_draw_nanometers():
-        options = dict(overlays.pop("scale_bar"))  # an equal one would not take its place
+        options = dict(overlays.pop("scale_bar"))  # napari doesn't replace an overlay by an equal one
         overlays["scale_bar"] = NanometerScaleBar(**options)
 
 
@@ -279,28 +281,28 @@ def _can_draw_nanometers() -> bool:
 
 
 def open_viewers() -> set[Viewer]:
-    """All viewers with a window, whichever napari asks for; at least the one in front."""
+    """All viewers with a window; at least the current one."""
     from napari.viewer import Viewer, current_viewer
 
     return set(getattr(Viewer, "_instances", {current_viewer()} - {None}))
 
 
 def forget_place(window: QWidget) -> None:
-    """Have a window of napari's closed without napari opening the next one where it was."""
+    """Keep napari from saving a window's position for the next window."""
     if hasattr(window, "_save_current_window_settings"):
         window._save_current_window_settings = lambda: None
 
 
 def delete_in_own_canvas(owner: ViewerModel | QtViewer) -> None:
-    """Have what napari deletes of layers' drawings be that of a viewer's own canvas.
+    """Make napari delete a layer's textures in the OpenGL context of the viewer's own canvas.
 
-    napari deletes textures in whichever canvas drew last. Where several windows draw, that may be another one's, which
-    has textures of its own under the same numbers: it would lose them.
+    napari deletes them in the context of the canvas that drew last. With several windows, another canvas may then lose
+    textures with the same numbers.
     """
     try:
         canvas = (owner.window._qt_viewer if isinstance(owner, ViewerModel) else owner).canvas
         context, make_current = canvas._scene_canvas.context, canvas.native.makeCurrent
-    except AttributeError:  # no window, or a napari that draws in another way
+    except AttributeError:  # no window, or an unknown version of napari
         return
 
     def finish_here() -> None:
@@ -310,16 +312,16 @@ def delete_in_own_canvas(owner: ViewerModel | QtViewer) -> None:
     context.finish = finish_here
 
 
-# what the graphics card can do
+# capabilities of the graphics card
 
 
 def largest_texture_side() -> int | None:
-    """The longest side of a volume that can be drawn, in voxels; None while nothing has been drawn yet."""
+    """The longest side of a volume that can be drawn, in voxels; None before the first drawing."""
     return int(_asked(_GL_MAX_3D_TEXTURE_SIZE) or 0) or None if _has_drawn() else None
 
 
 def draws_in_software() -> bool:
-    """Whether there is no graphics card, as far as is known, so that volumes take long to draw."""
+    """Whether volumes are drawn without a graphics card, which is slow; True before the first drawing."""
     return not _has_drawn() or any(name in str(_asked(_GL_RENDERER) or "").lower() for name in _SOFTWARE)
 
 
@@ -331,7 +333,7 @@ def _has_drawn() -> bool:
 
 @cache
 def _asked(parameter: int) -> Any:
-    """Ask the driver, in whose context the canvas was drawn last; it doesn't change."""
+    """Query a constant of the driver in the current OpenGL context."""
     from vispy.gloo import gl
 
     return gl.glGetParameter(parameter)

@@ -1,7 +1,7 @@
-"""Where what napari asks of a streamed layer lies, and where it draws what comes of it: exactly, at every level.
+"""Exact positions of streamed slices at every level: corrects napari's slice requests and responses.
 
-Planes of a coarse level are those that the finest plane was averaged into, and levels made by taking every n-th voxel
-are not shifted. Thick slices are made of the planes whose centres lie in them, where napari rounds both faces.
+A finest plane maps to the coarse plane that it was averaged into. Levels made by taking every n-th voxel aren't
+shifted. A thick slice consists of the planes whose centres it contains, while napari rounds both faces.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
     from napari_cryoet.streaming import Display
 
-#: A float may miss a plane's centre by so much of a plane.
+#: Tolerance for rounding errors, in planes.
 _NEARLY = 1e-6
 
 
 def streamed_request(request: Any, display: Display) -> Any:
-    """A slice request whose arrays are a display's, and whose planes are exact."""
+    """The request with the display's arrays and exact planes."""
     level = request.data_level
     return dataclasses.replace(
         request,
@@ -35,10 +35,10 @@ def streamed_request(request: Any, display: Display) -> Any:
 
 
 def _corners(request: Any, shape: NDArray[np.intp]) -> NDArray[np.intp]:
-    """The first and the last voxel that a request is for, along each axis.
+    """The first and last voxel of a request along each axis.
 
-    Of an axis that wasn't displayed until now napari knows nothing before the next drawing: it would show one line of
-    the new plane first.
+    napari doesn't know the visible range of a newly displayed axis until it draws, and would request a single line.
+    Request the whole axis instead.
     """
     corners: NDArray[np.intp] = np.minimum(request.corner_pixels, shape - 1)
     if request.slice_input.ndisplay == 2:
@@ -48,7 +48,7 @@ def _corners(request: Any, shape: NDArray[np.intp]) -> NDArray[np.intp]:
 
 
 def _data_slice(request: Any, display: Display, level: int) -> Any:
-    """The slice with its point moved so that napari's rounding finds the planes of a level that cover it."""
+    """The data slice, moved so that napari's rounding selects the level's planes that cover it."""
     data_slice, pyramid = request.data_slice, display.pyramid
     margins = np.nan_to_num([*data_slice.margin_left, *data_slice.margin_right])
     if str(request.projection_mode) != "none" and (margins > 0).any():
@@ -59,21 +59,21 @@ def _data_slice(request: Any, display: Display, level: int) -> Any:
     point = [
         factor * min(np.floor((np.clip(np.round(at), 0, size - 1) + 0.5) / factor), count - 1)
         if -0.5 <= at <= size - 0.5
-        else at  # beside the volume, or along an axis that is displayed
+        else at  # outside the volume, or along a displayed axis
         for at, factor, size, count in along
     ]
     return dataclasses.replace(data_slice, point=tuple(point))
 
 
 def _on_whole_planes(data_slice: Any, display: Display, level: int) -> Any:
-    """A thick slice whose faces napari's rounding takes for the planes of a level that lie in it."""
+    """A thick slice, adjusted so that napari's rounding selects the level's planes inside it."""
     pyramid, box = display.pyramid, []
     for point, left, right, size in zip(
         data_slice.point, data_slice.margin_left, data_slice.margin_right, pyramid.shapes[0], strict=True
     ):
         planes = (0, size - 1) if np.isnan(point) else planes_in(point, left, right, size)
         if planes is None:
-            return data_slice  # beside the volume: napari shows nothing
+            return data_slice  # outside the volume: napari shows nothing
         box.append((planes[0], planes[1] + 1))
     coarse = pyramid.box_at(0, tuple(box), level)
     middles, margins = list(data_slice.point), list(data_slice.margin_left)
@@ -86,7 +86,7 @@ def _on_whole_planes(data_slice: Any, display: Display, level: int) -> Any:
 
 
 def planes_in(point: float, left: float, right: float, size: int) -> tuple[int, int] | None:
-    """The first and last plane of ``size`` whose centres lie in a slice, at least the nearest; None beside all.
+    """The first and last of ``size`` planes with centres in a slice, at least the nearest; None outside the volume.
 
     >>> planes_in(10.0, 1.5, 1.5, 40), planes_in(0.0, 2.0, 2.0, 40), planes_in(10.2, 0.1, 0.1, 40)
     ((9, 11), (0, 2), (10, 10))
@@ -98,10 +98,10 @@ def planes_in(point: float, left: float, right: float, size: int) -> tuple[int, 
 
 
 def placed_response(response: Any, display: Display) -> Any:
-    """A slice response whose picture lies where the level's voxels are.
+    """The response with its picture at the exact position of the level's voxels.
 
-    napari draws the voxels of a coarse level over the finest voxels that they span. Those of a level made by taking
-    every n-th voxel belong around the first of them.
+    napari draws a coarse voxel over the finest voxels that it spans. If the level was made by taking every n-th voxel,
+    the coarse voxel is centred on the first of them instead.
     """
     if display.pyramid.coarse_offset == "strided":
         tile_to_data = copy.deepcopy(response.tile_to_data)
@@ -112,9 +112,9 @@ def placed_response(response: Any, display: Display) -> Any:
 
 
 def _as_few_voxels(response: Any) -> Any:
-    """A volume in which nothing is known yet as a few large voxels: without a graphics card all of it is slow."""
+    """The response of a blank volume with a few large voxels, since software rendering of all voxels is slow."""
     raw = response.image.raw
-    # OpenGL in software compiles a shader anew for textures whose sizes are powers of two, or aren't: keep the kind
+    # software OpenGL uses different shaders for sizes that are powers of two: keep that to avoid recompiling
     few = [min(size, 2 if size.bit_count() == 1 else 3) for size in raw.shape]
     voxels = raw[tuple(slice(count) for count in few)].copy()
     displayed = list(response.slice_input.displayed)

@@ -1,7 +1,7 @@
-"""How fine streamed layers are shown: in planes by the data saver, in 3D by what a level costs and what users choose.
+"""The resolution of streamed layers: limited by the data saver, and chosen by cost or by the user in 3D.
 
-In 3D all of a level is fetched, held and drawn, whatever is seen of it. napari shows the coarsest one. A layer that is
-locked to a level shows it in 2D as well, so layers are locked only while 3D is shown.
+A volume in 3D needs a whole level to be fetched, held in memory and drawn. napari shows the coarsest level unless the
+layer is locked to another. The lock would also apply in 2D, so layers are locked only in 3D.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from napari_cryoet.streaming import Display, pyramid_of
 from napari_cryoet.streaming.engine import shared_engine
 from napari_cryoet.streaming.plan import LevelCost, level_costs
 
-_USABLE_SHARE: Final = 0.8  # of the memory for pixels: coarser levels are needed beside
-#: Unless users choose: a little more than the coarsest level of a usual tomogram of the portal has (6.9 million).
+_USABLE_SHARE: Final = 0.8  # of the pixel cache: coarser levels need the rest
+#: Default limit; a little more than the coarsest level of a typical portal tomogram (6.9 million).
 _UNASKED_VOXELS: Final = 2**23
-#: Without a graphics card, so that the volume follows the mouse.
+#: Default limit without a graphics card, so that rotating the volume stays smooth.
 _UNASKED_VOXELS_IN_SOFTWARE: Final = 2**20
 
 
 class Detail(QObject):
-    """Sets how many bytes a view of each display may need: while data are saved none, which keeps it coarse."""
+    """Limits the bytes per view of each display; the data saver allows none, so layers stay coarse."""
 
     changed = Signal()
 
@@ -40,7 +40,7 @@ class Detail(QObject):
         self._viewer, self._link = viewer, link
         self._usual_bytes: WeakKeyDictionary[Display, int] = WeakKeyDictionary()
         self._asked_bytes: WeakKeyDictionary[Display, int] = WeakKeyDictionary()
-        self._is_asked_for = False  # full detail of the plane that is shown
+        self._is_asked_for = False  # whether full detail of the current plane was requested
         link.changed.connect(self.update)
         link.streams_changed.connect(self.update)
         for event in self._moves():
@@ -51,14 +51,14 @@ class Detail(QObject):
         return any(self._is_held(display) for display in self._displays(only_visible=True))
 
     def load_full(self) -> None:
-        """Show what is on screen as fine as it gets, until another plane is shown."""
+        """Show the current view at full resolution, until another plane is shown."""
         self._is_asked_for = True
         self.update()
         for display in self._displays(only_visible=True):
             display.load_in_full()
 
     def ask_for(self, display: Display, asked_bytes: int) -> None:
-        """Let a view of a display need so many bytes, because a user asked for it; 0 takes it back."""
+        """Allow a display this many bytes per view at the user's request; 0 cancels that."""
         self._asked_bytes[display] = asked_bytes
         self.update()
 
@@ -70,7 +70,7 @@ class Detail(QObject):
         self.changed.emit()
 
     def close(self) -> None:
-        """Disconnect from the viewer; displays may need what they usually may."""
+        """Disconnect from the viewer and reset the limits of the displays."""
         for event in self._moves():
             event.disconnect(self._on_move)
         for display in self._displays():
@@ -93,7 +93,7 @@ class Detail(QObject):
 
 
 class VolumeDetail(QObject):
-    """Shows in 3D the finest level that costs little, or the one that a user chooses."""
+    """Sets the level shown in 3D: the user's choice, or the finest cheap level."""
 
     changed = Signal()
 
@@ -102,7 +102,7 @@ class VolumeDetail(QObject):
         self._viewer, self._link, self._detail = viewer, link, detail
         self._chosen: WeakKeyDictionary[Layer, int] = WeakKeyDictionary()
         self._locked: WeakKeyDictionary[Layer, int] = WeakKeyDictionary()
-        self._begun: WeakSet[Layer] = WeakSet()  # since 3D is shown: users may unlock a level
+        self._begun: WeakSet[Layer] = WeakSet()  # layers handled since entering 3D; users may unlock them
         link.changed.connect(self._begin)
         link.streams_changed.connect(self._on_streams)
         viewer.dims.events.ndisplay.connect(self._on_ndisplay, position="last")  # napari slices first
@@ -116,20 +116,20 @@ class VolumeDetail(QObject):
         return int(shared_engine().memory.limit_bytes * _USABLE_SHARE)
 
     def volumes(self) -> list[Layer]:
-        """Our layers that have levels to choose from, from bottom to top."""
+        """Our layers with a choice of levels, from bottom to top."""
         return [layer for layer in self._streamed() if self.levels(layer)]
 
     def levels(self, layer: Layer) -> Sequence[LevelCost]:
-        """The levels of a layer, coarsest first; none where there is nothing to choose."""
+        """The costs of a layer's levels, coarsest first; empty if there is no choice."""
         pyramid = pyramid_of(layer.data)
         if pyramid is None or len(pyramid.shapes) < 2:
             return ()
         return level_costs(pyramid, largest_side=largest_texture_side(), largest_bytes=self.largest_bytes)
 
     def chosen(self, layer: Layer) -> int:
-        """The level that is shown in 3D, now or the next time."""
+        """The level that 3D shows now, or would show."""
         if self.is_3d:
-            return int(layer.data_level)  # napari's own controls may have chosen
+            return int(layer.data_level)  # may have been set in napari's own controls
         level = self._chosen.get(layer)
         return self._unasked(layer) if level is None else level
 
@@ -161,7 +161,7 @@ class VolumeDetail(QObject):
         self.changed.emit()
 
     def _begin(self) -> None:
-        """Give each volume that has come into the 3D view a level, once."""
+        """Set the level of each volume once after it appears in 3D."""
         for layer in self._streamed() if self.is_3d else ():
             if layer in self._begun:
                 continue
@@ -172,7 +172,7 @@ class VolumeDetail(QObject):
                 self._lock(layer, level)
 
     def _unasked(self, layer: Layer) -> int:
-        """The finest level that costs little, or the coarsest one; the coarsest while data are saved."""
+        """The default level: the finest cheap one, or the coarsest, also under the data saver."""
         pyramid, coarsest = pyramid_of(layer.data), len(layer.data) - 1
         if pyramid is None or pyramid.stays_coarse:
             return coarsest
