@@ -1,1 +1,1 @@
-"""Layers in the viewer: adding, ownership, colours, our layer types."""
+"""Layers in the viewer: adding, ownership, colours, alignment and our layer types."""

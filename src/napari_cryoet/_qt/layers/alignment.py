@@ -1,4 +1,4 @@
-"""How wide a layer's voxels are and where they lie in the world."""
+"""The voxel spacing and position of layers in the world."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ ANGSTROM_PER_NM: Final = 10.0
 
 
 def spacing_angstrom_of(layer: Layer) -> float | None:
-    """How wide its voxels are in ångström, also if flipped; None where that is no length, or they are no cubes."""
+    """A layer's voxel spacing, positive even if flipped; None if its units aren't lengths or it is anisotropic."""
     return spacing_angstrom(layer.scale, layer.units)
 
 
 def widths_angstrom(layer: Layer) -> NDArray[np.float64] | None:
-    """How wide a layer's voxels are along each axis in ångström; None where one of its units is no length."""
+    """A layer's voxel spacing along each axis in ångström; None if a unit isn't a length."""
     lengths = lengths_angstrom(layer.units)
     return None if lengths is None else np.multiply(layer.scale, lengths, dtype=np.float64)
 
 
 def spacing_angstrom(scales: Iterable[float], units: Iterable[Any]) -> float | None:
-    """As `spacing_angstrom_of`, of what a layer has for scale and units."""
+    """Like `spacing_angstrom_of`, from a layer's scale and units."""
     lengths = lengths_angstrom(units)
     if lengths is None:
         return None
@@ -33,20 +33,20 @@ def spacing_angstrom(scales: Iterable[float], units: Iterable[Any]) -> float | N
 
 
 def lengths_angstrom(units: Iterable[Any]) -> NDArray[np.float64] | None:
-    """How long one of each of some units is in ångström; None where one of them is no length."""
+    """The length of each unit in ångström; None if one isn't a length."""
     lengths = [length_angstrom(unit) for unit in units]
     return None if None in lengths else np.array(lengths, dtype=np.float64)
 
 
 def length_angstrom(unit: Any) -> float | None:
-    """How long one of a unit is in ångström; None where it is no length."""
+    """The length of a unit in ångström; None if it isn't a length."""
     return float((1 * unit).to("angstrom").magnitude) if unit.is_compatible_with("angstrom") else None
 
 
 def steps_and_start(layer: Layer) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """How far a layer's voxels are apart along each axis and where the first one lies, as the viewer shows them.
+    """A layer's voxel step along each axis and the position of its first voxel, as shown in the viewer.
 
-    In the layer's own units; below 0 along an axis that is flipped. None where it is rotated or sheared.
+    In the layer's own units; steps are negative along flipped axes. None if the layer is rotated or sheared.
     """
     dragged = dragged_by(layer)
     if dragged is None:
@@ -56,9 +56,10 @@ def steps_and_start(layer: Layer) -> tuple[NDArray[np.float64], NDArray[np.float
 
 
 def dragged_by(layer: Layer) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """How many times wider, and how much farther on in the world, the mouse or a script has put a layer.
+    """The stretch and offset along each axis of a layer's affine transform, which dragging the layer changes.
 
-    That is beside the layer's scale and place; below 0 where it is flipped. None where it is rotated or sheared.
+    They apply after the layer's scale and translation; the stretch is negative along flipped axes. None if the layer is
+    rotated or sheared.
     """
     affine = np.asarray(layer.affine.affine_matrix, dtype=np.float64)
     widths, offset = np.diag(affine)[:-1], affine[:-1, -1]
@@ -72,7 +73,7 @@ def dragged_by(layer: Layer) -> tuple[NDArray[np.float64], NDArray[np.float64]] 
 
 
 class ShownVolume(NamedTuple):
-    """A volume in a viewer."""
+    """A volume layer's name, voxel spacing and size."""
 
     name: str
     spacing_angstrom: float
@@ -80,11 +81,11 @@ class ShownVolume(NamedTuple):
 
 
 def shown_volumes(layers: Iterable[Layer]) -> list[ShownVolume]:
-    """Images and masks with three axes whose voxels are cubes of a known width."""
-    found = []
+    """The three-dimensional images and masks with a known, isotropic voxel spacing."""
+    volumes = []
     for layer in layers:
         spacing = spacing_angstrom_of(layer) if isinstance(layer, Image | Labels) and layer.ndim == 3 else None
         if spacing is not None and not getattr(layer, "rgb", False):
             z, y, x = (int(size) for size in layer.level_shapes[0])
-            found.append(ShownVolume(layer.name, spacing, (z, y, x)))
-    return found
+            volumes.append(ShownVolume(layer.name, spacing, (z, y, x)))
+    return volumes

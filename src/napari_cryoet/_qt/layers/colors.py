@@ -1,4 +1,4 @@
-"""How a layer looks in its row of the dock: name, visibility, colour."""
+"""A layer's appearance in its row of the dock: name, visibility and colour."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from napari_cryoet.appearance.colors import RGBA
 
 @dataclass(frozen=True, slots=True)
 class Appearance:
-    """What a row shows of its layer; ``color`` is None where there is no single one."""
+    """What a row shows of its layer; ``color`` is None unless the layer has a single colour."""
 
     name: str
     is_visible: bool
@@ -23,12 +23,12 @@ class Appearance:
 
 
 def appearance_of(layer: Layer) -> Appearance:
-    """How a layer looks now."""
+    """A layer's current appearance."""
     return Appearance(name=layer.name, is_visible=bool(layer.visible), color=_color_of(layer))
 
 
 def appearance_events(layer: Layer) -> list[Any]:
-    """The emitters of a layer that report a change of its appearance."""
+    """A layer's event emitters for changes of its appearance."""
     emitters = [layer.events.name, layer.events.visible]
     match layer:
         case Points():
@@ -55,18 +55,18 @@ def _color_of(layer: Layer) -> RGBA | None:
 
 
 def _undimmed(colors: Any) -> Any:
-    """Colours as opaque as the most opaque of them: what was rejected in review is dimmed, and has its colour still."""
+    """The colours with the largest opacity among them, since a review dims rejected picks."""
     array = np.array(colors, dtype=float)
     array[:, 3] = array[:, 3].max(initial=0.0)
     return array
 
 
 def _single(colors: Any) -> RGBA | None:
-    """The one colour that all are, or None."""
+    """The colour if all are the same, or None."""
     array = np.atleast_2d(np.asarray(colors, dtype=float))
     if array.size == 0:
         return None
-    if not (array == array[0]).all() and not np.allclose(array, array[0]):  # which takes ten times as long
+    if not (array == array[0]).all() and not np.allclose(array, array[0]):  # allclose is ten times slower
         return None
     red, green, blue, alpha = (float(part) for part in array[0])
     return red, green, blue, alpha

@@ -1,7 +1,7 @@
-"""Adds our layers to the main viewer, hides and shows them, and reports what users do to them.
+"""Adds our layers to the viewer, shows and hides them, and reports changes by the user.
 
-One run is shown at a time: showing another one hides the layers of the run before and keeps how each was left. Layers
-with our data that napari makes itself, for readers and copies, are completed as soon as they are inserted.
+One run is shown at a time: showing another run hides the previous one's layers and remembers their visibility. Layers
+that napari creates from our data, for readers and duplicates, are set up when they are inserted.
 """
 
 from __future__ import annotations
@@ -46,22 +46,22 @@ from napari_cryoet.streaming import pyramid_of
 
 __all__ = ["LayerKey", "LayerManager", "add_layer", "add_layers"]
 
-#: In a layer's tag: it was visible when another run was shown, and will be again with its own.
+#: Metadata key: the layer was visible when another run was shown, and becomes visible again with its own run.
 _WAITS: Final = "was_visible_with_its_run"
 
 
 class LayerManager(QObject):
     """Shows tomograms, annotations and tilt series as layers.
 
-    Loading runs in ``tasks`` under each `LayerKey`. What has a layer already is shown again instead of being loaded
-    twice. The camera and the slice move only when a run is shown first, or another one.
+    Loading runs in ``tasks`` with the `LayerKey` as key. A record that has a layer already is shown, not loaded again.
+    The camera and the slice move only when a run is shown for the first time or the run changes.
     """
 
-    changed = Signal()  # ask `shown`, `is_visible` and `coming`
-    streams_changed = Signal()  # layers came, went or were renamed, anybody's: ask `streams`
+    changed = Signal()  # of `shown`, `is_visible` or `coming`
+    streams_changed = Signal()  # of `streams`: layers were added, removed or renamed, ours or not
     appearance_changed = Signal(object)  # LayerKey of a layer whose name, visibility or colour changed
     failed = Signal(object, object)  # LayerKey, CryoETError
-    remarked = Signal(object, str)  # LayerKey, what to know of the layer
+    remarked = Signal(object, str)  # LayerKey, warning about the layer
 
     def __init__(self, viewer: ViewerModel, tasks: Tasks | None = None, *, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -70,9 +70,9 @@ class LayerManager(QObject):
         self._coming: set[LayerKey] = set()
         self._run_id: object = None
         self._shows_together = False
-        self._bounds: NDArray[np.float64] | None = None  # of the volumes that were visible last
+        self._bounds: NDArray[np.float64] | None = None  # of the last visible volumes
         self._fitted: tuple[Any, ...] = ()
-        self._fit_soon = single_shot(self, 0, self._fit)  # while docks are laid out, sizes come and go
+        self._fit_soon = single_shot(self, 0, self._fit)  # sizes change repeatedly while docks are laid out
         viewer.canvas.events.size.connect(self._on_canvas_size)
         viewer.dims.events.range.connect(self._limit_range)
         self._listened: list[Layer] = []
@@ -83,10 +83,10 @@ class LayerManager(QObject):
         self._watch.changed.connect(self._on_layers)
         self._watch.removed.connect(self._on_removed)
 
-    # what is shown
+    # layers in the viewer
 
     def shown(self) -> set[LayerKey]:
-        """What has a layer in the viewer, visible or hidden."""
+        """The keys of our layers in the viewer, visible or hidden."""
         return {key for layer in self._ours() if is_main(layer) and (key := key_of(layer)) is not None}
 
     def is_visible(self, key: LayerKey) -> bool:
@@ -97,16 +97,16 @@ class LayerManager(QObject):
         return set(self._coming)
 
     def layers_of(self, key: LayerKey) -> list[Layer]:
-        """The layers that show something, the main one first."""
-        found = [layer for layer in self._ours() if key_of(layer) == key]
-        return sorted(found, key=lambda layer: not is_main(layer))
+        """The layers of a key, the main one first."""
+        layers = [layer for layer in self._ours() if key_of(layer) == key]
+        return sorted(layers, key=lambda layer: not is_main(layer))
 
     def appearance(self, key: LayerKey) -> Appearance | None:
         layer = self._main(key)
         return None if layer is None else appearance_of(layer)
 
     def streams(self) -> list[tuple[Layer, StreamStatus]]:
-        """Every layer that streams, from bottom to top: a user's copies and what napari opened as well."""
+        """All streamed layers from bottom to top, including duplicates and layers that napari opened."""
         return [(layer, stream) for layer in self._viewer.layers if (stream := stream_of(layer)) is not None]
 
     def _ours(self) -> list[Layer]:
@@ -123,7 +123,7 @@ class LayerManager(QObject):
         self._show(key, page, lambda job: (load_tomogram(tomogram, stop=job.stop),), title=title)
 
     def show_annotation(self, page: RunPage, file: AnnotationFile, tomogram: Tomogram | None = None) -> None:
-        """Show an annotation file, fitting or not; a tomogram lends its voxel spacing if the record has none."""
+        """Show an annotation file, aligned or not; ``tomogram`` provides the voxel spacing if the record has none."""
         annotation = file.shape.annotation if file.shape is not None else None
         color = None if annotation is None else annotation_colors(page.annotations).get(annotation.id)
 
@@ -133,19 +133,19 @@ class LayerManager(QObject):
         self._show(LayerKey("annotation", file.id), page, work, title="Opening an annotation")
 
     def show_tilt_series(self, page: RunPage, series: TiltSeries) -> None:
-        """Show a tilt series; use a separate viewer, since its axes differ from a tomogram's."""
+        """Show a tilt series; use a separate viewer, because its axes differ from a tomogram's."""
         title = f"Opening a tilt series of {page.run.name}"
         key = LayerKey("tilt series", series.id)
         self._show(key, page, lambda job: (load_tilt_series(series, run=page.run, stop=job.stop),), title=title)
 
     def hide(self, key: LayerKey) -> None:
-        """Make the layers of something invisible; if it is being loaded, stop that."""
+        """Hide the layers of a key, and stop loading it."""
         if key in self._coming:
             self.stop(key)
         self.set_visible(key, False)
 
     def stop(self, key: LayerKey | None = None) -> None:
-        """Stop loading something, or everything; nothing of it becomes a layer."""
+        """Stop loading a key, or all; no layer is added."""
         for loading in [key] if key is not None else tuple(self._coming):
             self._coming.discard(loading)
             self._tasks.stop(loading)
@@ -173,9 +173,9 @@ class LayerManager(QObject):
         self._apply_run()
 
     def show_run(self, run_id: int) -> None:
-        """Hide our layers of other runs, and show those of this run as they were left.
+        """Hide our layers of other runs, and restore the visibility of this run's layers.
 
-        The view is fitted if this run's layers end elsewhere than those that were visible before.
+        The view is fitted if the bounds of the visible volumes change.
         """
         if run_id != self._run_id:
             self._run_id = run_id
@@ -196,14 +196,14 @@ class LayerManager(QObject):
         self.changed.emit()
 
     def _leave_hidden_layer(self) -> None:
-        """Make a visible layer active where the active one was hidden with its run."""
+        """Activate a visible layer if the active one was hidden with its run."""
         active = active_layer(self._viewer.layers)
         shown = self._volumes() or [layer for layer in self._ours() if layer.visible]
         if active is not None and key_of(active) is not None and not active.visible and shown:
             self._viewer.layers.selection.active = shown[-1]
 
     def _limit_range(self, _event: Any = None) -> None:
-        """Limit sliders to the visible volumes; napari counts the planes of hidden ones, too."""
+        """Limit sliders to the visible volumes; napari also counts the planes of hidden ones."""
         layers, dims, shown = self._viewer.layers, self._viewer.dims, self._volumes()
         left_out = [
             layer
@@ -214,7 +214,7 @@ class LayerManager(QObject):
         if not counted:
             return
         extent = layers.get_extent(counted)
-        ranges = tuple(RangeTuple(*each) for each in zip(*extent.world, extent.step, strict=True))
+        ranges = tuple(RangeTuple(*axis_range) for axis_range in zip(*extent.world, extent.step, strict=True))
         if len(ranges) == dims.ndim and ranges != dims.range:
             dims.range = ranges
 
@@ -225,13 +225,13 @@ class LayerManager(QObject):
         return [layer for layer in self._ours() if layer.visible and _is_volume(layer)]
 
     def _look_at_bounds(self) -> NDArray[np.float64] | None:
-        """The corners of the box around the volumes that are visible, or were last."""
+        """Update and return the bounds of the visible volumes, or of the last visible ones."""
         if volumes := self._volumes():
             self._bounds = np.array(self._viewer.layers.get_extent(volumes).world)
         return self._bounds
 
     def _fit_if_elsewhere(self) -> None:
-        """Fit the view to the visible volumes, at their middle plane, unless they lie where those before did."""
+        """Fit the view to the visible volumes and go to their middle plane, unless their bounds are unchanged."""
         before, now, volumes = self._bounds, self._look_at_bounds(), self._volumes()
         if now is None or not volumes or (before is not None and np.allclose(before, now)):
             return
@@ -246,7 +246,7 @@ class LayerManager(QObject):
         self._fitted = self._camera()
 
     def _on_canvas_size(self, _event: Any = None) -> None:
-        """Fit again when a dock takes room from the canvas, until the user moves the camera."""
+        """Fit again when docks resize the canvas, until the user moves the camera."""
         if self._fitted == self._camera():
             self._fit_soon.start()
 
@@ -254,7 +254,7 @@ class LayerManager(QObject):
         camera, dims = self._viewer.scene.camera, self._viewer.dims
         return camera.zoom, camera.center, camera.angles, dims.ndisplay, dims.order
 
-    # how rows change layers
+    # visibility
 
     def set_visible(self, key: LayerKey, is_visible: bool) -> None:
         for layer in self.layers_of(key):
@@ -277,7 +277,7 @@ class LayerManager(QObject):
 
             def load(job: Job) -> tuple[LayerSpec, ...]:
                 specs = work(job)
-                warm_up_layers(with_features=key.kind == "annotation")  # else the window waits for that
+                warm_up_layers(with_features=key.kind == "annotation")  # else it would block the window
                 return specs
 
             self._tasks.run(
@@ -308,11 +308,11 @@ class LayerManager(QObject):
         strangers = [layer for layer in viewer.layers if key_of(layer) is None]
         was_empty, had_volume = not viewer.layers, bool(self._volumes())
         active = active_layer(viewer.layers)
-        layers = [make_layer(spec, viewer=viewer)[0] for spec in specs]  # all of them before the first is added
+        layers = [make_layer(spec, viewer=viewer)[0] for spec in specs]  # create all before adding the first
         for layer in layers:
             tag(layer, key, run_id, is_main_layer=layer is layers[0])
             show_as_discs(layer)
-            if not self._belongs(run_id):  # another run was chosen meanwhile
+            if not self._belongs(run_id):  # the user switched to another run
                 _set_waiting(layer, layer.visible)
                 layer.visible = False
         for layer in layers:
@@ -324,7 +324,7 @@ class LayerManager(QObject):
             self._fit_if_elsewhere()
         viewer.layers.selection.active = active if active is not None and active in strangers else layers[0]
 
-    # what users do
+    # changes by the user
 
     def _listen_to(self, layer: Layer) -> None:
         self._listened.append(layer)
@@ -353,19 +353,19 @@ class LayerManager(QObject):
 
 
 def add_layers(viewer: ViewerModel, specs: Iterable[LayerSpec]) -> list[Layer]:
-    """Add what was loaded to a viewer; volumes stream, and picks show as discs in every plane that cuts their particle.
+    """Add loaded data to a viewer; volumes stream, and picks show as discs in every plane that cuts their particle.
 
     Parameters
     ----------
     viewer
         A `napari.Viewer`.
     specs
-        From `load_tomogram` and `load_annotation`. Images come below masks, and these below arrows and points.
+        From `load_tomogram` and `load_annotation`. Images are added below masks, and masks below arrows and points.
 
     Returns
     -------
     list of napari.layers.Layer
-        One for each spec, as they are in the viewer: from bottom to top.
+        One for each spec, ordered as in the viewer from bottom to top.
     """
     if not isinstance(viewer, ViewerModel):
         raise TypeError(f"viewer must be a napari viewer, not {type(viewer).__name__}.")
@@ -395,20 +395,20 @@ def _set_waiting(layer: Layer, waits: bool) -> None:
     layer.metadata[METADATA_KEY] = about_of(layer) | {_WAITS: waits}
 
 
-# layers that napari makes
+# layers that napari creates
 
 
 class _NotYet(int):
-    """Equals False, and can be told from a user's False, which means that a layer stays hidden."""
+    """Equals False, but differs from a user's False, which keeps a layer hidden."""
 
 
 NOT_YET: Final = _NotYet(0)
 
 
 def adopt_layers_of(viewer: ViewerModel) -> None:
-    """Complete every layer with data of ours that is inserted into a viewer; calling it again changes nothing.
+    """Set up every layer with our data that is inserted into a viewer; repeated calls have no effect.
 
-    This outlives docks, for files that are opened and layers that are duplicated without one.
+    It works without a dock, for opened files and duplicated layers.
     """
     viewer = real(viewer)
     inserted = viewer.layers.events.inserted
@@ -426,7 +426,7 @@ def _on_inserted(viewer: ViewerModel, event: Any) -> None:
     own_type = OWN_TYPES.get(type(layer))
     pyramid = pyramid_of(layer.data) if isinstance(layer, Image | Labels) else None
     if own_type is not None:
-        become(layer, own_type)  # a changed extent is announced below
+        become(layer, own_type)  # changes of the extent are announced below
     if isinstance(layer, StepsWithTomograms):
         layer.lie_beside(layers)
     if pyramid is not None:
@@ -435,7 +435,7 @@ def _on_inserted(viewer: ViewerModel, event: Any) -> None:
     if isinstance(layer, Points | Vectors) and PICKS_KEY in layer.metadata:
         adopt_arrows(layer, viewer)
     if not np.array_equal(was_seen.world, layer.extent.world) or not np.array_equal(was_seen.step, layer.extent.step):
-        layer.translate = layer.translate  # napari looks anew where the layer ends and how its planes lie
+        layer.translate = layer.translate  # makes napari update the extent
         if len(layers) == 1:
             _start_in_the_middle(viewer)
     if layer.visible is NOT_YET:
@@ -443,7 +443,7 @@ def _on_inserted(viewer: ViewerModel, event: Any) -> None:
 
 
 def _start_in_the_middle(viewer: ViewerModel) -> None:
-    """As napari does with the first layer of a viewer."""
+    """Reset the view and the sliders, as napari does for a viewer's first layer."""
     viewer.reset_view()
     for axis, steps in enumerate(viewer.dims.nsteps):
         viewer.dims.set_current_step(axis, (steps - 1) // 2)

@@ -1,6 +1,6 @@
-"""The layer list of a viewer: which layers are ours, where a layer belongs, and the observer that docks listen to.
+"""Ownership and order of layers in a viewer, and an observer of its layer list.
 
-A layer is ours if its tag names it: a duplicate that a user makes carries the tag of the original, and is theirs.
+A layer is ours if the id in its tag matches its own. A user's duplicate has the original's tag, so it isn't ours.
 """
 
 from __future__ import annotations
@@ -28,38 +28,38 @@ _RANKS = (Image, Labels, Surface, Vectors, Points)
 
 
 class LayerKey(NamedTuple):
-    """What a layer shows: a tomogram, an annotation file or a tilt series of the portal."""
+    """The portal record that a layer shows: a tomogram, an annotation file or a tilt series."""
 
     kind: Kind
     id: int
 
 
-# in the list
+# the layer list
 
 
 def add_layer(layers: ViewerModel | LayerList, layer: Layer, *, above: Layer | None = None) -> None:
-    """Add a layer to a viewer or its list: tomograms lie below masks, meshes, arrows and points, in this order.
+    """Add a layer in the order of types: tomograms at the bottom, then masks, meshes, arrows and points.
 
-    With ``above``, it is added directly above that layer instead.
+    With ``above``, add it directly above that layer instead.
     """
     layers = getattr(layers, "layers", layers)
-    layers.insert(_place_for(layer, layers) if above is None else layers.index(above) + 1, layer)
+    layers.insert(_index_for(layer, layers) if above is None else layers.index(above) + 1, layer)
 
 
 def remove_layer(layers: ViewerModel | LayerList, layer: Layer) -> None:
-    """Remove a layer from a viewer, if it is there."""
+    """Remove a layer from a viewer, if it is present."""
     layers = getattr(layers, "layers", layers)
     if layer in layers:
         layers.remove(layer)
 
 
-def _place_for(layer: Layer, layers: LayerList) -> int:
-    """Above all layers of lower rank, and above those of its own rank that follow directly."""
+def _index_for(layer: Layer, layers: LayerList) -> int:
+    """The index above all layers of lower rank and directly following ones of the same rank."""
     rank, ranks = _rank(layer), [_rank(other) for other in layers]
-    place = max((i + 1 for i, other in enumerate(ranks) if other < rank), default=0)
-    while place < len(ranks) and ranks[place] == rank:
-        place += 1
-    return place
+    index = max((i + 1 for i, other in enumerate(ranks) if other < rank), default=0)
+    while index < len(ranks) and ranks[index] == rank:
+        index += 1
+    return index
 
 
 def _rank(layer: Layer) -> int:
@@ -67,7 +67,7 @@ def _rank(layer: Layer) -> int:
 
 
 def active_layer(layers: LayerList) -> Layer | None:
-    """The active layer itself: napari's selection gives plugins a proxy that equals it and hides its private parts."""
+    """The active layer itself, instead of the proxy that napari gives plugins."""
     active = layers.selection.active
     return None if active is None else next((layer for layer in layers if layer == active), None)
 
@@ -78,11 +78,11 @@ def real(proxy: Real) -> Real:
     return own
 
 
-# ours
+# tags of our layers
 
 
 def tag(layer: Layer, key: LayerKey, run_id: object, *, is_main_layer: bool) -> None:
-    """Make a layer ours."""
+    """Mark a layer as ours."""
     layer.metadata[METADATA_KEY] = about_of(layer) | {
         _ID_FIELDS[key.kind]: key.id,
         "group": run_id,
@@ -92,13 +92,13 @@ def tag(layer: Layer, key: LayerKey, run_id: object, *, is_main_layer: bool) -> 
 
 
 def about_of(layer: Layer) -> dict[str, Any]:
-    """Our metadata of a layer; empty if it has none."""
+    """A layer's metadata from this plugin; empty if it has none."""
     about = layer.metadata.get(METADATA_KEY)
     return about if isinstance(about, dict) else {}
 
 
 def key_of(layer: Layer) -> LayerKey | None:
-    """What a layer of ours shows; None for anybody else's."""
+    """The key of our layer; None if the layer isn't ours."""
     about = about_of(layer)
     if about.get("layer_id") != str(layer.unique_id):
         return None
@@ -109,24 +109,24 @@ def key_of(layer: Layer) -> LayerKey | None:
 
 
 def group_of(layer: Layer) -> object:
-    """The id of the run that a layer of ours belongs to."""
+    """The id of the run that our layer belongs to."""
     return about_of(layer).get("group")
 
 
 def is_main(layer: Layer) -> bool:
-    """Whether a layer is the main one of its record; arrows only accompany it."""
+    """Whether a layer is its record's main layer; arrows aren't."""
     return bool(about_of(layer).get("is_main_layer"))
 
 
-# what happens to it
+# changes of the layer list
 
 
 class LayerWatch(QObject):
     """Reports changes of a viewer's layers until it is closed."""
 
-    changed = Signal()  # the list, names, order, or the data of images and labels; once for many changes
-    inserted = Signal(object)  # Layer, at once
-    removed = Signal(object)  # Layer, at once
+    changed = Signal()  # of the list, names, order, or the data of images and labels; batched
+    inserted = Signal(object)  # Layer, immediately
+    removed = Signal(object)  # Layer, immediately
 
     def __init__(self, viewer: ViewerModel, parent: QObject | None = None) -> None:
         super().__init__(parent)

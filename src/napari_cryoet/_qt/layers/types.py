@@ -1,8 +1,9 @@
-"""Our layer types: volumes with exact factors between their levels, and sliders that step by the tomogram's planes.
+"""Our layer types: volumes with exact downsampling factors, and layers that step by the tomogram's planes.
 
-napari takes ratios of shapes for factors, so coarse levels of odd sizes would drift by up to three finest voxels. It
-lets each slider step by the smallest voxel of all layers: picks counted at 4.99 Å over a tomogram of 13.48 Å would show
-every plane two or three times. The classes have napari's own names, by which napari finds icons and writers.
+napari computes downsampling factors as ratios of shapes, so coarse levels of odd sizes would be off by up to three
+finest voxels. Its sliders step by the smallest voxel of all layers: with picks at 4.99 Å over a tomogram at 13.48 Å,
+every plane would appear two or three times. The classes keep napari's names, which napari uses to find icons and
+writers.
 """
 
 from __future__ import annotations
@@ -32,17 +33,17 @@ if TYPE_CHECKING:
 
 
 class StepsWithTomograms:
-    """Over a layer that lies on tomograms: where there is one beside it, it steps as that does."""
+    """A mixin for a layer that steps by the planes of a tomogram in the same viewer."""
 
     _beside: weakref.ReferenceType[LayerList] | None = None
 
     def lie_beside(self, layers: LayerList) -> None:
-        """Say in which viewer's list the layer is."""
+        """Set the layer list that contains the layer."""
         self._beside = weakref.ref(layers)
 
     @property
     def extent(self) -> Extent:
-        """Where the layer is, in data and world coordinates, and how far apart its planes are."""
+        """The layer's extent in data and world coordinates, and its step."""
         own: Extent = super().extent  # type: ignore[misc] # napari keeps it until the layer changes
         layers = self._beside() if self._beside is not None else None
         step = None if layers is None else step_of_tomograms(layers, own)
@@ -50,11 +51,11 @@ class StepsWithTomograms:
 
     @extent.deleter
     def extent(self) -> None:
-        self.__dict__.pop("extent", None)  # what napari keeps
+        self.__dict__.pop("extent", None)  # napari's cached value
 
 
 def step_of_tomograms(layers: Iterable[Layer], like: Extent) -> NDArray[np.float64] | None:
-    """The smallest voxel of our visible tomograms, or of all, that have a layer's units; None where there is none."""
+    """The smallest voxel of our visible tomograms in the given units, or of hidden ones; None without tomograms."""
     units = [str(unit) for unit in like.units]
     tomograms = [layer for layer in layers if isinstance(layer, NapariImage) and METADATA_KEY in layer.metadata]
     extents = [layer.extent for layer in [layer for layer in tomograms if layer.visible] or tomograms]
@@ -63,7 +64,7 @@ def step_of_tomograms(layers: Iterable[Layer], like: Extent) -> NDArray[np.float
 
 
 class _OfPyramid(LateThumbnail):
-    """Over a layer whose data may be the levels of a pyramid."""
+    """A mixin for a layer whose data may be the levels of a pyramid."""
 
     data: Any
 
@@ -75,7 +76,7 @@ class _OfPyramid(LateThumbnail):
 
     @cached_property
     def extent(self) -> Extent:
-        """Where the layer is: napari cuts off what it divides to count steps, which may lose the last plane."""
+        """The layer's extent, rounded up: napari truncates the number of steps and may lose the last plane."""
         whole: Extent = super().extent  # type: ignore[misc]
         return whole._replace(world=_at_whole_steps(whole.world, whole.step))
 
@@ -87,11 +88,11 @@ class _OfPyramid(LateThumbnail):
 
 
 class _NotOneArray:
-    """Over napari's levels of a layer: they don't pass for one array, which would be the coarsest one."""
+    """A mixin for a layer's levels that refuses conversion to one array, which would be the coarsest level."""
 
     @property
     def nbytes(self) -> int:
-        """By which a writer of TIFF opens a file: it would empty one that is there before it asks for values."""
+        """Raises, because TIFF writers read it first and would truncate an existing file before they read values."""
         raise _not_one_array()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
@@ -108,7 +109,7 @@ def _not_one_array() -> SaveError:
 
 
 def _at_whole_steps(world: NDArray[np.float64], step: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A range whose end is moved by as little as a float can be, where it is short of a whole number of steps."""
+    """A range whose end is increased by the least possible float where it falls just short of whole steps."""
     start, stop = world[0], world[1].copy()
     whole = np.round((stop - start) / step)
     is_near = np.isclose((stop - start) / step, whole, rtol=1e-9, atol=0)
@@ -118,11 +119,11 @@ def _at_whole_steps(world: NDArray[np.float64], step: NDArray[np.float64]) -> ND
 
 
 class Image(_OfPyramid, NapariImage):  # type: ignore[misc] # napari is not typed
-    """napari's Image layer with exact factors."""
+    """napari's Image layer with exact downsampling factors."""
 
 
 class Labels(StepsWithTomograms, _OfPyramid, NapariLabels):  # type: ignore[misc]
-    """napari's Labels layer with exact factors, stepping with the tomogram that it lies on; read-only if it streams."""
+    """napari's Labels layer with exact downsampling factors and the tomogram's steps; read-only if it streams."""
 
     @property
     def editable(self) -> bool:
@@ -134,17 +135,17 @@ class Labels(StepsWithTomograms, _OfPyramid, NapariLabels):  # type: ignore[misc
 
 
 class Surface(StepsWithTomograms, NapariSurface):  # type: ignore[misc]
-    """napari's Surface layer, stepping with the tomogram that it lies on."""
+    """napari's Surface layer with the tomogram's steps."""
 
 
 class Points(StepsWithTomograms, OwnCorners, NapariPoints):  # type: ignore[misc]
-    """napari's Points layer, stepping with the tomogram; fast to step through where there are many."""
+    """napari's Points layer with the tomogram's steps; faster to step through with many points."""
 
     def corners(self) -> NDArray[np.float64]:
         return corners_of(np.asarray(self.data))
 
     def as_layer_data_tuple(self) -> tuple[Any, Any, str]:
-        """What a copy is made of. In a table, napari refuses missing values of columns of whole numbers."""
+        """Like napari's, with feature defaults as a dict: in a table, napari rejects missing integers."""
         data, state, kind = super().as_layer_data_tuple()
         defaults = state["feature_defaults"].to_dict("records")
         state["feature_defaults"] = defaults[0] if defaults else {}
@@ -152,13 +153,13 @@ class Points(StepsWithTomograms, OwnCorners, NapariPoints):  # type: ignore[misc
 
 
 class Vectors(StepsWithTomograms, SparseThumbnail, OwnCorners, NapariVectors):  # type: ignore[misc]
-    """napari's Vectors layer, as large as the points where its arrows begin: sliders don't step through their tips."""
+    """napari's Vectors layer with the tomogram's steps, and the extent of the arrows' starts without their tips."""
 
     def corners(self) -> NDArray[np.float64]:
         return corners_of(np.asarray(self.data)[:, 0])
 
 
-#: What napari's own layers of our data become; see `become`.
+#: Our type for each of napari's; see `become`.
 OWN_TYPES: Final[dict[type[Layer], type[Layer]]] = {
     NapariImage: Image,
     NapariLabels: Labels,
@@ -169,15 +170,15 @@ OWN_TYPES: Final[dict[type[Layer], type[Layer]]] = {
 
 
 def become(layer: Layer, own_type: type[Layer]) -> None:
-    """Let a layer that napari made of our data be of a type of ours, which holds nothing more."""
+    """Change the type of a layer that napari created to ours, which adds no state."""
     layer.__class__ = own_type
     vars(layer).pop("extent", None)
 
 
 def corners_of(points: NDArray[Any]) -> NDArray[np.float64]:
-    """The least and the largest coordinates (2, n axes) of points (n, n axes); NaN where there are none.
+    """The smallest and largest coordinates (2, n axes) of points (n, n axes); NaN without points.
 
-    Column by column: numpy takes twenty times as long to go through rows of three numbers.
+    They are computed by column, which is twenty times faster than along rows of three numbers.
     """
     if not len(points):
         return np.full((2, points.shape[1]), np.nan)
