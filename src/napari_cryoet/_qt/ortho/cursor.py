@@ -1,4 +1,4 @@
-"""One place in a tomogram that all planes show: it follows the main viewer's sliders, and moves them."""
+"""A cursor shared by all planes, in sync with the main viewer's sliders, and its crosshair."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from napari_cryoet._qt.tasks import single_shot
 
 _STILL_MS: Final = 150
 _APART_MS: Final = 12  # Qt paints 5 ms after a change
-_PLAIN_MODES: Final = frozenset({"pan_zoom", "transform"})  # in others the mouse edits the layer
+_PLAIN_MODES: Final = frozenset({"pan_zoom", "transform"})  # in other modes the mouse edits the layer
 CURSOR: Final = "napari_cryoet_crosshair"
 _GAP_PX: Final = 9.0  # around the cursor
 _FAR_ANGSTROM: Final = 1e7
@@ -25,10 +25,7 @@ _COLOR: Final = (1.0, 0.35, 0.35, 0.9)
 
 
 class SharedCursor(QObject):
-    """The cursor of a viewer, in world coordinates of all its axes.
-
-    A click in the viewer's plane moves the cursor there.
-    """
+    """A viewer's cursor, in world coordinates along all axes; a click in the viewer moves it."""
 
     moved = Signal()
 
@@ -37,9 +34,9 @@ class SharedCursor(QObject):
         self._viewer = viewer
         self.position = tuple(float(at) for at in viewer.dims.point)
         self._seen = self.position
-        self._waiting: list[Callable[[], None]] = []  # to move, the viewer or a plane
+        self._waiting: list[Callable[[], None]] = []  # queued moves of the viewer and the planes
         self._next = single_shot(self, 0, self._move_next)
-        # moving these sliders changes nothing in the viewer, but napari slices all layers again
+        # delayed: these sliders don't change the viewer's plane, but napari slices all layers again
         self._along = single_shot(self, _STILL_MS, self._move_along)
         self._crosshair = show_crosshair(viewer)
         viewer.dims.events.point.connect(self._on_dims)
@@ -49,29 +46,29 @@ class SharedCursor(QObject):
 
     @property
     def is_moving(self) -> bool:
-        """Whether the viewer or a plane is still to follow."""
+        """Whether moves of the viewer or a plane are queued."""
         return bool(self._waiting)
 
     def ask(self, move: Callable[[], None]) -> None:
-        """Call ``move`` in its turn: one plane is sliced after the other, and the window paints in between."""
+        """Queue a move; planes are sliced one at a time, so that the window can paint in between."""
         if move not in self._waiting:
             self._waiting.append(move)
         if not self._next.isActive():
             self._next.start(0)
 
-    def move_to(self, places: Mapping[int, float]) -> None:
-        """Move it along some axes, as far as the sliders go."""
+    def move_to(self, positions: Mapping[int, float]) -> None:
+        """Move the cursor along the given axes, within the range of the sliders."""
         position = list(self.position)
-        for axis, place in places.items():
+        for axis, value in positions.items():
             start, stop, _ = self._viewer.dims.range[axis]
-            position[axis] = min(max(float(place), start), stop)
+            position[axis] = min(max(float(value), start), stop)
         if tuple(position) != self.position:
             self.position = tuple(position)
             self.ask(self._move_across)
             self.moved.emit()
 
     def set_shown(self, is_shown: bool) -> None:
-        """Draw the crosshair in the viewer, or hide it while the planes are hidden."""
+        """Show or hide the crosshair in the viewer."""
         self._crosshair.visible = is_shown
 
     def close(self) -> None:
@@ -84,15 +81,15 @@ class SharedCursor(QObject):
         remove_crosshair(self._viewer)
 
     def _on_dims(self, _event: Any = None) -> None:
-        """Follow the axes that were moved by others."""
+        """Follow sliders that were moved elsewhere."""
         point = tuple(float(at) for at in self._viewer.dims.point)
         before, self._seen = self._seen, point
         if len(point) != len(self.position):
             self.position = point
         else:
             axes = zip(point, before, self.position, strict=True)
-            self.position = tuple(now if now != was else mine for now, was, mine in axes)
-        self._next.start(_APART_MS)  # the viewer is painted first
+            self.position = tuple(now if now != was else own for now, was, own in axes)
+        self._next.start(_APART_MS)  # paint the viewer first
         self._draw()
         self.moved.emit()
 
@@ -119,7 +116,7 @@ class SharedCursor(QObject):
         self._seen = tuple(float(at) for at in dims.point)
 
     def _on_drag(self, viewer: ViewerModel, event: Any) -> Iterator[None]:
-        """A click moves the cursor, a drag pans as ever."""
+        """Move the cursor on a click; drags still pan."""
         layer = active_layer(viewer.layers)
         is_free = layer is None or str(getattr(layer, "mode", "pan_zoom")) in _PLAIN_MODES
         if event.button != 1 or viewer.dims.ndisplay != 2 or not is_free:
@@ -136,18 +133,18 @@ class SharedCursor(QObject):
         self._crosshair.position = self.position
 
 
-# the crosshair, an overlay of the scene as napari's scale bar is one
+# the crosshair, a scene overlay
 
 
 class CrosshairOverlay(SceneOverlay):  # type: ignore[misc] # napari is not typed
-    """Where the crosshair is, in world coordinates of all axes, and how far from there its lines begin."""
+    """A crosshair's position in world coordinates along all axes, and the gap around it."""
 
     position: tuple[float, ...] = ()
-    gap: float = 0.0  # also in 3D where it is given
+    gap: float = 0.0  # drawn in 3D only if it isn't 0
 
 
 def show_crosshair(viewer: ViewerModel, name: str = CURSOR) -> CrosshairOverlay:
-    """A viewer's crosshair of a name, visible from now on where this napari can draw one."""
+    """Add a crosshair to a viewer, if this napari can draw one."""
     overlay = CrosshairOverlay(visible=True, blending="translucent_no_depth")
     if _can_draw():
         viewer.scene.overlays[name] = overlay
@@ -168,10 +165,10 @@ def _visual_over(scene_visual: Any) -> type:
     from vispy.scene.visuals import Line
 
     class VispyCrosshair(scene_visual):  # type: ignore[misc]
-        """Draws lines along the axes that are displayed, with a gap around the position."""
+        """Draws lines along the displayed axes, with a gap around the position."""
 
-        def __init__(self, **given: Any) -> None:
-            super().__init__(node=Line(np.zeros((8, 3), np.float32), color=_COLOR, connect="segments"), **given)
+        def __init__(self, **options: Any) -> None:
+            super().__init__(node=Line(np.zeros((8, 3), np.float32), color=_COLOR, connect="segments"), **options)
             dims, camera = self.viewer.dims, self.viewer.scene.camera
             self._events = (self.overlay.events.position, camera.events.zoom, dims.events.order, dims.events.ndisplay)
             for event in self._events:
@@ -181,7 +178,7 @@ def _visual_over(scene_visual: Any) -> type:
 
         def _on_move(self, _event: Any = None) -> None:
             dims, overlay = self.viewer.dims, self.overlay
-            ends = np.full((8, 3), _FAR_ANGSTROM)  # nothing to see
+            ends = np.full((8, 3), _FAR_ANGSTROM)  # out of view
             if len(overlay.position) == dims.ndim and (dims.ndisplay == 2 or overlay.gap):
                 center = np.zeros(3)
                 center[: dims.ndisplay] = [overlay.position[axis] for axis in reversed(dims.displayed)]
@@ -198,21 +195,21 @@ def _visual_over(scene_visual: Any) -> type:
     return VispyCrosshair
 
 
-def move_sliders(dims: Dims, places: Mapping[int, float]) -> None:
-    """Show the steps that are nearest to some places, by axis.
+def move_sliders(dims: Dims, positions: Mapping[int, float]) -> None:
+    """Move sliders to the steps nearest to the given positions, by axis.
 
-    Told to go between two steps, napari slices all layers there, moves the slider, and slices them all once more.
+    Between two steps, napari would slice all layers twice: there, and again at the step.
     """
     point = dims.point
-    wanted = {axis: _nearest_step(dims, axis, place) for axis, place in places.items()}
-    moved = {axis: place for axis, place in wanted.items() if place != point[axis]}
+    wanted = {axis: _nearest_step(dims, axis, value) for axis, value in positions.items()}
+    moved = {axis: value for axis, value in wanted.items() if value != point[axis]}
     if moved:
         dims.set_point(tuple(moved), tuple(moved.values()))
 
 
-def _nearest_step(dims: Dims, axis: int, place: float) -> float:
-    """As napari's own sliders compute it, to the last digit, or it would be another place."""
+def _nearest_step(dims: Dims, axis: int, value: float) -> float:
+    """The position of the nearest step, computed exactly as napari's sliders do."""
     start, stop, step = dims.range[axis]
-    within = min(max(place, start), stop)
+    within = min(max(value, start), stop)
     last = int((stop - start) / step + 1e-6)  # volumes of several spacings end between two steps
     return float(min(start + min(round((within - start) / step), last) * step, stop))

@@ -1,4 +1,4 @@
-"""Orthogonal views: XZ and YZ beside the viewer's own XY, with one cursor, and the picks and masks in each."""
+"""The dock of orthogonal views: XZ and YZ planes beside the viewer's XY plane, with a shared cursor."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from napari_cryoet.wording import count_text, plain
 if TYPE_CHECKING:
     import napari
 
-NAME: Final = "Orthogonal views"  # as the manifest has it
+NAME: Final = "Orthogonal views"  # as in the manifest
 _SHARE: Final = 0.38  # of the window's height
-_DRAG_MS: Final = 200  # a dock that is dragged may come into several windows
+_DRAG_MS: Final = 200  # a dragged dock may pass through several windows
 _NOTHING_YET: Final = "Open a tomogram to see its XZ and YZ planes."
 _HINT: Final = (
     "Click, drag or arrow keys: cursor · wheel, Page up or down: step · Ctrl+wheel, + or −: zoom · right drag: pan · "
@@ -40,19 +40,19 @@ _HINT: Final = (
 
 
 class OrthoViews(Dock):
-    """The dock of further planes.
+    """The dock of the XZ and YZ planes.
 
     Parameters
     ----------
     napari_viewer
-        Whose layers are shown in further planes. Nothing is added to its list.
+        The viewer whose layers are shown; its layer list doesn't change.
     """
 
-    opened = Signal()  # both planes show all layers; they are made one by one, so that the window lives on
+    opened = Signal()  # both planes show all layers; they are built step by step to keep the window responsive
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer, NAME, tab_name="Planes")
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)  # else napari adds empty room
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)  # else napari adds a stretch
         self._is_closed = False
         self.shared_cursor = SharedCursor(napari_viewer, self)
         self.place = ElidedLabel(name="dimText")
@@ -80,19 +80,19 @@ class OrthoViews(Dock):
         return QSize(240, 160)
 
     def take_keys(self) -> None:
-        """Begin where the cursor can be moved."""
+        """Focus the first plane."""
         self.views[0].setFocus(Qt.FocusReason.OtherFocusReason)
 
     def place_in(self, window: QMainWindow, holder: QDockWidget) -> None:
-        """Lie below the viewer, beside the left column: planes of a tomogram are wide and flat."""
-        delete_in_own_canvas(real(self.viewer))  # also what the viewer itself draws
+        """Place the dock below the viewer, since a tomogram's planes are wide and flat."""
+        delete_in_own_canvas(real(self.viewer))  # for the viewer's own canvas too
         if not holder.isFloating():
             window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
             window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, holder)
             window.resizeDocks([holder], [int(_SHARE * window.height())], Qt.Orientation.Vertical)
 
     def _end(self) -> None:
-        """Leave no canvas, no layer and no request."""
+        """Close all canvases and layers, and stop their requests."""
         self._is_closed = True
         self._watch.close()
         for view in self.views:
@@ -111,7 +111,7 @@ class OrthoViews(Dock):
         self._build_soon.start()
 
     def _replace_views(self) -> None:
-        """Make both planes anew in another window."""
+        """Recreate both planes after the dock moved to another window."""
         if self._is_closed:
             return
         for view in self.views:
@@ -122,7 +122,7 @@ class OrthoViews(Dock):
         self._make_views()
 
     def _build_next(self) -> None:
-        """Make the planes part by part, and let the window draw and answer after each."""
+        """Build the next part of a plane, so that the window can process events in between."""
         if self._is_closed:
             return
         if any(view.build_next() for view in self.views):
@@ -141,7 +141,7 @@ class OrthoViews(Dock):
         self._set_active(True)
 
     def hideEvent(self, event: QHideEvent | None) -> None:
-        """Fetch nothing while out of sight; close with the window."""
+        """Pause while hidden; close with the window."""
         super().hideEvent(event)
         self._set_active(False)
         holder = self.parent()
@@ -150,19 +150,19 @@ class OrthoViews(Dock):
             self.close_down()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Put the planes side by side, or one above the other in a high dock."""
+        """Arrange the planes side by side, or one above the other in a tall dock."""
         super().resizeEvent(event)
         is_wide = self.width() >= self.height()
         self.splitter.setOrientation(Qt.Orientation.Horizontal if is_wide else Qt.Orientation.Vertical)
 
-    # what it says and does
+    # the line above the planes
 
     def _on_fit(self) -> None:
         for view in self.views:
             view.fit()
 
     def _say(self) -> None:
-        """Show where the cursor is, and which layers can't be shown."""
+        """Show the cursor's position and the number of layers that can't be shown."""
         missing = [f"{layer.name} {why}." for layer in self.viewer.layers if (why := why_not_copied(layer))]
         if len(missing) < len(self.viewer.layers):
             position = self.shared_cursor.position[-3:]
@@ -170,8 +170,8 @@ class OrthoViews(Dock):
             place = f"{' · '.join(f'{name} {at:,.0f}' for name, at in axes)} {unit_of(self.viewer)}".rstrip()
         else:
             place = _NOTHING_YET
-        said = f"{count_text(len(missing), 'layer')} not shown here" if missing else ""
-        self.place.setText("  —  ".join(filter(None, (place, said))))
+        note = f"{count_text(len(missing), 'layer')} not shown here" if missing else ""
+        self.place.setText("  —  ".join(filter(None, (place, note))))
         self.place.setToolTip(plain_tooltip("\n".join(plain(sentence) for sentence in missing)))
 
     def _lay_out(self) -> None:

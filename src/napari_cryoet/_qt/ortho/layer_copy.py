@@ -1,6 +1,6 @@
-"""A layer shown once more, in another viewer: the same data, and its looks and edits kept in step.
+"""Copies of layers for another viewer, with shared data, and with appearance and edits kept in sync.
 
-Streamed copies share the pyramid of their layer, and so its fetcher and memory. Arrays are shared, too.
+Streamed copies share their layer's pyramid, including its requests and cache. Arrays are shared too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from napari_cryoet._qt.tasks import single_shot
 from napari_cryoet.layers.specs import PICKS_KEY, LayerKind, LayerSpec
 from napari_cryoet.streaming import Display, pyramid_of
 
-#: The properties to copy, in the order in which they are set: dependencies come first.
+#: The attributes to copy, in the order of setting: dependencies come first.
 _COMMON: Final = ("name", "visible", "opacity", "blending", "scale", "translate", "rotate", "shear", "affine", "units")
 _OF_TYPE: Final[dict[type[Layer], tuple[LayerKind, tuple[str, ...]]]] = {
     Image: (
@@ -40,19 +40,19 @@ _OF_TYPE: Final[dict[type[Layer], tuple[LayerKind, tuple[str, ...]]]] = {
         ("data", "features", "edge_width", "edge_color", "length", "vector_style", "projection_mode"),
     ),
 }
-#: What napari keeps for each point or vector: it changes with the number of rows, so it is set as a whole.
+#: Attributes with a value per point or vector; when the number of rows changes, all must be set.
 _OF_ROWS: Final = frozenset(
     {"data", "features", "size", "symbol", "border_width", "face_color", "border_color", "shown"}
     | {"edge_width", "edge_color"}
 )
-#: A copy isn't cut, nor held at a level; napari can't take back all defaults of a table.
+#: Clipping and locked levels don't apply to copies; napari can't read back all feature defaults.
 _NOT_COPIED: Final = frozenset({"experimental_clipping_planes", "feature_defaults", "locked_data_level"})
-#: What napari's own tuples of labels lack.
+#: Attributes that napari's layer data tuples of labels lack.
 _NOT_IN_TUPLE: Final = ("contour", "selected_label", "show_selected_label")
 
 
 def why_not_copied(layer: Layer) -> str:
-    """Why a layer can't be shown in other planes, to follow its name; empty where it can."""
+    """The reason why a layer can't be shown in other planes, to follow its name; empty if it can."""
     if _type_of(layer) is None:
         return f"is a {type(layer).__name__.lower()} layer"
     if layer.ndim < 3:
@@ -67,17 +67,17 @@ def why_not_copied(layer: Layer) -> str:
 
 
 class LayerCopy(QObject):
-    """Keeps a copy of a layer in step with the layer.
+    """Keeps a copy of a layer in sync with the layer.
 
     Parameters
     ----------
     layer
-        What is copied; `why_not_copied` has no objection.
+        The layer to copy; `why_not_copied` must be empty for it.
     viewer
-        Where the copy will be; the caller inserts it.
+        The viewer of the copy; the caller inserts it.
     """
 
-    replaced = Signal()  # the layer has other voxels: make another copy
+    replaced = Signal()  # the layer has new voxel data, so the copy must be recreated
 
     def __init__(self, layer: Layer, viewer: ViewerModel, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -96,27 +96,27 @@ class LayerCopy(QObject):
 
     @property
     def display(self) -> Display | None:
-        """What the copy's picture is made from, if it streams."""
+        """The copy's display, if it streams."""
         stream = stream_of(self.copy)
         return None if stream is None else stream.display
 
     @property
     def state(self) -> StreamState | None:
-        """How far the copy's picture is; None if it is hidden or doesn't stream."""
+        """The copy's loading state; None if it is hidden or doesn't stream."""
         return self.stream.state if self.stream is not None and self.copy.visible else None
 
     def update_budget(self) -> None:
-        """Give each further plane half of the main plane's bytes; the coarsest level only where bytes are saved."""
+        """Limit the plane to half of the main plane's bytes, or to the coarsest level under the data saver."""
         if (display := self.display) is not None:
             display.largest_view_bytes = 0 if display.pyramid.stays_coarse else self._usual_bytes
 
     def set_active(self, is_active: bool) -> None:
-        """Fetch for the copy, or pause while it is out of sight."""
+        """Resume or pause fetching for the copy."""
         if self.display is not None:
             (self.display.resume if is_active else self.display.pause)()
 
     def close(self) -> None:
-        """Disconnect from the layer, and fetch nothing more."""
+        """Disconnect from the layer and stop fetching."""
         self._update_soon.stop()
         for emitter, slot in self._connections:
             emitter.disconnect(slot)
@@ -125,7 +125,7 @@ class LayerCopy(QObject):
             self.stream.close()
 
     def _stream_signals(self) -> Iterator[tuple[Any, Callable[..., object]]]:
-        """Stop and go on together with the layer."""
+        """Connections that stop and retry the copy together with the layer."""
         stream = stream_of(self.layer)
         if stream is None or self.stream is None:
             return
@@ -150,7 +150,7 @@ class LayerCopy(QObject):
             yield events.set_data, self._on_sliced
 
     def _on_sliced(self, _event: Any = None) -> None:
-        """Note what changes without an event: arrows that follow their picks, pasted points, a slab."""
+        """Detect changes without events: arrows that follow their picks, pasted points, and slabs."""
         if self.layer.data is not self._data:
             self._data = self.layer.data
             self._note("data")
@@ -165,7 +165,7 @@ class LayerCopy(QObject):
         self._update_soon.start()
 
     def _update(self) -> None:
-        """Set whatever changed, once for all changes of a moment."""
+        """Apply all changes since the last update."""
         changed, self._changed = self._changed, set()
         if "data" in changed and "data" not in self._attributes:
             self.replaced.emit()
@@ -184,12 +184,12 @@ class LayerCopy(QObject):
 def _make(layer: Layer, kind: LayerKind, viewer: ViewerModel) -> tuple[Layer, StreamStatus | None]:
     data, options, _ = layer.as_layer_data_tuple()
     options = {key: value for key, value in options.items() if key not in _NOT_COPIED}
-    # without its picks: else the copy would be followed as picks, and draw arrows of its own
+    # without the picks: otherwise the copy would get arrows too
     options["metadata"] = {key: value for key, value in layer.metadata.items() if key != PICKS_KEY}
     adopt_layers_of(viewer)
     copy, stream = make_layer(LayerSpec(data, options, kind), viewer=viewer)
     if stream is not None:
-        stream.is_watched = True  # what goes wrong is told of the layer itself
+        stream.is_watched = True  # errors are shown for the layer itself
     show_as_discs_like(copy, layer)
     if isinstance(layer, Labels):
         for name in _NOT_IN_TUPLE:
@@ -198,15 +198,15 @@ def _make(layer: Layer, kind: LayerKind, viewer: ViewerModel) -> tuple[Layer, St
 
 
 def _set(copy: Layer, name: str, value: Any) -> None:
-    """Set an attribute, unless the copy has the value already; napari changes arrays in place, so these are set."""
+    """Set an attribute if its value differs; always set arrays, since napari changes them in place."""
     if name.endswith("_color") and not len(value):
-        return  # napari refuses no colours
+        return  # napari rejects empty colour arrays
     if name not in _OF_ROWS and np.array_equal(value, getattr(copy, name)):
         return
     setattr(copy, name, value)
     if name == "data" and not copy.visible:
-        copy.set_view_slice()  # napari slices no hidden layers, but draws what was sliced
+        copy.set_view_slice()  # napari doesn't slice hidden layers, but draws their old slice
 
 
 def _type_of(layer: Layer) -> type[Layer] | None:
-    return next((known for known in _OF_TYPE if isinstance(layer, known)), None)
+    return next((layer_type for layer_type in _OF_TYPE if isinstance(layer, layer_type)), None)

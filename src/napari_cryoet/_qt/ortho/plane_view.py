@@ -1,4 +1,4 @@
-"""A further view of a viewer's layers, across another axis: its own canvas, the same data, the same cursor."""
+"""A view of a viewer's layers in another plane, with its own canvas and the shared data and cursor."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _AXIS_NAMES: Final = {-3: "z", -2: "y", -1: "x"}
 
 @dataclass(frozen=True, slots=True)
 class Plane:
-    """Which of the last three axes (z, y, x as -3, -2, -1) a view shows down and to the right; it lies across one."""
+    """The axes of a view, of the last three (z, y, x as -3, -2, -1): down, to the right, and across the plane."""
 
     name: str
     down: int
@@ -50,19 +50,19 @@ YZ: Final = Plane("YZ", down=-3, right=-2, across=-1)
 
 
 def unit_of(viewer: ViewerModel) -> str:
-    """The unit of a viewer's world if that is ångström; else nothing."""
+    """Å if a viewer's world is in ångström; otherwise empty."""
     units = viewer.layers.extent.units if viewer.layers else None
     return "Å" if units and str(units[-1]) == "angstrom" else ""
 
 
 class PlaneView(QWidget):
-    """Shows the layers of a main viewer in another plane.
+    """Shows the layers of the main viewer in another plane.
 
-    The left button moves the cursor, the wheel steps, Ctrl and the wheel zoom, and the other buttons, or Shift and the
-    left, pan. Arrow keys move the cursor by a voxel, Page up and down step, plus and minus zoom, Home fits.
+    Mouse: the left button moves the cursor, other buttons or Shift+left pan, the wheel steps, and Ctrl+wheel zooms.
+    Keys: arrows move the cursor by a voxel, Page up and down step, plus and minus zoom, and Home fits.
     """
 
-    context_lost = Signal()  # it came into another window: replace this view
+    context_lost = Signal()  # the view moved to another window and must be replaced
 
     def __init__(self, plane: Plane, main: ViewerModel, cursor: SharedCursor) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class PlaneView(QWidget):
         self._is_fitted, self._is_active, self._is_complete, self._is_closed = True, True, False, False
         self.model = ViewerModel(title=plane.name)
         self.model.theme = main.theme
-        # nothing shows the values under the mouse, which napari would look up in all layers
+        # skip looking up values under the mouse in all layers: they aren't shown
         self.model.cursor.events.position.disconnect(self.model.update_status_from_cursor)
         self.model.mouse_drag_callbacks[:] = [self._on_drag]
         self.model.mouse_double_click_callbacks.clear()
@@ -89,7 +89,7 @@ class PlaneView(QWidget):
         self._column.setContentsMargins(2, 1, 2, 2)
         self._column.setSpacing(2)
         self._column.addWidget(self.label)
-        self._column.addStretch(1)  # where the canvas comes
+        self._column.addStretch(1)  # replaced by the canvas
         self._fit_soon = single_shot(self, 0, self._fit_again)
         self._say_soon = single_shot(self, SETTLE_MS, self._say_state)
         self._connections = list(self._main_events())
@@ -98,17 +98,18 @@ class PlaneView(QWidget):
         cursor.moved.connect(self._on_cursor)
 
     def build_next(self) -> bool:
-        """Make the canvas, or the next layer's copy; False once all is made.
+        """Create the canvas or the next layer's copy; return False once all are created.
 
-        Each takes a good part of a second, so the window should live in between.
+        Each step takes a good part of a second, so process events in between.
         """
         if self._is_closed or self._is_complete:
             return False
         if self.qt_viewer is None:
             self._make_canvas()
             return True
-        known = {id(copy.layer) for copy in self.copies}
-        layer = next((each for each in self._main.layers if id(each) not in known and not why_not_copied(each)), None)
+        copied = {id(copy.layer) for copy in self.copies}
+        missing = (layer for layer in self._main.layers if id(layer) not in copied and not why_not_copied(layer))
+        layer = next(missing, None)
         if layer is not None:
             self._copy(layer)
         self.fit()
@@ -117,7 +118,7 @@ class PlaneView(QWidget):
         return not self._is_complete
 
     def close_down(self) -> None:
-        """Disconnect from the main viewer, and close the canvas."""
+        """Disconnect from the main viewer and close the canvas."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -128,37 +129,37 @@ class PlaneView(QWidget):
         if self.qt_viewer is not None:
             self.qt_viewer.close()
             self.qt_viewer.deleteLater()
-            self.qt_viewer = None  # napari counts those that are left
+            self.qt_viewer = None  # napari's tests count remaining instances
 
-    # how it is looked at
+    # the camera
 
     def fit(self) -> None:
-        """Show all of the plane, also after it is resized, until the user zooms."""
+        """Fit the plane to the canvas, now and after each resize until the user zooms."""
         self._is_fitted = True
         if self.model.layers and self.qt_viewer is not None:
             self.model.fit_to_view()
 
     def set_active(self, is_active: bool) -> None:
-        """Fetch and draw, or pause while it is out of sight."""
+        """Resume or pause fetching and drawing."""
         self._is_active = is_active
         for copy in self.copies:
             copy.set_active(is_active)
         if is_active:
             self._follow()
 
-    # how far it is
+    # loading state
 
     def _on_stream(self, _state: StreamState) -> None:
         if not self._say_soon.isActive():
             self._say_soon.start()
 
     def _say_state(self) -> None:
-        """Show which plane it is, and how far its picture is until it is exact."""
+        """Show the plane's name and position, and its loading state."""
         position = self._cursor.position
         states = [state for copy in self.copies if (state := copy.state) is not None]
         if len(position) >= 3:
-            place = f"{_AXIS_NAMES[self.plane.across]} {position[self.plane.across]:,.0f} {unit_of(self.model)}"
-            self.label.setText(joined(self.plane.name, place.rstrip(), words_of(states)))
+            position_text = f"{_AXIS_NAMES[self.plane.across]} {position[self.plane.across]:,.0f} {unit_of(self.model)}"
+            self.label.setText(joined(self.plane.name, position_text.rstrip(), words_of(states)))
 
     # layers
 
@@ -172,7 +173,7 @@ class PlaneView(QWidget):
         self.copies.append(copy)
         self.model.layers.append(copy.copy)
         copy.set_active(self._is_active)
-        self.model.layers.selection.clear()  # no layer's mode may take the mouse
+        self.model.layers.selection.clear()  # else the active layer's mode would take the mouse
         dims = self.model.dims
         if dims.ndim >= 3:
             axes = (self.plane.across, self.plane.down, self.plane.right)
@@ -192,27 +193,27 @@ class PlaneView(QWidget):
         self._on_cursor()
 
     def _on_inserted(self, event: Any) -> None:
-        if self._is_complete:  # else `build_next` comes to it
+        if self._is_complete:  # otherwise `build_next` will copy it
             self._copy(event.value)
             self._fit_again()
             self._on_cursor()
 
     def _on_removed(self, event: Any) -> None:
-        for copy in [each for each in self.copies if each.layer is event.value]:
+        for copy in [copy for copy in self.copies if copy.layer is event.value]:
             self._remove(copy)
 
     def _on_batch(self, event: Any) -> None:
-        """Let layers come or go together here, too: napari collects garbage once for each."""
+        """Batch changes here too: napari collects garbage after each layer otherwise."""
         getattr(self.model.layers.events, event.type)()
 
     def _sort(self, _event: Any = None) -> None:
-        """Put copies in the order of their layers."""
+        """Sort the copies in the order of their layers."""
         copies = {id(copy.layer): copy.copy for copy in self.copies}
         wanted = [copies[id(layer)] for layer in self._main.layers if id(layer) in copies]
-        for place, copy in enumerate(wanted):
+        for index, copy in enumerate(wanted):
             now = self.model.layers.index(copy)
-            if now != place:
-                self.model.layers.move(now, place)
+            if now != index:
+                self.model.layers.move(now, index)
 
     def _close_layers(self) -> None:
         for copy in self.copies:
@@ -228,7 +229,7 @@ class PlaneView(QWidget):
         self._cursor.ask(self._follow)
 
     def _follow(self) -> None:
-        """Slice where the cursor is, and move the crosshair."""
+        """Move the slice and the crosshair to the cursor."""
         ndim = self.model.dims.ndim
         position = self._cursor.position[-ndim:]
         if self._is_closed or len(position) != ndim or ndim < 3:
@@ -241,9 +242,9 @@ class PlaneView(QWidget):
             copy.update_budget()
         self._say_state()
 
-    def _move_cursor(self, places: dict[int, float]) -> None:
+    def _move_cursor(self, positions: dict[int, float]) -> None:
         ndim = self._main.dims.ndim
-        self._cursor.move_to({ndim + axis: place for axis, place in places.items()})
+        self._cursor.move_to({ndim + axis: value for axis, value in positions.items()})
 
     def _step(self, axis: int, count: int) -> None:
         dims = self._main.dims
@@ -284,7 +285,7 @@ class PlaneView(QWidget):
         self._is_fitted = False
 
     def _zoom(self, factor: float, around: tuple[float, ...]) -> None:
-        """Zoom so that a place stays where it is on screen."""
+        """Zoom so that the position ``around`` stays in place on screen."""
         camera = self.model.scene.camera
         _, down, right = camera.center
         at_down, at_right = around[self.plane.down], around[self.plane.right]
@@ -339,7 +340,7 @@ class PlaneView(QWidget):
         native = self.qt_viewer.canvas.native
         for widget in (self.qt_viewer, native, *native.findChildren(QWidget)):
             widget.setAcceptDrops(False)
-        native.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys go to this widget: napari's would turn the view
+        native.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # this widget handles keys: napari's would roll the axes
         native.setFocusProxy(self)
         self._crosshair = show_crosshair(self.model)
         self._column.takeAt(self._column.count() - 1)
@@ -354,7 +355,7 @@ class PlaneView(QWidget):
             context.aboutToBeDestroyed.connect(self._on_context_lost)
 
     def _on_context_lost(self) -> None:
-        """Draw no more: in another window, Qt gives the canvas a context that may share numbers with the main one."""
+        """Stop drawing: in another window, Qt creates a context whose texture numbers may clash with the main one's."""
         if not self._is_closed and self.qt_viewer is not None:
             self._close_layers()
             self._is_complete = True
@@ -363,7 +364,7 @@ class PlaneView(QWidget):
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         super().resizeEvent(event)
-        self._fit_soon.start()  # the canvas has its new size only then
+        self._fit_soon.start()  # after the canvas is resized
 
     def _fit_again(self) -> None:
         if self._is_fitted:
