@@ -1,1 +1,1 @@
-"""The dock that judges picks."""
+"""The dock to review picks."""

@@ -1,4 +1,4 @@
-"""The contact sheet: the crops of a review side by side, with frames and letters for verdicts, and keys that judge."""
+"""The contact sheet: a grid of a review's crops, with frames and letters that mark verdicts."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ _FRAME_PX: Final = 3
 _BADGE_PX: Final = 16
 _FONT_PX: Final = 11
 _CAPTION_PX: Final = 15
-_VEIL_OPACITY: Final = 0.5  # over rejected crops
+_OVERLAY_OPACITY: Final = 0.5  # over rejected crops
 _LOOK_MS: Final = 30
-_MOST_SELECTED: Final = 500  # Qt compares each with every other
+_MOST_SELECTED: Final = 500  # the time that Qt needs grows quadratically
 _ENTER: Final = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
 
 
 def number_of(pick_id: int) -> int:
-    """What a pick is called: the first is number 1."""
+    """A pick's number, counted from 1."""
     return int(pick_id) + 1
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What the sheet shows of a pick; no picture while its crop isn't here."""
+    """What the sheet shows of a pick; ``picture`` is None until the crop is loaded."""
 
     verdict: Verdict
     caption: str
@@ -58,14 +58,14 @@ class Card:
 
 
 class SheetModel(QStringListModel):
-    """Shows a `Review` with the crops of a `CropFeed`.
+    """A Qt model of a `Review` with the crops of a `CropFeed`.
 
-    Only the number of its strings matters: Qt asks for it several times per item, which is slow in Python.
+    It stores empty strings so that Qt counts rows in C++: a Python ``rowCount`` would be slow.
 
     Attributes
     ----------
     ids
-        The picks that are shown, in order.
+        The ids of the shown picks, in order.
     """
 
     def __init__(self, feed: CropFeed, parent: QObject | None = None) -> None:
@@ -77,29 +77,29 @@ class SheetModel(QStringListModel):
         feed.contrast_changed.connect(self.refresh)
 
     def set_review(self, review: Review | None) -> None:
-        """Show another review, or the same one in another order."""
+        """Show another review, or the current one in a new order."""
         self._review = review
         self.ids = np.empty(0, dtype=np.int64) if review is None else review.ids[review.rows]
         self.setStringList([""] * len(self.ids))
 
     def refresh(self) -> None:
-        """Draw other verdicts or pictures in the same places."""
+        """Redraw verdicts and pictures; the order stays."""
         if self.rowCount():
             self.dataChanged.emit(self.index(0), self.index(self.rowCount() - 1))
 
     def row_at(self, place: int) -> int:
-        """Which pick is at a place."""
+        """The row of the pick at a place in the sheet; -1 without a review."""
         return int(self._review.rows[place]) if self._review is not None else -1
 
     def place_of(self, row: int) -> int | None:
-        """Where a pick is; None where it isn't shown."""
+        """The place of a pick in the sheet; None if it isn't shown."""
         if self._review is None:
             return None
-        found = np.flatnonzero(self._review.rows == row)
-        return int(found[0]) if len(found) else None
+        matches = np.flatnonzero(self._review.rows == row)
+        return int(matches[0]) if len(matches) else None
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """A `Card`, or words about it."""
+        """A `Card`, an accessible text or a tooltip."""
         review = self._review
         if not index.isValid() or review is None:
             return None
@@ -127,7 +127,7 @@ class SheetModel(QStringListModel):
 
 
 def value_text(value: Any) -> str:
-    """A value in few letters."""
+    """A short text for a value."""
     if isinstance(value, float | np.floating):
         return "–" if np.isnan(value) else f"{value:.3g}"
     return "–" if value in (None, "") else str(value)
@@ -139,7 +139,7 @@ class SheetDelegate(QStyledItemDelegate):
     Attributes
     ----------
     cell
-        The size of a cell, which the view sets.
+        The cell size, set by the view.
     """
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
@@ -183,12 +183,12 @@ class SheetDelegate(QStyledItemDelegate):
         painter.fillRect(square, colors.raised)
         if card.picture is None:
             return
-        painter.fillRect(square, QBrush(colors.faint, Qt.BrushStyle.BDiagPattern))  # outside of the volume
+        painter.fillRect(square, QBrush(colors.faint, Qt.BrushStyle.BDiagPattern))  # visible outside the volume
         painter.drawPixmap(square, card.picture)
         if card.verdict is Verdict.REJECTED:
-            veil = QColor(colors.background)
-            veil.setAlphaF(_VEIL_OPACITY)
-            painter.fillRect(square, veil)
+            overlay = QColor(colors.background)
+            overlay.setAlphaF(_OVERLAY_OPACITY)
+            painter.fillRect(square, overlay)
 
     def _draw_verdict(self, painter: QPainter, square: QRect, verdict: Verdict) -> None:
         color = _COLORS.get(verdict)
@@ -214,13 +214,13 @@ def _font(font: QFont, *, is_bold: bool = False) -> QFont:
 
 
 class SheetView(QListView):
-    """Shows a `SheetModel` in as many columns as fit. Keys that it has no use for go to the dock.
+    """Shows a `SheetModel` in as many columns as fit; unused keys go to the dock.
 
-    It is a wrapping list, since Qt's icon mode takes seconds for a hundred thousand items.
+    It is a wrapping list, because Qt's icon mode takes seconds for a hundred thousand items.
     """
 
     opened = Signal(int)  # the place to show in the viewer
-    moved = Signal()  # the current pick is another one
+    moved = Signal()  # the current pick changed
     looked_at = Signal(object)  # places on screen in reading order, then those of the next screen
 
     def __init__(self, model: SheetModel, theme: Theme, parent: QWidget | None = None) -> None:
@@ -238,7 +238,7 @@ class SheetView(QListView):
         self.setResizeMode(QListView.ResizeMode.Adjust)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)  # else the cells would jump
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)  # else the layout would jump
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setMouseTracking(True)
@@ -252,22 +252,22 @@ class SheetView(QListView):
         model.modelReset.connect(self._look_soon.start)
         theme.changed.connect(model.refresh)
 
-    # what is shown
+    # layout and position
 
     @property
     def crop_px(self) -> int:
-        """How wide a crop is drawn, in pixels of the screen."""
+        """The width of a drawn crop in physical pixels."""
         return round((self._delegate.cell.width() - 3 * _GAP_PX) * self.devicePixelRatioF())
 
     def set_crop_px(self, crop_px: int) -> None:
-        """Draw crops about so wide, as fits the width."""
+        """Set the approximate width of crops; columns fill the view's width."""
         self._crop_px = crop_px
         self._fit_cells()
         self.scrollTo(self.currentIndex())
         self._look_soon.start()
 
     def places_on_screen(self) -> range:
-        """What is seen now, whole or in part."""
+        """The places that are at least partly visible."""
         viewport, scroll = self.viewport(), self.verticalScrollBar()
         if viewport is None or scroll is None:
             return range(0)
@@ -277,23 +277,23 @@ class SheetView(QListView):
         last = ((scroll.value() + viewport.height() - 1) // cell.height() + 1) * columns
         return range(min(first, self._sheet.rowCount()), min(last, self._sheet.rowCount()))
 
-    # what is selected
+    # selection
 
     @property
     def selected_places(self) -> list[int]:
-        """What is selected, in order; the current place where nothing is."""
+        """The selected places in order, or the current one if none is selected."""
         current = self.currentIndex()
         return sorted(index.row() for index in self.selectedIndexes()) or ([current.row()] if current.isValid() else [])
 
     def go_to(self, place: int) -> None:
-        """Make a place the current one, select it alone, and scroll to it."""
+        """Make a place current, select only it, and scroll to it."""
         index, selection = self._sheet.index(place), self.selectionModel()
-        if selection is not None:  # setCurrentIndex would add to the selection while Ctrl is held
+        if selection is not None:  # setCurrentIndex would extend the selection while Ctrl is held
             selection.setCurrentIndex(index, QItemSelectionModel.SelectionFlag.ClearAndSelect)
         self.scrollTo(index)
 
     def select(self, places: Iterable[int]) -> None:
-        """Select some places; of very many, the first."""
+        """Select places; only the first of very many."""
         chosen, selection = QItemSelection(), self.selectionModel()
         for place in list(places)[:_MOST_SELECTED]:
             chosen.select(self._sheet.index(place), self._sheet.index(place))
@@ -301,7 +301,7 @@ class SheetView(QListView):
             selection.select(chosen, QItemSelectionModel.SelectionFlag.ClearAndSelect)
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Open with Enter; leave letters and Space to the dock, where a list would search and select."""
+        """Open on Enter; leave letters and Space to the dock, which a list would use to search and select."""
         if event is None:
             return
         if event.key() in _ENTER:
@@ -311,7 +311,7 @@ class SheetView(QListView):
         else:
             super().keyPressEvent(event)
 
-    # layout
+    # Qt events
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         self._fit_cells()
@@ -320,13 +320,13 @@ class SheetView(QListView):
         self._look_soon.start()
 
     def dataChanged(self, first: QModelIndex, last: QModelIndex, _roles: Iterable[int] = ()) -> None:
-        """Repaint what is on screen; Qt would lay out all cells again for each crop."""
+        """Repaint visible cells only; Qt would lay out all cells again for each crop."""
         viewport, shown = self.viewport(), self.places_on_screen()
         if viewport is not None and first.row() < shown.stop and shown.start <= last.row():
             viewport.update(self.visualRect(first) if first.row() == last.row() else viewport.rect())
 
     def visualRegionForSelection(self, _selection: QItemSelection) -> QRegion:
-        """Repaint everything when the selection changes; Qt would look up the place of each item."""
+        """Repaint the whole view when the selection changes; Qt would locate each item, which is slow."""
         viewport = self.viewport()
         return QRegion() if viewport is None else QRegion(viewport.rect())
 

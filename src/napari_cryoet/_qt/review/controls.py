@@ -1,4 +1,4 @@
-"""The settings of a review, which the gear unfolds: the tomogram, the crop, the order and the filter."""
+"""The settings of a review: tomogram, crops, order and filter."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _FILTER: Final = (
 
 
 class Looks(msgspec.Struct, frozen=True):
-    """How crops are cut and drawn, as the review's file remembers it."""
+    """How crops are cut and drawn, as saved in the review's file."""
 
     side_nm: float = 40.0
     slab_nm: float = 5.0
@@ -59,7 +59,7 @@ class Looks(msgspec.Struct, frozen=True):
         return msgspec.structs.asdict(self)
 
     def recalled(self, saved: Mapping[str, Any]) -> Looks:
-        """As saved, where that can be used."""
+        """The saved settings; unchanged if they are invalid."""
         try:
             return msgspec.convert({**self.remembered(), **saved}, Looks)
         except msgspec.ValidationError:
@@ -67,7 +67,7 @@ class Looks(msgspec.Struct, frozen=True):
 
 
 class ReviewControls(QWidget):
-    """Fields that hold what a person chose; only changes by a person are signalled."""
+    """The fields of a review's settings; signals report only changes by the user."""
 
     looks_changed = Signal()
     order_changed = Signal()
@@ -116,7 +116,7 @@ class ReviewControls(QWidget):
         return self.filter.text().strip()
 
     def begin(self, looks: Looks, columns: Iterable[str], *, can_orient: bool) -> None:
-        """Show how the crops of a review are cut, in file order and without a filter."""
+        """Set the fields for a new review, in file order and without a filter."""
         with QSignalBlocker(self):
             self.side.setValue(looks.side_nm)
             self.slab.setValue(looks.slab_nm)
@@ -131,7 +131,7 @@ class ReviewControls(QWidget):
         self.set_filter_problem("")
 
     def set_columns(self, names: Iterable[str], chosen: str) -> None:
-        """Offer columns to sort by, and what can be measured."""
+        """Set the columns to sort by, including those that can be measured."""
         names = list(names)
         self.filter.setPlaceholderText("such as score > 0.4" if "score" in names else f"such as {EDGE} > 20")
         with QSignalBlocker(self):
@@ -141,7 +141,7 @@ class ReviewControls(QWidget):
             self.order.setCurrentIndex(max(0, self.order.findData(chosen)))
 
     def set_filter_problem(self, problem: str) -> None:
-        """Show what is wrong with the filter, if anything."""
+        """Show an error message for the filter; empty hides it."""
         self.filter_problem.setText(problem)
         self.filter_problem.setVisible(bool(problem))
 
@@ -157,7 +157,7 @@ class ReviewControls(QWidget):
         self.order.currentIndexChanged.connect(lambda _index: self.order_changed.emit())
         self.direction.toggled.connect(lambda is_on: self.direction.setText("↓" if is_on else "↑"))
         self.direction.toggled.connect(lambda _is_on: self.order_changed.emit())
-        self.filter.editingFinished.connect(self.order_changed)  # also where the keys go elsewhere
+        self.filter.editingFinished.connect(self.order_changed)  # also when the field loses the focus
 
     def _lay_out(self) -> None:
         form = QFormLayout(self)
@@ -180,7 +180,7 @@ class ReviewControls(QWidget):
 
 
 class _Length(QDoubleSpinBox):
-    """A length that counts once it is typed in full. Letters go to the dock, where they judge."""
+    """A spin box for a length, applied once it is typed in full; letters go to the dock as shortcuts."""
 
     def __init__(self, name: str, low: float, high: float) -> None:
         super().__init__()

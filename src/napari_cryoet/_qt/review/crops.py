@@ -1,4 +1,4 @@
-"""Reads what a review shows of picks: crops, the values that picks are sorted by, and the average of the kept ones."""
+"""Reads a review's data in the background: crops, measured columns, and the average of the kept picks."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from napari_cryoet.review.review import Review
 log = logging.getLogger(__name__)
 
 _CACHE_BYTES: Final = 64 * 2**20
-_CONTRAST_CROPS: Final = 64  # the first ones set the contrast of all
-_READ, _AVERAGE = "review crops", "review average"  # keys of tasks
-_CROP_DIAMETERS: Final = 1.6  # how wide a crop is at first
+_CONTRAST_CROPS: Final = 64  # the contrast limits come from the first crops
+_READ, _AVERAGE = "review crops", "review average"  # task keys
+_CROP_DIAMETERS: Final = 1.6  # initial width of a crop
 _USUAL_ANGSTROM: Final = 250.0
 _SECTION_PX: Final = 56
 _SMOOTH: Final = Qt.TransformationMode.SmoothTransformation
@@ -38,31 +38,31 @@ _SHOW_EVERY_MS: Final = 50
 
 
 def reader_for(points: Points, image: Image, picks: Picks) -> CropReader:
-    """Cuts crops from an image around picks, which may be counted in other voxels than the image."""
+    """A reader of crops around picks, whose voxel spacing may differ from the image's."""
     (own_step, own_start), (step, start) = _step_and_start(points), _step_and_start(image)
-    places = (picks.points_zyx * own_step + own_start - start) / step
+    points_zyx = (picks.points_zyx * own_step + own_start - start) / step
     rotations = picks.rotations_zyx
     if rotations is not None and (own_step < 0).any():
-        rotations = np.sign(own_step)[:, None] * rotations  # the particles' axes are flipped with their layer
-    return CropReader(open_for_review(image.data, step), places, rotations, are_oriented=picks.are_oriented)
+        rotations = np.sign(own_step)[:, None] * rotations  # flip the particles' axes with the layer
+    return CropReader(open_for_review(image.data, step), points_zyx, rotations, are_oriented=picks.are_oriented)
 
 
 def particle_angstrom(layer: Points) -> float:
-    """How large its particles are: as its points are drawn, or a usual size where that says nothing."""
+    """The particle diameter, from the size of the layer's points, or a typical one if that is unknown."""
     size = float(np.median(layer.size)) if len(layer.size) else 0.0
     try:
         return size * float(np.mean(np.abs(_step_and_start(layer)[0]))) or _USUAL_ANGSTROM
     except CryoETError:
-        return _USUAL_ANGSTROM  # what is wrong is said when crops are cut
+        return _USUAL_ANGSTROM  # the error is shown when crops are cut
 
 
 def crop_side_nm(layer: Points) -> float:
-    """How wide crops around its points are at first."""
+    """The initial width of crops around a layer's points."""
     return round(particle_angstrom(layer) / 10 * _CROP_DIAMETERS) or 40.0
 
 
 def _step_and_start(layer: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """How a layer's voxels lie in the world, in ångström, or in voxels where it doesn't say how large they are."""
+    """The voxel step and start of a layer, in ångström, or in voxels if its spacing is unknown."""
     placing = steps_and_start(layer)
     if placing is None:
         raise CryoETError(
@@ -75,9 +75,9 @@ def _step_and_start(layer: Any) -> tuple[NDArray[np.float64], NDArray[np.float64
 
 
 class CropFeed(QObject):
-    """Keeps the crops of one set of picks in one frame, in bounded memory."""
+    """Reads and caches the crops of one set of picks, with bounded memory."""
 
-    arrived = Signal(int)  # the row whose crop is here
+    arrived = Signal(int)  # the row of the loaded crop
     failed = Signal()  # see `error`
     contrast_changed = Signal()
 
@@ -86,7 +86,7 @@ class CropFeed(QObject):
         self._tasks = tasks
         self._reader: CropReader | None = None
         self.frame = Frame(400, 50)
-        self._crops: OrderedDict[int, Crop] = OrderedDict()  # the one used last at the end
+        self._crops: OrderedDict[int, Crop] = OrderedDict()  # most recently used last
         self._pixmaps: dict[int, QPixmap] = {}
         self._wanted: list[int] = []
         self._sample: list[NDArray[np.float32]] = []
@@ -95,11 +95,11 @@ class CropFeed(QObject):
 
     @property
     def n_waiting(self) -> int:
-        """How many of the wanted crops aren't here yet."""
+        """The number of requested crops that aren't loaded yet."""
         return len(self._lacking())
 
     def use(self, reader: CropReader | None, frame: Frame) -> None:
-        """Start again with other picks, another volume or another frame."""
+        """Start over with new picks, another volume or another frame."""
         self._reader, self.frame = reader, frame
         for stored in (self._sample, self._crops, self._pixmaps, self._wanted):
             stored.clear()
@@ -107,7 +107,7 @@ class CropFeed(QObject):
         self._read()
 
     def want(self, rows: Iterable[int]) -> None:
-        """Read these crops, in this order, and no others any more."""
+        """Read these crops in this order, replacing earlier requests."""
         wanted = [int(row) for row in rows]
         if wanted != self._wanted:
             self._wanted = wanted
@@ -120,7 +120,7 @@ class CropFeed(QObject):
         return crop
 
     def picture(self, row: int) -> QPixmap | None:
-        """The crop as a picture, transparent outside of the volume."""
+        """The crop as a picture, transparent outside the volume."""
         crop = self.crop(row)
         if crop is not None and row not in self._pixmaps:
             self._pixmaps[row] = QPixmap.fromImage(grey_image(crop.values, self.limits))
@@ -173,20 +173,20 @@ class CropFeed(QObject):
 
 
 def grey_image(values: NDArray[np.float32], limits: tuple[float, float]) -> QImage:
-    """Values as grey between two limits, transparent where there are none."""
+    """An image in grey between two limits, transparent where values aren't finite."""
     low, high = limits
     is_outside = ~np.isfinite(values)
-    share = (np.where(is_outside, low, values) - low) / (high - low or 1.0)
-    grey = (np.clip(share, 0, 1) * 255).astype(np.uint32)
+    fraction = (np.where(is_outside, low, values) - low) / (high - low or 1.0)
+    grey = (np.clip(fraction, 0, 1) * 255).astype(np.uint32)
     pixels = np.ascontiguousarray((grey << 16) | (grey << 8) | grey | np.uint32(0xFF000000))
     pixels[is_outside] = 0
     height, width = pixels.shape
     image = QImage(pixels.tobytes(), width, height, 4 * width, QImage.Format.Format_ARGB32)
-    return image.copy()  # which owns its pixels
+    return image.copy()  # the copy owns its pixels
 
 
 class AveragePanel(QWidget):
-    """Keeps a `RunningMean` in step with the kept picks while it is switched on."""
+    """Averages the kept picks with a `RunningMean`, updated while it is switched on."""
 
     def __init__(self, tasks: Tasks, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -194,7 +194,7 @@ class AveragePanel(QWidget):
         self._reader: CropReader | None = None
         self._cube = Cube(400)
         self._kept: Sequence[int] = ()
-        self._usable: frozenset[int] = frozenset()  # the kept picks that can be in it
+        self._usable: frozenset[int] = frozenset()  # the kept picks that can be averaged
         self.mean = RunningMean()
         self.switch = QCheckBox("Average of kept")
         self.switch.setToolTip("Average the kept picks; the average follows each verdict")
@@ -219,13 +219,13 @@ class AveragePanel(QWidget):
         return len(self.mean)
 
     def use(self, reader: CropReader | None, cube: Cube) -> None:
-        """Start again with other picks, another volume or another cube."""
+        """Start over with new picks, another volume or another cube."""
         if reader is not self._reader or cube != self._cube:
             self._reader, self._cube, self.mean = reader, cube, RunningMean()
             self.want([])
 
     def want(self, rows: Sequence[int]) -> None:
-        """Average these picks; with oriented cubes, those of them that have an orientation."""
+        """Average these picks; oriented cubes need picks with an orientation."""
         reader = self._reader
         self._kept = rows
         self._usable = frozenset(
@@ -234,7 +234,7 @@ class AveragePanel(QWidget):
         self._read()
 
     def _read(self) -> None:
-        """Read the cubes that are to be added or taken away."""
+        """Read the cubes to add to or subtract from the average."""
         reader, cube, rows = self._reader, self._cube, sorted(self._usable ^ self.mean.rows)
         self._tasks.stop(_AVERAGE)
         if reader is not None and rows and self.switch.isChecked():
@@ -263,25 +263,25 @@ class AveragePanel(QWidget):
         self.sections.setPixmap(picture)
         self.sections.setVisible(is_on)
         self.note.setVisible(is_on)
-        self.note.setText(self._words())
+        self.note.setText(self._status_text())
 
-    def _words(self) -> str:
+    def _status_text(self) -> str:
         if self._reader is None:
             return "needs a tomogram"
         if not self._kept:
             return "none is kept"
         usable, count = len(self._usable), len(self.mean)
-        words = f"{count:,}" if count == usable else f"{count:,} of {usable:,}…"
+        text = f"{count:,}" if count == usable else f"{count:,} of {usable:,}…"
         left_out = len(self._kept) - usable
         without = f"; {left_out:,} have no orientation" if left_out else ""
-        return words + (", aligned" if self._cube.is_oriented else ", not aligned") + without
+        return text + (", aligned" if self._cube.is_oriented else ", not aligned") + without
 
 
-# the values that picks are sorted by
+# measured columns
 
 
 def to_measure(review: Review, reader: CropReader | None, order: Order, filter_text: str) -> str | None:
-    """The first column to measure for an order and a filter; without a volume, only `NEAREST` can be."""
+    """The first missing column for an order and a filter; without a volume, only `NEAREST` can be measured."""
     can_measure = {NEAREST} if review.picks.spacing_angstrom is not None else set()
     if reader is not None:
         can_measure = set(MEASURED)
@@ -292,7 +292,7 @@ def to_measure(review: Review, reader: CropReader | None, order: Order, filter_t
 def measured(
     job: Job, name: str, picks: Picks, reader: CropReader | None, diameter_angstrom: float
 ) -> dict[str, NDArray[Any]]:
-    """A column of picks, and others that come with it; density is measured in balls of that diameter."""
+    """Measure a column of picks, and others along with it; density is measured in spheres of the given diameter."""
     if reader is None:
         return {NEAREST: nearest_distances(picks.positions_angstrom_zyx) / 10}
     if name != DENSITY:

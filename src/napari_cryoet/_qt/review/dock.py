@@ -1,4 +1,4 @@
-"""The review dock: judge the picks of a layer in a contact sheet, and take the kept ones along."""
+"""The review dock: judge a layer's picks in a contact sheet, and add or export the kept ones."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ ALL_OUTSIDE: Final = (
 IMAGE_WITHOUT_UNIT: Final = "This tomogram's layer doesn't say how wide its voxels are, so the picks don't fit it."
 KEYS: Final = "Space: next undecided · Ctrl+Z: undo"
 ALL_JUDGED: Final = "All picks that are shown are judged."
-_FOLLOW_MS: Final = 120  # the viewer follows once keys rest: it takes longer than judging the next pick
-_RECUT_MS: Final = 150  # a layer that is dragged, or a slider, changes all the time
+_FOLLOW_MS: Final = 120  # wait for a pause in typing, since moving the viewer takes longer than judging a pick
+_RECUT_MS: Final = 150  # wait while a layer or a slider is dragged
 _OPEN, _SAVE, _MEASURE = "open review", "save review", "measure picks"
 _RECUT, _SPACING = "cut crops", "voxel spacing"
 _VERDICTS: Final = {
@@ -80,25 +80,25 @@ _VERDICTS: Final = {
     Qt.Key.Key_U: (Verdict.UNDECIDED, "Undecided"),
 }
 
-#: Reads and writes the files of all reviews, one after the other, so that a review that opens again finds what was
-#: saved last. Python waits for it at exit.
+#: Reads and writes all reviews' files in order, so that a reopened review sees the last save. Python waits for it at
+#: exit.
 _disk: Final = ThreadPoolExecutor(1, thread_name_prefix="napari-cryoet-review")
 
 
 class ReviewDock(Dock):
-    """Review picks.
+    """The dock to review picks.
 
     Parameters
     ----------
     napari_viewer
         The viewer whose layers are reviewed.
     folder
-        Where reviews are kept; None for the user's own folder.
+        The folder for review files; None for the user's data folder.
 
     Attributes
     ----------
     review
-        What is judged; None until its file is read.
+        The current review; None until its file is read.
     """
 
     def __init__(self, napari_viewer: Viewer, *, folder: Path | None = None) -> None:
@@ -107,8 +107,8 @@ class ReviewDock(Dock):
         self._folder = folder
         self._layer: ReviewedLayer | None = None
         self._reader: CropReader | None = None
-        self._watched: list[Any] = []  # events after which crops are cut again
-        self._said = ""  # what the last key did
+        self._watched: list[Any] = []  # emitters that trigger cutting crops again
+        self._said = ""  # the result of the last action
         self.points = LayerCombo(napari_viewer, are_picks, "Picks to review", NO_PICKS)
         self.image = LayerCombo(napari_viewer, is_volume, "Tomogram that crops are cut from", NO_TOMOGRAM)
         self.controls = ReviewControls(self.image)
@@ -127,24 +127,24 @@ class ReviewDock(Dock):
         active = active_points(napari_viewer.layers)
         self.review_layer(active if active is not None and are_picks(active) else self.points.layer)
 
-    # what is reviewed
+    # the reviewed layer
 
     @property
     def layer(self) -> Points | None:
         return None if self._layer is None else self._layer.layer
 
     def use_layer(self, layer: Points) -> None:
-        """Review this layer's picks, unless they are reviewed already, and take the keys."""
+        """Review this layer's picks, unless they are under review, and focus the sheet."""
         if self.layer is not layer:
             self.review_layer(layer)
         self.sheet.setFocus()
 
     def review_layer(self, layer: Points | None) -> None:
-        """Judge the picks of a layer; earlier verdicts about them return. None ends the review."""
+        """Start reviewing a layer's picks, restoring earlier verdicts; None ends the review."""
         review = self.review
         has_failed = review is not None and review.has_unsaved and not self.tasks.is_running(_SAVE)
         if has_failed and self.layer in self.viewer.layers:
-            self._save()  # stay with verdicts that can't be saved
+            self._save()  # retry, and stay with verdicts that couldn't be saved
         else:
             self._end()
             image = volume_for(list(self.viewer.layers), layer)
@@ -173,7 +173,7 @@ class ReviewDock(Dock):
         if self._layer is None:
             return
         self.review, layer = review, self._layer.layer
-        if review.picks is not self._layer.picks:  # edited meanwhile
+        if review.picks is not self._layer.picks:  # edited while the file was read
             review.set_picks(self._layer.picks)
         self._layer.link.read_kept = lambda: kept_picks(placed_picks_of(layer), review.decisions)
         looks = Looks(side_nm=crop_side_nm(layer)).recalled(review.view)
@@ -199,7 +199,7 @@ class ReviewDock(Dock):
         self._said = ""
         self._recut()
 
-    # saving: never on this thread
+    # saving, in the background
 
     def _save(self) -> None:
         review = self.review
@@ -219,7 +219,7 @@ class ReviewDock(Dock):
     # judging
 
     def judge(self, verdict: Verdict) -> None:
-        """Give the selected picks a verdict. Kept and rejected ones go on to the next pick."""
+        """Apply a verdict to the selected picks; keeping and rejecting move on to the next pick."""
         review, places = self.review, self.sheet.selected_places
         if review is None or not places:
             return
@@ -231,7 +231,7 @@ class ReviewDock(Dock):
             self.next_undecided(otherwise=places[-1] + 1)
 
     def next_undecided(self, step: int = 1, *, otherwise: int = -1) -> None:
-        """Go to the next undecided pick, in the sheet and soon in the viewer; where there is none, to another place."""
+        """Go to the next undecided pick, or to the place ``otherwise`` if there is none; the viewer follows."""
         review = self.review
         if review is None:
             return
@@ -245,16 +245,16 @@ class ReviewDock(Dock):
             self._fly_soon.start()
 
     def undo(self) -> None:
-        """Take back the last verdict, and show which it was."""
+        """Undo the last verdict and select its picks."""
         if self.review is not None:
             self._after_step("Undone", self.review, self.review.undo())
 
     def redo(self) -> None:
-        """Give the verdict again that was taken back last."""
+        """Redo the last undone verdict."""
         if self.review is not None:
             self._after_step("Redone", self.review, self.review.redo())
 
-    def _after_step(self, done: str, review: Review, pick_ids: NDArray[np.int64]) -> None:
+    def _after_step(self, action: str, review: Review, pick_ids: NDArray[np.int64]) -> None:
         if not len(pick_ids):
             return
         places = np.flatnonzero(np.isin(self.model.ids, pick_ids)).tolist()
@@ -264,13 +264,13 @@ class ReviewDock(Dock):
         self._save()
         self._show_verdicts()
         verdicts = set(review.decisions.codes(pick_ids).tolist())
-        how = f"{Verdict(verdicts.pop()).word} again" if len(verdicts) == 1 else "as they were"
+        result = f"{Verdict(verdicts.pop()).word} again" if len(verdicts) == 1 else "as they were"
         is_one = len(pick_ids) == 1
         picks = f"pick {number_of(pick_ids[0])} is" if is_one else f"{count_text(len(pick_ids), 'pick')} are"
-        self._say(f"{done}: {picks} {how}.")
+        self._say(f"{action}: {picks} {result}.")
 
     def _show_verdicts(self) -> None:
-        """Show verdicts in the sheet, the viewer, the average and the counts."""
+        """Update the sheet, the viewer, the average and the counts after a change of verdicts."""
         review = self.review
         if review is None or self._layer is None:
             return
@@ -279,10 +279,10 @@ class ReviewDock(Dock):
         self.average.want(review.rows_with(Verdict.KEPT).tolist())
         self._show_counts()
 
-    # what is looked at
+    # crops and order
 
     def fly_to(self, place: int) -> None:
-        """Show the pick at a place of the sheet in the viewer, and select it there."""
+        """Show and select the pick at a place of the sheet in the viewer."""
         self._fly_soon.stop()
         if self._layer is not None and 0 <= place < self.model.rowCount():
             self._layer.fly_to(self.model.row_at(place))
@@ -293,7 +293,7 @@ class ReviewDock(Dock):
             self._layer.mark(self.model.row_at(index.row()) if index.isValid() else None)
 
     def _recut(self) -> None:
-        """Cut all crops again: other picks, another volume or another frame."""
+        """Cut all crops again after picks, volume or frame changed."""
         review, layer, image, looks = self.review, self.layer, self.image.layer, self.controls.looks
         had_volume, self._reader = self._reader is not None, None
         self._recut_soon.stop()
@@ -326,7 +326,7 @@ class ReviewDock(Dock):
         return reader
 
     def _watch(self, *layers: Layer | None) -> None:
-        """Cut crops again when these layers are moved, and no others."""
+        """Cut crops again whenever one of these layers is moved; stop watching others."""
         for emitter in self._watched:
             emitter.disconnect(self._on_moved)
         self._watched = [getattr(layer.events, name) for layer in layers if layer is not None for name in PLACING]
@@ -337,7 +337,7 @@ class ReviewDock(Dock):
         self._recut_soon.start()
 
     def _sort(self) -> None:
-        """Sort and filter as the fields say, once everything needed is measured."""
+        """Apply the sort order and the filter, after measuring the columns they need."""
         review, layer, reader = self.review, self.layer, self._reader
         if review is None or layer is None:
             return
@@ -365,11 +365,11 @@ class ReviewDock(Dock):
 
     @property
     def shown_verdict(self) -> Verdict | None:
-        """The verdict whose picks alone are shown; None for all."""
+        """The verdict to which the sheet is limited; None for all."""
         return next((verdict for verdict, button in self.shown.items() if button.isChecked()), None)
 
     def _show_picks(self, review: Review) -> None:
-        """Show the picks in their new order, and keep the current one, or else its place."""
+        """Show the picks in their new order; keep the current pick, or its place if it is hidden."""
         place, before = self.sheet.currentIndex().row(), self.model.ids
         self.model.set_review(review)
         if place < 0:
@@ -380,7 +380,7 @@ class ReviewDock(Dock):
             self.sheet.go_to(min(place, len(review.rows) - 1))
         self._mark()
 
-    # what happens
+    # signals
 
     def _connect(self) -> None:
         self.points.layer_changed.connect(self._on_points)
@@ -413,7 +413,7 @@ class ReviewDock(Dock):
             self.review_layer(self.points.layer)
 
     def _on_image(self) -> None:
-        self._reader = None  # the average is on again where the new volume is in memory
+        self._reader = None  # resets the average's switch for the new volume
         self._recut()
 
     def _on_shown(self, verdict: Verdict) -> None:
@@ -438,18 +438,18 @@ class ReviewDock(Dock):
     # keys
 
     def take_keys(self) -> None:
-        """Judge at once if there is something to judge."""
+        """Focus the sheet, or the choice of layer if there is nothing to judge."""
         (self.points if self.sheet.isHidden() else self.sheet).setFocus(Qt.FocusReason.OtherFocusReason)
 
     def event(self, event: QEvent | None) -> bool:
-        """Keep our keys from being shortcuts of the viewer, all over the dock."""
+        """Keep the viewer's shortcuts from overriding our keys anywhere in the dock."""
         if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.ShortcutOverride and self._action_of(event):
             event.accept()
             return True
         return bool(super().event(event))
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Judge with keys that the focused control has no use for."""
+        """Handle our keys when the focused control ignores them."""
         act = None if event is None else self._action_of(event)
         if act is None:
             super().keyPressEvent(event)
@@ -457,7 +457,7 @@ class ReviewDock(Dock):
             act()
 
     def _action_of(self, event: QKeyEvent) -> Callable[[], None] | None:
-        """What a key does in a review; None for other keys."""
+        """The action of a key in a review; None for other keys."""
         if self.review is None:
             return None
         if event.matches(QKeySequence.StandardKey.Undo):
@@ -471,7 +471,7 @@ class ReviewDock(Dock):
         key = Qt.Key(event.key())
         return partial(self.judge, _VERDICTS[key][0]) if key in _VERDICTS else None
 
-    # what it says
+    # status and counts
 
     def _say(self, text: str) -> None:
         """Say what a key did, until another one does something."""
@@ -481,12 +481,12 @@ class ReviewDock(Dock):
     def _show_review(self) -> None:
         """Show what there is to judge, or what is missing."""
         has_layer = self._layer is not None
-        words, image = self._missing(), self.image.layer
+        text, image = self._missing(), self.image.layer
         self.notice.withdraw(_SPACING)
         if image is not None and lacks_unit(image) and self.layer is not None and not lacks_unit(self.layer):
             self.notice.show_notice(IMAGE_WITHOUT_UNIT, "Give it…", lambda: ask_spacing(image, self), topic=_SPACING)
-        self.hint.setText(words)
-        self.hint.setVisible(bool(words))
+        self.hint.setText(text)
+        self.hint.setVisible(bool(text))
         for part in self._judging:
             part.setVisible(has_layer)
         self.gear.setEnabled(has_layer)
@@ -519,7 +519,7 @@ class ReviewDock(Dock):
         self._show_status()
 
     def _show_status(self) -> None:
-        """Say what the last key did, what is being read, or why not."""
+        """Show an error, the result of the last action, or the reading progress."""
         text, review, error = "", self.review, self.feed.error
         is_measuring = self.tasks.is_running(_MEASURE)
         if is_measuring:
@@ -533,7 +533,7 @@ class ReviewDock(Dock):
         self.retry.setVisible(error is not None)
 
     def _order_text(self, review: Review) -> str:
-        """How many picks the filter leaves; else the keys."""
+        """The number of picks that the filter leaves; otherwise a hint about keys."""
         shown, total = len(review.rows), review.counts.total
         if total and not shown:
             return "No pick matches the filter. Clear it to see all."
@@ -589,7 +589,7 @@ class ReviewDock(Dock):
         column.addStretch(0)
         for kind in (QAbstractButton, QComboBox, QSlider):
             for control in self.findChildren(kind):
-                control.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # after a click, keys go to the sheet
+                control.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # clicks leave the focus on the sheet
 
 
 def _button(text: str, tooltip: str, act: Callable[[], object]) -> QPushButton:
@@ -600,7 +600,7 @@ def _button(text: str, tooltip: str, act: Callable[[], object]) -> QPushButton:
 
 
 def _row(*widgets: QWidget) -> QWidget:
-    """Widgets side by side; the first of different ones takes the room."""
+    """Widgets side by side; widgets of one type share the width, otherwise the first one takes it."""
     row = QWidget()
     layout = QHBoxLayout(row)
     layout.setContentsMargins(0, 0, 0, 0)

@@ -1,4 +1,4 @@
-"""The reviewed Points layer in the viewer: faint rejected picks, a mark on one, flying, and results as layers."""
+"""The reviewed layer in the viewer: fade rejected picks, mark and show one pick, and make result layers."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from napari_cryoet.picks import Picks
 from napari_cryoet.review.decisions import Verdict
 from napari_cryoet.review.review import Review, kept_picks, rejected_picks
 
-#: Where a layer's data lie in the world.
+#: Layer attributes that place the data in the world.
 PLACING: Final = ("scale", "translate", "rotate", "shear", "affine", "units")
-#: What is left of the opacity of a rejected pick.
+#: Relative opacity of rejected picks.
 FAINT: Final = 0.2
 _MARK: Final = "napari_cryoet_reviewed_pick"
-_MARK_RADII: Final = 1.5  # of the particle, from the pick to the lines of its mark
-#: The colours of the frames in the sheet, lighter, so that they stand out from a tomogram; and a symbol each.
+_MARK_RADII: Final = 1.5  # gap of the mark, in particle radii
+#: Symbols, and the sheet's frame colours made lighter to stand out from a tomogram.
 _LOOKS: Final = {Verdict.KEPT: ("#00d494", "disc"), Verdict.REJECTED: ("#ff6a3c", "x")}
 
 
 class ReviewedLayer(QObject):
-    """Follows a layer until it is closed; then the layer looks as it did before.
+    """Follows a layer during a review; closing it restores the layer's appearance.
 
-    Arrows take the colours of their points, so they become faint with them.
+    Arrows copy the colours of their points, so they fade too.
 
     Attributes
     ----------
     picks
-        What the layer shows now, in its order.
+        The layer's current picks, in its order.
 
     Raises
     ------
     ValueError
-        If it has points without a place.
+        If a coordinate isn't finite.
     """
 
-    changed = Signal()  # other picks
+    changed = Signal()  # of `picks`
     selected = Signal(object)  # rows that were selected in the viewer
 
     def __init__(self, viewer: ViewerModel, layer: Points, parent: QObject | None = None) -> None:
@@ -57,7 +57,7 @@ class ReviewedLayer(QObject):
         self._viewer = viewer
         self._mark = PickMark(viewer, layer)
         self._rejected = np.empty(0, np.int64)
-        self._faint = np.empty(0, np.int64), np.empty((0, 2))  # ids, sorted, and the opacities before: face, border
+        self._faint = np.empty(0, np.int64), np.empty((0, 2))  # sorted ids, and their original face and border opacity
         self._fade_soon = single_shot(self, 0, self._fade)
         self.link.changed.connect(self._on_edited)
         self._events = [
@@ -69,7 +69,7 @@ class ReviewedLayer(QObject):
             event.connect(slot)
 
     def close(self) -> None:
-        """Stop following the layer, and let it look as before."""
+        """Stop following the layer and restore its appearance."""
         self._fade_soon.stop()
         self._mark.close()
         self.link.read_kept = None
@@ -79,13 +79,13 @@ class ReviewedLayer(QObject):
         self.fade(np.empty(0, np.int64))
 
     def fade(self, ids: NDArray[np.int64]) -> None:
-        """Draw these picks faintly, and no others."""
+        """Fade these picks and restore all others."""
         if not np.array_equal(ids, self._rejected):
             self._rejected = ids
             self._fade()
 
     def fly_to(self, row: int) -> None:
-        """Show a pick in the middle of the canvas, in its plane, and select it."""
+        """Centre the view on a pick in its plane, and select it."""
         if row >= len(self.picks):
             return
         self.mark(row)
@@ -97,7 +97,7 @@ class ReviewedLayer(QObject):
         self._mark.show(None if row is None or row >= len(self.picks) else self.picks.points_zyx[row])
 
     def _on_edited(self) -> None:
-        """Colours have moved with their points."""
+        """Update after an edit; colours have moved with their points."""
         self.picks = self.link.picks
         self._fade()
         self.changed.emit()
@@ -110,11 +110,11 @@ class ReviewedLayer(QObject):
             self.selected.emit(sorted(map(int, self.layer.selected_data)))
 
     def _fade(self) -> None:
-        """Give all picks their opacity, then take most of it from the rejected ones."""
+        """Restore the opacity of all picks, then reduce that of the rejected ones."""
         ids, (faint, before) = self.picks.ids, self._faint
         columns = [getattr(self.layer, name)[:, 3] for name in ("face_color", "border_color")]
         if len(columns[0]) != len(ids):
-            return  # the layer is being edited; a signal follows
+            return  # the layer is being edited, and a signal will follow
         opacities = np.column_stack(columns)
         was_faint = np.isin(ids, faint)
         opacities[was_faint] = before[np.searchsorted(faint, ids[was_faint])]
@@ -125,11 +125,11 @@ class ReviewedLayer(QObject):
         for column, values in zip(columns, opacities.T, strict=True):
             column[:] = values
         with self.layer.events.border_color.blocker(self._on_color):
-            self.layer.events.border_color()  # draws the faces too
+            self.layer.events.border_color()  # redraws the faces too
 
 
 class PickMark:
-    """A crosshair around one pick, while its plane is shown. It is no layer, so the layer list stays as it is."""
+    """A crosshair around one pick, visible near its plane; an overlay, so that the layer list doesn't change."""
 
     def __init__(self, viewer: ViewerModel, layer: Points) -> None:
         self._viewer, self._layer = viewer, layer
@@ -174,7 +174,7 @@ class PickMark:
 
 
 def place_in(viewer: ViewerModel, layer: Layer, data: ArrayLike) -> NDArray[np.float64]:
-    """Where a place of a layer's data is in a viewer's world, whose units may be others than the layer's."""
+    """Data coordinates of a layer in the viewer's world, whose units may differ from the layer's."""
     world = np.asarray(layer.data_to_world(data), dtype=np.float64)
     units = viewer.layers.units or layer.units  # None where layers have units of several kinds
     own, theirs = lengths_angstrom(layer.units), lengths_angstrom(units[-len(world) :])
@@ -182,9 +182,9 @@ def place_in(viewer: ViewerModel, layer: Layer, data: ArrayLike) -> NDArray[np.f
 
 
 def fly_to(viewer: ViewerModel, world: NDArray[np.float64]) -> None:
-    """Show a place, in world coordinates of the viewer's last axes, in the middle of the canvas at the same zoom.
+    """Centre the view on a position, in world coordinates along the viewer's last axes, without zooming.
 
-    In 2D all sliders go there, also those along the plane, so that views of other planes follow.
+    In 2D, sliders along the plane move too, so that orthogonal views follow.
     """
     dims = viewer.dims
     first = dims.ndim - len(world)
@@ -197,8 +197,8 @@ def fly_to(viewer: ViewerModel, world: NDArray[np.float64]) -> None:
 
 
 def result_specs(layer: Points, review: Review) -> list[LayerSpec]:
-    """Layers of the kept and of the rejected picks, as far as there are any, that lie as the reviewed layer does."""
-    found: list[LayerSpec] = []
+    """Layers of the kept and of the rejected picks, if any, placed like the reviewed layer."""
+    specs: list[LayerSpec] = []
     common: dict[str, Any] = {name: getattr(layer, name) for name in (*PLACING, "axis_labels")}
     common["affine"] = np.array(layer.affine.affine_matrix)
     looks: dict[str, Any] = {
@@ -209,12 +209,12 @@ def result_specs(layer: Points, review: Review) -> list[LayerSpec]:
         picks, (color, symbol) = chosen(review.picks, review.decisions), _LOOKS[verdict]
         about = layer.metadata.get(METADATA_KEY, {}) | dict(picks.about) | {"review": verdict.word}
         for own in ("layer_id", "is_main_layer", "group"):
-            about.pop(own, None)  # these would make it the annotation itself
+            about.pop(own, None)  # these would tag it as the annotation's own layer
         common["metadata"], looks["color"] = {METADATA_KEY: about}, rgba_of(color)
         name = f"{layer.name} · {verdict.word} {len(picks):,}"
         points = points_spec(picks, common, name=name, **looks)
         points.options["symbol"] = symbol
         arrows = arrows_spec(picks, common, name=f"{name} · orientation", **looks)
         if len(picks):
-            found += [points] if arrows is None else [points, arrows]
-    return found
+            specs += [points] if arrows is None else [points, arrows]
+    return specs
