@@ -1,1 +1,1 @@
-"""Exporting and saving."""
+"""Exporting and saving picks and masks."""

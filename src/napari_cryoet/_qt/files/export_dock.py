@@ -1,4 +1,4 @@
-"""A dock that writes the picks of a layer into a file, and says before what the file won't hold."""
+"""The dock that exports a layer's picks to a file, and warns of information that the format loses."""
 
 from __future__ import annotations
 
@@ -51,22 +51,22 @@ SELECTED: Final = "selected"
 _KEY: Final = "export picks"
 _LOSSES: Final = "what a file won't hold"
 _OPEN_PICKS: Final = "Open picks to export: show an annotation from the portal's dock, or open a file of picks."
-#: Which picks, in words, and what to say where there are none.
+#: For each choice of picks, its label and the message if there are none.
 _WHICH: Final = {
     ALL: ("all", "This layer holds no picks."),
     KEPT: ("kept in a review", "No review has kept picks of this layer."),
     SELECTED: ("selected in the viewer", "None is selected: select some in the viewer."),
 }
 _NOT_IN_NAMES: Final = re.compile(r'[<>:"/\\|?*\s]+')
-_SETTLE_MS: Final = 50  # while a person drags points
+_SETTLE_MS: Final = 50  # delay while points are dragged
 
 
 class ExportPicks(Dock):
-    """Which layer, which of its picks, in which format, where to."""
+    """The dock to export picks: choose the layer, the picks, the format and the file."""
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer, "Export picks", tab_name="Export")
-        self._said: dict[str, Answer] = {}  # by the layer's unique id
+        self._answers: dict[str, Answer] = {}  # by the layer's unique id
         self._followed: Points | None = None
         self.layer = LayerCombo(napari_viewer, are_picks, "Picks to export", NO_PICKS)
         self.which, self.format, self.version = QComboBox(), QComboBox(), QComboBox()
@@ -88,14 +88,14 @@ class ExportPicks(Dock):
 
     @property
     def chosen_format(self) -> PickFormat:
-        """In which format; RELION's is that of its version."""
+        """The chosen format, including RELION's version."""
         name: PickFormat = self.format.currentData()
         version: PickFormat = self.version.currentData()
         return version if name in RELION_VERSIONS else name
 
     @property
     def chosen_path(self) -> Path:
-        """Where to, with the ending of the format; a name alone is in the user's own folder."""
+        """The chosen file with the format's suffix; relative paths are in the home folder."""
         path = Path(self.path.text().strip()).expanduser()
         suffix = SUFFIXES[self.chosen_format]
         if path.name and path.suffix.lower() != suffix:
@@ -103,7 +103,7 @@ class ExportPicks(Dock):
         return Path.home() / path
 
     def chosen_picks(self) -> Picks | None:
-        """What would be written; None where there is nothing to write."""
+        """The picks to write; None if there are none."""
         layer = self.layer.layer
         if layer is None:
             return None
@@ -120,17 +120,17 @@ class ExportPicks(Dock):
         except ValueError as error:
             self.bar.say(f"This layer can't be exported: {error}.")
             return None
-        return None if picks is None else _completed(picks, self._said.get(str(layer.unique_id), Answer()))
+        return None if picks is None else _completed(picks, self._answers.get(str(layer.unique_id), Answer()))
 
     def use_layer(self, layer: Points, which: Which = ALL) -> None:
-        """Choose whose picks to export, and which of them."""
+        """Choose the layer to export, and which of its picks."""
         self.layer.choose(layer)
         self.which.setCurrentIndex(self.which.findData(which))
         self.which.setFocus()
 
     def _lay_out(self) -> None:
-        for which, (words, _none) in _WHICH.items():
-            self.which.addItem(words, which)
+        for which, (label, _none) in _WHICH.items():
+            self.which.addItem(label, which)
         newest, *older = RELION_VERSIONS
         for name in FORMATS:
             if name not in older:
@@ -170,11 +170,11 @@ class ExportPicks(Dock):
         self._on_format_or_layer()
 
     def _follow(self, layer: Points | None) -> None:
-        """Keep what is said in step with this layer and no other."""
+        """Update the dock on edits of this layer only."""
         before, self._followed = self._followed, layer
-        for each, action in ((before, "disconnect"), (layer, "connect")):
-            if each is not None:
-                for emitter in (each.events.data, each.events.features, each.selected_data.events.items_changed):
+        for points, action in ((before, "disconnect"), (layer, "connect")):
+            if points is not None:
+                for emitter in (points.events.data, points.events.features, points.selected_data.events.items_changed):
                     getattr(emitter, action)(self._on_edit)
 
     def _on_edit(self, _event: object = None, _removed: object = None) -> None:
@@ -185,11 +185,11 @@ class ExportPicks(Dock):
         self._on_choice()
 
     def _on_choice(self, _index: int = 0) -> None:
-        self.bar.say("")  # it was about another file
+        self.bar.say("")  # the old message was about another file
         self.refresh()
 
     def _name_file(self) -> None:
-        """Give the file the name of the run and the object, unless a person has typed another; and its ending."""
+        """Name the file after the run and object, unless the user typed a name, and set the format's suffix."""
         suffix = SUFFIXES[self.chosen_format]
         layer = self.layer.layer
         if self.path.isModified() and self.path.text().strip():
@@ -199,12 +199,12 @@ class ExportPicks(Dock):
                 self.path.setModified(True)
         else:
             name = "picks" if layer is None else file_stem(layer)
-            ending = ".picks.csv" if suffix == ".csv" else suffix  # napari itself opens other names that end in .csv
+            ending = ".picks.csv" if suffix == ".csv" else suffix  # napari's own reader opens other .csv files
             self.path.setText(str(Path.home() / f"{name}{ending}"))
 
     def _on_choose(self) -> None:
         suffix = SUFFIXES[self.chosen_format]
-        options = QFileDialog.Option.DontConfirmOverwrite  # it is asked once the file is written
+        options = QFileDialog.Option.DontConfirmOverwrite  # the dock asks when it writes the file
         kind = f"{self.format.currentText()} (*{suffix})"
         chosen, _ = QFileDialog.getSaveFileName(self, "Export picks", str(self.chosen_path), kind, options=options)
         if chosen:
@@ -213,7 +213,7 @@ class ExportPicks(Dock):
             self._on_choice()
 
     def refresh(self) -> None:
-        """Say what would be written now, and whether it can be."""
+        """Show the number of picks to write and what the format loses."""
         self.tasks.stop(_LOSSES)
         name = self.chosen_format
         self.version.setVisible(self.format.currentData() in RELION_VERSIONS)
@@ -234,11 +234,11 @@ class ExportPicks(Dock):
         )
 
     def _say_losses(self, missing: tuple[str, ...], lost: tuple[str, ...]) -> None:
-        said = list(lost)
+        lines = list(lost)
         if missing:
-            said.insert(0, f"This format needs {_in_words(missing)}: you will be asked.")
-        self.losses.setText("\n".join(f"•\N{NO-BREAK SPACE}{line}" for line in said))
-        self.losses.setVisible(bool(said))
+            lines.insert(0, f"This format needs {_names_of(missing)}: you will be asked.")
+        self.losses.setText("\n".join(f"•\N{NO-BREAK SPACE}{line}" for line in lines))
+        self.losses.setVisible(bool(lines))
 
     def _on_export(self) -> None:
         picks, layer, name = self.chosen_picks(), self.layer.layer, self.chosen_format
@@ -249,11 +249,11 @@ class ExportPicks(Dock):
             return
         missing = missing_for(picks, name)
         if missing:
-            needs, volumes = f"{TITLES[name]} needs {_in_words(missing)}.", shown_volumes(self.viewer.layers)
+            needs, volumes = f"{TITLES[name]} needs {_names_of(missing)}.", shown_volumes(self.viewer.layers)
             dialog = ContextDialog(needs, missing, volumes=volumes, parent=self)
             if not dialog.exec():
                 return
-            self._said[str(layer.unique_id)] = dialog.answer
+            self._answers[str(layer.unique_id)] = dialog.answer
             picks = _completed(picks, dialog.answer)
             self.refresh()
         self._write(picks, self.chosen_path, name, overwrite=False)
@@ -277,26 +277,26 @@ class ExportPicks(Dock):
             title=f"Writing {path.name}",
         )
 
-    def _on_written(self, made: Written) -> None:
-        beside = f"Where they come from: {made.provenance_path.name}."
-        self.bar.say(f"Wrote {count_text(made.count, 'pick')} to {made.path}. {beside}")
+    def _on_written(self, written: Written) -> None:
+        source = f"Where they come from: {written.provenance_path.name}."
+        self.bar.say(f"Wrote {count_text(written.count, 'pick')} to {written.path}. {source}")
 
 
 def file_stem(layer: Layer) -> str:
-    """What a file of a layer's picks is called: after the run and the object, or else after the layer."""
+    """The default file name for a layer's picks: the run and object, or else the layer's name."""
     about: dict[str, Any] = about_of(layer)
     parts = [str(about[key]) for key in ("run_name", "object_name") if about.get(key)]
     return clean_name(_NOT_IN_NAMES.sub("-", "_".join(parts) or layer.name))
 
 
-def _in_words(missing: tuple[Any, ...]) -> str:
-    return " and ".join(MISSING_WORDS[each] for each in missing)
+def _names_of(missing: tuple[Any, ...]) -> str:
+    return " and ".join(MISSING_WORDS[item] for item in missing)
 
 
-def _completed(picks: Picks, said: Answer) -> Picks:
-    """Picks with what a person said of their volume, where they don't say it themselves."""
-    if picks.spacing_angstrom is None and said.spacing_angstrom is not None:
-        picks = picks.changed(spacing_angstrom=said.spacing_angstrom)
-    if picks.shape_zyx is None and said.shape_zyx is not None and said.spacing_angstrom is not None:
-        picks = picks.rescaled(said.spacing_angstrom, said.shape_zyx)
+def _completed(picks: Picks, answer: Answer) -> Picks:
+    """Picks with missing spacing and volume size filled in from the user's answer."""
+    if picks.spacing_angstrom is None and answer.spacing_angstrom is not None:
+        picks = picks.changed(spacing_angstrom=answer.spacing_angstrom)
+    if picks.shape_zyx is None and answer.shape_zyx is not None and answer.spacing_angstrom is not None:
+        picks = picks.rescaled(answer.spacing_angstrom, answer.shape_zyx)
     return picks

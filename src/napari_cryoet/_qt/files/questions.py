@@ -1,4 +1,4 @@
-"""What a person is asked about files: what a file doesn't say, won't hold, or would replace."""
+"""Questions about files: missing information, information that a format loses, and replacing files."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ from napari_cryoet.layers.specs import MAX_SPACING_ANGSTROM, METADATA_KEY, PICKS
 from napari_cryoet.picks import Picks
 from napari_cryoet.wording import plain, spacing_text
 
-#: The versions of RELION's one format, the newest first.
+#: The versions of RELION's format, newest first.
 RELION_VERSIONS: Final[dict[PickFormat, str]] = {"relion5": "5", "relion4": "4", "relion3": "3.1"}
 
 _MAX_VOXELS: Final = 2**20
 
 
-# who is asked
+# whether to ask
 
 
 def viewer_to_ask_in() -> Viewer | None:
-    """The viewer in front, if a person sees it: a script that opens a file mustn't hang on a question."""
+    """The current viewer, if its window is visible; otherwise a script would hang on a question."""
     application = QCoreApplication.instance()
     if application is None or QThread.currentThread() is not application.thread():
         return None
@@ -53,31 +53,31 @@ def viewer_to_ask_in() -> Viewer | None:
 
 
 def viewer_of_a_person() -> Viewer | None:
-    """The viewer to ask in, if a person saves and no script: a person's clicks come from the window's event loop."""
+    """The viewer to ask in, if the call comes from a running event loop: a user's click, not a script."""
     thread = QThread.currentThread()
     return None if thread is None or thread.loopLevel() == 0 else viewer_to_ask_in()
 
 
-# before something is written
+# before writing
 
 
-def may_write(name: str, said: Sequence[str]) -> bool:
-    """Ask whether to write a file, after saying what it won't hold; a script isn't asked, and may."""
+def may_write(name: str, losses: Sequence[str]) -> bool:
+    """Ask whether to write a file despite its losses; True for scripts."""
     viewer = viewer_of_a_person()
-    if viewer is None or not said:
+    if viewer is None or not losses:
         return True
     return agrees(
         main_window(viewer),
         "What this file won't hold",
         f"Before {plain(name)} is written:",
         verb="Write",
-        details="\n".join(f"• {line}" for line in said),
+        details="\n".join(f"• {line}" for line in losses),
         is_harmless=True,
     )
 
 
 def may_replace(path: Path, parent: QWidget | None = None) -> bool:
-    """Ask whether to replace a file; a script isn't asked, and may not."""
+    """Ask whether to replace a file; False for scripts."""
     viewer = viewer_of_a_person()
     parent = main_window(viewer) if parent is None and viewer is not None else parent
     text = f"There is a {plain(path.name)} already. Replace it?"
@@ -85,34 +85,34 @@ def may_replace(path: Path, parent: QWidget | None = None) -> bool:
 
 
 def relion_version(picks: Picks) -> PickFormat | None:
-    """The version of RELION that a person writes for; None if they cancel. Without a person, the newest possible."""
+    """Ask for the version of RELION; None if the user cancels. Scripts get the newest possible version."""
     possible: list[PickFormat] = [name for name in RELION_VERSIONS if not missing_for(picks, name)]
     viewer = viewer_of_a_person()
     if viewer is None or len(possible) == 1:
         return possible[0]
     versions = [RELION_VERSIONS[name] for name in possible]
-    asked = "Which version of RELION shall read the file?"
-    version, is_given = QInputDialog.getItem(main_window(viewer), "RELION", asked, versions, 0, False)
-    return possible[versions.index(version)] if is_given else None
+    prompt = "Which version of RELION shall read the file?"
+    version, is_ok = QInputDialog.getItem(main_window(viewer), "RELION", prompt, versions, 0, False)
+    return possible[versions.index(version)] if is_ok else None
 
 
-# while a file is read
+# while reading
 
 
 class Answer(NamedTuple):
-    """What a person said of a file; None for what wasn't asked."""
+    """A user's answers about a file; None for unanswered questions."""
 
     spacing_angstrom: float | None = None
     shape_zyx: tuple[int, int, int] | None = None
     tomogram: str | None = None
 
     def updated(self, other: Answer) -> Answer:
-        """With what was said since."""
-        return self._replace(**{name: said for name, said in other._asdict().items() if said is not None})
+        """The answer, with the other's values taking precedence."""
+        return self._replace(**{name: value for name, value in other._asdict().items() if value is not None})
 
 
 def read_asking(read: Callable[[], list[LayerData]], path: Any) -> list[LayerData]:
-    """The layers of a file, after asking for what it doesn't say; none if the person cancels. A script isn't asked."""
+    """Read a file's layers, asking the user for missing information; empty if they cancel. Scripts aren't asked."""
     answer, is_person = Answer(), viewer_to_ask_in() is not None
     while True:
         try:
@@ -120,22 +120,22 @@ def read_asking(read: Callable[[], list[LayerData]], path: Any) -> list[LayerDat
         except MissingContextError as error:
             if not is_person:
                 raise
-            given = _ask(str(error), error.missing, error.choices)
+            reply = _ask(str(error), error.missing, error.choices)
         else:
             message = _without_spacing(layers, path)
             if not is_person or not message:
                 return layers
-            given = _ask(message, ("spacing_angstrom",), ())
-            if given == Answer():
+            reply = _ask(message, ("spacing_angstrom",), ())
+            if reply == Answer():
                 return layers  # in voxels
-        if given is None:
+        if reply is None:
             return []
-        answer = answer.updated(given)
+        answer = answer.updated(reply)
         read = partial(_read_with, answer, path)
 
 
 def ask_spacing(layer: Layer, parent: QWidget) -> bool:
-    """Ask how wide the voxels of a layer in pixels are, and give it that scale; False if nobody says it."""
+    """Ask for the voxel spacing of a layer in pixels, and set its scale; False if the user doesn't answer."""
     dialog = ContextDialog(
         f"{plain(layer.name)} doesn't say how wide its voxels are.", ["spacing_angstrom"], parent=parent
     )
@@ -162,20 +162,20 @@ def _ask(message: str, missing: Any, choices: tuple[str, ...]) -> Answer | None:
 
 
 def _without_spacing(layers: list[LayerData], path: Any) -> str:
-    """What to tell about picks that are in voxels of unknown width; empty where they aren't."""
+    """A message about picks with unknown voxel spacing; empty if there are none."""
     file = Path(only_path(path))
     for _data, options, _kind in layers:
         metadata = options.get("metadata", {})
         picks = metadata.get(PICKS_KEY)
-        if picks is not None and picks.spacing_angstrom is None and file.suffix:  # no pack
-            why = [text for text in metadata.get(METADATA_KEY, {}).get("warnings", ()) if "pixel size" in text]
-            said = f"{file.name} doesn't say how wide its voxels are. If you don't know, it opens in voxels."
-            return " ".join([said, *why])
+        if picks is not None and picks.spacing_angstrom is None and file.suffix:  # a file, not a pack
+            warnings = [text for text in metadata.get(METADATA_KEY, {}).get("warnings", ()) if "pixel size" in text]
+            message = f"{file.name} doesn't say how wide its voxels are. If you don't know, it opens in voxels."
+            return " ".join([message, *warnings])
     return ""
 
 
 class ContextDialog(QDialog):
-    """Asks what a file doesn't say of its volume: which of its tomograms, or the spacing and size of an open volume."""
+    """Asks for the tomogram, voxel spacing or volume size that a file lacks."""
 
     def __init__(
         self,
@@ -192,7 +192,7 @@ class ContextDialog(QDialog):
         self._volumes = tuple(volumes)
         self.message = plain_label(message)
         self.tomogram = _combo("Tomogram in the file", choices)
-        self.volume = _combo("Volume that is open", map(_words_of, volumes))
+        self.volume = _combo("Volume that is open", map(_label_of, volumes))
         self.spacing = number_box("Voxel spacing in ångström", "Å", MAX_SPACING_ANGSTROM, decimals=6, unset="not known")
         self.sizes_zyx = [QSpinBox() for _ in "zyx"]
         sizes = QHBoxLayout()
@@ -201,7 +201,7 @@ class ContextDialog(QDialog):
             box.setSpecialValueText(axis)
             box.setAccessibleName(f"Size along {axis} in voxels")
             sizes.addWidget(box, 1)
-        asks_size = "shape_zyx" in missing  # which means something only with the width of the voxels
+        asks_size = "shape_zyx" in missing  # needs the voxel spacing too
         asks_spacing = asks_size or "spacing_angstrom" in missing
         form = QFormLayout()
         form.addRow("Tomogram", self.tomogram)
@@ -223,7 +223,7 @@ class ContextDialog(QDialog):
 
     @property
     def answer(self) -> Answer:
-        """What was said; an open volume says its spacing, with all digits, and its size."""
+        """The answer; a chosen volume provides its exact spacing and size."""
         tomogram = self.tomogram.currentText() if self.tomogram.currentIndex() > 0 else None
         if self.volume.currentIndex() > 0:
             chosen = self._volumes[self.volume.currentIndex() - 1]
@@ -241,9 +241,9 @@ def _combo(purpose: str, choices: Iterable[str]) -> QComboBox:
     combo.addItems(["choose…", *choices])
     combo.setAccessibleName(purpose)
     combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    combo.setMinimumContentsLength(20)  # names may be as long as they like
+    combo.setMinimumContentsLength(20)  # not the longest name's length
     return combo
 
 
-def _words_of(volume: ShownVolume) -> str:
+def _label_of(volume: ShownVolume) -> str:
     return f"{volume.name} ({spacing_text(volume.spacing_angstrom)}, {' × '.join(map(str, volume.shape_zyx))})"

@@ -1,8 +1,8 @@
-"""What napari's *Save as…* calls: it writes picks and masks, alone or in a folder, and says what files won't hold.
+"""The writers behind napari's *Save as…*, for picks, masks and folders, with warnings about lost information.
 
-Files are written on another thread, whole or not at all. A script replaces no file. A person's answer in napari's
-dialog counts, but npe2 adds the first ending of a type to a name without one and tells no writer: files of that ending
-are asked about here. Folders, such as OME-Zarr, are never replaced.
+Files are written atomically on another thread. Scripts never replace files. For users, napari's dialog asks before it
+replaces a file. But npe2 adds the first suffix of a file type to names without one, after the dialog, so files with
+that suffix are asked about here. Folders, such as OME-Zarr, are never replaced.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _Write = Callable[[Path, Job], object]
 _PICKS_ENDING: Final = SUFFIXES["ndjson"]
 _MASK_ENDING: Final = ".zarr"
 _NAPARIS: Final = {"points": ".csv", "labels": ".tif", "image": ".tif"}
-#: How names end that say a format. Names of layers, which napari proposes, may have points elsewhere: "80S (13.48 Å)".
+#: Suffixes that name a format. Layer names, which napari proposes, may have dots elsewhere: "80S (13.48 Å)".
 _ENDING: Final = re.compile(r".\.[a-z][a-z0-9]*$", re.IGNORECASE)
 _PLACING: Final = ("scale", "translate", "rotate", "shear", "affine", "units")
 _MOVED: Final = "The layer is moved from the origin of the world; the file doesn't say so."
@@ -66,38 +66,38 @@ _SCRIPT_HINT: Final = "Delete it first, or use `write_picks` or `write_mask` wit
 
 
 def write_points(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write a Points layer as picks, in the format that the name asks for; what that can't hold is said before.
+    """Write a Points layer as picks, in the format of the path's suffix, after asking about losses.
 
-    A name without an ending gets that of the portal's format.
+    Without a suffix, the portal's format is used.
     """
-    place = with_ending(path, _PICKS_ENDING)
+    target = with_ending(path, _PICKS_ENDING)
     picks = picks_in(data, meta)
-    name: PickFormat | None = format_for(place, picks)
+    name: PickFormat | None = format_for(target, picks)
     if name in ("relion5", "relion4", "relion3"):
         name = relion_version(picks)
-    if name is None or not may_write(place.name, losses_to_say(picks, name)):
+    if name is None or not may_write(target.name, losses_to_say(picks, name)):
         return _nothing_written()
-    made = _written(
-        lambda _job, *, overwrite: write_picks(picks, place, format=name, overwrite=overwrite),
-        place,
-        is_agreed=place.suffix != _PICKS_ENDING,
+    result = _write_file(
+        lambda _job, *, overwrite: write_picks(picks, target, format=name, overwrite=overwrite),
+        target,
+        is_agreed=target.suffix != _PICKS_ENDING,
     )
-    if made is None:
+    if result is None:
         return []
-    _say(f"Wrote {count_text(made.count, 'pick')} to {made.path.name} ({TITLES[made.format]}).", made.losses)
-    return [str(made.path), str(made.provenance_path)]
+    _say(f"Wrote {count_text(result.count, 'pick')} to {result.path.name} ({TITLES[result.format]}).", result.losses)
+    return [str(result.path), str(result.provenance_path)]
 
 
 def write_points_with_arrows(path: str, layers: list[Layer]) -> list[str]:
-    """Write a Points layer that is selected together with the arrows of its picks, which say no more."""
+    """Write a Points layer that was selected with its arrows, which hold no further data."""
     _refuse_other_vectors(layers)
     ((data, meta, _),) = (layer for layer in layers if layer[2] == "points")
     return write_points(path, data, meta)
 
 
 def picks_in(data: Any, meta: dict[str, Any]) -> Picks:
-    """The picks of a Points layer as napari hands it to writers."""
-    # nothing of how it looks, which napari doesn't always take back after features were edited in place
+    """The picks of a Points layer, from the data that napari passes to writers."""
+    # without appearance, which napari can reject after features were edited in place
     meant = {"name", "features", "metadata", "axis_labels", *_PLACING}
     layer = Points(data, **{name: value for name, value in meta.items() if name in meant})
     try:
@@ -110,41 +110,41 @@ def picks_in(data: Any, meta: dict[str, Any]) -> Picks:
 
 
 def losses_to_say(picks: Picks, name: PickFormat) -> list[str]:
-    """What a file won't hold; nothing where it can't be written at all."""
+    """The information that a format loses; empty if the picks can't be written in it at all."""
     return [] if missing_for(picks, name) else list(losses(picks, name))
 
 
 def with_ending(path: str | Path, ending: str) -> Path:
-    """Where to write: a name without an ending gets one, also where there are points in it elsewhere."""
-    place = Path(path)
-    is_named = not place.name or _ENDING.search(place.name) is not None
-    return place if is_named else place.with_name(f"{place.name}{ending}")
+    """The path, with ``ending`` added unless its name has a suffix; dots elsewhere don't count."""
+    target = Path(path)
+    is_named = not target.name or _ENDING.search(target.name) is not None
+    return target if is_named else target.with_name(f"{target.name}{ending}")
 
 
 # masks
 
 
 def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write a Labels layer as a mask, in full resolution; OME-Zarr without an ending."""
+    """Write a Labels layer as a mask at full resolution; as OME-Zarr without a suffix."""
     write, lost = _mask_writer(data, meta)
-    place = with_ending(path, _MASK_ENDING)
-    if not may_write(place.name, lost):
+    target = with_ending(path, _MASK_ENDING)
+    if not may_write(target.name, lost):
         return _nothing_written()
-    made = _written(
-        lambda job, *, overwrite: write(place, overwrite=overwrite, progress=job.progress, stop=job.stop),
-        place,
-        is_agreed=place.suffix != _MASK_ENDING,
-        is_folder=place.suffix == _MASK_ENDING,
+    result = _write_file(
+        lambda job, *, overwrite: write(target, overwrite=overwrite, progress=job.progress, stop=job.stop),
+        target,
+        is_agreed=target.suffix != _MASK_ENDING,
+        is_folder=target.suffix == _MASK_ENDING,
     )
-    if made is None:
+    if result is None:
         return []
-    kind = "instances" if made.is_instances else "mask"
-    _say(f"Wrote {made.path.name} ({MASK_TITLES[made.format]}, {kind}, {made.dtype}).", lost)
-    return [str(path) for path in (made.path, made.provenance_path) if path is not None]
+    kind = "instances" if result.is_instances else "mask"
+    _say(f"Wrote {result.path.name} ({MASK_TITLES[result.format]}, {kind}, {result.dtype}).", lost)
+    return [str(path) for path in (result.path, result.provenance_path) if path is not None]
 
 
 def _mask_writer(data: Any, meta: dict[str, Any]) -> tuple[Callable[..., WrittenMask], list[str]]:
-    """`write_mask` for a Labels layer, which is to be told where to and how, and what the file won't say."""
+    """`write_mask` with the arguments of a Labels layer, and the information that the file loses."""
     name, scale = meta.get("name", ""), meta.get("scale", ())
     placed = Points(np.empty((0, len(scale))), **{key: meta[key] for key in _PLACING if key in meta})
     placing = steps_and_start(placed)
@@ -177,28 +177,28 @@ def _is_multiscale(data: Any) -> bool:
 
 
 def write_folder(path: str, layers: list[Layer]) -> list[str]:
-    """Write several layers into a new folder, all or none of them.
+    """Write several layers to a new folder, all or none.
 
-    napari's own writers lose rotations and voxel spacing. They still write images, and layers that say no spacing.
-    Volumes that were opened, and surfaces, aren't written, and that is said.
+    napari's own writers lose rotations and voxel spacing, so they are used only for images and for layers without a
+    spacing. Opened volumes and surfaces are skipped with a warning.
     """
     _refuse_other_vectors(layers)
     folder = Path(path)
     wait_for(lambda _job: refuse_existing(folder, overwrite=False))
-    writes, said = dict[str, _Write](), list[str]()
+    writes, warnings = dict[str, _Write](), list[str]()
     for layer in layers:
         _, meta, kind = layer
         name = str(meta.get("name") or kind)
-        if kind == "vectors":  # they say no more than the picks
+        if kind == "vectors":  # no data besides the picks
             continue
         writing = _writing(layer)
         if writing is None:
-            said.append(f"{name} isn't written: only picks and masks are.")
+            warnings.append(f"{name} isn't written: only picks and masks are.")
             continue
         ending, write, lost = writing
         writes[_free_name(name, ending, writes)] = write
-        said += [f"{name}: {loss}" for loss in lost]
-    if not may_write(f"the folder {folder.name}", said):
+        warnings += [f"{name}: {loss}" for loss in lost]
+    if not may_write(f"the folder {folder.name}", warnings):
         return _nothing_written()
 
     def write_all(job: Job, *, overwrite: bool) -> Path:
@@ -208,15 +208,15 @@ def write_folder(path: str, layers: list[Layer]) -> list[str]:
                 write(unfinished / file, job)
         return folder
 
-    if _written(write_all, folder, is_agreed=False, is_folder=True) is None:
+    if _write_file(write_all, folder, is_agreed=False, is_folder=True) is None:
         return []
-    _say(f"Wrote {', '.join(writes)} into the folder {folder.name}.", said)
+    _say(f"Wrote {', '.join(writes)} into the folder {folder.name}.", warnings)
     return [str(folder / file) for file in writes]
 
 
 def _free_name(title: str, ending: str, taken: dict[str, _Write]) -> str:
-    """A name of a file; layers may have the same name, or names that differ by case alone."""
-    others = {each.casefold() for each in taken}
+    """An unused file name for a layer; names are compared without case."""
+    others = {name.casefold() for name in taken}
     while (file := f"{clean_name(title)}{ending}").casefold() in others:
         title = f"{title}_"
     return file
@@ -232,7 +232,7 @@ def _refuse_other_vectors(layers: list[Layer]) -> None:
 
 
 def _writing(layer: Layer) -> tuple[str, _Write, list[str]] | None:
-    """The ending of a layer's file, what writes it, and what it won't hold; None for a layer that isn't written."""
+    """The suffix of a layer's file, its writer and its losses; None for layers that aren't written."""
     data, meta, kind = layer
     scale, metadata = meta.get("scale", ()), meta.get("metadata", {})
     is_placed = len(scale) == 3 and spacing_angstrom(scale, meta.get("units", ())) is not None
@@ -251,15 +251,15 @@ def _writing(layer: Layer) -> tuple[str, _Write, list[str]] | None:
 # writing
 
 
-def _written(write: Callable[..., Any], place: Path, *, is_agreed: bool, is_folder: bool = False) -> Any:
-    """What ``write`` made, on another thread; None, and a message, if it was stopped or a file shall stay.
+def _write_file(write: Callable[..., Any], path: Path, *, is_agreed: bool, is_folder: bool = False) -> Any:
+    """Run ``write`` on another thread; return None and show a message if it is stopped or must not replace a file.
 
-    A person's dialog of napari may have agreed to replace this very name.
+    ``is_agreed`` means that napari's dialog may already have asked to replace this file.
     """
     person, viewer = viewer_of_a_person(), viewer_to_ask_in()
     overwrite, parent = is_agreed and person is not None, None if viewer is None else main_window(viewer)
     try:
-        return wait_for(lambda job: write(job, overwrite=overwrite), title=f"Writing {place.name}…", parent=parent)
+        return wait_for(lambda job: write(job, overwrite=overwrite), title=f"Writing {path.name}…", parent=parent)
     except StoppedError:
         show_info("Stopped; nothing was written.")
         return None
@@ -268,8 +268,8 @@ def _written(write: Callable[..., Any], place: Path, *, is_agreed: bool, is_fold
             raise
         if person is None:
             raise ExistsError(error.message, hint=_SCRIPT_HINT) from error
-    if may_replace(place):
-        return _written(write, place, is_agreed=True)
+    if may_replace(path):
+        return _write_file(write, path, is_agreed=True)
     return _nothing_written() or None
 
 
@@ -278,6 +278,6 @@ def _nothing_written() -> list[str]:
     return []
 
 
-def _say(made: str, losses: Sequence[str]) -> None:
-    tell = show_warning if losses else show_info
-    tell("\n".join([made, *losses]))
+def _say(message: str, losses: Sequence[str]) -> None:
+    show = show_warning if losses else show_info
+    show("\n".join([message, *losses]))
