@@ -1,4 +1,4 @@
-"""The dock that checks picks: clicks, keys, and nothing of anybody's changed."""
+"""The dock that checks picks: clicks and keys, without changing the user's layers."""
 
 import threading
 
@@ -125,13 +125,13 @@ def test_the_numbers_are_those_of_a_script_and_no_file_is_read_on_the_gui_thread
     add_layers(viewer, specs)
     with qtbot.waitSignal(dock.tasks.finished):
         qtbot.mouseClick(dock.run, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: dock.found is not None)
+    qtbot.waitUntil(lambda: dock.findings is not None)
     assert readers
     assert threading.main_thread() not in readers
     by_script = check_picks(picks, tomogram_path)
 
     assert by_script.diameter_angstrom == 83.4
-    assert dock.found.as_data() == by_script.as_data()
+    assert dock.findings.as_data() == by_script.as_data()
 
 
 def test_a_tomogram_in_pixels_is_checked_with_the_voxel_spacing_that_is_entered(
@@ -146,6 +146,6 @@ def test_a_tomogram_in_pixels_is_checked_with_the_voxel_spacing_that_is_entered(
     monkeypatch.setattr(ContextDialog, "exec", lambda dialog: dialog.spacing.setValue(SPACING_ANGSTROM) or True)
     check(dock, qtbot)
 
-    assert dock.found.frame.mean_spacing == SPACING_ANGSTROM
+    assert dock.findings.frame.mean_spacing == SPACING_ANGSTROM
     assert (image.scale == SPACING_ANGSTROM).all()
     dock.close_down()

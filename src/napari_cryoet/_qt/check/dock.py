@@ -48,13 +48,13 @@ _INVITATION: Final = (
 )
 _CHANGED: Final = "The picks have changed since. Check them again."
 _NO_COPY: Final = "Several readings fit equally well, so no corrected copy is offered."
-#: What the buttons select: an attribute of `Findings`, and its words.
+#: Picks that buttons select: an attribute of `Findings` and its description.
 _SELECTIONS: Final = {"outside": "outside the volume", "duplicates": "too close to another", "edge": "cut by the edge"}
-_MARKS: Final[tuple[Mark, ...]] = ("odd", "note", "good")  # in the order of the list
+_MARKS: Final[tuple[Mark, ...]] = ("odd", "note", "good")  # in order of display
 
 
 class CheckDock(Dock):
-    """Checks a layer of picks against a tomogram, and acts on what is found.
+    """Checks a layer of picks against a tomogram, and offers to correct or select the picks.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class CheckDock(Dock):
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer, "Check picks", tab_name="Check")
-        self.found: Findings | None = None
+        self.findings: Findings | None = None
         self._checked: _Checked | None = None
         self.points = LayerCombo(napari_viewer, are_picks, "The picks to check", NO_PICKS)
         self.image = LayerCombo(napari_viewer, is_volume, "The tomogram that they lie in", NO_TOMOGRAM)
@@ -102,15 +102,15 @@ class CheckDock(Dock):
         def work(job: Job) -> Findings:
             return check_picks(picks, volume, diameter_angstrom=diameter, stop=job.stop, progress=job.say)
 
-        self.found, self._checked = None, _Checked(points, np.array(points.data), image)
+        self.findings, self._checked = None, _Checked(points, np.array(points.data), image)
         self.results.clear()
         title = f"Checking {plain(points.name)}"
-        self.tasks.run(_KEY, work, then=self._on_found, failed=self._on_failed, title=title)
+        self.tasks.run(_KEY, work, then=self._on_findings, failed=self._on_failed, title=title)
 
     def _on_choice(self) -> None:
-        """Other layers make what was found out of date."""
+        """Clear the findings when another layer or diameter is chosen."""
         self.tasks.stop(_KEY)
-        self.found = None
+        self.findings = None
         points, image = self.points.layer, self.image.layer
         missing = _NO_PICKS if points is None else _NO_TOMOGRAM if image is None else ""
         self.bar.set_ready(not missing)
@@ -118,7 +118,7 @@ class CheckDock(Dock):
         self.bar.say(missing or _INVITATION)
 
     def _on_points(self) -> None:
-        """Picks of another run come with a tomogram of theirs."""
+        """Choose the tomogram of the picks' run, unless it is chosen already."""
         points, image = self.points.layer, self.image.layer
         if points is not None and image is not None:
             runs = {about_of(layer).get("run_id") for layer in (points, image)} - {None}
@@ -126,20 +126,20 @@ class CheckDock(Dock):
                 self.image.choose(own)
         self._on_choice()
 
-    def _on_found(self, found: Findings) -> None:
-        self.found = found
-        self.results.show_findings(found)
+    def _on_findings(self, findings: Findings) -> None:
+        self.findings = findings
+        self.results.show_findings(findings)
 
     def _on_failed(self, error: CryoETError) -> None:
         self.bar.say(str(error))
 
     def _add_copy(self) -> None:
-        """Add the picks as they are suggested, in the tomogram's grid; the layer that was checked stays as it is."""
-        found, checked = self.found, self._checked
-        if found is None or checked is None or found.suggestion is None:
+        """Add the suggested picks as a new layer in the tomogram's grid; the checked layer doesn't change."""
+        findings, checked = self.findings, self._checked
+        if findings is None or checked is None or findings.suggestion is None:
             return
-        picks, image = found.suggested_picks(), checked.image
-        name = f"{checked.points.name} · {found.suggestion.words()}"
+        picks, image = findings.suggested_picks(), checked.image
+        name = f"{checked.points.name} · {findings.suggestion.words()}"
         common: dict[str, Any] = {
             "scale": image.scale,
             "translate": image.translate,
@@ -150,8 +150,8 @@ class CheckDock(Dock):
         }
         look: dict[str, Any] = {
             "color": rgba_of(PALETTE["mint"]),
-            "diameter_angstrom": found.diameter_angstrom,
-            "spacing_angstrom": found.frame.mean_spacing,
+            "diameter_angstrom": findings.diameter_angstrom,
+            "spacing_angstrom": findings.frame.mean_spacing,
         }
         specs = [points_spec(picks, common, name=name, **look)]
         arrows = arrows_spec(picks, common, name=f"{name} · orientation", **look)
@@ -159,7 +159,7 @@ class CheckDock(Dock):
         self.viewer.layers.selection.active = added[-1]
 
     def _select(self, rows: NDArray[np.intp]) -> None:
-        """Select picks in their layer, if it still holds those that were checked."""
+        """Select picks in their layer, unless it changed since the check."""
         if self._checked is None or not np.array_equal(self._checked.points.data, self._checked.data):
             self.results.clear()
             self.bar.say(_CHANGED)
@@ -182,12 +182,12 @@ class CheckDock(Dock):
 
 class _Checked(NamedTuple):
     points: Points
-    data: NDArray[Any]  # of the points, as they were then
+    data: NDArray[Any]  # the points' coordinates at the time of the check
     image: Image
 
 
 class CheckResults(QScrollArea):
-    """What a check found: one sentence, then the evidence, what is odd first, then what can be done."""
+    """Shows the findings of a check: a headline, the evidence with problems first, and buttons."""
 
     copy_requested = Signal()
     select_requested = Signal(object)  # rows
@@ -210,24 +210,24 @@ class CheckResults(QScrollArea):
         self._column.setSpacing(8)
         self.setWidget(page)
 
-    def show_findings(self, found: Findings) -> None:
-        """Show what was found, and what can be done about it."""
+    def show_findings(self, findings: Findings) -> None:
+        """Show findings and the actions for them."""
         self.clear()
-        self.headline, column = found.headline, self._column
-        column.addWidget(plain_label(found.headline, name="heading"))
-        for statement in sorted(found.statements, key=lambda statement: _MARKS.index(statement.mark)):
+        self.headline, column = findings.headline, self._column
+        column.addWidget(plain_label(findings.headline, name="heading"))
+        for statement in sorted(findings.statements, key=lambda statement: _MARKS.index(statement.mark)):
             self.texts.append(statement.text)
             column.addLayout(self._line(statement))
-        if found.suggestion is not None:
-            tip = f"Add a copy in which {found.suggestion.words()}"
+        if findings.suggestion is not None:
+            tip = f"Add a copy in which {findings.suggestion.words()}"
             self._add_button("copy", "Add a corrected copy", tip).clicked.connect(self.copy_requested)
-        elif found.alternatives:
+        elif findings.alternatives:
             column.addWidget(plain_label(_NO_COPY, name="dimText"))
-        for key, words in _SELECTIONS.items():
-            if len(rows := getattr(found, key)):
-                button = self._add_button(key, f"Select {count_text(len(rows), 'pick')} {words}")
+        for key, description in _SELECTIONS.items():
+            if len(rows := getattr(findings, key)):
+                button = self._add_button(key, f"Select {count_text(len(rows), 'pick')} {description}")
                 button.clicked.connect(lambda _checked=False, rows=rows: self.select_requested.emit(rows))
-        column.addWidget(plain_label(found.basis, name="dimText"))
+        column.addWidget(plain_label(findings.basis, name="dimText"))
         column.addStretch(1)
 
     def _line(self, statement: Statement) -> QHBoxLayout:
@@ -250,11 +250,17 @@ class CheckResults(QScrollArea):
         return button
 
 
-# layers as what `check_picks` takes
+# arguments of `check_picks` from layers
 
 
 def volume_of(layer: Image) -> Volume:
-    """The volume that an image shows; reads nothing. FormatError if it is rotated, sheared or flipped."""
+    """The volume of an image layer; no voxels are read.
+
+    Raises
+    ------
+    FormatError
+        If the layer is rotated, sheared or flipped.
+    """
     steps, _ = _placing(layer)
     lengths = lengths_angstrom(layer.units)
     return Volume(
@@ -264,15 +270,15 @@ def volume_of(layer: Image) -> Volume:
 
 
 def picks_in(layer: Points, image: Image) -> Picks:
-    """The picks of a layer, counted from the first voxel of an image.
+    """The picks of a layer, relative to the first voxel of an image.
 
-    Where the layer's unit is a length they are where the viewer draws them. Where it is pixels, its numbers are taken
-    as they are.
+    If the layer's unit is a length, picks keep their positions in the viewer. If it is pixels, the coordinates are used
+    unchanged.
 
     Raises
     ------
     FormatError
-        If it is rotated, sheared or flipped, or its points can't be picks, such as positions that aren't numbers.
+        If the layer is rotated, sheared or flipped, or its points aren't valid picks.
     """
     (steps, start), (_, image_start) = _placing(layer), _placing(image)
     try:
@@ -282,7 +288,7 @@ def picks_in(layer: Points, image: Image) -> Picks:
     own, theirs = lengths_angstrom(layer.units), lengths_angstrom(image.units)
     is_in_its_grid = own is not None and (steps * own == picks.spacing_angstrom).all() and not np.any(start)
     if own is None or theirs is None or (is_in_its_grid and not np.any(image_start)):
-        return picks  # to the last digit
+        return picks  # unchanged, without rounding errors
     spacing = picks.spacing_angstrom or float(np.mean(steps * own))
     from_start = picks.points_zyx * (steps * own) + start * own - image_start * theirs
     return picks.changed(points_zyx=from_start / spacing, spacing_angstrom=spacing)

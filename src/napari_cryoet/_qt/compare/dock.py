@@ -1,4 +1,4 @@
-"""The dock that compares two annotations of the viewer."""
+"""The dock that compares two annotations in the viewer."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ from napari_cryoet.picks import Picks
 if TYPE_CHECKING:
     import napari
 
-#: Keys of tasks.
+#: Task keys.
 KEY, RADIUS_KEY = "compare", "suggest a radius"
 _NEEDS_TWO: Final = "Open two annotations to compare: picks or masks."
-#: Files round voxel widths, so widths this close are the same.
+#: Relative tolerance of voxel widths, since files round them.
 _SAME_WIDTH: Final = 1e-3
 
 
@@ -55,7 +55,7 @@ def compare_settings(
     iou_threshold: float = 0.5,
     insist: bool = False,
 ) -> dict[str, Any]:
-    """The settings of `napari_cryoet.compare` that rarely change."""
+    """Rarely changed settings, as keyword arguments of `napari_cryoet.compare`."""
     return {
         "beta": beta,
         "method": method,
@@ -66,7 +66,7 @@ def compare_settings(
 
 
 class CompareDock(Dock):
-    """Compares two layers of picks or masks, and shows what matches and what doesn't.
+    """Compares two layers of picks or masks, and shows what they have in common.
 
     Parameters
     ----------
@@ -77,8 +77,8 @@ class CompareDock(Dock):
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__(napari_viewer, "Compare annotations", tab_name="Compare")
         self.comparison: Comparison | None = None
-        self._specs: Sequence[LayerSpec] = ()  # of the parts of the comparison
-        self._parts: dict[int, Layer] = {}  # parts that were added to the viewer
+        self._specs: Sequence[LayerSpec] = ()  # of the comparison's parts
+        self._parts: dict[int, Layer] = {}  # the parts added to the viewer, by number
         self._is_chosen = self._is_own_radius = False  # by the user
         self.a = LayerCombo(napari_viewer, is_annotation, "A: the annotation to judge", NO_ANNOTATION)
         self.b = LayerCombo(napari_viewer, is_annotation, "B: the reference, such as a ground truth", NO_ANNOTATION)
@@ -115,7 +115,7 @@ class CompareDock(Dock):
         self._suggest_pair()
 
     def use_layer(self, layer: Layer) -> None:
-        """Compare a layer with the one that suits it best; it is judged unless it is a ground truth or a mask."""
+        """Compare a layer with the best matching one; it becomes A unless it is a ground truth or a mask."""
         others = [other for other in self._choices() if other is not layer]
         if others:
             self.choose(*likely_pair([layer, *others], of=layer))
@@ -124,7 +124,7 @@ class CompareDock(Dock):
         self._is_chosen = True
         self._set_pair(a, b)
 
-    # what is chosen
+    # choosing layers
 
     def _choices(self) -> list[Layer]:
         return [layer for layer in reversed(self.viewer.layers) if is_annotation(layer)]
@@ -144,14 +144,14 @@ class CompareDock(Dock):
             self._on_pair()
 
     def _on_combo(self) -> None:
-        """Swap A and B if one of them is chosen as the other."""
+        """Swap A and B if the same layer was chosen for both."""
         if self.a.layer is self.b.layer and None not in self._before:
             self._set_pair(*reversed(self._before))
         else:
             self._on_pair()
 
     def _on_pair(self) -> None:
-        """Show only the fields that matter for these layers."""
+        """Show only the settings that apply to these layers."""
         a, b = self._before = self.a.layer, self.b.layer
         are_picks = isinstance(a, Points) and isinstance(b, Points)
         are_masks = isinstance(a, Labels) and isinstance(b, Labels)
@@ -162,7 +162,7 @@ class CompareDock(Dock):
         if are_picks and not self._is_own_radius:
             about = about_of(a)
 
-            def work(_job: Job) -> float:  # reads the user's file of diameters
+            def work(_job: Job) -> float:  # reads the user's diameters file
                 return diameter_angstrom(about.get("object_id"), about.get("object_name")) / 2
 
             self.tasks.run(RADIUS_KEY, work, then=self._suggest_radius)
@@ -200,11 +200,11 @@ class CompareDock(Dock):
         radius, self._is_chosen = self.radius.value() * 10, True
 
         def work(job: Job) -> tuple[Comparison, Sequence[LayerSpec]]:
-            def progress(share: float) -> None:
-                job.say(share, f"{share:.0%}")
+            def progress(fraction: float) -> None:
+                job.say(fraction, f"{fraction:.0%}")
 
-            found = compare(a, b, radius_angstrom=radius, progress=progress, stop=job.stop, **settings)
-            return found, comparison_layers(found) if isinstance(found, PicksComparison | PicksInMask) else ()
+            result = compare(a, b, radius_angstrom=radius, progress=progress, stop=job.stop, **settings)
+            return result, comparison_layers(result) if isinstance(result, PicksComparison | PicksInMask) else ()
 
         self.tasks.run(KEY, work, then=self._on_answer, failed=self._on_failed, title="Comparing annotations")
 
@@ -216,10 +216,10 @@ class CompareDock(Dock):
     def _on_failed(self, error: CryoETError) -> None:
         self.bar.say(str(error))
 
-    # what is made of the answer
+    # results
 
     def _on_part(self, number: int) -> None:
-        """Add a part as a layer, or select the one that was added before; other layers stay as they are."""
+        """Add a part as a layer, or select the layer if it was added before."""
         layer = self._parts.get(number)
         if layer is None or layer not in self.viewer.layers:
             layer = self._parts[number] = add_layers(self.viewer, [self._specs[number]])[0]
@@ -252,7 +252,7 @@ class CompareDock(Dock):
 
 class _Page(QScrollArea):
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Leave arrows to the viewer, which steps through planes by them."""
+        """Leave arrow keys to the viewer, which uses them to step through planes."""
         if event is not None:
             event.ignore()
 
@@ -266,14 +266,14 @@ def is_annotation(layer: Layer) -> bool:
 
 
 def likely_pair(layers: Sequence[Layer], *, of: Layer | None = None) -> tuple[Layer, Layer]:
-    """Of two or more layers, one to judge and its reference: of one run, kind and object, with a ground truth as B."""
+    """The best matching pair of two or more layers: same run, type and object, with a ground truth as B."""
 
     def distance(pair: tuple[Layer, Layer]) -> tuple[bool, ...]:
         one, other = pair
         about, about_other = about_of(one), about_of(other)
         runs = {about.get("run_id"), about_other.get("run_id")} - {None}
         return (
-            isinstance(one, Labels) and isinstance(other, Points),  # which nothing compares
+            isinstance(one, Labels) and isinstance(other, Points),  # can't be compared
             len(runs) > 1,
             isinstance(one, Points) is not isinstance(other, Points),
             about.get("object_id") != about_other.get("object_id"),
@@ -286,12 +286,12 @@ def likely_pair(layers: Sequence[Layer], *, of: Layer | None = None) -> tuple[La
 
 
 def side_of(layer: Layer) -> Picks | Mask:
-    """A layer as `napari_cryoet.compare` takes it; no voxel is read.
+    """A layer as an argument of `napari_cryoet.compare`; no voxels are read.
 
     Raises
     ------
     ComparisonError
-        If it was moved or stretched against its grid, or can't be picks or a mask.
+        If the layer was moved or stretched, or isn't valid picks or a mask.
     """
     placing = steps_and_start(layer)
     if placing is None or not np.allclose(placing[0], np.abs(layer.scale)) or not np.allclose(placing[1], 0):

@@ -1,4 +1,4 @@
-"""The outcome of a comparison: one sentence, then numbers, parts to show as layers, and histograms."""
+"""The results of a comparison: a headline, numbers, parts to add as layers, and histograms."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from napari_cryoet.comparison.report import Comparison, Spread, label_of, remark
 from napari_cryoet.layers.compared import LOOKS
 from napari_cryoet.wording import count_text, joined
 
-#: Figures that are settings: they stand in one line, not in the table.
+#: Figures that are settings, shown on one line instead of in the table.
 _SETTINGS: Final = ("radius_angstrom", "method", "symmetry", "beta", "iou_threshold")
 _BARS_PX, _GAP_PX = 56, 3
 
 
 class CompareResults(QWidget):
-    """Shows one comparison; asks for layers or a copy of it."""
+    """Shows one comparison; emits requests to add layers or copy the text."""
 
-    part_requested = Signal(int)  # number in `comparison_layers`
+    part_requested = Signal(int)  # index in `comparison_layers`
     copy_requested = Signal()
 
     def __init__(self, theme: Theme) -> None:
@@ -53,7 +53,7 @@ class CompareResults(QWidget):
         self.setting = plain_label(f"{subject(comparison)}\n{joined(*settings)}".strip(), name="dimText")
         self.show_buttons = [self._part_button(*part) for part in enumerate(_parts_of(comparison))]
         self.table = _table(rows_of(numbers))
-        self.plots = [HistogramPlot(self._theme, label_of(key).capitalize(), each) for key, each in spreads.items()]
+        self.plots = [HistogramPlot(self._theme, label_of(key).capitalize(), spread) for key, spread in spreads.items()]
         self.notes = plain_label("\n".join(remarks_of(comparison)), name="dimText")
         self.notes.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.copy = QPushButton("Copy as text")
@@ -75,10 +75,10 @@ class CompareResults(QWidget):
         self.show()
 
     def _part_button(self, number: int, part: tuple[str, str, int]) -> QPushButton:
-        look, where, count = part
-        button = QPushButton(_swatch(PALETTE[LOOKS[look][0]]), f"{count:,} {where}")
-        button.setToolTip(f"Add a layer of {count_text(count, 'pick')} {where}")
-        button.setAccessibleName(f"Add a layer: {where}")
+        look, name, count = part
+        button = QPushButton(_swatch(PALETTE[LOOKS[look][0]]), f"{count:,} {name}")
+        button.setToolTip(f"Add a layer of {count_text(count, 'pick')} {name}")
+        button.setAccessibleName(f"Add a layer: {name}")
         button.setEnabled(count > 0)
         button.clicked.connect(lambda _checked=False: self.part_requested.emit(number))
         return button
@@ -95,7 +95,7 @@ def _flow(buttons: list[QPushButton]) -> QFlowLayout:
 
 
 def _parts_of(comparison: Comparison) -> list[tuple[str, str, int]]:
-    """The look, name and number of picks of each of its layers."""
+    """The appearance, name and number of picks of each layer."""
     match comparison:
         case PicksComparison(scores=scores):
             return [
@@ -130,7 +130,7 @@ def _table(rows: list[tuple[str, str]]) -> QFormLayout:
 
 
 class HistogramPlot(QWidget):
-    """The histogram of a `Spread`: bars over a line, under a title and what sums it up."""
+    """A histogram of a `Spread`, with a title and a summary."""
 
     def __init__(self, theme: Theme, title: str, spread: Spread) -> None:
         super().__init__()
@@ -153,8 +153,8 @@ class HistogramPlot(QWidget):
         painter.setPen(colors.text)
         painter.drawText(line, self._title)
         painter.setPen(colors.dim)
-        words = f"median {spread.text(spread.median)} · largest {spread.text(spread.largest)}"
-        painter.drawText(line.translated(0, spacing), words)
+        summary = f"median {spread.text(spread.median)} · largest {spread.text(spread.largest)}"
+        painter.drawText(line.translated(0, spacing), summary)
         bars = QRectF(0, 2 * spacing + _GAP_PX, self.width(), _BARS_PX)
         width, highest = bars.width() / len(spread.counts), max(1, int(spread.counts.max()))
         for number, count in enumerate(spread.counts.tolist()):
