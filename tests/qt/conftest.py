@@ -1,4 +1,4 @@
-"""What tests of the dock share: a viewer without a window, a fake portal, and the dock on top of both."""
+"""Fixtures for tests of the docks: viewers with and without a window, a fake portal, and the portal dock."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from napari_cryoet._qt.widgets.theme import Theme
 from qt.fake_portal import FakePortal
 
 _NEVER: Final = 2**31 - 1  # objects
-_collect = gc.collect  # which a test may put something else in place of
+_collect = gc.collect  # the original, since a test may patch it
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _modules_out_of_reach_of_collections() -> None:
-    """Let collections pass over what importing napari made: they take half the time of a test of a window."""
+    """Exclude the objects of imported modules from garbage collection, which takes half the time of window tests."""
     import napari._qt.qt_main_window
     import napari._vispy.canvas  # noqa: F401
 
@@ -45,24 +45,24 @@ def _modules_out_of_reach_of_collections() -> None:
 
 @pytest.fixture(autouse=True)
 def _garbage_goes_on_the_gui_thread() -> Iterator[None]:
-    """A window that another thread collects is deleted on that thread, and Qt crashes."""
+    """Collect garbage only on the GUI thread: Qt crashes if another thread deletes a window."""
     before = gc.get_threshold()
     gc.set_threshold(_NEVER, *before[1:])
     yield
-    _collect(1)  # what the test left behind; all the rest when a window goes
+    _collect(1)  # the test's garbage; older generations are collected when a window closes
     gc.set_threshold(*before)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _napari_as_it_is() -> None:
-    """Try what napari has before a test changes it: that is done once."""
+    """Run napari's cached feature tests before a test patches napari."""
     seam.can_stream()
     seam.can_slice_picks()
 
 
 @pytest.fixture(autouse=True)
 def _no_older_messages() -> None:
-    """Let a test read only what napari tells while it runs."""
+    """Clear napari's notifications of earlier tests."""
     notification_manager.records.clear()
 
 
@@ -93,7 +93,7 @@ def portal() -> FakePortal:
 
 @pytest.fixture
 def make_browser(qtbot: QtBot, viewer_model: ViewerModel, memory: Settings) -> Iterator[Callable[..., PortalBrowser]]:
-    """Make a dock; on a fake portal, if one is given, whatever source is chosen."""
+    """Make a dock; if a fake portal is given, it is used for every source."""
     made: list[PortalBrowser] = []
 
     def make(portal: FakePortal | None = None, *, width: int = 380, **options: Any) -> PortalBrowser:
@@ -115,7 +115,7 @@ def make_browser(qtbot: QtBot, viewer_model: ViewerModel, memory: Settings) -> I
 def make_demo_browser(
     qtbot: QtBot, make_browser: Callable[..., PortalBrowser], demo_pack: Path
 ) -> Callable[..., PortalBrowser]:
-    """Make a dock at the list of the demo's datasets; a second one is as after a restart."""
+    """Make a dock at the list of the demo's datasets; a second call simulates a restart."""
 
     def make(**options: Any) -> PortalBrowser:
         browser = make_browser(**options)
@@ -128,7 +128,7 @@ def make_demo_browser(
 
 @pytest.fixture
 def browser(qtbot: QtBot, make_browser: Callable[..., PortalBrowser], portal: FakePortal) -> PortalBrowser:
-    """A dock whose list of datasets is there."""
+    """A dock with a loaded list of datasets."""
     browser = make_browser(portal)
     with qtbot.waitSignal(browser.session.catalogue_changed):
         browser.use_source("live")
@@ -137,7 +137,7 @@ def browser(qtbot: QtBot, make_browser: Callable[..., PortalBrowser], portal: Fa
 
 @contextmanager
 def _app_model() -> Iterator[None]:
-    """Let napari have commands of its own for a while, as make_napari_viewer does for one test."""
+    """Use a separate napari application model, as make_napari_viewer does for one test."""
     name = "napari-cryoet tests"
     app = NapariApplication(name)
     with patch.object(NapariApplication, "get_app_model", return_value=app):
@@ -150,7 +150,7 @@ def _app_model() -> Iterator[None]:
 
 
 def _forget_what_was_registered() -> None:
-    """Let napari register its commands with each app model: it remembers that it has, but not where."""
+    """Make napari register its commands again: it caches the registration for all application models."""
     for registered in (_initialize_plugins, init_qactions):
         registered.cache_clear()
 
@@ -161,10 +161,10 @@ def _window(*, show: bool) -> Iterator[Viewer]:
         monkeypatch.setattr("napari._qt.threads.status_checker.StatusChecker.start", lambda _self: None)
         monkeypatch.setattr("napari._qt.qt_main_window._QtMainWindow._save_current_window_settings", lambda _self: None)
         viewer = Viewer(show=show, show_welcome_screen=False)
-        viewer.window.resize(800, 480)  # small, since each pixel is drawn without a graphics card
-        QtViewer._instances.discard(viewer.window._qt_viewer)  # else make_napari_viewer takes it for one left behind
+        viewer.window.resize(800, 480)  # small, since software rendering is slow
+        QtViewer._instances.discard(viewer.window._qt_viewer)  # else make_napari_viewer reports it as leaked
         gc.collect()
-        gc.freeze()  # the window, too
+        gc.freeze()  # the window too
         yield viewer
         viewer.close()
     QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
@@ -174,13 +174,13 @@ def _window(*, show: bool) -> Iterator[Viewer]:
 
 
 def _as_new(viewer: Viewer) -> None:
-    """Take out of a viewer what a test put into it."""
+    """Reset a viewer after a test."""
     viewer.window.remove_dock_widget("all")
     viewer.layers.clear()
     canvas = viewer.canvas
     for part in (viewer.dims, viewer.scene.camera, canvas.grid, canvas.overlays.scale_bar, viewer.cursor):
         part.reset()
-    viewer.dims.ndisplay = 2  # which reset() leaves at 3
+    viewer.dims.ndisplay = 2  # reset() leaves it at 3
     assert (viewer.dims.ndim, viewer.dims.ndisplay, viewer.dims.order) == (2, 2, (0, 1))
     get_settings().reset()
     QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
@@ -201,13 +201,13 @@ def _hidden_window(qapp: QApplication) -> Iterator[Viewer]:
 
 @pytest.fixture
 def viewer_in_window(_shown_window: Viewer) -> Iterator[Viewer]:
-    """A viewer whose window is shown: one for all tests of a file, since it takes half a second; empty for each."""
+    """An empty viewer with a shown window, shared by the tests of a file, since creating one takes half a second."""
     yield _shown_window
     _as_new(_shown_window)
 
 
 @pytest.fixture
 def viewer_in_hidden_window(_hidden_window: Viewer) -> Iterator[Viewer]:
-    """A viewer whose window draws nothing: one for all tests of a file, empty for each."""
+    """An empty viewer with a hidden window, shared by the tests of a file."""
     yield _hidden_window
     _as_new(_hidden_window)

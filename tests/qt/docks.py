@@ -1,4 +1,4 @@
-"""The dock where many tests begin: at the page of a run with a tomogram, oriented points and a mask on a `Server`."""
+"""A dock at the page of a run with a tomogram, oriented points and a mask on a `Server`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def write_run(folder: Path) -> None:
 
 
 def page_at(url: str) -> RunPage:
-    """The run's page, whose files are below an address."""
+    """The run's page, with files at a base URL."""
     run = make_run(id=RUN_ID, name="TS_026", dataset=make_dataset())
     size = {"size_z": 8, "size_y": SIDE, "size_x": SIDE, "voxel_spacing": 10.0, "is_visualization_default": True}
     tomogram = make_tomogram(id=TOMOGRAM.id, run_id=RUN_ID, run=run, https_omezarr_dir=f"{url}/raw.zarr", **size)
@@ -55,7 +55,7 @@ def page_at(url: str) -> RunPage:
 
 
 class OneRunPortal(FakePortal):
-    """A portal whose every run is that one."""
+    """A portal that returns the same page for every run."""
 
     def __init__(self, page: RunPage) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class OneRunPortal(FakePortal):
 
 
 def dock_at_run(qtbot: QtBot, viewer: ViewerModel, memory: Settings, page: RunPage) -> PortalBrowser:
-    """The dock at the page of that run, in the window of a viewer that has one; to be closed down."""
+    """The dock at the page of the run, in the viewer's window if it has one; the caller closes it."""
     portal = OneRunPortal(page)
     browser = PortalBrowser(viewer, open_portal=lambda _source, _job: portal, memory=memory)
     if isinstance(viewer, Viewer):

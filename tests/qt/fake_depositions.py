@@ -1,4 +1,4 @@
-"""Depositions of the fake portal: one that brought all datasets, and one that only added to the first."""
+"""Depositions of the fake portal: one with all datasets, and one that only adds annotations to the first."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RIBOSOME, FAS, MEMBRANE = (
 
 
 def brought(rows: tuple[CatalogueRow, ...]) -> DepositionRow:
-    """The deposition that brought every dataset."""
+    """The deposition that contains every dataset."""
     return DepositionRow(
         id=10300,
         title="S. pombe lamellae",
@@ -40,7 +40,7 @@ def brought(rows: tuple[CatalogueRow, ...]) -> DepositionRow:
 
 
 def picked(rows: tuple[CatalogueRow, ...]) -> DepositionRow:
-    """The deposition that only added annotations to the first dataset, with markup in its texts."""
+    """The deposition that only adds annotations to the first dataset, with markup in its texts."""
     return DepositionRow(
         id=10310,
         title="Picks by <b>deep</b> learning & more",
@@ -54,7 +54,7 @@ def picked(rows: tuple[CatalogueRow, ...]) -> DepositionRow:
 def deposition_page(
     row: DepositionRow, rows: tuple[CatalogueRow, ...], runs: tuple[RunRow, ...], freshness: Freshness = FRESH
 ) -> DepositionPage:
-    """Its own datasets, or those it added to: two runs of the first, of which one is listed."""
+    """A deposition's page with its own datasets, or with two runs of the first dataset, of which one is listed."""
     own = [dataset for dataset in rows if dataset.id in row.dataset_ids]
     others = [dataset for dataset in rows if dataset.id in row.enriched_dataset_ids]
     ribosomes = ObjectCount(object_name=RIBOSOME[0], method_type="automated", count=4)

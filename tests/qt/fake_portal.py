@@ -1,4 +1,4 @@
-"""A portal in memory, with a gate and a switch that makes it fail: canned pages that can be read at a glance."""
+"""A portal in memory with canned pages; its answers can be delayed or replaced by an error."""
 
 from __future__ import annotations
 
@@ -47,16 +47,16 @@ PICKS = DepositionTitle(id=10310, title="Picks by <b>deep</b> learning & more")
 
 
 class FakePortal:
-    """Answers like a portal.
+    """Returns canned answers like a portal.
 
     Attributes
     ----------
     gate
-        Cleared, it holds every answer until it is set again, or the answer is stopped.
+        Clear it to block all answers until it is set or the request is stopped.
     error
-        Raised instead of an answer while it is set.
+        Raised instead of answering, if set.
     asked
-        Every question so far, as ``("run_page", 506)``.
+        All requests so far, such as ``("run_page", 506)``.
     """
 
     def __init__(self, *, n_runs: int = 120) -> None:
@@ -189,7 +189,7 @@ def run_row(run_id: int, name: str) -> RunRow:
 
 
 def run_page(run_id: int, name: str, freshness: Freshness = FRESH) -> RunPage:
-    """Two tomograms and eight annotations of every kind that the page treats differently."""
+    """Two tomograms, and eight annotations that cover all cases of the page."""
     run = make_run(id=run_id, name=name, dataset=dataset(10000))
     files = [
         made_file(run, 1, RIBOSOME, ShapeType.POINT, "ndjson", object_count=838, is_default=True),
@@ -217,7 +217,7 @@ def run_page(run_id: int, name: str, freshness: Freshness = FRESH) -> RunPage:
         for number, processing in ((1, "raw"), (2, "denoised"))
     ]
     page = make_run_page(tomograms=tomograms, files=files, run=run)
-    with_files = tuple(file for file in files if file.format)  # the portal lists none of the last
+    with_files = tuple(file for file in files if file.format)  # the portal lists no files of the last one
     return replace(page, annotation_files=with_files, tilt_series=(tilt_series(run_id),), freshness=freshness)
 
 

@@ -1,4 +1,4 @@
-"""What layers with data of ours have, whoever makes them and adds them."""
+"""Layers with our data are set up, whoever creates and adds them."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def mask(tmp_path):
 
 
 def add(viewer, *specs):
-    """As napari adds what a reader has read."""
+    """Add a layer as napari does after reading a file."""
     return [viewer.add_layer(Layer.create(*spec)) for spec in specs]
 
 

@@ -22,7 +22,7 @@ CELL_RUN, CELLS, MIXES = 9001, 90001, 90002
 
 @pytest.fixture
 def make_dock(qtbot, make_demo_browser):
-    """Make a narrow dock on the demo that has read its basket."""
+    """Make a narrow dock on the demo with a loaded basket."""
 
     def make() -> PortalBrowser:
         browser = make_demo_browser(width=322)
@@ -38,7 +38,7 @@ def dock(make_dock) -> PortalBrowser:
 
 
 def settle(qtbot, dock: PortalBrowser) -> None:
-    """Wait until the basket is on disk and its contents are known."""
+    """Wait until the basket is saved and its contents are counted."""
     qtbot.waitUntil(lambda: not {"basket", "contents of the basket"} & set(dock.tasks.running))
 
 

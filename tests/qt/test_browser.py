@@ -1,4 +1,4 @@
-"""The dock on a fake portal: from the first start to a run and back, with the keyboard, and when things go wrong."""
+"""The dock on a fake portal: first start, navigation to a run and back, the keyboard, and errors."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_a_source_that_cannot_be_opened_is_named_and_nothing_is_left_of_the_one_
     portal.error = NO_NETWORK
     with qtbot.waitSignal(browser.session.failed):
         browser.use_source("/packs/gone")
-        assert browser.screens.source_bar.button.text() == "gone ▾"  # until it tells its own name
+        assert browser.screens.source_bar.button.text() == "gone ▾"  # until its name is known
     assert [switch.tabText(number) for number in range(3)] == ["Datasets", "Runs", "Depositions"]
 
 
@@ -178,7 +178,7 @@ def test_a_click_on_a_crumb_leaves_the_keys_in_the_list(qtbot, browser, level):
     assert [screens.datasets.view, screens.dataset.view, screens.run.tomograms][level].hasFocus()
 
 
-# when things go wrong
+# errors
 
 
 def test_a_portal_that_cannot_be_reached_says_so_and_can_be_tried_again(qtbot, make_browser, portal):

@@ -1,4 +1,4 @@
-"""The dock that compares: choosing, waiting, stopping, reading, and what is made of the answer."""
+"""The dock that compares annotations: choosing layers, progress, stopping, and results."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ FRAME = Frame(90, 10)
 
 
 class Gated:
-    """A volume whose reads wait until they may go on, or are stopped, or fail."""
+    """A volume whose reads block until they are released, stopped or fail."""
 
     shape = (20, 20, 2000)
 

@@ -1,4 +1,4 @@
-"""A dataset's page: its runs, page by page, and what it says about itself."""
+"""A dataset's page: its description, and its runs loaded page by page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NO_NETWORK = NetworkError("Couldn't reach the portal.")
 
 @pytest.fixture
 def asked() -> list[int]:
-    """The offsets that the page asked for."""
+    """The requested offsets."""
     return []
 
 

@@ -1,4 +1,4 @@
-"""Depositions in the dock: listed and found, their page, what leads to it, and back again."""
+"""Depositions in the dock: the list, searching, pages, and links."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from qt.test_browser import current_screen, open_dataset, open_run, press, searc
 
 
 def activate(qtbot, browser: PortalBrowser) -> None:
-    """Let shortcuts work, which need the keys to be in the dock."""
+    """Focus the dock, which its shortcuts need."""
     browser.activateWindow()
     qtbot.waitUntil(browser.isActiveWindow)
 
@@ -42,7 +42,7 @@ def index_of(browser: PortalBrowser, kind: type):
     return next(index for index in model.indexes() if isinstance(model.record_at(index), kind))
 
 
-# what rows and heads say
+# rows and headers
 
 
 def test_a_row_says_what_a_deposition_brought_and_what_it_added_to():

@@ -1,4 +1,4 @@
-"""What holds for every dock, in one window of 1280 x 800: keys, names, size, and the layers are left alone."""
+"""Requirements for every dock, in one window of 1280 x 800: keys, names, sizes, and unchanged layers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DOCKS = {
 
 @pytest.fixture(scope="module")
 def window_with_picks(_shown_window):
-    """A volume, a mask and two sets of picks, which the tests share."""
+    """A volume, a mask and two sets of picks, shared by the tests."""
     viewer = _shown_window
     viewer.add_layer(Image(np.random.default_rng(0).normal(size=(16, 32, 32)).astype("f4"), name="tomogram", **WORLD))
     viewer.add_labels(np.ones((16, 32, 32), int), name="mask", **WORLD)  # napari's largest controls
@@ -61,7 +61,7 @@ def viewer(window_with_picks, qtbot):
 
 @pytest.fixture
 def choose(viewer, qtbot):
-    """Choose a dock in napari's menu: it comes to the front, or is hidden if it is there."""
+    """Choose a dock in napari's menu, which shows or hides it."""
 
     def choose(name, *, hides=False):
         full_name = f"{name} (CryoET Data Portal)"
@@ -129,7 +129,7 @@ def test_keys_go_to_the_dock_whose_tab_is_chosen_and_to_no_other_nor_to_the_laye
 
     compare.a.setFocus()
     plane = viewer.dims.current_step[0]
-    press(Qt.Key.Key_Right)  # which no control takes
+    press(Qt.Key.Key_Right)  # no control uses it
     assert viewer.dims.current_step[0] == plane + 1
 
 
@@ -152,7 +152,7 @@ def test_work_ends_when_napari_closes_a_dock(choose, viewer, qtbot, monkeypatch)
 
 @pytest.fixture
 def enlarge():
-    """Choose letters so many times as large as napari's, in its settings and in the application's font."""
+    """Scale the font size in napari's settings and in the application's font."""
     font = QApplication.font()
 
     def enlarge(factor):
@@ -171,7 +171,7 @@ def test_no_dock_makes_the_window_larger_and_all_of_it_can_be_read(qtbot, viewer
     window = viewer.window._qt_window
     enlarge(factor)
     settle()
-    before = window.size()  # with letters twice as large, napari itself needs a little more height
+    before = window.size()  # with twice the font size, napari itself needs a little more height
     for name in DOCKS:
         _, dock = viewer.window.add_plugin_dock_widget("napari-cryoet", name)
         qtbot.waitUntil(lambda dock=dock: is_in_front(dock))
@@ -182,7 +182,7 @@ def test_no_dock_makes_the_window_larger_and_all_of_it_can_be_read(qtbot, viewer
 
 
 def settle():
-    """Let all layouts be done, and what each of them asks for."""
+    """Process events until all layouts are done."""
     for _ in range(20):
         QApplication.processEvents()
     QApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest)
@@ -190,7 +190,7 @@ def settle():
 
 
 def is_in_reach(widget, dock):
-    """Whether a widget ends inside the dock, or inside the page that scrolls it."""
+    """Whether a widget fits the width of the dock, or of the page in a scroll area."""
     above = widget.parentWidget()
     while above is not dock and not isinstance(above, QScrollArea):
         above = above.parentWidget()
@@ -200,7 +200,7 @@ def is_in_reach(widget, dock):
 
 
 def cut_texts(dock):
-    """Texts that are drawn in part, while no tooltip has all of them."""
+    """Texts that are cut off and have no tooltip."""
     texts = [each for each in dock.findChildren(QWidget) if isinstance(each, QLabel | QAbstractButton)]
     return [each.text() for each in texts if each.isVisible() and not (holds_text(each) or each.toolTip())]
 

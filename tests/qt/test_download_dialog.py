@@ -78,7 +78,7 @@ def test_files_that_differ_are_not_overwritten_unasked(qtbot, tasks, make_dialog
 
 
 class Waiting:
-    """A download whose first file is on its way until it is stopped."""
+    """A download whose first file doesn't finish until it is stopped."""
 
     stopped = threading.Event()
 

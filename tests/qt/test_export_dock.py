@@ -37,7 +37,7 @@ def unnamed(qtbot, viewer_model, layer):
 
 @pytest.fixture
 def form(unnamed, qtbot, tmp_path):
-    """The dock with a path that was typed."""
+    """The dock with a typed path."""
     unnamed.path.selectAll()
     qtbot.keyClicks(unnamed.path, str(tmp_path / "out.ndjson"))
     return unnamed

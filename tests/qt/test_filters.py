@@ -1,4 +1,4 @@
-"""Narrowing the lists of the demo by clicks and keys: filters, runs, saved searches, what is done with all matches."""
+"""Filtering the demo's lists by clicks and keys: filters, runs, saved searches, and actions on all matches."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def click_row(qtbot, browser: PortalBrowser, index: QModelIndex, column: int = 0
 
 
 def value(browser: PortalBrowser, title: str, text: str, condition: int = 0) -> QModelIndex:
-    """Where a value of a facet is."""
+    """The index of a facet's value."""
     model = browser.screens.facets.model
     for index in model.indexes():
         facet = model.row_at(index.parent())
@@ -55,7 +55,7 @@ def value(browser: PortalBrowser, title: str, text: str, condition: int = 0) -> 
 
 
 def menu_of(browser: PortalBrowser, page) -> dict[str, QMenu | object]:
-    """What the menu of a list offers, with what is below it."""
+    """The actions and submenus of a list's menu."""
     page.menu_button.click()
     actions = QApplication.activePopupWidget().actions()
     return {action.text(): action.menu() or action for action in actions}

@@ -1,4 +1,4 @@
-"""The window that the command line opens, its picture, and what it does about everything that goes wrong."""
+"""The window that the command line opens, its screenshot, and its errors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CELL_RUN, RUN_WITHOUT_TOMOGRAM = 9001, 9004
 
 @pytest.fixture(autouse=True)
 def own_settings() -> Iterator[None]:
-    """A test may leave napari slicing on another thread; the next one shall not notice."""
+    """Reset napari's asynchronous slicing after each test."""
     before = get_settings().experimental.async_
     yield
     get_settings().experimental.async_ = before
@@ -43,7 +43,7 @@ def test_a_run_is_drawn_with_its_tomogram_and_annotations(qtbot: QtBot, demo_pac
     assert drawn.shape == (800, 1280, 3)
     canvas = drawn[150:650, 450:850].astype(int)
     is_grey = np.ptp(canvas, axis=2) < 12
-    assert 0.3 < is_grey.mean() < 0.99  # a tomogram, and something coloured over it
+    assert 0.3 < is_grey.mean() < 0.99  # a tomogram with coloured annotations
     assert len(np.unique(canvas[is_grey])) > 50
 
 

@@ -1,4 +1,4 @@
-"""What picks a layer shows, and that both stay in step."""
+"""The picks of a layer, and their synchronization."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def link(layer):
 
 class TestWhatIsDoneToTheLayer:
     def test_a_drag_is_one_step_however_many_places_it_goes_through(self, qapp, layer, link):
-        layer.size = 1  # else others lie below the cursor, too
+        layer.size = 1  # else other points lie below the cursor too
         layer.mode = "select"
         layer.selected_data = {1}
         event = SimpleNamespace(
@@ -79,7 +79,7 @@ class TestWhatIsDoneToTheLayer:
         assert link.picks.edits == ("moved 1 pick",)
 
     def test_a_new_point_is_a_pick_of_its_own_at_once_though_another_was_selected(self, layer, link):
-        layer.selected_data = {0}  # whose features napari gives to the next point
+        layer.selected_data = {0}  # napari copies its features to the next point
         layer.add([1.5, 1.5, 1.5])
 
         assert layer.features[PICK_ID].tolist() == [0, 1, 2, 3]
@@ -114,7 +114,7 @@ class TestWhatIsDoneToTheLayer:
 
     @pytest.mark.parametrize("rows", [[0, 2], [2, 1, 0], [1]])
     def test_a_script_may_keep_some_points_or_put_them_in_another_order(self, layer, link, picks, rows):
-        layer.data = layer.data[rows]  # napari cuts the table at its end
+        layer.data = layer.data[rows]  # napari truncates the table
 
         assert link.picks.ids.tolist() == layer.features[PICK_ID].tolist() == rows
         assert layer.features["by"].tolist() == picks.features["by"][rows].tolist()

@@ -19,7 +19,7 @@ IDENTITY = np.eye(3)[None].repeat(2, axis=0)
 
 
 def write_run(folder, run_id, name, shape_zyx=SHAPE_ZYX):
-    """A run on disk with a tomogram, points, oriented points and a mask; gives its page."""
+    """The page of a run on disk with a tomogram, points, oriented points and a mask."""
     run = make_run(id=run_id, name=name, dataset=make_dataset())
     folder = folder / name
     volume = np.random.default_rng(run_id).normal(0, 1, shape_zyx).astype(np.float32)
@@ -47,7 +47,7 @@ def write_run(folder, run_id, name, shape_zyx=SHAPE_ZYX):
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """Two runs whose tomograms are as large, and one whose tomogram is twice as large."""
+    """Two runs with tomograms of equal size, and one with a tomogram twice as large."""
     folder = tmp_path_factory.mktemp("world")
     first, second = write_run(folder, 506, "TS_026"), write_run(folder, 507, "TS_027")
     larger = write_run(folder, 508, "TS_028", tuple(2 * size for size in SHAPE_ZYX))
@@ -97,7 +97,7 @@ def key_of_file(page, shape_type):
 
 
 def kinds_of(layers):
-    """Which of napari's kinds each layer is, subclasses included."""
+    """The napari type of each layer, including subclasses."""
     return [next(kind for kind in (Image, Labels, Points, Vectors) if isinstance(layer, kind)) for layer in layers]
 
 
@@ -268,7 +268,7 @@ def test_three_closed_docks_leave_no_living_link(qtbot, viewer_model, memory, wo
 
 
 def callbacks_of(viewer, layer):
-    """How many slots are connected to a viewer and a layer of it."""
+    """The number of slots connected to a viewer and one of its layers."""
     groups = (viewer.layers.events, viewer.dims.events, layer.events)
     emitters = [
         group.emitters[name] if hasattr(group, "emitters") else group[name] for group in groups for name in group

@@ -1,4 +1,4 @@
-"""Offline mode and the data saver in the dock: switched by clicks and keys, said in words, obeyed, remembered."""
+"""Offline mode and the data saver in the dock: switching, messages, effects, and persistence."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def click(qtbot, widget) -> None:
 
 
 def choose(qtbot, menu: QMenu, action) -> None:
-    """Take an entry of a menu by keys."""
+    """Choose a menu entry by keys."""
     menu.setActiveAction(action)
     qtbot.keyClick(menu, Qt.Key.Key_Return)
 
@@ -114,8 +114,8 @@ def served(tmp_path):
 
 @pytest.fixture
 def dock(qtbot, viewer_in_window, memory, served):
-    """The dock in a window, at the page of a run whose tomogram is on a server."""
-    viewer_in_window.window.resize(1280, 800)  # so that the finest level is looked at
+    """The dock in a window, at the page of a run with a tomogram on a server."""
+    viewer_in_window.window.resize(1280, 800)  # so that the finest level is shown
     browser = dock_at_run(qtbot, viewer_in_window, memory, page_at(served.url))
     yield browser
     browser.close_down()
@@ -129,7 +129,7 @@ def open_tomogram(qtbot, dock: PortalBrowser):
 
 
 def finest_blocks(served: Server) -> list[str | None]:
-    """The parts of the finest level that were asked for, but for the heads of its files."""
+    """The requested parts of the finest level, without the file headers."""
     spans = [request.headers.get("range") for request in served.to(VOXELS)]
     return [span for span in spans if span != f"bytes=0-{HEAD_BYTES - 1}"]
 
@@ -152,5 +152,5 @@ def test_coarse_only_fetches_the_coarsest_level_until_more_is_asked_for(qtbot, d
     qtbot.waitUntil(lambda: stream_of(dock.link.layers_of(TOMOGRAM)[0]).state.is_exact and strip_says(dock, ""))
     assert finest_blocks(served)
     assert not strip.action.isVisible()
-    dock.viewer.dims.set_current_step(0, 6)  # full detail was asked for of what was on screen
+    dock.viewer.dims.set_current_step(0, 6)  # full detail applied only to the plane on screen
     qtbot.waitUntil(lambda: strip_says(dock, "coarse only"))

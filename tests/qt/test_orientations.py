@@ -1,4 +1,4 @@
-"""Arrows follow the picks that they belong to."""
+"""Arrows follow their picks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Orthogonal views: the same world in three planes, one cursor, layers in step, no byte twice, nothing left behind."""
+"""Orthogonal views: positions, the shared cursor, layers in sync, shared requests, and cleanup."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from napari_cryoet.picks import Picks
 from server import Server, status
 
 SHAPE_ZYX = (24, 40, 56)
-VOXEL_ZYX = np.array([14.0, 9.0, 6.0])  # another length along each axis: no swap can hide
+VOXEL_ZYX = np.array([14.0, 9.0, 6.0])  # different along each axis, to reveal swapped axes
 PICK_ZYX = np.array([7, 29, 11])
 
 
 @pytest.fixture(scope="module")
 def widget(qapp):
-    """The widget on an empty viewer, for all tests: two canvases take a second to make."""
+    """The dock on an empty viewer, shared by all tests, since creating two canvases takes a second."""
     views = OrthoViews(ViewerModel())
     views.resize(700, 300)
     views.show()
@@ -42,7 +42,7 @@ def widget(qapp):
 
 
 def opened(views: OrthoViews) -> OrthoViews:
-    """The widget with all that it makes one by one."""
+    """The dock after it has built both planes."""
     loop = QEventLoop()
     views.opened.connect(loop.quit)
     loop.exec()
@@ -50,7 +50,7 @@ def opened(views: OrthoViews) -> OrthoViews:
 
 
 def end(views: OrthoViews) -> None:
-    """Close the widget, and let Qt and Python forget its canvases: napari counts those that are left."""
+    """Close the dock and delete its canvases, since napari's tests count remaining ones."""
     views.close()
     views.deleteLater()
     QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
@@ -59,7 +59,7 @@ def end(views: OrthoViews) -> None:
 
 @pytest.fixture
 def emptied(widget):
-    """The widget as it is at first, on a viewer without layers."""
+    """The dock in its initial state, on a viewer without layers."""
     widget.viewer.layers.clear()
     widget.resize(700, 300)
     for view in widget.views:
@@ -82,7 +82,7 @@ def planted() -> np.ndarray:
 
 @pytest.fixture
 def views(qtbot, emptied, main, planted) -> OrthoViews:
-    """On an anisotropic volume of the person's own, a pick on its one bright voxel and a mask around it."""
+    """The dock on an anisotropic volume of the user's, with a pick on its one bright voxel and a mask around it."""
     world = {"scale": VOXEL_ZYX, "units": ("angstrom",) * 3, "axis_labels": ("z", "y", "x")}
     main.add_image(planted, name="volume", contrast_limits=(0, 1), **world)
     main.add_labels((planted > 0).astype(np.uint8), name="mask", **world)
@@ -103,7 +103,7 @@ def copies(views: OrthoViews, name: str):
 
 
 def settle(qtbot, views: OrthoViews) -> None:
-    """Until the viewer and both planes show the cursor's place and all changes."""
+    """Wait until the viewer and both planes show the cursor's position and all changes."""
     QApplication.processEvents()
     qtbot.waitUntil(lambda: not views.shared_cursor.is_moving)
 
@@ -123,7 +123,7 @@ def test_a_planted_voxel_lies_under_its_pick_in_every_plane(qtbot, views, name, 
         shown = np.asarray(layer._slice.image.raw)
         assert np.argwhere(shown).tolist() == [[PICK_ZYX[down], PICK_ZYX[right]]]
     np.testing.assert_allclose(picks._view_data, [PICK_ZYX[[down, right]]])
-    # one voxel further across, neither is there
+    # one voxel further across, neither is shown
     across = view.model.dims.order[0]
     views.shared_cursor.move_to({across: (PICK_ZYX[across] + 3) * VOXEL_ZYX[across]})
     settle(qtbot, views)
@@ -132,7 +132,7 @@ def test_a_planted_voxel_lies_under_its_pick_in_every_plane(qtbot, views, name, 
 
 
 def drag(callback, model, *moves, button=1, world_zyx=(0.0, 45.0, 30.0)):
-    """Drag as napari's canvas tells of it: world positions, and canvas pixels."""
+    """Simulate the drag events of napari's canvas, with world positions and canvas pixels."""
     event = SimpleNamespace(type="mouse_press", button=button, modifiers=[], position=world_zyx, pos=(100.0, 100.0))
     dragging = callback(model, event)
     next(dragging, None)
@@ -152,7 +152,7 @@ def test_a_click_and_a_drag_in_a_plane_move_the_cursor_everywhere(qtbot, views, 
     assert views.shared_cursor.position[2] == 126.0
     assert main.dims.point[0] == 84.0, "the viewer's own plane follows at once"
     assert by_name(views, "YZ").model.dims.point[2] == 126.0
-    qtbot.waitUntil(lambda: main.dims.point[2] == 126.0)  # and its other sliders when the cursor is still
+    qtbot.waitUntil(lambda: main.dims.point[2] == 126.0)  # other sliders follow once the cursor rests
 
 
 def test_a_click_in_the_viewer_moves_the_cursor_and_a_drag_pans_as_ever(views, main):
@@ -288,7 +288,7 @@ def test_in_a_window_the_dock_lies_below_floats_and_goes_without_a_trace(qtbot, 
     with qtbot.waitSignal(views.opened):
         window = views.window()
     qtbot.waitUntil(lambda: window.dockWidgetArea(dock) == Qt.DockWidgetArea.BottomDockWidgetArea)
-    assert views.splitter.height() > 0.75 * views.height()  # napari adds no empty room below it
+    assert views.splitter.height() > 0.75 * views.height()  # napari adds no stretch below it
     crosshairs = [overlay for overlay in viewer.scene.overlays.values() if "Crosshair" in type(overlay).__name__]
     assert len(crosshairs) == 1
     viewer.dims.set_point(0, 5)

@@ -1,4 +1,4 @@
-"""Colours tell what a person opens from a file from the portal's annotations, and don't depend on the order."""
+"""Colours distinguish opened files from the portal's annotations, in whichever order they are opened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The popover of how a layer's picks are drawn, by keys, in a real window."""
+"""The popover to set how picks are drawn, used by keys in a real window."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def open_popover(qtbot, viewer):
 
 
 def enter(qtbot, box, text):
-    """Type a number into a field, as a person does."""
+    """Type a number into a field."""
     box.setFocus()
     box.selectAll()
     qtbot.keyClicks(box, text)

@@ -78,7 +78,7 @@ def test_what_is_declined_says_why_and_what_is_damaged_what_is_wrong(tmp_path, m
 
 @pytest.fixture
 def kept():
-    """What was chosen in an earlier session, which nothing has looked at yet in this one."""
+    """Settings from an earlier session that haven't been read yet."""
     recall_once.cache_clear()
     yield Settings()
     shared_policy().offline = False
@@ -93,5 +93,5 @@ def test_offline_mode_of_an_earlier_session_holds_though_no_dock_was_opened(kept
         with pytest.raises(WithheldError, match="offline mode is on"):
             plugin.get_reader(f"{served.url}/TS.zarr")
         assert served.requests == []
-        shared_policy().offline = False  # by a person, who had rather have it
+        shared_policy().offline = False  # as the user may choose
         assert plugin.get_reader(f"{served.url}/TS.zarr") is not None

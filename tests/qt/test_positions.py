@@ -1,7 +1,6 @@
-"""What is drawn under a pick is what was picked: planted voxels, seen through records, files, levels and the canvas.
+"""Picks are drawn exactly over the picked voxels, tested from records and files to levels and the canvas.
 
-The volume's sizes are odd and different along every axis, and so are the places, so that a swap of axes or a drift of
-coarse levels can't hide.
+Sizes and positions are odd and different along every axis, to reveal swapped axes and shifted coarse levels.
 """
 
 import itertools
@@ -85,16 +84,16 @@ class Scene:
         return self.link.layers_of(key)[0]
 
     def wait_for_value(self, layer, world, value):
-        """Wait until a layer shows a value at a place."""
+        """Wait until a layer shows a value at a world position."""
         self._qtbot.waitUntil(lambda: self.value_at(layer, world) == value)
 
     def value_at(self, layer, world):
-        """What a layer shows at a place, as napari's status bar would say it."""
+        """The value of a layer at a world position, as in napari's status bar."""
         found = layer.get_value(tuple(world), world=True)
         return found[1] if isinstance(found, tuple) else found
 
     def centroid_of(self, layer):
-        """The middle of what is bright when a layer is all that is drawn: row and column on the canvas."""
+        """The centroid of bright pixels when only this layer is drawn, as row and column on the canvas."""
         for other in self.viewer.layers:
             other.visible = other is layer
         self.viewer.canvas.overlays.scale_bar.visible = False
@@ -104,9 +103,9 @@ class Scene:
         return bright.mean(axis=0)
 
     def wait_until_drawn_over(self, image, picks):
-        """At each level the middle of what is bright in an image comes to lie over the picks, by half a voxel."""
+        """Wait at each level until the image's bright centroid is within half a voxel of the picks'."""
         voxel_px = self.viewer.scene.camera.zoom * SPACING
-        assert voxel_px > 4  # or else the check would be blunt
+        assert voxel_px > 4  # precise enough
         of_pick = self.centroid_of(picks)
 
         def is_over():
@@ -193,7 +192,7 @@ def test_every_instance_is_found_by_its_number_and_seen_in_its_colour(scene, bri
 
 
 def test_a_tomogram_with_an_offset_lies_where_the_canonical_one_has_its_voxels(scene, tmp_path):
-    """A sub-volume that starts at voxel (4, 8, 12) of the canonical tomogram, and a pick in the canonical one."""
+    """Tests a sub-volume starting at voxel (4, 8, 12) of the canonical tomogram, with a pick in the canonical one."""
     whole = planted(np.float32, [0, 1000, 0, 0, 0])
     write_pyramid(tmp_path / "part.zarr", whole[4:, 8:, 12:], SPACING)
     part = tomogram_at(tmp_path / "part.zarr", offset_z=4, offset_y=8, offset_x=12)

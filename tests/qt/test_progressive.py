@@ -1,4 +1,4 @@
-"""A streamed layer in a real viewer: nothing is read on the GUI thread, every picture ends exact and in its place."""
+"""Streamed layers in a real viewer: no reads on the GUI thread, and exact final pictures at exact positions."""
 
 import itertools
 import threading
@@ -56,7 +56,7 @@ def add(viewer, pyramid, kind="image", **options):
 
 
 def wait_exact(qtbot, status, layer, expected):
-    """Until what napari has drawn from is what it should be."""
+    """Wait until napari's slice equals the expected values."""
 
     def is_drawn():
         assert status.state.is_exact
@@ -66,8 +66,8 @@ def wait_exact(qtbot, status, layer, expected):
 
 
 def wait_until_quiet(qtbot, served):
-    """Until nothing more comes or is asked for."""
-    QApplication.processEvents()  # what is left for the event loop may ask for something
+    """Wait until no requests are in flight or queued."""
+    QApplication.processEvents()  # pending events may send requests
     qtbot.waitUntil(lambda: shared_engine().is_idle and not served.answering)
 
 
@@ -132,7 +132,7 @@ def test_a_picture_without_depth_streams_too(qtbot, viewer, served, tmp_path):
 
 
 def drawn_centre(viewer, layer, index_yx):
-    """Where the middle of a pixel of the drawn texture lies in the world, y and x or z, y, x."""
+    """The world position, as y, x or z, y, x, of the centre of a pixel in the drawn texture."""
     node = viewer.window._qt_viewer.canvas.layer_to_visual[layer].node
     texture_xyz = np.asarray(index_yx)[::-1] + (0.5 if len(index_yx) == 2 else 0.0)
     return node.transform.map(texture_xyz)[: len(index_yx)][::-1]
@@ -142,7 +142,7 @@ PLANTED = np.array([(0, 0, 0), (44, 70, 57), (21, 34, 55), (22, 35, 13), (23, 69
 
 
 def assert_drawn_where_planted(viewer, layer, planted, tolerance):
-    """Every bright pixel lies where something is planted, and wherever something is planted there is one."""
+    """Assert that bright pixels and planted voxels are at the same positions."""
     bright = np.argwhere(layer._slice.image.raw)
     centres = np.array([drawn_centre(viewer, layer, index) for index in bright]) / SPACING
     distances = np.abs(centres[:, None] - planted[None]).max(axis=-1)
@@ -153,7 +153,7 @@ def assert_drawn_where_planted(viewer, layer, planted, tolerance):
 @pytest.mark.parametrize(("level", "kind"), [(0, "mask"), (1, "instances"), (2, "tomogram")])
 def test_planted_voxels_are_drawn_at_their_places_at_every_level(level, kind, qtbot, viewer, served, tmp_path):
     factor = 2**level
-    # only every n-th instance voxel is in the coarse levels: plant where one is
+    # coarse levels of instances keep only every n-th voxel: plant there
     planted = PLANTED // factor * factor if kind == "instances" else PLANTED
     values = np.zeros(SHAPE, {"tomogram": "f4", "mask": "i1", "instances": "u2"}[kind])
     values[tuple(planted.T)] = 1

@@ -1,4 +1,4 @@
-"""What a person is asked about files that don't say enough."""
+"""Questions about files with missing information."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class TestInAWindow:
     @pytest.fixture
     def star(self, tmp_path):
         path = write_picks(two_picks().changed(about={}), tmp_path / "a.star").path
-        path.write_text(path.read_text().split("\n", 1)[1])  # without our comment it says no size
+        path.write_text(path.read_text().split("\n", 1)[1])  # our comment contains the size
         return path
 
     def test_the_dialog_asks_and_its_answer_is_used(self, viewer, qtbot, star):
@@ -85,7 +85,7 @@ class TestInAWindow:
         np.testing.assert_allclose(points.data, two_picks().points_zyx)
 
     def test_a_script_isnt_held_up_by_a_question(self, viewer, star, monkeypatch):
-        monkeypatch.setattr(questions, "current_viewer", lambda: None)  # as in a window that nobody sees
+        monkeypatch.setattr(questions, "current_viewer", lambda: None)  # as without a visible window
         with pytest.raises(MissingContextError, match="tomogram"):
             viewer.open(str(star), plugin=PLUGIN)
 

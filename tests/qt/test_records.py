@@ -1,4 +1,4 @@
-"""Lists and trees of records: rows that change, ticks that ask, and more rows that are fetched when they are seen."""
+"""Lists and trees of records: changing rows, requesting ticks, and loading more rows when they become visible."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_a_tick_asks_and_changes_with_its_column(model, ticks, qtbot):
 def test_keys_open_tick_fold_and_leave(view, model, ticks, qtbot):
     model.set_rows(tree())
     group = model.index_of("group")
-    qtbot.waitUntil(lambda: view.currentIndex() == group)  # the heading can't be chosen
+    qtbot.waitUntil(lambda: view.currentIndex() == group)  # headings can't be selected
     qtbot.keyClick(view, Qt.Key.Key_Return)
     assert not view.isExpanded(group)
     qtbot.keyClick(view, Qt.Key.Key_Space)

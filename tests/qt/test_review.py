@@ -1,4 +1,4 @@
-"""Picks are judged in a real viewer by keys and clicks, and what was judged is there again."""
+"""Reviewing picks in a real viewer by keys and clicks, with verdicts that persist."""
 
 import threading
 
@@ -26,7 +26,7 @@ LEFT = Qt.MouseButton.LeftButton
 
 
 def volume():
-    """A ball at each pick, the brighter the higher its number."""
+    """A volume with a sphere at each pick, brighter with its number."""
     z, y, x = np.indices(SHAPE)
     values = np.random.default_rng(0).normal(0, 0.05, SHAPE).astype(np.float32)
     for number, (cz, cy, cx) in enumerate(POINTS):
@@ -84,7 +84,7 @@ def press(qtbot, dock):
 
 
 def until_open(qtbot, dock):
-    """Wait until a review is open, and all its crops are here."""
+    """Wait until a review is open and all its crops are loaded."""
     qtbot.waitUntil(lambda: dock.review is not None)
     qtbot.waitUntil(lambda: all(dock.feed.crop(row) is not None for row in range(len(dock.review.picks))))
 
@@ -158,7 +158,7 @@ def test_a_click_or_enter_flies_there_and_selects_the_pick(dock, press, viewer, 
     qtbot.mouseClick(dock.sheet.viewport(), LEFT, pos=QPoint(center.x(), center.y()))
 
     assert viewer.layers["ribosomes"].selected_data == {7}
-    if ndisplay == 2:  # the sliders along the plane, too, so that other planes follow
+    if ndisplay == 2:  # sliders along the plane move too, so that other planes follow
         np.testing.assert_allclose(viewer.dims.point, POINTS[7] * SPACING)
     np.testing.assert_allclose(viewer.scene.camera.center[-2:], POINTS[7, 1:] * SPACING)
     assert viewer.scene.camera.zoom == zoom

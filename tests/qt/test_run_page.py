@@ -1,4 +1,4 @@
-"""The page of a run: what its rows say, and rows and layers in step, on a small demo pack without a window."""
+"""The page of a run: its rows, and rows and layers in sync, on a small demo pack without a window."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CELL_RUN, RIBOSOME_RUN = 9001, 9007
 RED = (1.0, 0.0, 0.0, 1.0)
 
 
-# what rows say
+# rows
 
 
 @pytest.fixture
@@ -111,14 +111,14 @@ def test_the_button_says_what_it_does_and_costs(run_view):
 
 @pytest.fixture
 def dock(viewer_model, make_demo_browser) -> PortalBrowser:
-    """The dock on the demo, and a layer of the person's own."""
+    """The dock on the demo, with one of the user's own layers."""
     viewer_model.add_points(np.zeros((1, 3)), name="my picks")
     return make_demo_browser()
 
 
 @pytest.fixture
 def at_run(qtbot, dock) -> PortalBrowser:
-    """The dock at the page of the run with most annotations, with nothing opened."""
+    """The dock at the page of the run with the most annotations, without layers."""
     go_to(qtbot, dock, CELL_RUN)
     return dock
 
@@ -144,7 +144,7 @@ def state(index: QModelIndex) -> Qt.CheckState:
 
 
 def toggle(index: QModelIndex) -> LayerKey | None:
-    """Click on a tick; returns what it shows."""
+    """Click a tick and return its new state."""
     index.model().request_tick(index, SHOW)
     return key_of_row(index.model().record_at(index))
 
@@ -228,7 +228,7 @@ def test_a_row_shows_the_colour_of_its_layer_and_whether_it_is_hidden(qtbot, at_
 
 
 def menu_at(dock, index: QModelIndex) -> dict[str, Callable[[], None]]:
-    """What the menu of an annotation offers, by the words before any number."""
+    """The actions of an annotation's menu, by their text before any number."""
     dock.screens.run.tree.menu_requested.emit(index.model().record_at(index), QPoint(10, 10))
     menu = QApplication.activePopupWidget()
     assert isinstance(menu, QMenu)
@@ -274,7 +274,7 @@ def test_an_annotation_that_is_not_shown_yet_can_be_reviewed_compared_exported_a
     browser.close_down()
 
 
-# what was made on another alignment
+# annotations of another alignment
 
 
 def box(qtbot, dock) -> QMessageBox:

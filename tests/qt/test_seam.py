@@ -1,4 +1,4 @@
-"""What napari doesn't promise is touched in one place, and without any of it everything goes on."""
+"""napari's private API is used in one module only, and everything works without it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_no_other_module_touches_what_napari_keeps_to_itself():
 
 
 def touched_in(source: str) -> list[str]:
-    """What a module uses of other objects' private names, and of napari's private modules."""
+    """The private attributes of other objects, and napari's private modules, that a module uses."""
     nodes = list(ast.walk(ast.parse(source)))
     attributes = [node for node in nodes if isinstance(node, ast.Attribute) and PRIVATE.fullmatch(node.attr)]
     own = {node.attr for node in attributes if ast.unparse(node.value) in {"self", "cls"}} | OF_NAMED_TUPLES

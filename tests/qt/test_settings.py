@@ -1,4 +1,4 @@
-"""What the dock remembers between sessions."""
+"""Settings that persist between sessions."""
 
 from __future__ import annotations
 

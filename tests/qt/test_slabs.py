@@ -1,4 +1,4 @@
-"""Slabs of picks, and thick planes, in the 2D view."""
+"""Slabs of picks and thick slices in the 2D view."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class TestPicks:
 
 
 class TestDiscs:
-    """Each test has a point 6 voxels in radius at z = 20, in voxels of 2."""
+    """The tests use a point with a radius of 6 voxels at z = 20, with a scale of 2."""
 
     @pytest.fixture
     def viewer(self, viewer_model):

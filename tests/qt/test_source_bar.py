@@ -1,4 +1,4 @@
-"""Choosing a source: by the start page, the menu, an address or a recent place; and what of it is held here."""
+"""Choosing a source on the start page, in the menu, by URL or among recent ones; and its local data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stop, while a server is silent, stalls or dribbles: no half layer, nothing that goes on, and asking again works."""
+"""Stopping while a server is silent, stalls or is slow: no partial layer, no further work, and retries succeed."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def show(link: LayerManager, page, key: LayerKey) -> None:
 
 
 def busy_threads() -> list[str]:
-    """What still works for us, but for threads that stay a while for more: those show at the server."""
+    """The names of our running threads, without idle pool threads; their requests show at the server."""
     names = [thread.name for thread in threading.enumerate()]
     return [name for name in names if name.startswith("napari-cryoet") and not name.startswith(STAYING)]
 

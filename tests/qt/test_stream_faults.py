@@ -1,4 +1,4 @@
-"""A server that fails while planes are scrubbed: the window goes on, nothing wrong is drawn, Go on is offered."""
+"""A server that fails while scrubbing through planes: no wrong pixels, and the dock offers to resume."""
 
 from types import SimpleNamespace
 
@@ -22,8 +22,8 @@ from qt.docks import FINEST
 from server import Server, garbled, saying, sent
 
 SHAPE = (120, 280, 264)
-MIDDLE = 59  # where napari starts
-PATIENCE_S = 0.5  # with a server that stalls; else longer: a busy machine stalls too
+MIDDLE = 59  # napari's first plane
+PATIENCE_S = 0.5  # timeout for a stalling server; longer elsewhere, since a busy machine stalls too
 FAULTS = {
     "drops the connection": sent("cut"),
     "stalls": sent("stalled"),
@@ -59,7 +59,7 @@ def viewer(viewer_in_window):
 
 @pytest.fixture
 def shown(qtbot, viewer, server):
-    """The layer, how its stream is, and the line of the dock that tells it."""
+    """The layer, its stream's status, and the dock's status strip."""
     pyramid = open_pyramid(f"{server.url}/image.zarr")
     options = {"contrast_limits": (-3, 3), "metadata": {METADATA_KEY: {"run_name": "TS_026"}}}
     layer, stream = make_layer(LayerSpec(pyramid.levels, options, "image"), viewer=viewer)
@@ -76,7 +76,7 @@ def shown(qtbot, viewer, server):
 
 
 def assert_nothing_wrong_is_drawn(layer, z, truth):
-    """Every pixel is exact, or a coarser level's that lies there, or still empty."""
+    """Assert that every pixel is exact, from a coarser level, or still empty."""
     drawn = layer._slice.image.raw
     is_right = drawn == 0
     for level, values in enumerate(truth):

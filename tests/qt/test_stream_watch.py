@@ -1,4 +1,4 @@
-"""The line at the edge of the dock tells of every layer that streams, whoever added it, stops and loads them."""
+"""The dock's status strip shows, stops and loads every streamed layer, whoever added it."""
 
 import re
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ SHAPE = (61, 302, 275)
 
 
 class Stream(QObject):
-    """Stands for a layer's stream, whose state is given."""
+    """A fake stream with a given state."""
 
     changed = Signal(object)
 
@@ -39,7 +39,7 @@ def link(qtbot, viewer_model):
 
 @pytest.fixture
 def strip(qtbot, viewer_model, link):
-    """The line of a dock on a viewer, with what writes into it."""
+    """A status strip on a viewer, updated by a `StreamWatch`."""
     strip, detail = StatusStrip(), Detail(viewer_model, link)
     qtbot.addWidget(strip)
     strip.show()
@@ -81,9 +81,9 @@ def served(tmp_path):
 
 @pytest.fixture
 def layer(viewer_model, served, strip):
-    """A layer that the dock knows nothing of, as napari makes it of what its reader has read."""
+    """A layer that the dock didn't open, as napari creates it from a reader's data."""
     (layer,) = add_layers(viewer_model, [load_tomogram(f"{served.url}/v.zarr", spacing_angstrom=10.0)])
-    layer.data_level = 0  # which napari chooses once it draws
+    layer.data_level = 0  # napari sets it when it draws
     return layer
 
 
@@ -104,13 +104,13 @@ def test_a_layer_that_somebody_else_added_is_told_of_and_stopped(qtbot, viewer_m
 
 
 def test_what_all_of_a_coarse_plane_costs_is_on_the_button_that_loads_it(qtbot, viewer_model, strip, layer, tmp_path):
-    stream_of(layer).display.largest_view_bytes = 24 * 2**20  # less than a plane across the blocks takes
+    stream_of(layer).display.largest_view_bytes = 24 * 2**20  # too little for a plane across the blocks
     viewer_model.dims.order = (1, 0, 2)
     viewer_model.dims.set_current_step(1, 100)
     qtbot.waitUntil(lambda: "coarser level" in strip.label.text())
     assert not stream_of(layer).state.is_exact
     told = re.fullmatch(r"Load full detail \((.+) MB\)", strip.action.text())
-    files = [tmp_path / "v.zarr" / "0" / "0" / "0" / name for name in "01"]  # whose blocks it all cuts
+    files = [tmp_path / "v.zarr" / "0" / "0" / "0" / name for name in "01"]  # the plane cuts all their blocks
     assert float(told[1]) * 1e6 == pytest.approx(sum(file.stat().st_size for file in files), rel=0.1)
     strip.action.click()
     qtbot.waitUntil(lambda: layer_is_exact(layer, strip))

@@ -72,7 +72,7 @@ def test_an_error_of_ours_goes_to_failed(tasks, qtbot, error):
 
 
 class ShownWindows(QObject):
-    """Notes windows that are shown, however shortly."""
+    """Records all windows that are shown, however briefly."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Small pictures for rows."""
+"""Thumbnails of rows."""
 
 from __future__ import annotations
 

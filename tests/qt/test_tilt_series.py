@@ -1,4 +1,4 @@
-"""A run's tilt series: listed with what it is and weighs, and shown by a tick in a window of its own."""
+"""A run's tilt series: listed with details and size, and shown by a tick in a separate window."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_tick_opens_a_window_that_streams_and_leaves_the_tomogram_as_it_was(qt
     run = dock.screens.run
     dock.link.open_tomogram(run.page, run.page.tomograms[0])
     qtbot.waitUntil(lambda: TOMOGRAM in dock.link.shown(), timeout=LONG_MS)
-    dock.window().resize(1100, 600)  # wider than its docks will ever need, so that it doesn't grow under the other one
+    dock.window().resize(1100, 600)  # wide enough that docks never enlarge it below the other window
     qtbot.waitUntil(lambda: dock.window().frameGeometry().width() >= 1100, timeout=LONG_MS)
     dims = dock.viewer.dims
     before = dims.range, dims.point, dims.axis_labels, list(dock.viewer.layers)

@@ -1,4 +1,4 @@
-"""Which level is shown in 3D is chosen in the dock, knowing what it costs."""
+"""Choosing the level shown in 3D in the dock, by its cost."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def no_data_saver():
 
 @pytest.fixture(autouse=True)
 def nothing_unasked(monkeypatch):
-    """As with volumes that are large: shown at their coarsest level until somebody chooses."""
+    """Simulate large volumes, which are shown at the coarsest level until the user chooses another."""
     for name in UNASKED:
         monkeypatch.setattr(volume_detail, name, 0)
 

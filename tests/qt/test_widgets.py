@@ -1,4 +1,4 @@
-"""Messages, notices, questions, labels, colours and the box for layers."""
+"""Messages, notices, confirmation dialogs, labels, colours and the layer combo box."""
 
 import numpy as np
 import pytest

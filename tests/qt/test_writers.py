@@ -1,4 +1,4 @@
-"""Save as…, through napari; what it keeps of picks and masks is shown in tests/api/test_plugin.py."""
+"""napari's *Save as…*; tests/api/test_plugin.py covers the saved content."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class TestByAScript:
         mask[4, 6, 8] = 1
         viewer.add_labels(mask, name="vesicles", **WORLD)
         viewer.add_image(np.zeros((4, 5, 6)), name="TS_1", metadata={METADATA_KEY: {"kind": "tomogram"}}, **WORLD)
-        viewer.add_points(np.ones((2, 2)), name="flat")  # which napari writes
+        viewer.add_points(np.ones((2, 2)), name="flat")  # napari writes these
         written = viewer.layers.save(str(tmp_path / "all"))
 
         volume = open_volume(tmp_path / "all" / "vesicles.zarr")
@@ -79,11 +79,11 @@ class TestByAScript:
 
 
 class TestByAPerson:
-    """In napari's own dialog, which asks before it replaces the file whose name was typed."""
+    """Tests with napari's own dialog, which asks before it replaces a file."""
 
     @pytest.fixture
     def save(self, viewer_in_window, monkeypatch, qtbot):
-        """Save picks as if somebody typed a name; press a button of each question; give the questions."""
+        """Save picks under a typed name, press a button of each dialog, and return the questions."""
         viewer = viewer_in_window
 
         def save(path, button=""):
@@ -99,7 +99,7 @@ class TestByAPerson:
             def act():
                 try:
                     viewer.window._qt_viewer._save_layers_dialog(selected=True)
-                except OSError as error:  # of napari, if it is given no file
+                except OSError as error:  # from napari, if no file was written
                     done.append(error)
                 else:
                     done.append(None)

@@ -1,4 +1,4 @@
-"""Picks that use all that picks can hold, and what napari has told since the test began."""
+"""Picks with all optional fields, and napari's notifications since the test began."""
 
 import numpy as np
 from napari.utils.notifications import notification_manager
