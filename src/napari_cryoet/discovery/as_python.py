@@ -100,8 +100,7 @@ def _parts(index: Index, search: Search) -> Iterable[tuple[str, Iterable[Filters
 def _runs_with(index: Index, runs: Mask) -> list[Filters]:
     """Some runs by their ids, or by that of their dataset where all of it is meant."""
     owners, size = index.places("runs", "datasets"), index.count("datasets")
-    has_other = marked(owners[~runs], size)
-    whole = marked(owners[runs], size) & ~has_other
+    whole = marked(owners[runs], size) & ~marked(owners[~runs], size)
     rest = index.ids("runs")[runs & ~at(whole, owners)].tolist()
     options: list[Filters] = [(f"Run.dataset_id._in({_list(index.ids('datasets')[whole].tolist())})",)]
     return [*options, (f"Run.id._in({_list(rest)})",)] if rest else options

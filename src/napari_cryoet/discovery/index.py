@@ -136,7 +136,7 @@ class Index:
         """Which runs have rows of a table, or what `RUNS_WITH` names; PortalError for what is `unknown`."""
         if what in self.unknown:
             raise PortalError(f"The portal couldn't tell which runs have {what}.", hint="Ask it again later.")
-        return self.made(("runs with", what), lambda: self._runs_with(what))
+        return self.made(("runs with", what), lambda: self._runs_with(*RUNS_WITH.get(what, (what, {}))))
 
     def rows(self, table: str, ids: Iterable[int]) -> list[dict[str, Any]]:
         """The columns of `COLUMNS` of the rows with some ids, by id, as far as the table has them."""
@@ -165,12 +165,8 @@ class Index:
         middle = tables()[table].parents[tables()[table].owner or ""].table
         return np.append(self.places(middle, above), np.int32(-1))[self.places(table, middle)]
 
-    def _runs_with(self, what: str) -> Mask:
-        table, clause = RUNS_WITH.get(what, (what, {}))
-        if what in COLUMNS:
-            return marked(self.places(what, "runs"), self.count("runs"))
-        found = [row_id for (row_id,) in self._database.cells("runs", ["id"], {table: clause})]
-        return np.isin(self.ids("runs"), found)
+    def _runs_with(self, table: str, clause: Clause) -> Mask:
+        return np.isin(self.ids("runs"), self._database.cells("runs", ["id"], {table: clause}))
 
 
 def marked(places: NDArray[np.integer[Any]], size: int) -> Mask:
