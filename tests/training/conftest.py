@@ -45,35 +45,27 @@ def selection_of(demo_pack: Path, demo_rows: Rows) -> Callable[..., Selection]:
 
 @pytest.fixture(scope="session")
 def python_with(make_once: Callable[[str, Callable[[Path], object]], Path]) -> Callable[[str], Callable[..., str]]:
-    """Run a script where a package is installed that doesn't go with ours; skips where it can't be installed.
-
-    Name an interpreter that has it to be quicker: ``PYTHON_WITH_COPICK=/path/to/python``.
-    """
+    """Run a script where a package is installed that doesn't go with ours; skips where it can't be installed."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}  # without our own
 
     def prepare(package: str) -> Callable[..., str]:
         def install(folder: Path) -> None:
             folder.mkdir()
-            (folder / "installed").write_text("")
-            command = [python_in(folder), "-m", "pip", "install", "-q", "--prefer-binary", package]
             # older packages have no wheels for the newest Python
             for python in filter(shutil.which, ("python3.12", "python3.11", sys.executable)):
                 if not subprocess.run([python, "-m", "venv", folder / "env"], check=False).returncode:
                     break
+            command = [python_in(folder), "-m", "pip", "install", "-q", "--prefer-binary", package]
             with suppress(subprocess.SubprocessError):
                 subprocess.run(command, check=True, capture_output=True, timeout=INSTALL_TIMEOUT_S)
-                (folder / "installed").write_text("yes")
+                (folder / "installed").touch()
 
-        name = package.partition("==")[0]
-        python = os.environ.get(f"PYTHON_WITH_{name.upper()}", "")
-        if not python:
-            folder = make_once(f"env-{name}", install)
-            python = python_in(folder)
-            if not (folder / "installed").read_text():
-                pytest.skip(f"{package} can't be installed here")
+        folder = make_once(f"env-{package}", install)
+        if not (folder / "installed").exists():
+            pytest.skip(f"{package} can't be installed here")
 
         def run(script: str, *arguments: Any) -> str:
-            command = [python, str(Path(__file__).with_name(script)), *map(str, arguments)]
+            command = [python_in(folder), str(Path(__file__).with_name(script)), *map(str, arguments)]
             done = subprocess.run(command, check=False, capture_output=True, text=True, env=plain)
             assert done.returncode == 0, done.stderr
             return done.stdout

@@ -80,12 +80,14 @@ def test_names_that_are_taken_get_a_number(tmp_path: Path, demo_rows: Any, selec
     assert any(each.user.endswith("-2") for each in selection.annotations)
 
 
-def test_a_region_is_left_out_and_nothing_is_no_selection(demo_rows: Any, selection_of: Select) -> None:
+def test_tomograms_that_cant_be_used_are_left_out_and_nothing_is_no_selection(
+    demo_rows: Any, selection_of: Select
+) -> None:
     for row in demo_rows["tomograms"]:
-        row["offsetX"] = 5
+        row.update({"offsetX": 5} if row["runId"] == 9001 else {"httpsOmezarrDir": None})
     selection = selection_of()
     assert not any(run.tomograms for run in selection.runs)
-    assert any("region" in reason for reason in selection.left_out)
+    assert all(any(word in reason for reason in selection.left_out) for word in ("region", "OME-Zarr"))
     with pytest.raises(CryoETError, match="selected"):
         selection_of("unicorn")
 

@@ -267,6 +267,7 @@ def _described(
     attributes: dict[str, Any] = plain_data(
         {
             "format": _FORMAT,
+            "version": 1,
             "source": selection.source.location,
             "size_voxels": size,
             "axes": ["z", "y", "x"],
