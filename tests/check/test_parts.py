@@ -52,7 +52,7 @@ class TestContrast:
         coarse, averaged = ranks_of(pyramid), ranks_of(scene.volume)
 
         assert (coarse.grid.level, averaged.grid.level, averaged.grid.binned_by) == (1, 0, 2)
-        assert coarse.grid.places(np.array([[0.5, 2.5, 4.5]])).tolist() == [[0, 1, 2]]
+        assert coarse.grid.to_coarse(np.array([[0.5, 2.5, 4.5]])).tolist() == [[0, 1, 2]]
         np.testing.assert_array_equal(coarse.grid.first_zyx, averaged.grid.first_zyx)
         np.testing.assert_allclose(coarse.ranks, averaged.ranks, atol=1e-3)
 
@@ -71,7 +71,7 @@ class TestContrast:
         grey.ravel()[np.random.default_rng(0).choice(grey.size, count, replace=False)] = odd
         found = ranks_of(volume_of_array(grey))
 
-        assert np.median(found.near(found.grid.places(scene.truth_zyx))) < -0.9
+        assert np.median(found.nearest(found.grid.to_coarse(scene.truth_zyx))) < -0.9
         assert not ranks_of(volume_of_array(np.full(SHAPE_ZYX, 0.1, np.float32))).ranks.any()
 
 

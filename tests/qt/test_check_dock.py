@@ -71,7 +71,7 @@ def test_one_sentence_leads_and_a_corrected_copy_is_a_new_layer(viewer, dock, sc
     assert isinstance(copy, Points)
     np.testing.assert_allclose(copy.data, scene.truth_zyx, atol=1e-9)
     np.testing.assert_array_equal(mine.data, wrong)
-    assert picks_of(copy).edits == ("read anew so that y is flipped",)
+    assert picks_of(copy).edits == ("reread so that y is flipped",)
     assert picks_of(copy).spacing_angstrom == SPACING_ANGSTROM
 
     dock.choose(copy, viewer.layers[0])

@@ -1,1 +1,1 @@
-"""Do these picks make sense? Checks of picks against the volume that they should be in."""
+"""Check whether picks fit the volume that they belong to."""

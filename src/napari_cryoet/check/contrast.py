@@ -1,7 +1,8 @@
-"""How much each place of a volume stands out: the mean over a particle's sphere, less that over a shell around it.
+"""Local contrast of a volume: the mean over a sphere of the particle's size, minus that over a shell around it.
 
-The volume is read once, at its coarsest level that resolves the particle. Each coarse voxel keeps the rank of its
-contrast among all, from -1 (darkest against its surroundings) to 1. Ranks need no grey scale and ignore gold beads.
+The volume is read once, at the coarsest level that resolves the particle. Each coarse voxel gets the rank of its
+contrast, from -1 (darkest relative to its surroundings) to 1. Ranks don't depend on the grey scale, and outliers such
+as gold beads don't dominate them.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from napari_cryoet.volumes import Volume
 
-#: A particle that is at least so many voxels wide counts as resolved.
+#: A particle counts as resolved if it is at least this many voxels wide.
 VOXELS_A_DIAMETER: Final = 4.0
-#: The most voxels in memory (4 bytes each, three times over while they are ranked).
+#: Maximum number of voxels in memory (4 bytes each, with three copies during ranking).
 MAX_VOXELS: Final = 2**25
-#: Voxels that are read and filtered at a time.
+#: Number of voxels read and filtered at a time.
 SLAB_VOXELS: Final = 2**20
-#: Outer radius of the shell, in radii of the particle: it holds three times as many voxels as the sphere.
+#: Outer radius of the shell, in particle radii; the shell has three times as many voxels as the sphere.
 _SHELL: Final = 1.6
 _SAMPLE: Final = 2**17
-#: No density is that large: such numbers stand for no value, and their sums would overflow.
-_NO_VALUE: Final = 1e30
+#: Larger numbers count as missing; their sums would overflow.
+_LARGEST_DENSITY: Final = 1e30
 
 Progress = Callable[[float, str], None]
 
@@ -37,15 +38,15 @@ Progress = Callable[[float, str], None]
 class Grid:
     """The coarse grid on which a volume is judged."""
 
-    level: int  # of the volume that is read; 0 is the finest
-    binned_by: int  # voxels of that level, along each axis
+    level: int  # level of the volume to read; 0 is the finest
+    binned_by: int  # number of that level's voxels along each axis
     shape_zyx: tuple[int, int, int]
-    step_zyx: NDArray[np.float64]  # size of a coarse voxel, in voxels of the full resolution
-    first_zyx: NDArray[np.float64]  # centre of the first one, likewise
+    step_zyx: NDArray[np.float64]  # size of a coarse voxel, in full-resolution voxels
+    first_zyx: NDArray[np.float64]  # centre of the first one, in full-resolution voxels
     spacing_zyx: NDArray[np.float64]  # size of a coarse voxel in ångström
 
-    def places(self, voxels_zyx: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Positions in voxels of the full resolution, in coarse voxels."""
+    def to_coarse(self, voxels_zyx: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Convert positions from full-resolution voxels to coarse voxels."""
         return np.asarray((voxels_zyx - self.first_zyx) / self.step_zyx)
 
 
@@ -56,22 +57,22 @@ class Contrast:
     grid: Grid
     ranks: NDArray[np.float32]
 
-    def near(self, places_zyx: NDArray[np.float64]) -> NDArray[np.float32]:
-        """The ranks of the nearest coarse voxels; the volume repeats beyond its borders."""
-        index = np.rint(places_zyx).astype(np.intp) % self.ranks.shape
+    def nearest(self, positions_zyx: NDArray[np.float64]) -> NDArray[np.float32]:
+        """The ranks of the nearest coarse voxels; periodic beyond the volume."""
+        index = np.rint(positions_zyx).astype(np.intp) % self.ranks.shape
         _, size_y, size_x = self.ranks.shape
         return np.asarray(self.ranks.ravel()[(index[..., 0] * size_y + index[..., 1]) * size_x + index[..., 2]])
 
-    def between(self, places_zyx: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The ranks between coarse voxels, linearly; beyond the volume those of its border."""
+    def interpolated(self, positions_zyx: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Linearly interpolated ranks; beyond the volume, those at its border."""
         from scipy import ndimage
 
-        flat = ndimage.map_coordinates(self.ranks, places_zyx.reshape(-1, 3).T, order=1, mode="nearest")
-        return np.asarray(flat, dtype=np.float64).reshape(places_zyx.shape[:-1])
+        flat = ndimage.map_coordinates(self.ranks, positions_zyx.reshape(-1, 3).T, order=1, mode="nearest")
+        return np.asarray(flat, dtype=np.float64).reshape(positions_zyx.shape[:-1])
 
 
 def grid_for(volume: Volume, spacing_zyx: tuple[float, float, float], diameter_angstrom: float) -> Grid:
-    """The coarsest grid on which a particle is `VOXELS_A_DIAMETER` wide, within `MAX_VOXELS`; reads nothing."""
+    """The coarsest grid with `VOXELS_A_DIAMETER` voxels per particle, limited to `MAX_VOXELS`. Reads nothing."""
     pyramid = volume.pyramid
     shapes = [level.shape for level in volume.levels]
     factors = np.divide(shapes[0], shapes) if pyramid is None else np.array(pyramid.factors, float)
@@ -102,22 +103,22 @@ def read_contrast(
     diameter_angstrom: float,
     *,
     stop: threading.Event | None = None,
-    progress: Progress = lambda _share, _words: None,
+    progress: Progress = lambda _fraction, _message: None,
 ) -> Contrast:
-    """Read the grid's level once and rank its voxels by contrast. ``progress`` may raise to stop."""
+    """Read the grid's level once and rank its voxels by contrast. ``progress`` may raise an exception to stop."""
     voxels = _read(volume, grid, stop, progress)
     if voxels.min() == voxels.max():
         return Contrast(grid, np.zeros_like(voxels))
     contrast = _filtered(voxels, _kernel(grid.spacing_zyx, diameter_angstrom), progress)
     sample = np.sort(np.random.default_rng(0).choice(contrast.ravel(), _SAMPLE))
-    for plane in contrast:  # each value becomes its rank
+    for plane in contrast:  # replace values by ranks
         below, above = (np.searchsorted(sample, plane, side=side) for side in ("left", "right"))
         plane[...] = (below + above) / len(sample) - 1
     return Contrast(grid, contrast)
 
 
 def _read(volume: Volume, grid: Grid, stop: threading.Event | None, progress: Progress) -> NDArray[np.float32]:
-    """The level's voxels averaged to the grid's, slab by slab; the median where there is no value."""
+    """Read and bin the level slab by slab; missing values become the median."""
     bins = grid.binned_by
     size_z, size_y, size_x = grid.shape_zyx
     voxels = np.empty(grid.shape_zyx, np.float32)
@@ -128,18 +129,18 @@ def _read(volume: Volume, grid: Grid, stop: threading.Event | None, progress: Pr
         box = ((start * bins, end * bins), (0, size_y * bins), (0, size_x * bins))
         with np.errstate(over="ignore"):
             slab = volume.read(grid.level, box, stop=stop).astype(np.float32)
-        slab[~(np.abs(slab) < _NO_VALUE)] = np.nan
+        slab[~(np.abs(slab) < _LARGEST_DENSITY)] = np.nan
         if bins > 1:
             slab = slab.reshape(end - start, bins, size_y, bins, size_x, bins).mean(axis=(1, 3, 5), dtype=np.float32)
         voxels[start:end] = slab
-    has_none = np.isnan(voxels)
-    if has_none.any():
-        voxels[has_none] = 0 if has_none.all() else np.median(voxels[~has_none])
+    is_missing = np.isnan(voxels)
+    if is_missing.any():
+        voxels[is_missing] = 0 if is_missing.all() else np.median(voxels[~is_missing])
     return voxels
 
 
 def _kernel(spacing_zyx: NDArray[np.float64], diameter_angstrom: float) -> NDArray[np.float32]:
-    """Weights that sum to 1 over the sphere and to -1 over the shell, with soft edges."""
+    """Soft-edged weights that sum to 1 over the sphere and to -1 over the shell."""
     width = float(spacing_zyx.max())
     radius = max(diameter_angstrom / 2, width / 2)
     outer = max(_SHELL * radius, radius + 1.5 * width)
@@ -152,7 +153,7 @@ def _kernel(spacing_zyx: NDArray[np.float64], diameter_angstrom: float) -> NDArr
 
 
 def _filtered(voxels: NDArray[np.float32], kernel: NDArray[np.float32], progress: Progress) -> NDArray[np.float32]:
-    """The volume weighed by the kernel about each voxel, slab by slab; mirrored at the borders."""
+    """Convolve the volume with the symmetric kernel, slab by slab, mirroring it at the borders."""
     from scipy.signal import fftconvolve
 
     reach = [size // 2 for size in kernel.shape]

@@ -1,11 +1,11 @@
-"""How well positions fit what stands out in a volume, how sure that is, and whether another reading fits better.
+"""Test how well picks fit the density, how significant that is, and whether another reading fits better.
 
-The measure is Cliff's delta between the places of the picks and those of the *same pattern of picks, moved a little as
-a whole*: the share of comparisons in which a pick is brighter, less that in which it is darker. 0 is chance, -1 means
-that each pick is darker than each place nearby. Moving the whole pattern keeps its clusters, rows and layers, and
-moving it only a little keeps it in the lamella, so that neither passes for a fit.
+The effect size is Cliff's delta between the contrast at the picks and at the *same pattern of picks, shifted slightly
+as a whole*: the fraction of comparisons in which the pick is brighter, minus that in which it is darker. 0 is chance;
+-1 means that every pick is darker than every position nearby. Shifting the whole pattern preserves its clusters, rows
+and layers, and small shifts keep it in the lamella, so that neither is mistaken for a fit.
 
-References: Cliff, Psychol. Bull. 114 (1993), 494; for toroidal shifts of a point pattern as its null, Lotwick and
+References: Cliff, Psychol. Bull. 114 (1993), 494; for toroidal shifts of a point pattern as null model, Lotwick and
 Silverman, J. R. Stat. Soc. B 44 (1982), 406.
 """
 
@@ -22,41 +22,41 @@ from napari_cryoet.check.contrast import Contrast
 from napari_cryoet.check.readings import Frame, Reading, all_readings, shifted
 from napari_cryoet.volumes import are_inside
 
-#: ``fits``: the picks as given are on density that stands out. ``better``: another reading fits much better.
-#: ``several``: several readings fit much better, and nothing says which one is meant. ``unclear``: nobody can tell.
+#: ``fits``: the picks as given are on density with contrast. ``better``: another reading fits much better.
+#: ``several``: several readings fit much better and can't be distinguished. ``unclear``: the test is inconclusive.
 Verdict = Literal["fits", "better", "several", "unclear"]
 
-#: How often a suggestion may be wrong, over all that is tried together.
+#: Family-wise probability of a false suggestion, over everything that is tried.
 ALARM_LEVEL: Final = 0.01
-#: How often picks that were put anywhere may be said to fit.
+#: Probability that random picks count as fitting.
 FIT_LEVEL: Final = 0.001
-#: Densities are compared at no more picks, chosen at random.
+#: Maximum number of picks to compare; more are sampled at random.
 MAX_COMPARED: Final = 3000
 
 _N_SHIFTS: Final = 256
-_N_SHIFTS_AT_FIRST_SIGHT: Final = 24
-_N_JUDGED: Final = 8  # of the readings that look best at first sight
-#: How far the pattern is moved along z, y and x, in diameters: less along z, to stay in the lamella.
+_N_SHIFTS_IN_SCREENING: Final = 24
+_N_JUDGED: Final = 8  # readings to judge after the screening
+#: Maximum shift of the pattern along z, y and x, in diameters: less along z, to stay in the lamella.
 _REACH_ZYX: Final = (1.5, 4.0, 4.0)
-_TOO_NEAR: Final = 1.25  # diameters: nearer, a moved pick still sees its particle
-#: Particles that touch can be so near, in diameters.
+_TOO_NEAR: Final = 1.25  # diameters; at smaller shifts, a pick still overlaps its particle
+#: Minimum distance between neighbouring particles, in diameters.
 _NEIGHBOUR: Final = 0.75
-#: A reading that leaves more of the picks outside isn't tried.
+#: Readings with a smaller fraction of picks inside the volume aren't tried.
 _MIN_SHARE_INSIDE: Final = 0.75
-#: The least gain in Cliff's delta of a better reading, and of picks moved from beside their particles.
+#: Minimum gain in Cliff's delta for a better reading, and for a move of picks that are beside their particles.
 _MIN_GAIN: Final = 0.1
 _MIN_GAIN_OF_MOVE: Final = 0.03
-#: Half a particle apart, so many places are within `_TOO_NEAR`.
+#: Number of positions within `_TOO_NEAR`, half a particle apart.
 _N_BESIDE: Final = 125
 _LARGEST_RANK: Final = 0.999
-_PLACES_AT_ONCE: Final = 2**20
+_POSITIONS_AT_ONCE: Final = 2**20
 
 _N_RESAMPLED: Final = 200
-#: An offset is told if it is so many errors from 0, and a sixth of a particle, or a voxel that is certain.
-_SURE: Final = 5.0
-_WORTH_TELLING: Final = 1 / 6
-#: Up to this error, in voxels, one voxel can be told from none and from two.
-_FINE: Final = 0.2
+#: An offset is reported if it is at least this many errors from 0, and a sixth of a particle or exactly one voxel.
+_MIN_ERRORS: Final = 5.0
+_MIN_OFFSET_DIAMETERS: Final = 1 / 6
+#: Maximum error, in voxels, at which an offset of one voxel can be identified.
+_MAX_ERROR_VOXELS: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,26 +64,26 @@ class Evidence:
     """How well a reading fits."""
 
     reading: Reading
-    share_inside: float  # of the picks, in the volume
-    effect: float = 0.0  # Cliff's delta of the picks inside against the same pattern moved a little; negative is darker
-    sigma: float = 0.0  # how many standard deviations of the moved patterns that is from their mean
-    gain: float = 0.0  # the mean rank of the picks less that of the moved ones; picks outside count as 0
-    noise: float = 0.0  # the standard deviation of that
+    share_inside: float  # fraction of the picks inside the volume
+    effect: float = 0.0  # Cliff's delta of the picks inside against the shifted pattern; negative is darker
+    sigma: float = 0.0  # distance from the mean of the shifted patterns, in their standard deviations
+    gain: float = 0.0  # mean rank of the picks minus that of the shifted ones; picks outside count as 0
+    noise: float = 0.0  # standard deviation of the gain
 
     @property
     def is_above_chance(self) -> bool:
-        """Whether picks that were put anywhere would hardly ever fit like this."""
+        """Whether random picks would hardly ever fit this well."""
         return self.strength >= sigma_needed(1, FIT_LEVEL)
 
     @property
     def strength(self) -> float:
-        """How far it is from chance, dark or bright."""
+        """Absolute value of ``sigma``."""
         return abs(self.sigma)
 
 
 @dataclass(frozen=True, slots=True)
 class Offset:
-    """How far the density lies beside picks that fit, in voxels of the volume along z, y, x, with its error."""
+    """Offset of the density from fitting picks, in voxels of the volume along z, y, x, with its error."""
 
     voxels_zyx: tuple[float, float, float]
     error_zyx: tuple[float, float, float]
@@ -92,19 +92,19 @@ class Offset:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What the density says."""
+    """The result of comparing picks with the density."""
 
     verdict: Verdict
-    given: Evidence  # how well the picks fit as given
-    best: Evidence | None = None  # the other reading or shift that fits best of all that were tried
+    given: Evidence  # for the picks as given
+    best: Evidence | None = None  # for the best of the other readings and shifts
     n_tried: int = 0
-    offset: Offset | None = None  # how far the density lies beside picks that fit, if that is sure and isn't nothing
-    why_not: str = ""  # why the density wasn't looked at
-    surely_better: tuple[Evidence, ...] = ()  # the readings that each fit much better than the given one, best first
+    offset: Offset | None = None  # of the density from fitting picks, if significant
+    why_not: str = ""  # why the density wasn't examined
+    surely_better: tuple[Evidence, ...] = ()  # readings that fit much better than the given one, best first
 
 
 def judge_densities(contrast: Contrast, frame: Frame, diameter_angstrom: float, *, seed: int) -> Judgement:
-    """Compare picks as given with all other readings, and with the same picks elsewhere."""
+    """Compare the given reading with all other readings, and with shifts of the picks."""
     voxels = frame.voxels_zyx
     if len(voxels) > MAX_COMPARED:
         voxels = np.random.default_rng(seed).choice(voxels, MAX_COMPARED, replace=False)
@@ -115,28 +115,28 @@ def judge_densities(contrast: Contrast, frame: Frame, diameter_angstrom: float, 
     move, n_moves = _best_move(pattern)
     tried = _strongest_first(readings if move is None else [*readings, move])
     best, n_tried = tried[0] if tried else None, n_readings + n_moves
-    real = [one for one in tried if one.strength >= sigma_needed(n_moves if one is move else n_readings)]
-    candidates = [one for one in real if one is move or one is readings[0]]
+    significant = [one for one in tried if one.strength >= sigma_needed(n_moves if one is move else n_readings)]
+    candidates = [one for one in significant if one is move or one is readings[0]]
     named = next((one for one in candidates if _is_much_better(one, given) or _is_beside(pattern, one, given)), None)
-    rivals = [] if named is None else [one for one in real if _is_rival(pattern, one, named)]
+    rivals = [] if named is None else [one for one in significant if _is_rival(pattern, one, named)]
     if named is not None and not rivals:
         return Judgement("better", given, named, n_tried, surely_better=(named,))
     if given.is_above_chance:
         inside = voxels[are_inside(voxels, frame.shape_zyx)]
         return Judgement("fits", given, best, n_tried, measure_offset(contrast, inside, diameter_angstrom, seed))
-    # no single reading can be named, since rivals put the picks on what looks alike
-    each = [one for one in (named, *rivals) if one is not None and _is_much_better(one, given)]
-    if len(each) > 1:
-        return Judgement("several", given, best, n_tried, surely_better=tuple(each))
-    alone = tuple(one for one in real if _is_much_better(one, given))
-    return Judgement("unclear", given, best, n_tried, surely_better=alone)
+    # rivals fit equally well, so no single reading can be suggested
+    better = [one for one in (named, *rivals) if one is not None and _is_much_better(one, given)]
+    if len(better) > 1:
+        return Judgement("several", given, best, n_tried, surely_better=tuple(better))
+    unconfirmed = tuple(one for one in significant if _is_much_better(one, given))
+    return Judgement("unclear", given, best, n_tried, surely_better=unconfirmed)
 
 
 class Pattern:
-    """Picks in a volume, and where they are moved to for comparison.
+    """Picks in a volume, and the shifts to compare them with.
 
-    ``shifts`` are random moves (n, 3) in coarse voxels, as far as the volume goes, none so small that a pick would
-    still see its particle; ``reach_zyx`` is the longest along each axis.
+    ``shifts`` are random (n, 3) shifts in coarse voxels, limited by the size of the volume, and large enough that a
+    pick doesn't overlap its particle. ``reach_zyx`` is the maximum along each axis.
     """
 
     def __init__(
@@ -154,40 +154,41 @@ class Pattern:
         half = np.minimum(np.multiply(_REACH_ZYX, diameter_angstrom), np.multiply(grid.shape_zyx, grid.spacing_zyx) / 2)
         nearest = min(_TOO_NEAR * diameter_angstrom, 0.6 * float(half.max()))
         rng = np.random.default_rng(seed)
-        found: NDArray[np.float64] = np.empty((0, 3))
-        while len(found) < _N_SHIFTS:
-            more = rng.uniform(-half, half, (4 * _N_SHIFTS, 3))
-            found = np.concatenate([found, more[np.linalg.norm(more, axis=1) >= nearest]])
-        self.shifts, self.reach_zyx = found[:_N_SHIFTS] / grid.spacing_zyx, half / grid.spacing_zyx
+        shifts: NDArray[np.float64] = np.empty((0, 3))
+        while len(shifts) < _N_SHIFTS:
+            candidates = rng.uniform(-half, half, (4 * _N_SHIFTS, 3))
+            shifts = np.concatenate([shifts, candidates[np.linalg.norm(candidates, axis=1) >= nearest]])
+        self.shifts, self.reach_zyx = shifts[:_N_SHIFTS] / grid.spacing_zyx, half / grid.spacing_zyx
 
-    def places(self, reading: Reading) -> tuple[NDArray[np.float64], float]:
-        """Coarse voxels of the picks that a reading puts into the volume, and the share of these."""
+    def positions(self, reading: Reading) -> tuple[NDArray[np.float64], float]:
+        """Picks inside the volume under a reading, in coarse voxels; and their fraction."""
         points = reading.apply(self.voxels_zyx, self.shape_zyx)
         is_in = are_inside(points, self.shape_zyx)
-        return self.contrast.grid.places(points[is_in]), float(is_in.mean())
+        return self.contrast.grid.to_coarse(points[is_in]), float(is_in.mean())
 
     def judge(self, reading: Reading, n_shifts: int = _N_SHIFTS) -> Evidence:
-        """Compare picks, read one way, with the same pattern moved by some of the shifts."""
-        places, share = self.places(reading)
-        if not len(places):
+        """Compare a reading of the picks with the same pattern at the first ``n_shifts`` shifts."""
+        positions, share = self.positions(reading)
+        if not len(positions):
             return Evidence(reading, 0.0)
-        here = self.contrast.near(places)
-        there = np.concatenate(list(self.moved(places, self.shifts[:n_shifts])))
-        difference = float(here.mean() - there.mean())
-        # the picks' own scatter is a floor: patterns moved into empty ice would make it too small
-        noise = float(max(there.mean(axis=1).std(), here.std() / np.sqrt(len(here))))
+        at_picks = self.contrast.nearest(positions)
+        shifted_ranks = np.concatenate(list(self.shifted_ranks(positions, self.shifts[:n_shifts])))
+        difference = float(at_picks.mean() - shifted_ranks.mean())
+        # the picks' own scatter is a lower limit: patterns shifted into empty ice would underestimate the noise
+        noise = float(max(shifted_ranks.mean(axis=1).std(), at_picks.std() / np.sqrt(len(at_picks))))
         sigma = difference / noise if noise > 0 else 0.0
-        return Evidence(reading, share, cliffs_delta(here, there.ravel()), sigma, share * difference, share * noise)
+        effect = cliffs_delta(at_picks, shifted_ranks.ravel())
+        return Evidence(reading, share, effect, sigma, share * difference, share * noise)
 
-    def moved(self, places_zyx: NDArray[np.float64], shifts: NDArray[Any]) -> Iterator[NDArray[np.float32]]:
-        """The ranks (shifts, picks) at places moved by each shift, some shifts at a time."""
-        at_once = max(1, _PLACES_AT_ONCE // len(places_zyx))
+    def shifted_ranks(self, positions_zyx: NDArray[np.float64], shifts: NDArray[Any]) -> Iterator[NDArray[np.float32]]:
+        """Iterate over batches of shifts; each has the ranks (shifts, picks) at the shifted positions."""
+        at_once = max(1, _POSITIONS_AT_ONCE // len(positions_zyx))
         for start in range(0, len(shifts), at_once):
-            yield self.contrast.near(places_zyx + shifts[start : start + at_once, None])
+            yield self.contrast.nearest(positions_zyx + shifts[start : start + at_once, None])
 
 
 def cliffs_delta(ones: NDArray[np.float32], others: NDArray[np.float32]) -> float:
-    """The share of pairs in which the one is greater, less that in which it is smaller.
+    """The fraction of pairs in which the first is greater, minus that in which it is smaller.
 
     >>> cliffs_delta(np.array([3, 4]), np.array([1, 2, 3]))
     0.8333333333333333
@@ -199,7 +200,7 @@ def cliffs_delta(ones: NDArray[np.float32], others: NDArray[np.float32]) -> floa
 
 
 def sigma_needed(n_tried: int, level: float = ALARM_LEVEL / 2) -> float:
-    """How many standard deviations the best of so many must have, dark or bright, to be above chance (Bonferroni).
+    """The two-sided significance threshold for the best of ``n_tried``, in standard deviations (Bonferroni).
 
     Half of `ALARM_LEVEL` is for readings, half for shifts.
     """
@@ -211,25 +212,26 @@ def sigma_needed(n_tried: int, level: float = ALARM_LEVEL / 2) -> float:
 def measure_offset(
     contrast: Contrast, voxels_zyx: NDArray[np.float64], diameter_angstrom: float, seed: int
 ) -> Offset | None:
-    """Where the mean contrast about picks that fit has its peak; None if that is at the picks, or can't be told.
+    """Measure the peak of the mean contrast around fitting picks; None if it is at the picks or uncertain.
 
-    A parabola through three places along each axis, a quarter of a particle apart; its error by resampling the picks.
+    Fits a parabola through three positions along each axis, a quarter of a particle apart. The error comes from
+    bootstrapping the picks.
     """
     quarter = _quarter_particle(contrast, diameter_angstrom)
-    around = _profiles(contrast, contrast.grid.places(voxels_zyx), quarter)
-    found = peaks(around.mean(axis=0))
-    if not np.isfinite(found).all():
+    profiles = _profiles(contrast, contrast.grid.to_coarse(voxels_zyx), quarter)
+    peak = peaks(profiles.mean(axis=0))
+    if not np.isfinite(peak).all():
         return None
-    rows = np.random.default_rng(seed).integers(0, len(around), (_N_RESAMPLED, len(around)))
-    again = np.array([peaks(around[some].mean(axis=0)) for some in rows])
-    if not np.isfinite(again).all():
+    samples = np.random.default_rng(seed).integers(0, len(profiles), (_N_RESAMPLED, len(profiles)))
+    resampled = np.array([peaks(profiles[rows].mean(axis=0)) for rows in samples])
+    if not np.isfinite(resampled).all():
         return None
     step = quarter * contrast.grid.step_zyx
-    offset, error = found * step, again.std(axis=0) * step
-    is_sure = np.abs(offset) > _SURE * error
-    is_near_one = np.abs(offset - np.sign(offset[0])) <= np.maximum(3 * error, _FINE)
-    is_one_based = bool(is_sure.any() and (error <= _FINE).all() and is_near_one.all())
-    is_far = bool((is_sure & (np.abs(offset) >= _WORTH_TELLING * 4 * step)).any())
+    offset, error = peak * step, resampled.std(axis=0) * step
+    is_significant = np.abs(offset) > _MIN_ERRORS * error
+    is_near_one = np.abs(offset - np.sign(offset[0])) <= np.maximum(3 * error, _MAX_ERROR_VOXELS)
+    is_one_based = bool(is_significant.any() and (error <= _MAX_ERROR_VOXELS).all() and is_near_one.all())
+    is_far = bool((is_significant & (np.abs(offset) >= _MIN_OFFSET_DIAMETERS * 4 * step)).any())
     if not (is_one_based or is_far):
         return None
     (z, y, x), (error_z, error_y, error_x) = offset.tolist(), error.tolist()
@@ -237,12 +239,12 @@ def measure_offset(
 
 
 def peaks(profile: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Where the parabola through each row of three values has its peak; NaN without one within one and a half steps."""
+    """The vertex of a parabola through each row of three values, in steps; NaN if it isn't a peak within 1.5 steps."""
     left, middle, right = profile.T
-    bend = left - 2 * middle + right
+    curvature = left - 2 * middle + right
     with np.errstate(divide="ignore", invalid="ignore"):
-        peak = (left - right) / (2 * bend)
-    return np.where((np.abs(peak) <= 1.5) & (np.sign(bend) == -np.sign(middle)), peak, np.nan)
+        peak = (left - right) / (2 * curvature)
+    return np.where((np.abs(peak) <= 1.5) & (np.sign(curvature) == -np.sign(middle)), peak, np.nan)
 
 
 def _strongest_first(evidence: list[Evidence]) -> list[Evidence]:
@@ -250,18 +252,18 @@ def _strongest_first(evidence: list[Evidence]) -> list[Evidence]:
 
 
 def _best_readings(pattern: Pattern, readings: list[Reading]) -> tuple[list[Evidence], int]:
-    """The readings that fit best, best first, and how many were tried: those that leave the picks in the volume."""
-    tried = [reading for reading in readings if pattern.places(reading)[1] >= _MIN_SHARE_INSIDE]
-    at_first_sight = _strongest_first([pattern.judge(reading, _N_SHIFTS_AT_FIRST_SIGHT) for reading in tried])
-    return _strongest_first([pattern.judge(one.reading) for one in at_first_sight[:_N_JUDGED]]), len(tried)
+    """The best readings, best first, and the number tried. Readings with picks outside the volume are skipped."""
+    tried = [reading for reading in readings if pattern.positions(reading)[1] >= _MIN_SHARE_INSIDE]
+    screened = _strongest_first([pattern.judge(reading, _N_SHIFTS_IN_SCREENING) for reading in tried])
+    return _strongest_first([pattern.judge(one.reading) for one in screened[:_N_JUDGED]]), len(tried)
 
 
 def _best_move(pattern: Pattern) -> tuple[Evidence | None, int]:
-    """The move of all picks that fits best, of those over a quarter of a particle, and how many were tried.
+    """The best shift of all picks by more than a quarter of a particle, and the number tried.
 
-    None if it takes too many picks out of the volume, or if picks stand out half as much moved the opposite way: they
-    are then in the middle of something larger than the particle. None also if it leads from one particle to another
-    that lies beside each in the same way, such as the other half of a pair.
+    None if the shift moves too many picks out of the volume. None also if the opposite shift has at least half the
+    contrast: the picks are then in the middle of something larger than the particle. None also if it leads from one
+    particle to a neighbour with the same relative position, such as the other half of a pair.
     """
     grid, contrast = pattern.contrast.grid, pattern.contrast
     reach = np.floor(pattern.reach_zyx).astype(int)
@@ -269,85 +271,85 @@ def _best_move(pattern: Pattern) -> tuple[Evidence | None, int]:
     steps = steps[np.linalg.norm(steps * grid.spacing_zyx, axis=1) > pattern.diameter_angstrom / 4]
     if not len(steps):
         return None, 0
-    places = grid.places(pattern.voxels_zyx)
-    means = np.concatenate([ranks.mean(axis=1) for ranks in pattern.moved(places, steps)])
+    positions = grid.to_coarse(pattern.voxels_zyx)
+    means = np.concatenate([ranks.mean(axis=1) for ranks in pattern.shifted_ranks(positions, steps)])
     step = steps[np.argmax(np.abs(means - np.median(means)))]
     quarter = _quarter_particle(contrast, pattern.diameter_angstrom)
-    peak = peaks(_profiles(contrast, places + step, quarter).mean(axis=0))
+    peak = peaks(_profiles(contrast, positions + step, quarter).mean(axis=0))
     best = np.round((step + np.nan_to_num(peak) * quarter) * grid.step_zyx, 1)
     moved, opposite = pattern.judge(shifted(best)), pattern.judge(shifted(-best))
     is_one_way = np.sign(moved.gain) * opposite.gain < abs(moved.gain) / 2
-    is_one = moved.share_inside >= _MIN_SHARE_INSIDE and is_one_way and not _is_neighbour(pattern, places, moved)
-    return (moved if is_one else None), len(steps)
+    is_valid = moved.share_inside >= _MIN_SHARE_INSIDE and is_one_way and not _is_neighbour(pattern, positions, moved)
+    return (moved if is_valid else None), len(steps)
 
 
-def _is_neighbour(pattern: Pattern, places: NDArray[np.float64], moved: Evidence) -> bool:
-    """Whether a move leads to other particles, while the picks have particles of their own where they are."""
+def _is_neighbour(pattern: Pattern, positions: NDArray[np.float64], moved: Evidence) -> bool:
+    """Whether a shift leads to neighbouring particles although the picks are on particles already."""
     contrast = pattern.contrast
     move_angstrom = np.array(moved.reading.shift_zyx) / contrast.grid.step_zyx * contrast.grid.spacing_zyx
     if np.linalg.norm(move_angstrom) < _NEIGHBOUR * pattern.diameter_angstrom:
         return False
-    around = _profiles(contrast, places, _quarter_particle(contrast, pattern.diameter_angstrom)).mean(axis=0)
-    is_same = np.sign(around[0, 1]) == np.sign(moved.effect)
-    return bool(is_same and (np.abs(peaks(around)) <= 1).all())
+    profile = _profiles(contrast, positions, _quarter_particle(contrast, pattern.diameter_angstrom)).mean(axis=0)
+    is_same = np.sign(profile[0, 1]) == np.sign(moved.effect)
+    return bool(is_same and (np.abs(peaks(profile)) <= 1).all())
 
 
 def _is_much_better(one: Evidence, given: Evidence) -> bool:
-    """Whether a reading that is above chance fits better than the given one.
+    """Whether a significant reading fits much better than the given one.
 
-    That is one comparison of two effects, so it needs no correction. If the given one is no effect at all, its noise
-    doesn't count: picks that are read too small lie all in one place, and might be anything.
+    A single comparison of two effects needs no correction. If the given reading isn't significant, its noise is
+    ignored: if positions are read too small, all picks are in one spot, and its effect is meaningless.
     """
     noise = float(np.hypot(one.noise, given.noise)) if given.is_above_chance else one.noise
     more = (abs(one.gain) - abs(given.gain)) / max(noise, 1e-12)
-    return more >= sigma_needed(1, 2 * ALARM_LEVEL) and _gained(one, given) >= _MIN_GAIN
+    return more >= sigma_needed(1, 2 * ALARM_LEVEL) and _gain_over(one, given) >= _MIN_GAIN
 
 
 def _is_beside(pattern: Pattern, moved: Evidence, given: Evidence) -> bool:
-    """Whether picks that are above chance as given lie beside their particles: moved, they stand out more.
+    """Whether picks that are significant as given are beside their particles: shifted, their contrast is larger.
 
-    What is beside a dark particle is bright against it, so picks that are off by a particle stand out as well. Only the
-    comparison pick by pick says which of the two is the particle, corrected for the many places beside one.
+    The surroundings of a dark particle are relatively bright, so picks beside particles have contrast, too. A paired
+    comparison, corrected for the number of positions beside a particle, decides which is the particle.
     """
-    if not any(moved.reading.shift_zyx) or not given.is_above_chance or _gained(moved, given) < _MIN_GAIN_OF_MOVE:
+    if not any(moved.reading.shift_zyx) or not given.is_above_chance or _gain_over(moved, given) < _MIN_GAIN_OF_MOVE:
         return False
     contrast, voxels = pattern.contrast, pattern.voxels_zyx
-    before = np.sign(given.effect) * contrast.near(contrast.grid.places(voxels))
-    after = np.sign(moved.effect) * contrast.near(contrast.grid.places(voxels + moved.reading.shift_zyx))
+    before = np.sign(given.effect) * contrast.nearest(contrast.grid.to_coarse(voxels))
+    after = np.sign(moved.effect) * contrast.nearest(contrast.grid.to_coarse(voxels + moved.reading.shift_zyx))
     difference = after - before
     return bool(difference.mean() >= sigma_needed(_N_BESIDE) * float(difference.std()) / np.sqrt(len(difference)))
 
 
 def _is_rival(pattern: Pattern, other: Evidence, best: Evidence) -> bool:
-    """Whether a reading that is above chance is not surely worse than the best one, and puts the picks elsewhere.
+    """Whether a significant reading isn't significantly worse than the best one, but gives other positions.
 
-    Picks on what looks the same from several sides, such as a virus in the middle of the volume, don't say from which.
+    This happens for symmetric content, such as a virus in the middle of the volume, where flips can't be distinguished.
     """
     less = abs(best.gain) - abs(other.gain)
     if less >= sigma_needed(1, 2 * ALARM_LEVEL) * float(np.hypot(other.noise, best.noise)):
         return False
     grid = pattern.contrast.grid
-    here, there = (each.reading.apply(pattern.voxels_zyx, pattern.shape_zyx) for each in (best, other))
-    apart = np.linalg.norm((here - there) / grid.step_zyx * grid.spacing_zyx, axis=1)
-    return float(np.median(apart)) > pattern.diameter_angstrom / 2
+    best_zyx, other_zyx = (one.reading.apply(pattern.voxels_zyx, pattern.shape_zyx) for one in (best, other))
+    distances = np.linalg.norm((best_zyx - other_zyx) / grid.step_zyx * grid.spacing_zyx, axis=1)
+    return float(np.median(distances)) > pattern.diameter_angstrom / 2
 
 
-def _gained(one: Evidence, given: Evidence) -> float:
+def _gain_over(one: Evidence, given: Evidence) -> float:
     return abs(one.effect) * one.share_inside - abs(given.effect) * given.share_inside
 
 
 def _quarter_particle(contrast: Contrast, diameter_angstrom: float) -> NDArray[np.float64]:
-    """A step of a quarter of a particle along z, y and x in coarse voxels, but never less than one."""
+    """A quarter of a particle along z, y and x in coarse voxels, at least one."""
     return np.maximum(diameter_angstrom / 4 / contrast.grid.spacing_zyx, 1.0)
 
 
 def _profiles(
-    contrast: Contrast, places_zyx: NDArray[np.float64], step_zyx: NDArray[np.float64]
+    contrast: Contrast, positions_zyx: NDArray[np.float64], step_zyx: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Scores (picks, axes, 3) a step before each place, at it, and a step after it, along z, y and x.
+    """Scores (picks, axes, 3) at each position and one step before and after it, along z, y and x.
 
-    Ranks flatten out towards -1 and 1, where particles are; as log odds they have a peak.
+    Ranks saturate towards -1 and 1, at particles; converted to log odds they have a peak.
     """
     steps = np.array([-1.0, 0.0, 1.0])[:, None, None] * np.diag(step_zyx)
-    along = [contrast.between(places_zyx[:, None] + steps[:, axis]) for axis in range(3)]
+    along = [contrast.interpolated(positions_zyx[:, None] + steps[:, axis]) for axis in range(3)]
     return np.asarray(np.arctanh(np.clip(np.stack(along, axis=1), -_LARGEST_RANK, _LARGEST_RANK)))

@@ -1,4 +1,4 @@
-"""Check picks against a volume: numbers, and the sentences that say what they mean."""
+"""Check picks against a volume; the findings have numbers and sentences that explain them."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ from napari_cryoet.records import Tomogram
 from napari_cryoet.volumes import Volume, are_inside, edge_distances, name_of, open_volume
 from napari_cryoet.wording import count_text, nm_text
 
-#: In a volume thinner than so many particles, all that is near a pick is the particle: noise looks like a fit.
-_THINNEST: Final = 1.25
-#: So many times as many picks at an edge as by chance are odd.
+#: Minimum thickness of the volume in particles; in a thinner one, noise looks like a fit.
+_MIN_THICKNESS: Final = 1.25
+#: Ratio of picks at an edge to those expected by chance that counts as odd.
 _MANY_AT_EDGE: Final = 2.0
-#: Of several readings that fit much better, so many are named.
-_MOST_NAMED: Final = 3
-_MOST_WORDS: Final = 4  # of an object's name in a file's name
+#: Maximum number of much better readings to list.
+_MAX_LISTED: Final = 3
+_MAX_WORDS: Final = 4  # in an object name that is part of a file name
 _MIN_PICKS: Final = 5
-#: Fields of the findings that are no numbers.
-_NO_NUMBERS: Final = frozenset({"picks", "frame", "judgement"})
+#: Fields of the findings that aren't numbers.
+_NOT_NUMBERS: Final = frozenset({"picks", "frame", "judgement"})
 
-#: ``"good"`` speaks for the picks, ``"odd"`` says that something is, or may be, wrong, ``"note"`` neither.
+#: ``"good"`` supports the picks, ``"odd"`` means that something is, or may be, wrong, ``"note"`` is neutral.
 Mark = Literal["good", "note", "odd"]
 
 
@@ -58,31 +58,31 @@ class Statement:
 
     @property
     def is_odd(self) -> bool:
-        """Whether it says that something is, or may be, wrong."""
+        """Whether something is, or may be, wrong."""
         return self.mark == "odd"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Findings:
-    """What was found about picks in a volume.
+    """The result of checking picks against a volume.
 
     Attributes
     ----------
     frame
-        Where the picks are in the volume.
+        The picks in the volume.
     judgement
-        What the density says about them.
+        The comparison with the density.
     diameter_angstrom, diameter_is_known
-        Of the particle, and whether it is known or assumed.
+        The particle's diameter, and whether it is known or assumed.
     read_angstrom, level
-        The width of the voxels at which the density was judged, and the level of the volume that was read.
+        The voxel size at which the density was judged, and the level that was read.
     outside, edge, duplicates
-        Rows of the picks outside of the volume; inside, but cut by its edge; and nearer than a particle to another pick
-        that can stay.
+        Rows of picks outside the volume; inside, but cut by its edge; and closer than a particle to another pick that
+        stays.
     n_overlapping
-        How many would still be duplicates if particles were half as wide.
+        The number of duplicates if particles were half as wide.
     edge_by_chance
-        The share of the volume that is as near to an edge.
+        The fraction of the volume that is as close to an edge.
     """
 
     picks: Picks
@@ -100,12 +100,12 @@ class Findings:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the picks fit as given, another reading or several fit much better, or nobody can tell."""
+        """Whether the picks fit as given, one or several other readings fit much better, or it is unclear."""
         return self.judgement.verdict
 
     @property
     def suggestion(self) -> Reading | None:
-        """The one reading that fits much better, if there is one."""
+        """The single reading that fits much better, if any."""
         if self.verdict == "better":
             return self.judgement.surely_better[0].reading
         offset = self.judgement.offset
@@ -115,16 +115,16 @@ class Findings:
 
     @property
     def alternatives(self) -> tuple[Reading, ...]:
-        """If several readings fit much better and can't be told apart: these, the best first."""
+        """Readings that fit much better and can't be distinguished, best first."""
         return tuple(one.reading for one in self.judgement.surely_better) if self.verdict == "several" else ()
 
     def suggested_picks(self) -> Picks:
-        """The picks read as suggested, in the grid of the volume.
+        """Apply the suggestion to the picks; the result is in the volume's grid.
 
         Raises
         ------
         ValueError
-            If nothing is suggested.
+            If there is no suggestion.
         """
         if self.suggestion is None:
             raise ValueError("no other reading is suggested")
@@ -132,7 +132,7 @@ class Findings:
 
     @property
     def headline(self) -> str:
-        """The outcome in one plain sentence."""
+        """The result in one sentence."""
         if not len(self.picks):
             return "There are no picks."
         if self.suggestion is not None:
@@ -146,23 +146,23 @@ class Findings:
 
     @property
     def basis(self) -> str:
-        """What the findings rest on, in a sentence."""
+        """The resolution and particle size that were used, in a sentence."""
         assumed = "" if self.diameter_is_known else " (assumed)"
         size = f"for a particle of {nm_text(self.diameter_angstrom)}{assumed}"
         return f"Judged in voxels of {nm_text(self.read_angstrom)} (level {self.level}), {size}."
 
     @property
     def statements(self) -> tuple[Statement, ...]:
-        """All that was found, in sentences."""
+        """All findings as sentences."""
         return tuple(_statements(self))
 
     @property
     def oddities(self) -> tuple[str, ...]:
-        """The sentences about what is, or may be, wrong."""
+        """Sentences about what is, or may be, wrong."""
         return tuple(statement.text for statement in self.statements if statement.is_odd)
 
     def as_data(self) -> dict[str, Any]:
-        """All of it as plain data that JSON can hold."""
+        """All findings as JSON-compatible data."""
         judgement, suggestion = self.judgement, self.suggestion
         data = {
             "verdict": self.verdict,
@@ -176,7 +176,7 @@ class Findings:
             "n_picks": len(self.picks),
             "offset": None if judgement.offset is None else asdict(judgement.offset),
         }
-        numbers = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in _NO_NUMBERS}
+        numbers = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in _NOT_NUMBERS}
         return dict(plain_data(data | numbers))
 
 
@@ -186,48 +186,47 @@ def check_picks(
     *,
     diameter_angstrom: float | None = None,
     stop: threading.Event | None = None,
-    progress: Progress = lambda _share, _words: None,
+    progress: Progress = lambda _fraction, _message: None,
     seed: int = 0,
 ) -> Findings:
-    """Check picks against the volume that they should be in.
+    """Check picks against the volume that they belong to.
 
-    Reads the coarsest level of the volume that resolves the particle, once. The same picks, volume and seed give the
-    same findings.
+    Reads the coarsest level that resolves the particle, once. The same picks, volume and seed give the same findings.
 
     Parameters
     ----------
     picks
-        Without a voxel spacing they count in voxels of the volume.
+        Picks without a voxel spacing are in voxels of the volume.
     volume
-        An opened volume, a tomogram of the portal, or the path or address of an OME-Zarr, zarr or MRC volume.
+        An open volume, a portal tomogram, or the path or URL of an OME-Zarr, zarr or MRC volume.
     diameter_angstrom
-        Of the particle; by default that of the object that the picks name, else 100 Å.
+        The particle's diameter; by default that of the object that the picks name, else 100 Å.
     stop
-        Set it to end the work.
+        Set it to cancel.
     progress
-        Called with the share that is done, and with what is being done.
+        Called with the fraction done and a status message.
     seed
-        Of the random shifts that the picks are compared with.
+        Seed of the random shifts for comparison.
 
     Raises
     ------
     FormatError
-        If it is no volume, or its voxel spacing is unknown.
+        If it isn't a volume, or its voxel spacing is unknown.
     StreamError
         If it can't be read.
     StoppedError
-        When ``stop`` is set.
+        If ``stop`` is set.
     ValueError
-        If the diameter makes no sense.
+        If the diameter is invalid.
     """
     if not isinstance(picks, Picks):
         raise TypeError(f"picks must be a Picks, not {picks!r}; read_picks reads a file")
     if diameter_angstrom is not None and not 0 < diameter_angstrom < np.inf:
         raise ValueError(f"a particle can't be {diameter_angstrom} Å wide")
 
-    def step(share: float, words: str) -> None:
+    def step(fraction: float, message: str) -> None:
         raise_if_stopped(stop)
-        progress(share, words)
+        progress(fraction, message)
 
     opened = volume if isinstance(volume, Volume) else open_to_check(volume, stop)
     origin_zyx = (0.0, 0.0, 0.0)
@@ -235,21 +234,21 @@ def check_picks(
         origin_zyx = (float(volume.offset_z), float(volume.offset_y), float(volume.offset_x))
     try:
         if opened.spacing_angstrom is None:
-            raise FormatError("How wide the voxels of the volume are is unknown.", hint="Give its voxel spacing.")
+            raise FormatError("The voxel spacing of the volume is unknown.", hint="Give the voxel spacing.")
         frame = Frame(picks, opened.shape_zyx, opened.spacing_angstrom, origin_zyx)
         size = (diameter_angstrom, True) if diameter_angstrom else diameter_of(picks.about)
-        return stoppable(lambda: _found(opened, frame, size, seed=seed, stop=stop, progress=step), stop)
+        return stoppable(lambda: _findings(opened, frame, size, seed=seed, stop=stop, progress=step), stop)
     finally:
         if opened is not volume:
             opened.close()
 
 
 def diameter_of(about: Mapping[str, Any]) -> tuple[float, bool]:
-    """A particle's diameter in ångström as the source of its picks names it, and whether it does; else 100 Å."""
+    """A particle's diameter in ångström from the provenance of its picks, else 100 Å; and whether it is known."""
     names = [about.get("object_name")]
     if isinstance(about.get("source_url"), str):  # such as 101-fatty_acid_synthase-1.0_point.ndjson
         words = re.findall(r"[A-Za-z0-9]+", name_of(about["source_url"])[:120])
-        lengths = range(min(_MOST_WORDS, len(words)), 0, -1)
+        lengths = range(min(_MAX_WORDS, len(words)), 0, -1)
         names += [" ".join(words[start : start + n]) for n in lengths for start in range(len(words) - n + 1)]
     for name in names:
         diameter = known_diameter(about.get("object_id"), name)
@@ -261,7 +260,7 @@ def diameter_of(about: Mapping[str, Any]) -> tuple[float, bool]:
 def open_to_check(
     volume: Tomogram | str | Path, stop: threading.Event | None, default_angstrom: float | None = None
 ) -> Volume:
-    """A volume with the voxel spacing of its record, folder or file; where none says it, the default one."""
+    """Open a volume; its voxel spacing comes from the record or folder, else from the file, else from the default."""
     spacing = volume.voxel_spacing if isinstance(volume, Tomogram) else spacing_in_layout(volume)
     address = volume.https_omezarr_dir or volume.https_mrc_file if isinstance(volume, Tomogram) else volume
     if not address:
@@ -272,7 +271,7 @@ def open_to_check(
     return opened if spacing is None else replace(opened, spacing_angstrom=(spacing,) * 3)
 
 
-def _found(
+def _findings(
     volume: Volume,
     frame: Frame,
     size: tuple[float, bool],
@@ -284,7 +283,7 @@ def _found(
     diameter, is_known = size
     grid = grid_for(volume, frame.spacing_zyx, diameter)
     are_in = are_inside(frame.voxels_zyx, frame.shape_zyx)
-    if why_not := _why_not_judged(frame, grid, diameter):
+    if why_not := _obstacle(frame, grid, diameter):
         judgement = Judgement("unclear", Evidence(Reading(), are_in.sum() / max(1, len(are_in))), why_not=why_not)
     else:
         contrast = read_contrast(volume, grid, diameter, stop=stop, progress=progress)
@@ -294,7 +293,7 @@ def _found(
     near = _duplicates(frame, diameter)
     to_edge = edge_distances(frame.voxels_zyx, frame.shape_zyx, frame.spacing_zyx)
     free_zyx = 1 - diameter / np.multiply(frame.spacing_zyx, frame.shape_zyx)
-    found = Findings(
+    findings = Findings(
         picks=frame.picks,
         frame=frame,
         judgement=judgement,
@@ -309,29 +308,30 @@ def _found(
         n_overlapping=len(_duplicates(frame, diameter / 2)) if len(near) else 0,
     )
     progress(1.0, "done")
-    return found
+    return findings
 
 
-def _why_not_judged(frame: Frame, grid: Grid, diameter: float) -> str:
-    """Why the density says nothing about picks, whatever it is; empty if it may."""
-    thin, width = float(np.min(np.multiply(frame.shape_zyx, frame.spacing_zyx))), float(grid.spacing_zyx.max())
+def _obstacle(frame: Frame, grid: Grid, diameter: float) -> str:
+    """Why the picks can't be compared with the density; empty if they can."""
+    thickness, width = float(np.min(np.multiply(frame.shape_zyx, frame.spacing_zyx))), float(grid.spacing_zyx.max())
     if len(frame.voxels_zyx) < _MIN_PICKS:
         return f"at least {_MIN_PICKS} picks are needed"
-    if thin < _THINNEST * diameter:
-        return f"a volume of {nm_text(thin)} is too thin for a particle of {nm_text(diameter)}"
+    if thickness < _MIN_THICKNESS * diameter:
+        return f"a volume of {nm_text(thickness)} is too thin for a particle of {nm_text(diameter)}"
     if width > diameter:
         return f"voxels of {nm_text(width)} are too wide for a particle of {nm_text(diameter)}"
     return ""
 
 
 def _duplicates(frame: Frame, nearest: float) -> NDArray[np.intp]:
-    if frame.picks.is_cloud:  # points that outline instances are meant to lie close
+    if frame.picks.is_cloud:  # points that outline instances are close together by design
         return np.empty(0, np.intp)
     return duplicates(frame.voxels_zyx * frame.spacing_zyx, frame.picks.scores, nearest)
 
 
-def _statements(found: Findings) -> Iterator[Statement]:
-    n, n_outside, n_near, n_edge = len(found.picks), len(found.outside), len(found.duplicates), len(found.edge)
+def _statements(findings: Findings) -> Iterator[Statement]:
+    n, n_outside = len(findings.picks), len(findings.outside)
+    n_near, n_edge = len(findings.duplicates), len(findings.edge)
     if not n:
         yield Statement("inside", "There are no picks.", "odd")
         return
@@ -341,24 +341,24 @@ def _statements(found: Findings) -> Iterator[Statement]:
         yield Statement("inside", text, "odd", f"{n_outside:,} {lie} outside the volume")
     else:
         yield Statement("inside", f"All {count_text(n, 'pick')} lie inside the volume.", "good")
-    yield _about_density(found.judgement)
-    if offset := found.judgement.offset:
+    yield _about_density(findings.judgement)
+    if offset := findings.judgement.offset:
         lengths = zip("zyx", offset.voxels_zyx, offset.error_zyx, strict=True)
         where = ", ".join(reversed([f"{length:+.1f} ± {error:.1f} in {axis}" for axis, length, error in lengths]))
         first = "1" if offset.voxels_zyx[0] < 0 else "-1"
         what = f"count voxels from {first} instead of 0" if offset.is_one_based else "are off their particles"
         text = f"The picks {what}: the density lies {where} voxels beside them."
         yield Statement("offset", text, "odd", "it lies beside them")
-    size = nm_text(found.diameter_angstrom)
+    size = nm_text(findings.diameter_angstrom)
     if n_near:
-        half = f" {found.n_overlapping:,} of them are closer than half of that." if found.n_overlapping else ""
+        half = f" {findings.n_overlapping:,} of them are closer than half of that." if findings.n_overlapping else ""
         text = f"{_counted(n_near, n)} may be duplicates: they are closer than a particle ({size}) to another.{half}"
         brief = f"{n_near:,} may be duplicates"
-        yield Statement("duplicates", text, "odd" if found.n_overlapping else "note", brief)
-    elif n > 1 and not found.picks.is_cloud:
+        yield Statement("duplicates", text, "odd" if findings.n_overlapping else "note", brief)
+    elif n > 1 and not findings.picks.is_cloud:
         yield Statement("duplicates", f"No two picks are closer than a particle ({size}).", "good")
     if n_edge:
-        chance = found.edge_by_chance
+        chance = findings.edge_by_chance
         is_odd = n_edge / n > max(_MANY_AT_EDGE * chance, chance + 3 * np.sqrt(chance * (1 - chance) / n))
         text = f"The volume's edge cuts {_counted(n_edge, n)}; by chance it would cut {100 * chance:.0f} %."
         yield Statement("edge", text, "odd" if is_odd else "note", f"the volume's edge cuts {n_edge:,}")
@@ -370,13 +370,13 @@ def _counted(n: int, of: int) -> str:
 
 def _about_density(judgement: Judgement) -> Statement:
     given, better = judgement.given, judgement.surely_better
-    ways = ", or ".join(f"if {one.reading.words()} ({_numbers(one)})" for one in better[:_MOST_NAMED])
+    ways = ", or ".join(f"if {one.reading.words()} ({_numbers(one)})" for one in better[:_MAX_LISTED])
     if judgement.verdict == "fits":
         word, times = "darker" if given.effect < 0 else "brighter", round(50 * (1 + abs(given.effect)))
         text = f"The picks are {word} than places nearby in {times} of 100 comparisons ({_numbers(given)})."
         return Statement("density", text, "good")
     if judgement.verdict in ("better", "several"):
-        more = ", or in yet other ways" if len(better) > _MOST_NAMED else ""
+        more = ", or in yet other ways" if len(better) > _MAX_LISTED else ""
         text = (
             f"The picks fit much better {ways}{more}. As given: {_numbers(given)}. By chance, fewer than "
             f"{100 * ALARM_LEVEL:.0f} of 100 volumes would show this in {judgement.n_tried:,} tries."

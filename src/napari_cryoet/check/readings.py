@@ -1,6 +1,6 @@
-"""Ways to read positions: which axis is which, which count from the other end, what the unit is, where 0 is.
+"""Alternative readings of positions: order and direction of axes, unit, and origin.
 
-A file of picks seldom says any of this, and each program has its own habit.
+Pick files rarely state these, and programs have different conventions.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from napari_cryoet.picks import Picks
 
 _AXES: Final = "zyx"
-#: Factors that differ by less count as the same; densities couldn't tell them apart either.
+#: Factors that differ by less count as equal; the density can't distinguish them.
 _SAME_FACTOR: Final = 0.05
 
 
@@ -25,28 +25,28 @@ _SAME_FACTOR: Final = 0.05
 class Reading:
     """One way to read positions; the default takes them as given."""
 
-    order_zyx: tuple[int, int, int] = (0, 1, 2)  # which of the given axes (0 is z, 1 is y, 2 is x) is really z, y, x
-    flipped_zyx: tuple[bool, bool, bool] = (False, False, False)  # which of these count from the far end of the volume
-    factor: float = 1.0  # what the positions are multiplied by
-    unit: str = ""  # what that means in words
-    shift_zyx: tuple[float, float, float] = (0.0, 0.0, 0.0)  # what is added in the end, in voxels of the volume
+    order_zyx: tuple[int, int, int] = (0, 1, 2)  # the given axes (0 is z, 1 is y, 2 is x) that are really z, y, x
+    flipped_zyx: tuple[bool, bool, bool] = (False, False, False)  # whether each counts from the far end of the volume
+    factor: float = 1.0  # multiplies the positions
+    unit: str = ""  # describes the factor
+    shift_zyx: tuple[float, float, float] = (0.0, 0.0, 0.0)  # added last, in voxels of the volume
 
     @property
     def axes_zyx(self) -> NDArray[np.float64]:
-        """The matrix (3, 3) from given directions in z, y, x to those that are meant."""
+        """The matrix (3, 3) from given to real directions in z, y, x."""
         signs = np.where(self.flipped_zyx, -1.0, 1.0)
         return np.asarray(signs[:, None] * np.eye(3)[list(self.order_zyx)])
 
     def apply(self, voxels_zyx: NDArray[np.float64], shape_zyx: tuple[int, int, int]) -> NDArray[np.float64]:
-        """Positions (n, 3) in voxels of a volume of that shape, read this way."""
+        """Apply this reading to positions (n, 3) in voxels of a volume."""
         points = voxels_zyx[:, self.order_zyx] * self.factor
         return np.asarray(np.where(self.flipped_zyx, np.array(shape_zyx) - 1.0 - points, points) + self.shift_zyx)
 
     def words(self) -> str:
-        """What is different, to follow an "if": ``y is flipped``."""
+        """Describe the reading, to follow an "if": ``y is flipped``."""
         moved = [_AXES[axis] for axis in range(3) if self.order_zyx[axis] != axis][::-1]
-        given = _listed([_AXES[axis] for axis in self.order_zyx])
-        order = f"{given} are taken for z, y and x" if len(moved) == 3 else f"{_listed(moved)} are swapped"
+        axes_given = _listed([_AXES[axis] for axis in self.order_zyx])
+        order = f"{axes_given} are taken for z, y and x" if len(moved) == 3 else f"{_listed(moved)} are swapped"
         axes = [name for name, is_flipped in zip(_AXES, self.flipped_zyx, strict=True) if is_flipped][::-1]
         shifts = [f"{length:+.3g} in {name}" for name, length in zip(_AXES, self.shift_zyx, strict=True) if length]
         parts = [
@@ -58,14 +58,14 @@ class Reading:
         return " and ".join(filter(None, parts)) or "they are taken as given"
 
     def applied_to(self, frame: Frame) -> Picks:
-        """The picks read this way, in the grid of the volume.
+        """Apply this reading to picks; the result is in the volume's grid.
 
-        Orientations turn along. If the reading mirrors, they are left out: a mirrored rotation is none.
+        Orientations are transformed, too. A reading that mirrors drops them: a mirrored rotation isn't a rotation.
         """
         rotations, is_mirrored = frame.picks.rotations_zyx, np.linalg.det(self.axes_zyx) < 0
         lost = " (orientations left out: they cannot be mirrored)" if rotations is not None and is_mirrored else ""
         return frame.picks.changed(
-            f"read anew so that {self.words()}{lost}",
+            f"reread so that {self.words()}{lost}",
             points_zyx=self.apply(frame.voxels_zyx, frame.shape_zyx) + frame.origin_zyx,
             rotations_zyx=None if rotations is None or is_mirrored else self.axes_zyx @ rotations,
             spacing_angstrom=frame.spacing_zyx[0] if len(set(frame.spacing_zyx)) == 1 else None,
@@ -75,12 +75,12 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """Picks in a volume, as given; without a voxel spacing of their own, they count in its voxels."""
+    """Picks in a volume, as given. Picks without a voxel spacing are in voxels of the volume."""
 
     picks: Picks
     shape_zyx: tuple[int, int, int]  # of the volume in voxels
     spacing_zyx: tuple[float, float, float]  # of the volume in ångström
-    origin_zyx: tuple[float, float, float] = (0.0, 0.0, 0.0)  # of its first voxel in the frame of the picks, in voxels
+    origin_zyx: tuple[float, float, float] = (0.0, 0.0, 0.0)  # the volume's first voxel in the picks' frame, in voxels
 
     @property
     def voxels_zyx(self) -> NDArray[np.float64]:
@@ -91,17 +91,17 @@ class Frame:
 
     @property
     def picks_angstrom(self) -> float:
-        """The width of a voxel of the picks' own grid."""
+        """The voxel size of the picks' grid."""
         return self.picks.spacing_angstrom or self.mean_spacing
 
     @property
     def mean_spacing(self) -> float:
-        """The width of a voxel of the volume."""
+        """The volume's voxel size, averaged over axes."""
         return float(np.mean(self.spacing_zyx))
 
 
 def all_readings(picks_angstrom: float, volume_angstrom: float) -> Iterator[Reading]:
-    """Every order of the axes with every flip at every likely scale, the given one first."""
+    """All orders and flips of axes at all plausible scales; the given reading comes first."""
     candidates = [
         (1.0, ""),
         (1 / picks_angstrom, "the numbers are ångström, not voxels"),
@@ -122,15 +122,15 @@ def all_readings(picks_angstrom: float, volume_angstrom: float) -> Iterator[Read
 
 
 def shifted(shift_zyx: NDArray[np.float64]) -> Reading:
-    """The given positions, moved."""
+    """A reading that only shifts positions."""
     z, y, x = shift_zyx.tolist()
     return Reading(shift_zyx=(z, y, x))
 
 
 def duplicates(points: NDArray[np.float64], scores: NDArray[np.float64] | None, nearest: float) -> NDArray[np.intp]:
-    """Rows to leave out so that no two others are nearer than ``nearest``, ascending.
+    """Sorted rows to remove so that no two remaining points are closer than ``nearest``.
 
-    Of two that are too near, the one with the better score stays, or else the first.
+    Of two close points, the one with the better score stays, or else the first.
     """
     from scipy.spatial import KDTree
 
