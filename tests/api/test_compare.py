@@ -194,7 +194,7 @@ class TestWhatIsRefused:
 
     def test_what_lacks_something_or_makes_no_sense(self):
         for a, b, options, noun in (
-            (A, picks([1, 1, 1], spacing=None), {"radius_angstrom": 25}, "voxels"),
+            (A, picks([1, 1, 1], spacing=None), {"radius_angstrom": 25}, "voxel spacing"),
             (A, B, {}, "radius"),
             (Mask(BALL, 10.0), A, {}, "mask"),
         ):

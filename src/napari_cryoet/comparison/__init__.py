@@ -1,4 +1,4 @@
-"""How far two annotations agree: matches, scores, distances and angles of picks; overlaps of masks.
+"""Compare annotations: matches, scores, distances and angles of picks; overlaps of masks.
 
-The package isn't called ``compare``: importing it would replace the function `napari_cryoet.compare`.
+The package isn't named ``compare`` because importing it would shadow the function `napari_cryoet.compare`.
 """

@@ -1,4 +1,4 @@
-"""Annotations to compare, from records, ids, files and addresses."""
+"""Open annotations to compare, from records, ids, files and URLs."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ from napari_cryoet.volumes import (
 if TYPE_CHECKING:
     from napari_cryoet.portal.portal import Portal
 
-#: How ids of annotations and of their files are written.
+#: Ids of annotations and of annotation files.
 ANNOTATION_ID: Final = re.compile(r"(AN|AF)-([0-9]{1,9})", re.IGNORECASE)
-#: Headers keep the width of a voxel as a rounded length of the whole volume.
+#: MRC headers store the rounded size of the volume, so voxel sizes are inexact.
 _WIDTH_TOLERANCE: Final = 1e-3
 _COMPARABLE: Final = frozenset({"ndjson", "zarr", "mrc"})
 
@@ -53,31 +53,31 @@ def open_annotation(
     insist: bool = False,
     stop: threading.Event | None = None,
 ) -> Picks | Mask:
-    """Open an annotation to compare it: picks are read, masks only opened.
+    """Open an annotation to compare: picks are read, masks are opened lazily.
 
     Parameters
     ----------
     source
-        A record of the portal; the path of a file of picks (see `napari_cryoet.read_picks`); the address of an
-        ``.ndjson`` file; the path or address of a mask (OME-Zarr, zarr, MRC; TIFF on this computer).
+        A portal record; the path of a pick file (see `napari_cryoet.read_picks`); the URL of an ``.ndjson`` file; the
+        path or URL of a mask (OME-Zarr, zarr, MRC; TIFF only as a local file).
     spacing_angstrom
-        The voxel spacing of a file that doesn't say it. Records, and files of picks that say it, keep their own.
+        The voxel spacing, if the file has none. The spacing of records and pick files takes precedence.
     shape_zyx, tomogram, unit
-        What some files of picks need as well: the size of the volume in voxels, which of several tomograms, and what
-        the columns x, y, z of a table count.
+        Required by some pick files: the size of the volume in voxels, the name of the tomogram, and the unit of columns
+        x, y, z.
     insist
-        Take ``spacing_angstrom`` for a mask whose file says another one.
+        Use ``spacing_angstrom`` even if a mask's file has another one.
 
     Raises
     ------
     ComparisonError
-        If a mask's file says another voxel spacing than the given one, unless you insist.
+        If a mask's file has another voxel spacing than the given one, unless you insist.
     FormatError
-        If it is neither picks nor a mask, or can't be read; a `MissingContextError` if something must be given.
+        If it is neither picks nor a mask, or can't be read; `MissingContextError` if arguments are missing.
     StreamError
         If it can't be reached.
     StoppedError
-        When ``stop`` is set.
+        If ``stop`` is set.
     """
     if isinstance(source, AnnotationFile):
         return _open_record(source, spacing_angstrom, stop)
@@ -87,17 +87,17 @@ def open_annotation(
     if suffix_of(address) in MRC_SUFFIXES | TIFF_SUFFIXES | {".zarr"} or os.path.isdir(address):
         volume = open_volume(address, stop=stop)
         about = about | own_provenance(volume, address) | {SHOWN_NAME: name_of(address)}
-        is_certain = insist or spacing_angstrom is None  # a folder is more reliable than a header
+        is_certain = insist or spacing_angstrom is None  # a spacing from a folder name is more reliable than a header
         return _mask(volume, address, spacing, about.get("alignment_id"), about, is_certain=is_certain)
     if "://" in address:
         return _read_points(address, spacing, None, about, stop)
     picks = read_in_own_grid(address, Context(spacing_angstrom, shape_zyx, tomogram, unit))
-    # the file's own name, for it may be compared with what it was exported from
+    # the file name distinguishes an export from its source
     return picks.changed(about=dict(picks.about) | {SHOWN_NAME: Path(address).name})
 
 
 def named_file(portal: Portal, text: str, *, stop: threading.Event | None = None) -> AnnotationFile:
-    """The annotation file that an `ANNOTATION_ID` means; of several formats of one content, what streams best."""
+    """Look up an `ANNOTATION_ID`. Of several formats with the same content, choose the one that streams best."""
     prefix, _, number = text.partition("-")
     if prefix.upper() == "AF":
         return portal.annotation_file(int(number), stop=stop)
@@ -108,16 +108,16 @@ def named_file(portal: Portal, text: str, *, stop: threading.Event | None = None
     files = [row.files[0] for row in rows if row.annotation.id == int(number) and row.files]
     usable = [file for file in files if file.format in _COMPARABLE and not fits.why_not_drawable(file)]
     if len(usable) != 1:
-        found = ", ".join(f"AF-{number}" for number in sorted(file.id for file in usable)) or "none"
-        message = f"{text} has {len(usable)} files that can be compared: {found}."
-        raise ComparisonError(message, hint="Give the id of one." if usable else "")
+        ids = ", ".join(f"AF-{number}" for number in sorted(file.id for file in usable)) or "none"
+        message = f"{text} has {len(usable)} files that can be compared: {ids}."
+        raise ComparisonError(message, hint="Give the id of one file." if usable else "")
     return usable[0]
 
 
 def _open_record(file: AnnotationFile, spacing: float | None, stop: threading.Event | None) -> Picks | Mask:
     obstacle = fits.why_not_drawable(file)
     if obstacle or file.format not in _COMPARABLE:
-        raise FormatError(obstacle or "A mesh can't be compared, only picks and masks can.")
+        raise FormatError(obstacle or "Meshes can't be compared, only picks and masks.")
     known = fits.spacing_angstrom(file) or spacing
     about = provenance.of_annotation_file(file, file.https_path, known)
     if file.format == "ndjson":
@@ -141,17 +141,17 @@ def _mask(
     *,
     is_certain: bool = True,
 ) -> Mask:
-    """A mask in voxels of the given spacing, if that is certain or what its file says."""
+    """Create a mask; a spacing that contradicts its file is accepted only if ``is_certain``."""
     warnings = [*about.get("warnings", ()), *volume.remarks]
     widths = volume.spacing_angstrom
-    taken = spacing or (widths[0] if widths else None)
-    if taken and widths and not np.allclose(widths, taken, rtol=_WIDTH_TOLERANCE, atol=0):
-        said = " × ".join(f"{width:g}" for width in widths)
+    chosen = spacing or (widths[0] if widths else None)
+    if chosen and widths and not np.allclose(widths, chosen, rtol=_WIDTH_TOLERANCE, atol=0):
+        sizes = " × ".join(f"{width:g}" for width in widths)
         if not is_certain or spacing is None:
             volume.close()
             raise ComparisonError(
-                f"{name_of(address)} says that its voxels are {said} Å wide, not {taken:g} Å.",
+                f"{name_of(address)} states a voxel spacing of {sizes} Å, not {chosen:g} Å.",
                 hint="If the file is wrong, give the voxel spacing and insist on it.",
             )
-        warnings.append(f"Its file says that voxels are {said} Å wide; {taken:g} Å was taken.")
-    return Mask(volume.levels[0], taken, alignment_id, about | ({"warnings": warnings} if warnings else {}))
+        warnings.append(f"Its file states a voxel spacing of {sizes} Å; {chosen:g} Å was used.")
+    return Mask(volume.levels[0], chosen, alignment_id, about | ({"warnings": warnings} if warnings else {}))

@@ -1,4 +1,4 @@
-"""One-to-one matches of places or objects, and the angles between orientations."""
+"""One-to-one matching of points or objects, and angles between orientations."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from napari_cryoet.exceptions import ComparisonError
 
 Method = Literal["optimal", "greedy"]
 METHODS: Final[tuple[Method, ...]] = get_args(Method)
-#: Told the share that is done; raises `StoppedError` once the work is to end.
+#: Called with the fraction done; raises `StoppedError` to cancel.
 Step = Callable[[float], None]
 
-#: More pairs within the radius take gigabytes; the radius is then far larger than a particle.
+#: More pairs would need gigabytes of memory; the radius is then far larger than a particle.
 MAX_PAIRS: Final = 10_000_000
-#: The largest cluster: it takes minutes to solve.
+#: Maximum number of pairs in a cluster; larger ones take many minutes to solve.
 MAX_CLUSTER: Final = 500_000
-_SOLVED_AT_ONCE: Final = 500  # pairs of small clusters, since each call of the solver takes time
-_SLACK: Final = 1 + 1e-9  # voxels times a spacing are rounded: two picks may be exactly the radius apart
+_SOLVED_AT_ONCE: Final = 500  # pairs of small clusters, to amortise the overhead of the solver
+_SLACK: Final = 1 + 1e-9  # for rounding errors of picks that are exactly the radius apart
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matches:
-    """Rows of A and of B that are paired, and their distances or other costs."""
+    """Paired rows of A and B, and their distances or other costs."""
 
     rows_a: NDArray[np.intp]
     rows_b: NDArray[np.intp]
@@ -36,7 +36,7 @@ class Matches:
         return len(self.costs)
 
     def take(self, which: NDArray[np.intp] | NDArray[np.bool_]) -> Matches:
-        """Some of the pairs."""
+        """Select pairs."""
         return Matches(self.rows_a[which], self.rows_b[which], self.costs[which])
 
 
@@ -51,26 +51,26 @@ def pairs_within(points_a: NDArray[np.float64], points_b: NDArray[np.float64], r
     return Matches(near["i"].astype(np.intp), near["j"].astype(np.intp), near["v"])
 
 
-def match_pairs(pairs: Matches, method: Method = "optimal", step: Step = lambda _share: None) -> Matches:
-    """Choose among possible pairs so that no row occurs twice; sorted by the rows of A.
+def match_pairs(pairs: Matches, method: Method = "optimal", step: Step = lambda _fraction: None) -> Matches:
+    """Select pairs so that no row occurs twice, sorted by row of A.
 
-    ``"optimal"``: as many matches as possible, and among these choices one with the smallest sum of costs.
-    ``"greedy"``: the cheapest pair first, then the cheapest of the rest; ties in the order of rows.
+    ``"optimal"``: the largest number of matches, with the smallest sum of costs.
+    ``"greedy"``: the cheapest pair first, then the cheapest of the rest; ties are resolved by row.
     """
     if not len(pairs):
         return pairs
-    chosen = _cheapest_first(pairs) if method == "greedy" else _cheapest_in_all(pairs, step)
+    chosen = _match_greedily(pairs) if method == "greedy" else _match_optimally(pairs, step)
     return pairs.take(chosen[np.argsort(pairs.rows_a[chosen])])
 
 
 def angular_errors(
     rotations_a_xyz: NDArray[np.float64], rotations_b_xyz: NDArray[np.float64], fold: int = 1
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The angles between orientations (n, 3, 3), and between their z axes, in degrees from 0 to 180.
+    """Angles between orientations (n, 3, 3), and between their z axes, in degrees from 0 to 180.
 
     The quaternion (x, y, z, w) of the rotation from A to B, in the particle's frame, is a turn by 2 atan2(z, w) about
-    z, then a tilt of z by 2 atan2(√(x² + y²), √(z² + w²)). An n-fold axis keeps the tilt and reduces the turn to what
-    is beyond the nearest multiple of 360°/n. Formulas in atan2 stay exact for small angles.
+    z, then a tilt of z by 2 atan2(√(x² + y²), √(z² + w²)). An n-fold axis keeps the tilt and reduces the turn to the
+    difference from the nearest multiple of 360°/n. atan2 is accurate for small angles.
     """
     from scipy.spatial.transform import Rotation
 
@@ -83,7 +83,7 @@ def angular_errors(
     return np.degrees(2 * half_angle), np.degrees(2 * half_tilt)
 
 
-def _cheapest_first(pairs: Matches) -> NDArray[np.intp]:
+def _match_greedily(pairs: Matches) -> NDArray[np.intp]:
     order = np.lexsort((pairs.rows_b, pairs.rows_a, pairs.costs))
     taken_a: set[int] = set()
     taken_b: set[int] = set()
@@ -97,8 +97,8 @@ def _cheapest_first(pairs: Matches) -> NDArray[np.intp]:
     return np.array(chosen, dtype=np.intp)
 
 
-def _cheapest_in_all(pairs: Matches, step: Step) -> NDArray[np.intp]:
-    """Solve each cluster, that is all rows that are connected through pairs, by itself, or several small ones."""
+def _match_optimally(pairs: Matches, step: Step) -> NDArray[np.intp]:
+    """Solve the matching per cluster of connected rows; small clusters are solved together."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -109,26 +109,26 @@ def _cheapest_in_all(pairs: Matches, step: Step) -> NDArray[np.intp]:
     starts = np.flatnonzero(np.diff(cluster[order], prepend=-1))
     cuts = starts[np.flatnonzero(np.diff(starts // _SOLVED_AT_ONCE)) + 1]
     chosen: list[NDArray[np.intp]] = []
-    for start, some in zip([0, *cuts.tolist()], np.split(order, cuts), strict=True):
+    for start, batch in zip([0, *cuts.tolist()], np.split(order, cuts), strict=True):
         step(start / len(order))
-        if len(some) > MAX_CLUSTER:
-            raise _radius_too_large(f"{len(some):,} pairs hang together within this radius.")
-        chosen.append(some[_are_matches(pairs.take(some))])
+        if len(batch) > MAX_CLUSTER:
+            raise _radius_too_large(f"{len(batch):,} pairs within this radius are connected.")
+        chosen.append(batch[_are_matches(pairs.take(batch))])
     return np.concatenate(chosen)
 
 
 def _are_matches(pairs: Matches) -> NDArray[np.bool_]:
-    """Which pairs of whole clusters are matches; each row of A may also stay alone, at a high cost."""
+    """Solve the matching of whole clusters; return a mask of pairs. Leaving a row of A unmatched has a high cost."""
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
     rows_a, at_a = np.unique(pairs.rows_a, return_inverse=True)
     rows_b, at_b = np.unique(pairs.rows_b, return_inverse=True)
     n_a, n_b = len(rows_a), len(rows_b)
-    costs = pairs.costs + 1  # the solver takes 0 for no pair
-    alone = np.full(n_a, (n_a + 1) * costs.max())  # more than any other choice of pairs can save
+    costs = pairs.costs + 1  # the solver treats 0 as no pair
+    unmatched = np.full(n_a, (n_a + 1) * costs.max())  # costs more than any other choice of pairs can save
     rows, columns = np.append(at_a, np.arange(n_a)), np.append(at_b, n_b + np.arange(n_a))
-    table = csr_array((np.append(costs, alone), (rows, columns)), shape=(n_a, n_b + n_a))
+    table = csr_array((np.append(costs, unmatched), (rows, columns)), shape=(n_a, n_b + n_a))
     _, partners = min_weight_full_bipartite_matching(table)
     return np.asarray(partners[at_a] == at_b)
 

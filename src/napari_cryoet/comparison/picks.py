@@ -1,4 +1,4 @@
-"""Picks against picks: which match, how many are right, how many were found, and how far off they are."""
+"""Compare picks with picks: matches, precision and recall, distances and angles."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from napari_cryoet.wording import nm_text
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class PicksComparison(Comparison):
-    """Picks A, which are judged, against picks B, the reference.
+    """Picks A evaluated against the reference picks B.
 
     Attributes
     ----------
     rows_a, rows_b
-        (n,) rows of A and of B that match, by rising row of A.
+        (n,) matching rows of A and B, sorted by row of A.
     distances_angstrom
-        (n,) between the two.
+        (n,) distance of each match.
     rotation_errors_degree, tilt_errors_degree
-        (n,) angle between the two orientations, and between their z axes; NaN where one has no orientation.
+        (n,) angle between the two orientations, and between their z axes; NaN if one has no orientation.
     scores
         Counts, precision, recall and F-beta.
     distance, rotation_error, tilt_error
-        How the distances and angles are spread; None without any.
+        Statistics of distances and angles; None if there are none.
     """
 
     kind: ClassVar[str] = "picks against picks"
@@ -51,15 +51,15 @@ class PicksComparison(Comparison):
 
     @property
     def headline(self) -> str:
-        """The outcome in one plain sentence."""
+        """The result in one sentence."""
         if self.scores.precision is None or self.scores.recall is None:
             return " ".join(f"{letter} is empty." for letter, side in (("A", self.a), ("B", self.b)) if not len(side))
-        found, back = share_text(self.scores.precision), share_text(self.scores.recall)
-        return f"{found} of A has a partner in B {self._within}, and {back} of B has one in A."
+        of_a, of_b = share_text(self.scores.precision), share_text(self.scores.recall)
+        return f"{of_a} of A has a partner in B {self._within}, and {of_b} of B has one in A."
 
     @property
     def matched(self) -> Picks:
-        """The picks of A that match, with the partner's id, distance and angles in their features."""
+        """Matching picks of A; their features have the partner's id, distance and angles."""
         columns: dict[str, NDArray[Any]] = {
             "partner_id": self.b.ids[self.rows_b],
             "partner_distance_angstrom": self.distances_angstrom,
@@ -67,17 +67,17 @@ class PicksComparison(Comparison):
         if self.rotation_error is not None:
             columns["partner_rotation_degree"] = self.rotation_errors_degree
             columns["partner_tilt_degree"] = self.tilt_errors_degree
-        found = self.a.take(self.rows_a, f"kept those {self._within} of one of {name_of_side(self.b) or 'B'}")
-        return found.changed(features=dict(found.features) | columns)
+        matched = self.a.take(self.rows_a, f"kept those {self._within} of one of {name_of_side(self.b) or 'B'}")
+        return matched.changed(features=dict(matched.features) | columns)
 
     @property
     def only_a(self) -> Picks:
-        """The picks of A without a partner: false positives."""
+        """Picks of A without a partner: false positives."""
         return _without(self.a, self.rows_a, f"{name_of_side(self.b) or 'B'} {self._within}")
 
     @property
     def only_b(self) -> Picks:
-        """The picks of B without a partner: false negatives."""
+        """Picks of B without a partner: false negatives."""
         return _without(self.b, self.rows_b, f"{name_of_side(self.a) or 'A'} {self._within}")
 
     @property
@@ -101,7 +101,7 @@ def compare_picks(
     step: Step,
     notes: Sequence[str],
 ) -> PicksComparison:
-    """As `napari_cryoet.compare` with picks."""
+    """Implementation of `napari_cryoet.compare` for picks."""
     pairs = pairs_within(a.positions_angstrom_zyx, b.positions_angstrom_zyx, radius_angstrom)
     matches = match_pairs(pairs, method, step)
     rotation_errors, tilt_errors = _angles(a, b, matches, fold)
@@ -125,7 +125,7 @@ def compare_picks(
 
 
 def _angles(a: Picks, b: Picks, matches: Matches, fold: int) -> NDArray[np.float64]:
-    """Rotation and tilt errors of matches, NaN for those without."""
+    """Rotation and tilt errors of matches, NaN where unknown."""
     errors = np.full((2, len(matches)), np.nan)
     are_known = a.are_oriented[matches.rows_a] & b.are_oriented[matches.rows_b]
     if are_known.any() and a.rotations_xyz is not None and b.rotations_xyz is not None:

@@ -1,4 +1,4 @@
-"""What a comparison found: named figures, shown as text and as JSON."""
+"""Results of a comparison: named figures, as text and JSON."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from napari_cryoet.wording import joined, nm_text, plain
 if TYPE_CHECKING:
     from napari_cryoet.comparison.masks import Mask
 
-#: Viewers and readers store here, in ``about``, the name under which they show a side.
+#: The key in ``about`` for a side's display name.
 SHOWN_NAME: Final = "shown_name"
-#: What figures are called, where that isn't their key with spaces.
+#: Labels of figures that aren't just their key with spaces.
 _LABELS: Final = {
     "true_positives": "matched (true positives)",
     "false_positives": "only in A (false positives)",
@@ -31,7 +31,7 @@ _LABELS: Final = {
     "iou": "IoU",
     "iou_threshold": "least IoU",
 }
-#: Why figures may be undefined.
+#: Reasons for undefined figures.
 _REASONS: Final = {
     "precision": "A is empty",
     "recall": "B is empty",
@@ -43,39 +43,39 @@ _REASONS: Final = {
     "surface_distance": "the mask has no surface, or there are no picks",
     "dice": "both masks are empty",
     "iou": "both masks are empty",
-    "instances": "a mask whose only label is 1 tells no objects apart, unless its record says that it does",
+    "instances": "a mask whose only label is 1 doesn't distinguish objects, unless its record says so",
 }
-#: Fields of comparisons that are no figures.
-_NO_FIGURES: Final = frozenset({"a", "b", "notes"})
-#: What the portal itself says of an annotation, in ``about``.
+#: Fields of comparisons that aren't figures.
+_NOT_FIGURES: Final = frozenset({"a", "b", "notes"})
+#: Keys in ``about`` for the portal's own assessment of an annotation.
 _OF_PORTAL: Final = ("confidence_precision_percent", "confidence_recall_percent", "ground_truth_used")
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Comparison(ABC):
-    """A, which is judged, against B, the reference."""
+    """Annotation A evaluated against the reference B."""
 
     kind: ClassVar[str]
     a: Picks | Mask
     b: Picks | Mask
-    notes: tuple[str, ...]  # what to know when you read the numbers
+    notes: tuple[str, ...]  # caveats about the numbers
 
     @property
     @abstractmethod
     def headline(self) -> str:
-        """The outcome in one plain sentence."""
+        """The result in one sentence."""
 
     @property
     def figures(self) -> dict[str, Any]:
-        """Settings and numbers by their names in JSON; fractions are shares."""
-        found: dict[str, Any] = {}
+        """Settings and numbers by their names in JSON."""
+        figures: dict[str, Any] = {}
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, Scores):
-                found |= asdict(value)
-            elif field.name not in _NO_FIGURES and not isinstance(value, np.ndarray):
-                found[field.name] = value
-        return found
+                figures |= asdict(value)
+            elif field.name not in _NOT_FIGURES and not isinstance(value, np.ndarray):
+                figures[field.name] = value
+        return figures
 
     @property
     def why_undefined(self) -> dict[str, str]:
@@ -83,7 +83,7 @@ class Comparison(ABC):
         return {key: _REASONS[key] for key, value in self.figures.items() if value is None}
 
     def plain(self) -> dict[str, Any]:
-        """All numbers and the provenance of both sides, as JSON holds them."""
+        """Convert all numbers and the provenance of both sides to JSON-compatible data."""
         report = {
             "kind": self.kind,
             "headline": self.headline,
@@ -100,7 +100,7 @@ class Comparison(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """How good A is, with B as the reference: counts, and scores from 0 to 1 or None where a set is empty."""
+    """Counts, and scores from 0 to 1, of A with B as the reference. Scores are None if a set is empty."""
 
     true_positives: int
     false_positives: int
@@ -112,10 +112,10 @@ class Scores:
 
 
 def scores_of(n_matched: int, n_a: int, n_b: int, beta: float = 1.0) -> Scores:
-    """Scores of A, of which ``n_matched`` of ``n_a`` match one of the ``n_b`` of B.
+    """Compute scores from the number of matches and the sizes of A and B.
 
-    F-beta is van Rijsbergen's ``(1 + beta²) P R / (beta² P + R)`` in counts, so that it is defined unless both are
-    empty. With ``beta`` 1 it is the Dice coefficient.
+    F-beta is van Rijsbergen's ``(1 + beta²) P R / (beta² P + R)``, computed from counts so that it is defined unless
+    both are empty. With ``beta`` 1 it is the Dice coefficient.
     """
     only_a, only_b = n_a - n_matched, n_b - n_matched
     total = (1 + beta**2) * n_matched + beta**2 * only_b + only_a
@@ -132,7 +132,7 @@ def scores_of(n_matched: int, n_a: int, n_b: int, beta: float = 1.0) -> Scores:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Spread:
-    """Distances (``unit`` is ``"Å"``) or angles (``"°"``), summed up, with a histogram of one edge more than counts."""
+    """Statistics and a histogram of distances (``unit`` is ``"Å"``) or angles (``"°"``)."""
 
     unit: str
     count: int
@@ -144,21 +144,21 @@ class Spread:
 
     @property
     def summary(self) -> str:
-        """The numbers in words."""
+        """Median, mean and maximum as text."""
         return joined(*(f"{name} {self.text(getattr(self, name))}" for name in ("median", "mean", "largest")))
 
     def text(self, value: float) -> str:
-        """One of its values with its unit; lengths in nm."""
+        """Format a value with its unit; lengths in nm."""
         return f"{value:.1f}°" if self.unit == "°" else nm_text(value)
 
     def plain(self) -> dict[str, Any]:
-        """The numbers for JSON."""
+        """Convert to JSON-compatible data."""
         numbers = {name: getattr(self, name) for name in ("unit", "count", "mean", "median", "largest")}
         return numbers | {"histogram": {"edges": self.edges, "counts": self.counts}}
 
 
 def spread_of(values: NDArray[np.float64], unit: str, *, top: float | None = None) -> Spread | None:
-    """The spread of the values that are numbers, or None without any; the histogram may end at a given ``top``."""
+    """Compute statistics of finite values, None if there are none. The histogram ends at ``top``, if given."""
     values = values[np.isfinite(values)]
     if len(values) == 0:
         return None
@@ -169,7 +169,7 @@ def spread_of(values: NDArray[np.float64], unit: str, *, top: float | None = Non
 
 
 def report_text(comparison: Comparison) -> str:
-    """A comparison as plain text: the outcome in a sentence, what was compared, and the numbers."""
+    """Format a comparison as plain text: result, subject, numbers and remarks."""
     rows = rows_of(comparison.figures)
     label_width, text_width = (max(map(len, column)) for column in zip(*rows, strict=True))
     table = [f"{label:<{label_width}}  {text:>{text_width}}" for label, text in rows]
@@ -177,13 +177,13 @@ def report_text(comparison: Comparison) -> str:
 
 
 def subject(comparison: Comparison) -> str:
-    """What was compared."""
+    """Describe what was compared."""
     a, b = (f" ({name})" if (name := name_of_side(side)) else "" for side in (comparison.a, comparison.b))
     return f"A{a} against the reference B{b}."
 
 
 def rows_of(figures: Mapping[str, Any], group: str = "") -> list[tuple[str, str]]:
-    """What each figure is called, and its value in words."""
+    """Label and formatted value of each figure."""
     rows = []
     for key, value in figures.items():
         if hasattr(value, "plain") and not isinstance(value, Spread):
@@ -194,19 +194,19 @@ def rows_of(figures: Mapping[str, Any], group: str = "") -> list[tuple[str, str]
 
 
 def label_of(key: str) -> str:
-    """What a figure is called."""
+    """The label of a figure."""
     return _LABELS.get(key, key.removesuffix("_angstrom").replace("_", " "))
 
 
 def remarks_of(comparison: Comparison) -> list[str]:
-    """What the portal itself says about A and B, what to know when you read the numbers, and why some are undefined."""
+    """The portal's own assessment of A and B, caveats, and reasons for undefined figures."""
     lines = []
     for letter, side in (("A", comparison.a), ("B", comparison.b)):
         numbers = [side.about.get(name) for name in _OF_PORTAL]
         if any(numbers):
             precision, recall, used = ("unknown" if number is None else number for number in numbers)
-            said = f"precision {precision} %, recall {recall} %, ground truth {used}"
-            lines.append(plain(f"The portal says about {letter} as published: {said}."))
+            assessment = f"precision {precision} %, recall {recall} %, ground truth {used}"
+            lines.append(plain(f"The portal's figures for {letter} as published: {assessment}."))
     undefined: dict[str, list[str]] = {}
     for key, why in comparison.why_undefined.items():
         undefined.setdefault(why, []).append(label_of(key))
@@ -215,7 +215,7 @@ def remarks_of(comparison: Comparison) -> list[str]:
 
 
 def share_text(share: float) -> str:
-    """A share in whole percent."""
+    """Format a fraction as percent without decimals."""
     return f"{100 * share:.0f} %"
 
 
@@ -235,7 +235,7 @@ def _text(key: str, value: Any) -> str:
 
 
 def name_of_side(side: Picks | Mask) -> str:
-    """The name that is shown, else of its annotation, else of its file; empty if nothing is known."""
+    """The display name, else that of the annotation, else of the file; empty if unknown."""
     about = side.about
     if about.get(SHOWN_NAME):
         return plain(str(about[SHOWN_NAME]))
