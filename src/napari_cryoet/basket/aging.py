@@ -49,25 +49,17 @@ def ask_dates(portal: Portal, basket: Basket, *, stop: threading.Event | None = 
 
 
 def age_of(basket: Basket, today: Dates, matches: Callable[[SavedSearch], Iterable[int]] = lambda _search: ()) -> Age:
-    """Compare a basket with today.
+    """Compare a basket with the dates of today, and with what its searches find.
 
-    Parameters
-    ----------
-    basket
-        What was ticked. Ids that were pasted in have no date, so they never count as changed.
-    today
-        Dates of all ticked records that there are, from `ask_dates` or an index.
-    matches
-        Gives the ids that match a saved search today, of the kind that it adds.
+    Ids that were pasted in have no date, so they never count as changed. ``matches`` gives the ids that match a saved
+    search today, of the kind that it adds.
     """
     changed, withdrawn, new = ({kind: list[int]() for kind in KINDS} for _ in range(3))
     for kind in KINDS:
-        for record_id in basket.ids(kind):
-            now, then = today.get(kind, {}).get(record_id), basket.seen.get(kind, {}).get(record_id)
-            if now is None:
-                withdrawn[kind].append(record_id)
-            elif now and then and _moment(now) != _moment(then):
-                changed[kind].append(record_id)
+        now, then = today.get(kind, {}), basket.seen.get(kind, {})
+        withdrawn[kind] = [each for each in basket.ids(kind) if each not in now]
+        dated = (each for each in basket.ids(kind) if now.get(each) and then.get(each))
+        changed[kind] = [each for each in dated if _moment(now[each]) != _moment(then[each])]
     for search in basket.searches:
         known = {*basket.ids(search.adds), *basket.seen.get(search.adds, {}), *new[search.adds]}
         new[search.adds] += (each for each in matches(search) if each not in known)

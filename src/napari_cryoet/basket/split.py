@@ -31,24 +31,11 @@ def objects_of_runs(chosen: Chosen) -> dict[int, set[str]]:
 def split_runs(
     objects: Mapping[int, Collection[str]], shares: Sequence[float] = DEFAULT_SHARES, *, seed: int = 0
 ) -> Split:
-    """Split runs so that each object is in all parts as far as there are enough runs with it.
+    """Split runs, given by the names of their objects, so that each object is in all parts if enough runs have it.
 
     The rarest object is dealt out first (iterative stratification). The same runs, objects, shares and seed always give
-    the same split.
-
-    Parameters
-    ----------
-    objects
-        The names of each run's objects.
-    shares
-        How much is for training, validation and test; percent, or any numbers of which 0 leaves a part empty.
-    seed
-        Another one gives another split.
-
-    Raises
-    ------
-    CryoETError
-        If the shares aren't three numbers, or all of them are 0.
+    the same split. Shares are percents for training, validation and test, or any numbers; 0 leaves a part empty.
+    CryoETError if they aren't three numbers, or all of them are 0.
     """
     if len(shares) != len(SPLIT_NAMES) or min(shares) < 0 or not sum(shares):
         raise CryoETError("A split has three shares.", hint="Say for example 80,10,10.")
@@ -57,23 +44,18 @@ def split_runs(
     room = _sizes(len(run_ids), shares)
     wanted = {name: _shares_of(count, shares) for name, count in _counts(objects).items()}
     parts: list[list[int]] = [[] for _ in SPLIT_NAMES]
-
-    def place(run_id: int, scarce: str | None) -> None:
-        """Put a run where its scarce object is wanted most, and there is room."""
-        open_parts = [part for part in range(len(parts)) if room[part] > 0]
-        part = max(open_parts, key=lambda part: (wanted[scarce][part] if scarce else 0.0, room[part], -part))
-        parts[part].append(run_id)
-        room[part] -= 1
-        for name in set(objects[run_id]):
-            wanted[name][part] -= 1
-
     waiting = dict.fromkeys(run_ids)
     while waiting:
         left = _counts({run_id: objects[run_id] for run_id in waiting})
         scarce = min(left, key=lambda name: (left[name], name), default=None)
         for run_id in [each for each in waiting if scarce is None or scarce in objects[each]]:
-            place(run_id, scarce)
-            del waiting[run_id]
+            del waiting[run_id]  # goes where its scarce object is wanted most, and there is room
+            open_parts = [part for part in range(len(parts)) if room[part] > 0]
+            part = max(open_parts, key=lambda part: (wanted[scarce][part] if scarce else 0.0, room[part], -part))
+            parts[part].append(run_id)
+            room[part] -= 1
+            for name in set(objects[run_id]):
+                wanted[name][part] -= 1
     train, validation, test = (tuple(sorted(part)) for part in parts)
     return Split(seed=seed, shares=(shares[0], shares[1], shares[2]), train=train, validation=validation, test=test)
 

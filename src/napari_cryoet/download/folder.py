@@ -271,13 +271,13 @@ def _own(name: str, row: Row, paths: Mapping[tuple[str, int, str], str], plan: P
     for column, value in own.items():
         if is_url(column) and (value or "").startswith(plan.https_prefix):
             own[column] = manifest.https_prefix + value[len(plan.https_prefix) :]
-    for place in file_columns().get(name, {}).values():
-        path = paths.get((name, row["id"], place.https))
+    for https, (s3, size) in file_columns().get(name, {}).items():
+        path = paths.get((name, row["id"], https))
         if path is not None:
-            own[place.https] = manifest.https_prefix + quote(path)
-            own |= {place.s3: manifest.s3_prefix + path} if place.s3 else {}
-        elif not columns[place.https].is_required:
-            own |= dict.fromkeys(filter(None, (place.https, place.s3, place.size)))
+            own[https] = manifest.https_prefix + quote(path)
+            own |= {s3: manifest.s3_prefix + path} if s3 else {}
+        elif not columns[https].is_required:
+            own |= dict.fromkeys(filter(None, (https, s3, size)))
     return own
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cache
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -17,7 +16,7 @@ from napari_cryoet.exceptions import NotFoundError
 from napari_cryoet.portal.portal import Portal
 from napari_cryoet.records import AnnotationFile, Run, Terms, Tomogram, terms_of
 from napari_cryoet.tables.database import Rows
-from napari_cryoet.tables.schema import Table, is_url, tables
+from napari_cryoet.tables.schema import is_url, tables
 
 Row = dict[str, Any]
 
@@ -27,11 +26,9 @@ ROWS_A_PAGE: Final = 1000
 _LEFT_OUT: Final = frozenset({"neuroglancerConfig"})  # 14 kB a tomogram, for another viewer
 
 
-@dataclass(frozen=True, slots=True)
-class FileColumn:
-    """A column with addresses of files, and the columns with their paths on S3 and their sizes, if there are any."""
+class FileColumn(NamedTuple):
+    """The columns beside one with addresses of files: their paths on S3 and their sizes, if there are any."""
 
-    https: str
     s3: str | None
     size: str | None
 
@@ -39,8 +36,16 @@ class FileColumn:
 @cache
 def file_columns() -> Mapping[str, Mapping[str, FileColumn]]:
     """The columns that name files, by table and name; those of folders with a whole dataset or run are left out."""
-    found = {name: {each.https: each for each in _file_columns(table)} for name, table in tables().items()}
-    return {name: columns for name, columns in found.items() if columns}
+    found: dict[str, dict[str, FileColumn]] = {}
+    for table in tables().values():
+        for name in table.columns:
+            if is_url(name) and not name.startswith("s3") and not name.endswith("Prefix"):
+                what = name.removeprefix("https")
+                of_kind = next((kind for kind in ("Omezarr", "Mrc") if what.startswith(kind)), "")
+                s3, size = f"s3{what}", f"fileSize{of_kind}" if what != name else ""
+                column = FileColumn(s3 if s3 in table.columns else None, size if size in table.columns else None)
+                found.setdefault(table.name, {})[name] = column
+    return found
 
 
 def by_id(rows: Mapping[str, Sequence[Any]]) -> dict[str, dict[int, Row]]:
@@ -141,14 +146,3 @@ def _where(name: str, of_tops: Mapping[str, Row]) -> Row | None:
         return of_tops.get(name)
     where = _where(table.parents[table.owner].table, of_tops)
     return None if where is None else {table.owner: where}
-
-
-def _file_columns(table: Table) -> Iterator[FileColumn]:
-    for column in table.columns.values():
-        if not is_url(column.name) or column.name.startswith("s3") or column.name.endswith("Prefix"):
-            continue
-        what = column.name.removeprefix("https")
-        of_kind = next((kind for kind in ("Omezarr", "Mrc") if what.startswith(kind)), "")
-        s3, size = f"s3{what}", f"fileSize{of_kind}"
-        has_size = size in table.columns and column.name.startswith("https")
-        yield FileColumn(column.name, s3 if s3 in table.columns else None, size if has_size else None)

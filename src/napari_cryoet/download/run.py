@@ -70,20 +70,9 @@ def download_files(
     """Fetch everything that a plan names into a folder, which becomes a pack, and write its manifest.
 
     What is complete already is skipped, what is incomplete is continued: started again after a stop or a failure, it
-    fetches only what is missing. A file that isn't as it was fetched is fetched again.
-
-    Parameters
-    ----------
-    plan
-        From `plan_basket` or `incomplete`.
-    folder
-        Where to; it is made if need be.
-    overwrite
-        Whether files in the way may be replaced that no download brought, or whose size changed since.
-    progress
-        Called on this thread, some 20 times a second, with how many bytes are there and about how many there will be.
-    stop
-        Ends the download within 0.2 s when set.
+    fetches only what is missing. A file that isn't as it was fetched is fetched again; one that no download brought, or
+    whose size changed since, only with ``overwrite``. ``progress`` is called on this thread, some 20 times a second;
+    ``stop`` ends the download within 0.2 s when set.
 
     Raises
     ------

@@ -127,13 +127,6 @@ async def _read_on(part: _Part) -> None:
             await in_thread(part.write, bytes(waiting))
 
 
-class _State(msgspec.Struct):
-    """What ``NAME.part`` is a part of."""
-
-    url: str
-    etag: str
-
-
 class _Part:
     """The unfinished file ``NAME.part``, and ``NAME.part.json``, which says what version it is of."""
 
@@ -146,19 +139,19 @@ class _Part:
         place.parent.mkdir(parents=True, exist_ok=True)
         self._file = self._path.open("r+b" if self._path.exists() else "w+b")
         try:
-            state = msgspec.json.decode(self._state.read_bytes(), type=_State)
+            state = msgspec.json.decode(self._state.read_bytes(), type=dict[str, str])
         except (OSError, msgspec.MsgspecError):
-            state = None
-        if state is None or state.url != url:
+            state = {}
+        if state.get("url") != url or "etag" not in state:
             self.restart()
         else:
-            self.etag = state.etag
+            self.etag = state["etag"]
             _read_through(self._file, partial(self._count, came=False), stop)
 
     def remember(self, etag: str | None, total_bytes: int | None) -> None:
         """Note which version this is; without an ETag, or for a small file, there is no continuing."""
         if etag and etag != self.etag and (total_bytes is None or total_bytes >= _LEAST_CONTINUED_BYTES):
-            self._state.write_bytes(msgspec.json.encode(_State(self.url, etag)))
+            self._state.write_bytes(msgspec.json.encode({"url": self.url, "etag": etag}))
         self.etag = etag
 
     def write(self, content: bytes) -> None:
