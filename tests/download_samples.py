@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +134,10 @@ def download_everything(prefix: str, folder: str | Path) -> DownloadReport:
     """Download all files of the sample, whose addresses begin with a prefix."""
     rows = sample_rows(prefix)
     return download_files(plan_cells(rows, None, every_cell(rows)), folder)
+
+
+def downloading(prefix: str, folder: Path) -> subprocess.Popen[bytes]:
+    """A process that downloads all files of the sample."""
+    call = "import sys, download_samples; download_samples.download_everything(*sys.argv[1:])"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    return subprocess.Popen([sys.executable, "-c", call, prefix, str(folder)], env=environment)

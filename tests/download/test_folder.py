@@ -22,7 +22,7 @@ from napari_cryoet.formats.registry import read_picks, write_picks
 from napari_cryoet.layers.load import load_annotation, load_tomogram
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.packs.pack import Pack, open_pack
-from server import Server, status
+from server import Server
 
 PlanOf = Callable[..., Plan]
 
@@ -58,16 +58,6 @@ def test_a_second_download_adds_to_the_first(tmp_path: Path, plan_of: PlanOf) ->
     assert tomogram.https_mrc_file == (to / f"files/{TOMOGRAM}.mrc").as_uri()
     assert tomogram.https_omezarr_dir == (to / f"files/{TOMOGRAM}.zarr").as_uri()
     assert [file.id for file in open_portal(to).run_page(1).annotation_files] == [51, 52]
-
-
-def test_what_failed_is_no_part_of_it(tmp_path: Path, bucket: Server, plan_of: PlanOf) -> None:
-    bucket.script("TS_1.zarr/0/0/0/0", status(403))
-    with pytest.raises(DownloadError):
-        download_files(plan_of("tomogram", "annotations"), tmp_path / "to")
-    page = open_portal(tmp_path / "to").run_page(1)
-
-    assert page.tomograms == ()
-    assert len(page.annotation_files) == 2
 
 
 def test_odd_names_are_found_again(tmp_path: Path, bucket: Server, plan_of: PlanOf) -> None:

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from download_samples import download_everything, files_in, sample_files
+from download_samples import download_everything, downloading, files_in, sample_files
 from server import Server
 
 N_KILLS = 20
-SCRIPT = "import sys; from download_samples import download_everything; download_everything(sys.argv[1], sys.argv[2])"
 
 
 @pytest.mark.slow
-def test_twenty_kills_at_random_moments_end_with_identical_bytes(
-    tmp_path: Path, bucket: Server, project_folder: Path
-) -> None:
+def test_twenty_kills_at_random_moments_end_with_identical_bytes(tmp_path: Path, bucket: Server) -> None:
     seed = random.randrange(2**32)
     print("seed", seed)  # noqa: T201 - says how to see it again
     dice, to = random.Random(seed), tmp_path / "to"
     bucket.latency_s, bucket.total_bytes_s = 0.02, 200_000  # 2 MiB take longer than all rounds together
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(project_folder / "tests"), *sys.path])}
     for _ in range(N_KILLS):
         asked = len(bucket.requests)
-        with subprocess.Popen([sys.executable, "-c", SCRIPT, f"{bucket.url}/", str(to)], env=environment) as process:
+        with downloading(f"{bucket.url}/", to) as process:
             bucket.wait_until(lambda asked=asked: len(bucket.requests) > asked)
             time.sleep(dice.uniform(0, 0.6))
             process.kill()

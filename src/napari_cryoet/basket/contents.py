@@ -46,11 +46,11 @@ _PARTS: Final[Mapping[str, Part]] = {
     "gainFiles": "frames",
     "frameAcquisitionFiles": "frames",
 }
-#: Shapes that say the same of an annotation, the richest first.
-_SAME: Final = (
-    (ShapeType.ORIENTED_POINT, ShapeType.POINT),
-    (ShapeType.INSTANCE_SEGMENTATION_MASK, ShapeType.SEGMENTATION_MASK),
-)
+#: Of shapes that say the same of an annotation, the richer one.
+_RICHER: Final[Mapping[str, str]] = {
+    ShapeType.POINT: ShapeType.ORIENTED_POINT,
+    ShapeType.SEGMENTATION_MASK: ShapeType.INSTANCE_SEGMENTATION_MASK,
+}
 #: What is needed to know what there is and how large it is.
 _NEEDED: Final = frozenset(
     {"annotations", "annotationShapes", "annotationFiles", "tomograms", "tomogramVoxelSpacings", "tiltseries"}
@@ -230,16 +230,11 @@ def part_of(table: str, column: str) -> Part:
 def _file_ids(basket: Basket, rows: Rows) -> set[int]:
     """The annotation files of ticked shapes, and of ticked annotations' shapes but those of which there is a richer."""
     annotations, with_files = {*basket.annotations}, {row["annotationShapeId"] for row in rows["annotationFiles"]}
-    by_annotation: dict[int, dict[str | None, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for row in rows["annotationShapes"]:
-        if row["annotationId"] in annotations and row["id"] in with_files:
-            by_annotation[row["annotationId"]][row["shapeType"]].append(row["id"])
-    for shapes in by_annotation.values() if basket.choices.shapes == "richest" else ():
-        for richer, plainer in _SAME:
-            if richer in shapes:
-                shapes.pop(plainer, None)
-    wanted = {each for shapes in by_annotation.values() for ids in shapes.values() for each in ids}
-    wanted |= {*basket.annotation_shapes}
+    shapes = [row for row in rows["annotationShapes"] if row["annotationId"] in annotations and row["id"] in with_files]
+    if basket.choices.shapes == "richest":
+        there = {(row["annotationId"], row["shapeType"]) for row in shapes}
+        shapes = [row for row in shapes if (row["annotationId"], _RICHER.get(row["shapeType"], "")) not in there]
+    wanted = {row["id"] for row in shapes} | {*basket.annotation_shapes}
     return {row["id"] for row in rows["annotationFiles"] if row["annotationShapeId"] in wanted}
 
 
