@@ -171,13 +171,12 @@ def ours(what: str, url: str, folder: Path) -> None:
     """Fetch with this package."""
     from napari_cryoet import open_portal
     from napari_cryoet.download import ask_rows, download_files
-    from napari_cryoet.download.plan import every_cell, file_cells, metadata_cells, plan_cells
+    from napari_cryoet.download.plan import every_cell, file_cells, plan_cells
 
     portal = open_portal(f"{url}/graphql")
     rows = ask_rows(portal, run_ids=[run.id for run in portal.runs(portal.datasets()[0].id)])
     if what == "annotations":
-        metadata = metadata_cells(rows, {row["id"] for row in rows["annotations"]}, ())
-        cells = [*file_cells(rows["annotationFiles"], "zarr"), *metadata]
+        cells = [*file_cells(rows["annotationFiles"], "zarr"), *every_cell({"annotations": rows["annotations"]})]
     else:
         cells = [*every_cell({"tomograms": rows["tomograms"]})]
     download_files(plan_cells(rows, portal.source, cells), folder)
