@@ -1,4 +1,4 @@
-"""The basket by clicks and keys, in a dock on the demo: ticks in all lists, its page, its files, exports."""
+"""The basket in a dock on the demo, used by clicks and keys: ticks in lists, its page, files and exports."""
 
 from __future__ import annotations
 

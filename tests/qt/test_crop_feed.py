@@ -1,4 +1,4 @@
-"""Crops of the picks on screen are read in the background."""
+"""Reading crops of the picks on screen in the background."""
 
 import threading
 

@@ -57,7 +57,7 @@ def test_offline_is_switched_in_the_menu_and_said_in_words(qtbot, browser, polic
     assert policy.offline
     assert bar.network.text() == "offline: only what was loaded before"
     assert bar.network.isVisible()
-    assert not browser.screens.source_bar.state.isVisible()  # it said that the source was reached
+    assert not browser.screens.source_bar.state.isVisible()  # it showed that the source was reached
     assert memory.is_offline
     click(qtbot, bar.switch)
     assert not policy.offline

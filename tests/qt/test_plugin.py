@@ -56,7 +56,7 @@ def test_citations_of_the_selected_layers_are_copied_and_that_is_said(viewer, de
     text = QApplication.clipboard().text()
     assert "Licence: CC0-1.0" in text
     assert "DS-9000" in text
-    assert said == ["Copied whom to cite for 2 layers. 1 other layer didn't say."]
+    assert said == ["Copied the citations of 2 layers. 1 other layer had none."]
 
 
 def test_what_is_declined_says_why_and_what_is_damaged_what_is_wrong(tmp_path, monkeypatch):

@@ -64,7 +64,7 @@ def tomogram_at(path, **fields):
 
 
 class Scene:
-    """A tomogram, and annotations over it, shown by a `LayerManager` in a real window."""
+    """A tomogram with annotations, shown by a `LayerManager` in a real window."""
 
     def __init__(self, qtbot, viewer):
         self._qtbot = qtbot

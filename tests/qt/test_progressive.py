@@ -73,7 +73,7 @@ def wait_until_quiet(qtbot, served):
 
 @pytest.mark.parametrize("is_async", [False, True])
 def test_the_middle_plane_ends_exact_and_so_does_every_other(is_async, qtbot, viewer, served, tmp_path):
-    get_settings().experimental.async_ = is_async  # which is reset with the viewer
+    get_settings().experimental.async_ = is_async  # reset with the viewer
     values = noise()
     layer, status = add(viewer, stream(served, tmp_path, values))
     wait_exact(qtbot, status, layer, values[22])
@@ -250,7 +250,7 @@ def test_a_napari_with_another_seam_slices_exact_arrays_on_its_own_thread(qtbot,
     values = noise()
     pyramid = stream(served, tmp_path, values)
     layer, status = add(viewer, pyramid)
-    assert get_settings().experimental.async_  # which is reset with the viewer
+    assert get_settings().experimental.async_  # reset with the viewer
     assert status is None
     qtbot.waitUntil(lambda: np.array_equal(layer._slice.image.raw, values[22]))
 

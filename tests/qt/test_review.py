@@ -364,7 +364,7 @@ def test_crops_are_cut_anew_where_the_picks_lie_when_a_layer_is_moved(dock, view
 
     assert middle(1) == pytest.approx(2, abs=0.3)
     shift = -10.0 if name == "volume" else 10.0
-    layer.translate = (0, 0, shift * SPACING)  # pick 1 is now where 6 was
+    layer.translate = (0, 0, shift * SPACING)  # moves pick 1 to the old position of pick 6
     qtbot.waitUntil(lambda: middle(1) == pytest.approx(7, abs=0.3))
     layer.rotate = 30
     qtbot.waitUntil(lambda: "rotated" in dock.notice.text)

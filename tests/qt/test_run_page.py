@@ -162,7 +162,7 @@ def is_text(row: AnnotationRow) -> bool:
 
 
 def test_at_least_ten_annotations_are_seen_in_a_window_of_1280_x_800(qtbot, at_run):
-    at_run.resize(400, 734)  # what such a window leaves to the dock
+    at_run.resize(400, 734)  # the dock's size in such a window
     tree, model = at_run.screens.run.tree, at_run.screens.run.annotations
 
     def count_seen() -> int:

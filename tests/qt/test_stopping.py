@@ -159,7 +159,7 @@ from napari_cryoet._qt.browser.dock import PortalBrowser
 from napari_cryoet._qt.settings import Settings
 from qt.docks import OneRunPortal, page_at
 
-sys.excepthook = sys.__excepthook__  # nobody catches what slots raise: PyQt6 ends the program then
+sys.excepthook = sys.__excepthook__  # so that PyQt6 aborts on exceptions in slots
 base, folder = sys.argv[1:]
 page = page_at(base)
 viewer = napari.Viewer(show=True)
@@ -169,7 +169,7 @@ browser = PortalBrowser(
 viewer.window.add_dock_widget(browser)
 browser.link.open_tomogram(page, page.tomograms[0])
 browser.link.show_annotation(page, page.annotation_files[0])
-sys.stdin.readline()  # the test says when both wait
+sys.stdin.readline()  # the test continues once both requests wait
 QTimer.singleShot(100, viewer.close)
 napari.run()
 print("closed")
@@ -177,7 +177,7 @@ print("closed")
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)  # starting a viewer takes its time where others do so too
+@pytest.mark.timeout(400)  # starting several viewers at the same time is slow
 def test_closing_the_viewer_amid_loading_ends_the_program_in_order(server, project_folder, tmp_path):
     server.script(f"{POINTS}|{VOXELS}", sent("dribbling"))
     command = [sys.executable, "-c", CLOSES_THE_VIEWER, server.url, str(tmp_path)]

@@ -1,4 +1,4 @@
-"""The example opens any OME-Zarr through the public names, in a real viewer, from a server."""
+"""The example that opens any OME-Zarr with the public API, in a real viewer and from a server."""
 
 import runpy
 

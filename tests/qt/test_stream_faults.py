@@ -133,7 +133,7 @@ def test_an_image_that_changed_says_so_and_shows_nothing_of_the_new_one(qtbot, v
     qtbot.waitUntil(lambda: isinstance(shown.stream.state.error, ChangedError))
     qtbot.waitUntil(lambda: "image.zarr" in shown.strip.label.text())
     assert_nothing_wrong_is_drawn(shown.layer, 95, truth)
-    qtbot.waitUntil(lambda: shared_engine().is_idle)  # what was about to be sent takes no place of that server's
+    qtbot.waitUntil(lambda: shared_engine().is_idle)  # pending requests would use up the server's responses
 
 
 def test_the_window_goes_on_while_a_server_holds_what_it_was_asked_for(qtbot, viewer, server, shown, truth):

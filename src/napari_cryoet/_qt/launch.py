@@ -241,6 +241,6 @@ def _explain_qt_failure(hint: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise CryoETError(f"napari's window can't be made: {error.__cause__ or error}.", hint=hint) from error
+        raise CryoETError(f"napari's window can't be opened: {error.__cause__ or error}.", hint=hint) from error
     finally:
         qInstallMessageHandler(before)

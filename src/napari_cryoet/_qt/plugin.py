@@ -60,13 +60,11 @@ def copy_citations(viewer: Viewer) -> None:
     texts = [text for text in map(citation, abouts) if text]
     clipboard = QApplication.clipboard()
     if not texts or clipboard is None:
-        show_info(
-            "Nothing was copied: none of these layers says whom to cite. Select layers that the portal's dock opened."
-        )
+        show_info("Nothing was copied: these layers have no citations. Select layers that the portal dock opened.")
         return
     clipboard.setText("\n\n".join(dict.fromkeys(texts)))
-    others = f" {count_text(len(layers) - len(texts), 'other layer')} didn't say." if len(texts) < len(layers) else ""
-    show_info(f"Copied whom to cite for {count_text(len(texts), 'layer')}.{others}")
+    others = f" {count_text(len(layers) - len(texts), 'other layer')} had none." if len(texts) < len(layers) else ""
+    show_info(f"Copied the citations of {count_text(len(texts), 'layer')}.{others}")
 
 
 def make_editable_copy(viewer: Viewer) -> None:
@@ -74,7 +72,7 @@ def make_editable_copy(viewer: Viewer) -> None:
     masks = [layer for layer in viewer.layers.selection if isinstance(layer, Labels)]
     pyramids = {mask: pyramid for mask in masks if (pyramid := pyramid_of(mask.data)) is not None}
     if not pyramids:
-        show_info("Select a mask that streams. Others can be painted as they are.")
+        show_info("Select a mask that streams. Other masks can be painted directly.")
     for mask, pyramid in pyramids.items():
         worker = create_worker(pyramid.read, 0, _progress={"desc": f"Copying {mask.name}"})
         _, options, _ = mask.as_layer_data_tuple()

@@ -69,7 +69,7 @@ class CheckDock(Dock):
         self.points = LayerCombo(napari_viewer, are_picks, "The picks to check", NO_PICKS)
         self.image = LayerCombo(napari_viewer, is_volume, "The tomogram that they lie in", NO_TOMOGRAM)
         self.diameter_nm = number_box("Diameter of the particle", "nm", 1000, unset="of the object")
-        self.bar = StartBar(self.tasks, _KEY, "Check", "See whether the picks fit the density; they stay as they are")
+        self.bar = StartBar(self.tasks, _KEY, "Check", "Check whether the picks fit the density")
         self.run, self.message = self.bar.button, self.bar.message
         self.results = CheckResults(self.theme)
         self.at_close(self.points.close_down)

@@ -97,7 +97,7 @@ class CompareDock(Dock):
             insist={"label": "Different alignments", "tooltip": "Compare even if positions may not fit"},
         )
         self.settings.margins = (0, 0, 0, 0)
-        self.bar = StartBar(self.tasks, KEY, "Compare", "Count what matches; A and B stay as they are")
+        self.bar = StartBar(self.tasks, KEY, "Compare", "Count matches; A and B don't change")
         self.start, self.message = self.bar.button, self.bar.message
         self.results = CompareResults(self.theme)
         watch = LayerWatch(napari_viewer, self)
@@ -136,7 +136,7 @@ class CompareDock(Dock):
         self._on_pair()
 
     def _suggest_pair(self) -> None:
-        """Choose the likely pair whenever layers change, unless the user's own choice is still there."""
+        """Choose the best pair when layers change, unless the user's choice still exists."""
         layers = self._choices()
         if len(layers) > 1 and not (self._is_chosen and self._has_pair):
             self._set_pair(*likely_pair(layers))
@@ -296,7 +296,7 @@ def side_of(layer: Layer) -> Picks | Mask:
     placing = steps_and_start(layer)
     if placing is None or not np.allclose(placing[0], np.abs(layer.scale)) or not np.allclose(placing[1], 0):
         raise ComparisonError(
-            f"The layer {layer.name!r} is moved or turned against its own grid.",
+            f"The layer {layer.name!r} is moved, rotated or stretched against its own grid.",
             hint="Reset its transform, or export its picks where they are shown and compare the file.",
         )
     widths = widths_angstrom(layer)

@@ -58,7 +58,7 @@ class CompareResults(QWidget):
         self.notes.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.copy = QPushButton("Copy as text")
         self.copy.clicked.connect(lambda _checked=False: self.copy_requested.emit())
-        self.copy.setToolTip("Copy all numbers, and what was compared how")
+        self.copy.setToolTip("Copy all numbers and the settings")
         page = QWidget()
         column = QVBoxLayout(page)
         column.setContentsMargins(0, 6, 0, 0)

@@ -49,7 +49,7 @@ KEPT: Final = "kept"
 SELECTED: Final = "selected"
 
 _KEY: Final = "export picks"
-_LOSSES: Final = "what a file won't hold"
+_LOSSES: Final = "export losses"
 _OPEN_PICKS: Final = "Open picks to export: show an annotation from the portal's dock, or open a file of picks."
 #: For each choice of picks, its label and the message if there are none.
 _WHICH: Final = {
@@ -73,7 +73,7 @@ class ExportPicks(Dock):
         self.path, self.choose = QLineEdit(), QPushButton("…")
         self.who = QLineEdit()
         self.count, self.losses = plain_label(), plain_label()
-        self.bar = StartBar(self.tasks, _KEY, "Export", "Write the file, beside it where the picks come from")
+        self.bar = StartBar(self.tasks, _KEY, "Export", "Write the file, with a provenance record beside it")
         self.export, self.message = self.bar.button, self.bar.message
         self._refresh_soon = single_shot(self, _SETTLE_MS, self.refresh)
         self._lay_out()
@@ -139,8 +139,8 @@ class ExportPicks(Dock):
             self.version.addItem(f"version {version}", relion)
         self.who.setPlaceholderText("your name, for the record in the file")
         explain(self.which, "Which picks: all, those that a review kept, or those that are selected in the viewer")
-        explain(self.format, "Format; what it won't hold is said below")
-        explain(self.version, "Version of RELION that shall read the file")
+        explain(self.format, "File format; losses are listed below")
+        explain(self.version, "Version of RELION that will read the file")
         explain(self.path, "File to write; its ending follows the format")
         explain(self.choose, "Choose the folder, and the name of the file")
         explain(self.who, "Your name, for the record in the file; may be empty")
@@ -245,7 +245,7 @@ class ExportPicks(Dock):
         if picks is None:
             return
         if not self.path.text().strip():
-            self.bar.say("Say which file to write.")
+            self.bar.say("Choose a file to write.")
             return
         missing = missing_for(picks, name)
         if missing:
@@ -278,7 +278,7 @@ class ExportPicks(Dock):
         )
 
     def _on_written(self, written: Written) -> None:
-        source = f"Where they come from: {written.provenance_path.name}."
+        source = f"Provenance: {written.provenance_path.name}."
         self.bar.say(f"Wrote {count_text(written.count, 'pick')} to {written.path}. {source}")
 
 

@@ -68,7 +68,7 @@ def may_write(name: str, losses: Sequence[str]) -> bool:
         return True
     return agrees(
         main_window(viewer),
-        "What this file won't hold",
+        "Information that the file will lose",
         f"Before {plain(name)} is written:",
         verb="Write",
         details="\n".join(f"• {line}" for line in losses),
@@ -91,7 +91,7 @@ def relion_version(picks: Picks) -> PickFormat | None:
     if viewer is None or len(possible) == 1:
         return possible[0]
     versions = [RELION_VERSIONS[name] for name in possible]
-    prompt = "Which version of RELION shall read the file?"
+    prompt = "Which version of RELION will read the file?"
     version, is_ok = QInputDialog.getItem(main_window(viewer), "RELION", prompt, versions, 0, False)
     return possible[versions.index(version)] if is_ok else None
 
@@ -187,7 +187,7 @@ class ContextDialog(QDialog):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self.setWindowTitle("What this file doesn't say")
+        self.setWindowTitle("Missing information")
         self.setMinimumWidth(360)
         self._volumes = tuple(volumes)
         self.message = plain_label(message)

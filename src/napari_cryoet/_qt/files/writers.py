@@ -57,7 +57,7 @@ _NAPARIS: Final = {"points": ".csv", "labels": ".tif", "image": ".tif"}
 #: Suffixes that name a format. Layer names, which napari proposes, may have dots elsewhere: "80S (13.48 Å)".
 _ENDING: Final = re.compile(r".\.[a-z][a-z0-9]*$", re.IGNORECASE)
 _PLACING: Final = ("scale", "translate", "rotate", "shear", "affine", "units")
-_MOVED: Final = "The layer is moved from the origin of the world; the file doesn't say so."
+_MOVED: Final = "The layer is shifted from the world's origin; the file doesn't store the shift."
 _IN_MEMORY: Final = "saved from voxels in memory, which may have been edited since they were read from the source"
 _SCRIPT_HINT: Final = "Delete it first, or use `write_picks` or `write_mask` with overwrite=True."
 
@@ -149,7 +149,9 @@ def _mask_writer(data: Any, meta: dict[str, Any]) -> tuple[Callable[..., Written
     placed = Points(np.empty((0, len(scale))), **{key: meta[key] for key in _PLACING if key in meta})
     placing = steps_and_start(placed)
     if placing is None or (placing[0] < 0).any():
-        raise SaveError(f"The layer {name} is rotated or sheared, or flipped, in the viewer, and a mask can't be.")
+        raise SaveError(
+            f"The layer {name} is rotated, sheared or flipped in the viewer, which a mask file can't store."
+        )
     spacing = spacing_angstrom(placing[0], placed.units)
     if spacing is None:
         raise SaveError(
@@ -226,7 +228,7 @@ def _refuse_other_vectors(layers: list[Layer]) -> None:
     for _, meta, kind in layers:
         if kind == "vectors" and PICKS_KEY not in meta.get("metadata", {}):
             raise SaveError(
-                f"The vectors of the layer {meta.get('name', '')} are no picks' arrows; no file of picks holds them.",
+                f"The vectors of the layer {meta.get('name', '')} don't belong to picks, so files can't store them.",
                 hint="Select only the picks.",
             )
 

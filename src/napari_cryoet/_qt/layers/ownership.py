@@ -23,7 +23,7 @@ _ID_FIELDS: dict[Kind, str] = {
     "annotation": "annotation_file_id",
     "tilt series": "tilt_series_id",
 }
-#: From bottom to top, across runs.
+#: Order of layer types from bottom to top, for all runs together.
 _RANKS = (Image, Labels, Surface, Vectors, Points)
 
 

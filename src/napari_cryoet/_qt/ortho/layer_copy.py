@@ -177,7 +177,7 @@ class LayerCopy(QObject):
             self.copy.selected_data = set(self.layer.selected_data)
         if "slab" in changed:
             show_slab(self.copy, slab_nm_of(self.layer))
-        if "paint" in changed:  # the array is the same
+        if "paint" in changed:  # the shared array changed in place
             self.copy.refresh(extent=False, thumbnail=False)
 
 

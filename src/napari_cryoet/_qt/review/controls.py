@@ -41,8 +41,8 @@ _SLIDER_PX: Final = 64
 _ORIENTED: Final = "Cut each crop along the particle's own axes"
 _NOT_ORIENTED: Final = "These picks have no orientations, so crops are cut along the volume's axes"
 _FILTER: Final = (
-    "Show only some picks, by any column: score > 0.4 and nearest_nm > 20, density in -4..-2, score is missing. "
-    "Measured are density, nearest_nm and edge_nm."
+    "Filter picks by any column: score > 0.4 and nearest_nm > 20, density in -4..-2, score is missing. "
+    "The columns density, nearest_nm and edge_nm are measured."
 )
 
 

@@ -269,7 +269,7 @@ class AveragePanel(QWidget):
         if self._reader is None:
             return "needs a tomogram"
         if not self._kept:
-            return "none is kept"
+            return "no kept picks"
         usable, count = len(self._usable), len(self.mean)
         text = f"{count:,}" if count == usable else f"{count:,} of {usable:,}…"
         left_out = len(self._kept) - usable

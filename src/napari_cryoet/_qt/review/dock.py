@@ -69,7 +69,7 @@ ALL_OUTSIDE: Final = (
 )
 IMAGE_WITHOUT_UNIT: Final = "This tomogram's layer doesn't say how wide its voxels are, so the picks don't fit it."
 KEYS: Final = "Space: next undecided · Ctrl+Z: undo"
-ALL_JUDGED: Final = "All picks that are shown are judged."
+ALL_JUDGED: Final = "All shown picks are judged."
 _FOLLOW_MS: Final = 120  # wait for a pause in typing, since moving the viewer takes longer than judging a pick
 _RECUT_MS: Final = 150  # wait while a layer or a slider is dragged
 _OPEN, _SAVE, _MEASURE = "open review", "save review", "measure picks"
@@ -474,12 +474,12 @@ class ReviewDock(Dock):
     # status and counts
 
     def _say(self, text: str) -> None:
-        """Say what a key did, until another one does something."""
+        """Show the result of an action until the next one."""
         self._said = text
         self._show_status()
 
     def _show_review(self) -> None:
-        """Show what there is to judge, or what is missing."""
+        """Show the review's widgets, or a hint about what is missing."""
         has_layer = self._layer is not None
         text, image = self._missing(), self.image.layer
         self.notice.withdraw(_SPACING)
@@ -547,10 +547,12 @@ class ReviewDock(Dock):
         explain(self.gear, "Settings: tomogram, crop, order and filter")
         self.shown, self.verdicts = {}, {}
         for key, (verdict, word) in _VERDICTS.items():
-            shown = _button("", f"Show only {verdict.word} picks; once more: all", partial(self._on_shown, verdict))
+            shown = _button(
+                "", f"Show only {verdict.word} picks; click again for all", partial(self._on_shown, verdict)
+            )
             shown.setCheckable(True)
             goes_on = ", and go on to the next pick" if verdict else ""
-            tip = f"{word} what is selected{goes_on} ({chr(key)})"
+            tip = f"{word} the selected picks{goes_on} ({chr(key)})"
             judge = _button(f"{chr(key)}  {word}", tip, partial(self.judge, verdict))
             judge.setObjectName(f"verdict{chr(key)}")
             self.shown[verdict], self.verdicts[verdict] = shown, judge
@@ -559,14 +561,14 @@ class ReviewDock(Dock):
         self.progress.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         tip = "Add the kept and the rejected picks as layers"
         self.as_layers = _button("As layers", tip, self.add_result_layers)
-        tip = "Write the kept picks into a file, with who kept them and when"
+        tip = "Write the kept picks to a file, with the reviewer's name and the date"
         self.export = _button(
             "Export…", tip, lambda: open_dock(self.viewer, "Export picks").use_layer(self.layer, "kept")
         )
         self.status = QElidingLabel()
         self.status.setObjectName("statusText")
         self.stop = _button("Stop", "Stop measuring", lambda: self.tasks.stop(_MEASURE))
-        self.retry = _button("Retry", "Read the crops again that are missing", self.feed.retry)
+        self.retry = _button("Retry", "Read the missing crops again", self.feed.retry)
         self._draw_icon()
 
     def _draw_icon(self) -> None:

@@ -47,7 +47,7 @@ class ReviewedLayer(QObject):
     """
 
     changed = Signal()  # of `picks`
-    selected = Signal(object)  # rows that were selected in the viewer
+    selected = Signal(object)  # rows selected in the viewer
 
     def __init__(self, viewer: ViewerModel, layer: Points, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -176,7 +176,7 @@ class PickMark:
 def place_in(viewer: ViewerModel, layer: Layer, data: ArrayLike) -> NDArray[np.float64]:
     """Data coordinates of a layer in the viewer's world, whose units may differ from the layer's."""
     world = np.asarray(layer.data_to_world(data), dtype=np.float64)
-    units = viewer.layers.units or layer.units  # None where layers have units of several kinds
+    units = viewer.layers.units or layer.units  # None if the layers' units are incompatible
     own, theirs = lengths_angstrom(layer.units), lengths_angstrom(units[-len(world) :])
     return world if own is None or theirs is None else world * own / theirs
 

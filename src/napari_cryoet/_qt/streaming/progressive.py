@@ -422,7 +422,7 @@ class Redraws(QObject):
     def _start_timer(self) -> None:
         if self._waiting:
             wait_s = min(map(self._may_redraw_at, self._waiting)) - time.monotonic()
-            self._timer.start(round(1000 * max(0.0, wait_s)))  # -inf for a layer that was never drawn
+            self._timer.start(round(1000 * max(0.0, wait_s)))  # wait_s is -inf for layers never drawn
 
     def _on_time(self) -> None:
         """Redraw the layers that are due, of one view at a time; views with blank layers come first."""

@@ -142,7 +142,7 @@ def can_stream() -> bool:
         dataclasses.replace(request, **{name: getattr(request, name) for name in _REQUEST})
         attrgetter(*_RESPONSE)(dataclasses.replace(request()))
     except Exception as error:  # noqa: BLE001 - a future napari may fail in any way
-        log.warning("napari %s slices in another way: volumes don't sharpen (%r)", napari.__version__, error)
+        log.warning("napari %s isn't supported for streaming: volumes stay coarse (%r)", napari.__version__, error)
         return False
     return True
 
@@ -187,7 +187,7 @@ def can_slice_picks() -> bool:
             layer.set_view_slice()
             attrgetter(*_POINT_REQUEST)(made.pop())
     except Exception as error:  # noqa: BLE001 - a future napari may fail in any way
-        log.warning("napari %s slices in another way: picks show in one plane (%r)", napari.__version__, error)
+        log.warning("napari %s isn't supported for discs: picks show in one plane (%r)", napari.__version__, error)
         return False
     return True
 
@@ -235,7 +235,7 @@ def draw_overlays(kind: type, make_visual: Callable[[type], type]) -> bool:
         bases, known = importlib.import_module(_OVERLAYS), importlib.import_module(_VISUALS).overlay_to_visual
         known[kind] = make_visual(type("SceneVisual", (bases.ViewerOverlayMixin, bases.VispySceneOverlay), {}))
     except (ImportError, AttributeError) as error:
-        log.warning("napari %s draws overlays in another way: %s", napari.__version__, error)
+        log.warning("napari %s isn't supported for overlays: %s", napari.__version__, error)
         return False
     return True
 

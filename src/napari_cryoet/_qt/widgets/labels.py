@@ -129,7 +129,7 @@ def tool_button(text: str, purpose: str) -> QToolButton:
 
 
 def progress_bar(name: str = "Progress") -> QProgressBar:
-    """A thin bar, from 0 to `BAR_STEPS`."""
+    """A thin progress bar with a range from 0 to `BAR_STEPS`."""
     bar = QProgressBar()
     bar.setRange(0, BAR_STEPS)
     bar.setTextVisible(False)
@@ -150,7 +150,7 @@ def form_of(*rows: tuple[str, Any], parent: QWidget | None = None) -> QFormLayou
 
 def more_button(part: QWidget) -> QToolButton:
     """A button that shows and hides a part of a dock, hidden at first so that Tab skips it."""
-    button = tool_button("More", "Show what is rarely needed")
+    button = tool_button("More", "Show more settings")
     button.setCheckable(True)
 
     def unfold(is_open: bool) -> None:

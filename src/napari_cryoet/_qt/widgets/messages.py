@@ -40,7 +40,7 @@ _LOADING_AFTER_MS: Final = 200  # faster answers replace the old content without
 
 
 class Action(NamedTuple):
-    """A button of a message."""
+    """A button of a message and its callback."""
 
     text: str
     run: Callable[[], None]
@@ -120,7 +120,7 @@ class MessagePanel(QWidget):
 
 
 class Loadable(QStackedWidget):
-    """Content or a message in its place; the keyboard focus follows."""
+    """A widget that shows either its content or a message, and moves the keyboard focus along."""
 
     def __init__(self, content: QWidget) -> None:
         super().__init__()
@@ -255,7 +255,7 @@ class NoticeBar(QFrame):
 
 
 def copy_text(text: str) -> None:
-    """Put a text on the clipboard."""
+    """Copy a text to the clipboard."""
     clipboard = QGuiApplication.clipboard()
     if clipboard is not None:
         clipboard.setText(text)

@@ -1,4 +1,4 @@
-"""A list or tree of records with the same keys everywhere: Enter opens, Space and letters tick, M opens a menu."""
+"""The view of record lists and trees, with common keys: Enter opens, Space and letters tick, M opens a menu."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class RecordView(QTreeView):
         self._theme = theme
         self._records = model
         self._most_rows = most_rows
-        self._kept: Hashable = None  # the current key, and which rows are folded, while the model is reset
+        self._kept: Hashable = None  # this key and the folded rows are restored after the model is reset
         self._folded: dict[Hashable, bool] = {}
         self._settle_soon = single_shot(self, 0, self._settle)
         self.setAccessibleName(name)

@@ -101,7 +101,7 @@ class Theme(QObject):
 
 
 def style_sheet(colors: Colors) -> str:
-    """The style sheet of one of our docks or dialogs."""
+    """The style sheet of our docks and dialogs."""
     size_pt = get_settings().appearance.font_size  # napari sets it only for labels, buttons and lists
     names = {field.name: getattr(colors, field.name).name() for field in fields(colors)}
     return _STYLE.substitute(
