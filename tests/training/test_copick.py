@@ -144,8 +144,9 @@ def test_a_project_is_replaced_only_if_you_say_so_and_is_none_before_its_end(
     (tmp_path / "overlay" / "mine").touch()
     with pytest.raises(ExistsError, match="config"):
         export_copick(selection, tmp_path)
-    export_copick(selection, tmp_path, overwrite=True)
+    export_copick(selection_of("membrane"), tmp_path, overwrite=True)
     assert (tmp_path / "overlay" / "mine").exists()
+    assert f"DEMO_001/{RIBOSOMES}" not in paths_in(tmp_path)
 
 
 @pytest.mark.slow

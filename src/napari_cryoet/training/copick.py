@@ -72,6 +72,10 @@ def export_copick(
     """
     folder = folder_to_write(folder, CONFIG_NAME, overwrite=overwrite)
     static, n_picks = folder / "static", 0
+    if (folder / CONFIG_NAME).exists():  # its runs aren't those of this selection
+        (folder / CONFIG_NAME).unlink()
+        (folder / "splits.json").unlink(missing_ok=True)
+        shutil.rmtree(static / "ExperimentRuns", ignore_errors=True)
     points = [each for each in selection.annotations if each.is_points]
     for each, picks in side_by_side(read_points, points, lambda _share, words: progress(0.0, words), stop):
         write_picks(picks, static / _path(each), format="copick", overwrite=True)
