@@ -201,7 +201,7 @@ class TestWhatIsRefused:
             with pytest.raises(ComparisonError, match=noun):
                 compare(a, b, **options)
         for wrong in ({"radius_angstrom": math.nan}, {"beta": 0}, {"method": "x"}, {"symmetry": "D7"}):
-            with pytest.raises(ValueError, match=r"radius|beta|matching|symmetry"):
+            with pytest.raises(ValueError, match=r"radius|beta|method|symmetry"):
                 compare(A, B, **({"radius_angstrom": 10} | wrong))
         with pytest.raises(FormatError, match="mask"):
             compare(A, Mask(np.array([[[0.5]]]), 10.0))
