@@ -20,16 +20,15 @@ from qtpy.QtWidgets import (
     QPushButton,
     QSizePolicy,
     QToolButton,
-    QVBoxLayout,
     QWidget,
 )
 
 from napari_cryoet._qt.basket.state import BasketState
 from napari_cryoet._qt.tasks import Job
 from napari_cryoet._qt.widgets.labels import ElidedLabel, StartBar, explain, plain_label, push_button, tool_button
-from napari_cryoet._qt.widgets.messages import Action, Loadable, NoticeBar, add_item, agrees, drop_menu, open_folder
-from napari_cryoet._qt.widgets.record_model import RecordModel, Row
-from napari_cryoet._qt.widgets.record_view import RecordView
+from napari_cryoet._qt.widgets.messages import Action, NoticeBar, add_item, agrees, drop_menu, open_folder
+from napari_cryoet._qt.widgets.record_model import Row
+from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.basket.aging import Age, age_of, ask_dates, brought_up_to_date
 from napari_cryoet.basket.basket import PARTS, Basket, ids_in, read_basket, write_basket
@@ -82,14 +81,13 @@ class BasketStrip(QPushButton):
         explain(self, f"{text}. Open the basket (B)")
 
 
-class BasketPage(QWidget):
+class BasketPage(ListPage):
     """Shows a `BasketState`; exports and files are handled here, the rest is asked for."""
 
     source_requested = Signal(str)  # as `open_portal` takes it
-    download_requested = Signal()
 
     def __init__(self, theme: Theme, basket: BasketState, notice: NoticeBar) -> None:
-        super().__init__()
+        super().__init__(theme, None, "What is in the basket", tick_columns=[basket.column])
         self._basket, self._tasks, self._notice = basket, basket.tasks, notice
         self._age: tuple[Basket, Age, Basket] | None = None  # of which basket, and that brought up to date
         self._listed: tuple[Entry, ...] | None = None
@@ -99,9 +97,6 @@ class BasketPage(QWidget):
         self.file = tool_button("File ▾", "Open, save, paste or empty the basket")
         self.summary, self.sizes = ElidedLabel(name="heading"), ElidedLabel(name="dimText")
         self.remarks = Remarks()
-        self.model = RecordModel(tick_columns=[basket.column], parent=self)
-        self.view = RecordView(theme, self.model, "What is in the basket", uniform=True)
-        self.place = Loadable(self.view)
         self.split = tool_button("Split ▾", "Split the runs for training, validation and test")
         self.choices = tool_button("What to fetch ▾", "Formats, levels and shapes, and what to leave out")
         self.download = QPushButton("Download…")
@@ -113,12 +108,7 @@ class BasketPage(QWidget):
         basket.changed.connect(self._update)
         self.name.editingFinished.connect(self._on_named)
         self.remarks.mended.connect(self._mend)
-        self.download.clicked.connect(self.download_requested)
         self._update()
-
-    def focus_list(self) -> None:
-        self.view.stand_somewhere()
-        self.place.take_focus()
 
     def showEvent(self, event: QShowEvent | None) -> None:
         super().showEvent(event)
@@ -314,19 +304,17 @@ class BasketPage(QWidget):
             action.setChecked(is_on)
 
     def _lay_out(self) -> None:
-        top, buttons, column = QHBoxLayout(), QGridLayout(), QVBoxLayout(self)
+        top, buttons = QHBoxLayout(), QGridLayout()
         top.addWidget(self.name, 1)
         top.addWidget(self.file)
         for number, part in enumerate((self.split, self.choices, self.download, self.export)):
             part.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
             buttons.addWidget(part, number // 2, number % 2, Qt.AlignmentFlag.AlignTop)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        column.addLayout(top)
-        for widget in (self.summary, self.sizes, self.remarks):
-            column.addWidget(widget)
-        column.addWidget(self.place, 1)
-        column.addLayout(buttons)
+        self.column.insertLayout(0, top)
+        for number, widget in enumerate((self.summary, self.sizes, self.remarks), 1):
+            self.column.insertWidget(number, widget)
+        self.column.addLayout(buttons)
+        QWidget.setTabOrder(self.file, self.view)
 
 
 class Remarks(QWidget):

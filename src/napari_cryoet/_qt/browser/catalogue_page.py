@@ -56,7 +56,8 @@ class CataloguePage(ListPage, Generic[R]):
         *,
         tick_columns: Sequence[TickColumn] = (),
     ) -> None:
-        super().__init__(theme, thumbnails, f"{noun.capitalize()}s", tick_columns=tick_columns)
+        name, has_ticks = f"{noun.capitalize()}s", bool(tick_columns)
+        super().__init__(theme, thumbnails, name, has_header=has_ticks, tick_columns=tick_columns)
         self._noun = noun
         self._orders: Mapping[str, Callable[[R], Any]] = orders
         self._row_of: Callable[[R, Answer], Row] = row_of

@@ -128,7 +128,7 @@ class PortalBrowser(Dock):
         session.opening.connect(lambda _source: warm_up(self.tasks))  # while its answer is waited for
         self.navigator.run_arrived.connect(self._on_run)
         self.finder.basket_change_requested.connect(partial(self.basket.change, is_slow=True))
-        screens.basket.download_requested.connect(self._on_download)
+        screens.basket.download.clicked.connect(self._on_download)
         screens.basket.source_requested.connect(self.use_source)
         session.opening.connect(lambda _source: self.basket.close())
         self.basket.refused.connect(screens.notice.show_notice)

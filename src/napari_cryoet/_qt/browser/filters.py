@@ -7,13 +7,12 @@ from typing import Any, Final
 
 from qtpy.QtCore import QModelIndex, Qt, Signal
 from qtpy.QtGui import QKeySequence, QShortcut
-from qtpy.QtWidgets import QLineEdit, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLineEdit, QSizePolicy, QToolButton, QWidget
 from superqt import QFlowLayout
 
 from napari_cryoet._qt.widgets.labels import tool_button
-from napari_cryoet._qt.widgets.messages import Loadable
-from napari_cryoet._qt.widgets.record_model import Kind, RecordModel, Row, Tick, TickColumn
-from napari_cryoet._qt.widgets.record_view import RecordView
+from napari_cryoet._qt.widgets.record_model import Kind, Row, Tick, TickColumn
+from napari_cryoet._qt.widgets.record_view import ListPage
 from napari_cryoet._qt.widgets.theme import Theme
 from napari_cryoet.discovery.facets import Facet, FacetValue, toggled
 from napari_cryoet.discovery.fields import typed_range
@@ -91,29 +90,22 @@ class FilterBar(QWidget):
         return chip
 
 
-class FacetPanel(QWidget):
+class FacetPanel(ListPage):
     """A tree of facets and their values; a click, Space or Enter chooses a value or takes it back."""
 
     search_changed = Signal(object)  # Search
     more_requested = Signal()  # the facets of one more annotation
 
     def __init__(self, theme: Theme) -> None:
-        super().__init__()
+        chosen = TickColumn("", "Choose it (Space)", Qt.Key.Key_Space, _tick_of, self._act)
+        super().__init__(theme, None, "Filters", uniform=False, tick_columns=[chosen])
         self._search = Search()
         self._sets: Sequence[tuple[Facet, ...]] = ()
         self._long: set[object] = set()  # facets of which all values are listed
-        chosen = TickColumn("", "Choose it (Space)", Qt.Key.Key_Space, _tick_of, self._act)
-        self.model = RecordModel(tick_columns=[chosen], parent=self)
-        self.view = RecordView(theme, self.model, "Filters")
-        self.place = Loadable(self.view)
         self.range = QLineEdit()
         self.range.hide()
         self._ranged: tuple[Facet, int] | None = None  # of which a range is typed
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(3)
-        column.addWidget(self.place, 1)
-        column.addWidget(self.range)
+        self.column.addWidget(self.range)
         self.view.clicked.connect(self._on_click)
         self.view.opened.connect(self._act)
         self.range.returnPressed.connect(self._on_range)

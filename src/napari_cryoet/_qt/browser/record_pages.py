@@ -157,7 +157,8 @@ class RecordPage(ListPage):
     def __init__(
         self, theme: Theme, thumbnails: Thumbnails, basket: BasketState, noun: str, list_name: str, *, uniform: bool
     ) -> None:
-        super().__init__(theme, thumbnails, list_name, uniform=uniform, tick_columns=[basket.column])
+        ticks = [basket.column]
+        super().__init__(theme, thumbnails, list_name, uniform=uniform, has_header=True, tick_columns=ticks)
         self.header = RecordHeader(noun)
         self.column.insertWidget(0, self.header)
 

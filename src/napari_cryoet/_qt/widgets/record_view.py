@@ -27,14 +27,15 @@ class ListPage(QWidget):
     def __init__(
         self,
         theme: Theme,
-        thumbnails: Thumbnails,
+        thumbnails: Thumbnails | None,
         name: str,
         *,
         uniform: bool = True,
+        has_header: bool = False,
         tick_columns: Sequence[TickColumn] = (),
     ) -> None:
         super().__init__()
-        self.model = RecordModel(thumbnails, title=name if tick_columns else "", tick_columns=tick_columns, parent=self)
+        self.model = RecordModel(thumbnails, title=name if has_header else "", tick_columns=tick_columns, parent=self)
         self.view = RecordView(theme, self.model, name, uniform=uniform)
         self.place = Loadable(self.view)
         self.column = QVBoxLayout(self)
