@@ -18,7 +18,7 @@ from napari_cryoet.discovery.fields import (
     release_days,
     rows_that_meet,
 )
-from napari_cryoet.discovery.index import Index, Mask, Places, at, marked
+from napari_cryoet.discovery.index import Index, Places, at, marked
 from napari_cryoet.discovery.search import Condition, Narrowed, Search, without
 
 Unit = Literal["datasets", "runs"]
@@ -89,19 +89,18 @@ class _Counting:
 
     def facet(self, field: Field) -> Facet:
         """A field with the values that leave something, or are chosen."""
-        chosen = getattr(self._search.condition(self._number) if field.is_of_annotation else self._search, field.name)
-        counted = self._counted(field)
-        values = (FacetValue(value, text, n, value in field.values_of(chosen)) for value, text, n in counted)
-        return Facet(field, tuple(each for each in values if each.count or each.is_chosen))
+        asked = self._search.condition(self._number) if field.is_of_annotation else self._search
+        chosen = field.values_of(getattr(asked, field.name))
+        counted = (each for each in self._counted(field) if each[2] or each[0] in chosen)
+        return Facet(field, tuple(FacetValue(value, text, n, value in chosen) for value, text, n in counted))
 
     def _counted(self, field: Field) -> Iterable[tuple[Any, str, int]]:
         """All values of a field with texts and counts, in order."""
-        index, (rows, units, places) = self._index, self._rows(field)
+        index, (units, places) = self._index, self._rows(field)
         if choices := _choices(index, field):
             for choice in choices:
                 meeting = rows_that_meet(index, field, choice if field.is_single else (choice,))
-                is_left = marked(units[rows & at(meeting, places)], self._size)
-                yield choice, field.text_of(choice), int(is_left.sum())
+                yield choice, field.text_of(choice), int(marked(units[meeting[places]], self._size).sum())
             return
         if field.kind == "deposition":
             codes, values, texts = places, index.ids("depositions").tolist(), deposition_names(index)
@@ -109,15 +108,15 @@ class _Counting:
             words, quote = index.words(field.table, field.column), "" if field.kind == "word" else '"'  # a whole name
             codes, values = words.codes[places], [f"{quote}{word}{quote}" for word in words.words]
             texts = [field.text_of(value) for value in values]
-        counts = self._counts(rows, units, codes, len(values))
+        counts = self._counts(units, codes, len(values))
         yield from sorted(zip(values, texts, counts, strict=True), key=lambda each: (-each[2], each[1].casefold()))
 
-    def _rows(self, field: Field) -> tuple[Mask, Places, Places]:
-        """Which rows are left without a choice in a field, the unit of each, and its place in what is chosen from."""
+    def _rows(self, field: Field) -> tuple[Places, Places]:
+        """Of each row that is left without a choice in a field, its unit and its place in what is chosen from."""
         index, subject, narrowed = self._index, field.subject, self._narrowed
         if subject == "datasets":  # a row for each unit
             left = narrowed.datasets(field.name) if self._unit == subject else narrowed.runs(field.name)
-            return left, np.arange(self._size, dtype=np.int32), index.places(self._unit, subject)
+            return np.flatnonzero(left).astype(np.int32), index.places(self._unit, subject)[left]
         part = subject, self._number if field.is_of_annotation else 0
         left = narrowed.rows(part, field.name if field.kind != "content" else None)  # of contents, all have to hold
         runs = narrowed.runs(part, with_text=self._unit == "runs")  # else it is the dataset that has the text
@@ -128,12 +127,11 @@ class _Counting:
         else:
             of_runs, places = index.places(field.table, "runs"), index.places(field.table, field.table)
             left = at(left, index.places(field.table, subject))
-        units: Places = np.append(index.places("runs", self._unit), np.int32(-1))[of_runs]
-        return left, units, places
+        return index.places("runs", self._unit)[of_runs[left]], places[left]
 
-    def _counts(self, rows: Mask, units: Places, codes: Places, n_values: int) -> Sequence[int]:
+    def _counts(self, units: Places, codes: Places, n_values: int) -> Sequence[int]:
         """For each value, how many units have a row with it."""
-        kept = rows & (codes >= 0) & (units >= 0)
+        kept = (codes >= 0) & (units >= 0)
         keys = units[kept].astype(np.int64) * n_values + codes[kept]
         n_cells = self._size * n_values  # to mark them is several times as fast as to sort, and takes a byte for each
         keys = np.flatnonzero(marked(keys, n_cells)) if n_cells <= _MOST_CELLS else np.unique(keys)
