@@ -165,10 +165,10 @@ def _places(name: str, row: Row) -> Row:
     if name in {"datasets", "runs"}:
         path = f"{row.get('datasetId', row['id'])}/" + (f"{row['name']}/" if name == "runs" else "")
         places |= {"httpsPrefix": HTTPS + path, "s3Prefix": S3 + path}
-    for each in file_columns().get(name, {}).values():
-        if tables()[name].columns[each.https].is_required or (each.size and row.get(each.size)):
-            path = f"{name}/{row['id']}/{each.https.removeprefix('https')}"
-            places |= {each.https: HTTPS + path} | ({each.s3: S3 + path} if each.s3 else {})
+    for https, beside in file_columns().get(name, {}).items():
+        if tables()[name].columns[https].is_required or (beside.size and row.get(beside.size)):
+            path = f"{name}/{row['id']}/{https.removeprefix('https')}"
+            places |= {https: HTTPS + path} | ({beside.s3: S3 + path} if beside.s3 else {})
     return places
 
 
