@@ -1,4 +1,4 @@
-"""Files are written whole or not at all; files and servers have short names without secrets."""
+"""Files are written atomically; names of files and servers in messages are short and without secrets."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Numbers, dates and names as a person reads them."""
+"""Numbers, dates and names as displayed."""
 
 from __future__ import annotations
 

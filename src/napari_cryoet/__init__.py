@@ -1,10 +1,10 @@
 """Browse, stream, overlay and download the CZ CryoET Data Portal.
 
-The names below are the public API. Each is imported when it is first used, so importing this package costs nothing.
+The names below are the public API. Each is imported at first use, so importing this package costs nothing.
 
 >>> import napari_cryoet
->>> sorted(napari_cryoet.__all__)[:3]
-['ComparisonError', 'CryoETError', 'DownloadError']
+>>> "open_portal" in dir(napari_cryoet)
+True
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ __all__ = [
     "write_picks",
 ]
 
-_HOMES = {
+_NAMES_BY_MODULE = {
     "_qt.layers.manager": ["add_layers"],
     "_qt.picks.layer_picks": ["PicksLink", "link_of", "picks_of"],
     "_qt.picks.orientations": ["show_orientations"],
@@ -179,13 +179,13 @@ _HOMES = {
     "training.selection": ["Selection", "select_basket"],
     "training.table": ["export_table"],
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_MODULE_OF = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME_OF.get(name, 'exceptions')}"), name)
+    value = getattr(import_module(f"{__name__}.{_MODULE_OF.get(name, 'exceptions')}"), name)
     globals()[name] = value
     return value
 

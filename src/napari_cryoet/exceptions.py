@@ -1,7 +1,6 @@
-"""All errors that this package raises on purpose; every one is a `CryoETError`.
+"""All errors that this package raises deliberately, all subclasses of `CryoETError`.
 
-The message says what happened, in plain words for a biologist, ``hint`` what to do next. The cause is chained with
-``raise ... from error``.
+``message`` tells the user what happened and ``hint`` what to do next. Causes are chained with ``raise ... from error``.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ from typing import Final, Literal, TypeVar
 
 T = TypeVar("T")
 
-_POLL_S: Final = 0.05  # how long a stop can go unnoticed
-#: What a file may fail to say of the volume that its positions belong to.
+_POLL_S: Final = 0.05  # the longest delay of a stop
+#: Information about the volume of its positions that a file may lack.
 Context = Literal["spacing_angstrom", "shape_zyx", "tomogram"]
 
 
 class CryoETError(Exception):
-    """Base of all errors of this package; ``message`` and ``hint`` are a plain sentence each, the hint may be empty."""
+    """Base of all errors of this package; ``message`` and ``hint`` are sentences, and the hint may be empty."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -31,7 +30,7 @@ class CryoETError(Exception):
 
 
 class NetworkError(CryoETError):
-    """A server gave no answer, or one that can't be used; ``status`` is None where there was no answer at all."""
+    """A server gave no answer or an unusable one; ``status`` is None if there was no answer."""
 
     def __init__(self, message: str, *, hint: str = "", url: str = "", status: int | None = None) -> None:
         super().__init__(message, hint=hint)
@@ -40,11 +39,11 @@ class NetworkError(CryoETError):
 
 
 class PortalError(CryoETError):
-    """The portal's metadata could not be had or understood."""
+    """The portal's metadata could not be read."""
 
 
 class NotFoundError(PortalError):
-    """The portal has no record of that kind with that id."""
+    """The portal has no such record."""
 
 
 class PackError(PortalError):
@@ -52,22 +51,22 @@ class PackError(PortalError):
 
 
 class FormatError(CryoETError):
-    """A file is not what its name or its metadata says."""
+    """A file is damaged, or isn't in the format that its name or metadata says."""
 
 
 class OtherKindError(FormatError):
-    """A file may be right, but holds nothing that is read here. Other programs may open it."""
+    """A file may be valid, but holds nothing that this package reads; other programs may open it."""
 
 
 class MissingContextError(FormatError):
-    """A file is right, but doesn't say all that is needed to place what is in it.
+    """A file is valid, but lacks information needed to place its content.
 
     Attributes
     ----------
     missing
-        What the caller can say instead, by the names of the arguments that take it.
+        The names of the arguments that supply it.
     choices
-        Where one of several has to be chosen: the names of all.
+        The names to choose from, if there are several candidates.
     """
 
     def __init__(
@@ -79,11 +78,11 @@ class MissingContextError(FormatError):
 
 
 class SaveError(CryoETError):
-    """A file could not be written. What was there before is as it was."""
+    """A file could not be written; an existing file is unchanged."""
 
 
 class ExistsError(SaveError):
-    """Something is there already, and replacing it was not allowed."""
+    """The file or folder exists, and replacing it was not allowed."""
 
 
 class StreamError(CryoETError):
@@ -91,15 +90,15 @@ class StreamError(CryoETError):
 
 
 class ChangedError(StreamError):
-    """A file changed while parts of it were read; parts of two versions are never put together."""
+    """A file changed between reads; parts of different versions are never combined."""
 
 
 class WithheldError(StreamError, NetworkError):
-    """Nothing was asked of the server, because offline mode or the data saver is on."""
+    """A request was not sent, because of offline mode or the data saver."""
 
 
 class DownloadError(CryoETError):
-    """A download did not finish; ``files`` are paths in its folder that are missing or in the way."""
+    """A download did not finish; ``files`` are missing or conflicting paths in its folder."""
 
     def __init__(self, message: str, *, hint: str = "", files: tuple[str, ...] = ()) -> None:
         super().__init__(message, hint=hint)
@@ -111,20 +110,20 @@ class ComparisonError(CryoETError):
 
 
 class StoppedError(CryoETError):
-    """The user said stop; nothing is wrong."""
+    """The user stopped the operation; this is not a failure."""
 
     def __init__(self, message: str = "Stopped.") -> None:
         super().__init__(message)
 
 
 def raise_if_stopped(stop: threading.Event | None) -> None:
-    """Raise `StoppedError` if ``stop`` is set; long work asks between its steps."""
+    """Raise `StoppedError` if ``stop`` is set; call it between steps of long work."""
     if stop is not None and stop.is_set():
         raise StoppedError
 
 
 def stoppable(work: Callable[[], T], stop: threading.Event | None) -> T:
-    """Run long calls of NumPy and SciPy in a thread; abandon it with `StoppedError` once ``stop`` is set."""
+    """Run a long NumPy or SciPy call in a thread, abandoned with `StoppedError` once ``stop`` is set."""
     raise_if_stopped(stop)
     if stop is None:
         return work()
@@ -133,7 +132,7 @@ def stoppable(work: Callable[[], T], stop: threading.Event | None) -> T:
     def run() -> None:
         try:
             future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - it is raised by `result`
+        except BaseException as error:  # noqa: BLE001 - raised by `result`
             future.set_exception(error)
 
     threading.Thread(target=run, name="napari-cryoet work", daemon=True).start()

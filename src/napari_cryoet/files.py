@@ -1,4 +1,4 @@
-"""The user's files: written whole or not at all, the folders that we keep things in, and names for messages."""
+"""Files: atomic writing, our folders, checks of paths, and names for messages."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from platformdirs import user_cache_path, user_config_path, user_data_path
 from napari_cryoet.exceptions import CryoETError, ExistsError, FormatError, SaveError
 
 _APP: Final = "napari-cryoet"
-#: How the names of unfinished and of replaced files start.
+#: Prefixes of the names of unfinished and of replaced files.
 UNFINISHED: Final = ".unfinished-"
 _REPLACED: Final = ".replaced-"
 _LEFTOVER_AGE_S: Final = 24 * 3600.0
-_KEPT_CHARACTERS: Final = 40  # of a name, so that a hidden name isn't too long where the name itself isn't
+_KEPT_CHARACTERS: Final = 40  # of a name, so that the hidden name doesn't get too long
 
-#: Also matches an address that went through `Path`, which turns two slashes into one.
+#: Also matches addresses that went through `Path`, which merges their two slashes.
 _ADDRESS: Final = re.compile(r"\s*(?:[a-z][a-z0-9+.-]+://|(?:https?|s3|gs|ftp|file):[/\\])", re.IGNORECASE)
 _LOGIN: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)([^:/?#]*)(?::[^/?#]*)?@")
-_LONGEST_URL_PATH, _LONGEST_HOST, _LONGEST_PATH, _LONGEST_WORDS = 60, 80, 120, 200
+_LONGEST_URL_PATH, _LONGEST_HOST, _LONGEST_PATH, _LONGEST_TEXT = 60, 80, 120, 200
 
 
-# folders of ours
+# our folders
 
 
 def cache_path() -> Path:
-    """The folder for what can be made or fetched again."""
+    """The folder for data that can be created or downloaded again."""
     return user_cache_path(_APP)
 
 
@@ -46,7 +46,7 @@ def config_path() -> Path:
 
 
 def data_path() -> Path:
-    """The folder for what the user made, such as reviews."""
+    """The folder for the user's data, such as reviews."""
     return user_data_path(_APP, appauthor=False)
 
 
@@ -55,20 +55,20 @@ def data_path() -> Path:
 
 @contextmanager
 def written_whole(path: Path, *, overwrite: bool = False, flush: bool = True) -> Iterator[Path]:
-    """Give a hidden path beside ``path``; the file or folder that is there at the end gets the name.
+    """Yield a hidden path beside ``path``; the file or folder written there is renamed to ``path`` at the end.
 
-    Folders above ``path`` are made. A symbolic link stays one: its target is written. What a killed process left in the
-    folder is removed a day later. ``flush`` waits until the file would survive a power cut. ExistsError before anything
-    is written; SaveError if the disk refuses.
+    Parent folders are created. If ``path`` is a symbolic link, its target is replaced. Files left by killed processes
+    are removed after a day. ``flush`` waits until the file would survive a power cut. Raises ExistsError before
+    writing, SaveError if writing fails.
     """
-    place = ready_place(path, overwrite=overwrite)
-    unfinished = _hidden_name(place, UNFINISHED)
+    target = prepare_target(path, overwrite=overwrite)
+    unfinished = _hidden_name(target, UNFINISHED)
     try:
-        _remove_leftovers(place.parent)
+        _remove_leftovers(target.parent)
         yield unfinished
         if flush:
             flush_to_disk(unfinished)
-        _move(unfinished, place, overwrite=overwrite)
+        _move(unfinished, target, overwrite=overwrite)
     except OSError as error:
         raise _not_written(path, error) from error
     finally:
@@ -76,7 +76,7 @@ def written_whole(path: Path, *, overwrite: bool = False, flush: bool = True) ->
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a small file of our own, whole or not at all; folders above it are made. OSError if the disk refuses."""
+    """Write a small file of our own atomically, creating parent folders; OSError if that fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = _hidden_name(path, UNFINISHED)
     try:
@@ -87,100 +87,100 @@ def replace_file(path: Path, content: bytes) -> None:
             unfinished.unlink(missing_ok=True)
 
 
-def ready_place(path: Path, *, overwrite: bool) -> Path:
-    """The file that a path means, in a folder that exists from now on; raises as `written_whole` does at its start."""
+def prepare_target(path: Path, *, overwrite: bool) -> Path:
+    """The target to write for a path, with its folder created; raises like `written_whole`."""
     refuse_existing(path, overwrite=overwrite)
-    place = Path(os.path.realpath(path)) if os.path.islink(path) else path
+    target = Path(os.path.realpath(path)) if os.path.islink(path) else path
     try:
-        if place.exists() and not (place.is_file() or place.is_dir()):
+        if target.exists() and not (target.is_file() or target.is_dir()):
             raise SaveError(f"{path.name} is neither a file nor a folder.", hint="Choose another name.")
-        place.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
-        raise SaveError(f"{path.name} can't be written: {place.parent} is no folder.") from error
+        raise SaveError(f"{path.name} can't be written: {target.parent} is not a folder.") from error
     except OSError as error:
         raise _not_written(path, error) from error
-    return place
+    return target
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
-    """Raise `ExistsError` if there is something at a path that may not be replaced."""
+    """Raise `ExistsError` if a path exists, unless ``overwrite`` is set."""
     if not overwrite and os.path.lexists(path):
-        raise ExistsError(f"There is a {path.name} already.", hint="Choose another name, or say that it be replaced.")
+        raise ExistsError(f"There is a {path.name} already.", hint="Choose another name, or allow replacing it.")
 
 
 def flush_to_disk(path: Path) -> None:
     """Wait until a file, or all files of a folder, would survive a power cut."""
     for file in [path] if path.is_file() else path.rglob("*"):
         if file.is_file():
-            with file.open("rb+") as opened:
-                os.fsync(opened.fileno())
+            with file.open("rb+") as handle:
+                os.fsync(handle.fileno())
 
 
 def _not_written(path: Path, error: OSError) -> SaveError:
-    """Libraries put the hidden name into their messages, so only the system's words are taken."""
-    why = error.strerror or error if error.errno is None else os.strerror(error.errno)
-    return SaveError(f"{path.name} can't be written: {why}.")
+    """Use only the system's message, since libraries' messages contain the hidden name."""
+    reason = error.strerror or error if error.errno is None else os.strerror(error.errno)
+    return SaveError(f"{path.name} can't be written: {reason}.")
 
 
-def _hidden_name(place: Path, start: str) -> Path:
-    """A free name beside a file, with the same suffix, because libraries go by that."""
-    return place.with_name(f"{start}{secrets.token_hex(8)}-{place.name[-_KEPT_CHARACTERS:]}")
+def _hidden_name(target: Path, prefix: str) -> Path:
+    """An unused path beside a file, with the same suffix, because libraries depend on it."""
+    return target.with_name(f"{prefix}{secrets.token_hex(8)}-{target.name[-_KEPT_CHARACTERS:]}")
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes left, once it is old enough for no process to be writing it."""
-    before = time.time() - _LEFTOVER_AGE_S
-    for left in [*folder.glob(f"{UNFINISHED}*"), *folder.glob(f"{_REPLACED}*")]:
+    """Remove leftovers of killed processes, once they are too old to be in use."""
+    cutoff = time.time() - _LEFTOVER_AGE_S
+    for leftover in [*folder.glob(f"{UNFINISHED}*"), *folder.glob(f"{_REPLACED}*")]:
         with contextlib.suppress(OSError):
-            if left.lstat().st_mtime < before:
-                _remove(left)
+            if leftover.lstat().st_mtime < cutoff:
+                _remove(leftover)
 
 
-def _move(unfinished: Path, place: Path, *, overwrite: bool) -> None:
+def _move(unfinished: Path, target: Path, *, overwrite: bool) -> None:
     if unfinished.is_dir():
-        _move_folder(unfinished, place, overwrite=overwrite)
+        _move_folder(unfinished, target, overwrite=overwrite)
     elif not overwrite:
-        _move_file_if_free(unfinished, place)
-    elif place.is_dir():
-        raise SaveError(f"{place.name} is a folder.", hint="Choose another name.")
+        _move_file_if_free(unfinished, target)
+    elif target.is_dir():
+        raise SaveError(f"{target.name} is a folder.", hint="Choose another name.")
     else:
-        unfinished.replace(place)
-    _flush_folder(place.parent)
+        unfinished.replace(target)
+    _flush_folder(target.parent)
 
 
-def _move_file_if_free(unfinished: Path, place: Path) -> None:
-    """Through a hard link where the disk has them: that fails if somebody else was quicker."""
+def _move_file_if_free(unfinished: Path, target: Path) -> None:
+    """Rename with a hard link if the disk supports them: it fails if the name was taken meanwhile."""
     try:
-        os.link(unfinished, place)
+        os.link(unfinished, target)
     except FileExistsError:
-        refuse_existing(place, overwrite=False)
+        refuse_existing(target, overwrite=False)
     except OSError:
-        refuse_existing(place, overwrite=False)
-        unfinished.replace(place)
+        refuse_existing(target, overwrite=False)
+        unfinished.replace(target)
 
 
-def _move_folder(unfinished: Path, place: Path, *, overwrite: bool) -> None:
-    refuse_existing(place, overwrite=overwrite)
-    if not os.path.lexists(place):
-        unfinished.rename(place)
+def _move_folder(unfinished: Path, target: Path, *, overwrite: bool) -> None:
+    refuse_existing(target, overwrite=overwrite)
+    if not os.path.lexists(target):
+        unfinished.rename(target)
         return
-    old = _hidden_name(place, _REPLACED)
-    place.rename(old)
+    old = _hidden_name(target, _REPLACED)
+    target.rename(old)
     try:
-        unfinished.rename(place)
+        unfinished.rename(target)
     except OSError:
-        old.rename(place)
+        old.rename(target)
         raise
     _remove(old)
 
 
 def _flush_folder(folder: Path) -> None:
-    with contextlib.suppress(OSError):  # Windows opens no folders
-        number = os.open(folder, os.O_RDONLY)
+    with contextlib.suppress(OSError):  # Windows can't open folders
+        descriptor = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(number)
+            os.fsync(descriptor)
         finally:
-            os.close(number)
+            os.close(descriptor)
 
 
 def _remove(path: Path) -> None:
@@ -191,20 +191,20 @@ def _remove(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-# paths of users
+# user paths
 
 
 def path_to_read(value: str | os.PathLike[str]) -> Path:
-    """A path on this computer; FormatError for an address, or for what can't be a path."""
+    """A local path; FormatError for an address or an invalid path."""
     if is_address(value):
-        raise FormatError("An address is given, and this is read from this computer only.", hint="Download it first.")
+        raise FormatError("This is an address, but only local files can be read here.", hint="Download it first.")
     return _path(value, FormatError)
 
 
 def path_to_write(value: str | os.PathLike[str]) -> Path:
-    """A path on this computer; SaveError for an address, or for what can't be a path."""
+    """A local path; SaveError for an address or an invalid path."""
     if is_address(value):
-        raise SaveError("An address is given; files are written on this computer.", hint="Give a path.")
+        raise SaveError("This is an address, but files can only be written on this computer.", hint="Give a path.")
     return _path(value, SaveError)
 
 
@@ -244,7 +244,7 @@ def host_of(url: str) -> str:
 
 
 def file_of(url: str) -> str:
-    """The end of a URL's path.
+    """The end of a URL's path, decoded.
 
     >>> file_of("https://files.org/10000/TS_026/TS_026.zarr/0/0/1/2?signature=secret")
     '10000/TS_026/TS_026.zarr/0/0/1/2'
@@ -254,7 +254,7 @@ def file_of(url: str) -> str:
 
 
 def file_at(address: str, key: str = "") -> str:
-    """What to call an address or path, or a file below it.
+    """A name for an address or path, or for a file below it.
 
     >>> file_at("https://me:secret@files.org/a%20b.zarr?signature=secret", "0/1.2.3")
     'a b.zarr/0/1.2.3 on files.org'
@@ -267,7 +267,7 @@ def file_at(address: str, key: str = "") -> str:
 
 
 def without_login(address: str) -> str:
-    """An address without the user and the password that it may name; a path stays as it is.
+    """An address without its user and password; paths are unchanged.
 
     >>> without_login("https://me:secret@files.org/a.zarr?b=c")
     'https://files.org/a.zarr?b=c'
@@ -276,7 +276,7 @@ def without_login(address: str) -> str:
 
 
 def without_password(address: str) -> str:
-    """An address that still names its user, whose files may be others than those of another one.
+    """An address without its password; the user stays, because users may have different files.
 
     >>> without_password("https://me:secret@files.org/a.zarr"), without_password("https://files.org")
     ('https://me@files.org/a.zarr', 'https://files.org')
@@ -284,14 +284,14 @@ def without_password(address: str) -> str:
     return _LOGIN.sub(r"\1\2@", address)
 
 
-def brief(words: object) -> str:
-    """Words of a library, such as those of its error, as one line of bounded length."""
-    line = " ".join(_printable(str(words), " ").split())
-    return line if len(line) <= _LONGEST_WORDS else f"{line[: _LONGEST_WORDS - 1]}…"
+def brief(text: object) -> str:
+    """A library's text, such as an error message, as one line of limited length."""
+    line = " ".join(_printable(str(text), " ").split())
+    return line if len(line) <= _LONGEST_TEXT else f"{line[: _LONGEST_TEXT - 1]}…"
 
 
 def _host_and_path(url: str) -> tuple[str, str]:
-    """Host with port, and path; empty for what isn't a URL."""
+    """Host with port, and path; empty if it isn't a URL."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -299,8 +299,8 @@ def _host_and_path(url: str) -> tuple[str, str]:
     return parts.netloc, parts.path
 
 
-def _printable(text: str, otherwise: str = "") -> str:
-    return "".join(letter if letter.isprintable() else otherwise for letter in text)
+def _printable(text: str, replacement: str = "") -> str:
+    return "".join(character if character.isprintable() else replacement for character in text)
 
 
 def _end_of(path: str, separator: str, longest: int) -> str:

@@ -21,17 +21,17 @@ class Held(NamedTuple):
 
     @property
     def size_bytes(self) -> int:
-        """How much is in it now; reads the whole folder."""
+        """Its current size; scans the whole folder."""
         return size_bytes(self.path)
 
 
 def held_data() -> Iterator[Held]:
-    """What is kept; of the folder of pixels only what is ours."""
+    """All cached and downloaded data; in the pixels' folder, only our own."""
     from napari_cryoet.streaming.disk_cache import OWN_FOLDER, cache_folder
 
     root, pixels = cache_path(), cache_folder() / OWN_FOLDER
     for path in sorted(root.iterdir()) if root.is_dir() else []:
-        if path in {pixels, pixels.parent} or path.suffix == ".lock":  # by which processes wait for each other
+        if path in {pixels, pixels.parent} or path.suffix == ".lock":  # locks between processes
             continue
         is_demo = path.name.startswith("demo-")
         yield Held("metadata" if path.name == "answers" else "demo" if is_demo else "other", path)
@@ -40,13 +40,13 @@ def held_data() -> Iterator[Held]:
 
 
 def clear(held: Held) -> None:
-    """Delete it. Processes that have the pixels open go on with an empty cache."""
+    """Delete it; processes that use the pixel cache continue with an empty one."""
     from napari_cryoet.streaming.disk_cache import DiskCache
 
     if held.kind == "pixels":
         DiskCache().clear()
         for folder in (held.path, held.path.parent):
-            with suppress(OSError):  # a folder that the user named may hold other things
+            with suppress(OSError):  # the user's folder may hold other files
                 folder.rmdir()
     elif held.path.is_symlink() or not held.path.is_dir():
         held.path.unlink(missing_ok=True)
@@ -55,7 +55,7 @@ def clear(held: Held) -> None:
 
 
 def size_bytes(path: Path) -> int:
-    """How many bytes are in a file or a folder; files that go meanwhile count nothing."""
+    """The bytes in a file or folder; files deleted meanwhile aren't counted."""
     total = 0
     for file in (path, *path.rglob("*")):
         with suppress(OSError):

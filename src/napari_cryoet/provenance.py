@@ -1,7 +1,6 @@
-"""Where a layer's data comes from, whom to cite and what its numbers mean, as plain data that JSON can hold.
+"""The provenance of layers as JSON-compatible data: source, citation, and units.
 
-Every layer keeps this in its ``metadata`` under `METADATA_KEY`, so that a picture, an export or a colleague who gets
-the layer can be traced back to the portal without it.
+Every layer has it in its ``metadata`` under `METADATA_KEY`, so that pictures and exports can be traced to the portal.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from napari_cryoet.records import (
 
 
 def of_tomogram(tomogram: Tomogram, source_url: str) -> dict[str, Any]:
-    """Where a tomogram's voxels come from."""
+    """The provenance of a tomogram."""
     about = _common("tomogram", source_url, tomogram.run, tomogram.deposition)
     return about | {
         "authors": _names(tomogram.authors),
@@ -43,7 +42,7 @@ def of_tomogram(tomogram: Tomogram, source_url: str) -> dict[str, Any]:
 
 
 def of_tilt_series(series: TiltSeries, run: Run | None, source_url: str) -> dict[str, Any]:
-    """Where a tilt series' images come from."""
+    """The provenance of a tilt series."""
     return _common("tilt series", source_url, run) | {
         "database_entries": _entries(series.related_empiar_entry),
         "tilt_series_id": series.id,
@@ -55,7 +54,7 @@ def of_tilt_series(series: TiltSeries, run: Run | None, source_url: str) -> dict
 
 
 def of_annotation_file(file: AnnotationFile, source_url: str, spacing_angstrom: float | None) -> dict[str, Any]:
-    """Where the positions or the mask of an annotation file come from."""
+    """The provenance of an annotation file."""
     shape = file.shape
     annotation = shape.annotation if shape is not None else None
     of_file = {
@@ -90,7 +89,7 @@ def of_annotation_file(file: AnnotationFile, source_url: str, spacing_angstrom: 
 
 
 def citation(about: Mapping[str, Any]) -> str:
-    """Whom to cite for a layer, and where its data is, in a few lines of plain text; empty for a bare file."""
+    """The citation and URL of a layer's data, in a few lines of plain text; empty for other files."""
     authors = ", ".join(about.get("authors") or ())
     title = about.get("dataset_title") or about.get("deposition_title")
     where = "CryoET Data Portal, " if str(about.get("portal_url")).startswith(PORTAL_TERMS.site) else ""
@@ -105,7 +104,7 @@ def citation(about: Mapping[str, Any]) -> str:
 
 
 def _common(kind: str, source_url: str, run: Run | None, deposition: DepositionTitle | None = None) -> dict[str, Any]:
-    """What the provenance of every record has, in the order in which people read it."""
+    """The fields that all provenance has, in reading order."""
     dataset = run.dataset if run is not None else None
     terms = (run.terms if run is not None else None) or Terms()
     return {
@@ -138,16 +137,16 @@ def _entries(databases: str | None) -> list[str]:
 
 
 def _records(**start: Any) -> dict[str, Any]:
-    """Records by name, with every parent that they point at beside them instead of in them."""
-    found: dict[str, Any] = {}
-    waiting = list(start.items())
-    while waiting:
-        name, record = waiting.pop()
-        if record is None or name in found:
+    """Records by name; the parents that they refer to become entries of their own."""
+    records: dict[str, Any] = {}
+    pending = list(start.items())
+    while pending:
+        name, record = pending.pop()
+        if record is None or name in records:
             continue
         fields = msgspec.structs.asdict(record)
-        fields.pop("terms", None)  # said once, for all of them
+        fields.pop("terms", None)  # given once for all records
         parents = {field: value for field, value in fields.items() if isinstance(value, msgspec.Struct)}
-        waiting.extend(parents.items())
-        found[name] = {field: plain_data(value) for field, value in fields.items() if field not in parents}
-    return found
+        pending.extend(parents.items())
+        records[name] = {field: plain_data(value) for field, value in fields.items() if field not in parents}
+    return records

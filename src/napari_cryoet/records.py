@@ -1,14 +1,13 @@
 """The portal's objects as frozen data.
 
-Field names are the portal's own in snake case, as its Python client spells them, so both read alike. A record holds
-ids; a field whose type is another record is filled where the query that made it asked for the parent, and is None
-elsewhere. Words from the portal's lists (methods, statuses, shapes) are plain text, so words that it adds later are
-kept. Nothing here can reach the network. Sizes are x, y, z as in the portal; spacings and offsets of alignments are in
-ångström, file sizes in bytes, confidences in percent. What the portal doesn't have are ``terms``: they say under which
-licence the source of a record gives it, and where it has a page.
+Field names are the portal's in snake case, as in its Python client. Records refer to others by id; a field of a record
+type is None unless the query also requested that parent. The portal's enumerations (methods, statuses, shapes) are
+plain text, so values added later are kept. Nothing here uses the network. Sizes are x, y, z as in the portal; spacings
+and offsets of alignments are in ångström, file sizes in bytes, confidences in percent. Only ``terms`` aren't from the
+portal: the licence that the source of a record states, and its website.
 
-Left out of what the portal documents: ``_id`` and ``annotationIngestId`` (its own bookkeeping), ``neuroglancerConfig``
-(14 kB a tomogram, for another viewer) and the e-mail addresses of authors.
+Some fields are left out: ``_id`` and ``annotationIngestId`` (internal), ``neuroglancerConfig`` (14 kB per tomogram, for
+another viewer) and authors' e-mail addresses.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ import msgspec
 #: The largest id: the API's integers have 32 bits.
 MAX_ID: Final = 2**31 - 1
 Id = Annotated[int, msgspec.Meta(ge=1, le=MAX_ID)]
-#: Where the portal's files are, wherever its tables come from.
+#: The prefix of the portal's files, whichever source its tables come from.
 PORTAL_S3_PREFIX: Final = "s3://cryoet-data-portal-public/"
 
 
 class ShapeType(StrEnum):
-    """How an annotation is drawn: the shapes that this package knows. Records hold plain text, which may be another."""
+    """The annotation shapes that this package knows. Records hold plain text, which may be another shape."""
 
     POINT = "Point"
     ORIENTED_POINT = "OrientedPoint"
@@ -40,18 +39,18 @@ class ShapeType(StrEnum):
 
 
 class Record(msgspec.Struct, frozen=True, rename="camel"):
-    """Base of all records: frozen, and read from JSON in the portal's own spelling."""
+    """Base of all records: frozen, and decoded from JSON with the portal's field names."""
 
 
 class Terms(Record, frozen=True, kw_only=True):
-    """Under which licence data may be used, and the site that has pages about it; empty where that isn't known."""
+    """The licence of data, and the website with pages about it; empty if unknown."""
 
     licence: str = ""
     licence_url: str = ""
     site: str = ""
 
     def page_url(self, kind: str, record_id: int) -> str:
-        """The page of a dataset, run or deposition on the site; empty where there is none."""
+        """URL of the page of a dataset, run or deposition on the site; empty if there is none."""
         return f"{self.site}/{kind}s/{record_id}" if self.site else ""
 
 
@@ -63,9 +62,9 @@ PORTAL_TERMS: Final = Terms(
 )
 
 
-def terms_of(s3_path: str, told: Terms | None) -> Terms:
-    """The terms of a file: those that its source tells, else the portal's for the portal's own files."""
-    return told or (PORTAL_TERMS if s3_path.startswith(PORTAL_S3_PREFIX) else Terms())
+def terms_of(s3_path: str, stated: Terms | None) -> Terms:
+    """The terms of a file: those stated by its source, else the portal's for the portal's own files."""
+    return stated or (PORTAL_TERMS if s3_path.startswith(PORTAL_S3_PREFIX) else Terms())
 
 
 class Author(Record, frozen=True, kw_only=True):
@@ -83,7 +82,7 @@ class Author(Record, frozen=True, kw_only=True):
 
 
 class Funding(Record, frozen=True, kw_only=True):
-    """A grant that paid for a dataset."""
+    """A grant that funded a dataset."""
 
     funding_agency_name: str | None = None
     grant_id: str | None = None
@@ -105,7 +104,7 @@ class DepositionTitle(Record, frozen=True, kw_only=True):
 
 
 class Deposition(Record, frozen=True, kw_only=True):
-    """A set of data that was submitted together."""
+    """A set of data submitted together."""
 
     id: Id
     title: str
@@ -179,10 +178,10 @@ class Run(Record, frozen=True, kw_only=True):
 
 
 class TiltSeries(Record, frozen=True, kw_only=True):
-    """The images of one location at many tilts.
+    """The images of one location at many tilt angles.
 
     ``acceleration_voltage`` is in volts, ``spherical_aberration_constant`` in millimetres, tilts and ``tilt_axis`` are
-    in degrees, ``total_flux`` is in electrons a square ångström for the whole series, ``pixel_spacing`` in ångström.
+    in degrees, ``total_flux`` is in electrons per square ångström for the whole series, ``pixel_spacing`` in ångström.
     """
 
     id: Id
@@ -226,7 +225,7 @@ class TiltSeries(Record, frozen=True, kw_only=True):
 
 
 class Alignment(Record, frozen=True, kw_only=True):
-    """One solution for how the images of a tilt series fit together: the frame in which positions are measured.
+    """One alignment of a tilt series' images, which defines the frame of positions.
 
     Dimensions and offsets of the volume are in ångström, ``x_rotation_offset`` and ``tilt_offset`` in degrees.
     """
@@ -264,7 +263,7 @@ class VoxelSpacing(Record, frozen=True, kw_only=True):
 class Tomogram(Record, frozen=True, kw_only=True):
     """A reconstructed volume; ``voxel_spacing`` is in ångström and the same along all axes.
 
-    Sizes and offsets are in voxels; ``scale0_dimensions`` and the like are texts of sizes, in x, y, z.
+    Sizes and offsets are in voxels; ``scale0_dimensions`` etc. are sizes as text, in x, y, z.
     """
 
     id: Id
@@ -312,12 +311,12 @@ class Tomogram(Record, frozen=True, kw_only=True):
 
     @property
     def shape_zyx(self) -> tuple[int, int, int]:
-        """Size in voxels as arrays have it: z, y, x."""
+        """Shape in voxels: z, y, x."""
         return self.size_z, self.size_y, self.size_x
 
 
 class Annotation(Record, frozen=True, kw_only=True):
-    """One statement about one kind of object in a run; confidences are in percent."""
+    """An annotation of one kind of object in a run; confidences are in percent."""
 
     id: Id
     s3_metadata_path: str
@@ -349,7 +348,7 @@ class Annotation(Record, frozen=True, kw_only=True):
 
 
 class AnnotationShape(Record, frozen=True, kw_only=True):
-    """How an annotation is drawn."""
+    """The shape in which an annotation is drawn."""
 
     id: Id
     annotation_id: Id | None = None

@@ -1,10 +1,10 @@
-"""A volume from any file: lazy levels in z, y, x, and what the file says of its voxels.
+"""Open volumes from any file: lazy levels in z, y, x, with voxel spacing and origin.
 
-Other writers of OME-Zarr give every image five axes: t, c, z, y, x. One time point and one channel make a volume. Axes
-in another order than z, y, x are refused, but for those of MRC files, which are turned.
+Some writers of OME-Zarr give every image five axes: t, c, z, y, x. It is a volume if it has one time point and one
+channel. Axes in another order than z, y, x are refused, except in MRC files, which are transposed.
 
-A file may place its first voxel elsewhere than at 0 (an MRC's origin, a translation of OME-Zarr's finest level). That
-is told and not applied: picks and masks of a volume are counted from its first voxel.
+A file may place its first voxel elsewhere than at 0 (the origin of an MRC file, the translation of OME-Zarr's finest
+level). This is reported but not applied: positions of picks and masks count from the first voxel.
 """
 
 from __future__ import annotations
@@ -34,49 +34,49 @@ Box = tuple[tuple[int, int], ...]
 AXES: Final = ("z", "y", "x")
 MRC_SUFFIXES: Final = frozenset({".mrc", ".map", ".rec"})
 TIFF_SUFFIXES: Final = frozenset({".tif", ".tiff"})
-#: Of volumes that were compressed as a whole, as EMDB's maps are: `x.map.gz`.
+#: Suffixes of volumes compressed as a whole, such as EMDB's maps: `x.map.gz`.
 _PACKED_SUFFIXES: Final = frozenset({".gz", ".bz2", ".xz", ".zip"})
 _ANGSTROM_PER: Final = {"angstrom": 1.0} | {
     f"{prefix}{unit}": factor
     for unit in ("meter", "metre")
     for prefix, factor in (("", 1e10), ("milli", 1e7), ("micro", 1e4), ("nano", 10.0), ("pico", 0.01))
 }
-#: Voxels along y and x of the sample that contrast and content are judged by.
+#: Largest size along y and x of the sample for contrast and content.
 _SAMPLE_SIDE: Final = 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Volume:
-    """An opened volume; no voxel has been read."""
+    """An opened volume whose voxels are read on demand."""
 
     levels: list[da.Array]  # in z, y, x, finest first
-    spacing_angstrom: Triple | None = None  # z, y, x, as the file says it
-    is_labels: bool = False  # as far as the file itself says it
-    origin_angstrom: Triple | None = None  # z, y, x, of its first voxel; None where that is at 0, or in no known unit
-    proportions: Triple = (1.0, 1.0, 1.0)  # of a voxel, the smallest side as 1, where its widths are in no known unit
-    remarks: tuple[str, ...] = ()  # what the file says and isn't applied, in words
+    spacing_angstrom: Triple | None = None  # z, y, x, from the file
+    is_labels: bool = False  # according to the file
+    origin_angstrom: Triple | None = None  # of the first voxel, z, y, x; None if 0 or in no known unit
+    proportions: Triple = (1.0, 1.0, 1.0)  # of a voxel, relative to its smallest side, if in no known unit
+    remarks: tuple[str, ...] = ()  # messages about metadata that isn't applied
 
     @property
     def shape_zyx(self) -> tuple[int, int, int]:
-        """Of the finest level."""
+        """Shape of the finest level."""
         size_z, size_y, size_x = self.levels[0].shape
         return int(size_z), int(size_y), int(size_x)
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the values."""
+        """Data type of the values."""
         dtype: np.dtype[Any] = self.levels[0].dtype
         return dtype
 
     @property
     def pyramid(self) -> Pyramid | None:
-        """What is behind the levels, where they stream."""
+        """The pyramid of the levels if they are streamed, else None."""
         from napari_cryoet.streaming import pyramid_of
 
         return pyramid_of(self.levels)
 
     def read(self, level: int, box: Box, *, stop: threading.Event | None = None) -> NDArray[Any]:
-        """Read the voxels of a level from the start to before the end of each axis, z, y, x."""
+        """Read a box of a level: start and stop (exclusive) on each axis, z, y, x."""
         pyramid = self.pyramid
         if pyramid is not None:
             return pyramid.read(level, box, stop=stop)
@@ -89,16 +89,17 @@ class Volume:
         return self.read(0, ((start, end), (0, size_y), (0, size_x)), stop=stop)
 
     def sample(self, *, level: int = 0, at: float = 0.5, stop: threading.Event | None = None) -> NDArray[Any]:
-        """Read two whole planes of a level, or their middle where they are large.
+        """Read two adjacent planes of a level, or only the middle of large ones.
 
-        ``at`` is how far along z, from 0 to 1. The middle planes are shown first, so nothing is read twice.
+        ``at`` is the relative position along z, from 0 to 1. The default planes are those shown first, so nothing is
+        read twice.
         """
         size_z, size_y, size_x = self.levels[level].shape
         first = int((size_z - 1) * at) // 2 * 2
         return self.read(level, ((first, min(first + 2, size_z)), _middle(size_y), _middle(size_x)), stop=stop)
 
     def close(self) -> None:
-        """Forget what was fetched; nothing can be read any more."""
+        """Free fetched data; the volume can't be read afterwards."""
         pyramid = self.pyramid
         if pyramid is not None:
             pyramid.close()
@@ -107,7 +108,7 @@ class Volume:
 def open_volume(url_or_path: str | Path, *, stop: threading.Event | None = None) -> Volume:
     """Open a three-dimensional OME-Zarr, zarr, MRC or TIFF file; only metadata is read.
 
-    An OtherKindError says that it is something else, or has other axes than z, y, x.
+    Raises OtherKindError if it isn't a volume with the axes z, y, x.
     """
     name, suffix, is_remote = name_of(url_or_path), suffix_of(url_or_path), "://" in str(url_or_path)
     if suffix in MRC_SUFFIXES:
@@ -120,29 +121,29 @@ def open_volume(url_or_path: str | Path, *, stop: threading.Event | None = None)
         raise FormatError(f"{name} is compressed.", hint="Unpack it first; parts of it can't be read.")
     if not is_remote and path_of(str(url_or_path)).is_file():
         hint = "Choose a file that ends in .mrc, .map, .rec or .tif, or a folder that ends in .zarr."
-        raise FormatError(f"{name} is no volume that can be read here.", hint=hint)
+        raise FormatError(f"{name} is not a volume that can be read here.", hint=hint)
     return _open_zarr(url_or_path, stop)
 
 
 def suffix_of(url_or_path: str | Path) -> str:
-    """The ending of a file's name, lower case with its dot; of an address without its query."""
+    """The lower-case suffix of a file name with its dot; an address's query is ignored."""
     return PurePosixPath(name_of(url_or_path)).suffix.lower()
 
 
 def is_packed_volume(url_or_path: str | Path) -> bool:
-    """Whether it is called like a volume that was compressed as a whole, such as ``x.mrc.gz``."""
+    """Whether it is named like a compressed volume, such as ``x.mrc.gz``."""
     name = PurePosixPath(name_of(url_or_path).lower())
     return name.suffix in _PACKED_SUFFIXES and PurePosixPath(name.stem).suffix in MRC_SUFFIXES | {".zarr"}
 
 
 def name_of(url_or_path: str | Path) -> str:
-    """The file's own name."""
+    """The file name of an address or path."""
     text = str(url_or_path)
     return PurePosixPath(path_in(text) if "://" in text else Path(text).as_posix()).name
 
 
 def fetch_file(address: str, limit_bytes: int, stop: threading.Event | None) -> bytes:
-    """The content of a whole file, on the web or on this computer; FormatError if there is none."""
+    """The content of a remote or local file; FormatError if it doesn't exist."""
     piece = read_file(address, limit_bytes=limit_bytes, stop=stop)
     if piece is None:
         raise FormatError(f"There is no file at {without_login(address)}.")
@@ -150,7 +151,7 @@ def fetch_file(address: str, limit_bytes: int, stop: threading.Event | None) -> 
 
 
 def own_provenance(volume: Volume, url_or_path: str | Path) -> dict[str, Any]:
-    """Where a mask of our own export, or of a download, comes from; empty for any other volume."""
+    """The provenance of a volume that we exported or downloaded; empty for others."""
     path = None if "://" in str(url_or_path) else Path(url_or_path)
     if suffix_of(url_or_path) in MRC_SUFFIXES | TIFF_SUFFIXES:
         return source_of(path, read_beside(path) if path is not None else None)
@@ -159,20 +160,20 @@ def own_provenance(volume: Volume, url_or_path: str | Path) -> dict[str, Any]:
 
 
 def are_inside(points_zyx: NDArray[np.float64], shape_zyx: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Which positions in voxels are in a volume, whose border voxels are half a voxel wider than their centres."""
+    """Which positions in voxels are in a volume, which extends half a voxel beyond the outermost voxel centres."""
     return np.asarray(((points_zyx >= -0.5) & (points_zyx <= np.array(shape_zyx) - 0.5)).all(axis=-1))
 
 
 def edge_distances(
     points_zyx: NDArray[np.float64], shape_zyx: tuple[int, ...], spacing_zyx: ArrayLike = 1.0
 ) -> NDArray[np.float64]:
-    """How far positions in voxels are from the nearest face, in the unit of ``spacing_zyx``; negative outside."""
+    """Distances of positions in voxels to the nearest face, in the unit of ``spacing_zyx``; negative outside."""
     inwards = np.minimum(points_zyx + 0.5, np.array(shape_zyx) - 0.5 - points_zyx)
     return np.asarray((inwards * np.abs(spacing_zyx)).min(axis=1), dtype=np.float64)
 
 
 def checked_spacing(spacing_zyx: Any) -> Triple | None:
-    """Three positive lengths, or None if any of them is none."""
+    """Three lengths, or None unless all are finite and positive."""
     z, y, x = (float(length) for length in spacing_zyx)
     return (z, y, x) if all(math.isfinite(length) and length > 0 for length in (z, y, x)) else None
 
@@ -186,7 +187,7 @@ def _open_zarr(url_or_path: str | Path, stop: threading.Event | None) -> Volume:
     widths = pyramid.scales[0]
     spacing = None if widths is None else _in_angstrom(widths, pyramid.units)
     if spacing == (1.0, 1.0, 1.0) and ATTRIBUTE not in pyramid.metadata:
-        spacing = None  # early files of the portal say so of any volume
+        spacing = None  # early portal files have this for any volume
     origin = None if pyramid.translation is None else _in_angstrom(pyramid.translation, pyramid.units)
     origin = origin if origin is not None and any(origin) else None
     z, y, x = (1.0, 1.0, 1.0) if widths is None or spacing is not None else (width / min(widths) for width in widths)
@@ -195,7 +196,7 @@ def _open_zarr(url_or_path: str | Path, stop: threading.Event | None) -> Volume:
 
 
 def _in_three_axes(pyramid: Pyramid, name: str) -> Pyramid:
-    """A pyramid with the axes z, y, x and no others."""
+    """Reduce a pyramid to the axes z, y, x; OtherKindError if that isn't possible."""
     names, n_axes = tuple(axis.lower() for axis in pyramid.axes or pyramid.dimension_names), len(pyramid.shapes[0])
     if not pyramid.axes and not set(names) & set(AXES):
         names = ("",) * (n_axes - len(AXES)) + AXES[-n_axes:]
@@ -203,23 +204,23 @@ def _in_three_axes(pyramid: Pyramid, name: str) -> Pyramid:
     if spatial != AXES and sorted(spatial) == sorted(AXES):
         raise OtherKindError(
             f"{name} stores its axes in the order {', '.join(names)}, and only z, y, x can be shown.",
-            hint="Save it with its axes turned to z, y, x.",
+            hint="Save it with its axes transposed to z, y, x.",
         )
     if spatial != AXES:
-        raise OtherKindError(f"{name} is no volume with the axes z, y, x (it has {', '.join(names)}).")
-    further = [number for number, axis in enumerate(names) if axis not in AXES]
-    for number in further:
+        raise OtherKindError(f"{name} is not a volume with the axes z, y, x (it has {', '.join(names)}).")
+    extra = [number for number, axis in enumerate(names) if axis not in AXES]
+    for number in extra:
         if (length := pyramid.shapes[0][number]) != 1:
             called = {"t": "time points", "c": "channels"}.get(names[number], "volumes")
             raise OtherKindError(
-                f"{name} is no single volume: it has {length:,} {called}.",
-                hint=f"Save one of these {called} as a volume of its own.",
+                f"{name} is not a single volume: it has {length:,} {called}.",
+                hint=f"Save one of these {called} as a separate volume.",
             )
-    return pyramid.without_axes(further) if further else pyramid
+    return pyramid.without_axes(extra) if extra else pyramid
 
 
 def _in_angstrom(lengths: tuple[float, ...], units: tuple[str, ...]) -> Triple | None:
-    """Lengths along z, y, x, in the units of the file, or None where it doesn't say one of those."""
+    """Convert lengths along z, y, x from the file's units; None if any unit is missing or unknown."""
     factors = [_ANGSTROM_PER[unit] for unit in units if unit in _ANGSTROM_PER]
     if not len(lengths) == len(factors) == len(AXES):
         return None
@@ -231,7 +232,7 @@ def _not_applied(origin_zyx: Triple) -> str:
     z, y, x = origin_zyx
     return (
         f"The file places its first voxel at x, y, z = {x:.6g}, {y:.6g}, {z:.6g} Å (its origin). Here it is at 0, so "
-        "that positions in voxels fit; those that were measured from the file's origin lie elsewhere by as much."
+        "that positions in voxels fit; positions relative to the file's origin are shifted by as much."
     )
 
 
@@ -243,8 +244,8 @@ def _open_mrc(url_or_path: str | Path, stop: threading.Event | None) -> Volume:
     if header.axis_order != AS_STORED:
         slowest_first = ", ".join("zyx"[header.axis_order.index(axis)] for axis in range(3))
         remarks.append(
-            f"The file stores its voxels along {slowest_first} (slowest first), as its header says; they were turned "
-            "to z, y, x. Positions from programs that don't go by that part of the header have their axes swapped."
+            f"The header says that the file stores its axes in the order {slowest_first} (slowest first); they were "
+            "transposed to z, y, x. Positions from programs that ignore this part of the header have swapped axes."
         )
     if origin is not None:
         remarks.append(_not_applied(origin))

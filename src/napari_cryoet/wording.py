@@ -1,4 +1,4 @@
-"""Numbers, dates and names as a person reads them, the same wherever they are shown."""
+"""Format numbers, dates and names for display, the same everywhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ UNREPORTED: Final = frozenset({"", "not_reported", "not reported", "unknown", "n
 
 
 def size_text(size_bytes: float | None) -> str:
-    """A file size in decimal units, with three digits: ``1.66 GB``; empty where it isn't known.
+    """A file size in decimal units, with three digits: ``1.66 GB``; empty if unknown.
 
     >>> size_text(1_661_000_000), size_text(26_000), size_text(812), size_text(None)
     ('1.66 GB', '26 KB', '812 B', '')
@@ -41,7 +41,7 @@ def count_text(count: int, noun: str, plural: str = "") -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """A time to wait, in one or two units.
+    """A duration in one or two units, rounded up.
 
     >>> duration_text(4.2), duration_text(100), duration_text(5000)
     ('5 s', '2 min', '1 h 24 min')
@@ -54,12 +54,12 @@ def duration_text(seconds: float) -> str:
 
 
 def spacing_text(spacing_angstrom: float | None) -> str:
-    """A voxel spacing: ``13.48 Å``; empty where it isn't known."""
+    """A voxel spacing: ``13.48 Å``; empty if unknown."""
     return "" if spacing_angstrom is None else f"{spacing_angstrom:.6g} Å"
 
 
 def nm_text(angstrom: float) -> str:
-    """A length in nm, to a tenth of an ångström at most.
+    """A length in nm, with at most two decimals.
 
     >>> nm_text(150), nm_text(67.4), nm_text(6.58), nm_text(12345)
     ('15 nm', '6.74 nm', '0.66 nm', '1,234 nm')
@@ -69,12 +69,12 @@ def nm_text(angstrom: float) -> str:
 
 
 def date_text(date: datetime) -> str:
-    """A day as people write it: ``1 Jun 2023``."""
+    """A date: ``1 Jun 2023``."""
     return f"{date.day} {MONTHS[date.month - 1]} {date.year}"
 
 
 def day_text(date: datetime, *, today: datetime | None = None) -> str:
-    """A recent day in short, with its year only if that isn't this one.
+    """A short date, with the year only if it isn't the current one.
 
     >>> day_text(datetime(2026, 6, 1), today=datetime(2026, 7, 1))
     '1 Jun'
@@ -84,13 +84,13 @@ def day_text(date: datetime, *, today: datetime | None = None) -> str:
 
 
 def reported(text: str | None) -> str:
-    """The text, or nothing where the portal holds a placeholder for "nobody said"."""
+    """The text, or an empty string if it is one of the portal's placeholders for missing values."""
     text = (text or "").strip()
     return "" if text.casefold() in UNREPORTED else text
 
 
 def short_species(name: str | None) -> str:
-    """A species as biologists shorten it; any other organism as it is called.
+    """A species name with its genus abbreviated; other names are unchanged.
 
     >>> short_species("Schizosaccharomyces pombe"), short_species("Human immunodeficiency virus 1")
     ('S. pombe', 'Human immunodeficiency virus 1')
@@ -102,15 +102,15 @@ def short_species(name: str | None) -> str:
 
 
 def plain(text: str | None) -> str:
-    """A remote text on one line, without control characters."""
+    """Remote text on one line, without control characters."""
     text = text or ""
     if not text.isprintable():
-        text = "".join(letter if letter.isprintable() else " " for letter in text)
+        text = "".join(character if character.isprintable() else " " for character in text)
     return " ".join(text.split())
 
 
 def joined(*parts: str) -> str:
-    """Facts in one line, empty ones left out: ``DS-10000 · S. pombe · 10 runs``."""
+    """Facts on one line, without empty ones: ``DS-10000 · S. pombe · 10 runs``."""
     return " · ".join(part for part in parts if part)
 
 
@@ -126,7 +126,7 @@ def names_text(names: Sequence[str], limit: int = 3) -> str:
 
 
 def kinds_text(kinds: Sequence[str]) -> str:
-    """What a deposition holds: ``datasets, annotations``.
+    """The kinds of data in a deposition: ``datasets, annotations``.
 
     >>> kinds_text(["dataset", "tomogram"])
     'datasets, tomograms'
@@ -135,7 +135,7 @@ def kinds_text(kinds: Sequence[str]) -> str:
 
 
 def dimensions_text(size_x: int | None, size_y: int | None, size_z: int | None) -> str:
-    """A volume's size in voxels, x × y × z; empty where it isn't known."""
+    """A volume's size in voxels, x × y × z; empty if unknown."""
     if size_x is None or size_y is None or size_z is None:
         return ""
     return f"{size_x}×{size_y}×{size_z}"

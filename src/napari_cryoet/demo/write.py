@@ -20,7 +20,7 @@ from napari_cryoet.demo.rows import AnnotationPlan, Place, Row, RunPlan, Size, T
 from napari_cryoet.demo.scenes import RECIPES
 from napari_cryoet.demo.simulate import TILTS_DEGREE, Imaging, Volume32
 from napari_cryoet.exceptions import raise_if_stopped
-from napari_cryoet.files import cache_path, ready_place, written_whole
+from napari_cryoet.files import cache_path, prepare_target, written_whole
 from napari_cryoet.formats.mrc import write_mrc
 from napari_cryoet.formats.ome_zarr import Kind, write_pyramid
 from napari_cryoet.packs.pack import is_pack, write_pack
@@ -44,7 +44,7 @@ def ensure_demo_pack(
     folder = demo_folder()
     if is_pack(folder):
         return folder
-    lock = FileLock(ready_place(folder, overwrite=True).with_name(f"{folder.name}.lock"))
+    lock = FileLock(prepare_target(folder, overwrite=True).with_name(f"{folder.name}.lock"))
     while not lock.is_locked:
         raise_if_stopped(stop)
         try:
