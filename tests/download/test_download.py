@@ -295,10 +295,7 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(
 
 
 def keys_of(folder: Path) -> Any:
-    async def read(key: str) -> bytes | None:
-        return (folder / key).read_bytes() if (folder / key).is_file() else None
-
-    return asyncio.run(find_files(read))
+    return asyncio.run(find_files(folder.as_uri(), asyncio.Semaphore()))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from yarl import URL
 
 from napari_cryoet.download.plan import Plan, PlannedItem
 from napari_cryoet.download.rows import by_id, file_columns
-from napari_cryoet.download.transfer import WORKERS, read_document
+from napari_cryoet.download.transfer import WORKERS
 from napari_cryoet.download.zarr_keys import find_files
 from napari_cryoet.files import replace_file
 from napari_cryoet.network import client
@@ -99,16 +99,10 @@ def write_lists(plan: Plan, folder: Path, keys: Mapping[str, Sequence[str]] | No
 
 async def _keys(items: Iterable[PlannedItem]) -> dict[str, list[str]]:
     """The keys of the files of OME-Zarrs, by path; none for one that isn't there."""
-    zarrs = [item for item in items if item.is_zarr]
-    slots = asyncio.Semaphore(WORKERS)
-
-    async def read(url: str) -> bytes | None:
-        async with slots:
-            return await read_document(url)
+    zarrs, slots = [item for item in items if item.is_zarr], asyncio.Semaphore(WORKERS)
 
     async def keys(item: PlannedItem) -> list[str]:
-        root = item.url.rstrip("/")
-        found = await find_files(lambda key: read(f"{root}/{quote(key)}"))
+        found = await find_files(item.url, slots)
         return [*found.chunks, *found.documents] if found else []
 
     found = await asyncio.gather(*map(keys, zarrs))

@@ -22,7 +22,7 @@ from napari_cryoet.download.folder import FileEntry, note_file, note_items, pack
 from napari_cryoet.download.lists import write_lists
 from napari_cryoet.download.plan import Plan, PlannedItem
 from napari_cryoet.download.progress import QueueState
-from napari_cryoet.download.transfer import WORKERS, fetch_file, in_thread, read_document, sha256_of
+from napari_cryoet.download.transfer import WORKERS, fetch_file, in_thread, sha256_of
 from napari_cryoet.download.zarr_keys import find_files
 from napari_cryoet.exceptions import (
     CryoETError,
@@ -262,7 +262,7 @@ class _Work:
         """Fetch an OME-Zarr: its metadata last, so that one with holes can't be opened."""
         root = item.url.rstrip("/")
         try:
-            files = await find_files(lambda key: self._document(f"{root}/{quote(key)}"), item.first_level)
+            files = await find_files(root, self._slots[host_of(root)], item.first_level)
             if files is None:
                 raise NetworkError(f"There is no OME-Zarr at {root}.", url=root, status=404)
         except (NetworkError, FormatError) as error:
@@ -277,11 +277,6 @@ class _Work:
         for key, content in files.documents.items():
             await self._file(item, f"{root}/{quote(key)}", f"{item.path}/{key}", content=content)
         return True
-
-    async def _document(self, url: str) -> bytes | None:
-        """A metadata document of an OME-Zarr; None if it is missing."""
-        async with self._slots[host_of(url)]:
-            return await read_document(url)
 
     async def _file(
         self, item: PlannedItem, url: str, path: str, *, content: bytes | None = None, is_chunk: bool = False

@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
+from urllib.parse import quote
 
 import msgspec
 
-from napari_cryoet.download.transfer import in_thread
+from napari_cryoet.download.transfer import in_thread, read_document
 from napari_cryoet.exceptions import FormatError
 from napari_cryoet.formats.ome_zarr import find_multiscales, is_safe_path
 
 MAX_CHUNKS: Final = 500_000  # a tomogram has some hundreds; more is a mistake or an attack
-
-Read = Callable[[str], Awaitable[bytes | None]]
-"""Gives the content of a key, or None where it is missing."""
 
 
 class ZarrFiles(NamedTuple):
@@ -27,12 +25,12 @@ class ZarrFiles(NamedTuple):
     documents: dict[str, bytes]
 
 
-async def find_files(read: Read, first_level: int = 0) -> ZarrFiles | None:
-    """The files of an OME-Zarr, or of its levels from one on; None where there is none.
+async def find_files(url: str, slots: asyncio.Semaphore, first_level: int = 0) -> ZarrFiles | None:
+    """The files of an OME-Zarr, or of its levels from one on; None where there is none. Each request takes a slot.
 
     Where finer levels are left out, the metadata name only the others, and say where their first voxels are.
     """
-    roots = await _read_all(read, ("zarr.json", ".zattrs", ".zgroup"))
+    roots = await _read_all(url, slots, ("zarr.json", ".zattrs", ".zgroup"))
     if not roots.keys() & {"zarr.json", ".zattrs"}:
         return None
     root, name = ("zarr.json", "zarr.json") if "zarr.json" in roots else (".zattrs", ".zarray")
@@ -42,7 +40,7 @@ async def find_files(read: Read, first_level: int = 0) -> ZarrFiles | None:
             roots[root] = _from_level(roots[root], first_level)
         paths = list(_level_paths(roots[root]))
         names = [name] if name == "zarr.json" else [".zattrs", name]
-        documents = await _read_all(read, [f"{path}/{each}" for path in paths for each in names])
+        documents = await _read_all(url, slots, [f"{path}/{each}" for path in paths for each in names])
         for path in paths:
             if f"{path}/{name}" not in documents:
                 raise ValueError(f"{path}/{name} is missing")
@@ -52,9 +50,14 @@ async def find_files(read: Read, first_level: int = 0) -> ZarrFiles | None:
     return ZarrFiles(chunks, documents | roots)
 
 
-async def _read_all(read: Read, keys: Iterable[str]) -> dict[str, bytes]:
+async def _read_all(url: str, slots: asyncio.Semaphore, keys: Iterable[str]) -> dict[str, bytes]:
     """The contents of those that are there, read side by side."""
-    contents = await asyncio.gather(*(read(key) for key in keys))
+
+    async def read(key: str) -> bytes | None:
+        async with slots:
+            return await read_document(f"{url.rstrip('/')}/{quote(key)}")
+
+    contents = await asyncio.gather(*map(read, keys))
     return {key: content for key, content in zip(keys, contents, strict=True) if content is not None}
 
 
