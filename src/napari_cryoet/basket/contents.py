@@ -71,7 +71,6 @@ class Contents(Record, frozen=True, kw_only=True):
 
     run_ids: tuple[int, ...]  # of which there is anything
     parts: dict[Part, Amount]  # those of which there is anything
-    missing: dict[Kind, tuple[int, ...]]  # ticked, and not on the portal
 
     @property
     def total(self) -> Amount:
@@ -192,14 +191,9 @@ def contents_of(chosen: Chosen) -> Contents:
     for file in chosen.files:
         sizes[file.part].append(file.size_bytes)
     run_ids = {file.run_id for file in chosen.files}
-    missing = {
-        kind: tuple(each for each in chosen.basket.ids(kind) if chosen.owners.row(table, each) is None)
-        for kind, table in TABLES.items()
-    }
     return Contents(
         run_ids=tuple(row["id"] for row in chosen.rows["runs"] if row["id"] in run_ids),
         parts={part: Amount(n_files=len(sizes[part]), size_bytes=sum(sizes[part])) for part in PARTS if part in sizes},
-        missing={kind: ids for kind, ids in missing.items() if ids},
     )
 
 

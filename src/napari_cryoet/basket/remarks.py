@@ -10,7 +10,7 @@ import msgspec
 
 from napari_cryoet.appearance.colors import object_key
 from napari_cryoet.basket.basket import Basket, Kind
-from napari_cryoet.basket.contents import Chosen, Contents
+from napari_cryoet.basket.contents import TABLES, Chosen, Contents
 from napari_cryoet.records import Record, ShapeType
 from napari_cryoet.wording import count_text, names_text, plain, size_text, spacing_text
 
@@ -55,7 +55,7 @@ def remarks_on(chosen: Chosen, contents: Contents, *, free_bytes: int | None = N
             parts.append((annotation, shape, file))
     tomograms = [row for row in chosen.tomograms if row["runId"] not in chosen.whole_runs]
     return (
-        *_on_missing(basket, chosen, contents),
+        *_on_missing(basket, chosen),
         *_on_disk(contents, free_bytes),
         *_on_frames(basket, contents),
         *_on_twice(basket, parts),
@@ -65,15 +65,17 @@ def remarks_on(chosen: Chosen, contents: Contents, *, free_bytes: int | None = N
     )
 
 
-def _on_missing(basket: Basket, chosen: Chosen, contents: Contents) -> Iterator[Remark]:
+def _on_missing(basket: Basket, chosen: Chosen) -> Iterator[Remark]:
     """What is ticked and has no file, or isn't on the portal any more."""
     annotations = map(chosen.owners.annotation, chosen.annotation_files)
     with_files = {annotation["id"] for annotation in annotations if annotation}
-    volumes = ("httpsOmezarrDir", "httpsMrcFile")
-    empty = {row["id"] for row in chosen.tomograms if not any(row[column] for column in volumes)}
-    gone = {kind: set(ids) for kind, ids in contents.missing.items()}
+    empty = {row["id"] for row in chosen.tomograms if not row["httpsOmezarrDir"] and not row["httpsMrcFile"]}
+    gone = {
+        kind: {each for each in basket.ids(kind) if chosen.owners.row(table, each) is None}
+        for kind, table in TABLES.items()
+    }
     gone["annotations"] = {*basket.annotations} - with_files
-    gone["tomograms"] = gone.get("tomograms", set()) | (empty & {*basket.tomograms})
+    gone["tomograms"] |= empty & {*basket.tomograms}
     fixed, ids = basket, {kind: tuple(sorted(found)) for kind, found in gone.items() if found}
     for kind, found in ids.items():
         fixed = fixed.without_ids(kind, found)
