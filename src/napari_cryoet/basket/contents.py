@@ -103,23 +103,15 @@ class File(NamedTuple):
 
 @dataclass(frozen=True)
 class Chosen:
-    """The rows that a basket means, among the rows of its runs.
-
-    Attributes
-    ----------
-    tomograms, annotation_files, tilt_series
-        Rows of the tables of these names; those of whole runs and datasets too.
-    whole_runs
-        Ids of the runs that are wanted with all their files.
-    """
+    """The rows that a basket means, among the rows of its runs."""
 
     basket: Basket
     rows: Rows
     owners: Owners
-    tomograms: tuple[Row, ...]
+    tomograms: tuple[Row, ...]  # here and in the next two also those of whole runs and datasets
     annotation_files: tuple[Row, ...]
     tilt_series: tuple[Row, ...]
-    whole_runs: frozenset[int]
+    whole_runs: frozenset[int]  # ids of those that are wanted with all their files
 
     @cached_property
     def files(self) -> tuple[File, ...]:

@@ -16,21 +16,13 @@ _MOST_RUNS: Final = 500  # by name; of the others the number
 
 
 class Entry(Record, frozen=True, kw_only=True, gc=False):
-    """A dataset, a run, or something of a run.
-
-    Attributes
-    ----------
-    parts
-        What to untick to be rid of it; empty for what the choices of the basket add.
-    run_id
-        Of a run and what is below it.
-    """
+    """A dataset, a run, or something of a run."""
 
     title: str
     detail: str = ""
     size_bytes: int = 0
-    parts: tuple[tuple[Kind, int], ...] = ()
-    run_id: int | None = None
+    parts: tuple[tuple[Kind, int], ...] = ()  # to untick to be rid of it; none for what the basket's choices add
+    run_id: int | None = None  # of a run and what is below it
     dataset_id: int | None = None
     below: tuple[Entry, ...] = ()
 

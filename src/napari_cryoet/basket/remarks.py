@@ -26,21 +26,13 @@ _Annotated = tuple[Row, Row, Row]  # annotation, shape, file
 
 
 class Remark(Record, frozen=True, kw_only=True):
-    """Something to know of a basket.
-
-    Attributes
-    ----------
-    ids
-        What it is about, by kind.
-    fix_text, fix
-        What a button that mends it says, and the basket after that; empty and None where only a person can.
-    """
+    """Something to know of a basket."""
 
     kind: RemarkKind
     text: str
-    ids: dict[Kind, tuple[int, ...]] = msgspec.field(default_factory=dict)
-    fix_text: str = ""
-    fix: Basket | None = None
+    ids: dict[Kind, tuple[int, ...]] = msgspec.field(default_factory=dict)  # of what it is about
+    fix_text: str = ""  # of a button that mends it
+    fix: Basket | None = None  # the mended basket; None where only a person can mend it
 
 
 def remarks_on(chosen: Chosen, contents: Contents, *, free_bytes: int | None = None) -> tuple[Remark, ...]:
