@@ -1,4 +1,4 @@
-"""A certificate for servers of tests that speak https, for which nobody vouches."""
+"""A self-signed certificate for the tests' https servers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 
 def self_signed(folder: Path) -> tuple[ssl.SSLContext, Path]:
-    """What ``files.test`` and this computer speak https with, and the file by which one may trust them."""
+    """A server's TLS context for ``files.test`` and localhost, and its certificate file."""
     if shutil.which("openssl") is None:
         pytest.skip("needs openssl to make a certificate")
     key, certificate = folder / "key.pem", folder / "certificate.pem"

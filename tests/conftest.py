@@ -1,4 +1,4 @@
-"""What every test gets: folders of its own, no network beyond this machine, and the data that tests share."""
+"""Fixtures for all tests: separate user folders, no external network, and shared data."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from napari_cryoet._qt.settings import Settings
 
-PATIENCE_MS = 60_000  # for what comes sooner or later, also on a busy machine; below the time limit of a test
-#: Where libraries look for a user's folders: platformdirs on Linux, on Windows, and everybody else.
+PATIENCE_MS = 60_000  # enough on a busy machine, and below the time limit of a test
+#: Variables for the user's folders: of platformdirs on Linux and Windows, and of other libraries.
 FOLDER_VARIABLES = {
     "XDG_CACHE_HOME": "cache",
     "XDG_CONFIG_HOME": "config",
@@ -37,7 +37,7 @@ FOLDER_VARIABLES = {
     "HOME": "home",
 }
 
-# napari asks for its settings file once, when it is first imported: no fixture is early enough.
+# napari reads its settings file once, at import, which is too early for a fixture.
 _settings_folder = tempfile.TemporaryDirectory(prefix="napari-cryoet-tests-", ignore_cleanup_errors=True)
 os.environ["NAPARI_CONFIG"] = str(Path(_settings_folder.name, "settings.yaml"))
 
@@ -47,8 +47,8 @@ settings.load_profile("busy machines")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest: else one process would be busy with them while the others have ended."""
-    items.sort(key=lambda item: item.path.parent.name not in {"journeys", "qt"})  # else they stay as they are
+    """Run the slowest files first, so that all processes end at about the same time."""
+    items.sort(key=lambda item: item.path.parent.name not in {"journeys", "qt"})  # the sort is stable
 
 
 def pytest_unconfigure() -> None:
@@ -57,7 +57,7 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture(autouse=True)
 def user_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder that stands for the user's home in this test: its caches and settings start empty."""
+    """An empty home folder for this test, with its own caches and settings."""
     folder = tmp_path_factory.mktemp("user")
     for variable, name in FOLDER_VARIABLES.items():
         (folder / name).mkdir()
@@ -67,14 +67,14 @@ def user_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
 
 @pytest.fixture(autouse=True)
 def forbidden_hosts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Fail the test that reaches for another machine, even where the code under test swallows the error."""
+    """Fail tests that connect to another machine, even if the code under test swallows the error."""
     tried = guard_network(monkeypatch)
     yield tried
     assert not tried, f"the test tried to reach {', '.join(sorted(set(tried)))}"
 
 
 class PatientBot(QtBot):
-    """Waits longer than pytest-qt's five seconds: what never comes is as wrong after a minute."""
+    """Waits longer than pytest-qt's five seconds, for slow machines."""
 
     def waitSignal(self, signal: Any, *, timeout: int = PATIENCE_MS, **options: Any) -> Any:  # noqa: N802 - Qt's
         return super().waitSignal(signal, timeout=timeout, **options)
@@ -88,13 +88,13 @@ class PatientBot(QtBot):
 
 @pytest.fixture
 def qtbot(qapp: QApplication, request: pytest.FixtureRequest) -> PatientBot:
-    """The bot of pytest-qt, with more patience."""
+    """The bot of pytest-qt with longer timeouts."""
     return PatientBot(request)
 
 
 @pytest.fixture
 def memory(tmp_path: Path) -> Settings:
-    """What the dock remembers from one start to the next; empty."""
+    """The dock's persistent settings, empty."""
     from napari_cryoet._qt.settings import Settings
 
     return Settings(tmp_path / "browser.ini")
@@ -102,13 +102,13 @@ def memory(tmp_path: Path) -> Settings:
 
 @pytest.fixture(scope="session")
 def project_folder() -> Path:
-    """The checkout, or the unpacked source distribution, that the tests stand in."""
+    """The checkout or unpacked source distribution with these tests."""
     return Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="session")
 def real_data(project_folder: Path) -> Path:
-    """The folder of real portal data beside the checkout; its tests are skipped where it is absent."""
+    """The folder of real portal data beside the checkout; skips the test if it is missing."""
     folder = project_folder.parent / "shared" / "real"
     if not (folder / "dataset_10000" / "runs.json").is_file():
         pytest.skip("the real portal data (../shared/real) is not on this machine")
@@ -117,7 +117,7 @@ def real_data(project_folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def make_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
-    """Make a folder that the tests of all processes share, by a name and a function: read it, never write into it."""
+    """A function that makes a folder shared by all test processes, from a name and a function; don't write into it."""
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
@@ -134,7 +134,7 @@ def make_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callab
 
 @pytest.fixture(scope="session")
 def scripts(project_folder: Path) -> Iterator[str]:
-    """The folder of scripts, importable."""
+    """The folder of scripts, on the import path."""
     folder = str(project_folder / "scripts")
     sys.path.insert(0, folder)
     yield folder
@@ -143,7 +143,7 @@ def scripts(project_folder: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def real_pack(real_data: Path, scripts: str, make_once: Callable[[str, Callable[[Path], object]], Path]) -> Any:
-    """The pack made from real data, whose largest run is small here: read it, never write into it."""
+    """A pack made from real data, with its largest run made smaller; don't write into it."""
     from napari_cryoet.packs.pack import open_pack
 
     build = import_module("build_real_pack").build_real_pack
@@ -152,7 +152,7 @@ def real_pack(real_data: Path, scripts: str, make_once: Callable[[str, Callable[
 
 @pytest.fixture(scope="session")
 def demo_pack(make_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
-    """A small demo pack, made once for all tests: read it, never write into it."""
+    """A small demo pack, made once for all tests; don't write into it."""
     from napari_cryoet.demo.write import write_demo_pack
 
     return make_once("demo-pack", lambda folder: write_demo_pack(folder, size="tiny"))
@@ -160,7 +160,7 @@ def demo_pack(make_once: Callable[[str, Callable[[Path], object]], Path]) -> Pat
 
 @pytest.fixture
 def demo_at_home(demo_pack: Path, user_folder: Path) -> Path:
-    """The small demo where the program keeps the demo that it makes."""
+    """The small demo at the path of the generated demo."""
     from napari_cryoet.demo.write import demo_folder
 
     return Path(shutil.copytree(demo_pack, demo_folder()))
@@ -168,7 +168,7 @@ def demo_at_home(demo_pack: Path, user_folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def served_demo(demo_pack: Path) -> Iterator[dict[str, str]]:
-    """The addresses of the small demo, served by the command line: ``graphql``, ``files`` and ``s3``."""
+    """The URLs of the small demo served by the command line: ``graphql``, ``files`` and ``s3``."""
     command = [sys.executable, "-m", "napari_cryoet.cli", "serve", str(demo_pack)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None

@@ -1,6 +1,6 @@
-"""Portals of any size for tests and benchmarks: made-up rows in the real portal's proportions, the same for a seed.
+"""Portals of any size for tests and benchmarks: reproducible rows in the real portal's proportions.
 
-Counted on the real one: 370 datasets, 21,246 runs of which 9,072 have no annotation, 28,666 tomograms, 29,714
+The real one has 370 datasets, 21,246 runs of which 9,072 have no annotation, 28,666 tomograms, 29,714
 annotations, 55,228 annotation files.
 """
 
@@ -22,7 +22,7 @@ Row = dict[str, Any]
 
 HTTPS, S3 = "https://files.example.org/", "s3://example/"
 
-#: What is annotated how often, in per mille of annotations: name, id, weight, usual shapes.
+#: Annotated objects: name, id, frequency per thousand annotations, and usual shapes.
 OBJECTS = (
     ("membrane", "GO:0016020", 180, "mask"),
     ("cytosolic ribosome", "GO:0022626", 90, "points"),
@@ -59,7 +59,7 @@ SOFTWARE = ("PyTom", "crYOLO", "MemBrain-seg", "IMOD", "DeepFindET", "Relion 4",
 def generated_tables(
     n_datasets: int = 370, n_runs: int = 21_000, n_annotations: int = 30_000, *, seed: int = 1
 ) -> dict[str, list[Row]]:
-    """The tables, with the columns that searches use."""
+    """The tables, with the columns used by searches."""
     chance = random.Random(seed)
     tables: dict[str, list[Row]] = {}
     numbers = {name: count(first) for name, first in {"datasets": 10000, "depositions": 10300}.items()}
@@ -151,7 +151,7 @@ def generated_tables(
 
 
 def write_generated_pack(folder: Path, **sizes: int) -> Pack:
-    """A pack with the tables and no files; rows have all that the schema wants, and say where files would be."""
+    """A pack with complete rows and no files; rows contain the URLs that files would have."""
     tables = {
         name: [blank_row(name) | _places(name, row) | _filled(row) for row in rows]
         for name, rows in generated_tables(**sizes).items()
@@ -160,7 +160,7 @@ def write_generated_pack(folder: Path, **sizes: int) -> Pack:
 
 
 def _places(name: str, row: Row) -> Row:
-    """The addresses of the files whose sizes are listed, and of those that every row has."""
+    """The URLs of files with known sizes, and of those in every row."""
     places: Row = {}
     if name in {"datasets", "runs"}:
         path = f"{row.get('datasetId', row['id'])}/" + (f"{row['name']}/" if name == "runs" else "")
@@ -177,7 +177,7 @@ def _filled(row: Row) -> Row:
 
 
 def _shares(n_datasets: int, n_runs: int, chance: random.Random) -> Iterator[int]:
-    """How many runs each dataset has: few have most."""
+    """The number of runs per dataset; a few datasets have most of them."""
     draws = [chance.lognormvariate(0, 1.4) for _ in range(n_datasets)]
     done, at = 0, 0.0
     for draw in draws:

@@ -1,4 +1,4 @@
-"""Refuses every connection and every name look-up that would leave this machine."""
+"""Refuse all connections and name look-ups that would leave this machine."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 
 
 class NetworkForbiddenError(OSError):
-    """A test reached out to another machine."""
+    """A test tried to connect to another machine."""
 
 
 def address_of(host: object) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address that a host is written as, or None where it is a name."""
+    """The IP address that a host is given as, or None if it is a name."""
     try:
         return ipaddress.ip_address(str(host).partition("%")[0])
     except ValueError:
@@ -28,9 +28,9 @@ def is_on_this_machine(host: object) -> bool:
 
 
 def guard_network(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Put the guard in place, and give the list in which it writes down the hosts that were tried.
+    """Install the guard and return the list to which it adds refused hosts.
 
-    Names under ``.invalid`` exist nowhere by definition: they fail at once, as without a network, and are no offence.
+    Names under ``.invalid`` never exist, so they fail at once without being listed.
     """
     tried: list[str] = []
     connect, connect_ex, getaddrinfo = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
@@ -54,7 +54,7 @@ def guard_network(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         host = host.decode() if isinstance(host, bytes) else host
         if str(host).endswith(".invalid"):
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        if address_of(host) is None:  # only a name has to be asked for
+        if address_of(host) is None:  # only names need a look-up
             check(host)
         return getaddrinfo(host, *args, **options)
 

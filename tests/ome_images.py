@@ -1,4 +1,4 @@
-"""Small OME-Zarr images of light microscopy, of any axes, in the default codec of zarr."""
+"""Small light-microscopy images as OME-Zarr with any axes, in zarr's default codec."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SPACE = {"z": 2.0, "y": 0.5, "x": 0.5}
 
 
 def write_image(path, values, axes, *, levels=2, chunks=None, zarr_format=2, name="cells", **attributes):
-    """Write an image of some levels, each every second voxel along y and x of the one before; gives its levels."""
+    """Write an image whose levels keep every second voxel along y and x; returns the levels."""
     own = {"compressors": "auto", "chunk_key_encoding": {"name": "v2", "separator": "."}} if zarr_format == 2 else {}
     return portal_images.write_image(
         path,

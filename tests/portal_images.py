@@ -1,4 +1,4 @@
-"""OME-Zarr images as the portal writes them, made with zarr and numpy alone, and what a reader must fetch of them."""
+"""OME-Zarr images like the portal's, written with zarr and numpy only, and the bytes that a reader must fetch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHUNKS_OF_A_PLANE = 4
 
 
 def noise(shape, dtype="<f4", seed=0):
-    """Values that don't compress to nothing; whole numbers where the dtype has no others."""
+    """Values that don't compress well; integers if the dtype is an integer."""
     random, dtype = np.random.default_rng(seed), np.dtype(dtype)
     if dtype.kind == "f":
         return random.normal(size=shape).astype(dtype)
@@ -26,7 +26,7 @@ def noise(shape, dtype="<f4", seed=0):
 
 
 def write_array(path, values, *, zarr_format=2, **options):
-    """Write one zarr array with the options of ``zarr.create_array``; gives its values."""
+    """Write a zarr array with options of ``zarr.create_array``; returns its values."""
     array = zarr.create_array(
         str(path), shape=values.shape, dtype=values.dtype, zarr_format=zarr_format, overwrite=True, **options
     )
@@ -50,22 +50,22 @@ def write_image(
     attributes=None,
     **options,
 ):
-    """Write an OME-Zarr image, each level with every second voxel of the one before, rounded up.
+    """Write an OME-Zarr image whose levels keep every second voxel of the previous one, rounded up.
 
     Parameters
     ----------
     halved
-        Along which axes levels halve.
+        The axes along which levels are halved.
     scale, offset
-        Of the finest level; by default 10 along axes of space, and none.
+        Scale and translation of the finest level; by default 10 along spatial axes, and none.
     units
-        By the type of an axis.
+        Units by axis type.
     paths
-        Of the levels; by default 0, 1, 2...
+        Paths of the levels; by default 0, 1, 2...
     about, attributes
-        Further attributes of the multiscale, and of the group beside it.
+        Further attributes of the multiscale, and of the group.
     options
-        Those of ``zarr.create_array``; by default as the portal has them, but for chunks that reach beyond the image.
+        Options of ``zarr.create_array``; by default like the portal's, except that chunks don't exceed the image.
 
     Returns
     -------
@@ -99,8 +99,8 @@ def write_image(
 
 
 def write_portal_images(folder: Path) -> None:
-    """Write the tomogram ``image.zarr``, of `noise`, and ``mask.zarr``, which is 1 where that is above 3."""
-    chunks = (256, 256, 256)  # though they reach beyond the image, as the portal's do
+    """Write the tomogram ``image.zarr``, made of `noise`, and ``mask.zarr``, 1 where the noise exceeds 3."""
+    chunks = (256, 256, 256)  # larger than the image, like the portal's
     write_image(folder / "image.zarr", noise(SHAPE), chunks=chunks)
     write_image(folder / "mask.zarr", (noise(SHAPE) > 3).astype("|i1"), chunks=chunks)
 
@@ -111,9 +111,9 @@ def frames_of(level: Path) -> list[bytes]:
 
 
 def block_bytes(frame: bytes, start: int, stop: int) -> int:
-    """How many bytes of a Blosc frame hold some of its decoded bytes: header, table of blocks, and the blocks.
+    """The bytes of a Blosc frame needed for a range of its decoded bytes: header, table and blocks.
 
-    The format is that of c-blosc 1: a header of 16 bytes, the start of each block, and the blocks in any order.
+    The format of c-blosc 1 is a header of 16 bytes, the start of each block, and the blocks in any order.
     """
     n_bytes, block_size, frame_bytes = struct.unpack_from("<3I", frame, 4)
     count = -(-n_bytes // block_size)

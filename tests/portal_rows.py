@@ -1,4 +1,4 @@
-"""Rows for portals that tests make up: whatever a test doesn't care about is filled in as the schema allows."""
+"""Rows for made-up portals: columns that a test doesn't set get defaults that fit the schema."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PLAIN = {"Int": 1, "Float": 1.0, "String": "text", "Boolean": False, "DateTime"
 
 @cache
 def portal_schema() -> graphql.GraphQLSchema:
-    """The schema that ships in the official client."""
+    """The schema bundled with the official client."""
     return graphql.build_schema((files("cryoet_data_portal") / "data" / "schema.graphql").read_text())
 
 
@@ -30,7 +30,7 @@ class Tables(dict[str, list[dict[str, Any]]]):
         self._ids = count(1)
 
     def add(self, table: str, **values: Any) -> int:
-        """Add a row: null where that is allowed and nothing is given. Returns its id."""
+        """Add a row and return its id; columns that aren't given are null if allowed."""
         row = blank_row(table) | {"id": next(self._ids)} | values
         unknown = set(values) - set(blank_row(table))
         assert not unknown, f"{table} has no {unknown}"
@@ -49,14 +49,14 @@ class Tables(dict[str, list[dict[str, Any]]]):
         return annotation
 
     def write(self, folder: Path) -> Path:
-        """Write them as a pack."""
+        """Write the tables as a pack."""
         prefixes = {"https_prefix": "https://files.example.org/", "s3_prefix": "s3://example/"}
         write_pack(folder, Manifest(title="A small portal", **prefixes), self)
         return folder
 
 
 def real_run(reply: Path) -> tuple[dict[str, Any], Tables]:
-    """What the portal's own server said of a run, and the rows that this implies, which are flat."""
+    """A reply of the portal's server about a run, and the flat rows that it implies."""
     data, tables = json.loads(reply.read_text())["data"], Tables()
 
     def add(table: str, node: dict[str, Any], **keys: Any) -> None:
@@ -111,5 +111,5 @@ def _blank_items(table: str) -> tuple[tuple[str, Any], ...]:
 
 
 def blank_row(table: str) -> dict[str, Any]:
-    """A row of a table with nothing in it that need not be."""
+    """A row of a table with only its required cells set."""
     return dict(_blank_items(table))

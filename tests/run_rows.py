@@ -1,4 +1,4 @@
-"""Rows of a portal that has some runs with a tomogram and picks each, at ``URL/0.zarr``, ``URL/0.ndjson`` and so on."""
+"""Rows of a portal with runs that have a tomogram and picks each, at ``URL/0.zarr``, ``URL/0.ndjson`` etc."""
 
 from __future__ import annotations
 

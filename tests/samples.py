@@ -127,7 +127,7 @@ def make_file(shape_type=ShapeType.POINT, *, annotation=None, **fields):
 
 
 def make_run_page(*, tomograms=(), files=(), run=None):
-    """A run page that holds these tomograms and files, with whatever the files point at."""
+    """A run page with these tomograms and files, and the records that the files refer to."""
     shapes = {file.shape.id: file.shape for file in files if file.shape}
     annotations = {shape.annotation.id: shape.annotation for shape in shapes.values() if shape.annotation}
     spacings = {file.voxel_spacing.id: file.voxel_spacing for file in files if file.voxel_spacing}

@@ -7,12 +7,12 @@ In a test, on a thread of this process::
         assert read(f"{server.url}/image.zarr") == values
         assert busy.hits == 1
 
-In a benchmark, as a process of its own, whose clock doesn't share the interpreter with what is measured::
+In a benchmark, in a separate process, so that it doesn't compete with the measured code::
 
     with server_process(folder, latency=0.06, connection_mb=20, total_mb=50) as url: ...
 
 or ``python tests/server.py FOLDER --latency 0.06 --connection-mb 20 --total-mb 50``, which prints its URL.
-``GET /?reset`` answers with the counts as JSON and starts to count anew.
+``GET /?reset`` returns the counts as JSON and resets them.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import unquote
 
-#: How an answer is sent: as it should be; half of the body, then hang up or stay silent; not a byte; a byte now and
-#: then; the body over and over, of no length that is told; or without a head, so that it needn't be HTTP.
+#: How an answer is sent: correctly; half of the body, then hanging up or stalling; not at all; byte by byte; the body
+#: repeated endlessly without a length; or without a head, so that it needn't be HTTP.
 Manner = Literal["well", "cut", "stalled", "silent", "dribbling", "endless", "raw"]
-#: Gives what is at a path.
+#: Looks up the file or content at a path.
 Find = Callable[[str], "Path | bytes | None"]
 
 _DRIBBLE_S = 0.05
-_ENDLESS_BYTES = 2**26  # as good as endless, and less than what fills a test machine
-_PIECE_BYTES, _PIECE_S = 2**16, 0.002  # a fast line is served in larger pieces, so that this process keeps up
+_ENDLESS_BYTES = 2**26  # practically endless, but fits into memory
+_PIECE_BYTES, _PIECE_S = 2**16, 0.002  # fast connections get larger pieces, so that this process keeps up
 
 
 @dataclass
 class Request:
-    """What a client asked for (names of headers in lower case), and what it got of which bytes of the file."""
+    """A client's request (header names in lower case), and the bytes of the file sent in reply."""
 
     method: str
     path: str
@@ -64,23 +64,23 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server says."""
+    """A server's response."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     start: int = 0  # of the body in its file
     manner: Manner = "well"
-    whole: Callable[[], Answer] | None = None  # the answer without a range, where this one has it
+    whole: Callable[[], Answer] | None = None  # the answer without a range, if this one has a range
 
     def saying(self, **headers: str) -> Answer:
-        """The same with other headers; underscores in their names stand for dashes."""
+        """A copy with changed headers; underscores in names become dashes."""
         return replace(self, headers=self.headers | {name.replace("_", "-"): text for name, text in headers.items()})
 
     def head(self) -> bytes:
         """Status line and headers."""
-        is_told = self.manner != "endless" and "Transfer-Encoding" not in self.headers
-        length = {"Content-Length": str(len(self.body))} if is_told else {}
+        has_length = self.manner != "endless" and "Transfer-Encoding" not in self.headers
+        length = {"Content-Length": str(len(self.body))} if has_length else {}
         lines = [f"{name}: {text}" for name, text in (length | self.headers).items()]
         return "\r\n".join([f"HTTP/1.1 {self.status} Status", *lines, "", ""]).encode("latin-1")
 
@@ -89,50 +89,50 @@ Fault = Callable[[Answer], Answer]
 
 
 def status(code: int, body: bytes = b"", **headers: str) -> Fault:
-    """Answer with a status."""
+    """Respond with a status."""
     return lambda _answer: Answer(code, body=body).saying(**headers)
 
 
 def sent(manner: Manner) -> Fault:
-    """Send the right answer in a wrong manner."""
+    """Send the right answer in a faulty manner."""
     return lambda answer: replace(answer, manner=manner)
 
 
 def saying(**headers: str) -> Fault:
-    """Send the right body under other headers."""
+    """Send the right body with changed headers."""
     return lambda answer: answer.saying(**headers)
 
 
 def without_ranges(answer: Answer) -> Answer:
-    """Send the whole file, as a server does that knows no ranges."""
+    """Send the whole file, like a server without ranges."""
     return answer.whole() if answer.whole else answer
 
 
 def truncated(answer: Answer) -> Answer:
-    """Send half of the body, and a length to match; the Content-Range still names all of it."""
+    """Send half of the body with a matching length; the Content-Range stays."""
     return replace(answer, body=answer.body[: len(answer.body) // 2])
 
 
 def shifted(answer: Answer) -> Answer:
-    """Name a range that lies one byte further on than what is sent."""
+    """Announce a range one byte after the one sent."""
     first, stop = answer.start + 1, answer.start + 1 + len(answer.body)
     return answer.saying(Content_Range=f"bytes {first}-{stop - 1}/{stop}")
 
 
 def garbled(answer: Answer) -> Answer:
-    """Send other bytes, as many as there should be."""
+    """Send random bytes of the right length."""
     return replace(answer, body=random.Random(0).randbytes(len(answer.body)))
 
 
 def in_chunks(answer: Answer) -> Answer:
-    """Send the body in chunks, so that its length isn't known before its end."""
+    """Send the body in chunks, without announcing its length."""
     pieces = [answer.body[at : at + 2**14] for at in range(0, len(answer.body), 2**14)]
     body = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in [*pieces, b""])
     return replace(answer.saying(Transfer_Encoding="chunked"), body=body)
 
 
 class Script:
-    """A fault for some requests, in force until it has hit as often as it was to, or is ended."""
+    """A fault for some requests, active until it has hit ``times`` requests or is ended."""
 
     def __init__(self, wanted: str | Callable[[Request], Any], fault: Fault | None, times: float, skip: int) -> None:
         self.wanted = (lambda request: re.search(wanted, request.path)) if isinstance(wanted, str) else wanted
@@ -140,7 +140,7 @@ class Script:
         self.ended = asyncio.Event()  # set by the server
 
     def takes(self, request: Request) -> bool:
-        """Whether it is for this request; counts those that it is for."""
+        """Whether the fault applies to a request, which is then counted."""
         if self.ended.is_set() or self.hits >= self.times or not self.wanted(request):
             return False
         self.skip -= 1
@@ -149,13 +149,13 @@ class Script:
 
 
 class Link:
-    """A line of limited width: says when the next bytes have passed it."""
+    """A connection of limited bandwidth: computes when bytes have passed."""
 
     def __init__(self, bytes_per_s: float) -> None:
         self.bytes_per_s, self._free_at = bytes_per_s, 0.0
 
     def passed_at(self, now: float, size: int) -> float:
-        """When so many bytes that are sent now are through."""
+        """When ``size`` bytes sent now have passed."""
         self._free_at = max(now, self._free_at) + size / self.bytes_per_s
         return self._free_at
 
@@ -166,18 +166,18 @@ class Server:
 
     folder: Path = Path()
     latency_s: float = 0.0  # of each answer
-    connection_bytes_s: float = math.inf  # how wide one connection is
-    total_bytes_s: float = math.inf  # how wide all of them are together
-    etags: bool = True  # whether answers have one, of the file's size and time of modification
+    connection_bytes_s: float = math.inf  # bandwidth of one connection
+    total_bytes_s: float = math.inf  # bandwidth of all connections together
+    etags: bool = True  # from the file's size and modification time
     last_modified: bool = False
-    find: Find | None = None  # in place of the folder
+    find: Find | None = None  # replaces the folder
     tls: ssl.SSLContext | None = None  # to speak https
     requests: list[Request] = field(default_factory=list)  # so far
     connections: int = 0  # opened so far
-    answering: int = 0  # how many requests have come that aren't answered yet
-    most_at_once: int = 0  # how many these were at most
-    held: int = 0  # how many of them a script leaves waiting, their clients still there
-    late_s: float = 0.0  # how far it fell behind its own pace at most
+    answering: int = 0  # requests not answered yet
+    most_at_once: int = 0  # the most of these at once
+    held: int = 0  # requests that scripts keep waiting, with the client still connected
+    late_s: float = 0.0  # the longest delay beyond its own schedule
 
     def __post_init__(self) -> None:
         self._total, self._scripts = Link(self.total_bytes_s), []
@@ -197,34 +197,34 @@ class Server:
     def script(
         self, wanted: str | Callable[[Request], Any], fault: Fault | None, *, times: float = math.inf, skip: int = 0
     ) -> Script:
-        """Let requests meet a fault, of several the newest; None holds them until the script ends, then answers well.
+        """Apply a fault to requests; None holds them until the script ends, then answers them. The newest script wins.
 
-        They are those whose path has a pattern, or of which a function says so: ``times``, after ``skip`` others.
+        ``wanted`` is a pattern for paths or a function; ``times`` requests are hit, after ``skip`` others.
         """
         self._scripts.insert(0, Script(wanted, fault, times, skip))
         return self._scripts[0]
 
     def end(self, *scripts: Script) -> None:
-        """End scripts, by default all: who is held is answered, who was left waiting in a fault is hung up on."""
+        """End scripts, by default all: held requests are answered, stalled ones are disconnected."""
         for script in scripts or list(self._scripts):
             self._scripts.remove(script)
             self._loop.call_soon_threadsafe(script.ended.set)
 
     def wait_until(self, condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
-        """Wait for what a request makes true, by its coming, its answer or its end."""
+        """Wait until requests make a condition true."""
         with self._changed:
             assert self._changed.wait_for(condition, timeout_s), [request.path for request in self.requests[-20:]]
 
     def to(self, pattern: str = "") -> list[Request]:
-        """The requests so far whose path has a pattern."""
+        """The requests so far whose path matches a pattern."""
         return [request for request in self.requests if re.search(pattern, request.path)]
 
     def sent_bytes(self, pattern: str = "") -> int:
-        """How many bytes of bodies were sent so far."""
+        """The bytes of bodies sent so far."""
         return sum(request.sent_bytes for request in self.to(pattern))
 
     def repeated_bytes(self, pattern: str = "") -> int:
-        """How many of these had been sent before."""
+        """How many of these bytes had been sent before."""
         repeated, ends = 0, defaultdict(int)
         for request in sorted(self.to(pattern), key=lambda request: request.start):
             stop, known = request.start + request.sent_bytes, ends[request.path]
@@ -233,7 +233,7 @@ class Server:
         return repeated
 
     def reset(self) -> dict[str, Any]:
-        """Give all counts and start anew; where ``server_late_s`` is large, this process was too slow for its pace."""
+        """Return all counts and reset them; if ``server_late_s`` is large, this process couldn't keep up."""
         folders = Counter()
         for request in self.requests:
             folders["/".join(request.path.split("/")[1:3])] += request.sent_bytes  # as a.zarr/0
@@ -283,20 +283,20 @@ class Server:
             writer.transport.abort()
 
     def note(self, name: str, change: int) -> None:
-        """Count something, and tell who waits for it."""
+        """Change a count and notify waiters."""
         with self._changed:
             setattr(self, name, getattr(self, name) + change)
             self.most_at_once = max(self.most_at_once, self.answering)
             self._changed.notify_all()
 
     def right_answer(self, request: Request, *, is_whole: bool = False) -> Answer:
-        """What a good server says; ``is_whole`` leaves the request's range out of account."""
+        """The correct answer; ``is_whole`` ignores the request's range."""
         path = unquote(request.path.partition("?")[0])
         file = self.find(path) if self.find else self.folder / path.lstrip("/")
         if file is None or (isinstance(file, Path) and not file.is_file()):
             return Answer(404)
-        about = None if isinstance(file, bytes) else file.stat()
-        size, modified_ns = (about.st_size, about.st_mtime_ns) if about else (len(file), 0)
+        stat_result = None if isinstance(file, bytes) else file.stat()
+        size, modified_ns = (stat_result.st_size, stat_result.st_mtime_ns) if stat_result else (len(file), 0)
         tag = f'"{modified_ns:x}-{size:x}"' if self.etags else ""
         headers = {"ETag": tag} if tag else {}
         if self.last_modified:
@@ -319,7 +319,7 @@ class Server:
 
 @dataclass
 class _Sender:
-    """Sends an answer to one request."""
+    """Sends the answer to one request."""
 
     server: Server
     request: Request
@@ -335,7 +335,7 @@ class _Sender:
         await self._send_body(b"" if self.request.method == "HEAD" else answer.body)
 
     async def send_wrongly(self, script: Script) -> None:
-        """Send what a script makes of the right answer; ConnectionAbortedError where it is to hang up."""
+        """Send the answer changed by a script; ConnectionAbortedError to hang up."""
         if script.fault is None:
             await self._wait_for_end(script)
             await self.send(self.server.right_answer(self.request))
@@ -343,7 +343,7 @@ class _Sender:
         answer = script.fault(self.server.right_answer(self.request))
         body, manner = answer.body, answer.manner
         if not body and manner in {"stalled", "dribbling"}:
-            manner = "silent"  # else the head would be all of it
+            manner = "silent"  # else the head would be the whole answer
         if manner in {"cut", "stalled", "dribbling"}:
             answer = answer.saying(Content_Length=str(len(body)))
             answer = replace(answer, body=b"" if manner == "dribbling" else body[: len(body) // 2])
@@ -362,17 +362,17 @@ class _Sender:
         due_at = 0.0
         for at in range(0, len(body), piece_bytes):
             piece, now = body[at : at + piece_bytes], time.monotonic()
-            begun_at = max(due_at, now - _PIECE_S)  # where this process was a little late, that doesn't add up
+            begun_at = max(due_at, now - _PIECE_S)  # small delays of this process don't add up
             due_at = max(link.passed_at(begun_at, len(piece)) for link in self.links)
             if due_at > now:
                 await asyncio.sleep(due_at - now)
                 self.server.late_s = max(self.server.late_s, time.monotonic() - due_at)
-            self.request.sent_bytes += len(piece)  # before it goes: who has got it may count at once
+            self.request.sent_bytes += len(piece)  # before sending, because the client may check the count at once
             self.writer.write(piece)
             await self.writer.drain()
 
     async def _wait_for_end(self, script: Script, dribble: bytes = b"") -> None:
-        """Wait until a script ends; ConnectionAbortedError when the client hangs up before that."""
+        """Wait until a script ends; ConnectionAbortedError if the client hangs up first."""
         ended, hung_up = (asyncio.ensure_future(wait) for wait in (script.ended.wait(), self.reader.read(1)))
         self.server.note("held", 1)
         try:
@@ -386,7 +386,7 @@ class _Sender:
         finally:
             ended.cancel()
             hung_up.cancel()
-            await asyncio.wait((ended, hung_up))  # else the next request could not be read
+            await asyncio.wait((ended, hung_up))  # else the next request couldn't be read
             self.server.note("held", -1)
 
 
@@ -407,7 +407,7 @@ async def _read_request(reader: asyncio.StreamReader) -> Request:
 
 @contextlib.contextmanager
 def server_process(folder: Path, **options: float) -> Iterator[str]:
-    """A server in a process of its own, with the options of the command line; gives its URL."""
+    """Run a server in a separate process with command-line options; yields its URL."""
     named = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
     with subprocess.Popen([sys.executable, __file__, folder, *named], stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -417,27 +417,29 @@ def server_process(folder: Path, **options: float) -> Iterator[str]:
 
 
 def counts_of(url: str) -> dict[str, Any]:
-    """What a server in another process has sent since this was asked last."""
+    """The counts of a server in another process since the last call."""
     with urllib.request.urlopen(f"{url}/?reset", timeout=10) as answer:
         return json.load(answer)
 
 
 def main(find: Find | None = None) -> None:
-    """Serve until killed; ``find`` stands in for the folder, as for a volume that is on no disk."""
-    parser = argparse.ArgumentParser(description="Serve a folder over HTTP, as slowly and badly as wanted.")
+    """Serve until killed; ``find`` replaces the folder, as for a volume that isn't on disk."""
+    parser = argparse.ArgumentParser(description="Serve a folder over HTTP, slowly or with faults if requested.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--latency", type=float, default=0.0, help="of each answer, in seconds")
     parser.add_argument("--connection-mb", type=float, default=math.inf, help="a second, for one connection")
     parser.add_argument("--total-mb", type=float, default=math.inf, help="a second, for all of them")
-    parser.add_argument("--faults", type=float, default=0.0, help="the share of answers that fail for a moment")
-    given = parser.parse_args()
-    server = Server(given.folder, given.latency, given.connection_mb * 1e6, given.total_mb * 1e6, find=find)
-    if given.faults:
+    parser.add_argument("--faults", type=float, default=0.0, help="the fraction of answers that fail")
+    arguments = parser.parse_args()
+    server = Server(
+        arguments.folder, arguments.latency, arguments.connection_mb * 1e6, arguments.total_mb * 1e6, find=find
+    )
+    if arguments.faults:
         chance = random.Random(0)
         for fault in (status(500), status(503), status(429, Retry_After="0"), sent("cut"), truncated, without_ranges):
-            server.script(lambda _request: chance.random() < given.faults / 6, fault)
-    asyncio.run(server.run(lambda: print(server.url, flush=True), given.port))  # noqa: T201
+            server.script(lambda _request: chance.random() < arguments.faults / 6, fault)
+    asyncio.run(server.run(lambda: print(server.url, flush=True), arguments.port))  # noqa: T201
 
 
 if __name__ == "__main__":
