@@ -17,7 +17,7 @@ from server import Server
 
 LONG_MS = 60_000
 ALL_OF_LEVEL_1 = 4 * 256 * 256  # voxels
-UNASKED = ("_UNASKED_VOXELS", "_UNASKED_VOXELS_IN_SOFTWARE")
+DEFAULTS = ("_DEFAULT_VOXELS", "_DEFAULT_VOXELS_IN_SOFTWARE")
 
 
 @pytest.fixture(autouse=True)
@@ -29,13 +29,13 @@ def no_data_saver():
 @pytest.fixture(autouse=True)
 def nothing_unasked(monkeypatch):
     """Simulate large volumes, which are shown at the coarsest level until the user chooses another."""
-    for name in UNASKED:
+    for name in DEFAULTS:
         monkeypatch.setattr(volume_detail, name, 0)
 
 
 @pytest.fixture
 def level_1_unasked(monkeypatch):
-    for name in UNASKED:
+    for name in DEFAULTS:
         monkeypatch.setattr(volume_detail, name, ALL_OF_LEVEL_1)
 
 
@@ -127,7 +127,7 @@ def test_coarse_only_leaves_volumes_at_their_coarsest_level_until_another_is_cho
 
 def test_what_is_too_large_says_for_what_and_cannot_be_chosen(qtbot, dock, monkeypatch):
     monkeypatch.setattr(volume_detail, "largest_texture_side", lambda: 300)
-    monkeypatch.setattr(volume_detail, "_USABLE_SHARE", 1e-9)
+    monkeypatch.setattr(volume_detail, "_USABLE_FRACTION", 1e-9)
     show(qtbot, dock)
     dock.viewer.dims.ndisplay = 3
     menu = drop_levels(qtbot, dock)

@@ -182,20 +182,20 @@ class LayerManager(QObject):
             self._apply_run()
 
     def _apply_run(self) -> None:
-        self._look_at_bounds()
+        self._update_bounds()
         for layer in self._ours():
             if self._belongs(group_of(layer)):
-                layer.visible |= _waits(layer)
+                layer.visible |= _is_waiting(layer)
                 _set_waiting(layer, False)
             elif layer.visible:
                 _set_waiting(layer, True)
                 layer.visible = False
         self._limit_range()
-        self._fit_if_elsewhere()
-        self._leave_hidden_layer()
+        self._fit_if_bounds_changed()
+        self._activate_visible_layer()
         self.changed.emit()
 
-    def _leave_hidden_layer(self) -> None:
+    def _activate_visible_layer(self) -> None:
         """Activate a visible layer if the active one was hidden with its run."""
         active = active_layer(self._viewer.layers)
         shown = self._volumes() or [layer for layer in self._ours() if layer.visible]
@@ -224,15 +224,15 @@ class LayerManager(QObject):
     def _volumes(self) -> list[Layer]:
         return [layer for layer in self._ours() if layer.visible and _is_volume(layer)]
 
-    def _look_at_bounds(self) -> NDArray[np.float64] | None:
+    def _update_bounds(self) -> NDArray[np.float64] | None:
         """Update and return the bounds of the visible volumes, or of the last visible ones."""
         if volumes := self._volumes():
             self._bounds = np.array(self._viewer.layers.get_extent(volumes).world)
         return self._bounds
 
-    def _fit_if_elsewhere(self) -> None:
+    def _fit_if_bounds_changed(self) -> None:
         """Fit the view to the visible volumes and go to their middle plane, unless their bounds are unchanged."""
-        before, now, volumes = self._bounds, self._look_at_bounds(), self._volumes()
+        before, now, volumes = self._bounds, self._update_bounds(), self._volumes()
         if now is None or not volumes or (before is not None and np.allclose(before, now)):
             return
         self._fit()
@@ -305,7 +305,7 @@ class LayerManager(QObject):
 
     def _add(self, key: LayerKey, run_id: object, specs: tuple[LayerSpec, ...]) -> None:
         viewer = self._viewer
-        strangers = [layer for layer in viewer.layers if key_of(layer) is None]
+        other_layers = [layer for layer in viewer.layers if key_of(layer) is None]
         was_empty, had_volume = not viewer.layers, bool(self._volumes())
         active = active_layer(viewer.layers)
         layers = [make_layer(spec, viewer=viewer)[0] for spec in specs]  # create all before adding the first
@@ -320,9 +320,9 @@ class LayerManager(QObject):
             self._listen_to(layer)
         if was_empty:
             viewer.canvas.overlays.scale_bar.visible = True
-        if not had_volume and (self._bounds is not None or not strangers):
-            self._fit_if_elsewhere()
-        viewer.layers.selection.active = active if active is not None and active in strangers else layers[0]
+        if not had_volume and (self._bounds is not None or not other_layers):
+            self._fit_if_bounds_changed()
+        viewer.layers.selection.active = active if active is not None and active in other_layers else layers[0]
 
     # changes by the user
 
@@ -387,7 +387,7 @@ def _is_volume(layer: Layer) -> bool:
     return key is not None and key.kind != "annotation"
 
 
-def _waits(layer: Layer) -> bool:
+def _is_waiting(layer: Layer) -> bool:
     return bool(about_of(layer).get(_WAITS))
 
 
@@ -422,7 +422,7 @@ def _on_inserted(viewer: ViewerModel, event: Any) -> None:
     layer, layers = event.value, event.source
     if METADATA_KEY not in layer.metadata:
         return
-    was_seen = layer.extent
+    before = layer.extent
     own_type = OWN_TYPES.get(type(layer))
     pyramid = pyramid_of(layer.data) if isinstance(layer, Image | Labels) else None
     if own_type is not None:
@@ -434,7 +434,7 @@ def _on_inserted(viewer: ViewerModel, event: Any) -> None:
     show_as_discs(layer)
     if isinstance(layer, Points | Vectors) and PICKS_KEY in layer.metadata:
         adopt_arrows(layer, viewer)
-    if not np.array_equal(was_seen.world, layer.extent.world) or not np.array_equal(was_seen.step, layer.extent.step):
+    if not np.array_equal(before.world, layer.extent.world) or not np.array_equal(before.step, layer.extent.step):
         layer.translate = layer.translate  # makes napari update the extent
         if len(layers) == 1:
             _start_in_the_middle(viewer)

@@ -78,7 +78,7 @@ class PicksLink(QObject):
         self.is_writing = False  # the layer's rows are changing, and `changed` follows
         self._is_changing = False
         self._follows_scale = METADATA_KEY not in layer.metadata or self._picks.spacing_angstrom is None
-        self._soon = single_shot(self, 0, self._settle_quietly)
+        self._settle_soon = single_shot(self, 0, self._settle_quietly)
         self._keep(layer)
         vars(layer)[_LINK] = self
         layer.events.data.connect(self._on_data)
@@ -155,7 +155,7 @@ class PicksLink(QObject):
 
     def _on_table(self, _event: Any = None) -> None:
         if not self.is_writing:
-            self._soon.start()
+            self._settle_soon.start()
 
     def _on_selection(self, _added: object = None, _removed: object = None) -> None:
         layer = self.layer
@@ -173,7 +173,7 @@ class PicksLink(QObject):
         layer = self.layer
         if layer is None or self.is_writing or self._is_changing:
             return
-        self._soon.stop()
+        self._settle_soon.stop()
         self._take_spacing(layer)
         if _is_shown(layer, self._picks):
             return

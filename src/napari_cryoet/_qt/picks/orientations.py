@@ -127,9 +127,10 @@ class OrientationDisplay(QObject):
         self._rows: NDArray[np.intp] = np.empty(0, dtype=np.intp)
         self._axes: NDArray[np.intp] = np.empty(0, dtype=np.intp)
         self._is_hidden_with_points = False
-        self._soon, self._remove_soon = single_shot(self, 0, self._follow), single_shot(self, 0, self._remove_orphan)
+        self._follow_soon = single_shot(self, 0, self._follow)
+        self._remove_soon = single_shot(self, 0, self._remove_orphan)
         self._link.changed.connect(self._follow)
-        self._link.selection_changed.connect(self._soon.start)
+        self._link.selection_changed.connect(self._follow_soon.start)
         points = getattr(points, "__wrapped__", points)  # the layer behind napari's proxy
         points.events.border_color.connect(self._on_looks)
         points.events.set_data.connect(self._on_sliced)
@@ -224,12 +225,12 @@ class OrientationDisplay(QObject):
         show_slab(vectors, slab_nm_of(self._points))
 
     def _on_looks(self, _event: Any = None) -> None:
-        self._soon.start()
+        self._follow_soon.start()
 
     def _on_sliced(self, _event: Any = None) -> None:
         """Redraw after changes of ``shown`` and ``size``, for which napari lacks reliable events."""
         if self._drawn and not all(map(operator.is_, self._drawn[1:3], (self._points.shown, self._points.size))):
-            self._soon.start()
+            self._follow_soon.start()
 
     def _on_visible(self, _event: Any = None) -> None:
         """Hide and show arrows with their points, unless the user hid the arrows alone."""
@@ -263,7 +264,7 @@ class OrientationDisplay(QObject):
             self._draw(self._points)
 
     def _draw(self, points: Points) -> None:
-        self._soon.stop()
+        self._follow_soon.stop()
         picks = self._link.picks
         vectors = self.layer or self._new_layer(points, picks)
         if vectors is None:

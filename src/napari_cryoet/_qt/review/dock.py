@@ -108,7 +108,7 @@ class ReviewDock(Dock):
         self._layer: ReviewedLayer | None = None
         self._reader: CropReader | None = None
         self._watched: list[Any] = []  # emitters that trigger cutting crops again
-        self._said = ""  # the result of the last action
+        self._last_message = ""  # the result of the last action
         self.points = LayerCombo(napari_viewer, are_picks, "Picks to review", NO_PICKS)
         self.image = LayerCombo(napari_viewer, is_volume, "Tomogram that crops are cut from", NO_TOMOGRAM)
         self.controls = ReviewControls(self.image)
@@ -180,7 +180,7 @@ class ReviewDock(Dock):
         self.controls.begin(looks, review.picks.table(), can_orient=bool(review.picks.are_oriented.any()))
         review.view = self.controls.looks.remembered()
         self._recut()
-        self._said = review.remark
+        self._last_message = review.remark
         self._show_verdicts()
 
     def _end(self) -> None:
@@ -196,7 +196,7 @@ class ReviewDock(Dock):
             button.setChecked(False)
         self.controls.begin(self.controls.looks, (), can_orient=False)
         self.model.set_review(None)
-        self._said = ""
+        self._last_message = ""
         self._recut()
 
     # saving, in the background
@@ -224,7 +224,7 @@ class ReviewDock(Dock):
         if review is None or not places:
             return
         if len(review.judge(review.rows[places], verdict)):
-            self._said = ""
+            self._last_message = ""
             self._save()
             self._show_verdicts()
         if verdict is not Verdict.UNDECIDED:
@@ -354,7 +354,7 @@ class ReviewDock(Dock):
                 self.controls.set_filter_problem(str(error))
             else:
                 self.controls.set_filter_problem("")
-                self._said = ""
+                self._last_message = ""
         self._show_picks(review)
         self._show_counts()
 
@@ -475,7 +475,7 @@ class ReviewDock(Dock):
 
     def _say(self, text: str) -> None:
         """Show the result of an action until the next one."""
-        self._said = text
+        self._last_message = text
         self._show_status()
 
     def _show_review(self) -> None:
@@ -526,7 +526,7 @@ class ReviewDock(Dock):
             text = "Measuring picks…"
         elif review is not None:
             reading = f"Reading {count_text(self.feed.n_waiting, 'crop')}…" if self.feed.n_waiting else ""
-            text = str(error or self._said or reading or self._order_text(review))
+            text = str(error or self._last_message or reading or self._order_text(review))
         self.status.setText(text)
         self.status.setAccessibleName(text)
         self.stop.setVisible(is_measuring)

@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from napari_cryoet.streaming.grid import Box
 
 _REFRESH_2D_S, _REFRESH_3D_S = 0.05, 0.33  # minimum intervals: uploading textures is the slowest step
-_SAY_AGAIN_MS: Final = 500  # between state updates while nothing new can be drawn
+_STATE_INTERVAL_MS: Final = 500  # between state updates while nothing new can be drawn
 _THUMBNAIL_AFTER_MS: Final = 500  # a thumbnail with each slice, as in napari, would be slow
-_REST: Final = 2.0  # pause between redraws, relative to their duration
-_LONGEST_REST_S: Final = 0.5
-_AHEAD_AFTER_MS: Final = 300  # prefetching earlier would slow down the first drawing of a layer
+_PAUSE_FACTOR: Final = 2.0  # pause between redraws, relative to their duration
+_MAX_PAUSE_S: Final = 0.5
+_PREFETCH_AFTER_MS: Final = 300  # prefetching earlier would slow down the first drawing of a layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +79,15 @@ class StreamStatus(QObject):
         self._layer = weakref.ref(layer)
         self._samples: list[tuple[float, int]] = []
         self._drawn_at = self._sliced_at = self._woken_at = -math.inf
-        self._is_redrawing = self._is_beside = self._had_others = False
+        self._is_redrawing = self._is_out_of_view = self._had_other_data = False
         self._viewer: weakref.ref[ViewerModel] | None = None
         #: Whether another widget shows errors; otherwise napari's notifications do.
         self.is_watched = False
-        self._told = ""  # the last error shown
-        self._say_again = single_shot(self, _SAY_AGAIN_MS, self._say_state)
+        self._last_error = ""  # the last error shown
+        self._state_timer = single_shot(self, _STATE_INTERVAL_MS, self._emit_state)
         self._thumbnail = single_shot(self, _THUMBNAIL_AFTER_MS, self._make_thumbnail)
-        self._ahead = single_shot(self, _AHEAD_AFTER_MS, display.release)
-        self._goes_ahead = False
+        self._prefetch_timer = single_shot(self, _PREFETCH_AFTER_MS, display.release)
+        self._is_prefetching = False
         self._woken.connect(self._on_woken)
         layer.events.visible.connect(self._on_visible)
         wake = weakref.WeakMethod(self._wake)  # the display may outlive its layer
@@ -98,7 +98,7 @@ class StreamStatus(QObject):
     def state(self) -> StreamState:
         """The current loading state."""
         state, pyramid = self.display.state, self.display.pyramid
-        if self._is_beside:  # no part of the layer is in view
+        if self._is_out_of_view:
             state = replace(state, is_exact=True, missing_blocks=0, is_limited=False, full_bytes=0, error=None)
         return StreamState(
             **{field.name: getattr(state, field.name) for field in fields(state)},
@@ -132,7 +132,7 @@ class StreamStatus(QObject):
     def close(self) -> None:
         """Stop fetching for good."""
         shared_redraws().withdraw(self)
-        for timer in (self._say_again, self._thumbnail, self._ahead):
+        for timer in (self._state_timer, self._thumbnail, self._prefetch_timer):
             timer.stop()
         self.display.close()
         self._leaving.detach()
@@ -168,7 +168,7 @@ class StreamStatus(QObject):
             self.display.pause()
         elif viewer is None or layer in viewer.layers:
             self.display.resume()
-        self._say_state()
+        self._emit_state()
 
     # redrawing
 
@@ -194,7 +194,7 @@ class StreamStatus(QObject):
                 self._drawn_at = time.monotonic()
         finally:
             self._is_redrawing = False
-            self._say_state()
+            self._emit_state()
 
     def _wake(self) -> None:
         """Schedule a redraw; called on any thread when new data arrives."""
@@ -205,13 +205,13 @@ class StreamStatus(QObject):
         if self._layer() is not None:
             shared_redraws().ask(self)
 
-    def _say_state(self) -> None:
+    def _emit_state(self) -> None:
         state = self.state
         if state.missing_blocks and not state.is_exact and state.error is None and not state.is_stopped:
-            self._say_again.start()
-        if state.error is not None and str(state.error) != self._told and not self.is_watched:
-            self._told = str(state.error)
-            show_warning(plain(self._told))
+            self._state_timer.start()
+        if state.error is not None and str(state.error) != self._last_error and not self.is_watched:
+            self._last_error = str(state.error)
+            show_warning(plain(self._last_error))
         self.changed.emit(state)
 
     def begin(self) -> None:
@@ -228,27 +228,27 @@ class StreamStatus(QObject):
     def changed_request(self, request: Any) -> Any:
         """Make napari slice the display, unless the layer's data were replaced."""
         layer = self._layer()
-        had_others, self._had_others = self._had_others, layer is None or not self._has_own_data(layer)
-        if self._had_others:
+        had_other_data, self._had_other_data = self._had_other_data, layer is None or not self._has_own_data(layer)
+        if self._had_other_data:
             self.display.pause()
             return request
-        if had_others:
+        if had_other_data:
             self.display.resume()
         return streamed_request(request, self.display)
 
     def changed_response(self, response: Any) -> Any:
-        self._is_beside = bool(response.empty)
-        return response if self._had_others else placed_response(response, self.display)
+        self._is_out_of_view = bool(response.empty)
+        return response if self._had_other_data else placed_response(response, self.display)
 
     def end_slice(self) -> None:
         shared_redraws().spent(time.monotonic() - self._sliced_at)
         if not self._is_redrawing:
-            QTimer.singleShot(0, self._say_state)  # no redraw will follow if everything is in memory
+            QTimer.singleShot(0, self._emit_state)  # no redraw will follow if everything is in memory
         if not self._is_redrawing or not self._thumbnail.isActive():
             self._thumbnail.start()
-        if not self._goes_ahead and self.display.state.is_settled:
-            self._goes_ahead = True
-            self._ahead.start()
+        if not self._is_prefetching and self.display.state.is_settled:
+            self._is_prefetching = True
+            self._prefetch_timer.start()
 
     def _has_own_data(self, layer: Layer) -> bool:
         return pyramid_of(layer.data) is self.display.pyramid
@@ -286,7 +286,7 @@ def _attach(layer: Image | Labels, display: Display, viewer: ViewerModel | None)
         slice_on_another_thread()
         return None
     display.placeholder = _placeholder_of(layer, display.pyramid)
-    _foresee(display, viewer, layer)
+    _prefetch_first_view(display, viewer, layer)
     for event in (layer.events.set_data, layer.events.plane, layer.events.depiction):
         event.connect(seam.on_plane, position="last")  # after napari, which misplaces the plane
     QTimer.singleShot(0, status.begin)  # napari slices four times while it adds a layer
@@ -320,7 +320,7 @@ def make_layer(spec: LayerSpec, *, viewer: ViewerModel | None = None) -> tuple[L
         return Layer.create(spec.data, dict(spec.options), spec.kind), None
     hidden = spec.options | {"visible": False, "cache": False}  # napari doesn't slice hidden layers
     display = pyramid.display(is_held=True)
-    _foresee(display, viewer)
+    _prefetch_first_view(display, viewer)
     layer = OWN_TYPES[Image if spec.kind == "image" else Labels](spec.data, **hidden)
     status = _attach(layer, display, viewer)
     layer.visible = spec.options.get("visible", True)
@@ -346,7 +346,7 @@ def slice_on_another_thread() -> None:
 # prefetching the first view
 
 
-def _foresee(display: Display, viewer: ViewerModel | None, layer: Layer | None = None) -> None:
+def _prefetch_first_view(display: Display, viewer: ViewerModel | None, layer: Layer | None = None) -> None:
     """Start fetching a viewer's first view, if it can be predicted, before napari has added the layer."""
     if viewer is not None and not display.pyramid.stays_coarse:
         view = _first_view(display.pyramid, viewer, layer)
@@ -413,7 +413,7 @@ class Redraws(QObject):
 
     def spent(self, duration_s: float) -> None:
         """Report time that the GUI thread spent drawing streamed layers; the next redraw waits accordingly."""
-        self._free_at = max(self._free_at, time.monotonic() + min(_REST * duration_s, _LONGEST_REST_S))
+        self._free_at = max(self._free_at, time.monotonic() + min(_PAUSE_FACTOR * duration_s, _MAX_PAUSE_S))
 
     def _may_redraw_at(self, stream: StreamStatus) -> float:
         own = stream.may_redraw_at()

@@ -61,7 +61,7 @@ class _Slicing:
 
     def _make_slice_request_internal(self, **arguments: Any) -> Any:
         self.slicer.begin_slice()
-        _read_no_level_whole(self.layer)  # again, since the data may have been replaced
+        _skip_whole_levels(self.layer)  # again, since the data may have been replaced
         return self.slicer.changed_request(super()._make_slice_request_internal(**arguments))  # type: ignore[misc]
 
     def _update_slice_response(self, response: Any) -> None:
@@ -74,7 +74,7 @@ def slice_by(layer: Layer, slicer: StreamStatus) -> bool:
     if not can_stream():
         return False
     own: Any = layer._slicing_state
-    _read_no_level_whole(layer)
+    _skip_whole_levels(layer)
     state: Any = type(f"Streamed{type(own).__name__}", (_Slicing, type(own)), {})(layer, layer.data, False)
     state.set_slice_input(own._slice_input, True)
     state._units, state.slicer = own._units, slicer
@@ -87,7 +87,7 @@ def slicer_of(layer: Any) -> StreamStatus | None:
     return getattr(getattr(layer, "_slicing_state", None), "slicer", None)
 
 
-def _read_no_level_whole(layer: Any) -> None:
+def _skip_whole_levels(layer: Any) -> None:
     """Stop napari from reading the whole coarsest level of a 2D picture before it draws."""
     layer._level_materializer = None
 
@@ -317,12 +317,12 @@ def delete_in_own_canvas(owner: ViewerModel | QtViewer) -> None:
 
 def largest_texture_side() -> int | None:
     """The longest side of a volume that can be drawn, in voxels; None before the first drawing."""
-    return int(_asked(_GL_MAX_3D_TEXTURE_SIZE) or 0) or None if _has_drawn() else None
+    return int(_gl_parameter(_GL_MAX_3D_TEXTURE_SIZE) or 0) or None if _has_drawn() else None
 
 
 def draws_in_software() -> bool:
     """Whether volumes are drawn without a graphics card, which is slow; True before the first drawing."""
-    return not _has_drawn() or any(name in str(_asked(_GL_RENDERER) or "").lower() for name in _SOFTWARE)
+    return not _has_drawn() or any(name in str(_gl_parameter(_GL_RENDERER) or "").lower() for name in _SOFTWARE)
 
 
 def _has_drawn() -> bool:
@@ -332,7 +332,7 @@ def _has_drawn() -> bool:
 
 
 @cache
-def _asked(parameter: int) -> Any:
+def _gl_parameter(parameter: int) -> Any:
     """Query a constant of the driver in the current OpenGL context."""
     from vispy.gloo import gl
 

@@ -23,11 +23,11 @@ from napari_cryoet.streaming import Display, pyramid_of
 from napari_cryoet.streaming.engine import shared_engine
 from napari_cryoet.streaming.plan import LevelCost, level_costs
 
-_USABLE_SHARE: Final = 0.8  # of the pixel cache: coarser levels need the rest
+_USABLE_FRACTION: Final = 0.8  # of the pixel cache: coarser levels need the rest
 #: Default limit; a little more than the coarsest level of a typical portal tomogram (6.9 million).
-_UNASKED_VOXELS: Final = 2**23
+_DEFAULT_VOXELS: Final = 2**23
 #: Default limit without a graphics card, so that rotating the volume stays smooth.
-_UNASKED_VOXELS_IN_SOFTWARE: Final = 2**20
+_DEFAULT_VOXELS_IN_SOFTWARE: Final = 2**20
 
 
 class Detail(QObject):
@@ -39,8 +39,8 @@ class Detail(QObject):
         super().__init__(parent)
         self._viewer, self._link = viewer, link
         self._usual_bytes: WeakKeyDictionary[Display, int] = WeakKeyDictionary()
-        self._asked_bytes: WeakKeyDictionary[Display, int] = WeakKeyDictionary()
-        self._is_asked_for = False  # whether full detail of the current plane was requested
+        self._requested_bytes: WeakKeyDictionary[Display, int] = WeakKeyDictionary()
+        self._shows_full_detail = False  # whether full detail of the current plane was requested
         link.changed.connect(self.update)
         link.streams_changed.connect(self.update)
         for event in self._moves():
@@ -48,25 +48,25 @@ class Detail(QObject):
 
     @property
     def is_held_coarse(self) -> bool:
-        return any(self._is_held(display) for display in self._displays(only_visible=True))
+        return any(self._is_limited(display) for display in self._displays(only_visible=True))
 
     def load_full(self) -> None:
         """Show the current view at full resolution, until another plane is shown."""
-        self._is_asked_for = True
+        self._shows_full_detail = True
         self.update()
         for display in self._displays(only_visible=True):
             display.load_in_full()
 
-    def ask_for(self, display: Display, asked_bytes: int) -> None:
+    def ask_for(self, display: Display, requested_bytes: int) -> None:
         """Allow a display this many bytes per view at the user's request; 0 cancels that."""
-        self._asked_bytes[display] = asked_bytes
+        self._requested_bytes[display] = requested_bytes
         self.update()
 
     def update(self) -> None:
         for display in self._displays():
             usual = self._usual_bytes.setdefault(display, display.usual_view_bytes)
-            asked = self._asked_bytes.get(display, 0)
-            display.largest_view_bytes = asked if self._is_held(display) else max(usual, asked)
+            requested = self._requested_bytes.get(display, 0)
+            display.largest_view_bytes = requested if self._is_limited(display) else max(usual, requested)
         self.changed.emit()
 
     def close(self) -> None:
@@ -76,8 +76,8 @@ class Detail(QObject):
         for display in self._displays():
             display.largest_view_bytes = None
 
-    def _is_held(self, display: Display) -> bool:
-        return display.pyramid.stays_coarse and not self._is_asked_for
+    def _is_limited(self, display: Display) -> bool:
+        return display.pyramid.stays_coarse and not self._shows_full_detail
 
     def _displays(self, *, only_visible: bool = False) -> list[Display]:
         return [stream.display for layer, stream in self._link.streams() if layer.visible or not only_visible]
@@ -87,8 +87,8 @@ class Detail(QObject):
         return events.current_step, events.ndisplay, events.order
 
     def _on_move(self, _event: Any = None) -> None:
-        if self._is_asked_for:
-            self._is_asked_for = False
+        if self._shows_full_detail:
+            self._shows_full_detail = False
             self.update()
 
 
@@ -102,8 +102,8 @@ class VolumeDetail(QObject):
         self._viewer, self._link, self._detail = viewer, link, detail
         self._chosen: WeakKeyDictionary[Layer, int] = WeakKeyDictionary()
         self._locked: WeakKeyDictionary[Layer, int] = WeakKeyDictionary()
-        self._begun: WeakSet[Layer] = WeakSet()  # layers handled since entering 3D; users may unlock them
-        link.changed.connect(self._begin)
+        self._handled: WeakSet[Layer] = WeakSet()  # layers handled since entering 3D; users may unlock them
+        link.changed.connect(self._set_levels)
         link.streams_changed.connect(self._on_streams)
         viewer.dims.events.ndisplay.connect(self._on_ndisplay, position="last")  # napari slices first
 
@@ -113,7 +113,7 @@ class VolumeDetail(QObject):
 
     @property
     def largest_bytes(self) -> int:
-        return int(shared_engine().memory.limit_bytes * _USABLE_SHARE)
+        return int(shared_engine().memory.limit_bytes * _USABLE_FRACTION)
 
     def volumes(self) -> list[Layer]:
         """Our layers with a choice of levels, from bottom to top."""
@@ -131,7 +131,7 @@ class VolumeDetail(QObject):
         if self.is_3d:
             return int(layer.data_level)  # may have been set in napari's own controls
         level = self._chosen.get(layer)
-        return self._unasked(layer) if level is None else level
+        return self._default_level(layer) if level is None else level
 
     def choose(self, layer: Layer, level: int) -> None:
         self._chosen[layer] = level
@@ -147,49 +147,49 @@ class VolumeDetail(QObject):
         return [layer for layer, _ in self._link.streams() if key_of(layer) is not None]
 
     def _on_ndisplay(self, _event: Any = None) -> None:
-        self._begun.clear()
+        self._handled.clear()
         if self.is_3d:
-            self._begin()
+            self._set_levels()
         else:
             for layer in list(self._chosen):
-                self._ask_for(layer, 0)
+                self._request_bytes(layer, 0)
             self._unlock()
         self.changed.emit()
 
     def _on_streams(self) -> None:
-        self._begin()
+        self._set_levels()
         self.changed.emit()
 
-    def _begin(self) -> None:
+    def _set_levels(self) -> None:
         """Set the level of each volume once after it appears in 3D."""
         for layer in self._streamed() if self.is_3d else ():
-            if layer in self._begun:
+            if layer in self._handled:
                 continue
-            self._begun.add(layer)
+            self._handled.add(layer)
             if layer in self._chosen:
                 self._show_chosen(layer)
-            elif (level := self._unasked(layer)) < len(layer.data) - 1 and layer.locked_data_level is None:
+            elif (level := self._default_level(layer)) < len(layer.data) - 1 and layer.locked_data_level is None:
                 self._lock(layer, level)
 
-    def _unasked(self, layer: Layer) -> int:
+    def _default_level(self, layer: Layer) -> int:
         """The default level: the finest cheap one, or the coarsest, also under the data saver."""
         pyramid, coarsest = pyramid_of(layer.data), len(layer.data) - 1
         if pyramid is None or pyramid.stays_coarse:
             return coarsest
-        most = _UNASKED_VOXELS if not draws_in_software() else _UNASKED_VOXELS_IN_SOFTWARE
+        max_voxels = _DEFAULT_VOXELS if not draws_in_software() else _DEFAULT_VOXELS_IN_SOFTWARE
         costs, shapes = self.levels(layer), pyramid.shapes
-        cheap = (cost.level for cost in costs if not cost.obstacle and math.prod(shapes[cost.level]) <= most)
+        cheap = (cost.level for cost in costs if not cost.obstacle and math.prod(shapes[cost.level]) <= max_voxels)
         return min(cheap, default=coarsest)
 
     def _show_chosen(self, layer: Layer) -> None:
         pyramid, level = pyramid_of(layer.data), self._chosen[layer]
         if pyramid is not None:
-            self._ask_for(layer, pyramid.size_bytes(level))
+            self._request_bytes(layer, pyramid.size_bytes(level))
             self._lock(layer, level)
 
-    def _ask_for(self, layer: Layer, asked_bytes: int) -> None:
+    def _request_bytes(self, layer: Layer, requested_bytes: int) -> None:
         if (stream := stream_of(layer)) is not None:
-            self._detail.ask_for(stream.display, asked_bytes)
+            self._detail.ask_for(stream.display, requested_bytes)
 
     def _lock(self, layer: Layer, level: int) -> None:
         self._locked[layer] = layer.locked_data_level = level
