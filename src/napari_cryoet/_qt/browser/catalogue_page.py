@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QTabBar
 
 from napari_cryoet._qt.widgets.labels import ElidedLabel, explain, tool_button
@@ -65,6 +66,7 @@ class CataloguePage(ListPage, Generic[R]):
         self._found: Sequence[R] = ()
         self._n_found = 0  # of which those may be the beginning
         self._waiting: list[R] = []  # of which no rows are made yet
+        self._is_listed = True  # not while another list is shown
         self.count = ElidedLabel(name="dimText")
         self.menu_button = tool_button("⋯", f"What to do with all {noun}s of the list")
         self.menu_button.clicked.connect(lambda: self.menu_requested.emit(self.menu_button))
@@ -94,10 +96,11 @@ class CataloguePage(ListPage, Generic[R]):
         is_rest = begins_alike and answer.search == self._answer.search and not self.sort.currentIndex()
         n_listed = len(self._found) - len(self._waiting)
         self._found, self._n_found, self._answer = found, n_found, answer
-        if is_rest:
+        self._is_listed = self.isVisible()
+        if is_rest and self._is_listed:
             self._waiting = list(found[n_listed:])
             self._list_more()
-        else:
+        elif self._is_listed:
             self._list()
         of_all = count_text(total, self._noun)
         self.count.setText(of_all if n_found == total else f"{n_found:,} of {of_all}")
@@ -129,6 +132,12 @@ class CataloguePage(ListPage, Generic[R]):
     def show_error(self, error: CryoETError, retry: Callable[[], None]) -> None:
         self.count.setText("")
         self.place.show_error(error, retry)
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        super().showEvent(event)
+        if not self._is_listed:
+            self._is_listed = True
+            self._list()
 
     def _list(self) -> None:
         if self._n_found > len(self._found) and self.sort.currentIndex():
