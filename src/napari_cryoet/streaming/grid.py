@@ -188,7 +188,7 @@ def level_factors(
 ) -> tuple[tuple[float, ...], ...]:
     """How many finest voxels one voxel of each level spans along each axis.
 
-    Shapes are rounded, so scales decide where they agree with the shapes.
+    Shapes are rounded, so scales take precedence if they agree with the shapes.
     """
     factors = []
     for shape, scale in zip(shapes, scales, strict=True):

@@ -135,7 +135,7 @@ def plan(
     needs_coarse: bool,
     memory_bytes: int,
 ) -> Iterator[Part]:
-    """What to fetch for a view that may move along ``axes``, most urgent first.
+    """The parts to fetch for a view that may move along ``axes``, most urgent first.
 
     ``target`` is the level to fetch; ``needs_coarse`` means that nothing can be shown yet.
     """

@@ -232,7 +232,7 @@ class Pyramid:
     fill_value
         The value of voxels in missing chunks.
     axes, units
-        Names and units of the axes; empty where the file doesn't say.
+        Names and units of the axes; empty if the file doesn't say.
     dimension_names
         The arrays' own names of their axes (zarr v3, or xarray's ``_ARRAY_DIMENSIONS``), or empty.
     scales

@@ -149,7 +149,7 @@ class HttpSource:
 
 
 class _NoRangesError(Exception):
-    """The server sent a whole file where a range was requested."""
+    """The server sent a whole file although a range was requested."""
 
 
 class _WholeFiles:

@@ -157,7 +157,7 @@ class Database:
         return self._fetch(sql, statement.values, limits)
 
     def load(self, name: str, rows: Iterable[Row] | None = None) -> None:
-        """Load the rows of a table, once: those that are given, or the database's own."""
+        """Load the rows of a table, once; by default those that the database was made with."""
         with self._lock:
             if name in self._loaded:
                 return
@@ -169,8 +169,8 @@ class Database:
                 self._db.execute("BEGIN")
                 self._db.execute(f'CREATE TABLE "{name}" ({definitions})')
                 insert = f'INSERT INTO "{name}" VALUES ({", ".join("?" * len(columns))})'
-                for some in _validated(self._rows.get(name, ()) if rows is None else rows, name):
-                    stored = ([_stored(each, getattr(row, each.name)) for each in kinds] for row in some)
+                for batch in _validated(self._rows.get(name, ()) if rows is None else rows, name):
+                    stored = ([_stored(each, getattr(row, each.name)) for each in kinds] for row in batch)
                     self._db.executemany(insert, stored)
                 for relation in table.parents.values():
                     self._db.execute(f'CREATE INDEX "{name}.{relation.key}" ON "{name}" ("{relation.key}")')
