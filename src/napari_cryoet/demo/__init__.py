@@ -1,1 +1,1 @@
-"""The demo: a small simulated portal, made on this computer from a seed, whose truth is known (`scenes`)."""
+"""The demo: a small simulated portal, generated locally from a seed, with known ground truth (`scenes`)."""

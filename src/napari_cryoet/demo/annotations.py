@@ -1,4 +1,4 @@
-"""The annotations of a run: the planted ones, and what an imitated person or program would find; and their files."""
+"""Annotations of a run and their files: ground truth, and simulated results of people or programs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_cryoet.demo.rows import METHODS, AnnotationPlan, Method, Place, RunPlan, Size
+from napari_cryoet.demo.rows import METHODS, AnnotationPlan, DemoPath, Method, RunPlan, Size
 from napari_cryoet.demo.scenes import Floats, Membrane, Microtubule, Scene, random_rotations, rng_for, scene
 from napari_cryoet.demo.simulate import Grid, labels, other_alignment
 from napari_cryoet.formats.mrc import write_mrc
@@ -27,9 +27,9 @@ _CAPTIONS: Final = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Points:
-    """The points of an annotation, in ångström; ``marks`` are the rotations of particles, else the objects' numbers.
+    """The points of an annotation, in ångström; ``marks`` are rotations of particles, else numbers of objects.
 
-    ``precision`` and ``recall`` are percent of points that are planted, and of planted particles that were found.
+    ``precision`` and ``recall`` are relative to the ground truth, in percent.
     """
 
     positions_xyz: Floats
@@ -39,35 +39,35 @@ class Points:
 
     @property
     def are_particles(self) -> bool:
-        """Whether each is an object of its own."""
+        """Whether each point is a particle."""
         return self.marks.ndim == 3
 
 
 def points_of(run: RunPlan, plan: AnnotationPlan, size: Size) -> Points | None:
-    """The points of an annotation that are inside the volume; None if it has none."""
+    """The points of an annotation inside the volume; None if it has no points."""
     truth = scene(run.scene)
     match plan.subject:
         case "membranes":
-            found = _spread(truth.recipe.membranes, _MEMBRANE_STEP_ANGSTROM)
+            points = _spread(truth.recipe.membranes, _MEMBRANE_STEP_ANGSTROM)
         case "microtubules":
-            found = _spread(truth.recipe.microtubules, _MICROTUBULE_STEP_ANGSTROM)
+            points = _spread(truth.recipe.microtubules, _MICROTUBULE_STEP_ANGSTROM)
         case kind if kind in truth.recipe.particles:
             rng = rng_for(run.name, kind, plan.method, plan.number, plan.binning)
-            found = _found_by(METHODS[plan.method], truth, kind, rng)
+            points = _pick_particles(METHODS[plan.method], truth, kind, rng)
         case _:
             return None
-    positions = found.positions_xyz
+    positions = points.positions_xyz
     if plan.alignment == 101:
         matrix, offset_xyz = other_alignment(run)
         positions = positions @ matrix.T + offset_xyz
     z, y, x = run.shape_zyx(size, plan.binning)
     last = (np.array([x, y, z]) - 1) * run.spacing_angstrom(size, plan.binning)
     inside = ((positions >= 0) & (positions <= last)).all(axis=1)
-    return replace(found, positions_xyz=positions[inside], marks=found.marks[inside])
+    return replace(points, positions_xyz=positions[inside], marks=points.marks[inside])
 
 
 def object_count(run: RunPlan, plan: AnnotationPlan, points: Points | None) -> int:
-    """How many objects an annotation has."""
+    """The number of objects in an annotation."""
     if points is not None and points.are_particles:
         return len(points.positions_xyz)
     recipe = scene(run.scene).recipe
@@ -76,7 +76,7 @@ def object_count(run: RunPlan, plan: AnnotationPlan, points: Points | None) -> i
 
 
 def write_shape(
-    stem: Place,
+    stem: DemoPath,
     run: RunPlan,
     plan: AnnotationPlan,
     shape: str,
@@ -84,8 +84,8 @@ def write_shape(
     *,
     size: Size,
     stop: threading.Event | None,
-) -> list[Place]:
-    """Write the files of one shape of an annotation; their names begin with ``stem``."""
+) -> list[DemoPath]:
+    """Write the files for one shape of an annotation; their names start with ``stem``."""
     spacing = run.spacing_angstrom(size, plan.binning)
     match shape:
         case "SegmentationMask" | "InstanceSegmentationMask":
@@ -114,7 +114,7 @@ def write_shape(
 
 
 def _lines(points: Points, shape: str, spacing_angstrom: float) -> Iterator[dict[str, Any]]:
-    """The points as the portal's annotation file has them: voxel coordinates x, y, z."""
+    """The points as lines of a portal annotation file, in voxel coordinates x, y, z."""
     voxels = (points.positions_xyz / spacing_angstrom).tolist()
     for (x, y, z), mark in zip(voxels, points.marks.tolist(), strict=True):
         location = {"x": x, "y": y, "z": z}
@@ -128,12 +128,13 @@ def _lines(points: Points, shape: str, spacing_angstrom: float) -> Iterator[dict
 
 
 def _spread(objects: tuple[Membrane, ...] | tuple[Microtubule, ...], step: float) -> Points:
-    """Points over membranes, or along microtubules, with the number of each's, from 1."""
-    each = [thing.points(step) for thing in objects]
-    return Points(np.concatenate(each), np.repeat(np.arange(1, len(each) + 1), [len(points) for points in each]))
+    """Points on membranes or along microtubules; objects are numbered from 1."""
+    parts = [item.points(step) for item in objects]
+    return Points(np.concatenate(parts), np.repeat(np.arange(1, len(parts) + 1), [len(points) for points in parts]))
 
 
-def _found_by(method: Method, truth: Scene, kind: str, rng: np.random.Generator) -> Points:
+def _pick_particles(method: Method, truth: Scene, kind: str, rng: np.random.Generator) -> Points:
+    """Simulate a method of picking: missed, displaced and false picks."""
     from scipy.spatial.transform import Rotation
 
     planted, rotations = truth.positions_angstrom_xyz[kind], truth.rotations[kind]
@@ -158,7 +159,7 @@ def _vesicles(run: RunPlan) -> list[Membrane]:
 
 
 def _mesh(membranes: list[Membrane]) -> bytes:
-    """The middles of closed bilayers as a binary glTF file, in ångström, x, y, z, each triangle looking outward."""
+    """The mid-surfaces of closed bilayers as binary glTF, in ångström, x, y, z; triangles face outwards."""
     import trimesh
     from trimesh.exchange.gltf import export_glb
 

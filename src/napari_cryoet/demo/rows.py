@@ -1,4 +1,4 @@
-"""What the demo's portal holds, read from ``portal.toml``; its rows, and where its files are."""
+"""The demo portal's content, read from ``portal.toml``: its rows and the paths of its files."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from napari_cryoet.packs.pack import Manifest
 Row = dict[str, Any]
 Size = Literal["full", "tiny"]
 
-#: How much larger a voxel is than in the full demo; the scene in ångström is the same.
+#: Voxel size relative to the full demo; the scene in ångström is the same.
 COARSENING: Final[dict[Size, int]] = {"full": 1, "tiny": 4}
 
 
 class DepositionPlan(msgspec.Struct, frozen=True):
-    """A deposition; the portal's three dates are all the same."""
+    """A deposition. All three dates of the portal are ``date``."""
 
     id: int
     date: str
@@ -34,7 +34,7 @@ class DepositionPlan(msgspec.Struct, frozen=True):
 
 
 class DatasetPlan(msgspec.Struct, frozen=True):
-    """A dataset, and how its runs are imaged; noise is relative to the contrast of solid protein."""
+    """A dataset and the imaging of its runs; noise is relative to the contrast of solid protein."""
 
     id: int
     deposition_id: int
@@ -46,7 +46,7 @@ class DatasetPlan(msgspec.Struct, frozen=True):
 
 
 class TomogramPlan(msgspec.Struct, frozen=True):
-    """A tomogram: the number of its folder, and how it is made."""
+    """A tomogram: the number of its folder, and its processing."""
 
     number: int
     processing: Literal["raw", "denoised"]
@@ -56,16 +56,16 @@ class TomogramPlan(msgspec.Struct, frozen=True):
 
 
 class AnnotationPlan(msgspec.Struct, frozen=True):
-    """An annotation: the number of its folder, what it is about, and how it was (or pretends to have been) made."""
+    """An annotation: the number of its folder, its subject, and the simulated method."""
 
     number: int
     subject: str
     shapes: tuple[str, ...]
     method: str = "planted"
     binning: int = 1
-    alignment: int = 100  # 0 where it is unknown
+    alignment: int = 100  # 0 if unknown
     is_recommended: bool = False
-    is_default: bool = False  # its first shape is shown by default
+    is_default: bool = False  # the first shape is displayed by default
     community: bool = False
 
 
@@ -82,22 +82,22 @@ class RunPlan(msgspec.Struct, frozen=True):
 
     @property
     def dataset(self) -> DatasetPlan:
-        """The dataset that it belongs to."""
+        """The run's dataset."""
         return DATASETS[self.dataset_id]
 
     def shape_zyx(self, size: Size, binning: int = 1) -> tuple[int, int, int]:
-        """Size of its volumes in voxels: the scene, and a voxel more."""
+        """Size of the volumes in voxels: the scene plus one voxel."""
         full = (math.ceil(length / self.dataset.spacing_angstrom) + 1 for length in RECIPES[self.scene].extent_xyz)
         x, y, z = (math.ceil(n / (COARSENING[size] * binning)) for n in full)
         return z, y, x
 
     def spacing_angstrom(self, size: Size, binning: int = 1) -> float:
-        """Edge of a voxel."""
+        """Voxel size."""
         return round(self.dataset.spacing_angstrom * COARSENING[size] * binning, 3)
 
 
 class Method(msgspec.Struct, frozen=True):
-    """A way to annotate, and how it errs: distances in ångström, angles in degrees, shares 0..1."""
+    """An annotation method and its errors: distances in ångström, angles in degrees, fractions 0..1."""
 
     words: str
     kind: str
@@ -133,10 +133,10 @@ _PEOPLE: Final = sorted({name for deposition in DEPOSITIONS.values() for name in
 
 
 class Tables(dict[str, list[Row]]):
-    """Tables that grow row by row; ids count up in each table from the same start, so kinds of records share ids."""
+    """Tables to append rows to. Ids start at the same number in each table, so different kinds of records share ids."""
 
     def add(self, table: str, *parts: Mapping[str, Any]) -> int:
-        """Append a row of the columns that are the same in all rows, and of some more; gives its id."""
+        """Append a row with the table's constant columns and the given ones; return its id."""
         rows = self.setdefault(table, [])
         row: Row = {"id": _FIRST_ID + len(rows), **COLUMNS.get(table, {})}
         for part in parts:
@@ -145,14 +145,14 @@ class Tables(dict[str, list[Row]]):
         return int(row["id"])
 
     def add_authors(self, of: str, parent_id: int, deposition_id: int) -> None:
-        """Append the people of a deposition as authors of a record of it."""
+        """Append a deposition's authors as authors of one of its records."""
         names = DEPOSITIONS[deposition_id].authors
         for order, name in enumerate(names, start=1):
             row = {
                 f"{of}Id": parent_id,
                 "authorListOrder": order,
                 "name": name,
-                "orcid": f"0000-0000-0000-{_PEOPLE.index(name) + 1:04d}",  # nobody's
+                "orcid": f"0000-0000-0000-{_PEOPLE.index(name) + 1:04d}",  # not a real ORCID
                 "affiliationName": "Institute of Imaginary Cells",
                 "primaryAuthorStatus": order == 1,
                 "correspondingAuthorStatus": order == len(names),
@@ -161,18 +161,18 @@ class Tables(dict[str, list[Row]]):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A file or folder: ``key`` is its path below ``files``, and below the prefixes of the rows' URLs."""
+class DemoPath:
+    """A file or folder; ``key`` is its path relative to ``files`` and to the URL prefixes in rows."""
 
     files: Path
     key: str
 
-    def __add__(self, ending: str) -> Place:
-        return Place(self.files, self.key + ending)
+    def __add__(self, ending: str) -> DemoPath:
+        return DemoPath(self.files, self.key + ending)
 
     @property
     def path(self) -> Path:
-        """On disk."""
+        """The path on disk."""
         return self.files / self.key
 
     @property
@@ -181,24 +181,24 @@ class Place:
         return float(folder_bytes(self.path) if self.path.is_dir() else self.path.stat().st_size)
 
     def addresses(self, column: str) -> Row:
-        """Its columns ``s3…`` and ``https…`` in a row."""
+        """The columns ``s3…`` and ``https…`` for a row."""
         return {f"s3{column}": MANIFEST.s3_prefix + self.key, f"https{column}": MANIFEST.https_prefix + self.key}
 
     def photos(self, start: str = "") -> Row:
-        """The columns for the two photos in a folder; none if it isn't there."""
+        """The columns for the two photos in a folder; empty if it doesn't exist."""
         if not self.path.exists():
             return {}
         url = f"{MANIFEST.https_prefix}{self.key}/{start}"
         return {"keyPhotoUrl": f"{url}snapshot.png", "keyPhotoThumbnailUrl": f"{url}thumbnail.png"}
 
     def write(self, content: bytes | Row) -> None:
-        """Write a file, or a row as a metadata file."""
+        """Write bytes, or a row as JSON."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_bytes(content if isinstance(content, bytes) else json.dumps(content, indent=4).encode())
 
 
 def add_depositions(tables: Tables, files: Path) -> None:
-    """Add the depositions with their types and authors, once photos are written."""
+    """Add the depositions with types and authors. Write photos first."""
     for plan in DEPOSITIONS.values():
         row = {"id": plan.id, "title": plan.title, "description": plan.description, "tag": "demo", **dates(plan.id)}
         tables.add("depositions", row, deposition_images(files, plan.id).photos())
@@ -208,17 +208,17 @@ def add_depositions(tables: Tables, files: Path) -> None:
 
 
 def add_dataset(tables: Tables, plan: DatasetPlan, files: Path) -> None:
-    """Add a dataset with its authors and funding, once all its files are written."""
-    place = Place(files, str(plan.id))
+    """Add a dataset with authors and funding. Write all its files first."""
+    folder = DemoPath(files, str(plan.id))
     row = {"id": plan.id, "depositionId": plan.deposition_id, **plan.columns, **dates(plan.deposition_id)}
-    row["fileSize"] = place.size_bytes
-    tables.add("datasets", row, (place + "/").addresses("Prefix"), (place + "/Images").photos())
+    row["fileSize"] = folder.size_bytes
+    tables.add("datasets", row, (folder + "/").addresses("Prefix"), (folder + "/Images").photos())
     tables.add_authors("dataset", plan.id, plan.deposition_id)
     tables.add("datasetFunding", {"datasetId": plan.id})
 
 
 def annotation_row(run: RunPlan, plan: AnnotationPlan) -> Row:
-    """What follows from the plan of an annotation."""
+    """Columns of an annotation that follow from its plan."""
     deposition_id = _COMMUNITY_DEPOSITION if plan.community else run.dataset.deposition_id
     object_id, object_name = OBJECTS[plan.subject]
     return {
@@ -235,12 +235,12 @@ def annotation_row(run: RunPlan, plan: AnnotationPlan) -> Row:
     }
 
 
-def deposition_images(files: Path, deposition_id: int) -> Place:
+def deposition_images(files: Path, deposition_id: int) -> DemoPath:
     """The folder of a deposition's photos."""
-    return Place(files, f"depositions_metadata/{deposition_id}/Images")
+    return DemoPath(files, f"depositions_metadata/{deposition_id}/Images")
 
 
 def dates(deposition_id: int) -> Row:
-    """The three dates that most records have; here all are the day of the deposition."""
+    """The three dates of most records; in the demo, all are the date of the deposition."""
     moment = f"{DEPOSITIONS[deposition_id].date}T00:00:00+00:00"
     return dict.fromkeys(("depositionDate", "releaseDate", "lastModifiedDate"), moment)

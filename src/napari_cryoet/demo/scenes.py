@@ -1,7 +1,7 @@
-"""What is planted in each run, and where: computed from ``scenes.toml`` and a seed, without rendering a volume.
+"""The ground truth of each run: objects and their positions, from ``scenes.toml`` and a seed, without rendering.
 
-Lengths and positions are in ångström, x, y, z, from the centre of voxel (0, 0, 0), whatever the size in which the demo
-is written.
+Lengths and positions are in ångström, x, y, z, from the centre of voxel (0, 0, 0). They don't depend on the demo's
+size.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Vector = tuple[float, float, float]
 
-BEAD_PITCH_ANGSTROM: Final = 12.0  # a bead of a molecule stands for a cube of this size
+BEAD_PITCH_ANGSTROM: Final = 12.0  # a bead of a molecule represents a cube of this size
 MICROTUBULE_RADIUS_ANGSTROM: Final = 112.0
 _PROTOFILAMENTS: Final = 13
 _MONOMER_RISE_ANGSTROM: Final = 41.0
 _MONOMER_CUBIC_ANGSTROM: Final = 50e3 / 0.81
-_BOUND_RIBOSOME_ANGSTROM: Final = 138.0  # from the middle of a membrane to the centre of a ribosome on it
+_BOUND_RIBOSOME_ANGSTROM: Final = 138.0  # from the mid-surface of a membrane to the centre of a ribosome on it
 _SEED: Final = 20261124
 _TRIES_PER_PARTICLE: Final = 400
-_CLEARANCE_ANGSTROM: Final = 45.0  # between a particle and the middle of a membrane
+_CLEARANCE_ANGSTROM: Final = 45.0  # between a particle and the mid-surface of a membrane
 
 
 class Membrane(msgspec.Struct, frozen=True):
-    """A closed bilayer: an undulating ellipsoid, where r - 1 - (sum of waves) is zero."""
+    """A closed bilayer: an undulating ellipsoid, defined by r - 1 - (sum of waves) = 0."""
 
     name: str
     centre_xyz: Vector
     radii_xyz: Vector
     waves: tuple[tuple[float, float, float, float, float], ...] = ()  # vector x, y, z per radius, phase, amplitude
-    sway: Vector = (0.0, 1.0, 0.0)  # the whole swings along x: amplitude, wave length along y, phase
+    sway: Vector = (0.0, 1.0, 0.0)  # sinusoidal displacement along x: amplitude, wavelength along y, phase
 
     def distance(
         self, x: NDArray[np.floating], y: NDArray[np.floating], z: NDArray[np.floating]
     ) -> NDArray[np.floating]:
-        """Distance to the middle of the bilayer, negative inside; to first order, exact at the surface."""
+        """First-order distance to the mid-surface, negative inside; exact at the surface."""
         a, b, c = self.radii_xyz
         amplitude, wave_length, phase = self.sway
         swing = 2 * np.pi / wave_length * (y + 0.4 * z) + phase
@@ -61,13 +61,13 @@ class Membrane(msgspec.Struct, frozen=True):
         return np.asarray(value / (gradient + np.float32(1e-6)))
 
     def bounds(self, margin: float) -> tuple[Floats, Floats]:
-        """The corners of a box around it."""
+        """The corners of a bounding box."""
         reach = np.asarray(self.radii_xyz) * (1 + sum(abs(wave[4]) for wave in self.waves)) + margin
         reach[0] += abs(self.sway[0])
         return self.centre_xyz - reach, self.centre_xyz + reach
 
     def surface(self, directions: Floats) -> Floats:
-        """Points of the middle of the bilayer, found from these directions of the unit sphere; shape (n, 3)."""
+        """Points (n, 3) of the mid-surface, near the given directions of the unit sphere."""
         points = np.asarray(self.centre_xyz) + np.asarray(self.radii_xyz) * directions
         for _ in range(12):
             distances = np.clip(self.distance(*points.T), -60, 60)
@@ -75,13 +75,13 @@ class Membrane(msgspec.Struct, frozen=True):
         return np.asarray(points[np.abs(self.distance(*points.T)) < 1])
 
     def normals(self, points: Floats) -> Floats:
-        """Outward unit normals at points near the surface; shape (n, 3)."""
+        """Outward unit normals (n, 3) at points near the surface."""
         slopes = [self.distance(*(points + s).T) - self.distance(*(points - s).T) for s in np.eye(3) * 4.0]
         gradient = np.stack(slopes, axis=-1)
         return np.asarray(gradient / np.linalg.norm(gradient, axis=-1, keepdims=True))
 
     def points(self, step: float) -> Floats:
-        """Points spread over the surface, about ``step`` apart; shape (n, 3)."""
+        """Points (n, 3) on the surface, about ``step`` apart."""
         a, b, c = self.radii_xyz
         area = 4 * np.pi * (((a * b) ** 1.6 + (a * c) ** 1.6 + (b * c) ** 1.6) / 3) ** (1 / 1.6)
         return self.surface(sphere_directions(round(area / step**2)))
@@ -95,27 +95,27 @@ class Microtubule(msgspec.Struct, frozen=True):
     bend_xyz: Vector = (0.0, 0.0, 0.0)
 
     def axis(self, fractions: Floats) -> Floats:
-        """Points on the axis, at fractions 0..1 of its length; shape (n, 3)."""
+        """Points (n, 3) on the axis at fractions 0..1 of its length."""
         t = np.asarray(fractions)[:, None]
         start, end, bend = (np.asarray(v) for v in (self.start_xyz, self.end_xyz, self.bend_xyz))
         return np.asarray(start + t * (end - start) + 4 * t * (1 - t) * bend)
 
     @property
     def length_angstrom(self) -> float:
-        """Length of its axis, by its chord."""
+        """Length of the axis, approximated by its chord."""
         return float(np.linalg.norm(np.subtract(self.end_xyz, self.start_xyz)))
 
     def points(self, step: float) -> Floats:
-        """Points on the axis, about ``step`` apart; shape (n, 3)."""
+        """Points (n, 3) on the axis, about ``step`` apart."""
         return self.axis(np.linspace(0, 1, max(2, round(self.length_angstrom / step) + 1)))
 
     def distance(self, points: Floats) -> Floats:
-        """Distance of points, shape (n, 3), to the axis."""
+        """Distance of points (n, 3) to the axis."""
         squares = ((points[:, None, :] - self.points(20.0)[None]) ** 2).sum(axis=-1)
         return np.asarray(np.sqrt(squares.min(axis=1)))
 
     def beads(self) -> tuple[Floats, Floats]:
-        """Its wall: positions, and masses (density times volume) of beads in threes, two deep, 2 nm apart along it."""
+        """Positions and masses (density times volume) of the wall's beads: 3 x 2 per protofilament, every 2 nm."""
         turns = 2 * np.pi * np.arange(_PROTOFILAMENTS) / _PROTOFILAMENTS
         angles = (turns[:, None] + [-0.13, 0, 0.13]).ravel()
         radii = MICROTUBULE_RADIUS_ANGSTROM + np.array([-10, 8])
@@ -130,13 +130,13 @@ class Microtubule(msgspec.Struct, frozen=True):
 
 
 class Molecule(msgspec.Struct, frozen=True):
-    """The radius of a molecule, and the ellipsoids that it is painted with: density, centre and radii."""
+    """A molecule's radius, and the ellipsoids that it consists of: density, centre and radii."""
 
     radius: float
     ellipsoids: tuple[tuple[float, Vector, Vector], ...]
 
     def beads(self, rng: np.random.Generator) -> tuple[Floats, Floats]:
-        """Beads on a jittered lattice around the centre of mass, and uneven weights as secondary structure gives."""
+        """Beads on a jittered lattice around the centre of mass; random weights imitate secondary structure."""
         ticks = np.arange(-1.25 * self.radius, 1.25 * self.radius, BEAD_PITCH_ANGSTROM)
         beads = np.stack(np.meshgrid(ticks, ticks, ticks), axis=-1).reshape(-1, 3)
         beads += rng.uniform(-0.25, 0.25, beads.shape) * BEAD_PITCH_ANGSTROM
@@ -148,22 +148,22 @@ class Molecule(msgspec.Struct, frozen=True):
 
 
 class Recipe(msgspec.Struct, frozen=True):
-    """What to plant."""
+    """The objects in a scene."""
 
     extent_xyz: Vector
-    particles: dict[str, int]  # how many of each molecule
+    particles: dict[str, int]  # number of each molecule
     membranes: tuple[Membrane, ...] = ()
     microtubules: tuple[Microtubule, ...] = ()
     gold_beads: tuple[Vector, ...] = ()
-    bound_ribosomes: int = 0  # how many more are on the first membrane
-    crowding: float = 0.02  # density of the small proteins in the background; 1 is a cell's
+    bound_ribosomes: int = 0  # additional ones on the first membrane
+    crowding: float = 0.02  # density of small proteins in the background, relative to a cell
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """A recipe with every particle in its place, by molecule: centres (n, 3), rotations (n, 3, 3).
+    """A recipe with all particles placed: centres (n, 3) and rotations (n, 3, 3) by molecule.
 
-    Rotations are active, particle to tomogram: their columns are the particle's axes, x, y, z.
+    Rotations are active, from particle to tomogram: their columns are the particle's axes, x, y, z.
     """
 
     name: str
@@ -183,12 +183,12 @@ MOLECULES: Final = _FILE.molecules
 
 
 def rng_for(*words: str | int) -> np.random.Generator:
-    """A random generator for one purpose: the same words give the same numbers on every machine."""
+    """A random generator for one purpose; the same words give the same numbers on every machine."""
     return np.random.default_rng([_SEED, *(byte for word in words for byte in str(word).encode())])
 
 
 def scene_of_run(run_name: str) -> Scene:
-    """What was planted in a run, e.g. ``"DEMO_001"``; raises KeyError if the demo has no such run."""
+    """The ground truth of a run such as ``"DEMO_001"``; KeyError if there is no such run."""
     from napari_cryoet.demo.rows import RUNS
 
     return scene({run.name: run.scene for run in RUNS}[run_name])
@@ -196,13 +196,13 @@ def scene_of_run(run_name: str) -> Scene:
 
 @cache
 def beads_of(molecule: str) -> tuple[Floats, Floats]:
-    """The beads of a molecule, and their weights."""
+    """The beads of a molecule and their weights."""
     return MOLECULES[molecule].beads(np.random.default_rng([20260, *molecule.encode()]))
 
 
 @cache
 def scene(name: str) -> Scene:
-    """The scene of a recipe."""
+    """Create the scene for a recipe."""
     recipe = RECIPES[name]
     rng = rng_for(name, "place")
     room = _Room(recipe)
@@ -219,7 +219,7 @@ def scene(name: str) -> Scene:
 
 
 def _bound_ribosomes(recipe: Recipe, room: _Room, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Ribosomes on the outside of the first membrane, their tunnels (+z) toward it: positions and rotations."""
+    """Positions and rotations of ribosomes on the outside of the first membrane, exit tunnels (+z) towards it."""
     if not recipe.bound_ribosomes:
         return np.empty((0, 3)), np.empty((0, 3, 3))
     membrane, radius = recipe.membranes[0], MOLECULES["ribosome"].radius
@@ -228,14 +228,14 @@ def _bound_ribosomes(recipe: Recipe, room: _Room, rng: np.random.Generator) -> t
     candidates = on_surface + _BOUND_RIBOSOME_ANGSTROM * outward
     kept: list[int] = []
     for k in rng.permutation(len(candidates)).tolist():
-        if len(kept) < recipe.bound_ribosomes and room.is_free(candidates[k], radius, other_than=membrane):
+        if len(kept) < recipe.bound_ribosomes and room.is_free(candidates[k], radius, ignored=membrane):
             room.add(candidates[k], radius)
             kept.append(k)
     return candidates[kept], rotations_to(-outward[kept], rng.uniform(0, 2 * np.pi, len(kept)))
 
 
 class _Room:
-    """What is in the way of the next particle."""
+    """Keeps track of occupied space while particles are placed."""
 
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
@@ -243,7 +243,7 @@ class _Room:
         self._radii: NDArray[np.float64] = np.full(len(self._centres), 70.0)
 
     def place(self, radius: float, count: int, rng: np.random.Generator) -> Floats:
-        """Up to ``count`` centres of spheres that touch nothing, by trial; fewer where there is no more room."""
+        """Place up to ``count`` spheres at random without overlaps; fewer if there is no more room."""
         start = len(self._centres)
         for _ in range(count * _TRIES_PER_PARTICLE):
             if len(self._centres) == start + count:
@@ -257,21 +257,21 @@ class _Room:
         self._centres = np.vstack([self._centres, centre])
         self._radii = np.append(self._radii, radius)
 
-    def is_free(self, centre: Floats, radius: float, other_than: Membrane | None = None) -> bool:
-        margin = np.asarray((0.5, 0.5, 0.85)) * radius  # along x and y particles may be cut, as at a real field's edge
+    def is_free(self, centre: Floats, radius: float, ignored: Membrane | None = None) -> bool:
+        margin = np.asarray((0.5, 0.5, 0.85)) * radius  # particles may be cut off along x and y
         if (centre < margin).any() or (centre > self._recipe.extent_xyz - margin).any():
             return False
         if (((self._centres - centre) ** 2).sum(axis=1) < (self._radii + radius) ** 2).any():
             return False
         for membrane in self._recipe.membranes:
-            if membrane is not other_than and float(membrane.distance(*centre)) < radius + _CLEARANCE_ANGSTROM:
+            if membrane is not ignored and float(membrane.distance(*centre)) < radius + _CLEARANCE_ANGSTROM:
                 return False  # too close, or inside
         reach = radius + MICROTUBULE_RADIUS_ANGSTROM + 30
         return all(float(tube.distance(centre[None])[0]) > reach for tube in self._recipe.microtubules)
 
 
 def sphere_directions(count: int) -> Floats:
-    """Unit vectors spread evenly over the sphere (a Fibonacci lattice); shape (count, 3)."""
+    """Evenly distributed unit vectors (count, 3), from a Fibonacci lattice."""
     k = np.arange(count) + 0.5
     z = 1 - 2 * k / count
     radius, angle = np.sqrt(1 - z * z), math.pi * (3 - math.sqrt(5)) * k
@@ -279,7 +279,7 @@ def sphere_directions(count: int) -> Floats:
 
 
 def random_rotations(count: int, rng: np.random.Generator) -> Floats:
-    """Rotations spread evenly over all orientations; shape (count, 3, 3), active, for column vectors in x, y, z."""
+    """Uniformly distributed rotations (count, 3, 3), active, for column vectors in x, y, z."""
     from scipy.spatial.transform import Rotation
 
     w, x, y, z = rng.normal(size=(count, 4)).T
@@ -287,7 +287,7 @@ def random_rotations(count: int, rng: np.random.Generator) -> Floats:
 
 
 def rotations_to(directions: Floats, spins: Floats) -> Floats:
-    """Rotations that turn the particle's z axis into each direction, after a spin about it; shape (n, 3, 3)."""
+    """Rotations (n, 3, 3) that turn the particle's z axis into each direction, after a spin about z."""
     helper = np.where(np.abs(directions[:, 2:]) < 0.9, (0.0, 0.0, 1.0), (1.0, 0.0, 0.0))
     side = np.cross(helper, directions)
     side /= np.linalg.norm(side, axis=1, keepdims=True)

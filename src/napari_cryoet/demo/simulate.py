@@ -1,8 +1,8 @@
-"""From a scene to volumes: its density, label masks, tomograms and tilt images.
+"""Render a scene as density, label masks, tomograms and tilt images.
 
-A tomogram is one Fourier transform of the density, times the contrast transfer of an underfocused microscope (weak
-phase approximation: Reimer & Kohl, *Transmission Electron Microscopy*, ch. 6) and the missing wedge of a tilt series
-about y. Noise goes through the same wedge. Protein is dark.
+To simulate a tomogram, the Fourier transform of the density is multiplied by the contrast transfer function of an
+underfocused microscope (weak phase approximation: Reimer & Kohl, *Transmission Electron Microscopy*, ch. 6) and by the
+missing wedge of a tilt series about y. Noise has the same wedge. Protein is dark.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ Volume32 = NDArray[np.float32]
 Box = tuple[slice, slice, slice]
 
 TILTS_DEGREE: Final = tuple(range(-60, 61, 3))
-_GREY_LEVELS: Final = 12  # in one standard deviation: real tomograms are rounded too, so that they compress
+_GREY_LEVELS: Final = 12  # per standard deviation: rounded, like real tomograms, so that they compress
 _MASK_HALF_THICKNESS_ANGSTROM: Final = 32.0
 _NOISE_LEFT_BY_DENOISING: Final = 0.2
 _WAVELENGTH_ANGSTROM: Final = 0.0197  # of electrons at 300 kV
 _AMPLITUDE_CONTRAST: Final = 0.12
 _B_FACTOR: Final = 900.0
-_CUTOFF: Final = 0.35  # cycles a voxel; beyond it, everything falls off
-_PADDING: Final = 24  # voxels, so that one side's streaks don't reach the other
+_CUTOFF: Final = 0.35  # cycles per voxel; higher frequencies are damped
+_PADDING: Final = 24  # voxels, against wrap-around
 _BEAD_SIGMA_ANGSTROM: Final = 7.0
 _LEAFLET_GAP_ANGSTROM: Final = 40.0
 _GOLD_RADIUS_ANGSTROM: Final = 50.0
@@ -53,7 +53,7 @@ _CUBIC_ANGSTROM_PER_DALTON: Final = 1 / 0.81
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A grid of voxels whose first has its centre at the world's origin."""
+    """A voxel grid; the centre of its first voxel is the world's origin."""
 
     shape_zyx: tuple[int, int, int]
     spacing_angstrom: float
@@ -66,25 +66,25 @@ class Grid:
         return z, y, x
 
     def coordinates(self, box: Box) -> tuple[Volume32, Volume32, Volume32]:
-        """Coordinates x, y, z of a box in ångström, shaped to broadcast."""
+        """Broadcastable coordinates x, y, z of a box in ångström."""
         z, y, x = (np.arange(s.start, s.stop, dtype=np.float32) * np.float32(self.spacing_angstrom) for s in box)
         return x[None, None, :], y[None, :, None], z[:, None, None]
 
     def ball(self, centre_xyz: Vector | Floats, radius: float) -> tuple[Box, Volume32]:
-        """The box around a ball, and in it the distances to the centre."""
+        """The bounding box of a ball, and distances to its centre in that box."""
         centre = np.asarray(centre_xyz, dtype=float)
         box = self.box(centre - radius, centre + radius)
         x, y, z = self.coordinates(box)
         return box, np.sqrt((x - centre[0]) ** 2 + (y - centre[1]) ** 2 + (z - centre[2]) ** 2)
 
     def around(self, membrane: Membrane) -> tuple[Box, NDArray[np.floating]]:
-        """The box around a membrane, and in it the distances to the middle of its bilayer."""
+        """The bounding box of a membrane, and distances to its mid-surface in that box."""
         box = self.box(*membrane.bounds(100.0))
         return box, membrane.distance(*self.coordinates(box))
 
 
 def density(truth: Scene, grid: Grid, stop: threading.Event | None = None) -> Volume32:
-    """The scene's density, float32, z, y, x: solid protein is 1, vitreous ice is 0."""
+    """Render a scene's density, float32, z, y, x: solid protein is 1, vitreous ice is 0."""
     clouds = [tube.beads() for tube in truth.recipe.microtubules]
     for kind in truth.recipe.particles:
         raise_if_stopped(stop)
@@ -106,33 +106,33 @@ def density(truth: Scene, grid: Grid, stop: threading.Event | None = None) -> Vo
 
 
 def labels(truth: Scene, subject: str, grid: Grid, stop: threading.Event | None = None) -> NDArray[np.uint16]:
-    """Which object a voxel is in, from 1, in the order of the truth; 0 elsewhere."""
-    found = np.zeros(grid.shape_zyx, np.uint16)
+    """Render label masks; objects are numbered from 1 in the order of the ground truth."""
+    result = np.zeros(grid.shape_zyx, np.uint16)
     match subject:
         case "membranes":
             half = max(_MASK_HALF_THICKNESS_ANGSTROM, 0.6 * grid.spacing_angstrom)
             for number, membrane in enumerate(truth.recipe.membranes, start=1):
                 raise_if_stopped(stop)
                 box, distance = grid.around(membrane)
-                found[box][np.abs(distance) <= half] = number
+                result[box][np.abs(distance) <= half] = number
         case "mitochondrion":
             box, distance = grid.around(truth.recipe.membranes[0])
-            found[box] = distance <= _MASK_HALF_THICKNESS_ANGSTROM
+            result[box] = distance <= _MASK_HALF_THICKNESS_ANGSTROM
         case "microtubules":
             for number, tube in enumerate(truth.recipe.microtubules, start=1):
                 for centre in tube.points(grid.spacing_angstrom / 2):
                     box, distance = grid.ball(centre, MICROTUBULE_RADIUS_ANGSTROM + 22)
-                    found[box][distance <= MICROTUBULE_RADIUS_ANGSTROM + 22] = number
+                    result[box][distance <= MICROTUBULE_RADIUS_ANGSTROM + 22] = number
         case _:
             radius = 0.95 * MOLECULES[subject].radius
             for number, centre in enumerate(truth.positions_angstrom_xyz[subject], start=1):
                 box, distance = grid.ball(centre, radius)
-                found[box][distance <= radius] = number
-    return found
+                result[box][distance <= radius] = number
+    return result
 
 
 class Imaging:
-    """The simulated imaging of a run; raises StoppedError when told to."""
+    """Simulates the imaging of a run; raises StoppedError if ``stop`` is set."""
 
     def __init__(self, run: RunPlan, size: Size, stop: threading.Event | None = None) -> None:
         self._run, self._size, self._stop = run, size, stop
@@ -152,7 +152,7 @@ class Imaging:
 
     @cached_property
     def _spectra(self) -> tuple[NDArray[np.complex64], NDArray[np.complex64], Volume32]:
-        """Spectra of signal and noise behind the wedge, and the frequencies, cycles a voxel."""
+        """Spectra of signal and noise with the wedge applied, and frequencies in cycles per voxel."""
         from scipy import fft
 
         shape = self._padded_shape
@@ -160,7 +160,7 @@ class Imaging:
         ky = np.fft.fftfreq(shape[1]).astype(np.float32)[None, :, None]
         kx = np.fft.rfftfreq(shape[2]).astype(np.float32)[None, None, :]
         frequency = np.sqrt(kz**2 + ky**2 + kx**2)
-        across = np.hypot(kz, kx)  # the tilt axis
+        across = np.hypot(kz, kx)  # perpendicular to the tilt axis
         edge = np.float32(1 / shape[2])
         seen = np.clip((kx * math.tan(math.radians(TILTS_DEGREE[-1])) - np.abs(kz)) / edge + 1, 0, 1)
         seen = seen * np.exp(-(np.maximum(frequency - _CUTOFF, 0) ** 2) / (2 * 0.05**2))
@@ -169,12 +169,12 @@ class Imaging:
         signal *= seen * self._contrast_transfer(frequency / np.float32(self.grid.spacing_angstrom))
         raise_if_stopped(self._stop)
         noise = fft.rfftn(rng_for(self._run.name, "noise").standard_normal(shape, dtype=np.float32), workers=2)
-        # more of it at high tilt, where the ice is thicker, and as back-projection weights it
+        # stronger at high tilt, where the ice is thicker; weighted like back-projection
         noise *= seen * np.sqrt(across) * (across / np.maximum(kx, edge)) ** 0.75 * np.float32(self._run.dataset.noise)
         return signal, noise, frequency
 
     def tomogram(self, plan: TomogramPlan) -> Volume32:
-        """A tomogram, float32, z, y, x, in whole numbers: its standard deviation is twelve."""
+        """Simulate a tomogram, float32, z, y, x, rounded to integers."""
         from scipy import fft, ndimage
 
         signal, noise, frequency = self._spectra
@@ -184,7 +184,7 @@ class Imaging:
         spectrum = signal + noise * np.float32(_NOISE_LEFT_BY_DENOISING if is_denoised else 1)
         spectrum *= np.exp(np.float32(-2 * (np.pi * blur) ** 2) * frequency**2)
         volume = fft.irfftn(spectrum, self._padded_shape, workers=2)[tuple(slice(n) for n in self.grid.shape_zyx)]
-        # sampled, not averaged in blocks, so that voxel j stays at j times the coarse spacing
+        # subsampled rather than averaged, so that voxel j is at j times the coarse spacing
         volume = volume[:: plan.binning, :: plan.binning, :: plan.binning]
         raise_if_stopped(self._stop)
         if plan.alignment != 100:
@@ -195,7 +195,7 @@ class Imaging:
         return np.asarray(np.round(volume), dtype=np.float32)
 
     def tilt_images(self) -> Volume32:
-        """The tilt series in whole counts, darker at high tilt where the ice is thicker; shape (tilt, y, x)."""
+        """Simulate the tilt series (tilt, y, x) in integer counts, darker at high tilt, where the ice is thicker."""
         from scipy import fft
 
         _, height, width = self.grid.shape_zyx
@@ -214,7 +214,7 @@ class Imaging:
         return np.asarray(images, dtype=np.float32)
 
     def _projector(self, tilt: float) -> Any:
-        """Sums along the beam when the volume is tilted about y: a matrix from the voxels of an x-z plane to a line."""
+        """The projection along the beam after a tilt about y, as a matrix from voxels of an x-z plane to a line."""
         from scipy.sparse import csr_array
 
         depth, _, width = self.grid.shape_zyx
@@ -222,11 +222,11 @@ class Imaging:
         position = (x - width // 2) * math.cos(tilt) + (z - depth // 2) * math.sin(tilt) + width // 2
         low = np.clip(np.floor(position), 0, width - 2).astype(int)
         weights = np.maximum(1 - np.abs(position - np.stack([low, low + 1])), 0).astype(np.float32)
-        places = np.concatenate([low, low + 1]), np.tile(np.arange(depth * width), 2)
-        return csr_array((weights.ravel(), places), shape=(width, depth * width))
+        indices = np.concatenate([low, low + 1]), np.tile(np.arange(depth * width), 2)
+        return csr_array((weights.ravel(), indices), shape=(width, depth * width))
 
     def _contrast_transfer(self, frequency: Volume32) -> Volume32:
-        """By cycles an ångström."""
+        """The contrast transfer function for frequencies in cycles per ångström."""
         phase = np.float32(np.pi * _WAVELENGTH_ANGSTROM * self._run.dataset.defocus_angstrom) * frequency**2
         sine = np.float32(math.sqrt(1 - _AMPLITUDE_CONTRAST**2))
         envelope = np.exp(np.float32(-_B_FACTOR / 4) * frequency**2)
@@ -242,7 +242,7 @@ def other_alignment(run: RunPlan) -> tuple[Floats, Floats]:
 
 
 def _crowd(truth: Scene, volume: Volume32, grid: Grid) -> tuple[Floats, Floats]:
-    """Small proteins wherever the volume is still empty, fewer in vesicles: beads of about 4 kDa, and their masses."""
+    """Beads of about 4 kDa, and their masses, for small proteins in empty parts of the volume; fewer in vesicles."""
     rng = rng_for(truth.name, "crowd")
     extent = np.asarray(truth.recipe.extent_xyz)
     count = round(truth.recipe.crowding * _CROWD_PER_CUBIC_ANGSTROM * float(np.prod(extent)))
@@ -264,7 +264,7 @@ def _crowd(truth: Scene, volume: Volume32, grid: Grid) -> tuple[Floats, Floats]:
 
 
 def _blobs(points_xyz: Floats, masses: Floats, grid: Grid, stop: threading.Event | None) -> Volume32:
-    """Beads as blobs, each shared among the eight voxels around it and blurred; what lies outside is lost."""
+    """Render beads: distribute each to the eight surrounding voxels, then blur. Beads outside are ignored."""
     from scipy import ndimage
 
     points = points_xyz[:, ::-1] / grid.spacing_angstrom
@@ -274,18 +274,18 @@ def _blobs(points_xyz: Floats, masses: Floats, grid: Grid, stop: threading.Event
         raise_if_stopped(stop)
         index = low + corner
         inside = ((index >= 0) & (index < grid.shape_zyx)).all(axis=1)
-        shares = np.prod(1 - np.abs(points - index), axis=1) * masses / grid.spacing_angstrom**3
+        weights = np.prod(1 - np.abs(points - index), axis=1) * masses / grid.spacing_angstrom**3
         flat = np.ravel_multi_index(tuple(index[inside].T), grid.shape_zyx)
-        np.add.at(volume, flat, shares[inside].astype(np.float32))
+        np.add.at(volume, flat, weights[inside].astype(np.float32))
     raise_if_stopped(stop)
     sigma = _BEAD_SIGMA_ANGSTROM / grid.spacing_angstrom
     return np.asarray(ndimage.gaussian_filter(volume.reshape(grid.shape_zyx), sigma, mode="constant", truncate=3))
 
 
 def _add_bilayer(volume: Volume32, membrane: Membrane, grid: Grid) -> None:
-    """Two leaflets of head groups, and a little less than ice between them."""
+    """Add two leaflets of head groups, with slightly less density than ice between them."""
     box, distance = grid.around(membrane)
-    # a voxel averages over its own size: widen the leaflets of a coarse grid, keeping their mass
+    # voxels average over their size: widen the leaflets on a coarse grid, keeping their mass
     sigma = math.hypot(7.0, 0.29 * grid.spacing_angstrom)
     for offset, height in ((-_LEAFLET_GAP_ANGSTROM / 2, 1.0), (_LEAFLET_GAP_ANGSTROM / 2, 1.0), (0.0, -0.15)):
         squares = np.square(distance - np.float32(offset))

@@ -1,4 +1,4 @@
-"""Write the demo as a pack: its files as the portal lays them out, and its rows; and keep one in the user's cache."""
+"""Write the demo as a pack, with the portal's file layout, and cache it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from napari_cryoet._version import __version__
 from napari_cryoet.demo import rows
 from napari_cryoet.demo.annotations import object_count, points_of, write_shape
-from napari_cryoet.demo.rows import AnnotationPlan, Place, Row, RunPlan, Size, Tables, TomogramPlan
+from napari_cryoet.demo.rows import AnnotationPlan, DemoPath, Row, RunPlan, Size, Tables, TomogramPlan
 from napari_cryoet.demo.scenes import RECIPES
 from napari_cryoet.demo.simulate import TILTS_DEGREE, Imaging, Volume32
 from napari_cryoet.exceptions import raise_if_stopped
@@ -27,20 +27,20 @@ from napari_cryoet.packs.pack import is_pack, write_pack
 
 Progress = Callable[[float, str], None]
 
-_CONTENT_VERSION: Final = 6  # counts up whenever the content changes, so that an older one in the cache isn't used
-_STEPS_PER_UNIT: Final = 16  # of grey values that aren't whole numbers
-_PHOTO_SIZES: Final = {"snapshot": 512, "thumbnail": 134}  # of the longer side, in pixels
+_CONTENT_VERSION: Final = 6  # increase it when the content changes, to invalidate cached demos
+_STEPS_PER_UNIT: Final = 16  # of non-integer grey values
+_PHOTO_SIZES: Final = {"snapshot": 512, "thumbnail": 134}  # longer side in pixels
 
 
 def demo_folder() -> Path:
-    """Where the demo is kept."""
+    """The folder of the cached demo."""
     return cache_path() / f"demo-{__version__}-{_CONTENT_VERSION}"
 
 
 def ensure_demo_pack(
     progress: Progress | None = None, stop: threading.Event | None = None, *, size: Size = "full"
 ) -> Path:
-    """The demo in the user's cache, made by `write_demo_pack` if it isn't there: once, whoever asks meanwhile."""
+    """Get the cached demo, or create it with `write_demo_pack`. Concurrent callers wait for the same one."""
     folder = demo_folder()
     if is_pack(folder):
         return folder
@@ -53,7 +53,7 @@ def ensure_demo_pack(
             _report(progress, stop, 0.0, "Waiting for another window that is making the demo")
     try:
         if not is_pack(folder):
-            shutil.rmtree(folder, ignore_errors=True)  # what is in the cache is ours, and damaged
+            shutil.rmtree(folder, ignore_errors=True)  # a damaged demo in our own cache
             write_demo_pack(folder, size=size, progress=progress, stop=stop)
     finally:
         lock.release()
@@ -67,10 +67,10 @@ def write_demo_pack(
     progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> Path:
-    """Write the demo into a folder that doesn't exist or is empty (else ExistsError): whole, or not at all.
+    """Write the demo to a new or empty folder (else ExistsError), atomically.
 
-    ``size`` "tiny" has the same content in voxels four times as large, for tests; ``progress`` is called with the share
-    that is done, 0 to 1, and words for it.
+    ``size`` "tiny" has the same content with voxels four times as large, for tests. ``progress`` is called with the
+    fraction done and a status message.
     """
     folder = Path(folder)
     is_empty = folder.is_dir() and not any(folder.iterdir())
@@ -78,8 +78,8 @@ def write_demo_pack(
         files, tables = unfinished / "files", Tables()
         voxels = [math.prod(run.shape_zyx("full")) * (1 + 2 * len(run.tomograms)) for run in rows.RUNS]
         for number, run in enumerate(rows.RUNS):
-            share_done = 0.97 * sum(voxels[:number]) / sum(voxels)
-            _report(progress, stop, share_done, f"Simulating run {run.name}")
+            fraction = 0.97 * sum(voxels[:number]) / sum(voxels)
+            _report(progress, stop, fraction, f"Simulating run {run.name}")
             _RunWriter(run, files, tables, size, stop).write()
         _report(progress, stop, 0.98, "Writing tables")
         rows.add_depositions(tables, files)
@@ -96,7 +96,7 @@ class _RunWriter:
     def __init__(self, run: RunPlan, files: Path, tables: Tables, size: Size, stop: threading.Event | None) -> None:
         self._run, self._files, self._tables, self._stop = run, files, tables, stop
         self._size: Size = size
-        self._place = Place(files, f"{run.dataset_id}/{run.name}")
+        self._folder = DemoPath(files, f"{run.dataset_id}/{run.name}")
         self._imaging = Imaging(run, size, stop)
         self._common = {"runId": run.id, "depositionId": run.dataset.deposition_id}
         self._tilt_series_id: int | None = None
@@ -105,7 +105,7 @@ class _RunWriter:
 
     def write(self) -> None:
         row = {"id": self._run.id, "datasetId": self._run.dataset_id, "name": self._run.name}
-        self._tables.add("runs", row, (self._place + "/").addresses("Prefix"))
+        self._tables.add("runs", row, (self._folder + "/").addresses("Prefix"))
         if self._run.has_tilt_series:
             self._tilt_series_id = self._write_tilt_series()
             self._alignment(100)
@@ -118,7 +118,7 @@ class _RunWriter:
         images = self._imaging.tilt_images()
         count, height, width = images.shape
         spacing = self._run.spacing_angstrom(self._size)
-        stem = self._place + f"/TiltSeries/100/{self._run.name}"
+        stem = self._folder + f"/TiltSeries/100/{self._run.name}"
         angles = stem + ".rawtlt"
         angles.write("".join(f"{tilt:.2f}\n" for tilt in TILTS_DEGREE).encode())
         files = self._write_volume(stem, images, spacing, "tiltseries")
@@ -126,40 +126,40 @@ class _RunWriter:
         return self._tables.add("tiltseries", self._common, row, files, angles.addresses("AngleList"))
 
     def _alignment(self, number: int) -> int | None:
-        """The id of an alignment, which is written when it is first asked for."""
+        """The id of an alignment, which is written on first use."""
         if number not in self._alignment_ids:
-            place = self._place + f"/Alignments/{number}/alignment_metadata.json"
+            metadata = self._folder + f"/Alignments/{number}/alignment_metadata.json"
             shape, spacing = self._run.shape_zyx(self._size), self._run.spacing_angstrom(self._size)
             row: Row = {f"volume{axis}Dimension": n * spacing for axis, n in zip("ZYX", shape, strict=True)}
             row["tiltseriesId"] = self._tilt_series_id
-            place.write(row | {"tiltAngles": TILTS_DEGREE})
-            addresses = place.addresses("AlignmentMetadata")
+            metadata.write(row | {"tiltAngles": TILTS_DEGREE})
+            addresses = metadata.addresses("AlignmentMetadata")
             self._alignment_ids[number] = self._tables.add("alignments", self._common, row, addresses)
         return self._alignment_ids[number]
 
-    def _spacing(self, binning: int) -> tuple[Place, int]:
-        """The folder and the id of a voxel spacing."""
+    def _spacing(self, binning: int) -> tuple[DemoPath, int]:
+        """The folder and id of a voxel spacing."""
         spacing = self._run.spacing_angstrom(self._size, binning)
-        place = self._place + f"/Reconstructions/VoxelSpacing{spacing:.3f}"
+        folder = self._folder + f"/Reconstructions/VoxelSpacing{spacing:.3f}"
         if binning not in self._spacing_ids:
-            row = {"runId": self._run.id, "voxelSpacing": spacing, **(place + "/").addresses("Prefix")}
+            row = {"runId": self._run.id, "voxelSpacing": spacing, **(folder + "/").addresses("Prefix")}
             self._spacing_ids[binning] = self._tables.add("tomogramVoxelSpacings", row)
-        return place, self._spacing_ids[binning]
+        return folder, self._spacing_ids[binning]
 
     def _write_tomogram(self, plan: TomogramPlan) -> None:
         volume = self._imaging.tomogram(plan)
         depth, height, width = volume.shape
         dataset, spacing = self._run.dataset, self._run.spacing_angstrom(self._size, plan.binning)
-        place, spacing_id = self._spacing(plan.binning)
-        photos = place + f"/Images/{plan.number}"
+        folder, spacing_id = self._spacing(plan.binning)
+        photos = folder + f"/Images/{plan.number}"
         _save_photos(photos, volume, "key-photo-")
-        covers = Place(self._files, f"{dataset.id}/Images"), rows.deposition_images(self._files, dataset.deposition_id)
-        for cover in covers:
+        images = DemoPath(self._files, f"{dataset.id}/Images")
+        for cover in (images, rows.deposition_images(self._files, dataset.deposition_id)):
             if plan.is_default and not cover.path.exists():
                 _save_photos(cover, volume)
         if dataset.is_float:
             volume /= _STEPS_PER_UNIT
-        stem = place + f"/Tomograms/{plan.number}/{self._run.name}"
+        stem = folder + f"/Tomograms/{plan.number}/{self._run.name}"
         files = self._write_volume(stem, volume, spacing, "tomogram")
         row = {
             "alignmentId": self._alignment(plan.alignment),
@@ -177,8 +177,8 @@ class _RunWriter:
         tomogram_id = self._tables.add("tomograms", self._common, row, files, photos.photos("key-photo-"))
         self._tables.add_authors("tomogram", tomogram_id, dataset.deposition_id)
 
-    def _write_volume(self, stem: Place, volume: Volume32, spacing: float, kind: Kind) -> Row:
-        """Write a volume as OME-Zarr and as MRC, and give the columns for both."""
+    def _write_volume(self, stem: DemoPath, volume: Volume32, spacing: float, kind: Kind) -> Row:
+        """Write a volume as OME-Zarr and MRC; return the columns for both."""
         zarr, mrc = stem + ".zarr", stem + ".mrc"
         is_float = kind == "tomogram" and self._run.dataset.is_float
         write_pyramid(zarr.path, volume, spacing, kind, stop=self._stop)
@@ -188,11 +188,11 @@ class _RunWriter:
 
     def _write_annotation(self, plan: AnnotationPlan) -> None:
         points = points_of(self._run, plan, self._size)
-        place, spacing_id = self._spacing(plan.binning)
+        folder, spacing_id = self._spacing(plan.binning)
         row = rows.annotation_row(self._run, plan)
         row |= {"tomogramVoxelSpacingId": spacing_id, "objectCount": object_count(self._run, plan, points)}
         name = "".join(letter if letter.isalnum() else "_" for letter in row["objectName"].lower())
-        stem = place + f"/Annotations/{plan.number}/{name}-1.0"
+        stem = folder + f"/Annotations/{plan.number}/{name}-1.0"
         is_scored = rows.METHODS[plan.method].is_scored
         if points is not None and is_scored:
             row |= {"confidencePrecision": points.precision, "confidenceRecall": points.recall}
@@ -221,26 +221,26 @@ class _RunWriter:
 
 
 def save_photo(path: Path, volume_zyx: NDArray[Any], longest_side: int) -> None:
-    """Save the mean of the middle planes, with robust contrast, as a picture of so many pixels."""
+    """Save the mean of the central planes, with robust contrast, as an image; ``longest_side`` is in pixels."""
     from PIL import Image
 
-    middle = volume_zyx.shape[0] // 2
-    planes = volume_zyx[max(middle - 1, 0) : middle + 2].mean(axis=0)
+    centre = volume_zyx.shape[0] // 2
+    planes = volume_zyx[max(centre - 1, 0) : centre + 2].mean(axis=0)
     low, high = np.percentile(planes, (0.5, 99.5))
     grey = np.clip((planes - low) / max(float(high - low), 1e-9), 0, 1)
-    picture = Image.fromarray(np.round(grey * 255).astype(np.uint8))
-    factor = longest_side / max(picture.size)
-    size = round(picture.width * factor), round(picture.height * factor)
+    image = Image.fromarray(np.round(grey * 255).astype(np.uint8))
+    factor = longest_side / max(image.size)
+    size = round(image.width * factor), round(image.height * factor)
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.resize(size, Image.Resampling.BICUBIC).save(path)
+    image.resize(size, Image.Resampling.BICUBIC).save(path)
 
 
-def _save_photos(folder: Place, volume_zyx: Volume32, start: str = "") -> None:
+def _save_photos(folder: DemoPath, volume_zyx: Volume32, start: str = "") -> None:
     for name, longest_side in _PHOTO_SIZES.items():
         save_photo(folder.path / f"{start}{name}.png", volume_zyx, longest_side)
 
 
-def _report(progress: Progress | None, stop: threading.Event | None, share_done: float, words: str) -> None:
+def _report(progress: Progress | None, stop: threading.Event | None, fraction: float, message: str) -> None:
     raise_if_stopped(stop)
     if progress is not None:
-        progress(share_done, words)
+        progress(fraction, message)
