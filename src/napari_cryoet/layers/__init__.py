@@ -1,1 +1,1 @@
-"""Records and files to layer specs: what napari needs to draw them, without napari."""
+"""Convert records and files to layer specs, the data and options of napari layers, without importing napari."""

@@ -1,4 +1,4 @@
-"""The outcome of a comparison as layers: what matches, and what only one of the two has."""
+"""Layers for the result of a comparison: matches, and picks that only one side has."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     from napari_cryoet.comparison.masks import PicksInMask
     from napari_cryoet.comparison.picks import PicksComparison
 
-#: Colour and symbol by what a layer holds. Colour-blind people can tell these colours apart.
+#: Colour and symbol of layers. The colours are suitable for colour-blind people.
 LOOKS: Final = {
     "matched": ("mint", "disc"),
     "only A": ("orange", "square"),
     "only B": ("azure", "triangle_up"),
 }
-#: Which row of the dock a layer is, which its parts aren't.
+#: Keys that link a layer to its row in the dock; derived layers have none.
 _TAGS: Final = ("layer_id", "group", "is_main_layer")
 
 
 def comparison_layers(comparison: PicksComparison | PicksInMask) -> tuple[LayerSpec, ...]:
-    """Points layers of the picks that match, of those only in A, and of those only in B.
+    """Create Points layers of matching picks, of those only in A, and of those only in B.
 
-    Picks keep their ids. Matched ones have the partner's id and distance in their features. Picks against a mask make
-    two layers, inside and outside, with the distance from the surface.
+    Picks keep their ids. The features of matching picks have the partner's id and distance. A comparison with a mask
+    gives two layers, inside and outside, with distances from the surface.
     """
     from napari_cryoet.comparison.masks import PicksInMask
     from napari_cryoet.comparison.report import name_of_side
@@ -51,7 +51,7 @@ def _spec(picks: Picks, look: str, name: str) -> LayerSpec:
     color_name, symbol = LOOKS[look]
     color = rgba_of(PALETTE[color_name])
     about = {key: value for key, value in picks.about.items() if key not in _TAGS} | {"edits": list(picks.edits)}
-    spacing = picks.spacing_angstrom or 1.0  # it is known, since they were compared
+    spacing = picks.spacing_angstrom or 1.0  # known, since comparing requires it
     spec = points_spec(
         picks,
         world(about, spacing),
@@ -61,6 +61,6 @@ def _spec(picks: Picks, look: str, name: str) -> LayerSpec:
         spacing_angstrom=spacing,
     )
     looks: dict[str, Any] = {"symbol": symbol}
-    if picks.is_cloud:  # else each instance has its own colour
+    if picks.is_cloud:  # by default, each instance has its own colour
         looks |= {"face_color": list(color), "border_color": list(color)}
     return LayerSpec(spec.data, spec.options | looks, spec.kind)

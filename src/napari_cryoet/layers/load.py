@@ -1,8 +1,7 @@
-"""Loads tomograms, annotations, tilt series and picks as layer specs, from records of a portal and from bare files.
+"""Load tomograms, annotations, tilt series and picks as layer specs, from portal records or bare files.
 
-A record's voxel spacing is the API's. For a bare file it is the one that the caller gives, else that of the portal's
-folder layout around it, else what the file says itself. Nothing is guessed. A set ``stop`` ends any of these with
-`StoppedError`.
+A record's voxel spacing comes from the API. For a bare file it is the caller's, else that of the portal's folder
+layout, else the file's own. Nothing is guessed. Set ``stop`` to cancel with `StoppedError`.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ _MAX_TEXT_BYTES: Final = 4 * 2**20  # of captions and tilt angles
 
 
 class Caption(msgspec.Struct, frozen=True):
-    """A text about a tomogram or an annotation; ``id`` is the file's own name of it, if it has one."""
+    """A text about a tomogram or an annotation; ``id`` is its id in the file, if any."""
 
     text: str
     id: int | str | None = None
@@ -63,17 +62,17 @@ def load_tomogram(
     spacing_angstrom: float | None = None,
     stop: threading.Event | None = None,
 ) -> LayerSpec:
-    """A tomogram as a multiscale image that reads its voxels when they are asked for.
+    """Load a tomogram as a lazy multiscale image.
 
-    Contrast limits come from the planes that are seen first; no other voxels are read. FormatError says that there is
-    no readable volume, StreamError that it can't be reached.
+    Only the planes that are displayed first are read, for contrast limits. Raises FormatError if there is no readable
+    volume, StreamError if it can't be reached.
 
     Parameters
     ----------
     tomogram
-        A record of the portal, or the path or address of an OME-Zarr, zarr, MRC or TIFF volume.
+        A portal record, or the path or URL of an OME-Zarr, zarr, MRC or TIFF volume.
     spacing_angstrom
-        The voxel spacing of a bare file, if you know better than the file. A record has its own.
+        Overrides the voxel spacing of a bare file. Records have their own.
     """
     if not isinstance(tomogram, Tomogram):
         address = _address(tomogram, "tomogram")
@@ -91,17 +90,17 @@ def load_tomogram(
     about, spacing = provenance.of_tomogram(tomogram, url), tomogram.voxel_spacing
     with _opened(url, stop) as volume:
         if volume.shape_zyx != tomogram.shape_zyx:
-            said, found = (" x ".join(map(str, shape)) for shape in (tomogram.shape_zyx, volume.shape_zyx))
-            about = with_warnings(about, f"The portal says {said} voxels (z, y, x), the file has {found}.")
-        # a download of coarse levels alone says in its file where they begin; an MRC's origin says nothing reliable
+            stated, actual = (" x ".join(map(str, shape)) for shape in (tomogram.shape_zyx, volume.shape_zyx))
+            about = with_warnings(about, f"The portal states {stated} voxels (z, y, x), the file has {actual}.")
+        # a download of only coarse levels has their origin in its file; an MRC's origin isn't reliable
         start = volume.origin_angstrom if tomogram.https_omezarr_dir else None
         about = about if start else _with_remarks(about, volume)
-        # offsets are in voxels, from the canonical tomogram of the run, in whose frame its annotations are
+        # offsets are in voxels, relative to the run's canonical tomogram, whose frame annotations use
         offsets = (tomogram.offset_z, tomogram.offset_y, tomogram.offset_x)
         options = world(about, spacing) | {
             "name": tomogram_name(tomogram),
-            "translate": tuple(n * spacing + at for n, at in zip(offsets, start or (0.0, 0.0, 0.0), strict=True)),
-            "rendering": "minip",  # protein is dark in the portal: in 3D the darkest voxel of a ray is what counts
+            "translate": tuple(n * spacing + shift for n, shift in zip(offsets, start or (0.0, 0.0, 0.0), strict=True)),
+            "rendering": "minip",  # protein is dark in the portal's tomograms
         }
         return image_spec(volume, options, stop)
 
@@ -114,46 +113,45 @@ def load_annotation(
     color: RGBA | None = None,
     stop: threading.Event | None = None,
 ) -> tuple[LayerSpec, ...]:
-    """An annotation file as layers: points (and arrows where they are oriented), a multiscale mask, or a mesh.
+    """Load an annotation file as layers: points (with arrows if oriented), a multiscale mask, or a mesh.
 
-    It is drawn where its file puts it; `fit` says whether it fits a tomogram. What doesn't fit the tomogram that is
-    given says so in its name, and the reason among its warnings. FormatError says why a file can't be drawn,
-    StreamError that it can't be reached.
+    Positions are those in the file; `fit` tells whether they fit a tomogram. If they don't fit the given tomogram, the
+    layer's name and warnings say so. Raises FormatError if the file can't be drawn, StreamError if it can't be reached.
 
     Parameters
     ----------
     file
-        A record of the portal with its shape and annotation, or the path or address of an ``.ndjson`` file, a mask or a
-        ``.glb`` mesh.
+        A portal record with its shape and annotation, or the path or URL of an ``.ndjson`` file, a mask or a ``.glb``
+        mesh.
     tomogram
-        What the annotation is to lie on. It also helps where the file's record doesn't say its voxel spacing. Of a bare
-        file nothing else is known: give a tomogram of the same spacing, or the spacing in ångström.
+        The tomogram under the annotation. Its voxel spacing is used if the file's record has none. For a bare file,
+        give a tomogram of the same spacing, or the spacing in ångström.
     run_tomograms
-        All of the run, where you have them: if ``tomogram`` isn't in the grid in which the file counts, one of these
-        may say how large that is, which RELION 5 has to know of picks.
+        All tomograms of the run, if available. If ``tomogram`` has another grid than the file, one of these may give
+        the size of the grid, which export to RELION 5 requires.
     color
-        Of the object, if it shall not be the one that `color_of` gives it.
+        The colour of the object; by default from `color_of`.
     """
-    given = tomogram.voxel_spacing if isinstance(tomogram, Tomogram) else tomogram
+    known_spacing = tomogram.voxel_spacing if isinstance(tomogram, Tomogram) else tomogram
     if not isinstance(file, AnnotationFile):
-        return _load_bare_annotation(_address(file, "file"), given, color, stop)
+        return _load_bare_annotation(_address(file, "file"), known_spacing, color, stop)
     if obstacle := fits.why_not_drawable(file):
         raise FormatError(obstacle, hint="Read it with load_captions." if fits.is_caption(file) else "")
-    below = tomogram if isinstance(tomogram, Tomogram) else None
-    spacing = fits.spacing_angstrom(file, below) or given
+    shown_on = tomogram if isinstance(tomogram, Tomogram) else None
+    spacing = fits.spacing_angstrom(file, shown_on) or known_spacing
     about, mark = provenance.of_annotation_file(file, file.https_path, spacing), ""
-    if below is not None:
-        fit = fits.fit(file, below)
-        about["fit"] = {"kind": fit.kind, "tomogram_id": below.id, "tomogram_alignment_id": below.alignment_id}
+    if shown_on is not None:
+        fit = fits.fit(file, shown_on)
+        about["fit"] = {"kind": fit.kind, "tomogram_id": shown_on.id, "tomogram_alignment_id": shown_on.alignment_id}
         about = with_warnings(about, fit.reason) if fit.is_unaligned else about
         mark = fit.mark
-    assert file.shape is not None  # noqa: S101 - else it would not be drawable
+    assert file.shape is not None  # noqa: S101 - see `fits.why_not_drawable`
     annotation, shape_type = file.shape.annotation, file.shape.shape_type
     object_id, object_name = (annotation.object_id, annotation.object_name) if annotation else (None, None)
     name = joined(annotation_name(annotation), mark)
     color_chosen = color or color_of(object_key(object_id, object_name))
     if file.format == "ndjson":
-        size = fits.shape_zyx(file, [below] if below else []) or fits.shape_zyx(file, run_tomograms)
+        size = fits.shape_zyx(file, [shown_on] if shown_on else []) or fits.shape_zyx(file, run_tomograms)
         picks = ndjson.read_points(
             fetch_file(file.https_path, MAX_FILE_BYTES, stop),
             where=name_of(file.https_path),
@@ -169,41 +167,41 @@ def load_annotation(
     is_instances = shape_type == ShapeType.INSTANCE_SEGMENTATION_MASK
     with _opened(file.https_path, stop) as volume:
         if is_instances and volume.pyramid is not None:
-            volume.pyramid.coarse_offset = "strided"  # the portal takes every second voxel; its files don't all say so
+            volume.pyramid.coarse_offset = "strided"  # the portal keeps every second voxel, often without saying so
         options = world(_with_remarks(about, volume), spacing) | {"name": name}
         return (labels_spec(volume, options, None if is_instances else color_chosen, stop),)
 
 
 def load_captions(file: AnnotationFile | str | Path, *, stop: threading.Event | None = None) -> tuple[Caption, ...]:
-    """The texts of a caption, plain, in the order of its file; FormatError if it has none, StreamError out of reach.
+    """Load the texts of a caption file; FormatError if it isn't one, StreamError if it can't be reached.
 
     Parameters
     ----------
     file
-        A record of the portal, or the path or address of a ``.json`` file of captions.
+        A portal record, or the path or URL of a ``.json`` file of captions.
     """
     if isinstance(file, AnnotationFile) and not fits.is_caption(file):
-        raise FormatError("This annotation is no text.", hint="Load it with load_annotation.")
+        raise FormatError("This annotation isn't a caption.", hint="Load it with load_annotation.")
     address = file.https_path if isinstance(file, AnnotationFile) else _address(file, "file")
     try:
         captions = msgspec.json.decode(fetch_file(address, _MAX_TEXT_BYTES, stop), type=_Captions).captions
     except (ValueError, RecursionError) as error:
-        raise FormatError(f"{name_of(address)} is no file of captions ({error}).") from error
+        raise FormatError(f"{name_of(address)} isn't a caption file ({error}).") from error
     texts = ["\n".join(map(plain, caption.text.splitlines())).strip() for caption in captions]
     return tuple(Caption(text, caption.id) for text, caption in zip(texts, captions, strict=True) if text)
 
 
 def load_picks(picks: Picks, *, name: str, color: RGBA | None = None) -> tuple[LayerSpec, ...]:
-    """Picks as layers: points, and arrows where they are oriented.
+    """Create layers for picks: points, and arrows if oriented.
 
     Parameters
     ----------
     picks
-        With or without a voxel spacing; without one, layers are in voxels and say so.
+        Without a voxel spacing, layers are in voxels and have a warning.
     name
-        Of the layer of points.
+        The name of the Points layer.
     color
-        Of the object, if it shall not be the one that `color_of` gives it.
+        The colour of the object; by default from `color_of`.
     """
     if not isinstance(picks, Picks):
         raise TypeError(f"picks must be Picks, not {type(picks).__name__}. Read a file with read_picks first.")
@@ -215,19 +213,18 @@ def load_picks(picks: Picks, *, name: str, color: RGBA | None = None) -> tuple[L
 
 
 def load_tilt_series(series: TiltSeries, *, run: Run | None = None, stop: threading.Event | None = None) -> LayerSpec:
-    """A tilt series as a multiscale image with the axes tilt, y, x, which reads its pixels when they are asked for.
+    """Load a tilt series as a lazy multiscale image with the axes tilt, y, x.
 
-    y and x are in ångström. Along tilt the world is in degrees where the images are evenly spaced in rising tilt, as
-    the portal's angle list says; else images are counted, and the unit is ``"pixel"``. The angles are in the metadata
-    as ``tilt_angles_degree``, None where there is no list that fits. FormatError says that there is no readable stack,
-    StreamError that it can't be reached.
+    y and x are in ångström. The tilt axis is in degrees if the portal's angle list is evenly spaced; else it counts
+    images, with the unit ``"pixel"``. The metadata has the angles as ``tilt_angles_degree``, None if there is no
+    matching list. Raises FormatError if there is no readable stack, StreamError if it can't be reached.
 
     Parameters
     ----------
     series
-        A record of the portal.
+        A portal record.
     run
-        The run that it belongs to, which gives its layer a name and says where it comes from.
+        Its run, for the layer's name and provenance.
     """
     url = series.https_omezarr_dir or series.https_mrc_file
     if not url:
@@ -250,13 +247,13 @@ def load_tilt_series(series: TiltSeries, *, run: Run | None = None, stop: thread
 
 
 def tomogram_name(tomogram: Tomogram) -> str:
-    """What tells a tomogram from the others: ``TS_026 · raw · 13.48 Å``."""
+    """The layer name of a tomogram: ``TS_026 · raw · 13.48 Å``."""
     run_name = tomogram.run.name if tomogram.run is not None else tomogram.name or f"TM-{tomogram.id}"
     return layer_name(run_name, str(tomogram.processing), spacing_text(tomogram.voxel_spacing))
 
 
 def annotation_name(annotation: Annotation | None) -> str:
-    """What tells an annotation from the others: ``TS_026 · cytosolic ribosome · automated``."""
+    """The layer name of an annotation: ``TS_026 · cytosolic ribosome · automated``."""
     if annotation is None:
         return "annotation"
     run_name = annotation.run.name if annotation.run is not None else ""
@@ -265,7 +262,7 @@ def annotation_name(annotation: Annotation | None) -> str:
 
 
 def _bare_name(address: str) -> str:
-    """What the layer of a bare file is called: as the file, without its suffix."""
+    """The layer name of a bare file: the file name without suffix."""
     name = name_of(address)
     return layer_name(name.rpartition(".")[0] or name)
 
@@ -292,14 +289,14 @@ def _load_bare_annotation(
     with _opened(address, stop) as volume:
         options = {"name": name} | _world_of_file(volume, address, spacing)
         options["metadata"][METADATA_KEY] |= own_provenance(volume, address)
-        is_instances = volume.is_labels or volume.dtype.itemsize > 1  # the portal keeps plain masks as int8
+        is_instances = volume.is_labels or volume.dtype.itemsize > 1  # the portal stores plain masks as int8
         if portal.get("shape_type"):
             is_instances = portal["shape_type"] == ShapeType.INSTANCE_SEGMENTATION_MASK
         return (labels_spec(volume, options, None if is_instances else color_chosen, stop),)
 
 
 def downloaded_annotation(address: str) -> dict[str, Any]:
-    """What the manifest of a download says of an annotation file in it; empty for any other file."""
+    """The provenance of a downloaded annotation file, from the download's manifest; empty for other files."""
     source = _of_download(address)
     return source if source.get("annotation_id") and source.get("object_name") else {}
 
@@ -322,7 +319,7 @@ def _picks_specs(picks: Picks, name: str, color: RGBA, diameter: float) -> tuple
 
 @contextmanager
 def _opened(address: str, stop: threading.Event | None) -> Iterator[Volume]:
-    """A volume for a layer to keep; if no layer comes of it, whatever is still being fetched of it ends."""
+    """Open a volume for a layer; close it only if creating the layer fails."""
     volume = open_volume(address, stop=stop)
     try:
         yield volume
@@ -331,16 +328,16 @@ def _opened(address: str, stop: threading.Event | None) -> Iterator[Volume]:
         raise
 
 
-def _world_of_file(volume: Volume, address: str, given: float | None) -> dict[str, Any]:
-    """Where a bare file lies: by the spacing that is given, else by its folder, else its own."""
-    known = given if given is not None else spacing_in_layout(address)
+def _world_of_file(volume: Volume, address: str, spacing_angstrom: float | None) -> dict[str, Any]:
+    """Placement of a bare file: by the given spacing, else that of its folder, else its own."""
+    known = spacing_angstrom if spacing_angstrom is not None else spacing_in_layout(address)
     spacing = volume.spacing_angstrom if known is None else (known,) * 3
     about = of_bare_file("volume", address, spacing)
     return world(_with_remarks(about, volume), spacing, volume.proportions)
 
 
 def _with_remarks(about: dict[str, Any], volume: Volume) -> dict[str, Any]:
-    """Where a volume's file says that its first voxel lies, for comparisons, and what else it says."""
+    """Add a file's origin, for comparisons, and its warnings to provenance."""
     if volume.origin_angstrom is not None:
         about = about | {ORIGIN_KEY: list(volume.origin_angstrom)}
     return with_warnings(about, *volume.remarks)
@@ -349,7 +346,7 @@ def _with_remarks(about: dict[str, Any], volume: Volume) -> dict[str, Any]:
 def _tilt_angles(
     series: TiltSeries, n_images: int, stop: threading.Event | None
 ) -> tuple[list[float] | None, list[str]]:
-    """The tilt of each image in degrees where there is a list that fits, and what is wrong with it where not."""
+    """Tilt angles in degrees and warnings; None if there is no matching list."""
     if not series.https_angle_list:
         return None, ["The portal lists no tilt angles for this tilt series."]
     try:
@@ -365,7 +362,7 @@ def _tilt_angles(
 
 
 def _tilt_scale(angles: list[float] | None) -> tuple[float, float, str]:
-    """Where the tilt axis starts, its step and its unit: degrees, or images where tilts don't rise evenly."""
+    """Start, step and unit of the tilt axis: degrees, or pixels if tilts aren't evenly spaced."""
     if angles is None or len(angles) < 2:
         return 0.0, 1.0, "pixel"
     step = (angles[-1] - angles[0]) / (len(angles) - 1)
@@ -374,7 +371,7 @@ def _tilt_scale(angles: list[float] | None) -> tuple[float, float, str]:
 
 
 def _address(source: str | Path, name: str) -> str:
-    """A path or address as text."""
+    """Convert a path or URL to text."""
     if not isinstance(source, str | os.PathLike):
-        raise TypeError(f"{name} must be a record of a portal, a path or an address, not {type(source).__name__}.")
+        raise TypeError(f"{name} must be a portal record, a path or a URL, not {type(source).__name__}.")
     return os.fsdecode(source)

@@ -1,10 +1,10 @@
-"""Layers that sharpen while they load, of any OME-Zarr image, for other plugins and for scripts.
+"""Progressively loading layers for any OME-Zarr image, for other plugins and scripts.
 
 >>> from napari_cryoet import layer_specs, make_layer
 >>> from napari_cryoet.streaming import open_pyramid
 
-`open_pyramid` and `layer_specs` need no napari and may be called from any thread; `make_layer` is for the thread that
-the viewer lives in, and waits for nothing.
+`open_pyramid` and `layer_specs` don't need napari, and you can call them from any thread. Call `make_layer` from the
+viewer's thread; it doesn't block.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from napari_cryoet.wording import plain
 if TYPE_CHECKING:
     from napari_cryoet.streaming import Pyramid
 
-_SPATIAL_AXES: Final = 3  # channels of images with fewer stay on a slider
+_SPATIAL_AXES: Final = 3  # images with fewer keep their channels on a slider
 _SAMPLE_SIDE: Final = 1024
 _ALONG_AXES: Final = ("scale", "translate", "units", "axis_labels")
 _COLORS: Final = ("#00ffff", "#ff00ff", "#ffff00", "#ff0000", "#00ff00", "#0000ff")
-#: Units that napari takes.
+#: Units that napari accepts.
 _UNIT: Final = re.compile(
     r"(?:yotta|zetta|exa|peta|tera|giga|mega|kilo|hecto|deca|deci|centi|milli|micro|nano|pico|femto|atto|zepto|yocto)?"
     r"(?:meter|second)|angstrom|inch|foot|yard|mile|parsec|minute|hour|day"
@@ -32,18 +32,17 @@ _UNIT: Final = re.compile(
 
 
 def layer_specs(pyramid: Pyramid, **options: Any) -> list[LayerSpec]:
-    """What layers show a pyramid: one, or one for each channel where it has channels and three more axes.
+    """Create layer specs for a pyramid: one, or one per channel if it has channels and three more axes.
 
-    Scale, translation, units, axis names, channel names, colours and contrast are those of the file, as far as it says
-    them. A contrast that it doesn't say is found in a plane of the coarsest level, which is read for that.
+    Scale, translation, units, axis names, channel names, colours and contrast come from the file's metadata. Missing
+    contrast limits are computed from a plane of the coarsest level, which is read.
 
     Parameters
     ----------
     pyramid
-        From `open_pyramid` or `pyramid_of`. Its values are shown as labels where its `is_labels` says so and they are
-        whole numbers.
+        From `open_pyramid` or `pyramid_of`. It becomes a Labels layer if `is_labels` is set and values are integers.
     **options
-        Of napari's layers; they come before what the file says.
+        Options of napari's layers; they override the file's metadata.
     """
     name, channels, common = _name_of(pyramid), parse_channels(pyramid.metadata), _world(pyramid)
     if "c" not in pyramid.axes or len(pyramid.axes) <= _SPATIAL_AXES:
@@ -57,23 +56,23 @@ def layer_specs(pyramid: Pyramid, **options: Any) -> list[LayerSpec]:
     specs = []
     for number, part in enumerate(parts):
         channel = channels[number] if number < len(channels) else Channel()
-        own: dict[str, Any] = {"name": name}
+        extra: dict[str, Any] = {"name": name}
         if len(parts) > 1:
-            own["name"] = layer_name(name, channel.name or str(number))
-            own |= {} if _is_labels(part) else {"blending": "additive", "colormap": _COLORS[number % len(_COLORS)]}
-        specs.append(_spec(part, own | common, channel, options))
+            extra["name"] = layer_name(name, channel.name or str(number))
+            extra |= {} if _is_labels(part) else {"blending": "additive", "colormap": _COLORS[number % len(_COLORS)]}
+        specs.append(_spec(part, extra | common, channel, options))
     return specs
 
 
-def _spec(pyramid: Pyramid, defaults: dict[str, Any], channel: Channel, given: dict[str, Any]) -> LayerSpec:
-    """One layer: what is given comes before what the file says, and that before defaults."""
+def _spec(pyramid: Pyramid, defaults: dict[str, Any], channel: Channel, options: dict[str, Any]) -> LayerSpec:
+    """Create one layer; given options override the file's metadata, which overrides defaults."""
     if _is_labels(pyramid):
-        return volume_spec(pyramid.levels, defaults | given, "labels")
-    said: dict[str, Any] = {"visible": channel.is_visible, "rgb": False}
-    said |= {"colormap": channel.color} if channel.color else {}
-    if "contrast_limits" not in given:
-        said["contrast_limits"] = channel.window or _limits(pyramid)
-    return volume_spec(pyramid.levels, defaults | said | given, "image")
+        return volume_spec(pyramid.levels, defaults | options, "labels")
+    from_file: dict[str, Any] = {"visible": channel.is_visible, "rgb": False}
+    from_file |= {"colormap": channel.color} if channel.color else {}
+    if "contrast_limits" not in options:
+        from_file["contrast_limits"] = channel.window or _limits(pyramid)
+    return volume_spec(pyramid.levels, defaults | from_file | options, "image")
 
 
 def _is_labels(pyramid: Pyramid) -> bool:
@@ -81,7 +80,7 @@ def _is_labels(pyramid: Pyramid) -> bool:
 
 
 def _world(pyramid: Pyramid) -> dict[str, Any]:
-    """Where the voxels are and how large, as far as the file says it."""
+    """Placement options from the file's metadata."""
     if not pyramid.axes:
         return {}
     world: dict[str, Any] = {"axis_labels": tuple(map(plain, pyramid.axes))}
@@ -95,7 +94,7 @@ def _world(pyramid: Pyramid) -> dict[str, Any]:
 
 
 def _limits(pyramid: Pyramid) -> tuple[float, float]:
-    """By the middle plane of the coarsest level, at most 1024 voxels wide."""
+    """Contrast limits from the central plane of the coarsest level, cropped to 1024 voxels."""
     shape, box = pyramid.shapes[-1], []
     for axis, size in enumerate(shape):
         width = 1 if axis < len(shape) - 2 else min(size, _SAMPLE_SIDE)
@@ -104,7 +103,7 @@ def _limits(pyramid: Pyramid) -> tuple[float, float]:
 
 
 def _name_of(pyramid: Pyramid) -> str:
-    """The image's own name, else its file's without its ending."""
+    """The image's name in the metadata, else the file name without suffix."""
     images = find_multiscales(pyramid.metadata)
-    said = str(images[0].get("name") or "") if images else ""
-    return layer_name(said.strip("/")) or layer_name(name_of(pyramid.url).rpartition(".")[0] or name_of(pyramid.url))
+    name = str(images[0].get("name") or "") if images else ""
+    return layer_name(name.strip("/")) or layer_name(name_of(pyramid.url).rpartition(".")[0] or name_of(pyramid.url))

@@ -1,7 +1,8 @@
-"""Files, folders and addresses to layers, for napari's reader plugins: what can be read is decided by content.
+"""Read files, folders and URLs as layers, for napari's reader plugins.
 
-What is meant to be of our formats but is damaged is an error: no other plugin could open it either. What is whole but
-of another kind (a text named .map, zarr tables, images with several times or channels) is left to other plugins.
+Readers are chosen by content. Damaged files of our formats raise an error: no other plugin could open them either.
+Files of another kind (a text named .map, zarr tables, images with several times or channels) are left to other
+plugins.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _HEAD_BYTES: Final = 2**16
 
 
 def find_reader(path: str | Sequence[str]) -> tuple[ReaderFunction | None, str]:
-    """A function that reads a path or an address, or None; and why not, where it is called like something of ours."""
+    """Find a reader for a path or URL. If there is none, return None, and the reason if the suffix is one of ours."""
     if not isinstance(path, str):
         return find_reader(path[0]) if len(path) == 1 else (None, "")
     pack = pack_folder(path)
@@ -46,14 +47,14 @@ def find_reader(path: str | Sequence[str]) -> tuple[ReaderFunction | None, str]:
     if suffix == ".ndjson" and _holds_points(path):
         return lambda _path: _layer_data(load_annotation(path)), ""
     if suffix in {".ndjson", ".json", ".parquet"}:
-        return None, f"{name_of(path)} holds no picks in a format that is read here."
+        return None, f"{name_of(path)} holds no picks in a supported format."
     if suffix in MRC_SUFFIXES or suffix == ".zarr" or is_packed_volume(path):
         return _volume_reader(path, suffix)
     return None, ""
 
 
 def pack_folder(path: str | Sequence[str]) -> Path | None:
-    """The folder of a pack, if a path is that of one or of its ``pack.json``."""
+    """The folder of a pack, if the path is a pack or its ``pack.json``."""
     path = only_path(path)
     if "://" in path:
         return None
@@ -62,7 +63,7 @@ def pack_folder(path: str | Sequence[str]) -> Path | None:
 
 
 def only_path(path: Any) -> str:
-    """The path, or the first of several, as napari gives them to readers."""
+    """The path, or the first one if napari passes several."""
     return path if isinstance(path, str) else str(path[0])
 
 
@@ -73,14 +74,14 @@ def read_pick_file(
     shape_zyx: tuple[int, int, int] | None = None,
     tomogram: str | None = None,
 ) -> list[LayerData]:
-    """The layers of a file of picks in any format that `read_picks` reads; parameters and errors are its."""
+    """Read a pick file as layers; see `read_picks` for formats, parameters and errors."""
     path = Path(path)
     picks = read_picks(path, spacing_angstrom=spacing_angstrom, shape_zyx=shape_zyx, tomogram=tomogram)
     return _layer_data(load_picks(picks, name=path.stem))
 
 
 def read_pack(folder: Path, run_id: int | None = None, *, stop: threading.Event | None = None) -> list[LayerData]:
-    """A run of a pack, by default the first with a tomogram: its default tomogram with its default annotations."""
+    """Read a run's default tomogram and annotations from a pack; by default the first run with a tomogram."""
     portal = open_portal(folder)
     try:
         page = portal.run_page(run_id, stop=stop) if run_id is not None else _first_run(portal, stop)
@@ -99,7 +100,7 @@ def read_pack(folder: Path, run_id: int | None = None, *, stop: threading.Event 
 
 
 def read_demo_run(*, stop: threading.Event | None = None) -> list[LayerData]:
-    """The demo's default run; the first time it is generated, which takes a while."""
+    """Read the demo's default run. The demo is generated on first use, which takes a while."""
     from napari_cryoet.demo.rows import RUNS
     from napari_cryoet.demo.write import ensure_demo_pack
 
@@ -107,7 +108,7 @@ def read_demo_run(*, stop: threading.Event | None = None) -> list[LayerData]:
 
 
 def with_own_color(layers: list[LayerData], taken: Iterable[RGBA]) -> list[LayerData]:
-    """Layers of a user's file in a colour that isn't taken; layers with several colours keep those."""
+    """Give layers of a user's file an unused colour; layers with several colours keep them."""
     chosen = own_color(taken)  # points and their arrows have the same
     return [(data, options | _painted(options, kind, chosen), kind) for data, options, kind in layers]
 
@@ -124,7 +125,7 @@ def _volume_reader(path: str, suffix: str) -> tuple[ReaderFunction | None, str]:
     try:
         volume = open_volume(path)
     except OtherKindError as error:
-        if suffix == ".mrc":  # which is hardly anything else; .map and .rec are many things
+        if suffix == ".mrc":  # .mrc files are always volumes, but .map and .rec have other uses
             raise
         return None, str(error)
     try:
@@ -135,7 +136,7 @@ def _volume_reader(path: str, suffix: str) -> tuple[ReaderFunction | None, str]:
 
 
 def _looks_like_labels(volume: Volume) -> bool:
-    """Whether a volume is a mask: its file says so, or its coarsest level is whole numbers, mostly background."""
+    """Whether a volume is a mask: by its metadata, or because its coarsest level has integers, mostly background."""
     if volume.is_labels or volume.dtype.kind == "b":
         return True
     if volume.dtype.kind not in "iu":
@@ -147,7 +148,7 @@ def _looks_like_labels(volume: Volume) -> bool:
 
 
 def _is_our_mask(path: str, suffix: str) -> bool:
-    """Whether an MRC file is a mask that we wrote, whatever it holds: the format itself knows no labels."""
+    """Whether an MRC file is a mask that we wrote, by its notes: the format can't mark labels."""
     if suffix not in MRC_SUFFIXES or "://" in path:
         return False
     notes = read_beside(Path(path))
@@ -155,20 +156,17 @@ def _is_our_mask(path: str, suffix: str) -> bool:
 
 
 def _is_pick_file(path: str, suffix: str) -> bool:
-    """Whether there is a file of picks on this computer that more than its positions can be read from.
-
-    Portal ndjson without provenance beside it is read as an annotation, as from addresses.
-    """
+    """Whether a path is a local pick file. Portal ndjson without notes beside it is read as an annotation instead."""
     local = Path(path)
     if "://" in path or suffix not in set(SUFFIXES.values()) or not local.is_file():
         return False
     if suffix in {".star", ".tbl"} or local.name.lower().endswith(".picks.csv"):
-        return True  # if it can't be read, the reader says why
+        return True  # if it can't be read, the reader explains why
     return (suffix != ".ndjson" or os.path.isfile(path_beside(local))) and detect_format(local) is not None
 
 
 def _holds_points(path: str) -> bool:
-    """Whether one of the first lines is a point of a kind that we know."""
+    """Whether one of the first lines is a known kind of point."""
     from napari_cryoet.streaming.sources import read_file
 
     head = read_file(path, length=_HEAD_BYTES, limit_bytes=_HEAD_BYTES)

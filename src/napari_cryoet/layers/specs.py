@@ -1,7 +1,8 @@
-"""Layer specs: what napari layers of volumes, picks and meshes are made of.
+"""Layer specs: data and options of napari layers for volumes, picks and meshes.
 
-World is ångström in z, y, x with its origin at the centre of voxel (0, 0, 0): ``world = index * spacing``. Where no
-voxel spacing is known, layers are in voxels: their unit is ``"pixel"`` and their metadata has a warning.
+World coordinates are ångström in z, y, x, with the origin at the centre of voxel (0, 0, 0):
+``world = index * spacing``. Without a known voxel spacing, layers are in voxels: their unit is ``"pixel"`` and their
+metadata has a warning.
 """
 
 from __future__ import annotations
@@ -23,32 +24,32 @@ from napari_cryoet.wording import joined, plain
 
 LayerKind = Literal["image", "labels", "points", "vectors", "surface"]
 
-#: As layers lie on each other. napari makes the last one the active one.
+#: Stacking order of layers. napari activates the last one.
 FROM_BOTTOM: Final[tuple[LayerKind, ...]] = ("image", "labels", "surface", "vectors", "points")
-#: The key of ``layer.metadata`` under which every layer of ours keeps its provenance.
+#: The key in ``layer.metadata`` for the provenance of our layers.
 METADATA_KEY: Final = "napari_cryoet"
-#: The key under which layers of points and arrows keep the `Picks` that they were made of.
+#: The key in ``layer.metadata`` for the `Picks` of points and arrows.
 PICKS_KEY: Final = "napari_cryoet_picks"
-#: The column of a Points layer's features with the id of each row's pick; a new row has `NEW_PICK`.
+#: The feature of a Points layer with the ids of picks; new rows have `NEW_PICK`.
 PICK_ID: Final = "pick_id"
 NEW_PICK: Final = -1
-#: The widest voxel that is believed.
+#: Maximum plausible voxel size.
 MAX_SPACING_ANGSTROM: Final = 1e6
-#: How wide a voxel is taken to be where nothing says so, to give particles a size.
+#: Assumed voxel size if unknown, to draw particles with a plausible size.
 UNKNOWN_SPACING_ANGSTROM: Final = 10.0
 
-_NO_SPACING: Final = "The file doesn't say how large its voxels are, so positions are in voxels, not in ångström."
-_NO_MARKUP: Final = str.maketrans("<>", "‹›")  # napari's status bar takes names for HTML
+_NO_SPACING: Final = "The file has no voxel spacing, so positions are in voxels, not in ångström."
+_NO_MARKUP: Final = str.maketrans("<>", "‹›")  # napari's status bar interprets names as HTML
 _MASK_OPACITY: Final = 0.5
-#: A tomogram of the portal has half of this; more labels would not fit into the memory of a usual computer.
+#: Twice the size of a large portal tomogram; more labels wouldn't fit into memory.
 _MAX_VOXELS_IN_MEMORY: Final = 2**30
 _PLANES_AT_ONCE: Final = 16
 _PERCENTILES: Final = (0.5, 99.5)
 _MAX_SAMPLES: Final = 2**20
-#: A disc is a ring over a faint fill, so that the particle below it can be judged.
+#: Discs are rings with a faint fill, so that the particle stays visible.
 _FILL_OPACITY: Final = 0.15
 _RING_WIDTH: Final = 0.08
-#: Points of an instance are a cloud that outlines it; each is drawn this many voxels wide.
+#: Size of points that outline an instance.
 _CLOUD_POINT_VOXELS: Final = 2.0
 _BLANKS: Final = {PICK_ID: NEW_PICK, "instance_id": NO_INSTANCE}
 
@@ -59,16 +60,16 @@ class LayerSpec(NamedTuple):
     Attributes
     ----------
     data
-        image and labels: a list of dask arrays (z, y, x) of the stored shapes, finest first, or one dask array where
+        image and labels: a list of dask arrays (z, y, x) with the stored shapes, finest first, or one dask array if
         there is only one level;
-        points: float64 (n, 3), z, y, x in voxels of the file's own grid, so that ``data * scale`` is in ångström;
-        vectors: float64 (n, 2, 3), start and direction, likewise;
-        surface: vertices, float64 (n, 3), likewise; triangles, int64 (m, 3), and a value for each vertex.
+        points: float64 (n, 3), z, y, x in voxels of the file's grid, so that ``data * scale`` is in ångström;
+        vectors: float64 (n, 2, 3), start and direction, in the same voxels;
+        surface: vertices, float64 (n, 3), in the same voxels; triangles, int64 (m, 3); and a value for each vertex.
     options
-        Keyword arguments of napari's layer, among them ``scale`` (ångström a voxel), ``units``, ``axis_labels`` and
+        Keyword arguments of napari's layer, including ``scale`` (ångström per voxel), ``units``, ``axis_labels`` and
         ``metadata`` (provenance under `METADATA_KEY`).
     kind
-        Which napari layer this makes.
+        The type of the layer.
     """
 
     data: Any
@@ -77,16 +78,16 @@ class LayerSpec(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name of the layer to be."""
+        """The name of the layer."""
         return str(self.options["name"])
 
 
 def world(
     about: dict[str, Any], spacing_angstrom: float | Triple | None, proportions: Triple = (1.0, 1.0, 1.0)
 ) -> dict[str, Any]:
-    """The options that place a layer, and its metadata with provenance.
+    """Create the options for a layer's placement, and its metadata with provenance.
 
-    Where the spacing (z, y, x where it differs) isn't known, voxels have the proportions that the file gives.
+    Give an anisotropic spacing as z, y, x. If the spacing is unknown, voxels have the file's proportions.
     """
     if spacing_angstrom is None:
         about, scale, unit = with_warnings(about, _NO_SPACING), proportions, "pixel"
@@ -100,12 +101,12 @@ def world(
 
 
 def with_warnings(about: dict[str, Any], *warnings: str) -> dict[str, Any]:
-    """Provenance with further warnings."""
+    """Add warnings to provenance."""
     return about | {"warnings": [*about.get("warnings", ()), *warnings]} if warnings else about
 
 
 def layer_name(*parts: str) -> str:
-    """A name of parts that may be remote text, without markup."""
+    """Join parts, which may be remote text, to a name without markup."""
     return joined(*(plain(part).translate(_NO_MARKUP) for part in parts))
 
 
@@ -113,7 +114,7 @@ def layer_name(*parts: str) -> str:
 
 
 def image_spec(volume: Volume, options: dict[str, Any], stop: threading.Event | None = None) -> LayerSpec:
-    """An Image layer, with contrast limits from the planes that are seen first: no other voxel is read."""
+    """Create an Image layer. Only the planes that are displayed first are read, for contrast limits."""
     common = {"colormap": "gray", "rgb": False, "contrast_limits": _first_limits(volume, stop)}
     return volume_spec(volume.levels, common | options, "image")
 
@@ -121,47 +122,47 @@ def image_spec(volume: Volume, options: dict[str, Any], stop: threading.Event | 
 def labels_spec(
     volume: Volume, options: dict[str, Any], color: RGBA | None, stop: threading.Event | None = None
 ) -> LayerSpec:
-    """A Labels layer: one colour for all that isn't background, or without a colour one in turn for each instance."""
+    """Create a Labels layer with one colour, or with cycling colours for instances if ``color`` is None."""
     colormap = instance_colormap() if color is None else {None: color, 0: (0.0, 0.0, 0.0, 0.0), 1: color}
     levels = volume.levels if volume.dtype.kind in "iu" else [_labels_in_memory(volume, stop)]
     return volume_spec(levels, options | {"colormap": colormap, "opacity": _MASK_OPACITY}, "labels")
 
 
 def volume_spec(levels: list[Any], options: dict[str, Any], kind: LayerKind) -> LayerSpec:
-    """The layer of a volume's levels; napari's Labels take no list of one."""
+    """Create a layer from a volume's levels; napari's Labels don't accept a list of one."""
     is_multiscale = len(levels) > 1
     return LayerSpec(levels if is_multiscale else levels[0], options | {"multiscale": is_multiscale}, kind)
 
 
 def _labels_in_memory(volume: Volume, stop: threading.Event | None) -> Any:
-    """The finest level of a mask of float numbers or truth values as uint16, read at once.
+    """Read the finest level of a float or boolean mask as uint16.
 
-    Some masks of the portal have only a float32 MRC file. Converting lazily would read it again for every plane.
+    Some of the portal's masks exist only as float32 MRC. Lazy conversion would reread the file for every plane.
     """
     from dask.array import from_array
 
     size_z, size_y, size_x = volume.shape_zyx
     if size_z * size_y * size_x > _MAX_VOXELS_IN_MEMORY:
-        raise FormatError("This mask is kept as float numbers and too large for the memory.")
+        raise FormatError("This mask has float values and is too large for memory.")
     labels = np.empty(volume.shape_zyx, np.uint16)
     for start in range(0, size_z, _PLANES_AT_ONCE):
         raise_if_stopped(stop)
         planes = slice(start, start + _PLANES_AT_ONCE)
-        labels[planes] = _whole_numbers(volume.read_planes(planes, stop=stop))
+        labels[planes] = _as_labels(volume.read_planes(planes, stop=stop))
     return from_array(labels, chunks=(_PLANES_AT_ONCE, size_y, size_x))  # type: ignore[no-untyped-call]
 
 
-def _whole_numbers(values: NDArray[Any]) -> NDArray[np.uint16]:
-    """Voxels as uint16; FormatError if that can't hold them."""
+def _as_labels(values: NDArray[Any]) -> NDArray[np.uint16]:
+    """Convert voxels to uint16; FormatError if they don't fit."""
     if values.dtype.kind != "b":
         is_label = (values >= 0) & (values <= np.iinfo(np.uint16).max) & (values == np.rint(values))
         if not is_label.all():
-            raise FormatError("This mask holds other values than whole numbers from 0 to 65535.")
+            raise FormatError("The values of this mask must be whole numbers from 0 to 65535.")
     return values.astype(np.uint16)
 
 
 def _first_limits(volume: Volume, stop: threading.Event | None) -> tuple[float, float]:
-    """By the middle planes, or others where those hold nothing."""
+    """Contrast limits from the central planes, or from others if those are uniform."""
     is_coarse = volume.pyramid is not None and volume.pyramid.stays_coarse
     level = len(volume.levels) - 1 if is_coarse else 0
     for at in (0.5, 0.25, 0.75):
@@ -172,10 +173,10 @@ def _first_limits(volume: Volume, stop: threading.Event | None) -> tuple[float, 
 
 
 def robust_limits(values: NDArray[Any]) -> tuple[float, float] | None:
-    """Contrast limits that let background noise fill the greys; None where all values are the same.
+    """Contrast limits at which background noise fills the grey scale; None if all values are equal.
 
-    Exact zeros of float values don't count where there are others: reconstructions are padded with them. Give values of
-    the level that is looked at: averaging shrinks the noise, so limits from a coarse level saturate a fine one.
+    Exact zeros in float data are ignored if there are other values: reconstructions are padded with them. Pass values
+    of the displayed level: averaging reduces noise, so limits from a coarse level saturate a fine one.
     """
     flat = values.ravel()
     flat = flat[:: max(1, flat.size // _MAX_SAMPLES)].astype(np.float64)
@@ -191,7 +192,7 @@ def robust_limits(values: NDArray[Any]) -> tuple[float, float] | None:
 
 
 def whole_range(dtype: np.dtype[Any]) -> tuple[float, float]:
-    """Contrast limits where the values give none."""
+    """Default contrast limits of a data type."""
     if dtype.kind not in "iu":
         return 0.0, 1.0
     info = np.iinfo(dtype)
@@ -204,9 +205,9 @@ def whole_range(dtype: np.dtype[Any]) -> tuple[float, float]:
 def points_spec(
     picks: Picks, common: dict[str, Any], *, name: str, color: RGBA, diameter_angstrom: float, spacing_angstrom: float
 ) -> LayerSpec:
-    """The Points layer of picks: coordinates in their own voxels, scaled to ångström by ``common["scale"]``.
+    """Create the Points layer of picks, in voxels of their grid, scaled to ångström by ``common["scale"]``.
 
-    In a slice a point shows as the disc that the plane cuts out of its sphere, if it lies within the slice's thickness.
+    In a slice, a point appears as the cross-section of its sphere, if it is within the slice's thickness.
     """
     face: Any
     border: Any
@@ -234,10 +235,9 @@ def points_spec(
 def arrows_spec(
     picks: Picks, common: dict[str, Any], *, name: str, color: RGBA, diameter_angstrom: float, spacing_angstrom: float
 ) -> LayerSpec | None:
-    """The Vectors layer of picks: an arrow of the particle's diameter along its z axis, for each proper rotation.
+    """Create the Vectors layer of picks: an arrow of the particle's diameter along its z axis for each proper rotation.
 
-    None where no pick has one. Its metadata hold the picks, as those of their Points layer do: a viewer lets arrows
-    follow the points by that.
+    None if no pick has one. Like the Points layer, its metadata has the picks, so that arrows can follow the points.
     """
     length_voxels = diameter_angstrom / spacing_angstrom
     arrows = orientation_vectors(picks, Orientation.ARROWS, length_voxels)
@@ -257,12 +257,12 @@ def arrows_spec(
 
 
 def features_of(picks: Picks) -> dict[str, Any]:
-    """What is known of each pick, and which one a row is."""
+    """Features of a layer: all columns of the picks, and their ids."""
     return {name: np.array(column) for name, column in picks.table().items()} | {PICK_ID: np.array(picks.ids)}
 
 
 def blank_features(features: Mapping[str, Any]) -> dict[str, Any]:
-    """The features of a new pick, of which nothing is known yet; napari would give it those of the last one."""
+    """Missing values for the features of a new pick; by default napari copies those of the last one."""
     blanks: dict[str, Any] = {}
     for name in features:
         kind = np.asarray(features[name]).dtype.kind
@@ -276,9 +276,9 @@ def blank_features(features: Mapping[str, Any]) -> dict[str, Any]:
 def surface_spec(
     mesh: Mesh, about: dict[str, Any], spacing_angstrom: float | None, *, name: str, color: RGBA
 ) -> LayerSpec:
-    """The Surface layer of a mesh in ångström.
+    """Create the Surface layer of a mesh in ångström.
 
-    Its vertices count in voxels, as picks do, so that the sliders don't step by single ångström.
+    Vertices are converted to voxels, like picks, so that sliders don't step by single ångström.
     """
     spacing = 1.0 if spacing_angstrom is None else spacing_angstrom
     options = world(with_warnings(about, ASSUMED_UNIT, ONLY_IN_3D), spacing) | {
@@ -293,6 +293,6 @@ def surface_spec(
 
 
 def mesh_colormap(color: RGBA) -> dict[str, Any]:
-    """What napari's Surface layer takes as the colormap of a mesh of one colour."""
+    """A single-colour colormap for napari's Surface layer."""
     rgba = [float(part) for part in color]
     return {"colors": [rgba, rgba], "name": "mesh #" + "".join(f"{round(255 * part):02x}" for part in rgba)}
