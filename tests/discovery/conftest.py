@@ -17,7 +17,7 @@ SIZES = {"n_datasets": 12, "n_runs": 120, "n_annotations": 400, "seed": 7}
 
 @pytest.fixture(scope="session")
 def generated_pack(make_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
-    """A pack with the tables of a generated portal: read it, never write into it."""
+    """A pack with the tables of a generated portal, for reading only."""
     return make_once("generated-portal", lambda folder: write_generated_pack(folder, **SIZES))
 
 

@@ -1,4 +1,4 @@
-"""What a window shows for a search of a generated portal."""
+"""Results of searches in a generated portal, as windows show them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A copied script finds what the search finds."""
+"""An exported script finds the same runs as its search."""
 
 from __future__ import annotations
 

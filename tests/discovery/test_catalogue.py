@@ -1,4 +1,4 @@
-"""The search in a catalogue, before there is an index."""
+"""Searches in a catalogue, without an index."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def test_every_word_must_occur_somewhere():
         "": [110001, 10001, 10002],
         "POMBE ribosomes": [10001],
         "Scha\u0308fer": [10002],
-        "10001": [10001, 110001],  # the dataset with that very id first
-        '"yeast cytosolic"': [],  # of two texts
+        "10001": [10001, 110001],  # the dataset with this id first
+        '"yeast cytosolic"': [],  # words of two texts
         "ribsome": [10001],
         "ribosome hippocampus": [],
     }.items():

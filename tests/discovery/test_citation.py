@@ -1,4 +1,4 @@
-"""Citations name authors, titles and places, each dataset and deposition once."""
+"""Citations name authors, titles and URLs, and list each dataset and deposition once."""
 
 from __future__ import annotations
 

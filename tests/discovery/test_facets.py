@@ -1,4 +1,4 @@
-"""Facets count what a choice would find."""
+"""The counts of facets equal the matches of a search with that choice."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_a_count_is_what_is_found_with_just_that_choice_in_its_facet(index, sear
     for facet in count_facets(index, search, unit, condition=condition):
         for value in facet.values:
             alone = cleared(search, facet, condition)
-            if facet.name == "has":  # of which all have to hold
+            if facet.name == "has":  # a match has all of them
                 alone = replace(search, has=tuple({*search.has, value.value}))
             else:
                 alone = toggled(alone, facet, value.value, condition=condition)
@@ -34,7 +34,7 @@ def test_a_count_is_what_is_found_with_just_that_choice_in_its_facet(index, sear
 
 
 def cleared(search, facet, condition):
-    """The search without any choice in a facet."""
+    """The search without the choices of a facet."""
     for value in facet.values:
         if value.is_chosen:
             search = toggled(search, facet, value.value, condition=condition)

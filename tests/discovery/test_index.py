@@ -1,4 +1,4 @@
-"""The index has the rows of its portal, is kept, and says how old it is."""
+"""The index has the rows of its portal, is cached, and knows its age."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SEARCH = Search(text="ribosome", has=("frames",), annotations=(Condition(is_grou
 
 
 class Server:
-    """A server of a pack: counts requests, and can be gone."""
+    """A server of a pack that counts requests and can be unreachable."""
 
     def __init__(self, pack: Path, cache_dir: Path) -> None:
         self._ask = PackAsker(open_pack(pack))

@@ -1,4 +1,4 @@
-"""Lists have a row for each match, with what the tables say of it."""
+"""Lists have one row for each match, with the values of the tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Searches find what they say, and all of it."""
+"""Searches find everything that meets them, and nothing else."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from portal_rows import Tables
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory) -> Index:
-    """Two datasets; run A has ribosome points and a membrane mask, B the points, C a mask; E has nothing."""
+    """Two datasets. Run A has ribosome points and a membrane mask, B the points, C a mask, E nothing."""
     tables = Tables()
     tables.add("depositions", id=1, title="First")
     tables.add("depositions", id=2, title="Second")
@@ -67,11 +67,11 @@ def test_runs_that_meet_all_that_is_asked_are_found(small):
     for asked, runs in (
         ({"organisms": ("sapiens",)}, [100, 101, 102]),
         ({"organisms": ('"Homo"',)}, []),
-        ({"depositions": (1,)}, [100, 101, 102, 103]),  # the dataset's, or that of an annotation
-        ({"depositions": (2,)}, [101, 103, 104]),  # or of a tomogram
+        ({"depositions": (1,)}, [100, 101, 102, 103]),  # of the dataset or an annotation
+        ({"depositions": (2,)}, [101, 103, 104]),  # or a tomogram
         ({"released": (date(2025, 7, 1), None)}, [103, 104]),
         ({"processing": ("denoised",), "spacing_angstrom": (None, 10)}, [100]),  # 10.012 is called 10
-        ({"processing": ("denoised",), "spacing_angstrom": (13, None)}, []),  # of one tomogram
+        ({"processing": ("denoised",), "spacing_angstrom": (13, None)}, []),  # not of the same tomogram
         ({"tilt_range_degrees": (100, None)}, [100]),
         ({"tilt_quality": (4, 5)}, [100, 101]),
         ({"has": ("frames",)}, [100]),
@@ -84,7 +84,7 @@ def test_runs_that_meet_all_that_is_asked_are_found(small):
         ({"annotations": (Condition(authors=("trueba",), min_count=100),)}, [100]),
         ({"annotations": (Condition(methods=("manual",), is_ground_truth=False),)}, [102, 103]),
         ({"text": "hela ribosome"}, [100, 101]),
-        ({"text": "B"}, [100, 101, 102, 103]),  # is in names of objects
+        ({"text": "B"}, [100, 101, 102, 103]),  # occurs in names of objects
         ({"text": "liposome ribosomal"}, [103]),
     ):  # fmt: skip
         assert list(find(small, Search(**asked)).run_ids) == runs, asked

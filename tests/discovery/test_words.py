@@ -1,4 +1,4 @@
-"""Words that people type find what they mean, and say why."""
+"""Searches find synonyms, plurals and misspelt words, and give reasons."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_text_finds_datasets(portal_index):
         "beta-galactosidases": [110001],
         "LacZ": [110001],
         "line membrane": [],
-        "ribsome": [10001],  # typing errors, where nothing else matches
+        "ribsome": [10001],  # typing errors, if nothing else matches
         "hippocmapus": [10002],
         "hippxxmpus": [],
         "yeastcytosolic": [],
@@ -86,7 +86,7 @@ def test_a_result_says_why_it_is_one(portal_index):
 
 
 def test_a_kind_of_an_object_says_so(portal_index):
-    assert reasons(portal_index, '"intracellular membrane-bounded organelle"', 10002) == ()  # to the letter
+    assert reasons(portal_index, '"intracellular membrane-bounded organelle"', 10002) == ()  # exact match
     found = reasons(portal_index, "intracellular membrane-bounded organelle", 10002)
     assert ("synaptic vesicle", "a kind of intracellular membrane-bounded organelle") in [
         (x.text, x.how) for x in found

@@ -1,1 +1,1 @@
-"""From a question to runs: an index of a portal, searches in it, facets with counts, lists, citations, scripts."""
+"""Search a portal for runs: the index, searches, facets with counts, lists, citations and scripts."""

@@ -1,4 +1,4 @@
-"""A search as a Python script that finds the same runs: with this package, or with the portal's own client."""
+"""Export a search as a Python script that finds the same runs, with this package or the portal's client."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from napari_cryoet.portal.portal import Source
 from napari_cryoet.wording import date_text
 
 Filters = tuple[str, ...]
-"""Expressions in the client's language that hold together."""
+"""Filter expressions for the client that all have to hold."""
 
 _WIDTH: Final = 100
 _SUBJECTS: Final = {
     **{"datasets": "its dataset", "runs": "the run", "tomograms": "one tomogram", "tiltseries": "one tilt series"}
 }
 _SERVED: Final = "http://127.0.0.1:8000/graphql"
-#: How the client goes from a run to a table.
+#: The client's attribute paths from a run to a table.
 _PATHS: Final = {
     "datasets": "dataset",
     "annotationShapes": "annotations.annotation_shapes",
     "annotationAuthors": "annotations.authors",
 }
-#: What rows of a run its contents are, where they aren't those of a table.
+#: Filters for contents that aren't simply the rows of a table.
 _CONTENTS: Final = {"ctf": "Run.per_section_parameters.major_defocus.is_null(False)"}
 
 
 def own_script(search: Search, source: Source) -> str:
-    """A script that finds the runs of a search with this package, in whatever the source has when it is run."""
-    place = source.location if source.kind != "live" else "live"
+    """A script that searches the current data of a source with this package."""
+    location = source.location if source.kind != "live" else "live"
     asked = {name: getattr(search, name) for name in search.__struct_fields__}
     own = [f"    {name}={value!r}," for name, value in asked.items() if value != getattr(Search(), name)]
     names = ["Condition"] * bool(search.annotations) + ["Search", "find", "list_matches", "open_portal", "read_index"]
@@ -45,7 +45,7 @@ def own_script(search: Search, source: Source) -> str:
         f'"""{_title(search)}"""\n',
         *(["import datetime\n"] if search.released != NO_BOUNDS else []),
         f"from napari_cryoet import {', '.join(names)}\n",
-        f"index = read_index(open_portal({place!r}))",
+        f"index = read_index(open_portal({location!r}))",
         *["search = Search(", *own, ")"],
         'for run in list_matches(index, find(index, search), "runs"):',
         "    print(run.run_id, run.run)",
@@ -56,8 +56,8 @@ def own_script(search: Search, source: Source) -> str:
 def client_script(index: Index, search: Search) -> str:
     """A script that finds the runs of a search with the portal's official client.
 
-    The client knows exact names only, and no text search: words become the names that they find in the index now, and
-    a text becomes the ids of the runs that have it.
+    The client only matches exact names and has no text search. Words become the names that they match in the index now,
+    and a text becomes the ids of its runs.
     """
     source = index.source
     served = "  # napari-cryoet serve FOLDER says the address" if source.kind in {"pack", "demo"} else ""
@@ -82,9 +82,9 @@ def client_script(index: Index, search: Search) -> str:
 
 
 def _parts(index: Index, search: Search) -> Iterable[tuple[str, Iterable[Filters]]]:
-    """What a run has to meet, each part in words and as filters of which one option has to hold.
+    """The conditions for a run: each a description and alternative sets of filters.
 
-    The client merges filters that begin alike: all of an option hold for the same row.
+    The client merges filters with a common prefix, so all filters of a set hold for the same row.
     """
     if search.text:
         yield f"text: {search.text!r}", _runs_with(index, Narrowed(index, Search(text=search.text)).runs())
@@ -98,7 +98,7 @@ def _parts(index: Index, search: Search) -> Iterable[tuple[str, Iterable[Filters
 
 
 def _runs_with(index: Index, runs: Mask) -> list[Filters]:
-    """Some runs by their ids, or by that of their dataset where all of it is meant."""
+    """Filters for these runs: ids of datasets with all their runs, and ids of the other runs."""
     owners, size = index.places("runs", "datasets"), index.count("datasets")
     whole = marked(owners[runs], size) & ~marked(owners[~runs], size)
     rest = index.ids("runs")[runs & ~at(whole, owners)].tolist()
@@ -107,7 +107,7 @@ def _runs_with(index: Index, runs: Mask) -> list[Filters]:
 
 
 def _filters(index: Index, field: Field, wanted: Any) -> list[str]:
-    """What the client is told of a field, as options."""
+    """The alternative filters for a field."""
     column = re.sub("([A-Z])", r"_\1", field.column).lower()
     path = f"Run.{_PATHS.get(field.table, field.table)}.{column}"
     match field.kind:

@@ -1,4 +1,4 @@
-"""Search in a catalogue, which is there before the index: datasets and depositions by words."""
+"""Word search for datasets and depositions in the catalogue, which loads before the index."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from napari_cryoet.portal.pages import Catalogue, CatalogueRow, DepositionRow, O
 R = TypeVar("R", CatalogueRow, DepositionRow)
 
 
-#: The orders in which rows can be listed.
+#: Sort keys of rows by the name of the order.
 DATASET_ORDERS: Final[Mapping[str, Callable[[CatalogueRow], Any]]] = {
     "newest": lambda row: (-row.release_date.timestamp(), row.id),
     "title": lambda row: (row.title.casefold(), row.id),
@@ -33,9 +33,9 @@ DEPOSITION_ORDERS: Final[Mapping[str, Callable[[DepositionRow], Any]]] = {
 
 
 class CatalogueSearch:
-    """Finds the rows of a catalogue in which every word occurs, as `texts.text_match` does in an index.
+    """Finds the rows of a catalogue that contain every word, like `texts.text_match` in an index.
 
-    A record whose very id is searched for comes first.
+    A record whose id is one of the words comes first.
     """
 
     def __init__(self, catalogue: Catalogue) -> None:
@@ -45,22 +45,22 @@ class CatalogueSearch:
         self._depositions = _Rows(catalogue.depositions, about)
 
     def datasets(self, text: str) -> tuple[CatalogueRow, ...]:
-        """The datasets that match, in the catalogue's order."""
+        """The matching datasets, in the catalogue's order."""
         return self._datasets.find(text)
 
     def depositions(self, text: str) -> tuple[DepositionRow, ...]:
-        """The depositions that match by their own words, or by the ids and organisms of their datasets."""
+        """The depositions that match, also by the ids and organisms of their datasets."""
         return self._depositions.find(text)
 
 
 def found_first(objects: tuple[ObjectCount, ...], text: str) -> tuple[ObjectCount, ...]:
-    """Objects in their order, but first those that a word of a search names."""
+    """Objects in the same order, but those that the search names first."""
     terms = terms_of(text)
     return tuple(sorted(objects, key=lambda each: not any(_names(term, each.object_name) for term in terms)))
 
 
 class _Rows(Generic[R]):
-    """Rows with all that is known of each as one text."""
+    """Rows, each with one text that has everything to search."""
 
     def __init__(self, rows: Sequence[R], texts: Iterable[Iterable[str | None]]) -> None:
         self._rows: Sequence[R] = rows
@@ -72,7 +72,7 @@ class _Rows(Generic[R]):
         return tuple(sorted(compress(self._rows, found), key=lambda row: str(row.id) not in words))
 
     def _having(self, term: Term) -> Mask:
-        """Which rows have all words of a term, or the object that it names."""
+        """For each row, whether it contains all words of a term or the object that it names."""
         found = all_of([np.array(self._texts.having(word)) for word in term.words], len(self._rows))
         if (concept := term.concept) is None:
             return found

@@ -1,4 +1,4 @@
-"""Whom to cite: datasets and depositions as plain text, BibTeX or RIS, each once."""
+"""Citations of datasets and depositions as plain text, BibTeX or RIS."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Style = Literal["plain", "bibtex", "ris"]
 
 _PREFIXES: Final = {"dataset": "DS", "deposition": "CZCDP"}
 PORTAL_DOI: Final = "10.1038/s41592-024-02477-2"
-#: Given names, and a family name with what belongs to it, such as "de".
+#: Given names, and a family name with particles such as "de".
 _NAME: Final = re.compile(r"([^,]+?) ((?:[a-z]\S* )*\S+)")
 _ESCAPED: Final = re.compile(r"[\\{}&%$#_~^]")
 _LATEX: Final = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 
 
 class Citation(Record, frozen=True, kw_only=True):
-    """A dataset or a deposition with all that a citation says."""
+    """The citation of a dataset or a deposition."""
 
     name: str  # DS-10000 or CZCDP-10301
     title: str
@@ -49,9 +49,9 @@ _PAPER: Final = Citation(
 
 
 def citations(rows: Rows, *, site: str = PORTAL_TERMS.site) -> tuple[Citation, ...]:
-    """The datasets in some rows, then the depositions that they or their runs' tomograms and annotations belong to.
+    """Citations of the datasets in these rows, then of the depositions of the datasets, tomograms and annotations.
 
-    ``site`` has the pages, see `Terms.site`.
+    ``site`` is the base URL of the pages, see `Terms.site`.
     """
     used = {row.get("depositionId") for table in rows for row in rows[table]} - {None}
     depositions = [row for row in rows.get("depositions", ()) if row["id"] in used]
@@ -60,13 +60,13 @@ def citations(rows: Rows, *, site: str = PORTAL_TERMS.site) -> tuple[Citation, .
 
 
 def citation_of(record: CatalogueRow | DepositionRow, url: str = "") -> Citation:
-    """A dataset or a deposition as the catalogue knows it, with the address of its page."""
+    """The citation of a row of the catalogue; ``url`` is its page."""
     kind = "dataset" if isinstance(record, CatalogueRow) else "deposition"
     return _citation(kind, msgspec.to_builtins(record), [each.name for each in record.authors], url)
 
 
 def cite(cited: Iterable[Citation], style: Style = "plain") -> str:
-    """Citations one after the other, each once, and the portal's paper where something of the portal is among them."""
+    """Write citations without repeats, and the portal's paper if any of them is from the portal."""
     each_once = [*dict.fromkeys(cited)]
     if any(each.url.startswith(PORTAL_TERMS.site) for each in each_once):
         each_once.append(_PAPER)
@@ -133,7 +133,7 @@ def _ris(each: Citation) -> str:
 
 
 def _family_first(name: str) -> str:
-    """A name as lists of references sort it.
+    """A name with the family name first, as in lists of references.
 
     >>> _family_first("Irene de Teresa-Trueba"), _family_first("Plato")
     ('de Teresa-Trueba, Irene', 'Plato')

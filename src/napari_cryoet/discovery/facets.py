@@ -1,4 +1,4 @@
-"""Facets: by what a search can be narrowed, and how many datasets or runs each choice would leave."""
+"""Facets: the choices that narrow a search, each with the number of datasets or runs it leaves."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ _MOST_CELLS: Final = 1 << 25
 
 @dataclass(frozen=True, slots=True)
 class FacetValue:
-    """One choice of a facet: ``value`` goes into the search, see `toggled`; ``text`` is shown."""
+    """One choice of a facet: the ``value`` for the search, see `toggled`, and the ``text`` to show."""
 
     value: Any
     text: str
-    count: int  # datasets or runs that are left with this choice, whatever else is chosen in the facet
+    count: int  # datasets or runs with this choice, whatever else is chosen in the facet
     is_chosen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """A field of a search with its values: most first, or ranges in their order; those that leave nothing are left out.
+    """A field of a search with its values by count, or ranges in order. Values without matches are left out.
 
-    Unless its field ``is_single``, several may be chosen at once, of which one has to hold; of ``has`` all.
+    Several values may be chosen unless the field ``is_single``: a match has one of them, or for ``has`` all of them.
     """
 
     field: Field
@@ -53,22 +53,22 @@ class Facet:
 
     @property
     def title(self) -> str:
-        """What to call it."""
+        """The title to show."""
         return self.field.title
 
 
 def count_facets(index: Index, search: Search, unit: Unit = "datasets", *, condition: int = 0) -> tuple[Facet, ...]:
-    """All facets of a search, counted in some milliseconds.
+    """Count all facets of a search, in a few milliseconds.
 
-    A count says how many datasets, or runs, `find` would find with just this choice in the facet. ``condition`` says
-    which condition the facets about annotations are for; ``len(search.annotations)`` is one more, met in the same run.
+    A count is the number of datasets or runs that `find` returns with only this choice in the facet. ``condition`` is
+    the number of the condition that annotation facets belong to; ``len(search.annotations)`` adds one.
     """
     counting = _Counting(index, search, unit, condition)
     return tuple(counting.facet(field) for field in FIELDS)
 
 
 def toggled(search: Search, facet: Facet, value: Any, *, condition: int = 0) -> Search:
-    """The search after a click on a value of a facet: chosen if it wasn't, and else no longer."""
+    """The search with a value of a facet added, or removed if it was chosen."""
     field = facet.field
     asked: Search | Condition = search.condition(condition) if field.is_of_annotation else search
     chosen = getattr(asked, field.name)
@@ -80,7 +80,7 @@ def toggled(search: Search, facet: Facet, value: Any, *, condition: int = 0) -> 
 
 
 class _Counting:
-    """Counts units by the values of facets."""
+    """Counts datasets or runs for the values of facets."""
 
     def __init__(self, index: Index, search: Search, unit: Unit, condition: int) -> None:
         self._index, self._search, self._unit, self._number = index, search, unit, condition
@@ -88,14 +88,14 @@ class _Counting:
         self._size = index.count(unit)
 
     def facet(self, field: Field) -> Facet:
-        """A field with the values that leave something, or are chosen."""
+        """A facet with the values that have matches or are chosen."""
         asked = self._search.condition(self._number) if field.is_of_annotation else self._search
         chosen = field.values_of(getattr(asked, field.name))
         counted = (each for each in self._counted(field) if each[2] or each[0] in chosen)
         return Facet(field, tuple(FacetValue(value, text, n, value in chosen) for value, text, n in counted))
 
     def _counted(self, field: Field) -> Iterable[tuple[Any, str, int]]:
-        """All values of a field with texts and counts, in order."""
+        """All values of a field with their texts and counts, in order."""
         index, (units, places) = self._index, self._rows(field)
         if choices := _choices(index, field):
             for choice in choices:
@@ -112,14 +112,14 @@ class _Counting:
         yield from sorted(zip(values, texts, counts, strict=True), key=lambda each: (-each[2], each[1].casefold()))
 
     def _rows(self, field: Field) -> tuple[Places, Places]:
-        """Of each row that is left without a choice in a field, its unit and its place in what is chosen from."""
+        """The unit and the choice (as a position) of each row that matches without the choices of a field."""
         index, subject, narrowed = self._index, field.subject, self._narrowed
-        if subject == "datasets":  # a row for each unit
+        if subject == "datasets":  # one row for each unit
             left = narrowed.datasets(field.name) if self._unit == subject else narrowed.runs(field.name)
             return np.flatnonzero(left).astype(np.int32), index.places(self._unit, subject)[left]
         part = subject, self._number if field.is_of_annotation else 0
-        left = narrowed.rows(part, field.name if field.kind != "content" else None)  # of contents, all have to hold
-        runs = narrowed.runs(part, with_text=self._unit == "runs")  # else it is the dataset that has the text
+        left = narrowed.rows(part, field.name if field.kind != "content" else None)  # all contents have to be there
+        runs = narrowed.runs(part, with_text=self._unit == "runs")  # else only the dataset has to contain the text
         left &= at(runs, index.places(subject, "runs"))
         if field.kind == "deposition":
             of_runs, places = depositions_of_runs(index)
@@ -130,17 +130,17 @@ class _Counting:
         return index.places("runs", self._unit)[of_runs[left]], places[left]
 
     def _counts(self, units: Places, codes: Places, n_values: int) -> Sequence[int]:
-        """For each value, how many units have a row with it."""
+        """The number of units that have a row with each value."""
         kept = (codes >= 0) & (units >= 0)
         keys = units[kept].astype(np.int64) * n_values + codes[kept]
-        n_cells = self._size * n_values  # to mark them is several times as fast as to sort, and takes a byte for each
+        n_cells = self._size * n_values  # marking is several times faster than sorting, and takes a byte a cell
         keys = np.flatnonzero(marked(keys, n_cells)) if n_cells <= _MOST_CELLS else np.unique(keys)
         counts: list[int] = np.bincount(keys % n_values, minlength=n_values).tolist() if n_values else []
         return counts
 
 
 def _choices(index: Index, field: Field) -> Sequence[Any]:
-    """What can be chosen where it isn't what the column has."""
+    """The choices of a field that doesn't offer the values of its column."""
     if field.kind == "days":
         years = sorted({int(day[:4]) for day in release_days(index) if day}, reverse=True)
         return [(date(year, 1, 1), date(year, 12, 31)) for year in years]

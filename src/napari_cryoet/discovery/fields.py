@@ -1,4 +1,4 @@
-"""What a search can ask: each field and the column that it is about. Rows, facets, chips and scripts follow from it."""
+"""The fields of a search and their columns, which define its rows, facets, chips and scripts."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from napari_cryoet.discovery.objects import concept_of, is_kind
 from napari_cryoet.discovery.words import is_quoted, tokens
 
 Range = tuple[float | None, float | None]
-"""From a number to a number, both included; None for no bound."""
+"""Lowest and highest number, both included; None for no bound."""
 Days = tuple[date | None, date | None]
-"""From a day to a day, both included; None for no bound."""
+"""First and last day, both included; None for no bound."""
 Kind = Literal["word", "name", "object", "number", "range", "least", "truth", "days", "deposition", "content"]
 
 Content = Literal["annotations", "tomograms", "tiltseries", "alignments", "frames", "ctf"]
 
-#: What to call what `Search.has` names: a table with rows of the run, or one of `index.RUNS_WITH`.
+#: Titles of the values of `Search.has`: tables with rows for the run, or keys of `index.RUNS_WITH`.
 CONTENTS: Final[dict[Content, str]] = {
     **{"annotations": "annotations", "tomograms": "tomograms", "tiltseries": "tilt series", "alignments": "alignments"},
     **{"frames": "raw frames", "ctf": "CTF estimates"},
@@ -35,10 +35,10 @@ _SLACK: Final = 0.005
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of `Search`, or of `Condition` where its subject is an annotation.
+    """A field of `Search`, or of `Condition` if its subject is the annotations.
 
-    One row of the subject has to meet all fields about it. Values are words of the column (``word``), or words that a
-    name has or in double quotes the whole name (``name``, ``object``).
+    One row of the subject has to meet all of its fields. Values are exact values of the column (``word``), or words of
+    a name, or the whole name in double quotes (``name``, ``object``).
     """
 
     name: str
@@ -47,7 +47,7 @@ class Field:
     subject: str  # a table
     table: str
     column: str
-    choices: tuple[Any, ...] = ()  # that are offered, where they aren't the words of the column
+    choices: tuple[Any, ...] = ()  # values to offer, if not those of the column
     chip: str = "{}"
     unit: str = ""
 
@@ -58,11 +58,11 @@ class Field:
 
     @property
     def is_single(self) -> bool:
-        """Whether it has one value, and not several of which one has to hold."""
+        """Whether it has one value, not alternatives."""
         return self.kind in {"range", "least", "truth", "days"}
 
     def text_of(self, value: Any) -> str:
-        """A value as people read it."""
+        """The display text of a value."""
         match self.kind:
             case "content":
                 return CONTENTS[value]
@@ -75,18 +75,18 @@ class Field:
         return str(value).strip('"').replace("_", " ")
 
     def chip_of(self, value: Any) -> str:
-        """A value as people read it where nothing else says what it is about."""
+        """The display text of a value without the field's title beside it."""
         if self.kind == "truth":
             return "ground truth" if value else "not ground truth"
         return self.chip.format(self.text_of(value))
 
     def values_of(self, wanted: Any) -> tuple[Any, ...]:
-        """The values of what is wanted of the field, be it one or several."""
+        """The values of the field as a tuple, also of a field with one value."""
         return (wanted,) if self.is_single else tuple(wanted)
 
 
 def _of(subject: str, name: str, title: str, kind: Kind, column: str = "", *more: Any) -> Field:
-    """A field; a column of another table than the subject's is written with it."""
+    """Make a field; ``table.column`` names a column of another table than the subject's."""
     table, dot, of_table = column.partition(".")
     return Field(name, title, kind, subject, table if dot else subject, of_table if dot else column, *more)
 
@@ -95,7 +95,7 @@ _SPACINGS: Final = ((None, 5.0), (None, 8.0), (None, 10.0), (None, 14.0), (14.0,
 _TILTS: Final = ((80.0, None), (100.0, None), (120.0, None))
 _QUALITIES: Final = (5, 4, 3, 2, 1)
 
-#: All fields in the order in which people narrow.
+#: All fields in the order in which facets are listed.
 FIELDS: Final = (
     _of("annotations", "objects", "Object", "object", "objectName"),
     _of("annotations", "shapes", "Shape", "word", "annotationShapes.shapeType"),
@@ -119,7 +119,7 @@ FIELDS: Final = (
 
 
 def rows_that_meet(index: Index, field: Field, wanted: Any) -> Mask:
-    """The rows of a field's table that meet what is wanted."""
+    """The rows of a field's table that have a wanted value."""
     table, column = field.table, field.column
     match field.kind:
         case "word":
@@ -148,19 +148,19 @@ def rows_that_meet(index: Index, field: Field, wanted: Any) -> Mask:
             runs, depositions = depositions_of_runs(index)
             is_wanted = at(np.isin(index.ids("depositions"), wanted), depositions)
             return marked(runs[is_wanted], index.count("runs"))
-    is_true: Mask = index.numbers(table, column) == 1  # what isn't said isn't true
+    is_true: Mask = index.numbers(table, column) == 1  # a missing value isn't true
     return is_true if wanted else ~is_true
 
 
 def asked_for(asked: Any, subject: str = "") -> Iterator[tuple[Field, Any]]:
-    """The fields, of one subject or all, that a `Search` or `Condition` has a value of."""
+    """The fields set in a `Search` or `Condition` with their values, of one subject or of all."""
     for field in FIELDS:
         if subject in {"", field.subject} and (wanted := getattr(asked, field.name, None)) not in ((), NO_BOUNDS, None):
             yield field, wanted
 
 
 def masks_of(index: Index, asked: Any, subject: str) -> dict[str, Mask]:
-    """For each field about a subject that a `Search` or `Condition` asks for, the rows of the subject that meet it."""
+    """The rows of a subject that meet a `Search` or `Condition`, for each of its fields that is set."""
     return {
         field.name: lifted(index, rows_that_meet(index, field, wanted), field.table, subject)
         for field, wanted in asked_for(asked, subject)
@@ -168,23 +168,23 @@ def masks_of(index: Index, asked: Any, subject: str) -> dict[str, Mask]:
 
 
 def lifted(index: Index, rows: Mask, table: str, above: str) -> Mask:
-    """The rows of a table that some rows belong to."""
+    """The rows of ``above`` that own these rows of a table."""
     return rows if table == above else marked(index.places(table, above)[rows], index.count(above))
 
 
 def loosened(bounds: Range) -> Range:
-    """A range to within half a percent: what is called 10 Å is often 10.012 Å."""
+    """A range widened by half a percent: 10 Å in the literature is often 10.012 Å in files."""
     low, high = bounds
     return None if low is None else low * (1 - _SLACK), None if high is None else high * (1 + _SLACK)
 
 
 def release_days(index: Index) -> NDArray[np.str_]:
-    """The day on which each dataset was released, such as ``2024-05-31``."""
+    """The release day of each dataset, such as ``2024-05-31``."""
     return index.made("release days", lambda: np.array([x[:10] for x in index.texts("datasets", "releaseDate")], "U10"))
 
 
 def depositions_of_runs(index: Index) -> tuple[Places, Places]:
-    """Pairs of runs and the depositions that brought their dataset, or a tomogram or an annotation of them."""
+    """Pairs of runs and depositions: of the run's dataset, and of each of its tomograms and annotations."""
 
     def places(above: str) -> Places:
         return np.concatenate([index.places(table, above) for table in ("runs", "tomograms", "annotations")])
@@ -193,7 +193,7 @@ def depositions_of_runs(index: Index) -> tuple[Places, Places]:
 
 
 def deposition_names(index: Index) -> list[str]:
-    """The depositions as they are listed, such as ``CZCDP-10301 Lamellae``."""
+    """The ids and titles of depositions, such as ``CZCDP-10301 Lamellae``."""
     titles = zip(index.ids("depositions"), index.texts("depositions", "title"), strict=True)
     return [f"CZCDP-{each} {title}" for each, title in titles]
 
@@ -213,7 +213,7 @@ def _is_object(name: str, wanted: str) -> bool:
 
 
 def _is_named(name: str, wanted: str) -> bool:
-    """Whether a name has all words that are wanted, or is the name that stands in double quotes."""
+    """Whether a name has all wanted words, or equals the wanted name in double quotes."""
     if is_quoted(wanted):
         return name == wanted[1:-1]
     words = set(tokens(wanted))
@@ -221,7 +221,7 @@ def _is_named(name: str, wanted: str) -> bool:
 
 
 def _range_text(bounds: tuple[Any, Any], unit: str = "") -> str:
-    """A range in words.
+    """The display text of a range.
 
     >>> _range_text((None, 10.0), " Å"), _range_text((100, None), "°"), _range_text((8.0, 12.5), " Å")
     ('≤ 10 Å', '≥ 100°', '8–12.5 Å')
@@ -235,7 +235,7 @@ def _range_text(bounds: tuple[Any, Any], unit: str = "") -> str:
 
 
 def typed_range(text: str, *, of_days: bool = False) -> tuple[Any, Any]:
-    """A range as people type it, ``8..14``, ``..10`` or one number; of days also years. ValueError for what is none.
+    """Parse ``8..14``, ``..10`` or one number, or for days also years; ValueError for anything else.
 
     >>> typed_range("..10"), typed_range("2024", of_days=True)
     ((None, 10.0), (datetime.date(2024, 1, 1), datetime.date(2024, 12, 31)))

@@ -1,7 +1,7 @@
-"""The index: the part of a portal's tables that questions are asked of, as columns of NumPy arrays.
+"""The search index: the searchable columns of a portal's tables as NumPy arrays.
 
-A pack has its tables at hand. A server is asked for whole tables, but only for the columns that are used, in pages, and
-the answer is kept as one SQLite file.
+A pack has its tables on disk. From a server, whole tables are fetched in pages, but only the columns that are used, and
+cached as one SQLite file.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from napari_cryoet.tables.schema import tables
 
 T = TypeVar("T")
 Mask = NDArray[np.bool_]
-"""For each row of a table, by id, whether it is meant."""
+"""For each row of a table, ordered by id, whether it is selected."""
 Places = NDArray[np.int32]
-"""For each row of a table, by id, a place in another list; -1 for none."""
+"""For each row of a table, ordered by id, a position in another list; -1 for none."""
 Progress = Callable[[float, str], None]
-"""Takes the share that is done, from 0 to 1, and words about it; from any thread."""
+"""Called with the fraction done, from 0 to 1, and a status message, from any thread."""
 
-#: What is read of each table. URLs are left out: a download asks for them.
+#: The columns to read of each table. A download queries the URLs itself.
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     table: tuple(columns.split())
     for table, columns in {
@@ -56,7 +56,7 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
         "annotationFiles": "id annotationShapeId fileSize",
     }.items()
 }
-#: Runs that have what whole tables would be too large to ask for.
+#: Tables that are too large to fetch: only which runs have rows in them that meet a clause.
 RUNS_WITH: Final[Mapping[str, tuple[str, Clause]]] = {
     "frames": ("frames", {}),
     "ctf": ("perSectionParameters", {"majorDefocus": {"_is_null": False}}),
@@ -69,21 +69,21 @@ _NOT_REPORTED: Final = frozenset({"", "not_reported"})
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A column of texts: each row's place in ``words``, or -1 where it has none. No word occurs twice."""
+    """A column of texts, encoded: for each row a position in ``words``, which are unique; -1 for none."""
 
     codes: Places
     words: tuple[str, ...]
 
     def rows_at(self, is_wanted: Sequence[bool] | Mask) -> Mask:
-        """The rows whose word is wanted; ``is_wanted`` has an item for each of `words`."""
+        """The rows whose word is wanted; ``is_wanted`` has one item for each of `words`."""
         mask: Mask = np.append(np.asarray(is_wanted, dtype=np.bool_), False)[self.codes]
         return mask
 
 
 class Index:
-    """What is asked of one portal: its tables as columns whose rows are in the order of their ids.
+    """The searchable tables of one portal as columns, whose rows are in the order of their ids.
 
-    `read_index` makes it. It never asks the network, doesn't change, and may be used from any thread. Tables and
+    Use `read_index` to make one. It sends no requests, doesn't change, and may be used from any thread. Tables and
     columns have the API's names; `COLUMNS` lists them.
 
     Attributes
@@ -91,9 +91,9 @@ class Index:
     as_of
         When the tables were read from the source.
     reason
-        Why an older answer is used, such as a server that can't be reached; empty where that isn't so.
+        Why cached tables are used, such as a server that can't be reached; empty otherwise.
     unknown
-        Of `RUNS_WITH`, what the server couldn't tell: it can't be searched for.
+        Keys of `RUNS_WITH` that the server couldn't answer; they can't be searched for.
     """
 
     def __init__(self, database: Database, source: Source, as_of: datetime, reason: str = "") -> None:
@@ -102,11 +102,11 @@ class Index:
         self._database = database
         self._lock = threading.RLock()
         self._made: dict[Any, Any] = {}
-        #: Calls a function with the index and a value, unless it was called with them just now.
+        #: Calls a function with the index and a value, with a small cache.
         self.recent = lru_cache(maxsize=16)(lambda make, value: make(self, value))
 
     def count(self, table: str) -> int:
-        """How many rows a table has."""
+        """The number of rows of a table."""
         return len(self.ids(table))
 
     def ids(self, table: str) -> NDArray[np.int64]:
@@ -114,42 +114,42 @@ class Index:
         return self.made(("ids", table), lambda: np.fromiter(self._cells(table, "id"), np.int64))
 
     def words(self, table: str, column: str) -> Words:
-        """A column of texts; texts that say that nothing is reported count as none."""
+        """A column of texts, encoded; ``not_reported`` counts as none."""
         return self.made(("words", table, column), lambda: _coded(self._cells(table, column)))
 
     def numbers(self, table: str, column: str) -> NDArray[np.float64]:
-        """A column of numbers, or of 1 and 0 for true and false; NaN for none."""
+        """A column of numbers, with 1 and 0 for true and false and NaN for none."""
         return self.made(
             ("numbers", table, column),
             lambda: np.array([np.nan if x is None else x for x in self._cells(table, column)], np.float64),
         )
 
     def texts(self, table: str, column: str) -> list[str]:
-        """A column of texts, one by one; empty for none."""
+        """A column of texts, one for each row; empty for none."""
         return self.made(("texts", table, column), lambda: [text or "" for text in self._cells(table, column)])
 
     def places(self, table: str, above: str) -> Places:
-        """Where each row's parent, or its parent's parent, is in the table ``above``; -1 for none."""
+        """The position of each row's parent or further ancestor in the table ``above``; -1 for none."""
         return self.made(("places", table, above), lambda: self._places(table, above))
 
     def runs_with(self, what: str) -> Mask:
-        """Which runs have rows of a table, or what `RUNS_WITH` names; PortalError for what is `unknown`."""
+        """The runs that have rows in a table or a key of `RUNS_WITH`; PortalError if it is `unknown`."""
         if what in self.unknown:
             raise PortalError(f"The portal couldn't tell which runs have {what}.", hint="Ask it again later.")
         return self.made(("runs with", what), lambda: self._runs_with(*RUNS_WITH.get(what, (what, {}))))
 
     def rows(self, table: str, ids: Iterable[int]) -> list[dict[str, Any]]:
-        """The columns of `COLUMNS` of the rows with some ids, by id, as far as the table has them."""
+        """The rows with these ids as dictionaries of `COLUMNS`, ordered by id; unknown ids are skipped."""
         columns, clause = COLUMNS[table], {"id": {"_in": [int(each) for each in ids]}}
         return [dict(zip(columns, row, strict=True)) for row in self._database.cells(table, columns, clause)]
 
     def made(self, key: Any, make: Callable[[], T]) -> T:
-        """What was made of the tables under a key, made the first time."""
+        """The cached value for a key; ``make`` is called the first time."""
         with self._lock:
             if key not in self._made:
                 self._made[key] = make()
-            found: T = self._made[key]
-            return found
+            value: T = self._made[key]
+            return value
 
     def _cells(self, table: str, column: str) -> Iterator[Any]:
         return (cell for (cell,) in self._database.cells(table, [column]))
@@ -170,39 +170,39 @@ class Index:
 
 
 def marked(places: NDArray[np.integer[Any]], size: int) -> Mask:
-    """A mask of some size, true at some places; -1 is no place."""
+    """A mask of this size that is true at the positions; -1 is ignored."""
     mask = np.zeros(size + 1, np.bool_)
     mask[places] = True
     return mask[:size]
 
 
 def all_of(masks: Iterable[Mask], size: int) -> Mask:
-    """What is in all masks."""
+    """The intersection of masks."""
     return reduce(np.logical_and, masks, np.ones(size, np.bool_))
 
 
 def at(mask: Mask, places: Places) -> Mask:
-    """The mask at some places; false at -1."""
-    found: Mask = np.append(mask, False)[places]
-    return found
+    """The values of a mask at the positions; false at -1."""
+    values: Mask = np.append(mask, False)[places]
+    return values
 
 
 def read_index(
     portal: Portal, *, refresh: bool = False, progress: Progress | None = None, stop: threading.Event | None = None
 ) -> Index:
-    """The index of a portal: at once for a pack and the demo, and for a server that was read before.
+    """Read the index of a portal: immediately for a pack, the demo, and a server whose tables are cached.
 
-    With ``refresh`` a server's tables are fetched again, which takes a minute for the live portal; otherwise, and where
-    the server can't be reached (see `Index.reason`), those on disk are used, however old.
+    With ``refresh``, a server's tables are fetched again: a minute for the live portal. Otherwise, or if the
+    server can't be reached (see `Index.reason`), cached tables of any age are used.
 
     Raises
     ------
     NetworkError
-        A server can't be reached and wasn't read before.
+        A server can't be reached and its tables aren't cached.
     PortalError
-        The tables can't be read, or you are offline and they weren't read before.
+        The tables can't be read, or you are offline and they aren't cached.
     StoppedError
-        ``stop`` was set; what is on disk is as it was.
+        ``stop`` was set; the cache is unchanged.
     """
     raise_if_stopped(stop)
     database = portal.database(stop=stop)
@@ -210,32 +210,32 @@ def read_index(
         for table, _ in RUNS_WITH.values():
             database.load(table)
         return Index(database, portal.source, datetime.now(UTC))
-    path = _kept_path(portal)
-    if (portal.is_offline or not refresh) and (kept := _kept(path, portal, "")):
-        return kept
+    path = _cache_path(portal)
+    if (portal.is_offline or not refresh) and (cached := _cached(path, portal, "")):
+        return cached
     if portal.is_offline:
         hint = "Connect to the network and go online once."
-        raise PortalError("What could be searched wasn't loaded before, and you are working offline.", hint=hint)
+        raise PortalError("The search index wasn't downloaded before, and you are working offline.", hint=hint)
     try:
         return _fetched(portal, path, progress or (lambda _share, _words: None), stop)
     except NetworkError as error:
-        if kept := _kept(path, portal, error.message):
-            return kept
+        if cached := _cached(path, portal, error.message):
+            return cached
         raise
 
 
-def _kept_path(portal: Portal) -> Path:
-    """Where the tables of a server are kept; a version that reads other columns has another place."""
+def _cache_path(portal: Portal) -> Path:
+    """The cache file of a server's tables; a version that reads other columns has another one."""
     folder = portal.cache_folder
     assert folder is not None  # noqa: S101 - only packs have none
-    place, version = (
+    location, version = (
         hashlib.sha256(json.dumps(each).encode()).hexdigest()[:16]
         for each in (portal.source.location, [COLUMNS, [*RUNS_WITH]])
     )
-    return folder / f"index-{place}-{version}.sqlite"
+    return folder / f"index-{location}-{version}.sqlite"
 
 
-def _kept(path: Path, portal: Portal, reason: str) -> Index | None:
+def _cached(path: Path, portal: Portal, reason: str) -> Index | None:
     try:
         as_of = datetime.fromtimestamp(path.stat().st_mtime, UTC)
         return Index(Database({}, saved=path), portal.source, as_of, reason)
@@ -244,7 +244,7 @@ def _kept(path: Path, portal: Portal, reason: str) -> Index | None:
 
 
 def _fetched(portal: Portal, path: Path, progress: Progress, stop: threading.Event | None) -> Index:
-    """The tables of a server, which are then kept."""
+    """Fetch the tables of a server and cache them."""
     as_of = datetime.now(UTC)
     names = (*RUNS_WITH, *reversed([*COLUMNS]))  # the largest first
     database, ended, n_rows = Database({}), threading.Event(), 0
@@ -256,7 +256,7 @@ def _fetched(portal: Portal, path: Path, progress: Progress, stop: threading.Eve
                 raise_if_stopped(ended)
                 rows += page
         except PortalError:
-            if name not in RUNS_WITH:  # which ask most of a server
+            if name not in RUNS_WITH:  # these are the most expensive queries
                 raise
             return None
         return rows
@@ -269,7 +269,7 @@ def _fetched(portal: Portal, path: Path, progress: Progress, stop: threading.Eve
                 if rows is not None:
                     database.load(RUNS_WITH[name][0] if name in RUNS_WITH else name, rows)
                     n_rows += len(rows)
-                progress(n_done / len(names), f"reading what can be searched: {n_rows:,} rows")
+                progress(n_done / len(names), f"reading the search index: {n_rows:,} rows")
         finally:
             ended.set()
             pool.shutdown(cancel_futures=True)
@@ -282,7 +282,7 @@ def _fetched(portal: Portal, path: Path, progress: Progress, stop: threading.Eve
 
 
 def _pages(portal: Portal, name: str, stop: threading.Event | None) -> Iterator[list[dict[str, Any]]]:
-    """The rows of a table; for a name of `RUNS_WITH` one row that stands for all those that a run has in that table."""
+    """The rows of a table; for a key of `RUNS_WITH`, one row for each run that has rows there."""
     if name in COLUMNS:
         yield from portal.pages(name, COLUMNS[name], {}, size=ROWS_A_PAGE, stop=stop)
         return

@@ -1,4 +1,4 @@
-"""What a search found as lists: datasets, runs, annotations or tomograms, each row with ids, counts and sizes."""
+"""Matches of a search as lists of datasets, runs, annotations or tomograms, with ids, counts and sizes."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ Row: TypeAlias = dict[str, Any]
 
 
 def _column(name: str, default: Any = "") -> Any:
-    """A field that has the value of a column of the portal's table, or the default where that is null."""
+    """A field with the value of a column of the portal's table, or the default if it is null."""
     return msgspec.field(name=name, default=default)
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of the rows of lists; ids are the portal's, texts are empty where the portal doesn't say them."""
+    """Base class of the rows of lists; missing texts are empty."""
 
     size_bytes: int = 0
 
 
 class ListedDataset(Listed, frozen=True, kw_only=True):
-    """A dataset and the size of everything in it; what is counted matches."""
+    """A dataset with its total size; counts are of matches."""
 
     dataset_id: int = _column("id")
     title: str = ""
@@ -40,19 +40,19 @@ class ListedDataset(Listed, frozen=True, kw_only=True):
     n_runs: int = 0
     n_tomograms: int = 0
     n_annotations: int = 0
-    objects: tuple[str, ...] = ()  # of these annotations, most first
+    objects: tuple[str, ...] = ()  # of these annotations, the most frequent first
 
 
 class ListedRun(Listed, frozen=True, kw_only=True):
-    """A run that matches; counts and the size are those of its tomograms (as OME-Zarr) and annotations that match."""
+    """A matching run; counts and size are of its matching tomograms (as OME-Zarr) and annotations."""
 
     run_id: int = _column("id")
     run: str = ""
     dataset_id: int = _column("datasetId", 0)
     n_tomograms: int = 0
     n_annotations: int = 0
-    objects: tuple[str, ...] = ()  # of these annotations, most first
-    object_counts: tuple[int, ...] = ()  # points or instances of each of them, 0 for masks
+    objects: tuple[str, ...] = ()  # of these annotations, the most frequent first
+    object_counts: tuple[int, ...] = ()  # points or instances of each object, 0 for masks
     spacings_angstrom: tuple[float, ...] = ()  # of these tomograms
     processing: tuple[str, ...] = ()  # of these tomograms
     tilt_quality: int | None = None  # 1 to 5, the best of its tilt series
@@ -66,7 +66,7 @@ class _OfRun(Listed, frozen=True, kw_only=True):
 
 
 class ListedAnnotation(_OfRun, frozen=True, kw_only=True):
-    """An annotation of a run that matches, where there are conditions one that meets them; with its size."""
+    """An annotation of a matching run; it meets a condition if the search has any."""
 
     annotation_id: int = _column("id")
     object: str = _column("objectName")
@@ -79,7 +79,7 @@ class ListedAnnotation(_OfRun, frozen=True, kw_only=True):
 
 
 class ListedTomogram(_OfRun, frozen=True, kw_only=True):
-    """A tomogram of a run that matches and that meets what is asked of tomograms, with its size as OME-Zarr."""
+    """A matching tomogram of a matching run; its size is that of the OME-Zarr."""
 
     tomogram_id: int = _column("id")
     spacing_angstrom: float = _column("voxelSpacing", 0.0)
@@ -94,10 +94,10 @@ class ListedTomogram(_OfRun, frozen=True, kw_only=True):
 
 
 def list_matches(index: Index, matches: Matches, kind: Kind) -> tuple[Any, ...]:
-    """What a search found as rows of a kind: `ListedDataset`, `ListedRun`, `ListedAnnotation` or `ListedTomogram`.
+    """List matches as `ListedDataset`, `ListedRun`, `ListedAnnotation` or `ListedTomogram`.
 
-    Datasets are in the order of the matches, the others by dataset and id. The tens of thousands of runs of the whole
-    portal take some tenths of a second.
+    Datasets keep the order of the matches; other rows are sorted by dataset and id. Listing all runs of the portal
+    takes tenths of a second.
     """
     rows, row_type = _LISTS[kind]
     found = rows(_Found(index, matches))
@@ -106,9 +106,9 @@ def list_matches(index: Index, matches: Matches, kind: Kind) -> tuple[Any, ...]:
 
 
 def sorted_rows(rows: Sequence[Any], field: str) -> tuple[Any, ...]:
-    """Rows by a field, texts from a to z and numbers from the largest, those that don't say it last.
+    """Sort rows by a field: texts from a to z, numbers from the largest, missing values last.
 
-    FormatError where the rows have no such field.
+    FormatError if the rows have no such field.
     """
     fields = type(rows[0]).__struct_fields__ if rows else (field,)
     if field not in fields:
@@ -124,7 +124,7 @@ def sorted_rows(rows: Sequence[Any], field: str) -> tuple[Any, ...]:
 
 
 class _Found:
-    """The rows of an index that a search found, and what belongs to them."""
+    """The rows of an index that match a search, and the rows below them."""
 
     def __init__(self, index: Index, matches: Matches) -> None:
         self.index, self.dataset_ids = index, matches.dataset_ids
@@ -138,14 +138,14 @@ class _Found:
             masks[table] = at(masks["annotations"], index.places(table, "annotations"))
 
     def rows(self, table: str) -> list[Row]:
-        """The runs, or the rows of a table below them, that were found, with run and dataset, by dataset and id."""
+        """The matching runs, or rows of a table below them, with run and dataset, sorted by dataset and id."""
         rows, runs = (self.index.rows(each, self.index.ids(each)[self._masks[each]]) for each in (table, "runs"))
         about = {run["id"]: {"run": run["name"], "datasetId": run["datasetId"]} for run in runs}
         found = [row | about[row.get("runId", row["id"])] for row in rows]
         return sorted(found, key=lambda row: (row["datasetId"], row["id"]))
 
     def below(self, above: str, table: str, *columns: Any) -> dict[int, list[list[Any]]]:
-        """Cells of the rows of a table that were found, by the id of what these belong to."""
+        """Cells of the matching rows of a table, grouped by the id of their ancestor in ``above``."""
         rows, found = self._masks[table], defaultdict[int, list[list[Any]]](list)
         owners = np.append(self.index.ids(above), 0)[self.index.places(table, above)[rows]].tolist()
         for owner, *cells in zip(owners, *(np.asarray(each, object)[rows].tolist() for each in columns), strict=True):
@@ -153,7 +153,7 @@ class _Found:
         return found
 
     def summaries(self, above: str) -> Callable[[int], Row]:
-        """Tells what matches in a run or dataset, by its id."""
+        """Make a function that summarizes the matches in a run or dataset, by its id."""
         index = self.index
         sizes = np.nan_to_num(index.numbers("tomograms", "fileSizeOmezarr"))
         columns = index.numbers("tomograms", "voxelSpacing"), index.texts("tomograms", "processing"), sizes
@@ -179,7 +179,7 @@ class _Found:
         return summary
 
     def annotation_sizes(self) -> NDArray[Any]:
-        """The bytes of all files of each annotation of the index."""
+        """The total size of the files of each annotation of the index, in bytes."""
         owners = self.index.places("annotationFiles", "annotations")
         sizes = np.nan_to_num(self.index.numbers("annotationFiles", "fileSize"))
         return np.bincount(owners[owners >= 0], sizes[owners >= 0], minlength=self.index.count("annotations"))
@@ -188,9 +188,10 @@ class _Found:
 def _datasets(found: _Found) -> Iterable[Row]:
     summary = found.summaries("datasets")
     rows = {row["id"]: row for row in found.index.rows("datasets", found.dataset_ids)}
-    for each in found.dataset_ids:
-        row = rows[each]
-        yield row | summary(each) | {"size_bytes": row["fileSize"], "releaseDate": (row["releaseDate"] or "")[:10]}
+    for dataset_id in found.dataset_ids:
+        row = rows[dataset_id]
+        released = {"releaseDate": (row["releaseDate"] or "")[:10]}
+        yield row | summary(dataset_id) | {"size_bytes": row["fileSize"]} | released
 
 
 def _runs(found: _Found) -> Iterable[Row]:
@@ -206,9 +207,9 @@ def _annotations(found: _Found) -> Iterable[Row]:
     authors = found.below("annotations", "annotationAuthors", index.texts("annotationAuthors", "name"))
     sizes = dict(zip(index.ids("annotations").tolist(), found.annotation_sizes().tolist(), strict=True))
     for row in found.rows("annotations"):
-        each = row["id"]
-        of_it = {"shapes": [*dict.fromkeys(chain(*shapes[each]))], "authors": [*chain(*authors[each])]}
-        yield row | of_it | {"size_bytes": sizes[each]}
+        row_id = row["id"]
+        lists = {"shapes": [*dict.fromkeys(chain(*shapes[row_id]))], "authors": [*chain(*authors[row_id])]}
+        yield row | lists | {"size_bytes": sizes[row_id]}
 
 
 def _tomograms(found: _Found) -> Iterable[Row]:

@@ -1,8 +1,8 @@
-"""What objects are called and which is a kind of which, for those that the portal annotates most.
+"""Names, synonyms and kinds of the objects that the portal annotates most.
 
-Ids and kinds are those of the Gene Ontology, where an object is in it (each was checked against its edition of December
-2021); other names are those of the field. A part of something isn't a kind of it: a ribosomal subunit is no ribosome,
-and a nuclear envelope is no membrane.
+Ids and kinds are from the Gene Ontology (checked against the release of December 2021) where it has the object; other
+names are common in the field. A part isn't a kind: a ribosomal subunit isn't a ribosome, and a nuclear envelope isn't a
+membrane.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 from napari_cryoet.discovery.words import is_quoted, split_words, tokens
 
 _ATTACHED: Final = re.compile(r"\s(?:of|with|in|from|bound to)\s")
-#: id or nothing | name, other names | what it is a kind of
+#: id or empty | name, synonyms | parents: the kinds of object that it is
 _TABLE: Final = """
 GO:0016020 | membrane
 GO:0005886 | plasma membrane, cell membrane, plasmalemma | membrane
@@ -92,38 +92,38 @@ _COMMON_NAMES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Concept:
-    """An object by its name; ``object_id`` is empty where the ontologies don't have it."""
+    """A kind of object; ``object_id`` is empty if no ontology has it."""
 
     name: str
     object_id: str
-    names: tuple[str, ...]  # the first is `name`
-    kind_of: tuple[str, ...]  # names
+    names: tuple[str, ...]  # with synonyms; the first is `name`
+    kind_of: tuple[str, ...]  # names of its parents
 
 
 def common_names(organism: str) -> str:
-    """What an organism, or its species if a strain is named, is called in English; empty if that isn't known."""
+    """The English names of an organism, with or without its strain; empty if unknown."""
     return next((names for species, names in _COMMON_NAMES.items() if organism.startswith(species)), "")
 
 
 def concept_of(name_or_id: str) -> Concept | None:
-    """What is called by a name, in whatever number and case, or has an id; None for what isn't in the table."""
+    """The concept with a name (singular or plural, any case) or an id; None if it isn't in the table."""
     return _by_name().get(tokens(name_or_id))
 
 
 def is_kind_of(concept: Concept, other: Concept) -> bool:
-    """Whether one concept is the other or, over whatever steps, a kind of it."""
+    """Whether one concept is the other, or directly or indirectly a kind of it."""
     return concept == other or any(is_kind_of(_by_name()[tokens(name)], other) for name in concept.kind_of)
 
 
 def is_kind(name: str, concept: Concept) -> bool:
-    """Whether an object with a name is a kind of a concept."""
+    """Whether the object with this name is a kind of a concept."""
     other = concept_of_object(name)
     return other is not None and is_kind_of(other, concept)
 
 
 @lru_cache(maxsize=10_000)
 def concept_of_object(name: str) -> Concept | None:
-    """What an object is, which may have a longer name than any in the table: its last words say it.
+    """The concept of an object, found by the last words of its name if the table doesn't have all of it.
 
     >>> [concept_of_object(name) for name in ("Bovine ATP synthase stator", "30S subunit of ribosome")]
     [None, None]
@@ -133,43 +133,44 @@ def concept_of_object(name: str) -> Concept | None:
     if known := concept_of(name):
         return known
     words = tokens(_ATTACHED.split(name, maxsplit=1)[0])
-    return next((each for at in range(len(words)) if (each := _by_name().get(words[at:]))), None)
+    return next((known for start in range(len(words)) if (known := _by_name().get(words[start:]))), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A word of a search, or some words that together are the name of an object."""
+    """One word of a search, or several words that together name an object."""
 
     words: tuple[str, ...]
     concept: Concept | None = None
 
 
 def terms_of(text: str) -> tuple[Term, ...]:
-    """The words of a text; those that name a known object together.
+    """Split a text into words; words that together name a known object stay together.
 
     >>> [term.words for term in terms_of('yeast cell membrane "plasma membrane"')]
     [('yeast',), ('cell', 'membrane'), ('"plasma membrane"',)]
     """
-    waiting, found = split_words(text), []
-    while waiting:
-        plain = tuple(takewhile(lambda word: not is_quoted(word), waiting))
+    remaining, terms = split_words(text), []
+    while remaining:
+        plain = tuple(takewhile(lambda word: not is_quoted(word), remaining))
         length = next((length for length in range(len(plain), 0, -1) if concept_of(" ".join(plain[:length]))), 1)
-        words, waiting = waiting[:length], waiting[length:]
-        found.append(Term(words, concept_of(" ".join(words)) if plain else None))
-    return tuple(found)
+        words, remaining = remaining[:length], remaining[length:]
+        terms.append(Term(words, concept_of(" ".join(words)) if plain else None))
+    return tuple(terms)
 
 
 @cache
 def concepts() -> tuple[Concept, ...]:
-    """All of the table."""
-    found = []
+    """All concepts of the table."""
+    parsed = []
     for line in _TABLE.strip().splitlines():
         object_id, names, *kinds = (part.strip() for part in line.split("|"))
-        listed = tuple(name.strip() for name in names.split(","))
-        found.append(Concept(listed[0], object_id, listed, tuple(k.strip() for each in kinds for k in each.split(","))))
-    return tuple(found)
+        synonyms = tuple(name.strip() for name in names.split(","))
+        parents = tuple(name.strip() for each in kinds for name in each.split(","))
+        parsed.append(Concept(synonyms[0], object_id, synonyms, parents))
+    return tuple(parsed)
 
 
 @cache
 def _by_name() -> dict[tuple[str, ...], Concept]:
-    return {tokens(name): each for each in concepts() for name in (*each.names, each.object_id) if name}
+    return {tokens(name): concept for concept in concepts() for name in (*concept.names, concept.object_id) if name}

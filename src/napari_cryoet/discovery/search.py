@@ -1,4 +1,4 @@
-"""Questions to an index: what a search asks, and which datasets, runs, tomograms and annotations answer it."""
+"""Searches in an index: their fields, and the datasets, runs, tomograms and annotations that match."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from napari_cryoet.exceptions import FormatError
 
 T = TypeVar("T", bound=msgspec.Struct)
 Part = tuple[str, int]
-"""What is asked of one row: its table, and for annotations the number of the condition."""
+"""Fields that one row has to meet: its table, and the number of the condition (0 except for annotations)."""
 
 _DATASETS: Final = ("datasets", 0)
 _ASKED_BY_SEARCH: Final = ("datasets", "runs", "tomograms", "tiltseries")
@@ -39,59 +39,59 @@ class _Asked(msgspec.Struct, frozen=True, omit_defaults=True, repr_omit_defaults
 
 
 class Condition(_Asked, frozen=True, kw_only=True):
-    """What one annotation has to be: all fields hold for the same annotation, and one value of each field is enough.
+    """A condition for one annotation: it meets all fields, each with one of the field's values.
 
-    Objects, authors and software are words that occur in the name, in any order and number; in double quotes, the whole
-    name. Objects may also be ids, such as ``GO:0022626``. An object that is known (`objects.concepts`) is found by its
-    other names, and with all kinds of it and nothing else: ``ribosome`` finds a cytosolic ribosome, and no subunit.
+    Objects, authors and software are words of the name in any order, or the whole name in double quotes. Objects may
+    also be ids, such as ``GO:0022626``. Known objects (`objects.concepts`) match by their synonyms and kinds only:
+    ``ribosome`` finds a cytosolic ribosome, but not a ribosomal subunit.
     """
 
     objects: tuple[str, ...] = ()
-    shapes: tuple[str, ...] = ()  # as `records.ShapeType` has them; one of the annotation's shapes is
+    shapes: tuple[str, ...] = ()  # values of `records.ShapeType`; one of the annotation's shapes matches
     methods: tuple[str, ...] = ()  # "manual", "automated", "hybrid", "simulated"
-    is_ground_truth: bool | None = None  # an annotation that doesn't say it isn't
+    is_ground_truth: bool | None = None  # a missing value counts as False
     authors: tuple[str, ...] = ()
     software: tuple[str, ...] = ()
     min_count: int | None = None  # points or instances; masks have none
 
 
 class Search(_Asked, frozen=True, kw_only=True):
-    """A question about runs. All fields have to hold; one value of a field is enough. An empty search finds everything.
+    """A search for runs: they meet all fields, each with one of the field's values. An empty search finds everything.
 
-    Use ``msgspec.structs.replace`` for a search that differs in a field, and `chips` for what can be taken away.
+    Change fields with ``msgspec.structs.replace``; `chips` lists the choices that can be removed.
     """
 
-    text: str = ""  # every word occurs in the dataset or, where that doesn't have it, in the run
+    text: str = ""  # every word occurs in the dataset or in the run
     organisms: tuple[str, ...] = ()  # words, or a whole name in double quotes
     sample_types: tuple[str, ...] = ()
-    depositions: tuple[int, ...] = ()  # brought the dataset, or a tomogram or an annotation of the run
-    released: Days = NO_BOUNDS  # first and last day, of the dataset
-    processing: tuple[str, ...] = ()  # this and the next four are about one tomogram: "raw", "denoised", …
+    depositions: tuple[int, ...] = ()  # of the dataset, or of a tomogram or an annotation of the run
+    released: Days = NO_BOUNDS  # first and last release day of the dataset
+    processing: tuple[str, ...] = ()  # "raw", "denoised", …; one tomogram meets this and the next three
     processing_software: tuple[str, ...] = ()  # words, or a whole name in double quotes
     reconstruction: tuple[str, ...] = ()  # "WBP", "SIRT", …
     spacing_angstrom: Range = NO_BOUNDS
-    tilt_range_degrees: Range = NO_BOUNDS  # this and the next are about one tilt series: the sum of both sides
-    tilt_quality: tuple[int, ...] = ()  # 1 to 5, the best
-    has: tuple[Content, ...] = ()  # here all of them
-    annotations: tuple[Condition, ...] = ()  # each is met by an annotation of the same run
+    tilt_range_degrees: Range = NO_BOUNDS  # from end to end; one tilt series meets this and the next
+    tilt_quality: tuple[int, ...] = ()  # 1 to 5 (best)
+    has: tuple[Content, ...] = ()  # all of them, not just one
+    annotations: tuple[Condition, ...] = ()  # an annotation of the run for each
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields that aren't empty as plain data, for JSON or TOML; `search_from` reads it."""
+        """The fields that aren't empty as plain data for JSON or TOML; `search_from` reads it."""
         return _with(msgspec.to_builtins(self, builtin_types=(date,)), None, "")  # TOML has no null
 
     def condition(self, number: int) -> Condition:
-        """The condition with this number; an empty one after all."""
+        """The condition with this number; an empty one if there is none."""
         return self.annotations[number] if number < len(self.annotations) else Condition()
 
     def with_condition(self, number: int, condition: Condition) -> Search:
-        """The search with a condition in place of the one with this number, or after all; an empty one is left out."""
+        """The search with this condition replaced, or appended if the number is new; drops empty conditions."""
         conditions = list(self.annotations)
         conditions[number : number + 1] = [condition]
         return replace(self, annotations=tuple(each for each in conditions if each != Condition()))
 
 
 def search_from(data: dict[str, Any]) -> Search:
-    """The search that `Search.to_dict` made plain; FormatError, with the name of the field, for what is none."""
+    """Read a search from the output of `Search.to_dict`; FormatError names an invalid field."""
     try:
         return msgspec.convert(_with(data, "", None), Search)
     except msgspec.ValidationError as error:
@@ -100,22 +100,22 @@ def search_from(data: dict[str, Any]) -> Search:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """What answers a search.
+    """The ids that match a search.
 
-    A dataset answers it with one of its runs, or by itself where nothing is asked of runs. Its text may be spread over
-    several of its runs, so it can be here without any of `run_ids`.
+    A dataset matches if one of its runs does, or by itself if the search has no conditions for runs. The words of the
+    text may be in different runs: then the dataset matches, but none of its runs.
     """
 
     search: Search
     dataset_ids: tuple[int, ...]  # newest first
     run_ids: tuple[int, ...]  # ascending
-    annotation_ids: tuple[tuple[int, ...], ...]  # of these runs, for each of `Search.annotations`
-    tomogram_ids: tuple[int, ...]  # of these runs; where nothing is asked of tomograms, all
-    corrections: dict[str, tuple[str, ...]]  # words that occur nowhere, and those like them that were taken instead
+    annotation_ids: tuple[tuple[int, ...], ...]  # in these runs, for each of `Search.annotations`
+    tomogram_ids: tuple[int, ...]  # in these runs; all if the search has no tomogram fields
+    corrections: dict[str, tuple[str, ...]]  # words without matches, and the similar words used instead
 
 
 def find(index: Index, search: Search) -> Matches:
-    """What answers a search, in some milliseconds."""
+    """Find the matches of a search, in a few milliseconds."""
     narrowed = Narrowed(index, search)
     datasets, runs = narrowed.datasets(), narrowed.runs()
     order = index.made("newest first", lambda: np.lexsort((index.ids("datasets"), release_days(index)))[::-1])
@@ -136,14 +136,14 @@ def find(index: Index, search: Search) -> Matches:
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """One choice of a search as a word or two, and the search without it."""
+    """One choice of a search as a short text, and the search without it."""
 
     text: str
     without: Search
 
 
 def chips(search: Search) -> tuple[Chip, ...]:
-    """All choices of a search but its text, those about annotations first, each to be taken away by itself."""
+    """The choices of a search except its text, annotation conditions first."""
     found = [
         Chip(field.chip_of(value), search.with_condition(number, without(condition, field, value)))
         for number, condition in enumerate(search.annotations)
@@ -154,14 +154,14 @@ def chips(search: Search) -> tuple[Chip, ...]:
 
 
 def without(asked: T, field: Field, value: Any) -> T:
-    """What is asked but for one value of a field."""
+    """A search or condition without one value of a field."""
     wanted, nothing = getattr(asked, field.name), getattr(type(asked)(), field.name)
     rest = nothing if field.is_single else tuple(each for each in wanted if each != value)
     return replace(asked, **{field.name: rest})
 
 
 class Narrowed:
-    """Which rows of an index meet each part of a search; `find` and the facets put them together."""
+    """The rows of an index that meet each part of a search; `find` and the facets combine them."""
 
     def __init__(self, index: Index, search: Search) -> None:
         self._index, self.text = index, text_match(index, search.text)
@@ -171,16 +171,16 @@ class Narrowed:
         self._of_runs = {
             part: lifted(index, self.rows(part), part[0], "runs")
             for part, masks in self._masks.items()
-            if part[0] != "datasets" and (masks or part[0] == "annotations")  # any meets an empty condition
+            if part[0] != "datasets" and (masks or part[0] == "annotations")  # any annotation meets an empty condition
         }
 
     def rows(self, part: Part, without: object = None) -> Mask:
-        """The rows that meet all fields of a part but one, by its name."""
+        """The rows that meet all fields of a part, except the one named ``without``."""
         masks = [mask for name, mask in self._masks.get(part, {}).items() if name != without]
         return all_of(masks, self._index.count(part[0]))
 
     def datasets(self, without: Part | str | None = None) -> Mask:
-        """The datasets that meet everything but a part, or but a field about datasets."""
+        """The datasets that match, ignoring one part or one dataset field."""
         runs = [mask for part, mask in self._of_runs.items() if part != without]
         datasets = self.text.datasets & self.rows(_DATASETS, without)
         if runs:
@@ -188,7 +188,7 @@ class Narrowed:
         return datasets
 
     def runs(self, without: Part | str | None = None, *, with_text: bool = True) -> Mask:
-        """The same for runs; without the text, it is asked of their datasets only."""
+        """The runs that match, like `datasets`; unless ``with_text``, only their datasets have to contain the text."""
         masks = [mask for part, mask in self._of_runs.items() if part != without]
         if with_text:
             masks.append(self.text.runs)

@@ -1,4 +1,4 @@
-"""Free text in an index: which datasets and runs have all words of it, and where."""
+"""Free-text search in an index: the datasets and runs that contain all words, and where they occur."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from napari_cryoet.discovery.index import Index, Mask, Words, all_of, at
 from napari_cryoet.discovery.objects import Concept, Term, common_names, concept_of, is_kind, terms_of
 from napari_cryoet.discovery.words import Texts, tokens
 
-#: Where words are looked for: what to call it, table and column; what says most first.
+#: Columns to search: title, table and column, the most telling first.
 _COLUMNS: Final = (
     ("title", "datasets", "title"),
     ("organism", "datasets", "organismName"),
@@ -40,7 +40,7 @@ _MOST_CORRECTIONS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class TextMatch:
-    """Where a text occurs: every word of it in the dataset or in its runs, and in the dataset or in one run."""
+    """The matches of a text: datasets that contain all words themselves or in any of their runs, and runs likewise."""
 
     datasets: Mask
     runs: Mask
@@ -53,7 +53,7 @@ class Reason:
 
     field: str  # "title", "author", "object", "run", …
     text: str
-    how: str = ""  # where the text hasn't the word itself: "another name of …", "a kind of …" or "like …"
+    how: str = ""  # if the text doesn't contain the word: "another name of …", "a kind of …" or "like …"
 
     def __str__(self) -> str:
         return f"{self.field}: {self.text}" + (f" ({self.how})" if self.how else "")
@@ -61,7 +61,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Column:
-    """A column to look words up in."""
+    """A searchable column."""
 
     field: str
     table: str
@@ -69,11 +69,11 @@ class _Column:
     texts: Texts
 
     def having(self, word: str, *, is_part: bool = False) -> list[bool]:
-        """Which of its words have a word; a part of a name as a whole word: plasma isn't found in mycoplasma."""
+        """For each text, whether it contains the word; ``is_part`` matches whole words only (not mycoplasma)."""
         return self.texts.having_whole(word) if is_part else self.texts.having(word)
 
     def naming(self, concept: Concept) -> list[bool]:
-        """Which of its words name an object or, where they are names of objects, a kind of it."""
+        """For each text, whether it names the object, or in the column of objects a kind of it."""
         if self.field == "object":
             return [is_kind(name, concept) for name in self.words.words]
         if self.field not in {"title", "description"}:
@@ -82,15 +82,15 @@ class _Column:
 
 
 def text_match(index: Index, text: str) -> TextMatch:
-    """Where all words of a text occur; a word that occurs nowhere stands for those that differ by one letter."""
+    """Find all words of a text; similar words replace a word that occurs nowhere."""
     match: TextMatch = index.recent(_match, text)
     return match
 
 
 def reasons(index: Index, text: str, dataset_id: int) -> tuple[Reason, ...]:
-    """Why a text finds a dataset: where each word first occurs in what is known of it and of its runs."""
-    place, corrections = np.searchsorted(index.ids("datasets"), dataset_id), text_match(index, text).corrections
-    rows = [(column, index.places(column.table, "datasets") == place) for column in _columns(index)]
+    """Why a dataset matches a text: where each word first occurs in the dataset or its runs."""
+    position, corrections = np.searchsorted(index.ids("datasets"), dataset_id), text_match(index, text).corrections
+    rows = [(column, index.places(column.table, "datasets") == position) for column in _columns(index)]
     codes = [
         (column, code) for column, own in rows for code in np.unique(column.words.codes[own]).tolist() if code >= 0
     ]
@@ -106,7 +106,10 @@ def reasons(index: Index, text: str, dataset_id: int) -> tuple[Reason, ...]:
 def find_terms(
     text: str, size: int, having: Callable[[Term], Mask], like: Callable[[str], Sequence[str]]
 ) -> tuple[Mask, dict[str, tuple[str, ...]]]:
-    """Where all terms of a text are, and what was taken instead of words that are nowhere: those `like` them."""
+    """Find all terms of a text; a word that occurs nowhere is replaced by those `like` it.
+
+    Returns the mask of the rows that have all terms, and the replacements by word.
+    """
     found, corrections = np.ones(size, np.bool_), dict[str, tuple[str, ...]]()
     for term in terms_of(text):
         mask = having(term)
@@ -124,7 +127,7 @@ def _match(index: Index, text: str) -> TextMatch:
 
 
 def _find_term(index: Index, term: Term) -> Mask:
-    """The datasets, and after them the runs, that have all words of a term or the object that it names."""
+    """The datasets, then the runs, that contain all words of a term or the object that it names."""
     columns, is_part = _columns(index), len(term.words) > 1
     found = [
         _lifted(index, ((column, column.having(word, is_part=is_part)) for column in columns)) for word in term.words
@@ -136,7 +139,7 @@ def _find_term(index: Index, term: Term) -> Mask:
 
 
 def _lifted(index: Index, wanted: Iterable[tuple[_Column, list[bool]]]) -> Mask:
-    """The datasets, and after them the runs, that have one of the words that are wanted of each column."""
+    """The datasets, then the runs, that have a wanted text in any column."""
     own, runs = np.zeros(index.count("datasets"), np.bool_), np.zeros(index.count("runs"), np.bool_)
     for column, is_wanted in wanted:
         if any(is_wanted):
@@ -147,7 +150,7 @@ def _lifted(index: Index, wanted: Iterable[tuple[_Column, list[bool]]]) -> Mask:
 
 
 def _reasons(codes: list[tuple[_Column, int]], word: str, term: Term) -> Iterable[Reason]:
-    """All places of a dataset in which a word occurs, then those of the object that it names."""
+    """All texts of a dataset that contain a word, then those that name its object."""
     for column, code in codes:
         if column.texts.has(word, code):
             yield Reason(column.field, _around(column.words.words[code], word))
@@ -180,12 +183,12 @@ def _read_columns(index: Index) -> Iterable[_Column]:
 
 
 def _like(index: Index, word: str) -> tuple[str, ...]:
-    """Words that differ from a word by a letter."""
+    """Words that differ from this one by a letter."""
     return tuple(sorted({each for column in _columns(index) for each in column.texts.like(word)})[:_MOST_CORRECTIONS])
 
 
 def _around(text: str, word: str, width: int = 60) -> str:
-    """The part of a long text that has a word."""
-    place = max(0, text.casefold().find(next(iter(tokens(word)), word)))
-    start, end = max(0, place - width // 2), place + width
+    """The part of a long text around a word."""
+    position = max(0, text.casefold().find(next(iter(tokens(word)), word)))
+    start, end = max(0, position - width // 2), position + width
     return f"{'…' if start else ''}{text[start:end].strip()}{'…' if end < len(text) else ''}"

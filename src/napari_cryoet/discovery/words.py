@@ -1,4 +1,4 @@
-"""Words that people type, and texts to look them up in: case, accents, number and typing errors are forgiven."""
+"""Word search that ignores case, accents, plurals and typing errors."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from napari_cryoet.portal.links import AROUND
 
 _WORD: Final = re.compile(r'"([^"]*)"?|(\S+)')
 _TOKEN: Final = re.compile(r"[^\W_]+")
-#: A paper, an entry of EMDB or EMPIAR, or a person, in an address.
-_NAMED: Final = re.compile(r"10\.\d{4,9}/[^?#]+|EMD-\d+|EMPIAR-\d+|(?:\d{4}-){3}\d{3}[\dX]", re.IGNORECASE)
+#: The DOI, EMDB or EMPIAR entry, or ORCID in a URL.
+_IDENTIFIER: Final = re.compile(r"10\.\d{4,9}/[^?#]+|EMD-\d+|EMPIAR-\d+|(?:\d{4}-){3}\d{3}[\dX]", re.IGNORECASE)
 _GREEK: Final = str.maketrans({"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "µ": "u", "μ": "u"})
-#: Plurals of Latin, Greek and old English that the field uses.
+#: Irregular plurals that the field uses.
 _IRREGULAR: Final = {
     **{f"{stem}a": f"{stem}um" for stem in ("bacteri", "cili", "flagell", "reticul", "sept")},
     **{f"{stem}ae": f"{stem}a" for stem in ("crist", "fimbri", "lamell")},
     **{"mitochondria": "mitochondrion", "nuclei": "nucleus", "pili": "pilus", "axes": "axis", "mice": "mouse"},
 }
-_ENDS_ALONE: Final = ("ss", "us", "is", "as", "os")  # chaos, atlas, virus, axis: no plural
-_LEAST_LETTERS: Final = 4  # of a word in which a typing error is forgiven
+_ENDS_ALONE: Final = ("ss", "us", "is", "as", "os")  # chaos, atlas, virus and axis are singular
+_LEAST_LETTERS: Final = 4  # shorter words aren't corrected
 
 
 def split_words(text: str) -> tuple[str, ...]:
-    """The words of a search; what stands in double quotes is one word, with its quotes.
+    """Split a search into words; text in double quotes is one word and keeps its quotes.
 
-    Of the address of a paper, of an entry of EMDB or EMPIAR and of an ORCID, what it names is the word.
+    The URL of a paper, an EMDB or EMPIAR entry, or an ORCID becomes the identifier in it.
 
     >>> split_words('"fission yeast" https://doi.org/10.1038/s41592-022-01746-2')
     ('"fission yeast"', '10.1038/s41592-022-01746-2')
     """
-    words = (f'"{quoted.strip()}"' if quoted.strip() else _named(plain) for quoted, plain in _WORD.findall(text))
+    words = (f'"{quoted.strip()}"' if quoted.strip() else _identifier(plain) for quoted, plain in _WORD.findall(text))
     return tuple(word for word in words if word)
 
 
 def is_quoted(word: str) -> bool:
-    """Whether a word of a search is meant to the letter."""
+    """Whether a word of a search is in double quotes, for an exact match."""
     return len(word) > 2 and word[0] == word[-1] == '"'
 
 
 @lru_cache(maxsize=100_000)
 def simplified(text: str) -> str:
-    """Text without case, accents and the many kinds of blanks."""
+    """A text in lower case, without accents, and with single spaces."""
     if not text.isascii():
         text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     return " ".join(text.casefold().split())
@@ -63,7 +63,7 @@ def tokens(text: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=50_000)
 def singular(word: str) -> str:
-    """A word in the singular, as far as rules go; a word in the singular stays as it is.
+    """The singular of a word by simple rules; a singular stays as it is.
 
     >>> [singular(word) for word in ("vesicles", "bodies", "complexes", "virus", "cristae", "80s")]
     ['vesicle', 'body', 'complex', 'virus', 'crista', '80s']
@@ -80,7 +80,7 @@ def singular(word: str) -> str:
 
 
 class Texts:
-    """Texts to look words up in, one a record. NUL splits a text into parts whose words don't belong together."""
+    """Searchable texts, one for each record. NUL separates parts of a text, which no match spans."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         plain = [simplified(text) for text in texts]
@@ -88,28 +88,28 @@ class Texts:
         self._texts = list(zip(plain, tokened, strict=True))
 
     def having(self, word: str) -> list[bool]:
-        """Which texts contain a word: anywhere as it is or in the singular, or as a whole word in another number."""
+        """For each text, whether it contains a word, also as part of another word or in the plural."""
         return self._having(word, self._texts)
 
-    def has(self, word: str, place: int) -> bool:
-        """Whether the text at a place contains a word, as `having` finds it."""
-        return self._having(word, [self._texts[place]])[0]
+    def has(self, word: str, position: int) -> bool:
+        """Whether the text at this position contains a word, as in `having`."""
+        return self._having(word, [self._texts[position]])[0]
 
     def having_whole(self, word: str) -> list[bool]:
-        """Which texts contain a word or words as whole words that follow each other."""
+        """For each text, whether it contains a word or phrase as whole words."""
         whole = f" {' '.join(tokens(word))} "
-        return [bool(whole.strip()) and whole in among for _, among in self._texts]
+        return [bool(whole.strip()) and whole in tokened for _, tokened in self._texts]
 
     @staticmethod
     def _having(word: str, texts: Iterable[tuple[str, str]]) -> list[bool]:
         bare = simplified(word.strip('"'))
         stem, whole = singular(bare), f" {' '.join(tokens(bare))} "
-        if not whole.strip():  # nothing but signs, or nothing
+        if not whole.strip():  # empty, or only punctuation
             return [bare in text for text, _ in texts]
-        return [bare in text or stem in text or whole in among for text, among in texts]
+        return [bare in text or stem in text or whole in tokened for text, tokened in texts]
 
     def like(self, word: str) -> tuple[str, ...]:
-        """The words of all texts that differ from a word by one letter: more, fewer, another, or two exchanged."""
+        """The words of all texts that are one typing error away from a word, see `is_one_letter_off`."""
         typed = simplified(word)
         if len(typed) < _LEAST_LETTERS or not typed.isalpha():
             return ()
@@ -121,18 +121,18 @@ class Texts:
 
 
 def is_one_letter_off(one: str, other: str) -> bool:
-    """Whether one letter more, fewer or changed, or two exchanged neighbours, make one word into another.
+    """Whether two words differ by one letter inserted, deleted or replaced, or by two swapped neighbours.
 
     >>> [is_one_letter_off("ribosome", word) for word in ("ribsome", "ribosmoe", "ribozome", "ribosome", "lysosome")]
     [True, True, True, False, False]
     """
     pairs = zip(one, other, strict=False)
-    alike = next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
-    rest, others = one[alike:], other[alike:]
+    start = next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+    rest, others = one[start:], other[start:]
     return one != other and (rest[1:] in {others, others[1:]} or rest == others[1:] or rest[1::-1] + rest[2:] == others)
 
 
-def _named(word: str) -> str:
-    """What the address of a paper, an entry or a person names; another word as it is."""
-    found = _NAMED.search(unquote(word)) if "/" in word else None
+def _identifier(word: str) -> str:
+    """The DOI, entry or ORCID in a URL; any other word as it is."""
+    found = _IDENTIFIER.search(unquote(word)) if "/" in word else None
     return word if found is None else found[0].rstrip(f"{AROUND}/")
