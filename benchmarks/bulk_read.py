@@ -1,12 +1,11 @@
-"""How fast large parts of a volume are read exactly, in a script.
+"""Measure exact reads of large parts of a volume in a script.
 
     python benchmarks/bulk_read.py [--src OTHER/src] [--line middle] [--rivals]
 
-``whole`` is all of level 0 of 256 x 960 x 928 float32, ``box`` a large part of it that cuts chunks; ``portal`` is
-written as the portal does (zarr v2, chunks of 256³, Blosc), ``sharded`` has chunks of 64³ in shards of 256³ (zarr v3,
-Zstandard). Each is read from disk and over the connection, by a process that starts with nothing imported. Prints
-medians: seconds, and MB of memory. ``--rivals`` adds zarr-python itself and dask on top of it; it needs fsspec and
-aiohttp, and so do they.
+``whole`` is all of level 0 of 256 x 960 x 928 float32; ``box`` is a large part that isn't aligned with chunks.
+``portal`` has the portal's layout (zarr v2, chunks of 256³, Blosc), ``sharded`` has chunks of 64³ in shards of 256³
+(zarr v3, Zstandard). Each is read from disk and over the network, by a new process. Prints medians: seconds, and MB of
+memory. ``--rivals`` adds zarr-python and dask; it requires fsspec and aiohttp.
 """
 
 from __future__ import annotations
@@ -39,11 +38,11 @@ LAYOUTS = ("portal", "sharded")
 PARTS = ("whole", "box")
 FIGURES = {"": "s", ", memory, MB": "memory, MB", ", sum": "sum"}
 RIVALS = ("zarr", "dask")
-N_REQUESTS = 16  # of the rivals, as many as we have in flight
+N_REQUESTS = 16  # concurrent requests of the rivals, same as ours
 
 
 def make_layouts(folder: Path) -> None:
-    """Write the volumes, where they aren't yet."""
+    """Write the volumes unless they exist."""
     import zarr
     from numcodecs import Blosc
 
@@ -81,14 +80,14 @@ def measure(reader: str, part: str, url: str) -> Result:
     return {"s": seconds, "memory, MB": peak_memory_mb(), "sum": float(values[::3, ::5, ::7].sum(dtype="f8"))}
 
 
-def measure_all(reader: str, src: Path, places: dict[str, str], only: str) -> Result:
-    """The figures of a reader whose names have some text in them, each from a fresh process."""
+def measure_all(reader: str, src: Path, roots: dict[str, str], only: str) -> Result:
+    """Measure a reader, each figure in a new process. ``only`` selects figures by part of their name."""
     result: Result = {}
-    for (place, root), layout, part in itertools.product(places.items(), LAYOUTS, PARTS):
-        if only not in f"{place}, {layout}, {part}":
+    for (source, root), layout, part in itertools.product(roots.items(), LAYOUTS, PARTS):
+        if only not in f"{source}, {layout}, {part}":
             continue
         found = fresh_process(__file__, "--child", reader, part, "--url", f"{root}/{layout}.zarr", src=src)
-        result |= {f"{place}, {layout}, {part}{key}": found[name] for key, name in FIGURES.items()}
+        result |= {f"{source}, {layout}, {part}{key}": found[name] for key, name in FIGURES.items()}
     return result
 
 
@@ -96,7 +95,7 @@ def main() -> None:
     parser = options_of(__doc__)
     add_src_option(parser)
     parser.add_argument("--rivals", action="store_true", help="measure zarr-python and dask too")
-    parser.add_argument("--only", default="", help='only what has this in its name, such as "disk, portal"')
+    parser.add_argument("--only", default="", help='only figures with this in their name, such as "disk, portal"')
     given = parser.parse_args()
     if given.child:
         finish(measure(*given.child, given.url))
@@ -105,14 +104,14 @@ def main() -> None:
         folder = given.data or Path(temporary)
         make_layouts(folder)
         with line_server(folder, given.line) as url:
-            places = {"disk": str(folder.resolve()), given.line: url}
+            roots = {"disk": str(folder.resolve()), given.line: url}
 
             def measure_one(name: str) -> Result:
-                return measure_all(name, readers[name], places, given.only)
+                return measure_all(name, readers[name], roots, given.only)
 
             runs = in_turns(list(readers), measure_one, given.repeats)
     sums = [{key: run.pop(key) for key in list(run) if key.endswith("sum")} for found in runs.values() for run in found]
-    assert all(each == sums[0] for each in sums), "not the same values"
+    assert all(other == sums[0] for other in sums), "values differ"
     report(given, runs)
 
 

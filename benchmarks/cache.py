@@ -1,9 +1,9 @@
-"""What the disk cache saves when a tomogram is opened again in a new process, and what keeping a part costs.
+"""Measure how much the disk cache saves when a tomogram is reopened in a new process, and its overhead.
 
     xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/cache.py [--line middle]
 
-``cold`` starts with an empty cache, ``warm`` with what an earlier process kept, ``file`` opens the same volume from
-disk. Prints medians: seconds, and MB that were sent; and milliseconds a part for the cache alone.
+``cold`` starts with an empty cache, ``warm`` with the cache of an earlier process, ``file`` opens the same volume from
+disk. Prints medians: seconds and MB sent; for the cache alone, milliseconds per part.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from pathlib import Path
 from first_plane import opened
 from shared import Result, Window, finish, fresh_process, in_turns, line_server, make_data, options_of, report
 
-AHEAD_S = 5.0  # until what a window at rest fetches ahead is kept too
+AHEAD_S = 5.0  # for prefetched parts to be cached too
 PARTS = {"0.5 kB": (528, 2000), "0.5 MB": (500_000, 100), "4 MB": (4_000_000, 16)}
 VARIANTS = ("file", "cold", "warm")
 
 
 def view(url: str, data: Path, root: str) -> Result:
-    """Open the image in a window, and let the cache keep what came."""
+    """Open the image in a window, and wait until the cache is written."""
     window = Window(url, data, root=root)
     result = opened(window)
     window.wait(AHEAD_S)
@@ -31,7 +31,7 @@ def view(url: str, data: Path, root: str) -> Result:
 
 
 def keep() -> Result:
-    """Milliseconds that the cache takes to keep and to find a part."""
+    """Milliseconds to write and to find a part in the cache."""
     from napari_cryoet.streaming import DiskCache
     from napari_cryoet.streaming.sources import Piece
 

@@ -1,10 +1,9 @@
-"""How often `check_picks` is right, silent and wrong, on the demo, whose truth is known.
+"""Measure how often `check_picks` is right, wrong or undecided on the demo, whose ground truth is known.
 
     python benchmarks/check_rates.py [--cases 400] [--source demo]
 
-Prints the table of `docs/guides/check.md`. Each case takes picks of a ground truth in one of its tomograms, as a
-person finds them: with a mistake, or as they are. Or it takes a pattern that has nothing to do with the tomogram. Rates
-come with 95 % intervals (Wilson).
+Prints the table of `docs/guides/check.md`. Each case is a noisy subset of a ground truth in one of its tomograms, with
+or without a mistake; or a pattern unrelated to the tomogram. Rates have 95 % Wilson intervals.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ Points = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Scene:
-    """A tomogram, and where the particles of one object are in its voxels."""
+    """A tomogram, and the positions of one object's particles in its voxels."""
 
     tomogram: Tomogram
     truth: Points
@@ -44,7 +43,7 @@ class Scene:
 
     @property
     def width(self) -> float:
-        """Of a particle, in voxels."""
+        """The particle's diameter in voxels."""
         return self.diameter / self.tomogram.voxel_spacing
 
 
@@ -56,31 +55,31 @@ class Outcome:
 
 
 def scenes(source: str) -> list[Scene]:
-    """Each ground truth of at least ten points, in each tomogram of its alignment."""
-    found, portal = [], open_portal(source)
+    """All ground truths with at least ten points, in each tomogram of their alignment."""
+    result, portal = [], open_portal(source)
     for run in (run for dataset in portal.datasets() for run in portal.runs(dataset.id)):
         page = portal.run_page(run.id)
         truths = [f for f in page.annotation_files if f.format == "ndjson" and f.shape.annotation.ground_truth_status]
-        one_each = {file.shape.annotation.id: file for file in truths}  # of several shapes the last
+        one_each = {file.shape.annotation.id: file for file in truths}  # the last one of several shapes
         for tomogram, file in itertools.product(page.tomograms, one_each.values()):
             if file.alignment_id != tomogram.alignment_id:
                 continue
             picks = open_annotation(file)
             if isinstance(picks, Picks) and not picks.is_cloud and len(picks) >= COUNTS[0]:
                 points = picks.rescaled(tomogram.voxel_spacing).points_zyx
-                found.append(Scene(tomogram, points, diameter_of(picks.about)[0]))
-    return found
+                result.append(Scene(tomogram, points, diameter_of(picks.about)[0]))
+    return result
 
 
 def picked(rng: np.random.Generator, scene: Scene) -> Points:
-    """Some of the truth, as a person finds it."""
-    some = rng.permutation(len(scene.truth))[: rng.choice(COUNTS)]
-    return np.asarray(scene.truth[some] + rng.normal(0, 0.08 * scene.width, (len(some), 3)))
+    """A noisy subset of the ground truth."""
+    rows = rng.permutation(len(scene.truth))[: rng.choice(COUNTS)]
+    return np.asarray(scene.truth[rows] + rng.normal(0, 0.08 * scene.width, (len(rows), 3)))
 
 
 def moved(p: Points, s: Scene, rng: np.random.Generator) -> Points:
-    way = rng.normal(0, (0.4, 1, 1))
-    return np.asarray(p + way / np.linalg.norm(way) * rng.uniform(0.7, 2.5) * s.width)
+    direction = rng.normal(0, (0.4, 1, 1))
+    return np.asarray(p + direction / np.linalg.norm(direction) * rng.uniform(0.7, 2.5) * s.width)
 
 
 Mistake = Callable[[Points, Scene, np.random.Generator], Points]
@@ -109,9 +108,9 @@ def in_clusters(rng: np.random.Generator, shape: Points, count: int) -> Points:
 
 def in_rows(rng: np.random.Generator, shape: Points, count: int) -> Points:
     start, steps = anywhere(rng, shape, 4), np.arange(count)
-    way = rng.normal(0, (0.2, 1, 1), (4, 3))
-    way /= np.linalg.norm(way, axis=1, keepdims=True)
-    return np.asarray((start[steps % 4] + way[steps % 4] * (steps // 4)[:, None] * 4) % shape)
+    directions = rng.normal(0, (0.2, 1, 1), (4, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    return np.asarray((start[steps % 4] + directions[steps % 4] * (steps // 4)[:, None] * 4) % shape)
 
 
 def with_mistake(seed: int, known: list[Scene]) -> Outcome:
@@ -150,7 +149,7 @@ def nothing(seed: int, known: list[Scene]) -> Outcome:
 
 
 def outcome_of(found: Findings, truth: Points | None, scene: Scene) -> str:
-    """A suggestion counts as right if it puts the picks within a third of a particle of the truth."""
+    """Classify findings. A suggestion is right if its mean error is less than a third of a particle."""
     readings = [found.suggestion] if found.suggestion is not None else list(found.alternatives)
     if not readings:
         return "fits" if found.verdict == "fits" else "can't tell"
@@ -163,7 +162,7 @@ def outcome_of(found: Findings, truth: Points | None, scene: Scene) -> str:
 
 
 def row(name: str, outcomes: list[str], right: str) -> str:
-    """Rates of right answers, of false alarms and of silence; nothing is right about a pattern without particles."""
+    """A table row with the rates of right answers, false alarms and undecided cases."""
     counts, n = Counter(outcomes), len(outcomes)
     false = n - counts["can't tell"] - (counts[right] if right else 0)
     cells = (rate(counts[right], n) if right else "", rate(false, n), rate(counts["can't tell"], n))
@@ -171,7 +170,7 @@ def row(name: str, outcomes: list[str], right: str) -> str:
 
 
 def rate(hits: int, n: int, z: float = 1.96) -> str:
-    """A rate with its Wilson interval."""
+    """Format a rate with its Wilson interval."""
     share, spread = hits / n, z * z / n
     middle = (share + spread / 2) / (1 + spread)
     half = z * math.sqrt(share * (1 - share) / n + spread / n / 4) / (1 + spread)
@@ -181,7 +180,7 @@ def rate(hits: int, n: int, z: float = 1.96) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", type=int, default=400, help="of each of the three kinds")
+    parser.add_argument("--cases", type=int, default=400, help="number of cases of each of the three kinds")
     parser.add_argument("--source", default="demo")
     given = parser.parse_args()
     known = scenes(given.source)
@@ -198,12 +197,12 @@ def main() -> None:
             sys.stderr.write(f"\r{what}: {seed + 1} of {given.cases}")
         sys.stderr.write("\n")
         if make is with_mistake:
-            print(row("with a mistake", [each.outcome for each in found], right_outcome))
-            many = [each.outcome for each in found if each.n_picks > COUNTS[1]]
+            print(row("with a mistake", [result.outcome for result in found], right_outcome))
+            many = [result.outcome for result in found if result.n_picks > COUNTS[1]]
             if many:
                 print(row(f"… more than {COUNTS[1]} picks", many, right_outcome))
-        for kind in dict.fromkeys(each.kind for each in found):
-            print(row(kind, [each.outcome for each in found if each.kind == kind], right_outcome), flush=True)
+        for kind in dict.fromkeys(result.kind for result in found):
+            print(row(kind, [result.outcome for result in found if result.kind == kind], right_outcome), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""What many picks cost: to compare two sets, to open them in a window, to step through them and to delete one.
+"""Measure operations on many picks: comparing, opening in a window, stepping through planes, and deleting one.
 
     xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/compare_and_add.py [--counts 1000 100000 1000000]
 
-Particles are placed at random, 0.05 in a cubic radius. Four of five are found and moved by a third of the radius; as
-many as were missed are invented; all are oriented. They are compared with the truth, and opened from a file with
-``viewer.open``. Plain napari gets the same numbers as a Points and a Vectors layer. Prints medians in seconds.
+Particles are placed at random, 0.05 per cubic radius, with orientations. The picks are four fifths of them, displaced
+by a third of the radius, and as many false ones as were missed. They are compared with the ground truth, and opened
+from a file with ``viewer.open``. Plain napari gets the same numbers as a Points and a Vectors layer. Prints medians in
+seconds.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ N_STEPS = 20
 
 
 def two_sets(count: int) -> tuple[Any, Any]:
-    """What a program found, and the truth."""
+    """Simulated picks and the ground truth."""
     from scipy.spatial.transform import Rotation
 
     from napari_cryoet import Picks
@@ -43,7 +44,7 @@ def two_sets(count: int) -> tuple[Any, Any]:
 
 
 def spheres() -> Any:
-    """A mask full of spheres, one label each, as large as a binned tomogram."""
+    """A mask of spheres with one label each, the size of a binned tomogram."""
     from napari_cryoet import Mask
 
     z, y, x = np.ogrid[(slice(0, MASK_SIDE),) * 3]
@@ -54,7 +55,7 @@ def spheres() -> Any:
 
 
 def compared(count: int) -> Result:
-    """Compare picks with picks, and with a mask."""
+    """Measure comparisons of picks with picks, of picks with a mask, and of masks."""
     from napari_cryoet import compare
 
     a, b = two_sets(count)
@@ -70,21 +71,21 @@ def compared(count: int) -> Result:
 
 
 def timed(work: Callable[[], object]) -> float:
-    """The seconds that something takes."""
+    """The duration of a call in seconds."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
 
 
 def added(count: int, file: Path) -> Result:
-    """Open picks from a file, in a window that has shown nothing yet."""
+    """Measure opening picks from a file in a new window."""
     viewer = new_window()
     seconds = timed(lambda: drawn(lambda: viewer.open(file, plugin=PLUGIN)))
     return {f"open {count:,} oriented picks": seconds} | edited(viewer, count)
 
 
 def added_plainly(count: int, file: Path) -> Result:
-    """Add the same numbers to napari itself; reading the file isn't counted."""
+    """Measure adding the same numbers to plain napari, without reading the file."""
     from napari_cryoet import read_picks
 
     picks = read_picks(file, spacing_angstrom=SPACING_ANGSTROM)
@@ -100,7 +101,7 @@ def added_plainly(count: int, file: Path) -> Result:
 
 
 def edited(viewer: Any, count: int) -> Result:
-    """Step through picks, and delete one of them."""
+    """Measure stepping through picks and deleting one."""
     from napari.layers import Points
 
     points = next(layer for layer in viewer.layers if isinstance(layer, Points))
@@ -125,7 +126,7 @@ def new_window() -> Any:
 
 
 def drawn(work: Callable[[], object]) -> None:
-    """Do something, and let the window draw what came of it."""
+    """Call a function and draw the result."""
     from qtpy.QtWidgets import QApplication
 
     work()

@@ -1,9 +1,9 @@
-"""How fast crops around picks are cut, by threads and by 1, 2 and 4 workers of a dask cluster.
+"""Measure the export of crops with threads, and with 1, 2 and 4 workers of a dask cluster.
 
     python benchmarks/crops.py [--line middle] [--repeats 3]
 
-Eight runs, a tomogram and 128 picks each, are served over a connection; cubes of 32 voxels are cut by processes that
-start with empty caches. Prints medians: seconds in all, crops a second, and MB that the server sent.
+Eight runs, each with a tomogram and 128 picks, are served over a simulated network. New processes with empty caches
+export cubes of 32 voxels. Prints medians: total seconds, crops per second, and MB sent by the server.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ WORKERS = ("threads", "1 worker", "2 workers", "4 workers")
 
 
 def make_files(folder: Path) -> None:
-    """Write the tomograms and the picks, where they aren't yet."""
+    """Write the tomograms and the picks unless they exist."""
     from napari_cryoet.formats.ome_zarr import write_pyramid
 
     for run in range(RUNS):
@@ -36,7 +36,7 @@ def make_files(folder: Path) -> None:
 
 
 def measure(workers: str, url: str) -> Result:
-    """Cut everything once, in this process or on a cluster of its own."""
+    """Export all crops once, in this process or on a new cluster."""
     from napari_cryoet.basket.basket import Basket
     from napari_cryoet.portal.portal import Source
     from napari_cryoet.training.crops import export_crops

@@ -1,9 +1,9 @@
-"""How long searches and facets take in a large portal, and what its index takes of memory.
+"""Measure searches and facets in a large portal, and the memory of its index.
 
     python benchmarks/discovery.py [--datasets 500 --runs 25000 --annotations 50000]
 
-The portal is generated in the proportions of the real one. A fresh process reads the index that another one kept, and
-then searches as somebody types, with all facets counted after each letter. Prints medians and the slowest.
+The generated portal has the proportions of the real one. A new process reads the saved index, then searches after each
+typed letter and counts all facets. Prints medians and maxima.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def keep(path: Path, n_datasets: int, n_runs: int, n_annotations: int) -> None:
-    """Write what `read_index` would keep of a generated portal."""
+    """Write the index of a generated portal, like `read_index`."""
     from generated_portal import generated_tables
     from napari_cryoet.discovery.index import COLUMNS
     from napari_cryoet.tables.database import Database
@@ -55,7 +55,7 @@ def keep(path: Path, n_datasets: int, n_runs: int, n_annotations: int) -> None:
 
 
 def measure(path: Path) -> dict[str, float]:
-    """Seconds to read it, milliseconds of answers, and megabytes."""
+    """Measure reading the index, searches, and memory."""
     from napari_cryoet.discovery.facets import count_facets
     from napari_cryoet.discovery.index import Index
     from napari_cryoet.discovery.search import Condition, Search, find
@@ -68,7 +68,7 @@ def measure(path: Path) -> dict[str, float]:
     before_mb, began = resident_mb(), time.perf_counter()
     index = Index(Database({}, saved=path), Source("url", "generated", "Generated"), datetime.now(UTC))
     count_facets(index, Search())
-    find(index, Search(text="a"))  # prepares texts, as whoever reads an index should
+    find(index, Search(text="a"))  # prepares the texts
     result = {"read the index, s": time.perf_counter() - began}
     took: dict[str, list[float]] = {}
     for unit in ("datasets", "runs"):
@@ -85,7 +85,7 @@ def measure(path: Path) -> dict[str, float]:
 
 
 def resident_mb() -> float:
-    """What the process has in memory, as Linux says."""
+    """The resident memory of this process; Linux only."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
 
 

@@ -1,11 +1,11 @@
-"""How fast a run's annotations and large files are downloaded, next to the portal's official client.
+"""Compare downloads of a run's annotations and large files with the portal's official client.
 
     python benchmarks/download.py [--line open] [--src OTHER/src]
 
-A pack with one run is served by this package, through a connection that delays each answer. *annotations* are 24 files
-of points and 6 masks, each in OME-Zarr, with their metadata; the official client is told to leave out MRC, of which it
-would fetch a second copy. *volumes* are three tomograms of 64 planes, as OME-Zarr and as MRC. A fresh process fetches
-each into an empty folder. Prints medians: seconds, and for volumes MB/s beside what the connection carries.
+This package serves a pack with one run over a simulated network. *annotations* are 24 point files and 6 OME-Zarr masks
+with metadata; the official client skips MRC, which would be a second copy. *volumes* are three tomograms of 64 planes,
+as OME-Zarr and as MRC. A new process downloads each to an empty folder. Prints medians: seconds, and for volumes MB/s
+with the network's limit.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ N_POINTS, N_MASKS, N_TOMOGRAMS, N_PICKS = 24, 6, 3, 500
 WHAT = ("annotations", "volumes")
 HTTPS, S3 = "https://files.example.org/", "s3://bucket/"
 VOLUME_SHAPE = (min(64, SHAPE[0]), *SHAPE[1:])
-#: A connection that is only as wide as the line: what one server can send at once is no limit of it.
+#: A network in which a single connection can use the whole bandwidth.
 LINES["open"] = {"latency": 0.06, "connection_mb": 50, "total_mb": 50}
 
 
 def make_pack(folder: Path) -> None:
-    """Write the pack, where it isn't yet."""
+    """Write the pack unless it exists."""
     from napari_cryoet.formats.mrc import write_mrc
     from napari_cryoet.formats.ome_zarr import folder_bytes, write_pyramid
     from napari_cryoet.packs.pack import Manifest, write_pack
@@ -61,8 +61,8 @@ def make_pack(folder: Path) -> None:
     tables, base = Tables(), "1/TS/Reconstructions"
 
     def at(path: str, name: str, size: str = "") -> dict[str, Any]:
-        place = folder / "files" / path
-        n_bytes = folder_bytes(place) if place.is_dir() else place.stat().st_size if place.exists() else 0
+        file = folder / "files" / path
+        n_bytes = folder_bytes(file) if file.is_dir() else file.stat().st_size if file.exists() else 0
         return {f"https{name}": HTTPS + path, f"s3{name}": S3 + path} | ({size: float(n_bytes)} if size else {})
 
     def written(path: str, content: bytes) -> str:
@@ -106,14 +106,14 @@ def make_pack(folder: Path) -> None:
 
 
 class Delay:
-    """Passes bytes on to a server at the end of a connection; what the server says comes later, and not faster."""
+    """A proxy that limits latency and bandwidth of a server's responses."""
 
     def __init__(self, port: int, latency: float, connection_mb: float, total_mb: float) -> None:
         self.port, self.latency_s = port, latency
         self.connection_bytes_s, self.total = connection_mb * 1e6, Link(total_mb * 1e6)
 
     async def serve(self) -> None:
-        """Serve until this process ends; prints the port."""
+        """Print the port and serve forever."""
         server = await asyncio.start_server(self._on_client, "127.0.0.1", 0, limit=2**20)
         print(server.sockets[0].getsockname()[1], flush=True)
         await server.serve_forever()
@@ -151,7 +151,7 @@ class Delay:
 
 
 def official(what: str, url: str, folder: Path) -> None:
-    """Fetch with the official client, as its documentation does."""
+    """Download with the official client, as documented."""
     os.environ |= {"BOTO_ENDPOINT_URL": f"{url}/s3", "AWS_DEFAULT_REGION": "us-west-2"}
     import cryoet_data_portal as cdp
 
@@ -168,7 +168,7 @@ def official(what: str, url: str, folder: Path) -> None:
 
 
 def ours(what: str, url: str, folder: Path) -> None:
-    """Fetch with this package."""
+    """Download with this package."""
     from napari_cryoet import open_portal
     from napari_cryoet.download import ask_rows, download_files
     from napari_cryoet.download.plan import every_cell, file_cells, plan_cells
@@ -183,7 +183,7 @@ def ours(what: str, url: str, folder: Path) -> None:
 
 
 def measure(client: str, what: str, url: str) -> Result:
-    """Fetch once."""
+    """Download once."""
     fetch: Callable[[str, str, Path], None] = official if client == "official" else ours
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

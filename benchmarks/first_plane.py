@@ -1,10 +1,9 @@
-"""How fast a remote tomogram is on screen, and how it feels to move through it.
+"""Measure how fast a remote tomogram appears on screen, and how responsive it is to navigation.
 
     xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/first_plane.py [--src OTHER/src] [--line middle]
 
-A volume of 500 x 960 x 928 float32 and two masks, as the portal writes them, are served by another process and opened
-with ``viewer.open``. Prints medians: seconds, and MB that were sent. Stalls are the longest times in which the event
-loop of the window did not turn.
+Another process serves a volume of 500 x 960 x 928 float32 and two masks in the portal's layout; they are opened with
+``viewer.open``. Prints medians: seconds and MB sent. Stalls are the longest pauses of the window's event loop.
 """
 
 from __future__ import annotations
@@ -38,12 +37,12 @@ from shared import (
 
 N_STEPS = min(30, SHAPE[0] // 3)
 STEP_S = 0.1
-FAR_PLANES = tuple(int(share * SHAPE[0]) for share in (0.8, 0.12, 0.66, 0.26, 0.94))
+FAR_PLANES = tuple(int(fraction * SHAPE[0]) for fraction in (0.8, 0.12, 0.66, 0.26, 0.94))
 REST_S = 1.5
 
 
 def tour(window: Window) -> Result:
-    """Open an image, take steps, jump, go back, and look across."""
+    """Open an image, step, jump, go back, and show another axis."""
     result = opened(window)
     middle = window.index
     window.wait(REST_S)
@@ -54,7 +53,7 @@ def tour(window: Window) -> Result:
 
 
 def opened(window: Window) -> Result:
-    """Open the image, until its plane is exact."""
+    """Open the image and wait until its plane is exact."""
     window.begin()
     window.open(IMAGE)
     window.wait_for(window.is_exact)
@@ -69,7 +68,7 @@ def opened(window: Window) -> Result:
 
 
 def stepped(window: Window, name: str) -> Result:
-    """Step on at a steady pace, as a hand on the slider does; a late step is taken as soon as possible."""
+    """Step at a steady pace, like a dragged slider; a late step is taken as soon as possible."""
     window.begin()
     start, taken = window.index, list[float]()
     for number in range(N_STEPS):
@@ -88,7 +87,7 @@ def stepped(window: Window, name: str) -> Result:
 
 
 def jumps(window: Window, name: str, planes: tuple[int, ...]) -> Result:
-    """Go to some planes, each from rest."""
+    """Jump to planes, pausing before each."""
     seconds, stalls, sent = list[float](), list[float](), list[float]()
     for plane in planes:
         window.wait(REST_S)
@@ -102,7 +101,7 @@ def jumps(window: Window, name: str, planes: tuple[int, ...]) -> Result:
 
 
 def across(window: Window) -> Result:
-    """A plane across the blocks, XZ, until half its resolution is there: more is only fetched when asked for."""
+    """Show an XZ plane, across the chunks, until it has half resolution; finer levels are fetched only on request."""
     window.viewer.dims.set_current_step(1, SHAPE[1] // 2 // STRIDE * STRIDE)
     window.wait(REST_S)
     window.begin()
@@ -117,7 +116,7 @@ def across(window: Window) -> Result:
 
 
 def volume(window: Window) -> Result:
-    """The coarsest level in three dimensions."""
+    """Show the coarsest level in 3D."""
     window.viewer.dims.ndisplay = 3
     window.wait(0.5)
     window.begin()
@@ -134,7 +133,7 @@ def volume(window: Window) -> Result:
 
 
 def layers(window: Window) -> Result:
-    """An image and two masks, which are stepped through together."""
+    """Open an image and two masks, and step through them together."""
     window.begin()
     for name in (IMAGE, *MASKS):
         window.open(name)
@@ -148,7 +147,7 @@ PARTS = {part.__name__: part for part in (tour, volume, layers)}
 
 
 def measure(src: Path, url: str, data: Path) -> Result:
-    """All figures of a checkout, from three fresh processes."""
+    """All figures of a checkout, from three new processes."""
     arguments = ("--url", url, "--data", data)
     parts = [fresh_process(__file__, "--child", part, *arguments, src=src) for part in PARTS]
     result = parts[0] | parts[1] | parts[2]

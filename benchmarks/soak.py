@@ -1,13 +1,13 @@
-"""An hour's browsing compressed in time: does anything grow, get stuck or show what isn't there?
+"""Soak test: a long random session that looks for leaks, hangs and wrong images.
 
     xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/soak.py --minutes 10 --seed 0 --out soak.json
 
-A random walk in a napari window against a server that is slow and sometimes fails: planes, axes, levels, 2D and 3D,
-zoom, layers shown, hidden, opened and closed, stop and go on, exact reads by a script. After every tour of some actions
-all is closed, and memory, threads, files, sockets and caches are counted. A line is fitted to each count after warm-up
-(the first third); what it grows by, less twice its standard error, must stay within a bound. At every pause what is
-drawn is compared with the truth. ``--control`` shows the same volumes from memory, which tells napari's own growth from
-ours. Exits with 1 on any finding.
+It performs random actions in a napari window, with a slow server that sometimes fails: planes, axes, levels, 2D and
+3D, zoom, showing, hiding, opening and closing layers, stopping and resuming, and exact reads. After every tour of some
+actions, everything is closed, and memory, threads, files, sockets and caches are counted. A line is fitted to each
+count after warm-up (the first third); its growth, minus twice the standard error, must stay within a bound. At every
+pause, images are compared with expected values. ``--control`` shows the same volumes from memory, to separate napari's
+growth from ours. The exit code is 1 if there is any finding.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ KINDS = {"image": "image.zarr", "mask": "mask.zarr", "instances": "instances.zar
 LEVELS = 3
 MEMORY_BYTES, DISK_LIMIT = 96 * 2**20, "60MB"
 STUCK_S, QUIET_S = 60.0, 30.0
-#: What may be gained between warm-up and the end.
+#: Maximum growth between warm-up and the end.
 BOUNDS = {
     "private_mb": 40.0,
     "malloc_mb": 20.0,
@@ -60,7 +60,7 @@ Sample = dict[str, float]
 
 
 def write_data(folder: Path) -> None:
-    """Write a volume, a mask and instances as the portal does."""
+    """Write a volume, a mask and instances in the portal's layout."""
     from napari_cryoet.formats.ome_zarr import write_pyramid
 
     noise = np.random.default_rng(0).normal(size=SHAPE).astype("f4")
@@ -73,7 +73,7 @@ def write_data(folder: Path) -> None:
 
 
 class Truth:
-    """The values of all levels, in memory."""
+    """The expected values of all levels, in memory."""
 
     def __init__(self, folder: Path) -> None:
         import zarr
@@ -84,9 +84,9 @@ class Truth:
         }
 
     def differs(self, layer: Any, kind: str) -> str:
-        """How the picture that a layer drew last differs from what it should be; nothing where it doesn't.
+        """Describe how a layer's last image differs from the expected values; empty if it doesn't.
 
-        The plane of a coarse level may be either of the two between which the finest one lies.
+        For a coarse level, either of the two planes around the finest one is accepted.
         """
         values = self.levels[kind][layer.data_level]
         raw = layer._slice.image.raw
@@ -108,7 +108,7 @@ class Truth:
 
 
 class Walk:
-    """A window, what is open in it, and what went wrong so far."""
+    """A window, its open layers, and the findings so far."""
 
     def __init__(self, url: str, folder: Path, seed: int, *, is_control: bool) -> None:
         import napari
@@ -211,7 +211,7 @@ class Walk:
         try:
             (layer,) = self.viewer.open(f"{self.url}/{KINDS[kind]}", plugin=PLUGIN, **options)
         except CryoETError:
-            self.counts["opening failed"] += 1  # as it may, with such a server
+            self.counts["opening failed"] += 1  # expected with this server
             return
         self.open[layer] = (kind, stream_of(layer), pyramid_of(list(layer.data)))
 
@@ -235,7 +235,7 @@ class Walk:
         self.wait(20)
 
     def read(self) -> None:
-        """What a script would do: an exact read of some box."""
+        """Read a box exactly, like a script."""
         if not self.open:
             return
         kind, _, pyramid = self.random.choice(list(self.open.values()))
@@ -257,7 +257,7 @@ class Walk:
         self.counts["reads compared"] += 1
 
     def pause(self) -> None:
-        """Rest until all is as sharp as it gets, and compare it with the truth."""
+        """Wait until all layers are as sharp as possible, and compare them with the expected values."""
         self.retry()
         waiting = [layer for layer in self.open if layer.visible]
         if not self.wait_for(lambda: all(self._is_settled(layer) for layer in waiting), STUCK_S):
@@ -296,7 +296,7 @@ class Walk:
         self.wait(50)
 
     def sample(self) -> Sample:
-        """Count what is left once all is closed and has come to rest."""
+        """Close everything, wait until idle, and count what remains."""
         from napari_cryoet.streaming.engine import shared_engine
 
         self.close_all()
@@ -307,12 +307,12 @@ class Walk:
             gc.collect()
             self.wait(20)
         with suppress(AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)  # glibc's: what it holds back of freed memory is nobody's leak
+            ctypes.CDLL(None).malloc_trim(0)  # freed memory that glibc keeps isn't a leak
         links = []
         for link in Path("/proc/self/fd").iterdir():
             with suppress(OSError):
                 links.append(os.readlink(link))
-        alive = Counter(_COUNTED.get(type(each).__name__) for each in gc.get_objects())
+        alive = Counter(_COUNTED.get(type(item).__name__) for item in gc.get_objects())
         return {
             "private_mb": _private_mb(),
             "malloc_mb": _malloc_mb(),
@@ -339,25 +339,25 @@ class _MallInfo(ctypes.Structure):
 
 
 def _malloc_mb() -> float:
-    """What glibc has given out, without Python's small objects; 0 elsewhere."""
+    """Memory allocated by glibc, without Python's small objects; 0 on other systems."""
     try:
-        ask = ctypes.CDLL(None).mallinfo2
+        mallinfo2 = ctypes.CDLL(None).mallinfo2
     except AttributeError:
         return 0.0
-    ask.restype = _MallInfo
-    info = ask()
+    mallinfo2.restype = _MallInfo
+    info = mallinfo2()
     return float(info.uordblks + info.hblkhd) / 2**20
 
 
 def _stacks_of_own() -> str:
     frames = sys._current_frames()
     mine = [thread for thread in threading.enumerate() if thread.name.startswith("napari-cryoet")]
-    stacks = ["".join(traceback.format_stack(frames[each.ident])[-6:]) for each in mine if each.ident in frames]
+    stacks = ["".join(traceback.format_stack(frames[own.ident])[-6:]) for own in mine if own.ident in frames]
     return "\n".join(stacks)
 
 
 def growth(samples: list[Sample], key: str) -> tuple[float, float]:
-    """By how much a fitted line grows from the end of warm-up to the last sample, and twice its standard error."""
+    """Growth of a fitted line from the end of warm-up to the last sample, and twice its standard error."""
     values = np.array([sample[key] for sample in samples[len(samples) // 3 :]])
     if len(values) < 4:
         return 0.0, 0.0
@@ -368,35 +368,35 @@ def growth(samples: list[Sample], key: str) -> tuple[float, float]:
 
 
 def walk(url: str, folder: Path, given: argparse.Namespace) -> dict[str, Any]:
-    """Walk for some minutes, and say what was found."""
+    """Run random actions for some minutes, and return the findings."""
     from napari_cryoet.streaming.engine import shared_engine
 
     faulthandler.dump_traceback_later(QUIET_S * 10 + given.minutes * 120, exit=True)
     tracemalloc.start()
-    traveller = Walk(url, folder, given.seed, is_control=given.control)
+    session = Walk(url, folder, given.seed, is_control=given.control)
     shared_engine().memory.limit_bytes = MEMORY_BYTES
     samples: list[Sample] = []
     began, warm = time.monotonic(), None
     while time.monotonic() - began < given.minutes * 60:
-        traveller.add()
+        session.add()
         for _ in range(given.actions):
-            traveller.act()
-        samples.append(traveller.sample())
+            session.act()
+        samples.append(session.sample())
         print(len(samples), {k: round(v, 1) for k, v in samples[-1].items()}, file=sys.stderr, flush=True)
         if warm is None and time.monotonic() - began > given.minutes * 20:
             warm = tracemalloc.take_snapshot()
     gains = {key: growth(samples, key) for key in BOUNDS}
     for key, (gain, error) in gains.items():
         if gain - error > BOUNDS[key]:
-            traveller.note(f"{key} grew by {gain:.1f} ± {error:.1f} after warm-up; {BOUNDS[key]} are allowed")
+            session.note(f"{key} grew by {gain:.1f} ± {error:.1f} after warm-up; {BOUNDS[key]} are allowed")
     difference = tracemalloc.take_snapshot().compare_to(warm, "lineno")[:15] if warm else []
     return {
         "tours": len(samples),
-        "actions": dict(traveller.counts),
+        "actions": dict(session.counts),
         "server": counts_of(url),
         "growth_after_warm_up": {key: {"mean": round(g, 2), "error": round(e, 2)} for key, (g, e) in gains.items()},
         "most_grown": [str(line) for line in difference],
-        "findings": traveller.findings,
+        "findings": session.findings,
         "samples": samples,
     }
 
@@ -405,16 +405,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--actions", type=int, default=40, help="in a tour, after which all is closed and counted")
-    parser.add_argument("--faults", type=float, default=0.03, help="the share of the server's answers that fail")
-    parser.add_argument("--latency", type=float, default=0.01, help="of each answer, in seconds")
-    parser.add_argument("--control", action="store_true", help="show arrays in memory instead")
-    parser.add_argument("--out", type=Path, help="write the findings to this file too, as JSON")
+    parser.add_argument("--actions", type=int, default=40, help="number of actions per tour")
+    parser.add_argument("--faults", type=float, default=0.03, help="fraction of responses that fail")
+    parser.add_argument("--latency", type=float, default=0.01, help="of each response, in seconds")
+    parser.add_argument("--control", action="store_true", help="show arrays in memory, without streaming")
+    parser.add_argument("--out", type=Path, help="also write the findings to this JSON file")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "data")
         folder.mkdir()
-        # settings and caches of whoever runs this are neither used nor changed
+        # don't use or change the user's settings and caches
         os.environ |= {"NAPARI_CONFIG": f"{temporary}/napari.yaml", "XDG_CACHE_HOME": temporary, "NAPARI_ASYNC": "0"}
         os.environ |= {"NAPARI_CRYOET_CACHE_DIR": f"{temporary}/pixels", "NAPARI_CRYOET_CACHE_LIMIT": DISK_LIMIT}
         write_data(folder)
@@ -423,7 +423,7 @@ def main() -> None:
     print(text, flush=True)
     if given.out is not None:
         given.out.write_text(text + "\n")
-    os._exit(bool(result["findings"]))  # napari's window is not ours to take down
+    os._exit(bool(result["findings"]))  # skip the teardown of napari's window
 
 
 if __name__ == "__main__":

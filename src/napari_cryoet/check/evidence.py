@@ -191,7 +191,7 @@ def cliffs_delta(ones: NDArray[np.float32], others: NDArray[np.float32]) -> floa
     """The fraction of pairs in which the first is greater, minus that in which it is smaller.
 
     >>> cliffs_delta(np.array([3, 4]), np.array([1, 2, 3]))
-    0.8333333333333333
+    0.8333333333333334
     """
     ordered = np.sort(others)
     below = np.searchsorted(ordered, ones, side="left")
