@@ -1,4 +1,4 @@
-"""Check picks that count y from the wrong end, and read them the right way."""
+"""Check picks whose y axis is flipped, and correct them."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ flipped = picks.points_zyx.copy()
 flipped[:, 1] = tomogram.shape_zyx[1] - 1 - flipped[:, 1]
 mine = picks.changed(points_zyx=flipped)
 
-found = check_picks(mine, tomogram)  # or the path of a volume
+found = check_picks(mine, tomogram)  # or the path to a volume
 for statement in found.statements:
     print("!" if statement.is_odd else " ", statement.text)
 

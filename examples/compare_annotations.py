@@ -1,4 +1,4 @@
-"""Compare two annotations with the ground truth, and find out why one of them is bad."""
+"""Compare two annotations with the ground truth, and find out why one of them is poor."""
 
 from napari_cryoet import compare, open_annotation, open_portal, report_text
 
@@ -8,7 +8,7 @@ matched = open_annotation(files[9004])  # by template matching
 careless = open_annotation(files[9005])
 
 for picks in (matched, careless):
-    found = compare(picks, truth, radius_angstrom=120, beta=4)  # the second is the reference
+    found = compare(picks, truth, radius_angstrom=120, beta=4)  # the second argument is the reference
     print(report_text(found))
 
 shifts_zyx = found.a.positions_angstrom_zyx[found.rows_a] - found.b.positions_angstrom_zyx[found.rows_b]

@@ -9,7 +9,7 @@ files = {file.id: file for file in open_portal("demo").run_page(9001).annotation
 matched, planted = open_annotation(files[9004]), open_annotation(files[9001])
 membrane, vesicles = open_annotation(files[9009]), open_annotation(files[9013])  # a mask; instances
 
-# If a particle looks the same after half a turn, such a turn is no error.
+# If a particle looks the same after half a turn, such a turn isn't an error.
 half_turn_zyx = np.diag([1.0, -1.0, -1.0])
 turned = matched.changed("turned by 180° about z", rotations_zyx=matched.rotations_zyx @ half_turn_zyx)
 for symmetry in ("C1", "C2"):
@@ -17,7 +17,7 @@ for symmetry in ("C1", "C2"):
     print(f"{symmetry}: median rotation error {error.median:.1f}°")
 
 print(report_text(compare(planted, membrane)))  # distances to the surface are negative inside
-print(report_text(compare(vesicles, membrane)))  # a coarse voxel stands for eight fine ones
+print(report_text(compare(vesicles, membrane)))  # a coarse voxel counts as eight fine ones
 
 pieces, _count = ndimage.label(membrane.read(0, membrane.shape_zyx[0]))
 mine = Mask(pieces, membrane.spacing_angstrom, alignment_id=membrane.alignment_id)

@@ -1,4 +1,4 @@
-"""Download a run's tomogram and annotations into a folder that opens like a portal; run it again to complete it."""
+"""Download a run's tomogram and annotations to a folder that opens like a portal. Run it again to resume."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import sys
 
 from napari_cryoet import Basket, download_basket, open_portal
 
-source = sys.argv[1] if len(sys.argv) > 1 else "demo"  # or "live", a pack's folder
+source = sys.argv[1] if len(sys.argv) > 1 else "demo"  # or "live", or the folder of a pack
 folder = sys.argv[2] if len(sys.argv) > 2 else "runs"
 
 
 def show(done_bytes: int, total_bytes: int) -> None:
-    """Print how far it is."""
+    """Print the progress."""
     print(f"\r{done_bytes / 1e6:.1f} of {total_bytes / 1e6:.1f} MB", end="", flush=True)
 
 
@@ -20,9 +20,9 @@ dataset = portal.datasets()[-1]
 run = next(run for run in portal.runs(dataset.id) if run.tomogram_count)
 
 page = portal.run_page(run.id)
-basket = Basket().with_ids("annotations", [each.id for each in page.annotations])
-basket = basket.with_choices(with_tomogram="default")  # all of a run would be Basket().with_ids("runs", [run.id])
+basket = Basket().with_ids("annotations", [annotation.id for annotation in page.annotations])
+basket = basket.with_choices(with_tomogram="default")  # for all of a run: Basket().with_ids("runs", [run.id])
 
 report = download_basket(basket, portal, folder, progress=show)
-print(f"\n{report.n_fetched} files fetched, {report.n_skipped} complete already; see {report.folder}")
+print(f"\n{report.n_fetched} files fetched, {report.n_skipped} already complete; see {report.folder}")
 print("downloaded runs:", *(run.name for run in open_portal(folder).runs(dataset.id)))

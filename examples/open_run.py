@@ -1,4 +1,4 @@
-"""Open a run with its default tomogram and the annotations that the curators show."""
+"""Open a run with its default tomogram and the annotations that the curators chose."""
 
 import napari
 

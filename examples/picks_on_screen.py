@@ -1,4 +1,4 @@
-"""Show picks in a slab, with their orientations, and change them."""
+"""Show picks in a slab, with orientations, and edit them."""
 
 import napari
 import numpy as np
@@ -26,12 +26,12 @@ picks_layer = next(layer for layer in viewer.layers if isinstance(layer, napari.
 
 show_slabs(viewer, picks_nm=30)
 show_orientations(viewer, picks_layer, "triads", length_angstrom=300)
-show_diameter(viewer, picks_layer, 30)  # nm, for all ribosomes from now on
+show_diameter(viewer, picks_layer, 30)  # nm; applies to all ribosomes from now on
 
 link = link_of(picks_layer)
-z = link.picks.points_zyx[:, 0]  # picks are values: keep `link.picks` to set it again
+z = link.picks.points_zyx[:, 0]  # picks are immutable: keep `link.picks` to restore it
 link.set(link.picks.take(z >= np.median(z), "kept the upper half"))
-picks_layer.add([44, 100, 100])  # as a click does
+picks_layer.add([44, 100, 100])  # like a click
 print(link.picks.edits)
 
 napari.run()

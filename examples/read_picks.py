@@ -1,4 +1,4 @@
-"""Read a STAR file of RELION 5 that doesn't say how large its tomogram is."""
+"""Read a RELION 5 STAR file that doesn't state the size of its tomogram."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ from napari_cryoet import MissingContextError, load_picks, open_annotation, open
 page = open_portal("demo").run_page(9001)
 tomogram = page.default_tomogram
 path = Path(sys.argv[1] if len(sys.argv) > 1 else "particles.star")
-if not path.exists():  # make one as RELION writes it
+if not path.exists():  # create one like RELION's
     picks = open_annotation(page.annotation_files[0])
     made = write_picks(picks.rescaled(tomogram.voxel_spacing, tomogram.shape_zyx), path)
     made.provenance_path.unlink()

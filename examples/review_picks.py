@@ -1,4 +1,4 @@
-"""Review picks without a window: sort them, keep and reject, average what was kept, and write it."""
+"""Review picks without a window: sort, keep and reject them, then average and write the kept ones."""
 
 import numpy as np
 
@@ -24,11 +24,11 @@ picks = open_annotation(file).rescaled(tomogram.voxel_spacing)
 volume = open_for_review(load_tomogram(tomogram).data, (tomogram.voxel_spacing,) * 3)
 crops = CropReader(volume, picks.points_zyx, picks.rotations_zyx)
 
-review = Review(picks, Subject.of(picks, name="ribosomes"))  # continues an earlier review of these picks
+review = Review(picks, Subject.of(picks, name="ribosomes"))  # resumes an earlier review of these picks
 review.set_measured({"density": densities_at(volume, picks.points_zyx, diameter_angstrom=300)})
 review.look_at(Order("density"), "")  # protein is dark here: the darkest first
 
-# You would look at each crop. Here, whatever is dark in its middle is kept.
+# You would look at each crop. Here, picks with a dark centre are kept.
 for crop in crops.read(review.rows, Frame(side_angstrom=480, slab_angstrom=50, plane="xy")):
     third = len(crop.values) // 3
     is_dark = np.nanmean(crop.values[third:-third, third:-third]) < np.nanmean(crop.values)

@@ -1,4 +1,4 @@
-"""From a question to training data: ground-truth ribosomes at 10 Å or finer, with a denoised tomogram of each run."""
+"""From a search to training data: ground-truth ribosomes at 10 Å or finer, with a denoised tomogram of each run."""
 
 import sys
 from pathlib import Path
@@ -31,6 +31,6 @@ for run in list_matches(index, find(index, search), "runs"):
 
 basket = add_matches(Basket(source="demo"), index, search)
 print(download_basket(basket, portal, folder / "pack").fetched_bytes, "bytes")
-pack = open_portal(folder / "pack")  # what was downloaded is a portal, too
+pack = open_portal(folder / "pack")  # a download opens like a portal
 project = export_copick(select_basket(basket, pack), folder / "copick")
 print(project.n_runs, "runs", project.n_picks, "picks")

@@ -1,4 +1,4 @@
-"""Open any OME-Zarr image in napari, with its labels, and let it sharpen while it loads.
+"""Open any OME-Zarr image in napari, with its labels, loading progressively.
 
 python examples/stream_any_omezarr.py https://host/image.zarr    (or s3://bucket/image.zarr, or a path)
 """
@@ -12,12 +12,12 @@ from napari_cryoet.streaming import find_labels, open_pyramid
 
 
 def add_image(viewer: napari.Viewer, address: str) -> list[napari.layers.Layer]:
-    """Add an image and its labels; channels become layers. Opening can be done in a thread."""
+    """Add an image and its labels; channels become layers. You can open the image in a thread."""
     specs = layer_specs(open_pyramid(address))
     try:
         for labels in find_labels(address):
             specs += layer_specs(open_pyramid(labels, is_labels=True))
-    except CryoETError as error:  # some servers refuse to say what they don't have
+    except CryoETError as error:  # some servers return an error for missing files
         print(f"Labels are left out. {error}")
     return [viewer.add_layer(make_layer(spec, viewer=viewer)[0]) for spec in specs]
 

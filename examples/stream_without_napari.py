@@ -1,4 +1,4 @@
-"""Watch a plane of any OME-Zarr image sharpen: all that a viewer of your own has to do.
+"""Progressively load a plane of any OME-Zarr image: a minimal viewer of your own.
 
 python examples/stream_without_napari.py https://host/image.zarr 120    (or s3://bucket/image.zarr, or a path)
 """
@@ -13,13 +13,13 @@ from napari_cryoet.streaming import open_pyramid
 
 
 def watch_plane(address: str, index: int, draw: Callable[[np.ndarray, str], None]) -> np.ndarray:
-    """Draw a plane of a volume until it is exact, and return it."""
-    pyramid = open_pyramid(address)  # the only call that waits
-    events = queue.SimpleQueue()  # a window's event queue: `on_change` is called on any thread
+    """Redraw a plane of a volume until it is exact, and return it."""
+    pyramid = open_pyramid(address)  # the only blocking call
+    events = queue.SimpleQueue()  # stands for a window's event queue; `on_change` may be called from any thread
     display = pyramid.display(on_change=lambda: events.put("redraw"))
     try:
         while True:
-            picture = np.asarray(display.levels[0][index])  # at once, the best that is in memory
+            picture = np.asarray(display.levels[0][index])  # doesn't block: the best data in memory
             state = display.state
             draw(picture, "exact" if state.is_exact else f"{state.missing_blocks} blocks to come")
             if state.error is not None:

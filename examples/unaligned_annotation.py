@@ -1,4 +1,4 @@
-"""Which annotations fit which tomogram, and what happens to one that doesn't."""
+"""List the annotations that fit each tomogram, and load one that doesn't."""
 
 from napari_cryoet import fit, load_annotation, open_portal
 

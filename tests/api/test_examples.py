@@ -135,7 +135,7 @@ def test_download_run_downloads_and_then_finds_it_complete(run, tmp_path):
     first, second = (run("download_run.py", "demo", tmp_path / "runs")[1] for _ in range(2))
 
     assert json.loads((tmp_path / "runs" / "manifest.json").read_text())["is_complete"]
-    assert "0 complete already" in first
+    assert "0 already complete" in first
     assert "0 files fetched" in second
 
 
