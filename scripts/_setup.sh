@@ -1,23 +1,23 @@
 # shellcheck shell=bash
-# Sourced by scripts/demo, scripts/test and .ci/run: an environment with napari-cryoet in it, and a display to draw on.
+# Sourced by scripts/demo, scripts/test and .ci/run: sets up an environment with napari-cryoet, and a display.
 #
-#   set_up EXTRAS     system libraries, .venv and the package with these extras; afterwards $python runs in it
-#   use_wheel         puts a wheel of the package into .venv instead of the checkout, as users install it
-#   need_display      a virtual display where the machine has none
+#   set_up EXTRAS     install system libraries, .venv and the package with these extras; then use $python
+#   use_wheel         install a wheel of the package into .venv instead of the checkout
+#   need_display      start a virtual display if the machine has none
 #
-# Kept to what bash 3.2 (macOS) understands. PYTHON=... chooses the interpreter.
+# Compatible with bash 3.2 (macOS). Set PYTHON=... to choose the interpreter.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=$root/.venv
 python=$venv/bin/python
 
-# Options of pytest: two processes more than the machine has cores, since tests of windows wait a good part of their time;
-# each has whole files, whose tests share what they set up, in the order of tests/conftest.py.
+# Options of pytest: two processes more than cores, since window tests spend much of their time waiting. Files aren't
+# split between processes, because their tests share fixtures; tests/conftest.py determines the order.
 cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
-# shellcheck disable=SC2034  # of scripts/test and .ci/run
+# shellcheck disable=SC2034  # used by scripts/test and .ci/run
 in_parallel=(-n "$((cores < 4 ? cores + 2 : 5))" --dist loadfile --no-loadscope-reorder)
 
-# Where it is set, each of the many processes of tests, and the demo at each start, would compile this package again.
+# If it were set, every test process, and the demo at each start, would recompile the package.
 unset PYTHONDONTWRITEBYTECODE
 
 say() { printf 'napari-cryoet: %s\n' "$*" >&2; }
@@ -25,7 +25,7 @@ fail() { say "$@"; exit 1; }
 
 # ---- system libraries -------------------------------------------------------------------------------------------
 
-# What Qt and OpenGL load at run time and a bare Debian or Ubuntu lacks: the file, then the package that brings it.
+# Run-time libraries of Qt and OpenGL that a minimal Debian or Ubuntu lacks: the file, then its package.
 qt_libraries='
 libEGL.so.1             libegl1
 libGL.so.1              libgl1
@@ -56,7 +56,7 @@ missing_packages() {
   has_display || command -v Xvfb >/dev/null || echo xvfb
 }
 
-# Installs Debian packages as root; tells everybody else what to type.
+# Installs Debian packages as root; tells other users which command to run.
 install_packages() {
   local log
   if [ "$(id -u)" != 0 ]; then
@@ -69,7 +69,7 @@ install_packages() {
     >"$log" 2>&1 </dev/null; then
     tail -n 20 "$log" >&2
     rm -f "$log"
-    fail "these system libraries could not be installed (the reason stands above): $*"
+    fail "these system libraries could not be installed (see the error above): $*"
   fi
   rm -f "$log"
 }
@@ -83,7 +83,7 @@ need_system_libraries() {
     # shellcheck disable=SC2086  # a list of package names
     install_packages $packages
   else
-    say "this Linux lacks libraries that Qt may need, by their Debian names: ${packages//$'\n'/ }"
+    say "this system lacks libraries that Qt may need; their Debian packages are: ${packages//$'\n'/ }"
   fi
 }
 
@@ -92,7 +92,7 @@ need_system_libraries() {
 is_suitable() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
 makes_environments() { "$1" -c 'import ensurepip, venv' >/dev/null 2>&1; }
 
-# Prints the first Python that is new enough, one that can make environments before one that can't.
+# Prints the first Python that is new enough, preferably one that can create virtual environments.
 find_python() {
   local candidate fallback=
   if [ -n "${PYTHON:-}" ]; then set -- "$PYTHON"; else set -- python3.12 python3.13 python3.11 python3.14 python3; fi
@@ -107,22 +107,22 @@ find_python() {
 make_environment() {
   local base version
   base=$(find_python)
-  [ -n "$base" ] || fail "Python 3.11 or newer is needed${PYTHON:+, and $PYTHON is not}. Install it, or name one: PYTHON=/path/to/python3.12 $0"
+  [ -n "$base" ] || fail "Python 3.11 or newer is needed${PYTHON:+, and $PYTHON is not}. Install it, or specify one: PYTHON=/path/to/python3.12 $0"
   if ! makes_environments "$base"; then
     version=$("$base" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-    command -v apt-get >/dev/null || fail "$base lacks the modules 'venv' and 'ensurepip', which make virtual environments; install them or name another Python: PYTHON=... $0"
+    command -v apt-get >/dev/null || fail "$base lacks the modules 'venv' and 'ensurepip', which are needed to create virtual environments; install them or specify another Python: PYTHON=... $0"
     install_packages "python$version-venv"
   fi
   if [ -e "$venv" ] && [ ! -e "$venv/.made-by-scripts" ]; then
-    fail "$venv was made by something else, and won't be touched. Move it away, then start again."
+    fail "$venv wasn't created by these scripts, so it is left unchanged. Move it away, then start again."
   fi
-  say "making a virtual environment in .venv ($("$base" --version))"
+  say "creating a virtual environment in .venv ($("$base" --version))"
   mkdir -p "$venv" && touch "$venv/.made-by-scripts"
-  "$base" -m venv --clear "$venv" || fail "the virtual environment in .venv could not be made (the reason stands above)."
-  touch "$venv/.made-by-scripts"  # --clear took it along
+  "$base" -m venv --clear "$venv" || fail "the virtual environment in .venv could not be created (see the error above)."
+  touch "$venv/.made-by-scripts"  # --clear removed it
 }
 
-# A text that changes with whatever the installation depends on.
+# A hash of everything that the installation depends on.
 setup_key() {
   "$python" - "$1" "$root" <<'PYTHON'
 import hashlib, pathlib, sys
@@ -136,32 +136,32 @@ PYTHON
 
 is_usable() { is_suitable "$python" && "$python" -c 'import pip' >/dev/null 2>&1; }
 
-# Whether PYTHON, where it is given, is the version that the environment has.
+# Whether the environment has the version of PYTHON, if that is set.
 is_wanted() {
-  local what='import sys; print(sys.version)'
-  [ -z "${PYTHON:-}" ] || [ "$("$PYTHON" -c "$what" 2>&1)" = "$("$python" -c "$what" 2>&1)" ]
+  local code='import sys; print(sys.version)'
+  [ -z "${PYTHON:-}" ] || [ "$("$PYTHON" -c "$code" 2>&1)" = "$("$python" -c "$code" 2>&1)" ]
 }
 
-# Whether pip was told where packages come from or how to get there. Then only pip may fetch them.
-has_told_pip() {
+# Whether pip has index or proxy settings. Then only pip may download packages.
+has_pip_settings() {
   "$python" -m pip config list 2>/dev/null | grep -E "^[^=]*(index|proxy|trusted-host|client-cert)" >/dev/null
 }
 
-# uv takes a quarter of pip's time, since it fetches and unpacks side by side.
+# uv takes a quarter of pip's time, because it works in parallel.
 install_with_uv() {
-  if has_told_pip; then return 1; fi
+  if has_pip_settings; then return 1; fi
   "$python" -m pip install "${quietly[@]}" --only-binary :all: --constraint "$root/constraints.txt" uv \
-    && "$venv/bin/uv" pip install --quiet --python "$python" --compile-bytecode "${what[@]}"
+    && "$venv/bin/uv" pip install --quiet --python "$python" --compile-bytecode "${requirements[@]}"
 }
 
 install_package() {
-  local log quietly what
+  local log quietly requirements
   quietly=(--quiet --disable-pip-version-check --no-input)
-  what=(--constraint "$root/constraints.txt" --editable "${root}[$1]")
-  say "installing napari-cryoet and what it needs into .venv; the first time takes a minute or more"
+  requirements=(--constraint "$root/constraints.txt" --editable "${root}[$1]")
+  say "installing napari-cryoet and its dependencies into .venv; the first time takes a minute or more"
   log=$(mktemp)
   if install_with_uv >"$log" 2>&1 </dev/null \
-    || "$python" -m pip install "${quietly[@]}" "${what[@]}" >"$log" 2>&1 </dev/null; then
+    || "$python" -m pip install "${quietly[@]}" "${requirements[@]}" >"$log" 2>&1 </dev/null; then
     rm -f "$log"
     return
   fi
@@ -171,7 +171,7 @@ install_package() {
     fail "Python's package index can't be reached. Check the network, and pip's proxy or index settings, then start again."
   fi
   rm -f "$log"
-  fail "the installation failed (the reason stands above)."
+  fail "the installation failed (see the error above)."
 }
 
 set_up() {
@@ -183,7 +183,7 @@ set_up() {
   setup_key "$extras" > "$stamp"
 }
 
-# Builds the wheel from the source distribution, as a release does. The next set_up goes back to the checkout.
+# Builds the wheel from the source distribution, like a release. The next set_up reinstalls the checkout.
 use_wheel() {
   local dist
   dist=$(mktemp -d)
@@ -196,7 +196,7 @@ use_wheel() {
 
 has_display() { [ "$(uname)" != Linux ] || [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; }
 
-# Starts a virtual display that lasts as long as this script. The X server itself finds a number that is free.
+# Starts a virtual display that ends with this script. The X server chooses a free number.
 need_display() {
   local number_file tries=0
   if has_display; then return; fi

@@ -2,10 +2,10 @@
 
     python scripts/build_real_pack.py ../shared/real my-pack
 
-The tables are a dump of the portal's API for dataset 10000. Its volumes are too large to keep, so they are made here:
-a real tomogram's crop of a microtubule, turned protein-dark, resampled to the run's voxel spacing and repeated until
-it fills the volume. One run has its true size of 960 x 928 x 500; the others are small, and the tables say so. A run
-of dataset 10445 holds 43 real picks. ``provenance.json`` in the pack lists what is real and what is made.
+The tables are a dump of the portal's API for dataset 10000. Its volumes are too large to store, so they are generated:
+a crop of a microtubule from a real tomogram is inverted, resampled to the run's voxel spacing and repeated to fill the
+volume. One run has its true size of 960 x 928 x 500; the others are small, with their sizes in the tables. A run of
+dataset 10445 has 43 real picks. ``provenance.json`` in the pack lists which data is real and which is generated.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ PROVENANCE = {
 def build_real_pack(
     shared_real: Path, out: Path, *, with_large_mrc: bool = False, full_shape_zyx: tuple[int, int, int] = FULL_SHAPE_ZYX
 ) -> Pack:
-    """Build the pack in a folder that must not exist yet; takes a minute and 1 GB of disk, less for a smaller run."""
+    """Build the pack in a new folder; takes a minute and 1 GB of disk, less for a smaller run."""
     import tifffile
 
     out.mkdir(parents=True)
@@ -96,7 +96,7 @@ def build_real_pack(
 
 
 class Builder:
-    """Turns the dump into rows and files that agree."""
+    """Converts the dump to consistent rows and files."""
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class Builder:
         self.shapes_zyx = {run: self._shape_zyx(number) for number, run in enumerate(self.run_names)}
 
     def build(self) -> None:
-        self._fill_what_later_schemas_require()
+        self._add_columns_of_later_schemas()
         for tomogram in self.tables["tomograms"]:
             self._write_tomogram(tomogram, self.shapes_zyx[tomogram["runId"]])
         self._shrink_alignments()
@@ -126,12 +126,12 @@ class Builder:
         self._add_depositions()
 
     def _shape_zyx(self, number: int) -> tuple[int, int, int]:
-        """The true size for one run; small ones, odd and different along every axis, for the others."""
+        """The true size for one run; small sizes, odd and different along each axis, for the others."""
         if list(self.run_names.values())[number] == FULL_SIZE_RUN:
             return self.full_shape_zyx
         return 41 + 2 * number, 151 + 3 * number, 121 + 4 * number
 
-    def _fill_what_later_schemas_require(self) -> None:
+    def _add_columns_of_later_schemas(self) -> None:
         spacings: dict[int, Row] = {}
         for row in self.tables["tomograms"]:
             prefix = re.sub(r"(VoxelSpacing[\d.]+/).*", r"\1", row["httpsOmezarrDir"].removeprefix(HTTPS))
@@ -184,7 +184,7 @@ class Builder:
             self._write_sidecar(annotation["httpsMetadataPath"], annotation)
 
     def _write_annotation_file(self, row: Row, annotation: Row, shape_type: str) -> int | None:
-        """Bytes written, or None where the file is left out."""
+        """Write a file and return its size in bytes; None if it is left out."""
         shape_zyx = self.shapes_zyx[annotation["runId"]]
         path = self._path(row["httpsPath"])
         if row["format"] == "ndjson":
@@ -201,7 +201,7 @@ class Builder:
         return write_mrc(path, mask, 13.48)
 
     def _rows_of(self, annotation: Row, shape_zyx: tuple[int, int, int]) -> slice:
-        """A band along y for each annotation of a run, so that their masks can be told apart."""
+        """A band along y for each annotation of a run, so that their masks differ."""
         own = [row["id"] for row in self.tables["annotations"] if row["runId"] == annotation["runId"]]
         number, height = own.index(annotation["id"]), shape_zyx[1]
         return slice(number * height // len(own), (number + 1) * height // len(own))
@@ -209,21 +209,21 @@ class Builder:
     def _picks(
         self, seed: int, shape_zyx: tuple[int, int, int], count: int | None, instances: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Voxels (x, y, z) on protein, all different: so many, or a few for each instance (a band along y)."""
+        """Unique voxels (x, y, z) on protein: ``count`` of them, or a few per instance, which is a band along y."""
         protein = self._tiled("is_protein", shape_zyx)
-        tried = np.random.default_rng(seed).integers(0, shape_zyx[::-1], (120_000, 3))
-        found = np.unique(tried[protein.at(tried) == 1], axis=0)
-        found = np.random.default_rng(seed).permutation(found)
+        candidates = np.random.default_rng(seed).integers(0, shape_zyx[::-1], (120_000, 3))
+        voxels = np.unique(candidates[protein.at(candidates) == 1], axis=0)
+        voxels = np.random.default_rng(seed).permutation(voxels)
         if count is not None:
-            return found[:count], np.zeros(count, np.int64)
-        ids = 1 + found[:, 1] * instances // shape_zyx[1]
+            return voxels[:count], np.zeros(count, np.int64)
+        ids = 1 + voxels[:, 1] * instances // shape_zyx[1]
         chosen = np.concatenate(
             [np.flatnonzero(ids == number)[:POINTS_PER_INSTANCE] for number in range(1, instances + 1)]
         )
-        return found[chosen], ids[chosen]
+        return voxels[chosen], ids[chosen]
 
     def _add_real_picks(self) -> None:
-        """10445/TS_105_5: real picks at 4.99 Å, and a tomogram of the true size at 10.012 Å on the same alignment."""
+        """Add 10445/TS_105_5: real picks at 4.99 Å, and a tomogram of true size at 10.012 Å with the same alignment."""
         source = self.real / "ndjson" / "10445-TS_105_5-69546_Point.ndjson"
         root, run_id, moment = "10445/TS_105_5/", 900_001, "2025-02-25T00:00:00+00:00"
         dates = dict.fromkeys(("depositionDate", "releaseDate", "lastModifiedDate"), moment)
@@ -314,7 +314,7 @@ class Builder:
         return path
 
     def _write_sidecar(self, url: str, row: Row) -> None:
-        """The portal's metadata files are not in the dump: the row itself stands for one."""
+        """Write the row as a metadata file: the dump doesn't include the portal's own."""
         self._path(url).write_text(
             json.dumps({"note": "made from the row of the API", **row}, indent=4), encoding="utf-8"
         )
@@ -325,7 +325,7 @@ def read_json(path: Path) -> Any:
 
 
 def camel_rows(path: Path) -> list[Row]:
-    """Rows of the Python client's dump with the API's names and dates."""
+    """Read rows dumped by the Python client, with the API's names and dates."""
     return [
         {re.sub(r"_(\w)", lambda m: m.group(1).upper(), key): api_value(key, value) for key, value in row.items()}
         for row in read_json(path)
@@ -341,7 +341,7 @@ def prefixes(path: str) -> Row:
 
 
 def addresses(folder: str, run_name: str) -> Row:
-    """A tomogram's URLs in the portal's layout."""
+    """URLs of a tomogram in the portal's layout."""
     stem, photos = f"{folder}Tomograms/100/{run_name}", f"{HTTPS}{folder}Images/100/key-photo"
     return {
         "s3OmezarrDir": f"{S3}{stem}.zarr",
@@ -354,7 +354,7 @@ def addresses(folder: str, run_name: str) -> Row:
 
 
 def without_files(row: Row, *names: str) -> None:
-    """Set the addresses and sizes of files that the pack doesn't hold to null."""
+    """Set URLs and sizes of files that aren't in the pack to null."""
     for name in names:
         row |= dict.fromkeys((f"s3{name}", f"https{name}"))
         size = f"fileSize{name.removesuffix('Dir').removesuffix('File')}"

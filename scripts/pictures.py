@@ -1,8 +1,8 @@
-"""Draw the pictures of the docs anew: the demo in a real window, with nothing of anybody's own settings.
+"""Redraw the pictures in the docs: the demo in a real window, with default settings.
 
     xvfb-run -a -s "-screen 0 1600x1000x24" python scripts/pictures.py [--to docs/images] [--light] [NAME ...]
 
-A NAME is that of a picture without its ending; without one, all are drawn. Look at each before it is committed.
+NAME is a picture without suffix; by default, all are drawn. Look at each picture before you commit it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ from napari_cryoet.run.outline import AnnotationRow
 RUN_ID = 9001
 PLANTED, MATCHED, CARELESS, MEMBRANES = 9001, 9003, 9004, 9008  # annotations
 ELSEWHERE = 9011  # an annotation on another alignment
-PATIENCE_S = 120
+TIMEOUT_S = 120
 QUESTION = Search(
     processing=("denoised",),
     spacing_angstrom=(None, 10),
@@ -61,7 +61,7 @@ QUESTION = Search(
 
 
 class Stage:
-    """A napari window of a size."""
+    """A napari window of a given size."""
 
     def __init__(self, size: tuple[int, int]) -> None:
         self.viewer = napari.Viewer(show=True, show_welcome_screen=False)
@@ -70,7 +70,7 @@ class Stage:
         self.viewer.window.resize(*size)
 
     def show(self, *annotation_ids: int) -> list[Layer]:
-        """Add the demo's tomogram with annotations over it; gives the layers of the annotations, without arrows."""
+        """Add the demo's tomogram and annotations; return the annotation layers without arrows."""
         page = open_portal("demo").run_page(RUN_ID)
         tomogram = page.default_tomogram
         assert tomogram is not None
@@ -85,7 +85,7 @@ class Stage:
         return made
 
     def browse(self, annotations: str = "default") -> Any:
-        """Open the portal's dock on the demo's default run, as `napari-cryoet demo` does; gives the dock."""
+        """Open the portal dock at the demo's default run, like `napari-cryoet demo`; return the dock."""
         browser = self.dock("CryoET Data Portal")
         opening = Opening(browser, Order(source="demo", run_id=RUN_ID, annotations=annotations))
         opening.begin()
@@ -94,40 +94,40 @@ class Stage:
         return browser
 
     def dock(self, name: str) -> Any:
-        """Open a dock of ours as napari's menu does."""
+        """Open one of our docks, like napari's menu."""
         return open_dock(self.viewer, name)
 
     def hide(self, *titles: str) -> None:
-        """Hide docks of napari's own."""
+        """Hide napari's docks."""
         for dock in self.window.findChildren(QDockWidget):
             if dock.windowTitle() in titles or dock.objectName() in titles:
                 dock.hide()
 
     def fit(self, seconds: float = 1.5) -> None:
-        """Show all of the tomogram, once the docks have their places."""
+        """Fit the tomogram to the view after docks are laid out."""
         self.settle(seconds)
         self.viewer.fit_to_view()
         self.settle(seconds)
 
     def settle(self, seconds: float = 1.5) -> None:
-        """Let everything be drawn."""
+        """Wait until everything is drawn."""
         QTest.qWait(round(500 * seconds))
         until(lambda: all(layer.loaded for layer in self.viewer.layers))
         QTest.qWait(round(500 * seconds))
 
 
 def until(condition: Callable[[], Any]) -> None:
-    """Let the window go on until something is so."""
-    end = time.monotonic() + PATIENCE_S
+    """Run the event loop until a condition holds."""
+    end = time.monotonic() + TIMEOUT_S
     while not condition():
         QTest.qWait(20)
         if time.monotonic() > end:
-            raise TimeoutError("it doesn't come to rest")
+            raise TimeoutError("the window isn't ready")
 
 
 def shown(kind: type[QDialog]) -> list[Any]:
-    """The dialogs of a kind that are on screen."""
-    return [each for each in QApplication.topLevelWidgets() if isinstance(each, kind) and each.isVisible()]
+    """The visible dialogs of a type."""
+    return [widget for widget in QApplication.topLevelWidgets() if isinstance(widget, kind) and widget.isVisible()]
 
 
 def click(button: QWidget) -> None:
@@ -135,7 +135,7 @@ def click(button: QWidget) -> None:
 
 
 def drawn(widget: QWidget) -> Picture.Image:
-    """What a widget shows, in 256 colours: a tomogram needs no more."""
+    """Render a widget in 256 colours, which is enough for tomograms."""
     content = QBuffer()
     content.open(QIODevice.OpenModeFlag.WriteOnly)
     widget.grab().toImage().save(content, "PNG")
@@ -144,7 +144,7 @@ def drawn(widget: QWidget) -> Picture.Image:
 
 
 def tick(browser: Any, is_wanted: Callable[[AnnotationRow], bool]) -> Any:
-    """Tick the first row of a run's annotations that is wanted, and bring it into view; gives its index."""
+    """Tick the first matching annotation of a run and scroll to it; return its index."""
     model, tree = browser.screens.run.annotations, browser.screens.run.tree
     index = next(index for index in model.indexes() if index.parent().isValid() and is_wanted(model.record_at(index)))
     model.request_tick(index, 0)
@@ -281,7 +281,7 @@ def views(stage: Stage) -> Picture.Image:
     return drawn(stage.window)
 
 
-#: What each picture shows and how large its window is.
+#: The function that draws each picture, and the size of its window.
 PICTURES: dict[str, tuple[Callable[[Stage], Picture.Image], tuple[int, int]]] = {
     "demo": (demo, (1280, 800)),
     "search": (search, (1280, 420)),
@@ -300,9 +300,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", choices=[[], *PICTURES])
     parser.add_argument("--to", type=Path, default=Path(__file__).resolve().parent.parent / "docs" / "images")
-    parser.add_argument("--light", action="store_true", help="in napari's light theme")
+    parser.add_argument("--light", action="store_true", help="use napari's light theme")
     given = parser.parse_args()
-    ensure_demo_pack()  # at first it is made, for longer than any picture is waited for
+    ensure_demo_pack()  # on first use this takes longer than `TIMEOUT_S`
     for name in given.names or PICTURES:
         show, size = PICTURES[name]
         stage = Stage(size)

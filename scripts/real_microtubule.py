@@ -1,4 +1,4 @@
-"""Large volumes from a small real one: a microtubule's crop, resampled, turned protein-dark and repeated."""
+"""Build large volumes from a small real one: a crop of a microtubule, resampled, inverted and repeated."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CROP_LEAN_ANGSTROM = 63 * CROP_SPACING_ANGSTROM
 
 @dataclass(frozen=True)
 class Microtubule:
-    """The real crop at one spacing, protein dark: whole grey values as float32, z, y, x."""
+    """The real crop at one spacing, with dark protein: integer grey values as float32, z, y, x."""
 
     crop: NDArray[np.uint8]
     spacing_angstrom: float
@@ -29,7 +29,7 @@ class Microtubule:
 
     @cached_property
     def is_protein(self) -> NDArray[np.int8]:
-        """One where the smoothed density is among the darkest twentieth."""
+        """1 for the darkest 5 % of the smoothed density."""
         from scipy import ndimage
 
         smooth = ndimage.gaussian_filter(self.grey, 1.5)
@@ -37,15 +37,15 @@ class Microtubule:
 
     @property
     def drift(self) -> int:
-        """Voxels along x that the microtubule leans from one end of the crop along y to the other."""
+        """Shift of the microtubule along x, in voxels, between the ends of the crop along y."""
         return round(CROP_LEAN_ANGSTROM / self.spacing_angstrom)
 
 
 class Tiled:
-    """A small volume repeated until it fills a large one, computed box by box.
+    """A small volume repeated to fill a large one, computed on demand.
 
-    It is mirrored along z and repeated along y and x. Each repeat along y is moved along x by ``drift``, so that what
-    runs through the tile obliquely goes on in the next.
+    It is mirrored along z and repeated along y and x. Each repeat along y is shifted along x by ``drift``, so that an
+    oblique structure continues in the next tile.
     """
 
     def __init__(
@@ -54,15 +54,15 @@ class Tiled:
         self.tile, self.shape, self.dtype = tile, shape_zyx, tile.dtype
         z, y, x = (np.arange(n) for n in shape_zyx)
         depth, height, width = tile.shape
-        there_and_back = z % (2 * depth)
-        self._z = np.where(there_and_back < depth, there_and_back, 2 * depth - 1 - there_and_back)
+        phase = z % (2 * depth)
+        self._z = np.where(phase < depth, phase, 2 * depth - 1 - phase)
         self._y = y % height
         self._x = (x[None, :] + drift * (y // height)[:, None]) % width
         self._is_inside = np.zeros(shape_zyx[1], dtype=bool)
         self._is_inside[rows] = True
 
     def __getitem__(self, region: tuple[slice, slice, slice]) -> NDArray[Any]:
-        """A box; planes that repeat in it, and rows in which there is nothing, are put together only once or never."""
+        """Compute a box; repeated planes are computed once, and empty rows are skipped."""
         z, y, x = region
         inside = np.flatnonzero(self._is_inside[y])
         planes, repeats = np.unique(self._z[z], return_inverse=True)
@@ -75,6 +75,6 @@ class Tiled:
         return box
 
     def at(self, points_xyz: NDArray[np.int64]) -> NDArray[Any]:
-        """Values at whole voxels, shape (n, 3) in x, y, z."""
+        """Values at integer voxels (n, 3) in x, y, z."""
         x, y, z = points_xyz.T
         return np.asarray(self.tile[self._z[z], self._y[y], self._x[y, x]])
