@@ -1,4 +1,4 @@
-"""Each benchmark starts, and measures a tiny volume."""
+"""Each benchmark runs with a tiny volume."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the docs show works: the reader of Blosc frames on the page about streaming."""
+"""Code in the docs works: the Blosc reader on the streaming page."""
 
 from __future__ import annotations
 

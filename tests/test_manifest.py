@@ -1,4 +1,4 @@
-"""What napari is told of the plugin: docks, readers for which files, writers for which layers."""
+"""The plugin's manifest: docks, and the files and layers of readers and writers."""
 
 import importlib
 import importlib.resources
@@ -25,7 +25,7 @@ def plugins(manifest):
 
 @pytest.fixture
 def writer_of(plugins):
-    """Give the command that saves layers of some kinds under a name; None where nothing does."""
+    """The command that saves layers of these types to a file name; None if there is none."""
 
     def find(name, kinds):
         writer, _path = plugins.get_writer(name, kinds, "napari-cryoet")

@@ -1,4 +1,4 @@
-"""The guards that all tests rely on do guard."""
+"""The network guard blocks connections."""
 
 from __future__ import annotations
 

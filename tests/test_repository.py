@@ -1,4 +1,4 @@
-"""What holds for the checkout as a whole: the package, its versions, what is never committed, README and docs."""
+"""Checks of the whole checkout: package, versions, committed files, README and docs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FORBIDDEN_TEXTS = {
 
 @pytest.fixture(scope="module")
 def tracked_files(project_folder) -> list[Path]:
-    """Every file of the checkout that git knows or would add."""
+    """All files that git tracks or would add."""
     if not (project_folder / ".git").exists():
         pytest.skip("not a git checkout")
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]

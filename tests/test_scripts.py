@@ -1,4 +1,4 @@
-"""The set-up that scripts/demo and scripts/test share, tried on a copy with a stand-in for Python and pip."""
+"""The shared set-up of scripts/demo and scripts/test, run on a copy with fake Python and pip."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ exit "${UV_EXIT:-0}"
 
 
 class Checkout:
-    """A folder with the scripts and what they read, and a machine that needs no system libraries."""
+    """A folder with the scripts and their input files, on a machine that needs no system libraries."""
 
     def __init__(self, folder: Path, project_folder: Path) -> None:
         self.folder = folder / "checkout"
@@ -59,7 +59,7 @@ class Checkout:
 
     @property
     def installs(self) -> list[str]:
-        """Each attempt to install something, after the name of what did it."""
+        """Each attempted installation, after the name of the installer."""
         return self.log.read_text().splitlines() if self.log.exists() else []
 
     @property

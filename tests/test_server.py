@@ -1,4 +1,4 @@
-"""The server of the tests keeps its own promises."""
+"""The test server works as documented."""
 
 import time
 import urllib.request

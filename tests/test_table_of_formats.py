@@ -1,4 +1,4 @@
-"""The docs' table of what each format holds says what files hold: each is written, read alone, and with its notes."""
+"""The docs' table of what formats can hold is correct: each format is written and read with and without its notes."""
 
 from __future__ import annotations
 

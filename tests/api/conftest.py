@@ -1,4 +1,4 @@
-"""The demo, as a portal and as a run whose annotations are found by what they are."""
+"""The demo, as a portal and as a run with a function to find annotations."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def tomogram(run_page: Any) -> Any:
 
 @pytest.fixture(scope="session")
 def find(run_page: Any, tomogram: Any) -> Callable[..., Any]:
-    """Find the file of a shape, by default on the default tomogram's alignment and voxel spacing."""
+    """Find an annotation file by shape, by default on the default tomogram's alignment and voxel spacing."""
 
     def find_file(
         shape: str, file_format: str = "", *, object_name: str = "", aligned: bool = True, **about: Any

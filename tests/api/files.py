@@ -1,4 +1,4 @@
-"""Small files as the portal has them, written by other people's libraries, and records that point at them."""
+"""Small files like the portal's, written by other libraries, and records for them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from portal_images import UNITS, write_image
 R = TypeVar("R")
 
 SHAPE_ZYX = (21, 30, 43)  # odd, and different along every axis, so that a swap of axes can't hide
-QUARTER_TURN_ABOUT_X = [[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]]  # takes the particle's z to -y
-METADATA = "napari_cryoet"  # under which layers keep where they come from
+QUARTER_TURN_ABOUT_X = [[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]]  # maps the particle's z to -y
+METADATA = "napari_cryoet"  # for the provenance of layers
 
 
 def noise(shape: tuple[int, ...] = SHAPE_ZYX, mean: float = 5.0, deviation: float = 2.0) -> np.ndarray:
@@ -25,7 +25,7 @@ def noise(shape: tuple[int, ...] = SHAPE_ZYX, mean: float = 5.0, deviation: floa
 def write_zarr(
     path: Path, volume: np.ndarray, spacing_angstrom: float | None = 10.0, *, n_levels: int = 2, halved: str = "zyx"
 ) -> str:
-    """Write an OME-Zarr 0.4 in the portal's chunks and codec; gives its address."""
+    """Write an OME-Zarr 0.4 with the portal's chunks and codec; returns its URL."""
     units = UNITS if spacing_angstrom else {}
     scale = [spacing_angstrom or 1.0] * 3
     write_image(path, volume, levels=n_levels, halved=halved, scale=scale, units=units, chunks=(256,) * 3)
@@ -50,12 +50,12 @@ def write_lines(path: Path, lines: list[dict[str, Any]]) -> str:
 
 
 def points_zyx_of(address: str) -> np.ndarray:
-    """The places in a file of the portal's ndjson."""
+    """The positions in a portal ndjson file."""
     lines = Path(address.removeprefix("file://")).read_text().splitlines()
     return np.array([[json.loads(line)["location"][axis] for axis in "zyx"] for line in lines])
 
 
 def with_fields(record: R, **fields: Any) -> R:
-    """The same record with other values of some fields."""
+    """A copy of a record with some fields replaced."""
     names = getattr(record, "__struct_fields__", None) or tuple(record.__dataclass_fields__)
     return type(record)(**({name: getattr(record, name) for name in names} | fields))

@@ -1,4 +1,4 @@
-"""Specs in a viewer, without a window: where layers lie, in which order, and that volumes are exact."""
+"""Specs in a viewer, without a window: placement and order of layers, and exact volumes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of picks in the demo's tomogram, whose truth is known, and in a small scene."""
+"""Checks of picks in the demo's tomogram, with known ground truth, and in a small scene."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from napari_cryoet import CryoETError, Findings, Picks, StoppedError, check_pick
 
 @pytest.fixture(scope="module")
 def truth(find):
-    """The ribosomes that were planted in the demo."""
+    """The demo's true ribosomes."""
     return open_annotation(find("OrientedPoint", object_name="ribosome", ground_truth_status=True))
 
 
@@ -43,7 +43,7 @@ def test_mirrored_and_swapped_picks_are_found_and_put_right(truth, tomogram):
         assert found.verdict == data["verdict"] == "better"
         assert [each["text"] for each in data["statements"] if each["is_odd"]] == list(found.oddities)
         np.testing.assert_allclose(better.points_zyx, truth.points_zyx, atol=1e-9)
-        assert better.rotations_zyx is None  # a mirror image has no such orientations
+        assert better.rotations_zyx is None  # mirrored orientations don't exist
 
 
 def test_shifted_picks_are_found_and_put_right(truth, tomogram):

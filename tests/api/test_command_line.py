@@ -1,4 +1,4 @@
-"""Every command of the command line: its exit code, the essence of what it says, and what it writes."""
+"""Every command of the command line: its exit code, its main output, and the files that it writes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Result:
     err: str
 
     def __contains__(self, text: str) -> bool:
-        """Whether it was said, wherever lines were broken."""
+        """Whether the output contains a text, ignoring line breaks."""
         return "".join(text.split()) in "".join((self.out + self.err).split())
 
 
@@ -154,7 +154,7 @@ class TestDownload:
 class TestConvert:
     @pytest.fixture
     def source(self, tmp_path):
-        """A portal's file, which says nothing of its volume."""
+        """A portal file, which has no metadata of its volume."""
         write_lines(tmp_path / "in.ndjson", [point(3, 2, 1)])
         return tmp_path / "in.ndjson"
 

@@ -1,4 +1,4 @@
-"""Comparisons of picks and masks, against values that are computed here the slow and simple way."""
+"""Comparisons of picks and masks, checked with slow and simple computations."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ BALL = (np.square(np.indices((25,) * 3) - 12).sum(axis=0) <= 64).astype(np.int8)
 
 
 def greedy_matching(a, b, radius):
-    """The nearest two of all that are left, again and again."""
+    """Greedy matching: repeatedly take the nearest remaining pair."""
     pairs = sorted((math.dist(p, q), i, j) for (i, p), (j, q) in itertools.product(enumerate(a), enumerate(b)))
     matches = []
     for distance, i, j in pairs:
@@ -53,7 +53,7 @@ def greedy_matching(a, b, radius):
 
 
 def signed_distance(point, mask):
-    """From a point, in voxels, to the nearest face between mask and background: negative inside, infinite without."""
+    """Distance of a point, in voxels, to the nearest face of the mask: negative inside, infinite without faces."""
     nearest = math.inf
     for axis in range(3):
         step = np.eye(3, dtype=int)[axis]

@@ -1,4 +1,4 @@
-"""The tree of errors: whatever goes wrong is a `CryoETError` with a message and, where there is a way out, a hint."""
+"""The error hierarchy: all errors are `CryoETError`, with a message and possibly a hint."""
 
 from __future__ import annotations
 

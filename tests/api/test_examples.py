@@ -1,4 +1,4 @@
-"""Scripts in `examples/` do what they say, with the demo and without a network."""
+"""Scripts in `examples/` work with the demo and without a network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from server import Server
 
 @pytest.fixture
 def run(project_folder, demo_pack, tmp_path, monkeypatch, capsys):
-    """Run an example in an empty folder, with the small demo as its portal; gives its names and what it printed."""
+    """Run an example in an empty folder with the small demo; returns its names and its output."""
     open_portal = napari_cryoet.open_portal
     folders = {"demo": demo_pack}
     monkeypatch.setattr("napari_cryoet.open_portal", lambda source: open_portal(folders.get(source, source)))
@@ -33,7 +33,7 @@ def run(project_folder, demo_pack, tmp_path, monkeypatch, capsys):
 
 @pytest.fixture
 def viewer(make_napari_viewer, monkeypatch):
-    """The viewer that examples get when they make one."""
+    """The viewer that examples get from `napari.Viewer`."""
     viewer = make_napari_viewer()
     monkeypatch.setattr(napari, "Viewer", lambda **_options: viewer)
     monkeypatch.setattr(napari, "run", lambda: None)

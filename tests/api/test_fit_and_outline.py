@@ -1,4 +1,4 @@
-"""Which annotation fits which tomogram, and what the page of a run lists."""
+"""Which annotations fit a tomogram, and the rows of a run's page."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class TestFit:
             assert (found.kind, found.is_drawable) == ("not_drawable", False)
             assert found.reason
         without = with_fields(file, voxel_spacing=None)
-        assert fit(without, tomogram).kind == "same"  # the tomogram's own spacing is the one that is named
+        assert fit(without, tomogram).kind == "same"  # the message names the tomogram's own spacing
         assert fit(with_fields(without, tomogram_voxel_spacing_id=1), tomogram).kind == "not_drawable"
         assert fit(find("GlobalCaption"), tomogram).kind == "text"
 

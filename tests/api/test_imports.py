@@ -1,4 +1,4 @@
-"""What is imported when: libraries that take long only once something needs them."""
+"""Slow libraries are imported only when they are needed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ QT = {"napari", "qtpy", "PyQt6", "superqt", "magicgui", "vispy"}
 
 
 def modules_after(code: str, *arguments: object) -> set[str]:
-    """The modules that a fresh process has imported after some code, however that ends."""
+    """The modules that a new process has imported after running some code."""
     script = f"import sys\ntry:\n    {code}\nexcept SystemExit:\n    pass\nprint('MODULES', *sys.modules)"
     command = [sys.executable, "-c", script, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)

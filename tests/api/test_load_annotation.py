@@ -1,4 +1,4 @@
-"""Annotations as layer specs: points, arrows, instances, masks, meshes and captions, each where its file puts it."""
+"""Annotations as layer specs: points, arrows, instances, masks, meshes and captions, at their files' positions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def world_zyx(spec):
 
 @pytest.fixture
 def points_at(find, tmp_path):
-    """The demo's ribosomes with other lines, at another spacing where one is given."""
+    """The demo's ribosomes with other lines, optionally at another spacing."""
 
     def make(lines, shape="Point", spacing=None, **fields):
         file = find(shape)

@@ -1,4 +1,4 @@
-"""Tilt series, and picks of one's own, as layer specs."""
+"""Tilt series, and the user's own picks, as layer specs."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class TestPicks:
 
         assert (points.kind, arrows.kind) == ("points", "vectors")
         direction = arrows.data[0, 1] / np.linalg.norm(arrows.data[0, 1])
-        np.testing.assert_allclose(direction, [0, 0, -1], atol=1e-9)  # where the matrix takes the particle's z
+        np.testing.assert_allclose(direction, [0, 0, -1], atol=1e-9)  # the particle's z axis after rotation
 
     def test_have_their_objects_colour_else_that_of_their_name(self):
         ribosomes = Picks([[1.0, 2, 3]], 10.0, about={"object_name": "cytosolic ribosome"})

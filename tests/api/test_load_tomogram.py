@@ -1,4 +1,4 @@
-"""Tomograms and bare volumes as layer specs: scale, levels, contrast, laziness, provenance, and what is refused."""
+"""Tomograms and bare volumes as layer specs: scale, levels, contrast, laziness, provenance, and errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from server import Server
 
 @pytest.fixture
 def tomogram_at(tomogram):
-    """The demo's tomogram with other files, of the size of `noise`."""
+    """The demo's tomogram with other files, with the size of `noise`."""
     z, y, x = SHAPE_ZYX
     sizes = {"size_z": z, "size_y": y, "size_x": x, "https_mrc_file": None}
     return lambda url, **fields: with_fields(tomogram, **(sizes | {"https_omezarr_dir": url} | fields))

@@ -1,4 +1,4 @@
-"""Picks that we write, as other people's libraries read them: the same places and turns in each one's own words."""
+"""Pick files of ours, read by other libraries: the same positions and rotations in each one's conventions."""
 
 import json
 

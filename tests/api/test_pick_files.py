@@ -1,4 +1,4 @@
-"""Picks in files: each format there and back, what a format can't hold, what is refused, and where picks come from."""
+"""Pick files: round trips in each format, losses, refused files, and provenance."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class TestThereAndBack:
 
 @st.composite
 def many_picks(draw):
-    """Up to 40 picks with odd numbers, among them the rotations at which angles are ambiguous."""
+    """Up to 40 picks with unusual numbers, including rotations with ambiguous angles."""
     count, random = draw(st.integers(1, 40)), np.random.default_rng(draw(st.integers(0, 2**32)))
     angles = random.choice([0, 90, 180, 1e-9, 89.9999999, 33.3], (count, 3))
     places = np.array(draw(st.lists(st.floats(-2000, 5000), min_size=4, max_size=8)))

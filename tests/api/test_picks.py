@@ -1,4 +1,4 @@
-"""`Picks`: one value of columns that never changes, and what can be made of it."""
+"""`Picks`: immutable columns, and the copies that methods return."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What napari opens and saves through the plugin's readers and writers, without a window."""
+"""The plugin's readers and writers in napari, without a window."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def viewer():
 
 @pytest.fixture
 def layers(viewer):
-    """Picks in the viewer: arrows below, points above."""
+    """Picks in the viewer: points above arrows."""
     return add_layers(viewer, load_picks(PICKS, name="ribosomes"))
 
 

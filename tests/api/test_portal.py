@@ -1,4 +1,4 @@
-"""Portals: packs in process, and over HTTP, where answers are also kept."""
+"""Portals: packs in process, and over HTTP with a cache."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DATASET, OTHER_DATASET, RUN, COMMUNITY = 90001, 90002, 9001, 90903
 
 @pytest.fixture(params=["pack", "http"])
 def any_portal(request, demo_pack):
-    """The same portal in two ways."""
+    """The same portal in process and over HTTP."""
     portal = open_portal(demo_pack if request.param == "pack" else request.getfixturevalue("served_demo")["graphql"])
     yield portal
     portal.close()

@@ -1,4 +1,4 @@
-"""Masks in files: as zarr and mrcfile read them, what is refused, and where they come from."""
+"""Mask files: read with zarr and mrcfile, refused input, and provenance."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def write(mask, folder, name, **options):
 
 
 def as_others_read(path):
-    """The voxels and the width of a voxel, by zarr and mrcfile."""
+    """The voxels and the voxel size, read with zarr and mrcfile."""
     if path.suffix == ".mrc":
         with mrcfile.open(path) as mrc:
             return mrc.data.copy(), float(mrc.voxel_size.x)

@@ -1,4 +1,4 @@
-"""A small simulated tomogram whose particles are known, for tests of what picks are checked against."""
+"""A small simulated tomogram with known particles."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from napari_cryoet.volumes import Volume
 
 SPACING_ANGSTROM = 10.0
 DIAMETER_ANGSTROM = 80.0
-SHAPE_ZYX = (40, 72, 64)  # all sides differ, so that each order of the axes leaves picks in another place
+SHAPE_ZYX = (40, 72, 64)  # all sides differ, so that each order of axes gives other positions
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Grey values with dark (or bright) particles in noise, and where these are in voxels."""
+    """Dark (or bright) particles in noise, and their positions in voxels."""
 
     grey: np.ndarray
     truth_zyx: np.ndarray
@@ -38,7 +38,7 @@ def make_scene(*, n_particles=40, polarity=-1.0, seed=3, shape=SHAPE_ZYX) -> Sce
 
 
 def make_mirrored_scene(seed=0) -> Scene:
-    """What looks the same from above and from below, with the particles of its lower half."""
+    """A volume that is symmetric in z, with the particles of its lower half."""
     rng = np.random.default_rng(seed)
     half = (SHAPE_ZYX[0] // 2, *SHAPE_ZYX[1:])
     truth = places_apart(rng, 25, DIAMETER_ANGSTROM / SPACING_ANGSTROM, half)
@@ -47,7 +47,7 @@ def make_mirrored_scene(seed=0) -> Scene:
 
 
 def _grey(rng, places, polarity, shape) -> np.ndarray:
-    """Noise with particles in it."""
+    """Noise with particles."""
     z, y, x = np.indices(shape)
     grey = ndimage.gaussian_filter(rng.standard_normal(shape), 0.7)
     grey /= grey.std()
@@ -59,7 +59,7 @@ def _grey(rng, places, polarity, shape) -> np.ndarray:
 
 
 def places_apart(rng, count, distance, shape) -> np.ndarray:
-    """Random places that are at least so far apart."""
+    """Random positions with a minimum distance."""
     kept = np.empty((0, 3))
     while len(kept) < count:
         point = rng.uniform(3, np.array(shape) - 4)

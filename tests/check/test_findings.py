@@ -1,4 +1,4 @@
-"""`check_picks` on picks whose mistake is known, on right ones, and on nothing."""
+"""`check_picks` on picks with known mistakes, on correct picks, and on noise."""
 
 from dataclasses import replace
 
@@ -85,7 +85,7 @@ def test_picks_on_a_sphere_do_not_say_from_which_side():
 
     assert check(truth, volume).verdict == "fits"
     found = check(truth / 2, volume)
-    assert (found.verdict, found.suggestion) == ("several", None)  # any order and any flip is as good
+    assert (found.verdict, found.suggestion) == ("several", None)  # all orders and flips are equivalent
     assert len(found.alternatives) > 3
 
 

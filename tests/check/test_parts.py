@@ -1,4 +1,4 @@
-"""The parts of a check against their formulas: contrast, readings, evidence, duplicates."""
+"""The parts of a check, compared with their formulas: contrast, readings, evidence, duplicates."""
 
 from dataclasses import replace
 
@@ -38,7 +38,7 @@ def scene():
 class TestContrast:
     @pytest.fixture
     def pyramid(self, scene):
-        """The scene with two coarser levels, by block means."""
+        """The scene with two coarser levels of block means."""
         shape = [n // 2 for n in SHAPE_ZYX]
         half = scene.grey.reshape(shape[0], 2, shape[1], 2, shape[2], 2).mean(axis=(1, 3, 5))
         quarter = half.reshape(shape[0] // 2, 2, shape[1] // 2, 2, shape[2] // 2, 2).mean(axis=(1, 3, 5))
@@ -101,7 +101,7 @@ class TestReadings:
         assert reading.words() in read.edits[-1]
         if np.linalg.det(reading.axes_zyx) < 0:
             assert read.rotations_zyx is None
-        else:  # an arrow's end goes where its pick goes
+        else:  # the end of an arrow moves with its pick
             ends = reading.apply(POINTS + picks.particle_axes_zyx(), SHAPE) - reading.apply(POINTS, SHAPE)
             np.testing.assert_allclose(read.particle_axes_zyx(), ends / reading.factor, atol=1e-9)
 
@@ -113,7 +113,7 @@ class TestDuplicates:
         assert duplicates(self.LINE, None, 5.0).tolist() == [1]
         assert duplicates(self.LINE, np.array([0.0, 1.0, 0.5, 0.0]), 5.0).tolist() == [0, 2]
         assert duplicates(self.LINE, np.array([np.nan, 1.0, np.nan, 0.0]), 5.0).tolist() == [0, 2]
-        assert duplicates(self.LINE, None, 4.0).tolist() == []  # exactly that far is not too near
+        assert duplicates(self.LINE, None, 4.0).tolist() == []  # exactly this distance isn't too close
         assert duplicates(np.zeros((50, 3)), None, 1.0).tolist() == list(range(1, 50))
 
     @given(arrays(np.float64, st.tuples(st.integers(0, 25), st.just(3)), elements=st.integers(0, 12).map(float)))
@@ -143,7 +143,7 @@ class TestEvidence:
             assert lengths.min() >= 1.25 * DIAMETER_ANGSTROM
 
         assert np.mean(sigmas) == pytest.approx(0, abs=0.3)
-        assert 0.75 < np.std(sigmas) < 1.2  # it may err on the careful side
+        assert 0.75 < np.std(sigmas) < 1.2  # it may be conservative
 
     def test_counting_from_one_is_told_where_it_can_be_measured(self):
         scene = make_scene(n_particles=110, seed=6, shape=(56, 84, 72))

@@ -1,4 +1,4 @@
-"""What `tests/api` leaves out: many points, many slabs, odd sizes, orientations of some, and clear refusals."""
+"""Cases not in `tests/api`: many points, many slabs, odd sizes, partial orientations, and error messages."""
 
 from __future__ import annotations
 

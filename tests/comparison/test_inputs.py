@@ -1,4 +1,4 @@
-"""What can be compared, opened from records, ids and files."""
+"""Opening annotations to compare from records, ids and files."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class TestIds:
     def test_an_id_is_of_an_annotation_or_of_a_file(self, portal):
         assert named_file(portal, "AF-9004") == named_file(portal, "an-9003")
         assert named_file(portal, "AF-9004").shape.annotation.id == 9003
-        assert named_file(portal, "AN-9010").format == "zarr"  # of two formats of one content
+        assert named_file(portal, "AN-9010").format == "zarr"  # one of two formats of the same content
         assert ANNOTATION_ID.fullmatch("AN-12")
         assert not any(map(ANNOTATION_ID.fullmatch, ("AN-9004.star", "AL-12", "12", "AN-12345678901")))
 

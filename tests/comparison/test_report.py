@@ -1,4 +1,4 @@
-"""A comparison in words, as JSON, and as layers."""
+"""A comparison as text, as JSON, and as layers."""
 
 from __future__ import annotations
 

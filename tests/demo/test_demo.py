@@ -1,4 +1,4 @@
-"""The demo: the same on every machine, its rows and files agree, and the truth is where it stays in the volumes."""
+"""The demo: the same on every machine, with consistent rows and files, and the ground truth visible in volumes."""
 
 import hashlib
 import json
@@ -35,7 +35,7 @@ def tables(pack):
 
 @pytest.fixture(scope="module")
 def files(tables):
-    """Annotation files, joined with their shape, annotation, run and voxel spacing."""
+    """Annotation files joined with their shape, annotation, run and voxel spacing."""
     by_id = {name: {row["id"]: row for row in rows} for name, rows in tables.items()}
     joined = []
     for file in tables["annotationFiles"]:
@@ -65,20 +65,20 @@ def volume_of(pack, row, column="httpsOmezarrDir"):
 
 
 def points_of(pack, file):
-    """Positions in ångström, and the lines that hold them."""
+    """Positions in ångström, and their lines."""
     lines = [json.loads(line) for line in path_of(pack, file["httpsPath"]).read_text().splitlines()]
     return np.array([[line["location"][axis] for axis in "xyz"] for line in lines]) * file["voxelSpacing"], lines
 
 
 def darkness(volume, row, points_xyz):
-    """How dark it is around points in ångström, in standard deviations."""
+    """Darkness around points in ångström, in standard deviations."""
     z, y, x = (np.round(points_xyz.T / row["voxelSpacing"]).astype(int))[::-1]
     padded = np.pad(volume, 1, mode="edge")
     around = [padded[z + k, y + j, x + i] for k, j, i in np.ndindex(3, 3, 3)]
     return -np.mean(around) / volume.std()
 
 
-# what is planted
+# scenes
 
 
 def test_the_seed_plants_what_it_always_planted():
@@ -215,7 +215,7 @@ def test_the_tilt_series_shows_the_scene_at_every_angle(pack, tables):
         assert images[number, j[kept], i[kept]].mean() < images[number].mean() - 0.2 * images[number].std()
 
 
-# writing it
+# writing
 
 
 def files_below(folder):
@@ -244,7 +244,7 @@ def test_a_stop_leaves_nothing(tmp_path):
 
 
 def test_it_is_made_once_for_all_who_ask_and_found_afterwards():
-    demo_folder().mkdir(parents=True)  # as a damaged one
+    demo_folder().mkdir(parents=True)  # like a damaged one
     told, stop = [], threading.Event()
 
     def stop_when_waiting(_share, words):

@@ -1,4 +1,4 @@
-"""copick's files: places, transformations, defaults that mean nothing, and names in a project."""
+"""copick's files: positions, transformations, ignored defaults, and names in a project."""
 
 import json
 

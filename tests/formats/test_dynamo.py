@@ -1,4 +1,4 @@
-"""Dynamo tables: what counts from 1, what zeros mean, and what a table can't hold."""
+"""Dynamo tables: counting from 1, columns of zeros, and data that a table can't hold."""
 
 import dynamotable
 import numpy as np

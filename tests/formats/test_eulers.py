@@ -1,4 +1,4 @@
-"""Held against other implementations and against the words of the formats' own documentation, not against ourselves."""
+"""Euler angles, compared with other implementations and with the formats' documentation."""
 
 import math
 
@@ -27,7 +27,7 @@ def relion_source(rot, tilt, psi):
 
 
 def clockwise(axis, degrees):
-    """A turn of a vector about an axis that is clockwise as seen against the axis."""
+    """Rotate a vector clockwise about an axis, as seen against the axis."""
     axis = np.asarray(axis, dtype=float)
     angle = -math.radians(degrees)
     cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
@@ -35,7 +35,7 @@ def clockwise(axis, degrees):
 
 
 def dynamo_words(tdrot, tilt, narot):
-    """Dynamo's wiki: clockwise about the particle's z, then about its new x, then about its new z axis."""
+    """Dynamo's wiki: clockwise about the particle's z axis, then its new x axis, then its new z axis."""
     frame = np.eye(3)
     for axis, degrees in ((2, tdrot), (0, tilt), (2, narot)):
         frame = clockwise(frame[:, axis], degrees) @ frame
@@ -53,12 +53,12 @@ def test_dynamos_matrix_is_the_one_of_its_words(angles):
 
 
 def test_published_examples():
-    """Of github.com/alisterburt/eulerangles, ``test/test_conversions.py`` and ``test/test_convert_eulers.py``."""
-    # what Dynamo's own function gives for these angles, to the digits that it prints: it turns the particle back
+    """From github.com/alisterburt/eulerangles, ``test/test_conversions.py`` and ``test/test_convert_eulers.py``."""
+    # printed by Dynamo's own function for these angles; it is the inverse rotation
     matrix = [[-0.0173, -0.5477, 0.8365], [0.9012, -0.3709, -0.2241], [0.4330, 0.7500, 0.5000]]
     np.testing.assert_allclose(matrices_of(np.array([[30.0, 60.0, 75.0]]), "dynamo")[0].T, matrix, atol=6e-5)
 
-    # one orientation in both programs, known to lead to the same reconstruction
+    # the same orientation in both programs, confirmed by the same reconstruction
     dynamo, relion = np.array([[-47.2730, 1.1777, -132.3000]]), np.array([[137.7000, 1.1777, 42.7270]])
     np.testing.assert_allclose(matrices_of(dynamo, "dynamo"), matrices_of(relion, "relion"), atol=1e-12)
     np.testing.assert_allclose(angles_of(matrices_of(dynamo, "dynamo"), "relion"), relion, atol=1e-9)

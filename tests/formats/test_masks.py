@@ -1,4 +1,4 @@
-"""Masks in files: the portal's layout, and levels."""
+"""Mask files: the portal's layout, and levels."""
 
 import numpy as np
 import pytest

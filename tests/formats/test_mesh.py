@@ -1,4 +1,4 @@
-"""Meshes: what a scene shows is drawn, and hostile files are refused."""
+"""Meshes: all instances in a scene are read, and malicious files are refused."""
 
 import json
 import struct
@@ -26,7 +26,7 @@ def glb(mesh) -> bytes:
 
 
 def changed(content: bytes, change, binary: bytes | None = None) -> bytes:
-    """A .glb whose description was changed."""
+    """A .glb with a modified JSON header."""
     (length,) = struct.unpack_from("<I", content, 12)
     header = json.loads(content[20 : 20 + length])
     change(header)

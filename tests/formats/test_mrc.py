@@ -1,4 +1,4 @@
-"""MRC headers as mrcfile and IMOD write them: signed bytes, turned axes, origins; and what is no volume."""
+"""MRC headers by mrcfile and IMOD: signed bytes, permuted axes, origins; and files that aren't volumes."""
 
 import itertools
 import struct
@@ -52,8 +52,8 @@ def test_turned_axes_become_z_y_x(axes_crs, tmp_path):
         (IMOD, 1, (0, 250), "i1"),
         (0, 0, (-3, 100), "i1"),
         (0, 0, (0, 100), "i1"),
-        (0, 0, (0, 250), "u1"),  # no signed byte is 250
-        (0, 0, (0, -1), "i1"),  # densities that weren't determined, in two ways
+        (0, 0, (0, 250), "u1"),  # 250 doesn't fit a signed byte
+        (0, 0, (0, -1), "i1"),  # two ways to mark undetermined densities
         (0, 0, (0, 1e30), "i1"),
     ],
 )
@@ -86,7 +86,7 @@ def test_an_origin_in_voxels_counts_if_there_is_no_other(header):
     struct.pack_into("<3i", header, 16, 1, -2, 3)
     assert parse_header(bytes(header), "a.mrc").origin_angstrom == pytest.approx((3 * 13.48, -2 * 13.48, 13.48))
 
-    header[208:212] = bytes(4)  # before 2000, these words meant something else
+    header[208:212] = bytes(4)  # before 2000, these words had another meaning
     struct.pack_into("<3f", header, 196, 10, -20, 30)
     assert parse_header(bytes(header), "a.mrc").origin_angstrom == pytest.approx((3 * 13.48, -2 * 13.48, 13.48))
 

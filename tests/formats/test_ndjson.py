@@ -1,4 +1,4 @@
-"""Point annotations as the portal writes them: three kinds of line, x, y, z, active matrices."""
+"""The portal's point annotations: three kinds of line, x, y, z, active matrices."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""What an export says of itself counts if it can be meant, and only for the file that it was written for."""
+"""Notes of an export are used if they are valid and their checksum matches the file."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The metadata of an OME-Zarr image, as the portal writes it, as the specification has it, and as it must not be."""
+"""Metadata of OME-Zarr images: the portal's, the specification's, and invalid ones."""
 
 import contextlib
 import json

@@ -1,6 +1,6 @@
-"""Picks that other programs wrote lie where these mean them, turned as these turn them.
+"""Picks written by other programs have the positions and orientations that those programs intend.
 
-What they mean is worked out here, from their own documents and with other people's libraries.
+Expected values come from the programs' documentation and from other libraries.
 """
 
 import json
@@ -23,7 +23,7 @@ SIZE_XYZ_ANGSTROM = np.array(SHAPE_ZYX[::-1]) * SPACING
 
 
 def random_angles(seed):
-    """Rotation about the first axis, tilt, rotation about the last, among them the ambiguous ones."""
+    """Rotation about the first axis, tilt, rotation about the last axis; includes ambiguous tilts."""
     random = np.random.default_rng(seed)
     angles = random.uniform((-180, 0, -180), (180, 180, 180), (COUNT, 3))
     angles[:2, 1] = 0, 180
@@ -35,7 +35,7 @@ def random_positions(seed=0):
 
 
 def relion_matrices(angles):
-    """``Euler_angles2matrix`` of RELION's euler.cpp, which takes particles into the tomogram (particle_set.cpp)."""
+    """``Euler_angles2matrix`` from RELION's euler.cpp, which maps particles to the tomogram (particle_set.cpp)."""
     (ca, cb, cg), (sa, sb, sg) = np.cos(np.radians(angles)).T, np.sin(np.radians(angles)).T
     rows = [
         [cg * cb * ca - sg * sa, cg * cb * sa + sg * ca, -cg * sb],
@@ -46,7 +46,7 @@ def relion_matrices(angles):
 
 
 def assert_picks(picks, positions_xyz_angstrom, matrices_xyz=None, spacing=SPACING):
-    """Hold picks against places in ångström and matrices that act on x, y, z."""
+    """Compare picks with positions in ångström and matrices that act on x, y, z."""
     assert picks.spacing_angstrom == pytest.approx(spacing)
     np.testing.assert_allclose(picks.points_zyx[:, ::-1] * picks.spacing_angstrom, positions_xyz_angstrom, atol=1e-6)
     if matrices_xyz is None:
@@ -56,7 +56,7 @@ def assert_picks(picks, positions_xyz_angstrom, matrices_xyz=None, spacing=SPACI
 
 
 class TestRelion:
-    """Of two tomograms and two optics groups, with shifts and angles."""
+    """Particles of two tomograms and two optics groups, with shifts and angles."""
 
     ANGLES, SHIFTS = random_angles(1), np.random.default_rng(2).uniform(-20, 20, (COUNT, 3))
     SUBTOMOGRAM = random_angles(3)
@@ -74,7 +74,7 @@ class TestRelion:
         return columns
 
     def meant(self, positions_angstrom, *, has_subtomograms):
-        """Shifts are in ångström and subtracted; a subtomogram turns them, and the particle."""
+        """Shifts are in ångström and subtracted; the subtomogram's matrix rotates them and the particle."""
         matrices, shifts = relion_matrices(self.ANGLES), self.SHIFTS
         if has_subtomograms:
             subtomogram = relion_matrices(self.SUBTOMOGRAM)
@@ -154,7 +154,7 @@ class TestRelion:
 
 
 class TestDynamo:
-    """Columns by dynamotable: positions count from 1, shifts are added, angles are tdrot, tilt and narot."""
+    """dynamotable's columns: positions start at 1, shifts are added, angles are tdrot, tilt and narot."""
 
     def test_places_and_turns(self, tmp_path):
         positions, shifts, angles = (
@@ -169,7 +169,7 @@ class TestDynamo:
         matrices = eulerangles.euler2matrix(as_relion, axes="zyz", intrinsic=True, right_handed_rotation=True)
 
         picks = read_picks(tmp_path / "a.tbl")
-        np.testing.assert_allclose(picks.points_zyx[:, ::-1], positions + shifts - 1, atol=1e-3)  # of a table's digits
+        np.testing.assert_allclose(picks.points_zyx[:, ::-1], positions + shifts - 1, atol=1e-3)  # precision of a table
         np.testing.assert_allclose(picks.rotations_zyx[:, ::-1, ::-1], np.swapaxes(matrices, 1, 2), atol=1e-4)
         assert picks.spacing_angstrom == SPACING
 
@@ -191,7 +191,7 @@ class TestDynamo:
 
 
 class TestCopick:
-    """CopickPicksFile, as copick's models.py documents it: ångström in x, y, z, and a 4 x 4 matrix for each point."""
+    """CopickPicksFile, from copick's models.py: ångström in x, y, z, and a 4 x 4 matrix for each point."""
 
     @staticmethod
     def write(folder, **more):
@@ -236,7 +236,7 @@ class TestCopick:
 
 
 class TestPortal:
-    """One JSON object a line: voxels in x, y, z; a matrix takes the particle into the tomogram."""
+    """One JSON object per line: voxels in x, y, z; the matrix maps the particle to the tomogram."""
 
     def test_real_picks(self, real_data):
         path = real_data / "ndjson" / "10445-TS_105_5-69546_Point.ndjson"
@@ -266,7 +266,7 @@ class TestPortal:
 
 
 class TestTables:
-    """Columns say their axis and what they count."""
+    """Column names give axis and unit."""
 
     @staticmethod
     def table(unit):

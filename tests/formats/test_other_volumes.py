@@ -1,4 +1,4 @@
-"""Volumes and meshes that mrcfile, tifffile and trimesh write open as what they are."""
+"""Volumes and meshes written by mrcfile, tifffile and trimesh."""
 
 import itertools
 
@@ -72,7 +72,7 @@ class TestMrc:
 
     @pytest.mark.parametrize("order", list(itertools.permutations((1, 2, 3))), ids=str)
     def test_axes_that_are_stored_in_another_order_are_turned(self, order, tmp_path):
-        """MAPC, MAPR and MAPS say which axis columns, rows and sections run along: 1 for x, 2 for y, 3 for z."""
+        """MAPC, MAPR and MAPS are the axes of columns, rows and sections: 1 for x, 2 for y, 3 for z."""
         stored = np.transpose(source(), [3 - axis for axis in reversed(order)])
         path = self.write(tmp_path / "a.mrc", np.ascontiguousarray(stored), 1.0)
         with mrcfile.open(path, mode="r+") as file:
@@ -189,13 +189,13 @@ class TestTiff:
 
 
 class TestMeshes:
-    """Vertices of a .glb count in ångström along x, y, z."""
+    """Vertices of a .glb are in ångström along x, y, z."""
 
     LOW_XYZ, HIGH_XYZ = (9.0, 18.0, 26.0), (11.0, 22.0, 34.0)  # different along every axis: no swap can hide
 
     @staticmethod
     def volume_of(vertices_zyx, faces):
-        """Positive where triangles look outward, in z, y, x as in x, y, z."""
+        """The signed volume: positive if triangles face outwards, in z, y, x as in x, y, z."""
         a, b, c = np.moveaxis(vertices_zyx[faces], 1, 0)
         return float(np.einsum("ij,ij->i", a, np.cross(b, c)).sum() / 6)
 

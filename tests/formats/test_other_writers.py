@@ -1,4 +1,4 @@
-"""OME-Zarr of other programs opens as what it is: their values at every level, their scale and their units."""
+"""OME-Zarr written by other programs: values at every level, scale and units."""
 
 import json
 import math
@@ -92,7 +92,7 @@ WRITERS = {
 
 
 def stored_levels(path):
-    """Their levels, finest first, as zarr reads them."""
+    """The levels, finest first, read with zarr."""
     group = zarr.open_group(str(path), mode="r")
     (multiscale,) = group.attrs.get("ome", group.attrs)["multiscales"]
     return [group[dataset["path"]][:] for dataset in multiscale["datasets"]]

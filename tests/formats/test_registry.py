@@ -1,4 +1,4 @@
-"""Which format a file is in, what foreign files are told, and reading in a file's own grid."""
+"""Detecting formats, messages about foreign files, and reading in a file's own grid."""
 
 import pytest
 

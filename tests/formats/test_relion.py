@@ -1,4 +1,4 @@
-"""RELION's conventions, worked out by hand from its source: centre, origin, subtomograms, optics groups, versions."""
+"""RELION's conventions, derived from its source: centre, origin, subtomograms, optics groups, versions."""
 
 import numpy as np
 import pytest
@@ -57,7 +57,7 @@ class TestPositions:
         assert read_picks(wide, spacing_angstrom=4.0).points_xyz.tolist() == [[5, 10, 15]]
 
     def test_the_centre_of_odd_sizes_lies_between_voxels(self, tmp_path):
-        # ParticleSet::setParticleCoordDecenteredPixel: minus half the size, then times the width of a pixel
+        # ParticleSet::setParticleCoordDecenteredPixel: subtract half the size, then multiply by the pixel size
         sizes_xyz, pixels_xyz = np.array([401, 302, 99]), np.array([10.0, 301.5, 98.0])
         centred = " ".join(map(str, (pixels_xyz - sizes_xyz / 2) * 2.0))
         found = read_picks(star(tmp_path, CENTRED, f"TS_1 {centred}"), spacing_angstrom=2.0, shape_zyx=(99, 302, 401))
@@ -69,7 +69,7 @@ class TestPositions:
         path = star(tmp_path, labels, "TS_1 -100 0 4 101 60 40 2.0", before="")
 
         assert read_picks(path).points_xyz.tolist() == [[0.5, 30, 22]]
-        # a volume that was binned by four has 25 voxels along x, and the file still says where its centre is
+        # a volume binned by four has 25 voxels along x; the file's size still determines its centre
         assert read_picks(path, spacing_angstrom=8.0, shape_zyx=(10, 15, 25)).points_xyz.tolist() == [[0.125, 7.5, 5.5]]
 
     @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ class TestShiftsAndAngles:
 
 
 class TestAProject:
-    """A RELION project can go on with the particles that were kept: same images, shifts, angles and optics groups."""
+    """A RELION project can continue with the kept particles: same images, shifts, angles and optics groups."""
 
     LABELS = f"{PIXELS} {ORIGINS} {SUBTOMOGRAM} {ANGLES} rlnAngleTiltPrior rlnImageName"
     ROWS = (

@@ -1,4 +1,4 @@
-"""CSV and Parquet: what columns are called says what they mean."""
+"""CSV and Parquet: column names define the meaning of columns."""
 
 import numpy as np
 import pandas as pd

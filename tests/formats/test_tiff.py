@@ -1,4 +1,4 @@
-"""TIFF volumes: what tifffile writes is read exactly, and a damaged file never looks like another volume."""
+"""TIFF volumes: files by tifffile are read exactly, and a damaged file is never read as another volume."""
 
 import os
 import pickle
@@ -25,7 +25,7 @@ def write(path, values=VALUES, **options):
 def test_one_plane_along_z_is_a_volume_and_a_picture_isnt(tmp_path):
     level = open_tiff(write(tmp_path / "a.tif", VALUES[:1].astype("u1"), ome=True, metadata={"axes": "ZYX"}))[0]
     np.testing.assert_array_equal(np.asarray(level[0, 3:5]), VALUES[0, 3:5])
-    np.testing.assert_array_equal(np.asarray(pickle.loads(pickle.dumps(level))), VALUES[:1])  # as for another process
+    np.testing.assert_array_equal(np.asarray(pickle.loads(pickle.dumps(level))), VALUES[:1])  # like in another process
     with pytest.raises(OtherKindError):
         open_tiff(write(tmp_path / "b.tif", VALUES[0].astype("u1")))
 

@@ -1,4 +1,4 @@
-"""Volumes are written as the portal writes them, down to each chunk's bytes."""
+"""Written volumes match the portal's, down to each chunk's bytes."""
 
 import json
 from math import ceil

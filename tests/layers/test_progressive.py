@@ -1,4 +1,4 @@
-"""What layers show a pyramid: what the file says, and what is given before that."""
+"""Layer specs of a pyramid: options override the file's metadata."""
 
 import mrcfile
 import numpy as np

@@ -1,4 +1,4 @@
-"""What the reader takes, what it leaves to other plugins, and what it says of damaged files."""
+"""Which files the reader accepts or leaves to other plugins, and its messages about damaged files."""
 
 import json
 import re
@@ -86,7 +86,7 @@ def test_files_of_a_download_look_as_on_the_portal(tmp_path):
     write_pyramid(folder / "b.zarr", np.ones(SHAPE_ZYX, np.int8), 13.48)
     file = make_file(annotation=make_annotation(ground_truth_status=False))
     source = of_annotation_file(file, file.https_path, 13.48)
-    del source["kind"]  # as a download writes it
+    del source["kind"]  # like a download
     items = [{"path": path, "source": source} for path in ("VoxelSpacing13.480/a.ndjson", "VoxelSpacing13.480/b.zarr")]
     (tmp_path / "manifest.json").write_text(json.dumps({"items": items, "files": []}))
     color = pytest.approx(color_of("GO:0022626"))

@@ -1,4 +1,4 @@
-"""Layer specs: contrast at first sight, names and meshes."""
+"""Layer specs: contrast limits, names and meshes."""
 
 import numpy as np
 import pytest

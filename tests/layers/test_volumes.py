@@ -1,4 +1,4 @@
-"""Volumes of other writers open as they are, or it is said why not; what of them isn't applied is told."""
+"""Volumes by other programs open correctly or give a reason; ignored metadata is reported."""
 
 import struct
 
@@ -68,7 +68,7 @@ def test_files_that_are_no_volumes_are_named_with_a_way_out(name, tmp_path):
         ("nanometer", 1.0, 10.0),
         ("micrometer", 0.001348, 13.48),
         ("meter", 1e-9, 10.0),
-        ("angstrom", 1.0, None),  # early files of the portal say so of any volume
+        ("angstrom", 1.0, None),  # early portal files state this for all volumes
         ("parsec", 2.0, None),
     ],
 )

@@ -1,4 +1,4 @@
-"""What was done to picks, in words."""
+"""Descriptions of changes to picks."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""The 43 real picks, judged, exported, compared and checked in a real window by keys alone."""
+"""The 43 real picks: judged, exported, compared and checked in a real window by keyboard."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_the_real_picks_are_judged_exported_compared_and_checked_by_keys(qtbot, 
     assert len(points.data) == 43
     assert (image.scale[0], points.scale[0]) == (TOMOGRAM_SPACING, PICKS_SPACING)
 
-    # a slab of 60 nm of them
+    # show a slab of 60 nm
     assert show_picks_popover(viewer, points) is not None
     press(Qt.Key.Key_Tab)
     keys.type("60")
@@ -59,7 +59,7 @@ def test_the_real_picks_are_judged_exported_compared_and_checked_by_keys(qtbot, 
     press(Qt.Key.Key_Escape)
     assert slab_nm_of(points) == 60
 
-    # judged, and found again once the dock opens anew
+    # judge, and find the verdicts again after reopening the dock
     review = keys.open_dock("Review picks")
     keys.until(lambda: review.feed.crop(0) is not None)
     press(Qt.Key.Key_K)  # and on to the next
@@ -77,7 +77,7 @@ def test_the_real_picks_are_judged_exported_compared_and_checked_by_keys(qtbot, 
     assert (review.review.counts.kept, review.review.counts.rejected) == (2, 2)
     assert "Resumed 4 decisions" in review.review.remark
 
-    # what is kept, for Dynamo
+    # export the kept picks for Dynamo
     export = keys.open_dock("Export picks")
     keys.tab_to(export.which)
     keys.choose(export.which, "kept in a review")
@@ -93,7 +93,7 @@ def test_the_real_picks_are_judged_exported_compared_and_checked_by_keys(qtbot, 
     np.testing.assert_allclose(written.points_zyx, points.data[[0, 3]], atol=1e-4)
     assert (written.spacing_angstrom, written.about["deposition_id"]) == (PICKS_SPACING, 10310)
 
-    # compared with a file of the same picks that were moved by 5 voxels
+    # compare with the same picks, shifted by 5 voxels
     picks = points.metadata[PICKS_KEY]
     mine = picks.changed(points_zyx=picks.points_zyx + MOVED)
     (moved, *_rest) = viewer.open(str(write_picks(mine, tmp_path / "moved.picks.csv").path), plugin="napari-cryoet")
@@ -105,7 +105,7 @@ def test_the_real_picks_are_judged_exported_compared_and_checked_by_keys(qtbot, 
     assert compare.comparison.scores.true_positives == 43
     np.testing.assert_allclose(compare.comparison.distances_angstrom, 5 * PICKS_SPACING, rtol=1e-6)
 
-    # and what nobody can tell of this made-up volume isn't told
+    # check: inconclusive in this simulated volume
     check = keys.open_dock("Check picks")
     check.choose(points, image)
     keys.tab_to(check.run)

@@ -1,4 +1,4 @@
-"""The pack from real tables: the rows are the portal's, the files agree with them, picks lie on real density."""
+"""The pack from real tables: the portal's rows, consistent files, and picks on real density."""
 
 import json
 from collections import Counter

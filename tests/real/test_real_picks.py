@@ -1,4 +1,4 @@
-"""The 43 real picks: through every format, compared with moved ones, checked where there is too little to tell."""
+"""The 43 real picks: written in every format, compared with shifted ones, and checked inconclusively."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real picks, and picks on a real microtubule, are reviewed: those rank before what is beside it, and stand out."""
+"""Reviews of real picks, and of picks on a real microtubule, which rank before picks beside it."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def microtubule(real_data):
 
 @pytest.fixture(scope="module")
 def on_it(microtubule):
-    """Places along the tube, which lies along y: the middle of what is bright, every ten voxels."""
+    """Positions along the tube, which is parallel to y: the centre of bright voxels, every ten voxels."""
     places = []
     for y in range(30, 180, 10):
         slab = microtubule[:, y - 5 : y + 5].mean(axis=1)
@@ -69,7 +69,7 @@ def test_what_was_kept_stands_out_in_its_average(reader, on_it):
 
 
 def test_crops_of_a_slab_are_the_voxels_themselves_where_pixels_are_voxels(reader, microtubule):
-    """A pick on a voxel's centre, cropped at the volume's own spacing: nothing is interpolated."""
+    """A pick at a voxel's centre, cropped at the volume's spacing, isn't interpolated."""
     own = CropReader(reader.volume, [[18, 100, 47]])
     (crop,) = own.read([0], Frame(21 * SPACING, SPACING, plane="xy", pixels=21))
 

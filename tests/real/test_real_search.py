@@ -1,4 +1,4 @@
-"""Searches in real tables, and for the real catalogue's names."""
+"""Searches in real tables, and for names in the real catalogue."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_lipid_droplets_and_true_ribosomes_in_one_run_are_those_of_the_dump(inde
 
 @pytest.fixture(scope="module")
 def catalogue(real_data):
-    """The real catalogue, with one run for each dataset and one annotation for each of its objects."""
+    """The real catalogue, with one run per dataset and one annotation per object."""
     data = json.loads((real_data / "catalog.reply.json").read_text())["data"]
     groups = [group["groupBy"] for group in data["objects"]["aggregate"]]
     tables = {

@@ -1,7 +1,7 @@
-"""What is in the middle of a crop is what was picked, whatever the plane, the level, the spacing and the orientation.
+"""A crop is centred on its pick, for every plane, level, spacing and orientation.
 
-The volume is a ramp where that helps: its value at any place is known, and linear interpolation gives it exactly, as do
-the means that coarse levels are made of. So each sample of a crop tells where it was taken.
+Many tests use a ramp as the volume. Linear interpolation and coarse levels reproduce it exactly, so the value of each
+sample determines its position.
 """
 
 import threading
@@ -19,7 +19,7 @@ from napari_cryoet.review.crops import Crop, Volume
 from napari_cryoet.streaming import open_pyramid
 from server import Server
 
-SHAPE = (37, 49, 63)  # odd: no coarse level is exactly half as large
+SHAPE = (37, 49, 63)  # odd, so that no coarse level is exactly half as large
 SLOPES = np.array([3.0, -2.0, 0.5])
 PLANES = {"xy": (1, 2), "xz": (0, 2), "yz": (0, 1)}
 
@@ -108,7 +108,7 @@ def test_what_is_outside_is_nan_and_what_is_inside_is_not(is_oriented):
     assert np.isnan(outside).all()
     assert (inside == 1).all()
     np.testing.assert_array_equal(np.isnan(corner), np.add.outer(np.arange(9) < 4, np.arange(9) < 4))
-    assert np.nanmin(corner) == np.nanmax(corner) == 1  # and the slab's mean counts only what is there
+    assert np.nanmin(corner) == np.nanmax(corner) == 1  # and the slab's mean ignores samples outside
 
 
 def test_picks_without_a_rotation_are_cut_along_the_volume():
@@ -170,7 +170,7 @@ def test_of_arrays_in_several_resolutions_the_finest_is_cut_and_only_volumes_can
 # the average of kept picks
 
 CUBES = np.random.default_rng(0).normal(5, 1, (6, 5, 5, 5)).astype(np.float32)
-CUBES[2, :2] = np.nan  # partly outside of the volume
+CUBES[2, :2] = np.nan  # partly outside the volume
 
 
 def crop(row):
@@ -198,7 +198,7 @@ def test_the_average_is_the_mean_of_what_is_in_it_whatever_was_added_and_taken_a
 
 
 def test_particles_that_lie_any_way_are_one_once_they_are_aligned():
-    """A particle that is a bright ball off its centre: aligned the balls meet, unaligned they don't."""
+    """Particles with an off-centre bright ball: the balls coincide only if aligned."""
     rotations = Rotation.random(12, random_state=1).as_matrix()
     centers = np.array([[20.0, 20, 20 + 40 * i] for i in range(12)])
     grid = np.stack(np.meshgrid(*map(np.arange, (40, 40, 480)), indexing="ij"), axis=-1)

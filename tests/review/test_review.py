@@ -89,7 +89,7 @@ def test_verdicts_stay_with_picks_that_are_moved_deleted_and_come_back(review):
 
     review.set_picks(moved.take([3, 2, 0]))
     assert letters(review) == "X--"
-    assert review.filter_text == ""  # what was measured holds no more
+    assert review.filter_text == ""  # measured columns are outdated
     assert review.order.column == "score"
     review.set_picks(moved.added([[1, 1, 1]]))
     assert letters(review) == "-K-X---"

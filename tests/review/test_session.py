@@ -16,7 +16,7 @@ PICKS = Picks(POINTS, 10.0, about=ABOUT)
 
 @pytest.fixture
 def reviewed(tmp_path):
-    """Reviews picks; pick 0 and 3 were kept and pick 1 rejected at first."""
+    """A function that reviews picks; picks 0 and 3 start as kept, pick 1 as rejected."""
 
     def reviewed(picks=PICKS, name="ribosomes"):
         return Review(picks, Subject.of(picks, name=name), tmp_path)
@@ -95,7 +95,7 @@ def test_lines_that_mean_nothing_are_left_out(reviewed):
     assert letters(reviewed()) == "KX-K"
 
 
-# which picks decisions are about
+# matching decisions with picks
 
 
 def test_an_id_counts_within_half_a_voxel_and_else_the_nearest_pick_does(reviewed):
@@ -104,7 +104,7 @@ def test_an_id_counts_within_half_a_voxel_and_else_the_nearest_pick_does(reviewe
     assert letters(near) == "KX--"
     assert "1 more" in near.remark
 
-    others = PICKS.changed(points_zyx=POINTS[::-1] + 0.2, ids=[20, 21, 0, 3])  # ids 0 and 3 are at other places
+    others = PICKS.changed(points_zyx=POINTS[::-1] + 0.2, ids=[20, 21, 0, 3])  # ids 0 and 3 are at other positions
     found = reviewed(others)
     assert letters(found) == "K-XK"
     found.judge([3], Verdict.REJECTED)
@@ -121,7 +121,7 @@ def test_decisions_that_find_no_pick_stay_in_the_file(reviewed):
     assert letters(reviewed()) == "KXKK"
 
 
-# where it is kept
+# the file
 
 
 def test_what_can_not_be_saved_is_said_and_saved_with_the_next_attempt(reviewed, tmp_path):
