@@ -1,4 +1,4 @@
-"""A dask.distributed cluster of four processes; prints its address and the workers' ids, and ends with its stdin."""
+"""Run a dask.distributed cluster of four processes: prints its address and the workers' ids, exits with its stdin."""
 
 import json
 import sys

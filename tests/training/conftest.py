@@ -1,4 +1,4 @@
-"""The demo's runs as what is exported, and other programs' own environments."""
+"""Selections of the demo's runs, and environments for other programs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def demo_rows(demo_pack: Path) -> Rows:
 
 @pytest.fixture
 def selection_of(demo_pack: Path, demo_rows: Rows) -> Callable[..., Selection]:
-    """Select annotations of the demo's runs, of some objects or of all; rows may be changed before."""
+    """Select the demo's annotations of some or all objects."""
 
     def make(*objects: str, tomogram: str = "default") -> Selection:
         rows = demo_rows["annotations"]
@@ -45,13 +45,13 @@ def selection_of(demo_pack: Path, demo_rows: Rows) -> Callable[..., Selection]:
 
 @pytest.fixture(scope="session")
 def python_with(make_once: Callable[[str, Callable[[Path], object]], Path]) -> Callable[[str], Callable[..., str]]:
-    """Run a script where a package is installed that doesn't go with ours; skips where it can't be installed."""
+    """Run a script in an environment with a package that conflicts with ours; skip if it can't be installed."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}  # without our own
 
     def prepare(package: str) -> Callable[..., str]:
         def install(folder: Path) -> None:
             folder.mkdir()
-            # older packages have no wheels for the newest Python
+            # older packages lack wheels for the newest Python
             for python in filter(shutil.which, ("python3.12", "python3.11", sys.executable)):
                 if not subprocess.run([python, "-m", "venv", folder / "env"], check=False).returncode:
                     break

@@ -1,4 +1,4 @@
-"""Runs in an environment that has copick: say as JSON what copick finds in a project, given its configuration."""
+"""Print as JSON what copick reads from a project, given its configuration. Needs an environment with copick."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Runs in an environment that has mlcroissant: say as JSON what records it finds in a description."""
+"""Print as JSON the records that mlcroissant reads. Needs an environment with mlcroissant."""
 
 import json
 import sys

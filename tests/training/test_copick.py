@@ -1,4 +1,4 @@
-"""copick projects: what is called how, linked files, what stays out, and what copick itself finds."""
+"""copick projects: names, linked files, what is left out, and what copick reads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RIBOSOMES = "Picks/Ada-Vitreous_ground-truth_cytosolic-ribosome.json"
 
 
 def paths_in(folder: Path) -> set[str]:
-    """Volumes and files of picks of all runs, by their path."""
+    """The paths of all volumes and pick files."""
     runs = folder / "static" / "ExperimentRuns"
     found = [*runs.glob("*/*/*.zarr"), *runs.glob("*/Picks/[!.]*.json")]
     return {path.relative_to(runs).as_posix() for path in found}

@@ -1,4 +1,4 @@
-"""Crops: which voxels they hold, what is said of each, what a second start does, and a cluster that loses a worker."""
+"""Crops: voxels, columns, resuming, and a cluster that loses a worker."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_crop_is_the_tomogram_around_its_pick(
     for crop, angstrom, shift in zip(
         *(found[name][:] for name in ("crops", "position_angstrom", "shift")), strict=True
     ):
-        # the mean of 2 voxels is amid them: half a fine voxel beyond the first
+        # the mean of 2 voxels lies between them: half a fine voxel after the first
         middle = (angstrom - (spacing_at_level - 40.048) / 2) / spacing_at_level - shift
         np.testing.assert_allclose(middle, np.round(middle), atol=1e-6)
         box = [slice(int(at) - 2, int(at) + 3) for at in np.round(middle)]
@@ -73,7 +73,7 @@ def test_each_crop_has_its_label_run_split_and_annotation(tmp_path: Path, select
     found = opened(tmp_path / "c.zarr")
     runs, objects = found.attrs["runs"], {each["label"]: each["name"] for each in found.attrs["objects"]}
 
-    assert [run["name"] for run in runs] == ["DEMO_001"]  # the other run's voxels are of another size
+    assert [run["name"] for run in runs] == ["DEMO_001"]  # the other run has another voxel size
     assert any("voxels of about" in reason for reason in report.left_out)
     assert {objects[label] for label in found["label"][:]} >= {"cytosolic-ribosome", "proteasome-complex"}
     assert (found["run"][0], found["split"][0]) == ("DEMO_001", "train")
@@ -101,13 +101,13 @@ def test_a_second_start_cuts_only_what_is_missing(tmp_path: Path, ribosomes: Sel
 
 def test_something_else_is_replaced_only_if_it_is_crops_and_you_say_so(tmp_path: Path, ribosomes: Selection) -> None:
     export_crops(ribosomes, tmp_path / "c.zarr", size=4)
-    with pytest.raises(ExistsError, match="else"):
+    with pytest.raises(ExistsError, match="content"):
         export_crops(ribosomes, tmp_path / "c.zarr", size=6)
     export_crops(ribosomes, tmp_path / "c.zarr", size=6, overwrite=True)
     assert opened(tmp_path / "c.zarr")["crops"].shape[1:] == (6, 6, 6)
 
     (tmp_path / "work").mkdir()
-    with pytest.raises(ExistsError, match="else"):
+    with pytest.raises(ExistsError, match="content"):
         export_crops(ribosomes, tmp_path / "work", size=4, overwrite=True)
 
 
@@ -129,7 +129,7 @@ def cluster() -> Iterator[dict[str, Any]]:
 
 @pytest.fixture
 def six_runs(tmp_path: Path) -> Iterator[Selection]:
-    """Six tomograms, each with picks, on a server that takes its time."""
+    """Six tomograms with picks, on a slow server."""
     shape, folder = (20, 60, 60), tmp_path / "served"
     folder.mkdir()
     for number in range(6):

@@ -1,4 +1,4 @@
-"""RELION 5: files that read back, by us and by what RELION does with them, and tilt series with their alignment."""
+"""RELION 5: files read back by us and with RELION's formulas, and alignments of tilt series."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SIZES = [f"rlnTomoSize{axis}" for axis in "XYZ"]
 
 
 def truth_of(selection: Selection, name: str) -> Any:
-    """The ground truth of ribosomes in a run, as the portal has it."""
+    """The portal's ground truth of ribosomes in a run."""
     truths = (each for each in selection.annotations if each.session == "ground-truth" and each.is_points)
     return read_points(next(each for each in truths if (each.run.name, each.object) == (name, "cytosolic-ribosome")))
 
@@ -36,7 +36,7 @@ def test_particles_are_where_relion_looks_for_them(tmp_path: Path, selection_of:
     assert list(listed) == ["rlnTomoName", "rlnTomoImportParticleFile"]
     assert list(listed["rlnTomoName"]) == ["DEMO_001", "MIX_001"]
     assert set(particles["particles"]["rlnOpticsGroup"]) == set(particles["optics"]["rlnOpticsGroup"]) == {1, 2}
-    assert any("AN-9001 is taken" in reason for reason in report.left_out)
+    assert any("AN-9001" in reason for reason in report.left_out)
     for name, path in listed.itertuples(index=False):
         expected, table, tomogram = truth_of(selection_of(), name), starfile.read(tmp_path / path), tomograms.loc[name]
         # Tomogram::centre: half the size, times the unbinned pixel
@@ -74,7 +74,7 @@ def test_all_files_to_import_have_the_same_columns(tmp_path: Path, demo_rows: An
 
 @pytest.fixture
 def with_alignment(tmp_path: Path, demo_rows: Any, selection_of: Select) -> Callable[[str], Selection]:
-    """The first run, with an alignment as a program wrote it, defocus and dose."""
+    """The first run with a program's alignment, defocus and dose."""
 
     def make(program: str) -> Selection:
         section = {"z_index": 1, "tilt_angle": 3.0, "volume_x_rotation": 0, "in_plane_rotation": [0, -1, 1, 0]}
@@ -107,7 +107,7 @@ def test_tilts_have_their_alignment_defocus_and_dose(
     assert (facts["rlnTomoXShiftAngst"], facts["rlnTomoYShiftAngst"]) == pytest.approx((20.024, 50.06))
     assert (facts["rlnDefocusU"], facts["rlnDefocusAngle"], facts["rlnMicrographPreExposure"]) == (31_000, 45, 12)
     assert str(tilts["rlnMicrographName"].iloc[0]).startswith("000002@")
-    assert tomogram["rlnTomoSizeX"] == 71 * 4  # counted in pixels of the tilt series
+    assert tomogram["rlnTomoSizeX"] == 71 * 4  # in pixels of the tilt series
     assert tomogram["rlnTomoTomogramBinning"] == pytest.approx(4)
 
 
@@ -127,7 +127,7 @@ def test_imod_and_aretomo_mean_the_same_place() -> None:
     turn = np.array([[np.cos(undone), -np.sin(undone)], [np.sin(undone), np.cos(undone)]])
 
     np.testing.assert_allclose(turn @ (point - [x, y]), matrix @ point + shift)
-    # newer records are as AreTomo has it, whoever made them: their rotations are rows
+    # newer records use AreTomo's convention and have rotations as rows, whichever program made them
     as_rows = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
     assert in_plane(as_rows, 3.0, -7.0, "IMOD") == pytest.approx((85.3, 3.0, -7.0))
 

@@ -1,4 +1,4 @@
-"""The table of all picks, and the Croissant description: columns, splits, and what their own readers find."""
+"""Tables of picks and Croissant descriptions: columns, splits, and what other readers find."""
 
 from __future__ import annotations
 

@@ -1,15 +1,15 @@
-"""A copick project of a selection, which trains as it is.
+"""Export a selection as a copick project that is ready for training.
 
 ::
 
     PROJECT/config.json                         open this with copick: objects with labels, colours and radii
     PROJECT/splits.json                         the names of the runs of each split, if there are any
-    PROJECT/static/ExperimentRuns/RUN/...       what the portal has: copick only reads here
+    PROJECT/static/ExperimentRuns/RUN/...       data of the portal, which copick only reads
     PROJECT/overlay/                            for your own picks and segmentations
-    PROJECT/portal/                             volumes as they were downloaded: a pack, to which the project is linked
+    PROJECT/portal/                             downloaded volumes: a pack that the project links to
 
-Volumes on this computer are linked, not copied, where the disk can do that. A project of coarse levels has them as its
-finest ones, as copick reads these.
+Volumes on this computer are hard-linked, or copied if the file system can't link. If only coarse levels are selected,
+they are renumbered from 0, because copick reads level 0.
 """
 
 from __future__ import annotations
@@ -50,29 +50,29 @@ def export_copick(
     progress: Progress = lambda _share, _words: None,
     stop: threading.Event | None = None,
 ) -> ExportReport:
-    """Write a copick project; volumes that aren't on this computer are downloaded, and that continues after a stop.
+    """Write a copick project, downloading volumes that aren't on this computer. Stopped downloads are resumed.
 
     Parameters
     ----------
     selection
         From `select_basket`.
     overwrite
-        Replace a project that is there; what is in its ``overlay`` stays.
+        Replace an existing project, except for its ``overlay``.
     stop
-        Set it to end; what is there then is taken up by the next export into the folder.
+        Set it to stop; the next export into the same folder resumes.
 
     Raises
     ------
     ExistsError
-        If there is a project already, and ``overwrite`` isn't set.
+        If there is a project and ``overwrite`` isn't set.
     DownloadError, NetworkError, SaveError
-        If something can't be fetched or written.
+        If a file can't be fetched or written.
     StoppedError
         When ``stop`` is set.
     """
     folder = folder_to_write(folder, CONFIG_NAME, overwrite=overwrite)
     static, n_picks = folder / "static", 0
-    if (folder / CONFIG_NAME).exists():  # its runs aren't those of this selection
+    if (folder / CONFIG_NAME).exists():  # its runs may differ from this selection's
         (folder / CONFIG_NAME).unlink()
         (folder / "splits.json").unlink(missing_ok=True)
         shutil.rmtree(static / "ExperimentRuns", ignore_errors=True)
@@ -85,11 +85,15 @@ def export_copick(
     for path, (url, first_level) in volumes.items():
         raise_if_stopped(stop)
         local = local_path(url)
-        _link(local or downloaded[url], static / path, first_level if local else 0)  # a download has no finer levels
+        _link(
+            local or downloaded[url], static / path, first_level if local else 0
+        )  # downloads start at the first level
     (folder / "overlay").mkdir(parents=True, exist_ok=True)
     if selection.splits:
         _write_json(folder / "splits.json", selection.splits)
-    _write_json(folder / CONFIG_NAME, _config(selection, folder))  # last: a project that opens is whole
+    _write_json(
+        folder / CONFIG_NAME, _config(selection, folder)
+    )  # written last, so that a project that opens is complete
     return ExportReport(
         path=folder,
         n_runs=len(selection.runs),
@@ -114,7 +118,7 @@ def _config(selection: Selection, folder: Path) -> dict[str, Any]:
 
 
 def _volumes(selection: Selection) -> Iterator[tuple[str, tuple[str, int]]]:
-    """Where copick looks for each OME-Zarr, below the root of its project; its address and the first level."""
+    """The path of each OME-Zarr below the project's static root, its URL and its first level."""
     first_level = selection.first_level
     for run in selection.runs:
         for each in run.tomograms:
@@ -124,7 +128,7 @@ def _volumes(selection: Selection) -> Iterator[tuple[str, tuple[str, int]]]:
 
 
 def _path(each: SelectedAnnotation) -> str:
-    """Where copick looks for an annotation, below the root of its project."""
+    """The path of an annotation below the project's static root."""
     name = f"{each.user}_{each.session}_{each.object}"
     if each.is_points:
         return f"ExperimentRuns/{each.run.name}/Picks/{name}.json"
@@ -135,7 +139,7 @@ def _path(each: SelectedAnnotation) -> str:
 def _download(
     selection: Selection, urls: Container[str], folder: Path, progress: Progress, stop: threading.Event | None
 ) -> dict[str, Path]:
-    """Download the volumes that aren't on this computer; where each is then, by its address."""
+    """Download the volumes that aren't on this computer, and return their paths by URL."""
     cells = [cell for cell in every_cell(selection.rows) if (url := cell[1][cell[2]]) in urls and not local_path(url)]
     if not cells:
         return {}
@@ -148,15 +152,15 @@ def _download(
     return {item.url: folder / item.path for item in plan.items}
 
 
-def _link(source: Path, place: Path, skipped: int) -> None:
-    """Put the levels of an OME-Zarr but for the finest at another place too, where they are called 0, 1, 2...
+def _link(source: Path, target: Path, n_skipped: int) -> None:
+    """Link an OME-Zarr to another path without its ``n_skipped`` finest levels; levels are renumbered from 0.
 
-    Their files are links where the disk has them, else copies.
+    Files are copied if the file system can't link them.
     """
     attributes = json.loads((source / ".zattrs").read_bytes())
     image = find_multiscales(attributes)[0]
-    image["datasets"] = image["datasets"][skipped:]
-    with written_whole(place, overwrite=True, flush=False) as unfinished:
+    image["datasets"] = image["datasets"][n_skipped:]
+    with written_whole(target, overwrite=True, flush=False) as unfinished:
         unfinished.mkdir()
         for number, dataset in enumerate(image["datasets"]):
             shutil.copytree(source / dataset["path"], unfinished / str(number), copy_function=_link_or_copy)

@@ -1,8 +1,8 @@
-"""A Croissant description of a selection: what there is, where, and in which split, without any download.
+"""Describe a selection in the Croissant format: files with their URLs and splits, without a download.
 
-A folder of ``metadata.json`` and small CSV files whose ``url`` columns lead to the portal. The record sets are those of
-copick's own Croissant, so that mlcroissant reads them as records, and copick opens them as a project; see
-https://docs.mlcommons.org/croissant. Record sets without records are left out.
+The folder has ``metadata.json`` and small CSV files whose ``url`` columns point to the portal. The record sets are
+those of copick's Croissant export, so mlcroissant can read them and copick can open them as a project. Empty record
+sets are left out. See https://docs.mlcommons.org/croissant.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SPLIT_URLS: Final = {
     "test": "https://mlcommons.org/definitions/test_split",
 }
 _VOLUMES: Final = ("tomograms", "segmentations", "instance_segmentations")
-#: mlcroissant wants all terms of the standard, also those that aren't used.
+#: mlcroissant requires all terms of the standard, even unused ones.
 _TERMS: Final = (
     "citeAs column equivalentProperty extract field fileObject fileProperty fileSet format includes isLiveDataset "
     "jsonPath key md5 parentField path recordSet references regex repeated replace samplingRate separator source "
@@ -60,9 +60,9 @@ def export_croissant(
     progress: Progress = lambda _share, _words: None,
     stop: threading.Event | None = None,
 ) -> ExportReport:
-    """Write ``metadata.json`` and its CSV files into a folder; nothing is downloaded, so it takes no time.
+    """Write ``metadata.json`` and its CSV files into a folder, without downloading anything.
 
-    Parameters and errors are those of `export_copick`.
+    For parameters and errors see `export_copick`.
     """
     import pandas as pd
 
@@ -114,7 +114,7 @@ def _rows_of(selection: Selection) -> _Rows:
 
 
 def _description(selection: Selection, rows: _Rows, files: Mapping[str, bytes], title: str) -> dict[str, Any]:
-    """What metadata.json holds."""
+    """The content of ``metadata.json``."""
     datasets = {run.run.dataset_id: run.run.dataset for run in selection.runs}
     terms = next((run.run.terms for run in selection.runs if run.run.terms), None)
     titles = [f"{dataset.title} (DS-{number})" for number, dataset in datasets.items() if dataset is not None]
@@ -159,7 +159,7 @@ def _file_id(name: str) -> str:
 
 
 def _record_set(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    """The records of a CSV file, by one of its rows."""
+    """The record set of a CSV file; ``row`` is one of its rows."""
     fields = []
     for column, value in row.items():
         field = _field(name, column, "sc:Float" if isinstance(value, float) else "sc:Text")
@@ -171,7 +171,7 @@ def _record_set(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _splits(selection: Selection) -> dict[str, Any]:
-    """What each name of a split means."""
+    """The record set of splits with their definitions."""
     names = sorted(selection.splits)
     return {
         "@type": "cr:RecordSet",

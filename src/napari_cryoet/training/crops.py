@@ -1,18 +1,18 @@
-"""Crops around the picks of many runs in one Zarr, with labels, split and provenance; cut by threads or on a cluster.
+"""Export crops around the picks of many runs to one Zarr, using threads or a cluster.
 
 ::
 
-    FILE.zarr/crops               (n, size, size, size) float32, z, y, x; a chunk holds some crops
-    FILE.zarr/label               (n,) the object's label, which the attributes explain
-    FILE.zarr/run, split          (n,) names; empty for no split
+    FILE.zarr/crops               (n, size, size, size) float32, z, y, x; several crops a chunk
+    FILE.zarr/label               (n,) the object's label; the attributes list the objects
+    FILE.zarr/run, split          (n,) names; an empty split for none
     FILE.zarr/annotation_id, pick_id
     FILE.zarr/position_angstrom   (n, 3) z, y, x of the pick in its tomogram
     FILE.zarr/shift               (n, 3) z, y, x from the crop's middle voxel, ``size // 2``, to the pick, in voxels
     FILE.zarr/rotation            (n, 3, 3) as `Picks.rotations_zyx`; NaN without one
 
-The attributes describe objects and runs (with the tomogram of each, its address, level and spacing), and say when all
-is there. A task cuts one chunk and writes one file, so tasks share nothing: each may run anywhere, and again. Values
-are those of the tomogram's level, without any scaling; what sticks out of the tomogram is the crop's mean.
+The attributes describe the objects and runs (with each tomogram's URL, level and spacing), and whether the export is
+complete. A task writes one chunk, so tasks are independent and can be repeated. Values are those of the tomogram's
+level, without scaling; voxels outside the tomogram get the mean of the crop.
 """
 
 from __future__ import annotations
@@ -60,18 +60,18 @@ _FORMAT: Final = "napari-cryoet-crops"
 _CHUNK_BYTES: Final = 8 << 20
 _MOST_IN_A_CHUNK: Final = 64
 _LARGEST: Final = 512
-_READS: Final = 4  # at once, of one task
-_SAME_SPACING: Final = 0.05  # how far spacings may differ for crops to be of one scale
-_RETRIES: Final = 3  # of a task whose worker was lost
+_READS: Final = 4  # concurrent reads of one task
+_SAME_SPACING: Final = 0.05  # relative difference of spacings that count as equal
+_RETRIES: Final = 3  # of a task whose worker died
 _OPEN_VOLUMES: Final = 4
 _POLL_S: Final = 0.2
 
-_Crop = tuple[str, int, tuple[int, int, int]]  # address of a volume, its level, and where the crop starts
+_Crop = tuple[str, int, tuple[int, int, int]]  # URL of a volume, its level, and the crop's first voxel
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Some crops that lie in one chunk; what a worker needs to cut them."""
+    """The crops of one chunk, with everything a worker needs."""
 
     store: str
     number: int  # of the chunk
@@ -80,7 +80,7 @@ class Task:
 
     @property
     def is_done(self) -> bool:
-        """Whether the chunk is there: its file gets its name when it is whole."""
+        """Whether the chunk's file exists; it is renamed into place when complete."""
         return Path(self.store, "crops", f"{self.number}.0.0.0").is_file()
 
 
@@ -92,7 +92,7 @@ class _Part:
     tomogram: SelectedTomogram
     level: int
     spacing_angstrom: float
-    starts: NDArray[np.int64]  # (n, 3) z, y, x in the level, in an order in which neighbours are near each other
+    starts: NDArray[np.int64]  # (n, 3) z, y, x in the level, sorted so that neighbours follow each other
     columns: Mapping[str, NDArray[Any]]
 
 
@@ -107,31 +107,31 @@ def export_crops(
     progress: Progress = lambda _share, _words: None,
     stop: threading.Event | None = None,
 ) -> ExportReport:
-    """Cut a cube around each particle out of its run's tomogram, into one Zarr.
+    """Write a cube around each particle, cut from its run's tomogram, into one Zarr.
 
-    Started again after a stop or a crash, it cuts only what is missing. An object that is annotated several times in a
-    run is taken once, its ground truth first.
+    After a stop or a crash, only the missing crops are cut. Of several annotations of an object in a run, one is
+    exported, preferably the ground truth.
 
     Parameters
     ----------
     selection, overwrite, progress, stop
         As for `export_copick`.
     path
-        Where to; it ends in ``.zarr``. Workers of a cluster must be able to write there too.
+        The Zarr to write, ending in ``.zarr``. Workers of a cluster must be able to write there.
     size
-        Of a cube, in voxels.
+        The width of a cube in voxels.
     spacing_angstrom
-        Take the level whose voxels are nearest to this size; by default the finest of the first tomogram. Tomograms
-        without a level of about that size are left out: nothing is resampled.
+        Use the level whose voxels are nearest to this size, by default that of the first tomogram's finest level.
+        Nothing is resampled: tomograms without such a level are left out.
     scheduler
-        The address of a dask.distributed scheduler, such as ``tcp://host:8786``; threads by default.
+        The address of a dask.distributed scheduler, such as ``tcp://host:8786``. The default uses threads.
 
     Raises
     ------
     ExistsError
-        If there is something else at the path.
+        If the path has other content.
     CryoETError
-        If there are no particles with a tomogram, or a volume can't be read; others as of `export_copick`.
+        If no particle has a tomogram, or a volume can't be read. For other errors see `export_copick`.
     """
     import zarr
 
@@ -151,7 +151,7 @@ def export_crops(
 
 
 def cut(tasks: Sequence[Task]) -> None:
-    """Cut tasks in turns and write their chunks, but for those that are there since another worker was lost."""
+    """Cut the crops of tasks and write their chunks, skipping those that a lost worker completed."""
     import zarr
 
     with ThreadPoolExecutor(_READS, thread_name_prefix="napari-cryoet-crops") as pool:
@@ -167,14 +167,14 @@ def _opened(url: str) -> Volume:
 
 
 def _read_cube(size: int, crop: _Crop) -> NDArray[np.float32]:
-    """A cube of a level that starts at a voxel, which may lie outside."""
+    """Read a cube of a level; it may extend beyond the volume."""
     url, level, start = crop
     volume = _opened(url)
     shape = volume.levels[level].shape
-    box = tuple((max(0, at), min(at + size, length)) for at, length in zip(start, shape, strict=True))
+    box = tuple((max(0, first), min(first + size, length)) for first, length in zip(start, shape, strict=True))
     values = volume.read(level, box).astype(np.float32)
-    around = [(low - at, at + size - high) for at, (low, high) in zip(start, box, strict=True)]
-    return np.pad(values, around, constant_values=values.mean()) if np.any(around) else values
+    padding = [(low - first, first + size - high) for first, (low, high) in zip(start, box, strict=True)]
+    return np.pad(values, padding, constant_values=values.mean()) if np.any(padding) else values
 
 
 # the plan
@@ -183,7 +183,7 @@ def _read_cube(size: int, crop: _Crop) -> NDArray[np.float32]:
 def _planned(
     selection: Selection, size: int, wanted: float | None, progress: Progress, stop: threading.Event | None
 ) -> tuple[list[_Part], list[str]]:
-    """Where all crops are, and what is left out; reads picks and the metadata of tomograms, a few at once."""
+    """Plan all crops, and list what is left out; reads picks and tomogram metadata concurrently."""
     if not 1 <= size <= _LARGEST:
         raise CryoETError(f"A crop can't be {size} voxels wide.", hint=f"Choose 1 to {_LARGEST}.")
     left_out, parts = list[str](), list[_Part]()
@@ -203,9 +203,9 @@ def _planned(
 
 
 def _part_of(each: SelectedAnnotation, stop: threading.Event | None, *, size: int, wanted: float) -> _Part | str:
-    """The crops of a file; in words why there are none."""
+    """The crops of an annotation file, or the reason why it has none."""
     if not each.run.tomograms:
-        return "no tomogram is chosen."
+        return "no tomogram is selected."
     chosen = each.run.tomograms[0]
     opened, tomogram = _opened(chosen.url), chosen.tomogram
     volume = open_for_review(opened.levels, (tomogram.voxel_spacing,) * 3)
@@ -214,12 +214,12 @@ def _part_of(each: SelectedAnnotation, stop: threading.Event | None, *, size: in
     if abs(spacings[level] / wanted - 1) > _SAME_SPACING:
         return f"its tomogram has no level with voxels of about {spacing_text(wanted)}."
     picks = read_points(each, stop)
-    # of a tomogram that was downloaded without its finest levels, the first voxel isn't at 0
+    # in a tomogram downloaded without its finest levels, the first voxel isn't at 0
     origin = np.array((opened.origin_angstrom if tomogram.tomogram_voxel_spacing_id is None else None) or (0, 0, 0))
     at_finest = (picks.positions_angstrom_zyx - origin) / tomogram.voxel_spacing
     at_level = volume.to_level(level, at_finest)
     middles = np.round(at_level).astype(np.int64)
-    # chunk by chunk of the file, so that what one crop fetched serves the next
+    # sorted by chunk, so that neighbouring crops share fetched data
     order = np.lexsort((middles[:, 2], middles[:, 1], middles[:, 0], *(middles // 256).T[::-1]))
     rows = order[are_inside(at_finest, volume.shape)[order]]
     rotations = np.full((len(picks), 3, 3), np.nan) if picks.rotations_zyx is None else picks.rotations_zyx
@@ -239,7 +239,7 @@ def _part_of(each: SelectedAnnotation, stop: threading.Event | None, *, size: in
 
 
 def _tasks(path: Path, parts: Sequence[_Part], size: int, chunk: int) -> Iterator[Task]:
-    """One task for each chunk; a chunk may hold the last crops of a volume and the first of the next."""
+    """One task for each chunk, which may hold crops of several volumes."""
     crops = [(part.tomogram.url, part.level, tuple(start)) for part in parts for start in part.starts.tolist()]
     for number in range(math.ceil(len(crops) / chunk)):
         yield Task(str(path), number, size, tuple(crops[number * chunk :][:chunk]))
@@ -251,7 +251,7 @@ def _tasks(path: Path, parts: Sequence[_Part], size: int, chunk: int) -> Iterato
 def _described(
     parts: Sequence[_Part], size: int, selection: Selection
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """What the crops are, and of what; and one value a crop."""
+    """The attributes of the Zarr, and its columns with one value for each crop."""
     runs: dict[str, dict[str, Any]] = {}
     for part in parts:
         run, about = part.of.run, part.of.about
@@ -300,7 +300,7 @@ def _prepare(
     *,
     overwrite: bool,
 ) -> None:
-    """Make the file without its crops, unless it is there from the last time."""
+    """Create the Zarr without its crops, unless a stopped export left it."""
     import zarr
 
     if path.exists():
@@ -308,7 +308,7 @@ def _prepare(
         if before == attributes["plan"]:
             return
         if not (overwrite and before):
-            raise ExistsError(f"There is a {path.name} already, of something else.", hint="Choose another name.")
+            raise ExistsError(f"{path.name} exists already, with other content.", hint="Choose another name.")
     with written_whole(path, overwrite=overwrite, flush=False) as unfinished:
         group = zarr.open_group(unfinished, mode="w-", zarr_format=2)
         group.create_array(
@@ -326,7 +326,7 @@ def _prepare(
 
 
 def _plan_in(path: Path) -> str:
-    """The plan of crops that are there; empty if it is something else."""
+    """The hash of the plan of existing crops; empty for other content."""
     try:
         found = json.loads((path / ".zattrs").read_bytes())
         return str(found["plan"]) if found["format"] == _FORMAT else ""
@@ -334,11 +334,11 @@ def _plan_in(path: Path) -> str:
         return ""
 
 
-# who cuts
+# workers
 
 
 def _cut_all(tasks: Sequence[Task], scheduler: str, progress: Progress, stop: threading.Event | None) -> None:
-    """Cut everything; a worker of a cluster cuts a volume by itself, as what a crop fetched serves its neighbours."""
+    """Run all tasks; on a cluster, one worker cuts all crops of a volume, since neighbours share fetched data."""
     by_volume = itertools.groupby(tasks, key=lambda task: task.crops[0][0] if scheduler else task)
     with _executor(scheduler) as executor:
         waiting = {executor.submit(cut, tuple(several)) for _, several in by_volume}

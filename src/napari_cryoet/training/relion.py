@@ -1,20 +1,20 @@
-"""RELION 5: particles of each object in all tomograms, the tomograms, and how their tilt series are aligned.
+"""Export to RELION 5: tomograms, aligned tilt series, and the particles of each object.
 
 ::
 
     FOLDER/tomograms.star                one row a tomogram: optics, pixel size, size in unbinned pixels
-    FOLDER/tilt_series/RUN.star          alignment, defocus and dose of each tilt, where the portal has an alignment
+    FOLDER/tilt_series/RUN.star          alignment, defocus and dose of each tilt, if the portal has an alignment
     FOLDER/OBJECT/particles.star         optics and particles of all tomograms
     FOLDER/OBJECT/import.star            for *Import coordinates*: rlnTomoName and rlnTomoImportParticleFile
-    FOLDER/OBJECT/coordinates/RUN.star   what that one names
+    FOLDER/OBJECT/coordinates/RUN.star   the files that ``import.star`` names
 
 Start RELION in FOLDER: paths are relative to it. Positions are in ångström from the centre of the tomogram, which is
 half its size (see `formats.relion`).
 
-The portal keeps alignments as AreTomo means them, also IMOD's: a rotation by ROT, and shifts TX and TY in pixels of the
-tilt series, though they are documented as ångström. RELION's ZRot, X and Y shift are the same. Older records of IMOD's,
-whose rotations are four numbers in a row, are as in its ``.xf`` file: a point p of an image, from its centre, is at
-A p + d in the aligned one, which is A = Rz(-ROT), d = -A t.
+The portal stores alignments, including IMOD's, in AreTomo's convention: a rotation ROT, and shifts t = (TX, TY) in
+pixels of the tilt series (although documented as ångström). RELION's ZRot, X and Y shift are the same. Older IMOD
+records, whose rotations are four numbers in a row, follow its ``.xf`` file: a point p of an image, relative to the
+centre, maps to A p + d in the aligned image, with A = Rz(-ROT) and d = -A t.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ from napari_cryoet.wording import count_text
 if TYPE_CHECKING:
     import pandas as pd
 
-#: What RELION takes for electrons in ice; the portal doesn't say it.
+#: RELION's usual value for cryo-EM; the portal has none.
 _AMPLITUDE_CONTRAST: Final = 0.1
-#: RELION's own default: the handedness of the tilt geometry that most microscopes have.
+#: RELION's default: the handedness of the tilt geometry of most microscopes.
 _HAND: Final = -1
 _MAX_METADATA_BYTES: Final = 16 << 20
 _OPTICS: Final = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast", "rlnTomoTiltSeriesPixelSize")
@@ -85,10 +85,10 @@ def export_relion5(
     progress: Progress = lambda _share, _words: None,
     stop: threading.Event | None = None,
 ) -> ExportReport:
-    """Write the particles of each object, and their tomograms, for RELION 5; images stay where they are.
+    """Write the particles of each object and their tomograms as STAR files for RELION 5, without images.
 
-    An object that is annotated several times in a run is taken once: its ground truth, else what the curators
-    recommend. Parameters and errors are those of `export_copick`.
+    Of several annotations of an object in a run, one is exported: the ground truth, or else the one that the curators
+    recommend. For parameters and errors see `export_copick`.
     """
     import pandas as pd
 
@@ -119,7 +119,7 @@ def export_relion5(
         _, particles = tables_of(several, "relion5")
         particles["rlnOpticsGroup"] = particles["rlnTomoName"].map(dict(zip(tomograms, groups, strict=True)))
         _write_object(folder, name, optics, particles.drop(columns=["napariCryoetPickId"]))
-    _write(folder / "tomograms.star", {"global": table})  # last: with it the export is whole
+    _write(folder / "tomograms.star", {"global": table})  # written last, so that an export with this file is complete
     n_picks = sum(len(picks) for several in by_object.values() for picks in several)
     return ExportReport(path=folder, n_runs=len(tomograms), n_picks=n_picks, left_out=tuple(left_out))
 
@@ -127,9 +127,9 @@ def export_relion5(
 def _tomogram(
     name: str, each: SelectedAnnotation, size_zyx: tuple[int, int, int], rows: Rows, stop: threading.Event | None
 ) -> tuple[dict[str, Any], pd.DataFrame | None]:
-    """The row of a tomogram that particles were taken from, and the table of its tilts if they are aligned."""
+    """The row of a tomogram, and the table of its tilts if they are aligned."""
     alignment = next((row for row in rows["alignments"] if row["id"] == each.file.alignment_id), None)
-    # without a word of which tilt series was aligned, the only one of the run
+    # if the alignment doesn't name its tilt series, use the run's only one
     own = [row for row in rows["tiltseries"] if row["runId"] == each.run.run.id]
     only = own[0] if len(own) == 1 else {}
     series = next((row for row in own if alignment and row["id"] == alignment["tiltseriesId"]), only)
@@ -140,7 +140,7 @@ def _tomogram(
     url = next((tomogram.https_mrc_file for tomogram in volumes if tomogram.https_mrc_file), "none")
     row = {
         "rlnTomoName": name,
-        "rlnVoltage": voltage / 1000 if voltage > 10_000 else voltage,  # in volts, and some deposited kilovolts
+        "rlnVoltage": voltage / 1000 if voltage > 10_000 else voltage,  # in volts, but some depositions have kilovolts
         "rlnSphericalAberration": series.get("sphericalAberrationConstant") or 2.7,
         "rlnAmplitudeContrast": _AMPLITUDE_CONTRAST,
         "rlnMicrographOriginalPixelSize": pixel,
@@ -156,7 +156,7 @@ def _tomogram(
 
 
 def _in_pixels(picks: Picks, tomogram: Mapping[str, Any]) -> Picks:
-    """The picks in pixels of the tilt series."""
+    """The picks with positions in pixels of the tilt series."""
     pixel = tomogram["rlnTomoTiltSeriesPixelSize"]
     return Picks(
         picks.positions_angstrom_zyx / pixel,
@@ -168,7 +168,7 @@ def _in_pixels(picks: Picks, tomogram: Mapping[str, Any]) -> Picks:
 
 
 def _write_object(folder: Path, name: str, optics: pd.DataFrame, particles: pd.DataFrame) -> None:
-    """The files of one object."""
+    """Write the files of one object."""
     import pandas as pd
 
     _write(folder / name / "particles.star", {"optics": optics, "particles": particles})
@@ -193,14 +193,14 @@ def _write(path: Path, blocks: Mapping[str, Any]) -> None:
 def _tilts(
     series: Mapping[str, Any], alignment: Mapping[str, Any], rows: Rows, stop: threading.Event | None
 ) -> pd.DataFrame | None:
-    """The table of a tilt series; None where the portal has no alignment that is understood here."""
+    """The table of a tilt series; None if the portal has no supported alignment."""
     import pandas as pd
 
     read = _read_alignment(alignment["httpsAlignmentMetadata"], stop)
     is_moved = any(alignment[f"volume{axis}Offset"] for axis in "XYZ")
     is_known = read.format.upper() in {"IMOD", "ARETOMO3"} and not is_moved
     if not read.per_section_alignment_parameters or not is_known or series["isAligned"]:
-        return None  # shifts of an aligned series say where its images came from
+        return None  # for an aligned series, the shifts refer to the original images
     frames = {row["id"]: row for row in rows["frames"]}
     measured = {row["zIndex"]: row for row in rows["perSectionParameters"] if row["tiltseriesId"] == series["id"]}
     found = []
@@ -225,11 +225,11 @@ def _tilts(
                 "rlnDefocusAngle": facts.get("astigmaticAngle"),
             }
         )
-    return pd.DataFrame(found).dropna(axis=1)  # a column that some tilts lack is no use to RELION
+    return pd.DataFrame(found).dropna(axis=1)  # RELION can't use a column that some tilts lack
 
 
 def in_plane(rotation: Sequence[Any], x_offset: float, y_offset: float, written_by: str) -> tuple[float, float, float]:
-    """Rotation in degrees and shift in pixels as AreTomo and RELION mean them, of a section of the portal's."""
+    """Convert a section's alignment to AreTomo's and RELION's rotation in degrees and x, y shift in pixels."""
     matrix = np.array(rotation, dtype=np.float64).reshape(2, 2)
     shift = np.array([x_offset, y_offset])
     if written_by.upper() == "IMOD" and len(rotation) == 4:
@@ -239,7 +239,7 @@ def in_plane(rotation: Sequence[Any], x_offset: float, y_offset: float, written_
 
 
 def _read_alignment(url: str | None, stop: threading.Event | None) -> _Alignment:
-    """The portal's file of an alignment; an empty one where there is none, or it isn't understood."""
+    """Read the portal's alignment file; an empty alignment if it is missing or invalid."""
     if not url:
         return _Alignment()
     try:

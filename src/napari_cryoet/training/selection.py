@@ -1,8 +1,8 @@
-"""What is exported: runs in order, with the chosen tomograms and annotation files of each, and what these are called.
+"""Select and name the runs, tomograms and annotation files of an export.
 
-Names suit copick, which takes file names apart at ``_``, so none of ours holds one. They are for people: an annotation
-is called by who made it, an author or a program, and its session is ``ground-truth``, or else how it was made
-(``automated``, ``manual``), so one session picks the ground truth of a whole project.
+Names follow copick, which splits file names at ``_``, so ours contain none. The user of an annotation is its author or
+program. Its session is ``ground-truth``, or else the method (``automated``, ``manual``), so that one session selects
+the ground truth of a whole project.
 """
 
 from __future__ import annotations
@@ -38,40 +38,40 @@ from napari_cryoet.wording import count_text, joined
 
 T = TypeVar("T")
 
-#: Told which share of the work is done, and in words what is going on.
+#: Called with the fraction done and a status message.
 Progress = Callable[[float, str], None]
 
 GROUND_TRUTH: Final = "ground-truth"
-#: Shapes that are points and shapes that are masks; of each kind an export has one of an annotation, the first here.
+#: Shapes of points, then of masks. Of each, an export has one file of an annotation, the first in this order.
 _POINTS: Final = (ShapeType.ORIENTED_POINT, ShapeType.POINT, ShapeType.INSTANCE_SEGMENTATION)
 _SHAPES: Final = (*_POINTS, ShapeType.SEGMENTATION_MASK, ShapeType.INSTANCE_SEGMENTATION_MASK)
 _FORMATS: Final = ("ndjson", "zarr")
-#: What copick refuses in a name (what Windows does, spaces, and the underscore), and signs between words.
+#: Characters that copick refuses in names (those of Windows, spaces, underscores), and separators.
 _REFUSED: Final = re.compile(r'[<>:"/\\|?*\x00-\x20\x7f_+,;&-]+')
-_NOBODY: Final = "portal"
-_AT_ONCE: Final = 8  # annotation files that are read
+_DEFAULT_USER: Final = "portal"
+_MAX_READS: Final = 8  # annotation files read concurrently
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportReport:
-    """What an export wrote."""
+    """The result of an export."""
 
     path: Path
     n_runs: int
     n_volumes: int = 0
     n_picks: int = 0
-    left_out: tuple[str, ...] = ()  # what was chosen and isn't there, and why
+    left_out: tuple[str, ...] = ()  # what is missing in the export, and why
 
     @property
     def counts_text(self) -> str:
-        """``3 runs · 4 volumes · 1,200 picks``."""
+        """Counts as text, such as ``3 runs · 4 volumes · 1,200 picks``."""
         counts = ((self.n_runs, "run"), (self.n_volumes, "volume"), (self.n_picks, "pick"))
         return joined(*(count_text(count, noun) for count, noun in counts if count))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectedTomogram:
-    """A tomogram in OME-Zarr; ``kind`` is copick's type of it, such as ``wbp-denoised-topaz``."""
+    """A tomogram in OME-Zarr; ``kind`` is its copick type, such as ``wbp-denoised-topaz``."""
 
     kind: str
     tomogram: Tomogram
@@ -80,18 +80,18 @@ class SelectedTomogram:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectedRun:
-    """A run, under a name that no other has."""
+    """A run with a unique name."""
 
     name: str
     run: Run
     split: str
     tomograms: tuple[SelectedTomogram, ...]
-    all_tomograms: tuple[Tomogram, ...]  # chosen or not: they say how large grids are
+    all_tomograms: tuple[Tomogram, ...]  # also those not selected: they define the size of grids
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectedAnnotation:
-    """An annotation file: points, a mask, or instances."""
+    """An annotation file with points, a mask or instances."""
 
     run: SelectedRun
     user: str
@@ -104,44 +104,44 @@ class SelectedAnnotation:
 
     @property
     def label(self) -> str:
-        """What a person knows it by."""
+        """Its display name, such as ``AN-9003 (ribosome of DEMO_001)``."""
         return f"AN-{self.annotation.id} ({self.object} of {self.run.name})"
 
     @property
     def about(self) -> dict[str, Any]:
-        """Where it comes from."""
+        """Its provenance."""
         return provenance.of_annotation_file(self.file, self.file.https_path, self.spacing_angstrom)
 
     @property
     def is_points(self) -> bool:
-        """Whether it is picks; else it is a mask."""
+        """Whether it has points, not a mask."""
         return self.shape in _POINTS
 
     @property
     def is_particles(self) -> bool:
-        """Whether each point is a particle, and not one of many that outline an instance."""
+        """Whether each point is a particle, not part of an instance."""
         return self.is_points and self.shape != ShapeType.INSTANCE_SEGMENTATION
 
     @property
     def is_instances(self) -> bool:
-        """Whether it is a mask that tells instances apart."""
+        """Whether it is a mask with instance labels."""
         return self.shape == ShapeType.INSTANCE_SEGMENTATION_MASK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """What an export is made of."""
+    """The input of an export."""
 
     runs: tuple[SelectedRun, ...]
     annotations: tuple[SelectedAnnotation, ...]
     rows: Rows  # of these runs, for downloads
     source: Source
-    first_level: int = 0  # of tomograms, the finest that a copy of them has
-    left_out: tuple[str, ...] = ()  # what was chosen and can't be exported, and why
+    first_level: int = 0  # the finest level of tomograms to export
+    left_out: tuple[str, ...] = ()  # what can't be exported, and why
 
     @property
     def objects(self) -> list[dict[str, Any]]:
-        """The objects as copick's configurations have them: with labels 1, 2, 3… and colours of their own."""
+        """The objects in copick's configuration format, with labels 1, 2, 3… and distinct colours."""
         first: dict[str, Annotation] = {}
         for each in self.annotations:
             first.setdefault(each.object, each.annotation)
@@ -152,7 +152,7 @@ class Selection:
                 "name": name,
                 "is_particle": name in particles,
                 "label": label,
-                "color": [round(255 * share) for share in colors[annotation.id]],
+                "color": [round(255 * value) for value in colors[annotation.id]],
                 "radius": diameter_angstrom(annotation.object_id, annotation.object_name) / 2,
                 "identifier": annotation.object_id or None,
             }
@@ -167,16 +167,16 @@ class Selection:
 
 
 def select_basket(basket: Basket, portal: Portal, *, stop: threading.Event | None = None) -> Selection:
-    """What a basket means, with its split, to be exported; CryoETError if that is nothing.
+    """Select the contents of a basket and its split for an export; CryoETError if there are none.
 
-    Of each annotation, the best shape is taken: oriented points before plain ones, a mask beside them, and of several
-    files that of the tomogram's own voxel spacing. Files that don't fit the run's tomogram are left out.
+    Each annotation contributes one file of points, oriented ones first, and one mask, preferably with the tomogram's
+    voxel spacing. Files that don't fit the run's tomogram are left out.
     """
     return select(basket, ask_basket_rows(portal, basket, stop=stop), portal.source)
 
 
 def select(basket: Basket, rows: Rows, source: Source) -> Selection:
-    """As `select_basket`, of rows that are there."""
+    """Like `select_basket`, but from rows already fetched."""
     records, chosen = Records(rows, source.terms), choose(basket, rows)
     tomograms, files = defaultdict[int, list[Tomogram]](list), defaultdict[int | None, list[AnnotationFile]](list)
     for row in sorted(rows["tomograms"], key=lambda row: (not row["isVisualizationDefault"], row["id"])):
@@ -211,20 +211,20 @@ def select(basket: Basket, rows: Rows, source: Source) -> Selection:
     )
 
 
-# what exports have in common
+# helpers of all exports
 
 
 def folder_to_write(folder: str | Path, last: str, *, overwrite: bool) -> Path:
-    """The folder of an export; ExistsError if the file that is written last is there and may not be replaced."""
+    """The absolute path of an export's folder; ExistsError if its last file exists and ``overwrite`` isn't set."""
     folder = path_to_write(folder).expanduser().absolute()
     refuse_existing(folder / last, overwrite=overwrite)
     return folder
 
 
 def one_each(annotations: Iterable[SelectedAnnotation], left_out: list[str]) -> list[SelectedAnnotation]:
-    """The particles of each object in a run: ground truth, else what is recommended, else the first; others are noted.
+    """One annotation with particles for each object and run; CryoETError if there are none.
 
-    CryoETError if there are none.
+    Ground truth is preferred, then what the curators recommend, then the first. Others are noted in ``left_out``.
     """
     particles = [each for each in annotations if each.is_particles]
     best: dict[tuple[str, str], SelectedAnnotation] = {}
@@ -233,7 +233,7 @@ def one_each(annotations: Iterable[SelectedAnnotation], left_out: list[str]) -> 
     ):
         taken = best.setdefault((each.run.name, each.object), each)
         if taken is not each:
-            left_out.append(f"{each.label}: AN-{taken.annotation.id} is taken.")
+            left_out.append(f"{each.label}: AN-{taken.annotation.id} is exported instead.")
     if not best:
         raise CryoETError("There are no particles to export.", hint="Choose annotations that are points.")
     return [each for each in particles if best[each.run.name, each.object] is each]
@@ -245,20 +245,20 @@ def side_by_side(
     progress: Progress,
     stop: threading.Event | None,
 ) -> Iterator[tuple[SelectedAnnotation, T]]:
-    """What some work makes of each annotation, in order; several are worked on at once."""
-    pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="napari-cryoet-picks")
+    """Call ``work`` on annotations concurrently, and yield the results in order."""
+    pool = ThreadPoolExecutor(_MAX_READS, thread_name_prefix="napari-cryoet-picks")
     try:
-        made = pool.map(work, annotations, repeat(stop))
-        for number, (each, found) in enumerate(zip(annotations, made, strict=True)):
+        results = pool.map(work, annotations, repeat(stop))
+        for number, (each, result) in enumerate(zip(annotations, results, strict=True)):
             raise_if_stopped(stop)
             progress(number / len(annotations), f"picks of {each.run.name}")
-            yield each, found
+            yield each, result
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def read_points(each: SelectedAnnotation, stop: threading.Event | None = None) -> Picks:
-    """Read the picks of a file, wherever it is, with the size of their grid and where they come from."""
+    """Read the picks of a local or remote file, with their grid and provenance."""
     return ndjson.read_points(
         fetch_file(each.file.https_path, MAX_FILE_BYTES, stop),
         name_of(each.file.https_path),
@@ -269,19 +269,19 @@ def read_points(each: SelectedAnnotation, stop: threading.Event | None = None) -
     )
 
 
-# of one run
+# helpers for one run
 
 
 def _tomograms_of(known: Iterable[Tomogram], wanted: Container[int], left_out: list[str]) -> Iterator[SelectedTomogram]:
-    """The wanted ones that can be exported; others are noted."""
+    """The wanted tomograms that can be exported; others are noted in ``left_out``."""
     taken: dict[float, set[str]] = defaultdict(set)
     for each in known:
         if each.id not in wanted:
             continue
         if each.offset_x or each.offset_y or each.offset_z:
-            left_out.append(f"Tomogram {each.id} is a region of the volume that positions are counted in.")
+            left_out.append(f"Tomogram {each.id} is only a region of the volume that positions refer to.")
         elif not each.https_omezarr_dir:
-            left_out.append(f"Tomogram {each.id} isn't there in OME-Zarr.")
+            left_out.append(f"Tomogram {each.id} has no OME-Zarr.")
         else:
             words = (each.reconstruction_method, each.processing, each.processing_software)
             parts = [*map(_plain_name, words), "ctfdeconv" if each.ctf_corrected else ""]
@@ -292,9 +292,9 @@ def _tomograms_of(known: Iterable[Tomogram], wanted: Container[int], left_out: l
 def _annotations_of(
     run: SelectedRun, files: Iterable[AnnotationFile], objects: dict[str, str], left_out: list[str]
 ) -> list[SelectedAnnotation]:
-    """One file of points and one of masks for each annotation; what doesn't fit the run's tomogram is noted.
+    """One file of points and one mask for each annotation; files that don't fit the tomogram are noted.
 
-    ``objects`` has the name that was given to each object by its key.
+    ``objects`` maps the keys of objects to their names, and is updated.
     """
     tomogram = next(iter([*(each.tomogram for each in run.tomograms), *run.all_tomograms]), None)
     ranked: dict[tuple[int, bool], list[tuple[Any, SelectedAnnotation]]] = defaultdict(list)
@@ -305,7 +305,7 @@ def _annotations_of(
             continue
         fits, spacing = fit(file, tomogram) if tomogram else Fit("same"), spacing_angstrom(file, tomogram)
         name = _plain_name(annotation.object_name).lower() or "object"
-        method = _plain_name(annotation.method_type).lower() or _NOBODY
+        method = _plain_name(annotation.method_type).lower() or _DEFAULT_USER
         each = SelectedAnnotation(
             run=run,
             user=_user_of(annotation),
@@ -331,7 +331,7 @@ def _annotations_of(
 
 
 def _run_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The runs' own names; with the dataset before those that several have."""
+    """The names of runs, with the dataset id before duplicate names."""
     names = [clean_name(row["name"]) for row in rows]
     counts = Counter(name.casefold() for name in names)
     return [
@@ -341,7 +341,7 @@ def _run_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _plain_name(text: str | None) -> str:
-    """A text as a part of copick's names; empty if nothing is left.
+    """A text made valid as part of a copick name; it may become empty.
 
     >>> _plain_name("Cytosolic ribosome"), _plain_name(" 70S_ribosome ")
     ('Cytosolic-ribosome', '70S-ribosome')
@@ -350,16 +350,16 @@ def _plain_name(text: str | None) -> str:
 
 
 def _user_of(annotation: Annotation) -> str:
-    """The program that made it where nobody looked at it, else its first author."""
+    """The program of an automated annotation, or else its first author."""
     authors = sorted(annotation.authors, key=lambda each: (not each.primary_author_status, each.author_list_order))
     people = [_plain_name(author.name) for author in authors]
     program = _plain_name(annotation.annotation_software)
     names = [program, *people] if annotation.method_type == "automated" else [*people, program]
-    return next(filter(None, names), _NOBODY)
+    return next(filter(None, names), _DEFAULT_USER)
 
 
 def _free(name: str, taken: set[str]) -> str:
-    """The name, with a number if it is taken; it is then."""
+    """Make a name unique with a number, and add it to ``taken``."""
     free = name if name not in taken else next(each for n in count(2) if (each := f"{name}-{n}") not in taken)
     taken.add(free)
     return free

@@ -1,7 +1,7 @@
-"""One table of the picks of all runs, CSV or Parquet, with units in the names of columns.
+"""Export the picks of all runs to one CSV or Parquet table, with units in the column names.
 
-The columns of `formats.tables` (positions in voxels and ångström, the particle's axes, instance, score), and before
-them whose picks of what they are: the run, the object, the annotation, its authors, the split.
+Columns for the run, object, annotation, authors and split come first, then those of `formats.tables` (positions in
+voxels and ångström, the particle's axes, instance, score).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from napari_cryoet.formats.tables import arrow_table
 from napari_cryoet.training.selection import ExportReport, Progress, Selection, read_points, side_by_side
 
 _SUFFIXES: Final = (".csv", ".parquet")
-#: Columns of what is the same for all picks of a file.
+#: Columns that are constant for all picks of a file.
 _FACTS: Final = (
     *("dataset_id", "run_id", "run_name", "split", "object_name", "object_id", "annotation_id", "annotation_file_id"),
     *("alignment_id", "shape_type", "is_ground_truth", "method_type", "annotation_software", "authors"),
@@ -31,9 +31,9 @@ def export_table(
     progress: Progress = lambda _share, _words: None,
     stop: threading.Event | None = None,
 ) -> ExportReport:
-    """Write the picks of all runs into one ``.csv`` or ``.parquet`` file.
+    """Write the picks of all runs into one ``.csv`` or ``.parquet`` file; SaveError for another suffix.
 
-    Parameters and errors are those of `export_copick`; SaveError for another ending.
+    For parameters and other errors see `export_copick`.
     """
     import pyarrow as pa
     import pyarrow.csv
@@ -41,7 +41,7 @@ def export_table(
 
     path = path_to_write(path).expanduser()
     if path.suffix.lower() not in _SUFFIXES:
-        raise SaveError(f"A name like {path.name} doesn't say in which format.", hint="Let it end in .csv or .parquet.")
+        raise SaveError(f"The format of {path.name} isn't known.", hint="Use .csv or .parquet.")
     points = [each for each in selection.annotations if each.is_points]
     if not points:
         raise CryoETError("There are no picks to export.", hint="Choose annotations that are points.")
