@@ -288,7 +288,7 @@ class _Work:
         count = partial(self._count, item, path)
         count(-self.sizes[path], False)  # what came before a pause counts when it is taken up
         async with self._slots[host_of(url)]:
-            if await in_thread(self._is_as_fetched, url, path, content):
+            if path in self._before and await in_thread(self._is_as_fetched, url, path, content):
                 self.skipped.add(path)
                 count(self._before[path].size_bytes, False)
             else:
@@ -308,8 +308,8 @@ class _Work:
         self._state.count(item.path, n_bytes, came=came)
 
     def _is_as_fetched(self, url: str, path: str, content: bytes | None) -> bool:
-        entry, place = self._before.get(path), self._folder / path
-        if entry is None or entry.url != url or not place.is_file() or place.stat().st_size != entry.size_bytes:
+        entry, place = self._before[path], self._folder / path
+        if entry.url != url or not place.is_file() or place.stat().st_size != entry.size_bytes:
             return False
         is_new = content is not None and hashlib.sha256(content).hexdigest() != entry.sha256
         return not is_new and sha256_of(place, self._stop) == entry.sha256
