@@ -139,7 +139,7 @@ def test_ten_clicks_in_the_window(qtbot, memory, served_demo, demo_pack, tmp_pat
     click(screens.datasets.menu_button)
     menu = QApplication.activePopupWidget()
     assert isinstance(menu, QMenu)
-    adds = next(action.menu() for action in menu.actions() if "Add all that match" in action.text())
+    adds = next(action.menu() for action in menu.actions() if "Add all matches" in action.text())
     item = next(action for action in adds.actions() if "annotations and" in action.text())
     adds.popup(menu.pos())  # as the mouse over it does
     click(adds, adds.actionGeometry(item).center())

@@ -60,7 +60,7 @@ def test_the_page_lists_own_datasets_and_what_was_added_to_others():
     assert heading.title == "Its datasets (3)"
     assert [row.record.dataset_id for row in rows] == [10000, 10001, 10002]
     heading, dataset = holdings(FakePortal().deposition_page(10310))
-    assert heading.title == "Added to datasets of others (1)"
+    assert heading.title == "Added to other datasets (1)"
     assert dataset.record.dataset_id == 10000
     assert [(row.title, row.right[0] if row.right else "") for row in dataset.children] == [
         ("cytosolic ribosome", "4 automated"),

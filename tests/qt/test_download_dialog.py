@@ -109,7 +109,7 @@ def test_escape_stops_first_says_that_it_can_go_on_and_closes_then(qtbot, make_d
     assert re.fullmatch("1 KB of 3 KB · .*B/s · .* left", row.right[0])
     click(qtbot, dialog.pause)
     qtbot.waitUntil(lambda: "paused" in dialog.message.text())
-    assert dialog.pause.text() == "Go on"
+    assert dialog.pause.text() == "Resume"
     qtbot.keyClick(dialog, Qt.Key.Key_Escape)
     assert Waiting.stopped.wait(30)
     assert not dialog.is_downloading

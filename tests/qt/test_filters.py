@@ -182,7 +182,7 @@ def test_where_nothing_is_found_it_says_what_to_drop(qtbot, browser):
     click_row(qtbot, browser, value(browser, "Object", "membrane"))
     qtbot.keyClicks(browser.screens.search, "fiducials")
     qtbot.waitUntil(lambda: not browser.screens.datasets.place.shows_content)
-    click(qtbot, browser, browser.screens.datasets.place.message.button("Drop “membrane”"))
+    click(qtbot, browser, browser.screens.datasets.place.message.button("Remove “membrane”"))
     assert browser.finder.answer.search == Search(text="fiducials")
     assert len(browser.screens.datasets.model.rows) == 1
 
@@ -235,7 +235,7 @@ def test_a_search_is_saved_and_used_again(qtbot, browser, memory, monkeypatch):
     assert browser.finder.answer.search == search
     open_filters(qtbot, browser)
     assert view.isExpanded(browser.screens.facets.model.index_of((0, "methods"))), "as it was left"
-    item(menu_of(browser, browser.screens.datasets)["Saved searches"], "Forget").trigger()
+    item(menu_of(browser, browser.screens.datasets)["Saved searches"], "Delete").trigger()
     assert not memory.searches
 
 

@@ -141,7 +141,7 @@ def strip_says(dock: PortalBrowser, words: str) -> bool:
 
 def test_coarse_only_fetches_the_coarsest_level_until_more_is_asked_for(qtbot, dock, served):
     save_data(coarse_only=True)
-    dock.network.look()
+    dock.network.check()
     layer = open_tomogram(qtbot, dock)
     strip = dock.screens.status
     qtbot.waitUntil(lambda: strip_says(dock, "coarse only"))

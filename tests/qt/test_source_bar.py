@@ -117,7 +117,7 @@ def test_what_is_held_here_is_listed_and_cleared(qtbot, browser, memory, tmp_pat
     assert "Clear Downloads" not in buttons(), "these are the user's own"
     click(qtbot, buttons()["Open folder of Downloads"])
     assert opened == [str(tmp_path / "downloads")]
-    click(qtbot, buttons()["Clear Pages of the portal"])
+    click(qtbot, buttons()["Clear Portal pages"])
     qtbot.waitUntil(lambda: "1 KB cached" in dialog.message.text())
     assert not (tmp_path / "cache" / "answers").exists()
     assert (tmp_path / "cache" / "demo-3" / "file").exists()

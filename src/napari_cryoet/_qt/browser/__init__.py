@@ -1,1 +1,1 @@
-"""The dock that browses a portal."""
+"""The dock for browsing a portal."""

@@ -1,4 +1,4 @@
-"""The lists of datasets, runs and depositions: what a search found, sorted, and what to do where it found nothing."""
+"""The lists of datasets, runs and depositions: sorted search results, and suggestions if there are none."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from napari_cryoet.wording import count_text, joined, plain, short_species, size
 
 R = TypeVar("R", CatalogueRow, DepositionRow, ListedRun)
 
-ROWS_AT_ONCE: Final = 100  # more are made as the list is scrolled: there can be 25,000 runs
-_ORDER_LETTERS: Final = 9
-#: The orders of runs: the list comes by dataset and name.
+ROWS_AT_ONCE: Final = 100  # scrolling adds more: there can be 25,000 runs
+_ORDER_CHARS: Final = 9
+#: Sort keys of runs by name of the order. Search results are already sorted by dataset and name.
 RUN_ORDERS: Final[Mapping[str, Callable[[ListedRun], Any]]] = {
     "by dataset": lambda _run: 0,
     "by name": lambda run: (run.run.casefold(), run.run_id),
@@ -42,10 +42,10 @@ RUN_ORDERS: Final[Mapping[str, Callable[[ListedRun], Any]]] = {
 
 
 class CataloguePage(ListPage, Generic[R]):
-    """The list of datasets, runs or depositions, as ``noun`` says; ``row_of`` shows a record of an answer."""
+    """A list of records named by ``noun``; ``row_of`` turns a record of an answer into a row."""
 
-    menu_requested = Signal(object)  # the button below which it is to be dropped
-    rest_requested = Signal()  # more is wanted than the beginning of what was found
+    menu_requested = Signal(object)  # the button to show the menu below
+    rest_requested = Signal()  # more results are needed than were passed
 
     def __init__(
         self,
@@ -64,19 +64,19 @@ class CataloguePage(ListPage, Generic[R]):
         self._row_of: Callable[[R, Answer], Row] = row_of
         self._answer = Answer(Search())
         self._found: Sequence[R] = ()
-        self._n_found = 0  # of which those may be the beginning
-        self._waiting: list[R] = []  # of which no rows are made yet
-        self._is_listed = True  # not while another list is shown
+        self._n_found = 0  # all results, of which `_found` may be only the first
+        self._pending: list[R] = []  # results without rows so far
+        self._is_listed = True  # False while hidden with outdated rows
         self.count = ElidedLabel(name="dimText")
-        self.menu_button = tool_button("⋯", f"What to do with all {noun}s of the list")
+        self.menu_button = tool_button("⋯", f"Actions for all listed {noun}s")
         self.menu_button.clicked.connect(lambda: self.menu_requested.emit(self.menu_button))
         self.sort = QComboBox()
         self.sort.addItems(list(orders))
         self.sort.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.sort.setMinimumContentsLength(_ORDER_LETTERS)
+        self.sort.setMinimumContentsLength(_ORDER_CHARS)
         if (view := self.sort.view()) is not None:
-            view.setMinimumWidth(view.sizeHintForColumn(0) + 2 * _ORDER_LETTERS)
-        explain(self.sort, f"Order of the {noun}s")
+            view.setMinimumWidth(view.sizeHintForColumn(0) + 2 * _ORDER_CHARS)
+        explain(self.sort, f"Sort the {noun}s")
         self.sort.currentTextChanged.connect(lambda _name: self._list())
         self.model.more_requested.connect(self._list_more)
         self.remark = ElidedLabel(name="dimText")
@@ -91,22 +91,22 @@ class CataloguePage(ListPage, Generic[R]):
     def set_found(
         self, found: Sequence[R], n_found: int, total: int, answer: Answer, actions: Sequence[Action]
     ) -> None:
-        """List what a search found, or the beginning; ``actions`` are offered where that is nothing."""
-        begins_alike = 0 < len(self._found) < len(found) and found[: len(self._found)] == self._found
-        is_rest = begins_alike and answer.search == self._answer.search and not self.sort.currentIndex()
-        n_listed = len(self._found) - len(self._waiting)
+        """List the results of a search, or the first of them; if there are none, offer ``actions``."""
+        has_same_start = 0 < len(self._found) < len(found) and found[: len(self._found)] == self._found
+        is_rest = has_same_start and answer.search == self._answer.search and not self.sort.currentIndex()
+        n_listed = len(self._found) - len(self._pending)
         self._found, self._n_found, self._answer = found, n_found, answer
         self._is_listed = self.isVisible()
         if is_rest and self._is_listed:
-            self._waiting = list(found[n_listed:])
+            self._pending = list(found[n_listed:])
             self._list_more()
         elif self._is_listed:
             self._list()
-        of_all = count_text(total, self._noun)
-        self.count.setText(of_all if n_found == total else f"{n_found:,} of {of_all}")
+        total_text = count_text(total, self._noun)
+        self.count.setText(total_text if n_found == total else f"{n_found:,} of {total_text}")
         corrections = answer.matches.corrections.items() if answer.matches is not None else ()
         self.remark.setText(
-            " ".join(f"Nothing has “{word}”: showing {' or '.join(like)}." for word, like in corrections)
+            " ".join(f"No results for “{word}”: showing {' or '.join(like)}." for word, like in corrections)
         )
         self.remark.setVisible(bool(found and corrections))
         if found:
@@ -115,12 +115,12 @@ class CataloguePage(ListPage, Generic[R]):
             self.place.show_message(f"This source has no {self._noun}s.")
         elif (chip := answer.to_drop) is not None:
             left = "there is 1" if answer.n_without == 1 else f"there are {answer.n_without:,}"
-            self.place.show_message(f"No {self._noun} matches all of this.", f"Without “{chip.text}” {left}.", actions)
+            self.place.show_message(f"No {self._noun} matches all filters.", f"Without “{chip.text}”, {left}.", actions)
         else:
             text, hint = answer.search.text, "Every word has to match. Try fewer or shorter words."
-            what = f"“{text}”" if text else "this"
+            query = f"“{text}”" if text else "this search"
             self.place.show_message(
-                f"No {self._noun} matches {what}.", f"{hint} Enter leads to an id like 10000.", actions
+                f"No {self._noun} matches {query}.", f"{hint} To jump to an id like 10000, press Enter.", actions
             )
 
     def clear(self) -> None:
@@ -141,33 +141,33 @@ class CataloguePage(ListPage, Generic[R]):
 
     def _list(self) -> None:
         if self._n_found > len(self._found) and self.sort.currentIndex():
-            self.rest_requested.emit()  # sorted, the list could begin otherwise
+            self.rest_requested.emit()  # sorting needs all results
             return
-        self._waiting = sorted(self._found, key=self._orders[self.sort.currentText()])
+        self._pending = sorted(self._found, key=self._orders[self.sort.currentText()])
         self.model.set_rows(self._next_rows())
 
     def _list_more(self) -> None:
-        if not self._waiting:
+        if not self._pending:
             self.rest_requested.emit()
             return
         self.model.append_rows(self._next_rows())
 
     def _next_rows(self) -> list[Row]:
-        now, self._waiting = self._waiting[:ROWS_AT_ONCE], self._waiting[ROWS_AT_ONCE:]
-        rows: list[Row] = [self._row_of(record, self._answer) for record in now]
-        n_more = self._n_found - len(self._found) + len(self._waiting)
+        batch, self._pending = self._pending[:ROWS_AT_ONCE], self._pending[ROWS_AT_ONCE:]
+        rows: list[Row] = [self._row_of(record, self._answer) for record in batch]
+        n_more = self._n_found - len(self._found) + len(self._pending)
         return [*rows, Row(None, f"{n_more:,} more…", kind=Kind.MESSAGE)] if n_more else rows
 
 
 class ListSwitch(QTabBar):
-    """Which list is shown, and how much a search found in each."""
+    """Tabs for the lists, with the number of search results in each."""
 
-    chosen = Signal(int)  # by the person: the number in `LISTS`
+    chosen = Signal(int)  # by the user: index in `LISTS`
 
     def __init__(self) -> None:
         super().__init__()
         self.setObjectName("listSwitch")
-        self.setAccessibleName("What is listed")
+        self.setAccessibleName("Lists")
         self.setDrawBase(False)
         self.setExpanding(False)
         self.setUsesScrollButtons(False)
@@ -184,13 +184,13 @@ class ListSwitch(QTabBar):
             self.setCurrentIndex(number)
 
     def set_found(self, counts: Sequence[int | None] = (None, None, None)) -> None:
-        """Show how much a search found in each list, as far as that is known."""
+        """Show the number of search results in each list, if known."""
         for number, (place, count) in enumerate(zip(LISTS, counts, strict=True)):
             self.setTabText(number, place.label if count is None else f"{place.label} {count:,}")
 
 
 def dataset_row(dataset: CatalogueRow, answer: Answer) -> Row:
-    """A dataset in the list of all datasets: first the objects that were asked for, or why it was found."""
+    """A dataset in the list of datasets, with the reason for the match or its objects, searched ones first."""
     named = found_first(dataset.objects, answer.words)
     n_runs, n_found = dataset.run_count, answer.run_counts.get(dataset.id, dataset.run_count)
     runs = count_text(n_runs, "run") if n_found in (0, n_runs) else f"{n_found:,} of {count_text(n_runs, 'run')}"
@@ -212,7 +212,7 @@ def dataset_row(dataset: CatalogueRow, answer: Answer) -> Row:
 
 
 def found_run_row(run: ListedRun, _answer: Answer) -> Row:
-    """A run in the list of all runs that match, with what of it matches."""
+    """A run in the list of runs, with its matching objects, voxel spacings and processing."""
     counts = zip(run.objects, run.object_counts, strict=True)
     objects = [ObjectCount(object_name=name, count=count) for name, count in counts]
     contents = tuple(objects_text(objects, limit, with_counts=True) for limit in (len(objects), 4, 3, 2, 1))
@@ -230,7 +230,7 @@ def found_run_row(run: ListedRun, _answer: Answer) -> Row:
 
 
 def deposition_row(deposition: DepositionRow, answer: Answer) -> Row:
-    """A deposition in the list of all depositions."""
+    """A deposition in the list of depositions."""
     named = found_first(deposition.objects, answer.words)
     brought, enriched = len(deposition.dataset_ids), len(deposition.enriched_dataset_ids)
     added = f"adds to {count_text(enriched, 'other dataset' if brought else 'dataset')}" if enriched else ""

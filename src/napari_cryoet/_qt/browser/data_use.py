@@ -1,4 +1,4 @@
-"""How much data may come over the network, and what of it is kept: offline mode, the data saver, the held data."""
+"""Network use and cached data: offline mode, the data saver, and the dialog for data on this computer."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from napari_cryoet.held import clear as clear_held
 from napari_cryoet.network.policy import MEGABYTE, Policy, network_use_text, policy, save_data
 from napari_cryoet.wording import size_text
 
-_LOOK_MS: Final = 1000  # bytes come on other threads
+_CHECK_MS: Final = 1000  # bytes are counted on other threads
 _MOST_MB: Final = 1_000_000
 _SAVER_TEXT: Final = (
-    "Holds for everything that comes over the network: metadata, pictures, tomograms, downloads. "
-    "The demo, packs and what was loaded before are not limited. 0 is any amount."
+    "Limits everything loaded over the network: metadata, pictures, tomograms and downloads. "
+    "The demo, packs and cached data are not limited. 0 means no limit."
 )
 _HELD_NAMES: Final = {
-    "metadata": "Pages of the portal",
+    "metadata": "Portal pages",
     "pixels": "Tomograms and masks",
     "demo": "The demo",
     "other": "Other",
@@ -35,26 +35,26 @@ _HELD_NAMES: Final = {
 
 
 class NetworkUse(QObject):
-    """Shows and changes the policy of the process, and remembers what was chosen here."""
+    """Shows and changes the network policy of the process, and saves the user's choices."""
 
-    changed = Signal(str, bool)  # what to say of it, whether we are offline
-    loosened = Signal()  # what was withheld can be tried again
+    changed = Signal(str, bool)  # description of the limits, whether offline mode is on
+    loosened = Signal()  # refused requests can be retried
 
     def __init__(self, memory: Settings, parent: QWidget) -> None:
         super().__init__(parent)
         self._memory, self._widget, self._policy = memory, parent, policy()
-        self._told = ("", False)
+        self._reported = ("", False)
         self._timer = QTimer(self)
-        self._timer.setInterval(_LOOK_MS)
-        self._timer.timeout.connect(self.look)
+        self._timer.setInterval(_CHECK_MS)
+        self._timer.timeout.connect(self.check)
 
     def recall(self) -> None:
         recall(self._memory)
-        self.look()
+        self.check()
 
     def set_offline(self, is_offline: bool) -> None:
         self._policy.offline = self._memory.is_offline = is_offline
-        self.look()
+        self.check()
         if not is_offline:
             self.loosened.emit()
 
@@ -63,26 +63,26 @@ class NetworkUse(QObject):
         dialog.accepted.connect(self._on_limits)
         dialog.open()
 
-    def look(self) -> None:
-        """Report changes, and check again soon while bytes are counted."""
-        told = (network_use_text(self._policy), self._policy.offline)
-        if told != self._told:
-            self._told = told
-            self.changed.emit(*told)
+    def check(self) -> None:
+        """Report changes, and keep checking while the data saver counts bytes."""
+        state = (network_use_text(self._policy), self._policy.offline)
+        if state != self._reported:
+            self._reported = state
+            self.changed.emit(*state)
         if self._policy.max_session_bytes is None:
             self._timer.stop()
         elif not self._timer.isActive():
             self._timer.start()
 
     def _on_limits(self) -> None:
-        now = self._policy
-        self._memory.data_saver = DataSaver((now.max_session_bytes or 0) // MEGABYTE, now.coarse_only)
-        self.look()
+        limits = self._policy
+        self._memory.data_saver = DataSaver((limits.max_session_bytes or 0) // MEGABYTE, limits.coarse_only)
+        self.check()
         self.loosened.emit()
 
 
 class SaverDialog(QDialog):
-    """A form over `save_data`: sets the data saver of the whole process when it is accepted."""
+    """A form for `save_data`; accepting it sets the data saver of the process."""
 
     def __init__(self, policy: Policy, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -93,10 +93,10 @@ class SaverDialog(QDialog):
         self.form = magicgui(
             save_data,
             call_button=False,
-            mb_a_session={"max": _MOST_MB, "step": 10, "label": "MB a session", "value": megabytes},
+            mb_a_session={"max": _MOST_MB, "step": 10, "label": "MB per session", "value": megabytes},
             coarse_only={"text": "coarse only, until I ask for more", "value": policy.coarse_only},
         )
-        self.form.mb_a_session.native.setAccessibleName("MB a session, 0 is any amount")
+        self.form.mb_a_session.native.setAccessibleName("MB per session, 0 for no limit")
         self.form.coarse_only.native.setAccessibleName("Show only coarse data until I ask for more")
         self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
         self.buttons.accepted.connect(self._apply)
@@ -104,7 +104,7 @@ class SaverDialog(QDialog):
         column = QVBoxLayout(self)
         column.addWidget(plain_label(_SAVER_TEXT))
         column.addWidget(self.form.native)
-        column.addWidget(plain_label(f"{size_text(policy.received_bytes)} came in this session."))
+        column.addWidget(plain_label(f"{size_text(policy.received_bytes)} loaded in this session."))
         column.addWidget(self.buttons)
 
     def _apply(self) -> None:
@@ -116,11 +116,11 @@ class _Row(NamedTuple):
     name: str
     folder: Path
     size_bytes: int
-    held: Held | None  # None for downloads, which are the user's own
+    held: Held | None  # None for downloads, which belong to the user
 
 
 class HeldDataDialog(QDialog):
-    """What is cached and downloaded on this computer, with *Clear* but for kinds in use, and *Open folder*."""
+    """Sizes of cached and downloaded data, with *Open folder*, and *Clear* for caches that aren't in use."""
 
     def __init__(
         self, tasks: Tasks, downloads: Path, in_use: Collection[str] = (), parent: QWidget | None = None
@@ -130,7 +130,7 @@ class HeldDataDialog(QDialog):
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setMinimumWidth(380)
         self._tasks, self._downloads, self._in_use = tasks, downloads, in_use
-        self.message = plain_label("Looking…")
+        self.message = plain_label("Measuring…")
         self.rows = QWidget()
         self._grid = QGridLayout(self.rows)
         self._grid.setContentsMargins(0, 0, 0, 0)
@@ -143,12 +143,12 @@ class HeldDataDialog(QDialog):
         column.addStretch(1)
         column.addWidget(buttons)
         self.finished.connect(lambda _result: tasks.stop("held data"))
-        self._look()
+        self._measure()
 
-    def _look(self, then_clear: Held | None = None) -> None:
+    def _measure(self, clear_first: Held | None = None) -> None:
         def work(_job: Job) -> list[_Row]:
-            if then_clear is not None:
-                clear_held(then_clear)
+            if clear_first is not None:
+                clear_held(clear_first)
             rows = [_Row(_HELD_NAMES[held.kind], held.path, held.size_bytes, held) for held in held_data()]
             if self._downloads.is_dir():
                 rows.append(_Row("Downloads", self._downloads, size_bytes(self._downloads), None))
@@ -171,11 +171,11 @@ class HeldDataDialog(QDialog):
                 clear = push_button("Clear", partial(self._ask_to_clear, row), f"Clear {row.name}")
                 self._grid.addWidget(clear, number, 3)
         cached = sum(row.size_bytes for row in rows if row.held is not None)
-        self.message.setText(f"{size_text(cached)} cached. It is loaded again when needed.")
+        self.message.setText(f"{size_text(cached)} cached. Cleared data is loaded again when needed.")
         self.adjustSize()
 
     def _ask_to_clear(self, row: _Row) -> None:
-        text = f"Clear {size_text(row.size_bytes)} of “{row.name}”? It can't be seen offline then."
+        text = f"Clear {size_text(row.size_bytes)} of “{row.name}”? You won't be able to see it offline."
         if agrees(self, "Clear", text, verb="Clear"):
             self.message.setText("Clearing…")
-            self._look(then_clear=row.held)
+            self._measure(clear_first=row.held)

@@ -1,4 +1,4 @@
-"""The dock widget: builds the parts, connects them, and ends everything when it is closed."""
+"""The dock widget: creates the parts, connects them, and stops everything when it is closed."""
 
 from __future__ import annotations
 
@@ -38,11 +38,8 @@ if TYPE_CHECKING:
 
 
 def open_any(source: str, job: Job) -> Portal:
-    """Open a source as `napari_cryoet.open_portal` does, and make the demo first if there is none yet.
-
-    Imported here, in the worker, since it costs half a second.
-    """
-    from napari_cryoet.demo.write import ensure_demo_pack
+    """Like `napari_cryoet.open_portal`, but creates the demo first if it is missing."""
+    from napari_cryoet.demo.write import ensure_demo_pack  # here, on the worker thread, as it takes half a second
     from napari_cryoet.portal.portal import open_portal
 
     if source == "demo":
@@ -51,7 +48,7 @@ def open_any(source: str, job: Job) -> Portal:
 
 
 class PortalBrowser(Dock):
-    """Browse the CryoET Data Portal, a demo or a pack, and open what is found; ``open_portal`` runs in a worker."""
+    """Browse the CryoET Data Portal, the demo or a pack, and open layers; ``open_portal`` runs on a worker thread."""
 
     def __init__(
         self,
@@ -61,7 +58,9 @@ class PortalBrowser(Dock):
         memory: Settings | None = None,
     ) -> None:
         super().__init__(napari_viewer, "CryoET Data Portal", tab_name="Portal")
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)  # else napari adds empty room
+        self.setSizePolicy(
+            QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding
+        )  # otherwise napari adds empty space
         self._memory = memory or Settings()
         self._source_label = ""
         self._run_to_show = 0  # once its source is open
@@ -85,7 +84,7 @@ class PortalBrowser(Dock):
         self._recall()
 
     def use_source(self, source: str | Path) -> None:
-        """Browse a source: ``"live"``, ``"demo"``, the address of a portal, or a pack's folder."""
+        """Browse a source: ``"live"``, ``"demo"``, a portal's URL, or a pack's folder."""
         self._run_to_show = 0
         self.session.open(str(source))
 
@@ -99,7 +98,7 @@ class PortalBrowser(Dock):
         return QSize(400, 720)
 
     def hideEvent(self, event: QHideEvent | None) -> None:
-        """Napari's window that goes takes the windows of tilt series along."""
+        """Close the windows of tilt series when napari's window closes."""
         super().hideEvent(event)
         top: QWidget = self
         while (above := top.parentWidget()) is not None:
@@ -125,7 +124,7 @@ class PortalBrowser(Dock):
         screens.source_bar.refresh.triggered.connect(session.retry)
         session.opening.connect(lambda _source: self._thumbnails.clear())
         session.opened.connect(self._on_opened)
-        session.opening.connect(lambda _source: warm_up(self.tasks))  # while its answer is waited for
+        session.opening.connect(lambda _source: warm_up(self.tasks))  # while waiting for the answer
         self.navigator.run_arrived.connect(self._on_run)
         self.finder.basket_change_requested.connect(partial(self.basket.change, is_slow=True))
         screens.basket.download.clicked.connect(self._on_download)
@@ -211,7 +210,7 @@ class PortalBrowser(Dock):
     def _on_network_loosened(self) -> None:
         if self.session.source is not None:
             self.session.retry()
-        self.navigator.ask_again()
+        self.navigator.refetch()
         self._thumbnails.retry()
         self.stream_watch.retry()
         self.tilt_windows.retry()
@@ -232,14 +231,14 @@ class PortalBrowser(Dock):
     def _on_download(self) -> None:
         for dialog in self.findChildren(DownloadDialog):
             if dialog.is_downloading:
-                dialog.raise_()  # one at a time
+                dialog.raise_()  # only one download at a time
                 return
             dialog.close()
         dialog = DownloadDialog(self.tasks, self.theme, self.basket, self)
         dialog.began.connect(self._on_began)
         dialog.opened.connect(self.use_source)
         dialog.show()
-        dialog.activateWindow()  # so that it has the keys
+        dialog.activateWindow()  # gives it the keyboard focus
 
     def _on_began(self, folder: Path) -> None:
         self._memory.download_folder = self.basket.folder = folder

@@ -1,4 +1,4 @@
-"""Download the basket: ask for folder and format, show the size, then the queue with Pause, Stop and Retry."""
+"""The dialog that downloads the basket: folder, format and size, then progress with Pause, Stop and Retry."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from napari_cryoet.wording import count_text, duration_text, joined, size_text
 
 KEY: Final = "download"
 _PLAN_KEY: Final = "download plan"
-_LOOK_MS: Final = 200  # how often the queue is looked at
+_REFRESH_MS: Final = 200
 
 
 def _options(folder: str, volume_format: str = "zarr", metadata: bool = True, overwrite: bool = False) -> None:
-    """What the form asks for."""
+    """Fields of the form."""
 
 
 class DownloadDialog(QDialog):
-    """Asks, then downloads; closing it while it downloads stops it, and starting again goes on from there."""
+    """Asks for options, then downloads; closing it stops the download, which can be resumed later."""
 
-    began = Signal(object)  # the folder that was chosen
-    opened = Signal(object)  # a folder with a download, to browse
+    began = Signal(object)  # the chosen folder
+    opened = Signal(object)  # a downloaded folder to browse
 
     def __init__(self, tasks: Tasks, theme: Theme, state: BasketState, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -68,21 +68,21 @@ class DownloadDialog(QDialog):
         self.form.folder.choose_btn.text = "Choose…"
         self.form.volume_format.native.setAccessibleName("Format of volumes")
         self.size_label = plain_label(name="downloadSize")
-        self.bar = progress_bar("How far the download is")
+        self.bar = progress_bar("Download progress")
         self.message = plain_label(name="downloadMessage")
         self.model = RecordModel(parent=self)
-        self.files = RecordView(theme, self.model, "Files that are fetched or failed", uniform=True)
+        self.files = RecordView(theme, self.model, "Files in progress or failed", uniform=True)
         self.notice = NoticeBar(theme)
         self.start = push_button("Download", self._on_start)
         self.pause = push_button("Pause", self._on_pause)
         self.stop = push_button("Stop", lambda: tasks.stop(KEY))
         self.show_folder = push_button("Show folder", lambda: open_folder(self.chosen_folder))
-        self.browse = push_button("Browse it", self._on_browse, "Browse what was downloaded, without a network")
+        self.browse = push_button("Browse", self._on_browse, "Browse the downloaded data offline")
         self.close_button = push_button("Close", self.reject)
-        self.start.setDefault(True)  # else Enter in the field of the folder would choose another one
-        self._look = QTimer(self)
-        self._look.setInterval(_LOOK_MS)
-        self._look.timeout.connect(self._show_queue)
+        self.start.setDefault(True)  # otherwise Enter in the folder field opens the folder chooser
+        self._timer = QTimer(self)
+        self._timer.setInterval(_REFRESH_MS)
+        self._timer.timeout.connect(self._show_queue)
         buttons, column = QHBoxLayout(), QVBoxLayout(self)
         buttons.addStretch(1)
         for button in (self.show_folder, self.browse, self.pause, self.stop, self.start, self.close_button):
@@ -111,7 +111,7 @@ class DownloadDialog(QDialog):
         super().closeEvent(event)
 
     def reject(self) -> None:
-        """Escape stops a download first, and closes only then."""
+        """Stop a running download; otherwise close."""
         if self.is_downloading:
             self._tasks.stop(KEY)
         else:
@@ -131,16 +131,16 @@ class DownloadDialog(QDialog):
             failed=partial(self._on_plan, None),
         )
 
-    def _on_plan(self, plan: Plan | None, words: object = "") -> None:
+    def _on_plan(self, plan: Plan | None, message: object = "") -> None:
         self._plan = plan
         if plan is not None:
             more = " or more" if plan.n_unknown_sizes else ""
-            words = f"{size_text(plan.total_bytes)}{more} in {count_text(len(plan.items), 'item')}"
-        self.size_label.setText(str(words))
+            message = f"{size_text(plan.total_bytes)}{more} in {count_text(len(plan.items), 'item')}"
+        self.size_label.setText(str(message))
         self._show_state()
 
     def _on_start(self) -> None:
-        self._state.change(self._chosen)  # the basket remembers it
+        self._state.change(self._chosen)  # saves the options in the basket
         self._run()
 
     def _run(self, *, is_rest: bool = False) -> None:
@@ -163,24 +163,24 @@ class DownloadDialog(QDialog):
             title=self._title,
         )
         self.began.emit(folder)
-        self._look.start()
+        self._timer.start()
         self.bar.setValue(0)
         self.notice.hide()
         self.model.set_rows([])
-        self.message.setText("Looking at what is there…")
+        self.message.setText("Checking existing files…")
         self._show_state()
 
     def _on_pause(self) -> None:
         if self._queue is not None:
             (self._queue.resume if self._queue.state.is_paused else self._queue.pause)()
-            self._look.start()
+            self._timer.start()
 
     def _show_queue(self) -> None:
-        """How far it is in all, and each file that is being fetched or that failed."""
+        """Show the total progress and each active or failed file."""
         if self._queue is None:
             return
         state = self._queue.state
-        self.pause.setText("Go on" if state.is_paused else "Pause")
+        self.pause.setText("Resume" if state.is_paused else "Pause")
         self.model.set_rows([_file_row(file) for file in state.files])
         self.files.setVisible(bool(state.files))
         if self.is_downloading and state.done_bytes:
@@ -189,16 +189,16 @@ class DownloadDialog(QDialog):
             self.message.setText(joined(state.text, waiting))
 
     def _on_finished(self, key: object) -> None:
-        """An answer follows, unless it was stopped, here or in napari's activity dock."""
+        """Assume that the download was stopped; a result or an error, which follows, replaces the message."""
         if key == KEY:
-            self._look.stop()
+            self._timer.stop()
             self._show_queue()
-            self.message.setText("Stopped. What is complete stays; Download goes on from there.")
+            self.message.setText("Stopped. Complete files are kept; Download continues from there.")
             self._show_state()
 
     def _on_done(self, report: DownloadReport) -> None:
         fetched = f"{count_text(report.n_fetched, 'file')} downloaded ({size_text(report.fetched_bytes)})"
-        skipped = f"{count_text(report.n_skipped, 'file')} there already" if report.n_skipped else ""
+        skipped = f"{count_text(report.n_skipped, 'file')} already there" if report.n_skipped else ""
         self.message.setText(joined(fetched, skipped))
         self.show_folder.show()
         self.browse.show()
@@ -206,7 +206,7 @@ class DownloadDialog(QDialog):
     def _on_failed(self, error: CryoETError) -> None:
         self.message.setText("")
         if isinstance(error, DownloadError) and self._queue is not None and self._queue.state.n_done:
-            self.notice.show_notice(str(error), "Retry those", partial(self._run, is_rest=True))
+            self.notice.show_notice(str(error), "Retry failed files", partial(self._run, is_rest=True))
         else:
             self.notice.show_error(error, self._on_start)
 
@@ -227,7 +227,7 @@ class DownloadDialog(QDialog):
 
 
 def _file_row(file: FileState) -> Row:
-    """``membrane.zarr  3.1 MB of 7 MB · 2 MB/s · 2 s left``, or why it failed."""
+    """A file's row: ``membrane.zarr  3.1 MB of 7 MB · 2 MB/s · 2 s left``, or its error."""
     name = file.path.rpartition("/")[2]
     done = f"{size_text(file.done_bytes)} of {size_text(file.size_bytes)}" if file.size_bytes else ""
     speed = f"{size_text(file.bytes_per_s)}/s" if file.bytes_per_s else ""

@@ -1,4 +1,4 @@
-"""Filters of a search: chips of what is chosen, and above the lists the facets with their counts to choose from."""
+"""Search filters: chips for the chosen ones, and a panel of facets with counts above the lists."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from napari_cryoet.discovery.fields import typed_range
 from napari_cryoet.discovery.search import Search, chips
 from napari_cryoet.wording import joined, plain
 
-_FEW: Final = 8  # values of a long facet, before "more…"
-_SHORT: Final = 3  # values of a facet that needn't be folded
+_FEW: Final = 8  # values listed before "more…"
+_SHORT: Final = 3  # facets with no more values start unfolded
 _WIDEST_CHIP_PX: Final = 180
-_IN_CONDITION: Final = ("objects", "shapes", "is_ground_truth", "methods")  # of further annotations
-_ANNOTATION_FACETS: Final = (*_IN_CONDITION, "min_count")  # above the others
-#: The facets that take any range, and how it is typed.
+_IN_CONDITION: Final = ("objects", "shapes", "is_ground_truth", "methods")  # facets of further annotations
+_ANNOTATION_FACETS: Final = (*_IN_CONDITION, "min_count")  # listed above the others
+#: Facets that accept a range, with the end of the placeholder text.
 _RANGES: Final = {
     "spacing_angstrom": " in Å, such as ..10 or 8..14",
     "min_count": ", at least",
@@ -35,7 +35,7 @@ _ANOTHER: Final = "another"
 
 
 class FilterBar(QWidget):
-    """One line or more of chips, each with a cross, and the button that opens the facets."""
+    """The button that opens the facets, and a chip with a cross for each filter."""
 
     search_changed = Signal(object)  # Search
 
@@ -58,7 +58,7 @@ class FilterBar(QWidget):
         self.show_search(self._search)
 
     def chip(self, text: str) -> QToolButton:
-        """The chip that says a text, shortened or not."""
+        """The chip with a text, even if it is shown elided."""
         return next(chip for chip in self._chips if chip.accessibleName() == f"Remove the filter {text}")
 
     def show_search(self, search: Search) -> None:
@@ -74,11 +74,11 @@ class FilterBar(QWidget):
             self._make_chip(f"and {plain(chip.text)}" if number in further else plain(chip.text), chip.without)
             for number, chip in enumerate(chips(search))
         ]
-        before = self.filters
-        for button in (*self._chips, self.clear):  # Tab leads to new ones last
+        previous = self.filters
+        for button in (*self._chips, self.clear):  # new buttons would come last in the tab order
             self._flow.addWidget(button)
-            QWidget.setTabOrder(before, button)
-            before = button
+            QWidget.setTabOrder(previous, button)
+            previous = button
         self.clear.setVisible(bool(self._chips))
         self.updateGeometry()
 
@@ -91,20 +91,20 @@ class FilterBar(QWidget):
 
 
 class FacetPanel(ListPage):
-    """A tree of facets and their values; a click, Space or Enter chooses a value or takes it back."""
+    """A tree of facets and their values; a click, Space or Enter toggles a value."""
 
     search_changed = Signal(object)  # Search
-    more_requested = Signal()  # the facets of one more annotation
+    more_requested = Signal()  # to show facets of another annotation
 
     def __init__(self, theme: Theme) -> None:
-        chosen = TickColumn("", "Choose it (Space)", Qt.Key.Key_Space, _tick_of, self._act)
+        chosen = TickColumn("", "Choose (Space)", Qt.Key.Key_Space, _tick_of, self._act)
         super().__init__(theme, None, "Filters", uniform=False, tick_columns=[chosen])
         self._search = Search()
         self._sets: Sequence[tuple[Facet, ...]] = ()
-        self._long: set[object] = set()  # facets of which all values are listed
+        self._long: set[object] = set()  # keys of facets with all values listed
         self.range = QLineEdit()
         self.range.hide()
-        self._ranged: tuple[Facet, int] | None = None  # of which a range is typed
+        self._ranged: tuple[Facet, int] | None = None  # the facet of the range field, and its condition
         self.column.addWidget(self.range)
         self.view.clicked.connect(self._on_click)
         self.view.opened.connect(self._act)
@@ -114,7 +114,7 @@ class FacetPanel(ListPage):
         escape.activated.connect(self._close_range)
 
     def show_facets(self, search: Search, facet_sets: Sequence[tuple[Facet, ...]]) -> None:
-        """Show the facets; from the second set on, those about a further annotation of the same run."""
+        """Show sets of facets; each set after the first is about a further annotation of the same run."""
         is_longer = 1 <= len(self._sets) < len(facet_sets)
         self._search, self._sets = search, facet_sets
         self.model.set_rows(list(self._rows()))
@@ -126,14 +126,14 @@ class FacetPanel(ListPage):
 
     def _rows(self) -> Iterable[Row]:
         first, *others = self._sets
-        of_annotations = [facet for facet in first if facet.name in _ANNOTATION_FACETS]
-        yield from self._facet_rows(of_annotations, 0)
+        annotation_facets = [facet for facet in first if facet.name in _ANNOTATION_FACETS]
+        yield from self._facet_rows(annotation_facets, 0)
         for number, facets in enumerate(others, 1):
             yield Row(None, "And in the same run", ("heading", number), Kind.HEADING, is_bold=True)
             yield from self._facet_rows([facet for facet in facets if facet.name in _IN_CONDITION], number)
         if len(self._sets) <= len(self._search.annotations):
             yield Row(_ANOTHER, "Another annotation in the same run…", _ANOTHER, is_dim=True)
-        yield from self._facet_rows([facet for facet in first if facet not in of_annotations], 0)
+        yield from self._facet_rows([facet for facet in first if facet not in annotation_facets], 0)
 
     def _facet_rows(self, facets: Iterable[Facet], condition: int) -> Iterable[Row]:
         for facet in facets:
@@ -154,7 +154,7 @@ class FacetPanel(ListPage):
         row = self.model.row_at(index)
         if row is not None and row.children:
             self.view.setExpanded(index.siblingAtColumn(0), not self.view.isExpanded(index.siblingAtColumn(0)))
-        elif row is not None and index.column() == 0:  # a click on a tick is a request by itself
+        elif row is not None and index.column() == 0:  # clicks on ticks are handled by the view
             self._act(row.record)
 
     def _act(self, record: Any) -> None:
@@ -188,9 +188,9 @@ class FacetPanel(ListPage):
         if self._ranged is None:
             return
         facet, condition = self._ranged
-        text, is_least = self.range.text().replace(",", "."), facet.name == "min_count"
+        text, is_minimum = self.range.text().replace(",", "."), facet.name == "min_count"
         try:
-            value = int(text) if is_least else typed_range(text, of_days=facet.name == "released")
+            value = int(text) if is_minimum else typed_range(text, of_days=facet.name == "released")
         except ValueError:
             self.range.selectAll()
             return

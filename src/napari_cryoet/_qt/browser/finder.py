@@ -1,4 +1,4 @@
-"""Searching: words and filters narrow the lists, ids and links lead to a record, and what to do with all matches."""
+"""Searching: words and filters narrow the lists, ids and links open a record, and menus act on all matches."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ from napari_cryoet.portal.places import DEPOSITIONS, RUNS
 from napari_cryoet.wording import count_text, day_text, joined
 
 _NOT_FOUND: Final = "not found"  # topic of notices
-#: What can be put into the basket of all that match.
+#: Kinds of matching records that the menu adds to the basket, one entry each.
 _ADDS: Final[tuple[tuple[Kind, ...], ...]] = (
     ("annotations",),
     ("annotations", "tomograms"),
     ("tomograms",),
     ("runs",),
 )
-_NOTES: Final = {"tomograms": " (one of each run)", "runs": " with everything"}
-_READING: Final = "Reading what the portal holds…"
+_NOTES: Final = {"tomograms": " (one per run)", "runs": " with everything"}
+_READING: Final = "Reading the portal's metadata…"
 
 
 class Finder(QObject):
-    """What typing, filters and saved searches do to the lists."""
+    """Applies search text, filters and saved searches to the lists."""
 
-    basket_change_requested = Signal(object)  # takes a Basket and gives the one with what was added; takes a moment
+    basket_change_requested = Signal(object)  # slow function that takes the Basket and returns it changed
 
     def __init__(
         self, screens: Screens, session: Session, navigator: Navigator, memory: Settings, parent: QObject | None = None
@@ -54,7 +54,7 @@ class Finder(QObject):
         self._navigator = navigator
         self._memory = memory
         self._search = Search()
-        self._wants_another = False  # facets of one annotation more than the search has
+        self._wants_another = False  # show facets of one more annotation than the search has
         self._answer = Answer(Search())
         search, bar, panel = screens.search, screens.filter_bar, screens.facets
         session.opening.connect(self._on_opening)
@@ -78,11 +78,11 @@ class Finder(QObject):
 
     @property
     def answer(self) -> Answer:
-        """What is listed."""
+        """The results now listed."""
         return self._answer
 
     def set_search(self, search: Search) -> None:
-        """Search for something else, from wherever it came."""
+        """Start another search, and show it in the search box and the filters."""
         self._search, self._wants_another = search, False
         if search.text != self._screens.search.text().strip():
             self._screens.search.set_quietly(search.text)
@@ -106,12 +106,12 @@ class Finder(QObject):
                 self._on_failed,
             )
 
-    # what is typed
+    # typing
 
     def _on_settled(self, text: str) -> None:
         if self._navigator.level:
             self._navigator.go_to_list(takes_focus=False)
-        is_link = "/" in text and parse_jump(text) is not None  # no title has it in it
+        is_link = "/" in text and parse_jump(text) is not None  # titles contain no slash
         self._search = replace(self._search, text="" if is_link else text)
         self._screens.filter_bar.show_search(self._search)
         self._find()
@@ -127,29 +127,29 @@ class Finder(QObject):
 
     def _on_hits(self, jump: Jump, hits: tuple[LookupHit, ...]) -> None:
         wanted = (hit for hit in hits if jump.kind in (None, hit.kind))
-        leads = [(hit, lead) for hit in wanted if (lead := _lead_of(hit)) is not None]
-        if not leads:
+        targets = [(hit, target) for hit in wanted if (target := _target_of(hit)) is not None]
+        if not targets:
             self._on_failed(CryoETError(f"This source has no {jump.kind or 'record'} with the id {jump.id}."))
-        elif len(leads) == 1:
-            self.jump(leads[0][1])
+        elif len(targets) == 1:
+            self.jump(targets[0][1])
         else:
             menu = passing_menu(self._screens.search)
-            for hit, lead in leads:
-                add_item(menu, f"{hit.kind} {hit.id}: {hit.title or ''}", partial(self.jump, lead))
+            for hit, target in targets:
+                add_item(menu, f"{hit.kind} {hit.id}: {hit.title or ''}", partial(self.jump, target))
             drop_menu(menu, self._screens.search)
 
     def _on_failed(self, error: CryoETError) -> None:
         self._screens.notice.show_error(error, topic=_NOT_FOUND)
 
-    # finding
+    # searching
 
     def _find(self) -> None:
         screens, session, is_open = self._screens, self._session, self._screens.filter_bar.filters.isChecked()
-        is_of_runs = screens.switch.current is RUNS
-        if session.index is None and session.catalogue is not None and (is_open or is_of_runs or chips(self._search)):
+        lists_runs = screens.switch.current is RUNS
+        if session.index is None and session.catalogue is not None and (is_open or lists_runs or chips(self._search)):
             session.read_index()
         n_sets = max(1, len(self._search.annotations) + self._wants_another) if is_open else 0
-        session.search(Question(self._search, "runs" if is_of_runs else "datasets", n_sets), self._show)
+        session.search(Question(self._search, "runs" if lists_runs else "datasets", n_sets), self._show)
 
     def _show(self, answer: Answer) -> None:
         catalogue, index, screens = self._session.catalogue, self._session.index, self._screens
@@ -161,8 +161,8 @@ class Finder(QObject):
         counts = (n_datasets, n_runs, n_depositions)
         screens.switch.set_found(*([counts] if search != Search() else []))
         actions = [Action("Clear the search", partial(self.set_search, Search()))]
-        if answer.to_drop is not None:
-            actions.insert(0, Action(f"Drop “{answer.to_drop.text}”", partial(self.set_search, answer.to_drop.without)))
+        if (chip := answer.to_drop) is not None:
+            actions.insert(0, Action(f"Remove “{chip.text}”", partial(self.set_search, chip.without)))
         screens.datasets.set_found(answer.datasets, n_datasets, len(catalogue.rows), answer, actions)
         screens.depositions.set_found(answer.depositions, n_depositions, len(catalogue.depositions), answer, actions)
         if index is not None:
@@ -189,21 +189,21 @@ class Finder(QObject):
         if is_open:
             self._screens.facets.place.take_focus()
 
-    def _on_reading(self, share: float, words: str) -> None:
+    def _on_reading(self, fraction: float, message: str) -> None:
         for page in (self._screens.facets, self._screens.runs):
-            page.place.show_progress(_READING, words, share, self._stop_reading)
+            page.place.show_progress(_READING, message, fraction, self._stop_reading)
 
     def _stop_reading(self) -> None:
         self._session.stop_index()
-        self._on_unread(CryoETError("What the portal holds wasn't read.", hint="Filters and the list of runs need it."))
+        self._on_unread(CryoETError("The portal's metadata wasn't read.", hint="Filters and the list of runs need it."))
 
     def _on_index(self, index: Index) -> None:
         if index.reason:
-            self._screens.notice.show_notice(f"{index.reason} Searching in what was read on {day_text(index.as_of)}.")
+            self._screens.notice.show_notice(f"{index.reason} Searching the metadata of {day_text(index.as_of)}.")
         self._find()
 
     def _on_unread(self, error: CryoETError) -> None:
-        if self._session.index is not None:  # it was to be read anew
+        if self._session.index is not None:  # a refresh failed: keep searching the old index
             self._screens.notice.show_error(error)
             self._find()
             return
@@ -218,24 +218,24 @@ class Finder(QObject):
             self._add_basket_items(menu, index, self._answer.matches)
         add_item(menu, "Save this search…", self._save).setEnabled(search != Search())
         if self._memory.searches:
-            saved = add_menu(menu, "Saved searches")
-            for each in self._memory.searches:
-                add_item(saved, each.name, partial(self._use_saved, each))
-            saved.addSeparator()
-            for each in self._memory.searches:
-                add_item(saved, f"Forget “{each.name}”", partial(self._forget, each))
+            saved_menu = add_menu(menu, "Saved searches")
+            for saved in self._memory.searches:
+                add_item(saved_menu, saved.name, partial(self._use_saved, saved))
+            saved_menu.addSeparator()
+            for saved in self._memory.searches:
+                add_item(saved_menu, f"Delete “{saved.name}”", partial(self._delete, saved))
         if index is not None:
             scripts = add_menu(menu, "Copy as Python")
             add_item(scripts, "For napari-cryoet", lambda: copy_text(own_script(search, index.source)))
             add_item(scripts, "For the official client", lambda: copy_text(client_script(index, search)))
-        is_of_depositions = self._screens.switch.current is DEPOSITIONS
-        if records := self._answer.depositions if is_of_depositions else self._answer.datasets:
-            of_what = count_text(len(records), "deposition" if is_of_depositions else "dataset")
-            add_citation_items(add_menu(menu, f"Copy citation of {of_what}"), partial(self._citations, records))
+        lists_depositions = self._screens.switch.current is DEPOSITIONS
+        if records := self._answer.depositions if lists_depositions else self._answer.datasets:
+            count = count_text(len(records), "deposition" if lists_depositions else "dataset")
+            add_citation_items(add_menu(menu, f"Copy citation of {count}"), partial(self._citations, records))
         if index is not None and index.source.kind in {"live", "url"}:
             menu.addSeparator()
-            read_again = partial(self._session.read_index, refresh=True)
-            add_item(menu, f"Read again what the portal holds (as of {day_text(index.as_of)})", read_again)
+            reload = partial(self._session.read_index, refresh=True)
+            add_item(menu, f"Reload the portal's metadata (of {day_text(index.as_of)})", reload)
         drop_menu(menu, button)
 
     def _citations(self, records: Sequence[CatalogueRow | DepositionRow]) -> list[Citation]:
@@ -243,25 +243,25 @@ class Finder(QObject):
         return [citation_of(record, self._session.page_url(kind, record.id)) for record in records]
 
     def _add_basket_items(self, menu: QMenu, index: Index, matches: Matches) -> None:
-        """Offer what a search can add, with how much that is."""
-        adds = add_menu(menu, "Add all that match to the basket")
+        """Add menu entries that put matches into the basket, with their counts."""
+        adds = add_menu(menu, "Add all matches to the basket")
         adds.setEnabled(bool(matches.run_ids))
         for kinds in _ADDS:
             counts = {kind: len(matching_ids(index, matches, kind)) for kind in kinds}
-            words = " and ".join(count_text(n, kind[:-1]) + _NOTES.get(kind, "") for kind, n in counts.items())
-            add = add_item(adds, words, partial(self._add, index, matches.search, kinds, words))
+            counts_text = " and ".join(count_text(n, kind[:-1]) + _NOTES.get(kind, "") for kind, n in counts.items())
+            add = add_item(adds, counts_text, partial(self._add, index, matches.search, kinds, counts_text))
             add.setEnabled(all(counts.values()))
 
-    def _add(self, index: Index, search: Search, kinds: tuple[Kind, ...], words: str) -> None:
+    def _add(self, index: Index, search: Search, kinds: tuple[Kind, ...], counts_text: str) -> None:
         self.basket_change_requested.emit(lambda basket: add_matches(basket, index, search, kinds))
-        self._screens.notice.show_notice(f"Added {words} to the basket.", is_news=True)
+        self._screens.notice.show_notice(f"Added {counts_text} to the basket.", is_news=True)
 
     def _save(self) -> None:
-        words = joined(self._search.text, *(chip.text for chip in chips(self._search)))
+        suggestion = joined(self._search.text, *(chip.text for chip in chips(self._search)))
         title, label = "Save this search", "Name of the search"
-        name, is_given = QInputDialog.getText(self._screens.owner, title, label, text=words)
-        if is_given:
-            others = [each for each in self._memory.searches if each.name != name]
+        name, is_accepted = QInputDialog.getText(self._screens.owner, title, label, text=suggestion)
+        if is_accepted:
+            others = [saved for saved in self._memory.searches if saved.name != name]
             self._memory.searches = (*others, SavedSearch(name, self._search.to_dict()))
 
     def _use_saved(self, saved: SavedSearch) -> None:
@@ -270,12 +270,12 @@ class Finder(QObject):
         except FormatError as error:
             self._screens.notice.show_error(error)
 
-    def _forget(self, saved: SavedSearch) -> None:
-        self._memory.searches = tuple(each for each in self._memory.searches if each != saved)
+    def _delete(self, saved: SavedSearch) -> None:
+        self._memory.searches = tuple(other for other in self._memory.searches if other != saved)
 
 
-def _lead_of(hit: LookupHit) -> Jump | None:
-    """The screen that shows a record: its own, or its run's; None where it belongs to no run."""
+def _target_of(hit: LookupHit) -> Jump | None:
+    """The page that shows a record: its own or its run's, or None if it has neither."""
     if hit.kind in {"dataset", "run", "deposition"}:
         return Jump(hit.kind, hit.id)
     return None if hit.run_id is None else Jump("run", hit.run_id)

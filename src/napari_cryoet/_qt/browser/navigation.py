@@ -1,4 +1,4 @@
-"""Where you are in the dock and how you get elsewhere: places, the breadcrumb, the screens, moving between them."""
+"""Navigation in the dock: the screens, the breadcrumb, and moving between them."""
 
 from __future__ import annotations
 
@@ -75,23 +75,23 @@ from napari_cryoet.portal.portal import Portal
 from napari_cryoet.wording import plain
 
 _SEARCH_HINT: Final = "ribosome, membrane, 10000, a link …"
-_FROM_CACHE = "from the cache"  # topic of notices
-_TYPING_PAUSE_MS: Final = 30  # all is searched on this computer
+_FROM_CACHE: Final = "from the cache"  # topic of notices
+_TYPING_PAUSE_MS: Final = 30  # short, since searches run locally
 _RUNS_A_PAGE: Final = 50
-_PATIENCE_MS: Final = 200  # the old screen stays so long while the next one is on its way
+_LOADING_DELAY_MS: Final = 200  # the old screen stays this long before a loading message
 
 
 class Breadcrumb(QWidget):
-    """``‹ Datasets › DS-10000 › TS_026``: all but the last step lead back."""
+    """``‹ Datasets › DS-10000 › TS_026``: a click on a step except the last goes back to it."""
 
-    level_chosen = Signal(int)  # 0: the list
+    level_chosen = Signal(int)  # 0 is the list
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
-        self._here = ElidedLabel(elide=Qt.TextElideMode.ElideMiddle)
-        self._here.setMinimumHeight(self._here.fontMetrics().height() + 6)  # as the buttons beside it
+        self._current = ElidedLabel(elide=Qt.TextElideMode.ElideMiddle)
+        self._current.setMinimumHeight(self._current.fontMetrics().height() + 6)  # as high as the buttons
         self._n_steps = 0
-        self.back = tool_button("", "Back one step (Backspace)")
+        self.back = tool_button("", "Back (Backspace)")
         theme.set_icon(self.back, "back")
         self.back.clicked.connect(lambda: self.level_chosen.emit(self._n_steps - 1))
         self._steps = [tool_button("", "") for _ in range(MOST_CRUMBS - 1)]
@@ -99,11 +99,11 @@ class Breadcrumb(QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(0)
         for level, button in enumerate((self.back, *self._steps), -1):
-            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys in the list
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click keeps the keyboard focus in the list
             row.addWidget(button)
             if level >= 0:
                 button.clicked.connect(lambda _checked=False, level=level: self.level_chosen.emit(level))
-        row.addWidget(self._here, 1)
+        row.addWidget(self._current, 1)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     @property
@@ -114,23 +114,23 @@ class Breadcrumb(QWidget):
         return self._steps[level]
 
     def set_steps(self, names: Sequence[str]) -> None:
-        *before, here = map(plain, names)
-        self._n_steps = len(before)
-        for button, name in zip(self._steps, [*before, *[""] * MOST_CRUMBS], strict=False):
+        *previous, current = map(plain, names)
+        self._n_steps = len(previous)
+        for button, name in zip(self._steps, [*previous, *[""] * MOST_CRUMBS], strict=False):
             button.setText(f"{name} ›".replace("&", "&&"))
             button.setAccessibleName(f"Back to {name}")
             button.setVisible(bool(name))
-        self._here.setText(here)
-        self.back.setEnabled(bool(before))
-        self.setAccessibleName(" › ".join([*before, here]))
+        self._current.setText(current)
+        self.back.setEnabled(bool(previous))
+        self.setAccessibleName(" › ".join([*previous, current]))
 
     def mousePressEvent(self, _event: QMouseEvent | None) -> None:
-        """A click beside the buttons leaves the keys in the list, too."""
+        """Keep the keyboard focus in the list after a click beside the buttons."""
         self.level_chosen.emit(self._n_steps)
 
 
 class Screens:
-    """Every part of the dock by name, and how they are laid out."""
+    """The widgets of the dock and their layout."""
 
     def __init__(self, owner: QWidget, theme: Theme, thumbnails: Thumbnails, basket: BasketState) -> None:
         self.owner = owner
@@ -151,7 +151,7 @@ class Screens:
         self.dataset = DatasetView(theme, thumbnails, basket)
         self.run = RunView(theme, basket)
         self.basket = BasketPage(theme, basket, self.notice)
-        area = QScrollArea()  # where the dock is too low for it
+        area = QScrollArea()  # in case the dock is too low
         area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         area.setWidgetResizable(True)
         area.setFrameShape(QScrollArea.Shape.NoFrame)
@@ -189,7 +189,7 @@ class Screens:
             part.hide()
 
     def show_page(self, kind: Kind) -> None:
-        """One of the other screens, with the switch above the lists and the breadcrumb above the rest."""
+        """Show a screen other than the start page, below the switch for lists and the breadcrumb for others."""
         is_list = self.pages[kind] in self.lists
         self.stack.setCurrentWidget(self.pages[kind])
         self.search.show()
@@ -206,21 +206,21 @@ class Screens:
 
 
 class Navigator(QObject):
-    """Moves between screens. Every move drops the run that the screen before still waited for.
+    """Moves between screens. Every move cancels a run that is still loading.
 
-    With ``follows``, a place adds to the crumbs, so that going back leads to where the link was.
+    With ``follows``, a place is appended to the breadcrumb, so that going back leads to the screen with the link.
     """
 
-    run_arrived = Signal(object, bool)  # RunPage, whether its default layers are wanted
+    run_arrived = Signal(object, bool)  # RunPage, whether to open its default layers
 
     def __init__(self, screens: Screens, session: Session, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._screens = screens
         self._session = session
         self._crumbs: Crumbs = (DATASETS,)
-        self._coming: Crumbs = ()  # to the run that is asked for
-        self._ask_again: Callable[[], None] | None = None  # for what is shown from the cache
-        self._leave_soon = single_shot(self, _PATIENCE_MS, self._show_run_place)
+        self._pending: Crumbs = ()  # breadcrumb of the requested run
+        self._refetch: Callable[[], None] | None = None  # repeats the request of a cached page
+        self._loading_delay = single_shot(self, _LOADING_DELAY_MS, self._show_run_place)
         session.opening.connect(self._on_opening)
         session.preparing.connect(self._on_preparing)
         session.failed.connect(self._on_failed)
@@ -239,18 +239,18 @@ class Navigator(QObject):
 
     @property
     def level(self) -> int:
-        """How many steps back it is to a list; 0 in a list."""
+        """The number of steps back to a list; 0 in a list."""
         return len(self._crumbs) - 1
 
     def go_to_list(self, which: Place | None = None, *, takes_focus: bool = True) -> None:
-        """Show a list as it was left; the one where the crumbs begin unless the other is named."""
+        """Show a list as it was left, by default the first one of the breadcrumb."""
         self._leave()
         self._arrive((which or self._crumbs[0],))
         if takes_focus:
             self.focus_list()
 
     def go_to_dataset(self, dataset_id: int, *, follows: bool = False) -> None:
-        """Show a dataset as it was left, or begin with the first page of its runs."""
+        """Show a dataset as it was left, or the first page of its runs."""
         self._go(Place("dataset", dataset_id), follows=follows)
 
     def go_to_deposition(self, deposition_id: int, *, follows: bool = False) -> None:
@@ -276,10 +276,11 @@ class Navigator(QObject):
         screens, kind = self._screens, self._crumbs[-1].kind
         (screens.run if kind == "run" else screens.pages[kind]).focus_list()
 
-    def ask_again(self) -> None:
-        ask_again, self._ask_again = self._ask_again, None
-        if ask_again is not None:
-            ask_again()
+    def refetch(self) -> None:
+        """Repeat the request of the page if it is shown from the cache."""
+        refetch, self._refetch = self._refetch, None
+        if refetch is not None:
+            refetch()
 
     # moving
 
@@ -302,8 +303,8 @@ class Navigator(QObject):
         self.focus_list()
 
     def _leave(self) -> None:
-        self._leave_soon.stop()
-        self._session.forget_run()
+        self._loading_delay.stop()
+        self._session.cancel_run()
 
     def _arrive(self, crumbs: Crumbs) -> None:
         screens = self._screens
@@ -319,30 +320,28 @@ class Navigator(QObject):
     # the source
 
     def _on_opening(self, source: str) -> None:
-        """Another source: nothing of the one before is held or shown."""
+        """Clear everything of the previous source."""
         screens = self._screens
         self._leave()
-        screens.dataset.dataset_id = screens.deposition.deposition_id = screens.run.page = self._ask_again = None
+        screens.dataset.dataset_id = screens.deposition.deposition_id = screens.run.page = self._refetch = None
         screens.notice.hide()
         for page in screens.lists:
             page.clear()
         screens.switch.set_found()
-        screens.switch.setEnabled(False)  # there is nothing of either kind yet
-        screens.source_bar.set_source(_name_of(source), source)  # until it tells its own name
+        screens.switch.setEnabled(False)  # the lists are empty
+        screens.source_bar.set_source(_source_name(source), source)  # until its own label is known
         screens.source_bar.set_state("opening…" if source == "demo" else "connecting…")
         screens.datasets.place.show_loading("Loading datasets…")
-        takes_focus = screens.owner.isAncestorOf(
-            QApplication.focusWidget()
-        )  # not where the dock opens what was open last time
+        takes_focus = screens.owner.isAncestorOf(QApplication.focusWidget())  # not when the last source is reopened
         self._arrive((DATASETS,))
         if takes_focus:
-            screens.datasets.view.setFocus()  # also before there are rows
+            screens.datasets.view.setFocus()  # even before there are rows
 
-    def _on_preparing(self, share: float, words: str) -> None:
+    def _on_preparing(self, fraction: float, message: str) -> None:
         place = self._screens.datasets.place
-        place.show_progress(f"Preparing the demo… {share:.0%}", words, share, self._give_up)
+        place.show_progress(f"Preparing the demo… {fraction:.0%}", message, fraction, self._cancel_opening)
 
-    def _give_up(self) -> None:
+    def _cancel_opening(self) -> None:
         self._session.close()
         self._screens.source_bar.set_source("", "")
         self._screens.show_start()
@@ -357,20 +356,20 @@ class Navigator(QObject):
 
     def _on_catalogue(self, catalogue: Catalogue) -> None:
         self._screens.switch.setEnabled(True)
-        self._tell_freshness(catalogue.freshness, self._session.retry)
+        self._show_freshness(catalogue.freshness, self._session.retry)
 
-    def _tell_freshness(self, freshness: Freshness, ask_again: Callable[[], None]) -> None:
-        """Say whether an answer comes from the cache, and why; one that comes from the portal takes that back."""
+    def _show_freshness(self, freshness: Freshness, refetch: Callable[[], None]) -> None:
+        """Show a notice if a page comes from the cache, and remove it if a page comes from the portal."""
         self._screens.source_bar.set_freshness(freshness)
-        self._ask_again = ask_again if freshness.is_offline else None
+        self._refetch = refetch if freshness.is_offline else None
         notice = self._screens.notice
         if not freshness.is_offline:
             notice.withdraw(_FROM_CACHE)
-        elif not policy().offline:  # offline by choice is said by the source bar alone
-            words = f"{freshness.reason} Showing what was loaded before ({freshness.text})."
-            notice.show_notice(plain(words), "Retry", ask_again, topic=_FROM_CACHE)
+        elif not policy().offline:  # for offline mode, the source bar is enough
+            text = f"{freshness.reason} Showing cached data ({freshness.text})."
+            notice.show_notice(plain(text), "Retry", refetch, topic=_FROM_CACHE)
 
-    # pages
+    # requests
 
     def _ask_deposition(self, number: int) -> None:
         view = self._screens.deposition
@@ -379,7 +378,7 @@ class Navigator(QObject):
             return portal.deposition_page(number, stop=stop)
 
         def show(page: DepositionPage) -> None:
-            self._tell_freshness(page.freshness, view.restart)
+            self._show_freshness(page.freshness, view.restart)
             view.set_page(page, self._session.page_url("deposition", number))
 
         self._session.ask("deposition", ask, show, view.show_error)
@@ -391,7 +390,7 @@ class Navigator(QObject):
             return portal.dataset_page(number, offset=offset, limit=_RUNS_A_PAGE, name_contains=name, stop=stop)
 
         def show(page: DatasetPage) -> None:
-            self._tell_freshness(page.freshness, view.restart)
+            self._show_freshness(page.freshness, view.restart)
             view.add_page(page, self._session.page_url("dataset", number))
 
         self._session.ask("runs", ask, show, view.show_error)
@@ -416,12 +415,12 @@ class Navigator(QObject):
         self._ask_run(crumbs[-1], crumbs[:-1], opens_layers=True)
 
     def _ask_run(self, run: Place, crumbs: Crumbs, *, opens_layers: bool = False) -> None:
-        """Ask for a run; the old screen stays for a moment, in case the answer is quick."""
+        """Request a run; the old screen stays for a moment in case the answer is quick."""
         self._leave()
-        self._coming = follow(crumbs, run)
-        self._leave_soon.start()
+        self._pending = follow(crumbs, run)
+        self._loading_delay.start()
 
-        def ask_again() -> None:
+        def retry() -> None:
             self._ask_run(run, crumbs, opens_layers=opens_layers)
 
         def on_run(page: RunPage) -> None:
@@ -429,14 +428,14 @@ class Navigator(QObject):
 
         def on_failed(error: CryoETError) -> None:
             self._show_run_place()
-            self._screens.run_place.show_error(error, ask_again)
+            self._screens.run_place.show_error(error, retry)
 
         self._session.ask("run", lambda portal, stop: portal.run_page(run.id, stop=stop), on_run, on_failed)
 
     def _on_run(self, page: RunPage, crumbs: Crumbs, *, opens_layers: bool) -> None:
-        self._leave_soon.stop()
+        self._loading_delay.stop()
         run = Place("run", page.run.id, page.run.name)
-        self._tell_freshness(page.freshness, lambda: self._ask_run(run, crumbs))
+        self._show_freshness(page.freshness, lambda: self._ask_run(run, crumbs))
         self._screens.run.set_page(page, self._session.page_url("run", page.run.id))
         self._screens.run_place.show_content()
         self._arrive(follow_to_run(crumbs, Place("dataset", page.run.dataset_id), run))
@@ -444,12 +443,12 @@ class Navigator(QObject):
         self.run_arrived.emit(page, opens_layers)
 
     def _show_run_place(self) -> None:
-        self._leave_soon.stop()
-        self._screens.run_place.show_loading(f"Loading {plain(self._coming[-1].label)}…", at_once=True)
-        self._arrive(self._coming)
+        self._loading_delay.stop()
+        self._screens.run_place.show_loading(f"Loading {plain(self._pending[-1].label)}…", at_once=True)
+        self._arrive(self._pending)
 
 
-def _name_of(source: str) -> str:
-    """What to call a source that hasn't answered yet."""
+def _source_name(source: str) -> str:
+    """The name of a source that hasn't answered yet."""
     name = source if is_address(source) else Path(source).name
     return {"live": "Live portal", "demo": "Demo"}.get(source, name)

@@ -1,4 +1,4 @@
-"""The pages of one dataset and of one deposition: a head, and below it the list of what it holds."""
+"""The pages of a dataset and of a deposition: a header, and the list of its contents."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ from napari_cryoet.wording import (
     spacing_text,
 )
 
-FOLDED_LINES, ROOMY_PX = 3, 500  # a folded description, and how high a page has room for it
-UNFOLDED_ROWS: Final = 16  # datasets are unfolded from the beginning if no more rows than these are below them
+FOLDED_LINES, ROOMY_PX = 3, 500  # lines of a folded description, and the page height from which it is shown
+UNFOLDED_ROWS: Final = 16  # datasets start unfolded if they have no more child rows in all
 
 
 class RecordHeader(QWidget):
-    """Shows an `About`: at first what the list knew, then all of it; ``noun`` is what the record is."""
+    """Shows an `About`, which may first hold only what the list knew; ``noun`` names the kind of record."""
 
     deposition_requested = Signal(int)  # its id
 
@@ -70,14 +70,12 @@ class RecordHeader(QWidget):
         super().__init__()
         self._noun = noun
         self._about = About("")
-        self.cited: CatalogueRow | DepositionRow | None = None  #: What to offer citations of.
+        self.cited: CatalogueRow | DepositionRow | None = None  #: The record to cite.
         self.title = plain_label(name="pageTitle")
         self.authors, self.facts, self.counts = (ElidedLabel(name="dimText") for _ in range(3))
-        self.links = tool_button(
-            "Links ▾", f"Links of this {noun}: deposition, papers, databases, its page on the portal"
-        )
+        self.links = tool_button("Links ▾", f"Links of this {noun}: deposition, papers, databases, portal page")
         self.links.setMenu(QMenu(self.links))
-        self.details = tool_button("Details", f"All that this {noun} says about itself")
+        self.details = tool_button("Details", f"All details of this {noun}")
         self.details.setCheckable(True)
         self.description = QPlainTextEdit()
         self.description.setReadOnly(True)
@@ -99,7 +97,7 @@ class RecordHeader(QWidget):
         self.show_about(About("…"))
 
     def show_about(self, about: About) -> None:
-        """Show a record; details that are open stay so if it is the same."""
+        """Show a record; if it is unchanged, open details stay open."""
         if about == self._about:
             return
         self._about = about
@@ -115,7 +113,7 @@ class RecordHeader(QWidget):
         self._fill_menu()
 
     def fit_description(self) -> None:
-        """A third of the page for an open description; while it is folded, what a high page has to spare."""
+        """Give an open description a third of the page; show a folded one only on high pages."""
         page, is_open = self.parentWidget(), self.details.isChecked()
         page_px, line_px = page.height() if page is not None else 0, self.description.fontMetrics().lineSpacing()
         self.description.setVisible(is_open or (bool(self._about.description) and page_px > ROOMY_PX))
@@ -127,7 +125,7 @@ class RecordHeader(QWidget):
         self.fit_description()
 
     def _fill_menu(self) -> None:
-        """List only what leads somewhere; without anything there is no button."""
+        """Fill the menu with the links that exist; hide the button if there are none."""
         menu, about, deposition = self.links.menu(), self._about, self._about.deposition
         if menu is None:
             return
@@ -145,14 +143,14 @@ class RecordHeader(QWidget):
 
 
 def add_citation_items(menu: QMenu, cited: Callable[[], Sequence[Citation]]) -> None:
-    """Offer to copy citations in each style."""
+    """Add menu items that copy citations in each style."""
     styles: tuple[tuple[str, Style], ...] = (("As text", "plain"), ("BibTeX", "bibtex"), ("RIS", "ris"))
     for name, style in styles:
         add_item(menu, name, lambda style=style: copy_text(cite(cited(), style)))  # type: ignore[misc]
 
 
 class RecordPage(ListPage):
-    """A head, and below it a list or the message in its place."""
+    """A header above a list, which a message may replace."""
 
     def __init__(
         self, theme: Theme, thumbnails: Thumbnails, basket: BasketState, noun: str, list_name: str, *, uniform: bool
@@ -170,7 +168,7 @@ class RecordPage(ListPage):
 class DatasetView(RecordPage):
     """Requests pages of runs; the answer goes to `add_page` or `show_error`."""
 
-    page_requested = Signal(int, int, str)  # dataset, offset, what the names of runs have to contain
+    page_requested = Signal(int, int, str)  # dataset id, offset, text that run names must contain
 
     def __init__(self, theme: Theme, thumbnails: Thumbnails, basket: BasketState) -> None:
         super().__init__(theme, thumbnails, basket, "dataset", "Runs", uniform=True)
@@ -189,7 +187,7 @@ class DatasetView(RecordPage):
         self.column.insertLayout(1, row)
 
     def start(self, dataset_id: int, row: CatalogueRow | None, deposition: DepositionRow | None = None) -> None:
-        """Begin with a dataset: show what the catalogue knows, and ask for its first page."""
+        """Show what the catalogue knows about a dataset, and request its first page."""
         self.dataset_id, self.header.cited = dataset_id, row
         self.header.show_about(about_listed_dataset(dataset_id, row, deposition))
         self.model.set_rows([])
@@ -198,7 +196,7 @@ class DatasetView(RecordPage):
         self.restart()
 
     def restart(self) -> None:
-        """Ask for the first page again; the runs so far stay until it comes, or is late."""
+        """Request the first page again; the runs so far stay until it arrives or is late."""
         self.runs = []
         self.place.show_loading("Loading runs…")
         self.page_requested.emit(self.dataset_id, 0, self.filter.text().strip())
@@ -222,7 +220,7 @@ class DatasetView(RecordPage):
             self.place.show_message("This dataset has no runs yet.")
 
     def show_error(self, error: CryoETError) -> None:
-        """Say why runs are missing: in the place of all, or in the last row where some are there."""
+        """Show why runs are missing: in the last row, or in place of the list if it is empty."""
         if self.runs:
             self.model.append_rows([Row(None, f"{error.message} Press Enter to try again.", kind=Kind.FAILURE)])
         else:
@@ -239,12 +237,12 @@ class DatasetView(RecordPage):
 
 
 def run_row(run: RunRow) -> Row:
-    """A run in the list of its dataset; the size is that of its default tomogram."""
+    """A run in the list of its dataset, with the size of its default tomogram."""
     count = count_text(run.annotation_count, "annotation") if run.annotation_count else ""
     tomograms = count_text(run.tomogram_count, "tomogram") if run.tomogram_count else "no tomogram"
     spacing, size = spacing_text(run.voxel_spacing), size_text(run.file_size_omezarr)
     sizes = (f"{size} per tomogram", f"{size} each") if run.tomogram_count > 1 and size else (size,)
-    facts = tuple(joined(tomograms, spacing, each) for each in sizes)
+    facts = tuple(joined(tomograms, spacing, text) for text in sizes)
     objects = tuple(objects_text(run.objects, limit) for limit in (4, 3, 2, 1)) if run.objects else ("",)
     return Row(
         record=run,
@@ -269,7 +267,7 @@ class DepositionView(RecordPage):
         self.view.left_upwards.connect(lambda: self.header.details.setFocus(Qt.FocusReason.BacktabFocusReason))
 
     def start(self, deposition_id: int, row: DepositionRow | None) -> None:
-        """Begin with a deposition: show what the catalogue knows, and ask for its page."""
+        """Show what the catalogue knows about a deposition, and request its page."""
         self.deposition_id, self.header.cited = deposition_id, row
         self.header.show_about(about_listed_deposition(deposition_id, row))
         self.model.set_rows([])
@@ -280,32 +278,32 @@ class DepositionView(RecordPage):
         self.page_requested.emit(self.deposition_id)
 
     def set_page(self, page: DepositionPage, portal_page: str) -> None:
-        """Show a deposition; ``portal_page`` is its address on the portal, or empty where it has none."""
+        """Show a deposition; ``portal_page`` is its URL on the portal, or empty."""
         self.header.show_about(about_deposition(page, portal_page))
         self.model.set_rows(holdings(page))
         if page.datasets:
             self.place.show_content()
         else:
-            self.place.show_message("This deposition holds nothing of any dataset yet.")
+            self.place.show_message("This deposition has no data yet.")
 
     def show_error(self, error: CryoETError) -> None:
         self.place.show_error(error, self.restart)
 
 
 def holdings(page: DepositionPage) -> list[Row]:
-    """What a deposition holds: its datasets, those of others, and below them annotations by object, and runs."""
-    below = {dataset.dataset_id: _below(page, dataset) for dataset in page.datasets}
-    is_unfolded = sum(map(len, below.values())) <= UNFOLDED_ROWS
+    """Rows of a deposition: its own and other datasets, with annotations by object and runs as children."""
+    children = {dataset.dataset_id: _children(page, dataset) for dataset in page.datasets}
+    is_unfolded = sum(map(len, children.values())) <= UNFOLDED_ROWS
     rows: list[Row] = []
-    for name, is_own in (("Its datasets", True), ("Added to datasets of others", False)):
+    for name, is_own in (("Its datasets", True), ("Added to other datasets", False)):
         datasets = [dataset for dataset in page.datasets if dataset.is_own == is_own]
         if datasets:
             rows.append(Row(None, f"{name} ({len(datasets):,})", ("heading", is_own), Kind.HEADING, is_bold=True))
-        rows += [_dataset_row(each, below[each.dataset_id], is_unfolded=is_unfolded) for each in datasets]
+        rows += [_dataset_row(dataset, children[dataset.dataset_id], is_unfolded=is_unfolded) for dataset in datasets]
     return rows
 
 
-def _dataset_row(dataset: DatasetCount, below: tuple[Row, ...], *, is_unfolded: bool) -> Row:
+def _dataset_row(dataset: DatasetCount, children: tuple[Row, ...], *, is_unfolded: bool) -> Row:
     runs = count_text(dataset.run_count, "run")
     organism = short_species(dataset.organism_name)
     facts = joined(f"DS-{dataset.dataset_id}", organism, runs if dataset.is_own else f"in {runs}")
@@ -319,17 +317,17 @@ def _dataset_row(dataset: DatasetCount, below: tuple[Row, ...], *, is_unfolded: 
         picture_url=dataset.key_photo_thumbnail_url or "",
         tooltip="\n".join([dataset.title, facts, _counts(dataset)]),
         is_unfolded=is_unfolded,
-        children=below,
+        children=children,
     )
 
 
-def _below(page: DepositionPage, dataset: DatasetCount) -> tuple[Row, ...]:
-    """Annotations by object and method, then the runs if the dataset is another's."""
+def _children(page: DepositionPage, dataset: DatasetCount) -> tuple[Row, ...]:
+    """Annotations by object and method, then the runs if the dataset belongs to another deposition."""
     number = dataset.dataset_id
-    found: dict[str, list[ObjectCount]] = {}
-    for each in dataset.objects:
-        found.setdefault(each.object_name, []).append(each)
-    most_first = sorted(found.items(), key=lambda item: -sum(each.count for each in item[1]))
+    by_name: dict[str, list[ObjectCount]] = {}
+    for count in dataset.objects:
+        by_name.setdefault(count.object_name, []).append(count)
+    most_first = sorted(by_name.items(), key=lambda item: -sum(count.count for count in item[1]))
     rows = [_object_row(dataset, name, counts) for name, counts in most_first]
     if dataset.is_own:
         return tuple(rows)
@@ -342,14 +340,14 @@ def _below(page: DepositionPage, dataset: DatasetCount) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def _object_row(dataset: DatasetCount, name: str, found: Sequence[ObjectCount]) -> Row:
-    """An object, and how many annotations by which kind of method: ``12 automated · 1 manual``."""
-    methods = joined(*(f"{each.count:,} {plain(str(each.method_type))}" for each in found))
+def _object_row(dataset: DatasetCount, name: str, counts: Sequence[ObjectCount]) -> Row:
+    """An object and its annotations by type of method: ``12 automated · 1 manual``."""
+    methods = joined(*(f"{count.count:,} {plain(str(count.method_type))}" for count in counts))
     return Row(
         record=dataset,
         key=("object", dataset.dataset_id, name),
         title=plain(name),
-        right=(methods, f"{sum(each.count for each in found):,}"),
+        right=(methods, f"{sum(count.count for count in counts):,}"),
         tooltip=f"{name}\n{methods}",
         is_dim=True,
     )
@@ -366,6 +364,6 @@ def _run_row(run: RunRow) -> Row:
 
 
 def _counts(holding: DatasetCount | RunRow) -> str:
-    """How many tomograms and annotations of the deposition a dataset or run holds."""
+    """Numbers of the deposition's tomograms and annotations in a dataset or run."""
     counts = ((holding.tomogram_count, "tomogram"), (holding.annotation_count, "annotation"))
     return joined(*(count_text(count, noun) for count, noun in counts if count))

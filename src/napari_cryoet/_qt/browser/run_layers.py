@@ -1,4 +1,4 @@
-"""What the rows of a run do: show and hide layers, and the menus of tomograms and annotations."""
+"""Actions of a run's rows: showing and hiding layers, and the menus of tomograms and annotations."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from napari_cryoet.wording import count_text, joined, plain
 
 POINTS: Final = frozenset({ShapeType.POINT, ShapeType.ORIENTED_POINT, ShapeType.INSTANCE_SEGMENTATION})
 MASKS: Final = frozenset({ShapeType.SEGMENTATION_MASK, ShapeType.INSTANCE_SEGMENTATION_MASK})
-REVIEW, COMPARE, EXPORT = "Review picks", "Compare annotations", "Export picks"  # docks, as the manifest names them
-_LONGEST_TEXT: Final = 2000  # characters of a caption
-_OF_A_RUN: Final = "a run's layers"  # topic of notices, which go when another run is shown
+REVIEW, COMPARE, EXPORT = "Review picks", "Compare annotations", "Export picks"  # names of docks in the manifest
+_MAX_CAPTION_CHARS: Final = 2000
+_RUN_TOPIC: Final = "a run's layers"  # notices on this topic close when another run is shown
 
 
 class RunLayers(QObject):
-    """Connects the page of a run with the layers of the viewer."""
+    """Connects the page of a run to the layers of the viewer."""
 
-    dock_requested = Signal(str, object)  # name of the dock, layer to use in it
-    drawing_requested = Signal(object, QPoint)  # layer of points whose popover is wanted, and where
+    dock_requested = Signal(str, object)  # dock name, layer to select in it
+    drawing_requested = Signal(object, QPoint)  # points layer whose popover to open, position
 
     def __init__(
         self,
@@ -49,10 +49,10 @@ class RunLayers(QObject):
         super().__init__(parent)
         self._link, self._run, self._notice, self._tasks = link, run, notice, tasks
         self._run_id: int | None = None
-        self._wanted: Tomogram | None = None  # to be shown in place of the run's other tomograms
-        self._set_aside: set[LayerKey] = set()  # hidden with the tomogram that they fit
-        self._waiting: dict[LayerKey, Callable[[Layer], None]] = {}  # for layers that are being loaded
-        self._agreed: dict[LayerKey, str] = {}  # what was agreed to, which needn't be said again
+        self._wanted: Tomogram | None = None  # will replace the run's visible tomograms
+        self._set_aside: set[LayerKey] = set()  # hidden together with the tomogram that they fit
+        self._callbacks: dict[LayerKey, Callable[[Layer], None]] = {}  # for loading layers
+        self._accepted: dict[LayerKey, str] = {}  # accepted warnings, which aren't repeated
         run.tomogram_open_requested.connect(self.open_tomogram)
         run.tomogram_stop_requested.connect(lambda tomogram: link.stop(LayerKey("tomogram", tomogram.id)))
         run.tomograms.menu_requested.connect(self._open_tomogram_menu)
@@ -68,19 +68,20 @@ class RunLayers(QObject):
     # showing and hiding
 
     def open_tomogram(self, page: RunPage, tomogram: Tomogram) -> None:
-        """Show a tomogram in place of the run's other ones."""
+        """Show a tomogram instead of the run's others."""
         self._wanted = tomogram
         self._link.open_tomogram(page, tomogram)
         self._on_layers()
 
     def open_default(self, page: RunPage, found: Matches | None = None) -> None:
-        """Show the default tomogram and what the curators show with it, or what a search found of the run.
+        """Show what a search found in the run, by default the default tomogram and the curators' annotations.
 
-        Of the annotations that were found, one of each object is shown.
+        Of the matching annotations, one per object is shown.
         """
         ids = frozenset(chain(*found.annotation_ids)) if found is not None else frozenset()
         tomogram_ids = frozenset(found.tomogram_ids) if found is not None else frozenset()
-        tomogram = next((each for each in page.tomograms if each.id in tomogram_ids), page.default_tomogram)
+        matching = (tomogram for tomogram in page.tomograms if tomogram.id in tomogram_ids)
+        tomogram = next(matching, page.default_tomogram)
         if tomogram is not None:
             self._run.choose(tomogram)
             self.open_tomogram(page, tomogram)
@@ -91,11 +92,11 @@ class RunLayers(QObject):
                 self.show_annotation(page, file)
 
     def show_annotation(self, page: RunPage, file: AnnotationFile) -> None:
-        """Show an annotation file, whether it fits or not."""
+        """Show an annotation file, even if it doesn't fit the tomogram."""
         self._link.show_annotation(page, file, self._run.tomogram)
 
     def show_row(self, row: AnnotationRow) -> None:
-        """Show a row's layer or text; what doesn't fit only if the person insists."""
+        """Show a row's layer or caption; ask first if it doesn't fit the tomogram."""
         page, file = self._run.page, row.shown_file
         if row.caption_file is not None:
             self._show_caption(row, row.caption_file)
@@ -114,7 +115,7 @@ class RunLayers(QObject):
             self.show_row(row)
 
     def _hide(self, key: LayerKey) -> None:
-        self._waiting.pop(key, None)
+        self._callbacks.pop(key, None)
         self._link.hide(key)
 
     def _show_caption(self, row: AnnotationRow, file: AnnotationFile) -> None:
@@ -124,12 +125,12 @@ class RunLayers(QObject):
             box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
             box.setWindowTitle(joined(plain(row.annotation.object_name), row.summary))
             box.setTextFormat(Qt.TextFormat.PlainText)
-            box.setText(text[:_LONGEST_TEXT])
+            box.setText(text[:_MAX_CAPTION_CHARS])
             box.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
             box.open()
 
         def fail(error: CryoETError) -> None:
-            self._notice.show_error(error, partial(self._show_caption, row, file), topic=_OF_A_RUN)
+            self._notice.show_error(error, partial(self._show_caption, row, file), topic=_RUN_TOPIC)
 
         self._tasks.run("caption", lambda job: load_captions(file, stop=job.stop), then=show, failed=fail)
 
@@ -145,34 +146,34 @@ class RunLayers(QObject):
         box.setWindowTitle("Show it anyway?")
         box.setTextFormat(Qt.TextFormat.PlainText)
         box.setText(row.reason)
-        box.setInformativeText("Shown here, its positions would not lie where they belong.")
+        box.setInformativeText("Shown here, its positions would be wrong.")
         tomogram = tomogram_of(page, row)
-        better = box.addButton("Open its tomogram", QMessageBox.ButtonRole.AcceptRole) if tomogram is not None else None
+        other = box.addButton("Open its tomogram", QMessageBox.ButtonRole.AcceptRole) if tomogram is not None else None
         insist = box.addButton("Show anyway", QMessageBox.ButtonRole.DestructiveRole)
         cancel = box.addButton("Cancel", QMessageBox.ButtonRole.RejectRole)
         box.setDefaultButton(cancel)
         box.setEscapeButton(cancel)
 
         def answer(_result: int) -> None:
-            if tomogram is not None and box.clickedButton() is better:
+            if tomogram is not None and box.clickedButton() is other:
                 self._open_made_on(page, row, tomogram)
             elif box.clickedButton() is insist:
-                self._agreed[LayerKey("annotation", file.id)] = row.reason
+                self._accepted[LayerKey("annotation", file.id)] = row.reason
                 self.show_annotation(page, file)
             else:
-                self._waiting.pop(LayerKey("annotation", file.id), None)
+                self._callbacks.pop(LayerKey("annotation", file.id), None)
             box.deleteLater()
 
         box.finished.connect(answer)
         box.open()
 
-    # what the viewer tells
+    # changes in the viewer
 
     def _on_page(self, page: RunPage) -> None:
         self._link.show_run(page.run.id)
         if self._run_id != page.run.id:
             self._run_id = page.run.id
-            self._notice.withdraw(_OF_A_RUN)
+            self._notice.withdraw(_RUN_TOPIC)
             visible = (each for each in page.tomograms if self._link.is_visible(LayerKey("tomogram", each.id)))
             self._run.choose(next(visible, page.default_tomogram))
         self._update()
@@ -182,17 +183,17 @@ class RunLayers(QObject):
         if page is not None and tomogram is not None and LayerKey("tomogram", tomogram.id) in shown:
             self._wanted = None
             self._switch_to(page, tomogram)
-        for key in set(self._waiting) & shown:
-            self._waiting.pop(key)(self._link.layers_of(key)[0])
+        for key in set(self._callbacks) & shown:
+            self._callbacks.pop(key)(self._link.layers_of(key)[0])
         self._update()
 
     def _switch_to(self, page: RunPage, tomogram: Tomogram) -> None:
-        """Hide the run's other tomograms and what doesn't fit this one; show again what was hidden so and fits."""
+        """Hide other tomograms and annotations that don't fit; show fitting ones that were hidden this way."""
         outline = outline_run(page, tomogram)
         others = {LayerKey("tomogram", each.id) for each in page.tomograms if each.id != tomogram.id}
         fitting = {key for group in outline.groups for row in group.rows if (key := key_of_row(row))}
-        apart = {key for row in outline.other_alignment if (key := key_of_row(row)) and not self._is_marked(key)}
-        misfits = {key for key in apart if self._link.is_visible(key)}
+        unfitting = {key for row in outline.other_alignment if (key := key_of_row(row)) and not self._is_marked(key)}
+        misfits = {key for key in unfitting if self._link.is_visible(key)}
         for key in (others & self._link.shown()) | misfits:
             self._link.set_visible(key, False)
         for key in self._set_aside & fitting & self._link.shown():
@@ -200,22 +201,22 @@ class RunLayers(QObject):
         self._set_aside = (self._set_aside | misfits) - fitting
         if misfits:
             count = count_text(len(misfits), "annotation")
-            words = f"Hid {count} made on another alignment of this run."
-            self._notice.show_notice(words, is_news=True, topic=_OF_A_RUN)
+            text = f"Hid {count} made on another alignment of this run."
+            self._notice.show_notice(text, is_news=True, topic=_RUN_TOPIC)
 
     def _is_marked(self, key: LayerKey) -> bool:
-        """Whether something was shown on request over a tomogram that it doesn't fit, and its name says so."""
+        """Whether the user chose to show an annotation that doesn't fit; its layer's name says so."""
         layers = self._link.layers_of(key)
         fit = about_of(layers[0]).get("fit") if layers else None
         return isinstance(fit, dict) and fit.get("kind") in {"other_alignment", "unknown_alignment"}
 
     def _on_remarked(self, key: LayerKey, remark: str) -> None:
-        if words := remark.replace(self._agreed.get(key, ""), "").strip():
-            self._notice.show_notice(words, topic=_OF_A_RUN)
+        if text := remark.replace(self._accepted.get(key, ""), "").strip():
+            self._notice.show_notice(text, topic=_RUN_TOPIC)
 
     def _on_failed(self, key: LayerKey, error: CryoETError) -> None:
-        self._waiting.pop(key, None)
-        self._notice.show_error(error, partial(self._try_again, key), topic=_OF_A_RUN)
+        self._callbacks.pop(key, None)
+        self._notice.show_error(error, partial(self._try_again, key), topic=_RUN_TOPIC)
 
     def _try_again(self, key: LayerKey) -> None:
         page = self._run.page
@@ -239,14 +240,14 @@ class RunLayers(QObject):
 
     # menus
 
-    def _open_row_menu(self, row: AnnotationRow | tuple[AnnotationRow, ...], where: QPoint) -> None:
+    def _open_row_menu(self, row: AnnotationRow | tuple[AnnotationRow, ...], position: QPoint) -> None:
         if isinstance(row, tuple):
-            return  # of an object, which has no menu
+            return  # objects have no menu
         page, file, key = self._run.page, row.shown_file, key_of_row(row)
         menu = passing_menu(self._run)
         if key is not None:
-            words = "Show" if row.fits else "Show…"
-            self._add_show(menu, key, words, partial(self.show_row, row))
+            text = "Show" if row.fits else "Show…"
+            self._add_show(menu, key, text, partial(self.show_row, row))
         tomogram = tomogram_of(page, row) if page is not None else None
         if page is not None and tomogram is not None and row.fit is not None and row.fit.is_unaligned:
             add_item(menu, "Open the tomogram it was made on", partial(self._open_made_on, page, row, tomogram))
@@ -254,47 +255,47 @@ class RunLayers(QObject):
         if file is not None and shape in POINTS | MASKS:
             menu.addSeparator()
             if shape in POINTS:
-                add_item(menu, "Review…", partial(self._use, row, partial(self.dock_requested.emit, REVIEW)))
-            add_item(menu, "Compare with…", partial(self._use, row, partial(self.dock_requested.emit, COMPARE)))
+                add_item(menu, "Review…", partial(self._with_layer, row, partial(self.dock_requested.emit, REVIEW)))
+            add_item(menu, "Compare with…", partial(self._with_layer, row, partial(self.dock_requested.emit, COMPARE)))
             if shape in POINTS:
-                add_item(menu, "Export…", partial(self._use, row, partial(self.dock_requested.emit, EXPORT)))
+                add_item(menu, "Export…", partial(self._with_layer, row, partial(self.dock_requested.emit, EXPORT)))
                 add_item(
                     menu,
                     "How picks are drawn…",
-                    partial(self._use, row, lambda layer: self.drawing_requested.emit(layer, where)),
+                    partial(self._with_layer, row, lambda layer: self.drawing_requested.emit(layer, position)),
                 )
-        self._add_ways(menu, f"AN-{row.annotation.id}")
-        menu.popup(where)
+        self._add_record_items(menu, f"AN-{row.annotation.id}")
+        menu.popup(position)
 
-    def _open_tomogram_menu(self, tomogram: Tomogram, where: QPoint) -> None:
+    def _open_tomogram_menu(self, tomogram: Tomogram, position: QPoint) -> None:
         page, key = self._run.page, LayerKey("tomogram", tomogram.id)
         if page is None:
             return
         menu = passing_menu(self._run)
         if is_openable(tomogram):
-            words = "Show" if key in self._run.shown.looks else "Open"
-            self._add_show(menu, key, words, partial(self.open_tomogram, page, tomogram))
-        self._add_ways(menu, f"TM-{tomogram.id}")
-        menu.popup(where)
+            text = "Show" if key in self._run.shown.looks else "Open"
+            self._add_show(menu, key, text, partial(self.open_tomogram, page, tomogram))
+        self._add_record_items(menu, f"TM-{tomogram.id}")
+        menu.popup(position)
 
-    def _add_show(self, menu: QMenu, key: LayerKey, words: str, show: Callable[[], None]) -> None:
+    def _add_show(self, menu: QMenu, key: LayerKey, text: str, show: Callable[[], None]) -> None:
         if key in self._run.shown.coming:
             add_item(menu, "Stop opening", partial(self._hide, key))
         elif self._run.shown.is_visible(key):
             add_item(menu, "Hide", partial(self._hide, key))
         else:
-            add_item(menu, words, show)
+            add_item(menu, text, show)
 
-    def _add_ways(self, menu: QMenu, record_id: str) -> None:
+    def _add_record_items(self, menu: QMenu, record_id: str) -> None:
         menu.addSeparator()
         add_item(menu, f"Copy id ({record_id})", partial(copy_text, record_id))
         if self._run.portal_url:
             add_item(menu, "Open on the portal", partial(open_in_browser, self._run.portal_url))
 
-    def _use(self, row: AnnotationRow, then: Callable[[Layer], None]) -> None:
-        """Show an annotation, and do something with its layer once it is there."""
+    def _with_layer(self, row: AnnotationRow, then: Callable[[Layer], None]) -> None:
+        """Show an annotation, and pass its layer to a callback once it is loaded."""
         key = key_of_row(row)
         if key is not None:
-            self._waiting[key] = then
+            self._callbacks[key] = then
             self.show_row(row)
             self._on_layers()

@@ -1,4 +1,4 @@
-"""The page of a run: its tomograms, its annotations and its tilt series, to show and for the basket."""
+"""The page of a run: its tomograms, annotations and tilt series, to show or add to the basket."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ from napari_cryoet.run.outline import (
 )
 from napari_cryoet.wording import count_text, dimensions_text, joined, plain, size_text
 
-LEAST_TREE_PX = 90  # the header and a few annotations
+MIN_TREE_PX = 90  # the header and a few annotations
 
 
 class RunView(QWidget):
-    """Shows a run and asks for what a person wants; it touches no layer itself."""
+    """Shows a run, and emits the user's requests; it doesn't change layers itself."""
 
     tomogram_open_requested = Signal(object, object)  # RunPage, Tomogram
     tomogram_stop_requested = Signal(object)  # Tomogram
-    row_toggled = Signal(object)  # AnnotationRow, to be shown or hidden
+    row_toggled = Signal(object)  # AnnotationRow to show or hide
     tilt_series_toggled = Signal(object)  # TiltSeries
     deposition_requested = Signal(int)  # its id
     page_shown = Signal(object)  # RunPage
@@ -59,28 +59,28 @@ class RunView(QWidget):
     def __init__(self, theme: Theme, basket: BasketState) -> None:
         super().__init__()
         self.page: RunPage | None = None
-        self.tomogram: Tomogram | None = None  # that is chosen; None in a run without
-        self.outline: RunOutline | None = None  # of the annotations, as they fit that tomogram
+        self.tomogram: Tomogram | None = None  # the chosen one; None if the run has none
+        self.outline: RunOutline | None = None  # annotations by their fit to that tomogram
         self.shown, self._shown_series = Shown(), Shown()
         self._progress_text = ""
         self._basket = basket
         self.portal_url = ""
-        self.portal = tool_button("Portal", "Show this run on the portal's site")
-        self.depositions = tool_button("Depositions ▾", "Depositions that this run's data belong to")
+        self.portal = tool_button("Portal", "Show this run on the portal website")
+        self.depositions = tool_button("Depositions ▾", "Depositions of this run's data")
         self.depositions.setMenu(QMenu(self.depositions))
         self.whole = QCheckBox("Whole run")
-        explain(self.whole, "Put all files of this run into the basket, with frames, tilt series and alignments")
+        explain(self.whole, "Add all files of this run to the basket, including frames, tilt series and alignments")
         self.tomogram_model = RecordModel(tick_columns=[basket.column], parent=self)
         self.tomograms = RecordView(theme, self.tomogram_model, "Tomograms", most_rows=4)
         self.open = QPushButton()
-        self.planes = tool_button("XZ YZ", "Orthogonal views: XZ and YZ beside the viewer, with one cursor")
-        layer, window, space = "Show as a layer (Space)", "Show in a window of its own (Space)", Qt.Key.Key_Space
+        self.planes = tool_button("XZ YZ", "Orthogonal views: XZ and YZ beside the viewer, with a shared cursor")
+        layer, window, space = "Show as a layer (Space)", "Show in a separate window (Space)", Qt.Key.Key_Space
         show_layer = TickColumn("Show", layer, space, self._tick_of_row, self.row_toggled.emit, self.shown_changed)
         toggle_window = self.tilt_series_toggled.emit
         show_window = TickColumn("Show", window, space, self._tick_of_series, toggle_window, self.shown_changed)
         self.annotations = RecordModel(title="Annotations", tick_columns=[show_layer, basket.column], parent=self)
         self.tree = RecordView(theme, self.annotations, "Annotations")
-        self.tree.setMinimumHeight(LEAST_TREE_PX)
+        self.tree.setMinimumHeight(MIN_TREE_PX)
         self.nothing = plain_label(name="dimText")
         self.tilt_series_model = RecordModel(tick_columns=[show_window, basket.column], parent=self)
         self.tilt_series = RecordView(theme, self.tilt_series_model, "Tilt series", most_rows=3)
@@ -88,7 +88,7 @@ class RunView(QWidget):
         self._lay_out()
 
     def set_page(self, page: RunPage, portal_url: str = "") -> None:
-        """Show a run with its default tomogram chosen; nothing is opened. The address may be empty."""
+        """Show a run with its default tomogram chosen, without opening it; the URL may be empty."""
         is_same_run = self.page is not None and self.page.run.id == page.run.id
         chosen_id = self.tomogram.id if is_same_run and self.tomogram is not None else None
         self.page, self.portal_url = page, portal_url
@@ -108,7 +108,7 @@ class RunView(QWidget):
         self.page_shown.emit(page)
 
     def choose(self, tomogram: Tomogram | None) -> None:
-        """Choose a tomogram, and list the annotations as they fit it."""
+        """Choose a tomogram, and list the annotations by their fit to it."""
         page, self.tomogram = self.page, tomogram
         if page is None:
             return
@@ -146,7 +146,7 @@ class RunView(QWidget):
         self.tomograms.opened.connect(self._open)
         self.tree.opened.connect(self.row_toggled)
 
-    # what the page says
+    # contents
 
     def _list_tomograms(self) -> None:
         tomograms = self.page.tomograms if self.page is not None else ()
@@ -172,7 +172,7 @@ class RunView(QWidget):
         self.depositions.setVisible(not menu.isEmpty())
 
     def _update_open(self) -> None:
-        """*Open* with what it costs, *Stop* with how far it is, *Show* what is hidden."""
+        """Update the button: *Open* with the size, *Stop* with the progress, or *Show* for a hidden layer."""
         tomogram = self.tomogram
         if tomogram is None:
             return
@@ -183,12 +183,12 @@ class RunView(QWidget):
         elif self.shown.is_visible(key):
             text, purpose, is_enabled = "Shown", "This tomogram is shown in the viewer", False
         elif key in self.shown.looks:
-            text, purpose = "Show", "Show the tomogram again, which is hidden (Enter)"
+            text, purpose = "Show", "Show the hidden tomogram again (Enter)"
         elif is_openable(tomogram):
             cost = size_text(first_sight_bytes(tomogram))
-            text, purpose = f"Open · {cost}", f"Open the tomogram as a layer (Enter); about {cost} are fetched at first"
+            text, purpose = f"Open · {cost}", f"Open the tomogram as a layer (Enter); loads about {cost} at first"
         else:
-            text, purpose, is_enabled = "No file to open", "The portal lists no file of this tomogram", False
+            text, purpose, is_enabled = "No file to open", "The portal lists no file for this tomogram", False
         self.open.setText(text)
         self.open.setToolTip(purpose)
         self.open.setAccessibleName(f"{text}. {purpose}")
@@ -198,7 +198,7 @@ class RunView(QWidget):
         if self.page is not None and (tick := self._basket.tick_of(self.page.run)) is not None:
             self.whole.setChecked(tick.state == Qt.CheckState.Checked)
 
-    # what a person asks for
+    # user actions
 
     def _on_tomogram(self, tomogram: Tomogram | None) -> None:
         if tomogram is not None and tomogram is not self.tomogram:
@@ -251,13 +251,13 @@ class RunView(QWidget):
         column.addStretch(0)
 
 
-SHOW = 0  # the column of ticks
+SHOW = 0  # tick column
 _STATES: Final = {True: Qt.CheckState.Checked, False: Qt.CheckState.Unchecked}
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Which parts of a run are shown as layers or windows, and which are loading."""
+    """The layers or windows of a run, and the keys that are loading."""
 
     looks: Mapping[LayerKey, Appearance] = field(default_factory=dict)
     coming: Set[LayerKey] = frozenset()
@@ -267,7 +267,7 @@ class Shown:
         return look is not None and look.is_visible
 
     def tick(self, key: LayerKey) -> Tick:
-        """On where it is visible, half on its way, framed in its colour where it is hidden."""
+        """Checked if visible, partial while loading, and a hollow frame in the layer's colour if hidden."""
         look = self.looks.get(key)
         if key in self.coming:
             return Tick(Qt.CheckState.PartiallyChecked)
@@ -277,7 +277,7 @@ class Shown:
 
 
 def key_of_row(row: AnnotationRow) -> LayerKey | None:
-    """The layer or the text that a row shows; None where there is nothing to show."""
+    """The key of a row's layer or caption; None if it has no file."""
     file = row.shown_file or row.caption_file
     return None if file is None else LayerKey("annotation", file.id)
 
@@ -286,7 +286,7 @@ def key_of_row(row: AnnotationRow) -> LayerKey | None:
 
 
 def tomogram_rows(tomograms: Sequence[Tomogram], chosen: Tomogram | None, shown: Shown) -> list[Row]:
-    """A run's tomograms, the default one first; one is chosen."""
+    """Rows of a run's tomograms, the default one first."""
     several_alignments = len({tomogram.alignment_id for tomogram in tomograms}) > 1
     rows = []
     for number, tomogram in enumerate(tomograms):
@@ -312,7 +312,7 @@ def tomogram_rows(tomograms: Sequence[Tomogram], chosen: Tomogram | None, shown:
 
 
 def annotation_rows(outline: RunOutline, colors: Mapping[int, RGBA]) -> list[Row]:
-    """Objects with their annotations below, then what was made on another alignment.
+    """Rows of objects with their annotations as children, then annotations of other alignments.
 
     The record of an object's row is the tuple of its `AnnotationRow`.
     """
@@ -370,7 +370,7 @@ def _annotation_row(row: AnnotationRow) -> Row:
 
 
 def tilt_series_rows(series: Sequence[TiltSeries]) -> list[Row]:
-    """A run's tilt series."""
+    """Rows of a run's tilt series."""
     return [
         Row(
             record=each,

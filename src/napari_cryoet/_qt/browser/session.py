@@ -1,4 +1,4 @@
-"""The open portal as the screens see it: every question is a background task, every answer comes on the GUI thread."""
+"""The open portal as the screens see it: requests run in background tasks, answers arrive on the GUI thread."""
 
 from __future__ import annotations
 
@@ -27,33 +27,33 @@ T = TypeVar("T")
 Failed = Callable[[CryoETError], None]
 OpenPortal: TypeAlias = "Callable[[str, Job], Portal]"
 
-_PAUSE_S = 0.1  # before reasons are looked for: what was found is painted first
-_QUESTIONS = ("catalogue", "index", "search", "runs", "run", "deposition", "lookup")
+_PAUSE_S = 0.1  # lets the window paint results before reasons are looked up
+_TASKS = ("catalogue", "index", "search", "runs", "run", "deposition", "lookup")
 
 
 class Session(QObject):
-    """One source at a time; opening another drops every answer of the one before."""
+    """Holds one open source; opening another drops all pending answers."""
 
     opening = Signal(str)  # source, as `open_portal` takes it
-    preparing = Signal(float, str)  # share that is done and words, where opening a source takes work
+    preparing = Signal(float, str)  # fraction done and status message, while the demo is created
     opened = Signal(object)  # Source
     catalogue_changed = Signal(object)  # Catalogue
-    failed = Signal(object)  # CryoETError: the source can't be opened, or its catalogue can't be had
-    index_said = Signal(float, str)  # share of the index that is read, and words
+    failed = Signal(object)  # CryoETError: the source or its catalogue can't be read
+    index_said = Signal(float, str)  # fraction read and status message
     index_read = Signal(object)  # Index
     index_failed = Signal(object)  # CryoETError
-    unreachable = Signal(object)  # NetworkError: the server didn't answer, whatever it was asked
+    unreachable = Signal(object)  # NetworkError of any request that was sent
 
     def __init__(self, tasks: Tasks, open_portal: OpenPortal, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._tasks = tasks
         self._open_portal = open_portal
-        self._portals: list[Portal] = []  # what was opened, also where another source was chosen meanwhile
-        self._asked_for = ""
+        self._portals: list[Portal] = []  # including ones that opened after another source was chosen
+        self._requested = ""
         self._is_open = False
         self.catalogue: Catalogue | None = None
         self.index: Index | None = None
-        self._words: CatalogueSearch | None = None
+        self._catalogue_search: CatalogueSearch | None = None
         tasks.said.connect(self._on_said)
 
     @property
@@ -66,15 +66,15 @@ class Session(QObject):
         return self.portal.source if self._is_open else None
 
     def open(self, source: str) -> None:
-        """Open a source and fetch its catalogue; a cached one is shown meanwhile."""
+        """Open a source and fetch its catalogue, showing a cached one meanwhile."""
         self.close()
-        self._asked_for, portals = source, self._portals
+        self._requested, portals = source, self._portals
         self.opening.emit(source)
 
         def work(job: Job) -> Catalogue | None:
             portal = self._open_portal(source, job)
             portals.append(portal)
-            if job.stop.is_set():  # `close` may have looked before
+            if job.stop.is_set():  # opened after `close`
                 portal.close()
             raise_if_stopped(job.stop)
             return portal.cached_catalogue()
@@ -83,22 +83,22 @@ class Session(QObject):
         self._tasks.run("source", work, then=self._on_opened, failed=partial(self._on_failed, None), title=title)
 
     def retry(self) -> None:
-        """Try again what failed: to open the source, or to have its catalogue."""
+        """Retry opening the source or, if it is open, fetching its catalogue."""
         if not self._is_open:
-            self.open(self._asked_for)
+            self.open(self._requested)
         else:
             self.ask("catalogue", lambda portal, stop: portal.catalogue(refresh=True, stop=stop), self._on_catalogue)
 
     def close(self) -> None:
-        """Forget the source and whatever was asked of it."""
-        for key in ("source", *_QUESTIONS):
+        """Close the source and drop its pending requests."""
+        for key in ("source", *_TASKS):
             self._tasks.stop(key)
         for portal in self._portals:
             portal.close()
         self._portals, self._is_open, self.catalogue, self.index = [], False, None, None
 
     def read_index(self, *, refresh: bool = False) -> None:
-        """Read what filters and lists of runs need, once; ``refresh`` reads it anew from the source."""
+        """Read the index, which filters and the list of runs need, unless it is there; ``refresh`` reloads it."""
         if self._is_open and (self.index is None or refresh) and not self._tasks.is_running("index"):
             self.index_said.emit(0.0, "")
             self._tasks.run(
@@ -112,22 +112,22 @@ class Session(QObject):
         self._tasks.stop("index")
 
     def search(self, question: Question, show: Callable[[Answer], None]) -> None:
-        """Find locally what a search asks for: in the index, or in the catalogue as long as there is none.
+        """Search locally in the index, or in the catalogue while there is no index.
 
-        ``show`` gets the answer, and again once it says why each dataset matched.
+        ``show`` is called with the answer, and again once the answer includes why each dataset matched.
         """
-        catalogue, words, index = self.catalogue, self._words, self.index
-        if catalogue is None or words is None:
+        catalogue, catalogue_search, index = self.catalogue, self._catalogue_search, self.index
+        if catalogue is None or catalogue_search is None:
             return
         if index is None and not question.search.text:
             self._tasks.stop("search")
-            show(answer_from_catalogue(catalogue, words, question.search))
+            show(answer_from_catalogue(catalogue, catalogue_search, question.search))
             return
 
         def work(job: Job) -> Answer:
             if index is None:
-                return answer_from_catalogue(catalogue, words, question.search)
-            found = answer(index, catalogue, words, question)
+                return answer_from_catalogue(catalogue, catalogue_search, question.search)
+            found = answer(index, catalogue, catalogue_search, question)
             if question.unit == "runs" or not question.search.text:
                 return found
             job.hand_over(found)
@@ -138,19 +138,18 @@ class Session(QObject):
         self._tasks.run("search", work, part=show, then=show)
 
     def list_all_runs(self, found: Answer, show: Callable[[Answer], None]) -> None:
-        """Complete an answer that has only the first runs."""
+        """Add the missing runs to an answer that has only the first ones."""
         if (index := self.index) is not None:
             self._tasks.run("search", lambda _job: all_runs(index, found), then=show)
 
     def ask(
-        self, key: str, question: Callable[[Portal, Event], T], then: Callable[[T], None], failed: Failed | None = None
+        self, key: str, request: Callable[[Portal, Event], T], then: Callable[[T], None], failed: Failed | None = None
     ) -> None:
-        """Ask the portal something; a newer question of the same key drops the answer of the older one."""
+        """Run a portal request in a task; a newer one with the same key replaces it."""
         if not self._is_open:
             return
         portal = self.portal
-
-        self._tasks.run(key, lambda job: question(portal, job.stop), then=then, failed=partial(self._on_failed, failed))
+        self._tasks.run(key, lambda job: request(portal, job.stop), then=then, failed=partial(self._on_failed, failed))
 
     def row_of(self, dataset_id: int) -> CatalogueRow | None:
         rows = self.catalogue.rows if self.catalogue is not None else ()
@@ -161,16 +160,16 @@ class Session(QObject):
         return next((row for row in rows if row.id == deposition_id), None)
 
     def page_url(self, kind: str, record_id: int) -> str:
-        """Where the source's site shows a record; empty where it has none."""
+        """The URL of a record on the source's website, or an empty string."""
         return self.portal.source.page_url(kind, record_id) if self._is_open else ""
 
-    def forget_run(self) -> None:
-        """The user went elsewhere: no run is waited for any more."""
+    def cancel_run(self) -> None:
+        """Cancel the pending request of a run, since the user went elsewhere."""
         self._tasks.stop("run")
         self._tasks.stop("lookup")
 
     def picture_reader(self) -> Callable[[str, Event], bytes]:
-        """Reads pictures of the source that is open now, in workers, also after another one was opened."""
+        """A function that reads the open source's pictures, also after another one was opened; for worker threads."""
         return partial(_read_picture, self.source)
 
     def _on_opened(self, cached: Catalogue | None) -> None:
@@ -180,35 +179,35 @@ class Session(QObject):
             self._on_catalogue(cached)
         self.retry()
 
-    def _on_failed(self, tell: Failed | None, error: CryoETError) -> None:
-        (tell or self.failed.emit)(error)
+    def _on_failed(self, failed: Failed | None, error: CryoETError) -> None:
+        (failed or self.failed.emit)(error)
         if isinstance(error, NetworkError) and not isinstance(error, WithheldError):
             self.unreachable.emit(error)
 
     def _on_catalogue(self, catalogue: Catalogue) -> None:
-        self.catalogue, self._words = catalogue, CatalogueSearch(catalogue)
+        self.catalogue, self._catalogue_search = catalogue, CatalogueSearch(catalogue)
         self.catalogue_changed.emit(catalogue)
 
     def _on_index(self, index: Index) -> None:
         self.index = index
         self.index_read.emit(index)
 
-    def _on_said(self, key: object, share: float, words: str) -> None:
+    def _on_said(self, key: object, fraction: float, message: str) -> None:
         if key == "source":
-            self.preparing.emit(share, words)
+            self.preparing.emit(fraction, message)
         elif key == "index":
-            self.index_said.emit(share, words)
+            self.index_said.emit(fraction, message)
 
 
 def _read_index(portal: Portal, refresh: bool, job: Job) -> Index:
     index = read_index(portal, refresh=refresh, progress=job.say, stop=job.stop)
-    count_facets(index, Search())  # these two prepare what each answer needs
+    count_facets(index, Search())  # these two fill caches that every search uses
     find(index, Search(text="a"))
     return index
 
 
 def _read_picture(source: Source | None, url: str, stop: Event) -> bytes:
-    folder = None  # where the source's files are, if on this computer
+    folder = None  # the source's local files
     if source is not None and source.kind == "pack":
         folder = Path(source.location)
     elif source is not None and source.kind == "demo":

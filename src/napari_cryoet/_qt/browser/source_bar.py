@@ -1,4 +1,4 @@
-"""The top of the dock: the source and its state, the start page and an address to choose one, and the search field."""
+"""The top of the dock: the source bar, the start page, the dialog for a portal's URL, and the search box."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from napari_cryoet.portal.pages import Freshness
 
 _NO_SOURCE: Final = "Choose a source"
-_WIDEST_NAME_PX: Final = 150
+_MAX_NAME_PX: Final = 150
 _SETTLE_MS: Final = 200
-_ON_START_PAGE: Final = 5  # recent places
+_MAX_RECENT: Final = 5  # on the start page
 
 
 Choice: TypeAlias = Literal["demo", "live", "address", "pack"]
-#: What the start page and the menu of the bar offer: text, explanation, and icon.
+#: Text, explanation and icon of each choice of the start page and the source menu.
 CHOICES: Final[dict[Choice, tuple[str, str, str]]] = {
     "demo": ("Explore the demo", "Simulated tomograms, no network needed", "volume"),
     "live": ("Browse the live portal", "cryoetdataportal.czscience.com", "globe"),
@@ -50,7 +50,7 @@ CHOICES: Final[dict[Choice, tuple[str, str, str]]] = {
 
 
 class StartPage(QWidget):
-    """The first screen: nothing is asked of any network before you have chosen where to look."""
+    """The first screen, where you choose a source; before that, nothing is sent over the network."""
 
     chosen = Signal(object)  # Choice or Recent
 
@@ -73,7 +73,7 @@ class StartPage(QWidget):
         column.addSpacing(8)
         column.addWidget(self._heading)
         self._recent: list[Recent] = []
-        self._recent_buttons = [self._recent_button(number) for number in range(_ON_START_PAGE)]
+        self._recent_buttons = [self._recent_button(number) for number in range(_MAX_RECENT)]
         for recent_button in self._recent_buttons:
             column.addWidget(recent_button)
         column.addStretch(1)
@@ -86,7 +86,7 @@ class StartPage(QWidget):
         self._buttons[0].setFocus(Qt.FocusReason.OtherFocusReason)
 
     def set_recent(self, recent: Sequence[Recent]) -> None:
-        self._recent = list(recent[:_ON_START_PAGE])
+        self._recent = list(recent[:_MAX_RECENT])
         self._heading.setVisible(bool(self._recent))
         for number, button in enumerate(self._recent_buttons):
             button.setVisible(number < len(self._recent))
@@ -103,7 +103,7 @@ class StartPage(QWidget):
 
 
 class SourceBar(QWidget):
-    """The source, whether it answers, the dock's menu, and below how the network may be used where that is limited."""
+    """The source with its state, the options menu, and the network limits if there are any."""
 
     chosen = Signal(object)  # Choice or Recent
 
@@ -120,7 +120,7 @@ class SourceBar(QWidget):
         self.options = tool_button("", "Options")
         theme.set_icon(self.options, "gear")
         self.options_menu = QMenu(self.options)
-        self.refresh = self._add_option("Ask the source again")
+        self.refresh = self._add_option("Refresh")
         self.show_together = self._add_option("Show runs together", checkable=True)
         self.options_menu.addSeparator()
         self.work_offline = self._add_option("Work offline", checkable=True)
@@ -143,10 +143,10 @@ class SourceBar(QWidget):
         self.set_network_use("", is_offline=False)
 
     def set_source(self, label: str, location: str, *, is_local: bool = False) -> None:
-        """Name the source that is browsed; an empty label: none was chosen yet."""
+        """Show the name of the source; an empty label means that none is chosen."""
         self._is_local = is_local
         text = plain(label) or _NO_SOURCE
-        shown = self.button.fontMetrics().elidedText(text, Qt.TextElideMode.ElideMiddle, _WIDEST_NAME_PX)
+        shown = self.button.fontMetrics().elidedText(text, Qt.TextElideMode.ElideMiddle, _MAX_NAME_PX)
         self.button.setText(f"{shown} ▾".replace("&", "&&"))
         self.button.setToolTip(plain_tooltip(f"{text}\n{location}".strip()))
         self.button.setAccessibleName(f"Source: {text}")
@@ -157,16 +157,16 @@ class SourceBar(QWidget):
         self._recent = recent
 
     def set_freshness(self, freshness: Freshness) -> None:
-        """Say whether the page is live or cached; local sources are always live."""
+        """Show whether the page is live or cached; local sources are always live."""
         text = "on this computer" if self._is_local else freshness.text
         self.set_state(text, is_offline=freshness.is_offline, reason=freshness.reason)
 
     def set_unreachable(self, error: NetworkError) -> None:
-        text = "not reached" if error.status is None else f"refused ({error.status})"
+        text = "unreachable" if error.status is None else f"refused ({error.status})"
         self.set_state(text, is_offline=True, reason=str(error))
 
     def set_state(self, text: str, *, is_offline: bool = False, reason: str = "") -> None:
-        """Say how the source is, for example ``connecting…``."""
+        """Show the state of the source, for example ``connecting…``."""
         self.state.setText(text)
         self.state.setToolTip(plain_tooltip(reason or text))
         self.state.setProperty("hasProblem", is_offline)
@@ -176,17 +176,17 @@ class SourceBar(QWidget):
         self._show_state()
 
     def set_network_use(self, text: str, *, is_offline: bool) -> None:
-        """Say how the network may be used; an empty text: freely."""
+        """Show the network limits; an empty text means none."""
         self.network.setText(text)
         self.switch.setText("Go online" if is_offline else "Change…")
-        explain(self.switch, "Turn offline mode off" if is_offline else "Change how much the data saver allows")
+        explain(self.switch, "Turn offline mode off" if is_offline else "Change the limits of the data saver")
         for part in (self.network, self.switch):
             part.setVisible(bool(text))
         self.work_offline.setChecked(is_offline)
         self._show_state()
 
     def _show_state(self) -> None:
-        """Leave out that a source was reached, while it may not be asked any more."""
+        """Hide an outdated ``online`` in offline mode."""
         is_current = self._is_local or not self.work_offline.isChecked()
         self.state.setVisible(is_current or bool(self.state.property("hasProblem")))
 
@@ -211,9 +211,9 @@ class SourceBar(QWidget):
 
 
 class AddressDialog(QInputDialog):
-    """Asks for the address of a portal, and stays open until a portal answers there."""
+    """Asks for a portal's URL, and stays open until a portal answers there."""
 
-    found = Signal(str)  # the address of its endpoint
+    found = Signal(str)  # URL of the GraphQL endpoint
 
     def __init__(self, tasks: Tasks, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -222,12 +222,12 @@ class AddressDialog(QInputDialog):
         self.setWindowTitle("Open an address")
         self.setOkButtonText("Open")
         self.setLabelText(
-            "A class server, a mirror, or any server that answers as\nthe portal does: http://192.168.1.7:8000"
+            "A class server, a mirror, or any server with the portal's\nAPI, for example http://192.168.1.7:8000"
         )
 
     def accept(self) -> None:
         address = self.textValue()
-        self.setLabelText("Looking for a portal there…")
+        self.setLabelText("Looking for a portal…")
         self._tasks.run(
             "address", lambda job: find_portal(address, stop=job.stop), then=self._on_found, failed=self._on_failed
         )
@@ -245,11 +245,11 @@ class AddressDialog(QInputDialog):
 
 
 class SearchBox(QLineEdit):
-    """A search field that waits for a pause in typing; its name is read aloud."""
+    """A search field that emits its text after a pause in typing; ``name`` is for screen readers."""
 
     settled = Signal(str)  # the text, after a pause or Enter
     entered = Signal(str)  # the text, on Enter
-    left_downwards = Signal()  # the list below shall have the keys
+    left_downwards = Signal()  # moves the keyboard focus to the list below
 
     def __init__(self, theme: Theme, placeholder: str, name: str, *, pause_ms: int = _SETTLE_MS) -> None:
         super().__init__()
@@ -266,7 +266,7 @@ class SearchBox(QLineEdit):
         self.returnPressed.connect(self._on_return)
 
     def set_quietly(self, text: str) -> None:
-        self.setText(text)  # which can't be undone
+        self.setText(text)  # clears the undo history
         self._pause.stop()
         self._settled_text = text.strip()
 

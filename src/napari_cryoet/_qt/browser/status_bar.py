@@ -1,4 +1,4 @@
-"""The line at the lower edge: empty when all is well, else how far pictures are, and what can be done about it."""
+"""The status line at the bottom: loading progress, errors and limits, with a button to act on them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from napari_cryoet._qt.widgets.messages import add_item, drop_menu
 from napari_cryoet.layers.specs import METADATA_KEY
 from napari_cryoet.wording import date_text, joined, plain, size_text
 
-SETTLE_MS: Final = 100  # states change with every block
+SETTLE_MS: Final = 100  # limits updates, since states change with every block
 
 
 def traffic_of(states: Sequence[StreamState]) -> str:
-    """How much has come for some layers, and how fast more comes; once for those that share what comes."""
+    """The bytes loaded for some layers and the current speed, counting layers that share a source once."""
     sources = {id(state) if state.source_number is None else state.source_number: state for state in states}.values()
     bytes_per_s = sum(state.bytes_per_s for state in sources)
     speed = f"{size_text(bytes_per_s)}/s" if bytes_per_s >= 1 else ""
@@ -33,7 +33,7 @@ def traffic_of(states: Sequence[StreamState]) -> str:
 
 
 def words_of(states: Sequence[StreamState]) -> str:
-    """What is to be known of pictures that lie over each other; empty where all are exact, and of one image each."""
+    """The status of overlaid layers: an error, ``stopped``, ``sharpening…``, ``coarser level``, or empty if exact."""
     error = next((state.error for state in states if state.error is not None), None)
     if error is not None:
         return plain(str(error))
@@ -45,7 +45,7 @@ def words_of(states: Sequence[StreamState]) -> str:
 
 
 class StatusStrip(QFrame):
-    """A line of text; a Stop while something streams, a Go on when it was stopped or failed, or another action."""
+    """A line of text with Stop while data streams, Resume after a stop or a failure, or another action."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class StatusStrip(QFrame):
         self.levels = push_button("3D detail", lambda: drop_menu(self.levels_menu, self.levels))
         self.levels_menu = QMenu(self.levels)
         self.action = push_button("")
-        self.retry = push_button("Go on", purpose="Go on loading")
+        self.retry = push_button("Resume", purpose="Resume loading")
         self.stop = push_button("Stop", purpose="Stop loading")
         row = QHBoxLayout(self)
         row.setContentsMargins(4, 2, 0, 2)
@@ -66,7 +66,7 @@ class StatusStrip(QFrame):
         self.set_status("")
 
     def set_status(self, text: str, *, can_stop: bool = False, can_retry: bool = False, action: str = "") -> None:
-        self.label.setMinimumHeight(self.stop.sizeHint().height())  # always, so that nothing jumps when loading ends
+        self.label.setMinimumHeight(self.stop.sizeHint().height())  # keeps the layout still when the buttons disappear
         self.label.setText(text)
         self.label.setAccessibleName(text)
         self.stop.setVisible(can_stop)
@@ -76,22 +76,22 @@ class StatusStrip(QFrame):
 
 
 class StreamWatch(QObject):
-    """Writes into a `StatusStrip` how exact the visible layers are; Stop and Go on reach all that stream."""
+    """Shows the state of the visible layers in a `StatusStrip`; Stop and Resume apply to all streams."""
 
     def __init__(self, link: LayerManager, strip: StatusStrip, detail: Detail, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._link, self._strip, self._detail = link, strip, detail
         self._is_closed = False
-        self._followed: WeakSet[StreamStatus] = WeakSet()  # each lives as long as its layer
+        self._followed: WeakSet[StreamStatus] = WeakSet()  # they live as long as their layers
         self._settle = single_shot(self, SETTLE_MS, self.update)
         link.changed.connect(self._on_layers)
         link.streams_changed.connect(self._on_layers)
-        link.appearance_changed.connect(self._soon)
+        link.appearance_changed.connect(self._schedule)
         strip.destroyed.connect(self.close)
         strip.stop.clicked.connect(self._stop)
         strip.retry.clicked.connect(self.retry)
         strip.action.clicked.connect(detail.load_full)
-        detail.changed.connect(self._soon)
+        detail.changed.connect(self._schedule)
 
     def update(self) -> None:
         if self._is_closed:
@@ -99,7 +99,7 @@ class StreamWatch(QObject):
         if self._link.coming():
             self._strip.set_status("opening…", can_stop=True)
         else:
-            self._tell([(layer, stream.state) for layer, stream in self._link.streams() if layer.visible])
+            self._show([(layer, stream.state) for layer, stream in self._link.streams() if layer.visible])
 
     def retry(self) -> None:
         for _, stream in self._link.streams():
@@ -110,7 +110,7 @@ class StreamWatch(QObject):
         self._is_closed = True
         self._settle.stop()
 
-    def _tell(self, visible: list[tuple[Layer, StreamState]]) -> None:
+    def _show(self, visible: list[tuple[Layer, StreamState]]) -> None:
         states, strip = [state for _, state in visible], self._strip
         failed = next(((layer, state.error) for layer, state in visible if state.error is not None), None)
         if failed is not None:
@@ -123,8 +123,8 @@ class StreamWatch(QObject):
             full_bytes = sum(state.full_bytes for state in states)
             is_held = self._detail.is_held_coarse
             cost = f" ({size_text(full_bytes)})" if full_bytes and not is_held else ""
-            words = "coarse only" if is_held else "coarser level"
-            strip.set_status(joined(_as_of(states), words), action=f"Load full detail{cost}")
+            text = "coarse only" if is_held else "coarser level"
+            strip.set_status(joined(_as_of(states), text), action=f"Load full detail{cost}")
         else:
             strip.set_status(_as_of(states))
 
@@ -132,10 +132,10 @@ class StreamWatch(QObject):
         for _layer, stream in self._link.streams():
             if stream not in self._followed:
                 self._followed.add(stream)
-                stream.changed.connect(self._soon)
+                stream.changed.connect(self._schedule)
         self.update()
 
-    def _soon(self, _change: Any = None) -> None:
+    def _schedule(self, _change: Any = None) -> None:
         if not self._settle.isActive():
             self._settle.start()
 
@@ -147,7 +147,7 @@ class StreamWatch(QObject):
 
 
 class LevelsMenu(QObject):
-    """Offers the levels of volumes at a `StatusStrip` while volumes are shown in 3D."""
+    """Offers the levels of volumes in a menu of the `StatusStrip` during 3D display."""
 
     def __init__(
         self, link: LayerManager, strip: StatusStrip, volumes: VolumeDetail, parent: QObject | None = None
@@ -170,7 +170,7 @@ class LevelsMenu(QObject):
         self._strip.levels.setVisible(bool(layers))
 
     def _add_levels(self, layer: Layer) -> list[str]:
-        """Add an item for each level, coarsest first; what is too large says for what. Returns what is shown."""
+        """Add an item for each level, coarsest first, and return the texts of chosen ones."""
         menu, volumes = self._strip.levels_menu, self._volumes
         group, shown = QActionGroup(menu), []
         for cost in volumes.levels(layer):
@@ -186,11 +186,11 @@ class LevelsMenu(QObject):
 
 
 def _name_of(layer: Layer) -> str:
-    """Of its run, or its own."""
+    """The name of the layer's run, or of the layer."""
     return plain(layer.metadata.get(METADATA_KEY, {}).get("run_name") or layer.name)
 
 
 def _as_of(states: Sequence[StreamState]) -> str:
-    """From when pixels are whose server can't be reached, the oldest; nothing where all can."""
+    """The oldest date of cached pixels whose server is unreachable; empty if there are none."""
     dates = [state.as_of for state in states if state.as_of is not None]
     return f"offline, as of {date_text(min(dates))}" if dates else ""

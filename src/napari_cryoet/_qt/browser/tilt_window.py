@@ -1,7 +1,7 @@
-"""Tilt series in napari windows of their own.
+"""Tilt series in separate napari windows.
 
-The images of a tilt series are projections: they have a tilt where a tomogram has a depth, and lie nowhere in the
-tomogram's space. In its window both would share one slider and one camera. All windows stream through the same caches.
+The first axis of a tilt series is the tilt, not the depth of a tomogram. In the same window, both would share a slider
+and a camera. All windows stream through the same caches.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ WINDOW_SIZE: Final = QSize(760, 680)
 
 
 class TiltWindows(QObject):
-    """Opens a window for each tilt series whose row is ticked; they close with the dock."""
+    """Opens a window for each ticked tilt series; they close with the dock."""
 
     def __init__(self, run: RunView, notice: NoticeBar, *, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -83,10 +83,10 @@ class TiltWindows(QObject):
 
 
 class TiltWindow(QObject):
-    """Loads a tilt series, and shows its window once there is something to see."""
+    """Loads a tilt series, and shows its window once the layer exists."""
 
-    changed = Signal()  # whether it is shown, or on its way
-    failed = Signal(object)  # CryoETError; the window is gone unless it was shown
+    changed = Signal()  # shown, hidden or loading
+    failed = Signal(object)  # CryoETError; a window that wasn't shown yet is closed
     closed = Signal()
 
     def __init__(self, page: RunPage, series: TiltSeries, parent: QObject | None = None) -> None:
@@ -102,7 +102,7 @@ class TiltWindow(QObject):
         self.panel = TiltPanel()
         self.stream_watch = StreamWatch(self.link, self.panel.strip, self.detail, self)
         self.viewer.window.add_dock_widget(self.panel, name="Tilt", area="bottom")
-        self.panel.window_closed.connect(self.close)  # a viewer that isn't closed keeps its threads
+        self.panel.window_closed.connect(self.close)  # otherwise the viewer's threads would keep running
         self.viewer.dims.events.current_step.connect(self._show_tilt)
         self.link.changed.connect(self._on_changed)
         self.link.failed.connect(lambda _key, error: self._fail(error))
@@ -146,7 +146,7 @@ class TiltWindow(QObject):
             self._is_on_screen = True
             forget_place(window)
             window.resize(WINDOW_SIZE)
-            window.show()  # napari's own way would put it where the main window was closed last, and so over it
+            window.show()  # napari's own method would restore the main window's geometry
         self._show_tilt()
         self.changed.emit()
 
@@ -166,7 +166,7 @@ class TiltWindow(QObject):
 
 
 class TiltPanel(QWidget):
-    """Which image is shown at which tilt, and how its picture is coming along."""
+    """The number and tilt of the image on screen, and its loading status."""
 
     window_closed = Signal()
 
@@ -182,7 +182,7 @@ class TiltPanel(QWidget):
         column.addWidget(self.strip)
 
     def hideEvent(self, event: QHideEvent | None) -> None:
-        """Tell that the window closes, while its parts are still there."""
+        """Emit ``window_closed`` while the window's parts still exist."""
         super().hideEvent(event)
         window = self.window()
         if event is not None and not event.spontaneous() and window is not None and not window.isVisible():
